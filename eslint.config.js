@@ -1,0 +1,28 @@
+import neostandard, { plugins } from 'neostandard'
+
+export default [
+  ...neostandard({ ts: true, ignores: ['dist/**', '.tap/**', 'coverage/**'] }),
+  {
+    linterOptions: { reportUnusedDisableDirectives: 'error' },
+    rules: {
+      camelcase: 'off',
+      // a TypeBox schema and its static type share one name; the compiler refuses what is really declared twice
+      '@typescript-eslint/no-redeclare': 'off'
+    }
+  },
+  {
+    files: ['lib/**/*.ts', 'schemas/**/*.ts'],
+    rules: {
+      'max-lines': ['error', { max: 250, skipBlankLines: true, skipComments: true }],
+      'max-lines-per-function': ['error', { max: 60, skipBlankLines: true, skipComments: true }]
+    }
+  },
+  {
+    files: ['lib/**/*.ts'],
+    plugins: { '@typescript-eslint': plugins['typescript-eslint'].plugin },
+    rules: {
+      '@typescript-eslint/no-explicit-any': 'error',
+      '@typescript-eslint/no-non-null-assertion': 'error'
+    }
+  }
+]

@@ -1,0 +1,54 @@
+import { Type } from '@sinclair/typebox'
+import Fastify, { type FastifyInstance } from 'fastify'
+import users, {
+  adminOnly, authenticate, bearerTransport, cookieTransport, currentUser, databaseStrategy, jwtStrategy, sqlite, userSchemas,
+  type UserOf, type UsersOptions
+} from 'fastify-users'
+import { addApiPage, describeRoute } from './api-page.js'
+
+/** The fields of a user beside the usual ones: users write their name, only superusers write credits. */
+const schemas = userSchemas({
+  display_name: Type.String({ maxLength: 80, default: 'stranger' }),
+  credits: adminOnly(Type.Integer({ default: 0 }))
+})
+
+declare module 'fastify-users' {
+  interface UsersRegister { user: UserOf<typeof schemas> }
+}
+
+/** A token on its way to the owner of an address. */
+export interface Mail { to: string, purpose: 'reset' | 'verify', token: string }
+
+export interface AppOptions {
+  /** Path of the SQLite file. */
+  file: string
+  secret: string
+  sendMail(mail: Mail): void | Promise<void>
+}
+
+/** The application: users who log in by bearer token or by cookie, and three routes that ask who is there. */
+export async function buildApp ({ file, secret, sendMail }: AppOptions): Promise<FastifyInstance> {
+  const app = Fastify({ logger: { level: 'warn' } })
+
+  const options: UsersOptions = {
+    adapter: sqlite(file),
+    secret,
+    schemas,
+    backends: [
+      { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) },
+      { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 86_400 }) }
+    ],
+    hooks: {
+      onAfterForgotPassword: ({ user, token }) => sendMail({ to: user.email, purpose: 'reset', token }),
+      onAfterRequestVerify: ({ email, token }) => sendMail({ to: email, purpose: 'verify', token })
+    },
+    openapiSecurity: true
+  }
+  await addApiPage(app, options)
+  await app.register(users, options)
+
+  app.get('/hello', { preHandler: authenticate, schema: describeRoute('hello', 'For whoever is logged in') }, async (request) => ({ hello: currentUser(request).display_name }))
+  app.get('/admin', { preHandler: authenticate({ superuser: true }), schema: describeRoute('admin', 'For superusers') }, async (request) => ({ admin: currentUser(request).email }))
+  app.get('/feed', { preHandler: authenticate({ optional: true }), schema: describeRoute('feed', 'For everybody, and it knows who is there') }, async ({ user }) => ({ feed: user === null ? 'for everybody' : `for ${user.display_name}` }))
+  return app
+}

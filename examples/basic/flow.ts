@@ -1,0 +1,127 @@
+import type { UsersApi } from 'fastify-users'
+import type { Mail } from './app.js'
+import type { Client, Jar } from './client.js'
+
+const ARTHUR = 'king.arthur@camelot.bt'
+const MERLIN = 'merlin@camelot.bt'
+const [FIRST, SECOND, THIRD] = ['guinevere-1', 'round-table-2', 'excalibur-3'] as const
+
+export interface Stage {
+  client: Client
+  users: UsersApi
+  /** Mails sent so far, the newest last. */
+  mails: readonly Mail[]
+}
+
+/** Plays the whole life of a user, from registration to refusal. */
+export async function playFlow (stage: Stage): Promise<void> {
+  const browser: Jar = new Map()
+  await register(stage)
+  const token = await logIn(stage, browser)
+  await useProfile(stage, browser, token)
+  await changePassword(stage, browser, token)
+  await resetPassword(stage, browser)
+  await verify(stage)
+  await administrate(stage)
+}
+
+async function register ({ client }: Stage): Promise<void> {
+  await client.send('Nobody is logged in', 'GET /users/me', 401)
+  const { body } = await client.send('Register', 'POST /auth/register', 201, { json: { email: ARTHUR, password: FIRST, display_name: 'Arthur', credits: 99, is_superuser: true } })
+  client.check('the user is active and no superuser', body.is_active === true && body.is_superuser === false)
+  client.check('only superusers give credits', body.credits === 0)
+  client.check('the answer holds no password', !JSON.stringify(body).includes('password'))
+  const again = await client.send('An address registers once', 'POST /auth/register', 400, { json: { email: ARTHUR, password: FIRST } })
+  client.check('the error says why', again.body.detail === 'REGISTER_USER_ALREADY_EXISTS')
+  await client.send('A short password is refused', 'POST /auth/register', 400, { json: { email: MERLIN, password: 'short' } })
+}
+
+async function logIn ({ client }: Stage, browser: Jar): Promise<string> {
+  const wrong = await client.send('Log in with a wrong password', 'POST /auth/jwt/login', 400, { form: { username: ARTHUR, password: SECOND } })
+  client.check('the error says no more than that', wrong.body.detail === 'LOGIN_BAD_CREDENTIALS')
+  const { body } = await client.send('Log in for a bearer token', 'POST /auth/jwt/login', 200, { form: { username: ARTHUR, password: FIRST } })
+  client.check('there is a bearer token', body.token_type === 'bearer')
+  const { cookie } = await client.send('Log in for a cookie', 'POST /auth/cookie/login', 204, { form: { username: ARTHUR, password: FIRST }, jar: browser })
+  client.check('scripts cannot read the cookie', cookie?.includes('HttpOnly') === true)
+  return String(body.access_token)
+}
+
+async function useProfile ({ client }: Stage, browser: Jar, token: string): Promise<void> {
+  const { body } = await client.send('Read the profile', 'GET /users/me', 200, { token })
+  client.check('it is Arthur', body.email === ARTHUR)
+  const hello = await client.send('Call a guarded route of the application', 'GET /hello', 200, { jar: browser })
+  client.check('it knows the custom field', hello.body.hello === 'Arthur')
+  await client.send('A route for superusers refuses', 'GET /admin', 403, { token })
+  await client.send('A route for everybody', 'GET /feed', 200)
+  const feed = await client.send('The same route knows who is there', 'GET /feed', 200, { jar: browser })
+  client.check('it is for Arthur', feed.body.feed === 'for Arthur')
+  const changed = await client.send('Change the profile', 'PATCH /users/me', 200, { json: { display_name: 'King Arthur', credits: 99 }, jar: browser })
+  client.check('the name is new, the credits are not', changed.body.display_name === 'King Arthur' && changed.body.credits === 0)
+}
+
+async function changePassword ({ client }: Stage, browser: Jar, token: string): Promise<void> {
+  const before = new Map(browser)
+  const { cookie } = await client.send('Change the password', 'PATCH /users/me', 200, { json: { password: SECOND }, jar: browser })
+  client.check('this browser gets a new cookie', cookie !== null)
+  await client.send('The bearer token ended', 'GET /users/me', 401, { token })
+  await client.send('The old cookie ended', 'GET /users/me', 401, { jar: before })
+  await client.send('The new cookie is good', 'GET /users/me', 200, { jar: browser })
+}
+
+async function resetPassword ({ client, users, mails }: Stage, browser: Jar): Promise<void> {
+  await client.send('Forget the password', 'POST /auth/forgot-password', 202, { json: { email: ARTHUR } })
+  await users.settled()
+  await client.send('An unknown address gets the same answer', 'POST /auth/forgot-password', 202, { json: { email: 'nobody@camelot.bt' } })
+  await users.settled()
+  client.check('one mail was sent, to Arthur', mails.length === 1 && mails[0]?.to === ARTHUR)
+  const json = { token: mails[0]?.token, password: THIRD }
+  await client.send('Set a new password', 'POST /auth/reset-password', 200, { json })
+  const again = await client.send('A reset token works once', 'POST /auth/reset-password', 400, { json })
+  client.check('the error says so', again.body.detail === 'RESET_PASSWORD_BAD_TOKEN')
+  await client.send('The cookie ended', 'GET /users/me', 401, { jar: browser })
+}
+
+async function verify ({ client, users, mails }: Stage): Promise<void> {
+  await client.send('Ask for a verify token', 'POST /auth/request-verify-token', 202, { json: { email: ARTHUR } })
+  await users.settled()
+  const json = { token: mails.at(-1)?.token }
+  const { body } = await client.send('Verify the address', 'POST /auth/verify', 200, { json })
+  client.check('it is verified', body.is_verified === true)
+  await client.send('It is verified once', 'POST /auth/verify', 400, { json })
+}
+
+async function administrate ({ client, users }: Stage): Promise<void> {
+  await client.act('Create a superuser in code: app.users.create({ …, is_superuser: true })', () =>
+    users.create({ email: MERLIN, password: FIRST, display_name: 'Merlin', is_superuser: true }))
+  const browser: Jar = new Map()
+  const login = { username: MERLIN, password: FIRST }
+  await client.send('The superuser logs in for a cookie', 'POST /auth/cookie/login', 204, { form: login, jar: browser })
+  const { body } = await client.send('The superuser logs in for a bearer token', 'POST /auth/jwt/login', 200, { form: login })
+  const token = String(body.access_token)
+  await client.send('The route for superusers', 'GET /admin', 200, { token })
+
+  const arthur = await client.send('Arthur logs in with the new password', 'POST /auth/jwt/login', 200, { form: { username: ARTHUR, password: THIRD } })
+  const { body: { id } } = await client.send('Arthur reads the profile', 'GET /users/me', 200, { token: String(arthur.body.access_token) })
+  await client.send('Read a user', `GET /users/${id}`, 200, { token })
+  const changed = await client.send('Change a user', `PATCH /users/${id}`, 200, { json: { credits: 10 }, jar: browser })
+  client.check('superusers give credits', changed.body.credits === 10)
+  await client.send('Arthur may not', `GET /users/${id}`, 403, { token: String(arthur.body.access_token) })
+  await client.send('Delete a user', `DELETE /users/${id}`, 204, { token })
+  await client.send('The user is gone', `GET /users/${id}`, 404, { token })
+  await client.send('So are the sessions', 'GET /users/me', 401, { token: String(arthur.body.access_token) })
+  await logOut({ client, users }, browser, token)
+}
+
+async function logOut ({ client, users }: Omit<Stage, 'mails'>, browser: Jar, token: string): Promise<void> {
+  const before = new Map(browser)
+  await client.send('Log out of the cookie session', 'POST /auth/cookie/logout', 204, { jar: browser })
+  client.check('the browser forgot the cookie', browser.size === 0)
+  await client.send('The cookie is refused afterwards', 'GET /hello', 401, { jar: before })
+  await client.send('Log out of the bearer session', 'POST /auth/jwt/logout', 204, { token })
+  await client.send('A JWT is stored nowhere: one that was copied lives until its end', 'GET /hello', 200, { token })
+  await client.act('End all sessions of the user in code: app.users.endSessions(user)', async () => {
+    const user = await users.getByEmail(MERLIN)
+    if (user !== null) await users.endSessions(user)
+  })
+  await client.send('The token is refused afterwards', 'GET /hello', 401, { token })
+}

@@ -1,0 +1,90 @@
+import type { Mail } from './app.js'
+
+/** One thing to try: a comment, and commands for a shell. */
+export interface WalkStep { title: string, commands: string[] }
+
+/** The whole flow as curl commands. Tokens come by mail: `mailText` holds the commands that use them. */
+export function walkSteps (origin: string, file: string): WalkStep[] {
+  const json = "-H 'content-type: application/json'"
+  const form = (password: string): string => `-d username=king.arthur@camelot.bt -d password=${password}`
+  const field = (name: string): string => `sed 's/.*"${name}":"\\([^"]*\\)".*/\\1/'`
+  return [
+    {
+      title: 'Register',
+      commands: [
+        `curl -i ${origin}/auth/register ${json} -d '{"email":"king.arthur@camelot.bt","password":"guinevere-1","display_name":"Arthur"}'`
+      ]
+    },
+    {
+      title: 'Log in: once for a bearer token, once for a cookie',
+      commands: [
+        `TOKEN=$(curl -s ${origin}/auth/jwt/login ${form('guinevere-1')} | ${field('access_token')})`,
+        'COOKIES=$(mktemp)',
+        `curl -i -c $COOKIES ${origin}/auth/cookie/login ${form('guinevere-1')}`
+      ]
+    },
+    {
+      title: 'Use both, also on routes of the application',
+      commands: [
+        `curl -i ${origin}/users/me -H "authorization: Bearer $TOKEN"`,
+        `curl -i -b $COOKIES ${origin}/hello`,
+        `curl -i ${origin}/feed`
+      ]
+    },
+    {
+      title: 'Change the profile, then the password: the cookie is renewed, the bearer token ends (401)',
+      commands: [
+        `curl -i -X PATCH -b $COOKIES ${origin}/users/me ${json} -d '{"display_name":"King Arthur"}'`,
+        `curl -i -X PATCH -b $COOKIES -c $COOKIES ${origin}/users/me ${json} -d '{"password":"round-table-2"}'`,
+        `curl -i -b $COOKIES ${origin}/hello`,
+        `curl -i ${origin}/users/me -H "authorization: Bearer $TOKEN"`
+      ]
+    },
+    {
+      title: 'Forget the password; then run the command of the mail that is printed here',
+      commands: [`curl -i ${origin}/auth/forgot-password ${json} -d '{"email":"king.arthur@camelot.bt"}'`]
+    },
+    {
+      title: 'Prove the address; then run the command of that mail',
+      commands: [`curl -i ${origin}/auth/request-verify-token ${json} -d '{"email":"king.arthur@camelot.bt"}'`]
+    },
+    {
+      title: 'Become a superuser, and log in with the new password',
+      commands: [
+        `USERS_DB=${file} node dist/examples/basic/superuser.js king.arthur@camelot.bt`,
+        `curl -i -c $COOKIES ${origin}/auth/cookie/login ${form('excalibur-3')}`,
+        `curl -i -b $COOKIES ${origin}/admin`
+      ]
+    },
+    {
+      title: 'Read, change and delete another user',
+      commands: [
+        `ID=$(curl -s ${origin}/auth/register ${json} -d '{"email":"mordred@camelot.bt","password":"guinevere-1"}' | ${field('id')})`,
+        `curl -i -b $COOKIES ${origin}/users/$ID`,
+        `curl -i -X PATCH -b $COOKIES ${origin}/users/$ID ${json} -d '{"credits":10,"is_active":false}'`,
+        `curl -i -X DELETE -b $COOKIES ${origin}/users/$ID`
+      ]
+    },
+    {
+      title: 'Log out; afterwards nobody is there (401)',
+      commands: [
+        `curl -i -X POST -b $COOKIES ${origin}/auth/cookie/logout`,
+        `curl -i -b $COOKIES ${origin}/users/me`
+      ]
+    }
+  ]
+}
+
+/** The walk as it is printed. */
+export function describeWalk (origin: string, file: string): string {
+  const steps = walkSteps(origin, file).map(({ title, commands }, i) => `# ${i + 1}. ${title}\n${commands.join('\n')}\n`)
+  return `Listening on ${origin}, with an API page at ${origin}/docs. In another terminal:\n\n${steps.join('\n')}`
+}
+
+/** A mail as it is printed: with the command that uses its token. */
+export function mailText (origin: string, { to, purpose, token }: Mail): string {
+  const [subject, path, body] = purpose === 'reset'
+    ? ['Reset your password', '/auth/reset-password', { token, password: 'excalibur-3' }]
+    : ['Verify your e-mail address', '/auth/verify', { token }]
+  return `\nMail to ${to}: ${subject}\n\ncurl -i ${origin}${path} -H 'content-type: application/json' -d '${JSON.stringify(body)}'\n`
+}

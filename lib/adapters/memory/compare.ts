@@ -1,0 +1,41 @@
+import type { Operator } from '../shared/conditions.js'
+
+/** A value as a key of equality: times as milliseconds, the rest as it is. */
+export type Key = string | number | boolean
+
+const WIDE = /[\ud800-\udfff]/
+
+/** The key of a stored value, or null for null; `fold` ignores the case of ASCII letters. */
+export function keyOf (value: unknown, fold: boolean): Key | null {
+  if (typeof value === 'string') return fold ? foldCase(value) : value
+  if (value instanceof Date) return value.getTime()
+  return typeof value === 'number' || typeof value === 'boolean' ? value : null
+}
+
+/** Lower-cases the ASCII letters alone, like the databases' rule for `ignoreCase` fields. */
+export function foldCase (text: string): string {
+  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
+}
+
+/** Orders two keys: text by its UTF-8 bytes, null before everything. */
+export function compareKeys (one: Key | null, other: Key | null): number {
+  if (one === other) return 0
+  if (one === null) return -1
+  if (other === null) return 1
+  if (typeof one === 'string' && typeof other === 'string' && (WIDE.test(one) || WIDE.test(other))) {
+    return Buffer.compare(Buffer.from(one), Buffer.from(other))
+  }
+  return one < other ? -1 : 1
+}
+
+/** Whether a stored key fulfils a comparison. Null fulfils none. */
+export function fulfils (stored: Key | null, operator: Exclude<Operator, 'null'>, wanted: readonly (Key | null)[]): boolean {
+  if (stored === null) return false
+  if (operator === '=' || operator === 'in') return wanted.includes(stored)
+  const [bound] = wanted
+  if (bound === undefined || bound === null) return false
+  const order = compareKeys(stored, bound)
+  if (operator === 'lt') return order < 0
+  if (operator === 'lte') return order <= 0
+  return operator === 'gt' ? order > 0 : order >= 0
+}

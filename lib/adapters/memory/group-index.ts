@@ -1,0 +1,52 @@
+import type { Row } from '../../contracts/database-adapter.js'
+import type { Model } from '../../contracts/models.js'
+import { type Key, keyOf } from './compare.js'
+
+/** Finds rows by the values of a group of fields. Rows with a null in the group are not in it. */
+export class GroupIndex {
+  readonly fields: readonly string[]
+  readonly unique: boolean
+  readonly #folds: readonly boolean[]
+  readonly #rows = new Map<Key, Set<Row>>()
+
+  constructor (model: Model, fields: readonly string[], unique: boolean) {
+    this.fields = fields
+    this.unique = unique
+    this.#folds = fields.map((field) => model.fields[field]?.ignoreCase === true)
+  }
+
+  /** The rows with these values, given by field name; undefined when the group is not fully given. */
+  find (values: Row): ReadonlySet<Row> | undefined {
+    const key = this.#key(values)
+    return key === null ? undefined : this.#rows.get(key) ?? none
+  }
+
+  add (row: Row): void {
+    const key = this.#key(row)
+    if (key === null) return
+    const rows = this.#rows.get(key)
+    if (rows === undefined) this.#rows.set(key, new Set([row]))
+    else rows.add(row)
+  }
+
+  remove (row: Row): void {
+    const key = this.#key(row)
+    if (key === null) return
+    const rows = this.#rows.get(key)
+    rows?.delete(row)
+    if (rows?.size === 0) this.#rows.delete(key)
+  }
+
+  #key (values: Row): Key | null {
+    const keys: Key[] = []
+    for (const [position, field] of this.fields.entries()) {
+      const key = keyOf(values[field], this.#folds[position] === true)
+      if (key === null) return null
+      keys.push(key)
+    }
+    const [only] = keys
+    return keys.length === 1 && only !== undefined ? only : JSON.stringify(keys)
+  }
+}
+
+const none: ReadonlySet<Row> = new Set()

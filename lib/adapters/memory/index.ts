@@ -1,0 +1,130 @@
+import type { Changes, DatabaseAdapter, FindManyOptions, Row, Where } from '../../contracts/database-adapter.js'
+import type { Model } from '../../contracts/models.js'
+import { FST_USERS_STORE_UNAVAILABLE } from '../../errors.js'
+import { misuse } from '../shared/errors.js'
+import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
+import { incrementOf } from '../shared/values.js'
+import { compareKeys, keyOf } from './compare.js'
+import { MemoryTable } from './memory-table.js'
+
+/** An adapter that keeps everything in this process's memory: for tests and first steps. It forgets all when the process ends. */
+export function memory (): DatabaseAdapter {
+  return new MemoryAdapter()
+}
+
+class MemoryAdapter implements DatabaseAdapter {
+  readonly #models = new ModelRegistry()
+  readonly #tables = new Map<string, MemoryTable>()
+
+  define (model: Model): void {
+    this.#models.define(model)
+    if (!this.#tables.has(model.name)) this.#tables.set(model.name, new MemoryTable(model))
+  }
+
+  async open (): Promise<void> {}
+
+  async create (model: Model, row: Row): Promise<Row> {
+    const table = this.#table(model.name)
+    const stored = table.complete(row)
+    this.#checkReferences(table, stored)
+    table.replace([], [stored])
+    return table.copy(stored)
+  }
+
+  findOne (model: Model, where: Where): Row | null {
+    const table = this.#table(model.name)
+    const [row] = table.find(where)
+    return row === undefined ? null : table.copy(row)
+  }
+
+  async findMany (model: Model, where: Where, { limit, order, after }: FindManyOptions): Promise<Row[]> {
+    const table = this.#table(model.name)
+    const { primaryKey } = table
+    const sort = order ?? primaryKey
+    if (table.column(sort).field.type === 'json') throw misuse(model.name, sort, 'is json, which has no order')
+    if (!Number.isSafeInteger(limit) || limit < 0) throw misuse(model.name, '', '`limit` must be an integer')
+    const compare = (one: Row, other: Row): number =>
+      compareKeys(keyOf(one[sort], false), keyOf(other[sort], false)) || compareKeys(keyOf(one[primaryKey], false), keyOf(other[primaryKey], false))
+    if (after?.[sort] === undefined && after !== undefined) throw misuse(model.name, sort, '`after` lacks it')
+    if (after?.[primaryKey] === undefined && after !== undefined) throw misuse(model.name, primaryKey, '`after` lacks it')
+    const rows = table.find(where).filter((row) => after === undefined || compare(row, after) > 0).sort(compare)
+    return rows.slice(0, limit).map((row) => table.copy(row))
+  }
+
+  async update (model: Model, where: Where, changes: Changes): Promise<number> {
+    const table = this.#table(model.name)
+    const old = table.find(where)
+    const fresh = old.map((row) => changeRow(table, row, changes))
+    if (old.length === 0) changeRow(table, {}, changes)
+    for (const [position, row] of fresh.entries()) this.#checkChange(table, old[position], row)
+    table.replace(old, fresh)
+    return old.length
+  }
+
+  async delete (model: Model, where: Where): Promise<number> {
+    const table = this.#table(model.name)
+    const rows = table.find(where)
+    table.replace(rows, [])
+    for (const row of rows) this.#cascade(table, row)
+    return rows.length
+  }
+
+  findWithUser (model: Model, where: Where): { row: Row, user: Row } | null {
+    const table = this.#table(model.name)
+    const users = this.#table(userModelOf(model))
+    for (const row of table.find(where)) {
+      const [user] = users.referring(users.primaryKey, row['user_id'])
+      if (user !== undefined) return { row: table.copy(row), user: users.copy(user) }
+    }
+    return null
+  }
+
+  #table (name: string): MemoryTable {
+    const table = this.#tables.get(name)
+    if (table === undefined) throw misuse(name, '', 'there is no such model; define it before open()')
+    return table
+  }
+
+  /** Refuses a row whose reference names nothing, as a foreign key would. */
+  #checkReferences (table: MemoryTable, row: Row): void {
+    for (const { name, field } of table.columns.values()) {
+      if (field.references === undefined || row[name] === null) continue
+      const target = this.#table(field.references)
+      if (target.referring(target.primaryKey, row[name]).length === 0) throw FST_USERS_STORE_UNAVAILABLE([], { cause: `${table.model.name}.${name} names no row` })
+    }
+  }
+
+  #checkChange (table: MemoryTable, old: Row | undefined, fresh: Row): void {
+    this.#checkReferences(table, fresh)
+    const id = old?.[table.primaryKey]
+    if (id === fresh[table.primaryKey]) return
+    for (const { other, field } of this.#references(table)) {
+      if (other.referring(field, id).length > 0) throw FST_USERS_STORE_UNAVAILABLE([], { cause: `${other.model.name}.${field} names the row` })
+    }
+  }
+
+  #cascade (table: MemoryTable, row: Row): void {
+    for (const { other, field } of this.#references(table)) {
+      const rows = other.referring(field, row[table.primaryKey])
+      other.replace(rows, [])
+      for (const one of rows) this.#cascade(other, one)
+    }
+  }
+
+  #references (table: MemoryTable): { other: MemoryTable, field: string }[] {
+    return [...this.#tables.values()].flatMap((other) => [...other.columns.values()]
+      .filter(({ field }) => field.references === table.model.name).map(({ name }) => ({ other, field: name })))
+  }
+}
+
+function changeRow (table: MemoryTable, row: Row, changes: Changes): Row {
+  const fresh = { ...row }
+  for (const [name, change] of Object.entries(changes)) {
+    const column = table.column(name)
+    if (change === undefined) continue
+    const step = incrementOf(table.model, name, column.field, column.accepts, change)
+    if (step === undefined) fresh[name] = table.store(column, change)
+    else if (typeof row[name] === 'number') fresh[name] = table.store(column, row[name] + step)
+  }
+  return fresh
+}

@@ -1,0 +1,147 @@
+import type { Row, Where } from '../../contracts/database-adapter.js'
+import type { Field, Model } from '../../contracts/models.js'
+import { FST_USERS_UNIQUE_VIOLATION } from '../../errors.js'
+import { eachCondition, type Operator } from '../shared/conditions.js'
+import { misuse } from '../shared/errors.js'
+import { primaryKeyOf } from '../shared/model-registry.js'
+import { acceptorOf, type Accepts, checkComparable, checkWrite, isWellFormed } from '../shared/values.js'
+import { compareKeys, fulfils, type Key, keyOf } from './compare.js'
+import { GroupIndex } from './group-index.js'
+
+interface Condition { field: string, operator: Operator, fold: boolean, keys: readonly (Key | null)[] }
+interface Column { name: string, field: Field, accepts: Accepts }
+
+/** The rows of one model. Stored rows are never changed, only replaced, and never handed out. */
+export class MemoryTable {
+  readonly model: Model
+  readonly primaryKey: string
+  readonly columns: ReadonlyMap<string, Column>
+  readonly #indexes: readonly GroupIndex[]
+  readonly #rows = new Set<Row>()
+  #lastId = 0
+
+  constructor (model: Model) {
+    this.model = model
+    this.primaryKey = primaryKeyOf(model).name
+    this.columns = new Map(Object.entries(model.fields).map(([name, field]) => [name, { name, field, accepts: acceptorOf(field) }]))
+    const plain = [...model.index ?? [], ...[...this.columns.values()].filter(({ field }) => field.references !== undefined).map(({ name }) => [name])]
+    this.#indexes = [[this.primaryKey], ...model.unique ?? []].map((fields) => new GroupIndex(model, fields, true))
+      .concat(plain.map((fields) => new GroupIndex(model, fields, false)))
+  }
+
+  /** The stored form of a new row: whole, checked and copied, with an id. */
+  complete (row: Row): Row {
+    for (const name in row) this.column(name)
+    const stored: Row = {}
+    for (const column of this.columns.values()) {
+      const value = row[column.name] ?? (column.name === this.primaryKey ? this.#makeId(column.field) : null)
+      stored[column.name] = this.store(column, value)
+    }
+    const id = stored[this.primaryKey]
+    if (typeof id === 'number' && id > this.#lastId) this.#lastId = id
+    return stored
+  }
+
+  /** A checked copy of a value. */
+  store ({ name, field, accepts }: Column, value: unknown): unknown {
+    checkWrite(this.model, name, field, accepts, value)
+    if (value instanceof Date) return new Date(value)
+    return field.type === 'json' && value !== null ? JSON.parse(JSON.stringify(value)) : value
+  }
+
+  /** A copy of a stored row for the caller. */
+  copy (row: Row): Row {
+    const copy = { ...row }
+    for (const { name, field } of this.columns.values()) {
+      const value = copy[name]
+      if (value instanceof Date) copy[name] = new Date(value)
+      else if (field.type === 'json') copy[name] = structuredClone(value)
+    }
+    return copy
+  }
+
+  /** All rows that fulfil the conditions; of equals without case the exact one first, then by primary key. */
+  find (where: Where): Row[] {
+    const conditions: Condition[] = []
+    const given: Row = {}
+    eachCondition(this.model.name, where, (name, operator, value) => {
+      const { field, accepts } = this.column(name)
+      const fold = field.ignoreCase === true && (operator === '=' || operator === 'in')
+      const values: readonly unknown[] = operator === 'null' ? [] : Array.isArray(value) ? value : [value]
+      for (const one of values) checkComparable(this.model, name, field, accepts, one)
+      if (operator === '=') given[name] = value
+      conditions.push({ field: name, operator, fold, keys: values.map((one) => lookUpKey(one, fold)) })
+    })
+    const found: Row[] = []
+    for (const row of this.#candidates(given)) {
+      if (conditions.every((condition) => isFulfilled(condition, row))) found.push(row)
+    }
+    return found.length > 1 ? this.#sortExactFirst(found, conditions, given) : found
+  }
+
+  /** The rows that name `id` in `field`. */
+  referring (field: string, id: unknown): Row[] {
+    return [...this.#candidates({ [field]: id })].filter((row) => row[field] === id)
+  }
+
+  /** Puts new rows in the place of old ones. Throws `FST_USERS_UNIQUE_VIOLATION` and changes nothing when one clashes. */
+  replace (old: readonly Row[], fresh: readonly Row[]): void {
+    for (const row of old) this.#unlink(row)
+    const linked: Row[] = []
+    for (const row of fresh) {
+      const clash = this.#indexes.find((index) => index.unique && (index.find(row)?.size ?? 0) > 0)
+      if (clash !== undefined) {
+        for (const one of linked) this.#unlink(one)
+        for (const one of old) this.#link(one)
+        throw FST_USERS_UNIQUE_VIOLATION([clash.fields.join(', ')], { fields: clash.fields })
+      }
+      this.#link(row)
+      linked.push(row)
+    }
+  }
+
+  /** The column of a field. Throws `FST_USERS_INVALID_OPTION` for an unknown one. */
+  column (name: string): Column {
+    const column = this.columns.get(name)
+    if (column === undefined) throw misuse(this.model.name, name, 'there is no such field')
+    return column
+  }
+
+  #candidates (given: Row): Iterable<Row> {
+    for (const index of this.#indexes) {
+      const rows = index.find(given)
+      if (rows !== undefined) return rows
+    }
+    return this.#rows
+  }
+
+  #sortExactFirst (rows: Row[], conditions: readonly Condition[], given: Row): Row[] {
+    const folded = conditions.filter(({ fold, operator }) => fold && operator === '=').map(({ field }) => field)
+    const inexact = (row: Row): number => folded.filter((field) => row[field] !== given[field]).length
+    return rows.sort((one, other) => inexact(one) - inexact(other) || compareKeys(keyOf(one[this.primaryKey], false), keyOf(other[this.primaryKey], false)))
+  }
+
+  #makeId (field: Field): unknown {
+    if (field.id?.generate !== undefined) return field.id.generate()
+    return field.id?.storage === 'integer' ? this.#lastId + 1 : null
+  }
+
+  #link (row: Row): void {
+    this.#rows.add(row)
+    for (const index of this.#indexes) index.add(row)
+  }
+
+  #unlink (row: Row): void {
+    this.#rows.delete(row)
+    for (const index of this.#indexes) index.remove(row)
+  }
+}
+
+/** Text without a UTF-8 form is in no row, so nothing equals it. */
+function lookUpKey (value: unknown, fold: boolean): Key | null {
+  return typeof value === 'string' && !isWellFormed(value) ? null : keyOf(value, fold)
+}
+
+function isFulfilled ({ field, operator, fold, keys }: Condition, row: Row): boolean {
+  return operator === 'null' ? row[field] === null : fulfils(keyOf(row[field], fold), operator, keys)
+}

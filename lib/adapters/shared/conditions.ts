@@ -1,0 +1,42 @@
+import type { Comparison, Value, Where } from '../../contracts/database-adapter.js'
+import { misuse } from './errors.js'
+
+/** How one condition compares: `=` and `null` for plain values, else the property of a `Comparison`. */
+export type Operator = '=' | 'null' | 'lt' | 'lte' | 'gt' | 'gte' | 'in'
+
+/** Receives one condition; `values` is a list for `in`, and one value for the others. */
+export type ConditionVisitor = (field: string, operator: Operator, values: unknown) => void
+
+const operators: ReadonlySet<string> = new Set(['lt', 'lte', 'gt', 'gte', 'in'])
+
+/** Calls `visit` for every condition. Throws `FST_USERS_INVALID_OPTION` for undefined, null in a comparison, and unknown operators. */
+export function eachCondition (model: string, where: Where, visit: ConditionVisitor): void {
+  for (const field in where) {
+    const value: unknown = where[field]
+    if (value === null) visit(field, 'null', null)
+    else if (value === undefined) throw misuse(model, field, 'has no value to compare with')
+    else if (isComparison(value)) eachComparison(model, field, value, visit)
+    else visit(field, '=', value)
+  }
+}
+
+function eachComparison (model: string, field: string, comparison: Comparison, visit: ConditionVisitor): void {
+  let count = 0
+  for (const operator in comparison) {
+    if (!isOperator(operator)) throw misuse(model, field, `cannot be compared by "${operator}"`)
+    const value: unknown = comparison[operator]
+    if (value === undefined || value === null) throw misuse(model, field, 'has no value to compare with')
+    if ((operator === 'in') !== Array.isArray(value)) throw misuse(model, field, '`in` takes a list, the others take one value')
+    visit(field, operator, value)
+    count++
+  }
+  if (count === 0) throw misuse(model, field, 'has no value to compare with')
+}
+
+function isComparison (value: unknown): value is Comparison & Exclude<Value, Date> {
+  return typeof value === 'object' && !(value instanceof Date)
+}
+
+function isOperator (name: string): name is Exclude<Operator, '=' | 'null'> {
+  return operators.has(name)
+}

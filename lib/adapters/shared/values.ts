@@ -1,0 +1,56 @@
+import type { Field, Model } from '../../contracts/models.js'
+import { misuse } from './errors.js'
+
+/** Says whether a value, other than null, has the type of a field. */
+export type Accepts = (value: unknown) => boolean
+
+const EARLIEST = Date.parse('0001-01-01T00:00:00.000Z')
+const LATEST = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
+const ILL_FORMED = /\p{Surrogate}/u
+
+const acceptors: Record<Exclude<Field['type'], 'id'>, Accepts> = {
+  text: (value) => typeof value === 'string',
+  boolean: (value) => typeof value === 'boolean',
+  integer: Number.isSafeInteger,
+  number: Number.isFinite,
+  time: (value) => value instanceof Date && value.getTime() >= EARLIEST && value.getTime() <= LATEST,
+  json: (value) => value !== undefined && typeof value !== 'function' && typeof value !== 'symbol' && typeof value !== 'bigint'
+}
+
+/** The check for values of a field. Times lie in the years 1 to 9999, so that their text form sorts. */
+export function acceptorOf (field: Field): Accepts {
+  if (field.type !== 'id') return acceptors[field.type]
+  return field.id?.storage === 'integer' ? acceptors.integer : acceptors.text
+}
+
+/** False for text with lone surrogates: it has no UTF-8 form, so no store holds it and no look-up finds it. */
+export function isWellFormed (text: string): boolean {
+  return !ILL_FORMED.test(text)
+}
+
+/** Throws `FST_USERS_INVALID_OPTION` unless the field can hold the value. */
+export function checkWrite (model: Model, name: string, field: Field, accepts: Accepts, value: unknown): void {
+  if (value === null) {
+    if (field.nullable !== true) throw misuse(model.name, name, 'is required')
+  } else if (!accepts(value)) {
+    throw misuse(model.name, name, `does not hold a value of type ${field.type}`)
+  } else if (typeof value === 'string' && field.type !== 'json' && !isWellFormed(value)) {
+    throw misuse(model.name, name, 'holds well-formed Unicode only')
+  }
+}
+
+/** Throws `FST_USERS_INVALID_OPTION` unless a condition may compare the field with the value. */
+export function checkComparable (model: Model, name: string, field: Field, accepts: Accepts, value: unknown): void {
+  if (field.type === 'json') throw misuse(model.name, name, 'is json, which compares with null only')
+  if (!accepts(value)) throw misuse(model.name, name, `does not compare with a value that is not of type ${field.type}`)
+}
+
+/** The step of `{ increment: n }` for a number field; undefined for a plain value. */
+export function incrementOf (model: Model, name: string, field: Field, accepts: Accepts, change: unknown): number | undefined {
+  if (field.type === 'json' || typeof change !== 'object' || change === null || !('increment' in change)) return undefined
+  const step = change.increment
+  if ((field.type !== 'integer' && field.type !== 'number') || typeof step !== 'number' || !accepts(step)) {
+    throw misuse(model.name, name, 'does not increment by that')
+  }
+  return step
+}

@@ -1,0 +1,71 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { FST_USERS_INVALID_OPTION } from '../../../errors.js'
+import type { SqlDriver, SqlStatement } from './driver.js'
+import type { SqliteDatabase } from './sqlite-database.js'
+
+type Rows = readonly (readonly unknown[])[]
+
+const BUSY_TIMEOUT = 5000 // milliseconds
+type Client = new (path: string, options: { timeout: number }) => SqliteDatabase
+const loadPackage = async (): Promise<Client> => (await import('better-sqlite3')).default
+
+/** Opens a database file with better-sqlite3. Throws `FST_USERS_INVALID_OPTION` when the package is not installed. */
+export async function openBetterSqlite3 (path: string, load: () => Promise<Client> = loadPackage): Promise<SqlDriver> {
+  const Opened = await load().catch((cause: unknown) => {
+    throw FST_USERS_INVALID_OPTION(['adapter', 'sqlite(path) needs the package better-sqlite3; `npm install better-sqlite3`'], { cause })
+  })
+  const database = new Opened(path, { timeout: 0 })
+  try {
+    await enableWriteAheadLog(database)
+    return useBetterSqlite3(database, () => { database.close() })
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+/** A driver for an open database. `close` is called when the adapter closes (default: it stays open). */
+export function useBetterSqlite3 (database: SqliteDatabase, close: () => void = () => {}): SqlDriver {
+  database.pragma('foreign_keys = ON')
+  database.pragma(`busy_timeout = ${BUSY_TIMEOUT}`)
+  return {
+    prepare: (sql) => prepare(database, sql),
+    change (catalog, plan) {
+      const read = (): readonly string[] => plan(database.prepare(catalog).raw(true).safeIntegers(false).all() as Rows)
+      if (read().length === 0) return // a read-only database, or one that is being written, opens all the same
+      database.transaction(() => { for (const sql of read()) database.exec(sql) }).immediate()
+    },
+    close
+  }
+}
+
+function prepare (database: SqliteDatabase, sql: string): SqlStatement {
+  const statement = database.prepare(sql).safeIntegers(false)
+  if (statement.reader) statement.raw(true)
+  return {
+    get: (parameters) => statement.get(...parameters) as readonly unknown[] | undefined,     // raw rows are arrays
+    all: (parameters) => statement.all(...parameters) as Rows,
+    run (parameters) {
+      const { changes, lastInsertRowid } = statement.run(...parameters)
+      return { changes, insertId: lastInsertRowid }
+    }
+  }
+}
+
+/** Two processes that open a new file at once both switch its mode: SQLite's own waiting does not cover that, and would block this process. */
+async function enableWriteAheadLog (database: SqliteDatabase): Promise<void> {
+  const deadline = Date.now() + BUSY_TIMEOUT
+  for (;;) {
+    try {
+      database.pragma('journal_mode = WAL')
+      return
+    } catch (error) {
+      if (!isBusy(error) || Date.now() > deadline) throw error
+      await sleep(20)
+    }
+  }
+}
+
+function isBusy (error: unknown): boolean {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code.startsWith('SQLITE_BUSY')
+}

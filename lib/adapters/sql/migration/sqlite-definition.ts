@@ -1,0 +1,66 @@
+// comments, quoted text and names, brackets, words, the rest: SQLite keeps a statement as it was written
+const TOKEN = /--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|[\p{L}\p{N}_$]+|\s+|[\s\S]/gu
+const IGNORED = /^(?:--|\/\*|\s)/
+const ENDS_TYPE = /^(?:constraint|primary|not|null|unique|check|default|collate|references|generated|as)$/i
+const TABLE_CONSTRAINT = /^(?:constraint|primary|unique|check|foreign)$/i
+
+/** A CREATE statement cut at the outermost commas of its first brackets; `parts` are lists of tokens. */
+interface Definition { readonly parts: readonly (readonly string[])[], readonly after: readonly string[] }
+
+/** The keys of a CREATE INDEX statement without quotes, white space, order and collation, in lower case. */
+export function indexKeys (sql: string): string[] {
+  return cut(sql).parts.map((tokens) => {
+    const words = tokens.filter((token) => !IGNORED.test(token))
+    const end = words.findIndex((word, position) => position > 0 && /^(?:asc|desc|collate)$/i.test(word))
+    return (end === -1 ? words : words.slice(0, end)).map(unquote).join('').toLowerCase()
+  })
+}
+
+/** A CREATE TABLE statement for another table name, with other types of some columns (by lower-case name). Null when it cannot be read. */
+export function retypeTable (sql: string, name: string, types: ReadonlyMap<string, string>): string | null {
+  const { parts, after } = cut(sql)
+  let changed = 0
+  const lines = parts.map((tokens) => {
+    const first = tokens.findIndex((token) => !IGNORED.test(token))
+    const word = String(tokens[first])
+    const type = TABLE_CONSTRAINT.test(word) ? undefined : types.get(unquote(word).toLowerCase())
+    if (type === undefined) return tokens.join('')
+    changed++
+    return [...tokens.slice(0, first + 1), ` ${type} `, ...withoutType(tokens.slice(first + 1))].join('').trimEnd()
+  })
+  return changed === types.size ? `CREATE TABLE ${name} (${lines.join(',')})${after.join('')}` : null
+}
+
+function cut (sql: string): Definition {
+  const tokens = Array.from(sql.matchAll(TOKEN), ([token]) => token)
+  const start = tokens.indexOf('(') + 1
+  let part: string[] = []
+  const parts = [part]
+  let depth = 1
+  let position = start
+  for (const token of tokens.slice(start)) {
+    position++
+    if (token === '(') depth++
+    if (token === ')' && --depth === 0) break
+    if (depth === 1 && token === ',') parts.push(part = [])
+    else part.push(token)
+  }
+  return { parts, after: tokens.slice(position) }
+}
+
+/** What follows the type of a column: constraints and comments. */
+function withoutType (tokens: readonly string[]): readonly string[] {
+  let depth = 0
+  const end = tokens.findIndex((token) => {
+    if (token === '(') depth++
+    if (token === ')') depth--
+    return depth === 0 && (ENDS_TYPE.test(token) || /^(?:--|\/\*)/.test(token))
+  })
+  return end === -1 ? [] : tokens.slice(end)
+}
+
+function unquote (token: string): string {
+  const quote = token.charAt(0)
+  if (quote === '[') return token.slice(1, -1)
+  return ['"', '`', "'"].includes(quote) ? token.slice(1, -1).replaceAll(quote + quote, quote) : token
+}

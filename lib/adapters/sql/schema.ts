@@ -1,0 +1,111 @@
+import type { Model } from '../../contracts/models.js'
+import { FST_USERS_TABLE_MISMATCH, FST_USERS_UNKNOWN_OPTION } from '../../errors.js'
+import { misuse } from '../shared/errors.js'
+import type { Dialect } from './dialects/dialect.js'
+import { makesId, makeTable, type Table, type TableMapping } from './table.js'
+
+/** Names of adopted tables by model name. */
+export type TableMappings = Record<string, TableMapping>
+
+/** An index that the package makes for its own tables; with `lower`, on the lower-case form of fields that ignore case. */
+export interface IndexPlan { name: string, fields: readonly string[], unique: boolean, lower: boolean }
+
+interface Found { columns: Map<string, number | null>, collated: boolean }
+
+/** Checks the models' tables against a database's catalog, and says what must run to make the missing ones. Existing tables are never changed. */
+export function planTables (dialect: Dialect, models: readonly Model[], mappings: TableMappings, catalog: readonly (readonly unknown[])[]): { tables: Map<string, Table>, statements: string[] } {
+  const found = readCatalog(dialect, catalog)
+  const tables = new Map<string, Table>()
+  const missing: Table[] = []
+  for (const model of models) {
+    const mapping = mappings[model.name] ?? {}
+    const existing = found.get(dialect.foldName(mapping.table ?? model.table))
+    if (existing !== undefined) checkColumns(model, mapping, existing, dialect)
+    const table = makeTable(model, dialect, mapping, existing === undefined ? {} : { present: existing.columns, collated: existing.collated })
+    tables.set(model.name, table)
+    if (existing === undefined) missing.push(table)
+  }
+  return { tables, statements: missing.flatMap((table) => [createTableSql(table, tables), ...indexPlans(table).map((plan) => createIndexSql(table, plan))]) }
+}
+
+/** Throws `FST_USERS_UNKNOWN_OPTION` for mappings that name no model, field or property. */
+export function checkMappings (models: readonly Model[], mappings: TableMappings): void {
+  checkKeys('tables', mappings, models.map(({ name }) => name))
+  for (const { name, fields } of models) {
+    const mapping = mappings[name]
+    if (mapping === undefined) continue
+    checkKeys(`tables.${name}`, mapping, ['table', 'columns'])
+    checkKeys(`tables.${name}.columns`, mapping.columns ?? {}, Object.keys(fields))
+  }
+}
+
+/** Throws `FST_USERS_UNKNOWN_OPTION` for a property that is not known. */
+export function checkKeys (path: string, given: object, known: readonly string[]): void {
+  const unknown = Object.keys(given).find((key) => !known.includes(key))
+  if (unknown !== undefined) throw FST_USERS_UNKNOWN_OPTION([path === '' ? unknown : `${path}.${unknown}`, known.join(', ')])
+}
+
+/** The fields of an index by its name: one of ours, or the case-ignoring one of an adopted table, else all unique fields. */
+export function fieldsOfIndex (table: Table, index: string): readonly string[] {
+  const own = indexPlans(table).find(({ name }) => name === index)
+  const groups = table.model.unique ?? []
+  return own?.fields ?? groups.find((fields) => ignoresCase(table.model, fields)) ?? groups.flat()
+}
+
+function readCatalog (dialect: Dialect, catalog: readonly (readonly unknown[])[]): Map<string, Found> {
+  const tables = new Map<string, Found>()
+  for (const [tableName, columnName, collated, width] of catalog) {
+    const name = dialect.foldName(String(tableName))
+    const table = tables.get(name) ?? { columns: new Map(), collated: Number(collated) !== 0 }
+    table.columns.set(dialect.foldName(String(columnName)), width === null ? null : Number(width))
+    tables.set(name, table)
+  }
+  return tables
+}
+
+function checkColumns (model: Model, mapping: TableMapping, { columns }: Found, dialect: Dialect): void {
+  const missing = Object.entries(model.fields)
+    .filter(([, { optional }]) => optional !== true).map(([field]) => mapping.columns?.[field] ?? field)
+    .filter((name) => !columns.has(dialect.foldName(name)))
+  if (missing.length > 0) throw FST_USERS_TABLE_MISMATCH([mapping.table ?? model.table, `it lacks ${missing.map((name) => `"${name}"`).join(', ')}`])
+}
+
+function createTableSql (table: Table, tables: ReadonlyMap<string, Table>): string {
+  const { dialect, primaryKey } = table
+  const lines = table.columns.map((column) => {
+    const made = column === primaryKey && makesId(table) ? ` ${dialect.identity}` : ''
+    return `${column.sql} ${dialect.columnType(column.definition)}${column.definition.nullable === true ? '' : ' NOT NULL'}${made}`
+  })
+  if (!makesId(table)) lines.push(`PRIMARY KEY (${primaryKey.sql})`)
+  for (const { sql, field, definition: { references } } of table.columns) {
+    if (references === undefined) continue
+    const target = tables.get(references)
+    if (target === undefined) throw misuse(table.model.name, field, `refers to "${references}", which is not defined`)
+    lines.push(`FOREIGN KEY (${sql}) REFERENCES ${target.sql} (${target.primaryKey.sql}) ON DELETE CASCADE`)
+  }
+  return `CREATE TABLE ${table.sql} (\n\t${lines.join(',\n\t')}\n)`
+}
+
+/** The statement that makes an index. */
+export function createIndexSql (table: Table, { name, fields, unique, lower }: IndexPlan): string {
+  const { dialect } = table
+  const columns = fields.map((field) => {
+    const { sql = '', definition } = table.byField.get(field) ?? {}
+    return lower && definition?.ignoreCase === true ? dialect.lower(sql) : sql
+  })
+  return `CREATE ${unique ? 'UNIQUE ' : ''}INDEX ${dialect.quote(name)} ON ${table.sql} (${columns.join(', ')})`
+}
+
+/** The indexes of a table, named like SQLAlchemy's. A group that ignores case has its index on lower(column); a unique one also that of the original schema. */
+export function indexPlans (table: Table): IndexPlan[] {
+  const plan = (fields: readonly string[], unique: boolean): IndexPlan[] => {
+    const name = `ix_${table.name}_${fields.map((field) => table.byField.get(field)?.name ?? field).join('_')}`
+    const plain = { name, fields, unique, lower: false }
+    return ignoresCase(table.model, fields) ? [plain, { name: `${name}_lower`, fields, unique, lower: true }].slice(unique ? 0 : 1) : [plain]
+  }
+  return [...(table.model.unique ?? []).flatMap((fields) => plan(fields, true)), ...(table.model.index ?? []).flatMap((fields) => plan(fields, false))]
+}
+
+function ignoresCase (model: Model, fields: readonly string[]): boolean {
+  return fields.some((field) => model.fields[field]?.ignoreCase === true)
+}

@@ -1,0 +1,126 @@
+import type { Where } from '../../contracts/database-adapter.js'
+import { eachCondition, type Operator } from '../shared/conditions.js'
+import { encodeComparison } from './encoder.js'
+import type { SqlDriver, SqlStatement } from './drivers/driver.js'
+import { type Column, columnOf, type Table } from './table.js'
+
+/** One condition without its value. Without a column (an adopted table lacks it) the field counts as null. */
+export interface Term {
+  readonly column: Column | undefined
+  readonly operator: Operator
+  /** Number of values of an `in` list. */
+  readonly size: number
+}
+
+/** Conditions without their values, with the statements prepared for them. Shapes form a tree, so that finding one builds no string. */
+export class Shape {
+  readonly table: Table
+  readonly terms: readonly Term[]
+  readonly #statements = new StatementCache()
+  readonly #driver: SqlDriver
+  /** Where among the parameters the values are of which an exact match is preferred. */
+  readonly exact: readonly number[]
+  readonly #next = new Map<string, Map<Operator | number, Shape>>()
+
+  constructor (table: Table, driver: SqlDriver, terms: readonly Term[] = []) {
+    this.table = table
+    this.#driver = driver
+    this.terms = terms
+    this.exact = exactPositions(terms)
+  }
+
+  /** This shape with one condition more. */
+  with (field: string, operator: Operator, size: number): Shape {
+    const key = operator === 'in' ? size : operator
+    return this.#next.get(field)?.get(key) ?? this.#grow(field, operator, size, key)
+  }
+
+  /** The statement of one kind, which `write` words when it is first needed. */
+  statement (kind: string, write: () => string): SqlStatement {
+    return this.#statements.get(kind) ?? this.#statements.set(kind, this.#driver.prepare(write()))
+  }
+
+  #grow (field: string, operator: Operator, size: number, key: Operator | number): Shape {
+    const shape = new Shape(this.table, this.#driver, [...this.terms, { column: columnOf(this.table, field), operator, size }])
+    const next = this.#next.get(field) ?? new Map<Operator | number, Shape>()
+    this.#next.set(field, next.set(key, shape))
+    return shape
+  }
+}
+
+/** The prepared statements of one shape. Of the kinds that depend on a request's fields the oldest goes when there are too many. */
+class StatementCache {
+  readonly #statements = new Map<string, SqlStatement>()
+
+  get (kind: string): SqlStatement | undefined {
+    return this.#statements.get(kind)
+  }
+
+  set (kind: string, statement: SqlStatement): SqlStatement {
+    const [oldest] = this.#statements.keys()
+    if (this.#statements.size >= LIMIT && oldest !== undefined) this.#statements.delete(oldest)
+    this.#statements.set(kind, statement)
+    return statement
+  }
+}
+
+const LIMIT = 100
+
+/** The shape of conditions below `root`; their encoded values are appended to `parameters`. */
+export function shapeOf (root: Shape, where: Where, parameters: unknown[]): Shape {
+  const { table } = root
+  let shape = root
+  eachCondition(table.model.name, where, (field, operator, value) => {
+    const column = table.byField.get(field)
+    if (column === undefined) {
+      shape = shape.with(field, operator, 0)
+    } else if (operator === 'in') {
+      shape = shape.with(field, operator, pushList(table, column, value as readonly unknown[], parameters)) // eachCondition checks that `in` has a list
+    } else {
+      shape = shape.with(field, operator, 1)
+      if (operator !== 'null') pushValue(table, column, operator, value, parameters)
+    }
+  })
+  return shape
+}
+
+function pushValue (table: Table, column: Column, operator: Operator, value: unknown, parameters: unknown[]): void {
+  const encoded = encodeComparison(table, column, value)
+  parameters.push(encoded)
+  if (needsExactTwin(column, operator)) parameters.push(encoded)
+}
+
+/** Lists are filled up to a power of two by repeating the last value, so that few statements serve all lengths. */
+function pushList (table: Table, column: Column, values: readonly unknown[], parameters: unknown[]): number {
+  if (values.length === 0) return 0
+  const size = 2 ** Math.ceil(Math.log2(values.length))
+  for (let position = 0; position < size; position++) {
+    parameters.push(encodeComparison(table, column, values[Math.min(position, values.length - 1)]))
+  }
+  return size
+}
+
+/** Whether equality is written twice: by the column's collation, which its index serves, and byte by byte. */
+export function needsExactTwin (column: Column, operator: Operator): boolean {
+  return operator === '=' && column.collated && column.definition.ignoreCase !== true
+}
+
+/** Whether a condition looks for equals without case, of which the exact one comes first. */
+export function prefersExact (term: Term): term is Term & { column: Column } {
+  return term.operator === '=' && term.column?.definition.ignoreCase === true
+}
+
+function exactPositions (terms: readonly Term[]): number[] {
+  const positions: number[] = []
+  let position = 0
+  for (const term of terms) {
+    if (prefersExact(term)) positions.push(position)
+    position += parameterCount(term)
+  }
+  return positions
+}
+
+function parameterCount ({ column, operator, size }: Term): number {
+  if (column === undefined || operator === 'null') return 0
+  return needsExactTwin(column, operator) ? 2 : size
+}

@@ -1,0 +1,184 @@
+import type { Changes, DatabaseAdapter, FindManyOptions, MaybePromise, Row, Where } from '../../contracts/database-adapter.js'
+import type { Model } from '../../contracts/models.js'
+import { FST_USERS_NOT_READY, FST_USERS_UNIQUE_VIOLATION } from '../../errors.js'
+import { misuse } from '../shared/errors.js'
+import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
+import { incrementOf } from '../shared/values.js'
+import type { Dialect } from './dialects/dialect.js'
+import type { SqlDriver, SqlStatement } from './drivers/driver.js'
+import { decodeRow, encodeComparison, encodeRow, encodeValue } from './encoder.js'
+import { checkKeys, checkMappings, fieldsOfIndex, planTables, type TableMappings } from './schema.js'
+import { Shape, shapeOf } from './shape.js'
+import * as sql from './statements.js'
+import { type Column, columnOf, type Table } from './table.js'
+
+/** Options of every SQL adapter. */
+export interface SqlAdapterOptions {
+  /** Names of adopted tables, by model name: the table's own, and its columns' by field. */
+  tables?: TableMappings
+}
+
+/** Makes the adapter of a dialect. `connect` is called once, by `open`. */
+export function sqlAdapter (dialect: Dialect, connect: () => MaybePromise<SqlDriver>, options: SqlAdapterOptions = {}): DatabaseAdapter {
+  return new SqlAdapter(dialect, connect, options)
+}
+
+class SqlAdapter implements DatabaseAdapter {
+  readonly #models = new ModelRegistry()
+  readonly #dialect: Dialect
+  readonly #connect: () => MaybePromise<SqlDriver>
+  readonly #options: SqlAdapterOptions
+  readonly #shapes = new Map<string, Shape>()
+  #driver: SqlDriver | undefined
+
+  constructor (dialect: Dialect, connect: () => MaybePromise<SqlDriver>, options: SqlAdapterOptions) {
+    this.#dialect = dialect
+    this.#connect = connect
+    this.#options = options
+  }
+
+  define (model: Model): void {
+    this.#models.define(model)
+  }
+
+  async open (): Promise<void> {
+    const mappings = this.#options.tables ?? {}
+    const models = this.#models.all
+    checkKeys('', this.#options, ['tables'])
+    checkMappings(models, mappings)
+    const driver = this.#driver ??= await this.#connect()
+    let tables = new Map<string, Table>()
+    try {
+      await driver.change(this.#dialect.catalog, (catalog) => {
+        const plan = planTables(this.#dialect, models, mappings, catalog)
+        tables = plan.tables
+        return plan.statements
+      })
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+    for (const [name, table] of tables) this.#shapes.set(name, new Shape(table, driver))
+  }
+
+  async create (model: Model, row: Row): Promise<Row> {
+    const root = this.#root(model.name)
+    const { table } = root
+    const values = encodeRow(table, row)
+    const skipped = values[0] === null ? 1 : 0 // the primary key, where the database makes it
+    const statement = root.statement(`insert ${skipped}`, () => sql.insertSql(table, table.columns.slice(skipped)))
+    const { insertId } = await run(table, statement, values.slice(skipped))
+    if (skipped === 1) values[0] = Number(insertId)
+    return decodeRow(table, values)
+  }
+
+  findOne (model: Model, where: Where): MaybePromise<Row | null> {
+    const parameters: unknown[] = []
+    const shape = shapeOf(this.#root(model.name), where, parameters)
+    for (const position of shape.exact) parameters.push(parameters[position])
+    const statement = shape.statement('one', () => sql.selectOneSql(shape))
+    return then(statement.get(parameters), (values) => values === undefined ? null : decodeRow(shape.table, values))
+  }
+
+  findWithUser (model: Model, where: Where): MaybePromise<{ row: Row, user: Row } | null> {
+    const parameters: unknown[] = []
+    const shape = shapeOf(this.#root(model.name), where, parameters)
+    for (const position of shape.exact) parameters.push(parameters[position])
+    const { table } = shape
+    const { table: users } = this.#root(userModelOf(model))
+    const statement = shape.statement('user', () => sql.selectWithUserSql(shape, users))
+    return then(statement.get(parameters), (values) => values === undefined
+      ? null
+      : { row: decodeRow(table, values), user: decodeRow(users, values, table.columns.length) })
+  }
+
+  async findMany (model: Model, where: Where, { limit, order, after }: FindManyOptions): Promise<Row[]> {
+    const parameters: unknown[] = []
+    const shape = shapeOf(this.#root(model.name), where, parameters)
+    const { table } = shape
+    const sort = order ?? table.primaryKey.field
+    const column = columnOf(table, sort)
+    if (column === undefined || column.definition.type === 'json') throw misuse(model.name, sort, 'has no order')
+    if (!Number.isSafeInteger(limit) || limit < 0) throw misuse(model.name, '', '`limit` must be an integer')
+    const start = after === undefined ? 'start' : pushAfter(table, column, after, parameters)
+    const statement = shape.statement(`many ${column.field} ${start}`, () => sql.selectManySql(shape, { column, after: start }))
+    return (await statement.all([...parameters, limit])).map((values) => decodeRow(table, values))
+  }
+
+  async update (model: Model, where: Where, changes: Changes): Promise<number> {
+    const root = this.#root(model.name)
+    const { table } = root
+    const parameters: unknown[] = []
+    const assignments = assign(table, changes, parameters)
+    const shape = shapeOf(root, where, parameters)
+    if (assignments.length === 0) {
+      const counted = await shape.statement('count', () => sql.countSql(shape)).get(parameters)
+      return Number(counted?.[0])
+    }
+    const kind = assignments.map(({ column, increment }) => `${increment ? '+' : '='}${column.field}`).join(' ')
+    const statement = shape.statement(kind, () => sql.updateSql(shape, assignments))
+    return (await run(table, statement, parameters)).changes
+  }
+
+  async delete (model: Model, where: Where): Promise<number> {
+    const parameters: unknown[] = []
+    const shape = shapeOf(this.#root(model.name), where, parameters)
+    const statement = shape.statement('delete', () => sql.deleteSql(shape))
+    return (await statement.run(parameters)).changes
+  }
+
+  async close (): Promise<void> {
+    const driver = this.#driver
+    this.#driver = undefined
+    this.#shapes.clear()
+    await driver?.close()
+  }
+
+  #root (name: string): Shape {
+    const root = this.#shapes.get(name)
+    if (root !== undefined) return root
+    this.#models.get(name)
+    throw FST_USERS_NOT_READY()
+  }
+}
+
+/** Runs a write, and turns the database's complaint about equal values into ours, with field names. */
+async function run (table: Table, statement: SqlStatement, parameters: readonly unknown[]): Promise<{ changes: number, insertId: unknown }> {
+  try {
+    return await statement.run(parameters)
+  } catch (cause) {
+    const violation = table.dialect.uniqueViolation(cause)
+    if (violation === null) throw cause
+    const fields = 'index' in violation
+      ? fieldsOfIndex(table, violation.index)
+      : violation.columns.map((name) => table.columns.find((column) => column.name === name)?.field ?? name)
+    throw FST_USERS_UNIQUE_VIOLATION([fields.join(', ')], { fields, cause })
+  }
+}
+
+/** What to set, in column order, with the values appended to `parameters`. Columns that an adopted table lacks are left out. */
+function assign (table: Table, changes: Changes, parameters: unknown[]): sql.Assignment[] {
+  for (const field in changes) columnOf(table, field)
+  const assignments: sql.Assignment[] = []
+  for (const column of table.columns) {
+    const change: unknown = changes[column.field]
+    if (change === undefined) continue
+    const step = incrementOf(table.model, column.field, column.definition, column.accepts, change)
+    assignments.push({ column, increment: step !== undefined })
+    parameters.push(step ?? encodeValue(table, column, change))
+  }
+  return assignments
+}
+
+function pushAfter (table: Table, column: Column, after: Row, parameters: unknown[]): 'null' | 'value' {
+  const { primaryKey } = table
+  for (const { field } of [column, primaryKey]) if (after[field] === undefined) throw misuse(table.model.name, field, '`after` lacks it')
+  const isNull = after[column.field] === null
+  if (!isNull && column !== primaryKey) parameters.push(encodeComparison(table, column, after[column.field]))
+  parameters.push(encodeComparison(table, primaryKey, after[primaryKey.field]))
+  return isNull ? 'null' : 'value'
+}
+
+function then<T, U> (value: MaybePromise<T>, next: (value: T) => U): MaybePromise<U> {
+  return value instanceof Promise ? value.then(next) : next(value)
+}

@@ -1,0 +1,96 @@
+import type { Dialect } from './dialects/dialect.js'
+import { needsExactTwin, prefersExact, type Shape, type Term } from './shape.js'
+import type { Column, Table } from './table.js'
+
+const signs = { lt: '<', lte: '<=', gt: '>', gte: '>=' } as const
+
+/** One column to set, or to count up. */
+export interface Assignment { column: Column, increment: boolean }
+
+/** How a list is sorted and where it continues: from the start, after a null of the sort column, or after a value. */
+export interface ListOrder { column: Column, after: 'start' | 'null' | 'value' }
+
+/** Reads one row. Its parameters are followed by the values at the shape's `exact` positions. */
+export function selectOneSql ({ table, terms }: Shape): string {
+  const bind = binder(table.dialect)
+  return `SELECT ${columnList(table)} FROM ${table.sql}${where(table.dialect, terms, bind)}${exactFirst(table, terms, bind)} LIMIT 1`
+}
+
+/** Reads one row and its user. Parameters as for `selectOneSql`. */
+export function selectWithUserSql ({ table, terms }: Shape, users: Table): string {
+  const reference = table.byField.get('user_id')?.sql ?? ''
+  const bind = binder(table.dialect)
+  return `SELECT ${columnList(table, 't.')}, ${columnList(users, 'u.')} FROM ${table.sql} t JOIN ${users.sql} u ON u.${users.primaryKey.sql} = t.${reference}` +
+    `${where(table.dialect, terms, bind, 't.')}${exactFirst(table, terms, bind, 't.')} LIMIT 1`
+}
+
+/** Reads rows in order. The conditions' parameters are followed by the values to continue after, and the limit. */
+export function selectManySql ({ table, terms }: Shape, { column, after }: ListOrder): string {
+  const { dialect, primaryKey } = table
+  const bind = binder(dialect)
+  const conditions = terms.map((term) => condition(dialect, term, bind, ''))
+  const isKey = column === primaryKey
+  if (after === 'null') conditions.push(`(${column.sql} IS NOT NULL OR ${primaryKey.sql} > ${bind()})`)
+  else if (after === 'value') conditions.push(isKey ? `${primaryKey.sql} > ${bind()}` : `(${column.sql}, ${primaryKey.sql}) > (${bind()}, ${bind()})`)
+  const order = isKey ? primaryKey.sql : `${column.sql}${column.definition.nullable === true ? dialect.nullsFirst : ''}, ${primaryKey.sql}`
+  return `SELECT ${columnList(table)} FROM ${table.sql}${all(conditions)} ORDER BY ${order} LIMIT ${bind()}`
+}
+
+/** Counts rows. */
+export function countSql ({ table, terms }: Shape): string {
+  return `SELECT count(*) FROM ${table.sql}${where(table.dialect, terms, binder(table.dialect))}`
+}
+
+/** Stores one row; without its primary key where the database makes it. */
+export function insertSql (table: Table, columns: readonly Column[]): string {
+  const { dialect, primaryKey } = table
+  const bind = binder(dialect)
+  const returning = dialect.returnsId && !columns.includes(primaryKey) ? ` RETURNING ${primaryKey.sql}` : ''
+  return `INSERT INTO ${table.sql} (${columns.map(({ sql }) => sql).join(', ')}) VALUES (${columns.map(bind).join(', ')})${returning}`
+}
+
+/** Changes rows. The assigned values come before the conditions' parameters. */
+export function updateSql ({ table, terms }: Shape, assignments: readonly Assignment[]): string {
+  const bind = binder(table.dialect)
+  const set = assignments.map(({ column: { sql }, increment }) => increment ? `${sql} = ${sql} + ${bind()}` : `${sql} = ${bind()}`)
+  return `UPDATE ${table.sql} SET ${set.join(', ')}${where(table.dialect, terms, bind)}`
+}
+
+/** Removes rows. */
+export function deleteSql ({ table, terms }: Shape): string {
+  return `DELETE FROM ${table.sql}${where(table.dialect, terms, binder(table.dialect))}`
+}
+
+function binder (dialect: Dialect): () => string {
+  let position = 0
+  return () => dialect.placeholder(++position)
+}
+
+function columnList (table: Table, prefix = ''): string {
+  return table.columns.map(({ sql }) => prefix + sql).join(', ')
+}
+
+function where (dialect: Dialect, terms: readonly Term[], bind: () => string, prefix = ''): string {
+  return all(terms.map((term) => condition(dialect, term, bind, prefix)))
+}
+
+function all (conditions: readonly string[]): string {
+  return conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
+}
+
+function condition (dialect: Dialect, { column, operator, size }: Term, bind: () => string, prefix: string): string {
+  if (column === undefined) return operator === 'null' ? '1 = 1' : '1 = 0'
+  const sql = prefix + column.sql
+  const fold = column.definition.ignoreCase === true ? dialect.lower : (expression: string) => expression
+  const exact = column.collated ? dialect.binary(sql) : sql
+  if (operator === 'null') return `${sql} IS NULL`
+  if (operator === '=') return `${fold(sql)} = ${fold(bind())}${needsExactTwin(column, operator) ? ` AND ${exact} = ${bind()}` : ''}`
+  if (operator !== 'in') return `${exact} ${signs[operator]} ${bind()}`
+  const left = column.definition.ignoreCase === true ? fold(sql) : exact
+  return size === 0 ? '1 = 0' : `${left} IN (${Array.from({ length: size }, () => fold(bind())).join(', ')})`
+}
+
+function exactFirst ({ dialect, primaryKey }: Table, terms: readonly Term[], bind: () => string, prefix = ''): string {
+  const exact = terms.filter(prefersExact).map(({ column }) => `(${dialect.binary(prefix + column.sql)} = ${bind()}) DESC`)
+  return exact.length === 0 ? '' : ` ORDER BY ${exact.join(', ')}, ${prefix}${primaryKey.sql}`
+}

@@ -1,0 +1,7 @@
+export * from './authenticator.js'
+export * from './backend.js'
+export * from './csrf.js'
+export * from './current-user.js'
+export * from './guard.js'
+export * from './guarded-routes.js'
+export * from './guard-options.js'

@@ -1,0 +1,75 @@
+import type { MigrationDatabase } from '../../adapters/sql/migration/migration-source.js'
+import { countOrphans, eachRow, findDoubles, findNulls, type Doubles } from '../../adapters/sql/migration/stored-rows.js'
+import { foldEmail, normalizeEmail } from '../../users/index.js'
+import { quoted, type Move, type MovedTable, type MovedTables } from './move.js'
+
+const SHOWN = 20
+
+/** Rows that the new form of the tables would not hold, or that nobody could find in them, in words. */
+export async function findRowProblems (database: MigrationDatabase, move: Move, { users, tokens, accounts }: MovedTables & { users: MovedTable }): Promise<string[]> {
+  const problems: string[] = []
+  for (const found of [users, tokens, accounts]) if (found !== null) problems.push(...await nullProblems(database, found))
+  problems.push(...await addressProblems(database, move, users))
+  const addresses = await findDoubles(database, users.table, ['email'], SHOWN)
+  problems.push(...addresses.map(({ values: [email], ids }) => `${nameOf(users)}: addresses that differ only in case: ${list(ids)} (${maskEmail(String(email))})`))
+  if (accounts !== null) problems.push(...(await findDoubles(database, accounts.table, ['oauth_name', 'account_id'], SHOWN)).map((doubles) => accountProblem(accounts, doubles)))
+  for (const found of [tokens, accounts]) if (found !== null && !move.pruneOrphans) problems.push(...await orphanProblems(database, found, users))
+  return problems
+}
+
+/** As much of an address as tells its owner: first letters and the last label. */
+export function maskEmail (email: string): string {
+  const at = email.lastIndexOf('@')
+  const domain = email.slice(at + 1)
+  const last = /\.([a-z]{2,})$/i.exec(domain)?.[1] ?? ''
+  return at === -1 ? hide(email) : `${hide(email.slice(0, at))}@${hide(domain)}.${last}`
+}
+
+function hide (text: string): string {
+  return `${/^[\p{L}\p{N}]/u.exec(text)?.[0] ?? ''}***`
+}
+
+async function nullProblems (database: MigrationDatabase, found: MovedTable): Promise<string[]> {
+  return (await findNulls(database, found.table)).map(({ column, count }) => `${nameOf(found)}: rows without a value in ${quoted(column)}: ${count}`)
+}
+
+/** Users whose address or id our rules would not take, so that they could not be found by it. */
+async function addressProblems (database: MigrationDatabase, { rows, config }: Move, users: MovedTable): Promise<string[]> {
+  const addresses: string[] = []
+  const ids: unknown[] = []
+  for await (const [id, email] of eachRow(database, users.table, ['email'])) {
+    if (rows.parseId(String(id)) !== id) ids.push(id)
+    if (email !== null && !isStorable(String(email))) addresses.push(`${quoted(id)} (${maskEmail(String(email))})`)
+  }
+  const problems: string[] = []
+  if (ids.length > 0) problems.push(`${nameOf(users)}: ids that are not of the kind ${quoted(config.settings.schemas.id.name)}, which the option \`schemas\` says: ${list(ids)}`)
+  if (addresses.length > 0) problems.push(`${nameOf(users)}: addresses in a form that is not stored here (one plain address, its domain in Unicode): ${shorten(addresses)}`)
+  return problems
+}
+
+function isStorable (email: string): boolean {
+  const stored = normalizeEmail(email)
+  return stored !== null && foldEmail(stored) === foldEmail(email)
+}
+
+function accountProblem (accounts: MovedTable, { values: [provider], ids }: Doubles): string {
+  return `${nameOf(accounts)}: an account of ${quoted(provider)} that is linked more than once: rows ${list(ids)}`
+}
+
+async function orphanProblems (database: MigrationDatabase, found: MovedTable, users: MovedTable): Promise<string[]> {
+  const count = await countOrphans(database, found.table, users.table)
+  return count === 0 ? [] : [`${nameOf(found)}: rows whose user is gone: ${count}; --prune-orphans removes them`]
+}
+
+function nameOf ({ table }: MovedTable): string {
+  return `table ${quoted(table.name)}`
+}
+
+function list (ids: readonly unknown[]): string {
+  return shorten(ids.map(quoted))
+}
+
+function shorten (texts: readonly string[]): string {
+  const more = texts.length - SHOWN
+  return texts.slice(0, SHOWN).join(', ') + (more > 0 ? ` and ${more} more` : '')
+}

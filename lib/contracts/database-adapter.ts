@@ -1,0 +1,52 @@
+import type { Model } from './models.js'
+
+/** A value, or the promise of one where the store cannot answer at once. */
+export type MaybePromise<T> = T | Promise<T>
+
+/** A stored value in TypeScript: ids as their kind says, times as `Date`, json as plain data. */
+export type Value = string | number | boolean | Date | null | object
+/** A record by field name. */
+export type Row = Record<string, unknown>
+
+/** A condition on the order of values, or on membership. */
+export interface Comparison { lt?: Value, lte?: Value, gt?: Value, gte?: Value, in?: readonly Value[] }
+
+/**
+ * Conditions that must all hold. A plain value compares byte for byte; null means "is null"; an `ignoreCase`
+ * field compares ASCII letters without case. Property order does not matter.
+ */
+export type Where = Record<string, Value | Comparison>
+
+/** New values by field, or `{ increment: n }` for a number. */
+export type Changes = Record<string, Value | { increment: number }>
+
+/** Which part of the matching rows `findMany` gives. */
+export interface FindManyOptions {
+  limit: number
+  /** Field to sort by, ascending, then by primary key (default: primary key). */
+  order?: string
+  /** Continue after this row of the same order: the values of `order` and of the primary key. */
+  after?: Row
+}
+
+/** What features and rules ask of a store. Any error that it throws without a code of ours becomes a 503. */
+export interface DatabaseAdapter {
+  /** Announces a model. Called by the core and by features before `open`. */
+  define(model: Model): void
+  /** Creates or checks the tables of all models. */
+  open(): Promise<void>
+  /** Stores a row and returns it whole. Throws `FST_USERS_UNIQUE_VIOLATION` with `fields` when it clashes. */
+  create(model: Model, row: Row): Promise<Row>
+  /** One row, or null. Of several that differ only in the case of an `ignoreCase` field, the exact one comes first. */
+  findOne(model: Model, where: Where): MaybePromise<Row | null>
+  findMany(model: Model, where: Where, options: FindManyOptions): Promise<Row[]>
+  /** Changes all matching rows in one step and returns their number. Throws `FST_USERS_UNIQUE_VIOLATION` like `create`. */
+  update(model: Model, where: Where, changes: Changes): Promise<number>
+  /** Removes all matching rows in one step and returns their number. */
+  delete(model: Model, where: Where): Promise<number>
+  /** The row and the user that its `user_id` names, in one round trip. */
+  findWithUser?(model: Model, where: Where): MaybePromise<{ row: Row, user: Row } | null>
+  transaction?<T>(work: (tx: DatabaseAdapter) => Promise<T>): Promise<T>
+  /** Releases what the adapter opened itself; a pool that was handed in stays open. */
+  close?(): Promise<void>
+}

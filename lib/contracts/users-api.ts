@@ -1,0 +1,58 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Backend } from './backend.js'
+import type { EventContext, EventName, PendingLogin, UsersHook } from './events.js'
+import type { IssuedToken } from './strategy.js'
+import type { NewUser, User, UserChanges, UserId, UserRow } from './user.js'
+
+/** On whose behalf fields are written: decides which ones count. `code` writes all but `id`. */
+export type Writer = 'self' | 'superuser' | 'code'
+
+/** For calls that events are told of: the request, where there is one. */
+export type CallContext = Partial<EventContext>
+/** Who writes, and for which request. */
+export interface WriteContext extends CallContext { by?: Writer }
+/** Which backend logs in, and how the user proved itself. */
+export interface LoginContext extends CallContext { backend: string, method?: string }
+
+/** What a login gives: a token that is not sent yet, or the step that is missing. */
+export type LoginResult = { issued: IssuedToken, pending?: undefined } | { issued?: undefined, pending: PendingLogin }
+
+/** `app.users`: the rules, for routes and for scripts. Every method throws errors with a `FST_USERS_…` code. */
+export interface UsersApi {
+  /** The user with this id, or null. */
+  get(id: UserId): Promise<User | null>
+  /** The user with this address in any case (ASCII letters), or null. */
+  getByEmail(email: string): Promise<User | null>
+  /** Stores a user. Throws `FST_USERS_INVALID_USER`, `FST_USERS_REGISTER_INVALID_PASSWORD`, `FST_USERS_REGISTER_USER_ALREADY_EXISTS`. */
+  create(user: NewUser, context?: WriteContext): Promise<User>
+  /** Changes a user; a changed password or a deactivation ends all sessions. Throws `FST_USERS_NOT_FOUND`, `FST_USERS_INVALID_USER`, `FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS`, `FST_USERS_UPDATE_USER_INVALID_PASSWORD`. */
+  update(user: User | UserId, changes: UserChanges, context?: WriteContext): Promise<User>
+  /** Removes a user with its sessions. Throws `FST_USERS_NOT_FOUND`. */
+  delete(user: User | UserId, context?: CallContext): Promise<void>
+  /** The row of the user with this address and password, or null; costs the same for an unknown address. */
+  checkCredentials(credentials: { username: string, password: string }, context?: CallContext & { backend?: string }): Promise<UserRow | null>
+  /** Makes a verify token and fires `onAfterRequestVerify`; does nothing for unknown, inactive and verified users. */
+  requestVerify(email: string, context?: CallContext): Promise<void>
+  /** Marks the token's user as verified. Throws `FST_USERS_VERIFY_USER_BAD_TOKEN`, `FST_USERS_VERIFY_USER_ALREADY_VERIFIED`. */
+  verify(token: string, context?: CallContext): Promise<User>
+  /** Makes a reset token and fires `onAfterForgotPassword`; does nothing for unknown and inactive users. */
+  forgotPassword(email: string, context?: CallContext): Promise<void>
+  /** Sets a new password and ends all sessions. Throws `FST_USERS_RESET_PASSWORD_BAD_TOKEN`, `FST_USERS_RESET_PASSWORD_INVALID_PASSWORD`. */
+  resetPassword(token: string, password: string, context?: CallContext): Promise<User>
+  /**
+   * The one way to a session: checks the user's state, fires the login events, makes the token. The caller sends it. Of a
+   * row the session is bound to just that state, so that a password change meanwhile wins; a user is read again.
+   * Throws `FST_USERS_LOGIN_BAD_CREDENTIALS`, `FST_USERS_LOGIN_USER_NOT_VERIFIED`, `FST_USERS_UNKNOWN_BACKEND`.
+   */
+  login(user: User | UserRow, context: LoginContext): Promise<LoginResult>
+  /** Ends the session that authenticated the request. Throws `FST_USERS_UNAUTHENTICATED`. */
+  logout(request: FastifyRequest, reply?: FastifyReply): Promise<void>
+  /** Ends every session of the user on every backend. Throws `FST_USERS_SESSIONS_NOT_REVOCABLE`. */
+  endSessions(user: User | UserId): Promise<void>
+  /** Adds a listener; several per event run in the order they were added. Throws after `ready`. */
+  addHook<N extends EventName>(name: N, hook: UsersHook<N>): void
+  /** Resolves when the work that runs after replies is done. */
+  settled(): Promise<void>
+  /** The backends by name, in precedence order. */
+  readonly backends: ReadonlyMap<string, Backend>
+}

@@ -1,0 +1,146 @@
+import createError from '@fastify/error'
+
+interface Definition { statusCode: number, message: string, detail?: string }
+
+/** Every error of the package by its word; its code is `FST_USERS_` and the word. The README's table equals this one. */
+const definitions = {
+  // replies of the routes: the contract's codes
+  REGISTER_USER_ALREADY_EXISTS: { statusCode: 400, message: 'A user with this e-mail address exists.' },
+  REGISTER_INVALID_PASSWORD: { statusCode: 400, message: 'The password is refused: %s' },
+  LOGIN_BAD_CREDENTIALS: { statusCode: 400, message: 'The e-mail address or the password is wrong, or the user is not active.' },
+  LOGIN_USER_NOT_VERIFIED: { statusCode: 400, message: 'The e-mail address is not verified.' },
+  RESET_PASSWORD_BAD_TOKEN: { statusCode: 400, message: 'The reset token is wrong, used or too old.' },
+  RESET_PASSWORD_INVALID_PASSWORD: { statusCode: 400, message: 'The password is refused: %s' },
+  VERIFY_USER_BAD_TOKEN: { statusCode: 400, message: 'The verify token is wrong or too old.' },
+  VERIFY_USER_ALREADY_VERIFIED: { statusCode: 400, message: 'The e-mail address is verified already.' },
+  UPDATE_USER_EMAIL_ALREADY_EXISTS: { statusCode: 400, message: 'Another user has this e-mail address.' },
+  UPDATE_USER_INVALID_PASSWORD: { statusCode: 400, message: 'The password is refused: %s' },
+  // replies of the routes: ours
+  UPDATE_USER_BAD_CURRENT_PASSWORD: { statusCode: 400, message: 'current_password is missing or wrong.' },
+  LOGIN_PENDING: { statusCode: 403, message: 'The login needs a further step.' },
+  INVALID_PASSWORD: { statusCode: 400, message: 'The password is refused: %s' },
+  INVALID_USER: { statusCode: 400, message: 'The user does not fit its schema: %s' },
+  REFUSED: { statusCode: 403, message: 'A hook refused the request.' },
+  UNAUTHENTICATED: { statusCode: 401, message: 'Log in first.', detail: 'Unauthorized' },
+  FORBIDDEN: { statusCode: 403, message: 'The user may not do this.', detail: 'Forbidden' },
+  CROSS_SITE_REQUEST: { statusCode: 403, message: 'The request comes from another site. Name its origin in `trustedOrigins` to allow it.', detail: 'Forbidden' },
+  NOT_FOUND: { statusCode: 404, message: 'There is no such user.', detail: 'Not Found' },
+  BAD_REQUEST: { statusCode: 400, message: 'The request cannot be read.', detail: 'Bad Request' },
+  STORE_UNAVAILABLE: { statusCode: 503, message: 'The user store does not answer. Try again later.', detail: 'Service Unavailable' },
+  PASSWORD_QUEUE_FULL: { statusCode: 503, message: 'Too many passwords are being checked. Try again later.', detail: 'Service Unavailable' },
+  INTERNAL_ERROR: { statusCode: 500, message: 'Something went wrong.', detail: 'Internal Server Error' },
+  // to code: refused options and calls
+  INVALID_OPTION: { statusCode: 500, message: 'Option %s: %s' },
+  UNKNOWN_OPTION: { statusCode: 500, message: 'There is no option %s. Options are: %s' },
+  INVALID_SECRET: { statusCode: 500, message: 'Option %s: %s' },
+  DUPLICATE_BACKEND: { statusCode: 500, message: 'Two backends are named "%s"; give each its own name.' },
+  UNKNOWN_BACKEND: { statusCode: 500, message: 'There is no backend "%s". Backends are: %s' },
+  ALREADY_REGISTERED: { statusCode: 500, message: 'Users named "%s" are registered already; register another population in a sibling scope with another `name`.' },
+  NOT_REGISTERED: { statusCode: 500, message: 'The users plugin is not registered where this route is; register it in the same scope or above.' },
+  NOT_READY: { statusCode: 500, message: 'The users plugin is not ready; `await app.ready()` first.' },
+  GUARD_MISUSED: { statusCode: 500, message: 'authenticate: %s' },
+  UNKNOWN_HOOK: { statusCode: 500, message: 'There is no event "%s". Events are: %s' },
+  INVALID_HOOK: { statusCode: 500, message: 'The hook of "%s" must be a function with two parameters at most.' },
+  HOOKS_CLOSED: { statusCode: 500, message: 'A hook of "%s" came too late: add hooks before the application is ready.' },
+  SESSIONS_NOT_REVOCABLE: { statusCode: 500, message: 'The sessions of backend %s cannot be ended: the user table has no session_stamp column. Run the migrate command, or use a strategy that stores its tokens.' },
+  UNIQUE_VIOLATION: { statusCode: 409, message: 'Another row has the same %s.' },
+  TABLE_MISMATCH: { statusCode: 500, message: 'Table "%s" does not fit: %s' }
+} as const satisfies Record<string, Definition>
+
+type Word = keyof typeof definitions
+
+/** The code of every error of the package, for `switch`. */
+export type UsersErrorCode = `FST_USERS_${Word}`
+
+/** An error of the package. */
+export interface UsersError extends Error {
+  readonly code: UsersErrorCode
+  readonly statusCode: number
+  /** The value of the reply's `detail`: the word, or more data. */
+  readonly detail: unknown
+  /** Headers of the reply, such as `www-authenticate` or `retry-after`. */
+  readonly headers?: Record<string, string>
+  /** For `FST_USERS_UNIQUE_VIOLATION`: the fields that clash. */
+  readonly fields?: readonly string[]
+}
+
+interface Extras { detail?: unknown, headers?: Record<string, string>, fields?: readonly string[], cause?: unknown }
+type Factory = (args?: readonly string[], extras?: Extras) => UsersError
+
+function define (word: Word): Factory {
+  const { statusCode, message, detail = word }: Definition = definitions[word]
+  const Base = createError(`FST_USERS_${word}`, message, statusCode)
+  return function create (args = [], { cause, ...extras } = {}) {
+    const error = new Base(...args, ...(cause === undefined ? [] : [{ cause }]))
+    Error.captureStackTrace(error, create)
+    return Object.assign(error, { detail, ...extras }) as unknown as UsersError
+  }
+}
+
+function withReason (word: Word): (reason: unknown) => UsersError {
+  const create = define(word)
+  return (reason) => create([typeof reason === 'string' ? reason : 'see detail.reason'], { detail: { code: word, reason } })
+}
+
+/** One error of the table. */
+export interface ErrorTableEntry { code: UsersErrorCode, statusCode: number, message: string, detail: string }
+
+/** Every error code with its status, message and plain `detail`, in the order of the README's table. */
+export const errorTable: readonly ErrorTableEntry[] = Object.entries(definitions).map(([word, definition]) => {
+  const { statusCode, message, detail = word }: Definition = definition
+  return { code: `FST_USERS_${word as Word}`, statusCode, message, detail }
+})
+
+/** True for an error of this package. */
+export function isUsersError (error: unknown): error is UsersError {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code.startsWith('FST_USERS_')
+}
+
+export const FST_USERS_REGISTER_USER_ALREADY_EXISTS = define('REGISTER_USER_ALREADY_EXISTS')
+export const FST_USERS_REGISTER_INVALID_PASSWORD = withReason('REGISTER_INVALID_PASSWORD')
+export const FST_USERS_LOGIN_BAD_CREDENTIALS = define('LOGIN_BAD_CREDENTIALS')
+export const FST_USERS_LOGIN_USER_NOT_VERIFIED = define('LOGIN_USER_NOT_VERIFIED')
+export const FST_USERS_RESET_PASSWORD_BAD_TOKEN = define('RESET_PASSWORD_BAD_TOKEN')
+export const FST_USERS_RESET_PASSWORD_INVALID_PASSWORD = withReason('RESET_PASSWORD_INVALID_PASSWORD')
+export const FST_USERS_VERIFY_USER_BAD_TOKEN = define('VERIFY_USER_BAD_TOKEN')
+export const FST_USERS_VERIFY_USER_ALREADY_VERIFIED = define('VERIFY_USER_ALREADY_VERIFIED')
+export const FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS = define('UPDATE_USER_EMAIL_ALREADY_EXISTS')
+export const FST_USERS_UPDATE_USER_INVALID_PASSWORD = withReason('UPDATE_USER_INVALID_PASSWORD')
+export const FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD = define('UPDATE_USER_BAD_CURRENT_PASSWORD')
+export const FST_USERS_LOGIN_PENDING = define('LOGIN_PENDING')
+/** What `validatePassword` throws, with the reason for the reply; routes answer with their own code. */
+export const FST_USERS_INVALID_PASSWORD = withReason('INVALID_PASSWORD')
+export const FST_USERS_INVALID_USER = define('INVALID_USER')
+const REFUSED = define('REFUSED')
+/**
+ * What a hook throws to refuse: the reply has this status (400 to 499, else 403), the code `FST_USERS_REFUSED`, the
+ * message, and `detail`, a word of the application's that its clients know.
+ */
+export function refuse (statusCode: number, detail: string, message: string): UsersError {
+  const status = Number.isInteger(statusCode) && statusCode >= 400 && statusCode < 500 ? statusCode : 403
+  return Object.assign(REFUSED([], { detail }), { statusCode: status, message })
+}
+export const FST_USERS_UNAUTHENTICATED = define('UNAUTHENTICATED')
+export const FST_USERS_FORBIDDEN = define('FORBIDDEN')
+export const FST_USERS_CROSS_SITE_REQUEST = define('CROSS_SITE_REQUEST')
+export const FST_USERS_NOT_FOUND = define('NOT_FOUND')
+export const FST_USERS_BAD_REQUEST = define('BAD_REQUEST')
+export const FST_USERS_STORE_UNAVAILABLE = define('STORE_UNAVAILABLE')
+export const FST_USERS_PASSWORD_QUEUE_FULL = define('PASSWORD_QUEUE_FULL')
+export const FST_USERS_INTERNAL_ERROR = define('INTERNAL_ERROR')
+export const FST_USERS_INVALID_OPTION = define('INVALID_OPTION')
+export const FST_USERS_UNKNOWN_OPTION = define('UNKNOWN_OPTION')
+export const FST_USERS_INVALID_SECRET = define('INVALID_SECRET')
+export const FST_USERS_DUPLICATE_BACKEND = define('DUPLICATE_BACKEND')
+export const FST_USERS_UNKNOWN_BACKEND = define('UNKNOWN_BACKEND')
+export const FST_USERS_ALREADY_REGISTERED = define('ALREADY_REGISTERED')
+export const FST_USERS_NOT_REGISTERED = define('NOT_REGISTERED')
+export const FST_USERS_NOT_READY = define('NOT_READY')
+export const FST_USERS_GUARD_MISUSED = define('GUARD_MISUSED')
+export const FST_USERS_UNKNOWN_HOOK = define('UNKNOWN_HOOK')
+export const FST_USERS_INVALID_HOOK = define('INVALID_HOOK')
+export const FST_USERS_HOOKS_CLOSED = define('HOOKS_CLOSED')
+export const FST_USERS_SESSIONS_NOT_REVOCABLE = define('SESSIONS_NOT_REVOCABLE')
+/** What an adapter throws when a row clashes; `fields` names what is taken. */
+export const FST_USERS_UNIQUE_VIOLATION = define('UNIQUE_VIOLATION')
+export const FST_USERS_TABLE_MISMATCH = define('TABLE_MISMATCH')

@@ -1,0 +1,210 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { userSchemas, type AnyUserSchemas, type UserSchemas } from '../schemas/index.js'
+import { compatibilityKeys, FASTAPI_USERS_ARGON2, resolveCompatibility, type CompatibilityOptions } from './compatibility.js'
+import type { BackendOptions } from './contracts/backend.js'
+import type { DatabaseAdapter } from './contracts/database-adapter.js'
+import type { UsersHooks } from './contracts/events.js'
+import type { PasswordHelper } from './contracts/password-helper.js'
+import type { Clock, RouteGroupName, RouteSettings, Settings, TokenSettings, ValidatePassword } from './contracts/settings.js'
+import type { UsersRegisterMisfit, User } from './contracts/user.js'
+import { FST_USERS_DUPLICATE_BACKEND, FST_USERS_INVALID_OPTION, FST_USERS_UNKNOWN_OPTION } from './errors.js'
+import { argon2Passwords, passwordPolicy } from './passwords/index.js'
+import { checkSecret } from './tokens/index.js'
+
+/** Options of a token that is sent by mail. */
+export interface TokenOptions {
+  /** A secret of its own, used as it is (default: a key made from the plugin's secret). */
+  secret?: string
+  /** Seconds that the token lives (3600). */
+  lifetimeSeconds?: number
+  /** The token's `aud` claim (`<name>:reset`, `<name>:verify`). */
+  audience?: string
+}
+
+/** Options of the plugin. Unknown keys refuse to start. */
+export interface UsersOptions extends CompatibilityOptions {
+  /** Where users are stored: `sqlite(…)`, `memory()` or your own. */
+  adapter: DatabaseAdapter
+  /** At least 32 random bytes. Of a list the first signs and all verify. */
+  secret: string | readonly string[]
+  /** The ways to be logged in; the first that knows a request's user wins. */
+  backends: readonly BackendOptions[]
+  /** Name of this population of users (`users`). */
+  name?: string
+  /** Custom fields and the kind of ids: what `userSchemas()` returned. */
+  schemas?: AnyUserSchemas
+  /** Password hashing (`argon2Passwords()`: argon2id with OWASP's parameters). */
+  passwords?: PasswordHelper
+  /** The password policy: gives or throws the reason of a refusal (`passwordPolicy()`: 8 characters at least, not the e-mail address, not a common password). */
+  validatePassword?: ValidatePassword
+  /** One listener per event; `app.users.addHook` adds more. */
+  hooks?: UsersHooks
+  /** Per group of routes `false`, or another prefix. */
+  routes?: Partial<Record<RouteGroupName, false | { prefix: string }>>
+  /** Login and our own protected routes need a verified e-mail address (false). */
+  requireVerification?: boolean
+  tokens?: Partial<Record<'reset' | 'verify', TokenOptions>>
+  /** The address under which browsers reach the application: for the cross-site check; never taken from headers. */
+  publicUrl?: string
+  /** Origins of other sites that may send requests with our cookies. */
+  trustedOrigins?: readonly string[]
+  /** Whether registration tells that an address has an account (true); with false it always replies 202. */
+  revealExistingAccounts?: boolean
+  /** `confirm`: users give their current password to change password or address, and prove a new address first (`contract`: neither). */
+  sensitiveChanges?: 'contract' | 'confirm'
+  /** Makes all of the options below as FastAPI Users is, its password hashing and policy too. */
+  compatibility?: 'fastapi-users'
+  /** Tells the API document of the application's own guarded routes too (false). */
+  openapiSecurity?: boolean
+  /** The time in milliseconds since 1970 (`Date.now`). */
+  clock?: Clock
+}
+
+/** Refuses to compile when `UsersRegister.user` is no user. */
+export type CheckedOptions = UsersOptions & (User extends UsersRegisterMisfit ? UsersRegisterMisfit : unknown)
+
+const KEYS: Record<Exclude<keyof UsersOptions, keyof CompatibilityOptions>, true> = {
+  adapter: true,
+  secret: true,
+  backends: true,
+  name: true,
+  schemas: true,
+  passwords: true,
+  validatePassword: true,
+  hooks: true,
+  routes: true,
+  requireVerification: true,
+  tokens: true,
+  publicUrl: true,
+  trustedOrigins: true,
+  revealExistingAccounts: true,
+  sensitiveChanges: true,
+  compatibility: true,
+  openapiSecurity: true,
+  clock: true
+}
+const PREFIXES: Record<RouteGroupName, string> = { auth: '/auth', register: '/auth', reset: '/auth', verify: '/auth', users: '/users' }
+const NAME = /^[a-z][a-z0-9_-]{0,31}$/
+
+/** The options checked and complete. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`, `FST_USERS_INVALID_SECRET`, `FST_USERS_DUPLICATE_BACKEND`. */
+export function resolveOptions (options: UsersOptions, log?: FastifyBaseLogger): { settings: Settings, secrets: readonly string[] } {
+  refuseUnknown('', options, [...Object.keys(KEYS), ...compatibilityKeys])
+  checkAdapter(options.adapter)
+  checkObject('hooks', options.hooks ?? {})
+  checkBackends(options.backends)
+  const name = checked('name', options.name ?? 'users', isName, 'must be a lower-case letter, then up to 31 letters, digits, - or _')
+  const compatibility = resolveCompatibility(name, options)
+  const adopted = options.compatibility !== undefined
+  const settings: Settings = {
+    name,
+    schemas: checked('schemas', (options.schemas ?? userSchemas()) as UserSchemas, isUserSchemas, 'must be what userSchemas() returned'),     // checked for what the type says
+    clock: checked('clock', options.clock ?? Date.now, isFunction, 'must be a function that gives milliseconds, such as Date.now'),
+    passwords: checked('passwords', options.passwords ?? argon2Passwords(adopted ? FASTAPI_USERS_ARGON2 : {}), isPasswordHelper, 'must have hash and verifyAndUpdate, as argon2Passwords() does'),
+    validatePassword: checked('validatePassword', options.validatePassword ?? (adopted ? () => null : passwordPolicy()), isFunction, 'must be a function, such as passwordPolicy()'),
+    requireVerification: flag('requireVerification', options.requireVerification, false),
+    revealExistingAccounts: flag('revealExistingAccounts', options.revealExistingAccounts, true),
+    sensitiveChanges: checked('sensitiveChanges', options.sensitiveChanges ?? 'contract', (value) => value === 'contract' || value === 'confirm', "must be 'contract' or 'confirm'"),
+    publicOrigin: options.publicUrl === undefined ? null : originOf('publicUrl', options.publicUrl),
+    trustedOrigins: new Set(checked('trustedOrigins', options.trustedOrigins ?? [], Array.isArray, 'must be a list of origins').map((origin, i) => originOf(`trustedOrigins[${i}]`, origin))),
+    routes: readRoutes(options.routes ?? {}),
+    tokens: readTokens(compatibility.audiencePrefix, options.tokens ?? {}),
+    openapiSecurity: flag('openapiSecurity', options.openapiSecurity, false),
+    ...compatibility
+  }
+  if (settings.endlessTokens) log?.warn('fastify-users: endlessTokens is on: sessions may live for ever')
+  return { settings, secrets: readSecrets(options.secret) }
+}
+
+function readSecrets (secret: UsersOptions['secret']): readonly string[] {
+  const list: readonly unknown[] = Array.isArray(secret) ? secret : [secret]
+  if (list.length === 0) throw FST_USERS_INVALID_OPTION(['secret', 'must not be an empty list'])
+  return list.map((value, i) => checkSecret(Array.isArray(secret) ? `secret[${i}]` : 'secret', value))
+}
+
+function checkAdapter (adapter: unknown): void {
+  const methods = ['define', 'open', 'create', 'findOne', 'findMany', 'update', 'delete']
+  if (typeof adapter !== 'object' || adapter === null || !methods.every((method) => typeof (adapter as Record<string, unknown>)[method] === 'function')) {
+    throw FST_USERS_INVALID_OPTION(['adapter', 'must be a database adapter, such as sqlite(\'app.db\')'])
+  }
+}
+
+function checkBackends (backends: unknown): void {
+  if (!Array.isArray(backends) || backends.length === 0) throw FST_USERS_INVALID_OPTION(['backends', 'must list at least one backend: { name, transport, strategy }'])
+  const names = new Set<string>()
+  for (const backend of backends as readonly Partial<BackendOptions>[]) {
+    if (typeof backend !== 'object' || backend === null) throw FST_USERS_INVALID_OPTION(['backends', 'must hold objects: { name, transport, strategy }'])
+    refuseUnknown('backends[].', backend, ['name', 'transport', 'strategy'])
+    const name = checked('backends[].name', backend.name ?? '', isName, 'must be a lower-case letter, then up to 31 letters, digits, - or _')
+    if (backend.transport?.kind !== 'transport') throw FST_USERS_INVALID_OPTION([`backends["${name}"].transport`, 'must be made by bearerTransport(), cookieTransport() or defineTransport()'])
+    if (backend.strategy?.kind !== 'strategy') throw FST_USERS_INVALID_OPTION([`backends["${name}"].strategy`, 'must be made by jwtStrategy(), databaseStrategy() or defineStrategy()'])
+    if (names.has(name)) throw FST_USERS_DUPLICATE_BACKEND([name])
+    names.add(name)
+  }
+}
+
+function readRoutes (given: NonNullable<UsersOptions['routes']>): Settings['routes'] {
+  refuseUnknown('routes.', given, Object.keys(PREFIXES))
+  const entries = Object.entries(PREFIXES).map(([group, prefix]): [string, RouteSettings] => {
+    const route = given[group as RouteGroupName]
+    if (route === undefined || route === false) return [group, { enabled: route !== false, prefix }]
+    refuseUnknown(`routes.${group}.`, route, ['prefix'])
+    return [group, { enabled: true, prefix: checked(`routes.${group}.prefix`, route.prefix, (value) => typeof value === 'string' && /^\/\S*$/.test(value), 'must start with /').replace(/\/$/, '') }]
+  })
+  return Object.fromEntries(entries) as Record<RouteGroupName, RouteSettings>     // one entry per key of PREFIXES
+}
+
+function readTokens (name: string, given: NonNullable<UsersOptions['tokens']>): Settings['tokens'] {
+  refuseUnknown('tokens.', given, ['reset', 'verify'])
+  const read = (purpose: 'reset' | 'verify'): TokenSettings => {
+    const options = given[purpose] ?? {}
+    refuseUnknown(`tokens.${purpose}.`, options, ['secret', 'lifetimeSeconds', 'audience'])
+    const { secret, lifetimeSeconds = 3600, audience = `${name}:${purpose}` } = options
+    checked(`tokens.${purpose}.audience`, audience, (value) => typeof value === 'string' && value !== '', 'must be text that is not empty')
+    if (!(Number.isInteger(lifetimeSeconds) && lifetimeSeconds > 0)) throw FST_USERS_INVALID_OPTION([`tokens.${purpose}.lifetimeSeconds`, 'must be a whole number of seconds above 0'])
+    return { secret: secret === undefined ? null : checkSecret(`tokens.${purpose}.secret`, secret), lifetimeSeconds, audience }
+  }
+  return { reset: read('reset'), verify: read('verify') }
+}
+
+/** The origin of a web address (RFC 6454), as browsers write it. */
+function originOf (option: string, text: string): string {
+  const url = typeof text === 'string' && URL.canParse(text) ? new URL(text) : null
+  if (url === null || !['http:', 'https:'].includes(url.protocol) || url.host.includes('*')) throw FST_USERS_INVALID_OPTION([option, 'must be an absolute http or https address without wildcards, such as https://app.example.com'])
+  if (option !== 'publicUrl' && url.username + url.password + url.pathname + url.search + url.hash !== '/') throw FST_USERS_INVALID_OPTION([option, 'must be an origin: scheme, host and port alone'])
+  return url.origin
+}
+
+function flag (option: string, value: unknown, fallback: boolean): boolean {
+  return checked(option, value ?? fallback, (given) => typeof given === 'boolean', 'must be true or false') as boolean
+}
+
+function checked<T> (option: string, value: T, fits: (value: T) => boolean, reason: string): T {
+  if (!fits(value)) throw FST_USERS_INVALID_OPTION([option, reason])
+  return value
+}
+
+function checkObject (option: string, given: unknown): void {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) throw FST_USERS_INVALID_OPTION([option, 'must be an object'])
+}
+
+function isFunction (value: unknown): boolean {
+  return typeof value === 'function'
+}
+
+function isName (value: unknown): boolean {
+  return typeof value === 'string' && NAME.test(value)
+}
+
+function isPasswordHelper ({ hash, verifyAndUpdate }: PasswordHelper): boolean {
+  return isFunction(hash) && isFunction(verifyAndUpdate)
+}
+
+function isUserSchemas (schemas: UserSchemas): boolean {
+  return ['UserRead', 'UserCreate', 'UserUpdate', 'id', 'fields'].every((key) => key in schemas)
+}
+
+function refuseUnknown (path: string, given: object, known: readonly string[]): void {
+  checkObject(path.slice(0, -1), given)
+  const unknown = Object.keys(given).find((key) => !known.includes(key))
+  if (unknown !== undefined) throw FST_USERS_UNKNOWN_OPTION([path + unknown, known.join(', ')])
+}

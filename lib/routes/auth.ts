@@ -1,0 +1,64 @@
+import type { FastifyRequest } from 'fastify'
+import { LoginBody } from '../../schemas/index.js'
+import { authenticate, currentUser, isCrossSite } from '../authentication/index.js'
+import type { Backend } from '../contracts/backend.js'
+import type { RouteGroup } from '../contracts/route-group.js'
+import type { User } from '../contracts/user.js'
+import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_LOGIN_BAD_CREDENTIALS, FST_USERS_LOGIN_PENDING } from '../errors.js'
+import type { UsersService } from '../users/index.js'
+import { describeRoute } from './describe-route.js'
+import { ignoreJsonBodies } from './fastapi-bodies.js'
+import { addFormParsers } from './parsers.js'
+import { BODY_ERRORS, errorReplies, UNREAD_BODY_ERRORS } from './replies.js'
+
+const FORMS = ['application/x-www-form-urlencoded', 'multipart/form-data']
+
+/** Login and logout of one backend. */
+export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async (scope, { users, settings, backend }) => {
+  const { transport, strategy, description, name } = backend
+  const fastapi = settings.errorStyle === 'fastapi'
+  addFormParsers(scope)
+  if (fastapi) ignoreJsonBodies(scope)
+
+  /** A browser's old session ends with the cookie that is replaced or cleared. */
+  async function endPresented (request: FastifyRequest, user: User): Promise<void> {
+    const presented = transport.ambient ? transport.extractToken(request) : null
+    if (presented !== null) await strategy.destroyToken?.(presented, user)
+  }
+
+  scope.post<{ Body: LoginBody }>('/login', {
+    schema: {
+      ...describeRoute(settings, { tags: ['auth'], operation: `login:${name}`, upstream: `auth:${name}.login`, summary: 'Log in', consumes: fastapi ? FORMS : [...FORMS, 'application/json'] }),
+      body: LoginBody,
+      response: { ...description.login, ...errorReplies(settings, ...BODY_ERRORS, 'LOGIN_BAD_CREDENTIALS', 'LOGIN_USER_NOT_VERIFIED', 'LOGIN_PENDING', ...(transport.ambient ? ['CROSS_SITE_REQUEST' as const] : []), 'PASSWORD_QUEUE_FULL') }
+    },
+    onRequest: async (request) => {
+      if (transport.ambient && isCrossSite(request, settings)) throw FST_USERS_CROSS_SITE_REQUEST()
+    }
+  }, async (request, reply) => {
+    const context = { request, reply, backend: name }
+    const row = await users.checkCredentials(request.body, context)
+    if (row === null) throw FST_USERS_LOGIN_BAD_CREDENTIALS()
+    const { issued, pending } = await users.login(row, context)
+    if (pending !== undefined) throw FST_USERS_LOGIN_PENDING([], { detail: { code: pending.code, ...pending.body } })
+    try {
+      await endPresented(request, row)
+    } catch (error) {
+      await strategy.destroyToken?.(issued.token, row)     // a token that nobody gets must not live
+      throw error
+    }
+    return transport.sendLogin(reply, issued)
+  })
+
+  scope.post('/logout', {
+    schema: {
+      ...describeRoute(settings, { tags: ['auth'], operation: `logout:${name}`, upstream: `auth:${name}.logout`, summary: 'Log out' }),
+      response: { ...description.logout, ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', 'CROSS_SITE_REQUEST', ...UNREAD_BODY_ERRORS.filter((word) => !fastapi || word !== 'BAD_REQUEST')) }
+    },
+    onRequest: authenticate({ verified: settings.requireVerification })
+  }, async (request, reply) => {
+    if (request.authentication?.backend !== name) await endPresented(request, currentUser(request))
+    await users.logout(request, reply)
+    return transport.sendLogout?.(reply) ?? reply.code(204).send()
+  })
+}

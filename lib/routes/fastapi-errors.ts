@@ -1,0 +1,131 @@
+import { STATUS_CODES } from 'node:http'
+import type { ErrorObject } from 'ajv'
+import type { FastifyError, FastifyRequest } from 'fastify'
+import { isUsersError } from '../errors.js'
+
+/** A reply in FastAPI's form: `{ detail }`, or plain text for a 500. */
+export interface FastapiReply { statusCode: number, body: { detail: unknown } | string }
+
+type Json = Record<string, unknown>
+interface Problem { type: string, loc: (string | number)[], msg: string, input: unknown, ctx?: Json }
+
+const SECRET = new Set(['password', 'current_password', 'token', 'client_secret', 'access_token', 'refresh_token'])
+const REDACTED = '**********'
+const REASONS: ReadonlyMap<string, string> = new Map([
+  ['email', 'It must be one plain address such as king.arthur@camelot.bt.'],
+  ['password', 'It must be well-formed text of at most 1024 bytes.']
+])
+const MAX_DEPTH = 64     // 16 kB of brackets would exhaust the stack
+
+/** What FastAPI replies for an error: 422 with the list of problems for a body that does not fit, secrets left out. */
+export function toFastapiReply (error: FastifyError, request: FastifyRequest): FastapiReply {
+  const { statusCode = 500, code, validation } = error
+  if (validation !== undefined) return unprocessable(describeProblems(validation as ErrorObject[], request))
+  if (code === 'FST_USERS_INVALID_USER') return unprocessable(describeInvalidUser(error))
+  if (code === 'FST_USERS_BAD_REQUEST' && isForm(request)) return { statusCode: 400, body: { detail: 'There was an error parsing the body' } }
+  if (code === 'FST_USERS_BAD_REQUEST') return unprocessable([{ type: 'json_invalid', loc: ['body', 0], msg: 'JSON decode error', input: {}, ctx: { error: 'the body cannot be read' } }])
+  if (statusCode === 415 && request.routeOptions.schema?.body !== undefined) return unprocessable(describeWrongBody(request, REDACTED))
+  if (isUsersError(error) && statusCode !== 500) return { statusCode, body: { detail: error.detail } }
+  if (statusCode >= 400 && statusCode < 500) return { statusCode, body: { detail: STATUS_CODES[statusCode] ?? 'Error' } }
+  return { statusCode: 500, body: 'Internal Server Error' }
+}
+
+function unprocessable (detail: Problem[]): FastapiReply {
+  return { statusCode: 422, body: { detail } }
+}
+
+/**
+ * All problems, in the order of the schema's fields. Bodies of one or two fields and forms are parameters of their own
+ * in FastAPI: what is missing there has no input.
+ */
+function describeProblems (errors: readonly ErrorObject[], request: FastifyRequest): Problem[] {
+  const { body } = request
+  const { properties = {} } = bodySchemaOf(request)     // `grant_type` is in the login form alone, where empty text counts as missing
+  const order = Object.keys(properties)
+  if (errors.some(({ instancePath, keyword }) => instancePath === '' && keyword === 'type')) return describeWrongBody(request, redact(body))
+  const whole = isSeparate(properties) ? null : redact(body)
+  const problems = errors.map((error) => describe(error, body, whole, 'grant_type' in properties)).filter((problem) => problem !== null)
+  const unique = new Map(problems.map((problem) => [`${problem.type} ${problem.loc.join('/')}`, problem]))
+  const position = ({ loc: [, field] }: Problem): number => order.indexOf(String(field))
+  return [...unique.values()].sort((a, b) => position(a) - position(b))
+}
+
+/** A body that is absent, or no object. */
+function describeWrongBody (request: FastifyRequest, input: unknown): Problem[] {
+  const { properties = {}, required = [] } = bodySchemaOf(request)
+  if (isSeparate(properties)) return required.map((field) => missing(['body', field], null))
+  return [input === null ? missing(['body'], null) : notAnObject(input)]
+}
+
+function bodySchemaOf ({ routeOptions }: FastifyRequest): { properties?: Json, required?: string[] } {
+  return routeOptions.schema?.body ?? {}
+}
+
+function isForm ({ headers }: FastifyRequest): boolean {
+  return headers['content-type']?.toLowerCase().startsWith('application/json') !== true
+}
+
+function isSeparate (properties: Json): boolean {
+  return Object.keys(properties).length <= 2 || 'grant_type' in properties
+}
+
+function describe ({ instancePath, keyword, params, message = '' }: ErrorObject, body: unknown, whole: unknown, isLogin: boolean): Problem | null {
+  const path = instancePath.split('/').slice(1)
+  const loc = ['body', ...path]
+  const value = path.reduce<unknown>((inner, key) => (inner as Json | undefined)?.[key], body)
+  const input = SECRET.has(path[0] ?? '') ? REDACTED : redact(value)
+  const { missingProperty = '', type, format, pattern, limit } = params as { missingProperty?: string, type?: string, format?: string, pattern?: string, limit?: number }
+  switch (keyword) {
+    case 'required': return missing([...loc, missingProperty], whole)
+    case 'minLength': return isLogin ? missing(loc, null) : { type: 'string_too_short', loc, msg: `String should have at least ${limit} character${limit === 1 ? '' : 's'}`, input, ctx: { min_length: limit } }
+    case 'maxLength': return { type: 'string_too_long', loc, msg: `String should have at most ${limit} characters`, input, ctx: { max_length: limit } }
+    case 'pattern': return { type: 'string_pattern_mismatch', loc, msg: `String should match pattern '${upstreamPattern(pattern)}'`, input, ctx: { pattern: upstreamPattern(pattern) } }
+    case 'format': return describeFormat(format ?? '', loc, input)
+    case 'anyOf': return describeType(isFlag(path) ? 'boolean' : 'string', loc, input)
+    case 'type': return type === 'null' ? null : describeType(type ?? '', loc, input)
+    default: return { type: keyword, loc, msg: message, input }
+  }
+}
+
+function describeType (type: string, loc: Problem['loc'], input: unknown): Problem {
+  if (type === 'boolean') return { type: 'bool_parsing', loc, msg: 'Input should be a valid boolean, unable to interpret input', input }
+  return { type: `${type}_type`, loc, msg: `Input should be a valid ${type}`, input }
+}
+
+function describeFormat (format: string, loc: Problem['loc'], input: unknown): Problem {
+  const reason = REASONS.get(format) ?? `It must be well-formed ${format}.`
+  return { type: 'value_error', loc, msg: format === 'email' ? `value is not a valid email address: ${reason}` : `Value error, ${reason}`, input, ctx: { reason } }
+}
+
+/** The rules' own check of a body, in the same form. */
+function describeInvalidUser (error: FastifyError): Problem[] {
+  const { detail } = error as FastifyError & { detail?: unknown }
+  const problems = Array.isArray(detail) ? detail as { path: string, message: string, keyword: string }[] : []
+  return problems.map(({ path, message, keyword }) => ({ type: keyword === 'required' ? 'missing' : 'value_error', loc: ['body', ...path.split('/').slice(1)], msg: message, input: null }))
+}
+
+function missing (loc: Problem['loc'], input: unknown): Problem {
+  return { type: 'missing', loc, msg: 'Field required', input }
+}
+
+function notAnObject (input: unknown): Problem {
+  return { type: 'model_attributes_type', loc: ['body'], msg: 'Input should be a valid dictionary or object to extract fields from', input }
+}
+
+/** Ours takes an empty `grant_type` too, which FastAPI never sees. */
+function upstreamPattern (pattern = ''): string {
+  return pattern.replace('(password)?', 'password')
+}
+
+function isFlag ([field = '']: readonly string[]): boolean {
+  return field.startsWith('is_')
+}
+
+/** The value without what is secret; an object that holds a secret keeps its other fields. */
+function redact (value: unknown, depth = 0): unknown {
+  if (typeof value === 'string') return value.length > 1024 ? REDACTED : value
+  if (typeof value !== 'object' || value === null) return value ?? null
+  if (depth === MAX_DEPTH) return REDACTED
+  if (Array.isArray(value)) return value.map((inner) => redact(inner, depth + 1))
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, SECRET.has(key) ? REDACTED : redact(inner, depth + 1)]))
+}

@@ -1,0 +1,6 @@
+export { authRoutes } from './auth.js'
+export { registerRoutes } from './register.js'
+export { resetPasswordRoutes } from './reset-password.js'
+export { prepareScope } from './scope.js'
+export { usersRoutes } from './users.js'
+export { verifyRoutes } from './verify.js'

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict'
+import type { DatabaseAdapter } from '../../contracts/database-adapter.js'
+import { withSlowReads } from '../slow-reads.js'
+import type { Declare } from './context.js'
+import { AccessToken, createToken, createUser, User } from './models.js'
+
+const PARALLEL = 20
+const variants: [string, (adapter: DatabaseAdapter) => DatabaseAdapter][] = [
+  ['', (adapter) => adapter],
+  [', with slow reads', (adapter) => withSlowReads(adapter, 10)]
+]
+
+/** One wins, however many try. */
+export function declareRaceTests (declare: Declare): void {
+  for (const [suffix, wrap] of variants) {
+    declare(`RACE-01: of many that consume one row exactly one wins${suffix}`, async ({ adapter: plain }) => {
+      const adapter = wrap(plain)
+      const user = await createUser(adapter)
+      await createToken(adapter, user, 'once')
+      const wins = await inParallel(async () => {
+        const row = await adapter.findOne(AccessToken, { token: 'once' })
+        return row !== null && await adapter.delete(AccessToken, { token: 'once' }) === 1
+      })
+      assert.equal(wins, 1)
+    })
+
+    declare(`RACE-01: of many that compare and set exactly one wins${suffix}`, async ({ adapter: plain }) => {
+      const adapter = wrap(plain)
+      const { id } = await createUser(adapter, { session_stamp: 'old' })
+      const wins = await inParallel(async (n) => {
+        const row = await adapter.findOne(User, { id: id as string })
+        return row?.['session_stamp'] === 'old' && await adapter.update(User, { id: id as string, session_stamp: 'old' }, { session_stamp: `new ${n}` }) === 1
+      })
+      assert.equal(wins, 1)
+    })
+
+    declare(`RACE-02: of many that create one address exactly one wins${suffix}`, async ({ adapter: plain }) => {
+      const adapter = wrap(plain)
+      const wins = await inParallel(async (n) => {
+        if (await adapter.findOne(User, { email: 'one@x.org' }) !== null) return false
+        try {
+          await createUser(adapter, { email: n % 2 === 0 ? 'one@x.org' : 'ONE@x.org' })
+          return true
+        } catch (error) {
+          assert.equal((error as { code?: string }).code, 'FST_USERS_UNIQUE_VIOLATION')
+          return false
+        }
+      })
+      assert.equal(wins, 1)
+      assert.equal((await adapter.findMany(User, {}, { limit: 99 })).length, 1)
+    })
+
+    declare(`RACE-03: parallel increments and changes of other fields all count${suffix}`, async ({ adapter: plain }) => {
+      const adapter = wrap(plain)
+      const { id } = await createUser(adapter, { credits: 0 })
+      await inParallel(async (n) => {
+        await adapter.findOne(User, { id: id as string })
+        return await adapter.update(User, { id: id as string }, n % 2 === 0 ? { credits: { increment: 3 } } : { is_active: false }) === 1
+      })
+      const { credits, is_active: active } = await adapter.findOne(User, { id: id as string }) ?? {}
+      assert.deepEqual([credits, active], [PARALLEL / 2 * 3, false])
+    })
+  }
+
+  declare('a token that is made while its user is deleted does not outlive the user', async ({ adapter }) => {
+    const user = await createUser(adapter)
+    await Promise.allSettled([createToken(adapter, user), adapter.delete(User, { id: user['id'] as string }), createToken(adapter, user)])
+    for (const { token } of await adapter.findMany(AccessToken, {}, { limit: 9 })) {
+      assert.equal(await adapter.findWithUser?.(AccessToken, { token: token as string }) ?? null, null)
+    }
+  })
+}
+
+async function inParallel (work: (n: number) => Promise<boolean>): Promise<number> {
+  const results = await Promise.all(Array.from({ length: PARALLEL }, (_, n) => work(n)))
+  return results.filter(Boolean).length
+}

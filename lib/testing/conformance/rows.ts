@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict'
+import type { Declare } from './context.js'
+import { AccessToken, createToken, createUser, idKinds, models, User } from './models.js'
+
+/** Rows come, change and go, whatever their ids look like. */
+export function declareRowTests (declare: Declare): void {
+  for (const { kind, absent, owner, token } of idKinds) {
+    declare(`row 49: rows with ${kind.name} ids are created, found, changed and deleted`, async ({ adapter }) => {
+      const made = await adapter.create(owner, { email: 'a@x.org' })
+      const given = await adapter.create(owner, { ...(kind.generate === undefined ? {} : { id: kind.generate() }), email: 'b@x.org' })
+      assert.equal(typeof made['id'], kind.storage === 'integer' ? 'number' : 'string')
+      assert.equal(kind.parse(String(made['id'])), made['id'])
+      assert.deepEqual(await adapter.findOne(owner, { id: made['id'] as string }), { id: made['id'], email: 'a@x.org' })
+      assert.notEqual(made['id'], given['id'])
+      await adapter.create(token, { token: 't', user_id: made['id'] })
+      assert.deepEqual(await adapter.findOne(token, { user_id: made['id'] as string }), { token: 't', user_id: made['id'] })
+      assert.deepEqual(await adapter.findWithUser?.(token, { token: 't' }) ?? { row: { token: 't', user_id: made['id'] }, user: made }, { row: { token: 't', user_id: made['id'] }, user: made })
+      assert.equal(await adapter.update(owner, { id: made['id'] as string }, { email: 'c@x.org' }), 1)
+      assert.equal((await adapter.findOne(owner, { id: made['id'] as string }))?.['email'], 'c@x.org')
+      assert.equal(await adapter.delete(owner, { id: made['id'] as string }), 1)
+      assert.equal(await adapter.findOne(owner, { id: made['id'] as string }), null)
+      assert.deepEqual(await adapter.findMany(owner, {}, { limit: 10 }), [given])
+    })
+
+    declare(`an unknown ${kind.name} id finds, changes and deletes nothing`, async ({ adapter }) => {
+      await adapter.create(owner, { email: 'a@x.org' })
+      assert.equal(await adapter.findOne(owner, { id: absent() }), null)
+      assert.equal(await adapter.update(owner, { id: absent() }, { email: 'b@x.org' }), 0)
+      assert.equal(await adapter.delete(owner, { id: absent() }), 0)
+      assert.equal((await adapter.findMany(owner, {}, { limit: 10 })).length, 1)
+    })
+
+    declare(`a deleted ${kind.name} id is not given to the next row`, async ({ adapter }) => {
+      const first = await adapter.create(owner, { email: 'a@x.org' })
+      await adapter.delete(owner, { id: first['id'] as string })
+      assert.notEqual((await adapter.create(owner, { email: 'b@x.org' }))['id'], first['id'])
+    })
+  }
+  declareChangeTests(declare)
+}
+
+function declareChangeTests (declare: Declare): void {
+  declare('update and delete return the number of rows that match, also when nothing changes', async ({ adapter }) => {
+    for (const credits of [1, 1, 2]) await createUser(adapter, { credits })
+    assert.equal(await adapter.update(User, { credits: 1 }, { credits: 1 }), 2)
+    assert.equal(await adapter.update(User, { credits: 1 }, {}), 2)
+    assert.equal(await adapter.update(User, { credits: 9 }, {}), 0)
+    assert.equal(await adapter.delete(User, { credits: 1 }), 2)
+    assert.equal(await adapter.delete(User, { credits: 1 }), 0)
+    assert.equal(await adapter.update(User, {}, { credits: 3 }), 1)
+  })
+
+  declare('RACE-03: an update changes the named fields alone', async ({ adapter }) => {
+    const user = await createUser(adapter, { credits: 1, nickname: 'Art' })
+    await adapter.update(User, { id: user['id'] as string }, { credits: 2 })
+    assert.deepEqual(await adapter.findOne(User, { id: user['id'] as string }), { ...user, credits: 2 })
+  })
+
+  declare('a new row has every field, with null for what was not given', async ({ adapter }) => {
+    const user = await createUser(adapter, { nickname: undefined })
+    assert.deepEqual(Object.keys(user).sort(), Object.keys(User.fields).sort())
+    for (const field of ['nickname', 'credits', 'settings', 'seen_at', 'session_stamp']) assert.equal(user[field], null)
+    assert.deepEqual(await adapter.findOne(User, { id: user['id'] as string }), user)
+  })
+  declareCopyTests(declare)
+}
+
+function declareCopyTests (declare: Declare): void {
+  declare('rows are copies: changing one changes nothing in the store', async ({ adapter }) => {
+    const given = { settings: { theme: { dark: true } }, seen_at: new Date(1e12) }
+    const created = await createUser(adapter, given)
+    const id = created['id'] as string
+    const whole = structuredClone(created)
+    const spoil = (row: Record<string, unknown> | null | undefined): void => {
+      assert.ok(row)
+      ;(row['settings'] as typeof given.settings).theme.dark = false
+      ;(row['seen_at'] as Date).setTime(0)
+      row['email'] = 'spoilt'
+    }
+    spoil({ ...given, email: '' })
+    spoil(created)
+    spoil(await adapter.findOne(User, { id }))
+    spoil((await adapter.findMany(User, { id }, { limit: 1 }))[0])
+    await createToken(adapter, { id }, 'token')
+    spoil((await adapter.findWithUser?.(AccessToken, { token: 'token' }) ?? { user: structuredClone(whole) }).user)
+    assert.deepEqual(await adapter.findOne(User, { id }), whole)
+  })
+
+  declare('unknown fields and models are refused', async ({ adapter }) => {
+    const refused = { code: 'FST_USERS_INVALID_OPTION' }
+    await assert.rejects(createUser(adapter, { is_admin: true }), refused)
+    await assert.rejects(async () => await adapter.findOne(User, { constructor: 'x' }), refused)
+    await assert.rejects(async () => await adapter.update(User, {}, { is_admin: true }), refused)
+    await assert.rejects(async () => await adapter.findMany(User, {}, { limit: 1, order: 'is_admin' }), refused)
+    await assert.rejects(async () => await adapter.findOne({ ...User, name: 'nobody' }, {}), refused)
+  })
+
+  declare('defining the same models and opening again is harmless', async ({ adapter }) => {
+    const user = await createUser(adapter)
+    for (const model of models) adapter.define({ ...model })
+    await adapter.open()
+    assert.deepEqual(await adapter.findOne(User, { id: user['id'] as string }), user)
+  })
+}

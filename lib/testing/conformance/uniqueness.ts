@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import type { Declare } from './context.js'
+import { Account, createUser, User } from './models.js'
+
+const clash = (...fields: string[]): (error: unknown) => boolean => (error) => {
+  assert.equal((error as { code?: string }).code, 'FST_USERS_UNIQUE_VIOLATION')
+  assert.deepEqual((error as { fields?: string[] }).fields, fields)
+  return true
+}
+
+/** Nothing that is unique exists twice, and letters of either case are one. */
+export function declareUniquenessTests (declare: Declare): void {
+  declare('RACE-02: a second row with a unique value is refused, from create and from update, naming the fields', async ({ adapter }) => {
+    const one = await createUser(adapter, { email: 'one@x.org' })
+    const two = await createUser(adapter, { email: 'two@x.org' })
+    await assert.rejects(createUser(adapter, { email: 'one@x.org' }), clash('email'))
+    await assert.rejects(createUser(adapter, { id: one['id'] }), clash('id'))
+    await assert.rejects(async () => await adapter.update(User, { id: two['id'] as string }, { email: 'one@x.org', credits: 9 }), clash('email'))
+    await assert.rejects(async () => await adapter.update(User, {}, { email: 'three@x.org' }), clash('email'))
+    assert.deepEqual(await adapter.findMany(User, {}, { limit: 9, order: 'email' }), [one, two])
+    assert.equal(await adapter.update(User, { id: one['id'] as string }, { email: 'one@x.org' }), 1)
+    await adapter.delete(User, { id: one['id'] as string })
+    assert.equal(await adapter.update(User, { id: two['id'] as string }, { email: 'one@x.org' }), 1)
+  })
+
+  declare('a group of fields is unique as a whole, and a null in it never clashes', async ({ adapter }) => {
+    const { id: user_id } = await createUser(adapter)
+    const create = async (oauth_name: string, account_id: string | null): Promise<unknown> => await adapter.create(Account, { id: randomUUID(), user_id, oauth_name, account_id })
+    await create('github', '1')
+    await create('github', '2')
+    await create('google', '1')
+    await create('google', null)
+    await create('google', null)
+    await assert.rejects(create('github', '1'), clash('oauth_name', 'account_id'))
+    await assert.rejects(async () => await adapter.update(Account, { account_id: '2' }, { account_id: '1' }), clash('oauth_name', 'account_id'))
+    assert.equal((await adapter.findMany(Account, {}, { limit: 9 })).length, 5)
+  })
+  declareCaseTests(declare)
+}
+
+function declareCaseTests (declare: Declare): void {
+  declare('row 3: ASCII letters of either case are one address', async ({ adapter }) => {
+    const user = await createUser(adapter, { email: 'King.Arthur@camelot.bt' })
+    for (const email of ['king.arthur@camelot.bt', 'KING.ARTHUR@CAMELOT.BT', 'King.Arthur@camelot.bt']) {
+      await assert.rejects(createUser(adapter, { email }), clash('email'))
+      assert.deepEqual(await adapter.findOne(User, { email }), user)
+      assert.deepEqual(await adapter.findMany(User, { email }, { limit: 9 }), [user])
+      assert.deepEqual(await adapter.findMany(User, { email: { in: [email, 'x'] } }, { limit: 9 }), [user])
+    }
+    const other = await createUser(adapter)
+    await assert.rejects(async () => await adapter.update(User, { id: other['id'] as string }, { email: 'KING.arthur@camelot.bt' }), clash('email'))
+    assert.equal(await adapter.update(User, { email: 'KING.ARTHUR@camelot.bt' }, { email: 'king.arthur@camelot.bt' }), 1)
+    assert.equal(await adapter.findOne(User, { email: 'king_arthur@camelot.bt' }), null)
+    assert.equal(await adapter.delete(User, { email: 'KING.ARTHUR@CAMELOT.BT' }), 1)
+  })
+
+  declare('EML-03: addresses that differ in more than ASCII case are never one identity', async ({ adapter }) => {
+    const addresses = ['jose@x.org', 'josé@x.org', 'JOSÉ@x.org', 'jose\u0301@x.org', 'k@x.org', '\u212A@x.org', 'i@x.org', 'ı@x.org', 'İ@x.org', 's@x.org', 'ſ@x.org', 'ss@x.org', 'ß@x.org', 'k@x.org ', ' k@x.org']
+    const owners = new Map<string, unknown>()
+    for (const email of addresses) {
+      try {
+        owners.set(email, (await createUser(adapter, { email }))['id'])
+      } catch (error) {
+        clash('email')(error)
+      }
+    }
+    for (const email of addresses) {
+      const found = await adapter.findOne(User, { email })
+      assert.equal(found?.['id'], owners.get(email), email)
+      if (found !== null) assert.equal(found['email'], email)
+    }
+  })
+
+  declare('row 12: of rows that differ only in case the exact one comes first', async ({ adapter }) => {
+    for (const nickname of ['LANCE', 'Lance', 'lance', 'lancelot']) await createUser(adapter, { nickname })
+    for (const nickname of ['LANCE', 'Lance', 'lance']) {
+      assert.equal((await adapter.findOne(User, { nickname }))?.['nickname'], nickname)
+      assert.equal((await adapter.findMany(User, { nickname }, { limit: 9 })).length, 3)
+    }
+    assert.ok(await adapter.findOne(User, { nickname: 'lAnCe' }))
+    assert.equal(await adapter.findOne(User, { nickname: 'lance', email: 'nobody@x.org' }), null)
+    assert.equal(await adapter.update(User, { nickname: 'lAnCe' }, { nickname: null }), 3)
+  })
+}

@@ -1,0 +1,6 @@
+export * from './jwt-codec.js'
+export * from './jwt-keys.js'
+export * from './keys.js'
+export * from './opaque-token.js'
+export * from './purpose-tokens.js'
+export { default as purposeTokens } from './purpose-tokens.js'

@@ -1,0 +1,162 @@
+import { hash, randomUUID } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import fastifyJwt, { type JWT } from '@fastify/jwt'
+import { TOKEN_MAX_LENGTH } from '../../schemas/index.js'
+import type { Clock } from '../contracts/settings.js'
+import { FST_USERS_INVALID_OPTION } from '../errors.js'
+import type { JwtAlgorithm, JwtKey } from './jwt-keys.js'
+
+/** The payload of a checked token. */
+export interface Claims { sub: string, [claim: string]: unknown }
+
+/** Signs and checks the tokens of one purpose. */
+export interface JwtCodec {
+  sign(claims: { sub: string, [claim: string]: string }): string
+  /** The claims of a good token, else null. */
+  read(token: string): Claims | null
+}
+
+export interface JwtCodecOptions {
+  /** The first signs, all verify; chosen by the `kid` of the header alone. */
+  keys: readonly JwtKey[]
+  /** Written as it is given; a token must name one of them. */
+  audience: string | readonly string[]
+  lifetimeSeconds: number | null
+  clock: Clock
+  issuedAt: boolean
+  /** Tokens must have `exp` (unless they never end), `iat` (where ours do) and `jti`. */
+  strict: boolean
+  /** Further claims that a token must have as non-empty text. */
+  required: readonly string[]
+  /** How many good signatures are remembered (0). Only the signature: all else is checked on each read. */
+  remembered?: number
+}
+
+interface Engine { key: JwtKey, jwt: JWT }
+
+const NAMESPACE = 'fastifyUsers'
+
+/**
+ * A codec (RFC 7519) on `@fastify/jwt`, one encapsulated instance per key. The engine checks signatures; forms, types,
+ * times and audiences are checked here, by the plugin's clock.
+ */
+export async function createJwtCodec (scope: FastifyInstance, options: JwtCodecOptions): Promise<JwtCodec> {
+  const engines: Engine[] = []
+  for (const key of options.keys) await startEngine(scope, key, options.issuedAt, engines)
+  const byKid = new Map(engines.map((engine) => [engine.key.kid, engine]))
+  const byHeader = new Map(engines.filter(({ key }) => key.signKey !== null).map((engine) => [headerOf(engine), engine]))
+  const [signer] = engines
+  if (signer === undefined || signer.key.signKey === null) throw FST_USERS_INVALID_OPTION(['keys', 'must start with a key that can sign: a secret, or a private key'])
+  const audiences = new Set(typeof options.audience === 'string' ? [options.audience] : options.audience)
+  const checkSignature = remember(options.remembered ?? 0, (token) => {
+    const header = token.slice(0, token.indexOf('.'))
+    const engine = byHeader.get(header) ?? engineOfHeader(header, byKid)
+    return engine === undefined ? null : verify(engine, token)
+  })
+
+  return {
+    sign ({ sub, ...claims }) {
+      const seconds = Math.floor(options.clock() / 1000)
+      return signer.jwt.sign({
+        sub,
+        ...claims,
+        aud: options.audience,
+        ...(options.issuedAt ? { iat: seconds } : {}),
+        ...(options.lifetimeSeconds === null ? {} : { exp: seconds + options.lifetimeSeconds }),
+        jti: randomUUID()
+      })
+    },
+
+    read (token) {
+      if (token.length > TOKEN_MAX_LENGTH) return null
+      const payload = checkSignature(token)
+      return payload !== null && checkClaims(payload, audiences, options) ? payload : null
+    }
+  }
+}
+
+/** Keeps the payloads of the last tokens whose signature was good, by the digest of the whole token (CVE-2026-35039). */
+function remember (limit: number, check: (token: string) => Claims | null): (token: string) => Claims | null {
+  if (limit === 0) return check
+  const good = new Map<string, Claims>()
+  return (token) => {
+    const digest = hash('sha256', token, 'base64url')
+    const known = good.get(digest)
+    if (known !== undefined) return known
+    const claims = check(token)
+    if (claims === null) return null
+    const [oldest] = good.keys()
+    if (good.size >= limit && oldest !== undefined) good.delete(oldest)
+    good.set(digest, Object.freeze(claims))
+    return claims
+  }
+}
+
+async function startEngine (scope: FastifyInstance, key: JwtKey, issuedAt: boolean, engines: Engine[]): Promise<void> {
+  const { algorithm, signKey, verifyKey } = key
+  await scope.register(async (keyScope) => {
+    await keyScope.register(fastifyJwt, {
+      namespace: NAMESPACE,
+      decoratorName: 'fastifyUsersJwt',
+      secret: algorithm.startsWith('HS') ? verifyKey : { ...(signKey === null ? {} : { private: signKey }), public: verifyKey } as { private: string, public: string },
+      sign: { algorithm, ...(key.kid === undefined ? {} : { kid: key.kid }), noTimestamp: !issuedAt },
+      verify: { algorithms: [algorithm], ignoreExpiration: true, ignoreNotBefore: true, cache: false }
+    })
+    const namespaces = keyScope.jwt as unknown as Record<string, JWT>     // a namespace is a property that the types do not know
+    const jwt = namespaces[NAMESPACE]
+    delete namespaces[NAMESPACE]                                          // the object may be the application's own `app.jwt`
+    if (jwt !== undefined) engines.push({ key, jwt })
+  })
+}
+
+function headerOf ({ jwt }: Engine): string {
+  const token = jwt.sign({})
+  return token.slice(0, token.indexOf('.'))
+}
+
+/** The engine for a header that we did not write ourselves: the key is chosen by `kid`, never by trial. */
+function engineOfHeader (segment: string, byKid: ReadonlyMap<string | undefined, Engine>): Engine | undefined {
+  const header = parseObject(segment)
+  if (header === null) return undefined
+  const { alg, kid, typ, crit, b64 } = header
+  if (crit !== undefined || b64 !== undefined || (kid !== undefined && typeof kid !== 'string')) return undefined
+  if (typ !== undefined && (typeof typ !== 'string' || typ.toUpperCase() !== 'JWT')) return undefined
+  const engine = byKid.get(kid)
+  return engine !== undefined && engine.key.algorithm === alg as JwtAlgorithm ? engine : undefined
+}
+
+function parseObject (segment: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(segment, 'base64url').toString('utf8'))
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : null
+  } catch {
+    return null
+  }
+}
+
+function verify ({ jwt }: Engine, token: string): Claims | null {
+  const signature = token.slice(token.lastIndexOf('.') + 1)
+  if (Buffer.from(signature, 'base64url').toString('base64url') !== signature) return null     // unused bits must be zero (RFC 4648, section 3.5): one text per token
+  try {
+    const payload: unknown = jwt.verify(token)
+    return typeof payload === 'object' && payload !== null && !Array.isArray(payload) ? payload as Claims : null
+  } catch {
+    return null
+  }
+}
+
+function checkClaims (claims: Claims, audiences: ReadonlySet<unknown>, { clock, issuedAt, strict, lifetimeSeconds, required }: JwtCodecOptions): boolean {
+  const { sub, aud, exp, nbf, iat, jti } = claims
+  const now = clock()
+  if (typeof sub !== 'string' || sub === '') return false
+  if (exp === undefined ? strict && lifetimeSeconds !== null : !isTime(exp) || now >= exp * 1000) return false
+  if (nbf !== undefined && !(isTime(nbf) && now >= nbf * 1000)) return false
+  if (iat === undefined ? strict && issuedAt : !(Number.isInteger(iat) && isTime(iat) && now >= iat * 1000)) return false
+  if (jti === undefined ? strict : typeof jti !== 'string') return false
+  if (!required.every((claim) => typeof claims[claim] === 'string' && claims[claim] !== '')) return false
+  return Array.isArray(aud) ? aud.every((a) => typeof a === 'string') && aud.some((a) => audiences.has(a)) : audiences.has(aud)
+}
+
+function isTime (value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value)
+}

@@ -1,0 +1,3 @@
+export * from './define.js'
+export * from './bearer/index.js'
+export * from './cookie/index.js'

@@ -1,0 +1,141 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Changes, Where } from '../contracts/database-adapter.js'
+import type { User, UserChanges, UserId, UserRow } from '../contracts/user.js'
+import type { CallContext, WriteContext, Writer } from '../contracts/users-api.js'
+import {
+  FST_USERS_NOT_FOUND, FST_USERS_UNAUTHENTICATED, FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD, FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS,
+  FST_USERS_UPDATE_USER_INVALID_PASSWORD, isUsersError
+} from '../errors.js'
+import { preparePassword } from '../passwords/index.js'
+import { generateStamp } from '../tokens/index.js'
+import { applyPolicy, readPassword } from './credentials.js'
+import { foldEmail, normalizeEmail } from './email.js'
+import { writableFields, writableFlags } from './fields.js'
+import { contextOf, currentRow, type Rules } from './rules.js'
+import { actingRow, destroyStored, renewSession } from './sessions.js'
+import { requestEmailChange } from './verification.js'
+
+const MASK = '**********'
+
+/** Changes a user and fires `onAfterUpdate`. All checks come before the single write. */
+export async function updateUser (rules: Rules, user: User | UserId, given: UserChanges, call: WriteContext): Promise<User> {
+  rules.check(given)
+  return rules.rows.toUser(await changeRow(rules, await currentRow(rules, user), given, call))
+}
+
+/**
+ * Changes the user that the request comes from. A changed password ends its session with the others; where the transport
+ * can, the reply carries a new one. Throws `FST_USERS_UNAUTHENTICATED` when the session ended meanwhile.
+ */
+export async function updateOwnUser (rules: Rules, given: UserChanges, request: FastifyRequest, reply: FastifyReply): Promise<User> {
+  rules.check(given)
+  const changesPassword = typeof given.password === 'string'
+  const row = await actingRow(rules, request, changesPassword)
+  const updated = await changeRow(rules, row, given, { request, reply, by: 'self' })
+  if (changesPassword) await renewSession(rules, updated, request, reply)
+  return rules.rows.toUser(updated)
+}
+
+async function changeRow (rules: Rules, row: UserRow, given: UserChanges, { by = 'code', ...call }: WriteContext): Promise<UserRow> {
+  const { rows, hooks, settings } = rules
+  const context = contextOf(call)
+  const confirms = by === 'self' && settings.sensitiveChanges === 'confirm'
+  if (confirms) await checkCurrentPassword(rules, row, given)
+
+  const password = typeof given.password === 'string' ? await readNewPassword(rules, row, given.password) : null
+  const email = await readNewEmail(rules, row, given.email)
+  const told = maskedChanges(rules, given, by)
+  await hooks.run('onBeforeUpdate', { user: rows.toUser(row), changes: told }, context)
+
+  const proves = confirms && email !== null && foldEmail(email) !== foldEmail(row.email)
+  const changes = {
+    ...(email === null || proves ? {} : emailChange(row, email)),
+    ...writableFlags(given, by),
+    ...writableFields(settings.schemas.fields, given, by, false) as Changes,     // checked against the fields' schemas
+    ...(password === null ? {} : { hashed_password: await settings.passwords.hash(password) })
+  }
+  const updated = await write(rules, row, changes, by)
+  if (proves) requestEmailChange(rules, updated, email, context)
+  await hooks.run('onAfterUpdate', { user: rows.toUser(updated), changes: told }, context)
+  return updated
+}
+
+/** Removes a user, its sessions first. */
+export async function deleteUser (rules: Rules, user: User | UserId, call: CallContext): Promise<void> {
+  const row = await currentRow(rules, user)
+  const context = contextOf(call)
+  const gone = rules.rows.toUser(row)
+  await rules.hooks.run('onBeforeDelete', { user: gone }, context)
+  await destroyStored(rules, row)
+  if (await rules.rows.remove(row.id as UserId) !== 1) throw FST_USERS_NOT_FOUND()
+  await rules.hooks.run('onAfterDelete', { user: gone }, context)
+}
+
+/** The row as it is stored now, with the hash and stamp that this call wrote: what a renewed session is bound to. */
+async function write (rules: Rules, row: UserRow, changes: Changes, by: Writer): Promise<UserRow> {
+  const endsSessions = changes.hashed_password !== undefined || changes.is_active === false     // whatever the row said when it was read
+  const stamp = generateStamp()
+  const all = { ...changes, ...(endsSessions ? { session_stamp: stamp } : {}) }
+  const where = by === 'self' && changes.hashed_password !== undefined ? sameSessions(row) : { id: row.id }
+  const gone = by === 'self' ? FST_USERS_UNAUTHENTICATED : FST_USERS_NOT_FOUND
+  if (Object.keys(all).length > 0 && await updateRow(rules, where, all) !== 1) throw gone()
+  if (endsSessions) await destroyStored(rules, row)
+  const now = await rules.rows.getRow(row.id as UserId)
+  if (now === null) throw gone()
+  const hash = typeof changes.hashed_password === 'string' ? { hashed_password: changes.hashed_password } : {}
+  return { ...now, ...hash, ...(endsSessions && now.session_stamp !== undefined ? { session_stamp: stamp } : {}) }
+}
+
+/** The row as long as nobody ended its sessions: a user whose sessions are over sets no password any more. */
+function sameSessions ({ id, session_stamp: stamp, hashed_password: hash }: UserRow): Where {
+  return stamp === undefined ? { id, hashed_password: hash } : { id, session_stamp: stamp }
+}
+
+/** The unique index has the last word between parallel changes. */
+async function updateRow ({ rows }: Rules, where: Where, changes: Changes): Promise<number> {
+  try {
+    return await rows.update(where, changes)
+  } catch (error) {
+    if (isUsersError(error) && error.fields?.includes('email') === true) throw FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS()
+    throw error
+  }
+}
+
+async function readNewPassword (rules: Rules, row: UserRow, given: string): Promise<string> {
+  const password = readPassword(rules, given)
+  await applyPolicy(rules, password, rules.rows.toUser(row), FST_USERS_UPDATE_USER_INVALID_PASSWORD)
+  return password
+}
+
+/** The new address, or null when it stays. In confirm mode a taken one is found out only when it is proven. */
+async function readNewEmail (rules: Rules, row: UserRow, given: string | undefined): Promise<string | null> {
+  const email = given === undefined ? null : normalizeEmail(given)
+  if (email === null || email === row.email) return null
+  const sameMailbox = foldEmail(email) === foldEmail(row.email)
+  if (sameMailbox || rules.settings.sensitiveChanges === 'confirm') return email
+  if (await rules.rows.getByEmail(email) !== null) throw FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS()
+  return email
+}
+
+/** A new mailbox is not verified; another spelling of the same one stays what it was. */
+function emailChange (row: UserRow, email: string): Changes {
+  return foldEmail(email) === foldEmail(row.email) ? { email } : { email, is_verified: false }
+}
+
+async function checkCurrentPassword ({ settings }: Rules, row: UserRow, given: UserChanges): Promise<void> {
+  const email = given.email === undefined ? row.email : normalizeEmail(given.email)
+  if (typeof given.password !== 'string' && email === row.email) return
+  const current = preparePassword(given.current_password ?? '', { normalize: settings.normalizePasswords })
+  const { ok } = current === null ? { ok: false } : await settings.passwords.verifyAndUpdate(current, row.hashed_password)
+  if (!ok) throw FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD()
+}
+
+/** What listeners hear: the fields that count for this writer, the password masked. */
+function maskedChanges ({ settings }: Rules, given: UserChanges, by: Writer): UserChanges {
+  return {
+    ...(typeof given.password === 'string' ? { password: MASK } : {}),
+    ...(given.email === undefined ? {} : { email: normalizeEmail(given.email) ?? given.email }),
+    ...writableFlags(given, by),
+    ...writableFields(settings.schemas.fields, given, by, false)
+  }
+}

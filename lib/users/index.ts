@@ -1,0 +1,6 @@
+export * from './email.js'
+export * from './rules.js'
+export * from './user-model.js'
+export * from './user-rows.js'
+export * from './users-service.js'
+export * from './validation.js'

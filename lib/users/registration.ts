@@ -1,0 +1,67 @@
+import type { NewUser, User, UserRow } from '../contracts/user.js'
+import type { WriteContext, CallContext } from '../contracts/users-api.js'
+import { FST_USERS_REGISTER_INVALID_PASSWORD, FST_USERS_REGISTER_USER_ALREADY_EXISTS, isUsersError } from '../errors.js'
+import { generateStamp } from '../tokens/index.js'
+import { applyPolicy, readPassword } from './credentials.js'
+import { normalizeEmail } from './email.js'
+import { defaultValues, requiredFields, writableFields, writableFlags } from './fields.js'
+import { contextOf, type Rules } from './rules.js'
+import { invalidUser } from './validation.js'
+
+/** Stores a user and fires `onAfterRegister`. Order: form, password policy, onBeforeRegister, address, hash, row. */
+export async function createUser (rules: Rules, values: NewUser, { by = 'code', ...call }: WriteContext): Promise<User> {
+  const { password, ...user } = await readNewUser(rules, values, by)
+  const context = contextOf(call)
+  await rules.hooks.run('onBeforeRegister', { user }, context)
+  if (await rules.rows.getByEmail(user.email) !== null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
+  const row = await insertUser(rules, user, password)
+  if (row === null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
+  const created = rules.rows.toUser(row)
+  await rules.hooks.run('onAfterRegister', { user: created }, context)
+  return created
+}
+
+/**
+ * Registers without telling whether the address had an account (`revealExistingAccounts: false`): both ways hash once,
+ * and listeners run after the reply.
+ */
+export async function registerQuietly (rules: Rules, values: NewUser, call: CallContext): Promise<void> {
+  const { password, ...user } = await readNewUser(rules, values, 'self')
+  const context = contextOf(call)
+  await rules.hooks.run('onBeforeRegister', { user }, context)
+  const row = await insertUser(rules, user, password)
+  rules.background.run(async () => {
+    if (row !== null) return await rules.hooks.run('onAfterRegister', { user: rules.rows.toUser(row) }, context)
+    const existing = await rules.rows.getByEmail(user.email)
+    return existing && await rules.hooks.run('onRegisterExisting', { user: rules.rows.toUser(existing) }, context)
+  })
+}
+
+async function readNewUser (rules: Rules, values: NewUser, by: NonNullable<WriteContext['by']>): Promise<NewUser> {
+  const { settings: { schemas: { fields } }, check } = rules
+  check(values)
+  const missing = ['email', 'password', ...requiredFields(fields)].filter((name) => (values as Record<string, unknown>)[name] === undefined)
+  if (missing.length > 0) throw invalidUser(missing.map((name) => ({ path: `/${name}`, keyword: 'required', message: 'is missing' })))
+  const email = normalizeEmail(values.email) ?? values.email
+  const password = readPassword(rules, values.password)
+  const user = { email, password, ...writableFlags(values, by), ...writableFields(fields, values, by, true) }
+  await applyPolicy(rules, password, user, FST_USERS_REGISTER_INVALID_PASSWORD)
+  return user
+}
+
+/** The stored row, or null when the address has a user. The index decides between parallel calls. */
+async function insertUser ({ settings: { passwords, schemas: { id, fields } }, rows }: Rules, user: Omit<NewUser, 'password'>, password: string): Promise<UserRow | null> {
+  const hashed = await passwords.hash(password)
+  try {
+    return await rows.insert({
+      ...(id.generate === undefined ? {} : { id: id.generate() }),
+      ...defaultValues(fields),
+      ...user,
+      hashed_password: hashed,
+      session_stamp: generateStamp()
+    })
+  } catch (error) {
+    if (isUsersError(error) && error.fields?.includes('email') === true) return null
+    throw error
+  }
+}

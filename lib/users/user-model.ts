@@ -1,0 +1,47 @@
+import { OptionalKind, type TSchema } from '@sinclair/typebox'
+import { EMAIL_MAX_LENGTH, type UserSchemas } from '../../schemas/index.js'
+import type { Field, Model } from '../contracts/models.js'
+
+const HASH_MAX_LENGTH = 1024
+const STAMP_MAX_LENGTH = 64
+
+/** The model of users: the contract's columns, the stamp, then the custom fields. */
+export function userModel ({ id, fields }: UserSchemas): Model {
+  return {
+    name: 'user',
+    table: 'user',
+    fields: {
+      id: { type: 'id', id },
+      email: { type: 'text', maxLength: EMAIL_MAX_LENGTH, ignoreCase: true },
+      hashed_password: { type: 'text', maxLength: HASH_MAX_LENGTH },
+      is_active: { type: 'boolean' },
+      is_superuser: { type: 'boolean' },
+      is_verified: { type: 'boolean' },
+      session_stamp: { type: 'text', maxLength: STAMP_MAX_LENGTH, nullable: true, optional: true },
+      ...Object.fromEntries(Object.entries(fields).map(([name, schema]) => [name, fieldOf(schema)]))
+    },
+    unique: [['email']]
+  }
+}
+
+/** How a custom field is stored, from its schema. */
+function fieldOf (schema: TSchema): Field {
+  const variants: TSchema[] = (schema.anyOf as TSchema[] | undefined) ?? [schema]
+  const types = new Set(variants.map(storedType))
+  const nullable = types.delete('null') || OptionalKind in schema
+  const [type] = types
+  const stored = types.size === 1 && type !== undefined && type !== 'null' ? type : 'json'
+  const width = variants.length === 1 && typeof schema.maxLength === 'number' ? { maxLength: schema.maxLength } : {}
+  return { type: stored, ...(nullable ? { nullable } : {}), ...(stored === 'text' ? width : {}) }
+}
+
+function storedType ({ type, const: constant }: TSchema): Field['type'] | 'null' {
+  switch (type ?? typeof constant) {
+    case 'string': return 'text'
+    case 'boolean': return 'boolean'
+    case 'integer': return 'integer'
+    case 'number': return 'number'
+    case 'null': return 'null'
+    default: return 'json'
+  }
+}

@@ -1,0 +1,64 @@
+import type { Row, MaybePromise, Changes, Where, DatabaseAdapter } from '../contracts/database-adapter.js'
+import type { Model } from '../contracts/models.js'
+import type { UserReader } from '../contracts/strategy.js'
+import type { User, UserId, UserRow } from '../contracts/user.js'
+import type { UserSchemas } from '../../schemas/index.js'
+import { OptionalKind } from '@sinclair/typebox'
+import { fingerprint } from '../tokens/index.js'
+import { foldEmail, normalizeEmail } from './email.js'
+
+/** Reads and writes user rows; knows nothing of rules. */
+export interface UserRows extends UserReader {
+  getByEmail(email: string): Promise<UserRow | null>
+  insert(row: Row): Promise<UserRow>
+  update(where: Where, changes: Changes): Promise<number>
+  remove(id: UserId): Promise<number>
+  /** The user without the hash: the one copy of a row. */
+  toUser(row: UserRow): User
+  /** The stamp that the user's sessions carry: the column or, where that is empty, a keyed fingerprint of the hash. */
+  stampOf(row: UserRow): string
+  /** Whether a session that carries this stamp is still good: made under one of the secrets, for the row as it is. */
+  hasStamp(row: UserRow, stamp: string): boolean
+}
+
+export function createUserRows (store: DatabaseAdapter, model: Model, schemas: UserSchemas, stampKeys: readonly string[]): UserRows {
+  const keys = Object.keys(schemas.UserRead.properties)
+  const absent = new Set(Object.entries(schemas.fields).filter(([, schema]) => OptionalKind in schema).map(([name]) => name))
+
+  return {
+    parseId (text) {
+      const id = schemas.id.parse(text)
+      return id !== null && String(id) === text ? id as UserId : null
+    },
+
+    getRow: (id) => store.findOne(model, { id }) as MaybePromise<UserRow | null>,
+
+    async getByEmail (email) {
+      const address = normalizeEmail(email) ?? email
+      if (address.includes('\0') || !address.isWellFormed()) return null
+      const row = await store.findOne(model, { email: address }) as UserRow | null
+      return row !== null && foldEmail(row.email) === foldEmail(address) ? row : null     // a wider collation of the database does not count
+    },
+
+    insert: async (row) => await store.create(model, row) as unknown as UserRow,
+    update: (where, changes) => store.update(model, where, changes),
+    remove: (id) => store.delete(model, { id }),
+
+    toUser (row) {
+      const source = row as unknown as Row     // read by key
+      const user: Row = {}
+      for (const key of keys) {
+        const value = source[key]
+        if (value !== null || !absent.has(key)) user[key] = value     // an optional field without a value is absent, not null
+      }
+      return user as unknown as User     // the keys are those of UserRead
+    },
+
+    stampOf: (row) => row.session_stamp ?? fingerprint(stampKeys[0] ?? '', row.hashed_password),
+
+    hasStamp (row, stamp) {     // what we made ourselves: nothing to guess by timing
+      if (typeof row.session_stamp === 'string') return row.session_stamp === stamp
+      return stampKeys.some((key) => fingerprint(key, row.hashed_password) === stamp)
+    }
+  }
+}

@@ -1,0 +1,54 @@
+import type { CallContext, UsersApi } from '../contracts/users-api.js'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { NewUser, User, UserChanges, UserRow } from '../contracts/user.js'
+import { createUser, registerQuietly } from './registration.js'
+import { deleteUser, updateOwnUser, updateUser } from './accounts.js'
+import { checkCredentials, reportFailure } from './credentials.js'
+import { forgotPassword, resetPassword } from './password-reset.js'
+import { contextOf, type Rules } from './rules.js'
+import { endSessions, login, logout } from './sessions.js'
+import { requestVerify, verify } from './verification.js'
+
+/** What the routes need beside `app.users`. */
+export interface UsersService extends UsersApi {
+  /** Registers without telling whether the address was taken. */
+  registerQuietly(user: NewUser, context: CallContext): Promise<void>
+  /** Changes the user that the request comes from; a cookie session that changed its password goes on in the same reply. */
+  updateOwn(changes: UserChanges, request: FastifyRequest, reply: FastifyReply): Promise<User>
+}
+
+/** Puts the rules together; each is one function of its own file. */
+export function createUsersService (rules: Rules): UsersService {
+  const { rows, hooks, background, backends } = rules
+  const present = (row: UserRow | null): User | null => row && rows.toUser(row)
+
+  return {
+    get: async (id) => present(await rows.getRow(id)),
+    getByEmail: async (email) => present(await rows.getByEmail(email)),
+    create: (user, context = {}) => createUser(rules, user, context),
+    registerQuietly: (user, context) => registerQuietly(rules, user, context),
+    update: (user, changes, context = {}) => updateUser(rules, user, changes, context),
+    updateOwn: (changes, request, reply) => updateOwnUser(rules, changes, request, reply),
+    delete: (user, context = {}) => deleteUser(rules, user, context),
+
+    async checkCredentials (credentials, { backend = null, ...call }: CallContext & { backend?: string | null } = {}) {
+      const checked = await checkCredentials(rules, credentials)
+      if (checked?.right === true) return checked.row
+      const row = checked?.row ?? null
+      await reportFailure(rules, row === null ? 'UNKNOWN_USER' : 'WRONG_PASSWORD', credentials.username, row, backend, contextOf(call))
+      return null
+    },
+
+    requestVerify: (email, context = {}) => requestVerify(rules, email, context),
+    verify: (token, context = {}) => verify(rules, token, context),
+    forgotPassword: (email, context = {}) => forgotPassword(rules, email, context),
+    resetPassword: (token, password, context = {}) => resetPassword(rules, token, password, context),
+    login: (user, context) => login(rules, user, context),
+    logout: (request, reply) => logout(rules, request, reply ?? null),
+    endSessions: (user) => endSessions(rules, user),
+
+    addHook: (name, hook) => { hooks.add(name, hook) },
+    settled: () => background.settled(),
+    backends
+  }
+}

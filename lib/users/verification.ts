@@ -1,0 +1,68 @@
+import type { EventContext } from '../contracts/events.js'
+import type { User, UserId, UserRow } from '../contracts/user.js'
+import type { CallContext } from '../contracts/users-api.js'
+import { FST_USERS_VERIFY_USER_ALREADY_VERIFIED, FST_USERS_VERIFY_USER_BAD_TOKEN, isUsersError } from '../errors.js'
+import { fingerprint, generateStamp, type Claims } from '../tokens/index.js'
+import { foldEmail } from './email.js'
+import { contextOf, type Rules } from './rules.js'
+import { destroyStored } from './sessions.js'
+
+/** Finds the user now; makes the token and tells listeners of it after the reply. */
+export async function requestVerify (rules: Rules, email: string, call: CallContext): Promise<void> {
+  const row = await rules.rows.getByEmail(email)
+  if (row === null || !row.is_active || row.is_verified) return
+  announce(rules, row, { email: row.email }, row.email, contextOf(call))
+}
+
+/** Sends the proof of a new address to it (`sensitiveChanges: 'confirm'`); the account keeps the old one until then. */
+export function requestEmailChange (rules: Rules, row: UserRow, newEmail: string, context: EventContext): void {
+  announce(rules, row, { email: row.email, new_email: newEmail, fgpt: changeFingerprint(rules, row, rules.fingerprintKeys[0]) }, newEmail, context)
+}
+
+/** Marks the token's user as verified, once. */
+export async function verify (rules: Rules, token: string, call: CallContext): Promise<User> {
+  const claims = rules.tokens.verify.read(token)
+  const row = claims === null ? null : await rowOf(rules, claims)
+  if (claims === null || row === null) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
+  const verified = claims.new_email === undefined ? await markVerified(rules, row) : await changeEmail(rules, row, claims)
+  await rules.hooks.run('onAfterVerify', { user: verified }, contextOf(call))
+  return verified
+}
+
+function announce ({ tokens, hooks, rows, background }: Rules, row: UserRow, claims: Record<string, string>, email: string, context: EventContext): void {
+  background.run(async () => {
+    const token = tokens.verify.sign({ sub: String(row.id), ...claims })
+    await hooks.run('onAfterRequestVerify', { user: rows.toUser(row), token, email }, context)
+  })
+}
+
+/** The row of the token's id, as long as the address is still its. */
+async function rowOf ({ rows }: Rules, { sub, email }: Claims): Promise<UserRow | null> {
+  const id = rows.parseId(sub)
+  const row = id === null ? null : await rows.getRow(id)
+  return row !== null && typeof email === 'string' && foldEmail(row.email) === foldEmail(email) ? row : null
+}
+
+async function markVerified ({ rows }: Rules, row: UserRow): Promise<User> {
+  if (row.is_verified) throw FST_USERS_VERIFY_USER_ALREADY_VERIFIED()
+  if (await rows.update({ id: row.id, email: row.email, is_verified: false }, { is_verified: true }) === 1) return rows.toUser({ ...row, is_verified: true })
+  const now = await rows.getRow(row.id as UserId)
+  throw now?.is_verified === true ? FST_USERS_VERIFY_USER_ALREADY_VERIFIED() : FST_USERS_VERIFY_USER_BAD_TOKEN()
+}
+
+/** The new address takes effect, and all sessions end. Works once: the fingerprint holds the old address and stamp. */
+async function changeEmail (rules: Rules, row: UserRow, { new_email: email, fgpt }: Claims): Promise<User> {
+  if (typeof email !== 'string' || !row.is_active || !rules.fingerprintKeys.some((key) => fgpt === changeFingerprint(rules, row, key))) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
+  const changes = { email, is_verified: true, session_stamp: generateStamp() }
+  const done = await rules.rows.update({ id: row.id, email: row.email, hashed_password: row.hashed_password }, changes).catch((error: unknown) => {
+    if (isUsersError(error) && error.fields !== undefined) return 0     // taken meanwhile
+    throw error
+  })
+  if (done !== 1) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
+  await destroyStored(rules, row)
+  return rules.rows.toUser({ ...row, email, is_verified: true })
+}
+
+function changeFingerprint ({ rows }: Rules, row: UserRow, key: string): string {
+  return fingerprint(key, 'email-change', row.hashed_password, row.email, rows.stampOf(row))
+}

@@ -1,0 +1,5 @@
+export * from './common.js'
+export * from './ids.js'
+export * from './auth.js'
+export * from './error.js'
+export * from './user.js'

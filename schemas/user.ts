@@ -1,0 +1,111 @@
+import { Type, OptionalKind, type TObject, type TOptional, type TProperties, type TSchema, type TString, type TBoolean, type TUnion, type TNull } from '@sinclair/typebox'
+import { component, Email, Password } from './common.js'
+import { uuidId, type IdKind } from './ids.js'
+
+const kAccess = Symbol('fastify-users.access')
+
+/** Who may write a custom field: `readOnly` only code, `createOnly` the user at registration, `adminOnly` superusers. */
+export type FieldAccess = 'readOnly' | 'createOnly' | 'adminOnly'
+export interface Marked<A extends FieldAccess> { [kAccess]: A }
+
+/** Only code (`app.users`) writes this field; no route does. */
+export const readOnly = <S extends TSchema>(schema: S): S & Marked<'readOnly'> => mark(schema, 'readOnly')
+/** The user sets this field at registration and never again. */
+export const createOnly = <S extends TSchema>(schema: S): S & Marked<'createOnly'> => mark(schema, 'createOnly')
+/** Only superusers (and code) write this field. */
+export const adminOnly = <S extends TSchema>(schema: S): S & Marked<'adminOnly'> => mark(schema, 'adminOnly')
+
+/** Who may write a field of {@link userSchemas}; undefined for a field without a marker. */
+export function fieldAccess (schema: TSchema): FieldAccess | undefined {
+  return (schema as TSchema & Partial<Marked<FieldAccess>>)[kAccess]
+}
+
+export type UserFields = TProperties
+type Unmarked<F extends UserFields> = { [K in keyof F as F[K] extends Marked<FieldAccess> ? never : K]: F[K] }
+type WithoutAccess<F extends UserFields, A extends FieldAccess> = { [K in keyof F as F[K] extends Marked<A> ? never : K]: F[K] }
+/** Of no certain fields: whatever they are, so that every `UserSchemas` is one. */
+type OptionalFields<F extends UserFields> = string extends keyof F ? F : { [K in keyof F]: TOptional<F[K]> }
+type Marks<F extends UserFields, A extends FieldAccess> = { [K in keyof F as F[K] extends Marked<A> ? K : never]: F[K] }
+
+type Flag = TOptional<TUnion<[TBoolean, TNull]>>
+type FlagFields = { is_active: Flag, is_superuser: Flag, is_verified: Flag }     // no interface: its index signature would swallow the other fields
+
+/** What {@link userSchemas} returns: the schemas of the routes, and what the rules and adapters need of them. */
+export interface UserSchemas<F extends UserFields = UserFields, I extends IdKind = IdKind> {
+  readonly UserRead: TObject<{ id: I['schema'], email: TString, is_active: TBoolean, is_superuser: TBoolean, is_verified: TBoolean } & F>
+  readonly UserCreate: TObject<{ email: TString, password: TString } & FlagFields & Unmarked<F> & Marks<F, 'createOnly'> & OptionalFields<Marks<F, 'adminOnly'>>>
+  readonly UserUpdate: TObject<{ password: TOptional<TUnion<[TString, TNull]>>, email: TOptional<TString> } & FlagFields & OptionalFields<WithoutAccess<F, 'readOnly' | 'createOnly'>>>
+  readonly id: I
+  readonly fields: F
+}
+
+const flag = (): Flag => Type.Optional(Type.Union([Type.Boolean(), Type.Null()]))
+
+/** What {@link userSchemas} returned, whatever the fields: cheap for the compiler, unlike `UserSchemas`, which it compares member by member. */
+export interface AnyUserSchemas {
+  readonly UserRead: TSchema
+  readonly UserCreate: TSchema
+  readonly UserUpdate: TSchema
+  readonly id: IdKind
+  readonly fields: UserFields
+}
+
+/**
+ * The schemas of a user with custom fields. They are the one definition of a user: validation, serialisation,
+ * types, OpenAPI and table columns follow from them. Throws a `TypeError` for a field name that is taken and
+ * for a marked field that no route fills and that has neither a `default` nor `Type.Optional`.
+ */
+export function userSchemas<F extends UserFields = {}, I extends IdKind = IdKind<string, TString>> (
+  fields: F = {} as F, { id = uuidId() as unknown as I }: { id?: I } = {}
+): UserSchemas<F, I> {
+  for (const [name, schema] of Object.entries(fields)) checkField(name, schema)
+  const flags = { is_active: flag(), is_superuser: flag(), is_verified: flag() }
+  const schemas = {
+    UserRead: Type.Object({ id: id.schema, email: { ...Email }, is_active: Type.Boolean(), is_superuser: Type.Boolean(), is_verified: Type.Boolean(), ...fields }, component('UserRead')),
+    UserCreate: Type.Object({ email: Email, password: Password, ...flags, ...creatable(fields) }, component('UserCreate')),
+    UserUpdate: Type.Object({ password: Type.Optional(Type.Union([Password, Type.Null()])), email: Type.Optional(Email), ...flags, ...updatable(fields) }, component('UserUpdate')),
+    id,
+    fields
+  }
+  return schemas as unknown as UserSchemas<F, I>     // the mapped types above say the same, key by key
+}
+
+/** The type of a user with the schemas `S`: what `UsersRegister` takes. */
+export type UserOf<S extends Pick<AnyUserSchemas, 'UserRead'>> = S['UserRead']['static']
+
+/** True for a field that may be absent or has a default: creation does not need a value. */
+export function isFillable (schema: TSchema): boolean {
+  return OptionalKind in schema || 'default' in schema
+}
+
+const TAKEN = new Set(['id', 'email', 'password', 'hashed_password', 'session_stamp', 'is_active', 'is_superuser', 'is_verified', 'oauth_accounts', 'current_password', '__proto__', 'constructor', 'prototype'])
+const FIELD_NAME = /^[a-z][a-z0-9_]{0,62}$/i
+
+function checkField (name: string, schema: TSchema): void {
+  if (TAKEN.has(name)) throw new TypeError(`userSchemas: the field name "${name}" is taken; choose another`)
+  if (!FIELD_NAME.test(name)) throw new TypeError(`userSchemas: the field name "${name}" must be letters, digits and underscores (63 at most), a letter first`)
+  const access = fieldAccess(schema)
+  if ((access === 'readOnly' || access === 'adminOnly') && !isFillable(schema)) {
+    throw new TypeError(`userSchemas: the ${access} field "${name}" has no value at registration; give its schema a default or wrap it in Type.Optional`)
+  }
+}
+
+function creatable (fields: UserFields): UserFields {
+  const entries = Object.entries(fields).filter(([, schema]) => fieldAccess(schema) !== 'readOnly')
+  return Object.fromEntries(entries.map(([name, schema]) => [name, isFillable(schema) ? Type.Optional(withoutDefault(schema)) : schema]))
+}
+
+function updatable (fields: UserFields): UserFields {
+  const entries = Object.entries(fields).filter(([, schema]) => fieldAccess(schema) === undefined || fieldAccess(schema) === 'adminOnly')
+  return Object.fromEntries(entries.map(([name, schema]) => [name, Type.Optional(withoutDefault(schema))]))
+}
+
+/** The rules fill in what is absent; a default in the schema of a body would tell generated clients that it never is. */
+function withoutDefault (schema: TSchema): TSchema {
+  const { default: _filledIn, ...rest } = schema
+  return rest as TSchema     // the same schema, less one keyword
+}
+
+function mark<S extends TSchema, A extends FieldAccess> (schema: S, access: A): S & Marked<A> {
+  return { ...schema, [kAccess]: access }
+}

@@ -1,0 +1,406 @@
+import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { copyFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import Database from 'better-sqlite3'
+import t, { type Test } from 'tap'
+import { memory } from '../lib/adapters/memory/index.js'
+import { openBetterSqlite3 } from '../lib/adapters/sql/drivers/better-sqlite3.js'
+import type { SqlDriver } from '../lib/adapters/sql/drivers/driver.js'
+import { sqliteDialect } from '../lib/adapters/sql/dialects/sqlite.js'
+import { sqlAdapter } from '../lib/adapters/sql/sql-adapter.js'
+import { sqlite, type SqlAdapterOptions } from '../lib/adapters/sql/index.js'
+import type { DatabaseAdapter, Row } from '../lib/contracts/database-adapter.js'
+import type { Model } from '../lib/contracts/models.js'
+import { uuidId } from '../schemas/index.js'
+import { AccessToken, Account, createToken, createUser, models, User } from '../lib/testing/conformance/models.js'
+import { adapterConformance, type ConformanceOptions, withSlowReads } from '../lib/testing/index.js'
+
+const id = uuidId()
+/** The tables of FastAPI Users, with our optional column. */
+const Person: Model = {
+  name: 'user',
+  table: 'user',
+  fields: {
+    id: { type: 'id', id },
+    email: { type: 'text', maxLength: 320, ignoreCase: true },
+    hashed_password: { type: 'text', maxLength: 1024 },
+    is_active: { type: 'boolean' },
+    is_superuser: { type: 'boolean' },
+    is_verified: { type: 'boolean' },
+    session_stamp: { type: 'text', maxLength: 43, nullable: true, optional: true }
+  },
+  unique: [['email']]
+}
+const Session: Model = {
+  name: 'accesstoken',
+  table: 'accesstoken',
+  fields: { token: { type: 'text', maxLength: 43 }, user_id: { type: 'id', id, references: 'user' }, created_at: { type: 'time' } },
+  index: [['created_at'], ['user_id']]
+}
+const arthur = '05fff8ce-3a06-48f2-9c44-a16751012464'
+const person = { email: 'Galahad@camelot.bt', hashed_password: 'hash', is_active: true, is_superuser: false, is_verified: false }
+
+function path (t: Test, name = 'users.db'): string {
+  return join(t.testdir({}), name)
+}
+
+async function opened (t: Test, pathOrDatabase: string | Database.Database, defined: readonly Model[], options?: SqlAdapterOptions): Promise<DatabaseAdapter> {
+  const adapter = sqlite(pathOrDatabase, options)
+  for (const model of defined) adapter.define(model)
+  t.teardown(() => adapter.close?.())
+  await adapter.open()
+  return adapter
+}
+
+function conform (name: string, make: (t: Test) => Omit<ConformanceOptions, 'test'>): void {
+  t.test(`row 85: ${name} passes the conformance suite`, async (t) => {
+    adapterConformance({ ...make(t), test: (name, run) => { t.test(name, async (t) => { await run(); t.pass(name) }) } })
+  })
+}
+
+conform('memory()', () => ({ makeAdapter: () => memory() }))
+
+conform('sqlite(file)', (t) => {
+  const directory = t.testdir({})
+  const files = new WeakMap<DatabaseAdapter, string>()
+  return {
+    makeAdapter () {
+      const file = join(directory, randomUUID())
+      const adapter = sqlite(file)
+      files.set(adapter, file)
+      return adapter
+    },
+    makeSibling: (adapter) => sqlite(files.get(adapter) ?? '')
+  }
+})
+
+// the same SQL through a driver that answers later, with numbered placeholders and RETURNING: what servers need
+conform('an asynchronous SQL driver', () => ({
+  makeAdapter () {
+    const database = new Database(':memory:')
+    const name = (parameters: readonly unknown[]): Record<string, unknown> => Object.fromEntries(parameters.map((value, n) => [n + 1, value]))
+    const driver: SqlDriver = {
+      prepare (text) {
+        const statement = database.prepare<unknown[], unknown[]>(text)
+        if (statement.reader) statement.raw(true)
+        return {
+          get: async (parameters) => statement.get(name(parameters)),
+          all: async (parameters) => statement.all(name(parameters)),
+          run: async (parameters) => statement.reader
+            ? { changes: 1, insertId: statement.get(name(parameters))?.[0] }
+            : { changes: statement.run(name(parameters)).changes, insertId: undefined }
+        }
+      },
+      change: async (catalog, plan) => { for (const text of plan(database.prepare<[], unknown[]>(catalog).raw(true).all())) database.exec(text) },
+      close: async () => { database.close() }
+    }
+    return sqlAdapter({ ...sqliteDialect, placeholder: (position) => `?${position}`, returnsId: true, nullsFirst: ' NULLS FIRST' }, () => driver)
+  }
+}))
+
+conform('sqlite(database)', (t) => {
+  const databases = new WeakMap<DatabaseAdapter, Database.Database>()
+  const make = (database: Database.Database): DatabaseAdapter => {
+    const adapter = sqlite(database)
+    databases.set(adapter, database)
+    return adapter
+  }
+  return {
+    makeAdapter: () => make(new Database(':memory:').defaultSafeIntegers(true)),
+    makeSibling: (adapter) => make(databases.get(adapter) ?? new Database())
+  }
+})
+
+t.test('the conformance suite refuses adapters that check and then act, share rows or lose conditions', async (t) => {
+  const broken: [RegExp, (adapter: DatabaseAdapter) => Partial<DatabaseAdapter>][] = [
+    [/^RACE-01: of many that consume/, (adapter) => ({
+      async delete (model, where) {
+        const rows = await adapter.findMany(model, where, { limit: 99 })
+        await adapter.delete(model, where)
+        return Math.max(rows.length, 1)
+      }
+    })],
+    [/^RACE-01: of many that compare and set/, (adapter) => ({
+      async update (model, where, changes) {
+        const row = await adapter.findOne(model, where)
+        await new Promise(setImmediate)
+        return row === null ? 0 : await adapter.update(model, { id: row['id'] as string }, changes)
+      }
+    })],
+    [/^RACE-02: of many that create/, (adapter) => ({ create: async (model, row) => await adapter.create(model, { ...row, ...(model === User ? { email: randomUUID() } : {}) }) })],
+    [/^rows are copies/, (adapter) => {
+      const rows = new Map<unknown, Row | null>()
+      return { findOne: (model, where) => rows.get(where['id']) ?? rows.set(where['id'], adapter.findOne(model, where) as Row | null).get(where['id']) ?? null }
+    }],
+    [/^times are kept/, (adapter) => ({ findMany: async (model, where, options) => await adapter.findMany(model, where['seen_at'] instanceof Date ? {} : where, options) })]
+  ]
+  for (const [name, spoil] of broken) {
+    const runs: (() => Promise<void>)[] = []
+    const makeAdapter = (): DatabaseAdapter => {
+      const adapter = memory()
+      const bound = withSlowReads(adapter, 0)
+      return { ...bound, ...spoil(adapter) }
+    }
+    adapterConformance({ makeAdapter, test: (title, run) => { if (name.test(title)) runs.push(run) } })
+    t.ok(runs.length > 0)
+    for (const run of runs) await t.rejects(run(), { code: 'ERR_ASSERTION' }, name.source)
+  }
+})
+
+t.test('memory() and sqlite() answer single reads at once, without a promise', async (t) => {
+  for (const adapter of [memory(), sqlite(path(t))]) {
+    for (const model of models) adapter.define(model)
+    await adapter.open()
+    t.teardown(() => adapter.close?.())
+    const user = await createUser(adapter)
+    await createToken(adapter, user, 'token')
+    t.strictSame(adapter.findOne(User, { id: user['id'] as string }), user)
+    t.hasStrict(adapter.findWithUser?.(AccessToken, { token: 'token' }), { user })
+  }
+})
+
+t.test('a model of a known name with other fields is refused', async (t) => {
+  for (const adapter of [memory(), sqlite(path(t))]) {
+    adapter.define(User)
+    t.throws(() => { adapter.define({ ...User, table: 'people' }) }, { code: 'FST_USERS_INVALID_OPTION' })
+    t.throws(() => { adapter.define({ name: 'a', table: 'a', fields: { id: { type: 'id' } }, unique: [['nothing']] }) }, { code: 'FST_USERS_INVALID_OPTION' })
+    t.throws(() => { adapter.define({ name: 'a', table: 'a', fields: {} }) }, { code: 'FST_USERS_INVALID_OPTION' })
+  }
+})
+
+t.test('memory() refuses to change an id that other rows name', async (t) => {
+  const adapter = memory()
+  for (const model of models) adapter.define(model)
+  const user = await createUser(adapter)
+  await createToken(adapter, user)
+  await t.rejects(adapter.update(User, { id: user['id'] as string }, { id: randomUUID() }), { code: 'FST_USERS_STORE_UNAVAILABLE' })
+  t.equal(await adapter.delete(AccessToken, {}), 1)
+  t.equal(await adapter.update(User, { id: user['id'] as string }, { id: randomUUID() }), 1)
+})
+
+t.test('SQLite: tables, columns, types and index names are those of FastAPI Users, with our constraints', async (t) => {
+  const database = new Database(':memory:')
+  await opened(t, database, [Person, Session, { ...Account, unique: [['oauth_name', 'account_id']], index: [['oauth_name'], ['user_id']] }])
+  const ddl = (name: string): unknown => database.prepare('SELECT sql FROM sqlite_master WHERE name = ?').pluck().get(name)
+  t.equal(ddl('user'), 'CREATE TABLE "user" (\n\t"id" CHAR(36) NOT NULL,\n\t"email" VARCHAR(320) NOT NULL,\n\t"hashed_password" VARCHAR(1024) NOT NULL,\n\t' +
+    '"is_active" BOOLEAN NOT NULL,\n\t"is_superuser" BOOLEAN NOT NULL,\n\t"is_verified" BOOLEAN NOT NULL,\n\t"session_stamp" VARCHAR(43),\n\tPRIMARY KEY ("id")\n)')
+  t.equal(ddl('accesstoken'), 'CREATE TABLE "accesstoken" (\n\t"token" VARCHAR(43) NOT NULL,\n\t"user_id" CHAR(36) NOT NULL,\n\t"created_at" TIMESTAMP NOT NULL,\n\t' +
+    'PRIMARY KEY ("token"),\n\tFOREIGN KEY ("user_id") REFERENCES "user" ("id") ON DELETE CASCADE\n)')
+  t.equal(ddl('ix_user_email'), 'CREATE UNIQUE INDEX "ix_user_email" ON "user" ("email")')
+  t.equal(ddl('ix_user_email_lower'), 'CREATE UNIQUE INDEX "ix_user_email_lower" ON "user" (lower("email"))')
+  t.equal(ddl('ix_accesstoken_created_at'), 'CREATE INDEX "ix_accesstoken_created_at" ON "accesstoken" ("created_at")')
+  t.equal(ddl('ix_accesstoken_user_id'), 'CREATE INDEX "ix_accesstoken_user_id" ON "accesstoken" ("user_id")')
+  t.equal(ddl('ix_oauth_account_oauth_name'), 'CREATE INDEX "ix_oauth_account_oauth_name" ON "oauth_account" ("oauth_name")')
+  t.match(ddl('ix_oauth_account_oauth_name_account_id'), /^CREATE UNIQUE INDEX/)
+})
+
+t.test('SQLite: every type of field and id has its column', async (t) => {
+  const database = new Database(':memory:')
+  await opened(t, database, models)
+  const types = (table: string): unknown => database.prepare('SELECT name || \' \' || type FROM pragma_table_info(?)').pluck().all(table)
+  t.strictSame(types('user'), ['id CHAR(36)', 'email VARCHAR(320)', 'hashed_password VARCHAR(1024)', 'is_active BOOLEAN', 'session_stamp VARCHAR(43)', 'nickname VARCHAR(80)', 'credits INTEGER', 'ratio FLOAT', 'settings JSON', 'seen_at TIMESTAMP', 'order TEXT'])
+  t.strictSame(types('person_integer'), ['id INTEGER', 'email VARCHAR(320)'])
+  t.strictSame(types('person_objectid'), ['id CHAR(24)', 'email VARCHAR(320)'])
+  t.strictSame(types('person_custom_token'), ['token VARCHAR(43)', 'user_id VARCHAR(30)'])
+})
+
+t.test('SQLite: a file of ours is in WAL mode with foreign keys; a database that was handed in keeps its mode and stays open', async (t) => {
+  const file = path(t)
+  const adapter = await opened(t, file, models)
+  await adapter.close?.()
+  t.throws(() => adapter.findOne(User, {}), { code: 'FST_USERS_NOT_READY' }, 'closed')
+  const database = new Database(file)
+  t.equal(database.pragma('journal_mode', { simple: true }), 'wal')
+  database.pragma('journal_mode = DELETE')
+  database.pragma('foreign_keys = OFF')
+  const other = await opened(t, database, models)
+  t.equal(database.pragma('journal_mode', { simple: true }), 'delete')
+  t.equal(database.pragma('foreign_keys', { simple: true }), 1)
+  t.equal(database.pragma('busy_timeout', { simple: true }), 5000)
+  await other.close?.()
+  t.equal(database.open, true)
+  database.close()
+  await adapter.open()
+  t.equal(adapter.findOne(User, {}), null, 'opened again')
+})
+
+t.test('SQLite: a new file that another connection locks is waited for without blocking the process', async (t) => {
+  const file = path(t)
+  const other = new Database(file)
+  t.teardown(() => { other.close() })
+  other.exec('BEGIN EXCLUSIVE')
+  setTimeout(() => { other.exec('COMMIT') }, 100)
+  await t.resolves(opened(t, file, models))
+})
+
+t.test('SQLite: times are text in UTC with six digits, and other writers\' forms are read', async (t) => {
+  const database = new Database(':memory:')
+  const adapter = await opened(t, database, [Person, Session])
+  const user = await adapter.create(Person, person)
+  await adapter.create(Session, { token: 'ours', user_id: user['id'], created_at: new Date('2026-11-21T03:52:56.005+02:00') })
+  t.strictSame(database.prepare('SELECT created_at, typeof(created_at) FROM accesstoken').raw().get(), ['2026-11-21 01:52:56.005000', 'text'])
+  t.strictSame(database.prepare('SELECT is_active, is_verified FROM user').raw().get(), [1, 0])
+  const forms = {
+    '2026-11-21 01:52:56.545992': '2026-11-21T01:52:56.545Z',
+    '2026-11-21 01:52:56.545': '2026-11-21T01:52:56.545Z',
+    '2026-11-21 01:52:56': '2026-11-21T01:52:56.000Z',
+    '2026-11-21T01:52:56.5Z': '2026-11-21T01:52:56.500Z',
+    '2026-11-21 01:52:56+01:00': '2026-11-21T00:52:56.000Z'
+  }
+  const write = database.prepare('INSERT OR REPLACE INTO accesstoken VALUES (\'theirs\', ?, ?)')
+  for (const [form, iso] of Object.entries(forms)) {
+    write.run(user['id'], form)
+    t.hasStrict(adapter.findOne(Session, { token: 'theirs' }), { created_at: new Date(iso) }, form)
+  }
+  for (const broken of ['yesterday', '2026-13-41 99:00:00', 5, '']) {
+    write.run(user['id'], broken)
+    t.throws(() => adapter.findOne(Session, { token: 'theirs' }), { code: 'FST_USERS_TABLE_MISMATCH' }, String(broken))
+  }
+  database.prepare('UPDATE user SET is_active = 2').run()
+  t.hasStrict(adapter.findOne(Person, { id: user['id'] as string }), { is_active: true })
+})
+
+t.test('SQLite: json that cannot be read is an error, not a value', async (t) => {
+  const database = new Database(':memory:')
+  const adapter = await opened(t, database, models)
+  await createUser(adapter, { settings: {} })
+  database.prepare('UPDATE user SET settings = \'{\'').run()
+  t.throws(() => adapter.findOne(User, {}), { code: 'FST_USERS_TABLE_MISMATCH' })
+})
+
+t.test('SQLite: look-ups use indexes', async (t) => {
+  const database = new Database(':memory:')
+  const statements: string[] = []
+  const prepare = database.prepare.bind(database)
+  database.prepare = ((sql: string) => { statements.push(sql); return prepare(sql) }) as typeof database.prepare
+  const adapter = await opened(t, database, models)
+  const plan = async (read: () => unknown): Promise<string> => {
+    await read()
+    const sql = statements.at(-1) ?? ''
+    const rows = prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...Array.from(sql.matchAll(/\?/g), () => 'x')) as { detail: string }[]
+    return rows.map(({ detail }) => detail).join('; ')
+  }
+  const day = new Date()
+  t.match(await plan(() => adapter.findOne(User, { id: 'x' })), /^SEARCH user USING INDEX sqlite_autoindex_user_1 \(id=\?\)$/)
+  t.match(await plan(() => adapter.findOne(User, { email: 'x' })), /^SEARCH user USING INDEX ix_user_email_lower \(<expr>=\?\)/)
+  t.match(await plan(() => adapter.findOne(User, { nickname: 'x' })), /ix_user_nickname_lower/)
+  t.match(await plan(() => adapter.findWithUser?.(AccessToken, { token: 'x', created_at: { gte: day } })), /SEARCH t USING INDEX sqlite_autoindex_accesstoken_1 \(token=\?\); SEARCH u USING INDEX sqlite_autoindex_user_1 \(id=\?\)/)
+  t.match(await plan(() => adapter.delete(AccessToken, { user_id: 'x' })), /ix_accesstoken_user_id/)
+  t.match(await plan(() => adapter.delete(AccessToken, { created_at: { lt: day } })), /ix_accesstoken_created_at/)
+  t.match(await plan(() => adapter.findOne(Account, { oauth_name: 'x', account_id: 'x' })), /ix_oauth_account_oauth_name_account_id/)
+  t.notMatch(await plan(() => adapter.findMany(User, {}, { limit: 1, order: 'email', after: { email: 'x', id: 'x' } })), /SCAN user$/)
+  const before = statements.length
+  adapter.findOne(User, { id: 'y' })
+  adapter.findWithUser?.(AccessToken, { token: 'y', created_at: { gte: day } })
+  t.equal(statements.length, before, 'a shape is prepared once')
+})
+
+t.test('SQLite: many combinations of changed fields do not pile up statements without limit', async (t) => {
+  const fields = Object.fromEntries(Array.from({ length: 8 }, (_, n) => [`f${n}`, { type: 'integer', nullable: true } as const]))
+  const Wide: Model = { name: 'wide', table: 'wide', fields: { id: { type: 'text' }, ...fields } }
+  const adapter = await opened(t, ':memory:', [Wide])
+  await adapter.create(Wide, { id: 'a' })
+  for (let bits = 0; bits < 256; bits++) {
+    const changes = Object.fromEntries(Object.keys(fields).filter((_, n) => (bits >> n) % 2 === 1).map((field) => [field, bits]))
+    t.equal(await adapter.update(Wide, { id: 'a' }, changes), 1)
+  }
+  t.hasStrict(adapter.findOne(Wide, { id: 'a' }), { f0: 255, f7: 255 })
+})
+
+t.test('row 83: a database of FastAPI Users opens as it is: nothing altered, users read, no session_stamp', async (t) => {
+  const file = path(t)
+  copyFileSync(join(import.meta.dirname, 'fixtures', 'fastapi-users.sqlite'), file)
+  const database = new Database(file)
+  t.teardown(() => { database.close() })
+  const schema = (): unknown => database.prepare('SELECT * FROM sqlite_master ORDER BY name').all()
+  const before = schema()
+  const adapter = await opened(t, file, [Person, Session])
+  t.strictSame(schema(), before)
+  const user = adapter.findOne(Person, { email: 'KING.ARTHUR@camelot.bt' })
+  t.hasStrict(user, { id: arthur, email: 'king.arthur@camelot.bt', is_active: true, is_superuser: true, is_verified: true })
+  t.notOk(Object.hasOwn(user as object, 'session_stamp'))
+  t.hasStrict(adapter.findWithUser?.(Session, { token: 'doskgLOY_6m4uUOKgY3PO68_G-aJqhcnSAEyu-XPBzM' }), { user, row: { created_at: new Date('2026-11-21T03:52:56.545Z') } })
+
+  t.equal(await adapter.update(Person, { id: arthur }, { session_stamp: 'x' }), 1, 'nothing to write')
+  t.equal(await adapter.update(Person, { id: arthur, session_stamp: null }, { is_verified: false, session_stamp: 'x' }), 1)
+  t.equal(await adapter.update(Person, { session_stamp: 'x' }, { is_verified: true }), 0)
+  t.equal(adapter.findOne(Person, { session_stamp: { in: ['x'] } }), null)
+  const created = await adapter.create(Person, { ...person, session_stamp: 'x' })
+  t.notOk(Object.hasOwn(created, 'session_stamp'))
+  t.strictSame(database.prepare('SELECT * FROM user WHERE id = ?').get(created['id']), { ...person, id: created['id'], is_active: 1, is_superuser: 0, is_verified: 0 })
+  await t.rejects(adapter.create(Person, { ...person, email: 'king.arthur@camelot.bt' }), { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['email'] })
+})
+
+t.test('row 83: tables and columns of other names are mapped, and their unique indexes named by our fields', async (t) => {
+  const database = new Database(':memory:')
+  database.exec('CREATE TABLE people (uid TEXT PRIMARY KEY, mail TEXT, hash TEXT, active INTEGER, is_superuser INTEGER, is_verified INTEGER); CREATE UNIQUE INDEX mine ON people (lower(mail))')
+  const adapter = await opened(t, database, [Person, Session], { tables: { user: { table: 'people', columns: { id: 'uid', email: 'mail', hashed_password: 'hash', is_active: 'active' } }, accesstoken: { columns: { token: 'secret' } } } })
+  const user = await adapter.create(Person, person)
+  t.strictSame(user, { id: user['id'], ...person })
+  t.strictSame(database.prepare('SELECT uid, mail, active FROM people').get(), { uid: user['id'], mail: person.email, active: 1 })
+  await t.rejects(adapter.create(Person, { ...person, email: 'GALAHAD@camelot.bt' }), { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['email'] })
+  await t.rejects(adapter.create(Person, { ...person, id: user['id'], email: 'x' }), { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['id'] })
+  database.exec('CREATE UNIQUE INDEX one_superuser ON people (hash, active)')
+  await t.rejects(adapter.create(Person, { ...person, email: 'x' }), { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['hashed_password', 'is_active'] }, 'an index that the model does not know')
+  database.exec('DROP INDEX one_superuser; ALTER TABLE people ADD badge DEFAULT 1; CREATE UNIQUE INDEX badges ON people (badge)')
+  await t.rejects(adapter.create(Person, { ...person, email: 'x' }), { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['badge'] }, 'a column that no field has')
+  await adapter.create(Session, { token: 'a', user_id: user['id'], created_at: new Date() })
+  t.hasStrict(adapter.findWithUser?.(Session, { token: 'a' }), { user })
+  t.equal(database.prepare('SELECT secret FROM accesstoken').pluck().get(), 'a')
+  t.equal(await adapter.delete(Person, { id: user['id'] as string }), 1)
+  t.equal(adapter.findOne(Session, {}), null, 'our token table refers to the adopted one')
+})
+
+t.test('EML-03: text compares byte by byte in an adopted table with NOCASE columns', async (t) => {
+  const database = new Database(':memory:')
+  database.exec('CREATE TABLE accesstoken (token TEXT COLLATE NOCASE PRIMARY KEY, user_id TEXT, created_at TEXT)')
+  const adapter = await opened(t, database, [Person, Session])
+  await adapter.create(Session, { token: 'Secret', user_id: arthur, created_at: new Date() })
+  t.equal(adapter.findOne(Session, { token: 'SECRET' }), null)
+  t.equal(await adapter.delete(Session, { token: { in: ['SECRET'] } }), 0)
+  t.equal(adapter.findOne(Session, { token: { gt: 'Secret' } }), null)
+  t.hasStrict(adapter.findOne(Session, { token: 'Secret' }), { token: 'Secret' })
+  t.equal(adapter.findWithUser?.(Session, { token: 'Secret' }), null, 'an orphan')
+})
+
+t.test('SQLite: an existing table without a needed column is refused by name', async (t) => {
+  const database = new Database(':memory:')
+  database.exec('CREATE TABLE "User" ("ID" CHAR(36) PRIMARY KEY, email TEXT, hashed_password TEXT, is_active BOOLEAN)')
+  await t.rejects(opened(t, database, [Person, Session]), { code: 'FST_USERS_TABLE_MISMATCH', message: /"user".*"is_superuser", "is_verified"$/ })
+  t.strictSame(database.prepare('SELECT name FROM sqlite_master WHERE name LIKE \'accesstoken\'').all(), [], 'nothing was made')
+})
+
+t.test('SQLite: options and calls that cannot be meant are refused', async (t) => {
+  const unknown = async (options: object): Promise<void> => { await t.rejects(opened(t, ':memory:', [Person], options), { code: 'FST_USERS_UNKNOWN_OPTION' }, JSON.stringify(options)) }
+  await unknown({ table: {} })
+  await unknown({ tables: { users: {} } })
+  await unknown({ tables: { user: { name: 'x' } } })
+  await unknown({ tables: { user: { columns: { mail: 'x' } } } })
+  const invalid = { code: 'FST_USERS_INVALID_OPTION' }
+  for (const wrong of ['', null, undefined, 5, {}]) t.throws(() => sqlite(wrong as string), invalid)
+  await t.rejects(opened(t, ':memory:', [Session]), invalid, 'a reference to a model that is not defined')
+  await t.rejects(openBetterSqlite3(':memory:', () => Promise.reject(new Error('Cannot find package'))), invalid, 'better-sqlite3 is missing')
+  await t.rejects(opened(t, join(path(t), 'no', 'such', 'directory'), [Person]), TypeError)
+  const adapter = sqlite(':memory:')
+  adapter.define(Person)
+  t.throws(() => adapter.findOne(Person, {}), { code: 'FST_USERS_NOT_READY' }, 'before open()')
+})
+
+t.test('SQLite: a file that is no database is an error of open()', async (t) => {
+  const file = join(t.testdir({ 'users.db': 'this is no database, but long enough to be looked at as one'.repeat(20) }), 'users.db')
+  await t.rejects(opened(t, file, [Person]), { code: 'SQLITE_NOTADB' })
+})
+
+t.test('RACE-02: processes that open one new file at once and create the same addresses leave one row each', async (t) => {
+  const file = path(t)
+  const child = join(import.meta.dirname, 'fixtures', 'create-addresses.ts')
+  const start = String(Date.now() + 4000)
+  const run = promisify(execFile)
+  const outputs = await Promise.all([1, 2].map(async () => await run(process.execPath, [...process.execArgv, child, file, start])))
+  const created = outputs.map(({ stdout }) => Number(stdout))
+  t.equal(created.reduce((sum, count) => sum + count, 0), 100, `created: ${created.join(' and ')}`)
+  const adapter = await opened(t, file, [User])
+  t.equal((await adapter.findMany(User, {}, { limit: 999 })).length, 100)
+})

@@ -1,0 +1,310 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, posix, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import ts from 'typescript'
+
+// Every check is a function from a source file to its violations, so that each one is
+// first shown to refuse a small sample, and then run over lib and schemas.
+interface Source { path: string, text: string, tree: ts.SourceFile }
+type Check = (source: Source) => string[]
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '..')
+const maxFileLines = 250
+const maxFunctionLines = 60
+
+function parse (path: string, text: string): Source {
+  return { path, text, tree: ts.createSourceFile(path, text, ts.ScriptTarget.ES2023, true) }
+}
+
+function readSources (folder: string): Source[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .map((name) => posix.join(folder, name.replaceAll('\\', '/')))
+    .filter((path) => path.endsWith('.ts'))
+    .map((path) => parse(path, readFileSync(join(root, path), 'utf8')))
+}
+
+function * descendants (node: ts.Node): Generator<ts.Node> {
+  yield node
+  for (const child of node.getChildren()) yield * descendants(child)
+}
+
+function at ({ path, tree }: Source, node: ts.Node): string {
+  return `${path}:${tree.getLineAndCharacterOfPosition(node.getStart()).line + 1}`
+}
+
+// layers: the first pattern that matches a path gives its layer; its whole match is the folder within which a layer may import
+const layers: [RegExp, number][] = [
+  [/^schemas\//, 0],
+  [/^lib\/contracts\//, 1],
+  [/^lib\/(?=(errors|symbols)\.ts$)/, 1],
+  [/^lib\/(passwords|tokens|hooks|adapters|validation)\//, 2],
+  [/^lib\/users\//, 3],
+  [/^lib\/(transports|strategies)\//, 4],
+  [/^lib\/authentication\//, 5],
+  [/^lib\/routes\//, 6],
+  [/^lib\/(?=(plugin|options|openapi|compatibility)\.ts$)/, 7],
+  [/^lib\/features\/[^/]+\//, 7],
+  [/^lib\/(cli|testing)\//, 8],
+  [/^lib\/(?=index\.ts$)/, 8]
+]
+
+function placeOf (path: string): { layer: number, folder: string } | undefined {
+  for (const [pattern, layer] of layers) {
+    const folder = pattern.exec(path)?.[0]
+    if (folder !== undefined) return { layer, folder }
+  }
+  return undefined
+}
+
+function moduleSpecifiers ({ tree }: Source): string[] {
+  const found: string[] = []
+  for (const node of descendants(tree)) {
+    const specifier = (ts.isImportDeclaration(node) || ts.isExportDeclaration(node))
+      ? node.moduleSpecifier
+      : ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)
+        ? node.argument.literal
+        : ts.isCallExpression(node) && (node.expression.kind === ts.SyntaxKind.ImportKeyword || node.expression.getText() === 'require')
+          ? node.arguments[0]
+          : undefined
+    if (specifier && ts.isStringLiteralLike(specifier)) found.push(specifier.text)
+  }
+  return found
+}
+
+const importsPointDownwards: Check = (source) => {
+  const from = placeOf(source.path)
+  if (!from) return [`${source.path} belongs to no layer`]
+  const problems: string[] = []
+  for (const specifier of moduleSpecifiers(source)) {
+    if (!specifier.startsWith('.')) {
+      if (specifier.startsWith('fastify-users')) problems.push(`${source.path} imports the package itself`)
+      if (from.layer === 0 && !/^(@sinclair\/typebox|node:)/.test(specifier)) problems.push(`${source.path} imports ${specifier}: schemas are TypeBox only`)
+      continue
+    }
+    const target = posix.join(posix.dirname(source.path), specifier).replace(/\.js$/, '.ts')
+    const to = placeOf(target)
+    if (!to) problems.push(`${source.path} imports ${target}, which belongs to no layer`)
+    else if (to.layer > from.layer) problems.push(`${source.path} (L${from.layer}) imports ${target} (L${to.layer}) above it`)
+    else if (to.layer === from.layer && to.folder !== from.folder) problems.push(`${source.path} imports ${target}, another folder of L${to.layer}`)
+  }
+  return problems
+}
+
+/** The lines that hold code, neither blank nor comment alone. */
+function codeLines ({ tree }: Source): Set<number> {
+  const lines = new Set<number>()
+  for (const node of descendants(tree)) {
+    if (node.getChildCount() > 0 || node.kind === ts.SyntaxKind.EndOfFileToken || ts.isJSDoc(node.parent) || ts.isJSDoc(node)) continue
+    const first = tree.getLineAndCharacterOfPosition(node.getStart()).line
+    const last = tree.getLineAndCharacterOfPosition(node.getEnd()).line
+    if (node.getWidth() > 0) for (let line = first; line <= last; line++) lines.add(line)
+  }
+  return lines
+}
+
+const staysSmall: Check = (source) => {
+  const { path, tree } = source
+  const lines = codeLines(source)
+  const problems = lines.size > maxFileLines ? [`${path} has ${lines.size} code lines`] : []
+  for (const node of descendants(tree)) {
+    if (!ts.isFunctionLike(node) || !('body' in node) || !node.body) continue
+    const first = tree.getLineAndCharacterOfPosition(node.getStart()).line
+    const last = tree.getLineAndCharacterOfPosition(node.getEnd()).line
+    const size = [...lines].filter((line) => line >= first && line <= last).length
+    if (size > maxFunctionLines) problems.push(`${at(source, node)} is a function of ${size} code lines`)
+  }
+  return problems
+}
+
+const keepsTypes: Check = (source) => {
+  const problems: string[] = []
+  for (const node of descendants(source.tree)) {
+    if (node.kind === ts.SyntaxKind.AnyKeyword) problems.push(`${at(source, node)} says any`)
+    if (ts.isNonNullExpression(node)) problems.push(`${at(source, node)} asserts non-null`)
+    if ('exclamationToken' in node && node.exclamationToken) problems.push(`${at(source, node)} asserts that it is assigned`)
+  }
+  return problems
+}
+
+// put together here, so that a search for these words over the repository finds none in this file
+const unfinished = new RegExp(`\\b(${['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X'].join('|')})\\b`)
+const switchedOff = new RegExp(['eslint-(?:dis' + 'able|enable)', '(?:c8|v8|istanbul|node:coverage) ign' + 'ore', '@ts-(?:ign' + 'ore|expect-error|nocheck)'].join('|'))
+
+const hidesNothing: Check = ({ path, text }) =>
+  text.split('\n').flatMap((line, index) => unfinished.test(line) || switchedOff.test(line) ? [`${path}:${index + 1} ${line.trim()}`] : [])
+
+const bareErrors = new Set(['Error', 'TypeError', 'RangeError', 'SyntaxError', 'AggregateError'])
+
+const throwsCodedErrors: Check = (source) => {
+  if (source.path === 'lib/errors.ts') return []
+  const problems: string[] = []
+  for (const node of descendants(source.tree)) {
+    if (!(ts.isNewExpression(node) || ts.isCallExpression(node)) || !ts.isIdentifier(node.expression)) continue
+    const { text } = node.expression
+    if (bareErrors.has(text) && !(text === 'TypeError' && source.path === 'schemas/user.ts')) problems.push(`${at(source, node)} makes a bare ${text}`)
+  }
+  return problems
+}
+
+const staysEncapsulated: Check = (source) => {
+  if (source.path === 'lib/plugin.ts') return []
+  const names = source.tree.statements.filter(ts.isImportDeclaration)
+    .filter(({ moduleSpecifier }) => ts.isStringLiteral(moduleSpecifier) && moduleSpecifier.text === 'fastify-plugin')
+    .map(({ importClause }) => importClause?.name?.text)
+  const problems: string[] = []
+  for (const node of descendants(source.tree)) {
+    if (!ts.isCallExpression(node) || !ts.isIdentifier(node.expression) || !names.includes(node.expression.text)) continue
+    const options = node.arguments[1]
+    const isEncapsulated = options && ts.isObjectLiteralExpression(options) && options.properties.some((property) =>
+      ts.isPropertyAssignment(property) && property.name.getText() === 'encapsulate' && property.initializer.kind === ts.SyntaxKind.TrueKeyword)
+    if (!isEncapsulated) problems.push(`${at(source, node)} calls fp() without encapsulate: true`)
+  }
+  return problems
+}
+
+const keepsNoState: Check = (source) => source.tree.statements
+  .filter(ts.isVariableStatement)
+  .filter(({ declarationList }) => (declarationList.flags & ts.NodeFlags.Const) === 0)
+  .map((statement) => `${at(source, statement)} is module-level state`)
+
+/** The exported names that an entry file reaches and that stand in its sources without a doc comment. */
+function undocumentedExports (entry: string, sources: Source[]): string[] {
+  const byPath = new Map(sources.map((source) => [source.path, source]))
+  const host: ts.CompilerHost = {
+    ...ts.createCompilerHost({}),
+    getCurrentDirectory: () => '',
+    fileExists: (path) => byPath.has(path),
+    readFile: (path) => byPath.get(path)?.text,
+    getSourceFile: (path) => byPath.get(path)?.tree,
+    // only files of ours: packages stay unresolved, which exported names do not mind
+    resolveModuleNameLiterals: (literals, from) => literals.map(({ text }) => {
+      const resolvedFileName = posix.join(posix.dirname(from), text).replace(/\.js$/, '.ts')
+      return { resolvedModule: text.startsWith('.') && byPath.has(resolvedFileName) ? { resolvedFileName, extension: ts.Extension.Ts } : undefined }
+    })
+  }
+  const program = ts.createProgram([entry], { noLib: true, types: [], target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext }, host)
+  const checker = program.getTypeChecker()
+  const entryFile = program.getSourceFile(entry)
+  const module = entryFile && checker.getSymbolAtLocation(entryFile)
+  if (!module) return [`${entry} exports nothing`]
+  return checker.getExportsOfModule(module).flatMap((name) => {
+    const symbol = (name.flags & ts.SymbolFlags.Alias) ? checker.getAliasedSymbol(name) : name
+    const declarations = symbol.declarations ?? []
+    const isDocumented = declarations.length === 0 || declarations.some((declaration) => ts.getJSDocCommentsAndTags(declaration).some(ts.isJSDoc))
+    return isDocumented ? [] : [`${name.name} in ${declarations[0]?.getSourceFile().fileName}`]
+  })
+}
+
+const machinePath = /(?:^|[^\w.])\/(?:work|farm|root|Users|home)\//
+const registryHost = /registry\.npmjs|registry\.yarnpkg|npmmirror\.|deb\.debian|archive\.ubuntu/
+
+const namesNoMachine = (path: string, text: string): string[] =>
+  text.split('\n').flatMap((line, index) => machinePath.test(line) || registryHost.test(line) ? [`${path}:${index + 1} ${line.trim().slice(0, 120)}`] : [])
+
+const sources = [...readSources('schemas'), ...readSources('lib')]
+
+const runOn = (check: Check, path: string, text: string): number => check(parse(path, text)).length
+
+t.test('imports point downwards, and within a layer only inside one folder', async (t) => {
+  t.strictSame(sources.flatMap(importsPointDownwards), [])
+})
+
+t.test('the import check refuses what the layers forbid', async (t) => {
+  const refused: [string, string][] = [
+    ['lib/users/email.ts', "import { a } from '../routes/auth.js'"],
+    ['lib/users/email.ts', "import type { A } from '../authentication/guard.js'"],
+    ['lib/users/email.ts', "export { a } from '../plugin.js'"],
+    ['lib/users/email.ts', "export * from '../index.js'"],
+    ['lib/users/email.ts', "const later = () => import('../features/oauth/index.js')"],
+    ['lib/users/email.ts', "let a: import('../routes/auth.js').A"],
+    ['lib/users/email.ts', "import '../../test/helpers/build-app.js'"],
+    ['lib/users/email.ts', "import 'fastify-users'"],
+    ['lib/passwords/argon2-hasher.ts', "import { a } from '../tokens/keys.js'"],
+    ['lib/transports/define.ts', "import { a } from '../strategies/define.js'"],
+    ['lib/contracts/user.ts', "import type { A } from '../errors.js'"],
+    ['lib/plugin.ts', "import { a } from './features/oauth/index.js'"],
+    ['lib/features/oauth/index.ts', "import { a } from '../totp/index.js'"],
+    ['lib/features/oauth/index.ts', "import { a } from '../../plugin.js'"],
+    ['schemas/user.ts', "import type { A } from '../lib/contracts/user.js'"],
+    ['schemas/user.ts', "import Fastify from 'fastify'"],
+    ['lib/elsewhere/a.ts', ''],
+    ['lib/elsewhere.ts', '']
+  ]
+  for (const [path, text] of refused) t.equal(runOn(importsPointDownwards, path, text), 1, `${path}: ${text}`)
+  const accepted: [string, string][] = [
+    ['lib/users/email.ts', "import { a } from './users-service.js'; import { b } from '../passwords/index.js'; import { c } from '../../schemas/index.js'; import 'node:crypto'"],
+    ['lib/adapters/sql/encoder.ts', "import { a } from '../shared/values.js'"],
+    ['lib/plugin.ts', "import { a } from './options.js'"],
+    ['lib/features/oauth/providers/github.ts', "import { a } from '../state.js'; import { b } from '../../../routes/auth.js'"],
+    ['lib/index.ts', "export { users } from './plugin.js'; export { oauth } from './features/oauth/index.js'"]
+  ]
+  for (const [path, text] of accepted) t.strictSame(importsPointDownwards(parse(path, text)), [], `${path}: ${text}`)
+})
+
+t.test('a file has at most 250 code lines and a function at most 60', async (t) => {
+  t.strictSame(sources.flatMap(staysSmall), [])
+})
+
+t.test('the size check counts code, not blanks and comments', async (t) => {
+  const lines = (count: number, line: string) => `${line}\n`.repeat(count)
+  t.equal(runOn(staysSmall, 'lib/a.ts', lines(251, 'a()')), 1)
+  t.equal(runOn(staysSmall, 'lib/a.ts', lines(250, 'a()') + lines(99, '// a') + lines(99, '') + lines(99, '/** a */')), 0)
+  t.equal(runOn(staysSmall, 'lib/a.ts', `const a = () => {\n${lines(59, 'a()')}}`), 1)
+  t.equal(runOn(staysSmall, 'lib/a.ts', `const a = () => {\n${lines(58, 'a()')}${lines(99, '// a')}}`), 0)
+  t.equal(runOn(staysSmall, 'lib/a.ts', `function a () {\nreturn \`\n${lines(60, 'text')}\`\n}`), 1)
+})
+
+t.test('no type is any, and nothing is asserted to be there', async (t) => {
+  t.strictSame(sources.flatMap(keepsTypes), [])
+  for (const text of ['let a: any', 'f<any>()', 'a!.b', 'class A { b!: string }']) t.equal(runOn(keepsTypes, 'lib/a.ts', text), 1, text)
+  t.equal(runOn(keepsTypes, 'lib/a.ts', '/** any! */ const any = !a'), 0)
+})
+
+t.test('nothing is left undone, and no check is switched off by a comment', async (t) => {
+  t.strictSame(sources.flatMap(hidesNothing), [])
+  for (const text of ['// TO' + 'DO later', '// eslint-dis' + 'able-next-line', '/* c8 ign' + 'ore next */', '// @ts-ign' + 'ore']) t.equal(runOn(hidesNothing, 'lib/a.ts', text), 1, text)
+})
+
+t.test('errors come from the errors file', async (t) => {
+  t.strictSame(sources.flatMap(throwsCodedErrors), [])
+  for (const text of ["throw new Error('a')", "throw Error('a')", "new TypeError('a')"]) t.equal(runOn(throwsCodedErrors, 'lib/a.ts', text), 1, text)
+  t.equal(runOn(throwsCodedErrors, 'lib/a.ts', 'throw FST_USERS_NOT_FOUND()'), 0)
+  t.equal(runOn(throwsCodedErrors, 'schemas/user.ts', "throw new TypeError('a')"), 0)
+})
+
+t.test('only the root plugin breaks encapsulation', async (t) => {
+  t.strictSame(sources.flatMap(staysEncapsulated), [])
+  const text = "import fp from 'fastify-plugin'\nexport default fp(a, { name: 'a' })"
+  t.equal(runOn(staysEncapsulated, 'lib/routes/a.ts', text), 1)
+  t.equal(runOn(staysEncapsulated, 'lib/plugin.ts', text), 0)
+  t.equal(runOn(staysEncapsulated, 'lib/routes/a.ts', text.replace('}', ', encapsulate: true }')), 0)
+})
+
+t.test('modules hold no state', async (t) => {
+  t.strictSame(sources.flatMap(keepsNoState), [])
+  for (const text of ['let a = 0', 'export let a: number', 'var a']) t.equal(runOn(keepsNoState, 'lib/a.ts', text), 1, text)
+  t.equal(runOn(keepsNoState, 'lib/a.ts', 'const a = () => { let b = 0; return b++ }'), 0)
+})
+
+t.test('every name that the package exports has a doc comment', async (t) => {
+  t.strictSame(undocumentedExports('lib/index.ts', sources), [])
+  if (existsSync(join(root, 'lib/testing/index.ts'))) t.strictSame(undocumentedExports('lib/testing/index.ts', sources), [])
+  const files = [
+    parse('lib/index.ts', "export { a, b as c } from './a.js'\nexport * from './b.js'\nexport type { D } from './b.js'\nexport { default } from './b.js'"),
+    parse('lib/a.ts', '/** Gives a. */\nexport const a = 1\nexport const b = 2'),
+    parse('lib/b.ts', '// D\nexport interface D { d: 1 }\n/** E. */\nexport type E = 1\nexport default function f () {}')
+  ]
+  t.strictSame(undocumentedExports('lib/index.ts', files).sort(), ['D in lib/b.ts', 'c in lib/a.ts', 'default in lib/b.ts'])
+})
+
+t.test('no file names a path of one machine or a package registry', async (t) => {
+  const files = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
+    .split('\0').filter((path) => path !== '' && !path.endsWith('.svg') && existsSync(join(root, path)))
+  t.ok(files.length > 0)
+  const texts = files.map((path) => [path, readFileSync(join(root, path), 'utf8')] as const).filter(([, text]) => !text.includes('\0'))
+  t.strictSame(texts.flatMap(([path, text]) => namesNoMachine(path, text)), [])
+  for (const text of ['cd /ro' + 'ot/a', 'https://registry.np' + 'mjs.org/a']) t.equal(namesNoMachine('a', text).length, 1, text)
+  t.equal(namesNoMachine('a', 'https://example.com/root/ lib/work/ node_modules').length, 0)
+})

@@ -1,0 +1,140 @@
+import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { FastifyInstance } from 'fastify'
+import { chromium, type BrowserContext, type Locator, type Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { buildPackage, root } from './helpers/build-package.js'
+import { PASSWORD, SECRET } from './helpers/build-app.js'
+
+type BuildApp = (options: { file: string, secret: string, sendMail: () => void }) => Promise<FastifyInstance>
+
+const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium'
+const ARTHUR = 'king.arthur@camelot.bt'
+const SCREENSHOT = join(root, 'docs/api-page.png')
+
+const missing = existsSync(EXECUTABLE) ? false : `${EXECUTABLE} is not installed: apt-get install chromium`
+if (missing !== false && process.env.REQUIRE_SERVICES === '1') t.fail(missing)
+
+t.test('on the API page of the example', { skip: missing }, async (t) => {
+  const folder = t.testdir()
+  buildPackage(folder)
+  const { buildApp } = await import(pathToFileURL(join(folder, 'examples/basic/app.js')).href) as { buildApp: BuildApp }
+  const app = await buildApp({ file: join(folder, 'users.db'), secret: SECRET, sendMail () {} })
+  t.teardown(() => app.close())
+  const origin = await app.listen({ host: '127.0.0.1', port: 0 })
+  await app.users.create({ email: ARTHUR, password: PASSWORD, display_name: 'Arthur' } as { email: string, password: string })
+
+  await t.test('a bearer token logs in: log in there, paste the token, call guarded routes', async (t) => {
+    const { page, faults } = await open(t, origin)
+    t.match(await call(page, 'get', '/hello'), { status: '401', body: { code: 'FST_USERS_UNAUTHENTICATED' } })
+    const { status, body: { access_token: token } } = await logIn(page, 'jwt', { username: ARTHUR, password: PASSWORD })
+    t.equal(status, '200')
+    await authorize(page, 'jwt', String(token))
+    t.strictSame(await call(page, 'get', '/hello'), { status: '200', body: { hello: 'Arthur' } })
+    t.match(await call(page, 'get', '/users/me'), { status: '200', body: { email: ARTHUR, display_name: 'Arthur', credits: 0, is_superuser: false } })
+    t.match(await call(page, 'get', '/admin'), { status: '403', body: { code: 'FST_USERS_FORBIDDEN' } })
+    t.same(faults(), ['401', '403'], 'nothing but the refusals of the two calls')
+  })
+
+  await t.test('a cookie logs in: log in there, and call guarded routes until logout', async (t) => {
+    const { page, faults, context } = await open(t, origin)
+    t.equal((await logIn(page, 'cookie', { username: ARTHUR, password: 'wrong-password' })).status, '400')
+    t.equal((await logIn(page, 'cookie', { username: ARTHUR, password: PASSWORD })).status, '204')
+    t.match(await context.cookies(), [{ name: '__Host-users-cookie', httpOnly: true, secure: true, sameSite: 'Lax', path: '/' }])
+    t.equal(await page.evaluate('document.cookie'), '', 'scripts cannot read it')
+    t.strictSame(await call(page, 'get', '/hello'), { status: '200', body: { hello: 'Arthur' } })
+    t.strictSame(await call(page, 'get', '/feed'), { status: '200', body: { feed: 'for Arthur' } })
+    if (process.env.UPDATE_SCREENSHOT === '1') await takeScreenshot(page)
+    t.equal((await call(page, 'post', '/auth/cookie/logout')).status, '204')
+    t.equal((await call(page, 'get', '/hello')).status, '401')
+    t.strictSame(await context.cookies(), [])
+    t.same(faults(), ['400', '401'], 'nothing but the refusals of the two calls')
+  })
+})
+
+t.test('the screenshot of the API page is small', async (t) => {
+  t.ok(statSync(SCREENSHOT).size < 300_000)
+})
+
+interface Opened { page: Page, context: BrowserContext, faults: () => string[] }
+
+/** A fresh browser on the API page. `faults` are what it complains of, statuses of refused calls as such. */
+async function open (t: Test, origin: string): Promise<Opened> {
+  const profile = t.testdir()
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: EXECUTABLE,
+    headless: true,
+    viewport: { width: 1280, height: 1000 },
+    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+  })
+  t.teardown(async () => {
+    await context.close()
+    rmSync(profile, { recursive: true, force: true, maxRetries: 5 })
+  })
+  const faults: string[] = []
+  const page = await context.newPage()
+  page.on('console', (message) => {
+    const [, status] = /the server responded with a status of (\d+)/.exec(message.text()) ?? []
+    if (message.type() === 'error' || message.type() === 'warning') faults.push(status ?? message.text())
+  })
+  page.on('pageerror', ({ message }) => { faults.push(message) })
+  page.on('request', (request) => { if (new URL(request.url()).origin !== origin && !request.url().startsWith('data:')) faults.push(request.url()) })
+  const reply = await page.goto(`${origin}/docs`)
+  t.match(reply?.headers()['content-security-policy'], /default-src 'none'; script-src 'self'; style-src 'self';/)
+  await page.locator('.opblock').first().waitFor()
+  return { page, context, faults: () => faults }
+}
+
+interface Answer { status: string, body: Record<string, unknown> }
+
+/** Unfolds an operation and makes it ready to be sent. */
+async function unfold (page: Page, method: string, path: string): Promise<Locator> {
+  const block = page.locator(`.opblock-${method}`, { has: page.locator(`[data-path="${path}"]`) })
+  if (!await block.locator('.opblock-body').isVisible()) {
+    await block.locator('.opblock-summary-control').click()
+    await block.getByRole('button', { name: 'Try it out' }).click()
+  }
+  return block
+}
+
+/** Sends the operation; the answer is what the page shows. */
+async function send (block: Locator): Promise<Answer> {
+  if (await block.getByRole('button', { name: 'Clear' }).isVisible()) await block.getByRole('button', { name: 'Clear' }).click()
+  await block.getByRole('button', { name: 'Execute' }).click()
+  const live = block.locator('.live-responses-table')
+  await live.waitFor()
+  const status = (await live.locator('.response-col_status').last().innerText()).split('\n')[0] ?? ''
+  const shown = live.locator('.response-col_description > div', { hasText: 'Response body' }).locator('code')
+  return { status, body: await shown.count() === 0 ? {} : JSON.parse(await shown.innerText()) as Record<string, unknown> }
+}
+
+async function call (page: Page, method: string, path: string): Promise<Answer> {
+  return await send(await unfold(page, method, path))
+}
+
+async function logIn (page: Page, backend: string, fields: Record<string, string>): Promise<Answer> {
+  const block = await unfold(page, 'post', `/auth/${backend}/login`)
+  for (const [name, value] of Object.entries(fields)) await block.locator(`tr[data-property-name="${name}"] input`).first().fill(value)
+  return await send(block)
+}
+
+/** Pastes a token into the Authorize dialog. */
+async function authorize (page: Page, scheme: string, token: string): Promise<void> {
+  await page.locator('.auth-wrapper > .authorize').click()
+  const dialog = page.locator('.modal-ux')
+  const form = dialog.locator('.auth-container', { hasText: scheme })
+  await form.locator('input').fill(token)
+  await form.getByRole('button', { name: 'Apply credentials' }).click()
+  await form.getByRole('button', { name: 'Close' }).click()
+}
+
+/** The page with an answered call, for the README. */
+async function takeScreenshot (page: Page): Promise<void> {
+  await page.setViewportSize({ width: 1280, height: 1150 })
+  await page.reload()
+  await call(page, 'get', '/hello')
+  await page.locator('#operations-tag-users').evaluate((heading: { scrollIntoView: () => void }) => { heading.scrollIntoView() })
+  mkdirSync(join(root, 'docs'), { recursive: true })
+  await page.screenshot({ path: SCREENSHOT })
+}

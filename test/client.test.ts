@@ -1,0 +1,194 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { FastifyInstance } from 'fastify'
+import openapiTypescript, { astToString } from 'openapi-typescript'
+import t from 'tap'
+import ts from 'typescript'
+import { verdicts } from './helpers/api-document.js'
+import { SECRET } from './helpers/build-app.js'
+import { buildPackage } from './helpers/build-package.js'
+
+interface Mail { to: string, purpose: 'reset' | 'verify', token: string }
+type BuildApp = (options: { file: string, secret: string, sendMail: (mail: Mail) => void }) => Promise<FastifyInstance>
+
+/** What the client needs beside its types and an address. */
+interface Stage {
+  origin: string
+  /** The token of the newest mail, which must be of this purpose. */
+  tokenOf(purpose: Mail['purpose']): Promise<string>
+  promote(email: string): Promise<void>
+}
+
+// A person's own program: it knows the document's types, openapi-fetch, and nothing of this package.
+const CLIENT = `
+import createClient from 'openapi-fetch'
+import type { components, paths } from './api.js'
+
+type User = components['schemas']['UserRead']
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
+const prove = <T extends true>(): T | void => {}
+
+interface Stage {
+  origin: string
+  tokenOf (purpose: 'reset' | 'verify'): Promise<string>
+  promote (email: string): Promise<void>
+}
+
+function must<T> (value: T | undefined, what: string): T {
+  if (value === undefined) throw new Error(what)
+  return value
+}
+
+export async function play ({ origin, tokenOf, promote }: Stage): Promise<string[]> {
+  const email = 'king.arthur@camelot.bt'
+  const steps: string[] = []
+  const anonymous = createClient<paths>({ baseUrl: origin })
+
+  const registered = await anonymous.POST('/auth/register', { body: { email, password: 'guinevere-1', display_name: 'Arthur' } })
+  const user: User = must(registered.data, 'register')
+  prove<Equal<User, { id: string, email: string, is_active: boolean, is_superuser: boolean, is_verified: boolean, display_name: string, credits: number }>>()
+  steps.push(\`\${registered.response.status} \${user.display_name} \${user.credits}\`)
+  // @ts-expect-error a password is needed
+  const nothing: Parameters<typeof anonymous.POST<'/auth/register', { body: { email: string } }>>[1] = { body: { email } }
+  // @ts-expect-error there is no hash
+  prove<'hashed_password' extends keyof User ? true : false>()
+
+  const again = await anonymous.POST('/auth/register', { body: { email, password: 'guinevere-1' } })
+  const code = must(again.error, 'a second registration').code
+  switch (code) {
+    case 'FST_USERS_REGISTER_USER_ALREADY_EXISTS': steps.push(\`taken \${again.error?.statusCode} \${String(again.error?.detail)}\`); break
+    case 'FST_USERS_REGISTER_INVALID_PASSWORD':
+    case 'FST_USERS_INVALID_USER':
+    case 'FST_USERS_BAD_REQUEST':
+    case 'FST_USERS_INTERNAL_ERROR':
+    case 'FST_USERS_STORE_UNAVAILABLE':
+    case 'FST_USERS_PASSWORD_QUEUE_FULL':
+    case 'FST_ERR_VALIDATION':
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE': throw new Error(code)
+    default: prove<Equal<typeof code, never>>()     // these are all codes of the route
+  }
+
+  const wrong = await anonymous.POST('/auth/jwt/login', { body: { username: email, password: 'wrong-password' } })
+  // @ts-expect-error login has no such code
+  if (wrong.error?.code === 'FST_USERS_NOT_FOUND') steps.push('never')
+  if (wrong.error?.code === 'FST_USERS_LOGIN_BAD_CREDENTIALS') steps.push('bad credentials')
+
+  const login = await anonymous.POST('/auth/jwt/login', { body: { username: email, password: 'guinevere-1' } })
+  const { access_token, token_type } = must(login.data, 'login')
+  prove<Equal<typeof token_type, 'bearer'>>()
+  const bearer = createClient<paths>({ baseUrl: origin, headers: { authorization: \`Bearer \${access_token}\` } })
+
+  const cookieLogin = await anonymous.POST('/auth/cookie/login', { body: { username: email, password: 'guinevere-1' }, headers: { 'content-type': 'application/x-www-form-urlencoded' } })
+  prove<Equal<typeof cookieLogin.data, undefined>>()
+  const cookieOf = (response: Response): string => response.headers.getSetCookie()[0]?.split(';')[0] ?? ''
+  const browser = createClient<paths>({ baseUrl: origin, headers: { cookie: cookieOf(cookieLogin.response) } })
+  steps.push(\`cookie \${cookieLogin.response.status}\`)
+
+  for (const client of [bearer, browser]) {
+    const me = await client.GET('/users/me')
+    steps.push(\`me \${me.data?.email ?? me.error?.code ?? ''}\`)
+    const hello = await client.GET('/hello')
+    steps.push(\`hello \${hello.data?.hello ?? hello.response.status}\`)
+  }
+  const refused = await anonymous.GET('/users/me')
+  steps.push(\`me \${refused.data?.email ?? refused.error?.code ?? ''}\`)
+
+  const changed = await bearer.PATCH('/users/me', { body: { display_name: 'King Arthur' } })
+  steps.push(\`changed \${changed.data?.display_name ?? changed.error?.code ?? ''}\`)
+  const unfit = await bearer.PATCH('/users/me', { body: { display_name: 'x'.repeat(81) } })
+  steps.push(\`unfit \${unfit.error?.code ?? ''}\`)
+  // @ts-expect-error a name is text
+  await bearer.PATCH('/users/me', { body: { display_name: 1 } })
+
+  const forgot = await anonymous.POST('/auth/forgot-password', { body: { email } })
+  const reset = await anonymous.POST('/auth/reset-password', { body: { token: await tokenOf('reset'), password: 'round-table-2' } })
+  const ended = await bearer.GET('/users/me')
+  steps.push(\`reset \${forgot.response.status} \${reset.response.status} \${ended.error?.code ?? ''}\`)
+  const asked = await anonymous.POST('/auth/request-verify-token', { body: { email } })
+  const verified = await anonymous.POST('/auth/verify', { body: { token: await tokenOf('verify') } })
+  steps.push(\`verify \${asked.response.status} \${String(verified.data?.is_verified)}\`)
+
+  await promote(email)
+  const second = await anonymous.POST('/auth/jwt/login', { body: { username: email, password: 'round-table-2' } })
+  const admin = createClient<paths>({ baseUrl: origin, headers: { authorization: \`Bearer \${must(second.data, 'second login').access_token}\` } })
+  const other = must((await anonymous.POST('/auth/register', { body: { email: 'mordred@camelot.bt', password: 'guinevere-1' } })).data, 'register another')
+  const path = { id: other.id }
+  const given = await admin.PATCH('/users/{id}', { params: { path }, body: { credits: 10, is_active: false } })
+  const removed = await admin.DELETE('/users/{id}', { params: { path } })
+  const gone = await admin.GET('/users/{id}', { params: { path } })
+  steps.push(\`admin \${given.data?.credits ?? ''} \${removed.response.status} \${gone.error?.code ?? ''}\`)
+  // @ts-expect-error an id is needed
+  await admin.GET('/users/{id}', { params: {} })
+
+  const out = await admin.POST('/auth/jwt/logout')
+  steps.push(\`out \${out.response.status}\`)
+  return steps
+}
+`
+
+t.test('a client generated from the document of the example compiles under strict, and plays the whole flow with typed errors', async (t) => {
+  const folder = t.testdir()
+  buildPackage(folder)
+  const mails: Mail[] = []
+  const { buildApp } = await import(pathToFileURL(join(folder, 'examples/basic/app.js')).href) as { buildApp: BuildApp }
+  const app = await buildApp({ file: join(folder, 'users.db'), secret: SECRET, sendMail: (mail) => { mails.push(mail) } })
+  t.teardown(() => app.close())
+  const origin = await app.listen({ host: '127.0.0.1', port: 0 })
+
+  const document = await (await fetch(`${origin}/docs/json`)).json() as object
+  t.strictSame(await verdicts(document), { seriousme: null, readme: null }, 'two validators agree')
+  writeFileSync(join(folder, 'api.ts'), astToString(await openapiTypescript(document as Parameters<typeof openapiTypescript>[0])))
+  writeFileSync(join(folder, 'client.ts'), CLIENT)
+  t.strictSame(compile(folder, ['api.ts', 'client.ts']), [])
+
+  const { play } = await import(pathToFileURL(join(folder, 'client.js')).href) as { play: (stage: Stage) => Promise<string[]> }
+  const steps = await play({
+    origin,
+    async tokenOf (purpose) {
+      await app.users.settled()
+      const mail = mails.at(-1)
+      t.equal(mail?.purpose, purpose)
+      return mail?.token ?? ''
+    },
+    async promote (email) {
+      const user = await app.users.getByEmail(email)
+      if (user !== null) await app.users.update(user, { is_superuser: true })
+    }
+  })
+  t.strictSame(steps, [
+    '201 Arthur 0',
+    'taken 400 REGISTER_USER_ALREADY_EXISTS',
+    'bad credentials',
+    'cookie 204',
+    'me king.arthur@camelot.bt', 'hello Arthur',
+    'me king.arthur@camelot.bt', 'hello Arthur',
+    'me FST_USERS_UNAUTHENTICATED',
+    'changed King Arthur',
+    'unfit FST_ERR_VALIDATION',
+    'reset 202 200 FST_USERS_UNAUTHENTICATED',
+    'verify 202 true',
+    'admin 10 204 FST_USERS_NOT_FOUND',
+    'out 204'
+  ])
+})
+
+/** Compiles modules as a strict project does, and returns what is wrong. */
+function compile (folder: string, names: string[]): string[] {
+  const program = ts.createProgram(names.map((name) => join(folder, name)), {
+    strict: true,
+    noUncheckedIndexedAccess: true,
+    exactOptionalPropertyTypes: true,
+    target: ts.ScriptTarget.ES2023,
+    module: ts.ModuleKind.NodeNext,
+    lib: ['lib.es2023.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'],
+    types: [],
+    skipLibCheck: true
+  })
+  program.emit()
+  return ts.getPreEmitDiagnostics(program).map(({ file, start = 0, messageText }) => {
+    const line = file === undefined ? 0 : file.getLineAndCharacterOfPosition(start).line + 1
+    return `${file?.fileName.split('/').at(-1) ?? ''}:${line}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`
+  })
+}

@@ -1,0 +1,173 @@
+import { randomBytes } from 'node:crypto'
+import Fastify, { type FastifyInstance, type FastifyServerOptions, type LightMyRequestResponse, type RouteOptions } from 'fastify'
+import type { Test } from 'tap'
+import users, {
+  argon2Passwords, bearerTransport, cookieTransport, currentUser, authenticate, databaseStrategy, jwtStrategy, memory,
+  type DatabaseAdapter, type Model, type PasswordHelper, type Row, type User, type UsersEvents, type UsersHooks, type UsersOptions
+} from '../../lib/index.js'
+
+/** Cheap enough for tests; production refuses these parameters. */
+export const fastPasswords = argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true })
+
+export const SECRET = randomBytes(32).toString('base64url')
+
+/** An event as a listener got it. */
+export type Captured = { [N in keyof UsersEvents]: { name: N } & UsersEvents[N] }[keyof UsersEvents]
+
+export interface TestApp {
+  app: FastifyInstance
+  /** All events so far, in order. */
+  events: Captured[]
+  /** Every route of the application, ours and those of `extend`. */
+  routes: RouteOptions[]
+  /** Waits for work after replies, then gives the token of the newest event of this name. */
+  tokenOf(name: 'onAfterForgotPassword' | 'onAfterRequestVerify'): Promise<string>
+  register(values?: Record<string, unknown>): Promise<User>
+  /** A user made by code: flags count. */
+  create(values?: Record<string, unknown>): Promise<User>
+  /** Headers of a fresh bearer session. */
+  bearer(email: string, password?: string): Promise<{ authorization: string }>
+  /** Headers of a fresh cookie session. */
+  cookie(email: string, password?: string): Promise<{ cookie: string }>
+  /** Sends JSON. */
+  send(method: 'GET' | 'POST' | 'PATCH' | 'DELETE' | 'PUT' | 'HEAD', url: string, payload?: unknown, headers?: Record<string, string>): Promise<LightMyRequestResponse>
+  /** Sends the login form. */
+  login(backend: string, username: string, password?: string): Promise<LightMyRequestResponse>
+  /** Moves the clock on by seconds. */
+  tick(seconds: number): void
+}
+
+export const PASSWORD = 'guinevere-1'
+export const ARTHUR = 'king.arthur@camelot.bt'
+
+/** Two backends: `jwt` (bearer, JWT) and `cookie` (cookie, database). */
+export const backends = (): UsersOptions['backends'] => [
+  { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) },
+  { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 86_400 }) }
+]
+
+/** Where more routes are added before the application is ready. */
+export type Extend = (app: FastifyInstance) => void | Promise<void>
+
+/** An application with users on a memory store, which closes itself. Options replace the defaults. */
+export async function buildApp (t: Test, options: Partial<UsersOptions> = {}, extend: Extend = addRoutes, server: FastifyServerOptions = {}): Promise<TestApp> {
+  const app = Fastify(server)
+  t.teardown(() => app.close())
+  const events: Captured[] = []
+  const routes: RouteOptions[] = []
+  app.addHook('onRoute', (route) => { routes.push(route) })
+  let ahead = 0
+  await app.register(users, {
+    adapter: memory(),
+    secret: SECRET,
+    backends: backends(),
+    passwords: fastPasswords,
+    clock: () => Date.now() + ahead * 1000,
+    ...options
+  })
+  for (const name of eventNames) app.users.addHook(name, (payload) => { events.push({ name, ...payload } as Captured) })
+  await extend(app)
+  await app.ready()
+
+  const send: TestApp['send'] = (method, url, payload, headers = {}) => app.inject({ method, url, headers, ...(payload === undefined ? {} : { payload: payload as object }) })
+  const login: TestApp['login'] = (backend, username, password = PASSWORD) => app.inject({
+    method: 'POST',
+    url: `/auth/${backend}/login`,
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    payload: new URLSearchParams({ username, password }).toString()
+  })
+
+  return {
+    app,
+    events,
+    routes,
+    send,
+    login,
+    tick (seconds) { ahead += seconds },
+    async tokenOf (name) {
+      await app.users.settled()
+      const event = events.findLast((captured) => captured.name === name)
+      if (event === undefined || !('token' in event)) throw new Error(`no ${name}`)
+      return event.token
+    },
+    async register (values = {}) {
+      const reply = await send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD, ...values })
+      if (reply.statusCode !== 201) throw new Error(`register: ${reply.statusCode} ${reply.body}`)
+      return reply.json<User>()
+    },
+    create: (values = {}) => app.users.create({ email: ARTHUR, password: PASSWORD, ...values }),
+    async bearer (email, password) {
+      const reply = await login('jwt', email, password)
+      if (reply.statusCode !== 200) throw new Error(`login: ${reply.statusCode} ${reply.body}`)
+      return { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` }
+    },
+    async cookie (email, password) {
+      const reply = await login('cookie', email, password)
+      if (reply.statusCode !== 204) throw new Error(`login: ${reply.statusCode} ${reply.body}`)
+      return { cookie: cookieOf(reply) }
+    }
+  }
+}
+
+/** The `name=value` of the reply's Set-Cookie header. */
+export function cookieOf (reply: LightMyRequestResponse): string {
+  return String(reply.headers['set-cookie']).split(';')[0] ?? ''
+}
+
+/** Guarded routes of the application: what a test calls unless it brings its own. */
+export function addRoutes (app: FastifyInstance): void {
+  app.get('/guarded', { preHandler: authenticate }, async (request) => ({ user: currentUser(request), ...request.authentication }))
+  app.post('/guarded', { preHandler: authenticate }, async (request) => ({ user: currentUser(request) }))
+}
+
+const eventNames = [
+  'onBeforeRegister', 'onAfterRegister', 'onRegisterExisting', 'onBeforeUpdate', 'onAfterUpdate', 'onAfterRequestVerify', 'onAfterVerify', 'onAfterForgotPassword', 'onAfterResetPassword',
+  'onBeforeLogin', 'onIssueToken', 'onAfterLogin', 'onLoginFailed', 'onAfterLogout', 'onBeforeDelete', 'onAfterDelete'
+] as const satisfies readonly (keyof UsersHooks)[]
+
+/** Asserts a refusal: status, code and `detail` (the code's word unless another is given). */
+export function refused (t: Test, reply: LightMyRequestResponse, statusCode: number, word: string, detail: unknown = word, name = `${statusCode} ${word}`): void {
+  const { code, detail: given, statusCode: told } = reply.json<{ code: string, detail: unknown, statusCode: number }>()
+  t.same({ statusCode: reply.statusCode, told, code, detail: given }, { statusCode, told: statusCode, code: `FST_USERS_${word}`, detail }, name)
+}
+
+/** Asserts a reply about a body that does not fit its schema: 400 with a problem at each of these paths. */
+export function misfit (t: Test, reply: LightMyRequestResponse, paths: readonly string[], name = `400 at ${paths.join(' ')}`): void {
+  const { code, detail } = reply.json<{ code: string, detail: { path: string }[] }>()
+  const found = Array.isArray(detail) ? [...new Set(detail.map(({ path }) => path))].sort() : detail
+  t.same({ statusCode: reply.statusCode, code, paths: found }, { statusCode: 400, code: 'FST_ERR_VALIDATION', paths: [...paths].sort() }, name)
+}
+
+/** What a caller can tell of a reply: all but the date. */
+export function visible ({ statusCode, headers, rawPayload }: LightMyRequestResponse): object {
+  return { statusCode, headers: { ...headers, date: null }, body: rawPayload.toString('latin1') }
+}
+
+/** The cheap password helper, and its calls so far by method. */
+export function countedPasswords (): { passwords: PasswordHelper, calls: string[] } {
+  const calls: string[] = []
+  return {
+    calls,
+    passwords: {
+      hash (password) {
+        calls.push('hash')
+        return fastPasswords.hash(password)
+      },
+      verifyAndUpdate (password, hash) {
+        calls.push('verify')
+        return fastPasswords.verifyAndUpdate(password, hash)
+      },
+      generate: () => fastPasswords.generate()
+    }
+  }
+}
+
+/** The stored rows of a memory adapter. */
+export function storedRows (adapter: DatabaseAdapter, name: 'user' | 'accesstoken'): Promise<Row[]> {
+  return adapter.findMany(storedModel(name), {}, { limit: 100_000 })
+}
+
+/** Enough of a model to reach the rows of a memory adapter. */
+export function storedModel (name: 'user' | 'accesstoken'): Model {
+  return { name, table: name, fields: {} }
+}

@@ -1,0 +1,712 @@
+import { readFileSync } from 'node:fs'
+import t, { type Test } from 'tap'
+import { bearerTransport, cookieTransport, databaseStrategy, jwtStrategy, memory, type CookieTransportOptions, type PasswordHelper, type UsersOptions } from '../lib/index.js'
+import { ARTHUR, buildApp, cookieOf, countedPasswords, fastPasswords, misfit, PASSWORD, refused, storedModel, storedRows, visible } from './helpers/build-app.js'
+
+const { hashes }: { hashes: Record<string, { password: string, hash: string }> } =
+  JSON.parse(readFileSync(new URL('fixtures/fastapi-users.json', import.meta.url), 'utf8'))
+
+const LANCELOT = 'lancelot@camelot.bt'
+const FORM = 'application/x-www-form-urlencoded'
+const TOKEN = /^[A-Za-z0-9_-]{43}$/
+
+function multipart (fields: readonly (readonly [string, string])[], extra = ''): { type: string, payload: string } {
+  const parts = fields.map(([name, value]) => `--knight\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`)
+  return { type: 'multipart/form-data; boundary=knight', payload: `${parts.join('')}${extra}--knight--\r\n` }
+}
+
+async function app (t: Test, options: Partial<UsersOptions> = {}) {
+  const adapter = memory()
+  const made = await buildApp(t, { adapter, ...options })
+  return {
+    ...made,
+    adapter,
+    post: (type: string | null, payload: string | Buffer, backend = 'jwt', headers: Record<string, string> = {}) =>
+      made.app.inject({ method: 'POST', url: `/auth/${backend}/login`, headers: { ...headers, ...(type === null ? {} : { 'content-type': type }) }, payload }),
+    sessions: () => storedRows(adapter, 'accesstoken'),
+    userRow: async (email = ARTHUR) => (await storedRows(adapter, 'user')).find((row) => row['email'] === email),
+    setHash: (hashed_password: string, email = ARTHUR) => adapter.update(storedModel('user'), { email }, { hashed_password })
+  }
+}
+
+t.test('bearer login', async (t) => {
+  t.test('row 7, CK-08: replies 200 with the token, not to be cached', async (t) => {
+    const { create, login, send } = await app(t)
+    await create()
+    const reply = await login('jwt', ARTHUR)
+    t.equal(reply.statusCode, 200)
+    const { access_token: token, ...rest } = reply.json<{ access_token: string }>()
+    t.same(rest, { token_type: 'bearer' })
+    t.equal(reply.headers['cache-control'], 'no-store')
+    t.equal(reply.headers['set-cookie'], undefined)
+    t.equal((await send('GET', '/users/me', undefined, { authorization: `Bearer ${token}` })).statusCode, 200)
+  })
+
+  t.test('row 7: two logins in one second give two tokens', async (t) => {
+    const { create, bearer } = await app(t, { clock: () => 1_800_000_000_000 })
+    await create()
+    t.not((await bearer(ARTHUR)).authorization, (await bearer(ARTHUR)).authorization)
+  })
+})
+
+t.test('the login body', async (t) => {
+  t.test('row 8: is a urlencoded form, a multipart form or JSON', async (t) => {
+    const { create, post } = await app(t)
+    await create({ email: 'Merlin.Émrys@camelot.bt', password: 'пароль🔑 +&=%' })
+    const fields = [['username', 'Merlin.Émrys@camelot.bt'], ['password', 'пароль🔑 +&=%']] as const
+    const urlencoded = new URLSearchParams(Object.fromEntries(fields)).toString()
+    const form = multipart(fields)
+    const json = JSON.stringify(Object.fromEntries(fields))
+    for (const [type, payload] of [[FORM, urlencoded], [`${FORM}; charset=utf-8`, urlencoded], [form.type, form.payload], ['application/json', json], ['application/json; charset=utf-8', json]] as const) {
+      t.equal((await post(type, payload)).statusCode, 200, type)
+    }
+  })
+
+  t.test('row 9: grant_type is absent, empty or password; an empty field is a missing one', async (t) => {
+    const { create, post } = await app(t)
+    await create()
+    const good = { username: ARTHUR, password: PASSWORD }
+    const forms: [fields: Record<string, string>, paths: string[] | null][] = [
+      [good, null],
+      [{ ...good, grant_type: '' }, null],
+      [{ ...good, grant_type: 'password' }, null],
+      [{ ...good, grant_type: 'password', scope: 'a b', client_id: 'x', client_secret: 'y' }, null],
+      [{ ...good, scope: '', client_id: '', client_secret: '', more: 'x' }, null],
+      [{ ...good, grant_type: 'foo' }, ['/grant_type']],
+      [{ ...good, grant_type: 'Password' }, ['/grant_type']],
+      [{ ...good, grant_type: 'passwordx' }, ['/grant_type']],
+      [{ ...good, grant_type: 'password\n' }, ['/grant_type']],
+      [{ ...good, password: '' }, ['/password']],
+      [{ ...good, username: '' }, ['/username']],
+      [{ username: '', password: '' }, ['/username', '/password']],
+      [{ username: ARTHUR }, ['/password']],
+      [{ password: PASSWORD }, ['/username']],
+      [{ email: ARTHUR, password: PASSWORD }, ['/username']],
+      [{ grant_type: 'foo' }, ['/grant_type', '/password', '/username']],
+      [{ ...good, password: 'x'.repeat(1025) }, ['/password']],
+      [{ ...good, username: `${'x'.repeat(320)}@camelot.bt` }, ['/username']]
+    ]
+    for (const [fields, paths] of forms) {
+      const form = multipart(Object.entries(fields))
+      for (const [type, payload] of [[FORM, new URLSearchParams(fields).toString()], [form.type, form.payload], ['application/json', JSON.stringify(fields)]] as const) {
+        const reply = await post(type, payload)
+        const name = `${type.split(';')[0]} ${JSON.stringify(fields).slice(0, 100)}`
+        if (paths === null) t.equal(reply.statusCode, 200, name)
+        else misfit(t, reply, paths, name)
+        t.notOk(reply.body.includes(PASSWORD), 'the password is not in the reply')
+      }
+    }
+    misfit(t, await post(FORM, ''), ['/password', '/username'], 'an empty form')
+    misfit(t, await post('application/json', ''), [''], 'no body')
+    misfit(t, await post('application/json', JSON.stringify({ ...good, password: 1 })), ['/password'], 'a number')
+    misfit(t, await post('application/json', JSON.stringify({ ...good, password: null, username: [ARTHUR] })), ['/password', '/username'], 'null and a list')
+    misfit(t, await post('application/json', '{"username":"a@camelot.bt","password":"\\ud800guinevere"}'), ['/password'], 'a lone surrogate')
+  })
+
+  t.test('row 8: with a file, a repeated field, broken parts or another type is refused', async (t) => {
+    const { create, post, sessions } = await app(t)
+    await create()
+    const pair = [['username', ARTHUR], ['password', PASSWORD]] as const
+    const file = '--knight\r\ncontent-disposition: form-data; name="file"; filename="x.txt"\r\ncontent-type: text/plain\r\n\r\nx\r\n'
+    const filePassword = `--knight\r\ncontent-disposition: form-data; name="password"; filename="p"\r\n\r\n${PASSWORD}\r\n`
+    const multiparts = [
+      multipart(pair, file),
+      multipart([['username', ARTHUR]], filePassword),
+      multipart([...pair, ['password', 'other']]),
+      multipart(Array.from({ length: 11 }, (_, i) => [`f${i}`, 'x'] as const)),
+      multipart([...pair, ['scope', 'x'.repeat(5000)]]),
+      { type: 'multipart/form-data', payload: multipart(pair).payload },
+      { type: 'multipart/form-data; boundary=knight', payload: multipart(pair).payload.slice(0, -20) }
+    ]
+    for (const { type, payload } of multiparts) refused(t, await post(type, payload, 'cookie'), 400, 'BAD_REQUEST', 'Bad Request', `${type} ${payload.length}`)
+    for (const payload of [`username=${ARTHUR}&password=${PASSWORD}&password=other`, `username=${ARTHUR}&username=x&password=${PASSWORD}`]) refused(t, await post(FORM, payload, 'cookie'), 400, 'BAD_REQUEST', 'Bad Request', payload)
+    const form = new URLSearchParams(Object.fromEntries(pair)).toString()
+    for (const type of ['text/plain', 'application/xml', 'application/octet-stream', null]) t.equal((await post(type, form, 'cookie')).statusCode, 415, String(type))
+    t.equal((await post(FORM, `${form}&scope=${'x'.repeat(17_000)}`, 'cookie')).statusCode, 413)
+    t.same(await sessions(), [])
+  })
+
+  t.test('LOG-10: credentials are read from the body alone', async (t) => {
+    const { create, app: fastify } = await app(t)
+    await create()
+    const query = new URLSearchParams({ username: ARTHUR, password: PASSWORD }).toString()
+    for (const headers of [{}, { 'content-type': FORM }, { 'content-type': 'application/json' }, { authorization: `Basic ${Buffer.from(`${ARTHUR}:${PASSWORD}`).toString('base64')}` }]) {
+      const reply = await fastify.inject({ method: 'POST', url: `/auth/jwt/login?${query}`, headers })
+      t.equal(reply.statusCode, 400, JSON.stringify(headers))
+      t.equal(reply.json<{ code: string }>().code, 'FST_ERR_VALIDATION')
+    }
+    for (const method of ['GET', 'HEAD', 'PUT'] as const) t.equal((await fastify.inject({ method, url: `/auth/jwt/login?${query}` })).statusCode, 404, method)
+  })
+})
+
+t.test('a failed login', async (t) => {
+  t.test('rows 10, 17, LOG-01: looks the same for an unknown, an inactive and an unverified user and for a wrong password', async (t) => {
+    for (const backend of ['jwt', 'cookie']) {
+      const { create, login, sessions } = await app(t, { requireVerification: true })
+      await create({ is_verified: true })
+      await create({ email: 'unverified@camelot.bt' })
+      await create({ email: 'inactive@camelot.bt', is_verified: true, is_active: false })
+      await create({ email: 'both@camelot.bt', is_active: false })
+      const attempts: [string, string][] = [
+        ['nobody@camelot.bt', PASSWORD], [ARTHUR, 'wrong-password'], ['unverified@camelot.bt', 'wrong-password'],
+        ['inactive@camelot.bt', PASSWORD], ['inactive@camelot.bt', 'wrong-password'], ['both@camelot.bt', PASSWORD],
+        [` ${ARTHUR}`, PASSWORD], [`${ARTHUR} `, PASSWORD], [`Arthur <${ARTHUR}>`, PASSWORD], ['no address', PASSWORD], ['a\u0000b', PASSWORD], ['%', PASSWORD], ["' or 1=1 --", PASSWORD],
+        [ARTHUR, PASSWORD.toUpperCase()], [ARTHUR, `${PASSWORD} `], [ARTHUR, ` ${PASSWORD}`], [ARTHUR, PASSWORD.slice(0, -1)], [ARTHUR, `${PASSWORD}\u0000`]
+      ]
+      const replies = []
+      for (const [username, password] of attempts) replies.push(await login(backend, username, password))
+      for (const [i, reply] of replies.entries()) {
+        refused(t, reply, 400, 'LOGIN_BAD_CREDENTIALS', undefined, JSON.stringify(attempts[i]))
+        t.same(visible(reply), visible(replies[0] as typeof reply))
+      }
+      t.same(await sessions(), [])
+    }
+  })
+
+  t.test('row 66, LOG-02: costs one hash, whoever it is for', async (t) => {
+    const { passwords, calls } = countedPasswords()
+    const { create, login, setHash } = await app(t, { passwords, requireVerification: true })
+    const accounts = { good: { is_verified: true }, inactive: { is_active: false, is_verified: true }, unverified: {}, broken: {}, empty: {}, foreign: {} }
+    for (const [name, flags] of Object.entries(accounts)) await create({ email: `${name}@camelot.bt`, ...flags })
+    await setHash('no hash at all', 'broken@camelot.bt')
+    await setHash('', 'empty@camelot.bt')
+    await setHash('$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E', 'foreign@camelot.bt')
+    const cost = async (username: string, password: string): Promise<string[]> => {
+      calls.length = 0
+      await login('jwt', username, password)
+      return [...calls]
+    }
+    t.same(await cost('nobody@camelot.bt', PASSWORD), ['hash'])
+    t.same(await cost('no address', PASSWORD), ['hash'])
+    for (const name of Object.keys(accounts)) {
+      t.same(await cost(`${name}@camelot.bt`, 'wrong-password'), ['verify'], `${name}, wrong password`)
+      t.same(await cost(`${name}@camelot.bt`, PASSWORD), ['verify'], `${name}, right password`)
+    }
+  })
+
+  t.test('PW-10: follows from a stored hash that cannot be read', async (t) => {
+    const { create, login, setHash } = await app(t)
+    await create()
+    for (const hash of ['', 'x', PASSWORD, '!', '$argon2id$', '$argon2id$v=19$m=8,t=1,p=1$$', '$2b$12$short', '$1$abc$def', '{SHA}x', 'a'.repeat(1024)]) {
+      await setHash(hash)
+      refused(t, await login('jwt', ARTHUR), 400, 'LOGIN_BAD_CREDENTIALS', undefined, hash.slice(0, 40))
+      t.equal((await login('jwt', ARTHUR, hash || 'x')).statusCode, 400, 'the stored text is no password')
+    }
+  })
+})
+
+t.test('row 11: an unverified user with the right password is told so when verification is required', async (t) => {
+  const { create, login, app: fastify } = await app(t, { requireVerification: true })
+  const { id } = await create()
+  for (const backend of ['jwt', 'cookie']) {
+    refused(t, await login(backend, ARTHUR), 400, 'LOGIN_USER_NOT_VERIFIED')
+    refused(t, await login(backend, ARTHUR, 'wrong-password'), 400, 'LOGIN_BAD_CREDENTIALS')
+  }
+  await fastify.users.update(id, { is_verified: true })
+  t.equal((await login('jwt', ARTHUR)).statusCode, 200)
+  const lax = await app(t)
+  await lax.create()
+  t.equal((await lax.login('jwt', ARTHUR)).statusCode, 200, 'and logs in when it is not')
+})
+
+t.test('row 12: the address may be written in any case', async (t) => {
+  const { create, login } = await app(t)
+  await create({ email: 'King.Arthur@camelot.bt' })
+  for (const username of ['King.Arthur@camelot.bt', 'king.arthur@camelot.bt', 'KING.ARTHUR@CAMELOT.BT']) t.equal((await login('jwt', username)).statusCode, 200, username)
+})
+
+t.test('PW-04: a password typed in another normal form is the same one, compatibility forms are not', async (t) => {
+  const { create, login } = await app(t)
+  await create({ password: 'caf\u00e9-guinevere' })
+  await create({ email: LANCELOT, password: 'caf\u0065\u0301-lancelot' })
+  t.equal((await login('jwt', ARTHUR, 'caf\u0065\u0301-guinevere')).statusCode, 200)
+  t.equal((await login('jwt', LANCELOT, 'caf\u00e9-lancelot')).statusCode, 200)
+  await create({ email: 'fi@camelot.bt', password: 'ﬁ-guinevere' })
+  t.equal((await login('jwt', 'fi@camelot.bt', 'fi-guinevere')).statusCode, 400)
+})
+
+t.test('PW-02: long passwords count to their last character', async (t) => {
+  const { create, login } = await app(t)
+  const password = `${'correct horse '.repeat(7)}a`
+  await create({ password })
+  t.equal((await login('jwt', ARTHUR, password)).statusCode, 200)
+  for (const wrong of [`${'correct horse '.repeat(7)}b`, password.slice(0, 72), `${password} `, password.toUpperCase()]) t.equal((await login('jwt', ARTHUR, wrong)).statusCode, 400)
+})
+
+t.test('cookies', async (t) => {
+  const backendOf = (options: CookieTransportOptions): UsersOptions['backends'] => [{ name: 'cookie', transport: cookieTransport(options), strategy: databaseStrategy({ lifetimeSeconds: 86_400 }) }]
+
+  /** Name, value and attributes of a reply's one cookie. */
+  function parse (header: unknown): { name: string | undefined, value: string | undefined, attributes: string[] } {
+    const [pair = '', ...attributes] = String(header).split('; ')
+    const at = pair.indexOf('=')
+    return { name: pair.slice(0, at), value: pair.slice(at + 1), attributes: attributes.sort() }
+  }
+
+  t.test('row 13, CK-01, CK-10: login replies 204 and sets a __Host- cookie that ends with the browser', async (t) => {
+    const { create, login } = await app(t)
+    await create()
+    const reply = await login('cookie', ARTHUR)
+    t.equal(reply.statusCode, 204)
+    t.equal(reply.body, '')
+    for (const name of ['content-type', 'content-length']) t.equal(reply.headers[name], undefined, name)
+    t.equal(reply.headers['cache-control'], 'no-store')
+    const { name, value, attributes } = parse(reply.headers['set-cookie'])
+    t.equal(name, '__Host-users-cookie')
+    t.match(value, TOKEN)
+    t.same(attributes, ['HttpOnly', 'Path=/', 'SameSite=Lax', 'Secure'])
+  })
+
+  const table: [options: CookieTransportOptions, name: string, attributes: string[]][] = [
+    [{}, '__Host-users-cookie', ['HttpOnly', 'Path=/', 'SameSite=Lax', 'Secure']],
+    [{ maxAge: 3600 }, '__Host-users-cookie', ['HttpOnly', 'Max-Age=3600', 'Path=/', 'SameSite=Lax', 'Secure']],
+    [{ maxAge: 1_000_000 }, '__Host-users-cookie', ['HttpOnly', 'Max-Age=86400', 'Path=/', 'SameSite=Lax', 'Secure']],
+    [{ path: '/app' }, 'users-cookie', ['HttpOnly', 'Path=/app', 'SameSite=Lax', 'Secure']],
+    [{ domain: 'camelot.bt' }, 'users-cookie', ['Domain=camelot.bt', 'HttpOnly', 'Path=/', 'SameSite=Lax', 'Secure']],
+    [{ sameSite: 'strict' }, '__Host-users-cookie', ['HttpOnly', 'Path=/', 'SameSite=Strict', 'Secure']],
+    [{ sameSite: 'none' }, '__Host-users-cookie', ['HttpOnly', 'Path=/', 'SameSite=None', 'Secure']],
+    [{ name: 'sess', domain: 'camelot.bt', path: '/x', secure: false, httpOnly: false, sameSite: 'strict' }, 'sess', ['Domain=camelot.bt', 'Path=/x', 'SameSite=Strict']]
+  ]
+
+  t.test('rows 13, 14, 16, CK-01: each option is in the cookie, and logout clears it with the same attributes', async (t) => {
+    for (const [options, name, attributes] of table) {
+      const { create, login, send } = await app(t, { backends: backendOf(options) })
+      await create()
+      const set = await login('cookie', ARTHUR)
+      t.equal(set.statusCode, 204)
+      t.match(parse(set.headers['set-cookie']), { name, value: TOKEN }, JSON.stringify(options))
+      t.same(parse(set.headers['set-cookie']).attributes, attributes)
+      const clear = await send('POST', '/auth/cookie/logout', undefined, { cookie: cookieOf(set) })
+      t.equal(clear.statusCode, 204)
+      t.equal(clear.body, '')
+      t.same(parse(clear.headers['set-cookie']), { name, value: '', attributes: [...attributes.filter((one) => !one.startsWith('Max-Age')), 'Max-Age=0'].sort() })
+    }
+  })
+
+  t.test('CK-06: Secure does not follow what headers say of the protocol', async (t) => {
+    const { create, post } = await app(t)
+    await create()
+    const reply = await post(FORM, new URLSearchParams({ username: ARTHUR, password: PASSWORD }).toString(), 'cookie', { 'x-forwarded-proto': 'http', forwarded: 'proto=http' })
+    t.ok(parse(reply.headers['set-cookie']).attributes.includes('Secure'))
+  })
+
+  t.test('LOG-03: a login ends the session whose cookie the browser sent, whatever that was', async (t) => {
+    const { create, cookie, post, send, sessions } = await app(t)
+    await create()
+    await create({ email: LANCELOT })
+    const old = await cookie(ARTHUR)
+    const form = (username: string, password = PASSWORD): string => new URLSearchParams({ username, password }).toString()
+    t.equal((await post(FORM, form(LANCELOT, 'wrong-password'), 'cookie', old)).statusCode, 400)
+    t.equal((await send('GET', '/users/me', undefined, old)).statusCode, 200, 'a failed login leaves it')
+
+    const fresh = await post(FORM, form(LANCELOT), 'cookie', old)
+    t.equal(fresh.statusCode, 204)
+    t.equal((await send('GET', '/users/me', undefined, old)).statusCode, 401)
+    t.match((await send('GET', '/users/me', undefined, { cookie: cookieOf(fresh) })).json<object>(), { email: LANCELOT })
+    t.equal((await sessions()).length, 1)
+
+    const fixed = { cookie: `__Host-users-cookie=${'A'.repeat(43)}` }
+    const after = await post(FORM, form(ARTHUR), 'cookie', fixed)
+    t.equal(after.statusCode, 204)
+    t.not(cookieOf(after), fixed.cookie)
+    t.equal((await send('GET', '/users/me', undefined, fixed)).statusCode, 401, 'a value that was planted does not become a session')
+    const other = await post(FORM, form(ARTHUR), 'cookie', { cookie: `other=1; ${cookieOf(fresh)}; more=2` })
+    t.equal(other.statusCode, 204)
+    t.equal((await send('GET', '/users/me', undefined, { cookie: cookieOf(fresh) })).statusCode, 401, 'among other cookies')
+    t.equal((await sessions()).length, 2)
+  })
+})
+
+t.test('events', async (t) => {
+  t.test('row 60, PW-13: a login fires its events in order; what they hear is free of password and hash', async (t) => {
+    for (const [backend, status] of [['jwt', 200], ['cookie', 204]] as const) {
+      const { create, login, events } = await app(t)
+      const user = await create()
+      events.length = 0
+      t.equal((await login(backend, ARTHUR)).statusCode, status)
+      t.match(events, [
+        { name: 'onBeforeLogin', user, backend, method: 'password' },
+        { name: 'onIssueToken', user, backend, issued: { token: String } },
+        { name: 'onAfterLogin', user, backend, method: 'password' }
+      ])
+      t.equal(events.length, 3)
+      t.notMatch(JSON.stringify(events), /guinevere|argon2/)
+    }
+  })
+
+  t.test('a failed login tells its listeners why, and no one else', async (t) => {
+    const { create, login, events } = await app(t, { requireVerification: true })
+    const users = {
+      inactive: await create({ email: 'inactive@camelot.bt', is_active: false, is_verified: true }),
+      unverified: await create({ email: 'unverified@camelot.bt' }),
+      arthur: await create({ is_verified: true })
+    }
+    const cases = [
+      ['nobody@camelot.bt', PASSWORD, 'UNKNOWN_USER', null],
+      [ARTHUR, 'wrong-password', 'WRONG_PASSWORD', users.arthur],
+      ['inactive@camelot.bt', PASSWORD, 'INACTIVE', users.inactive],
+      ['inactive@camelot.bt', 'wrong-password', 'WRONG_PASSWORD', users.inactive],
+      ['unverified@camelot.bt', PASSWORD, 'NOT_VERIFIED', users.unverified]
+    ] as const
+    for (const [username, password, reason, user] of cases) {
+      events.length = 0
+      await login('cookie', username, password)
+      t.same(events, [{ name: 'onLoginFailed', username, user, backend: 'cookie', reason }], reason)
+    }
+  })
+
+  t.test('row 61: onAfterLogin can add to the reply, and hears of the request', async (t) => {
+    const { create, login } = await app(t, {
+      hooks: {
+        async onAfterLogin ({ user, backend }, { request, reply }) {
+          reply?.header('x-welcome', `${user.email} ${backend} ${request?.routeOptions.url}`)
+        }
+      }
+    })
+    await create()
+    for (const backend of ['jwt', 'cookie']) t.equal((await login(backend, ARTHUR)).headers['x-welcome'], `${ARTHUR} ${backend} /auth/${backend}/login`)
+  })
+
+  t.test('onIssueToken can add refresh_token and expires_in to a bearer reply, and nothing else', async (t) => {
+    const { create, login } = await app(t, {
+      hooks: {
+        async onIssueToken ({ issued }) {
+          Object.assign(issued, { refresh_token: 'refresh', expires_in: issued.lifetimeSeconds, secret: 'x' })
+        }
+      }
+    })
+    await create()
+    const { access_token: token, ...rest } = (await login('jwt', ARTHUR)).json<Record<string, unknown>>()
+    t.type(token, 'string')
+    t.same(rest, { token_type: 'bearer', expires_in: 3600, refresh_token: 'refresh' })
+    const cookie = await login('cookie', ARTHUR)
+    t.equal(cookie.statusCode, 204)
+    t.equal(cookie.body, '')
+  })
+
+  t.test('onBeforeLogin can ask for a further step: 403 with its code and body, and no session', async (t) => {
+    const { create, login, events, sessions } = await app(t, {
+      hooks: {
+        async onBeforeLogin ({ user }) {
+          if (user.email === ARTHUR) return { pending: { code: 'TOTP_REQUIRED', body: { ticket: 't-1', methods: ['totp'] } } }
+        }
+      }
+    })
+    await create()
+    await create({ email: LANCELOT })
+    for (const backend of ['jwt', 'cookie']) {
+      events.length = 0
+      const reply = await login(backend, ARTHUR)
+      refused(t, reply, 403, 'LOGIN_PENDING', { code: 'TOTP_REQUIRED', ticket: 't-1', methods: ['totp'] })
+      t.equal(reply.headers['set-cookie'], undefined)
+      t.same(events, [], 'no token was issued')
+      refused(t, await login(backend, ARTHUR, 'wrong-password'), 400, 'LOGIN_BAD_CREDENTIALS')
+    }
+    t.same(await sessions(), [])
+    t.equal((await login('jwt', LANCELOT)).statusCode, 200)
+  })
+
+  t.test('LOG-06: a listener that throws stops the login, and no session is left in the store', async (t) => {
+    const cases = [
+      [Object.assign(new Error('blocked'), { statusCode: 403, code: 'APP_BLOCKED' }), 403, 'APP_BLOCKED'],
+      [new Error('database password is x'), 500, 'FST_USERS_INTERNAL_ERROR']
+    ] as const
+    for (const event of ['onBeforeLogin', 'onIssueToken', 'onAfterLogin'] as const) {
+      for (const [error, statusCode, code] of cases) {
+        const tokens: string[] = []
+        const { create, login, sessions, events, send } = await app(t, {
+          hooks: {
+            async onIssueToken ({ issued }) { tokens.push(issued.token) },
+            [event]: async (payload: { issued?: { token: string } }) => {
+              if (payload.issued !== undefined) tokens.push(payload.issued.token)
+              throw error
+            }
+          }
+        })
+        await create()
+        events.length = 0
+        for (const backend of ['jwt', 'cookie']) {
+          const reply = await login(backend, ARTHUR)
+          t.match(reply.json<object>(), { statusCode, code }, `${event} ${backend}`)
+          t.equal(reply.headers['set-cookie'], undefined)
+          t.notMatch(reply.body, /access_token|database password/)
+        }
+        t.same(await sessions(), [], `${event}: no row`)
+        for (const token of tokens.filter((one) => TOKEN.test(one))) t.equal((await send('GET', '/users/me', undefined, { cookie: `__Host-users-cookie=${token}` })).statusCode, 401)
+        if (event === 'onBeforeLogin') t.match(events, [{ name: 'onLoginFailed', reason: 'REFUSED', backend: 'jwt' }, { name: 'onLoginFailed', reason: 'REFUSED', backend: 'cookie' }])
+      }
+    }
+  })
+
+  t.test('LOG-02: a listener of onLoginFailed that throws does not let anybody in', async (t) => {
+    const { create, login, sessions } = await app(t, { hooks: { async onLoginFailed () { throw Object.assign(new Error('slow down'), { statusCode: 429, code: 'APP_SLOW_DOWN' }) } } })
+    await create()
+    t.match((await login('cookie', ARTHUR, 'wrong-password')).json<object>(), { statusCode: 429, code: 'APP_SLOW_DOWN' })
+    t.same(await sessions(), [])
+  })
+
+  t.test('row 60: a logout fires onAfterLogout once, with the backend that had authenticated', async (t) => {
+    const { create, bearer, cookie, events, send } = await app(t)
+    const user = await create()
+    for (const [headers, backend] of [[await bearer(ARTHUR), 'jwt'], [await cookie(ARTHUR), 'cookie']] as const) {
+      events.length = 0
+      t.equal((await send('POST', '/auth/jwt/logout', undefined, headers)).statusCode, 204)
+      t.same(events, [{ name: 'onAfterLogout', user, backend }])
+    }
+  })
+})
+
+t.test('old hashes', async (t) => {
+  t.test('row 64, PW-09, PW-03: each hash of another program logs in and is replaced once by argon2id', async (t) => {
+    for (const [name, { password, hash }] of Object.entries(hashes)) {
+      const { create, login, setHash, userRow } = await app(t)
+      await create()
+      await setHash(hash)
+      const before = await userRow()
+      refused(t, await login('jwt', ARTHUR, `wrong ${password}`), 400, 'LOGIN_BAD_CREDENTIALS')
+      t.equal((await userRow())?.['hashed_password'], hash, `${name}: a wrong password replaces nothing`)
+      const reply = await login('jwt', ARTHUR, password)
+      t.equal(reply.statusCode, 200, name)
+      t.same(Object.keys(reply.json<object>()), ['access_token', 'token_type'])
+      const after = await userRow()
+      t.match(after?.['hashed_password'], /^\$argon2id\$v=19\$m=8,t=1,p=1\$/)
+      t.same({ ...after, hashed_password: null }, { ...before, hashed_password: null }, 'the stamp stays: no session ends')
+      t.equal((await login('jwt', ARTHUR, password)).statusCode, 200, 'and logs in again')
+      t.equal((await userRow())?.['hashed_password'], after?.['hashed_password'])
+    }
+  })
+
+  t.test('PW-09, row 64: sessions from before the upgrade live on, and no event is fired for it', async (t) => {
+    const { create, login, cookie, setHash, send, events } = await app(t)
+    await create()
+    const session = await cookie(ARTHUR)
+    await setHash(hashes['bcrypt_2b']?.hash as string)
+    events.length = 0
+    t.equal((await login('jwt', ARTHUR, 'excalibur-1')).statusCode, 200)
+    t.same(events.map(({ name }) => name), ['onBeforeLogin', 'onIssueToken', 'onAfterLogin'])
+    t.equal((await send('GET', '/users/me', undefined, session)).statusCode, 200)
+  })
+
+  t.test('PW-09: an upgrade that cannot be stored or made does not fail the login', async (t) => {
+    const adapter = memory()
+    let failing = true
+    const broken = Object.assign(Object.create(adapter), {
+      define: adapter.define.bind(adapter),
+      open: adapter.open.bind(adapter),
+      create: adapter.create.bind(adapter),
+      findOne: adapter.findOne.bind(adapter),
+      findMany: adapter.findMany.bind(adapter),
+      delete: adapter.delete.bind(adapter),
+      findWithUser: adapter.findWithUser?.bind(adapter),
+      update: async (...args: Parameters<typeof adapter.update>) => {
+        if (failing) throw new Error('read-only')
+        return adapter.update(...args)
+      }
+    }) as typeof adapter
+    const { create, login, app: fastify, send } = await buildApp(t, { adapter: broken })
+    await create()
+    const hash = hashes['bcrypt_2a']?.hash as string
+    await adapter.update(storedModel('user'), { email: ARTHUR }, { hashed_password: hash })
+    const reply = await login('jwt', ARTHUR, 'excalibur-1')
+    t.equal(reply.statusCode, 200)
+    await fastify.users.settled()
+    const row = async () => (await storedRows(adapter, 'user'))[0]
+    t.equal((await row())?.['hashed_password'], hash)
+    t.equal((await send('GET', '/users/me', undefined, { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` })).statusCode, 200)
+    failing = false
+    t.equal((await login('jwt', ARTHUR, 'excalibur-1')).statusCode, 200)
+    t.match((await row())?.['hashed_password'], /^\$argon2id/)
+  })
+
+  t.test('PW-09, RACE-01: parallel logins that upgrade one hash all work, and so do their sessions', async (t) => {
+    const { create, login, setHash, send, userRow } = await app(t)
+    await create()
+    await setHash(hashes['argon2id_weak']?.hash as string)
+    const replies = await Promise.all(Array.from({ length: 6 }, (_, i) => login(i % 2 === 0 ? 'jwt' : 'cookie', ARTHUR, 'excalibur-1')))
+    for (const [i, reply] of replies.entries()) {
+      t.equal(reply.statusCode, i % 2 === 0 ? 200 : 204)
+      const headers = i % 2 === 0 ? { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` } : { cookie: cookieOf(reply) }
+      t.equal((await send('GET', '/users/me', undefined, headers as Record<string, string>)).statusCode, 200)
+    }
+    t.match((await userRow())?.['hashed_password'], /^\$argon2id\$v=19\$m=8/)
+  })
+
+  t.test('RACE-01: an upgrade does not overwrite a password that changed meanwhile', async (t) => {
+    const old = hashes['argon2id_weak']?.hash as string
+    let meanwhile = async (): Promise<void> => {}
+    const passwords: PasswordHelper = {
+      ...fastPasswords,
+      async verifyAndUpdate (password, hash) {
+        const result = await fastPasswords.verifyAndUpdate(password, hash)
+        await meanwhile()
+        return result
+      }
+    }
+    const { create, login, setHash, app: fastify, userRow } = await app(t, { passwords })
+    const { id } = await create()
+    await setHash(old)
+    meanwhile = async () => {
+      meanwhile = async () => {}
+      await fastify.users.update(id, { password: 'changed-pass-1' })
+    }
+    refused(t, await login('jwt', ARTHUR, 'excalibur-1'), 400, 'LOGIN_BAD_CREDENTIALS')
+    t.match((await userRow())?.['hashed_password'], /^\$argon2id\$v=19\$m=8/)
+    t.equal((await login('jwt', ARTHUR, 'changed-pass-1')).statusCode, 200)
+    t.equal((await login('jwt', ARTHUR, 'excalibur-1')).statusCode, 400)
+  })
+})
+
+t.test('row 65: a password helper of one\'s own makes, checks and replaces all hashes', async (t) => {
+  const reverse = (text: string): string => [...text].reverse().join('')
+  const passwords: PasswordHelper = {
+    hash: async (password) => `v2:${reverse(password)}`,
+    verifyAndUpdate: async (password, hash) => {
+      const ok = hash === `v2:${reverse(password)}` || hash === `v1:${password}`
+      return { ok, newHash: ok && hash.startsWith('v1:') ? `v2:${reverse(password)}` : null }
+    },
+    generate: () => 'generated'
+  }
+  const { register, login, setHash, userRow, send, bearer } = await app(t, { passwords })
+  await register()
+  t.equal((await userRow())?.['hashed_password'], `v2:${reverse(PASSWORD)}`)
+  t.equal((await login('jwt', ARTHUR)).statusCode, 200)
+  t.equal((await login('jwt', ARTHUR, 'wrong-password')).statusCode, 400)
+  await setHash('v1:excalibur-1')
+  t.equal((await login('jwt', ARTHUR, 'excalibur-1')).statusCode, 200)
+  t.equal((await userRow())?.['hashed_password'], `v2:${reverse('excalibur-1')}`)
+  await send('PATCH', '/users/me', { password: 'guinevere-2' }, await bearer(ARTHUR, 'excalibur-1'))
+  t.equal((await userRow())?.['hashed_password'], `v2:${reverse('guinevere-2')}`)
+})
+
+t.test('logout', async (t) => {
+  t.test('row 15: of a bearer session replies 204; a JWT, of which no record is kept, lives on', async (t) => {
+    const { create, bearer, send } = await app(t)
+    await create()
+    const headers = await bearer(ARTHUR)
+    for (const more of [{}, { 'content-type': 'application/json' }]) {
+      const reply = await send('POST', '/auth/jwt/logout', undefined, { ...headers, ...more })
+      t.equal(reply.statusCode, 204)
+      t.equal(reply.body, '')
+      for (const name of ['content-type', 'content-length', 'set-cookie']) t.equal(reply.headers[name], undefined, name)
+      t.equal(reply.headers['cache-control'], 'no-store')
+    }
+    t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 200)
+  })
+
+  t.test('rows 16, 22, LOG-07: of a cookie session removes its row, then clears the cookie; a second one is 401', async (t) => {
+    const { create, cookie, send, sessions } = await app(t)
+    await create()
+    const [first, second] = [await cookie(ARTHUR), await cookie(ARTHUR)]
+    t.equal((await sessions()).length, 2)
+    const reply = await send('POST', '/auth/cookie/logout', { anything: 'is ignored' }, first)
+    t.equal(reply.statusCode, 204)
+    t.match(reply.headers['set-cookie'], /^__Host-users-cookie=; Max-Age=0; /)
+    t.equal((await sessions()).length, 1)
+    t.equal((await send('GET', '/users/me', undefined, first)).statusCode, 401)
+    refused(t, await send('POST', '/auth/cookie/logout', undefined, first), 401, 'UNAUTHENTICATED', 'Unauthorized')
+    t.equal((await send('GET', '/users/me', undefined, second)).statusCode, 200, 'the other session lives')
+  })
+
+  t.test('LOG-07: ends a session by the strategy that authenticated it, whichever backend\'s route is called', async (t) => {
+    const backends: UsersOptions['backends'] = [
+      { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) },
+      { name: 'db', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) },
+      { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) }
+    ]
+    const { create, cookie, login, send, sessions } = await app(t, { backends })
+    await create()
+    const ofDb = { authorization: `Bearer ${(await login('db', ARTHUR)).json<{ access_token: string }>().access_token}` }
+    t.equal((await send('POST', '/auth/jwt/logout', undefined, ofDb)).statusCode, 204)
+    t.equal((await send('GET', '/users/me', undefined, ofDb)).statusCode, 401)
+    const ofCookie = await cookie(ARTHUR)
+    t.equal((await send('POST', '/auth/db/logout', undefined, ofCookie)).statusCode, 204)
+    t.equal((await send('GET', '/users/me', undefined, ofCookie)).statusCode, 401)
+    const again = { authorization: `Bearer ${(await login('db', ARTHUR)).json<{ access_token: string }>().access_token}` }
+    const reply = await send('POST', '/auth/cookie/logout', undefined, again)
+    t.equal(reply.statusCode, 204)
+    t.match(reply.headers['set-cookie'], /Max-Age=0/)
+    t.equal((await send('GET', '/users/me', undefined, again)).statusCode, 401)
+    t.same(await sessions(), [])
+  })
+
+  t.test('LOG-07: of the cookie backend ends the session of the cookie that it clears, when another credential authenticated too', async (t) => {
+    const { create, bearer, cookie, send, sessions } = await app(t)
+    await create()
+    await create({ email: LANCELOT })
+    const [ofBearer, ofCookie] = [await bearer(ARTHUR), await cookie(LANCELOT)]
+    const reply = await send('POST', '/auth/cookie/logout', undefined, { ...ofBearer, ...ofCookie })
+    t.equal(reply.statusCode, 204)
+    t.match(reply.headers['set-cookie'], /Max-Age=0/)
+    t.equal((await send('GET', '/users/me', undefined, ofCookie)).statusCode, 401)
+    t.same(await sessions(), [])
+  })
+
+  t.test('row 17: needs a live session of an active user, verified where that is required', async (t) => {
+    for (const requireVerification of [false, true]) {
+      const { create, bearer, cookie, send, app: fastify } = await app(t, { requireVerification })
+      const { id } = await create({ is_verified: true })
+      for (const backend of ['jwt', 'cookie']) {
+        const anonymous = await send('POST', `/auth/${backend}/logout`)
+        refused(t, anonymous, 401, 'UNAUTHENTICATED', 'Unauthorized')
+        t.equal(anonymous.headers['www-authenticate'], 'Bearer')
+        t.equal(anonymous.headers['set-cookie'], undefined)
+        refused(t, await send('POST', `/auth/${backend}/logout`, undefined, { authorization: 'Bearer nonsense', cookie: '__Host-users-cookie=nonsense' }), 401, 'UNAUTHENTICATED', 'Unauthorized')
+        for (const headers of [await bearer(ARTHUR), await cookie(ARTHUR)] as Record<string, string>[]) {
+          await fastify.users.update(id, { is_verified: false })
+          const reply = await send('POST', `/auth/${backend}/logout`, undefined, headers)
+          if (requireVerification) refused(t, reply, 403, 'FORBIDDEN', 'Forbidden')
+          else t.equal(reply.statusCode, 204)
+          await fastify.users.update(id, { is_verified: true })
+        }
+        for (const headers of [await bearer(ARTHUR), await cookie(ARTHUR)] as Record<string, string>[]) {
+          await fastify.users.update(id, { is_active: false })
+          refused(t, await send('POST', `/auth/${backend}/logout`, undefined, headers), 401, 'UNAUTHENTICATED', 'Unauthorized')
+          await fastify.users.update(id, { is_active: true })
+        }
+      }
+    }
+  })
+
+  t.test('LOG-08: is POST alone', async (t) => {
+    const { create, cookie, app: fastify, send } = await app(t)
+    await create()
+    const headers = await cookie(ARTHUR)
+    for (const method of ['GET', 'HEAD', 'PUT', 'DELETE', 'PATCH'] as const) t.equal((await fastify.inject({ method, url: '/auth/cookie/logout', headers })).statusCode, 404, method)
+    t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 200)
+  })
+
+  t.test('LOG-09: replies are not to be cached and send no Clear-Site-Data', async (t) => {
+    const { create, cookie, send } = await app(t)
+    await create()
+    const { headers } = await send('POST', '/auth/cookie/logout', undefined, await cookie(ARTHUR))
+    t.equal(headers['cache-control'], 'no-store')
+    t.equal(headers['clear-site-data'], undefined)
+  })
+})
+
+t.test('code can log users in and check passwords without a request', async (t) => {
+  const { create, app: fastify, send, events } = await app(t)
+  await create()
+  events.length = 0
+  t.equal(await fastify.users.checkCredentials({ username: ARTHUR, password: 'wrong-password' }), null)
+  t.equal(await fastify.users.checkCredentials({ username: 'nobody@camelot.bt', password: PASSWORD }, { backend: 'jwt' }), null)
+  t.match(events, [{ name: 'onLoginFailed', reason: 'WRONG_PASSWORD', backend: null }, { name: 'onLoginFailed', reason: 'UNKNOWN_USER', backend: 'jwt' }])
+  t.equal(await fastify.users.checkCredentials({ username: ARTHUR, password: 'x'.repeat(2000) }), null)
+  t.equal(await fastify.users.checkCredentials({ username: ARTHUR, password: '\ud800' }), null)
+  const row = await fastify.users.checkCredentials({ username: ARTHUR, password: PASSWORD })
+  if (row === null) throw new Error('no row')
+  const { issued } = await fastify.users.login(row, { backend: 'cookie', method: 'magic' })
+  t.match(events.at(-1), { name: 'onAfterLogin', method: 'magic', backend: 'cookie' })
+  t.equal((await send('GET', '/users/me', undefined, { cookie: `__Host-users-cookie=${issued?.token}` })).statusCode, 200)
+  await t.rejects(fastify.users.login(row, { backend: 'nope' }), { code: 'FST_USERS_UNKNOWN_BACKEND' })
+  await t.rejects(fastify.users.login({ ...row, is_active: false }, { backend: 'jwt' }), { code: 'FST_USERS_LOGIN_BAD_CREDENTIALS' })
+})
+
+t.test('LOG-05: app.users.login asks for verification as the routes do', async (t) => {
+  const { create, app: fastify, sessions } = await app(t, { requireVerification: true })
+  await create()
+  const row = await fastify.users.checkCredentials({ username: ARTHUR, password: PASSWORD })
+  if (row === null) throw new Error('no row')
+  for (const method of ['password', 'oauth', 'magic']) await t.rejects(fastify.users.login(row, { backend: 'cookie', method }), { code: 'FST_USERS_LOGIN_USER_NOT_VERIFIED' })
+  t.same(await sessions(), [])
+})

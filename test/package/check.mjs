@@ -1,0 +1,64 @@
+// Packs the package, installs the tarball into an empty folder and uses it there as its users do: from ESM, CommonJS and
+// TypeScript of both kinds, with several versions of TypeScript and Node.js. Prints what it saw; exits 1 when something fails.
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const here = dirname(fileURLToPath(import.meta.url))
+const root = join(here, '../..')
+const folder = mkdtempSync(join(tmpdir(), 'fastify-users-package-'))
+const { devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const TYPESCRIPTS = ['5.9', '6.0', '7.0']
+const NODES = ['20', '22', '24']
+let failures = 0
+
+function run (command, args, cwd = folder) {
+  return execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' } })
+}
+
+function check (what, work) {
+  try {
+    console.log(`ok      ${what}${work() ?? ''}`)
+  } catch (error) {
+    failures++
+    console.log(`FAILED  ${what}\n${error.stdout ?? ''}${error.stderr ?? error.stack}`)
+  }
+}
+
+const [{ filename }] = JSON.parse(run('npm', ['pack', '--json', '--pack-destination', folder], root))
+const tarball = join(folder, filename)
+console.log(`packed  ${Math.ceil(statSync(tarball).size / 1024)} KiB`)
+
+cpSync(join(here, 'consumer'), folder, { recursive: true })
+writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'consumer', private: true }))
+const typescripts = TYPESCRIPTS.map((version) => `typescript-${version}@npm:typescript@~${version}.0`)
+run('npm', ['install', '--no-audit', '--no-fund', tarball, `fastify@${devDependencies.fastify}`, `@types/node@${devDependencies['@types/node']}`, ...typescripts])
+
+check('ES module', () => ` -> ${run('node', ['main.mjs']).trim()}`)
+check('CommonJS', () => ` -> ${run('node', ['main.cjs']).trim()}`)
+for (const version of TYPESCRIPTS) {
+  for (const skipLibCheck of ['true', 'false']) {
+    check(`TypeScript ${version}, skipLibCheck ${skipLibCheck}`, () => {
+      run('node', [`node_modules/typescript-${version}/bin/tsc`, '-p', '.', '--skipLibCheck', skipLibCheck, '--outDir', `out-${version}`])
+      return ` -> ${run('node', [`out-${version}/typed.mjs`]).trim()}; ${run('node', [`out-${version}/typed.cjs`]).trim()}`
+    })
+  }
+}
+for (const version of NODES) {
+  check(`Node.js ${version}`, () => {
+    run('npm', ['install', '--no-audit', '--no-fund', '--no-save', '--prefix', join(folder, `node-${version}`), `node@${version}`])
+    const node = join(folder, `node-${version}`, 'node_modules/node/bin/node')
+    return ` (${run(node, ['--version']).trim()}) -> ${run(node, ['main.mjs']).trim()}; ${run(node, ['main.cjs']).trim()}`
+  })
+}
+check('publint', () => ` -> ${run(join(root, 'node_modules/.bin/publint'), ['--strict', tarball], root).trim().split('\n').at(-1)}`)
+check('are the types wrong', () => {
+  run(join(root, 'node_modules/.bin/attw'), [tarball, '--profile', 'esm-only', '--format', 'ascii', '--no-emoji'], root)     // exits 1 when it finds something
+  return ' -> no problems (profile esm-only)'
+})
+
+rmSync(folder, { recursive: true, force: true })
+console.log(failures === 0 ? 'package: all fine' : `package: ${failures} failed`)
+process.exitCode = failures === 0 ? 0 : 1

@@ -1,0 +1,16 @@
+import { randomBytes } from 'node:crypto'
+import Fastify from 'fastify'
+import users, { authenticate, bearerTransport, currentUser, jwtStrategy, memory } from 'fastify-users'
+import { asUser } from 'fastify-users/testing'
+
+const app = Fastify()
+await app.register(users, {
+  adapter: memory(),
+  secret: randomBytes(32).toString('base64url'),
+  backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) }]
+})
+app.get('/hello', { preHandler: authenticate }, async (request) => currentUser(request).email)
+await app.ready()
+const headers = await asUser(app, { email: 'king.arthur@camelot.bt' })
+console.log((await app.inject({ url: '/hello', headers })).body)
+await app.close()

@@ -1,0 +1,20 @@
+import Fastify = require('fastify')
+import fastifyUsers = require('fastify-users')
+import crypto = require('node:crypto')
+
+const { users, authenticate, bearerTransport, currentUser, jwtStrategy, memory } = fastifyUsers
+
+async function main (): Promise<void> {
+  const app = Fastify()
+  await app.register(users, {
+    adapter: memory(),
+    secret: crypto.randomBytes(32).toString('base64url'),
+    backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) }]
+  })
+  app.get('/hello', { preHandler: authenticate }, async (request): Promise<string> => currentUser(request).email)
+  await app.ready()
+  console.log((await app.inject('/hello')).statusCode)
+  await app.close()
+}
+
+void main()

@@ -1,0 +1,186 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import Fastify from 'fastify'
+import t from 'tap'
+import ts from 'typescript'
+import * as library from '../lib/index.js'
+import { eventNames } from '../lib/hooks/index.js'
+import { buildPackage, root, transpile } from './helpers/build-package.js'
+import { backends, fastPasswords, SECRET } from './helpers/build-app.js'
+
+// A snippet marked ```ts is a whole module; one marked ```ts partial continues an application, and gets a beginning.
+// Both are type-checked against the sources, and run.
+interface Snippet { name: string, text: string, partial: boolean }
+
+/** Errors that every route has, or every route with a body. */
+const COMMON = new Set(['INTERNAL_ERROR', 'STORE_UNAVAILABLE', 'BAD_REQUEST'])
+
+/** Files that several type checks read. */
+const parsed = new Map<string, ts.SourceFile>()
+
+const pages = ['README.md', ...(existsSync(join(root, 'docs')) ? readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.md')).map((path) => join('docs', path)) : [])]
+const read = (path: string): string => readFileSync(join(root, path), 'utf8')
+const readme = read('README.md')
+const snippets = pages.flatMap((page) => snippetsOf(page, read(page)))
+
+t.test('every snippet fits the types', async (t) => {
+  t.ok(snippets.length > 10)
+  const modules = snippets.map(({ name, text, partial }) => ({ name, text: partial ? beginning(text) + text : text }))
+  const declaring = modules.filter(({ text }) => text.includes('declare module'))     // each would change the others' users
+  t.strictSame([modules.filter((module) => !declaring.includes(module)), ...declaring.map((module) => [module])].flatMap(typeProblems), [])
+})
+
+t.test('the type check finds what is wrong', async (t) => {
+  t.match(typeProblems([{ name: 'wrong', text: "import { sqlite } from 'fastify-users'\nsqlite(1)" }]), [/^wrong:2: /])
+})
+
+t.test('the examples fit the types', async (t) => {
+  const files = readdirSync(join(root, 'examples'), { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts')).map((path) => join(root, 'examples', path))
+  t.strictSame(problemsOf(ts.createProgram(files, options())), [])
+})
+
+t.test('every snippet runs', async (t) => {
+  const folder = t.testdir()
+  buildPackage(folder)
+  const cwd = join(folder, 'cwd')
+  mkdirSync(cwd)
+  const files = snippets.map((snippet) => {
+    const file = join(folder, `${snippet.name.replaceAll(/\W/g, '-')}.js`)
+    writeFileSync(file, transpile(runnable(snippet)))
+    return file
+  })
+  const program = files.map((file) => `await import(${JSON.stringify(pathToFileURL(file).href)})`).join('\n')
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], { cwd, encoding: 'utf8', timeout: 60_000, env: { ...process.env, USERS_SECRET: SECRET } })
+  t.equal(status, 0, status === 0 ? 'none fails' : `${stdout}${stderr}`)
+})
+
+t.test('the table of errors is errorTable', async (t) => {
+  t.strictSame(rowsOf('Errors').map(([code, status, message]) => ({ code: unquoted(code), statusCode: Number(status), message })), library.errorTable.map(({ code, statusCode, message }) => ({ code, statusCode, message })))
+})
+
+t.test('the tables of options, guard flags, events and methods name what there is', async (t) => {
+  t.strictSame(rowsOf('Options').map(([option]) => unquoted(option)), membersOf('lib/options.ts', 'UsersOptions'))
+  t.strictSame(rowsOf('Compatibility').map(([option]) => unquoted(option)), membersOf('lib/compatibility.ts', 'CompatibilityOptions'))
+  t.strictSame(rowsOf('Guards').map(([flag]) => unquoted(flag)), membersOf('lib/authentication/guard-options.ts', 'AuthenticateOptions'))
+  t.strictSame(rowsOf('Hooks').map(([event]) => unquoted(event)), eventNames)
+  t.strictSame(rowsOf('Hooks').map(([event]) => unquoted(event)), membersOf('lib/contracts/events.ts', 'UsersEvents'))
+  const methods = rowsOf('Concepts').flatMap(([cell = '']) => [...cell.matchAll(/`(\w+)/g)].map(([, name]) => name))
+  t.strictSame(methods.sort(), membersOf('lib/contracts/users-api.ts', 'UsersApi').sort())
+})
+
+t.test('the table of routes is that of an application, with the errors that its schemas name', async (t) => {
+  const routes = new Map<string, Set<string>>()
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.addHook('onRoute', ({ method, url, schema }) => {
+    const route = `${String(method)} ${url.replace(/\/(jwt|cookie)\//, '/<backend>/')}`
+    routes.set(route, new Set([...routes.get(route) ?? [], ...errorWords(schema?.response)]))
+  })
+  await app.register(library.users, { adapter: library.memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
+  await app.ready()
+  const told = rowsOf('Routes').map(([route, , , words = '']) => [unquoted(route), [...words.matchAll(/`(\w+)`/g)].map(([, word]) => word).sort()])
+  t.strictSame(Object.fromEntries(told), Object.fromEntries([...routes].map(([route, words]) => [route, [...words].sort()])))
+})
+
+t.test('the commands of the example and of the README call routes that exist', async (t) => {
+  const folder = t.testdir()
+  buildPackage(folder)
+  const load = async (name: string): Promise<Record<string, (...args: unknown[]) => unknown>> => await import(pathToFileURL(join(folder, 'examples/basic', `${name}.js`)).href)
+  const { buildApp } = await load('app')
+  const { describeWalk, mailText } = await load('walk')
+  const origin = 'http://127.0.0.1:3000'
+  const app = await buildApp?.({ file: join(folder, 'users.db'), secret: SECRET, sendMail () {} }) as ReturnType<typeof Fastify>
+  t.teardown(() => app.close())
+  const mails = ['reset', 'verify'].map((purpose) => mailText?.(origin, { to: 'a@b.example', purpose, token: 'token' }))
+  const text = [describeWalk?.(origin, 'users.db'), ...mails, readme.replaceAll('localhost:3000', origin)].join('\n')
+  const calls = [...text.matchAll(/curl [^|\n]*?http:\/\/127\.0\.0\.1:3000(\/[^\s)]*)([^|\n]*)/g)].map(([command, path = '']) => {
+    const method = /-X (\w+)/.exec(command)?.[1] ?? (command.includes(' -d ') ? 'POST' : 'GET')
+    return { method, url: path.replace('$ID', ':id') }
+  })
+  t.ok(calls.length > 20)
+  await app.ready()
+  t.strictSame(calls.filter(({ method, url }) => !app.hasRoute({ method: method as 'GET', url })), [])
+})
+
+function snippetsOf (page: string, text: string): Snippet[] {
+  return [...text.matchAll(/^```ts( partial)?\n(.*?)^```$/gms)].map((match) => ({
+    name: `${page}:${text.slice(0, match.index).split('\n').length}`,
+    text: match[2] ?? '',
+    partial: match[1] !== undefined
+  }))
+}
+
+/** What a partial snippet continues: every name of the package, an application, and users unless it registers its own. */
+function beginning (text: string): string {
+  return [
+    `import { ${Object.keys(library).filter((name) => name !== 'default').join(', ')} } from 'fastify-users'`,
+    "import Fastify from 'fastify'",
+    'const app = Fastify()',
+    `const secret = '${SECRET}'`,
+    "const backends = [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60 }) }, { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }]",
+    'const sendMail = async (to: string, text: string): Promise<void> => {}',
+    'const digitsAreRight = async (user: object, digits: string): Promise<boolean> => true',
+    text.includes('register(users') ? '' : 'await app.register(users, { adapter: memory(), secret, backends })',
+    ''
+  ].join('; ')     // one line, so that line numbers stay those of the snippet
+}
+
+/** A snippet as a program that ends. */
+function runnable ({ text, partial }: Snippet): string {
+  const whole = (partial ? beginning(text) : '') + text
+  return whole.includes('const app = ') ? `${whole.replace('port: 3000', 'port: 0')}\nawait app.ready()\nawait app.close()\n` : whole
+}
+
+function options (): ts.CompilerOptions {
+  const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile) as { config: object }
+  const paths = { 'fastify-users': [join(root, 'lib/index.ts')], 'fastify-users/testing': [join(root, 'lib/testing/index.ts')] }
+  return { ...ts.parseJsonConfigFileContent(config, ts.sys, root).options, noEmit: true, declaration: false, noUnusedLocals: false, paths }
+}
+
+/** Type-checks modules that stand at the top of the repository, without writing them there. */
+function typeProblems (modules: { name: string, text: string }[]): string[] {
+  const texts = new Map(modules.map(({ name, text }) => [join(root, `${name.replaceAll(/\W/g, '-')}.ts`), { name, text }]))
+  const host = ts.createCompilerHost(options())
+  const { fileExists, readFile, getSourceFile } = host
+  host.fileExists = (path) => texts.has(path) || fileExists(path)
+  host.readFile = (path) => texts.get(path)?.text ?? readFile(path)
+  host.getSourceFile = (path, ...rest) => {
+    const tree = parsed.get(path) ?? getSourceFile(path, ...rest)
+    if (tree !== undefined && !texts.has(path)) parsed.set(path, tree)
+    return tree
+  }
+  return problemsOf(ts.createProgram([...texts.keys()], options(), host), (path) => texts.get(path)?.name ?? path)
+}
+
+function problemsOf (program: ts.Program, nameOf: (path: string) => string = String): string[] {
+  return ts.getPreEmitDiagnostics(program).map(({ file, start = 0, messageText }) => {
+    const line = file === undefined ? 0 : file.getLineAndCharacterOfPosition(start).line + 1
+    return `${nameOf(file?.fileName ?? '')}:${line}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`
+  })
+}
+
+/** The cells of the first table below a heading, without its head. */
+function rowsOf (heading: string): string[][] {
+  const [, section = ''] = readme.split(`# ${heading}\n`)
+  const [table = ''] = /^\|.*(?:\n\|.*)*/m.exec(section) ?? []
+  return table.split('\n').slice(2).map((row) => row.split('|').slice(1, -1).map((cell) => cell.trim()))
+}
+
+function unquoted (cell: string | undefined): string | undefined {
+  return cell?.replaceAll('`', '')
+}
+
+function membersOf (path: string, name: string): string[] {
+  const tree = ts.createSourceFile(path, read(path), ts.ScriptTarget.ES2023, true)
+  const found = tree.statements.find((statement): statement is ts.InterfaceDeclaration => ts.isInterfaceDeclaration(statement) && statement.name.text === name)
+  return found?.members.map((member) => member.name?.getText() ?? '') ?? []
+}
+
+/** The words of a route's error replies, without the common ones. */
+function errorWords (response: unknown): string[] {
+  const replies = Object.values(response ?? {}) as { 'x-examples'?: object }[]
+  return replies.flatMap((reply) => Object.keys(reply['x-examples'] ?? {})).filter((code) => code.startsWith('FST_USERS_'))
+    .map((code) => code.replace('FST_USERS_', '')).filter((word) => !COMMON.has(word))
+}

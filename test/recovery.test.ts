@@ -1,0 +1,614 @@
+import { createHmac } from 'node:crypto'
+import t, { type Test } from 'tap'
+import { argon2Passwords, memory, type UsersHooks, type UsersOptions } from '../lib/index.js'
+import { withSlowReads } from '../lib/testing/index.js'
+import { ARTHUR, buildApp, countedPasswords, misfit, PASSWORD, refused, storedModel, storedRows, visible, type TestApp } from './helpers/build-app.js'
+
+const LANCELOT = 'lancelot@camelot.bt'
+const NEW_PASSWORD = 'guinevere-2'
+const RESET_SECRET = 'Zk3vQ9xT1mW7pL5rB8nD2fH6jK0sA4cE'
+const VERIFY_SECRET = 'mX8wR2yU6tG1vN9bP5qL3zC7dF0hJ4kS'
+
+interface Claims { sub: string, aud: string, exp: number, iat: number, jti: string, [claim: string]: unknown }
+const decode = (token: string): Claims => JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Claims
+
+/** Signs a token as somebody who knows the secret would. */
+function sign (secret: string, claims: object, header: object = { alg: 'HS256', typ: 'JWT' }): string {
+  const body = [header, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')
+  return `${body}.${createHmac('sha256', secret).update(body).digest('base64url')}`
+}
+
+const forgot = ({ send }: TestApp, email = ARTHUR) => send('POST', '/auth/forgot-password', { email })
+const reset = ({ send }: TestApp, token: unknown, password: unknown = NEW_PASSWORD) => send('POST', '/auth/reset-password', { token, password })
+const request = ({ send }: TestApp, email = ARTHUR) => send('POST', '/auth/request-verify-token', { email })
+const verify = ({ send }: TestApp, token: unknown) => send('POST', '/auth/verify', { token })
+
+async function resetToken (app: TestApp, email = ARTHUR): Promise<string> {
+  await forgot(app, email)
+  return app.tokenOf('onAfterForgotPassword')
+}
+
+async function verifyToken (app: TestApp, email = ARTHUR): Promise<string> {
+  await request(app, email)
+  return app.tokenOf('onAfterRequestVerify')
+}
+
+const badReset = (t: Test, reply: Awaited<ReturnType<typeof reset>>, name?: string) => { refused(t, reply, 400, 'RESET_PASSWORD_BAD_TOKEN', undefined, name) }
+const badVerify = (t: Test, reply: Awaited<ReturnType<typeof verify>>, name?: string) => { refused(t, reply, 400, 'VERIFY_USER_BAD_TOKEN', undefined, name) }
+
+/** A promise that a test resolves, and how many wait for it. */
+function gate (): { open(): void, pass(): Promise<void>, waiting(): number } {
+  let open = (): void => {}
+  let count = 0
+  const opened = new Promise<void>((resolve) => { open = resolve })
+  return { open, pass: () => { count++; return opened }, waiting: () => count }
+}
+
+const asks = {
+  'forgot-password': { ask: forgot, event: 'onAfterForgotPassword', silent: ['nobody@camelot.bt', 'inactive@camelot.bt'] },
+  'request-verify-token': { ask: request, event: 'onAfterRequestVerify', silent: ['nobody@camelot.bt', 'inactive@camelot.bt', 'verified@camelot.bt'] }
+} as const
+
+for (const [path, { ask, event, silent }] of Object.entries(asks)) {
+  const labels = path === 'forgot-password' ? { row: 'row 50', rule: 'RST-01', failing: 'RST-02' } : { row: 'row 55', rule: 'VER-01', failing: 'VER-01' }
+
+  async function people (t: Test, options: Partial<UsersOptions> = {}, server = {}): Promise<TestApp> {
+    const app = await buildApp(t, options, () => {}, server)
+    await app.create()
+    await app.create({ email: 'inactive@camelot.bt', is_active: false })
+    await app.create({ email: 'verified@camelot.bt', is_verified: true })
+    app.events.length = 0
+    return app
+  }
+
+  t.test(`POST /auth/${path}`, async (t) => {
+    t.test(`${labels.row}, ${labels.rule}: replies 202 with the same bytes to every address, and makes a token for the right ones`, async (t) => {
+      const { passwords, calls } = countedPasswords()
+      const app = await people(t, { passwords })
+      calls.length = 0
+      const known = await ask(app, ARTHUR)
+      t.equal(known.statusCode, 202)
+      t.equal(known.body, '')
+      for (const email of [...silent, 'KING.arthur@CAMELOT.bt', 'a@bücher.example', 'mıke@camelot.bt']) t.same(visible(await ask(app, email)), visible(known), email)
+      await app.app.users.settled()
+      t.match(app.events, [{ name: event, user: { email: ARTHUR }, token: String }, { name: event, user: { email: ARTHUR }, token: String }])
+      t.equal(app.events.length, 2)
+      t.notMatch(JSON.stringify(app.events), /argon2/)
+      t.same(calls, [], 'no password is hashed for anybody')
+    })
+
+    t.test(`${labels.row}, EML-05: a body without one plain address is refused`, async (t) => {
+      const { app, send, events } = await people(t)
+      const url = `/auth/${path}`
+      for (const payload of [{}, { email: null }, { email: '' }, { email: 'x' }, { email: [ARTHUR] }, { email: `${ARTHUR},${LANCELOT}` }, { email: `Arthur <${ARTHUR}>` }, { email: ` ${ARTHUR}` }, { email: { $gt: '' } }, { user: ARTHUR }]) {
+        misfit(t, await send('POST', url, payload), ['/email'], JSON.stringify(payload))
+      }
+      for (const payload of ['', 'null', JSON.stringify(ARTHUR), '[]', '1']) misfit(t, await app.inject({ method: 'POST', url, headers: { 'content-type': 'application/json' }, payload }), [''], payload)
+      t.equal((await app.inject({ method: 'POST', url, headers: { 'content-type': 'application/x-www-form-urlencoded' }, payload: `email=${ARTHUR}` })).statusCode, 415)
+      t.equal((await app.inject({ method: 'GET', url: `${url}?email=${ARTHUR}` })).statusCode, 404)
+      await app.users.settled()
+      t.same(events, [])
+    })
+
+    t.test('EML-04: the token goes to the stored address, and look-alikes get none', async (t) => {
+      const app = await people(t)
+      await app.create({ email: 'mike@github.com' })
+      app.events.length = 0
+      for (const email of ['mıke@github.com', 'mike@gıthub.com', 'ｍike@github.com', 'mike@github.com.evil.example', 'míke@github.com']) t.equal((await ask(app, email)).statusCode, 202)
+      await app.app.users.settled()
+      t.same(app.events, [])
+      for (const email of ['MIKE@GITHUB.COM', 'mike@ｇithub.com', 'mi\u212ae@github.com']) await ask(app, email)
+      await app.app.users.settled()
+      t.same(app.events.map((captured) => 'user' in captured && captured.user?.email), ['mike@github.com', 'mike@github.com', 'mike@github.com'], 'other spellings reach it')
+    })
+
+    t.test(`${labels.rule}, row 60: a slow listener does not delay the reply, and gets the request and reply`, async (t) => {
+      const door = gate()
+      const heard: unknown[] = []
+      const hooks: UsersHooks = {
+        [event]: async ({ user }: { user: { email: string } }, { request, reply }: { request: { routeOptions: { url?: string } } | null, reply: object | null }) => {
+          await door.pass()
+          heard.push([user.email, request?.routeOptions.url, reply === null])
+        }
+      }
+      const app = await people(t, { hooks })
+      t.equal((await ask(app)).statusCode, 202)
+      t.equal((await ask(app)).statusCode, 202)
+      t.same(heard, [])
+      door.open()
+      await app.app.users.settled()
+      t.same(heard, [[ARTHUR, `/auth/${path}`, false], [ARTHUR, `/auth/${path}`, false]])
+    })
+
+    t.test(`${labels.failing}: a listener that throws does not change the reply, and is logged without the address or token`, async (t) => {
+      const lines: string[] = []
+      const stream = { write: (line: string) => { lines.push(line) } }
+      let token = ''
+      const hooks: UsersHooks = {
+        [event]: async (payload: { token: string }) => {
+          token = payload.token
+          throw new Error('smtp is down')
+        }
+      }
+      const app = await people(t, { hooks }, { logger: { level: 'debug', stream } })
+      const unknown = await ask(app, 'nobody@camelot.bt')
+      t.same(visible(await ask(app)), visible(unknown))
+      await app.app.users.settled()
+      const log = lines.join('')
+      t.equal(lines.filter((line) => line.includes('smtp is down')).length, 1)
+      t.match(JSON.parse(lines.find((line) => line.includes('smtp is down')) ?? '{}'), { level: 50 })
+      t.ok(token.length > 0)
+      t.notOk(log.includes(token) || log.includes(ARTHUR) || log.includes('nobody@camelot.bt'))
+    })
+
+    t.test('app.close() and app.users.settled() wait for the listeners', async (t) => {
+      const door = gate()
+      const done: string[] = []
+      const app = await people(t, { hooks: { [event]: async () => { await door.pass(); done.push('listener') } } })
+      await ask(app)
+      const settled = app.app.users.settled().then(() => { done.push('settled') })
+      const closed = app.app.close().then(() => { done.push('closed') })
+      await new Promise((resolve) => { setImmediate(resolve) })
+      t.equal(door.waiting(), 1)
+      t.same(done, [])
+      door.open()
+      await Promise.all([settled, closed])
+      t.equal(done[0], 'listener')
+      t.same([...done].sort(), ['closed', 'listener', 'settled'])
+    })
+  })
+}
+
+t.test('RST-12: a hundred requests for a reset lock nobody out and change nothing', async (t) => {
+  const adapter = memory()
+  const app = await buildApp(t, { adapter })
+  await app.create()
+  const headers = await app.bearer(ARTHUR)
+  const before = await storedRows(adapter, 'user')
+  await Promise.all(Array.from({ length: 100 }, () => forgot(app)))
+  await app.app.users.settled()
+  t.same(await storedRows(adapter, 'user'), before)
+  t.equal((await app.login('jwt', ARTHUR)).statusCode, 200)
+  t.equal((await app.send('GET', '/users/me', undefined, headers)).statusCode, 200)
+})
+
+t.test('POST /auth/reset-password', async (t) => {
+  t.test('row 51, RST-09, RST-10: sets the password, tells listeners and logs nobody in', async (t) => {
+    const adapter = memory()
+    const app = await buildApp(t, { adapter })
+    const user = await app.create()
+    const token = await resetToken(app)
+    app.events.length = 0
+    const reply = await reset(app, token)
+    t.equal(reply.statusCode, 200)
+    t.equal(reply.body, '')
+    t.equal(reply.headers['set-cookie'], undefined)
+    t.same(app.events, [{ name: 'onAfterResetPassword', user }], 'and onAfterUpdate is not fired')
+    t.same(await storedRows(adapter, 'accesstoken'), [])
+    t.equal((await app.login('jwt', ARTHUR)).statusCode, 400)
+    t.equal((await app.login('jwt', ARTHUR, NEW_PASSWORD)).statusCode, 200)
+    t.match(await app.app.users.get(user.id), { is_active: true, is_verified: false }, 'a reset proves nothing else')
+  })
+
+  t.test('row 60: fires onAfterResetPassword with the request, after the write; its error does not undo', async (t) => {
+    const log: unknown[] = []
+    const app = await buildApp(t, {
+      hooks: {
+        async onAfterResetPassword ({ user }, { request, reply }) {
+          log.push([user.email, request?.routeOptions.url, reply === null])
+          throw new Error('mail')
+        }
+      }
+    })
+    await app.create()
+    refused(t, await reset(app, await resetToken(app)), 500, 'INTERNAL_ERROR', 'Internal Server Error')
+    t.same(log, [[ARTHUR, '/auth/reset-password', false]])
+    t.equal((await app.login('jwt', ARTHUR, NEW_PASSWORD)).statusCode, 200)
+  })
+
+  t.test('row 52, RST-04: a token works once, even for the same password, and ends the others that are out', async (t) => {
+    const app = await buildApp(t)
+    await app.create()
+    const [first, second, third] = [await resetToken(app), await resetToken(app), await resetToken(app)]
+    t.equal(new Set([first, second, third]).size, 3)
+    t.equal((await reset(app, second, PASSWORD)).statusCode, 200)
+    for (const token of [second, first, third]) badReset(t, await reset(app, token))
+    t.equal((await app.login('jwt', ARTHUR)).statusCode, 200)
+  })
+
+  for (const slow of [false, true]) {
+    t.test(`row 52, RST-04, RACE-01: of 30 parallel resets one succeeds, and only its password logs in${slow ? ', also where reads are slow' : ''}`, async (t) => {
+      const adapter = memory()
+      const app = await buildApp(t, { adapter: slow ? withSlowReads(adapter, 3) : adapter })
+      await app.create()
+      const tokens = [await resetToken(app), await resetToken(app)]
+      const passwords = Array.from({ length: 30 }, (_, i) => `guinevere-round-${i}`)
+      const replies = await Promise.all(passwords.map((password, i) => reset(app, tokens[i % 2], password)))
+      const winners = replies.flatMap(({ statusCode }, i) => statusCode === 200 ? [i] : [])
+      t.equal(winners.length, 1)
+      for (const [i, reply] of replies.entries()) if (i !== winners[0]) badReset(t, reply)
+      t.equal(app.events.filter(({ name }) => name === 'onAfterResetPassword').length, 1)
+      const logins = []
+      for (const password of [...passwords, PASSWORD]) logins.push((await app.login('jwt', ARTHUR, password)).statusCode)
+      t.same(logins.flatMap((status, i) => status === 200 ? [i] : []), winners)
+    })
+  }
+
+  t.test('row 53, RST-05: a token dies with a change of password, address, state, sessions or account', async (t) => {
+    const ways: Record<string, (app: TestApp, id: string) => Promise<unknown>> = {
+      'the user changes the password': async (app) => app.send('PATCH', '/users/me', { password: 'guinevere-3' }, await app.bearer(ARTHUR)),
+      'the user sets the same password again': async (app) => app.send('PATCH', '/users/me', { password: PASSWORD }, await app.bearer(ARTHUR)),
+      'a superuser changes the password': (app, id) => app.app.users.update(id, { password: 'guinevere-3' }, { by: 'superuser' }),
+      'the address changes': async (app) => app.send('PATCH', '/users/me', { email: 'new@camelot.bt' }, await app.bearer(ARTHUR)),
+      'the address changes its case': async (app) => app.send('PATCH', '/users/me', { email: 'King.Arthur@camelot.bt' }, await app.bearer(ARTHUR)),
+      deactivation: (app, id) => app.app.users.update(id, { is_active: false }),
+      'deactivation and reactivation': async (app, id) => {
+        await app.app.users.update(id, { is_active: false })
+        await app.app.users.update(id, { is_active: true })
+      },
+      endSessions: (app, id) => app.app.users.endSessions(id),
+      deletion: (app, id) => app.app.users.delete(id),
+      'deletion and another registration of the address': async (app, id) => {
+        await app.app.users.delete(id)
+        await app.register()
+      }
+    }
+    for (const [name, act] of Object.entries(ways)) {
+      const app = await buildApp(t)
+      const { id } = await app.create()
+      const token = await resetToken(app)
+      await act(app, String(id))
+      badReset(t, await reset(app, token), name)
+      t.equal((await app.login('jwt', ARTHUR, NEW_PASSWORD)).statusCode, 400)
+    }
+  })
+
+  t.test('row 53: a token lives through a profile change, verification, login and logout', async (t) => {
+    const app = await buildApp(t)
+    await app.create()
+    const token = await resetToken(app)
+    const headers = await app.cookie(ARTHUR)
+    await app.send('PATCH', '/users/me', {}, headers)
+    await verify(app, await verifyToken(app))
+    await app.send('POST', '/auth/cookie/logout', undefined, headers)
+    t.equal((await reset(app, token)).statusCode, 200)
+  })
+
+  t.test('row 53: a token dies with an upgrade of the hash at login', async (t) => {
+    const adapter = memory()
+    const app = await buildApp(t, { adapter })
+    await app.create()
+    const weak = await argon2Passwords({ memoryCost: 16, timeCost: 1, insecureFastHashing: true }).hash(PASSWORD)
+    await adapter.update(storedModel('user'), { email: ARTHUR }, { hashed_password: weak })
+    const token = await resetToken(app)
+    t.equal((await app.login('jwt', ARTHUR)).statusCode, 200)
+    t.match(await storedRows(adapter, 'user'), [{ hashed_password: /^\$argon2id\$v=19\$m=8/ }])
+    badReset(t, await reset(app, token))
+  })
+
+  t.test('row 53: a token expires by the plugin\'s clock, to the second', async (t) => {
+    let now = 1_800_000_000_000
+    const app = await buildApp(t, { clock: () => now })
+    await app.create()
+    const [first, second] = [await resetToken(app), await resetToken(app)]
+    t.match(decode(first), { iat: 1_800_000_000, exp: 1_800_003_600 })
+    now += 3_600_000
+    badReset(t, await reset(app, first))
+    now -= 1
+    t.equal((await reset(app, second)).statusCode, 200)
+  })
+
+  t.test('row 53, RST-06: a token with any change to any segment is refused', async (t) => {
+    const app = await buildApp(t)
+    await app.create()
+    const token = await resetToken(app)
+    const segments = token.split('.')
+    t.equal(segments.length, 3)
+    const changed: string[] = []
+    for (const [i, segment] of segments.entries()) {
+      for (let at = 0; at < segment.length - 1; at += 3) {
+        const other = segment[at] === 'A' ? 'B' : 'A'
+        changed.push(segments.map((one, j) => j === i ? one.slice(0, at) + other + one.slice(at + 1) : one).join('.'))
+      }
+      changed.push(segments.filter((_, j) => j !== i).join('.'), segments.map((one, j) => j === i ? '' : one).join('.'), segments.map((one, j) => j === i ? `${one}A` : one).join('.'), segments.map((one, j) => j === i ? `${one}=` : one).join('.'))
+    }
+    changed.push(`${token}.`, `.${token}`, `${token}.${token}`, ` ${token}`, `${token} `, `${token}\n`, `Bearer ${token}`, token.toUpperCase(), [...token].reverse().join(''))
+    for (const one of changed) badReset(t, await reset(app, one), one.slice(0, 60))
+    t.equal((await reset(app, token)).statusCode, 200, 'and itself still works')
+  })
+
+  t.test('RST-06: what is no text or too long is refused, and so is nonsense, for whomever', async (t) => {
+    const adapter = memory()
+    const app = await buildApp(t, { adapter })
+    await app.create()
+    await adapter.update(storedModel('user'), { email: ARTHUR }, { session_stamp: null, hashed_password: '' })
+    for (const token of ['', null, [], {}, 0, 1, true, ['x'], 'x'.repeat(8193)]) misfit(t, await reset(app, token), ['/token'], JSON.stringify(token).slice(0, 30))
+    for (const token of [' ', '\u0000', 'null', 'undefined', 'a.b.c', '..', '.', 'eyJhbGciOiJub25lIn0.e30.', `${'x'.repeat(100)}.${'y'.repeat(100)}.z`, 'é.é.é', '💥', "' or 1=1 --", 'x'.repeat(8192)]) badReset(t, await reset(app, token), token.slice(0, 30))
+    misfit(t, await app.send('POST', '/auth/reset-password', { password: NEW_PASSWORD }), ['/token'])
+    misfit(t, await app.send('POST', '/auth/reset-password', { token: 'x' }), ['/password'])
+    misfit(t, await app.send('POST', '/auth/reset-password', {}), ['/password', '/token'])
+  })
+
+  t.test('row 54, RST-11: a refused password is told with its reason, and the token still works', async (t) => {
+    const app = await buildApp(t)
+    await app.create()
+    const token = await resetToken(app)
+    for (const password of ['', 'short', 'password1', ARTHUR, 'king.arthur']) {
+      const reply = await reset(app, token, password)
+      t.match(reply.json<object>(), { statusCode: 400, code: 'FST_USERS_RESET_PASSWORD_INVALID_PASSWORD', detail: { code: 'RESET_PASSWORD_INVALID_PASSWORD', reason: String } }, password)
+    }
+    for (const password of ['x'.repeat(1025), null, 12345678, [NEW_PASSWORD]]) misfit(t, await reset(app, token, password), ['/password'])
+    badReset(t, await reset(app, 'nonsense', 'short'), 'the token is judged before the password')
+    t.equal((await app.login('jwt', ARTHUR)).statusCode, 200)
+    t.equal((await reset(app, token)).statusCode, 200)
+  })
+
+  t.test('RST-07, RST-08: nothing in the body names another user, and only a token sets a password', async (t) => {
+    const app = await buildApp(t)
+    await app.create()
+    const lancelot = await app.create({ email: LANCELOT })
+    const token = await resetToken(app)
+    const extra = { email: LANCELOT, user_id: lancelot.id, id: lancelot.id, sub: lancelot.id, username: LANCELOT }
+    for (const payload of [{ ...extra, password: NEW_PASSWORD }, { ...extra, password: NEW_PASSWORD, token: '' }]) misfit(t, await app.send('POST', '/auth/reset-password', payload), ['/token'])
+    badReset(t, await app.send('POST', '/auth/reset-password', { ...extra, password: NEW_PASSWORD, token: await verifyToken(app, LANCELOT) }))
+    for (const url of ['/auth/verify', '/auth/forgot-password', '/auth/request-verify-token']) await app.send('POST', url, { ...extra, token, password: NEW_PASSWORD })
+    for (const email of [ARTHUR, LANCELOT]) t.equal((await app.login('jwt', email, NEW_PASSWORD)).statusCode, 400, 'no step without it set one')
+    t.equal((await app.send('POST', '/auth/reset-password', { ...extra, token, password: NEW_PASSWORD })).statusCode, 200)
+    t.equal((await app.login('jwt', ARTHUR, NEW_PASSWORD)).statusCode, 200)
+    t.equal((await app.login('jwt', LANCELOT, NEW_PASSWORD)).statusCode, 400)
+    t.equal((await app.login('jwt', LANCELOT)).statusCode, 200)
+    for (const method of ['GET', 'PUT', 'HEAD'] as const) t.equal((await app.send(method, `/auth/reset-password?token=${token}&password=${NEW_PASSWORD}`)).statusCode, 404)
+  })
+
+  t.test('RST-09: a deactivated user cannot reset, and does not become active', async (t) => {
+    const adapter = memory()
+    const app = await buildApp(t, { adapter })
+    await app.create()
+    const token = await resetToken(app)
+    await adapter.update(storedModel('user'), { email: ARTHUR }, { is_active: false })
+    badReset(t, await reset(app, token))
+    t.match(await storedRows(adapter, 'user'), [{ is_active: false }])
+  })
+
+  t.test('code resets without a request', async (t) => {
+    const app = await buildApp(t)
+    await app.create()
+    await app.app.users.forgotPassword(ARTHUR)
+    t.match(await app.app.users.resetPassword(await app.tokenOf('onAfterForgotPassword'), NEW_PASSWORD), { email: ARTHUR })
+    await t.rejects(app.app.users.resetPassword('x', NEW_PASSWORD), { code: 'FST_USERS_RESET_PASSWORD_BAD_TOKEN' })
+  })
+})
+
+t.test('POST /auth/verify', async (t) => {
+  t.test('row 56: replies 200 with the verified user and tells listeners', async (t) => {
+    const app = await buildApp(t)
+    const user = await app.create()
+    const token = await verifyToken(app)
+    t.same(app.events.at(-1), { name: 'onAfterRequestVerify', user, token, email: ARTHUR })
+    const reply = await verify(app, token)
+    t.equal(reply.statusCode, 200)
+    t.same(reply.json<object>(), { ...user, is_verified: true })
+    t.same(app.events.at(-1), { name: 'onAfterVerify', user: { ...user, is_verified: true } })
+    t.equal(app.events.filter(({ name }) => name === 'onAfterUpdate' || name === 'onBeforeUpdate').length, 0)
+    t.match(await app.app.users.get(user.id), { is_verified: true })
+  })
+
+  t.test('row 56: an inactive user is verified, and stays inactive', async (t) => {
+    const app = await buildApp(t)
+    const { id } = await app.create()
+    const token = await verifyToken(app)
+    await app.app.users.update(id, { is_active: false })
+    t.match((await verify(app, token)).json<object>(), { id, is_active: false, is_verified: true })
+    t.equal((await app.login('jwt', ARTHUR)).statusCode, 400)
+  })
+
+  t.test('row 60: fires onAfterVerify with the request, after the write; its error does not undo', async (t) => {
+    const log: unknown[] = []
+    const app = await buildApp(t, {
+      hooks: {
+        async onAfterVerify ({ user }, { request, reply }) {
+          log.push([user.email, user.is_verified, request?.routeOptions.url, reply === null])
+          throw new Error('mail')
+        }
+      }
+    })
+    const { id } = await app.create()
+    refused(t, await verify(app, await verifyToken(app)), 500, 'INTERNAL_ERROR', 'Internal Server Error')
+    t.same(log, [[ARTHUR, true, '/auth/verify', false]])
+    t.match(await app.app.users.get(id), { is_verified: true })
+  })
+
+  t.test('row 57: a second use is told that the user is verified already', async (t) => {
+    const app = await buildApp(t)
+    const { id } = await app.create()
+    const [token, other] = [await verifyToken(app), await verifyToken(app)]
+    t.equal((await verify(app, token)).statusCode, 200)
+    for (const again of [token, other]) refused(t, await verify(app, again), 400, 'VERIFY_USER_ALREADY_VERIFIED')
+    const late = await app.create({ email: LANCELOT })
+    const lateToken = await verifyToken(app, LANCELOT)
+    await app.app.users.update(late.id, { is_verified: true })
+    refused(t, await verify(app, lateToken), 400, 'VERIFY_USER_ALREADY_VERIFIED')
+    t.match(await app.app.users.get(id), { is_verified: true })
+  })
+
+  t.test('row 57, RACE-01: of parallel uses one verifies and fires the event', async (t) => {
+    const app = await buildApp(t, { adapter: withSlowReads(memory(), 2) })
+    await app.create()
+    const token = await verifyToken(app)
+    const replies = await Promise.all(Array.from({ length: 20 }, () => verify(app, token)))
+    t.equal(replies.filter(({ statusCode }) => statusCode === 200).length, 1)
+    for (const reply of replies) if (reply.statusCode !== 200) refused(t, reply, 400, 'VERIFY_USER_ALREADY_VERIFIED')
+    t.equal(app.events.filter(({ name }) => name === 'onAfterVerify').length, 1)
+  })
+
+  t.test('row 58, VER-02: a token is bound to the address and the user that it was made for', async (t) => {
+    const app = await buildApp(t)
+    const { id } = await app.create()
+    const token = await verifyToken(app)
+    await app.app.users.update(id, { email: 'new@camelot.bt' })
+    badVerify(t, await verify(app, token), 'the address changed')
+    const other = await app.create()
+    badVerify(t, await verify(app, token), 'another user has the address now')
+    t.match(await app.app.users.get(other.id), { is_verified: false })
+    await app.app.users.delete(other.id)
+    await app.app.users.update(id, { email: 'KING.Arthur@camelot.bt' })
+    t.equal((await verify(app, token)).statusCode, 200, 'the same user with the same address again, in another case')
+    const gone = await app.create({ email: LANCELOT })
+    const ofGone = await verifyToken(app, LANCELOT)
+    await app.app.users.delete(gone.id)
+    badVerify(t, await verify(app, ofGone), 'the user is gone')
+    await app.create({ email: LANCELOT })
+    badVerify(t, await verify(app, ofGone), 'and came back as another one')
+  })
+
+  t.test('VER-02: an address change between look-up and write is not verified', async (t) => {
+    const adapter = memory()
+    const app = await buildApp(t, { adapter: withSlowReads(adapter, 5) })
+    const { id } = await app.create()
+    const token = await verifyToken(app)
+    const [reply] = await Promise.all([verify(app, token), adapter.update(storedModel('user'), { id }, { email: 'new@camelot.bt' })])
+    badVerify(t, reply)
+    t.match(await storedRows(adapter, 'user'), [{ email: 'new@camelot.bt', is_verified: false }])
+  })
+
+  t.test('row 57: an expired, changed or foreign token is refused', async (t) => {
+    let now = 1_800_000_000_000
+    const app = await buildApp(t, { clock: () => now })
+    const { id } = await app.create()
+    const token = await verifyToken(app)
+    const [header, payload, signature] = token.split('.') as [string, string, string]
+    const flip = (text: string): string => `${text.slice(0, 5)}${text[5] === 'A' ? 'B' : 'A'}${text.slice(6)}`
+    for (const one of [`${flip(header)}.${payload}.${signature}`, `${header}.${flip(payload)}.${signature}`, `${header}.${payload}.${flip(signature)}`, `${header}.${payload}.`, `${header}.${payload}`, 'nonsense', ' ']) badVerify(t, await verify(app, one), one.slice(0, 40))
+    for (const one of ['', null, 1, [], {}, 'x'.repeat(8193)]) misfit(t, await verify(app, one), ['/token'], JSON.stringify(one).slice(0, 20))
+    now += 3_600_000
+    badVerify(t, await verify(app, token), 'expired')
+    t.match(await app.app.users.get(id), { is_verified: false })
+    now -= 1
+    t.equal((await verify(app, token)).statusCode, 200)
+  })
+
+  t.test('CSRF-07: no GET spends a token', async (t) => {
+    const app = await buildApp(t)
+    const { id } = await app.create()
+    const token = await verifyToken(app)
+    for (const method of ['GET', 'HEAD'] as const) t.equal((await app.send(method, `/auth/verify?token=${token}`)).statusCode, 404)
+    t.match(await app.app.users.get(id), { is_verified: false })
+  })
+
+  t.test('code verifies without a request', async (t) => {
+    const app = await buildApp(t)
+    await app.create()
+    await app.app.users.requestVerify(ARTHUR)
+    t.match(await app.app.users.verify(await app.tokenOf('onAfterRequestVerify')), { is_verified: true })
+    await t.rejects(app.app.users.verify('x'), { code: 'FST_USERS_VERIFY_USER_BAD_TOKEN' })
+  })
+})
+
+t.test('CFG-03, rows 53, 57, RST-06: a token of one purpose is good for no other, even with one secret', async (t) => {
+  for (const tokens of [{}, { reset: { secret: RESET_SECRET }, verify: { secret: RESET_SECRET } }]) {
+    const app = await buildApp(t, { tokens })
+    const { id } = await app.create()
+    const ofReset = await resetToken(app)
+    const ofVerify = await verifyToken(app)
+    const { authorization } = await app.bearer(ARTHUR)
+    const { cookie } = await app.cookie(ARTHUR)
+    const ofSession = [authorization.slice('Bearer '.length), cookie.slice(cookie.indexOf('=') + 1)]
+    for (const token of [ofVerify, ...ofSession]) badReset(t, await reset(app, token))
+    for (const token of [ofReset, ...ofSession]) badVerify(t, await verify(app, token))
+    for (const token of [ofReset, ofVerify]) {
+      t.equal((await app.send('GET', '/users/me', undefined, { authorization: `Bearer ${token}` })).statusCode, 401)
+      t.equal((await app.send('GET', '/users/me', undefined, { cookie: `__Host-users-cookie=${token}` })).statusCode, 401)
+    }
+    t.match(await app.app.users.get(id), { is_verified: false })
+    t.equal((await app.login('jwt', ARTHUR)).statusCode, 200)
+  }
+})
+
+t.test('row 59: the options of tokens', async (t) => {
+  const options = {
+    tokens: {
+      reset: { secret: RESET_SECRET, lifetimeSeconds: 60, audience: 'camelot:reset' },
+      verify: { secret: VERIFY_SECRET, lifetimeSeconds: 120, audience: 'camelot:verify' }
+    }
+  }
+
+  t.test('row 59: secrets, lifetimes and audiences are those that are given', async (t) => {
+    const app = await buildApp(t, options)
+    const { id } = await app.create()
+    for (const [token, secret, aud, seconds] of [[await resetToken(app), RESET_SECRET, 'camelot:reset', 60], [await verifyToken(app), VERIFY_SECRET, 'camelot:verify', 120]] as const) {
+      const [header, payload, signature] = token.split('.')
+      t.equal(createHmac('sha256', secret).update(`${header}.${payload}`).digest('base64url'), signature)
+      const claims = decode(token)
+      t.match(claims, { sub: id, aud, iat: Number, jti: String })
+      t.equal(claims.exp - claims.iat, seconds)
+    }
+    const [first, second] = [await resetToken(app), await verifyToken(app)]
+    app.tick(59)
+    t.equal((await reset(app, await resetToken(app))).statusCode, 200)
+    app.tick(2)
+    badReset(t, await reset(app, first))
+    t.equal((await verify(app, second)).statusCode, 200)
+    await app.app.users.update(id, { is_verified: false })
+    const third = await verifyToken(app)
+    app.tick(121)
+    badVerify(t, await verify(app, third))
+  })
+
+  t.test('row 59: the defaults are one hour and the name of the registration', async (t) => {
+    const app = await buildApp(t, { name: 'staff' })
+    await app.create()
+    for (const [token, aud] of [[await resetToken(app), 'staff:reset'], [await verifyToken(app), 'staff:verify']] as const) {
+      const claims = decode(token)
+      t.match(claims, { aud })
+      t.equal(claims.exp - claims.iat, 3600)
+    }
+  })
+
+  t.test('RST-03: a token holds the user, its purpose, its end and a keyed fingerprint: no address, no hash, no stamp', async (t) => {
+    const adapter = memory()
+    const app = await buildApp(t, { adapter })
+    await app.create()
+    const claims = decode(await resetToken(app))
+    t.same(Object.keys(claims).sort(), ['aud', 'exp', 'iat', 'jti', 'password_fgpt', 'sub'])
+    t.match(claims['password_fgpt'], /^[A-Za-z0-9_-]{43}$/)
+    const [row] = await storedRows(adapter, 'user')
+    for (const value of [row?.['hashed_password'], row?.['session_stamp'], ARTHUR]) t.notOk(JSON.stringify(claims).includes(String(value)))
+    t.same(Object.keys(decode(await verifyToken(app))).sort(), ['aud', 'email', 'exp', 'iat', 'jti', 'sub'])
+  })
+
+  t.test('row 53, row 57: even under the right secret a token with other claims is refused', async (t) => {
+    const app = await buildApp(t, options)
+    const { id } = await app.create()
+    const lancelot = await app.create({ email: LANCELOT })
+    const goodReset = decode(await resetToken(app))
+    const goodVerify = decode(await verifyToken(app))
+    const without = (claims: Claims, name: string): object => Object.fromEntries(Object.entries(claims).filter(([key]) => key !== name))
+    const common = (claims: Claims): object[] => [
+      ...['sub', 'aud', 'exp', 'iat', 'jti'].map((name) => without(claims, name)),
+      { ...claims, sub: lancelot.id }, { ...claims, sub: '' }, { ...claims, sub: 1 }, { ...claims, sub: [id] }, { ...claims, sub: 'nonsense' }, { ...claims, sub: '05fff8ce-3a06-48f2-9c44-a16751012464' },
+      { ...claims, sub: String(id).toUpperCase() }, { ...claims, sub: ` ${String(id)}` },
+      { ...claims, aud: 'users:reset' }, { ...claims, aud: ['camelot:other'] }, { ...claims, aud: '' }, { ...claims, aud: [] }, { ...claims, aud: [1, claims.aud] },
+      { ...claims, exp: claims.iat - 1 }, { ...claims, exp: 0 }, { ...claims, exp: String(claims.exp) }, { ...claims, exp: null }, { ...claims, iat: claims.iat + 1000 }, { ...claims, nbf: claims.iat + 1000 }, { ...claims, jti: 1 }
+    ]
+    const resets = [...common(goodReset), without(goodReset, 'password_fgpt'), { ...goodReset, password_fgpt: '' }, { ...goodReset, password_fgpt: 'A'.repeat(43) }, { ...goodReset, password_fgpt: null }, { ...goodReset, password_fgpt: '$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAA' }]
+    const verifies = [...common(goodVerify), without(goodVerify, 'email'), { ...goodVerify, email: '' }, { ...goodVerify, email: LANCELOT }, { ...goodVerify, email: [ARTHUR] }, { ...goodVerify, email: null }, { ...goodVerify, new_email: 'evil@camelot.bt' }, { ...goodVerify, new_email: 'evil@camelot.bt', fgpt: 'A'.repeat(43) }, { ...goodVerify, new_email: null }, { ...goodVerify, new_email: ['x'] }]
+    for (const claims of resets) badReset(t, await reset(app, sign(RESET_SECRET, claims)), JSON.stringify(claims).slice(0, 200))
+    for (const claims of verifies) badVerify(t, await verify(app, sign(VERIFY_SECRET, claims)), JSON.stringify(claims).slice(0, 200))
+    badReset(t, await reset(app, sign(VERIFY_SECRET, goodReset)), 'another secret')
+    badReset(t, await reset(app, sign(RESET_SECRET, goodReset, { alg: 'none', typ: 'JWT' })), 'alg none')
+    badReset(t, await reset(app, sign(RESET_SECRET, goodReset, { alg: 'HS512', typ: 'JWT' })), 'another algorithm')
+    badReset(t, await reset(app, sign(RESET_SECRET, goodReset, { alg: 'HS256', typ: 'JWT', kid: 'x' })), 'a kid that is not ours')
+    t.equal((await verify(app, sign(VERIFY_SECRET, { ...goodVerify, extra: true }))).statusCode, 200, 'the crafted ones were refused for their claims')
+    t.equal((await reset(app, sign(RESET_SECRET, { ...goodReset, aud: ['other', 'camelot:reset'] }))).statusCode, 200)
+  })
+
+  t.test('row 59, CFG-01: a secret of its own must be as good as the plugin\'s', async (t) => {
+    for (const purpose of ['reset', 'verify']) {
+      for (const secret of ['', 'short', 'x'.repeat(64), 'SECRET'.repeat(8)]) {
+        await t.rejects(buildApp(t, { tokens: { [purpose]: { secret } } }), { code: 'FST_USERS_INVALID_SECRET' })
+      }
+      for (const lifetimeSeconds of [0, -1, 1.5, NaN, Infinity, '60' as never, null as never]) await t.rejects(buildApp(t, { tokens: { [purpose]: { lifetimeSeconds } } }), { code: 'FST_USERS_INVALID_OPTION' })
+      await t.rejects(buildApp(t, { tokens: { [purpose]: { lifetime: 60 } as never } }), { code: 'FST_USERS_UNKNOWN_OPTION' })
+    }
+  })
+})

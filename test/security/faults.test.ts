@@ -1,0 +1,478 @@
+import { Agent, request as httpRequest } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import type { LightMyRequestResponse } from 'fastify'
+import t, { type Test } from 'tap'
+import { argon2Passwords, authenticate, memory, sqlite, type DatabaseAdapter, type Row, type UsersHooks, type UsersOptions } from '../../lib/index.js'
+import { ARTHUR, buildApp, PASSWORD, type Extend, type TestApp } from '../helpers/build-app.js'
+import { watchedAdapter, type Intercept, type WatchedAdapter } from '../fixtures/watched-adapter.js'
+
+const MERLIN = 'merlin@camelot.bt'
+const NEW_PASSWORD = 'excalibur-2'
+const CANARY = 'canary-postgres://u:p@db/x'
+const weakHash = argon2Passwords({ memoryCost: 8, timeCost: 2, insecureFastHashing: true })
+
+const crashes: unknown[] = []
+process.on('unhandledRejection', (reason) => { crashes.push(reason) })
+process.on('uncaughtException', (error) => { crashes.push(error) })
+
+interface Round extends TestApp {
+  store: WatchedAdapter
+  id: string
+  own: { authorization: string }
+  admin: { authorization: string }
+  session: { cookie: string }
+}
+
+interface Flow {
+  /** What is done before faults begin; gives the request. */
+  prepare(round: Round): Promise<() => Promise<LightMyRequestResponse>>
+  success: number
+  /** Numbers of calls whose failure does not fail the request. */
+  bestEffort?: readonly number[]
+  options?: Partial<UsersOptions>
+}
+
+async function start (t: Test, options: Partial<UsersOptions> = {}, makeStore: () => DatabaseAdapter = memory, extend: Extend = addGuarded): Promise<Round> {
+  const store = watchedAdapter(makeStore())
+  const built = await buildApp(t, { adapter: store.adapter, ...options }, extend)
+  const { id } = await built.create()
+  await built.create({ email: MERLIN, is_superuser: true, is_verified: true })
+  return { ...built, store, id: String(id), own: await built.bearer(ARTHUR), admin: await built.bearer(MERLIN), session: await built.cookie(ARTHUR) }
+}
+
+function addGuarded (app: Parameters<Extend>[0]): void {
+  app.get('/guarded', { preHandler: authenticate }, async () => 'in')
+  app.get('/optional', { preHandler: authenticate({ optional: true }) }, async (request) => request.user === null ? 'anonymous' : 'known')
+  app.get('/inside', async (request, reply) => await app.authenticate(request, reply, { optional: true }) === null ? 'anonymous' : 'known')
+  app.get('/cheap', async () => 'ok')
+}
+
+async function weaken ({ store, app }: Round): Promise<void> {
+  const row = (await store.rows('user')).find(({ email }) => email === ARTHUR)
+  const hash = await weakHash.hash(PASSWORD)
+  const model = { name: 'user' } as never
+  await store.adapter.update(model, { id: String(row?.['id']) }, { hashed_password: hash })
+  await app.users.settled()
+}
+
+const simple = (request: (round: Round) => Promise<LightMyRequestResponse>, success: number, more: Partial<Flow> = {}): Flow => ({
+  prepare: async (round) => () => request(round),
+  success,
+  ...more
+})
+
+const flows: Record<string, Flow> = {
+  register: simple(({ send }) => send('POST', '/auth/register', { email: 'lancelot@camelot.bt', password: PASSWORD }), 201),
+  'register quietly': simple(({ send }) => send('POST', '/auth/register', { email: 'lancelot@camelot.bt', password: PASSWORD }), 202, { options: { revealExistingAccounts: false } }),
+  'log in by jwt': simple(({ login }) => login('jwt', ARTHUR), 200),
+  'log in by cookie': simple(({ login }) => login('cookie', ARTHUR), 204),
+  'log in again by cookie': simple(({ app, session }) => app.inject({ method: 'POST', url: '/auth/cookie/login', headers: session, payload: { username: ARTHUR, password: PASSWORD } }), 204),
+  'log in with an old hash': {
+    async prepare (round) {
+      await weaken(round)
+      return () => round.login('cookie', ARTHUR)
+    },
+    success: 204,
+    bestEffort: [2]
+  },
+  'fail to log in': simple(({ login }) => login('jwt', ARTHUR, 'wrong'), 400),
+  'read me': simple(({ send, own }) => send('GET', '/users/me', undefined, own), 200),
+  'read me by cookie': simple(({ send, session }) => send('GET', '/users/me', undefined, session), 200),
+  'guarded by jwt': simple(({ send, own }) => send('GET', '/guarded', undefined, own), 200),
+  'guarded by cookie': simple(({ send, session }) => send('GET', '/guarded', undefined, session), 200),
+  'optional by jwt': simple(({ send, own }) => send('GET', '/optional', undefined, own), 200),
+  'optional by cookie': simple(({ send, session }) => send('GET', '/optional', undefined, session), 200),
+  'optional by both': simple(({ send, own, session }) => send('GET', '/optional', undefined, { ...own, ...session }), 200),
+  'optional in a handler': simple(({ send, session }) => send('GET', '/inside', undefined, session), 200),
+  'change the address': simple(({ send, own }) => send('PATCH', '/users/me', { email: 'arthur@camelot.bt' }, own), 200),
+  'change the password by jwt': simple(({ send, own }) => send('PATCH', '/users/me', { password: NEW_PASSWORD }, own), 200),
+  'change the password by cookie': simple(({ send, session }) => send('PATCH', '/users/me', { password: NEW_PASSWORD }, session), 200),
+  'change both': simple(({ send, session }) => send('PATCH', '/users/me', { password: NEW_PASSWORD, email: 'arthur@camelot.bt' }, session), 200),
+  'ask for a reset': simple(({ send }) => send('POST', '/auth/forgot-password', { email: ARTHUR }), 202),
+  reset: {
+    async prepare ({ app, tokenOf, send }) {
+      await app.users.forgotPassword(ARTHUR)
+      const token = await tokenOf('onAfterForgotPassword')
+      return () => send('POST', '/auth/reset-password', { token, password: NEW_PASSWORD })
+    },
+    success: 200
+  },
+  'ask for verification': simple(({ send }) => send('POST', '/auth/request-verify-token', { email: ARTHUR }), 202),
+  verify: {
+    async prepare ({ app, tokenOf, send }) {
+      await app.users.requestVerify(ARTHUR)
+      const token = await tokenOf('onAfterRequestVerify')
+      return () => send('POST', '/auth/verify', { token })
+    },
+    success: 200
+  },
+  'prove a new address': {
+    async prepare ({ send, own, tokenOf }) {
+      await send('PATCH', '/users/me', { email: 'arthur@camelot.bt', current_password: PASSWORD }, own)
+      const token = await tokenOf('onAfterRequestVerify')
+      return () => send('POST', '/auth/verify', { token })
+    },
+    success: 200,
+    options: { sensitiveChanges: 'confirm' }
+  },
+  'read a user': simple(({ send, admin, id }) => send('GET', `/users/${id}`, undefined, admin), 200),
+  'deactivate a user': simple(({ send, admin, id }) => send('PATCH', `/users/${id}`, { is_active: false }, admin), 200),
+  'delete a user': simple(({ send, admin, id }) => send('DELETE', `/users/${id}`, undefined, admin), 204),
+  'log out by jwt': simple(({ send, own }) => send('POST', '/auth/jwt/logout', undefined, own), 204),
+  'log out by cookie': simple(({ send, session }) => send('POST', '/auth/cookie/logout', undefined, session), 204)
+}
+
+/** Whatever it is, as something that may be thrown: stores and hooks do not keep to errors. */
+const throwable = (value: unknown): Error => value as Error
+const fail = (value: unknown): Promise<never> => Promise.reject(throwable(value))
+
+const faults: Record<string, () => never | Promise<never>> = {
+  rejects: () => Promise.reject(new Error(CANARY)),
+  'throws at once': () => { throw new Error(CANARY) },
+  'rejects with undefined': () => fail(undefined),
+  'throws null': () => { throw throwable(null) },
+  'rejects with text': () => fail(CANARY),
+  'rejects with a status of its own': () => Promise.reject(Object.assign(new Error(CANARY), { statusCode: 401, code: 'EAUTH', headers: { 'x-canary': CANARY }, validation: [] })),
+  'rejects with a frozen thing': () => fail(Object.freeze(Object.create(null)))
+}
+
+/** A plain rejection, and one of the others in turn: each flow meets several of them. */
+function faultsFor (n: number): [string, () => unknown][] {
+  const [plain, ...others] = Object.entries(faults)
+  return [plain, others[n % others.length]].filter((one) => one !== undefined)
+}
+
+/** Fails the k-th call. */
+const failAt = (k: number, fault: () => unknown): Intercept => ({ n, proceed }) => n === k ? fault() : proceed()
+
+/** The columns of rows that differ, by model and row. */
+function changesOf (before: Row[], after: Row[]): string[] {
+  const key = (row: Row): unknown => row['id'] ?? row['token']
+  const changed = after.flatMap((row) => {
+    const old = before.find((one) => key(one) === key(row))
+    return old === undefined ? ['a new row'] : Object.keys(row).filter((name) => String(row[name]) !== String(old[name])).map((name) => `${String(old['email'])}.${name}`)
+  })
+  return [...changed, ...before.filter((row) => !after.some((one) => key(one) === key(row))).map((row) => `no ${String(row['email'])}`)]
+}
+
+for (const [position, [flowName, flow]] of Object.entries(flows).entries()) {
+  t.test(`ERR-01, ERR-02, DEP-01, DEP-02, DEP-03: ${flowName}: whichever call to the store fails, the reply says so and nothing is half done`, async (t) => {
+    const whole = await start(t, flow.options)
+    const good = await flow.prepare(whole)
+    const usersBefore = await whole.store.rows('user')
+    whole.store.watch()
+    t.equal((await good()).statusCode, flow.success, 'succeeds without a fault')
+    const calls = whole.store.calls
+    await whole.app.users.settled()
+    const complete = changesOf(usersBefore, await whole.store.rows('user'))
+    t.ok(calls > 0, `${calls} calls`)
+
+    for (let k = 1; k <= calls; k++) {
+      for (const [faultName, fault] of faultsFor(position + k)) {
+        const round = await start(t, flow.options)
+        const { store, app, own, session, login, send } = round
+        const run = await flow.prepare(round)
+        const before = { users: await store.rows('user'), tokens: await store.rows('accesstoken') }
+        store.watch(failAt(k, fault))
+        const reply = await run()
+        await app.users.settled()
+        store.watch()
+        const label = `call ${k} ${faultName}`
+        if (flow.bestEffort?.includes(k) === true) {
+          t.equal(reply.statusCode, flow.success, `${label}: succeeds all the same`)
+          continue
+        }
+        checkUnavailable(t, reply, label)
+        const changed = changesOf(before.users, await store.rows('user'))
+        if (changed.length > 0) t.same(changed, complete, `${label}: all of the change or nothing`)
+        const tokens = await store.rows('accesstoken')
+        t.notOk(tokens.some(({ token }) => !before.tokens.some((old) => old['token'] === token)), `${label}: no session that nobody has`)
+        if (changed.some((name) => /session_stamp|no /.test(name))) {
+          for (const headers of [own, session]) t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401, `${label}: the old sessions are over`)
+        } else {
+          t.equal((await send('GET', '/users/me', undefined, own)).statusCode, 200, `${label}: the session is good afterwards`)
+        }
+        const [oldWorks, newWorks] = [(await login('jwt', ARTHUR)).statusCode === 200, (await login('jwt', ARTHUR, NEW_PASSWORD)).statusCode === 200]
+        t.notOk(oldWorks && newWorks, `${label}: never two passwords`)
+        const again = await run()
+        t.ok(again.statusCode === flow.success || changed.length > 0 || flow.success >= 400, `${label}: works when the store does (${again.statusCode})`)
+      }
+    }
+  })
+}
+
+function checkUnavailable (t: Test, reply: LightMyRequestResponse, label: string): void {
+  t.equal(reply.statusCode, 503, `${label}: 503`)
+  t.match(reply.headers['retry-after'], /^\d+$/, `${label}: with retry-after`)
+  t.equal(reply.headers['set-cookie'], undefined, `${label}: no session`)
+  const { statusCode, code, error, message } = reply.json<Record<string, unknown>>()
+  t.same({ statusCode, code, error, message }, { statusCode: 503, code: 'FST_USERS_STORE_UNAVAILABLE', error: 'Service Unavailable', message: 'The user store does not answer. Try again later.' })
+  t.notMatch(reply.body + JSON.stringify(reply.headers), 'canary', `${label}: tells nothing`)
+}
+
+t.test('DEP-01, ERR-02: an answer that is lost after the write is 503 too, and leaves no half of it', async (t) => {
+  for (const [flowName, flow] of Object.entries(flows)) {
+    const whole = await start(t, flow.options)
+    const good = await flow.prepare(whole)
+    const usersBefore = await whole.store.rows('user')
+    whole.store.watch()
+    await good()
+    const calls = whole.store.calls
+    const complete = changesOf(usersBefore, await whole.store.rows('user'))
+    for (let k = 1; k <= calls; k++) {
+      const round = await start(t, flow.options)
+      const run = await flow.prepare(round)
+      const before = await round.store.rows('user')
+      round.store.watch(({ n, proceed }) => n === k ? Promise.resolve(proceed()).then(() => { throw new Error(CANARY) }) : proceed())
+      const reply = await run()
+      round.store.watch()
+      if (flow.bestEffort?.includes(k) === true) continue
+      t.equal(reply.statusCode, 503, `${flowName}, call ${k}`)
+      t.equal(reply.headers['set-cookie'], undefined)
+      const changed = changesOf(before, await round.store.rows('user'))
+      if (changed.length > 0) t.same(changed, complete, `${flowName}, call ${k}`)
+    }
+  }
+})
+
+t.test('DEP-01, BR-03, ERR-02: a store that is down is never anonymous and never 401, and a backend that fails is not skipped', async (t) => {
+  const { send, own, session, store } = await start(t)
+  store.watch(() => { throw new Error(CANARY) })
+  for (const headers of [own, session, { ...own, ...session }]) {
+    for (const url of ['/optional', '/inside', '/guarded', '/users/me']) {
+      const reply = await send('GET', url, undefined, headers)
+      checkUnavailable(t, reply, url)
+    }
+  }
+  for (const url of ['/optional', '/inside']) t.equal((await send('GET', url)).body, 'anonymous', 'who shows nothing is nobody without the store')
+  t.equal((await send('GET', '/guarded')).statusCode, 401)
+  t.equal((await send('GET', '/guarded', undefined, { authorization: 'Bearer junk' })).statusCode, 401, 'a bad token is bad without the store')
+})
+
+t.test('ERR-02, DEP-01: a store that answers by objects with `then` is waited for, and its faults are 503', async (t) => {
+  const { send, own, session, store, login } = await start(t)
+  const thenable = <T>(promise: Promise<T>): unknown => ({ then: promise.then.bind(promise) })
+  store.watch(({ proceed }) => thenable(Promise.resolve(proceed())))
+  for (const headers of [own, session]) t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 200)
+  t.equal((await login('cookie', ARTHUR)).statusCode, 204)
+  store.watch(() => thenable(Promise.reject(new Error(CANARY))))
+  for (const headers of [own, session]) for (const url of ['/users/me', '/optional']) checkUnavailable(t, await send('GET', url, undefined, headers), url)
+  checkUnavailable(t, await login('cookie', ARTHUR), 'login')
+})
+
+const throwables: Record<string, () => unknown> = {
+  undefined: () => undefined,
+  null: () => null,
+  text: () => CANARY,
+  'empty text': () => '',
+  zero: () => 0,
+  symbol: () => Symbol(CANARY),
+  'an error': () => new Error(CANARY),
+  'an error with a success': () => Object.assign(new Error(CANARY), { statusCode: 200 }),
+  'an error with an odd status': () => Object.assign(new Error(CANARY), { statusCode: '999x' }),
+  'an error with a 500': () => Object.assign(new Error(CANARY), { statusCode: 502, code: CANARY }),
+  'a bare object': () => Object.create(null),
+  'a frozen error': () => Object.freeze(new Error(CANARY))
+}
+
+/** Which flow fires an event, and whether its listeners run after the reply. */
+const firing: { [N in keyof Required<UsersHooks>]: [flow: string, later?: 'later', options?: Partial<UsersOptions>] } = {
+  onBeforeRegister: ['register'],
+  onAfterRegister: ['register'],
+  onRegisterExisting: ['register', 'later', { revealExistingAccounts: false }],
+  onBeforeUpdate: ['change the address'],
+  onAfterUpdate: ['change the address'],
+  onAfterRequestVerify: ['ask for verification', 'later'],
+  onAfterVerify: ['verify'],
+  onAfterForgotPassword: ['ask for a reset', 'later'],
+  onAfterResetPassword: ['reset'],
+  onBeforeLogin: ['log in by cookie'],
+  onIssueToken: ['log in by cookie'],
+  onAfterLogin: ['log in by cookie'],
+  onLoginFailed: ['fail to log in'],
+  onAfterLogout: ['log out by cookie'],
+  onBeforeDelete: ['delete a user'],
+  onAfterDelete: ['delete a user']
+}
+
+t.test('ERR-01, ERR-02, ERR-03, LOG-06, RST-02: whatever a hook throws, a request never succeeds by it, and nothing of it is told', async (t) => {
+  for (const [turnOf, [event, [flowName, later, options = {}]]] of Object.entries(firing).entries()) {
+    for (const [position, [what, make]] of Object.entries(throwables).entries()) {
+      if (position > 1 && position % 4 !== turnOf % 4) continue      // each event meets several, and each of them several events
+      for (const how of position < 2 ? ['throws', 'rejects'] as const : [position % 2 === 0 ? 'throws' : 'rejects'] as const) {
+        let armed = false
+        const hook = how === 'throws'
+          ? () => { if (armed) throw make() }
+          : async () => {
+            await turn()
+            if (armed) throw make()
+          }
+        const round = await start(t, { hooks: { [event]: hook }, ...options })
+        const { store, app } = round
+        const flow = flows[flowName]
+        if (flow === undefined) throw new Error(flowName)
+        const run = event === 'onRegisterExisting' ? () => round.send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD }) : await flow.prepare(round)
+        const before = { all: await store.dump(), tokens: (await store.rows('accesstoken')).length }
+        armed = true
+        const reply = await run()
+        await app.users.settled()
+        const label = `${event} ${how} ${what}`
+        if (later === 'later') {
+          t.equal(reply.statusCode, 202, `${label}: the reply does not depend on it`)
+          continue
+        }
+        t.equal(reply.statusCode, 500, `${label}: 500`)
+        t.match(reply.json(), { statusCode: 500, code: 'FST_USERS_INTERNAL_ERROR', error: 'Internal Server Error', detail: 'Internal Server Error' }, label)
+        t.match(reply.json<{ message: string }>().message, /^Something went wrong\. Request req-\w+\.$/, label)
+        t.equal(reply.headers['set-cookie'], undefined, `${label}: no session`)
+        t.equal(reply.headers['cache-control'], 'no-store', label)
+        if (event.startsWith('onBefore') || event.includes('Login') || event === 'onIssueToken') t.equal(await store.dump(), before.all, `${label}: nothing changed`)
+        t.ok((await store.rows('accesstoken')).length <= before.tokens, `${label}: no new session`)
+      }
+    }
+  }
+})
+
+t.test('ERR-02, ERR-03: what listeners return does not matter, but a pending login does', async (t) => {
+  for (const value of [1, 'text', true, Symbol('x'), () => {}, [], {}, null, 0n, { pending: undefined }]) {
+    const hooks = Object.fromEntries(Object.keys(firing).map((event) => [event, async () => value])) as unknown as UsersHooks
+    const { register, login, send, bearer } = await buildApp(t, { hooks })
+    await register()
+    const headers = await bearer(ARTHUR)
+    t.equal((await send('PATCH', '/users/me', { email: 'arthur@camelot.bt' }, headers)).statusCode, 200, String(value))
+    t.equal((await login('cookie', 'arthur@camelot.bt')).statusCode, 204)
+  }
+  const { create, login, app } = await buildApp(t, { hooks: { onBeforeLogin: async () => ({ pending: { code: 'SECOND_FACTOR', body: { hint: 'app' } } }) } })
+  await create()
+  const reply = await login('cookie', ARTHUR)
+  t.equal(reply.statusCode, 403)
+  t.same(reply.json<{ detail: unknown }>().detail, { code: 'SECOND_FACTOR', hint: 'app' })
+  t.equal(reply.headers['set-cookie'], undefined)
+  await app.users.settled()
+})
+
+/** Password hashing that takes long enough to be looked at, one at a time; counts what was asked of it. */
+function slowPasswords (limits: { maxQueued: number, maxWaitMs?: number }): { passwords: NonNullable<UsersOptions['passwords']>, asked(): number } {
+  const inner = argon2Passwords({ timeCost: 15, concurrency: 1, ...limits })
+  let count = 0
+  return {
+    asked: () => count,
+    passwords: {
+      ...inner,
+      hash (password) {
+        count++
+        return inner.hash(password)
+      },
+      verifyAndUpdate (password, hash) {
+        count++
+        return inner.verifyAndUpdate(password, hash)
+      }
+    }
+  }
+}
+
+t.test('PW-11: a full password queue is 503 with retry-after on every route that hashes, changes nothing, and leaves other routes alone', async (t) => {
+  const { passwords, asked } = slowPasswords({ maxQueued: 2 })
+  const store = watchedAdapter(memory())
+  const { app, send, bearer, login, create, tokenOf } = await buildApp(t, { adapter: store.adapter, passwords }, addGuarded)
+  await create()
+  const headers = await bearer(ARTHUR)
+  await app.users.forgotPassword(ARTHUR)
+  const token = await tokenOf('onAfterForgotPassword')
+  const before = await store.dump()
+  const already = asked()
+  let answered = 0
+  const waiting = [login('jwt', ARTHUR), login('jwt', 'nobody@camelot.bt'), login('jwt', ARTHUR, 'wrong')].map(async (reply) => {
+    const { statusCode } = await reply
+    answered++
+    return statusCode
+  })
+  while (asked() - already < 3) await turn()       // one is hashed, two wait
+  const refused: Record<string, () => Promise<LightMyRequestResponse>> = {
+    'a known address': () => login('jwt', ARTHUR),
+    'an unknown address': () => login('jwt', 'nobody@camelot.bt'),
+    'a cookie login': () => login('cookie', ARTHUR),
+    register: () => send('POST', '/auth/register', { email: 'lancelot@camelot.bt', password: PASSWORD }),
+    'a new password': () => send('PATCH', '/users/me', { password: NEW_PASSWORD }, headers),
+    'a new password and address': () => send('PATCH', '/users/me', { password: NEW_PASSWORD, email: 'arthur@camelot.bt' }, headers),
+    'a reset': () => send('POST', '/auth/reset-password', { token, password: NEW_PASSWORD })
+  }
+  const bodies = new Set<string>()
+  for (const [label, ask] of Object.entries(refused)) {
+    const reply = await ask()
+    t.equal(reply.statusCode, 503, label)
+    t.equal(reply.json<{ code: string }>().code, 'FST_USERS_PASSWORD_QUEUE_FULL', label)
+    t.match(reply.headers['retry-after'], /^\d+$/, label)
+    bodies.add(reply.body)
+  }
+  t.equal(bodies.size, 1, 'known and unknown addresses look the same')
+  t.equal(await store.dump(), before, 'nothing changed')
+  for (const url of ['/cheap', '/guarded', '/users/me']) t.equal((await send('GET', url, undefined, headers)).statusCode, 200, `${url} is answered`)
+  t.equal(answered, 0, 'all that while the first password was hashed')
+  t.same(await Promise.all(waiting), [200, 400, 400], 'those that waited are answered')
+  t.equal((await send('POST', '/auth/reset-password', { token, password: NEW_PASSWORD })).statusCode, 200, 'the token was not spent')
+})
+
+t.test('PW-11: who waits too long for a hash gets 503, and the queue goes on', async (t) => {
+  const { passwords } = slowPasswords({ maxQueued: 10, maxWaitMs: 1 })
+  const { create, login } = await buildApp(t, { passwords })
+  await create()
+  const order: number[] = []
+  await Promise.all([login('jwt', ARTHUR), login('jwt', ARTHUR), login('cookie', ARTHUR)].map(async (reply) => { order.push((await reply).statusCode) }))
+  t.same(order, [503, 503, 200])
+  t.equal((await login('jwt', ARTHUR)).statusCode, 200)
+})
+
+t.test('DEP-07: closing lets slow logins finish, tells connections to end, and waits for mails', async (t) => {
+  for (const makeStore of [memory, () => sqlite(`${t.testdir()}/users.db`)]) {
+    const { passwords, asked } = slowPasswords({ maxQueued: 100 })
+    const mails: string[] = []
+    const { app, create, send } = await buildApp(t, {
+      adapter: makeStore(),
+      passwords,
+      hooks: {
+        async onAfterForgotPassword ({ user }) {
+          for (let i = 0; i < 50; i++) await turn()
+          mails.push(user.email)
+        }
+      }
+    })
+    await create()
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    const { port } = app.server.address() as AddressInfo
+    const agent = new Agent({ keepAlive: true })
+    t.teardown(() => { agent.destroy() })
+    const already = asked()
+    const logins = Array.from({ length: 6 }, (_, i) => post(port, agent, `/auth/${i % 2 === 0 ? 'jwt' : 'cookie'}/login`, { username: ARTHUR, password: PASSWORD }))
+    while (asked() - already < 6) await turn()
+    t.equal((await send('POST', '/auth/forgot-password', { email: ARTHUR })).statusCode, 202)
+    const stop = new AbortController()
+    const closing = app.close().then(() => 'closed')
+    const late = sleep(30_000, 'late', { signal: stop.signal, ref: false }).catch(() => 'late')
+    for (const { status, connection } of await Promise.all(logins)) {
+      t.ok(status === 200 || status === 204, `login: ${status}`)
+      t.equal(connection, 'close', 'the connection ends with the reply')
+    }
+    t.equal(await Promise.race([closing, late]), 'closed', 'close() does not wait for idle connections')
+    stop.abort()
+    t.same(mails, [ARTHUR])
+    await t.rejects(post(port, agent, '/auth/jwt/login', {}), 'nobody is let in afterwards')
+  }
+})
+
+function post (port: number, agent: Agent, path: string, body: object): Promise<{ status: number, connection: string | undefined }> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest({ port, agent, path, host: '127.0.0.1', method: 'POST', headers: { 'content-type': 'application/json' } }, (reply) => {
+      reply.resume()
+      reply.on('end', () => { resolve({ status: reply.statusCode ?? 0, connection: reply.headers.connection }) })
+    })
+    request.on('error', reject)
+    request.end(JSON.stringify(body))
+  })
+}
+
+t.test('ERR-03: none of this was an unhandled rejection or an uncaught exception', async (t) => {
+  for (let i = 0; i < 10; i++) await turn()
+  t.same(crashes, [])
+})

@@ -1,0 +1,245 @@
+import { inspect } from 'node:util'
+import type { FastifyServerOptions, LightMyRequestResponse } from 'fastify'
+import t, { type Test } from 'tap'
+import { authenticate, currentUser, memory, type UsersHooks, type UsersOptions } from '../../lib/index.js'
+import { ARTHUR, buildApp, cookieOf, SECRET, type TestApp } from '../helpers/build-app.js'
+import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'
+
+const MERLIN = 'merlin@camelot.bt'
+const PASSWORD = 'canary-password-Zx81'
+const WRONG = 'canary-wrong-Qy72'
+const NEW_PASSWORD = 'canary-new-Wv63'
+const ADAPTER = 'canary-adapter-postgres://u:p@db/x'
+const EVENTS = ['onBeforeRegister', 'onAfterRegister', 'onRegisterExisting', 'onBeforeUpdate', 'onAfterUpdate', 'onAfterRequestVerify', 'onAfterVerify', 'onAfterForgotPassword', 'onAfterResetPassword', 'onBeforeLogin', 'onIssueToken', 'onAfterLogin', 'onLoginFailed', 'onAfterLogout', 'onBeforeDelete', 'onAfterDelete'] as const satisfies readonly (keyof UsersHooks)[]
+
+interface Round extends TestApp {
+  store: WatchedAdapter
+  log: string[]
+  replies: LightMyRequestResponse[]
+  /** Payloads by event, as text that shows everything. */
+  heard: { name: string, text: string }[]
+  users: string[]
+}
+
+/** An application that logs everything and whose every reply, event and log line is kept. */
+async function start (t: Test, options: Partial<UsersOptions> = {}): Promise<Round> {
+  const log: string[] = []
+  const replies: LightMyRequestResponse[] = []
+  const heard: Round['heard'] = []
+  const users: string[] = []
+  const store = watchedAdapter(memory())
+  const hooks = Object.fromEntries(EVENTS.map((name) => [name, async (payload: object) => { heard.push({ name, text: show(payload) }) }])) as UsersHooks
+  const server: FastifyServerOptions = { logger: { level: 'trace', stream: { write: (line: string) => { log.push(line) } } } }
+  const built = await buildApp(t, { adapter: store.adapter, hooks, ...options }, (app) => {
+    app.get('/guarded', { preHandler: authenticate }, async (request) => {
+      users.push(show(request.user))
+      request.log.info({ user: request.user }, 'seen')
+      return { user: currentUser(request) }
+    })
+    app.post('/guarded', { preHandler: authenticate }, async (request) => ({ user: request.user }))
+    app.get('/optional', { preHandler: authenticate({ optional: true }) }, async (request) => ({ user: request.user }))
+  }, server)
+  const { inject } = built.app
+  const recorded = async (...args: Parameters<typeof inject>): Promise<LightMyRequestResponse> => {
+    const reply = await inject.apply(built.app, args) as LightMyRequestResponse
+    replies.push(reply)
+    return reply
+  }
+  built.app.inject = recorded as typeof inject
+  return { ...built, store, log, replies, heard, users }
+}
+
+const show = (value: unknown): string => `${inspect(value, { depth: 10, showHidden: true, getters: true })} ${JSON.stringify(value)}`
+
+/** The whole life of a user, with all that goes wrong on the way. Gives the secrets that were issued. */
+async function live ({ app, send, login, tokenOf, store }: Round): Promise<Record<string, string>> {
+  const secrets: Record<string, string> = { PASSWORD, WRONG, NEW_PASSWORD, SECRET }
+  const keepHash = async (name: string): Promise<void> => {
+    const row = (await store.rows('user')).find(({ email }) => email === ARTHUR)
+    secrets[`hash ${name}`] = String(row?.['hashed_password'])
+    secrets[`stamp ${name}`] = String(row?.['session_stamp'])
+    for (const [i, { token }] of (await store.rows('accesstoken')).entries()) secrets[`digest ${name} ${i}`] = String(token)
+  }
+  await app.users.create({ email: MERLIN, password: PASSWORD, is_superuser: true, is_verified: true })
+  await send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })
+  await send('POST', '/auth/register', { email: ARTHUR, password: WRONG })
+  await send('POST', '/auth/register', { email: 'not an address', password: [WRONG] })
+  await send('POST', '/auth/register', { email: 'x@camelot.bt', password: `${WRONG}\ud800` })
+  await keepHash('first')
+  await login('jwt', ARTHUR, WRONG)
+  await login('cookie', 'nobody@camelot.bt', WRONG)
+  const access = (await login('jwt', ARTHUR, PASSWORD)).json<{ access_token: string }>().access_token
+  const bearer = { authorization: `Bearer ${access}` }
+  const session = cookieOf(await login('cookie', ARTHUR, PASSWORD))
+  await keepHash('logged in')
+  Object.assign(secrets, { access, 'signature of access': access.split('.')[2], cookie: session.split('=')[1] })
+  for (const headers of [bearer, { cookie: session }]) {
+    for (const url of ['/users/me', '/guarded', '/optional']) await send('GET', url, undefined, headers)
+    await send('PATCH', '/users/me', { email: 'not an address', password: WRONG }, headers)
+    await send('PATCH', '/users/me', { password: 'short' }, headers)
+    await send('PATCH', '/users/me', { is_active: 'perhaps', password: WRONG }, headers)
+    await send('DELETE', '/users/me', undefined, headers)
+  }
+  await send('GET', '/users/me', undefined, { authorization: `Bearer ${WRONG}.${WRONG}.${WRONG}` })
+  await send('GET', '/users/me', undefined, { cookie: `__Host-users-cookie=${WRONG}` })
+  await send('POST', '/guarded', {}, { cookie: session, origin: 'https://evil.example' })
+  for (const payload of [`{"password":"${WRONG}"`, `{"password":"${WRONG}","__proto__":1}`, `[{"password":"${WRONG}"}]`]) {
+    for (const url of ['/auth/register', '/auth/jwt/login', '/auth/reset-password']) await app.inject({ method: 'POST', url, headers: { 'content-type': 'application/json' }, payload })
+  }
+  for (const [type, payload] of [['application/x-www-form-urlencoded', `username=${ARTHUR}&username=x&password=${WRONG}`], ['multipart/form-data; boundary=x', `--x\r\n${WRONG}`], ['text/plain', WRONG], [`application/${WRONG}`, WRONG]]) {
+    await app.inject({ method: 'POST', url: '/auth/cookie/login', headers: { 'content-type': type ?? '' }, payload: payload ?? '' })
+  }
+  await send('POST', '/auth/request-verify-token', { email: ARTHUR })
+  const verify = await tokenOf('onAfterRequestVerify')
+  await send('POST', '/auth/verify', { token: `${verify}x` })
+  await send('POST', '/auth/verify', { token: verify })
+  await send('POST', '/auth/verify', { token: verify })
+  await send('POST', '/auth/forgot-password', { email: ARTHUR })
+  const reset = await tokenOf('onAfterForgotPassword')
+  await send('POST', '/auth/reset-password', { token: verify, password: WRONG })
+  await send('POST', '/auth/reset-password', { token: reset, password: 'short' })
+  await send('POST', '/auth/reset-password', { token: reset, password: NEW_PASSWORD })
+  await send('POST', '/auth/reset-password', { token: reset, password: WRONG })
+  await keepHash('reset')
+  Object.assign(secrets, { verify, reset, fingerprint: (JSON.parse(Buffer.from(reset.split('.')[1] ?? '', 'base64url').toString()) as Record<string, string>)['password_fgpt'] })
+  const newer = (await login('cookie', ARTHUR, NEW_PASSWORD))
+  const newSession = cookieOf(newer)
+  await send('PATCH', '/users/me', { password: PASSWORD }, { cookie: newSession })
+  await send('POST', '/auth/cookie/logout', undefined, { cookie: newSession })
+  secrets['second cookie'] = newSession.split('=')[1] ?? ''
+  await keepHash('changed')
+  const admin = { authorization: `Bearer ${(await login('jwt', MERLIN, PASSWORD)).json<{ access_token: string }>().access_token}` }
+  secrets['access of the superuser'] = admin.authorization.slice(7)
+  const id = String((await app.users.getByEmail(ARTHUR))?.id)
+  await send('GET', `/users/${id}`, undefined, admin)
+  await send('PATCH', `/users/${id}`, { password: NEW_PASSWORD, is_verified: false }, admin)
+  await keepHash('by a superuser')
+  await send('DELETE', `/users/${id}`, undefined, admin)
+  await send('GET', `/users/${id}`, undefined, admin)
+  await send('POST', '/auth/jwt/logout', undefined, admin)
+  await app.users.settled()
+  return secrets
+}
+
+/** Names of the secrets that a text holds, whole or in the common encodings. */
+function found (text: string, secrets: Record<string, string>): string[] {
+  return Object.entries(secrets).filter(([, secret]) => {
+    const forms = [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret), Buffer.from(secret).toString('base64'), Buffer.from(secret).toString('hex')]
+    return secret.length > 3 && forms.some((form) => text.includes(form))
+  }).map(([name]) => name)
+}
+
+for (const errorStyle of ['fastify', 'fastapi'] as const) {
+  t.test(`PW-13, LOGG-01, USR-03, CK-05, REG-08: in a whole life no secret is in a log line, an event or a reply that it does not belong to (${errorStyle})`, async (t) => {
+    const round = await start(t, { errorStyle })
+    const secrets = await live(round)
+    const { log, heard, replies, users } = round
+    const seen = [Object.keys(secrets).length > 20, log.length > 100, heard.length > 15, replies.length > 50]
+    t.same(seen, [true, true, true, true], 'much was seen')
+    t.match(log.join(''), '"level":20', 'debug lines too')
+    const lines = log.filter((line) => !line.includes('"msg":"seen"'))
+    t.same(lines.filter((line) => found(line, { ...secrets, ARTHUR, MERLIN }).length > 0), [], 'no line of the log holds a secret or an address')
+    t.same(log.filter((line) => found(line, secrets).length > 0), [], 'nor does one that the application wrote of its user')
+    for (const text of users) t.same(found(text, secrets), [], 'request.user')
+
+    const belongs: Record<string, RegExp> = { onAfterForgotPassword: /^reset$/, onAfterRequestVerify: /^verify$/, onIssueToken: /access|cookie/ }
+    for (const { name, text } of heard) {
+      const left = found(text, secrets).filter((secret) => belongs[name]?.test(secret) !== true)
+      t.same(left, [], name)
+    }
+    t.notMatch(heard.map(({ text }) => text).join(), /hashed_password|session_stamp|\$argon2/)
+
+    for (const { statusCode, body, headers, raw } of replies) {
+      const label = `${raw.req.method} ${raw.req.url} ${statusCode}`
+      const isLogin = /login$/.test(raw.req.url ?? '') && statusCode < 300
+      t.same(found(body, secrets).filter((name) => !(isLogin && name.includes('access'))), [], label)
+      const { 'set-cookie': setCookie, ...others } = headers
+      t.same(found(JSON.stringify(others), secrets), [], label)
+      if (!isLogin && raw.req.method !== 'PATCH') t.same(found(String(setCookie), secrets), [], label)
+      t.notMatch(body, /hashed_password|session_stamp|\$argon2|password_fgpt/, label)
+      if (errorStyle === 'fastify') t.notMatch(body, 'canary', `${label}: validation echoes no value`)
+    }
+  })
+}
+
+t.test('ERR-01, LOGG-01: what a store says in an error stays in the log', async (t) => {
+  const round = await start(t)
+  const { store, send, login, app, log } = round
+  await app.users.create({ email: ARTHUR, password: PASSWORD })
+  const access = (await login('jwt', ARTHUR, PASSWORD)).json<{ access_token: string }>().access_token
+  store.watch(() => { throw Object.assign(new Error(ADAPTER), { detail: ADAPTER, code: ADAPTER, statusCode: 418, validation: [{ message: ADAPTER }], sql: ADAPTER }) })
+  const headers = { authorization: `Bearer ${access}` }
+  const replies = [
+    await login('jwt', ARTHUR, PASSWORD),
+    await send('POST', '/auth/register', { email: 'x@camelot.bt', password: PASSWORD }),
+    await send('POST', '/auth/forgot-password', { email: ARTHUR }),
+    await send('GET', '/users/me', undefined, headers),
+    await send('GET', '/guarded', undefined, headers),
+    await send('GET', '/optional', undefined, headers)
+  ]
+  for (const { statusCode, body, headers, raw } of replies) {
+    t.equal(statusCode, 503, raw.req.url ?? '')
+    t.notMatch(body + JSON.stringify(headers), 'canary')
+    t.equal(JSON.parse(body).message, 'The user store does not answer. Try again later.')
+  }
+  t.ok(log.some((line) => line.includes(ADAPTER)), 'the operator reads the cause')
+  t.same(found(log.join(''), { PASSWORD, access }), [])
+})
+
+t.test('ERR-01: bodies of 500 and 503 are fixed', async (t) => {
+  const { send, store, login } = await start(t, { hooks: { onBeforeRegister: () => { throw Object.assign(new Error(ADAPTER), { cause: ADAPTER, expose: true, statusCode: 500 }) } } })
+  const oops = await send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })
+  t.equal(oops.statusCode, 500)
+  const { message, ...rest } = oops.json<Record<string, unknown>>()
+  t.same(rest, { statusCode: 500, code: 'FST_USERS_INTERNAL_ERROR', error: 'Internal Server Error', detail: 'Internal Server Error' })
+  t.match(message, /^Something went wrong\. Request req-\w+\.$/)
+  store.watch(() => { throw new Error(ADAPTER) })
+  const down = await login('cookie', ARTHUR)
+  t.equal(down.statusCode, 503)
+  t.same(down.json(), { statusCode: 503, code: 'FST_USERS_STORE_UNAVAILABLE', error: 'Service Unavailable', message: 'The user store does not answer. Try again later.', detail: 'Service Unavailable' })
+})
+
+t.test('ERR-04, CK-08, CSRF-09: every reply of ours forbids caching and sniffing, names its form, and allows no other site', async (t) => {
+  const round = await start(t)
+  await live(round)
+  const { replies, send } = round
+  await send('POST', '/auth/register', { pad: 'x'.repeat(20_000) }, { origin: 'https://evil.example' })
+  await send('GET', '/users/me', undefined, { origin: 'https://evil.example' })
+  await send('POST', '/auth/cookie/login', {}, { origin: 'https://evil.example', 'access-control-request-method': 'POST' })
+  const ours = replies.filter(({ raw }) => /^\/(?:auth|users)\//.test(raw.req.url ?? ''))
+  const statuses = new Set(ours.map(({ statusCode }) => statusCode))
+  for (const status of [200, 201, 202, 204, 400, 401, 403, 404, 413, 415]) t.ok(statuses.has(status), `a reply of ${status} was seen`)
+  for (const { statusCode, headers, body, raw } of ours) {
+    const label = `${raw.req.method} ${raw.req.url} ${statusCode}`
+    t.equal(headers['cache-control'], 'no-store', label)
+    t.equal(headers['x-content-type-options'], 'nosniff', label)
+    if (body !== '') t.equal(headers['content-type'], 'application/json; charset=utf-8', label)
+    if (statusCode === 401) t.ok(headers['www-authenticate'], label)
+    t.same(Object.keys(headers).filter((name) => name.startsWith('access-control-')), [], label)
+    if (headers['set-cookie'] !== undefined) t.match(headers['set-cookie'], /; HttpOnly; Secure; SameSite=Lax/, label)
+  }
+  for (const { headers } of replies) t.same(Object.keys(headers).filter((name) => name.startsWith('access-control-')), [])
+})
+
+t.test('REG-08, LOGG-01: problems of a body name the field and never the value', async (t) => {
+  const { send } = await start(t)
+  const canary = 'canary-value'
+  const bodies: [string, object][] = [
+    ['/auth/register', { email: canary, password: canary, is_active: canary }],
+    ['/auth/register', { email: { [canary]: canary }, password: [canary] }],
+    ['/auth/register', { email: `${canary}@camelot.bt`, password: canary.slice(0, 7) }],
+    ['/auth/register', { [canary]: canary }],
+    ['/auth/register', { email: `${canary}@camelot.bt`, password: `${canary}@camelot.bt` }],
+    ['/auth/jwt/login', { username: ARTHUR, password: canary, grant_type: canary }],
+    ['/auth/jwt/login', { username: [canary], password: { canary } }],
+    ['/auth/reset-password', { token: canary, password: [canary] }],
+    ['/auth/reset-password', { token: { canary }, password: canary }],
+    ['/auth/verify', { token: [canary] }],
+    ['/auth/forgot-password', { email: canary }]
+  ]
+  for (const [url, body] of bodies) {
+    const reply = await send('POST', url, body)
+    t.equal(reply.statusCode, 400, url)
+    t.notMatch(reply.body, 'canary', url)
+  }
+})

@@ -1,0 +1,230 @@
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { authenticate, bearerTransport, cookieTransport, databaseStrategy, jwtStrategy, memory, sqlite, type UsersOptions } from '../../lib/index.js'
+import { ARTHUR, backends, buildApp, cookieOf, PASSWORD, SECRET, type TestApp } from '../helpers/build-app.js'
+import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'
+
+const NEW_PASSWORD = 'excalibur-2'
+const COOKIE = '__Host-users-cookie'
+type Claims = Record<string, string>
+
+interface Round extends TestApp { store: WatchedAdapter, secrets: Record<string, string> }
+
+async function start (t: Test, options: Partial<UsersOptions> = {}): Promise<Round> {
+  const store = watchedAdapter(memory())
+  const built = await buildApp(t, { adapter: store.adapter, sensitiveChanges: 'confirm', ...options }, (app) => {
+    app.get('/guarded', { preHandler: authenticate }, async () => 'in')
+    app.get('/optional', { preHandler: authenticate({ optional: true }) }, async (request) => request.user === null ? 'anonymous' : 'known')
+  })
+  const { create, bearer, cookie, app, tokenOf, send } = built
+  await create()
+  const { authorization } = await bearer(ARTHUR)
+  const session = await cookie(ARTHUR)
+  await app.users.forgotPassword(ARTHUR)
+  const reset = await tokenOf('onAfterForgotPassword')
+  await app.users.requestVerify(ARTHUR)
+  const verify = await tokenOf('onAfterRequestVerify')
+  await send('PATCH', '/users/me', { email: 'arthur@camelot.bt', current_password: PASSWORD }, { authorization })
+  const change = await tokenOf('onAfterRequestVerify')
+  const secrets = { access: authorization.slice(7), cookie: session.cookie.split('=')[1] ?? '', reset, verify, change }
+  return { ...built, store, secrets }
+}
+
+/** Things that an attacker may have seen and that are no token of anything. */
+async function worthless ({ store, secrets }: Round): Promise<Record<string, string>> {
+  const [user] = await store.rows('user')
+  const [token] = await store.rows('accesstoken')
+  const claims = claimsOf(secrets['reset'])
+  const unsigned = (text = ''): string => `${Buffer.from('{"alg":"none","typ":"JWT"}').toString('base64url')}.${text.split('.')[1]}.`
+  return {
+    'the stored digest': String(token?.['token']),
+    'a digest of the stored digest': createHash('sha256').update(String(token?.['token'])).digest('base64url'),
+    'the session stamp': String(user?.['session_stamp']),
+    'the password hash': String(user?.['hashed_password']),
+    'the fingerprint of the password': String(claims['password_fgpt']),
+    'the fingerprint of the change': String(claimsOf(secrets['change'])['fgpt']),
+    'the id': String(user?.['id']),
+    'the id of a token': String(claimsOf(secrets['access'])['jti']),
+    'the secret': SECRET,
+    'the address': ARTHUR,
+    'the password': PASSWORD,
+    'an unsigned access token': unsigned(secrets['access']),
+    'an unsigned reset token': unsigned(secrets['reset']),
+    'an unsigned verify token': unsigned(secrets['verify']),
+    'a mixture': mixture(secrets['access'], secrets['reset']),
+    'another mixture': mixture(secrets['reset'], secrets['verify']),
+    'a token without its signature': String(secrets['access']).split('.').slice(0, 2).join('.'),
+    'text null': 'null',
+    'text undefined': 'undefined'
+  }
+}
+
+const claimsOf = (token = ''): Claims => JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Claims
+
+/** Header and payload of one token with the signature of another. */
+function mixture (one = '', other = ''): string {
+  return [...one.split('.').slice(0, 2), other.split('.')[2]].join('.')
+}
+
+/** Every place that takes a token, and the kinds that belong there. */
+const places: Record<string, { own: string[], accepts(round: TestApp, token: string): Promise<boolean> }> = {
+  'bearer on our route': { own: ['access'], accepts: async ({ app }, token) => (await app.inject({ url: '/users/me', headers: { authorization: `Bearer ${token}` } })).statusCode !== 401 },
+  'bearer on a guarded route': { own: ['access'], accepts: async ({ app }, token) => (await app.inject({ url: '/guarded', headers: { authorization: `Bearer ${token}` } })).statusCode !== 401 },
+  'bearer on an optional route': { own: ['access'], accepts: async ({ app }, token) => (await app.inject({ url: '/optional', headers: { authorization: `Bearer ${token}` } })).body !== 'anonymous' },
+  'cookie on our route': { own: ['cookie'], accepts: async ({ app }, token) => (await app.inject({ url: '/users/me', headers: { cookie: `${COOKIE}=${token}` } })).statusCode !== 401 },
+  'cookie on a guarded route': { own: ['cookie'], accepts: async ({ app }, token) => (await app.inject({ url: '/guarded', headers: { cookie: `${COOKIE}=${token}` } })).statusCode !== 401 },
+  'cookie on an optional route': { own: ['cookie'], accepts: async ({ app }, token) => (await app.inject({ url: '/optional', headers: { cookie: `${COOKIE}=${token}` } })).body !== 'anonymous' },
+  'basic credentials': { own: [], accepts: async ({ app }, token) => (await app.inject({ url: '/users/me', headers: { authorization: `Basic ${Buffer.from(`${ARTHUR}:${token}`).toString('base64')}` } })).statusCode !== 401 },
+  'cookie under another name': { own: [], accepts: async ({ app }, token) => (await app.inject({ url: '/users/me', headers: { cookie: `users-cookie=${token}; fastapiusersauth=${token}; __Host-users-jwt=${token}` } })).statusCode !== 401 },
+  'the query': { own: [], accepts: async ({ app }, token) => (await app.inject({ url: '/users/me', query: { access_token: token, token, authorization: `Bearer ${token}` } })).statusCode !== 401 },
+  'the logout of jwt': { own: [], accepts: async ({ app }, token) => (await app.inject({ method: 'POST', url: '/auth/jwt/logout', headers: { cookie: `x=${token}` }, query: { token } })).statusCode !== 401 },
+  'a password': { own: ['the password'], accepts: async ({ login }, token) => (await login('jwt', ARTHUR, token)).statusCode !== 400 },
+  'a reset': { own: ['reset'], accepts: async ({ send }, token) => (await send('POST', '/auth/reset-password', { token, password: NEW_PASSWORD })).statusCode !== 400 },
+  'a verification': { own: ['verify', 'change'], accepts: async ({ send }, token) => (await send('POST', '/auth/verify', { token })).statusCode !== 400 }
+}
+
+t.test('CFG-03, SES-02, RST-06, JWT-01, JWT-06, CK-04: every kind of token is refused everywhere but at its own place', async (t) => {
+  const round = await start(t)
+  const { store, secrets, app } = round
+  const tokens = { ...secrets, ...await worthless(round) }
+  await app.users.settled()
+  const before = await store.dump()
+  for (const [place, { own, accepts }] of Object.entries(places)) {
+    for (const [kind, token] of Object.entries(tokens)) {
+      if (own.includes(kind)) continue
+      t.equal(await accepts(round, token), false, `${kind} as ${place}`)
+    }
+  }
+  t.equal(await store.dump(), before, 'and nothing changed')
+  for (const place of Object.keys(places)) {
+    for (const kind of places[place]?.own ?? []) t.equal(await places[place]?.accepts(await start(t), 'x'), false, `${kind} has to be right`)
+  }
+  for (const [place, { own, accepts }] of Object.entries(places)) {
+    for (const kind of own) {
+      const fresh = await start(t)
+      t.equal(await accepts(fresh, fresh.secrets[kind] ?? PASSWORD), true, `${kind} works as ${place}`)
+    }
+  }
+})
+
+t.test('CFG-03: each purpose has a key of its own, and no token is taken for another when the audiences are equal', async (t) => {
+  const audience = 'camelot'
+  const round = await start(t, {
+    tokens: { reset: { audience }, verify: { audience } },
+    backends: [
+      { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60, audience: [audience] }) },
+      { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }
+    ]
+  })
+  const { secrets } = round
+  const kids = ['access', 'reset', 'verify'].map((kind) => (JSON.parse(Buffer.from(secrets[kind]?.split('.')[0] ?? '', 'base64url').toString()) as Claims)['kid'])
+  t.equal(new Set(kids).size, 3)
+  t.notOk(kids.includes(undefined))
+  for (const [place, { own, accepts }] of Object.entries(places)) {
+    for (const [kind, token] of Object.entries(secrets)) if (!own.includes(kind)) t.equal(await accepts(round, token), false, `${kind} as ${place}`)
+  }
+})
+
+t.test('CFG-03, JWT-06: tokens of a sister application with the same secret but another name are refused', async (t) => {
+  const ours = await start(t, { name: 'staff' })
+  const shop = await start(t, { name: 'customers' })
+  const [mine] = await ours.store.rows('user')
+  const [theirs] = await shop.store.rows('user')
+  t.not(mine?.['id'], theirs?.['id'])
+  const all = await ours.store.rows('accesstoken')
+  const model = { name: 'accesstoken' } as never
+  await shop.store.adapter.create(model, { ...all[0], user_id: theirs?.['id'], session_stamp: theirs?.['session_stamp'] })     // even with the row
+  for (const [kind, place] of [['access', 'bearer on our route'], ['cookie', 'cookie on our route'], ['reset', 'a reset'], ['verify', 'a verification'], ['change', 'a verification']] as const) {
+    t.equal(await places[place]?.accepts(shop, ours.secrets[kind] ?? ''), false, kind)
+  }
+  const cookie = `__Host-customers-cookie=${ours.secrets['cookie']}`
+  t.equal((await shop.app.inject({ url: '/users/me', headers: { cookie } })).statusCode, 401)
+})
+
+t.test('BR-03, CFG-03: a token of one backend is not accepted by another of the same kind', async (t) => {
+  const pairs: UsersOptions['backends'] = [
+    { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60 }) },
+    { name: 'jwt2', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60 }) },
+    { name: 'db', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) },
+    { name: 'db2', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) },
+    { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }
+  ]
+  const names = pairs.map(({ name }) => name)
+  const { create, login, app } = await buildApp(t, { backends: pairs }, (app) => {
+    for (const name of names) app.get(`/by-${name}`, { preHandler: authenticate({ backends: [name] }) }, async (request) => request.authentication?.backend)
+  })
+  await create()
+  for (const issuer of names) {
+    const reply = await login(issuer, ARTHUR)
+    const token = issuer === 'cookie' ? cookieOf(reply).split('=')[1] ?? '' : reply.json<{ access_token: string }>().access_token
+    for (const checker of names) {
+      const asBearer = await app.inject({ url: `/by-${checker}`, headers: { authorization: `Bearer ${token}` } })
+      t.equal(asBearer.statusCode, checker === issuer && issuer !== 'cookie' ? 200 : 401, `${issuer} as bearer for ${checker}`)
+      const asCookie = await app.inject({ url: `/by-${checker}`, headers: { cookie: `${COOKIE}=${token}` } })
+      t.equal(asCookie.statusCode, checker === issuer && issuer === 'cookie' ? 200 : 401, `${issuer} as cookie for ${checker}`)
+    }
+  }
+})
+
+t.test('SES-02, SES-01: no secret that was given out is in the store, in any form', async (t) => {
+  const round = await start(t)
+  const { store, secrets } = round
+  const text = await store.dump()
+  for (const [kind, secret] of Object.entries({ ...secrets, PASSWORD, SECRET })) t.notOk(formsOf(secret).some((form) => text.includes(form)), kind)
+  t.match(text, /"token": "[\w-]{43}"/)
+})
+
+t.test('SES-02: no secret that was given out is in the database file or its log', async (t) => {
+  const folder = t.testdir()
+  const { create, bearer, cookie, app, tokenOf, send } = await buildApp(t, { adapter: sqlite(join(folder, 'users.db')) })
+  await create()
+  const { authorization } = await bearer(ARTHUR)
+  const session = await cookie(ARTHUR)
+  await app.users.forgotPassword(ARTHUR)
+  const reset = await tokenOf('onAfterForgotPassword')
+  await send('POST', '/auth/reset-password', { token: reset, password: NEW_PASSWORD })
+  const secrets = { access: authorization.slice(7), cookie: session.cookie.split('=')[1] ?? '', reset, PASSWORD, NEW_PASSWORD, SECRET }
+  const bytes = readdirSync(folder).map((name) => readFileSync(join(folder, name), 'latin1')).join('')
+  t.match(bytes, ARTHUR, 'the file was looked at')
+  for (const [kind, secret] of Object.entries(secrets)) t.notOk(formsOf(secret).some((form) => bytes.includes(form)), kind)
+})
+
+/** A text as it is, its parts, and its usual encodings. */
+function formsOf (secret: string): string[] {
+  const raw = Buffer.from(secret)
+  const decoded = Buffer.from(secret, 'base64url')
+  const signature = secret.includes('.') ? [secret.slice(secret.lastIndexOf('.') + 1)] : []
+  return [secret, ...signature, ...[raw, decoded].flatMap((bytes) => [bytes.toString('base64'), bytes.toString('base64url'), bytes.toString('hex'), bytes.toString('latin1'), createHash('sha256').update(bytes).digest('base64url'), createHash('sha256').update(bytes).digest('hex')])]
+    .map((form) => form.replace(/=+$/, '')).filter((form) => form.length > 8)
+}
+
+t.test('SES-02, RST-06: rows that hold null, nothing or a plain token let nobody in', async (t) => {
+  const { store, secrets, app } = await start(t)
+  const [user] = await store.rows('user')
+  const model = { name: 'accesstoken' } as never
+  const created = new Date()
+  for (const token of ['', ' ', 'null', secrets['cookie'] ?? '', 'x'.repeat(43), 'A'.repeat(43)]) await store.adapter.create(model, { token, user_id: user?.['id'], created_at: created, session_stamp: user?.['session_stamp'] }).catch(() => {})
+  await store.adapter.delete(model, { token: String(createHash('sha256').update('users:cookie\n').update(secrets['cookie'] ?? '').digest('base64url')) })
+  for (const token of ['', ' ', 'null', secrets['cookie'] ?? '', 'x'.repeat(43), 'A'.repeat(43), '"A"', '%00']) {
+    t.equal((await app.inject({ url: '/users/me', headers: { cookie: `${COOKIE}=${token}` } })).statusCode, 401, JSON.stringify(token))
+  }
+})
+
+t.test('CFG-04, SES-08: when a secret is removed, everything that it made is over', async (t) => {
+  const store = watchedAdapter(memory())
+  const other = 'q3Zk0x7Yw1Vn5Tb9Rm2Lp6Hj4Gd8Fs-_Ac'
+  const first = await buildApp(t, { adapter: store.adapter, secret: SECRET, backends: backends() })
+  await first.create()
+  const headers = await first.bearer(ARTHUR)
+  await first.app.users.forgotPassword(ARTHUR)
+  const reset = await first.tokenOf('onAfterForgotPassword')
+  const statusWith = async (secret: string | string[]): Promise<number[]> => {
+    const { send } = await buildApp(t, { adapter: store.adapter, secret })
+    return [(await send('GET', '/users/me', undefined, headers)).statusCode, (await send('POST', '/auth/reset-password', { token: reset, password: 'short' })).json<{ detail: { code?: string } }>().detail.code === 'RESET_PASSWORD_INVALID_PASSWORD' ? 200 : 400]
+  }
+  t.same(await statusWith([SECRET, other]), [200, 200])
+  t.same(await statusWith([other, SECRET]), [200, 200])
+  t.same(await statusWith(other), [401, 400])
+})

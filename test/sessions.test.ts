@@ -1,0 +1,543 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { createHmac } from 'node:crypto'
+import t, { type Test } from 'tap'
+import {
+  argon2Passwords, bearerTransport, cookieTransport, databaseStrategy, integerId, jwtStrategy, memory, objectIdId, userSchemas, uuidId,
+  type DatabaseAdapter, type IdKind, type User, type UserSchemas, type UsersOptions
+} from '../lib/index.js'
+import { ARTHUR, buildApp, cookieOf, fastPasswords, PASSWORD, refused, storedModel, storedRows, type TestApp } from './helpers/build-app.js'
+
+const NEW_PASSWORD = 'guinevere-2'
+const ADMIN = 'merlin@camelot.bt'
+type Headers = Record<string, string>
+
+/** Every strategy on every transport. */
+const allBackends = (): UsersOptions['backends'] => [
+  { name: 'jwt-bearer', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) },
+  { name: 'db-bearer', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) },
+  { name: 'jwt-cookie', transport: cookieTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) },
+  { name: 'db-cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) }
+]
+const NAMES = ['jwt-bearer', 'db-bearer', 'jwt-cookie', 'db-cookie']
+
+/** The headers of the session that a login reply carries; null for a refused login. */
+function headersOf (reply: Awaited<ReturnType<TestApp['login']>>): Headers | null {
+  if (reply.statusCode === 204) return { cookie: cookieOf(reply) }
+  return reply.statusCode === 200 ? { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` } : null
+}
+
+async function session (app: TestApp, backend: string, email = ARTHUR, password = PASSWORD): Promise<Headers> {
+  const headers = headersOf(await app.login(backend, email, password))
+  if (headers === null) throw new Error(`no session of ${backend}`)
+  return headers
+}
+
+const statusOf = async ({ send }: TestApp, headers: Headers): Promise<number> => (await send('GET', '/guarded', undefined, headers)).statusCode
+
+async function resetToken (app: TestApp, email = ARTHUR): Promise<string> {
+  await app.send('POST', '/auth/forgot-password', { email })
+  return app.tokenOf('onAfterForgotPassword')
+}
+
+t.test('what ends sessions', async (t) => {
+  type Act = (app: TestApp, user: User) => Promise<unknown>
+  const asAdmin = async (app: TestApp): Promise<Headers> => session(app, 'db-bearer', ADMIN)
+  const ends: Record<string, Act> = {
+    'a password change by the user': async (app) => app.send('PATCH', '/users/me', { password: NEW_PASSWORD }, await session(app, 'jwt-bearer')),
+    'the same password set again': async (app) => app.send('PATCH', '/users/me', { password: PASSWORD }, await session(app, 'db-cookie')),
+    'a password change by a superuser': async (app, { id }) => app.send('PATCH', `/users/${String(id)}`, { password: NEW_PASSWORD }, await asAdmin(app)),
+    'a password change by code': (app, { id }) => app.app.users.update(id, { password: NEW_PASSWORD }),
+    'a password reset': async (app) => app.send('POST', '/auth/reset-password', { token: await resetToken(app), password: NEW_PASSWORD }),
+    deactivation: async (app, { id }) => app.send('PATCH', `/users/${String(id)}`, { is_active: false }, await asAdmin(app)),
+    'deactivation and reactivation': async (app, { id }) => {
+      await app.app.users.update(id, { is_active: false })
+      await app.app.users.update(id, { is_active: true })
+    },
+    deletion: async (app, { id }) => app.send('DELETE', `/users/${String(id)}`, undefined, await asAdmin(app)),
+    endSessions: (app, user) => app.app.users.endSessions(user)
+  }
+  const keeps: Record<string, Act> = {
+    'a change of nothing': async (app, { id }) => app.app.users.update(id, {}),
+    'a change of the address': (app, { id }) => app.app.users.update(id, { email: 'new@camelot.bt' }),
+    'a change of other flags': (app, { id }) => app.app.users.update(id, { is_superuser: true, is_verified: true, is_active: true }),
+    'password: null': (app, { id }) => app.app.users.update(id, { password: null }),
+    'a refused password': (app, { id }) => app.app.users.update(id, { password: 'short' }).catch(() => {}),
+    'a refused reset': async (app) => app.send('POST', '/auth/reset-password', { token: await resetToken(app), password: 'short' }),
+    'a request for a reset': (app) => resetToken(app),
+    'a failed login': (app) => app.login('db-cookie', ARTHUR, 'wrong-password'),
+    'the end of another user\'s sessions': async ({ app }) => app.users.endSessions(await app.users.getByEmail(ADMIN) as User)
+  }
+
+  async function court (t: Test): Promise<{ app: TestApp, user: User, adapter: DatabaseAdapter, sessions: Map<string, Headers> }> {
+    const adapter = memory()
+    const app = await buildApp(t, { adapter, backends: allBackends() })
+    const user = await app.create()
+    await app.create({ email: ADMIN, is_superuser: true })
+    const sessions = new Map<string, Headers>()
+    for (const name of NAMES) for (const i of [1, 2]) sessions.set(`${name} ${i}`, await session(app, name))
+    for (const [name, headers] of sessions) t.equal(await statusOf(app, headers), 200, `${name} is good`)
+    return { app, user, adapter, sessions }
+  }
+
+  for (const [name, act] of Object.entries(ends)) {
+    t.test(`SES-06, LOG-04: ${name} ends the sessions of every strategy on every transport`, async (t) => {
+      const { app, user, adapter, sessions } = await court(t)
+      const other = await session(app, 'db-bearer', ADMIN)
+      await act(app, user)
+      for (const [one, headers] of sessions) t.equal(await statusOf(app, headers), 401, one)
+      t.equal(await statusOf(app, other), 200, 'those of others go on')
+      const rows = await storedRows(adapter, 'accesstoken')
+      t.ok(rows.filter((row) => row['user_id'] === user.id).length <= 1, 'stored sessions are removed, but for a renewed one')
+    })
+  }
+
+  for (const [name, act] of Object.entries(keeps)) {
+    t.test(`${name} ends no session`, async (t) => {
+      const { app, user, sessions } = await court(t)
+      await act(app, user)
+      for (const [one, headers] of sessions) t.equal(await statusOf(app, headers), 200, one)
+    })
+  }
+
+  t.test('SES-07, row 42: after a password change an acting cookie session goes on under a new secret, an acting bearer session ends', async (t) => {
+    for (const name of NAMES) {
+      const { app, adapter } = await court(t)
+      const acting = await session(app, name)
+      const reply = await app.send('PATCH', '/users/me', { password: NEW_PASSWORD }, acting)
+      t.equal(reply.statusCode, 200, name)
+      t.equal(await statusOf(app, acting), 401)
+      if (name.endsWith('cookie')) {
+        const renewed = { cookie: cookieOf(reply) }
+        t.not(renewed.cookie, acting['cookie'])
+        t.equal(renewed.cookie.split('=')[0], acting['cookie']?.split('=')[0])
+        t.match(reply.headers['set-cookie'], /; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
+        t.equal(await statusOf(app, renewed), 200)
+        t.match((await app.send('GET', '/guarded', undefined, renewed)).json<object>(), { backend: name })
+      } else {
+        t.equal(reply.headers['set-cookie'], undefined)
+        t.notMatch(reply.json<object>(), { access_token: String })
+      }
+      t.equal((await storedRows(adapter, 'accesstoken')).length, name === 'db-cookie' ? 1 : 0)
+    }
+  })
+
+  t.test('SES-07: no other reply of the users routes renews a session', async (t) => {
+    const { app, user } = await court(t)
+    await app.app.users.update(user.id, { is_superuser: true })
+    const acting = await session(app, 'db-cookie')
+    for (const payload of [{}, { email: 'new@camelot.bt' }, { password: null }]) t.equal((await app.send('PATCH', '/users/me', payload, acting)).headers['set-cookie'], undefined)
+    const byId = await app.send('PATCH', `/users/${String(user.id)}`, { password: NEW_PASSWORD }, acting)
+    t.equal(byId.statusCode, 200)
+    t.equal(byId.headers['set-cookie'], undefined)
+    t.equal(await statusOf(app, acting), 401)
+  })
+})
+
+t.test('SES-06: a deactivation ends sessions also when the user was reactivated between its look-up and its write', async (t) => {
+  const adapter = memory()
+  let interfere = async (): Promise<void> => {}
+  const app = await buildApp(t, { adapter, backends: allBackends(), hooks: { onBeforeUpdate: () => interfere() } })
+  const { id } = await app.create({ is_active: false })
+  const sessions: Headers[] = []
+  interfere = async () => {
+    await adapter.update(storedModel('user'), { id }, { is_active: true })
+    for (const name of NAMES) sessions.push(await session(app, name))
+  }
+  await app.app.users.update(id, { is_active: false })
+  interfere = async () => {}
+  await app.app.users.update(id, { is_active: true })
+  t.equal(sessions.length, NAMES.length)
+  for (const headers of sessions) t.equal(await statusOf(app, headers), 401)
+})
+
+t.test('SES-01, SES-02, row 23: an opaque token is 43 random characters, and the store holds only a digest of it', async (t) => {
+  const adapter = memory()
+  const app = await buildApp(t, { adapter, backends: allBackends() })
+  await app.create()
+  const tokens = new Set<string>()
+  for (let i = 0; i < 20; i++) tokens.add((await session(app, 'db-bearer'))['authorization']?.slice('Bearer '.length) ?? '')
+  t.equal(tokens.size, 20)
+  const rows = await storedRows(adapter, 'accesstoken')
+  const dump = JSON.stringify(rows)
+  for (const token of tokens) {
+    t.match(token, /^[A-Za-z0-9_-]{43}$/)
+    for (const form of [token, Buffer.from(token).toString('base64url'), Buffer.from(token).toString('hex'), Buffer.from(token, 'base64url').toString('hex')]) t.notOk(dump.includes(form))
+  }
+  for (const row of rows) {
+    t.match(row['token'], /^[A-Za-z0-9_-]{43}$/)
+    for (const headers of [{ authorization: `Bearer ${String(row['token'])}` }, { cookie: `__Host-users-db-cookie=${String(row['token'])}` }]) t.equal(await statusOf(app, headers), 401, 'the stored text is no token')
+  }
+})
+
+t.test('BR-03: a token is good on its own backend alone', async (t) => {
+  const app = await buildApp(t, { backends: allBackends() })
+  await app.create()
+  for (const name of NAMES) {
+    const headers = await session(app, name)
+    const token = headers['authorization']?.slice('Bearer '.length) ?? headers['cookie']?.split('=')[1]
+    const elsewhere = name.endsWith('bearer') ? NAMES.filter((one) => one.endsWith('cookie')).map((one) => ({ cookie: `__Host-users-${one}=${token}` })) : [{ authorization: `Bearer ${token}` }, ...NAMES.filter((one) => one.endsWith('cookie') && one !== name).map((one) => ({ cookie: `__Host-users-${one}=${token}` }))]
+    for (const one of elsewhere) t.equal(await statusOf(app, one), 401, `${name} as ${JSON.stringify(one).slice(0, 40)}`)
+  }
+})
+
+t.test('expiry', async (t) => {
+  const START = 1_800_000_000_000
+
+  t.test('row 23, SES-04: is decided by created_at and the clock, to the millisecond, whatever the cookie says', async (t) => {
+    let now = START
+    const backends: UsersOptions['backends'] = [{ name: 'cookie', transport: cookieTransport({ maxAge: 3600 }), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) }]
+    const app = await buildApp(t, { backends, clock: () => now })
+    await app.create()
+    const headers = await session(app, 'cookie')
+    const table: [ahead: number, status: number][] = [[0, 200], [3_599_999, 200], [3_600_000, 200], [3_600_001, 401], [10_000_000, 401], [3_600_000, 200]]
+    for (const [ahead, status] of table) {
+      now = START + ahead
+      t.equal(await statusOf(app, headers), status, `${ahead} ms`)
+    }
+    now = START + 3_500_000
+    t.equal(await statusOf(app, headers), 200)
+    now = START + 3_700_000
+    t.equal(await statusOf(app, headers), 401, 'use does not prolong it')
+  })
+
+  t.test('SES-04: a JWT session ends at exp', async (t) => {
+    let now = START
+    const app = await buildApp(t, { clock: () => now })
+    await app.create()
+    const headers = await app.bearer(ARTHUR)
+    for (const [ahead, status] of [[0, 200], [3_599_999, 200], [3_600_000, 401], [1e9, 401]] as const) {
+      now = START + ahead
+      t.equal(await statusOf(app, headers), status, `${ahead} ms`)
+    }
+  })
+
+  t.test('row 23: another lifetime applies to the sessions that are there', async (t) => {
+    let now = START
+    const adapter = memory()
+    const cookie = (lifetimeSeconds: number): UsersOptions['backends'] => [{ name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds }) }]
+    const options = { adapter, clock: () => now }
+    const [long, short] = [await buildApp(t, { ...options, backends: cookie(3600) }), await buildApp(t, { ...options, backends: cookie(60) })]
+    await long.create()
+    const headers = await session(long, 'cookie')
+    t.equal(await statusOf(short, headers), 200)
+    now += 61_000
+    t.equal(await statusOf(short, headers), 401)
+    t.equal(await statusOf(long, headers), 200)
+  })
+
+  t.test('SES-13, SES-04: expired rows are removed by later logins, a bounded number at a time, and are never good again', async (t) => {
+    let now = START
+    const adapter = memory()
+    const app = await buildApp(t, { adapter, clock: () => now })
+    const { id } = await app.create()
+    const first = await app.cookie(ARTHUR)
+    await app.app.users.settled()
+    const stamp = (await storedRows(adapter, 'user'))[0]?.['session_stamp']
+    for (let i = 0; i < 2500; i++) await adapter.create(storedModel('accesstoken'), { token: `old-${i}`.padEnd(43, 'x'), user_id: id, created_at: new Date(START - 1000), session_stamp: stamp })
+    const count = async (): Promise<number> => (await storedRows(adapter, 'accesstoken')).length
+    t.equal(await count(), 2501)
+
+    now = START + 86_400_000      // the rows above are expired, the first session is not
+    t.equal(await statusOf(app, first), 200)
+    const logIn = async (): Promise<void> => {
+      await app.cookie(ARTHUR)
+      await app.app.users.settled()
+    }
+    await logIn()
+    t.equal(await count(), 1502, 'a thousand at most')
+    await logIn()
+    t.equal(await count(), 1503, 'and not again within the hour')
+    for (const left of [504, 4, 4 + 1]) {
+      now += 1000
+      if (left !== 5) await app.app.users.backends.get('cookie')?.strategy.purge?.()
+      else await logIn()
+      t.ok(await count() <= left, `${left} at most are left`)
+    }
+    t.equal(await statusOf(app, first), 401, 'it expired meanwhile')
+    now = START + 2 * 86_400_000 + 3_600_001
+    await logIn()
+    t.equal(await count(), 1, 'all that expired are gone')
+  })
+
+  t.test('SES-13: a purge that fails disturbs no login', async (t) => {
+    const adapter = memory()
+    const broken: DatabaseAdapter = { ...bound(adapter), findMany: async () => { throw new Error('no') } }
+    const app = await buildApp(t, { adapter: broken })
+    await app.create()
+    t.equal((await app.login('cookie', ARTHUR)).statusCode, 204)
+    await app.app.users.settled()
+    t.equal((await app.login('cookie', ARTHUR)).statusCode, 204)
+  })
+})
+
+t.test('SES-08: revocation is shared by all processes on a store, and survives a restart', async (t) => {
+  const adapter = memory()
+  const [one, other] = [await buildApp(t, { adapter, backends: allBackends() }), await buildApp(t, { adapter, backends: allBackends() })]
+  const { id } = await one.create()
+  const acts: [string, (app: TestApp) => Promise<unknown>][] = [
+    ['endSessions', ({ app }) => app.users.endSessions(id)],
+    ['password change', ({ app }) => app.users.update(id, { password: PASSWORD })],
+    ['deactivation', async ({ app }) => {
+      await app.users.update(id, { is_active: false })
+      await app.users.update(id, { is_active: true })
+    }]
+  ]
+  for (const [name, act] of acts) {
+    for (const backend of NAMES) {
+      const headers = await session(one, backend)
+      t.equal(await statusOf(other, headers), 200, `${backend} of one process is good in the other`)
+      await act(other)
+      const restarted = await buildApp(t, { adapter, backends: allBackends() })
+      for (const app of [one, other, restarted]) t.equal(await statusOf(app, headers), 401, name)
+    }
+  }
+})
+
+t.test('SES-11: a token\'s subject is an id only in the form that we write', async (t) => {
+  const secret = 'tQ7wX2zR9vB4nL6kM1pH8dF3sJ5cG0yA'
+  const backends = (): UsersOptions['backends'] => [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600, secret }) }]
+  const forms: [id: IdKind, others: (id: string) => unknown[]][] = [
+    [integerId(), (id) => [`0${id}`, `+${id}`, `-${id}`, `${id} `, ` ${id}`, `${id}.0`, `${id}e0`, `0x${id}`, `${id}_0`, `${id}\u0000`, '１', '', Number(id), [id], { id }, null, true]],
+    [uuidId(), (id) => [id.toUpperCase(), id.replaceAll('-', ''), `{${id}}`, `urn:uuid:${id}`, ` ${id}`, `${id}\n`]],
+    [objectIdId(), (id) => [`${id} `, ` ${id}`, `0x${id}`, `${id}00`].concat(id === id.toUpperCase() ? [] : [id.toUpperCase()])]
+  ]
+  for (const [id, others] of forms) {
+    const app = await buildApp(t, { backends: backends(), schemas: userSchemas({}, { id }) as unknown as UserSchemas })
+    const user = await app.create()
+    const token = (await session(app, 'jwt'))['authorization']?.slice('Bearer '.length) ?? ''
+    const [header, payload] = token.split('.')
+    const claims = JSON.parse(Buffer.from(String(payload), 'base64url').toString()) as object
+    const forge = (sub: unknown): Headers => {
+      const body = `${header}.${Buffer.from(JSON.stringify({ ...claims, sub })).toString('base64url')}`
+      return { authorization: `Bearer ${body}.${createHmac('sha256', secret).update(body).digest('base64url')}` }
+    }
+    t.equal(await statusOf(app, forge(String(user.id))), 200, id.name)
+    for (const sub of others(String(user.id))) t.equal(await statusOf(app, forge(sub)), 401, `${id.name} ${JSON.stringify(sub)}`)
+  }
+})
+
+t.test('SES-15: a session whose user is gone from the store is unauthenticated', async (t) => {
+  const adapter = memory()
+  const app = await buildApp(t, { adapter, backends: allBackends() })
+  const { id } = await app.create()
+  const sessions = await Promise.all(NAMES.map((name) => session(app, name)))
+  await adapter.delete(storedModel('user'), { id })
+  for (const headers of sessions) refused(t, await app.send('GET', '/users/me', undefined, headers), 401, 'UNAUTHENTICATED', 'Unauthorized')
+  for (const method of ['GET', 'PATCH'] as const) for (const headers of sessions) t.equal((await app.send(method, '/users/me', method === 'PATCH' ? {} : undefined, headers)).statusCode, 401)
+})
+
+/** The adapter's methods as own properties. */
+function bound (adapter: DatabaseAdapter): DatabaseAdapter {
+  return {
+    define: (model) => { adapter.define(model) },
+    open: () => adapter.open(),
+    create: (model, row) => adapter.create(model, row),
+    findOne: (model, where) => adapter.findOne(model, where),
+    findMany: (model, where, options) => adapter.findMany(model, where, options),
+    update: (model, where, changes) => adapter.update(model, where, changes),
+    delete: (model, where) => adapter.delete(model, where),
+    findWithUser: (model, where) => adapter.findWithUser?.(model, where) ?? null
+  }
+}
+
+interface Actor { go: () => void, idle: Promise<void>, arrived: () => void, waiting: boolean, done: boolean }
+type Name = 'a' | 'b'
+
+/** Runs two tasks in one process and lets their calls of the store happen in a given order, one at a time. */
+class Turns {
+  readonly #context = new AsyncLocalStorage<Name>()
+  #actors: Partial<Record<Name, Actor>> = {}
+  /** The calls that happened: who, what. */
+  readonly log: [Name, string][] = []
+
+  wrap (adapter: DatabaseAdapter): DatabaseAdapter {
+    const gated = <A extends unknown[], R>(name: string, call: (...args: A) => R) => async (...args: A): Promise<Awaited<R>> => {
+      const actor = this.#context.getStore()
+      if (actor !== undefined) {
+        await this.#turn(actor)
+        this.log.push([actor, name])
+      }
+      return await call(...args)
+    }
+    const all = bound(adapter)
+    return {
+      ...all,
+      create: gated('create', all.create),
+      findOne: gated('findOne', all.findOne),
+      findMany: gated('findMany', all.findMany),
+      update: gated('update', all.update),
+      delete: gated('delete', all.delete),
+      findWithUser: gated('findWithUser', all.findWithUser as NonNullable<DatabaseAdapter['findWithUser']>)
+    }
+  }
+
+  /** Where the order says nothing any more, first `a` ends, then `b`. */
+  async run<A, B>(order: string, a: () => Promise<A>, b: () => Promise<B>): Promise<[A, B]> {
+    this.log.length = 0
+    this.#actors = { a: this.#actor(), b: this.#actor() }
+    const both = Promise.all([this.#start('a', a), this.#start('b', b)])
+    await Promise.all([this.#actors.a?.idle, this.#actors.b?.idle])
+    for (const name of `${order}${'a'.repeat(20)}${'b'.repeat(20)}`) await this.#step(name as Name)
+    this.#actors = {}
+    return both
+  }
+
+  /** How many calls of the store a task makes. */
+  async count (task: () => Promise<unknown>): Promise<number> {
+    await this.run('', task, async () => {})
+    return this.log.length
+  }
+
+  #actor (): Actor {
+    const actor: Actor = { go () {}, idle: Promise.resolve(), arrived () {}, waiting: false, done: false }
+    actor.idle = new Promise((resolve) => { actor.arrived = resolve })
+    return actor
+  }
+
+  async #start<T>(name: Name, task: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#context.run(name, async () => await task())     // inject() begins when it is awaited
+    } finally {
+      const actor = this.#actors[name]
+      if (actor !== undefined) {
+        actor.done = true
+        actor.arrived()
+      }
+    }
+  }
+
+  async #turn (name: Name): Promise<void> {
+    const actor = this.#actors[name]
+    if (actor === undefined) return
+    if (actor.waiting) throw new Error('one call at a time')
+    await new Promise<void>((resolve) => {
+      actor.go = resolve
+      actor.waiting = true
+      actor.arrived()
+    })
+  }
+
+  async #step (name: Name): Promise<void> {
+    const actor = this.#actors[name]
+    if (actor === undefined || actor.done || !actor.waiting) return
+    actor.idle = new Promise((resolve) => { actor.arrived = resolve })
+    actor.waiting = false
+    actor.go()
+    await actor.idle
+  }
+}
+
+/** Every order of so many turns of each. */
+function orders (a: number, b: number): string[] {
+  if (a === 0 || b === 0) return ['a'.repeat(a) + 'b'.repeat(b)]
+  return [...orders(a - 1, b).map((rest) => `a${rest}`), ...orders(a, b - 1).map((rest) => `b${rest}`)]
+}
+
+t.test('a login at the same time as', async (t) => {
+  interface Scene { app: TestApp, id: User['id'], email: string, token: string }
+  const acts: Record<string, { act(scene: Scene): Promise<unknown>, after?(scene: Scene): Promise<unknown>, mayLive?: boolean }> = {
+    'a password change': { act: ({ app, id }) => app.app.users.update(id, { password: NEW_PASSWORD }) },
+    'a password reset': { act: ({ app, token }) => app.app.users.resetPassword(token, NEW_PASSWORD) },
+    'a deactivation that is taken back': { act: ({ app, id }) => app.app.users.update(id, { is_active: false }), after: ({ app, id }) => app.app.users.update(id, { is_active: true }) },
+    'a deletion': { act: ({ app, id }) => app.app.users.delete(id) },
+    endSessions: { act: ({ app, id }) => app.app.users.endSessions(id), mayLive: true }
+  }
+  const strong = fastPasswords
+  const weak = argon2Passwords({ memoryCost: 16, timeCost: 1, insecureFastHashing: true })
+
+  for (const backend of ['db-cookie', 'db-bearer', 'jwt-bearer']) {
+    for (const upgrades of [false, true]) {
+      for (const [name, { act, after, mayLive = false }] of Object.entries(acts)) {
+        t.test(`RACE-04: ${name} leaves no live session of the old state (${backend}${upgrades ? ', login upgrades the hash' : ''})`, async (t) => {
+          const turns = new Turns()
+          const adapter = memory()
+          const app = await buildApp(t, { adapter: turns.wrap(adapter), backends: allBackends().filter(({ name }) => name === backend) })
+          const hash = await (upgrades ? weak : strong).hash(PASSWORD)
+          let made = 0
+          const scene = async (): Promise<Scene> => {
+            const email = `knight${++made}@camelot.bt`
+            const { id } = await app.create({ email })
+            await adapter.update(storedModel('user'), { id }, { hashed_password: hash })
+            return { app, id, email, token: await resetToken(app, email) }
+          }
+          await app.login(backend, (await scene()).email)      // the purge of the first login is over
+          await app.app.users.settled()
+          const [first, second] = [await scene(), await scene()]
+          const calls = [await turns.count(() => app.login(backend, first.email)), await turns.count(() => act(second))]
+          const all = orders(calls[0] ?? 0, calls[1] ?? 0)
+          t.ok(all.length >= 6, `${all.length} orders`)
+          const wrong: string[] = []
+          let lived = 0
+          for (const order of all) {
+            const now = await scene()
+            const [login, acted] = await turns.run(order, () => app.login(backend, now.email), () => act(now).then(() => 'done', (error: { code: string }) => error.code))
+            const log = turns.log.map((entry) => entry.join(' '))
+            await after?.(now)
+            const headers = headersOf(login)
+            if (headers === null) {
+              const { code } = login.json<{ code: string }>()
+              if (code !== 'FST_USERS_LOGIN_BAD_CREDENTIALS') wrong.push(`${order}: ${code}`)
+            } else if (await statusOf(app, headers) !== 401) {
+              const began = log.findIndex((entry) => entry.startsWith('a '))
+              const ended = log.indexOf('b update')
+              if ((mayLive && began > ended) || acted !== 'done') lived++
+              else wrong.push(`${order}: a live session after ${log.join(', ')}`)
+            }
+            // a reset token dies with a hash upgrade, so the reset may lose
+            if (acted !== 'done' && !(upgrades && acted === 'FST_USERS_RESET_PASSWORD_BAD_TOKEN')) wrong.push(`${order}: the other got ${acted}`)
+          }
+          t.same(wrong, [])
+          t.equal(lived > 0, mayLive || (upgrades && name === 'a password reset'), 'a login that began afterwards, or whose upgrade undid the reset token, is good')
+        })
+      }
+    }
+  }
+})
+
+t.test('RACE-04, SES-07: a password change by a cookie session at the same time as a reset, deactivation or end of sessions leaves no live session', async (t) => {
+  interface Scene { id: User['id'], token: string }
+  const acts: Record<string, { act(app: TestApp, scene: Scene): Promise<unknown>, after?(app: TestApp, scene: Scene): Promise<unknown>, wins?: string }> = {
+    endSessions: { act: ({ app }, { id }) => app.users.endSessions(id) },
+    'a reset': { act: ({ app }, { token }) => app.users.resetPassword(token, 'guinevere-reset'), wins: 'guinevere-reset' },
+    'a password change by code': { act: ({ app }, { id }) => app.users.update(id, { password: 'guinevere-code' }), wins: 'guinevere-code' },
+    'a deactivation that is taken back': { act: ({ app }, { id }) => app.users.update(id, { is_active: false }), after: ({ app }, { id }) => app.users.update(id, { is_active: true }) },
+    'a deletion': { act: ({ app }, { id }) => app.users.delete(id) }
+  }
+  for (const backend of ['db-cookie', 'jwt-cookie']) {
+    for (const [name, { act, after, wins }] of Object.entries(acts)) {
+      t.test(`${name} (${backend})`, async (t) => {
+        const turns = new Turns()
+        const adapter = memory()
+        const app = await buildApp(t, { adapter: turns.wrap(adapter), backends: allBackends().filter(({ name }) => name === backend) })
+        let made = 0
+        const scene = async (): Promise<Scene & { headers: Headers, email: string }> => {
+          const email = `knight${++made}@camelot.bt`
+          const { id } = await app.create({ email })
+          const headers = await session(app, backend, email)
+          return { id, headers, email, token: await resetToken(app, email) }
+        }
+        await scene()
+        await app.app.users.settled()
+        const probe = await scene()
+        const second = await scene()
+        const patch = ({ headers }: { headers: Headers }) => app.send('PATCH', '/users/me', { password: 'guinevere-own' }, headers)
+        const calls = [await turns.count(() => patch(probe)), await turns.count(() => act(app, second))]
+        const all = orders(calls[0] ?? 0, calls[1] ?? 0)
+        t.ok(all.length >= 15, `${all.length} orders`)
+        const wrong: string[] = []
+        for (const order of all) {
+          const now = await scene()
+          const [reply, acted] = await turns.run(order, () => patch(now), () => act(app, now).then(() => 'done', (error: { code: string }) => error.code))
+          const log = turns.log.map((entry) => entry.join(' ')).join(', ')
+          if (wins !== undefined && acted === 'done' && headersOf(await app.login(backend, now.email, wins)) === null) wrong.push(`${order}: the password is not the one that ended the sessions: ${log}`)
+          await after?.(app, now)
+          if (await statusOf(app, now.headers) !== 401) wrong.push(`${order}: the old session lives`)
+          const renewed = reply.headers['set-cookie'] === undefined ? null : { cookie: cookieOf(reply) }
+          if (renewed !== null && acted === 'done' && await statusOf(app, renewed) !== 401) wrong.push(`${order}: the renewed session lives: ${log}`)
+          if (reply.statusCode !== 200 && reply.statusCode !== 401) wrong.push(`${order}: ${reply.body}`)
+        }
+        t.same(wrong, [])
+      })
+    }
+  }
+})

@@ -1,0 +1,73 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import users, { authenticate, currentUser, defineTransport, jwtStrategy, memory, refuse } from '../lib/index.js'
+import { asUser, captureEvents, createUser, manualClock, type CapturedEvents } from '../lib/testing/index.js'
+import { ARTHUR, backends, fastPasswords, PASSWORD, SECRET } from './helpers/build-app.js'
+
+async function build (t: Test, clock = manualClock()): Promise<{ app: FastifyInstance, captured: CapturedEvents, clock: ReturnType<typeof manualClock> }> {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  const nowhere = defineTransport({
+    name: 'nowhere',
+    describe: () => ({ scheme: {}, login: {}, logout: {} }),
+    setup: () => ({ ambient: false, extractToken: () => null, sendLogin: (reply) => reply })
+  })
+  const more = { name: 'nowhere', transport: nowhere, strategy: jwtStrategy({ lifetimeSeconds: 60 }) }
+  await app.register(users, { adapter: memory(), secret: SECRET, passwords: fastPasswords, clock, backends: [...backends(), more] })
+  app.get('/who', { preHandler: authenticate }, async (request) => currentUser(request))
+  const captured = captureEvents(app)
+  await app.ready()
+  return { app, captured, clock }
+}
+
+t.test('asUser acts as a new user with the attributes given', async (t) => {
+  const { app } = await build(t)
+  const headers = await asUser(app, { is_superuser: true })
+  const { is_superuser: isSuperuser, is_active: isActive } = (await app.inject({ url: '/who', headers })).json()
+  t.strictSame([isSuperuser, isActive], [true, true])
+  t.equal((await app.inject({ url: '/who', headers: await asUser(app) })).statusCode, 200)
+})
+
+t.test('asUser acts as a user that exists, by the backend named', async (t) => {
+  const { app, captured } = await build(t)
+  const user = await createUser(app, { email: ARTHUR })
+  const headers = await asUser(app, user, { backend: 'cookie' })
+  t.match(headers.cookie, /^__Host-users-cookie=/)
+  t.equal((await app.inject({ url: '/who', headers })).json().email, ARTHUR)
+  t.strictSame(captured.events.filter(({ name }) => name === 'onAfterLogin').map((event) => 'method' in event && event.method), ['test'])
+})
+
+t.test('asUser says why it cannot', async (t) => {
+  const { app } = await build(t)
+  await t.rejects(asUser(app, {}, { backend: 'other' }), { code: 'FST_USERS_UNKNOWN_BACKEND' })
+  await t.rejects(asUser(app, {}, { backend: 'nowhere' }), { code: 'FST_USERS_INVALID_OPTION' }, 'its transport names no request headers')
+  await t.rejects(asUser(app, { is_active: false }), { code: 'FST_USERS_LOGIN_BAD_CREDENTIALS' })
+})
+
+t.test('captured events come in order and give tokens', async (t) => {
+  const { app, captured } = await build(t)
+  await createUser(app, { email: ARTHUR, password: PASSWORD })
+  t.strictSame(captured.names(), ['onBeforeRegister', 'onAfterRegister'])
+  captured.clear()
+  await t.rejects(captured.tokenOf('onAfterForgotPassword'), { code: 'FST_USERS_INVALID_OPTION' })
+  await app.inject({ method: 'POST', url: '/auth/forgot-password', payload: { email: ARTHUR } })
+  const token = await captured.tokenOf('onAfterForgotPassword')
+  const reply = await app.inject({ method: 'POST', url: '/auth/reset-password', payload: { token, password: 'excalibur-1' } })
+  t.equal(reply.statusCode, 200)
+  t.strictSame(captured.names(), ['onAfterForgotPassword', 'onAfterResetPassword'])
+})
+
+t.test('the manual clock stands until it is moved', async (t) => {
+  const { app, clock } = await build(t, manualClock(Date.UTC(2030, 0, 1)))
+  t.equal(clock(), clock())
+  const headers = await asUser(app)
+  t.equal((await app.inject({ url: '/who', headers })).statusCode, 200)
+  clock.tick(3601)
+  t.equal((await app.inject({ url: '/who', headers })).statusCode, 401)
+  t.equal(clock(), Date.UTC(2030, 0, 1) + 3_601_000)
+})
+
+t.test('refuse makes the error of a refusal, always a 4xx', async (t) => {
+  t.match(refuse(422, 'NO_INVITE', 'Ask for an invitation.'), { statusCode: 422, code: 'FST_USERS_REFUSED', detail: 'NO_INVITE', message: 'Ask for an invitation.' })
+  for (const status of [200, 399, 500, Number.NaN]) t.equal(refuse(status, 'X', 'y').statusCode, 403)
+})

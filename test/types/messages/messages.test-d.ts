@@ -1,0 +1,7 @@
+import { bearerTransport, databaseStrategy, jwtStrategy, memory, type UsersOptions } from 'fastify-users'
+
+const backend = { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) }
+
+export const withoutSecret: UsersOptions = { adapter: memory(), backends: [backend] }                                       // MISSING
+export const mistyped: UsersOptions = { adapter: memory(), secret: 'x', backends: [backend], requireVerified: true }        // UNKNOWN
+export const swapped: UsersOptions = { adapter: memory(), secret: 'x', backends: [{ name: 'x', transport: databaseStrategy({ lifetimeSeconds: 1 }), strategy: databaseStrategy({ lifetimeSeconds: 1 }) }] } // SWAPPED

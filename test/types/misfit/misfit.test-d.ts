@@ -1,0 +1,19 @@
+// A user without the base fields: `types.test.ts` expects an error in each line that ends in `MISFIT`, and in no other.
+import type { FastifyInstance } from 'fastify'
+import users, { currentUser, userSchemas, type User, type UserOf, type UsersOptions } from 'fastify-users'
+
+export const schemas = userSchemas()
+
+declare module 'fastify-users' {
+  interface UsersRegister { user: Omit<UserOf<typeof schemas>, 'email'> }     // the address is missing
+}
+
+declare const app: FastifyInstance
+declare const options: UsersOptions
+declare const user: UserOf<typeof schemas>
+
+app.register(users, options)     // MISFIT
+app.register(users, { ...options, name: 'staff' })     // MISFIT
+app.get('/email', async (request) => request.user?.email)     // MISFIT
+app.get('/id', async (request) => currentUser(request).id)     // MISFIT
+export const misfit: User = user     // MISFIT
