@@ -122,7 +122,7 @@ t.test('a config that cannot be used exits with 2 and one line', async (t) => {
     [configText({ more: 'colour: 1' }), /no option colour/]
   ]
   const odd = emptyFolder()
-  writeFileSync(join(odd, 'users.config.js'), configText({ backends: "[{ ...backend('a'), strategy: { plugin () {}, get name () { throw TypeError('no name\\nhere') } } }]" }))
+  writeFileSync(join(odd, 'users.config.js'), configText({ backends: "[{ ...backend('a'), strategy: { kind: 'strategy', plugin () {}, get name () { throw TypeError('no name\\nhere') } } }]" }))
   t.strictSame(await runIn(odd, [...MOVE, '--hash-tokens']), { code: 1, out: '', err: 'fastify-users: no name' }, 'a fault that nobody thought of is one line')
   for (const [text, err] of texts) {
     const folder = emptyFolder()
