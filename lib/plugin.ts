@@ -2,17 +2,18 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { availableStore, type Store } from './adapters/available-store.js'
 import { createAuthenticator, createBackend, createGuard, authenticate, checkGuardedRoutes, documentGuards } from './authentication/index.js'
-import type { Backend } from './contracts/backend.js'
+import type { Backend, BackendOptions } from './contracts/backend.js'
+import type { PurposeKey } from './contracts/definition.js'
 import type { EventName, UsersHook } from './contracts/events.js'
 import type { Settings } from './contracts/settings.js'
 import type { UsersApi } from './contracts/users-api.js'
 import { FST_USERS_ALREADY_REGISTERED, FST_USERS_NOT_READY } from './errors.js'
-import { createBackground, createHookRegistry, type Background } from './hooks/index.js'
+import { createBackground, createHookRegistry } from './hooks/index.js'
 import { resolveOptions, type CheckedOptions } from './options.js'
 import { authRoutes, prepareScope, registerRoutes, resetPasswordRoutes, usersRoutes, verifyRoutes } from './routes/index.js'
 import { kGuard, kNames } from './symbols.js'
 import { deriveKeys, purposeTokens, type PurposeTokens } from './tokens/index.js'
-import { createAjv, createUserCheck, createUserRows, createUsersService, userModel, type Rules } from './users/index.js'
+import { createAjv, createUserCheck, createUserRows, createUsersService, userModel, type Rules, type UsersService } from './users/index.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -21,27 +22,61 @@ declare module 'fastify' {
   }
 }
 
+/** What is built once per registration, and shared by its scopes. */
+interface Core {
+  readonly settings: Settings
+  readonly store: Store
+  readonly ajv: ReturnType<typeof createAjv>
+  readonly rules: Rules
+  readonly service: UsersService
+  /** Filled while the backends' scopes load, in list order. */
+  readonly backends: Map<string, Backend>
+  readonly names: readonly string[]
+  keysFor(purpose: string): readonly PurposeKey[]
+}
+
 async function users (app: FastifyInstance, options: CheckedOptions): Promise<void> {
   const { settings, secrets } = resolveOptions(options, app.log)
   claimName(app, settings.name)
+  const core = await createCore(app, options, settings, secrets)
+  decorate(app, core)
+  followLife(app, core)
+  for (const backend of options.backends) await mountBackend(app, core, backend)
+  await mountRoutes(app, core)
+}
 
-  const store = availableStore(options.adapter)
+async function createCore (app: FastifyInstance, { adapter, backends: list, hooks: listeners = {} }: CheckedOptions, settings: Settings, secrets: readonly string[]): Promise<Core> {
+  const keysFor: Core['keysFor'] = (purpose) => deriveKeys(secrets, `${settings.name}:${purpose}`)
+  const secretsFor = (purpose: string): string[] => keysFor(purpose).map(({ secret }) => secret)
+  const store = availableStore(adapter)
   const model = userModel(settings.schemas)
   store.define(model)
-  const keysFor = (purpose: string): ReturnType<typeof deriveKeys> => deriveKeys(secrets, `${settings.name}:${purpose}`)
-  const secretsFor = (purpose: string): string[] => keysFor(purpose).map(({ secret }) => secret)
 
   const ajv = createAjv()
-  const rows = createUserRows(store, model, settings.schemas, secretsFor('stamp'))
   const hooks = createHookRegistry()
-  for (const [name, hook] of Object.entries(options.hooks ?? {})) hooks.add(name as EventName, hook as UsersHook<EventName>)     // add checks the name
-  const background = createBackground(app.log)
+  for (const [name, hook] of Object.entries(listeners)) hooks.add(name as EventName, hook as UsersHook<EventName>)     // add checks the name
   const backends = new Map<string, Backend>()
-  const tokens = await startTokens(app, settings, keysFor)
-  const rules: Rules = { settings, rows, check: createUserCheck(ajv, settings.schemas), hooks, background, tokens, backends, fingerprintKeys: secretsFor('fingerprint') as [string, ...string[]] }     // as many as there are secrets, one at least
-  const service = createUsersService(rules)
+  const rules: Rules = {
+    settings,
+    rows: createUserRows(store, model, settings.schemas, secretsFor('stamp')),
+    check: createUserCheck(ajv, settings.schemas),
+    hooks,
+    background: createBackground(app.log),
+    tokens: await startTokens(app, settings, keysFor),
+    backends,
+    fingerprintKeys: secretsFor('fingerprint') as [string, ...string[]]     // as many as there are secrets, one at least
+  }
+  return { settings, store, ajv, rules, service: createUsersService(rules), backends, names: list.map(({ name }) => name), keysFor }
+}
 
-  const names = options.backends.map(({ name }) => name)
+async function startTokens (app: FastifyInstance, settings: Settings, keysFor: Core['keysFor']): Promise<PurposeTokens> {
+  let tokens: PurposeTokens | undefined
+  await app.register(purposeTokens, { settings, keysFor, receive: (made) => { tokens = made } })
+  if (tokens === undefined) throw FST_USERS_NOT_READY()
+  return tokens
+}
+
+function decorate (app: FastifyInstance, { service, backends, rules: { rows }, settings, names }: Core): void {
   app.decorate('users', service)
   app.decorate('authenticate', authenticate)
   app.decorate(kGuard, createGuard(createAuthenticator(backends, rows), backends, settings, names))
@@ -49,34 +84,35 @@ async function users (app: FastifyInstance, options: CheckedOptions): Promise<vo
   if (!app.hasRequestDecorator('authentication')) app.decorateRequest('authentication', null)
   checkGuardedRoutes(app, names)
   if (settings.openapiSecurity) documentGuards(app, settings, names, false)
-  followLife(app, store, hooks, background)
+}
 
-  for (const backend of options.backends) {
-    await app.register(async (scope) => {
-      prepareScope(scope, ajv, settings)
-      documentGuards(scope, settings, names, true)
-      const built = await createBackend(scope, backend, { backend: backend.name, settings, store, keysFor, background: background.run })
-      backends.set(backend.name, built)
-      const { enabled, prefix } = settings.routes.auth
-      if (enabled) await scope.register(authRoutes, { prefix: `${prefix}/${backend.name}`, users: service, settings, backend: built })
-    })
-  }
+/** A backend and its login and logout routes, in a scope of their own. */
+async function mountBackend (app: FastifyInstance, core: Core, backend: BackendOptions): Promise<void> {
+  const { settings, store, keysFor, rules: { background }, service: users } = core
   await app.register(async (scope) => {
-    prepareScope(scope, ajv, settings)
-    documentGuards(scope, settings, names, true)
+    prepareOwnScope(scope, core)
+    const built = await createBackend(scope, backend, { backend: backend.name, settings, store, keysFor, background: background.run })
+    core.backends.set(backend.name, built)
+    const { enabled, prefix } = settings.routes.auth
+    if (enabled) await scope.register(authRoutes, { prefix: `${prefix}/${backend.name}`, users, settings, backend: built })
+  })
+}
+
+async function mountRoutes (app: FastifyInstance, core: Core): Promise<void> {
+  const { settings, service: users } = core
+  await app.register(async (scope) => {
+    prepareOwnScope(scope, core)
     const groups = { register: registerRoutes, reset: resetPasswordRoutes, verify: verifyRoutes, users: usersRoutes }
     for (const [group, routes] of Object.entries(groups)) {
       const { enabled, prefix } = settings.routes[group as keyof typeof groups]
-      if (enabled) await scope.register(routes, { prefix, users: service, settings })
+      if (enabled) await scope.register(routes, { prefix, users, settings })
     }
   })
 }
 
-async function startTokens (app: FastifyInstance, settings: Settings, keysFor: (purpose: string) => ReturnType<typeof deriveKeys>): Promise<PurposeTokens> {
-  let tokens: PurposeTokens | undefined
-  await app.register(purposeTokens, { settings, keysFor, receive: (made) => { tokens = made } })
-  if (tokens === undefined) throw FST_USERS_NOT_READY()
-  return tokens
+function prepareOwnScope (scope: FastifyInstance, { ajv, settings, names }: Core): void {
+  prepareScope(scope, ajv, settings)
+  documentGuards(scope, settings, names, true)
 }
 
 /** Two populations need two names and two scopes. The names are kept on the server, which all scopes share. */
@@ -87,7 +123,7 @@ function claimName (app: FastifyInstance, name: string): void {
   names.add(name)
 }
 
-function followLife (app: FastifyInstance, store: Store, hooks: ReturnType<typeof createHookRegistry>, background: Background): void {
+function followLife (app: FastifyInstance, { store, rules: { hooks, background } }: Core): void {
   app.addHook('onReady', async () => {
     await store.open()
     hooks.close()
