@@ -226,6 +226,20 @@ t.test('SQLite: a file of ours is in WAL mode with foreign keys; a database that
   t.equal(adapter.findOne(User, {}), null, 'opened again')
 })
 
+t.test('SQLite: a write waits for another process without holding up this one', async (t) => {
+  const file = path(t)
+  const adapter = await opened(t, file, models)
+  const other = new Database(file)
+  t.teardown(() => { other.close() })
+  other.exec('BEGIN IMMEDIATE')
+  let turns = 0
+  const counting = setInterval(() => { if (++turns === 5) other.exec('COMMIT') }, 1)
+  t.teardown(() => { clearInterval(counting) })
+  await adapter.create(User, { id: randomUUID(), email: 'king.arthur@camelot.bt', hashed_password: 'x', is_active: true, is_superuser: false, is_verified: false })
+  t.ok(turns >= 5, 'the event loop went on')
+  t.match(adapter.findOne(User, { email: 'king.arthur@camelot.bt' }), { email: 'king.arthur@camelot.bt' })
+})
+
 t.test('SQLite: a new file that another connection locks is waited for without blocking the process', async (t) => {
   const file = path(t)
   const other = new Database(file)
@@ -382,7 +396,7 @@ t.test('SQLite: options and calls that cannot be meant are refused', async (t) =
   for (const wrong of ['', null, undefined, 5, {}]) t.throws(() => sqlite(wrong as string), invalid)
   await t.rejects(opened(t, ':memory:', [Session]), invalid, 'a reference to a model that is not defined')
   await t.rejects(openBetterSqlite3(':memory:', () => Promise.reject(new Error('Cannot find package'))), invalid, 'better-sqlite3 is missing')
-  await t.rejects(opened(t, join(path(t), 'no', 'such', 'directory'), [Person]), TypeError)
+  await t.rejects(opened(t, join(path(t), 'no', 'such', 'directory'), [Person]), { ...invalid, message: /cannot use .*directory/ })
   const adapter = sqlite(':memory:')
   adapter.define(Person)
   t.throws(() => adapter.findOne(Person, {}), { code: 'FST_USERS_NOT_READY' }, 'before open()')
@@ -390,7 +404,7 @@ t.test('SQLite: options and calls that cannot be meant are refused', async (t) =
 
 t.test('SQLite: a file that is no database is an error of open()', async (t) => {
   const file = join(t.testdir({ 'users.db': 'this is no database, but long enough to be looked at as one'.repeat(20) }), 'users.db')
-  await t.rejects(opened(t, file, [Person]), { code: 'SQLITE_NOTADB' })
+  await t.rejects(opened(t, file, [Person]), { code: 'FST_USERS_INVALID_OPTION', message: /cannot use .*users\.db: file is not a database/ })
 })
 
 t.test('RACE-02: processes that open one new file at once and create the same addresses leave one row each', async (t) => {

@@ -58,7 +58,9 @@ export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async 
     onRequest: authenticate({ verified: settings.requireVerification })
   }, async (request, reply) => {
     if (request.authentication?.backend !== name) await endPresented(request, currentUser(request))
+    const acting = users.backends.get(request.authentication?.backend ?? '')?.transport
     await users.logout(request, reply)
-    return transport.sendLogout?.(reply) ?? reply.code(204).send()
+    const clearing = transport.sendLogout === undefined ? acting : transport     // a cookie that logged out here is cleared here
+    return clearing?.sendLogout?.(reply) ?? reply.code(204).send()
   })
 }

@@ -26,7 +26,8 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
 
   scope.decorateRequest(kTarget, null)
   const own = authenticate({ verified })
-  const byId = [authenticate({ superuser: true, verified }), async (request: FastifyRequest) => {
+  const superuser = authenticate({ superuser: true, verified })
+  const byId = [superuser, async (request: FastifyRequest) => {
     const id = schemas.id.parse((request.params as { id: string }).id) as UserId | null
     const user = id === null ? null : await users.get(id)
     if (user === null) throw FST_USERS_NOT_FOUND()
@@ -45,7 +46,8 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
       body: OwnUpdate,
       response: { 200: User, ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', ...UPDATE_ERRORS, sensitiveChanges === 'confirm' ? 'UPDATE_USER_BAD_CURRENT_PASSWORD' : 'UPDATE_USER_EMAIL_ALREADY_EXISTS') }
     },
-    onRequest: own
+    onRequest: own,
+    preHandler: [forget, own]
   }, async (request, reply) => users.updateOwn(request.body, request, reply))
 
   scope.get('/:id', {
@@ -56,16 +58,24 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
 
   scope.patch<{ Body: UserChanges }>('/:id', {
     schema: { ...describe('patchUser', 'patch_user', 'Change a user'), params: Params, body: schemas.UserUpdate, response: { 200: User, ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND', 'UPDATE_USER_EMAIL_ALREADY_EXISTS', ...UPDATE_ERRORS) } },
-    onRequest: byId
+    onRequest: byId,
+    preHandler: [forget, superuser]
   }, async (request, reply) => users.update(targetOf(request), request.body, { request, reply, by: 'superuser' }))
 
   scope.delete('/:id', {
     schema: { ...describe('deleteUser', 'delete_user', 'Delete a user'), params: Params, response: { 204: Type.Null({ description: 'The user is gone.' }), ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND', 'CROSS_SITE_REQUEST', ...UNREAD_BODY_ERRORS) } },
-    onRequest: byId
+    onRequest: byId,
+    preHandler: [forget, superuser]
   }, async (request, reply) => {
     await users.delete(targetOf(request), { request, reply })
     return reply.code(204).send()
   })
+}
+
+/** Makes the guard look again: a session may have ended, or its user changed, while the body was on its way. */
+function forget (request: FastifyRequest, _reply: unknown, done: () => void): void {
+  request.authentication = null
+  done()
 }
 
 function targetOf (request: object): AnyUser {

@@ -76,7 +76,8 @@ async function write (rules: Rules, row: UserRow, changes: Changes, by: Writer):
   const endsSessions = changes.hashed_password !== undefined || changes.is_active === false     // whatever the row said when it was read
   const stamp = generateStamp()
   const all = { ...changes, ...(endsSessions ? { session_stamp: stamp } : {}) }
-  const where = by === 'self' && changes.hashed_password !== undefined ? sameSessions(row) : { id: row.id }
+  const takesOver = changes.hashed_password !== undefined || changes.email !== undefined     // a new address can have the password reset
+  const where = by === 'self' && takesOver ? sameSessions(row) : { id: row.id }
   const gone = by === 'self' ? FST_USERS_UNAUTHENTICATED : FST_USERS_NOT_FOUND
   if (Object.keys(all).length > 0 && await updateRow(rules, where, all) !== 1) throw gone()
   if (endsSessions) await destroyStored(rules, row)
@@ -86,7 +87,7 @@ async function write (rules: Rules, row: UserRow, changes: Changes, by: Writer):
   return { ...now, ...hash, ...(endsSessions && now.session_stamp !== undefined ? { session_stamp: stamp } : {}) }
 }
 
-/** The row as long as nobody ended its sessions: a user whose sessions are over sets no password any more. */
+/** The row as long as nobody ended its sessions: a user whose sessions are over sets no password and no address any more. */
 function sameSessions ({ id, session_stamp: stamp, hashed_password: hash }: UserRow): Where {
   return stamp === undefined ? { id, hashed_password: hash } : { id, session_stamp: stamp }
 }

@@ -60,7 +60,7 @@ export async function actingRow (rules: Rules, request: FastifyRequest, again: b
     return row
   }
   const subject = await backends.get(backend)?.strategy.readToken(token, { request, users: rows })
-  if (subject == null || (subject.stamp ?? rows.stampOf(subject.row)) !== rows.stampOf(subject.row)) throw FST_USERS_UNAUTHENTICATED()
+  if (subject == null || (subject.stamp != null && !rows.hasStamp(subject.row, subject.stamp))) throw FST_USERS_UNAUTHENTICATED()
   return subject.row
 }
 

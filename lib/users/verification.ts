@@ -53,8 +53,10 @@ async function markVerified ({ rows }: Rules, row: UserRow): Promise<User> {
 /** The new address takes effect, and all sessions end. Works once: the fingerprint holds the old address and stamp. */
 async function changeEmail (rules: Rules, row: UserRow, { new_email: email, fgpt }: Claims): Promise<User> {
   if (typeof email !== 'string' || !row.is_active || !rules.fingerprintKeys.some((key) => fgpt === changeFingerprint(rules, row, key))) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
+  const { id, email: old, hashed_password: hash, session_stamp: stamp } = row
+  const unchanged = { id, email: old, hashed_password: hash, is_active: true, ...(stamp === undefined ? {} : { session_stamp: stamp }) }
   const changes = { email, is_verified: true, session_stamp: generateStamp() }
-  const done = await rules.rows.update({ id: row.id, email: row.email, hashed_password: row.hashed_password }, changes).catch((error: unknown) => {
+  const done = await rules.rows.update(unchanged, changes).catch((error: unknown) => {
     if (isUsersError(error) && error.fields !== undefined) return 0     // taken meanwhile
     throw error
   })
