@@ -47,7 +47,7 @@ async function users (app: FastifyInstance, options: CheckedOptions): Promise<vo
 
 async function createCore (app: FastifyInstance, { adapter, backends: list, hooks: listeners = {} }: CheckedOptions, settings: Settings, secrets: readonly string[]): Promise<Core> {
   const keysFor: Core['keysFor'] = (purpose) => deriveKeys(secrets, `${settings.name}:${purpose}`)
-  const secretsFor = (purpose: string): string[] => keysFor(purpose).map(({ secret }) => secret)
+  const secretsFor = (purpose: string): [string, ...string[]] => keysFor(purpose).map(({ secret }) => secret) as [string, ...string[]]     // as many as there are secrets, one at least
   const store = availableStore(adapter)
   const model = userModel(settings.schemas)
   store.define(model)
@@ -64,7 +64,7 @@ async function createCore (app: FastifyInstance, { adapter, backends: list, hook
     background: createBackground(app.log),
     tokens: await startTokens(app, settings, keysFor),
     backends,
-    fingerprintKeys: secretsFor('fingerprint') as [string, ...string[]]     // as many as there are secrets, one at least
+    fingerprintKeys: secretsFor('fingerprint')
   }
   return { settings, store, ajv, rules, service: createUsersService(rules), backends, names: list.map(({ name }) => name), keysFor }
 }

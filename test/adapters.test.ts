@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
@@ -11,8 +12,9 @@ import type { SqlDriver } from '../lib/adapters/sql/drivers/driver.js'
 import { sqliteDialect } from '../lib/adapters/sql/dialects/sqlite.js'
 import { sqlAdapter } from '../lib/adapters/sql/sql-adapter.js'
 import { sqlite, type SqlAdapterOptions } from '../lib/adapters/sql/index.js'
-import type { DatabaseAdapter, Row } from '../lib/contracts/database-adapter.js'
+import type { Changes, DatabaseAdapter, MaybePromise, Row } from '../lib/contracts/database-adapter.js'
 import type { Model } from '../lib/contracts/models.js'
+import { FST_USERS_UNIQUE_VIOLATION } from '../lib/errors.js'
 import { uuidId } from '../schemas/index.js'
 import { AccessToken, Account, createToken, createUser, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance, type ConformanceOptions, withSlowReads } from '../lib/testing/index.js'
@@ -61,6 +63,32 @@ function conform (name: string, make: (t: Test) => Omit<ConformanceOptions, 'tes
 }
 
 conform('memory()', () => ({ makeAdapter: () => memory() }))
+
+// what a store may lack: joins, U+0000, and addresses that a wider collation tells apart
+conform('an asynchronous adapter with the least that is asked of a store', () => ({
+  storesNul: false,
+  makeAdapter () {
+    const adapter = memory()
+    const later = async <T>(work: () => MaybePromise<T>): Promise<T> => {
+      await nextTurn()
+      return await work()
+    }
+    const plain = (email: unknown): string => String(email).normalize('NFD').replace(/\p{M}/gu, '').toLowerCase()
+    return {
+      define: (model) => { adapter.define(model) },
+      open: () => adapter.open(),
+      create: (model, row) => later(async () => {
+        const rows = model === User ? await adapter.findMany(User, {}, { limit: 100 }) : []
+        if (rows.some(({ email }) => plain(email) === plain(row['email']))) throw FST_USERS_UNIQUE_VIOLATION(['email'], { fields: ['email'] })
+        return await adapter.create(model, row)
+      }),
+      findOne: (model, where) => later(() => adapter.findOne(model, where)),
+      findMany: (model, where, options) => later(() => adapter.findMany(model, where, options)),
+      update: (model, where, changes) => later(() => adapter.update(model, where, changes)),
+      delete: (model, where) => later(() => adapter.delete(model, where))
+    }
+  }
+}))
 
 conform('sqlite(file)', (t) => {
   const directory = t.testdir({})
@@ -167,6 +195,31 @@ t.test('a model of a known name with other fields is refused', async (t) => {
     t.throws(() => { adapter.define({ ...User, table: 'people' }) }, { code: 'FST_USERS_INVALID_OPTION' })
     t.throws(() => { adapter.define({ name: 'a', table: 'a', fields: { id: { type: 'id' } }, unique: [['nothing']] }) }, { code: 'FST_USERS_INVALID_OPTION' })
     t.throws(() => { adapter.define({ name: 'a', table: 'a', fields: {} }) }, { code: 'FST_USERS_INVALID_OPTION' })
+  }
+})
+
+t.test('a change to undefined is none, and an id that nobody makes must be given', async (t) => {
+  const Badge: Model = { name: 'badge', table: 'badge', fields: { id: { type: 'id' }, label: { type: 'text', nullable: true } } }
+  for (const adapter of [memory(), sqlite(':memory:')]) {
+    adapter.define(Badge)
+    await adapter.open()
+    await t.rejects(adapter.create(Badge, { label: 'a' }), { code: 'FST_USERS_INVALID_OPTION', message: /badge\.id/ })
+    await adapter.create(Badge, { id: 'x', label: 'a' })
+    t.equal(await adapter.update(Badge, { id: 'x' }, { label: undefined } as unknown as Changes), 1)
+    t.same(await adapter.findOne(Badge, { id: 'x' }), { id: 'x', label: 'a' })
+    await adapter.close?.()
+  }
+})
+
+t.test('row 12: of tokens whose labels differ only in case the exact one is found with its user', async (t) => {
+  const Device: Model = { name: 'device', table: 'device', fields: { id: { type: 'id', id }, user_id: { type: 'id', id, references: 'user' }, label: { type: 'text', ignoreCase: true } } }
+  for (const adapter of [memory(), sqlite(':memory:')]) {
+    for (const model of [Person, Device]) adapter.define(model)
+    await adapter.open()
+    const user = await adapter.create(Person, person)
+    for (const label of ['PHONE', 'Phone', 'phone']) await adapter.create(Device, { user_id: user['id'], label })
+    for (const label of ['PHONE', 'Phone', 'phone']) t.hasStrict(await adapter.findWithUser?.(Device, { label }), { row: { label }, user })
+    await adapter.close?.()
   }
 })
 
@@ -367,6 +420,22 @@ t.test('row 83: tables and columns of other names are mapped, and their unique i
   t.equal(adapter.findOne(Session, {}), null, 'our token table refers to the adopted one')
 })
 
+t.test('row 83: a table may have another name alone, and a clash in an index on expressions names the fields that are unique', async (t) => {
+  const database = new Database(':memory:')
+  database.exec(`CREATE TABLE people (id TEXT PRIMARY KEY, email TEXT, hashed_password TEXT, is_active INTEGER, is_superuser INTEGER, is_verified INTEGER);
+    CREATE TABLE accesstoken (token TEXT PRIMARY KEY, user_id TEXT, created_at TEXT); CREATE UNIQUE INDEX tokens ON accesstoken (lower(token));
+    CREATE TABLE oauth_account (id TEXT PRIMARY KEY, user_id TEXT, oauth_name TEXT, account_id TEXT); CREATE UNIQUE INDEX accounts ON oauth_account (lower(oauth_name), account_id)`)
+  const adapter = await opened(t, database, [Person, Session, Account], { tables: { user: { table: 'people' } } })
+  const { id: owner } = await adapter.create(Person, person)
+  t.equal(database.prepare('SELECT id FROM people').pluck().get(), owner)
+  const token = { token: 'a', user_id: owner, created_at: new Date() }
+  await adapter.create(Session, token)
+  await t.rejects(adapter.create(Session, { ...token, token: 'A' }), { code: 'FST_USERS_UNIQUE_VIOLATION', fields: [] })
+  const account = { id: randomUUID(), user_id: owner, oauth_name: 'github', account_id: '1' }
+  await adapter.create(Account, account)
+  await t.rejects(adapter.create(Account, { ...account, id: randomUUID(), oauth_name: 'GitHub' }), { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['oauth_name', 'account_id'] })
+})
+
 t.test('EML-03: text compares byte by byte in an adopted table with NOCASE columns', async (t) => {
   const database = new Database(':memory:')
   database.exec('CREATE TABLE accesstoken (token TEXT COLLATE NOCASE PRIMARY KEY, user_id TEXT, created_at TEXT)')
@@ -384,6 +453,8 @@ t.test('SQLite: an existing table without a needed column is refused by name', a
   database.exec('CREATE TABLE "User" ("ID" CHAR(36) PRIMARY KEY, email TEXT, hashed_password TEXT, is_active BOOLEAN)')
   await t.rejects(opened(t, database, [Person, Session]), { code: 'FST_USERS_TABLE_MISMATCH', message: /"user".*"is_superuser", "is_verified"$/ })
   t.strictSame(database.prepare('SELECT name FROM sqlite_master WHERE name LIKE \'accesstoken\'').all(), [], 'nothing was made')
+  const Optional: Model = { name: 'user', table: 'user', fields: { badge: { type: 'text', optional: true } } }
+  await t.rejects(opened(t, database, [Optional]), { code: 'FST_USERS_INVALID_OPTION', message: /has no columns/ })
 })
 
 t.test('SQLite: options and calls that cannot be meant are refused', async (t) => {

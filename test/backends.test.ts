@@ -490,3 +490,20 @@ t.test('rows 22, 23: a stored token has 43 characters, lives as long as its back
   built.tick(2)
   t.equal(await me(second), 401)
 })
+
+t.test('CK-01: a Secure cookie over plain http beyond this machine is warned of once, but not in production, where a proxy ends TLS', async (t) => {
+  const warningsOf = async (host: string, options: CookieTransportOptions = {}): Promise<string[]> => {
+    const lines: string[] = []
+    const { app } = await buildApp(t, { backends: cookieBackend(options) }, addRoutes, { logger: { level: 'warn', stream: { write: (line: string) => { lines.push(line) } } } })
+    await app.listen({ host, port: 0 })
+    await app.close()
+    return lines.map((line) => (JSON.parse(line) as { msg: string }).msg)
+  }
+  t.strictSame(await warningsOf('0.0.0.0'), ['fastify-users: browsers keep the cookie "__Host-users-cookie" only from https or from http://localhost'])
+  t.strictSame(await warningsOf('127.0.0.1'), [])
+  t.strictSame(await warningsOf('0.0.0.0', { secure: false }), [])
+  const { NODE_ENV: before } = process.env
+  t.teardown(() => { if (before === undefined) delete process.env['NODE_ENV']; else process.env['NODE_ENV'] = before })
+  process.env['NODE_ENV'] = 'production'
+  t.strictSame(await warningsOf('0.0.0.0'), [])
+})

@@ -518,3 +518,21 @@ t.test('LOGG-01: no payload of any event holds a password, a hash or a stamp', a
   const masked = payloads.filter(([name, payload]) => name.endsWith('Update') && 'password' in (payload as { changes: object }).changes).map(([, payload]) => (payload as { changes: { password: string } }).changes.password)
   t.same([...new Set(masked)], ['**********'], 'a changed password is masked')
 })
+
+t.test('close() gives up a listener that never ends, and logs how many were left', async (t) => {
+  const lines: string[] = []
+  const built = await buildApp(t, { hooks: { onAfterForgotPassword: () => new Promise(() => {}) } }, () => {}, { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } })
+  await built.create()
+  await built.send('POST', '/auth/forgot-password', { email: ARTHUR })
+  await built.app.close()
+  t.match(lines.map((line) => JSON.parse(line) as object), [{ left: 1, msg: 'fastify-users: closed before all work after replies was done' }])
+})
+
+t.test('ERR-01: a refusal may have a status without a name, and problems of the application\'s own', async (t) => {
+  let thrown: Error = refuse(499, 'CASTLE_CLOSED', 'Come again tomorrow.')
+  const built = await buildApp(t, { hooks: { onBeforeRegister: () => { throw thrown } } })
+  const register = async (): Promise<object> => (await built.send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })).json<object>()
+  t.same(await register(), { statusCode: 499, code: 'FST_USERS_REFUSED', error: 'Error', message: 'Come again tomorrow.', detail: 'CASTLE_CLOSED' })
+  thrown = Object.assign(new Error('body/email is banned'), { validation: [{ instancePath: '/email', keyword: 'banned', params: {} }] })
+  t.same(await register(), { statusCode: 400, code: 'FST_ERR_VALIDATION', error: 'Bad Request', message: 'body/email is banned', detail: [{ path: '/email', keyword: 'banned', message: 'is not valid' }] })
+})

@@ -133,6 +133,8 @@ t.test('JWT-02, CFG-01: keys that are weak, or do not fit their algorithm, refus
     'a Buffer for a secret': { secret: randomBytes(64) },
     'a function for a secret': { secret: () => KEY },
     'a repeated secret': { secret: 'ab'.repeat(32) },
+    'no key at all with RS256': { algorithm: 'RS256' },
+    'no key at all with EdDSA': { algorithm: 'EdDSA' },
     'a placeholder': { secret: 'your-secret-key-goes-here-please!' },
     'HS384 with 43 bytes': { algorithm: 'HS384', secret: randomBytes(32).toString('base64url') },
     'HS512 with 48 bytes': { algorithm: 'HS512', secret: randomBytes(36).toString('base64url') },

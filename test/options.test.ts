@@ -97,6 +97,7 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
     ['no backends', () => ({ ...good(), backends: undefined }), INVALID, 'backends'],
     ['an empty list of backends', () => ({ ...good(), backends: [] }), INVALID, 'backends'],
     ['backends by name', () => ({ ...good(), backends: { jwt: backend } }), INVALID, 'backends'],
+    ['a backend without a name', () => ({ ...good(), backends: [{ ...backend, name: undefined }] }), INVALID, 'backends[].name'],
     ['null for a backend', () => ({ ...good(), backends: [null] }), INVALID, 'backends'],
     ['text for a backend', () => ({ ...good(), backends: ['jwt'] }), INVALID, 'backends'],
     ['an unknown option of a backend', () => ({ ...good(), backends: [{ ...backend, prefix: '/x' }] }), UNKNOWN, 'prefix'],

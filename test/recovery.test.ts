@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { argon2Passwords, memory, type UsersHooks, type UsersOptions } from '../lib/index.js'
+import { argon2Passwords, memory, type DatabaseAdapter, type User, type UsersHooks, type UsersOptions } from '../lib/index.js'
 import { withSlowReads } from '../lib/testing/index.js'
 import { ARTHUR, buildApp, countedPasswords, misfit, PASSWORD, refused, storedModel, storedRows, visible, type TestApp } from './helpers/build-app.js'
 
@@ -377,6 +377,20 @@ t.test('POST /auth/reset-password', async (t) => {
     t.match(await app.app.users.resetPassword(await app.tokenOf('onAfterForgotPassword'), NEW_PASSWORD), { email: ARTHUR })
     await t.rejects(app.app.users.resetPassword('x', NEW_PASSWORD), { code: 'FST_USERS_RESET_PASSWORD_BAD_TOKEN' })
   })
+
+  t.test('RST-06, row 10: code, which no schema checks, sets no ill-formed password and uses no token that is too long', async (t) => {
+    const app = await buildApp(t, { tokens: { reset: { secret: RESET_SECRET } } })
+    await app.create()
+    const { users } = app.app
+    const claims = decode(await resetToken(app))
+    const padded = (length: number): string => sign(RESET_SECRET, { ...claims, padding: 'x'.repeat(length) })
+    for (const password of ['guinevere-\ud800', 'x'.repeat(1025), '\u{1F9D9}'.repeat(257)]) {
+      await t.rejects(users.resetPassword(padded(0), password), { code: 'FST_USERS_INVALID_USER', detail: [{ path: '/password' }] })
+    }
+    await t.rejects(users.resetPassword(padded(8192), NEW_PASSWORD), { code: 'FST_USERS_RESET_PASSWORD_BAD_TOKEN' })
+    t.equal((await app.login('jwt', ARTHUR)).statusCode, 200, 'nothing was changed')
+    t.match(await users.resetPassword(padded(1000), NEW_PASSWORD), { email: ARTHUR }, 'the token was refused for its length')
+  })
 })
 
 t.test('POST /auth/verify', async (t) => {
@@ -461,14 +475,32 @@ t.test('POST /auth/verify', async (t) => {
     badVerify(t, await verify(app, ofGone), 'and came back as another one')
   })
 
-  t.test('VER-02: an address change between look-up and write is not verified', async (t) => {
-    const adapter = memory()
-    const app = await buildApp(t, { adapter: withSlowReads(adapter, 5) })
-    const { id } = await app.create()
-    const token = await verifyToken(app)
-    const [reply] = await Promise.all([verify(app, token), adapter.update(storedModel('user'), { id }, { email: 'new@camelot.bt' })])
-    badVerify(t, reply)
-    t.match(await storedRows(adapter, 'user'), [{ email: 'new@camelot.bt', is_verified: false }])
+  t.test('VER-02: an address change or removal between look-up and write is not verified', async (t) => {
+    const changes: [object[], (adapter: DatabaseAdapter, id: User['id']) => Promise<number>][] = [
+      [[{ email: 'new@camelot.bt', is_verified: false }], (adapter, id) => adapter.update(storedModel('user'), { id }, { email: 'new@camelot.bt' })],
+      [[], (adapter, id) => adapter.delete(storedModel('user'), { id })]
+    ]
+    for (const [left, change] of changes) {
+      const adapter = memory()
+      const changing = withSlowReads(adapter, 0)
+      const { findOne } = changing
+      let armed = false
+      changing.findOne = async (model, where) => {
+        const row = await findOne(model, where)
+        if (armed && row !== null) {
+          armed = false
+          t.equal(await change(adapter, row['id'] as User['id']), 1)
+        }
+        return row
+      }
+      const app = await buildApp(t, { adapter: changing })
+      await app.create()
+      const token = await verifyToken(app)
+      armed = true
+      badVerify(t, await verify(app, token))
+      t.match(await storedRows(adapter, 'user'), left)
+      t.equal((await storedRows(adapter, 'user')).length, left.length)
+    }
   })
 
   t.test('row 57: an expired, changed or foreign token is refused', async (t) => {

@@ -1,11 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { createHmac } from 'node:crypto'
+import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import {
+import users, {
   argon2Passwords, bearerTransport, cookieTransport, databaseStrategy, integerId, jwtStrategy, memory, objectIdId, userSchemas, uuidId,
   type DatabaseAdapter, type IdKind, type User, type UserSchemas, type UsersOptions
 } from '../lib/index.js'
-import { ARTHUR, buildApp, cookieOf, fastPasswords, PASSWORD, refused, storedModel, storedRows, type TestApp } from './helpers/build-app.js'
+import { ARTHUR, buildApp, cookieOf, fastPasswords, PASSWORD, refused, SECRET, storedModel, storedRows, type TestApp } from './helpers/build-app.js'
 
 const NEW_PASSWORD = 'guinevere-2'
 const ADMIN = 'merlin@camelot.bt'
@@ -540,4 +541,45 @@ t.test('RACE-04, SES-07: a password change by a cookie session at the same time 
       })
     }
   }
+})
+
+t.test('the logout of a request that nobody was found for is refused, and one without a reply ends the session', async (t) => {
+  const app = await buildApp(t, {}, (app) => {
+    app.post('/open/logout', async (request) => await app.users.logout(request))
+    app.post('/guarded/logout', { preHandler: app.authenticate }, async (request) => {
+      await app.users.logout(request)
+      return { user: request.user, authentication: request.authentication }
+    })
+    app.get('/guarded', { preHandler: app.authenticate }, async () => ({}))
+  })
+  await app.create()
+  const headers = await session(app, 'jwt')
+  const stored = await session(app, 'cookie')
+  t.match((await app.send('POST', '/open/logout', undefined, headers)).json<object>(), { statusCode: 401, code: 'FST_USERS_UNAUTHENTICATED' })
+  t.equal(await statusOf(app, headers), 200, 'the session goes on')
+  t.same((await app.send('POST', '/guarded/logout', undefined, stored)).json(), { user: null, authentication: null })
+  t.equal(await statusOf(app, stored), 401)
+  t.match(app.events.at(-1), { name: 'onAfterLogout', backend: 'cookie' })
+})
+
+t.test('SES-07: a request that a hook of the application logged out changes no password', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.addHook('preHandler', async (request) => { if (request.headers['x-leave'] === 'yes') await app.users.logout(request) })
+  await app.register(users, { adapter: memory(), secret: SECRET, passwords: fastPasswords, backends: allBackends() })
+  const user = await app.ready().then(() => app.users.create({ email: ARTHUR, password: PASSWORD }))
+  const { issued } = await app.users.login(user, { backend: 'jwt-bearer' })
+  const change = async (leave: string): Promise<number> => (await app.inject({ method: 'PATCH', url: '/users/me', headers: { authorization: `Bearer ${String(issued?.token)}`, 'x-leave': leave }, payload: { password: NEW_PASSWORD } })).statusCode
+  t.equal(await change('yes'), 401)
+  t.ok(await app.users.checkCredentials({ username: ARTHUR, password: PASSWORD }), 'the password is the old one')
+  t.equal(await change('no'), 200)
+})
+
+t.test('SES-07: a listener that logs out while the password changes is not overruled by a new session', async (t) => {
+  const app = await buildApp(t, {}, (app) => {
+    app.users.addHook('onAfterUpdate', async (_payload, { request }) => { if (request !== null) await app.users.logout(request) })
+  })
+  await app.create()
+  const reply = await app.send('PATCH', '/users/me', { password: NEW_PASSWORD }, await session(app, 'cookie'))
+  t.strictSame([reply.statusCode, reply.headers['set-cookie']], [200, undefined])
 })

@@ -1,10 +1,10 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import users, { authenticate, currentUser, defineTransport, jwtStrategy, memory, refuse } from '../lib/index.js'
-import { asUser, captureEvents, createUser, manualClock, type CapturedEvents } from '../lib/testing/index.js'
+import users, { authenticate, currentUser, defineTransport, jwtStrategy, memory, refuse, type UsersHooks } from '../lib/index.js'
+import { asUser, captureEvents, createUser, manualClock, withSlowReads, type CapturedEvents } from '../lib/testing/index.js'
 import { ARTHUR, backends, fastPasswords, PASSWORD, SECRET } from './helpers/build-app.js'
 
-async function build (t: Test, clock = manualClock()): Promise<{ app: FastifyInstance, captured: CapturedEvents, clock: ReturnType<typeof manualClock> }> {
+async function build (t: Test, clock = manualClock(), hooks: UsersHooks = {}): Promise<{ app: FastifyInstance, captured: CapturedEvents, clock: ReturnType<typeof manualClock> }> {
   const app = Fastify()
   t.teardown(() => app.close())
   const nowhere = defineTransport({
@@ -13,7 +13,7 @@ async function build (t: Test, clock = manualClock()): Promise<{ app: FastifyIns
     setup: () => ({ ambient: false, extractToken: () => null, sendLogin: (reply) => reply })
   })
   const more = { name: 'nowhere', transport: nowhere, strategy: jwtStrategy({ lifetimeSeconds: 60 }) }
-  await app.register(users, { adapter: memory(), secret: SECRET, passwords: fastPasswords, clock, backends: [...backends(), more] })
+  await app.register(users, { adapter: memory(), secret: SECRET, passwords: fastPasswords, clock, hooks, backends: [...backends(), more] })
   app.get('/who', { preHandler: authenticate }, async (request) => currentUser(request))
   const captured = captureEvents(app)
   await app.ready()
@@ -42,6 +42,8 @@ t.test('asUser says why it cannot', async (t) => {
   await t.rejects(asUser(app, {}, { backend: 'other' }), { code: 'FST_USERS_UNKNOWN_BACKEND' })
   await t.rejects(asUser(app, {}, { backend: 'nowhere' }), { code: 'FST_USERS_INVALID_OPTION' }, 'its transport names no request headers')
   await t.rejects(asUser(app, { is_active: false }), { code: 'FST_USERS_LOGIN_BAD_CREDENTIALS' })
+  const { app: pending } = await build(t, undefined, { onBeforeLogin: () => ({ pending: { code: 'SECOND_FACTOR' } }) })
+  await t.rejects(asUser(pending), { code: 'FST_USERS_INVALID_OPTION', message: /the login is pending/ })
 })
 
 t.test('captured events come in order and give tokens', async (t) => {
@@ -70,4 +72,18 @@ t.test('the manual clock stands until it is moved', async (t) => {
 t.test('refuse makes the error of a refusal, always a 4xx', async (t) => {
   t.match(refuse(422, 'NO_INVITE', 'Ask for an invitation.'), { statusCode: 422, code: 'FST_USERS_REFUSED', detail: 'NO_INVITE', message: 'Ask for an invitation.' })
   for (const status of [200, 399, 500, Number.NaN]) t.equal(refuse(status, 'X', 'y').statusCode, 403)
+})
+
+t.test('slow reads are slow in transactions, too', async (t) => {
+  const adapter = memory()
+  adapter.transaction = async (work) => await work(adapter)
+  const model = { name: 'knight', table: 'knight', fields: { name: { type: 'text' } } } as const
+  const slow = withSlowReads(adapter, 30)
+  slow.define(model)
+  await slow.transaction?.(async (tx) => {
+    await tx.create(model, { name: 'Galahad' })
+    const start = performance.now()
+    t.same(await tx.findOne(model, { name: 'Galahad' }), { name: 'Galahad' })
+    t.ok(performance.now() - start > 25)
+  })
 })

@@ -31,7 +31,7 @@ export function createHookRegistry (): HookRegistry {
     },
 
     async run (name, payload, context) {
-      for (const hook of hooks.get(name) ?? []) {
+      for (const hook of hooks.get(name) as readonly UsersHook<EventName>[]) {     // every event has its list
         const result: unknown = await hook(payload, context)     // plain JavaScript may return anything
         if (name === 'onBeforeLogin' && isPending(result)) return result.pending
       }

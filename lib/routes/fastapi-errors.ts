@@ -80,9 +80,9 @@ function describe ({ instancePath, keyword, params, message = '' }: ErrorObject,
     case 'minLength': return isLogin ? missing(loc, null) : { type: 'string_too_short', loc, msg: `String should have at least ${limit} character${limit === 1 ? '' : 's'}`, input, ctx: { min_length: limit } }
     case 'maxLength': return { type: 'string_too_long', loc, msg: `String should have at most ${limit} characters`, input, ctx: { max_length: limit } }
     case 'pattern': return { type: 'string_pattern_mismatch', loc, msg: `String should match pattern '${upstreamPattern(pattern)}'`, input, ctx: { pattern: upstreamPattern(pattern) } }
-    case 'format': return describeFormat(format ?? '', loc, input)
+    case 'format': return describeFormat(String(format), loc, input)
     case 'anyOf': return describeType(isFlag(path) ? 'boolean' : 'string', loc, input)
-    case 'type': return type === 'null' ? null : describeType(type ?? '', loc, input)
+    case 'type': return type === 'null' ? null : describeType(String(type), loc, input)
     default: return { type: keyword, loc, msg: message, input }
   }
 }
@@ -99,9 +99,8 @@ function describeFormat (format: string, loc: Problem['loc'], input: unknown): P
 
 /** The rules' own check of a body, in the same form. */
 function describeInvalidUser (error: FastifyError): Problem[] {
-  const { detail } = error as FastifyError & { detail?: unknown }
-  const problems = Array.isArray(detail) ? detail as { path: string, message: string, keyword: string }[] : []
-  return problems.map(({ path, message, keyword }) => ({ type: keyword === 'required' ? 'missing' : 'value_error', loc: ['body', ...path.split('/').slice(1)], msg: message, input: null }))
+  const { detail } = error as FastifyError & { detail: { path: string, message: string, keyword: string }[] }     // `invalidUser` makes this error
+  return detail.map(({ path, message, keyword }) => ({ type: keyword === 'required' ? 'missing' : 'value_error', loc: ['body', ...path.split('/').slice(1)], msg: message, input: null }))
 }
 
 function missing (loc: Problem['loc'], input: unknown): Problem {

@@ -10,7 +10,7 @@ import { describeRoute } from './describe-route.js'
 import { BODY_ERRORS, errorReplies, replyOf, UNREAD_BODY_ERRORS, type ErrorWord } from './replies.js'
 
 const kTarget = Symbol('fastify-users.target')
-type TargetRequest = FastifyRequest & { [kTarget]: AnyUser | null }
+type TargetRequest = FastifyRequest & { [kTarget]: AnyUser }
 
 const UPDATE_ERRORS: readonly ErrorWord[] = [...BODY_ERRORS, 'INVALID_USER', 'UPDATE_USER_INVALID_PASSWORD', 'CROSS_SITE_REQUEST', 'PASSWORD_QUEUE_FULL']
 
@@ -78,8 +78,7 @@ function forget (request: FastifyRequest, _reply: unknown, done: () => void): vo
   done()
 }
 
+/** The user that `byId` found. */
 function targetOf (request: object): AnyUser {
-  const user = (request as TargetRequest)[kTarget]
-  if (user === null) throw FST_USERS_NOT_FOUND()
-  return user
+  return (request as TargetRequest)[kTarget]
 }

@@ -55,8 +55,8 @@ async function fingerprintsOf (rules: Rules, row: UserRow): Promise<Record<strin
 }
 
 /** The keyed form is always read, so that the setting can change while tokens are out. Tokens of a Python service have no `fgpt`. */
-async function fits (rules: Rules, row: UserRow, { password_fgpt: given, fgpt }: Claims): Promise<boolean> {
-  if (typeof given !== 'string') return false
+async function fits (rules: Rules, row: UserRow, { password_fgpt: claim, fgpt }: Claims): Promise<boolean> {
+  const given = String(claim)     // the codec requires text
   if (!given.startsWith('$')) return isKeyed(rules, row, given)
   if (rules.settings.fingerprint === 'keyed' || (fgpt !== undefined && !isKeyed(rules, row, String(fgpt)))) return false
   return (await rules.settings.passwords.verifyAndUpdate(row.hashed_password, given)).ok

@@ -42,7 +42,7 @@ async function readNewUser (rules: Rules, values: NewUser, by: NonNullable<Write
   check(values)
   const missing = ['email', 'password', ...requiredFields(fields)].filter((name) => (values as Record<string, unknown>)[name] === undefined)
   if (missing.length > 0) throw invalidUser(missing.map((name) => ({ path: `/${name}`, keyword: 'required', message: 'is missing' })))
-  const email = normalizeEmail(values.email) ?? values.email
+  const email = normalizeEmail(values.email) as string     // an address: the check took it
   const password = readPassword(rules, values.password)
   const user = { email, password, ...writableFlags(values, by), ...writableFields(fields, values, by, true) }
   await applyPolicy(rules, password, user, FST_USERS_REGISTER_INVALID_PASSWORD)

@@ -21,7 +21,7 @@ export interface UserRows extends UserReader {
   hasStamp(row: UserRow, stamp: string): boolean
 }
 
-export function createUserRows (store: DatabaseAdapter, model: Model, schemas: UserSchemas, stampKeys: readonly string[]): UserRows {
+export function createUserRows (store: DatabaseAdapter, model: Model, schemas: UserSchemas, stampKeys: readonly [string, ...string[]]): UserRows {
   const keys = Object.keys(schemas.UserRead.properties)
   const absent = new Set(Object.entries(schemas.fields).filter(([, schema]) => OptionalKind in schema).map(([name]) => name))
 
@@ -54,7 +54,7 @@ export function createUserRows (store: DatabaseAdapter, model: Model, schemas: U
       return user as unknown as User     // the keys are those of UserRead
     },
 
-    stampOf: (row) => row.session_stamp ?? fingerprint(stampKeys[0] ?? '', row.hashed_password),
+    stampOf: (row) => row.session_stamp ?? fingerprint(stampKeys[0], row.hashed_password),
 
     hasStamp (row, stamp) {     // what we made ourselves: nothing to guess by timing
       if (typeof row.session_stamp === 'string') return row.session_stamp === stamp

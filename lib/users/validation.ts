@@ -42,8 +42,8 @@ export function compileLater (ajv: Ajv, schema: object): LateValidator {
 }
 
 /** The problems of a validation, without the values. */
-export function problemsOf (errors: readonly ErrorObject[] | null | undefined): Problem[] {
-  return (errors ?? []).map(({ instancePath, keyword, message, params }) => ({
+export function problemsOf (errors: readonly ErrorObject[]): Problem[] {
+  return errors.map(({ instancePath, keyword, message, params }) => ({
     path: keyword === 'required' ? `${instancePath}/${String((params as { missingProperty?: string }).missingProperty)}` : instancePath,
     keyword,
     message: message ?? 'is not valid'
@@ -70,7 +70,7 @@ export function createUserCheck (ajv: Ajv, schemas: UserSchemas): UserCheck {
   const { fields } = userModel(schemas)
 
   return (values) => {
-    if (!validate(values)) throw invalidUser(problemsOf(validate.errors))
+    if (!validate(values)) throw invalidUser(problemsOf(validate.errors as ErrorObject[]))     // what does not fit has some
     for (const [name, value] of Object.entries(values)) {
       if (!Object.hasOwn(custom, name)) continue
       if (fields[name]?.type === 'integer' && typeof value === 'number' && !Number.isSafeInteger(value)) throw invalidUser([{ path: `/${name}`, keyword: 'type', message: 'must be an integer that every store keeps exactly (53 bits)' }])

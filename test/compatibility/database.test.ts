@@ -187,6 +187,21 @@ t.test('row 83: without the column session_stamp a password change ends our JWTs
   t.equal((await me(bearer(theirs))).statusCode, 200, 'a JWT that says nothing of the password goes on, as it does there')
 })
 
+t.test('row 83: without the column session_stamp a password change of one\'s own ends our JWTs, and loses to another change', async (t) => {
+  const { file, python } = copyFixture(t)
+  let hash: string | null = null
+  const { app, token, me } = await serve(t, file, { passwords: fastPasswords, hooks: { onBeforeUpdate: () => { if (hash !== null) python.prepare('UPDATE user SET hashed_password = ? WHERE email = ?').run(hash, 'bors@camelot.bt') } } })
+  const { email } = await app.users.create({ email: 'bors@camelot.bt', password: 'bors' })
+  const change = async (session: string, password: string): Promise<number> => (await app.inject({ method: 'PATCH', url: '/users/me', headers: bearer(session), payload: { password } })).statusCode
+  const session = await token('jwt', email, 'bors')
+  t.equal(await change(session, 'bors-2'), 200)
+  t.equal((await me(bearer(session))).statusCode, 401)
+  const next = await token('jwt', email, 'bors-2')
+  hash = await fastPasswords.hash('bors-3')
+  t.equal(await change(next, 'bors-4'), 401, 'the password was changed meanwhile')
+  t.equal((await me(bearer(await token('jwt', email, 'bors-3')))).statusCode, 200)
+})
+
 t.test('row 83: without the column session_stamp endSessions names what it cannot end, and ends the rest', async (t) => {
   const { file, python } = copyFixture(t)
   const { app, me, post, events } = await serve(t, file, { passwords: fastPasswords })

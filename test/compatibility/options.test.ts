@@ -1,8 +1,9 @@
+import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import users, {
-  argon2Passwords, authenticate, bearerTransport, cookieTransport, currentUser, databaseStrategy, defineStrategy, jwtStrategy, memory, passwordPolicy,
-  type CookieTransportOptions, type DatabaseAdapter, type User, type UsersOptions
+  argon2Passwords, authenticate, bearerTransport, cookieTransport, currentUser, databaseStrategy, defineStrategy, jwtStrategy, memory, passwordPolicy, userSchemas,
+  type CookieTransportOptions, type DatabaseAdapter, type NewUser, type User, type UsersOptions
 } from '../../lib/index.js'
 import { captureEvents, type CapturedEvents } from '../../lib/testing/index.js'
 import { cookieOf, fastPasswords, storedRows } from '../helpers/build-app.js'
@@ -294,4 +295,36 @@ t.test('wrong values refuse to start', async (t) => {
       await t.rejects(async () => await app.register(users, given).ready(), { code }, JSON.stringify(options))
     }
   }
+})
+
+t.test('row 90: with errorStyle fastapi custom fields are told of with Pydantic\'s types, and long values are left out', async (t) => {
+  const fields = { nick: Type.Optional(Type.String({ minLength: 2 })), level: Type.Optional(Type.Integer({ minimum: 1 })), born: Type.Optional(Type.String({ format: 'date' })) }
+  const { app } = await serve(t, { errorStyle: 'fastapi', schemas: userSchemas(fields) })
+  const problemsOf = async (values: object): Promise<unknown[]> => {
+    const reply = await app.inject({ method: 'POST', url: '/auth/register', payload: { email: 'galahad@camelot.bt', password: PASSWORD, ...values } })
+    t.equal(reply.statusCode, 422)
+    return reply.json<{ detail: unknown[] }>().detail
+  }
+  t.same(await problemsOf({ nick: 'x', level: 0, born: 'soon' }), [
+    { type: 'string_too_short', loc: ['body', 'nick'], msg: 'String should have at least 2 characters', input: 'x', ctx: { min_length: 2 } },
+    { type: 'minimum', loc: ['body', 'level'], msg: 'must be >= 1', input: 0 },
+    { type: 'value_error', loc: ['body', 'born'], msg: 'Value error, It must be well-formed date.', input: 'soon', ctx: { reason: 'It must be well-formed date.' } }
+  ])
+  t.match(await problemsOf({ email: 'x'.repeat(1025) }), [{ loc: ['body', 'email'], input: '**********' }])
+})
+
+t.test('row 90: with errorStyle fastapi errors of listeners have its form, too', async (t) => {
+  let thrown: unknown
+  const { app, user } = await serve(t, { errorStyle: 'fastapi', hooks: { onBeforeDelete: () => { throw thrown }, async onBeforeRegister ({ user: { email } }) { if (email === 'galahad@camelot.bt') await app.users.create({ email: 'squire@camelot.bt' } as NewUser) } } })
+  const registered = await app.inject({ method: 'POST', url: '/auth/register', payload: { email: 'galahad@camelot.bt', password: PASSWORD } })
+  t.same([registered.statusCode, registered.json()], [422, { detail: [{ type: 'missing', loc: ['body', 'password'], msg: 'is missing', input: null }] }])
+  const merlin = await app.users.create({ email: 'merlin@camelot.bt', password: PASSWORD, is_superuser: true })
+  const { issued } = await app.users.login(merlin, { backend: 'jwt' })
+  const remove = async (error: unknown): Promise<unknown[]> => {
+    thrown = error
+    const reply = await app.inject({ method: 'DELETE', url: `/users/${user.id}`, ...bearer(String(issued?.token)) })
+    return [reply.statusCode, reply.json()]
+  }
+  t.same(await remove(Object.assign(new Error('no'), { statusCode: 499 })), [499, { detail: 'Error' }])
+  t.same(await remove(Object.assign(new Error('no'), { validation: [{ instancePath: '', keyword: 'crowned', params: {}, message: 'is king' }] })), [422, { detail: [{ type: 'crowned', loc: ['body'], msg: 'is king', input: null }] }])
 })

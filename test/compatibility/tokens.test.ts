@@ -2,7 +2,7 @@ import { createHmac, createSign, createVerify, generateKeyPairSync, randomBytes,
 import { hash as hashArgon2, verify as verifyArgon2 } from '@node-rs/argon2'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import users, { bearerTransport, databaseStrategy, jwtStrategy, memory, type DatabaseAdapter, type JwtStrategyOptions, type User, type UsersOptions } from '../../lib/index.js'
+import users, { bearerTransport, cookieTransport, databaseStrategy, jwtStrategy, memory, type DatabaseAdapter, type JwtStrategyOptions, type User, type UsersOptions } from '../../lib/index.js'
 import { captureEvents } from '../../lib/testing/index.js'
 import { fastPasswords, storedModel, storedRows } from '../helpers/build-app.js'
 import { CENTURY, SECRETS, signLikePython } from './rows.js'
@@ -173,6 +173,12 @@ t.test('rows 20, 23: a lifetime of null makes tokens without exp, and stored tok
   ahead = 100 * 365 * 86_400_000
   t.equal(await me(jwt), 200)
   t.equal(await me(stored), 200)
+})
+
+t.test('rows 16, 20: a cookie with an age keeps it when its token never ends', async (t) => {
+  const { app } = await serve(t, {}, { backends: [{ name: 'cookie', transport: cookieTransport({ maxAge: 60 }), strategy: databaseStrategy({ lifetimeSeconds: null }) }] })
+  const reply = await app.inject({ method: 'POST', url: '/auth/cookie/login', headers: { 'content-type': 'application/x-www-form-urlencoded' }, payload: new URLSearchParams({ username: EMAIL, password: PASSWORD }).toString() })
+  t.match(reply.headers['set-cookie'], /; Max-Age=60;/)
 })
 
 t.test('rows 22, 23, 90: stored tokens have the original form, in both directions; the age counts when they are read', async (t) => {

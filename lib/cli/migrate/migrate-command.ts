@@ -82,7 +82,7 @@ async function runMove (source: MigrationSource, move: Move, values: Values, ter
 
 function readMove (values: Values, config: Config, { mappings }: MigrationSource, digests: Digests | null): Move {
   const { options, settings: { name, schemas }, secrets } = config
-  const stampKeys = deriveKeys(secrets, `${name}:stamp`).map(({ secret }) => secret)
+  const stampKeys = deriveKeys(secrets, `${name}:stamp`).map(({ secret }) => secret) as [string, ...string[]]     // as many as there are secrets, one at least
   const rows = createUserRows(options.adapter, userModel(schemas), schemas, stampKeys)     // reads no rows here: it knows ids and stamps
   return { config, rows, mappings, pruneOrphans: values['prune-orphans'] === true, digests }
 }

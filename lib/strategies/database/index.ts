@@ -38,7 +38,7 @@ function createStrategy (lifetimeSeconds: number | null, { backend, settings, st
   const label = `${name}:${backend}`
   const mark = tokenStorage === 'plain' ? PLAIN_MARK : ''
   const stored = (token: string): string => tokenStorage === 'plain' ? token : digestToken(token, label)
-  const oldest = (): Date => new Date(clock() - (lifetimeSeconds ?? 0) * 1000)
+  const oldest = (): Date => new Date(clock() - Number(lifetimeSeconds) * 1000)     // asked only where sessions end
   let purgedAt = 0
 
   async function purge (): Promise<number> {
