@@ -6,7 +6,10 @@ export { authenticate, currentUser, type Authenticate, type AuthenticateOptions,
 export { memory } from './adapters/memory/index.js'
 export { sqlite } from './adapters/sql/index.js'
 export { bearerTransport, cookieTransport, defineTransport, type CookieTransportOptions } from './transports/index.js'
-export { databaseStrategy, defineStrategy, jwtStrategy, type DatabaseStrategyOptions, type JwtStrategyOptions } from './strategies/index.js'
+export {
+  databaseStrategy, defineStrategy, jwtStrategy, redisStrategy,
+  type DatabaseStrategyOptions, type IoredisClient, type JwtStrategyOptions, type NodeRedisClient, type RedisClient, type RedisStrategyOptions
+} from './strategies/index.js'
 export { argon2Passwords, passwordPolicy, type Argon2PasswordsOptions } from './passwords/index.js'
 export { adminOnly, createOnly, integerId, objectIdId, readOnly, userSchemas, uuidId, type AnyUserSchemas, type IdKind, type UserOf, type UserSchemas } from '../schemas/index.js'
 export { errorTable, FST_USERS_INVALID_PASSWORD, FST_USERS_UNIQUE_VIOLATION, isUsersError, refuse, type UsersError, type UsersErrorCode } from './errors.js'

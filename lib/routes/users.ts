@@ -1,10 +1,10 @@
 import { Type } from '@sinclair/typebox'
-import type { FastifyRequest, FastifySchema } from 'fastify'
+import type { FastifyRequest, FastifySchema, HookHandlerDoneFunction } from 'fastify'
 import { component } from '../../schemas/index.js'
 import { authenticate, currentUser } from '../authentication/index.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { User as AnyUser, UserChanges, UserId } from '../contracts/user.js'
-import { FST_USERS_NOT_FOUND } from '../errors.js'
+import { FST_USERS_NOT_FOUND, FST_USERS_UNAUTHENTICATED } from '../errors.js'
 import type { UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
 import { BODY_ERRORS, errorReplies, replyOf, UNREAD_BODY_ERRORS, type ErrorWord } from './replies.js'
@@ -73,7 +73,8 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
 }
 
 /** Makes the guard look again: a session may have ended, or its user changed, while the body was on its way. */
-function forget (request: FastifyRequest, _reply: unknown, done: () => void): void {
+function forget (request: FastifyRequest, _reply: unknown, done: HookHandlerDoneFunction): void {
+  if (request.authentication === null) return done(FST_USERS_UNAUTHENTICATED())     // a hook of the application logged out
   request.authentication = null
   done()
 }
