@@ -4,7 +4,7 @@ export { usersOpenapi, type UsersOpenapi } from './openapi.js'
 export type { UsersOptions, TokenOptions } from './options.js'
 export { authenticate, currentUser, type Authenticate, type AuthenticateOptions, type Authentication, type GuardHook } from './authentication/index.js'
 export { memory } from './adapters/memory/index.js'
-export { sqlite } from './adapters/sql/index.js'
+export { postgres, sqlite, type PgClient, type PgPool, type PgQuery, type PgResult } from './adapters/sql/index.js'
 export { bearerTransport, cookieTransport, defineTransport, type CookieTransportOptions } from './transports/index.js'
 export {
   databaseStrategy, defineStrategy, jwtStrategy, redisStrategy,

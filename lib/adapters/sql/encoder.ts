@@ -1,5 +1,6 @@
 import type { Row } from '../../contracts/database-adapter.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
+import { misuse } from '../shared/errors.js'
 import { checkComparable, checkWrite, isWellFormed } from '../shared/values.js'
 import { type Column, columnOf, makesId, type Table } from './table.js'
 
@@ -16,13 +17,15 @@ export function encodeRow (table: Table, row: Row): unknown[] {
 export function encodeValue (table: Table, column: Column, value: unknown): unknown {
   checkWrite(table.model, column.field, column.definition, column.accepts, value)
   if (typeof value === 'string' && column.width !== null && isLonger(value, column.width)) throw FST_USERS_TABLE_MISMATCH([table.name, `column "${column.name}" holds ${column.width} characters, which is too few for ${column.field}; widen it`])
-  return value === null ? null : column.codec.encode(value)
+  if (value === null) return null
+  if (!canHold(column, value)) throw misuse(table.model.name, column.field, `does not fit the column type ${table.dialect.columnType(column.definition)}`)
+  return column.codec.encode(value)
 }
 
-/** One value to compare with, checked. Text without a UTF-8 form becomes null, which equals nothing. */
+/** One value to compare with, checked. What no column holds, such as text without a UTF-8 form, becomes null, which equals nothing. */
 export function encodeComparison (table: Table, column: Column, value: unknown): unknown {
   checkComparable(table.model, column.field, column.definition, column.accepts, value)
-  return typeof value === 'string' && !isWellFormed(value) ? null : column.codec.encode(value)
+  return (typeof value === 'string' && !isWellFormed(value)) || !canHold(column, value) ? null : column.codec.encode(value)
 }
 
 /** The row of a table from a driver's values, of which its own start at `offset`. Throws `FST_USERS_TABLE_MISMATCH` for one that cannot be read. */
@@ -36,6 +39,10 @@ export function decodeRow ({ columns, name }: Table, values: readonly unknown[],
     row[column.field] = value
   }
   return row
+}
+
+function canHold ({ codec }: Column, value: unknown): boolean {
+  return codec.holds === undefined || codec.holds(value)
 }
 
 /** Counts characters as databases do, not UTF-16 units. */

@@ -1,3 +1,5 @@
 export { sqlite } from './sqlite.js'
-export type { SqlAdapterOptions } from './sql-adapter.js'
+export { postgres } from './postgres.js'
+export type { PgClient, PgPool, PgQuery, PgResult } from './drivers/pg-pool.js'
+export type { SqlAdapterOptions, SqlServerOptions } from './sql-adapter.js'
 export type { TableMapping } from './table.js'

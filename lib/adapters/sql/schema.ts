@@ -13,7 +13,7 @@ export interface IndexPlan { name: string, fields: readonly string[], unique: bo
 interface Found { columns: Map<string, number | null>, collated: boolean }
 
 /** Checks the models' tables against a database's catalog, and says what must run to make the missing ones. Existing tables are never changed. */
-export function planTables (dialect: Dialect, models: readonly Model[], mappings: TableMappings, catalog: readonly (readonly unknown[])[]): { tables: Map<string, Table>, statements: string[] } {
+export function planTables (dialect: Dialect, models: readonly Model[], mappings: TableMappings, catalog: readonly (readonly unknown[])[]): { tables: Map<string, Table>, missing: Table[], statements: string[] } {
   const found = readCatalog(dialect, catalog)
   const tables = new Map<string, Table>()
   const missing: Table[] = []
@@ -25,7 +25,7 @@ export function planTables (dialect: Dialect, models: readonly Model[], mappings
     tables.set(model.name, table)
     if (existing === undefined) missing.push(table)
   }
-  return { tables, statements: missing.flatMap((table) => [createTableSql(table, tables), ...indexPlans(table).map((plan) => createIndexSql(table, plan))]) }
+  return { tables, missing, statements: missing.flatMap((table) => [createTableSql(table, tables), ...indexPlans(table).map((plan) => createIndexSql(table, plan))]) }
 }
 
 /** Throws `FST_USERS_UNKNOWN_OPTION` for mappings that name no model, field or property. */
@@ -45,9 +45,11 @@ export function checkKeys (path: string, given: object, known: readonly string[]
   if (unknown !== undefined) throw FST_USERS_UNKNOWN_OPTION([path === '' ? unknown : `${path}.${unknown}`, known.join(', ')])
 }
 
-/** The fields of an index by its name: one of ours, or the case-ignoring one of an adopted table, else all unique fields. */
-export function fieldsOfIndex (table: Table, index: string): readonly string[] {
+/** The fields of an index by its name if it is ours, else by the words of its definition; without these, the case-ignoring one of an adopted table, else all unique fields. */
+export function fieldsOfIndex (table: Table, index: string, words: readonly string[] = []): readonly string[] {
   const own = indexPlans(table).find(({ name }) => name === index)
+  const named = table.columns.filter(({ name }) => words.includes(name)).map(({ field }) => field)
+  if (own === undefined && words.length > 0) return named.length > 0 ? named : words
   const groups = table.model.unique ?? []
   return own?.fields ?? groups.find((fields) => ignoresCase(table.model, fields)) ?? groups.flat()
 }

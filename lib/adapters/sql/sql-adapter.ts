@@ -1,6 +1,6 @@
 import type { Changes, DatabaseAdapter, FindManyOptions, MaybePromise, Row, Where } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
-import { FST_USERS_NOT_READY, FST_USERS_UNIQUE_VIOLATION } from '../../errors.js'
+import { FST_USERS_INVALID_USER, FST_USERS_NOT_READY, FST_USERS_TABLE_MISMATCH, FST_USERS_UNIQUE_VIOLATION } from '../../errors.js'
 import { misuse } from '../shared/errors.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
 import { incrementOf } from '../shared/values.js'
@@ -18,9 +18,22 @@ export interface SqlAdapterOptions {
   tables?: TableMappings
 }
 
+/** Options of the SQL adapters of servers. */
+export interface SqlServerOptions extends SqlAdapterOptions {
+  /** Whether `open()` makes the tables that are missing, for development and tests (default: it refuses to start). */
+  createTables?: boolean
+}
+
+const MISFIT = 'a value is out of the range of its column'
+
 /** Makes the adapter of a dialect. `connect` is called once, by `open`. */
 export function sqlAdapter (dialect: Dialect, connect: () => MaybePromise<SqlDriver>, options: SqlAdapterOptions = {}): DatabaseAdapter {
-  return new SqlAdapter(dialect, connect, options)
+  return new SqlAdapter(dialect, connect, options, ['tables'], true)
+}
+
+/** Makes the adapter of a server's dialect. */
+export function sqlServerAdapter (dialect: Dialect, connect: () => MaybePromise<SqlDriver>, options: SqlServerOptions): DatabaseAdapter {
+  return new SqlAdapter(dialect, connect, options, ['tables', 'createTables'], options.createTables === true)
 }
 
 class SqlAdapter implements DatabaseAdapter {
@@ -28,13 +41,17 @@ class SqlAdapter implements DatabaseAdapter {
   readonly #dialect: Dialect
   readonly #connect: () => MaybePromise<SqlDriver>
   readonly #options: SqlAdapterOptions
+  readonly #known: readonly string[]
+  readonly #creates: boolean
   readonly #shapes = new Map<string, Shape>()
   #driver: SqlDriver | undefined
 
-  constructor (dialect: Dialect, connect: () => MaybePromise<SqlDriver>, options: SqlAdapterOptions) {
+  constructor (dialect: Dialect, connect: () => MaybePromise<SqlDriver>, options: SqlAdapterOptions, known: readonly string[], creates: boolean) {
     this.#dialect = dialect
     this.#connect = connect
     this.#options = options
+    this.#known = known
+    this.#creates = creates
   }
 
   define (model: Model): void {
@@ -44,7 +61,7 @@ class SqlAdapter implements DatabaseAdapter {
   async open (): Promise<void> {
     const mappings = this.#options.tables ?? {}
     const models = this.#models.all
-    checkKeys('', this.#options, ['tables'])
+    checkKeys('', this.#options, this.#known)
     checkMappings(models, mappings)
     const driver = this.#driver ??= await this.#connect()
     let tables = new Map<string, Table>()
@@ -52,6 +69,7 @@ class SqlAdapter implements DatabaseAdapter {
       await driver.change(this.#dialect.catalog, (catalog) => {
         const plan = planTables(this.#dialect, models, mappings, catalog)
         tables = plan.tables
+        if (!this.#creates && plan.missing.length > 0) throw missingTables(plan.missing, plan.statements)
         return plan.statements
       })
     } catch (error) {
@@ -142,15 +160,22 @@ class SqlAdapter implements DatabaseAdapter {
   }
 }
 
+/** The error of a server without our tables. The statements are those that `createTables` runs. */
+function missingTables (missing: readonly Table[], statements: readonly string[]): Error {
+  const names = missing.map(({ name }) => name).join('", "')
+  return FST_USERS_TABLE_MISMATCH([names, `the database has no such table; create it with the statements below, or let \`createTables: true\` do it in development:\n${statements.join(';\n')};`])
+}
+
 /** Runs a write, and turns the database's complaint about equal values into ours, with field names. */
 async function run (table: Table, statement: SqlStatement, parameters: readonly unknown[]): Promise<{ changes: number, insertId: unknown }> {
   try {
     return await statement.run(parameters)
   } catch (cause) {
+    if (table.dialect.isMisfit(cause)) throw FST_USERS_INVALID_USER([MISFIT], { detail: [{ path: '', keyword: 'column', message: MISFIT }], cause })
     const violation = table.dialect.uniqueViolation(cause)
     if (violation === null) throw cause
     const fields = 'index' in violation
-      ? fieldsOfIndex(table, violation.index)
+      ? fieldsOfIndex(table, violation.index, violation.words)
       : violation.columns.map((name) => table.columns.find((column) => column.name === name)?.field ?? name)
     throw FST_USERS_UNIQUE_VIOLATION([fields.join(', ')], { fields, cause })
   }

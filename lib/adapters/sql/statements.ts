@@ -30,8 +30,9 @@ export function selectManySql ({ table, terms }: Shape, { column, after }: ListO
   const bind = binder(dialect)
   const conditions = terms.map((term) => condition(dialect, term, bind, ''))
   const isKey = column === primaryKey
-  if (after === 'null') conditions.push(`(${column.sql} IS NOT NULL OR ${primaryKey.sql} > ${bind()})`)
-  else if (after === 'value') conditions.push(isKey ? `${primaryKey.sql} > ${bind()}` : `(${column.sql}, ${primaryKey.sql}) > (${bind()}, ${bind()})`)
+  const comparand = ({ definition }: Column): string => dialect.comparand(bind(), definition)
+  if (after === 'null') conditions.push(`(${column.sql} IS NOT NULL OR ${primaryKey.sql} > ${comparand(primaryKey)})`)
+  else if (after === 'value') conditions.push(isKey ? `${primaryKey.sql} > ${comparand(primaryKey)}` : `(${column.sql}, ${primaryKey.sql}) > (${comparand(column)}, ${comparand(primaryKey)})`)
   const order = isKey ? primaryKey.sql : `${column.sql}${column.definition.nullable === true ? dialect.nullsFirst : ''}, ${primaryKey.sql}`
   return `SELECT ${columnList(table)} FROM ${table.sql}${all(conditions)} ORDER BY ${order} LIMIT ${bind()}`
 }
@@ -67,7 +68,7 @@ function binder (dialect: Dialect): () => string {
 }
 
 function columnList (table: Table, prefix = ''): string {
-  return table.columns.map(({ sql }) => prefix + sql).join(', ')
+  return table.columns.map(({ sql, definition }) => table.dialect.read(prefix + sql, definition)).join(', ')
 }
 
 function where (dialect: Dialect, terms: readonly Term[], bind: () => string, prefix = ''): string {
@@ -81,13 +82,15 @@ function all (conditions: readonly string[]): string {
 function condition (dialect: Dialect, { column, operator, size }: Term, bind: () => string, prefix: string): string {
   if (column === undefined) return operator === 'null' ? '1 = 1' : '1 = 0'
   const sql = prefix + column.sql
-  const fold = column.definition.ignoreCase === true ? dialect.lower : (expression: string) => expression
-  const exact = column.collated ? dialect.binary(sql) : sql
+  const { collated, definition } = column
+  const fold = definition.ignoreCase === true ? dialect.lower : (expression: string) => expression
+  const value = (): string => dialect.comparand(bind(), definition)
+  const exact = collated ? dialect.binary(sql) : sql
   if (operator === 'null') return `${sql} IS NULL`
-  if (operator === '=') return `${fold(sql)} = ${fold(bind())}${needsExactTwin(column, operator) ? ` AND ${exact} = ${bind()}` : ''}`
-  if (operator !== 'in') return `${exact} ${signs[operator]} ${bind()}`
-  const left = column.definition.ignoreCase === true ? fold(sql) : exact
-  return size === 0 ? '1 = 0' : `${left} IN (${Array.from({ length: size }, () => fold(bind())).join(', ')})`
+  if (operator === '=') return `${fold(sql)} = ${fold(value())}${needsExactTwin(column, operator) ? ` AND ${exact} = ${bind()}` : ''}`
+  if (operator !== 'in') return `${!collated && definition.type === 'text' ? dialect.ordered(sql) : exact} ${signs[operator]} ${value()}`
+  const left = definition.ignoreCase === true ? fold(sql) : exact
+  return size === 0 ? '1 = 0' : `${left} IN (${Array.from({ length: size }, () => fold(value())).join(', ')})`
 }
 
 function exactFirst ({ dialect, primaryKey }: Table, terms: readonly Term[], bind: () => string, prefix = ''): string {

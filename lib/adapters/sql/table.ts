@@ -42,7 +42,7 @@ export function makeTable (model: Model, dialect: Dialect, mapping: TableMapping
     if (present !== undefined && !present.has(dialect.foldName(name))) continue
     const text = definition.type === 'text' || definition.type === 'id'
     const width = present === undefined ? definition.maxLength : present.get(dialect.foldName(name))
-    columns.push({ field, definition, name, sql: dialect.quote(name), accepts: acceptorOf(definition), codec: dialect.codecs[definition.type], collated: collated && text, width: definition.type === 'text' ? width ?? null : null })
+    columns.push({ field, definition, name, sql: dialect.quote(name), accepts: acceptorOf(definition), codec: dialect.codec(definition), collated: collated && text, width: definition.type === 'text' ? width ?? null : null })
   }
   const [primaryKey] = columns
   if (primaryKey === undefined) throw misuse(model.name, '', 'has no columns')

@@ -6,30 +6,36 @@ const VIOLATION = 'UNIQUE constraint failed: '
 
 const asIs: Codec = { encode: (value) => value, decode: (raw) => raw }
 
+const codecs: Record<Field['type'], Codec> = {
+  id: asIs,
+  text: asIs,
+  integer: asIs,
+  number: asIs,
+  boolean: { encode: (value) => value === true ? 1 : 0, decode: (raw) => raw !== 0 },
+  time: { encode: encodeTime, decode: decodeTime },
+  // a column of type JSON has numeric affinity: SQLite hands a lone number back as one
+  json: { encode: (value) => JSON.stringify(value), decode: decodeJson }
+}
+
 /** SQLite: types as SQLAlchemy writes them, times as text in UTC with six digits, which compares as text. */
 export const sqliteDialect: Dialect = {
   name: 'sqlite',
-  codecs: {
-    id: asIs,
-    text: asIs,
-    integer: asIs,
-    number: asIs,
-    boolean: { encode: (value) => value === true ? 1 : 0, decode: (raw) => raw !== 0 },
-    time: { encode: encodeTime, decode: decodeTime },
-    // a column of type JSON has numeric affinity: SQLite hands a lone number back as one
-    json: { encode: (value) => JSON.stringify(value), decode: decodeJson }
-  },
+  codec: ({ type }) => codecs[type],
   catalog: "SELECT m.name, c.name, m.sql LIKE '%collate%', CASE WHEN c.type LIKE '%char%(%' THEN CAST(substr(c.type, instr(c.type, '(') + 1) AS INTEGER) END FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type IN ('table', 'view')",
   returnsId: false,
   nullsFirst: '',
   identity: 'PRIMARY KEY AUTOINCREMENT', // without it SQLite gives the id of a deleted user to the next one
   quote: (name) => `"${name.replaceAll('"', '""')}"`,
   placeholder: () => '?',
+  read: (expression) => expression,
+  comparand: (placeholder) => placeholder,
   lower: (expression) => `lower(${expression})`,
   binary: (expression) => `${expression} COLLATE BINARY`,
+  ordered: (expression) => expression,
   columnType,
   foldName: (name) => name.toLowerCase(),
-  uniqueViolation
+  uniqueViolation,
+  isMisfit: () => false
 }
 
 const types = { boolean: 'BOOLEAN', integer: 'INTEGER', number: 'FLOAT', time: 'TIMESTAMP', json: 'JSON' }
