@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
@@ -153,7 +153,7 @@ t.test('the conformance suite refuses adapters that check and then act, share ro
     [/^RACE-01: of many that compare and set/, (adapter) => ({
       async update (model, where, changes) {
         const row = await adapter.findOne(model, where)
-        await new Promise(setImmediate)
+        await sleep(200)     // long enough for all the others to check before one acts
         return row === null ? 0 : await adapter.update(model, { id: row['id'] as string }, changes)
       }
     })],
