@@ -15,26 +15,10 @@ import { sqlite, type SqlAdapterOptions } from '../lib/adapters/sql/index.js'
 import type { Changes, DatabaseAdapter, MaybePromise, Row } from '../lib/contracts/database-adapter.js'
 import type { Model } from '../lib/contracts/models.js'
 import { FST_USERS_UNIQUE_VIOLATION } from '../lib/errors.js'
-import { uuidId } from '../schemas/index.js'
 import { AccessToken, Account, createToken, createUser, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance, type ConformanceOptions, withSlowReads } from '../lib/testing/index.js'
+import { id, Person } from './helpers/adopted-user.js'
 
-const id = uuidId()
-/** The tables of FastAPI Users, with our optional column. */
-const Person: Model = {
-  name: 'user',
-  table: 'user',
-  fields: {
-    id: { type: 'id', id },
-    email: { type: 'text', maxLength: 320, ignoreCase: true },
-    hashed_password: { type: 'text', maxLength: 1024 },
-    is_active: { type: 'boolean' },
-    is_superuser: { type: 'boolean' },
-    is_verified: { type: 'boolean' },
-    session_stamp: { type: 'text', maxLength: 43, nullable: true, optional: true }
-  },
-  unique: [['email']]
-}
 const Session: Model = {
   name: 'accesstoken',
   table: 'accesstoken',

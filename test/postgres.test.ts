@@ -14,27 +14,11 @@ import { AccessToken, Account, createToken, createUser, models, User } from '../
 import { adapterConformance, withSlowReads } from '../lib/testing/index.js'
 import { ARTHUR, buildApp, PASSWORD, type TestApp } from './helpers/build-app.js'
 import { configOf, makePool, makeSchema, needsPostgres, postgresUrl } from './helpers/postgres.js'
+import { Person } from './helpers/adopted-user.js'
 
 const service = await needsPostgres()
 const mismatch = { code: 'FST_USERS_TABLE_MISMATCH' }
 const createTables = true
-const id = uuidId()
-
-/** The tables of FastAPI Users, with our optional column. */
-const Person: Model = {
-  name: 'user',
-  table: 'user',
-  fields: {
-    id: { type: 'id', id },
-    email: { type: 'text', maxLength: 320, ignoreCase: true },
-    hashed_password: { type: 'text', maxLength: 1024 },
-    is_active: { type: 'boolean' },
-    is_superuser: { type: 'boolean' },
-    is_verified: { type: 'boolean' },
-    session_stamp: { type: 'text', maxLength: 43, nullable: true, optional: true }
-  },
-  unique: [['email']]
-}
 
 /** What SQLAlchemy makes on PostgreSQL of the tables of FastAPI Users. */
 const SQLALCHEMY = `
