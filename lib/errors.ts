@@ -29,6 +29,20 @@ const definitions = {
   STORE_UNAVAILABLE: { statusCode: 503, message: 'The user store does not answer. Try again later.', detail: 'Service Unavailable' },
   PASSWORD_QUEUE_FULL: { statusCode: 503, message: 'Too many passwords are being checked. Try again later.', detail: 'Service Unavailable' },
   INTERNAL_ERROR: { statusCode: 500, message: 'Something went wrong.', detail: 'Internal Server Error' },
+  // replies of the OAuth routes: the contract's codes, then ours
+  OAUTH_NOT_AVAILABLE_EMAIL: { statusCode: 400, message: 'The provider gives no e-mail address.' },
+  OAUTH_USER_ALREADY_EXISTS: { statusCode: 400, message: 'A user with this e-mail address exists. Log in and link the account there.' },
+  OAUTH_INVALID_STATE: { statusCode: 400, message: 'The login was started elsewhere, finished already, or took too long. Start again.' },
+  ACCESS_TOKEN_DECODE_ERROR: { statusCode: 400, message: 'The state of the login cannot be read.' },
+  ACCESS_TOKEN_ALREADY_EXPIRED: { statusCode: 400, message: 'The login took too long. Start again.' },
+  OAUTH_REFUSED: { statusCode: 400, message: 'The provider refused, or the user did.', detail: 'Bad Request' },
+  OAUTH_BAD_REDIRECT: { statusCode: 400, message: 'The login may not lead to this address.' },
+  OAUTH_ACCOUNT_ALREADY_LINKED: { statusCode: 400, message: 'Another user has this account of the provider.' },
+  OAUTH_ACCOUNT_NOT_FOUND: { statusCode: 404, message: 'The user has no such account.', detail: 'Not Found' },
+  OAUTH_LAST_LOGIN_METHOD: { statusCode: 400, message: 'The account is the only way to log in. Set a password first.' },
+  OAUTH_PROFILE_INCOMPLETE: { statusCode: 400, message: "The provider's profile does not fill the user: %s" },
+  OAUTH_PROVIDER_FAILED: { statusCode: 502, message: 'The provider gave an answer that cannot be used.' },
+  OAUTH_PROVIDER_UNAVAILABLE: { statusCode: 503, message: 'The provider does not answer. Try again later.' },
   // to code: refused options and calls
   INVALID_OPTION: { statusCode: 500, message: 'Option %s: %s' },
   UNKNOWN_OPTION: { statusCode: 500, message: 'There is no option %s. Options are: %s' },
@@ -126,8 +140,25 @@ export const FST_USERS_CROSS_SITE_REQUEST = define('CROSS_SITE_REQUEST')
 export const FST_USERS_NOT_FOUND = define('NOT_FOUND')
 export const FST_USERS_BAD_REQUEST = define('BAD_REQUEST')
 export const FST_USERS_STORE_UNAVAILABLE = define('STORE_UNAVAILABLE')
+/** `FST_USERS_STORE_UNAVAILABLE` for a store that fails or is late: its reply says when to try again, and the cause is for the log alone. */
+export function storeUnavailable (cause: unknown): UsersError {
+  return FST_USERS_STORE_UNAVAILABLE([], { cause, headers: { 'retry-after': '1' } })
+}
 export const FST_USERS_PASSWORD_QUEUE_FULL = define('PASSWORD_QUEUE_FULL')
 export const FST_USERS_INTERNAL_ERROR = define('INTERNAL_ERROR')
+export const FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL = define('OAUTH_NOT_AVAILABLE_EMAIL')
+export const FST_USERS_OAUTH_USER_ALREADY_EXISTS = define('OAUTH_USER_ALREADY_EXISTS')
+export const FST_USERS_OAUTH_INVALID_STATE = define('OAUTH_INVALID_STATE')
+export const FST_USERS_ACCESS_TOKEN_DECODE_ERROR = define('ACCESS_TOKEN_DECODE_ERROR')
+export const FST_USERS_ACCESS_TOKEN_ALREADY_EXPIRED = define('ACCESS_TOKEN_ALREADY_EXPIRED')
+export const FST_USERS_OAUTH_REFUSED = define('OAUTH_REFUSED')
+export const FST_USERS_OAUTH_BAD_REDIRECT = define('OAUTH_BAD_REDIRECT')
+export const FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED = define('OAUTH_ACCOUNT_ALREADY_LINKED')
+export const FST_USERS_OAUTH_ACCOUNT_NOT_FOUND = define('OAUTH_ACCOUNT_NOT_FOUND')
+export const FST_USERS_OAUTH_LAST_LOGIN_METHOD = define('OAUTH_LAST_LOGIN_METHOD')
+export const FST_USERS_OAUTH_PROFILE_INCOMPLETE = define('OAUTH_PROFILE_INCOMPLETE')
+export const FST_USERS_OAUTH_PROVIDER_FAILED = define('OAUTH_PROVIDER_FAILED')
+export const FST_USERS_OAUTH_PROVIDER_UNAVAILABLE = define('OAUTH_PROVIDER_UNAVAILABLE')
 export const FST_USERS_INVALID_OPTION = define('INVALID_OPTION')
 export const FST_USERS_UNKNOWN_OPTION = define('UNKNOWN_OPTION')
 export const FST_USERS_INVALID_SECRET = define('INVALID_SECRET')

@@ -3,8 +3,14 @@ export { default, default as users } from './plugin.js'
 export { usersOpenapi, type UsersOpenapi } from './openapi.js'
 export type { UsersOptions, TokenOptions } from './options.js'
 export { authenticate, currentUser, type Authenticate, type AuthenticateOptions, type Authentication, type GuardHook } from './authentication/index.js'
+export { kysely, type KyselyExpressions, type KyselyInstance, type KyselyQuery, type KyselyResult } from './adapters/kysely/index.js'
 export { memory } from './adapters/memory/index.js'
-export { postgres, sqlite, type PgClient, type PgPool, type PgQuery, type PgResult } from './adapters/sql/index.js'
+export { mongodb, type CollectionMapping, type MongoCollection, type MongoCursor, type MongoDb, type MongoDocument, type MongodbOptions } from './adapters/mongodb/index.js'
+export {
+  mysql, postgres, sqlite,
+  type MysqlCallbackPool, type MysqlConnection, type MysqlPool, type MysqlQuery, type NodeSqliteDatabase, type NodeSqliteStatement,
+  type PgClient, type PgPool, type PgQuery, type PgResult, type SqliteDatabase, type SqliteStatement
+} from './adapters/sql/index.js'
 export { bearerTransport, cookieTransport, defineTransport, type CookieTransportOptions } from './transports/index.js'
 export {
   databaseStrategy, defineStrategy, jwtStrategy, redisStrategy,

@@ -7,9 +7,10 @@ import type { UsersHooks } from './contracts/events.js'
 import type { PasswordHelper } from './contracts/password-helper.js'
 import type { Clock, RouteGroupName, RouteSettings, Settings, TokenSettings, ValidatePassword } from './contracts/settings.js'
 import type { UsersRegisterMisfit, User } from './contracts/user.js'
-import { FST_USERS_DUPLICATE_BACKEND, FST_USERS_INVALID_OPTION, FST_USERS_UNKNOWN_OPTION } from './errors.js'
+import { FST_USERS_DUPLICATE_BACKEND, FST_USERS_INVALID_OPTION } from './errors.js'
 import { argon2Passwords, passwordPolicy } from './passwords/index.js'
 import { checkSecret } from './tokens/index.js'
+import { baseUrlOf, checked, checkObject, flag, isFunction, isName, originOf, readRoute, refuseUnknown } from './validation/options.js'
 
 /** Options of a token that is sent by mail. */
 export interface TokenOptions {
@@ -84,7 +85,6 @@ const KEYS: Record<Exclude<keyof UsersOptions, keyof CompatibilityOptions>, true
   clock: true
 }
 const PREFIXES: Record<RouteGroupName, string> = { auth: '/auth', register: '/auth', reset: '/auth', verify: '/auth', users: '/users' }
-const NAME = /^[a-z][a-z0-9_-]{0,31}$/
 
 /** The options checked and complete. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`, `FST_USERS_INVALID_SECRET`, `FST_USERS_DUPLICATE_BACKEND`. */
 export function resolveOptions (options: UsersOptions, log?: FastifyBaseLogger): { settings: Settings, secrets: readonly string[] } {
@@ -105,10 +105,12 @@ export function resolveOptions (options: UsersOptions, log?: FastifyBaseLogger):
     revealExistingAccounts: flag('revealExistingAccounts', options.revealExistingAccounts, true),
     sensitiveChanges: checked('sensitiveChanges', options.sensitiveChanges ?? 'contract', (value) => value === 'contract' || value === 'confirm', "must be 'contract' or 'confirm'"),
     publicOrigin: options.publicUrl === undefined ? null : originOf('publicUrl', options.publicUrl),
+    publicUrl: options.publicUrl === undefined ? null : baseUrlOf('publicUrl', options.publicUrl),
     trustedOrigins: new Set(checked('trustedOrigins', options.trustedOrigins ?? [], Array.isArray, 'must be a list of origins').map((origin, i) => originOf(`trustedOrigins[${i}]`, origin))),
     routes: readRoutes(options.routes ?? {}),
     tokens: readTokens(compatibility.audiencePrefix, options.tokens ?? {}),
     openapiSecurity: flag('openapiSecurity', options.openapiSecurity, false),
+    tokensKeptSeconds: longestOf(options.backends),
     ...compatibility
   }
   if (settings.endlessTokens) log?.warn('fastify-users: endlessTokens is on: sessions may live for ever')
@@ -142,13 +144,16 @@ function checkBackends (backends: unknown): void {
   }
 }
 
+function longestOf (backends: readonly BackendOptions[]): number | null {
+  const kept = backends.map(({ strategy: { keepsSeconds = 0 } }) => keepsSeconds ?? Infinity)
+  const longest = Math.max(...kept)
+  return longest === Infinity ? null : longest
+}
+
 function readRoutes (given: NonNullable<UsersOptions['routes']>): Settings['routes'] {
   refuseUnknown('routes.', given, Object.keys(PREFIXES))
   const entries = Object.entries(PREFIXES).map(([group, prefix]): [string, RouteSettings] => {
-    const route = given[group as RouteGroupName]
-    if (route === undefined || route === false) return [group, { enabled: route !== false, prefix }]
-    refuseUnknown(`routes.${group}.`, route, ['prefix'])
-    return [group, { enabled: true, prefix: checked(`routes.${group}.prefix`, route.prefix, (value) => typeof value === 'string' && /^\/\S*$/.test(value), 'must start with /').replace(/\/$/, '') }]
+    return [group, readRoute(`routes.${group}`, given[group as RouteGroupName], prefix)]
   })
   return Object.fromEntries(entries) as Record<RouteGroupName, RouteSettings>     // one entry per key of PREFIXES
 }
@@ -166,45 +171,10 @@ function readTokens (name: string, given: NonNullable<UsersOptions['tokens']>): 
   return { reset: read('reset'), verify: read('verify') }
 }
 
-/** The origin of a web address (RFC 6454), as browsers write it. */
-function originOf (option: string, text: string): string {
-  const url = typeof text === 'string' && URL.canParse(text) ? new URL(text) : null
-  if (url === null || !['http:', 'https:'].includes(url.protocol) || url.host.includes('*')) throw FST_USERS_INVALID_OPTION([option, 'must be an absolute http or https address without wildcards, such as https://app.example.com'])
-  if (option !== 'publicUrl' && url.username + url.password + url.pathname + url.search + url.hash !== '/') throw FST_USERS_INVALID_OPTION([option, 'must be an origin: scheme, host and port alone'])
-  return url.origin
-}
-
-function flag (option: string, value: unknown, fallback: boolean): boolean {
-  return checked(option, value ?? fallback, (given) => typeof given === 'boolean', 'must be true or false') as boolean
-}
-
-function checked<T> (option: string, value: T, fits: (value: T) => boolean, reason: string): T {
-  if (!fits(value)) throw FST_USERS_INVALID_OPTION([option, reason])
-  return value
-}
-
-function checkObject (option: string, given: unknown): void {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) throw FST_USERS_INVALID_OPTION([option, 'must be an object'])
-}
-
-function isFunction (value: unknown): boolean {
-  return typeof value === 'function'
-}
-
-function isName (value: unknown): boolean {
-  return typeof value === 'string' && NAME.test(value)
-}
-
 function isPasswordHelper ({ hash, verifyAndUpdate }: PasswordHelper): boolean {
   return isFunction(hash) && isFunction(verifyAndUpdate)
 }
 
 function isUserSchemas (schemas: UserSchemas): boolean {
   return ['UserRead', 'UserCreate', 'UserUpdate', 'id', 'fields'].every((key) => key in schemas)
-}
-
-function refuseUnknown (path: string, given: object, known: readonly string[]): void {
-  checkObject(path.slice(0, -1), given)
-  const unknown = Object.keys(given).find((key) => !known.includes(key))
-  if (unknown !== undefined) throw FST_USERS_UNKNOWN_OPTION([path + unknown, known.join(', ')])
 }

@@ -8,10 +8,11 @@ import type { EventName, UsersHook } from './contracts/events.js'
 import type { Settings } from './contracts/settings.js'
 import type { UsersApi } from './contracts/users-api.js'
 import { FST_USERS_ALREADY_REGISTERED, FST_USERS_NOT_READY } from './errors.js'
+import { createFeatureHost } from './feature-host.js'
 import { createBackground, createHookRegistry } from './hooks/index.js'
 import { resolveOptions, type CheckedOptions } from './options.js'
-import { authRoutes, prepareScope, registerRoutes, resetPasswordRoutes, usersRoutes, verifyRoutes } from './routes/index.js'
-import { kGuard, kNames } from './symbols.js'
+import { authRoutes, completeUsers, prepareScope, registerRoutes, resetPasswordRoutes, usersRoutes, verifyRoutes } from './routes/index.js'
+import { kGuard, kHost, kNames } from './symbols.js'
 import { deriveKeys, purposeTokens, type PurposeTokens } from './tokens/index.js'
 import { createAjv, createUserCheck, createUserRows, createUsersService, userModel, type Rules, type UsersService } from './users/index.js'
 
@@ -48,7 +49,7 @@ async function users (app: FastifyInstance, options: CheckedOptions): Promise<vo
 async function createCore (app: FastifyInstance, { adapter, backends: list, hooks: listeners = {} }: CheckedOptions, settings: Settings, secrets: readonly string[]): Promise<Core> {
   const keysFor: Core['keysFor'] = (purpose) => deriveKeys(secrets, `${settings.name}:${purpose}`)
   const secretsFor = (purpose: string): [string, ...string[]] => keysFor(purpose).map(({ secret }) => secret) as [string, ...string[]]     // as many as there are secrets, one at least
-  const store = availableStore(adapter)
+  const store = availableStore(adapter, app.log)
   const model = userModel(settings.schemas)
   store.define(model)
 
@@ -64,7 +65,9 @@ async function createCore (app: FastifyInstance, { adapter, backends: list, hook
     background: createBackground(app.log),
     tokens: await startTokens(app, settings, keysFor),
     backends,
-    fingerprintKeys: secretsFor('fingerprint')
+    fingerprintKeys: secretsFor('fingerprint'),
+    removals: [],
+    additions: new Map()
   }
   return { settings, store, ajv, rules, service: createUsersService(rules), backends, names: list.map(({ name }) => name), keysFor }
 }
@@ -76,8 +79,10 @@ async function startTokens (app: FastifyInstance, settings: Settings, keysFor: C
   return tokens
 }
 
-function decorate (app: FastifyInstance, { service, backends, rules: { rows }, settings, names }: Core): void {
+function decorate (app: FastifyInstance, core: Core): void {
+  const { service, backends, rules: { rows }, settings, names } = core
   app.decorate('users', service)
+  app.decorate(kHost, createFeatureHost({ ...core, log: app.log, prepareScope: (scope) => { prepareOwnScope(scope, core) } }))
   app.decorate('authenticate', authenticate)
   app.decorate(kGuard, createGuard(createAuthenticator(backends, rows), backends, settings, names))
   if (!app.hasRequestDecorator('user')) app.decorateRequest('user', null)
@@ -110,9 +115,10 @@ async function mountRoutes (app: FastifyInstance, core: Core): Promise<void> {
   })
 }
 
-function prepareOwnScope (scope: FastifyInstance, { ajv, settings, names }: Core): void {
+function prepareOwnScope (scope: FastifyInstance, { ajv, settings, names, rules: { additions } }: Core): void {
   prepareScope(scope, ajv, settings)
   documentGuards(scope, settings, names, true)
+  completeUsers(scope, settings, additions)
 }
 
 /** Two populations need two names and two scopes. The names are kept on the server, which all scopes share. */

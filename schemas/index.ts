@@ -1,5 +1,6 @@
 export * from './common.js'
 export * from './ids.js'
 export * from './auth.js'
+export * from './oauth.js'
 export * from './error.js'
 export * from './user.js'

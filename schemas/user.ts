@@ -1,6 +1,7 @@
 import { Type, OptionalKind, type TObject, type TOptional, type TProperties, type TSchema, type TString, type TBoolean, type TUnion, type TNull } from '@sinclair/typebox'
 import { component, Email, Password } from './common.js'
 import { uuidId, type IdKind } from './ids.js'
+import { oauthAccountRead } from './oauth.js'
 
 const kAccess = Symbol('fastify-users.access')
 
@@ -53,15 +54,16 @@ export interface AnyUserSchemas {
 /**
  * The schemas of a user with custom fields. They are the one definition of a user: validation, serialisation,
  * types, OpenAPI and table columns follow from them. Throws a `TypeError` for a field name that is taken and
- * for a marked field that no route fills and that has neither a `default` nor `Type.Optional`.
+ * for a marked field that no route fills and that has neither a `default` nor `Type.Optional`. With `oauthAccounts` our
+ * routes tell the linked accounts of the user that they reply with; `request.user` does not have them.
  */
 export function userSchemas<F extends UserFields = {}, I extends IdKind = IdKind<string, TString>> (
-  fields: F = {} as F, { id = uuidId() as unknown as I }: { id?: I } = {}
+  fields: F = {} as F, { id = uuidId() as unknown as I, oauthAccounts = false }: { id?: I, oauthAccounts?: boolean } = {}
 ): UserSchemas<F, I> {
   for (const [name, schema] of Object.entries(fields)) checkField(name, schema)
   const flags = { is_active: flag(), is_superuser: flag(), is_verified: flag() }
   const schemas = {
-    UserRead: Type.Object({ id: id.schema, email: { ...Email }, is_active: Type.Boolean(), is_superuser: Type.Boolean(), is_verified: Type.Boolean(), ...fields }, component('UserRead')),
+    UserRead: Type.Object({ ...(oauthAccounts ? { oauth_accounts: Type.Optional(Type.Array(oauthAccountRead(id))) } : {}), id: id.schema, email: { ...Email }, is_active: Type.Boolean(), is_superuser: Type.Boolean(), is_verified: Type.Boolean(), ...fields }, component('UserRead')),
     UserCreate: Type.Object({ email: Email, password: Password, ...flags, ...creatable(fields) }, component('UserCreate')),
     UserUpdate: Type.Object({ password: Type.Optional(Type.Union([Password, Type.Null()])), email: Type.Optional(Email), ...flags, ...updatable(fields) }, component('UserUpdate')),
     id,

@@ -44,7 +44,7 @@ const layers: [RegExp, number][] = [
   [/^lib\/(transports|strategies)\//, 4],
   [/^lib\/authentication\//, 5],
   [/^lib\/routes\//, 6],
-  [/^lib\/(?=(plugin|options|openapi|compatibility)\.ts$)/, 7],
+  [/^lib\/(?=(plugin|feature-host|options|openapi|compatibility)\.ts$)/, 7],
   [/^lib\/features\/[^/]+\//, 7],
   [/^lib\/(cli|testing)\//, 8],
   [/^lib\/(?=index\.ts$)/, 8]
@@ -290,6 +290,7 @@ t.test('modules hold no state', async (t) => {
 
 t.test('every name that the package exports has a doc comment', async (t) => {
   t.strictSame(undocumentedExports('lib/index.ts', sources), [])
+  t.strictSame(undocumentedExports('lib/features/oauth/index.ts', sources), [])
   if (existsSync(join(root, 'lib/testing/index.ts'))) t.strictSame(undocumentedExports('lib/testing/index.ts', sources), [])
   const files = [
     parse('lib/index.ts', "export { a, b as c } from './a.js'\nexport * from './b.js'\nexport type { D } from './b.js'\nexport { default } from './b.js'"),

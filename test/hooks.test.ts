@@ -136,8 +136,11 @@ async function withArthur (t: Test, options: Partial<UsersOptions> = {}, extend:
   return built
 }
 
+/** Events that routes of features fire. */
+const ofFeatures = ['onAfterLink', 'onAfterUnlink']
+
 t.test('every event has a request in the tests below', async (t) => {
-  t.same([...new Set(Object.values(journeys).flatMap(({ fires }) => fires))].sort(), [...eventNames].sort())
+  t.same([...new Set(Object.values(journeys).flatMap(({ fires }) => fires)), ...ofFeatures].sort(), [...eventNames].sort())
 })
 
 t.test('row 60: listeners of an event run one after the other, that of the options first', async (t) => {
@@ -183,6 +186,8 @@ t.test('row 60: a request fires its events in order, with the contract\'s payloa
     onAfterLogin: ['backend', 'method', 'user'],
     onLoginFailed: ['backend', 'reason', 'user', 'username'],
     onAfterLogout: ['backend', 'user'],
+    onAfterLink: ['account', 'user'],
+    onAfterUnlink: ['account', 'user'],
     onBeforeDelete: ['user'],
     onAfterDelete: ['user']
   }
@@ -223,7 +228,7 @@ t.test('row 60: events of calls without a request have null for request and repl
   await users.update(arthur, { is_verified: false })
   await users.delete(arthur)
   await users.settled()
-  const expected = eventNames.filter((name) => name !== 'onAfterLogout' && name !== 'onRegisterExisting')
+  const expected = eventNames.filter((name) => !['onAfterLogout', 'onRegisterExisting', ...ofFeatures].includes(name))
   t.same([...new Set(contexts.map(([name]) => name))].sort(), [...expected].sort())
   for (const [name, context] of contexts) t.same(context, { request: null, reply: null }, name)
 })

@@ -155,6 +155,7 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
     ['a wrong sensitiveChanges', () => ({ ...good(), sensitiveChanges: 'ask' }), INVALID, /sensitiveChanges.*confirm/],
     ['true for sensitiveChanges', () => ({ ...good(), sensitiveChanges: true }), INVALID, 'sensitiveChanges'],
     ['a key that is none for JWTs', () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, audiences: ['x'] }) }), UNKNOWN, 'jwtStrategy.audiences'],
+    ['a strategy without its options', () => ({ ...good(), ...withJwt(undefined as unknown as Given) }), INVALID, 'jwtStrategy'],
     ['text for the audience', () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, audience: 'x' }) }), INVALID, 'jwtStrategy.audience'],
     ['an empty list of audiences', () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, audience: [] }) }), INVALID, 'jwtStrategy.audience'],
     ['a number among the audiences', () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, audience: ['x', 1] }) }), INVALID, 'jwtStrategy.audience'],

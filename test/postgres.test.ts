@@ -1,10 +1,9 @@
 import { execFile } from 'node:child_process'
-import { createServer, connect, type AddressInfo, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import pg from 'pg'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { postgresDialect } from '../lib/adapters/sql/dialects/postgres.js'
 import type { SqlServerOptions } from '../lib/adapters/sql/index.js'
 import type { DatabaseAdapter } from '../lib/contracts/database-adapter.js'
@@ -12,22 +11,17 @@ import type { Model } from '../lib/contracts/models.js'
 import { integerId, postgres, Type, userSchemas, uuidId, type PgPool, type PgQuery } from '../lib/index.js'
 import { AccessToken, Account, createToken, createUser, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance, withSlowReads } from '../lib/testing/index.js'
-import { ARTHUR, buildApp, PASSWORD, type TestApp } from './helpers/build-app.js'
+import { startTcpProxy } from './fixtures/tcp-proxy.js'
+import { recordQueries } from '../benchmarks/helpers/recorded-pool.js'
+import { ARTHUR, buildApp, PASSWORD } from './helpers/build-app.js'
 import { configOf, makePool, makeSchema, needsPostgres, postgresUrl } from './helpers/postgres.js'
 import { Person } from './helpers/adopted-user.js'
+import { flow } from './helpers/flow.js'
+import { pythonRows, pythonTables, servePythonRows } from './helpers/python-tables.js'
 
 const service = await needsPostgres()
 const mismatch = { code: 'FST_USERS_TABLE_MISMATCH' }
 const createTables = true
-
-/** What SQLAlchemy makes on PostgreSQL of the tables of FastAPI Users. */
-const SQLALCHEMY = `
-CREATE TABLE "user" (id UUID NOT NULL, email VARCHAR(320) NOT NULL, hashed_password VARCHAR(1024) NOT NULL,
-  is_active BOOLEAN NOT NULL, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL, PRIMARY KEY (id));
-CREATE UNIQUE INDEX ix_user_email ON "user" (email);
-CREATE TABLE accesstoken (user_id UUID NOT NULL, token VARCHAR(43) NOT NULL, created_at TIMESTAMP WITH TIME ZONE NOT NULL,
-  PRIMARY KEY (token), FOREIGN KEY(user_id) REFERENCES "user" (id) ON DELETE cascade);
-CREATE INDEX ix_accesstoken_created_at ON accesstoken (created_at);`
 
 async function opened (pool: PgPool, defined: readonly Model[] = models, options: SqlServerOptions = { createTables }): Promise<DatabaseAdapter> {
   const adapter = postgres(pool, options)
@@ -120,19 +114,19 @@ t.test('PostgreSQL: options that cannot be meant are refused', service, async (t
   const { pool } = await makePool(t)
   const client = new pg.Client(postgresUrl)
   for (const wrong of [null, undefined, '', postgresUrl, {}, client]) t.throws(() => postgres(wrong as unknown as PgPool), { code: 'FST_USERS_INVALID_OPTION' })
-  t.throws(() => postgres(pool, { createTables: 'yes' } as unknown as SqlServerOptions), { code: 'FST_USERS_INVALID_OPTION' })
+  for (const wrong of [{ createTables: 'yes' }, ...[0, -1, 1.5, NaN, Infinity, '1', null, 2 ** 31].map((timeoutMs) => ({ timeoutMs }))]) {
+    t.throws(() => postgres(pool, wrong as unknown as SqlServerOptions), { code: 'FST_USERS_INVALID_OPTION' }, JSON.stringify(wrong))
+  }
   await t.rejects(opened(pool, [Person], { table: {} } as SqlServerOptions), { code: 'FST_USERS_UNKNOWN_OPTION', message: /createTables/ })
 })
 
 t.test('PostgreSQL: look-ups use indexes, and each is one named statement', service, async (t) => {
   const { pool } = await makePool(t)
-  const queries: PgQuery[] = []
-  const query = pool.query.bind(pool) as PgPool['query']
-  pool.query = ((config: PgQuery) => { queries.push(config); return query(config) }) as typeof pool.query
-  const adapter = await opened(pool)
-  await query({ text: 'INSERT INTO "user" (id, email, hashed_password, is_active, nickname) SELECT gen_random_uuid(), \'User\' || n || \'@x.org\', \'hash\', true, \'n\' || n FROM generate_series(1, 5000) n', rowMode: 'array', types: pg.types } as unknown as PgQuery)
-  await query({ text: 'INSERT INTO accesstoken SELECT \'token\' || row_number() OVER (), id, now() - random() * interval \'1 year\' FROM "user"', rowMode: 'array', types: pg.types } as unknown as PgQuery)
-  for (const text of ['ANALYZE "user"', 'ANALYZE accesstoken', 'ANALYZE oauth_account']) await query({ text } as PgQuery)
+  const { pool: recorded, queries } = recordQueries(pool)
+  const adapter = await opened(recorded)
+  await pool.query('INSERT INTO "user" (id, email, hashed_password, is_active, nickname) SELECT (lpad(n::text, 8, \'0\') || \'-3a06-48f2-9c44-a16751012464\')::uuid, \'User\' || n || \'@x.org\', \'hash\', true, \'n\' || n FROM generate_series(1, 5000) n')
+  await pool.query('INSERT INTO accesstoken SELECT \'token\' || row_number() OVER (), id, now() - random() * interval \'1 year\' FROM "user"')
+  await pool.query('ANALYZE "user"; ANALYZE accesstoken; ANALYZE oauth_account')
   const user = await adapter.findOne(User, { email: 'USER7@x.org' })
   t.hasStrict(user, { email: 'User7@x.org' })
   const plan = async (read: () => unknown): Promise<string> => {
@@ -141,7 +135,7 @@ t.test('PostgreSQL: look-ups use indexes, and each is one named statement', serv
     t.equal(queries.length, before + 1, 'one round trip')
     const { text, values, name } = queries.at(-1) as PgQuery
     t.match(name, /^users_[\w-]{22}$/)
-    return (await query({ text: `EXPLAIN ${text}`, values: values ?? [], rowMode: 'array', types: { getTypeParser: () => String } })).rows.join('\n')
+    return (await column(pool, `EXPLAIN ${text}`, values)).join('\n')
   }
   const uses = async (read: () => unknown, ...patterns: RegExp[]): Promise<void> => {
     const text = await plan(read)
@@ -277,7 +271,7 @@ t.test('PostgreSQL: values that no column holds find nothing, and are refused wh
 
 t.test('row 83: PostgreSQL tables that SQLAlchemy made are served as they are: nothing altered, rows of both writers read', service, async (t) => {
   const { pool, schema } = await makePool(t)
-  await pool.query(SQLALCHEMY)
+  for (const sql of pythonTables('UUID', 'BOOLEAN', 'TIMESTAMP WITH TIME ZONE', '"')) await pool.query(sql)
   await pool.query(`INSERT INTO "user" VALUES ('05fff8ce-3a06-48f2-9c44-a16751012464', 'king.arthur@camelot.bt', '$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$AAAA', true, true, true);
     INSERT INTO accesstoken VALUES ('05fff8ce-3a06-48f2-9c44-a16751012464', 'theirs', '2026-11-21 03:52:56.545992+00')`)
   const state = (): Promise<unknown[]> => column(pool, `SELECT c.relname || a.attname || format_type(a.atttypid, a.atttypmod) || a.attnotnull FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
@@ -296,6 +290,15 @@ t.test('row 83: PostgreSQL tables that SQLAlchemy made are served as they are: n
   t.equal((await built.send('GET', '/users/me', undefined, await built.cookie('percival@camelot.bt'))).statusCode, 200)
   t.strictSame(await column(pool, 'SELECT email FROM "user" ORDER BY email'), ['king.arthur@camelot.bt', 'percival@camelot.bt'])
   t.strictSame(await state(), before, 'nothing was altered')
+})
+
+t.test('row 83: rows that Python wrote are served from PostgreSQL, and ours are as Python writes them', service, async (t) => {
+  const { pool } = await makePool(t)
+  for (const sql of pythonTables('UUID', 'BOOLEAN', 'TIMESTAMP WITH TIME ZONE', '"')) await pool.query(sql)
+  for (const [table, rows] of Object.entries(pythonRows())) {
+    for (const row of rows) await pool.query(`INSERT INTO "${table}" VALUES (${row.map((_, n) => `$${n + 1}`).join(', ')})`, row.map((value, n) => table === 'user' && n > 2 ? value === 1 : value))
+  }
+  await servePythonRows(t, postgres(pool), async (sql) => (await pool.query<Record<string, unknown>>(sql.replace('USERS', '"user"'))).rows)
 })
 
 t.test('row 83: PostgreSQL tables of other names are mapped, and their unique indexes named by our fields', service, async (t) => {
@@ -330,32 +333,11 @@ t.test('rows 21, 22, 49: every flow works on PostgreSQL, with both backends and 
   }
 })
 
-/** Register, log in both ways, change, reset, log out, delete. */
-async function flow (t: Test, { app, register, bearer, cookie, send, login, tokenOf }: TestApp, email: string, values: object = {}): Promise<void> {
-  const user = await register({ email, ...values })
-  t.equal((await send('POST', '/auth/register', { email: email.toUpperCase(), password: PASSWORD, ...values })).statusCode, 400)
-  const sessions = [await bearer(email), await cookie(email.toUpperCase())]
-  for (const headers of sessions) t.hasStrict((await send('GET', '/users/me', undefined, headers)).json(), { id: user.id, email, ...values })
-  t.equal((await send('PATCH', '/users/me', { email: `new.${email}` }, sessions[0])).statusCode, 200)
-  t.equal((await send('POST', '/auth/forgot-password', { email: `NEW.${email}` })).statusCode, 202)
-  const token = await tokenOf('onAfterForgotPassword')
-  t.equal((await send('POST', '/auth/reset-password', { token, password: 'excalibur-22' })).statusCode, 200)
-  t.equal((await send('POST', '/auth/reset-password', { token, password: 'excalibur-33' })).statusCode, 400, 'once')
-  t.equal((await send('GET', '/users/me', undefined, sessions[1])).statusCode, 401, 'a reset ends sessions')
-  t.equal((await login('cookie', `new.${email}`)).statusCode, 400)
-  const headers = await cookie(`new.${email}`, 'excalibur-22')
-  t.equal((await send('POST', '/auth/cookie/logout', undefined, headers)).statusCode, 204)
-  t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401)
-  const last = await cookie(`new.${email}`, 'excalibur-22')
-  await app.users.delete(user)
-  t.equal((await send('GET', '/users/me', undefined, last)).statusCode, 401)
-}
-
 t.test('RACE-02: two processes that make the tables and register one address 100 times each, at once, leave one user and no failure', service, async (t) => {
   const { pool, schema } = await makePool(t)
   const child = join(import.meta.dirname, 'fixtures', 'register-one-address.ts')
   const start = String(Date.now() + 4000)
-  const outputs = await Promise.all([1, 2].map(async () => await promisify(execFile)(process.execPath, [...process.execArgv, child, schema, start])))
+  const outputs = await Promise.all([1, 2].map(async () => await promisify(execFile)(process.execPath, [...process.execArgv, child, 'postgres', schema, start])))
   const statuses = outputs.flatMap(({ stdout }) => JSON.parse(stdout) as number[])
   t.equal(statuses.length, 200)
   t.equal(statuses.filter((status) => status === 201).length, 1)
@@ -373,32 +355,33 @@ t.test('RACE-02: many pools that make the tables at once all open', service, asy
 
 t.test('a PostgreSQL that is gone is 503 with retry-after, never 401, and is used again when it is back', service, async (t) => {
   const { schema } = await makePool(t)
-  const proxy = await startProxy(t)
   const url = new URL(postgresUrl)
+  const proxy = await startTcpProxy(url.hostname, Number(url.port || 5432))
+  t.teardown(proxy.refuse)
   const pool = new pg.Pool(configOf(schema, { connectionString: `postgres://${url.username}@127.0.0.1:${proxy.port}${url.pathname}` }))
   const built = await buildApp(t, { adapter: postgres(pool, { createTables }) })
   await built.register()
   const sessions = [await built.bearer(ARTHUR), await built.cookie(ARTHUR)]
   const statuses = (): Promise<number[]> => Promise.all(sessions.map(async (headers) => (await built.send('GET', '/users/me', undefined, headers)).statusCode))
   t.strictSame(await statuses(), [200, 200])
-  await proxy.stop()
+  await proxy.refuse()
   t.strictSame(await statuses(), [503, 503])
   for (const reply of [await built.login('jwt', ARTHUR), await built.send('POST', '/auth/register', { email: 'a@camelot.bt', password: PASSWORD }), await built.send('GET', '/users/me', undefined, sessions[0])]) {
     t.equal(reply.statusCode, 503)
     t.equal(reply.headers['retry-after'], '1')
     t.equal(reply.json<{ code: string }>().code, 'FST_USERS_STORE_UNAVAILABLE')
   }
-  await proxy.start()
+  await proxy.pass()
   t.strictSame(await statuses(), [200, 200])
   await built.app.close()
   t.equal(pool.ended, false, 'the pool stays open')
   t.equal(pool.listenerCount('error'), 0)
   await pool.end()
 
-  await proxy.stop()
+  await proxy.refuse()
   const closed = new pg.Pool({ host: '127.0.0.1', port: proxy.port })
   closed.on('error', () => {})
-  await t.rejects(opened(closed), { code: 'ECONNREFUSED' })
+  await t.rejects(opened(closed), { code: 'FST_USERS_STORE_UNAVAILABLE', cause: { code: 'ECONNREFUSED' } })
   t.equal(closed.listenerCount('error'), 1, 'a listener of the application\'s own is enough')
   await closed.end()
 })
@@ -409,7 +392,7 @@ t.test('a PostgreSQL that goes while the tables are made is an error of open(), 
   t.teardown(() => other.end())
   const blocker = await pool.connect()
   await blocker.query('SELECT pg_advisory_lock(-1264620168)')
-  const waiting = t.rejects(opened(other), { code: '57P01' })
+  const waiting = t.rejects(opened(other), { code: 'FST_USERS_STORE_UNAVAILABLE', cause: { code: '57P01' } })
   const terminate = 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND wait_event = \'advisory\''
   while ((await column(pool, terminate, [schema])).length === 0) await sleep(20)
   await waiting
@@ -424,29 +407,3 @@ t.test('tables that cannot be made leave nothing behind, and the connection goes
   await t.rejects(opened(pool, [{ name: 'a', table: 'a', fields: { id: { type: 'text' } } }, User, Account]), { code: '42804' }, 'a reference of another type')
   t.strictSame(await column(pool, 'SELECT to_regclass(\'a\')::text'), [null])
 })
-
-/** A port through which PostgreSQL is reached, until it is stopped. */
-async function startProxy (t: Test): Promise<{ port: number, start: () => Promise<void>, stop: () => Promise<void> }> {
-  const { hostname, port } = new URL(postgresUrl)
-  const sockets = new Set<Socket>()
-  let own = 0
-  let server: Server | undefined
-  const start = async (): Promise<void> => {
-    server = createServer((socket) => {
-      const target = connect(Number(port || 5432), hostname)
-      for (const one of [socket, target]) sockets.add(one.on('error', () => {}))
-      socket.pipe(target).pipe(socket)
-    })
-    await new Promise<void>((resolve) => { server?.listen(own, '127.0.0.1', resolve) })
-    own = (server.address() as AddressInfo).port
-  }
-  const stop = async (): Promise<void> => {
-    for (const socket of sockets) socket.destroy()
-    sockets.clear()
-    await new Promise<void>((resolve) => { if (server === undefined) resolve(); else server.close(() => { resolve() }) })
-    server = undefined
-  }
-  t.teardown(stop)
-  await start()
-  return { port: own, start, stop }
-}

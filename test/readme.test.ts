@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url'
 import Fastify from 'fastify'
 import t from 'tap'
 import ts from 'typescript'
+import * as oauthLibrary from '../lib/features/oauth/index.js'
 import * as library from '../lib/index.js'
 import { eventNames } from '../lib/hooks/index.js'
 import { buildPackage, root, transpile } from './helpers/build-package.js'
@@ -70,6 +71,25 @@ t.test('the tables of options, guard flags, events and methods name what there i
   t.strictSame(methods.sort(), membersOf('lib/contracts/users-api.ts', 'UsersApi').sort())
 })
 
+t.test('the page about OAuth names every option, route and provider', async (t) => {
+  const page = read('docs/oauth.md')
+  const namesIn = (cells: (string | undefined)[]): (string | undefined)[] => cells.flatMap((cell = '') => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name))
+  t.strictSame(namesIn(rowsOf('Options of the plugin', page).map(([option]) => option)), membersOf('lib/features/oauth/options.ts', 'OauthOptions'))
+  t.strictSame(namesIn(rowsOf('Options of every provider', page).map(([option]) => option)).sort(), [...new Set(['PublicClientOptions', 'ProviderOptions'].flatMap((name) => membersOf('lib/features/oauth/providers/define-provider.ts', name)))].sort())
+  const { defineProvider: _, oauth, oauthAccounts: _accounts, default: _default, ...providers } = oauthLibrary
+  t.strictSame(rowsOf('Providers', page).map(([name = '']) => /^`(\w+)`/.exec(name)?.[1]).sort(), Object.keys(providers).sort())
+
+  const routes: string[] = []
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(library.users, { adapter: library.memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, publicUrl: 'https://app.example.com' })
+  app.addHook('onRoute', ({ method, url }) => { routes.push(`${String(method)} ${url.replace('/github/', '/<provider>/')}`) })
+  await app.register(oauth, { backend: 'cookie', redirects: ['/app'], providers: [providers.github({ clientId: 'id', clientSecret: 'secret' })] })
+  await app.ready()
+  const told = namesIn(rowsOf('Routes', page).map(([route]) => route)).map((name = '', i, all) => name.startsWith('…') ? String(all.slice(0, i).findLast((one) => one?.includes('<provider>'))).replace(/\/\w+$/, name.slice(1)) : name.replace(/\?.*/, ''))
+  t.strictSame(told.sort(), routes.sort())
+})
+
 t.test('the table of routes is that of an application, with the errors that its schemas name', async (t) => {
   const routes = new Map<string, Set<string>>()
   const app = Fastify()
@@ -115,7 +135,8 @@ function snippetsOf (page: string, text: string): Snippet[] {
 /** What a partial snippet continues: every name of the package, an application, and users unless it registers its own. */
 function beginning (text: string): string {
   return [
-    `import { ${Object.keys(library).filter((name) => name !== 'default').join(', ')} } from 'fastify-users'`,
+    `import { ${namesOf(library)} } from 'fastify-users'`,
+    `import { ${namesOf(oauthLibrary)} } from 'fastify-users/oauth'`,
     "import Fastify from 'fastify'",
     'const app = Fastify()',
     `const secret = '${SECRET}'`,
@@ -127,6 +148,10 @@ function beginning (text: string): string {
   ].join('; ')     // one line, so that line numbers stay those of the snippet
 }
 
+function namesOf (module: object): string {
+  return Object.keys(module).filter((name) => name !== 'default').join(', ')
+}
+
 /** A snippet as a program that ends. */
 function runnable ({ text, partial }: Snippet): string {
   const whole = (partial ? beginning(text) : '') + text
@@ -135,7 +160,7 @@ function runnable ({ text, partial }: Snippet): string {
 
 function options (): ts.CompilerOptions {
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile) as { config: object }
-  const paths = { 'fastify-users': [join(root, 'lib/index.ts')], 'fastify-users/testing': [join(root, 'lib/testing/index.ts')] }
+  const paths = { 'fastify-users': [join(root, 'lib/index.ts')], 'fastify-users/oauth': [join(root, 'lib/features/oauth/index.ts')], 'fastify-users/testing': [join(root, 'lib/testing/index.ts')] }
   return { ...ts.parseJsonConfigFileContent(config, ts.sys, root).options, noEmit: true, declaration: false, noUnusedLocals: false, paths }
 }
 
@@ -162,8 +187,8 @@ function problemsOf (program: ts.Program, nameOf: (path: string) => string = Str
 }
 
 /** The cells of the first table below a heading, without its head. */
-function rowsOf (heading: string): string[][] {
-  const [, section = ''] = readme.split(`# ${heading}\n`)
+function rowsOf (heading: string, page = readme): string[][] {
+  const [, section = ''] = page.split(`# ${heading}\n`)
   const [table = ''] = /^\|.*(?:\n\|.*)*/m.exec(section) ?? []
   return table.split('\n').slice(2).map((row) => row.split('|').slice(1, -1).map((cell) => cell.trim()))
 }

@@ -1,22 +1,44 @@
+import type { FastifyBaseLogger } from 'fastify'
 import type { DatabaseAdapter } from '../contracts/database-adapter.js'
-import { FST_USERS_NOT_READY, FST_USERS_STORE_UNAVAILABLE, isUsersError } from '../errors.js'
+import { FST_USERS_NOT_READY, isUsersError, storeUnavailable } from '../errors.js'
+import { isUnreachable } from './shared/unreachable.js'
 
 /** An adapter whose faults are coded. */
 export interface Store extends DatabaseAdapter {
-  /** Opens the adapter once; until then every call throws `FST_USERS_NOT_READY`. */
+  /** Opens the adapter; before that every call throws `FST_USERS_NOT_READY`. Does not throw for a store that cannot be reached. */
   open(): Promise<void>
 }
 
 /**
  * Wraps an adapter: what it throws without a code of ours becomes `FST_USERS_STORE_UNAVAILABLE` (503), with the cause for
- * the log alone. Answers that come at once stay that way.
+ * the log alone. A store that is absent when it is opened is opened by the first call that finds it. Answers that come at
+ * once stay that way.
  */
-export function availableStore (adapter: DatabaseAdapter): Store {
-  let ready = false
+export function availableStore (adapter: DatabaseAdapter, log: FastifyBaseLogger): Store {
+  let state: 'closed' | 'absent' | 'open' = 'closed'
+  let opening: Promise<void> | null = null
+
+  async function openLate (): Promise<void> {
+    try {
+      await adapter.open()
+    } catch (error) {
+      if (!isUnreachable(error)) log.error({ err: error }, 'fastify-users: the user store is here now, but cannot be used')
+      throw storeUnavailable(isUsersError(error) && isUnreachable(error) ? error.cause ?? error : error)     // one word of ours is enough
+    }
+    if (state === 'absent') state = 'open'
+    log.info('fastify-users: the user store is here now')
+  }
+
+  /** One attempt for all calls that wait. */
+  function reopen (): Promise<void> {
+    opening ??= openLate().finally(() => { opening = null })
+    return opening
+  }
 
   function guard<A extends unknown[], R> (call: (...args: A) => R): (...args: A) => R {
-    return (...args) => {
-      if (!ready) throw FST_USERS_NOT_READY()
+    return function guarded (...args): R {
+      if (state === 'closed') throw FST_USERS_NOT_READY()
+      if (state === 'absent') return reopen().then(() => guarded(...args)) as R     // every method may answer later
       try {
         const result = call(...args)
         return isThenable(result) ? Promise.resolve(result).catch(rethrow) as R : result
@@ -29,8 +51,14 @@ export function availableStore (adapter: DatabaseAdapter): Store {
   return {
     define: (model) => { adapter.define(model) },
     async open () {
-      await adapter.open()
-      ready = true
+      try {
+        await adapter.open()
+        state = 'open'
+      } catch (error) {
+        if (!isUnreachable(error)) throw error instanceof Error ? error : storeUnavailable(error)     // a start is refused by an error alone
+        state = 'absent'
+        log.error({ err: error }, 'fastify-users: the user store does not answer; it is tried again by every request that needs it')
+      }
     },
     create: guard((model, row) => adapter.create(model, row)),
     findOne: guard((model, where) => adapter.findOne(model, where)),
@@ -39,7 +67,8 @@ export function availableStore (adapter: DatabaseAdapter): Store {
     delete: guard((model, where) => adapter.delete(model, where)),
     ...(adapter.findWithUser === undefined ? {} : { findWithUser: guard(adapter.findWithUser.bind(adapter)) }),
     async close () {
-      ready = false
+      state = 'closed'
+      await opening?.catch(() => {})
       await adapter.close?.()
     }
   }
@@ -51,5 +80,5 @@ function isThenable (value: unknown): value is PromiseLike<unknown> {
 }
 
 function rethrow (error: unknown): never {
-  throw isUsersError(error) ? error : FST_USERS_STORE_UNAVAILABLE([], { cause: error, headers: { 'retry-after': '1' } })
+  throw isUsersError(error) ? error : storeUnavailable(error)
 }

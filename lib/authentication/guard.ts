@@ -3,7 +3,7 @@ import type { Backend } from '../contracts/backend.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
 import type { Settings } from '../contracts/settings.js'
 import type { User } from '../contracts/user.js'
-import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_FORBIDDEN, FST_USERS_GUARD_MISUSED, FST_USERS_NOT_REGISTERED, FST_USERS_STORE_UNAVAILABLE, FST_USERS_UNAUTHENTICATED, isUsersError, type UsersError } from '../errors.js'
+import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_FORBIDDEN, FST_USERS_GUARD_MISUSED, FST_USERS_NOT_REGISTERED, FST_USERS_UNAUTHENTICATED, isUsersError, storeUnavailable, type UsersError } from '../errors.js'
 import { kGuard } from '../symbols.js'
 import { isPromise, type Authentication, type Authenticator } from './authenticator.js'
 import { isCrossSite, isUnsafe } from './csrf.js'
@@ -152,7 +152,7 @@ function guardOf ({ server }: AnyRequest): Guard | undefined {
 
 /** What a transport or strategy throws is a fault of its store: never anonymous, never its message. */
 function toUsersError (error: unknown): UsersError {
-  return isUsersError(error) ? error : FST_USERS_STORE_UNAVAILABLE([], { cause: error, headers: { 'retry-after': '1' } })
+  return isUsersError(error) ? error : storeUnavailable(error)
 }
 
 function challenge (backends: ReadonlyMap<string, Backend>): string {

@@ -2,8 +2,18 @@ import { readFileSync } from 'node:fs'
 import { messageOf, readArguments } from './arguments.js'
 import type { Command, ExitCode, Terminal } from './command.js'
 import { migrateCommand } from './migrate/migrate-command.js'
+import { doctorCommand } from './doctor/doctor-command.js'
+import { pruneCommand } from './prune-command.js'
+import { schemaCommand } from './schema-command.js'
+import { superuserCommand } from './superuser-command.js'
 
-const commands: ReadonlyMap<string, Command> = new Map([['migrate', migrateCommand]])
+const commands: ReadonlyMap<string, Command> = new Map([
+  ['schema', schemaCommand],
+  ['migrate', migrateCommand],
+  ['create-superuser', superuserCommand],
+  ['prune', pruneCommand],
+  ['doctor', doctorCommand]
+])
 
 /** Runs what the arguments ask for and gives the exit code. */
 export async function runCommandLine (args: readonly string[], terminal: Terminal): Promise<ExitCode> {
@@ -37,12 +47,12 @@ function helpText (): string {
   return [
     'Usage: fastify-users <command> [options]',
     '',
-    ...[...commands].map(([name, { summary }]) => `  ${name.padEnd(12)}${summary}`),
+    ...[...commands].map(([name, { summary }]) => `  ${name.padEnd(18)}${summary}`),
     '',
     '  --help      Shows this, or the help of a command.',
     '  --version   Shows the version.',
     '',
-    'Exit codes: 0 as asked, 1 something must be done first, 2 the call or the config is wrong.'
+    'Exit codes: 0 done, 1 refused or failed, 2 called in a wrong way.'
   ].join('\n')
 }
 

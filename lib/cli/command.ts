@@ -1,20 +1,24 @@
 import type { ParseArgsConfig } from 'node:util'
 
-/** 0: as asked; 1: something must be done first; 2: the call or the config is wrong. */
+/** 0: done; 1: refused or failed; 2: called in a wrong way. */
 export type ExitCode = 0 | 1 | 2
 
-/** Where a command runs and writes. Commands ask nothing, so that they run without a terminal. */
+/** Where a command runs, reads and writes. */
 export interface Terminal {
   /** The folder that files are looked up in. */
   readonly cwd: string
   /** Writes a line of the result. */
   print(line: string): void
+  /** Whether a person can be asked. */
+  readonly interactive: boolean
+  /** Asks a person, without echo; else reads the line that is piped in. Null when there is none. */
+  readSecret(question: string): Promise<string | null>
   /** Writes a line about what went wrong. */
   complain(line: string): void
 }
 
 /** Options as they were given, by name. */
-export type Values = Readonly<Record<string, string | boolean | undefined>>
+export type Values = Readonly<Record<string, string | boolean | readonly string[] | undefined>>
 
 /** One command of the program. */
 export interface Command {

@@ -1,10 +1,8 @@
-import type { Model } from './models.js'
+import type { Model, Value } from './models.js'
 
 /** A value, or the promise of one where the store cannot answer at once. */
 export type MaybePromise<T> = T | Promise<T>
 
-/** A stored value in TypeScript: ids as their kind says, times as `Date`, json as plain data. */
-export type Value = string | number | boolean | Date | null | object
 /** A record by field name. */
 export type Row = Record<string, unknown>
 
@@ -33,7 +31,10 @@ export interface FindManyOptions {
 export interface DatabaseAdapter {
   /** Announces a model. Called by the core and by features before `open`. */
   define(model: Model): void
-  /** Creates or checks the tables of all models. */
+  /**
+   * Creates or checks the tables of all models. `FST_USERS_STORE_UNAVAILABLE` and errors of the network mean that the store
+   * is absent: the application starts, and `open` is called again when a request needs the store. Others refuse to start.
+   */
   open(): Promise<void>
   /** Stores a row and returns it whole. Throws `FST_USERS_UNIQUE_VIOLATION` with `fields` when it clashes. */
   create(model: Model, row: Row): Promise<Row>

@@ -12,6 +12,14 @@ export type LoginFailure = 'UNKNOWN_USER' | 'WRONG_PASSWORD' | 'INACTIVE' | 'NOT
 /** A further step that a login needs: the reply is 403 with this code, and `body` in its `detail`. */
 export interface PendingLogin { code: string, body?: Record<string, unknown> }
 
+/** An account of another service that a user logs in with, without that service's tokens. */
+export interface LinkedAccount {
+  id: string | number
+  oauth_name: string
+  account_id: string
+  account_email: string
+}
+
 /** The payload of every event. Passwords are masked; rows never come with the hash. */
 export interface UsersEvents {
   /** Before a user is stored; throw to refuse. */
@@ -34,6 +42,9 @@ export interface UsersEvents {
   onAfterLogin: { user: User, backend: string, method: string }
   onLoginFailed: { username: string, user: User | null, backend: string | null, reason: LoginFailure }
   onAfterLogout: { user: User, backend: string }
+  /** An account of another service became a way to log in as this user; not fired for one that a new user came with. */
+  onAfterLink: { user: User, account: LinkedAccount }
+  onAfterUnlink: { user: User, account: LinkedAccount }
   /** Before a user is removed; throw to keep it. */
   onBeforeDelete: { user: User }
   onAfterDelete: { user: User }

@@ -1,5 +1,8 @@
 import type { IdKind } from '../../schemas/index.js'
 
+/** A stored value in TypeScript: ids as their kind says, times as `Date`, json as plain data. */
+export type Value = string | number | boolean | Date | null | object
+
 /** How one field of a model is stored. */
 export interface Field {
   type: 'id' | 'text' | 'boolean' | 'integer' | 'number' | 'time' | 'json'
@@ -14,6 +17,8 @@ export interface Field {
   references?: string
   /** An adopted table may lack the column: the field then reads as absent, and writing it does nothing. */
   optional?: boolean
+  /** What the rows get that are older than the field. New rows bring their value. */
+  default?: Value
 }
 
 /** One kind of record, as a value: an adapter creates, encodes and decodes from it. */
@@ -28,4 +33,8 @@ export interface Model {
   unique?: string[][]
   /** Groups of fields that look-ups go by. */
   index?: string[][]
+  /** Name of a time field: when it has passed, the row is of no use any more, and `fastify-users prune` removes it. */
+  expires?: string
+  /** A document store may keep the rows inside the row that `user_id` names, as a list under this name. */
+  embed?: string
 }

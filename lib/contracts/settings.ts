@@ -36,6 +36,8 @@ export interface Settings {
   readonly sensitiveChanges: 'contract' | 'confirm'
   /** Origin of `publicUrl`, or null. */
   readonly publicOrigin: string | null
+  /** `publicUrl` with its path, without `/` at the end, or null. */
+  readonly publicUrl: string | null
   readonly trustedOrigins: ReadonlySet<string>
   readonly routes: Readonly<Record<RouteGroupName, RouteSettings>>
   readonly tokens: Readonly<Record<'reset' | 'verify', TokenSettings>>
@@ -63,6 +65,8 @@ export interface Settings {
   readonly operationIds: 'fastify' | 'fastapi'
   /** Guarded routes of the application are part of the API document's security. */
   readonly openapiSecurity: boolean
+  /** Seconds after which no backend wants a token of the database any more; null for never: they share one table. */
+  readonly tokensKeptSeconds: number | null
   /** `lifetimeSeconds: null` is allowed. */
   readonly endlessTokens: boolean
 }

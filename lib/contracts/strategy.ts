@@ -37,7 +37,10 @@ export interface Strategy {
 }
 
 /** A strategy before its backend exists: what `jwtStrategy()` and `defineStrategy()` return. */
-export interface StrategyDefinition extends Definition<'strategy', Strategy> {}
+export interface StrategyDefinition extends Definition<'strategy', Strategy> {
+  /** Seconds that its tokens are kept in the database; null for ever, absent when none are. */
+  readonly keepsSeconds?: number | null
+}
 
 /** What `defineStrategy` takes. */
 export interface StrategySpec {

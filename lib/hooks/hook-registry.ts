@@ -5,7 +5,7 @@ import { FST_USERS_HOOKS_CLOSED, FST_USERS_INVALID_HOOK, FST_USERS_UNKNOWN_HOOK 
 export const eventNames: readonly EventName[] = [
   'onBeforeRegister', 'onAfterRegister', 'onRegisterExisting', 'onBeforeUpdate', 'onAfterUpdate',
   'onAfterRequestVerify', 'onAfterVerify', 'onAfterForgotPassword', 'onAfterResetPassword',
-  'onBeforeLogin', 'onIssueToken', 'onAfterLogin', 'onLoginFailed', 'onAfterLogout', 'onBeforeDelete', 'onAfterDelete'
+  'onBeforeLogin', 'onIssueToken', 'onAfterLogin', 'onLoginFailed', 'onAfterLogout', 'onAfterLink', 'onAfterUnlink', 'onBeforeDelete', 'onAfterDelete'
 ]
 
 /** The listeners of one registration. */

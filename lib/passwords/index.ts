@@ -1,5 +1,6 @@
 export { createArgon2Hasher, type Argon2Hasher, type Argon2Options } from './argon2-hasher.js'
 export { bcryptVerifier, type BcryptVerifier } from './bcrypt-verifier.js'
 export { createHashQueue, type HashQueue, type HashQueueOptions } from './hash-queue.js'
+export { hashOfNoPassword, isHashOfNoPassword } from './no-password.js'
 export { argon2Passwords, type Argon2PasswordsOptions } from './password-helper.js'
 export { passwordPolicy, preparePassword, type PasswordPolicy, type PasswordPolicyOptions, type PreparePasswordOptions } from './password-policy.js'

@@ -1,30 +1,23 @@
-import type { FastifyRequest } from 'fastify'
 import { LoginBody } from '../../schemas/index.js'
 import { authenticate, currentUser, isCrossSite } from '../authentication/index.js'
 import type { Backend } from '../contracts/backend.js'
 import type { RouteGroup } from '../contracts/route-group.js'
-import type { User } from '../contracts/user.js'
-import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_LOGIN_BAD_CREDENTIALS, FST_USERS_LOGIN_PENDING } from '../errors.js'
+import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_LOGIN_BAD_CREDENTIALS } from '../errors.js'
 import type { UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
 import { ignoreJsonBodies } from './fastapi-bodies.js'
 import { addFormParsers } from './parsers.js'
 import { BODY_ERRORS, errorReplies, UNREAD_BODY_ERRORS } from './replies.js'
+import { endPresented, startSession } from './start-session.js'
 
 const FORMS = ['application/x-www-form-urlencoded', 'multipart/form-data']
 
 /** Login and logout of one backend. */
 export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async (scope, { users, settings, backend }) => {
-  const { transport, strategy, description, name } = backend
+  const { transport, description, name } = backend
   const fastapi = settings.errorStyle === 'fastapi'
   addFormParsers(scope)
   if (fastapi) ignoreJsonBodies(scope)
-
-  /** A browser's old session ends with the cookie that is replaced or cleared. */
-  async function endPresented (request: FastifyRequest, user: User): Promise<void> {
-    const presented = transport.ambient ? transport.extractToken(request) : null
-    if (presented !== null) await strategy.destroyToken?.(presented, user)
-  }
 
   scope.post<{ Body: LoginBody }>('/login', {
     schema: {
@@ -39,15 +32,7 @@ export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async 
     const context = { request, reply, backend: name }
     const row = await users.checkCredentials(request.body, context)
     if (row === null) throw FST_USERS_LOGIN_BAD_CREDENTIALS()
-    const { issued, pending } = await users.login(row, context)
-    if (pending !== undefined) throw FST_USERS_LOGIN_PENDING([], { detail: { code: pending.code, ...pending.body } })
-    try {
-      await endPresented(request, row)
-    } catch (error) {
-      await strategy.destroyToken?.(issued.token, row)     // a token that nobody gets must not live
-      throw error
-    }
-    return transport.sendLogin(reply, issued)
+    return transport.sendLogin(reply, await startSession(users, backend, row, { request, reply }))
   })
 
   scope.post('/logout', {
@@ -57,7 +42,7 @@ export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async 
     },
     onRequest: authenticate({ verified: settings.requireVerification })
   }, async (request, reply) => {
-    if (request.authentication?.backend !== name) await endPresented(request, currentUser(request))
+    if (request.authentication?.backend !== name) await endPresented(backend, request, currentUser(request))
     const acting = users.backends.get(request.authentication?.backend ?? '')?.transport
     await users.logout(request, reply)
     const clearing = transport.sendLogout === undefined ? acting : transport     // a cookie that logged out here is cleared here

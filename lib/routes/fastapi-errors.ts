@@ -20,8 +20,10 @@ const MAX_DEPTH = 64     // 16 kB of brackets would exhaust the stack
 /** What FastAPI replies for an error: 422 with the list of problems for a body that does not fit, secrets left out. */
 export function toFastapiReply (error: FastifyError, request: FastifyRequest): FastapiReply {
   const { statusCode = 500, code, validation } = error
+  if (validation !== undefined && error.validationContext === 'querystring') return unprocessable(describeQuery(validation as ErrorObject[]))
   if (validation !== undefined) return unprocessable(describeProblems(validation as ErrorObject[], request))
   if (code === 'FST_USERS_INVALID_USER') return unprocessable(describeInvalidUser(error))
+  if (code === 'FST_USERS_BAD_REQUEST' && request.method === 'GET') return { statusCode: 400, body: { detail: STATUS_CODES[400] } }     // no body that could not be read
   if (code === 'FST_USERS_BAD_REQUEST' && isForm(request)) return { statusCode: 400, body: { detail: 'There was an error parsing the body' } }
   if (code === 'FST_USERS_BAD_REQUEST') return unprocessable([{ type: 'json_invalid', loc: ['body', 0], msg: 'JSON decode error', input: {}, ctx: { error: 'the body cannot be read' } }])
   if (statusCode === 415 && request.routeOptions.schema?.body !== undefined) return unprocessable(describeWrongBody(request, REDACTED))
@@ -48,6 +50,15 @@ function describeProblems (errors: readonly ErrorObject[], request: FastifyReque
   const unique = new Map(problems.map((problem) => [`${problem.type} ${problem.loc.join('/')}`, problem]))
   const position = ({ loc: [, field] }: Problem): number => order.indexOf(String(field))
   return [...unique.values()].sort((a, b) => position(a) - position(b))
+}
+
+/** Parameters that are not what they should be: never echoed, for they hold codes. */
+function describeQuery (errors: readonly ErrorObject[]): Problem[] {
+  return errors.map(({ instancePath, keyword, params, message = '' }) => {
+    const { type } = params as { type?: string }
+    const loc = ['query', ...instancePath.split('/').slice(1)]
+    return keyword === 'type' ? describeType(String(type), loc, REDACTED) : { type: keyword, loc, msg: message, input: REDACTED }
+  })
 }
 
 /** A body that is absent, or no object. */

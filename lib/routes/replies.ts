@@ -81,7 +81,7 @@ function examplesOf (told: readonly Refusal[], valueOf: (refusal: Refusal) => ob
 function toFastapi (refusal: Refusal, named: ReadonlySet<string>): Refusal {
   const { word, message } = refusal
   switch (word) {
-    case 'BAD_REQUEST': return { ...refusal, statusCode: 422, detail: [{ type: 'json_invalid', loc: ['body', 0], msg: 'JSON decode error', input: {} }] }
+    case 'BAD_REQUEST': return !named.has('BODY_TOO_LARGE') ? refusal : { ...refusal, statusCode: 422, detail: [{ type: 'json_invalid', loc: ['body', 0], msg: 'JSON decode error', input: {} }] }
     case 'INVALID_USER': return { ...refusal, statusCode: 422, detail: [{ type: 'value_error', loc: ['body', 'display_name'], msg: message, input: null }] }
     case 'INVALID_MEDIA_TYPE':
     case 'VALIDATION': return !named.has('VALIDATION') ? refusal : { ...refusal, statusCode: 422, detail: [{ type: 'missing', loc: ['body'], msg: 'Field required', input: null }] }

@@ -1,12 +1,13 @@
 import { Type } from '@sinclair/typebox'
-import type { FastifyRequest, FastifySchema, HookHandlerDoneFunction } from 'fastify'
+import type { FastifyRequest, FastifySchema } from 'fastify'
 import { component } from '../../schemas/index.js'
 import { authenticate, currentUser } from '../authentication/index.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { User as AnyUser, UserChanges, UserId } from '../contracts/user.js'
-import { FST_USERS_NOT_FOUND, FST_USERS_UNAUTHENTICATED } from '../errors.js'
+import { FST_USERS_NOT_FOUND } from '../errors.js'
 import type { UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
+import { forget } from './forget.js'
 import { BODY_ERRORS, errorReplies, replyOf, UNREAD_BODY_ERRORS, type ErrorWord } from './replies.js'
 
 const kTarget = Symbol('fastify-users.target')
@@ -70,13 +71,6 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
     await users.delete(targetOf(request), { request, reply })
     return reply.code(204).send()
   })
-}
-
-/** Makes the guard look again: a session may have ended, or its user changed, while the body was on its way. */
-function forget (request: FastifyRequest, _reply: unknown, done: HookHandlerDoneFunction): void {
-  if (request.authentication === null) return done(FST_USERS_UNAUTHENTICATED())     // a hook of the application logged out
-  request.authentication = null
-  done()
 }
 
 /** The user that `byId` found. */

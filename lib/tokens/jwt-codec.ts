@@ -9,11 +9,17 @@ import type { JwtAlgorithm, JwtKey } from './jwt-keys.js'
 /** The payload of a checked token. */
 export interface Claims { sub: string, [claim: string]: unknown }
 
+/** A token of ours: signed by one of our keys, for our audience, in good form. It may have ended, and may be nobody's. */
+export interface InspectedToken { claims: Readonly<Record<string, unknown>>, expired: boolean }
+
 /** Signs and checks the tokens of one purpose. */
 export interface JwtCodec {
-  sign(claims: { sub: string, [claim: string]: string }): string
-  /** The claims of a good token, else null. */
+  /** Makes a token; `jti` is random unless it is given. */
+  sign(claims: Record<string, string>): string
+  /** The claims of a good token with a subject, else null. */
   read(token: string): Claims | null
+  /** Like `read`, but tells a token that has ended from a bad one, and takes one without a subject. */
+  inspect(token: string): InspectedToken | null
 }
 
 export interface JwtCodecOptions {
@@ -32,6 +38,7 @@ export interface JwtCodecOptions {
   remembered?: number
 }
 
+type Payload = Record<string, unknown>
 interface Engine { key: JwtKey, jwt: JWT }
 
 const NAMESPACE = 'fastifyUsers'
@@ -54,31 +61,40 @@ export async function createJwtCodec (scope: FastifyInstance, options: JwtCodecO
     return engine === undefined ? null : verify(engine, token)
   })
 
+  function open (token: string): Payload | null {
+    if (token.length > TOKEN_MAX_LENGTH) return null
+    const payload = checkSignature(token)
+    return payload !== null && checkClaims(payload, audiences, options) ? payload : null
+  }
+
   return {
-    sign ({ sub, ...claims }) {
+    sign ({ jti = randomUUID(), ...claims }) {
       const seconds = Math.floor(options.clock() / 1000)
       return signer.jwt.sign({
-        sub,
         ...claims,
         aud: options.audience,
         ...(options.issuedAt ? { iat: seconds } : {}),
         ...(options.lifetimeSeconds === null ? {} : { exp: seconds + options.lifetimeSeconds }),
-        jti: randomUUID()
+        jti
       })
     },
 
     read (token) {
-      if (token.length > TOKEN_MAX_LENGTH) return null
-      const payload = checkSignature(token)
-      return payload !== null && checkClaims(payload, audiences, options) ? payload : null
+      const payload = open(token)
+      return payload !== null && hasSubject(payload) && !hasEnded(payload, options.clock()) ? payload : null
+    },
+
+    inspect (token) {
+      const claims = open(token)
+      return claims && { claims, expired: hasEnded(claims, options.clock()) }
     }
   }
 }
 
 /** Keeps the payloads of the last tokens whose signature was good, by the digest of the whole token (CVE-2026-35039). */
-function remember (limit: number, check: (token: string) => Claims | null): (token: string) => Claims | null {
+function remember (limit: number, check: (token: string) => Payload | null): (token: string) => Payload | null {
   if (limit === 0) return check
-  const good = new Map<string, Claims>()
+  const good = new Map<string, Payload>()
   return (token) => {
     const digest = hash('sha256', token, 'base64url')
     const known = good.get(digest)
@@ -134,22 +150,30 @@ function parseObject (segment: string): Record<string, unknown> | null {
   }
 }
 
-function verify ({ jwt }: Engine, token: string): Claims | null {
+function verify ({ jwt }: Engine, token: string): Payload | null {
   const signature = token.slice(token.lastIndexOf('.') + 1)
   if (Buffer.from(signature, 'base64url').toString('base64url') !== signature) return null     // unused bits must be zero (RFC 4648, section 3.5): one text per token
   try {
     const payload: unknown = jwt.verify(token)
-    return typeof payload === 'object' && payload !== null && !Array.isArray(payload) ? payload as Claims : null
+    return typeof payload === 'object' && payload !== null && !Array.isArray(payload) ? payload as Payload : null
   } catch {
     return null
   }
 }
 
-function checkClaims (claims: Claims, audiences: ReadonlySet<unknown>, { clock, issuedAt, strict, lifetimeSeconds, required }: JwtCodecOptions): boolean {
-  const { sub, aud, exp, nbf, iat, jti } = claims
+function hasSubject (claims: Payload): claims is Claims {
+  return typeof claims.sub === 'string' && claims.sub !== ''
+}
+
+function hasEnded ({ exp }: Payload, now: number): boolean {
+  return isTime(exp) && now >= exp * 1000
+}
+
+/** All but the subject and the end. */
+function checkClaims (claims: Payload, audiences: ReadonlySet<unknown>, { clock, issuedAt, strict, lifetimeSeconds, required }: JwtCodecOptions): boolean {
+  const { aud, exp, nbf, iat, jti } = claims
   const now = clock()
-  if (typeof sub !== 'string' || sub === '') return false
-  if (exp === undefined ? strict && lifetimeSeconds !== null : !isTime(exp) || now >= exp * 1000) return false
+  if (exp === undefined ? strict && lifetimeSeconds !== null : !isTime(exp)) return false
   if (nbf !== undefined && !(isTime(nbf) && now >= nbf * 1000)) return false
   if (iat === undefined ? strict && issuedAt : !(Number.isInteger(iat) && isTime(iat) && now >= iat * 1000)) return false
   if (jti === undefined ? strict : typeof jti !== 'string') return false

@@ -60,13 +60,14 @@ async function changeRow (rules: Rules, row: UserRow, given: UserChanges, { by =
   return updated
 }
 
-/** Removes a user, its sessions first. */
+/** Removes a user, its sessions and what features keep of it first. */
 export async function deleteUser (rules: Rules, user: User | UserId, call: CallContext): Promise<void> {
   const row = await currentRow(rules, user)
   const context = contextOf(call)
   const gone = rules.rows.toUser(row)
   await rules.hooks.run('onBeforeDelete', { user: gone }, context)
   await destroyStored(rules, row)
+  for (const removal of rules.removals) await removal(row)
   if (await rules.rows.remove(row.id as UserId) !== 1) throw FST_USERS_NOT_FOUND()
   await rules.hooks.run('onAfterDelete', { user: gone }, context)
 }

@@ -1,4 +1,5 @@
 export * from './email.js'
+export * from './external-users.js'
 export * from './rules.js'
 export * from './user-model.js'
 export * from './user-rows.js'

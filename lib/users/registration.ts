@@ -14,7 +14,7 @@ export async function createUser (rules: Rules, values: NewUser, { by = 'code', 
   const context = contextOf(call)
   await rules.hooks.run('onBeforeRegister', { user }, context)
   if (await rules.rows.getByEmail(user.email) !== null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
-  const row = await insertUser(rules, user, password)
+  const row = await insertUser(rules, user, await rules.settings.passwords.hash(password))
   if (row === null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
   const created = rules.rows.toUser(row)
   await rules.hooks.run('onAfterRegister', { user: created }, context)
@@ -29,7 +29,7 @@ export async function registerQuietly (rules: Rules, values: NewUser, call: Call
   const { password, ...user } = await readNewUser(rules, values, 'self')
   const context = contextOf(call)
   await rules.hooks.run('onBeforeRegister', { user }, context)
-  const row = await insertUser(rules, user, password)
+  const row = await insertUser(rules, user, await rules.settings.passwords.hash(password))
   rules.background.run(async () => {
     if (row !== null) return await rules.hooks.run('onAfterRegister', { user: rules.rows.toUser(row) }, context)
     const existing = await rules.rows.getByEmail(user.email)
@@ -40,8 +40,7 @@ export async function registerQuietly (rules: Rules, values: NewUser, call: Call
 async function readNewUser (rules: Rules, values: NewUser, by: NonNullable<WriteContext['by']>): Promise<NewUser> {
   const { settings: { schemas: { fields } }, check } = rules
   check(values)
-  const missing = ['email', 'password', ...requiredFields(fields)].filter((name) => (values as Record<string, unknown>)[name] === undefined)
-  if (missing.length > 0) throw invalidUser(missing.map((name) => ({ path: `/${name}`, keyword: 'required', message: 'is missing' })))
+  requireValues(values, ['email', 'password', ...requiredFields(fields)])
   const email = normalizeEmail(values.email) as string     // an address: the check took it
   const password = readPassword(rules, values.password)
   const user = { email, password, ...writableFlags(values, by), ...writableFields(fields, values, by, true) }
@@ -49,9 +48,14 @@ async function readNewUser (rules: Rules, values: NewUser, by: NonNullable<Write
   return user
 }
 
+/** Refuses a new user that lacks one of these values. Throws `FST_USERS_INVALID_USER` with all that are missing. */
+export function requireValues (values: object, names: readonly string[]): void {
+  const missing = names.filter((name) => (values as Record<string, unknown>)[name] === undefined)     // read by key
+  if (missing.length > 0) throw invalidUser(missing.map((name) => ({ path: `/${name}`, keyword: 'required', message: 'is missing' })))
+}
+
 /** The stored row, or null when the address has a user. The index decides between parallel calls. */
-async function insertUser ({ settings: { passwords, schemas: { id, fields } }, rows }: Rules, user: Omit<NewUser, 'password'>, password: string): Promise<UserRow | null> {
-  const hashed = await passwords.hash(password)
+export async function insertUser ({ settings: { schemas: { id, fields } }, rows }: Rules, user: Omit<NewUser, 'password'>, hashed: string): Promise<UserRow | null> {
   try {
     return await rows.insert({
       ...(id.generate === undefined ? {} : { id: id.generate() }),

@@ -20,6 +20,10 @@ export interface Rules {
   readonly backends: ReadonlyMap<string, Backend>
   /** Keys of the fingerprints in reset and verify tokens: the first makes, all check. */
   readonly fingerprintKeys: readonly [string, ...string[]]
+  /** What features remove of a user before its row goes. */
+  readonly removals: ((row: UserRow) => Promise<void>)[]
+  /** What features add to a user in the replies of routes, by the property of the read schema. */
+  readonly additions: Map<string, (user: User) => Promise<unknown>>
 }
 
 /** The event context of a call. */

@@ -1,6 +1,6 @@
 import { OptionalKind, type TSchema } from '@sinclair/typebox'
 import { EMAIL_MAX_LENGTH, type UserSchemas } from '../../schemas/index.js'
-import type { Field, Model } from '../contracts/models.js'
+import type { Field, Model, Value } from '../contracts/models.js'
 
 const HASH_MAX_LENGTH = 1024
 const STAMP_MAX_LENGTH = 64
@@ -32,7 +32,8 @@ function fieldOf (schema: TSchema): Field {
   const [type] = types
   const stored = types.size === 1 && type !== undefined && type !== 'null' ? type : 'json'
   const width = variants.length === 1 && typeof schema.maxLength === 'number' ? { maxLength: schema.maxLength } : {}
-  return { type: stored, ...(nullable ? { nullable } : {}), ...(stored === 'text' ? width : {}) }
+  const fallback = 'default' in schema && schema.default !== null ? { default: schema.default as Value } : {}     // JSON, as the schema says
+  return { type: stored, ...(nullable ? { nullable } : {}), ...(stored === 'text' ? width : {}), ...fallback }
 }
 
 function storedType ({ type, const: constant }: TSchema): Field['type'] | 'null' {

@@ -22,7 +22,7 @@ export interface UserRows extends UserReader {
 }
 
 export function createUserRows (store: DatabaseAdapter, model: Model, schemas: UserSchemas, stampKeys: readonly [string, ...string[]]): UserRows {
-  const keys = Object.keys(schemas.UserRead.properties)
+  const keys = Object.keys(schemas.UserRead.properties).filter((key) => key !== 'oauth_accounts')     // of other rows: routes add them
   const absent = new Set(Object.entries(schemas.fields).filter(([, schema]) => OptionalKind in schema).map(([name]) => name))
 
   return {

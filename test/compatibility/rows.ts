@@ -1,4 +1,4 @@
-// The wire of FastAPI Users 15.0.5, row by row (contract 1.2 to 1.9, 1.12 and 1.13, OAuth apart). Nothing but data and
+// The wire of FastAPI Users 15.0.5, row by row (contract 1.2 to 1.9, 1.12 and 1.13; OAuth is in `oauth-rows.ts`). Nothing but data and
 // node: modules here: `differences.mjs` reads the table too.
 import { createHmac } from 'node:crypto'
 

@@ -122,7 +122,7 @@ export function addRoutes (app: FastifyInstance): void {
 
 const eventNames = [
   'onBeforeRegister', 'onAfterRegister', 'onRegisterExisting', 'onBeforeUpdate', 'onAfterUpdate', 'onAfterRequestVerify', 'onAfterVerify', 'onAfterForgotPassword', 'onAfterResetPassword',
-  'onBeforeLogin', 'onIssueToken', 'onAfterLogin', 'onLoginFailed', 'onAfterLogout', 'onBeforeDelete', 'onAfterDelete'
+  'onBeforeLogin', 'onIssueToken', 'onAfterLogin', 'onLoginFailed', 'onAfterLogout', 'onAfterLink', 'onAfterUnlink', 'onBeforeDelete', 'onAfterDelete'
 ] as const satisfies readonly (keyof UsersHooks)[]
 
 /** Asserts a refusal: status, code and `detail` (the code's word unless another is given). */

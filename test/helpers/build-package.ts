@@ -15,7 +15,7 @@ export function buildPackage (folder: string): void {
       writeFileSync(path, transpile(readFileSync(join(root, source, name), 'utf8')))
     }
   }
-  const exports = { '.': './lib/index.js', './testing': './lib/testing/index.js' }
+  const exports = { '.': './lib/index.js', './oauth': './lib/features/oauth/index.js', './testing': './lib/testing/index.js' }
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'fastify-users', type: 'module', exports }))
 }
 

@@ -11,6 +11,7 @@ const root = join(here, '../..')
 const folder = mkdtempSync(join(tmpdir(), 'fastify-users-package-'))
 const { devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const TYPESCRIPTS = ['5.9', '6.0', '7.0']
+const DRIVERS = ['@types/better-sqlite3', '@types/pg', 'better-sqlite3', 'kysely', 'mongodb', 'mysql2', 'pg']
 const NODES = ['20', '22', '24']
 let failures = 0
 
@@ -38,6 +39,7 @@ run('npm', ['install', '--no-audit', '--no-fund', tarball, `fastify@${devDepende
 
 check('ES module', () => ` -> ${run('node', ['main.mjs']).trim()}`)
 check('CommonJS', () => ` -> ${run('node', ['main.cjs']).trim()}`)
+run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', ...DRIVERS.map((name) => `${name}@${devDependencies[name]}`)])     // after the checks above: nothing but the adapters needs them
 for (const version of TYPESCRIPTS) {
   for (const skipLibCheck of ['true', 'false']) {
     check(`TypeScript ${version}, skipLibCheck ${skipLibCheck}`, () => {

@@ -2,126 +2,15 @@ import { Agent, request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import type { LightMyRequestResponse } from 'fastify'
-import t, { type Test } from 'tap'
-import { argon2Passwords, authenticate, memory, sqlite, type DatabaseAdapter, type Row, type UsersHooks, type UsersOptions } from '../../lib/index.js'
-import { ARTHUR, buildApp, PASSWORD, type Extend, type TestApp } from '../helpers/build-app.js'
-import { watchedAdapter, type Intercept, type WatchedAdapter } from '../fixtures/watched-adapter.js'
-
-const MERLIN = 'merlin@camelot.bt'
-const NEW_PASSWORD = 'excalibur-2'
-const CANARY = 'canary-postgres://u:p@db/x'
-const weakHash = argon2Passwords({ memoryCost: 8, timeCost: 2, insecureFastHashing: true })
+import t from 'tap'
+import { argon2Passwords, memory, sqlite, type DatabaseAdapter, type UsersHooks, type UsersOptions } from '../../lib/index.js'
+import { ARTHUR, buildApp, PASSWORD } from '../helpers/build-app.js'
+import { addGuarded, CANARY, changesOf, checkUnavailable, flows, NEW_PASSWORD, start } from '../helpers/flows.js'
+import { watchedAdapter, type Intercept } from '../fixtures/watched-adapter.js'
 
 const crashes: unknown[] = []
 process.on('unhandledRejection', (reason) => { crashes.push(reason) })
 process.on('uncaughtException', (error) => { crashes.push(error) })
-
-interface Round extends TestApp {
-  store: WatchedAdapter
-  id: string
-  own: { authorization: string }
-  admin: { authorization: string }
-  session: { cookie: string }
-}
-
-interface Flow {
-  /** What is done before faults begin; gives the request. */
-  prepare(round: Round): Promise<() => Promise<LightMyRequestResponse>>
-  success: number
-  /** Numbers of calls whose failure does not fail the request. */
-  bestEffort?: readonly number[]
-  options?: Partial<UsersOptions>
-}
-
-async function start (t: Test, options: Partial<UsersOptions> = {}, makeStore: () => DatabaseAdapter = memory, extend: Extend = addGuarded): Promise<Round> {
-  const store = watchedAdapter(makeStore())
-  const built = await buildApp(t, { adapter: store.adapter, ...options }, extend)
-  const { id } = await built.create()
-  await built.create({ email: MERLIN, is_superuser: true, is_verified: true })
-  return { ...built, store, id: String(id), own: await built.bearer(ARTHUR), admin: await built.bearer(MERLIN), session: await built.cookie(ARTHUR) }
-}
-
-function addGuarded (app: Parameters<Extend>[0]): void {
-  app.get('/guarded', { preHandler: authenticate }, async () => 'in')
-  app.get('/optional', { preHandler: authenticate({ optional: true }) }, async (request) => request.user === null ? 'anonymous' : 'known')
-  app.get('/inside', async (request, reply) => await app.authenticate(request, reply, { optional: true }) === null ? 'anonymous' : 'known')
-  app.get('/cheap', async () => 'ok')
-}
-
-async function weaken ({ store, app }: Round): Promise<void> {
-  const row = (await store.rows('user')).find(({ email }) => email === ARTHUR)
-  const hash = await weakHash.hash(PASSWORD)
-  const model = { name: 'user' } as never
-  await store.adapter.update(model, { id: String(row?.['id']) }, { hashed_password: hash })
-  await app.users.settled()
-}
-
-const simple = (request: (round: Round) => Promise<LightMyRequestResponse>, success: number, more: Partial<Flow> = {}): Flow => ({
-  prepare: async (round) => () => request(round),
-  success,
-  ...more
-})
-
-const flows: Record<string, Flow> = {
-  register: simple(({ send }) => send('POST', '/auth/register', { email: 'lancelot@camelot.bt', password: PASSWORD }), 201),
-  'register quietly': simple(({ send }) => send('POST', '/auth/register', { email: 'lancelot@camelot.bt', password: PASSWORD }), 202, { options: { revealExistingAccounts: false } }),
-  'log in by jwt': simple(({ login }) => login('jwt', ARTHUR), 200),
-  'log in by cookie': simple(({ login }) => login('cookie', ARTHUR), 204),
-  'log in again by cookie': simple(({ app, session }) => app.inject({ method: 'POST', url: '/auth/cookie/login', headers: session, payload: { username: ARTHUR, password: PASSWORD } }), 204),
-  'log in with an old hash': {
-    async prepare (round) {
-      await weaken(round)
-      return () => round.login('cookie', ARTHUR)
-    },
-    success: 204,
-    bestEffort: [2]
-  },
-  'fail to log in': simple(({ login }) => login('jwt', ARTHUR, 'wrong'), 400),
-  'read me': simple(({ send, own }) => send('GET', '/users/me', undefined, own), 200),
-  'read me by cookie': simple(({ send, session }) => send('GET', '/users/me', undefined, session), 200),
-  'guarded by jwt': simple(({ send, own }) => send('GET', '/guarded', undefined, own), 200),
-  'guarded by cookie': simple(({ send, session }) => send('GET', '/guarded', undefined, session), 200),
-  'optional by jwt': simple(({ send, own }) => send('GET', '/optional', undefined, own), 200),
-  'optional by cookie': simple(({ send, session }) => send('GET', '/optional', undefined, session), 200),
-  'optional by both': simple(({ send, own, session }) => send('GET', '/optional', undefined, { ...own, ...session }), 200),
-  'optional in a handler': simple(({ send, session }) => send('GET', '/inside', undefined, session), 200),
-  'change the address': simple(({ send, own }) => send('PATCH', '/users/me', { email: 'arthur@camelot.bt' }, own), 200),
-  'change the password by jwt': simple(({ send, own }) => send('PATCH', '/users/me', { password: NEW_PASSWORD }, own), 200),
-  'change the password by cookie': simple(({ send, session }) => send('PATCH', '/users/me', { password: NEW_PASSWORD }, session), 200),
-  'change both': simple(({ send, session }) => send('PATCH', '/users/me', { password: NEW_PASSWORD, email: 'arthur@camelot.bt' }, session), 200),
-  'ask for a reset': simple(({ send }) => send('POST', '/auth/forgot-password', { email: ARTHUR }), 202),
-  reset: {
-    async prepare ({ app, tokenOf, send }) {
-      await app.users.forgotPassword(ARTHUR)
-      const token = await tokenOf('onAfterForgotPassword')
-      return () => send('POST', '/auth/reset-password', { token, password: NEW_PASSWORD })
-    },
-    success: 200
-  },
-  'ask for verification': simple(({ send }) => send('POST', '/auth/request-verify-token', { email: ARTHUR }), 202),
-  verify: {
-    async prepare ({ app, tokenOf, send }) {
-      await app.users.requestVerify(ARTHUR)
-      const token = await tokenOf('onAfterRequestVerify')
-      return () => send('POST', '/auth/verify', { token })
-    },
-    success: 200
-  },
-  'prove a new address': {
-    async prepare ({ send, own, tokenOf }) {
-      await send('PATCH', '/users/me', { email: 'arthur@camelot.bt', current_password: PASSWORD }, own)
-      const token = await tokenOf('onAfterRequestVerify')
-      return () => send('POST', '/auth/verify', { token })
-    },
-    success: 200,
-    options: { sensitiveChanges: 'confirm' }
-  },
-  'read a user': simple(({ send, admin, id }) => send('GET', `/users/${id}`, undefined, admin), 200),
-  'deactivate a user': simple(({ send, admin, id }) => send('PATCH', `/users/${id}`, { is_active: false }, admin), 200),
-  'delete a user': simple(({ send, admin, id }) => send('DELETE', `/users/${id}`, undefined, admin), 204),
-  'log out by jwt': simple(({ send, own }) => send('POST', '/auth/jwt/logout', undefined, own), 204),
-  'log out by cookie': simple(({ send, session }) => send('POST', '/auth/cookie/logout', undefined, session), 204)
-}
 
 /** Whatever it is, as something that may be thrown: stores and hooks do not keep to errors. */
 const throwable = (value: unknown): Error => value as Error
@@ -145,16 +34,6 @@ function faultsFor (n: number): [string, () => unknown][] {
 
 /** Fails the k-th call. */
 const failAt = (k: number, fault: () => unknown): Intercept => ({ n, proceed }) => n === k ? fault() : proceed()
-
-/** The columns of rows that differ, by model and row. */
-function changesOf (before: Row[], after: Row[]): string[] {
-  const key = (row: Row): unknown => row['id'] ?? row['token']
-  const changed = after.flatMap((row) => {
-    const old = before.find((one) => key(one) === key(row))
-    return old === undefined ? ['a new row'] : Object.keys(row).filter((name) => String(row[name]) !== String(old[name])).map((name) => `${String(old['email'])}.${name}`)
-  })
-  return [...changed, ...before.filter((row) => !after.some((one) => key(one) === key(row))).map((row) => `no ${String(row['email'])}`)]
-}
 
 for (const [position, [flowName, flow]] of Object.entries(flows).entries()) {
   t.test(`ERR-01, ERR-02, DEP-01, DEP-02, DEP-03: ${flowName}: whichever call to the store fails, the reply says so and nothing is half done`, async (t) => {
@@ -200,15 +79,6 @@ for (const [position, [flowName, flow]] of Object.entries(flows).entries()) {
       }
     }
   })
-}
-
-function checkUnavailable (t: Test, reply: LightMyRequestResponse, label: string): void {
-  t.equal(reply.statusCode, 503, `${label}: 503`)
-  t.match(reply.headers['retry-after'], /^\d+$/, `${label}: with retry-after`)
-  t.equal(reply.headers['set-cookie'], undefined, `${label}: no session`)
-  const { statusCode, code, error, message } = reply.json<Record<string, unknown>>()
-  t.same({ statusCode, code, error, message }, { statusCode: 503, code: 'FST_USERS_STORE_UNAVAILABLE', error: 'Service Unavailable', message: 'The user store does not answer. Try again later.' })
-  t.notMatch(reply.body + JSON.stringify(reply.headers), 'canary', `${label}: tells nothing`)
 }
 
 t.test('DEP-01, ERR-02: an answer that is lost after the write is 503 too, and leaves no half of it', async (t) => {
@@ -261,6 +131,64 @@ t.test('ERR-02, DEP-01: a store that answers by objects with `then` is waited fo
   checkUnavailable(t, await login('cookie', ARTHUR), 'login')
 })
 
+t.test('DEP-01, DEP-02: a store that cannot be reached when the application starts is opened by the first call that finds it; what it refuses is refused', async (t) => {
+  const coded = (code: string, cause?: unknown): Error => Object.assign(new Error(code, { cause }), { code })
+  let deep = coded('ECONNRESET')
+  for (let n = 0; n < 9; n++) deep = new Error('around', { cause: deep })
+  const absent = [coded('ECONNREFUSED'), coded('SQLITE_BUSY_SNAPSHOT'), new Error('no server', { cause: coded('X', coded('ENOTFOUND')) }), coded('FST_USERS_STORE_UNAVAILABLE')]
+  const refused = [coded('EACCES'), new Error(CANARY), deep, coded('FST_USERS_TABLE_MISMATCH', coded('ECONNREFUSED')), throwable(CANARY), throwable(undefined)]
+  for (const error of refused) {
+    const { adapter } = watchedAdapter(memory())
+    await t.rejects(buildApp(t, { adapter: { ...adapter, open: () => Promise.reject(error) } }))
+  }
+  for (const error of absent) {
+    const { adapter } = watchedAdapter(memory())
+    let attempts = 0
+    let late: Error | null = error
+    const open = async (): Promise<void> => {
+      attempts++
+      await turn()
+      if (late !== null) throw late
+      await adapter.open()
+    }
+    const { send, login, register } = await buildApp(t, { adapter: { ...adapter, open } }, addGuarded)
+    const ask = (): Promise<LightMyRequestResponse>[] => [login('jwt', ARTHUR), send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })]
+    for (const reply of await Promise.all(ask())) checkUnavailable(t, reply, error.message)
+    late = throwable(CANARY)
+    for (const reply of await Promise.all(ask())) checkUnavailable(t, reply, 'found, but of no use')
+    late = null
+    attempts = 0
+    await Promise.all([register(), login('jwt', ARTHUR), login('cookie', ARTHUR)])
+    t.equal(attempts, 1, 'one attempt for all that wait')
+    t.equal((await login('jwt', ARTHUR)).statusCode, 200)
+  }
+})
+
+t.test('DEP-07: an application that closes while its store is opened late answers who waits, and closes the store', async (t) => {
+  const inner = memory()
+  let begin = (): void => {}
+  const begun = new Promise<void>((resolve) => { begin = resolve })
+  let closed = false
+  let absent = true
+  const adapter: DatabaseAdapter = {
+    ...watchedAdapter(inner).adapter,
+    async open () {
+      if (absent) throw Object.assign(new Error('no server'), { code: 'ECONNREFUSED' })
+      await begun
+    },
+    async close () { closed = true }
+  }
+  const { app } = await buildApp(t, { adapter })
+  absent = false
+  const waiting = t.rejects(app.users.getByEmail(ARTHUR), { code: 'FST_USERS_NOT_READY' })
+  const closing = app.close()
+  for (let n = 0; n < 20; n++) await turn()
+  t.notOk(closed, 'the store is closed when it is open')
+  begin()
+  await Promise.all([waiting, closing])
+  t.ok(closed)
+})
+
 const throwables: Record<string, () => unknown> = {
   undefined: () => undefined,
   null: () => null,
@@ -277,7 +205,7 @@ const throwables: Record<string, () => unknown> = {
 }
 
 /** Which flow fires an event, and whether its listeners run after the reply. */
-const firing: { [N in keyof Required<UsersHooks>]: [flow: string, later?: 'later', options?: Partial<UsersOptions>] } = {
+const firing: { [N in Exclude<keyof UsersHooks, 'onAfterLink' | 'onAfterUnlink'>]-?: [flow: string, later?: 'later', options?: Partial<UsersOptions>] } = {
   onBeforeRegister: ['register'],
   onAfterRegister: ['register'],
   onRegisterExisting: ['register', 'later', { revealExistingAccounts: false }],

@@ -10,7 +10,7 @@ const PASSWORD = 'canary-password-Zx81'
 const WRONG = 'canary-wrong-Qy72'
 const NEW_PASSWORD = 'canary-new-Wv63'
 const ADAPTER = 'canary-adapter-postgres://u:p@db/x'
-const EVENTS = ['onBeforeRegister', 'onAfterRegister', 'onRegisterExisting', 'onBeforeUpdate', 'onAfterUpdate', 'onAfterRequestVerify', 'onAfterVerify', 'onAfterForgotPassword', 'onAfterResetPassword', 'onBeforeLogin', 'onIssueToken', 'onAfterLogin', 'onLoginFailed', 'onAfterLogout', 'onBeforeDelete', 'onAfterDelete'] as const satisfies readonly (keyof UsersHooks)[]
+const EVENTS = ['onBeforeRegister', 'onAfterRegister', 'onRegisterExisting', 'onBeforeUpdate', 'onAfterUpdate', 'onAfterRequestVerify', 'onAfterVerify', 'onAfterForgotPassword', 'onAfterResetPassword', 'onBeforeLogin', 'onIssueToken', 'onAfterLogin', 'onLoginFailed', 'onAfterLogout', 'onAfterLink', 'onAfterUnlink', 'onBeforeDelete', 'onAfterDelete'] as const satisfies readonly (keyof UsersHooks)[]
 
 interface Round extends TestApp {
   store: WatchedAdapter

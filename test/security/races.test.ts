@@ -1,11 +1,10 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { argon2Passwords, memory, sqlite, type DatabaseAdapter, type UsersOptions } from '../../lib/index.js'
 import { withSlowReads } from '../../lib/testing/index.js'
-import { ARTHUR, buildApp, cookieOf, PASSWORD, SECRET, type TestApp } from '../helpers/build-app.js'
+import { ARTHUR, buildApp, cookieOf, PASSWORD, type TestApp } from '../helpers/build-app.js'
+import { startProcess, tally, type ServerProcess } from '../helpers/server-process.js'
 import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'
 
 const N = 12
@@ -13,23 +12,11 @@ const stores: Record<string, () => DatabaseAdapter> = { memory, sqlite: () => sq
 const numbers = Array.from({ length: N }, (_, i) => i)
 
 interface Round extends TestApp { store: WatchedAdapter }
-interface Answer { statusCode: number, body: string }
 
 /** An application whose every read is late, so that what is decided by reading shows. */
 async function start (t: Test, makeStore: () => DatabaseAdapter, options: Partial<UsersOptions> = {}): Promise<Round> {
   const store = watchedAdapter(makeStore())
   return { ...await buildApp(t, { adapter: withSlowReads(store.adapter, 8), ...options }), store }
-}
-
-/** Statuses and details of answers, each with its number. */
-function tally (replies: readonly Answer[]): Record<string, number> {
-  const counts: Record<string, number> = {}
-  for (const { statusCode, body } of replies) {
-    const detail: unknown = body === '' ? undefined : (JSON.parse(body) as { detail?: unknown }).detail
-    const key = detail === undefined ? String(statusCode) : `${statusCode} ${typeof detail === 'string' ? detail : JSON.stringify(detail)}`
-    counts[key] = (counts[key] ?? 0) + 1
-  }
-  return counts
 }
 
 for (const [name, makeStore] of Object.entries(stores)) {
@@ -269,27 +256,6 @@ function sessionOf (reply: { statusCode: number, json<T>(): T }): Record<string,
   return reply.statusCode === 204 ? { cookie: cookieOf(reply as never) } : { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` }
 }
 
-interface Server { url: string, post(path: string, body?: object, headers?: Record<string, string>, method?: string): Promise<Response>, stop(): Promise<void> }
-
-/** Starts a server process on a database file. */
-async function startProcess (t: Test, file: string): Promise<Server> {
-  const script = join(import.meta.dirname, '..', 'fixtures', 'server-process.ts')
-  const child = spawn(process.execPath, [...process.execArgv, script, file, SECRET], { stdio: ['pipe', 'pipe', 'inherit'] })
-  const exit = once(child, 'exit')
-  const stop = async (): Promise<void> => {
-    child.stdin.end()
-    await exit
-  }
-  t.teardown(stop)
-  const [port] = await Promise.race([once(child.stdout, 'data'), exit.then(() => { throw new Error('the server process ended') })]) as [Buffer]
-  const url = `http://127.0.0.1:${port.toString().trim()}`
-  return {
-    url,
-    stop,
-    post: (path, body, headers = {}, method = 'POST') => fetch(url + path, { method, headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })
-  }
-}
-
 t.test('REG-05, RACE-02: two processes on one file that register one address 100 times at once leave one user and no 5xx', async (t) => {
   const file = join(t.testdir(), 'users.db')
   const servers = await Promise.all([startProcess(t, file), startProcess(t, file)])
@@ -328,7 +294,7 @@ t.test('SES-08, USR-10, LOG-04, LOG-07: what one process revokes is over in the 
     const { access_token: token } = await jwt.json() as { access_token: string }
     return [{ authorization: `Bearer ${token}` }, { cookie: String(cookie.headers.get('set-cookie')).split(';')[0] ?? '' }]
   }
-  const statuses = (server: Server, all: Record<string, string>[], path = '/guarded'): Promise<number[]> => Promise.all(all.map(async (headers) => (await server.post(path, undefined, headers, 'GET')).status))
+  const statuses = (server: ServerProcess, all: Record<string, string>[], path = '/guarded'): Promise<number[]> => Promise.all(all.map(async (headers) => (await server.post(path, undefined, headers, 'GET')).status))
   const create = (): Promise<Response> => one.post('/script', { email: ARTHUR, action: 'create' })
 
   for (const action of ['end sessions', 'deactivate', 'delete']) {

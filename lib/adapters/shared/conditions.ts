@@ -1,4 +1,5 @@
-import type { Comparison, Value, Where } from '../../contracts/database-adapter.js'
+import type { Comparison, Where } from '../../contracts/database-adapter.js'
+import type { Value } from '../../contracts/models.js'
 import { misuse } from './errors.js'
 
 /** How one condition compares: `=` and `null` for plain values, else the property of a `Comparison`. */

@@ -2,7 +2,7 @@ import type { Model } from '../../contracts/models.js'
 import { FST_USERS_TABLE_MISMATCH, FST_USERS_UNKNOWN_OPTION } from '../../errors.js'
 import { misuse } from '../shared/errors.js'
 import type { Dialect } from './dialects/dialect.js'
-import { makesId, makeTable, type Table, type TableMapping } from './table.js'
+import { type Column, type FoundTable, makesId, makeTable, type Table, type TableMapping } from './table.js'
 
 /** Names of adopted tables by model name. */
 export type TableMappings = Record<string, TableMapping>
@@ -10,22 +10,20 @@ export type TableMappings = Record<string, TableMapping>
 /** An index that the package makes for its own tables; with `lower`, on the lower-case form of fields that ignore case. */
 export interface IndexPlan { name: string, fields: readonly string[], unique: boolean, lower: boolean }
 
-interface Found { columns: Map<string, number | null>, collated: boolean }
-
-/** Checks the models' tables against a database's catalog, and says what must run to make the missing ones. Existing tables are never changed. */
-export function planTables (dialect: Dialect, models: readonly Model[], mappings: TableMappings, catalog: readonly (readonly unknown[])[]): { tables: Map<string, Table>, missing: Table[], statements: string[] } {
+/** Checks the models' tables against a database's catalog, and says what must run to make the missing ones. Existing tables are never changed. `migrates` says whether the migrate command reaches them. */
+export function planTables (dialect: Dialect, models: readonly Model[], mappings: TableMappings, catalog: readonly (readonly unknown[])[], migrates: boolean): { tables: Map<string, Table>, missing: Table[], statements: string[] } {
   const found = readCatalog(dialect, catalog)
   const tables = new Map<string, Table>()
   const missing: Table[] = []
   for (const model of models) {
     const mapping = mappings[model.name] ?? {}
     const existing = found.get(dialect.foldName(mapping.table ?? model.table))
-    if (existing !== undefined) checkColumns(model, mapping, existing, dialect)
-    const table = makeTable(model, dialect, mapping, existing === undefined ? {} : { present: existing.columns, collated: existing.collated })
+    if (existing !== undefined) checkColumns(model, mapping, existing, dialect, migrates)
+    const table = makeTable(model, dialect, mapping, existing)
     tables.set(model.name, table)
     if (existing === undefined) missing.push(table)
   }
-  return { tables, missing, statements: missing.flatMap((table) => [createTableSql(table, tables), ...indexPlans(table).map((plan) => createIndexSql(table, plan))]) }
+  return { tables, missing, statements: missing.flatMap((table) => createTableStatements(table, tables)) }
 }
 
 /** Throws `FST_USERS_UNKNOWN_OPTION` for mappings that name no model, field or property. */
@@ -46,7 +44,7 @@ export function checkKeys (path: string, given: object, known: readonly string[]
 }
 
 /** The fields of an index by its name if it is ours, else by the words of its definition; without these, the case-ignoring one of an adopted table, else all unique fields. */
-export function fieldsOfIndex (table: Table, index: string, words: readonly string[] = []): readonly string[] {
+export function fieldsOfIndex (table: Table, index: string, words: readonly string[] = table.indexes.get(index) ?? []): readonly string[] {
   const own = indexPlans(table).find(({ name }) => name === index)
   const named = table.columns.filter(({ name }) => words.includes(name)).map(({ field }) => field)
   if (own === undefined && words.length > 0) return named.length > 0 ? named : words
@@ -54,48 +52,80 @@ export function fieldsOfIndex (table: Table, index: string, words: readonly stri
   return own?.fields ?? groups.find((fields) => ignoresCase(table.model, fields)) ?? groups.flat()
 }
 
-function readCatalog (dialect: Dialect, catalog: readonly (readonly unknown[])[]): Map<string, Found> {
-  const tables = new Map<string, Found>()
-  for (const [tableName, columnName, collated, width] of catalog) {
+/** What a catalog says of each table, by folded name. */
+export function readCatalog (dialect: Dialect, catalog: readonly (readonly unknown[])[]): Map<string, FoundTable> {
+  const tables = new Map<string, FoundTable & { columns: Map<string, unknown>, indexes: Map<string, string[]> }>()
+  for (const [tableName, columnName, collated, width, type, index] of catalog) {
     const name = dialect.foldName(String(tableName))
-    const table = tables.get(name) ?? { columns: new Map(), collated: Number(collated) !== 0 }
-    table.columns.set(dialect.foldName(String(columnName)), width === null ? null : Number(width))
+    const table = tables.get(name) ?? { columns: new Map(), collated: Number(collated) !== 0, indexes: new Map() }
+    table.columns.set(dialect.foldName(String(columnName)), { width: width === null ? null : Number(width), type })
+    if (typeof index === 'string') table.indexes.set(index, [...table.indexes.get(index) ?? [], String(columnName)])
     tables.set(name, table)
   }
   return tables
 }
 
-function checkColumns (model: Model, mapping: TableMapping, { columns }: Found, dialect: Dialect): void {
+function checkColumns (model: Model, mapping: TableMapping, { columns }: FoundTable, dialect: Dialect, migrates: boolean): void {
   const missing = Object.entries(model.fields)
     .filter(([, { optional }]) => optional !== true).map(([field]) => mapping.columns?.[field] ?? field)
     .filter((name) => !columns.has(dialect.foldName(name)))
-  if (missing.length > 0) throw FST_USERS_TABLE_MISMATCH([mapping.table ?? model.table, `it lacks ${missing.map((name) => `"${name}"`).join(', ')}`])
+  if (missing.length > 0) throw FST_USERS_TABLE_MISMATCH([mapping.table ?? model.table, `${migrates ? 'run `npx fastify-users migrate`, for it' : 'it'} lacks ${missing.map((name) => `"${name}"`).join(', ')}`])
+}
+
+/** The statements that make a table and its indexes. */
+export function createTableStatements (table: Table, tables: ReadonlyMap<string, Table>): string[] {
+  return [createTableSql(table, tables), ...(table.dialect.indexesInTable ? [] : indexPlans(table).map((plan) => createIndexSql(table, plan)))]
+}
+
+/** The type of a column of ours, and whether it may be null. */
+export function columnTypeSql ({ dialect }: Table, { definition }: Column, type: string = dialect.columnType(definition)): string {
+  return `${type}${definition.nullable === true ? '' : ' NOT NULL'}`
 }
 
 function createTableSql (table: Table, tables: ReadonlyMap<string, Table>): string {
   const { dialect, primaryKey } = table
+  const plans = dialect.indexesInTable ? indexPlans(table) : []
   const lines = table.columns.map((column) => {
     const made = column === primaryKey && makesId(table) ? ` ${dialect.identity}` : ''
-    return `${column.sql} ${dialect.columnType(column.definition)}${column.definition.nullable === true ? '' : ' NOT NULL'}${made}`
+    return `${column.sql} ${columnTypeSql(table, column, referredType(table, column, tables))}${made}`
   })
-  if (!makesId(table)) lines.push(`PRIMARY KEY (${primaryKey.sql})`)
-  for (const { sql, field, definition: { references } } of table.columns) {
-    if (references === undefined) continue
-    const target = tables.get(references)
-    if (target === undefined) throw misuse(table.model.name, field, `refers to "${references}", which is not defined`)
-    lines.push(`FOREIGN KEY (${sql}) REFERENCES ${target.sql} (${target.primaryKey.sql}) ON DELETE CASCADE`)
+  for (const { sql, name, field, definition } of table.columns) {
+    const { lowerColumn } = dialect
+    const isLowered = plans.some(({ fields, lower }) => lower && fields.includes(field))
+    if (lowerColumn !== undefined && isLowered && definition.ignoreCase === true) lines.push(`${dialect.quote(lowerColumn.name(name))} ${lowerColumn.type(dialect.lower(sql), definition)}`)
   }
-  return `CREATE TABLE ${table.sql} (\n\t${lines.join(',\n\t')}\n)`
+  if (!makesId(table)) lines.push(`PRIMARY KEY (${primaryKey.sql})`)
+  for (const { name, unique, ...plan } of plans) lines.push(`${unique ? 'UNIQUE ' : ''}INDEX ${dialect.quote(name)} (${indexKeys(table, plan)})`)
+  for (const column of table.columns) {
+    const target = targetOf(table, column, tables)
+    if (target !== undefined) lines.push(`FOREIGN KEY (${column.sql}) REFERENCES ${target.sql} (${target.primaryKey.sql}) ON DELETE CASCADE`)
+  }
+  return `CREATE TABLE ${table.sql} (\n\t${lines.join(',\n\t')}\n)${dialect.tableOptions}`
+}
+
+/** The type of the existing column that a new one refers to: not every database lets types differ, nor collations. */
+function referredType (table: Table, column: Column, tables: ReadonlyMap<string, Table>): string | undefined {
+  return targetOf(table, column, tables)?.primaryKey.type
+}
+
+function targetOf (table: Table, { field, definition: { references } }: Column, tables: ReadonlyMap<string, Table>): Table | undefined {
+  if (references === undefined) return undefined
+  const target = tables.get(references)
+  if (target === undefined) throw misuse(table.model.name, field, `refers to "${references}", which is not defined`)
+  return target
 }
 
 /** The statement that makes an index. */
-export function createIndexSql (table: Table, { name, fields, unique, lower }: IndexPlan): string {
-  const { dialect } = table
-  const columns = fields.map((field) => {
-    const { sql = '', definition } = table.byField.get(field) ?? {}
-    return lower && definition?.ignoreCase === true ? dialect.lower(sql) : sql
-  })
-  return `CREATE ${unique ? 'UNIQUE ' : ''}INDEX ${dialect.quote(name)} ON ${table.sql} (${columns.join(', ')})`
+export function createIndexSql (table: Table, { name, unique, ...plan }: IndexPlan): string {
+  return `CREATE ${unique ? 'UNIQUE ' : ''}INDEX ${table.dialect.quote(name)} ON ${table.sql} (${indexKeys(table, plan)})`
+}
+
+function indexKeys ({ dialect, byField }: Table, { fields, lower }: Pick<IndexPlan, 'fields' | 'lower'>): string {
+  return fields.map((field) => {
+    const { sql = '', name = '', definition } = byField.get(field) ?? {}
+    if (!lower || definition?.ignoreCase !== true) return sql
+    return dialect.lowerColumn === undefined ? dialect.lower(sql) : dialect.quote(dialect.lowerColumn.name(name))
+  }).join(', ')
 }
 
 /** The indexes of a table, named like SQLAlchemy's. A group that ignores case has its index on lower(column); a unique one also that of the original schema. */

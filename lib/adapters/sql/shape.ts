@@ -75,34 +75,32 @@ export function shapeOf (root: Shape, where: Where, parameters: unknown[]): Shap
     if (column === undefined) {
       shape = shape.with(field, operator, 0)
     } else if (operator === 'in') {
-      shape = shape.with(field, operator, pushList(table, column, value as readonly unknown[], parameters)) // eachCondition checks that `in` has a list
+      const values = fill(value as readonly unknown[])     // eachCondition checks that `in` has a list
+      shape = shape.with(field, operator, values.length)
+      pushValues(table, column, operator, values, parameters)
     } else {
       shape = shape.with(field, operator, 1)
-      if (operator !== 'null') pushValue(table, column, operator, value, parameters)
+      if (operator !== 'null') pushValues(table, column, operator, [value], parameters)
     }
   })
   return shape
 }
 
-function pushValue (table: Table, column: Column, operator: Operator, value: unknown, parameters: unknown[]): void {
-  const encoded = encodeComparison(table, column, value)
-  parameters.push(encoded)
-  if (needsExactTwin(column, operator)) parameters.push(encoded)
+function pushValues (table: Table, column: Column, operator: Operator, values: readonly unknown[], parameters: unknown[]): void {
+  const encoded = values.map((value) => encodeComparison(table, column, value))
+  parameters.push(...encoded)
+  if (isTwofold(column, operator)) parameters.push(...encoded)
 }
 
 /** Lists are filled up to a power of two by repeating the last value, so that few statements serve all lengths. */
-function pushList (table: Table, column: Column, values: readonly unknown[], parameters: unknown[]): number {
-  if (values.length === 0) return 0
-  const size = 2 ** Math.ceil(Math.log2(values.length))
-  for (let position = 0; position < size; position++) {
-    parameters.push(encodeComparison(table, column, values[Math.min(position, values.length - 1)]))
-  }
-  return size
+function fill (values: readonly unknown[]): unknown[] {
+  const size = values.length === 0 ? 0 : 2 ** Math.ceil(Math.log2(values.length))
+  return Array.from({ length: size }, (_, position) => values[Math.min(position, values.length - 1)])
 }
 
-/** Whether equality is written twice: by the column's collation, which its index serves, and byte by byte. */
-export function needsExactTwin (column: Column, operator: Operator): boolean {
-  return operator === '=' && column.collated && column.definition.ignoreCase !== true
+/** Whether equality is written twice: by the column's collation, which its index serves, and then exactly. */
+export function isTwofold ({ definition, collated, preselects }: Column, operator: Operator): boolean {
+  return (operator === '=' || operator === 'in') && (definition.ignoreCase === true ? preselects : collated)
 }
 
 /** Whether a condition looks for equals without case, of which the exact one comes first. */
@@ -122,5 +120,5 @@ function exactPositions (terms: readonly Term[]): number[] {
 
 function parameterCount ({ column, operator, size }: Term): number {
   if (column === undefined || operator === 'null') return 0
-  return needsExactTwin(column, operator) ? 2 : size
+  return isTwofold(column, operator) ? 2 * size : size
 }

@@ -1,8 +1,10 @@
 import type { Changes, DatabaseAdapter, FindManyOptions, MaybePromise, Row, Where } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
-import { FST_USERS_INVALID_USER, FST_USERS_NOT_READY, FST_USERS_TABLE_MISMATCH, FST_USERS_UNIQUE_VIOLATION } from '../../errors.js'
+import { FST_USERS_INVALID_OPTION, FST_USERS_INVALID_USER, FST_USERS_NOT_READY, FST_USERS_TABLE_MISMATCH, FST_USERS_UNIQUE_VIOLATION } from '../../errors.js'
+import { kStoreSchema } from '../../symbols.js'
 import { misuse } from '../shared/errors.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
+import { checkTimeLimit } from '../shared/time-limit.js'
 import { incrementOf } from '../shared/values.js'
 import type { Dialect } from './dialects/dialect.js'
 import type { SqlDriver, SqlStatement } from './drivers/driver.js'
@@ -22,6 +24,11 @@ export interface SqlAdapterOptions {
 export interface SqlServerOptions extends SqlAdapterOptions {
   /** Whether `open()` makes the tables that are missing, for development and tests (default: it refuses to start). */
   createTables?: boolean
+  /**
+   * Milliseconds that one statement may take, waiting for a connection of the pool included (default 5000); then the
+   * connection is closed and the request answered 503. A write that was given up may have been done or not.
+   */
+  timeoutMs?: number
 }
 
 const MISFIT = 'a value is out of the range of its column'
@@ -31,9 +38,12 @@ export function sqlAdapter (dialect: Dialect, connect: () => MaybePromise<SqlDri
   return new SqlAdapter(dialect, connect, options, ['tables'], true)
 }
 
-/** Makes the adapter of a server's dialect. */
-export function sqlServerAdapter (dialect: Dialect, connect: () => MaybePromise<SqlDriver>, options: SqlServerOptions): DatabaseAdapter {
-  return new SqlAdapter(dialect, connect, options, ['tables', 'createTables'], options.createTables === true)
+/** Makes the adapter of a server's dialect. `connect` gets the time limit of a statement. Throws `FST_USERS_INVALID_OPTION`. */
+export function sqlServerAdapter (dialect: Dialect, connect: (timeoutMs: number) => MaybePromise<SqlDriver>, options: SqlServerOptions): DatabaseAdapter {
+  const { createTables = false, timeoutMs = 5000 } = options
+  if (typeof createTables !== 'boolean') throw FST_USERS_INVALID_OPTION(['createTables', 'must be true or false'])
+  checkTimeLimit('timeoutMs', timeoutMs)
+  return new SqlAdapter(dialect, () => connect(timeoutMs), options, ['tables', 'createTables', 'timeoutMs'], createTables)
 }
 
 class SqlAdapter implements DatabaseAdapter {
@@ -63,20 +73,23 @@ class SqlAdapter implements DatabaseAdapter {
     const models = this.#models.all
     checkKeys('', this.#options, this.#known)
     checkMappings(models, mappings)
+    const migrates = kStoreSchema in this
     const driver = this.#driver ??= await this.#connect()
     let tables = new Map<string, Table>()
+    let used = driver
     try {
       await driver.change(this.#dialect.catalog, (catalog) => {
-        const plan = planTables(this.#dialect, models, mappings, catalog)
+        const plan = planTables(this.#dialect, models, mappings, catalog, migrates)
         tables = plan.tables
-        if (!this.#creates && plan.missing.length > 0) throw missingTables(plan.missing, plan.statements)
+        if (!this.#creates && plan.missing.length > 0) throw missingTables(plan.missing, plan.statements, migrates)
         return plan.statements
       })
+      if (needsUtc(this.#dialect, tables)) used = await driver.inUtc?.() ?? driver
     } catch (error) {
       await this.close()
       throw error
     }
-    for (const [name, table] of tables) this.#shapes.set(name, new Shape(table, driver))
+    for (const [name, table] of tables) this.#shapes.set(name, new Shape(table, used))
   }
 
   async create (model: Model, row: Row): Promise<Row> {
@@ -160,10 +173,14 @@ class SqlAdapter implements DatabaseAdapter {
   }
 }
 
+function needsUtc ({ isZoned }: Dialect, tables: ReadonlyMap<string, Table>): boolean {
+  return isZoned !== undefined && [...tables.values()].some(({ columns }) => columns.some(({ definition, type }) => definition.type === 'time' && type !== undefined && isZoned(type)))
+}
+
 /** The error of a server without our tables. The statements are those that `createTables` runs. */
-function missingTables (missing: readonly Table[], statements: readonly string[]): Error {
+function missingTables (missing: readonly Table[], statements: readonly string[], migrates: boolean): Error {
   const names = missing.map(({ name }) => name).join('", "')
-  return FST_USERS_TABLE_MISMATCH([names, `the database has no such table; create it with the statements below, or let \`createTables: true\` do it in development:\n${statements.join(';\n')};`])
+  return FST_USERS_TABLE_MISMATCH([names, `the database has no such table; run ${migrates ? '`npx fastify-users migrate` or ' : ''}the statements below, or let \`createTables: true\` make it in development:\n${statements.join(';\n')};`])
 }
 
 /** Runs a write, and turns the database's complaint about equal values into ours, with field names. */
@@ -199,7 +216,11 @@ function pushAfter (table: Table, column: Column, after: Row, parameters: unknow
   const { primaryKey } = table
   for (const { field } of [column, primaryKey]) if (after[field] === undefined) throw misuse(table.model.name, field, '`after` lacks it')
   const isNull = after[column.field] === null
-  if (!isNull && column !== primaryKey) parameters.push(encodeComparison(table, column, after[column.field]))
+  if (!isNull && column !== primaryKey) {
+    const value = encodeComparison(table, column, after[column.field])
+    parameters.push(value)
+    if (!table.dialect.comparesRows) parameters.push(value)
+  }
   parameters.push(encodeComparison(table, primaryKey, after[primaryKey.field]))
   return isNull ? 'null' : 'value'
 }

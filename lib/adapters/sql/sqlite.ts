@@ -1,24 +1,24 @@
 import type { DatabaseAdapter } from '../../contracts/database-adapter.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
-import { sqliteDialect } from './dialects/sqlite.js'
-import { openBetterSqlite3, useBetterSqlite3 } from './drivers/better-sqlite3.js'
-import type { SqliteDatabase } from './drivers/sqlite-database.js'
-import { withMigration } from './migration/migration-source.js'
-import { openSqliteSource, sqliteSource } from './migration/sqlite-source.js'
+import { sqliteDialect, sqliteWithoutNul } from './dialects/sqlite.js'
+import { openBetterSqlite3 } from './drivers/better-sqlite3.js'
+import { fromNodeSqlite, isNodeSqlite, type NodeSqliteDatabase } from './drivers/node-sqlite.js'
+import { useSqlite } from './drivers/sqlite.js'
+import { isSqliteDatabase, keepsNul, type SqliteDatabase } from './drivers/sqlite-database.js'
+import { withMigration } from './migration/adapter-migration.js'
+import { sqliteMigration } from './migration/sqlite-source.js'
 import { sqlAdapter, type SqlAdapterOptions } from './sql-adapter.js'
 
 /**
- * An adapter for SQLite through better-sqlite3. `open()` creates the tables that are missing and never alters others.
- * A path is opened in WAL mode and closed by `close()`; a `Database` that was handed in stays open and keeps its mode.
+ * An adapter for SQLite: the path of a file, which better-sqlite3 opens, or an open `Database` of better-sqlite3 or libsql,
+ * or a `DatabaseSync` of `node:sqlite` (Node 22.16). `open()` creates the tables that are missing and never alters others.
+ * A path is opened in WAL mode and closed by `close()`; a database that was handed in stays open and keeps its mode.
  */
-export function sqlite (pathOrDatabase: string | SqliteDatabase, options: SqlAdapterOptions = {}): DatabaseAdapter {
+export function sqlite (pathOrDatabase: string | SqliteDatabase | NodeSqliteDatabase, options: SqlAdapterOptions = {}): DatabaseAdapter {
   const { tables = {} } = options
-  if (typeof pathOrDatabase === 'string' && pathOrDatabase !== '') return withMigration(sqlAdapter(sqliteDialect, () => openBetterSqlite3(pathOrDatabase), options), () => openSqliteSource(pathOrDatabase, tables))
-  if (isDatabase(pathOrDatabase)) return withMigration(sqlAdapter(sqliteDialect, () => useBetterSqlite3(pathOrDatabase), options), () => sqliteSource(pathOrDatabase, tables))
-  throw FST_USERS_INVALID_OPTION(['adapter', 'sqlite() takes the path of a file or a better-sqlite3 Database'])
-}
-
-/** Plain JavaScript may hand in anything. */
-function isDatabase (value: unknown): value is SqliteDatabase {
-  return typeof value === 'object' && value !== null && 'prepare' in value && 'pragma' in value
+  if (typeof pathOrDatabase === 'string' && pathOrDatabase !== '') return withMigration(sqlAdapter(sqliteDialect, () => openBetterSqlite3(pathOrDatabase), options), sqliteMigration(pathOrDatabase, tables))
+  const database = isNodeSqlite(pathOrDatabase) ? fromNodeSqlite(pathOrDatabase) : pathOrDatabase
+  if (!isSqliteDatabase(database)) throw FST_USERS_INVALID_OPTION(['adapter', 'sqlite() takes the path of a file, a Database of better-sqlite3 or libsql, or a DatabaseSync of Node 22.16 or newer'])
+  const dialect = keepsNul(database) ? sqliteDialect : sqliteWithoutNul
+  return withMigration(sqlAdapter(dialect, () => useSqlite(database), options), sqliteMigration(database, tables))
 }

@@ -1,5 +1,5 @@
 import type { Dialect } from './dialects/dialect.js'
-import { needsExactTwin, prefersExact, type Shape, type Term } from './shape.js'
+import { isTwofold, prefersExact, type Shape, type Term } from './shape.js'
 import type { Column, Table } from './table.js'
 
 const signs = { lt: '<', lte: '<=', gt: '>', gte: '>=' } as const
@@ -30,9 +30,12 @@ export function selectManySql ({ table, terms }: Shape, { column, after }: ListO
   const bind = binder(dialect)
   const conditions = terms.map((term) => condition(dialect, term, bind, ''))
   const isKey = column === primaryKey
-  const comparand = ({ definition }: Column): string => dialect.comparand(bind(), definition)
+  const comparand = ({ definition, type }: Column): string => dialect.comparand(bind(), definition, type)
+  const isBehind = (first: Column, last: Column): string => dialect.comparesRows
+    ? `(${first.sql}, ${last.sql}) > (${comparand(first)}, ${comparand(last)})`
+    : `${first.sql} >= ${comparand(first)} AND (${first.sql} > ${comparand(first)} OR ${last.sql} > ${comparand(last)})`
   if (after === 'null') conditions.push(`(${column.sql} IS NOT NULL OR ${primaryKey.sql} > ${comparand(primaryKey)})`)
-  else if (after === 'value') conditions.push(isKey ? `${primaryKey.sql} > ${comparand(primaryKey)}` : `(${column.sql}, ${primaryKey.sql}) > (${comparand(column)}, ${comparand(primaryKey)})`)
+  else if (after === 'value') conditions.push(isKey ? `${primaryKey.sql} > ${comparand(primaryKey)}` : isBehind(column, primaryKey))
   const order = isKey ? primaryKey.sql : `${column.sql}${column.definition.nullable === true ? dialect.nullsFirst : ''}, ${primaryKey.sql}`
   return `SELECT ${columnList(table)} FROM ${table.sql}${all(conditions)} ORDER BY ${order} LIMIT ${bind()}`
 }
@@ -68,7 +71,7 @@ function binder (dialect: Dialect): () => string {
 }
 
 function columnList (table: Table, prefix = ''): string {
-  return table.columns.map(({ sql, definition }) => table.dialect.read(prefix + sql, definition)).join(', ')
+  return table.columns.map(({ sql, definition }, position) => table.dialect.read(prefix + sql, definition, `${prefix}c${position}`)).join(', ')
 }
 
 function where (dialect: Dialect, terms: readonly Term[], bind: () => string, prefix = ''): string {
@@ -83,14 +86,22 @@ function condition (dialect: Dialect, { column, operator, size }: Term, bind: ()
   if (column === undefined) return operator === 'null' ? '1 = 1' : '1 = 0'
   const sql = prefix + column.sql
   const { collated, definition } = column
-  const fold = definition.ignoreCase === true ? dialect.lower : (expression: string) => expression
-  const value = (): string => dialect.comparand(bind(), definition)
-  const exact = collated ? dialect.binary(sql) : sql
   if (operator === 'null') return `${sql} IS NULL`
-  if (operator === '=') return `${fold(sql)} = ${fold(value())}${needsExactTwin(column, operator) ? ` AND ${exact} = ${bind()}` : ''}`
-  if (operator !== 'in') return `${!collated && definition.type === 'text' ? dialect.ordered(sql) : exact} ${signs[operator]} ${value()}`
-  const left = definition.ignoreCase === true ? fold(sql) : exact
-  return size === 0 ? '1 = 0' : `${left} IN (${Array.from({ length: size }, () => fold(value())).join(', ')})`
+  if (operator === '=' || operator === 'in') return size === 0 ? '1 = 0' : equals(dialect, { column, operator, size }, bind, prefix)
+  if (collated) return `${dialect.binary(sql)} ${signs[operator]} ${bind()}`
+  return `${definition.type === 'text' ? dialect.ordered(sql) : sql} ${signs[operator]} ${dialect.comparand(bind(), definition)}`
+}
+
+function equals (dialect: Dialect, { column, operator, size }: Term & { column: Column }, bind: () => string, prefix: string): string {
+  const { definition, type, collated, lowerSql } = column
+  const sql = prefix + column.sql
+  const list = (write: () => string): string => operator === '=' ? `= ${write()}` : `IN (${Array.from({ length: size }, write).join(', ')})`
+  const byColumn = (): string => `${sql} ${list(() => dialect.comparand(bind(), definition, type))}`
+  const exactly = (): string => {
+    if (definition.ignoreCase === true) return `${lowerSql === undefined ? dialect.lower(sql) : prefix + lowerSql} ${list(() => dialect.lower(bind()))}`
+    return collated ? `${dialect.binary(sql)} ${list(bind)}` : byColumn()
+  }
+  return isTwofold(column, operator) ? `${byColumn()} AND ${exactly()}` : exactly()
 }
 
 function exactFirst ({ dialect, primaryKey }: Table, terms: readonly Term[], bind: () => string, prefix = ''): string {

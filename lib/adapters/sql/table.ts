@@ -15,8 +15,14 @@ export interface Column {
   readonly sql: string
   readonly accepts: Accepts
   readonly codec: Codec
+  /** The type, in the words of a definition, where the catalog has it. */
+  readonly type: string | undefined
   /** The table's text columns may have a collation of their own. */
   readonly collated: boolean
+  /** The column, quoted, that holds the lower-case form of this one. */
+  readonly lowerSql: string | undefined
+  /** Equality of the column ignores case, as that of its lower-case form does: what its index finds is what may match. */
+  readonly preselects: boolean
   /** Characters that a text column holds; null for any number. */
   readonly width: number | null
 }
@@ -32,22 +38,48 @@ export interface Table {
   /** The columns that the table has, in the model's order. */
   readonly columns: readonly Column[]
   readonly byField: ReadonlyMap<string, Column>
+  /** The columns of the table's unique indexes, where the catalog has them. */
+  readonly indexes: ReadonlyMap<string, readonly string[]>
 }
 
-/** Makes a table of a model. `present` has the declared widths of the columns that exist by folded name (default: all, as the model says); others are left out. */
-export function makeTable (model: Model, dialect: Dialect, mapping: TableMapping, { present, collated = false }: { present?: ReadonlyMap<string, number | null>, collated?: boolean } = {}): Table {
+/** What a catalog says of a table, its columns by folded name. */
+export interface FoundTable {
+  readonly columns: ReadonlyMap<string, { readonly width: number | null, readonly type: string | undefined }>
+  readonly collated: boolean
+  readonly indexes: ReadonlyMap<string, readonly string[]>
+}
+
+/** Makes a table of a model. Columns that a found table lacks are left out; without one it has all, as the model says. */
+export function makeTable (model: Model, dialect: Dialect, mapping: TableMapping, found?: FoundTable): Table {
   const columns: Column[] = []
   for (const [field, definition] of Object.entries(model.fields)) {
     const name = mapping.columns?.[field] ?? field
-    if (present !== undefined && !present.has(dialect.foldName(name))) continue
-    const text = definition.type === 'text' || definition.type === 'id'
-    const width = present === undefined ? definition.maxLength : present.get(dialect.foldName(name))
-    columns.push({ field, definition, name, sql: dialect.quote(name), accepts: acceptorOf(definition), codec: dialect.codec(definition), collated: collated && text, width: definition.type === 'text' ? width ?? null : null })
+    if (found === undefined || found.columns.has(dialect.foldName(name))) columns.push(makeColumn(field, definition, name, dialect, found))
   }
   const [primaryKey] = columns
   if (primaryKey === undefined) throw misuse(model.name, '', 'has no columns')
   const name = mapping.table ?? model.table
-  return { model, dialect, name, sql: dialect.quote(name), primaryKey, columns, byField: new Map(columns.map((column) => [column.field, column])) }
+  return { model, dialect, name, sql: dialect.quote(name), primaryKey, columns, byField: new Map(columns.map((column) => [column.field, column])), indexes: found?.indexes ?? new Map() }
+}
+
+function makeColumn (field: string, definition: Field, name: string, dialect: Dialect, found: FoundTable | undefined): Column {
+  const { width, type } = found?.columns.get(dialect.foldName(name)) ?? { width: definition.maxLength ?? null, type: undefined }
+  const isText = definition.type === 'text' || (definition.type === 'id' && definition.id?.storage !== 'integer')
+  const lower = definition.ignoreCase === true ? dialect.lowerColumn?.name(name) : undefined
+  const lowerSql = lower !== undefined && found?.columns.has(dialect.foldName(lower)) === true ? dialect.quote(lower) : undefined
+  return {
+    field,
+    definition,
+    name,
+    sql: dialect.quote(name),
+    type,
+    accepts: acceptorOf(definition),
+    codec: dialect.codec(definition, type),
+    collated: isText && found?.collated === true,
+    lowerSql,
+    preselects: lowerSql === undefined && type !== undefined && dialect.ignoresCase?.(type) === true,
+    width: definition.type === 'text' ? width : null
+  }
 }
 
 /** The column of a field; undefined when an adopted table lacks it. Throws `FST_USERS_INVALID_OPTION` for an unknown field. */

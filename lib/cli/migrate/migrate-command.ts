@@ -1,34 +1,46 @@
-import { migrationOf, type MigrationSource } from '../../adapters/sql/migration/migration-source.js'
-import { deriveKeys } from '../../tokens/index.js'
-import { createUserRows, userModel } from '../../users/index.js'
-import { messageOf } from '../arguments.js'
-import type { Command, ExitCode, Terminal, Values } from '../command.js'
-import { CONFIG_FILE, loadConfig, type Config } from '../config.js'
-import { applyMove, inspect, pendingOf, type Inspection } from './inspection.js'
-import { quoted, type Digests, type Move } from './move.js'
+import type { Command, Values } from '../command.js'
+import { CONFIG_FILE, withConfig } from '../config.js'
+import { quoted } from './move.js'
+import { runMoveCommand } from './move-command.js'
+import { runUpgrade } from './upgrade-command.js'
 
-const HELP = `Usage: fastify-users migrate --from fastapi-users [options]
+const HELP = `Usage: fastify-users migrate [options]
+       fastify-users migrate --from fastapi-users [options]
 
-Says what the tables of FastAPI Users lack of ours, and adds it with --yes: all of it
-in one transaction, or nothing. Rows that stand against it stop the move and are listed.
+Brings the tables of the configured database to our schema: makes those that are
+missing, and adds missing columns, widths and indexes. Removes nothing. Processes
+that run it at once wait for each other. PostgreSQL and SQLite change all or nothing;
+on MySQL and MariaDB a run that was stopped is finished by the next.
+
+  --config FILE          The options of the application (${CONFIG_FILE}).
+  --dry-run              Prints the statements and changes nothing.
+  --check                Changes nothing, and exits with 1 when changes are pending.
+  --help                 Shows this.
+
+With --from, says what the tables of FastAPI Users lack of ours, and adds it with --yes:
+all of it in one transaction, or nothing. Rows that stand against it stop the move and
+are listed.
 
   --from fastapi-users   Whose tables they are.
-  --config FILE          The options of the application (${CONFIG_FILE}).
   --yes                  Changes the database. Without it nothing is changed.
   --check                Exits with 1 when changes are pending.
   --prune-orphans        Removes tokens and linked accounts whose user is gone.
   --hash-tokens          Replaces stored tokens by their digests. Stop the application
                          first, and start it with tokenStorage: 'digest'.
   --backend NAME         Whose tokens they are, when several backends store tokens.
-  --help                 Shows this.`
 
-/** `fastify-users migrate --from fastapi-users`. */
+Exit codes: 0 done, 1 refused, failed or pending, 2 called in a wrong way.`
+
+const ONLY_FROM = ['yes', 'prune-orphans', 'hash-tokens', 'backend']
+
+/** `fastify-users migrate`. */
 export const migrateCommand: Command = {
-  summary: 'Brings the tables of FastAPI Users into our form.',
+  summary: 'Brings the tables of the database to our schema.',
   help: HELP,
   options: {
     from: { type: 'string' },
     config: { type: 'string', default: CONFIG_FILE },
+    'dry-run': { type: 'boolean' },
     yes: { type: 'boolean' },
     check: { type: 'boolean' },
     'prune-orphans': { type: 'boolean' },
@@ -38,90 +50,23 @@ export const migrateCommand: Command = {
 
   async run (values, terminal) {
     const misuse = findMisuse(values)
-    const config = misuse === null ? await loadConfig(String(values['config']), terminal.cwd) : { problem: misuse }
-    if ('problem' in config) return refuse(terminal, config.problem)
-    const digests = chooseBackend(values, config)
-    if (digests !== null && 'problem' in digests) return refuse(terminal, digests.problem)
-    const connect = migrationOf(config.options.adapter)
-    if (connect === null) return refuse(terminal, `the adapter of ${config.file} has no tables that this command could change; it knows those of sqlite()`)
-    let source
-    try {
-      source = await connect()
-    } catch (error) {
-      return refuse(terminal, messageOf(error))
+    if (misuse !== null) {
+      terminal.complain(`fastify-users: ${misuse}`)
+      return 2
     }
-    const code = await runMove(source, readMove(values, config, source, digests), values, terminal).catch((error: unknown): ExitCode => {
-      terminal.complain(`fastify-users: nothing was changed: ${isBusy(error) ? 'another process holds the database; try again' : messageOf(error)}`)
-      return 1
-    })
-    await source.close()
-    return code
+    return await withConfig(values, terminal, (config) => values['from'] === undefined ? runUpgrade(values, terminal, config) : runMoveCommand(values, terminal, config))
   }
 }
 
-async function runMove (source: MigrationSource, move: Move, values: Values, terminal: Terminal): Promise<ExitCode> {
-  const changing = values['yes'] === true
-  const inspection = await source.transaction(changing ? 'write' : 'read', async (database) => {
-    const found = await inspect(database, move)
-    if (changing && !('problems' in found)) await applyMove(database, move, found)
-    return found
-  })
-  if ('problems' in inspection) {
-    terminal.complain(`fastify-users: the move is stopped, and nothing was changed:\n${bullets(inspection.problems)}`)
-    return 1
+function findMisuse (values: Values): string | null {
+  const { from, yes, check, backend, 'hash-tokens': hashTokens, 'dry-run': dryRun } = values
+  if (from === undefined) {
+    const stray = ONLY_FROM.find((name) => values[name] !== undefined)
+    if (stray !== undefined) return `--${stray} belongs to --from fastapi-users`
+    return dryRun === true && check === true ? '--check changes nothing: leave out --dry-run' : null
   }
-  const pending = pendingOf(inspection, move)
-  if (pending.length === 0) terminal.print('Nothing to do: the tables are in our form.')
-  else terminal.print(`${changing ? 'Changed' : 'A full move would change'}:\n${bullets(pending)}`)
-  const hint = hintOfTokens(inspection, move)
-  if (hint !== null) terminal.print(hint)
-  if (changing || pending.length === 0) return 0
-  terminal.print(`Nothing was changed yet. Changes pending: ${pending.length}; --yes makes them.`)
-  return values['check'] === true ? 1 : 0
-}
-
-function readMove (values: Values, config: Config, { mappings }: MigrationSource, digests: Digests | null): Move {
-  const { options, settings: { name, schemas }, secrets } = config
-  const stampKeys = deriveKeys(secrets, `${name}:stamp`).map(({ secret }) => secret) as [string, ...string[]]     // as many as there are secrets, one at least
-  const rows = createUserRows(options.adapter, userModel(schemas), schemas, stampKeys)     // reads no rows here: it knows ids and stamps
-  return { config, rows, mappings, pruneOrphans: values['prune-orphans'] === true, digests }
-}
-
-function findMisuse ({ from, yes, check, backend, 'hash-tokens': hashTokens }: Values): string | null {
-  if (from !== 'fastapi-users') return `migrate needs --from fastapi-users${from === undefined ? '' : `; it does not know ${quoted(from)}`}`
+  if (from !== 'fastapi-users') return `migrate --from does not know ${quoted(from)}, only fastapi-users`
+  if (dryRun === true) return '--from changes nothing without --yes: leave out --dry-run'
   if (yes === true && check === true) return '--check changes nothing: leave out --yes'
-  if (backend !== undefined && hashTokens !== true) return '--backend belongs to --hash-tokens'
-  return null
-}
-
-/** Digests differ between backends, so it must be clear whose the tokens are. */
-function chooseBackend ({ 'hash-tokens': hashTokens, backend }: Values, { file, options, settings }: Config): Digests | { problem: string } | null {
-  if (hashTokens !== true) return null
-  if (settings.tokenStorage !== 'digest') return { problem: `--hash-tokens needs tokenStorage: 'digest' in ${file}: with 'plain' the application would know no session any more` }
-  const names = options.backends.filter(({ strategy }) => strategy.name === 'database').map(({ name }) => name)
-  const name = backend ?? (names.length === 1 ? names[0] : undefined)
-  if (name === undefined && names.length === 0) return { problem: `no backend of ${file} stores tokens; leave out --hash-tokens` }
-  if (typeof name !== 'string') return { problem: `several backends store tokens: name one of ${names.join(', ')} with --backend` }
-  if (!names.includes(name)) return { problem: `there is no backend ${quoted(name)} that stores tokens; there are: ${names.join(', ')}` }
-  return { backend: name, label: `${settings.name}:${name}` }
-}
-
-function hintOfTokens ({ plainTokens }: Inspection, { digests, config: { settings } }: Move): string | null {
-  if (digests !== null || plainTokens === null) return null
-  return settings.tokenStorage === 'digest'
-    ? `Tokens stored as they are: ${plainTokens.count}. With tokenStorage: 'digest' they are not accepted; --hash-tokens replaces them by their digests.`
-    : `Tokens stored as they are: ${plainTokens.count}. When tokenStorage is 'digest', --hash-tokens replaces them by their digests.`
-}
-
-function bullets (texts: readonly string[]): string {
-  return texts.map((text) => `  - ${text}`).join('\n')
-}
-
-function refuse (terminal: Terminal, problem: string): ExitCode {
-  terminal.complain(`fastify-users: ${problem}`)
-  return 2
-}
-
-function isBusy (error: unknown): boolean {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code.startsWith('SQLITE_BUSY')
+  return backend !== undefined && hashTokens !== true ? '--backend belongs to --hash-tokens' : null
 }

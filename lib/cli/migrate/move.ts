@@ -30,7 +30,7 @@ export interface PendingChange extends SchemaChange { readonly table: Table }
 
 /** Looks up the tables. */
 export async function findTables (database: MigrationDatabase, { config, mappings }: Move): Promise<MovedTables> {
-  const { users, tokens, accounts } = adoptedModels(config.settings.schemas)
+  const { users, tokens, accounts } = adoptedModels(config.settings)
   const find = async (adopted: Adopted): Promise<MovedTable | null> => {
     const table = makeTable(adopted.model, database.dialect, mappings[adopted.model.name] ?? {})
     const stored = await database.describe(table.name)

@@ -38,7 +38,7 @@ async function addressProblems (database: MigrationDatabase, { rows, config }: M
   const addresses: string[] = []
   const ids: unknown[] = []
   for await (const [id, email] of eachRow(database, users.table, ['email'])) {
-    if (rows.parseId(String(id)) !== id) ids.push(id)
+    if (rows.parseId(String(id)) !== users.table.primaryKey.codec.decode(id)) ids.push(id)
     if (email !== null && !isStorable(String(email))) addresses.push(`${quoted(id)} (${maskEmail(String(email))})`)
   }
   const problems: string[] = []

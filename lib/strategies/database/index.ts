@@ -3,8 +3,8 @@ import type { DatabaseAdapter, Row, Where } from '../../contracts/database-adapt
 import type { Model } from '../../contracts/models.js'
 import type { Strategy, StrategyDefinition, TokenSubject, UserReader } from '../../contracts/strategy.js'
 import type { UserId, UserRow } from '../../contracts/user.js'
-import { FST_USERS_UNKNOWN_OPTION } from '../../errors.js'
 import { digestToken, generateOpaqueToken, isOpaqueToken } from '../../tokens/index.js'
+import { refuseUnknown } from '../../validation/options.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
 import { accessTokenModel, PLAIN_MARK } from './access-token-model.js'
@@ -23,16 +23,16 @@ const PURGE_AT_MOST = 1000
  * user are read together. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`.
  */
 export function databaseStrategy (options: DatabaseStrategyOptions): StrategyDefinition {
-  const unknown = Object.keys(options).find((key) => key !== 'lifetimeSeconds')
-  if (unknown !== undefined) throw FST_USERS_UNKNOWN_OPTION([`databaseStrategy.${unknown}`, 'lifetimeSeconds'])
-  return defineStrategy({
+  refuseUnknown('databaseStrategy.', options, ['lifetimeSeconds'])
+  const definition = defineStrategy({
     name: 'database',
     setup: (_scope, defaults) => createStrategy(checkLifetime('databaseStrategy.lifetimeSeconds', options.lifetimeSeconds, defaults.settings), defaults)
   })
+  return { ...definition, keepsSeconds: options.lifetimeSeconds }
 }
 
 function createStrategy (lifetimeSeconds: number | null, { backend, settings, store, background }: BackendDefaults): Strategy {
-  const { clock, name, schemas, tokenStorage } = settings
+  const { clock, name, schemas, tokenStorage, tokensKeptSeconds } = settings
   const model = accessTokenModel(schemas.id)
   store.define(model)
   const label = `${name}:${backend}`
@@ -42,8 +42,9 @@ function createStrategy (lifetimeSeconds: number | null, { backend, settings, st
   let purgedAt = 0
 
   async function purge (): Promise<number> {
-    if (lifetimeSeconds === null) return 0
-    const expired = await store.findMany(model, { created_at: { lt: oldest() } }, { limit: PURGE_AT_MOST })
+    if (tokensKeptSeconds === null) return 0
+    const before = new Date(clock() - tokensKeptSeconds * 1000)
+    const expired = await store.findMany(model, { created_at: { lt: before } }, { limit: PURGE_AT_MOST, order: 'created_at' })
     return expired.length === 0 ? 0 : await store.delete(model, { token: { in: expired.map(({ token }) => String(token)) } })
   }
 

@@ -1,8 +1,9 @@
 import type { BackendDefaults } from '../../contracts/definition.js'
 import type { StrategyDefinition, TokenSubject } from '../../contracts/strategy.js'
 import type { UserRow } from '../../contracts/user.js'
-import { FST_USERS_INVALID_OPTION, FST_USERS_UNKNOWN_OPTION } from '../../errors.js'
+import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 import { checkJwtKey, createJwtCodec, type Claims, type JwtAlgorithm, type JwtKey, type JwtKeyOptions } from '../../tokens/index.js'
+import { refuseUnknown } from '../../validation/options.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
 
@@ -27,8 +28,7 @@ const KEYS = ['lifetimeSeconds', 'keys', 'algorithm', 'audience', 'secret', 'pri
  * of its own it takes keys from the plugin's secrets. Throws `FST_USERS_INVALID_SECRET`, `FST_USERS_INVALID_OPTION`.
  */
 export function jwtStrategy (options: JwtStrategyOptions): StrategyDefinition {
-  const unknown = Object.keys(options).find((key) => !KEYS.includes(key))
-  if (unknown !== undefined) throw FST_USERS_UNKNOWN_OPTION([`jwtStrategy.${unknown}`, KEYS.join(', ')])
+  refuseUnknown('jwtStrategy.', options, KEYS)
   if (options.audience !== undefined && !isAudience(options.audience)) throw FST_USERS_INVALID_OPTION(['jwtStrategy.audience', 'must be a list of at least one non-empty text'])
   return defineStrategy({
     name: 'jwt',

@@ -1,4 +1,4 @@
-import { FST_USERS_STORE_UNAVAILABLE } from '../../errors.js'
+import { withinTime } from '../../adapters/shared/time-limit.js'
 import type { RedisCommands } from './client.js'
 
 /** Runs one command. Throws `FST_USERS_STORE_UNAVAILABLE` for its error, and when it has not answered in time. */
@@ -21,13 +21,4 @@ export function boundedCommands (commands: RedisCommands, timeoutMs: number): Re
     firstMembers: (key, count) => bound(() => commands.firstMembers(key, count)),
     membersUpTo: (key, score, count) => bound(() => commands.membersUpTo(key, score, count))
   }
-}
-
-function withinTime<T> (command: () => Promise<T>, timeoutMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => { timer = setTimeout(reject, timeoutMs) })
-  const run = async (): Promise<T> => await command()     // a client may throw at once
-  return Promise.race([run(), late])
-    .catch((cause: unknown) => { throw FST_USERS_STORE_UNAVAILABLE([], { cause, headers: { 'retry-after': '1' } }) })
-    .finally(() => { clearTimeout(timer) })
 }

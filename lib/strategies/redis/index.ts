@@ -1,8 +1,10 @@
+import { checkTimeLimit } from '../../adapters/shared/time-limit.js'
 import type { BackendDefaults } from '../../contracts/definition.js'
 import type { Strategy, StrategyDefinition, TokenSubject, UserReader } from '../../contracts/strategy.js'
 import type { UserId } from '../../contracts/user.js'
-import { FST_USERS_INVALID_OPTION, FST_USERS_UNKNOWN_OPTION } from '../../errors.js'
+import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 import { digestToken, generateOpaqueToken, isOpaqueToken } from '../../tokens/index.js'
+import { refuseUnknown } from '../../validation/options.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
 import { boundedCommands } from './bounded.js'
@@ -24,7 +26,6 @@ export interface RedisStrategyOptions {
 }
 
 const KEYS = ['client', 'lifetimeSeconds', 'keyPrefix', 'timeoutMs']
-const MAX_TIMEOUT_MS = 2_147_483_647     // what a timer can wait
 
 /**
  * Opaque tokens of 43 characters, stored in Redis under their SHA-256 until they end: each can be ended on its own. A
@@ -32,14 +33,12 @@ const MAX_TIMEOUT_MS = 2_147_483_647     // what a timer can wait
  * `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`; a Redis that fails or is late is `FST_USERS_STORE_UNAVAILABLE`.
  */
 export function redisStrategy (options: RedisStrategyOptions): StrategyDefinition {
+  refuseUnknown('redisStrategy.', options, KEYS)
   const { client, keyPrefix = 'fastapi_users_token:', lifetimeSeconds, timeoutMs = 2000 } = options
-  const unknown = Object.keys(options).find((key) => !KEYS.includes(key))
-  if (unknown !== undefined) throw FST_USERS_UNKNOWN_OPTION([`redisStrategy.${unknown}`, KEYS.join(', ')])
   const commands = commandsOf(client)
   if (commands === null) throw FST_USERS_INVALID_OPTION(['redisStrategy.client', 'must be a client of ioredis or of redis'])
   if (typeof keyPrefix !== 'string') throw FST_USERS_INVALID_OPTION(['redisStrategy.keyPrefix', 'must be text'])
-  if (!Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > MAX_TIMEOUT_MS) throw FST_USERS_INVALID_OPTION(['redisStrategy.timeoutMs', 'must be a whole number of milliseconds above 0'])
-  const redis = boundedCommands(commands, timeoutMs)
+  const redis = boundedCommands(commands, checkTimeLimit('redisStrategy.timeoutMs', timeoutMs))
   return defineStrategy({
     name: 'redis',
     setup: (_scope, defaults) => createStrategy(redis, keyPrefix, checkLifetime('redisStrategy.lifetimeSeconds', lifetimeSeconds, defaults.settings), defaults)

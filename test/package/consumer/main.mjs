@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import Fastify from 'fastify'
 import users, { authenticate, bearerTransport, currentUser, jwtStrategy, memory } from 'fastify-users'
+import { github, oauth } from 'fastify-users/oauth'
 import { asUser } from 'fastify-users/testing'
 
 const app = Fastify()
@@ -9,6 +10,7 @@ await app.register(users, {
   secret: randomBytes(32).toString('base64url'),
   backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) }]
 })
+await app.register(oauth, { providers: [github({ clientId: 'id', clientSecret: 'secret' })], publicUrl: 'https://app.example.com' })
 app.get('/hello', { preHandler: authenticate }, async (request) => currentUser(request).email)
 await app.ready()
 const headers = await asUser(app, { email: 'king.arthur@camelot.bt' })

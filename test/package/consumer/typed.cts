@@ -1,8 +1,10 @@
 import Fastify = require('fastify')
 import fastifyUsers = require('fastify-users')
+import fastifyUsersOauth = require('fastify-users/oauth')
 import crypto = require('node:crypto')
 
 const { users, authenticate, bearerTransport, currentUser, jwtStrategy, memory } = fastifyUsers
+const { github, oauth } = fastifyUsersOauth
 
 async function main (): Promise<void> {
   const app = Fastify()
@@ -11,6 +13,7 @@ async function main (): Promise<void> {
     secret: crypto.randomBytes(32).toString('base64url'),
     backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) }]
   })
+  await app.register(oauth, { providers: [github({ clientId: 'id', clientSecret: 'secret' })], publicUrl: 'https://app.example.com' })
   app.get('/hello', { preHandler: authenticate }, async (request): Promise<string> => currentUser(request).email)
   await app.ready()
   console.log((await app.inject('/hello')).statusCode)

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
 import users, { authenticate, bearerTransport, currentUser, jwtStrategy, memory, userSchemas, type UserOf } from 'fastify-users'
+import { google, oauth } from 'fastify-users/oauth'
 import { asUser } from 'fastify-users/testing'
 
 const schemas = userSchemas({ display_name: Type.String({ maxLength: 80 }) })
@@ -17,6 +18,7 @@ await app.register(users, {
   schemas,
   backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) }]
 })
+await app.register(oauth, { providers: [google({ clientId: 'id', clientSecret: 'secret' })], publicUrl: 'https://app.example.com' })
 app.get('/hello', { preHandler: authenticate }, async (request): Promise<string> => currentUser(request).display_name)
 await app.ready()
 const headers = await asUser(app, { display_name: 'Arthur' })

@@ -14,20 +14,29 @@ export type UniqueViolation = { columns: readonly string[] } | { index: string, 
 /** What differs between SQL databases. */
 export interface Dialect {
   readonly name: string
-  /** Reads every table: rows of table name, column name, whether columns may have collations of their own (0 or 1), and the width that a text column is declared with, in characters, or null. */
+  /**
+   * Reads every table: rows of table name, column name, whether columns may have collations of their own (0 or 1), and the
+   * width that a text column is declared with, in characters, or null. Two more values are optional: the column's type in
+   * the words of a definition, and a unique index that the column is in, with a row for each.
+   */
   readonly catalog: string
   /** Ends an INSERT that lets the database make the id; empty where the driver reports it. */
   readonly returnsId: boolean
   /** Ends an ascending ORDER BY term so that nulls come first. */
   readonly nullsFirst: string
-  codec(field: Field): Codec
+  /** Whether an index serves `(a, b) > (x, y)`. */
+  readonly comparesRows: boolean
+  /** The codec of a field; `type` is its column's, where the catalog has types. */
+  codec(field: Field, type?: string): Codec
   quote(name: string): string
+  /** Text as a literal. */
+  literal(text: string): string
   /** The placeholder of a parameter, counted from 1. */
   placeholder(position: number): string
-  /** A column in a list of results, in the form that its codec decodes. */
-  read(expression: string, field: Field): string
-  /** The placeholder of a value to compare a column with, so that one outside the column's range is no error. */
-  comparand(placeholder: string, field: Field): string
+  /** A column in a list of results, in the form that its codec decodes. The name is its own in that list, for clients whose rows are objects. */
+  read(expression: string, field: Field, name: string): string
+  /** The placeholder of a value to compare a column with, so that one outside the column's range is no error. `type` is the column's, where the catalog has types. */
+  comparand(placeholder: string, field: Field, type?: string): string
   /** Lower-cases the ASCII letters of an expression. */
   lower(expression: string): string
   /** Compares an expression byte by byte, whatever its collation. */
@@ -35,6 +44,16 @@ export interface Dialect {
   /** Compares text in the order of its bytes, whatever the database's language. */
   ordered(expression: string): string
   columnType(field: Field): string
+  /** Whether columns of this type take text for equal that differs in the case of ASCII letters, so that their index finds it. */
+  ignoresCase?(type: string): boolean
+  /** Whether values of this type are read and written in the time zone of the session. */
+  isZoned?(type: string): boolean
+  /** Where no index is on an expression: the column that holds the lower-case form of another, kept by the database. */
+  readonly lowerColumn?: { name: (column: string) => string, type: (expression: string, field: Field) => string }
+  /** Whether indexes are made with their table: there is no transaction that makes both or none. */
+  readonly indexesInTable: boolean
+  /** What follows the definition of a table. */
+  readonly tableOptions: string
   /** What follows the type of a primary key that the database makes itself. */
   readonly identity: string
   /** The form of a table or column name by which the database finds it. */

@@ -1,7 +1,7 @@
 import type { Field } from '../../../contracts/models.js'
 import type { Codec, Dialect, UniqueViolation } from './dialect.js'
+import { decodeTimeText, encodeTimeText } from './time-text.js'
 
-const TIME = /^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d{1,3})?\d*(Z|[+-]\d\d:\d\d)?$/
 const VIOLATION = 'UNIQUE constraint failed: '
 
 const asIs: Codec = { encode: (value) => value, decode: (raw) => raw }
@@ -12,7 +12,7 @@ const codecs: Record<Field['type'], Codec> = {
   integer: asIs,
   number: asIs,
   boolean: { encode: (value) => value === true ? 1 : 0, decode: (raw) => raw !== 0 },
-  time: { encode: encodeTime, decode: decodeTime },
+  time: { encode: (value) => `${encodeTimeText(value)}000`, decode: decodeTimeText },
   // a column of type JSON has numeric affinity: SQLite hands a lone number back as one
   json: { encode: (value) => JSON.stringify(value), decode: decodeJson }
 }
@@ -21,11 +21,15 @@ const codecs: Record<Field['type'], Codec> = {
 export const sqliteDialect: Dialect = {
   name: 'sqlite',
   codec: ({ type }) => codecs[type],
-  catalog: "SELECT m.name, c.name, m.sql LIKE '%collate%', CASE WHEN c.type LIKE '%char%(%' THEN CAST(substr(c.type, instr(c.type, '(') + 1) AS INTEGER) END FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type IN ('table', 'view')",
+  catalog: "SELECT m.name AS table_name, c.name AS column_name, m.sql LIKE '%collate%', CASE WHEN c.type LIKE '%char%(%' THEN CAST(substr(c.type, instr(c.type, '(') + 1) AS INTEGER) END FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type IN ('table', 'view')",
   returnsId: false,
   nullsFirst: '',
+  comparesRows: true,
+  indexesInTable: false,
+  tableOptions: '',
   identity: 'PRIMARY KEY AUTOINCREMENT', // without it SQLite gives the id of a deleted user to the next one
   quote: (name) => `"${name.replaceAll('"', '""')}"`,
+  literal: (text) => `'${text.replaceAll("'", "''")}'`,
   placeholder: () => '?',
   read: (expression) => expression,
   comparand: (placeholder) => placeholder,
@@ -36,6 +40,12 @@ export const sqliteDialect: Dialect = {
   foldName: (name) => name.toLowerCase(),
   uniqueViolation,
   isMisfit: () => false
+}
+
+/** SQLite through a client that cuts text at U+0000: such text is refused when written, and finds nothing. */
+export const sqliteWithoutNul: Dialect = {
+  ...sqliteDialect,
+  codec: ({ type }) => type === 'text' || type === 'id' ? { ...asIs, holds: (value) => !String(value).includes('\0') } : codecs[type]
 }
 
 const types = { boolean: 'BOOLEAN', integer: 'INTEGER', number: 'FLOAT', time: 'TIMESTAMP', json: 'JSON' }
@@ -50,19 +60,6 @@ function columnType (field: Field): string {
 
 function varchar (length: number | undefined): string {
   return length === undefined ? 'TEXT' : `VARCHAR(${length})`
-}
-
-function encodeTime (value: unknown): string {
-  const text = (value as Date).toISOString() // checked before
-  return `${text.slice(0, 10)} ${text.slice(11, 23)}000`
-}
-
-/** Reads SQLAlchemy's form, and seconds or milliseconds alone. */
-function decodeTime (raw: unknown): Date | undefined {
-  const parts = typeof raw === 'string' ? TIME.exec(raw) : null
-  if (parts === null) return undefined
-  const milliseconds = Date.parse(`${parts[1]}T${parts[2]}${parts[3] ?? ''}${parts[4] ?? 'Z'}`)
-  return Number.isNaN(milliseconds) ? undefined : new Date(milliseconds)
 }
 
 function decodeJson (raw: unknown): unknown {

@@ -22,7 +22,6 @@ export interface PgClient {
 export interface PgPool {
   /** Tells a pool from a single client. */
   readonly totalCount: number
-  query(query: PgQuery): Promise<PgResult>
   connect(): Promise<PgClient>
   on(event: 'error', listener: (error: Error) => void): unknown
   removeListener(event: 'error', listener: (error: Error) => void): unknown

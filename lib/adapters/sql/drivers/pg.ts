@@ -1,47 +1,72 @@
 import { createHash } from 'node:crypto'
+import { borrow, type Lender } from './borrow.js'
 import type { SqlDriver, SqlStatement } from './driver.js'
-import type { PgPool, PgQuery, PgResult } from './pg-pool.js'
+import type { PgClient, PgPool, PgQuery, PgResult } from './pg-pool.js'
+import { whenReached } from './reached.js'
 
 /** Of how many statements each connection keeps a plan; further ones are parsed each time. */
 const MAX_NAMED = 500
-/** The key of the advisory lock under which tables are made: the first bytes of a digest of the package's name. */
-const LOCK = createHash('sha256').update('fastify-users').digest().readInt32BE()
+/** Takes the advisory lock under which tables are made and changed; its key is the first bytes of a digest of the package's name. */
+export const LOCK_TABLES = `SELECT pg_advisory_xact_lock(${createHash('sha256').update('fastify-users').digest().readInt32BE()})`
 /** A plan that a changed table or a pooler between made useless: feature not supported, no or another statement of that name. */
 const STALE = new Set(['0A000', '26000', '42P05'])
+/** Classes of what a server says that cannot serve now: connection exception, insufficient resources, operator intervention. */
+const NOT_NOW = new Set(['08', '53', '57'])
 /** Values as the server writes them: parsers that the application sets for its own queries do not count. */
 const types = { getTypeParser: () => (value: string) => value }
+
+/** Runs one statement, bounded in time. */
+type Run = (query: PgQuery) => Promise<PgResult>
 
 /** Hears of a connection that breaks: unheard, the event ends the process. The query that it breaks rejects all the same. */
 const ignore = (): void => {}
 
-/** A driver for a pool of `pg`, which stays open. */
-export function usePg (pool: PgPool): SqlDriver {
+/** A driver for a pool of `pg`, which stays open. A statement may take that many milliseconds, waiting for a connection included. */
+export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
   const names = new Map<string, string>()
   const alone = pool.listenerCount('error') === 0
   if (alone) pool.on('error', ignore)
+  const lender = lenderOf(pool)
+  const run: Run = (query) => borrow(lender, timeoutMs, (client) => client.query(query))
   return {
     prepare (text) {
       const name = names.get(text) ?? (names.size < MAX_NAMED ? nameOf(text) : undefined)
       if (name !== undefined) names.set(text, name)
-      return prepare(pool, text, name)
+      return prepare(run, text, name)
     },
     async change (catalog, plan) {
-      const { rows } = await pool.query(plainQuery(catalog))
-      if (plan(rows).length > 0) await changeAlone(pool, catalog, plan)
+      await whenReached(isRefusal, async () => {
+        const { rows } = await run(plainQuery(catalog))
+        if (plan(rows).length > 0) await borrow(lender, timeoutMs, (client) => changeAlone(client, catalog, plan))
+      })
     },
     close () { if (alone) pool.removeListener('error', ignore) }
   }
 }
 
-function prepare (pool: PgPool, text: string, name: string | undefined): SqlStatement {
+function lenderOf (pool: PgPool): Lender<PgClient> {
+  return {
+    async lend () {
+      const client = await pool.connect()
+      client.on('error', ignore)
+      return client
+    },
+    giveBack (client, broken) {
+      client.removeListener('error', ignore)
+      client.release(broken)
+    }
+  }
+}
+
+function prepare (send: Run, text: string, name: string | undefined): SqlStatement {
   async function run (parameters: readonly unknown[]): Promise<PgResult> {
     const query = { ...plainQuery(text), values: [...parameters] }
-    if (name === undefined) return await pool.query(query)
+    if (name === undefined) return await send(query)
     try {
-      return await pool.query({ ...query, name })
+      return await send({ ...query, name })
     } catch (error) {
-      if (!isStale(error)) throw error
-      return await pool.query(query)     // refused before it ran: once more is safe
+      if (!STALE.has(stateOf(error))) throw error
+      return await send(query)     // refused before it ran: once more is safe
     }
   }
   return {
@@ -54,18 +79,31 @@ function prepare (pool: PgPool, text: string, name: string | undefined): SqlStat
   }
 }
 
-/** Reads the catalog again and runs the plan in a transaction, one process at a time. */
-async function changeAlone (pool: PgPool, catalog: string, plan: Parameters<SqlDriver['change']>[1]): Promise<void> {
+/** Reads the catalog again and runs the plan in a transaction, one process at a time. What fails ends with the connection. */
+async function changeAlone (client: PgClient, catalog: string, plan: Parameters<SqlDriver['change']>[1]): Promise<void> {
+  const run: Run = (query) => client.query(query)
+  await run(plainQuery('BEGIN'))
+  await run(plainQuery(LOCK_TABLES))
+  for (const text of plan((await run(plainQuery(catalog))).rows)) await run(plainQuery(text))
+  plan((await run(plainQuery(catalog))).rows)     // what was made must fit
+  await run(plainQuery('COMMIT'))
+}
+
+/** Runs one statement of a transaction. */
+export type RunInTransaction = (text: string, values?: readonly unknown[]) => Promise<PgResult>
+
+/** Runs work on one connection, after statements that begin a transaction, and commits. */
+export async function inTransaction<T> (pool: PgPool, begin: readonly string[], work: (run: RunInTransaction) => Promise<T>): Promise<T> {
   const client = await pool.connect()
   client.on('error', ignore)
-  const run = (text: string): Promise<PgResult> => client.query(plainQuery(text))
+  const run: RunInTransaction = (text, values = []) => client.query({ ...plainQuery(text), values: [...values] })
   let done = false
   try {
-    await run('BEGIN')
-    await run(`SELECT pg_advisory_xact_lock(${LOCK})`)
-    for (const text of plan((await run(catalog)).rows)) await run(text)
+    for (const text of begin) await run(text)
+    const result = await work(run)
     await run('COMMIT')
     done = true
+    return result
   } finally {
     client.removeListener('error', ignore)
     client.release(!done)     // what was begun ends with the connection
@@ -81,6 +119,12 @@ function nameOf (text: string): string {
   return `users_${createHash('sha256').update(text).digest('base64url').slice(0, 22)}`
 }
 
-function isStale (error: unknown): boolean {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && STALE.has(error.code)
+/** Whether a server that can serve says no; without a severity the error is of the client, that is of the connection. */
+export function isRefusal (error: unknown): boolean {
+  return error instanceof Error && 'severity' in error && !NOT_NOW.has(stateOf(error).slice(0, 2))
+}
+
+/** The SQLSTATE that the server sent, or the client's own code. */
+function stateOf (error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }

@@ -1,4 +1,4 @@
-import type { DatabaseAdapter, MaybePromise } from '../../../contracts/database-adapter.js'
+import type { MaybePromise } from '../../../contracts/database-adapter.js'
 import type { Dialect } from '../dialects/dialect.js'
 import type { TableMappings } from '../schema.js'
 
@@ -29,28 +29,24 @@ export interface MigrationDatabase {
   retype(table: string, types: ReadonlyMap<string, string>): MaybePromise<readonly string[] | null>
   /** Whether an index has this name. */
   hasIndex(name: string): MaybePromise<boolean>
+  /** Milliseconds since 1970 by the database's clock; null for a database on this machine. */
+  now(): MaybePromise<number | null>
 }
 
 /** Where a migration finds a database. */
 export interface MigrationSource {
-  /** Names of adopted tables, as the adapter was told. */
-  readonly mappings: TableMappings
   /** Runs work in one transaction: `read` sees one state, `write` keeps other writers out and changes all or nothing. */
   transaction<T>(mode: 'read' | 'write', work: (database: MigrationDatabase) => Promise<T>): Promise<T>
   close(): MaybePromise<void>
 }
 
-type Connect = () => MaybePromise<MigrationSource>
+/** What happens without a database file: it is made, an error, or looked at as if it were empty. Servers have theirs. */
+export type WhenMissing = 'create' | 'refuse' | 'pretend'
 
-/** Under which an adapter keeps the way to migrate its database. Registered, so that two copies of the package agree. */
-const kMigration = Symbol.for('fastify-users.migration')
-
-/** Tells of an adapter how its database is migrated. */
-export function withMigration<T extends DatabaseAdapter> (adapter: T, connect: Connect): T {
-  return Object.defineProperty(adapter, kMigration, { value: connect })
-}
-
-/** How an adapter's database is migrated; null for adapters without a schema. */
-export function migrationOf (adapter: DatabaseAdapter): Connect | null {
-  return (adapter as { [kMigration]?: Connect })[kMigration] ?? null     // nothing but withMigration writes this symbol
+/** How an adapter's database is migrated. */
+export interface Migration {
+  readonly dialect: Dialect
+  /** Names of adopted tables, as the adapter was told. */
+  readonly mappings: TableMappings
+  connect(missing: WhenMissing): MaybePromise<MigrationSource>
 }

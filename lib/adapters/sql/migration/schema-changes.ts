@@ -1,10 +1,11 @@
-import { createIndexSql, indexPlans, type IndexPlan } from '../schema.js'
-import type { Table } from '../table.js'
+import type { SchemaStep } from '../../../contracts/store-schema.js'
+import { columnTypeSql, createIndexSql, indexPlans, type IndexPlan } from '../schema.js'
+import type { Column, Table } from '../table.js'
 import { columnsOf } from './stored-rows.js'
 import type { MigrationDatabase, StoredIndex, StoredTable } from './migration-source.js'
 
-/** One change of a table: what it is, in words, and the statements that make it. */
-export interface SchemaChange { readonly text: string, readonly statements: readonly string[] }
+/** One change of a table. */
+export type SchemaChange = SchemaStep
 
 /** Characters that columns must hold at least, by field; null for unbounded text. */
 export type Widths = Readonly<Record<string, number | null>>
@@ -14,20 +15,17 @@ export function missingColumns ({ columns, dialect }: Table, stored: StoredTable
   return columns.filter(({ name, definition }) => definition.optional !== true && !stored.columns.has(dialect.foldName(name))).map(({ name }) => name)
 }
 
-/** What an adopted table lacks of a table of ours, in the order in which it can be made: widths, optional columns, indexes. */
+/** What an adopted table lacks of a table of ours, in the order in which it can be made: widths, columns, indexes. */
 export async function schemaChanges (database: MigrationDatabase, table: Table, stored: StoredTable, widths: Widths): Promise<{ changes: SchemaChange[], unreadable: boolean }> {
   const narrow = narrowColumns(table, stored, widths)
   const statements = narrow.size === 0 ? [] : await database.retype(table.name, narrow)
-  const changes: SchemaChange[] = narrow.size === 0 ? [] : [{ text: `make wider: ${[...narrow].map(([name, type]) => `${quoted(name)} to ${type}`).join(', ')}`, statements: statements ?? [] }]
-  for (const { name, sql, definition } of table.columns) {
-    if (definition.optional !== true || stored.columns.has(table.dialect.foldName(name))) continue
-    const type = table.dialect.columnType(definition)
-    changes.push({ text: `add the column ${quoted(name)} (${type}, may be null)`, statements: [`ALTER TABLE ${table.sql} ADD COLUMN ${sql} ${type}`] })
-  }
+  const changes: SchemaChange[] = narrow.size === 0 ? [] : [{ kind: 'width', text: `make wider: ${[...narrow].map(([name, type]) => `${quoted(name)} to ${type}`).join(', ')}`, statements: statements ?? [] }]
+  for (const column of table.columns) if (!stored.columns.has(table.dialect.foldName(column.name))) changes.push(columnChange(table, column))
   for (const plan of indexPlans(table)) {
-    if (stored.indexes.some((index) => serves(table, index, plan))) continue
+    if (servedBy(table, stored, plan)) continue
+    changes.push(...lowerColumns(table, stored, plan))
     const name = await freeName(database, plan.name)
-    changes.push({ text: `add the ${plan.unique ? 'unique ' : ''}index ${quoted(name)} on ${keysOf(table, plan).join(', ')}`, statements: [createIndexSql(table, { ...plan, name })] })
+    changes.push({ kind: 'index', text: `add the ${plan.unique ? 'unique ' : ''}index ${quoted(name)} on ${keysOf(table, plan).join(', ')}`, statements: [createIndexSql(table, { ...plan, name })] })
   }
   return { changes, unreadable: statements === null }
 }
@@ -41,6 +39,38 @@ function narrowColumns ({ dialect, columns }: Table, stored: StoredTable, widths
     if (least !== undefined && typeof width === 'number' && (least === null || width < least)) narrow.set(dialect.foldName(name), dialect.columnType(definition))
   }
   return narrow
+}
+
+/** Whether an index of the table does what a plan is for. */
+export function servedBy (table: Table, { indexes }: StoredTable, plan: IndexPlan): boolean {
+  return indexes.some((index) => serves(table, index, plan))
+}
+
+/** The rows that are there get the field's default, or null. */
+function columnChange (table: Table, column: Column): SchemaChange {
+  const { name, sql, definition: { nullable, default: fallback }, codec } = column
+  const type = table.dialect.columnType(column.definition)
+  const given = fallback === undefined ? '' : ` DEFAULT ${literalOf(table, codec.encode(fallback))}`
+  return {
+    kind: 'column',
+    text: `add the column ${quoted(name)} (${type}${nullable === true ? ', may be null' : ''})`,
+    statements: [`ALTER TABLE ${table.sql} ADD COLUMN ${sql} ${columnTypeSql(table, column)}${given}`]
+  }
+}
+
+/** The columns that hold lower-case forms, where an index that ignores case is on such a column and it is not there. */
+function lowerColumns (table: Table, stored: StoredTable, { fields, lower }: IndexPlan): SchemaChange[] {
+  const { dialect: { lowerColumn, quote, lower: lowered } } = table
+  if (!lower || lowerColumn === undefined) return []
+  return columnsOf(table, fields).filter(({ name, definition }) => definition.ignoreCase === true && !stored.columns.has(lowerColumn.name(name))).map(({ name, sql, definition }) => ({
+    kind: 'index',
+    text: `add the column ${quoted(lowerColumn.name(name))}, which the database fills, for its index`,
+    statements: [`ALTER TABLE ${table.sql} ADD COLUMN ${quote(lowerColumn.name(name))} ${lowerColumn.type(lowered(sql), definition)}`]
+  }))
+}
+
+function literalOf ({ dialect }: Table, value: unknown): string {
+  return typeof value === 'number' ? String(value) : dialect.literal(String(value))
 }
 
 /** A unique index must be the same; for look-ups it is enough to begin with the keys. */
@@ -61,6 +91,7 @@ async function freeName (database: MigrationDatabase, wanted: string): Promise<s
   return name
 }
 
-function quoted (name: string): string {
+/** A value of the database, without control characters. */
+export function quoted (name: unknown): string {
   return JSON.stringify(name)
 }

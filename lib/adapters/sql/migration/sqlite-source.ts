@@ -1,31 +1,40 @@
+import { existsSync } from 'node:fs'
 import { FST_USERS_INVALID_OPTION, FST_USERS_TABLE_MISMATCH } from '../../../errors.js'
 import { sqliteDialect } from '../dialects/sqlite.js'
-import type { SqliteDatabase } from '../drivers/sqlite-database.js'
+import type { OwnSqliteDatabase, SqliteDatabase } from '../drivers/sqlite-database.js'
 import type { TableMappings } from '../schema.js'
-import type { MigrationDatabase, MigrationSource, Rows, StoredColumn, StoredIndex, StoredTable } from './migration-source.js'
+import type { Migration, MigrationDatabase, MigrationSource, Rows, StoredColumn, StoredIndex, StoredTable, WhenMissing } from './migration-source.js'
 import { indexKeys, retypeTable } from './sqlite-definition.js'
 
 const BUSY_TIMEOUT = 30_000 // milliseconds that a migration waits for another one
 const WIDTH = /char[^(]*\(\s*(\d+)/i
 const { quote, foldName } = sqliteDialect
 
-/** Opens a database file as it is, without changing its journal mode, for a migration. Throws `FST_USERS_INVALID_OPTION` when there is none. */
-export async function openSqliteSource (path: string, mappings: TableMappings): Promise<MigrationSource> {
-  const { default: Database } = await import('better-sqlite3')
-  let database: SqliteDatabase
+/** How a SQLite database is migrated: of a path, or open. */
+export function sqliteMigration (pathOrDatabase: string | SqliteDatabase, mappings: TableMappings): Migration {
+  return {
+    dialect: sqliteDialect,
+    mappings,
+    connect: (missing) => typeof pathOrDatabase === 'string' ? openSource(pathOrDatabase, missing) : makeSource(pathOrDatabase, () => {})
+  }
+}
+
+/** Opens a database file as it is, without changing its journal mode. Throws `FST_USERS_INVALID_OPTION` when that cannot be. */
+async function openSource (path: string, missing: WhenMissing): Promise<MigrationSource> {
+  const file = missing === 'pretend' && !existsSync(path) ? ':memory:' : path
+  let database: OwnSqliteDatabase
   try {
-    database = new Database(path, { fileMustExist: true, timeout: BUSY_TIMEOUT })
+    const { default: Database } = await import('better-sqlite3')
+    database = new Database(file, { fileMustExist: missing === 'refuse', timeout: BUSY_TIMEOUT })
   } catch (cause) {
     throw FST_USERS_INVALID_OPTION(['adapter', `there is no database file "${path}" that can be opened`], { cause })
   }
-  return sqliteSource(database, mappings, () => { database.close() })
+  return makeSource(database, () => { database.close() })
 }
 
-/** Migrates an open database. `close` is called at the end (default: it stays open). */
-export function sqliteSource (database: SqliteDatabase, mappings: TableMappings, close: () => void = () => {}): MigrationSource {
+function makeSource (database: SqliteDatabase, close: () => void): MigrationSource {
   const view = migrationDatabase(database)
   return {
-    mappings,
     close,
     async transaction (mode, work) {
       const foreignKeys = pragma(database, 'foreign_keys')
@@ -50,23 +59,24 @@ async function inTransaction<T> (database: SqliteDatabase, mode: 'read' | 'write
     database.exec('COMMIT')
     return result
   } catch (error) {
-    if ((database as { inTransaction?: boolean }).inTransaction === true) database.exec('ROLLBACK')     // some faults end it by themselves
+    if (database.inTransaction) database.exec('ROLLBACK')     // some faults end it by themselves
     throw error
   }
 }
 
 function migrationDatabase (database: SqliteDatabase): MigrationDatabase {
-  const all = (sql: string, parameters: readonly unknown[] = []): Rows => database.prepare(sql).raw(true).safeIntegers(false).all(...parameters) as Rows     // raw rows are arrays
+  const all = (sql: string, parameters: readonly unknown[] = []): Rows => database.prepare(sql).raw(true).safeIntegers(false).all(parameters) as Rows     // raw rows are arrays
   return {
     dialect: sqliteDialect,
     all,
-    run: (sql, parameters = []) => database.prepare(sql).run(...parameters).changes,
+    run: (sql, parameters = []) => Number(database.prepare(sql).run(parameters).changes),
     hasIndex: (name) => all("SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ? COLLATE NOCASE", [name]).length > 0,
     describe (table) {
       const columns = all("SELECT c.name, c.type FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type = 'table' AND m.name = ? COLLATE NOCASE", [table])
       return columns.length === 0 ? null : { columns: new Map(columns.map(readColumn)), indexes: readIndexes(all, table) } satisfies StoredTable
     },
-    retype: (table, types) => rebuild(all, table, types)
+    retype: (table, types) => rebuild(all, table, types),
+    now: () => null
   }
 }
 
@@ -114,7 +124,8 @@ function keepSequence (all: All, stored: string, copy: string): string[] {
 }
 
 function pragma (database: SqliteDatabase, name: string): number {
-  return Number((database.prepare(`PRAGMA ${name}`).raw(true).get() as readonly unknown[])[0])     // raw rows are arrays
+  const [row] = database.prepare(`PRAGMA ${name}`).raw(true).all([]) as Rows     // raw rows are arrays
+  return Number(row?.[0])
 }
 
 /** Runs work with the check of foreign keys off. Throws `FST_USERS_TABLE_MISMATCH` when more rows than before refer to nothing. */
@@ -130,13 +141,13 @@ async function keepReferences<T> (database: SqliteDatabase, work: () => Promise<
 
 /** Number of rows whose foreign key leads nowhere, by table. */
 function brokenReferences (database: SqliteDatabase): Map<string, number> {
-  const tables = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").raw(true).all() as Rows     // raw rows are arrays
+  const tables = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").raw(true).all([]) as Rows     // raw rows are arrays
   return new Map(tables.map(([table]) => [String(table), countBroken(database, String(table))]))
 }
 
 function countBroken (database: SqliteDatabase, table: string): number {
   try {
-    return database.prepare(`PRAGMA foreign_key_check(${quote(table)})`).raw(true).all().length
+    return database.prepare(`PRAGMA foreign_key_check(${quote(table)})`).raw(true).all([]).length
   } catch {
     return 0     // a key that refers to no unique columns: SQLite cannot check it, before and after
   }

@@ -24,6 +24,11 @@ export async function findNulls (database: MigrationDatabase, { columns, sql }: 
   return required.map(({ name }, position) => ({ column: name, count: Number(counts[position]) })).filter(({ count }) => count > 0)
 }
 
+/** Whether a table has any row. */
+export async function hasRows (database: MigrationDatabase, { sql }: Table): Promise<boolean> {
+  return (await database.all(`SELECT 1 FROM ${sql} LIMIT 1`)).length > 0
+}
+
 /** The number of rows whose user is gone. */
 export async function countOrphans (database: MigrationDatabase, table: Table, users: Table): Promise<number> {
   return Number((await database.all(`SELECT COUNT(*) FROM ${table.sql} WHERE ${isOrphan(table, users)}`)).flat()[0])

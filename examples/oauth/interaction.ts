@@ -1,0 +1,31 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type Provider from 'oidc-provider'
+
+/** Who has an account at Camelot ID. */
+export const people = [
+  { sub: 'arthur', name: 'Arthur', email: 'king.arthur@camelot.bt', email_verified: true },
+  { sub: 'mordred', name: 'Mordred', email: 'mordred@camelot.bt', email_verified: false }
+]
+
+/** The provider's own page: one asks who is there, the choice or the refusal goes back to the application. */
+export async function answerInteraction (provider: Provider, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  await provider.interactionDetails(request, response)     // throws for a visitor without an interaction
+  const { searchParams } = new URL(request.url ?? '', 'http://provider')
+  const chosen = searchParams.get('person')
+  if (chosen === null) {
+    response.writeHead(200, { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'" }).end(page())
+    return
+  }
+  const person = people.find(({ sub }) => sub === chosen)
+  await provider.interactionFinished(request, response, person === undefined
+    ? { error: 'access_denied', error_description: 'The user said no.' }
+    : { login: { accountId: person.sub, remember: false } }, { mergeWithLastSubmission: false })
+}
+
+function page (): string {
+  const links = people.map(({ sub, name, email }) => `<li><a href="?person=${sub}">${name}, ${email}</a></li>`)
+  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>Camelot ID</title>
+<style>body { font: 1.1rem/1.6 system-ui; max-width: 32rem; margin: 4rem auto }</style>
+<h1>Camelot ID</h1><p>An application wants to know who you are.</p>
+<ul>${links.join('')}</ul><p><a href="?person=">No, tell it nothing</a></p></html>`
+}

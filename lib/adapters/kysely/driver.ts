@@ -1,0 +1,75 @@
+import { storeUnavailable } from '../../errors.js'
+import { beforeDeadline } from '../shared/time-limit.js'
+import type { SqlDriver, SqlStatement } from '../sql/drivers/driver.js'
+import { checkUtc } from '../sql/drivers/mysql2.js'
+import { whenReached } from '../sql/drivers/reached.js'
+import type { Engine } from './engines.js'
+import type { KyselyInstance, KyselyQuery, KyselyResult } from './instance.js'
+
+type Rows = readonly (readonly unknown[])[]
+/** Runs one query. */
+type Execute = (query: KyselyQuery) => Promise<KyselyResult>
+
+/**
+ * A driver that runs our statements through an instance without plugins, in its pool; which stays open. A statement may take
+ * that many milliseconds, waiting for a connection included.
+ */
+export function useKysely (db: KyselyInstance, engine: Engine, timeoutMs: number, frame: (sql: string) => string = (sql) => sql): SqlDriver {
+  const { inUtc, isRefusal } = engine
+  const execute: Execute = (query) => beforeDeadline(() => db.executeQuery(query), timeoutMs)
+  return {
+    prepare: (sql) => prepare(execute, frame(sql)),
+    ...(inUtc === undefined ? {} : { inUtc: () => whenReached(isRefusal, () => checkUtc(useKysely(db, engine, timeoutMs, inUtc))) }),
+    async change (catalog, plan) {
+      let late = false
+      const read = async (run: Execute): Promise<readonly string[]> => {
+        const rows = await prepare(run, catalog).all([])
+        if (late) throw storeUnavailable('the change came too late')     // nobody waits for it any more
+        return plan(rows)
+      }
+      const change = (): Promise<void> => db.connection().execute((connection) => changeAlone((query) => connection.executeQuery(query), engine, read))
+      await whenReached(isRefusal, async () => {
+        if ((await read(execute)).length > 0) await beforeDeadline(change, timeoutMs).finally(() => { late = true })
+      })
+    },
+    close () {}
+  }
+}
+
+/** Reads the catalog again and runs the plan, one process at a time. */
+async function changeAlone (execute: Execute, { begin, commit, rollback }: Engine, read: (execute: Execute) => Promise<readonly string[]>): Promise<void> {
+  const run = async (sql: string): Promise<Rows> => await prepare(execute, sql).all([])
+  try {
+    for (const sql of begin) if (String((await run(sql))[0]?.[0]) === '0') throw storeUnavailable('another process holds the lock of the tables')
+    for (const sql of await read(execute)) await run(sql)
+    await read(execute)
+    await run(commit)
+  } catch (error) {
+    await run(rollback).catch(() => {})     // with the connection gone, so is what was begun
+    throw error
+  }
+}
+
+function prepare (execute: Execute, sql: string): SqlStatement {
+  const query = queryOf(sql)
+  const run = (parameters: readonly unknown[]): Promise<KyselyResult> => execute({ ...query, parameters })
+  const all = async (parameters: readonly unknown[]): Promise<Rows> => (await run(parameters)).rows.map(valuesOf)
+  return {
+    all,
+    get: async (parameters) => (await all(parameters))[0],
+    async run (parameters) {
+      const { rows, numAffectedRows, insertId } = await run(parameters)
+      return { changes: Number(numAffectedRows), insertId: insertId ?? rows.map(valuesOf)[0]?.[0] }
+    }
+  }
+}
+
+/** A client of SQLite may be set to read integers as `bigint`. */
+function valuesOf (row: unknown): unknown[] {
+  return Object.values(row as object).map((value: unknown) => typeof value === 'bigint' ? Number(value) : value)     // rows are objects
+}
+
+/** What `CompiledQuery.raw` of Kysely makes, without loading it. */
+function queryOf (sql: string): KyselyQuery {
+  return { sql, parameters: [], query: { kind: 'RawNode', sqlFragments: [sql], parameters: [] }, queryId: { queryId: 'fastify-users' } }
+}

@@ -1,0 +1,83 @@
+import type { Field } from '../../contracts/models.js'
+import { FST_USERS_INVALID_OPTION } from '../../errors.js'
+import type { Dialect } from '../sql/dialects/dialect.js'
+import { mysqlDialect } from '../sql/dialects/mysql.js'
+import { postgresDialect } from '../sql/dialects/postgres.js'
+import { sqliteWithoutNul } from '../sql/dialects/sqlite.js'
+import type { SqlDriver } from '../sql/drivers/driver.js'
+import { checkSession } from '../sql/drivers/mysql2-session.js'
+import * as mysql2 from '../sql/drivers/mysql2.js'
+import * as pg from '../sql/drivers/pg.js'
+import type { KyselyInstance } from './instance.js'
+
+/** How one database is used through Kysely. */
+export interface Engine {
+  readonly dialect: Dialect
+  /** What must be so, or is made so, when the adapter opens. */
+  readonly start?: (driver: SqlDriver) => Promise<void>
+  /** What begins and ends a change of the schema, which excludes other writers, on one connection. A lock that is not given is a 0. */
+  readonly begin: readonly string[]
+  readonly commit: string
+  readonly rollback: string
+  /** A statement as it runs in UTC. */
+  readonly inUtc?: (sql: string) => string
+  /** Whether a server that can serve says no. */
+  readonly isRefusal: (error: unknown) => boolean
+}
+
+/** Rows are objects here, so columns have names of their own; and the application's client parses what is not text, so all is read as text. */
+const postgres: Engine = {
+  dialect: withNames(postgresDialect, (expression, field) => isText(field) ? expression : `(${expression})::text`),
+  begin: ['BEGIN', pg.LOCK_TABLES],
+  commit: 'COMMIT',
+  rollback: 'ROLLBACK',
+  isRefusal: pg.isRefusal
+}
+
+/** Some clients of SQLite cut text at U+0000. */
+const sqlite: Engine = {
+  dialect: withNames(sqliteWithoutNul, (expression) => expression),
+  start: async (driver) => { await driver.prepare('PRAGMA foreign_keys = ON').run([]) },
+  begin: ['BEGIN IMMEDIATE'],
+  commit: 'COMMIT',
+  rollback: 'ROLLBACK',
+  isRefusal: () => true     // a file is always there
+}
+
+const mysql: Engine = {
+  dialect: withNames(mysqlDialect, (expression, field) => isText(field) ? expression : `cast(${expression} AS CHAR)`),
+  async start (driver) {
+    await checkSession(driver)
+    const row = await driver.prepare('SELECT @@sql_mode').get([])
+    // Kysely has mysql2 write values into the statement, with a backslash before quotes
+    if (String(row?.[0]).includes('NO_BACKSLASH_ESCAPES')) throw FST_USERS_INVALID_OPTION(['adapter', 'kysely(): sql_mode NO_BACKSLASH_ESCAPES would let values become SQL; remove it'])
+  },
+  begin: [mysql2.LOCK_TABLES],
+  commit: mysql2.UNLOCK_TABLES,
+  rollback: mysql2.UNLOCK_TABLES,
+  inUtc: mysql2.inUtc,
+  isRefusal: mysql2.isRefusal
+}
+
+/** Engines by what their dialect makes of one query: quotes and placeholders tell them apart. */
+const engines: ReadonlyMap<string, Engine> = new Map([
+  ['select $1 as "a"', postgres],
+  ['select ? as "a"', sqlite],
+  ['select ? as `a`', mysql]
+])
+
+/** The engine of an instance. Throws `FST_USERS_INVALID_OPTION` for other databases. */
+export function engineOf (db: KyselyInstance): Engine {
+  const { sql } = db.selectNoFrom((expressions) => expressions.val(1).as('a')).compile()
+  const engine = engines.get(sql)
+  if (engine === undefined) throw FST_USERS_INVALID_OPTION(['adapter', 'kysely() takes an instance for PostgreSQL, MySQL or SQLite'])
+  return engine
+}
+
+function withNames (dialect: Dialect, form: (expression: string, field: Field) => string): Dialect {
+  return { ...dialect, read: (expression, field, name) => `${form(dialect.read(expression, field, name), field)} AS ${dialect.quote(name)}` }
+}
+
+function isText ({ type, id }: Field): boolean {
+  return type === 'text' || (type === 'id' && id?.storage !== 'integer')
+}

@@ -1,0 +1,31 @@
+import type { DatabaseAdapter } from '../../contracts/database-adapter.js'
+import { FST_USERS_INVALID_OPTION } from '../../errors.js'
+import { sqlServerAdapter, type SqlServerOptions } from '../sql/sql-adapter.js'
+import { whenReached } from '../sql/drivers/reached.js'
+import { useKysely } from './driver.js'
+import { engineOf } from './engines.js'
+import type { KyselyInstance } from './instance.js'
+
+export type { KyselyExpressions, KyselyInstance, KyselyQuery, KyselyResult } from './instance.js'
+
+/**
+ * An adapter for the database of a `Kysely` instance (0.28) for PostgreSQL, MySQL or SQLite, whose pool and log it uses. The
+ * instance stays open, and its plugins do not see our queries. `open()` checks the tables and throws
+ * `FST_USERS_TABLE_MISMATCH` when they are missing, unless `createTables` is set, and `FST_USERS_STORE_UNAVAILABLE` for a
+ * server that does not answer; existing tables are never altered. Throws `FST_USERS_INVALID_OPTION`.
+ */
+export function kysely (db: KyselyInstance, options: SqlServerOptions = {}): DatabaseAdapter {
+  if (!isInstance(db)) throw FST_USERS_INVALID_OPTION(['adapter', 'kysely() takes an instance of Kysely that is no transaction'])
+  const plain = db.withoutPlugins()
+  const engine = engineOf(plain)
+  return sqlServerAdapter(engine.dialect, async (timeoutMs) => {
+    const driver = useKysely(plain, engine, timeoutMs)
+    await whenReached(engine.isRefusal, async () => { await engine.start?.(driver) })
+    return driver
+  }, options)
+}
+
+/** Plain JavaScript may hand in anything. */
+function isInstance (value: unknown): value is KyselyInstance {
+  return typeof value === 'object' && value !== null && 'isTransaction' in value && value.isTransaction === false && 'withoutPlugins' in value
+}

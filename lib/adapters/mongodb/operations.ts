@@ -1,0 +1,88 @@
+import { FST_USERS_INVALID_OPTION, FST_USERS_STORE_UNAVAILABLE } from '../../errors.js'
+import type { MongoCollection, MongoDb, MongoDocument } from './driver.js'
+import { SIMPLE } from './filter.js'
+
+/** How a text compares in one operation. */
+export type Collation = Readonly<Record<string, unknown>>
+
+/** The operations of one collection, each bounded in time, on the primary, and acknowledged by a majority. */
+export interface Operations {
+  readonly name: string
+  find(filter: MongoDocument, options: { projection: MongoDocument, limit?: number, sort?: Record<string, 1 | -1>, collation?: Collation }): Promise<object[]>
+  aggregate(pipeline: MongoDocument[]): Promise<object[]>
+  insert(document: MongoDocument): Promise<void>
+  /** The number of documents that match. */
+  update(filter: MongoDocument, update: MongoDocument | MongoDocument[], options: { single: boolean, arrayFilters?: MongoDocument[] }): Promise<number>
+  /** The number of documents that are gone. */
+  remove(filter: MongoDocument, options: { single: boolean }): Promise<number>
+  /** The document as it is afterwards, which is made when it is missing. */
+  upsert(filter: MongoDocument, update: MongoDocument): Promise<object | null>
+  /** Null for a collection that is not there. */
+  indexes(): Promise<object[] | null>
+  createIndexes(indexes: { key: Record<string, 1>, name: string }[]): Promise<void>
+}
+
+const NAMESPACE_NOT_FOUND = 26
+const INDEX_TIMEOUT_MS = 60_000     // an index on a large collection takes its time
+
+/** The application may have set other ways to read and write values for its own use. */
+const VALUES = { promoteValues: true, promoteLongs: true, promoteBuffers: false, useBigInt64: false, raw: false, fieldsAsRaw: {}, bsonRegExp: true, ignoreUndefined: false, serializeFunctions: false, forceServerObjectId: false }
+
+/** The operations of a collection. Throws `FST_USERS_STORE_UNAVAILABLE` for one that is late. */
+export function operationsOf (db: MongoDb, name: string, timeoutMs: number): Operations {
+  const insert = { ...VALUES, writeConcern: { w: 'majority', wtimeoutMS: timeoutMs }, maxTimeMS: timeoutMs }
+  const write = { ...insert, collation: SIMPLE }
+  const read = { ...VALUES, readPreference: 'primary', readConcern: { level: 'local' }, maxTimeMS: timeoutMs, collation: SIMPLE }
+  const settings = { readPreference: 'primary', readConcern: { level: 'local' }, writeConcern: write.writeConcern, ...VALUES }
+  const run = <T>(operation: (collection: MongoCollection) => Promise<T>, limit = timeoutMs): Promise<T> => withinTime(async () => await operation(db.collection(name, settings)), limit)
+  return {
+    name,
+    find: (filter, options) => run((collection) => collection.find(filter, { ...read, ...options }).toArray()),
+    aggregate: (pipeline) => run((collection) => collection.aggregate(pipeline, read).toArray()),
+    async insert (document) { await run((collection) => collection.insertOne(document, insert)) },
+    async update (filter, update, { single, ...options }) {
+      const all = { ...write, ...options }
+      const { matchedCount } = await run((collection) => single ? collection.updateOne(filter, update, all) : collection.updateMany(filter, update, all))
+      return matchedCount
+    },
+    async remove (filter, { single }) {
+      const { deletedCount } = await run((collection) => single ? collection.deleteOne(filter, write) : collection.deleteMany(filter, write))
+      return deletedCount
+    },
+    upsert: (filter, update) => run((collection) => collection.findOneAndUpdate(filter, update, { ...write, upsert: true, returnDocument: 'after' })),
+    indexes: () => run((collection) => collection.listIndexes(VALUES).toArray()).catch((error: unknown) => {
+      if (codeOf(error) === NAMESPACE_NOT_FOUND) return null
+      throw error
+    }),
+    async createIndexes (indexes) {
+      await run((collection) => collection.createIndexes(indexes, { writeConcern: { w: 'majority' }, maxTimeMS: INDEX_TIMEOUT_MS }), INDEX_TIMEOUT_MS)
+    }
+  }
+}
+
+/**
+ * Connects the client of a database, which is nothing for one that is connected. A client whose first attempt failed
+ * refuses all operations until it is told to try again. Throws `FST_USERS_STORE_UNAVAILABLE` when that is late.
+ */
+export async function connectClient ({ client }: MongoDb, timeoutMs: number): Promise<void> {
+  await withinTime(async () => await client.connect(), timeoutMs)
+}
+
+/** The number of a server's error; undefined for other errors. */
+export function codeOf (error: unknown): unknown {
+  return (error as { code?: unknown }).code     // what the driver throws is an error
+}
+
+/** What is given up may still be done later, when the driver finds a server: each operation is whole by itself. */
+function withinTime<T> (operation: () => Promise<T>, timeoutMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => { reject(FST_USERS_STORE_UNAVAILABLE([], { cause: `MongoDB did not answer in ${timeoutMs} ms`, headers: { 'retry-after': '1' } })) }, timeoutMs)
+  })
+  return Promise.race([operation(), late]).catch(explain).finally(() => { clearTimeout(timer) })
+}
+
+function explain (cause: unknown): never {
+  if (!(cause instanceof Error && cause.name === 'BSONVersionError')) throw cause
+  throw FST_USERS_INVALID_OPTION(['adapter', 'the package mongodb of the application is of another major version than the one found by this package'], { cause })
+}

@@ -1,0 +1,138 @@
+import type { Field } from '../../../contracts/models.js'
+import type { Codec, Dialect, UniqueViolation } from './dialect.js'
+import { decodeTimeText, encodeTimeText } from './time-text.js'
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+const OBJECT_ID = /^[0-9a-f]{24}$/
+const INT_MAXIMUM = 2_147_483_647
+const DUPLICATE = 1062
+/** Out of range (of a column, of arithmetic), truncated, wrong value, wrong characters, too long, no JSON. */
+const MISFITS: ReadonlySet<unknown> = new Set([1264, 1690, 1265, 1292, 1366, 1406, 3140])
+/** The last words in quotes of `Duplicate entry 'a@x.org' for key 'ix_user_email'`, in any language; MySQL 8 puts the table's name before. */
+const INDEX = /'(?:[^'.]*\.)?([^']*)'[^']*$/
+/** Collations by which `A` and `a` are one: not those of bytes, not those that tell case, not Turkish, where `I` is another letter. */
+const IGNORES_CASE = /(?<!_turkish|_tr_0900_ai|_az_0900_ai|_uca1400_turkish_ai)_ci$/
+
+/** What the catalog adds to the type of a text column. */
+const CHARACTERS = / CHARACTER SET (\w+) COLLATE (\w+)$/
+
+const text: Codec = { encode: (value) => value, decode: (raw) => typeof raw === 'string' ? raw : undefined }
+const number: Codec = { encode: (value) => value, decode: decodeNumber }
+
+const codecs: Record<Exclude<Field['type'], 'id' | 'time'>, Codec> = {
+  text,
+  integer: number,
+  number,
+  boolean: { encode: (value) => value === true ? 1 : 0, decode: decodeBoolean },
+  json: { encode: (value) => JSON.stringify(value), decode: decodeJson }
+}
+
+const idCodecs: Record<'uuid' | 'objectid' | 'integer' | 'text', Codec> = {
+  uuid: { ...text, holds: (value) => UUID.test(String(value)) },
+  objectid: { ...text, holds: (value) => OBJECT_ID.test(String(value)) },
+  integer: number,
+  text
+}
+
+/**
+ * MySQL and MariaDB: types as SQLAlchemy writes them. Collations take different text for equal, accents, case and blanks
+ * at the end, so equality is written twice: once for the index, once for the bytes.
+ */
+export const mysqlDialect: Dialect = {
+  name: 'mysql',
+  codec: (field, type) => field.type === 'id' ? idCodecs[storageOf(field)] : field.type === 'time' ? timeCodec(type) : codecs[field.type],
+  catalog: `SELECT c.TABLE_NAME, c.COLUMN_NAME, 1 AS COLLATED, CASE WHEN c.DATA_TYPE IN ('char', 'varchar') THEN c.CHARACTER_MAXIMUM_LENGTH END,
+concat(c.COLUMN_TYPE, coalesce(concat(' CHARACTER SET ', c.CHARACTER_SET_NAME, ' COLLATE ', c.COLLATION_NAME), '')),
+CASE WHEN c.EXTRA NOT LIKE '%GENERATED%' THEN s.INDEX_NAME END
+FROM information_schema.COLUMNS c LEFT JOIN information_schema.STATISTICS s
+ON s.TABLE_SCHEMA = c.TABLE_SCHEMA AND s.TABLE_NAME = c.TABLE_NAME AND s.COLUMN_NAME = c.COLUMN_NAME AND s.NON_UNIQUE = 0
+WHERE c.TABLE_SCHEMA = database()`,
+  returnsId: false,
+  nullsFirst: '',
+  comparesRows: false,
+  identity: 'AUTO_INCREMENT PRIMARY KEY',
+  quote: (name) => `\`${name.replaceAll('`', '``')}\``,
+  // in brackets, which the default of a long text needs; by its bytes where sql_mode would decide what a backslash means
+  literal: (value) => value.includes('\\') ? `(_utf8mb4 X'${Buffer.from(value).toString('hex')}')` : `('${value.replaceAll("'", "''")}')`,
+  placeholder: () => '?',
+  // as text: how the driver reads times and JSON is the application's choice
+  read: (expression, { type }) => type === 'time' || type === 'json' ? `cast(${expression} AS CHAR)` : expression,
+  comparand,
+  // of the bytes of UTF-8 taken for Hebrew, a character set whose only letters with case are those of ASCII
+  lower: (expression) => `cast(lower(convert(${binary(expression)} USING hebrew)) AS BINARY)`,
+  binary,
+  ordered: binary,
+  columnType,
+  ignoresCase: (type) => IGNORES_CASE.test(type),
+  isZoned: (type) => type.startsWith('timestamp'),
+  lowerColumn: { name: (column) => `${column}_lower`, type: (expression, { maxLength = 320 }) => `VARBINARY(${maxLength * 4}) GENERATED ALWAYS AS (${expression}) STORED` },
+  indexesInTable: true,
+  tableOptions: ' ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',
+  foldName: (name) => name,
+  uniqueViolation,
+  isMisfit: (error) => MISFITS.has(numberOf(error))
+}
+
+const types = { boolean: 'BOOL', integer: 'BIGINT', number: 'DOUBLE', time: 'DATETIME(6)', json: 'JSON' }
+
+function columnType (field: Field): string {
+  if (field.type === 'text') return field.maxLength === undefined ? 'LONGTEXT' : `VARCHAR(${field.maxLength})`
+  if (field.type !== 'id') return types[field.type]
+  switch (storageOf(field)) {
+    case 'uuid': return 'CHAR(36)'
+    case 'objectid': return 'CHAR(24)'
+    case 'integer': return Number(field.id?.schema['maximum']) > INT_MAXIMUM ? 'BIGINT' : 'INTEGER'
+    default: return `VARCHAR(${field.id?.maxLength ?? 255})`     // a key needs a width
+  }
+}
+
+function storageOf ({ id }: Field): keyof typeof idCodecs {
+  return id?.storage ?? 'uuid'
+}
+
+/** The bytes of the UTF-8 form, whatever the column's character set. */
+function binary (expression: string): string {
+  return `cast(convert(${expression} USING utf8mb4) AS BINARY)`
+}
+
+/** Text in the column's character set and collation, if that is not the connection's: what it has no letter for becomes a question mark, and the bytes decide. */
+function comparand (placeholder: string, _field: Field, type = ''): string {
+  const [, set, collation] = CHARACTERS.exec(type) ?? []
+  return set === undefined || set === 'utf8mb4' ? placeholder : `convert(${placeholder} USING ${set}) COLLATE ${collation}`
+}
+
+/** Times are text in UTC, cut to the digits that the column has: the server may round them into the future. */
+function timeCodec (type = types.time): Codec {
+  const digits = Number(/\((\d)\)/.exec(type)?.[1] ?? 0)
+  const end = 19 + (digits === 0 ? 0 : digits + 1)
+  return { encode: (value) => encodeTimeText(value).slice(0, end), decode: decodeTimeText }
+}
+
+/** A driver may be told to give large numbers or decimals as text. */
+function decodeNumber (raw: unknown): number | undefined {
+  const value = typeof raw === 'number' || typeof raw === 'string' ? Number(raw) : NaN
+  return Number.isFinite(value) ? value : undefined
+}
+
+function decodeBoolean (raw: unknown): boolean | undefined {
+  const value = decodeNumber(raw)
+  return value === undefined ? undefined : value !== 0
+}
+
+function decodeJson (raw: unknown): unknown {
+  try {
+    return JSON.parse(String(raw))
+  } catch {
+    return undefined     // of a column that is text
+  }
+}
+
+/** The server's number of an error; undefined for one of the driver or of the network. */
+function numberOf (error: unknown): unknown {
+  return (error as { errno?: unknown }).errno     // the driver rejects with errors alone
+}
+
+function uniqueViolation (error: unknown): UniqueViolation | null {
+  if (numberOf(error) !== DUPLICATE) return null
+  return { index: INDEX.exec((error as Error).message)?.[1] ?? '' }
+}

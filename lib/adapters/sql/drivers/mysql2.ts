@@ -1,0 +1,181 @@
+import { FST_USERS_INVALID_OPTION, storeUnavailable } from '../../../errors.js'
+import { borrow, type Lender } from './borrow.js'
+import type { SqlDriver } from './driver.js'
+import type { MysqlConnection, MysqlPool, MysqlQuery } from './mysql2-pool.js'
+import { whenReached } from './reached.js'
+
+type Rows = readonly (readonly unknown[])[]
+interface Result { affectedRows: number, insertId: unknown, info: string }
+
+/** How long `open` waits for another process that makes the tables. Seconds. */
+const LOCK_TIMEOUT = 60
+/** Of how many statements a connection keeps the plan: a server keeps 16382 for all connections together. */
+const MAX_PREPARED = 100
+const TRIES = 3
+const LOCK = "left(concat('fastify-users:', database()), 64)"
+/** Takes the lock under which tables are made, for its connection: gives 1, or 0 after the time. */
+export const LOCK_TABLES = `SELECT get_lock(${LOCK}, ${LOCK_TIMEOUT})`
+/** Gives it back. */
+export const UNLOCK_TABLES = `SELECT release_lock(${LOCK})`
+/** The statement had no effect: it was the victim of a deadlock, or not known to the server any more. */
+const REFUSED: ReadonlySet<unknown> = new Set([1213, 1243, 1615])
+/** A connection to a server that only reads, as after a failover, or one that lost its statements. */
+const SPENT: ReadonlySet<unknown> = new Set([1290, 1792, 1836, 1243])
+
+/** What a server says that cannot serve now: no connection is free, it shuts down, a limit of the account, the connection was ended. */
+const NOT_NOW: ReadonlySet<unknown> = new Set([1040, 1053, 1203, 1226, 1927])
+
+/** A driver for a pool of `mysql2`, which stays open. A statement may take that many milliseconds, waiting for a connection included. */
+export function useMysql2 (pool: MysqlPool, timeoutMs: number): SqlDriver {
+  const kept = new Set<string>()
+  const run = (text: string, values: readonly unknown[] = []): Promise<unknown> => {
+    if (kept.size < MAX_PREPARED) kept.add(text)
+    return runOnAny(pool, queryOf(text, values), timeoutMs, kept.has(text))
+  }
+  const driver = (frame: (text: string) => string): SqlDriver => ({
+    prepare (plain) {
+      const text = frame(plain)
+      return {
+        get: async (parameters) => (await run(text, parameters) as Rows)[0],
+        all: async (parameters) => await run(text, parameters) as Rows,
+        async run (parameters) {
+          const result = await run(text, parameters) as Result
+          return { changes: matchedRows(result), insertId: result.insertId }
+        }
+      }
+    },
+    async change (catalog, plan) {
+      await whenReached(isRefusal, async () => {
+        if (plan(await run(catalog) as Rows).length > 0) await changeAlone(pool, catalog, plan, timeoutMs)
+      })
+    },
+    inUtc: () => whenReached(isRefusal, () => checkUtc(driver(inUtc))),
+    close () {}
+  })
+  return driver((text) => text)
+}
+
+/** Gives a driver whose statements run in UTC. Throws `FST_USERS_INVALID_OPTION` when they do not. */
+export async function checkUtc (driver: SqlDriver): Promise<SqlDriver> {
+  const row = await driver.prepare('SELECT @@time_zone').get([])
+  if (row?.[0] !== '+00:00') throw FST_USERS_INVALID_OPTION(['adapter', 'this server does not read columns of type TIMESTAMP in UTC; make them DATETIME'])
+  return driver
+}
+
+/** Runs one statement on a connection of the pool; again when it was refused before it had an effect. */
+async function runOnAny (pool: MysqlPool, query: MysqlQuery, timeoutMs: number, keep: boolean): Promise<unknown> {
+  const end = performance.now() + timeoutMs
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await borrow(lenderOf(pool), Math.max(1, Math.round(end - performance.now())), async (connection) => {
+        const [result] = await connection.execute(query)
+        if (!keep) connection.unprepare(query)
+        return result
+      })
+    } catch (error) {
+      if (attempt === TRIES || !REFUSED.has(numberOf(error))) throw error
+    }
+  }
+}
+
+function lenderOf (pool: MysqlPool): Lender<MysqlConnection> {
+  return {
+    lend: () => pool.getConnection(),
+    giveBack (connection, broken) {
+      if (broken) connection.destroy()
+      else connection.release()
+    },
+    isBroken: (error) => !isUsable(error)
+  }
+}
+
+/** A connection of the pool. Throws `FST_USERS_STORE_UNAVAILABLE` when none is free in time. */
+function lend (pool: MysqlPool, timeoutMs: number): Promise<MysqlConnection> {
+  return new Promise((resolve, reject) => {
+    let late = false
+    const timer = setTimeout(() => {
+      late = true
+      reject(storeUnavailable('no connection was free in time'))
+    }, timeoutMs)
+    pool.getConnection().finally(() => { clearTimeout(timer) }).then((connection) => {
+      if (late) connection.release()
+      else resolve(connection)
+    }, reject)
+  })
+}
+
+/** Reads the catalog again and runs the plan, one process at a time, on a connection that ends with it. Each table comes whole or not at all. */
+function changeAlone (pool: MysqlPool, catalog: string, plan: Parameters<SqlDriver['change']>[1], timeoutMs: number): Promise<void> {
+  const lender: Lender<MysqlConnection> = { ...lenderOf(pool), giveBack: (connection) => { connection.destroy() } }
+  return borrow(lender, timeoutMs, (connection) => underLock(runOn(connection), async (run) => {
+    for (const text of plan(await run(catalog) as Rows)) await run(text)     // of a SELECT
+    plan(await run(catalog) as Rows)
+  }))
+}
+
+/** Runs one statement of a session. */
+export type RunInSession = (text: string, values?: readonly unknown[]) => Promise<unknown>
+
+/**
+ * Runs work on a connection that ends with it, so that nothing of its session stays. The connection must come in time; a
+ * change of a large table may take long.
+ */
+export async function inSession<T> (pool: MysqlPool, timeoutMs: number, work: (run: RunInSession) => Promise<T>): Promise<T> {
+  const connection = await lend(pool, timeoutMs)
+  try {
+    return await work(runOn(connection))
+  } finally {
+    connection.destroy()
+  }
+}
+
+/** The same, one process at a time: the lock ends with the connection. Throws `FST_USERS_STORE_UNAVAILABLE` when it does not come. */
+export function inLockedSession<T> (pool: MysqlPool, timeoutMs: number, work: (run: RunInSession) => Promise<T>): Promise<T> {
+  return inSession(pool, timeoutMs, (run) => underLock(run, work))
+}
+
+async function underLock<T> (run: RunInSession, work: (run: RunInSession) => Promise<T>): Promise<T> {
+  const [locked] = await run(LOCK_TABLES) as Rows     // of a SELECT
+  if (Number(locked?.[0]) !== 1) throw storeUnavailable('another process holds the lock of the tables')
+  return await work(run)
+}
+
+function runOn (connection: MysqlConnection): RunInSession {
+  return async (text, values = []) => (await connection.execute(queryOf(text, values)))[0]
+}
+
+/** What the application chose for its own queries does not count. Numbers go as text: MySQL 8 takes no floating point number for a LIMIT. */
+function queryOf (sql: string, values: readonly unknown[]): MysqlQuery {
+  return {
+    sql,
+    values: values.map((value) => typeof value === 'number' ? String(value) : value),
+    rowsAsArray: true,
+    nestTables: false,
+    namedPlaceholders: false,
+    typeCast: (_field, next) => next()
+  }
+}
+
+/** The statement in a session whose zone is UTC, while it runs: MariaDB reads the comment that begins it, MySQL the one that follows its first word. */
+export function inUtc (text: string): string {
+  return text.replace(/^\w+/, "/*M! SET STATEMENT time_zone = '+00:00' FOR */ $& /*+ SET_VAR(time_zone = '+00:00') */")
+}
+
+/** Of an update the rows that matched, whether or not the pool asked for these: the first number of its message, in any language. */
+function matchedRows ({ affectedRows, info }: Result): number {
+  return Number(/\d+/.exec(info)?.[0] ?? affectedRows)
+}
+
+/** Whether the server itself refused, and is not to blame for it. */
+function isUsable (error: unknown): boolean {
+  return error instanceof Error && 'sqlState' in error && !SPENT.has(numberOf(error))
+}
+
+/** Whether a server that can serve says no. */
+export function isRefusal (error: unknown): boolean {
+  return error instanceof Error && 'sqlState' in error && !NOT_NOW.has(numberOf(error))
+}
+
+function numberOf (error: unknown): unknown {
+  return (error as { errno?: unknown }).errno     // the driver rejects with errors alone
+}

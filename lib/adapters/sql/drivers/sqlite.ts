@@ -1,0 +1,81 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { MaybePromise } from '../../../contracts/database-adapter.js'
+import type { SqlDriver, SqlStatement } from './driver.js'
+import type { SqliteDatabase } from './sqlite-database.js'
+
+type Rows = readonly (readonly unknown[])[]
+
+const BUSY_TIMEOUT = 5000 // milliseconds
+const PAUSE = 20 // milliseconds; SQLite's own waiting would hold up the whole process
+const BUSY = 5 // the low byte of every busy code (https://sqlite.org/rescode.html)
+
+/** A driver for an open database, whose own waiting for other processes stays as it is. `close` is called when the adapter closes (default: it stays open). */
+export function useSqlite (database: SqliteDatabase, close: () => void = () => {}): SqlDriver {
+  database.pragma('foreign_keys = ON')
+  return {
+    prepare: (sql) => prepare(database, sql),
+    change (catalog, plan) {
+      const read = (): readonly string[] => plan(database.prepare(catalog).raw(true).safeIntegers(false).all([]) as Rows)
+      if (read().length === 0) return // a read-only database, or one that is being written, opens all the same
+      return whenFree(() => {
+        inTransaction(database, () => {
+          for (const sql of read()) database.exec(sql)
+          read()
+        })
+      })
+    },
+    close
+  }
+}
+
+function prepare (database: SqliteDatabase, sql: string): SqlStatement {
+  const statement = database.prepare(sql).safeIntegers(false)
+  if (statement.reader) statement.raw(true)
+  return {
+    get: (parameters) => statement.get(parameters) as readonly unknown[] | undefined,     // raw rows are arrays
+    all: (parameters) => statement.all(parameters) as Rows,
+    run (parameters) {
+      return whenFree(() => {
+        const { changes, lastInsertRowid } = statement.run(parameters)
+        return { changes: Number(changes), insertId: lastInsertRowid }
+      })
+    }
+  }
+}
+
+function inTransaction (database: SqliteDatabase, work: () => void): void {
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    work()
+    database.exec('COMMIT')
+  } finally {
+    if (database.inTransaction) database.exec('ROLLBACK')     // some faults end it by themselves
+  }
+}
+
+/** Does the work at once or, when another process writes, as soon as it can: the event loop goes on meanwhile. */
+export function whenFree<T> (work: () => T): MaybePromise<T> {
+  try {
+    return work()
+  } catch (error) {
+    if (!isBusy(error)) throw error
+    return retry(work, Date.now() + BUSY_TIMEOUT)
+  }
+}
+
+async function retry<T> (work: () => T, deadline: number): Promise<T> {
+  for (;;) {
+    await sleep(PAUSE)
+    try {
+      return work()
+    } catch (error) {
+      if (!isBusy(error) || Date.now() > deadline) throw error
+    }
+  }
+}
+
+/** Whether another connection holds the database: better-sqlite3 and libsql name the code, `node:sqlite` numbers it. */
+export function isBusy (error: unknown): boolean {
+  const { code, errcode } = error as { code?: unknown, errcode?: unknown }     // clients throw errors alone
+  return String(code).startsWith('SQLITE_BUSY') || (Number(errcode) & 0xFF) === BUSY
+}

@@ -1,0 +1,82 @@
+import { mysqlDialect } from '../dialects/mysql.js'
+import { checkSession } from '../drivers/mysql2-session.js'
+import type { MysqlPool } from '../drivers/mysql2-pool.js'
+import { inLockedSession, inSession, useMysql2, type RunInSession } from '../drivers/mysql2.js'
+import type { TableMappings } from '../schema.js'
+import type { Migration, MigrationDatabase, Rows, StoredIndex, StoredTable } from './migration-source.js'
+
+/** How long a command waits for a connection, and for what it asks of the session. Milliseconds. */
+const TIMEOUT_MS = 10_000
+/** How long a change waits for the application's transactions, in seconds: others wait behind it. */
+const PATIENCE = 'SET SESSION lock_wait_timeout = 60'
+const COLUMNS = `SELECT c.COLUMN_NAME, CASE WHEN c.DATA_TYPE IN ('char', 'varchar') THEN c.CHARACTER_MAXIMUM_LENGTH END, c.COLLATION_NAME
+FROM information_schema.COLUMNS c JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME
+WHERE t.TABLE_SCHEMA = database() AND t.TABLE_TYPE = 'BASE TABLE' AND BINARY t.TABLE_NAME = ? ORDER BY c.ORDINAL_POSITION`
+const INDEXES = `SELECT INDEX_NAME, NON_UNIQUE, COLUMN_NAME, SUB_PART FROM information_schema.STATISTICS
+WHERE TABLE_SCHEMA = database() AND BINARY TABLE_NAME = ? AND INDEX_TYPE = 'BTREE' ORDER BY INDEX_NAME, SEQ_IN_INDEX`
+const HAS_INDEX = 'SELECT 1 FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = database() AND INDEX_NAME = ?'
+const NOW = 'SELECT round(unix_timestamp(now(6)) * 1000)'
+
+const { quote } = mysqlDialect
+
+/** How a MySQL or MariaDB database is migrated; the pool stays open. Each change of a table is kept by itself. */
+export function mysqlMigration (pool: MysqlPool, mappings: TableMappings): Migration {
+  return {
+    dialect: mysqlDialect,
+    mappings,
+    async connect () {
+      await checkSession(useMysql2(pool, TIMEOUT_MS))
+      return {
+        close () {},
+        transaction: (mode, work) => mode === 'read'
+          ? inSession(pool, TIMEOUT_MS, (run) => work(migrationDatabase(run)))
+          : inLockedSession(pool, TIMEOUT_MS, async (run) => {
+            await run(PATIENCE)
+            return await work(migrationDatabase(run))
+          })
+      }
+    }
+  }
+}
+
+function migrationDatabase (run: RunInSession): MigrationDatabase {
+  const all = async (sql: string, parameters?: readonly unknown[]): Promise<Rows> => await run(sql, parameters) as Rows     // of a SELECT
+  return {
+    dialect: mysqlDialect,
+    all,
+    run: async (sql, parameters) => (await run(sql, parameters) as { affectedRows: number }).affectedRows,     // of a change
+    hasIndex: async (name) => (await all(HAS_INDEX, [name])).length > 0,
+    async describe (table) {
+      const columns = await all(COLUMNS, [table])
+      if (columns.length === 0) return null
+      return {
+        columns: new Map(columns.map(([name, width]) => [String(name), { name: String(name), width: width === null ? null : Number(width) }])),
+        indexes: readIndexes(columns, await all(INDEXES, [table]))
+      } satisfies StoredTable
+    },
+    async retype (table, types) {
+      const definition = String((await all(`SHOW CREATE TABLE ${quote(table)}`))[0]?.[1]).split('\n')
+      const lines = [...types].map(([name, type]) => {
+        const start = `  ${quote(name)} `
+        return definition.find((line) => line.startsWith(start))?.slice(start.length).replace(/^\w+\(\d+\)/, type).replace(/,$/, '')
+      })
+      return lines.includes(undefined) ? null : [...types.keys()].map((name, position) => `ALTER TABLE ${quote(table)} MODIFY COLUMN ${quote(name)} ${lines[position]}`)
+    },
+    now: async () => Number((await all(NOW))[0]?.[0])
+  }
+}
+
+/** An index of the column that holds the lower-case form of another is one of that form; so is one whose collation ignores case. */
+function readIndexes (columns: Rows, rows: Rows): StoredIndex[] {
+  const indexes = new Map<unknown, { unique: boolean, keys: string[], folded: string[] }>()
+  const lowered = new Map(columns.map(([name]) => [mysqlDialect.lowerColumn?.name(String(name)), `lower(${String(name)})`]))
+  const ignoring = new Set(columns.filter(([, , collation]) => mysqlDialect.ignoresCase?.(String(collation)) === true).map(([name]) => name))
+  for (const [name, notUnique, column, part] of rows) {
+    const index = indexes.get(name) ?? { unique: Number(notUnique) === 0, keys: [], folded: [] }
+    const key = part === null ? String(column) : `${String(column)}(${String(part)})`     // no column where the key is an expression
+    index.keys.push(lowered.get(key) ?? key)
+    index.folded.push(ignoring.has(key) ? `lower(${key})` : lowered.get(key) ?? key)
+    indexes.set(name, index)
+  }
+  return [...indexes.values()].flatMap(({ unique, keys, folded }) => [{ unique, keys }, { unique, keys: folded }])
+}

@@ -1,0 +1,38 @@
+import type { StoreSchema } from '../../../contracts/store-schema.js'
+import { FST_USERS_TABLE_MISMATCH } from '../../../errors.js'
+import { checkMappings } from '../schema.js'
+import type { Migration, MigrationSource, WhenMissing } from './migration-source.js'
+import { planUpgrade } from './upgrade.js'
+
+/** The schema of a SQL database, as the command line asks for it. */
+export function sqlSchema ({ mappings, connect }: Migration): StoreSchema {
+  async function use<T> (missing: WhenMissing, work: (source: MigrationSource) => Promise<T>): Promise<T> {
+    const source = await connect(missing)
+    try {
+      return await work(source)
+    } finally {
+      await source.close()
+    }
+  }
+
+  return {
+    plan (models) {
+      checkMappings(models, mappings)
+      return use('pretend', (source) => source.transaction('read', (database) => planUpgrade(database, models, mappings)))
+    },
+
+    apply (models) {
+      checkMappings(models, mappings)
+      return use('create', (source) => source.transaction('write', async (database) => {
+        const plan = await planUpgrade(database, models, mappings)
+        if (plan.problems.length > 0) return plan
+        for (const { statements } of plan.steps) for (const statement of statements) await database.run(statement)
+        const { steps: [left] } = await planUpgrade(database, models, mappings)
+        if (left !== undefined) throw FST_USERS_TABLE_MISMATCH([left.kind, `the database does not do this: ${left.text}`])
+        return plan
+      }))
+    },
+
+    now: () => use('pretend', (source) => source.transaction('read', async (database) => await database.now()))
+  }
+}

@@ -1,0 +1,40 @@
+import type { SchemaPlan } from '../../contracts/store-schema.js'
+import { schemaOf, withApplication } from '../application.js'
+import { isBusy, messageOf } from '../arguments.js'
+import type { ExitCode, Terminal, Values } from '../command.js'
+import type { Config } from '../config.js'
+import { scriptOf } from '../sql-script.js'
+
+/** `fastify-users migrate` without `--from`. */
+export async function runUpgrade (values: Values, terminal: Terminal, config: Config): Promise<ExitCode> {
+  const schema = schemaOf(config)
+  if (schema === null) return refuse(terminal, `the adapter of ${config.file} has no schema to migrate; for tables that kysely() serves, name a config with postgres(), mysql() or sqlite() on the same database`)
+  const isApplied = values['dry-run'] !== true && values['check'] !== true
+  let plan
+  try {
+    plan = await withApplication(config, ({ models }) => isApplied ? schema.apply(models) : schema.plan(models))
+  } catch (error) {
+    return refuse(terminal, isBusy(error) ? 'nothing was changed: another process holds the database; try again' : messageOf(error))
+  }
+  if (plan.problems.length > 0) return refuse(terminal, `nothing was changed:\n${plan.problems.map((problem) => `  - ${problem}`).join('\n')}`)
+  return report(plan, values, terminal)
+}
+
+function report ({ steps }: SchemaPlan, values: Values, terminal: Terminal): ExitCode {
+  if (values['dry-run'] === true) {
+    terminal.print(steps.length === 0 ? '-- Nothing to do.' : scriptOf(steps))
+    return 0
+  }
+  if (steps.length === 0) {
+    terminal.print('Nothing to do: the database has our schema.')
+    return 0
+  }
+  const pending = values['check'] === true
+  terminal.print(`${pending ? 'Pending' : 'Changed'}:\n${steps.map(({ text }) => `  - ${text}`).join('\n')}`)
+  return pending ? 1 : 0
+}
+
+function refuse (terminal: Terminal, problem: string): ExitCode {
+  terminal.complain(`fastify-users: ${problem}`)
+  return 1
+}

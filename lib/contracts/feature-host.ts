@@ -1,0 +1,48 @@
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { DatabaseAdapter } from './database-adapter.js'
+import type { PurposeKey } from './definition.js'
+import type { EventContext, EventName, PendingLogin, UsersEvents } from './events.js'
+import type { Settings } from './settings.js'
+import type { UserReader } from './strategy.js'
+import type { User, UserId, UserRow } from './user.js'
+import type { CallContext } from './users-api.js'
+
+/** Values of a user whom another service vouches for: no password, and custom fields as that service's profile gives them. */
+export interface ExternalUser { email: string, is_verified: boolean, [field: string]: unknown }
+
+/** What the plugin lends to the features that are registered after it. */
+export interface FeatureHost {
+  readonly settings: Settings
+  readonly log: FastifyBaseLogger
+  /** Models are defined before `ready`. */
+  readonly store: DatabaseAdapter
+  readonly rows: UserReader & {
+    getByEmail(email: string): Promise<UserRow | null>
+    toUser(row: UserRow): User
+  }
+  /** Keys for one purpose, made from the plugin's secrets (HKDF, RFC 5869): the first signs, all verify. */
+  keysFor(purpose: string): readonly PurposeKey[]
+  /** Makes a scope one of ours: parsers, validation, error replies, headers. */
+  prepareScope(scope: FastifyInstance): void
+  /** Calls the listeners of an event. */
+  fire<N extends EventName>(name: N, payload: UsersEvents[N], context: EventContext): Promise<PendingLogin | null>
+  /**
+   * Stores a user who has no password that anybody knows; `link` then adds what makes it reachable, and the user goes again
+   * when that fails. Order: form, onBeforeRegister, address, row, link, onAfterRegister.
+   * Throws `FST_USERS_INVALID_USER`, `FST_USERS_REGISTER_USER_ALREADY_EXISTS`.
+   */
+  createExternal(values: ExternalUser, link: (row: UserRow) => Promise<void>, context: CallContext): Promise<UserRow>
+  /** Whether the user can log in with a password. */
+  hasPassword(row: UserRow): boolean
+  /**
+   * Gives a user whose address was never proved to somebody who did prove it. Order: the password is wiped and all sessions
+   * end, `link`, the address is verified unless it gave false. Null then, and when the user is verified or changed meanwhile.
+   */
+  reclaim(id: UserId, link: () => Promise<boolean>): Promise<UserRow | null>
+  /** Work that goes before the removal of a user, after its sessions are gone. */
+  beforeRemoval(work: (row: UserRow) => Promise<void>): void
+  /** Fills a property of the read schema in what routes reply with a user, where the application's schema has it. */
+  addToReplies(property: string, read: (user: User) => Promise<unknown>): void
+  /** Runs work that nobody waits for. */
+  background(work: () => Promise<unknown>): void
+}

@@ -1,0 +1,24 @@
+import type { Model } from './models.js'
+
+/** One step that brings a store to our schema. */
+export interface SchemaStep {
+  /** What is missing: a table, a column, characters that a column holds, an index, or a note of ours. */
+  readonly kind: 'table' | 'column' | 'width' | 'index' | 'note'
+  /** What the step does, in words. */
+  readonly text: string
+  /** The same in the store's own language. */
+  readonly statements: readonly string[]
+}
+
+/** The steps in their order, and what stands against them: with problems nothing is changed. */
+export interface SchemaPlan { readonly steps: readonly SchemaStep[], readonly problems: readonly string[] }
+
+/** What the command line asks of a store with a schema. An adapter keeps it under `kStoreSchema`. */
+export interface StoreSchema {
+  /** Says what is missing, and changes nothing. */
+  plan(models: readonly Model[]): Promise<SchemaPlan>
+  /** Adds what is missing and says what that was. Processes that call it at once wait for each other; one that is killed leaves nothing that the next cannot finish. */
+  apply(models: readonly Model[]): Promise<SchemaPlan>
+  /** Milliseconds since 1970 by the store's clock; null for a store on this machine. */
+  now(): Promise<number | null>
+}

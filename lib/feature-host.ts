@@ -1,0 +1,35 @@
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { FeatureHost } from './contracts/feature-host.js'
+import type { DatabaseAdapter } from './contracts/database-adapter.js'
+import { isHashOfNoPassword } from './passwords/index.js'
+import { kHost } from './symbols.js'
+import { createExternalUser, reclaimUser, type Rules } from './users/index.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    [kHost]: FeatureHost
+  }
+}
+
+/** What the plugin is built of, as far as features may have it. */
+interface Parts { rules: Rules, store: DatabaseAdapter, log: FastifyBaseLogger, keysFor: FeatureHost['keysFor'], prepareScope(scope: FastifyInstance): void }
+
+/** What the plugin lends to features. */
+export function createFeatureHost ({ rules, store, log, keysFor, prepareScope }: Parts): FeatureHost {
+  const { settings, rows, hooks, background, removals, additions } = rules
+  return {
+    settings,
+    log,
+    store,
+    rows,
+    keysFor,
+    prepareScope,
+    fire: (name, payload, context) => hooks.run(name, payload, context),
+    createExternal: (values, link, context) => createExternalUser(rules, values, link, context),
+    hasPassword: ({ hashed_password: hash }) => !isHashOfNoPassword(hash),
+    reclaim: (id, link) => reclaimUser(rules, id, link),
+    beforeRemoval: (work) => { removals.push(work) },
+    addToReplies: (property, read) => { additions.set(property, read) },
+    background: background.run
+  }
+}

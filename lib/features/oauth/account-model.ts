@@ -1,0 +1,48 @@
+import type { Row } from '../../contracts/database-adapter.js'
+import type { Model } from '../../contracts/models.js'
+import type { Settings } from '../../contracts/settings.js'
+import type { OauthAccount } from './contracts.js'
+
+/** A stored account. The tokens are as they were stored: encrypted, plain, or empty. */
+export interface AccountRow extends OauthAccount, Row {
+  user_id: string | number
+  access_token: string
+  expires_at: number | null
+  refresh_token: string | null
+}
+
+type Population = Pick<Settings, 'name' | 'schemas'>
+
+/** Longest id of somebody at a provider, and longest address, in characters. */
+export const ACCOUNT_TEXT_MAX_LENGTH = 320
+
+/** The model of a population's linked accounts: the columns of FastAPI Users, and the indexes that keep one account with one user. */
+export function accountModel ({ name, schemas: { id } }: Population): Model {
+  return {
+    name: 'oauth_account',
+    table: tableOf(name, 'oauth_account'),
+    fields: {
+      id: { type: 'id', id },
+      user_id: { type: 'id', id, references: 'user' },
+      oauth_name: { type: 'text', maxLength: 100 },
+      access_token: { type: 'text' },
+      expires_at: { type: 'integer', nullable: true },
+      refresh_token: { type: 'text', nullable: true },
+      account_id: { type: 'text', maxLength: ACCOUNT_TEXT_MAX_LENGTH },
+      account_email: { type: 'text', maxLength: ACCOUNT_TEXT_MAX_LENGTH }
+    },
+    unique: [['oauth_name', 'account_id']],
+    index: [['user_id']],
+    embed: 'oauth_accounts'
+  }
+}
+
+/** The table of a population, unless the adapter is given another: the ids of two in one database may be the same, and accounts log in. */
+export function tableOf (population: string, table: string): string {
+  return population === 'users' ? table : `${population}_${table}`
+}
+
+/** What may be told of an account. */
+export function toAccount ({ id, oauth_name, account_id, account_email }: AccountRow): OauthAccount {
+  return { id, oauth_name, account_id, account_email }
+}

@@ -1,0 +1,92 @@
+import type { FeatureHost } from '../../contracts/feature-host.js'
+import type { Changes, Row } from '../../contracts/database-adapter.js'
+import type { UserId, UserRow } from '../../contracts/user.js'
+import { FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED, isUsersError } from '../../errors.js'
+import { accountModel, ACCOUNT_TEXT_MAX_LENGTH, type AccountRow } from './account-model.js'
+import type { Identity, ProviderTokens } from './contracts.js'
+import { NO_TOKENS, type AccountKey, type StoredTokens, type TokenVault } from './token-vault.js'
+
+const MOST = 1000     // accounts of one user
+
+/** Reads and writes stored accounts; knows nothing of rules. */
+export interface AccountRows {
+  /** The account of an identity. Throws `FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED` when an adopted table gives it to two users. */
+  find(identity: Identity): Promise<AccountRow | null>
+  ofUser(userId: UserId): Promise<AccountRow[]>
+  get(id: AccountRow['id']): Promise<AccountRow | null>
+  /** Adds an account; null when it has a user already. */
+  add(userId: UserRow['id'], identity: Identity): Promise<AccountRow | null>
+  /** Stores what the provider says now. False when the account is gone. */
+  renew(row: AccountRow, identity: Identity): Promise<boolean>
+  /** Stores refreshed tokens, as long as the stored ones are those of the row. */
+  replaceTokens(row: AccountRow, tokens: ProviderTokens): Promise<boolean>
+  remove(row: AccountRow): Promise<number>
+  removeAll(userId: UserRow['id']): Promise<number>
+  /** Puts a removed row back. */
+  restore(row: AccountRow): Promise<void>
+}
+
+export function createAccountRows ({ store, settings, log }: FeatureHost, vault: TokenVault): AccountRows {
+  const model = accountModel(settings)
+  store.define(model)
+  const many = async (where: Partial<AccountRow>): Promise<AccountRow[]> => await store.findMany(model, where as Row as Record<string, string | number>, { limit: MOST }) as AccountRow[]     // ids and texts
+
+  /** An adopted column may be too narrow for a provider's tokens: then the account goes without, and the login on. */
+  async function write<T> (tokens: StoredTokens, action: (tokens: StoredTokens) => Promise<T>): Promise<T> {
+    try {
+      return await action(tokens)
+    } catch (error) {
+      if (!isUsersError(error) || !MISFITS.has(error.code) || tokens.access_token === '') throw error
+      const written = await action(NO_TOKENS)
+      log.warn({ code: error.code }, `fastify-users: tokens of a provider are not stored: ${error.message}`)
+      return written
+    }
+  }
+
+  return {
+    async find ({ provider: { name }, accountId }) {
+      const [first, ...others] = await many({ oauth_name: name, account_id: accountId })
+      if (first !== undefined && others.some((other) => String(other.user_id) !== String(first.user_id))) throw FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED()
+      return first ?? null
+    },
+
+    ofUser: (userId) => many({ user_id: userId }),
+    get: async (id) => await store.findOne(model, { id }) as AccountRow | null,
+
+    async add (userId, identity) {
+      const key = keyOf(identity)
+      try {
+        const added = await write(vault.store(key, identity.tokens), (tokens) => store.create(model, { ...key, user_id: userId, account_email: addressOf(identity), ...tokens })) as AccountRow
+        if ((await many(key)).every(({ id }) => id === added.id)) return added
+        await store.delete(model, { id: added.id })     // an adopted table without the index: who sees another one goes
+      } catch (error) {
+        if (!isUsersError(error) || error.code !== 'FST_USERS_UNIQUE_VIOLATION') throw error
+      }
+      return null
+    },
+
+    async renew (row, identity) {
+      const refreshToken = identity.tokens.refreshToken ?? vault.read(row)?.refreshToken ?? null     // many providers give one at the first login alone
+      const email = addressOf(identity)
+      const changed = await write(vault.store(row, { ...identity.tokens, refreshToken }), (tokens) => store.update(model, { ...keyOf(identity), user_id: row.user_id }, { account_email: email === '' ? row.account_email : email, ...tokens } satisfies Changes))
+      return changed > 0
+    },
+
+    replaceTokens: async (row, tokens) => await write(vault.store(row, tokens), (stored) => store.update(model, { id: row.id, refresh_token: row.refresh_token }, { ...stored })) > 0,
+    remove: ({ id, user_id: userId }) => store.delete(model, { id, user_id: userId }),
+    removeAll: (userId) => store.delete(model, { user_id: userId }),
+    async restore (row) { await store.create(model, { ...row }) }
+  }
+}
+
+/** How stores say that a text is longer than its column. */
+const MISFITS: ReadonlySet<string> = new Set(['FST_USERS_TABLE_MISMATCH', 'FST_USERS_INVALID_USER'])
+
+function keyOf ({ provider: { name }, accountId }: Identity): AccountKey {
+  return { oauth_name: name, account_id: accountId }
+}
+
+/** The address as the provider writes it; empty where none can be stored. */
+function addressOf ({ email }: Identity): string {
+  return email === null || email.length > ACCOUNT_TEXT_MAX_LENGTH || !email.isWellFormed() || email.includes('\0') ? '' : email
+}

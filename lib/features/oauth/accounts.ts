@@ -1,0 +1,39 @@
+import type { FeatureHost } from '../../contracts/feature-host.js'
+import type { UserId } from '../../contracts/user.js'
+import type { AccountRow } from './account-model.js'
+import { createAccountRows } from './account-rows.js'
+import { createTokenReader } from './account-tokens.js'
+import type { AccountSettings, OauthAccounts, ProviderClient } from './contracts.js'
+import { linkAccount, listAccounts, unlinkAccount } from './link.js'
+import { resolveUser, type AccountRules } from './resolve.js'
+import { createTokenVault } from './token-vault.js'
+
+/** Puts the rules about accounts together, and removes accounts with their user. Call it before the application is ready. */
+export function createOauthAccounts (host: FeatureHost, settings: AccountSettings, clients: ReadonlyMap<string, ProviderClient>): OauthAccounts {
+  const vault = createTokenVault(settings, host.settings)
+  const accounts = createAccountRows(host, vault)
+  const rules: AccountRules = { host, settings, accounts }
+
+  /** Ends the grant at the provider where we still hold its tokens; nobody waits for it. */
+  function revoke (row: AccountRow): void {
+    const tokens = vault.read(row)
+    const client = clients.get(row.oauth_name)
+    if (tokens !== null && client !== undefined) host.background(() => client.revoke(tokens))
+  }
+
+  host.beforeRemoval(async ({ id }) => {     // the rows of an adopted table need not go by themselves
+    const rows = await accounts.ofUser(id as UserId)
+    if (rows.length > 0) await accounts.removeAll(id)
+    rows.forEach(revoke)
+  })
+
+  host.addToReplies('oauth_accounts', async ({ id }) => await listAccounts(rules, id as UserId))
+
+  return {
+    resolve: (identity, context) => resolveUser(rules, identity, context),
+    link: (userId, identity, context) => linkAccount(rules, userId, identity, context),
+    list: (userId) => listAccounts(rules, userId),
+    async unlink (userId, accountId, context) { revoke(await unlinkAccount(rules, userId, accountId, context)) },
+    tokens: createTokenReader(rules, vault, clients)
+  }
+}

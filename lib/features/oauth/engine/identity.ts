@@ -1,0 +1,33 @@
+import { EMAIL_MAX_LENGTH } from '../../../../schemas/index.js'
+import { normalizeEmail } from '../../../users/index.js'
+import type { Identity, Provider, ProviderProfile, ProviderTokens } from '../contracts.js'
+import { providerFailed } from './provider-errors.js'
+
+const ID_MAX_LENGTH = 320     // the column's width
+
+/** Somebody in our terms. Throws `FST_USERS_OAUTH_PROVIDER_FAILED` for a profile without an id, or with an address that is no text. */
+export function toIdentity (provider: Provider, { id, email: given, emailVerified, raw }: ProviderProfile, tokens: ProviderTokens): Identity {
+  const email = readEmail(given)
+  return {
+    provider,
+    accountId: readId(id),
+    email,
+    emailVerified: email !== null && provider.trustEmail && emailVerified === true,
+    profile: raw,
+    tokens
+  }
+}
+
+/** The subject is the key of an account: never empty, and never a number that lost digits. */
+function readId (id: unknown): string {
+  if (typeof id === 'number' && Number.isSafeInteger(id) && id > 0) return String(id)
+  if (typeof id !== 'string' || id.trim() === '' || id.length > ID_MAX_LENGTH) throw providerFailed('the profile has no id')
+  if (!id.isWellFormed() || id.includes('\0')) throw providerFailed('the id of the profile cannot be stored')
+  return id
+}
+
+function readEmail (email: unknown): string | null {
+  if (email === null || email === undefined) return null
+  if (typeof email !== 'string') throw providerFailed('the address of the profile is no text')
+  return email.length > EMAIL_MAX_LENGTH ? null : normalizeEmail(email)
+}

@@ -1,0 +1,91 @@
+import { once } from 'node:events'
+import { request as requestHttp, type IncomingMessage, type RequestOptions } from 'node:http'
+import { request as requestHttps } from 'node:https'
+import { isUsersError } from '../../../errors.js'
+import { providerFailed, providerUnavailable } from './provider-errors.js'
+import { isPrivateHost, lookupPublic } from './public-addresses.js'
+
+/** Bounds of the calls to providers. */
+export interface SafeFetchOptions {
+  /** From the look-up to the last byte. */
+  timeoutMs: number
+  /** Origins that may be plain http, and in a private network. */
+  insecureOrigins: ReadonlySet<string>
+}
+
+/** What is sent. */
+export interface SafeFetchInit { method?: string, headers?: Record<string, string>, body?: unknown }
+
+/** One call: to https and to public addresses alone, bounded in time and size, redirects not followed. */
+export type SafeFetch = (address: string, init: SafeFetchInit) => Promise<Response>
+
+/** Largest answer of a provider, in bytes. */
+const MAX_BYTES = 262_144
+/** A provider that is there, but not now: too many requests, a gateway without its server, maintenance (RFC 6585, section 4; RFC 9110, section 15.6). */
+const BUSY: ReadonlySet<number> = new Set([429, 502, 503, 504])
+
+/** Throws `FST_USERS_OAUTH_PROVIDER_FAILED`, `FST_USERS_OAUTH_PROVIDER_UNAVAILABLE`, nothing else. */
+export function createSafeFetch ({ timeoutMs, insecureOrigins }: SafeFetchOptions): SafeFetch {
+  return async (address, { method = 'GET', headers = {}, body }) => {
+    const url = checkAddress(address, insecureOrigins)
+    const payload = body === undefined || body === null ? '' : String(body)
+    const options = {
+      method,
+      headers: { ...headers, ...(payload === '' ? {} : { 'content-length': Buffer.byteLength(payload) }) },
+      agent: false,
+      signal: AbortSignal.timeout(timeoutMs),
+      ...(insecureOrigins.has(url.origin) ? {} : { lookup: lookupPublic })
+    }
+    try {
+      return await send(url, options, payload)
+    } catch (error) {
+      throw isUsersError(error) ? error : reasonOf(error)
+    }
+  }
+}
+
+/** The address, when it is one that may be called, or that a browser may be sent to. */
+export function checkAddress (address: string, insecureOrigins: ReadonlySet<string>): URL {
+  if (!URL.canParse(address)) throw providerFailed('an address cannot be read')
+  const url = new URL(address)
+  if (url.username + url.password !== '') throw providerFailed('an address holds a user name')
+  if (insecureOrigins.has(url.origin)) return url
+  if (url.protocol !== 'https:') throw providerFailed('an address is not https')
+  if (isPrivateHost(url.hostname)) throw providerFailed('an address is of a private network')
+  return url
+}
+
+async function send (url: URL, options: RequestOptions & { signal: AbortSignal }, payload: string): Promise<Response> {
+  const request = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, options)
+  request.on('error', () => {})     // one that comes after the answer began: the answer fails with it
+  request.end(payload)
+  try {
+    const [message] = await once(request, 'response', { signal: options.signal }) as [IncomingMessage]     // after a 101 the request itself tells nothing any more
+    return toResponse(message, await readBody(message))
+  } finally {
+    request.destroy()
+  }
+}
+
+async function readBody (message: IncomingMessage): Promise<Buffer<ArrayBuffer>> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of message as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > MAX_BYTES) throw providerFailed('an answer is too large')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+function toResponse ({ statusCode = 0, headers: { 'content-type': type } }: IncomingMessage, body: Buffer<ArrayBuffer>): Response {
+  if (statusCode < 200 || statusCode > 599) throw providerFailed('an answer has no usual status')
+  if (BUSY.has(statusCode)) throw providerUnavailable(`an answer has the status ${statusCode}`)
+  const empty = body.length === 0 || [204, 205, 304].includes(statusCode)
+  return new Response(empty ? null : body, { status: statusCode, ...(type === undefined ? {} : { headers: { 'content-type': type } }) })
+}
+
+function reasonOf (error: unknown): Error {
+  const reason = String((error as NodeJS.ErrnoException).code)     // what sockets and signals throw
+  return reason.startsWith('HPE_') ? providerFailed(`an answer is no HTTP: ${reason}`) : providerUnavailable(reason === 'ABORT_ERR' ? 'no answer in time' : reason)
+}

@@ -1,0 +1,21 @@
+import { defineProvider } from './define-provider.js'
+import { fetchObject, profileOf } from './profiles.js'
+
+const GRAPH = 'https://graph.facebook.com/v23.0'
+
+/** Facebook. Ids belong to the application and are the same in every version of the Graph API. */
+export const facebook = defineProvider({
+  name: 'facebook',
+  title: 'Facebook',
+  scopes: ['email', 'public_profile'],
+  server: {
+    issuer: 'https://www.facebook.com',
+    authorization_endpoint: 'https://www.facebook.com/v23.0/dialog/oauth',
+    token_endpoint: `${GRAPH}/oauth/access_token`
+  },
+  trustEmail: false,     // the Graph API does not say whether an address is proved
+  async profile (api) {
+    const user = await fetchObject(api, `${GRAPH}/me?fields=id,email`)
+    return profileOf(user['id'], user['email'], false, user)
+  }
+})

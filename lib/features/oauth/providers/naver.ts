@@ -1,0 +1,26 @@
+import { defineProvider } from './define-provider.js'
+import { fetchObject, memberOf, profileOf } from './profiles.js'
+
+const TOKEN = 'https://nid.naver.com/oauth2.0/token'
+
+/** Naver. What is asked for is set in the application's settings, not by scopes. */
+export const naver = defineProvider({
+  name: 'naver',
+  title: 'Naver',
+  scopes: [],
+  server: {
+    issuer: 'https://nid.naver.com',
+    authorization_endpoint: 'https://nid.naver.com/oauth2.0/authorize',
+    token_endpoint: TOKEN
+  },
+  trustEmail: false,     // the contact address is the user's to write, and no flag says that it is proved
+  async profile (api) {
+    const answer = await fetchObject(api, 'https://openapi.naver.com/v1/nid/me', { method: 'POST' })
+    const user = memberOf(answer, 'response')
+    return profileOf(user['id'], user['email'], false, user)
+  },
+  async revoke (api, { clientId, clientSecret }) {
+    const body = new URLSearchParams({ grant_type: 'delete', client_id: clientId, client_secret: clientSecret, access_token: api.accessToken, service_provider: 'NAVER' })
+    await api.fetchJson(TOKEN, { method: 'POST', body })
+  }
+})

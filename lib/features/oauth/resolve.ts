@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { EventContext } from '../../contracts/events.js'
+import type { FeatureHost } from '../../contracts/feature-host.js'
+import type { CallContext } from '../../contracts/users-api.js'
+import type { UserId, UserRow } from '../../contracts/user.js'
+import {
+  FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL, FST_USERS_OAUTH_PROFILE_INCOMPLETE, FST_USERS_OAUTH_USER_ALREADY_EXISTS, FST_USERS_STORE_UNAVAILABLE, isUsersError
+} from '../../errors.js'
+import { normalizeEmail } from '../../users/index.js'
+import { toAccount, type AccountRow } from './account-model.js'
+import type { AccountRows } from './account-rows.js'
+import type { AccountSettings, Identity } from './contracts.js'
+import { checkIdentity } from './identity.js'
+
+/** What the rules about accounts work with. */
+export interface AccountRules { readonly host: FeatureHost, readonly settings: AccountSettings, readonly accounts: AccountRows }
+
+const ATTEMPTS = 20
+const PAUSE_MS = 20
+
+/**
+ * The user of an identity (contract 3.3): its account's; else, when asked for and proven on both sides, the user with its
+ * address; else a new one. A decision that something overtook is made again.
+ */
+export async function resolveUser (rules: AccountRules, identity: Identity, call: CallContext): Promise<UserRow> {
+  const address = checkIdentity(identity)
+  for (let left = ATTEMPTS; left > 0; left--) {
+    const row = await decide(rules, identity, address, call, left === 1)
+    if (row !== null) return row
+    await sleep(PAUSE_MS * Math.random())
+  }
+  throw FST_USERS_STORE_UNAVAILABLE([], { headers: { 'retry-after': '1' } })
+}
+
+/** Null when something changed meanwhile. */
+async function decide (rules: AccountRules, identity: Identity, address: string, call: CallContext, last: boolean): Promise<UserRow | null> {
+  const { host: { rows }, accounts } = rules
+  const account = await accounts.find(identity)
+  if (account !== null) return await enter(rules, account, identity)
+  const email = normalizeEmail(address)
+  if (email === null) throw FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL()
+  const existing = await rows.getByEmail(email)
+  if (existing === null) return await create(rules, identity, email, call)
+  if (!last && await isBeingMade(rules, existing, identity)) return null
+  return await associate(rules, existing, identity, call)
+}
+
+/** A known account: its tokens and address are renewed, the user is not touched. An account without its user goes. */
+async function enter ({ host: { rows }, accounts }: AccountRules, account: AccountRow, identity: Identity): Promise<UserRow | null> {
+  const row = await rows.getRow(account.user_id as UserId)
+  if (row === null) {
+    await accounts.remove(account)
+    return null
+  }
+  return await accounts.renew(account, identity) ? row : null
+}
+
+/** A parallel first login has stored the user, and not yet the account, or has since we looked for it. */
+async function isBeingMade ({ host, accounts }: AccountRules, row: UserRow, { provider: { name }, accountId }: Identity): Promise<boolean> {
+  if (host.hasPassword(row)) return false
+  const linked = await accounts.ofUser(row.id as UserId)
+  return linked.length === 0 || linked.some((account) => account.oauth_name === name && account.account_id === accountId)
+}
+
+/** Links to the user with the address. Only an address that the provider and the user both proved counts (LNK-02). */
+async function associate (rules: AccountRules, row: UserRow, identity: Identity, call: CallContext): Promise<UserRow | null> {
+  const { settings: { associateByEmail, reclaimUnverified }, accounts } = rules
+  if (!associateByEmail || !isProven(identity) || !(row.is_verified || reclaimUnverified)) throw FST_USERS_OAUTH_USER_ALREADY_EXISTS()
+  if (!row.is_verified) return await reclaim(rules, row, identity, call)
+  const added = await accounts.add(row.id, identity)
+  if (added === null) return null
+  await tellLinked(rules, row, added, call)
+  return row
+}
+
+/** Whoever registered an address without proving it may be anybody: nothing of theirs stays a way in (LNK-03). */
+async function reclaim (rules: AccountRules, { id }: UserRow, identity: Identity, call: CallContext): Promise<UserRow | null> {
+  const { host, accounts } = rules
+  let added: AccountRow | null = null
+  const row = await host.reclaim(id as UserId, async () => {
+    await accounts.removeAll(id)
+    added = await accounts.add(id, identity)
+    return added !== null
+  })
+  if (row !== null && added !== null) await tellLinked(rules, row, added, call)
+  return row
+}
+
+async function create (rules: AccountRules, identity: Identity, email: string, call: CallContext): Promise<UserRow | null> {
+  const { host, settings: { isVerifiedByDefault, mapProfile }, accounts } = rules
+  const fields = await mapProfile?.(identity.profile, identity)
+  let taken = false
+  try {
+    return await host.createExternal({ ...fields, email, is_verified: isVerifiedByDefault && isProven(identity) }, async (row) => {
+      taken = await accounts.add(row.id, identity) === null
+      if (taken) throw FST_USERS_OAUTH_USER_ALREADY_EXISTS()
+    }, call)
+  } catch (error) {
+    if (taken || isCode(error, 'FST_USERS_REGISTER_USER_ALREADY_EXISTS')) return null     // a parallel login was first
+    throw isCode(error, 'FST_USERS_INVALID_USER') ? incomplete(error) : error
+  }
+}
+
+async function tellLinked ({ host }: AccountRules, row: UserRow, account: AccountRow, call: CallContext): Promise<void> {
+  await host.fire('onAfterLink', { user: host.rows.toUser(row), account: toAccount(account) }, contextOf(call))
+}
+
+/** The event context of a call. */
+export function contextOf ({ request = null, reply = null }: CallContext): EventContext {
+  return { request, reply }
+}
+
+function isProven ({ emailVerified, provider }: Identity): boolean {
+  return emailVerified === true && provider.trustEmail === true     // plain JavaScript may say anything
+}
+
+/** Which fields the profile left empty or filled wrongly. */
+function incomplete (error: unknown): Error {
+  const problems = (error as { detail: { path: string, message: string }[] }).detail     // of FST_USERS_INVALID_USER
+  const text = problems.map(({ path, message }) => `${path} ${message}`).join('; ')
+  return FST_USERS_OAUTH_PROFILE_INCOMPLETE([text], { detail: { code: 'OAUTH_PROFILE_INCOMPLETE', reason: problems } })
+}
+
+function isCode (error: unknown, code: string): boolean {
+  return isUsersError(error) && error.code === code
+}

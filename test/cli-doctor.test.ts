@@ -1,0 +1,191 @@
+import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import pg from 'pg'
+import t from 'tap'
+import { checkStore } from '../lib/cli/doctor/store-checks.js'
+import type { StoreSchema } from '../lib/contracts/store-schema.js'
+import { SECRET } from './helpers/build-app.js'
+import { buildProgram, makePlaceIn, runIn, type ConfigParts, type Outcome, type Place } from './helpers/command-line.js'
+import { configOf, makeSchema, needsPostgres, postgresUrl } from './helpers/postgres.js'
+
+const service = await needsPostgres()
+const places = t.testdir()
+const program = buildProgram(join(places, 'program'))
+const makePlace = (): Place => makePlaceIn(places, program)
+const redisUrl = process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379'
+process.env['USERS_SECRET'] = SECRET
+
+const URL_OPTION = "publicUrl: 'https://app.camelot.bt'"
+
+function cookie (options: string): string {
+  return `[{ name: 'cookie', transport: cookieTransport(${options}), strategy: jwtStrategy({ lifetimeSeconds: 60 }) }]`
+}
+
+/** The lines of a report that are not `ok`. */
+function badLines ({ out }: Outcome): string[] {
+  return out.split('\n').filter((line) => !line.startsWith('ok '))
+}
+
+t.test('doctor says of a good configuration that it is good, and changes nothing', async (t) => {
+  const { run, file } = makePlace()
+  await run(['migrate'])
+  const parts = { backends: cookie('').replace(']', ", { name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }]"), more: URL_OPTION }
+  const good = {
+    code: 0,
+    out: `ok    secret: is long enough and no placeholder
+ok    database: answers
+ok    schema: tables, columns, widths and indexes are there
+ok    backend cookie: checks tokens
+ok    backend cookie: browsers keep the cookie "__Host-users-cookie" at https://app.camelot.bt
+ok    backend database: checks tokens`,
+    err: ''
+  }
+  t.strictSame(await run(['doctor'], parts), good)
+  const { code, out } = await run(['doctor', '--json'], parts)
+  t.equal(code, 0)
+  t.strictSame((JSON.parse(out) as { level: string, about: string, text: string }[]).map(({ level, about, text }) => `${level.padEnd(5)} ${about}: ${text}`).join('\n'), good.out)
+  t.notMatch(good.out, SECRET)
+  const fresh = makePlace()
+  t.match(await fresh.run(['doctor']), { code: 1, out: /^fail {2}schema: missing: make the table "user"; run `npx fastify-users migrate`$/m })
+  t.notOk(existsSync(fresh.file), 'no database is made')
+  t.ok(existsSync(file))
+})
+
+t.test('doctor finds what the schema lacks', async (t) => {
+  const { run, file } = makePlace()
+  await run(['migrate'])
+  const database = new Database(file)
+  database.exec(`DROP INDEX ix_user_email_lower; DROP INDEX ix_accesstoken_user_id; ALTER TABLE accesstoken DROP COLUMN session_stamp;
+    DROP TABLE user; CREATE TABLE user (id CHAR(36) PRIMARY KEY, email VARCHAR(320), hashed_password VARCHAR(72), is_active BOOLEAN, is_superuser BOOLEAN, is_verified BOOLEAN, session_stamp VARCHAR(64));
+    CREATE UNIQUE INDEX ix_user_email ON user (email); INSERT INTO user (id, email) VALUES ('1', 'a@b.example')`)
+  database.close()
+  const report = await run(['doctor'], { fields: '{ nick: Type.Optional(Type.String()) }' })
+  t.equal(report.code, 1)
+  t.strictSame(badLines(report), [
+    'fail  schema: missing: table "user": make wider: "hashed_password" to VARCHAR(1024); run `npx fastify-users migrate`',
+    'fail  schema: missing: table "user": add the column "nick" (TEXT, may be null); run `npx fastify-users migrate`',
+    'warn  schema: missing: table "user": add the unique index "ix_user_email_lower" on lower(email); run `npx fastify-users migrate`',
+    'fail  schema: missing: table "accesstoken": add the column "session_stamp" (VARCHAR(64), may be null); run `npx fastify-users migrate`',
+    'warn  schema: missing: table "accesstoken": add the index "ix_accesstoken_user_id" on user_id; run `npx fastify-users migrate`'
+  ])
+  t.match(await run(['doctor'], { fields: '{ must: Type.String() }' }), { code: 1, out: /^fail {2}schema: table "user" lacks "must" and has rows: give the field a default/m })
+})
+
+t.test('doctor finds cookies that browsers drop or that others see, and origins that are not meant', async (t) => {
+  const { run } = makePlace()
+  await run(['migrate'])
+  const cases: [ConfigParts, RegExp[]][] = [
+    [{ backends: cookie('') }, [/^warn {2}backend cookie: publicUrl is not set/]],
+    [{ backends: cookie(''), more: "publicUrl: 'http://app.camelot.bt'" }, [/^fail {2}backend cookie: the cookie "__Host-users-cookie" is Secure, and publicUrl is http:\/\/app\.camelot\.bt/]],
+    ...['localhost:3000', '127.0.0.1', '[::1]:80', 'app.localhost'].map((host): [ConfigParts, RegExp[]] => [{ backends: cookie(''), more: `publicUrl: 'http://${host}'` }, []]),
+    [{ backends: cookie('{ secure: false }'), more: URL_OPTION }, [/^warn {2}backend cookie: the cookie "users-cookie" is not Secure/]],
+    [{ backends: cookie("{ domain: 'camelot.bt' }"), more: URL_OPTION }, []],
+    [{ backends: cookie("{ domain: '.app.camelot.bt' }"), more: URL_OPTION }, []],
+    [{ backends: cookie("{ domain: 'amelot.bt' }"), more: URL_OPTION }, [/^fail {2}backend cookie: the cookie "users-cookie" is for the domain amelot\.bt/]],
+    [{ backends: cookie("{ name: '__Host-x' }"), more: URL_OPTION }, []],
+    [{ backends: cookie(''), more: `${URL_OPTION}, trustedOrigins: ['https://www.camelot.bt']` }, []],
+    [{ backends: cookie(''), more: `${URL_OPTION}, trustedOrigins: ['https://app.camelot.bt', 'http://www.camelot.bt', 'http://localhost:5173', 'https://other.example']` }, [
+      /^warn {2}trustedOrigins: https:\/\/app\.camelot\.bt is publicUrl's own origin/,
+      /^warn {2}trustedOrigins: http:\/\/www\.camelot\.bt is not https/,
+      /^warn {2}trustedOrigins: http:\/\/localhost:5173 is any program on a visitor's machine/,
+      /^warn {2}trustedOrigins: http:\/\/localhost:5173 looks like another site/,
+      /^warn {2}trustedOrigins: https:\/\/other\.example looks like another site than https:\/\/app\.camelot\.bt, and browsers do not send "__Host-users-cookie" from there/
+    ]],
+    [{ backends: cookie("{ sameSite: 'none' }"), more: `${URL_OPTION}, trustedOrigins: ['https://other.example']` }, []],
+    [{ more: `${URL_OPTION}, trustedOrigins: ['https://other.example']` }, [/^warn {2}trustedOrigins: no backend has a cookie/]],
+    [{ more: 'secret: [process.env.USERS_SECRET, process.env.USERS_SECRET], tokens: { reset: { secret: process.env.USERS_SECRET } }' }, [/^warn {2}secret: the list holds a secret twice/, /^warn {2}secret: tokens\.reset\.secret is the plugin's secret too/]],
+    [{ more: "secret: [process.env.USERS_SECRET, 'another-V2hhdCBpcyB5b3VyIHF1ZXN0PyBUbyBzZWVr'], tokens: { verify: { secret: 'third-V2hhdCBpcyB5b3VyIHF1ZXN0PyBUbyBzZWVrIHRo' } }" }, []]
+  ]
+  for (const [parts, patterns] of cases) {
+    const report = await run(['doctor'], parts)
+    const lines = badLines(report)
+    t.equal(report.code, lines.some((line) => line.startsWith('fail')) ? 1 : 0)
+    t.equal(lines.length, patterns.length, `${JSON.stringify(parts)}: ${lines.join('\n')}`)
+    for (const [position, pattern] of patterns.entries()) t.match(lines[position], pattern)
+  }
+})
+
+t.test('doctor tells of options that cannot be used in one line', async (t) => {
+  const { run, folder } = makePlace()
+  const cases: [ConfigParts, RegExp][] = [
+    [{ more: "secret: 'hunter2'" }, /^fail {2}config: config-\d+\.js cannot be used: Option secret: has less than 32 bytes; make one with `openssl rand -base64 48`$/],
+    [{ more: "secret: 'change-me-change-me-change-me-change-me'" }, /^fail {2}config: .*Option secret: is a (?:placeholder|repeated pattern)/],
+    [{ backends: cookie("{ name: '__Host-x', domain: 'camelot.bt' }") }, /^fail {2}config: .*__Host- needs secure, path \/ and no domain$/],
+    [{ more: "cookieName: '__Host-x'", backends: cookie("{ domain: 'camelot.bt' }") }, /^fail {2}config: .*__Host- needs secure, path \/ and no domain$/],
+    [{ rest: "throw new Error('no\\nstack')" }, /^fail {2}config: .*cannot be used: no$/]
+  ]
+  for (const [parts, out] of cases) {
+    const report = await run(['doctor'], parts)
+    t.match(report, { code: 1, out, err: '' })
+    t.notMatch(report.out, /hunter2|\n/)
+  }
+  t.match(await runIn(folder, ['doctor', '--config', 'nothing.js', '--json']), { code: 2, out: /"level": "fail"/ })
+  mkdirSync(join(folder, 'commonjs'))
+  writeFileSync(join(folder, 'commonjs/package.json'), '{ "type": "commonjs" }')
+  for (const [index, text] of ["import 'pg'\nexport default {}", 'export default {}'].entries()) {
+    writeFileSync(join(folder, `commonjs/${index}.js`), text)
+    t.match(await runIn(folder, ['doctor', '--config', `commonjs/${index}.js`]), { code: 1, out: /\.js files are CommonJS; set "type": "module" there/ })
+  }
+  writeFileSync(join(folder, 'empty.js'), '')
+  t.match(await runIn(folder, ['doctor', '--config', 'empty.js']), { code: 1, out: /^fail {2}config: empty\.js has no default export/ })
+})
+
+t.test('doctor finds stores that do not answer, in bounded time, and says nothing of passwords', async (t) => {
+  const { run } = makePlace()
+  const silent = createServer()     // accepts, and never says a word
+  const sockets = new Set<Socket>()
+  silent.on('connection', (socket) => { sockets.add(socket.on('error', () => {})) })
+  await new Promise<void>((resolve) => { silent.listen(0, '127.0.0.1', resolve) })
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    silent.close()
+  })
+  const { port } = silent.address() as AddressInfo
+  const redis = (url: string): string => `[{ name: 'redis', transport: bearerTransport(), strategy: redisStrategy({ lifetimeSeconds: 60, timeoutMs: 300, client: new Redis('${url}', { retryStrategy: () => null, connectTimeout: 300 }).on('error', () => {}) }) }]`
+  const reports = await Promise.all([
+    run(['doctor'], { adapter: "postgres(new pg.Pool({ connectionString: 'postgres://postgres:hunter2@127.0.0.1:1/test' }))" }),
+    run(['doctor'], { adapter: `postgres(new pg.Pool({ connectionString: 'postgres://postgres:hunter2@127.0.0.1:${port}/test' }))`, backends: redis(`redis://:hunter2@127.0.0.1:${port}`) }),
+    run(['doctor'], { adapter: 'memory()', backends: redis('redis://127.0.0.1:1') })
+  ])
+  const [refused, black, gone] = reports.map(badLines)
+  t.match(refused, [/^fail {2}database: the store does not answer: .*ECONNREFUSED.*; start it, or correct the adapter$/])
+  t.match(black, [/^fail {2}database: the store does not answer; start it/, /^fail {2}backend redis: the store does not answer/])
+  t.match(gone, [/^warn {2}database: this adapter has no schema/, /^fail {2}backend redis: the store does not answer/])
+  t.strictSame(reports.map(({ code }) => code), [1, 1, 1])
+  t.notMatch(JSON.stringify(reports), /hunter2|\n +at /)
+})
+
+t.test('doctor finds clocks that are apart', async (t) => {
+  const schemaWith = (offset: number): StoreSchema => ({ plan: async () => ({ steps: [], problems: [] }), apply: async () => ({ steps: [], problems: [] }), now: async () => Date.now() + offset })
+  for (const [offset, expected] of [[0, /^ok: the database has the time/], [-20_000, /^warn: this machine and the database are 20 seconds apart/], [3_600_000, /^fail: .* 3600 seconds apart; set both by NTP/]] as const) {
+    const findings = await checkStore(schemaWith(offset), [])
+    t.match(findings.filter(({ about }) => about === 'clock').map(({ level, text }) => `${level}: ${text}`), [expected])
+  }
+})
+
+t.test('doctor looks at PostgreSQL and Redis', service, async (t) => {
+  const { schema, drop } = await makeSchema()
+  const pool = new pg.Pool(configOf(schema))
+  t.teardown(async () => {
+    await pool.end()
+    await drop()
+  })
+  const { run, start } = makePlace()
+  const adapter = `postgres(new pg.Pool({ connectionString: ${JSON.stringify(postgresUrl)}, options: '-c search_path=${schema}' }))`
+  t.match(badLines(await run(['doctor'], { adapter })), [/^fail {2}schema: missing: make the table "user"/, /"accesstoken"/])
+  t.strictSame((await pool.query('SELECT 1 FROM pg_tables WHERE schemaname = $1', [schema])).rowCount, 0)
+  await run(['migrate'], { adapter })
+  const backends = `[{ name: 'redis', transport: bearerTransport(), strategy: redisStrategy({ lifetimeSeconds: 60, client: new Redis('${redisUrl}') }) }]`
+  const report = await start(['doctor'], { adapter, backends }).outcome
+  t.match(report, { code: 0, err: '' })
+  t.match(report.out, /^ok {4}clock: the database has the time of this machine$/m)
+  t.match(report.out, /^ok {4}backend redis: checks tokens$/m)
+})
+
+t.test('a client of the config that fails by itself is one line and the exit code 1', async (t) => {
+  const { start } = makePlace()
+  const rest = "setTimeout(() => { throw new Error('the client fell\\nover') }, 0); await new Promise((resolve) => { setTimeout(resolve, 5000) })"
+  t.strictSame(await start(['doctor'], { rest }).outcome, { code: 1, out: '', err: 'fastify-users: the client fell\n' })
+})

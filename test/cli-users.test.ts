@@ -1,0 +1,197 @@
+import { PassThrough } from 'node:stream'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import Fastify from 'fastify'
+import pg from 'pg'
+import t from 'tap'
+import { secretInput } from '../lib/cli/secret-input.js'
+import users, { argon2Passwords, bearerTransport, databaseStrategy, sqlite } from '../lib/index.js'
+import { SECRET } from './helpers/build-app.js'
+import { buildProgram, makePlaceIn, rowsOf, type Place } from './helpers/command-line.js'
+import { configOf, makeSchema, needsPostgres, postgresUrl } from './helpers/postgres.js'
+
+const service = await needsPostgres()
+const places = t.testdir()
+const program = buildProgram(join(places, 'program'))
+const makePlace = (): Place => makePlaceIn(places, program)
+process.env['USERS_SECRET'] = SECRET
+
+const EMAIL = 'merlin@camelot.bt'
+const PASSWORD = 'broceliande-9'
+const CREATE = ['create-superuser', '--email', EMAIL]
+const USERS = 'SELECT email, is_active, is_superuser, is_verified FROM user ORDER BY email'
+
+t.test('row 86: create-superuser makes a user who can log in, from a line that is piped in', async (t) => {
+  const { file, start } = makePlace()
+  const made = await start(CREATE, {}, { input: `${PASSWORD}\r\nsecond line\n` }).outcome
+  t.match(made, { code: 0, out: /^The superuser merlin@camelot\.bt was made, with the id [0-9a-f-]{36}\.\n$/, err: '' })
+  t.strictSame(rowsOf(file, USERS), [[EMAIL, 1, 1, 1]])
+  t.notMatch(JSON.stringify(made), PASSWORD)
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(users, { adapter: sqlite(file), secret: SECRET, passwords: argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true }), backends: [{ name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }] })
+  const login = await app.inject({ method: 'POST', url: '/auth/database/login', payload: { username: EMAIL, password: PASSWORD } })
+  t.equal(login.statusCode, 200)
+})
+
+t.test('create-superuser takes the password from nowhere else, and asks nothing when it is piped', async (t) => {
+  const { start, run, file } = makePlace()
+  await run(['migrate'])
+  t.match(await start(CREATE).outcome, { code: 1, out: '', err: /no password was piped in/ })
+  t.match(await start(CREATE, {}, { input: '\n' }).outcome, { code: 1, out: '', err: /no password was piped in/ })
+  t.match(await start(CREATE, {}, { input: Buffer.from([0xff, 0xfe, 0x0a]) }).outcome, { code: 1, out: '', err: /not valid for encoding utf-8/ })
+  t.match(await start(CREATE, {}, { input: 'a'.repeat(20_000) }).outcome, { code: 1, out: '', err: /FST_USERS_INVALID_USER|FST_USERS_REGISTER_INVALID_PASSWORD/ })
+  const given = await run([...CREATE, `--password=${PASSWORD}`])
+  t.match(given, { code: 2, out: '', err: /--password/ })
+  t.notMatch(given.err, PASSWORD)
+  t.strictSame(rowsOf(file, USERS), [])
+})
+
+t.test('create-superuser asks a person twice', async (t) => {
+  const { run, file } = makePlace()
+  t.match(await run(CREATE, {}, { interactive: true }), { code: 1, err: 'fastify-users: no password was given' })
+  t.match(await run(CREATE, {}, { interactive: true, lines: [PASSWORD, 'other'] }), { code: 1, err: 'fastify-users: the passwords differ' })
+  t.match(await run(CREATE, {}, { interactive: true, lines: [PASSWORD, PASSWORD] }), { code: 0 })
+  t.strictSame(rowsOf(file, USERS), [[EMAIL, 1, 1, 1]])
+})
+
+t.test('create-superuser keeps the rules: policy, fields, one user for an address', async (t) => {
+  const { run, file } = makePlace()
+  const fields = '{ display_name: Type.String({ maxLength: 10 }), credits: Type.Integer({ default: 3 }), note: Type.Optional(Type.String()) }'
+  const lines = [PASSWORD]
+  const set = ['--set', 'display_name=Merlin = 1']
+  t.match(await run([...CREATE, ...set], { fields }, { lines: ['short'] }), { code: 1, err: /refused: .*\(FST_USERS_REGISTER_INVALID_PASSWORD\)$/ })
+  t.match(await run([...CREATE, ...set], { fields }, { lines: [EMAIL] }), { code: 1, err: /FST_USERS_REGISTER_INVALID_PASSWORD/ })
+  t.match(await run(CREATE, { fields }, { lines }), { code: 1, err: /\/display_name is missing \(FST_USERS_INVALID_USER\)$/ })
+  t.match(await run([...CREATE, '--set', 'display_name=much too long a name'], { fields }, { lines }), { code: 1, err: /display_name.*\(FST_USERS_INVALID_USER\)$/ })
+  t.match(await run(['create-superuser', '--email', 'nobody'], {}, { lines }), { code: 1, err: /\(FST_USERS_[A-Z_]+\)$/ })
+  for (const wrong of ['colour=red', 'display_name', '=x', 'is_superuser=true']) t.match(await run([...CREATE, '--set', wrong], { fields }), { code: 2, out: '', err: /FIELD=VALUE, with one of the fields display_name, credits, note$/ })
+  t.match(await run([...CREATE, '--set', 'x=1']), { code: 2, err: /there are no custom fields$/ })
+  t.match(await run([...CREATE, '--set', 'credits=many'], { fields }), { code: 2, err: /--set credits: the value is no JSON$/ })
+  t.match(await run(['create-superuser']), { code: 2, err: /needs --email/ })
+  t.match(await run([...CREATE, '--promote', ...set], { fields }), { code: 2, err: /leave out --set/ })
+
+  t.match(await run([...CREATE, ...set, '--set', 'credits=7'], { fields }, { lines }), { code: 0 })
+  t.strictSame(rowsOf(file, 'SELECT display_name, credits, note FROM user'), [['Merlin = 1', 7, null]])
+  t.match(await run(['create-superuser', '--email', 'MERLIN@camelot.bt', ...set], { fields }, { lines }), { code: 1, err: /has a user; --promote makes it a superuser$/ })
+  t.equal(rowsOf(file, USERS).length, 1)
+})
+
+t.test('create-superuser runs the hooks of the application, which may refuse', async (t) => {
+  const { run, file } = makePlace()
+  const refusing = "hooks: { onBeforeRegister () { throw new Error('knights only') } }"
+  t.match(await run(CREATE, { more: refusing }, { lines: [PASSWORD] }), { code: 1, err: 'fastify-users: knights only' })
+  t.strictSame(rowsOf(file, USERS), [])
+  const telling = 'hooks: { onAfterRegister ({ user }, { request }) { globalThis.registered = [user.email, request] } }'
+  t.match(await run(CREATE, { more: telling }, { lines: [PASSWORD] }), { code: 0 })
+  t.strictSame((globalThis as { registered?: unknown }).registered, [EMAIL, null])
+})
+
+t.test('--promote makes a superuser of a user who exists, and reads no password', async (t) => {
+  const { run, file } = makePlace()
+  t.match(await run([...CREATE, '--promote']), { code: 1, out: '', err: 'fastify-users: there is no user merlin@camelot.bt' })
+  const app = Fastify()
+  await app.register(users, { adapter: sqlite(file), secret: SECRET, passwords: argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true }), backends: [{ name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }] })
+  await app.ready()
+  await app.users.create({ email: EMAIL, password: PASSWORD, is_active: false })
+  await app.close()
+  const [hash] = rowsOf(file, 'SELECT hashed_password FROM user')
+  t.match(await run([...CREATE, '--promote']), { code: 0, out: 'merlin@camelot.bt is a superuser now.\nThe user is not active, and cannot log in before is_active is true.' })
+  t.match(await run([...CREATE, '--promote']), { code: 0, out: /^merlin@camelot\.bt is a superuser already\.\n/ })
+  t.strictSame(rowsOf(file, USERS), [[EMAIL, 0, 1, 1]])
+  t.strictSame(rowsOf(file, 'SELECT hashed_password FROM user'), [hash])
+})
+
+t.test('PostgreSQL: of two that make the same superuser at once one does, and the other is refused', service, async (t) => {
+  const { schema, drop } = await makeSchema()
+  const pool = new pg.Pool(configOf(schema))
+  t.teardown(async () => {
+    await pool.end()
+    await drop()
+  })
+  const { run, start } = makePlace()
+  const adapter = `postgres(new pg.Pool({ connectionString: ${JSON.stringify(postgresUrl)}, options: '-c search_path=${schema}' }))`
+  await run(['migrate'], { adapter })
+  const outcomes = await Promise.all([0, 1].map(() => start(CREATE, { adapter }, { input: `${PASSWORD}\n` }).outcome))
+  t.strictSame(outcomes.map(({ code }) => code).sort(), [0, 1])
+  t.match(outcomes.find(({ code }) => code === 1)?.err, /has a user|FST_USERS_REGISTER_USER_ALREADY_EXISTS/)
+  t.equal((await pool.query('SELECT 1 FROM "user" WHERE is_superuser')).rowCount, 1)
+})
+
+t.test('a secret is read from a terminal without echo, and from a pipe as its first line', async (t) => {
+  const terminal = (keys: string): { read: Promise<string | null>, shown: () => string } => {
+    const input = Object.assign(new PassThrough(), { isTTY: true, setRawMode: () => input })
+    const output = new PassThrough()
+    const { interactive, readSecret } = secretInput(input as unknown as NodeJS.ReadStream, output)
+    t.equal(interactive, true)
+    const read = readSecret('Password: ')
+    input.write(keys)
+    return { read, shown: () => String(output.read()) }
+  }
+  const typed = terminal('ab\u007fc\r')
+  t.equal(await typed.read, 'ac')
+  t.equal(typed.shown(), 'Password: \n')
+  t.equal(await terminal('secret\u0003').read, null, 'Ctrl-C')
+  t.equal(await terminal('\u0004').read, null, 'Ctrl-D')
+  const pipe = (...chunks: Uint8Array[]): Promise<string | null> => {
+    const input = new PassThrough()
+    for (const chunk of chunks) input.write(chunk)
+    input.end()
+    const { interactive, readSecret } = secretInput(input as unknown as NodeJS.ReadStream, new PassThrough())
+    t.equal(interactive, false)
+    return readSecret('Password: ')
+  }
+  const euro = Buffer.from('€')
+  t.equal(await pipe(euro.subarray(0, 1), euro.subarray(1), Buffer.from('\nmore')), '€')
+  t.equal(await pipe(Buffer.from('no newline')), 'no newline')
+  t.equal(await pipe(), null)
+  await t.rejects(pipe(Buffer.from([0xff])), TypeError)
+})
+
+const TOKENS = 'SELECT token FROM accesstoken ORDER BY token'
+
+t.test('prune removes what has expired, more than a batch, and leaves the rest', async (t) => {
+  const { run, file } = makePlace()
+  await run(CREATE, {}, { lines: [PASSWORD] })
+  const database = new Database(file)
+  const add = (count: number, name: string, when: string): void => {
+    database.exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count}) INSERT INTO accesstoken SELECT '${name}' || i, (SELECT id FROM user), strftime('%Y-%m-%d %H:%M:%f000', 'now', '${when}'), NULL FROM n`)
+  }
+  add(2500, 'old', '-2 hours')
+  add(3, 'new', '-1 minute')
+  t.strictSame(await run(['prune']), { code: 0, out: 'backend database: expired tokens removed: 2500', err: '' })
+  t.strictSame(rowsOf(file, TOKENS), [['new1'], ['new2'], ['new3']])
+  t.strictSame(await run(['prune']), { code: 0, out: 'backend database: expired tokens removed: 0', err: '' })
+  database.close()
+  const jwt = "[{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60 }) }]"
+  t.strictSame(await run(['prune'], { backends: jwt }), { code: 0, out: 'Nothing of this application expires in the database.', err: '' })
+})
+
+t.test('prune says once why a store does not answer', async (t) => {
+  const { run } = makePlace()
+  t.match(await run(['prune'], { adapter: "postgres(new pg.Pool({ connectionString: 'postgres://postgres@127.0.0.1:1/test' }))" }), { code: 1, out: '', err: /^fastify-users: the store does not answer: connect ECONNREFUSED 127\.0\.0\.1:1$/ })
+})
+
+t.test('prune removes expired rows of every model that says when its rows expire', async (t) => {
+  const { run, file } = makePlace()
+  const model = "{ name: 'ticket', table: 'ticket', fields: { id: { type: 'text', maxLength: 20 }, ends_at: { type: 'time' } }, expires: 'ends_at' }"
+  const strategy = `defineStrategy({ name: 'tickets', setup (_scope, { store }) { store.define(${model}); return { readToken: () => null, writeToken: () => ({ token: 'x', lifetimeSeconds: 1 }) } } })`
+  const parts = { backends: `[{ name: 'ticket', transport: bearerTransport(), strategy: ${strategy} }]` }
+  t.match(await run(['migrate'], parts), { code: 0, out: /make the table "ticket"/ })
+  const database = new Database(file)
+  database.exec("INSERT INTO ticket VALUES ('a', '2026-01-01 00:00:00.000000'), ('b', '2026-01-02 00:00:00.000000'), ('c', '9000-01-01 00:00:00.000000')")
+  database.close()
+  t.strictSame(await run(['prune'], parts), { code: 0, out: 'ticket: expired rows removed: 2', err: '' })
+  t.strictSame(rowsOf(file, 'SELECT id FROM ticket'), [['c']])
+})
+
+t.test('tokens of a backend are not removed by the shorter lifetime of another', async (t) => {
+  const { run, file } = makePlace()
+  const parts = { backends: "[['short', 60], ['long', 86400]].map(([name, lifetimeSeconds]) => ({ name, transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds }) }))" }
+  await run(CREATE, parts, { lines: [PASSWORD] })
+  const database = new Database(file)
+  for (const [name, when] of [['long', '-1 hour'], ['old', '-2 days']]) database.exec(`INSERT INTO accesstoken SELECT '${name}', id, strftime('%Y-%m-%d %H:%M:%f000', 'now', '${when}'), NULL FROM user`)
+  database.close()
+  t.strictSame(await run(['prune'], parts), { code: 0, out: 'backend short: expired tokens removed: 1\nbackend long: expired tokens removed: 0', err: '' })
+  t.strictSame(rowsOf(file, TOKENS), [['long']])
+})

@@ -1,0 +1,121 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import Database from 'better-sqlite3'
+import { runCommandLine } from '../../lib/cli/command-line.js'
+import { buildPackage, root } from './build-package.js'
+
+/** What a command gave. */
+export interface Outcome { code: number | null, out: string, err: string }
+
+/** The library, as a config of a test imports it. */
+export const library = pathToFileURL(join(root, 'lib/index.ts')).href
+
+/** Runs a command in this process. `lines` is what is piped in, or, with `interactive`, what a person answers. */
+export async function runIn (cwd: string, args: readonly string[], { lines = [], interactive = false }: { lines?: readonly string[], interactive?: boolean } = {}): Promise<Outcome> {
+  const [out, err]: [string[], string[]] = [[], []]
+  const left = [...lines]
+  const code = await runCommandLine(args, {
+    cwd,
+    interactive,
+    print: (line) => { out.push(line) },
+    complain: (line) => { err.push(line) },
+    readSecret: async () => left.shift() ?? null
+  })
+  return { code, out: out.join('\n'), err: err.join('\n') }
+}
+
+/** The program as it is installed: built into a folder below the repository, with the library that configs import there. */
+export interface Program { readonly main: string, readonly library: string }
+
+/** Builds the program. */
+export function buildProgram (folder: string): Program {
+  buildPackage(folder)
+  return { main: join(folder, 'lib/cli/main.js'), library: pathToFileURL(join(folder, 'lib/index.js')).href }
+}
+
+/** Starts the program as a process of its own, and gives it with what it will have given. */
+export function startProgram ({ main }: Program, cwd: string, args: readonly string[], { env = {}, input }: { env?: Record<string, string>, input?: string | Buffer } = {}): { child: ChildProcess, outcome: Promise<Outcome> } {
+  return start([main, ...args], cwd, { NODE_OPTIONS: '', NODE_NO_WARNINGS: '1', ...env }, input)
+}
+
+/** Runs Node.js. */
+export function spawned (args: readonly string[], cwd: string, env: Record<string, string> = {}): Promise<Outcome> {
+  return start(args, cwd, env).outcome
+}
+
+function start (args: readonly string[], cwd: string, env: Record<string, string>, input?: string | Buffer): { child: ChildProcess, outcome: Promise<Outcome> } {
+  const child = spawn(process.execPath, args, { cwd, env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
+  let [out, err] = ['', '']
+  child.stdin.on('error', () => {})     // a program that reads nothing has ended
+  if (input === undefined) child.stdin.end()
+  else child.stdin.end(input)
+  child.stdout.on('data', (data: Buffer) => { out += data.toString() })
+  child.stderr.on('data', (data: Buffer) => { err += data.toString() })
+  const outcome = once(child, 'close').then(([code]) => ({ code: code as number | null, out, err }))
+  return { child, outcome }
+}
+
+/** What a config of a test says; each part is a piece of JavaScript. `rest` follows the default export. */
+export interface ConfigParts { adapter?: string, fields?: string, backends?: string, more?: string, rest?: string }
+
+const SQLITE = "sqlite(new URL('users.sqlite', import.meta.url).pathname)"
+const BACKENDS = "[{ name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) }]"
+
+function configText (from: string, { adapter = SQLITE, fields = '{}', backends = BACKENDS, more = '', rest = '' }: ConfigParts): string {
+  return `
+    import Database from 'better-sqlite3'
+    import { Redis } from 'ioredis'
+    import mysql2 from 'mysql2/promise'
+    import pg from 'pg'
+    import { argon2Passwords, bearerTransport, cookieTransport, databaseStrategy, defineStrategy, integerId, jwtStrategy, memory, mysql, postgres, redisStrategy, sqlite, Type, userSchemas } from '${from}'
+    const keep = (pool) => { (globalThis.pools ??= []).push(pool); return pool }
+    const passwords = argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true })
+    export default { adapter: ${adapter}, secret: process.env.USERS_SECRET, schemas: userSchemas(${fields}), backends: ${backends}, passwords, ${more} }
+    ${rest}`
+}
+
+/** A folder of a test, with a SQLite file unless a config says otherwise. */
+export interface Place {
+  readonly folder: string
+  readonly file: string
+  /** Runs a command in this process. */
+  run(args: readonly string[], parts?: ConfigParts, input?: Parameters<typeof runIn>[2]): Promise<Outcome>
+  /** Starts a command as a process. */
+  start(args: readonly string[], parts?: ConfigParts, input?: Parameters<typeof startProgram>[3]): ReturnType<typeof startProgram>
+}
+
+/** Makes such a folder. Each config gets a file of its own, because a module is imported once. */
+export function makePlaceIn (places: string, program: Program): Place {
+  const folder = mkdtempSync(join(places, 'place-'))
+  let count = 0
+  const write = (from: string, parts: ConfigParts): string => {
+    const name = `config-${count++}.js`
+    writeFileSync(join(folder, name), configText(from, parts))
+    return name
+  }
+  return {
+    folder,
+    file: join(folder, 'users.sqlite'),
+    run: (args, parts = {}, input = {}) => runIn(folder, [...args, '--config', write(library, parts)], input),
+    start: (args, parts = {}, input = {}) => startProgram(program, folder, [...args, '--config', write(program.library, parts)], input)
+  }
+}
+
+/** Reads a SQLite file. */
+export function rowsOf (file: string, sql: string): unknown[][] {
+  const database = new Database(file, { readonly: true })
+  try {
+    return database.prepare(sql).raw(true).all() as unknown[][]
+  } finally {
+    database.close()
+  }
+}
+
+/** Ends the pools that configs made by `keep`, which would hold up the end of the tests. */
+export async function endPools (): Promise<void> {
+  const { pools = [] } = globalThis as { pools?: { end: () => Promise<void> }[] }     // a config shares nothing else with its test
+  await Promise.all(pools.splice(0).map((pool) => pool.end()))
+}

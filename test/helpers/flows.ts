@@ -1,0 +1,144 @@
+import type { LightMyRequestResponse } from 'fastify'
+import type { Test } from 'tap'
+import { argon2Passwords, authenticate, memory, type DatabaseAdapter, type Row, type UsersOptions } from '../../lib/index.js'
+import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'
+import { ARTHUR, buildApp, PASSWORD, type Extend, type TestApp } from './build-app.js'
+
+export const MERLIN = 'merlin@camelot.bt'
+export const NEW_PASSWORD = 'excalibur-2'
+/** Begins what a fault says, and may appear nowhere. */
+export const CANARY = 'canary-postgres://u:p@db/x'
+
+const weakHash = argon2Passwords({ memoryCost: 8, timeCost: 2, insecureFastHashing: true })
+
+/** An application with two users, of whom one has a session of each kind. */
+export interface Round extends TestApp {
+  store: WatchedAdapter
+  id: string
+  own: { authorization: string }
+  admin: { authorization: string }
+  session: { cookie: string }
+}
+
+/** One request, and what it takes. */
+export interface Flow {
+  /** What is done before faults begin; gives the request. */
+  prepare(round: Round): Promise<() => Promise<LightMyRequestResponse>>
+  success: number
+  /** Numbers of calls whose failure does not fail the request. */
+  bestEffort?: readonly number[]
+  options?: Partial<UsersOptions>
+}
+
+/** Makes the application, whose adapter is watched. */
+export async function start (t: Test, options: Partial<UsersOptions> = {}, makeStore: () => DatabaseAdapter = memory, extend: Extend = addGuarded): Promise<Round> {
+  const store = watchedAdapter(makeStore())
+  const built = await buildApp(t, { adapter: store.adapter, ...options }, extend)
+  const { id } = await built.create()
+  await built.create({ email: MERLIN, is_superuser: true, is_verified: true })
+  return { ...built, store, id: String(id), own: await built.bearer(ARTHUR), admin: await built.bearer(MERLIN), session: await built.cookie(ARTHUR) }
+}
+
+/** Routes of the application with each form of the guard. */
+export function addGuarded (app: Parameters<Extend>[0]): void {
+  app.get('/guarded', { preHandler: authenticate }, async () => 'in')
+  app.get('/optional', { preHandler: authenticate({ optional: true }) }, async (request) => request.user === null ? 'anonymous' : 'known')
+  app.get('/inside', async (request, reply) => await app.authenticate(request, reply, { optional: true }) === null ? 'anonymous' : 'known')
+  app.get('/cheap', async () => 'ok')
+}
+
+async function weaken ({ store, app }: Round): Promise<void> {
+  const row = (await store.rows('user')).find(({ email }) => email === ARTHUR)
+  const hash = await weakHash.hash(PASSWORD)
+  const model = { name: 'user' } as never
+  await store.adapter.update(model, { id: String(row?.['id']) }, { hashed_password: hash })
+  await app.users.settled()
+}
+
+const simple = (request: (round: Round) => Promise<LightMyRequestResponse>, success: number, more: Partial<Flow> = {}): Flow => ({
+  prepare: async (round) => () => request(round),
+  success,
+  ...more
+})
+
+/** Every flow by name. */
+export const flows: Record<string, Flow> = {
+  register: simple(({ send }) => send('POST', '/auth/register', { email: 'lancelot@camelot.bt', password: PASSWORD }), 201),
+  'register quietly': simple(({ send }) => send('POST', '/auth/register', { email: 'lancelot@camelot.bt', password: PASSWORD }), 202, { options: { revealExistingAccounts: false } }),
+  'log in by jwt': simple(({ login }) => login('jwt', ARTHUR), 200),
+  'log in by cookie': simple(({ login }) => login('cookie', ARTHUR), 204),
+  'log in again by cookie': simple(({ app, session }) => app.inject({ method: 'POST', url: '/auth/cookie/login', headers: session, payload: { username: ARTHUR, password: PASSWORD } }), 204),
+  'log in with an old hash': {
+    async prepare (round) {
+      await weaken(round)
+      return () => round.login('cookie', ARTHUR)
+    },
+    success: 204,
+    bestEffort: [2]
+  },
+  'fail to log in': simple(({ login }) => login('jwt', ARTHUR, 'wrong'), 400),
+  'read me': simple(({ send, own }) => send('GET', '/users/me', undefined, own), 200),
+  'read me by cookie': simple(({ send, session }) => send('GET', '/users/me', undefined, session), 200),
+  'guarded by jwt': simple(({ send, own }) => send('GET', '/guarded', undefined, own), 200),
+  'guarded by cookie': simple(({ send, session }) => send('GET', '/guarded', undefined, session), 200),
+  'optional by jwt': simple(({ send, own }) => send('GET', '/optional', undefined, own), 200),
+  'optional by cookie': simple(({ send, session }) => send('GET', '/optional', undefined, session), 200),
+  'optional by both': simple(({ send, own, session }) => send('GET', '/optional', undefined, { ...own, ...session }), 200),
+  'optional in a handler': simple(({ send, session }) => send('GET', '/inside', undefined, session), 200),
+  'change the address': simple(({ send, own }) => send('PATCH', '/users/me', { email: 'arthur@camelot.bt' }, own), 200),
+  'change the password by jwt': simple(({ send, own }) => send('PATCH', '/users/me', { password: NEW_PASSWORD }, own), 200),
+  'change the password by cookie': simple(({ send, session }) => send('PATCH', '/users/me', { password: NEW_PASSWORD }, session), 200),
+  'change both': simple(({ send, session }) => send('PATCH', '/users/me', { password: NEW_PASSWORD, email: 'arthur@camelot.bt' }, session), 200),
+  'ask for a reset': simple(({ send }) => send('POST', '/auth/forgot-password', { email: ARTHUR }), 202),
+  reset: {
+    async prepare ({ app, tokenOf, send }) {
+      await app.users.forgotPassword(ARTHUR)
+      const token = await tokenOf('onAfterForgotPassword')
+      return () => send('POST', '/auth/reset-password', { token, password: NEW_PASSWORD })
+    },
+    success: 200
+  },
+  'ask for verification': simple(({ send }) => send('POST', '/auth/request-verify-token', { email: ARTHUR }), 202),
+  verify: {
+    async prepare ({ app, tokenOf, send }) {
+      await app.users.requestVerify(ARTHUR)
+      const token = await tokenOf('onAfterRequestVerify')
+      return () => send('POST', '/auth/verify', { token })
+    },
+    success: 200
+  },
+  'prove a new address': {
+    async prepare ({ send, own, tokenOf }) {
+      await send('PATCH', '/users/me', { email: 'arthur@camelot.bt', current_password: PASSWORD }, own)
+      const token = await tokenOf('onAfterRequestVerify')
+      return () => send('POST', '/auth/verify', { token })
+    },
+    success: 200,
+    options: { sensitiveChanges: 'confirm' }
+  },
+  'read a user': simple(({ send, admin, id }) => send('GET', `/users/${id}`, undefined, admin), 200),
+  'deactivate a user': simple(({ send, admin, id }) => send('PATCH', `/users/${id}`, { is_active: false }, admin), 200),
+  'delete a user': simple(({ send, admin, id }) => send('DELETE', `/users/${id}`, undefined, admin), 204),
+  'log out by jwt': simple(({ send, own }) => send('POST', '/auth/jwt/logout', undefined, own), 204),
+  'log out by cookie': simple(({ send, session }) => send('POST', '/auth/cookie/logout', undefined, session), 204)
+}
+
+/** The columns of rows that differ, by model and row. */
+export function changesOf (before: Row[], after: Row[]): string[] {
+  const key = (row: Row): unknown => row['id'] ?? row['token']
+  const changed = after.flatMap((row) => {
+    const old = before.find((one) => key(one) === key(row))
+    return old === undefined ? ['a new row'] : Object.keys(row).filter((name) => String(row[name]) !== String(old[name])).map((name) => `${String(old['email'])}.${name}`)
+  })
+  return [...changed, ...before.filter((row) => !after.some((one) => key(one) === key(row))).map((row) => `no ${String(row['email'])}`)]
+}
+
+/** Asserts the 503 of a store that fails, which tells nothing of the fault and gives no session. */
+export function checkUnavailable (t: Test, reply: LightMyRequestResponse, label: string): void {
+  t.equal(reply.statusCode, 503, `${label}: 503`)
+  t.match(reply.headers['retry-after'], /^\d+$/, `${label}: with retry-after`)
+  t.equal(reply.headers['set-cookie'], undefined, `${label}: no session`)
+  const { statusCode, code, error, message } = reply.json<Record<string, unknown>>()
+  t.same({ statusCode, code, error, message }, { statusCode: 503, code: 'FST_USERS_STORE_UNAVAILABLE', error: 'Service Unavailable', message: 'The user store does not answer. Try again later.' })
+  t.notMatch(reply.body + JSON.stringify(reply.headers), 'canary', `${label}: tells nothing`)
+}

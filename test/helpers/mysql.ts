@@ -1,0 +1,50 @@
+import { randomBytes } from 'node:crypto'
+import mysql from 'mysql2/promise'
+
+/** Where the tests find MySQL or MariaDB. */
+export const mysqlUrl = process.env['MYSQL_URL'] ?? 'mysql://root@127.0.0.1:3306/test'
+
+/** Options of a test: skipped with a reason when no server answers, unless services are required. */
+export async function needsMysql (): Promise<{ skip: string | false }> {
+  try {
+    await run('SELECT 1')
+    return { skip: false }
+  } catch (error) {
+    if (process.env['REQUIRE_SERVICES'] === '1') throw error
+    return { skip: `no MySQL answers: ${String(error)}` }
+  }
+}
+
+/** Runs one statement on a connection of its own. */
+async function run (sql: string): Promise<void> {
+  const connection = await mysql.createConnection({ uri: mysqlUrl, connectTimeout: 3000 })
+  try {
+    await connection.query(sql)
+  } finally {
+    await connection.end()
+  }
+}
+
+/** Configuration of a pool on one database. */
+export function mysqlConfigOf (database: string, config: mysql.PoolOptions = {}): mysql.PoolOptions {
+  const { hostname, port, username, password } = new URL(mysqlUrl)
+  return { host: hostname, port: Number(port || 3306), user: decodeURIComponent(username), password: decodeURIComponent(password), database, connectionLimit: 4, connectTimeout: 3000, ...config }
+}
+
+/** A database of its own. `drop` removes it with all that is in it. */
+export async function makeMysqlDatabase (): Promise<{ database: string, drop: () => Promise<void> }> {
+  const database = `users_test_${randomBytes(6).toString('hex')}`
+  await run(`CREATE DATABASE ${database}`)
+  return { database, drop: () => run(`DROP DATABASE ${database}`) }
+}
+
+/** An empty database and a pool on it, which a test's end removes. */
+export async function makeMysqlPool (t: { teardown: (undo: () => Promise<void>) => void }, config?: mysql.PoolOptions): Promise<{ database: string, pool: mysql.Pool }> {
+  const { database, drop } = await makeMysqlDatabase()
+  const pool = mysql.createPool(mysqlConfigOf(database, config))
+  t.teardown(async () => {
+    await pool.end()
+    await drop()
+  })
+  return { database, pool }
+}

@@ -1,0 +1,162 @@
+import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
+import { once } from 'node:events'
+import type { Server } from 'node:http'
+import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { FastifyInstance } from 'fastify'
+import { chromium, type BrowserContext, type Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { buildPackage, root } from './helpers/build-package.js'
+import { PASSWORD, SECRET } from './helpers/build-app.js'
+
+interface Client { clientId: string, clientSecret: string }
+type StartProvider = (options: Client & { port: number, redirectUris: string[] }) => Promise<{ issuer: string, server: Server }>
+type BuildApp = (options: { file: string, secret: string, publicUrl: string, provider: Client & { issuer: string } }) => Promise<FastifyInstance>
+
+const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium'
+const ARTHUR = 'king.arthur@camelot.bt'
+const LANCELOT = 'lancelot@camelot.bt'
+const PICTURES = ['oauth-visitor.png', 'oauth-provider.png', 'oauth-denied.png', 'oauth-user.png'] as const
+
+const missing = existsSync(EXECUTABLE) ? false : `${EXECUTABLE} is not installed: apt-get install chromium`
+if (missing !== false && process.env.REQUIRE_SERVICES === '1') t.fail(missing)
+
+t.test('in the browser, with a real OpenID provider', { skip: missing }, async (t) => {
+  const { page, faults, context, origin } = await open(t)
+  const message = page.locator('#message')
+  const accounts = page.locator('#accounts li')
+
+  await t.test('who says no at the provider reads so on the page, and is nobody', async (t) => {
+    await take(page, 'oauth-visitor.png')
+    await page.getByRole('link', { name: 'Log in with Camelot ID' }).click()
+    await page.getByRole('heading', { name: 'Camelot ID' }).waitFor()
+    await take(page, 'oauth-provider.png')
+    await page.getByRole('link', { name: 'No, tell it nothing' }).click()
+    await page.locator('#visitor').waitFor()
+    t.equal(await message.innerText(), 'You said no at the provider, so nobody is logged in.')
+    t.equal(page.url(), `${origin}/`)
+    t.strictSame(await context.cookies(origin).then((cookies) => cookies.filter(({ name }) => name.startsWith('__Host-users'))), [])
+    await take(page, 'oauth-denied.png')
+  })
+
+  await t.test('who says yes is logged in, and sees the linked account', async (t) => {
+    await page.getByRole('link', { name: 'Log in with Camelot ID' }).click()
+    await page.getByRole('link', { name: 'Arthur' }).click()
+    await page.locator('#user').waitFor()
+    t.equal(await page.locator('#email').innerText(), ARTHUR)
+    t.equal(await accounts.innerText(), `camelot: ${ARTHUR} Unlink`)
+    t.equal(await message.innerText(), '')
+    t.equal(await page.evaluate('document.cookie'), '', 'scripts cannot read the session')
+    await take(page, 'oauth-user.png')
+  })
+
+  await t.test('the only way to log in cannot be unlinked', async (t) => {
+    await page.getByRole('button', { name: 'Unlink' }).click()
+    await page.getByText('This account is your only way to log in').waitFor()
+    t.equal(await accounts.count(), 1)
+  })
+
+  await t.test('log out, and nobody is there any more', async (t) => {
+    await page.getByRole('button', { name: 'Log out' }).click()
+    await page.locator('#visitor').waitFor()
+    t.equal(await page.locator('#user').isVisible(), false)
+  })
+
+  await t.test('somebody with a password links an account, unlinks it, links it again and logs in with it', async (t) => {
+    await page.getByLabel('E-mail').fill(LANCELOT)
+    await page.getByLabel('Password').fill(PASSWORD)
+    await page.getByRole('button', { name: 'Register' }).click()
+    await page.locator('#user').waitFor()
+    t.equal(await page.locator('#email').innerText(), LANCELOT)
+    t.equal(await accounts.count(), 0)
+
+    await link(page, 'Mordred')
+    t.equal(await accounts.innerText(), 'camelot: mordred@camelot.bt Unlink')
+    await page.getByRole('button', { name: 'Unlink' }).click()
+    await accounts.waitFor({ state: 'detached' })
+    await link(page, 'Mordred')
+
+    await page.getByRole('button', { name: 'Log out' }).click()
+    await page.getByRole('link', { name: 'Log in with Camelot ID' }).click()
+    await page.getByRole('link', { name: 'Mordred' }).click()
+    await page.locator('#user').waitFor()
+    t.equal(await page.locator('#email').innerText(), LANCELOT, 'the account leads to the user that it is linked to')
+  })
+
+  await t.test('an account of another user cannot be linked', async (t) => {
+    await page.getByRole('button', { name: 'Unlink' }).click()
+    await accounts.waitFor({ state: 'detached' })
+    await page.getByRole('link', { name: 'Link Camelot ID' }).click()
+    await page.getByRole('link', { name: 'Arthur' }).click()
+    await page.getByText('Another user has this account of the provider.').waitFor()
+    t.equal(await accounts.count(), 0)
+  })
+
+  t.same(faults(), ['401', '401', '400', '401', '401'], 'nothing but the refusals that the page asked for')
+})
+
+t.test('the screenshots are small', async (t) => {
+  for (const name of PICTURES) t.ok(statSync(join(root, 'docs', name)).size < 200_000, name)
+})
+
+async function link (page: Page, person: string): Promise<void> {
+  await page.getByRole('link', { name: 'Link Camelot ID' }).click()
+  await page.getByRole('link', { name: person }).click()
+  await page.locator('#accounts li').waitFor()
+}
+
+/** The example with its provider, and a fresh browser on its page. `faults` are what the browser complains of, statuses of refused calls as such. */
+async function open (t: Test): Promise<{ page: Page, context: BrowserContext, origin: string, faults: () => string[] }> {
+  const folder = t.testdir()
+  buildPackage(folder)
+  const load = async <T>(name: string): Promise<T> => await import(pathToFileURL(join(folder, 'examples/oauth', `${name}.js`)).href) as T
+  const { buildApp } = await load<{ buildApp: BuildApp }>('app')
+  const { startProvider } = await load<{ startProvider: StartProvider }>('provider')
+
+  const port = await freePort()
+  const origin = `http://127.0.0.1:${port}`
+  const client = { clientId: 'round-table', clientSecret: 'excalibur-excalibur-excalibur-42' }
+  const { issuer, server } = await startProvider({ port: 0, ...client, redirectUris: [`${origin}/auth/camelot/callback`, `${origin}/auth/associate/camelot/callback`] })
+  t.teardown(() => { server.close(); server.closeAllConnections() })
+  const app = await buildApp({ file: join(folder, 'users.db'), secret: SECRET, publicUrl: origin, provider: { issuer, ...client } })
+  t.teardown(() => app.close())
+  await app.listen({ host: '127.0.0.1', port })
+
+  const context = await chromium.launchPersistentContext(join(folder, 'profile'), {
+    executablePath: EXECUTABLE,
+    headless: true,
+    viewport: { width: 900, height: 640 },
+    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+  })
+  t.teardown(async () => {
+    await context.close()
+    rmSync(join(folder, 'profile'), { recursive: true, force: true, maxRetries: 5 })
+  })
+  const faults: string[] = []
+  context.setDefaultTimeout(15_000)
+  const page = await context.newPage()
+  page.on('console', (text) => {
+    const [, status] = /the server responded with a status of (\d+)/.exec(text.text()) ?? []
+    if (text.type() === 'error' || text.type() === 'warning') faults.push(status ?? text.text())
+  })
+  page.on('pageerror', (error) => { faults.push(error.message) })
+  await page.goto(`${origin}/`)
+  await page.locator('#visitor').waitFor()
+  return { page, context, origin, faults: () => faults }
+}
+
+/** The provider must know the application's address before the application listens. */
+async function freePort (): Promise<number> {
+  const server = createServer()
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+async function take (page: Page, name: typeof PICTURES[number]): Promise<void> {
+  if (process.env.UPDATE_SCREENSHOT !== '1') return
+  mkdirSync(join(root, 'docs'), { recursive: true })
+  await page.screenshot({ path: join(root, 'docs', name) })
+}
