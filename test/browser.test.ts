@@ -1,22 +1,19 @@
-import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { FastifyInstance } from 'fastify'
-import { chromium, type BrowserContext, type Locator, type Page } from 'playwright-core'
+import type { Locator, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { buildPackage, root } from './helpers/build-package.js'
 import { PASSWORD, SECRET } from './helpers/build-app.js'
+import { openPage, skipWithoutChromium, type OpenedPage } from './helpers/chromium.js'
 
 type BuildApp = (options: { file: string, secret: string, sendMail: () => void }) => Promise<FastifyInstance>
 
-const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium'
 const ARTHUR = 'king.arthur@camelot.bt'
 const SCREENSHOT = join(root, 'docs/api-page.png')
 
-const missing = existsSync(EXECUTABLE) ? false : `${EXECUTABLE} is not installed: apt-get install chromium`
-if (missing !== false && process.env.REQUIRE_SERVICES === '1') t.fail(missing)
-
-t.test('on the API page of the example', { skip: missing }, async (t) => {
+t.test('on the API page of the example', { skip: skipWithoutChromium() }, async (t) => {
   const folder = t.testdir()
   buildPackage(folder)
   const { buildApp } = await import(pathToFileURL(join(folder, 'examples/basic/app.js')).href) as { buildApp: BuildApp }
@@ -34,7 +31,7 @@ t.test('on the API page of the example', { skip: missing }, async (t) => {
     t.strictSame(await call(page, 'get', '/hello'), { status: '200', body: { hello: 'Arthur' } })
     t.match(await call(page, 'get', '/users/me'), { status: '200', body: { email: ARTHUR, display_name: 'Arthur', credits: 0, is_superuser: false } })
     t.match(await call(page, 'get', '/admin'), { status: '403', body: { code: 'FST_USERS_FORBIDDEN' } })
-    t.same(faults(), ['401', '403'], 'nothing but the refusals of the two calls')
+    t.same(faults, ['401', '403'], 'nothing but the refusals of the two calls')
   })
 
   await t.test('a cookie logs in: log in there, and call guarded routes until logout', async (t) => {
@@ -49,7 +46,7 @@ t.test('on the API page of the example', { skip: missing }, async (t) => {
     t.equal((await call(page, 'post', '/auth/cookie/logout')).status, '204')
     t.equal((await call(page, 'get', '/hello')).status, '401')
     t.strictSame(await context.cookies(), [])
-    t.same(faults(), ['400', '401'], 'nothing but the refusals of the two calls')
+    t.same(faults, ['400', '401'], 'nothing but the refusals of the two calls')
   })
 })
 
@@ -57,33 +54,15 @@ t.test('the screenshot of the API page is small', async (t) => {
   t.ok(statSync(SCREENSHOT).size < 300_000)
 })
 
-interface Opened { page: Page, context: BrowserContext, faults: () => string[] }
-
-/** A fresh browser on the API page. `faults` are what it complains of, statuses of refused calls as such. */
-async function open (t: Test, origin: string): Promise<Opened> {
-  const profile = t.testdir()
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath: EXECUTABLE,
-    headless: true,
-    viewport: { width: 1280, height: 1000 },
-    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
-  })
-  t.teardown(async () => {
-    await context.close()
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 })
-  })
-  const faults: string[] = []
-  const page = await context.newPage()
-  page.on('console', (message) => {
-    const [, status] = /the server responded with a status of (\d+)/.exec(message.text()) ?? []
-    if (message.type() === 'error' || message.type() === 'warning') faults.push(status ?? message.text())
-  })
-  page.on('pageerror', ({ message }) => { faults.push(message) })
+/** A fresh browser on the API page, which may ask for nothing elsewhere. */
+async function open (t: Test, origin: string): Promise<OpenedPage> {
+  const opened = await openPage(t, { width: 1280, height: 1000 })
+  const { page, faults } = opened
   page.on('request', (request) => { if (new URL(request.url()).origin !== origin && !request.url().startsWith('data:')) faults.push(request.url()) })
   const reply = await page.goto(`${origin}/docs`)
   t.match(reply?.headers()['content-security-policy'], /default-src 'none'; script-src 'self'; style-src 'self';/)
   await page.locator('.opblock').first().waitFor()
-  return { page, context, faults: () => faults }
+  return opened
 }
 
 interface Answer { status: string, body: Record<string, unknown> }

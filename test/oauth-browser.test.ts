@@ -1,28 +1,25 @@
-import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, statSync } from 'node:fs'
 import { once } from 'node:events'
 import type { Server } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { FastifyInstance } from 'fastify'
-import { chromium, type BrowserContext, type Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { buildPackage, root } from './helpers/build-package.js'
 import { PASSWORD, SECRET } from './helpers/build-app.js'
+import { openPage, skipWithoutChromium, type OpenedPage } from './helpers/chromium.js'
 
 interface Client { clientId: string, clientSecret: string }
 type StartProvider = (options: Client & { port: number, redirectUris: string[] }) => Promise<{ issuer: string, server: Server }>
 type BuildApp = (options: { file: string, secret: string, publicUrl: string, provider: Client & { issuer: string } }) => Promise<FastifyInstance>
 
-const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium'
 const ARTHUR = 'king.arthur@camelot.bt'
 const LANCELOT = 'lancelot@camelot.bt'
 const PICTURES = ['oauth-visitor.png', 'oauth-provider.png', 'oauth-denied.png', 'oauth-user.png'] as const
 
-const missing = existsSync(EXECUTABLE) ? false : `${EXECUTABLE} is not installed: apt-get install chromium`
-if (missing !== false && process.env.REQUIRE_SERVICES === '1') t.fail(missing)
-
-t.test('in the browser, with a real OpenID provider', { skip: missing }, async (t) => {
+t.test('in the browser, with a real OpenID provider', { skip: skipWithoutChromium() }, async (t) => {
   const { page, faults, context, origin } = await open(t)
   const message = page.locator('#message')
   const accounts = page.locator('#accounts li')
@@ -93,7 +90,7 @@ t.test('in the browser, with a real OpenID provider', { skip: missing }, async (
     t.equal(await accounts.count(), 0)
   })
 
-  t.same(faults(), ['401', '401', '400', '401', '401'], 'nothing but the refusals that the page asked for')
+  t.same(faults, ['401', '401', '400', '401', '401'], 'nothing but the refusals that the page asked for')
 })
 
 t.test('the screenshots are small', async (t) => {
@@ -106,8 +103,8 @@ async function link (page: Page, person: string): Promise<void> {
   await page.locator('#accounts li').waitFor()
 }
 
-/** The example with its provider, and a fresh browser on its page. `faults` are what the browser complains of, statuses of refused calls as such. */
-async function open (t: Test): Promise<{ page: Page, context: BrowserContext, origin: string, faults: () => string[] }> {
+/** The example with its provider, and a fresh browser on its page. */
+async function open (t: Test): Promise<OpenedPage & { origin: string }> {
   const folder = t.testdir()
   buildPackage(folder)
   const load = async <T>(name: string): Promise<T> => await import(pathToFileURL(join(folder, 'examples/oauth', `${name}.js`)).href) as T
@@ -123,27 +120,11 @@ async function open (t: Test): Promise<{ page: Page, context: BrowserContext, or
   t.teardown(() => app.close())
   await app.listen({ host: '127.0.0.1', port })
 
-  const context = await chromium.launchPersistentContext(join(folder, 'profile'), {
-    executablePath: EXECUTABLE,
-    headless: true,
-    viewport: { width: 900, height: 640 },
-    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
-  })
-  t.teardown(async () => {
-    await context.close()
-    rmSync(join(folder, 'profile'), { recursive: true, force: true, maxRetries: 5 })
-  })
-  const faults: string[] = []
-  context.setDefaultTimeout(15_000)
-  const page = await context.newPage()
-  page.on('console', (text) => {
-    const [, status] = /the server responded with a status of (\d+)/.exec(text.text()) ?? []
-    if (text.type() === 'error' || text.type() === 'warning') faults.push(status ?? text.text())
-  })
-  page.on('pageerror', (error) => { faults.push(error.message) })
+  const opened = await openPage(t, { width: 900, height: 640 })
+  const { page } = opened
   await page.goto(`${origin}/`)
   await page.locator('#visitor').waitFor()
-  return { page, context, origin, faults: () => faults }
+  return { ...opened, origin }
 }
 
 /** The provider must know the application's address before the application listens. */

@@ -39,15 +39,16 @@ function wordOf ({ detail }: { detail?: unknown }): string {
   return reason
 }
 
+/** Everything is asked for before anything is shown: no user sees what another one's visit left on the page. */
 async function show (): Promise<void> {
   const me = await call('GET', '/users/me')
-  part('visitor').hidden = me.ok
-  part('user').hidden = !me.ok
-  if (!me.ok) return
-  part('email').textContent = (await me.json() as { email: string }).email
-  const accounts = await (await call('GET', '/users/me/oauth-accounts')).json() as Account[]
+  const { email } = me.ok ? await me.json() as { email: string } : { email: '' }
+  const accounts = me.ok ? await (await call('GET', '/users/me/oauth-accounts')).json() as Account[] : []
+  part('email').textContent = email
   part('accounts').replaceChildren(...accounts.map(item))
   part('provider-link').hidden = accounts.length > 0
+  part('visitor').hidden = me.ok
+  part('user').hidden = !me.ok
 }
 
 function item ({ id, oauth_name: name, account_email: email }: Account): HTMLLIElement {
