@@ -1,7 +1,5 @@
 import { mkdirSync, statSync } from 'node:fs'
-import { once } from 'node:events'
 import type { Server } from 'node:http'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { FastifyInstance } from 'fastify'
@@ -10,6 +8,7 @@ import t, { type Test } from 'tap'
 import { buildPackage, root } from './helpers/build-package.js'
 import { PASSWORD, SECRET } from './helpers/build-app.js'
 import { openPage, skipWithoutChromium, type OpenedPage } from './helpers/chromium.js'
+import { freePort } from './helpers/free-port.js'
 
 interface Client { clientId: string, clientSecret: string }
 type StartProvider = (options: Client & { port: number, redirectUris: string[] }) => Promise<{ issuer: string, server: Server }>
@@ -63,7 +62,17 @@ t.test('in the browser, with a real OpenID provider', { skip: skipWithoutChromiu
   await t.test('somebody with a password links an account, unlinks it, links it again and logs in with it', async (t) => {
     await page.getByLabel('E-mail').fill(LANCELOT)
     await page.getByLabel('Password').fill(PASSWORD)
+    let goOn = (): void => {}
+    const held = new Promise<void>((resolve) => { goOn = resolve })
+    await page.route('**/users/me/oauth-accounts', async (route) => {
+      await held
+      await route.continue()
+    }, { times: 1 })
+    const asked = page.waitForRequest('**/users/me/oauth-accounts')
     await page.getByRole('button', { name: 'Register' }).click()
+    await asked
+    t.equal(await page.locator('#user').isVisible(), false, 'nothing of Arthur is shown until all of Lancelot is known')
+    goOn()
     await page.locator('#user').waitFor()
     t.equal(await page.locator('#email').innerText(), LANCELOT)
     t.equal(await accounts.count(), 0)
@@ -111,7 +120,7 @@ async function open (t: Test): Promise<OpenedPage & { origin: string }> {
   const { buildApp } = await load<{ buildApp: BuildApp }>('app')
   const { startProvider } = await load<{ startProvider: StartProvider }>('provider')
 
-  const port = await freePort()
+  const port = await freePort()     // the provider must know the application's address before the application listens
   const origin = `http://127.0.0.1:${port}`
   const client = { clientId: 'round-table', clientSecret: 'excalibur-excalibur-excalibur-42' }
   const { issuer, server } = await startProvider({ port: 0, ...client, redirectUris: [`${origin}/auth/camelot/callback`, `${origin}/auth/associate/camelot/callback`] })
@@ -125,15 +134,6 @@ async function open (t: Test): Promise<OpenedPage & { origin: string }> {
   await page.goto(`${origin}/`)
   await page.locator('#visitor').waitFor()
   return { ...opened, origin }
-}
-
-/** The provider must know the application's address before the application listens. */
-async function freePort (): Promise<number> {
-  const server = createServer()
-  await once(server.listen(0, '127.0.0.1'), 'listening')
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 async function take (page: Page, name: typeof PICTURES[number]): Promise<void> {
