@@ -4,6 +4,9 @@ import mysql from 'mysql2/promise'
 /** Where the tests find MySQL or MariaDB. */
 export const mysqlUrl = process.env['MYSQL_URL'] ?? 'mysql://root@127.0.0.1:3306/test'
 
+/** Waiting for a connection ends some time; a busy machine is no fault. */
+const LONG_MS = 30_000
+
 /** Options of a test: skipped with a reason when no server answers, unless services are required. */
 export async function needsMysql (): Promise<{ skip: string | false }> {
   try {
@@ -17,7 +20,7 @@ export async function needsMysql (): Promise<{ skip: string | false }> {
 
 /** Runs one statement on a connection of its own. */
 async function run (sql: string): Promise<void> {
-  const connection = await mysql.createConnection({ uri: mysqlUrl, connectTimeout: 3000 })
+  const connection = await mysql.createConnection({ uri: mysqlUrl, connectTimeout: LONG_MS })
   try {
     await connection.query(sql)
   } finally {
@@ -28,7 +31,7 @@ async function run (sql: string): Promise<void> {
 /** Configuration of a pool on one database. */
 export function mysqlConfigOf (database: string, config: mysql.PoolOptions = {}): mysql.PoolOptions {
   const { hostname, port, username, password } = new URL(mysqlUrl)
-  return { host: hostname, port: Number(port || 3306), user: decodeURIComponent(username), password: decodeURIComponent(password), database, connectionLimit: 4, connectTimeout: 3000, ...config }
+  return { host: hostname, port: Number(port || 3306), user: decodeURIComponent(username), password: decodeURIComponent(password), database, connectionLimit: 4, connectTimeout: LONG_MS, ...config }
 }
 
 /** A database of its own. `drop` removes it with all that is in it. */

@@ -4,9 +4,12 @@ import pg from 'pg'
 /** Where the tests find PostgreSQL. */
 export const postgresUrl = process.env['DATABASE_URL'] ?? process.env['POSTGRES_URL'] ?? 'postgres://postgres@127.0.0.1:5432/test'
 
+/** Waiting for a connection ends some time; a busy machine is no fault. */
+const LONG_MS = 30_000
+
 /** Options of a test: skipped with a reason when no server answers, unless services are required. */
 export async function needsPostgres (): Promise<{ skip: string | false }> {
-  const client = new pg.Client({ connectionString: postgresUrl, connectionTimeoutMillis: 3000 })
+  const client = new pg.Client({ connectionString: postgresUrl, connectionTimeoutMillis: LONG_MS })
   try {
     await client.connect()
     await client.end()
@@ -19,7 +22,7 @@ export async function needsPostgres (): Promise<{ skip: string | false }> {
 
 /** Configuration of a pool whose tables are in one schema. */
 export function configOf (schema: string, config: pg.PoolConfig = {}): pg.PoolConfig {
-  return { connectionString: postgresUrl, options: `-c search_path=${schema}`, max: 4, connectionTimeoutMillis: 3000, ...config }
+  return { connectionString: postgresUrl, options: `-c search_path=${schema}`, max: 4, connectionTimeoutMillis: LONG_MS, ...config }
 }
 
 /** A schema of its own. `drop` removes it with all that is in it. */

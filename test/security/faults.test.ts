@@ -281,8 +281,8 @@ t.test('ERR-02, ERR-03: what listeners return does not matter, but a pending log
 })
 
 /** Password hashing that takes long enough to be looked at, one at a time; counts what was asked of it. */
-function slowPasswords (limits: { maxQueued: number, maxWaitMs?: number }): { passwords: NonNullable<UsersOptions['passwords']>, asked(): number } {
-  const inner = argon2Passwords({ timeCost: 15, concurrency: 1, ...limits })
+function slowPasswords (limits: { maxQueued: number, maxWaitMs?: number, timeCost?: number }): { passwords: NonNullable<UsersOptions['passwords']>, asked(): number } {
+  const inner = argon2Passwords({ timeCost: 15, concurrency: 1, maxWaitMs: 120_000, ...limits })
   let count = 0
   return {
     asked: () => count,
@@ -301,7 +301,7 @@ function slowPasswords (limits: { maxQueued: number, maxWaitMs?: number }): { pa
 }
 
 t.test('PW-11: a full password queue is 503 with retry-after on every route that hashes, changes nothing, and leaves other routes alone', async (t) => {
-  const { passwords, asked } = slowPasswords({ maxQueued: 2 })
+  const { passwords, asked } = slowPasswords({ maxQueued: 2, timeCost: 50 })
   const store = watchedAdapter(memory())
   const { app, send, bearer, login, create, tokenOf } = await buildApp(t, { adapter: store.adapter, passwords }, addGuarded)
   await create()
