@@ -391,10 +391,11 @@ t.test('OAU-08, OAU-14, DEP-01: whatever a provider answers in the place of what
 })
 
 t.test('OAU-08, DEP-01, DEP-02: discovery that fails, lies or comes late, and works the next time', async (t) => {
-  const { browser, idp } = await setUp(t, { timeoutMs: 500 })
+  const { browser, idp } = await setUp(t)
+  const hasty = await appOn(t, idp, { timeoutMs: 500 })
   for (const [fault, word] of [['html', 'FAILED'], ['error500', 'FAILED'], ['emptyObject', 'FAILED'], ['redirectLoop', 'FAILED'], ['endless', 'FAILED'], ['tarpit', 'UNAVAILABLE'], ['switches', 'UNAVAILABLE'], ['cut', 'UNAVAILABLE'], ['error503', 'UNAVAILABLE']] as const) {
     idp.fail('discovery', fault)
-    failed(t, await browser.ask('/auth/openid/authorize'), word === 'FAILED' ? 502 : 503, `OAUTH_PROVIDER_${word}`, fault)
+    failed(t, await (fault === 'tarpit' ? hasty.browser : browser).ask('/auth/openid/authorize'), word === 'FAILED' ? 502 : 503, `OAUTH_PROVIDER_${word}`, fault)
   }
   idp.fail('discovery', null)
   idp.play.issuer = 'https://evil.example'
