@@ -15,7 +15,7 @@ import { userSchemas } from '../schemas/index.js'
 import { SECRET } from './helpers/build-app.js'
 import { buildProgram, endPools, library, makePlaceIn, rowsOf, runIn, type Place } from './helpers/command-line.js'
 import { makeMysqlPool, mysqlConfigOf, needsMysql } from './helpers/mysql.js'
-import { configOf, makeSchema, needsPostgres, postgresUrl } from './helpers/postgres.js'
+import { configOf, makeDatabase, makeSchema, needsPostgres, postgresUrl } from './helpers/postgres.js'
 
 const service = await needsPostgres()
 const mysqlService = await needsMysql()
@@ -29,12 +29,22 @@ const makePlace = (): Place => makePlaceIn(places, program)
 /** The same, on a PostgreSQL schema of its own; `adapter` begins `parts`. */
 async function makePostgresPlace (t: Test) {
   const { schema, drop } = await makeSchema()
-  const pool = new pg.Pool(configOf(schema))
+  return placeOn(t, postgresUrl, schema, drop)
+}
+
+/** The same, on a database of its own: the lock under which tables are made holds up every schema of a database. */
+async function makeDatabasePlace (t: Test) {
+  const { url, drop } = await makeDatabase()
+  return placeOn(t, url, 'public', drop)
+}
+
+function placeOn (t: Test, url: string, schema: string, drop: () => Promise<void>) {
+  const pool = new pg.Pool(configOf(schema, { connectionString: url }))
   t.teardown(async () => {
     await pool.end()
     await drop()
   })
-  const poolText = `new pg.Pool({ connectionString: ${JSON.stringify(postgresUrl)}, options: '-c search_path=${schema}' })`
+  const poolText = `new pg.Pool({ connectionString: ${JSON.stringify(url)}, options: '-c search_path=${schema}' })`
   const column = async (sql: string, values: unknown[] = []): Promise<unknown[]> => (await pool.query<unknown[]>({ text: sql, values, rowMode: 'array' })).rows.map(([value]) => value)
   return { ...makePlace(), schema, pool, poolText, adapter: `postgres(${poolText})`, column, tables: () => column('SELECT tablename::text FROM pg_tables WHERE schemaname = $1 ORDER BY 1', [schema]) }
 }
@@ -264,7 +274,7 @@ t.test('PostgreSQL: of several migrations at once one does all, and nobody fails
 })
 
 t.test('PostgreSQL: killed while it waits for the lock, and at any statement, migrate leaves the old state, and the next run does all', service, async (t) => {
-  const { start, run, adapter, pool, poolText, tables, column } = await makePostgresPlace(t)
+  const { start, adapter, pool, poolText, tables, column } = await makeDatabasePlace(t)
   const holder = await pool.connect()
   await holder.query('BEGIN')
   await holder.query(LOCK_TABLES)
@@ -298,7 +308,7 @@ t.test('PostgreSQL: killed while it waits for the lock, and at any statement, mi
   const [, signal] = await once(stopped.child, 'close') as [number | null, string | null]
   t.equal(signal, 'SIGINT', 'Ctrl-C ends it')
   t.strictSame(await tables(), [])
-  t.match(await run(['migrate'], { adapter }), { code: 0, out: /^Changed/ })
+  t.match(await start(['migrate'], { adapter }).outcome, { code: 0, out: /^Changed/ })
 })
 
 t.test('a database that does not answer is one line and the exit code 1', async (t) => {

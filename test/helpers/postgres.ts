@@ -25,17 +25,26 @@ export function configOf (schema: string, config: pg.PoolConfig = {}): pg.PoolCo
   return { connectionString: postgresUrl, options: `-c search_path=${schema}`, max: 4, connectionTimeoutMillis: LONG_MS, ...config }
 }
 
+/** Runs one statement on a connection of its own. */
+async function run (sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: postgresUrl })
+  await client.connect()
+  await client.query(sql)
+  await client.end()
+}
+
 /** A schema of its own. `drop` removes it with all that is in it. */
 export async function makeSchema (): Promise<{ schema: string, drop: () => Promise<void> }> {
   const schema = `users_test_${randomBytes(6).toString('hex')}`
-  const run = async (sql: string): Promise<void> => {
-    const client = new pg.Client({ connectionString: postgresUrl })
-    await client.connect()
-    await client.query(sql)
-    await client.end()
-  }
   await run(`CREATE SCHEMA ${schema}`)
   return { schema, drop: () => run(`DROP SCHEMA ${schema} CASCADE`) }
+}
+
+/** A database of its own, for a test that holds what all schemas of a database share. `drop` removes it. */
+export async function makeDatabase (): Promise<{ url: string, drop: () => Promise<void> }> {
+  const name = `users_test_${randomBytes(6).toString('hex')}`
+  await run(`CREATE DATABASE ${name}`)
+  return { url: String(new URL(`/${name}`, postgresUrl)), drop: () => run(`DROP DATABASE ${name} WITH (FORCE)`) }
 }
 
 /** An empty schema and a pool on it, which a test's end removes. */
