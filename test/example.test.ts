@@ -20,7 +20,7 @@ const example = (name: string): string => join(folder, 'examples/basic', `${name
 const load = async <T>(name: string): Promise<T> => await import(pathToFileURL(example(name)).href) as T
 
 t.test('the demo plays the whole flow, and everything is as expected', async (t) => {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [example('demo')], { encoding: 'utf8', timeout: 60_000 })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [example('demo')], { encoding: 'utf8', timeout: 300_000 })
   t.equal(status, 0, stderr)
   const [, steps] = /\n(\d+) steps, all as expected\n$/.exec(stdout) ?? []
   t.ok(Number(steps) > 40, `${steps} steps`)

@@ -43,7 +43,7 @@ function lineOf (error: string): number {
   return Number(/:(\d+) /.exec(error)?.[1])
 }
 
-t.test('an application needs under 15 % more type instantiations than Fastify alone', { timeout: 120_000 }, async (t) => {
+t.test('an application needs under 15 % more type instantiations than Fastify alone', { timeout: 600_000 }, async (t) => {
   const { stdout } = await promisify(execFile)(process.execPath, [join(folder, 'instantiations.mjs'), declarations])     // rejects above the budget
   t.comment(stdout.trim())
   t.match(stdout, /with the plugin \d+, \d+\.\d % more/)
@@ -59,10 +59,10 @@ const cases: [title: string, name: string, entry: string][] = [
   ['HTTP/2 applications type-check', 'http2/http2.test-d.ts', built]
 ]
 for (const [title, name, entry] of cases) {
-  t.test(`row 89: ${title}`, { timeout: 120_000 }, async (t) => { t.strictSame(errorsOf(name, entry), []) })
+  t.test(`row 89: ${title}`, { timeout: 600_000 }, async (t) => { t.strictSame(errorsOf(name, entry), []) })
 }
 
-t.test('what the compiler says of a wrong option names it', { timeout: 120_000 }, async (t) => {
+t.test('what the compiler says of a wrong option names it', { timeout: 600_000 }, async (t) => {
   const name = 'messages/messages.test-d.ts'
   const errors = errorsOf(name, built)
   const lines = readFileSync(join(folder, name), 'utf8').split('\n')
@@ -81,7 +81,7 @@ const misfits: Record<string, string> = {
   'under another name': '{ User: UserOf<typeof schemas> }'
 }
 for (const [what, register] of Object.entries(misfits)) {
-  t.test(`row 89: a user ${what} in UsersRegister does not compile where the plugin is registered, nor where a user is read`, { timeout: 120_000 }, async (t) => {
+  t.test(`row 89: a user ${what} in UsersRegister does not compile where the plugin is registered, nor where a user is read`, { timeout: 600_000 }, async (t) => {
     const name = 'misfit/misfit.test-d.ts'
     const errors = errorsOf(name, built, (text) => text.replace(`{ user: ${MISFIT} }`, register))
     const marked = readFileSync(join(folder, name), 'utf8').split('\n').flatMap((line, i) => line.endsWith('// MISFIT') ? [i + 1] : [])
