@@ -6,13 +6,15 @@ import { completeOperationIds } from './describe-route.js'
 import { createErrorHandler } from './error-handler.js'
 import { acceptLaxBooleans } from './fastapi-bodies.js'
 import { addJsonParser } from './parsers.js'
+import { logWithoutQuery } from './request-log.js'
 
-/** Makes a scope ours: own parsers, strict validation, own error replies, no caching. The application's scopes are untouched. */
+/** Makes a scope ours: own parsers, strict validation, own error replies, no caching, no query in the log. The application's scopes are untouched. */
 export function prepareScope (scope: FastifyInstance, ajv: Ajv, settings: Settings): void {
   addJsonParser(scope)
   scope.setValidatorCompiler<FastifySchema>(({ schema }) => compileLater(ajv, schema))
   scope.setErrorHandler(createErrorHandler(settings))
   completeOperationIds(scope, settings)
+  logWithoutQuery(scope)
   if (settings.errorStyle === 'fastapi') acceptLaxBooleans(scope)
   scope.addHook('onRequest', (_request, reply, done) => {
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff')

@@ -1,8 +1,8 @@
 import { inspect } from 'node:util'
-import type { FastifyServerOptions, LightMyRequestResponse } from 'fastify'
+import Fastify, { type FastifyRequest, type FastifyServerOptions, type LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import { authenticate, currentUser, memory, type UsersHooks, type UsersOptions } from '../../lib/index.js'
-import { ARTHUR, buildApp, cookieOf, SECRET, type TestApp } from '../helpers/build-app.js'
+import usersPlugin, { authenticate, currentUser, memory, type UsersHooks, type UsersOptions } from '../../lib/index.js'
+import { ARTHUR, backends, buildApp, cookieOf, fastPasswords, SECRET, type TestApp } from '../helpers/build-app.js'
 import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'
 
 const MERLIN = 'merlin@camelot.bt'
@@ -241,5 +241,65 @@ t.test('REG-08, LOGG-01: problems of a body name the field and never the value',
     const reply = await send('POST', url, body)
     t.equal(reply.statusCode, 400, url)
     t.notMatch(reply.body, 'canary', url)
+  }
+})
+
+t.test('LOGG-02: the log of every route of ours names the path without its query, in the form that the application gives', async (t) => {
+  const canary = 'canary-in-a-query'
+  const forms: Record<string, FastifyServerOptions['logger'] & object> = {
+    'Fastify\'s own': {},
+    'one of the application': { serializers: { req: ({ method, url, originalUrl }) => ({ method, url, originalUrl, mine: true }) } }
+  }
+  for (const [form, logger] of Object.entries(forms)) {
+    const lines: string[] = []
+    const { app, routes } = await buildApp(t, {}, (app) => { app.get('/theirs', async () => 'theirs') }, { logger: { ...logger, level: 'trace', stream: { write: (line: string) => { lines.push(line) } } } })
+    const ours = routes.filter(({ url }) => /^\/(?:auth|users)\//.test(url))
+    t.ok(ours.length >= 12, `${form}: ${ours.length} routes`)
+    for (const { method, url } of ours) {
+      await app.inject({ method: String(method) as 'GET', url: `${url.replace(':id', 'x')}?token=${canary}&code=${canary}#${canary}` })
+    }
+    const seen = lines.filter((line) => line.includes('incoming request')).map((line) => JSON.parse(line) as { req: { method: string, url: string, mine?: true } })
+    t.same(seen.map(({ req: { method, url } }) => `${method} ${url}`), ours.map(({ method, url }) => `${String(method)} ${url.replace(':id', 'x')}`), form)
+    t.same(seen.map(({ req: { mine } }) => mine === true), ours.map(() => form !== 'Fastify\'s own'), `${form}: and all else as it is`)
+    t.notMatch(lines.join(''), canary)
+    lines.length = 0
+    await app.inject({ url: `/theirs?token=${canary}` })
+    t.match(lines.join(''), canary, `${form}: routes of the application are its own matter`)
+  }
+})
+
+t.test('LOGG-02: what an application serializes in the scope around the plugin gets no query either', async (t) => {
+  const lines: string[] = []
+  const app = Fastify({ logger: { stream: { write: (line: string) => { lines.push(line) } } } })
+  t.teardown(() => app.close())
+  await app.register(async (scope) => {
+    await scope.register(usersPlugin, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
+  }, { prefix: '/api', logSerializers: { req: ({ method, url }: FastifyRequest) => `${method} ${url}` } })
+  t.equal((await app.inject({ url: '/api/users/me?token=canary' })).statusCode, 401)
+  t.match(lines.join(''), '"req":"GET /api/users/me"')
+  t.notMatch(lines.join(''), 'canary')
+})
+
+t.test('LOGG-03: whatever a request says, a line of the log is one line of JSON, without control characters, and short', async (t) => {
+  const { app, send, log } = await start(t)
+  const forged = '\n{"level":60,"msg":"forged"}\r\u0000\u001b[2J\u2028'
+  const long = 'x'.repeat(7000)
+  for (const text of [forged, long]) {
+    const header = encodeURIComponent(text)
+    for (const { method, url } of [{ method: 'POST', url: '/auth/register' }, { method: 'POST', url: '/auth/jwt/login' }, { method: 'POST', url: '/auth/forgot-password' }, { method: 'GET', url: '/users/me' }] as const) {
+      const body = { email: `${text}@camelot.bt`, username: text, password: text, [text]: text }
+      await send(method, `${url}?${header}`, method === 'POST' ? body : undefined)
+      await send(method, url, method === 'POST' ? body : undefined, { host: header, authorization: `Bearer ${header}`, cookie: `__Host-users-cookie=${header}`, 'user-agent': header, 'accept-version': header, 'x-forwarded-for': header, 'x-request-id': header })
+      await app.inject({ method, url, headers: { 'content-type': `text/${header}`, origin: header }, ...(method === 'POST' ? { payload: text } : {}) })
+      await app.inject({ method, url, headers: { 'content-type': 'application/json' }, ...(method === 'POST' ? { payload: `{"email":"${text}` } : {}) })
+    }
+    await send('GET', `/users/${header.slice(0, 90)}`)
+  }
+  t.ok(log.length > 60, `${log.length} lines`)
+  for (const line of log) {
+    t.match(line, /^[^\p{Cc}]*\n$/u)
+    const { level, msg } = JSON.parse(line) as { level: number, msg: string }
+    t.ok(level < 50 && msg !== 'forged', 'nothing forged')
+    t.ok(line.length < 3000, `${line.length} characters: ${line.slice(0, 200)}`)
   }
 })

@@ -11,7 +11,7 @@ import { createClient } from './engine/index.js'
 import { createFlow } from './flow.js'
 import { resolveOauthOptions, type OauthOptions } from './options.js'
 import { associateRoutes } from './routes/associate.js'
-import { logSerializers, type FlowRoutesOptions } from './routes/legs.js'
+import type { FlowRoutesOptions } from './routes/legs.js'
 import { loginRoutes } from './routes/login.js'
 import { createStates } from './state.js'
 import { createTransactions } from './transactions.js'
@@ -49,8 +49,8 @@ async function oauthPlugin (scope: FastifyInstance, options: OauthOptions): Prom
     cookie: await createBrowserCookie(scope, host.settings, settings.cookie, state.lifetimeSeconds)
   })
   const parts: FlowRoutesOptions = { host, settings, flow, accounts, clients }
-  if (settings.routes.login.enabled) await scope.register(loginRoutes, { ...parts, logSerializers })
-  if (settings.routes.associate.enabled) await scope.register(associateRoutes, { ...parts, logSerializers })
+  if (settings.routes.login.enabled) await scope.register(loginRoutes, parts)
+  if (settings.routes.associate.enabled) await scope.register(associateRoutes, parts)
   if (settings.routes.accounts.enabled) await scope.register(accountRoutes, { prefix: settings.routes.accounts.prefix, host, accounts })
 }
 

@@ -24,11 +24,6 @@ export const CALLBACK_ERRORS = [
   ...START_ERRORS, 'OAUTH_REFUSED', 'ACCESS_TOKEN_DECODE_ERROR', 'ACCESS_TOKEN_ALREADY_EXPIRED', 'OAUTH_INVALID_STATE', 'OAUTH_NOT_AVAILABLE_EMAIL'
 ] as const satisfies readonly ErrorWord[]
 
-/** What the log says of a request to these routes: the query holds codes and states. */
-export const logSerializers = {
-  req: ({ method, url, host, ip }: FastifyRequest): string => ({ method, url: url.replace(/\?.*$/s, ''), host, remoteAddress: ip }) as unknown as string     // Fastify's type says text, its own serializer gives an object
-}
-
 /** A leg with the path of its routes; the address that the provider sends browsers back to is fixed here, once. */
 export function legOf (scope: FastifyInstance, client: EngineClient, purpose: Leg['purpose'], settings: OauthSettings): { path: string, leg: Leg } {
   const group = purpose === 'login' ? 'login' : 'associate'
