@@ -166,7 +166,8 @@ function readTokens (name: string, given: NonNullable<UsersOptions['tokens']>): 
     const { secret, lifetimeSeconds = 3600, audience = `${name}:${purpose}` } = options
     checked(`tokens.${purpose}.audience`, audience, (value) => typeof value === 'string' && value !== '', 'must be text that is not empty')
     if (!(Number.isInteger(lifetimeSeconds) && lifetimeSeconds > 0)) throw FST_USERS_INVALID_OPTION([`tokens.${purpose}.lifetimeSeconds`, 'must be a whole number of seconds above 0'])
-    return { secret: secret === undefined ? null : checkSecret(`tokens.${purpose}.secret`, secret), lifetimeSeconds, audience }
+    const own = secret === undefined ? null : checkSecret(`tokens.${purpose}.secret`, secret)
+    return { secret: own === null ? null : () => own, lifetimeSeconds, audience }
   }
   return { reset: read('reset'), verify: read('verify') }
 }

@@ -9,7 +9,7 @@ import type { UserRows } from '../users/index.js'
 /** Who a request comes from, and how that is known. */
 export interface Authentication {
   readonly user: User
-  /** The token that was presented. */
+  /** The token that was presented. Read it by name: what prints, serializes or copies the object leaves it out. */
   readonly token: string
   /** Name of the backend that accepted it. */
   readonly backend: string
@@ -60,7 +60,7 @@ export function createAuthenticator (backends: ReadonlyMap<string, Backend>, row
     if (subject === null) return null
     const { row, stamp } = subject
     if (stamp !== undefined && stamp !== null && !rows.hasStamp(row, stamp)) return null
-    return { user: rows.toUser(row), token, backend: name }
+    return new Found(rows.toUser(row), name, token)
   }
 
   return {
@@ -74,4 +74,17 @@ export function createAuthenticator (backends: ReadonlyMap<string, Backend>, row
 /** True for a promise of any make. */
 export function isPromise<T> (value: MaybePromise<T>): value is Promise<T> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}
+
+/** Keeps the token out of sight. */
+class Found implements Authentication {
+  readonly #token: string
+
+  constructor (readonly user: User, readonly backend: string, token: string) {
+    this.#token = token
+  }
+
+  get token (): string {
+    return this.#token
+  }
 }

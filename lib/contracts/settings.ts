@@ -12,8 +12,8 @@ export type RouteGroupName = 'auth' | 'register' | 'reset' | 'verify' | 'users'
 export interface RouteSettings { enabled: boolean, prefix: string }
 
 export interface TokenSettings {
-  /** A secret of its own, used as it is; null for keys made from the plugin's secrets. */
-  secret: string | null
+  /** Gives a secret of its own, used as it is; null for keys made from the plugin's secrets. A function is not printed. */
+  secret: (() => string) | null
   lifetimeSeconds: number
   audience: string
 }

@@ -36,7 +36,7 @@ async function purposeTokens (scope: FastifyInstance, { settings, keysFor, recei
 }
 
 function keysOf (purpose: string, secret: TokenSettings['secret'], keysFor: PurposeTokensOptions['keysFor']): ReturnType<typeof checkJwtKey>[] {
-  const keys: readonly PurposeKey[] = secret === null ? keysFor(purpose) : [{ secret }]
+  const keys: readonly PurposeKey[] = secret === null ? keysFor(purpose) : [{ secret: secret() }]
   return keys.map((key) => checkJwtKey(`tokens.${purpose}.secret`, key))
 }
 

@@ -287,7 +287,8 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
       const { server } = provider
       settings.clientId = provider.clientId
       settings.clientAuthentication = provider.clientAuthentication
-      settings.clientSecret = typeof provider.clientSecret === 'function' ? () => true : provider.clientSecret
+      const secret = typeof provider.clientSecret === 'function' ? provider.clientSecret() : provider.clientSecret
+      settings.clientSecret = typeof secret === 'string' && secret.split('.').length < 3 ? secret : () => true     // a token is another one each time
       settings.requirePkce = provider.pkce !== false
       const moved = (api: ProviderApi): ProviderApi => ({ accessToken: api.accessToken, claims: api.claims, fetchJson: (address, init) => api.fetchJson(here(address), init), userInfo: () => api.userInfo() })
       const revoke = provider.revoke

@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import Fastify, { type FastifyRequest, type FastifyServerOptions, type LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import usersPlugin, { authenticate, currentUser, memory, type UsersHooks, type UsersOptions } from '../../lib/index.js'
+import { google, oauth, oauthAccounts } from '../../lib/features/oauth/index.js'
+import usersPlugin, { argon2Passwords, authenticate, bearerTransport, currentUser, jwtStrategy, memory, type UsersHooks, type UsersOptions } from '../../lib/index.js'
 import { ARTHUR, backends, buildApp, cookieOf, fastPasswords, SECRET, type TestApp } from '../helpers/build-app.js'
 import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'
 
@@ -301,5 +303,38 @@ t.test('LOGG-03: whatever a request says, a line of the log is one line of JSON,
     const { level, msg } = JSON.parse(line) as { level: number, msg: string }
     t.ok(level < 50 && msg !== 'forged', 'nothing forged')
     t.ok(line.length < 3000, `${line.length} characters: ${line.slice(0, 200)}`)
+  }
+})
+
+t.test('LOGG-04: objects of ours that are printed, serialized or copied show no secret', async (t) => {
+  const [resetSecret, jwtSecret, stateSecret, encryptionKey, clientSecret] = Array.from({ length: 5 }, () => randomBytes(32).toString('base64url')) as [string, string, string, string, string]
+  const provider = google({ clientId: 'client-id', clientSecret })
+  const strategy = jwtStrategy({ lifetimeSeconds: 60, secret: jwtSecret })
+  const printed: Record<string, unknown> = { provider, strategy, transport: bearerTransport(), passwords: argon2Passwords() }
+  const list = [{ name: 'jwt', transport: bearerTransport(), strategy }, ...backends().slice(1)]
+  const { app, bearer, cookie } = await buildApp(t, { backends: list, tokens: { reset: { secret: resetSecret } }, publicUrl: 'https://app.example.com' }, async (app) => {
+    app.get('/guarded/:name', { preHandler: authenticate }, async (request) => {
+      const { name } = request.params as { name: string }
+      Object.assign(printed, { [`user of ${name}`]: request.user, [`authentication of ${name}`]: request.authentication })
+      request.log.info({ authentication: request.authentication })
+      return { ...request.authentication, token: request.authentication?.token }
+    })
+    await app.register(oauth, { providers: [provider], stateSecret, encryptionKey })
+    Object.assign(printed, { accounts: oauthAccounts(app) })
+  })
+  const { hashed_password: hash, session_stamp: stamp } = await app.users.checkCredentials({ username: (await app.users.create({ email: ARTHUR, password: PASSWORD })).email, password: PASSWORD }) as unknown as Record<string, string>
+  const secrets: Record<string, string | undefined> = { resetSecret, jwtSecret, stateSecret, encryptionKey, clientSecret, SECRET, hash, stamp }
+  for (const [name, headers] of Object.entries({ jwt: await bearer(ARTHUR, PASSWORD), cookie: await cookie(ARTHUR, PASSWORD) })) {
+    const token = ('cookie' in headers ? headers.cookie : headers.authorization).split(/[ =]/)[1]
+    t.equal((await app.inject({ url: `/guarded/${name}`, headers })).json<{ token: string }>().token, token, 'who asks for the token by name gets it')
+    secrets[`token of ${name}`] = token
+  }
+  Object.assign(printed, { users: app.users, backends: [...app.users.backends], application: app })
+  t.equal(Object.keys(printed).length, 12)
+  for (const [name, object] of Object.entries(printed)) {
+    const copy: unknown = typeof object === 'object' ? { ...object } : object
+    const text = [object, copy].map((one) => `${inspect(one, { depth: 8, maxArrayLength: null, maxStringLength: null })} ${JSON.stringify(one)} ${String(one)}`).join()
+    t.ok(text.length > 30, name)
+    t.same(Object.entries(secrets).filter(([, secret]) => secret === undefined || text.includes(secret)).map(([key]) => key), [], name)
   }
 })

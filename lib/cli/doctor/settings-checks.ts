@@ -7,7 +7,7 @@ const LOCAL = /^http:\/\/(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?$/
 /** Secrets are long and random when the config loads: what is left is whose they are. */
 export function checkSecrets (secrets: readonly string[], { tokens }: Settings): readonly Finding[] {
   const findings: Finding[] = []
-  const own = Object.entries(tokens).flatMap(([purpose, { secret }]) => secret === null ? [] : [{ purpose, secret }])
+  const own = Object.entries(tokens).flatMap(([purpose, { secret }]) => secret === null ? [] : [{ purpose, secret: secret() }])
   if (new Set(secrets).size < secrets.length) findings.push({ level: 'warn', about: 'secret', text: 'the list holds a secret twice: remove one' })
   for (const { purpose, secret } of own) if (secrets.includes(secret)) findings.push({ level: 'warn', about: 'secret', text: `tokens.${purpose}.secret is the plugin's secret too: leave it out, and a key of its own is made` })
   return findingsOr('secret', findings, secrets.length === 1 ? 'is long enough and no placeholder' : `${secrets.length} secrets, of which the first signs; each is long enough and no placeholder`)

@@ -46,7 +46,7 @@ export interface Provider {
   /** For a login button. */
   readonly title: string
   readonly clientId: string
-  /** Null for a public client. A function makes one for each exchange (Apple's is a signed token). */
+  /** Null for a public client. A function gives one for each exchange (Apple's is a signed token), and is not printed. */
   readonly clientSecret: string | (() => MaybePromise<string>) | null
   readonly clientAuthentication: 'client_secret_post' | 'client_secret_basic' | 'none'
   /** Asked for when a request names none; a request may name some of these, no others. */

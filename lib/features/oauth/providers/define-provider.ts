@@ -72,7 +72,7 @@ export function defineProvider<O extends PublicClientOptions = ProviderOptions> 
       name,
       title,
       clientId,
-      clientSecret: typeof spec.clientSecret === 'function' ? spec.clientSecret(options) : clientSecret ?? null,
+      clientSecret: typeof spec.clientSecret === 'function' ? spec.clientSecret(options) : clientSecret === undefined ? null : () => clientSecret,
       clientAuthentication: spec.clientSecret === 'optional' && clientSecret === undefined ? 'none' : given(spec.clientAuthentication, options) ?? 'client_secret_post',
       scopes: [...scopes],
       server: given(spec.server, options),
