@@ -169,6 +169,27 @@ const keepsNoState: Check = (source) => source.tree.statements
   .filter(({ declarationList }) => (declarationList.flags & ts.NodeFlags.Const) === 0)
   .map((statement) => `${at(source, statement)} is module-level state`)
 
+const secretName = /(?:token|secret|password|digest|hash|stamp|fingerprint|fgpt|signature|verifier|challenge|nonce)$/i
+
+/** The last name of what is read or called: `stamp` of `row.session_stamp`. */
+function nameOf (node: ts.Node): string {
+  if (ts.isCallExpression(node) || ts.isNonNullExpression(node) || ts.isParenthesizedExpression(node) || ts.isAsExpression(node)) return nameOf(node.expression)
+  return ts.isPropertyAccessExpression(node) ? node.name.text : ts.isIdentifier(node) ? node.text : ''
+}
+
+/** Secrets are compared by `isSameSecret`. Two stored rows may be: nobody sent either. */
+const comparesSecretsInConstantTime: Check = (source) => {
+  const operators = new Set([ts.SyntaxKind.EqualsEqualsToken, ts.SyntaxKind.EqualsEqualsEqualsToken, ts.SyntaxKind.ExclamationEqualsToken, ts.SyntaxKind.ExclamationEqualsEqualsToken])
+  const problems: string[] = []
+  for (const node of descendants(source.tree)) {
+    if (!ts.isBinaryExpression(node) || !operators.has(node.operatorToken.kind)) continue
+    const [left, right] = [nameOf(node.left), nameOf(node.right)]
+    const isPlain = [node.left, node.right].some((side) => ts.isLiteralExpression(side) || ['null', 'undefined', ''].includes(side.kind === ts.SyntaxKind.NullKeyword ? 'null' : nameOf(side)))
+    if (!isPlain && left !== right && [left, right].some((name) => secretName.test(name))) problems.push(`${at(source, node)} compares ${node.getText()}`)
+  }
+  return problems
+}
+
 /** The exported names that an entry file reaches and that stand in its sources without a doc comment. */
 function undocumentedExports (entry: string, sources: Source[]): string[] {
   const byPath = new Map(sources.map((source) => [source.path, source]))
@@ -280,6 +301,12 @@ t.test('only the root plugin breaks encapsulation', async (t) => {
   t.equal(runOn(staysEncapsulated, 'lib/routes/a.ts', text), 1)
   t.equal(runOn(staysEncapsulated, 'lib/plugin.ts', text), 0)
   t.equal(runOn(staysEncapsulated, 'lib/routes/a.ts', text.replace('}', ', encapsulate: true }')), 0)
+})
+
+t.test('SES-03: secrets are never compared by an operator, which stops at the first difference', async (t) => {
+  t.strictSame(sources.flatMap(comparesSecretsInConstantTime), [])
+  for (const text of ['row.session_stamp === stamp', 'fingerprint(key, hash) === given', 'given !== row.token', 'a.digest == b', 'known === (sent as { secret: string }).secret']) t.equal(runOn(comparesSecretsInConstantTime, 'lib/a.ts', text), 1, text)
+  for (const text of ['token === null', "token === ''", 'token === undefined', 'token.length === 43', 'now.session_stamp === row.session_stamp', "typeof token === 'string'"]) t.equal(runOn(comparesSecretsInConstantTime, 'lib/a.ts', text), 0, text)
 })
 
 t.test('modules hold no state', async (t) => {

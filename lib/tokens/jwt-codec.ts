@@ -151,8 +151,8 @@ function parseObject (segment: string): Record<string, unknown> | null {
 }
 
 function verify ({ jwt }: Engine, token: string): Payload | null {
-  const signature = token.slice(token.lastIndexOf('.') + 1)
-  if (Buffer.from(signature, 'base64url').toString('base64url') !== signature) return null     // unused bits must be zero (RFC 4648, section 3.5): one text per token
+  const last = token.slice(token.lastIndexOf('.') + 1)
+  if (Buffer.from(last, 'base64url').toString('base64url') !== last) return null     // unused bits must be zero (RFC 4648, section 3.5): one text per token
   try {
     const payload: unknown = jwt.verify(token)
     return typeof payload === 'object' && payload !== null && !Array.isArray(payload) ? payload as Payload : null

@@ -1,8 +1,7 @@
-import { timingSafeEqual } from 'node:crypto'
 import type { User, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_RESET_PASSWORD_BAD_TOKEN, FST_USERS_RESET_PASSWORD_INVALID_PASSWORD } from '../errors.js'
-import { fingerprint, generateStamp, type Claims } from '../tokens/index.js'
+import { fingerprint, generateStamp, isSameSecret, type Claims } from '../tokens/index.js'
 import { applyPolicy, readPassword } from './credentials.js'
 import { contextOf, type Rules } from './rules.js'
 import { destroyStored } from './sessions.js'
@@ -63,14 +62,9 @@ async function fits (rules: Rules, row: UserRow, { password_fgpt: claim, fgpt }:
 }
 
 function isKeyed (rules: Rules, row: UserRow, given: string): boolean {
-  return rules.fingerprintKeys.some((key) => equal(given, keyed(rules, row, key)))
+  return rules.fingerprintKeys.some((key) => isSameSecret(given, keyed(rules, row, key)))
 }
 
 function keyed ({ rows }: Rules, row: UserRow, key: string): string {
   return fingerprint(key, 'reset', row.hashed_password, row.email, rows.stampOf(row))
-}
-
-function equal (a: string, b: string): boolean {
-  const [x, y] = [Buffer.from(a), Buffer.from(b)]
-  return x.length === y.length && timingSafeEqual(x, y)
 }

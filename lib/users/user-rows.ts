@@ -4,7 +4,7 @@ import type { UserReader } from '../contracts/strategy.js'
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { UserSchemas } from '../../schemas/index.js'
 import { OptionalKind } from '@sinclair/typebox'
-import { fingerprint } from '../tokens/index.js'
+import { fingerprint, isSameSecret } from '../tokens/index.js'
 import { foldEmail, normalizeEmail } from './email.js'
 
 /** Reads and writes user rows; knows nothing of rules. */
@@ -56,9 +56,9 @@ export function createUserRows (store: DatabaseAdapter, model: Model, schemas: U
 
     stampOf: (row) => row.session_stamp ?? fingerprint(stampKeys[0], row.hashed_password),
 
-    hasStamp (row, stamp) {     // what we made ourselves: nothing to guess by timing
-      if (typeof row.session_stamp === 'string') return row.session_stamp === stamp
-      return stampKeys.some((key) => fingerprint(key, row.hashed_password) === stamp)
+    hasStamp (row, stamp) {
+      if (typeof row.session_stamp === 'string') return isSameSecret(row.session_stamp, stamp)
+      return stampKeys.some((key) => isSameSecret(fingerprint(key, row.hashed_password), stamp))
     }
   }
 }

@@ -2,7 +2,7 @@ import type { EventContext } from '../contracts/events.js'
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_VERIFY_USER_ALREADY_VERIFIED, FST_USERS_VERIFY_USER_BAD_TOKEN, isUsersError } from '../errors.js'
-import { fingerprint, generateStamp, type Claims } from '../tokens/index.js'
+import { fingerprint, generateStamp, isSameSecret, type Claims } from '../tokens/index.js'
 import { foldEmail } from './email.js'
 import { contextOf, type Rules } from './rules.js'
 import { destroyStored } from './sessions.js'
@@ -52,7 +52,7 @@ async function markVerified ({ rows }: Rules, row: UserRow): Promise<User> {
 
 /** The new address takes effect, and all sessions end. Works once: the fingerprint holds the old address and stamp. */
 async function changeEmail (rules: Rules, row: UserRow, { new_email: email, fgpt }: Claims): Promise<User> {
-  if (typeof email !== 'string' || !row.is_active || !rules.fingerprintKeys.some((key) => fgpt === changeFingerprint(rules, row, key))) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
+  if (typeof email !== 'string' || !row.is_active || !rules.fingerprintKeys.some((key) => isSameSecret(String(fgpt), changeFingerprint(rules, row, key)))) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
   const { id, email: old, hashed_password: hash, session_stamp: stamp } = row
   const unchanged = { id, email: old, hashed_password: hash, is_active: true, ...(stamp === undefined ? {} : { session_stamp: stamp }) }
   const changes = { email, is_verified: true, session_stamp: generateStamp() }

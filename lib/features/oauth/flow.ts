@@ -1,8 +1,8 @@
-import { hash, timingSafeEqual } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { CallbackQuery } from '../../../schemas/index.js'
 import { FST_USERS_BAD_REQUEST, FST_USERS_OAUTH_BAD_REDIRECT, FST_USERS_OAUTH_INVALID_STATE, FST_USERS_OAUTH_REFUSED, isUsersError, type UsersError } from '../../errors.js'
-import { generateOpaqueToken } from '../../tokens/index.js'
+import { generateOpaqueToken, isSameSecret } from '../../tokens/index.js'
 import type { BrowserCookie } from './browser-cookie.js'
 import type { Identity } from './contracts.js'
 import type { EngineClient } from './engine/index.js'
@@ -58,13 +58,13 @@ export function createFlow ({ backend, states, transactions, cookie, redirects }
     const state = states.read(token)
     const transaction = state.id === null || state.id === '' ? null : await transactions.take(state.id)
     const browser = cookie.digestOf(request)
-    if (transaction !== null && browser !== null && isSame(transaction.browser, browser) && !await transactions.hasOpen(browser)) cookie.clear(reply)
+    if (transaction !== null && browser !== null && isSameSecret(transaction.browser, browser) && !await transactions.hasOpen(browser)) cookie.clear(reply)
     if ('refusal' in state) return state.refusal
-    if (transaction === null || browser === null || !isSame(state.browser, browser) || !isSame(transaction.browser, browser)) return FST_USERS_OAUTH_INVALID_STATE()
+    if (transaction === null || browser === null || !isSameSecret(state.browser, browser) || !isSameSecret(transaction.browser, browser)) return FST_USERS_OAUTH_INVALID_STATE()
     if (transaction.purpose !== purpose || transaction.provider !== provider.name || transaction.backend !== backend) return FST_USERS_OAUTH_INVALID_STATE()
     if (transaction.userId !== state.userId) return FST_USERS_OAUTH_INVALID_STATE()
     if (transaction.userId !== userId) return FST_USERS_BAD_REQUEST()     // the state of another user (contract 1.11)
-    if (transaction.challenge !== null && !isSame(challengeOf(given ?? ''), transaction.challenge)) return FST_USERS_OAUTH_INVALID_STATE()
+    if (transaction.challenge !== null && !isSameSecret(challengeOf(given ?? ''), transaction.challenge)) return FST_USERS_OAUTH_INVALID_STATE()
     return transaction
   }
 
@@ -120,11 +120,6 @@ function refusalOf ({ error, code }: CallbackQuery): UsersError | null {
 /** S256 (RFC 7636, section 4.2). */
 function challengeOf (verifier: string): string {
   return hash('sha256', verifier, 'base64url')
-}
-
-function isSame (a: string, b: string): boolean {
-  const [left, right] = [Buffer.from(a), Buffer.from(b)]
-  return left.length === right.length && timingSafeEqual(left, right)
 }
 
 function isRefusal (error: unknown): boolean {
