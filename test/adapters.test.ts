@@ -321,6 +321,17 @@ t.test('SQLite: json that cannot be read is an error, not a value', async (t) =>
   t.throws(() => adapter.findOne(User, {}), { code: 'FST_USERS_TABLE_MISMATCH' })
 })
 
+t.test('SQLite: an integer that JavaScript would round is an error, not a value', async (t) => {
+  const database = new Database(':memory:')
+  const adapter = await opened(t, database, models)
+  await createUser(adapter, { credits: Number.MAX_SAFE_INTEGER })
+  t.hasStrict(adapter.findOne(User, {}), { credits: Number.MAX_SAFE_INTEGER })
+  for (const value of ['9007199254740993', "'many'", '1.5']) {
+    database.exec(`UPDATE user SET credits = ${value}`)
+    t.throws(() => adapter.findOne(User, {}), { code: 'FST_USERS_TABLE_MISMATCH', message: /"credits"/ }, value)
+  }
+})
+
 t.test('SQLite: look-ups use indexes', async (t) => {
   const database = new Database(':memory:')
   const statements: string[] = []

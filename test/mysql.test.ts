@@ -368,6 +368,10 @@ t.test('MySQL: other column types of adopted tables are read and written, and wh
   t.hasStrict(await adapter.findOne(User, { credits: 5 }), { is_active: null, settings: null })
   await pool.query("UPDATE user SET settings = '{' WHERE credits = 5")
   await t.rejects(async () => await adapter.findOne(User, { credits: 5 }), mismatch)
+  await pool.query('ALTER TABLE user MODIFY credits BIGINT')
+  await pool.query('UPDATE user SET settings = NULL, credits = 9007199254740993 WHERE credits = 5')
+  await t.rejects(async () => await adapter.findOne(User, { id: user['id'] as string }), { ...mismatch, message: /"credits"/ }, 'an integer that JavaScript would round')
+  await pool.query('UPDATE user SET credits = 5 WHERE credits > 5')
   await pool.query('ALTER TABLE user DROP settings, ADD settings JSON, MODIFY is_active VARBINARY(5), MODIFY nickname VARBINARY(80), MODIFY credits VARBINARY(5)')
   for (const change of ["is_active = 'x'", "is_active = 1, nickname = 'x'", "nickname = NULL, credits = 'many'"]) {
     await pool.query(`UPDATE user SET ${change}`)

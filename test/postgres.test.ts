@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -210,6 +211,25 @@ t.test('PostgreSQL: times, numbers and booleans are read alike whatever the sess
   await t.rejects(async () => await adapter.findOne(User, {}), mismatch)
 })
 
+t.test('PostgreSQL: a database whose encoding lacks letters finds nobody by them, and refuses to store them', service, async (t) => {
+  const name = `users_test_${randomBytes(6).toString('hex')}`
+  const { pool: admin } = await makePool(t)
+  await admin.query(`CREATE DATABASE ${name} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0`)
+  const pool = new pg.Pool({ connectionString: Object.assign(new URL(postgresUrl), { pathname: name }).href })
+  const { app, send, login, register } = await buildApp(t, { adapter: postgres(pool, { createTables }) })
+  t.teardown(async () => {
+    await app.close()
+    await pool.end()
+    await admin.query(`DROP DATABASE ${name}`)
+  })
+  await register({ email: 'élaine@camelot.bt' })
+  t.equal((await login('cookie', 'ÉLAINE@camelot.bt')).statusCode, 400, 'the case of ASCII letters alone')
+  t.equal((await login('cookie', 'élaine@CAMELOT.bt')).statusCode, 204)
+  t.equal((await login('cookie', 'łancelot@camelot.bt')).statusCode, 400)
+  t.equal((await send('POST', '/auth/forgot-password', { email: 'łancelot@camelot.bt' })).statusCode, 202)
+  t.hasStrict((await send('POST', '/auth/register', { email: 'łancelot@camelot.bt', password: PASSWORD })).json(), { statusCode: 400, code: 'FST_USERS_INVALID_USER' })
+})
+
 t.test('PostgreSQL: other column types of adopted tables are read and written', service, async (t) => {
   const { pool } = await makePool(t)
   await pool.query(`CREATE TABLE "user" (id VARCHAR(36) PRIMARY KEY, email VARCHAR(320), hashed_password TEXT, is_active BOOLEAN, nickname VARCHAR(80), credits INTEGER,
@@ -226,6 +246,9 @@ t.test('PostgreSQL: other column types of adopted tables are read and written', 
   }
   t.equal(await adapter.findOne(User, { credits: 2 ** 40 }), null)
   t.strictSame((await adapter.findMany(User, { credits: { lt: 2 ** 40 } }, { limit: 9 })).map((row) => row['credits']), [5])
+  await pool.query('ALTER TABLE "user" ALTER credits TYPE BIGINT; UPDATE "user" SET credits = 9007199254740993 WHERE credits = 5')
+  await t.rejects(async () => await adapter.findOne(User, { id: user['id'] as string }), { ...mismatch, message: /"credits"/ }, 'an integer that JavaScript would round')
+  await pool.query('UPDATE "user" SET credits = 5 WHERE credits > 5')
   await pool.query('ALTER TABLE "user" ALTER settings TYPE TEXT; UPDATE "user" SET settings = \'{\' WHERE credits = 5')
   await t.rejects(async () => await adapter.findOne(User, { credits: 5 }), mismatch)
 })

@@ -108,7 +108,7 @@ class SqlAdapter implements DatabaseAdapter {
     const shape = shapeOf(this.#root(model.name), where, parameters)
     for (const position of shape.exact) parameters.push(parameters[position])
     const statement = shape.statement('one', () => sql.selectOneSql(shape))
-    return then(statement.get(parameters), (values) => values === undefined ? null : decodeRow(shape.table, values))
+    return then(first(shape.table, statement, parameters), (values) => values === undefined ? null : decodeRow(shape.table, values))
   }
 
   findWithUser (model: Model, where: Where): MaybePromise<{ row: Row, user: Row } | null> {
@@ -181,6 +181,16 @@ function needsUtc ({ isZoned }: Dialect, tables: ReadonlyMap<string, Table>): bo
 function missingTables (missing: readonly Table[], statements: readonly string[], migrates: boolean): Error {
   const names = missing.map(({ name }) => name).join('", "')
   return FST_USERS_TABLE_MISMATCH([names, `the database has no such table; run ${migrates ? '`npx fastify-users migrate` or ' : ''}the statements below, or let \`createTables: true\` make it in development:\n${statements.join(';\n')};`])
+}
+
+/** The first row, if there is one. */
+function first ({ dialect: { isUnknownLetter } }: Table, statement: SqlStatement, parameters: readonly unknown[]): ReturnType<SqlStatement['get']> {
+  const found = statement.get(parameters)
+  if (isUnknownLetter === undefined || !(found instanceof Promise)) return found
+  return found.catch((error: unknown) => {
+    if (isUnknownLetter(error)) return undefined
+    throw error
+  })
 }
 
 /** Runs a write, and turns the database's complaint about equal values into ours, with field names. */

@@ -61,4 +61,6 @@ export interface Dialect {
   uniqueViolation(error: unknown): UniqueViolation | null
   /** Whether a write was refused because a value does not fit its column. */
   isMisfit(error: unknown): boolean
+  /** Whether a look-up was refused because the database's character set lacks a letter of it, so that no row can have it. */
+  isUnknownLetter?(error: unknown): boolean
 }

@@ -1,6 +1,7 @@
 import type { Field } from '../../../contracts/models.js'
 import type { Codec, Dialect, UniqueViolation } from './dialect.js'
 import { decodeTimeText, encodeTimeText } from './time-text.js'
+import { wholeNumber } from './whole-number.js'
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const OBJECT_ID = /^[0-9a-f]{24}$/
@@ -18,10 +19,11 @@ const CHARACTERS = / CHARACTER SET (\w+) COLLATE (\w+)$/
 
 const text: Codec = { encode: (value) => value, decode: (raw) => typeof raw === 'string' ? raw : undefined }
 const number: Codec = { encode: (value) => value, decode: decodeNumber }
+const integer: Codec = { encode: (value) => value, decode: (raw) => wholeNumber(decodeNumber(raw)) }
 
 const codecs: Record<Exclude<Field['type'], 'id' | 'time'>, Codec> = {
   text,
-  integer: number,
+  integer,
   number,
   boolean: { encode: (value) => value === true ? 1 : 0, decode: decodeBoolean },
   json: { encode: (value) => JSON.stringify(value), decode: decodeJson }
@@ -30,7 +32,7 @@ const codecs: Record<Exclude<Field['type'], 'id' | 'time'>, Codec> = {
 const idCodecs: Record<'uuid' | 'objectid' | 'integer' | 'text', Codec> = {
   uuid: { ...text, holds: (value) => UUID.test(String(value)) },
   objectid: { ...text, holds: (value) => OBJECT_ID.test(String(value)) },
-  integer: number,
+  integer,
   text
 }
 

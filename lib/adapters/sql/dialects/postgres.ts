@@ -1,5 +1,6 @@
 import type { Field } from '../../../contracts/models.js'
 import type { Codec, Dialect, UniqueViolation } from './dialect.js'
+import { wholeNumber } from './whole-number.js'
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const OBJECT_ID = /^[0-9a-f]{24}$/
@@ -11,10 +12,11 @@ const WORDS = /"(?:[^"]|"")+"|[\p{L}\p{N}_$]+/gu
 const storable: Pick<Codec, 'holds'> = { holds: (value) => !String(value).includes('\0') }
 const text: Codec = { ...storable, encode: (value) => value, decode: (raw) => raw }
 const number: Codec = { encode: (value) => value, decode: decodeNumber }
+const integer: Codec = { encode: (value) => value, decode: (raw) => wholeNumber(decodeNumber(raw)) }
 
 const codecs: Record<Exclude<Field['type'], 'id'>, Codec> = {
   text,
-  integer: number,
+  integer,
   number,
   boolean: { encode: (value) => value === true ? 't' : 'f', decode: (raw) => raw === 't' || raw === 'true' || raw === '1' },
   time: { encode: (value) => (value as Date).toISOString(), decode: decodeTime },     // checked before
@@ -24,7 +26,7 @@ const codecs: Record<Exclude<Field['type'], 'id'>, Codec> = {
 const idCodecs: Record<'uuid' | 'objectid' | 'integer' | 'text', Codec> = {
   uuid: { ...text, holds: (value) => UUID.test(String(value)) },     // the database's own form alone, so that ids compare byte by byte
   objectid: { ...text, holds: (value) => OBJECT_ID.test(String(value)) },
-  integer: number,
+  integer,
   text
 }
 
@@ -56,7 +58,8 @@ AND c.relnamespace <> 'pg_catalog'::regnamespace`,
   columnType,
   foldName: (name) => name,
   uniqueViolation,
-  isMisfit: (error) => codeOf(error).startsWith('22')     // class "data exception"
+  isMisfit: (error) => codeOf(error).startsWith('22'),     // class "data exception"
+  isUnknownLetter: (error) => codeOf(error) === '22P05'
 }
 
 const types = { boolean: 'BOOLEAN', integer: 'BIGINT', number: 'DOUBLE PRECISION', time: 'TIMESTAMP WITH TIME ZONE', json: 'JSON' }

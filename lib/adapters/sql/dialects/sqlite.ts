@@ -1,16 +1,19 @@
 import type { Field } from '../../../contracts/models.js'
 import type { Codec, Dialect, UniqueViolation } from './dialect.js'
 import { decodeTimeText, encodeTimeText } from './time-text.js'
+import { wholeNumber } from './whole-number.js'
 
 const VIOLATION = 'UNIQUE constraint failed: '
 
-const asIs: Codec = { encode: (value) => value, decode: (raw) => raw }
+const text: Codec = { encode: (value) => value, decode: (raw) => raw }
+const number: Codec = { ...text }
+const integer: Codec = { ...text, decode: wholeNumber }
 
 const codecs: Record<Field['type'], Codec> = {
-  id: asIs,
-  text: asIs,
-  integer: asIs,
-  number: asIs,
+  id: text,
+  text,
+  integer,
+  number,
   boolean: { encode: (value) => value === true ? 1 : 0, decode: (raw) => raw !== 0 },
   time: { encode: (value) => `${encodeTimeText(value)}000`, decode: decodeTimeText },
   // a column of type JSON has numeric affinity: SQLite hands a lone number back as one
@@ -20,7 +23,7 @@ const codecs: Record<Field['type'], Codec> = {
 /** SQLite: types as SQLAlchemy writes them, times as text in UTC with six digits, which compares as text. */
 export const sqliteDialect: Dialect = {
   name: 'sqlite',
-  codec: ({ type }) => codecs[type],
+  codec: codecOf,
   catalog: "SELECT m.name AS table_name, c.name AS column_name, m.sql LIKE '%collate%', CASE WHEN c.type LIKE '%char%(%' THEN CAST(substr(c.type, instr(c.type, '(') + 1) AS INTEGER) END FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type IN ('table', 'view')",
   returnsId: false,
   nullsFirst: '',
@@ -45,11 +48,18 @@ export const sqliteDialect: Dialect = {
 /** SQLite through a client that cuts text at U+0000: such text is refused when written, and finds nothing. */
 export const sqliteWithoutNul: Dialect = {
   ...sqliteDialect,
-  codec: ({ type }) => type === 'text' || type === 'id' ? { ...asIs, holds: (value) => !String(value).includes('\0') } : codecs[type]
+  codec (field) {
+    const codec = codecOf(field)
+    return codec === text ? { ...text, holds: (value) => !String(value).includes('\0') } : codec
+  }
 }
 
 const types = { boolean: 'BOOLEAN', integer: 'INTEGER', number: 'FLOAT', time: 'TIMESTAMP', json: 'JSON' }
 const idTypes = { uuid: 'CHAR(36)', objectid: 'CHAR(24)', integer: 'INTEGER' }
+
+function codecOf ({ type, id }: Field): Codec {
+  return type === 'id' && id?.storage === 'integer' ? integer : codecs[type]
+}
 
 function columnType (field: Field): string {
   if (field.type === 'text') return varchar(field.maxLength)
