@@ -340,6 +340,12 @@ t.test('kysely() refuses sessions of MySQL that would change data or let values 
   }
 })
 
+t.test('kysely() refuses a pool of PostgreSQL that gives binary values', postgresOptions, async (t) => {
+  const pool = new pg.Pool({ ...configOf('public'), binary: true } as pg.PoolConfig)
+  t.teardown(() => pool.end())
+  await t.rejects(opened(new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })), { code: 'FST_USERS_INVALID_OPTION', message: /`binary`/ })
+})
+
 t.test('kysely() refuses what is no instance for one of its databases', async (t) => {
   const invalid = { code: 'FST_USERS_INVALID_OPTION' }
   const database = new Database(':memory:')

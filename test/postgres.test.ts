@@ -211,6 +211,20 @@ t.test('PostgreSQL: times, numbers and booleans are read alike whatever the sess
   await t.rejects(async () => await adapter.findOne(User, {}), mismatch)
 })
 
+t.test('PostgreSQL: sessions that would change what is read are refused, and say why', service, async (t) => {
+  const { schema, pool } = await makePool(t)
+  const cases: [pg.PoolConfig, RegExp][] = [
+    [{ binary: true } as pg.PoolConfig, /`binary`/],
+    [{ options: `-c search_path=${schema} -c extra_float_digits=0` }, /extra_float_digits/]
+  ]
+  for (const [config, problem] of cases) {
+    const strange = new pg.Pool(configOf(schema, config))
+    await t.rejects(opened(strange), { code: 'FST_USERS_INVALID_OPTION', message: problem }, JSON.stringify(config))
+    await strange.end()
+  }
+  t.strictSame(await column(pool, 'SELECT to_regclass(\'accesstoken\')::text'), [null])
+})
+
 t.test('PostgreSQL: a database whose encoding lacks letters finds nobody by them, and refuses to store them', service, async (t) => {
   const name = `users_test_${randomBytes(6).toString('hex')}`
   const { pool: admin } = await makePool(t)

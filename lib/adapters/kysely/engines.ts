@@ -5,8 +5,9 @@ import { mysqlDialect } from '../sql/dialects/mysql.js'
 import { postgresDialect } from '../sql/dialects/postgres.js'
 import { sqliteWithoutNul } from '../sql/dialects/sqlite.js'
 import type { SqlDriver } from '../sql/drivers/driver.js'
-import { checkSession } from '../sql/drivers/mysql2-session.js'
+import * as mysql2Session from '../sql/drivers/mysql2-session.js'
 import * as mysql2 from '../sql/drivers/mysql2.js'
+import * as pgSession from '../sql/drivers/pg-session.js'
 import * as pg from '../sql/drivers/pg.js'
 import type { KyselyInstance } from './instance.js'
 
@@ -28,6 +29,7 @@ export interface Engine {
 /** Rows are objects here, so columns have names of their own; and the application's client parses what is not text, so all is read as text. */
 const postgres: Engine = {
   dialect: withNames(postgresDialect, (expression, field) => isText(field) ? expression : `(${expression})::text`),
+  start: pgSession.checkSession,
   begin: ['BEGIN', pg.LOCK_TABLES],
   commit: 'COMMIT',
   rollback: 'ROLLBACK',
@@ -47,7 +49,7 @@ const sqlite: Engine = {
 const mysql: Engine = {
   dialect: withNames(mysqlDialect, (expression, field) => isText(field) ? expression : `cast(${expression} AS CHAR)`),
   async start (driver) {
-    await checkSession(driver)
+    await mysql2Session.checkSession(driver)
     const row = await driver.prepare('SELECT @@sql_mode').get([])
     // Kysely has mysql2 write values into the statement, with a backslash before quotes
     if (String(row?.[0]).includes('NO_BACKSLASH_ESCAPES')) throw FST_USERS_INVALID_OPTION(['adapter', 'kysely(): sql_mode NO_BACKSLASH_ESCAPES would let values become SQL; remove it'])

@@ -1,8 +1,8 @@
-import { FST_USERS_INVALID_OPTION } from '../../../errors.js'
 import type { SqlDriver } from './driver.js'
+import { checkSettings, type SessionSetting } from './session.js'
 
-/** What a session must be like, so that a row holds what was written and is found by it: values, and what is wrong about others. */
-const settings: readonly [expression: string, fits: (value: string) => boolean, problem: string][] = [
+/** A row holds what was written, and is found by it. */
+const settings: readonly SessionSetting[] = [
   ['database()', (name) => name !== '', 'the pool has no `database`'],
   ["concat_ws(',', @@character_set_client, @@character_set_connection, coalesce(@@character_set_results, 'none'))", (sets) => sets === 'utf8mb4,utf8mb4,utf8mb4', 'the connections use a character set that does not hold all text; leave out `charset`, or set it to UTF8MB4_UNICODE_CI'],
   ['@@sql_mode', (mode) => /STRICT_(?:TRANS|ALL)_TABLES/.test(mode), 'sql_mode is not strict: values that do not fit their column would be cut; add STRICT_TRANS_TABLES'],
@@ -14,8 +14,5 @@ const settings: readonly [expression: string, fits: (value: string) => boolean, 
 
 /** Throws `FST_USERS_INVALID_OPTION` for a pool whose connections would store or find other values than those that are given. */
 export async function checkSession (driver: SqlDriver): Promise<void> {
-  const row = await driver.prepare(`SELECT ${settings.map(([expression], position) => `${expression} AS s${position}`).join(', ')}`).get([]) ?? []
-  for (const [position, [, fits, problem]] of settings.entries()) {
-    if (!fits(String(row[position] ?? ''))) throw FST_USERS_INVALID_OPTION(['adapter', `mysql(): ${problem}`])
-  }
+  await checkSettings(driver, 'mysql', settings)
 }
