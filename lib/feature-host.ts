@@ -3,7 +3,7 @@ import type { FeatureHost } from './contracts/feature-host.js'
 import type { DatabaseAdapter } from './contracts/database-adapter.js'
 import { isHashOfNoPassword } from './passwords/index.js'
 import { kHost } from './symbols.js'
-import { createExternalUser, reclaimUser, type Rules } from './users/index.js'
+import { actingRow, createExternalUser, cutSessions, reclaimUser, type Rules } from './users/index.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -28,7 +28,9 @@ export function createFeatureHost ({ rules, store, log, keysFor, prepareScope }:
     createExternal: (values, link, context) => createExternalUser(rules, values, link, context),
     hasPassword: ({ hashed_password: hash }) => !isHashOfNoPassword(hash),
     reclaim: (id, link) => reclaimUser(rules, id, link),
-    beforeRemoval: (work) => { removals.push(work) },
+    addRemoval: (remove) => { removals.push(remove) },
+    actingRow: (request) => actingRow(rules, request, true),
+    cutSessions: (row) => cutSessions(rules, row),
     addToReplies: (property, read) => { additions.set(property, read) },
     background: background.run
   }

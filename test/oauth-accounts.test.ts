@@ -472,6 +472,200 @@ t.test('a user whose sessions end while an account is being linked does not get 
   }
 })
 
+/** What whoever registered an address first has: an account of their own, sessions and a password. */
+async function hijack ({ register, accounts, bearer, cookie }: Round): Promise<{ id: UserId, sessions: Record<string, string>[] }> {
+  const { id } = await register()
+  await accounts.link(id, MORDRED, {})
+  return { id, sessions: [await bearer(ARTHUR), await cookie(ARTHUR)] }
+}
+
+const MORDRED = identity({ accountId: 'mordred', email: 'mordred@camelot.bt' })
+
+async function askReset ({ app, tokenOf }: Round): Promise<string> {
+  await app.users.forgotPassword(ARTHUR)
+  return tokenOf('onAfterForgotPassword')
+}
+
+onEveryStore('RST-13: a reset of a user who never proved the address removes all that was attached before', async (t, make) => {
+  const revoked: ProviderTokens[] = []
+  const client: ProviderClient = { provider: GRAIL, refresh: async () => tokensOf(), revoke: async (tokens) => { revoked.push(tokens) } }
+  const round = await start(t, { ...await make(t), clients: [client], settings: { encryptionKeys: [KEY] } })
+  const { accounts, app, send, enter, login, rows, create, names } = round
+  const { id, sessions } = await hijack(round)
+  await accounts.link(id, identity({ provider: provider('other'), accountId: 'mordred' }), {})
+  const merlin = await create({ email: MERLIN })
+  await accounts.link(merlin.id, identity({ accountId: 'merlin' }), {})
+  t.equal(await enter(MORDRED), id, 'the attacker is in by password, sessions and accounts')
+
+  await app.users.resetPassword(await askReset(round), 'excalibur-2')
+  for (const headers of sessions) t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401)
+  t.equal((await login('jwt', ARTHUR)).statusCode, 400)
+  t.match(await rows(), [{ account_id: 'merlin' }], "another user's stays")
+  t.not(await enter(MORDRED), id)
+  t.equal((await login('jwt', ARTHUR, 'excalibur-2')).statusCode, 200)
+  t.match(await app.users.get(id), { is_verified: false }, 'a reset proves nothing more than it did')
+  t.equal(names().filter((name) => name === 'onAfterResetPassword').length, 1)
+  await app.users.settled()
+  t.match(revoked, [tokensOf()], 'the grant ends at the provider')
+})
+
+t.test('RST-13: a reset of a user who proved the address before leaves the accounts', async (t) => {
+  const round = await start(t)
+  const { app, accounts, enter, tokenOf } = round
+  const { id } = await accounts.resolve(identity(), {})
+  await app.users.requestVerify(ARTHUR)
+  await app.users.verify(await tokenOf('onAfterRequestVerify'))
+  await app.users.resetPassword(await askReset(round), PASSWORD)
+  t.equal(await enter(identity()), id)
+})
+
+t.test('RST-13: a reset that is refused removes nothing', async (t) => {
+  const round = await start(t)
+  const { app, rows, tick } = round
+  await hijack(round)
+  const token = await askReset(round)
+  t.equal(await code(app.users.resetPassword(token, 'short')), 'RESET_PASSWORD_INVALID_PASSWORD')
+  t.equal(await code(app.users.resetPassword(`${token}x`, PASSWORD)), 'RESET_PASSWORD_BAD_TOKEN')
+  tick(4000)
+  t.equal(await code(app.users.resetPassword(token, PASSWORD)), 'RESET_PASSWORD_BAD_TOKEN')
+  t.equal((await rows()).length, 1)
+})
+
+t.test('RST-13: whichever call to the store fails, no new password stands beside an old account, and the token is good until there is one', async (t) => {
+  for (let k = 1, done = false; !done; k++) {
+    const round = await start(t)
+    const { app, store, enter, login } = round
+    const { id } = await hijack(round)
+    const token = await askReset(round)
+    store.watch(({ n, proceed }) => {
+      if (n === k) throw new Error('down')
+      return proceed()
+    })
+    const failed = await code(app.users.resetPassword(token, 'excalibur-2'))
+    done = store.calls < k
+    store.watch()
+    t.equal(failed, done ? 'done' : 'STORE_UNAVAILABLE', `call ${k}`)
+    const isSet = (await login('jwt', ARTHUR, 'excalibur-2')).statusCode === 200
+    if (!isSet) await app.users.resetPassword(token, 'excalibur-2')
+    t.not(await enter(MORDRED), id, `call ${k}: ${isSet ? 'the password was set' : 'another try'}`)
+    t.equal((await login('jwt', ARTHUR, 'excalibur-2')).statusCode, 200)
+  }
+})
+
+/** Lets the attacker's account log in, and gives what ends the test's doubts: the sessions of this user that came of it. */
+function intruder ({ accounts, app, send }: Round, id: UserId): { logIn(): Promise<void>, alive(): Promise<number> } {
+  const tokens: string[] = []
+  return {
+    async logIn () {
+      const row = await accounts.resolve(MORDRED, {}).catch(() => null)
+      const given = row === null || row.id !== id ? null : await app.users.login(row, { backend: 'jwt' }).catch(() => null)
+      if (given?.issued !== undefined) tokens.push(given.issued.token)
+    },
+    async alive () {
+      const replies = await Promise.all(tokens.map((token) => send('GET', '/users/me', undefined, { authorization: `Bearer ${token}` })))
+      return replies.filter(({ statusCode }) => statusCode === 200).length
+    }
+  }
+}
+
+/** Runs each piece of work before the call of its number, counted without the calls that the work makes. */
+function interrupt ({ store }: Round, work: ReadonlyMap<number, () => Promise<unknown>>): { calls: () => number } {
+  let calls = 0
+  let inside = false
+  store.watch(async ({ proceed }) => {
+    const now = inside ? undefined : work.get(++calls)
+    if (now === undefined) return await proceed()
+    inside = true
+    await now()
+    inside = false
+    return await proceed()
+  })
+  return { calls: () => calls }
+}
+
+/** Every pair of moments, the first not after the second, until there are no more calls. */
+async function eachPair (run: (first: number, second: number) => Promise<number>): Promise<number> {
+  let pairs = 0
+  for (let last = 1, calls = Infinity; last <= calls; last++) {
+    for (let first = 1; first <= last; first++) {
+      calls = await run(first, last)
+      pairs++
+    }
+  }
+  return pairs
+}
+
+t.test('RST-13, LNK-04: at no moment of a reset do a link under way and a login by it leave a way in', async (t) => {
+  let entered = 0
+  const pairs = await eachPair(async (first, second) => {
+    const round = await start(t)
+    const { app, accounts, store, create, enter } = round
+    const { id } = await create()
+    const before = (await store.rows('user'))[0] as unknown as UserRow     // as the callback read it when its session was good
+    const token = await askReset(round)
+    const { logIn, alive } = intruder(round, id)
+    const link = (): Promise<unknown> => code(accounts.link(before, MORDRED, {}))
+    const both = async (): Promise<void> => { await link(); await logIn() }
+    const { calls } = interrupt(round, new Map(first === second ? [[first, both]] : [[first, link], [second, async () => { await logIn(); entered += await alive() }]]))
+    await app.users.resetPassword(token, 'excalibur-2')
+    store.watch()
+    const title = `link at call ${first}, login at ${second}`
+    t.equal(await alive(), 0, `${title}: the session`)
+    t.not(await enter(MORDRED), id, `${title}: the account`)
+    return calls()
+  })
+  t.ok(pairs >= 10, `${pairs} pairs`)
+  t.ok(entered > 0, 'the login works meanwhile')
+})
+
+t.test('RST-13, LNK-04: at no moment of a link do a reset and a login by the account leave a way in', async (t) => {
+  for (const verified of [false, true]) {
+    let [entered, resets] = [0, 0]
+    await eachPair(async (first, second) => {
+      const round = await start(t)
+      const { app, accounts, store, create } = round
+      const { id } = await create({ is_verified: verified })
+      const before = (await store.rows('user'))[0] as unknown as UserRow
+      const token = await askReset(round)
+      const { logIn, alive } = intruder(round, id)
+      let isReset = false
+      const reset = async (): Promise<void> => {
+        await app.users.resetPassword(token, 'excalibur-2')
+        isReset = true
+      }
+      const both = async (): Promise<void> => { await reset(); await logIn() }
+      const { calls } = interrupt(round, new Map(first === second ? [[first, both]] : [[first, reset], [second, async () => { await logIn(); entered += await alive() }]]))
+      const end = await code(accounts.link(before, MORDRED, {}))
+      store.watch()
+      if (!isReset) return calls()     // the link was there first
+      resets++
+      const title = `reset at call ${first}, login at ${second}, ${verified ? 'verified' : 'unverified'}`
+      t.not(end, 'done', `${title}: the link`)
+      t.equal(await alive(), 0, `${title}: the session`)
+      t.same(await accounts.list(id), [], `${title}: the account`)
+      return calls()
+    })
+    t.ok(entered > 0 && resets >= 3, `${resets} resets; the login works meanwhile`)
+  }
+})
+
+t.test('LNK-03: at no moment of a takeover does a login by an old account leave a session', async (t) => {
+  let entered = 0
+  for (let k = 1, most = Infinity; k <= most; k++) {
+    const round = await start(t, { settings: { associateByEmail: true, reclaimUnverified: true } })
+    const { accounts, store } = round
+    const { id } = await hijack(round)
+    const { logIn, alive } = intruder(round, id)
+    const { calls } = interrupt(round, new Map([[k, async () => { await logIn(); entered += await alive() }]]))
+    t.equal((await accounts.resolve(identity(), {})).id, id)
+    most = calls()
+    store.watch()
+    t.equal(await alive(), 0, `login at call ${k}`)
+    t.match(await accounts.list(id), [{ account_id: 'arthur-1' }])
+  }
+  t.ok(entered > 0, 'the login works meanwhile')
+})
+
 onStores('the own accounts are listed and unlinked by routes, but for the last way to log in', async (t, make) => {
   const revoked: ProviderTokens[] = []
   const client: ProviderClient = { provider: GRAIL, refresh: async (refreshToken) => tokensOf({ refreshToken }), revoke: async (tokens) => { revoked.push(tokens) } }
@@ -508,6 +702,7 @@ onStores('the own accounts are listed and unlinked by routes, but for the last w
   refused(t, await send('DELETE', url('other'), undefined, headers), 400, 'OAUTH_LAST_LOGIN_METHOD')
   t.match(await rows(), [{ oauth_name: 'other' }])
 
+  await app.users.update(id, { is_verified: true })
   await app.users.forgotPassword(ARTHUR)
   await app.users.resetPassword(await tokenOf('onAfterForgotPassword'), PASSWORD)
   t.equal((await send('DELETE', url('other'), undefined, await bearer(ARTHUR))).statusCode, 204, 'with a password nothing else is needed')

@@ -1,4 +1,4 @@
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
 import type { DatabaseAdapter } from './database-adapter.js'
 import type { PurposeKey } from './definition.js'
 import type { EventContext, EventName, PendingLogin, UsersEvents } from './events.js'
@@ -39,8 +39,15 @@ export interface FeatureHost {
    * end, `link`, the address is verified unless it gave false. Null then, and when the user is verified or changed meanwhile.
    */
   reclaim(id: UserId, link: () => Promise<boolean>): Promise<UserRow | null>
-  /** Work that goes before the removal of a user, after its sessions are gone. */
-  beforeRemoval(work: (row: UserRow) => Promise<void>): void
+  /**
+   * How a feature removes what it keeps to log in as a user; gives how much there was. Asked for before a user is removed,
+   * and when the password of a user who never proved the address is reset.
+   */
+  addRemoval(remove: (row: UserRow) => Promise<number>): void
+  /** The row of the user that a request comes from, as long as its session lives. Throws `FST_USERS_UNAUTHENTICATED`. */
+  actingRow(request: FastifyRequest): Promise<UserRow>
+  /** Ends the sessions of a user as far as the table and the strategies can. */
+  cutSessions(row: UserRow): Promise<void>
   /** Fills a property of the read schema in what routes reply with a user, where the application's schema has it. */
   addToReplies(property: string, read: (user: User) => Promise<unknown>): void
   /** Runs work that nobody waits for. */

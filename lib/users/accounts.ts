@@ -11,7 +11,7 @@ import { generateStamp } from '../tokens/index.js'
 import { applyPolicy, readPassword } from './credentials.js'
 import { foldEmail, normalizeEmail } from './email.js'
 import { writableFields, writableFlags } from './fields.js'
-import { contextOf, currentRow, type Rules } from './rules.js'
+import { contextOf, currentRow, removeAttached, type Rules } from './rules.js'
 import { actingRow, destroyStored, renewSession } from './sessions.js'
 import { requestEmailChange } from './verification.js'
 
@@ -67,7 +67,7 @@ export async function deleteUser (rules: Rules, user: User | UserId, call: CallC
   const gone = rules.rows.toUser(row)
   await rules.hooks.run('onBeforeDelete', { user: gone }, context)
   await destroyStored(rules, row)
-  for (const removal of rules.removals) await removal(row)
+  await removeAttached(rules, row)
   if (await rules.rows.remove(row.id as UserId) !== 1) throw FST_USERS_NOT_FOUND()
   await rules.hooks.run('onAfterDelete', { user: gone }, context)
 }

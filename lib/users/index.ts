@@ -1,6 +1,7 @@
 export * from './email.js'
 export * from './external-users.js'
 export * from './rules.js'
+export { actingRow, cutSessions } from './sessions.js'
 export * from './user-model.js'
 export * from './user-rows.js'
 export * from './users-service.js'

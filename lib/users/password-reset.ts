@@ -3,8 +3,8 @@ import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_RESET_PASSWORD_BAD_TOKEN, FST_USERS_RESET_PASSWORD_INVALID_PASSWORD } from '../errors.js'
 import { fingerprint, generateStamp, isSameSecret, type Claims } from '../tokens/index.js'
 import { applyPolicy, readPassword } from './credentials.js'
-import { contextOf, type Rules } from './rules.js'
-import { destroyStored } from './sessions.js'
+import { contextOf, removeAttached, type Rules } from './rules.js'
+import { cutSessions, destroyStored } from './sessions.js'
 
 /** Finds the user now; makes the token and tells listeners of it after the reply. */
 export async function forgotPassword (rules: Rules, email: string, call: CallContext): Promise<void> {
@@ -20,7 +20,9 @@ export async function forgotPassword (rules: Rules, email: string, call: CallCon
 
 /**
  * Sets a new password and ends all sessions. The token dies with any change of password, address, state or sessions;
- * of parallel uses one wins, by compare-and-set on all that the fingerprint holds.
+ * of parallel uses one wins, by compare-and-set on all that the fingerprint holds. Whoever had an address before it was
+ * proved may be anybody: what they attached goes before the password is set, so that the token is good for another try
+ * if that fails.
  */
 export async function resetPassword (rules: Rules, token: string, given: string, call: CallContext): Promise<User> {
   const { rows, settings, hooks } = rules
@@ -33,11 +35,18 @@ export async function resetPassword (rules: Rules, token: string, given: string,
   const { id, email, hashed_password: oldHash, session_stamp: oldStamp } = row
   const unchanged = { id, email, hashed_password: oldHash, is_active: true, ...(oldStamp === undefined ? {} : { session_stamp: oldStamp }) }
   const changes = { hashed_password: await settings.passwords.hash(password), session_stamp: generateStamp() }
+  if (!row.is_verified) await removeAttached(rules, row)
   if (await rows.update(unchanged, changes) !== 1) throw FST_USERS_RESET_PASSWORD_BAD_TOKEN()
+  if (!row.is_verified) await removeLate(rules, row)
   await destroyStored(rules, row)
   const user = rows.toUser(row)
   await hooks.run('onAfterResetPassword', { user }, contextOf(call))
   return user
+}
+
+/** What was attached while the password was being set goes too, with the sessions that it opened. */
+async function removeLate (rules: Rules, row: UserRow): Promise<void> {
+  while (await removeAttached(rules, row) > 0) await cutSessions(rules, row)
 }
 
 async function rowOf (rules: Rules, claims: Claims): Promise<UserRow | null> {

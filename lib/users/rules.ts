@@ -20,8 +20,8 @@ export interface Rules {
   readonly backends: ReadonlyMap<string, Backend>
   /** Keys of the fingerprints in reset and verify tokens: the first makes, all check. */
   readonly fingerprintKeys: readonly [string, ...string[]]
-  /** What features remove of a user before its row goes. */
-  readonly removals: ((row: UserRow) => Promise<void>)[]
+  /** How features remove what else logs in as a user; each gives how much there was. */
+  readonly removals: ((row: UserRow) => Promise<number>)[]
   /** What features add to a user in the replies of routes, by the property of the read schema. */
   readonly additions: Map<string, (user: User) => Promise<unknown>>
 }
@@ -29,6 +29,13 @@ export interface Rules {
 /** The event context of a call. */
 export function contextOf ({ request = null, reply = null }: CallContext = {}): EventContext {
   return { request, reply }
+}
+
+/** Removes what features keep to log in as a user, and gives how much there was. */
+export async function removeAttached ({ removals }: Rules, row: UserRow): Promise<number> {
+  let removed = 0
+  for (const remove of removals) removed += await remove(row)
+  return removed
 }
 
 /** The row as it is stored now. Throws `FST_USERS_NOT_FOUND`. */

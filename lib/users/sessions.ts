@@ -85,11 +85,16 @@ export async function logout (rules: Rules, request: FastifyRequest, reply: Fast
 /** Ends every session of the user: a new stamp for tokens that carry it, and removal where they are stored. */
 export async function endSessions (rules: Rules, user: User | UserId): Promise<void> {
   const row = await currentRow(rules, user)
-  if (row.session_stamp !== undefined) await rules.rows.update({ id: row.id }, { session_stamp: generateStamp() })
-  await destroyStored(rules, row)
+  await cutSessions(rules, row)
   if (row.session_stamp !== undefined) return
   const left = [...rules.backends.values()].filter(({ strategy }) => strategy.destroyAllTokens === undefined)
   if (left.length > 0) throw FST_USERS_SESSIONS_NOT_REVOCABLE([left.map(({ name }) => name).join(', ')])
+}
+
+/** Ends the sessions of a row as far as the table and the strategies can. */
+export async function cutSessions (rules: Rules, row: UserRow): Promise<void> {
+  if (row.session_stamp !== undefined) await rules.rows.update({ id: row.id }, { session_stamp: generateStamp() })
+  await destroyStored(rules, row)
 }
 
 /** Removes the user's stored tokens from every backend; the stamp has ended them already where the table has one. */

@@ -28,6 +28,8 @@ export interface OauthWorld {
   accounts(): StoredAccount[]
   emails(): string[]
   link(who: Person, accountId: string): void
+  /** Resets the password by mail. */
+  reset(who: Person): Promise<void>
   /** Requests to the provider's token endpoint. */
   exchanges(): number
   heard(event: string): number
@@ -47,7 +49,7 @@ export interface OauthStep {
 }
 
 /** One row of the table. */
-export interface OauthRow { at: '1.10' | '1.11' | '1.12' | '1.13' | '2.1', name: string, variant?: OauthVariant, steps: readonly OauthStep[], differs?: Difference }
+export interface OauthRow { at: '1.7' | '1.10' | '1.11' | '1.12' | '1.13' | '2.1', name: string, variant?: OauthVariant, steps: readonly OauthStep[], differs?: Difference }
 
 const START = '/auth/google/authorize'
 const CALLBACK = '/auth/google/callback'
@@ -154,6 +156,8 @@ const logins: readonly OauthRow[] = [
     steps: [{ before: be(NEWCOMER), ...enters, after: (world) => world.emails().includes(NEWCOMER.email) && of(world, 'people/2002').length === 1 && world.heard('onAfterRegister') === 1 }]
   },
   { at: '1.12', name: 'the same, and the user can log in again', steps: [{ before: be(NEWCOMER), ...enters }, { ...enters, after: (world) => of(world, 'people/2002').length === 1 && world.heard('onAfterRegister') === 1 }] },
+  { at: '1.7', name: 'a user who proved the address and has reset the password', steps: [{ before: async (world) => { world.link('arthur', 'people/2002'); world.be(NEWCOMER); await world.reset('arthur') }, ...enters, after: (world) => of(world, 'people/2002')[0]?.user_id === world.ids.arthur }] },
+  { at: '1.7', name: 'a user who never proved the address and has reset the password', steps: [{ before: async (world) => { world.be(GALAHAD); await world.reset('galahad') }, ...enters, after: (world) => !of(world, 'people/1001').some(({ user_id: id }) => id === world.ids.galahad) }], differs: { upstream: '200, as that user', reason: 'RST-13: whoever registered the address before its owner may have linked the account' } },
   { at: '1.10', name: 'an inactive user', steps: [{ before: be({ id: '583231', email: 'mordred@camelot.bt' }), get: (world) => world.begin('github'), ...bad('LOGIN_BAD_CREDENTIALS'), after: (world) => /^access-/.test(String(of(world, '583231')[0]?.access_token)) }] },
   { at: '1.10', name: 'a login with a cookie', variant: 'cookie', steps: [{ before: be(GALAHAD), ...finish, status: 204, body: '', after: (_world, reply) => /fastapiusersauth=eyJ/.test([reply.headers['set-cookie']].flat().join()) }] },
   { at: '1.10', name: 'an unverified user where users must be verified', variant: 'verified', steps: [{ before: be(GALAHAD), ...finish, ...bad('LOGIN_USER_NOT_VERIFIED') }], differs: { upstream: '200, and 403 on the routes', reason: 'D19: the requirement counts for every login' } },

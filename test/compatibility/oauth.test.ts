@@ -59,9 +59,9 @@ async function serve (t: Test, adapter: DatabaseAdapter, { options }: Providers,
     ...more
   })
   await app.register(oauth, { ...options, ...own })
-  const { events } = captureEvents(app)
+  const { events, tokenOf } = captureEvents(app)
   await app.ready()
-  return { app, events }
+  return { app, events, tokenOf }
 }
 
 const sessionOf = (id: string): { authorization: string } => ({ authorization: `Bearer ${signLikePython({ sub: id, aud: ['fastapi-users:auth'], exp: CENTURY }, SECRETS.auth)}` })
@@ -109,7 +109,7 @@ const variants: Readonly<Record<OauthVariant, [Partial<UsersOptions>, Partial<Oa
 async function build (t: Test, variant: OauthVariant): Promise<{ app: FastifyInstance, world: OauthWorld, cookie: () => Record<string, string> }> {
   const providers = await startProviders(t)
   const { file, python } = copyFixture(t, `INSERT INTO user VALUES ('${MORDRED}', 'mordred@camelot.bt', 'x', 0, 0, 0)`, accountOf(MORDRED, 'github', '583231', 'mordred@camelot.bt'))
-  const { app, events } = await serve(t, sqlite(file), providers, ...variants[variant])
+  const { app, events, tokenOf } = await serve(t, sqlite(file), providers, ...variants[variant])
   const found = python.prepare("SELECT substr(email, 1, instr(email, '@') - 1) AS name, id FROM user").all() as { name: string, id: string }[]
   const idOf = Object.fromEntries(found.map(({ name, id }) => [name, id]))
   const ids = { arthur: String(idOf['king.arthur']), galahad: String(idOf['galahad']), lancelot: String(idOf['lancelot']), mordred: MORDRED }
@@ -133,6 +133,11 @@ async function build (t: Test, variant: OauthVariant): Promise<{ app: FastifyIns
     accounts: () => python.prepare('SELECT * FROM oauth_account').all() as StoredAccount[],
     emails: () => python.prepare('SELECT email FROM user').pluck().all() as string[],
     link: (who, accountId) => { python.exec(accountOf(ids[who], 'google', accountId, 'x@x.bt')) },
+    async reset (who) {
+      const user = await app.users.get(ids[who])
+      await app.users.forgotPassword(String(user?.email))
+      await app.users.resetPassword(await tokenOf('onAfterForgotPassword'), 'excalibur-3')
+    },
     exchanges: () => Object.values(providers.servers).reduce((sum, server) => sum + server.hits('token'), 0),
     heard: (wanted) => events.filter((event) => event.name === wanted.split(' ')[0] && (!wanted.includes(' verified') || ('user' in event && event.user?.is_verified === true))).length
   }
@@ -148,7 +153,7 @@ async function play (t: Test, { variant = 'plain', steps }: OauthRow): Promise<v
   const { app, world, cookie } = await build(t, variant)
   let last = ''
   for (const { before, get, as, headers, status, body, after } of steps) {
-    before?.(world)
+    await before?.(world)
     const url = typeof get === 'function' ? await get(world) : get === 'again' ? last : get
     last = url
     const reply: LightMyRequestResponse = await app.inject({ url, headers: { ...cookie(), ...(as === undefined ? {} : sessionOf(world.ids[as])), ...headers } })

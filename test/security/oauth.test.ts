@@ -9,6 +9,7 @@ import { createClient, type EngineClient } from '../../lib/features/oauth/engine
 import { isPrivateHost, isPublicAddress, lookupPublic } from '../../lib/features/oauth/engine/public-addresses.js'
 import { createRedirects } from '../../lib/features/oauth/redirects.js'
 import users, { integerId, memory, sqlite, userSchemas, type User, type UsersOptions } from '../../lib/index.js'
+import { watchedAdapter } from '../fixtures/watched-adapter.js'
 import { openBrowser, ORIGIN, type Browser, type Page } from '../helpers/browser.js'
 import { backends, buildApp, fastPasswords, PASSWORD, refused, SECRET, type TestApp } from '../helpers/build-app.js'
 import { faults, type Fault } from '../helpers/oauth-faults.js'
@@ -199,6 +200,32 @@ t.test('LNK-04: a session that ends while the provider is asked links nothing, a
     failed(t, await browser.ask(url.href, { headers }), status, word, name)
     t.notOk(events.some((event) => event.name === 'onAfterLink'), name)
     if (name !== 'removed') await app.users.delete(id)
+  }
+})
+
+t.test('LNK-04, RST-13: a session that ends at any moment of the callback links nothing', async (t) => {
+  const store = watchedAdapter(memory())
+  const { app, browser, create, bearer } = await setUp(t, {}, {}, { adapter: store.adapter })
+  for (let k = 1, ended = true; ended; k++) {
+    const email = `knight${k}@lake.bt`
+    const { id } = await create({ email })
+    const headers = await bearer(email)
+    const url = await comeBack(browser, '/auth/associate/openid/authorize', headers)
+    ended = false
+    store.watch(async ({ n, proceed }) => {
+      if (n === k) {
+        store.watch()
+        await app.users.endSessions(id)
+        ended = true
+      }
+      return await proceed()
+    })
+    const page = await browser.ask(url.href, { headers })
+    store.watch()
+    if (ended) failed(t, page, 401, 'UNAUTHENTICATED', `before call ${k}`)
+    else t.equal(page.status, 200, `${k - 1} calls, and the sessions did not end`)
+    t.equal((await store.rows('oauth_account')).length, ended ? 0 : 1, `call ${k}`)
+    await app.users.delete(id)
   }
 })
 

@@ -21,17 +21,18 @@ export function createOauthAccounts (host: FeatureHost, settings: AccountSetting
     if (tokens !== null && client !== undefined) host.background(() => client.revoke(tokens))
   }
 
-  host.beforeRemoval(async ({ id }) => {     // the rows of an adopted table need not go by themselves
+  host.addRemoval(async ({ id }) => {     // the rows of an adopted table need not go with the user by themselves
     const rows = await accounts.ofUser(id as UserId)
-    if (rows.length > 0) await accounts.removeAll(id)
+    const removed = rows.length === 0 ? 0 : await accounts.removeAll(id)
     rows.forEach(revoke)
+    return removed
   })
 
   host.addToReplies('oauth_accounts', async ({ id }) => await listAccounts(rules, id as UserId))
 
   return {
     resolve: (identity, context) => resolveUser(rules, identity, context),
-    link: (userId, identity, context) => linkAccount(rules, userId, identity, context),
+    link: (user, identity, context) => linkAccount(rules, user, identity, context),
     list: (userId) => listAccounts(rules, userId),
     async unlink (userId, accountId, context) { revoke(await unlinkAccount(rules, userId, accountId, context)) },
     tokens: createTokenReader(rules, vault, clients)

@@ -110,8 +110,11 @@ export interface AccountSettings {
 export interface OauthAccounts {
   /** The user of an identity: known, linked or new (contract 3.3 with security section 15). */
   resolve(identity: Identity, context: CallContext): Promise<UserRow>
-  /** Adds an account to a user. Throws `FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED` when another user has it. */
-  link(userId: UserId, identity: Identity, context: CallContext): Promise<User>
+  /**
+   * Adds an account to a user; of a row only as long as no session of it ended. Throws
+   * `FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED` when another user has the account, `FST_USERS_UNAUTHENTICATED`.
+   */
+  link(user: UserId | UserRow, identity: Identity, context: CallContext): Promise<User>
   list(userId: UserId): Promise<OauthAccount[]>
   /** Takes an account from a user, and ends the grant at the provider where its tokens are stored. Throws `FST_USERS_OAUTH_LAST_LOGIN_METHOD`, `FST_USERS_OAUTH_ACCOUNT_NOT_FOUND`. */
   unlink(userId: UserId, accountId: OauthAccount['id'], context: CallContext): Promise<void>

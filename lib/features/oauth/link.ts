@@ -9,10 +9,10 @@ import { checkIdentity } from './identity.js'
 import { contextOf, type AccountRules } from './resolve.js'
 
 /** Adds an account to a user; one that is the user's already has its tokens renewed. Fires `onAfterUpdate`, then `onAfterLink` for a new one. */
-export async function linkAccount (rules: AccountRules, userId: UserId, identity: Identity, call: CallContext): Promise<User> {
+export async function linkAccount (rules: AccountRules, given: UserId | UserRow, identity: Identity, call: CallContext): Promise<User> {
   const { host } = rules
   checkIdentity(identity)
-  const row = await userRow(rules, userId)
+  const row = typeof given === 'object' ? given : await userRow(rules, given)
   const added = await renewOwn(rules, row, identity) ? null : await add(rules, row, identity)
   const user = host.rows.toUser(row)
   await host.fire('onAfterUpdate', { user, changes: {} }, contextOf(call))
@@ -66,6 +66,7 @@ async function add (rules: AccountRules, row: UserRow, identity: Identity): Prom
   const now = await host.rows.getRow(row.id as UserId)
   if (now?.session_stamp === row.session_stamp && now?.hashed_password === row.hashed_password) return added
   await accounts.remove(added)
+  if (now !== null) await host.cutSessions(now)     // it may have logged in meanwhile
   throw FST_USERS_UNAUTHENTICATED()
 }
 

@@ -74,11 +74,12 @@ async function associate (rules: AccountRules, row: UserRow, identity: Identity,
 }
 
 /** Whoever registered an address without proving it may be anybody: nothing of theirs stays a way in (LNK-03). */
-async function reclaim (rules: AccountRules, { id }: UserRow, identity: Identity, call: CallContext): Promise<UserRow | null> {
+async function reclaim (rules: AccountRules, old: UserRow, identity: Identity, call: CallContext): Promise<UserRow | null> {
   const { host, accounts } = rules
+  const { id } = old
   let added: AccountRow | null = null
   const row = await host.reclaim(id as UserId, async () => {
-    await accounts.removeAll(id)
+    while (await accounts.removeAll(id) > 0) await host.cutSessions(old)     // those that they opened meanwhile
     added = await accounts.add(id, identity)
     return added !== null
   })

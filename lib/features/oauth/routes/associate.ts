@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { AuthorizeQuery, AuthorizeReply, BrowserLoginQuery, CallbackQuery } from '../../../../schemas/index.js'
 import { authenticate, currentUser, isCrossSite, type AuthenticateOptions } from '../../../authentication/index.js'
-import type { User, UserId } from '../../../contracts/user.js'
+import type { User } from '../../../contracts/user.js'
 import { FST_USERS_BAD_REQUEST, FST_USERS_CROSS_SITE_REQUEST } from '../../../errors.js'
 import { describeRoute, errorReplies, replyOf, type ErrorWord } from '../../../routes/index.js'
 import { sendBrowser } from '../flow.js'
@@ -52,7 +52,7 @@ export const associateRoutes: FastifyPluginAsync<FlowRoutesOptions> = async (sco
       const { id } = currentUser(request)
       return flow.finish(leg, request.query, String(id), { request, reply }, async (identity) => {
         await checkAgain(request, reply, guard, id)
-        return accounts.link(id as UserId, identity, { request, reply })     // an id of the registered users
+        return accounts.link(await host.actingRow(request), identity, { request, reply })
       })
     })
 
