@@ -3,7 +3,7 @@ import type { FeatureHost } from './contracts/feature-host.js'
 import type { DatabaseAdapter } from './contracts/database-adapter.js'
 import { isHashOfNoPassword } from './passwords/index.js'
 import { kHost } from './symbols.js'
-import { actingRow, createExternalUser, cutSessions, reclaimUser, type Rules } from './users/index.js'
+import { actingRow, checkCurrentPassword, createExternalUser, cutSessions, reclaimUser, type Rules } from './users/index.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -30,6 +30,9 @@ export function createFeatureHost ({ rules, store, log, keysFor, prepareScope }:
     reclaim: (id, link) => reclaimUser(rules, id, link),
     addRemoval: (remove) => { removals.push(remove) },
     actingRow: (request) => actingRow(rules, request, true),
+    async confirm (request, body) {
+      if (settings.sensitiveChanges === 'confirm') await checkCurrentPassword(rules, await actingRow(rules, request, true), body?.current_password)
+    },
     cutSessions: (row) => cutSessions(rules, row),
     addToReplies: (property, read) => { additions.set(property, read) },
     background: background.run

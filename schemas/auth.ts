@@ -27,6 +27,10 @@ export type ForgotPasswordBody = Static<typeof ForgotPasswordBody>
 export const ResetPasswordBody = Type.Object({ token: Token, password: Password }, component('ResetPassword'))
 export type ResetPasswordBody = Static<typeof ResetPasswordBody>
 
+/** What a change asks for with `sensitiveChanges: 'confirm'`. */
+export const CurrentPasswordBody = Type.Object({ current_password: Type.Optional(Type.String()) }, component('CurrentPassword'))
+export type CurrentPasswordBody = Static<typeof CurrentPasswordBody>
+
 export const RequestVerifyBody = Type.Object({ email: Email }, component('RequestVerify'))
 export type RequestVerifyBody = Static<typeof RequestVerifyBody>
 

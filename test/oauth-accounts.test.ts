@@ -666,7 +666,7 @@ t.test('LNK-03: at no moment of a takeover does a login by an old account leave 
   t.ok(entered > 0, 'the login works meanwhile')
 })
 
-onStores('the own accounts are listed and unlinked by routes, but for the last way to log in', async (t, make) => {
+onStores('LNK-06: the own accounts are listed and unlinked by routes, but for the last way to log in, and the owner can be told', async (t, make) => {
   const revoked: ProviderTokens[] = []
   const client: ProviderClient = { provider: GRAIL, refresh: async (refreshToken) => tokensOf({ refreshToken }), revoke: async (tokens) => { revoked.push(tokens) } }
   const { accounts, app, send, events, names, rows, create, bearer, cookie, tokenOf } = await start(t, { ...await make(t), clients: [client], settings: { encryptionKeys: [KEY] } })

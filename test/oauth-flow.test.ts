@@ -7,7 +7,7 @@ import usersPlugin, { memory, mongodb, objectIdId, refuse, sqlite, userSchemas, 
 import { oauth, oauthAccounts, openidConnect, type OauthOptions } from '../lib/features/oauth/index.js'
 import { operationsOf, verdicts, type ApiDocument } from './helpers/api-document.js'
 import { openBrowser, ORIGIN, type Browser, type Page } from './helpers/browser.js'
-import { addRoutes, ARTHUR, backends, buildApp, fastPasswords, refused, SECRET, type TestApp } from './helpers/build-app.js'
+import { addRoutes, ARTHUR, backends, buildApp, cookieOf, fastPasswords, misfit, PASSWORD, refused, SECRET, type TestApp } from './helpers/build-app.js'
 import { connect, freshDb } from './helpers/mongo-stores.js'
 import { startMongoWirePeer } from './helpers/mongo-wire-peer.js'
 import { startOauthServer } from './helpers/oauth-server.js'
@@ -268,6 +268,99 @@ t.test('row 79, LNK-04: the state of linking is the user\'s own; requireVerifica
   t.match(strict.events.at(-1), { name: 'onLoginFailed', reason: 'NOT_VERIFIED' })
 })
 
+const CONFIRM = { sensitiveChanges: 'confirm' } as const
+const LADY = 'lady@lake.bt'
+const START = '/auth/associate/openid/authorize'
+/** What counts as no proof. */
+const UNPROVEN = [{}, { current_password: '' }, { current_password: 'wrong-password' }, { password: PASSWORD }, { current_password: `${PASSWORD} ` }]
+
+t.test("LNK-06, LOG-10: with sensitiveChanges 'confirm' linking starts with the current password, in a body", async (t) => {
+  const { browser, create, bearer, cookie, send, events, app } = await setUp(t, {}, CONFIRM)
+  const { id } = await create({ email: LADY })
+  const headers = await bearer(LADY)
+  for (const url of [START, `${START}?current_password=${PASSWORD}`, '/auth/associate/openid/login']) t.equal((await send('GET', url, undefined, headers)).statusCode, 404, url)
+  for (const body of UNPROVEN) {
+    for (const url of [START, `${START}?current_password=${PASSWORD}`]) {
+      const reply = await send('POST', url, body, headers)
+      refused(t, reply, 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD', undefined, JSON.stringify(body))
+      t.notOk(reply.headers['set-cookie'])
+    }
+  }
+  misfit(t, await send('POST', START, { current_password: 1 }, headers), ['/current_password'])
+  misfit(t, await send('POST', START, undefined, headers), [''])
+  const proof = { current_password: PASSWORD }
+  refused(t, await send('POST', START, proof), 401, 'UNAUTHENTICATED', 'Unauthorized')
+  refused(t, await send('POST', START, proof, { ...await cookie(LADY), origin: 'https://evil.example' }), 403, 'CROSS_SITE_REQUEST', 'Forbidden')
+  refused(t, await send('POST', `${START}?scopes=admin`, proof, headers), 400, 'BAD_REQUEST', 'Bad Request')
+
+  events.length = 0
+  const started = await send('POST', `${START}?scopes=email`, proof, headers)
+  t.match([started.statusCode, started.headers['set-cookie']], [200, /^__Host-users-oauth=/])
+  const url = new URL(started.json<{ authorization_url: string }>().authorization_url)
+  t.notMatch(url.href, PASSWORD)
+  t.equal(url.searchParams.get('scope'), 'email openid')
+  browser.jar.set(new URL(ORIGIN).host, new Map([['__Host-users-oauth', cookieOf(started).replace('__Host-users-oauth=', '')]]))
+  const back = await browser.go(url.href, isCallback)
+  t.match((await browser.ask(back.url.href, { headers })).json(), { id })
+  t.same(events.map(({ name }) => name), ['onAfterUpdate', 'onAfterLink'], 'the owner can be told')
+  t.equal(await userIdOf(app, await login(openBrowser(app))), id)
+})
+
+t.test("LNK-06, LOG-10: with sensitiveChanges 'confirm' the browser starts by a form", async (t) => {
+  const { browser, create, cookie, app } = await setUp(t, { backend: 'cookie', redirects: ['/app'] }, CONFIRM)
+  const { id } = await create({ email: LADY })
+  const session = (await cookie(LADY)).cookie
+  browser.jar.set(new URL(ORIGIN).host, new Map([[session.slice(0, session.indexOf('=')), session.slice(session.indexOf('=') + 1)]]))
+  const form = (fields: Record<string, string>, redirect = '/app/me?tab=1', headers = {}): Promise<Page> => browser.ask(`/auth/associate/openid/login?${new URLSearchParams({ redirect }).toString()}`, { method: 'POST', body: new URLSearchParams(fields), headers })
+  for (const body of UNPROVEN) {
+    const page = await form(body as Record<string, string>)
+    t.match([page.status, page.headers.location, page.headers['referrer-policy']], [303, `${ORIGIN}/app/me?tab=1&error=UPDATE_USER_BAD_CURRENT_PASSWORD`, 'no-referrer'], JSON.stringify(body))
+  }
+  const proof = { current_password: PASSWORD }
+  t.match((await form(proof, 'https://evil.example')).json(), { code: 'FST_USERS_OAUTH_BAD_REDIRECT' })
+  t.match((await form(proof, '/app', { origin: 'https://evil.example' })).json(), { code: 'FST_USERS_CROSS_SITE_REQUEST' })
+  t.match((await openBrowser(app).ask('/auth/associate/openid/login', { method: 'POST', body: new URLSearchParams(proof) })).json(), { code: 'FST_USERS_UNAUTHENTICATED' })
+  t.equal((await browser.ask('/auth/associate/openid/login')).status, 404, 'a link does not')
+
+  const there = await form(proof)
+  t.equal(there.status, 303)
+  const done = await browser.go(String(there.headers.location), isPlace)
+  t.equal(done.url.href, `${ORIGIN}/app/me?tab=1`)
+  t.equal((await oauthAccounts(app).list(id as never)).length, 1)
+})
+
+t.test("LNK-06: with sensitiveChanges 'confirm' unlinking needs the current password", async (t) => {
+  const { create, bearer, send, events, app, browser, tokenOf } = await setUp(t, {}, CONFIRM)
+  const { id } = await create({ email: LADY, is_verified: true })
+  const headers = await bearer(LADY)
+  const started = await send('POST', START, { current_password: PASSWORD }, headers)
+  browser.jar.set(new URL(ORIGIN).host, new Map([['__Host-users-oauth', cookieOf(started).replace('__Host-users-oauth=', '')]]))
+  const back = await browser.go(started.json<{ authorization_url: string }>().authorization_url, isCallback)
+  t.equal((await browser.ask(back.url.href, { headers })).status, 200)
+  const list = (): Promise<{ id: string | number }[]> => oauthAccounts(app).list(id as never)
+  const url = `/users/me/oauth-accounts/${(await list())[0]?.id ?? ''}`
+  for (const body of UNPROVEN) refused(t, await send('DELETE', `${url}?current_password=${PASSWORD}`, body, headers), 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD', undefined, JSON.stringify(body))
+  misfit(t, await send('DELETE', url, undefined, headers), [''])
+  misfit(t, await send('DELETE', url, { current_password: null }, headers), ['/current_password'])
+  t.equal((await list()).length, 1)
+  t.equal((await send('DELETE', url, { current_password: PASSWORD }, headers)).statusCode, 204)
+  t.equal(events.at(-1)?.name, 'onAfterUnlink', 'the owner can be told')
+  t.same(await list(), [])
+
+  const page = await login(openBrowser(app))
+  const bare = { authorization: `Bearer ${page.json<{ access_token: string }>().access_token}` }
+  const account = `/users/me/oauth-accounts/${(await send('GET', '/users/me/oauth-accounts', undefined, bare)).json<{ id: string }[]>()[0]?.id ?? ''}`
+  for (const body of UNPROVEN) {
+    refused(t, await send('DELETE', account, body, bare), 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD', undefined, 'who has no password cannot confirm')
+    refused(t, await send('POST', START, body, bare), 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
+  }
+  await app.users.requestVerify(ARTHUR)
+  await app.users.verify(await tokenOf('onAfterRequestVerify'))
+  await app.users.forgotPassword(ARTHUR)
+  await app.users.resetPassword(await tokenOf('onAfterForgotPassword'), PASSWORD)
+  t.equal((await send('DELETE', account, { current_password: PASSWORD }, await bearer(ARTHUR))).statusCode, 204, 'a reset gives a password')
+})
+
 t.test('two tabs of one browser both finish, and a replay of either does not', async (t) => {
   const { browser } = await setUp(t)
   const [one, two] = [await authorize(browser), await authorize(browser)]
@@ -404,6 +497,19 @@ t.test('row 67, row 87: the API document has the routes, under the names of Fast
     'delete /users/me/oauth-accounts/{id}': ['unlinkOauthAccount', '204', '400', '401', '403', '404', '413', '415', '500', '503']
   })
   t.ok(ours.components.schemas.OAuth2AuthorizeResponse)
+
+  const confirming = await documentOf(CONFIRM, { backend: 'cookie', redirects: ['/app'] })
+  t.same(await verdicts(confirming), { seriousme: null, readme: null })
+  const changed = operationsOf(confirming).filter(({ path, method }) => /associate.*(authorize|login)$|accounts.\{id/.test(path) || (path.includes('associate') && method === 'get'))
+  t.same(Object.fromEntries(changed.map(({ method, path, operation }) => [`${method} ${path}`, [operation.operationId, ...Object.keys(operation.responses)]])), {
+    'post /auth/associate/openid/authorize': ['oauthAssociateAuthorize:openid', '200', '400', '401', '403', '413', '415', '500', '502', '503'],
+    'get /auth/associate/openid/callback': ['oauthAssociateCallback:openid', '200', '302', '400', '401', '403', '500', '502', '503'],
+    'post /auth/associate/openid/login': ['oauthAssociateLogin:openid', '303', '400', '401', '403', '413', '415', '500', '502', '503'],
+    'delete /users/me/oauth-accounts/{id}': ['unlinkOauthAccount', '204', '400', '401', '403', '404', '413', '415', '500', '503']
+  })
+  for (const { path, operation } of changed) t.equal(JSON.stringify(operation).includes('#/components/schemas/CurrentPassword'), !path.endsWith('callback'), `${path}: the body`)
+  t.match(confirming.components.schemas.CurrentPassword, { properties: { current_password: { type: 'string' } } })
+  t.notOk(ours.components.schemas.CurrentPassword)
 
   const theirs = await documentOf({ compatibility: 'fastapi-users', passwords: fastPasswords })
   t.same(await verdicts(theirs), { seriousme: null, readme: null })

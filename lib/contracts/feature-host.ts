@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
+import type { CurrentPasswordBody } from '../../schemas/index.js'
 import type { DatabaseAdapter } from './database-adapter.js'
 import type { PurposeKey } from './definition.js'
 import type { EventContext, EventName, PendingLogin, UsersEvents } from './events.js'
@@ -46,6 +47,11 @@ export interface FeatureHost {
   addRemoval(remove: (row: UserRow) => Promise<number>): void
   /** The row of the user that a request comes from, as long as its session lives. Throws `FST_USERS_UNAUTHENTICATED`. */
   actingRow(request: FastifyRequest): Promise<UserRow>
+  /**
+   * Asks the user that a request comes from for the current password, where a change needs that (`sensitiveChanges: 'confirm'`).
+   * Throws `FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD`, `FST_USERS_UNAUTHENTICATED`.
+   */
+  confirm(request: FastifyRequest, body: CurrentPasswordBody | undefined): Promise<void>
   /** Ends the sessions of a user as far as the table and the strategies can. */
   cutSessions(row: UserRow): Promise<void>
   /** Fills a property of the read schema in what routes reply with a user, where the application's schema has it. */

@@ -12,6 +12,8 @@ export type ErrorWord = UsersWord | 'BODY_TOO_LARGE' | 'INVALID_MEDIA_TYPE' | 'V
 export const UNREAD_BODY_ERRORS = ['BAD_REQUEST', 'BODY_TOO_LARGE', 'INVALID_MEDIA_TYPE'] as const satisfies readonly ErrorWord[]
 /** What can be wrong with a body before the rules see it. */
 export const BODY_ERRORS = [...UNREAD_BODY_ERRORS, 'VALIDATION'] as const satisfies readonly ErrorWord[]
+/** What can be wrong with a body that holds the current password. */
+export const CONFIRM_ERRORS = [...BODY_ERRORS, 'UPDATE_USER_BAD_CURRENT_PASSWORD', 'PASSWORD_QUEUE_FULL'] as const satisfies readonly ErrorWord[]
 
 /**
  * Reply schemas for the errors of a route, by status: one component, narrowed to the codes of the status, with an example

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyRequest, FastifySchema } from 'fastify'
-import { component } from '../../schemas/index.js'
+import { component, CurrentPasswordBody } from '../../schemas/index.js'
 import { authenticate, currentUser } from '../authentication/index.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { User as AnyUser, UserChanges, UserId } from '../contracts/user.js'
@@ -19,7 +19,7 @@ const UPDATE_ERRORS: readonly ErrorWord[] = [...BODY_ERRORS, 'INVALID_USER', 'UP
 export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, settings }) => {
   const { schemas, requireVerification: verified, sensitiveChanges } = settings
   const OwnUpdate = sensitiveChanges === 'confirm'
-    ? Type.Object({ ...schemas.UserUpdate.properties, current_password: Type.Optional(Type.String()) }, component('OwnUserUpdate'))
+    ? Type.Object({ ...schemas.UserUpdate.properties, ...CurrentPasswordBody.properties }, component('OwnUserUpdate'))
     : schemas.UserUpdate
   const User = replyOf(schemas.UserRead, 'The user.')
   const Params = Type.Object({ id: Type.String() })

@@ -1,6 +1,6 @@
 import type { EventContext, LoginFailure } from '../contracts/events.js'
 import type { User, UserRow } from '../contracts/user.js'
-import { isUsersError } from '../errors.js'
+import { FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD, isUsersError } from '../errors.js'
 import { preparePassword } from '../passwords/index.js'
 import type { Rules } from './rules.js'
 import { invalidUser } from './validation.js'
@@ -10,6 +10,13 @@ export function readPassword ({ settings }: Rules, password: string): string {
   const prepared = preparePassword(password, { normalize: settings.normalizePasswords })
   if (prepared === null) throw invalidUser([{ path: '/password', keyword: 'format', message: 'must be well-formed Unicode of at most 1024 bytes' }])
   return prepared
+}
+
+/** Asks a user for the password that it has. Throws `FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD`. */
+export async function checkCurrentPassword ({ settings }: Rules, row: UserRow, given = ''): Promise<void> {
+  const current = preparePassword(given, { normalize: settings.normalizePasswords })
+  const { ok } = current === null ? { ok: false } : await settings.passwords.verifyAndUpdate(current, row.hashed_password)
+  if (!ok) throw FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD()
 }
 
 /** Asks the password policy; a refusal becomes the error that `toError` makes of its reason. */

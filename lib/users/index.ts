@@ -1,3 +1,4 @@
+export { checkCurrentPassword } from './credentials.js'
 export * from './email.js'
 export * from './external-users.js'
 export * from './rules.js'

@@ -17,6 +17,8 @@ export interface FlowRoutesOptions {
   clients: ReadonlyMap<string, EngineClient>
 }
 
+/** What can be wrong with who links. */
+export const GUARD_ERRORS = ['UNAUTHENTICATED', 'FORBIDDEN'] as const satisfies readonly ErrorWord[]
 /** What can be wrong when a login starts. */
 export const START_ERRORS = ['BAD_REQUEST', 'VALIDATION', 'OAUTH_PROVIDER_FAILED', 'OAUTH_PROVIDER_UNAVAILABLE'] as const satisfies readonly ErrorWord[]
 /** What can be wrong when it comes back. */
@@ -49,7 +51,7 @@ export function startOf ({ scopes: configured, pkce, idToken }: Provider, { scop
 }
 
 /** How a browser starts. Throws `FST_USERS_OAUTH_BAD_REDIRECT`. */
-export function browserStartOf ({ scopes }: Provider, { redirects }: OauthSettings, redirect: string | undefined): Pick<Start, 'scopes' | 'challenge' | 'redirect'> {
+export function browserStartOf ({ scopes }: Provider, { redirects }: OauthSettings, redirect: string | undefined): Pick<Start, 'scopes' | 'challenge'> & { redirect: string } {
   const target = redirects?.resolve(redirect) ?? null
   if (target === null) throw FST_USERS_OAUTH_BAD_REDIRECT()
   return { scopes, challenge: null, redirect: target }
