@@ -19,7 +19,7 @@ import { kHost } from '../lib/symbols.js'
 import { withSlowReads } from '../lib/testing/index.js'
 import { watchedAdapter, type WatchedAdapter } from './fixtures/watched-adapter.js'
 import { verdicts, type ApiDocument } from './helpers/api-document.js'
-import { addRoutes, ARTHUR, backends, buildApp, fastPasswords, PASSWORD, refused, SECRET, type TestApp } from './helpers/build-app.js'
+import { addRoutes, ARTHUR, backends, buildApp, countedPasswords, fastPasswords, PASSWORD, refused, SECRET, visible, type TestApp } from './helpers/build-app.js'
 import { connect, freshDb } from './helpers/mongo-stores.js'
 import { startMongoWirePeer } from './helpers/mongo-wire-peer.js'
 import { makeMysqlPool, needsMysql } from './helpers/mysql.js'
@@ -157,7 +157,7 @@ onStores('somebody new becomes a user with an account and without a password', a
   t.equal((await login('jwt', ARTHUR)).statusCode, 200, 'a reset gives a password')
 })
 
-t.test('a user without a password costs a login as much work as another, whatever makes the hashes', async (t) => {
+t.test('PW-12: a user without a password costs a login as much work as another, whatever makes the hashes', async (t) => {
   const hashes: string[] = []
   const plain = argon2Passwords({ memoryCost: 16, timeCost: 2, insecureFastHashing: true })
   for (const hash of [plain.hash, async () => '$2b$12$' + 'a'.repeat(53)]) {
@@ -203,6 +203,32 @@ t.test('making a user without a password needs no turn among the hashes: no full
     t.equal((await users()).length, N, end)
     t.equal(hashes, end === 'works' ? 1 : N, 'one tells the cost of all')
   }
+})
+
+t.test('PW-12: a password login for a user without a password looks like any failure, and works as much', async (t) => {
+  const { passwords, calls } = countedPasswords()
+  const { accounts, create, users, app, events } = await start(t, { options: { passwords } })
+  await accounts.resolve(identity(), {})
+  await create({ email: MERLIN })
+  const before = await users()
+  const hashOf = (email: string): string => String(before.find((row) => row['email'] === email)?.['hashed_password'])
+  t.equal(hashOf(ARTHUR).split('$').slice(0, 4).join('$'), hashOf(MERLIN).split('$').slice(0, 4).join('$'), 'the cost of all others')
+  for (const password of [hashOf(ARTHUR), hashOf(ARTHUR).split('$').at(-1), 'no password here', 'null', 'undefined', 'x'.repeat(500)]) {
+    for (const backend of ['jwt', 'cookie']) {
+      const attempts = []
+      for (const username of [ARTHUR, MERLIN, 'unknown@camelot.bt']) {
+        calls.length = 0
+        events.length = 0
+        const reply = await app.inject({ method: 'POST', url: `/auth/${backend}/login`, payload: { username, password } })
+        attempts.push({ reply: visible(reply), calls: calls.length, events: events.map((event) => [event.name, username === 'unknown@camelot.bt' ? 'WRONG_PASSWORD' : (event as { reason?: string }).reason]) })
+        refused(t, reply, 400, 'LOGIN_BAD_CREDENTIALS')
+      }
+      t.same(attempts[0], attempts[1], 'as for a wrong password')
+      t.same(attempts[0], attempts[2], 'as for nobody')
+      t.match(attempts[0], { calls: 1, events: [['onLoginFailed', 'WRONG_PASSWORD']] })
+    }
+  }
+  t.same(await users(), before, 'and no attempt replaces the hash')
 })
 
 t.test('OAU-19: a new user is verified only by a trusted provider that says so, and an inactive one gets no session', async (t) => {

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import Fastify, { type FastifyBaseLogger, type FastifyServerOptions } from 'fastify'
 import t, { type Test } from 'tap'
-import { oauth, oauth2, openidConnect, type Identity, type OauthOptions, type Provider } from '../../lib/features/oauth/index.js'
+import { oauth, oauth2, oauthAccounts, openidConnect, reddit, type Identity, type OauthOptions, type Provider } from '../../lib/features/oauth/index.js'
 import { createClient, type EngineClient } from '../../lib/features/oauth/engine/index.js'
 import { isPrivateHost, isPublicAddress, lookupPublic } from '../../lib/features/oauth/engine/public-addresses.js'
 import { createRedirects } from '../../lib/features/oauth/redirects.js'
@@ -357,6 +357,61 @@ t.test('OAU-04, OAU-05: id_tokens that are wrong in one way', async (t) => {
   t.same(events, [], 'nobody was stored or logged in')
   Object.assign(idp.play, good)
   t.equal((await login(browser)).status, 200, 'and a good one passes')
+})
+
+t.test('EML-08: who has no address at the provider is refused, and none is invented', async (t) => {
+  const store = watchedAdapter(memory())
+  const [idp, other] = [await startServer(t), await startServer(t)]
+  const anonymous = other.stage(reddit(CLIENT))
+  other.answer('https://oauth.reddit.com/api/v1/me', { id: 'k1', name: 'knight', icon_img: 'x@placeholder.example' })
+  const { app, create, bearer, events } = await buildApp(t, { publicUrl: ORIGIN, adapter: store.adapter }, async (app) => {
+    await app.register(oauth, { providers: [openidConnect({ issuer: idp.url, ...CLIENT, trustEmail: true }), anonymous], insecureOrigins: [idp.url, other.url], isVerifiedByDefault: true, associateByEmail: true })
+  })
+  await create({ email: 'lady@lake.bt' })
+  const headers = await bearer('lady@lake.bt')
+  const known = openBrowser(app)
+  idp.play.claims = { sub: 'known', email: 'known@camelot.bt', email_verified: true }
+  t.equal((await login(known)).status, 200)
+  const rows = async (): Promise<unknown> => [await store.rows('user'), await store.rows('oauth_account')]
+  const before = await rows()
+  events.length = 0
+  for (const claims of [{}, { email: null }, { email: '' }, { email: ' ' }, { email: 'nobody' }, { email: 'nobody@localhost' }, { preferred_username: 'a@b.example', upn: 'a@b.example', name: 'a@b.example' }]) {
+    for (const sub of ['known', 'new']) {
+      idp.play.claims = { sub, email_verified: true, ...claims }
+      failed(t, await login(openBrowser(app)), 400, 'OAUTH_NOT_AVAILABLE_EMAIL', `${sub} ${JSON.stringify(claims)}`)
+    }
+  }
+  for (const path of ['/auth/reddit/authorize', '/auth/associate/reddit/authorize']) {
+    const browser = openBrowser(app)
+    const url = await comeBack(browser, path, headers)
+    failed(t, await browser.ask(url.href, { headers }), 400, 'OAUTH_NOT_AVAILABLE_EMAIL', path)
+  }
+  t.same(await rows(), before)
+  t.same(events, [])
+})
+
+t.test('VER-10: what one account at the provider proved counts for no other', async (t) => {
+  const { app, browser, idp, create, bearer } = await setUp(t, { associateByEmail: true })
+  const email = 'king.arthur@camelot.bt'
+  const { id } = await create({ email, is_verified: true })
+  const accounts = async (): Promise<string[]> => (await oauthAccounts(app).list(id as never)).map(({ account_id: account }) => account)
+  idp.play.claims = { sub: 'x', email, email_verified: true }
+  t.equal((await login(openBrowser(app))).status, 200, 'X proved the address')
+  for (const proof of [{}, { email_verified: false }, { email_verified: 'x' }]) {
+    idp.play.claims = { sub: 'y', email, ...proof }
+    failed(t, await login(openBrowser(app)), 400, 'OAUTH_USER_ALREADY_EXISTS', 'Y did not')
+  }
+  t.same(await accounts(), ['x'])
+
+  const headers = await bearer(email)
+  idp.play.claims = { sub: 'y', email: 'mordred@camelot.bt', email_verified: true }
+  const codeOfY = (await comeBack(openBrowser(app))).searchParams.get('code') ?? ''
+  idp.play.claims = { sub: 'z', email: 'arthur@work.example', email_verified: true }
+  const url = await comeBack(browser, '/auth/associate/openid/authorize', headers)
+  url.searchParams.set('code', codeOfY)
+  idp.play.claims = { sub: 'y', email: 'mordred@camelot.bt', email_verified: true }
+  failed(t, await browser.ask(url.href, { headers }), 502, 'OAUTH_PROVIDER_FAILED', 'the code of Y in the linking that was started for Z')
+  t.same(await accounts(), ['x'])
 })
 
 t.test('OAU-07, OAU-19: what an id and an address may be', async (t) => {
