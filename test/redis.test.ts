@@ -460,6 +460,40 @@ t.test('DEP-01: a closed port and a client that throws mean 503', async (t) => {
   }
 })
 
+t.test('DEP-01: a client of the package redis without a listener does not end the process when its server goes, and stays as it was', { skip }, async (t) => {
+  const proxy = await startTcpProxy(hostname, Number(port || 6379))
+  const client = createClient({ url: `redis://127.0.0.1:${proxy.port}`, socket: { reconnectStrategy: 20 } })
+  await client.connect()
+  t.teardown(async () => {
+    client.destroy()
+    await proxy.refuse()
+  })
+  const app = await serve(t, { client, keyPrefix: ownPrefix(t), timeoutMs: 400 })
+  await app.create()
+  const kept = await app.token()
+  await proxy.refuse()
+  unavailable(t, await app.send('GET', '/guarded', undefined, as(kept)))
+  await proxy.pass()
+  while (await app.status(kept) !== 200) await sleep(20)
+  await app.app.close()
+  t.equal(client.listenerCount('error'), 0)
+})
+
+t.test('a set without an end stays that way also with a client of ioredis that gives numbers as text', { skip }, async (t) => {
+  const prefix = ownPrefix(t)
+  const client = new Redis(url, { stringNumbers: true })
+  t.teardown(() => { client.disconnect() })
+  const options = { endlessTokens: true, adapter: memory() }
+  const endless = await serve(t, { client, keyPrefix: prefix, lifetimeSeconds: null }, options)
+  const user = await endless.create()
+  await endless.token()
+  const [setKey = ''] = await setKeys(prefix)
+  t.equal(setKey, `${prefix}user:users:redis:${String(user.id)}`)
+  const ending = await serve(t, { client, keyPrefix: prefix }, options)
+  await ending.token()
+  t.equal(await raw.ttl(setKey), -1)
+})
+
 t.test('wrong and unknown options refuse', async (t) => {
   const client = raw
   const make = redisStrategy as (options: object) => unknown

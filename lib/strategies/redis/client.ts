@@ -1,3 +1,5 @@
+import { EventEmitter } from 'node:events'
+
 /** What is called of an ioredis client: `new Redis()`, `new Cluster()`. */
 export interface IoredisClient {
   get(key: string): Promise<string | null>
@@ -53,6 +55,18 @@ export function commandsOf (client: unknown): RedisCommands | null {
   return hasMethods<IoredisClient>(client, IOREDIS) ? ofIoredis(client) : null
 }
 
+/**
+ * Hears of errors of a client of the package redis, until the returned function is called: unheard, they end the process.
+ * The commands that they break reject all the same. ioredis reports unheard errors itself.
+ */
+export function hearErrors (client: RedisClient): () => void {
+  if (!('setEx' in client && client instanceof EventEmitter)) return ignore
+  client.on('error', ignore)
+  return () => { client.removeListener('error', ignore) }
+}
+
+function ignore (): void {}
+
 function hasMethods<Client extends RedisClient> (client: unknown, names: readonly string[]): client is Client {
   return typeof client === 'object' && client !== null && names.every((name) => typeof (client as Record<string, unknown>)[name] === 'function')     // looked up by name
 }
@@ -62,7 +76,7 @@ function ofIoredis (client: IoredisClient): RedisCommands {
     get: (key) => client.get(key),
     set: (key, value, seconds) => seconds === null ? client.set(key, value) : client.setex(key, seconds, value),
     remove: (key) => client.del(key),
-    secondsLeft: (key) => client.ttl(key),
+    secondsLeft: async (key) => Number(await client.ttl(key)),     // text with the option stringNumbers
     expire: (key, seconds) => client.expire(key, seconds),
     addMember: (key, member, score) => client.zadd(key, score, member),
     removeMembers: (key, members) => client.zrem(key, ...members),

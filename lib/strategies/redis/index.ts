@@ -8,7 +8,7 @@ import { refuseUnknown } from '../../validation/options.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
 import { boundedCommands } from './bounded.js'
-import { commandsOf, type RedisClient, type RedisCommands } from './client.js'
+import { commandsOf, hearErrors, type RedisClient, type RedisCommands } from './client.js'
 import { createUserTokens } from './user-tokens.js'
 
 export type { IoredisClient, NodeRedisClient, RedisClient } from './client.js'
@@ -41,7 +41,12 @@ export function redisStrategy (options: RedisStrategyOptions): StrategyDefinitio
   const redis = boundedCommands(commands, checkTimeLimit('redisStrategy.timeoutMs', timeoutMs))
   return defineStrategy({
     name: 'redis',
-    setup: (_scope, defaults) => createStrategy(redis, keyPrefix, checkLifetime('redisStrategy.lifetimeSeconds', lifetimeSeconds, defaults.settings), defaults)
+    setup (scope, defaults) {
+      const strategy = createStrategy(redis, keyPrefix, checkLifetime('redisStrategy.lifetimeSeconds', lifetimeSeconds, defaults.settings), defaults)
+      const stopHearing = hearErrors(client)
+      scope.addHook('onClose', async () => { stopHearing() })
+      return strategy
+    }
   })
 }
 
