@@ -309,6 +309,32 @@ t.test('SES-03: secrets are never compared by an operator, which stops at the fi
   for (const text of ['token === null', "token === ''", 'token === undefined', 'token.length === 43', 'now.session_stamp === row.session_stamp', "typeof token === 'string'"]) t.equal(runOn(comparesSecretsInConstantTime, 'lib/a.ts', text), 0, text)
 })
 
+t.test('CFG-10: the versions of packages with known weaknesses are those that mended them', async (t) => {
+  interface Manifest { version?: string, dependencies?: Record<string, string>, peerDependencies?: Record<string, string>, devDependencies?: Record<string, string>, optionalDependencies?: Record<string, string> }
+  const mended: Record<string, string> = { fastify: '5.8.3', nodemailer: '7.0.7' }
+  const read = (path: string): unknown => JSON.parse(readFileSync(join(root, path), 'utf8'))
+  const isAtLeast = (version: string, least: string): boolean => {
+    const [a, b] = [version, least].map((text) => text.split('.').map(Number)) as [number[], number[]]
+    const at = a.findIndex((number, i) => number !== b[i])
+    return at < 0 || Number(a[at]) > Number(b[at])
+  }
+  t.same(['5.8.2', '5.8.3', '5.10.0', '6.0.0', '4.99.99'].map((version) => isAtLeast(version, '5.8.3')), [false, true, true, true, false])
+  const { dependencies, peerDependencies, devDependencies } = read('package.json') as Manifest
+  for (const [kind, ranges] of Object.entries({ dependencies, peerDependencies, devDependencies })) {
+    for (const [name, least] of Object.entries(mended)) {
+      const range = ranges?.[name]
+      if (range !== undefined) t.ok(/^[\^~]\d+\.\d+\.\d+$/.test(range) && isAtLeast(range.slice(1), least), `${kind}: ${name} ${range}`)
+    }
+  }
+  t.match(peerDependencies, { fastify: String })
+  const { packages } = read('package-lock.json') as { packages: Record<string, Manifest> }
+  for (const [name, least] of Object.entries(mended)) {
+    const locked = Object.entries(packages).filter(([path]) => path.endsWith(`node_modules/${name}`))
+    t.ok(locked.length > 0, `${name} is locked`)
+    for (const [path, { version = '' }] of locked) t.ok(isAtLeast(version, least), `${path} ${version}`)
+  }
+})
+
 t.test('modules hold no state', async (t) => {
   t.strictSame(sources.flatMap(keepsNoState), [])
   for (const text of ['let a = 0', 'export let a: number', 'var a']) t.equal(runOn(keepsNoState, 'lib/a.ts', text), 1, text)

@@ -1,8 +1,10 @@
 import { createHmac, createSign, generateKeyPairSync, randomBytes, randomUUID, sign as signWith, type KeyObject } from 'node:crypto'
 import { createServer, type AddressInfo } from 'node:net'
+import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { bearerTransport, cookieTransport, databaseStrategy, integerId, jwtStrategy, memory, objectIdId, userSchemas, type JwtStrategyOptions, type User, type UsersOptions } from '../lib/index.js'
-import { ARTHUR, PASSWORD, SECRET, backends, buildApp, type TestApp } from './helpers/build-app.js'
+import { checkJwtKey, createJwtCodec } from '../lib/tokens/index.js'
+import { ARTHUR, PASSWORD, SECRET, backends, buildApp, storedModel, type TestApp } from './helpers/build-app.js'
 
 const KEY = randomBytes(64).toString('base64url')
 const OTHER_KEY = randomBytes(64).toString('base64url')
@@ -688,6 +690,62 @@ t.test('SES-10: the same token gives the same answer every time, and two users n
     t.equal((await built.send('GET', '/guarded', undefined, { authorization: `Bearer ${b}` })).json<{ user: { email: string } }>().user.email, LANCELOT)
     t.equal(await present(built, bad), REFUSED)
   }
+})
+
+t.test('SES-09: nothing of a user or a session is remembered: every request sees what another process wrote before it', async (t) => {
+  const adapter = memory()
+  const built = await buildApp(t, { adapter })
+  await built.create()
+  const sessions = { jwt: await built.bearer(ARTHUR), cookie: await built.cookie(ARTHUR) }
+  const seen = async (): Promise<(number | [string, boolean])[]> => await Promise.all(Object.values(sessions).map(async (headers) => {
+    const reply = await built.send('GET', '/users/me', undefined, headers)
+    const { email, is_superuser: superuser } = reply.json<User>()
+    return reply.statusCode === 200 ? [email, superuser] : reply.statusCode
+  }))
+  const write = (changes: Record<string, string | boolean>): Promise<number> => adapter.update(storedModel('user'), {}, changes)
+  for (let i = 0; i < 3; i++) t.same(await seen(), [[ARTHUR, false], [ARTHUR, false]])
+  await write({ is_superuser: true, email: LANCELOT })
+  t.same(await seen(), [[LANCELOT, true], [LANCELOT, true]])
+  await write({ is_active: false })
+  t.same(await seen(), [401, 401])
+  await write({ is_active: true, is_superuser: false })
+  t.same(await seen(), [[LANCELOT, false], [LANCELOT, false]])
+  await adapter.delete(storedModel('accesstoken'), {})
+  t.same(await seen(), [[LANCELOT, false], 401])
+  await write({ session_stamp: 'another' })
+  t.same(await seen(), [401, 401])
+})
+
+t.test('SES-09, SES-10: of tokens only so many good signatures are remembered, each by the whole token', async (t) => {
+  const scope = Fastify()
+  t.teardown(() => scope.close())
+  let now = Date.now()
+  const codec = await createJwtCodec(scope, { keys: [checkJwtKey('secret', { secret: KEY })], audience: 'x', lifetimeSeconds: 60, clock: () => now, issuedAt: true, strict: true, required: [], remembered: 2 })
+  const [a, b, c] = ['a', 'b', 'c'].map((sub) => codec.sign({ sub })) as [string, string, string]
+  const known = codec.read(a)
+  t.equal(codec.read(a), known, 'the same object: the signature was not checked again')
+  t.ok(Object.isFrozen(known))
+  t.equal(codec.read(`${a.slice(0, -4)}AAAA`), null, 'another signature under the same claims')
+  t.equal(codec.read(a), known, 'a bad one takes no place')
+  codec.read(b)
+  codec.read(c)
+  t.not(codec.read(a), known, 'the oldest is forgotten')
+  t.same(codec.read(a), known)
+  now += 60_000
+  t.equal(codec.read(a), null, 'and time is looked at on each read')
+})
+
+t.test('JWT-10: matchers with a state are refused, and the same token gives the same answer ten times', async (t) => {
+  for (const audience of [/x/g, [/x/g], [/x/y, 'x'], 'x']) t.throws(() => jwtStrategy({ lifetimeSeconds: 60, audience: audience as unknown as string[] }), { code: 'FST_USERS_INVALID_OPTION' }, String(audience))
+  for (const purpose of ['reset', 'verify']) await t.rejects(buildApp(t, { tokens: { [purpose]: { audience: /x/g } } }), { code: 'FST_USERS_INVALID_OPTION' }, purpose)
+  const { built, claims } = await withKnownKey(t)
+  const answers = async (token: string): Promise<Set<string>> => {
+    const found = new Set<string>()
+    for (let i = 0; i < 10; i++) found.add(await present(built, token))
+    return found
+  }
+  t.same(await answers(forge(HEADER, claims)), new Set(['200']))
+  t.same(await answers(forge(HEADER, { ...claims, aud: 'another' })), new Set([REFUSED]))
 })
 
 t.test('two JWT backends without keys of their own do not accept each other\'s tokens', async (t) => {

@@ -644,3 +644,40 @@ t.test('row 59: the options of tokens', async (t) => {
     }
   })
 })
+
+t.test('RST-14: listeners get the user and the token, and nothing of the request\'s addresses', async (t) => {
+  const app = await buildApp(t, { publicUrl: 'https://app.example.com' })
+  const user = await app.create()
+  const evil = { host: 'evil.example', 'x-forwarded-host': 'evil.example', 'x-forwarded-proto': 'http', forwarded: 'host=evil.example', origin: 'https://evil.example', referer: 'https://evil.example/' }
+  await app.send('POST', '/auth/forgot-password', { email: ARTHUR }, evil)
+  const token = await app.tokenOf('onAfterForgotPassword')
+  t.same(app.events.at(-1), { name: 'onAfterForgotPassword', user, token })
+  await app.send('POST', '/auth/request-verify-token', { email: ARTHUR }, evil)
+  const verifyToken = await app.tokenOf('onAfterRequestVerify')
+  t.same(app.events.at(-1), { name: 'onAfterRequestVerify', user, token: verifyToken, email: ARTHUR })
+  for (const one of [token, verifyToken]) t.notMatch(Buffer.from(one.split('.')[1] ?? '', 'base64url').toString(), /evil|http/)
+})
+
+t.test('RST-14: no GET or HEAD takes a token, and no POST takes one from its address', async (t) => {
+  const adapter = memory()
+  const app = await buildApp(t, { adapter })
+  await app.create()
+  const [forReset, forVerify] = [await resetToken(app), await verifyToken(app)]
+  const before = await storedRows(adapter, 'user')
+  const urls = [...new Set(app.routes.map(({ url }) => url.replace(':id', 'x')))]
+  t.ok(urls.includes('/auth/reset-password') && urls.includes('/auth/verify'))
+  for (const token of [forReset, forVerify]) {
+    for (const url of urls) {
+      for (const address of [`${url}?token=${token}&password=${NEW_PASSWORD}`, `${url}/${token}`]) {
+        for (const method of ['GET', 'HEAD'] as const) t.ok((await app.send(method, address)).statusCode >= 400, `${method} ${address.slice(0, 40)}`)
+      }
+    }
+    for (const url of ['/auth/reset-password', '/auth/verify']) {
+      misfit(t, await app.send('POST', `${url}?token=${token}`, { password: NEW_PASSWORD }), ['/token'])
+      t.equal((await app.send('POST', `${url}/${token}`, { password: NEW_PASSWORD })).statusCode, 404)
+    }
+  }
+  t.same(await storedRows(adapter, 'user'), before)
+  t.equal((await verify(app, forVerify)).statusCode, 200)
+  t.equal((await reset(app, forReset)).statusCode, 200)
+})

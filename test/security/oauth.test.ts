@@ -289,6 +289,25 @@ t.test('OAU-06, OAU-07: one name is one provider, in every registration', async 
   }))
 })
 
+t.test('CK-09: fifty starts leave one cookie that only holds a login together, tabs finish side by side, and the last one clears it', async (t) => {
+  const { browser } = await setUp(t, { backend: 'cookie' })
+  const host = new URL(ORIGIN).host
+  const values = new Set<string | undefined>()
+  for (let i = 0; i < 50; i++) {
+    const page = await browser.ask('/auth/openid/authorize')
+    t.match(page.headers['set-cookie'], new RegExp(`^${COOKIE}=[\\w-]{43}; Max-Age=600; Path=/; HttpOnly; Secure; SameSite=Lax$`))
+    values.add(browser.cookie(COOKIE))
+  }
+  t.equal(values.size, 1)
+  t.same([...browser.jar.get(host)?.keys() ?? []], [COOKIE])
+
+  const other = openBrowser((await setUp(t, { backend: 'cookie' })).app)
+  const tabs = [await comeBack(other), await comeBack(other)]
+  t.match([(await other.ask(String(tabs[1]))).status, other.cookie(COOKIE) !== undefined], [204, true], 'one tab is still under way')
+  t.match([(await other.ask(String(tabs[0]))).status, other.cookie(COOKIE)], [204, undefined])
+  t.same([...other.jar.get(host)?.keys() ?? []], ['__Host-users-cookie'])
+})
+
 t.test('OAU-12, OAU-11, OAU-13: HEAD runs nothing; repeated parameters, other scopes and reserved parameters are refused', async (t) => {
   const setup = await setUp(t)
   const { browser, app } = setup

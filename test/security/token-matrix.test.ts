@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Type } from '@sinclair/typebox'
 import t, { type Test } from 'tap'
-import { authenticate, bearerTransport, cookieTransport, databaseStrategy, jwtStrategy, memory, sqlite, type UsersOptions } from '../../lib/index.js'
+import { github, oauth } from '../../lib/features/oauth/index.js'
+import { authenticate, bearerTransport, cookieTransport, databaseStrategy, jwtStrategy, memory, sqlite, userSchemas, type User, type UsersOptions } from '../../lib/index.js'
 import { ARTHUR, backends, buildApp, cookieOf, PASSWORD, SECRET, type TestApp } from '../helpers/build-app.js'
 import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'
 
@@ -227,4 +229,114 @@ t.test('CFG-04, SES-08: when a secret is removed, everything that it made is ove
   t.same(await statusWith([SECRET, other]), [200, 200])
   t.same(await statusWith([other, SECRET]), [200, 200])
   t.same(await statusWith(other), [401, 400])
+})
+
+t.test('JWT-13: no route signs what its caller chose: no signed text of a reply, a header or a listener holds it, and no signature fits it', async (t) => {
+  const schemas = userSchemas({ nickname: Type.String({ maxLength: 1000 }) })
+  const round = await buildApp(t, { schemas, publicUrl: 'https://app.example.com', sensitiveChanges: 'confirm' }, async (app) => {
+    await app.register(oauth, { providers: [github({ clientId: 'client-id', clientSecret: 'client-secret' })] })
+  })
+  const { app, send, routes, events } = round
+  const victim = await app.users.create({ email: 'victim@camelot.bt', password: PASSWORD, nickname: 'v', is_superuser: true } as unknown as Parameters<typeof app.users.create>[0])
+  const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
+  const wanted = ['users:auth', 'users:reset', 'users:verify', 'users:oauth-state'].map((aud) => encode({ sub: String(victim.id), aud, iat: 1, exp: 9_999_999_999, jti: 'canary', ver: 'canary', email: victim.email, password_fgpt: 'canary' }))
+  const canaries = ['canary-text', ...wanted, ...wanted.map((payload) => `${encode({ alg: 'HS256', typ: 'JWT' })}.${payload}`)]
+  const mallory = 'canary-text@evil.example'
+  await send('POST', '/auth/register', { email: mallory, password: PASSWORD, nickname: canaries.join(' ').slice(0, 900) })
+  const session = await round.bearer(mallory)
+  const texts: string[] = [session.authorization]
+  for (const canary of canaries) {
+    for (const { method, url } of routes) {
+      const query = new URLSearchParams(Object.fromEntries(['token', 'state', 'code', 'scopes', 'redirect', 'sub', 'aud', 'nonce'].map((name) => [name, canary]))).toString()
+      const body = { email: mallory, username: mallory, password: PASSWORD, nickname: canary.slice(0, 900), token: canary, sub: canary, aud: canary, jti: canary, state: canary, claims: { sub: canary }, id: String(victim.id), current_password: PASSWORD }
+      for (const headers of [{}, { ...session, 'x-request-id': canary.slice(0, 200), cookie: `__Host-users-oauth=${canary.slice(0, 43)}` }] as Record<string, string>[]) {
+        for (const address of [url.replace(':id', encodeURIComponent(canary.slice(0, 90))), `${url.replace(':id', 'x')}?${query}`]) {
+          if (method === 'DELETE' && url === '/users/me') continue
+          const reply = await send(method as 'POST', address, method === 'POST' || method === 'PATCH' ? body : undefined, headers)
+          texts.push(reply.body, decodeURIComponent(JSON.stringify(reply.headers)))
+        }
+      }
+    }
+    for (const payload of [{ email: `${canary.slice(-20).replace(/[^a-z]/gi, '')}@evil.example`, current_password: PASSWORD }, { nickname: canary.slice(0, 900) }]) await send('PATCH', '/users/me', payload, session)
+  }
+  const authorize = await send('GET', '/auth/github/authorize')
+  texts.push(decodeURIComponent(authorize.body))
+  await app.users.settled()
+  const told = events.map((event) => JSON.stringify(event))
+
+  const signed = [...new Set([...texts, ...told].flatMap((text) => text.match(/eyJ[\w-]+\.[\w-]+\.[\w-]{20,}/g) ?? []))].filter((token) => !canaries.some((canary) => token.startsWith(canary)))
+  const claimNames = new Set(['sub', 'ver', 'aud', 'iat', 'exp', 'jti', 'password_fgpt', 'email', 'new_email', 'fgpt', 'csrftoken'])
+  const kinds = new Set<string>()
+  for (const token of signed) {
+    const { email, new_email: newEmail, ...claims } = claimsOf(token)
+    kinds.add(String(claims['aud']))
+    t.same(Object.keys(claims).filter((name) => !claimNames.has(name)), [])
+    t.notMatch(JSON.stringify(claims), 'canary')
+    t.not(claims['sub'], victim.id)
+    t.notOk((email !== undefined || newEmail !== undefined) && texts.some((text) => text.includes(token)), 'an address is signed for its mailbox alone')
+  }
+  t.same([...kinds].sort(), ['users:auth', 'users:oauth-state', 'users:reset', 'users:verify'], `${signed.length} signed texts of every kind`)
+  const heads = [...new Set(signed.map((token) => String(token.split('.')[0])))]
+  const signatures = signed.map((token) => String(token.split('.')[2]))
+  for (const payload of wanted) {
+    for (const signature of signatures) {
+      for (const head of heads) {
+        const token = `${head}.${payload}.${signature}`
+        const statuses = [await send('GET', '/users/me', undefined, { authorization: `Bearer ${token}` }), await send('POST', '/auth/reset-password', { token, password: NEW_PASSWORD }), await send('POST', '/auth/verify', { token })].map(({ statusCode }) => statusCode)
+        if (String(statuses) !== '401,400,400') t.same(statuses, [401, 400, 400], token)
+      }
+    }
+  }
+  t.match(await app.users.get(victim.id) as User, { email: 'victim@camelot.bt', is_verified: false })
+})
+
+t.test('DEP-06: a clock that jumps an hour lengthens no token\'s life and takes none that was used', async (t) => {
+  const hour = 3_600_000
+  const begin = Date.UTC(2030, 0, 1)
+  let now = begin
+  const store = watchedAdapter(memory())
+  const round = await buildApp(t, { adapter: store.adapter, clock: () => now, backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 7200 }) }, { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 7200 }) }] })
+  const { app, send, tokenOf } = round
+  await round.create()
+  const reset = (token: string): Promise<number> => send('POST', '/auth/reset-password', { token, password: NEW_PASSWORD }).then(({ statusCode }) => statusCode)
+  const verify = (token: string): Promise<number> => send('POST', '/auth/verify', { token }).then(({ statusCode }) => statusCode)
+  const make = async () => {
+    await app.users.forgotPassword(ARTHUR)
+    await app.users.requestVerify(ARTHUR)
+    return { reset: await tokenOf('onAfterForgotPassword'), verify: await tokenOf('onAfterRequestVerify') }
+  }
+
+  const sessions = [await round.bearer(ARTHUR), await round.cookie(ARTHUR)]
+  const unused = await make()
+  const stored = JSON.stringify(await store.rows('accesstoken'))
+  const seen = async (): Promise<number[]> => await Promise.all(sessions.map(async (headers) => (await send('GET', '/users/me', undefined, headers)).statusCode))
+  for (const at of [-hour, 0, hour, -hour, 2 * hour - 1]) {
+    now = begin + at
+    const [jwt, cookie] = await seen()
+    t.equal(cookie, 200)
+    t.equal(jwt, at < 0 ? 401 : 200, `${at}: a JWT is not good before it was made`)
+    t.equal(JSON.stringify(await store.rows('accesstoken')), stored, 'no use at any time moves the end')
+  }
+  for (const at of [2 * hour + 1, 3 * hour, 2 * hour + 1]) {
+    now = begin + at
+    t.same(await seen(), [401, 401], `${at / hour} hours later`)
+    t.same([await reset(unused.reset), await verify(unused.verify)], [400, 400])
+  }
+
+  now = begin
+  const used = await make()
+  const bySide = await make()
+  t.same([await verify(used.verify), await reset(used.reset)], [200, 200])
+  for (const at of [0, hour - 1, -hour, hour, 0]) {
+    now = begin + at
+    for (const tokens of [used, bySide, unused]) t.same([await reset(tokens.reset), await verify(tokens.verify)], [400, 400], `${at / hour} hours later`)
+    t.same(await seen(), [401, 401], 'sessions from before the reset')
+  }
+  now = begin + hour
+  const ahead = await send('POST', '/auth/jwt/login', { username: ARTHUR, password: NEW_PASSWORD })
+  const authorization = `Bearer ${ahead.json<{ access_token: string }>().access_token}`
+  for (const [at, status] of [[0, 401], [hour, 200], [3 * hour - 1, 200], [3 * hour, 401]] as const) {
+    now = begin + at
+    t.equal((await send('GET', '/users/me', undefined, { authorization })).statusCode, status, 'a token made while the clock was ahead ends where it says')
+  }
 })
