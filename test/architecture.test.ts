@@ -4,6 +4,7 @@ import { dirname, join, posix, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import ts from 'typescript'
+import { slownessOf } from './helpers/linear-regexp.js'
 
 // Every check is a function from a source file to its violations, so that each one is
 // first shown to refuse a small sample, and then run over lib and schemas.
@@ -333,6 +334,38 @@ t.test('CFG-10: the versions of packages with known weaknesses are those that me
     t.ok(locked.length > 0, `${name} is locked`)
     for (const [path, { version = '' }] of locked) t.ok(isAtLeast(version, least), `${path} ${version}`)
   }
+})
+
+// start anew at every place of their text, which is quadratic at worst; none of it comes with a request
+const readOnlyOurOwn: Record<string, string> = {
+  '/=+$/': 'our own random bytes',
+  '/-----\\s*BEGIN|^\\s*\\{|^\\s*(?:ssh-|ecdsa-)/': 'a secret among the options',
+  '/\\/+$/': 'an address among the options',
+  '/\\/\\.well-known\\/.*$/': 'an address among the options',
+  '/"(?:[^"]|"")+"|[\\p{L}\\p{N}_$]+/gu': 'names of columns, as PostgreSQL says them',
+  '/char[^(]*\\(\\s*(\\d+)/i': 'the type of a column, as SQLite says it'
+}
+
+t.test('INP-10, EML-06: every regular expression that text of a request can reach is linear', async (t) => {
+  const slow: [RegExp, string][] = [[/^(a+)+$/, 'exponential'], [/^(?:a|a)*$/, 'exponential'], [/^(?:a|b|ab)*$/, 'exponential'], [/^(?:\w+\.?)+$/, 'exponential'], [/^\d+\d+$/, 'polynomial'], [/\s+$/, 'polynomial'], [/^\s*a?\s*$/, 'polynomial'], [/^[^@]+@[^@]+\.[^@]+$/, 'polynomial']]
+  for (const [expression, kind] of slow) t.equal(slownessOf(expression), kind, String(expression))
+  for (const expression of [/^a+$/, /a+/, /^(?:ab)*$/, /^(?:a|b)*$/, /^\d+\.\d+$/, /^\s*(?:a\s*)*$/, /\?.*/s]) t.equal(slownessOf(expression), null, String(expression))
+
+  const found: RegExp[] = []
+  for (const { tree } of sources) {
+    for (const node of descendants(tree)) {
+      if (ts.isRegularExpressionLiteral(node)) {
+        const end = node.text.lastIndexOf('/')
+        found.push(new RegExp(node.text.slice(1, end), node.text.slice(end + 1)))
+      }
+      if (ts.isPropertyAssignment(node) && node.name.getText() === 'pattern' && ts.isStringLiteral(node.initializer)) found.push(new RegExp(node.initializer.text, 'u'))
+      if (ts.isNewExpression(node) && node.expression.getText() === 'RegExp') t.match(node.getText(), /^new RegExp\([A-Z]+, '\w+'\)$/, 'made of one that is written out')
+    }
+  }
+  t.ok(found.length > 50, `${found.length} expressions`)
+  const slowest = found.filter((expression) => slownessOf(expression) !== null)
+  t.same(new Set(slowest.map(String)), new Set(Object.keys(readOnlyOurOwn)))
+  t.ok(slowest.every((expression) => slownessOf(expression) === 'polynomial'))
 })
 
 t.test('modules hold no state', async (t) => {
