@@ -150,7 +150,7 @@ t.test('SQLite: what stands against a change is said, and nothing is changed', a
   }
   const odd = makePlace()
   edit(odd.file, 'CREATE TABLE user (id CHAR(36), email TEXT, hash€ VARCHAR(72), is_active, is_superuser, is_verified)')
-  t.match(await odd.run(['migrate'], { adapter: "sqlite(new URL('users.sqlite', import.meta.url).pathname, { tables: { user: { columns: { hashed_password: 'hash€' } } } })" }), { code: 1, out: '', err: /table "user": its definition cannot be read; make its columns wider by hand$/ })
+  t.match(await odd.run(['migrate'], { adapter: "sqlite(new URL('users.sqlite', import.meta.url).pathname, { tables: { user: { columns: { hashed_password: 'hash€' } } } })" }), { code: 1, out: '', err: /table "user": its definition cannot be read; change its columns by hand$/ })
   const empty = makePlace()
   await empty.run(['migrate'])
   t.match(await empty.run(['migrate'], { fields: '{ plan: Type.String() }' }), { code: 0, out: /add the column "plan" \(TEXT\)$/ }, 'a table without rows gets any column')
@@ -199,7 +199,7 @@ t.test('SQLite: of several migrations at once one does all; one that waits is to
   holder.exec('ROLLBACK')
   holder.close()
   t.match(await run(['migrate'], { adapter: "sqlite('no/such/folder/users.sqlite')" }), { code: 1, out: '', err: /no database file "no\/such\/folder\/users\.sqlite" that can be opened$/ })
-  t.match(await run(['migrate'], { adapter: 'memory()' }), { code: 1, out: '', err: /the adapter of config-\d+\.js has no schema to migrate; for tables that kysely\(\) serves, name a config with postgres\(\)/ })
+  t.match(await run(['migrate'], { adapter: 'memory()' }), { code: 1, out: '', err: /the adapter of config-\d+\.js has no schema to migrate$/ })
   t.notOk(existsSync(join(folder, 'no')))
 })
 

@@ -246,7 +246,7 @@ t.test('--prune-orphans removes rows whose user is gone, and stops when others d
 t.test('a definition that cannot be read, and a change that does not take, stop the move', async (t) => {
   const adapter = "sqlite(new URL('users.sqlite', import.meta.url).pathname, { tables: { user: { columns: { hashed_password: 'hash€' } } } })"
   const odd = folderOf({ change: 'DROP TABLE user; CREATE TABLE user (id CHAR(36), email TEXT, hash€ VARCHAR(72), is_active, is_superuser, is_verified)', config: { adapter } })
-  t.match(await odd.run('--yes'), { code: 1, err: /its definition cannot be read; make its columns wider by hand/ })
+  t.match(await odd.run('--yes'), { code: 1, err: /its definition cannot be read; change its columns by hand/ })
 
   // a database that does something else than it is told
   const adapterOf = (pass: string): string => `(() => { const database = new Database(new URL('users.sqlite', import.meta.url).pathname); const { prepare } = database; database.prepare = (sql) => prepare.call(database, sql.startsWith('CREATE UNIQUE INDEX') ? ${pass} : sql); return sqlite(database) })()`

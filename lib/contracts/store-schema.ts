@@ -2,8 +2,8 @@ import type { Model } from './models.js'
 
 /** One step that brings a store to our schema. */
 export interface SchemaStep {
-  /** What is missing: a table, a column, characters that a column holds, an index, or a note of ours. */
-  readonly kind: 'table' | 'column' | 'width' | 'index' | 'note'
+  /** What is missing: a table, a column, characters that a column holds, null as its value, an index, an index without which nothing starts, or a note of ours. */
+  readonly kind: 'table' | 'column' | 'width' | 'null' | 'index' | 'constraint' | 'note'
   /** What the step does, in words. */
   readonly text: string
   /** The same in the store's own language. */

@@ -70,7 +70,7 @@ function configText (from: string, { adapter = SQLITE, fields = '{}', backends =
     import { Redis } from 'ioredis'
     import mysql2 from 'mysql2/promise'
     import pg from 'pg'
-    import { argon2Passwords, bearerTransport, cookieTransport, databaseStrategy, defineStrategy, integerId, jwtStrategy, memory, mysql, postgres, redisStrategy, sqlite, Type, userSchemas } from '${from}'
+    import { argon2Passwords, bearerTransport, cookieTransport, databaseStrategy, defineStrategy, integerId, jwtStrategy, kysely, memory, mongodb, mysql, objectIdId, postgres, redisStrategy, sqlite, Type, userSchemas } from '${from}'
     const keep = (pool) => { (globalThis.pools ??= []).push(pool); return pool }
     const passwords = argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true })
     export default { adapter: ${adapter}, secret: process.env.USERS_SECRET, schemas: userSchemas(${fields}), backends: ${backends}, passwords, ${more} }

@@ -3,6 +3,7 @@ import { beforeDeadline } from '../shared/time-limit.js'
 import type { SqlDriver, SqlStatement } from '../sql/drivers/driver.js'
 import { checkUtc } from '../sql/drivers/mysql2.js'
 import { whenReached } from '../sql/drivers/reached.js'
+import type { MigrationSession } from '../sql/migration/migration-source.js'
 import type { Engine } from './engines.js'
 import type { KyselyInstance, KyselyQuery, KyselyResult } from './instance.js'
 
@@ -33,6 +34,15 @@ export function useKysely (db: KyselyInstance, engine: Engine, timeoutMs: number
       })
     },
     close () {}
+  }
+}
+
+/** One connection, as migrations use it. */
+export function sessionOf (connection: KyselyInstance): MigrationSession {
+  const execute: Execute = (query) => connection.executeQuery(query)
+  return {
+    all: (sql, parameters = []) => prepare(execute, sql).all(parameters),
+    run: async (sql, parameters = []) => (await prepare(execute, sql).run(parameters)).changes
   }
 }
 

@@ -3,12 +3,16 @@ import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 import type { Dialect } from '../sql/dialects/dialect.js'
 import { mysqlDialect } from '../sql/dialects/mysql.js'
 import { postgresDialect } from '../sql/dialects/postgres.js'
-import { sqliteWithoutNul } from '../sql/dialects/sqlite.js'
+import { sqliteDialect, sqliteWithoutNul } from '../sql/dialects/sqlite.js'
 import type { SqlDriver } from '../sql/drivers/driver.js'
 import * as mysql2Session from '../sql/drivers/mysql2-session.js'
 import * as mysql2 from '../sql/drivers/mysql2.js'
 import * as pgSession from '../sql/drivers/pg-session.js'
 import * as pg from '../sql/drivers/pg.js'
+import type { InTransaction, Migration } from '../sql/migration/migration-source.js'
+import { inMysql } from '../sql/migration/mysql-source.js'
+import { inPostgres } from '../sql/migration/postgres-source.js'
+import { inSqlite } from '../sql/migration/sqlite-source.js'
 import type { KyselyInstance } from './instance.js'
 
 /** How one database is used through Kysely. */
@@ -24,6 +28,8 @@ export interface Engine {
   readonly inUtc?: (sql: string) => string
   /** Whether a server that can serve says no. */
   readonly isRefusal: (error: unknown) => boolean
+  /** How the tables are migrated on one connection. */
+  readonly migration: Pick<Migration, 'dialect' | 'isAtomic'> & { readonly inTransaction: InTransaction }
 }
 
 /** Rows are objects here, so columns have names of their own; and the application's client parses what is not text, so all is read as text. */
@@ -33,7 +39,8 @@ const postgres: Engine = {
   begin: ['BEGIN', pg.LOCK_TABLES],
   commit: 'COMMIT',
   rollback: 'ROLLBACK',
-  isRefusal: pg.isRefusal
+  isRefusal: pg.isRefusal,
+  migration: { dialect: postgresDialect, isAtomic: true, inTransaction: inPostgres }
 }
 
 /** Some clients of SQLite cut text at U+0000. */
@@ -43,7 +50,8 @@ const sqlite: Engine = {
   begin: ['BEGIN IMMEDIATE'],
   commit: 'COMMIT',
   rollback: 'ROLLBACK',
-  isRefusal: () => true     // a file is always there
+  isRefusal: () => true,     // a file is always there
+  migration: { dialect: sqliteDialect, isAtomic: true, inTransaction: inSqlite }
 }
 
 const mysql: Engine = {
@@ -58,7 +66,8 @@ const mysql: Engine = {
   commit: mysql2.UNLOCK_TABLES,
   rollback: mysql2.UNLOCK_TABLES,
   inUtc: mysql2.inUtc,
-  isRefusal: mysql2.isRefusal
+  isRefusal: mysql2.isRefusal,
+  migration: { dialect: mysqlDialect, isAtomic: false, inTransaction: inMysql }
 }
 
 /** Engines by what their dialect makes of one query: quotes and placeholders tell them apart. */

@@ -2,9 +2,11 @@ import type { DatabaseAdapter } from '../../contracts/database-adapter.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 import { sqlServerAdapter, type SqlServerOptions } from '../sql/sql-adapter.js'
 import { whenReached } from '../sql/drivers/reached.js'
+import { withMigration } from '../sql/migration/adapter-migration.js'
 import { useKysely } from './driver.js'
 import { engineOf } from './engines.js'
 import type { KyselyInstance } from './instance.js'
+import { kyselyMigration } from './migration.js'
 
 export type { KyselyExpressions, KyselyInstance, KyselyQuery, KyselyResult } from './instance.js'
 
@@ -18,11 +20,12 @@ export function kysely (db: KyselyInstance, options: SqlServerOptions = {}): Dat
   if (!isInstance(db)) throw FST_USERS_INVALID_OPTION(['adapter', 'kysely() takes an instance of Kysely that is no transaction'])
   const plain = db.withoutPlugins()
   const engine = engineOf(plain)
-  return sqlServerAdapter(engine.dialect, async (timeoutMs) => {
+  const adapter = sqlServerAdapter(engine.dialect, async (timeoutMs) => {
     const driver = useKysely(plain, engine, timeoutMs)
     await whenReached(engine.isRefusal, async () => { await engine.start?.(driver) })
     return driver
   }, options)
+  return withMigration(adapter, kyselyMigration(plain, engine, options.tables ?? {}))
 }
 
 /** Plain JavaScript may hand in anything. */

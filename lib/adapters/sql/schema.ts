@@ -10,15 +10,15 @@ export type TableMappings = Record<string, TableMapping>
 /** An index that the package makes for its own tables; with `lower`, on the lower-case form of fields that ignore case. */
 export interface IndexPlan { name: string, fields: readonly string[], unique: boolean, lower: boolean }
 
-/** Checks the models' tables against a database's catalog, and says what must run to make the missing ones. Existing tables are never changed. `migrates` says whether the migrate command reaches them. */
-export function planTables (dialect: Dialect, models: readonly Model[], mappings: TableMappings, catalog: readonly (readonly unknown[])[], migrates: boolean): { tables: Map<string, Table>, missing: Table[], statements: string[] } {
+/** Checks the models' tables against a database's catalog, and says what must run to make the missing ones. Existing tables are never changed. */
+export function planTables (dialect: Dialect, models: readonly Model[], mappings: TableMappings, catalog: readonly (readonly unknown[])[]): { tables: Map<string, Table>, missing: Table[], statements: string[] } {
   const found = readCatalog(dialect, catalog)
   const tables = new Map<string, Table>()
   const missing: Table[] = []
   for (const model of models) {
     const mapping = mappings[model.name] ?? {}
     const existing = found.get(dialect.foldName(mapping.table ?? model.table))
-    if (existing !== undefined) checkColumns(model, mapping, existing, dialect, migrates)
+    if (existing !== undefined) checkColumns(model, mapping, existing, dialect)
     const table = makeTable(model, dialect, mapping, existing)
     tables.set(model.name, table)
     if (existing === undefined) missing.push(table)
@@ -65,11 +65,11 @@ export function readCatalog (dialect: Dialect, catalog: readonly (readonly unkno
   return tables
 }
 
-function checkColumns (model: Model, mapping: TableMapping, { columns }: FoundTable, dialect: Dialect, migrates: boolean): void {
+function checkColumns (model: Model, mapping: TableMapping, { columns }: FoundTable, dialect: Dialect): void {
   const missing = Object.entries(model.fields)
     .filter(([, { optional }]) => optional !== true).map(([field]) => mapping.columns?.[field] ?? field)
     .filter((name) => !columns.has(dialect.foldName(name)))
-  if (missing.length > 0) throw FST_USERS_TABLE_MISMATCH([mapping.table ?? model.table, `${migrates ? 'run `npx fastify-users migrate`, for it' : 'it'} lacks ${missing.map((name) => `"${name}"`).join(', ')}`])
+  if (missing.length > 0) throw FST_USERS_TABLE_MISMATCH([mapping.table ?? model.table, `run \`npx fastify-users migrate\`, for it lacks ${missing.map((name) => `"${name}"`).join(', ')}`])
 }
 
 /** The statements that make a table and its indexes. */

@@ -1,7 +1,6 @@
 import type { Changes, DatabaseAdapter, FindManyOptions, MaybePromise, Row, Where } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_INVALID_USER, FST_USERS_NOT_READY, FST_USERS_TABLE_MISMATCH, FST_USERS_UNIQUE_VIOLATION } from '../../errors.js'
-import { kStoreSchema } from '../../symbols.js'
 import { misuse } from '../shared/errors.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
 import { checkTimeLimit } from '../shared/time-limit.js'
@@ -73,15 +72,14 @@ class SqlAdapter implements DatabaseAdapter {
     const models = this.#models.all
     checkKeys('', this.#options, this.#known)
     checkMappings(models, mappings)
-    const migrates = kStoreSchema in this
     const driver = this.#driver ??= await this.#connect()
     let tables = new Map<string, Table>()
     let used = driver
     try {
       await driver.change(this.#dialect.catalog, (catalog) => {
-        const plan = planTables(this.#dialect, models, mappings, catalog, migrates)
+        const plan = planTables(this.#dialect, models, mappings, catalog)
         tables = plan.tables
-        if (!this.#creates && plan.missing.length > 0) throw missingTables(plan.missing, plan.statements, migrates)
+        if (!this.#creates && plan.missing.length > 0) throw missingTables(plan.missing, plan.statements)
         return plan.statements
       })
       if (needsUtc(this.#dialect, tables)) used = await driver.inUtc?.() ?? driver
@@ -178,9 +176,9 @@ function needsUtc ({ isZoned }: Dialect, tables: ReadonlyMap<string, Table>): bo
 }
 
 /** The error of a server without our tables. The statements are those that `createTables` runs. */
-function missingTables (missing: readonly Table[], statements: readonly string[], migrates: boolean): Error {
+function missingTables (missing: readonly Table[], statements: readonly string[]): Error {
   const names = missing.map(({ name }) => name).join('", "')
-  return FST_USERS_TABLE_MISMATCH([names, `the database has no such table; run ${migrates ? '`npx fastify-users migrate` or ' : ''}the statements below, or let \`createTables: true\` make it in development:\n${statements.join(';\n')};`])
+  return FST_USERS_TABLE_MISMATCH([names, `the database has no such table; run \`npx fastify-users migrate\` or the statements below, or let \`createTables: true\` make it in development:\n${statements.join(';\n')};`])
 }
 
 /** The first row, if there is one. */

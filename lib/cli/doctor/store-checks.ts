@@ -8,7 +8,7 @@ const PATIENCE_MS = 15_000
 const CLOCK_WARN_MS = 5_000
 const CLOCK_FAIL_MS = 60_000
 const MIGRATE = 'run `npx fastify-users migrate`'
-const LEVELS: Record<Exclude<SchemaStep['kind'], 'note'>, Finding['level']> = { table: 'fail', column: 'fail', width: 'fail', index: 'warn' }
+const LEVELS: Record<Exclude<SchemaStep['kind'], 'note'>, Finding['level']> = { table: 'fail', column: 'fail', width: 'fail', null: 'warn', index: 'warn', constraint: 'fail' }
 
 /** Whether the database answers, has our schema, and has the time of this machine. */
 export async function checkStore (schema: StoreSchema | null, models: readonly Model[]): Promise<readonly Finding[]> {

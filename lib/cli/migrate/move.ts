@@ -52,7 +52,7 @@ export async function planChanges (database: MigrationDatabase, { users, tokens,
       continue
     }
     const plan = await schemaChanges(database, table, stored, adopted.widths)
-    if (plan.unreadable) problems.push(`table ${quoted(table.name)}: its definition cannot be read; make its columns wider by hand`)
+    if (plan.unreadable) problems.push(`table ${quoted(table.name)}: its definition cannot be read; change its columns by hand`)
     changes.push(...plan.changes.map((change) => ({ table, ...change })))
   }
   return { changes, problems }

@@ -8,7 +8,7 @@ import { scriptOf } from '../sql-script.js'
 /** `fastify-users migrate` without `--from`. */
 export async function runUpgrade (values: Values, terminal: Terminal, config: Config): Promise<ExitCode> {
   const schema = schemaOf(config)
-  if (schema === null) return refuse(terminal, `the adapter of ${config.file} has no schema to migrate; for tables that kysely() serves, name a config with postgres(), mysql() or sqlite() on the same database`)
+  if (schema === null) return refuse(terminal, `the adapter of ${config.file} has no schema to migrate`)
   const isApplied = values['dry-run'] !== true && values['check'] !== true
   let plan
   try {

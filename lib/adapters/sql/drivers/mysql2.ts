@@ -129,11 +129,7 @@ export async function inSession<T> (pool: MysqlPool, timeoutMs: number, work: (r
   }
 }
 
-/** The same, one process at a time: the lock ends with the connection. Throws `FST_USERS_STORE_UNAVAILABLE` when it does not come. */
-export function inLockedSession<T> (pool: MysqlPool, timeoutMs: number, work: (run: RunInSession) => Promise<T>): Promise<T> {
-  return inSession(pool, timeoutMs, (run) => underLock(run, work))
-}
-
+/** One process at a time: the lock ends with the connection. Throws `FST_USERS_STORE_UNAVAILABLE` when it does not come. */
 async function underLock<T> (run: RunInSession, work: (run: RunInSession) => Promise<T>): Promise<T> {
   const [locked] = await run(LOCK_TABLES) as Rows     // of a SELECT
   if (Number(locked?.[0]) !== 1) throw storeUnavailable('another process holds the lock of the tables')

@@ -1,15 +1,17 @@
+import { storeUnavailable } from '../../../errors.js'
 import { mysqlDialect } from '../dialects/mysql.js'
 import { checkSession } from '../drivers/mysql2-session.js'
 import type { MysqlPool } from '../drivers/mysql2-pool.js'
-import { inLockedSession, inSession, useMysql2, type RunInSession } from '../drivers/mysql2.js'
+import { inSession, LOCK_TABLES, UNLOCK_TABLES, useMysql2, type RunInSession } from '../drivers/mysql2.js'
 import type { TableMappings } from '../schema.js'
-import type { Migration, MigrationDatabase, Rows, StoredIndex, StoredTable } from './migration-source.js'
+import type { InTransaction, Migration, MigrationDatabase, MigrationSession, Rows, StoredIndex, StoredTable } from './migration-source.js'
 
 /** How long a command waits for a connection, and for what it asks of the session. Milliseconds. */
 const TIMEOUT_MS = 10_000
 /** How long a change waits for the application's transactions, in seconds: others wait behind it. */
-const PATIENCE = 'SET SESSION lock_wait_timeout = 60'
-const COLUMNS = `SELECT c.COLUMN_NAME, CASE WHEN c.DATA_TYPE IN ('char', 'varchar') THEN c.CHARACTER_MAXIMUM_LENGTH END, c.COLLATION_NAME
+const PATIENCE = ['SET @fastify_users_wait = @@lock_wait_timeout', 'SET SESSION lock_wait_timeout = 60']
+const AS_BEFORE = ['SET SESSION lock_wait_timeout = @fastify_users_wait', UNLOCK_TABLES]
+const COLUMNS = `SELECT c.COLUMN_NAME, CASE WHEN c.DATA_TYPE IN ('char', 'varchar') THEN c.CHARACTER_MAXIMUM_LENGTH END AS WIDTH, c.COLLATION_NAME, c.IS_NULLABLE
 FROM information_schema.COLUMNS c JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME
 WHERE t.TABLE_SCHEMA = database() AND t.TABLE_TYPE = 'BASE TABLE' AND BINARY t.TABLE_NAME = ? ORDER BY c.ORDINAL_POSITION`
 const INDEXES = `SELECT INDEX_NAME, NON_UNIQUE, COLUMN_NAME, SUB_PART FROM information_schema.STATISTICS
@@ -17,50 +19,70 @@ WHERE TABLE_SCHEMA = database() AND BINARY TABLE_NAME = ? AND INDEX_TYPE = 'BTRE
 const HAS_INDEX = 'SELECT 1 FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = database() AND INDEX_NAME = ?'
 const NOW = 'SELECT round(unix_timestamp(now(6)) * 1000)'
 
+/** Before anything in quotes: a type, its characters, and whether it may be null. */
+const NOT_NULL = /^([\w(), ]*) NOT NULL\b/
+
 const { quote } = mysqlDialect
 
 /** How a MySQL or MariaDB database is migrated; the pool stays open. Each change of a table is kept by itself. */
 export function mysqlMigration (pool: MysqlPool, mappings: TableMappings): Migration {
   return {
     dialect: mysqlDialect,
+    isAtomic: false,
     mappings,
     async connect () {
       await checkSession(useMysql2(pool, TIMEOUT_MS))
       return {
         close () {},
-        transaction: (mode, work) => mode === 'read'
-          ? inSession(pool, TIMEOUT_MS, (run) => work(migrationDatabase(run)))
-          : inLockedSession(pool, TIMEOUT_MS, async (run) => {
-            await run(PATIENCE)
-            return await work(migrationDatabase(run))
-          })
+        transaction: (mode, work) => inSession(pool, TIMEOUT_MS, (run) => inMysql(sessionOf(run), mode, work))
       }
     }
   }
 }
 
-function migrationDatabase (run: RunInSession): MigrationDatabase {
-  const all = async (sql: string, parameters?: readonly unknown[]): Promise<Rows> => await run(sql, parameters) as Rows     // of a SELECT
+/** A change of the tables on a connection of any client, one process at a time. Throws `FST_USERS_STORE_UNAVAILABLE` when the lock does not come. */
+export const inMysql: InTransaction = async (session, mode, work) => {
+  const database = migrationDatabase(session)
+  if (mode === 'read') return await work(database)
+  if (Number((await session.all(LOCK_TABLES))[0]?.[0]) !== 1) throw storeUnavailable('another process holds the lock of the tables')
+  try {
+    for (const text of PATIENCE) await session.run(text)
+    return await work(database)
+  } finally {
+    for (const text of AS_BEFORE) await Promise.resolve(session.all(text)).catch(() => {})     // with the connection gone, so is all of its session
+  }
+}
+
+function sessionOf (run: RunInSession): MigrationSession {
+  return {
+    all: async (sql, parameters) => await run(sql, parameters) as Rows,     // of a SELECT
+    run: async (sql, parameters) => (await run(sql, parameters) as { affectedRows: number }).affectedRows     // of a change
+  }
+}
+
+function migrationDatabase (session: MigrationSession): MigrationDatabase {
+  const { all } = session
   return {
     dialect: mysqlDialect,
-    all,
-    run: async (sql, parameters) => (await run(sql, parameters) as { affectedRows: number }).affectedRows,     // of a change
+    ...session,
     hasIndex: async (name) => (await all(HAS_INDEX, [name])).length > 0,
     async describe (table) {
       const columns = await all(COLUMNS, [table])
       if (columns.length === 0) return null
       return {
-        columns: new Map(columns.map(([name, width]) => [String(name), { name: String(name), width: width === null ? null : Number(width) }])),
+        columns: new Map(columns.map(([name, width, , nullable]) => [String(name), { name: String(name), width: width === null ? null : Number(width), nullable: nullable === 'YES' }])),
         indexes: readIndexes(columns, await all(INDEXES, [table]))
       } satisfies StoredTable
     },
-    async retype (table, types) {
+    async alter (table, columns) {
       const definition = String((await all(`SHOW CREATE TABLE ${quote(table)}`))[0]?.[1]).split('\n')
-      const lines = [...types].map(([name, type]) => {
+      const lines = [...columns].map(([name, { type, nullable }]) => {
         const start = `  ${quote(name)} `
-        return definition.find((line) => line.startsWith(start))?.slice(start.length).replace(/^\w+\(\d+\)/, type).replace(/,$/, '')
+        const line = definition.find((text) => text.startsWith(start))?.slice(start.length).replace(/,$/, '')
+        const wider = type === undefined ? line : line?.replace(/^\w+\(\d+\)/, type)
+        return nullable === true ? wider?.replace(NOT_NULL, '$1 NULL') : wider
       })
-      return lines.includes(undefined) ? null : [...types.keys()].map((name, position) => `ALTER TABLE ${quote(table)} MODIFY COLUMN ${quote(name)} ${lines[position]}`)
+      return lines.includes(undefined) ? null : [...columns.keys()].map((name, position) => `ALTER TABLE ${quote(table)} MODIFY COLUMN ${quote(name)} ${lines[position]}`)
     },
     now: async () => Number((await all(NOW))[0]?.[0])
   }

@@ -3,19 +3,20 @@ import { postgresDialect } from '../dialects/postgres.js'
 import { inTransaction, LOCK_TABLES, type RunInTransaction } from '../drivers/pg.js'
 import type { PgPool } from '../drivers/pg-pool.js'
 import type { TableMappings } from '../schema.js'
-import type { Migration, MigrationDatabase, Rows, StoredIndex, StoredTable } from './migration-source.js'
+import type { InTransaction, Migration, MigrationDatabase, MigrationSession, Rows, StoredIndex, StoredTable, TransactionMode } from './migration-source.js'
 
 const CONNECT_TIMEOUT = 10_000 // milliseconds
 /** How long a migration waits for another one, and for the application's transactions, before it gives up: others wait behind it. */
 const PATIENCE = "SET LOCAL lock_timeout = '60s'"
+const BEGIN: Record<TransactionMode, readonly string[]> = { read: ['BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'], write: ['BEGIN', PATIENCE, LOCK_TABLES] }
 /** The expression of our index that ignores case, as the server writes it; with and without a cast. */
 const LOWER = /^lower\(+("(?:[^"]|"")+"|[\p{L}\p{N}_$]+)\)?(?:::text)?\)? COLLATE "C"\)+$/u
 
-const COLUMNS = `SELECT a.attname, CASE WHEN t.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4 END
+const COLUMNS = `SELECT a.attname, CASE WHEN t.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4 END AS width, a.attnotnull::text
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped AND pg_catalog.pg_table_is_visible(c.oid) AND c.relnamespace <> 'pg_catalog'::regnamespace AND c.relname = $1::name
 ORDER BY a.attnum`
-const INDEXES = `SELECT i.indexrelid, i.indisunique, a.attname, pg_catalog.pg_get_indexdef(i.indexrelid, k.n, true)
+const INDEXES = `SELECT i.indexrelid, i.indisunique::text, a.attname, pg_catalog.pg_get_indexdef(i.indexrelid, k.n, true)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_index i ON i.indrelid = c.oid JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = x.relam
 CROSS JOIN LATERAL generate_series(1, i.indnkeyatts) k (n) LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k.n - 1]
 WHERE i.indpred IS NULL AND i.indisvalid AND m.amname = 'btree' AND pg_catalog.pg_table_is_visible(c.oid) AND c.relnamespace <> 'pg_catalog'::regnamespace AND c.relname = $1::name
@@ -27,14 +28,28 @@ const NOW = 'SELECT round(extract(epoch FROM clock_timestamp()) * 1000)'
 export function postgresMigration (pool: PgPool, mappings: TableMappings): Migration {
   return {
     dialect: postgresDialect,
+    isAtomic: true,
     mappings,
     async connect () {
       await reach(pool)
       return {
         close () {},
-        transaction: (mode, work) => inTransaction(pool, mode === 'read' ? ['BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'] : ['BEGIN', PATIENCE, LOCK_TABLES], (run) => work(migrationDatabase(run)))
+        transaction: (mode, work) => inTransaction(pool, BEGIN[mode], (query) => work(migrationDatabase(sessionOf(query))))
       }
     }
+  }
+}
+
+/** A transaction on a connection of another client. */
+export const inPostgres: InTransaction = async (session, mode, work) => {
+  try {
+    for (const text of BEGIN[mode]) await session.all(text)
+    const result = await work(migrationDatabase(session))
+    await session.all('COMMIT')
+    return result
+  } catch (error) {
+    await Promise.resolve(session.all('ROLLBACK')).catch(() => {})     // with the connection gone, so is what was begun
+    throw error
   }
 }
 
@@ -48,22 +63,29 @@ async function reach (pool: PgPool): Promise<void> {
     .finally(() => { clearTimeout(timer) })
 }
 
-function migrationDatabase (query: RunInTransaction): MigrationDatabase {
-  const all = async (sql: string, parameters?: readonly unknown[]): Promise<Rows> => (await query(sql, parameters)).rows
+function sessionOf (query: RunInTransaction): MigrationSession {
+  return {
+    all: async (sql, parameters) => (await query(sql, parameters)).rows,
+    run: async (sql, parameters) => Number((await query(sql, parameters)).rowCount)
+  }
+}
+
+function migrationDatabase (session: MigrationSession): MigrationDatabase {
+  const { all } = session
   return {
     dialect: postgresDialect,
-    all,
-    run: async (sql, parameters) => Number((await query(sql, parameters)).rowCount),
+    ...session,
     hasIndex: async (name) => (await all(HAS_INDEX, [name])).length > 0,
     async describe (table) {
       const columns = await all(COLUMNS, [table])
       if (columns.length === 0) return null
       return {
-        columns: new Map(columns.map(([name, width]) => [String(name), { name: String(name), width: width === null ? null : Number(width) }])),
+        columns: new Map(columns.map(([name, width, required]) => [String(name), { name: String(name), width: width === null ? null : Number(width), nullable: required === 'false' }])),
         indexes: readIndexes(await all(INDEXES, [table]))
       } satisfies StoredTable
     },
-    retype: (table, types) => [...types].map(([name, type]) => `ALTER TABLE ${postgresDialect.quote(table)} ALTER COLUMN ${postgresDialect.quote(name)} TYPE ${type}`),
+    alter: (table, columns) => [...columns].flatMap(([name, { type, nullable }]) => [...type === undefined ? [] : [`TYPE ${type}`], ...nullable === true ? ['DROP NOT NULL'] : []]
+      .map((change) => `ALTER TABLE ${postgresDialect.quote(table)} ALTER COLUMN ${postgresDialect.quote(name)} ${change}`)),
     now: async () => Number((await all(NOW))[0]?.[0])
   }
 }
@@ -71,7 +93,7 @@ function migrationDatabase (query: RunInTransaction): MigrationDatabase {
 function readIndexes (rows: Rows): StoredIndex[] {
   const indexes = new Map<unknown, { unique: boolean, keys: string[] }>()
   for (const [id, unique, column, expression] of rows) {
-    const index = indexes.get(id) ?? { unique: unique === 't', keys: [] }
+    const index = indexes.get(id) ?? { unique: unique === 'true', keys: [] }
     index.keys.push(typeof column === 'string' ? column : keyOf(String(expression)))
     indexes.set(id, index)
   }

@@ -2,7 +2,7 @@ import type { SchemaStep } from '../../../contracts/store-schema.js'
 import { columnTypeSql, createIndexSql, indexPlans, type IndexPlan } from '../schema.js'
 import type { Column, Table } from '../table.js'
 import { columnsOf } from './stored-rows.js'
-import type { MigrationDatabase, StoredIndex, StoredTable } from './migration-source.js'
+import type { ColumnChange, MigrationDatabase, StoredIndex, StoredTable } from './migration-source.js'
 
 /** One change of a table. */
 export type SchemaChange = SchemaStep
@@ -17,9 +17,9 @@ export function missingColumns ({ columns, dialect }: Table, stored: StoredTable
 
 /** What an adopted table lacks of a table of ours, in the order in which it can be made: widths, columns, indexes. */
 export async function schemaChanges (database: MigrationDatabase, table: Table, stored: StoredTable, widths: Widths): Promise<{ changes: SchemaChange[], unreadable: boolean }> {
-  const narrow = narrowColumns(table, stored, widths)
-  const statements = narrow.size === 0 ? [] : await database.retype(table.name, narrow)
-  const changes: SchemaChange[] = narrow.size === 0 ? [] : [{ kind: 'width', text: `make wider: ${[...narrow].map(([name, type]) => `${quoted(name)} to ${type}`).join(', ')}`, statements: statements ?? [] }]
+  const tight = tightColumns(table, stored, widths)
+  const statements = tight.size === 0 ? [] : await database.alter(table.name, tight)
+  const changes: SchemaChange[] = tight.size === 0 ? [] : [alteration(tight, statements ?? [])]
   for (const column of table.columns) if (!stored.columns.has(table.dialect.foldName(column.name))) changes.push(columnChange(table, column))
   for (const plan of indexPlans(table)) {
     if (servedBy(table, stored, plan)) continue
@@ -30,15 +30,24 @@ export async function schemaChanges (database: MigrationDatabase, table: Table, 
   return { changes, unreadable: statements === null }
 }
 
-/** The types of columns that are too narrow, by folded name. */
-function narrowColumns ({ dialect, columns }: Table, stored: StoredTable, widths: Widths): Map<string, string> {
-  const narrow = new Map<string, string>()
+/** The columns that are too narrow, or must have a value that not every row has, by folded name. */
+function tightColumns ({ dialect, columns }: Table, stored: StoredTable, widths: Widths): Map<string, ColumnChange> {
+  const tight = new Map<string, ColumnChange>()
   for (const { field, name, definition } of columns) {
     const least = widths[field]
-    const width = stored.columns.get(dialect.foldName(name))?.width
-    if (least !== undefined && typeof width === 'number' && (least === null || width < least)) narrow.set(dialect.foldName(name), dialect.columnType(definition))
+    const { width = null, nullable = true } = stored.columns.get(dialect.foldName(name)) ?? {}
+    const isNarrow = least !== undefined && width !== null && (least === null || width < least)
+    const isRequired = !nullable && definition.nullable === true
+    if (isNarrow || isRequired) tight.set(dialect.foldName(name), { ...isNarrow ? { type: dialect.columnType(definition) } : {}, ...isRequired ? { nullable: true as const } : {} })
   }
-  return narrow
+  return tight
+}
+
+function alteration (tight: ReadonlyMap<string, ColumnChange>, statements: readonly string[]): SchemaChange {
+  const wider = [...tight].flatMap(([name, { type }]) => type === undefined ? [] : [`${quoted(name)} to ${type}`])
+  const looser = [...tight].flatMap(([name, { nullable }]) => nullable === true ? [quoted(name)] : [])
+  const texts = [...wider.length > 0 ? [`make wider: ${wider.join(', ')}`] : [], ...looser.length > 0 ? [`let be null: ${looser.join(', ')}`] : []]
+  return { kind: wider.length > 0 ? 'width' : 'null', text: texts.join('; '), statements }
 }
 
 /** Whether an index of the table does what a plan is for. */

@@ -1,3 +1,5 @@
+import type { ColumnChange } from './migration-source.js'
+
 // comments, quoted text and names, brackets, words, the rest: SQLite keeps a statement as it was written
 const TOKEN = /--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|[\p{L}\p{N}_$]+|\s+|[\s\S]/gu
 const IGNORED = /^(?:--|\/\*|\s)/
@@ -16,19 +18,21 @@ export function indexKeys (sql: string): string[] {
   })
 }
 
-/** A CREATE TABLE statement for another table name, with other types of some columns (by lower-case name). Null when it cannot be read. */
-export function retypeTable (sql: string, name: string, types: ReadonlyMap<string, string>): string | null {
+/** A CREATE TABLE statement for another table name, with changes of some columns (by lower-case name). Null when it cannot be read. */
+export function alterTable (sql: string, name: string, changes: ReadonlyMap<string, ColumnChange>): string | null {
   const { parts, after } = cut(sql)
   let changed = 0
   const lines = parts.map((tokens) => {
     const first = tokens.findIndex((token) => !IGNORED.test(token))
     const word = String(tokens[first])
-    const type = TABLE_CONSTRAINT.test(word) ? undefined : types.get(unquote(word).toLowerCase())
-    if (type === undefined) return tokens.join('')
-    changed++
-    return [...tokens.slice(0, first + 1), ` ${type} `, ...withoutType(tokens.slice(first + 1))].join('').trimEnd()
+    const change = TABLE_CONSTRAINT.test(word) ? undefined : changes.get(unquote(word).toLowerCase())
+    if (change === undefined) return tokens.join('')
+    const kept = change.type === undefined ? tokens.slice(first + 1) : [` ${change.type} `, ...withoutType(tokens.slice(first + 1))]
+    const rest = change.nullable === true ? withoutNotNull(kept) : kept
+    if (rest !== null) changed++
+    return [...tokens.slice(0, first + 1), ...rest ?? []].join('').trimEnd()
   })
-  return changed === types.size ? `CREATE TABLE ${name} (${lines.join(',')})${after.join('')}` : null
+  return changed === changes.size ? `CREATE TABLE ${name} (${lines.join(',')})${after.join('')}` : null
 }
 
 function cut (sql: string): Definition {
@@ -57,6 +61,15 @@ function withoutType (tokens: readonly string[]): readonly string[] {
     return depth === 0 && (ENDS_TYPE.test(token) || /^(?:--|\/\*)/.test(token))
   })
   return end === -1 ? [] : tokens.slice(end)
+}
+
+/** The same column without its NOT NULL; null when that has a name of its own, or a clause for conflicts. */
+function withoutNotNull (tokens: readonly string[]): readonly string[] | null {
+  const words = tokens.flatMap((token, position) => IGNORED.test(token) ? [] : [{ word: token.toLowerCase(), position }])
+  const at = words.findIndex(({ word }, index) => word === 'not' && words[index + 1]?.word === 'null' && words[index - 1]?.word !== 'is')
+  const [start, end] = [words[at], words[at + 1]]
+  if (start === undefined || end === undefined || words[at - 2]?.word === 'constraint' || words[at + 2]?.word === 'on') return null
+  return [...tokens.slice(0, start.position), ...tokens.slice(end.position + 1)]
 }
 
 function unquote (token: string): string {

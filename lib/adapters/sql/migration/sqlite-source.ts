@@ -3,8 +3,8 @@ import { FST_USERS_INVALID_OPTION, FST_USERS_TABLE_MISMATCH } from '../../../err
 import { sqliteDialect } from '../dialects/sqlite.js'
 import type { OwnSqliteDatabase, SqliteDatabase } from '../drivers/sqlite-database.js'
 import type { TableMappings } from '../schema.js'
-import type { Migration, MigrationDatabase, MigrationSource, Rows, StoredColumn, StoredIndex, StoredTable, WhenMissing } from './migration-source.js'
-import { indexKeys, retypeTable } from './sqlite-definition.js'
+import type { ColumnChange, InTransaction, Migration, MigrationDatabase, MigrationSession, MigrationSource, Rows, StoredColumn, StoredIndex, StoredTable, WhenMissing } from './migration-source.js'
+import { alterTable, indexKeys } from './sqlite-definition.js'
 
 const BUSY_TIMEOUT = 30_000 // milliseconds that a migration waits for another one
 const WIDTH = /char[^(]*\(\s*(\d+)/i
@@ -14,6 +14,7 @@ const { quote, foldName } = sqliteDialect
 export function sqliteMigration (pathOrDatabase: string | SqliteDatabase, mappings: TableMappings): Migration {
   return {
     dialect: sqliteDialect,
+    isAtomic: true,
     mappings,
     connect: (missing) => typeof pathOrDatabase === 'string' ? openSource(pathOrDatabase, missing) : makeSource(pathOrDatabase, () => {})
   }
@@ -33,81 +34,90 @@ async function openSource (path: string, missing: WhenMissing): Promise<Migratio
 }
 
 function makeSource (database: SqliteDatabase, close: () => void): MigrationSource {
-  const view = migrationDatabase(database)
-  return {
-    close,
-    async transaction (mode, work) {
-      const foreignKeys = pragma(database, 'foreign_keys')
-      // a table is rebuilt by dropping it, which must touch no other (https://sqlite.org/lang_altertable.html, section 7)
-      database.pragma('foreign_keys = OFF')
-      const legacy = pragma(database, 'legacy_alter_table')
-      database.pragma('legacy_alter_table = ON')
-      try {
-        return await inTransaction(database, mode, () => work(view))
-      } finally {
-        database.pragma(`legacy_alter_table = ${legacy}`)
-        database.pragma(`foreign_keys = ${foreignKeys}`)
-      }
-    }
+  const session: MigrationSession = {
+    all: (sql, parameters = []) => database.prepare(sql).raw(true).safeIntegers(false).all(parameters) as Rows,     // raw rows are arrays
+    run: (sql, parameters = []) => Number(database.prepare(sql).run(parameters).changes)
+  }
+  return { close, transaction: (mode, work) => inSqlite(session, mode, work) }
+}
+
+/** A transaction on a connection of any client. */
+export const inSqlite: InTransaction = async (session, mode, work) => {
+  const foreignKeys = await pragma(session, 'foreign_keys')
+  // a table is rebuilt by dropping it, which must touch no other (https://sqlite.org/lang_altertable.html, section 7)
+  await session.run('PRAGMA foreign_keys = OFF')
+  const legacy = await pragma(session, 'legacy_alter_table')
+  await session.run('PRAGMA legacy_alter_table = ON')
+  try {
+    await session.run(mode === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN')
+    return await untilCommit(session, () => mode === 'write' ? keepReferences(session, () => work(migrationDatabase(session))) : work(migrationDatabase(session)))
+  } finally {
+    await session.run(`PRAGMA legacy_alter_table = ${legacy}`)
+    await session.run(`PRAGMA foreign_keys = ${foreignKeys}`)
   }
 }
 
-async function inTransaction<T> (database: SqliteDatabase, mode: 'read' | 'write', work: () => Promise<T>): Promise<T> {
-  database.exec(mode === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN')
+async function untilCommit<T> (session: MigrationSession, work: () => Promise<T>): Promise<T> {
   try {
-    const result = mode === 'write' ? await keepReferences(database, work) : await work()
-    database.exec('COMMIT')
+    const result = await work()
+    await session.run('COMMIT')
     return result
   } catch (error) {
-    if (database.inTransaction) database.exec('ROLLBACK')     // some faults end it by themselves
+    await attempt(() => session.run('ROLLBACK'))     // some faults end it by themselves
     throw error
   }
 }
 
-function migrationDatabase (database: SqliteDatabase): MigrationDatabase {
-  const all = (sql: string, parameters: readonly unknown[] = []): Rows => database.prepare(sql).raw(true).safeIntegers(false).all(parameters) as Rows     // raw rows are arrays
+async function attempt (work: () => unknown): Promise<void> {
+  try {
+    await work()
+  } catch {}
+}
+
+function migrationDatabase (session: MigrationSession): MigrationDatabase {
+  const { all } = session
   return {
     dialect: sqliteDialect,
-    all,
-    run: (sql, parameters = []) => Number(database.prepare(sql).run(parameters).changes),
-    hasIndex: (name) => all("SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ? COLLATE NOCASE", [name]).length > 0,
-    describe (table) {
-      const columns = all("SELECT c.name, c.type FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type = 'table' AND m.name = ? COLLATE NOCASE", [table])
-      return columns.length === 0 ? null : { columns: new Map(columns.map(readColumn)), indexes: readIndexes(all, table) } satisfies StoredTable
+    ...session,
+    hasIndex: async (name) => (await all("SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ? COLLATE NOCASE", [name])).length > 0,
+    async describe (table) {
+      const columns = await all("SELECT c.name, c.type, c.\"notnull\" FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type = 'table' AND m.name = ? COLLATE NOCASE", [table])
+      return columns.length === 0 ? null : { columns: new Map(columns.map(readColumn)), indexes: await readIndexes(session, table) } satisfies StoredTable
     },
-    retype: (table, types) => rebuild(all, table, types),
+    alter: (table, columns) => rebuild(session, table, columns),
     now: () => null
   }
 }
 
-type All = (sql: string, parameters?: readonly unknown[]) => Rows
-
-function readColumn ([name, type]: readonly unknown[]): [string, StoredColumn] {
+function readColumn ([name, type, required]: readonly unknown[]): [string, StoredColumn] {
   const width = WIDTH.exec(String(type))?.[1]
-  return [foldName(String(name)), { name: String(name), width: width === undefined ? null : Number(width) }]
+  return [foldName(String(name)), { name: String(name), width: width === undefined ? null : Number(width), nullable: required === 0 }]
 }
 
-function readIndexes (all: All, table: string): StoredIndex[] {
-  const lists = all('SELECT i.name, i."unique", m.sql FROM pragma_index_list(?) i LEFT JOIN sqlite_master m ON m.type = \'index\' AND m.name = i.name WHERE i.partial = 0', [table])
-  return lists.map(([name, unique, sql]) => {
+async function readIndexes ({ all }: MigrationSession, table: string): Promise<StoredIndex[]> {
+  const lists = await all('SELECT i.name, i."unique", m.sql FROM pragma_index_list(?) i LEFT JOIN sqlite_master m ON m.type = \'index\' AND m.name = i.name WHERE i.partial = 0', [table])
+  const indexes: StoredIndex[] = []
+  for (const [name, unique, sql] of lists) {
     const written = typeof sql === 'string' ? indexKeys(sql) : []     // constraints of the table have indexes without a statement, of plain columns
-    const keys = all('SELECT name FROM pragma_index_xinfo(?) WHERE key = 1 ORDER BY seqno', [name])
-    return { unique: unique === 1, keys: keys.map(([column], position) => typeof column === 'string' ? foldName(column) : String(written[position])) }
-  })
+    const keys = await all('SELECT name FROM pragma_index_xinfo(?) WHERE key = 1 ORDER BY seqno', [name])
+    indexes.push({ unique: unique === 1, keys: keys.map(([column], position) => typeof column === 'string' ? foldName(column) : String(written[position])) })
+  }
+  return indexes
 }
 
 /** SQLite's procedure for changes of a table that ALTER TABLE does not know; indexes and triggers go with the table and are made again. */
-function rebuild (all: All, table: string, types: ReadonlyMap<string, string>): readonly string[] | null {
+async function rebuild (session: MigrationSession, table: string, changes: ReadonlyMap<string, ColumnChange>): Promise<readonly string[] | null> {
+  const { all } = session
   const copy = `${table}_fastify_users_migration`
-  const [stored, sql] = all("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE", [table]).flat()
-  const create = retypeTable(String(sql), quote(copy), types)
+  const [stored, sql] = (await all("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE", [table])).flat()
+  const create = alterTable(String(sql), quote(copy), changes)
   if (create === null) return null
-  const columns = all('SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0', [table]).map(([name]) => quote(String(name))).join(', ')
-  const own = all("SELECT sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL AND tbl_name = ? COLLATE NOCASE ORDER BY rowid", [table])
+  const columns = (await all('SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0', [table])).map(([name]) => quote(String(name))).join(', ')
+  const own = await all("SELECT sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL AND tbl_name = ? COLLATE NOCASE ORDER BY rowid", [table])
   return [
     create,
     `INSERT INTO ${quote(copy)} (${columns}) SELECT ${columns} FROM ${quote(table)}`,
-    ...keepSequence(all, String(stored), copy),
+    ...await keepSequence(session, String(stored), copy),
     `DROP TABLE ${quote(table)}`,
     `ALTER TABLE ${quote(copy)} RENAME TO ${quote(String(stored))}`,
     ...own.map(([statement]) => String(statement))
@@ -115,24 +125,23 @@ function rebuild (all: All, table: string, types: ReadonlyMap<string, string>): 
 }
 
 /** With AUTOINCREMENT no id is given twice, that of a removed row neither. */
-function keepSequence (all: All, stored: string, copy: string): string[] {
-  if (all("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").length === 0) return []
-  const [sequence] = all('SELECT seq FROM sqlite_sequence WHERE name = ?', [stored]).flat()
+async function keepSequence ({ all }: MigrationSession, stored: string, copy: string): Promise<string[]> {
+  if ((await all("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'")).length === 0) return []
+  const [sequence] = (await all('SELECT seq FROM sqlite_sequence WHERE name = ?', [stored])).flat()
   if (sequence === undefined) return []
   const name = `'${copy.replaceAll("'", "''")}'`
   return [`DELETE FROM sqlite_sequence WHERE name = ${name}`, `INSERT INTO sqlite_sequence (name, seq) VALUES (${name}, ${Number(sequence)})`]
 }
 
-function pragma (database: SqliteDatabase, name: string): number {
-  const [row] = database.prepare(`PRAGMA ${name}`).raw(true).all([]) as Rows     // raw rows are arrays
-  return Number(row?.[0])
+async function pragma ({ all }: MigrationSession, name: string): Promise<number> {
+  return Number((await all(`PRAGMA ${name}`))[0]?.[0])
 }
 
 /** Runs work with the check of foreign keys off. Throws `FST_USERS_TABLE_MISMATCH` when more rows than before refer to nothing. */
-async function keepReferences<T> (database: SqliteDatabase, work: () => Promise<T>): Promise<T> {
-  const before = brokenReferences(database)
+async function keepReferences<T> (session: MigrationSession, work: () => Promise<T>): Promise<T> {
+  const before = await brokenReferences(session)
   const result = await work()
-  for (const [table, count] of brokenReferences(database)) {
+  for (const [table, count] of await brokenReferences(session)) {
     const known = before.get(table)
     if (known !== undefined && count > known) throw FST_USERS_TABLE_MISMATCH([table, 'it has rows that refer to rows which would be removed; remove those first'])
   }
@@ -140,14 +149,15 @@ async function keepReferences<T> (database: SqliteDatabase, work: () => Promise<
 }
 
 /** Number of rows whose foreign key leads nowhere, by table. */
-function brokenReferences (database: SqliteDatabase): Map<string, number> {
-  const tables = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").raw(true).all([]) as Rows     // raw rows are arrays
-  return new Map(tables.map(([table]) => [String(table), countBroken(database, String(table))]))
+async function brokenReferences (session: MigrationSession): Promise<Map<string, number>> {
+  const counts = new Map<string, number>()
+  for (const [table] of await session.all("SELECT name FROM sqlite_master WHERE type = 'table'")) counts.set(String(table), await countBroken(session, String(table)))
+  return counts
 }
 
-function countBroken (database: SqliteDatabase, table: string): number {
+async function countBroken ({ all }: MigrationSession, table: string): Promise<number> {
   try {
-    return database.prepare(`PRAGMA foreign_key_check(${quote(table)})`).raw(true).all([]).length
+    return (await all(`PRAGMA foreign_key_check(${quote(table)})`)).length
   } catch {
     return 0     // a key that refers to no unique columns: SQLite cannot check it, before and after
   }

@@ -10,7 +10,7 @@ export interface Doubles { readonly values: readonly unknown[], readonly ids: re
 export async function findDoubles (database: MigrationDatabase, table: Table, fields: readonly string[], limit: number): Promise<Doubles[]> {
   const { dialect, sql, primaryKey } = table
   const keys = columnsOf(table, fields).map((column) => column.definition.ignoreCase === true ? dialect.lower(column.sql) : column.sql)
-  const groups = await database.all(`SELECT ${keys.join(', ')} FROM ${sql} WHERE ${keys.map((key) => `${key} IS NOT NULL`).join(' AND ')} GROUP BY ${keys.join(', ')} HAVING COUNT(*) > 1 ORDER BY ${keys.join(', ')} LIMIT ${limit}`)
+  const groups = await database.all(`SELECT ${named(keys)} FROM ${sql} WHERE ${keys.map((key) => `${key} IS NOT NULL`).join(' AND ')} GROUP BY ${keys.join(', ')} HAVING COUNT(*) > 1 ORDER BY ${keys.join(', ')} LIMIT ${limit}`)
   const same = keys.map((key, position) => `${key} = ${dialect.placeholder(position + 1)}`).join(' AND ')
   const doubles: Doubles[] = []
   for (const group of groups) doubles.push({ values: group, ids: firsts(await database.all(`SELECT ${primaryKey.sql} FROM ${sql} WHERE ${same} ORDER BY ${primaryKey.sql}`, group)) })
@@ -20,7 +20,7 @@ export async function findDoubles (database: MigrationDatabase, table: Table, fi
 /** Names of the columns that must have a value and do not have one everywhere, with the number of such rows. */
 export async function findNulls (database: MigrationDatabase, { columns, sql }: Table): Promise<{ column: string, count: number }[]> {
   const required = columns.filter(({ definition }) => definition.nullable !== true)
-  const counts = (await database.all(`SELECT ${required.map((column) => `COUNT(*) - COUNT(${column.sql})`).join(', ')} FROM ${sql}`)).flat()
+  const counts = (await database.all(`SELECT ${named(required.map((column) => `COUNT(*) - COUNT(${column.sql})`))} FROM ${sql}`)).flat()
   return required.map(({ name }, position) => ({ column: name, count: Number(counts[position]) })).filter(({ count }) => count > 0)
 }
 
@@ -42,7 +42,7 @@ export async function removeOrphans (database: MigrationDatabase, table: Table, 
 /** All rows, page by page in the order of the primary key: the values of some fields, which the key leads. */
 export async function * eachRow (database: MigrationDatabase, table: Table, fields: readonly string[]): AsyncGenerator<readonly unknown[]> {
   const { primaryKey, sql, dialect } = table
-  const names = [primaryKey, ...columnsOf(table, fields)].map((column) => column.sql).join(', ')
+  const names = named([primaryKey, ...columnsOf(table, fields)].map((column) => column.sql))
   yield * pages((last) => database.all(`SELECT ${names} FROM ${sql}${last.length === 0 ? '' : ` WHERE ${primaryKey.sql} > ${dialect.placeholder(1)}`} ORDER BY ${primaryKey.sql} LIMIT ${PAGE}`, last))
 }
 
@@ -59,7 +59,7 @@ export async function countPlainTokens (database: MigrationDatabase, tokens: Tab
 export async function * eachPlainToken (database: MigrationDatabase, tokens: Table, users: Table, mark: string): AsyncGenerator<PlainToken> {
   const { dialect, primaryKey } = tokens
   const key = `t.${primaryKey.sql}`
-  const select = `SELECT ${key}, t.${sqlOf(tokens, 'session_stamp')}, u.${sqlOf(users, 'session_stamp')}, u.${sqlOf(users, 'hashed_password')} FROM ${tokens.sql} t JOIN ${users.sql} u ON u.${users.primaryKey.sql} = t.${sqlOf(tokens, 'user_id')} WHERE ${isPlain(tokens, 't.', mark)}`
+  const select = `SELECT ${named([key, `t.${sqlOf(tokens, 'session_stamp')}`, `u.${sqlOf(users, 'session_stamp')}`, `u.${sqlOf(users, 'hashed_password')}`])} FROM ${tokens.sql} t JOIN ${users.sql} u ON u.${users.primaryKey.sql} = t.${sqlOf(tokens, 'user_id')} WHERE ${isPlain(tokens, 't.', mark)}`
   const rows = pages((last) => database.all(`${select}${last.length === 0 ? '' : ` AND ${key} > ${dialect.placeholder(1)}`} ORDER BY ${key} LIMIT ${PAGE}`, last))
   for await (const [token, stamp, own, hash] of rows) yield { token: String(token), stamp: textOrNull(stamp), user: { session_stamp: textOrNull(own), hashed_password: String(hash) } }
 }
@@ -80,6 +80,11 @@ async function * pages (read: (last: readonly unknown[]) => Promise<Rows> | Rows
     if (rows.length < PAGE) return
     last = rows.slice(-1).flat().slice(0, 1)
   }
+}
+
+/** A list of results whose names differ, for clients whose rows are objects. */
+function named (expressions: readonly string[]): string {
+  return expressions.map((expression, position) => `${expression} AS users_${position}`).join(', ')
 }
 
 function isOrphan (table: Table, users: Table): string {

@@ -42,7 +42,7 @@ function targetsOf (tables: ReadonlyMap<string, Table>, catalog: ReadonlyMap<str
 /** What makes all tables in an empty database. */
 export function planCreation (dialect: Dialect, models: readonly Model[], mappings: TableMappings): Promise<SchemaPlan> {
   checkMappings(models, mappings)
-  return planUpgrade({ dialect, all: () => [], run: () => 0, describe: () => null, retype: () => [], hasIndex: () => false, now: () => null }, models, mappings)
+  return planUpgrade({ dialect, all: () => [], run: () => 0, describe: () => null, alter: () => [], hasIndex: () => false, now: () => null }, models, mappings)
 }
 
 async function planTable (database: MigrationDatabase, table: Table, found: StoredTable, version: number, { current, upgrades }: SchemaVersions): Promise<SchemaPlan> {
@@ -51,7 +51,7 @@ async function planTable (database: MigrationDatabase, table: Table, found: Stor
   const problems = await columnProblems(database, table, found)
   if (problems.length > 0) return { steps: [], problems: problems.map((problem) => `${name} ${problem}`) }
   const { changes, unreadable } = await schemaChanges(database, table, found, widthsOf(table))
-  if (unreadable) return { steps: [], problems: [`${name}: its definition cannot be read; make its columns wider by hand`] }
+  if (unreadable) return { steps: [], problems: [`${name}: its definition cannot be read; change its columns by hand`] }
   const steps: SchemaStep[] = changes.map(({ kind, text, statements }) => ({ kind, text: `${name}: ${text}`, statements }))
   for (const [number, write] of upgrades) if (number > version) steps.push({ kind: 'note', text: `${name}: bring the rows to version ${number}`, statements: write(table) })
   return { steps, problems: (await doublesProblems(database, table, found)).map((problem) => `${name}: ${problem}`) }
