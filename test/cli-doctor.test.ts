@@ -158,7 +158,7 @@ t.test('doctor finds stores that do not answer, in bounded time, and says nothin
 })
 
 t.test('doctor finds clocks that are apart', async (t) => {
-  const schemaWith = (offset: number): StoreSchema => ({ plan: async () => ({ steps: [], problems: [] }), apply: async () => ({ steps: [], problems: [] }), now: async () => Date.now() + offset })
+  const schemaWith = (offset: number): StoreSchema => ({ creation: async () => ({ steps: [], problems: [] }), plan: async () => ({ steps: [], problems: [] }), apply: async () => ({ steps: [], problems: [] }), now: async () => Date.now() + offset })
   for (const [offset, expected] of [[0, /^ok: the database has the time/], [-20_000, /^warn: this machine and the database are 20 seconds apart/], [3_600_000, /^fail: .* 3600 seconds apart; set both by NTP/]] as const) {
     const findings = await checkStore(schemaWith(offset), [])
     t.match(findings.filter(({ about }) => about === 'clock').map(({ level, text }) => `${level}: ${text}`), [expected])

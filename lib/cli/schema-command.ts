@@ -4,7 +4,8 @@ import { sqliteDialect } from '../adapters/sql/dialects/sqlite.js'
 import type { Dialect } from '../adapters/sql/dialects/dialect.js'
 import { migrationOf } from '../adapters/sql/migration/adapter-migration.js'
 import { planCreation } from '../adapters/sql/migration/upgrade.js'
-import { withApplication } from './application.js'
+import type { Model } from '../contracts/models.js'
+import { schemaOf, withApplication } from './application.js'
 import type { Command } from './command.js'
 import { CONFIG_FILE, withConfig } from './config.js'
 import { scriptOf } from './sql-script.js'
@@ -15,8 +16,8 @@ const names = [...dialects.keys()].join(', ')
 const HELP = `Usage: fastify-users schema [options]
 
 Prints the statements that make all tables in an empty database: those of the users
-with their custom fields, of stored tokens, and of the features. Changes nothing and
-needs no database.
+with their custom fields, of stored tokens, and of the features. For mongodb() they are
+a script for mongosh. Changes nothing and needs no database.
 
   --dialect NAME   ${names} (that of the adapter).
   --config FILE    The options of the application (${CONFIG_FILE}).
@@ -37,13 +38,14 @@ export const schemaCommand: Command = {
       return 2
     }
     return await withConfig(values, terminal, async (config) => {
-      const migration = migrationOf(config.options.adapter)
-      const dialect = dialects.get(String(name)) ?? migration?.dialect
-      if (dialect === undefined) {
+      const own = schemaOf(config)
+      const dialect = dialects.get(String(name))
+      const plan = dialect === undefined ? own?.creation : (models: readonly Model[]) => planCreation(dialect, models, migrationOf(config.options.adapter)?.mappings ?? {})
+      if (plan === undefined) {
         terminal.complain(`fastify-users: the adapter of ${config.file} has no dialect: say --dialect, one of ${names}`)
         return 2
       }
-      const { steps } = await withApplication(config, ({ models }) => planCreation(dialect, models, migration?.mappings ?? {}))
+      const { steps } = await withApplication(config, ({ models }) => plan(models))
       terminal.print(scriptOf(steps))
       return 0
     })

@@ -108,8 +108,11 @@ export class PeerStore {
   }
 
   #update (name: string, { q, u, multi, arrayFilters, collation, upsert }: Document): number {
-    if (upsert === true) throw new PeerRefusal('the peer has no upsert but by findAndModify')
     const found = this.#documents(name).filter((document) => matches(document, q as Document, collation as PeerCollation))
+    if (upsert === true && found.length === 0) {
+      this.#put(name, [], changeDocument({ _id: ((q as Document)['_id'] as Document)['$eq'] as unknown }, u as Document, []))
+      return 1
+    }
     const changed = multi === true ? found : found.slice(0, 1)
     for (const document of changed) this.#put(name, [document], changeDocument(document, u as Document, (arrayFilters ?? []) as Document[]))
     return changed.length

@@ -112,7 +112,7 @@ export async function startMongoWirePeer (t: { teardown: (undo: () => Promise<vo
 
 function hello (port: number): Document {
   const me = `127.0.0.1:${port}`
-  return { helloOk: true, isWritablePrimary: true, ismaster: true, setName: 'peer', hosts: [me], me, primary: me, minWireVersion: 0, maxWireVersion: 21, maxBsonObjectSize: 16_777_216, maxMessageSizeBytes: 48_000_000, maxWriteBatchSize: 100_000, logicalSessionTimeoutMinutes: 30, ok: 1 }
+  return { helloOk: true, isWritablePrimary: true, ismaster: true, setName: 'peer', hosts: [me], me, primary: me, minWireVersion: 0, maxWireVersion: 21, maxBsonObjectSize: 16_777_216, maxMessageSizeBytes: 48_000_000, maxWriteBatchSize: 100_000, logicalSessionTimeoutMinutes: 30, localTime: new Date(), ok: 1 }
 }
 
 /** The command of a message: its body, with the documents of further sections under their names. */

@@ -25,6 +25,7 @@ export interface MongoDb {
   readonly databaseName: string
   readonly client: { connect(): Promise<unknown> }
   collection(name: string, options: object): MongoCollection
+  command(command: MongoDocument, options: object): Promise<object>
 }
 
 /** A value of BSON that JavaScript has no type for. All copies of one major version of `bson` read each other's. */

@@ -1,9 +1,11 @@
 import type { DatabaseAdapter } from '../../contracts/database-adapter.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
+import { kStoreSchema } from '../../symbols.js'
 import { checkKeys } from '../sql/schema.js'
 import type { MongoDb } from './driver.js'
 import type { CollectionMappings } from './layout.js'
 import { MongodbAdapter } from './mongodb-adapter.js'
+import { mongodbSchema } from './mongodb-schema.js'
 
 export type { MongoCollection, MongoCursor, MongoDb, MongoDocument } from './driver.js'
 export type { CollectionMapping } from './layout.js'
@@ -31,7 +33,7 @@ export function mongodb (db: MongoDb, options: MongodbOptions = {}): DatabaseAda
   checkKeys('', options, ['collections', 'createTables', 'timeoutMs'])
   if (typeof createTables !== 'boolean') throw FST_USERS_INVALID_OPTION(['createTables', 'must be true or false'])
   if (!Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > MAX_TIMEOUT_MS) throw FST_USERS_INVALID_OPTION(['timeoutMs', 'must be a whole number of milliseconds above 0'])
-  return new MongodbAdapter(db, { collections, createTables, timeoutMs })
+  return Object.defineProperty(new MongodbAdapter(db, { collections, createTables, timeoutMs }), kStoreSchema, { value: mongodbSchema(db, { collections }) })
 }
 
 /** Plain JavaScript may hand in anything, a client most likely. */

@@ -14,28 +14,63 @@ export interface IndexPlan {
 }
 
 /** What is read of an index that exists. */
-interface FoundIndex { key: MongoDocument, unique?: boolean, partialFilterExpression?: object, sparse?: boolean }
+export interface FoundIndex { name: string, key: MongoDocument, unique?: boolean, partialFilterExpression?: object, sparse?: boolean, collation?: { locale?: string, strength?: number } }
 
+const DUPLICATES = 11000
 const REFUSED = new Set<unknown>([67, 85, 86, 11000])     // cannot be made, exists with other options, exists with another key, documents clash
 
 /**
  * Checks the indexes that keep a layout's values unique. `creates` makes those that are missing, and those that make
- * look-ups fast; else throws `FST_USERS_TABLE_MISMATCH` with the commands.
+ * look-ups fast; else throws `FST_USERS_TABLE_MISMATCH` with the commands. True when the collection was made.
  */
-export async function openIndexes (layout: Layout, operations: Operations, creates: boolean): Promise<void> {
+export async function openIndexes (layout: Layout, operations: Operations, creates: boolean): Promise<boolean> {
   const plans = indexPlans(layout)
   const found = await operations.indexes()
   const indexes = (found ?? []) as FoundIndex[]     // what listIndexes answers
-  const missing = plans.filter((plan) => plan.unique === true ? !indexes.some((index) => keepsUnique(index, plan)) : creates && !indexes.some(({ key }) => startsAlike(key, plan.key)))
-  if (missing.length === 0) return
+  const missing = plans.filter((plan) => (plan.unique === true || creates) && !serves(indexes, plan))
+  if (missing.length === 0) return false
   const commands = missing.map((plan) => command(layout.collection, plan)).join('\n')
-  if (!creates) throw FST_USERS_TABLE_MISMATCH([layout.collection, `the collection lacks an index that keeps values unique; create it in mongosh as below, or let \`createTables: true\` do it:\n${commands}`])
+  if (!creates) throw FST_USERS_TABLE_MISMATCH([layout.collection, `the collection lacks an index that keeps values unique; run \`npx fastify-users migrate\`, create it in mongosh as below, or let \`createTables: true\` do it:\n${commands}`])
   try {
     await operations.createIndexes(missing)
   } catch (cause) {
     if (!REFUSED.has(codeOf(cause))) throw cause
     throw FST_USERS_TABLE_MISMATCH([layout.collection, `an index cannot be made (${String(cause)}):\n${commands}`], { cause })
   }
+  return found === null
+}
+
+/** What indexes that exist are to one of ours: as good, good enough to start with, or nothing; and the one in whose place it would be. */
+export function compareIndexes (indexes: readonly FoundIndex[], plan: IndexPlan): { match: 'full' | 'weak' | 'none', inPlace: FoundIndex | undefined } {
+  const alike = indexes.filter((index) => hasCollation(index, plan))
+  return {
+    match: serves(alike, plan) ? 'full' : serves(indexes, plan) ? 'weak' : 'none',
+    inPlace: indexes.find(({ name }) => name === plan.name) ?? alike.find(({ key }) => JSON.stringify(key) === JSON.stringify(plan.key))
+  }
+}
+
+/** Makes indexes, however long that takes. Throws `FST_USERS_TABLE_MISMATCH`, without values, when documents clash. */
+export async function makeIndexes ({ collection }: Layout, operations: Operations, plans: readonly IndexPlan[]): Promise<void> {
+  try {
+    await operations.createIndexes([...plans], true)
+  } catch (cause) {
+    if (codeOf(cause) !== DUPLICATES) throw cause
+    throw FST_USERS_TABLE_MISMATCH([collection, `a unique index cannot be made, because documents have the same values: ${plans.filter(({ unique }) => unique).map(wordsOf).join('; ')}; change or remove all but one`], { cause })
+  }
+}
+
+/** An index in words. */
+export function wordsOf ({ key, name, unique, collation }: IndexPlan): string {
+  return `the ${unique === true ? 'unique ' : ''}index ${JSON.stringify(name)} on ${Object.keys(key).join(', ')}${collation === undefined ? '' : ', without case'}`
+}
+
+/** Whether an index that exists does what one of ours is for; the collation decides how fast. */
+function serves (indexes: readonly FoundIndex[], plan: IndexPlan): boolean {
+  return indexes.some((index) => plan.unique === true ? keepsUnique(index, plan) : startsAlike(index.key, plan.key))
+}
+
+function hasCollation ({ collation }: FoundIndex, plan: IndexPlan): boolean {
+  return plan.collation === undefined ? (collation?.locale ?? 'simple') === 'simple' : collation?.locale === plan.collation.locale && collation.strength === plan.collation.strength
 }
 
 /** The indexes of a layout, with the names of FastAPI Users where it has one. */
@@ -80,6 +115,7 @@ function startsAlike (key: MongoDocument, planned: Record<string, 1>): boolean {
   return Object.keys(planned).every((path) => first.includes(path))
 }
 
-function command (collection: string, { key, ...options }: IndexPlan): string {
+/** The command of mongosh that makes an index. */
+export function command (collection: string, { key, ...options }: IndexPlan): string {
   return `db.getCollection(${JSON.stringify(collection)}).createIndex(${JSON.stringify(key)}, ${JSON.stringify(options)})`
 }

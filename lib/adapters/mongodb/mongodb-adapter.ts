@@ -8,6 +8,7 @@ import { idCounters } from './id-counters.js'
 import { openIndexes } from './indexes.js'
 import { checkName, type CollectionMappings, type Layout, layoutOf, makeLayouts } from './layout.js'
 import type { ModelRows } from './model-rows.js'
+import { noteVersion, VERSIONS } from './schema-version.js'
 import { connectClient, type Operations, operationsOf } from './operations.js'
 import { SeparateRows } from './separate-rows.js'
 
@@ -43,7 +44,7 @@ export class MongodbAdapter implements DatabaseAdapter {
     await connectClient(this.#db, this.#settings.timeoutMs)
     for (const [name, layout] of layouts) {
       const operations = this.#operations(layout.collection)
-      await openIndexes(layout, operations, this.#settings.createTables)
+      if (await openIndexes(layout, operations, this.#settings.createTables)) await noteVersion(layout, this.#operations(VERSIONS))
       layouts.set(name, isInList(layout)
         ? { ...layout, embedded: { ...layout.embedded, owner: layoutOf(layouts, layout.embedded.owner.model.name) } }
         : await fitSample(layout, operations, bson))
@@ -123,7 +124,7 @@ function isInList (layout: Layout): layout is ListLayout {
  * Reads one document, if there is one. Optional fields that it lacks are left out, as an adopted table lacks columns. A
  * wrong kind of id refuses to start, instead of finding nobody; so does a driver of another major version.
  */
-async function fitSample (layout: Layout, operations: Operations, bson: BsonTypes): Promise<Layout> {
+export async function fitSample (layout: Layout, operations: Operations, bson: BsonTypes): Promise<Layout> {
   const looked = layout.fields.filter(({ definition }) => definition.type === 'id' || definition.optional === true)
   const projection = Object.fromEntries([['_id', 1], ...looked.map(({ path }) => [path, 1])])
   const [document] = await operations.find({ _id: { $ne: new bson.ObjectId() } }, { projection, sort: { _id: 1 }, limit: 1 }) as MongoDocument[]

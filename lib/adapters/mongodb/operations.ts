@@ -1,4 +1,5 @@
 import { FST_USERS_INVALID_OPTION, FST_USERS_STORE_UNAVAILABLE } from '../../errors.js'
+import { mistakeOf } from '../shared/mistakes.js'
 import type { MongoCollection, MongoDb, MongoDocument } from './driver.js'
 import { SIMPLE } from './filter.js'
 
@@ -19,7 +20,8 @@ export interface Operations {
   upsert(filter: MongoDocument, update: MongoDocument): Promise<object | null>
   /** Null for a collection that is not there. */
   indexes(): Promise<object[] | null>
-  createIndexes(indexes: { key: Record<string, 1>, name: string }[]): Promise<void>
+  /** `patient` waits as long as it takes: a large collection may take hours. */
+  createIndexes(indexes: { key: Record<string, 1>, name: string }[], patient?: boolean): Promise<void>
 }
 
 const NAMESPACE_NOT_FOUND = 26
@@ -52,20 +54,22 @@ export function operationsOf (db: MongoDb, name: string, timeoutMs: number): Ope
     upsert: (filter, update) => run((collection) => collection.findOneAndUpdate(filter, update, { ...write, upsert: true, returnDocument: 'after' })),
     indexes: () => run((collection) => collection.listIndexes(VALUES).toArray()).catch((error: unknown) => {
       if (codeOf(error) === NAMESPACE_NOT_FOUND) return null
-      throw error
+      throw mistakeOf(error) ?? error
     }),
-    async createIndexes (indexes) {
-      await run((collection) => collection.createIndexes(indexes, { writeConcern: { w: 'majority' }, maxTimeMS: INDEX_TIMEOUT_MS }), INDEX_TIMEOUT_MS)
+    async createIndexes (indexes, patient = false) {
+      if (patient) await db.collection(name, settings).createIndexes(indexes, { writeConcern: { w: 'majority' } })
+      else await run((collection) => collection.createIndexes(indexes, { writeConcern: { w: 'majority' }, maxTimeMS: INDEX_TIMEOUT_MS }), INDEX_TIMEOUT_MS)
     }
   }
 }
 
 /**
  * Connects the client of a database, which is nothing for one that is connected. A client whose first attempt failed
- * refuses all operations until it is told to try again. Throws `FST_USERS_STORE_UNAVAILABLE` when that is late.
+ * refuses all operations until it is told to try again. Throws `FST_USERS_STORE_UNAVAILABLE` when that is late, and
+ * `FST_USERS_INVALID_OPTION` for a user that the server does not let in.
  */
 export async function connectClient ({ client }: MongoDb, timeoutMs: number): Promise<void> {
-  await withinTime(async () => await client.connect(), timeoutMs)
+  await withinTime(async () => await client.connect(), timeoutMs).catch((error: unknown) => { throw mistakeOf(error) ?? error })
 }
 
 /** The number of a server's error; undefined for other errors. */

@@ -25,9 +25,10 @@ export async function checkStore (schema: StoreSchema | null, models: readonly M
 }
 
 async function checkSchema (schema: StoreSchema, models: readonly Model[]): Promise<readonly Finding[]> {
-  const { steps, problems } = await schema.plan(models)
+  const { steps, problems, warnings = [] } = await schema.plan(models)
   const findings = [
     ...problems.map((text): Finding => ({ level: 'fail', about: 'schema', text })),
+    ...warnings.map((text): Finding => ({ level: 'warn', about: 'schema', text })),
     ...steps.flatMap(({ kind, text }): Finding[] => kind === 'note' ? [] : [{ level: LEVELS[kind], about: 'schema', text: `missing: ${text}; ${MIGRATE}` }])
   ]
   return findingsOr('schema', findings, 'tables, columns, widths and indexes are there')

@@ -2,10 +2,10 @@ import type { StoreSchema } from '../../../contracts/store-schema.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../../errors.js'
 import { checkMappings } from '../schema.js'
 import type { Migration, MigrationSource, WhenMissing } from './migration-source.js'
-import { planUpgrade } from './upgrade.js'
+import { planCreation, planUpgrade } from './upgrade.js'
 
 /** The schema of a SQL database, as the command line asks for it. */
-export function sqlSchema ({ mappings, connect }: Migration): StoreSchema {
+export function sqlSchema ({ dialect, mappings, connect }: Migration): StoreSchema {
   async function use<T> (missing: WhenMissing, work: (source: MigrationSource) => Promise<T>): Promise<T> {
     const source = await connect(missing)
     try {
@@ -16,6 +16,8 @@ export function sqlSchema ({ mappings, connect }: Migration): StoreSchema {
   }
 
   return {
+    creation: (models) => planCreation(dialect, models, mappings),
+
     plan (models) {
       checkMappings(models, mappings)
       return use('pretend', (source) => source.transaction('read', (database) => planUpgrade(database, models, mappings)))
