@@ -25,7 +25,12 @@ function firstLine (text: string): string {
   return text.replace(/:?\n[^]*/, '')
 }
 
-/** Whether another process held the database for too long: SQLite's file, or PostgreSQL's locks. */
-export function isBusy (error: unknown): boolean {
-  return error instanceof Error && 'code' in error && /^(?:SQLITE_BUSY.*|55P03)$/.test(String(error.code))
+/** What to say when another process held the database for too long: SQLite's file, or locks of PostgreSQL and MySQL; null for other errors. */
+export function busyText (error: unknown): string | null {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  if (code === 'ER_LOCK_WAIT_TIMEOUT') return `a transaction of another process held a table for too long; ${KEPT}`
+  return /^(?:SQLITE_BUSY.*|55P03)$/.test(code) ? 'nothing was changed: another process holds the database; try again' : null
 }
+
+/** What a failure leaves where each change is kept. */
+export const KEPT = 'what was changed before stays, and the next run goes on'

@@ -11,7 +11,7 @@ export type TableMappings = Record<string, TableMapping>
 export interface IndexPlan { name: string, fields: readonly string[], unique: boolean, lower: boolean }
 
 /** Checks the models' tables against a database's catalog, and says what must run to make the missing ones. Existing tables are never changed. */
-export function planTables (dialect: Dialect, models: readonly Model[], mappings: TableMappings, catalog: readonly (readonly unknown[])[]): { tables: Map<string, Table>, missing: Table[], statements: string[] } {
+export function planTables (dialect: Dialect, models: readonly Model[], mappings: TableMappings, catalog: readonly (readonly unknown[])[]): { tables: Map<string, Table>, missing: Table[], found: Map<string, FoundTable>, statements: string[] } {
   const found = readCatalog(dialect, catalog)
   const tables = new Map<string, Table>()
   const missing: Table[] = []
@@ -23,7 +23,7 @@ export function planTables (dialect: Dialect, models: readonly Model[], mappings
     tables.set(model.name, table)
     if (existing === undefined) missing.push(table)
   }
-  return { tables, missing, statements: missing.flatMap((table) => createTableStatements(table, tables)) }
+  return { tables, missing, found, statements: missing.flatMap((table) => createTableStatements(table, tables)) }
 }
 
 /** Throws `FST_USERS_UNKNOWN_OPTION` for mappings that name no model, field or property. */

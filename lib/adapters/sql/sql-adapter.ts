@@ -8,6 +8,7 @@ import { incrementOf } from '../shared/values.js'
 import type { Dialect } from './dialects/dialect.js'
 import type { SqlDriver, SqlStatement } from './drivers/driver.js'
 import { decodeRow, encodeComparison, encodeRow, encodeValue } from './encoder.js'
+import { noteVersions } from './migration/schema-version.js'
 import { checkKeys, checkMappings, fieldsOfIndex, planTables, type TableMappings } from './schema.js'
 import { Shape, shapeOf } from './shape.js'
 import * as sql from './statements.js'
@@ -79,8 +80,9 @@ class SqlAdapter implements DatabaseAdapter {
       await driver.change(this.#dialect.catalog, (catalog) => {
         const plan = planTables(this.#dialect, models, mappings, catalog)
         tables = plan.tables
-        if (!this.#creates && plan.missing.length > 0) throw missingTables(plan.missing, plan.statements)
-        return plan.statements
+        const statements = [...noteVersions(this.#dialect, plan.missing, plan.found), ...plan.statements]
+        if (!this.#creates && plan.missing.length > 0) throw missingTables(plan.missing, statements)
+        return statements
       })
       if (needsUtc(this.#dialect, tables)) used = await driver.inUtc?.() ?? driver
     } catch (error) {

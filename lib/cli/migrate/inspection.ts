@@ -52,7 +52,7 @@ export async function applyMove (database: MigrationDatabase, move: Move, { user
 
   const tables = await findTables(database, move)
   const { changes: [left] } = await planChanges(database, tables)
-  if (left !== undefined) throw FST_USERS_TABLE_MISMATCH([left.table.name, `the database does not do this: ${left.text}; nothing was changed`])
+  if (left !== undefined) throw FST_USERS_TABLE_MISMATCH([left.table.name, `the database does not do this: ${left.text}`])
 }
 
 /**

@@ -8,7 +8,8 @@ const HELP = `Usage: fastify-users migrate [options]
        fastify-users migrate --from fastapi-users [options]
 
 Brings the tables of the configured database to our schema: makes those that are
-missing, and adds missing columns, widths and indexes. Removes nothing. Processes
+missing, and adds missing columns, widths and indexes; for mongodb() these are
+collections and indexes. Removes nothing. Processes
 that run it at once wait for each other. PostgreSQL and SQLite change all or nothing;
 on MySQL and MariaDB a run that was stopped is finished by the next.
 
@@ -17,9 +18,8 @@ on MySQL and MariaDB a run that was stopped is finished by the next.
   --check                Changes nothing, and exits with 1 when changes are pending.
   --help                 Shows this.
 
-With --from, says what the tables of FastAPI Users lack of ours, and adds it with --yes:
-all of it in one transaction, or nothing. Rows that stand against it stop the move and
-are listed.
+With --from, says what the tables of FastAPI Users lack of ours, and adds it with --yes.
+Rows that stand against it stop the move before anything is changed, and are listed.
 
   --from fastapi-users   Whose tables they are.
   --yes                  Changes the database. Without it nothing is changed.

@@ -2,7 +2,7 @@ import { migrationOf } from '../../adapters/sql/migration/adapter-migration.js'
 import type { Migration, MigrationSource } from '../../adapters/sql/migration/migration-source.js'
 import { deriveKeys } from '../../tokens/index.js'
 import { createUserRows, userModel } from '../../users/index.js'
-import { isBusy, messageOf } from '../arguments.js'
+import { busyText, KEPT, messageOf } from '../arguments.js'
 import type { ExitCode, Terminal, Values } from '../command.js'
 import type { Config } from '../config.js'
 import { applyMove, inspect, pendingOf, type Inspection } from './inspection.js'
@@ -16,7 +16,7 @@ export async function runMoveCommand (values: Values, terminal: Terminal, config
   if (migration === null) return refuse(terminal, `the adapter of ${config.file} has no tables that this command could change`)
   const source = await migration.connect('refuse')
   const code = await runMove(source, readMove(values, config, migration, digests), values, terminal).catch((error: unknown): ExitCode => {
-    return refuse(terminal, `nothing was changed: ${isBusy(error) ? 'another process holds the database; try again' : messageOf(error)}`)
+    return refuse(terminal, busyText(error) ?? (migration.isAtomic ? `nothing was changed: ${messageOf(error)}` : `${messageOf(error)}; ${KEPT}`))
   })
   await source.close()
   return code

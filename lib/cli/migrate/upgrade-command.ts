@@ -1,6 +1,6 @@
 import type { SchemaPlan } from '../../contracts/store-schema.js'
 import { schemaOf, withApplication } from '../application.js'
-import { isBusy, messageOf } from '../arguments.js'
+import { busyText, messageOf } from '../arguments.js'
 import type { ExitCode, Terminal, Values } from '../command.js'
 import type { Config } from '../config.js'
 import { scriptOf } from '../sql-script.js'
@@ -14,7 +14,7 @@ export async function runUpgrade (values: Values, terminal: Terminal, config: Co
   try {
     plan = await withApplication(config, ({ models }) => isApplied ? schema.apply(models) : schema.plan(models))
   } catch (error) {
-    return refuse(terminal, isBusy(error) ? 'nothing was changed: another process holds the database; try again' : messageOf(error))
+    return refuse(terminal, busyText(error) ?? messageOf(error))
   }
   if (plan.problems.length > 0) return refuse(terminal, `nothing was changed:\n${plan.problems.map((problem) => `  - ${problem}`).join('\n')}`)
   return report(plan, values, terminal)

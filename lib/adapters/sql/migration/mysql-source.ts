@@ -2,7 +2,8 @@ import { storeUnavailable } from '../../../errors.js'
 import { mysqlDialect } from '../dialects/mysql.js'
 import { checkSession } from '../drivers/mysql2-session.js'
 import type { MysqlPool } from '../drivers/mysql2-pool.js'
-import { inSession, LOCK_TABLES, UNLOCK_TABLES, useMysql2, type RunInSession } from '../drivers/mysql2.js'
+import { inSession, isRefusal, LOCK_TABLES, UNLOCK_TABLES, useMysql2, type RunInSession } from '../drivers/mysql2.js'
+import { whenReached } from '../drivers/reached.js'
 import type { TableMappings } from '../schema.js'
 import type { InTransaction, Migration, MigrationDatabase, MigrationSession, Rows, StoredIndex, StoredTable } from './migration-source.js'
 
@@ -31,7 +32,7 @@ export function mysqlMigration (pool: MysqlPool, mappings: TableMappings): Migra
     isAtomic: false,
     mappings,
     async connect () {
-      await checkSession(useMysql2(pool, TIMEOUT_MS))
+      await whenReached(isRefusal, () => checkSession(useMysql2(pool, TIMEOUT_MS)))
       return {
         close () {},
         transaction: (mode, work) => inSession(pool, TIMEOUT_MS, (run) => inMysql(sessionOf(run), mode, work))

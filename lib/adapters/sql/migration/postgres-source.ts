@@ -1,4 +1,5 @@
 import { FST_USERS_STORE_UNAVAILABLE } from '../../../errors.js'
+import { mistakeOf } from '../../shared/mistakes.js'
 import { postgresDialect } from '../dialects/postgres.js'
 import { inTransaction, LOCK_TABLES, type RunInTransaction } from '../drivers/pg.js'
 import type { PgPool } from '../drivers/pg-pool.js'
@@ -59,7 +60,7 @@ async function reach (pool: PgPool): Promise<void> {
   const late = new Promise<never>((_resolve, reject) => { timer = setTimeout(reject, CONNECT_TIMEOUT) })
   const attempt = pool.connect().then((client) => { client.release() })
   await Promise.race([attempt, late])
-    .catch((cause: unknown) => { throw FST_USERS_STORE_UNAVAILABLE([], { cause }) })
+    .catch((cause: unknown) => { throw mistakeOf(cause) ?? FST_USERS_STORE_UNAVAILABLE([], { cause }) })
     .finally(() => { clearTimeout(timer) })
 }
 

@@ -1,6 +1,7 @@
 import type { Model } from '../../../contracts/models.js'
 import { createTableStatements } from '../schema.js'
-import { makeTable, type Table } from '../table.js'
+import type { Dialect } from '../dialects/dialect.js'
+import { type FoundTable, makeTable, type Table } from '../table.js'
 import type { MigrationDatabase } from './migration-source.js'
 
 /** The statements that bring the rows of a table to a version, by version: what cannot be seen in its columns and indexes. */
@@ -28,6 +29,21 @@ export interface StoredVersions {
   of(table: Table): number
   /** The statement that stores a version; null when it is stored. */
   record(table: Table, version: number): string | null
+}
+
+/**
+ * The statements that note the version of tables which are made next, so that a later version of the package knows in what
+ * form their rows are. They come first: where no transaction makes both, a note without its table does no harm.
+ */
+export function noteVersions (dialect: Dialect, made: readonly Table[], found: ReadonlyMap<string, FoundTable>, current = schemaVersions.current): string[] {
+  if (made.length === 0) return []
+  const own = makeTable(versionModel, dialect, {})
+  const [name, version] = own.columns.map(({ sql }) => sql)
+  const rows = made.map((table) => dialect.literal(table.name)).flatMap((text) => [
+    `DELETE FROM ${own.sql} WHERE ${name} = ${text}`,
+    `INSERT INTO ${own.sql} (${name}, ${version}) VALUES (${text}, ${current})`
+  ])
+  return [...found.has(dialect.foldName(own.name)) ? [] : createTableStatements(own, new Map()), ...rows]
 }
 
 /** Reads the versions of all tables. */
