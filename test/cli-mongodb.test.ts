@@ -18,9 +18,9 @@ const OAUTH = `
   import { github, oauth } from '${library.replace('lib/index.ts', 'lib/features/oauth/index.ts')}'
   export const features = (app) => app.register(oauth, { publicUrl: 'https://app.example.com', providers: [github({ clientId: 'id', clientSecret: 'secret' })] })`
 
-/** A config on a server; its client gives up soon, and is closed with the tests. */
-function partsOf (url: string, rest = ''): ConfigParts {
-  const client = `(() => { const client = new MongoClient('${url}', { serverSelectionTimeoutMS: 300 }); keep({ end: () => client.close() }); return client })()`
+/** A config on a server; its client is closed with the tests. */
+function partsOf (url: string, rest = '', serverSelectionTimeoutMS = 30_000): ConfigParts {
+  const client = `(() => { const client = new MongoClient('${url}', { serverSelectionTimeoutMS: ${serverSelectionTimeoutMS} }); keep({ end: () => client.close() }); return client })()`
   return { adapter: `mongodb(${client}.db('app'))`, more: 'schemas: userSchemas({}, { id: objectIdId() })', rest: `import { MongoClient } from 'mongodb'\n${rest}` }
 }
 
@@ -117,7 +117,7 @@ t.test('mongodb(): indexes that are not what the adapter needs are told, and wha
 t.test('mongodb(): a server that does not answer, and one that does not let the user in, are told apart; no password is printed', async (t) => {
   const peer = await startMongoWirePeer(t)
   const { run } = makePlaceIn(places, program)
-  t.match(badLines(await run(['doctor'], partsOf('mongodb://arthur:hunter2@127.0.0.1:1/'))), [/^fail {2}database: [^\n]*ECONNREFUSED[^\n]*; start it, or correct the adapter$/])
+  t.match(badLines(await run(['doctor'], partsOf('mongodb://arthur:hunter2@127.0.0.1:1/', '', 300))), [/^fail {2}database: [^\n]*ECONNREFUSED[^\n]*; start it, or correct the adapter$/])
   const parts = partsOf(peer.url.replace('mongodb://', 'mongodb://arthur:hunter2@').replace('/?', '/admin?'))
   peer.onCommand(({ name }) => name.startsWith('sasl') ? { ok: 0, code: 18, codeName: 'AuthenticationFailed', errmsg: 'Authentication failed.' } : undefined)
   for (const args of [['migrate'], ['prune'], ['doctor']]) {
