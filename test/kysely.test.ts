@@ -219,7 +219,7 @@ for (const engine of engines) {
     const store = await made(t, engine)
     const db = store.instance()
     await t.rejects(opened(db, models, {}), { code: 'FST_USERS_TABLE_MISMATCH', message: /createTables: true[^]*CREATE TABLE ["`]user/ })
-    await t.rejects(opened(db, models, {}), { message: /^(?!.*fastify-users migrate)/s }, 'and does not name a command that cannot do it')
+    await t.rejects(opened(db, models, {}), { message: /run `npx fastify-users migrate`/ }, 'and names the command that makes them')
     await t.rejects(opened(db, models, { createTables: false }), { code: 'FST_USERS_TABLE_MISMATCH' })
     for (const statement of engine.spoil ?? []) await sql.raw(statement).execute(db)
     if (engine.spoil !== undefined) await t.rejects(opened(db), { message: /already exists/ })
