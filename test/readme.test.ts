@@ -53,7 +53,7 @@ t.test('every snippet runs', async (t) => {
     return file
   })
   const program = files.map((file) => `await import(${JSON.stringify(pathToFileURL(file).href)})`).join('\n')
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], { cwd, encoding: 'utf8', timeout: 60_000, env: { ...process.env, USERS_SECRET: SECRET } })
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], { cwd, encoding: 'utf8', timeout: 300_000, env: { ...process.env, USERS_SECRET: SECRET } })
   t.equal(status, 0, status === 0 ? 'none fails' : `${stdout}${stderr}`)
 })
 
