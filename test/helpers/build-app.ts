@@ -51,7 +51,7 @@ export type Extend = (app: FastifyInstance) => void | Promise<void>
 
 /** An application with users on a memory store, which closes itself. Options replace the defaults. */
 export async function buildApp (t: Test, options: Partial<UsersOptions> = {}, extend: Extend = addRoutes, server: FastifyServerOptions = {}): Promise<TestApp> {
-  const app = Fastify(server)
+  const app = Fastify({ pluginTimeout: 60_000, ...server })     // a store may be slow to open on a busy machine
   t.teardown(() => app.close())
   const events: Captured[] = []
   const routes: RouteOptions[] = []
