@@ -8,7 +8,7 @@ import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import { memory } from '../lib/adapters/memory/index.js'
 import { openBetterSqlite3 } from '../lib/adapters/sql/drivers/better-sqlite3.js'
-import type { SqlDriver } from '../lib/adapters/sql/drivers/driver.js'
+import type { SqlDriver, SqlWritten } from '../lib/adapters/sql/drivers/driver.js'
 import { sqliteDialect } from '../lib/adapters/sql/dialects/sqlite.js'
 import { sqlAdapter } from '../lib/adapters/sql/sql-adapter.js'
 import { sqlite, type SqlAdapterOptions } from '../lib/adapters/sql/index.js'
@@ -93,6 +93,12 @@ conform('an asynchronous SQL driver', () => ({
   makeAdapter () {
     const database = new Database(':memory:')
     const name = (parameters: readonly unknown[]): Record<string, unknown> => Object.fromEntries(parameters.map((value, n) => [n + 1, value]))
+    const run = (text: string, parameters: readonly unknown[]): SqlWritten => {
+      const statement = database.prepare<unknown[], unknown[]>(text)
+      return statement.reader
+        ? { changes: 1, insertId: statement.raw(true).get(name(parameters))?.[0] }
+        : { changes: statement.run(name(parameters)).changes, insertId: undefined }
+    }
     const driver: SqlDriver = {
       prepare (text) {
         const statement = database.prepare<unknown[], unknown[]>(text)
@@ -100,11 +106,15 @@ conform('an asynchronous SQL driver', () => ({
         return {
           get: async (parameters) => statement.get(name(parameters)),
           all: async (parameters) => statement.all(name(parameters)),
-          run: async (parameters) => statement.reader
-            ? { changes: 1, insertId: statement.get(name(parameters))?.[0] }
-            : { changes: statement.run(name(parameters)).changes, insertId: undefined }
+          run: async (parameters) => run(text, parameters)
         }
       },
+      transaction: async (writes) => database.transaction(() => {
+        const steps = writes()
+        let step = steps.next()
+        while (step.done !== true) step = steps.next(run(step.value.sql, step.value.parameters))
+        return step.value
+      })(),
       change: async (catalog, plan) => { for (const text of plan(database.prepare<[], unknown[]>(catalog).raw(true).all())) database.exec(text) },
       close: async () => { database.close() }
     }
@@ -142,6 +152,12 @@ t.test('the conformance suite refuses adapters that check and then act, share ro
       }
     })],
     [/^RACE-02: of many that create/, (adapter) => ({ create: async (model, row) => await adapter.create(model, { ...row, ...(model === User ? { email: randomUUID() } : {}) }) })],
+    [/^DEP-03: of rows that are stored together/, (adapter) => ({
+      async createWith (model, row, dependents) {
+        const stored = await adapter.create(model, row)
+        return [stored, ...await Promise.all(dependents(stored).map(([other, one]) => adapter.create(other, one)))]
+      }
+    })],
     [/^rows are copies/, (adapter) => {
       const rows = new Map<unknown, Row | null>()
       return { findOne: (model, where) => rows.get(where['id']) ?? rows.set(where['id'], adapter.findOne(model, where) as Row | null).get(where['id']) ?? null }
@@ -275,6 +291,34 @@ t.test('SQLite: a write waits for another process without holding up this one', 
   await adapter.create(User, { id: randomUUID(), email: 'king.arthur@camelot.bt', hashed_password: 'x', is_active: true })
   t.ok(turns >= 5, 'the event loop went on')
   t.match(adapter.findOne(User, { email: 'king.arthur@camelot.bt' }), { email: 'king.arthur@camelot.bt' })
+})
+
+t.test('DEP-03: SQLite: rows that are stored together wait for other connections without blocking the process, and come whole', async (t) => {
+  const file = path(t)
+  const [own, other] = [new Database(file, { timeout: 0 }), new Database(file)]     // no write-ahead log: a reader is in the way of a commit
+  t.teardown(() => { for (const database of [own, other]) database.close() })
+  const adapter = await opened(t, own, models)
+  await createUser(adapter)
+  let made = 0
+  const create = (): Promise<Row[]> | undefined => adapter.createWith?.(User, { email: `${randomUUID()}@camelot.bt`, hashed_password: 'x', is_active: true }, ({ id }) => {
+    made++
+    return [[Account, { user_id: id, oauth_name: 'grail', account_id: randomUUID() }]]
+  })
+  for (const begin of ['BEGIN IMMEDIATE', 'BEGIN; SELECT * FROM user']) {
+    made = 0
+    other.exec(begin)
+    let turns = 0
+    const counting = setInterval(() => { if (++turns === 5) other.exec('COMMIT') }, 1)
+    t.teardown(() => { clearInterval(counting) })
+    const rows = await create()
+    t.ok(turns >= 5, 'the event loop went on')
+    t.strictSame([adapter.findOne(User, { id: rows?.[0]?.['id'] as string }), await adapter.findMany(Account, { user_id: rows?.[0]?.['id'] as string }, { limit: 9 })], [rows?.[0], rows?.slice(1)])
+    t.equal(made > 1, begin !== 'BEGIN IMMEDIATE', 'made again when the commit was refused')
+  }
+  own.exec('BEGIN')
+  await t.rejects(async () => await create(), { message: /within a transaction/ }, "not in somebody else's transaction")
+  own.exec('ROLLBACK')
+  t.equal((await adapter.findMany(User, {}, { limit: 9 })).length, 3)
 })
 
 t.test('SQLite: a new file that another connection locks is waited for without blocking the process', async (t) => {

@@ -10,7 +10,7 @@ import t, { type Test } from 'tap'
 import type { DatabaseAdapter } from '../lib/contracts/database-adapter.js'
 import type { Model } from '../lib/contracts/models.js'
 import { integerId, kysely, mysql, postgres, sqlite, Type, userSchemas, uuidId, type KyselyInstance } from '../lib/index.js'
-import { AccessToken, createToken, createUser, models, User } from '../lib/testing/conformance/models.js'
+import { AccessToken, Account, createToken, createUser, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance } from '../lib/testing/index.js'
 import { Person } from './helpers/adopted-user.js'
 import { ARTHUR, buildApp, cookieOf, PASSWORD } from './helpers/build-app.js'
@@ -284,6 +284,25 @@ t.test('a connection that breaks under kysely() is 503, and the next is used', p
   t.strictSame([...statuses].filter((status) => ![200, 503].includes(status)), [])
   await built.app.close()
   t.equal(pool.ended, false)
+})
+
+t.test('DEP-01, DEP-03: rows that are stored together through kysely() come in time, or not at all', postgresOptions, async (t) => {
+  const { schema, drop } = await makeSchema()
+  const pools = [new pg.Pool(configOf(schema, { max: 1 })), new pg.Pool(configOf(schema))] as const
+  for (const one of pools) survive(one)
+  t.teardown(async () => {
+    await Promise.all(pools.map((pool) => pool.end()))
+    await drop()
+  })
+  const adapter = await opened(new Kysely<Tables>({ dialect: new PostgresDialect({ pool: pools[0] }) }), models, { createTables, timeoutMs: 1000 })
+  for (const table of ['"user"', 'oauth_account']) {
+    const blocker = await pools[1].connect()
+    await blocker.query(`BEGIN; LOCK TABLE ${table}`)
+    await t.rejects(async () => await adapter.createWith?.(User, { email: 'late@x.org', hashed_password: 'hash', is_active: true }, ({ id }) => [[Account, { user_id: id, oauth_name: 'grail', account_id: '1' }]]), { code: 'FST_USERS_STORE_UNAVAILABLE' })
+    await blocker.query('ROLLBACK')
+    blocker.release()
+    t.same(await adapter.findMany(User, {}, { limit: 9 }), [], `nothing came after the answer: ${table}`)
+  }
 })
 
 t.test('PostgreSQL values are read alike whatever parsers the application\'s pool has', postgresOptions, async (t) => {

@@ -444,6 +444,14 @@ t.test('MongoDB: integer ids go on after those that are there', async (t) => {
   const { id: holder } = await accounts.create(Person, { email: 'a@x.org', hashed_password: 'hash', is_active: true })
   for (const id of [1, 2]) t.hasStrict(await accounts.create(counted, { user_id: holder, oauth_name: 'google', access_token: 't', account_id: '1', account_email: 'a@x.org' }), { id })
   t.equal(await accounts.update(counted, {}, { account_id: '2' }), 2)
+  await accounts.delete(counted, {})
+  const linkOf = ({ id }: Row, account_id: string): [Model, Row] => [counted, { user_id: id, oauth_name: 'google', access_token: 't', account_id, account_email: 'a@x.org' }]
+  const withLinks = await accounts.createWith?.(Person, { email: 'c@x.org', hashed_password: 'hash', is_active: true }, (user) => [linkOf(user, '3'), linkOf({ id: holder }, '4')])
+  t.match(withLinks, [{ email: 'c@x.org' }, { id: 3, user_id: withLinks?.[0]['id'] }, { id: 4, user_id: holder }], 'in its own list, and in that of another user')
+  t.match(await accounts.createWith?.(counted, linkOf({ id: holder }, '5')[1], (link) => [linkOf({ id: link['user_id'] }, '6')]), [{ id: 5 }, { id: 6 }], 'a row in a list and one that is made of it')
+  t.equal((await accounts.findMany(counted, {}, { limit: 9 })).length, 4)
+  await accounts.delete(counted, {})
+  for (const account_id of ['1', '1']) await accounts.create(...linkOf({ id: holder }, account_id))
   let clashes = 1
   peer.onCommand(({ name }) => name === 'findAndModify' && clashes-- > 0 ? { ok: 0, code: 11000, errmsg: 'made by another process' } : undefined)
   t.equal(await make(), 43)

@@ -212,6 +212,9 @@ t.test('MySQL: look-ups use indexes, each in one round trip, on our tables and o
         return {
           execute: (query) => { queries.push(query); return connection.execute(query as never) },
           unprepare: (query) => { connection.unprepare(query as never) },
+          beginTransaction: () => connection.beginTransaction(),
+          commit: () => connection.commit(),
+          rollback: () => connection.rollback(),
           release: () => { connection.release() },
           destroy: () => { connection.destroy() }
         }
@@ -490,6 +493,44 @@ t.test('MySQL: tables that cannot be made are an error of open(), what was made 
   await t.rejects(opened(pool, [{ name: 'a', table: 'a', fields: { id: { type: 'text', maxLength: 9 } } }, User, Account]), { code: 'ER_CANT_CREATE_TABLE' }, 'a reference to what is no key')
   t.strictSame(await tableNames(pool), ['a', 'user'])
   t.strictSame(await column(pool, "SELECT is_free_lock(left(concat('fastify-users:', database()), 64))"), [1])
+})
+
+t.test('DEP-01, DEP-03: MySQL: rows that are stored together come whole or not at all, in bounded time, and again after a deadlock', service, async (t) => {
+  const { pool: direct, database } = await makeMysqlPool(t)
+  const pool = mysql2.createPool(mysqlConfigOf(database, { connectionLimit: 1 }))
+  t.teardown(() => pool.end())
+  const adapter = await opened(pool, models, { createTables, timeoutMs: 3000 })
+  let made = 0
+  const create = (n: number): Promise<unknown> | undefined => adapter.createWith?.(User, { email: `${n}@x.org`, hashed_password: 'hash', is_active: true }, ({ id }) => {
+    made++
+    return [[Account, { user_id: id, oauth_name: 'grail', account_id: String(n) }]]
+  })
+  const counts = async (): Promise<number[]> => [(await adapter.findMany(User, {}, { limit: 9 })).length, (await adapter.findMany(Account, {}, { limit: 9 })).length]
+  const { id: owner } = await createUser(adapter, { email: '0@x.org' })
+  await direct.query('CREATE TABLE heavy SELECT seq FROM seq_1_to_1000')
+  const other = await direct.getConnection()
+  t.teardown(() => { other.destroy() })
+  const hold = async (account: string): Promise<void> => {
+    await other.query('START TRANSACTION')
+    await other.query('UPDATE heavy SET seq = seq + 1')     // the server gives up the lighter of two
+    await other.query('INSERT INTO oauth_account (id, user_id, oauth_name, account_id) VALUES (uuid(), ?, "grail", ?)', [owner, account])
+  }
+  await hold('1')
+  await t.rejects(async () => await create(1), { code: 'FST_USERS_STORE_UNAVAILABLE' }, 'the second row does not come in time')
+  await other.query('ROLLBACK')
+  t.same(await counts(), [1, 0])
+
+  await hold('2')
+  made = 0
+  const waiting = create(2)
+  while ((await column(direct, "SELECT 1 FROM information_schema.INNODB_TRX x JOIN information_schema.PROCESSLIST p ON p.ID = x.trx_mysql_thread_id WHERE p.DB = database() AND x.trx_state = 'LOCK WAIT'")).length === 0) await sleep(150)     // as below
+  await other.query('UPDATE user SET email = "2@x.org" WHERE id = ?', [owner])     // now each waits for the other
+  await other.query('ROLLBACK')
+  await waiting
+  t.equal(made, 2, 'all of it is done again')
+  t.same(await counts(), [2, 1])
+  await Promise.all([3, 4, 5, 6].map(async (n) => { await create(n) }))
+  t.same(await counts(), [6, 5])
 })
 
 t.test('MySQL: a deadlock and a lost statement are no fault of the caller\'s: the statement runs again', service, async (t) => {

@@ -121,6 +121,22 @@ t.test('PostgreSQL: options that cannot be meant are refused', service, async (t
   await t.rejects(opened(pool, [Person], { table: {} } as SqlServerOptions), { code: 'FST_USERS_UNKNOWN_OPTION', message: /createTables/ })
 })
 
+t.test('DEP-01, DEP-03: PostgreSQL: rows that are stored together come whole or not at all, in bounded time, through a pool of one connection', service, async (t) => {
+  const { schema, pool: direct } = await makePool(t)
+  const pool = new pg.Pool(configOf(schema, { max: 1 }))
+  t.teardown(() => pool.end())
+  const adapter = await opened(pool, models, { createTables, timeoutMs: 1000 })
+  const create = (n: number): Promise<unknown> | undefined => adapter.createWith?.(User, { email: `${n}@x.org`, hashed_password: 'hash', is_active: true }, ({ id }) => [[Account, { user_id: id, oauth_name: 'grail', account_id: String(n) }]])
+  const blocker = await direct.connect()
+  await blocker.query('BEGIN; LOCK TABLE oauth_account')
+  await t.rejects(async () => await create(1), { code: 'FST_USERS_STORE_UNAVAILABLE' }, 'the second row does not come in time')
+  await blocker.query('ROLLBACK')
+  blocker.release()
+  t.same(await adapter.findMany(User, {}, { limit: 9 }), [])
+  await Promise.all([1, 2, 3, 4, 5].map(async (n) => { await create(n) }))
+  t.same([(await adapter.findMany(User, {}, { limit: 9 })).length, (await adapter.findMany(Account, {}, { limit: 9 })).length], [5, 5])
+})
+
 t.test('PostgreSQL: look-ups use indexes, and each is one named statement', service, async (t) => {
   const { pool } = await makePool(t)
   const { pool: recorded, queries } = recordQueries(pool)

@@ -27,6 +27,15 @@ export interface FindManyOptions {
   after?: Row
 }
 
+/** A row to store, and its model. */
+export type NewRow = readonly [model: Model, row: Row]
+
+/** Makes rows of the one that they go with, as it was stored. It may be called again, and does nothing else. */
+export type Dependents = (stored: Row) => readonly NewRow[]
+
+/** A stored row, then those made of it, in their order. */
+export type StoredRows = [stored: Row, ...dependents: Row[]]
+
 /** What features and rules ask of a store. Any error that it throws without a code of ours becomes a 503. */
 export interface DatabaseAdapter {
   /** Announces a model. Called by the core and by features before `open`. */
@@ -38,6 +47,12 @@ export interface DatabaseAdapter {
   open(): Promise<void>
   /** Stores a row and returns it whole. Throws `FST_USERS_UNIQUE_VIOLATION` with `fields` when it clashes. */
   create(model: Model, row: Row): Promise<Row>
+  /**
+   * Stores a row and those made of it in one step, all or none, also when the process ends meanwhile. Throws like `create`,
+   * with the fields of the row that clashes. Without this method they are stored one after the other, and taken back when
+   * one fails: a process that ends in between leaves a part of them.
+   */
+  createWith?(model: Model, row: Row, dependents: Dependents): Promise<StoredRows>
   /** One row, or null. Of several that differ only in the case of an `ignoreCase` field, the exact one comes first. */
   findOne(model: Model, where: Where): MaybePromise<Row | null>
   findMany(model: Model, where: Where, options: FindManyOptions): Promise<Row[]>
@@ -47,7 +62,6 @@ export interface DatabaseAdapter {
   delete(model: Model, where: Where): Promise<number>
   /** The row and the user that its `user_id` names, in one round trip. */
   findWithUser?(model: Model, where: Where): MaybePromise<{ row: Row, user: Row } | null>
-  transaction?<T>(work: (tx: DatabaseAdapter) => Promise<T>): Promise<T>
   /** Releases what the adapter opened itself; a pool that was handed in stays open. */
   close?(): Promise<void>
 }

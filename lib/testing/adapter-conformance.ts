@@ -1,5 +1,6 @@
 import type { ConformanceOptions, Declare } from './conformance/context.js'
 import { declareConditionTests } from './conformance/conditions.js'
+import { declareDependentTests } from './conformance/dependents.js'
 import { models } from './conformance/models.js'
 import { declareRaceTests } from './conformance/races.js'
 import { declareRelationTests } from './conformance/relations.js'
@@ -28,5 +29,6 @@ export function adapterConformance (options: ConformanceOptions): void {
   declareConditionTests(declare)
   declareUniquenessTests(declare)
   declareRelationTests(declare, options)
+  declareDependentTests(declare)
   declareRaceTests(declare)
 }

@@ -20,9 +20,9 @@ export function withSlowReads (adapter: DatabaseAdapter, milliseconds: number): 
     update: (model, where, changes) => adapter.update(model, where, changes),
     delete: (model, where) => adapter.delete(model, where)
   }
-  const { findWithUser, transaction, close } = adapter
+  const { createWith, findWithUser, close } = adapter
+  if (createWith !== undefined) slow.createWith = createWith.bind(adapter)
   if (findWithUser !== undefined) slow.findWithUser = (model, where) => late(findWithUser.call(adapter, model, where))
-  if (transaction !== undefined) slow.transaction = (work) => transaction.call(adapter, (tx) => work(withSlowReads(tx, milliseconds))) as ReturnType<typeof work> // `call` loses the type parameter
   if (close !== undefined) slow.close = () => close.call(adapter)
   return slow
 }

@@ -1,9 +1,10 @@
 import { storeUnavailable } from '../../errors.js'
 import { beforeDeadline } from '../shared/time-limit.js'
-import type { SqlDriver, SqlStatement } from '../sql/drivers/driver.js'
+import type { SqlDriver, SqlStatement, SqlWritten } from '../sql/drivers/driver.js'
 import { checkUtc } from '../sql/drivers/mysql2.js'
 import { whenReached } from '../sql/drivers/reached.js'
 import type { MigrationSession } from '../sql/migration/migration-source.js'
+import { writeAll } from '../sql/drivers/write-all.js'
 import type { Engine } from './engines.js'
 import type { KyselyInstance, KyselyQuery, KyselyResult } from './instance.js'
 
@@ -21,6 +22,18 @@ export function useKysely (db: KyselyInstance, engine: Engine, timeoutMs: number
   return {
     prepare: (sql) => prepare(execute, frame(sql)),
     ...(inUtc === undefined ? {} : { inUtc: () => whenReached(isRefusal, () => checkUtc(useKysely(db, engine, timeoutMs, inUtc))) }),
+    async transaction (writes) {
+      let late = false
+      const inTime = (): void => { if (late) throw storeUnavailable('the transaction came too late') }     // nobody waits for it any more
+      return await beforeDeadline(() => db.transaction().execute(async (transaction) => {
+        const result = await writeAll(writes, async ({ sql, parameters }) => {
+          inTime()
+          return written(await transaction.executeQuery({ ...queryOf(frame(sql)), parameters }))
+        })
+        inTime()
+        return result
+      }), timeoutMs).finally(() => { late = true })
+    },
     async change (catalog, plan) {
       let late = false
       const read = async (run: Execute): Promise<readonly string[]> => {
@@ -67,11 +80,12 @@ function prepare (execute: Execute, sql: string): SqlStatement {
   return {
     all,
     get: async (parameters) => (await all(parameters))[0],
-    async run (parameters) {
-      const { rows, numAffectedRows, insertId } = await run(parameters)
-      return { changes: Number(numAffectedRows), insertId: insertId ?? rows.map(valuesOf)[0]?.[0] }
-    }
+    run: async (parameters) => written(await run(parameters))
   }
+}
+
+function written ({ rows, numAffectedRows, insertId }: KyselyResult): SqlWritten {
+  return { changes: Number(numAffectedRows), insertId: insertId ?? rows.map(valuesOf)[0]?.[0] }
 }
 
 /** A client of SQLite may be set to read integers as `bigint`. */

@@ -22,5 +22,6 @@ export interface KyselyInstance {
   withoutPlugins(): KyselyInstance
   executeQuery(query: KyselyQuery): Promise<KyselyResult>
   connection(): { execute<T>(work: (connection: KyselyInstance) => Promise<T>): Promise<T> }
+  transaction(): { execute<T>(work: (transaction: KyselyInstance) => Promise<T>): Promise<T> }
   selectNoFrom(selection: (expressions: KyselyExpressions) => object): { compile(): { readonly sql: string } }
 }

@@ -1,4 +1,4 @@
-import type { Changes, DatabaseAdapter, FindManyOptions, Row, Where } from '../../contracts/database-adapter.js'
+import type { Changes, DatabaseAdapter, Dependents, FindManyOptions, Row, StoredRows, Where } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import { storeUnavailable } from '../../errors.js'
 import { misuse } from '../shared/errors.js'
@@ -24,11 +24,20 @@ class MemoryAdapter implements DatabaseAdapter {
   async open (): Promise<void> {}
 
   async create (model: Model, row: Row): Promise<Row> {
-    const table = this.#table(model.name)
-    const stored = table.complete(row)
-    this.#checkReferences(table, stored)
-    table.replace([], [stored])
+    const { table, stored } = this.#insert(model, row)
     return table.copy(stored)
+  }
+
+  async createWith (model: Model, row: Row, dependents: Dependents): Promise<StoredRows> {
+    const first = this.#insert(model, row)
+    const inserted = [first]
+    try {
+      for (const [other, one] of dependents(first.table.copy(first.stored))) inserted.push(this.#insert(other, one))
+    } catch (error) {
+      for (const { table, stored } of inserted) table.replace([stored], [])
+      throw error
+    }
+    return inserted.map(({ table, stored }) => table.copy(stored)) as StoredRows     // the first is there
   }
 
   findOne (model: Model, where: Where): Row | null {
@@ -77,6 +86,14 @@ class MemoryAdapter implements DatabaseAdapter {
       if (user !== undefined) return { row: table.copy(row), user: users.copy(user) }
     }
     return null
+  }
+
+  #insert (model: Model, row: Row): { table: MemoryTable, stored: Row } {
+    const table = this.#table(model.name)
+    const stored = table.complete(row)
+    this.#checkReferences(table, stored)
+    table.replace([], [stored])
+    return { table, stored }
   }
 
   #table (name: string): MemoryTable {

@@ -32,17 +32,26 @@ export class EmbeddedRows implements ModelRows {
 
   async create (row: Row): Promise<Row> {
     const { layout } = this
-    const { list, reference, owner } = layout.embedded
+    const { list, owner } = layout.embedded
+    const { element, key, stored } = await this.elementOf(row)
+    const holder = { [owner.primaryKey.path]: { $eq: key } }
+    const guards = [[layout.primaryKey], ...groupsOf(layout)].flatMap((fields) => this.#guard(fields, element))
+    const filter = all([holder, ...guards.map(({ taken }) => ({ [list]: { $not: { $elemMatch: taken } } }))])
+    const count = await write(layout, () => this.#operations.update(filter, { $push: { [list]: element } }, { single: true }))
+    if (count === 0) throw await this.#reason(holder, guards)
+    return stored
+  }
+
+  /** A new row as it lies in its list, with an id, and the key of the document that it names. */
+  async elementOf (row: Row): Promise<{ element: MongoDocument, key: unknown, stored: Row }> {
+    const { layout } = this
+    const { list, reference } = layout.embedded
     const values = completeRow(layout, row)
     const { primaryKey } = layout
     if (!values.has(primaryKey)) values.set(primaryKey, primaryKey.codec.encode(await this.#counters.next(`${layout.collection}.${list}`)))
     const element = Object.fromEntries(layout.fields.filter((field) => field !== reference).map((field) => [field.name, values.get(field)]))
-    const holder = { [owner.primaryKey.path]: { $eq: values.get(reference) } }
-    const guards = [[primaryKey], ...groupsOf(layout)].flatMap((fields) => this.#guard(fields, element))
-    const filter = all([holder, ...guards.map(({ taken }) => ({ [list]: { $not: { $elemMatch: taken } } }))])
-    const count = await write(layout, () => this.#operations.update(filter, { $push: { [list]: element } }, { single: true }))
-    if (count === 0) throw await this.#reason(holder, guards)
-    return decodeDocument(layout, { [reference.path]: values.get(reference), [list]: element })
+    const key = values.get(reference)
+    return { element, key, stored: decodeDocument(layout, { [reference.path]: key, [list]: element }) }
   }
 
   async findOne (where: Where): Promise<Row | null> {

@@ -85,7 +85,7 @@ export function indexPlans (layout: Layout): IndexPlan[] {
 }
 
 /** The fields that an index of these paths is about, by our names. */
-export function fieldsOfKey ({ fields }: Layout, paths: readonly string[]): string[] {
+export function fieldsOfKey ({ fields }: Pick<Layout, 'fields'>, paths: readonly string[]): string[] {
   return paths.map((path) => fields.find((field) => field.path === path)?.field ?? path)
 }
 

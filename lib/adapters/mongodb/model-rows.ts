@@ -85,14 +85,14 @@ export function exactFirst ({ primaryKey: { field: key } }: Layout, rows: Row[],
   return rows.sort((one, other) => differences(one) - differences(other) || compareKeys(keyOf(one[key], false), keyOf(other[key], false)))
 }
 
-/** Does a write, and turns the server's complaint about equal values into ours, with field names. */
-export async function write<T> (layout: Layout, operation: () => Promise<T>): Promise<T> {
+/** Does a write, and turns the server's complaint about equal values into ours, with field names: of the layout, or of those inside of it. */
+export async function write<T> (layout: Layout, operation: () => Promise<T>, inside: readonly Layout[] = []): Promise<T> {
   try {
     return await operation()
   } catch (cause) {
     if (codeOf(cause) !== DUPLICATE_KEY) throw cause
     const pattern = (cause as { keyPattern?: object }).keyPattern     // of the server's answer
-    throw clash(pattern === undefined ? groupsOf(layout).flat().map(({ field }) => field) : fieldsOfKey(layout, Object.keys(pattern)), cause)
+    throw clash(pattern === undefined ? groupsOf(layout).flat().map(({ field }) => field) : fieldsOfKey({ fields: [layout, ...inside].flatMap(({ fields }) => fields) }, Object.keys(pattern)), cause)
   }
 }
 

@@ -1,6 +1,7 @@
-import type { Changes, DatabaseAdapter, FindManyOptions, Row, Where } from '../../contracts/database-adapter.js'
+import type { Changes, DatabaseAdapter, Dependents, FindManyOptions, Row, StoredRows, Where } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import { FST_USERS_NOT_READY, FST_USERS_TABLE_MISMATCH } from '../../errors.js'
+import { createInTurn } from '../shared/create-in-turn.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
 import { type BsonTypes, loadBsonTypes, type MongoDb, type MongoDocument } from './driver.js'
 import { EmbeddedRows, type ListLayout } from './embedded-rows.js'
@@ -8,6 +9,7 @@ import { idCounters } from './id-counters.js'
 import { openIndexes } from './indexes.js'
 import { checkName, type CollectionMappings, type Layout, layoutOf, makeLayouts } from './layout.js'
 import type { ModelRows } from './model-rows.js'
+import { createDocument } from './new-document.js'
 import { noteVersion, VERSIONS } from './schema-version.js'
 import { connectClient, type Operations, operationsOf } from './operations.js'
 import { SeparateRows } from './separate-rows.js'
@@ -54,6 +56,12 @@ export class MongodbAdapter implements DatabaseAdapter {
 
   async create (model: Model, row: Row): Promise<Row> {
     return await this.#rowsOf(model).create(row)
+  }
+
+  async createWith (model: Model, row: Row, dependents: Dependents): Promise<StoredRows> {
+    const rows = this.#rowsOf(model)
+    if (!(rows instanceof SeparateRows)) return await createInTurn(this, model, row, dependents)
+    return await createDocument(this, rows, (other) => this.#rowsOf(other), row, dependents)
   }
 
   async findOne (model: Model, where: Where): Promise<Row | null> {

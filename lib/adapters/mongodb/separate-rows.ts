@@ -19,7 +19,13 @@ export interface Neighbours {
   dependents(): readonly Dependents[]
 }
 
+/** Lists of rows that lie inside of a new document, by name, and the rows' layouts. */
+export interface Lists { readonly lists: MongoDocument, readonly layouts: readonly Layout[] }
+
+type Inside = (stored: Row) => Promise<Lists>
+
 const ID_ATTEMPTS = 5
+const noLists: Inside = async () => ({ lists: {}, layouts: [] })
 
 /** Rows that are documents of their own. */
 export class SeparateRows implements ModelRows {
@@ -33,14 +39,13 @@ export class SeparateRows implements ModelRows {
     this.#neighbours = neighbours
   }
 
-  async create (row: Row): Promise<Row> {
+  /** Stores a row, and in the same step the lists that `inside` makes for its document. */
+  async create (row: Row, inside: Inside = noLists): Promise<Row> {
     const { layout } = this
     const values = completeRow(layout, row)
     const document = Object.fromEntries([...values].map(([{ name }, value]) => [name, value]))
-    if (!values.has(layout.primaryKey)) return await this.#insertCounted(document)
     if (!hasOwnKey(layout)) document['_id'] = new this.#neighbours.bson.ObjectId()
-    await write(layout, () => this.#operations.insert(document))
-    return decodeDocument(layout, document)
+    return await (values.has(layout.primaryKey) ? this.#insert(document, inside) : this.#insertCounted(document, inside))
   }
 
   async findOne (where: Where): Promise<Row | null> {
@@ -122,17 +127,22 @@ export class SeparateRows implements ModelRows {
     return count
   }
 
-  /** Counts an id up until it is free: rows may have come with ids of their own. */
-  async #insertCounted (document: MongoDocument): Promise<Row> {
+  async #insert (document: MongoDocument, inside: Inside): Promise<Row> {
     const { layout } = this
-    const { counters, bson } = this.#neighbours
+    const stored = decodeDocument(layout, document)
+    const { lists, layouts } = await inside(stored)
+    await write(layout, () => this.#operations.insert({ ...document, ...lists }), layouts)
+    return stored
+  }
+
+  /** Counts an id up until it is free: rows may have come with ids of their own. */
+  async #insertCounted (document: MongoDocument, inside: Inside): Promise<Row> {
+    const { layout } = this
+    const { counters } = this.#neighbours
     const { primaryKey: { path, field, codec } } = layout
-    if (!hasOwnKey(layout)) document['_id'] = new bson.ObjectId()
     for (let attempt = 1; ; attempt++) {
-      const whole = { ...document, [path]: codec.encode(await counters.next(layout.collection)) }
       try {
-        await write(layout, () => this.#operations.insert(whole))
-        return decodeDocument(layout, whole)
+        return await this.#insert({ ...document, [path]: codec.encode(await counters.next(layout.collection)) }, inside)
       } catch (error) {
         if (attempt === ID_ATTEMPTS || !isUsersError(error) || error.fields?.join() !== field) throw error
         const [last] = await this.#operations.find({}, { projection: { [path]: 1 }, sort: { [path]: -1 }, limit: 1 }) as MongoDocument[]

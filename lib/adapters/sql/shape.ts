@@ -17,14 +17,14 @@ export class Shape {
   readonly table: Table
   readonly terms: readonly Term[]
   readonly #statements = new StatementCache()
-  readonly #driver: SqlDriver
+  readonly driver: SqlDriver
   /** Where among the parameters the values are of which an exact match is preferred. */
   readonly exact: readonly number[]
   readonly #next = new Map<string, Map<Operator | number, Shape>>()
 
   constructor (table: Table, driver: SqlDriver, terms: readonly Term[] = []) {
     this.table = table
-    this.#driver = driver
+    this.driver = driver
     this.terms = terms
     this.exact = exactPositions(terms)
   }
@@ -37,11 +37,11 @@ export class Shape {
 
   /** The statement of one kind, which `write` words when it is first needed. */
   statement (kind: string, write: () => string): SqlStatement {
-    return this.#statements.get(kind) ?? this.#statements.set(kind, this.#driver.prepare(write()))
+    return this.#statements.get(kind) ?? this.#statements.set(kind, this.driver.prepare(write()))
   }
 
   #grow (field: string, operator: Operator, size: number, key: Operator | number): Shape {
-    const shape = new Shape(this.table, this.#driver, [...this.terms, { column: columnOf(this.table, field), operator, size }])
+    const shape = new Shape(this.table, this.driver, [...this.terms, { column: columnOf(this.table, field), operator, size }])
     const next = this.#next.get(field) ?? new Map<Operator | number, Shape>()
     this.#next.set(field, next.set(key, shape))
     return shape

@@ -1,18 +1,19 @@
-import type { Changes, DatabaseAdapter, FindManyOptions, MaybePromise, Row, Where } from '../../contracts/database-adapter.js'
+import type { Changes, DatabaseAdapter, Dependents, FindManyOptions, MaybePromise, Row, StoredRows, Where } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
-import { FST_USERS_INVALID_OPTION, FST_USERS_INVALID_USER, FST_USERS_NOT_READY, FST_USERS_TABLE_MISMATCH, FST_USERS_UNIQUE_VIOLATION } from '../../errors.js'
+import { FST_USERS_INVALID_OPTION, FST_USERS_NOT_READY, FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { misuse } from '../shared/errors.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
 import { checkTimeLimit } from '../shared/time-limit.js'
 import { incrementOf } from '../shared/values.js'
 import type { Dialect } from './dialects/dialect.js'
 import type { SqlDriver, SqlStatement } from './drivers/driver.js'
-import { decodeRow, encodeComparison, encodeRow, encodeValue } from './encoder.js'
+import { decodeRow, encodeComparison, encodeValue } from './encoder.js'
 import { noteVersions } from './migration/schema-version.js'
-import { checkKeys, checkMappings, fieldsOfIndex, planTables, type TableMappings } from './schema.js'
+import { checkKeys, checkMappings, planTables, type TableMappings } from './schema.js'
 import { Shape, shapeOf } from './shape.js'
 import * as sql from './statements.js'
 import { type Column, columnOf, type Table } from './table.js'
+import { insertOf, insertWith, run } from './writes.js'
 
 /** Options of every SQL adapter. */
 export interface SqlAdapterOptions {
@@ -30,8 +31,6 @@ export interface SqlServerOptions extends SqlAdapterOptions {
    */
   timeoutMs?: number
 }
-
-const MISFIT = 'a value is out of the range of its column'
 
 /** Makes the adapter of a dialect. `connect` is called once, by `open`. */
 export function sqlAdapter (dialect: Dialect, connect: () => MaybePromise<SqlDriver>, options: SqlAdapterOptions = {}): DatabaseAdapter {
@@ -95,12 +94,15 @@ class SqlAdapter implements DatabaseAdapter {
   async create (model: Model, row: Row): Promise<Row> {
     const root = this.#root(model.name)
     const { table } = root
-    const values = encodeRow(table, row)
-    const skipped = values[0] === null ? 1 : 0 // the primary key, where the database makes it
-    const statement = root.statement(`insert ${skipped}`, () => sql.insertSql(table, table.columns.slice(skipped)))
-    const { insertId } = await run(table, statement, values.slice(skipped))
-    if (skipped === 1) values[0] = Number(insertId)
-    return decodeRow(table, values)
+    const { columns, parameters, stored } = insertOf(table, row)
+    const statement = root.statement(`insert ${columns.length}`, () => sql.insertSql(table, columns))
+    const { insertId } = await run(table, statement, parameters)
+    return stored(insertId)
+  }
+
+  async createWith (model: Model, row: Row, dependents: Dependents): Promise<StoredRows> {
+    const { driver } = this.#root(model.name)
+    return await insertWith(driver, ({ name }) => this.#root(name).table, [model, row], dependents)
   }
 
   findOne (model: Model, where: Where): MaybePromise<Row | null> {
@@ -191,21 +193,6 @@ function first ({ dialect: { isUnknownLetter } }: Table, statement: SqlStatement
     if (isUnknownLetter(error)) return undefined
     throw error
   })
-}
-
-/** Runs a write, and turns the database's complaint about equal values into ours, with field names. */
-async function run (table: Table, statement: SqlStatement, parameters: readonly unknown[]): Promise<{ changes: number, insertId: unknown }> {
-  try {
-    return await statement.run(parameters)
-  } catch (cause) {
-    if (table.dialect.isMisfit(cause)) throw FST_USERS_INVALID_USER([MISFIT], { detail: [{ path: '', keyword: 'column', message: MISFIT }], cause })
-    const violation = table.dialect.uniqueViolation(cause)
-    if (violation === null) throw cause
-    const fields = 'index' in violation
-      ? fieldsOfIndex(table, violation.index, violation.words)
-      : violation.columns.map((name) => table.columns.find((column) => column.name === name)?.field ?? name)
-    throw FST_USERS_UNIQUE_VIOLATION([fields.join(', ')], { fields, cause })
-  }
 }
 
 /** What to set, in column order, with the values appended to `parameters`. Columns that an adopted table lacks are left out. */

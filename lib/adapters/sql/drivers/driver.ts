@@ -4,12 +4,23 @@ import type { MaybePromise } from '../../../contracts/database-adapter.js'
 export interface SqlStatement {
   get(parameters: readonly unknown[]): MaybePromise<readonly unknown[] | undefined>
   all(parameters: readonly unknown[]): MaybePromise<readonly (readonly unknown[])[]>
-  run(parameters: readonly unknown[]): MaybePromise<{ changes: number, insertId: unknown }>
+  run(parameters: readonly unknown[]): MaybePromise<SqlWritten>
 }
+
+/** One write of a transaction. */
+export interface SqlWrite { readonly sql: string, readonly parameters: readonly unknown[] }
+
+/** What a write did. */
+export interface SqlWritten { readonly changes: number, readonly insertId: unknown }
+
+/** Makes the writes of one transaction, and is told of each what it did before it makes the next. */
+export type SqlWrites<T> = () => Generator<SqlWrite, T, SqlWritten>
 
 /** What the SQL adapter asks of a database client. Methods of a synchronous client return plain values. */
 export interface SqlDriver {
   prepare(sql: string): SqlStatement
+  /** Does all writes or, when one fails, none: of one that is refused for the sake of others all are made again. */
+  transaction<T>(writes: SqlWrites<T>): MaybePromise<T>
   /**
    * Reads `catalog` and runs the statements that `plan` makes of its rows, all in one transaction that excludes other
    * writers, as far as the database has such for tables. Where statements ran, `plan` gets the catalog that they left.

@@ -12,6 +12,9 @@ export interface MysqlQuery {
 export interface MysqlConnection {
   execute(query: MysqlQuery): Promise<[unknown, unknown]>
   unprepare(query: MysqlQuery): unknown
+  beginTransaction(): Promise<unknown>
+  commit(): Promise<unknown>
+  rollback(): Promise<unknown>
   release(): void
   destroy(): void
 }

@@ -1,8 +1,9 @@
 import { FST_USERS_INVALID_OPTION, storeUnavailable } from '../../../errors.js'
 import { borrow, type Lender } from './borrow.js'
-import type { SqlDriver } from './driver.js'
+import type { SqlDriver, SqlWritten } from './driver.js'
 import type { MysqlConnection, MysqlPool, MysqlQuery } from './mysql2-pool.js'
 import { whenReached } from './reached.js'
+import { writeAll } from './write-all.js'
 
 type Rows = readonly (readonly unknown[])[]
 interface Result { affectedRows: number, insertId: unknown, info: string }
@@ -17,7 +18,7 @@ const LOCK = "left(concat('fastify-users:', database()), 64)"
 export const LOCK_TABLES = `SELECT get_lock(${LOCK}, ${LOCK_TIMEOUT})`
 /** Gives it back. */
 export const UNLOCK_TABLES = `SELECT release_lock(${LOCK})`
-/** The statement had no effect: it was the victim of a deadlock, or not known to the server any more. */
+/** The statement had no effect, nor has the transaction that it is of: it was the victim of a deadlock, or not known to the server any more. */
 const REFUSED: ReadonlySet<unknown> = new Set([1213, 1243, 1615])
 /** A connection to a server that only reads, as after a failover, or one that lost its statements. */
 const SPENT: ReadonlySet<unknown> = new Set([1290, 1792, 1836, 1243])
@@ -28,22 +29,26 @@ const NOT_NOW: ReadonlySet<unknown> = new Set([1040, 1053, 1203, 1226, 1927])
 /** A driver for a pool of `mysql2`, which stays open. A statement may take that many milliseconds, waiting for a connection included. */
 export function useMysql2 (pool: MysqlPool, timeoutMs: number): SqlDriver {
   const kept = new Set<string>()
-  const run = (text: string, values: readonly unknown[] = []): Promise<unknown> => {
+  const send = async (connection: MysqlConnection, text: string, values: readonly unknown[]): Promise<unknown> => {
     if (kept.size < MAX_PREPARED) kept.add(text)
-    return runOnAny(pool, queryOf(text, values), timeoutMs, kept.has(text))
+    const query = queryOf(text, values)
+    const [result] = await connection.execute(query)
+    if (!kept.has(text)) connection.unprepare(query)
+    return result
   }
+  const run = (text: string, values: readonly unknown[] = []): Promise<unknown> => onAny(pool, timeoutMs, (connection) => send(connection, text, values))
   const driver = (frame: (text: string) => string): SqlDriver => ({
     prepare (plain) {
       const text = frame(plain)
       return {
         get: async (parameters) => (await run(text, parameters) as Rows)[0],
         all: async (parameters) => await run(text, parameters) as Rows,
-        async run (parameters) {
-          const result = await run(text, parameters) as Result
-          return { changes: matchedRows(result), insertId: result.insertId }
-        }
+        run: async (parameters) => written(await run(text, parameters) as Result)
       }
     },
+    transaction: (writes) => onAny(pool, timeoutMs, (connection) => allOrNone(connection, () => {
+      return writeAll(writes, async ({ sql, parameters }) => written(await send(connection, frame(sql), parameters) as Result))
+    })),
     async change (catalog, plan) {
       await whenReached(isRefusal, async () => {
         if (plan(await run(catalog) as Rows).length > 0) await changeAlone(pool, catalog, plan, timeoutMs)
@@ -62,19 +67,28 @@ export async function checkUtc (driver: SqlDriver): Promise<SqlDriver> {
   return driver
 }
 
-/** Runs one statement on a connection of the pool; again when it was refused before it had an effect. */
-async function runOnAny (pool: MysqlPool, query: MysqlQuery, timeoutMs: number, keep: boolean): Promise<unknown> {
+/** Works on a connection of the pool; again when it was refused and had no effect. */
+async function onAny<T> (pool: MysqlPool, timeoutMs: number, work: (connection: MysqlConnection) => Promise<T>): Promise<T> {
   const end = performance.now() + timeoutMs
   for (let attempt = 1; ; attempt++) {
     try {
-      return await borrow(lenderOf(pool), Math.max(1, Math.round(end - performance.now())), async (connection) => {
-        const [result] = await connection.execute(query)
-        if (!keep) connection.unprepare(query)
-        return result
-      })
+      return await borrow(lenderOf(pool), Math.max(1, Math.round(end - performance.now())), work)
     } catch (error) {
       if (attempt === TRIES || !REFUSED.has(numberOf(error))) throw error
     }
+  }
+}
+
+/** Works in a transaction. A connection that cannot take it back is broken by that error. */
+async function allOrNone<T> (connection: MysqlConnection, work: () => Promise<T>): Promise<T> {
+  await connection.beginTransaction()
+  try {
+    const result = await work()
+    await connection.commit()
+    return result
+  } catch (error) {
+    await connection.rollback()
+    throw error
   }
 }
 
@@ -155,6 +169,10 @@ function queryOf (sql: string, values: readonly unknown[]): MysqlQuery {
 /** The statement in a session whose zone is UTC, while it runs: MariaDB reads the comment that begins it, MySQL the one that follows its first word. */
 export function inUtc (text: string): string {
   return text.replace(/^\w+/, "/*M! SET STATEMENT time_zone = '+00:00' FOR */ $& /*+ SET_VAR(time_zone = '+00:00') */")
+}
+
+function written (result: Result): SqlWritten {
+  return { changes: matchedRows(result), insertId: result.insertId }
 }
 
 /** Of an update the rows that matched, whether or not the pool asked for these: the first number of its message, in any language. */

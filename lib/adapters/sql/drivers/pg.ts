@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { borrow, type Lender } from './borrow.js'
-import type { SqlDriver, SqlStatement } from './driver.js'
+import type { SqlDriver, SqlStatement, SqlWritten } from './driver.js'
 import type { PgClient, PgPool, PgQuery, PgResult } from './pg-pool.js'
 import { whenReached } from './reached.js'
+import { writeAll } from './write-all.js'
 
 /** Of how many statements each connection keeps a plan; further ones are parsed each time. */
 const MAX_NAMED = 500
@@ -34,6 +35,12 @@ export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
       if (name !== undefined) names.set(text, name)
       return prepare(run, text, name)
     },
+    transaction: (writes) => borrow(lender, timeoutMs, async (client) => {     // what fails ends with the connection
+      await client.query(plainQuery('BEGIN'))
+      const result = await writeAll(writes, async ({ sql, parameters }) => written(await client.query({ ...plainQuery(sql), values: [...parameters] })))
+      await client.query(plainQuery('COMMIT'))
+      return result
+    }),
     async change (catalog, plan) {
       await whenReached(isRefusal, async () => {
         const { rows } = await run(plainQuery(catalog))
@@ -72,11 +79,12 @@ function prepare (send: Run, text: string, name: string | undefined): SqlStateme
   return {
     get: async (parameters) => (await run(parameters)).rows[0],
     all: async (parameters) => (await run(parameters)).rows,
-    async run (parameters) {
-      const { rows, rowCount } = await run(parameters)
-      return { changes: Number(rowCount), insertId: rows[0]?.[0] }
-    }
+    run: async (parameters) => written(await run(parameters))
   }
+}
+
+function written ({ rows, rowCount }: PgResult): SqlWritten {
+  return { changes: Number(rowCount), insertId: rows[0]?.[0] }
 }
 
 /** Reads the catalog again and runs the plan in a transaction, one process at a time. What fails ends with the connection. */

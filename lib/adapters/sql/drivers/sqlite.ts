@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { MaybePromise } from '../../../contracts/database-adapter.js'
-import type { SqlDriver, SqlStatement } from './driver.js'
-import type { SqliteDatabase } from './sqlite-database.js'
+import type { SqlDriver, SqlStatement, SqlWritten } from './driver.js'
+import type { SqliteDatabase, SqliteStatement } from './sqlite-database.js'
 
 type Rows = readonly (readonly unknown[])[]
 
@@ -14,6 +14,12 @@ export function useSqlite (database: SqliteDatabase, close: () => void = () => {
   database.pragma('foreign_keys = ON')
   return {
     prepare: (sql) => prepare(database, sql),
+    transaction: (writes) => whenFree(() => inTransaction(database, () => {     // nothing of this process comes in between
+      const steps = writes()
+      let step = steps.next()
+      while (step.done !== true) step = steps.next(write(compile(database, step.value.sql), step.value.parameters))
+      return step.value
+    })),
     change (catalog, plan) {
       const read = (): readonly string[] => plan(database.prepare(catalog).raw(true).safeIntegers(false).all([]) as Rows)
       if (read().length === 0) return // a read-only database, or one that is being written, opens all the same
@@ -29,25 +35,30 @@ export function useSqlite (database: SqliteDatabase, close: () => void = () => {
 }
 
 function prepare (database: SqliteDatabase, sql: string): SqlStatement {
-  const statement = database.prepare(sql).safeIntegers(false)
+  const statement = compile(database, sql)
   if (statement.reader) statement.raw(true)
   return {
     get: (parameters) => statement.get(parameters) as readonly unknown[] | undefined,     // raw rows are arrays
     all: (parameters) => statement.all(parameters) as Rows,
-    run (parameters) {
-      return whenFree(() => {
-        const { changes, lastInsertRowid } = statement.run(parameters)
-        return { changes: Number(changes), insertId: lastInsertRowid }
-      })
-    }
+    run: (parameters) => whenFree(() => write(statement, parameters))
   }
 }
 
-function inTransaction (database: SqliteDatabase, work: () => void): void {
+function compile (database: SqliteDatabase, sql: string): SqliteStatement {
+  return database.prepare(sql).safeIntegers(false)
+}
+
+function write (statement: SqliteStatement, parameters: readonly unknown[]): SqlWritten {
+  const { changes, lastInsertRowid } = statement.run(parameters)
+  return { changes: Number(changes), insertId: lastInsertRowid }
+}
+
+function inTransaction<T> (database: SqliteDatabase, work: () => T): T {
   database.exec('BEGIN IMMEDIATE')
   try {
-    work()
+    const result = work()
     database.exec('COMMIT')
+    return result
   } finally {
     if (database.inTransaction) database.exec('ROLLBACK')     // some faults end it by themselves
   }

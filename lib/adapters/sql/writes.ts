@@ -1,0 +1,74 @@
+import type { Dependents, NewRow, Row, StoredRows } from '../../contracts/database-adapter.js'
+import type { Model } from '../../contracts/models.js'
+import { FST_USERS_INVALID_USER, FST_USERS_UNIQUE_VIOLATION } from '../../errors.js'
+import type { SqlDriver, SqlStatement, SqlWrite, SqlWritten } from './drivers/driver.js'
+import { decodeRow, encodeRow } from './encoder.js'
+import { fieldsOfIndex } from './schema.js'
+import { insertSql } from './statements.js'
+import type { Column, Table } from './table.js'
+
+/** A row to insert: the columns that it gives, which are all but an id that the database makes, and their values. */
+export interface Insert {
+  readonly columns: readonly Column[]
+  readonly parameters: readonly unknown[]
+  /** The row as it is stored. */
+  stored(insertId: unknown): Row
+}
+
+const MISFIT = 'a value is out of the range of its column'
+
+/** What an INSERT of a new row is made of, checked. */
+export function insertOf (table: Table, row: Row): Insert {
+  const values = encodeRow(table, row)
+  const skipped = values[0] === null ? 1 : 0     // the primary key, where the database makes it
+  return {
+    columns: table.columns.slice(skipped),
+    parameters: values.slice(skipped),
+    stored: (insertId) => decodeRow(table, skipped === 0 ? values : [Number(insertId), ...values.slice(skipped)])
+  }
+}
+
+/** Inserts a row and those made of it in one transaction. */
+export async function insertWith (driver: SqlDriver, tableOf: (model: Model) => Table, first: NewRow, dependents: Dependents): Promise<StoredRows> {
+  let table = tableOf(first[0])
+
+  function * insert ([model, row]: NewRow): Generator<SqlWrite, Row, SqlWritten> {
+    table = tableOf(model)
+    const { columns, parameters, stored } = insertOf(table, row)
+    const { insertId } = yield { sql: insertSql(table, columns), parameters }
+    return stored(insertId)
+  }
+
+  function * insertAll (): Generator<SqlWrite, StoredRows, SqlWritten> {
+    const stored = yield * insert(first)
+    const rows: StoredRows = [stored]
+    for (const dependent of dependents(stored)) rows.push(yield * insert(dependent))
+    return rows
+  }
+
+  try {
+    return await driver.transaction(insertAll)
+  } catch (cause) {
+    throw explain(table, cause)
+  }
+}
+
+/** Runs a write. Throws `FST_USERS_UNIQUE_VIOLATION` with field names, `FST_USERS_INVALID_USER`. */
+export async function run (table: Table, statement: SqlStatement, parameters: readonly unknown[]): Promise<SqlWritten> {
+  try {
+    return await statement.run(parameters)
+  } catch (cause) {
+    throw explain(table, cause)
+  }
+}
+
+/** The database's complaint about equal values, or about one that does not fit, in our words; other errors as they are. */
+function explain (table: Table, cause: unknown): unknown {
+  if (table.dialect.isMisfit(cause)) return FST_USERS_INVALID_USER([MISFIT], { detail: [{ path: '', keyword: 'column', message: MISFIT }], cause })
+  const violation = table.dialect.uniqueViolation(cause)
+  if (violation === null) return cause
+  const fields = 'index' in violation
+    ? fieldsOfIndex(table, violation.index, violation.words)
+    : violation.columns.map((name) => table.columns.find((column) => column.name === name)?.field ?? name)
+  return FST_USERS_UNIQUE_VIOLATION([fields.join(', ')], { fields, cause })
+}
