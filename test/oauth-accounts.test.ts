@@ -49,9 +49,16 @@ const stores: Record<string, [make: Make, needs?: { skip: string | false }]> = {
   libsql: [async () => ({ adapter: sqlite(new Libsql(':memory:')) })]
 }
 /** They share the statements of others, and run what races and what compares as it writes. */
-const throughKysely: typeof stores = {
+const sharing: typeof stores = {
+  'an adapter that stores one row at a time': [async () => ({ adapter: oneByOne(memory()) })],
   'kysely on postgres': [async (t) => ({ adapter: kysely(new Kysely({ dialect: new PostgresDialect({ pool: (await makePool(t, { max: 8 })).pool }) }), { createTables }) }), service],
   'kysely on mysql': [async (t) => ({ adapter: kysely(new Kysely({ dialect: new MysqlDialect({ pool: (await makeMysqlPool(t, { connectionLimit: 8 })).pool.pool }) }), { createTables }) }), mysqlService]
+}
+
+/** An adapter that cannot store rows together. */
+function oneByOne (adapter: DatabaseAdapter): DatabaseAdapter {
+  const { createWith: _, ...rest } = withSlowReads(adapter, 0)
+  return rest
 }
 
 /** Runs a test on these stores. */
@@ -60,7 +67,7 @@ function onStores (title: string, run: (t: Test, make: Make) => Promise<void>, s
 }
 
 function onEveryStore (title: string, run: (t: Test, make: Make) => Promise<void>): void {
-  onStores(title, run, { ...stores, ...throughKysely })
+  onStores(title, run, { ...stores, ...sharing })
 }
 
 const provider = (name: string, trustEmail = true): Provider => ({
@@ -343,7 +350,7 @@ t.test('what changes while a login decides is decided again', async (t) => {
     if (associateByEmail) await stuck.create({ is_verified: local })
     const before = await stuck.users()
     stuck.store.watch(({ method, model, proceed }) => {
-      if (method === 'create' && model.name === 'oauth_account') throw FST_USERS_UNIQUE_VIOLATION(['oauth_name, account_id'], { fields: ['oauth_name', 'account_id'] })
+      if ((method === 'create' && model.name === 'oauth_account') || method === 'createWith') throw FST_USERS_UNIQUE_VIOLATION(['oauth_name, account_id'], { fields: ['oauth_name', 'account_id'] })
       return proceed()
     })
     t.equal(await stuck.enter(identity()), 'STORE_UNAVAILABLE', 'an index that sees an account where none is')
@@ -407,10 +414,10 @@ onEveryStore('of parallel first logins of one identity all enter, as one user wi
   }
 })
 
-t.test('whichever call to the store fails, no user is left whom nothing leads to, and the next login enters', async (t) => {
-  for (const associateByEmail of [false, true]) {
+t.test('DEP-03: whichever call to the store fails, no user is left whom nothing leads to, and the next login enters', async (t) => {
+  for (const [makeAdapter, associateByEmail] of [[memory, false], [memory, true], [() => oneByOne(memory()), false]] as const) {
     for (let k = 1, done = false; !done; k++) {
-      const { enter, users, rows, store, create, accounts } = await start(t, { settings: { associateByEmail, reclaimUnverified: true, encryptionKeys: [KEY] } })
+      const { enter, users, rows, store, create, accounts } = await start(t, { adapter: makeAdapter(), settings: { associateByEmail, reclaimUnverified: true, encryptionKeys: [KEY] } })
       if (associateByEmail) await create()
       store.watch(({ n, proceed }) => {
         if (n === k) throw new Error('down')
@@ -430,8 +437,8 @@ t.test('whichever call to the store fails, no user is left whom nothing leads to
   }
 })
 
-t.test('a user whose removal fails after a failed link stays out of the way of nobody else', async (t) => {
-  const { enter, store, users } = await start(t)
+t.test('a user who cannot be removed after a failed link stays out of the way of nobody else', async (t) => {
+  const { enter, store, users } = await start(t, { adapter: oneByOne(memory()) })
   store.watch(({ method, model, proceed }) => {
     if ((method === 'create' && model.name === 'oauth_account') || method === 'delete') throw new Error('down')
     return proceed()
@@ -441,6 +448,28 @@ t.test('a user whose removal fails after a failed link stays out of the way of n
   t.equal((await users()).length, 1)
   t.equal(await enter(identity()), 'OAUTH_USER_ALREADY_EXISTS', 'the address is taken: a password reset gives it to its owner')
   t.not(await enter(identity({ accountId: '2', email: MERLIN })), 'OAUTH_USER_ALREADY_EXISTS')
+
+  const whole = await start(t)
+  let isStored = false
+  whole.store.watch(({ method, proceed }) => {
+    if (isStored) throw new Error('down')
+    isStored = method === 'createWith'
+    return proceed()
+  })
+  t.equal(await whole.enter(identity()), 'STORE_UNAVAILABLE')
+  whole.store.watch()
+  const [user] = await whole.users()
+  t.equal(await whole.enter(identity()), user?.['id'], 'one who was stored with the account enters')
+})
+
+t.test('a clash of another field of a new user is told at once, and not taken for a parallel login', async (t) => {
+  const { enter, store, names } = await start(t)
+  store.watch(({ method, proceed }) => {
+    if (method === 'createWith') throw FST_USERS_UNIQUE_VIOLATION(['nickname'], { fields: ['nickname'] })
+    return proceed()
+  })
+  t.equal(await enter(identity()), 'UNIQUE_VIOLATION')
+  t.same(names(), ['onBeforeRegister'])
 })
 
 onStores('an account is linked to a user once, and to no second user', async (t, make) => {
@@ -1028,6 +1057,10 @@ t.test('on an adopted table without the indexes an account still has one user, a
   t.ok((await rows()).length <= 1, 'of parallel links one stays at most')
   await Promise.all(numbers.map(() => enter(identity({ accountId: 'new', email: 'new@camelot.bt' }))))
   t.equal((await rows()).filter(({ account_id: id }) => id === 'new').length, 1)
+  await Promise.all(numbers.map((i) => enter(identity({ accountId: 'moving', email: `moving${i}@camelot.bt` }))))
+  const moving = (await rows()).filter(({ account_id: id }) => id === 'moving')
+  t.ok(moving.length <= 1, 'of parallel first logins with other addresses one stays at most')
+  t.same((await users()).filter(({ email }) => String(email).startsWith('moving')).map(({ id }) => id), moving.map(({ user_id: id }) => id), 'and with it its user alone')
 
   const lancelot = await accounts.resolve(identity({ accountId: '9', email: 'lancelot@camelot.bt', tokens: tokensOf({ accessToken: 'x'.repeat(1025) }) }), {})
   t.match((await rows()).find(({ account_id: id }) => id === '9'), { access_token: '', refresh_token: null }, 'tokens that do not fit are not stored')

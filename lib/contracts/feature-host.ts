@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
 import type { CurrentPasswordBody } from '../../schemas/index.js'
-import type { DatabaseAdapter } from './database-adapter.js'
+import type { DatabaseAdapter, NewRow, Row } from './database-adapter.js'
 import type { PurposeKey } from './definition.js'
 import type { EventContext, EventName, PendingLogin, UsersEvents } from './events.js'
 import type { Settings } from './settings.js'
@@ -10,6 +10,15 @@ import type { CallContext } from './users-api.js'
 
 /** Values of a user whom another service vouches for: no password, and custom fields as that service's profile gives them. */
 export interface ExternalUser { email: string, is_verified: boolean, [field: string]: unknown }
+
+/** Makes rows of a new user, as it was stored. It may be called again, and does nothing else. */
+export type UserDependents = (user: UserRow) => readonly NewRow[]
+
+/** A stored user, then the rows made of it. */
+export type StoredUserRows = [user: UserRow, ...dependents: Row[]]
+
+/** Stores a new user and the rows made of it, in one step where the store can. Throws like `DatabaseAdapter.create` for those. */
+export type StoreUser = (dependents: UserDependents) => Promise<StoredUserRows>
 
 /** What the plugin lends to the features that are registered after it. */
 export interface FeatureHost {
@@ -28,11 +37,11 @@ export interface FeatureHost {
   /** Calls the listeners of an event. */
   fire<N extends EventName>(name: N, payload: UsersEvents[N], context: EventContext): Promise<PendingLogin | null>
   /**
-   * Stores a user who has no password that anybody knows; `link` then adds what makes it reachable, and the user goes again
-   * when that fails. Order: form, onBeforeRegister, address, row, link, onAfterRegister.
-   * Throws `FST_USERS_INVALID_USER`, `FST_USERS_REGISTER_USER_ALREADY_EXISTS`.
+   * Makes a user who has no password that anybody knows. `link` stores it with what makes it reachable; when it gives null
+   * or throws after that, the user goes again. Order: form, onBeforeRegister, address, link, onAfterRegister. Null when
+   * `link` gives null. Throws `FST_USERS_INVALID_USER`, `FST_USERS_REGISTER_USER_ALREADY_EXISTS`.
    */
-  createExternal(values: ExternalUser, link: (row: UserRow) => Promise<void>, context: CallContext): Promise<UserRow>
+  createExternal(values: ExternalUser, link: (store: StoreUser) => Promise<UserRow | null>, context: CallContext): Promise<UserRow | null>
   /** Whether the user can log in with a password. */
   hasPassword(row: UserRow): boolean
   /**

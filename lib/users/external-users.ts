@@ -1,28 +1,31 @@
-import type { ExternalUser } from '../contracts/feature-host.js'
-import type { NewUser, UserId, UserRow } from '../contracts/user.js'
+import type { ExternalUser, StoreUser } from '../contracts/feature-host.js'
+import type { UserId, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_REGISTER_USER_ALREADY_EXISTS } from '../errors.js'
 import { hashOfNoPassword } from '../passwords/index.js'
 import { generateStamp } from '../tokens/index.js'
 import { normalizeEmail } from './email.js'
 import { requiredFields, writableFields } from './fields.js'
-import { insertUser, requireValues } from './registration.js'
+import { insertUserWith, requireValues, type ReadUser } from './registration.js'
 import { contextOf, type Rules } from './rules.js'
 import { destroyStored } from './sessions.js'
 
-type Link = (row: UserRow) => Promise<void>
+type Link = (store: StoreUser) => Promise<UserRow | null>
 
-/** Stores a user without a password and fires `onAfterRegister`. Order: form, onBeforeRegister, address, row, link, onAfterRegister. */
-export async function createExternalUser (rules: Rules, values: ExternalUser, link: Link, call: CallContext): Promise<UserRow> {
+/** Has `link` store a user without a password, and fires `onAfterRegister`. Order: form, onBeforeRegister, address, link, onAfterRegister. */
+export async function createExternalUser (rules: Rules, values: ExternalUser, link: Link, call: CallContext): Promise<UserRow | null> {
   const { rows, hooks, settings: { passwords } } = rules
   const user = readExternalUser(rules, values)
   const context = contextOf(call)
   await hooks.run('onBeforeRegister', { user }, context)
   if (await rows.getByEmail(user.email) !== null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
-  const row = await insertUser(rules, user, await hashOfNoPassword(passwords))
-  if (row === null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
-  await linkOrRemove(rules, row, link)
-  await hooks.run('onAfterRegister', { user: rows.toUser(row) }, context)
+  const hashed = await hashOfNoPassword(passwords)
+  const row = await linkOrRemove(rules, link, async (dependents) => {
+    const stored = await insertUserWith(rules, user, hashed, dependents)
+    if (stored === null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
+    return stored
+  })
+  if (row !== null) await hooks.run('onAfterRegister', { user: rows.toUser(row) }, context)
   return row
 }
 
@@ -40,7 +43,7 @@ export async function reclaimUser (rules: Rules, id: UserId, link: () => Promise
   return await rows.getRow(id)
 }
 
-function readExternalUser (rules: Rules, values: ExternalUser): Omit<NewUser, 'password'> {
+function readExternalUser (rules: Rules, values: ExternalUser): ReadUser {
   const { settings: { schemas: { fields } }, check } = rules
   const { email, is_verified: isVerified } = values
   const user = { email, is_verified: isVerified, ...writableFields(fields, values, 'code', true) }
@@ -50,11 +53,17 @@ function readExternalUser (rules: Rules, values: ExternalUser): Omit<NewUser, 'p
 }
 
 /** A user whom nothing leads to must not stay. */
-async function linkOrRemove ({ rows, background }: Rules, row: UserRow, link: Link): Promise<void> {
+async function linkOrRemove ({ rows, background }: Rules, link: Link, store: StoreUser): Promise<UserRow | null> {
+  const made: UserRow[] = []
+  let linked: UserRow | null = null
   try {
-    await link(row)
-  } catch (error) {
-    await rows.remove(row.id as UserId).catch((failure: unknown) => { background.run(() => Promise.reject(failure)) })     // logged
-    throw error
+    linked = await link(async (dependents) => {
+      const stored = await store(dependents)
+      made.push(stored[0])
+      return stored
+    })
+    return linked
+  } finally {
+    if (linked === null) for (const { id } of made) await rows.remove(id as UserId).catch((failure: unknown) => { background.run(() => Promise.reject(failure)) })     // logged
   }
 }

@@ -1,3 +1,5 @@
+import type { Row } from '../contracts/database-adapter.js'
+import type { StoredUserRows, UserDependents } from '../contracts/feature-host.js'
 import type { NewUser, User, UserRow } from '../contracts/user.js'
 import type { WriteContext, CallContext } from '../contracts/users-api.js'
 import { FST_USERS_REGISTER_INVALID_PASSWORD, FST_USERS_REGISTER_USER_ALREADY_EXISTS, isUsersError } from '../errors.js'
@@ -7,6 +9,9 @@ import { normalizeEmail } from './email.js'
 import { defaultValues, requiredFields, writableFields, writableFlags } from './fields.js'
 import { contextOf, type Rules } from './rules.js'
 import { invalidUser } from './validation.js'
+
+/** A new user, checked, without the password. */
+export type ReadUser = Omit<NewUser, 'password'>
 
 /** Stores a user and fires `onAfterRegister`. Order: form, password policy, onBeforeRegister, address, hash, row. */
 export async function createUser (rules: Rules, values: NewUser, { by = 'code', ...call }: WriteContext): Promise<User> {
@@ -55,15 +60,28 @@ export function requireValues (values: object, names: readonly string[]): void {
 }
 
 /** The stored row, or null when the address has a user. The index decides between parallel calls. */
-export async function insertUser ({ settings: { schemas: { id, fields } }, rows }: Rules, user: Omit<NewUser, 'password'>, hashed: string): Promise<UserRow | null> {
+export async function insertUser (rules: Rules, user: ReadUser, hashed: string): Promise<UserRow | null> {
+  return await unlessTaken(() => rules.rows.insert(newRow(rules, user, hashed)))
+}
+
+/** Like `insertUser`, with rows that are made of the user. */
+export async function insertUserWith (rules: Rules, user: ReadUser, hashed: string, dependents: UserDependents): Promise<StoredUserRows | null> {
+  return await unlessTaken(() => rules.rows.insertWith(newRow(rules, user, hashed), dependents))
+}
+
+function newRow ({ settings: { schemas: { id, fields } } }: Rules, user: ReadUser, hashed: string): Row {
+  return {
+    ...(id.generate === undefined ? {} : { id: id.generate() }),
+    ...defaultValues(fields),
+    ...user,
+    hashed_password: hashed,
+    session_stamp: generateStamp()
+  }
+}
+
+async function unlessTaken<T> (insert: () => Promise<T>): Promise<T | null> {
   try {
-    return await rows.insert({
-      ...(id.generate === undefined ? {} : { id: id.generate() }),
-      ...defaultValues(fields),
-      ...user,
-      hashed_password: hashed,
-      session_stamp: generateStamp()
-    })
+    return await insert()
   } catch (error) {
     if (isUsersError(error) && error.fields?.includes('email') === true) return null
     throw error

@@ -1,9 +1,11 @@
-import type { Row, MaybePromise, Changes, Where, DatabaseAdapter } from '../contracts/database-adapter.js'
+import type { Row, MaybePromise, Changes, Where, DatabaseAdapter, Dependents } from '../contracts/database-adapter.js'
 import type { Model } from '../contracts/models.js'
 import type { UserReader } from '../contracts/strategy.js'
+import type { StoredUserRows, UserDependents } from '../contracts/feature-host.js'
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { UserSchemas } from '../../schemas/index.js'
 import { OptionalKind } from '@sinclair/typebox'
+import { createInTurn } from '../adapters/shared/create-in-turn.js'
 import { fingerprint, isSameSecret } from '../tokens/index.js'
 import { foldEmail, normalizeEmail } from './email.js'
 
@@ -11,6 +13,8 @@ import { foldEmail, normalizeEmail } from './email.js'
 export interface UserRows extends UserReader {
   getByEmail(email: string): Promise<UserRow | null>
   insert(row: Row): Promise<UserRow>
+  /** Stores a user and the rows made of it, in one step where the store can. */
+  insertWith(row: Row, dependents: UserDependents): Promise<StoredUserRows>
   update(where: Where, changes: Changes): Promise<number>
   remove(id: UserId): Promise<number>
   /** The user without the hash: the one copy of a row. */
@@ -41,6 +45,10 @@ export function createUserRows (store: DatabaseAdapter, model: Model, schemas: U
     },
 
     insert: async (row) => await store.create(model, row) as unknown as UserRow,
+    async insertWith (row, dependents) {
+      const make: Dependents = (stored) => dependents(stored as unknown as UserRow)     // of the user model
+      return await (store.createWith?.(model, row, make) ?? createInTurn(store, model, row, make)) as unknown as StoredUserRows
+    },
     update: (where, changes) => store.update(model, where, changes),
     remove: (id) => store.delete(model, { id }),
 

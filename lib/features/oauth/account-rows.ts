@@ -1,5 +1,6 @@
-import type { FeatureHost } from '../../contracts/feature-host.js'
+import type { FeatureHost, StoreUser } from '../../contracts/feature-host.js'
 import type { Changes, Row } from '../../contracts/database-adapter.js'
+import type { Model } from '../../contracts/models.js'
 import type { UserId, UserRow } from '../../contracts/user.js'
 import { FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED, isUsersError } from '../../errors.js'
 import { accountModel, ACCOUNT_TEXT_MAX_LENGTH, type AccountRow } from './account-model.js'
@@ -16,6 +17,8 @@ export interface AccountRows {
   get(id: AccountRow['id']): Promise<AccountRow | null>
   /** Adds an account; null when it has a user already. */
   add(userId: UserRow['id'], identity: Identity): Promise<AccountRow | null>
+  /** Has a new user stored with an account, and gives the user; null when the account has another one. */
+  addWith(store: StoreUser, identity: Identity): Promise<UserRow | null>
   /** Stores what the provider says now. False when the account is gone. */
   renew(row: AccountRow, identity: Identity): Promise<boolean>
   /** Stores refreshed tokens, as long as the stored ones are those of the row. */
@@ -31,6 +34,8 @@ export function createAccountRows ({ store, settings, log }: FeatureHost, vault:
   store.define(model)
   const many = async (where: Partial<AccountRow>): Promise<AccountRow[]> => await store.findMany(model, where as Row as Record<string, string | number>, { limit: MOST }) as AccountRow[]     // ids and texts
 
+  const tokensOf = (identity: Identity): StoredTokens => vault.store(keyOf(identity), identity.tokens)
+
   /** An adopted column may be too narrow for a provider's tokens: then the account goes without, and the login on. */
   async function write<T> (tokens: StoredTokens, action: (tokens: StoredTokens) => Promise<T>): Promise<T> {
     try {
@@ -41,6 +46,13 @@ export function createAccountRows ({ store, settings, log }: FeatureHost, vault:
       log.warn({ code: error.code }, `fastify-users: tokens of a provider are not stored: ${error.message}`)
       return written
     }
+  }
+
+  /** False when another account has the same key, as in an adopted table without the index: who sees another one goes. */
+  async function isAlone ({ id, oauth_name, account_id }: AccountRow): Promise<boolean> {
+    if ((await many({ oauth_name, account_id })).every((account) => account.id === id)) return true
+    await store.delete(model, { id })
+    return false
   }
 
   return {
@@ -54,15 +66,13 @@ export function createAccountRows ({ store, settings, log }: FeatureHost, vault:
     get: async (id) => await store.findOne(model, { id }) as AccountRow | null,
 
     async add (userId, identity) {
-      const key = keyOf(identity)
-      try {
-        const added = await write(vault.store(key, identity.tokens), (tokens) => store.create(model, { ...key, user_id: userId, account_email: addressOf(identity), ...tokens })) as AccountRow
-        if ((await many(key)).every(({ id }) => id === added.id)) return added
-        await store.delete(model, { id: added.id })     // an adopted table without the index: who sees another one goes
-      } catch (error) {
-        if (!isUsersError(error) || error.code !== 'FST_USERS_UNIQUE_VIOLATION') throw error
-      }
-      return null
+      const added = await unlessTaken(() => write(tokensOf(identity), (tokens) => store.create(model, rowOf(userId, identity, tokens))))
+      return added !== null && await isAlone(added as AccountRow) ? added as AccountRow : null
+    },
+
+    async addWith (storeUser, identity) {
+      const stored = await unlessTaken(() => write(tokensOf(identity), (tokens) => storeUser(({ id }) => [[model, rowOf(id, identity, tokens)]])), model)
+      return stored !== null && await isAlone(stored[1] as AccountRow) ? stored[0] : null     // the user's only dependent
     },
 
     async renew (row, identity) {
@@ -84,6 +94,21 @@ const MISFITS: ReadonlySet<string> = new Set(['FST_USERS_TABLE_MISMATCH', 'FST_U
 
 function keyOf ({ provider: { name }, accountId }: Identity): AccountKey {
   return { oauth_name: name, account_id: accountId }
+}
+
+/** Null where the row clashes; of several rows, where that of the model does. */
+async function unlessTaken<T> (action: () => Promise<T>, model?: Model): Promise<T | null> {
+  try {
+    return await action()
+  } catch (error) {
+    if (!isUsersError(error) || error.code !== 'FST_USERS_UNIQUE_VIOLATION') throw error
+    if (model !== undefined && error.fields?.every((field) => Object.hasOwn(model.fields, field)) === false) throw error
+    return null
+  }
+}
+
+function rowOf (userId: UserRow['id'], identity: Identity, tokens: StoredTokens): Row {
+  return { ...keyOf(identity), user_id: userId, account_email: addressOf(identity), ...tokens }
 }
 
 /** The address as the provider writes it; empty where none can be stored. */

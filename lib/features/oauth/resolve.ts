@@ -55,7 +55,7 @@ async function enter ({ host: { rows }, accounts }: AccountRules, account: Accou
   return await accounts.renew(account, identity) ? row : null
 }
 
-/** A parallel first login has stored the user, and not yet the account, or has since we looked for it. */
+/** A parallel first login has stored the user with the account since we looked for it or, where the store takes two steps, not yet the account. */
 async function isBeingMade ({ host, accounts }: AccountRules, row: UserRow, { provider: { name }, accountId }: Identity): Promise<boolean> {
   if (host.hasPassword(row)) return false
   const linked = await accounts.ofUser(row.id as UserId)
@@ -87,17 +87,14 @@ async function reclaim (rules: AccountRules, old: UserRow, identity: Identity, c
   return row
 }
 
+/** A new user with the account of the identity; null when a parallel login was first. */
 async function create (rules: AccountRules, identity: Identity, email: string, call: CallContext): Promise<UserRow | null> {
   const { host, settings: { isVerifiedByDefault, mapProfile }, accounts } = rules
   const fields = await mapProfile?.(identity.profile, identity)
-  let taken = false
   try {
-    return await host.createExternal({ ...fields, email, is_verified: isVerifiedByDefault && isProven(identity) }, async (row) => {
-      taken = await accounts.add(row.id, identity) === null
-      if (taken) throw FST_USERS_OAUTH_USER_ALREADY_EXISTS()
-    }, call)
+    return await host.createExternal({ ...fields, email, is_verified: isVerifiedByDefault && isProven(identity) }, (store) => accounts.addWith(store, identity), call)
   } catch (error) {
-    if (taken || isCode(error, 'FST_USERS_REGISTER_USER_ALREADY_EXISTS')) return null     // a parallel login was first
+    if (isCode(error, 'FST_USERS_REGISTER_USER_ALREADY_EXISTS')) return null
     throw isCode(error, 'FST_USERS_INVALID_USER') ? incomplete(error) : error
   }
 }
