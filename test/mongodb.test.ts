@@ -6,7 +6,8 @@ import type { Model } from '../lib/contracts/models.js'
 import { authenticate, integerId, mongodb, objectIdId, Type, userSchemas, uuidId, type MongoDb, type MongodbOptions } from '../lib/index.js'
 import { AccessToken, Account, createToken, createUser, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance } from '../lib/testing/index.js'
-import { addRoutes, ARTHUR, buildApp, PASSWORD, type TestApp } from './helpers/build-app.js'
+import { addRoutes, ARTHUR, buildApp, PASSWORD } from './helpers/build-app.js'
+import { flow } from './helpers/flow.js'
 import { connect, freshDb, type MongoStore, stores } from './helpers/mongo-stores.js'
 import { type MongoWirePeer, type PeerFault, startMongoWirePeer } from './helpers/mongo-wire-peer.js'
 
@@ -147,27 +148,6 @@ for (const { name, skip, start } of stores) {
     const gone = await Promise.all(Array.from({ length: 10 }, () => adapter.delete(Linked, { id })))
     t.equal(gone.reduce((sum, count) => sum + count, 0), 1)
   })
-}
-
-/** Register, log in both ways, change, reset, log out, delete. */
-async function flow (t: Test, { app, register, bearer, cookie, send, login, tokenOf }: TestApp, email: string, values: object = {}): Promise<void> {
-  const user = await register({ email, ...values })
-  t.equal((await send('POST', '/auth/register', { email: email.toUpperCase(), password: PASSWORD, ...values })).statusCode, 400)
-  const sessions = [await bearer(email), await cookie(email.toUpperCase())]
-  for (const headers of sessions) t.hasStrict((await send('GET', '/users/me', undefined, headers)).json(), { id: user.id, email, ...values })
-  t.equal((await send('PATCH', '/users/me', { email: `new.${email}` }, sessions[0])).statusCode, 200)
-  t.equal((await send('POST', '/auth/forgot-password', { email: `NEW.${email}` })).statusCode, 202)
-  const token = await tokenOf('onAfterForgotPassword')
-  t.equal((await send('POST', '/auth/reset-password', { token, password: 'excalibur-22' })).statusCode, 200)
-  t.equal((await send('POST', '/auth/reset-password', { token, password: 'excalibur-33' })).statusCode, 400, 'once')
-  t.equal((await send('GET', '/users/me', undefined, sessions[1])).statusCode, 401, 'a reset ends sessions')
-  t.equal((await login('cookie', `new.${email}`)).statusCode, 400)
-  const headers = await cookie(`new.${email}`, 'excalibur-22')
-  t.equal((await send('POST', '/auth/cookie/logout', undefined, headers)).statusCode, 204)
-  t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401)
-  const last = await cookie(`new.${email}`, 'excalibur-22')
-  await app.users.delete(user)
-  t.equal((await send('GET', '/users/me', undefined, last)).statusCode, 401)
 }
 
 /** A document as Beanie 2 writes it, with numbers of each width. */

@@ -1,5 +1,6 @@
 import { hash as computeHash, parseOptions, verify as verifyHash, type ParsedHashOptions } from '@node-rs/argon2'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
+import { checkInteger } from './hash-queue.js'
 
 /** Cost of new argon2id hashes (RFC 9106). */
 export interface Argon2Options {
@@ -91,11 +92,5 @@ function checkStrength ({ memoryCost, timeCost }: Cost, insecureFastHashing: boo
   }
   if (!insecureFastHashing && !OWASP_MINIMUM.some(([memory, time]) => memoryCost >= memory && timeCost >= time)) {
     throw FST_USERS_INVALID_OPTION(['memoryCost', `${memoryCost} KiB with timeCost ${timeCost} is below OWASP's minimum; raise one of them.`])
-  }
-}
-
-function checkInteger (name: string, value: number, least: number, most: number): void {
-  if (!Number.isInteger(value) || value < least || value > most) {
-    throw FST_USERS_INVALID_OPTION([name, `must be an integer from ${least} to ${most}.`])
   }
 }

@@ -61,6 +61,13 @@ export function createHashQueue (options: HashQueueOptions = {}): HashQueue {
   }
 }
 
+/** Throws `FST_USERS_INVALID_OPTION` for what is no integer between the two. */
+export function checkInteger (name: string, value: number, least: number, most: number): void {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw FST_USERS_INVALID_OPTION([name, `must be an integer from ${least} to ${most}.`])
+  }
+}
+
 function resolveOptions (options: HashQueueOptions): Required<HashQueueOptions> {
   const { concurrency = defaultConcurrency(), maxQueued = 256, maxWaitMs = 5000 } = options
   checkInteger('concurrency', concurrency, 1, 1024)
@@ -73,10 +80,4 @@ function resolveOptions (options: HashQueueOptions): Required<HashQueueOptions> 
 function defaultConcurrency (): number {
   const threads = Number.parseInt(process.env.UV_THREADPOOL_SIZE ?? LIBUV_THREADS, 10) || 1
   return Math.max(1, Math.min(availableParallelism(), threads - 1))
-}
-
-function checkInteger (name: string, value: number, least: number, most: number): void {
-  if (!Number.isInteger(value) || value < least || value > most) {
-    throw FST_USERS_INVALID_OPTION([name, `must be an integer from ${least} to ${most}.`])
-  }
 }

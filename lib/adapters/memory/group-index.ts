@@ -1,6 +1,6 @@
 import type { Row } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
-import { type Key, keyOf } from './compare.js'
+import { type Key, keyOf } from '../shared/compare.js'
 
 /** Finds rows by the values of a group of fields. Rows with a null in the group are not in it. */
 export class GroupIndex {

@@ -4,7 +4,7 @@ import { storeUnavailable } from '../../errors.js'
 import { misuse } from '../shared/errors.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
 import { incrementOf } from '../shared/values.js'
-import { compareKeys, keyOf } from './compare.js'
+import { compareKeys, keyOf } from '../shared/compare.js'
 import { MemoryTable } from './memory-table.js'
 
 /** An adapter that keeps everything in this process's memory: for tests and first steps. It forgets all when the process ends. */

@@ -5,7 +5,7 @@ import { eachCondition, type Operator } from '../shared/conditions.js'
 import { misuse } from '../shared/errors.js'
 import { primaryKeyOf } from '../shared/model-registry.js'
 import { acceptorOf, type Accepts, checkComparable, checkWrite, isWellFormed } from '../shared/values.js'
-import { compareKeys, fulfils, type Key, keyOf } from './compare.js'
+import { compareKeys, fulfils, type Key, keyOf } from '../shared/compare.js'
 import { GroupIndex } from './group-index.js'
 
 interface Condition { field: string, operator: Operator, fold: boolean, keys: readonly (Key | null)[] }

@@ -1,5 +1,5 @@
 import type { Where } from '../../contracts/database-adapter.js'
-import { foldCase } from '../memory/compare.js'
+import { foldCase } from '../shared/compare.js'
 import { eachCondition, type Operator } from '../shared/conditions.js'
 import { checkComparable, isWellFormed } from '../shared/values.js'
 import type { MongoDocument } from './driver.js'

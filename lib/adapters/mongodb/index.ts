@@ -1,7 +1,8 @@
 import type { DatabaseAdapter } from '../../contracts/database-adapter.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 import { kStoreSchema } from '../../symbols.js'
-import { checkKeys } from '../sql/schema.js'
+import { checkKeys } from '../shared/check-keys.js'
+import { checkTimeLimit } from '../shared/time-limit.js'
 import type { MongoDb } from './driver.js'
 import type { CollectionMappings } from './layout.js'
 import { MongodbAdapter } from './mongodb-adapter.js'
@@ -20,8 +21,6 @@ export interface MongodbOptions {
   timeoutMs?: number
 }
 
-const MAX_TIMEOUT_MS = 2_147_483_647     // what a timer can wait
-
 /**
  * An adapter for MongoDB 4.4 or newer through a `Db` of the package `mongodb` 7, whose client stays open. Reads go to the
  * primary, writes are acknowledged by a majority, and no transaction is needed. `open()` checks the indexes that keep
@@ -32,8 +31,7 @@ export function mongodb (db: MongoDb, options: MongodbOptions = {}): DatabaseAda
   if (!isDb(db)) throw FST_USERS_INVALID_OPTION(['adapter', 'mongodb() takes a Db of the package mongodb: `client.db(name)`'])
   checkKeys('', options, ['collections', 'createTables', 'timeoutMs'])
   if (typeof createTables !== 'boolean') throw FST_USERS_INVALID_OPTION(['createTables', 'must be true or false'])
-  if (!Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > MAX_TIMEOUT_MS) throw FST_USERS_INVALID_OPTION(['timeoutMs', 'must be a whole number of milliseconds above 0'])
-  return Object.defineProperty(new MongodbAdapter(db, { collections, createTables, timeoutMs }), kStoreSchema, { value: mongodbSchema(db, { collections }) })
+  return Object.defineProperty(new MongodbAdapter(db, { collections, createTables, timeoutMs: checkTimeLimit('timeoutMs', timeoutMs) }), kStoreSchema, { value: mongodbSchema(db, { collections }) })
 }
 
 /** Plain JavaScript may hand in anything, a client most likely. */

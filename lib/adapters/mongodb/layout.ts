@@ -4,7 +4,7 @@ import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { misuse } from '../shared/errors.js'
 import { primaryKeyOf, userModelOf } from '../shared/model-registry.js'
 import { type Accepts, acceptorOf } from '../shared/values.js'
-import { checkKeys } from '../sql/schema.js'
+import { checkKeys } from '../shared/check-keys.js'
 import { type Codec, codecOf, type IdForm } from './codecs.js'
 import type { BsonTypes, MongoDocument } from './driver.js'
 

@@ -2,7 +2,7 @@ import type { Changes, FindManyOptions, Row, Where } from '../../contracts/datab
 import { FST_USERS_UNIQUE_VIOLATION, type UsersError } from '../../errors.js'
 import { misuse } from '../shared/errors.js'
 import { checkWrite, incrementOf } from '../shared/values.js'
-import { compareKeys, keyOf } from '../memory/compare.js'
+import { compareKeys, keyOf } from '../shared/compare.js'
 import type { MongoDocument } from './driver.js'
 import { fieldsOfKey } from './indexes.js'
 import { fieldOf, groupsOf, isAbsent, type Layout, type StoredField } from './layout.js'

@@ -1,6 +1,6 @@
 import type { DatabaseAdapter, Dependents, NewRow, Row, StoredRows } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
-import { keyOf } from '../memory/compare.js'
+import { keyOf } from '../shared/compare.js'
 import { addInTurn } from '../shared/create-in-turn.js'
 import type { MongoDocument } from './driver.js'
 import { EmbeddedRows, type ListLayout } from './embedded-rows.js'

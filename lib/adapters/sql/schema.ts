@@ -1,5 +1,6 @@
 import type { Model } from '../../contracts/models.js'
-import { FST_USERS_TABLE_MISMATCH, FST_USERS_UNKNOWN_OPTION } from '../../errors.js'
+import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
+import { checkKeys } from '../shared/check-keys.js'
 import { misuse } from '../shared/errors.js'
 import type { Dialect } from './dialects/dialect.js'
 import { type Column, type FoundTable, makesId, makeTable, type Table, type TableMapping } from './table.js'
@@ -35,12 +36,6 @@ export function checkMappings (models: readonly Model[], mappings: TableMappings
     checkKeys(`tables.${name}`, mapping, ['table', 'columns'])
     checkKeys(`tables.${name}.columns`, mapping.columns ?? {}, Object.keys(fields))
   }
-}
-
-/** Throws `FST_USERS_UNKNOWN_OPTION` for a property that is not known. */
-export function checkKeys (path: string, given: object, known: readonly string[]): void {
-  const unknown = Object.keys(given).find((key) => !known.includes(key))
-  if (unknown !== undefined) throw FST_USERS_UNKNOWN_OPTION([path === '' ? unknown : `${path}.${unknown}`, known.join(', ')])
 }
 
 /** The fields of an index by its name if it is ours, else by the words of its definition; without these, the case-ignoring one of an adopted table, else all unique fields. */

@@ -1,4 +1,4 @@
-import type { Operator } from '../shared/conditions.js'
+import type { Operator } from './conditions.js'
 
 /** A value as a key of equality: times as milliseconds, the rest as it is. */
 export type Key = string | number | boolean
