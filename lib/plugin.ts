@@ -16,6 +16,8 @@ import { kGuard, kHost, kNames } from './symbols.js'
 import { deriveKeys, purposeTokens, type PurposeTokens } from './tokens/index.js'
 import { createAjv, createUserCheck, createUserRows, createUsersService, userModel, type Rules, type UsersService } from './users/index.js'
 
+const DEFAULT_PLUGIN_TIMEOUT = 10_000     // Fastify's
+
 declare module 'fastify' {
   interface FastifyInstance {
     /** The rules of the registered users. */
@@ -49,7 +51,7 @@ async function users (app: FastifyInstance, options: CheckedOptions): Promise<vo
 async function createCore (app: FastifyInstance, { adapter, backends: list, hooks: listeners = {} }: CheckedOptions, settings: Settings, secrets: readonly string[]): Promise<Core> {
   const keysFor: Core['keysFor'] = (purpose) => deriveKeys(secrets, `${settings.name}:${purpose}`)
   const secretsFor = (purpose: string): [string, ...string[]] => keysFor(purpose).map(({ secret }) => secret) as [string, ...string[]]     // as many as there are secrets, one at least
-  const store = availableStore(adapter, app.log)
+  const store = availableStore(adapter, app.log, patienceOf(app))
   const model = userModel(settings.schemas)
   store.define(model)
 
@@ -70,6 +72,11 @@ async function createCore (app: FastifyInstance, { adapter, backends: list, hook
     additions: new Map()
   }
   return { settings, store, ajv, rules, service: createUsersService(rules), backends, names: list.map(({ name }) => name), keysFor }
+}
+
+/** How long a start waits for the store, in milliseconds: Fastify ends one whose plugins take `pluginTimeout`. */
+function patienceOf ({ initialConfig: { pluginTimeout = 0 } }: FastifyInstance): number {
+  return (pluginTimeout === 0 ? DEFAULT_PLUGIN_TIMEOUT : pluginTimeout) / 2
 }
 
 async function startTokens (app: FastifyInstance, settings: Settings, keysFor: Core['keysFor']): Promise<PurposeTokens> {

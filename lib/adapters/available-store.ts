@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { DatabaseAdapter } from '../contracts/database-adapter.js'
 import { FST_USERS_NOT_READY, isUsersError, storeUnavailable } from '../errors.js'
-import { isUnreachable } from './shared/unreachable.js'
+import { storeOpening } from './store-opening.js'
 
 /** An adapter whose faults are coded. */
 export interface Store extends DatabaseAdapter {
@@ -11,34 +11,16 @@ export interface Store extends DatabaseAdapter {
 
 /**
  * Wraps an adapter: what it throws without a code of ours becomes `FST_USERS_STORE_UNAVAILABLE` (503), with the cause for
- * the log alone. A store that is absent when it is opened is opened by the first call that finds it. Answers that come at
- * once stay that way.
+ * the log alone. A store that is absent when it is opened is opened by the first call that finds it; neither the start nor
+ * a call waits for that longer than that many milliseconds. Answers that come at once stay that way.
  */
-export function availableStore (adapter: DatabaseAdapter, log: FastifyBaseLogger): Store {
-  let state: 'closed' | 'absent' | 'open' = 'closed'
-  let opening: Promise<void> | null = null
-
-  async function openLate (): Promise<void> {
-    try {
-      await adapter.open()
-    } catch (error) {
-      if (!isUnreachable(error)) log.error({ err: error }, 'fastify-users: the user store is here now, but cannot be used')
-      throw storeUnavailable(isUsersError(error) && isUnreachable(error) ? error.cause ?? error : error)     // one word of ours is enough
-    }
-    if (state === 'absent') state = 'open'
-    log.info('fastify-users: the user store is here now')
-  }
-
-  /** One attempt for all calls that wait. */
-  function reopen (): Promise<void> {
-    opening ??= openLate().finally(() => { opening = null })
-    return opening
-  }
+export function availableStore (adapter: DatabaseAdapter, log: FastifyBaseLogger, patienceMs: number): Store {
+  const opening = storeOpening(adapter, log, patienceMs)
 
   function guard<A extends unknown[], R> (call: (...args: A) => R): (...args: A) => R {
     return function guarded (...args): R {
-      if (state === 'closed') throw FST_USERS_NOT_READY()
-      if (state === 'absent') return reopen().then(() => guarded(...args)) as R     // every method may answer later
+      if (opening.state === 'closed') throw FST_USERS_NOT_READY()
+      if (opening.state === 'absent') return opening.again().then(() => guarded(...args)) as R     // every method may answer later
       try {
         const result = call(...args)
         return isThenable(result) ? Promise.resolve(result).catch(rethrow) as R : result
@@ -50,16 +32,7 @@ export function availableStore (adapter: DatabaseAdapter, log: FastifyBaseLogger
 
   return {
     define: (model) => { adapter.define(model) },
-    async open () {
-      try {
-        await adapter.open()
-        state = 'open'
-      } catch (error) {
-        if (!isUnreachable(error)) throw error instanceof Error ? error : storeUnavailable(error)     // a start is refused by an error alone
-        state = 'absent'
-        log.error({ err: error }, 'fastify-users: the user store does not answer; it is tried again by every request that needs it')
-      }
-    },
+    open: () => opening.begin(),
     create: guard((model, row) => adapter.create(model, row)),
     ...(adapter.createWith === undefined ? {} : { createWith: guard(adapter.createWith.bind(adapter)) }),
     findOne: guard((model, where) => adapter.findOne(model, where)),
@@ -68,8 +41,7 @@ export function availableStore (adapter: DatabaseAdapter, log: FastifyBaseLogger
     delete: guard((model, where) => adapter.delete(model, where)),
     ...(adapter.findWithUser === undefined ? {} : { findWithUser: guard(adapter.findWithUser.bind(adapter)) }),
     async close () {
-      state = 'closed'
-      await opening?.catch(() => {})
+      await opening.end()
       await adapter.close?.()
     }
   }

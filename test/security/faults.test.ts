@@ -164,6 +164,25 @@ t.test('DEP-01, DEP-02: a store that cannot be reached when the application star
   }
 })
 
+t.test('DEP-01, DEP-02: an application starts while its store takes long to open, answers 503, and works when it is open', async (t) => {
+  const { adapter } = watchedAdapter(memory())
+  let end = (): void => {}
+  const begun = new Promise<void>((resolve) => { end = resolve })
+  let attempts = 0
+  const open = async (): Promise<void> => {
+    attempts++
+    await begun
+    await adapter.open()
+  }
+  const { register, send, login } = await buildApp(t, { adapter: { ...adapter, open } }, addGuarded, { pluginTimeout: 5000 })
+  const ask = async (url: string): Promise<void> => { checkUnavailable(t, await send('POST', url, { email: ARTHUR, password: PASSWORD }), url) }
+  await Promise.all([ask('/auth/register'), login('jwt', ARTHUR).then((reply) => { checkUnavailable(t, reply, 'login') })])
+  end()
+  t.match(await register(), { email: ARTHUR })
+  t.equal((await login('jwt', ARTHUR)).statusCode, 200)
+  t.equal(attempts, 1, 'the first attempt went on')
+})
+
 t.test('DEP-07: an application that closes while its store is opened late answers who waits, and closes the store', async (t) => {
   const inner = memory()
   let begin = (): void => {}
