@@ -186,7 +186,7 @@ t.test('DEP-01, DEP-02: tables that do not fit refuse to start; found late they 
   await t.rejects(buildApp(t, { adapter: postgres(pool, { timeoutMs }) }), { code: 'FST_USERS_TABLE_MISMATCH' })
   const wrong = new pg.Pool({ connectionString: String(new URL('/no_such_database', postgresUrl)) })
   t.teardown(() => wrong.end())
-  await t.rejects(buildApp(t, { adapter: postgres(wrong) }), { code: '3D000' }, 'a server that refuses is not absent')
+  await t.rejects(buildApp(t, { adapter: postgres(wrong) }), { code: 'FST_USERS_INVALID_OPTION', message: /"no_such_database" does not exist; check the name of the database/ }, 'a server that refuses is not absent')
   await proxy.refuse()
   const { logger, lines } = logged()
   const { login, send, register } = await buildApp(t, { adapter: postgres(pool, { createTables, timeoutMs }) }, addGuarded, { logger })

@@ -54,11 +54,13 @@ export function operationsOf (db: MongoDb, name: string, timeoutMs: number): Ope
     upsert: (filter, update) => run((collection) => collection.findOneAndUpdate(filter, update, { ...write, upsert: true, returnDocument: 'after' })),
     indexes: () => run((collection) => collection.listIndexes(VALUES).toArray()).catch((error: unknown) => {
       if (codeOf(error) === NAMESPACE_NOT_FOUND) return null
-      throw mistakeOf(error) ?? error
+      return tell(error)
     }),
     async createIndexes (indexes, patient = false) {
-      if (patient) await db.collection(name, settings).createIndexes(indexes, { writeConcern: { w: 'majority' } })
-      else await run((collection) => collection.createIndexes(indexes, { writeConcern: { w: 'majority' }, maxTimeMS: INDEX_TIMEOUT_MS }), INDEX_TIMEOUT_MS)
+      const made = patient
+        ? db.collection(name, settings).createIndexes(indexes, { writeConcern: { w: 'majority' } })
+        : run((collection) => collection.createIndexes(indexes, { writeConcern: { w: 'majority' }, maxTimeMS: INDEX_TIMEOUT_MS }), INDEX_TIMEOUT_MS)
+      await made.catch(tell)
     }
   }
 }
@@ -69,7 +71,12 @@ export function operationsOf (db: MongoDb, name: string, timeoutMs: number): Ope
  * `FST_USERS_INVALID_OPTION` for a user that the server does not let in.
  */
 export async function connectClient ({ client }: MongoDb, timeoutMs: number): Promise<void> {
-  await withinTime(async () => await client.connect(), timeoutMs).catch((error: unknown) => { throw mistakeOf(error) ?? error })
+  await withinTime(async () => await client.connect(), timeoutMs).catch(tell)
+}
+
+/** Throws the error, or what to look at when the server does not let the user do that. */
+function tell (error: unknown): never {
+  throw mistakeOf(error) ?? error
 }
 
 /** The number of a server's error; undefined for other errors. */
