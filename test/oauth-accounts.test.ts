@@ -75,7 +75,7 @@ const provider = (name: string, trustEmail = true): Provider => ({
   name,
   title: name,
   clientId: 'id',
-  clientSecret: 'secret',
+  clientSecret: () => 'secret',
   clientAuthentication: 'client_secret_post',
   scopes: [],
   server: { discover: 'https://provider.example' },

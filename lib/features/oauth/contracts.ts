@@ -46,8 +46,8 @@ export interface Provider {
   /** For a login button. */
   readonly title: string
   readonly clientId: string
-  /** Null for a public client. A function gives one for each exchange (Apple's is a signed token), and is not printed. */
-  readonly clientSecret: string | (() => MaybePromise<string>) | null
+  /** Gives the secret for an exchange (Apple's is a token signed for it); null for a public client. A function is not printed. */
+  readonly clientSecret: (() => MaybePromise<string>) | null
   readonly clientAuthentication: 'client_secret_post' | 'client_secret_basic' | 'none'
   /** Asked for when a request names none; a request may name some of these, no others. */
   readonly scopes: readonly string[]

@@ -16,11 +16,10 @@ export async function configure (provider: Provider, fetch: SafeFetch, insecure:
   return configuration
 }
 
-/** The client proves itself (RFC 6749, section 2.3.1); a secret that is a function is made for each call. */
+/** The client proves itself (RFC 6749, section 2.3.1); the secret is asked for with each call. */
 function clientAuthOf ({ clientSecret, clientAuthentication }: Provider): oidc.ClientAuth {
   if (clientSecret === null || clientAuthentication === 'none') return oidc.None()
   const method = clientAuthentication === 'client_secret_basic' ? oidc.ClientSecretBasic : oidc.ClientSecretPost
-  if (typeof clientSecret === 'string') return method(clientSecret)
   const prove = async (...[server, client, body, headers]: Parameters<oidc.ClientAuth>): Promise<void> => {
     method(await clientSecret())(server, client, body, headers)
   }
