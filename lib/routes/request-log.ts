@@ -23,7 +23,7 @@ export function logWithoutQuery (scope: FastifyInstance): void {
 
 function withoutQuery (request: FastifyRequest): FastifyRequest {
   const url = { value: request.url.replace(/\?.*/s, '') }
-  return Object.create(request, { url, originalUrl: url }) as FastifyRequest
+  return Object.create(request, { url, originalUrl: url, query: { value: {} } }) as FastifyRequest
 }
 
 function cut (entry: unknown): unknown {

@@ -250,7 +250,7 @@ t.test('LOGG-02: the log of every route of ours names the path without its query
   const canary = 'canary-in-a-query'
   const forms: Record<string, FastifyServerOptions['logger'] & object> = {
     'Fastify\'s own': {},
-    'one of the application': { serializers: { req: ({ method, url, originalUrl }) => ({ method, url, originalUrl, mine: true }) } }
+    'one of the application': { serializers: { req: ({ method, url, originalUrl, query }) => ({ method, url, originalUrl, query, mine: true }) } }
   }
   for (const [form, logger] of Object.entries(forms)) {
     const lines: string[] = []
