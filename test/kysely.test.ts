@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import { CamelCasePlugin, DummyDriver, Kysely, MssqlAdapter, MssqlIntrospector, MssqlQueryCompiler, MysqlDialect, ParseJSONResultsPlugin, PostgresDialect, sql, SqliteDialect, type KyselyConfig } from 'kysely'
-import { createPool, type PoolOptions, type TypeCast } from 'mysql2'
+import { createPool, type PoolOptions, type RowDataPacket, type TypeCast } from 'mysql2'
 import mysqlPromise from 'mysql2/promise'
 import pg from 'pg'
 import t, { type Test } from 'tap'
@@ -303,6 +303,42 @@ t.test('DEP-01, DEP-03: rows that are stored together through kysely() come in t
     blocker.release()
     t.same(await adapter.findMany(User, {}, { limit: 9 }), [], `nothing came after the answer: ${table}`)
   }
+})
+
+t.test('DEP-03: a deadlock of MySQL is no fault of the caller\'s: what kysely() asked for runs again', mysqlOptions, async (t) => {
+  const { database, drop } = await makeMysqlDatabase()
+  const pool = createPool(mysqlConfigOf(database) as PoolOptions)
+  t.teardown(async () => {
+    await pool.promise().end()
+    await drop()
+  })
+  const adapter = await opened(new Kysely<Tables>({ dialect: new MysqlDialect({ pool }) }))
+  const { id: owner } = await createUser(adapter, { email: 'owner@x.org', credits: 0 })
+  await pool.promise().query('CREATE TABLE heavy SELECT seq FROM seq_1_to_1000')
+  const other = await pool.promise().getConnection()
+  t.teardown(() => { other.destroy() })
+  const deadlock = async (first: string, victim: () => Promise<unknown> | undefined, last: string): Promise<void> => {
+    await other.query('START TRANSACTION')
+    await other.query('UPDATE heavy SET seq = seq + 1')     // the server gives up the lighter of two
+    await other.query(first, [owner])
+    const waiting = victim()
+    while ((await pool.promise().query<RowDataPacket[]>("SELECT 1 FROM information_schema.INNODB_TRX x JOIN information_schema.PROCESSLIST p ON p.ID = x.trx_mysql_thread_id WHERE p.DB = database() AND x.trx_state = 'LOCK WAIT'"))[0].length === 0) await sleep(150)     // the server's view is renewed only when nobody read it for 0.1 s
+    await other.query(last, [owner])
+    await other.query('ROLLBACK')
+    await waiting
+  }
+  let made = 0
+  const create = (): Promise<unknown> | undefined => adapter.createWith?.(User, { email: 'new@x.org', hashed_password: 'hash', is_active: true }, ({ id }) => {
+    made++
+    return [[Account, { user_id: id, oauth_name: 'grail', account_id: '1' }]]
+  })
+  await deadlock("INSERT INTO oauth_account (id, user_id, oauth_name, account_id) VALUES (uuid(), ?, 'grail', '1')", create, "UPDATE user SET email = 'new@x.org' WHERE id = ?")
+  t.equal(made, 2, 'all of it is done again')
+  t.equal((await adapter.findMany(Account, {}, { limit: 9 })).length, 1)
+
+  const { id: last } = await createUser(adapter, { id: 'ffffffff-ffff-4fff-bfff-ffffffffffff', email: 'last@x.org', credits: 0 })
+  await deadlock(`UPDATE user SET credits = 5 WHERE id <> ? AND id = '${String(last)}'`, async () => await adapter.update(User, {}, { credits: { increment: 1 } }), 'UPDATE user SET credits = 5 WHERE id = ?')
+  t.equal((await adapter.findOne(User, { id: owner as string }))?.['credits'], 1)
 })
 
 t.test('PostgreSQL values are read alike whatever parsers the application\'s pool has', postgresOptions, async (t) => {

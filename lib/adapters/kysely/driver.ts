@@ -1,5 +1,6 @@
 import { storeUnavailable } from '../../errors.js'
 import { beforeDeadline } from '../shared/time-limit.js'
+import { again } from '../sql/drivers/again.js'
 import type { SqlDriver, SqlStatement, SqlWritten } from '../sql/drivers/driver.js'
 import { checkUtc } from '../sql/drivers/mysql2.js'
 import { whenReached } from '../sql/drivers/reached.js'
@@ -17,22 +18,22 @@ type Execute = (query: KyselyQuery) => Promise<KyselyResult>
  * that many milliseconds, waiting for a connection included.
  */
 export function useKysely (db: KyselyInstance, engine: Engine, timeoutMs: number, frame: (sql: string) => string = (sql) => sql): SqlDriver {
-  const { inUtc, isRefusal } = engine
-  const execute: Execute = (query) => beforeDeadline(() => db.executeQuery(query), timeoutMs)
+  const { inUtc, isRefusal, hadNoEffect = () => false } = engine
+  const execute: Execute = (query) => beforeDeadline(() => again(() => db.executeQuery(query), hadNoEffect), timeoutMs)
   return {
     prepare: (sql) => prepare(execute, frame(sql)),
     ...(inUtc === undefined ? {} : { inUtc: () => whenReached(isRefusal, () => checkUtc(useKysely(db, engine, timeoutMs, inUtc))) }),
     async transaction (writes) {
       let late = false
       const inTime = (): void => { if (late) throw storeUnavailable('the transaction came too late') }     // nobody waits for it any more
-      return await beforeDeadline(() => db.transaction().execute(async (transaction) => {
+      return await beforeDeadline(() => again(() => db.transaction().execute(async (transaction) => {
         const result = await writeAll(writes, async ({ sql, parameters }) => {
           inTime()
           return written(await transaction.executeQuery({ ...queryOf(frame(sql)), parameters }))
         })
         inTime()
         return result
-      }), timeoutMs).finally(() => { late = true })
+      }), hadNoEffect), timeoutMs).finally(() => { late = true })
     },
     async change (catalog, plan) {
       let late = false

@@ -28,6 +28,8 @@ export interface Engine {
   readonly inUtc?: (sql: string) => string
   /** Whether a server that can serve says no. */
   readonly isRefusal: (error: unknown) => boolean
+  /** Whether a statement failed without an effect, and may run again. */
+  readonly hadNoEffect?: (error: unknown) => boolean
   /** How the tables are migrated on one connection. */
   readonly migration: Pick<Migration, 'dialect' | 'isAtomic'> & { readonly inTransaction: InTransaction }
 }
@@ -67,6 +69,7 @@ const mysql: Engine = {
   rollback: mysql2.UNLOCK_TABLES,
   inUtc: mysql2.inUtc,
   isRefusal: mysql2.isRefusal,
+  hadNoEffect: mysql2.hadNoEffect,
   migration: { dialect: mysqlDialect, isAtomic: false, inTransaction: inMysql }
 }
 

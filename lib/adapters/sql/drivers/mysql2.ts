@@ -1,4 +1,5 @@
 import { FST_USERS_INVALID_OPTION, storeUnavailable } from '../../../errors.js'
+import { again } from './again.js'
 import { borrow, type Lender } from './borrow.js'
 import type { SqlDriver, SqlWritten } from './driver.js'
 import type { MysqlConnection, MysqlPool, MysqlQuery } from './mysql2-pool.js'
@@ -12,7 +13,6 @@ interface Result { affectedRows: number, insertId: unknown, info: string }
 const LOCK_TIMEOUT = 60
 /** Of how many statements a connection keeps the plan: a server keeps 16382 for all connections together. */
 const MAX_PREPARED = 100
-const TRIES = 3
 const LOCK = "left(concat('fastify-users:', database()), 64)"
 /** Takes the lock under which tables are made, for its connection: gives 1, or 0 after the time. */
 export const LOCK_TABLES = `SELECT get_lock(${LOCK}, ${LOCK_TIMEOUT})`
@@ -70,13 +70,7 @@ export async function checkUtc (driver: SqlDriver): Promise<SqlDriver> {
 /** Works on a connection of the pool; again when it was refused and had no effect. */
 async function onAny<T> (pool: MysqlPool, timeoutMs: number, work: (connection: MysqlConnection) => Promise<T>): Promise<T> {
   const end = performance.now() + timeoutMs
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await borrow(lenderOf(pool), Math.max(1, Math.round(end - performance.now())), work)
-    } catch (error) {
-      if (attempt === TRIES || !REFUSED.has(numberOf(error))) throw error
-    }
-  }
+  return await again(() => borrow(lenderOf(pool), Math.max(1, Math.round(end - performance.now())), work), hadNoEffect)
 }
 
 /** Works in a transaction. A connection that cannot take it back is broken by that error. */
@@ -183,6 +177,11 @@ function matchedRows ({ affectedRows, info }: Result): number {
 /** Whether the server itself refused, and is not to blame for it. */
 function isUsable (error: unknown): boolean {
   return error instanceof Error && 'sqlState' in error && !SPENT.has(numberOf(error))
+}
+
+/** Whether a statement failed without an effect, and may run again. */
+export function hadNoEffect (error: unknown): boolean {
+  return REFUSED.has(numberOf(error))
 }
 
 /** Whether a server that can serve says no. */
