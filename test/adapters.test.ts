@@ -512,6 +512,19 @@ t.test('SQLite: options and calls that cannot be meant are refused', async (t) =
   t.throws(() => adapter.findOne(Person, {}), { code: 'FST_USERS_NOT_READY' }, 'before open()')
 })
 
+t.test('DEP-02: SQLite: an open() that fails takes nothing from who uses the adapter already, as another population may', async (t) => {
+  const file = join(t.testdir({}), 'users.db')
+  const [own, other] = [new Database(file, { timeout: 0 }), new Database(file)]
+  t.teardown(() => { for (const database of [own, other]) database.close() })
+  const adapter = await opened(t, own, models)
+  const { id } = await createUser(adapter)
+  other.exec('BEGIN EXCLUSIVE')
+  await t.rejects(adapter.open(), { code: 'SQLITE_BUSY' })
+  other.exec('ROLLBACK')
+  t.equal((await adapter.findOne(User, { id: id as string }))?.['id'], id)
+  await adapter.open()
+})
+
 t.test('SQLite: a file that is no database is an error of open()', async (t) => {
   const file = join(t.testdir({ 'users.db': 'this is no database, but long enough to be looked at as one'.repeat(20) }), 'users.db')
   await t.rejects(opened(t, file, [Person]), { code: 'FST_USERS_INVALID_OPTION', message: /cannot use .*users\.db: file is not a database/ })

@@ -86,7 +86,7 @@ class SqlAdapter implements DatabaseAdapter {
       })
       if (needsUtc(this.#dialect, tables)) used = await driver.inUtc?.() ?? driver
     } catch (error) {
-      await this.close()
+      if (this.#shapes.size === 0) await this.close()     // else somebody else uses it already
       throw error
     }
     for (const [name, table] of tables) this.#shapes.set(name, new Shape(table, used))
