@@ -1,4 +1,4 @@
-import { createServer, type AddressInfo } from 'node:net'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import Fastify from 'fastify'
@@ -78,12 +78,17 @@ function message (type: string, body: Buffer): Buffer {
 
 /** What a server that asks for passwords answers to each message of pg. The server of the tests trusts everybody. */
 async function startAsking (t: Test, answers: readonly Buffer[]): Promise<string> {
+  const sockets = new Set<Socket>()
   const server = createServer((socket) => {
+    sockets.add(socket)
     let count = 0
     socket.on('error', () => {}).on('data', () => { socket.write(answers[Math.min(count++, answers.length - 1)] ?? '') })
   })
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
-  t.teardown(() => { server.close() })
+  t.teardown(() => {     // pg leaves a connection open that it could not log in on
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  })
   return `127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 

@@ -34,7 +34,8 @@ export function storeOpening (adapter: DatabaseAdapter, log: FastifyBaseLogger, 
       if (!isUnreachable(error)) log.error({ err: error }, 'fastify-users: the user store is here now, but cannot be used')
       throw storeUnavailable(isUsersError(error) && isUnreachable(error) ? error.cause ?? error : error)     // one word of ours is enough
     }
-    if (state === 'absent') state = 'open'
+    if (state === 'closed') return
+    state = 'open'
     log.info('fastify-users: the user store is here now')
   }
 
