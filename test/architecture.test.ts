@@ -191,6 +191,19 @@ const comparesSecretsInConstantTime: Check = (source) => {
   return problems
 }
 
+/** Bundlers include a package only where an import names it literally, and a bundle in CommonJS has no `import.meta`. */
+const canBeBundled: Check = (source) => {
+  if (source.path.startsWith('lib/cli/')) return []     // the command line is never part of a bundle
+  const problems: string[] = []
+  for (const node of descendants(source.tree)) {
+    if (ts.isMetaProperty(node)) problems.push(`${at(source, node)} reads import.meta`)
+    if (ts.isIdentifier(node) && node.text === 'createRequire') problems.push(`${at(source, node)} uses createRequire`)
+    if (!ts.isCallExpression(node) || node.expression.kind !== ts.SyntaxKind.ImportKeyword) continue
+    if (node.arguments[0] === undefined || !ts.isStringLiteral(node.arguments[0])) problems.push(`${at(source, node)} imports a computed name`)
+  }
+  return problems
+}
+
 /** The exported names that an entry file reaches and that stand in its sources without a doc comment. */
 function undocumentedExports (entry: string, sources: Source[]): string[] {
   const byPath = new Map(sources.map((source) => [source.path, source]))
@@ -366,6 +379,15 @@ t.test('INP-10, EML-06: every regular expression that text of a request can reac
   const slowest = found.filter((expression) => slownessOf(expression) !== null)
   t.same(new Set(slowest.map(String)), new Set(Object.keys(readOnlyOurOwn)))
   t.ok(slowest.every((expression) => slownessOf(expression) === 'polynomial'))
+})
+
+t.test('bundlers can follow every import of the library', async (t) => {
+  t.strictSame(sources.flatMap(canBeBundled), [])
+  for (const text of ["import { createRequire } from 'node:module'", 'const url = import.meta.url', 'await import(name)', "await import('./' + name)"]) {
+    t.equal(runOn(canBeBundled, 'lib/a.ts', text), 1, text)
+  }
+  t.equal(runOn(canBeBundled, 'lib/a.ts', "await import('mongodb')"), 0)
+  t.equal(runOn(canBeBundled, 'lib/cli/a.ts', 'await import(path)'), 0)
 })
 
 t.test('modules hold no state', async (t) => {

@@ -431,30 +431,30 @@ t.test('the password policy', async (t) => {
   const policy = passwordPolicy()
 
   t.test('PW-01: length counts code points after NFC', async (t) => {
-    for (const password of ['', 'excalib', '😀'.repeat(7), 'e\u0301'.repeat(7), 'пароль1']) t.match(policy(password, user), /at least 8/, password)
-    for (const password of ['excalib8', '😀'.repeat(8), 'e\u0301'.repeat(8), ' '.repeat(8), 'пароль🔑word', 'x'.repeat(1024)]) t.equal(policy(password, user), null, password.slice(0, 20))
+    for (const password of ['', 'excalib', '😀'.repeat(7), 'e\u0301'.repeat(7), 'пароль1']) t.match(await policy(password, user), /at least 8/, password)
+    for (const password of ['excalib8', '😀'.repeat(8), 'e\u0301'.repeat(8), ' '.repeat(8), 'пароль🔑word', 'x'.repeat(1024)]) t.equal(await policy(password, user), null, password.slice(0, 20))
     const strict = passwordPolicy({ minimumLength: 15 })
-    t.match(strict('😀'.repeat(14), user), /at least 15/)
-    t.equal(strict('😀'.repeat(15), user), null)
+    t.match(await strict('😀'.repeat(14), user), /at least 15/)
+    t.equal(await strict('😀'.repeat(15), user), null)
   })
 
   t.test('PW-05, PW-06: text that could not be hashed is refused', async (t) => {
-    for (const password of ['x'.repeat(1025), '\u0300\u0323'.repeat(100_000), 'password\ud800']) t.match(policy(password, user), /well-formed/)
+    for (const password of ['x'.repeat(1025), '\u0300\u0323'.repeat(100_000), 'password\ud800']) t.match(await policy(password, user), /well-formed/)
   })
 
   t.test('PW-07: neither the e-mail address nor its local part is a password', async (t) => {
-    for (const password of ['king.arthur@camelot.bt', 'King.Arthur@Camelot.BT', 'king.arthur', 'KING.ARTHUR']) t.match(policy(password, user), /e-mail/, password)
-    t.match(policy('MERLIN.E\u0301MRYS', { email: 'merlin.\u00e9mrys@camelot.bt' }), /e-mail/)
-    t.match(policy('"a@b"-long', { email: '"a@b"-long@camelot.bt' }), /e-mail/)
-    for (const password of ['king.arthur-1', 'the king.arthur', 'camelot.bt']) t.equal(policy(password, user), null, password)
+    for (const password of ['king.arthur@camelot.bt', 'King.Arthur@Camelot.BT', 'king.arthur', 'KING.ARTHUR']) t.match(await policy(password, user), /e-mail/, password)
+    t.match(await policy('MERLIN.E\u0301MRYS', { email: 'merlin.\u00e9mrys@camelot.bt' }), /e-mail/)
+    t.match(await policy('"a@b"-long', { email: '"a@b"-long@camelot.bt' }), /e-mail/)
+    for (const password of ['king.arthur-1', 'the king.arthur', 'camelot.bt']) t.equal(await policy(password, user), null, password)
   })
 
   t.test('PW-07: a common password is refused in any case, but may be part of another', async (t) => {
     for (const password of ['password', 'Password', '12345678', 'iloveyou', 'qwertyuiop', 'password1', 'QWERTY123', 'excalibur']) {
-      t.match(policy(password, user), /common/, password)
-      t.equal(policy(`${password}, but longer`, user), null, password)
+      t.match(await policy(password, user), /common/, password)
+      t.equal(await policy(`${password}, but longer`, user), null, password)
     }
-    for (const password of ['guinevere', 'guinevere-1', 'excalibur-1', 'grail-grail', 'lancelot-1']) t.equal(policy(password, user), null, password)
+    for (const password of ['guinevere', 'guinevere-1', 'excalibur-1', 'grail-grail', 'lancelot-1']) t.equal(await policy(password, user), null, password)
   })
 
   t.test('Q2: the minimum goes upwards from 8', async (t) => {

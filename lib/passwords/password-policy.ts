@@ -14,8 +14,8 @@ export interface PasswordPolicyOptions {
   minimumLength?: number
 }
 
-/** Gives the reason why the user may not have this password, or null. */
-export type PasswordPolicy = (password: string, user: { email: string }) => string | null
+/** Returns the reason why the user may not have this password, or null. */
+export type PasswordPolicy = (password: string, user: { email: string }) => Promise<string | null>
 
 const LEAST_MINIMUM = 8
 const MOST_MINIMUM = PASSWORD_MAX_BYTES / 4 // so long a password fits in every script
@@ -31,20 +31,29 @@ export function preparePassword (password: string, { normalize = true }: Prepare
   return normalize ? password.normalize('NFC') : password
 }
 
-/** Makes the rules for new passwords (NIST SP 800-63B, section 3.1.1.2): length, not the e-mail address, not a common password. Throws `FST_USERS_INVALID_OPTION`. */
+/**
+ * Creates the rules for new passwords (NIST SP 800-63B, section 3.1.1.2): a least length, not the user's e-mail, not a
+ * common password. Throws `FST_USERS_INVALID_OPTION`.
+ *
+ * ```ts
+ * const policy = passwordPolicy({ minimumLength: 12 })
+ * const validatePassword = async (password, user) =>
+ *   await policy(password, user) ?? (password.includes('camelot') ? 'Do not use the name of the castle.' : null)
+ * ```
+ */
 export function passwordPolicy ({ minimumLength = LEAST_MINIMUM }: PasswordPolicyOptions = {}): PasswordPolicy {
   if (!Number.isInteger(minimumLength) || minimumLength < LEAST_MINIMUM || minimumLength > MOST_MINIMUM) {
     throw FST_USERS_INVALID_OPTION(['minimumLength', `must be an integer from ${LEAST_MINIMUM} to ${MOST_MINIMUM}.`])
   }
   const isCommon = lazyCommonPasswords(LEAST_MINIMUM)
 
-  return (password, user) => {
+  return async (password, user) => {
     const text = preparePassword(password)
     if (text === null) return `Use well-formed text of at most ${PASSWORD_MAX_BYTES} bytes.`
     if ([...text].length < minimumLength) return `Use at least ${minimumLength} characters.`
     const folded = text.toLowerCase()
     if (isEmail(folded, user.email)) return 'Use something else than your e-mail address.'
-    return isCommon(folded) ? 'Use a password that is less common.' : null
+    return await isCommon(folded) ? 'Use a password that is less common.' : null
   }
 }
 
