@@ -418,13 +418,17 @@ t.test('browser mode: linking', async (t) => {
   t.equal((await browser.ask('/auth/associate/openid/login')).status, 401)
   browser.jar.set('app.example.com', new Map([[name, value]]))
   const isSettings = ({ pathname }: URL): boolean => pathname === '/settings'
-  t.equal((await browser.go('/auth/associate/openid/login', isSettings)).url.href, `${ORIGIN}/settings`)
+  const go = async (): Promise<Page> => {
+    const there = await browser.ask('/auth/associate/openid/login', { headers: { 'sec-fetch-site': 'same-origin' } })
+    return browser.go(String(there.headers.location), isSettings)
+  }
+  t.equal((await go()).url.href, `${ORIGIN}/settings`)
   t.match(await oauthAccounts(app).list(id as never), [{ account_id: 'arthur' }])
   t.match((await browser.ask('/auth/associate/openid/login', { headers: { 'sec-fetch-site': 'cross-site' } })).json(), { code: 'FST_USERS_CROSS_SITE_REQUEST' })
 
   const [other, session] = await secondUser()
   browser.jar.set('app.example.com', new Map([[name, session]]))
-  t.equal((await browser.go('/auth/associate/openid/login', isSettings)).url.href, `${ORIGIN}/settings?error=OAUTH_ACCOUNT_ALREADY_LINKED`)
+  t.equal((await go()).url.href, `${ORIGIN}/settings?error=OAUTH_ACCOUNT_ALREADY_LINKED`)
   t.same(await oauthAccounts(app).list(other as never), [])
 
   async function secondUser (): Promise<[unknown, string]> {
@@ -492,7 +496,9 @@ t.test('row 67, row 87: the API document has the routes, under the names of Fast
     'get /auth/associate/openid/authorize': ['oauthAssociateAuthorize:openid', '200', '400', '401', '403', '500', '502', '503'],
     'get /auth/associate/openid/callback': ['oauthAssociateCallback:openid', '200', '302', '400', '401', '403', '500', '502', '503'],
     'post /auth/associate/openid/callback': ['oauthAssociateFormPost:openid', '303', '400', '413', '415', '500', '503'],
+    'post /auth/associate/openid/authorize': ['oauthAssociateAuthorizePost:openid', '200', '400', '401', '403', '413', '415', '500', '502', '503'],
     'get /auth/associate/openid/login': ['oauthAssociateLogin:openid', '302', '400', '401', '403', '500', '502', '503'],
+    'post /auth/associate/openid/login': ['oauthAssociateLoginPost:openid', '303', '400', '401', '403', '413', '415', '500', '502', '503'],
     'get /users/me/oauth-accounts': ['oauthAccounts', '200', '401', '403', '500', '503'],
     'delete /users/me/oauth-accounts/{id}': ['unlinkOauthAccount', '204', '400', '401', '403', '404', '413', '415', '500', '503']
   })
@@ -622,7 +628,7 @@ for (const [name, make] of Object.entries(stores)) {
     await create({ email: 'merlin@camelot.bt' })
     events.length = 0
     const browser = openBrowser(app)
-    const enter = async (path: string): Promise<Page> => browser.go((await authorize(browser, path)).href)
+    const enter = async (path: string): Promise<Page> => browser.go((await authorize(browser, path, { 'sec-fetch-site': 'same-origin' })).href)
     const me = async (): Promise<string> => (await browser.ask('/users/me')).json<{ id: string }>().id
     const accounts = async (): Promise<{ id: string, oauth_name: string }[]> => (await browser.ask('/users/me/oauth-accounts')).json<{ id: string, oauth_name: string }[]>()
     const remove = (id: string | undefined): Promise<number> => app.inject({ method: 'DELETE', url: `/users/me/oauth-accounts/${id}`, headers: { cookie: [...browser.jar.get(new URL(ORIGIN).host) ?? []].map((pair) => pair.join('=')).join('; '), origin: ORIGIN } }).then(({ statusCode }) => statusCode)

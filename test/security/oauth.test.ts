@@ -193,7 +193,7 @@ t.test('LNK-04: a session that ends while the provider is asked links nothing, a
   for (const [name, [status, word, end]] of Object.entries(ends)) {
     const { id } = await create({ email: 'knight@lake.bt', is_verified: true })
     const session = word === 'BAD_REQUEST' ? { ...await bearer('knight@lake.bt'), ...other } : await cookie('knight@lake.bt')
-    const headers = { ...session, cookie: `${session.cookie}; ${bound}` }
+    const headers = { ...session, cookie: `${session.cookie}; ${bound}`, 'sec-fetch-site': 'same-origin' }
     const url = await comeBack(browser, '/auth/associate/openid/authorize', headers)
     during = () => end(id, session)
     events.length = 0

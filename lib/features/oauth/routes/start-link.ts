@@ -1,74 +1,139 @@
 import { Type } from '@sinclair/typebox'
-import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import { AuthorizeQuery, AuthorizeReply, BrowserLoginQuery, CurrentPasswordBody } from '../../../../schemas/index.js'
-import { authenticate, currentUser, isCrossSite } from '../../../authentication/index.js'
+import { authenticate, currentUser } from '../../../authentication/index.js'
 import { FST_USERS_CROSS_SITE_REQUEST, isUsersError } from '../../../errors.js'
-import { addFormParsers, CONFIRM_ERRORS, describeRoute, errorReplies, forget, replyOf } from '../../../routes/index.js'
+import { addFormParsers, CONFIRM_ERRORS, describeRoute, errorReplies, forget, replyOf, UNREAD_BODY_ERRORS, type ErrorWord } from '../../../routes/index.js'
 import { sendBrowser, type Leg, type Start } from '../flow.js'
 import { withError } from '../redirects.js'
 import { browserStartOf, GUARD_ERRORS, START_ERRORS, startOf, wrapScopes, type FlowRoutesOptions } from './legs.js'
 
 interface StartLinkOptions extends FlowRoutesOptions { leg: Leg, path: string, upstream: string }
+type Body = CurrentPasswordBody | undefined
+
+/** One method of a route that starts linking. */
+interface StartMethod {
+  method: 'GET' | 'POST'
+  /** End of the operation's name, which must be unique. */
+  suffix: string
+  hooks: Pick<RouteShorthandOptions, 'onRequest' | 'preHandler' | 'exposeHeadRoute'>
+  errors: readonly ErrorWord[]
+}
 
 /**
- * Where linking starts, for a client and for the browser itself: by GET, as the contract has it. With `sensitiveChanges:
- * 'confirm'` by POST, whose body has the current password, which must not stand in an address.
+ * Registers the routes that start linking: `authorize` replies with the provider's URL, `login` redirects the browser.
+ * Both accept POST. They accept GET as well, unless `sensitiveChanges: 'confirm'` asks for a password, which belongs in a
+ * body; a GET that a cookie authenticated must come from a page of the same origin.
  */
-export const startLinkRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, { host, settings: oauth, flow, leg, path, upstream }) => {
+export const startLinkRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, options) => {
+  await scope.register(authorizeRoutes, options)
+  if (options.settings.redirects !== null) await scope.register(browserRoutes, options)
+}
+
+const authorizeRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, options) => {
+  const { host, flow, leg, path, upstream } = options
   const { settings } = host
   const { provider } = leg.client
-  const confirms = settings.sensitiveChanges === 'confirm'
-  const own = authenticate({ verified: oauth.requireVerification })
-  const preHandler = confirms ? [forget, own] : []
-  const body = confirms ? { body: CurrentPasswordBody } : {}
-  const errors = [...GUARD_ERRORS, ...START_ERRORS, ...(confirms ? ['CROSS_SITE_REQUEST' as const, ...CONFIRM_ERRORS] : [])]
-  const startOfUser = (request: FastifyRequest, start: Omit<Start, 'userId'>): Start => ({ ...start, userId: String(currentUser(request).id) })
 
-  scope.route<{ Querystring: AuthorizeQuery, Body: CurrentPasswordBody | undefined }>({
-    method: confirms ? 'POST' : 'GET',
-    url: `${path}/authorize`,
-    schema: {
-      ...describeRoute(settings, { tags: ['auth'], operation: `oauthAssociateAuthorize:${provider.name}`, upstream: `${upstream}.authorize`, summary: `Start to link an account of ${provider.title}` }),
-      querystring: AuthorizeQuery,
-      ...body,
-      response: { 200: replyOf(AuthorizeReply, 'Where the browser goes.'), ...errorReplies(settings, ...errors) }
-    },
-    onRequest: own,
-    preValidation: wrapScopes,
-    preHandler,
-    exposeHeadRoute: false,
-    async handler (request, reply) {
-      await host.confirm(request, request.body)
-      return { authorization_url: await flow.start(leg, startOfUser(request, startOf(provider, request.query)), { request, reply }) }
-    }
-  })
-  if (oauth.redirects === null) return
-
-  const status = confirms ? 303 : 302
-  if (confirms) addFormParsers(scope)
-  scope.route<{ Querystring: BrowserLoginQuery, Body: CurrentPasswordBody | undefined }>({
-    method: confirms ? 'POST' : 'GET',
-    url: `${path}/login`,
-    schema: {
-      ...describeRoute(settings, { tags: ['auth'], operation: `oauthAssociateLogin:${provider.name}`, upstream: `${upstream}.login`, summary: `Go to ${provider.title} to link an account`, ...(confirms ? { consumes: ['application/x-www-form-urlencoded'] } : {}) }),
-      querystring: BrowserLoginQuery,
-      ...body,
-      response: { [status]: Type.Null({ description: 'The provider.' }), ...errorReplies(settings, ...errors, 'CROSS_SITE_REQUEST', 'OAUTH_BAD_REDIRECT') }
-    },
-    onRequest: [own, async (request) => {
-      if (isCrossSite(request, settings)) throw FST_USERS_CROSS_SITE_REQUEST()     // else another site could link the account that the browser has at the provider
-    }],
-    preHandler,
-    exposeHeadRoute: false,
-    async handler (request, reply) {
-      const start = browserStartOf(provider, oauth, request.query.redirect)
-      try {
+  for (const { method, suffix, hooks, errors } of methodsOf(scope, options)) {
+    scope.route<{ Querystring: AuthorizeQuery, Body: Body }>({
+      method,
+      url: `${path}/authorize`,
+      schema: {
+        ...describeRoute(settings, {
+          tags: ['auth'],
+          operation: `oauthAssociateAuthorize${suffix}:${provider.name}`,
+          upstream: `${upstream}.authorize`,
+          summary: `Start to link an account of ${provider.title}`
+        }),
+        querystring: AuthorizeQuery,
+        ...bodySchema(options),
+        response: { 200: replyOf(AuthorizeReply, 'Where the browser goes.'), ...errorReplies(settings, ...errors) }
+      },
+      ...hooks,
+      preValidation: wrapScopes,
+      async handler (request, reply) {
         await host.confirm(request, request.body)
-      } catch (error) {
-        if (!isUsersError(error) || error.code !== 'FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD') throw error
-        return sendBrowser(reply, withError(start.redirect, 'UPDATE_USER_BAD_CURRENT_PASSWORD'), status)
+        return { authorization_url: await flow.start(leg, startOfUser(request, startOf(provider, request.query)), { request, reply }) }
       }
-      return sendBrowser(reply, await flow.start(leg, startOfUser(request, start), { request, reply }), status)
-    }
-  })
+    })
+  }
+}
+
+const browserRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, options) => {
+  const { host, settings: oauth, flow, leg, path, upstream } = options
+  const { settings } = host
+  const { provider } = leg.client
+  addFormParsers(scope)
+
+  for (const { method, suffix, hooks, errors } of methodsOf(scope, options)) {
+    const status = method === 'POST' ? 303 : 302
+    scope.route<{ Querystring: BrowserLoginQuery, Body: Body }>({
+      method,
+      url: `${path}/login`,
+      schema: {
+        ...describeRoute(settings, {
+          tags: ['auth'],
+          operation: `oauthAssociateLogin${suffix}:${provider.name}`,
+          upstream: `${upstream}.login`,
+          summary: `Go to ${provider.title} to link an account`,
+          ...(method === 'POST' ? { consumes: ['application/x-www-form-urlencoded'] } : {})
+        }),
+        querystring: BrowserLoginQuery,
+        ...bodySchema(options),
+        response: { [status]: Type.Null({ description: 'The provider.' }), ...errorReplies(settings, ...errors, 'OAUTH_BAD_REDIRECT') }
+      },
+      ...hooks,
+      async handler (request, reply): Promise<FastifyReply> {
+        const start = browserStartOf(provider, oauth, request.query.redirect)
+        try {
+          await host.confirm(request, request.body)
+        } catch (error) {
+          if (!isUsersError(error) || error.code !== 'FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD') throw error
+          return sendBrowser(reply, withError(start.redirect, 'UPDATE_USER_BAD_CURRENT_PASSWORD'), status)
+        }
+        return sendBrowser(reply, await flow.start(leg, startOfUser(request, start), { request, reply }), status)
+      }
+    })
+  }
+}
+
+/** Returns the methods that start linking, with the hooks that protect them. */
+function methodsOf (scope: FastifyInstance, { host, settings: oauth }: StartLinkOptions): StartMethod[] {
+  const confirms = host.settings.sensitiveChanges === 'confirm'
+  const own = authenticate({ verified: oauth.requireVerification })
+  const errors = [...GUARD_ERRORS, ...START_ERRORS, 'CROSS_SITE_REQUEST'] as const
+  const post: StartMethod = {
+    method: 'POST',
+    suffix: confirms ? '' : 'Post',
+    hooks: { onRequest: own, preHandler: [forget, own] },
+    errors: [...errors, ...(confirms ? CONFIRM_ERRORS : UNREAD_BODY_ERRORS)]
+  }
+  const get: StartMethod = {
+    method: 'GET',
+    suffix: '',
+    hooks: { onRequest: [own, refuseForeignLink(scope)], exposeHeadRoute: false },
+    errors
+  }
+  return confirms ? [post] : [get, post]
+}
+
+/**
+ * Returns a hook that throws `FST_USERS_CROSS_SITE_REQUEST` for a cookie's request unless the browser says that a page of
+ * the same origin sent it. A link in a mail, a bookmark or another site could otherwise link the account that the browser
+ * is logged in with at the provider (Fetch Metadata, `Sec-Fetch-Site`).
+ */
+function refuseForeignLink (scope: FastifyInstance) {
+  return async ({ authentication, headers }: FastifyRequest): Promise<void> => {
+    const isAmbient = scope.users.backends.get(authentication?.backend ?? '')?.transport.ambient === true
+    if (isAmbient && headers['sec-fetch-site'] !== 'same-origin') throw FST_USERS_CROSS_SITE_REQUEST()
+  }
+}
+
+function bodySchema ({ host: { settings } }: StartLinkOptions): { body?: typeof CurrentPasswordBody } {
+  return settings.sensitiveChanges === 'confirm' ? { body: CurrentPasswordBody } : {}
+}
+
+function startOfUser (request: FastifyRequest<{ Querystring: object, Body: Body }>, start: Omit<Start, 'userId'>): Start {
+  return { ...start, userId: String(currentUser(request).id) }
 }
