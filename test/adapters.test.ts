@@ -18,6 +18,7 @@ import { FST_USERS_UNIQUE_VIOLATION } from '../lib/errors.js'
 import { AccessToken, Account, createToken, createUser, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance, type ConformanceOptions, withSlowReads } from '../lib/testing/index.js'
 import { id, Person } from './helpers/adopted-user.js'
+import { fixturePath } from './helpers/root.js'
 
 const Session: Model = {
   name: 'accesstoken',
@@ -417,7 +418,7 @@ t.test('SQLite: many combinations of changed fields do not pile up statements wi
 
 t.test('row 83: a database of FastAPI Users opens as it is: nothing altered, users read, no session_stamp', async (t) => {
   const file = path(t)
-  copyFileSync(join(import.meta.dirname, 'fixtures', 'fastapi-users.sqlite'), file)
+  copyFileSync(fixturePath('fastapi-users.sqlite'), file)
   const database = new Database(file)
   t.teardown(() => { database.close() })
   const schema = (): unknown => database.prepare('SELECT * FROM sqlite_master ORDER BY name').all()
@@ -532,7 +533,7 @@ t.test('SQLite: a file that is no database is an error of open()', async (t) => 
 
 t.test('RACE-02: processes that open one new file at once and create the same addresses leave one row each', async (t) => {
   const file = path(t)
-  const child = join(import.meta.dirname, 'fixtures', 'create-addresses.ts')
+  const child = join(import.meta.dirname, 'fixtures', 'create-addresses.js')
   const start = String(Date.now() + 4000)
   const run = promisify(execFile)
   const outputs = await Promise.all([1, 2].map(async () => await run(process.execPath, [...process.execArgv, child, file, start])))

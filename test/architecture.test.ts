@@ -1,17 +1,16 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { dirname, join, posix, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join, posix } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
 import { slownessOf } from './helpers/linear-regexp.js'
+import { root } from './helpers/root.js'
 
 // Every check is a function from a source file to its violations, so that each one is
 // first shown to refuse a small sample, and then run over lib and schemas.
 interface Source { path: string, text: string, tree: ts.SourceFile }
 type Check = (source: Source) => string[]
 
-const root = resolve(dirname(fileURLToPath(import.meta.url)), '..')
 const maxFileLines = 250
 const maxFunctionLines = 60
 

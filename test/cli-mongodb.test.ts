@@ -15,7 +15,7 @@ process.env['USERS_SECRET'] = SECRET
 
 const CASELESS = { locale: 'en', strength: 2 }
 const OAUTH = `
-  import { github, oauth } from '${library.replace('lib/index.ts', 'lib/features/oauth/index.ts')}'
+  import { github, oauth } from '${library.replace('lib/index.js', 'lib/features/oauth/index.js')}'
   export const features = (app) => app.register(oauth, { publicUrl: 'https://app.example.com', providers: [github({ clientId: 'id', clientSecret: 'secret' })] })`
 
 /** A config on a server; its client is closed with the tests. */

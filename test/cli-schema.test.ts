@@ -60,7 +60,7 @@ const USER = 'INSERT INTO user (id, email, hashed_password, is_active, is_superu
 
 /** The end of a config whose application logs in with a provider. */
 const OAUTH = `
-  import { github, oauth } from '${library.replace('lib/index.ts', 'lib/features/oauth/index.ts')}'
+  import { github, oauth } from '${library.replace('lib/index.js', 'lib/features/oauth/index.js')}'
   export const features = (app) => app.register(oauth, { publicUrl: 'https://app.example.com', providers: [github({ clientId: 'id', clientSecret: 'secret' })] })`
 
 t.test('every command has a help that says its options and exit codes, and refuses what it does not know', async (t) => {

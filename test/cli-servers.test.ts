@@ -28,7 +28,7 @@ process.env['USERS_SECRET'] = SECRET
 const makePlace = (): Place => makePlaceIn(places, program)
 const MOVE = ['migrate', '--from', 'fastapi-users']
 const OAUTH = `
-  import { github, oauth } from '${library.replace('lib/index.ts', 'lib/features/oauth/index.ts')}'
+  import { github, oauth } from '${library.replace('lib/index.js', 'lib/features/oauth/index.js')}'
   export const features = (app) => app.register(oauth, { publicUrl: 'https://app.example.com', providers: [github({ clientId: 'id', clientSecret: 'secret' })] })`
 
 /** Starts an application on an adapter, and ends it. */

@@ -8,7 +8,8 @@ import t, { type Test } from 'tap'
 import { maskEmail } from '../lib/cli/migrate/row-problems.js'
 import users, { type UsersOptions } from '../lib/index.js'
 import { addRoutes, cookieOf } from './helpers/build-app.js'
-import { buildPackage, root } from './helpers/build-package.js'
+import { buildPackage } from './helpers/build-package.js'
+import { root } from './helpers/root.js'
 import { library, rowsOf, runIn, spawned, type Outcome } from './helpers/command-line.js'
 
 interface Fixture { tokens_of_king_arthur: Record<'jwt' | 'db' | 'cookie', string>, secrets: Record<string, string> }
@@ -17,6 +18,8 @@ const fixture = JSON.parse(readFileSync(join(root, 'test/fixtures/fastapi-users.
 const places = t.testdir()
 const ARTHUR = '05fff8ce-3a06-48f2-9c44-a16751012464'
 const LANCELOT = '71d36bdb-9c4e-40f1-9e4c-a8dc329a29d8'
+/** A moment after the fixture was made, when its tokens were good. */
+const FIXTURE_TIME = Date.parse('2026-11-21T04:00:00Z')
 const MOVE = ['migrate', '--from', 'fastapi-users']
 
 Object.assign(process.env, fixture.secrets, { USERS_SECRET: 'V2hhdCBpcyB5b3VyIHF1ZXN0PyBUbyBzZWVrIHRoZSBHcmFpbC4' })
@@ -270,7 +273,7 @@ t.test('--hash-tokens turns plain tokens into digests of one backend, as often a
   t.match(stamp, /^[\w-]{43}$/)
   const { default: options } = await import(pathToFileURL(join(folder, 'users.config.js')).href) as { default: UsersOptions }
   for (const [tokenStorage, token, status] of [['digest', plain, 200], ['digest', digest, 401], ['plain', plain, 401], ['plain', digest, 401]] as const) {
-    const app = await serve(t, { ...options, tokenStorage })
+    const app = await serve(t, { ...options, tokenStorage, clock: () => FIXTURE_TIME })
     t.equal((await app.inject({ url: '/guarded', headers: { authorization: `Bearer ${String(token)}` } })).statusCode, status, `stored as ${tokenStorage}: ${token === plain ? 'the token' : 'its digest'}`)
     await app.close()
   }
@@ -394,7 +397,7 @@ t.test('a database that another process holds is left alone', async (t) => {
 
 t.test('main starts the program', async (t) => {
   const { folder } = folderOf()
-  const main = join(root, 'lib/cli/main.ts')
+  const main = join(root, 'dist/lib/cli/main.js')
   const [checked, misused] = await Promise.all([[...MOVE, '--check'], ['migrate', '--yes']].map((args) => spawned([...process.execArgv, main, ...args], folder)))
   t.match(checked, { code: 1, out: /pending/, err: '' })
   t.match(misused, { code: 2, out: '', err: /--from/ })
@@ -415,7 +418,7 @@ t.test('row 90: compatibility is switched off by the steps of the documentation,
   const digests = write('digests.config.js', blocks[1]?.replace("  tokenStorage: 'plain',\n", ''))
   const last = write('last.config.js', blocks[2])
 
-  let now = Date.parse('2026-11-21T04:00:00Z')     // just after the fixture was made
+  let now = FIXTURE_TIME
   const sessions = new Map<string, { headers: Record<string, string>, user: string }>()
   const { jwt, db, cookie } = fixture.tokens_of_king_arthur
   sessions.set('Python: JWT', { headers: { authorization: `Bearer ${jwt}` }, user: ARTHUR })

@@ -2,9 +2,10 @@ import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { bearerTransport, cookieTransport, databaseStrategy, jwtStrategy, memory, type CookieTransportOptions, type PasswordHelper, type UsersOptions } from '../lib/index.js'
 import { ARTHUR, buildApp, cookieOf, countedPasswords, fastPasswords, misfit, PASSWORD, refused, storedModel, storedRows, visible } from './helpers/build-app.js'
+import { fixturePath } from './helpers/root.js'
 
 const { hashes }: { hashes: Record<string, { password: string, hash: string }> } =
-  JSON.parse(readFileSync(new URL('fixtures/fastapi-users.json', import.meta.url), 'utf8'))
+  JSON.parse(readFileSync(fixturePath('fastapi-users.json'), 'utf8'))
 
 const LANCELOT = 'lancelot@camelot.bt'
 const FORM = 'application/x-www-form-urlencoded'

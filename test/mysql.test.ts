@@ -469,7 +469,7 @@ t.test('rows 21, 22, 49, RACE-05: every flow works on MySQL, on one connection, 
 
 t.test('RACE-02: two processes that make the tables on MySQL and register one address 100 times each, at once, leave one user and no failure', service, async (t) => {
   const { pool, database } = await makeMysqlPool(t)
-  const child = join(import.meta.dirname, 'fixtures', 'register-one-address.ts')
+  const child = join(import.meta.dirname, 'fixtures', 'register-one-address.js')
   const start = String(Date.now() + 4000)
   const outputs = await Promise.all([1, 2].map(async () => await promisify(execFile)(process.execPath, [...process.execArgv, child, 'mysql', database, start])))
   const statuses = outputs.flatMap(({ stdout }) => JSON.parse(stdout) as number[])

@@ -1,5 +1,6 @@
 import { generateKeyPairSync, hash, randomBytes, verify } from 'node:crypto'
 import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import type { Identity, Provider, ProviderApi, ProviderProfile } from '../lib/features/oauth/contracts.js'
@@ -10,6 +11,7 @@ import { openBrowser, ORIGIN } from './helpers/browser.js'
 import { buildApp } from './helpers/build-app.js'
 import { startOauthServer, type OauthServer, type Play } from './helpers/oauth-server.js'
 import { faults, type Fault } from './helpers/oauth-faults.js'
+import { root } from './helpers/root.js'
 
 const { apple, defineProvider, discord, facebook, franceconnect, github, gitlab, google, kakao, linkedin, microsoft, naver, oauth2, okta, openidConnect, reddit, shopify } = providers
 
@@ -636,7 +638,7 @@ t.test('a provider of the application is defined as ours are', async (t) => {
 
 t.test('every provider has a file, an export, a title and a name of its own', async (t) => {
   const shared = new Set(['define-provider', 'index', 'option-checks', 'profiles'])
-  const files = readdirSync(new URL('../lib/features/oauth/providers/', import.meta.url)).map((file) => file.replace(/\.ts$/, '')).filter((file) => !shared.has(file))
+  const files = readdirSync(join(root, 'lib/features/oauth/providers')).map((file) => file.replace(/\.ts$/, '')).filter((file) => !shared.has(file))
   const camelCase = (file: string): string => file.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
   t.strictSame(Object.keys(providers).filter((name) => name !== 'defineProvider').sort(), files.map(camelCase).sort())
   t.equal(Object.keys(cases).length, files.length)

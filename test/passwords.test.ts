@@ -9,9 +9,10 @@ import {
   argon2Passwords, bcryptVerifier, createArgon2Hasher, createHashQueue, passwordPolicy, preparePassword,
   type Argon2PasswordsOptions, type HashQueue, type HashQueueOptions
 } from '../lib/passwords/index.js'
+import { fixturePath } from './helpers/root.js'
 
 const { hashes }: { hashes: Record<string, { password: string, hash: string }> } =
-  JSON.parse(readFileSync(new URL('fixtures/fastapi-users.json', import.meta.url), 'utf8'))
+  JSON.parse(readFileSync(fixturePath('fastapi-users.json'), 'utf8'))
 
 const fast = { memoryCost: 8, timeCost: 1, insecureFastHashing: true } as const
 const fastapiUsers = { memoryCost: 65536, timeCost: 3, parallelism: 4 } as const

@@ -8,7 +8,8 @@ import ts from 'typescript'
 import * as oauthLibrary from '../lib/features/oauth/index.js'
 import * as library from '../lib/index.js'
 import { eventNames } from '../lib/hooks/index.js'
-import { buildPackage, root, transpile } from './helpers/build-package.js'
+import { buildPackage, transpile } from './helpers/build-package.js'
+import { root } from './helpers/root.js'
 import { backends, fastPasswords, SECRET } from './helpers/build-app.js'
 
 // A snippet marked ```ts is a whole module; one marked ```ts partial continues an application, and gets a beginning.

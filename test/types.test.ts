@@ -1,14 +1,13 @@
 import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import ts from 'typescript'
+import { root } from './helpers/root.js'
 
 // `UsersRegister` is one for a whole program, so that each folder below test/types is compiled alone; plain.test-d.ts is the
 // application that declares nothing.
-const root = resolve(dirname(fileURLToPath(import.meta.url)), '..')
 const folder = join(root, 'test/types')
 const MISFIT = "Omit<UserOf<typeof schemas>, 'email'>"
 mkdirSync(join(root, '.tap'), { recursive: true })     // below the repository, so that its dependencies are found; git and ESLint ignore it

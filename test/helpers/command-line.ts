@@ -5,13 +5,14 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import Database from 'better-sqlite3'
 import { runCommandLine } from '../../lib/cli/command-line.js'
-import { buildPackage, root } from './build-package.js'
+import { buildPackage } from './build-package.js'
+import { root } from './root.js'
 
 /** What a command gave. */
 export interface Outcome { code: number | null, out: string, err: string }
 
 /** The library, as a config of a test imports it. */
-export const library = pathToFileURL(join(root, 'lib/index.ts')).href
+export const library = pathToFileURL(join(root, 'dist/lib/index.js')).href
 
 /** Runs a command in this process. `lines` is what is piped in, or, with `interactive`, what a person answers. */
 export async function runIn (cwd: string, args: readonly string[], { lines = [], interactive = false }: { lines?: readonly string[], interactive?: boolean } = {}): Promise<Outcome> {

@@ -12,7 +12,7 @@ export interface ServerProcess {
 
 /** Starts a server process on a database file, or on a schema of PostgreSQL with a prefix of Redis. */
 export async function startProcess (t: Test, ...store: [file: string] | [schema: string, keyPrefix: string]): Promise<ServerProcess> {
-  const script = join(import.meta.dirname, '..', 'fixtures', 'server-process.ts')
+  const script = join(import.meta.dirname, '..', 'fixtures', 'server-process.js')
   const [first, ...others] = store
   const child = spawn(process.execPath, [...process.execArgv, script, first, SECRET, ...others], { stdio: ['pipe', 'pipe', 'inherit'] })
   const exit = once(child, 'exit')

@@ -44,7 +44,7 @@ for (const [name, [make, needs = {}]] of Object.entries(stores)) {
     const store = watchedAdapter(adapter)
     const all: OauthAccounts[] = []
     await buildApp(t, { adapter: store.adapter }, async (app) => { all.push(createOauthAccounts(app[kHost], settings, new Map())) })
-    const script = join(import.meta.dirname, '..', 'fixtures', 'killed-first-login.ts')
+    const script = join(import.meta.dirname, '..', 'fixtures', 'killed-first-login.js')
     const child = spawn(process.execPath, [...process.execArgv, script, name, place], { stdio: ['ignore', 'ignore', 'inherit'] })
     t.same(await once(child, 'exit'), [null, 'SIGKILL'])
     t.same([(await store.rows('user')).length, (await store.rows('oauth_account')).length], [users, users])

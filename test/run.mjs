@@ -1,0 +1,49 @@
+// Compiles and runs tests.
+//
+//   node test/run.mjs                  all tests
+//   node test/run.mjs login oauth      the test files whose path contains one of these words
+//   node test/run.mjs --fast           without tests that need a server, a browser, a compiler or a child process
+import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { compile } from './compile.mjs'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+/** What a fast test does not use, directly or through a helper. */
+const SLOW_PACKAGES = new Set(['node:child_process', 'ioredis', 'kysely', 'libsql', 'mysql2', 'pg', 'playwright-core', 'redis', 'typescript'])
+const [fast, words] = process.argv[2] === '--fast' ? [true, process.argv.slice(3)] : [false, process.argv.slice(2)]
+
+/** Returns true if a module or a helper that it imports uses one of the slow packages. */
+function isSlow (file, seen = new Set()) {
+  if (seen.has(file)) return false
+  seen.add(file)
+  const specifiers = [...readFileSync(file, 'utf8').matchAll(/^(?:import|export|\}) .*?from '([^']+)'/gm)].map(([, specifier]) => specifier)
+  return specifiers.some((specifier) => {
+    if (!specifier.startsWith('.')) return SLOW_PACKAGES.has(specifier.replace(/^([^/@]+)\/.*/, '$1'))
+    const target = join(dirname(file), specifier)
+    return target.includes(join('dist', 'test')) && isSlow(target, seen)
+  })
+}
+
+function selectFiles () {
+  const folder = join(root, 'dist/test')
+  return readdirSync(folder, { recursive: true })
+    .filter((name) => name.endsWith('.test.js') && (words.length === 0 || words.some((word) => name.includes(word))))
+    .map((name) => join(folder, name))
+    .filter((file) => !fast || words.length > 0 || !isSlow(file))
+    .map((file) => relative(root, file))
+    .sort()
+}
+
+const failed = compile()
+if (failed !== 0) process.exit(failed)
+const files = selectFiles()
+if (files.length === 0) {
+  console.error(`No test file matches ${words.join(', ')}.`)
+  process.exit(1)
+}
+const tap = join(root, 'node_modules/tap/dist/esm/run.mjs')
+const reporting = words.length === 0 && !fast ? ['--reporter=base', '--output-file=.tap/results.tap'] : ['--reporter=terse']
+const { status } = spawnSync(process.execPath, [tap, '--disable-coverage', ...reporting, ...files], { cwd: root, stdio: 'inherit' })
+process.exitCode = status ?? 1
