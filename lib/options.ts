@@ -30,7 +30,7 @@ export interface UsersOptions extends CompatibilityOptions {
   secret: string | readonly string[]
   /** The ways to be logged in; the first that knows a request's user wins. */
   backends: readonly BackendOptions[]
-  /** Name of this population of users (`users`). */
+  /** Name of the tenant whose users these are (`users`). Keys, tables and key prefixes of another name begin with it. */
   name?: string
   /** Custom fields and the kind of ids: what `userSchemas()` returned. */
   schemas?: AnyUserSchemas

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { availableStore, type Store } from './adapters/available-store.js'
+import { tenantStore } from './adapters/tenant-store.js'
 import { createAuthenticator, createBackend, createGuard, authenticate, checkGuardedRoutes, documentGuards } from './authentication/index.js'
 import type { Backend, BackendOptions } from './contracts/backend.js'
 import type { PurposeKey } from './contracts/definition.js'
@@ -51,7 +52,7 @@ async function users (app: FastifyInstance, options: CheckedOptions): Promise<vo
 async function createCore (app: FastifyInstance, { adapter, backends: list, hooks: listeners = {} }: CheckedOptions, settings: Settings, secrets: readonly string[]): Promise<Core> {
   const keysFor: Core['keysFor'] = (purpose) => deriveKeys(secrets, `${settings.name}:${purpose}`)
   const secretsFor = (purpose: string): [string, ...string[]] => keysFor(purpose).map(({ secret }) => secret) as [string, ...string[]]     // as many as there are secrets, one at least
-  const store = availableStore(adapter, app.log, patienceOf(app))
+  const store = availableStore(tenantStore(adapter, settings.name), app.log, patienceOf(app))
   const model = userModel(settings.schemas)
   store.define(model)
 

@@ -119,7 +119,8 @@ conform('an asynchronous SQL driver', () => ({
       change: async (catalog, plan) => { for (const text of plan(database.prepare<[], unknown[]>(catalog).raw(true).all())) database.exec(text) },
       close: async () => { database.close() }
     }
-    return sqlAdapter({ ...sqliteDialect, placeholder: (position) => `?${position}`, returnsId: true, nullsFirst: ' NULLS FIRST' }, () => driver)
+    const dialect = { ...sqliteDialect, placeholder: (position: number) => `?${position}`, returnsId: true, nullsFirst: ' NULLS FIRST' }
+    return sqlAdapter({ dialect, connect: () => driver })
   }
 }))
 

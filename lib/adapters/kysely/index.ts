@@ -1,10 +1,11 @@
 import type { DatabaseAdapter } from '../../contracts/database-adapter.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 import { sqlServerAdapter, type SqlServerOptions } from '../sql/sql-adapter.js'
+import type { SqlDriver } from '../sql/drivers/driver.js'
 import { whenReached } from '../sql/drivers/reached.js'
 import { withMigration } from '../sql/migration/adapter-migration.js'
 import { useKysely } from './driver.js'
-import { engineOf } from './engines.js'
+import { engineOf, type Engine } from './engines.js'
 import type { KyselyInstance } from './instance.js'
 import { kyselyMigration } from './migration.js'
 
@@ -20,12 +21,14 @@ export function kysely (db: KyselyInstance, options: SqlServerOptions = {}): Dat
   if (!isInstance(db)) throw FST_USERS_INVALID_OPTION(['adapter', 'kysely() takes an instance of Kysely that is no transaction'])
   const plain = db.withoutPlugins()
   const engine = engineOf(plain)
-  const adapter = sqlServerAdapter(engine.dialect, async (timeoutMs) => {
-    const driver = useKysely(plain, engine, timeoutMs)
-    await whenReached(engine.isRefusal, async () => { await engine.start?.(driver) })
-    return driver
-  }, options)
+  const adapter = sqlServerAdapter({ dialect: engine.dialect, client: db, connect: (timeoutMs) => connect(plain, engine, timeoutMs) }, options)
   return withMigration(adapter, kyselyMigration(plain, engine, options.tables ?? {}))
+}
+
+async function connect (db: KyselyInstance, engine: Engine, timeoutMs: number): Promise<SqlDriver> {
+  const driver = useKysely(db, engine, timeoutMs)
+  await whenReached(engine.isRefusal, async () => { await engine.start?.(driver) })
+  return driver
 }
 
 /** Plain JavaScript may hand in anything. */

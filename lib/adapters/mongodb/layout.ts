@@ -5,6 +5,8 @@ import { misuse } from '../shared/errors.js'
 import { primaryKeyOf, userModelOf } from '../shared/model-registry.js'
 import { type Accepts, acceptorOf } from '../shared/values.js'
 import { checkKeys } from '../shared/check-keys.js'
+import { checkDistinct, type Place } from '../shared/claims.js'
+import { optionNameOf, tenantOf } from '../shared/tenant.js'
 import { type Codec, codecOf, type IdForm } from './codecs.js'
 import type { BsonTypes, MongoDocument } from './driver.js'
 
@@ -49,10 +51,10 @@ const COLLECTIONS = new Map([['user', 'User'], ['accesstoken', 'AccessToken']])
 
 /** The layouts of all models. Throws `FST_USERS_UNKNOWN_OPTION`, `FST_USERS_INVALID_OPTION` for mappings and names that cannot be. */
 export function makeLayouts (models: readonly Model[], mappings: CollectionMappings, bson: BsonTypes): Map<string, Layout> {
-  checkKeys('collections', mappings, models.map(({ name }) => name))
+  checkKeys('collections', mappings, [...new Set(models.map(optionNameOf))])
   const layouts = new Map<string, Layout>()
   const formOf = (model: Model, field: Field): IdForm => {
-    const target = field.references ?? model.name
+    const target = optionNameOf({ ...model, name: field.references ?? model.name })
     const storage = field.id?.storage ?? 'text'
     const asText = mappings[target]?.ids === 'text'
     if (asText && storage === 'integer') throw misuse(`collections.${target}`, 'ids', 'cannot be "text" where ids are integers')
@@ -60,7 +62,7 @@ export function makeLayouts (models: readonly Model[], mappings: CollectionMappi
   }
   const inOrder = models.toSorted((one, other) => Number(one.embed !== undefined) - Number(other.embed !== undefined))     // owners first
   for (const model of inOrder) {
-    const mapping = mappings[model.name] ?? {}
+    const mapping = mappings[optionNameOf(model)] ?? {}
     checkMapping(model, mapping)
     const fields = (prefix: string, own: (field: string) => string): StoredField[] => Object.entries(model.fields).map(([field, definition]) => {
       const name = mapping.fields?.[field] ?? own(field)
@@ -72,7 +74,16 @@ export function makeLayouts (models: readonly Model[], mappings: CollectionMappi
       : embeddedLayout(model, mapping.collection ?? model.embed, layoutOf(layouts, userModelOf(model)), (prefix) => fields(prefix, (field) => field)))
   }
   for (const { fields } of layouts.values()) for (const { definition: { references } } of fields) if (references !== undefined) layoutOf(layouts, references)
+  checkDistinct('collections', placesOf(layouts.values()))
   return layouts
+}
+
+/** Returns the place of each layout's rows in words, with its tenant. */
+export function placesOf (layouts: Iterable<Layout>): Place[] {
+  return [...layouts].map(({ collection, embedded, model }) => {
+    const list = embedded === undefined ? '' : `the list "${embedded.list}" in `
+    return [`${list}the collection "${collection}"`, tenantOf(model)]
+  })
 }
 
 /** The layout of a model. Throws `FST_USERS_INVALID_OPTION` for a name that no model has. */
@@ -149,7 +160,9 @@ function indexed (model: Model, fields: StoredField[]): Pick<Layout, 'fields' | 
   return { fields, byField, primaryKey }
 }
 
-function checkMapping ({ name, fields }: Model, mapping: CollectionMapping): void {
+function checkMapping (model: Model, mapping: CollectionMapping): void {
+  const name = optionNameOf(model)
+  const { fields } = model
   checkKeys(`collections.${name}`, mapping, ['collection', 'fields', 'ids'])
   checkKeys(`collections.${name}.fields`, mapping.fields ?? {}, Object.keys(fields))
   if (!['native', 'text', undefined].includes(mapping.ids)) throw misuse(`collections.${name}`, 'ids', 'must be "native" or "text"')

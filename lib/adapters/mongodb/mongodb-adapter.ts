@@ -1,13 +1,14 @@
 import type { Changes, DatabaseAdapter, Dependents, FindManyOptions, Row, StoredRows, Where } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import { FST_USERS_NOT_READY, FST_USERS_TABLE_MISMATCH } from '../../errors.js'
+import { claimPlaces, type Place } from '../shared/claims.js'
 import { createInTurn } from '../shared/create-in-turn.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
 import { type BsonTypes, loadBsonTypes, type MongoDb, type MongoDocument } from './driver.js'
 import { EmbeddedRows, type ListLayout } from './embedded-rows.js'
 import { idCounters } from './id-counters.js'
 import { openIndexes } from './indexes.js'
-import { checkName, type CollectionMappings, type Layout, layoutOf, makeLayouts } from './layout.js'
+import { checkName, type CollectionMappings, type Layout, layoutOf, makeLayouts, placesOf } from './layout.js'
 import type { ModelRows } from './model-rows.js'
 import { createDocument } from './new-document.js'
 import { noteVersion, VERSIONS } from './schema-version.js'
@@ -29,6 +30,7 @@ export class MongodbAdapter implements DatabaseAdapter {
   readonly #db: MongoDb
   readonly #settings: MongoSettings
   readonly #rows = new Map<string, ModelRows>()
+  #release: (() => void) | undefined
 
   constructor (db: MongoDb, settings: MongoSettings) {
     this.#db = db
@@ -43,6 +45,7 @@ export class MongodbAdapter implements DatabaseAdapter {
   async open (): Promise<void> {
     const bson = await loadBsonTypes()
     const layouts = makeLayouts(this.#models.all, this.#settings.collections, bson)
+    this.#claim(layouts)
     await connectClient(this.#db, this.#settings.timeoutMs)
     for (const [name, layout] of layouts) {
       const operations = this.#operations(layout.collection)
@@ -87,6 +90,17 @@ export class MongodbAdapter implements DatabaseAdapter {
   /** The client stays open: it was handed in. */
   async close (): Promise<void> {
     this.#rows.clear()
+    this.#release?.()
+    this.#release = undefined
+  }
+
+  /** Notes which collections are used through the client. Throws `FST_USERS_INVALID_OPTION` for those of another tenant. */
+  #claim (layouts: ReadonlyMap<string, Layout>): void {
+    const { client, databaseName } = this.#db
+    this.#release?.()
+    this.#release = undefined
+    const places = placesOf(layouts.values()).map(([place, tenant]): Place => [`${place} of the database "${databaseName}"`, tenant])
+    this.#release = claimPlaces(client, 'collections', places)
   }
 
   #makeRows (layouts: ReadonlyMap<string, Layout>, bson: BsonTypes): Map<string, ModelRows> {

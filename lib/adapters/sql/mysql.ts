@@ -19,7 +19,7 @@ import { sqlServerAdapter, type SqlServerOptions } from './sql-adapter.js'
 export function mysql (pool: MysqlPool | MysqlCallbackPool, options: SqlServerOptions = {}): DatabaseAdapter {
   const used = poolOf(pool)
   if (used === null) throw FST_USERS_INVALID_OPTION(['adapter', 'mysql() takes a Pool of the package mysql2'])
-  return withMigration(sqlServerAdapter(mysqlDialect, (timeoutMs) => connect(used, timeoutMs), options), mysqlMigration(used, options.tables ?? {}))
+  return withMigration(sqlServerAdapter({ dialect: mysqlDialect, client: pool, connect: (timeoutMs) => connect(used, timeoutMs) }, options), mysqlMigration(used, options.tables ?? {}))
 }
 
 async function connect (pool: MysqlPool, timeoutMs: number): Promise<SqlDriver> {

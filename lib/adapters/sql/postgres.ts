@@ -18,7 +18,7 @@ import { sqlServerAdapter, type SqlServerOptions } from './sql-adapter.js'
  */
 export function postgres (pool: PgPool, options: SqlServerOptions = {}): DatabaseAdapter {
   if (!isPool(pool)) throw FST_USERS_INVALID_OPTION(['adapter', 'postgres() takes a Pool of the package pg'])
-  return withMigration(sqlServerAdapter(postgresDialect, (timeoutMs) => connect(pool, timeoutMs), options), postgresMigration(pool, options.tables ?? {}))
+  return withMigration(sqlServerAdapter({ dialect: postgresDialect, client: pool, connect: (timeoutMs) => connect(pool, timeoutMs) }, options), postgresMigration(pool, options.tables ?? {}))
 }
 
 async function connect (pool: PgPool, timeoutMs: number): Promise<SqlDriver> {

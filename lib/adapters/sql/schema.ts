@@ -1,9 +1,14 @@
+import { createHash } from 'node:crypto'
 import type { Model } from '../../contracts/models.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { checkKeys } from '../shared/check-keys.js'
+import { checkDistinct, type Place } from '../shared/claims.js'
 import { misuse } from '../shared/errors.js'
+import { optionNameOf, tenantOf } from '../shared/tenant.js'
 import type { Dialect } from './dialects/dialect.js'
 import { type Column, type FoundTable, makesId, makeTable, type Table, type TableMapping } from './table.js'
+
+const MAX_NAME_BYTES = 63
 
 /** Names of adopted tables by model name. */
 export type TableMappings = Record<string, TableMapping>
@@ -17,7 +22,7 @@ export function planTables (dialect: Dialect, models: readonly Model[], mappings
   const tables = new Map<string, Table>()
   const missing: Table[] = []
   for (const model of models) {
-    const mapping = mappings[model.name] ?? {}
+    const mapping = mappingOf(model, mappings)
     const existing = found.get(dialect.foldName(mapping.table ?? model.table))
     if (existing !== undefined) checkColumns(model, mapping, existing, dialect)
     const table = makeTable(model, dialect, mapping, existing)
@@ -27,15 +32,33 @@ export function planTables (dialect: Dialect, models: readonly Model[], mappings
   return { tables, missing, found, statements: missing.flatMap((table) => createTableStatements(table, tables)) }
 }
 
-/** Throws `FST_USERS_UNKNOWN_OPTION` for mappings that name no model, field or property. */
-export function checkMappings (models: readonly Model[], mappings: TableMappings): void {
-  checkKeys('tables', mappings, models.map(({ name }) => name))
-  for (const { name, fields } of models) {
+/**
+ * Throws `FST_USERS_UNKNOWN_OPTION` for mappings that name no model, field or property, and `FST_USERS_INVALID_OPTION` when
+ * two models would share a table.
+ */
+export function checkMappings (dialect: Dialect, models: readonly Model[], mappings: TableMappings): void {
+  checkKeys('tables', mappings, [...new Set(models.map(optionNameOf))])
+  for (const model of models) {
+    const name = optionNameOf(model)
     const mapping = mappings[name]
     if (mapping === undefined) continue
     checkKeys(`tables.${name}`, mapping, ['table', 'columns'])
-    checkKeys(`tables.${name}.columns`, mapping.columns ?? {}, Object.keys(fields))
+    checkKeys(`tables.${name}.columns`, mapping.columns ?? {}, Object.keys(model.fields))
   }
+  checkDistinct('tables', placesOf(dialect, models, mappings))
+}
+
+/** Returns the names of a model's table and columns, as the adapter's options give them. */
+export function mappingOf (model: Model, mappings: TableMappings): TableMapping {
+  return mappings[optionNameOf(model)] ?? {}
+}
+
+/** Returns the table of each model in the words of SQL, with its tenant. */
+export function placesOf (dialect: Dialect, models: readonly Model[], mappings: TableMappings): Place[] {
+  return models.map((model) => {
+    const table = mappingOf(model, mappings).table ?? model.table
+    return [`the table ${dialect.foldName(dialect.quote(table))}`, tenantOf(model)]
+  })
 }
 
 /** The fields of an index by its name if it is ours, else by the words of its definition; without these, the case-ignoring one of an adopted table, else all unique fields. */
@@ -127,10 +150,17 @@ function indexKeys ({ dialect, byField }: Table, { fields, lower }: Pick<IndexPl
 export function indexPlans (table: Table): IndexPlan[] {
   const plan = (fields: readonly string[], unique: boolean): IndexPlan[] => {
     const name = `ix_${table.name}_${fields.map((field) => table.byField.get(field)?.name ?? field).join('_')}`
-    const plain = { name, fields, unique, lower: false }
-    return ignoresCase(table.model, fields) ? [plain, { name: `${name}_lower`, fields, unique, lower: true }].slice(unique ? 0 : 1) : [plain]
+    const plain = { name: shortName(name), fields, unique, lower: false }
+    return ignoresCase(table.model, fields) ? [plain, { name: shortName(`${name}_lower`), fields, unique, lower: true }].slice(unique ? 0 : 1) : [plain]
   }
   return [...(table.model.unique ?? []).flatMap((fields) => plan(fields, true)), ...(table.model.index ?? []).flatMap((fields) => plan(fields, false))]
+}
+
+/** Returns a name that no database cuts or refuses: PostgreSQL keeps 63 bytes, MySQL 64 characters. */
+function shortName (name: string): string {
+  if (Buffer.byteLength(name) <= MAX_NAME_BYTES) return name
+  const digest = createHash('sha256').update(name).digest('hex').slice(0, 8)
+  return `${Buffer.from(name).subarray(0, MAX_NAME_BYTES - 9).toString().replaceAll('\ufffd', '')}_${digest}`
 }
 
 function ignoresCase (model: Model, fields: readonly string[]): boolean {

@@ -2,6 +2,7 @@ import type { Changes, DatabaseAdapter, Dependents, FindManyOptions, MaybePromis
 import type { Model } from '../../contracts/models.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_NOT_READY, FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { checkKeys } from '../shared/check-keys.js'
+import { claimPlaces } from '../shared/claims.js'
 import { misuse } from '../shared/errors.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
 import { checkTimeLimit } from '../shared/time-limit.js'
@@ -10,7 +11,7 @@ import type { Dialect } from './dialects/dialect.js'
 import type { SqlDriver, SqlStatement } from './drivers/driver.js'
 import { decodeRow, encodeComparison, encodeValue } from './encoder.js'
 import { noteVersions } from './migration/schema-version.js'
-import { checkMappings, planTables, type TableMappings } from './schema.js'
+import { checkMappings, placesOf, planTables, type TableMappings } from './schema.js'
 import { Shape, shapeOf } from './shape.js'
 import * as sql from './statements.js'
 import { type Column, columnOf, type Table } from './table.js'
@@ -33,35 +34,52 @@ export interface SqlServerOptions extends SqlAdapterOptions {
   timeoutMs?: number
 }
 
-/** Makes the adapter of a dialect. `connect` is called once, by `open`. */
-export function sqlAdapter (dialect: Dialect, connect: () => MaybePromise<SqlDriver>, options: SqlAdapterOptions = {}): DatabaseAdapter {
-  return new SqlAdapter(dialect, connect, options, ['tables'], true)
+/** How an adapter reaches its database. */
+export interface SqlConnection {
+  readonly dialect: Dialect
+  /** The application's own pool or database; undefined for one that the adapter opens itself. */
+  readonly client?: object | undefined
+  /** Called by `open`, with the time limit of a statement in milliseconds. */
+  readonly connect: (timeoutMs: number) => MaybePromise<SqlDriver>
 }
 
-/** Makes the adapter of a server's dialect. `connect` gets the time limit of a statement. Throws `FST_USERS_INVALID_OPTION`. */
-export function sqlServerAdapter (dialect: Dialect, connect: (timeoutMs: number) => MaybePromise<SqlDriver>, options: SqlServerOptions): DatabaseAdapter {
-  const { createTables = false, timeoutMs = 5000 } = options
+/** Creates the adapter of an embedded database. */
+export function sqlAdapter (connection: SqlConnection, options: SqlAdapterOptions = {}): DatabaseAdapter {
+  return new SqlAdapter(connection, options, { known: ['tables'], creates: true, timeoutMs: DEFAULT_TIMEOUT_MS })
+}
+
+/** Creates the adapter of a server. Throws `FST_USERS_INVALID_OPTION`. */
+export function sqlServerAdapter (connection: SqlConnection, options: SqlServerOptions): DatabaseAdapter {
+  const { createTables = false, timeoutMs = DEFAULT_TIMEOUT_MS } = options
   if (typeof createTables !== 'boolean') throw FST_USERS_INVALID_OPTION(['createTables', 'must be true or false'])
   checkTimeLimit('timeoutMs', timeoutMs)
-  return new SqlAdapter(dialect, () => connect(timeoutMs), options, ['tables', 'createTables', 'timeoutMs'], createTables)
+  return new SqlAdapter(connection, options, { known: ['tables', 'createTables', 'timeoutMs'], creates: createTables, timeoutMs })
+}
+
+const DEFAULT_TIMEOUT_MS = 5000
+
+/** What the kind of adapter decides. */
+interface SqlSettings {
+  /** Names of its options. */
+  readonly known: readonly string[]
+  /** Whether `open` makes missing tables. */
+  readonly creates: boolean
+  readonly timeoutMs: number
 }
 
 class SqlAdapter implements DatabaseAdapter {
   readonly #models = new ModelRegistry()
-  readonly #dialect: Dialect
-  readonly #connect: () => MaybePromise<SqlDriver>
+  readonly #connection: SqlConnection
   readonly #options: SqlAdapterOptions
-  readonly #known: readonly string[]
-  readonly #creates: boolean
+  readonly #settings: SqlSettings
   readonly #shapes = new Map<string, Shape>()
   #driver: SqlDriver | undefined
+  #release: (() => void) | undefined
 
-  constructor (dialect: Dialect, connect: () => MaybePromise<SqlDriver>, options: SqlAdapterOptions, known: readonly string[], creates: boolean) {
-    this.#dialect = dialect
-    this.#connect = connect
+  constructor (connection: SqlConnection, options: SqlAdapterOptions, settings: SqlSettings) {
+    this.#connection = connection
     this.#options = options
-    this.#known = known
-    this.#creates = creates
+    this.#settings = settings
   }
 
   define (model: Model): void {
@@ -71,20 +89,23 @@ class SqlAdapter implements DatabaseAdapter {
   async open (): Promise<void> {
     const mappings = this.#options.tables ?? {}
     const models = this.#models.all
-    checkKeys('', this.#options, this.#known)
-    checkMappings(models, mappings)
-    const driver = this.#driver ??= await this.#connect()
+    const { dialect, connect } = this.#connection
+    const { known, creates, timeoutMs } = this.#settings
+    checkKeys('', this.#options, known)
+    checkMappings(dialect, models, mappings)
+    this.#claim(models, mappings)
+    const driver = this.#driver ??= await connect(timeoutMs)
     let tables = new Map<string, Table>()
     let used = driver
     try {
-      await driver.change(this.#dialect.catalog, (catalog) => {
-        const plan = planTables(this.#dialect, models, mappings, catalog)
+      await driver.change(dialect.catalog, (catalog) => {
+        const plan = planTables(dialect, models, mappings, catalog)
         tables = plan.tables
-        const statements = [...noteVersions(this.#dialect, plan.missing, plan.found), ...plan.statements]
-        if (!this.#creates && plan.missing.length > 0) throw missingTables(plan.missing, statements)
+        const statements = [...noteVersions(dialect, plan.missing, plan.found), ...plan.statements]
+        if (!creates && plan.missing.length > 0) throw missingTables(plan.missing, statements)
         return statements
       })
-      if (needsUtc(this.#dialect, tables)) used = await driver.inUtc?.() ?? driver
+      if (needsUtc(dialect, tables)) used = await driver.inUtc?.() ?? driver
     } catch (error) {
       if (this.#shapes.size === 0) await this.close()     // else somebody else uses it already
       throw error
@@ -165,7 +186,17 @@ class SqlAdapter implements DatabaseAdapter {
     const driver = this.#driver
     this.#driver = undefined
     this.#shapes.clear()
+    this.#release?.()
+    this.#release = undefined
     await driver?.close()
+  }
+
+  /** Notes which tables are used through the application's client. Throws `FST_USERS_INVALID_OPTION` for those of another tenant. */
+  #claim (models: readonly Model[], mappings: TableMappings): void {
+    const { client, dialect } = this.#connection
+    this.#release?.()
+    this.#release = undefined
+    if (client !== undefined) this.#release = claimPlaces(client, 'tables', placesOf(dialect, models, mappings))
   }
 
   #root (name: string): Shape {

@@ -1,9 +1,11 @@
 import type { MigrationDatabase } from '../../adapters/sql/migration/migration-source.js'
 import { countOrphans, countPlainTokens, eachPlainToken, removeOrphans, storeDigest } from '../../adapters/sql/migration/stored-rows.js'
+import { mappingOf } from '../../adapters/sql/schema.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { PLAIN_MARK } from '../../strategies/database/access-token-model.js'
 import { digestToken } from '../../tokens/index.js'
 import type { UserRow } from '../../contracts/user.js'
+import { adoptedModels } from './adopted-models.js'
 import { findTables, planChanges, quoted, type Digests, type Move, type MovedTable, type PendingChange } from './move.js'
 import { findRowProblems } from './row-problems.js'
 
@@ -23,7 +25,7 @@ export interface Inspection {
 /** Looks at everything and changes nothing. Gives what stops the move, if anything does. */
 export async function inspect (database: MigrationDatabase, move: Move): Promise<Inspection | { problems: readonly string[] }> {
   const { users, tokens, accounts } = await findTables(database, move)
-  if (users === null) return { problems: [`there is no table ${quoted(move.mappings['user']?.table ?? 'user')} in this database`] }
+  if (users === null) return { problems: [missingUsers(move)] }
   const { changes, problems } = await planChanges(database, { users, tokens, accounts })
   if (problems.length === 0) problems.push(...await findRowProblems(database, move, { users, tokens, accounts }))
   if (problems.length > 0) return { problems }
@@ -33,6 +35,13 @@ export async function inspect (database: MigrationDatabase, move: Move): Promise
     if (found !== null && count > 0) orphans.push({ found, count })
   }
   return { users, changes, orphans, plainTokens: tokens === null ? null : await countPlain(database, tokens, users) }
+}
+
+/** Returns what to do about a table of users that is not there. */
+function missingUsers ({ mappings, config: { settings } }: Move): string {
+  const { model } = adoptedModels(settings).users
+  const name = mappingOf(model, mappings).table ?? model.table
+  return `there is no table ${quoted(name)} in this database; say the table's name with the adapter's option \`tables\``
 }
 
 /** The texts of all that a move would do, in its order. */

@@ -1,7 +1,7 @@
 import type { MigrationDatabase, StoredTable } from '../../adapters/sql/migration/migration-source.js'
 import { missingColumns, schemaChanges, type SchemaChange } from '../../adapters/sql/migration/schema-changes.js'
 import { makeTable, type Table } from '../../adapters/sql/table.js'
-import type { TableMappings } from '../../adapters/sql/schema.js'
+import { mappingOf, type TableMappings } from '../../adapters/sql/schema.js'
 import type { UserRows } from '../../users/index.js'
 import type { Config } from '../config.js'
 import { adoptedModels, type Adopted } from './adopted-models.js'
@@ -32,7 +32,7 @@ export interface PendingChange extends SchemaChange { readonly table: Table }
 export async function findTables (database: MigrationDatabase, { config, mappings }: Move): Promise<MovedTables> {
   const { users, tokens, accounts } = adoptedModels(config.settings)
   const find = async (adopted: Adopted): Promise<MovedTable | null> => {
-    const table = makeTable(adopted.model, database.dialect, mappings[adopted.model.name] ?? {})
+    const table = makeTable(adopted.model, database.dialect, mappingOf(adopted.model, mappings))
     const stored = await database.describe(table.name)
     return stored === null ? null : { table, stored, adopted }
   }

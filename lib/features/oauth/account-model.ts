@@ -11,16 +11,14 @@ export interface AccountRow extends OauthAccount, Row {
   refresh_token: string | null
 }
 
-type Population = Pick<Settings, 'name' | 'schemas'>
-
 /** Longest id of somebody at a provider, and longest address, in characters. */
 export const ACCOUNT_TEXT_MAX_LENGTH = 320
 
-/** The model of a population's linked accounts: the columns of FastAPI Users, and the indexes that keep one account with one user. */
-export function accountModel ({ name, schemas: { id } }: Population): Model {
+/** The model of linked accounts: the columns of FastAPI Users, and the indexes that keep one account with one user. */
+export function accountModel ({ schemas: { id } }: Pick<Settings, 'schemas'>): Model {
   return {
     name: 'oauth_account',
-    table: tableOf(name, 'oauth_account'),
+    table: 'oauth_account',
     fields: {
       id: { type: 'id', id },
       user_id: { type: 'id', id, references: 'user' },
@@ -35,11 +33,6 @@ export function accountModel ({ name, schemas: { id } }: Population): Model {
     index: [['user_id']],
     embed: 'oauth_accounts'
   }
-}
-
-/** The table of a population, unless the adapter is given another: the ids of two in one database may be the same, and accounts log in. */
-export function tableOf (population: string, table: string): string {
-  return population === 'users' ? table : `${population}_${table}`
 }
 
 /** What may be told of an account. */

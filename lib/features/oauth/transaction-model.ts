@@ -1,10 +1,9 @@
 import type { Model } from '../../contracts/models.js'
-import { tableOf } from './account-model.js'
 
-/** The model of a population's logins that are under way: what only the server may know of them. */
-export const transactionModel = (population: string): Model => ({
+/** The model of logins that are under way: what only the server may know of them. */
+export const transactionModel: Model = {
   name: 'oauth_transaction',
-  table: tableOf(population, 'oauth_transaction'),
+  table: 'oauth_transaction',
   fields: {
     id: { type: 'text', maxLength: 43 },            // SHA-256 of the id in the state
     provider: { type: 'text', maxLength: 100 },
@@ -20,4 +19,4 @@ export const transactionModel = (population: string): Model => ({
   },
   index: [['browser'], ['expires_at']],
   expires: 'expires_at'
-})
+}

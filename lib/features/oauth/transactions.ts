@@ -1,6 +1,6 @@
 import type { FeatureHost } from '../../contracts/feature-host.js'
 import { digestToken } from '../../tokens/index.js'
-import { transactionModel } from './transaction-model.js'
+import { transactionModel as model } from './transaction-model.js'
 
 /** A login or a linking that was started and is not finished. */
 export interface Transaction {
@@ -33,8 +33,7 @@ export interface Transactions {
 const LABEL = 'oauth-state'
 const PURGE_AT_MOST = 200
 
-export function createTransactions ({ store, settings: { clock, name }, background }: FeatureHost, lifetimeSeconds: number): Transactions {
-  const model = transactionModel(name)
+export function createTransactions ({ store, settings: { clock }, background }: FeatureHost, lifetimeSeconds: number): Transactions {
   store.define(model)
   let purging = false
 

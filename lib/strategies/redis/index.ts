@@ -1,3 +1,5 @@
+import { claimPlaces } from '../../adapters/shared/claims.js'
+import { tenantName } from '../../adapters/shared/tenant.js'
 import { checkTimeLimit } from '../../adapters/shared/time-limit.js'
 import type { BackendDefaults } from '../../contracts/definition.js'
 import type { Strategy, StrategyDefinition, TokenSubject, UserReader } from '../../contracts/strategy.js'
@@ -19,12 +21,17 @@ export interface RedisStrategyOptions {
   client: RedisClient
   /** Seconds that a session lives, counted from login by Redis; null for ever (needs `endlessTokens`). */
   lifetimeSeconds: number | null
-  /** Begins every key (default `fastapi_users_token:`). */
+  /**
+   * Begins every key (default `fastapi_users_token:`, or `<name>_fastapi_users_token:` for users with a `name` of their own).
+   * Two registrations with different names cannot use one prefix of one client.
+   */
   keyPrefix?: string
   /** Milliseconds that one command may take (default 2000). */
   timeoutMs?: number
 }
 
+/** The prefix that FastAPI Users has. */
+const DEFAULT_PREFIX = 'fastapi_users_token:'
 const KEYS = ['client', 'lifetimeSeconds', 'keyPrefix', 'timeoutMs']
 
 /**
@@ -34,17 +41,23 @@ const KEYS = ['client', 'lifetimeSeconds', 'keyPrefix', 'timeoutMs']
  */
 export function redisStrategy (options: RedisStrategyOptions): StrategyDefinition {
   refuseUnknown('redisStrategy.', options, KEYS)
-  const { client, keyPrefix = 'fastapi_users_token:', lifetimeSeconds, timeoutMs = 2000 } = options
+  const { client, keyPrefix, lifetimeSeconds, timeoutMs = 2000 } = options
   const commands = commandsOf(client)
   if (commands === null) throw FST_USERS_INVALID_OPTION(['redisStrategy.client', 'must be a client of ioredis or of redis'])
-  if (typeof keyPrefix !== 'string') throw FST_USERS_INVALID_OPTION(['redisStrategy.keyPrefix', 'must be text'])
+  if (keyPrefix !== undefined && typeof keyPrefix !== 'string') throw FST_USERS_INVALID_OPTION(['redisStrategy.keyPrefix', 'must be text'])
   const redis = boundedCommands(commands, checkTimeLimit('redisStrategy.timeoutMs', timeoutMs))
   return defineStrategy({
     name: 'redis',
     setup (scope, defaults) {
-      const strategy = createStrategy(redis, keyPrefix, checkLifetime('redisStrategy.lifetimeSeconds', lifetimeSeconds, defaults.settings), defaults)
+      const { settings } = defaults
+      const prefix = keyPrefix ?? tenantName(settings.name, DEFAULT_PREFIX)
+      const strategy = createStrategy(redis, prefix, checkLifetime('redisStrategy.lifetimeSeconds', lifetimeSeconds, settings), defaults)
+      const release = claimPlaces(client, 'redisStrategy.keyPrefix', [[`the key prefix "${prefix}"`, settings.name]])
       const stopHearing = hearErrors(client)
-      scope.addHook('onClose', async () => { stopHearing() })
+      scope.addHook('onClose', async () => {
+        stopHearing()
+        release()
+      })
       return strategy
     }
   })

@@ -19,12 +19,12 @@ export function sqlSchema ({ dialect, mappings, connect }: Migration): StoreSche
     creation: (models) => planCreation(dialect, models, mappings),
 
     plan (models) {
-      checkMappings(models, mappings)
+      checkMappings(dialect, models, mappings)
       return use('pretend', (source) => source.transaction('read', (database) => planUpgrade(database, models, mappings)))
     },
 
     apply (models) {
-      checkMappings(models, mappings)
+      checkMappings(dialect, models, mappings)
       return use('create', (source) => source.transaction('write', async (database) => {
         const plan = await planUpgrade(database, models, mappings)
         if (plan.problems.length > 0) return plan

@@ -1,7 +1,7 @@
 import type { Model } from '../../../contracts/models.js'
 import type { SchemaPlan, SchemaStep } from '../../../contracts/store-schema.js'
 import type { Dialect } from '../dialects/dialect.js'
-import { checkMappings, createTableStatements, indexPlans, readCatalog, type TableMappings } from '../schema.js'
+import { checkMappings, createTableStatements, indexPlans, mappingOf, readCatalog, type TableMappings } from '../schema.js'
 import { type Column, type FoundTable, makeTable, type Table } from '../table.js'
 import type { MigrationDatabase, StoredTable } from './migration-source.js'
 import { quoted, schemaChanges, servedBy, type Widths } from './schema-changes.js'
@@ -12,7 +12,7 @@ const SHOWN = 20
 
 /** What brings the tables of all models to our schema: what is missing is made, nothing is removed. */
 export async function planUpgrade (database: MigrationDatabase, models: readonly Model[], mappings: TableMappings, versions: SchemaVersions = schemaVersions): Promise<SchemaPlan> {
-  const tables = new Map(models.map((model) => [model.name, makeTable(model, database.dialect, mappings[model.name] ?? {})]))
+  const tables = new Map(models.map((model) => [model.name, makeTable(model, database.dialect, mappingOf(model, mappings))]))
   const targets = targetsOf(tables, readCatalog(database.dialect, await database.all(database.dialect.catalog)), mappings)
   const stored = await readVersions(database)
   const steps: SchemaStep[] = []
@@ -35,13 +35,13 @@ function targetsOf (tables: ReadonlyMap<string, Table>, catalog: ReadonlyMap<str
   return new Map([...tables].map(([name, table]) => {
     const found = catalog.get(table.dialect.foldName(table.name))
     const isOurs = found?.columns.has(table.dialect.foldName(table.primaryKey.name)) === true
-    return [name, isOurs ? makeTable(table.model, table.dialect, mappings[name] ?? {}, found) : table]
+    return [name, isOurs ? makeTable(table.model, table.dialect, mappingOf(table.model, mappings), found) : table]
   }))
 }
 
 /** What makes all tables in an empty database. */
 export function planCreation (dialect: Dialect, models: readonly Model[], mappings: TableMappings): Promise<SchemaPlan> {
-  checkMappings(models, mappings)
+  checkMappings(dialect, models, mappings)
   return planUpgrade({ dialect, all: () => [], run: () => 0, describe: () => null, alter: () => [], hasIndex: () => false, now: () => null }, models, mappings)
 }
 

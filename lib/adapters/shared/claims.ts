@@ -1,0 +1,56 @@
+import { FST_USERS_INVALID_OPTION } from '../../errors.js'
+
+/** Under which a client keeps the tables and keys in use. Registered, so that two copies of the package agree. */
+const kClaims = Symbol.for('fastify-users.claims')
+
+interface Claim { readonly tenant: string, count: number }
+type Claimed = object & { [kClaims]?: Map<string, Claim> }
+
+/** A table or key prefix, and the tenant that uses it. */
+export type Place = readonly [place: string, tenant: string]
+
+/**
+ * Notes that tenants use tables or key prefixes through a client, and returns the function that ends this. Throws
+ * `FST_USERS_INVALID_OPTION` for a place that another tenant uses through the same client object.
+ */
+export function claimPlaces (client: object, option: string, places: readonly Place[]): () => void {
+  const claims = claimsOf(client)
+  for (const [place, tenant] of places) {
+    const other = claims.get(place)?.tenant
+    if (other !== undefined && other !== tenant) throw sharedPlace(option, place, other, tenant)
+  }
+  for (const [place, tenant] of places) {
+    const claim = claims.get(place) ?? { tenant, count: 0 }
+    claim.count++
+    claims.set(place, claim)
+  }
+  return () => {
+    for (const [place] of places) {
+      const claim = claims.get(place)
+      if (claim !== undefined && --claim.count === 0) claims.delete(place)
+    }
+  }
+}
+
+/** Throws `FST_USERS_INVALID_OPTION` when two models of one adapter would be stored in the same place. */
+export function checkDistinct (option: string, places: readonly Place[]): void {
+  const known = new Map<string, string>()
+  for (const [place, tenant] of places) {
+    const other = known.get(place)
+    if (other !== undefined) throw sharedPlace(option, place, other, tenant)
+    known.set(place, tenant)
+  }
+}
+
+function sharedPlace (option: string, place: string, one: string, other: string): Error {
+  const users = one === other ? `two models of the users named "${one}"` : `the users named "${one}" and "${other}"`
+  return FST_USERS_INVALID_OPTION([option, `${users} would share ${place}; give each its own, or leave the option out`])
+}
+
+function claimsOf (client: Claimed): Map<string, Claim> {
+  const known = client[kClaims]
+  if (known !== undefined) return known
+  const claims = new Map<string, Claim>()
+  if (Object.isExtensible(client)) Object.defineProperty(client, kClaims, { value: claims })
+  return claims
+}

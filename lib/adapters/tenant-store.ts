@@ -1,0 +1,37 @@
+import type { DatabaseAdapter, NewRow } from '../contracts/database-adapter.js'
+import type { Model } from '../contracts/models.js'
+import { DEFAULT_TENANT, tenantModel } from './shared/tenant.js'
+
+/**
+ * Returns an adapter that stores every model as the tenant's own, so that several tenants can share one adapter or one
+ * database. Core and features use their models as they are. The default tenant gets the adapter itself.
+ */
+export function tenantStore (adapter: DatabaseAdapter, tenant: string): DatabaseAdapter {
+  if (tenant === DEFAULT_TENANT) return adapter
+  const models = new WeakMap<Model, Model>()
+
+  function own (model: Model): Model {
+    const known = models.get(model)
+    if (known !== undefined) return known
+    const made = tenantModel(tenant, model)
+    models.set(model, made)
+    return made
+  }
+
+  const { createWith, findWithUser, close } = adapter
+  const ownRows = (rows: readonly NewRow[]): NewRow[] => rows.map(([model, row]) => [own(model), row])
+  return {
+    define: (model) => { adapter.define(own(model)) },
+    open: () => adapter.open(),
+    create: (model, row) => adapter.create(own(model), row),
+    ...(createWith === undefined
+      ? {}
+      : { createWith: (model, row, dependents) => createWith.call(adapter, own(model), row, (stored) => ownRows(dependents(stored))) }),
+    findOne: (model, where) => adapter.findOne(own(model), where),
+    findMany: (model, where, options) => adapter.findMany(own(model), where, options),
+    update: (model, where, changes) => adapter.update(own(model), where, changes),
+    delete: (model, where) => adapter.delete(own(model), where),
+    ...(findWithUser === undefined ? {} : { findWithUser: (model, where) => findWithUser.call(adapter, own(model), where) }),
+    ...(close === undefined ? {} : { close: () => close.call(adapter) })
+  }
+}
