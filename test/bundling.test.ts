@@ -6,7 +6,8 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
-import { buildPackage, root, transpile } from './helpers/build-package.js'
+import { buildPackage, transpile } from './helpers/build-package.js'
+import { root } from './helpers/root.js'
 import { ARTHUR, PASSWORD, SECRET } from './helpers/build-app.js'
 
 // docs/bundling.md has a build script for each format. Each script is run on a small application, and the bundle is
