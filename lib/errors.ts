@@ -2,7 +2,7 @@ import createError from '@fastify/error'
 
 interface Definition { statusCode: number, message: string, detail?: string }
 
-/** Every error of the package by its word; its code is `FST_USERS_` and the word. The README's table equals this one. */
+/** Every error of the package by its word; its code is `FST_USERS_` and the word. The table in docs/errors.md equals this one. */
 const definitions = {
   // replies of the routes: the contract's codes
   REGISTER_USER_ALREADY_EXISTS: { statusCode: 400, message: 'A user with this e-mail address exists.' },
@@ -99,7 +99,7 @@ function withReason (word: Word): (reason: unknown) => UsersError {
 /** One error of the table. */
 export interface ErrorTableEntry { code: UsersErrorCode, statusCode: number, message: string, detail: string }
 
-/** Every error code with its status, message and plain `detail`, in the order of the README's table. */
+/** Every error code with its status, message and plain `detail`, in the order of the table in docs/errors.md. */
 export const errorTable: readonly ErrorTableEntry[] = Object.entries(definitions).map(([word, definition]) => {
   const { statusCode, message, detail = word }: Definition = definition
   return { code: `FST_USERS_${word as Word}`, statusCode, message, detail }

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, posix } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import Fastify from 'fastify'
 import t from 'tap'
@@ -24,7 +24,6 @@ const parsed = new Map<string, ts.SourceFile>()
 
 const pages = ['README.md', ...(existsSync(join(root, 'docs')) ? readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.md')).map((path) => join('docs', path)) : [])]
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
-const readme = read('README.md')
 const snippets = pages.flatMap((page) => snippetsOf(page, read(page)))
 
 t.test('every snippet fits the types', async (t) => {
@@ -59,17 +58,37 @@ t.test('every snippet runs', async (t) => {
 })
 
 t.test('the table of errors is errorTable', async (t) => {
-  t.strictSame(rowsOf('Errors').map(([code, status, message]) => ({ code: unquoted(code), statusCode: Number(status), message })), library.errorTable.map(({ code, statusCode, message }) => ({ code, statusCode, message })))
+  t.strictSame(rowsOf('All codes', read('docs/errors.md')).map(([code, status, message]) => ({ code: unquoted(code), statusCode: Number(status), message })), library.errorTable.map(({ code, statusCode, message }) => ({ code, statusCode, message })))
 })
 
 t.test('the tables of options, guard flags, events and methods name what there is', async (t) => {
-  t.strictSame(rowsOf('Options').map(([option]) => unquoted(option)), membersOf('lib/options.ts', 'UsersOptions'))
-  t.strictSame(rowsOf('Compatibility').map(([option]) => unquoted(option)), membersOf('lib/compatibility.ts', 'CompatibilityOptions'))
-  t.strictSame(rowsOf('Guards').map(([flag]) => unquoted(flag)), membersOf('lib/authentication/guard-options.ts', 'AuthenticateOptions'))
-  t.strictSame(rowsOf('Hooks').map(([event]) => unquoted(event)), eventNames)
-  t.strictSame(rowsOf('Hooks').map(([event]) => unquoted(event)), membersOf('lib/contracts/events.ts', 'UsersEvents'))
-  const methods = rowsOf('Concepts').flatMap(([cell = '']) => [...cell.matchAll(/`(\w+)/g)].map(([, name]) => name))
+  t.strictSame(rowsOf('All options', read('docs/options.md')).map(([option]) => unquoted(option)), membersOf('lib/options.ts', 'UsersOptions'))
+  t.strictSame(rowsOf('Options of the preset', read('docs/compatibility.md')).map(([option]) => unquoted(option)), membersOf('lib/compatibility.ts', 'CompatibilityOptions'))
+  t.strictSame(rowsOf('Flags', read('docs/guard.md')).map(([flag]) => unquoted(flag)), membersOf('lib/authentication/guard-options.ts', 'AuthenticateOptions'))
+  t.strictSame(rowsOf('All events', read('docs/hooks.md')).map(([event]) => unquoted(event)), eventNames)
+  t.strictSame(rowsOf('All events', read('docs/hooks.md')).map(([event]) => unquoted(event)), membersOf('lib/contracts/events.ts', 'UsersEvents'))
+  const methods = rowsOf('Methods of app.users', read('docs/concepts.md')).flatMap(([cell = '']) => [...cell.matchAll(/`(\w+)/g)].map(([, name]) => name))
   t.strictSame(methods.sort(), membersOf('lib/contracts/users-api.ts', 'UsersApi').sort())
+})
+
+t.test('the page about hooks has a heading and a snippet for every event', async (t) => {
+  const sections = read('docs/hooks.md').split('\n## ').map((text) => [text.slice(0, text.indexOf('\n')), text.includes('```ts')] as const)
+  t.strictSame(sections.filter(([heading, hasSnippet]) => heading.startsWith('on') && hasSnippet).map(([heading]) => heading), eventNames)
+})
+
+t.test('every link of the README and the docs leads to a file and a heading that exist', async (t) => {
+  const broken = pages.flatMap((page) => linksOf(read(page)).filter((link) => !leadsSomewhere(page, link)).map((link) => `${page}: ${link}`))
+  t.strictSame(broken, [])
+  t.ok(pages.flatMap((page) => linksOf(read(page))).length > 50)
+  t.notOk(leadsSomewhere('README.md', 'docs/none.md'), 'a missing file is found')
+  t.notOk(leadsSomewhere('README.md', 'docs/errors.md#none'), 'a missing heading is found')
+})
+
+t.test('the README is short, and links every page of the docs directly or through the start page', async (t) => {
+  t.ok(read('README.md').split('\n').length <= 250)
+  const linked = new Set(['README.md', 'docs/index.md'].flatMap((page) => linksOf(read(page)).map((link) => posix.join(posix.dirname(page), link.replace(/#.*/, '')))))
+  const guides = pages.filter((page) => page.startsWith('docs/') && page !== 'docs/index.md' && !page.startsWith('docs/contributing/'))
+  t.strictSame(guides.filter((page) => !linked.has(page)), [])
 })
 
 t.test('the page about OAuth names every option, route and provider', async (t) => {
@@ -101,11 +120,11 @@ t.test('the table of routes is that of an application, with the errors that its 
   })
   await app.register(library.users, { adapter: library.memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
   await app.ready()
-  const told = rowsOf('Routes').map(([route, , , words = '']) => [unquoted(route), [...words.matchAll(/`(\w+)`/g)].map(([, word]) => word).sort()])
+  const told = rowsOf('All routes', read('docs/routes.md')).map(([route, , , words = '']) => [unquoted(route), [...words.matchAll(/`(\w+)`/g)].map(([, word]) => word).sort()])
   t.strictSame(Object.fromEntries(told), Object.fromEntries([...routes].map(([route, words]) => [route, [...words].sort()])))
 })
 
-t.test('the commands of the example and of the README call routes that exist', async (t) => {
+t.test('the commands of the example, the README and the flow page call routes that exist', async (t) => {
   const folder = t.testdir()
   buildPackage(folder)
   const load = async (name: string): Promise<Record<string, (...args: unknown[]) => unknown>> => await import(pathToFileURL(join(folder, 'examples/basic', `${name}.js`)).href)
@@ -115,7 +134,7 @@ t.test('the commands of the example and of the README call routes that exist', a
   const app = await buildApp?.({ file: join(folder, 'users.db'), secret: SECRET, sendMail () {} }) as ReturnType<typeof Fastify>
   t.teardown(() => app.close())
   const mails = ['reset', 'verify'].map((purpose) => mailText?.(origin, { to: 'a@b.example', purpose, token: 'token' }))
-  const text = [describeWalk?.(origin, 'users.db'), ...mails, readme.replaceAll('localhost:3000', origin)].join('\n')
+  const text = [describeWalk?.(origin, 'users.db'), ...mails, `${read('README.md')}\n${read('docs/flow.md')}`.replaceAll('localhost:3000', origin)].join('\n')
   const calls = [...text.matchAll(/curl [^|\n]*?http:\/\/127\.0\.0\.1:3000(\/[^\s)]*)([^|\n]*)/g)].map(([command, path = '']) => {
     const method = /-X (\w+)/.exec(command)?.[1] ?? (command.includes(' -d ') ? 'POST' : 'GET')
     return { method, url: path.replace('$ID', ':id') }
@@ -124,6 +143,24 @@ t.test('the commands of the example and of the README call routes that exist', a
   await app.ready()
   t.strictSame(calls.filter(({ method, url }) => !app.hasRoute({ method: method as 'GET', url })), [])
 })
+
+/** Returns the targets of a page's links and pictures that lie within the repository. */
+function linksOf (text: string): string[] {
+  const prose = text.replace(/^```.*?^```$/gms, '').replace(/`[^`\n]*`/g, '')
+  return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target).filter((target) => !/^[a-z]+:/.test(target))
+}
+
+function leadsSomewhere (page: string, link: string): boolean {
+  const [path = '', anchor] = link.split('#')
+  const target = path === '' ? page : posix.join(posix.dirname(page), path)
+  if (!existsSync(join(root, target))) return false
+  return anchor === undefined || [...read(target).matchAll(/^#+ (.*)$/gm)].some(([, heading = '']) => anchorOf(heading) === anchor)
+}
+
+/** Returns the anchor of a heading, as GitHub makes it. */
+function anchorOf (heading: string): string {
+  return heading.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-')
+}
 
 function snippetsOf (page: string, text: string): Snippet[] {
   return [...text.matchAll(/^```ts( partial)?\n(.*?)^```$/gms)].map((match) => ({
@@ -188,7 +225,7 @@ function problemsOf (program: ts.Program, nameOf: (path: string) => string = Str
 }
 
 /** The cells of the first table below a heading, without its head. */
-function rowsOf (heading: string, page = readme): string[][] {
+function rowsOf (heading: string, page: string): string[][] {
   const [, section = ''] = page.split(`# ${heading}\n`)
   const [table = ''] = /^\|.*(?:\n\|.*)*/m.exec(section) ?? []
   return table.split('\n').slice(2).map((row) => row.split('|').slice(1, -1).map((cell) => cell.trim()))
