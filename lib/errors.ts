@@ -55,6 +55,7 @@ const definitions = {
   GUARD_MISUSED: { statusCode: 500, message: 'authenticate: %s' },
   UNKNOWN_HOOK: { statusCode: 500, message: 'There is no event "%s". Events are: %s' },
   INVALID_HOOK: { statusCode: 500, message: 'The hook of "%s" must be a function with two parameters at most.' },
+  OPENAPI_REQUIRED: { statusCode: 500, message: 'A Swagger 2 document cannot describe the routes of fastify-users. Register @fastify/swagger with what usersOpenapi(options) returns.' },
   HOOKS_CLOSED: { statusCode: 500, message: 'A hook of "%s" came too late: add hooks before the application is ready.' },
   SESSIONS_NOT_REVOCABLE: { statusCode: 500, message: 'The sessions of backend %s cannot be ended: the user table has no session_stamp column. Run the migrate command, or use a strategy that stores its tokens.' },
   UNIQUE_VIOLATION: { statusCode: 409, message: 'Another row has the same %s.' },
@@ -139,6 +140,11 @@ export const FST_USERS_FORBIDDEN = define('FORBIDDEN')
 export const FST_USERS_CROSS_SITE_REQUEST = define('CROSS_SITE_REQUEST')
 export const FST_USERS_NOT_FOUND = define('NOT_FOUND')
 export const FST_USERS_BAD_REQUEST = define('BAD_REQUEST')
+const VALIDATION = createError('FST_ERR_VALIDATION', '%s', 400)
+/** Returns Fastify's error for a part of a request that does not fit its schema. */
+export function validationError (message: string): Error {
+  return VALIDATION(message)
+}
 export const FST_USERS_STORE_UNAVAILABLE = define('STORE_UNAVAILABLE')
 /** `FST_USERS_STORE_UNAVAILABLE` for a store that fails or is late: its reply says when to try again, and the cause is for the log alone. */
 export function storeUnavailable (cause: unknown): UsersError {
@@ -170,6 +176,7 @@ export const FST_USERS_NOT_READY = define('NOT_READY')
 export const FST_USERS_GUARD_MISUSED = define('GUARD_MISUSED')
 export const FST_USERS_UNKNOWN_HOOK = define('UNKNOWN_HOOK')
 export const FST_USERS_INVALID_HOOK = define('INVALID_HOOK')
+export const FST_USERS_OPENAPI_REQUIRED = define('OPENAPI_REQUIRED')
 export const FST_USERS_HOOKS_CLOSED = define('HOOKS_CLOSED')
 export const FST_USERS_SESSIONS_NOT_REVOCABLE = define('SESSIONS_NOT_REVOCABLE')
 /** What an adapter throws when a row clashes; `fields` names what is taken. */

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { CODES, COMPONENT } from '../schemas/index.js'
-import { schemeName } from './authentication/index.js'
 import { resolveOptions, type UsersOptions } from './options.js'
+import { securitySchemes } from './routes/index.js'
 
 type Json = Record<string, unknown>
 
@@ -9,7 +9,7 @@ type Json = Record<string, unknown>
 export type SecurityScheme =
   | { type: 'http', scheme: string }
   | { type: 'apiKey', name: string, in: string }
-  | { type: 'oauth2', flows: {} }
+  | { type: 'oauth2', flows: { password?: { tokenUrl: string, scopes: Record<string, string> } } }
   | { type: 'openIdConnect', openIdConnectUrl: string }
 
 /** What the application spreads into the options of `@fastify/swagger`. */
@@ -24,14 +24,9 @@ export interface UsersOpenapi {
  */
 export function usersOpenapi (...registrations: readonly [UsersOptions, ...UsersOptions[]]): UsersOpenapi {
   return {
-    openapi: { openapi: '3.1.0', components: { securitySchemes: Object.assign({}, ...registrations.map(schemesOf)) as Record<string, SecurityScheme> } },     // what the transports describe
+    openapi: { openapi: '3.1.0', components: { securitySchemes: Object.assign({}, ...registrations.map((options) => securitySchemes(options.backends, resolveOptions(options).settings))) as Record<string, SecurityScheme> } },     // what the transports describe
     transformObject: (documents) => hoistComponents((documents as { openapiObject: Json }).openapiObject)     // the other kind is Swagger 2
   }
-}
-
-function schemesOf (options: UsersOptions): Record<string, object> {
-  const { settings } = resolveOptions(options)
-  return Object.fromEntries(options.backends.map(({ name, transport }) => [schemeName(settings, name), transport.describe({ backend: name, settings }).scheme]))
 }
 
 /** Moves every schema of ours to `components.schemas`; the application's own schemas stay where they are. */

@@ -55,8 +55,18 @@ export interface UsersOptions extends CompatibilityOptions {
   sensitiveChanges?: 'contract' | 'confirm'
   /** Makes all of the options below as FastAPI Users is, its password hashing and policy too. */
   compatibility?: 'fastapi-users'
+  /**
+   * Which error handler replies to the errors of our routes: ours, or the one that the application gave to `setErrorHandler`
+   * (`plugin`). Errors of other plugins that have a status always reach the application's.
+   */
+  errorHandler?: 'plugin' | 'application'
   /** Tells the API document of the application's own guarded routes too (false). */
   openapiSecurity?: boolean
+  /**
+   * Describes bearer backends in the API document as the password flow of OAuth 2 (RFC 6749, section 4.3), so that the
+   * Authorize button of Swagger UI logs in with e-mail and password (false: a field for a token).
+   */
+  openapiPasswordFlow?: boolean
   /** The time in milliseconds since 1970 (`Date.now`). */
   clock?: Clock
 }
@@ -81,7 +91,9 @@ const KEYS: Record<Exclude<keyof UsersOptions, keyof CompatibilityOptions>, true
   revealExistingAccounts: true,
   sensitiveChanges: true,
   compatibility: true,
+  errorHandler: true,
   openapiSecurity: true,
+  openapiPasswordFlow: true,
   clock: true
 }
 const PREFIXES: Record<RouteGroupName, string> = { auth: '/auth', register: '/auth', reset: '/auth', verify: '/auth', users: '/users' }
@@ -109,7 +121,9 @@ export function resolveOptions (options: UsersOptions, log?: FastifyBaseLogger):
     trustedOrigins: new Set(checked('trustedOrigins', options.trustedOrigins ?? [], Array.isArray, 'must be a list of origins').map((origin, i) => originOf(`trustedOrigins[${i}]`, origin))),
     routes: readRoutes(options.routes ?? {}),
     tokens: readTokens(compatibility.audiencePrefix, options.tokens ?? {}),
+    errorHandler: checked('errorHandler', options.errorHandler ?? 'plugin', (value) => value === 'plugin' || value === 'application', "must be 'plugin' or 'application'"),
     openapiSecurity: flag('openapiSecurity', options.openapiSecurity, false),
+    openapiPasswordFlow: flag('openapiPasswordFlow', options.openapiPasswordFlow, false),
     tokensKeptSeconds: longestOf(options.backends),
     ...compatibility
   }

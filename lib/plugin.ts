@@ -12,7 +12,7 @@ import { FST_USERS_ALREADY_REGISTERED, FST_USERS_NOT_READY } from './errors.js'
 import { createFeatureHost } from './feature-host.js'
 import { createBackground, createHookRegistry } from './hooks/index.js'
 import { resolveOptions, type CheckedOptions } from './options.js'
-import { authRoutes, completeUsers, prepareScope, registerRoutes, resetPasswordRoutes, usersRoutes, verifyRoutes } from './routes/index.js'
+import { authRoutes, completeUsers, documentRoutes, prepareScope, registerRoutes, resetPasswordRoutes, usersRoutes, verifyRoutes } from './routes/index.js'
 import { kGuard, kHost, kNames } from './symbols.js'
 import { deriveKeys, purposeTokens, type PurposeTokens } from './tokens/index.js'
 import { createAjv, createUserCheck, createUserRows, createUsersService, userModel, type Rules, type UsersService } from './users/index.js'
@@ -36,6 +36,7 @@ interface Core {
   /** Filled while the backends' scopes load, in list order. */
   readonly backends: Map<string, Backend>
   readonly names: readonly string[]
+  readonly backendOptions: readonly BackendOptions[]
   keysFor(purpose: string): readonly PurposeKey[]
 }
 
@@ -72,7 +73,7 @@ async function createCore (app: FastifyInstance, { adapter, backends: list, hook
     removals: [],
     additions: new Map()
   }
-  return { settings, store, ajv, rules, service: createUsersService(rules), backends, names: list.map(({ name }) => name), keysFor }
+  return { settings, store, ajv, rules, service: createUsersService(rules), backends, names: list.map(({ name }) => name), backendOptions: list, keysFor }
 }
 
 /** How long a start waits for the store, in milliseconds: Fastify ends one whose plugins take `pluginTimeout`. */
@@ -90,7 +91,7 @@ async function startTokens (app: FastifyInstance, settings: Settings, keysFor: C
 function decorate (app: FastifyInstance, core: Core): void {
   const { service, backends, rules: { rows }, settings, names } = core
   app.decorate('users', service)
-  app.decorate(kHost, createFeatureHost({ ...core, log: app.log, prepareScope: (scope) => { prepareOwnScope(scope, core) } }))
+  app.decorate(kHost, createFeatureHost({ ...core, log: app.log, prepareScope: (scope) => { prepareOwnScope(scope, app, core) } }))
   app.decorate('authenticate', authenticate)
   app.decorate(kGuard, createGuard(createAuthenticator(backends, rows), backends, settings, names))
   if (!app.hasRequestDecorator('user')) app.decorateRequest('user', null)
@@ -103,7 +104,7 @@ function decorate (app: FastifyInstance, core: Core): void {
 async function mountBackend (app: FastifyInstance, core: Core, backend: BackendOptions): Promise<void> {
   const { settings, store, keysFor, rules: { background }, service: users } = core
   await app.register(async (scope) => {
-    prepareOwnScope(scope, core)
+    prepareOwnScope(scope, app, core)
     const built = await createBackend(scope, backend, { backend: backend.name, settings, store, keysFor, background: background.run })
     core.backends.set(backend.name, built)
     const { enabled, prefix } = settings.routes.auth
@@ -114,7 +115,7 @@ async function mountBackend (app: FastifyInstance, core: Core, backend: BackendO
 async function mountRoutes (app: FastifyInstance, core: Core): Promise<void> {
   const { settings, service: users } = core
   await app.register(async (scope) => {
-    prepareOwnScope(scope, core)
+    prepareOwnScope(scope, app, core)
     const groups = { register: registerRoutes, reset: resetPasswordRoutes, verify: verifyRoutes, users: usersRoutes }
     for (const [group, routes] of Object.entries(groups)) {
       const { enabled, prefix } = settings.routes[group as keyof typeof groups]
@@ -123,9 +124,10 @@ async function mountRoutes (app: FastifyInstance, core: Core): Promise<void> {
   })
 }
 
-function prepareOwnScope (scope: FastifyInstance, { ajv, settings, names, rules: { additions } }: Core): void {
-  prepareScope(scope, ajv, settings)
+function prepareOwnScope (scope: FastifyInstance, app: FastifyInstance, { ajv, settings, names, backendOptions, rules: { additions } }: Core): void {
+  prepareScope(scope, app, ajv, settings)
   documentGuards(scope, settings, names, true)
+  documentRoutes(scope, app, backendOptions, settings)
   completeUsers(scope, settings, additions)
 }
 

@@ -324,7 +324,7 @@ t.test('SES-03: secrets are never compared by an operator, which stops at the fi
 
 t.test('CFG-10: the versions of packages with known weaknesses are those that mended them', async (t) => {
   interface Manifest { version?: string, dependencies?: Record<string, string>, peerDependencies?: Record<string, string>, devDependencies?: Record<string, string>, optionalDependencies?: Record<string, string> }
-  const mended: Record<string, string> = { fastify: '5.8.3', nodemailer: '7.0.7' }
+  const mended: Record<string, string> = { fastify: '5.12.2', nodemailer: '7.0.7' }
   const read = (path: string): unknown => JSON.parse(readFileSync(join(root, path), 'utf8'))
   const isAtLeast = (version: string, least: string): boolean => {
     const [a, b] = [version, least].map((text) => text.split('.').map(Number)) as [number[], number[]]

@@ -86,7 +86,7 @@ export function createGuard (authenticator: Authenticator, backends: ReadonlyMap
 
   return {
     backendNames,
-    errorStyle: settings.errorStyle,
+    errorStyle: settings.errorHandler === 'application' ? 'fastify' : settings.errorStyle,
     check (request, options) {
       const { backends: enabled } = options
       if (enabled === null) {

@@ -63,8 +63,12 @@ export interface Settings {
   /** What two cookies of one name mean. */
   readonly duplicateCookies: 'refuse' | 'last'
   readonly operationIds: 'fastify' | 'fastapi'
+  /** Which error handler replies to the errors of our routes. */
+  readonly errorHandler: 'plugin' | 'application'
   /** Guarded routes of the application are part of the API document's security. */
   readonly openapiSecurity: boolean
+  /** The API document describes bearer backends as the password flow of OAuth 2. */
+  readonly openapiPasswordFlow: boolean
   /** Seconds after which no backend wants a token of the database any more; null for never: they share one table. */
   readonly tokensKeptSeconds: number | null
   /** `lifetimeSeconds: null` is allowed. */

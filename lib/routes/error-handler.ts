@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http'
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ErrorObject } from 'ajv'
 import type { ErrorReply } from '../../schemas/index.js'
 import type { Settings } from '../contracts/settings.js'
@@ -7,28 +7,87 @@ import { FST_USERS_INTERNAL_ERROR, isUsersError } from '../errors.js'
 import { problemsOf } from '../users/index.js'
 import { toFastapiReply } from './fastapi-errors.js'
 
-/** Replies with errors as Fastify does, plus `detail`, or as FastAPI does. What is no refusal becomes a fixed 500: nothing internal leaves. */
-export function createErrorHandler ({ errorStyle }: Settings): (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => FastifyReply {
-  return (thrown, request, reply) => {
-    const error = isError(thrown) ? thrown : FST_USERS_INTERNAL_ERROR([], { cause: thrown }) as unknown as FastifyError     // anything can be thrown
+type ErrorHandler = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => unknown
+
+/**
+ * Sets the error handler of our routes. Our errors become replies with `detail`, or FastAPI's. Errors of other plugins that
+ * have a status are passed to the application's error handler, as on its own routes. Other errors become a fixed 500 whose
+ * text reveals nothing. With `errorHandler: 'application'` all errors are passed to the application's error handler.
+ */
+export function handleErrors (scope: FastifyInstance, application: FastifyInstance, { errorStyle, errorHandler }: Settings): void {
+  const handlerErrors = markHandlerErrors(scope)
+  const passOn = passToApplication(scope, application)
+
+  scope.setErrorHandler<FastifyError>((thrown, request, reply) => {
+    const error = isError(thrown) ? thrown : internalError(thrown)     // anything can be thrown
+    const isOwn = isUsersError(error) || handlerErrors.has(error)
+    if (errorHandler === 'application') return passOn(isOwn && !isRefusal(error) ? internalError(error) : error, request, reply)
+    if (!isOwn && !isBodyError(error) && hasStatus(error, reply)) return passOn(error, request, reply)
     const { statusCode, body } = errorStyle === 'fastapi' ? toFastapiReply(error, request) : toReply(error, request)
     request.log[statusCode >= 500 ? 'error' : 'debug']({ err: error }, 'fastify-users: request refused')
     if (isUsersError(error) && error.headers !== undefined) reply.headers(error.headers)
     return reply.code(statusCode).send(body)
+  })
+}
+
+/** Returns the set of errors that the handlers of the scope's routes threw, the application's event hooks included. */
+function markHandlerErrors (scope: FastifyInstance): WeakSet<object> {
+  const errors = new WeakSet<object>()
+  scope.addHook('onRoute', (route) => {
+    const { handler } = route
+    route.handler = async function (request, reply) {
+      try {
+        return await handler.call(this, request, reply)
+      } catch (error) {
+        if (typeof error === 'object' && error !== null) errors.add(error)
+        throw error
+      }
+    }
+  })
+  return errors
+}
+
+/** Returns a function that calls the application's error handler, also if it was set after our plugin was registered. */
+function passToApplication (scope: FastifyInstance, application: FastifyInstance): ErrorHandler {
+  const inherited = scope.errorHandler
+  return (error, request, reply) => {
+    const latest = application.errorHandler as ErrorHandler     // `this` is bound by Fastify
+    if (latest === inherited && error instanceof Error) return reply.send(error)     // Fastify calls the inherited handler
+    return latest(error, request, reply)
   }
 }
 
 function toReply (error: FastifyError, { id }: FastifyRequest): { statusCode: number, body: ErrorReply } {
   const { statusCode = 500, code, message, validation } = error
   if (validation !== undefined) return refusal(400, 'FST_ERR_VALIDATION', message, problemsOf(validation as ErrorObject[]))
-  if (isUsersError(error) && statusCode !== 500) return refusal(statusCode, code, message, error.detail)
-  if (statusCode >= 400 && statusCode < 500) return refusal(statusCode, code ?? 'FST_USERS_REFUSED', message, (error as { detail?: unknown }).detail ?? STATUS_CODES[statusCode])
+  if (isRefusal(error)) return refusal(statusCode, code ?? 'FST_USERS_REFUSED', message, (error as { detail?: unknown }).detail ?? STATUS_CODES[statusCode])
   const { code: fixed, message: text, detail } = FST_USERS_INTERNAL_ERROR()
   return refusal(500, fixed, `${text} Request ${String(id)}.`, detail)
 }
 
 function isError (thrown: unknown): boolean {
   return typeof thrown === 'object' && thrown !== null && Number.isInteger((thrown as Partial<FastifyError>).statusCode ?? 500)
+}
+
+/** True for an error that a handler or an event hook may reply with; every other one becomes a 500. */
+function isRefusal (error: FastifyError): boolean {
+  const { statusCode = 500 } = error
+  return isUsersError(error) ? statusCode !== 500 : statusCode >= 400 && statusCode < 500
+}
+
+/** Errors of Fastify about a body, which our routes document. */
+function isBodyError ({ code, validation }: FastifyError): boolean {
+  return validation !== undefined || (typeof code === 'string' && code.startsWith('FST_ERR_CTP_'))
+}
+
+/** True for an error that names its status (400 to 599) as Fastify reads it, or that follows `reply.code(…)`. */
+function hasStatus (error: FastifyError, reply: FastifyReply): boolean {
+  const { statusCode, status } = error as { statusCode?: unknown, status?: unknown }
+  return [statusCode, status, reply.statusCode].some((value) => Number(value) >= 400 && Number(value) <= 599)
+}
+
+function internalError (cause: unknown): FastifyError {
+  return FST_USERS_INTERNAL_ERROR([], { cause }) as unknown as FastifyError
 }
 
 function refusal (statusCode: number, code: string, message: string, detail: unknown): { statusCode: number, body: ErrorReply } {

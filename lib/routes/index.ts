@@ -1,6 +1,7 @@
 export { authRoutes } from './auth.js'
 export { completeUsers } from './complete-users.js'
 export { describeRoute } from './describe-route.js'
+export { documentRoutes, securitySchemes } from './document-routes.js'
 export { forget } from './forget.js'
 export { registerRoutes } from './register.js'
 export { resetPasswordRoutes } from './reset-password.js'

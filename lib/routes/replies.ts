@@ -19,12 +19,13 @@ export const CONFIRM_ERRORS = [...BODY_ERRORS, 'UPDATE_USER_BAD_CURRENT_PASSWORD
  * Reply schemas for the errors of a route, by status: one component, narrowed to the codes of the status, with an example
  * per code. 500 and 503 go with every route.
  */
-export function errorReplies ({ errorStyle }: Settings, ...words: readonly ErrorWord[]): Record<number, object> {
+export function errorReplies ({ errorStyle, errorHandler }: Settings, ...words: readonly ErrorWord[]): Record<number, object> {
   const named = new Set<string>([...words, 'INTERNAL_ERROR', 'STORE_UNAVAILABLE'])
   const refusals = REFUSALS.filter(({ word }) => named.has(word)).map((refusal) => errorStyle === 'fastapi' ? toFastapi(refusal, named) : refusal)
   const statuses = new Set(refusals.map(({ statusCode }) => statusCode))
   return Object.fromEntries([...statuses].map((status) => {
     const told = refusals.filter(({ statusCode }) => statusCode === status)
+    if (errorHandler === 'application') return [status, Type.Unknown({ 'x-response-description': codesOf(told) })]
     return [status, errorStyle === 'fastapi' ? fastapiReply(status, told) : fastifyReply(told)]
   }))
 }
@@ -59,15 +60,19 @@ function fastifyReply (told: readonly Refusal[]): object {
   return Type.Object(ErrorReply.properties, {
     ...component('Error'),
     [CODES]: told.map(({ code }) => code),
-    'x-response-description': told.map(({ code }) => code).join(', '),
+    'x-response-description': codesOf(told),
     'x-examples': examplesOf(told, ({ statusCode, code, message, detail }) => ({ statusCode, code, error: String(STATUS_CODES[statusCode]), message, detail }))
   })
+}
+
+function codesOf (refusals: readonly Refusal[]): string {
+  return refusals.map(({ code }) => code).join(', ')
 }
 
 /** FastAPI's `{ detail }`, and its plain text for a 500. */
 function fastapiReply (status: number, told: readonly Refusal[]): object {
   const description = String(STATUS_CODES[status])
-  if (status === 500) return { 'x-response-description': description, content: { 'text/plain': { schema: Type.String({ examples: [description] }) } } }
+  if (status === 500) return { 'x-response-description': description, content: { 'text/plain': { schema: { type: 'string', enum: [description] } } } }
   return Type.Object({ detail: ErrorReply.properties.detail }, {
     ...component('ErrorModel'),
     'x-response-description': description,

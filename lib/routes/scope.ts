@@ -1,18 +1,23 @@
 import type { Ajv } from 'ajv'
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import type { Settings } from '../contracts/settings.js'
+import { validationError } from '../errors.js'
 import { compileLater } from '../users/index.js'
 import { completeOperationIds } from './describe-route.js'
-import { createErrorHandler } from './error-handler.js'
+import { handleErrors } from './error-handler.js'
 import { acceptLaxBooleans } from './fastapi-bodies.js'
 import { addJsonParser } from './parsers.js'
 import { logWithoutQuery } from './request-log.js'
+import { compileSerializer } from './serializer.js'
 
-/** Makes a scope ours: own parsers, strict validation, own error replies, no caching, no query in the log. The application's scopes are untouched. */
-export function prepareScope (scope: FastifyInstance, ajv: Ajv, settings: Settings): void {
+/**
+ * Prepares a scope for our routes: own parsers, strict validation, own error replies, no caching, no query in the log. What
+ * the application sets for its own routes has no effect in the scope, and the scopes of the application are untouched.
+ */
+export function prepareScope (scope: FastifyInstance, application: FastifyInstance, ajv: Ajv, settings: Settings): void {
   addJsonParser(scope)
-  scope.setValidatorCompiler<FastifySchema>(({ schema }) => compileLater(ajv, schema))
-  scope.setErrorHandler(createErrorHandler(settings))
+  setCompilers(scope, ajv)
+  handleErrors(scope, application, settings)
   completeOperationIds(scope, settings)
   logWithoutQuery(scope)
   if (settings.errorStyle === 'fastapi') acceptLaxBooleans(scope)
@@ -21,6 +26,16 @@ export function prepareScope (scope: FastifyInstance, ajv: Ajv, settings: Settin
     done()
   })
   endConnections(scope)
+}
+
+/** Replaces the compilers, serializers and formatters that the scope inherited: ours are JSON Schemas. */
+function setCompilers (scope: FastifyInstance, ajv: Ajv): void {
+  scope.setValidatorCompiler<FastifySchema>(({ schema }) => compileLater(ajv, schema))
+  scope.setSerializerCompiler<object>(compileSerializer)
+  scope.setReplySerializer(null as unknown as Parameters<FastifyInstance['setReplySerializer']>[0])     // null is Fastify's default
+  scope.setSchemaErrorFormatter((errors, part) => {
+    return validationError(errors.map(({ instancePath, message }) => `${part}${instancePath} ${message}`).join(', '))     // as Fastify's own
+  })
 }
 
 /** Replies that are sent while the application closes end their connection, which would else stay open until it times out. */
