@@ -79,10 +79,13 @@ export interface UsersError extends Error {
   readonly fields?: readonly string[]
 }
 
-interface Extras { detail?: unknown, headers?: Record<string, string>, fields?: readonly string[], cause?: unknown }
-type Factory = (args?: readonly string[], extras?: Extras) => UsersError
+/** What an error has besides its code, status and message. */
+export interface UsersErrorExtras { detail?: unknown, headers?: Record<string, string>, fields?: readonly string[], cause?: unknown }
 
-function define (word: Word): Factory {
+/** Creates an error of one code. `args` fill the `%s` of its message. */
+export type UsersErrorFactory = (args?: readonly string[], extras?: UsersErrorExtras) => UsersError
+
+function define (word: Word): UsersErrorFactory {
   const { statusCode, message, detail = word }: Definition = definitions[word]
   const Base = createError(`FST_USERS_${word}`, message, statusCode)
   return function create (args = [], { cause, ...extras } = {}) {

@@ -1,4 +1,6 @@
 export { Type, type Static } from '@sinclair/typebox'
+// Declaration files of applications need the names of its types. With pnpm, applications cannot import that package.
+export type * from '@sinclair/typebox'
 export { default, default as users } from './plugin.js'
 export { usersOpenapi, type UsersOpenapi } from './openapi.js'
 export type { UsersOptions, TokenOptions } from './options.js'
@@ -30,3 +32,15 @@ export type * from './contracts/strategy.js'
 export type * from './contracts/transport.js'
 export type * from './contracts/user.js'
 export type * from './contracts/users-api.js'
+
+// The parts of the types above. Without them, declaration files of applications could not name the types of constants.
+export type { SecurityScheme } from './openapi.js'
+export type { CompatibilityOptions } from './compatibility.js'
+export type { AnyReply, AnyRequest } from './authentication/index.js'
+export type { CollectionMappings } from './adapters/mongodb/index.js'
+export type { SqlAdapterOptions, SqlServerOptions, TableMapping, TableMappings } from './adapters/sql/index.js'
+export type { Argon2Options, HashQueueOptions, PasswordPolicy, PasswordPolicyOptions } from './passwords/index.js'
+export type { JwtAlgorithm, JwtKeyOptions } from './tokens/index.js'
+export type { AdminOnly, CreateOnly, FieldAccess, IdValue, Marked, ReadOnly, UserFields } from '../schemas/index.js'
+export type { ErrorTableEntry, UsersErrorExtras, UsersErrorFactory } from './errors.js'
+export type { RouteGroupName, RouteSettings, TokenSettings } from './contracts/settings.js'

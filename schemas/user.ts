@@ -7,20 +7,32 @@ const kAccess = Symbol('fastify-users.access')
 
 /** Who may write a custom field: `readOnly` only code, `createOnly` the user at registration, `adminOnly` superusers. */
 export type FieldAccess = 'readOnly' | 'createOnly' | 'adminOnly'
+/** What a marker adds to the schema of a field. */
 export interface Marked<A extends FieldAccess> { [kAccess]: A }
 
+// Each marker returns an alias, and not `S & Marked<…>`, because a declaration file can name an alias. TypeScript would
+// write an intersection with `TOptional` by its parts, and one of them is a symbol that no declaration file can name.
+
+/** A field that only code writes. */
+export type ReadOnly<S extends TSchema> = S & Marked<'readOnly'>
+/** A field that users set at registration and never again. */
+export type CreateOnly<S extends TSchema> = S & Marked<'createOnly'>
+/** A field that only superusers and code write. */
+export type AdminOnly<S extends TSchema> = S & Marked<'adminOnly'>
+
 /** Only code (`app.users`) writes this field; no route does. */
-export const readOnly = <S extends TSchema>(schema: S): S & Marked<'readOnly'> => mark(schema, 'readOnly')
+export const readOnly = <S extends TSchema>(schema: S): ReadOnly<S> => mark(schema, 'readOnly')
 /** The user sets this field at registration and never again. */
-export const createOnly = <S extends TSchema>(schema: S): S & Marked<'createOnly'> => mark(schema, 'createOnly')
+export const createOnly = <S extends TSchema>(schema: S): CreateOnly<S> => mark(schema, 'createOnly')
 /** Only superusers (and code) write this field. */
-export const adminOnly = <S extends TSchema>(schema: S): S & Marked<'adminOnly'> => mark(schema, 'adminOnly')
+export const adminOnly = <S extends TSchema>(schema: S): AdminOnly<S> => mark(schema, 'adminOnly')
 
 /** Who may write a field of {@link userSchemas}; undefined for a field without a marker. */
 export function fieldAccess (schema: TSchema): FieldAccess | undefined {
   return (schema as TSchema & Partial<Marked<FieldAccess>>)[kAccess]
 }
 
+/** The schemas of custom fields, by name. */
 export type UserFields = TProperties
 type Unmarked<F extends UserFields> = { [K in keyof F as F[K] extends Marked<FieldAccess> ? never : K]: F[K] }
 type WithoutAccess<F extends UserFields, A extends FieldAccess> = { [K in keyof F as F[K] extends Marked<A> ? never : K]: F[K] }
@@ -28,8 +40,8 @@ type WithoutAccess<F extends UserFields, A extends FieldAccess> = { [K in keyof 
 type OptionalFields<F extends UserFields> = string extends keyof F ? F : { [K in keyof F]: TOptional<F[K]> }
 type Marks<F extends UserFields, A extends FieldAccess> = { [K in keyof F as F[K] extends Marked<A> ? K : never]: F[K] }
 
-type Flag = TOptional<TUnion<[TBoolean, TNull]>>
-type FlagFields = { is_active: Flag, is_superuser: Flag, is_verified: Flag }     // no interface: its index signature would swallow the other fields
+type Flag = TUnion<[TBoolean, TNull]>
+type FlagFields = { is_active: TOptional<Flag>, is_superuser: TOptional<Flag>, is_verified: TOptional<Flag> }     // no interface: its index signature would swallow the other fields
 
 /** What {@link userSchemas} returns: the schemas of the routes, and what the rules and adapters need of them. */
 export interface UserSchemas<F extends UserFields = UserFields, I extends IdKind = IdKind> {
@@ -40,7 +52,7 @@ export interface UserSchemas<F extends UserFields = UserFields, I extends IdKind
   readonly fields: F
 }
 
-const flag = (): Flag => Type.Optional(Type.Union([Type.Boolean(), Type.Null()]))
+const flag = (): TOptional<Flag> => Type.Optional(Type.Union([Type.Boolean(), Type.Null()]))
 
 /** What {@link userSchemas} returned, whatever the fields: cheap for the compiler, unlike `UserSchemas`, which it compares member by member. */
 export interface AnyUserSchemas {

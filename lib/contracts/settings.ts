@@ -9,8 +9,10 @@ export type Clock = () => number
 /** Names of the route groups. */
 export type RouteGroupName = 'auth' | 'register' | 'reset' | 'verify' | 'users'
 
+/** Where the routes of one group are, and whether there are any. */
 export interface RouteSettings { enabled: boolean, prefix: string }
 
+/** How the tokens of one purpose, reset or verify, are signed. */
 export interface TokenSettings {
   /** Gives a secret of its own, used as it is; null for keys made from the plugin's secrets. A function is not printed. */
   secret: (() => string) | null

@@ -29,13 +29,14 @@ export interface TransportDescription {
 /** What a description may depend on. */
 export type DescriptionDefaults = Pick<BackendDefaults, 'backend' | 'settings'>
 
-interface Describes { describe(defaults: DescriptionDefaults): TransportDescription }
+/** The part of a transport that describes it before its backend exists. */
+export interface DescribesTransport { describe(defaults: DescriptionDefaults): TransportDescription }
 
 /** A transport before its backend exists: what `bearerTransport()` and `defineTransport()` return. */
-export interface TransportDefinition extends Definition<'transport', Transport>, Describes {}
+export interface TransportDefinition extends Definition<'transport', Transport>, DescribesTransport {}
 
 /** What `defineTransport` takes. */
-export interface TransportSpec extends Describes {
+export interface TransportSpec extends DescribesTransport {
   name: string
   setup(scope: FastifyInstance, defaults: BackendDefaults): MaybePromise<Transport>
 }

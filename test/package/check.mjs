@@ -1,7 +1,7 @@
 // Packs the package, installs the tarball into an empty folder and uses it there as its users do: from ESM, CommonJS and
 // TypeScript of both kinds, with several versions of TypeScript and Node.js. Prints what it saw; exits 1 when something fails.
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -46,6 +46,19 @@ for (const version of TYPESCRIPTS) {
     return ` -> ${run('node', [`out-${version}/typed.mjs`]).trim()}; ${run('node', [`out-${version}/typed.cjs`]).trim()}`
   })
 }
+check('pnpm', () => {     // does not hoist: the application cannot import the dependencies of this package
+  const place = join(folder, 'pnpm')
+  mkdirSync(place)
+  for (const name of ['constants.mts', 'main.mjs']) cpSync(join(here, 'consumer', name), join(place, name))
+  const dependencies = { 'fastify-users': `file:${tarball}`, fastify: devDependencies.fastify, '@types/node': devDependencies['@types/node'] }
+  const aliases = Object.fromEntries(TYPESCRIPTS.map((version) => [`typescript-${version}`, `npm:typescript@~${version}.0`]))
+  writeFileSync(join(place, 'package.json'), JSON.stringify({ name: 'consumer', private: true, dependencies: { ...dependencies, ...aliases } }))
+  writeFileSync(join(place, 'tsconfig.json'), readFileSync(join(here, 'consumer/tsconfig.json'), 'utf8').replace(/"files": .*/, '"files": ["constants.mts"]'))
+  run('npm', ['install', '--no-audit', '--no-fund', '--no-save', '--prefix', join(folder, 'pnpm-tool'), 'pnpm@10'])
+  run('node', [join(folder, 'pnpm-tool/node_modules/pnpm/bin/pnpm.cjs'), 'install', '--ignore-workspace'], place)
+  for (const version of TYPESCRIPTS) run('node', [`node_modules/typescript-${version}/bin/tsc`, '-p', '.', '--outDir', `out-${version}`], place)
+  return ` -> TypeScript ${TYPESCRIPTS.join(', ')}; ${run('node', ['main.mjs'], place).trim()}`
+})
 for (const version of NODES) {
   check(`Node.js ${version}`, () => {
     run('npm', ['install', '--no-audit', '--no-fund', '--no-save', '--prefix', join(folder, `node-${version}`), `node@${version}`])

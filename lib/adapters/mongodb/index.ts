@@ -9,7 +9,7 @@ import { MongodbAdapter } from './mongodb-adapter.js'
 import { mongodbSchema } from './mongodb-schema.js'
 
 export type { MongoCollection, MongoCursor, MongoDb, MongoDocument } from './driver.js'
-export type { CollectionMapping } from './layout.js'
+export type { CollectionMapping, CollectionMappings } from './layout.js'
 
 /** Options of `mongodb`. */
 export interface MongodbOptions {

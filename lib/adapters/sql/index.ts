@@ -5,5 +5,6 @@ export type { NodeSqliteDatabase, NodeSqliteStatement } from './drivers/node-sql
 export type { SqliteDatabase, SqliteStatement } from './drivers/sqlite-database.js'
 export type { PgClient, PgPool, PgQuery, PgResult } from './drivers/pg-pool.js'
 export type { MysqlCallbackPool, MysqlConnection, MysqlPool, MysqlQuery } from './drivers/mysql2-pool.js'
+export type { TableMappings } from './schema.js'
 export type { SqlAdapterOptions, SqlServerOptions } from './sql-adapter.js'
 export type { TableMapping } from './table.js'

@@ -1,0 +1,127 @@
+import { mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import ts from 'typescript'
+import { root } from './helpers/root.js'
+import { installLikePnpm } from './helpers/pnpm-layout.js'
+
+// Applications that are compiled with `declaration: true` get declaration files, in which TypeScript has to write the
+// type of every exported constant. It can only write names that the application can import.
+
+/** Packages that snippets of the documentation import, besides this one. */
+const OTHERS = ['fastify', '@types/node', '@types/pg', 'pg', 'kysely', 'mongodb', 'mysql2', 'better-sqlite3', '@types/better-sqlite3']
+const ENTRIES = ['lib/index.d.ts', 'lib/features/oauth/index.d.ts', 'lib/testing/index.d.ts']
+const OPTIONS: ts.CompilerOptions = {
+  target: ts.ScriptTarget.ES2023,
+  module: ts.ModuleKind.NodeNext,
+  moduleResolution: ts.ModuleResolutionKind.NodeNext,
+  strict: true,
+  skipLibCheck: true,
+  types: ['node']
+}
+
+const folder = realpathSync(mkdtempSync(join(tmpdir(), 'fastify-users-declarations-')))
+t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
+const dist = join(folder, 'dist')
+emitDeclarations(dist)
+installLikePnpm(folder, dist, OTHERS)
+
+t.test('constants that an application exports can be declared, as pnpm installs the package', async (t) => {
+  const constants = readFileSync(join(root, 'test/package/consumer/constants.mts'), 'utf8')
+  t.strictSame(declarationProblems({ constants }), [])
+})
+
+t.test('constants that the documentation exports can be declared', async (t) => {
+  const pages = ['README.md', ...readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => join('docs', name))]
+  const snippets = pages.flatMap((page) => {
+    const text = readFileSync(join(root, page), 'utf8')
+    return [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, snippet = ''], i) => [`${page}-${i}`.replaceAll(/\W/g, '-'), snippet] as const)
+  }).filter(([, snippet]) => snippet.includes('export '))
+  t.ok(snippets.length > 5, `${snippets.length} snippets`)
+  const declaring = snippets.filter(([, text]) => text.includes('declare module'))     // each would change the others' users
+  const programs = [snippets.filter((snippet) => !declaring.includes(snippet)), ...declaring.map((snippet) => [snippet])]
+  t.strictSame(programs.flatMap((modules) => declarationProblems(Object.fromEntries(modules))), [])
+})
+
+t.test('a type that cannot be named is found', async (t) => {
+  const text = "import { userSchemas } from 'fastify-users'\nimport { hidden } from './hidden.mjs'\nexport const schemas = userSchemas(), own = hidden()"
+  const hidden = 'interface Hidden { a: 1 }\nexport declare const hidden: () => Hidden'
+  t.match(declarationProblems({ text, hidden }), [/TS4023/])
+})
+
+t.test('every interface that a public type refers to is exported', async (t) => {
+  t.strictSame(unexportedTypes(ENTRIES.map((entry) => join(dist, entry))), [])
+  const write = (name: string, text: string): string => {
+    writeFileSync(join(folder, name), text)
+    return join(folder, name)
+  }
+  const entry = write('entry.d.ts', "export { f } from './parts.js'\nexport type { Shown } from './parts.js'")
+  write('parts.d.ts', 'export interface Shown { a: Deep }\nexport interface Deep { b: Alias }\ntype Alias = Deeper | null\nexport interface Deeper { c: 1 }\nexport declare function f (shown: Shown): void')
+  t.strictSame(unexportedTypes([entry]), ['Deep', 'Deeper'])
+})
+
+/** Writes the declaration files of the package. */
+function emitDeclarations (outDir: string): void {
+  const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile) as { config: object }
+  const { options, fileNames } = ts.parseJsonConfigFileContent(config, ts.sys, root)
+  ts.createProgram(fileNames, { ...options, emitDeclarationOnly: true, outDir }).emit()
+}
+
+/** Compiles modules of the application with `declaration: true`. Returns what TypeScript complains about. */
+function declarationProblems (modules: Record<string, string>): string[] {
+  const files = Object.entries(modules).map(([name, text]) => {
+    const file = join(folder, `${name}.mts`)
+    writeFileSync(file, text)
+    return file
+  })
+  const program = ts.createProgram(files, { ...OPTIONS, declaration: true, noEmit: true })
+  return ts.getPreEmitDiagnostics(program).map(({ code, file, messageText }) =>
+    `${file?.fileName ?? ''}: TS${code} ${ts.flattenDiagnosticMessageText(messageText, '\n')}`)
+}
+
+/** Returns the interfaces and classes that the exports of some declaration files refer to and that they do not export. */
+function unexportedTypes (entries: readonly string[]): string[] {
+  const program = ts.createProgram(entries, OPTIONS)
+  const checker = program.getTypeChecker()
+  const target = (symbol: ts.Symbol): ts.Symbol => (symbol.flags & ts.SymbolFlags.Alias) ? checker.getAliasedSymbol(symbol) : symbol
+  const exported = new Set(entries.flatMap((entry) => {
+    const file = program.getSourceFile(entry)
+    const module = file && checker.getSymbolAtLocation(file)
+    return module === undefined ? [] : checker.getExportsOfModule(module).map(target)
+  }))
+  const seen = new Set<ts.Symbol>()
+  const missing = new Set<string>()
+
+  const visitSymbol = (symbol: ts.Symbol): void => {
+    const declarations = symbol.declarations ?? []
+    const own = declarations.filter((node) => isOwn(node.getSourceFile().fileName))
+    if (seen.has(symbol) || own.length === 0) return
+    seen.add(symbol)
+    const isNamed = declarations.some((node) => ts.isInterfaceDeclaration(node) || ts.isClassDeclaration(node))
+    const isAugmented = own.length < declarations.length     // an interface of Fastify, to which ours adds members
+    if (isNamed && !isAugmented && !exported.has(symbol)) missing.add(symbol.name)
+    own.forEach(visitNode)
+  }
+  const visitNode = (node: ts.Node): void => {
+    if (ts.isPropertySignature(node) && ts.isComputedPropertyName(node.name)) return     // a symbol of ours: for no one else
+    const name = referenceOf(node)
+    const symbol = name && checker.getSymbolAtLocation(name)
+    if (symbol !== undefined) visitSymbol(target(symbol))
+    ts.forEachChild(node, visitNode)
+  }
+  exported.forEach(visitSymbol)
+  return [...missing].sort()
+}
+
+function isOwn (path: string): boolean {
+  return path.startsWith(folder) && !path.includes('node_modules')
+}
+
+/** Returns the name in a node that refers to a type or to the type of a value. */
+function referenceOf (node: ts.Node): ts.Node | undefined {
+  if (ts.isTypeReferenceNode(node)) return node.typeName
+  if (ts.isTypeQueryNode(node)) return node.exprName
+  if (ts.isImportTypeNode(node)) return node.qualifier
+  return ts.isExpressionWithTypeArguments(node) ? node.expression : undefined
+}
