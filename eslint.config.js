@@ -1,7 +1,7 @@
 import neostandard, { plugins } from 'neostandard'
 
 export default [
-  ...neostandard({ ts: true, ignores: ['dist/**', '.tap/**', 'coverage/**'] }),
+  ...neostandard({ ts: true, ignores: ['dist/**', '.tap/**', 'coverage/**', 'docs/api/**', 'docs/.vitepress/cache/**', 'docs/.vitepress/dist/**'] }),
   {
     linterOptions: { reportUnusedDisableDirectives: 'error' },
     rules: {

@@ -22,7 +22,9 @@ const COMMON = new Set(['INTERNAL_ERROR', 'STORE_UNAVAILABLE', 'BAD_REQUEST'])
 /** Files that several type checks read. */
 const parsed = new Map<string, ts.SourceFile>()
 
-const pages = ['README.md', ...(existsSync(join(root, 'docs')) ? readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.md')).map((path) => join('docs', path)) : [])]
+/** README and docs, without the generated API reference and the built site. */
+const pages = ['README.md', 'CONTRIBUTING.md', ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.md') && !/^(api|\.vitepress)\//.test(path)).sort().map((path) => join('docs', path))]
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 const snippets = pages.flatMap((page) => snippetsOf(page, read(page)))
 
@@ -89,6 +91,12 @@ t.test('the README is short, and links every page of the docs directly or throug
   const linked = new Set(['README.md', 'docs/index.md'].flatMap((page) => linksOf(read(page)).map((link) => posix.join(posix.dirname(page), link.replace(/#.*/, '')))))
   const guides = pages.filter((page) => page.startsWith('docs/') && page !== 'docs/index.md' && !page.startsWith('docs/contributing/'))
   t.strictSame(guides.filter((page) => !linked.has(page)), [])
+})
+
+t.test('the sidebar of the site has every page once', async (t) => {
+  const links = [...read('docs/.vitepress/config.mts').matchAll(/text: '[^']+', link: '\/([^']*)' }/g)].map(([, link = '']) => link === '' ? 'index' : link)
+  const sidebar = links.slice(links.lastIndexOf('index')).filter((link) => link !== 'api/')
+  t.strictSame(sidebar.sort(), pages.filter((page) => page.startsWith('docs/')).map((page) => page.slice('docs/'.length, -'.md'.length)).sort())
 })
 
 t.test('the page about OAuth names every option, route and provider', async (t) => {

@@ -1,4 +1,5 @@
-// Prints which rows of the behaviour contract and which security rules the tests show.
+// Prints which rows of docs/contributing/behaviour.md and which rules of docs/contributing/security-rules.md the tests show.
+// Planned rules do not count.
 // A test names them before the first colon of its title: `row 7: …`, `rows 10, 12: …`,
 // `rows 30-34: …`, `CFG-01, CFG-02: …`, `row 21, JWT-01: …`. A row or rule is shown when a
 // passing test names it, no failing test does, and nothing within that passing test was skipped.
@@ -8,12 +9,18 @@
 //   node test/scoreboard.mjs --count   prints only `N passed, N failed` of these results
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Parser } from 'tap-parser'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const resultsFile = fileURLToPath(new URL('../.tap/results.tap', import.meta.url))
-const readTable = (name) => JSON.parse(readFileSync(new URL(`scoreboard/${name}.json`, import.meta.url), 'utf8'))
+
+/** Returns the ids and titles that a page of docs/contributing lists; each match of the pattern is an id and a title. */
+function readTitles (page, pattern) {
+  const text = readFileSync(join(root, 'docs/contributing', page), 'utf8')
+  return Object.fromEntries([...text.matchAll(pattern)].map(([, id, title]) => [id, title]))
+}
 
 /** The results of a TAP text as a tree: a test has `children`, an assertion has none. */
 function parseResults (tap) {
@@ -117,8 +124,8 @@ function main (mode) {
     console.log(`${passed} passed, ${failed} failed`)
     return
   }
-  const rows = readTable('rows')
-  const rules = readTable('rules')
+  const rows = readTitles('behaviour.md', /^\| (\d+) \| ([^|]+) \|/gm)
+  const rules = readTitles('security-rules.md', /^- \*\*([A-Z]+-\d\d)\*\* \((?:must|should)\) \*\*(.+?)\.\*\*/gm)
   const { verdicts, unknown } = judge(results, [...Object.keys(rows), ...Object.keys(rules)])
   const shownRows = printTable(rows, verdicts, (id) => `row ${id.padStart(2)}`)
   const shownRules = printTable(rules, verdicts, (id) => id.padEnd(7))

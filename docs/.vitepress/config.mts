@@ -1,0 +1,88 @@
+import { defineConfig } from 'vitepress'
+
+export default defineConfig({
+  title: 'fastify-users',
+  description: 'User management for Fastify',
+  cleanUrls: true,
+  themeConfig: {
+    search: { provider: 'local' },
+    outline: [2, 3],
+    nav: [
+      { text: 'Guide', link: '/flow' },
+      { text: 'Options', link: '/options' },
+      { text: 'API reference', link: '/api/' }
+    ],
+    sidebar: {
+      '/api/': [{ text: 'API reference', link: '/api/' }, { text: 'Guide', link: '/' }],
+      '/': [
+        {
+          text: 'Start',
+          items: [
+            { text: 'Overview', link: '/' },
+            { text: 'The complete flow', link: '/flow' },
+            { text: 'Concepts', link: '/concepts' },
+            { text: 'Options', link: '/options' },
+            { text: 'Several tenants', link: '/tenants' },
+            { text: 'Custom fields', link: '/custom-fields' },
+            { text: 'Routes', link: '/routes' },
+            { text: 'Errors', link: '/errors' }
+          ]
+        },
+        {
+          text: 'Build',
+          items: [
+            { text: 'Guard', link: '/guard' },
+            { text: 'Hooks', link: '/hooks' },
+            { text: 'Sending mail', link: '/mail' },
+            { text: 'Cookies and CSRF', link: '/cookies-and-csrf' },
+            { text: 'Login with providers', link: '/oauth' },
+            { text: 'Linked accounts', link: '/linked-accounts' },
+            { text: 'OpenAPI', link: '/openapi' },
+            { text: 'TypeScript', link: '/typescript' },
+            { text: 'Testing', link: '/testing' },
+            { text: 'Recipes', link: '/recipes' },
+            { text: 'Your own transport and strategy', link: '/transports-and-strategies' }
+          ]
+        },
+        {
+          text: 'Databases',
+          items: [
+            { text: 'SQLite', link: '/databases/sqlite' },
+            { text: 'PostgreSQL', link: '/databases/postgresql' },
+            { text: 'MySQL and MariaDB', link: '/databases/mysql' },
+            { text: 'MongoDB', link: '/databases/mongodb' },
+            { text: 'Kysely', link: '/databases/kysely' },
+            { text: 'Redis', link: '/databases/redis' },
+            { text: 'Memory', link: '/databases/memory' },
+            { text: 'Your own adapter', link: '/databases/your-own' }
+          ]
+        },
+        {
+          text: 'Run',
+          items: [
+            { text: 'Deployment', link: '/deployment' },
+            { text: 'Security', link: '/security' },
+            { text: 'Bundling', link: '/bundling' },
+            { text: 'The command line', link: '/command-line' }
+          ]
+        },
+        {
+          text: 'FastAPI Users',
+          items: [
+            { text: 'Compatibility', link: '/compatibility' },
+            { text: 'Moving', link: '/moving-from-fastapi-users' }
+          ]
+        },
+        {
+          text: 'Contributing',
+          items: [
+            { text: 'Architecture', link: '/contributing/architecture' },
+            { text: 'Behaviour', link: '/contributing/behaviour' },
+            { text: 'How FastAPI Users behaves', link: '/contributing/upstream' },
+            { text: 'Security rules', link: '/contributing/security-rules' }
+          ]
+        }
+      ]
+    }
+  }
+})
