@@ -1,9 +1,10 @@
 import http2 from 'node:http2'
 import type { AddressInfo } from 'node:net'
+import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type FastifyServerOptions, type HTTPMethods, type LightMyRequestResponse } from 'fastify'
 import t from 'tap'
 import users, {
-  authenticate, bearerTransport, currentUser, databaseStrategy, defineStrategy, defineTransport, jwtStrategy, memory,
+  authenticate, bearerTransport, cookieTransport, currentUser, databaseStrategy, defineStrategy, defineTransport, jwtStrategy, memory,
   type AuthenticateOptions, type DatabaseAdapter, type User
 } from '../lib/index.js'
 import { ARTHUR, PASSWORD, SECRET, addRoutes, backends, buildApp, fastPasswords, type Extend, type TestApp } from './helpers/build-app.js'
@@ -510,6 +511,10 @@ t.test('the guard works over HTTP/2, on a socket', async (t) => {
   t.equal((await send(post)).status, 200)
   t.equal((await send({ ...post, origin: `http://127.0.0.1:${port}` })).status, 200, 'the host is that of :authority')
   t.equal((await send({ ...post, origin: 'https://evil.example' })).status, 403)
+  t.equal((await send({ ...post, ':authority': 'app.example', origin: 'https://app.example' })).status, 200)
+  t.equal((await send({ ...post, ':authority': 'app.example', origin: 'http://app.example' })).status, 403, 'the cookie is Secure')
+  const twoHosts = await send({ ...post, ':authority': 'app.example', host: 'evil.example', origin: 'https://evil.example' }).catch(() => ({ status: 403 }))
+  t.not(twoHosts.status, 200, ':authority wins over Host')
 })
 
 t.test('an upgrade to a WebSocket with a cookie from another site is refused, although it is a GET', async (t) => {
@@ -530,6 +535,12 @@ const combinations: [Record<string, string>, boolean, boolean][] = [
   [{}, true, true],
   [{ 'sec-fetch-site': 'same-origin' }, true, true],
   [{ 'sec-fetch-site': 'none' }, true, true],
+  [{ 'sec-fetch-site': 'none', origin: 'https://app.example' }, true, true],
+  [{ 'sec-fetch-site': 'none', origin: 'https://admin.example:8443' }, true, false],
+  [{ 'sec-fetch-site': 'none', origin: 'https://evil.example' }, false, false],
+  [{ 'sec-fetch-site': 'none', origin: 'http://app.example' }, false, false],
+  [{ 'sec-fetch-site': 'none', origin: 'null' }, false, false],
+  [{ 'sec-fetch-site': 'none', origin: '' }, false, false],
   [{ 'sec-fetch-site': 'same-site' }, false, false],
   [{ 'sec-fetch-site': 'cross-site' }, false, false],
   [{ 'sec-fetch-site': '' }, false, false],
@@ -541,7 +552,8 @@ const combinations: [Record<string, string>, boolean, boolean][] = [
   [{ 'sec-fetch-site': 'cross-site', origin: 'https://admin.example:8443' }, true, false],
   [{ 'sec-fetch-site': 'cross-site', origin: 'null' }, false, false],
   [{ origin: 'https://app.example' }, true, true],
-  [{ origin: 'http://app.example' }, false, true],
+  [{ origin: 'http://app.example' }, false, false],
+  [{ origin: 'http://app.example:80' }, false, false],
   [{ origin: 'https://admin.example:8443' }, true, false],
   [{ origin: 'https://admin.example' }, false, false],
   [{ origin: 'https://admin.example:8443/' }, false, false],
@@ -602,6 +614,65 @@ t.test('CSRF-01 (Q7), CSRF-05, CSRF-08: the truth table holds on every unsafe me
         if (!passes) t.same(codeOf(reply), CROSS_SITE, `${what} ${about}`)
       }
     }
+  }
+})
+
+t.test('CSRF-01 (Q7): an http origin of the own host passes for a cookie that is not Secure, or on this machine', async (t) => {
+  // Host, Origin, and whether it passes with a Secure cookie and without
+  const table: [string, string, boolean, boolean][] = [
+    ['app.example', 'https://app.example', true, true],
+    ['app.example', 'http://app.example', false, true],
+    ['app.example:8080', 'http://app.example:8080', false, true],
+    ['APP.example', 'http://app.example', false, true],
+    ['app.example', 'http://app.example:8080', false, false],
+    ['192.168.1.4:3000', 'http://192.168.1.4:3000', false, true],
+    ['localhost.evil.example', 'http://localhost.evil.example', false, true],
+    ['127.0.0.1.evil.example', 'http://127.0.0.1.evil.example', false, true],
+    ['evil-localhost', 'http://evil-localhost', false, true],
+    ['localhost:3000', 'http://localhost:3000', true, true],
+    ['shop.localhost:3000', 'http://shop.localhost:3000', true, true],
+    ['127.0.0.1:3000', 'http://127.0.0.1:3000', true, true],
+    ['[::1]:3000', 'http://[::1]:3000', true, true],
+    ['localhost:3000', 'http://localhost:3001', false, false],
+    ['localhost:3000', 'http://127.0.0.1:3000', false, false],
+    ['localhost', 'null', false, false]
+  ]
+  for (const secure of [true, false]) {
+    const cookies = [{ name: 'cookie', transport: cookieTransport({ secure }), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }]
+    const built = await buildApp(t, { backends: cookies })
+    await built.create()
+    const session = await built.cookie(ARTHUR)
+    for (const [host, origin, whenSecure, whenPlain] of table) {
+      const passes = secure ? whenSecure : whenPlain
+      const about = `${secure ? 'Secure' : 'plain'} cookie, Host ${host}, Origin ${origin}`
+      for (const more of [{}, { 'sec-fetch-site': 'none' }]) {
+        const headers = { host, origin, ...more }
+        const reply = await built.send('POST', '/guarded', {}, { ...session, ...headers })
+        t.equal(reply.statusCode, passes ? 200 : 403, about)
+        const login = await built.send('POST', '/auth/cookie/login', { username: ARTHUR, password: PASSWORD }, headers)
+        t.equal(login.statusCode, passes ? 204 : 403, `login, ${about}`)
+      }
+    }
+  }
+})
+
+t.test('CSRF-01 (Q7): an ambient transport of the application counts as Secure unless it says otherwise', async (t) => {
+  for (const [secure, status] of [[undefined, 403], [true, 403], [false, 200]] as const) {
+    const transport = defineTransport({
+      name: 'ambient',
+      describe: () => ({ scheme: { type: 'apiKey', in: 'header', name: 'x-certificate' }, login: { 204: Type.Null() }, logout: { 204: Type.Null() } }),
+      setup: () => ({
+        ambient: true,
+        ...(secure === undefined ? {} : { secure }),
+        extractToken: ({ headers }) => typeof headers['x-certificate'] === 'string' ? headers['x-certificate'] : null,
+        sendLogin: (reply, { token }) => reply.header('x-certificate', token).code(204).send()
+      })
+    })
+    const built = await buildApp(t, { backends: [{ name: 'own', transport, strategy: databaseStrategy({ lifetimeSeconds: 60 }) }] })
+    await built.create()
+    const login = await built.login('own', ARTHUR)
+    const headers = { 'x-certificate': String(login.headers['x-certificate']), host: 'app.example', origin: 'http://app.example' }
+    t.equal((await built.send('POST', '/guarded', {}, headers)).statusCode, status, String(secure))
   }
 })
 

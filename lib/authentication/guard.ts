@@ -74,7 +74,8 @@ export function createGuard (authenticator: Authenticator, backends: ReadonlyMap
   function refuse (request: FastifyRequest, found: Authentication | null, { active, verified, superuser }: GuardOptions): Error | null {
     if (found === null) return unauthenticated()
     const { user } = found
-    if (isUnsafe(request) && backends.get(found.backend)?.transport.ambient === true && isCrossSite(request, settings)) return FST_USERS_CROSS_SITE_REQUEST()
+    const transport = backends.get(found.backend)?.transport
+    if (transport?.ambient === true && isUnsafe(request) && isCrossSite(request, settings, transport)) return FST_USERS_CROSS_SITE_REQUEST()
     if (active && !user.is_active) return unauthenticated()
     return (verified && !user.is_verified) || (superuser && !user.is_superuser) ? FST_USERS_FORBIDDEN() : null
   }

@@ -8,6 +8,8 @@ import type { IssuedToken } from './strategy.js'
 export interface Transport {
   /** True when a browser sends the credential on its own (a cookie): such sessions get the cross-site check. */
   readonly ambient: boolean
+  /** False when an ambient credential also travels over plain http; then http origins of our host pass the check (default true). */
+  readonly secure?: boolean
   extractToken(request: FastifyRequest): string | null
   /** The request headers that carry a token: what clients and tests send. */
   requestHeaders?(token: string): Record<string, string>

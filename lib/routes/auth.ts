@@ -26,7 +26,7 @@ export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async 
       response: { ...description.login, ...errorReplies(settings, ...BODY_ERRORS, 'LOGIN_BAD_CREDENTIALS', 'LOGIN_USER_NOT_VERIFIED', 'LOGIN_PENDING', ...(transport.ambient ? ['CROSS_SITE_REQUEST' as const] : []), 'PASSWORD_QUEUE_FULL') }
     },
     onRequest: async (request) => {
-      if (transport.ambient && isCrossSite(request, settings)) throw FST_USERS_CROSS_SITE_REQUEST()
+      if (transport.ambient && isCrossSite(request, settings, transport)) throw FST_USERS_CROSS_SITE_REQUEST()
     }
   }, async (request, reply) => {
     const context = { request, reply, backend: name }

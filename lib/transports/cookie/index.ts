@@ -58,6 +58,7 @@ function createTransport (options: CookieTransportOptions, name: string, duplica
 
   return {
     ambient: true,
+    secure,
     extractToken (request) {
       const token = readCookie(request.headers.cookie, name, duplicates)
       return token !== null && token.length <= TOKEN_MAX_LENGTH ? token : null

@@ -47,7 +47,7 @@ export const loginRoutes: FastifyPluginAsync<FlowRoutesOptions> = async (scope, 
         response: { 200: replyOf(AuthorizeReply, 'Where the browser goes.'), ...errorReplies(settings, ...START_ERRORS, ...(transport.ambient ? ['CROSS_SITE_REQUEST' as const] : [])) }
       },
       onRequest: async (request) => {
-        if (transport.ambient && isCrossSite(request, settings)) throw FST_USERS_CROSS_SITE_REQUEST()
+        if (transport.ambient && isCrossSite(request, settings, transport)) throw FST_USERS_CROSS_SITE_REQUEST()
       },
       preValidation: wrapScopes,
       exposeHeadRoute: false
