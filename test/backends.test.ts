@@ -339,8 +339,9 @@ t.test('rows 13, 14, 16, CK-01, CK-06, CK-10: set and clear use the same attribu
       t.same(attributes(setCookie(login)), attributes(expected), about)
       const logout = await built.send('POST', '/auth/cookie/logout', undefined, { cookie: cookieOf(login) })
       t.equal(logout.statusCode, 204, about)
-      t.match(setCookie(logout), `${name}=;`, about)
-      t.same(attributes(setCookie(logout)), [...attributes(expected).filter((part) => !part.startsWith('Max-Age')), 'Max-Age=0'].sort(), about)
+      const cleared = [logout.headers['set-cookie'] ?? []].flat()
+      for (const header of cleared) t.match(header, new RegExp(`^${name}=; Max-Age=0; `), about)
+      t.same(attributes(cleared.at(-1) ?? ''), [...attributes(expected).filter((part) => !part.startsWith('Max-Age')), 'Max-Age=0'].sort(), about)
     }
   }
 })

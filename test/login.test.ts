@@ -280,7 +280,7 @@ t.test('cookies', async (t) => {
       const clear = await send('POST', '/auth/cookie/logout', undefined, { cookie: cookieOf(set) })
       t.equal(clear.statusCode, 204)
       t.equal(clear.body, '')
-      t.same(parse(clear.headers['set-cookie']), { name, value: '', attributes: [...attributes.filter((one) => !one.startsWith('Max-Age')), 'Max-Age=0'].sort() })
+      t.same(parse([clear.headers['set-cookie']].flat().at(-1)), { name, value: '', attributes: [...attributes.filter((one) => !one.startsWith('Max-Age')), 'Max-Age=0'].sort() })
     }
   })
 
@@ -640,6 +640,52 @@ t.test('logout', async (t) => {
     t.match(reply.headers['set-cookie'], /Max-Age=0/)
     t.equal((await send('GET', '/users/me', undefined, ofCookie)).statusCode, 401)
     t.same(await sessions(), [])
+  })
+
+  t.test('LOG-07: ends exactly the session that the request presents to the backend, or refuses', async (t) => {
+    const backends: UsersOptions['backends'] = [
+      { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) },
+      { name: 'db', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) },
+      { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) }
+    ]
+    // which logout, more headers, the status, and which of the two sessions lives on
+    const table: [string, Record<string, string>, number, { bearer: boolean, cookie: boolean }][] = [
+      ['cookie', {}, 204, { bearer: true, cookie: false }],
+      ['db', {}, 204, { bearer: false, cookie: true }],
+      ['jwt', {}, 401, { bearer: true, cookie: true }],
+      ['cookie', { origin: 'https://evil.example' }, 403, { bearer: true, cookie: true }],
+      ['db', { origin: 'https://evil.example' }, 204, { bearer: false, cookie: true }]
+    ]
+    for (const order of [backends, backends.toReversed()]) {
+      const { create, cookie, login, send, events } = await app(t, { backends: order })
+      await create()
+      await create({ email: LANCELOT })
+      for (const [backend, more, status, lives] of table) {
+        const ofBearer = { authorization: `Bearer ${(await login('db', ARTHUR)).json<{ access_token: string }>().access_token}` }
+        const ofCookie = await cookie(LANCELOT)
+        const reply = await send('POST', `/auth/${backend}/logout`, undefined, { ...ofBearer, ...ofCookie, ...more })
+        const about = `${backend} ${JSON.stringify(more)}`
+        t.equal(reply.statusCode, status, about)
+        t.equal(reply.headers['set-cookie'] !== undefined, !lives.cookie, `${about}: the cookie is cleared when its session has ended`)
+        if (status === 204) t.match(events.at(-1), { name: 'onAfterLogout', backend, user: { email: backend === 'db' ? ARTHUR : LANCELOT } }, about)
+        t.same({
+          bearer: (await send('GET', '/users/me', undefined, ofBearer)).statusCode === 200,
+          cookie: (await send('GET', '/users/me', undefined, ofCookie)).statusCode === 200
+        }, lives, about)
+      }
+    }
+  })
+
+  t.test('LOG-07: a credential of an inactive user is not passed over for another one', async (t) => {
+    const { create, bearer, cookie, send, sessions, app: fastify } = await app(t)
+    await create()
+    const { id } = await create({ email: LANCELOT })
+    const headers = { ...await bearer(ARTHUR), ...await cookie(LANCELOT) }
+    await fastify.users.update(id, { is_active: false })
+    const reply = await send('POST', '/auth/cookie/logout', undefined, headers)
+    refused(t, reply, 401, 'UNAUTHENTICATED', 'Unauthorized')
+    t.equal(reply.headers['set-cookie'], undefined)
+    t.same(await sessions(), [], 'the deactivation had ended the session')
   })
 
   t.test('row 17: needs a live session of an active user, verified where that is required', async (t) => {

@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Backend } from '../contracts/backend.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
 import type { TokenSubject } from '../contracts/strategy.js'
+import type { Transport } from '../contracts/transport.js'
 import type { User } from '../contracts/user.js'
 import type { UserRows } from '../users/index.js'
 
@@ -36,6 +37,8 @@ export interface Authenticator {
    * where transport, strategy and store do.
    */
   find(request: FastifyRequest, enabled: readonly string[] | null): MaybePromise<Authentication | null>
+  /** Returns the sessions that a request presents to one backend: several if its transport meets several tokens. */
+  findPresented(request: FastifyRequest, backend: string): Promise<Authentication[]>
 }
 
 export function createAuthenticator (backends: ReadonlyMap<string, Backend>, rows: UserRows): Authenticator {
@@ -67,8 +70,26 @@ export function createAuthenticator (backends: ReadonlyMap<string, Backend>, row
     find (request, enabled) {
       if (list.length !== backends.size) list = [...backends.values()]
       return search(request, enabled, 0)
+    },
+
+    async findPresented (request, name) {
+      const backend = backends.get(name)
+      const found: Authentication[] = []
+      if (backend === undefined) return found
+      for (const token of presentedTokens(backend.transport, request)) {
+        const session = accept(await backend.strategy.readToken(token, { request, users: rows }), token, backend)
+        if (session !== null) found.push(session)
+      }
+      return found
     }
   }
+}
+
+/** Returns all tokens that a request presents to a transport. */
+export function presentedTokens (transport: Transport, request: FastifyRequest): readonly string[] {
+  if (transport.extractTokens !== undefined) return transport.extractTokens(request)
+  const token = transport.extractToken(request)
+  return token === null ? [] : [token]
 }
 
 /** True for a promise of any make. */

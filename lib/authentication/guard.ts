@@ -7,6 +7,7 @@ import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_FORBIDDEN, FST_USERS_GUARD_MISU
 import { kGuard } from '../symbols.js'
 import { isPromise, type Authentication, type Authenticator } from './authenticator.js'
 import { isCrossSite, isUnsafe } from './csrf.js'
+import { findSessionToEnd } from './session-to-end.js'
 import { checkBackendNames, readGuardOptions, type AuthenticateOptions, type GuardOptions } from './guard-options.js'
 
 /** A request of any application, whatever its server, schema and logger types are; HTTP/2 included. */
@@ -31,6 +32,8 @@ export interface Authenticate {
 export interface Guard {
   /** Sets `request.user` and `request.authentication`. Throws what refuses the request. */
   check(request: FastifyRequest, options: GuardOptions): MaybePromise<void>
+  /** Makes the session that a logout at this backend ends the session of the request. Throws `FST_USERS_UNAUTHENTICATED` if there is not exactly one. */
+  selectForLogout(request: FastifyRequest, backend: string): Promise<void>
   /** Replies to a refused request itself where the application's error handler would not speak the clients' language. */
   readonly errorStyle: Settings['errorStyle']
   /** Names of the backends, known from the start. */
@@ -97,6 +100,11 @@ export function createGuard (authenticator: Authenticator, backends: ReadonlyMap
       const names = typeof enabled === 'function' ? enabled(request) : enabled
       const among = (list: readonly string[]): MaybePromise<void> => findAmong(request, checkBackendNames(list, backendNames), options)
       return isPromise(names) ? names.then(among) : among(names)
+    },
+    async selectForLogout (request, backend) {
+      const session = await findSessionToEnd(authenticator, request, backend, backendNames)
+      if (session === null) throw unauthenticated()
+      request.authentication = session
     }
   }
 }

@@ -11,6 +11,8 @@ export interface Transport {
   /** False when an ambient credential also travels over plain http; then http origins of our host pass the check (default true). */
   readonly secure?: boolean
   extractToken(request: FastifyRequest): string | null
+  /** All tokens of the request, for transports that can meet several: login and logout end the session of each. Absent: the one of `extractToken`. */
+  extractTokens?(request: FastifyRequest): readonly string[]
   /** The request headers that carry a token: what clients and tests send. */
   requestHeaders?(token: string): Record<string, string>
   sendLogin(reply: FastifyReply, issued: IssuedToken): FastifyReply

@@ -1,8 +1,9 @@
 import { LoginBody } from '../../schemas/index.js'
-import { authenticate, currentUser, isCrossSite } from '../authentication/index.js'
+import { authenticate, isCrossSite } from '../authentication/index.js'
 import type { Backend } from '../contracts/backend.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_LOGIN_BAD_CREDENTIALS } from '../errors.js'
+import { kGuard } from '../symbols.js'
 import type { UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
 import { ignoreJsonBodies } from './fastapi-bodies.js'
@@ -40,12 +41,15 @@ export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async 
       ...describeRoute(settings, { tags: ['auth'], operation: `logout:${name}`, upstream: `auth:${name}.logout`, summary: 'Log out' }),
       response: { ...description.logout, ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', 'CROSS_SITE_REQUEST', ...UNREAD_BODY_ERRORS.filter((word) => !fastapi || word !== 'BAD_REQUEST')) }
     },
-    onRequest: authenticate({ verified: settings.requireVerification })
+    onRequest: [
+      async (request) => { await scope[kGuard].selectForLogout(request, name) },
+      authenticate({ verified: settings.requireVerification })
+    ]
   }, async (request, reply) => {
-    if (request.authentication?.backend !== name) await endPresented(backend, request, currentUser(request))
-    const acting = users.backends.get(request.authentication?.backend ?? '')?.transport
+    const acting = users.backends.get(request.authentication?.backend ?? '')
     await users.logout(request, reply)
-    const clearing = transport.sendLogout === undefined ? acting : transport     // a cookie that logged out here is cleared here
+    if (acting === backend) await endPresented(backend, request)     // duplicates of the cookie: without this, one of them would stay logged in
+    const clearing = transport.sendLogout === undefined ? acting?.transport : transport     // a cookie that logged out here is cleared here
     return clearing?.sendLogout?.(reply) ?? reply.code(204).send()
   })
 }

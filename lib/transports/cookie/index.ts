@@ -1,28 +1,18 @@
 import fastifyCookie from '@fastify/cookie'
 import { Type } from '@sinclair/typebox'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { TOKEN_MAX_LENGTH } from '../../../schemas/index.js'
-import type { DescriptionDefaults, Transport, TransportDefinition } from '../../contracts/transport.js'
-import { FST_USERS_INVALID_OPTION, FST_USERS_UNKNOWN_OPTION } from '../../errors.js'
+import type { Transport, TransportDefinition } from '../../contracts/transport.js'
 import { defineTransport } from '../define.js'
-import { readCookie } from './cookie-header.js'
+import { isToken, readCookie, readCookies, type Duplicates } from './cookie-header.js'
+import { formerPlaces } from './former-cookies.js'
+import { checkOptions, cookieName, type CookieTransportOptions } from './options.js'
 import { warnOfPlainHttp } from './plain-http.js'
 
-/** Options of `cookieTransport`. */
-export interface CookieTransportOptions {
-  /** Cookie name (`__Host-<users>-<backend>`; without the prefix when `secure`, `path` or `domain` rule it out). */
-  name?: string
-  /** Seconds that the browser keeps the cookie, never longer than the token lives (absent: until the browser closes). */
-  maxAge?: number
-  path?: string
-  domain?: string
-  secure?: boolean
-  httpOnly?: boolean
-  sameSite?: 'lax' | 'strict' | 'none'
-}
+export type { CookiePlace } from './former-cookies.js'
+export type { CookieTransportOptions } from './options.js'
 
-const KEYS = ['name', 'maxAge', 'path', 'domain', 'secure', 'httpOnly', 'sameSite']
-const COOKIE_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/       // token of RFC 9110, section 5.6.2
+const MAX_DUPLICATES = 8     // each costs a look into the store
 
 /**
  * The token travels in a cookie (RFC 6265): `Secure`, `HttpOnly`, `SameSite=Lax`, `Path=/` by default. Login and logout
@@ -47,13 +37,34 @@ export function cookieTransport (options: CookieTransportOptions = {}): Transpor
   })
 }
 
-function createTransport (options: CookieTransportOptions, name: string, duplicates: 'refuse' | 'last', serialize: FastifyInstance['serializeCookie']): Transport {
-  const { maxAge, path = '/', domain, secure = true, httpOnly = true, sameSite = 'lax' } = options
-  const attributes = { path, secure, httpOnly, sameSite, encode: String, ...(domain === undefined ? {} : { domain }) }
+function createTransport (options: CookieTransportOptions, name: string, duplicates: Duplicates, serialize: FastifyInstance['serializeCookie']): Transport {
+  const { maxAge, path = '/', domain, secure = true, httpOnly = true, sameSite = 'lax', partitioned = false, formerly = [] } = options
+  const place = { path, partitioned, ...(domain === undefined ? {} : { domain }) }
+  const attributes = { secure, httpOnly, sameSite, encode: String }
+  const former = formerPlaces(place, formerly).map((old) => serialize(name, '', { ...attributes, path: '/', ...old, maxAge: 0 }))
+  const reported = new WeakSet<FastifyRequest>()
+
+  /** Logs once per request that a browser sent several cookies of our name. */
+  function report (request: FastifyRequest, count: number): void {
+    if (count < 2 || reported.has(request)) return
+    reported.add(request)
+    const meaning = duplicates === 'last' ? 'the last one counts' : 'none counts'
+    request.log.warn({ cookie: name, count }, `fastify-users: the request has several cookies of one name, and ${meaning}. Login and logout ` +
+      'remove those of an earlier `domain` or `path` that cookieTransport() knows of: see its option `formerly`')
+  }
+
+  /** Removes cookies of our name that an earlier deployment set: beside the new one they would make each request anonymous. */
+  function removeFormer (reply: FastifyReply): void {
+    const count = readCookies(reply.request.headers.cookie, name).length
+    if (count === 0) return
+    report(reply.request, count)
+    for (const header of former) reply.header('set-cookie', header)
+  }
 
   const setCookie: NonNullable<Transport['renew']> = (reply, { token, lifetimeSeconds }) => {
     const age = maxAge === undefined ? {} : { maxAge: Math.min(maxAge, lifetimeSeconds ?? maxAge) }
-    reply.header('set-cookie', serialize(name, token, { ...attributes, ...age }))
+    removeFormer(reply)
+    reply.header('set-cookie', serialize(name, token, { ...attributes, ...place, ...age }))
   }
 
   return {
@@ -61,39 +72,23 @@ function createTransport (options: CookieTransportOptions, name: string, duplica
     secure,
     extractToken (request) {
       const token = readCookie(request.headers.cookie, name, duplicates)
+      if (token === null) report(request, readCookies(request.headers.cookie, name).length)
       return token !== null && token.length <= TOKEN_MAX_LENGTH ? token : null
+    },
+    extractTokens (request) {
+      const values = readCookies(request.headers.cookie, name)
+      const tokens = new Set((duplicates === 'last' ? values.slice(-1) : values).filter((value) => isToken(value) && value.length <= TOKEN_MAX_LENGTH))
+      return tokens.size <= MAX_DUPLICATES ? [...tokens] : []
     },
     requestHeaders: (token) => ({ cookie: `${name}=${token}` }),
     sendLogin (reply, issued) {
       setCookie(reply, issued)
       return reply.code(204).send()
     },
-    sendLogout: (reply) => reply.header('set-cookie', serialize(name, '', { ...attributes, maxAge: 0 })).code(204).send(),
+    sendLogout (reply) {
+      removeFormer(reply)
+      return reply.header('set-cookie', serialize(name, '', { ...attributes, ...place, maxAge: 0 })).code(204).send()
+    },
     renew: setCookie
   }
-}
-
-function cookieName ({ name, path = '/', domain, secure = true }: CookieTransportOptions, { backend, settings }: DescriptionDefaults): string {
-  const base = name ?? settings.cookieName
-  if (base !== null) return base
-  return `${secure && path === '/' && domain === undefined ? '__Host-' : ''}${settings.name}-${backend}`
-}
-
-function checkOptions (options: CookieTransportOptions): void {
-  const unknown = Object.keys(options).find((key) => !KEYS.includes(key))
-  if (unknown !== undefined) throw FST_USERS_UNKNOWN_OPTION([`cookieTransport.${unknown}`, KEYS.join(', ')])
-  const { name, maxAge, path = '/', domain, secure = true, sameSite = 'lax' } = options
-  if (name !== undefined && !(typeof name === 'string' && COOKIE_NAME.test(name))) throw refuse('name', 'is not a cookie name (RFC 6265, section 4.1.1)')
-  if (maxAge !== undefined && !(Number.isInteger(maxAge) && maxAge > 0)) throw refuse('maxAge', 'must be a whole number of seconds above 0')
-  for (const flag of ['secure', 'httpOnly'] as const) if (typeof (options[flag] ?? true) !== 'boolean') throw refuse(flag, 'must be true or false')
-  if (!['lax', 'strict', 'none'].includes(sameSite)) throw refuse('sameSite', "must be 'lax', 'strict' or 'none'")
-  if (sameSite === 'none' && !secure) throw refuse('sameSite', "'none' needs `secure`; browsers drop the cookie otherwise")
-  if (name?.startsWith('__Host-') === true && (!secure || path !== '/' || domain !== undefined)) throw refuse('name', 'with the prefix __Host- needs secure, path / and no domain')
-  if (name?.startsWith('__Secure-') === true && !secure) throw refuse('name', 'with the prefix __Secure- needs secure')
-  if (typeof path !== 'string' || !/^\/[^;\s]*$/.test(path)) throw refuse('path', 'must start with / and hold no white space or semicolon')
-  if (domain !== undefined && !(typeof domain === 'string' && /^[^;\s]+$/.test(domain))) throw refuse('domain', 'must be a domain without white space or semicolons')
-}
-
-function refuse (option: string, reason: string): Error {
-  return FST_USERS_INVALID_OPTION([`cookieTransport.${option}`, reason])
 }
