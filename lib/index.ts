@@ -13,7 +13,7 @@ export {
   type MysqlCallbackPool, type MysqlConnection, type MysqlPool, type MysqlQuery, type NodeSqliteDatabase, type NodeSqliteStatement,
   type PgClient, type PgPool, type PgQuery, type PgResult, type SqliteDatabase, type SqliteStatement
 } from './adapters/sql/index.js'
-export { bearerTransport, cookieTransport, defineTransport, type CookieTransportOptions } from './transports/index.js'
+export { bearerTransport, cookieTransport, defineTransport, type CookiePlace, type CookieTransportOptions } from './transports/index.js'
 export {
   databaseStrategy, defineStrategy, jwtStrategy, redisStrategy,
   type DatabaseStrategyOptions, type IoredisClient, type JwtStrategyOptions, type NodeRedisClient, type RedisClient, type RedisStrategyOptions
