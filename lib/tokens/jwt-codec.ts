@@ -42,6 +42,8 @@ type Payload = Record<string, unknown>
 interface Engine { key: JwtKey, jwt: JWT }
 
 const NAMESPACE = 'fastifyUsers'
+/** How far the clocks of our processes may differ, in milliseconds (RFC 7519, section 4.1.5). A token never lives longer for it. */
+const CLOCK_SKEW_MS = 60_000
 
 /**
  * A codec (RFC 7519) on `@fastify/jwt`, one encapsulated instance per key. The engine checks signatures; forms, types,
@@ -169,13 +171,13 @@ function hasEnded ({ exp }: Payload, now: number): boolean {
   return isTime(exp) && now >= exp * 1000
 }
 
-/** All but the subject and the end. */
+/** Checks all claims but the subject and the end. A token may come from a process whose clock is up to a minute ahead. */
 function checkClaims (claims: Payload, audiences: ReadonlySet<unknown>, { clock, issuedAt, strict, lifetimeSeconds, required }: JwtCodecOptions): boolean {
   const { aud, exp, nbf, iat, jti } = claims
-  const now = clock()
+  const latest = clock() + CLOCK_SKEW_MS
   if (exp === undefined ? strict && lifetimeSeconds !== null : !isTime(exp)) return false
-  if (nbf !== undefined && !(isTime(nbf) && now >= nbf * 1000)) return false
-  if (iat === undefined ? strict && issuedAt : !(Number.isInteger(iat) && isTime(iat) && now >= iat * 1000)) return false
+  if (nbf !== undefined && !(isTime(nbf) && latest >= nbf * 1000)) return false
+  if (iat === undefined ? strict && issuedAt : !(Number.isInteger(iat) && isTime(iat) && latest >= iat * 1000)) return false
   if (jti === undefined ? strict : typeof jti !== 'string') return false
   if (!required.every((claim) => typeof claims[claim] === 'string' && claims[claim] !== '')) return false
   return Array.isArray(aud) ? aud.every((a) => typeof a === 'string') && aud.some((a) => audiences.has(a)) : audiences.has(aud)

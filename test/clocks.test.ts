@@ -1,0 +1,68 @@
+import t from 'tap'
+import { oauth, openidConnect } from '../lib/features/oauth/index.js'
+import { memory } from '../lib/index.js'
+import { openBrowser, ORIGIN } from './helpers/browser.js'
+import { ARTHUR, PASSWORD, addRoutes, buildApp } from './helpers/build-app.js'
+import { startOidcProvider } from './helpers/oidc-provider.js'
+
+const START = Date.UTC(2030, 0, 1)
+/** Milliseconds by which the clock of the checking process is behind, and whether it accepts a token made just now. */
+const differences: [number, boolean][] = [[0, true], [1, true], [59_999, true], [60_000, true], [60_001, false], [3_600_000, false]]
+
+t.test('JWT-07: sessions, reset and verify tokens of a process whose clock is a minute ahead are good', async (t) => {
+  for (const [behind, accepted] of differences) {
+    let now = START
+    const options = { adapter: memory(), clock: () => now }
+    const ahead = await buildApp(t, options)
+    const late = await buildApp(t, options)
+    await ahead.create()
+    const session = await ahead.bearer(ARTHUR)
+    await ahead.send('POST', '/auth/request-verify-token', { email: ARTHUR })
+    await ahead.send('POST', '/auth/forgot-password', { email: ARTHUR })
+    const [reset, verify] = [await ahead.tokenOf('onAfterForgotPassword'), await ahead.tokenOf('onAfterRequestVerify')]
+    now = START - behind
+    t.equal((await late.send('GET', '/users/me', undefined, session)).statusCode, accepted ? 200 : 401, `session, ${behind} ms`)
+    t.equal((await late.send('POST', '/auth/verify', { token: verify })).statusCode, accepted ? 200 : 400, `verify, ${behind} ms`)
+    now = START
+    await ahead.send('POST', '/auth/forgot-password', { email: ARTHUR })
+    const fresh = accepted ? await ahead.tokenOf('onAfterForgotPassword') : reset
+    now = START - behind
+    t.equal((await late.send('POST', '/auth/reset-password', { token: fresh, password: `${PASSWORD}-2` })).statusCode, accepted ? 200 : 400, `reset, ${behind} ms`)
+  }
+})
+
+t.test('JWT-07: the end of a token has no tolerance', async (t) => {
+  let now = START
+  const built = await buildApp(t, { clock: () => now })
+  await built.create()
+  const session = await built.bearer(ARTHUR)
+  await built.send('POST', '/auth/request-verify-token', { email: ARTHUR })
+  const verify = await built.tokenOf('onAfterRequestVerify')
+  now = START + 3_600_000
+  t.equal((await built.send('GET', '/users/me', undefined, session)).statusCode, 401)
+  t.equal((await built.send('POST', '/auth/verify', { token: verify })).statusCode, 400)
+  now -= 1
+  t.equal((await built.send('GET', '/users/me', undefined, session)).statusCode, 200)
+  t.equal((await built.send('POST', '/auth/verify', { token: verify })).statusCode, 200)
+})
+
+t.test('JWT-07: a provider login may end at a process whose clock is a minute behind', async (t) => {
+  const callback = '/auth/openid/callback'
+  const idp = await startOidcProvider(t, [ORIGIN + callback])
+  let now = START
+  const { app } = await buildApp(t, { publicUrl: ORIGIN, clock: () => now }, async (app) => {
+    addRoutes(app)
+    await app.register(oauth, {
+      providers: [openidConnect({ issuer: idp.issuer, clientId: idp.clientId, clientSecret: idp.clientSecret, trustEmail: true })],
+      insecureOrigins: [idp.issuer]
+    })
+  })
+  for (const [behind, accepted] of differences) {
+    now = START
+    const browser = openBrowser(app)
+    const page = await browser.ask('/auth/openid/authorize')
+    now = START - behind
+    const back = await browser.go(page.json<{ authorization_url: string }>().authorization_url)
+    t.equal(back.status, accepted ? 200 : 400, `${behind} ms: ${back.body}`)
+  }
+})
