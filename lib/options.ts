@@ -51,6 +51,11 @@ export interface UsersOptions extends CompatibilityOptions {
   trustedOrigins?: readonly string[]
   /** Whether registration tells that an address has an account (true); with false it always replies 202. */
   revealExistingAccounts?: boolean
+  /**
+   * Users may register and change to e-mails under `.local` (RFC 6762) and `.home.arpa` (RFC 8375), the domains of private
+   * networks (false).
+   */
+  allowIntranetEmails?: boolean
   /** `confirm`: users give their current password to change password or address, and prove a new address first (`contract`: neither). */
   sensitiveChanges?: 'contract' | 'confirm'
   /** Makes all of the options below as FastAPI Users is, its password hashing and policy too. */
@@ -89,6 +94,7 @@ const KEYS: Record<Exclude<keyof UsersOptions, keyof CompatibilityOptions>, true
   publicUrl: true,
   trustedOrigins: true,
   revealExistingAccounts: true,
+  allowIntranetEmails: true,
   sensitiveChanges: true,
   compatibility: true,
   errorHandler: true,
@@ -115,6 +121,7 @@ export function resolveOptions (options: UsersOptions, log?: FastifyBaseLogger):
     validatePassword: checked('validatePassword', options.validatePassword ?? (adopted ? () => null : passwordPolicy()), isFunction, 'must be a function, such as passwordPolicy()'),
     requireVerification: flag('requireVerification', options.requireVerification, false),
     revealExistingAccounts: flag('revealExistingAccounts', options.revealExistingAccounts, true),
+    allowIntranetEmails: flag('allowIntranetEmails', options.allowIntranetEmails, false),
     sensitiveChanges: checked('sensitiveChanges', options.sensitiveChanges ?? 'contract', (value) => value === 'contract' || value === 'confirm', "must be 'contract' or 'confirm'"),
     publicOrigin: options.publicUrl === undefined ? null : originOf('publicUrl', options.publicUrl),
     publicUrl: options.publicUrl === undefined ? null : baseUrlOf('publicUrl', options.publicUrl),

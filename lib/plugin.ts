@@ -57,14 +57,14 @@ async function createCore (app: FastifyInstance, { adapter, backends: list, hook
   const model = userModel(settings.schemas)
   store.define(model)
 
-  const ajv = createAjv()
+  const ajv = createAjv(settings)
   const hooks = createHookRegistry()
   for (const [name, hook] of Object.entries(listeners)) hooks.add(name as EventName, hook as UsersHook<EventName>)     // add checks the name
   const backends = new Map<string, Backend>()
   const rules: Rules = {
     settings,
     rows: createUserRows(store, model, settings.schemas, secretsFor('stamp')),
-    check: createUserCheck(ajv, settings.schemas),
+    check: createUserCheck(ajv, settings),
     hooks,
     background: createBackground(app.log),
     tokens: await startTokens(app, settings, keysFor),

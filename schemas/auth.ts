@@ -1,11 +1,11 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { component, Email, Password, TOKEN_MAX_LENGTH, PASSWORD_MAX_BYTES, EMAIL_MAX_LENGTH, Token } from './common.js'
+import { component, KnownEmail, Password, TOKEN_MAX_LENGTH, PASSWORD_MAX_BYTES, EMAIL_MAX_LENGTH, Token } from './common.js'
 
 /** Body of the login route: the OAuth 2 password form (RFC 6749, section 4.3.2); `username` holds the e-mail address. */
 export const LoginBody = Type.Object({
+  grant_type: Type.Optional(Type.String({ pattern: '^(password)?$', examples: ['password'] })),
   username: Type.String({ minLength: 1, maxLength: EMAIL_MAX_LENGTH, examples: ['king.arthur@camelot.bt'] }),
   password: Type.String({ format: 'password', minLength: 1, maxLength: PASSWORD_MAX_BYTES, examples: ['guinevere-1'] }),
-  grant_type: Type.Optional(Type.String({ pattern: '^(password)?$', examples: ['password'] })),
   scope: Type.Optional(Type.String({ maxLength: 1024, examples: [''] })),
   client_id: Type.Optional(Type.String({ maxLength: 1024, examples: [''] })),
   client_secret: Type.Optional(Type.String({ maxLength: 1024, examples: [''] }))
@@ -21,7 +21,7 @@ export const BearerReply = Type.Object({
 }, component('BearerResponse'))
 export type BearerReply = Static<typeof BearerReply>
 
-export const ForgotPasswordBody = Type.Object({ email: Email }, component('ForgotPassword'))
+export const ForgotPasswordBody = Type.Object({ email: KnownEmail }, component('ForgotPassword'))
 export type ForgotPasswordBody = Static<typeof ForgotPasswordBody>
 
 export const ResetPasswordBody = Type.Object({ token: Token, password: Password }, component('ResetPassword'))
@@ -31,7 +31,7 @@ export type ResetPasswordBody = Static<typeof ResetPasswordBody>
 export const CurrentPasswordBody = Type.Object({ current_password: Type.Optional(Type.String()) }, component('CurrentPassword'))
 export type CurrentPasswordBody = Static<typeof CurrentPasswordBody>
 
-export const RequestVerifyBody = Type.Object({ email: Email }, component('RequestVerify'))
+export const RequestVerifyBody = Type.Object({ email: KnownEmail }, component('RequestVerify'))
 export type RequestVerifyBody = Static<typeof RequestVerifyBody>
 
 export const VerifyBody = Type.Object({ token: Token }, component('Verify'))

@@ -127,6 +127,41 @@ t.test('the login body', async (t) => {
     t.same(await sessions(), [])
   })
 
+  t.test('row 8: invalid UTF-8 is refused in every kind of body, raw and percent-encoded, so that it opens no account', async (t) => {
+    const { create, post, sessions } = await app(t)
+    await create({ email: 'merliné@camelot.bt', password: 'guinevere-\ufffd' })
+    const send = (type: string, payload: Buffer) => post(type, payload, 'cookie')
+    const bytes = (text: string): Buffer => Buffer.from(text, 'latin1')
+    const user = encodeURIComponent('merliné@camelot.bt')
+    const part = (name: string, value: Buffer, type = ''): Buffer => Buffer.concat([bytes(`--k\r\ncontent-disposition: form-data; name="${name}"\r\n${type}\r\n`), value, bytes('\r\n')])
+    const parts = (...list: Buffer[]): Buffer => Buffer.concat([...list, bytes('--k--\r\n')])
+    const MULTIPART = 'multipart/form-data; boundary=k'
+    const named = part('username', Buffer.from('merliné@camelot.bt'))
+    const json = (password: string): Buffer => Buffer.concat([Buffer.from('{"username":"merliné@camelot.bt","password":"guinevere-'), bytes(password), bytes('"}')])
+    const INVALID = ['\xff', '\xc3', '\xc0\xaf', '\xed\xa0\x80', '\xf5\x80\x80\x80', '\xe9', '\xf0\x9f\x94']
+    for (const invalid of INVALID) {
+      const escaped = [...bytes(invalid)].map((byte) => `%${byte.toString(16)}`).join('')
+      const mixed = escaped.length > 3 ? `${escaped.slice(0, -3)}${invalid.slice(-1)}` : escaped.toUpperCase()
+      for (const text of [invalid, escaped, mixed]) {
+        refused(t, await send(FORM, bytes(`username=${user}&password=guinevere-${text}`)), 400, 'BAD_REQUEST', 'Bad Request', `password=${JSON.stringify(text)}`)
+        refused(t, await send(FORM, bytes(`username=merlin${text}@camelot.bt&password=x`)), 400, 'BAD_REQUEST', 'Bad Request', `username=${JSON.stringify(text)}`)
+        refused(t, await send(FORM, bytes(`username=${user}&password=x&m${text}=x`)), 400, 'BAD_REQUEST', 'Bad Request', `name ${JSON.stringify(text)}`)
+      }
+      refused(t, await send(MULTIPART, parts(named, part('password', bytes(`guinevere-${invalid}`)))), 400, 'BAD_REQUEST', 'Bad Request', `multipart ${JSON.stringify(invalid)}`)
+      refused(t, await send(MULTIPART, parts(named, part('password', bytes('x')), part(invalid, bytes('x')))), 400, 'BAD_REQUEST', 'Bad Request')
+      refused(t, await send('application/json', json(invalid)), 400, 'BAD_REQUEST', 'Bad Request', `JSON ${JSON.stringify(invalid)}`)
+    }
+    for (const [type, value] of [['content-type: text/plain; charset=utf-16le\r\n', Buffer.from('guinevere-\ufffd', 'utf16le')], ['Content-Type: text/plain;\r\n charset=latin1\r\n', bytes('guinevere-\xc3\xa9')], ['content-type: text/plain; charset="iso-8859-1"\r\n', bytes('guinevere-\xe9')]] as const) {
+      refused(t, await send(MULTIPART, parts(named, part('password', value, type))), 400, 'BAD_REQUEST', 'Bad Request', type)
+    }
+    t.same(await sessions(), [])
+    t.equal((await send(FORM, bytes(`username=${user}&password=guinevere-%EF%BF%BD`))).statusCode, 204, 'the character U+FFFD itself is text like any other')
+    t.equal((await send(MULTIPART, parts(named, part('password', Buffer.from('guinevere-\ufffd'), 'content-type: text/plain; charset=UTF-8\r\n')))).statusCode, 204)
+    t.equal((await send(FORM, bytes(`username=${user}&password=100%`))).statusCode, 400)
+    await create({ email: 'galahad@camelot.bt', password: '100% guinevere %zz' })
+    t.equal((await send(FORM, bytes('username=galahad@camelot.bt&password=100%+guinevere+%zz'))).statusCode, 204, 'a percent sign that escapes nothing stays')
+  })
+
   t.test('LOG-10: credentials are read from the body alone', async (t) => {
     const { create, app: fastify } = await app(t)
     await create()
@@ -151,7 +186,7 @@ t.test('a failed login', async (t) => {
       const attempts: [string, string][] = [
         ['nobody@camelot.bt', PASSWORD], [ARTHUR, 'wrong-password'], ['unverified@camelot.bt', 'wrong-password'],
         ['inactive@camelot.bt', PASSWORD], ['inactive@camelot.bt', 'wrong-password'], ['both@camelot.bt', PASSWORD],
-        [` ${ARTHUR}`, PASSWORD], [`${ARTHUR} `, PASSWORD], [`Arthur <${ARTHUR}>`, PASSWORD], ['no address', PASSWORD], ['a\u0000b', PASSWORD], ['%', PASSWORD], ["' or 1=1 --", PASSWORD],
+        [`x ${ARTHUR}`, PASSWORD], [`${ARTHUR} x`, PASSWORD], [ARTHUR.replace('@', ' @'), PASSWORD], [`Arthur <${ARTHUR}>`, PASSWORD], ['no address', PASSWORD], ['a\u0000b', PASSWORD], ['%', PASSWORD], ["' or 1=1 --", PASSWORD],
         [ARTHUR, PASSWORD.toUpperCase()], [ARTHUR, `${PASSWORD} `], [ARTHUR, ` ${PASSWORD}`], [ARTHUR, PASSWORD.slice(0, -1)], [ARTHUR, `${PASSWORD}\u0000`]
       ]
       const replies = []

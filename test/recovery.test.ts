@@ -80,7 +80,7 @@ for (const [path, { ask, event, silent }] of Object.entries(asks)) {
     t.test(`${labels.row}, EML-05: a body without one plain address is refused`, async (t) => {
       const { app, send, events } = await people(t)
       const url = `/auth/${path}`
-      for (const payload of [{}, { email: null }, { email: '' }, { email: 'x' }, { email: [ARTHUR] }, { email: `${ARTHUR},${LANCELOT}` }, { email: `Arthur <${ARTHUR}>` }, { email: ` ${ARTHUR}` }, { email: { $gt: '' } }, { user: ARTHUR }]) {
+      for (const payload of [{}, { email: null }, { email: '' }, { email: 'x' }, { email: [ARTHUR] }, { email: `${ARTHUR},${LANCELOT}` }, { email: `Arthur <${ARTHUR}>` }, { email: `x ${ARTHUR}` }, { email: { $gt: '' } }, { user: ARTHUR }]) {
         misfit(t, await send('POST', url, payload), ['/email'], JSON.stringify(payload))
       }
       for (const payload of ['', 'null', JSON.stringify(ARTHUR), '[]', '1']) misfit(t, await app.inject({ method: 'POST', url, headers: { 'content-type': 'application/json' }, payload }), [''], payload)

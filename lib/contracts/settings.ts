@@ -35,6 +35,8 @@ export interface Settings {
   readonly validatePassword: ValidatePassword
   readonly requireVerification: boolean
   readonly revealExistingAccounts: boolean
+  /** Names under `.local` and `.home.arpa` may be domains of e-mails. */
+  readonly allowIntranetEmails: boolean
   readonly sensitiveChanges: 'contract' | 'confirm'
   /** Origin of `publicUrl`, or null. */
   readonly publicOrigin: string | null

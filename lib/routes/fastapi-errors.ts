@@ -11,10 +11,7 @@ interface Problem { type: string, loc: (string | number)[], msg: string, input: 
 
 const SECRET = new Set(['password', 'current_password', 'token', 'client_secret', 'access_token', 'refresh_token'])
 const REDACTED = '**********'
-const REASONS: ReadonlyMap<string, string> = new Map([
-  ['email', 'It must be one plain address such as king.arthur@camelot.bt.'],
-  ['password', 'It must be well-formed text of at most 1024 bytes.']
-])
+const PASSWORD_REASON = 'It must be well-formed text of at most 1024 bytes.'
 const MAX_DEPTH = 64     // 16 kB of brackets would exhaust the stack
 
 /** What FastAPI replies for an error: 422 with the list of problems for a body that does not fit, secrets left out. */
@@ -46,10 +43,16 @@ function describeProblems (errors: readonly ErrorObject[], request: FastifyReque
   const order = Object.keys(properties)
   if (errors.some(({ instancePath, keyword }) => instancePath === '' && keyword === 'type')) return describeWrongBody(request, redact(body))
   const whole = isSeparate(properties) ? null : redact(body)
-  const problems = errors.map((error) => describe(error, body, whole, 'grant_type' in properties)).filter((problem) => problem !== null)
+  const problems = withoutSeconds(errors).map((error) => describe(error, body, whole, 'grant_type' in properties)).filter((problem) => problem !== null)
   const unique = new Map(problems.map((problem) => [`${problem.type} ${problem.loc.join('/')}`, problem]))
   const position = ({ loc: [, field] }: Problem): number => order.indexOf(String(field))
   return [...unique.values()].sort((a, b) => position(a) - position(b))
+}
+
+/** Pydantic reports one problem of a value: of text in a wrong form it does not report the length. */
+function withoutSeconds (errors: readonly ErrorObject[]): readonly ErrorObject[] {
+  const misformed = new Set(errors.filter(({ keyword }) => keyword === 'format').map(({ instancePath }) => instancePath))
+  return errors.filter(({ keyword, instancePath }) => keyword === 'format' || !misformed.has(instancePath))
 }
 
 /** Parameters that are not what they should be: never echoed, for they hold codes. */
@@ -57,7 +60,7 @@ function describeQuery (errors: readonly ErrorObject[]): Problem[] {
   return errors.map(({ instancePath, keyword, params, message = '' }) => {
     const { type } = params as { type?: string }
     const loc = ['query', ...instancePath.split('/').slice(1)]
-    return keyword === 'type' ? describeType(String(type), loc, REDACTED) : { type: keyword, loc, msg: message, input: REDACTED }
+    return keyword === 'type' ? describeType(String(type), loc, REDACTED, REDACTED) : { type: keyword, loc, msg: message, input: REDACTED }
   })
 }
 
@@ -85,27 +88,29 @@ function describe ({ instancePath, keyword, params, message = '' }: ErrorObject,
   const loc = ['body', ...path]
   const value = path.reduce<unknown>((inner, key) => (inner as Json | undefined)?.[key], body)
   const input = SECRET.has(path[0] ?? '') ? REDACTED : redact(value)
+  const isAbsent = value === null && whole === null     // null is no parameter to FastAPI; its newest releases report `string_type`
   const { missingProperty = '', type, format, pattern, limit } = params as { missingProperty?: string, type?: string, format?: string, pattern?: string, limit?: number }
   switch (keyword) {
     case 'required': return missing([...loc, missingProperty], whole)
     case 'minLength': return isLogin ? missing(loc, null) : { type: 'string_too_short', loc, msg: `String should have at least ${limit} character${limit === 1 ? '' : 's'}`, input, ctx: { min_length: limit } }
     case 'maxLength': return { type: 'string_too_long', loc, msg: `String should have at most ${limit} characters`, input, ctx: { max_length: limit } }
     case 'pattern': return { type: 'string_pattern_mismatch', loc, msg: `String should match pattern '${upstreamPattern(pattern)}'`, input, ctx: { pattern: upstreamPattern(pattern) } }
-    case 'format': return describeFormat(String(format), loc, input)
-    case 'anyOf': return describeType(isFlag(path) ? 'boolean' : 'string', loc, input)
-    case 'type': return type === 'null' ? null : describeType(String(type), loc, input)
+    case 'format': return describeFormat(String(format), message, loc, input)
+    case 'anyOf': return describeType(isFlag(path) ? 'boolean' : 'string', loc, input, value)
+    case 'type': return type === 'null' ? null : isAbsent ? missing(loc, null) : describeType(String(type), loc, input, value)
     default: return { type: keyword, loc, msg: message, input }
   }
 }
 
-function describeType (type: string, loc: Problem['loc'], input: unknown): Problem {
-  if (type === 'boolean') return { type: 'bool_parsing', loc, msg: 'Input should be a valid boolean, unable to interpret input', input }
-  return { type: `${type}_type`, loc, msg: `Input should be a valid ${type}`, input }
+function describeType (type: string, loc: Problem['loc'], input: unknown, value: unknown): Problem {
+  if (type === 'boolean' && (typeof value === 'string' || Number.isSafeInteger(value))) return { type: 'bool_parsing', loc, msg: 'Input should be a valid boolean, unable to interpret input', input }
+  return { type: type === 'boolean' ? 'bool_type' : `${type}_type`, loc, msg: `Input should be a valid ${type}`, input }
 }
 
-function describeFormat (format: string, loc: Problem['loc'], input: unknown): Problem {
-  const reason = REASONS.get(format) ?? `It must be well-formed ${format}.`
-  return { type: 'value_error', loc, msg: format === 'email' ? `value is not a valid email address: ${reason}` : `Value error, ${reason}`, input, ctx: { reason } }
+function describeFormat (format: string, message: string, loc: Problem['loc'], input: unknown): Problem {
+  const isEmail = format === 'email' || format === 'idn-email'
+  const reason = isEmail ? `It ${message}.` : format === 'password' ? PASSWORD_REASON : `It must be well-formed ${format}.`
+  return { type: 'value_error', loc, msg: isEmail ? `value is not a valid email address: ${reason}` : `Value error, ${reason}`, input, ctx: { reason } }
 }
 
 /** The rules' own check of a body, in the same form. */

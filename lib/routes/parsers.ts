@@ -23,7 +23,7 @@ export function addJsonParser (scope: FastifyInstance): void {
 /** Adds the two forms of the login body. */
 export function addFormParsers (scope: FastifyInstance): void {
   scope.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'buffer', bodyLimit: BODY_LIMIT }, async (_request: FastifyRequest, body: Buffer) => {
-    if (!isUtf8(body)) throw FST_USERS_BAD_REQUEST()
+    if (!isUtf8(body) || !isUtf8(withoutEscapes(body))) throw FST_USERS_BAD_REQUEST()
     return toObject([...new URLSearchParams(body.toString('utf8'))])
   })
   scope.addContentTypeParser('multipart/form-data', { parseAs: 'buffer', bodyLimit: BODY_LIMIT }, async ({ headers }: FastifyRequest, body: Buffer) => {
@@ -31,15 +31,21 @@ export function addFormParsers (scope: FastifyInstance): void {
   })
 }
 
-/** The text fields of a multipart body (RFC 7578). Refuses files. */
+/** Returns the bytes that a form stands for. A reader of text replaces invalid UTF-8 among them by U+FFFD, so that different passwords become one. */
+function withoutEscapes (body: Buffer): Buffer {
+  const bytes = body.toString('latin1').replace(/%([0-9a-f]{2})/gi, (_escape, hex: string) => String.fromCharCode(parseInt(hex, 16)))
+  return Buffer.from(bytes, 'latin1')
+}
+
+/** Returns the text fields of a multipart body (RFC 7578), which is UTF-8 in all its parts. Refuses files. */
 async function readFields (body: Buffer, contentType: string): Promise<[string, string][]> {
   const fields: [string, string][] = []
-  let refused = false
+  let refused = !isUtf8(body)
   const { Busboy } = await import('@fastify/busboy')     // few clients log in by multipart: not loaded at start
   try {
     const busboy = new Busboy({ headers: { 'content-type': contentType }, limits: MULTIPART_LIMITS, isPartAFile: (_name, type, file) => file !== undefined || type === 'application/octet-stream' })
     busboy.on('field', (name, value, nameCut, valueCut) => {
-      refused ||= nameCut || valueCut
+      refused ||= nameCut || valueCut || !body.includes(value)     // a part may name another character set than UTF-8
       fields.push([name, value])
     })
     for (const event of ['filesLimit', 'fieldsLimit', 'partsLimit'] as const) busboy.on(event, () => { refused = true })

@@ -16,7 +16,7 @@ import { compileSerializer } from './serializer.js'
  */
 export function prepareScope (scope: FastifyInstance, application: FastifyInstance, ajv: Ajv, settings: Settings): void {
   addJsonParser(scope)
-  setCompilers(scope, ajv)
+  setCompilers(scope, ajv, settings)
   handleErrors(scope, application, settings)
   completeOperationIds(scope, settings)
   logWithoutQuery(scope)
@@ -29,8 +29,8 @@ export function prepareScope (scope: FastifyInstance, application: FastifyInstan
 }
 
 /** Replaces the compilers, serializers and formatters that the scope inherited: ours are JSON Schemas. */
-function setCompilers (scope: FastifyInstance, ajv: Ajv): void {
-  scope.setValidatorCompiler<FastifySchema>(({ schema }) => compileLater(ajv, schema))
+function setCompilers (scope: FastifyInstance, ajv: Ajv, settings: Settings): void {
+  scope.setValidatorCompiler<FastifySchema>(({ schema }) => compileLater(ajv, schema, settings))
   scope.setSerializerCompiler<object>(compileSerializer)
   scope.setReplySerializer(null as unknown as Parameters<FastifyInstance['setReplySerializer']>[0])     // null is Fastify's default
   scope.setSchemaErrorFormatter((errors, part) => {

@@ -3,9 +3,10 @@ import type { FastifyRequest, FastifySchema } from 'fastify'
 import { component, CurrentPasswordBody } from '../../schemas/index.js'
 import { authenticate, currentUser } from '../authentication/index.js'
 import type { RouteGroup } from '../contracts/route-group.js'
+import type { Settings } from '../contracts/settings.js'
 import type { User as AnyUser, UserChanges, UserId } from '../contracts/user.js'
 import { FST_USERS_NOT_FOUND } from '../errors.js'
-import type { UsersService } from '../users/index.js'
+import { parseNewEmail, type UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
 import { forget } from './forget.js'
 import { BODY_ERRORS, errorReplies, replyOf, UNREAD_BODY_ERRORS, type ErrorWord } from './replies.js'
@@ -48,6 +49,7 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
       response: { 200: User, ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', ...UPDATE_ERRORS, sensitiveChanges === 'confirm' ? 'UPDATE_USER_BAD_CURRENT_PASSWORD' : 'UPDATE_USER_EMAIL_ALREADY_EXISTS') }
     },
     onRequest: own,
+    preValidation: async (request) => { keepEmail(request.body, currentUser(request), settings) },
     preHandler: [forget, own]
   }, async (request, reply) => users.updateOwn(request.body, request, reply))
 
@@ -60,6 +62,7 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
   scope.patch<{ Body: UserChanges }>('/:id', {
     schema: { ...describe('patchUser', 'patch_user', 'Change a user'), params: Params, body: schemas.UserUpdate, response: { 200: User, ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND', 'UPDATE_USER_EMAIL_ALREADY_EXISTS', ...UPDATE_ERRORS) } },
     onRequest: byId,
+    preValidation: async (request) => { keepEmail(request.body, targetOf(request), settings) },
     preHandler: [forget, superuser]
   }, async (request, reply) => users.update(targetOf(request), request.body, { request, reply, by: 'superuser' }))
 
@@ -71,6 +74,12 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
     await users.delete(targetOf(request), { request, reply })
     return reply.code(204).send()
   })
+}
+
+/** Removes an unchanged e-mail that the rules for new ones refuse from a body: a form may send back all that it read. */
+function keepEmail (body: unknown, { email }: AnyUser, settings: Settings): void {
+  if (typeof body !== 'object' || body === null || !('email' in body) || body.email !== email) return
+  if (parseNewEmail(email, settings) === null) Reflect.deleteProperty(body, 'email')
 }
 
 /** The user that `byId` found. */

@@ -8,7 +8,7 @@ import {
 } from '../errors.js'
 import { generateStamp } from '../tokens/index.js'
 import { applyPolicy, checkCurrentPassword, readPassword } from './credentials.js'
-import { foldEmail, normalizeEmail } from './email.js'
+import { isSameEmail, parseEmail } from './email.js'
 import { writableFields, writableFlags } from './fields.js'
 import { contextOf, currentRow, removeAttached, type Rules } from './rules.js'
 import { actingRow, destroyStored, renewSession } from './sessions.js'
@@ -46,7 +46,7 @@ async function changeRow (rules: Rules, row: UserRow, given: UserChanges, { by =
   const told = maskedChanges(rules, given, by)
   await hooks.run('onBeforeUpdate', { user: rows.toUser(row), changes: told }, context)
 
-  const proves = confirms && email !== null && foldEmail(email) !== foldEmail(row.email)
+  const proves = confirms && email !== null && !isSameEmail(email, row.email)
   const changes = {
     ...(email === null || proves ? {} : emailChange(row, email)),
     ...writableFlags(given, by),
@@ -110,29 +110,28 @@ async function readNewPassword (rules: Rules, row: UserRow, given: string): Prom
 
 /** The new address, or null when it stays. In confirm mode a taken one is found out only when it is proven. */
 async function readNewEmail (rules: Rules, row: UserRow, given: string | undefined): Promise<string | null> {
-  const email = given === undefined ? null : normalizeEmail(given)
+  const email = given === undefined ? null : parseEmail(given)
   if (email === null || email === row.email) return null
-  const sameMailbox = foldEmail(email) === foldEmail(row.email)
-  if (sameMailbox || rules.settings.sensitiveChanges === 'confirm') return email
+  if (isSameEmail(email, row.email) || rules.settings.sensitiveChanges === 'confirm') return email
   if (await rules.rows.getByEmail(email) !== null) throw FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS()
   return email
 }
 
 /** A new mailbox is not verified; another spelling of the same one stays what it was. */
 function emailChange (row: UserRow, email: string): Changes {
-  return foldEmail(email) === foldEmail(row.email) ? { email } : { email, is_verified: false }
+  return isSameEmail(email, row.email) ? { email } : { email, is_verified: false }
 }
 
 /** A new password or address: who has it can take the user over. */
 function isSensitive (row: UserRow, { password, email }: UserChanges): boolean {
-  return typeof password === 'string' || (email !== undefined && normalizeEmail(email) !== row.email)
+  return typeof password === 'string' || (email !== undefined && parseEmail(email) !== row.email)
 }
 
 /** What listeners hear: the fields that count for this writer, the password masked. */
 function maskedChanges ({ settings }: Rules, given: UserChanges, by: Writer): UserChanges {
   return {
     ...(typeof given.password === 'string' ? { password: MASK } : {}),
-    ...(given.email === undefined ? {} : { email: normalizeEmail(given.email) as string }),     // an address: the check took it
+    ...(given.email === undefined ? {} : { email: parseEmail(given.email) as string }),     // the check accepted it
     ...writableFlags(given, by),
     ...writableFields(settings.schemas.fields, given, by, false)
   }

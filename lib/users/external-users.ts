@@ -4,7 +4,7 @@ import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_REGISTER_USER_ALREADY_EXISTS } from '../errors.js'
 import { hashOfNoPassword } from '../passwords/index.js'
 import { generateStamp } from '../tokens/index.js'
-import { normalizeEmail } from './email.js'
+import { parseEmail } from './email.js'
 import { requiredFields, writableFields } from './fields.js'
 import { insertUserWith, requireValues, type ReadUser } from './registration.js'
 import { contextOf, type Rules } from './rules.js'
@@ -49,7 +49,7 @@ function readExternalUser (rules: Rules, values: ExternalUser): ReadUser {
   const user = { email, is_verified: isVerified, ...writableFields(fields, values, 'code', true) }
   check(user)
   requireValues(user, requiredFields(fields))
-  return { ...user, email: normalizeEmail(email) as string }     // an address: the check took it
+  return { ...user, email: parseEmail(email) as string }     // the check accepted it
 }
 
 /** A user whom nothing leads to must not stay. */

@@ -5,7 +5,7 @@ import type { WriteContext, CallContext } from '../contracts/users-api.js'
 import { FST_USERS_REGISTER_INVALID_PASSWORD, FST_USERS_REGISTER_USER_ALREADY_EXISTS, isUsersError } from '../errors.js'
 import { generateStamp } from '../tokens/index.js'
 import { applyPolicy, readPassword } from './credentials.js'
-import { normalizeEmail } from './email.js'
+import { parseEmail } from './email.js'
 import { defaultValues, requiredFields, writableFields, writableFlags } from './fields.js'
 import { contextOf, type Rules } from './rules.js'
 import { invalidUser } from './validation.js'
@@ -46,7 +46,7 @@ async function readNewUser (rules: Rules, values: NewUser, by: NonNullable<Write
   const { settings: { schemas: { fields } }, check } = rules
   check(values)
   requireValues(values, ['email', 'password', ...requiredFields(fields)])
-  const email = normalizeEmail(values.email) as string     // an address: the check took it
+  const email = parseEmail(values.email) as string     // the check accepted it
   const password = readPassword(rules, values.password)
   const user = { email, password, ...writableFlags(values, by), ...writableFields(fields, values, by, true) }
   await applyPolicy(rules, password, user, FST_USERS_REGISTER_INVALID_PASSWORD)

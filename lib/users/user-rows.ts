@@ -7,10 +7,14 @@ import type { UserSchemas } from '../../schemas/index.js'
 import { OptionalKind } from '@sinclair/typebox'
 import { createInTurn } from '../adapters/shared/create-in-turn.js'
 import { fingerprint, isSameSecret } from '../tokens/index.js'
-import { foldEmail, normalizeEmail } from './email.js'
+import { foldEmail, storedForms } from './email.js'
+
+/** Rows that hold one e-mail in different forms and cases: old tables may have several. */
+const MOST_SPELLINGS = 100
 
 /** Reads and writes user rows; knows nothing of rules. */
 export interface UserRows extends UserReader {
+  /** Returns the user of an e-mail, which may be stored in any of the forms that mean the same mailbox. */
   getByEmail(email: string): Promise<UserRow | null>
   insert(row: Row): Promise<UserRow>
   /** Stores a user and the rows made of it, in one step where the store can. */
@@ -38,10 +42,13 @@ export function createUserRows (store: DatabaseAdapter, model: Model, schemas: U
     getRow: (id) => store.findOne(model, { id }) as MaybePromise<UserRow | null>,
 
     async getByEmail (email) {
-      const address = normalizeEmail(email) ?? email
-      if (address.includes('\0') || !address.isWellFormed()) return null
-      const row = await store.findOne(model, { email: address }) as UserRow | null
-      return row !== null && foldEmail(row.email) === foldEmail(address) ? row : null     // a wider collation of the database does not count
+      const forms = storedForms(email)
+      const [form] = forms
+      if (form === undefined) return null
+      const found = forms.length === 1
+        ? [await store.findOne(model, { email: form })]
+        : await store.findMany(model, { email: { in: forms } }, { limit: MOST_SPELLINGS })
+      return closestRow(found as unknown as (UserRow | null)[], forms)
     },
 
     insert: async (row) => await store.create(model, row) as unknown as UserRow,
@@ -69,4 +76,17 @@ export function createUserRows (store: DatabaseAdapter, model: Model, schemas: U
       return stampKeys.some((key) => isSameSecret(fingerprint(key, row.hashed_password), stamp))
     }
   }
+}
+
+/** Returns the row of the first form that has one, in the same case if possible. What a wider collation of the database found does not count. */
+function closestRow (found: readonly (UserRow | null)[], forms: readonly string[]): UserRow | null {
+  const rows = found.filter((row) => row !== null)
+  const spellings = [(text: string) => text, foldEmail]
+  for (const form of forms) {
+    for (const spell of spellings) {
+      const row = rows.find(({ email }) => spell(email) === spell(form))
+      if (row !== undefined) return row
+    }
+  }
+  return null
 }

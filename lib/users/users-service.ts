@@ -5,6 +5,7 @@ import { createUser, registerQuietly } from './registration.js'
 import { deleteUser, updateOwnUser, updateUser } from './accounts.js'
 import { checkCredentials, reportFailure } from './credentials.js'
 import { forgotPassword, resetPassword } from './password-reset.js'
+import { parseEmail } from './email.js'
 import { contextOf, type Rules } from './rules.js'
 import { endSessions, login, logout } from './sessions.js'
 import { requestVerify, verify } from './verification.js'
@@ -35,7 +36,7 @@ export function createUsersService (rules: Rules): UsersService {
       const checked = await checkCredentials(rules, credentials)
       if (checked?.right === true) return checked.row
       const row = checked?.row ?? null
-      await reportFailure(rules, row === null ? 'UNKNOWN_USER' : 'WRONG_PASSWORD', credentials.username, row, backend, contextOf(call))
+      await reportFailure(rules, row === null ? 'UNKNOWN_USER' : 'WRONG_PASSWORD', parseEmail(credentials.username) ?? credentials.username, row, backend, contextOf(call))
       return null
     },
 

@@ -1,9 +1,10 @@
 import { Type, type TSchema } from '@sinclair/typebox'
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import addFormatsModule from 'ajv-formats'
-import { Email, Password, PASSWORD_MAX_BYTES, type UserSchemas } from '../../schemas/index.js'
+import { Email, Password, PASSWORD_MAX_BYTES } from '../../schemas/index.js'
 import { FST_USERS_INVALID_USER } from '../errors.js'
-import { normalizeEmail } from './email.js'
+import type { Settings } from '../contracts/settings.js'
+import { explainEmail, parseEmail, parseNewEmail } from './email.js'
 import { userModel } from './user-model.js'
 
 const addFormats = addFormatsModule.default     // the package is CommonJS
@@ -18,10 +19,11 @@ export interface Problem { path: string, keyword: string, message: string }
  * The validator of our routes and rules: nothing is coerced and nothing is removed. It does not check schemas by the
  * meta-schema (some 25 ms): Fastify does when it compiles `UserRead`, which has every custom field.
  */
-export function createAjv (): Ajv {
-  const ajv = new Ajv({ meta: false, validateSchema: false, coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: true, strict: false })
+export function createAjv (settings: Pick<Settings, 'allowIntranetEmails'>): Ajv {
+  const ajv = new Ajv({ meta: false, validateSchema: false, coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: true, strict: false, strictNumbers: true })     // `1e400` is no number
   addFormats(ajv)
-  ajv.addFormat('email', { type: 'string', validate: (text: string) => normalizeEmail(text) !== null })
+  ajv.addFormat('email', { type: 'string', validate: (text: string) => parseNewEmail(text, settings) !== null })
+  ajv.addFormat('idn-email', { type: 'string', validate: (text: string) => parseEmail(text) !== null })
   ajv.addFormat('password', { type: 'string', validate: (text: string) => text.isWellFormed() && Buffer.byteLength(text) <= PASSWORD_MAX_BYTES })
   return ajv
 }
@@ -29,16 +31,34 @@ export function createAjv (): Ajv {
 /** A validator as Fastify wants it. */
 export interface LateValidator { (data: unknown): boolean, errors?: ErrorObject[] | null }
 
-/** A validator that is compiled when it is first called: starts are quicker, and few processes use every route. */
-export function compileLater (ajv: Ajv, schema: object): LateValidator {
+/**
+ * Returns a validator that is compiled when it is first called: starts are quicker, and few processes use every route.
+ * Problems with e-mails have their reason as message.
+ */
+export function compileLater (ajv: Ajv, schema: object, settings: Pick<Settings, 'allowIntranetEmails'>): LateValidator {
   let compiled: ValidateFunction | undefined
   const validate: LateValidator = (data) => {
     compiled ??= ajv.compile(schema)
     const fits = compiled(data)
     validate.errors = compiled.errors ?? null
+    for (const error of validate.errors ?? []) {
+      const reason = isEmailProblem(error) ? explainEmail(valueAt(data, error.instancePath), settings) : null
+      if (reason !== null) error.message = reason
+    }
     return fits
   }
   return validate
+}
+
+function isEmailProblem ({ keyword, params }: ErrorObject): boolean {
+  const { format } = params as { format?: string }
+  return keyword === 'format' && (format === 'email' || format === 'idn-email')
+}
+
+/** Returns the text at a JSON pointer (RFC 6901). */
+function valueAt (data: unknown, pointer: string): string {
+  const keys = pointer.split('/').slice(1).map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'))
+  return String(keys.reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], data))
 }
 
 /** The problems of a validation, without the values. */
@@ -53,7 +73,8 @@ export function problemsOf (errors: readonly ErrorObject[]): Problem[] {
 /** Checks what is written to a user, whoever writes. Throws `FST_USERS_INVALID_USER` with the problems. */
 export type UserCheck = (values: object) => void
 
-export function createUserCheck (ajv: Ajv, schemas: UserSchemas): UserCheck {
+export function createUserCheck (ajv: Ajv, settings: Pick<Settings, 'allowIntranetEmails' | 'schemas'>): UserCheck {
+  const { schemas } = settings
   const flag = Type.Optional(Type.Union([Type.Boolean(), Type.Null()]))
   const custom = Object.fromEntries(Object.entries(schemas.fields).map(([name, schema]) => [name, Type.Optional(schema)]))
   const schema = Type.Object({
@@ -65,7 +86,7 @@ export function createUserCheck (ajv: Ajv, schemas: UserSchemas): UserCheck {
     ...custom
   } satisfies Record<string, TSchema>)
   if (Object.keys(custom).length > 0) ajv.compile(schema)     // a field that cannot be compiled stops the start; the result is kept
-  const validate = compileLater(ajv, schema)
+  const validate = compileLater(ajv, schema, settings)
 
   const { fields } = userModel(schemas)
 
@@ -74,7 +95,7 @@ export function createUserCheck (ajv: Ajv, schemas: UserSchemas): UserCheck {
     for (const [name, value] of Object.entries(values)) {
       if (!Object.hasOwn(custom, name)) continue
       if (fields[name]?.type === 'integer' && typeof value === 'number' && !Number.isSafeInteger(value)) throw invalidUser([{ path: `/${name}`, keyword: 'type', message: 'must be an integer that every store keeps exactly (53 bits)' }])
-      if (!isStorable(value)) throw invalidUser([{ path: `/${name}`, keyword: 'text', message: `must be well-formed Unicode without NUL, nested ${MAX_DEPTH} levels at most` }])
+      if (!isStorable(value)) throw invalidUser([{ path: `/${name}`, keyword: 'text', message: `must be finite numbers and well-formed Unicode without NUL, nested ${MAX_DEPTH} levels at most` }])
     }
   }
 }
@@ -84,9 +105,10 @@ export function invalidUser (problems: readonly Problem[]): Error {
   return FST_USERS_INVALID_USER([problems.map(({ path, message }) => `${path} ${message}`).join('; ')], { detail: problems })
 }
 
-/** Text that every store keeps as it is, and data that no reader's stack is too small for. */
+/** Returns true for text and numbers that every store keeps as they are (JSON has no infinite number), and for data that fits every reader's stack. */
 function isStorable (value: unknown, depth = 0): boolean {
   if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0')
+  if (typeof value === 'number') return Number.isFinite(value)
   if (typeof value !== 'object' || value === null) return true
   return depth < MAX_DEPTH && Object.entries(value).every(([key, inner]) => isStorable(key) && isStorable(inner, depth + 1))
 }

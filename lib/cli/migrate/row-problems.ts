@@ -1,9 +1,10 @@
 import type { MigrationDatabase } from '../../adapters/sql/migration/migration-source.js'
 import { countOrphans, eachRow, findDoubles, findNulls, type Doubles } from '../../adapters/sql/migration/stored-rows.js'
-import { foldEmail, normalizeEmail } from '../../users/index.js'
+import { foldEmail, parseEmail, storedForms } from '../../users/index.js'
 import { quoted, type Move, type MovedTable, type MovedTables } from './move.js'
 
 const SHOWN = 20
+const IS_ASCII = /^[\x21-\x7e]*$/
 
 /** Rows that the new form of the tables would not hold, or that nobody could find in them, in words. */
 export async function findRowProblems (database: MigrationDatabase, move: Move, { users, tokens, accounts }: MovedTables & { users: MovedTable }): Promise<string[]> {
@@ -33,23 +34,32 @@ async function nullProblems (database: MigrationDatabase, found: MovedTable): Pr
   return (await findNulls(database, found.table)).map(({ column, count }) => `${nameOf(found)}: rows without a value in ${quoted(column)}: ${count}`)
 }
 
-/** Users whose address or id our rules would not take, so that they could not be found by it. */
+/** Users who could not be found by their e-mail or id, and users who share one e-mail in two Unicode forms. */
 async function addressProblems (database: MigrationDatabase, { rows, config }: Move, users: MovedTable): Promise<string[]> {
   const addresses: string[] = []
   const ids: unknown[] = []
+  const internationalized = new Map<string, unknown[]>()
   for await (const [id, email] of eachRow(database, users.table, ['email'])) {
     if (rows.parseId(String(id)) !== users.table.primaryKey.codec.decode(id)) ids.push(id)
-    if (email !== null && !isStorable(String(email))) addresses.push(`${quoted(id)} (${maskEmail(String(email))})`)
+    if (email === null) continue
+    const known = parseEmail(String(email))
+    if (known === null || !isFoundBy(known, String(email))) addresses.push(`${quoted(id)} (${maskEmail(String(email))})`)
+    else if (!IS_ASCII.test(known) || String(email).includes('xn--')) push(internationalized, foldEmail(known), id)
   }
   const problems: string[] = []
   if (ids.length > 0) problems.push(`${nameOf(users)}: ids that are not of the kind ${quoted(config.settings.schemas.id.name)}, which the option \`schemas\` says: ${list(ids)}`)
-  if (addresses.length > 0) problems.push(`${nameOf(users)}: addresses in a form that is not stored here (one plain address, its domain in Unicode): ${shorten(addresses)}`)
+  if (addresses.length > 0) problems.push(`${nameOf(users)}: addresses in a form that is not stored here (one plain address): ${shorten(addresses)}`)
+  for (const same of internationalized.values()) if (same.length > 1) problems.push(`${nameOf(users)}: e-mails that differ only in their Unicode form: ${list(same)}`)
   return problems
 }
 
-function isStorable (email: string): boolean {
-  const stored = normalizeEmail(email)
-  return stored !== null && foldEmail(stored) === foldEmail(email)
+/** Checks that who types an e-mail in our form finds a row that holds it in another. */
+function isFoundBy (known: string, stored: string): boolean {
+  return storedForms(known).some((form) => foldEmail(form) === foldEmail(stored))
+}
+
+function push (map: Map<string, unknown[]>, key: string, value: unknown): void {
+  map.set(key, [...map.get(key) ?? [], value])
 }
 
 function accountProblem (accounts: MovedTable, { values: [provider], ids }: Doubles): string {

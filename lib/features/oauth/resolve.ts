@@ -6,7 +6,7 @@ import type { UserId, UserRow } from '../../contracts/user.js'
 import {
   FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL, FST_USERS_OAUTH_PROFILE_INCOMPLETE, FST_USERS_OAUTH_USER_ALREADY_EXISTS, FST_USERS_STORE_UNAVAILABLE, isUsersError
 } from '../../errors.js'
-import { normalizeEmail } from '../../users/index.js'
+import { parseEmail, parseNewEmail } from '../../users/index.js'
 import { toAccount, type AccountRow } from './account-model.js'
 import type { AccountRows } from './account-rows.js'
 import type { AccountSettings, Identity } from './contracts.js'
@@ -37,7 +37,7 @@ async function decide (rules: AccountRules, identity: Identity, address: string,
   const { host: { rows }, accounts } = rules
   const account = await accounts.find(identity)
   if (account !== null) return await enter(rules, account, identity)
-  const email = normalizeEmail(address)
+  const email = parseEmail(address)
   if (email === null) throw FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL()
   const existing = await rows.getByEmail(email)
   if (existing === null) return await create(rules, identity, email, call)
@@ -90,6 +90,7 @@ async function reclaim (rules: AccountRules, old: UserRow, identity: Identity, c
 /** A new user with the account of the identity; null when a parallel login was first. */
 async function create (rules: AccountRules, identity: Identity, email: string, call: CallContext): Promise<UserRow | null> {
   const { host, settings: { isVerifiedByDefault, mapProfile }, accounts } = rules
+  if (parseNewEmail(email, host.settings) === null) throw FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL()
   const fields = await mapProfile?.(identity.profile, identity)
   try {
     return await host.createExternal({ ...fields, email, is_verified: isVerifiedByDefault && isProven(identity) }, (store) => accounts.addWith(store, identity), call)

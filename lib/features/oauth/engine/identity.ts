@@ -1,5 +1,4 @@
-import { EMAIL_MAX_LENGTH } from '../../../../schemas/index.js'
-import { normalizeEmail } from '../../../users/index.js'
+import { parseEmail } from '../../../users/index.js'
 import type { Identity, Provider, ProviderProfile, ProviderTokens } from '../contracts.js'
 import { providerFailed } from './provider-errors.js'
 
@@ -29,5 +28,5 @@ function readId (id: unknown): string {
 function readEmail (email: unknown): string | null {
   if (email === null || email === undefined) return null
   if (typeof email !== 'string') throw providerFailed('the address of the profile is no text')
-  return email.length > EMAIL_MAX_LENGTH ? null : normalizeEmail(email)
+  return parseEmail(email)
 }
