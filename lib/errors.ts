@@ -43,6 +43,7 @@ const definitions = {
   OAUTH_PROFILE_INCOMPLETE: { statusCode: 400, message: "The provider's profile does not fill the user: %s" },
   OAUTH_PROVIDER_FAILED: { statusCode: 502, message: 'The provider gave an answer that cannot be used.' },
   OAUTH_PROVIDER_UNAVAILABLE: { statusCode: 503, message: 'The provider does not answer. Try again later.' },
+  OAUTH_ISSUER_CHANGED: { statusCode: 500, message: 'The accounts of the provider "%s" belong to the issuer %s, not to %s. Give the new issuer another `name`, or list the old one in `formerIssuers` if both give every person the same subject.' },
   // to code: refused options and calls
   INVALID_OPTION: { statusCode: 500, message: 'Option %s: %s' },
   UNKNOWN_OPTION: { statusCode: 500, message: 'There is no option %s. Options are: %s' },
@@ -168,6 +169,8 @@ export const FST_USERS_OAUTH_LAST_LOGIN_METHOD = define('OAUTH_LAST_LOGIN_METHOD
 export const FST_USERS_OAUTH_PROFILE_INCOMPLETE = define('OAUTH_PROFILE_INCOMPLETE')
 export const FST_USERS_OAUTH_PROVIDER_FAILED = define('OAUTH_PROVIDER_FAILED')
 export const FST_USERS_OAUTH_PROVIDER_UNAVAILABLE = define('OAUTH_PROVIDER_UNAVAILABLE')
+/** Thrown when the issuer behind a provider's name is not the one whose accounts are stored under that name. */
+export const FST_USERS_OAUTH_ISSUER_CHANGED = define('OAUTH_ISSUER_CHANGED')
 export const FST_USERS_INVALID_OPTION = define('INVALID_OPTION')
 export const FST_USERS_UNKNOWN_OPTION = define('UNKNOWN_OPTION')
 export const FST_USERS_INVALID_SECRET = define('INVALID_SECRET')

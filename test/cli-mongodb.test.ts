@@ -65,10 +65,10 @@ t.test('mongodb(): with oauth among the features, the indexes of accounts in a l
   const parts = partsOf(peer.url, OAUTH)
   t.match(await run(['migrate'], partsOf(peer.url)), { code: 0 })
   t.match(await run(['doctor'], parts), { code: 1, out: /^fail {2}schema: missing: the collection "User": add the unique index "[^"]*" on oauth_accounts\.oauth_name, oauth_accounts\.account_id; run/m })
-  t.match(await run(['migrate'], parts), { code: 0, out: /make the collection "oauth_transaction"[^]*note version 1/ })
+  t.match(await run(['migrate'], parts), { code: 0, out: /make the collection "oauth_issuer"[^]*make the collection "oauth_transaction"[^]*note version 1/ })
   t.match(await run(['migrate', '--check'], parts), { code: 0 })
   t.match(await run(['prune'], parts), { code: 0, out: /oauth_transaction: expired rows removed: 0/ })
-  t.match(peer.collection('app', 'fastify_users_schema').documents.map(({ _id }) => String(_id)).sort(), ['AccessToken', 'User', 'User.oauth_accounts', 'oauth_transaction'])
+  t.match(peer.collection('app', 'fastify_users_schema').documents.map(({ _id }) => String(_id)).sort(), ['AccessToken', 'User', 'User.oauth_accounts', 'oauth_issuer', 'oauth_transaction'])
 })
 
 t.test('mongodb(): an application that makes its collections itself notes their version, and migrate finds nothing to do', async (t) => {

@@ -63,6 +63,23 @@ const discordUser = { id: '80351110224678912', username: 'arthur', discriminator
 const kakaoUser = { id: 123456789, connected_at: '2022-04-11T01:45:28Z', kakao_account: { profile_nickname_needs_agreement: false, profile: { nickname: 'Arthur' }, email_needs_agreement: false, is_email_valid: true, is_email_verified: true, email: EMAIL } }
 const naverUser = { resultcode: '00', message: 'success', response: { id: '32742776', nickname: 'Arthur', email: EMAIL, name: 'Arthur', birthday: '10-01' } }
 const graphUser = { '@odata.context': 'https://graph.microsoft.com/v1.0/$metadata#users/$entity', id: '48d31887-5fad-4d73-a9f5-3c356e68a038', displayName: 'Arthur', mail: 'king@camelot.bt', userPrincipalName: EMAIL, businessPhones: [] }
+/** What Graph says of a user's names, and the e-mail to use. */
+const graphNames: [name: string, userPrincipalName: unknown, mail: unknown, email: string | null][] = [
+  ['no principal name', null, 'king@camelot.bt', 'king@camelot.bt'],
+  ['an empty principal name', '', 'king@camelot.bt', 'king@camelot.bt'],
+  ['a principal name of a domain without mail', 'arthur@camelot.local', 'king@camelot.bt', 'king@camelot.bt'],
+  ['a principal name that is no e-mail', 'arthur', 'king@camelot.bt', 'king@camelot.bt'],
+  ['no name and no mailbox', null, null, null],
+  ['a domain without mail, and no mailbox', 'arthur@camelot.local', null, null],
+  ['a tenant of its own', 'arthur@camelot.onmicrosoft.com', null, 'arthur@camelot.onmicrosoft.com'],
+  ['a guest', 'lady_lake.bt#EXT#@camelot.onmicrosoft.com', 'lady@lake.bt', 'lady@lake.bt'],
+  ['a guest without a mailbox', 'the_lady_lake.bt#EXT#@camelot.onmicrosoft.com', null, 'the_lady@lake.bt'],
+  ['a guest in lower case', 'lady_lake.bt#ext#@camelot.onmicrosoft.com', undefined, 'lady@lake.bt'],
+  ['a guest whose name says nothing', '#EXT#@camelot.onmicrosoft.com', null, null],
+  ['a personal account', 'live.com#arthur@outlook.com', null, 'arthur@outlook.com'],
+  ['a personal account with a mailbox', 'live.com#arthur@outlook.com', 'king@camelot.bt', 'king@camelot.bt'],
+  ['a personal account as a guest', 'live.com#arthur_outlook.com#EXT#@camelot.onmicrosoft.com', '', 'arthur@outlook.com']
+]
 const redditUser = { name: 'king_arthur', id: '4xqz', created_utc: 1389649907, has_verified_email: true, link_karma: 1 }
 const shop = { shop: { id: 548380009, name: 'Round Table', email: EMAIL, domain: 'shop.camelot.bt', shop_owner: 'Arthur', myshopify_domain: 'round-table.myshopify.com' } }
 const oidcClaims = { sub: '00u1a2b3', email: EMAIL, email_verified: true }
@@ -80,6 +97,9 @@ const oidcOthers = (): Case['others'] => [
   ['an empty address', { claims: { ...oidcClaims, email: '' } }, { email: null, emailVerified: false }],
   ['a list of addresses', { claims: { ...oidcClaims, email: [EMAIL] } }, null],
   ['an object as address', { claims: { ...oidcClaims, email: { address: EMAIL } } }, null],
+  ['a flag of the id_token, an address of userinfo', { claims: { sub: '00u1a2b3' }, play: { idTokenClaims: { email_verified: true }, userinfoClaims: { email: EMAIL } } }, { id: '00u1a2b3', email: EMAIL, emailVerified: false }],
+  ['a flag of the id_token that userinfo denies', { claims: { sub: '00u1a2b3' }, play: { idTokenClaims: { email_verified: true }, userinfoClaims: { email: EMAIL, email_verified: false } } }, { email: EMAIL, emailVerified: false }],
+  ['a flag of userinfo, an address of the id_token', { claims: { sub: '00u1a2b3' }, play: { idTokenClaims: { email: EMAIL }, userinfoClaims: { email_verified: true } } }, { email: EMAIL, emailVerified: false }],
   ['an address at the userinfo endpoint alone', { claims: { sub: '00u1a2b3' }, play: { userinfoClaims: { email: EMAIL, email_verified: true } } }, readOidc]
 ]
 
@@ -139,7 +159,7 @@ const cases: Record<string, Case> = {
     said: { answers: { [ME.microsoft]: graphUser } },
     read: { id: '48d31887-5fad-4d73-a9f5-3c356e68a038', email: EMAIL, emailVerified: false },
     others: [
-      ['no principal name', { answers: { [ME.microsoft]: { ...graphUser, userPrincipalName: null } } }, { email: null, emailVerified: false }],
+      ...graphNames.map(([name, userPrincipalName, mail, email]): Case['others'][number] => [name, { answers: { [ME.microsoft]: { ...graphUser, userPrincipalName, mail } } }, { email, emailVerified: false }]),
       ['a flag that it does not have', { answers: { [ME.microsoft]: { ...graphUser, email_verified: true } } }, { emailVerified: false }]
     ]
   },

@@ -250,7 +250,7 @@ t.test('the longest name of a tenant makes tables and indexes whose names every 
   await app.register(oauth, { providers: [github({ clientId: 'id', clientSecret: 'secret' })] })
   await app.ready()
   const [rows] = await pool.query({ sql: 'SHOW TABLES', rowsAsArray: true })
-  t.match((rows as unknown[]).flat(), [`${name}_accesstoken`, `${name}_oauth_account`, `${name}_oauth_transaction`, `${name}_user`, 'fastify_users_schema'])
+  t.match((rows as unknown[]).flat(), [`${name}_accesstoken`, `${name}_oauth_account`, `${name}_oauth_issuer`, `${name}_oauth_transaction`, `${name}_user`, 'fastify_users_schema'])
 })
 
 const places = t.testdir()

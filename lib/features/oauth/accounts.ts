@@ -4,6 +4,7 @@ import type { AccountRow } from './account-model.js'
 import { createAccountRows } from './account-rows.js'
 import { createTokenReader } from './account-tokens.js'
 import type { AccountSettings, OauthAccounts, ProviderClient } from './contracts.js'
+import { createIssuers, type Issuers } from './issuers.js'
 import { linkAccount, listAccounts, unlinkAccount } from './link.js'
 import { resolveUser, type AccountRules } from './resolve.js'
 import { createTokenVault } from './token-vault.js'
@@ -12,12 +13,14 @@ import { createTokenVault } from './token-vault.js'
 export function createOauthAccounts (host: FeatureHost, settings: AccountSettings, clients: ReadonlyMap<string, ProviderClient>): OauthAccounts {
   const vault = createTokenVault(settings, host.settings)
   const accounts = createAccountRows(host, vault)
+  const issuers = createIssuers(host)
+  const ownClients = new Map([...clients].map(([name, client]) => [name, ofIssuer(client, issuers)]))
   const rules: AccountRules = { host, settings, accounts }
 
   /** Ends the grant at the provider where we still hold its tokens; nobody waits for it. */
   function revoke (row: AccountRow): void {
     const tokens = vault.read(row)
-    const client = clients.get(row.oauth_name)
+    const client = ownClients.get(row.oauth_name)
     if (tokens !== null && client !== undefined) host.background(() => client.revoke(tokens))
   }
 
@@ -31,10 +34,32 @@ export function createOauthAccounts (host: FeatureHost, settings: AccountSetting
   host.addToReplies('oauth_accounts', async ({ id }) => await listAccounts(rules, id as UserId))
 
   return {
-    resolve: (identity, context) => resolveUser(rules, identity, context),
-    link: (user, identity, context) => linkAccount(rules, user, identity, context),
+    async resolve (identity, context) {
+      await issuers.claim(identity.provider)
+      return await resolveUser(rules, identity, context)
+    },
+    async link (user, identity, context) {
+      await issuers.claim(identity.provider)
+      return await linkAccount(rules, user, identity, context)
+    },
     list: (userId) => listAccounts(rules, userId),
     async unlink (userId, accountId, context) { revoke(await unlinkAccount(rules, userId, accountId, context)) },
-    tokens: createTokenReader(rules, vault, clients)
+    tokens: createTokenReader(rules, vault, ownClients)
+  }
+}
+
+/** Returns the client, which sends no stored token to another issuer than the one that gave it. */
+function ofIssuer (client: ProviderClient, issuers: Issuers): ProviderClient {
+  const { provider } = client
+  return {
+    provider,
+    async refresh (refreshToken) {
+      await issuers.check(provider)
+      return await client.refresh(refreshToken)
+    },
+    async revoke (tokens) {
+      await issuers.check(provider)
+      await client.revoke(tokens)
+    }
   }
 }

@@ -53,6 +53,8 @@ export interface Provider {
   readonly scopes: readonly string[]
   /** Known endpoints, or the issuer whose discovery document lists them (OpenID Connect Discovery 1.0, section 4). */
   readonly server: ProviderEndpoints | { readonly discover: string }
+  /** Former issuers whose accounts are this provider's too: the same server under another URL, with the same subjects. */
+  readonly formerIssuers?: readonly string[]
   /** Whether the token answer must hold an id_token, which is always checked. */
   readonly idToken: boolean
   /** Further parameters of the authorization request. */

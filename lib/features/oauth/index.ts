@@ -9,6 +9,7 @@ import { createBrowserCookie } from './browser-cookie.js'
 import type { OauthAccounts, Provider } from './contracts.js'
 import { createClient } from './engine/index.js'
 import { createFlow } from './flow.js'
+import { issuerOf } from './issuers.js'
 import { resolveOauthOptions, type OauthOptions } from './options.js'
 import { associateRoutes } from './routes/associate.js'
 import type { FlowRoutesOptions } from './routes/legs.js'
@@ -57,8 +58,9 @@ async function oauthPlugin (scope: FastifyInstance, options: OauthOptions): Prom
 /** A name with an id is a key of accounts: in no registration may it be that of another provider. */
 function claimNames (host: Host, providers: readonly Provider[]): void {
   const issuers = host[kIssuers] ??= new Map()
-  for (const { name, server } of providers) {
-    const issuer = 'discover' in server ? server.discover : server.issuer
+  for (const provider of providers) {
+    const { name } = provider
+    const issuer = issuerOf(provider)
     if ((issuers.get(name) ?? issuer) !== issuer) throw FST_USERS_INVALID_OPTION(['oauth.providers', `has "${name}", which is another provider in an earlier registration; give each its own name`])
     issuers.set(name, issuer)
   }

@@ -1,5 +1,6 @@
 import * as oidc from 'openid-client'
 import type { Provider } from '../contracts.js'
+import { issuerOf } from '../issuers.js'
 import type { SafeFetch } from './safe-fetch.js'
 
 /** What the library needs to reach one provider: known endpoints, or those of the discovery document. */
@@ -8,7 +9,7 @@ export async function configure (provider: Provider, fetch: SafeFetch, insecure:
   const extensions = [oidc.enableNonRepudiationChecks, ...(insecure ? [oidc.allowInsecureRequests] : [])]     // signatures of id_tokens are checked; `fetch` decides about http
   const clean = tidyTokenAnswers(fetch, provider)
   if ('discover' in server) {
-    return oidc.discovery(new URL(server.discover.replace(/\/\.well-known\/.*$/, '')), clientId, {}, clientAuthOf(provider), { [oidc.customFetch]: clean, execute: extensions })
+    return oidc.discovery(new URL(issuerOf(provider)), clientId, {}, clientAuthOf(provider), { [oidc.customFetch]: clean, execute: extensions })
   }
   const configuration = new oidc.Configuration({ ...server }, clientId, {}, clientAuthOf(provider))
   configuration[oidc.customFetch] = clean

@@ -2,7 +2,7 @@ import type { MaybePromise } from '../../../contracts/database-adapter.js'
 import { FST_USERS_INVALID_OPTION } from '../../../errors.js'
 import { refuseUnknown } from '../../../validation/options.js'
 import type { Provider, ProviderApi, ProviderProfile } from '../contracts.js'
-import { absent, flag, isObject, matches, optional, text, type OptionCheck } from './option-checks.js'
+import { absent, address, flag, isObject, matches, optional, text, type OptionCheck } from './option-checks.js'
 
 /** Options of every provider. Unknown ones are refused. */
 export interface PublicClientOptions {
@@ -11,6 +11,11 @@ export interface PublicClientOptions {
   clientSecret?: string
   /** Stored with each account and part of the paths (the provider's name). Accounts of another name are not found. */
   name?: string
+  /**
+   * Former issuers of the accounts that are stored under this name (none). Name one only if it gave every person the same
+   * subject: the same server under another URL.
+   */
+  formerIssuers?: readonly string[]
   /** For a login button. */
   title?: string
   /** Asked for instead of the provider's own choice. */
@@ -51,6 +56,7 @@ const COMMON: Readonly<Record<string, OptionCheck>> = {
   clientId: text,
   clientSecret: text,
   name: optional(matches(/^[a-z0-9][a-z0-9_-]{0,99}$/, 'must be a lower-case letter or a digit, then up to 99 lower-case letters, digits, - or _')),
+  formerIssuers: optional((value) => Array.isArray(value) && value.every((issuer) => address(issuer) === null) ? null : 'must be a list of issuers, such as https://old.example.com'),
   title: optional(text),
   scopes: optional((value) => Array.isArray(value) && value.every((scope) => typeof scope === 'string' && /^[\x21\x23-\x5B\x5D-\x7E]+$/.test(scope)) ? null : 'must be a list of scopes, each without blanks'),
   trustEmail: optional(flag),
@@ -65,7 +71,7 @@ const COMMON: Readonly<Record<string, OptionCheck>> = {
 export function defineProvider<O extends PublicClientOptions = ProviderOptions> (spec: ProviderSpec<O>): (options: O) => Provider {
   return (options) => {
     checkOptions(spec, options)
-    const { clientId, clientSecret, name = spec.name, title = spec.title, scopes = spec.scopes, trustEmail = spec.trustEmail, pkce = spec.pkce } = options
+    const { clientId, clientSecret, name = spec.name, title = spec.title, scopes = spec.scopes, trustEmail = spec.trustEmail, pkce = spec.pkce, formerIssuers } = options
     const revoke = spec.revoke
     return {
       kind: 'provider',
@@ -76,6 +82,7 @@ export function defineProvider<O extends PublicClientOptions = ProviderOptions> 
       clientAuthentication: spec.clientSecret === 'optional' && clientSecret === undefined ? 'none' : given(spec.clientAuthentication, options) ?? 'client_secret_post',
       scopes: [...scopes],
       server: given(spec.server, options),
+      ...(formerIssuers === undefined ? {} : { formerIssuers: [...formerIssuers] }),
       idToken: spec.idToken ?? false,
       authorizationParameters: { ...given(spec.authorizationParameters, options), ...options.authorizationParameters },
       ...(spec.responseMode === undefined ? {} : { responseMode: spec.responseMode }),

@@ -1,3 +1,4 @@
+import { normalizeEmail } from '../../../users/index.js'
 import { defineProvider, type ProviderOptions } from './define-provider.js'
 import { matches, optional } from './option-checks.js'
 import { fetchObject, profileOf } from './profiles.js'
@@ -8,7 +9,12 @@ export interface MicrosoftOptions extends ProviderOptions {
   tenant?: string
 }
 
-/** Microsoft accounts, by Microsoft Graph. The address is the user principal name, which a tenant's administrator writes. */
+/** Comes after the e-mail of a guest, with `_` in the place of `@`, in the guest's user principal name. */
+const GUEST = /#EXT#@/i
+/** Comes before the e-mail in the user principal name of a personal account that another tenant knows. */
+const PERSONAL = /^live\.com#/i
+
+/** Microsoft accounts, by Microsoft Graph. */
 export const microsoft = defineProvider<MicrosoftOptions>({
   name: 'microsoft',
   title: 'Microsoft',
@@ -20,9 +26,30 @@ export const microsoft = defineProvider<MicrosoftOptions>({
   }),
   options: { tenant: optional(matches(/^[A-Za-z0-9][A-Za-z0-9.-]*$/, 'must be common, organizations, consumers, or the id or domain of a tenant')) },
   responseMode: 'query',
-  trustEmail: false,     // any tenant may give its users any name and address
+  trustEmail: false,     // any tenant may give its users any name and e-mail
   async profile (api) {
     const user = await fetchObject(api, 'https://graph.microsoft.com/v1.0/me')
-    return profileOf(user['id'], user['userPrincipalName'], false, user)
+    return profileOf(user['id'], emailOf(user['userPrincipalName'], user['mail']), false, user)
   }
 })
+
+/**
+ * Returns the user principal name when mail can be sent to it, otherwise the e-mail of the mailbox, otherwise the e-mail
+ * that the name of a guest or of a personal account is made of. The name comes first because stored accounts have it.
+ */
+function emailOf (name: unknown, mail: unknown): unknown {
+  if (typeof name !== 'string') return mail
+  return [name, mail, originOf(name)].find((email) => typeof email === 'string' && isDeliverable(email)) ?? mail
+}
+
+/** Returns the e-mail that the user principal name of a guest or of a personal account is made of. */
+function originOf (name: string): string {
+  const [email = '', ...tenant] = name.replace(PERSONAL, '').split(GUEST)
+  const at = email.lastIndexOf('_')
+  return tenant.length === 0 || at === -1 ? email : `${email.slice(0, at)}@${email.slice(at + 1)}`
+}
+
+/** False for a name with `#`, which is a guest's or a personal account's, and for a domain without mail, such as `.local`. */
+function isDeliverable (email: string): boolean {
+  return !email.includes('#') && normalizeEmail(email) !== null
+}

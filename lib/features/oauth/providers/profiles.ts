@@ -30,8 +30,14 @@ export function claimsProfile (claims: Readonly<Record<string, unknown>>): Provi
   return profileOf(claims['sub'], claims['email'], claims['email_verified'], claims)
 }
 
-/** The profile of an id_token that tells an e-mail address, else of it and the userinfo endpoint. Throws `FST_USERS_OAUTH_PROVIDER_FAILED` without an id_token. */
+/**
+ * Returns the profile of an id_token, completed by the userinfo endpoint when the id_token has no e-mail. Then
+ * `email_verified` is read from userinfo too: the flag of the id_token says nothing about the e-mail of another answer.
+ * Throws `FST_USERS_OAUTH_PROVIDER_FAILED` without an id_token.
+ */
 export async function openidProfile (api: ProviderApi): Promise<ProviderProfile> {
   const claims = objectOf(api.claims)
-  return claimsProfile(claims['email'] === undefined ? { ...claims, ...await api.userInfo() } : claims)
+  if (claims['email'] !== undefined) return claimsProfile(claims)
+  const { email_verified: _, ...rest } = claims
+  return claimsProfile({ ...rest, ...await api.userInfo() })
 }

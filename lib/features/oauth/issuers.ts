@@ -1,0 +1,65 @@
+import type { FeatureHost } from '../../contracts/feature-host.js'
+import type { Model } from '../../contracts/models.js'
+import { FST_USERS_OAUTH_ISSUER_CHANGED, isUsersError } from '../../errors.js'
+import type { Provider } from './contracts.js'
+
+const ISSUER_MAX_LENGTH = 2048
+const model: Model = {
+  name: 'oauth_issuer',
+  table: 'oauth_issuer',
+  fields: {
+    oauth_name: { type: 'text', maxLength: 100 },
+    issuer: { type: 'text', maxLength: ISSUER_MAX_LENGTH }
+  }
+}
+
+/**
+ * Remembers which issuer the accounts of each provider name belong to. An account is stored under the provider's name and
+ * the subject, and a subject is unique within its issuer only (OpenID Connect Core 1.0, section 2): without this record,
+ * people of a new issuer would log in as those users of the old one who have the same subject.
+ */
+export interface Issuers {
+  /** Records the provider's issuer at the first use. Throws `FST_USERS_OAUTH_ISSUER_CHANGED` when another one is recorded. */
+  claim(provider: Provider): Promise<void>
+  /** Throws `FST_USERS_OAUTH_ISSUER_CHANGED` when another issuer is recorded; records nothing. */
+  check(provider: Provider): Promise<void>
+}
+
+/** Creates the record. A separate table serves existing tables of accounts too, which have no column for it. */
+export function createIssuers ({ store }: FeatureHost): Issuers {
+  store.define(model)
+
+  /** False when no issuer is recorded for the provider's name. */
+  async function isRecorded (provider: Provider): Promise<boolean> {
+    const row = await store.findOne(model, { oauth_name: provider.name })
+    if (row === null) return false
+    const recorded = String(row['issuer'])
+    const accepted = [issuerOf(provider), ...provider.formerIssuers ?? []].map(withoutSlash)
+    if (!accepted.includes(recorded)) throw FST_USERS_OAUTH_ISSUER_CHANGED([provider.name, recorded, issuerOf(provider)])
+    return true
+  }
+
+  return {
+    async check (provider) { await isRecorded(provider) },
+
+    async claim (provider) {
+      if (await isRecorded(provider)) return
+      try {
+        await store.create(model, { oauth_name: provider.name, issuer: withoutSlash(issuerOf(provider)) })
+      } catch (error) {
+        if (!isUsersError(error) || error.code !== 'FST_USERS_UNIQUE_VIOLATION') throw error
+        await isRecorded(provider)     // a parallel login recorded one
+      }
+    }
+  }
+}
+
+/** Returns the issuer that a provider is configured with. */
+export function issuerOf ({ server }: Provider): string {
+  return 'discover' in server ? server.discover.replace(/\/\.well-known\/.*$/, '') : server.issuer
+}
+
+/** `https://login.example.com` and `https://login.example.com/` lead to the same server. */
+function withoutSlash (issuer: string): string {
+  return issuer.replace(/\/$/, '')
+}
