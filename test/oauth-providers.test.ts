@@ -70,7 +70,7 @@ const graphNames: [name: string, userPrincipalName: unknown, mail: unknown, emai
   ['a principal name of a domain without mail', 'arthur@camelot.local', 'king@camelot.bt', 'king@camelot.bt'],
   ['a principal name that is no e-mail', 'arthur', 'king@camelot.bt', 'king@camelot.bt'],
   ['no name and no mailbox', null, null, null],
-  ['a domain without mail, and no mailbox', 'arthur@camelot.local', null, null],
+  ['a private network without a mailbox', 'arthur@camelot.local', null, 'arthur@camelot.local'],
   ['a tenant of its own', 'arthur@camelot.onmicrosoft.com', null, 'arthur@camelot.onmicrosoft.com'],
   ['a guest', 'lady_lake.bt#EXT#@camelot.onmicrosoft.com', 'lady@lake.bt', 'lady@lake.bt'],
   ['a guest without a mailbox', 'the_lady_lake.bt#EXT#@camelot.onmicrosoft.com', null, 'the_lady@lake.bt'],

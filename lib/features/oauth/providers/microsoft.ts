@@ -1,4 +1,4 @@
-import { normalizeEmail } from '../../../users/index.js'
+import { explainEmail } from '../../../users/index.js'
 import { defineProvider, type ProviderOptions } from './define-provider.js'
 import { matches, optional } from './option-checks.js'
 import { fetchObject, profileOf } from './profiles.js'
@@ -36,10 +36,12 @@ export const microsoft = defineProvider<MicrosoftOptions>({
 /**
  * Returns the user principal name when mail can be sent to it, otherwise the e-mail of the mailbox, otherwise the e-mail
  * that the name of a guest or of a personal account is made of. The name comes first because stored accounts have it.
+ * Where none is deliverable, an e-mail of a private network is left: the users plugin decides about it.
  */
-function emailOf (name: unknown, mail: unknown): unknown {
-  if (typeof name !== 'string') return mail
-  return [name, mail, originOf(name)].find((email) => typeof email === 'string' && isDeliverable(email)) ?? mail
+function emailOf (name: unknown, mail: unknown): string | null {
+  const texts = [name, mail].filter((text) => typeof text === 'string').filter((text) => text !== '')
+  const candidates = [...texts, ...texts.map(originOf)].filter((email) => !email.includes('#'))
+  return candidates.find(isDeliverable) ?? candidates[0] ?? null
 }
 
 /** Returns the e-mail that the user principal name of a guest or of a personal account is made of. */
@@ -49,7 +51,7 @@ function originOf (name: string): string {
   return tenant.length === 0 || at === -1 ? email : `${email.slice(0, at)}@${email.slice(at + 1)}`
 }
 
-/** False for a name with `#`, which is a guest's or a personal account's, and for a domain without mail, such as `.local`. */
+/** False for a domain that receives no mail, such as `.local`. */
 function isDeliverable (email: string): boolean {
-  return !email.includes('#') && normalizeEmail(email) !== null
+  return explainEmail(email, { allowIntranetEmails: false }) === null
 }
