@@ -49,7 +49,11 @@ export interface UsersOptions extends CompatibilityOptions {
   publicUrl?: string
   /** Origins of other sites that may send requests with our cookies. */
   trustedOrigins?: readonly string[]
-  /** Whether registration tells that an address has an account (true); with false it always replies 202. */
+  /**
+   * Whether registration and e-mail change tell that an e-mail has an account (true). With false all public replies are the
+   * same: registration replies 202, a password login and a new e-mail need a proved e-mail first, and a provider must vouch
+   * for the e-mail of a first login.
+   */
   revealExistingAccounts?: boolean
   /**
    * Users may register and change to e-mails under `.local` (RFC 6762) and `.home.arpa` (RFC 8375), the domains of private

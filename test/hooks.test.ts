@@ -174,7 +174,7 @@ t.test('row 60: a request fires its events in order, with the contract\'s payloa
   const payloads: Record<EventName, string[]> = {
     onBeforeRegister: ['user'],
     onAfterRegister: ['user'],
-    onRegisterExisting: ['user'],
+    onRegisterExisting: ['attempt', 'user'],
     onBeforeUpdate: ['changes', 'user'],
     onAfterUpdate: ['changes', 'user'],
     onAfterRequestVerify: ['email', 'token', 'user'],

@@ -20,13 +20,16 @@ export interface LinkedAccount {
   account_email: string
 }
 
+/** How somebody used the e-mail of an existing user: at registration, in a change of the own e-mail, at the first login through a provider. */
+export type ExistingAttempt = 'register' | 'email-change' | 'provider-login'
+
 /** The payload of every event. Passwords are masked; rows never come with the hash. */
 export interface UsersEvents {
   /** Before a user is stored; throw to refuse. */
   onBeforeRegister: { user: Omit<NewUser, 'password'> }
   onAfterRegister: { user: User }
-  /** With `revealExistingAccounts: false`: somebody registered an address that has an account. */
-  onRegisterExisting: { user: User }
+  /** With `revealExistingAccounts: false`: somebody tried to register with, or change to, the e-mail of this user, and got the reply for a new one. */
+  onRegisterExisting: { user: User, attempt: ExistingAttempt }
   /** Before changes are stored; throw to refuse. A changed password is masked. */
   onBeforeUpdate: { user: User, changes: UserChanges }
   onAfterUpdate: { user: User, changes: UserChanges }

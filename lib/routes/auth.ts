@@ -24,7 +24,7 @@ export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async 
     schema: {
       ...describeRoute(settings, { tags: ['auth'], operation: `login:${name}`, upstream: `auth:${name}.login`, summary: 'Log in', consumes: fastapi ? FORMS : [...FORMS, 'application/json'] }),
       body: LoginBody,
-      response: { ...description.login, ...errorReplies(settings, ...BODY_ERRORS, 'LOGIN_BAD_CREDENTIALS', 'LOGIN_USER_NOT_VERIFIED', 'LOGIN_PENDING', ...(transport.ambient ? ['CROSS_SITE_REQUEST' as const] : []), 'PASSWORD_QUEUE_FULL') }
+      response: { ...description.login, ...errorReplies(settings, ...BODY_ERRORS, 'LOGIN_BAD_CREDENTIALS', ...(settings.revealExistingAccounts ? ['LOGIN_USER_NOT_VERIFIED' as const] : []), 'LOGIN_PENDING', ...(transport.ambient ? ['CROSS_SITE_REQUEST' as const] : []), 'PASSWORD_QUEUE_FULL') }
     },
     onRequest: async (request) => {
       if (transport.ambient && isCrossSite(request, settings, transport)) throw FST_USERS_CROSS_SITE_REQUEST()

@@ -18,10 +18,13 @@ const UPDATE_ERRORS: readonly ErrorWord[] = [...BODY_ERRORS, 'INVALID_USER', 'UP
 
 /** The user's own profile, and users by id for superusers. Order: who asks (401, 403), the id (404), the body, the rules. */
 export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, settings }) => {
-  const { schemas, requireVerification: verified, sensitiveChanges } = settings
+  const { schemas, requireVerification: verified, sensitiveChanges, revealExistingAccounts } = settings
   const OwnUpdate = sensitiveChanges === 'confirm'
     ? Type.Object({ ...schemas.UserUpdate.properties, ...CurrentPasswordBody.properties }, component('OwnUserUpdate'))
     : schemas.UserUpdate
+  const ownErrors: readonly ErrorWord[] = sensitiveChanges === 'confirm'
+    ? ['UPDATE_USER_BAD_CURRENT_PASSWORD']
+    : revealExistingAccounts ? ['UPDATE_USER_EMAIL_ALREADY_EXISTS'] : []
   const User = replyOf(schemas.UserRead, 'The user.')
   const Params = Type.Object({ id: Type.String() })
   const describe = (operation: string, upstream: string, summary: string): FastifySchema => describeRoute(settings, { tags: ['users'], operation, upstream: `users:${upstream}`, summary })
@@ -46,7 +49,7 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
     schema: {
       ...describe('patchCurrentUser', 'patch_current_user', 'Change your profile'),
       body: OwnUpdate,
-      response: { 200: User, ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', ...UPDATE_ERRORS, sensitiveChanges === 'confirm' ? 'UPDATE_USER_BAD_CURRENT_PASSWORD' : 'UPDATE_USER_EMAIL_ALREADY_EXISTS') }
+      response: { 200: User, ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', ...UPDATE_ERRORS, ...ownErrors) }
     },
     onRequest: own,
     preValidation: async (request) => { keepEmail(request.body, currentUser(request), settings) },

@@ -42,13 +42,15 @@ async function changeRow (rules: Rules, row: UserRow, given: UserChanges, { by =
   if (confirms && isSensitive(row, given)) await checkCurrentPassword(rules, row, given.current_password)
 
   const password = typeof given.password === 'string' ? await readNewPassword(rules, row, given.password) : null
-  const email = await readNewEmail(rules, row, given.email)
+  const email = given.email === undefined ? null : parseEmail(given.email)
+  const moves = email !== null && !isSameEmail(email, row.email)
+  const proves = moves && by === 'self' && (settings.sensitiveChanges === 'confirm' || !settings.revealExistingAccounts)     // then a taken e-mail comes to light at the proof alone
+  if (moves && !proves && await rows.getByEmail(email) !== null) throw FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS()
   const told = maskedChanges(rules, given, by)
   await hooks.run('onBeforeUpdate', { user: rows.toUser(row), changes: told }, context)
 
-  const proves = confirms && email !== null && !isSameEmail(email, row.email)
   const changes = {
-    ...(email === null || proves ? {} : emailChange(row, email)),
+    ...(email === null || email === row.email || proves ? {} : { email, ...(moves ? { is_verified: false } : {}) }),     // another spelling stays verified
     ...writableFlags(given, by),
     ...writableFields(settings.schemas.fields, given, by, false) as Changes,     // checked against the fields' schemas
     ...(password === null ? {} : { hashed_password: await settings.passwords.hash(password) })
@@ -106,20 +108,6 @@ async function readNewPassword (rules: Rules, row: UserRow, given: string): Prom
   const password = readPassword(rules, given)
   await applyPolicy(rules, password, rules.rows.toUser(row), FST_USERS_UPDATE_USER_INVALID_PASSWORD)
   return password
-}
-
-/** The new address, or null when it stays. In confirm mode a taken one is found out only when it is proven. */
-async function readNewEmail (rules: Rules, row: UserRow, given: string | undefined): Promise<string | null> {
-  const email = given === undefined ? null : parseEmail(given)
-  if (email === null || email === row.email) return null
-  if (isSameEmail(email, row.email) || rules.settings.sensitiveChanges === 'confirm') return email
-  if (await rules.rows.getByEmail(email) !== null) throw FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS()
-  return email
-}
-
-/** A new mailbox is not verified; another spelling of the same one stays what it was. */
-function emailChange (row: UserRow, email: string): Changes {
-  return isSameEmail(email, row.email) ? { email } : { email, is_verified: false }
 }
 
 /** A new password or address: who has it can take the user over. */

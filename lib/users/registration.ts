@@ -1,11 +1,12 @@
 import type { Row } from '../contracts/database-adapter.js'
+import type { EventContext, ExistingAttempt } from '../contracts/events.js'
 import type { StoredUserRows, UserDependents } from '../contracts/feature-host.js'
 import type { NewUser, User, UserRow } from '../contracts/user.js'
 import type { WriteContext, CallContext } from '../contracts/users-api.js'
 import { FST_USERS_REGISTER_INVALID_PASSWORD, FST_USERS_REGISTER_USER_ALREADY_EXISTS, isUsersError } from '../errors.js'
 import { generateStamp } from '../tokens/index.js'
 import { applyPolicy, readPassword } from './credentials.js'
-import { parseEmail } from './email.js'
+import { foldEmail, parseEmail } from './email.js'
 import { defaultValues, requiredFields, writableFields, writableFlags } from './fields.js'
 import { contextOf, type Rules } from './rules.js'
 import { invalidUser } from './validation.js'
@@ -27,19 +28,29 @@ export async function createUser (rules: Rules, values: NewUser, { by = 'code', 
 }
 
 /**
- * Registers without telling whether the address had an account (`revealExistingAccounts: false`): both ways hash once,
- * and listeners run after the reply.
+ * Registers without telling whether the e-mail had an account (`revealExistingAccounts: false`): both ways hash once and
+ * insert once, and listeners run after the reply.
  */
 export async function registerQuietly (rules: Rules, values: NewUser, call: CallContext): Promise<void> {
   const { password, ...user } = await readNewUser(rules, values, 'self')
   const context = contextOf(call)
   await rules.hooks.run('onBeforeRegister', { user }, context)
-  const row = await insertUser(rules, user, await rules.settings.passwords.hash(password))
-  rules.background.run(async () => {
-    if (row !== null) return await rules.hooks.run('onAfterRegister', { user: rules.rows.toUser(row) }, context)
-    const existing = await rules.rows.getByEmail(user.email)
-    return existing && await rules.hooks.run('onRegisterExisting', { user: rules.rows.toUser(existing) }, context)
+  const { rows, hooks, background } = rules
+  const known = await rows.getByEmail(user.email)
+  const hashed = await rules.settings.passwords.hash(password)
+  const isOtherForm = known !== null && foldEmail(known.email) !== foldEmail(user.email)     // which the unique index tells apart
+  const row = isOtherForm ? null : await insertUser(rules, user, hashed)
+  background.run(async () => {
+    if (row === null) await reportExisting(rules, user.email, 'register', context)
+    else await hooks.run('onAfterRegister', { user: rows.toUser(row) }, context)
   })
+}
+
+/** Calls the listeners that mail the owner of an e-mail which somebody else used. Does nothing if no user has it. */
+export async function reportExisting ({ rows, hooks }: Rules, email: string, attempt: ExistingAttempt, context: EventContext): Promise<boolean> {
+  const existing = await rows.getByEmail(email)
+  if (existing !== null) await hooks.run('onRegisterExisting', { user: rows.toUser(existing), attempt }, context)
+  return existing !== null
 }
 
 async function readNewUser (rules: Rules, values: NewUser, by: NonNullable<WriteContext['by']>): Promise<NewUser> {

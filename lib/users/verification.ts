@@ -4,6 +4,7 @@ import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_VERIFY_USER_ALREADY_VERIFIED, FST_USERS_VERIFY_USER_BAD_TOKEN, isUsersError } from '../errors.js'
 import { fingerprint, generateStamp, isSameSecret, type Claims } from '../tokens/index.js'
 import { foldEmail } from './email.js'
+import { reportExisting } from './registration.js'
 import { contextOf, type Rules } from './rules.js'
 import { destroyStored } from './sessions.js'
 
@@ -14,8 +15,21 @@ export async function requestVerify (rules: Rules, email: string, call: CallCont
   announce(rules, row, { email: row.email }, row.email, contextOf(call))
 }
 
-/** Sends the proof of a new address to it (`sensitiveChanges: 'confirm'`); the account keeps the old one until then. */
+/**
+ * Sends the proof of a new e-mail to it; the account keeps the old one until then. With `revealExistingAccounts: false` the
+ * owner of a taken e-mail is told instead.
+ */
 export function requestEmailChange (rules: Rules, row: UserRow, newEmail: string, context: EventContext): void {
+  if (rules.settings.revealExistingAccounts) {
+    announceChange(rules, row, newEmail, context)
+    return
+  }
+  rules.background.run(async () => {
+    if (!await reportExisting(rules, newEmail, 'email-change', context)) announceChange(rules, row, newEmail, context)
+  })
+}
+
+function announceChange (rules: Rules, row: UserRow, newEmail: string, context: EventContext): void {
   announce(rules, row, { email: row.email, new_email: newEmail, fgpt: changeFingerprint(rules, row, rules.fingerprintKeys[0]) }, newEmail, context)
 }
 

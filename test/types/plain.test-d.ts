@@ -136,7 +136,7 @@ api.login(row, {})
 interface Payloads {
   onBeforeRegister: { user: Omit<NewUser, 'password'> }
   onAfterRegister: { user: User }
-  onRegisterExisting: { user: User }
+  onRegisterExisting: { user: User, attempt: 'register' | 'email-change' | 'provider-login' }
   onBeforeUpdate: { user: User, changes: UserChanges }
   onAfterUpdate: { user: User, changes: UserChanges }
   onAfterRequestVerify: { user: User, token: string, email: string }

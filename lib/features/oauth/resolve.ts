@@ -4,7 +4,7 @@ import type { FeatureHost } from '../../contracts/feature-host.js'
 import type { CallContext } from '../../contracts/users-api.js'
 import type { UserId, UserRow } from '../../contracts/user.js'
 import {
-  FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL, FST_USERS_OAUTH_PROFILE_INCOMPLETE, FST_USERS_OAUTH_USER_ALREADY_EXISTS, FST_USERS_STORE_UNAVAILABLE, isUsersError
+  FST_USERS_LOGIN_USER_NOT_VERIFIED, FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL, FST_USERS_OAUTH_PROFILE_INCOMPLETE, FST_USERS_OAUTH_USER_ALREADY_EXISTS, FST_USERS_STORE_UNAVAILABLE, isUsersError
 } from '../../errors.js'
 import { parseEmail, parseNewEmail } from '../../users/index.js'
 import { toAccount, type AccountRow } from './account-model.js'
@@ -34,15 +34,25 @@ export async function resolveUser (rules: AccountRules, identity: Identity, call
 
 /** Null when something changed meanwhile. */
 async function decide (rules: AccountRules, identity: Identity, address: string, call: CallContext, last: boolean): Promise<UserRow | null> {
-  const { host: { rows }, accounts } = rules
+  const { host: { rows, settings }, accounts } = rules
   const account = await accounts.find(identity)
   if (account !== null) return await enter(rules, account, identity)
   const email = parseEmail(address)
   if (email === null) throw FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL()
   const existing = await rows.getByEmail(email)
+  if (!settings.revealExistingAccounts && !isProven(identity)) throw refuseUnproven(rules, existing, call)
   if (existing === null) return await create(rules, identity, email, call)
   if (!last && await isBeingMade(rules, existing, identity)) return null
   return await associate(rules, existing, identity, call)
+}
+
+/**
+ * Returns the error for an e-mail that the provider does not vouch for: the same for a new and a taken one. Nothing is stored,
+ * and the owner of a taken one is told after the reply.
+ */
+function refuseUnproven ({ host }: AccountRules, existing: UserRow | null, call: CallContext): Error {
+  if (existing !== null) host.background(() => host.fire('onRegisterExisting', { user: host.rows.toUser(existing), attempt: 'provider-login' }, contextOf(call)))
+  return FST_USERS_LOGIN_USER_NOT_VERIFIED()
 }
 
 /** A known account: its tokens and address are renewed, the user is not touched. An account without its user goes. */
