@@ -636,6 +636,37 @@ t.test('RDR-01, RDR-02, RDR-03, RDR-05: the places that a browser may be sent to
   for (const text of ['https://shop.example.com/account', 'https://shop.example.com/accounts/', 'https://shop.example.com/']) t.equal(resolve(text), null, text)
 })
 
+t.test('RDR-01, RDR-02: places of native applications: Capacitor, private-use schemes, loopback with any port', async (t) => {
+  const places = ['capacitor://localhost/app', 'ionic://localhost', 'com.example.app:/done', 'com.example.other://login', 'http://127.0.0.1:*/done', 'http://[::1]:*', 'http://localhost:3000/done']
+  const { resolve } = createRedirects(places, ORIGIN)
+  const allowed = [
+    'capacitor://localhost/app', 'capacitor://localhost/app/inbox?tab=1#top', 'ionic://localhost/any', 'com.example.app:/done', 'com.example.app:/done/now?x=1', 'com.example.other://login/x',
+    'http://127.0.0.1:49152/done', 'http://127.0.0.1:1/done/x', 'http://127.0.0.1/done', 'http://[::1]:8080/', 'http://localhost:3000/done'
+  ]
+  for (const text of allowed) t.equal(resolve(text), text, text)
+  t.equal(resolve('COM.EXAMPLE.APP:/done'), 'com.example.app:/done')
+  t.equal(resolve(undefined), 'capacitor://localhost/app')
+  const refused = [
+    'capacitor://localhost', 'capacitor://localhost/application', 'capacitor://evil.example/app', 'capacitor://localhost:1/app', 'capacitor://localhost.evil.example/app', 'capacitor://user@localhost/app', 'capacitor:/app', 'capacitor:app',
+    'com.example.app:/other', 'com.example.app:/done/../other', 'com.example.app:/..//evil.example', 'com.example.app:done', 'com.example.app://done', 'com.example.app://evil.example/done', 'com.example.evil:/done', 'com.example.app.evil:/done',
+    'com.example.app:/done/%2f%2fevil', 'com.example.app:/\\evil', 'com.example.app:/do\tne', 'com.example.other://login:1', 'com.example.other://u@login', 'com.example.other://LOGIN', 'com.example.other:/login',
+    'https://127.0.0.1:49152/done', 'http://127.0.0.1:49152/other', 'http://127.0.0.2:49152/done', 'http://127.0.0.1.evil.example:1/done', 'http://127.0.0.1:1@evil.example/done', 'http://localhost:3001/done', 'http://127.0.0.1:99999/done', 'http://127.0.0.1:*/done',
+    'javascript://localhost/app', 'javascript:/done', 'data:/done', 'x:/done', 'intent://localhost/app', 'file:///app', 'http:/done'
+  ]
+  for (const text of refused) t.equal(resolve(text), null, text)
+  for (const place of ['javascript:/x', 'myapp:/done', 'myapp://done', 'capacitor://evil.example', 'capacitor:/x', 'com.example.app:done', 'com.example.app:/done?x=1', 'http://10.0.0.1:*/x', 'http://127.0.0.1:*x', 'http://*/x', 'http://evil.example:*/']) {
+    t.throws(() => createRedirects([place], ORIGIN), { code: 'FST_USERS_INVALID_OPTION' }, place)
+  }
+
+  const { browser } = await setUp(t, { backend: 'cookie', redirects: ['com.example.app:/done'] })
+  const page = await browser.ask((await comeBack(browser, '/auth/openid/login?redirect=com.example.app:/done/inbox')).href)
+  t.match([page.status, page.headers.location], [302, 'com.example.app:/done/inbox'])
+  const started = await comeBack(browser, '/auth/openid/login')
+  started.searchParams.delete('code')
+  started.searchParams.set('error', 'access_denied')
+  t.equal((await browser.ask(started.href)).headers.location, 'com.example.app:/done?error=OAUTH_REFUSED')
+})
+
 t.test('RDR-01: a place that is no longer allowed when the browser comes back', async (t) => {
   const adapter = memory()
   const idp = await startServer(t)

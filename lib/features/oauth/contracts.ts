@@ -15,6 +15,28 @@ export interface ProviderEndpoints {
   authorization_response_iss_parameter_supported?: boolean
 }
 
+/** What the option `fetch` is called with: a URL that was checked, and a subset of the options of the global `fetch`. */
+export interface ProviderFetchInit {
+  method: string
+  headers: Record<string, string>
+  body?: string
+  /** Redirects are not followed: they could lead to a private network. */
+  redirect: 'manual'
+  /** Aborts when `timeoutMs` has passed. */
+  signal: AbortSignal
+}
+
+/** What the option `fetch` returns, as far as it is read. A `Response` fits. */
+export interface ProviderFetchResponse {
+  status: number
+  redirected?: boolean
+  headers: { get(name: string): string | null }
+  body: AsyncIterable<Uint8Array> | null
+}
+
+/** Sends one request to a provider. The global `fetch` and that of undici fit. */
+export type ProviderFetch = (url: string, init: ProviderFetchInit) => Promise<ProviderFetchResponse>
+
 /** Calls to the provider with a user's access token: bounded in time and size, without redirects. */
 export interface ProviderApi {
   readonly accessToken: string

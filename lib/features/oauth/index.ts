@@ -36,8 +36,8 @@ async function oauthPlugin (scope: FastifyInstance, options: OauthOptions): Prom
   const host = hostOf(scope)
   const settings = resolveOauthOptions(options, host.settings, scope.users.backends)
   claimNames(host, settings.providers)
-  const { insecureOrigins, timeoutMs, redirects, state } = settings
-  const clients = new Map(settings.providers.map((provider) => [provider.name, createClient(provider, { insecureOrigins, timeoutMs, clock: host.settings.clock, log: host.log })]))
+  const { insecureOrigins, timeoutMs, fetch, redirects, state } = settings
+  const clients = new Map(settings.providers.map((provider) => [provider.name, createClient(provider, { insecureOrigins, timeoutMs, fetch, clock: host.settings.clock, log: host.log })]))
   const accounts = createOauthAccounts(host, settings, clients)
   host[kAccounts] ??= accounts
 

@@ -4,7 +4,7 @@ import { FST_USERS_INVALID_OPTION, FST_USERS_UNKNOWN_BACKEND } from '../../error
 import { checkSecret } from '../../tokens/index.js'
 import { baseUrlOf, checked, flag, isFunction, originOf, readRoute, refuseUnknown, webAddress } from '../../validation/options.js'
 import type { BrowserCookieSettings } from './browser-cookie.js'
-import type { AccountSettings, MapProfile, Provider } from './contracts.js'
+import type { AccountSettings, MapProfile, Provider, ProviderFetch } from './contracts.js'
 import { createRedirects, type Redirects } from './redirects.js'
 import type { StateSettings } from './state.js'
 
@@ -47,12 +47,21 @@ export interface OauthOptions {
   cookie?: OauthCookieOptions
   /** Per group of routes `false`, or another prefix (`/auth`, `/auth/associate`, `/users`). */
   routes?: Partial<Record<OauthRouteGroup, false | { prefix: string }>>
-  /** Places that a browser may be sent to after a login: paths, or addresses of other origins; they allow what is below them. Switches browser mode on. */
+  /**
+   * Places that a browser may be sent to after a login, and what is below them: paths, URLs of other origins, and those of
+   * native applications (`capacitor://localhost/app`, `com.example.app:/done`, `http://127.0.0.1:*` for any port).
+   * Switches browser mode on.
+   */
   redirects?: readonly string[]
   /** Origins of providers that may be http and in a private network: on the premises, and in tests. */
   insecureOrigins?: readonly string[]
   /** Milliseconds that a call to a provider may take (5000). */
   timeoutMs?: number
+  /**
+   * Sends the calls to providers, for a network that reaches them through an egress proxy (the built-in client). Time,
+   * size, https and redirects are bounded as without it; the proxy looks names up, so it must refuse private addresses.
+   */
+  fetch?: ProviderFetch
 }
 
 /** Names of the route groups. */
@@ -71,6 +80,8 @@ export interface OauthSettings extends AccountSettings {
   readonly redirects: Redirects | null
   readonly insecureOrigins: ReadonlySet<string>
   readonly timeoutMs: number
+  /** Null for the built-in client. */
+  readonly fetch: ProviderFetch | null
   /** Where a provider sends browsers back to; `path` is that of our own callback. */
   redirectUri(provider: string, purpose: 'login' | 'associate', path: string): string
 }
@@ -93,7 +104,8 @@ const KEYS: Record<keyof OauthOptions, true> = {
   routes: true,
   redirects: true,
   insecureOrigins: true,
-  timeoutMs: true
+  timeoutMs: true,
+  fetch: true
 }
 const PROVIDER_NAME = /^[a-z0-9][a-z0-9_-]{0,99}$/
 const COOKIE_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/       // token of RFC 9110, section 5.6.2
@@ -122,7 +134,8 @@ export function resolveOauthOptions (options: OauthOptions, settings: Settings, 
     },
     cookie: readCookieOptions(options.cookie ?? {}, settings),
     insecureOrigins: new Set(listOf('oauth.insecureOrigins', options.insecureOrigins ?? []).map((origin, i) => originOf(`oauth.insecureOrigins[${i}]`, origin))),
-    timeoutMs: whole('oauth.timeoutMs', options.timeoutMs ?? 5000, 60_000)
+    timeoutMs: whole('oauth.timeoutMs', options.timeoutMs ?? 5000, 60_000),
+    fetch: checked('oauth.fetch', options.fetch ?? null, (value) => value === null || isFunction(value), 'must be a function such as the global fetch')
   }
 }
 

@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import { request as requestHttp, type IncomingMessage, type RequestOptions } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { isUsersError } from '../../../errors.js'
-import { providerFailed, providerUnavailable } from './provider-errors.js'
+import type { ProviderFetch } from '../contracts.js'
+import { providerFailed, providerUnavailable, toProviderError } from './provider-errors.js'
 import { isPrivateHost, lookupPublic } from './public-addresses.js'
 
 /** Bounds of the calls to providers. */
@@ -11,6 +12,8 @@ export interface SafeFetchOptions {
   timeoutMs: number
   /** Origins that may be plain http, and in a private network. */
   insecureOrigins: ReadonlySet<string>
+  /** Sends the requests in place of Node's client; null for that one. */
+  fetch?: ProviderFetch | null
 }
 
 /** What is sent. */
@@ -25,10 +28,11 @@ const MAX_BYTES = 262_144
 const BUSY: ReadonlySet<number> = new Set([429, 502, 503, 504])
 
 /** Throws `FST_USERS_OAUTH_PROVIDER_FAILED`, `FST_USERS_OAUTH_PROVIDER_UNAVAILABLE`, nothing else. */
-export function createSafeFetch ({ timeoutMs, insecureOrigins }: SafeFetchOptions): SafeFetch {
+export function createSafeFetch ({ timeoutMs, insecureOrigins, fetch = null }: SafeFetchOptions): SafeFetch {
   return async (address, { method = 'GET', headers = {}, body }) => {
     const url = checkAddress(address, insecureOrigins)
     const payload = body === undefined || body === null ? '' : String(body)
+    if (fetch !== null) return await sendBy(fetch, url, { method, headers: { ...headers }, payload, timeoutMs })
     const options = {
       method,
       headers: { ...headers, ...(payload === '' ? {} : { 'content-length': Buffer.byteLength(payload) }) },
@@ -61,16 +65,46 @@ async function send (url: URL, options: RequestOptions & { signal: AbortSignal }
   request.end(payload)
   try {
     const [message] = await once(request, 'response', { signal: options.signal }) as [IncomingMessage]     // after a 101 the request itself tells nothing any more
-    return toResponse(message, await readBody(message))
+    return toResponse(message.statusCode ?? 0, message.headers['content-type'], await readBody(message as AsyncIterable<Buffer>))
   } finally {
     request.destroy()
   }
 }
 
-async function readBody (message: IncomingMessage): Promise<Buffer<ArrayBuffer>> {
-  const chunks: Buffer[] = []
+/** Sends a request by the application's function, with the same bounds, also when the function keeps to none of them. */
+async function sendBy (fetch: ProviderFetch, url: URL, { payload, timeoutMs, ...init }: { method: string, headers: Record<string, string>, payload: string, timeoutMs: number }): Promise<Response> {
+  const signal = AbortSignal.timeout(timeoutMs)
+  async function call (): Promise<Response> {
+    const { status, redirected = false, headers, body } = await fetch(url.href, { ...init, ...(payload === '' ? {} : { body: payload }), redirect: 'manual', signal })
+    if (redirected) throw providerFailed('a redirect was followed')
+    return toResponse(status, headers.get('content-type') ?? undefined, body === null ? Buffer.alloc(0) : await readBody(body))
+  }
+  try {
+    return await Promise.race([call(), aborted(signal)])
+  } catch (error) {
+    if (isUsersError(error)) throw error
+    if (signal.aborted) throw providerUnavailable('no answer in time')
+    const code = codeOf(error)
+    throw code === null ? toProviderError(error) : providerUnavailable(code)
+  }
+}
+
+/** Rejects when the signal aborts. */
+function aborted (signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => { signal.addEventListener('abort', () => { reject(new Error('aborted')) }, { once: true }) })
+}
+
+/** The code of a network error, which `fetch` throws as the cause of a TypeError; null for any other error. */
+function codeOf (error: unknown): string | null {
+  const { code, cause } = (error ?? {}) as { code?: unknown, cause?: { code?: unknown } }
+  const found = code ?? cause?.code
+  return typeof found === 'string' ? found : null
+}
+
+async function readBody (message: AsyncIterable<Uint8Array>): Promise<Buffer<ArrayBuffer>> {
+  const chunks: Uint8Array[] = []
   let size = 0
-  for await (const chunk of message as AsyncIterable<Buffer>) {
+  for await (const chunk of message) {
     size += chunk.length
     if (size > MAX_BYTES) throw providerFailed('an answer is too large')
     chunks.push(chunk)
@@ -78,7 +112,7 @@ async function readBody (message: IncomingMessage): Promise<Buffer<ArrayBuffer>>
   return Buffer.concat(chunks)
 }
 
-function toResponse ({ statusCode = 0, headers: { 'content-type': type } }: IncomingMessage, body: Buffer<ArrayBuffer>): Response {
+function toResponse (statusCode: number, type: string | undefined, body: Buffer<ArrayBuffer>): Response {
   if (statusCode < 200 || statusCode > 599) throw providerFailed('an answer has no usual status')
   if (BUSY.has(statusCode)) throw providerUnavailable(`an answer has the status ${statusCode}`)
   const empty = body.length === 0 || [204, 205, 304].includes(statusCode)
