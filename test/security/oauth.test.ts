@@ -450,11 +450,14 @@ t.test('OAU-07, OAU-19: what an id and an address may be', async (t) => {
     profile.given = { id: '1', email: address, emailVerified: true }
     failed(t, await login(browser), 502, 'OAUTH_PROVIDER_FAILED', `address ${JSON.stringify(address)}`)
   }
-  for (const address of [null, undefined, '', 'no address', `${email}\n`, 'a@localhost', `${'a'.repeat(400)}@camelot.bt`]) {
+  for (const address of [null, undefined, '', 'no address', 'a\n@camelot.bt', `${email}\n${email}`, 'a@localhost', `${'a'.repeat(400)}@camelot.bt`]) {
     profile.given = { id: '1', email: address, emailVerified: true }
     failed(t, await login(browser), 400, 'OAUTH_NOT_AVAILABLE_EMAIL', `address ${JSON.stringify(address)}`)
   }
   t.same(events, [])
+  profile.given = { id: '1', email: ' spaced@camelot.bt\n', emailVerified: true }
+  t.equal((await login(browser)).status, 200)
+  t.ok(await app.users.getByEmail('spaced@camelot.bt'), 'white space around an e-mail is removed')
   let number = 1000
   for (const [emailVerified, expected] of [[true, true], ['true', false], [1, false], [undefined, false], [false, false]] as const) {
     const address = `user${++number}@camelot.bt`
