@@ -53,6 +53,7 @@ const definitions = {
   ALREADY_REGISTERED: { statusCode: 500, message: 'Users named "%s" are registered already; register another population in a sibling scope with another `name`.' },
   NOT_REGISTERED: { statusCode: 500, message: 'The users plugin is not registered where this route is; register it in the same scope or above.' },
   NOT_READY: { statusCode: 500, message: 'The users plugin is not ready; `await app.ready()` first.' },
+  UNDEFINED_HOOK: { statusCode: 500, message: 'Route %s has %s: undefined. Fastify ignores an undefined hook, so a guard that was meant there would leave the route open. `app.authenticate` is undefined until the plugin has loaded: import `authenticate` from fastify-users. If no hook is meant, write [] or leave the key out.' },
   GUARD_MISUSED: { statusCode: 500, message: 'authenticate: %s' },
   UNKNOWN_HOOK: { statusCode: 500, message: 'There is no event "%s". Events are: %s' },
   INVALID_HOOK: { statusCode: 500, message: 'The hook of "%s" must be a function with two parameters at most.' },
@@ -149,6 +150,7 @@ const VALIDATION = createError('FST_ERR_VALIDATION', '%s', 400)
 export function validationError (message: string): Error {
   return VALIDATION(message)
 }
+/** Creates the error for a store that fails or is late. Throw it in an adapter or a strategy of your own: the reply is 503. */
 export const FST_USERS_STORE_UNAVAILABLE = define('STORE_UNAVAILABLE')
 /** `FST_USERS_STORE_UNAVAILABLE` for a store that fails or is late: its reply says when to try again, and the cause is for the log alone. */
 export function storeUnavailable (cause: unknown): UsersError {
@@ -179,6 +181,7 @@ export const FST_USERS_UNKNOWN_BACKEND = define('UNKNOWN_BACKEND')
 export const FST_USERS_ALREADY_REGISTERED = define('ALREADY_REGISTERED')
 export const FST_USERS_NOT_REGISTERED = define('NOT_REGISTERED')
 export const FST_USERS_NOT_READY = define('NOT_READY')
+export const FST_USERS_UNDEFINED_HOOK = define('UNDEFINED_HOOK')
 export const FST_USERS_GUARD_MISUSED = define('GUARD_MISUSED')
 export const FST_USERS_UNKNOWN_HOOK = define('UNKNOWN_HOOK')
 export const FST_USERS_INVALID_HOOK = define('INVALID_HOOK')

@@ -20,7 +20,7 @@ export {
 } from './strategies/index.js'
 export { argon2Passwords, passwordPolicy, type Argon2PasswordsOptions } from './passwords/index.js'
 export { adminOnly, createOnly, integerId, objectIdId, readOnly, userSchemas, uuidId, type AnyUserSchemas, type IdKind, type UserOf, type UserSchemas } from '../schemas/index.js'
-export { errorTable, FST_USERS_INVALID_PASSWORD, FST_USERS_UNIQUE_VIOLATION, isUsersError, refuse, type UsersError, type UsersErrorCode } from './errors.js'
+export { errorTable, FST_USERS_INVALID_PASSWORD, FST_USERS_STORE_UNAVAILABLE, FST_USERS_UNIQUE_VIOLATION, isUsersError, refuse, type UsersError, type UsersErrorCode } from './errors.js'
 export type * from './contracts/backend.js'
 export type * from './contracts/database-adapter.js'
 export type * from './contracts/definition.js'

@@ -1,9 +1,10 @@
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
+import { toCallError } from '../adapters/shared/store-errors.js'
 import type { Backend } from '../contracts/backend.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
 import type { Settings } from '../contracts/settings.js'
 import type { User } from '../contracts/user.js'
-import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_FORBIDDEN, FST_USERS_GUARD_MISUSED, FST_USERS_NOT_REGISTERED, FST_USERS_UNAUTHENTICATED, isUsersError, storeUnavailable, type UsersError } from '../errors.js'
+import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_FORBIDDEN, FST_USERS_GUARD_MISUSED, FST_USERS_NOT_REGISTERED, FST_USERS_UNAUTHENTICATED, type UsersError } from '../errors.js'
 import { kGuard } from '../symbols.js'
 import { isPromise, type Authentication, type Authenticator } from './authenticator.js'
 import { isCrossSite, isUnsafe } from './csrf.js'
@@ -102,7 +103,7 @@ export function createGuard (authenticator: Authenticator, backends: ReadonlyMap
       return isPromise(names) ? names.then(among) : among(names)
     },
     async selectForLogout (request, backend) {
-      const session = await findSessionToEnd(authenticator, request, backend, backendNames)
+      const session = await findSessionToEnd(authenticator, request, backend, backendNames).catch((error: unknown) => { throw toCallError(error) })
       if (session === null) throw unauthenticated()
       request.authentication = session
     }
@@ -125,10 +126,10 @@ function runHook (request: AnyRequest, reply: AnyReply, options: GuardOptions, d
   try {
     checked = check(request, options)
   } catch (error) {
-    refuseRequest(request, reply, toUsersError(error), done)
+    refuseRequest(request, reply, toCallError(error), done)
     return
   }
-  if (isPromise(checked)) checked.then(() => { done() }, (error: unknown) => { refuseRequest(request, reply, toUsersError(error), done) })
+  if (isPromise(checked)) checked.then(() => { done() }, (error: unknown) => { refuseRequest(request, reply, toCallError(error), done) })
   else done()
 }
 
@@ -144,7 +145,7 @@ async function inHandler (request: AnyRequest, options: GuardOptions): Promise<U
   try {
     await check(request, options)
   } catch (error) {
-    throw toUsersError(error)
+    throw toCallError(error)
   }
   return (request as FastifyRequest).user
 }
@@ -157,11 +158,6 @@ function check (request: AnyRequest, options: GuardOptions): MaybePromise<void> 
 
 function guardOf ({ server }: AnyRequest): Guard | undefined {
   return (server as { [kGuard]?: Guard })[kGuard]
-}
-
-/** What a transport or strategy throws is a fault of its store: never anonymous, never its message. */
-function toUsersError (error: unknown): UsersError {
-  return isUsersError(error) ? error : storeUnavailable(error)
 }
 
 function challenge (backends: ReadonlyMap<string, Backend>): string {

@@ -1,12 +1,19 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import type { Settings } from '../contracts/settings.js'
-import { FST_USERS_UNKNOWN_BACKEND } from '../errors.js'
+import { FST_USERS_UNDEFINED_HOOK, FST_USERS_UNKNOWN_BACKEND } from '../errors.js'
 import { guardOptionsOf } from './guard.js'
 import type { GuardOptions } from './guard-options.js'
 
-/** A guard that names a backend that does not exist refuses to start. Throws `FST_USERS_UNKNOWN_BACKEND`. */
+const REQUEST_HOOKS = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const
+
+/**
+ * Checks the routes that are added in the scope from now on: no hook that could be a guard is undefined, and guards name
+ * backends that exist. Throws `FST_USERS_UNDEFINED_HOOK`, `FST_USERS_UNKNOWN_BACKEND`.
+ */
 export function checkGuardedRoutes (scope: FastifyInstance, names: readonly string[]): void {
   scope.addHook('onRoute', (route) => {
+    const open = REQUEST_HOOKS.find((hook) => hook in route && [route[hook]].flat().includes(undefined))
+    if (open !== undefined) throw FST_USERS_UNDEFINED_HOOK([`${String(route.method)} ${route.url}`, open])
     for (const { backends } of guardsOf(route)) {
       const unknown = Array.isArray(backends) ? backends.find((name: string) => !names.includes(name)) : undefined
       if (unknown !== undefined) throw FST_USERS_UNKNOWN_BACKEND([unknown, names.join(', ')])

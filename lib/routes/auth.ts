@@ -46,9 +46,10 @@ export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async 
       authenticate({ verified: settings.requireVerification })
     ]
   }, async (request, reply) => {
-    const acting = users.backends.get(request.authentication?.backend ?? '')
+    const { backend: actingName = '', token } = request.authentication ?? {}
+    const acting = users.backends.get(actingName)
     await users.logout(request, reply)
-    if (acting === backend) await endPresented(backend, request)     // duplicates of the cookie: without this, one of them would stay logged in
+    if (acting === backend) await endPresented(backend, request, token)     // duplicates of the cookie: without this, one of them would stay logged in
     const clearing = transport.sendLogout === undefined ? acting?.transport : transport     // a cookie that logged out here is cleared here
     return clearing?.sendLogout?.(reply) ?? reply.code(204).send()
   })

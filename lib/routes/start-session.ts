@@ -20,11 +20,12 @@ export async function startSession (users: Pick<UsersApi, 'login'>, backend: Bac
   return issued
 }
 
-/** Ends the sessions of the cookies that a browser presents, each as a session of its own user: the cookie is replaced or cleared. */
-export async function endPresented ({ transport, strategy }: Backend, request: FastifyRequest): Promise<void> {
+/** Ends the sessions of the cookies that a browser presents, each as a session of its own user, except one that has ended. */
+export async function endPresented ({ transport, strategy }: Backend, request: FastifyRequest, ended?: string): Promise<void> {
   if (!transport.ambient || strategy.destroyToken === undefined) return
   const users = request.server[kHost].rows
   for (const token of presentedTokens(transport, request)) {
+    if (token === ended) continue
     const subject = await strategy.readToken(token, { request, users })
     if (subject !== null) await strategy.destroyToken(token, users.toUser(subject.row))
   }

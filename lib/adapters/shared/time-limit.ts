@@ -1,16 +1,17 @@
-import { FST_USERS_INVALID_OPTION, isUsersError, storeUnavailable } from '../../errors.js'
+import { FST_USERS_INVALID_OPTION, storeUnavailable } from '../../errors.js'
+import { toStoreError } from './store-errors.js'
 
 const MAX_MS = 2_147_483_647     // what a timer can wait
 
 /**
  * Runs work on a store. Throws `FST_USERS_STORE_UNAVAILABLE` for its error, and when it takes longer than that many
- * milliseconds; the work itself goes on, and nobody hears how it ends.
+ * milliseconds; the work itself continues, and its result is dropped. Throws `FST_USERS_INTERNAL_ERROR` for a mistake in code.
  */
 export async function withinTime<T> (work: () => Promise<T>, timeoutMs: number): Promise<T> {
   try {
     return await beforeDeadline(work, timeoutMs)
   } catch (error) {
-    throw isUsersError(error) ? error : storeUnavailable(error)
+    throw toStoreError(error)
   }
 }
 

@@ -40,8 +40,8 @@ function extractToken (request: FastifyRequest): string | null {
   return BEARER.exec(authorization)?.[1] ?? null
 }
 
-/** Node keeps the first of two Authorization headers; a proxy may have looked at the other. */
-function isRepeated (rawHeaders: readonly string[]): boolean {
+/** Node keeps the first of two Authorization headers; a proxy may have looked at the other. Simulated requests may have no raw headers. */
+function isRepeated (rawHeaders: readonly string[] | undefined = []): boolean {
   let count = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]
