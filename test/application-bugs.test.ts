@@ -86,8 +86,9 @@ t.test('ERR-02: a bug in an adapter is a 500 with its cause in the log, and its 
     const adapter: DatabaseAdapter = new Proxy(memory(), {
       get (target, key) {
         const method: unknown = Reflect.get(target, key)
-        if (typeof method !== 'function' || !['findOne', 'findMany', 'findWithUser'].includes(String(key))) return method
-        return (...args: unknown[]): unknown => failing ? fail() : (method as (...args: unknown[]) => unknown).apply(target, args)
+        if (typeof method !== 'function') return method
+        const isRead = ['findOne', 'findMany', 'findWithUser'].includes(String(key))
+        return (...args: unknown[]): unknown => failing && isRead ? fail() : (method as (...args: unknown[]) => unknown).apply(target, args)
       }
     })
     const built = await buildApp(t, { adapter }, addRoutes, { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } })
