@@ -6,6 +6,7 @@ import type { UserRow } from '../contracts/user.js'
 import type { UsersApi } from '../contracts/users-api.js'
 import { FST_USERS_LOGIN_PENDING } from '../errors.js'
 import { kHost } from '../symbols.js'
+import { isSameSecret } from '../tokens/index.js'
 
 /** A new session for the sender of a request, in place of the one that it came with. Throws what `login` throws, `FST_USERS_LOGIN_PENDING`. */
 export async function startSession (users: Pick<UsersApi, 'login'>, backend: Backend, row: UserRow, context: { request: FastifyRequest, reply: FastifyReply, method?: string }): Promise<IssuedToken> {
@@ -25,7 +26,7 @@ export async function endPresented ({ transport, strategy }: Backend, request: F
   if (!transport.ambient || strategy.destroyToken === undefined) return
   const users = request.server[kHost].rows
   for (const token of presentedTokens(transport, request)) {
-    if (token === ended) continue
+    if (ended !== undefined && isSameSecret(token, ended)) continue
     const subject = await strategy.readToken(token, { request, users })
     if (subject !== null) await strategy.destroyToken(token, users.toUser(subject.row))
   }
