@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -9,8 +9,6 @@ import { installLikePnpm } from './helpers/pnpm-layout.js'
 // Applications that are compiled with `declaration: true` get declaration files, in which TypeScript has to write the
 // type of every exported constant. It can only write names that the application can import.
 
-/** Packages that snippets of the documentation import, besides this one. */
-const OTHERS = ['fastify', '@types/node', '@types/pg', 'pg', 'kysely', 'mongodb', 'mysql2', 'better-sqlite3', '@types/better-sqlite3']
 const ENTRIES = ['lib/index.d.ts', 'lib/features/oauth/index.d.ts', 'lib/testing/index.d.ts']
 const OPTIONS: ts.CompilerOptions = {
   target: ts.ScriptTarget.ES2023,
@@ -21,11 +19,15 @@ const OPTIONS: ts.CompilerOptions = {
   types: ['node']
 }
 
+const pages = ['README.md', ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.md')).map((path) => join('docs', path))]
+const snippets = pages.flatMap(exportingSnippets)
+
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'fastify-users-declarations-')))
 t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
 const dist = join(folder, 'dist')
 emitDeclarations(dist)
-installLikePnpm(folder, dist, OTHERS)
+installLikePnpm(folder, dist, ['fastify', '@types/node', ...snippets.flatMap(([, text]) => packagesOf(text))])
 
 t.test('constants that an application exports can be declared, as pnpm installs the package', async (t) => {
   const constants = readFileSync(join(root, 'test/package/consumer/constants.mts'), 'utf8')
@@ -33,11 +35,6 @@ t.test('constants that an application exports can be declared, as pnpm installs 
 })
 
 t.test('constants that the documentation exports can be declared', async (t) => {
-  const pages = ['README.md', ...readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => join('docs', name))]
-  const snippets = pages.flatMap((page) => {
-    const text = readFileSync(join(root, page), 'utf8')
-    return [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, snippet = ''], i) => [`${page}-${i}`.replaceAll(/\W/g, '-'), snippet] as const)
-  }).filter(([, snippet]) => snippet.includes('export '))
   t.ok(snippets.length > 5, `${snippets.length} snippets`)
   const declaring = snippets.filter(([, text]) => text.includes('declare module'))     // each would change the others' users
   const programs = [snippets.filter((snippet) => !declaring.includes(snippet)), ...declaring.map((snippet) => [snippet])]
@@ -60,6 +57,19 @@ t.test('every interface that a public type refers to is exported', async (t) => 
   write('parts.d.ts', 'export interface Shown { a: Deep }\nexport interface Deep { b: Alias }\ntype Alias = Deeper | null\nexport interface Deeper { c: 1 }\nexport declare function f (shown: Shown): void')
   t.strictSame(unexportedTypes([entry]), ['Deep', 'Deeper'])
 })
+
+/** Returns the snippets of a page that export something, each with a name for its file. */
+function exportingSnippets (page: string): [name: string, text: string][] {
+  const texts = [...readFileSync(join(root, page), 'utf8').matchAll(/^```ts\n(.*?)^```$/gms)].map(([, text = '']) => text)
+  return texts.flatMap((text, i) => text.includes('export ') ? [[`${page}-${i}`.replaceAll(/\W/g, '-'), text]] : [])
+}
+
+/** Returns the packages that a module imports besides ours, with the packages of their types. */
+function packagesOf (text: string): string[] {
+  const names = [...text.matchAll(/ from '((?:@[\w-]+\/)?[\w-]+)/g)].map(([, name = '']) => name)
+  return names.filter((name) => !['node', 'fastify-users'].includes(name))
+    .flatMap((name) => [name, `@types/${name}`]).filter((name) => existsSync(join(root, 'node_modules', name)))
+}
 
 /** Writes the declaration files of the package. */
 function emitDeclarations (outDir: string): void {
