@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join, posix } from 'node:path'
+import { dirname, join, posix } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import Fastify from 'fastify'
 import t from 'tap'
@@ -33,6 +33,19 @@ t.test('every snippet fits the types', async (t) => {
   const modules = snippets.map(({ name, text, partial }) => ({ name, text: partial ? beginning(text) + text : text }))
   const declaring = modules.filter(({ text }) => text.includes('declare module'))     // each would change the others' users
   t.strictSame([modules.filter((module) => !declaring.includes(module)), ...declaring.map((module) => [module])].flatMap(typeProblems), [])
+})
+
+t.test('links lead to pages and headings that exist', async (t) => {
+  const anchorsOf = (text: string): Set<string> =>
+    new Set([...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => heading.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-')))
+  const broken = [...pages, 'SECURITY.md'].flatMap((page) => [...read(page).matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = '']) => {
+    if (/^https?:/.test(link)) return []
+    const [file = '', anchor] = link.split('#')
+    const target = file === '' ? page : join(dirname(page), file)
+    const leads = existsSync(join(root, target)) && (anchor === undefined || anchorsOf(read(target)).has(anchor))
+    return leads ? [] : [`${page}: ${link}`]
+  }))
+  t.strictSame(broken, [])
 })
 
 t.test('the type check finds what is wrong', async (t) => {

@@ -39,6 +39,7 @@ export default defineConfig({
             { text: 'Linked accounts', link: '/linked-accounts' },
             { text: 'OpenAPI', link: '/openapi' },
             { text: 'TypeScript', link: '/typescript' },
+            { text: 'In your application', link: '/your-application' },
             { text: 'Testing', link: '/testing' },
             { text: 'Recipes', link: '/recipes' },
             { text: 'Your own transport and strategy', link: '/transports-and-strategies' }
@@ -63,6 +64,7 @@ export default defineConfig({
             { text: 'Deployment', link: '/deployment' },
             { text: 'Security', link: '/security' },
             { text: 'Bundling', link: '/bundling' },
+            { text: 'Troubleshooting', link: '/troubleshooting' },
             { text: 'The command line', link: '/command-line' }
           ]
         },
