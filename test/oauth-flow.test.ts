@@ -3,7 +3,7 @@ import swagger from '@fastify/swagger'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Db, ObjectId } from 'mongodb'
 import t, { type Test } from 'tap'
-import usersPlugin, { memory, mongodb, objectIdId, refuse, sqlite, userSchemas, usersOpenapi, type UsersOptions } from '../lib/index.js'
+import usersPlugin, { memory, mongodb, objectIdId, refuse, sqlite, userSchemas, usersOpenapi, type User, type UserId, type UsersOptions } from '../lib/index.js'
 import { oauth, oauthAccounts, openidConnect, type OauthOptions } from '../lib/features/oauth/index.js'
 import { operationsOf, verdicts, type ApiDocument } from './helpers/api-document.js'
 import { openBrowser, ORIGIN, type Browser, type Page } from './helpers/browser.js'
@@ -18,10 +18,11 @@ const ASSOCIATE = '/auth/associate/openid/callback'
 
 interface Setup extends TestApp { idp: OidcProvider, browser: Browser }
 
-async function setUp (t: Test, options: Partial<OauthOptions> = {}, users: Partial<UsersOptions> = {}): Promise<Setup> {
+async function setUp (t: Test, options: Partial<OauthOptions> = {}, users: Partial<UsersOptions> = {}, extend: (app: FastifyInstance) => void = () => {}): Promise<Setup> {
   const idp = await startOidcProvider(t, [CALLBACK, ASSOCIATE, '/front', '/v1/auth/openid/callback'].map((path) => ORIGIN + path))
   const built = await buildApp(t, { publicUrl: ORIGIN, ...users }, async (app: FastifyInstance) => {
     addRoutes(app)
+    extend(app)
     await app.register(oauth, {
       providers: [openidConnect({ issuer: idp.issuer, clientId: idp.clientId, clientSecret: idp.clientSecret, trustEmail: true })],
       insecureOrigins: [idp.issuer],
@@ -392,6 +393,45 @@ t.test('browser mode: to the provider and back to a place of the application, wi
   t.equal(denied.url.href, `${ORIGIN}/app?error=OAUTH_REFUSED`)
   idp.next = { consent: true, account: 'merlin' }
   t.equal((await openBrowser(app).go('/auth/openid/login', isPlace)).url.href, `${ORIGIN}/app?error=OAUTH_NOT_AVAILABLE_EMAIL`)
+})
+
+t.test('browser mode: a login that needs a further step hands its ticket to the page, and finishes with it', async (t) => {
+  const tickets = new Map<string, UserId>()
+  const body = { ticket: '', hint: 'Ünïcode; "quotes", and more=1' }
+  const { browser, app, events } = await setUp(t, { backend: 'cookie', redirects: ['/app'] }, {
+    hooks: {
+      async onBeforeLogin ({ user, method }) {
+        if (!method.startsWith('oauth:')) return
+        body.ticket = randomBytes(16).toString('hex')
+        tickets.set(body.ticket, user.id)
+        return { pending: { code: 'SECOND_FACTOR', body } }
+      }
+    }
+  }, (app) => {
+    app.post<{ Body: { ticket: string } }>('/auth/second-factor', async (request, reply) => {
+      const user = await app.users.get(tickets.get(request.body.ticket) as UserId)
+      const { issued } = await app.users.login(user as User, { backend: 'cookie', method: 'digits', request, reply })
+      return issued && app.users.backends.get('cookie')?.transport.sendLogin(reply, issued)
+    })
+  })
+  const back = await browser.go((await browser.ask('/auth/openid/login?redirect=/app/inbox')).headers.location as string, isCallback)
+  const page = await browser.ask(back.url.href)
+  t.match([page.status, page.headers.location], [302, `${ORIGIN}/app/inbox?error=LOGIN_PENDING`], 'no ticket in the URL')
+  t.notMatch(events.map(({ name }) => name), ['onAfterLogin'], 'nobody is logged in yet')
+  const cookies = [page.headers['set-cookie']].flat().map(String)
+  t.match(cookies.filter((cookie) => cookie.startsWith('__Host-users-oauth-pending=')), [/^[^;]+; Max-Age=600; Path=\/; Secure; SameSite=Lax$/], 'a script can read it')
+  t.notOk(browser.cookie('__Host-users-cookie'))
+
+  const detail = JSON.parse(decodeURIComponent(browser.cookie('__Host-users-oauth-pending') ?? '')) as typeof body
+  t.strictSame(detail, { code: 'SECOND_FACTOR', ...body }, 'what the JSON reply has')
+  const done = await app.inject({ method: 'POST', url: '/auth/second-factor', payload: { ticket: detail.ticket } })
+  t.equal(done.statusCode, 204)
+  t.match((await app.inject({ url: '/users/me', headers: { cookie: cookieOf(done) } })).json(), { email: ARTHUR })
+
+  body.hint = 'x'.repeat(4000)
+  const second = openBrowser(app)
+  t.equal((await second.go('/auth/openid/login', ({ pathname }) => pathname === '/app')).url.search, '?error=LOGIN_PENDING')
+  t.notOk(second.cookie('__Host-users-oauth-pending'), 'browsers would drop so large a cookie')
 })
 
 t.test('browser mode: hooks that refuse, that ask for more and that fail show as words', async (t) => {

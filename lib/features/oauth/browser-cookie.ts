@@ -5,6 +5,9 @@ import type { Settings } from '../../contracts/settings.js'
 import { generateOpaqueToken, isOpaqueToken } from '../../tokens/index.js'
 import { readCookie } from '../../transports/cookie/cookie-header.js'
 
+/** Browsers drop cookies of more than 4096 bytes with their attributes (RFC 6265, section 6.1). */
+const PENDING_MAX_LENGTH = 3500
+
 /** Attributes of the cookie that binds a login to its browser (RFC 6265, section 4.1.2). */
 export interface BrowserCookieSettings {
   name: string
@@ -21,6 +24,11 @@ export interface BrowserCookie {
   /** Sets the cookie, again where the browser has it, so that several tabs can be under way; gives its SHA-256. */
   set(request: FastifyRequest, reply: FastifyReply): string
   clear(reply: FastifyReply): void
+  /**
+   * Hands the detail of a pending login to the page that the browser is sent to, in a cookie `<name>-pending` that scripts
+   * can read, as they can read the reply to a login without a redirect. A ticket in a URL would reach logs and histories.
+   */
+  setPending(request: FastifyRequest, reply: FastifyReply, detail: unknown): void
 }
 
 export async function createBrowserCookie (scope: FastifyInstance, { duplicateCookies }: Settings, { name, domain, ...rest }: BrowserCookieSettings, maxAge: number): Promise<BrowserCookie> {
@@ -42,7 +50,12 @@ export async function createBrowserCookie (scope: FastifyInstance, { duplicateCo
       reply.header('set-cookie', scope.serializeCookie(name, value, { ...attributes, maxAge }))
       return digest(value)
     },
-    clear: (reply) => { reply.header('set-cookie', scope.serializeCookie(name, '', { ...attributes, maxAge: 0 })) }
+    clear: (reply) => { reply.header('set-cookie', scope.serializeCookie(name, '', { ...attributes, maxAge: 0 })) },
+    setPending ({ log }, reply, detail) {
+      const value = encodeURIComponent(JSON.stringify(detail))
+      if (value.length > PENDING_MAX_LENGTH) log.error('fastify-users: the body of a pending login is too large for a cookie')
+      else reply.header('set-cookie', scope.serializeCookie(`${name}-pending`, value, { ...attributes, httpOnly: false, maxAge }))
+    }
   }
 }
 

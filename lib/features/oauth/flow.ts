@@ -100,6 +100,7 @@ export function createFlow ({ backend, states, transactions, cookie, redirects }
       } catch (error) {
         if (target === null) throw error
         exchange.request.log[isRefusal(error) ? 'debug' : 'error']({ err: error }, 'fastify-users: a login in the browser failed')
+        if (isUsersError(error) && error.code === 'FST_USERS_LOGIN_PENDING') cookie.setPending(exchange.request, exchange.reply, error.detail)
         return sendBrowser(exchange.reply, withError(target, wordOf(error)), 302)
       }
     }
