@@ -91,7 +91,7 @@ async function sendBy (fetch: ProviderFetch, url: URL, { payload, timeoutMs, ...
 
 /** Rejects when the signal aborts. */
 function aborted (signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => { signal.addEventListener('abort', () => { reject(new Error('aborted')) }, { once: true }) })
+  return new Promise((_resolve, reject) => { signal.addEventListener('abort', () => { reject(providerUnavailable('no answer in time')) }, { once: true }) })
 }
 
 /** The code of a network error, which `fetch` throws as the cause of a TypeError; null for any other error. */
