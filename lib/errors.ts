@@ -1,4 +1,5 @@
 import createError from '@fastify/error'
+import { invalidField } from '../schemas/invalid-field.js'
 
 interface Definition { statusCode: number, message: string, detail?: string }
 
@@ -46,11 +47,14 @@ const definitions = {
   OAUTH_ISSUER_CHANGED: { statusCode: 500, message: 'The accounts of the provider "%s" belong to the issuer %s, not to %s. Give the new issuer another `name`, or list the old one in `formerIssuers` if both give every person the same subject.' },
   // to code: refused options and calls
   INVALID_OPTION: { statusCode: 500, message: 'Option %s: %s' },
+  INVALID_FIELD: { statusCode: 500, message: 'userSchemas: %s' },
   UNKNOWN_OPTION: { statusCode: 500, message: 'There is no option %s. Options are: %s' },
   INVALID_SECRET: { statusCode: 500, message: 'Option %s: %s' },
   DUPLICATE_BACKEND: { statusCode: 500, message: 'Two backends are named "%s"; give each its own name.' },
   UNKNOWN_BACKEND: { statusCode: 500, message: 'There is no backend "%s". Backends are: %s' },
   ALREADY_REGISTERED: { statusCode: 500, message: 'Users named "%s" are registered already; register another population in a sibling scope with another `name`.' },
+  TWO_COPIES: { statusCode: 500, message: 'There are two copies of fastify-users: %s is registered, %s is used here. Install one version for all packages (see `npm ls fastify-users` or `pnpm why fastify-users`).' },
+  NAME_TAKEN: { statusCode: 500, message: 'The application has a decorator "%s" already, and fastify-users adds one of this name. Rename yours, or register fastify-users in a scope that does not have it.' },
   NOT_REGISTERED: { statusCode: 500, message: 'The users plugin is not registered where this route is; register it in the same scope or above.' },
   NOT_READY: { statusCode: 500, message: 'The users plugin is not ready; `await app.ready()` first.' },
   UNDEFINED_HOOK: { statusCode: 500, message: 'Route %s has %s: undefined. Fastify ignores an undefined hook, so a guard that was meant there would leave the route open. `app.authenticate` is undefined until the plugin has loaded: import `authenticate` from fastify-users. If no hook is meant, write [] or leave the key out.' },
@@ -174,11 +178,15 @@ export const FST_USERS_OAUTH_PROVIDER_UNAVAILABLE = define('OAUTH_PROVIDER_UNAVA
 /** Thrown when the issuer behind a provider's name is not the one whose accounts are stored under that name. */
 export const FST_USERS_OAUTH_ISSUER_CHANGED = define('OAUTH_ISSUER_CHANGED')
 export const FST_USERS_INVALID_OPTION = define('INVALID_OPTION')
+/** What `userSchemas` throws, a `TypeError`. */
+export const FST_USERS_INVALID_FIELD = ([reason = '']: readonly string[] = []): Error => invalidField(reason)
 export const FST_USERS_UNKNOWN_OPTION = define('UNKNOWN_OPTION')
 export const FST_USERS_INVALID_SECRET = define('INVALID_SECRET')
 export const FST_USERS_DUPLICATE_BACKEND = define('DUPLICATE_BACKEND')
 export const FST_USERS_UNKNOWN_BACKEND = define('UNKNOWN_BACKEND')
 export const FST_USERS_ALREADY_REGISTERED = define('ALREADY_REGISTERED')
+export const FST_USERS_TWO_COPIES = define('TWO_COPIES')
+export const FST_USERS_NAME_TAKEN = define('NAME_TAKEN')
 export const FST_USERS_NOT_REGISTERED = define('NOT_REGISTERED')
 export const FST_USERS_NOT_READY = define('NOT_READY')
 export const FST_USERS_UNDEFINED_HOOK = define('UNDEFINED_HOOK')

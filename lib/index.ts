@@ -36,7 +36,7 @@ export type * from './contracts/users-api.js'
 // The parts of the types above. Without them, declaration files of applications could not name the types of constants.
 export type { SecurityScheme } from './openapi.js'
 export type { CompatibilityOptions } from './compatibility.js'
-export type { AnyReply, AnyRequest } from './authentication/index.js'
+export type * from './contracts/instances.js'
 export type { CollectionMappings } from './adapters/mongodb/index.js'
 export type { SqlAdapterOptions, SqlServerOptions, TableMapping, TableMappings } from './adapters/sql/index.js'
 export type { Argon2Options, HashQueueOptions, PasswordPolicy, PasswordPolicyOptions } from './passwords/index.js'

@@ -110,6 +110,7 @@ const PREFIXES: Record<RouteGroupName, string> = { auth: '/auth', register: '/au
 
 /** The options checked and complete. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`, `FST_USERS_INVALID_SECRET`, `FST_USERS_DUPLICATE_BACKEND`. */
 export function resolveOptions (options: UsersOptions, log?: FastifyBaseLogger): { settings: Settings, secrets: readonly string[] } {
+  refuseRegisterOptions(options)
   refuseUnknown('', options, [...Object.keys(KEYS), ...compatibilityKeys])
   checkAdapter(options.adapter)
   checkObject('hooks', options.hooks ?? {})
@@ -140,6 +141,14 @@ export function resolveOptions (options: UsersOptions, log?: FastifyBaseLogger):
   }
   if (settings.endlessTokens) log?.warn('fastify-users: endlessTokens is on: sessions may live for ever')
   return { settings, secrets: readSecrets(options.secret) }
+}
+
+/** Fastify gives these options of `register` to scopes, and the plugin has none: its decorators belong to the scope of the call. */
+function refuseRegisterOptions (options: object): void {
+  const given = ['prefix', 'logLevel', 'logSerializers'].find((key) => key in options)
+  if (given === undefined) return
+  const example = `app.register(async (scope) => { await scope.register(users, options) }, { ${given} })`
+  throw FST_USERS_INVALID_OPTION([given, `belongs to a scope: ${example}. Guarded routes are then added to that scope${given === 'prefix' ? ', and the option routes changes the prefix of one group' : ''}`])
 }
 
 function readSecrets (secret: UsersOptions['secret']): readonly string[] {

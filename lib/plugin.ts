@@ -8,14 +8,16 @@ import type { PurposeKey } from './contracts/definition.js'
 import type { EventName, UsersHook } from './contracts/events.js'
 import type { Settings } from './contracts/settings.js'
 import type { UsersApi } from './contracts/users-api.js'
-import { FST_USERS_ALREADY_REGISTERED, FST_USERS_NOT_READY } from './errors.js'
+import { otherCopy } from './copies.js'
+import { FST_USERS_ALREADY_REGISTERED, FST_USERS_NAME_TAKEN, FST_USERS_NOT_READY } from './errors.js'
 import { createFeatureHost } from './feature-host.js'
 import { createBackground, createHookRegistry } from './hooks/index.js'
 import { resolveOptions, type CheckedOptions } from './options.js'
 import { authRoutes, completeUsers, documentRoutes, prepareScope, registerRoutes, resetPasswordRoutes, usersRoutes, verifyRoutes } from './routes/index.js'
-import { kGuard, kHost, kNames } from './symbols.js'
+import { kGuard, kHost, kNames, kVersion } from './symbols.js'
 import { deriveKeys, purposeTokens, type PurposeTokens } from './tokens/index.js'
 import { createAjv, createUserCheck, createUserRows, createUsersService, userModel, type Rules, type UsersService } from './users/index.js'
+import { VERSION } from './version.js'
 
 const DEFAULT_PLUGIN_TIMEOUT = 10_000     // Fastify's
 
@@ -90,12 +92,13 @@ async function startTokens (app: FastifyInstance, settings: Settings, keysFor: C
 
 function decorate (app: FastifyInstance, core: Core): void {
   const { service, backends, rules: { rows }, settings, names } = core
+  app.decorate(kVersion, VERSION)
   app.decorate('users', service)
   app.decorate(kHost, createFeatureHost({ ...core, log: app.log, prepareScope: (scope) => { prepareOwnScope(scope, app, core) } }))
   app.decorate('authenticate', authenticate)
   app.decorate(kGuard, createGuard(createAuthenticator(backends, rows), backends, settings, names))
   if (!app.hasRequestDecorator('user')) app.decorateRequest('user', null)
-  if (!app.hasRequestDecorator('authentication')) app.decorateRequest('authentication', null)
+  app.decorateRequest('authentication', null)
   checkGuardedRoutes(app, names)
   if (settings.openapiSecurity) documentGuards(app, settings, names, false)
 }
@@ -131,11 +134,16 @@ function prepareOwnScope (scope: FastifyInstance, app: FastifyInstance, { ajv, s
   completeUsers(scope, settings, additions)
 }
 
-/** Two populations need two names and two scopes. The names are kept on the server, which all scopes share. */
+/** Two tenants need two names and two scopes. The names are kept on the server, which all scopes share. */
 function claimName (app: FastifyInstance, name: string): void {
   const server = app.server as typeof app.server & { [kNames]?: Set<string> }
   const names = server[kNames] ??= new Set()
-  if (names.has(name) || app.hasDecorator('users')) throw FST_USERS_ALREADY_REGISTERED([name])
+  const copies = otherCopy(app)
+  if (copies !== undefined) throw copies
+  if (names.has(name) || app.hasDecorator(kVersion)) throw FST_USERS_ALREADY_REGISTERED([name])
+  for (const decorator of ['users', 'authenticate']) if (app.hasDecorator(decorator)) throw FST_USERS_NAME_TAKEN([decorator])
+  if (app.hasRequestDecorator('authentication')) throw FST_USERS_NAME_TAKEN(['authentication'])
+  if (app.hasRequestDecorator('user') && !app.hasDecorator('jwt')) throw FST_USERS_NAME_TAKEN(['user'])     // @fastify/jwt has the same one
   names.add(name)
 }
 

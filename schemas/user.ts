@@ -1,36 +1,9 @@
-import { Type, OptionalKind, type TObject, type TOptional, type TProperties, type TSchema, type TString, type TBoolean, type TUnion, type TNull } from '@sinclair/typebox'
+import { Type, type TObject, type TOptional, type TProperties, type TSchema, type TString, type TBoolean, type TUnion, type TNull } from '@sinclair/typebox'
+import { checkField, isFillable } from './check-field.js'
 import { component, Email, Password } from './common.js'
+import { fieldAccess, type FieldAccess, type Marked } from './field-access.js'
 import { uuidId, type IdKind } from './ids.js'
 import { oauthAccountRead } from './oauth.js'
-
-const kAccess = Symbol('fastify-users.access')
-
-/** Who may write a custom field: `readOnly` only code, `createOnly` the user at registration, `adminOnly` superusers. */
-export type FieldAccess = 'readOnly' | 'createOnly' | 'adminOnly'
-/** What a marker adds to the schema of a field. */
-export interface Marked<A extends FieldAccess> { [kAccess]: A }
-
-// Each marker returns an alias, and not `S & Marked<…>`, because a declaration file can name an alias. TypeScript would
-// write an intersection with `TOptional` by its parts, and one of them is a symbol that no declaration file can name.
-
-/** A field that only code writes. */
-export type ReadOnly<S extends TSchema> = S & Marked<'readOnly'>
-/** A field that users set at registration and never again. */
-export type CreateOnly<S extends TSchema> = S & Marked<'createOnly'>
-/** A field that only superusers and code write. */
-export type AdminOnly<S extends TSchema> = S & Marked<'adminOnly'>
-
-/** Only code (`app.users`) writes this field; no route does. */
-export const readOnly = <S extends TSchema>(schema: S): ReadOnly<S> => mark(schema, 'readOnly')
-/** The user sets this field at registration and never again. */
-export const createOnly = <S extends TSchema>(schema: S): CreateOnly<S> => mark(schema, 'createOnly')
-/** Only superusers (and code) write this field. */
-export const adminOnly = <S extends TSchema>(schema: S): AdminOnly<S> => mark(schema, 'adminOnly')
-
-/** Who may write a field of {@link userSchemas}; undefined for a field without a marker. */
-export function fieldAccess (schema: TSchema): FieldAccess | undefined {
-  return (schema as TSchema & Partial<Marked<FieldAccess>>)[kAccess]
-}
 
 /** The schemas of custom fields, by name. */
 export type UserFields = TProperties
@@ -65,8 +38,9 @@ export interface AnyUserSchemas {
 
 /**
  * The schemas of a user with custom fields. They are the one definition of a user: validation, serialisation,
- * types, OpenAPI and table columns follow from them. Throws a `TypeError` for a field name that is taken and
- * for a marked field that no route fills and that has neither a `default` nor `Type.Optional`. With `oauthAccounts` our
+ * types, OpenAPI and table columns follow from them. Throws `FST_USERS_INVALID_FIELD` for a field name that is taken, for a
+ * schema that was not made with our `Type`, for a marker inside another type, and for a marked field that no route fills and
+ * that has neither a `default` nor `Type.Optional`. With `oauthAccounts` our
  * routes tell the linked accounts of the user that they reply with; `request.user` does not have them.
  */
 export function userSchemas<F extends UserFields = {}, I extends IdKind = IdKind<string, TString>> (
@@ -87,23 +61,6 @@ export function userSchemas<F extends UserFields = {}, I extends IdKind = IdKind
 /** The type of a user with the schemas `S`: what `UsersRegister` takes. */
 export type UserOf<S extends Pick<AnyUserSchemas, 'UserRead'>> = S['UserRead']['static']
 
-/** True for a field that may be absent or has a default: creation does not need a value. */
-export function isFillable (schema: TSchema): boolean {
-  return OptionalKind in schema || 'default' in schema
-}
-
-const TAKEN = new Set(['id', 'email', 'password', 'hashed_password', 'session_stamp', 'is_active', 'is_superuser', 'is_verified', 'oauth_accounts', 'current_password', '__proto__', 'constructor', 'prototype'])
-const FIELD_NAME = /^[a-z][a-z0-9_]{0,62}$/i
-
-function checkField (name: string, schema: TSchema): void {
-  if (TAKEN.has(name)) throw new TypeError(`userSchemas: the field name "${name}" is taken; choose another`)
-  if (!FIELD_NAME.test(name)) throw new TypeError(`userSchemas: the field name "${name}" must be letters, digits and underscores (63 at most), a letter first`)
-  const access = fieldAccess(schema)
-  if ((access === 'readOnly' || access === 'adminOnly') && !isFillable(schema)) {
-    throw new TypeError(`userSchemas: the ${access} field "${name}" has no value at registration; give its schema a default or wrap it in Type.Optional`)
-  }
-}
-
 function creatable (fields: UserFields): UserFields {
   const entries = Object.entries(fields).filter(([, schema]) => fieldAccess(schema) !== 'readOnly')
   return Object.fromEntries(entries.map(([name, schema]) => [name, isFillable(schema) ? Type.Optional(withoutDefault(schema)) : schema]))
@@ -118,8 +75,4 @@ function updatable (fields: UserFields): UserFields {
 function withoutDefault (schema: TSchema): TSchema {
   const { default: _filledIn, ...rest } = schema
   return rest as TSchema     // the same schema, less one keyword
-}
-
-function mark<S extends TSchema, A extends FieldAccess> (schema: S, access: A): S & Marked<A> {
-  return { ...schema, [kAccess]: access }
 }

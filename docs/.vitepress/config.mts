@@ -37,6 +37,7 @@ export default defineConfig({
             { text: 'Cookies and CSRF', link: '/cookies-and-csrf' },
             { text: 'Login with providers', link: '/oauth' },
             { text: 'Linked accounts', link: '/linked-accounts' },
+            { text: 'In your application', link: '/your-application' },
             { text: 'OpenAPI', link: '/openapi' },
             { text: 'TypeScript', link: '/typescript' },
             { text: 'In your application', link: '/your-application' },

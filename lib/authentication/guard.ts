@@ -2,19 +2,16 @@ import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fast
 import { toCallError } from '../adapters/shared/store-errors.js'
 import type { Backend } from '../contracts/backend.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
+import type { AnyReply, AnyRequest } from '../contracts/instances.js'
 import type { Settings } from '../contracts/settings.js'
 import type { User } from '../contracts/user.js'
-import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_FORBIDDEN, FST_USERS_GUARD_MISUSED, FST_USERS_NOT_REGISTERED, FST_USERS_UNAUTHENTICATED, type UsersError } from '../errors.js'
+import { notRegistered } from '../copies.js'
+import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_FORBIDDEN, FST_USERS_GUARD_MISUSED, FST_USERS_UNAUTHENTICATED, type UsersError } from '../errors.js'
 import { kGuard } from '../symbols.js'
 import { isPromise, type Authentication, type Authenticator } from './authenticator.js'
 import { isCrossSite, isUnsafe } from './csrf.js'
 import { findSessionToEnd } from './session-to-end.js'
 import { checkBackendNames, readGuardOptions, type AuthenticateOptions, type GuardOptions } from './guard-options.js'
-
-/** A request of any application, whatever its server, schema and logger types are; HTTP/2 included. */
-export interface AnyRequest { readonly raw: object, readonly headers: object, readonly server: object }
-/** The reply to such a request. */
-export interface AnyReply { readonly raw: object, readonly request: object, readonly server: object }
 
 /** A route hook that lets a request through or refuses it. */
 export type GuardHook = (request: AnyRequest, reply: AnyReply, done: HookHandlerDoneFunction) => void
@@ -55,7 +52,7 @@ const DEFAULTS = readGuardOptions()
  * Lets only known, active users through. Refuses with `FST_USERS_UNAUTHENTICATED` (401), `FST_USERS_FORBIDDEN` and
  * `FST_USERS_CROSS_SITE_REQUEST` (403), `FST_USERS_STORE_UNAVAILABLE` (503); a wrong call throws `FST_USERS_GUARD_MISUSED`.
  */
-export const authenticate: Authenticate = authenticateForms as Authenticate     // the overloads of one function
+export const authenticate: Authenticate = Object.assign(authenticateForms as Authenticate, { [kGuard]: DEFAULTS })     // the overloads of one function
 
 function authenticateForms (first?: AnyRequest | AuthenticateOptions, reply?: AnyReply, last?: HookHandlerDoneFunction | AuthenticateOptions): unknown {
   if (typeof last === 'function') return runHook(first as AnyRequest, reply as AnyReply, DEFAULTS, last)
@@ -112,7 +109,6 @@ export function createGuard (authenticator: Authenticator, backends: ReadonlyMap
 
 /** The options that a hook was made with; undefined for a function that is no guard. */
 export function guardOptionsOf (hook: unknown): GuardOptions | undefined {
-  if (hook === authenticate) return DEFAULTS
   return typeof hook === 'function' ? (hook as { [kGuard]?: GuardOptions })[kGuard] : undefined
 }
 
@@ -152,7 +148,7 @@ async function inHandler (request: AnyRequest, options: GuardOptions): Promise<U
 
 function check (request: AnyRequest, options: GuardOptions): MaybePromise<void> {
   const guard = guardOf(request)
-  if (guard === undefined) throw FST_USERS_NOT_REGISTERED()
+  if (guard === undefined) throw notRegistered(request.server)
   return guard.check(request as FastifyRequest, options)
 }
 

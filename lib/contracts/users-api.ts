@@ -1,6 +1,6 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Backend } from './backend.js'
-import type { EventContext, EventName, PendingLogin, UsersHook } from './events.js'
+import type { EventName, PendingLogin, UsersHook } from './events.js'
+import type { AnyReply, AnyRequest } from './instances.js'
 import type { IssuedToken } from './strategy.js'
 import type { NewUser, User, UserChanges, UserId, UserRow } from './user.js'
 
@@ -8,7 +8,7 @@ import type { NewUser, User, UserChanges, UserId, UserRow } from './user.js'
 export type Writer = 'self' | 'superuser' | 'code'
 
 /** For calls that events are told of: the request, where there is one. */
-export type CallContext = Partial<EventContext>
+export interface CallContext { request?: AnyRequest | null, reply?: AnyReply | null }
 /** Who writes, and for which request. */
 export interface WriteContext extends CallContext { by?: Writer }
 /** Which backend logs in, and how the user proved itself. */
@@ -46,7 +46,7 @@ export interface UsersApi {
    */
   login(user: User | UserRow, context: LoginContext): Promise<LoginResult>
   /** Ends the session that authenticated the request. Throws `FST_USERS_UNAUTHENTICATED`. */
-  logout(request: FastifyRequest, reply?: FastifyReply): Promise<void>
+  logout(request: AnyRequest, reply?: AnyReply): Promise<void>
   /** Ends every session of the user on every backend. Throws `FST_USERS_SESSIONS_NOT_REVOCABLE`. */
   endSessions(user: User | UserId): Promise<void>
   /** Adds a listener; several per event run in the order they were added. Throws after `ready`. */

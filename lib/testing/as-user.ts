@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { FastifyInstance } from 'fastify'
 import type { BaseUser, NewUser, User } from '../contracts/user.js'
+import type { AnyInstance } from '../contracts/instances.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
 
 /** Attributes of a user that a test makes up; address and password have defaults of their own. */
@@ -16,7 +16,7 @@ export interface AsUserOptions {
  * Headers with which `app.inject` acts as a user: one that exists, or a new one with the attributes given. Logs in through
  * `app.users.login`, without a password. Throws `FST_USERS_INVALID_OPTION` for a transport without `requestHeaders`.
  */
-export async function asUser (app: FastifyInstance, user: User | UserAttributes = {}, { backend }: AsUserOptions = {}): Promise<Record<string, string>> {
+export async function asUser (app: AnyInstance, user: User | UserAttributes = {}, { backend }: AsUserOptions = {}): Promise<Record<string, string>> {
   const [first = ''] = app.users.backends.keys()
   const name = backend ?? first
   const known = isStored(user) ? user : await createUser(app, user)
@@ -27,7 +27,7 @@ export async function asUser (app: FastifyInstance, user: User | UserAttributes 
 }
 
 /** Stores a user for a test: a random address, a random password, and the attributes given. */
-export function createUser (app: FastifyInstance, attributes: UserAttributes = {}): Promise<User> {
+export function createUser (app: AnyInstance, attributes: UserAttributes = {}): Promise<User> {
   return app.users.create({ email: `${randomUUID()}@users.example`, password: randomUUID(), ...attributes })
 }
 

@@ -1,5 +1,5 @@
-import type { FastifyInstance } from 'fastify'
 import type { UsersEvents } from '../contracts/events.js'
+import type { AnyInstance } from '../contracts/instances.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
 import { eventNames } from '../hooks/index.js'
 
@@ -17,7 +17,7 @@ export interface CapturedEvents {
 }
 
 /** Listens to every event. Call it after `register` and before `ready`. */
-export function captureEvents (app: FastifyInstance): CapturedEvents {
+export function captureEvents (app: AnyInstance): CapturedEvents {
   const events: CapturedEvent[] = []
   for (const name of eventNames) app.users.addHook(name, (payload) => { events.push({ name, ...payload } as CapturedEvent) })
   return {

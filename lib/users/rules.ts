@@ -28,7 +28,7 @@ export interface Rules {
 
 /** The event context of a call. */
 export function contextOf ({ request = null, reply = null }: CallContext = {}): EventContext {
-  return { request, reply }
+  return { request, reply } as EventContext     // a request is one, whatever its server and logger types are
 }
 
 /** Removes what features keep to log in as a user, and gives how much there was. */

@@ -45,7 +45,10 @@ export function createUsersService (rules: Rules): UsersService {
     forgotPassword: (email, context = {}) => forgotPassword(rules, email, context),
     resetPassword: (token, password, context = {}) => resetPassword(rules, token, password, context),
     login: (user, context) => login(rules, user, context),
-    logout: (request, reply) => logout(rules, request, reply ?? null),
+    logout (given, givenReply) {
+      const { request, reply } = contextOf({ request: given, reply: givenReply ?? null })
+      return logout(rules, request as FastifyRequest, reply)     // a request was given
+    },
     endSessions: (user) => endSessions(rules, user),
 
     addHook: (name, hook) => { hooks.add(name, hook) },

@@ -1,6 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { FeatureHost } from '../../contracts/feature-host.js'
+import type { AnyInstance } from '../../contracts/instances.js'
+import { notRegistered } from '../../copies.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_NOT_REGISTERED } from '../../errors.js'
 import { kHost } from '../../symbols.js'
 import { accountRoutes } from './account-routes.js'
@@ -21,12 +23,13 @@ export * from './providers/index.js'
 export type * from './contracts.js'
 export type { OauthCookieOptions, OauthOptions, OauthRouteGroup } from './options.js'
 
-const kAccounts = Symbol('fastify-users.oauth')
-const kIssuers = Symbol('fastify-users.oauth-issuers')
+// on a host, which copies of equal version share
+const kAccounts: unique symbol = Symbol.for('fastify-users.oauth')
+const kIssuers: unique symbol = Symbol.for('fastify-users.oauth-issuers')
 type Host = FeatureHost & { [kAccounts]?: OauthAccounts, [kIssuers]?: Map<string, string> }
 
 /** The accounts of the registered users at providers, for code: their list, unlinking, and the provider's tokens. Throws `FST_USERS_NOT_REGISTERED`. */
-export function oauthAccounts (app: FastifyInstance): Pick<OauthAccounts, 'list' | 'unlink' | 'tokens'> {
+export function oauthAccounts (app: AnyInstance): Pick<OauthAccounts, 'list' | 'unlink' | 'tokens'> {
   const { [kAccounts]: accounts } = hostOf(app)
   if (accounts === undefined) throw FST_USERS_NOT_REGISTERED()
   return accounts
@@ -66,9 +69,10 @@ function claimNames (host: Host, providers: readonly Provider[]): void {
   }
 }
 
-function hostOf (app: FastifyInstance): Host {
-  if (!app.hasDecorator(kHost)) throw FST_USERS_NOT_REGISTERED()
-  return app[kHost]
+function hostOf (app: AnyInstance): Host {
+  const { [kHost]: host } = app as { [kHost]?: Host }
+  if (host === undefined) throw notRegistered(app)
+  return host
 }
 
 /**

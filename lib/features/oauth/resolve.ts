@@ -116,7 +116,7 @@ async function tellLinked ({ host }: AccountRules, row: UserRow, account: Accoun
 
 /** The event context of a call. */
 export function contextOf ({ request = null, reply = null }: CallContext): EventContext {
-  return { request, reply }
+  return { request, reply } as EventContext     // a request is one, whatever its server and logger types are
 }
 
 function isProven ({ emailVerified, provider }: Identity): boolean {
