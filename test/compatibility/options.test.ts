@@ -247,7 +247,7 @@ t.test('rows 4, 42, 54: compatibility asks for no least length, unless a policy 
 })
 
 t.test('row 90: with errorStyle fastapi the guard answers on routes of the application as FastAPI does', async (t) => {
-  const broken = defineStrategy({ name: 'broken', setup: () => ({ readToken: () => { throw new Error('postgres://user:password@host') }, writeToken: () => ({ token: 'x', lifetimeSeconds: 1 }) }) })
+  const broken = defineStrategy({ name: 'broken', setup: () => ({ readToken: () => { throw Object.assign(new Error('postgres://user:password@host'), { code: 'ECONNREFUSED' }) }, writeToken: () => ({ token: 'x', lifetimeSeconds: 1 }) }) })
   const service = await serve(t, { errorStyle: 'fastapi', backends: [...backends(), { name: 'broken', transport: bearerTransport(), strategy: broken }] })
   const { app } = service
   const token = await accessToken(service)
