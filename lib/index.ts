@@ -43,4 +43,5 @@ export type { Argon2Options, HashQueueOptions, PasswordPolicy, PasswordPolicyOpt
 export type { JwtAlgorithm, JwtKeyOptions } from './tokens/index.js'
 export type { AdminOnly, CreateOnly, FieldAccess, IdValue, Marked, ReadOnly, UserFields } from '../schemas/index.js'
 export type { ErrorTableEntry, UsersErrorExtras, UsersErrorFactory } from './errors.js'
+export type { RouteGroupOptions } from './validation/options.js'
 export type { RouteGroupName, RouteSettings, TokenSettings } from './contracts/settings.js'

@@ -10,7 +10,7 @@ import type { UsersRegisterMisfit, User } from './contracts/user.js'
 import { FST_USERS_DUPLICATE_BACKEND, FST_USERS_INVALID_OPTION } from './errors.js'
 import { argon2Passwords, passwordPolicy } from './passwords/index.js'
 import { checkSecret } from './tokens/index.js'
-import { baseUrlOf, checked, checkObject, flag, isFunction, isName, originOf, readRoute, refuseUnknown } from './validation/options.js'
+import { baseUrlOf, checked, checkObject, flag, isFunction, isName, originOf, readRoute, refuseUnknown, trustedOriginOf, type RouteGroupOptions } from './validation/options.js'
 
 /** Options of a token that is sent by mail. */
 export interface TokenOptions {
@@ -40,9 +40,9 @@ export interface UsersOptions extends CompatibilityOptions {
   validatePassword?: ValidatePassword
   /** One listener per event; `app.users.addHook` adds more. */
   hooks?: UsersHooks
-  /** Per group of routes `false`, or another prefix. */
-  routes?: Partial<Record<RouteGroupName, false | { prefix: string }>>
-  /** Login and our own protected routes need a verified e-mail address (false). */
+  /** Per group of routes `false`, or another prefix; for `auth` and `users` also their own `requireVerification`. */
+  routes?: Partial<Record<Exclude<RouteGroupName, 'auth' | 'users'>, false | { prefix: string }> & Record<'auth' | 'users', false | RouteGroupOptions>>
+  /** Login, logout and the routes of `/users` need a verified e-mail (false). A backend and a group of routes may decide otherwise. */
   requireVerification?: boolean
   tokens?: Partial<Record<'reset' | 'verify', TokenOptions>>
   /** The address under which browsers reach the application: for the cross-site check; never taken from headers. */
@@ -130,8 +130,8 @@ export function resolveOptions (options: UsersOptions, log?: FastifyBaseLogger):
     sensitiveChanges: checked('sensitiveChanges', options.sensitiveChanges ?? 'contract', (value) => value === 'contract' || value === 'confirm', "must be 'contract' or 'confirm'"),
     publicOrigin: options.publicUrl === undefined ? null : originOf('publicUrl', options.publicUrl),
     publicUrl: options.publicUrl === undefined ? null : baseUrlOf('publicUrl', options.publicUrl),
-    trustedOrigins: new Set(checked('trustedOrigins', options.trustedOrigins ?? [], Array.isArray, 'must be a list of origins').map((origin, i) => originOf(`trustedOrigins[${i}]`, origin))),
-    routes: readRoutes(options.routes ?? {}),
+    trustedOrigins: new Set(checked('trustedOrigins', options.trustedOrigins ?? [], Array.isArray, 'must be a list of origins').map((origin, i) => trustedOriginOf(`trustedOrigins[${i}]`, origin))),
+    routes: readRoutes(options.routes ?? {}, flag('requireVerification', options.requireVerification, false)),
     tokens: readTokens(compatibility.audiencePrefix, options.tokens ?? {}),
     errorHandler: checked('errorHandler', options.errorHandler ?? 'plugin', (value) => value === 'plugin' || value === 'application', "must be 'plugin' or 'application'"),
     openapiSecurity: flag('openapiSecurity', options.openapiSecurity, false),
@@ -169,10 +169,11 @@ function checkBackends (backends: unknown): void {
   const names = new Set<string>()
   for (const backend of backends as readonly Partial<BackendOptions>[]) {
     if (typeof backend !== 'object' || backend === null) throw FST_USERS_INVALID_OPTION(['backends', 'must hold objects: { name, transport, strategy }'])
-    refuseUnknown('backends[].', backend, ['name', 'transport', 'strategy'])
+    refuseUnknown('backends[].', backend, ['name', 'transport', 'strategy', 'requireVerification'])
     const name = checked('backends[].name', backend.name ?? '', isName, 'must be a lower-case letter, then up to 31 letters, digits, - or _')
     if (backend.transport?.kind !== 'transport') throw FST_USERS_INVALID_OPTION([`backends["${name}"].transport`, 'must be made by bearerTransport(), cookieTransport() or defineTransport()'])
     if (backend.strategy?.kind !== 'strategy') throw FST_USERS_INVALID_OPTION([`backends["${name}"].strategy`, 'must be made by jwtStrategy(), databaseStrategy() or defineStrategy()'])
+    flag(`backends["${name}"].requireVerification`, backend.requireVerification, false)
     if (names.has(name)) throw FST_USERS_DUPLICATE_BACKEND([name])
     names.add(name)
   }
@@ -184,10 +185,11 @@ function longestOf (backends: readonly BackendOptions[]): number | null {
   return longest === Infinity ? null : longest
 }
 
-function readRoutes (given: NonNullable<UsersOptions['routes']>): Settings['routes'] {
+function readRoutes (given: NonNullable<UsersOptions['routes']>, requireVerification: boolean): Settings['routes'] {
   refuseUnknown('routes.', given, Object.keys(PREFIXES))
   const entries = Object.entries(PREFIXES).map(([group, prefix]): [string, RouteSettings] => {
-    return [group, readRoute(`routes.${group}`, given[group as RouteGroupName], prefix)]
+    const verification = group === 'auth' || group === 'users' ? requireVerification : null     // the other groups serve people without a session
+    return [group, readRoute(`routes.${group}`, given[group as RouteGroupName], prefix, verification)]
   })
   return Object.fromEntries(entries) as Record<RouteGroupName, RouteSettings>     // one entry per key of PREFIXES
 }

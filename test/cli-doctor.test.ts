@@ -94,6 +94,8 @@ t.test('doctor finds cookies that browsers drop or that others see, and origins 
       /^warn {2}trustedOrigins: https:\/\/other\.example looks like another site than https:\/\/app\.camelot\.bt, and browsers do not send "__Host-users-cookie" from there/
     ]],
     [{ backends: cookie("{ sameSite: 'none' }"), more: `${URL_OPTION}, trustedOrigins: ['https://other.example']` }, []],
+    [{ backends: cookie("{ sameSite: 'none' }"), more: `${URL_OPTION}, trustedOrigins: ['capacitor://localhost', 'com.example.app://main']` }, []],
+    [{ backends: cookie("{ sameSite: 'none' }"), more: `${URL_OPTION}, trustedOrigins: ['http://127.0.0.1:*']` }, [/^warn {2}trustedOrigins: http:\/\/127\.0\.0\.1:\* is any program on a visitor's machine/]],
     [{ more: `${URL_OPTION}, trustedOrigins: ['https://other.example']` }, [/^warn {2}trustedOrigins: no backend has a cookie/]],
     [{ more: 'secret: [process.env.USERS_SECRET, process.env.USERS_SECRET], tokens: { reset: { secret: process.env.USERS_SECRET } }' }, [/^warn {2}secret: the list holds a secret twice/, /^warn {2}secret: tokens\.reset\.secret is the plugin's secret too/]],
     [{ more: "secret: [process.env.USERS_SECRET, 'another-V2hhdCBpcyB5b3VyIHF1ZXN0PyBUbyBzZWVr'], tokens: { verify: { secret: 'third-V2hhdCBpcyB5b3VyIHF1ZXN0PyBUbyBzZWVrIHRo' } }" }, []]

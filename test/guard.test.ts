@@ -676,6 +676,22 @@ t.test('CSRF-01 (Q7): an ambient transport of the application counts as Secure u
   }
 })
 
+t.test('CSRF-05: origins of native applications and of any loopback port pass exactly as they are named', async (t) => {
+  const trustedOrigins = ['capacitor://localhost', 'ionic://localhost', 'com.example.app://main', 'http://127.0.0.1:*', 'https://[::1]:*']
+  const built = await buildApp(t, { publicUrl: 'https://app.example', trustedOrigins })
+  await built.create()
+  const session = await built.cookie(ARTHUR)
+  const passing = ['capacitor://localhost', 'ionic://localhost', 'com.example.app://main', 'http://127.0.0.1:1', 'http://127.0.0.1:65535', 'https://[::1]:8443']
+  const refused = [
+    'capacitor://localhost:8080', 'capacitor://localhost.evil.example', 'capacitor://evil', 'CAPACITOR://localhost', 'capacitor://localhost/', 'capacitor:localhost', 'com.example.app://', 'com.example.app://main2',
+    'http://127.0.0.1', 'https://127.0.0.1:1', 'http://127.0.0.1:1.evil.example', 'http://127.0.0.1:1@evil.example', 'http://127.0.0.2:1', 'http://localhost:1', 'https://[::1]:8443/', 'null', 'file://'
+  ]
+  for (const more of [{}, { 'sec-fetch-site': 'cross-site' }]) {
+    for (const origin of passing) t.equal((await built.send('POST', '/guarded', {}, { ...session, ...more, origin })).statusCode, 200, origin)
+    for (const origin of refused) t.equal((await built.send('POST', '/guarded', {}, { ...session, ...more, origin })).statusCode, 403, origin)
+  }
+})
+
 t.test('CSRF-02: a junk Authorization header next to the cookie does not switch the check off', async (t) => {
   const built = await buildApp(t, { publicUrl: 'https://app.example' })
   await built.create()

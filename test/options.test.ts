@@ -161,7 +161,7 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
     ['a number among the audiences', () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, audience: ['x', 1] }) }), INVALID, 'jwtStrategy.audience'],
     ['a key that is none for stored tokens', () => ({ ...good(), ...withStored({ lifetimeSeconds: 60, table: 'x' }) }), UNKNOWN, 'databaseStrategy.table']
   ]
-  for (const origin of ['*', 'https://*', 'https://*.example.com', '*.example.com', 'example.com', 'null', '', 'https://a.example/path', 'https://a.example?x', 'https://a.example#x', 'https://user@a.example', 'file:///', 'chrome-extension://x', 5, null, new URL('https://a.example')]) {
+  for (const origin of ['*', 'https://*', 'https://*.example.com', '*.example.com', 'example.com', 'null', '', 'https://a.example/path', 'https://a.example?x', 'https://a.example#x', 'https://user@a.example', 'file:///', 'chrome-extension://x', 'moz-extension://x', 'capacitor://', 'capacitor://localhost/', 'capacitor://*', 'Capacitor://localhost', 'capacitor:localhost', 'javascript://localhost', 'data://x', 'ws://localhost', 'http://*:80', 'http://a.example:*', 'http://127.0.0.2:*', 'http://localhost:*/', 5, null, new URL('https://a.example')]) {
     table.push([`trusted origin ${String(origin)}`, () => ({ ...good(), trustedOrigins: ['https://fine.example', origin] }), INVALID, 'trustedOrigins[1]'])
   }
   for (const name of ['', 'Users', '1a', 'a b', 'a/b', '../x', 'ä', 'a'.repeat(33), 5, ['users']]) {
@@ -197,7 +197,7 @@ t.test('options that are fine start', async (t) => {
   const fine: [string, Given][] = [
     ['a name', { name: 'staff' }],
     ['a public URL with a path', { publicUrl: 'https://app.example/base/' }],
-    ['trusted origins', { trustedOrigins: ['https://a.example', 'http://localhost:3000', 'https://[::1]:8443', 'https://a.example/'] }],
+    ['trusted origins', { trustedOrigins: ['https://a.example', 'http://localhost:3000', 'https://[::1]:8443', 'https://a.example/', 'capacitor://localhost', 'ionic://localhost', 'com.example.app://main', 'tauri://localhost:1420', 'http://localhost:*', 'https://[::1]:*'] }],
     ['flags', { requireVerification: true, revealExistingAccounts: false, sensitiveChanges: 'confirm' }],
     ['no routes', { routes: { auth: false, register: false, reset: false, verify: false, users: false } }],
     ['other prefixes', { routes: { auth: { prefix: '/api/v1/auth' }, users: { prefix: '/' } } }],

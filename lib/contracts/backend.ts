@@ -7,6 +7,8 @@ export interface BackendOptions {
   name: string
   transport: TransportDefinition
   strategy: StrategyDefinition
+  /** Login and logout at this backend need a verified e-mail (default: that of `routes.auth`, or of the users). */
+  requireVerification?: boolean
 }
 
 /** A backend that is ready. */
@@ -15,4 +17,6 @@ export interface Backend {
   readonly transport: Transport
   readonly strategy: Strategy
   readonly description: TransportDescription
+  /** Login and logout need a verified e-mail. */
+  readonly requireVerification: boolean
 }

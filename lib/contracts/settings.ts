@@ -10,7 +10,7 @@ export type Clock = () => number
 export type RouteGroupName = 'auth' | 'register' | 'reset' | 'verify' | 'users'
 
 /** Where the routes of one group are, and whether there are any. */
-export interface RouteSettings { enabled: boolean, prefix: string }
+export interface RouteSettings { enabled: boolean, prefix: string, requireVerification: boolean }
 
 /** How the tokens of one purpose, reset or verify, are signed. */
 export interface TokenSettings {

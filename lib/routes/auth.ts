@@ -43,7 +43,7 @@ export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async 
     },
     onRequest: [
       async (request) => { await scope[kGuard].selectForLogout(request, name) },
-      authenticate({ verified: settings.requireVerification })
+      authenticate({ verified: backend.requireVerification })
     ]
   }, async (request, reply) => {
     const { backend: actingName = '', token } = request.authentication ?? {}

@@ -18,7 +18,7 @@ const UPDATE_ERRORS: readonly ErrorWord[] = [...BODY_ERRORS, 'INVALID_USER', 'UP
 
 /** The user's own profile, and users by id for superusers. Order: who asks (401, 403), the id (404), the body, the rules. */
 export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, settings }) => {
-  const { schemas, requireVerification: verified, sensitiveChanges, revealExistingAccounts } = settings
+  const { schemas, routes: { users: { requireVerification: verified } }, sensitiveChanges, revealExistingAccounts } = settings
   const OwnUpdate = sensitiveChanges === 'confirm'
     ? Type.Object({ ...schemas.UserUpdate.properties, ...CurrentPasswordBody.properties }, component('OwnUserUpdate'))
     : schemas.UserUpdate

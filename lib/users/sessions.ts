@@ -18,7 +18,7 @@ export async function login (rules: Rules, given: User | UserRow, { backend: nam
   const row = 'hashed_password' in given ? given : await currentRow(rules, given)
   const backend = backendNamed(rules, name)
   const context = contextOf(call)
-  await checkState(rules, row, { backend: name, method }, context)
+  await checkState(rules, row, { backend, method }, context)
 
   const user = rows.toUser(row)
   const pending = await hooks.run('onBeforeLogin', { user, backend: name, method }, context).catch(async (error: unknown) => {
@@ -119,10 +119,11 @@ async function checkUnchanged ({ rows }: Rules, row: UserRow): Promise<void> {
  * Throws unless the user may log in. With `revealExistingAccounts: false` a password opens no account before its e-mail is
  * verified, and the reply is that for a wrong password: otherwise a registration and a login would tell a new e-mail from a taken one.
  */
-async function checkState (rules: Rules, row: UserRow, { backend, method }: { backend: string, method: string }, context: EventContext): Promise<void> {
-  const { requireVerification, revealExistingAccounts } = rules.settings
+async function checkState (rules: Rules, row: UserRow, { backend, method }: { backend: Backend, method: string }, context: EventContext): Promise<void> {
+  const { revealExistingAccounts } = rules.settings
+  const { name, requireVerification } = backend
   const isNeutral = !revealExistingAccounts && method === 'password'
   if (row.is_active && (row.is_verified || !(requireVerification || isNeutral))) return
-  await reportFailure(rules, row.is_active ? 'NOT_VERIFIED' : 'INACTIVE', row.email, row, backend, context)
+  await reportFailure(rules, row.is_active ? 'NOT_VERIFIED' : 'INACTIVE', row.email, row, name, context)
   throw row.is_active && !isNeutral ? FST_USERS_LOGIN_USER_NOT_VERIFIED() : FST_USERS_LOGIN_BAD_CREDENTIALS()
 }

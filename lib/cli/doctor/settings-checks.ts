@@ -2,7 +2,7 @@ import type { Settings } from '../../contracts/settings.js'
 import { type Finding, findingsOr } from './finding.js'
 import type { SentCookie } from './backend-checks.js'
 
-const LOCAL = /^http:\/\/(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?$/
+const LOCAL = /^http:\/\/(?:localhost|127(?:\.\d+){3}|\[::1\])(?::(?:\d+|\*))?$/
 
 /** Secrets are long and random when the config loads: what is left is whose they are. */
 export function checkSecrets (secrets: readonly string[], { tokens }: Settings): readonly Finding[] {
@@ -32,5 +32,5 @@ export function checkOrigins ({ trustedOrigins, publicOrigin }: Settings, cookie
 
 /** The last two labels: near enough to warn by. */
 function siteOf (origin: string): string {
-  return new URL(origin).hostname.split('.').slice(-2).join('.')
+  return new URL(origin.replace(/:\*$/, '')).hostname.split('.').slice(-2).join('.')
 }

@@ -14,7 +14,7 @@ export interface AccountRoutesOptions { host: FeatureHost, accounts: OauthAccoun
 /** The accounts of the user whom the request comes from: the list, and the way out of one. The scope around them is one of ours. */
 export const accountRoutes: FastifyPluginAsync<AccountRoutesOptions> = async (scope, { host, accounts }) => {
   const { settings } = host
-  const { schemas: { id: kind }, requireVerification: verified, sensitiveChanges } = settings
+  const { schemas: { id: kind }, routes: { users: { requireVerification: verified } }, sensitiveChanges } = settings
   const confirms = sensitiveChanges === 'confirm'
   const own = authenticate({ verified })
 

@@ -38,7 +38,7 @@ export interface OauthOptions {
   mapProfile?: MapProfile
   /** At least 32 random bytes: stores the provider's tokens, encrypted. Of a list the first encrypts and all decrypt. */
   encryptionKey?: string | readonly string[]
-  /** Login and linking need a verified user, also where the users' own option is off (the users' option). */
+  /** Login and linking need a verified user, also where the users' own option is off (that of the backend). */
   requireVerification?: boolean
   /** A secret of its own for the state, used as it is (default: a key made from the users' secret). */
   stateSecret?: string
@@ -127,7 +127,7 @@ export function resolveOauthOptions (options: OauthOptions, settings: Settings, 
     redirects,
     redirectUri: readRedirectUrls(options.redirectUrls ?? {}, providers, publicUrl, routes),
     ...readAccountOptions(options),
-    requireVerification: flag('oauth.requireVerification', options.requireVerification, false) || settings.requireVerification,
+    requireVerification: flag('oauth.requireVerification', options.requireVerification, false) || backend.requireVerification,
     state: {
       secret: options.stateSecret === undefined ? null : checkSecret('oauth.stateSecret', options.stateSecret),
       lifetimeSeconds: whole('oauth.stateLifetimeSeconds', options.stateLifetimeSeconds ?? 600, 3600)

@@ -30,7 +30,7 @@ export const loginRoutes: FastifyPluginAsync<FlowRoutesOptions> = async (scope, 
 
   /** Where this feature asks for more than the users do. */
   async function checkVerified (row: UserRow, request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    if (!oauth.requireVerification || settings.requireVerification || row.is_verified || !row.is_active) return
+    if (!oauth.requireVerification || backend.requireVerification || row.is_verified || !row.is_active) return
     await host.fire('onLoginFailed', { username: row.email, user: host.rows.toUser(row), backend: name, reason: 'NOT_VERIFIED' }, { request, reply })
     throw FST_USERS_LOGIN_USER_NOT_VERIFIED()
   }
