@@ -538,7 +538,7 @@ t.test('JWT-06: a token of another deployment with the same keys is refused by i
   const adapter = memory()
   const ours = await withJwt(t, { secret: KEY }, { adapter })
   await ours.register()
-  const sister = await withJwt(t, { secret: KEY }, { adapter, name: 'sister' })
+  const sister = await withJwt(t, { secret: KEY }, { adapter, audiencePrefix: 'sister' })     // the same table: the user exists there
   t.equal(await present(sister, await tokenOf(ours)), REFUSED)
   t.equal(await present(ours, await tokenOf(sister)), REFUSED)
   t.equal(await present(sister, await tokenOf(sister)), '200')
