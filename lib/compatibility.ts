@@ -1,5 +1,6 @@
 import type { Settings } from './contracts/settings.js'
 import { FST_USERS_INVALID_OPTION } from './errors.js'
+import type { Argon2PasswordsOptions } from './passwords/index.js'
 
 /** What decides how replies and tokens look to clients and services of FastAPI Users. Each has the default given in brackets. */
 export interface CompatibilityOptions {
@@ -64,8 +65,13 @@ const FASTAPI_USERS: Parts = {
   endlessTokens: true
 }
 
-/** Hash parameters of FastAPI Users (argon2-cffi's defaults). */
-export const FASTAPI_USERS_ARGON2 = { memoryCost: 65_536, timeCost: 3, parallelism: 4 }
+const FASTAPI_USERS_ARGON2 = { memoryCost: 65_536, timeCost: 3, parallelism: 4 }     // pwdlib's defaults
+
+/** Password hashing of FastAPI Users: argon2id, and before its version 13 bcrypt (the defaults of pwdlib and passlib). */
+export const FASTAPI_USERS_PASSWORDS: Argon2PasswordsOptions = {
+  ...FASTAPI_USERS_ARGON2,
+  storedFormats: [{ algorithm: 'argon2id', ...FASTAPI_USERS_ARGON2 }, { algorithm: 'bcrypt', cost: 12 }]
+}
 
 /** Names of the options. */
 export const compatibilityKeys = Object.keys(FASTAPI_USERS) as readonly (keyof CompatibilityOptions)[]

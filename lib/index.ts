@@ -18,7 +18,7 @@ export {
   databaseStrategy, defineStrategy, jwtStrategy, redisStrategy,
   type DatabaseStrategyOptions, type IoredisClient, type JwtStrategyOptions, type NodeRedisClient, type RedisClient, type RedisStrategyOptions
 } from './strategies/index.js'
-export { argon2Passwords, passwordPolicy, type Argon2PasswordsOptions } from './passwords/index.js'
+export { argon2Passwords, passwordPolicy, type Argon2PasswordsOptions, type StoredArgon2Format, type StoredBcryptFormat, type StoredFormat } from './passwords/index.js'
 export { adminOnly, createOnly, integerId, objectIdId, readOnly, userSchemas, uuidId, type AnyUserSchemas, type IdKind, type UserOf, type UserSchemas } from '../schemas/index.js'
 export { errorTable, FST_USERS_INVALID_PASSWORD, FST_USERS_STORE_UNAVAILABLE, FST_USERS_UNIQUE_VIOLATION, isUsersError, refuse, type UsersError, type UsersErrorCode } from './errors.js'
 export type * from './contracts/backend.js'

@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { userSchemas, type AnyUserSchemas, type UserSchemas } from '../schemas/index.js'
-import { compatibilityKeys, FASTAPI_USERS_ARGON2, resolveCompatibility, type CompatibilityOptions } from './compatibility.js'
+import { compatibilityKeys, FASTAPI_USERS_PASSWORDS, resolveCompatibility, type CompatibilityOptions } from './compatibility.js'
 import type { BackendOptions } from './contracts/backend.js'
 import type { DatabaseAdapter } from './contracts/database-adapter.js'
 import type { UsersHooks } from './contracts/events.js'
@@ -122,7 +122,7 @@ export function resolveOptions (options: UsersOptions, log?: FastifyBaseLogger):
     name,
     schemas: checked('schemas', (options.schemas ?? userSchemas()) as UserSchemas, isUserSchemas, 'must be what userSchemas() returned'),     // checked for what the type says
     clock: checked('clock', options.clock ?? Date.now, isFunction, 'must be a function that gives milliseconds, such as Date.now'),
-    passwords: checked('passwords', options.passwords ?? argon2Passwords(adopted ? FASTAPI_USERS_ARGON2 : {}), isPasswordHelper, 'must have hash and verifyAndUpdate, as argon2Passwords() does'),
+    passwords: checked('passwords', options.passwords ?? argon2Passwords(adopted ? FASTAPI_USERS_PASSWORDS : {}), isPasswordHelper, 'must have hash and verifyAndUpdate, as argon2Passwords() does'),
     validatePassword: checked('validatePassword', options.validatePassword ?? (adopted ? () => null : passwordPolicy()), isFunction, 'must be a function, such as passwordPolicy()'),
     requireVerification: flag('requireVerification', options.requireVerification, false),
     revealExistingAccounts: flag('revealExistingAccounts', options.revealExistingAccounts, true),

@@ -6,7 +6,7 @@ import { hash as makeArgon2, hashSync as makeArgon2Sync } from '@node-rs/argon2'
 import { hash as makeBcrypt, hashSync as makeBcryptSync } from '@node-rs/bcrypt'
 import t, { type Test } from 'tap'
 import {
-  argon2Passwords, bcryptVerifier, createArgon2Hasher, createHashQueue, passwordPolicy, preparePassword,
+  argon2Passwords, createArgon2Hasher, createBcryptVerifier, createHashQueue, passwordPolicy, preparePassword,
   type Argon2PasswordsOptions, type HashQueue, type HashQueueOptions
 } from '../lib/passwords/index.js'
 import { fixturePath } from './helpers/root.js'
@@ -14,6 +14,7 @@ import { fixturePath } from './helpers/root.js'
 const { hashes }: { hashes: Record<string, { password: string, hash: string }> } =
   JSON.parse(readFileSync(fixturePath('fastapi-users.json'), 'utf8'))
 
+const bcryptVerifier = createBcryptVerifier()
 const fast = { memoryCost: 8, timeCost: 1, insecureFastHashing: true } as const
 const fastapiUsers = { memoryCost: 65536, timeCost: 3, parallelism: 4 } as const
 const queueFull = { code: 'FST_USERS_PASSWORD_QUEUE_FULL', statusCode: 503 }
@@ -34,7 +35,7 @@ function withResolvers () {
 }
 
 /** How many jobs the queue lets begin at once. */
-async function countConcurrency (run: HashQueue) {
+async function countConcurrency (run: HashQueue['run']) {
   const jobs = Array.from({ length: 20 }, makeJob)
   const done = Promise.all(jobs.map(({ work }) => run(work)))
   await nextTick()
@@ -53,7 +54,7 @@ function setEnvironment (t: Test, name: string, value: string | undefined) {
 
 t.test('the hash queue', async (t) => {
   t.test('PW-11: begins no more work at once than its concurrency, and begins it in the order of arrival', async (t) => {
-    const run = createHashQueue({ concurrency: 3 })
+    const { run } = createHashQueue({ concurrency: 3 })
     const order: number[] = []
     let running = 0
     let most = 0
@@ -68,7 +69,7 @@ t.test('the hash queue', async (t) => {
   })
 
   t.test('a newcomer does not overtake those who wait, nor exceed the concurrency, when a place becomes free', async (t) => {
-    const run = createHashQueue({ concurrency: 1 })
+    const { run } = createHashQueue({ concurrency: 1 })
     const order: string[] = []
     const first = run(async () => { order.push('first') }).then(() => run(async () => { order.push('newcomer') }))
     const second = run(async () => { order.push('second') })
@@ -78,7 +79,7 @@ t.test('the hash queue', async (t) => {
   })
 
   t.test('gives the result of the work, and its error, and goes on after an error', async (t) => {
-    const run = createHashQueue({ concurrency: 1 })
+    const { run } = createHashQueue({ concurrency: 1 })
     const failing = run(async () => { throw new RangeError('no') })
     const throwing = run(() => { throw new TypeError('at once') })
     const fine = run(async () => 42)
@@ -89,7 +90,7 @@ t.test('the hash queue', async (t) => {
   })
 
   t.test('PW-11: refuses at once what does not fit, with a retry-after header, and recovers', async (t) => {
-    const run = createHashQueue({ concurrency: 1, maxQueued: 1 })
+    const { run } = createHashQueue({ concurrency: 1, maxQueued: 1 })
     const [running, waiting, refused] = [makeJob(), makeJob(), makeJob()]
     const first = run(running.work)
     const second = run(waiting.work)
@@ -105,7 +106,7 @@ t.test('the hash queue', async (t) => {
   })
 
   t.test('a queue without waiting places refuses whatever cannot begin at once', async (t) => {
-    const run = createHashQueue({ concurrency: 1, maxQueued: 0 })
+    const { run } = createHashQueue({ concurrency: 1, maxQueued: 0 })
     const { work, end } = makeJob()
     const first = run(work)
     await t.rejects(run(async () => {}), queueFull)
@@ -115,7 +116,7 @@ t.test('the hash queue', async (t) => {
   })
 
   t.test('PW-11: refuses what has waited too long; it never begins, and its place is free again', async (t) => {
-    const run = createHashQueue({ concurrency: 1, maxQueued: 1, maxWaitMs: 5 })
+    const { run } = createHashQueue({ concurrency: 1, maxQueued: 1, maxWaitMs: 5 })
     const [running, late] = [makeJob(), makeJob()]
     const first = run(running.work)
     const keepAlive = setInterval(() => {}, 1000)
@@ -132,7 +133,7 @@ t.test('the hash queue', async (t) => {
     const countTimers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
     const before = countTimers()
     const cleared = t.capture(globalThis, 'clearTimeout', clearTimeout)
-    const run = createHashQueue({ concurrency: 1 })
+    const { run } = createHashQueue({ concurrency: 1 })
     const { work, end } = makeJob()
     const all = [run(work), run(async () => {}), run(async () => {})]
     t.equal(countTimers(), before)
@@ -141,11 +142,50 @@ t.test('the hash queue', async (t) => {
     t.equal(cleared().length, 2)
   })
 
+  t.test('PW-11: background work runs one at a time, beside the other work, and begins only while no other work waits', async (t) => {
+    const { run, runInBackground } = createHashQueue({ concurrency: 1 })
+    const begun = (jobs: { begun: boolean }[]) => jobs.filter((job) => job.begun).length
+    const late = Array.from({ length: 150 }, makeJob)
+    const background = late.map(({ work }) => runInBackground(work))
+    await nextTick()
+    t.equal(begun(late), 1, 'one runs, 149 wait')
+
+    const jobs = Array.from({ length: 20 }, makeJob)
+    const done = jobs.map(({ work }) => run(work))
+    await nextTick()
+    t.equal(begun(jobs), 1, 'other work begins at once')
+    late[0]?.end()
+    await background[0]
+    await nextTick()
+    t.equal(begun(late), 1, 'the next background work waits for the other work')
+    for (const { end } of jobs) end()
+    await Promise.all(done)
+    t.equal(begun(jobs), 20)
+    await nextTick()
+    t.equal(begun(late), 2, 'and begins after it')
+    for (const { end } of late) end()
+    await Promise.all(background)
+    t.equal(begun(late), 150)
+  })
+
+  t.test('PW-11: background work that does not fit is refused, its errors are its own, and other work is unaffected', async (t) => {
+    const { run, runInBackground } = createHashQueue({ concurrency: 1, maxQueued: 0 })
+    const jobs = Array.from({ length: 257 }, makeJob)
+    const accepted = jobs.map(({ work }) => runInBackground(work))
+    await t.rejects(runInBackground(async () => {}), queueFull)
+    t.equal(await run(async () => 'at once'), 'at once')
+    for (const { end } of jobs) end()
+    await Promise.all(accepted)
+    await t.rejects(runInBackground(async () => { throw new RangeError('no') }), { name: 'RangeError' })
+    await t.rejects(runInBackground(() => { throw new TypeError('at once') }), { name: 'TypeError' })
+    t.equal(await runInBackground(async () => 42), 42)
+  })
+
   t.test('by default a thread of the pool stays free', async (t) => {
     const cases: [string | undefined, number][] = [[undefined, 3], ['2', 1], ['1', 1], ['0', 1], ['many', 1], ['64', 63]]
     for (const [threads, most] of cases) {
       setEnvironment(t, 'UV_THREADPOOL_SIZE', threads)
-      t.equal(await countConcurrency(createHashQueue()), Math.min(most, availableParallelism(), 20), `UV_THREADPOOL_SIZE ${threads}`)
+      t.equal(await countConcurrency(createHashQueue().run), Math.min(most, availableParallelism(), 20), `UV_THREADPOOL_SIZE ${threads}`)
     }
   })
 
@@ -226,24 +266,34 @@ t.test('stored hashes', async (t) => {
     }
   })
 
-  t.test('with the default cost the present form of FastAPI Users is upgraded as well', async (t) => {
-    const { password = '', hash = '' } = hashes.argon2id_default ?? {}
-    t.match(await argon2Passwords().verifyAndUpdate(password, hash), { ok: true, newHash: /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/ })
-  })
-
-  t.test('PW-09: whatever differs from what is made now is upgraded, and nothing else', async (t) => {
-    const passwords = argon2Passwords({ ...fast, memoryCost: 16 })
-    const now = { algorithm: 2, version: 1, memoryCost: 16, timeCost: 1, parallelism: 1, outputLen: 32, salt: Buffer.alloc(16, 7) }
-    t.same(await passwords.verifyAndUpdate('pw', await makeArgon2('pw', now)), { ok: true, newHash: null })
-    const others = [
-      { algorithm: 0 }, { algorithm: 1 }, { version: 0 }, { memoryCost: 8 }, { memoryCost: 17 }, { timeCost: 2 }, { parallelism: 2 },
-      { outputLen: 16 }, { outputLen: 64 }, { salt: Buffer.alloc(8, 7) }, { salt: Buffer.alloc(32, 7) }
+  t.test('PW-09: a login replaces a hash that is weaker than new ones, and never a stronger one', async (t) => {
+    const passwords = argon2Passwords({ memoryCost: 16, timeCost: 4, parallelism: 2, insecureFastHashing: true })
+    const now = { algorithm: 2, version: 1, memoryCost: 16, timeCost: 4, parallelism: 2, outputLen: 32, salt: Buffer.alloc(16, 7) }
+    const weaker = [
+      { memoryCost: 18, timeCost: 3 }, { memoryCost: 17, timeCost: 1 }, { timeCost: 3 }, { timeCost: 3, outputLen: 64 }, { algorithm: 0, timeCost: 3 },      // less work
+      { memoryCost: 31, timeCost: 2, parallelism: 3 },
+      { memoryCost: 8, timeCost: 8, parallelism: 1 },                                                           // as much work, less memory
+      { algorithm: 0 }, { algorithm: 1 }, { version: 0 }, { algorithm: 1, parallelism: 1, outputLen: 64 },      // as much work and memory, another variant
+      { outputLen: 16 }, { salt: Buffer.alloc(8, 7) }, { parallelism: 1 }
     ]
-    for (const other of others) {
+    const kept = [
+      {}, { memoryCost: 17 }, { timeCost: 5 }, { memoryCost: 65, timeCost: 1 }, { memoryCost: 64, timeCost: 1 }, { memoryCost: 32, timeCost: 2 },
+      { algorithm: 1, timeCost: 5 }, { algorithm: 0, memoryCost: 24 }, { version: 0, timeCost: 5 }, { timeCost: 5, parallelism: 1, outputLen: 16, salt: Buffer.alloc(8, 7) },
+      { parallelism: 1, memoryCost: 20 }, { outputLen: 64 }, { salt: Buffer.alloc(32, 7) }
+    ]
+    for (const other of weaker) {
       const { ok, newHash } = await passwords.verifyAndUpdate('pw', await makeArgon2('pw', { ...now, ...other }))
       t.ok(ok, JSON.stringify(other))
-      t.match(newHash, /^\$argon2id\$v=19\$m=16,t=1,p=1\$[\w+/]{22}\$[\w+/]{43}$/, JSON.stringify(other))
+      t.match(newHash, /^\$argon2id\$v=19\$m=16,t=4,p=2\$[\w+/]{22}\$[\w+/]{43}$/, `replaced: ${JSON.stringify(other)}`)
     }
+    for (const other of kept) {
+      t.same(await passwords.verifyAndUpdate('pw', await makeArgon2('pw', { ...now, ...other })), { ok: true, newHash: null }, `kept: ${JSON.stringify(other)}`)
+    }
+  })
+
+  t.test('PW-09: with the default cost a hash with the parameters of FastAPI Users is stronger, and stays', async (t) => {
+    const { password = '', hash = '' } = hashes.argon2id_default ?? {}
+    t.same(await argon2Passwords().verifyAndUpdate(password, hash), { ok: true, newHash: null })
   })
 
   t.test('PW-09, PW-11: an upgrade for which the queue has no place does not fail the login', async (t) => {

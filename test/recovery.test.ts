@@ -1,8 +1,8 @@
 import { createHmac } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { argon2Passwords, memory, type DatabaseAdapter, type User, type UsersHooks, type UsersOptions } from '../lib/index.js'
+import { memory, type DatabaseAdapter, type User, type UsersHooks, type UsersOptions } from '../lib/index.js'
 import { withSlowReads } from '../lib/testing/index.js'
-import { ARTHUR, buildApp, countedPasswords, misfit, PASSWORD, refused, storedModel, storedRows, visible, type TestApp } from './helpers/build-app.js'
+import { ARTHUR, buildApp, countedPasswords, misfit, PASSWORD, refused, storedModel, storedRows, visible, weakerHash, type TestApp } from './helpers/build-app.js'
 
 const LANCELOT = 'lancelot@camelot.bt'
 const NEW_PASSWORD = 'guinevere-2'
@@ -278,7 +278,7 @@ t.test('POST /auth/reset-password', async (t) => {
     const adapter = memory()
     const app = await buildApp(t, { adapter })
     await app.create()
-    const weak = await argon2Passwords({ memoryCost: 16, timeCost: 1, insecureFastHashing: true }).hash(PASSWORD)
+    const weak = await weakerHash(PASSWORD)
     await adapter.update(storedModel('user'), { email: ARTHUR }, { hashed_password: weak })
     const token = await resetToken(app)
     t.equal((await app.login('jwt', ARTHUR)).statusCode, 200)

@@ -1,33 +1,42 @@
-/** Checks bcrypt hashes (`$2a$`, `$2b$`, `$2x$`, `$2y$`) made by others; it makes none. */
-export interface BcryptVerifier {
-  /** True for a bcrypt hash whose cost is 16 at most. */
-  canRead(hash: string): boolean
-  /** False for a hash that cannot be read. Of a longer password the first 72 UTF-8 bytes count, as they did when the hash was made. */
-  verify(password: string, hash: string): Promise<boolean>
-  /** True: bcrypt hashes give way to argon2id. */
-  needsUpgrade(hash: string): boolean
-}
+import { nativeHashEngine, type HashEngine } from './hash-engine.js'
+import type { Verifier } from './verifier.js'
 
 const MAX_BYTES = 72
 
 const BCRYPT = /^\$2[abxy]\$(\d\d)\$[./A-Za-z0-9]{53}$/
-const MIN_COST = 4
 
-// 2 ** 16 rounds take seconds: a row must not be able to occupy the process
-const MAX_COST = 16
+/** The least cost of bcrypt. */
+export const BCRYPT_MIN_COST = 4
 
-/** Checks bcrypt hashes off the event loop. */
-export const bcryptVerifier: BcryptVerifier = {
-  canRead,
-  async verify (password, hash) {
-    if (!canRead(hash)) return false
-    const { verify } = await import('@node-rs/bcrypt')     // only adopted tables have such hashes: not loaded at start
-    return await verify(Buffer.from(password).subarray(0, MAX_BYTES), hash)     // bytes, not characters: the cut may fall inside a character
-  },
-  needsUpgrade: () => true
+/** The highest cost that is checked: 2 ** 16 rounds take seconds, and one row must not occupy the process. */
+export const BCRYPT_MAX_COST = 16
+
+/**
+ * Creates a verifier for bcrypt hashes (`$2a$`, `$2b$`, `$2x$`, `$2y$`) of other programs; it makes none. Of a longer
+ * password the first 72 UTF-8 bytes count, as they did when the hash was made.
+ */
+export function createBcryptVerifier (engine: HashEngine = nativeHashEngine): Verifier {
+  return {
+    canRead,
+    async verify (password, hash) {
+      // bytes, not characters: the cut may fall inside a character
+      return canRead(hash) && await engine.verifyBcrypt(Buffer.from(password).subarray(0, MAX_BYTES), hash)
+    },
+    workOf: (hash) => ({ argon2: 0, bcrypt: canRead(hash) ? 2 ** costOf(hash) : 0 }),
+    needsUpgrade: () => true
+  }
+}
+
+/** Returns a bcrypt hash of this cost that no known password has. */
+export function unusableBcryptHash (cost: number): string {
+  return `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
 }
 
 function canRead (hash: string): boolean {
-  const cost = Number(BCRYPT.exec(hash)?.[1])
-  return cost >= MIN_COST && cost <= MAX_COST
+  const cost = costOf(hash)
+  return cost >= BCRYPT_MIN_COST && cost <= BCRYPT_MAX_COST
+}
+
+function costOf (hash: string): number {
+  return Number(BCRYPT.exec(hash)?.[1])
 }

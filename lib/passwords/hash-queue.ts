@@ -11,16 +11,28 @@ export interface HashQueueOptions {
   maxWaitMs?: number
 }
 
-/** Does the work when its turn comes and gives its result. Throws `FST_USERS_PASSWORD_QUEUE_FULL` when too many wait or its turn does not come in time. */
-export type HashQueue = <T>(work: () => Promise<T>) => Promise<T>
+/** Bounds how many hashes are computed at once. Both methods return the result of the work. */
+export interface HashQueue {
+  /** Does the work when its turn comes. Throws `FST_USERS_PASSWORD_QUEUE_FULL` when too many wait or the turn does not come in time. */
+  run<T>(work: () => Promise<T>): Promise<T>
+  /**
+   * Does work that no reply waits for: one at a time, in addition to `concurrency`, and begun only while no other work
+   * waits, so that it never delays a login. Throws `FST_USERS_PASSWORD_QUEUE_FULL` when 256 wait already.
+   */
+  runInBackground<T>(work: () => Promise<T>): Promise<T>
+}
 
 const MAX_TIMER_MS = 2 ** 31 - 1
 const LIBUV_THREADS = '4'
 
-/** Makes a first-in, first-out queue for work that occupies a thread and memory. Throws `FST_USERS_INVALID_OPTION`. */
+// bounds the memory of waiting work
+const MAX_BACKGROUND_QUEUED = 256
+
+/** Creates a first-in, first-out queue for work that occupies a thread and memory. Throws `FST_USERS_INVALID_OPTION`. */
 export function createHashQueue (options: HashQueueOptions = {}): HashQueue {
   const { concurrency, maxQueued, maxWaitMs } = resolveOptions(options)
   const waiting = new Set<() => void>()
+  const background = createBackgroundShare(() => waiting.size === 0, refuse)
   let running = 0
 
   function refuse () {
@@ -42,26 +54,61 @@ export function createHashQueue (options: HashQueueOptions = {}): HashQueue {
     })
   }
 
-  // the place passes from one to the next without being given up, so that a newcomer cannot take it in between
+  // hands the place to the next one directly, so that a newcomer cannot take it in between
   function passOn () {
     const [start] = waiting
     if (start === undefined) running--
     else start()
+    background.begin()
   }
 
-  return async (work) => {
-    if (running < concurrency) running++
-    else if (waiting.size < maxQueued) await waitForTurn()
-    else throw refuse()
-    try {
-      return await work()
-    } finally {
-      passOn()
+  return {
+    async run (work) {
+      if (running < concurrency) running++
+      else if (waiting.size < maxQueued) await waitForTurn()
+      else throw refuse()
+      try {
+        return await work()
+      } finally {
+        passOn()
+      }
+    },
+    runInBackground: background.run
+  }
+}
+
+/** Work that runs one at a time; the next one begins when `isFree` allows it. */
+function createBackgroundShare (isFree: () => boolean, refuse: () => Error): { run: HashQueue['runInBackground'], begin(): void } {
+  const waiting: (() => void)[] = []
+  let isRunning = false
+
+  function begin () {
+    if (isRunning || !isFree()) return
+    const start = waiting.shift()
+    if (start === undefined) return
+    isRunning = true
+    start()
+  }
+
+  return {
+    begin,
+    async run (work) {
+      if (waiting.length >= MAX_BACKGROUND_QUEUED) throw refuse()
+      await new Promise<void>((resolve) => {
+        waiting.push(resolve)
+        begin()
+      })
+      try {
+        return await work()
+      } finally {
+        isRunning = false
+        begin()
+      }
     }
   }
 }
 
-/** Throws `FST_USERS_INVALID_OPTION` for what is no integer between the two. */
+/** Throws `FST_USERS_INVALID_OPTION` for a value that is not an integer between the two. */
 export function checkInteger (name: string, value: number, least: number, most: number): void {
   if (!Number.isInteger(value) || value < least || value > most) {
     throw FST_USERS_INVALID_OPTION([name, `must be an integer from ${least} to ${most}.`])

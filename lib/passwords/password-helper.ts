@@ -1,12 +1,23 @@
 import { randomBytes } from 'node:crypto'
 import type { PasswordHelper } from '../contracts/password-helper.js'
 import { FST_USERS_UNKNOWN_OPTION } from '../errors.js'
-import { createArgon2Hasher, type Argon2Options } from './argon2-hasher.js'
-import { bcryptVerifier } from './bcrypt-verifier.js'
+import type { Argon2Options } from './argon2-cost.js'
+import { createArgon2Hasher } from './argon2-hasher.js'
+import { createBcryptVerifier } from './bcrypt-verifier.js'
+import { nativeHashEngine, type HashEngine } from './hash-engine.js'
 import { createHashQueue, type HashQueueOptions } from './hash-queue.js'
+import { createLoginWork, type StoredFormat } from './stored-formats.js'
+import type { Verifier, Work } from './verifier.js'
 
 /** Options of `argon2Passwords`. */
-export interface Argon2PasswordsOptions extends Argon2Options, HashQueueOptions {}
+export interface Argon2PasswordsOptions extends Argon2Options, HashQueueOptions {
+  /**
+   * Formats of hashes that other programs stored in the user table. Every login attempt, also for an unknown e-mail,
+   * costs as much as the most expensive format of each algorithm, so that its time does not tell whether an account
+   * exists. Default: none.
+   */
+  storedFormats?: readonly StoredFormat[]
+}
 
 const OPTIONS: Record<keyof Argon2PasswordsOptions, true> = {
   memoryCost: true,
@@ -15,38 +26,61 @@ const OPTIONS: Record<keyof Argon2PasswordsOptions, true> = {
   insecureFastHashing: true,
   concurrency: true,
   maxQueued: true,
-  maxWaitMs: true
+  maxWaitMs: true,
+  storedFormats: true
 }
 
-// the width of the original's hashed_password column
+// the width of FastAPI Users' hashed_password column
 const MAX_HASH_LENGTH = 1024
 
 const GENERATED_BYTES = 32
 
+const NO_WORK: Work = { argon2: 0, bcrypt: 0 }
+
 /**
- * Password hashing with argon2id that also checks the argon2 and bcrypt hashes of other programs and replaces them at the next login.
- * Its calls throw `FST_USERS_PASSWORD_QUEUE_FULL` under overload. Throws `FST_USERS_INVALID_OPTION` and `FST_USERS_UNKNOWN_OPTION`.
+ * Creates password hashing with argon2id that also checks the argon2 and bcrypt hashes of other programs. The next login
+ * replaces a bcrypt hash, and an argon2 hash that is weaker than new ones; a stronger one stays. The calls throw
+ * `FST_USERS_PASSWORD_QUEUE_FULL` under overload. Throws `FST_USERS_INVALID_OPTION` and `FST_USERS_UNKNOWN_OPTION`.
  */
 export function argon2Passwords (options: Argon2PasswordsOptions = {}): PasswordHelper {
+  return createPasswordHelper(options, nativeHashEngine)
+}
+
+/** Like `argon2Passwords`, with the functions that do the hashing. */
+export function createPasswordHelper (options: Argon2PasswordsOptions, engine: HashEngine): PasswordHelper {
   refuseUnknownOptions(options)
-  const argon2 = createArgon2Hasher(options)
-  const verifiers = [argon2, bcryptVerifier]
-  const run = createHashQueue(options)
-  const hash = (password: string) => run(() => argon2.hash(password))
+  const { storedFormats = [] } = options
+  const argon2 = createArgon2Hasher(options, engine)
+  const verifiers = [argon2, createBcryptVerifier(engine)]
+  const { run, runInBackground } = createHashQueue(options)
+  const loginWork = createLoginWork(argon2.cost, storedFormats, engine)
+  const warnOnce = onlyOnce(warnOfUnnamedFormat)
+
+  /** Checks a password and does the rest of a login's work in the same turn of the queue. */
+  async function verifyPadded (password: string, stored: string, verifier: Verifier): Promise<boolean> {
+    const work = verifier.workOf(stored)
+    if (loginWork.isExceededBy(work)) warnOnce(stored)
+    const ok = await verifier.verify(password, stored)
+    await loginWork.pad(password, work)
+    return ok
+  }
+
+  const verifyUnknown = (password: string): Promise<void> => run(() => loginWork.pad(password, NO_WORK))
 
   return {
-    hash,
+    hash: (password, { background = false } = {}) => (background ? runInBackground : run)(() => argon2.hash(password)),
     async verifyAndUpdate (password, stored) {
       const verifier = isHashLike(stored) ? verifiers.find(({ canRead }) => canRead(stored)) : undefined
       if (verifier === undefined) {
-        await hash(password) // as much work as for a readable hash
+        await verifyUnknown(password)
         return { ok: false, newHash: null }
       }
-      if (!await run(() => verifier.verify(password, stored))) return { ok: false, newHash: null }
+      if (!await run(() => verifyPadded(password, stored, verifier))) return { ok: false, newHash: null }
       // an upgrade that fails waits for the next login
-      const newHash = verifier.needsUpgrade(stored) ? await hash(password).catch(() => null) : null
+      const newHash = verifier.needsUpgrade(stored) ? await run(() => argon2.hash(password)).catch(() => null) : null
       return { ok: true, newHash }
     },
+    verifyUnknown,
     generate: () => randomBytes(GENERATED_BYTES).toString('base64url')
   }
 }
@@ -59,4 +93,19 @@ function isHashLike (stored: unknown): boolean {
 function refuseUnknownOptions (options: Argon2PasswordsOptions): void {
   const unknown = Object.keys(options).find((name) => !Object.hasOwn(OPTIONS, name))
   if (unknown !== undefined) throw FST_USERS_UNKNOWN_OPTION([unknown, Object.keys(OPTIONS).join(', ')])
+}
+
+/** Tells the operator that logins with such a hash take longer than attempts with an unknown e-mail. */
+function warnOfUnnamedFormat (stored: string): void {
+  const format = stored.split('$').slice(1, stored.startsWith('$2') ? 3 : 4).join(' ')     // without salt and digest
+  process.emitWarning(`a stored password hash (${format}) costs more than the formats that argon2Passwords({ storedFormats }) names: the time of a login tells that the account exists`, { code: 'FST_USERS_STORED_FORMAT_NOT_NAMED' })
+}
+
+function onlyOnce (call: (text: string) => void): (text: string) => void {
+  let done = false
+  return (text) => {
+    if (done) return
+    done = true
+    call(text)
+  }
 }

@@ -32,8 +32,9 @@ export async function applyPolicy ({ settings }: Rules, password: string, user: 
 }
 
 /**
- * The row with this address and password. Every attempt costs one hash, whoever asks; the right password of an old
- * hash replaces it by compare-and-set, and the loser of a race reads again.
+ * Returns the row with this e-mail, and whether the password is its own; null for an unknown e-mail. Known and unknown
+ * e-mails cost the same work. The right password replaces a weaker hash by compare-and-set, and the loser of a race
+ * reads again.
  */
 export async function checkCredentials (rules: Rules, { username, password }: { username: string, password: string }): Promise<{ row: UserRow, right: boolean } | null> {
   const { rows, settings: { passwords, normalizePasswords } } = rules
@@ -41,7 +42,7 @@ export async function checkCredentials (rules: Rules, { username, password }: { 
   if (prepared === null) return null
   const row = await rows.getByEmail(username)
   if (row === null) {
-    await passwords.hash(prepared)
+    await (passwords.verifyUnknown?.(prepared) ?? passwords.hash(prepared))
     return null
   }
   const { ok, newHash } = await passwords.verifyAndUpdate(prepared, row.hashed_password)

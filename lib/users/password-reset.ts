@@ -59,7 +59,7 @@ async function rowOf (rules: Rules, claims: Claims): Promise<UserRow | null> {
 async function fingerprintsOf (rules: Rules, row: UserRow): Promise<Record<string, string>> {
   const { fingerprint: form, passwords } = rules.settings
   const own = keyed(rules, row, rules.fingerprintKeys[0])
-  return form === 'keyed' ? { password_fgpt: own } : { password_fgpt: await passwords.hash(row.hashed_password), fgpt: own }
+  return form === 'keyed' ? { password_fgpt: own } : { password_fgpt: await passwords.hash(row.hashed_password, { background: true }), fgpt: own }
 }
 
 /** The keyed form is always read, so that the setting can change while tokens are out. Tokens of a Python service have no `fgpt`. */

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { hash as makeArgon2 } from '@node-rs/argon2'
 import Fastify, { type FastifyInstance, type FastifyServerOptions, type LightMyRequestResponse, type RouteOptions } from 'fastify'
 import type { Test } from 'tap'
 import users, {
@@ -8,6 +9,11 @@ import users, {
 
 /** Cheap enough for tests; production refuses these parameters. */
 export const fastPasswords = argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true })
+
+/** A hash that is weaker than those of `fastPasswords`: the next login replaces it. */
+export function weakerHash (password: string): Promise<string> {
+  return makeArgon2(password, { algorithm: 1, memoryCost: 8, timeCost: 1, parallelism: 1 })     // argon2i
+}
 
 export const SECRET = randomBytes(32).toString('base64url')
 

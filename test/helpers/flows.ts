@@ -1,15 +1,13 @@
 import type { LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
-import { argon2Passwords, authenticate, memory, type DatabaseAdapter, type Row, type UsersOptions } from '../../lib/index.js'
+import { authenticate, memory, type DatabaseAdapter, type Row, type UsersOptions } from '../../lib/index.js'
 import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'
-import { ARTHUR, buildApp, PASSWORD, type Extend, type TestApp } from './build-app.js'
+import { ARTHUR, buildApp, PASSWORD, weakerHash, type Extend, type TestApp } from './build-app.js'
 
 export const MERLIN = 'merlin@camelot.bt'
 export const NEW_PASSWORD = 'excalibur-2'
 /** Begins what a fault says, and may appear nowhere. */
 export const CANARY = 'canary-postgres://u:p@db/x'
-
-const weakHash = argon2Passwords({ memoryCost: 8, timeCost: 2, insecureFastHashing: true })
 
 /** An application with two users, of whom one has a session of each kind. */
 export interface Round extends TestApp {
@@ -49,7 +47,7 @@ export function addGuarded (app: Parameters<Extend>[0]): void {
 
 async function weaken ({ store, app }: Round): Promise<void> {
   const row = (await store.rows('user')).find(({ email }) => email === ARTHUR)
-  const hash = await weakHash.hash(PASSWORD)
+  const hash = await weakerHash(PASSWORD)
   const model = { name: 'user' } as never
   await store.adapter.update(model, { id: String(row?.['id']) }, { hashed_password: hash })
   await app.users.settled()

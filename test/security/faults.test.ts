@@ -314,6 +314,10 @@ function slowPasswords (limits: { maxQueued: number, maxWaitMs?: number, timeCos
       verifyAndUpdate (password, hash) {
         count++
         return inner.verifyAndUpdate(password, hash)
+      },
+      async verifyUnknown (password) {
+        count++
+        await inner.verifyUnknown?.(password)
       }
     }
   }

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { argon2Passwords, memory, sqlite, type DatabaseAdapter, type UsersOptions } from '../../lib/index.js'
+import { memory, sqlite, type DatabaseAdapter, type UsersOptions } from '../../lib/index.js'
 import { withSlowReads } from '../../lib/testing/index.js'
-import { ARTHUR, buildApp, cookieOf, PASSWORD, type TestApp } from '../helpers/build-app.js'
+import { ARTHUR, buildApp, cookieOf, PASSWORD, weakerHash, type TestApp } from '../helpers/build-app.js'
 import { startProcess, tally, type ServerProcess } from '../helpers/server-process.js'
 import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'
 
@@ -130,12 +130,12 @@ for (const [name, makeStore] of Object.entries(stores)) {
     const { id } = await create()
     const headers = await bearer(ARTHUR)
     const [{ session_stamp: stamp } = {}] = await store.rows('user')
-    const weak = await argon2Passwords({ memoryCost: 8, timeCost: 3, insecureFastHashing: true }).hash(PASSWORD)
+    const weak = await weakerHash(PASSWORD)
     await store.adapter.update({ name: 'user' } as never, { id }, { hashed_password: weak })
     const replies = await Promise.all(numbers.map((i) => login(i % 2 === 0 ? 'jwt' : 'cookie', ARTHUR)))
     t.same(tally(replies.map(({ statusCode }) => ({ statusCode, body: '' }))), { 200: N / 2, 204: N / 2 })
     const [row] = await store.rows('user')
-    t.match(row, { session_stamp: stamp, hashed_password: /m=8,t=1,/ })
+    t.match(row, { session_stamp: stamp, hashed_password: /^\$argon2id\$v=19\$m=8,t=1,/ })
     t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 200)
     for (const reply of replies) t.equal((await send('GET', '/users/me', undefined, sessionOf(reply))).statusCode, 200)
   })
@@ -145,7 +145,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
       const { create, bearer, login, store, send } = await start(t, makeStore)
       const { id } = await create()
       const headers = await bearer(ARTHUR)
-      const weak = await argon2Passwords({ memoryCost: 8, timeCost: 3, insecureFastHashing: true }).hash(PASSWORD)
+      const weak = await weakerHash(PASSWORD)
       await store.adapter.update({ name: 'user' } as never, { id }, { hashed_password: weak })
       const change = sleep(delay).then(() => send('PATCH', '/users/me', { password: 'excalibur-2' }, headers))
       const logins = await Promise.all([...numbers.map((i) => sleep(i * 3).then(() => login(i % 2 === 0 ? 'jwt' : 'cookie', ARTHUR)))])
@@ -160,7 +160,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
     const store = watchedAdapter(makeStore())
     const { create, login, app } = await buildApp(t, { adapter: store.adapter })
     const { id } = await create()
-    const weak = await argon2Passwords({ memoryCost: 8, timeCost: 3, insecureFastHashing: true }).hash(PASSWORD)
+    const weak = await weakerHash(PASSWORD)
     await store.adapter.update({ name: 'user' } as never, { id }, { hashed_password: weak })
     let changed = false
     store.watch(({ method, proceed }) => {

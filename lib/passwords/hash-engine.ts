@@ -1,0 +1,35 @@
+import { hash as computeArgon2, verify as checkArgon2 } from '@node-rs/argon2'
+
+/** Cost of an argon2 hash (RFC 9106, section 3.1). */
+export interface Argon2Cost {
+  /** Memory in KiB. */
+  memoryCost: number
+  /** Passes over the memory. */
+  timeCost: number
+  /** Lanes. */
+  parallelism: number
+}
+
+/** The functions that do the hashing. A test replaces them to record the work of each call. */
+export interface HashEngine {
+  /** Returns a new argon2id hash. */
+  hashArgon2(password: string, cost: Argon2Cost): Promise<string>
+  verifyArgon2(password: string, hash: string): Promise<boolean>
+  verifyBcrypt(password: Uint8Array, hash: string): Promise<boolean>
+}
+
+/** Length in bytes of the digest of new hashes. */
+export const DIGEST_BYTES = 32
+
+// the library declares its algorithms as a `const enum`, which cannot be imported
+const ARGON2ID = 2
+
+/** The native libraries, which work off the event loop. */
+export const nativeHashEngine: HashEngine = {
+  hashArgon2: (password, cost) => computeArgon2(password, { ...cost, algorithm: ARGON2ID, outputLen: DIGEST_BYTES }),
+  verifyArgon2: (password, hash) => checkArgon2(hash, password),
+  async verifyBcrypt (password, hash) {
+    const { verify } = await import('@node-rs/bcrypt')     // loaded on demand: most applications have no bcrypt hash
+    return await verify(password, hash)
+  }
+}

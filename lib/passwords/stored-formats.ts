@@ -1,0 +1,85 @@
+import { FST_USERS_INVALID_OPTION, FST_USERS_UNKNOWN_OPTION } from '../errors.js'
+import { argon2Work, checkCost } from './argon2-cost.js'
+import { BCRYPT_MAX_COST, BCRYPT_MIN_COST, createBcryptVerifier, unusableBcryptHash } from './bcrypt-verifier.js'
+import type { Argon2Cost, HashEngine } from './hash-engine.js'
+import { checkInteger } from './hash-queue.js'
+import type { Work } from './verifier.js'
+
+/** Format of password hashes that other programs stored. */
+export type StoredFormat = StoredArgon2Format | StoredBcryptFormat
+
+/** Cost of stored argon2 hashes (RFC 9106). */
+export interface StoredArgon2Format {
+  algorithm: 'argon2id' | 'argon2i' | 'argon2d'
+  /** Memory in KiB. */
+  memoryCost: number
+  /** Passes. */
+  timeCost: number
+  /** Lanes. Default 1. */
+  parallelism?: number
+}
+
+/** Cost of stored bcrypt hashes. */
+export interface StoredBcryptFormat {
+  algorithm: 'bcrypt'
+  /** Exponent of the rounds, from 4 to 16. */
+  cost: number
+}
+
+/** The work that every login attempt costs, so that its time does not depend on the stored hash. */
+export interface LoginWork {
+  /** Does what a login attempt still owes after this work. */
+  pad(password: string, done: Work): Promise<void>
+  /** Checks that this work is more than any named format asks for. */
+  isExceededBy(done: Work): boolean
+}
+
+const ALGORITHMS = ['argon2id', 'argon2i', 'argon2d', 'bcrypt']
+const KEYS = { argon2: ['memoryCost', 'timeCost', 'parallelism'], bcrypt: ['cost'] }
+
+/**
+ * Returns the work of a login: the most expensive argon2 hash among new ones and `formats`, and in addition the most
+ * expensive bcrypt hash among `formats`. Each algorithm is padded by itself, because the ratio of their speeds differs
+ * between machines. Throws `FST_USERS_INVALID_OPTION`.
+ */
+export function createLoginWork (own: Argon2Cost, formats: readonly StoredFormat[], engine: HashEngine): LoginWork {
+  checkFormats(formats)
+  const argon2 = [own, ...formats.flatMap((format) => format.algorithm === 'bcrypt' ? [] : [{ parallelism: 1, ...format }])]
+  const dearest = argon2.reduce((most, cost) => argon2Work(cost) > argon2Work(most) ? cost : most)
+  const rounds = Math.max(0, ...formats.flatMap((format) => format.algorithm === 'bcrypt' ? [2 ** format.cost] : []))
+  const bcrypt = createBcryptVerifier(engine)
+
+  return {
+    async pad (password, done) {
+      const memoryCost = Math.round((argon2Work(dearest) - done.argon2) / dearest.timeCost)
+      const { timeCost, parallelism } = dearest
+      // less than argon2 can do takes microseconds
+      if (memoryCost >= 8 * parallelism) await engine.hashArgon2(password, { memoryCost, timeCost, parallelism })
+      for (const cost of bcryptCosts(rounds - done.bcrypt)) await bcrypt.verify(password, unusableBcryptHash(cost))
+    },
+    isExceededBy: (done) => done.argon2 > argon2Work(dearest) || done.bcrypt > rounds
+  }
+}
+
+/** Returns the costs whose rounds sum up to this number. */
+function bcryptCosts (rounds: number): number[] {
+  const costs: number[] = []
+  for (let cost = BCRYPT_MIN_COST; 2 ** cost <= rounds; cost++) if ((rounds & 2 ** cost) !== 0) costs.push(cost)
+  return costs
+}
+
+function checkFormats (formats: unknown): void {
+  if (!Array.isArray(formats)) throw FST_USERS_INVALID_OPTION(['storedFormats', 'must be a list of formats.'])
+  for (const [i, format] of (formats as readonly unknown[]).entries()) checkFormat(`storedFormats[${i}].`, format)
+}
+
+function checkFormat (path: string, format: unknown): void {
+  const { algorithm, ...given } = Object(format) as { algorithm?: unknown } & Record<string, unknown>     // plain JavaScript may hand in anything
+  if (!ALGORITHMS.includes(String(algorithm))) throw FST_USERS_INVALID_OPTION([`${path}algorithm`, `must be one of ${ALGORITHMS.join(', ')}.`])
+  const keys = algorithm === 'bcrypt' ? KEYS.bcrypt : KEYS.argon2
+  const unknown = Object.keys(given).find((key) => !keys.includes(key))
+  if (unknown !== undefined) throw FST_USERS_UNKNOWN_OPTION([path + unknown, ['algorithm', ...keys].join(', ')])
+  const { memoryCost = NaN, timeCost = NaN, parallelism = 1, cost = NaN } = given as Partial<Argon2Cost & { cost: number }>     // checkInteger refuses other types
+  if (algorithm === 'bcrypt') checkInteger(`${path}cost`, cost, BCRYPT_MIN_COST, BCRYPT_MAX_COST)
+  else checkCost({ memoryCost, timeCost, parallelism }, path)
+}
