@@ -5,18 +5,19 @@ import type { BackendOptions } from './contracts/backend.js'
 import type { DatabaseAdapter } from './contracts/database-adapter.js'
 import type { UsersHooks } from './contracts/events.js'
 import type { PasswordHelper } from './contracts/password-helper.js'
-import type { Clock, RouteGroupName, RouteSettings, Settings, TokenSettings, ValidatePassword } from './contracts/settings.js'
+import type { Clock, InsecureSetting, RouteGroupName, RouteSettings, Settings, TokenSettings, ValidatePassword } from './contracts/settings.js'
 import type { UsersRegisterMisfit, User } from './contracts/user.js'
 import { FST_USERS_DUPLICATE_BACKEND, FST_USERS_INVALID_OPTION } from './errors.js'
 import { argon2Passwords, passwordPolicy } from './passwords/index.js'
 import { checkSecret } from './tokens/index.js'
+import { checkSeconds, MAX_RESET_SECONDS, MAX_VERIFY_SECONDS, readAllowInsecure } from './validation/limits.js'
 import { baseUrlOf, checked, checkObject, flag, isFunction, isName, originOf, readRoute, refuseUnknown, trustedOriginOf, type RouteGroupOptions } from './validation/options.js'
 
 /** Options of a token that is sent by mail. */
 export interface TokenOptions {
   /** A secret of its own, used as it is (default: a key made from the plugin's secret). */
   secret?: string
-  /** Seconds that the token lives (3600). */
+  /** Seconds that the token lives (3600). At most a day for reset and seven for verify, unless `allowInsecure` names `longTokens`. */
   lifetimeSeconds?: number
   /** The token's `aud` claim (`<name>:reset`, `<name>:verify`). */
   audience?: string
@@ -76,6 +77,8 @@ export interface UsersOptions extends CompatibilityOptions {
    * Authorize button of Swagger UI logs in with e-mail and password (false: a field for a token).
    */
   openapiPasswordFlow?: boolean
+  /** Settings above our upper limits that are accepted all the same: `longSessions`, `longTokens`, `plainCookies`, `readableDatabase` (none). */
+  allowInsecure?: readonly InsecureSetting[]
   /** The time in milliseconds since 1970 (`Date.now`). */
   clock?: Clock
 }
@@ -104,6 +107,7 @@ const KEYS: Record<Exclude<keyof UsersOptions, keyof CompatibilityOptions>, true
   errorHandler: true,
   openapiSecurity: true,
   openapiPasswordFlow: true,
+  allowInsecure: true,
   clock: true
 }
 const PREFIXES: Record<RouteGroupName, string> = { auth: '/auth', register: '/auth', reset: '/auth', verify: '/auth', users: '/users' }
@@ -118,6 +122,7 @@ export function resolveOptions (options: UsersOptions, log?: FastifyBaseLogger):
   const name = checked('name', options.name ?? 'users', isName, 'must be a lower-case letter, then up to 31 letters, digits, - or _')
   const compatibility = resolveCompatibility(name, options)
   const adopted = options.compatibility !== undefined
+  const allowInsecure = readAllowInsecure(options.allowInsecure)
   const settings: Settings = {
     name,
     schemas: checked('schemas', (options.schemas ?? userSchemas()) as UserSchemas, isUserSchemas, 'must be what userSchemas() returned'),     // checked for what the type says
@@ -132,14 +137,16 @@ export function resolveOptions (options: UsersOptions, log?: FastifyBaseLogger):
     publicUrl: options.publicUrl === undefined ? null : baseUrlOf('publicUrl', options.publicUrl),
     trustedOrigins: new Set(checked('trustedOrigins', options.trustedOrigins ?? [], Array.isArray, 'must be a list of origins').map((origin, i) => trustedOriginOf(`trustedOrigins[${i}]`, origin))),
     routes: readRoutes(options.routes ?? {}, flag('requireVerification', options.requireVerification, false)),
-    tokens: readTokens(compatibility.audiencePrefix, options.tokens ?? {}),
+    tokens: readTokens(compatibility.audiencePrefix, options.tokens ?? {}, allowInsecure),
     errorHandler: checked('errorHandler', options.errorHandler ?? 'plugin', (value) => value === 'plugin' || value === 'application', "must be 'plugin' or 'application'"),
     openapiSecurity: flag('openapiSecurity', options.openapiSecurity, false),
     openapiPasswordFlow: flag('openapiPasswordFlow', options.openapiPasswordFlow, false),
     tokensKeptSeconds: longestOf(options.backends),
+    allowInsecure,
     ...compatibility
   }
   if (settings.endlessTokens) log?.warn('fastify-users: endlessTokens is on: sessions may live for ever')
+  if (allowInsecure.size > 0) log?.warn(`fastify-users: allowInsecure accepts ${[...allowInsecure].join(', ')}`)
   return { settings, secrets: readSecrets(options.secret) }
 }
 
@@ -194,18 +201,19 @@ function readRoutes (given: NonNullable<UsersOptions['routes']>, requireVerifica
   return Object.fromEntries(entries) as Record<RouteGroupName, RouteSettings>     // one entry per key of PREFIXES
 }
 
-function readTokens (name: string, given: NonNullable<UsersOptions['tokens']>): Settings['tokens'] {
+function readTokens (name: string, given: NonNullable<UsersOptions['tokens']>, allowInsecure: Settings['allowInsecure']): Settings['tokens'] {
   refuseUnknown('tokens.', given, ['reset', 'verify'])
-  const read = (purpose: 'reset' | 'verify'): TokenSettings => {
+  const read = (purpose: 'reset' | 'verify', most: number): TokenSettings => {
     const options = given[purpose] ?? {}
     refuseUnknown(`tokens.${purpose}.`, options, ['secret', 'lifetimeSeconds', 'audience'])
     const { secret, lifetimeSeconds = 3600, audience = `${name}:${purpose}` } = options
     checked(`tokens.${purpose}.audience`, audience, (value) => typeof value === 'string' && value !== '', 'must be text that is not empty')
     if (!(Number.isInteger(lifetimeSeconds) && lifetimeSeconds > 0)) throw FST_USERS_INVALID_OPTION([`tokens.${purpose}.lifetimeSeconds`, 'must be a whole number of seconds above 0'])
+    checkSeconds(`tokens.${purpose}.lifetimeSeconds`, lifetimeSeconds, most, { allowInsecure }, 'longTokens')
     const own = secret === undefined ? null : checkSecret(`tokens.${purpose}.secret`, secret)
     return { secret: own === null ? null : () => own, lifetimeSeconds, audience }
   }
-  return { reset: read('reset'), verify: read('verify') }
+  return { reset: read('reset', MAX_RESET_SECONDS), verify: read('verify', MAX_VERIFY_SECONDS) }
 }
 
 function isPasswordHelper ({ hash, verifyAndUpdate }: PasswordHelper): boolean {

@@ -4,6 +4,7 @@ import { availableStore, type Store } from './adapters/available-store.js'
 import { tenantStore } from './adapters/tenant-store.js'
 import { createAuthenticator, createBackend, createGuard, authenticate, checkGuardedRoutes, documentGuards } from './authentication/index.js'
 import type { Backend, BackendOptions } from './contracts/backend.js'
+import type { DatabaseAdapter } from './contracts/database-adapter.js'
 import type { PurposeKey } from './contracts/definition.js'
 import type { EventName, UsersHook } from './contracts/events.js'
 import type { Settings } from './contracts/settings.js'
@@ -17,6 +18,7 @@ import { authRoutes, completeUsers, documentRoutes, prepareScope, registerRoutes
 import { kGuard, kHost, kNames, kVersion } from './symbols.js'
 import { deriveKeys, purposeTokens, type PurposeTokens } from './tokens/index.js'
 import { createAjv, createUserCheck, createUserRows, createUsersService, userModel, type Rules, type UsersService } from './users/index.js'
+import { warnOfReadableFile } from './validation/file-permissions.js'
 import { VERSION } from './version.js'
 
 const DEFAULT_PLUGIN_TIMEOUT = 10_000     // Fastify's
@@ -47,7 +49,7 @@ async function users (app: FastifyInstance, options: CheckedOptions): Promise<vo
   claimName(app, settings.name)
   const core = await createCore(app, options, settings, secrets)
   decorate(app, core)
-  followLife(app, core)
+  followLife(app, core, options.adapter)
   for (const backend of options.backends) await mountBackend(app, core, backend)
   await mountRoutes(app, core)
 }
@@ -147,9 +149,10 @@ function claimName (app: FastifyInstance, name: string): void {
   names.add(name)
 }
 
-function followLife (app: FastifyInstance, { store, rules: { hooks, background } }: Core): void {
+function followLife (app: FastifyInstance, { store, settings, rules: { hooks, background } }: Core, adapter: DatabaseAdapter): void {
   app.addHook('onReady', async () => {
     await store.open()
+    await warnOfReadableFile(adapter, settings, app.log)
     hooks.close()
   })
   app.addHook('onClose', async () => {

@@ -1,5 +1,5 @@
 import { createServer, type AddressInfo, type Socket } from 'node:net'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import pg from 'pg'
@@ -51,6 +51,8 @@ ok    backend database: checks tokens`,
   t.match(await fresh.run(['doctor']), { code: 1, out: /^fail {2}schema: missing: make the table "user"; run `npx fastify-users migrate`$/m })
   t.notOk(existsSync(fresh.file), 'no database is made')
   t.ok(existsSync(file))
+  chmodSync(file, 0o644)
+  t.match(await run(['doctor'], parts), { code: 0, out: /^warn {2}database: the database file .* can be read or written by every account of this machine; run `chmod o= /m })
 })
 
 t.test('doctor finds what the schema lacks', async (t) => {

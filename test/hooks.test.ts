@@ -342,6 +342,52 @@ t.test('ERR-02: a listener of a login that throws leaves no session behind', asy
   }
 })
 
+t.test('REG-02, RST-01, VER-01: listeners that send mail begin after the reply has been sent, their synchronous part too', async (t) => {
+  const cases: Record<string, { options?: Partial<UsersOptions>, status: number, run(built: TestApp): Promise<{ statusCode: number }> }> = {
+    onAfterForgotPassword: { status: 202, run: ({ send }) => send('POST', '/auth/forgot-password', { email: ARTHUR }) },
+    onAfterRequestVerify: { status: 202, run: ({ send }) => send('POST', '/auth/request-verify-token', { email: ARTHUR }) },
+    onRegisterExisting: { options: { revealExistingAccounts: false }, status: 202, run: ({ send }) => send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD }) },
+    onAfterRegister: { options: { revealExistingAccounts: false }, status: 202, run: ({ send }) => send('POST', '/auth/register', { email: LANCELOT, password: PASSWORD }) },
+    'onAfterRequestVerify of a new e-mail': {
+      options: { sensitiveChanges: 'confirm' },
+      status: 200,
+      run: async ({ send, bearer }) => send('PATCH', '/users/me', { email: LANCELOT, current_password: PASSWORD }, await bearer(ARTHUR))
+    }
+  }
+  for (const [what, { options = {}, status, run }] of Object.entries(cases)) {
+    const [name = ''] = what.split(' ')
+    const seen: unknown[] = []
+    const built = await buildApp(t, options, (app) => {
+      app.addHook('onResponse', async ({ method }) => { seen.push(`replied to ${method}`) })
+      add({ app }, name as EventName, (_payload, { reply }) => {
+        if (reply !== null) seen.push(reply.raw.writableFinished ? 'mail after the reply' : 'mail before the reply')
+      })
+    })
+    await built.create()
+    t.equal((await run(built)).statusCode, status, what)
+    await built.app.users.settled()
+    t.equal(seen.filter((entry) => String(entry).startsWith('mail')).join(), 'mail after the reply', what)
+    t.equal(seen.at(-1), 'mail after the reply', `${what}: last of all`)
+  }
+})
+
+t.test('work after a reply that never comes begins when the connection ends, and work without a reply begins at once', async (t) => {
+  const mails: string[] = []
+  const built = await withArthur(t, { hooks: { onAfterForgotPassword: ({ user }) => { mails.push(user.email) } } }, (app) => {
+    app.post('/ask', async (request, reply) => {
+      await app.users.forgotPassword(ARTHUR, { request, reply })
+      reply.hijack()
+      reply.raw.destroy()
+    })
+  })
+  await built.send('POST', '/ask').catch(() => {})
+  await built.app.users.settled()
+  t.same(mails, [ARTHUR])
+  await built.app.users.forgotPassword(ARTHUR)
+  await built.app.users.settled()
+  t.same(mails, [ARTHUR, ARTHUR])
+})
+
 t.test('an error of a listener after the reply is logged, changes no reply and stops only its own event', async (t) => {
   for (const [what, { fires: [name], options, status, background, run }] of Object.entries(journeys)) {
     if (background !== true || name === undefined) continue

@@ -64,6 +64,7 @@ export default defineConfig({
           items: [
             { text: 'Deployment', link: '/deployment' },
             { text: 'Security', link: '/security' },
+            { text: 'Upper limits', link: '/upper-limits' },
             { text: 'Bundling', link: '/bundling' },
             { text: 'Troubleshooting', link: '/troubleshooting' },
             { text: 'The command line', link: '/command-line' }

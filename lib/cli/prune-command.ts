@@ -1,11 +1,8 @@
-import type { DatabaseAdapter } from '../contracts/database-adapter.js'
-import type { Model, Value } from '../contracts/models.js'
+import { deleteExpired } from '../adapters/shared/delete-expired.js'
 import { withApplication } from './application.js'
 import { messageOf } from './arguments.js'
 import type { Command } from './command.js'
 import { CONFIG_FILE, withConfig } from './config.js'
-
-const BATCH = 1000
 
 const HELP = `Usage: fastify-users prune [options]
 
@@ -37,7 +34,7 @@ export const pruneCommand: Command = {
         for (const model of models) {
           const { expires } = model
           if (expires === undefined) continue
-          terminal.print(`${model.name}: expired rows removed: ${await repeat(() => removeExpired(adapter, model, expires, new Date(clock())))}`)
+          terminal.print(`${model.name}: expired rows removed: ${await deleteExpired(adapter, model, expires, new Date(clock()))}`)
           places++
         }
         if (places === 0) terminal.print('Nothing of this application expires in the database.')
@@ -50,15 +47,9 @@ export const pruneCommand: Command = {
   })
 }
 
-/** Until nothing is left. */
+/** Repeats a purge until it finds nothing: strategies of applications may remove a part at a time. */
 async function repeat (step: () => Promise<number>): Promise<number> {
   let sum = 0
   for (let count = -1; count !== 0; sum += count) count = await step()
   return sum
-}
-
-async function removeExpired (adapter: DatabaseAdapter, model: Model, field: string, now: Date): Promise<number> {
-  const [key = ''] = Object.keys(model.fields)
-  const rows = await adapter.findMany(model, { [field]: { lt: now } }, { limit: BATCH })
-  return rows.length === 0 ? 0 : await adapter.delete(model, { [key]: { in: rows.map((row) => row[key] as Value) }, [field]: { lt: now } })     // keys are values
 }

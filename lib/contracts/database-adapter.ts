@@ -38,6 +38,8 @@ export type StoredRows = [stored: Row, ...dependents: Row[]]
 
 /** What features and rules ask of a store. Any error that it throws without a code of ours becomes a 503. */
 export interface DatabaseAdapter {
+  /** Path of the file that holds the data. The start warns when every account of the machine can read it. */
+  readonly file?: string
   /** Announces a model. Called by the core and by features before `open`. */
   define(model: Model): void
   /**

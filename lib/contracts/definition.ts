@@ -13,7 +13,7 @@ export interface BackendDefaults {
   readonly store: DatabaseAdapter
   /** Keys for one purpose, made from the plugin's secrets (HKDF, RFC 5869): the first signs, all verify. */
   keysFor(purpose: string): readonly PurposeKey[]
-  /** Runs work that nobody waits for; `app.close()` and `app.users.settled()` do. */
+  /** Runs work that no reply waits for; `app.close()` and `app.users.settled()` do. */
   background(work: () => Promise<unknown>): void
 }
 

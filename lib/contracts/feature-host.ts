@@ -1,4 +1,4 @@
-import type { FastifyBaseLogger, FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { CurrentPasswordBody } from '../../schemas/index.js'
 import type { DatabaseAdapter, NewRow, Row } from './database-adapter.js'
 import type { PurposeKey } from './definition.js'
@@ -65,6 +65,6 @@ export interface FeatureHost {
   cutSessions(row: UserRow): Promise<void>
   /** Fills a property of the read schema in what routes reply with a user, where the application's schema has it. */
   addToReplies(property: string, read: (user: User) => Promise<unknown>): void
-  /** Runs work that nobody waits for. */
-  background(work: () => Promise<unknown>): void
+  /** Runs work that no reply waits for: after this reply has been sent, or without one on the next turn of the event loop. */
+  background(work: () => Promise<unknown>, reply?: FastifyReply | null): void
 }

@@ -26,6 +26,9 @@ export interface TokenSettings {
  */
 export type ValidatePassword = (password: string, user: User | { email: string }) => MaybePromise<string | null | undefined | void>
 
+/** A setting above our upper limits that `allowInsecure` accepts. */
+export type InsecureSetting = 'longSessions' | 'longTokens' | 'plainCookies' | 'readableDatabase'
+
 /** The options of one registration, checked and complete. Made once; nothing changes it. */
 export interface Settings {
   readonly name: string
@@ -77,4 +80,6 @@ export interface Settings {
   readonly tokensKeptSeconds: number | null
   /** `lifetimeSeconds: null` is allowed. */
   readonly endlessTokens: boolean
+  /** Settings above our upper limits that the application accepts. */
+  readonly allowInsecure: ReadonlySet<InsecureSetting>
 }

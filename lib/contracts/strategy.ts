@@ -32,7 +32,7 @@ export interface Strategy {
   destroyToken?(token: string, user: User): Promise<void>
   /** Ends all tokens of the user. */
   destroyAllTokens?(user: User): Promise<void>
-  /** Removes a bounded number of expired records and returns how many. */
+  /** Removes expired records in batches of bounded size and returns how many. */
   purge?(): Promise<number>
 }
 

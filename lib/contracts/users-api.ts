@@ -51,7 +51,10 @@ export interface UsersApi {
   endSessions(user: User | UserId): Promise<void>
   /** Adds a listener; several per event run in the order they were added. Throws after `ready`. */
   addHook<N extends EventName>(name: N, hook: UsersHook<N>): void
-  /** Resolves when the work that runs after replies is done. */
+  /**
+   * Resolves when the work that runs after replies is done. For tests and shutdown: a handler that awaits it before its own
+   * reply may wait for itself.
+   */
   settled(): Promise<void>
   /** The backends by name, in precedence order. */
   readonly backends: ReadonlyMap<string, Backend>

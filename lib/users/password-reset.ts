@@ -6,7 +6,7 @@ import { applyPolicy, readPassword } from './credentials.js'
 import { contextOf, removeAttached, type Rules } from './rules.js'
 import { cutSessions, destroyStored } from './sessions.js'
 
-/** Finds the user now; makes the token and tells listeners of it after the reply. */
+/** Finds the user now. Makes the token and calls the listeners after the reply has been sent. */
 export async function forgotPassword (rules: Rules, email: string, call: CallContext): Promise<void> {
   const { rows, hooks, background, tokens } = rules
   const row = await rows.getByEmail(email)
@@ -15,7 +15,7 @@ export async function forgotPassword (rules: Rules, email: string, call: CallCon
   background.run(async () => {
     const token = tokens.reset.sign({ sub: String(row.id), ...await fingerprintsOf(rules, row) })
     await hooks.run('onAfterForgotPassword', { user: rows.toUser(row), token }, context)
-  })
+  }, context.reply)
 }
 
 /**

@@ -43,7 +43,7 @@ export async function registerQuietly (rules: Rules, values: NewUser, call: Call
   background.run(async () => {
     if (row === null) await reportExisting(rules, user.email, 'register', context)
     else await hooks.run('onAfterRegister', { user: rows.toUser(row) }, context)
-  })
+  }, context.reply)
 }
 
 /** Calls the listeners that mail the owner of an e-mail which somebody else used. Does nothing if no user has it. */

@@ -8,7 +8,7 @@ import { reportExisting } from './registration.js'
 import { contextOf, type Rules } from './rules.js'
 import { destroyStored } from './sessions.js'
 
-/** Finds the user now; makes the token and tells listeners of it after the reply. */
+/** Finds the user now. Makes the token and calls the listeners after the reply has been sent. */
 export async function requestVerify (rules: Rules, email: string, call: CallContext): Promise<void> {
   const row = await rules.rows.getByEmail(email)
   if (row === null || !row.is_active || row.is_verified) return
@@ -26,7 +26,7 @@ export function requestEmailChange (rules: Rules, row: UserRow, newEmail: string
   }
   rules.background.run(async () => {
     if (!await reportExisting(rules, newEmail, 'email-change', context)) announceChange(rules, row, newEmail, context)
-  })
+  }, context.reply)
 }
 
 function announceChange (rules: Rules, row: UserRow, newEmail: string, context: EventContext): void {
@@ -47,7 +47,7 @@ function announce ({ tokens, hooks, rows, background }: Rules, row: UserRow, cla
   background.run(async () => {
     const token = tokens.verify.sign({ sub: String(row.id), ...claims })
     await hooks.run('onAfterRequestVerify', { user: rows.toUser(row), token, email }, context)
-  })
+  }, context.reply)
 }
 
 /** The row of the token's id, as long as the address is still its. */

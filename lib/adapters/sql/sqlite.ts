@@ -16,9 +16,14 @@ import { sqlAdapter, type SqlAdapterOptions } from './sql-adapter.js'
  */
 export function sqlite (pathOrDatabase: string | SqliteDatabase | NodeSqliteDatabase, options: SqlAdapterOptions = {}): DatabaseAdapter {
   const { tables = {} } = options
-  if (typeof pathOrDatabase === 'string' && pathOrDatabase !== '') return withMigration(sqlAdapter({ dialect: sqliteDialect, connect: () => openBetterSqlite3(pathOrDatabase) }, options), sqliteMigration(pathOrDatabase, tables))
+  if (typeof pathOrDatabase === 'string' && pathOrDatabase !== '') return fileAdapter(pathOrDatabase, options)
   const database = isNodeSqlite(pathOrDatabase) ? fromNodeSqlite(pathOrDatabase) : pathOrDatabase
   if (!isSqliteDatabase(database)) throw FST_USERS_INVALID_OPTION(['adapter', 'sqlite() takes the path of a file, a Database of better-sqlite3 or libsql, or a DatabaseSync of Node 22.16 or newer'])
   const dialect = keepsNul(database) ? sqliteDialect : sqliteWithoutNul
   return withMigration(sqlAdapter({ dialect, client: pathOrDatabase as object, connect: () => useSqlite(database) }, options), sqliteMigration(database, tables))
+}
+
+function fileAdapter (path: string, options: SqlAdapterOptions): DatabaseAdapter {
+  const adapter = sqlAdapter({ dialect: sqliteDialect, connect: () => openBetterSqlite3(path) }, options)
+  return withMigration(Object.assign(adapter, { file: path }), sqliteMigration(path, options.tables ?? {}))
 }

@@ -6,7 +6,7 @@ import { CONFIG_FILE, loadConfig, type Config } from '../config.js'
 import { checkCookie, checkStrategy, prepareCookies, type SentCookie } from './backend-checks.js'
 import type { Finding } from './finding.js'
 import { checkOrigins, checkSecrets } from './settings-checks.js'
-import { checkStore } from './store-checks.js'
+import { checkFile, checkStore } from './store-checks.js'
 
 const HELP = `Usage: fastify-users doctor [options]
 
@@ -43,7 +43,7 @@ async function examine (config: Config): Promise<readonly Finding[]> {
   return await withApplication({ ...config, options: { ...options, adapter: memory() } }, async ({ app, models }) => {
     const cookiesOf = prepareCookies(app)
     await app.ready()
-    const findings: Finding[] = [...checkSecrets(secrets, settings), ...await checkStore(schemaOf(config), models)]
+    const findings: Finding[] = [...checkSecrets(secrets, settings), ...await checkStore(schemaOf(config), models), ...await checkFile(options.adapter)]
     const all: SentCookie[] = []
     for (const backend of app.users.backends.values()) {
       const cookies = await cookiesOf(backend)

@@ -1,3 +1,5 @@
+import { filePermissionProblem } from '../../validation/file-permissions.js'
+import type { DatabaseAdapter } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import type { SchemaStep, StoreSchema } from '../../contracts/store-schema.js'
 import { FST_USERS_STORE_UNAVAILABLE } from '../../errors.js'
@@ -22,6 +24,12 @@ export async function checkStore (schema: StoreSchema | null, models: readonly M
   } catch (error) {
     return [{ level: 'fail', about: 'database', text: `${messageOf(error)}; start it, or correct the adapter` }]
   }
+}
+
+/** Checks that other accounts of the machine cannot read the file of the database. */
+export async function checkFile (adapter: DatabaseAdapter): Promise<readonly Finding[]> {
+  const problem = await filePermissionProblem(adapter)
+  return problem === null ? [] : [{ level: 'warn', about: 'database', text: problem }]
 }
 
 async function checkSchema (schema: StoreSchema, models: readonly Model[]): Promise<readonly Finding[]> {

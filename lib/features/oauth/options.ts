@@ -2,6 +2,7 @@ import type { Backend } from '../../contracts/backend.js'
 import type { RouteSettings, Settings } from '../../contracts/settings.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_UNKNOWN_BACKEND } from '../../errors.js'
 import { checkSecret } from '../../tokens/index.js'
+import { checkSecureCookie } from '../../validation/limits.js'
 import { baseUrlOf, checked, flag, isFunction, originOf, readRoute, refuseUnknown, webAddress } from '../../validation/options.js'
 import type { BrowserCookieSettings } from './browser-cookie.js'
 import type { AccountSettings, MapProfile, Provider, ProviderFetch } from './contracts.js'
@@ -199,10 +200,12 @@ function readRedirectUrl (option: string, text: string): string {
   return url.href
 }
 
-function readCookieOptions (given: OauthCookieOptions, { name: users, cookieName }: Settings): BrowserCookieSettings {
+function readCookieOptions (given: OauthCookieOptions, settings: Settings): BrowserCookieSettings {
+  const { name: users, cookieName } = settings
   refuseUnknown('oauth.cookie.', given, ['name', 'path', 'domain', 'secure', 'sameSite'])
   const { path = '/', domain = null, sameSite = 'lax' } = given
   const secure = flag('oauth.cookie.secure', given.secure, true)
+  checkSecureCookie('oauth.cookie.secure', secure, settings)
   const bound = secure && path === '/' && domain === null
   const ours = cookieName === 'fastapiusersauth' ? 'fastapiusersoauthcsrf' : `${bound ? '__Host-' : ''}${users}-oauth`     // as the session cookie is named
   const name = checked('oauth.cookie.name', given.name ?? ours, (value) => typeof value === 'string' && COOKIE_NAME.test(value), 'must be a cookie name')

@@ -51,7 +51,11 @@ async function decide (rules: AccountRules, identity: Identity, address: string,
  * and the owner of a taken one is told after the reply.
  */
 function refuseUnproven ({ host }: AccountRules, existing: UserRow | null, call: CallContext): Error {
-  if (existing !== null) host.background(() => host.fire('onRegisterExisting', { user: host.rows.toUser(existing), attempt: 'provider-login' }, contextOf(call)))
+  const context = contextOf(call)
+  if (existing !== null) {
+    const payload = { user: host.rows.toUser(existing), attempt: 'provider-login' } as const
+    host.background(() => host.fire('onRegisterExisting', payload, context), context.reply)
+  }
   return FST_USERS_LOGIN_USER_NOT_VERIFIED()
 }
 

@@ -1,3 +1,4 @@
+import { deleteExpired } from '../../adapters/shared/delete-expired.js'
 import type { FeatureHost } from '../../contracts/feature-host.js'
 import { digestToken } from '../../tokens/index.js'
 import { transactionModel as model } from './transaction-model.js'
@@ -31,22 +32,16 @@ export interface Transactions {
 }
 
 const LABEL = 'oauth-state'
-const PURGE_AT_MOST = 200
 
 export function createTransactions ({ store, settings: { clock }, background }: FeatureHost, lifetimeSeconds: number): Transactions {
   store.define(model)
   let purging = false
 
-  async function purge (): Promise<void> {
-    const old = await store.findMany(model, { expires_at: { lt: new Date(clock()) } }, { limit: PURGE_AT_MOST, order: 'expires_at' })
-    if (old.length > 0) await store.delete(model, { id: { in: old.map(({ id }) => String(id)) } })
-  }
-
   return {
     async open (id, { userId, ...rest }) {
       if (!purging) {
         purging = true
-        background(() => purge().finally(() => { purging = false }))
+        background(() => deleteExpired(store, model, 'expires_at', new Date(clock())).finally(() => { purging = false }))
       }
       await store.create(model, { ...rest, id: digestToken(id, LABEL), user_id: userId, expires_at: new Date(clock() + lifetimeSeconds * 1000) })
     },

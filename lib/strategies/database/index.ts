@@ -1,3 +1,4 @@
+import { deleteExpired } from '../../adapters/shared/delete-expired.js'
 import type { BackendDefaults } from '../../contracts/definition.js'
 import type { DatabaseAdapter, Row, Where } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
@@ -16,7 +17,6 @@ export interface DatabaseStrategyOptions {
 }
 
 const PURGE_EVERY_MS = 3_600_000
-const PURGE_AT_MOST = 1000
 
 /**
  * Opaque tokens of 43 characters, stored as SHA-256 in the table `accesstoken`: each can be ended on its own. Token and
@@ -26,12 +26,16 @@ export function databaseStrategy (options: DatabaseStrategyOptions): StrategyDef
   refuseUnknown('databaseStrategy.', options, ['lifetimeSeconds'])
   const definition = defineStrategy({
     name: 'database',
-    setup: (_scope, defaults) => createStrategy(checkLifetime('databaseStrategy.lifetimeSeconds', options.lifetimeSeconds, defaults.settings), defaults)
+    setup (scope, defaults) {
+      let isClosing = false
+      scope.addHook('preClose', async () => { isClosing = true })
+      return createStrategy(checkLifetime('databaseStrategy.lifetimeSeconds', options.lifetimeSeconds, defaults.settings), defaults, () => isClosing)
+    }
   })
   return { ...definition, keepsSeconds: options.lifetimeSeconds }
 }
 
-function createStrategy (lifetimeSeconds: number | null, { backend, settings, store, background }: BackendDefaults): Strategy {
+function createStrategy (lifetimeSeconds: number | null, { backend, settings, store, background }: BackendDefaults, isClosing: () => boolean): Strategy {
   const { clock, name, schemas, tokenStorage, tokensKeptSeconds } = settings
   const model = accessTokenModel(schemas.id)
   store.define(model)
@@ -43,9 +47,7 @@ function createStrategy (lifetimeSeconds: number | null, { backend, settings, st
 
   async function purge (): Promise<number> {
     if (tokensKeptSeconds === null) return 0
-    const before = new Date(clock() - tokensKeptSeconds * 1000)
-    const expired = await store.findMany(model, { created_at: { lt: before } }, { limit: PURGE_AT_MOST, order: 'created_at' })
-    return expired.length === 0 ? 0 : await store.delete(model, { token: { in: expired.map(({ token }) => String(token)) } })
+    return await deleteExpired(store, model, 'created_at', new Date(clock() - tokensKeptSeconds * 1000), isClosing)
   }
 
   return {

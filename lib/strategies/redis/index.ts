@@ -64,13 +64,13 @@ export function redisStrategy (options: RedisStrategyOptions): StrategyDefinitio
 }
 
 /** Plain tokens are those of whoever uses the prefix; digests are of one backend, and so are its sets. */
-function createStrategy (redis: RedisCommands, keyPrefix: string, lifetimeSeconds: number | null, { backend, settings }: BackendDefaults): Strategy {
+function createStrategy (redis: RedisCommands, keyPrefix: string, lifetimeSeconds: number | null, { backend, settings, background }: BackendDefaults): Strategy {
   const { clock, name, tokenStorage } = settings
   const plain = tokenStorage === 'plain'
   const label = `${name}:${backend}`
   const keyPartOf = (token: string): string => plain ? token : digestToken(token, label)
   const setKeyOf = (id: UserId): string => `${keyPrefix}user:${plain ? '' : `${label}:`}${String(id)}`
-  const tokens = createUserTokens(redis, keyPrefix, clock)
+  const tokens = createUserTokens(redis, keyPrefix, clock, background)
 
   return {
     async readToken (token, { users }) {

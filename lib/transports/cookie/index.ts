@@ -3,6 +3,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { TOKEN_MAX_LENGTH } from '../../../schemas/index.js'
 import type { Transport, TransportDefinition } from '../../contracts/transport.js'
+import { checkSecureCookie } from '../../validation/limits.js'
 import { defineTransport } from '../define.js'
 import { isToken, readCookie, readCookies, type Duplicates } from './cookie-header.js'
 import { formerPlaces } from './former-cookies.js'
@@ -30,6 +31,7 @@ export function cookieTransport (options: CookieTransportOptions = {}): Transpor
     async setup (scope, defaults) {
       if (!scope.hasDecorator('serializeCookie')) await scope.register(fastifyCookie, { hook: false })
       const name = cookieName(options, defaults)
+      checkSecureCookie('cookieTransport.secure', options.secure ?? true, defaults.settings)
       checkOptions({ ...options, name })     // the name may be the plugin's `cookieName`, and the prefixes ask for certain attributes
       if (options.secure !== false) warnOfPlainHttp(scope, name)
       return createTransport(options, name, defaults.settings.duplicateCookies, scope.serializeCookie)

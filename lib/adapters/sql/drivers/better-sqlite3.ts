@@ -1,5 +1,6 @@
 import { FST_USERS_INVALID_OPTION } from '../../../errors.js'
 import type { SqlDriver } from './driver.js'
+import { createPrivateFile } from './private-file.js'
 import { isBusy, useSqlite, whenFree } from './sqlite.js'
 import type { OwnSqliteDatabase } from './sqlite-database.js'
 
@@ -14,6 +15,7 @@ export async function openBetterSqlite3 (path: string, load: () => Promise<Clien
   const refuse = (cause: unknown): Error => isBusy(cause) ? cause as Error : FST_USERS_INVALID_OPTION(['adapter', `cannot use ${path}: ${String((cause as Error).message)}; file and folder must exist and be writable`], { cause })
   let database: OwnSqliteDatabase
   try {
+    createPrivateFile(path)
     database = new Opened(path, { timeout: 0 })
   } catch (error) {
     throw refuse(error)

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { FST_USERS_INVALID_OPTION, FST_USERS_TABLE_MISMATCH } from '../../../errors.js'
 import { sqliteDialect } from '../dialects/sqlite.js'
+import { createPrivateFile } from '../drivers/private-file.js'
 import type { OwnSqliteDatabase, SqliteDatabase } from '../drivers/sqlite-database.js'
 import type { TableMappings } from '../schema.js'
 import type { ColumnChange, InTransaction, Migration, MigrationDatabase, MigrationSession, MigrationSource, Rows, StoredColumn, StoredIndex, StoredTable, WhenMissing } from './migration-source.js'
@@ -26,6 +27,7 @@ async function openSource (path: string, missing: WhenMissing): Promise<Migratio
   let database: OwnSqliteDatabase
   try {
     const { default: Database } = await import('better-sqlite3')
+    if (missing !== 'refuse') createPrivateFile(file)
     database = new Database(file, { fileMustExist: missing === 'refuse', timeout: BUSY_TIMEOUT })
   } catch (cause) {
     throw FST_USERS_INVALID_OPTION(['adapter', `there is no database file "${path}" that can be opened`], { cause })
