@@ -34,7 +34,9 @@ export async function start (t: Test, options: Partial<UsersOptions> = {}, makeS
   const built = await buildApp(t, { adapter: store.adapter, ...options }, extend)
   const { id } = await built.create({ is_verified: options.revealExistingAccounts === false })     // whose logins ask for it
   await built.create({ email: MERLIN, is_superuser: true, is_verified: true })
-  return { ...built, store, id: String(id), own: await built.bearer(ARTHUR), admin: await built.bearer(MERLIN), session: await built.cookie(ARTHUR) }
+  const round = { ...built, store, id: String(id), own: await built.bearer(ARTHUR), admin: await built.bearer(MERLIN), session: await built.cookie(ARTHUR) }
+  await built.app.users.settled()     // calls to the store that no reply waits for are over
+  return round
 }
 
 /** Routes of the application with each form of the guard. */
