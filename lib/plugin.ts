@@ -14,7 +14,7 @@ import { FST_USERS_ALREADY_REGISTERED, FST_USERS_NAME_TAKEN, FST_USERS_NOT_READY
 import { createFeatureHost } from './feature-host.js'
 import { createBackground, createHookRegistry } from './hooks/index.js'
 import { resolveOptions, type CheckedOptions } from './options.js'
-import { authRoutes, completeUsers, documentRoutes, prepareScope, registerRoutes, resetPasswordRoutes, usersRoutes, verifyRoutes } from './routes/index.js'
+import { authRoutes, checkUserReply, completeUsers, documentRoutes, prepareScope, registerRoutes, resetPasswordRoutes, usersRoutes, verifyRoutes } from './routes/index.js'
 import { kGuard, kHost, kNames, kVersion } from './symbols.js'
 import { deriveKeys, purposeTokens, type PurposeTokens } from './tokens/index.js'
 import { createAjv, createUserCheck, createUserRows, createUsersService, userModel, type Rules, type UsersService } from './users/index.js'
@@ -119,6 +119,7 @@ async function mountBackend (app: FastifyInstance, core: Core, backend: BackendO
 
 async function mountRoutes (app: FastifyInstance, core: Core): Promise<void> {
   const { settings, service: users } = core
+  checkUserReply(settings)
   await app.register(async (scope) => {
     prepareOwnScope(scope, app, core)
     const groups = { register: registerRoutes, reset: resetPasswordRoutes, verify: verifyRoutes, users: usersRoutes }

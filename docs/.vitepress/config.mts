@@ -40,7 +40,6 @@ export default defineConfig({
             { text: 'In your application', link: '/your-application' },
             { text: 'OpenAPI', link: '/openapi' },
             { text: 'TypeScript', link: '/typescript' },
-            { text: 'In your application', link: '/your-application' },
             { text: 'Testing', link: '/testing' },
             { text: 'Recipes', link: '/recipes' },
             { text: 'Your own transport and strategy', link: '/transports-and-strategies' }

@@ -1,4 +1,5 @@
 import fastJson from 'fast-json-stringify'
+import type { Settings } from '../contracts/settings.js'
 
 /**
  * Returns the serializer of a reply, whatever compiler the application has. It is compiled when the first such reply is
@@ -12,6 +13,11 @@ export function compileSerializer ({ schema, httpStatus }: { schema: object, htt
     serialize ??= fastJson(schema)
     return serialize(payload)
   }
+}
+
+/** Checks that the replies with a user can be serialized. Throws if a custom field has a wrong schema. */
+export function checkUserReply ({ schemas: { fields, UserRead } }: Settings): void {
+  if (Object.keys(fields).length > 0) fastJson(UserRead)
 }
 
 function serializeErrorReply (payload: unknown): string {
