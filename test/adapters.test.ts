@@ -230,7 +230,7 @@ t.test('memory() refuses to change an id that other rows name', async (t) => {
   for (const model of models) adapter.define(model)
   const user = await createUser(adapter)
   await createToken(adapter, user)
-  await t.rejects(adapter.update(User, { id: user['id'] as string }, { id: randomUUID() }), { code: 'FST_USERS_STORE_UNAVAILABLE' })
+  await t.rejects(adapter.update(User, { id: user['id'] as string }, { id: randomUUID() }), { code: 'FST_USERS_TABLE_MISMATCH' })
   t.equal(await adapter.delete(AccessToken, {}), 1)
   t.equal(await adapter.update(User, { id: user['id'] as string }, { id: randomUUID() }), 1)
 })

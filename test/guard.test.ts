@@ -12,6 +12,9 @@ import { ARTHUR, PASSWORD, SECRET, addRoutes, backends, buildApp, fastPasswords,
 const LANCELOT = 'lancelot@camelot.bt'
 const READS = ['findOne', 'findMany', 'findWithUser']
 
+/** The error of a connection that is refused. */
+const lost = (): Error => Object.assign(new Error('canary: connection refused at db.internal'), { code: 'ECONNREFUSED' })
+
 /** A memory store that counts its reads and can be made to fail, at once or by a rejected promise. */
 function watched (): { adapter: DatabaseAdapter, reads: string[], fail(how: 'throw' | 'reject' | 'never'): void } {
   const reads: string[] = []
@@ -23,8 +26,8 @@ function watched (): { adapter: DatabaseAdapter, reads: string[], fail(how: 'thr
       return (...args: unknown[]): unknown => {
         if (READS.includes(String(key))) {
           reads.push(String(key))
-          if (how === 'throw') throw new Error('canary: connection refused at db.internal')
-          if (how === 'reject') return Promise.reject(new Error('canary: connection refused at db.internal'))
+          if (how === 'throw') throw lost()
+          if (how === 'reject') return Promise.reject(lost())
         }
         return (method as (...args: unknown[]) => unknown).apply(target, args)
       }

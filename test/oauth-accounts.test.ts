@@ -420,7 +420,7 @@ t.test('DEP-03: whichever call to the store fails, no user is left whom nothing 
       const { enter, users, rows, store, create, accounts } = await start(t, { adapter: makeAdapter(), settings: { associateByEmail, reclaimUnverified: true, encryptionKeys: [KEY] } })
       if (associateByEmail) await create()
       store.watch(({ n, proceed }) => {
-        if (n === k) throw new Error('down')
+        if (n === k) throw Object.assign(new Error('down'), { code: 'ECONNRESET' })
         return proceed()
       })
       const failed = await code(accounts.resolve(identity(), {}))
@@ -440,7 +440,7 @@ t.test('DEP-03: whichever call to the store fails, no user is left whom nothing 
 t.test('a user who cannot be removed after a failed link stays out of the way of nobody else', async (t) => {
   const { enter, store, users } = await start(t, { adapter: oneByOne(memory()) })
   store.watch(({ method, model, proceed }) => {
-    if ((method === 'create' && model.name === 'oauth_account') || method === 'delete') throw new Error('down')
+    if ((method === 'create' && model.name === 'oauth_account') || method === 'delete') throw Object.assign(new Error('down'), { code: 'ECONNRESET' })
     return proceed()
   })
   t.equal(await enter(identity()), 'STORE_UNAVAILABLE')
@@ -452,7 +452,7 @@ t.test('a user who cannot be removed after a failed link stays out of the way of
   const whole = await start(t)
   let isStored = false
   whole.store.watch(({ method, proceed }) => {
-    if (isStored) throw new Error('down')
+    if (isStored) throw Object.assign(new Error('down'), { code: 'ECONNRESET' })
     isStored = method === 'createWith'
     return proceed()
   })
@@ -593,7 +593,7 @@ t.test('RST-13: whichever call to the store fails, no new password stands beside
     const { id } = await hijack(round)
     const token = await askReset(round)
     store.watch(({ n, proceed }) => {
-      if (n === k) throw new Error('down')
+      if (n === k) throw Object.assign(new Error('down'), { code: 'ECONNRESET' })
       return proceed()
     })
     const failed = await code(app.users.resetPassword(token, 'excalibur-2'))
@@ -941,7 +941,7 @@ t.test('a refresh that fails tells so, and what is stored stays', async (t) => {
   client.fail = undefined
   let down = 2
   store.watch(({ method, proceed }) => {
-    if (method === 'update' && down-- > 0) throw new Error('down')
+    if (method === 'update' && down-- > 0) throw Object.assign(new Error('down'), { code: 'ECONNRESET' })
     return proceed()
   })
   t.match(await accounts.tokens(id, 'grail'), { accessToken: `${ACCESS}-1` })

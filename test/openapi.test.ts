@@ -287,7 +287,7 @@ const PROVOKE: Record<string, Provoke> = {
   FST_USERS_BAD_REQUEST: (_play, { request }) => ({ ...request, headers: { ...request.headers, ...JSON_TYPE }, payload: '{"' }),
   FST_USERS_INTERNAL_ERROR: (_play, { request }) => ({ ...request, headers: { ...request.headers, 'x-break': '1' } }),
   FST_USERS_STORE_UNAVAILABLE: ({ store }, { request }) => {
-    store.watch(() => { throw new Error('the store is down') })
+    store.watch(() => { throw Object.assign(new Error('the store is down'), { code: 'ECONNREFUSED' }) })
     return request
   },
   FST_USERS_PASSWORD_QUEUE_FULL: ({ full }, { request }) => {

@@ -456,7 +456,7 @@ t.test('a PostgreSQL that goes while the tables are made is an error of open(), 
 
 t.test('tables that cannot be made leave nothing behind, and the connection goes', service, async (t) => {
   const { pool } = await makePool(t)
-  await pool.query('CREATE TABLE "user" (id INTEGER PRIMARY KEY, email TEXT, hashed_password TEXT, is_active BOOLEAN, nickname TEXT, credits INT, ratio REAL, settings JSON, seen_at TIMESTAMPTZ, "order" TEXT)')
-  await t.rejects(opened(pool, [{ name: 'a', table: 'a', fields: { id: { type: 'text' } } }, User, Account]), { code: '42804' }, 'a reference of another type')
+  await pool.query('CREATE TABLE "user" (id UUID, email TEXT, hashed_password TEXT, is_active BOOLEAN, nickname TEXT, credits INT, ratio REAL, settings JSON, seen_at TIMESTAMPTZ, "order" TEXT)')
+  await t.rejects(opened(pool, [{ name: 'a', table: 'a', fields: { id: { type: 'text' } } }, User, Account]), { code: '42830' }, 'a reference to what is no key')
   t.strictSame(await column(pool, 'SELECT to_regclass(\'a\')::text'), [null])
 })

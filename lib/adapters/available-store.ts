@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { DatabaseAdapter } from '../contracts/database-adapter.js'
 import { FST_USERS_NOT_READY } from '../errors.js'
-import { toStoreError } from './shared/store-errors.js'
+import { toCallError } from './shared/store-errors.js'
 import { storeOpening } from './store-opening.js'
 
 /** An adapter whose faults are coded. */
@@ -11,9 +11,10 @@ export interface Store extends DatabaseAdapter {
 }
 
 /**
- * Wraps an adapter: what it throws without a code of ours becomes `FST_USERS_STORE_UNAVAILABLE` (503), and a mistake in its
- * code `FST_USERS_INTERNAL_ERROR` (500), with the cause for the log alone. A store that is absent when it is opened is opened by the first call that finds it; neither the start nor
- * a call waits for that longer than that many milliseconds. Answers that come at once stay that way.
+ * Wraps an adapter: what it throws without a code of ours becomes `FST_USERS_STORE_UNAVAILABLE` (503) for a store that
+ * cannot be reached or cannot serve now, and `FST_USERS_INTERNAL_ERROR` (500) otherwise, with the cause for the log alone.
+ * A store that is absent when it is opened is opened by the first call that finds it; neither the start nor a call waits
+ * for that longer than that many milliseconds. Answers that come at once stay that way.
  */
 export function availableStore (adapter: DatabaseAdapter, log: FastifyBaseLogger, patienceMs: number): Store {
   const opening = storeOpening(adapter, log, patienceMs)
@@ -54,5 +55,5 @@ function isThenable (value: unknown): value is PromiseLike<unknown> {
 }
 
 function rethrow (error: unknown): never {
-  throw toStoreError(error)
+  throw toCallError(error)
 }

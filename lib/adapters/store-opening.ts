@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { DatabaseAdapter } from '../contracts/database-adapter.js'
-import { isUsersError, storeUnavailable } from '../errors.js'
+import { FST_USERS_INTERNAL_ERROR, isUsersError, storeUnavailable } from '../errors.js'
 import { beforeDeadline } from './shared/time-limit.js'
 import { isUnreachable } from './shared/unreachable.js'
 
@@ -9,7 +9,7 @@ export interface StoreOpening {
   readonly state: 'closed' | 'absent' | 'open'
   /** The attempt at the start. Does not throw for a store that cannot be reached. */
   begin(): Promise<void>
-  /** Another attempt, one for all calls that wait. Throws `FST_USERS_STORE_UNAVAILABLE`. */
+  /** Another attempt, one for all calls that wait. Throws `FST_USERS_STORE_UNAVAILABLE`, and `FST_USERS_INTERNAL_ERROR` for one that cannot be used. */
   again(): Promise<void>
   /** Waits for an attempt under way. */
   end(): Promise<void>
@@ -31,8 +31,9 @@ export function storeOpening (adapter: DatabaseAdapter, log: FastifyBaseLogger, 
     try {
       await attempt
     } catch (error) {
-      if (!isUnreachable(error)) log.error({ err: error }, 'fastify-users: the user store is here now, but cannot be used')
-      throw storeUnavailable(isUsersError(error) && isUnreachable(error) ? error.cause ?? error : error)     // one word of ours is enough
+      if (isUnreachable(error)) throw storeUnavailable(isUsersError(error) ? error.cause ?? error : error)     // one error of ours is enough
+      log.error({ err: error }, 'fastify-users: the user store is here now, but cannot be used')
+      throw FST_USERS_INTERNAL_ERROR([], { cause: error })
     }
     if (state === 'closed') return
     state = 'open'

@@ -39,8 +39,9 @@ export const schemaCommand: Command = {
     }
     return await withConfig(values, terminal, async (config) => {
       const own = schemaOf(config)
-      const dialect = dialects.get(String(name))
-      const plan = dialect === undefined ? own?.creation : (models: readonly Model[]) => planCreation(dialect, models, migrationOf(config.options.adapter)?.mappings ?? {})
+      const migration = migrationOf(config.options.adapter)
+      const dialect = migration?.dialect.name === name ? migration?.dialect : dialects.get(String(name))     // the adapter's knows its schema
+      const plan = dialect === undefined ? own?.creation : (models: readonly Model[]) => planCreation(dialect, models, migration?.mappings ?? {})
       if (plan === undefined) {
         terminal.complain(`fastify-users: the adapter of ${config.file} has no dialect: say --dialect, one of ${names}`)
         return 2

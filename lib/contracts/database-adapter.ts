@@ -36,7 +36,11 @@ export type Dependents = (stored: Row) => readonly NewRow[]
 /** A stored row, then those made of it, in their order. */
 export type StoredRows = [stored: Row, ...dependents: Row[]]
 
-/** What features and rules ask of a store. Any error that it throws without a code of ours becomes a 503. */
+/**
+ * What features and rules ask of a store. An adapter throws `FST_USERS_STORE_UNAVAILABLE` or an error of the network,
+ * such as `ECONNREFUSED`, when trying again can help: that becomes a 503. Any other error without a code of ours is a fault of the
+ * adapter or its tables, and becomes a 500 whose cause is logged.
+ */
 export interface DatabaseAdapter {
   /** Path of the file that holds the data. The start warns when every account of the machine can read it. */
   readonly file?: string

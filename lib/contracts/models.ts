@@ -17,6 +17,8 @@ export interface Field {
   references?: string
   /** An adopted table may lack the column: the field then reads as absent, and writing it does nothing. */
   optional?: boolean
+  /** Values as new rows have them, if they are known: a table whose constraints allow none of them does not fit. */
+  examples?: readonly Value[]
   /** What the rows get that are older than the field. New rows bring their value. */
   default?: Value
 }

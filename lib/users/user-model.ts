@@ -4,6 +4,8 @@ import type { Field, Model, Value } from '../contracts/models.js'
 
 const HASH_MAX_LENGTH = 1024
 const STAMP_MAX_LENGTH = 64
+/** The forms that hashes have, of argon2 and of bcrypt. */
+const HASHES = [`$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$${'A'.repeat(43)}`, `$2b$12$${'A'.repeat(53)}`]
 
 /** The model of users: the contract's columns, the stamp, then the custom fields. */
 export function userModel ({ id, fields }: UserSchemas): Model {
@@ -13,10 +15,10 @@ export function userModel ({ id, fields }: UserSchemas): Model {
     fields: {
       id: { type: 'id', id },
       email: { type: 'text', maxLength: EMAIL_MAX_LENGTH, ignoreCase: true },
-      hashed_password: { type: 'text', maxLength: HASH_MAX_LENGTH },
-      is_active: { type: 'boolean' },
-      is_superuser: { type: 'boolean' },
-      is_verified: { type: 'boolean' },
+      hashed_password: { type: 'text', maxLength: HASH_MAX_LENGTH, examples: HASHES },
+      is_active: { type: 'boolean', examples: [true] },
+      is_superuser: { type: 'boolean', examples: [false] },
+      is_verified: { type: 'boolean', examples: [false, true] },
       session_stamp: { type: 'text', maxLength: STAMP_MAX_LENGTH, nullable: true, optional: true },
       ...Object.fromEntries(Object.entries(fields).map(([name, schema]) => [name, fieldOf(schema)]))
     },

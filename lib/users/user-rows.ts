@@ -9,9 +9,6 @@ import { createInTurn } from '../adapters/shared/create-in-turn.js'
 import { fingerprint, isSameSecret } from '../tokens/index.js'
 import { foldEmail, storedForms } from './email.js'
 
-/** Rows that hold one e-mail in different forms and cases: old tables may have several. */
-const MOST_SPELLINGS = 100
-
 /** Reads and writes user rows; knows nothing of rules. */
 export interface UserRows extends UserReader {
   /** Returns the user of an e-mail, which may be stored in any of the forms that mean the same mailbox. */
@@ -43,11 +40,8 @@ export function createUserRows (store: DatabaseAdapter, model: Model, schemas: U
 
     async getByEmail (email) {
       const forms = storedForms(email)
-      const [form] = forms
-      if (form === undefined) return null
-      const found = forms.length === 1
-        ? [await store.findOne(model, { email: form })]
-        : await store.findMany(model, { email: { in: forms } }, { limit: MOST_SPELLINGS })
+      // one look-up for each form: a database whose character set lacks a letter of one form refuses a list with it
+      const found = await Promise.all(forms.map(async (form) => await store.findOne(model, { email: form })))
       return closestRow(found as unknown as (UserRow | null)[], forms)
     },
 

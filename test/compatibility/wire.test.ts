@@ -20,7 +20,7 @@ const ACTORS: Readonly<Record<Actor, object>> = {
   mordred: { is_active: false }
 }
 
-const brokenStrategy = defineStrategy({ name: 'broken', setup: () => ({ readToken: () => { throw new Error('the store is down') }, writeToken: () => ({ token: 'x', lifetimeSeconds: 1 }) }) })
+const brokenStrategy = defineStrategy({ name: 'broken', setup: () => ({ readToken: () => { throw Object.assign(new Error('the store is down'), { code: 'ECONNREFUSED' }) }, writeToken: () => ({ token: 'x', lifetimeSeconds: 1 }) }) })
 
 /** The policy of the variant of that name. */
 function refuseShort (password: string): string | null {

@@ -133,6 +133,16 @@ export function changesOf (before: Row[], after: Row[]): string[] {
   return [...changed, ...before.filter((row) => !after.some((one) => key(one) === key(row))).map((row) => `no ${String(row['email'])}`)]
 }
 
+/** Asserts the 500 of a store that fails in a way that trying again does not mend; its reply tells nothing of the fault either. */
+export function checkBroken (t: Test, reply: LightMyRequestResponse, label: string): void {
+  t.equal(reply.statusCode, 500, `${label}: 500`)
+  t.equal(reply.headers['retry-after'], undefined, `${label}: no retry-after`)
+  t.equal(reply.headers['set-cookie'], undefined, `${label}: no session`)
+  const { statusCode, code, error, message } = reply.json<Record<string, unknown>>()
+  t.match({ statusCode, code, error, message }, { statusCode: 500, code: 'FST_USERS_INTERNAL_ERROR', error: 'Internal Server Error', message: /^Something went wrong\.( Request req-\w+\.)?$/ })
+  t.notMatch(reply.body + JSON.stringify(reply.headers), 'canary', `${label}: tells nothing`)
+}
+
 /** Asserts the 503 of a store that fails, which tells nothing of the fault and gives no session. */
 export function checkUnavailable (t: Test, reply: LightMyRequestResponse, label: string): void {
   t.equal(reply.statusCode, 503, `${label}: 503`)

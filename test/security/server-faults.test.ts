@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 import { bearerTransport, postgres, redisStrategy, type DatabaseAdapter, type Row, type UsersOptions } from '../../lib/index.js'
 import { startTcpProxy, type TcpProxy } from '../fixtures/tcp-proxy.js'
 import { ARTHUR, backends, buildApp, cookieOf, PASSWORD, type TestApp } from '../helpers/build-app.js'
-import { addGuarded, changesOf, checkUnavailable, flows, MERLIN, NEW_PASSWORD, start } from '../helpers/flows.js'
+import { addGuarded, changesOf, checkBroken, checkUnavailable, flows, MERLIN, NEW_PASSWORD, start } from '../helpers/flows.js'
 import { configOf, makePool, needsPostgres, postgresUrl } from '../helpers/postgres.js'
 
 const service = await needsPostgres()
@@ -180,7 +180,7 @@ for (const [kind, begin] of Object.entries(kinds)) {
   })
 }
 
-t.test('DEP-01, DEP-02: tables that do not fit refuse to start; found late they are 503 and an error in the log, and mending them is enough', service, async (t) => {
+t.test('DEP-01, DEP-02: tables that do not fit refuse to start; found late they are 500 and an error in the log, and mending them is enough', service, async (t) => {
   const { proxy, pool, direct } = await behindProxy(t)
   await direct.query('CREATE TABLE "user" (id UUID PRIMARY KEY, email TEXT, hashed_password TEXT)')
   await t.rejects(buildApp(t, { adapter: postgres(pool, { timeoutMs }) }), { code: 'FST_USERS_TABLE_MISMATCH' })
@@ -191,7 +191,7 @@ t.test('DEP-01, DEP-02: tables that do not fit refuse to start; found late they 
   const { logger, lines } = logged()
   const { login, send, register } = await buildApp(t, { adapter: postgres(pool, { createTables, timeoutMs }) }, addGuarded, { logger })
   await proxy.pass()
-  for (const reply of await Promise.all([login('jwt', ARTHUR), send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })])) checkUnavailable(t, reply, 'tables that do not fit')
+  for (const reply of await Promise.all([login('jwt', ARTHUR), send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })])) checkBroken(t, reply, 'tables that do not fit')
   t.match(lines.filter(({ msg }) => msg.includes('cannot be used')), [{ level: 50, err: { message: /lacks "is_active"/ } }])
   await direct.query('DROP TABLE "user"')
   await t.resolves(register())

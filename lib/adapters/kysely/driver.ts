@@ -3,7 +3,7 @@ import { beforeDeadline } from '../shared/time-limit.js'
 import { again } from '../sql/drivers/again.js'
 import type { SqlDriver, SqlStatement, SqlWritten } from '../sql/drivers/driver.js'
 import { checkUtc } from '../sql/drivers/mysql2.js'
-import { whenReached } from '../sql/drivers/reached.js'
+import { whenReached, whileServing } from '../sql/drivers/reached.js'
 import type { MigrationSession } from '../sql/migration/migration-source.js'
 import { writeAll } from '../sql/drivers/write-all.js'
 import type { Engine } from './engines.js'
@@ -19,21 +19,21 @@ type Execute = (query: KyselyQuery) => Promise<KyselyResult>
  */
 export function useKysely (db: KyselyInstance, engine: Engine, timeoutMs: number, frame: (sql: string) => string = (sql) => sql): SqlDriver {
   const { inUtc, isRefusal, hadNoEffect = () => false } = engine
-  const execute: Execute = (query) => beforeDeadline(() => again(() => db.executeQuery(query), hadNoEffect), timeoutMs)
+  const execute: Execute = (query) => whileServing(isRefusal, () => beforeDeadline(() => again(() => db.executeQuery(query), hadNoEffect), timeoutMs))
   return {
     prepare: (sql) => prepare(execute, frame(sql)),
     ...(inUtc === undefined ? {} : { inUtc: () => whenReached(isRefusal, () => checkUtc(useKysely(db, engine, timeoutMs, inUtc))) }),
     async transaction (writes) {
       let late = false
       const inTime = (): void => { if (late) throw storeUnavailable('the transaction came too late') }     // nobody waits for it any more
-      return await beforeDeadline(() => again(() => db.transaction().execute(async (transaction) => {
+      return await whileServing(isRefusal, () => beforeDeadline(() => again(() => db.transaction().execute(async (transaction) => {
         const result = await writeAll(writes, async ({ sql, parameters }) => {
           inTime()
           return written(await transaction.executeQuery({ ...queryOf(frame(sql)), parameters }))
         })
         inTime()
         return result
-      }), hadNoEffect), timeoutMs).finally(() => { late = true })
+      }), hadNoEffect), timeoutMs).finally(() => { late = true }))
     },
     async change (catalog, plan) {
       let late = false

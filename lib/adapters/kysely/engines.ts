@@ -1,8 +1,9 @@
 import type { Field } from '../../contracts/models.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
+import { isUnreachable } from '../shared/unreachable.js'
 import type { Dialect } from '../sql/dialects/dialect.js'
 import { mysqlDialect } from '../sql/dialects/mysql.js'
-import { postgresDialect } from '../sql/dialects/postgres.js'
+import { postgresIn } from '../sql/dialects/postgres.js'
 import { sqliteDialect, sqliteWithoutNul } from '../sql/dialects/sqlite.js'
 import type { SqlDriver } from '../sql/drivers/driver.js'
 import * as mysql2Session from '../sql/drivers/mysql2-session.js'
@@ -26,7 +27,7 @@ export interface Engine {
   readonly rollback: string
   /** A statement as it runs in UTC. */
   readonly inUtc?: (sql: string) => string
-  /** Whether a server that can serve says no. */
+  /** Whether a database that can serve refused. An error without a code is of the client: it is closed. */
   readonly isRefusal: (error: unknown) => boolean
   /** Whether a statement failed without an effect, and may run again. */
   readonly hadNoEffect?: (error: unknown) => boolean
@@ -35,15 +36,15 @@ export interface Engine {
 }
 
 /** Rows are objects here, so columns have names of their own; and the application's client parses what is not text, so all is read as text. */
-const postgres: Engine = {
-  dialect: withNames(postgresDialect, (expression, field) => isText(field) ? expression : `(${expression})::text`),
+const postgresEngine = (schema?: string): Engine => ({
+  dialect: withNames(postgresIn(schema), (expression, field) => isText(field) ? expression : `(${expression})::text`),
   start: pgSession.checkSession,
   begin: ['BEGIN', pg.LOCK_TABLES],
   commit: 'COMMIT',
   rollback: 'ROLLBACK',
   isRefusal: pg.isRefusal,
-  migration: { dialect: postgresDialect, isAtomic: true, inTransaction: inPostgres }
-}
+  migration: { dialect: postgresIn(schema), isAtomic: true, inTransaction: inPostgres(schema) }
+})
 
 /** Some clients of SQLite cut text at U+0000. */
 const sqlite: Engine = {
@@ -52,7 +53,7 @@ const sqlite: Engine = {
   begin: ['BEGIN IMMEDIATE'],
   commit: 'COMMIT',
   rollback: 'ROLLBACK',
-  isRefusal: () => true,     // a file is always there
+  isRefusal: (error) => error instanceof Error && 'code' in error && !isUnreachable(error),
   migration: { dialect: sqliteDialect, isAtomic: true, inTransaction: inSqlite }
 }
 
@@ -74,18 +75,19 @@ const mysql: Engine = {
 }
 
 /** Engines by what their dialect makes of one query: quotes and placeholders tell them apart. */
-const engines: ReadonlyMap<string, Engine> = new Map([
-  ['select $1 as "a"', postgres],
-  ['select ? as "a"', sqlite],
-  ['select ? as `a`', mysql]
+const engines: ReadonlyMap<string, (schema?: string) => Engine> = new Map([
+  ['select $1 as "a"', postgresEngine],
+  ['select ? as "a"', () => sqlite],
+  ['select ? as `a`', () => mysql]
 ])
 
-/** The engine of an instance. Throws `FST_USERS_INVALID_OPTION` for other databases. */
-export function engineOf (db: KyselyInstance): Engine {
+/** Returns the engine of an instance. Throws `FST_USERS_INVALID_OPTION` for other databases, and for a schema outside of PostgreSQL. */
+export function engineOf (db: KyselyInstance, schema?: string): Engine {
   const { sql } = db.selectNoFrom((expressions) => expressions.val(1).as('a')).compile()
-  const engine = engines.get(sql)
-  if (engine === undefined) throw FST_USERS_INVALID_OPTION(['adapter', 'kysely() takes an instance for PostgreSQL, MySQL or SQLite'])
-  return engine
+  const make = engines.get(sql)
+  if (make === undefined) throw FST_USERS_INVALID_OPTION(['adapter', 'kysely() takes an instance for PostgreSQL, MySQL or SQLite'])
+  if (schema !== undefined && make !== postgresEngine) throw FST_USERS_INVALID_OPTION(['schema', 'is for PostgreSQL only'])
+  return make(schema)
 }
 
 function withNames (dialect: Dialect, form: (expression: string, field: Field) => string): Dialect {

@@ -1,6 +1,6 @@
 import type { Changes, DatabaseAdapter, Dependents, FindManyOptions, Row, StoredRows, Where } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
-import { storeUnavailable } from '../../errors.js'
+import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { misuse } from '../shared/errors.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
 import { incrementOf } from '../shared/values.js'
@@ -107,7 +107,7 @@ class MemoryAdapter implements DatabaseAdapter {
     for (const { name, field } of table.columns.values()) {
       if (field.references === undefined || row[name] === null) continue
       const target = this.#table(field.references)
-      if (target.referring(target.primaryKey, row[name]).length === 0) throw storeUnavailable(`${table.model.name}.${name} names no row`)
+      if (target.referring(target.primaryKey, row[name]).length === 0) throw FST_USERS_TABLE_MISMATCH([table.model.name, `${name} names no row`])
     }
   }
 
@@ -116,7 +116,7 @@ class MemoryAdapter implements DatabaseAdapter {
     const id = old?.[table.primaryKey]
     if (id === fresh[table.primaryKey]) return
     for (const { other, field } of this.#references(table)) {
-      if (other.referring(field, id).length > 0) throw storeUnavailable(`${other.model.name}.${field} names the row`)
+      if (other.referring(field, id).length > 0) throw FST_USERS_TABLE_MISMATCH([table.model.name, `${other.model.name}.${field} names the row`])
     }
   }
 

@@ -1,5 +1,5 @@
 import type { Changes, FindManyOptions, Row, Where } from '../../contracts/database-adapter.js'
-import { FST_USERS_STORE_UNAVAILABLE } from '../../errors.js'
+import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { misuse } from '../shared/errors.js'
 import type { MongoDocument } from './driver.js'
 import { type Filter, type Query, readWhere } from './filter.js'
@@ -162,7 +162,7 @@ export class EmbeddedRows implements ModelRows {
   /** Why nothing was added: a clash, or there is no such user. */
   async #reason (holder: MongoDocument, guards: readonly Guard[]): Promise<Error> {
     await this.#throwTaken(holder, guards)
-    return FST_USERS_STORE_UNAVAILABLE([], { cause: `${this.layout.model.name}.user_id names no row` })
+    return FST_USERS_TABLE_MISMATCH([this.layout.collection, `user_id of ${this.layout.model.name} names no document`])
   }
 
   async #throwTaken (holder: MongoDocument, guards: readonly Guard[]): Promise<void> {

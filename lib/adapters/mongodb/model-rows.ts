@@ -1,5 +1,5 @@
 import type { Changes, FindManyOptions, Row, Where } from '../../contracts/database-adapter.js'
-import { FST_USERS_UNIQUE_VIOLATION, type UsersError } from '../../errors.js'
+import { FST_USERS_TABLE_MISMATCH, FST_USERS_UNIQUE_VIOLATION, type UsersError } from '../../errors.js'
 import { misuse } from '../shared/errors.js'
 import { checkWrite, incrementOf } from '../shared/values.js'
 import { compareKeys, keyOf } from '../shared/compare.js'
@@ -25,6 +25,7 @@ export interface EncodedChanges { readonly set: ReadonlyMap<StoredField, unknown
 export interface Page { readonly sort: Record<string, 1>, readonly limit: number, readonly after: MongoDocument[], readonly never: boolean }
 
 const DUPLICATE_KEY = 11000
+const VALIDATION_FAILED = 121
 
 /** A whole new row by field, checked, with an id where its kind makes one; without the id that the adapter counts up. */
 export function completeRow (layout: Layout, row: Row): Map<StoredField, unknown> {
@@ -90,6 +91,7 @@ export async function write<T> (layout: Layout, operation: () => Promise<T>, ins
   try {
     return await operation()
   } catch (cause) {
+    if (codeOf(cause) === VALIDATION_FAILED) throw FST_USERS_TABLE_MISMATCH([layout.collection, 'a validator of the collection refused the document; the cause says why'], { cause })
     if (codeOf(cause) !== DUPLICATE_KEY) throw cause
     const pattern = (cause as { keyPattern?: object }).keyPattern     // of the server's answer
     throw clash(pattern === undefined ? groupsOf(layout).flat().map(({ field }) => field) : fieldsOfKey({ fields: [layout, ...inside].flatMap(({ fields }) => fields) }, Object.keys(pattern)), cause)

@@ -1,4 +1,4 @@
-import { FST_USERS_INVALID_OPTION, FST_USERS_STORE_UNAVAILABLE } from '../../errors.js'
+import { FST_USERS_INVALID_OPTION, storeUnavailable } from '../../errors.js'
 import { mistakeOf } from '../shared/mistakes.js'
 import type { MongoCollection, MongoDb, MongoDocument } from './driver.js'
 import { SIMPLE } from './filter.js'
@@ -25,6 +25,14 @@ export interface Operations {
 }
 
 const NAMESPACE_NOT_FOUND = 26
+/** Errors of the driver about a server that is not there, or that does not answer. */
+const DRIVER_LOST = /Network|ServerSelection|Timeout|TimedOut|NotConnected|TopologyClosed|PoolClosed|PoolCleared|ClientClosed|ExpiredSession|WriteConcern/
+/**
+ * Errors of a server that cannot serve now: host or network, shut down, stepping down, no primary, a lock or a conflict of
+ * writes, time-outs (https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml).
+ */
+const NOT_NOW = new Set<unknown>([6, 7, 24, 50, 64, 89, 91, 112, 134, 189, 202, 246, 262, 290, 9001, 10058, 10107, 11600, 11602, 13435, 13436])
+const RETRYABLE = new Set<unknown>(['RetryableWriteError', 'TransientTransactionError'])
 const INDEX_TIMEOUT_MS = 60_000     // an index on a large collection takes its time
 
 /** The application may have set other ways to read and write values for its own use. */
@@ -88,12 +96,21 @@ export function codeOf (error: unknown): unknown {
 function withinTime<T> (operation: () => Promise<T>, timeoutMs: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => { reject(FST_USERS_STORE_UNAVAILABLE([], { cause: `MongoDB did not answer in ${timeoutMs} ms`, headers: { 'retry-after': '1' } })) }, timeoutMs)
+    timer = setTimeout(() => { reject(storeUnavailable(`MongoDB did not answer in ${timeoutMs} ms`)) }, timeoutMs)
   })
   return Promise.race([operation(), late]).catch(explain).finally(() => { clearTimeout(timer) })
 }
 
+/** Returns whether the driver found no server, lost it or gave up waiting, or the server cannot serve now. */
+function isAbsent (error: unknown): boolean {
+  if (!(error instanceof Error) || !error.name.startsWith('Mongo')) return false
+  if (DRIVER_LOST.test(error.name) || NOT_NOW.has(codeOf(error))) return true
+  const labels = 'errorLabels' in error ? error.errorLabels : []
+  return Array.isArray(labels) && labels.some((label) => RETRYABLE.has(label))
+}
+
 function explain (cause: unknown): never {
+  if (isAbsent(cause)) throw storeUnavailable(cause)
   if (!(cause instanceof Error && cause.name === 'BSONVersionError')) throw cause
   throw FST_USERS_INVALID_OPTION(['adapter', 'the package mongodb of the application is of another major version than the one found by this package'], { cause })
 }

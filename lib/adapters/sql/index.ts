@@ -6,5 +6,6 @@ export type { SqliteDatabase, SqliteStatement } from './drivers/sqlite-database.
 export type { PgClient, PgPool, PgQuery, PgResult } from './drivers/pg-pool.js'
 export type { MysqlCallbackPool, MysqlConnection, MysqlPool, MysqlQuery } from './drivers/mysql2-pool.js'
 export type { TableMappings } from './schema.js'
+export type { PostgresOptions } from './postgres.js'
 export type { SqlAdapterOptions, SqlServerOptions } from './sql-adapter.js'
 export type { TableMapping } from './table.js'

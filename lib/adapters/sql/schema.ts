@@ -6,9 +6,11 @@ import { checkDistinct, type Place } from '../shared/claims.js'
 import { misuse } from '../shared/errors.js'
 import { optionNameOf, tenantOf } from '../shared/tenant.js'
 import type { Dialect } from './dialects/dialect.js'
-import { type Column, type FoundTable, makesId, makeTable, type Table, type TableMapping } from './table.js'
+import { columnMisfits } from './table-check.js'
+import { type Column, type FoundColumn, type FoundTable, makesId, makeTable, type Table, type TableMapping } from './table.js'
 
 const MAX_NAME_BYTES = 63
+const DEMANDS = ['required', 'optional', 'filled'] as const
 
 /** Names of adopted tables by model name. */
 export type TableMappings = Record<string, TableMapping>
@@ -26,6 +28,8 @@ export function planTables (dialect: Dialect, models: readonly Model[], mappings
     const existing = found.get(dialect.foldName(mapping.table ?? model.table))
     if (existing !== undefined) checkColumns(model, mapping, existing, dialect)
     const table = makeTable(model, dialect, mapping, existing)
+    const [misfit] = existing === undefined ? [] : columnMisfits(table, existing)
+    if (misfit !== undefined) throw FST_USERS_TABLE_MISMATCH([table.name, misfit])
     tables.set(model.name, table)
     if (existing === undefined) missing.push(table)
   }
@@ -57,7 +61,7 @@ export function mappingOf (model: Model, mappings: TableMappings): TableMapping 
 export function placesOf (dialect: Dialect, models: readonly Model[], mappings: TableMappings): Place[] {
   return models.map((model) => {
     const table = mappingOf(model, mappings).table ?? model.table
-    return [`the table ${dialect.foldName(dialect.quote(table))}`, tenantOf(model)]
+    return [`the table ${dialect.foldName(dialect.qualify?.(table) ?? dialect.quote(table))}`, tenantOf(model)]
   })
 }
 
@@ -72,11 +76,16 @@ export function fieldsOfIndex (table: Table, index: string, words: readonly stri
 
 /** What a catalog says of each table, by folded name. */
 export function readCatalog (dialect: Dialect, catalog: readonly (readonly unknown[])[]): Map<string, FoundTable> {
-  const tables = new Map<string, FoundTable & { columns: Map<string, unknown>, indexes: Map<string, string[]> }>()
-  for (const [tableName, columnName, collated, width, type, index] of catalog) {
+  const tables = new Map<string, FoundTable & { columns: Map<string, FoundColumn>, indexes: Map<string, string[]> }>()
+  for (const [tableName, columnName, collated, width, type, index, demand, kind] of catalog) {
     const name = dialect.foldName(String(tableName))
     const table = tables.get(name) ?? { columns: new Map(), collated: Number(collated) !== 0, indexes: new Map() }
-    table.columns.set(dialect.foldName(String(columnName)), { width: width === null ? null : Number(width), type })
+    table.columns.set(dialect.foldName(String(columnName)), {
+      width: width === null ? null : Number(width),
+      type: type === null ? undefined : type as string | undefined,     // text, as the catalog's
+      demand: DEMANDS.find((one) => one === demand),
+      kind: typeof kind === 'string' ? kind : undefined
+    })
     if (typeof index === 'string') table.indexes.set(index, [...table.indexes.get(index) ?? [], String(columnName)])
     tables.set(name, table)
   }

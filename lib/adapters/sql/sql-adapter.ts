@@ -6,6 +6,7 @@ import { claimPlaces } from '../shared/claims.js'
 import { misuse } from '../shared/errors.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
 import { checkTimeLimit } from '../shared/time-limit.js'
+import { isUnreachable } from '../shared/unreachable.js'
 import { incrementOf } from '../shared/values.js'
 import type { Dialect } from './dialects/dialect.js'
 import type { SqlDriver, SqlStatement } from './drivers/driver.js'
@@ -14,7 +15,8 @@ import { noteVersions } from './migration/schema-version.js'
 import { checkMappings, placesOf, planTables, type TableMappings } from './schema.js'
 import { Shape, shapeOf } from './shape.js'
 import * as sql from './statements.js'
-import { type Column, columnOf, type Table } from './table.js'
+import { type Column, columnOf, type FoundTable, type Table } from './table.js'
+import { constraintMisfits } from './table-check.js'
 import { insertOf, insertWith, run } from './writes.js'
 
 /** Options of every SQL adapter. */
@@ -39,6 +41,8 @@ export interface SqlConnection {
   readonly dialect: Dialect
   /** The application's own pool or database; undefined for one that the adapter opens itself. */
   readonly client?: object | undefined
+  /** Names of options that only this kind of adapter has. */
+  readonly options?: readonly string[]
   /** Called by `open`, with the time limit of a statement in milliseconds. */
   readonly connect: (timeoutMs: number) => MaybePromise<SqlDriver>
 }
@@ -53,7 +57,7 @@ export function sqlServerAdapter (connection: SqlConnection, options: SqlServerO
   const { createTables = false, timeoutMs = DEFAULT_TIMEOUT_MS } = options
   if (typeof createTables !== 'boolean') throw FST_USERS_INVALID_OPTION(['createTables', 'must be true or false'])
   checkTimeLimit('timeoutMs', timeoutMs)
-  return new SqlAdapter(connection, options, { known: ['tables', 'createTables', 'timeoutMs'], creates: createTables, timeoutMs })
+  return new SqlAdapter(connection, options, { known: ['tables', 'createTables', 'timeoutMs', ...connection.options ?? []], creates: createTables, timeoutMs })
 }
 
 const DEFAULT_TIMEOUT_MS = 5000
@@ -66,6 +70,8 @@ interface SqlSettings {
   readonly creates: boolean
   readonly timeoutMs: number
 }
+
+type Rows = readonly (readonly unknown[])[]
 
 class SqlAdapter implements DatabaseAdapter {
   readonly #models = new ModelRegistry()
@@ -96,15 +102,18 @@ class SqlAdapter implements DatabaseAdapter {
     this.#claim(models, mappings)
     const driver = this.#driver ??= await connect(timeoutMs)
     let tables = new Map<string, Table>()
+    let found: ReadonlyMap<string, FoundTable> = new Map()
     let used = driver
     try {
       await driver.change(dialect.catalog, (catalog) => {
         const plan = planTables(dialect, models, mappings, catalog)
         tables = plan.tables
+        found = plan.found
         const statements = [...noteVersions(dialect, plan.missing, plan.found), ...plan.statements]
         if (!creates && plan.missing.length > 0) throw missingTables(plan.missing, statements)
         return statements
       })
+      await checkConstraints(driver, tables, found)
       if (needsUtc(dialect, tables)) used = await driver.inUtc?.() ?? driver
     } catch (error) {
       if (this.#shapes.size === 0) await this.close()     // else somebody else uses it already
@@ -179,7 +188,7 @@ class SqlAdapter implements DatabaseAdapter {
     const parameters: unknown[] = []
     const shape = shapeOf(this.#root(model.name), where, parameters)
     const statement = shape.statement('delete', () => sql.deleteSql(shape))
-    return (await statement.run(parameters)).changes
+    return (await run(shape.table, statement, parameters)).changes
   }
 
   async close (): Promise<void> {
@@ -209,6 +218,20 @@ class SqlAdapter implements DatabaseAdapter {
 
 function needsUtc ({ isZoned }: Dialect, tables: ReadonlyMap<string, Table>): boolean {
   return isZoned !== undefined && [...tables.values()].some(({ columns }) => columns.some(({ definition, type }) => definition.type === 'time' && type !== undefined && isZoned(type)))
+}
+
+/** Throws `FST_USERS_TABLE_MISMATCH` for a table of another tool whose constraints refuse every new row. */
+async function checkConstraints (driver: SqlDriver, tables: ReadonlyMap<string, Table>, found: ReadonlyMap<string, FoundTable>): Promise<void> {
+  const all = async (text: string): Promise<Rows> => await driver.prepare(text).all([])
+  const attempt = (text: string): Promise<Rows | null> => all(text).catch((error: unknown) => {
+    if (isUnreachable(error)) throw error
+    return null
+  })
+  for (const table of tables.values()) {
+    const stored = found.get(table.dialect.foldName(table.name))
+    const [misfit] = stored === undefined ? [] : await constraintMisfits({ all, attempt }, table, tables, stored)
+    if (misfit !== undefined) throw FST_USERS_TABLE_MISMATCH([table.name, misfit])
+  }
 }
 
 /** The error of a server without our tables. The statements are those that `createTables` runs. */

@@ -42,9 +42,19 @@ export interface Table {
   readonly indexes: ReadonlyMap<string, readonly string[]>
 }
 
+/** What a catalog says of a column. */
+export interface FoundColumn {
+  readonly width: number | null
+  readonly type: string | undefined
+  /** Whether an INSERT must give a value, may leave it out, or can leave it to the database; undefined where that is not known. */
+  readonly demand: 'required' | 'optional' | 'filled' | undefined
+  /** The kind of its type in the words of the dialect. */
+  readonly kind: string | undefined
+}
+
 /** What a catalog says of a table, its columns by folded name. */
 export interface FoundTable {
-  readonly columns: ReadonlyMap<string, { readonly width: number | null, readonly type: string | undefined }>
+  readonly columns: ReadonlyMap<string, FoundColumn>
   readonly collated: boolean
   readonly indexes: ReadonlyMap<string, readonly string[]>
 }
@@ -59,11 +69,11 @@ export function makeTable (model: Model, dialect: Dialect, mapping: TableMapping
   const [primaryKey] = columns
   if (primaryKey === undefined) throw misuse(model.name, '', 'has no columns')
   const name = mapping.table ?? model.table
-  return { model, dialect, name, sql: dialect.quote(name), primaryKey, columns, byField: new Map(columns.map((column) => [column.field, column])), indexes: found?.indexes ?? new Map() }
+  return { model, dialect, name, sql: dialect.qualify?.(name) ?? dialect.quote(name), primaryKey, columns, byField: new Map(columns.map((column) => [column.field, column])), indexes: found?.indexes ?? new Map() }
 }
 
 function makeColumn (field: string, definition: Field, name: string, dialect: Dialect, found: FoundTable | undefined): Column {
-  const { width, type } = found?.columns.get(dialect.foldName(name)) ?? { width: definition.maxLength ?? null, type: undefined }
+  const { width, type }: Pick<FoundColumn, 'width' | 'type'> = found?.columns.get(dialect.foldName(name)) ?? { width: definition.maxLength ?? null, type: undefined }
   const isText = definition.type === 'text' || (definition.type === 'id' && definition.id?.storage !== 'integer')
   const lower = definition.ignoreCase === true ? dialect.lowerColumn?.name(name) : undefined
   const lowerSql = lower !== undefined && found?.columns.has(dialect.foldName(lower)) === true ? dialect.quote(lower) : undefined

@@ -1,6 +1,6 @@
 import type { Dependents, NewRow, Row, StoredRows } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
-import { FST_USERS_INVALID_USER, FST_USERS_UNIQUE_VIOLATION } from '../../errors.js'
+import { FST_USERS_INVALID_USER, FST_USERS_TABLE_MISMATCH, FST_USERS_UNIQUE_VIOLATION } from '../../errors.js'
 import type { SqlDriver, SqlStatement, SqlWrite, SqlWritten } from './drivers/driver.js'
 import { decodeRow, encodeRow } from './encoder.js'
 import { fieldsOfIndex } from './schema.js'
@@ -15,6 +15,7 @@ export interface Insert {
   stored(insertId: unknown): Row
 }
 
+const CONSTRAINT = 'the database refused to change a row because of a constraint, a type or a width; the cause says which'
 const MISFIT = 'a value is out of the range of its column'
 
 /** What an INSERT of a new row is made of, checked. */
@@ -32,6 +33,17 @@ export function insertOf (table: Table, row: Row): Insert {
 export async function insertWith (driver: SqlDriver, tableOf: (model: Model) => Table, first: NewRow, dependents: Dependents): Promise<StoredRows> {
   let table = tableOf(first[0])
 
+  let mistake: { error: unknown } | undefined
+  /** What the caller's function throws is no error of the database. */
+  function make (stored: Row): readonly NewRow[] {
+    try {
+      return dependents(stored)
+    } catch (error) {
+      mistake = { error }
+      throw error
+    }
+  }
+
   function * insert ([model, row]: NewRow): Generator<SqlWrite, Row, SqlWritten> {
     table = tableOf(model)
     const { columns, parameters, stored } = insertOf(table, row)
@@ -42,18 +54,18 @@ export async function insertWith (driver: SqlDriver, tableOf: (model: Model) => 
   function * insertAll (): Generator<SqlWrite, StoredRows, SqlWritten> {
     const stored = yield * insert(first)
     const rows: StoredRows = [stored]
-    for (const dependent of dependents(stored)) rows.push(yield * insert(dependent))
+    for (const dependent of make(stored)) rows.push(yield * insert(dependent))
     return rows
   }
 
   try {
     return await driver.transaction(insertAll)
   } catch (cause) {
-    throw explain(table, cause)
+    throw mistake === undefined ? explain(table, cause) : mistake.error
   }
 }
 
-/** Runs a write. Throws `FST_USERS_UNIQUE_VIOLATION` with field names, `FST_USERS_INVALID_USER`. */
+/** Runs a write. Throws `FST_USERS_UNIQUE_VIOLATION` with field names, `FST_USERS_INVALID_USER`, `FST_USERS_TABLE_MISMATCH`. */
 export async function run (table: Table, statement: SqlStatement, parameters: readonly unknown[]): Promise<SqlWritten> {
   try {
     return await statement.run(parameters)
@@ -62,11 +74,11 @@ export async function run (table: Table, statement: SqlStatement, parameters: re
   }
 }
 
-/** The database's complaint about equal values, or about one that does not fit, in our words; other errors as they are. */
+/** Returns the error of ours for equal values, for a value that does not fit, and for a constraint; other errors as they are. */
 function explain (table: Table, cause: unknown): unknown {
   if (table.dialect.isMisfit(cause)) return FST_USERS_INVALID_USER([MISFIT], { detail: [{ path: '', keyword: 'column', message: MISFIT }], cause })
   const violation = table.dialect.uniqueViolation(cause)
-  if (violation === null) return cause
+  if (violation === null) return table.dialect.isConstraint(cause) ? FST_USERS_TABLE_MISMATCH([table.name, CONSTRAINT], { cause }) : cause
   const fields = 'index' in violation
     ? fieldsOfIndex(table, violation.index, violation.words)
     : violation.columns.map((name) => table.columns.find((column) => column.name === name)?.field ?? name)

@@ -16,8 +16,9 @@ export interface Dialect {
   readonly name: string
   /**
    * Reads every table: rows of table name, column name, whether columns may have collations of their own (0 or 1), and the
-   * width that a text column is declared with, in characters, or null. Two more values are optional: the column's type in
-   * the words of a definition, and a unique index that the column is in, with a row for each.
+   * width that a text column is declared with, in characters, or null. Four more values are optional: the column's type in
+   * the words of a definition; a unique index that the column is in, with a row for each; whether an INSERT must give a
+   * value (`required`, `optional`, `filled` by the database); and the kind of its type, for `fits`.
    */
   readonly catalog: string
   /** Ends an INSERT that lets the database make the id; empty where the driver reports it. */
@@ -29,6 +30,10 @@ export interface Dialect {
   /** The codec of a field; `type` is its column's, where the catalog has types. */
   codec(field: Field, type?: string): Codec
   quote(name: string): string
+  /** The name of a table with its schema, quoted, where tables are in one that the connection does not look in by itself (default: `quote`). */
+  qualify?(name: string): string
+  /** Creates that schema unless it exists. It runs before tables are made. */
+  readonly createSchema?: string
   /** Text as a literal. */
   literal(text: string): string
   /** The placeholder of a parameter, counted from 1. */
@@ -44,6 +49,17 @@ export interface Dialect {
   /** Compares text in the order of its bytes, whatever the database's language. */
   ordered(expression: string): string
   columnType(field: Field): string
+  /** Whether a column of that kind and width can hold the values of a field. */
+  fits(field: Field, kind: string, width: number | null): boolean
+  /** Reads the references of one column to another table: rows of column and table name. */
+  referencesSql(table: string): string
+  /** Reads the checks of a table, for `readChecks`. */
+  checksSql(table: string): string
+  readChecks(rows: readonly (readonly unknown[])[]): readonly string[]
+  /** A value as `samplesSql` takes it. */
+  sample(codec: Codec, value: unknown): unknown
+  /** Rows of a table that are not stored, as a source of a SELECT. `table` is quoted. */
+  samplesSql(table: string, samples: readonly Record<string, unknown>[]): string
   /** Whether columns of this type take text for equal that differs in the case of ASCII letters, so that their index finds it. */
   ignoresCase?(type: string): boolean
   /** Whether values of this type are read and written in the time zone of the session. */
@@ -61,6 +77,8 @@ export interface Dialect {
   uniqueViolation(error: unknown): UniqueViolation | null
   /** Whether a write was refused because a value does not fit its column. */
   isMisfit(error: unknown): boolean
+  /** Whether a write was refused by a constraint, a type or a width of the table: no value, a check, a reference. */
+  isConstraint(error: unknown): boolean
   /** Whether a look-up was refused because the database's character set lacks a letter of it, so that no row can have it. */
   isUnknownLetter?(error: unknown): boolean
 }

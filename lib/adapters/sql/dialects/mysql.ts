@@ -1,5 +1,7 @@
 import type { Field } from '../../../contracts/models.js'
+import { checksOf } from './checks.js'
 import type { Codec, Dialect, UniqueViolation } from './dialect.js'
+import { unionOf } from './samples.js'
 import { decodeTimeText, encodeTimeText } from './time-text.js'
 import { wholeNumber } from './whole-number.js'
 
@@ -7,8 +9,10 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const OBJECT_ID = /^[0-9a-f]{24}$/
 const INT_MAXIMUM = 2_147_483_647
 const DUPLICATE = 1062
-/** Out of range (of a column, of arithmetic), truncated, wrong value, wrong characters, too long, no JSON. */
-const MISFITS: ReadonlySet<unknown> = new Set([1264, 1690, 1265, 1292, 1366, 1406, 3140])
+/** Out of range (of a column, of arithmetic), wrong value, wrong characters, no JSON. */
+const MISFITS: ReadonlySet<unknown> = new Set([1264, 1690, 1292, 1366, 3140])
+/** No value, no default, a reference, a check (of MySQL, of MariaDB, of a view), truncated, too long. */
+const CONSTRAINTS: ReadonlySet<unknown> = new Set([1048, 1364, 1216, 1217, 1451, 1452, 1761, 1762, 3819, 4025, 1369, 1265, 1406])
 /** The last words in quotes of `Duplicate entry 'a@x.org' for key 'ix_user_email'`, in any language; MySQL 8 puts the table's name before. */
 const INDEX = /'(?:[^'.]*\.)?([^']*)'[^']*$/
 /** Collations by which `A` and `a` are one: not those of bytes, not those that tell case, not Turkish, where `I` is another letter. */
@@ -45,8 +49,15 @@ export const mysqlDialect: Dialect = {
   codec: (field, type) => field.type === 'id' ? idCodecs[storageOf(field)] : field.type === 'time' ? timeCodec(type) : codecs[field.type],
   catalog: `SELECT c.TABLE_NAME, c.COLUMN_NAME, 1 AS COLLATED, CASE WHEN c.DATA_TYPE IN ('char', 'varchar') THEN c.CHARACTER_MAXIMUM_LENGTH END,
 concat(c.COLUMN_TYPE, coalesce(concat(' CHARACTER SET ', c.CHARACTER_SET_NAME, ' COLLATE ', c.COLLATION_NAME), '')),
-CASE WHEN c.EXTRA NOT LIKE '%GENERATED%' THEN s.INDEX_NAME END
-FROM information_schema.COLUMNS c LEFT JOIN information_schema.STATISTICS s
+CASE WHEN c.EXTRA NOT LIKE '%GENERATED%' THEN s.INDEX_NAME END AS UNIQUE_INDEX,
+CASE WHEN v.TABLE_NAME IS NOT NULL THEN NULL WHEN c.COLUMN_DEFAULT IS NOT NULL AND NOT (c.IS_NULLABLE = 'YES' AND c.COLUMN_DEFAULT = 'NULL')
+OR c.EXTRA LIKE '%auto_increment%' OR c.EXTRA LIKE '%GENERATED%' THEN 'filled'
+WHEN g.TABLE_NAME IS NOT NULL THEN NULL
+WHEN c.IS_NULLABLE = 'NO' THEN 'required' ELSE 'optional' END AS DEMAND, c.DATA_TYPE AS KIND
+FROM information_schema.COLUMNS c LEFT JOIN (SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = database() AND TABLE_TYPE <> 'BASE TABLE') v ON v.TABLE_NAME = c.TABLE_NAME
+LEFT JOIN (SELECT DISTINCT EVENT_OBJECT_TABLE AS TABLE_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = database()
+AND ACTION_TIMING = 'BEFORE' AND EVENT_MANIPULATION = 'INSERT') g ON g.TABLE_NAME = c.TABLE_NAME
+LEFT JOIN information_schema.STATISTICS s
 ON s.TABLE_SCHEMA = c.TABLE_SCHEMA AND s.TABLE_NAME = c.TABLE_NAME AND s.COLUMN_NAME = c.COLUMN_NAME AND s.NON_UNIQUE = 0
 WHERE c.TABLE_SCHEMA = database()`,
   returnsId: false,
@@ -65,6 +76,15 @@ WHERE c.TABLE_SCHEMA = database()`,
   binary,
   ordered: binary,
   columnType,
+  fits,
+  referencesSql: (table) => `SELECT max(COLUMN_NAME) AS COLUMN_NAME,
+max(CASE WHEN REFERENCED_TABLE_SCHEMA = TABLE_SCHEMA THEN REFERENCED_TABLE_NAME ELSE concat(REFERENCED_TABLE_SCHEMA, '.', REFERENCED_TABLE_NAME) END) AS TARGET
+FROM information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA = database() AND BINARY TABLE_NAME = ${mysqlDialect.literal(table)}
+AND REFERENCED_TABLE_NAME IS NOT NULL GROUP BY CONSTRAINT_NAME HAVING count(*) = 1`,
+  checksSql: (table) => `SHOW CREATE TABLE ${mysqlDialect.quote(table)}`,
+  readChecks: ([row]) => checksOf(String(row?.[1])),
+  sample: (codec, value) => codec.encode(value),
+  samplesSql: (_table, samples) => unionOf(mysqlDialect, samples),
   ignoresCase: (type) => IGNORES_CASE.test(type),
   isZoned: (type) => type.startsWith('timestamp'),
   lowerColumn: { name: (column) => `${column}_lower`, type: (expression, { maxLength = 320 }) => `VARBINARY(${maxLength * 4}) GENERATED ALWAYS AS (${expression}) STORED` },
@@ -72,7 +92,30 @@ WHERE c.TABLE_SCHEMA = database()`,
   tableOptions: ' ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',
   foldName: (name) => name,
   uniqueViolation,
-  isMisfit: (error) => MISFITS.has(numberOf(error))
+  isMisfit: (error) => MISFITS.has(numberOf(error)),
+  isConstraint: (error) => CONSTRAINTS.has(numberOf(error))
+}
+
+const NUMBERS = /^(?:tinyint|smallint|mediumint|int|bigint|decimal|float|double)$/
+const TEXTS = /^(?:char|varchar|tinytext|text|mediumtext|longtext)$/
+const ID_WIDTHS = { uuid: 36, objectid: 24 }
+/** Types that certainly do not hold a field. */
+const UNFIT: Record<Exclude<Field['type'], 'id'>, RegExp> = {
+  text: /^(?:tinyint|smallint|mediumint|int|bigint|decimal|float|double|bit|year|date|time|datetime|timestamp|uuid)$/,
+  boolean: /^(?:date|time|datetime|timestamp|uuid)$/,
+  integer: /^(?:date|time|datetime|timestamp|uuid)$/,
+  number: /^(?:date|time|datetime|timestamp|uuid)$/,
+  time: /^(?:tinyint|smallint|mediumint|int|float|double|bit|year|uuid)$/,
+  json: /^(?:tinyint|smallint|mediumint|int|bigint|decimal|float|double|bit|year|date|time|datetime|timestamp|uuid)$/
+}
+
+function fits (field: Field, kind: string, width: number | null): boolean {
+  if (field.type !== 'id') return !UNFIT[field.type].test(kind)
+  const storage = storageOf(field)
+  if (storage === 'integer') return NUMBERS.test(kind)
+  if (storage === 'uuid' && kind === 'uuid') return true
+  const least = storage === 'text' ? 0 : ID_WIDTHS[storage]
+  return TEXTS.test(kind) && (width === null || width >= least)
 }
 
 const types = { boolean: 'BOOL', integer: 'BIGINT', number: 'DOUBLE', time: 'DATETIME(6)', json: 'JSON' }

@@ -1,4 +1,5 @@
 import type { Field } from '../../../contracts/models.js'
+import { FST_USERS_INVALID_OPTION } from '../../../errors.js'
 import type { Codec, Dialect, UniqueViolation } from './dialect.js'
 import { wholeNumber } from './whole-number.js'
 
@@ -7,6 +8,10 @@ const OBJECT_ID = /^[0-9a-f]{24}$/
 const INT_MAXIMUM = 2_147_483_647
 /** The part of a violation's detail that shows the index: `(email)` of `Key (email)=(a@x.org) already exists.`, in any language. */
 const INDEX_KEY = /^[^(]*\((.*?)\)=\(/s
+/** Out of the range of a number or a time, or text with a letter that the database's character set lacks. */
+const MISFITS = new Set(['22003', '22008', '22015', '22021', '22P05'])
+/** Classes "integrity constraint violation" and "data exception", a type that differs, a view's check, a column that the database fills. */
+const CONSTRAINT = /^(?:23|22|42804$|44000$|428C9$)/
 const WORDS = /"(?:[^"]|"")+"|[\p{L}\p{N}_$]+/gu
 
 const storable: Pick<Codec, 'holds'> = { holds: (value) => !String(value).includes('\0') }
@@ -30,25 +35,79 @@ const idCodecs: Record<'uuid' | 'objectid' | 'integer' | 'text', Codec> = {
   text
 }
 
-/** PostgreSQL: types as SQLAlchemy writes them. Times are read as milliseconds, so that the session's zone and date style do not matter. */
-export const postgresDialect: Dialect = {
+/** Returns the dialect for tables in a schema, or for those that a name without schema finds. Throws `FST_USERS_INVALID_OPTION`. */
+export function postgresIn (schema?: string): Dialect {
+  if (schema !== undefined && !isSchemaName(schema)) throw FST_USERS_INVALID_OPTION(['schema', 'must be the name of a schema, of 63 bytes at most'])
+  const qualify = (name: string): string => schema === undefined ? quote(name) : `${quote(schema)}.${quote(name)}`
+  const regclass = (table: string): string => `pg_catalog.to_regclass(${literal(qualify(table))})`
+  return {
+    ...BASE,
+    ...schema === undefined ? {} : { qualify, createSchema: createSchemaSql(schema) },
+    catalog: catalogSql(visibleSql(schema)),
+    referencesSql: (table) => referencesSql(regclass(table)),
+    checksSql: (table) => checksSql(regclass(table))
+  }
+}
+
+function isSchemaName (value: unknown): boolean {
+  return typeof value === 'string' && value !== '' && !value.includes('\0') && value.isWellFormed() && Buffer.byteLength(value) <= 63
+}
+
+/** Returns the condition that a table `c` is in a schema, or is found by a name without schema. */
+export function visibleSql (schema?: string): string {
+  return schema === undefined
+    ? "pg_catalog.pg_table_is_visible(c.oid) AND c.relnamespace <> 'pg_catalog'::regnamespace"
+    : `c.relnamespace = pg_catalog.to_regnamespace(${literal(quote(schema))})`
+}
+
+/** Asks first: CREATE SCHEMA IF NOT EXISTS needs the right to create one also where it exists. */
+function createSchemaSql (schema: string): string {
+  const body = `BEGIN IF pg_catalog.to_regnamespace(${literal(quote(schema))}) IS NULL THEN CREATE SCHEMA ${quote(schema)}; END IF; END`
+  return `DO ${literal(body)}`
+}
+
+/** `regclass` is the table as an expression. A table in another schema is named with it. */
+function referencesSql (regclass: string): string {
+  return `SELECT a.attname::text AS column_name,
+CASE WHEN f.relnamespace = c.relnamespace OR pg_catalog.pg_table_is_visible(f.oid) THEN f.relname ELSE n.nspname || '.' || f.relname END AS target
+FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_class f ON f.oid = k.confrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = f.relnamespace JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1]
+WHERE k.contype = 'f' AND pg_catalog.cardinality(k.conkey) = 1 AND k.conrelid = ${regclass}`
+}
+
+function checksSql (regclass: string): string {
+  return `SELECT pg_catalog.pg_get_expr(k.conbin, k.conrelid) AS expression FROM pg_catalog.pg_constraint k
+WHERE k.contype = 'c' AND k.conrelid = ${regclass}`
+}
+
+/**
+ * Returns the query of the catalog for tables that fulfil a condition. A collation of its own is one by which different text
+ * may be equal; a trigger that runs before an INSERT may fill any column.
+ */
+function catalogSql (visible: string): string {
+  return `SELECT c.relname, a.attname, max((t.typname = 'citext' OR NOT coalesce(l.collisdeterministic, true))::int) OVER (PARTITION BY c.oid),
+CASE WHEN t.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN (a.atttypmod - 4)::text END AS width, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, NULL AS unique_index,
+CASE WHEN c.relkind IN ('v', 'm') THEN NULL WHEN a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL THEN 'filled'
+WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgtype & 7 = 7) THEN NULL
+WHEN a.attnotnull OR t.typnotnull THEN 'required' ELSE 'optional' END AS demand,
+t.typcategory::text || ':' || coalesce(b.typname, t.typname)::text AS kind
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped AND ${visible}`
+}
+
+/** Types as SQLAlchemy writes them. Times are read as milliseconds, so that the session's zone and date style do not matter. */
+const BASE: Omit<Dialect, 'catalog' | 'referencesSql' | 'checksSql'> = {
   name: 'postgres',
   codec: (field) => field.type === 'id' ? idCodecs[storageOf(field)] : codecs[field.type],
-  // the tables that a name without schema finds; a collation of its own is one by which different text may be equal
-  catalog: `SELECT c.relname, a.attname, max((t.typname = 'citext' OR NOT coalesce(l.collisdeterministic, true))::int) OVER (PARTITION BY c.oid),
-CASE WHEN t.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4 END
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped AND pg_catalog.pg_table_is_visible(c.oid)
-AND c.relnamespace <> 'pg_catalog'::regnamespace`,
   returnsId: true,
   nullsFirst: ' NULLS FIRST',
   comparesRows: true,
   indexesInTable: false,
   tableOptions: '',
   identity: 'GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY',
-  quote: (name) => `"${name.replaceAll('"', '""')}"`,
-  literal: (text) => `${text.includes('\\') ? 'E' : ''}'${text.replaceAll(/['\\]/g, '$&$&')}'`,     // the same whatever standard_conforming_strings says
+  quote,
+  literal,
   placeholder: (position) => `$${position}`,
   read: (expression, { type }) => type === 'time' ? `round(extract(epoch FROM date_trunc('milliseconds', ${expression})) * 1000)` : expression,
   comparand: (placeholder, field) => isWhole(field) ? `${placeholder}::bigint` : placeholder,     // an index on INTEGER serves BIGINT
@@ -56,10 +115,44 @@ AND c.relnamespace <> 'pg_catalog'::regnamespace`,
   binary,
   ordered: binary,
   columnType,
+  fits,
+  readChecks: (rows) => rows.map(([expression]) => String(expression)),
+  sample: (_codec, value) => value,
+  samplesSql: (table, samples) => `(SELECT (pg_catalog.jsonb_populate_record(NULL::${table}, sample)).* FROM (VALUES ${samples.map((sample) => `(${literal(JSON.stringify(sample))}::jsonb)`).join(', ')}) AS samples (sample)) AS candidates`,
   foldName: (name) => name,
   uniqueViolation,
-  isMisfit: (error) => codeOf(error).startsWith('22'),     // class "data exception"
+  isMisfit: (error) => MISFITS.has(codeOf(error)),
+  isConstraint: (error) => CONSTRAINT.test(codeOf(error)),
   isUnknownLetter: (error) => codeOf(error) === '22P05'
+}
+
+function quote (name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
+}
+
+/** The same whatever standard_conforming_strings says. */
+function literal (text: string): string {
+  return `${text.includes('\\') ? 'E' : ''}'${text.replaceAll(/['\\]/g, '$&$&')}'`
+}
+
+const ID_WIDTHS = { uuid: 36, objectid: 24 }
+/** Kinds that certainly do not hold a field: categories of types (https://www.postgresql.org/docs/current/catalog-pg-type.html), and types of the category "user-defined". */
+const UNFIT: Record<Exclude<Field['type'], 'id'>, RegExp> = {
+  text: /^(?:[NBD]:|U:(?:uuid|jsonb?)$)/,
+  boolean: /^(?:[ND]:|U:(?:uuid|jsonb?)$)/,
+  integer: /^(?:[BD]:|U:(?:uuid|jsonb?)$)/,
+  number: /^(?:[BD]:|U:(?:uuid|jsonb?)$)/,
+  time: /^(?:[NBS]:|U:(?:uuid|jsonb?)$)/,
+  json: /^(?:[NBD]:|U:uuid$)/
+}
+
+function fits (field: Field, kind: string, width: number | null): boolean {
+  if (field.type !== 'id') return !UNFIT[field.type].test(kind)
+  const storage = storageOf(field)
+  if (storage === 'integer') return kind.startsWith('N:')
+  if (storage === 'uuid' && kind === 'U:uuid') return true
+  const least = storage === 'text' ? 0 : ID_WIDTHS[storage]
+  return kind.startsWith('S:') && (width === null || width >= least)
 }
 
 const types = { boolean: 'BOOLEAN', integer: 'BIGINT', number: 'DOUBLE PRECISION', time: 'TIMESTAMP WITH TIME ZONE', json: 'JSON' }
@@ -120,3 +213,6 @@ function uniqueViolation (error: unknown): UniqueViolation | null {
   const words = INDEX_KEY.exec(String(detail))?.[1]?.match(WORDS) ?? []     // no detail for a role that may not read the table
   return { index: String(constraint), words: words.map((word) => word.startsWith('"') ? word.slice(1, -1).replaceAll('""', '"') : word) }
 }
+
+/** PostgreSQL, with tables that a name without schema finds. */
+export const postgresDialect: Dialect = postgresIn()

@@ -1,5 +1,7 @@
 import type { Field } from '../../../contracts/models.js'
+import { checksOf } from './checks.js'
 import type { Codec, Dialect, UniqueViolation } from './dialect.js'
+import { unionOf } from './samples.js'
 import { decodeTimeText, encodeTimeText } from './time-text.js'
 import { wholeNumber } from './whole-number.js'
 
@@ -24,7 +26,12 @@ const codecs: Record<Field['type'], Codec> = {
 export const sqliteDialect: Dialect = {
   name: 'sqlite',
   codec: codecOf,
-  catalog: "SELECT m.name AS table_name, c.name AS column_name, m.sql LIKE '%collate%', CASE WHEN c.type LIKE '%char%(%' THEN CAST(substr(c.type, instr(c.type, '(') + 1) AS INTEGER) END FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type IN ('table', 'view')",
+  catalog: `SELECT m.name AS table_name, c.name AS column_name, m.sql LIKE '%collate%' AS collated,
+CASE WHEN c.type LIKE '%char%(%' THEN CAST(substr(c.type, instr(c.type, '(') + 1) AS INTEGER) END AS width, NULL AS type, NULL AS unique_index,
+CASE WHEN m.type <> 'table' THEN NULL WHEN c.dflt_value IS NOT NULL OR c.hidden > 1
+OR (c.pk = 1 AND upper(c.type) = 'INTEGER' AND (SELECT count(*) FROM pragma_table_info(m.name) k WHERE k.pk > 0) = 1) THEN 'filled'
+WHEN c."notnull" = 1 THEN 'required' ELSE 'optional' END AS demand, c.type AS kind
+FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type IN ('table', 'view')`,
   returnsId: false,
   nullsFirst: '',
   comparesRows: true,
@@ -40,9 +47,16 @@ export const sqliteDialect: Dialect = {
   binary: (expression) => `${expression} COLLATE BINARY`,
   ordered: (expression) => expression,
   columnType,
+  fits,
+  referencesSql: (table) => `SELECT max("from") AS column_name, max("table") AS target FROM pragma_foreign_key_list(${sqliteDialect.literal(table)}) GROUP BY id HAVING count(*) = 1`,
+  checksSql: (table) => `SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ${sqliteDialect.literal(table)} COLLATE NOCASE`,
+  readChecks: ([row]) => checksOf(String(row?.[0])),
+  sample: (codec, value) => codec.encode(value),
+  samplesSql: (_table, samples) => unionOf(sqliteDialect, samples),
   foldName: (name) => name.toLowerCase(),
   uniqueViolation,
-  isMisfit: () => false
+  isMisfit: () => false,
+  isConstraint
 }
 
 /** SQLite through a client that cuts text at U+0000: such text is refused when written, and finds nothing. */
@@ -52,6 +66,16 @@ export const sqliteWithoutNul: Dialect = {
     const codec = codecOf(field)
     return codec === text ? { ...text, holds: (value) => !String(value).includes('\0') } : codec
   }
+}
+
+/** Types of columns that make numbers of text, and of columns that make text of numbers (https://sqlite.org/datatype3.html, section 3.1). */
+const NUMERIC = /INT|REAL|FLOA|DOUB/i
+const TEXTUAL = /CHAR|CLOB|TEXT|UUID|BLOB/i
+
+/** Any column holds any value but ids: a column of the other affinity changes them, or refuses them. */
+function fits ({ type, id }: Field, kind: string): boolean {
+  if (type !== 'id') return true
+  return id?.storage === 'integer' ? NUMERIC.test(kind) || !TEXTUAL.test(kind) : !NUMERIC.test(kind)
 }
 
 const types = { boolean: 'BOOLEAN', integer: 'INTEGER', number: 'FLOAT', time: 'TIMESTAMP', json: 'JSON' }
@@ -79,6 +103,14 @@ function decodeJson (raw: unknown): unknown {
   } catch {
     return undefined
   }
+}
+
+/** The low byte of the codes of constraints and of types that differ. */
+const CONSTRAINT_NUMBERS = new Set([19, 20])
+
+function isConstraint (error: unknown): boolean {
+  const { code, errcode } = error as { code?: unknown, errcode?: unknown }     // clients throw errors alone
+  return /^SQLITE_(?:CONSTRAINT|MISMATCH)/.test(String(code)) || CONSTRAINT_NUMBERS.has(Number(errcode) & 0xFF)
 }
 
 function uniqueViolation (error: unknown): UniqueViolation | null {

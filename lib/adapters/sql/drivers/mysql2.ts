@@ -3,7 +3,7 @@ import { again } from './again.js'
 import { borrow, type Lender } from './borrow.js'
 import type { SqlDriver, SqlWritten } from './driver.js'
 import type { MysqlConnection, MysqlPool, MysqlQuery } from './mysql2-pool.js'
-import { whenReached } from './reached.js'
+import { whenReached, whileServing } from './reached.js'
 import { writeAll } from './write-all.js'
 
 type Rows = readonly (readonly unknown[])[]
@@ -23,8 +23,15 @@ const REFUSED: ReadonlySet<unknown> = new Set([1213, 1243, 1615])
 /** A connection to a server that only reads, as after a failover, or one that lost its statements. */
 const SPENT: ReadonlySet<unknown> = new Set([1290, 1792, 1836, 1243])
 
-/** What a server says that cannot serve now: no connection is free, it shuts down, a limit of the account, the connection was ended. */
-const NOT_NOW: ReadonlySet<unknown> = new Set([1040, 1053, 1203, 1226, 1927])
+/**
+ * Errors of a server that cannot serve now: no connection is free, it shuts down, a limit of the account, the connection was
+ * ended; a lock is held too long, a deadlock, a row that changed meanwhile, a statement that took too long or was ended; the
+ * server only reads.
+ */
+const NOT_NOW: ReadonlySet<unknown> = new Set([
+  1040, 1053, 1152, 1158, 1159, 1160, 1161, 1203, 1226, 1927, 4031, 1205, 1213, 1020, 1317, 1969, 3024, 3572, 1021, 1037, 1041,
+  1290, 1792, 1836
+])
 
 /** A driver for a pool of `mysql2`, which stays open. A statement may take that many milliseconds, waiting for a connection included. */
 export function useMysql2 (pool: MysqlPool, timeoutMs: number): SqlDriver {
@@ -70,7 +77,8 @@ export async function checkUtc (driver: SqlDriver): Promise<SqlDriver> {
 /** Works on a connection of the pool; again when it was refused and had no effect. */
 async function onAny<T> (pool: MysqlPool, timeoutMs: number, work: (connection: MysqlConnection) => Promise<T>): Promise<T> {
   const end = performance.now() + timeoutMs
-  return await again(() => borrow(lenderOf(pool), Math.max(1, Math.round(end - performance.now())), work), hadNoEffect)
+  const attempt = (): Promise<T> => borrow(lenderOf(pool), Math.max(1, Math.round(end - performance.now())), work)
+  return await whileServing(isRefusal, () => again(attempt, hadNoEffect))
 }
 
 /** Works in a transaction. A connection that cannot take it back is broken by that error. */
@@ -184,7 +192,7 @@ export function hadNoEffect (error: unknown): boolean {
   return REFUSED.has(numberOf(error))
 }
 
-/** Whether a server that can serve says no. */
+/** Returns whether a server that can serve refused. */
 export function isRefusal (error: unknown): boolean {
   return error instanceof Error && 'sqlState' in error && !NOT_NOW.has(numberOf(error))
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { borrow, type Lender } from './borrow.js'
 import type { SqlDriver, SqlStatement, SqlWritten } from './driver.js'
 import type { PgClient, PgPool, PgQuery, PgResult } from './pg-pool.js'
-import { whenReached } from './reached.js'
+import { whenReached, whileServing } from './reached.js'
 import { writeAll } from './write-all.js'
 
 /** Of how many statements each connection keeps a plan; further ones are parsed each time. */
@@ -11,8 +11,10 @@ const MAX_NAMED = 500
 export const LOCK_TABLES = `SELECT pg_advisory_xact_lock(${createHash('sha256').update('fastify-users').digest().readInt32BE()})`
 /** A plan that a changed table or a pooler between made useless: feature not supported, no or another statement of that name. */
 const STALE = new Set(['0A000', '26000', '42P05'])
-/** Classes of what a server says that cannot serve now: connection exception, insufficient resources, operator intervention. */
-const NOT_NOW = new Set(['08', '53', '57'])
+/** Classes of errors of a server that cannot serve now: connection exception, insufficient resources, operator intervention, system error. */
+const NOT_NOW_CLASSES = new Set(['08', '53', '57', '58'])
+/** The same for single errors: serialization failure, deadlock, lock not available, only reads (as after a failover), time-outs of transactions. */
+const NOT_NOW = new Set(['40001', '40P01', '55P03', '25006', '25P03', '25P04'])
 /** Values as the server writes them: parsers that the application sets for its own queries do not count. */
 const types = { getTypeParser: () => (value: string) => value }
 
@@ -28,19 +30,19 @@ export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
   const alone = pool.listenerCount('error') === 0
   if (alone) pool.on('error', ignore)
   const lender = lenderOf(pool)
-  const run: Run = (query) => borrow(lender, timeoutMs, (client) => client.query(query))
+  const run: Run = (query) => whileServing(isRefusal, () => borrow(lender, timeoutMs, (client) => client.query(query)))
   return {
     prepare (text) {
       const name = names.get(text) ?? (names.size < MAX_NAMED ? nameOf(text) : undefined)
       if (name !== undefined) names.set(text, name)
       return prepare(run, text, name)
     },
-    transaction: (writes) => borrow(lender, timeoutMs, async (client) => {     // what fails ends with the connection
+    transaction: (writes) => whileServing(isRefusal, () => borrow(lender, timeoutMs, async (client) => {     // what fails ends with the connection
       await client.query(plainQuery('BEGIN'))
       const result = await writeAll(writes, async ({ sql, parameters }) => written(await client.query({ ...plainQuery(sql), values: [...parameters] })))
       await client.query(plainQuery('COMMIT'))
       return result
-    }),
+    })),
     async change (catalog, plan) {
       await whenReached(isRefusal, async () => {
         const { rows } = await run(plainQuery(catalog))
@@ -127,9 +129,10 @@ function nameOf (text: string): string {
   return `users_${createHash('sha256').update(text).digest('base64url').slice(0, 22)}`
 }
 
-/** Whether a server that can serve says no; without a severity the error is of the client, that is of the connection. */
+/** Returns whether a server that can serve refused. An error without a severity is of the client, that is of the connection. */
 export function isRefusal (error: unknown): boolean {
-  return error instanceof Error && 'severity' in error && !NOT_NOW.has(stateOf(error).slice(0, 2))
+  const state = stateOf(error)
+  return error instanceof Error && 'severity' in error && !NOT_NOW.has(state) && !NOT_NOW_CLASSES.has(state.slice(0, 2))
 }
 
 /** The SQLSTATE that the server sent, or the client's own code. */

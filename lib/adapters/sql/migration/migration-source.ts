@@ -34,6 +34,8 @@ export interface MigrationDatabase extends MigrationSession {
   describe(table: string): MaybePromise<StoredTable | null>
   /** The statements that change columns (by folded name) and keep all else; null when the table's definition cannot be read. */
   alter(table: string, columns: ReadonlyMap<string, ColumnChange>): MaybePromise<readonly string[] | null>
+  /** The rows of a SELECT, or null when the database refuses it. The transaction goes on. */
+  attempt(sql: string): Promise<Rows | null>
   /** Whether an index has this name. */
   hasIndex(name: string): MaybePromise<boolean>
   /** Milliseconds since 1970 by the database's clock; null for a database on this machine. */

@@ -1,6 +1,7 @@
 import { FST_USERS_STORE_UNAVAILABLE } from '../../../errors.js'
 import { mistakeOf } from '../../shared/mistakes.js'
-import { postgresDialect } from '../dialects/postgres.js'
+import type { Dialect } from '../dialects/dialect.js'
+import { postgresIn, visibleSql } from '../dialects/postgres.js'
 import { inTransaction, LOCK_TABLES, type RunInTransaction } from '../drivers/pg.js'
 import type { PgPool } from '../drivers/pg-pool.js'
 import type { TableMappings } from '../schema.js'
@@ -13,44 +14,51 @@ const BEGIN: Record<TransactionMode, readonly string[]> = { read: ['BEGIN ISOLAT
 /** The expression of our index that ignores case, as the server writes it; with and without a cast. */
 const LOWER = /^lower\(+("(?:[^"]|"")+"|[\p{L}\p{N}_$]+)\)?(?:::text)?\)? COLLATE "C"\)+$/u
 
-const COLUMNS = `SELECT a.attname, CASE WHEN t.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4 END AS width, a.attnotnull::text
+const columnsSql = (visible: string): string => `SELECT a.attname, CASE WHEN t.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4 END AS width, a.attnotnull::text
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped AND pg_catalog.pg_table_is_visible(c.oid) AND c.relnamespace <> 'pg_catalog'::regnamespace AND c.relname = $1::name
+WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped AND ${visible} AND c.relname = $1::name
 ORDER BY a.attnum`
-const INDEXES = `SELECT i.indexrelid, i.indisunique::text, a.attname, pg_catalog.pg_get_indexdef(i.indexrelid, k.n, true)
+const indexesSql = (visible: string): string => `SELECT i.indexrelid, i.indisunique::text, a.attname, pg_catalog.pg_get_indexdef(i.indexrelid, k.n, true)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_index i ON i.indrelid = c.oid JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = x.relam
 CROSS JOIN LATERAL generate_series(1, i.indnkeyatts) k (n) LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k.n - 1]
-WHERE i.indpred IS NULL AND i.indisvalid AND m.amname = 'btree' AND pg_catalog.pg_table_is_visible(c.oid) AND c.relnamespace <> 'pg_catalog'::regnamespace AND c.relname = $1::name
+WHERE i.indpred IS NULL AND i.indisvalid AND m.amname = 'btree' AND ${visible} AND c.relname = $1::name
 ORDER BY i.indexrelid, k.n`
-const HAS_INDEX = 'SELECT 1 FROM pg_catalog.pg_class WHERE relname = $1::name AND (pg_catalog.pg_table_is_visible(oid) OR relnamespace = pg_catalog.to_regnamespace(current_schema()::text))'
+/** An index is in the schema of its table. */
+const hasIndexSql = (schema?: string): string => `SELECT 1 FROM pg_catalog.pg_class c WHERE c.relname = $1::name AND ${schema === undefined
+  ? '(pg_catalog.pg_table_is_visible(c.oid) OR c.relnamespace = pg_catalog.to_regnamespace(current_schema()::text))'
+  : visibleSql(schema)}`
 const NOW = 'SELECT round(extract(epoch FROM clock_timestamp()) * 1000)'
 
-/** How a PostgreSQL database is migrated; the pool stays open. */
-export function postgresMigration (pool: PgPool, mappings: TableMappings): Migration {
+/** How the tables of a PostgreSQL database, or of one of its schemas, are migrated; the pool stays open. */
+export function postgresMigration (pool: PgPool, mappings: TableMappings, schema?: string): Migration {
+  const dialect = postgresIn(schema)
   return {
-    dialect: postgresDialect,
+    dialect,
     isAtomic: true,
     mappings,
     async connect () {
       await reach(pool)
       return {
         close () {},
-        transaction: (mode, work) => inTransaction(pool, BEGIN[mode], (query) => work(migrationDatabase(sessionOf(query))))
+        transaction: (mode, work) => inTransaction(pool, BEGIN[mode], (query) => work(migrationDatabase(sessionOf(query), dialect, schema)))
       }
     }
   }
 }
 
-/** A transaction on a connection of another client. */
-export const inPostgres: InTransaction = async (session, mode, work) => {
-  try {
-    for (const text of BEGIN[mode]) await session.all(text)
-    const result = await work(migrationDatabase(session))
-    await session.all('COMMIT')
-    return result
-  } catch (error) {
-    await Promise.resolve(session.all('ROLLBACK')).catch(() => {})     // with the connection gone, so is what was begun
-    throw error
+/** Returns how to run a transaction on a connection of another client, for the tables of a schema if one is given. */
+export function inPostgres (schema?: string): InTransaction {
+  const dialect = postgresIn(schema)
+  return async (session, mode, work) => {
+    try {
+      for (const text of BEGIN[mode]) await session.all(text)
+      const result = await work(migrationDatabase(session, dialect, schema))
+      await session.all('COMMIT')
+      return result
+    } catch (error) {
+      await Promise.resolve(session.all('ROLLBACK')).catch(() => {})     // with the connection gone, so is what was begun
+      throw error
+    }
   }
 }
 
@@ -71,22 +79,33 @@ function sessionOf (query: RunInTransaction): MigrationSession {
   }
 }
 
-function migrationDatabase (session: MigrationSession): MigrationDatabase {
+function migrationDatabase (session: MigrationSession, dialect: Dialect, schema?: string): MigrationDatabase {
   const { all } = session
+  const { quote, qualify = quote } = dialect
+  const visible = visibleSql(schema)
   return {
-    dialect: postgresDialect,
+    dialect,
     ...session,
-    hasIndex: async (name) => (await all(HAS_INDEX, [name])).length > 0,
+    async attempt (sql) {
+      await all('SAVEPOINT fastify_users_attempt')
+      try {
+        return await all(sql)
+      } catch {
+        await all('ROLLBACK TO SAVEPOINT fastify_users_attempt')
+        return null
+      }
+    },
+    hasIndex: async (name) => (await all(hasIndexSql(schema), [name])).length > 0,
     async describe (table) {
-      const columns = await all(COLUMNS, [table])
+      const columns = await all(columnsSql(visible), [table])
       if (columns.length === 0) return null
       return {
         columns: new Map(columns.map(([name, width, required]) => [String(name), { name: String(name), width: width === null ? null : Number(width), nullable: required === 'false' }])),
-        indexes: readIndexes(await all(INDEXES, [table]))
+        indexes: readIndexes(await all(indexesSql(visible), [table]))
       } satisfies StoredTable
     },
     alter: (table, columns) => [...columns].flatMap(([name, { type, nullable }]) => [...type === undefined ? [] : [`TYPE ${type}`], ...nullable === true ? ['DROP NOT NULL'] : []]
-      .map((change) => `ALTER TABLE ${postgresDialect.quote(table)} ALTER COLUMN ${postgresDialect.quote(name)} ${change}`)),
+      .map((change) => `ALTER TABLE ${qualify(table)} ALTER COLUMN ${quote(name)} ${change}`)),
     now: async () => Number((await all(NOW))[0]?.[0])
   }
 }

@@ -43,7 +43,8 @@ export function noteVersions (dialect: Dialect, made: readonly Table[], found: R
     `DELETE FROM ${own.sql} WHERE ${name} = ${text}`,
     `INSERT INTO ${own.sql} (${name}, ${version}) VALUES (${text}, ${current})`
   ])
-  return [...found.has(dialect.foldName(own.name)) ? [] : createTableStatements(own, new Map()), ...rows]
+  const schema = dialect.createSchema === undefined ? [] : [dialect.createSchema]
+  return [...schema, ...found.has(dialect.foldName(own.name)) ? [] : createTableStatements(own, new Map()), ...rows]
 }
 
 /** Reads the versions of all tables. */

@@ -35,8 +35,13 @@ export function alterTable (sql: string, name: string, changes: ReadonlyMap<stri
   return changed === changes.size ? `CREATE TABLE ${name} (${lines.join(',')})${after.join('')}` : null
 }
 
+/** Returns the tokens of a statement: comments, quoted text and names, words, white space, single characters. */
+export function tokensOf (sql: string): string[] {
+  return Array.from(sql.matchAll(TOKEN), ([token]) => token)
+}
+
 function cut (sql: string): Definition {
-  const tokens = Array.from(sql.matchAll(TOKEN), ([token]) => token)
+  const tokens = tokensOf(sql)
   const start = tokens.indexOf('(') + 1
   let part: string[] = []
   const parts = [part]

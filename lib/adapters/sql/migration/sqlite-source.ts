@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import type { MaybePromise } from '../../../contracts/database-adapter.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_TABLE_MISMATCH } from '../../../errors.js'
 import { sqliteDialect } from '../dialects/sqlite.js'
 import { createPrivateFile } from '../drivers/private-file.js'
@@ -70,10 +71,12 @@ async function untilCommit<T> (session: MigrationSession, work: () => Promise<T>
   }
 }
 
-async function attempt (work: () => unknown): Promise<void> {
+async function attempt<T> (work: () => MaybePromise<T>): Promise<T | undefined> {
   try {
-    await work()
-  } catch {}
+    return await work()
+  } catch {
+    return undefined
+  }
 }
 
 function migrationDatabase (session: MigrationSession): MigrationDatabase {
@@ -81,6 +84,7 @@ function migrationDatabase (session: MigrationSession): MigrationDatabase {
   return {
     dialect: sqliteDialect,
     ...session,
+    attempt: async (sql) => await attempt(async () => await all(sql)) ?? null,
     hasIndex: async (name) => (await all("SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ? COLLATE NOCASE", [name])).length > 0,
     async describe (table) {
       const columns = await all("SELECT c.name, c.type, c.\"notnull\" FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type = 'table' AND m.name = ? COLLATE NOCASE", [table])

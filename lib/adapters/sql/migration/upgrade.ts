@@ -4,6 +4,7 @@ import type { Dialect } from '../dialects/dialect.js'
 import { checkMappings, createTableStatements, indexPlans, mappingOf, readCatalog, type TableMappings } from '../schema.js'
 import { type Column, type FoundTable, makeTable, type Table } from '../table.js'
 import type { MigrationDatabase, StoredTable } from './migration-source.js'
+import { columnMisfits, constraintMisfits } from '../table-check.js'
 import { quoted, schemaChanges, servedBy, type Widths } from './schema-changes.js'
 import { readVersions, schemaVersions, type SchemaVersions, type StoredVersions } from './schema-version.js'
 import { findDoubles, hasRows } from './stored-rows.js'
@@ -13,7 +14,8 @@ const SHOWN = 20
 /** What brings the tables of all models to our schema: what is missing is made, nothing is removed. */
 export async function planUpgrade (database: MigrationDatabase, models: readonly Model[], mappings: TableMappings, versions: SchemaVersions = schemaVersions): Promise<SchemaPlan> {
   const tables = new Map(models.map((model) => [model.name, makeTable(model, database.dialect, mappingOf(model, mappings))]))
-  const targets = targetsOf(tables, readCatalog(database.dialect, await database.all(database.dialect.catalog)), mappings)
+  const catalog = readCatalog(database.dialect, await database.all(database.dialect.catalog))
+  const targets = targetsOf(tables, catalog, mappings)
   const stored = await readVersions(database)
   const steps: SchemaStep[] = []
   const problems: string[] = []
@@ -24,10 +26,18 @@ export async function planUpgrade (database: MigrationDatabase, models: readonly
     } else {
       const plan = await planTable(database, table, found, stored.of(table), versions)
       steps.push(...plan.steps)
-      problems.push(...plan.problems)
+      problems.push(...plan.problems, ...await misfitsOf(database, table, targets, catalog))
     }
   }
-  return { steps: [...steps, ...notes(tables, stored, versions)], problems }
+  const all = [...steps, ...notes(tables, stored, versions)]
+  const makesTables = all.some(({ kind, statements }) => kind === 'table' || statements.some((text) => stored.create.includes(text)))
+  return { steps: makesTables ? withSchema(database.dialect, all) : all, problems }
+}
+
+/** The first step also makes the schema that new tables are in. */
+function withSchema ({ createSchema }: Dialect, [first, ...rest]: readonly SchemaStep[]): SchemaStep[] {
+  if (first === undefined) return []
+  return [createSchema === undefined ? first : { ...first, statements: [createSchema, ...first.statements] }, ...rest]
 }
 
 /** The tables that new ones refer to, with the types that are there: not every database lets these differ. */
@@ -42,7 +52,7 @@ function targetsOf (tables: ReadonlyMap<string, Table>, catalog: ReadonlyMap<str
 /** What makes all tables in an empty database. */
 export function planCreation (dialect: Dialect, models: readonly Model[], mappings: TableMappings): Promise<SchemaPlan> {
   checkMappings(dialect, models, mappings)
-  return planUpgrade({ dialect, all: () => [], run: () => 0, describe: () => null, alter: () => [], hasIndex: () => false, now: () => null }, models, mappings)
+  return planUpgrade({ dialect, all: () => [], run: () => 0, describe: () => null, alter: () => [], attempt: async () => null, hasIndex: () => false, now: () => null }, models, mappings)
 }
 
 async function planTable (database: MigrationDatabase, table: Table, found: StoredTable, version: number, { current, upgrades }: SchemaVersions): Promise<SchemaPlan> {
@@ -55,6 +65,15 @@ async function planTable (database: MigrationDatabase, table: Table, found: Stor
   const steps: SchemaStep[] = changes.map(({ kind, text, statements }) => ({ kind, text: `${name}: ${text}`, statements }))
   for (const [number, write] of upgrades) if (number > version) steps.push({ kind: 'note', text: `${name}: bring the rows to version ${number}`, statements: write(table) })
   return { steps, problems: (await doublesProblems(database, table, found)).map((problem) => `${name}: ${problem}`) }
+}
+
+/** What new rows cannot be stored for in a table of another tool. Nothing here can change that. */
+async function misfitsOf (database: MigrationDatabase, { model, dialect, name }: Table, tables: ReadonlyMap<string, Table>, catalog: ReadonlyMap<string, FoundTable>): Promise<string[]> {
+  const found = catalog.get(dialect.foldName(name))
+  const table = tables.get(model.name)
+  if (found === undefined || table === undefined) return []
+  const misfits = [...columnMisfits(table, found), ...await constraintMisfits(database, table, tables, found)]
+  return misfits.map((misfit) => `table ${quoted(name)}: ${misfit}`)
 }
 
 /** Columns that cannot be added, because nothing says what the rows would have in them. */

@@ -1,0 +1,100 @@
+import type { MaybePromise } from '../../contracts/database-adapter.js'
+import type { Field, Value } from '../../contracts/models.js'
+import type { Dialect } from './dialects/dialect.js'
+import type { Column, FoundColumn, FoundTable, Table } from './table.js'
+import { makesId } from './table.js'
+
+type Rows = readonly (readonly unknown[])[]
+
+/** How the constraints of a database are read. */
+export interface ConstraintReader {
+  all(sql: string): MaybePromise<Rows>
+  /** The rows, or null when the database refuses the statement. */
+  attempt(sql: string): Promise<Rows | null>
+}
+
+const MOST_SAMPLES = 16
+const TEXT = /'[^']*'/g
+const WORD = /[\p{L}\p{N}_$]+/gu
+const PLAIN_NAME = /^[\p{L}\p{N}_$]+$/u
+
+/** Returns why new rows cannot be stored in a table that is there: columns that nobody fills, and ids of another type. */
+export function columnMisfits (table: Table, found: FoundTable): string[] {
+  const { dialect, columns, primaryKey } = table
+  const own = new Set(columns.map(({ name }) => dialect.foldName(name)))
+  const unfilled = [...found.columns].filter(([name, { demand }]) => demand === 'required' && !own.has(name)).map(([name]) => name)
+  const misfits = unfilled.map((name) => `column "${name}" must have a value, and nothing fills it: give it a default, let it be null, or declare it as a custom field`)
+  for (const column of columns) {
+    const stored = found.columns.get(dialect.foldName(column.name))
+    if (stored?.kind !== undefined && !dialect.fits(column.definition, stored.kind, stored.width)) misfits.push(typeMisfit(column, stored, dialect))
+  }
+  const key = found.columns.get(dialect.foldName(primaryKey.name))
+  if (makesId(table) && (key?.demand === 'required' || key?.demand === 'optional')) {
+    misfits.push(`the database does not make the ids: give column "${primaryKey.name}" a default such as an identity, or choose another kind of ids in \`userSchemas\``)
+  }
+  return misfits
+}
+
+function typeMisfit ({ name, definition }: Column, { kind, width }: FoundColumn, dialect: Dialect): string {
+  const type = `"${name}" is of the type ${String(kind).replace(/^.*:/, '').toLowerCase()}${width === null ? '' : `(${width})`}`
+  if (definition.type !== 'id') return `column ${type}, which does not hold values of type ${definition.type}`
+  return `column ${type}, and ids of the kind "${definition.id?.name ?? 'uuid'}" need ${dialect.columnType(definition)}; choose the kind of ids in \`userSchemas\``
+}
+
+/** Returns which constraints of a table refuse every new row: references to tables that are not ours, and checks. */
+export async function constraintMisfits (reader: ConstraintReader, table: Table, tables: ReadonlyMap<string, Table>, found: FoundTable): Promise<string[]> {
+  const { dialect } = table
+  const misfits: string[] = []
+  for (const [column, target] of await reader.all(dialect.referencesSql(table.name))) {
+    const problem = referenceMisfit(table, tables, String(column), String(target))
+    if (problem !== undefined) misfits.push(problem)
+  }
+  for (const expression of dialect.readChecks(await reader.all(dialect.checksSql(table.name)))) {
+    if (await refusesAll(reader, table, found, expression)) misfits.push(`the constraint CHECK (${expression}) refuses every new row`)
+  }
+  return misfits
+}
+
+/** An id that is made here is in no other table, and a reference to users must lead to ours. */
+function referenceMisfit ({ dialect, columns, primaryKey }: Table, tables: ReadonlyMap<string, Table>, name: string, target: string): string | undefined {
+  const column = columns.find((one) => dialect.foldName(one.name) === dialect.foldName(name))
+  const { references } = column?.definition ?? {}
+  const wanted = references === undefined ? undefined : tables.get(references)?.name
+  if (wanted !== undefined && dialect.foldName(wanted) !== dialect.foldName(target)) {
+    return `column "${name}" refers to the table "${target}", and the users are in "${wanted}"`
+  }
+  if (wanted === undefined && column === primaryKey) return `column "${name}" refers to the table "${target}", where new ids are not found`
+  return undefined
+}
+
+/** Whether a check is false for all rows that we could store. One that depends on what cannot be known here counts as fulfilled. */
+async function refusesAll (reader: ConstraintReader, table: Table, found: FoundTable, expression: string): Promise<boolean> {
+  const names = columnsIn(expression, table.dialect, found)
+  if (names === null || names.length === 0) return false
+  let samples: Record<string, unknown>[] = [{}]
+  for (const name of names) {
+    const values = samplesOf(table, name, found)
+    if (values === null) return false
+    samples = samples.flatMap((sample) => values.map((value) => ({ ...sample, [name]: value }))).slice(0, MOST_SAMPLES)
+  }
+  const rows = await reader.attempt(`SELECT count(*) AS fitting FROM ${table.dialect.samplesSql(table.sql, samples)} WHERE (${expression}) IS NOT FALSE`)
+  return rows !== null && Number(rows[0]?.[0]) === 0
+}
+
+/** The columns that an expression is about; null where that is not certain. */
+function columnsIn (expression: string, { foldName }: Dialect, { columns }: FoundTable): string[] | null {
+  const words = new Set(expression.replace(TEXT, '').match(WORD)?.map(foldName))
+  if ([...columns.keys()].some((name) => !PLAIN_NAME.test(name) && expression.includes(name))) return null
+  return [...columns.keys()].filter((name) => words.has(name))
+}
+
+/** Values of a column in new rows, as they are bound; null where they are not known. */
+function samplesOf ({ columns, dialect }: Table, name: string, found: FoundTable): readonly unknown[] | null {
+  const column = columns.find((one) => dialect.foldName(one.name) === name)
+  if (column === undefined) return found.columns.get(name)?.demand === 'optional' ? [null] : null
+  return examplesOf(column.definition)?.map((value) => value === null ? null : dialect.sample(column.codec, value)) ?? null
+}
+
+function examplesOf ({ examples, id }: Field): readonly Value[] | undefined {
+  return examples ?? (id?.generate === undefined ? undefined : [id.generate()])
+}

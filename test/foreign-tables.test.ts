@@ -1,0 +1,196 @@
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { Kysely, MysqlDialect, PostgresDialect, SqliteDialect } from 'kysely'
+import mysql2 from 'mysql2'
+import t, { type Test } from 'tap'
+import { integerId, kysely, mysql, objectIdId, postgres, sqlite, Type, userSchemas, type AnyUserSchemas, type DatabaseAdapter } from '../lib/index.js'
+import { ARTHUR, buildApp, PASSWORD } from './helpers/build-app.js'
+import { buildProgram, endPools, makePlaceIn } from './helpers/command-line.js'
+import { makeMysqlPool, mysqlConfigOf, needsMysql } from './helpers/mysql.js'
+import { configOf, makePool, needsPostgres } from './helpers/postgres.js'
+
+// Tables that another tool made. The columns that users need are all there.
+
+const servers = { postgres: await needsPostgres(), mysql: await needsMysql(), none: { skip: false as const } }
+const createTables = true
+const TABLE_MISMATCH = { code: 'FST_USERS_TABLE_MISMATCH' }
+const places = t.testdir()
+const program = buildProgram(join(places, 'program'))
+process.env['USERS_SECRET'] = 'kM1Vn4xTqZ8wBb2LsPfE7hYcRgUdJa3o'
+t.teardown(endPools)
+
+interface Store {
+  /** The same database through each adapter. */
+  adapters: Record<string, () => DatabaseAdapter>
+  /** The adapter in the words of a config. */
+  config: string
+  run(sql: string): Promise<unknown>
+}
+
+interface Engine {
+  service: { skip: string | false }
+  open(t: Test): Promise<Store>
+  id: string
+  text: string
+  quote: (name: string) => string
+}
+
+const engines: Record<string, Engine> = {
+  SQLite: {
+    service: servers.none,
+    id: 'CHAR(36)',
+    text: 'VARCHAR(320)',
+    quote: (name) => `"${name}"`,
+    async open (t) {
+      const file = join(t.testdir(), 'users.sqlite')
+      const database = new Database(file)
+      t.teardown(() => database.close())
+      const db = new Kysely<unknown>({ dialect: new SqliteDialect({ database }) })
+      return { adapters: { sqlite: () => sqlite(file), kysely: () => kysely(db, { createTables }) }, config: `sqlite(${JSON.stringify(file)})`, run: async (sql) => database.exec(sql) }
+    }
+  },
+  PostgreSQL: {
+    service: servers.postgres,
+    id: 'UUID',
+    text: 'VARCHAR(320)',
+    quote: (name) => `"${name}"`,
+    async open (t) {
+      const { pool, schema } = await makePool(t)
+      const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) })
+      const { connectionString, options } = configOf(schema)
+      return {
+        adapters: { postgres: () => postgres(pool, { createTables }), kysely: () => kysely(db, { createTables }) },
+        config: `postgres(keep(new pg.Pool(${JSON.stringify({ connectionString, options })})))`,
+        run: (sql) => pool.query(sql)
+      }
+    }
+  },
+  MySQL: {
+    service: servers.mysql,
+    id: 'CHAR(36)',
+    text: 'VARCHAR(320)',
+    quote: (name) => `\`${name}\``,
+    async open (t) {
+      const { pool, database } = await makeMysqlPool(t)
+      const callbacks = mysql2.createPool(mysqlConfigOf(database))
+      t.teardown(() => callbacks.promise().end())
+      const db = new Kysely<unknown>({ dialect: new MysqlDialect({ pool: callbacks as never }) })
+      return {
+        adapters: { mysql: () => mysql(pool, { createTables }), kysely: () => kysely(db, { createTables }) },
+        config: `mysql(keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))})))`,
+        run: (sql) => pool.query(sql)
+      }
+    }
+  }
+}
+
+/** How a table of users differs from ours. `id` and `flags` replace definitions; `more` adds columns and constraints. */
+interface Table { id?: string, hash?: string, active?: string, more?: string, before?: string, after?: string }
+
+function createSql ({ id: ownId, text, quote }: Engine, { id = ownId, hash = 'VARCHAR(1024) NOT NULL', active = 'BOOLEAN NOT NULL', more = '' }: Table): string {
+  return `CREATE TABLE ${quote('user')} (id ${id}${/KEY/.test(id) ? '' : ' NOT NULL PRIMARY KEY'}, email ${text} NOT NULL UNIQUE, hashed_password ${hash},
+is_active ${active}, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL, session_stamp VARCHAR(64)${more === '' ? '' : `, ${more}`})`
+}
+
+/** Tables that refuse every registration: the table, what the error says, and the kind of ids. */
+const misfits: Record<string, { table: (engine: Engine) => Table, says: RegExp, schemas?: () => AnyUserSchemas, only?: string[] }> = {
+  'a required column that nothing fills': { table: () => ({ more: 'tenant_id INTEGER NOT NULL' }), says: /column "tenant_id" must have a value/ },
+  'a required column after one with a default': { table: () => ({ more: "plan VARCHAR(9) NOT NULL DEFAULT 'free', created_at TIMESTAMP NULL, age INTEGER NOT NULL" }), says: /column "age" must have a value/ },
+  'ids that are numbers': { table: () => ({ id: 'INTEGER' }), says: /"id" is of the type .*int.*, and ids of the kind "uuid" need/i },
+  'ids that are text, where numbers are expected': { table: ({ text }) => ({ id: text }), schemas: () => userSchemas({}, { id: integerId() }), says: /"id" is of the type .*char.*ids of the kind "int/i },
+  'ids that are too short': { table: () => ({ id: 'VARCHAR(20)' }), says: /"id" is of the type .*20.*ids of the kind/i, only: ['PostgreSQL', 'MySQL'] },
+  'ids that the database does not make': { table: () => ({ id: 'BIGINT' }), schemas: () => userSchemas({}, { id: integerId() }), says: /the database does not make the ids/ },
+  'a native UUID, where object ids are expected': { table: () => ({ id: 'UUID' }), schemas: () => userSchemas({}, { id: objectIdId() }), says: /ids of the kind "objectid"/i, only: ['PostgreSQL', 'MySQL'] },
+  'flags that are dates': { table: () => ({ active: 'TIMESTAMP' }), says: /"is_active" is of the type .*does not hold values of type boolean/, only: ['PostgreSQL', 'MySQL'] },
+  'e-mails that are numbers': { table: () => ({ more: 'note INTEGER' }), schemas: () => userSchemas({ note: Type.Optional(Type.String()) }), says: /"note" is of the type .*does not hold values of type text/, only: ['PostgreSQL', 'MySQL'] },
+  'a check on our columns': { table: () => ({ more: 'CHECK (is_active = is_superuser)' }), says: /CHECK \(.*is_active.*\) refuses every new row/ },
+  'a check on the hash': { table: () => ({ more: "CONSTRAINT ok CHECK (hashed_password LIKE 'pbkdf2:%')" }), says: /CHECK \(.*pbkdf2.*\) refuses every new row/ },
+  'a check on a column that is not ours': { table: () => ({ more: 'tenant_id INTEGER, CHECK (tenant_id IS NOT NULL)' }), says: /CHECK \(.*tenant_id.*\) refuses every new row/ },
+  'ids of another table': {
+    table: ({ id }) => ({ before: `CREATE TABLE person (id ${id} NOT NULL PRIMARY KEY)`, more: 'FOREIGN KEY (id) REFERENCES person (id)' }),
+    says: /column "id" refers to the table "person"/
+  },
+  'tokens of other users': {
+    table: (engine) => ({
+      before: `CREATE TABLE member (id ${engine.id} NOT NULL PRIMARY KEY)`,
+      after: `CREATE TABLE accesstoken (token VARCHAR(43) NOT NULL PRIMARY KEY, user_id ${engine.id} NOT NULL, created_at TIMESTAMP NOT NULL, session_stamp VARCHAR(64), FOREIGN KEY (user_id) REFERENCES member (id))`
+    }),
+    says: /column "user_id" refers to the table "member", and the users are in "user"/
+  }
+}
+
+/** Tables of another tool that hold our users. */
+const fitting: Record<string, (engine: Engine) => Table> = {
+  'columns with defaults, and columns that may be null': () => ({ more: "plan VARCHAR(9) NOT NULL DEFAULT 'free', seats INTEGER NOT NULL DEFAULT 1, note VARCHAR(80), age INTEGER" }),
+  'checks that some registrations fulfil': () => ({ more: "tenant_id INTEGER DEFAULT 4, CHECK (email LIKE '%@camelot.bt'), CHECK (tenant_id > 3), CHECK (is_verified OR is_active), CHECK (hashed_password LIKE '$argon2%')" }),
+  'ids in a text column, and a reference of another column': ({ text }) => ({ id: text, before: 'CREATE TABLE team (id INTEGER NOT NULL PRIMARY KEY)', more: 'team_id INTEGER, FOREIGN KEY (team_id) REFERENCES team (id)' })
+}
+
+for (const [name, engine] of Object.entries(engines)) {
+  for (const [what, { table, says, schemas, only = [name] }] of Object.entries(misfits)) {
+    if (!only.includes(name)) continue
+    t.test(`${name}: a table with ${what} refuses to start, and doctor says why`, engine.service, async (t) => {
+      const { adapters, config, run } = await engine.open(t)
+      const own = table(engine)
+      for (const sql of [own.before, createSql(engine, own), own.after]) if (sql !== undefined) await run(sql)
+      for (const [adapterName, make] of Object.entries(adapters)) {
+        await t.rejects(buildApp(t, { adapter: make(), ...(schemas === undefined ? {} : { schemas: schemas() }) }), { ...TABLE_MISMATCH, message: says }, adapterName)
+      }
+      const more = schemas === undefined ? '' : `schemas: ${what.includes('object ids') ? 'userSchemas({}, { id: objectIdId() })' : what.includes('e-mails') ? 'userSchemas({ note: Type.Optional(Type.String()) })' : 'userSchemas({}, { id: integerId() })'},`
+      const { out, code } = await makePlaceIn(places, program).run(['doctor'], { adapter: config, more })
+      t.equal(code, 1)
+      t.match(out.split('\n').filter((line) => line.startsWith('fail  schema:')).join('\n'), says)
+    })
+  }
+
+  for (const [what, table] of Object.entries(fitting)) {
+    t.test(`${name}: a table with ${what} is used`, engine.service, async (t) => {
+      const { adapters, config, run } = await engine.open(t)
+      const own = table(engine)
+      for (const sql of [own.before, createSql(engine, own), own.after]) if (sql !== undefined) await run(sql)
+      for (const [adapterName, make] of Object.entries(adapters)) {
+        const { send } = await buildApp(t, { adapter: make() })
+        const reply = await send('POST', '/auth/register', { email: `${adapterName}@camelot.bt`, password: PASSWORD })
+        t.equal(reply.statusCode, 201, adapterName)
+      }
+      const { out } = await makePlaceIn(places, program).run(['doctor'], { adapter: config })
+      t.notMatch(out, /must have a value|refuses every|refers to|is of the type/)
+    })
+  }
+
+  t.test(`${name}: a row that a constraint refuses is a 500 whose cause is logged, never "try again later"`, engine.service, async (t) => {
+    const { adapters, run } = await engine.open(t)
+    await run(createSql(engine, { more: "CHECK (email <> 'mordred@camelot.bt')" }))
+    const lines: { level: number, err?: { code?: string, message?: string } }[] = []
+    const logger = { level: 'error', stream: { write: (line: string) => { lines.push(JSON.parse(line) as never) } } }
+    const device = `CREATE TABLE device (user_id ${engine.id} NOT NULL, FOREIGN KEY (user_id) REFERENCES ${engine.quote('user')} (id))`
+    await run(device)
+    for (const [adapterName, make] of Object.entries(adapters)) {
+      const { app, send, create } = await buildApp(t, { adapter: make() }, () => {}, { logger })
+      const register = await send('POST', '/auth/register', { email: 'mordred@camelot.bt', password: PASSWORD })
+      t.same([register.statusCode, register.json<{ code: string }>().code, register.headers['retry-after']], [500, 'FST_USERS_INTERNAL_ERROR', undefined], `${adapterName}: a check`)
+      t.match(lines.pop(), { level: 50, err: { code: 'FST_USERS_TABLE_MISMATCH', message: /the cause says which: .*(?:check|constraint)/i } })
+
+      const { id } = await create({ email: `${adapterName}@camelot.bt` })
+      await t.rejects(app.users.update({ id } as never, { email: 'mordred@camelot.bt' }), TABLE_MISMATCH, `${adapterName}: a change`)
+      await run(`INSERT INTO device (user_id) VALUES ('${String(id)}')`)
+      await t.rejects(app.users.delete({ id } as never), TABLE_MISMATCH, `${adapterName}: a row that others refer to`)
+      await run('DELETE FROM device')
+      await t.resolves(app.users.delete({ id } as never))
+    }
+  })
+
+  t.test(`${name}: a table that is dropped while the application runs is a 500, whose cause says so`, engine.service, async (t) => {
+    const { adapters, run } = await engine.open(t)
+    for (const [adapterName, make] of Object.entries(adapters)) {
+      await run(createSql(engine, {}))
+      const { app, create } = await buildApp(t, { adapter: make() })
+      await create()
+      await run('DROP TABLE accesstoken')
+      await run(`DROP TABLE ${engine.quote('user')}`)
+      const error = await app.users.getByEmail(ARTHUR).catch((thrown: unknown) => thrown) as { code: string, statusCode: number, cause?: unknown }
+      t.match(error, { code: 'FST_USERS_INTERNAL_ERROR', statusCode: 500, cause: { message: /user/ } }, adapterName)
+      await app.close()
+    }
+  })
+}
