@@ -4,6 +4,9 @@ import { loadBsonTypes } from '../lib/adapters/mongodb/driver.js'
 import type { DatabaseAdapter, Row } from '../lib/contracts/database-adapter.js'
 import type { Model } from '../lib/contracts/models.js'
 import { authenticate, integerId, mongodb, objectIdId, Type, userSchemas, uuidId, type MongoDb, type MongodbOptions } from '../lib/index.js'
+import type { StoreSchema } from '../lib/contracts/store-schema.js'
+import { kStoreSchema } from '../lib/symbols.js'
+import { userModel } from '../lib/users/index.js'
 import { AccessToken, Account, createToken, createUser, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance } from '../lib/testing/index.js'
 import { addRoutes, ARTHUR, buildApp, PASSWORD } from './helpers/build-app.js'
@@ -15,6 +18,8 @@ const createTables = true
 const refused = { code: 'FST_USERS_INVALID_OPTION' }
 const mismatch = { code: 'FST_USERS_TABLE_MISMATCH' }
 const ARGON2 = '$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$AAAA'
+
+const schemaOf = (adapter: DatabaseAdapter): StoreSchema => (adapter as unknown as { [kStoreSchema]: StoreSchema })[kStoreSchema]
 
 const objectId = objectIdId()
 /** Users and accounts as Beanie has them. */
@@ -512,4 +517,51 @@ t.test('on the wire peer, a change of the primary in the middle of a write is no
     peer.onCommand(() => left-- > 0 ? { ok: 0, code: 10107, codeName: 'NotWritablePrimary', errmsg: 'not primary', errorLabels: ['RetryableWriteError'] } : undefined)
     await t.resolves(Promise.resolve(work()))
   }
+})
+
+t.test('a collection whose validator refuses every user refuses to start, and one that allows them is used', async (t) => {
+  const client = connect(t, (await startMongoWirePeer(t)).url)
+  const required = (...names: string[]): object => ({ $jsonSchema: { required: names } })
+  const typed = (name: string, bsonType: unknown): object => ({ $jsonSchema: { properties: { [name]: { bsonType } } } })
+  const known = Object.fromEntries(['_id', 'email', 'hashed_password', 'is_active', 'is_superuser', 'is_verified', 'session_stamp'].map((name) => [name, {}]))
+  const refusing: [string, object, RegExp][] = [
+    ['a field that nothing fills', required('email', 'tenant_id'), /its validator asks for "tenant_id"/],
+    ['the same in a query', { $and: [{ tenant_id: { $exists: true } }] }, /its validator asks for "tenant_id"/],
+    ['ids of another type', typed('_id', 'objectId'), /its validator wants "_id" to be objectId, and users have binData there; choose the kind of ids/],
+    ['flags of another type', typed('is_active', ['int', 'string']), /wants "is_active" to be int or string/],
+    ['a type in a query', { hashed_password: { $type: 'binData' } }, /wants "hashed_password" to be binData/],
+    ['a field that is not allowed', { $jsonSchema: { additionalProperties: false, properties: { ...known, session_stamp: undefined, other: {} } } }, /does not allow the field "session_stamp"/]
+  ]
+  for (const [what, validator, message] of refusing) {
+    const db = freshDb(t, client)
+    await db.createCollection('User', { validator: JSON.parse(JSON.stringify(validator)) as Document })
+    await t.rejects(buildApp(t, { adapter: mongodb(db, { createTables }) }), { ...mismatch, message }, what)
+    const { problems } = await schemaOf(mongodb(db)).plan([userModel(userSchemas())])
+    t.ok(problems.some((problem) => message.test(problem)), `${what}: doctor`)
+  }
+  const allowing: [object, object][] = [
+    [{ $jsonSchema: { additionalProperties: false, required: ['_id', 'email'], properties: known } }, {}],
+    [{ $jsonSchema: { properties: { email: { bsonType: 'string', maxLength: 90 }, is_active: { type: 'boolean' }, _id: { bsonType: 2 } } }, $expr: { $gt: ['$a', 1] } }, {}],
+    [required('tenant_id'), { validationAction: 'warn' }],
+    [required('tenant_id'), { validationLevel: 'off' }]
+  ]
+  for (const [validator, options] of allowing) {
+    const db = freshDb(t, client)
+    await db.createCollection('User', { validator, ...options })
+    const { register } = await buildApp(t, { adapter: mongodb(db, { createTables }) })
+    await t.resolves(register(), JSON.stringify([validator, options]))
+  }
+})
+
+t.test('a document that a validator refuses is a 500 whose cause is logged, never "try again later"', async (t) => {
+  const peer = await startMongoWirePeer(t)
+  const lines: string[] = []
+  const logger = { level: 'error', stream: { write: (line: string) => { lines.push(line) } } }
+  const { send } = await buildApp(t, { adapter: mongodb(freshDb(t, connect(t, peer.url)), { createTables }) }, addRoutes, { logger })
+  peer.onCommand(({ name }) => name === 'insert' ? { n: 0, ok: 1, writeErrors: [{ index: 0, code: 121, errmsg: 'Document failed validation' }] } : undefined)
+  const reply = await send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })
+  t.strictSame([reply.statusCode, reply.json<{ code: string }>().code, reply.headers['retry-after']], [500, 'FST_USERS_INTERNAL_ERROR', undefined])
+  for (const text of ['FST_USERS_TABLE_MISMATCH', 'Document failed validation']) t.match(lines.at(-1), text)
+  peer.onCommand(() => undefined)
+  t.equal((await send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })).statusCode, 201)
 })

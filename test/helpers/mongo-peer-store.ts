@@ -10,7 +10,7 @@ export class PeerError extends Error {
 }
 
 /** Documents and indexes of one collection. */
-export interface PeerCollection { documents: Document[], indexes: Document[] }
+export interface PeerCollection { documents: Document[], indexes: Document[], options: Document }
 
 const COMMON = ['$db', '$clusterTime', '$readPreference', 'lsid', 'txnNumber', 'maxTimeMS', 'comment', 'readConcern', 'writeConcern']
 const STATEMENT = ['q', 'u', 'multi', 'upsert', 'collation', 'arrayFilters', 'limit']
@@ -22,7 +22,9 @@ const FIELDS: Record<string, string[]> = {
   delete: ['deletes', 'ordered'],
   findAndModify: ['query', 'update', 'upsert', 'new', 'remove', 'collation'],
   listIndexes: ['cursor'],
-  createIndexes: ['indexes']
+  createIndexes: ['indexes'],
+  listCollections: ['filter', 'cursor'],
+  create: ['validator', 'validationAction', 'validationLevel']
 }
 
 function checkFields (body: Document, known: string[]): void {
@@ -36,7 +38,7 @@ export class PeerStore {
 
   /** The collection, which is made when it is missing. */
   collection (name: string): PeerCollection {
-    const found = this.collections.get(name) ?? { documents: [], indexes: [{ v: 2, key: { _id: 1 }, name: '_id_' }] }
+    const found = this.collections.get(name) ?? { documents: [], indexes: [{ v: 2, key: { _id: 1 }, name: '_id_' }], options: {} }
     this.collections.set(name, found)
     return found
   }
@@ -55,8 +57,22 @@ export class PeerStore {
       case 'findAndModify': return this.#findAndModify(target, body)
       case 'listIndexes': return this.#listIndexes(target)
       case 'createIndexes': return this.#createIndexes(target, body['indexes'] as Document[])
+      case 'listCollections': return this.#listCollections(body['filter'] as Document)
+      case 'create': return this.#create(target, body)
       default: throw new PeerRefusal(`the peer has no command ${name}`)
     }
+  }
+
+  #listCollections ({ name }: Document): Document {
+    const found = this.collections.get(String(name))
+    return cursor('$cmd.listCollections', found === undefined ? [] : [{ name: String(name), type: 'collection', options: found.options }])
+  }
+
+  /** Keeps the validator, and does not apply it. */
+  #create (name: string, { validator, validationAction, validationLevel }: Document): Document {
+    const given = Object.entries({ validator, validationAction, validationLevel }).filter(([, value]) => value !== undefined)
+    this.collection(name).options = Object.fromEntries(given)
+    return { ok: 1 }
   }
 
   #documents (name: string): Document[] {

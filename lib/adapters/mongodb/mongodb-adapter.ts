@@ -14,6 +14,7 @@ import { createDocument } from './new-document.js'
 import { noteVersion, VERSIONS } from './schema-version.js'
 import { connectClient, type Operations, operationsOf } from './operations.js'
 import { SeparateRows } from './separate-rows.js'
+import { validatorMisfits } from './validators.js'
 
 /** What the adapter was told, checked. */
 export interface MongoSettings {
@@ -52,7 +53,7 @@ export class MongodbAdapter implements DatabaseAdapter {
       if (await openIndexes(layout, operations, this.#settings.createTables)) await noteVersion(layout, this.#operations(VERSIONS))
       layouts.set(name, isInList(layout)
         ? { ...layout, embedded: { ...layout.embedded, owner: layoutOf(layouts, layout.embedded.owner.model.name) } }
-        : await fitSample(layout, operations, bson))
+        : await checkValidator(await fitSample(layout, operations, bson), operations))
     }
     for (const [name, rows] of this.#makeRows(layouts, bson)) this.#rows.set(name, rows)
   }
@@ -140,6 +141,13 @@ export class MongodbAdapter implements DatabaseAdapter {
 
 function isInList (layout: Layout): layout is ListLayout {
   return layout.embedded !== undefined
+}
+
+/** Throws `FST_USERS_TABLE_MISMATCH` for a collection whose validator refuses every new document. */
+async function checkValidator (layout: Layout, operations: Operations): Promise<Layout> {
+  const [misfit] = validatorMisfits(layout, await operations.options())
+  if (misfit !== undefined) throw FST_USERS_TABLE_MISMATCH([layout.collection, misfit])
+  return layout
 }
 
 /**

@@ -6,6 +6,7 @@ import { command, compareIndexes, type FoundIndex, type IndexPlan, indexPlans, m
 import { type Layout, makeLayouts } from './layout.js'
 import { fitSample, type MongoSettings } from './mongodb-adapter.js'
 import { connectClient, type Operations, operationsOf } from './operations.js'
+import { validatorMisfits } from './validators.js'
 import { CURRENT, noteCommand, noteVersion, placeOf, readVersions, VERSIONS } from './schema-version.js'
 
 /** How long a command waits for an answer. Building an index may take as long as it does. Milliseconds. */
@@ -83,8 +84,8 @@ async function examine (layouts: readonly Layout[], use: (collection: string) =>
 
 async function sampleProblems (layout: Layout, operations: Operations, bson: BsonTypes): Promise<string[]> {
   try {
-    await fitSample(layout, operations, bson)
-    return []
+    const fitted = await fitSample(layout, operations, bson)
+    return validatorMisfits(fitted, await operations.options()).map((misfit) => `${nameOf(layout)}: ${misfit}`)
   } catch (error) {
     if (!isUsersError(error) || error.code !== 'FST_USERS_TABLE_MISMATCH') throw error
     return [error.message]

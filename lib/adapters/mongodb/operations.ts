@@ -20,10 +20,13 @@ export interface Operations {
   upsert(filter: MongoDocument, update: MongoDocument): Promise<object | null>
   /** Null for a collection that is not there. */
   indexes(): Promise<object[] | null>
+  /** The options of the collection, its validator among them; empty where the user may not read them. */
+  options(): Promise<MongoDocument>
   /** `patient` waits as long as it takes: a large collection may take hours. */
   createIndexes(indexes: { key: Record<string, 1>, name: string }[], patient?: boolean): Promise<void>
 }
 
+const UNAUTHORIZED = 13
 const NAMESPACE_NOT_FOUND = 26
 /** Errors of the driver about a server that is not there, or that does not answer. */
 const DRIVER_LOST = /Network|ServerSelection|Timeout|TimedOut|NotConnected|TopologyClosed|PoolClosed|PoolCleared|ClientClosed|ExpiredSession|WriteConcern/
@@ -64,6 +67,10 @@ export function operationsOf (db: MongoDb, name: string, timeoutMs: number): Ope
       if (codeOf(error) === NAMESPACE_NOT_FOUND) return null
       return tell(error)
     }),
+    options: () => withinTime(async () => optionsIn(await db.command({ listCollections: 1, filter: { name }, cursor: {} }, VALUES)), timeoutMs).catch((error: unknown) => {
+      if (codeOf(error) === UNAUTHORIZED) return {}
+      throw error
+    }),
     async createIndexes (indexes, patient = false) {
       const made = patient
         ? db.collection(name, settings).createIndexes(indexes, { writeConcern: { w: 'majority' } })
@@ -85,6 +92,12 @@ export async function connectClient ({ client }: MongoDb, timeoutMs: number): Pr
 /** Throws the error, or what to look at when the server does not let the user do that. */
 function tell (error: unknown): never {
   throw mistakeOf(error) ?? error
+}
+
+/** The options of the first collection in an answer to listCollections. */
+function optionsIn (answer: object): MongoDocument {
+  const { cursor: { firstBatch: [found] } } = answer as { cursor: { firstBatch: { options?: MongoDocument }[] } }     // as every server answers
+  return found?.options ?? {}
 }
 
 /** The number of a server's error; undefined for other errors. */
