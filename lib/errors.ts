@@ -18,6 +18,7 @@ const definitions = {
   UPDATE_USER_INVALID_PASSWORD: { statusCode: 400, message: 'The password is refused: %s' },
   // replies of the routes: ours
   UPDATE_USER_BAD_CURRENT_PASSWORD: { statusCode: 400, message: 'current_password is missing or wrong.' },
+  LAST_SUPERUSER: { statusCode: 400, message: 'The user is the last active superuser; make another one first.' },
   LOGIN_PENDING: { statusCode: 403, message: 'The login needs a further step.' },
   INVALID_PASSWORD: { statusCode: 400, message: 'The password is refused: %s' },
   INVALID_USER: { statusCode: 400, message: 'The user does not fit its schema: %s' },
@@ -131,6 +132,7 @@ export const FST_USERS_VERIFY_USER_ALREADY_VERIFIED = define('VERIFY_USER_ALREAD
 export const FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS = define('UPDATE_USER_EMAIL_ALREADY_EXISTS')
 export const FST_USERS_UPDATE_USER_INVALID_PASSWORD = withReason('UPDATE_USER_INVALID_PASSWORD')
 export const FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD = define('UPDATE_USER_BAD_CURRENT_PASSWORD')
+export const FST_USERS_LAST_SUPERUSER = define('LAST_SUPERUSER')
 export const FST_USERS_LOGIN_PENDING = define('LOGIN_PENDING')
 /** What `validatePassword` throws, with the reason for the reply; routes answer with their own code. */
 export const FST_USERS_INVALID_PASSWORD = withReason('INVALID_PASSWORD')

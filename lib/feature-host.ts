@@ -3,7 +3,7 @@ import type { FeatureHost } from './contracts/feature-host.js'
 import type { DatabaseAdapter } from './contracts/database-adapter.js'
 import { isHashOfNoPassword } from './passwords/index.js'
 import { kHost } from './symbols.js'
-import { actingRow, checkCurrentPassword, createExternalUser, cutSessions, reclaimUser, type Rules } from './users/index.js'
+import { actingRow, checkCurrentPassword, createExternalUser, cutSessions, reclaimUser, removeAttached, withdrawUser, type Rules } from './users/index.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -27,13 +27,15 @@ export function createFeatureHost ({ rules, store, log, keysFor, prepareScope }:
     fire: (name, payload, context) => hooks.run(name, payload, context),
     createExternal: (values, link, context) => createExternalUser(rules, values, link, context),
     hasPassword: ({ hashed_password: hash }) => !isHashOfNoPassword(hash),
-    reclaim: (id, link) => reclaimUser(rules, id, link),
+    reclaim: (id, context) => reclaimUser(rules, id, context),
+    withdraw: (row, context) => withdrawUser(rules, row, context),
     addRemoval: (remove) => { removals.push(remove) },
-    actingRow: (request) => actingRow(rules, request, true),
+    async removeAttached (user) { await removeAttached(rules, user, 'all') },
+    actingRow: (request) => actingRow(rules, request),
     async confirm (request, body) {
-      if (settings.sensitiveChanges === 'confirm') await checkCurrentPassword(rules, await actingRow(rules, request, true), body?.current_password)
+      if (settings.sensitiveChanges === 'confirm') await checkCurrentPassword(rules, await actingRow(rules, request), body?.current_password)
     },
-    cutSessions: (row) => cutSessions(rules, row),
+    async cutSessions (row) { await cutSessions(rules, row) },
     addToReplies: (property, read) => { additions.set(property, read) },
     background: background.run
   }

@@ -1,13 +1,13 @@
 import { PassThrough } from 'node:stream'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
-import Fastify from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import pg from 'pg'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { secretInput } from '../lib/cli/secret-input.js'
 import users, { argon2Passwords, bearerTransport, databaseStrategy, sqlite } from '../lib/index.js'
 import { SECRET } from './helpers/build-app.js'
-import { buildProgram, makePlaceIn, rowsOf, type Place } from './helpers/command-line.js'
+import { buildProgram, library, makePlaceIn, rowsOf, type Place } from './helpers/command-line.js'
 import { configOf, makeSchema, needsPostgres, postgresUrl } from './helpers/postgres.js'
 
 const service = await needsPostgres()
@@ -87,19 +87,63 @@ t.test('create-superuser runs the hooks of the application, which may refuse', a
   t.strictSame((globalThis as { registered?: unknown }).registered, [EMAIL, null])
 })
 
-t.test('--promote makes a superuser of a user who exists, and reads no password', async (t) => {
-  const { run, file } = makePlace()
-  t.match(await run([...CREATE, '--promote']), { code: 1, out: '', err: 'fastify-users: there is no user merlin@camelot.bt' })
+/** An application on the file of a place, which closes itself. */
+async function open (t: Test, file: string): Promise<FastifyInstance> {
   const app = Fastify()
+  t.teardown(() => app.close())
   await app.register(users, { adapter: sqlite(file), secret: SECRET, passwords: argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true }), backends: [{ name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }] })
   await app.ready()
-  await app.users.create({ email: EMAIL, password: PASSWORD, is_active: false })
-  await app.close()
+  return app
+}
+
+t.test('--promote makes a superuser of a verified user, and reads no password', async (t) => {
+  const { run, file } = makePlace()
+  t.match(await run([...CREATE, '--promote']), { code: 1, out: '', err: 'fastify-users: there is no user merlin@camelot.bt' })
+  const app = await open(t, file)
+  await app.users.create({ email: EMAIL, password: PASSWORD, is_active: false, is_verified: true })
   const [hash] = rowsOf(file, 'SELECT hashed_password FROM user')
   t.match(await run([...CREATE, '--promote']), { code: 0, out: 'merlin@camelot.bt is a superuser now.\nThe user is not active, and cannot log in before is_active is true.' })
   t.match(await run([...CREATE, '--promote']), { code: 0, out: /^merlin@camelot\.bt is a superuser already\.\n/ })
   t.strictSame(rowsOf(file, USERS), [[EMAIL, 0, 1, 1]])
   t.strictSame(rowsOf(file, 'SELECT hashed_password FROM user'), [hash])
+})
+
+t.test('REG-04: --promote of an unverified user needs a new password, and leaves nothing of whoever registered the e-mail', async (t) => {
+  const { run, start, file } = makePlace()
+  await run(['migrate'])
+  const app = await open(t, file)
+  const login = async (password: string): Promise<number> => (await app.inject({ method: 'POST', url: '/auth/database/login', payload: { username: EMAIL, password } })).statusCode
+  for (const isSuperuser of [false, true]) {
+    const user = await app.users.create({ email: EMAIL, password: PASSWORD, is_superuser: isSuperuser })
+    const { issued } = await app.users.login(user, { backend: 'database' })
+    const me = async (): Promise<number> => (await app.inject({ url: '/users/me', headers: { authorization: `Bearer ${issued?.token ?? ''}` } })).statusCode
+    const before = rowsOf(file, 'SELECT * FROM user')
+    t.match(await start([...CREATE, '--promote']).outcome, { code: 1, out: '', err: /merlin@camelot\.bt is not verified.* needs a new password: no password was piped in/ })
+    t.match(await run([...CREATE, '--promote'], {}, { interactive: true, lines: ['excalibur-1', 'excalibur-2'] }), { code: 1, err: /needs a new password: the passwords differ$/ })
+    t.match(await run([...CREATE, '--promote'], {}, { lines: ['short'] }), { code: 1, err: /FST_USERS_UPDATE_USER_INVALID_PASSWORD/ })
+    t.strictSame(rowsOf(file, 'SELECT * FROM user'), before)
+    t.equal(await me(), 200)
+
+    t.match(await run([...CREATE, '--promote'], {}, { lines: ['excalibur-1'] }), { code: 0, out: 'merlin@camelot.bt is a superuser now.' })
+    t.strictSame(rowsOf(file, USERS).filter(([email]) => email === EMAIL), [[EMAIL, 1, 1, 1]])
+    t.strictSame([await me(), await login(PASSWORD), await login('excalibur-1')], [401, 400, 200])
+    await app.users.create({ email: `next-${String(isSuperuser)}@camelot.bt`, password: PASSWORD, is_superuser: true })
+    await app.users.delete(user)
+  }
+})
+
+t.test('--promote of an unverified user removes the linked accounts, also those that vouched for the e-mail', async (t) => {
+  const { run, file } = makePlace()
+  const rest = `import { oauth, google } from '${library.replace('index', 'features/oauth/index')}'
+    export async function features (app) { await app.register(oauth, { providers: [google({ clientId: 'id', clientSecret: 'secret' })], publicUrl: 'https://camelot.example' }) }`
+  await run(['migrate'], { rest })
+  const app = await open(t, file)
+  const { id } = await app.users.create({ email: EMAIL, password: PASSWORD })
+  const database = new Database(file)
+  for (const [key, vouches] of [['a', 0], ['b', 1]]) database.exec(`INSERT INTO oauth_account (id, user_id, oauth_name, access_token, account_id, account_email, email_verified) VALUES ('05fff8ce-3a06-48f2-9c44-a1675101246${String(key)}', '${id}', 'google', '', '${String(key)}', '${EMAIL}', ${String(vouches)})`)
+  database.close()
+  t.match(await run([...CREATE, '--promote'], { rest }, { lines: ['excalibur-1'] }), { code: 0 })
+  t.strictSame(rowsOf(file, 'SELECT id FROM oauth_account'), [])
 })
 
 t.test('PostgreSQL: of two that make the same superuser at once one does, and the other is refused', service, async (t) => {

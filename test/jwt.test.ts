@@ -71,7 +71,8 @@ t.test('row 59: reset and verify tokens carry their audience, lifetime and claim
   const { jti, password_fgpt: fingerprint, ...claims } = claimsOf(reset)
   t.same(claims, { sub: id, aud: 'users:reset', iat: now / 1000, exp: now / 1000 + 60 })
   t.match(fingerprint, /^[A-Za-z0-9_-]{43}$/)
-  const { jti: otherJti, ...otherClaims } = claimsOf(verify)
+  const { jti: otherJti, fgpt, ...otherClaims } = claimsOf(verify)
+  t.match(fgpt, /^[A-Za-z0-9_-]{43}$/)
   t.same(otherClaims, { sub: id, email: ARTHUR, aud: 'my:verify', iat: now / 1000, exp: now / 1000 + 3600 })
   t.not(jti, otherJti)
   for (const [token, key] of [[reset, KEY], [verify, OTHER_KEY]] as const) {
@@ -490,7 +491,10 @@ t.test('CFG-04: the plugin\'s secrets rotate: the first makes tokens, all read t
   t.equal(await present(built, fresh), REFUSED)
   t.equal(await present(gone, fresh), '200')
   t.equal((await rotated.send('POST', '/auth/verify', { token: verify })).statusCode, 200)
-  t.equal((await rotated.send('POST', '/auth/reset-password', { token: reset, password: 'excalibur-9' })).statusCode, 200)
+  await built.send('POST', '/auth/forgot-password', { email: ARTHUR })     // the verification ended the one before
+  const next = await built.tokenOf('onAfterForgotPassword')
+  t.equal((await rotated.send('POST', '/auth/reset-password', { token: reset, password: 'excalibur-9' })).statusCode, 400)
+  t.equal((await rotated.send('POST', '/auth/reset-password', { token: next, password: 'excalibur-9' })).statusCode, 200)
 })
 
 t.test('CFG-03, JWT-06: no token passes for another purpose, with keys of their own and with one key for all', async (t) => {
@@ -530,7 +534,10 @@ t.test('CFG-03, JWT-06: no token passes for another purpose, with keys of their 
         if (place !== own && !(what === 'e-mail change token' && place === 'verify')) t.equal(await use(token), refusals[place], `${what} as ${place}`)
       }
     }
-    for (const [what, [token, own]] of Object.entries(tokens)) if (own !== '') t.equal(await places[own]?.(token), 200, `${what} at its own place`)
+    for (const [what, [token, own]] of Object.entries(tokens)) {
+      if (own === 'reset') await built.send('POST', '/auth/forgot-password', { email: ARTHUR })     // the verification ended the one before
+      if (own !== '') t.equal(await places[own]?.(own === 'reset' ? await built.tokenOf('onAfterForgotPassword') : token), 200, `${what} at its own place`)
+    }
   }
 })
 
@@ -572,7 +579,9 @@ t.test('JWT-05: reset and verify tokens signed by hand need every claim in its f
   const odd: unknown[] = ['none', `${good}=`, `${good}.x`, ` ${good}`, `${good}\n`, good.replaceAll('.', '..'), `${good.slice(0, -1)}${last === '-' ? '_' : '-'}`, forge({ alg: 'none' }, verify, () => ''), forge({ ...HEADER, crit: ['x'] }, verify)]
   for (const token of odd) t.equal((await built.send('POST', '/auth/verify', { token })).json<{ code: string }>().code, 'FST_USERS_VERIFY_USER_BAD_TOKEN', String(token).slice(-8))
   t.equal((await built.send('POST', '/auth/verify', { token: forge(HEADER, verify) })).statusCode, 200)
-  t.equal((await built.send('POST', '/auth/reset-password', { token: forge(HEADER, reset), password: 'excalibur-9' })).statusCode, 200)
+  await built.send('POST', '/auth/forgot-password', { email: ARTHUR })
+  const next = claimsOf(await built.tokenOf('onAfterForgotPassword'))
+  t.equal((await built.send('POST', '/auth/reset-password', { token: forge(HEADER, next), password: 'excalibur-9' })).statusCode, 200)
 })
 
 t.test('SES-11: only the canonical form of an id is a subject, for each kind of id', async (t) => {

@@ -734,7 +734,8 @@ t.test('logout', async (t) => {
         t.equal(anonymous.headers['www-authenticate'], 'Bearer')
         t.equal(anonymous.headers['set-cookie'], undefined)
         refused(t, await send('POST', `/auth/${backend}/logout`, undefined, { authorization: 'Bearer nonsense', cookie: '__Host-users-cookie=nonsense' }), 401, 'UNAUTHENTICATED', 'Unauthorized')
-        for (const headers of [await bearer(ARTHUR), await cookie(ARTHUR)] as Record<string, string>[]) {
+        for (const start of [bearer, cookie]) {
+          const headers: Record<string, string> = await start(ARTHUR)
           await fastify.users.update(id, { is_verified: false })
           const reply = await send('POST', `/auth/${backend}/logout`, undefined, headers)
           if (requireVerification) refused(t, reply, 403, 'FORBIDDEN', 'Forbidden')

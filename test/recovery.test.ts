@@ -183,11 +183,12 @@ t.test('POST /auth/reset-password', async (t) => {
     t.equal(reply.statusCode, 200)
     t.equal(reply.body, '')
     t.equal(reply.headers['set-cookie'], undefined)
-    t.same(app.events, [{ name: 'onAfterResetPassword', user }], 'and onAfterUpdate is not fired')
+    const verified = { ...user, is_verified: true }
+    t.same(app.events, [{ name: 'onAfterVerify', user: verified }, { name: 'onAfterResetPassword', user: verified }], 'and onAfterUpdate is not fired')
     t.same(await storedRows(adapter, 'accesstoken'), [])
     t.equal((await app.login('jwt', ARTHUR)).statusCode, 400)
     t.equal((await app.login('jwt', ARTHUR, NEW_PASSWORD)).statusCode, 200)
-    t.match(await app.app.users.get(user.id), { is_active: true, is_verified: false }, 'a reset proves nothing else')
+    t.match(await app.app.users.get(user.id), { is_active: true, is_verified: true }, 'a reset proves the mailbox')
   })
 
   t.test('row 60: fires onAfterResetPassword with the request, after the write; its error does not undo', async (t) => {
@@ -246,6 +247,11 @@ t.test('POST /auth/reset-password', async (t) => {
         await app.app.users.update(id, { is_active: false })
         await app.app.users.update(id, { is_active: true })
       },
+      'the e-mail changes, and changes back': async (app, id) => {
+        await app.app.users.update(id, { email: 'new@camelot.bt' })
+        await app.app.users.update(id, { email: ARTHUR })
+      },
+      verification: async (app) => verify(app, await verifyToken(app)),
       endSessions: (app, id) => app.app.users.endSessions(id),
       deletion: (app, id) => app.app.users.delete(id),
       'deletion and another registration of the address': async (app, id) => {
@@ -263,13 +269,12 @@ t.test('POST /auth/reset-password', async (t) => {
     }
   })
 
-  t.test('row 53: a token lives through a profile change, verification, login and logout', async (t) => {
+  t.test('row 53: a token lives through a profile change, login and logout', async (t) => {
     const app = await buildApp(t)
     await app.create()
     const token = await resetToken(app)
     const headers = await app.cookie(ARTHUR)
     await app.send('PATCH', '/users/me', {}, headers)
-    await verify(app, await verifyToken(app))
     await app.send('POST', '/auth/cookie/logout', undefined, headers)
     t.equal((await reset(app, token)).statusCode, 200)
   })
@@ -407,13 +412,49 @@ t.test('POST /auth/verify', async (t) => {
     t.match(await app.app.users.get(user.id), { is_verified: true })
   })
 
-  t.test('row 56: an inactive user is verified, and stays inactive', async (t) => {
+  t.test('row 56: an inactive user cannot verify, not even after a change in the store below the rules', async (t) => {
+    const adapter = memory()
+    const app = await buildApp(t, { adapter })
+    const { id } = await app.create()
+    const token = await verifyToken(app)
+    await adapter.update(storedModel('user'), { id }, { is_active: false })
+    badVerify(t, await verify(app, token))
+    t.match(await app.app.users.get(id), { is_active: false, is_verified: false })
+  })
+
+  t.test('VER-02, REG-04: a token dies with a change of password, e-mail, state or sessions, and after its use', async (t) => {
+    const both = async (app: TestApp, id: string, ...changes: [object, object]): Promise<void> => { for (const change of changes) await app.app.users.update(id, change) }
+    const ways: Record<string, (app: TestApp, id: string) => Promise<unknown>> = {
+      'the user changes the password': async (app) => app.send('PATCH', '/users/me', { password: 'guinevere-3' }, await app.bearer(ARTHUR)),
+      'a superuser changes the password': (app, id) => app.app.users.update(id, { password: 'guinevere-3' }, { by: 'superuser' }),
+      'a reset, and the flag is cleared': async (app, id) => {
+        await reset(app, await resetToken(app))
+        await app.app.users.update(id, { is_verified: false })
+      },
+      'deactivation and reactivation': (app, id) => both(app, id, { is_active: false }, { is_active: true }),
+      'the e-mail changes, and changes back': (app, id) => both(app, id, { email: 'new@camelot.bt' }, { email: ARTHUR }),
+      'another token is used, and the flag is cleared': async (app, id) => {
+        await verify(app, await verifyToken(app))
+        await app.app.users.update(id, { is_verified: false })
+      },
+      endSessions: (app, id) => app.app.users.endSessions(id)
+    }
+    for (const [name, act] of Object.entries(ways)) {
+      const app = await buildApp(t)
+      const { id } = await app.create()
+      const token = await verifyToken(app)
+      await act(app, String(id))
+      badVerify(t, await verify(app, token), name)
+      t.match(await app.app.users.get(id), { is_verified: false }, name)
+    }
     const app = await buildApp(t)
     const { id } = await app.create()
     const token = await verifyToken(app)
-    await app.app.users.update(id, { is_active: false })
-    t.match((await verify(app, token)).json<object>(), { id, is_active: false, is_verified: true })
-    t.equal((await app.login('jwt', ARTHUR)).statusCode, 400)
+    t.equal((await verify(app, token)).statusCode, 200)
+    for (const change of [{ is_verified: false }, { email: 'new@camelot.bt' }, { email: ARTHUR }]) {
+      await app.app.users.update(id, change)
+      badVerify(t, await verify(app, token), `a used token after ${JSON.stringify(change)}`)
+    }
   })
 
   t.test('row 60: fires onAfterVerify with the request, after the write; its error does not undo', async (t) => {
@@ -465,8 +506,8 @@ t.test('POST /auth/verify', async (t) => {
     badVerify(t, await verify(app, token), 'another user has the address now')
     t.match(await app.app.users.get(other.id), { is_verified: false })
     await app.app.users.delete(other.id)
-    await app.app.users.update(id, { email: 'KING.Arthur@camelot.bt' })
-    t.equal((await verify(app, token)).statusCode, 200, 'the same user with the same address again, in another case')
+    await app.app.users.update(id, { email: ARTHUR })
+    badVerify(t, await verify(app, token), 'the same user with the same e-mail again')
     const gone = await app.create({ email: LANCELOT })
     const ofGone = await verifyToken(app, LANCELOT)
     await app.app.users.delete(gone.id)
@@ -575,15 +616,17 @@ t.test('row 59: the options of tokens', async (t) => {
       t.equal(claims.exp - claims.iat, seconds)
     }
     const [first, second] = [await resetToken(app), await verifyToken(app)]
-    app.tick(59)
-    t.equal((await reset(app, await resetToken(app))).statusCode, 200)
-    app.tick(2)
+    app.tick(61)
     badReset(t, await reset(app, first))
     t.equal((await verify(app, second)).statusCode, 200)
     await app.app.users.update(id, { is_verified: false })
-    const third = await verifyToken(app)
+    const [third, late] = [await verifyToken(app), await resetToken(app)]
+    app.tick(59)
+    t.equal((await reset(app, late)).statusCode, 200)
+    await app.app.users.update(id, { is_verified: false })
+    const fourth = await verifyToken(app)
     app.tick(121)
-    badVerify(t, await verify(app, third))
+    for (const token of [third, fourth]) badVerify(t, await verify(app, token))
   })
 
   t.test('row 59: the defaults are one hour and the name of the registration', async (t) => {
@@ -605,7 +648,8 @@ t.test('row 59: the options of tokens', async (t) => {
     t.match(claims['password_fgpt'], /^[A-Za-z0-9_-]{43}$/)
     const [row] = await storedRows(adapter, 'user')
     for (const value of [row?.['hashed_password'], row?.['session_stamp'], ARTHUR]) t.notOk(JSON.stringify(claims).includes(String(value)))
-    t.same(Object.keys(decode(await verifyToken(app))).sort(), ['aud', 'email', 'exp', 'iat', 'jti', 'sub'])
+    t.same(Object.keys(decode(await verifyToken(app))).sort(), ['aud', 'email', 'exp', 'fgpt', 'iat', 'jti', 'sub'])
+    t.match(decode(await verifyToken(app))['fgpt'], /^[A-Za-z0-9_-]{43}$/)
   })
 
   t.test('row 53, row 57: even under the right secret a token with other claims is refused', async (t) => {
@@ -623,7 +667,7 @@ t.test('row 59: the options of tokens', async (t) => {
       { ...claims, exp: claims.iat - 1 }, { ...claims, exp: 0 }, { ...claims, exp: String(claims.exp) }, { ...claims, exp: null }, { ...claims, iat: claims.iat + 1000 }, { ...claims, nbf: claims.iat + 1000 }, { ...claims, jti: 1 }
     ]
     const resets = [...common(goodReset), without(goodReset, 'password_fgpt'), { ...goodReset, password_fgpt: '' }, { ...goodReset, password_fgpt: 'A'.repeat(43) }, { ...goodReset, password_fgpt: null }, { ...goodReset, password_fgpt: '$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAA' }]
-    const verifies = [...common(goodVerify), without(goodVerify, 'email'), { ...goodVerify, email: '' }, { ...goodVerify, email: LANCELOT }, { ...goodVerify, email: [ARTHUR] }, { ...goodVerify, email: null }, { ...goodVerify, new_email: 'evil@camelot.bt' }, { ...goodVerify, new_email: 'evil@camelot.bt', fgpt: 'A'.repeat(43) }, { ...goodVerify, new_email: null }, { ...goodVerify, new_email: ['x'] }]
+    const verifies = [...common(goodVerify), without(goodVerify, 'email'), without(goodVerify, 'fgpt'), { ...goodVerify, fgpt: null }, { ...goodVerify, fgpt: goodReset['password_fgpt'] }, { ...goodVerify, fgpt: 'A'.repeat(43) }, { ...goodVerify, email: '' }, { ...goodVerify, email: LANCELOT }, { ...goodVerify, email: [ARTHUR] }, { ...goodVerify, email: null }, { ...goodVerify, new_email: 'evil@camelot.bt' }, { ...goodVerify, new_email: 'evil@camelot.bt', fgpt: 'A'.repeat(43) }, { ...goodVerify, new_email: null }, { ...goodVerify, new_email: ['x'] }]
     for (const claims of resets) badReset(t, await reset(app, sign(RESET_SECRET, claims)), JSON.stringify(claims).slice(0, 200))
     for (const claims of verifies) badVerify(t, await verify(app, sign(VERIFY_SECRET, claims)), JSON.stringify(claims).slice(0, 200))
     badReset(t, await reset(app, sign(VERIFY_SECRET, goodReset)), 'another secret')
@@ -631,7 +675,8 @@ t.test('row 59: the options of tokens', async (t) => {
     badReset(t, await reset(app, sign(RESET_SECRET, goodReset, { alg: 'HS512', typ: 'JWT' })), 'another algorithm')
     badReset(t, await reset(app, sign(RESET_SECRET, goodReset, { alg: 'HS256', typ: 'JWT', kid: 'x' })), 'a kid that is not ours')
     t.equal((await verify(app, sign(VERIFY_SECRET, { ...goodVerify, extra: true }))).statusCode, 200, 'the crafted ones were refused for their claims')
-    t.equal((await reset(app, sign(RESET_SECRET, { ...goodReset, aud: ['other', 'camelot:reset'] }))).statusCode, 200)
+    const nextReset = decode(await resetToken(app))
+    t.equal((await reset(app, sign(RESET_SECRET, { ...nextReset, aud: ['other', 'camelot:reset'] }))).statusCode, 200)
   })
 
   t.test('row 59, CFG-01: a secret of its own must be as good as the plugin\'s', async (t) => {
@@ -679,5 +724,6 @@ t.test('RST-14: no GET or HEAD takes a token, and no POST takes one from its add
   }
   t.same(await storedRows(adapter, 'user'), before)
   t.equal((await verify(app, forVerify)).statusCode, 200)
-  t.equal((await reset(app, forReset)).statusCode, 200)
+  badReset(t, await reset(app, forReset), 'the verification ended it')
+  t.equal((await reset(app, await resetToken(app))).statusCode, 200)
 })

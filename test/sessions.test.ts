@@ -41,6 +41,11 @@ async function resetToken (app: TestApp, email = ARTHUR): Promise<string> {
   return app.tokenOf('onAfterForgotPassword')
 }
 
+async function verifyToken (app: TestApp): Promise<string> {
+  await app.app.users.requestVerify(ARTHUR)
+  return app.tokenOf('onAfterRequestVerify')
+}
+
 t.test('what ends sessions', async (t) => {
   type Act = (app: TestApp, user: User) => Promise<unknown>
   const asAdmin = async (app: TestApp): Promise<Headers> => session(app, 'db-bearer', ADMIN)
@@ -55,13 +60,19 @@ t.test('what ends sessions', async (t) => {
       await app.app.users.update(id, { is_active: false })
       await app.app.users.update(id, { is_active: true })
     },
+    'a change of the e-mail by the user': async (app) => app.send('PATCH', '/users/me', { email: 'new@camelot.bt' }, await session(app, 'jwt-bearer')),
+    'a change of the e-mail by a superuser': async (app, { id }) => app.send('PATCH', `/users/${String(id)}`, { email: 'new@camelot.bt' }, await asAdmin(app)),
+    'a change of the e-mail by code': (app, { id }) => app.app.users.update(id, { email: 'new@camelot.bt' }),
+    'a verification by mail': async (app) => app.send('POST', '/auth/verify', { token: await verifyToken(app) }),
+    'a verification by a superuser': async (app, { id }) => app.send('PATCH', `/users/${String(id)}`, { is_verified: true }, await asAdmin(app)),
+    'a verification by a login method of the application': ({ app }, user) => app.users.confirmEmail(user),
     deletion: async (app, { id }) => app.send('DELETE', `/users/${String(id)}`, undefined, await asAdmin(app)),
     endSessions: (app, user) => app.app.users.endSessions(user)
   }
   const keeps: Record<string, Act> = {
     'a change of nothing': async (app, { id }) => app.app.users.update(id, {}),
-    'a change of the address': (app, { id }) => app.app.users.update(id, { email: 'new@camelot.bt' }),
-    'a change of other flags': (app, { id }) => app.app.users.update(id, { is_superuser: true, is_verified: true, is_active: true }),
+    'a change of the case of the e-mail': (app, { id }) => app.app.users.update(id, { email: 'King.Arthur@camelot.bt' }),
+    'a change of other flags': (app, { id }) => app.app.users.update(id, { is_superuser: true, is_verified: false, is_active: true }),
     'password: null': (app, { id }) => app.app.users.update(id, { password: null }),
     'a refused password': (app, { id }) => app.app.users.update(id, { password: 'short' }).catch(() => {}),
     'a refused reset': async (app) => app.send('POST', '/auth/reset-password', { token: await resetToken(app), password: 'short' }),
@@ -123,15 +134,40 @@ t.test('what ends sessions', async (t) => {
     }
   })
 
-  t.test('SES-07: no other reply of the users routes renews a session', async (t) => {
-    const { app, user } = await court(t)
-    await app.app.users.update(user.id, { is_superuser: true })
-    const acting = await session(app, 'db-cookie')
-    for (const payload of [{}, { email: 'new@camelot.bt' }, { password: null }]) t.equal((await app.send('PATCH', '/users/me', payload, acting)).headers['set-cookie'], undefined)
-    const byId = await app.send('PATCH', `/users/${String(user.id)}`, { password: NEW_PASSWORD }, acting)
-    t.equal(byId.statusCode, 200)
-    t.equal(byId.headers['set-cookie'], undefined)
-    t.equal(await statusOf(app, acting), 401)
+  t.test('SES-07: what else a user changes of itself renews an acting cookie session only if it ends the sessions', async (t) => {
+    const changes: [method: 'me' | 'own id', payload: object, renews: boolean][] = [
+      ['me', {}, false], ['me', { password: null }, false], ['me', { email: 'King.Arthur@camelot.bt' }, false], ['me', { email: 'new@camelot.bt' }, true],
+      ['own id', { is_verified: false }, false], ['own id', { password: NEW_PASSWORD }, true], ['own id', { email: 'new@camelot.bt' }, true], ['own id', { is_verified: true }, true]
+    ]
+    for (const name of ['jwt-cookie', 'db-cookie']) {
+      for (const [route, payload, renews] of changes) {
+        const { app, user } = await court(t)
+        await app.app.users.update(user.id, { is_superuser: true })
+        const acting = await session(app, name)
+        const reply = await app.send('PATCH', `/users/${route === 'me' ? 'me' : String(user.id)}`, payload, acting)
+        const title = `${name} ${route} ${JSON.stringify(payload)}`
+        t.equal(reply.statusCode, 200, title)
+        t.equal(reply.headers['set-cookie'] !== undefined, renews, title)
+        t.equal(await statusOf(app, acting), renews ? 401 : 200, title)
+        if (renews) t.equal(await statusOf(app, { cookie: cookieOf(reply) }), 200, title)
+      }
+    }
+  })
+
+  t.test('SES-07: a proof of the e-mail renews the cookie session of the same user that brings it, and no other', async (t) => {
+    for (const name of NAMES) {
+      const { app, user } = await court(t)
+      const acting = await session(app, name)
+      const reply = await app.send('POST', '/auth/verify', { token: await verifyToken(app) }, acting)
+      t.equal(reply.statusCode, 200, name)
+      t.equal(await statusOf(app, acting), 401, `${name}: the old session`)
+      t.equal(reply.headers['set-cookie'] !== undefined, name.endsWith('cookie'), name)
+      if (name.endsWith('cookie')) t.match((await app.send('GET', '/guarded', undefined, { cookie: cookieOf(reply) })).json<object>(), { user: { id: user.id, is_verified: true }, backend: name })
+      const strange = await court(t)
+      const admins = await session(strange.app, name, ADMIN)
+      const other = await strange.app.send('POST', '/auth/verify', { token: await verifyToken(strange.app) }, admins)
+      t.strictSame([other.statusCode, other.headers['set-cookie'], await statusOf(strange.app, admins)], [200, undefined, 200], `${name}: another user's session`)
+    }
   })
 })
 

@@ -56,7 +56,7 @@ t.test('captured events come in order and give tokens', async (t) => {
   const token = await captured.tokenOf('onAfterForgotPassword')
   const reply = await app.inject({ method: 'POST', url: '/auth/reset-password', payload: { token, password: 'excalibur-1' } })
   t.equal(reply.statusCode, 200)
-  t.strictSame(captured.names(), ['onAfterForgotPassword', 'onAfterResetPassword'])
+  t.strictSame(captured.names(), ['onAfterForgotPassword', 'onAfterVerify', 'onAfterResetPassword'])
 })
 
 t.test('the manual clock stands until it is moved', async (t) => {

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { NewUser, User } from '../contracts/user.js'
 import { isUsersError } from '../errors.js'
+import { kHost } from '../symbols.js'
 import { userModel } from '../users/index.js'
 import { withApplication } from './application.js'
 import { messageOf } from './arguments.js'
@@ -16,8 +17,10 @@ Hooks run as for app.users.create.
   --email ADDRESS    The address.
   --set FIELD=VALUE  The value of a custom field; once for each field. What is no text
                      is written as JSON.
-  --promote          Makes a user who exists a superuser with a verified address. The
-                     password stays as it is, and none is read.
+  --promote          Makes a user who exists a superuser. A verified user keeps the
+                     password, and none is read. An unverified one may belong to anybody
+                     who registered the e-mail: it needs a new password, and all its
+                     sessions and linked accounts are removed.
   --config FILE      The options of the application (${CONFIG_FILE}).
   --help             Shows this.
 
@@ -51,10 +54,9 @@ export const superuserCommand: Command = {
 
 async function create (app: FastifyInstance, known: User | null, values: Omit<NewUser, 'password'>, terminal: Terminal): Promise<ExitCode> {
   if (known !== null) return refuse(terminal, `${values.email} has a user; --promote makes it a superuser`)
-  const password = await terminal.readSecret('Password: ')
-  if (password === null) return refuse(terminal, terminal.interactive ? 'no password was given' : 'no password was piped in; on a terminal it is asked for')
-  if (terminal.interactive && await terminal.readSecret('Again: ') !== password) return refuse(terminal, 'the passwords differ')
-  const user = await app.users.create({ ...values, password, is_superuser: true, is_verified: true } as NewUser)     // create checks the fields
+  const asked = await askPassword(terminal, 'Password: ')
+  if ('problem' in asked) return refuse(terminal, asked.problem)
+  const user = await app.users.create({ ...values, ...asked, is_superuser: true, is_verified: true } as NewUser)     // create checks the fields
   terminal.print(`The superuser ${user.email} was made, with the id ${user.id}.`)
   return 0
 }
@@ -64,11 +66,32 @@ async function promote (app: FastifyInstance, known: User | null, email: string,
   if (known.is_superuser && known.is_verified) {
     terminal.print(`${known.email} is a superuser already.`)
   } else {
-    await app.users.update(known, { is_superuser: true, is_verified: true })
+    const given = known.is_verified ? null : await askNewPassword(app, known, terminal)
+    if (given !== null && 'problem' in given) return refuse(terminal, given.problem)
+    await app.users.update(known, { email: known.email, is_superuser: true, ...given })     // the e-mail, in case it changes meanwhile
     terminal.print(`${known.email} is a superuser now.`)
   }
   if (!known.is_active) terminal.print('The user is not active, and cannot log in before is_active is true.')
   return 0
+}
+
+/**
+ * Asks for a new password of a user whose e-mail nobody has proved, and removes the linked accounts. The new password and the
+ * verification end all sessions when they are stored.
+ */
+async function askNewPassword (app: FastifyInstance, known: User, terminal: Terminal): Promise<{ password: string, is_verified: true } | { problem: string }> {
+  const asked = await askPassword(terminal, 'The e-mail is not verified. New password: ')
+  if ('problem' in asked) return { problem: `${known.email} is not verified, so anybody may have registered it, and needs a new password: ${asked.problem}` }
+  await app[kHost].removeAttached(known)
+  return { ...asked, is_verified: true }
+}
+
+/** Asks for a password: twice on a terminal, one line of a pipe. */
+async function askPassword (terminal: Terminal, prompt: string): Promise<{ password: string } | { problem: string }> {
+  const password = await terminal.readSecret(prompt)
+  if (password === null) return { problem: terminal.interactive ? 'no password was given' : 'no password was piped in; on a terminal it is asked for' }
+  if (terminal.interactive && await terminal.readSecret('Again: ') !== password) return { problem: 'the passwords differ' }
+  return { password }
 }
 
 /** The custom fields of `--set`. */

@@ -20,6 +20,12 @@ export type StoredUserRows = [user: UserRow, ...dependents: Row[]]
 /** Stores a new user and the rows made of it, in one step where the store can. Throws like `DatabaseAdapter.create` for those. */
 export type StoreUser = (dependents: UserDependents) => Promise<StoredUserRows>
 
+/**
+ * Removes what a feature keeps to log in as a user, and returns how much that was: `all` before the user is removed;
+ * `unvouched` when the mailbox `user.email` has been proved, for everything that did not prove that mailbox itself.
+ */
+export type Removal = (user: User, which: 'all' | 'unvouched') => Promise<number>
+
 /** What the plugin lends to the features that are registered after it. */
 export interface FeatureHost {
   readonly settings: Settings
@@ -45,15 +51,19 @@ export interface FeatureHost {
   /** Whether the user can log in with a password. */
   hasPassword(row: UserRow): boolean
   /**
-   * Gives a user whose address was never proved to somebody who did prove it. Order: the password is wiped and all sessions
-   * end, `link`, the address is verified unless it gave false. Null then, and when the user is verified or changed meanwhile.
+   * Gives an unverified user to somebody who proved the mailbox: the e-mail is verified, and the password, all sessions and
+   * everything attached that did not vouch for the e-mail are removed. Returns null if the user is verified or changed meanwhile.
    */
-  reclaim(id: UserId, link: () => Promise<boolean>): Promise<UserRow | null>
+  reclaim(id: UserId, context: CallContext): Promise<UserRow | null>
   /**
-   * How a feature removes what it keeps to log in as a user; gives how much there was. Asked for before a user is removed,
-   * and when the password of a user who never proved the address is reset.
+   * Takes a user of `createExternal` back whose first login was refused, with everything attached. Fires `onAfterDelete`.
+   * A user that was changed meanwhile stays, with nothing attached.
    */
-  addRemoval(remove: (row: UserRow) => Promise<number>): void
+  withdraw(row: UserRow, context: CallContext): Promise<void>
+  /** Adds a function that removes what a feature keeps to log in as a user. */
+  addRemoval(remove: Removal): void
+  /** Removes everything that features keep to log in as a user. */
+  removeAttached(user: User): Promise<void>
   /** The row of the user that a request comes from, as long as its session lives. Throws `FST_USERS_UNAUTHENTICATED`. */
   actingRow(request: FastifyRequest): Promise<UserRow>
   /**

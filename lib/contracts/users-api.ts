@@ -25,19 +25,39 @@ export interface UsersApi {
   getByEmail(email: string): Promise<User | null>
   /** Stores a user. Throws `FST_USERS_INVALID_USER`, `FST_USERS_REGISTER_INVALID_PASSWORD`, `FST_USERS_REGISTER_USER_ALREADY_EXISTS`. */
   create(user: NewUser, context?: WriteContext): Promise<User>
-  /** Changes a user; a changed password or a deactivation ends all sessions. Throws `FST_USERS_NOT_FOUND`, `FST_USERS_INVALID_USER`, `FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS`, `FST_USERS_UPDATE_USER_INVALID_PASSWORD`. */
+  /**
+   * Changes a user. A new password, a new e-mail, a deactivation and `is_verified: true` for an unverified e-mail end all
+   * sessions; the last also removes provider accounts that did not vouch for the e-mail. With `by: 'self'` or `'superuser'`
+   * and a request, the session behind the request must still be good when the change is written. Throws
+   * `FST_USERS_LAST_SUPERUSER` if no active superuser would be left, `FST_USERS_NOT_FOUND`,
+   * `FST_USERS_INVALID_USER`, `FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS`, `FST_USERS_UPDATE_USER_INVALID_PASSWORD`.
+   */
   update(user: User | UserId, changes: UserChanges, context?: WriteContext): Promise<User>
-  /** Removes a user with its sessions. Throws `FST_USERS_NOT_FOUND`. */
-  delete(user: User | UserId, context?: CallContext): Promise<void>
+  /**
+   * Removes a user with its sessions. Throws `FST_USERS_NOT_FOUND`, and `FST_USERS_LAST_SUPERUSER` for the only active
+   * superuser, also when code asks: make another one first.
+   */
+  delete(user: User | UserId, context?: WriteContext): Promise<void>
   /** The row of the user with this address and password, or null; costs the same for an unknown address. */
   checkCredentials(credentials: { username: string, password: string }, context?: CallContext & { backend?: string }): Promise<UserRow | null>
   /** Makes a verify token and fires `onAfterRequestVerify`; does nothing for unknown, inactive and verified users. */
   requestVerify(email: string, context?: CallContext): Promise<void>
-  /** Marks the token's user as verified. Throws `FST_USERS_VERIFY_USER_BAD_TOKEN`, `FST_USERS_VERIFY_USER_ALREADY_VERIFIED`. */
+  /**
+   * Marks the e-mail of the token's user as verified, ends the sessions, and removes provider accounts that did not vouch for
+   * the e-mail. A cookie session of the same user on the request is renewed in the reply. Throws
+   * `FST_USERS_VERIFY_USER_BAD_TOKEN`, `FST_USERS_VERIFY_USER_ALREADY_VERIFIED`.
+   */
   verify(token: string, context?: CallContext): Promise<User>
+  /**
+   * For login methods of the application: records that the person behind the call has just proved the mailbox `user.email`,
+   * for example by a link that was mailed there. Has the consequences of `verify`, and removes the password of an unverified
+   * user, because anybody may have registered the e-mail. Does nothing for a verified user. Throws `FST_USERS_NOT_FOUND`, and
+   * `FST_USERS_VERIFY_USER_BAD_TOKEN` if the user is inactive or has another e-mail now.
+   */
+  confirmEmail(user: User, context?: CallContext): Promise<User>
   /** Makes a reset token and fires `onAfterForgotPassword`; does nothing for unknown and inactive users. */
   forgotPassword(email: string, context?: CallContext): Promise<void>
-  /** Sets a new password and ends all sessions. Throws `FST_USERS_RESET_PASSWORD_BAD_TOKEN`, `FST_USERS_RESET_PASSWORD_INVALID_PASSWORD`. */
+  /** Sets a new password, ends all sessions and verifies the e-mail, which the token was mailed to. Throws `FST_USERS_RESET_PASSWORD_BAD_TOKEN`, `FST_USERS_RESET_PASSWORD_INVALID_PASSWORD`. */
   resetPassword(token: string, password: string, context?: CallContext): Promise<User>
   /**
    * The one way to a session: checks the user's state, fires the login events, makes the token. The caller sends it. Of a

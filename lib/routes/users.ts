@@ -63,18 +63,18 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
   }, async (request) => targetOf(request))
 
   scope.patch<{ Body: UserChanges }>('/:id', {
-    schema: { ...describe('patchUser', 'patch_user', 'Change a user'), params: Params, body: schemas.UserUpdate, response: { 200: User, ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND', 'UPDATE_USER_EMAIL_ALREADY_EXISTS', ...UPDATE_ERRORS) } },
+    schema: { ...describe('patchUser', 'patch_user', 'Change a user'), params: Params, body: OwnUpdate, response: { 200: User, ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND', 'UPDATE_USER_EMAIL_ALREADY_EXISTS', 'LAST_SUPERUSER', ...(sensitiveChanges === 'confirm' ? ['UPDATE_USER_BAD_CURRENT_PASSWORD' as const] : []), ...UPDATE_ERRORS) } },
     onRequest: byId,
     preValidation: async (request) => { keepEmail(request.body, targetOf(request), settings) },
     preHandler: [forget, superuser]
   }, async (request, reply) => users.update(targetOf(request), request.body, { request, reply, by: 'superuser' }))
 
   scope.delete('/:id', {
-    schema: { ...describe('deleteUser', 'delete_user', 'Delete a user'), params: Params, response: { 204: Type.Null({ description: 'The user is gone.' }), ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND', 'CROSS_SITE_REQUEST', ...UNREAD_BODY_ERRORS) } },
+    schema: { ...describe('deleteUser', 'delete_user', 'Delete a user'), params: Params, response: { 204: Type.Null({ description: 'The user is gone.' }), ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND', 'LAST_SUPERUSER', 'CROSS_SITE_REQUEST', ...UNREAD_BODY_ERRORS) } },
     onRequest: byId,
     preHandler: [forget, superuser]
   }, async (request, reply) => {
-    await users.delete(targetOf(request), { request, reply })
+    await users.delete(targetOf(request), { request, reply, by: 'superuser' })
     return reply.code(204).send()
   })
 }

@@ -3,11 +3,11 @@ import type { UserId, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_REGISTER_USER_ALREADY_EXISTS } from '../errors.js'
 import { hashOfNoPassword } from '../passwords/index.js'
-import { generateStamp } from '../tokens/index.js'
 import { parseEmail } from './email.js'
+import { recordProof } from './email-proof.js'
 import { requiredFields, writableFields } from './fields.js'
 import { insertUserWith, requireValues, type ReadUser } from './registration.js'
-import { contextOf, type Rules } from './rules.js'
+import { contextOf, removeAttached, type Rules } from './rules.js'
 import { destroyStored } from './sessions.js'
 
 type Link = (store: StoreUser) => Promise<UserRow | null>
@@ -25,22 +25,33 @@ export async function createExternalUser (rules: Rules, values: ExternalUser, li
     if (stored === null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
     return stored
   })
-  if (row !== null) await hooks.run('onAfterRegister', { user: rows.toUser(row) }, context)
-  return row
+  if (row === null) return null
+  await hooks.run('onAfterRegister', { user: rows.toUser(row) }, context)
+  return await rows.getRow(row.id as UserId) ?? row     // a listener may have changed the user, for example verified it
 }
 
-/** Gives a user whose address was never proved to somebody who did prove it; null when it is verified or changed meanwhile, or `link` gives false. */
-export async function reclaimUser (rules: Rules, id: UserId, link: () => Promise<boolean>): Promise<UserRow | null> {
-  const { rows, settings: { passwords } } = rules
-  const row = await rows.getRow(id)
-  if (row === null) return null
-  const { email, hashed_password: old } = row
-  const wiped = { hashed_password: await hashOfNoPassword(passwords), session_stamp: generateStamp() }
-  if (await rows.update({ id, email, hashed_password: old, is_verified: false }, wiped) !== 1) return null
+/**
+ * Gives an unverified user to somebody who proved the mailbox at a provider: nothing of the person who registered it stays
+ * a way in. Returns null if the user is inactive, verified or changed meanwhile.
+ */
+export async function reclaimUser (rules: Rules, id: UserId, call: CallContext): Promise<UserRow | null> {
+  const row = await rules.rows.getRow(id)
+  if (row === null || row.is_verified) return null
+  const changes = { hashed_password: await hashOfNoPassword(rules.settings.passwords) }
+  return await recordProof(rules, row, { changes, renews: false }, contextOf(call))
+}
+
+/**
+ * Removes a user whom a first login through a provider stored, after that login was refused. A user that the application
+ * changed in between stays, without the provider account.
+ */
+export async function withdrawUser (rules: Rules, row: UserRow, call: CallContext): Promise<void> {
+  const { rows, hooks } = rules
+  const { id, email, hashed_password: hash, session_stamp: stamp } = row
+  await removeAttached(rules, row, 'all')
   await destroyStored(rules, row)
-  if (!await link()) return null
-  await rows.update({ id, email, is_verified: false }, { is_verified: true })     // last: as long as it is not, all of this is done again
-  return await rows.getRow(id)
+  const unchanged = { email, hashed_password: hash, ...(stamp === undefined ? {} : { session_stamp: stamp }) }
+  if (await rows.remove(id as UserId, unchanged) === 1) await hooks.run('onAfterDelete', { user: rows.toUser(row) }, contextOf(call))
 }
 
 function readExternalUser (rules: Rules, values: ExternalUser): ReadUser {

@@ -1,5 +1,6 @@
 export { checkCurrentPassword } from './credentials.js'
 export * from './email.js'
+export { confirmEmail } from './email-proof.js'
 export * from './external-users.js'
 export * from './rules.js'
 export { actingRow, cutSessions } from './sessions.js'

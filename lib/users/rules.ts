@@ -1,4 +1,5 @@
 import type { EventContext } from '../contracts/events.js'
+import type { Removal } from '../contracts/feature-host.js'
 import type { Backend } from '../contracts/backend.js'
 import type { Settings } from '../contracts/settings.js'
 import type { CallContext } from '../contracts/users-api.js'
@@ -20,8 +21,8 @@ export interface Rules {
   readonly backends: ReadonlyMap<string, Backend>
   /** Keys of the fingerprints in reset and verify tokens: the first makes, all check. */
   readonly fingerprintKeys: readonly [string, ...string[]]
-  /** How features remove what else logs in as a user; each gives how much there was. */
-  readonly removals: ((row: UserRow) => Promise<number>)[]
+  /** How features remove what else logs in as a user. */
+  readonly removals: Removal[]
   /** What features add to a user in the replies of routes, by the property of the read schema. */
   readonly additions: Map<string, (user: User) => Promise<unknown>>
 }
@@ -31,10 +32,10 @@ export function contextOf ({ request = null, reply = null }: CallContext = {}): 
   return { request, reply } as EventContext     // a request is one, whatever its server and logger types are
 }
 
-/** Removes what features keep to log in as a user, and gives how much there was. */
-export async function removeAttached ({ removals }: Rules, row: UserRow): Promise<number> {
+/** Removes what features keep to log in as a user: all of it, or what did not vouch for `user.email`. Returns the number removed. */
+export async function removeAttached ({ removals }: Rules, user: User, which: Parameters<Removal>[1]): Promise<number> {
   let removed = 0
-  for (const remove of removals) removed += await remove(row)
+  for (const remove of removals) removed += await remove(user, which)
   return removed
 }
 

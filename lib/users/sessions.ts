@@ -48,26 +48,39 @@ async function issueToken ({ rows }: Rules, { strategy }: Backend, row: UserRow,
   }
 }
 
-/** The row of the user that the request comes from; with `again`, only as long as its session lives. */
-export async function actingRow (rules: Rules, request: FastifyRequest, again: boolean): Promise<UserRow> {
-  const { rows, backends } = rules
+/**
+ * Reads the session that authenticated the request again, and returns its user's row. Every write on behalf of a session
+ * asks for it right before, because the session may have ended since the guard let the request in. Throws
+ * `FST_USERS_UNAUTHENTICATED` if it has.
+ */
+export async function actingRow (rules: Rules, request: FastifyRequest): Promise<UserRow> {
   const { authentication } = request
-  if (authentication === null) throw FST_USERS_UNAUTHENTICATED()
-  const { user, token, backend } = authentication
-  if (!again) {
-    const row = await rows.getRow(user.id)
-    if (row === null) throw FST_USERS_UNAUTHENTICATED()
-    return row
-  }
-  const subject = await backends.get(backend)?.strategy.readToken(token, { request, users: rows })
-  if (subject == null || (subject.stamp != null && !rows.hasStamp(subject.row, subject.stamp))) throw FST_USERS_UNAUTHENTICATED()
-  return subject.row
+  const backend = rules.backends.get(authentication?.backend ?? '')
+  const row = authentication === null || backend === undefined ? null : await rowOfToken(rules, backend, authentication.token, request)
+  if (row === null) throw FST_USERS_UNAUTHENTICATED()
+  return row
 }
 
-/** Gives the browser whose cookie session changed its own password a new one in the same reply. */
-export async function renewSession (rules: Rules, row: UserRow, request: FastifyRequest, reply: FastifyReply): Promise<void> {
-  const backend = rules.backends.get(request.authentication?.backend ?? '')
-  if (backend?.transport.renew === undefined) return
+/** Returns the user's row for a token that is still good; null for any other token. */
+async function rowOfToken ({ rows }: Rules, { strategy }: Backend, token: string, request: FastifyRequest): Promise<UserRow | null> {
+  const subject = await strategy.readToken(token, { request, users: rows })
+  return subject == null || (subject.stamp != null && !rows.hasStamp(subject.row, subject.stamp)) ? null : subject.row
+}
+
+/** Returns the backends whose cookies on the request are good sessions of this user. */
+export async function presentedBackends (rules: Rules, { id }: UserRow, request: FastifyRequest | null): Promise<Backend[]> {
+  const presented: Backend[] = []
+  for (const backend of request === null ? [] : rules.backends.values()) {
+    const token = backend.transport.renew === undefined ? null : backend.transport.extractToken(request as FastifyRequest)     // not null: the loop ran
+    const row = token === null ? null : await rowOfToken(rules, backend, token, request as FastifyRequest)
+    if (row !== null && String(row.id) === String(id)) presented.push(backend)
+  }
+  return presented
+}
+
+/** Sends a new cookie in place of one whose session has just ended. A token in a header cannot be replaced this way. */
+export async function renewSession (rules: Rules, row: UserRow, backend: Backend, { request, reply }: EventContext): Promise<void> {
+  if (backend.transport.renew === undefined || reply === null) return
   backend.transport.renew(reply, await issueToken(rules, backend, row, request, FST_USERS_UNAUTHENTICATED))
 }
 
@@ -91,10 +104,12 @@ export async function endSessions (rules: Rules, user: User | UserId): Promise<v
   if (left.length > 0) throw FST_USERS_SESSIONS_NOT_REVOCABLE([left.map(({ name }) => name).join(', ')])
 }
 
-/** Ends the sessions of a row as far as the table and the strategies can. */
-export async function cutSessions (rules: Rules, row: UserRow): Promise<void> {
-  if (row.session_stamp !== undefined) await rules.rows.update({ id: row.id }, { session_stamp: generateStamp() })
+/** Ends the sessions of a row as far as the table and the strategies can. Returns the row with its new security stamp. */
+export async function cutSessions (rules: Rules, row: UserRow): Promise<UserRow> {
+  const stamp = generateStamp()
+  if (row.session_stamp !== undefined) await rules.rows.update({ id: row.id }, { session_stamp: stamp })
   await destroyStored(rules, row)
+  return row.session_stamp === undefined ? row : { ...row, session_stamp: stamp }
 }
 
 /** Removes the user's stored tokens from every backend; the stamp has ended them already where the table has one. */
@@ -109,10 +124,14 @@ function backendNamed ({ backends }: Rules, name: string): Backend {
   return backend
 }
 
-/** A password change, deactivation or end of sessions that ran meanwhile wins: it may have removed tokens before ours was stored. */
+/**
+ * Throws `FST_USERS_LOGIN_BAD_CREDENTIALS` if the user changed during the login: what ended the sessions meanwhile may have
+ * removed the stored tokens before ours was there. A table without stamps shows a proved mailbox by the flag alone.
+ */
 async function checkUnchanged ({ rows }: Rules, row: UserRow): Promise<void> {
   const now = await rows.getRow(row.id as UserId)
-  if (now === null || !now.is_active || rows.stampOf(now) !== rows.stampOf(row)) throw FST_USERS_LOGIN_BAD_CREDENTIALS()
+  const isSame = now !== null && now.is_active && rows.stampOf(now) === rows.stampOf(row)
+  if (!isSame || now.is_verified !== row.is_verified || now.email !== row.email) throw FST_USERS_LOGIN_BAD_CREDENTIALS()
 }
 
 /**

@@ -17,7 +17,10 @@ export interface UserRows extends UserReader {
   /** Stores a user and the rows made of it, in one step where the store can. */
   insertWith(row: Row, dependents: UserDependents): Promise<StoredUserRows>
   update(where: Where, changes: Changes): Promise<number>
-  remove(id: UserId): Promise<number>
+  /** Removes a user, if the row still has these values. */
+  remove(id: UserId, unchanged?: Where): Promise<number>
+  /** Returns up to `limit` users who are active superusers. */
+  activeSuperusers(limit: number): Promise<UserRow[]>
   /** The user without the hash: the one copy of a row. */
   toUser(row: UserRow): User
   /** The stamp that the user's sessions carry: the column or, where that is empty, a keyed fingerprint of the hash. */
@@ -51,7 +54,10 @@ export function createUserRows (store: DatabaseAdapter, model: Model, schemas: U
       return await (store.createWith?.(model, row, make) ?? createInTurn(store, model, row, make)) as unknown as StoredUserRows
     },
     update: (where, changes) => store.update(model, where, changes),
-    remove: (id) => store.delete(model, { id }),
+    remove: (id, unchanged = {}) => store.delete(model, { ...unchanged, id }),
+    async activeSuperusers (limit) {
+      return await store.findMany(model, { is_superuser: true, is_active: true }, { limit }) as unknown as UserRow[]     // rows of the user model
+    },
 
     toUser (row) {
       const source = row as unknown as Row     // read by key

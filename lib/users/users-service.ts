@@ -2,8 +2,10 @@ import type { CallContext, UsersApi } from '../contracts/users-api.js'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { NewUser, User, UserChanges, UserRow } from '../contracts/user.js'
 import { createUser, registerQuietly } from './registration.js'
-import { deleteUser, updateOwnUser, updateUser } from './accounts.js'
+import { updateOwnUser, updateUser } from './accounts.js'
 import { checkCredentials, reportFailure } from './credentials.js'
+import { deleteUser } from './deletion.js'
+import { confirmEmail } from './email-proof.js'
 import { forgotPassword, resetPassword } from './password-reset.js'
 import { parseEmail } from './email.js'
 import { contextOf, type Rules } from './rules.js'
@@ -42,6 +44,7 @@ export function createUsersService (rules: Rules): UsersService {
 
     requestVerify: (email, context = {}) => requestVerify(rules, email, context),
     verify: (token, context = {}) => verify(rules, token, context),
+    confirmEmail: (user, context = {}) => confirmEmail(rules, user, context),
     forgotPassword: (email, context = {}) => forgotPassword(rules, email, context),
     resetPassword: (token, password, context = {}) => resetPassword(rules, token, password, context),
     login: (user, context) => login(rules, user, context),

@@ -1,18 +1,18 @@
 import type { EventContext } from '../contracts/events.js'
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
-import { FST_USERS_VERIFY_USER_ALREADY_VERIFIED, FST_USERS_VERIFY_USER_BAD_TOKEN, isUsersError } from '../errors.js'
-import { fingerprint, generateStamp, isSameSecret, type Claims } from '../tokens/index.js'
-import { foldEmail } from './email.js'
+import { FST_USERS_VERIFY_USER_ALREADY_VERIFIED, FST_USERS_VERIFY_USER_BAD_TOKEN } from '../errors.js'
+import type { Claims } from '../tokens/index.js'
+import { isSameEmail } from './email.js'
+import { hasFingerprint, recordProof, stateFingerprint, type MailedPurpose } from './email-proof.js'
 import { reportExisting } from './registration.js'
 import { contextOf, type Rules } from './rules.js'
-import { destroyStored } from './sessions.js'
 
 /** Finds the user now. Makes the token and calls the listeners after the reply has been sent. */
 export async function requestVerify (rules: Rules, email: string, call: CallContext): Promise<void> {
   const row = await rules.rows.getByEmail(email)
   if (row === null || !row.is_active || row.is_verified) return
-  announce(rules, row, { email: row.email }, row.email, contextOf(call))
+  announce(rules, row, 'verify', {}, row.email, contextOf(call))
 }
 
 /**
@@ -30,22 +30,31 @@ export function requestEmailChange (rules: Rules, row: UserRow, newEmail: string
 }
 
 function announceChange (rules: Rules, row: UserRow, newEmail: string, context: EventContext): void {
-  announce(rules, row, { email: row.email, new_email: newEmail, fgpt: changeFingerprint(rules, row, rules.fingerprintKeys[0]) }, newEmail, context)
+  announce(rules, row, 'email-change', { new_email: newEmail }, newEmail, context)
 }
 
-/** Marks the token's user as verified, once. */
+/**
+ * Marks the e-mail of the token as verified, once; with a token for a new e-mail, that one takes effect. All sessions end,
+ * except a cookie session of the same user on the request, which is renewed in the reply.
+ */
 export async function verify (rules: Rules, token: string, call: CallContext): Promise<User> {
   const claims = rules.tokens.verify.read(token)
   const row = claims === null ? null : await rowOf(rules, claims)
-  if (claims === null || row === null) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
-  const verified = claims.new_email === undefined ? await markVerified(rules, row) : await changeEmail(rules, row, claims)
-  await rules.hooks.run('onAfterVerify', { user: verified }, contextOf(call))
-  return verified
+  if (claims === null || row === null || !row.is_active) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
+  const { new_email: email } = claims
+  if (email === undefined && row.is_verified) throw FST_USERS_VERIFY_USER_ALREADY_VERIFIED()
+  if (!isBound(rules, row, claims)) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
+  const changes = typeof email === 'string' ? { email } : {}
+  const verified = await recordProof(rules, row, { changes }, contextOf(call))
+  if (verified === null) throw await whyNot(rules, row, email === undefined)
+  return rules.rows.toUser(verified)
 }
 
-function announce ({ tokens, hooks, rows, background }: Rules, row: UserRow, claims: Record<string, string>, email: string, context: EventContext): void {
+function announce (rules: Rules, row: UserRow, purpose: MailedPurpose, claims: Record<string, string>, email: string, context: EventContext): void {
+  const { tokens, hooks, rows, background } = rules
   background.run(async () => {
-    const token = tokens.verify.sign({ sub: String(row.id), ...claims })
+    const fgpt = stateFingerprint(rules, row, purpose)
+    const token = tokens.verify.sign({ sub: String(row.id), email: row.email, ...claims, fgpt })
     await hooks.run('onAfterRequestVerify', { user: rows.toUser(row), token, email }, context)
   }, context.reply)
 }
@@ -54,31 +63,22 @@ function announce ({ tokens, hooks, rows, background }: Rules, row: UserRow, cla
 async function rowOf ({ rows }: Rules, { sub, email }: Claims): Promise<UserRow | null> {
   const id = rows.parseId(sub)
   const row = id === null ? null : await rows.getRow(id)
-  return row !== null && typeof email === 'string' && foldEmail(row.email) === foldEmail(email) ? row : null
+  return row !== null && typeof email === 'string' && isSameEmail(row.email, email) ? row : null
 }
 
-async function markVerified ({ rows }: Rules, row: UserRow): Promise<User> {
-  if (row.is_verified) throw FST_USERS_VERIFY_USER_ALREADY_VERIFIED()
-  if (await rows.update({ id: row.id, email: row.email, is_verified: false }, { is_verified: true }) === 1) return rows.toUser({ ...row, is_verified: true })
+/**
+ * Checks that the user is as the token was made for. Where tokens of FastAPI Users are accepted (`requireStamp: false`),
+ * one without a fingerprint is bound to the e-mail alone, as its maker binds it, until it expires.
+ */
+function isBound (rules: Rules, row: UserRow, { new_email: newEmail, fgpt }: Claims): boolean {
+  if (newEmail === undefined && fgpt === undefined) return !rules.settings.requireStamp
+  if (newEmail !== undefined && typeof newEmail !== 'string') return false
+  return hasFingerprint(rules, row, newEmail === undefined ? 'verify' : 'email-change', String(fgpt))
+}
+
+/** Returns the error for a token whose user changed while it was used: a parallel use may have been first. */
+async function whyNot ({ rows }: Rules, row: UserRow, sameEmail: boolean): Promise<Error> {
   const now = await rows.getRow(row.id as UserId)
-  throw now?.is_verified === true ? FST_USERS_VERIFY_USER_ALREADY_VERIFIED() : FST_USERS_VERIFY_USER_BAD_TOKEN()
-}
-
-/** The new address takes effect, and all sessions end. Works once: the fingerprint holds the old address and stamp. */
-async function changeEmail (rules: Rules, row: UserRow, { new_email: email, fgpt }: Claims): Promise<User> {
-  if (typeof email !== 'string' || !row.is_active || !rules.fingerprintKeys.some((key) => isSameSecret(String(fgpt), changeFingerprint(rules, row, key)))) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
-  const { id, email: old, hashed_password: hash, session_stamp: stamp } = row
-  const unchanged = { id, email: old, hashed_password: hash, is_active: true, ...(stamp === undefined ? {} : { session_stamp: stamp }) }
-  const changes = { email, is_verified: true, session_stamp: generateStamp() }
-  const done = await rules.rows.update(unchanged, changes).catch((error: unknown) => {
-    if (isUsersError(error) && error.fields !== undefined) return 0     // taken meanwhile
-    throw error
-  })
-  if (done !== 1) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
-  await destroyStored(rules, row)
-  return rules.rows.toUser({ ...row, email, is_verified: true })
-}
-
-function changeFingerprint ({ rows }: Rules, row: UserRow, key: string): string {
-  return fingerprint(key, 'email-change', row.hashed_password, row.email, rows.stampOf(row))
+  const isDone = sameEmail && now?.is_verified === true && isSameEmail(now.email, row.email)
+  return isDone ? FST_USERS_VERIFY_USER_ALREADY_VERIFIED() : FST_USERS_VERIFY_USER_BAD_TOKEN()
 }

@@ -291,7 +291,7 @@ t.test('documents of Beanie, with accounts in their lists, on the wire peer: a s
   const reply = await app.inject({ url, headers: { ...session, cookie: `${COOKIE}=${cookie}` } })
   t.match([reply.statusCode, reply.json()], [200, { id: String(galahad), oauth_accounts: [{}, {}, { oauth_name: 'github', account_id: '7007' }] }])
   const after = await collection.findOne({}) as Document
-  t.strictSame(Object.keys((after['oauth_accounts'] as Document[])[2] ?? {}).sort(), ['access_token', 'account_email', 'account_id', 'expires_at', 'id', 'oauth_name', 'refresh_token'])
+  t.strictSame(Object.keys((after['oauth_accounts'] as Document[])[2] ?? {}).sort(), ['access_token', 'account_email', 'account_id', 'email_verified', 'expires_at', 'id', 'oauth_name', 'refresh_token'])
   t.ok((after['oauth_accounts'] as Document[])[2]?.['id'] instanceof ObjectId)
 
   providers.be({ id: '8008', email: 'percival@camelot.bt' })

@@ -326,10 +326,12 @@ t.test('DEP-06: a clock that jumps an hour lengthens no token\'s life and takes 
   now = begin
   const used = await make()
   const bySide = await make()
-  t.same([await verify(used.verify), await reset(used.reset)], [200, 200])
+  t.equal(await verify(used.verify), 200)
+  const last = await make()     // the verification ended the reset tokens from before
+  t.equal(await reset(last.reset), 200)
   for (const at of [0, hour - 1, -hour, hour, 0]) {
     now = begin + at
-    for (const tokens of [used, bySide, unused]) t.same([await reset(tokens.reset), await verify(tokens.verify)], [400, 400], `${at / hour} hours later`)
+    for (const tokens of [used, bySide, unused, last]) t.same([await reset(tokens.reset), await verify(tokens.verify)], [400, 400], `${at / hour} hours later`)
     t.same(await seen(), [401, 401], 'sessions from before the reset')
   }
   now = begin + hour

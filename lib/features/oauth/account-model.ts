@@ -9,6 +9,8 @@ export interface AccountRow extends OauthAccount, Row {
   access_token: string
   expires_at: number | null
   refresh_token: string | null
+  /** A trusted provider said that `account_email` is verified. Null or absent in rows that others wrote. */
+  email_verified?: boolean | null
 }
 
 /** Longest id of somebody at a provider, and longest address, in characters. */
@@ -27,7 +29,8 @@ export function accountModel ({ schemas: { id } }: Pick<Settings, 'schemas'>): M
       expires_at: { type: 'integer', nullable: true },
       refresh_token: { type: 'text', nullable: true },
       account_id: { type: 'text', maxLength: ACCOUNT_TEXT_MAX_LENGTH },
-      account_email: { type: 'text', maxLength: ACCOUNT_TEXT_MAX_LENGTH }
+      account_email: { type: 'text', maxLength: ACCOUNT_TEXT_MAX_LENGTH },
+      email_verified: { type: 'boolean', nullable: true, optional: true }
     },
     unique: [['oauth_name', 'account_id']],
     index: [['user_id']],

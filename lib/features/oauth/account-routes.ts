@@ -43,7 +43,7 @@ export const accountRoutes: FastifyPluginAsync<AccountRoutesOptions> = async (sc
     await host.confirm(request, request.body)
     const id = kind.parse(request.params.id) as OauthAccount['id'] | null     // of the users' kind
     if (id === null) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
-    await accounts.unlink(idOf(request), id, { request, reply })
+    await accounts.unlink(await host.actingRow(request), id, { request, reply })
     return reply.code(204).send()
   })
 }

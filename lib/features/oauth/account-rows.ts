@@ -3,8 +3,10 @@ import type { Changes, Row } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import type { UserId, UserRow } from '../../contracts/user.js'
 import { FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED, isUsersError } from '../../errors.js'
+import { isSameEmail } from '../../users/index.js'
 import { accountModel, ACCOUNT_TEXT_MAX_LENGTH, type AccountRow } from './account-model.js'
 import type { Identity, ProviderTokens } from './contracts.js'
+import { isProven } from './identity.js'
 import { NO_TOKENS, type AccountKey, type StoredTokens, type TokenVault } from './token-vault.js'
 
 const MOST = 1000     // accounts of one user
@@ -77,8 +79,9 @@ export function createAccountRows ({ store, settings, log }: FeatureHost, vault:
 
     async renew (row, identity) {
       const refreshToken = identity.tokens.refreshToken ?? vault.read(row)?.refreshToken ?? null     // many providers give one at the first login alone
-      const email = addressOf(identity)
-      const changed = await write(vault.store(row, { ...identity.tokens, refreshToken }), (tokens) => store.update(model, { ...keyOf(identity), user_id: row.user_id }, { account_email: email === '' ? row.account_email : email, ...tokens } satisfies Changes))
+      const where = { ...keyOf(identity), user_id: row.user_id }
+      const email: Changes = addressOf(identity) === '' ? {} : emailOf(identity)
+      const changed = await write(vault.store(row, { ...identity.tokens, refreshToken }), (tokens) => store.update(model, where, { ...email, ...tokens }))
       return changed > 0
     },
 
@@ -108,7 +111,16 @@ async function unlessTaken<T> (action: () => Promise<T>, model?: Model): Promise
 }
 
 function rowOf (userId: UserRow['id'], identity: Identity, tokens: StoredTokens): Row {
-  return { ...keyOf(identity), user_id: userId, account_email: addressOf(identity), ...tokens }
+  return { ...keyOf(identity), user_id: userId, ...emailOf(identity), ...tokens }
+}
+
+/** Checks whether the provider of a stored account said, at the last login, that this mailbox belongs to the account. */
+export function vouchesFor ({ account_email: known, email_verified: isVerified }: AccountRow, email: string): boolean {
+  return isVerified === true && isSameEmail(known, email)
+}
+
+function emailOf (identity: Identity): Pick<AccountRow, 'account_email'> & { email_verified: boolean } {
+  return { account_email: addressOf(identity), email_verified: isProven(identity) }
 }
 
 /** The address as the provider writes it; empty where none can be stored. */

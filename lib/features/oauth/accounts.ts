@@ -1,7 +1,7 @@
 import type { FeatureHost } from '../../contracts/feature-host.js'
-import type { UserId } from '../../contracts/user.js'
+import type { UserId, UserRow } from '../../contracts/user.js'
 import type { AccountRow } from './account-model.js'
-import { createAccountRows } from './account-rows.js'
+import { createAccountRows, vouchesFor } from './account-rows.js'
 import { createTokenReader } from './account-tokens.js'
 import type { AccountSettings, OauthAccounts, ProviderClient } from './contracts.js'
 import { createIssuers, type Issuers } from './issuers.js'
@@ -15,7 +15,8 @@ export function createOauthAccounts (host: FeatureHost, settings: AccountSetting
   const accounts = createAccountRows(host, vault)
   const issuers = createIssuers(host)
   const ownClients = new Map([...clients].map(([name, client]) => [name, ofIssuer(client, issuers)]))
-  const rules: AccountRules = { host, settings, accounts }
+  const created = new WeakSet<UserRow>()
+  const rules: AccountRules = { host, settings, accounts, created }
 
   /** Ends the grant at the provider where we still hold its tokens; nobody waits for it. */
   function revoke (row: AccountRow): void {
@@ -24,9 +25,11 @@ export function createOauthAccounts (host: FeatureHost, settings: AccountSetting
     if (tokens !== null && client !== undefined) host.background(() => client.revoke(tokens))
   }
 
-  host.addRemoval(async ({ id }) => {     // the rows of an adopted table need not go with the user by themselves
-    const rows = await accounts.ofUser(id as UserId)
-    const removed = rows.length === 0 ? 0 : await accounts.removeAll(id)
+  host.addRemoval(async ({ id, email }, which) => {     // the rows of an adopted table need not go with the user by themselves
+    const rows = (await accounts.ofUser(id as UserId)).filter((row) => which === 'all' || !vouchesFor(row, email))
+    let removed = 0
+    if (which === 'all' && rows.length > 0) removed = await accounts.removeAll(id)
+    else for (const row of rows) removed += await accounts.remove(row)
     rows.forEach(revoke)
     return removed
   })
@@ -38,12 +41,13 @@ export function createOauthAccounts (host: FeatureHost, settings: AccountSetting
       await issuers.claim(identity.provider)
       return await resolveUser(rules, identity, context)
     },
+    async withdraw (row, context) { if (created.delete(row)) await host.withdraw(row, context) },
     async link (user, identity, context) {
       await issuers.claim(identity.provider)
       return await linkAccount(rules, user, identity, context)
     },
     list: (userId) => listAccounts(rules, userId),
-    async unlink (userId, accountId, context) { revoke(await unlinkAccount(rules, userId, accountId, context)) },
+    async unlink (user, accountId, context) { revoke(await unlinkAccount(rules, user, accountId, context)) },
     tokens: createTokenReader(rules, vault, ownClients)
   }
 }

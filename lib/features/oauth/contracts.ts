@@ -123,6 +123,8 @@ export interface AccountSettings {
   readonly associateByEmail: boolean
   /** With `associateByEmail`: a user who never proved the address loses password, sessions and accounts to who did. */
   readonly reclaimUnverified: boolean
+  /** Logins need a verified e-mail. */
+  readonly requireVerification?: boolean
   /** A new user with a proven address counts as verified. */
   readonly isVerifiedByDefault: boolean
   readonly mapProfile: MapProfile | null
@@ -134,14 +136,19 @@ export interface AccountSettings {
 export interface OauthAccounts {
   /** The user of an identity: known, linked or new (contract 3.3 with security section 15). */
   resolve(identity: Identity, context: CallContext): Promise<UserRow>
+  /** Undoes a refused first login: removes the user that `resolve` returned, if `resolve` stored it. */
+  withdraw(row: UserRow, context: CallContext): Promise<void>
   /**
    * Adds an account to a user; of a row only as long as no session of it ended. Throws
    * `FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED` when another user has the account, `FST_USERS_UNAUTHENTICATED`.
    */
   link(user: UserId | UserRow, identity: Identity, context: CallContext): Promise<User>
   list(userId: UserId): Promise<OauthAccount[]>
-  /** Takes an account from a user, and ends the grant at the provider where its tokens are stored. Throws `FST_USERS_OAUTH_LAST_LOGIN_METHOD`, `FST_USERS_OAUTH_ACCOUNT_NOT_FOUND`. */
-  unlink(userId: UserId, accountId: OauthAccount['id'], context: CallContext): Promise<void>
+  /**
+   * Takes an account from a user, and ends the grant at the provider where its tokens are stored; of a row only as long as no
+   * session of it ended. Throws `FST_USERS_OAUTH_LAST_LOGIN_METHOD`, `FST_USERS_OAUTH_ACCOUNT_NOT_FOUND`, `FST_USERS_UNAUTHENTICATED`.
+   */
+  unlink(user: UserId | UserRow, accountId: OauthAccount['id'], context: CallContext): Promise<void>
   /** The provider's tokens of an account, refreshed when they have ended; null where none are stored. */
   tokens(userId: UserId, provider: string): Promise<ProviderTokens | null>
 }

@@ -9,6 +9,11 @@ export function checkIdentity ({ accountId, email }: Identity): string {
   return email
 }
 
+/** Checks whether the provider says that the e-mail is verified, and is trusted with that. */
+export function isProven ({ emailVerified, provider }: Identity): boolean {
+  return emailVerified === true && provider.trustEmail === true     // plain JavaScript may say anything
+}
+
 function isKey (id: unknown): boolean {
   return typeof id === 'string' && id.trim() !== '' && id.length <= ACCOUNT_TEXT_MAX_LENGTH && id.isWellFormed() && !id.includes('\0')
 }

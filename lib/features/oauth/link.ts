@@ -29,13 +29,15 @@ export async function listAccounts ({ accounts }: AccountRules, userId: UserId):
  * Takes an account from a user, unless nothing else is left to log in with. The others are counted when it is gone, and it
  * comes back when there are none: of two parallel calls for the last two both are refused.
  */
-export async function unlinkAccount (rules: AccountRules, userId: UserId, accountId: OauthAccount['id'], call: CallContext): Promise<AccountRow> {
+export async function unlinkAccount (rules: AccountRules, given: UserId | UserRow, accountId: OauthAccount['id'], call: CallContext): Promise<AccountRow> {
   const { host, accounts } = rules
-  const row = await userRow(rules, userId)
+  const row = typeof given === 'object' ? given : await userRow(rules, given)
+  const userId = row.id as UserId
   const account = await accounts.get(accountId)
   if (account === null || !isOf(account, userId)) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
   const needed = !host.hasPassword(row)
   if (needed && (await accounts.ofUser(userId)).length < 2) throw FST_USERS_OAUTH_LAST_LOGIN_METHOD()
+  if (!isSameState(await userRow(rules, userId), row)) throw FST_USERS_UNAUTHENTICATED()
   if (await accounts.remove(account) === 0) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
   if (needed && (await accounts.ofUser(userId)).length === 0) {
     await accounts.restore(account)
@@ -64,7 +66,7 @@ async function add (rules: AccountRules, row: UserRow, identity: Identity): Prom
     throw FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED()
   }
   const now = await host.rows.getRow(row.id as UserId)
-  if (now?.session_stamp === row.session_stamp && now?.hashed_password === row.hashed_password) return added
+  if (now !== null && isSameState(now, row)) return added
   await accounts.remove(added)
   if (now !== null) await host.cutSessions(now)     // it may have logged in meanwhile
   throw FST_USERS_UNAUTHENTICATED()
@@ -74,6 +76,12 @@ async function userRow ({ host }: AccountRules, id: UserId): Promise<UserRow> {
   const row = await host.rows.getRow(id)
   if (row === null) throw FST_USERS_UNAUTHENTICATED()
   return row
+}
+
+/** Checks that nothing ended the sessions of a user between two reads. Without a column for stamps, a proved e-mail shows too. */
+function isSameState (now: UserRow, before: UserRow): boolean {
+  const keys = ['session_stamp', 'hashed_password', 'email', 'is_verified', 'is_active'] as const
+  return keys.every((key) => now[key] === before[key])
 }
 
 function isOf (account: AccountRow, userId: UserId): boolean {

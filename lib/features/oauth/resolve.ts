@@ -10,10 +10,16 @@ import { parseEmail, parseNewEmail } from '../../users/index.js'
 import { toAccount, type AccountRow } from './account-model.js'
 import type { AccountRows } from './account-rows.js'
 import type { AccountSettings, Identity } from './contracts.js'
-import { checkIdentity } from './identity.js'
+import { checkIdentity, isProven } from './identity.js'
 
 /** What the rules about accounts work with. */
-export interface AccountRules { readonly host: FeatureHost, readonly settings: AccountSettings, readonly accounts: AccountRows }
+export interface AccountRules {
+  readonly host: FeatureHost
+  readonly settings: AccountSettings
+  readonly accounts: AccountRows
+  /** Users whom a first login has just stored: they go again if that login is refused. */
+  readonly created: WeakSet<UserRow>
+}
 
 const ATTEMPTS = 20
 const PAUSE_MS = 20
@@ -80,6 +86,7 @@ async function isBeingMade ({ host, accounts }: AccountRules, row: UserRow, { pr
 async function associate (rules: AccountRules, row: UserRow, identity: Identity, call: CallContext): Promise<UserRow | null> {
   const { settings: { associateByEmail, reclaimUnverified }, accounts } = rules
   if (!associateByEmail || !isProven(identity) || !(row.is_verified || reclaimUnverified)) throw FST_USERS_OAUTH_USER_ALREADY_EXISTS()
+  if (!row.is_verified && !row.is_active) throw FST_USERS_OAUTH_USER_ALREADY_EXISTS()     // an inactive user verifies nothing
   if (!row.is_verified) return await reclaim(rules, row, identity, call)
   const added = await accounts.add(row.id, identity)
   if (added === null) return null
@@ -88,26 +95,30 @@ async function associate (rules: AccountRules, row: UserRow, identity: Identity,
 }
 
 /** Whoever registered an address without proving it may be anybody: nothing of theirs stays a way in (LNK-03). */
-async function reclaim (rules: AccountRules, old: UserRow, identity: Identity, call: CallContext): Promise<UserRow | null> {
+async function reclaim (rules: AccountRules, { id }: UserRow, identity: Identity, call: CallContext): Promise<UserRow | null> {
   const { host, accounts } = rules
-  const { id } = old
-  let added: AccountRow | null = null
-  const row = await host.reclaim(id as UserId, async () => {
-    while (await accounts.removeAll(id) > 0) await host.cutSessions(old)     // those that they opened meanwhile
-    added = await accounts.add(id, identity)
-    return added !== null
-  })
-  if (row !== null && added !== null) await tellLinked(rules, row, added, call)
+  const row = await host.reclaim(id as UserId, call)
+  const added = row === null ? null : await accounts.add(id, identity)
+  if (row === null || added === null) return null
+  await tellLinked(rules, row, added, call)
   return row
 }
 
-/** A new user with the account of the identity; null when a parallel login was first. */
+/**
+ * A new user with the account of the identity; null when a parallel login was first. Where logins need a verified e-mail
+ * and this one is not, nothing is stored: whoever verified the e-mail later would take over a user with this account.
+ */
 async function create (rules: AccountRules, identity: Identity, email: string, call: CallContext): Promise<UserRow | null> {
-  const { host, settings: { isVerifiedByDefault, mapProfile }, accounts } = rules
+  const { host, settings: { isVerifiedByDefault, requireVerification, mapProfile }, accounts, created } = rules
   if (parseNewEmail(email, host.settings) === null) throw FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL()
+  const isVerified = isVerifiedByDefault && isProven(identity)
+  if (!isVerified && requireVerification === true) throw FST_USERS_LOGIN_USER_NOT_VERIFIED()
   const fields = await mapProfile?.(identity.profile, identity)
   try {
-    return await host.createExternal({ ...fields, email, is_verified: isVerifiedByDefault && isProven(identity) }, (store) => accounts.addWith(store, identity), call)
+    const values = { ...fields, email, is_verified: isVerified }
+    const row = await host.createExternal(values, (store) => accounts.addWith(store, identity), call)
+    if (row !== null) created.add(row)
+    return row
   } catch (error) {
     if (isCode(error, 'FST_USERS_REGISTER_USER_ALREADY_EXISTS')) return null
     throw isCode(error, 'FST_USERS_INVALID_USER') ? incomplete(error) : error
@@ -121,10 +132,6 @@ async function tellLinked ({ host }: AccountRules, row: UserRow, account: Accoun
 /** The event context of a call. */
 export function contextOf ({ request = null, reply = null }: CallContext): EventContext {
   return { request, reply } as EventContext     // a request is one, whatever its server and logger types are
-}
-
-function isProven ({ emailVerified, provider }: Identity): boolean {
-  return emailVerified === true && provider.trustEmail === true     // plain JavaScript may say anything
 }
 
 /** Which fields the profile left empty or filled wrongly. */

@@ -2,10 +2,10 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { AuthorizeQuery, AuthorizeReply, BrowserLoginQuery, CallbackQuery } from '../../../../schemas/index.js'
 import { isCrossSite } from '../../../authentication/index.js'
-import type { UserRow } from '../../../contracts/user.js'
-import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_LOGIN_USER_NOT_VERIFIED } from '../../../errors.js'
-import { describeRoute, errorReplies, replyOf, startSession, type ErrorWord } from '../../../routes/index.js'
+import { FST_USERS_CROSS_SITE_REQUEST } from '../../../errors.js'
+import { describeRoute, errorReplies, replyOf, type ErrorWord } from '../../../routes/index.js'
 import type { Identity } from '../contracts.js'
+import { enterWith, type EnterParts } from '../enter.js'
 import { sendBrowser } from '../flow.js'
 import { formPostRoute } from './form-post.js'
 import { browserStartOf, CALLBACK_ERRORS, legOf, START_ERRORS, startOf, wrapScopes, type FlowRoutesOptions } from './legs.js'
@@ -17,22 +17,14 @@ export const loginRoutes: FastifyPluginAsync<FlowRoutesOptions> = async (scope, 
   const { settings } = host
   const { backend } = oauth
   const { transport, name, description } = backend
+  const parts: EnterParts = { host, users: scope.users, accounts, backend, requireVerification: oauth.requireVerification }
 
   /** Logs in whom the provider vouches for; the reply is the backend's, or null and carries its cookie. */
   async function login (identity: Identity, request: FastifyRequest, reply: FastifyReply, inBrowser: boolean): Promise<FastifyReply | null> {
-    const row = await accounts.resolve(identity, { request, reply })
-    await checkVerified(row, request, reply)
-    const issued = await startSession(scope.users, backend, row, { request, reply, method: `oauth:${identity.provider.name}` })
+    const issued = await enterWith(parts, identity, { request, reply })
     if (!inBrowser || transport.renew === undefined) return transport.sendLogin(reply, issued)
     transport.renew(reply, issued)
     return null     // an unsent reply is a promise that waits for itself
-  }
-
-  /** Where this feature asks for more than the users do. */
-  async function checkVerified (row: UserRow, request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    if (!oauth.requireVerification || backend.requireVerification || row.is_verified || !row.is_active) return
-    await host.fire('onLoginFailed', { username: row.email, user: host.rows.toUser(row), backend: name, reason: 'NOT_VERIFIED' }, { request, reply })
-    throw FST_USERS_LOGIN_USER_NOT_VERIFIED()
   }
 
   for (const client of clients.values()) {

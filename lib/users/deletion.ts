@@ -1,0 +1,45 @@
+import type { User, UserId, UserRow } from '../contracts/user.js'
+import type { WriteContext } from '../contracts/users-api.js'
+import { FST_USERS_NOT_FOUND } from '../errors.js'
+import { contextOf, currentRow, removeAttached, type Rules } from './rules.js'
+import { destroyStored } from './sessions.js'
+import { demote, demotes, requireOtherSuperuser } from './superusers.js'
+import { authorOf, checkSession } from './user-changes.js'
+
+/**
+ * Removes a user, its sessions and what features keep of it first. Throws `FST_USERS_LAST_SUPERUSER` for the only active
+ * superuser, whoever asks.
+ */
+export async function deleteUser (rules: Rules, user: User | UserId, { by = 'code', ...call }: WriteContext): Promise<void> {
+  const { rows, hooks } = rules
+  const row = await currentRow(rules, user)
+  const context = contextOf(call)
+  const author = authorOf(row, by, context.request)
+  const gone = rows.toUser(row)
+  const isSuperuser = demotes(row, { is_superuser: false })
+  if (isSuperuser) await requireOtherSuperuser(rules, row)
+  await hooks.run('onBeforeDelete', { user: gone }, context)
+  await checkSession(rules, author)
+  if (isSuperuser) await removeSuperuser(rules, row)
+  else await remove(rules, row)
+  await hooks.run('onAfterDelete', { user: gone }, context)
+}
+
+async function remove (rules: Rules, row: UserRow): Promise<void> {
+  await destroyStored(rules, row)
+  await removeAttached(rules, row, 'all')
+  if (await rules.rows.remove(row.id as UserId) !== 1) throw FST_USERS_NOT_FOUND()
+}
+
+/** Takes the rights of a superuser first, because a removed row cannot be brought back when it was the last one. */
+async function removeSuperuser (rules: Rules, row: UserRow): Promise<void> {
+  const { id } = row
+  const undo = (): Promise<number> => rules.rows.update({ id }, { is_superuser: true })
+  await demote(rules, row, () => rules.rows.update({ id }, { is_superuser: false }), undo)
+  try {
+    await remove(rules, row)
+  } catch (error) {
+    await undo().catch(() => {})     // the first error is the one to report
+    throw error
+  }
+}

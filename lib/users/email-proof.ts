@@ -1,0 +1,101 @@
+import type { Changes, Where } from '../contracts/database-adapter.js'
+import type { EventContext } from '../contracts/events.js'
+import type { User, UserRow } from '../contracts/user.js'
+import type { CallContext } from '../contracts/users-api.js'
+import { FST_USERS_VERIFY_USER_BAD_TOKEN, isUsersError } from '../errors.js'
+import { hashOfNoPassword } from '../passwords/index.js'
+import { fingerprint, generateStamp, isSameSecret } from '../tokens/index.js'
+import { isSameEmail } from './email.js'
+import { contextOf, currentRow, removeAttached, type Rules } from './rules.js'
+import { cutSessions, destroyStored, presentedBackends, renewSession } from './sessions.js'
+
+/** How the owner of a mailbox proved it. */
+export interface EmailProof {
+  /** Further values for the same write, such as the new e-mail or a new password hash. */
+  readonly changes?: Changes
+  /** Renews the cookie session of the same user that the request carries (default: true). */
+  readonly renews?: boolean
+}
+
+/**
+ * Records that the owner of the user's mailbox has proved it. Every way to a verified e-mail ends here.
+ *
+ * The person who used the row before may be somebody other than the owner of the mailbox. So, in this order:
+ * provider accounts that did not vouch for the e-mail are removed; one compare-and-set write sets `is_verified` and a
+ * new security stamp, which ends all sessions and all mailed tokens; what was attached in between is removed; the
+ * cookie session that brought the proof is renewed. If a step before the write fails, nothing is verified and the
+ * proof stays valid for another try.
+ *
+ * Fires `onAfterVerify` if the e-mail was not verified before. Returns null, and writes nothing, if the row changed.
+ */
+export async function recordProof (
+  rules: Rules, row: UserRow, { changes = {}, renews = true }: EmailProof, context: EventContext
+): Promise<UserRow | null> {
+  const { rows, hooks } = rules
+  const isNew = !row.is_verified || changes.email !== undefined
+  const proved = { ...row, is_verified: true, ...changes, session_stamp: generateStamp() } as UserRow     // fields of the user model
+  const acting = renews ? await presentedBackends(rules, row, context.request) : []
+  if (isNew) await removeAttached(rules, proved, 'unvouched')
+  const written = { is_verified: true, ...changes, session_stamp: proved.session_stamp as string }
+  if (await updateUnlessTaken(rules, stateOf(row), written) !== 1) return null
+  if (row.session_stamp === undefined) delete proved.session_stamp     // the table has no such column
+  const settled = isNew ? await removeLateComers(rules, proved) : proved
+  await destroyStored(rules, settled)
+  for (const backend of acting) await renewSession(rules, settled, backend, context)
+  if (isNew && settled.is_verified) await hooks.run('onAfterVerify', { user: rows.toUser(settled) }, context)
+  return settled
+}
+
+/**
+ * Records, for a login method of the application, that the caller has just proved the mailbox `user.email`. Whoever
+ * registered the e-mail first may be anybody, so the password of an unverified user is removed as well. A verified user
+ * is returned unchanged. Throws `FST_USERS_NOT_FOUND`, and `FST_USERS_VERIFY_USER_BAD_TOKEN` if the user is inactive or
+ * has another e-mail now.
+ */
+export async function confirmEmail (rules: Rules, user: User, call: CallContext): Promise<User> {
+  const row = await currentRow(rules, user)
+  if (!row.is_active || !isSameEmail(row.email, user.email)) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
+  if (row.is_verified) return rules.rows.toUser(row)
+  const changes = { hashed_password: await hashOfNoPassword(rules.settings.passwords) }
+  const proved = await recordProof(rules, row, { changes }, contextOf(call))
+  return proved === null ? await confirmEmail(rules, user, call) : rules.rows.toUser(proved)     // the row changed: read it again
+}
+
+/** Removes accounts that were attached while a proof was being recorded, and ends the sessions that they opened. */
+export async function removeLateComers (rules: Rules, row: UserRow): Promise<UserRow> {
+  let current = row
+  while (await removeAttached(rules, current, 'unvouched') > 0) current = await cutSessions(rules, current)
+  return current
+}
+
+/** Returns the condition that a row is active and still as it was read: its e-mail, credentials and security stamp. */
+function stateOf ({ id, email, hashed_password: hash, is_verified: isVerified, session_stamp: stamp }: UserRow): Where {
+  const state = { id, email, hashed_password: hash, is_verified: isVerified, is_active: true }
+  return stamp === undefined ? state : { ...state, session_stamp: stamp }
+}
+
+/** Returns the number of changed rows; 0 if another user has the new e-mail. */
+async function updateUnlessTaken ({ rows }: Rules, where: Where, changes: Changes): Promise<number> {
+  try {
+    return await rows.update(where, changes)
+  } catch (error) {
+    if (isUsersError(error) && error.fields !== undefined) return 0
+    throw error
+  }
+}
+
+/** What a mailed token was made for. */
+export type MailedPurpose = 'reset' | 'verify' | 'email-change'
+
+/**
+ * Returns the fingerprint of a user's state that a mailed token carries. A token is refused when the e-mail, the password
+ * or the security stamp has changed since; the use of a token renews the stamp, so that it works once.
+ */
+export function stateFingerprint ({ rows, fingerprintKeys }: Rules, row: UserRow, purpose: MailedPurpose): string {
+  return fingerprint(fingerprintKeys[0], purpose, row.hashed_password, row.email, rows.stampOf(row))
+}
+
+/** Checks the fingerprint of a mailed token against the user's state now, under any of the keys. */
+export function hasFingerprint ({ rows, fingerprintKeys }: Rules, row: UserRow, purpose: MailedPurpose, given: string): boolean {
+  return fingerprintKeys.some((key) => isSameSecret(given, fingerprint(key, purpose, row.hashed_password, row.email, rows.stampOf(row))))
+}

@@ -1,0 +1,122 @@
+import type { FastifyRequest } from 'fastify'
+import type { Changes, Where } from '../contracts/database-adapter.js'
+import type { UserId, UserRow } from '../contracts/user.js'
+import type { Writer } from '../contracts/users-api.js'
+import {
+  FST_USERS_FORBIDDEN, FST_USERS_NOT_FOUND, FST_USERS_UNAUTHENTICATED, FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS, isUsersError
+} from '../errors.js'
+import { generateStamp } from '../tokens/index.js'
+import { isSameEmail } from './email.js'
+import { removeLateComers } from './email-proof.js'
+import { removeAttached, type Rules } from './rules.js'
+import { actingRow, destroyStored } from './sessions.js'
+import { demote, demotes } from './superusers.js'
+
+/** On whose behalf a user is written. */
+export interface Author {
+  readonly by: Writer
+  /** The user changes itself. A superuser who writes to the own id counts as that. */
+  readonly isOwn: boolean
+  /** The request whose session is behind the write; null for code. */
+  readonly session: FastifyRequest | null
+}
+
+const WRITE_ATTEMPTS = 3
+
+/** Returns on whose behalf a call writes to a user. */
+export function authorOf ({ id }: UserRow, by: Writer, request: FastifyRequest | null): Author {
+  const acting = by === 'code' ? null : request?.authentication ?? null
+  const isOwn = by === 'self' || (acting !== null && String(acting.user.id) === String(id))
+  return { by, isOwn, session: acting === null ? null : request }
+}
+
+/** The row as it is stored now, with the hash and stamp that this call wrote: what a renewed session is bound to. */
+export async function writeChanges (rules: Rules, row: UserRow, changes: Changes, author: Author): Promise<UserRow> {
+  const ends = endsSessions(row, changes)     // whatever the row said when it was read
+  const stamp = generateStamp()
+  const all = { ...changes, ...(ends ? { session_stamp: stamp } : {}) }
+  const isProved = verifies(row, changes)
+  const proved = { ...row, ...changes } as UserRow     // fields of the user model
+  if (isProved) await removeAttached(rules, proved, 'unvouched')
+  const acting = demotes(row, changes)
+    ? await demote(rules, row, () => writeFor(rules, row, all, author), () => rules.rows.update({ id: row.id }, before(row, all)))
+    : await writeFor(rules, row, all, author)
+  const written = { ...proved, session_stamp: ends ? stamp : acting.session_stamp ?? null }
+  const { session_stamp: current } = isProved ? await removeLateComers(rules, written) : written
+  if (ends) await destroyStored(rules, row)
+  const now = await rules.rows.getRow(row.id as UserId)
+  if (now === null) throw goneFor(author)
+  const hash = typeof changes.hashed_password === 'string' ? { hashed_password: changes.hashed_password } : {}
+  return { ...now, ...hash, ...(now.session_stamp === undefined ? {} : { session_stamp: current ?? null }) }
+}
+
+/** A new password or mailbox, a deactivation and a verification end all sessions. */
+export function endsSessions (row: UserRow, changes: Changes): boolean {
+  const { hashed_password: hash, is_active: isActive, email } = changes
+  const moves = typeof email === 'string' && !isSameEmail(email, row.email)
+  return hash !== undefined || isActive === false || moves || verifies(row, changes)
+}
+
+/** A superuser or code says that the mailbox, as it is after this change, is the user's. */
+function verifies (row: UserRow, { is_verified: isVerified, email }: Changes): boolean {
+  return isVerified === true && (!row.is_verified || (typeof email === 'string' && !isSameEmail(email, row.email)))
+}
+
+/**
+ * Writes the changes on behalf of a session, or of code. The session is read again right before, and its security stamp is
+ * a condition of the write, so that a session which has ended changes nothing. Returns the row that the change was based on.
+ */
+async function writeFor (rules: Rules, row: UserRow, all: Changes, author: Author): Promise<UserRow> {
+  if (author.isOwn && author.session !== null) return await writeOwn(rules, all, author.by, author.session)
+  await checkSession(rules, author)
+  const knownEmail = verifies(row, all) && all.email === undefined ? { email: row.email } : {}     // it is this one that is verified
+  const where = author.isOwn ? sameSessions(row) : { id: row.id, ...knownEmail }
+  if (Object.keys(all).length > 0 && await updateRow(rules, where, all) !== 1) throw goneFor(author)
+  return row
+}
+
+/** Something harmless, such as the upgrade of a hash, may change the row between the two steps: then the session is read again. */
+async function writeOwn (rules: Rules, all: Changes, by: Writer, request: FastifyRequest): Promise<UserRow> {
+  const rights = by === 'superuser' ? { is_active: true, is_superuser: true } : { is_active: true }
+  for (let left = WRITE_ATTEMPTS; left > 0; left--) {
+    const acting = await actingRow(rules, request)
+    checkRights(acting, by)
+    if (Object.keys(all).length === 0 || await updateRow(rules, { ...sameSessions(acting), ...rights }, all) === 1) return acting
+  }
+  throw FST_USERS_UNAUTHENTICATED()
+}
+
+/** Throws if the session behind a write has ended, or its user may not write any more. */
+export async function checkSession (rules: Rules, { by, session }: Author): Promise<void> {
+  if (session !== null) checkRights(await actingRow(rules, session), by)
+}
+
+function checkRights (acting: UserRow, by: Writer): void {
+  if (!acting.is_active) throw FST_USERS_UNAUTHENTICATED()
+  if (by === 'superuser' && !acting.is_superuser) throw FST_USERS_FORBIDDEN()
+}
+
+function goneFor ({ by }: Author): Error {
+  return by === 'self' ? FST_USERS_UNAUTHENTICATED() : FST_USERS_NOT_FOUND()
+}
+
+/** The row as long as nobody ended its sessions. */
+function sameSessions ({ id, session_stamp: stamp, hashed_password: hash }: UserRow): Where {
+  return stamp === undefined ? { id, hashed_password: hash } : { id, session_stamp: stamp }
+}
+
+/** The values that a row had before these changes. */
+function before (row: UserRow, changes: Changes): Changes {
+  const source = row as unknown as Changes     // read by key
+  return Object.fromEntries(Object.keys(changes).filter((key) => source[key] !== undefined).map((key) => [key, source[key] as Changes[string]]))
+}
+
+/** The unique index has the last word between parallel changes. */
+async function updateRow ({ rows }: Rules, where: Where, changes: Changes): Promise<number> {
+  try {
+    return await rows.update(where, changes)
+  } catch (error) {
+    if (isUsersError(error) && error.fields?.includes('email') === true) throw FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS()
+    throw error
+  }
+}
