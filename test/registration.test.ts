@@ -405,8 +405,9 @@ t.test('with revealExistingAccounts: false', async (t) => {
   })
 
   t.test('REG-08: a refused password looks the same for both', async (t) => {
-    const { post, events } = await quietApp(t)
+    const { app, post, events } = await quietApp(t)
     await post(ARTHUR)
+    await app.users.settled()
     events.length = 0
     const [known, unknown] = await Promise.all([post(ARTHUR, 'short'), post('lancelot@camelot.bt', 'short')])
     t.same(visible(known), visible(unknown))

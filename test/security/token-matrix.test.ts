@@ -132,11 +132,11 @@ t.test('CFG-03: each purpose has a key of its own, and no token is taken for ano
 t.test('CFG-03, JWT-06: tokens of a sister application with the same secret but another name are refused', async (t) => {
   const ours = await start(t, { name: 'staff' })
   const shop = await start(t, { name: 'customers' })
-  const [mine] = await ours.store.rows('user')
-  const [theirs] = await shop.store.rows('user')
+  const [mine] = await ours.store.rows('staff:user')
+  const [theirs] = await shop.store.rows('customers:user')
   t.not(mine?.['id'], theirs?.['id'])
-  const all = await ours.store.rows('accesstoken')
-  const model = { name: 'accesstoken' } as never
+  const all = await ours.store.rows('staff:accesstoken')
+  const model = { name: 'customers:accesstoken' } as never
   await shop.store.adapter.create(model, { ...all[0], user_id: theirs?.['id'], session_stamp: theirs?.['session_stamp'] })     // even with the row
   for (const [kind, place] of [['access', 'bearer on our route'], ['cookie', 'cookie on our route'], ['reset', 'a reset'], ['verify', 'a verification'], ['change', 'a verification']] as const) {
     t.equal(await places[place]?.accepts(shop, ours.secrets[kind] ?? ''), false, kind)
