@@ -12,8 +12,9 @@ const TYPES: Record<StoredField['codec']['type'], readonly string[]> = {
   object: []     // JSON may be of any type
 }
 
-/** The parts of a validator that are read: a schema, and conditions on single fields. */
-interface Rules { readonly schemas: readonly MongoDocument[], readonly conditions: readonly (readonly [path: string, condition: MongoDocument])[] }
+type Condition = readonly [path: string, condition: MongoDocument]
+/** The parts of a validator that are read: schemas, and conditions on single fields. */
+interface Rules { readonly schemas: readonly MongoDocument[], readonly conditions: readonly Condition[] }
 
 /**
  * Returns why the validator of a collection refuses every new document: fields that nothing fills, values of another type,
@@ -23,7 +24,10 @@ export function validatorMisfits (layout: Layout, options: MongoDocument): strin
   const { validator, validationLevel, validationAction } = options
   if (!isDocument(validator) || validationLevel === 'off' || validationAction === 'warn') return []
   const { schemas, conditions } = rulesOf(validator)
-  return [...schemas.flatMap((schema) => schemaMisfits(layout, schema)), ...conditions.flatMap(([path, condition]) => conditionMisfits(layout, path, condition))]
+  return [
+    ...schemas.flatMap((schema) => schemaMisfits(layout, schema)),
+    ...conditions.flatMap(([path, condition]) => conditionMisfits(layout, path, condition))
+  ]
 }
 
 /** A validator is a query; all parts of an `$and` must hold. */
@@ -43,10 +47,12 @@ function joined (parts: readonly Rules[]): Rules {
 function schemaMisfits (layout: Layout, schema: MongoDocument): string[] {
   const required = listOf(schema['required']).filter((name) => !isFilled(layout, name)).map(unfilled)
   const properties = isDocument(schema['properties']) ? schema['properties'] : {}
-  const typed = Object.entries(properties).flatMap(([name, property]) => isDocument(property) ? typeMisfits(layout, name, listOf(property['bsonType'] ?? property['type'])) : [])
+  const typed = Object.entries(properties).flatMap(([name, property]) => {
+    return isDocument(property) ? typeMisfits(layout, name, listOf(property['bsonType'] ?? property['type'])) : []
+  })
   const isOpen = schema['additionalProperties'] !== false || isDocument(schema['patternProperties'])
-  const unknown = isOpen ? [] : namesOf(layout).filter((name) => !Object.hasOwn(properties, name)).map((name) => `its validator does not allow the field "${name}"; add it there`)
-  return [...required, ...typed, ...unknown]
+  const unknown = isOpen ? [] : namesOf(layout).filter((name) => !Object.hasOwn(properties, name))
+  return [...required, ...typed, ...unknown.map((name) => `its validator does not allow the field "${name}"; add it there`)]
 }
 
 function conditionMisfits (layout: Layout, path: string, condition: MongoDocument): string[] {
@@ -58,7 +64,8 @@ function typeMisfits ({ fields }: Layout, name: string, allowed: readonly string
   const field = fields.find(({ path }) => path === name)
   const types = field === undefined ? [] : TYPES[field.codec.type]
   if (types.length === 0 || allowed.length === 0 || allowed.some((type) => types.includes(type))) return []
-  return [`its validator wants "${name}" to be ${allowed.join(' or ')}, and users have ${types[0]} there${field?.definition.type === 'id' ? '; choose the kind of ids in `userSchemas`' : ''}`]
+  const advice = field?.definition.type === 'id' ? '; choose the kind of ids in `userSchemas`' : ''
+  return [`its validator wants "${name}" to be ${allowed.join(' or ')}, and users have ${types[0]} there${advice}`]
 }
 
 function unfilled (name: string): string {

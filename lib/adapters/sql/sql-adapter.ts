@@ -229,7 +229,7 @@ async function checkConstraints (driver: SqlDriver, tables: ReadonlyMap<string, 
   })
   for (const table of tables.values()) {
     const stored = found.get(table.dialect.foldName(table.name))
-    const [misfit] = stored === undefined ? [] : await constraintMisfits({ all, attempt }, table, tables, stored)
+    const [misfit] = stored === undefined ? [] : await constraintMisfits({ all, attempt }, { table, found: stored, tables })
     if (misfit !== undefined) throw FST_USERS_TABLE_MISMATCH([table.name, misfit])
   }
 }

@@ -1,8 +1,7 @@
 import type { MaybePromise } from '../../contracts/database-adapter.js'
 import type { Field, Value } from '../../contracts/models.js'
 import type { Dialect } from './dialects/dialect.js'
-import type { Column, FoundColumn, FoundTable, Table } from './table.js'
-import { makesId } from './table.js'
+import { type Column, type FoundColumn, type FoundTable, makesId, type Table } from './table.js'
 
 type Rows = readonly (readonly unknown[])[]
 
@@ -14,35 +13,42 @@ export interface ConstraintReader {
 }
 
 const MOST_SAMPLES = 16
+const CHOOSE_IDS = 'choose another kind of ids in `userSchemas`'
 const TEXT = /'[^']*'/g
 const WORD = /[\p{L}\p{N}_$]+/gu
 const PLAIN_NAME = /^[\p{L}\p{N}_$]+$/u
 
-/** Returns why new rows cannot be stored in a table that is there: columns that nobody fills, and ids of another type. */
+/** Returns why new rows cannot be stored in an existing table: required columns that nothing fills, and types that differ. */
 export function columnMisfits (table: Table, found: FoundTable): string[] {
   const { dialect, columns, primaryKey } = table
   const own = new Set(columns.map(({ name }) => dialect.foldName(name)))
-  const unfilled = [...found.columns].filter(([name, { demand }]) => demand === 'required' && !own.has(name)).map(([name]) => name)
-  const misfits = unfilled.map((name) => `column "${name}" must have a value, and nothing fills it: give it a default, let it be null, or declare it as a custom field`)
+  const unfilled = [...found.columns].filter(([name, { demand }]) => demand === 'required' && !own.has(name))
+  const misfits = unfilled.map(([name]) => `column "${name}" must have a value, and nothing fills it: ` +
+    'give it a default, let it be null, or declare it as a custom field')
   for (const column of columns) {
     const stored = found.columns.get(dialect.foldName(column.name))
-    if (stored?.kind !== undefined && !dialect.fits(column.definition, stored.kind, stored.width)) misfits.push(typeMisfit(column, stored, dialect))
+    const isUnfit = stored?.kind !== undefined && !dialect.fits(column.definition, stored.kind, stored.width)
+    if (isUnfit) misfits.push(typeMisfit(column, stored, dialect))
   }
   const key = found.columns.get(dialect.foldName(primaryKey.name))
   if (makesId(table) && (key?.demand === 'required' || key?.demand === 'optional')) {
-    misfits.push(`the database does not make the ids: give column "${primaryKey.name}" a default such as an identity, or choose another kind of ids in \`userSchemas\``)
+    misfits.push(`the database does not make the ids: give column "${primaryKey.name}" a default such as an identity, or ${CHOOSE_IDS}`)
   }
   return misfits
 }
 
 function typeMisfit ({ name, definition }: Column, { kind, width }: FoundColumn, dialect: Dialect): string {
-  const type = `"${name}" is of the type ${String(kind).replace(/^.*:/, '').toLowerCase()}${width === null ? '' : `(${width})`}`
-  if (definition.type !== 'id') return `column ${type}, which does not hold values of type ${definition.type}`
-  return `column ${type}, and ids of the kind "${definition.id?.name ?? 'uuid'}" need ${dialect.columnType(definition)}; choose the kind of ids in \`userSchemas\``
+  const type = String(kind).replace(/^.*:/, '').toLowerCase() + (width === null ? '' : `(${width})`)
+  const what = `column "${name}" is of the type ${type}`
+  if (definition.type !== 'id') return `${what}, which does not hold values of type ${definition.type}`
+  return `${what}, and ids of the kind "${definition.id?.name ?? 'uuid'}" need ${dialect.columnType(definition)}; ${CHOOSE_IDS}`
 }
 
+/** A table of ours that exists in the database, and all tables of ours by model. */
+export interface ExistingTable { readonly table: Table, readonly found: FoundTable, readonly tables: ReadonlyMap<string, Table> }
+
 /** Returns which constraints of a table refuse every new row: references to tables that are not ours, and checks. */
-export async function constraintMisfits (reader: ConstraintReader, table: Table, tables: ReadonlyMap<string, Table>, found: FoundTable): Promise<string[]> {
+export async function constraintMisfits (reader: ConstraintReader, { table, found, tables }: ExistingTable): Promise<string[]> {
   const { dialect } = table
   const misfits: string[] = []
   for (const [column, target] of await reader.all(dialect.referencesSql(table.name))) {
@@ -50,13 +56,15 @@ export async function constraintMisfits (reader: ConstraintReader, table: Table,
     if (problem !== undefined) misfits.push(problem)
   }
   for (const expression of dialect.readChecks(await reader.all(dialect.checksSql(table.name)))) {
-    if (await refusesAll(reader, table, found, expression)) misfits.push(`the constraint CHECK (${expression}) refuses every new row`)
+    const isRefusing = await refusesAll(reader, table, found, expression)
+    if (isRefusing) misfits.push(`the constraint CHECK (${expression}) refuses every new row`)
   }
   return misfits
 }
 
 /** An id that is made here is in no other table, and a reference to users must lead to ours. */
-function referenceMisfit ({ dialect, columns, primaryKey }: Table, tables: ReadonlyMap<string, Table>, name: string, target: string): string | undefined {
+function referenceMisfit (table: Table, tables: ReadonlyMap<string, Table>, name: string, target: string): string | undefined {
+  const { dialect, columns, primaryKey } = table
   const column = columns.find((one) => dialect.foldName(one.name) === dialect.foldName(name))
   const { references } = column?.definition ?? {}
   const wanted = references === undefined ? undefined : tables.get(references)?.name
@@ -67,9 +75,10 @@ function referenceMisfit ({ dialect, columns, primaryKey }: Table, tables: Reado
   return undefined
 }
 
-/** Whether a check is false for all rows that we could store. One that depends on what cannot be known here counts as fulfilled. */
+/** Returns whether a check is false for all rows that we could store. One about unknown values counts as fulfilled. */
 async function refusesAll (reader: ConstraintReader, table: Table, found: FoundTable, expression: string): Promise<boolean> {
-  const names = columnsIn(expression, table.dialect, found)
+  const { dialect, sql } = table
+  const names = columnsIn(expression, dialect, found)
   if (names === null || names.length === 0) return false
   let samples: Record<string, unknown>[] = [{}]
   for (const name of names) {
@@ -77,7 +86,8 @@ async function refusesAll (reader: ConstraintReader, table: Table, found: FoundT
     if (values === null) return false
     samples = samples.flatMap((sample) => values.map((value) => ({ ...sample, [name]: value }))).slice(0, MOST_SAMPLES)
   }
-  const rows = await reader.attempt(`SELECT count(*) AS fitting FROM ${table.dialect.samplesSql(table.sql, samples)} WHERE (${expression}) IS NOT FALSE`)
+  const source = dialect.samplesSql(sql, samples)
+  const rows = await reader.attempt(`SELECT count(*) AS fitting FROM ${source} WHERE (${expression}) IS NOT FALSE`)
   return rows !== null && Number(rows[0]?.[0]) === 0
 }
 
@@ -92,7 +102,8 @@ function columnsIn (expression: string, { foldName }: Dialect, { columns }: Foun
 function samplesOf ({ columns, dialect }: Table, name: string, found: FoundTable): readonly unknown[] | null {
   const column = columns.find((one) => dialect.foldName(one.name) === name)
   if (column === undefined) return found.columns.get(name)?.demand === 'optional' ? [null] : null
-  return examplesOf(column.definition)?.map((value) => value === null ? null : dialect.sample(column.codec, value)) ?? null
+  const examples = examplesOf(column.definition) ?? null
+  return examples?.map((value) => value === null ? null : dialect.sample(column.codec, value)) ?? null
 }
 
 function examplesOf ({ examples, id }: Field): readonly Value[] | undefined {

@@ -67,12 +67,12 @@ async function planTable (database: MigrationDatabase, table: Table, found: Stor
   return { steps, problems: (await doublesProblems(database, table, found)).map((problem) => `${name}: ${problem}`) }
 }
 
-/** What new rows cannot be stored for in a table of another tool. Nothing here can change that. */
+/** Returns why new rows cannot be stored in a table of another tool. Nothing here can change that. */
 async function misfitsOf (database: MigrationDatabase, { model, dialect, name }: Table, tables: ReadonlyMap<string, Table>, catalog: ReadonlyMap<string, FoundTable>): Promise<string[]> {
   const found = catalog.get(dialect.foldName(name))
   const table = tables.get(model.name)
   if (found === undefined || table === undefined) return []
-  const misfits = [...columnMisfits(table, found), ...await constraintMisfits(database, table, tables, found)]
+  const misfits = [...columnMisfits(table, found), ...await constraintMisfits(database, { table, found, tables })]
   return misfits.map((misfit) => `table ${quoted(name)}: ${misfit}`)
 }
 
