@@ -7,11 +7,11 @@ import type { DatabaseAdapter } from 'fastify-users'
 import { median, printTable, spread } from './helpers/statistics.js'
 
 const MODES = ['bare', 'memory', 'sqlite', 'fields'] as const
-type Mode = typeof MODES[number]
+type Mode = (typeof MODES)[number]
 const PHASES = ['fastify', 'application', 'modules', 'registration', 'ready'] as const
 /** Milliseconds by the clock and of processor time. */
 type Cost = Record<'wall' | 'cpu', number>
-type Phases = Record<typeof PHASES[number], Cost>
+type Phases = Record<(typeof PHASES)[number], Cost>
 
 const AIM_MS = 50
 const STARTS = 9
@@ -43,10 +43,25 @@ async function start (mode: Mode): Promise<Phases> {
     return { fastify, application, modules: none, registration: none, ready: clock() }
   }
 
-  const { default: users, bearerTransport, cookieTransport, databaseStrategy, jwtStrategy, memory, sqlite, userSchemas } = await import('fastify-users')
+  const {
+    default: users,
+    bearerTransport,
+    cookieTransport,
+    databaseStrategy,
+    jwtStrategy,
+    memory,
+    sqlite,
+    userSchemas
+  } = await import('fastify-users')
   const modules = clock()
   const adapter: DatabaseAdapter = database === undefined ? memory() : sqlite(database)
-  const fields = typebox === undefined ? {} : { display_name: typebox.Type.String({ maxLength: 80 }), born: typebox.Type.Optional(typebox.Type.String({ format: 'date' })) }
+  const fields =
+    typebox === undefined
+      ? {}
+      : {
+          display_name: typebox.Type.String({ maxLength: 80 }),
+          born: typebox.Type.Optional(typebox.Type.String({ format: 'date' }))
+        }
   await app.register(users, {
     adapter,
     secret: randomBytes(32).toString('base64url'),
@@ -79,27 +94,38 @@ function compareStarts (): void {
   for (let i = 0; i <= STARTS; i++) {
     for (const mode of MODES) {
       const phases = startProcess(mode)
-      if (i > 0) starts[mode].push(phases)     // the first start fills the file cache
+      if (i > 0) starts[mode].push(phases) // the first start fills the file cache
     }
   }
 
   const bareReady = median(starts.bare.map(({ ready }) => ready.wall))
   const bareCpu = median(starts.bare.map(({ ready }) => ready.cpu))
-  const registering = (mode: Mode): number[] => starts[mode].map(({ registration, ready }) => registration.wall + ready.wall - bareReady)
-  const registeringCpu = (mode: Mode): number => median(starts[mode].map(({ registration, ready }) => registration.cpu + ready.cpu)) - bareCpu
+  const registering = (mode: Mode): number[] =>
+    starts[mode].map(({ registration, ready }) => registration.wall + ready.wall - bareReady)
+  const registeringCpu = (mode: Mode): number =>
+    median(starts[mode].map(({ registration, ready }) => registration.cpu + ready.cpu)) - bareCpu
   printTable(`boot: milliseconds by phase, medians of ${STARTS} starts (two backends, all routes)`, [
     ['', ...PHASES],
-    ...MODES.map((mode) => [DESCRIPTIONS[mode], ...PHASES.map((phase) => median(starts[mode].map((phases) => phases[phase].wall)).toFixed(1))])
+    ...MODES.map((mode) => [
+      DESCRIPTIONS[mode],
+      ...PHASES.map((phase) => median(starts[mode].map((phases) => phases[phase].wall)).toFixed(1))
+    ])
   ])
-  console.log('  application: its own driver or TypeBox; modules: import of fastify-users; registration: await app.register(); ready: await app.ready()\n')
+  console.log(
+    '  application: its own driver or TypeBox; modules: import of fastify-users; registration: await app.register(); ready: await app.ready()\n'
+  )
   for (const mode of ['memory', 'sqlite', 'fields'] as const) {
-    console.log(`boot: ${DESCRIPTIONS[mode]}: registration and ready add ${median(registering(mode)).toFixed(0)} ms (${spread(registering(mode), 0)}; aim ${AIM_MS}), ${registeringCpu(mode).toFixed(0)} ms of processor time; ` +
-      `loading the modules ${median(starts[mode].map(({ modules }) => modules.wall)).toFixed(0)} ms, ${median(starts[mode].map(({ modules }) => modules.cpu)).toFixed(0)} ms of processor time (Fastify's own: ${median(starts[mode].map(({ fastify }) => fastify.cpu)).toFixed(0)})`)
+    console.log(
+      `boot: ${DESCRIPTIONS[mode]}: registration and ready add ${median(registering(mode)).toFixed(0)} ms (${spread(registering(mode), 0)}; aim ${AIM_MS}), ${registeringCpu(mode).toFixed(0)} ms of processor time; ` +
+        `loading the modules ${median(starts[mode].map(({ modules }) => modules.wall)).toFixed(0)} ms, ${median(starts[mode].map(({ modules }) => modules.cpu)).toFixed(0)} ms of processor time (Fastify's own: ${median(starts[mode].map(({ fastify }) => fastify.cpu)).toFixed(0)})`
+    )
   }
 }
 
 function startProcess (mode: Mode): Phases {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [fileURLToPath(import.meta.url), mode], { encoding: 'utf8' })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [fileURLToPath(import.meta.url), mode], {
+    encoding: 'utf8'
+  })
   if (status !== 0) throw new Error(stderr)
   return JSON.parse(stdout) as Phases
 }

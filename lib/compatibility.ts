@@ -2,7 +2,10 @@ import type { Settings } from './contracts/settings.js'
 import { FST_USERS_INVALID_OPTION } from './errors.js'
 import type { Argon2PasswordsOptions } from './passwords/index.js'
 
-/** What decides how replies and tokens look to clients and services of FastAPI Users. Each has the default given in brackets. */
+/**
+ * What decides how replies and tokens look to clients and services of FastAPI Users. Each has the default given in
+ * brackets.
+ */
 export interface CompatibilityOptions {
   /** Error replies: Fastify's with `detail`, or FastAPI's `{ detail }` with 422, from the guard too (`fastify`). */
   errorStyle?: 'fastify' | 'fastapi'
@@ -10,7 +13,9 @@ export interface CompatibilityOptions {
   nullBodies?: boolean
   /** 401 replies carry `WWW-Authenticate`, RFC 9110, section 11.6.1 (true). */
   wwwAuthenticate?: boolean
-  /** Signed tokens must carry `exp`, `iat` (unless `issuedAt` is off), `jti` and the user's stamp, as ours do (true). */
+  /**
+   * Signed tokens must carry `exp`, `iat` (unless `issuedAt` is off), `jti` and the user's stamp, as ours do (true).
+   */
   requireStamp?: boolean
   /** Stored tokens: their SHA-256, or as they are (`digest`). */
   tokenStorage?: 'digest' | 'plain'
@@ -65,26 +70,38 @@ const FASTAPI_USERS: Parts = {
   endlessTokens: true
 }
 
-const FASTAPI_USERS_ARGON2 = { memoryCost: 65_536, timeCost: 3, parallelism: 4 }     // pwdlib's defaults
+const FASTAPI_USERS_ARGON2 = { memoryCost: 65_536, timeCost: 3, parallelism: 4 } // pwdlib's defaults
 
-/** Password hashing of FastAPI Users: argon2id, and before its version 13 bcrypt (the defaults of pwdlib and passlib). */
+/**
+ * Password hashing of FastAPI Users: argon2id, and before its version 13 bcrypt (the defaults of pwdlib and passlib).
+ */
 export const FASTAPI_USERS_PASSWORDS: Argon2PasswordsOptions = {
   ...FASTAPI_USERS_ARGON2,
-  storedFormats: [{ algorithm: 'argon2id', ...FASTAPI_USERS_ARGON2 }, { algorithm: 'bcrypt', cost: 12 }]
+  storedFormats: [
+    { algorithm: 'argon2id', ...FASTAPI_USERS_ARGON2 },
+    { algorithm: 'bcrypt', cost: 12 }
+  ]
 }
 
 /** Names of the options. */
 export const compatibilityKeys = Object.keys(FASTAPI_USERS) as readonly (keyof CompatibilityOptions)[]
 
 /** The parts of `compatibility`, each replaced by the option of its own. Throws `FST_USERS_INVALID_OPTION`. */
-export function resolveCompatibility (name: string, { compatibility, ...given }: CompatibilityOptions & { compatibility?: 'fastapi-users' }): Omit<Parts, 'audiencePrefix'> & Pick<Settings, 'audiencePrefix'> {
-  if (compatibility !== undefined && compatibility !== 'fastapi-users') throw FST_USERS_INVALID_OPTION(['compatibility', "must be 'fastapi-users'"])
+export function resolveCompatibility (
+  name: string,
+  { compatibility, ...given }: CompatibilityOptions & { compatibility?: 'fastapi-users' }
+): Omit<Parts, 'audiencePrefix'> & Pick<Settings, 'audiencePrefix'> {
+  if (compatibility !== undefined && compatibility !== 'fastapi-users') {
+    throw FST_USERS_INVALID_OPTION(['compatibility', "must be 'fastapi-users'"])
+  }
   const defaults: Parts = compatibility === undefined ? { ...OURS, audiencePrefix: name } : FASTAPI_USERS
-  const own = Object.fromEntries(compatibilityKeys.filter((key) => given[key] !== undefined).map((key) => [key, checked(key, given[key])]))
+  const own = Object.fromEntries(
+    compatibilityKeys.filter((key) => given[key] !== undefined).map((key) => [key, checked(key, given[key])])
+  )
   return { ...defaults, ...own }
 }
 
-const COOKIE_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/       // token of RFC 9110, section 5.6.2
+const COOKIE_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/ // token of RFC 9110, section 5.6.2
 const CHOICES: Partial<Record<keyof CompatibilityOptions, readonly string[]>> = {
   errorStyle: ['fastify', 'fastapi'],
   tokenStorage: ['digest', 'plain'],
@@ -95,9 +112,17 @@ const CHOICES: Partial<Record<keyof CompatibilityOptions, readonly string[]>> = 
 
 function checked (key: keyof CompatibilityOptions, value: unknown): unknown {
   const choices = CHOICES[key]
-  if (choices !== undefined && !(typeof value === 'string' && choices.includes(value))) throw FST_USERS_INVALID_OPTION([key, `must be one of ${choices.join(', ')}`])
-  if (typeof FASTAPI_USERS[key] === 'boolean' && typeof value !== 'boolean') throw FST_USERS_INVALID_OPTION([key, 'must be true or false'])
-  if (key === 'audiencePrefix' && (typeof value !== 'string' || value === '')) throw FST_USERS_INVALID_OPTION([key, 'must be text'])
-  if (key === 'cookieName' && value !== null && !(typeof value === 'string' && COOKIE_NAME.test(value))) throw FST_USERS_INVALID_OPTION([key, 'must be a cookie name'])
+  if (choices !== undefined && !(typeof value === 'string' && choices.includes(value))) {
+    throw FST_USERS_INVALID_OPTION([key, `must be one of ${choices.join(', ')}`])
+  }
+  if (typeof FASTAPI_USERS[key] === 'boolean' && typeof value !== 'boolean') {
+    throw FST_USERS_INVALID_OPTION([key, 'must be true or false'])
+  }
+  if (key === 'audiencePrefix' && (typeof value !== 'string' || value === '')) {
+    throw FST_USERS_INVALID_OPTION([key, 'must be text'])
+  }
+  if (key === 'cookieName' && value !== null && !(typeof value === 'string' && COOKIE_NAME.test(value))) {
+    throw FST_USERS_INVALID_OPTION([key, 'must be a cookie name'])
+  }
   return value
 }

@@ -1,14 +1,24 @@
 import createError from '@fastify/error'
 import { invalidField } from '../schemas/invalid-field.js'
 
-interface Definition { statusCode: number, message: string, detail?: string }
+interface Definition {
+  statusCode: number
+  message: string
+  detail?: string
+}
 
-/** Every error of the package by its word; its code is `FST_USERS_` and the word. The table in docs/errors.md equals this one. */
+/**
+ * Every error of the package by its word; its code is `FST_USERS_` and the word. The table in docs/errors.md equals
+ * this one.
+ */
 const definitions = {
   // replies of the routes: the contract's codes
   REGISTER_USER_ALREADY_EXISTS: { statusCode: 400, message: 'A user with this e-mail address exists.' },
   REGISTER_INVALID_PASSWORD: { statusCode: 400, message: 'The password is refused: %s' },
-  LOGIN_BAD_CREDENTIALS: { statusCode: 400, message: 'The e-mail address or the password is wrong, or the user is not active.' },
+  LOGIN_BAD_CREDENTIALS: {
+    statusCode: 400,
+    message: 'The e-mail address or the password is wrong, or the user is not active.'
+  },
   LOGIN_USER_NOT_VERIFIED: { statusCode: 400, message: 'The e-mail address is not verified.' },
   RESET_PASSWORD_BAD_TOKEN: { statusCode: 400, message: 'The reset token is wrong, used or too old.' },
   RESET_PASSWORD_INVALID_PASSWORD: { statusCode: 400, message: 'The password is refused: %s' },
@@ -25,16 +35,34 @@ const definitions = {
   REFUSED: { statusCode: 403, message: 'A hook refused the request.' },
   UNAUTHENTICATED: { statusCode: 401, message: 'Log in first.', detail: 'Unauthorized' },
   FORBIDDEN: { statusCode: 403, message: 'The user may not do this.', detail: 'Forbidden' },
-  CROSS_SITE_REQUEST: { statusCode: 403, message: 'The request comes from another site. Name its origin in `trustedOrigins` to allow it.', detail: 'Forbidden' },
+  CROSS_SITE_REQUEST: {
+    statusCode: 403,
+    message: 'The request comes from another site. Name its origin in `trustedOrigins` to allow it.',
+    detail: 'Forbidden'
+  },
   NOT_FOUND: { statusCode: 404, message: 'There is no such user.', detail: 'Not Found' },
   BAD_REQUEST: { statusCode: 400, message: 'The request cannot be read.', detail: 'Bad Request' },
-  STORE_UNAVAILABLE: { statusCode: 503, message: 'The user store does not answer. Try again later.', detail: 'Service Unavailable' },
-  PASSWORD_QUEUE_FULL: { statusCode: 503, message: 'Too many passwords are being checked. Try again later.', detail: 'Service Unavailable' },
+  STORE_UNAVAILABLE: {
+    statusCode: 503,
+    message: 'The user store does not answer. Try again later.',
+    detail: 'Service Unavailable'
+  },
+  PASSWORD_QUEUE_FULL: {
+    statusCode: 503,
+    message: 'Too many passwords are being checked. Try again later.',
+    detail: 'Service Unavailable'
+  },
   INTERNAL_ERROR: { statusCode: 500, message: 'Something went wrong.', detail: 'Internal Server Error' },
   // replies of the OAuth routes: the contract's codes, then ours
   OAUTH_NOT_AVAILABLE_EMAIL: { statusCode: 400, message: 'The provider gives no e-mail address.' },
-  OAUTH_USER_ALREADY_EXISTS: { statusCode: 400, message: 'A user with this e-mail address exists. Log in and link the account there.' },
-  OAUTH_INVALID_STATE: { statusCode: 400, message: 'The login was started elsewhere, finished already, or took too long. Start again.' },
+  OAUTH_USER_ALREADY_EXISTS: {
+    statusCode: 400,
+    message: 'A user with this e-mail address exists. Log in and link the account there.'
+  },
+  OAUTH_INVALID_STATE: {
+    statusCode: 400,
+    message: 'The login was started elsewhere, finished already, or took too long. Start again.'
+  },
   ACCESS_TOKEN_DECODE_ERROR: { statusCode: 400, message: 'The state of the login cannot be read.' },
   ACCESS_TOKEN_ALREADY_EXPIRED: { statusCode: 400, message: 'The login took too long. Start again.' },
   OAUTH_REFUSED: { statusCode: 400, message: 'The provider refused, or the user did.', detail: 'Bad Request' },
@@ -45,7 +73,11 @@ const definitions = {
   OAUTH_PROFILE_INCOMPLETE: { statusCode: 400, message: "The provider's profile does not fill the user: %s" },
   OAUTH_PROVIDER_FAILED: { statusCode: 502, message: 'The provider gave an answer that cannot be used.' },
   OAUTH_PROVIDER_UNAVAILABLE: { statusCode: 503, message: 'The provider does not answer. Try again later.' },
-  OAUTH_ISSUER_CHANGED: { statusCode: 500, message: 'The accounts of the provider "%s" belong to the issuer %s, not to %s. Give the new issuer another `name`, or list the old one in `formerIssuers` if both give every person the same subject.' },
+  OAUTH_ISSUER_CHANGED: {
+    statusCode: 500,
+    message:
+      'The accounts of the provider "%s" belong to the issuer %s, not to %s. Give the new issuer another `name`, or list the old one in `formerIssuers` if both give every person the same subject.'
+  },
   // to code: refused options and calls
   INVALID_OPTION: { statusCode: 500, message: 'Option %s: %s' },
   INVALID_FIELD: { statusCode: 500, message: 'userSchemas: %s' },
@@ -53,18 +85,48 @@ const definitions = {
   INVALID_SECRET: { statusCode: 500, message: 'Option %s: %s' },
   DUPLICATE_BACKEND: { statusCode: 500, message: 'Two backends are named "%s"; give each its own name.' },
   UNKNOWN_BACKEND: { statusCode: 500, message: 'There is no backend "%s". Backends are: %s' },
-  ALREADY_REGISTERED: { statusCode: 500, message: 'Users named "%s" are registered already; register another population in a sibling scope with another `name`.' },
-  TWO_COPIES: { statusCode: 500, message: 'There are two copies of fastify-users: %s is registered, %s is used here. Install one version for all packages (see `npm ls fastify-users` or `pnpm why fastify-users`).' },
-  NAME_TAKEN: { statusCode: 500, message: 'The application has a decorator "%s" already, and fastify-users adds one of this name. Rename yours, or register fastify-users in a scope that does not have it.' },
-  NOT_REGISTERED: { statusCode: 500, message: 'The users plugin is not registered where this route is; register it in the same scope or above.' },
+  ALREADY_REGISTERED: {
+    statusCode: 500,
+    message:
+      'Users named "%s" are registered already; register another population in a sibling scope with another `name`.'
+  },
+  TWO_COPIES: {
+    statusCode: 500,
+    message:
+      'There are two copies of fastify-users: %s is registered, %s is used here. Install one version for all packages (see `npm ls fastify-users` or `pnpm why fastify-users`).'
+  },
+  NAME_TAKEN: {
+    statusCode: 500,
+    message:
+      'The application has a decorator "%s" already, and fastify-users adds one of this name. Rename yours, or register fastify-users in a scope that does not have it.'
+  },
+  NOT_REGISTERED: {
+    statusCode: 500,
+    message: 'The users plugin is not registered where this route is; register it in the same scope or above.'
+  },
   NOT_READY: { statusCode: 500, message: 'The users plugin is not ready; `await app.ready()` first.' },
-  UNDEFINED_HOOK: { statusCode: 500, message: 'Route %s has %s: undefined. Fastify ignores an undefined hook, so a guard that was meant there would leave the route open. `app.authenticate` is undefined until the plugin has loaded: import `authenticate` from fastify-users. If no hook is meant, write [] or leave the key out.' },
+  UNDEFINED_HOOK: {
+    statusCode: 500,
+    message:
+      'Route %s has %s: undefined. Fastify ignores an undefined hook, so a guard that was meant there would leave the route open. `app.authenticate` is undefined until the plugin has loaded: import `authenticate` from fastify-users. If no hook is meant, write [] or leave the key out.'
+  },
   GUARD_MISUSED: { statusCode: 500, message: 'authenticate: %s' },
   UNKNOWN_HOOK: { statusCode: 500, message: 'There is no event "%s". Events are: %s' },
   INVALID_HOOK: { statusCode: 500, message: 'The hook of "%s" must be a function with two parameters at most.' },
-  OPENAPI_REQUIRED: { statusCode: 500, message: 'A Swagger 2 document cannot describe the routes of fastify-users. Register @fastify/swagger with what usersOpenapi(options) returns.' },
-  HOOKS_CLOSED: { statusCode: 500, message: 'A hook of "%s" came too late: add hooks before the application is ready.' },
-  SESSIONS_NOT_REVOCABLE: { statusCode: 500, message: 'The sessions of backend %s cannot be ended: the user table has no session_stamp column. Run the migrate command, or use a strategy that stores its tokens.' },
+  OPENAPI_REQUIRED: {
+    statusCode: 500,
+    message:
+      'A Swagger 2 document cannot describe the routes of fastify-users. Register @fastify/swagger with what usersOpenapi(options) returns.'
+  },
+  HOOKS_CLOSED: {
+    statusCode: 500,
+    message: 'A hook of "%s" came too late: add hooks before the application is ready.'
+  },
+  SESSIONS_NOT_REVOCABLE: {
+    statusCode: 500,
+    message:
+      'The sessions of backend %s cannot be ended: the user table has no session_stamp column. Run the migrate command, or use a strategy that stores its tokens.'
+  },
   UNIQUE_VIOLATION: { statusCode: 409, message: 'Another row has the same %s.' },
   TABLE_MISMATCH: { statusCode: 500, message: 'Table "%s" does not fit: %s' }
 } as const satisfies Record<string, Definition>
@@ -87,7 +149,12 @@ export interface UsersError extends Error {
 }
 
 /** What an error has besides its code, status and message. */
-export interface UsersErrorExtras { detail?: unknown, headers?: Record<string, string>, fields?: readonly string[], cause?: unknown }
+export interface UsersErrorExtras {
+  detail?: unknown
+  headers?: Record<string, string>
+  fields?: readonly string[]
+  cause?: unknown
+}
 
 /** Creates an error of one code. `args` fill the `%s` of its message. */
 export type UsersErrorFactory = (args?: readonly string[], extras?: UsersErrorExtras) => UsersError
@@ -104,11 +171,17 @@ function define (word: Word): UsersErrorFactory {
 
 function withReason (word: Word): (reason: unknown) => UsersError {
   const create = define(word)
-  return (reason) => create([typeof reason === 'string' ? reason : 'see detail.reason'], { detail: { code: word, reason } })
+  return (reason) =>
+    create([typeof reason === 'string' ? reason : 'see detail.reason'], { detail: { code: word, reason } })
 }
 
 /** One error of the table. */
-export interface ErrorTableEntry { code: UsersErrorCode, statusCode: number, message: string, detail: string }
+export interface ErrorTableEntry {
+  code: UsersErrorCode
+  statusCode: number
+  message: string
+  detail: string
+}
 
 /** Every error code with its status, message and plain `detail`, in the order of the table in docs/errors.md. */
 export const errorTable: readonly ErrorTableEntry[] = Object.entries(definitions).map(([word, definition]) => {
@@ -118,7 +191,9 @@ export const errorTable: readonly ErrorTableEntry[] = Object.entries(definitions
 
 /** True for an error of this package. */
 export function isUsersError (error: unknown): error is UsersError {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code.startsWith('FST_USERS_')
+  return (
+    error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code.startsWith('FST_USERS_')
+  )
 }
 
 export const FST_USERS_REGISTER_USER_ALREADY_EXISTS = define('REGISTER_USER_ALREADY_EXISTS')
@@ -156,9 +231,15 @@ const VALIDATION = createError('FST_ERR_VALIDATION', '%s', 400)
 export function validationError (message: string): Error {
   return VALIDATION(message)
 }
-/** Creates the error for a store that fails or is late. Throw it in an adapter or a strategy of your own: the reply is 503. */
+/**
+ * Creates the error for a store that fails or is late. Throw it in an adapter or a strategy of your own: the reply is
+ * 503.
+ */
 export const FST_USERS_STORE_UNAVAILABLE = define('STORE_UNAVAILABLE')
-/** `FST_USERS_STORE_UNAVAILABLE` for a store that fails or is late: its reply says when to try again, and the cause is for the log alone. */
+/**
+ * `FST_USERS_STORE_UNAVAILABLE` for a store that fails or is late: its reply says when to try again, and the cause is
+ * for the log alone.
+ */
 export function storeUnavailable (cause: unknown): UsersError {
   return FST_USERS_STORE_UNAVAILABLE([], { cause, headers: { 'retry-after': '1' } })
 }

@@ -3,7 +3,16 @@ import type { FeatureHost } from './contracts/feature-host.js'
 import type { DatabaseAdapter } from './contracts/database-adapter.js'
 import { isHashOfNoPassword } from './passwords/index.js'
 import { kHost } from './symbols.js'
-import { actingRow, checkCurrentPassword, createExternalUser, cutSessions, reclaimUser, removeAttached, withdrawUser, type Rules } from './users/index.js'
+import {
+  actingRow,
+  checkCurrentPassword,
+  createExternalUser,
+  cutSessions,
+  reclaimUser,
+  removeAttached,
+  withdrawUser,
+  type Rules
+} from './users/index.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -12,7 +21,13 @@ declare module 'fastify' {
 }
 
 /** What the plugin is built of, as far as features may have it. */
-interface Parts { rules: Rules, store: DatabaseAdapter, log: FastifyBaseLogger, keysFor: FeatureHost['keysFor'], prepareScope(scope: FastifyInstance): void }
+interface Parts {
+  rules: Rules
+  store: DatabaseAdapter
+  log: FastifyBaseLogger
+  keysFor: FeatureHost['keysFor']
+  prepareScope(scope: FastifyInstance): void
+}
 
 /** What the plugin lends to features. */
 export function createFeatureHost ({ rules, store, log, keysFor, prepareScope }: Parts): FeatureHost {
@@ -29,14 +44,24 @@ export function createFeatureHost ({ rules, store, log, keysFor, prepareScope }:
     hasPassword: ({ hashed_password: hash }) => !isHashOfNoPassword(hash),
     reclaim: (id, context) => reclaimUser(rules, id, context),
     withdraw: (row, context) => withdrawUser(rules, row, context),
-    addRemoval: (remove) => { removals.push(remove) },
-    async removeAttached (user) { await removeAttached(rules, user, 'all') },
+    addRemoval: (remove) => {
+      removals.push(remove)
+    },
+    async removeAttached (user) {
+      await removeAttached(rules, user, 'all')
+    },
     actingRow: (request) => actingRow(rules, request),
     async confirm (request, body) {
-      if (settings.sensitiveChanges === 'confirm') await checkCurrentPassword(rules, await actingRow(rules, request), body?.current_password)
+      if (settings.sensitiveChanges === 'confirm') {
+        await checkCurrentPassword(rules, await actingRow(rules, request), body?.current_password)
+      }
     },
-    async cutSessions (row) { await cutSessions(rules, row) },
-    addToReplies: (property, read) => { additions.set(property, read) },
+    async cutSessions (row) {
+      await cutSessions(rules, row)
+    },
+    addToReplies: (property, read) => {
+      additions.set(property, read)
+    },
     background: background.run
   }
 }

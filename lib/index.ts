@@ -4,23 +4,99 @@ export type * from '@sinclair/typebox'
 export { default, default as users } from './plugin.js'
 export { usersOpenapi, type UsersOpenapi } from './openapi.js'
 export type { UsersOptions, TokenOptions } from './options.js'
-export { authenticate, currentUser, type Authenticate, type AuthenticateOptions, type Authentication, type GuardHook } from './authentication/index.js'
-export { kysely, type KyselyExpressions, type KyselyInstance, type KyselyOptions, type KyselyQuery, type KyselyResult } from './adapters/kysely/index.js'
+export {
+  authenticate,
+  currentUser,
+  type Authenticate,
+  type AuthenticateOptions,
+  type Authentication,
+  type GuardHook
+} from './authentication/index.js'
+export {
+  kysely,
+  type KyselyExpressions,
+  type KyselyInstance,
+  type KyselyOptions,
+  type KyselyQuery,
+  type KyselyResult
+} from './adapters/kysely/index.js'
 export { memory } from './adapters/memory/index.js'
-export { mongodb, type CollectionMapping, type MongoCollection, type MongoCursor, type MongoDb, type MongoDocument, type MongodbOptions } from './adapters/mongodb/index.js'
 export {
-  mysql, postgres, sqlite,
-  type MysqlCallbackPool, type MysqlConnection, type MysqlPool, type MysqlQuery, type NodeSqliteDatabase, type NodeSqliteStatement,
-  type PgClient, type PgPool, type PgQuery, type PgResult, type SqliteDatabase, type SqliteStatement
+  mongodb,
+  type CollectionMapping,
+  type MongoCollection,
+  type MongoCursor,
+  type MongoDb,
+  type MongoDocument,
+  type MongodbOptions
+} from './adapters/mongodb/index.js'
+export {
+  mysql,
+  postgres,
+  sqlite,
+  type MysqlCallbackPool,
+  type MysqlConnection,
+  type MysqlPool,
+  type MysqlQuery,
+  type NodeSqliteDatabase,
+  type NodeSqliteStatement,
+  type PgClient,
+  type PgPool,
+  type PgQuery,
+  type PgResult,
+  type SqliteDatabase,
+  type SqliteStatement
 } from './adapters/sql/index.js'
-export { bearerTransport, cookieTransport, defineTransport, type CookiePlace, type CookieTransportOptions } from './transports/index.js'
 export {
-  databaseStrategy, defineStrategy, jwtStrategy, redisStrategy,
-  type DatabaseStrategyOptions, type IoredisClient, type JwtStrategyOptions, type NodeRedisClient, type RedisClient, type RedisStrategyOptions
+  bearerTransport,
+  cookieTransport,
+  defineTransport,
+  type CookiePlace,
+  type CookieTransportOptions
+} from './transports/index.js'
+export {
+  databaseStrategy,
+  defineStrategy,
+  jwtStrategy,
+  redisStrategy,
+  type DatabaseStrategyOptions,
+  type IoredisClient,
+  type JwtStrategyOptions,
+  type NodeRedisClient,
+  type RedisClient,
+  type RedisStrategyOptions
 } from './strategies/index.js'
-export { argon2Passwords, passwordPolicy, type Argon2PasswordsOptions, type StoredArgon2Format, type StoredBcryptFormat, type StoredFormat } from './passwords/index.js'
-export { adminOnly, createOnly, integerId, objectIdId, readOnly, userSchemas, uuidId, type AnyUserSchemas, type IdKind, type UserOf, type UserSchemas } from '../schemas/index.js'
-export { errorTable, FST_USERS_INVALID_PASSWORD, FST_USERS_STORE_UNAVAILABLE, FST_USERS_UNIQUE_VIOLATION, isUsersError, refuse, type UsersError, type UsersErrorCode } from './errors.js'
+export {
+  argon2Passwords,
+  passwordPolicy,
+  type Argon2PasswordsOptions,
+  type StoredArgon2Format,
+  type StoredBcryptFormat,
+  type StoredFormat
+} from './passwords/index.js'
+export {
+  adminOnly,
+  createOnly,
+  integerId,
+  objectIdId,
+  readOnly,
+  userSchemas,
+  uuidId,
+  type AnyUserSchemas,
+  type IdKind,
+  type UserOf,
+  type UserSchemas
+} from '../schemas/index.js'
+export {
+  errorTable,
+  FST_USERS_INVALID_PASSWORD,
+  FST_USERS_STORE_UNAVAILABLE,
+  FST_USERS_UNIQUE_VIOLATION,
+  isUsersError,
+  refuse,
+  type UsersError,
+  type UsersErrorCode
+} from './errors.js'
 export type * from './contracts/backend.js'
 export type * from './contracts/database-adapter.js'
 export type * from './contracts/definition.js'
@@ -38,7 +114,13 @@ export type { SecurityScheme } from './openapi.js'
 export type { CompatibilityOptions } from './compatibility.js'
 export type * from './contracts/instances.js'
 export type { CollectionMappings } from './adapters/mongodb/index.js'
-export type { PostgresOptions, SqlAdapterOptions, SqlServerOptions, TableMapping, TableMappings } from './adapters/sql/index.js'
+export type {
+  PostgresOptions,
+  SqlAdapterOptions,
+  SqlServerOptions,
+  TableMapping,
+  TableMappings
+} from './adapters/sql/index.js'
 export type { Argon2Options, HashQueueOptions, PasswordPolicy, PasswordPolicyOptions } from './passwords/index.js'
 export type { JwtAlgorithm, JwtKeyOptions } from './tokens/index.js'
 export type { AdminOnly, CreateOnly, FieldAccess, IdValue, Marked, ReadOnly, UserFields } from '../schemas/index.js'

@@ -2,7 +2,14 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { availableStore, type Store } from './adapters/available-store.js'
 import { tenantStore } from './adapters/tenant-store.js'
-import { createAuthenticator, createBackend, createGuard, authenticate, checkGuardedRoutes, documentGuards } from './authentication/index.js'
+import {
+  createAuthenticator,
+  createBackend,
+  createGuard,
+  authenticate,
+  checkGuardedRoutes,
+  documentGuards
+} from './authentication/index.js'
 import type { Backend, BackendOptions } from './contracts/backend.js'
 import type { DatabaseAdapter } from './contracts/database-adapter.js'
 import type { PurposeKey } from './contracts/definition.js'
@@ -14,14 +21,32 @@ import { FST_USERS_ALREADY_REGISTERED, FST_USERS_NAME_TAKEN, FST_USERS_NOT_READY
 import { createFeatureHost } from './feature-host.js'
 import { createBackground, createHookRegistry } from './hooks/index.js'
 import { resolveOptions, type CheckedOptions } from './options.js'
-import { authRoutes, checkUserReply, completeUsers, documentRoutes, prepareScope, registerRoutes, resetPasswordRoutes, usersRoutes, verifyRoutes } from './routes/index.js'
+import {
+  authRoutes,
+  checkUserReply,
+  completeUsers,
+  documentRoutes,
+  prepareScope,
+  registerRoutes,
+  resetPasswordRoutes,
+  usersRoutes,
+  verifyRoutes
+} from './routes/index.js'
 import { kGuard, kHost, kNames, kVersion } from './symbols.js'
 import { deriveKeys, purposeTokens, type PurposeTokens } from './tokens/index.js'
-import { createAjv, createUserCheck, createUserRows, createUsersService, userModel, type Rules, type UsersService } from './users/index.js'
+import {
+  createAjv,
+  createUserCheck,
+  createUserRows,
+  createUsersService,
+  userModel,
+  type Rules,
+  type UsersService
+} from './users/index.js'
 import { warnOfReadableFile } from './validation/file-permissions.js'
 import { VERSION } from './version.js'
 
-const DEFAULT_PLUGIN_TIMEOUT = 10_000     // Fastify's
+const DEFAULT_PLUGIN_TIMEOUT = 10_000 // Fastify's
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -54,16 +79,23 @@ async function users (app: FastifyInstance, options: CheckedOptions): Promise<vo
   await mountRoutes(app, core)
 }
 
-async function createCore (app: FastifyInstance, { adapter, backends: list, hooks: listeners = {} }: CheckedOptions, settings: Settings, secrets: readonly string[]): Promise<Core> {
+async function createCore (
+  app: FastifyInstance,
+  { adapter, backends: list, hooks: listeners = {} }: CheckedOptions,
+  settings: Settings,
+  secrets: readonly string[]
+): Promise<Core> {
   const keysFor: Core['keysFor'] = (purpose) => deriveKeys(secrets, `${settings.name}:${purpose}`)
-  const secretsFor = (purpose: string): [string, ...string[]] => keysFor(purpose).map(({ secret }) => secret) as [string, ...string[]]     // as many as there are secrets, one at least
+  const secretsFor = (purpose: string): [string, ...string[]] =>
+    keysFor(purpose).map(({ secret }) => secret) as [string, ...string[]] // as many as there are secrets, one at least
   const store = availableStore(tenantStore(adapter, settings.name), app.log, patienceOf(app))
   const model = userModel(settings.schemas)
   store.define(model)
 
   const ajv = createAjv(settings)
   const hooks = createHookRegistry()
-  for (const [name, hook] of Object.entries(listeners)) hooks.add(name as EventName, hook as UsersHook<EventName>)     // add checks the name
+  // add checks the name
+  for (const [name, hook] of Object.entries(listeners)) hooks.add(name as EventName, hook as UsersHook<EventName>)
   const backends = new Map<string, Backend>()
   const rules: Rules = {
     settings,
@@ -77,7 +109,17 @@ async function createCore (app: FastifyInstance, { adapter, backends: list, hook
     removals: [],
     additions: new Map()
   }
-  return { settings, store, ajv, rules, service: createUsersService(rules), backends, names: list.map(({ name }) => name), backendOptions: list, keysFor }
+  return {
+    settings,
+    store,
+    ajv,
+    rules,
+    service: createUsersService(rules),
+    backends,
+    names: list.map(({ name }) => name),
+    backendOptions: list,
+    keysFor
+  }
 }
 
 /** How long a start waits for the store, in milliseconds: Fastify ends one whose plugins take `pluginTimeout`. */
@@ -87,16 +129,37 @@ function patienceOf ({ initialConfig: { pluginTimeout = 0 } }: FastifyInstance):
 
 async function startTokens (app: FastifyInstance, settings: Settings, keysFor: Core['keysFor']): Promise<PurposeTokens> {
   let tokens: PurposeTokens | undefined
-  await app.register(purposeTokens, { settings, keysFor, receive: (made) => { tokens = made } })
+  await app.register(purposeTokens, {
+    settings,
+    keysFor,
+    receive: (made) => {
+      tokens = made
+    }
+  })
   if (tokens === undefined) throw FST_USERS_NOT_READY()
   return tokens
 }
 
 function decorate (app: FastifyInstance, core: Core): void {
-  const { service, backends, rules: { rows }, settings, names } = core
+  const {
+    service,
+    backends,
+    rules: { rows },
+    settings,
+    names
+  } = core
   app.decorate(kVersion, VERSION)
   app.decorate('users', service)
-  app.decorate(kHost, createFeatureHost({ ...core, log: app.log, prepareScope: (scope) => { prepareOwnScope(scope, app, core) } }))
+  app.decorate(
+    kHost,
+    createFeatureHost({
+      ...core,
+      log: app.log,
+      prepareScope: (scope) => {
+        prepareOwnScope(scope, app, core)
+      }
+    })
+  )
   app.decorate('authenticate', authenticate)
   app.decorate(kGuard, createGuard(createAuthenticator(backends, rows), backends, settings, names))
   if (!app.hasRequestDecorator('user')) app.decorateRequest('user', null)
@@ -107,13 +170,27 @@ function decorate (app: FastifyInstance, core: Core): void {
 
 /** A backend and its login and logout routes, in a scope of their own. */
 async function mountBackend (app: FastifyInstance, core: Core, backend: BackendOptions): Promise<void> {
-  const { settings, store, keysFor, rules: { background }, service: users } = core
+  const {
+    settings,
+    store,
+    keysFor,
+    rules: { background },
+    service: users
+  } = core
   await app.register(async (scope) => {
     prepareOwnScope(scope, app, core)
-    const built = await createBackend(scope, backend, { backend: backend.name, settings, store, keysFor, background: background.run })
+    const built = await createBackend(scope, backend, {
+      backend: backend.name,
+      settings,
+      store,
+      keysFor,
+      background: background.run
+    })
     core.backends.set(backend.name, built)
     const { enabled, prefix } = settings.routes.auth
-    if (enabled) await scope.register(authRoutes, { prefix: `${prefix}/${backend.name}`, users, settings, backend: built })
+    if (enabled) {
+      await scope.register(authRoutes, { prefix: `${prefix}/${backend.name}`, users, settings, backend: built })
+    }
   })
 }
 
@@ -130,7 +207,11 @@ async function mountRoutes (app: FastifyInstance, core: Core): Promise<void> {
   })
 }
 
-function prepareOwnScope (scope: FastifyInstance, app: FastifyInstance, { ajv, settings, names, backendOptions, rules: { additions } }: Core): void {
+function prepareOwnScope (
+  scope: FastifyInstance,
+  app: FastifyInstance,
+  { ajv, settings, names, backendOptions, rules: { additions } }: Core
+): void {
   prepareScope(scope, app, ajv, settings)
   documentGuards(scope, settings, names, true)
   documentRoutes(scope, app, backendOptions, settings)
@@ -140,17 +221,24 @@ function prepareOwnScope (scope: FastifyInstance, app: FastifyInstance, { ajv, s
 /** Two tenants need two names and two scopes. The names are kept on the server, which all scopes share. */
 function claimName (app: FastifyInstance, name: string): void {
   const server = app.server as typeof app.server & { [kNames]?: Set<string> }
-  const names = server[kNames] ??= new Set()
+  const names = (server[kNames] ??= new Set())
   const copies = otherCopy(app)
   if (copies !== undefined) throw copies
   if (names.has(name) || app.hasDecorator(kVersion)) throw FST_USERS_ALREADY_REGISTERED([name])
-  for (const decorator of ['users', 'authenticate']) if (app.hasDecorator(decorator)) throw FST_USERS_NAME_TAKEN([decorator])
+  for (const decorator of ['users', 'authenticate']) {
+    if (app.hasDecorator(decorator)) throw FST_USERS_NAME_TAKEN([decorator])
+  }
   if (app.hasRequestDecorator('authentication')) throw FST_USERS_NAME_TAKEN(['authentication'])
-  if (app.hasRequestDecorator('user') && !app.hasDecorator('jwt')) throw FST_USERS_NAME_TAKEN(['user'])     // @fastify/jwt has the same one
+  // @fastify/jwt has the same one
+  if (app.hasRequestDecorator('user') && !app.hasDecorator('jwt')) throw FST_USERS_NAME_TAKEN(['user'])
   names.add(name)
 }
 
-function followLife (app: FastifyInstance, { store, settings, rules: { hooks, background } }: Core, adapter: DatabaseAdapter): void {
+function followLife (
+  app: FastifyInstance,
+  { store, settings, rules: { hooks, background } }: Core,
+  adapter: DatabaseAdapter
+): void {
   app.addHook('onReady', async () => {
     await store.open()
     await warnOfReadableFile(adapter, settings, app.log)
@@ -163,7 +251,8 @@ function followLife (app: FastifyInstance, { store, settings, rules: { hooks, ba
 }
 
 /**
- * User management: routes, `app.users`, `app.authenticate`, `request.user`. Refuses to start with a coded error that says
+ * User management: routes, `app.users`, `app.authenticate`, `request.user`. Refuses to start with a coded error that
+ * says
  * what to do when an option is wrong.
  */
 export default fp(users, { name: 'fastify-users', fastify: '5.x' })

@@ -1,24 +1,45 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { component, KnownEmail, Password, TOKEN_MAX_LENGTH, PASSWORD_MAX_BYTES, EMAIL_MAX_LENGTH, Token } from './common.js'
+import {
+  component,
+  KnownEmail,
+  Password,
+  TOKEN_MAX_LENGTH,
+  PASSWORD_MAX_BYTES,
+  EMAIL_MAX_LENGTH,
+  Token
+} from './common.js'
 
-/** Body of the login route: the OAuth 2 password form (RFC 6749, section 4.3.2); `username` holds the e-mail address. */
-export const LoginBody = Type.Object({
-  grant_type: Type.Optional(Type.String({ pattern: '^(password)?$', examples: ['password'] })),
-  username: Type.String({ minLength: 1, maxLength: EMAIL_MAX_LENGTH, examples: ['king.arthur@camelot.bt'] }),
-  password: Type.String({ format: 'password', minLength: 1, maxLength: PASSWORD_MAX_BYTES, examples: ['guinevere-1'] }),
-  scope: Type.Optional(Type.String({ maxLength: 1024, examples: [''] })),
-  client_id: Type.Optional(Type.String({ maxLength: 1024, examples: [''] })),
-  client_secret: Type.Optional(Type.String({ maxLength: 1024, examples: [''] }))
-}, component('LoginForm'))
+/**
+ * Body of the login route: the OAuth 2 password form (RFC 6749, section 4.3.2); `username` holds the e-mail address.
+ */
+export const LoginBody = Type.Object(
+  {
+    grant_type: Type.Optional(Type.String({ pattern: '^(password)?$', examples: ['password'] })),
+    username: Type.String({ minLength: 1, maxLength: EMAIL_MAX_LENGTH, examples: ['king.arthur@camelot.bt'] }),
+    password: Type.String({
+      format: 'password',
+      minLength: 1,
+      maxLength: PASSWORD_MAX_BYTES,
+      examples: ['guinevere-1']
+    }),
+    scope: Type.Optional(Type.String({ maxLength: 1024, examples: [''] })),
+    client_id: Type.Optional(Type.String({ maxLength: 1024, examples: [''] })),
+    client_secret: Type.Optional(Type.String({ maxLength: 1024, examples: [''] }))
+  },
+  component('LoginForm')
+)
 export type LoginBody = Static<typeof LoginBody>
 
 /** Reply of a bearer login (RFC 6749, section 5.1). */
-export const BearerReply = Type.Object({
-  access_token: Type.String({ maxLength: TOKEN_MAX_LENGTH }),
-  token_type: Type.Literal('bearer'),
-  expires_in: Type.Optional(Type.Integer({ description: 'Seconds until the access token ends.' })),
-  refresh_token: Type.Optional(Type.String())
-}, component('BearerResponse'))
+export const BearerReply = Type.Object(
+  {
+    access_token: Type.String({ maxLength: TOKEN_MAX_LENGTH }),
+    token_type: Type.Literal('bearer'),
+    expires_in: Type.Optional(Type.Integer({ description: 'Seconds until the access token ends.' })),
+    refresh_token: Type.Optional(Type.String())
+  },
+  component('BearerResponse')
+)
 export type BearerReply = Static<typeof BearerReply>
 
 export const ForgotPasswordBody = Type.Object({ email: KnownEmail }, component('ForgotPassword'))
@@ -28,7 +49,10 @@ export const ResetPasswordBody = Type.Object({ token: Token, password: Password 
 export type ResetPasswordBody = Static<typeof ResetPasswordBody>
 
 /** What a change asks for with `sensitiveChanges: 'confirm'`. */
-export const CurrentPasswordBody = Type.Object({ current_password: Type.Optional(Type.String()) }, component('CurrentPassword'))
+export const CurrentPasswordBody = Type.Object(
+  { current_password: Type.Optional(Type.String()) },
+  component('CurrentPassword')
+)
 export type CurrentPasswordBody = Static<typeof CurrentPasswordBody>
 
 export const RequestVerifyBody = Type.Object({ email: KnownEmail }, component('RequestVerify'))

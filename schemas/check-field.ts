@@ -3,13 +3,36 @@ import { fieldAccess } from './field-access.js'
 import { invalidField } from './invalid-field.js'
 
 const TAKEN = new Set([
-  'id', 'email', 'password', 'hashed_password', 'session_stamp', 'is_active', 'is_superuser', 'is_verified', 'oauth_accounts',
-  'current_password', '__proto__', 'constructor', 'prototype'
+  'id',
+  'email',
+  'password',
+  'hashed_password',
+  'session_stamp',
+  'is_active',
+  'is_superuser',
+  'is_verified',
+  'oauth_accounts',
+  'current_password',
+  '__proto__',
+  'constructor',
+  'prototype'
 ])
 const FIELD_NAME = /^[a-z][a-z0-9_]{0,62}$/i
 
 /** Keywords whose value is a schema, a list of schemas, or an object of schemas (JSON Schema 2020-12, section 10). */
-const SINGLE = ['items', 'additionalItems', 'additionalProperties', 'unevaluatedItems', 'unevaluatedProperties', 'contains', 'propertyNames', 'not', 'if', 'then', 'else']
+const SINGLE = [
+  'items',
+  'additionalItems',
+  'additionalProperties',
+  'unevaluatedItems',
+  'unevaluatedProperties',
+  'contains',
+  'propertyNames',
+  'not',
+  'if',
+  'then',
+  'else'
+]
 const LISTS = ['allOf', 'anyOf', 'oneOf', 'items', 'prefixItems']
 const MAPS = ['properties', 'patternProperties', 'dependentSchemas', '$defs', 'definitions']
 
@@ -21,21 +44,33 @@ export function isFillable (schema: TSchema): boolean {
 /** Throws `FST_USERS_INVALID_FIELD` for a custom field that cannot be served as it is written. */
 export function checkField (name: string, schema: TSchema): void {
   if (TAKEN.has(name)) throw invalidField(`the field name "${name}" is taken; choose another`)
-  if (!FIELD_NAME.test(name)) throw invalidField(`the field name "${name}" must be letters, digits and underscores (63 at most), a letter first`)
+  if (!FIELD_NAME.test(name)) {
+    throw invalidField(`the field name "${name}" must be letters, digits and underscores (63 at most), a letter first`)
+  }
   checkSchema(name, schema)
   const access = fieldAccess(schema)
   if ((access === 'readOnly' || access === 'adminOnly') && !isFillable(schema)) {
-    throw invalidField(`the ${access} field "${name}" has no value at registration; give its schema a default or wrap it in Type.Optional`)
+    throw invalidField(
+      `the ${access} field "${name}" has no value at registration; give its schema a default or wrap it in Type.Optional`
+    )
   }
 }
 
 /** Checks that a schema and all schemas in it come from our `Type`, and that no inner one has a marker. */
 function checkSchema (field: string, schema: TSchema): void {
-  if (!isOurs(schema)) throw invalidField(`the field "${field}" must be made with the Type that fastify-users exports (TypeBox 0.34); schemas of the package typebox 1.x, Zod or plain JSON are not understood`)
+  if (!isOurs(schema)) {
+    throw invalidField(
+      `the field "${field}" must be made with the Type that fastify-users exports (TypeBox 0.34); schemas of the package typebox 1.x, Zod or plain JSON are not understood`
+    )
+  }
   for (const inner of innerSchemas(schema)) {
     const access = fieldAccess(inner)
-    if (access !== undefined) throw invalidField(`the field "${field}" has ${access} inside another type, where it has no effect; write ${access}(…) around the whole field`)
-    if (schema[Kind] !== 'Unsafe') checkSchema(field, inner)     // Type.Unsafe contains plain JSON Schemas
+    if (access !== undefined) {
+      throw invalidField(
+        `the field "${field}" has ${access} inside another type, where it has no effect; write ${access}(…) around the whole field`
+      )
+    }
+    if (schema[Kind] !== 'Unsafe') checkSchema(field, inner) // Type.Unsafe contains plain JSON Schemas
   }
 }
 
@@ -47,8 +82,12 @@ function isOurs (schema: unknown): boolean {
 function innerSchemas (schema: TSchema): TSchema[] {
   const values = schema as Record<string, unknown>
   const single = SINGLE.map((keyword) => values[keyword])
-  const lists = LISTS.map((keyword) => values[keyword]).filter(Array.isArray).flat() as unknown[]
-  const maps = MAPS.map((keyword) => values[keyword]).filter(isObject).flatMap((map) => Object.values(map))
+  const lists = LISTS.map((keyword) => values[keyword])
+    .filter(Array.isArray)
+    .flat() as unknown[]
+  const maps = MAPS.map((keyword) => values[keyword])
+    .filter(isObject)
+    .flatMap((map) => Object.values(map))
   return [...single, ...lists, ...maps].filter(isObject) as TSchema[]
 }
 

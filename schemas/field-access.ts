@@ -1,12 +1,16 @@
 import type { TSchema } from '@sinclair/typebox'
 import { invalidField } from './invalid-field.js'
 
-const kAccess: unique symbol = Symbol.for('fastify-users.access')     // shared by several copies of the package
+const kAccess: unique symbol = Symbol.for('fastify-users.access') // shared by several copies of the package
 
-/** Who may write a custom field: `readOnly` only code, `createOnly` the user at registration, `adminOnly` superusers. */
+/**
+ * Who may write a custom field: `readOnly` only code, `createOnly` the user at registration, `adminOnly` superusers.
+ */
 export type FieldAccess = 'readOnly' | 'createOnly' | 'adminOnly'
 /** What a marker adds to the schema of a field. */
-export interface Marked<A extends FieldAccess> { [kAccess]: A }
+export interface Marked<A extends FieldAccess> {
+  [kAccess]: A
+}
 
 // Each marker returns an alias, and not `S & Marked<…>`, because a declaration file can name an alias. TypeScript would
 // write an intersection with `TOptional` by its parts, and one of them is a symbol that no declaration file can name.
@@ -32,6 +36,8 @@ export function fieldAccess (schema: TSchema): FieldAccess | undefined {
 
 function mark<S extends TSchema, A extends FieldAccess> (schema: S, access: A): S & Marked<A> {
   const other = fieldAccess(schema)
-  if (other !== undefined && other !== access) throw invalidField(`a schema is marked both ${other} and ${access}; choose one`)
+  if (other !== undefined && other !== access) {
+    throw invalidField(`a schema is marked both ${other} and ${access}; choose one`)
+  }
   return { ...schema, [kAccess]: access }
 }

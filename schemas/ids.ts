@@ -25,7 +25,9 @@ const UUID = /^(?:urn:uuid:)?(\{)?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?(
 const OBJECT_ID = /^[0-9a-f]{24}$/i
 const INTEGER = /^(?:0|[1-9][0-9]{0,15})$/
 
-/** Version 4 UUIDs (RFC 9562), the default. Reads the hyphenated, compact, braced and `urn:uuid:` forms, in either case. */
+/**
+ * Version 4 UUIDs (RFC 9562), the default. Reads the hyphenated, compact, braced and `urn:uuid:` forms, in either case.
+ */
 export function uuidId (): IdKind<string, TString> {
   return {
     name: 'uuid',
@@ -42,7 +44,7 @@ export function integerId ({ maximum = 2_147_483_647 }: { maximum?: number } = {
     name: 'integer',
     schema: Type.Integer({ minimum: 0, maximum, examples: [42] }),
     storage: 'integer',
-    parse: (text) => INTEGER.test(text) && Number(text) <= maximum ? Number(text) : null
+    parse: (text) => (INTEGER.test(text) && Number(text) <= maximum ? Number(text) : null)
   }
 }
 
@@ -52,7 +54,7 @@ export function objectIdId (): IdKind<string, TString> {
     name: 'objectid',
     schema: Type.String({ pattern: '^[0-9a-f]{24}$', examples: ['6650f1c2a7b3d4e5f6a7b8c9'] }),
     storage: 'objectid',
-    parse: (text) => OBJECT_ID.test(text) ? text.toLowerCase() : null,
+    parse: (text) => (OBJECT_ID.test(text) ? text.toLowerCase() : null),
     generate: generateObjectId
   }
 }

@@ -1,4 +1,8 @@
 /** Returns the error for a field that `userSchemas` refuses, a `TypeError` with a code. */
 export function invalidField (reason: string): TypeError {
-  return Object.assign(new TypeError(`userSchemas: ${reason}`), { code: 'FST_USERS_INVALID_FIELD', statusCode: 500, detail: 'INVALID_FIELD' })
+  return Object.assign(new TypeError(`userSchemas: ${reason}`), {
+    code: 'FST_USERS_INVALID_FIELD',
+    statusCode: 500,
+    detail: 'INVALID_FIELD'
+  })
 }

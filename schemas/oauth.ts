@@ -3,8 +3,13 @@ import { component } from './common.js'
 import type { IdKind } from './ids.js'
 
 /** What is told of a linked account: never the provider's tokens. */
-export function oauthAccountRead (id: IdKind): TObject<{ id: TSchema, oauth_name: TString, account_id: TString, account_email: TString }> {
-  return Type.Object({ id: id.schema, oauth_name: Type.String(), account_id: Type.String(), account_email: Type.String() }, component('OauthAccountRead'))
+export function oauthAccountRead (
+  id: IdKind
+): TObject<{ id: TSchema; oauth_name: TString; account_id: TString; account_email: TString }> {
+  return Type.Object(
+    { id: id.schema, oauth_name: Type.String(), account_id: Type.String(), account_email: Type.String() },
+    component('OauthAccountRead')
+  )
 }
 
 /** Where a browser is to be sent (RFC 6749, section 4.1.1). */
@@ -13,7 +18,10 @@ export type AuthorizeReply = Static<typeof AuthorizeReply>
 
 const parameter = Type.Optional(Type.String({ maxLength: 4096 }))
 
-/** Query of the routes that start a login for a client: `scopes` may be repeated; the challenge is of a PKCE verifier that the client keeps (RFC 7636). */
+/**
+ * Query of the routes that start a login for a client: `scopes` may be repeated; the challenge is of a PKCE verifier
+ * that the client keeps (RFC 7636).
+ */
 export const AuthorizeQuery = Type.Object({
   scopes: Type.Optional(Type.Array(Type.String({ maxLength: 1024 }))),
   code_challenge: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' })),
@@ -26,5 +34,11 @@ export const BrowserLoginQuery = Type.Object({ redirect: Type.Optional(Type.Stri
 export type BrowserLoginQuery = Static<typeof BrowserLoginQuery>
 
 /** What a provider sends back (RFC 6749, section 4.1.2; RFC 9207). A repeated parameter does not fit. */
-export const CallbackQuery = Type.Object({ code: parameter, state: Type.Optional(Type.String()), error: parameter, iss: parameter, code_verifier: parameter })
+export const CallbackQuery = Type.Object({
+  code: parameter,
+  state: Type.Optional(Type.String()),
+  error: parameter,
+  iss: parameter,
+  code_verifier: parameter
+})
 export type CallbackQuery = Static<typeof CallbackQuery>

@@ -23,17 +23,32 @@ import { fixturePath } from './helpers/root.js'
 const Session: Model = {
   name: 'accesstoken',
   table: 'accesstoken',
-  fields: { token: { type: 'text', maxLength: 43 }, user_id: { type: 'id', id, references: 'user' }, created_at: { type: 'time' } },
+  fields: {
+    token: { type: 'text', maxLength: 43 },
+    user_id: { type: 'id', id, references: 'user' },
+    created_at: { type: 'time' }
+  },
   index: [['created_at'], ['user_id']]
 }
 const arthur = '05fff8ce-3a06-48f2-9c44-a16751012464'
-const person = { email: 'Galahad@camelot.bt', hashed_password: 'hash', is_active: true, is_superuser: false, is_verified: false }
+const person = {
+  email: 'Galahad@camelot.bt',
+  hashed_password: 'hash',
+  is_active: true,
+  is_superuser: false,
+  is_verified: false
+}
 
 function path (t: Test, name = 'users.db'): string {
   return join(t.testdir({}), name)
 }
 
-async function opened (t: Test, pathOrDatabase: string | Database.Database, defined: readonly Model[], options?: SqlAdapterOptions): Promise<DatabaseAdapter> {
+async function opened (
+  t: Test,
+  pathOrDatabase: string | Database.Database,
+  defined: readonly Model[],
+  options?: SqlAdapterOptions
+): Promise<DatabaseAdapter> {
   const adapter = sqlite(pathOrDatabase, options)
   for (const model of defined) adapter.define(model)
   t.teardown(() => adapter.close?.())
@@ -43,7 +58,15 @@ async function opened (t: Test, pathOrDatabase: string | Database.Database, defi
 
 function conform (name: string, make: (t: Test) => Omit<ConformanceOptions, 'test'>): void {
   t.test(`row 85: ${name} passes the conformance suite`, async (t) => {
-    adapterConformance({ ...make(t), test: (name, run) => { t.test(name, async (t) => { await run(); t.pass(name) }) } })
+    adapterConformance({
+      ...make(t),
+      test: (name, run) => {
+        t.test(name, async (t) => {
+          await run()
+          t.pass(name)
+        })
+      }
+    })
   })
 }
 
@@ -60,13 +83,18 @@ conform('an asynchronous adapter with the least that is asked of a store', () =>
     }
     const plain = (email: unknown): string => String(email).normalize('NFD').replace(/\p{M}/gu, '').toLowerCase()
     return {
-      define: (model) => { adapter.define(model) },
+      define: (model) => {
+        adapter.define(model)
+      },
       open: () => adapter.open(),
-      create: (model, row) => later(async () => {
-        const rows = model === User ? await adapter.findMany(User, {}, { limit: 100 }) : []
-        if (rows.some(({ email }) => plain(email) === plain(row['email']))) throw FST_USERS_UNIQUE_VIOLATION(['email'], { fields: ['email'] })
-        return await adapter.create(model, row)
-      }),
+      create: (model, row) =>
+        later(async () => {
+          const rows = model === User ? await adapter.findMany(User, {}, { limit: 100 }) : []
+          if (rows.some(({ email }) => plain(email) === plain(row['email']))) {
+            throw FST_USERS_UNIQUE_VIOLATION(['email'], { fields: ['email'] })
+          }
+          return await adapter.create(model, row)
+        }),
       findOne: (model, where) => later(() => adapter.findOne(model, where)),
       findMany: (model, where, options) => later(() => adapter.findMany(model, where, options)),
       update: (model, where, changes) => later(() => adapter.update(model, where, changes)),
@@ -93,7 +121,8 @@ conform('sqlite(file)', (t) => {
 conform('an asynchronous SQL driver', () => ({
   makeAdapter () {
     const database = new Database(':memory:')
-    const name = (parameters: readonly unknown[]): Record<string, unknown> => Object.fromEntries(parameters.map((value, n) => [n + 1, value]))
+    const name = (parameters: readonly unknown[]): Record<string, unknown> =>
+      Object.fromEntries(parameters.map((value, n) => [n + 1, value]))
     const run = (text: string, parameters: readonly unknown[]): SqlWritten => {
       const statement = database.prepare<unknown[], unknown[]>(text)
       return statement.reader
@@ -110,16 +139,26 @@ conform('an asynchronous SQL driver', () => ({
           run: async (parameters) => run(text, parameters)
         }
       },
-      transaction: async (writes) => database.transaction(() => {
-        const steps = writes()
-        let step = steps.next()
-        while (step.done !== true) step = steps.next(run(step.value.sql, step.value.parameters))
-        return step.value
-      })(),
-      change: async (catalog, plan) => { for (const text of plan(database.prepare<[], unknown[]>(catalog).raw(true).all())) database.exec(text) },
-      close: async () => { database.close() }
+      transaction: async (writes) =>
+        database.transaction(() => {
+          const steps = writes()
+          let step = steps.next()
+          while (step.done !== true) step = steps.next(run(step.value.sql, step.value.parameters))
+          return step.value
+        })(),
+      change: async (catalog, plan) => {
+        for (const text of plan(database.prepare<[], unknown[]>(catalog).raw(true).all())) database.exec(text)
+      },
+      close: async () => {
+        database.close()
+      }
     }
-    const dialect = { ...sqliteDialect, placeholder: (position: number) => `?${position}`, returnsId: true, nullsFirst: ' NULLS FIRST' }
+    const dialect = {
+      ...sqliteDialect,
+      placeholder: (position: number) => `?${position}`,
+      returnsId: true,
+      nullsFirst: ' NULLS FIRST'
+    }
     return sqlAdapter({ dialect, connect: () => driver })
   }
 }))
@@ -139,32 +178,61 @@ conform('sqlite(database)', (t) => {
 
 t.test('the conformance suite refuses adapters that check and then act, share rows or lose conditions', async (t) => {
   const broken: [RegExp, (adapter: DatabaseAdapter) => Partial<DatabaseAdapter>][] = [
-    [/^RACE-01: of many that consume/, (adapter) => ({
-      async delete (model, where) {
-        const rows = await adapter.findMany(model, where, { limit: 99 })
-        await adapter.delete(model, where)
-        return Math.max(rows.length, 1)
+    [
+      /^RACE-01: of many that consume/,
+      (adapter) => ({
+        async delete (model, where) {
+          const rows = await adapter.findMany(model, where, { limit: 99 })
+          await adapter.delete(model, where)
+          return Math.max(rows.length, 1)
+        }
+      })
+    ],
+    [
+      /^RACE-01: of many that compare and set/,
+      (adapter) => ({
+        async update (model, where, changes) {
+          const row = await adapter.findOne(model, where)
+          await sleep(200) // long enough for all the others to check before one acts
+          return row === null ? 0 : await adapter.update(model, { id: row['id'] as string }, changes)
+        }
+      })
+    ],
+    [
+      /^RACE-02: of many that create/,
+      (adapter) => ({
+        create: async (model, row) =>
+          await adapter.create(model, { ...row, ...(model === User ? { email: randomUUID() } : {}) })
+      })
+    ],
+    [
+      /^DEP-03: of rows that are stored together/,
+      (adapter) => ({
+        async createWith (model, row, dependents) {
+          const stored = await adapter.create(model, row)
+          return [stored, ...(await Promise.all(dependents(stored).map(([other, one]) => adapter.create(other, one))))]
+        }
+      })
+    ],
+    [
+      /^rows are copies/,
+      (adapter) => {
+        const rows = new Map<unknown, Row | null>()
+        return {
+          findOne: (model, where) =>
+            rows.get(where['id']) ??
+            rows.set(where['id'], adapter.findOne(model, where) as Row | null).get(where['id']) ??
+            null
+        }
       }
-    })],
-    [/^RACE-01: of many that compare and set/, (adapter) => ({
-      async update (model, where, changes) {
-        const row = await adapter.findOne(model, where)
-        await sleep(200)     // long enough for all the others to check before one acts
-        return row === null ? 0 : await adapter.update(model, { id: row['id'] as string }, changes)
-      }
-    })],
-    [/^RACE-02: of many that create/, (adapter) => ({ create: async (model, row) => await adapter.create(model, { ...row, ...(model === User ? { email: randomUUID() } : {}) }) })],
-    [/^DEP-03: of rows that are stored together/, (adapter) => ({
-      async createWith (model, row, dependents) {
-        const stored = await adapter.create(model, row)
-        return [stored, ...await Promise.all(dependents(stored).map(([other, one]) => adapter.create(other, one)))]
-      }
-    })],
-    [/^rows are copies/, (adapter) => {
-      const rows = new Map<unknown, Row | null>()
-      return { findOne: (model, where) => rows.get(where['id']) ?? rows.set(where['id'], adapter.findOne(model, where) as Row | null).get(where['id']) ?? null }
-    }],
-    [/^times are kept/, (adapter) => ({ findMany: async (model, where, options) => await adapter.findMany(model, where['seen_at'] instanceof Date ? {} : where, options) })]
+    ],
+    [
+      /^times are kept/,
+      (adapter) => ({
+        findMany: async (model, where, options) =>
+          await adapter.findMany(model, where['seen_at'] instanceof Date ? {} : where, options)
+      })
+    ]
   ]
   for (const [name, spoil] of broken) {
     const runs: (() => Promise<void>)[] = []
@@ -173,7 +241,12 @@ t.test('the conformance suite refuses adapters that check and then act, share ro
       const bound = withSlowReads(adapter, 0)
       return { ...bound, ...spoil(adapter) }
     }
-    adapterConformance({ makeAdapter, test: (title, run) => { if (name.test(title)) runs.push(run) } })
+    adapterConformance({
+      makeAdapter,
+      test: (title, run) => {
+        if (name.test(title)) runs.push(run)
+      }
+    })
     t.ok(runs.length > 0)
     for (const run of runs) await t.rejects(run(), { code: 'ERR_ASSERTION' }, name.source)
   }
@@ -194,14 +267,33 @@ t.test('memory() and sqlite() answer single reads at once, without a promise', a
 t.test('a model of a known name with other fields is refused', async (t) => {
   for (const adapter of [memory(), sqlite(path(t))]) {
     adapter.define(User)
-    t.throws(() => { adapter.define({ ...User, table: 'people' }) }, { code: 'FST_USERS_INVALID_OPTION' })
-    t.throws(() => { adapter.define({ name: 'a', table: 'a', fields: { id: { type: 'id' } }, unique: [['nothing']] }) }, { code: 'FST_USERS_INVALID_OPTION' })
-    t.throws(() => { adapter.define({ name: 'a', table: 'a', fields: {} }) }, { code: 'FST_USERS_INVALID_OPTION' })
+    t.throws(
+      () => {
+        adapter.define({ ...User, table: 'people' })
+      },
+      { code: 'FST_USERS_INVALID_OPTION' }
+    )
+    t.throws(
+      () => {
+        adapter.define({ name: 'a', table: 'a', fields: { id: { type: 'id' } }, unique: [['nothing']] })
+      },
+      { code: 'FST_USERS_INVALID_OPTION' }
+    )
+    t.throws(
+      () => {
+        adapter.define({ name: 'a', table: 'a', fields: {} })
+      },
+      { code: 'FST_USERS_INVALID_OPTION' }
+    )
   }
 })
 
 t.test('a change to undefined is none, and an id that nobody makes must be given', async (t) => {
-  const Badge: Model = { name: 'badge', table: 'badge', fields: { id: { type: 'id' }, label: { type: 'text', nullable: true } } }
+  const Badge: Model = {
+    name: 'badge',
+    table: 'badge',
+    fields: { id: { type: 'id' }, label: { type: 'text', nullable: true } }
+  }
   for (const adapter of [memory(), sqlite(':memory:')]) {
     adapter.define(Badge)
     await adapter.open()
@@ -214,13 +306,23 @@ t.test('a change to undefined is none, and an id that nobody makes must be given
 })
 
 t.test('row 12: of tokens whose labels differ only in case the exact one is found with its user', async (t) => {
-  const Device: Model = { name: 'device', table: 'device', fields: { id: { type: 'id', id }, user_id: { type: 'id', id, references: 'user' }, label: { type: 'text', ignoreCase: true } } }
+  const Device: Model = {
+    name: 'device',
+    table: 'device',
+    fields: {
+      id: { type: 'id', id },
+      user_id: { type: 'id', id, references: 'user' },
+      label: { type: 'text', ignoreCase: true }
+    }
+  }
   for (const adapter of [memory(), sqlite(':memory:')]) {
     for (const model of [Person, Device]) adapter.define(model)
     await adapter.open()
     const user = await adapter.create(Person, person)
     for (const label of ['PHONE', 'Phone', 'phone']) await adapter.create(Device, { user_id: user['id'], label })
-    for (const label of ['PHONE', 'Phone', 'phone']) t.hasStrict(await adapter.findWithUser?.(Device, { label }), { row: { label }, user })
+    for (const label of ['PHONE', 'Phone', 'phone']) {
+      t.hasStrict(await adapter.findWithUser?.(Device, { label }), { row: { label }, user })
+    }
     await adapter.close?.()
   }
 })
@@ -230,114 +332,193 @@ t.test('memory() refuses to change an id that other rows name', async (t) => {
   for (const model of models) adapter.define(model)
   const user = await createUser(adapter)
   await createToken(adapter, user)
-  await t.rejects(adapter.update(User, { id: user['id'] as string }, { id: randomUUID() }), { code: 'FST_USERS_TABLE_MISMATCH' })
+  await t.rejects(adapter.update(User, { id: user['id'] as string }, { id: randomUUID() }), {
+    code: 'FST_USERS_TABLE_MISMATCH'
+  })
   t.equal(await adapter.delete(AccessToken, {}), 1)
   t.equal(await adapter.update(User, { id: user['id'] as string }, { id: randomUUID() }), 1)
 })
 
 t.test('SQLite: tables, columns, types and index names are those of FastAPI Users, with our constraints', async (t) => {
   const database = new Database(':memory:')
-  await opened(t, database, [Person, Session, { ...Account, unique: [['oauth_name', 'account_id']], index: [['oauth_name'], ['user_id']] }])
-  const ddl = (name: string): unknown => database.prepare('SELECT sql FROM sqlite_master WHERE name = ?').pluck().get(name)
-  t.equal(ddl('user'), 'CREATE TABLE "user" (\n\t"id" CHAR(36) NOT NULL,\n\t"email" VARCHAR(320) NOT NULL,\n\t"hashed_password" VARCHAR(1024) NOT NULL,\n\t' +
-    '"is_active" BOOLEAN NOT NULL,\n\t"is_superuser" BOOLEAN NOT NULL,\n\t"is_verified" BOOLEAN NOT NULL,\n\t"session_stamp" VARCHAR(43),\n\tPRIMARY KEY ("id")\n)')
-  t.equal(ddl('accesstoken'), 'CREATE TABLE "accesstoken" (\n\t"token" VARCHAR(43) NOT NULL,\n\t"user_id" CHAR(36) NOT NULL,\n\t"created_at" TIMESTAMP NOT NULL,\n\t' +
-    'PRIMARY KEY ("token"),\n\tFOREIGN KEY ("user_id") REFERENCES "user" ("id") ON DELETE CASCADE\n)')
+  await opened(t, database, [
+    Person,
+    Session,
+    { ...Account, unique: [['oauth_name', 'account_id']], index: [['oauth_name'], ['user_id']] }
+  ])
+  const ddl = (name: string): unknown =>
+    database.prepare('SELECT sql FROM sqlite_master WHERE name = ?').pluck().get(name)
+  t.equal(
+    ddl('user'),
+    'CREATE TABLE "user" (\n\t"id" CHAR(36) NOT NULL,\n\t"email" VARCHAR(320) NOT NULL,\n\t"hashed_password" VARCHAR(1024) NOT NULL,\n\t' +
+      '"is_active" BOOLEAN NOT NULL,\n\t"is_superuser" BOOLEAN NOT NULL,\n\t"is_verified" BOOLEAN NOT NULL,\n\t"session_stamp" VARCHAR(43),\n\tPRIMARY KEY ("id")\n)'
+  )
+  t.equal(
+    ddl('accesstoken'),
+    'CREATE TABLE "accesstoken" (\n\t"token" VARCHAR(43) NOT NULL,\n\t"user_id" CHAR(36) NOT NULL,\n\t"created_at" TIMESTAMP NOT NULL,\n\t' +
+      'PRIMARY KEY ("token"),\n\tFOREIGN KEY ("user_id") REFERENCES "user" ("id") ON DELETE CASCADE\n)'
+  )
   t.equal(ddl('ix_user_email'), 'CREATE UNIQUE INDEX "ix_user_email" ON "user" ("email")')
   t.equal(ddl('ix_user_email_lower'), 'CREATE UNIQUE INDEX "ix_user_email_lower" ON "user" (lower("email"))')
   t.equal(ddl('ix_accesstoken_created_at'), 'CREATE INDEX "ix_accesstoken_created_at" ON "accesstoken" ("created_at")')
   t.equal(ddl('ix_accesstoken_user_id'), 'CREATE INDEX "ix_accesstoken_user_id" ON "accesstoken" ("user_id")')
-  t.equal(ddl('ix_oauth_account_oauth_name'), 'CREATE INDEX "ix_oauth_account_oauth_name" ON "oauth_account" ("oauth_name")')
+  t.equal(
+    ddl('ix_oauth_account_oauth_name'),
+    'CREATE INDEX "ix_oauth_account_oauth_name" ON "oauth_account" ("oauth_name")'
+  )
   t.match(ddl('ix_oauth_account_oauth_name_account_id'), /^CREATE UNIQUE INDEX/)
 })
 
 t.test('SQLite: every type of field and id has its column', async (t) => {
   const database = new Database(':memory:')
   await opened(t, database, models)
-  const types = (table: string): unknown => database.prepare('SELECT name || \' \' || type FROM pragma_table_info(?)').pluck().all(table)
-  t.strictSame(types('user'), ['id CHAR(36)', 'email VARCHAR(320)', 'hashed_password VARCHAR(1024)', 'is_active BOOLEAN', 'session_stamp VARCHAR(43)', 'nickname VARCHAR(80)', 'credits INTEGER', 'ratio FLOAT', 'settings JSON', 'seen_at TIMESTAMP', 'order TEXT'])
+  const types = (table: string): unknown =>
+    database.prepare("SELECT name || ' ' || type FROM pragma_table_info(?)").pluck().all(table)
+  t.strictSame(types('user'), [
+    'id CHAR(36)',
+    'email VARCHAR(320)',
+    'hashed_password VARCHAR(1024)',
+    'is_active BOOLEAN',
+    'session_stamp VARCHAR(43)',
+    'nickname VARCHAR(80)',
+    'credits INTEGER',
+    'ratio FLOAT',
+    'settings JSON',
+    'seen_at TIMESTAMP',
+    'order TEXT'
+  ])
   t.strictSame(types('person_integer'), ['id INTEGER', 'email VARCHAR(320)'])
   t.strictSame(types('person_objectid'), ['id CHAR(24)', 'email VARCHAR(320)'])
   t.strictSame(types('person_custom_token'), ['token VARCHAR(43)', 'user_id VARCHAR(30)'])
 })
 
-t.test('SQLite: a file of ours is in WAL mode with foreign keys; a database that was handed in keeps its mode and stays open', async (t) => {
-  const file = path(t)
-  const adapter = await opened(t, file, models)
-  await adapter.close?.()
-  t.throws(() => adapter.findOne(User, {}), { code: 'FST_USERS_NOT_READY' }, 'closed')
-  const database = new Database(file)
-  t.equal(database.pragma('journal_mode', { simple: true }), 'wal')
-  database.pragma('journal_mode = DELETE')
-  database.pragma('foreign_keys = OFF')
-  const other = await opened(t, database, models)
-  t.equal(database.pragma('journal_mode', { simple: true }), 'delete')
-  t.equal(database.pragma('foreign_keys', { simple: true }), 1)
-  t.equal(database.pragma('busy_timeout', { simple: true }), 5000)
-  await other.close?.()
-  t.equal(database.open, true)
-  database.close()
-  await adapter.open()
-  t.equal(adapter.findOne(User, {}), null, 'opened again')
-})
+t.test(
+  'SQLite: a file of ours is in WAL mode with foreign keys; a database that was handed in keeps its mode and stays open',
+  async (t) => {
+    const file = path(t)
+    const adapter = await opened(t, file, models)
+    await adapter.close?.()
+    t.throws(() => adapter.findOne(User, {}), { code: 'FST_USERS_NOT_READY' }, 'closed')
+    const database = new Database(file)
+    t.equal(database.pragma('journal_mode', { simple: true }), 'wal')
+    database.pragma('journal_mode = DELETE')
+    database.pragma('foreign_keys = OFF')
+    const other = await opened(t, database, models)
+    t.equal(database.pragma('journal_mode', { simple: true }), 'delete')
+    t.equal(database.pragma('foreign_keys', { simple: true }), 1)
+    t.equal(database.pragma('busy_timeout', { simple: true }), 5000)
+    await other.close?.()
+    t.equal(database.open, true)
+    database.close()
+    await adapter.open()
+    t.equal(adapter.findOne(User, {}), null, 'opened again')
+  }
+)
 
 t.test('SQLite: a write waits for another process without holding up this one', async (t) => {
   const file = path(t)
   const adapter = await opened(t, file, models)
   const other = new Database(file)
-  t.teardown(() => { other.close() })
+  t.teardown(() => {
+    other.close()
+  })
   other.exec('BEGIN IMMEDIATE')
   let turns = 0
-  const counting = setInterval(() => { if (++turns === 5) other.exec('COMMIT') }, 1)
-  t.teardown(() => { clearInterval(counting) })
-  await adapter.create(User, { id: randomUUID(), email: 'king.arthur@camelot.bt', hashed_password: 'x', is_active: true })
+  const counting = setInterval(() => {
+    if (++turns === 5) other.exec('COMMIT')
+  }, 1)
+  t.teardown(() => {
+    clearInterval(counting)
+  })
+  await adapter.create(User, {
+    id: randomUUID(),
+    email: 'king.arthur@camelot.bt',
+    hashed_password: 'x',
+    is_active: true
+  })
   t.ok(turns >= 5, 'the event loop went on')
   t.match(adapter.findOne(User, { email: 'king.arthur@camelot.bt' }), { email: 'king.arthur@camelot.bt' })
 })
 
-t.test('DEP-03: SQLite: rows that are stored together wait for other connections without blocking the process, and come whole', async (t) => {
-  const file = path(t)
-  const [own, other] = [new Database(file, { timeout: 0 }), new Database(file)]     // no write-ahead log: a reader is in the way of a commit
-  t.teardown(() => { for (const database of [own, other]) database.close() })
-  const adapter = await opened(t, own, models)
-  await createUser(adapter)
-  let made = 0
-  const create = (): Promise<Row[]> | undefined => adapter.createWith?.(User, { email: `${randomUUID()}@camelot.bt`, hashed_password: 'x', is_active: true }, ({ id }) => {
-    made++
-    return [[Account, { user_id: id, oauth_name: 'grail', account_id: randomUUID() }]]
-  })
-  for (const begin of ['BEGIN IMMEDIATE', 'BEGIN; SELECT * FROM user']) {
-    made = 0
-    other.exec(begin)
-    let turns = 0
-    const counting = setInterval(() => { if (++turns === 5) other.exec('COMMIT') }, 1)
-    t.teardown(() => { clearInterval(counting) })
-    const rows = await create()
-    t.ok(turns >= 5, 'the event loop went on')
-    t.strictSame([adapter.findOne(User, { id: rows?.[0]?.['id'] as string }), await adapter.findMany(Account, { user_id: rows?.[0]?.['id'] as string }, { limit: 9 })], [rows?.[0], rows?.slice(1)])
-    t.equal(made > 1, begin !== 'BEGIN IMMEDIATE', 'made again when the commit was refused')
+t.test(
+  'DEP-03: SQLite: rows that are stored together wait for other connections without blocking the process, and come whole',
+  async (t) => {
+    const file = path(t)
+    // no write-ahead log: a reader is in the way of a commit
+    const [own, other] = [new Database(file, { timeout: 0 }), new Database(file)]
+    t.teardown(() => {
+      for (const database of [own, other]) database.close()
+    })
+    const adapter = await opened(t, own, models)
+    await createUser(adapter)
+    let made = 0
+    const create = (): Promise<Row[]> | undefined =>
+      adapter.createWith?.(
+        User,
+        { email: `${randomUUID()}@camelot.bt`, hashed_password: 'x', is_active: true },
+        ({ id }) => {
+          made++
+          return [[Account, { user_id: id, oauth_name: 'grail', account_id: randomUUID() }]]
+        }
+      )
+    for (const begin of ['BEGIN IMMEDIATE', 'BEGIN; SELECT * FROM user']) {
+      made = 0
+      other.exec(begin)
+      let turns = 0
+      const counting = setInterval(() => {
+        if (++turns === 5) other.exec('COMMIT')
+      }, 1)
+      t.teardown(() => {
+        clearInterval(counting)
+      })
+      const rows = await create()
+      t.ok(turns >= 5, 'the event loop went on')
+      t.strictSame(
+        [
+          adapter.findOne(User, { id: rows?.[0]?.['id'] as string }),
+          await adapter.findMany(Account, { user_id: rows?.[0]?.['id'] as string }, { limit: 9 })
+        ],
+        [rows?.[0], rows?.slice(1)]
+      )
+      t.equal(made > 1, begin !== 'BEGIN IMMEDIATE', 'made again when the commit was refused')
+    }
+    own.exec('BEGIN')
+    await t.rejects(
+      async () => await create(),
+      { message: /within a transaction/ },
+      "not in somebody else's transaction"
+    )
+    own.exec('ROLLBACK')
+    t.equal((await adapter.findMany(User, {}, { limit: 9 })).length, 3)
   }
-  own.exec('BEGIN')
-  await t.rejects(async () => await create(), { message: /within a transaction/ }, "not in somebody else's transaction")
-  own.exec('ROLLBACK')
-  t.equal((await adapter.findMany(User, {}, { limit: 9 })).length, 3)
-})
+)
 
 t.test('SQLite: a new file that another connection locks is waited for without blocking the process', async (t) => {
   const file = path(t)
   const other = new Database(file)
-  t.teardown(() => { other.close() })
+  t.teardown(() => {
+    other.close()
+  })
   other.exec('BEGIN EXCLUSIVE')
-  setTimeout(() => { other.exec('COMMIT') }, 100)
+  setTimeout(() => {
+    other.exec('COMMIT')
+  }, 100)
   await t.resolves(opened(t, file, models))
 })
 
-t.test('SQLite: times are text in UTC with six digits, and other writers\' forms are read', async (t) => {
+t.test("SQLite: times are text in UTC with six digits, and other writers' forms are read", async (t) => {
   const database = new Database(':memory:')
   const adapter = await opened(t, database, [Person, Session])
   const user = await adapter.create(Person, person)
-  await adapter.create(Session, { token: 'ours', user_id: user['id'], created_at: new Date('2026-11-21T03:52:56.005+02:00') })
-  t.strictSame(database.prepare('SELECT created_at, typeof(created_at) FROM accesstoken').raw().get(), ['2026-11-21 01:52:56.005000', 'text'])
+  await adapter.create(Session, {
+    token: 'ours',
+    user_id: user['id'],
+    created_at: new Date('2026-11-21T03:52:56.005+02:00')
+  })
+  t.strictSame(database.prepare('SELECT created_at, typeof(created_at) FROM accesstoken').raw().get(), [
+    '2026-11-21 01:52:56.005000',
+    'text'
+  ])
   t.strictSame(database.prepare('SELECT is_active, is_verified FROM user').raw().get(), [1, 0])
   const forms = {
     '2026-11-21 01:52:56.545992': '2026-11-21T01:52:56.545Z',
@@ -346,7 +527,7 @@ t.test('SQLite: times are text in UTC with six digits, and other writers\' forms
     '2026-11-21T01:52:56.5Z': '2026-11-21T01:52:56.500Z',
     '2026-11-21 01:52:56+01:00': '2026-11-21T00:52:56.000Z'
   }
-  const write = database.prepare('INSERT OR REPLACE INTO accesstoken VALUES (\'theirs\', ?, ?)')
+  const write = database.prepare("INSERT OR REPLACE INTO accesstoken VALUES ('theirs', ?, ?)")
   for (const [form, iso] of Object.entries(forms)) {
     write.run(user['id'], form)
     t.hasStrict(adapter.findOne(Session, { token: 'theirs' }), { created_at: new Date(iso) }, form)
@@ -363,7 +544,7 @@ t.test('SQLite: json that cannot be read is an error, not a value', async (t) =>
   const database = new Database(':memory:')
   const adapter = await opened(t, database, models)
   await createUser(adapter, { settings: {} })
-  database.prepare('UPDATE user SET settings = \'{\'').run()
+  database.prepare("UPDATE user SET settings = '{'").run()
   t.throws(() => adapter.findOne(User, {}), { code: 'FST_USERS_TABLE_MISMATCH' })
 })
 
@@ -382,23 +563,43 @@ t.test('SQLite: look-ups use indexes', async (t) => {
   const database = new Database(':memory:')
   const statements: string[] = []
   const prepare = database.prepare.bind(database)
-  database.prepare = ((sql: string) => { statements.push(sql); return prepare(sql) }) as typeof database.prepare
+  database.prepare = ((sql: string) => {
+    statements.push(sql)
+    return prepare(sql)
+  }) as typeof database.prepare
   const adapter = await opened(t, database, models)
   const plan = async (read: () => unknown): Promise<string> => {
     await read()
     const sql = statements.at(-1) ?? ''
-    const rows = prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...Array.from(sql.matchAll(/\?/g), () => 'x')) as { detail: string }[]
+    const rows = prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...Array.from(sql.matchAll(/\?/g), () => 'x')) as {
+      detail: string
+    }[]
     return rows.map(({ detail }) => detail).join('; ')
   }
   const day = new Date()
-  t.match(await plan(() => adapter.findOne(User, { id: 'x' })), /^SEARCH user USING INDEX sqlite_autoindex_user_1 \(id=\?\)$/)
-  t.match(await plan(() => adapter.findOne(User, { email: 'x' })), /^SEARCH user USING INDEX ix_user_email_lower \(<expr>=\?\)/)
+  t.match(
+    await plan(() => adapter.findOne(User, { id: 'x' })),
+    /^SEARCH user USING INDEX sqlite_autoindex_user_1 \(id=\?\)$/
+  )
+  t.match(
+    await plan(() => adapter.findOne(User, { email: 'x' })),
+    /^SEARCH user USING INDEX ix_user_email_lower \(<expr>=\?\)/
+  )
   t.match(await plan(() => adapter.findOne(User, { nickname: 'x' })), /ix_user_nickname_lower/)
-  t.match(await plan(() => adapter.findWithUser?.(AccessToken, { token: 'x', created_at: { gte: day } })), /SEARCH t USING INDEX sqlite_autoindex_accesstoken_1 \(token=\?\); SEARCH u USING INDEX sqlite_autoindex_user_1 \(id=\?\)/)
+  t.match(
+    await plan(() => adapter.findWithUser?.(AccessToken, { token: 'x', created_at: { gte: day } })),
+    /SEARCH t USING INDEX sqlite_autoindex_accesstoken_1 \(token=\?\); SEARCH u USING INDEX sqlite_autoindex_user_1 \(id=\?\)/
+  )
   t.match(await plan(() => adapter.delete(AccessToken, { user_id: 'x' })), /ix_accesstoken_user_id/)
   t.match(await plan(() => adapter.delete(AccessToken, { created_at: { lt: day } })), /ix_accesstoken_created_at/)
-  t.match(await plan(() => adapter.findOne(Account, { oauth_name: 'x', account_id: 'x' })), /ix_oauth_account_oauth_name_account_id/)
-  t.notMatch(await plan(() => adapter.findMany(User, {}, { limit: 1, order: 'email', after: { email: 'x', id: 'x' } })), /SCAN user$/)
+  t.match(
+    await plan(() => adapter.findOne(Account, { oauth_name: 'x', account_id: 'x' })),
+    /ix_oauth_account_oauth_name_account_id/
+  )
+  t.notMatch(
+    await plan(() => adapter.findMany(User, {}, { limit: 1, order: 'email', after: { email: 'x', id: 'x' } })),
+    /SCAN user$/
+  )
   const before = statements.length
   adapter.findOne(User, { id: 'y' })
   adapter.findWithUser?.(AccessToken, { token: 'y', created_at: { gte: day } })
@@ -406,76 +607,147 @@ t.test('SQLite: look-ups use indexes', async (t) => {
 })
 
 t.test('SQLite: many combinations of changed fields do not pile up statements without limit', async (t) => {
-  const fields = Object.fromEntries(Array.from({ length: 8 }, (_, n) => [`f${n}`, { type: 'integer', nullable: true } as const]))
+  const fields = Object.fromEntries(
+    Array.from({ length: 8 }, (_, n) => [`f${n}`, { type: 'integer', nullable: true } as const])
+  )
   const Wide: Model = { name: 'wide', table: 'wide', fields: { id: { type: 'text' }, ...fields } }
   const adapter = await opened(t, ':memory:', [Wide])
   await adapter.create(Wide, { id: 'a' })
   for (let bits = 0; bits < 256; bits++) {
-    const changes = Object.fromEntries(Object.keys(fields).filter((_, n) => (bits >> n) % 2 === 1).map((field) => [field, bits]))
+    const changes = Object.fromEntries(
+      Object.keys(fields)
+        .filter((_, n) => (bits >> n) % 2 === 1)
+        .map((field) => [field, bits])
+    )
     t.equal(await adapter.update(Wide, { id: 'a' }, changes), 1)
   }
   t.hasStrict(adapter.findOne(Wide, { id: 'a' }), { f0: 255, f7: 255 })
 })
 
-t.test('row 83: a database of FastAPI Users opens as it is: nothing altered, users read, no session_stamp', async (t) => {
-  const file = path(t)
-  copyFileSync(fixturePath('fastapi-users.sqlite'), file)
-  const database = new Database(file)
-  t.teardown(() => { database.close() })
-  const schema = (): unknown => database.prepare('SELECT * FROM sqlite_master ORDER BY name').all()
-  const before = schema()
-  const adapter = await opened(t, file, [Person, Session])
-  t.strictSame(schema(), before)
-  const user = adapter.findOne(Person, { email: 'KING.ARTHUR@camelot.bt' })
-  t.hasStrict(user, { id: arthur, email: 'king.arthur@camelot.bt', is_active: true, is_superuser: true, is_verified: true })
-  t.notOk(Object.hasOwn(user as object, 'session_stamp'))
-  t.hasStrict(adapter.findWithUser?.(Session, { token: 'doskgLOY_6m4uUOKgY3PO68_G-aJqhcnSAEyu-XPBzM' }), { user, row: { created_at: new Date('2026-11-21T03:52:56.545Z') } })
+t.test(
+  'row 83: a database of FastAPI Users opens as it is: nothing altered, users read, no session_stamp',
+  async (t) => {
+    const file = path(t)
+    copyFileSync(fixturePath('fastapi-users.sqlite'), file)
+    const database = new Database(file)
+    t.teardown(() => {
+      database.close()
+    })
+    const schema = (): unknown => database.prepare('SELECT * FROM sqlite_master ORDER BY name').all()
+    const before = schema()
+    const adapter = await opened(t, file, [Person, Session])
+    t.strictSame(schema(), before)
+    const user = adapter.findOne(Person, { email: 'KING.ARTHUR@camelot.bt' })
+    t.hasStrict(user, {
+      id: arthur,
+      email: 'king.arthur@camelot.bt',
+      is_active: true,
+      is_superuser: true,
+      is_verified: true
+    })
+    t.notOk(Object.hasOwn(user as object, 'session_stamp'))
+    t.hasStrict(adapter.findWithUser?.(Session, { token: 'doskgLOY_6m4uUOKgY3PO68_G-aJqhcnSAEyu-XPBzM' }), {
+      user,
+      row: { created_at: new Date('2026-11-21T03:52:56.545Z') }
+    })
 
-  t.equal(await adapter.update(Person, { id: arthur }, { session_stamp: 'x' }), 1, 'nothing to write')
-  t.equal(await adapter.update(Person, { id: arthur, session_stamp: null }, { is_verified: false, session_stamp: 'x' }), 1)
-  t.equal(await adapter.update(Person, { session_stamp: 'x' }, { is_verified: true }), 0)
-  t.equal(adapter.findOne(Person, { session_stamp: { in: ['x'] } }), null)
-  const created = await adapter.create(Person, { ...person, session_stamp: 'x' })
-  t.notOk(Object.hasOwn(created, 'session_stamp'))
-  t.strictSame(database.prepare('SELECT * FROM user WHERE id = ?').get(created['id']), { ...person, id: created['id'], is_active: 1, is_superuser: 0, is_verified: 0 })
-  await t.rejects(adapter.create(Person, { ...person, email: 'king.arthur@camelot.bt' }), { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['email'] })
-})
+    t.equal(await adapter.update(Person, { id: arthur }, { session_stamp: 'x' }), 1, 'nothing to write')
+    t.equal(
+      await adapter.update(Person, { id: arthur, session_stamp: null }, { is_verified: false, session_stamp: 'x' }),
+      1
+    )
+    t.equal(await adapter.update(Person, { session_stamp: 'x' }, { is_verified: true }), 0)
+    t.equal(adapter.findOne(Person, { session_stamp: { in: ['x'] } }), null)
+    const created = await adapter.create(Person, { ...person, session_stamp: 'x' })
+    t.notOk(Object.hasOwn(created, 'session_stamp'))
+    t.strictSame(database.prepare('SELECT * FROM user WHERE id = ?').get(created['id']), {
+      ...person,
+      id: created['id'],
+      is_active: 1,
+      is_superuser: 0,
+      is_verified: 0
+    })
+    await t.rejects(adapter.create(Person, { ...person, email: 'king.arthur@camelot.bt' }), {
+      code: 'FST_USERS_UNIQUE_VIOLATION',
+      fields: ['email']
+    })
+  }
+)
 
-t.test('row 83: tables and columns of other names are mapped, and their unique indexes named by our fields', async (t) => {
-  const database = new Database(':memory:')
-  database.exec('CREATE TABLE people (uid TEXT PRIMARY KEY, mail TEXT, hash TEXT, active INTEGER, is_superuser INTEGER, is_verified INTEGER); CREATE UNIQUE INDEX mine ON people (lower(mail))')
-  const adapter = await opened(t, database, [Person, Session], { tables: { user: { table: 'people', columns: { id: 'uid', email: 'mail', hashed_password: 'hash', is_active: 'active' } }, accesstoken: { columns: { token: 'secret' } } } })
-  const user = await adapter.create(Person, person)
-  t.strictSame(user, { id: user['id'], ...person })
-  t.strictSame(database.prepare('SELECT uid, mail, active FROM people').get(), { uid: user['id'], mail: person.email, active: 1 })
-  await t.rejects(adapter.create(Person, { ...person, email: 'GALAHAD@camelot.bt' }), { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['email'] })
-  await t.rejects(adapter.create(Person, { ...person, id: user['id'], email: 'x' }), { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['id'] })
-  database.exec('CREATE UNIQUE INDEX one_superuser ON people (hash, active)')
-  await t.rejects(adapter.create(Person, { ...person, email: 'x' }), { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['hashed_password', 'is_active'] }, 'an index that the model does not know')
-  database.exec('DROP INDEX one_superuser; ALTER TABLE people ADD badge DEFAULT 1; CREATE UNIQUE INDEX badges ON people (badge)')
-  await t.rejects(adapter.create(Person, { ...person, email: 'x' }), { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['badge'] }, 'a column that no field has')
-  await adapter.create(Session, { token: 'a', user_id: user['id'], created_at: new Date() })
-  t.hasStrict(adapter.findWithUser?.(Session, { token: 'a' }), { user })
-  t.equal(database.prepare('SELECT secret FROM accesstoken').pluck().get(), 'a')
-  t.equal(await adapter.delete(Person, { id: user['id'] as string }), 1)
-  t.equal(adapter.findOne(Session, {}), null, 'our token table refers to the adopted one')
-})
+t.test(
+  'row 83: tables and columns of other names are mapped, and their unique indexes named by our fields',
+  async (t) => {
+    const database = new Database(':memory:')
+    database.exec(
+      'CREATE TABLE people (uid TEXT PRIMARY KEY, mail TEXT, hash TEXT, active INTEGER, is_superuser INTEGER, is_verified INTEGER); CREATE UNIQUE INDEX mine ON people (lower(mail))'
+    )
+    const adapter = await opened(t, database, [Person, Session], {
+      tables: {
+        user: { table: 'people', columns: { id: 'uid', email: 'mail', hashed_password: 'hash', is_active: 'active' } },
+        accesstoken: { columns: { token: 'secret' } }
+      }
+    })
+    const user = await adapter.create(Person, person)
+    t.strictSame(user, { id: user['id'], ...person })
+    t.strictSame(database.prepare('SELECT uid, mail, active FROM people').get(), {
+      uid: user['id'],
+      mail: person.email,
+      active: 1
+    })
+    await t.rejects(adapter.create(Person, { ...person, email: 'GALAHAD@camelot.bt' }), {
+      code: 'FST_USERS_UNIQUE_VIOLATION',
+      fields: ['email']
+    })
+    await t.rejects(adapter.create(Person, { ...person, id: user['id'], email: 'x' }), {
+      code: 'FST_USERS_UNIQUE_VIOLATION',
+      fields: ['id']
+    })
+    database.exec('CREATE UNIQUE INDEX one_superuser ON people (hash, active)')
+    await t.rejects(
+      adapter.create(Person, { ...person, email: 'x' }),
+      { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['hashed_password', 'is_active'] },
+      'an index that the model does not know'
+    )
+    database.exec(
+      'DROP INDEX one_superuser; ALTER TABLE people ADD badge DEFAULT 1; CREATE UNIQUE INDEX badges ON people (badge)'
+    )
+    await t.rejects(
+      adapter.create(Person, { ...person, email: 'x' }),
+      { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['badge'] },
+      'a column that no field has'
+    )
+    await adapter.create(Session, { token: 'a', user_id: user['id'], created_at: new Date() })
+    t.hasStrict(adapter.findWithUser?.(Session, { token: 'a' }), { user })
+    t.equal(database.prepare('SELECT secret FROM accesstoken').pluck().get(), 'a')
+    t.equal(await adapter.delete(Person, { id: user['id'] as string }), 1)
+    t.equal(adapter.findOne(Session, {}), null, 'our token table refers to the adopted one')
+  }
+)
 
-t.test('row 83: a table may have another name alone, and a clash in an index on expressions names the fields that are unique', async (t) => {
-  const database = new Database(':memory:')
-  database.exec(`CREATE TABLE people (id TEXT PRIMARY KEY, email TEXT, hashed_password TEXT, is_active INTEGER, is_superuser INTEGER, is_verified INTEGER);
+t.test(
+  'row 83: a table may have another name alone, and a clash in an index on expressions names the fields that are unique',
+  async (t) => {
+    const database = new Database(':memory:')
+    database.exec(`CREATE TABLE people (id TEXT PRIMARY KEY, email TEXT, hashed_password TEXT, is_active INTEGER, is_superuser INTEGER, is_verified INTEGER);
     CREATE TABLE accesstoken (token TEXT PRIMARY KEY, user_id TEXT, created_at TEXT); CREATE UNIQUE INDEX tokens ON accesstoken (lower(token));
     CREATE TABLE oauth_account (id TEXT PRIMARY KEY, user_id TEXT, oauth_name TEXT, account_id TEXT); CREATE UNIQUE INDEX accounts ON oauth_account (lower(oauth_name), account_id)`)
-  const adapter = await opened(t, database, [Person, Session, Account], { tables: { user: { table: 'people' } } })
-  const { id: owner } = await adapter.create(Person, person)
-  t.equal(database.prepare('SELECT id FROM people').pluck().get(), owner)
-  const token = { token: 'a', user_id: owner, created_at: new Date() }
-  await adapter.create(Session, token)
-  await t.rejects(adapter.create(Session, { ...token, token: 'A' }), { code: 'FST_USERS_UNIQUE_VIOLATION', fields: [] })
-  const account = { id: randomUUID(), user_id: owner, oauth_name: 'github', account_id: '1' }
-  await adapter.create(Account, account)
-  await t.rejects(adapter.create(Account, { ...account, id: randomUUID(), oauth_name: 'GitHub' }), { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['oauth_name', 'account_id'] })
-})
+    const adapter = await opened(t, database, [Person, Session, Account], { tables: { user: { table: 'people' } } })
+    const { id: owner } = await adapter.create(Person, person)
+    t.equal(database.prepare('SELECT id FROM people').pluck().get(), owner)
+    const token = { token: 'a', user_id: owner, created_at: new Date() }
+    await adapter.create(Session, token)
+    await t.rejects(adapter.create(Session, { ...token, token: 'A' }), {
+      code: 'FST_USERS_UNIQUE_VIOLATION',
+      fields: []
+    })
+    const account = { id: randomUUID(), user_id: owner, oauth_name: 'github', account_id: '1' }
+    await adapter.create(Account, account)
+    await t.rejects(adapter.create(Account, { ...account, id: randomUUID(), oauth_name: 'GitHub' }), {
+      code: 'FST_USERS_UNIQUE_VIOLATION',
+      fields: ['oauth_name', 'account_id']
+    })
+  }
+)
 
 t.test('EML-03: text compares byte by byte in an adopted table with NOCASE columns', async (t) => {
   const database = new Database(':memory:')
@@ -492,14 +764,27 @@ t.test('EML-03: text compares byte by byte in an adopted table with NOCASE colum
 t.test('SQLite: an existing table without a needed column is refused by name', async (t) => {
   const database = new Database(':memory:')
   database.exec('CREATE TABLE "User" ("ID" CHAR(36) PRIMARY KEY, email TEXT, hashed_password TEXT, is_active BOOLEAN)')
-  await t.rejects(opened(t, database, [Person, Session]), { code: 'FST_USERS_TABLE_MISMATCH', message: /"user".*"is_superuser", "is_verified"$/ })
-  t.strictSame(database.prepare('SELECT name FROM sqlite_master WHERE name LIKE \'accesstoken\'').all(), [], 'nothing was made')
+  await t.rejects(opened(t, database, [Person, Session]), {
+    code: 'FST_USERS_TABLE_MISMATCH',
+    message: /"user".*"is_superuser", "is_verified"$/
+  })
+  t.strictSame(
+    database.prepare("SELECT name FROM sqlite_master WHERE name LIKE 'accesstoken'").all(),
+    [],
+    'nothing was made'
+  )
   const Optional: Model = { name: 'user', table: 'user', fields: { badge: { type: 'text', optional: true } } }
   await t.rejects(opened(t, database, [Optional]), { code: 'FST_USERS_INVALID_OPTION', message: /has no columns/ })
 })
 
 t.test('SQLite: options and calls that cannot be meant are refused', async (t) => {
-  const unknown = async (options: object): Promise<void> => { await t.rejects(opened(t, ':memory:', [Person], options), { code: 'FST_USERS_UNKNOWN_OPTION' }, JSON.stringify(options)) }
+  const unknown = async (options: object): Promise<void> => {
+    await t.rejects(
+      opened(t, ':memory:', [Person], options),
+      { code: 'FST_USERS_UNKNOWN_OPTION' },
+      JSON.stringify(options)
+    )
+  }
   await unknown({ table: {} })
   await unknown({ tables: { users: {} } })
   await unknown({ tables: { user: { name: 'x' } } })
@@ -507,39 +792,66 @@ t.test('SQLite: options and calls that cannot be meant are refused', async (t) =
   const invalid = { code: 'FST_USERS_INVALID_OPTION' }
   for (const wrong of ['', null, undefined, 5, {}]) t.throws(() => sqlite(wrong as string), invalid)
   await t.rejects(opened(t, ':memory:', [Session]), invalid, 'a reference to a model that is not defined')
-  await t.rejects(openBetterSqlite3(':memory:', () => Promise.reject(new Error('Cannot find package'))), invalid, 'better-sqlite3 is missing')
-  await t.rejects(opened(t, join(path(t), 'no', 'such', 'directory'), [Person]), { ...invalid, message: /cannot use .*directory/ })
+  await t.rejects(
+    openBetterSqlite3(':memory:', () => Promise.reject(new Error('Cannot find package'))),
+    invalid,
+    'better-sqlite3 is missing'
+  )
+  await t.rejects(opened(t, join(path(t), 'no', 'such', 'directory'), [Person]), {
+    ...invalid,
+    message: /cannot use .*directory/
+  })
   const adapter = sqlite(':memory:')
   adapter.define(Person)
   t.throws(() => adapter.findOne(Person, {}), { code: 'FST_USERS_NOT_READY' }, 'before open()')
 })
 
-t.test('DEP-02: SQLite: an open() that fails takes nothing from who uses the adapter already, as another population may', async (t) => {
-  const file = join(t.testdir({}), 'users.db')
-  const [own, other] = [new Database(file, { timeout: 0 }), new Database(file)]
-  t.teardown(() => { for (const database of [own, other]) database.close() })
-  const adapter = await opened(t, own, models)
-  const { id } = await createUser(adapter)
-  other.exec('BEGIN EXCLUSIVE')
-  await t.rejects(adapter.open(), { code: 'SQLITE_BUSY' })
-  other.exec('ROLLBACK')
-  t.equal((await adapter.findOne(User, { id: id as string }))?.['id'], id)
-  await adapter.open()
-})
+t.test(
+  'DEP-02: SQLite: an open() that fails takes nothing from who uses the adapter already, as another population may',
+  async (t) => {
+    const file = join(t.testdir({}), 'users.db')
+    const [own, other] = [new Database(file, { timeout: 0 }), new Database(file)]
+    t.teardown(() => {
+      for (const database of [own, other]) database.close()
+    })
+    const adapter = await opened(t, own, models)
+    const { id } = await createUser(adapter)
+    other.exec('BEGIN EXCLUSIVE')
+    await t.rejects(adapter.open(), { code: 'SQLITE_BUSY' })
+    other.exec('ROLLBACK')
+    t.equal((await adapter.findOne(User, { id: id as string }))?.['id'], id)
+    await adapter.open()
+  }
+)
 
 t.test('SQLite: a file that is no database is an error of open()', async (t) => {
-  const file = join(t.testdir({ 'users.db': 'this is no database, but long enough to be looked at as one'.repeat(20) }), 'users.db')
-  await t.rejects(opened(t, file, [Person]), { code: 'FST_USERS_INVALID_OPTION', message: /cannot use .*users\.db: file is not a database/ })
+  const file = join(
+    t.testdir({ 'users.db': 'this is no database, but long enough to be looked at as one'.repeat(20) }),
+    'users.db'
+  )
+  await t.rejects(opened(t, file, [Person]), {
+    code: 'FST_USERS_INVALID_OPTION',
+    message: /cannot use .*users\.db: file is not a database/
+  })
 })
 
-t.test('RACE-02: processes that open one new file at once and create the same addresses leave one row each', async (t) => {
-  const file = path(t)
-  const child = join(import.meta.dirname, 'fixtures', 'create-addresses.js')
-  const start = String(Date.now() + 4000)
-  const run = promisify(execFile)
-  const outputs = await Promise.all([1, 2].map(async () => await run(process.execPath, [...process.execArgv, child, file, start])))
-  const created = outputs.map(({ stdout }) => Number(stdout))
-  t.equal(created.reduce((sum, count) => sum + count, 0), 100, `created: ${created.join(' and ')}`)
-  const adapter = await opened(t, file, [User])
-  t.equal((await adapter.findMany(User, {}, { limit: 999 })).length, 100)
-})
+t.test(
+  'RACE-02: processes that open one new file at once and create the same addresses leave one row each',
+  async (t) => {
+    const file = path(t)
+    const child = join(import.meta.dirname, 'fixtures', 'create-addresses.js')
+    const start = String(Date.now() + 4000)
+    const run = promisify(execFile)
+    const outputs = await Promise.all(
+      [1, 2].map(async () => await run(process.execPath, [...process.execArgv, child, file, start]))
+    )
+    const created = outputs.map(({ stdout }) => Number(stdout))
+    t.equal(
+      created.reduce((sum, count) => sum + count, 0),
+      100,
+      `created: ${created.join(' and ')}`
+    )
+    const adapter = await opened(t, file, [User])
+    t.equal((await adapter.findMany(User, {}, { limit: 999 })).length, 100)
+  }
+)

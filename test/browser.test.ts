@@ -9,7 +9,7 @@ import { root } from './helpers/root.js'
 import { PASSWORD, SECRET } from './helpers/build-app.js'
 import { openPage, skipWithoutChromium, type OpenedPage } from './helpers/chromium.js'
 
-type BuildApp = (options: { file: string, secret: string, sendMail: () => void }) => Promise<FastifyInstance>
+type BuildApp = (options: { file: string; secret: string; sendMail: () => void }) => Promise<FastifyInstance>
 
 const ARTHUR = 'king.arthur@camelot.bt'
 const SCREENSHOT = join(root, 'docs/api-page.png')
@@ -17,20 +17,31 @@ const SCREENSHOT = join(root, 'docs/api-page.png')
 t.test('on the API page of the example', { skip: skipWithoutChromium() }, async (t) => {
   const folder = t.testdir()
   buildPackage(folder)
-  const { buildApp } = await import(pathToFileURL(join(folder, 'examples/basic/app.js')).href) as { buildApp: BuildApp }
+  const { buildApp } = (await import(pathToFileURL(join(folder, 'examples/basic/app.js')).href)) as {
+    buildApp: BuildApp
+  }
   const app = await buildApp({ file: join(folder, 'users.db'), secret: SECRET, sendMail () {} })
   t.teardown(() => app.close())
   const origin = await app.listen({ host: '127.0.0.1', port: 0 })
-  await app.users.create({ email: ARTHUR, password: PASSWORD, display_name: 'Arthur' } as { email: string, password: string })
+  await app.users.create({ email: ARTHUR, password: PASSWORD, display_name: 'Arthur' } as {
+    email: string
+    password: string
+  })
 
   await t.test('a bearer token logs in: log in there, paste the token, call guarded routes', async (t) => {
     const { page, faults } = await open(t, origin)
     t.match(await call(page, 'get', '/hello'), { status: '401', body: { code: 'FST_USERS_UNAUTHENTICATED' } })
-    const { status, body: { access_token: token } } = await logIn(page, 'jwt', { username: ARTHUR, password: PASSWORD })
+    const {
+      status,
+      body: { access_token: token }
+    } = await logIn(page, 'jwt', { username: ARTHUR, password: PASSWORD })
     t.equal(status, '200')
     await authorize(page, 'jwt', String(token))
     t.strictSame(await call(page, 'get', '/hello'), { status: '200', body: { hello: 'Arthur' } })
-    t.match(await call(page, 'get', '/users/me'), { status: '200', body: { email: ARTHUR, display_name: 'Arthur', credits: 0, is_superuser: false } })
+    t.match(await call(page, 'get', '/users/me'), {
+      status: '200',
+      body: { email: ARTHUR, display_name: 'Arthur', credits: 0, is_superuser: false }
+    })
     t.match(await call(page, 'get', '/admin'), { status: '403', body: { code: 'FST_USERS_FORBIDDEN' } })
     t.same(faults, ['401', '403'], 'nothing but the refusals of the two calls')
   })
@@ -39,7 +50,9 @@ t.test('on the API page of the example', { skip: skipWithoutChromium() }, async 
     const { page, faults, context } = await open(t, origin)
     t.equal((await logIn(page, 'cookie', { username: ARTHUR, password: 'wrong-password' })).status, '400')
     t.equal((await logIn(page, 'cookie', { username: ARTHUR, password: PASSWORD })).status, '204')
-    t.match(await context.cookies(), [{ name: '__Host-users-cookie', httpOnly: true, secure: true, sameSite: 'Lax', path: '/' }])
+    t.match(await context.cookies(), [
+      { name: '__Host-users-cookie', httpOnly: true, secure: true, sameSite: 'Lax', path: '/' }
+    ])
     t.equal(await page.evaluate('document.cookie'), '', 'scripts cannot read it')
     t.strictSame(await call(page, 'get', '/hello'), { status: '200', body: { hello: 'Arthur' } })
     t.strictSame(await call(page, 'get', '/feed'), { status: '200', body: { feed: 'for Arthur' } })
@@ -59,19 +72,24 @@ t.test('the screenshot of the API page is small', async (t) => {
 async function open (t: Test, origin: string): Promise<OpenedPage> {
   const opened = await openPage(t, { width: 1280, height: 1000 })
   const { page, faults } = opened
-  page.on('request', (request) => { if (new URL(request.url()).origin !== origin && !request.url().startsWith('data:')) faults.push(request.url()) })
+  page.on('request', (request) => {
+    if (new URL(request.url()).origin !== origin && !request.url().startsWith('data:')) faults.push(request.url())
+  })
   const reply = await page.goto(`${origin}/docs`)
   t.match(reply?.headers()['content-security-policy'], /default-src 'none'; script-src 'self'; style-src 'self';/)
   await page.locator('.opblock').first().waitFor()
   return opened
 }
 
-interface Answer { status: string, body: Record<string, unknown> }
+interface Answer {
+  status: string
+  body: Record<string, unknown>
+}
 
 /** Unfolds an operation and makes it ready to be sent. */
 async function unfold (page: Page, method: string, path: string): Promise<Locator> {
   const block = page.locator(`.opblock-${method}`, { has: page.locator(`[data-path="${path}"]`) })
-  if (!await block.locator('.opblock-body').isVisible()) {
+  if (!(await block.locator('.opblock-body').isVisible())) {
     await block.locator('.opblock-summary-control').click()
     await block.getByRole('button', { name: 'Try it out' }).click()
   }
@@ -80,13 +98,18 @@ async function unfold (page: Page, method: string, path: string): Promise<Locato
 
 /** Sends the operation; the answer is what the page shows. */
 async function send (block: Locator): Promise<Answer> {
-  if (await block.getByRole('button', { name: 'Clear' }).isVisible()) await block.getByRole('button', { name: 'Clear' }).click()
+  if (await block.getByRole('button', { name: 'Clear' }).isVisible()) {
+    await block.getByRole('button', { name: 'Clear' }).click()
+  }
   await block.getByRole('button', { name: 'Execute' }).click()
   const live = block.locator('.live-responses-table')
   await live.waitFor()
   const status = (await live.locator('.response-col_status').last().innerText()).split('\n')[0] ?? ''
   const shown = live.locator('.response-col_description > div', { hasText: 'Response body' }).locator('code')
-  return { status, body: await shown.count() === 0 ? {} : JSON.parse(await shown.innerText()) as Record<string, unknown> }
+  return {
+    status,
+    body: (await shown.count()) === 0 ? {} : (JSON.parse(await shown.innerText()) as Record<string, unknown>)
+  }
 }
 
 async function call (page: Page, method: string, path: string): Promise<Answer> {
@@ -95,7 +118,9 @@ async function call (page: Page, method: string, path: string): Promise<Answer> 
 
 async function logIn (page: Page, backend: string, fields: Record<string, string>): Promise<Answer> {
   const block = await unfold(page, 'post', `/auth/${backend}/login`)
-  for (const [name, value] of Object.entries(fields)) await block.locator(`tr[data-property-name="${name}"] input`).first().fill(value)
+  for (const [name, value] of Object.entries(fields)) {
+    await block.locator(`tr[data-property-name="${name}"] input`).first().fill(value)
+  }
   return await send(block)
 }
 
@@ -114,7 +139,9 @@ async function takeScreenshot (page: Page): Promise<void> {
   await page.setViewportSize({ width: 1280, height: 1150 })
   await page.reload()
   await call(page, 'get', '/hello')
-  await page.locator('#operations-tag-users').evaluate((heading: { scrollIntoView: () => void }) => { heading.scrollIntoView() })
+  await page.locator('#operations-tag-users').evaluate((heading: { scrollIntoView: () => void }) => {
+    heading.scrollIntoView()
+  })
   mkdirSync(join(root, 'docs'), { recursive: true })
   await page.screenshot({ path: SCREENSHOT })
 }

@@ -27,31 +27,47 @@ writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'app', type: 
 writeFileSync(join(folder, 'app.js'), transpile(readFileSync(join(root, 'test/fixtures/bundled-app.ts'), 'utf8')))
 
 t.test('the documentation has a build script for each format', async (t) => {
-  t.strictSame(scripts.map((script) => /format: '(\w+)'/.exec(script)?.[1]), ['esm', 'cjs'])
+  t.strictSame(
+    scripts.map((script) => /format: '(\w+)'/.exec(script)?.[1]),
+    ['esm', 'cjs']
+  )
   t.equal(sideEffects, false, 'bundlers may leave out unused modules')
 })
 
 for (const script of scripts) {
   const outfile = /outfile: 'dist\/([\w.]+)'/.exec(script)?.[1] ?? ''
   for (const minify of [false, true]) {
-    t.test(`${outfile}${minify ? ', minified,' : ''} registers users and logs them in without the other packages`, async (t) => {
-      const bundle = buildBundle(t, minify ? script.replace('bundle: true', '$&, minify: true') : script, outfile)
-      await checkFlow(t, bundle)
-    })
+    t.test(
+      `${outfile}${minify ? ', minified,' : ''} registers users and logs them in without the other packages`,
+      async (t) => {
+        const bundle = buildBundle(t, minify ? script.replace('bundle: true', '$&, minify: true') : script, outfile)
+        await checkFlow(t, bundle)
+      }
+    )
   }
 }
 
 /** Runs a build script. Returns the path of the bundle, which has the externals of the script next to it. */
 function buildBundle (t: Test, script: string, outfile: string): string {
   const place = mkdtempSync(join(tmpdir(), 'fastify-users-bundle-'))
-  t.teardown(() => { rmSync(place, { recursive: true, force: true }) })
+  t.teardown(() => {
+    rmSync(place, { recursive: true, force: true })
+  })
   writeFileSync(join(folder, 'build.js'), script)
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['build.js'], { cwd: folder, encoding: 'utf8', timeout: 300_000 })
-  t.strictSame({ status, stdout, stderr }, { status: 0, stdout: '', stderr: '' }, 'the build has no errors and no warnings')
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['build.js'], {
+    cwd: folder,
+    encoding: 'utf8',
+    timeout: 300_000
+  })
+  t.strictSame(
+    { status, stdout, stderr },
+    { status: 0, stdout: '', stderr: '' },
+    'the build has no errors and no warnings'
+  )
   cpSync(join(folder, 'dist', outfile), join(place, outfile))
   const external = /external: \[(.*)\]/.exec(script)?.[1] ?? ''
   for (const [, name = ''] of external.matchAll(/'([^']+)'/g)) {
-    if (name === 'mongodb') continue     // the application has no MongoDB, so it need not be installed
+    if (name === 'mongodb') continue // the application has no MongoDB, so it need not be installed
     const link = join(place, 'node_modules', name)
     mkdirSync(dirname(link), { recursive: true })
     symlinkSync(realpathSync(join(root, 'node_modules', name)), link)
@@ -61,19 +77,27 @@ function buildBundle (t: Test, script: string, outfile: string): string {
 
 async function checkFlow (t: Test, bundle: string): Promise<void> {
   const file = join(dirname(bundle), 'app.db')
-  const child = spawn(process.execPath, [bundle, file, SECRET], { cwd: dirname(bundle), stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [bundle, file, SECRET], {
+    cwd: dirname(bundle),
+    stdio: ['pipe', 'pipe', 'inherit']
+  })
   const exit = once(child, 'exit')
   t.teardown(async () => {
     child.stdin.end()
     await exit
   })
-  const [origin] = await Promise.race([
+  const [origin] = (await Promise.race([
     once(createInterface(child.stdout), 'line'),
-    exit.then(() => { throw new Error('the bundle ended before it listened') })
-  ]) as [string]
+    exit.then(() => {
+      throw new Error('the bundle ended before it listened')
+    })
+  ])) as [string]
 
-  const post = async (path: string, body: string | FormData | URLSearchParams, headers: Record<string, string> = {}): Promise<Response> =>
-    await fetch(origin + path, { method: 'POST', headers, body })
+  const post = async (
+    path: string,
+    body: string | FormData | URLSearchParams,
+    headers: Record<string, string> = {}
+  ): Promise<Response> => await fetch(origin + path, { method: 'POST', headers, body })
   const postJson = async (path: string, body: object): Promise<number> =>
     (await post(path, JSON.stringify(body), { 'content-type': 'application/json' })).status
   const multipart = (password: string): FormData => {
@@ -87,7 +111,7 @@ async function checkFlow (t: Test, bundle: string): Promise<void> {
   t.equal(await postJson('/auth/register', { email: ARTHUR, password: PASSWORD }), 201)
   const login = await post('/auth/jwt/login', new URLSearchParams({ username: ARTHUR, password: PASSWORD }))
   t.equal(login.status, 200)
-  const { access_token: token } = await login.json() as { access_token: string }
+  const { access_token: token } = (await login.json()) as { access_token: string }
   const hello = await fetch(`${origin}/hello`, { headers: { authorization: `Bearer ${token}` } })
   t.strictSame(await hello.json(), { hello: ARTHUR })
   t.equal((await post('/auth/cookie/login', multipart(PASSWORD))).status, 204, 'a login with a multipart form')

@@ -31,7 +31,13 @@ function badLines ({ out }: Outcome): string[] {
 t.test('doctor says of a good configuration that it is good, and changes nothing', async (t) => {
   const { run, file } = makePlace()
   await run(['migrate'])
-  const parts = { backends: cookie('').replace(']', ", { name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }]"), more: URL_OPTION }
+  const parts = {
+    backends: cookie('').replace(
+      ']',
+      ", { name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }]"
+    ),
+    more: URL_OPTION
+  }
   const good = {
     code: 0,
     out: `ok    secret: is long enough and no placeholder
@@ -45,14 +51,25 @@ ok    backend database: checks tokens`,
   t.strictSame(await run(['doctor'], parts), good)
   const { code, out } = await run(['doctor', '--json'], parts)
   t.equal(code, 0)
-  t.strictSame((JSON.parse(out) as { level: string, about: string, text: string }[]).map(({ level, about, text }) => `${level.padEnd(5)} ${about}: ${text}`).join('\n'), good.out)
+  t.strictSame(
+    (JSON.parse(out) as { level: string; about: string; text: string }[])
+      .map(({ level, about, text }) => `${level.padEnd(5)} ${about}: ${text}`)
+      .join('\n'),
+    good.out
+  )
   t.notMatch(good.out, SECRET)
   const fresh = makePlace()
-  t.match(await fresh.run(['doctor']), { code: 1, out: /^fail {2}schema: missing: make the table "user"; run `npx fastify-users migrate`$/m })
+  t.match(await fresh.run(['doctor']), {
+    code: 1,
+    out: /^fail {2}schema: missing: make the table "user"; run `npx fastify-users migrate`$/m
+  })
   t.notOk(existsSync(fresh.file), 'no database is made')
   t.ok(existsSync(file))
   chmodSync(file, 0o644)
-  t.match(await run(['doctor'], parts), { code: 0, out: /^warn {2}database: the database file .* can be read or written by every account of this machine; run `chmod o= /m })
+  t.match(await run(['doctor'], parts), {
+    code: 0,
+    out: /^warn {2}database: the database file .* can be read or written by every account of this machine; run `chmod o= /m
+  })
 })
 
 t.test('doctor finds what the schema lacks', async (t) => {
@@ -72,7 +89,10 @@ t.test('doctor finds what the schema lacks', async (t) => {
     'fail  schema: missing: table "accesstoken": add the column "session_stamp" (VARCHAR(64), may be null); run `npx fastify-users migrate`',
     'warn  schema: missing: table "accesstoken": add the index "ix_accesstoken_user_id" on user_id; run `npx fastify-users migrate`'
   ])
-  t.match(await run(['doctor'], { fields: '{ must: Type.String() }' }), { code: 1, out: /^fail {2}schema: table "user" lacks "must" and has rows: give the field a default/m })
+  t.match(await run(['doctor'], { fields: '{ must: Type.String() }' }), {
+    code: 1,
+    out: /^fail {2}schema: table "user" lacks "must" and has rows: give the field a default/m
+  })
 })
 
 t.test('doctor finds cookies that browsers drop or that others see, and origins that are not meant', async (t) => {
@@ -80,27 +100,75 @@ t.test('doctor finds cookies that browsers drop or that others see, and origins 
   await run(['migrate'])
   const cases: [ConfigParts, RegExp[]][] = [
     [{ backends: cookie('') }, [/^warn {2}backend cookie: publicUrl is not set/]],
-    [{ backends: cookie(''), more: "publicUrl: 'http://app.camelot.bt'" }, [/^fail {2}backend cookie: the cookie "__Host-users-cookie" is Secure, and publicUrl is http:\/\/app\.camelot\.bt/]],
-    ...['localhost:3000', '127.0.0.1', '[::1]:80', 'app.localhost'].map((host): [ConfigParts, RegExp[]] => [{ backends: cookie(''), more: `publicUrl: 'http://${host}'` }, []]),
-    [{ backends: cookie('{ secure: false }'), more: URL_OPTION }, [/^warn {2}backend cookie: the cookie "users-cookie" is not Secure/]],
+    [
+      { backends: cookie(''), more: "publicUrl: 'http://app.camelot.bt'" },
+      [
+        /^fail {2}backend cookie: the cookie "__Host-users-cookie" is Secure, and publicUrl is http:\/\/app\.camelot\.bt/
+      ]
+    ],
+    ...['localhost:3000', '127.0.0.1', '[::1]:80', 'app.localhost'].map((host): [ConfigParts, RegExp[]] => [
+      { backends: cookie(''), more: `publicUrl: 'http://${host}'` },
+      []
+    ]),
+    [
+      { backends: cookie('{ secure: false }'), more: URL_OPTION },
+      [/^warn {2}backend cookie: the cookie "users-cookie" is not Secure/]
+    ],
     [{ backends: cookie("{ domain: 'camelot.bt' }"), more: URL_OPTION }, []],
     [{ backends: cookie("{ domain: '.app.camelot.bt' }"), more: URL_OPTION }, []],
-    [{ backends: cookie("{ domain: 'amelot.bt' }"), more: URL_OPTION }, [/^fail {2}backend cookie: the cookie "users-cookie" is for the domain amelot\.bt/]],
+    [
+      { backends: cookie("{ domain: 'amelot.bt' }"), more: URL_OPTION },
+      [/^fail {2}backend cookie: the cookie "users-cookie" is for the domain amelot\.bt/]
+    ],
     [{ backends: cookie("{ name: '__Host-x' }"), more: URL_OPTION }, []],
     [{ backends: cookie(''), more: `${URL_OPTION}, trustedOrigins: ['https://www.camelot.bt']` }, []],
-    [{ backends: cookie(''), more: `${URL_OPTION}, trustedOrigins: ['https://app.camelot.bt', 'http://www.camelot.bt', 'http://localhost:5173', 'https://other.example']` }, [
-      /^warn {2}trustedOrigins: https:\/\/app\.camelot\.bt is publicUrl's own origin/,
-      /^warn {2}trustedOrigins: http:\/\/www\.camelot\.bt is not https/,
-      /^warn {2}trustedOrigins: http:\/\/localhost:5173 is any program on a visitor's machine/,
-      /^warn {2}trustedOrigins: http:\/\/localhost:5173 looks like another site/,
-      /^warn {2}trustedOrigins: https:\/\/other\.example looks like another site than https:\/\/app\.camelot\.bt, and browsers do not send "__Host-users-cookie" from there/
-    ]],
-    [{ backends: cookie("{ sameSite: 'none' }"), more: `${URL_OPTION}, trustedOrigins: ['https://other.example']` }, []],
-    [{ backends: cookie("{ sameSite: 'none' }"), more: `${URL_OPTION}, trustedOrigins: ['capacitor://localhost', 'com.example.app://main']` }, []],
-    [{ backends: cookie("{ sameSite: 'none' }"), more: `${URL_OPTION}, trustedOrigins: ['http://127.0.0.1:*']` }, [/^warn {2}trustedOrigins: http:\/\/127\.0\.0\.1:\* is any program on a visitor's machine/]],
-    [{ more: `${URL_OPTION}, trustedOrigins: ['https://other.example']` }, [/^warn {2}trustedOrigins: no backend has a cookie/]],
-    [{ more: 'secret: [process.env.USERS_SECRET, process.env.USERS_SECRET], tokens: { reset: { secret: process.env.USERS_SECRET } }' }, [/^warn {2}secret: the list holds a secret twice/, /^warn {2}secret: tokens\.reset\.secret is the plugin's secret too/]],
-    [{ more: "secret: [process.env.USERS_SECRET, 'another-V2hhdCBpcyB5b3VyIHF1ZXN0PyBUbyBzZWVr'], tokens: { verify: { secret: 'third-V2hhdCBpcyB5b3VyIHF1ZXN0PyBUbyBzZWVrIHRo' } }" }, []]
+    [
+      {
+        backends: cookie(''),
+        more: `${URL_OPTION}, trustedOrigins: ['https://app.camelot.bt', 'http://www.camelot.bt', 'http://localhost:5173', 'https://other.example']`
+      },
+      [
+        /^warn {2}trustedOrigins: https:\/\/app\.camelot\.bt is publicUrl's own origin/,
+        /^warn {2}trustedOrigins: http:\/\/www\.camelot\.bt is not https/,
+        /^warn {2}trustedOrigins: http:\/\/localhost:5173 is any program on a visitor's machine/,
+        /^warn {2}trustedOrigins: http:\/\/localhost:5173 looks like another site/,
+        /^warn {2}trustedOrigins: https:\/\/other\.example looks like another site than https:\/\/app\.camelot\.bt, and browsers do not send "__Host-users-cookie" from there/
+      ]
+    ],
+    [
+      { backends: cookie("{ sameSite: 'none' }"), more: `${URL_OPTION}, trustedOrigins: ['https://other.example']` },
+      []
+    ],
+    [
+      {
+        backends: cookie("{ sameSite: 'none' }"),
+        more: `${URL_OPTION}, trustedOrigins: ['capacitor://localhost', 'com.example.app://main']`
+      },
+      []
+    ],
+    [
+      { backends: cookie("{ sameSite: 'none' }"), more: `${URL_OPTION}, trustedOrigins: ['http://127.0.0.1:*']` },
+      [/^warn {2}trustedOrigins: http:\/\/127\.0\.0\.1:\* is any program on a visitor's machine/]
+    ],
+    [
+      { more: `${URL_OPTION}, trustedOrigins: ['https://other.example']` },
+      [/^warn {2}trustedOrigins: no backend has a cookie/]
+    ],
+    [
+      {
+        more: 'secret: [process.env.USERS_SECRET, process.env.USERS_SECRET], tokens: { reset: { secret: process.env.USERS_SECRET } }'
+      },
+      [
+        /^warn {2}secret: the list holds a secret twice/,
+        /^warn {2}secret: tokens\.reset\.secret is the plugin's secret too/
+      ]
+    ],
+    [
+      {
+        more: "secret: [process.env.USERS_SECRET, 'another-V2hhdCBpcyB5b3VyIHF1ZXN0PyBUbyBzZWVr'], tokens: { verify: { secret: 'third-V2hhdCBpcyB5b3VyIHF1ZXN0PyBUbyBzZWVrIHRo' } }"
+      },
+      []
+    ]
   ]
   for (const [parts, patterns] of cases) {
     const report = await run(['doctor'], parts)
@@ -114,10 +182,22 @@ t.test('doctor finds cookies that browsers drop or that others see, and origins 
 t.test('doctor tells of options that cannot be used in one line', async (t) => {
   const { run, folder } = makePlace()
   const cases: [ConfigParts, RegExp][] = [
-    [{ more: "secret: 'hunter2'" }, /^fail {2}config: config-\d+\.js cannot be used: Option secret: has less than 32 bytes; make one with `openssl rand -base64 48`$/],
-    [{ more: "secret: 'change-me-change-me-change-me-change-me'" }, /^fail {2}config: .*Option secret: is a (?:placeholder|repeated pattern)/],
-    [{ backends: cookie("{ name: '__Host-x', domain: 'camelot.bt' }") }, /^fail {2}config: .*__Host- needs secure, path \/ and no domain$/],
-    [{ more: "cookieName: '__Host-x'", backends: cookie("{ domain: 'camelot.bt' }") }, /^fail {2}config: .*__Host- needs secure, path \/ and no domain$/],
+    [
+      { more: "secret: 'hunter2'" },
+      /^fail {2}config: config-\d+\.js cannot be used: Option secret: has less than 32 bytes; make one with `openssl rand -base64 48`$/
+    ],
+    [
+      { more: "secret: 'change-me-change-me-change-me-change-me'" },
+      /^fail {2}config: .*Option secret: is a (?:placeholder|repeated pattern)/
+    ],
+    [
+      { backends: cookie("{ name: '__Host-x', domain: 'camelot.bt' }") },
+      /^fail {2}config: .*__Host- needs secure, path \/ and no domain$/
+    ],
+    [
+      { more: "cookieName: '__Host-x'", backends: cookie("{ domain: 'camelot.bt' }") },
+      /^fail {2}config: .*__Host- needs secure, path \/ and no domain$/
+    ],
     [{ rest: "throw new Error('no\\nstack')" }, /^fail {2}config: .*cannot be used: no$/]
   ]
   for (const [parts, out] of cases) {
@@ -130,42 +210,78 @@ t.test('doctor tells of options that cannot be used in one line', async (t) => {
   writeFileSync(join(folder, 'commonjs/package.json'), '{ "type": "commonjs" }')
   for (const [index, text] of ["import 'pg'\nexport default {}", 'export default {}'].entries()) {
     writeFileSync(join(folder, `commonjs/${index}.js`), text)
-    t.match(await runIn(folder, ['doctor', '--config', `commonjs/${index}.js`]), { code: 1, out: /\.js files are CommonJS; set "type": "module" there/ })
+    t.match(await runIn(folder, ['doctor', '--config', `commonjs/${index}.js`]), {
+      code: 1,
+      out: /\.js files are CommonJS; set "type": "module" there/
+    })
   }
   writeFileSync(join(folder, 'empty.js'), '')
-  t.match(await runIn(folder, ['doctor', '--config', 'empty.js']), { code: 1, out: /^fail {2}config: empty\.js has no default export/ })
+  t.match(await runIn(folder, ['doctor', '--config', 'empty.js']), {
+    code: 1,
+    out: /^fail {2}config: empty\.js has no default export/
+  })
 })
 
 t.test('doctor finds stores that do not answer, in bounded time, and says nothing of passwords', async (t) => {
   const { run } = makePlace()
-  const silent = createServer()     // accepts, and never says a word
+  const silent = createServer() // accepts, and never says a word
   const sockets = new Set<Socket>()
-  silent.on('connection', (socket) => { sockets.add(socket.on('error', () => {})) })
-  await new Promise<void>((resolve) => { silent.listen(0, '127.0.0.1', resolve) })
+  silent.on('connection', (socket) => {
+    sockets.add(socket.on('error', () => {}))
+  })
+  await new Promise<void>((resolve) => {
+    silent.listen(0, '127.0.0.1', resolve)
+  })
   t.teardown(() => {
     for (const socket of sockets) socket.destroy()
     silent.close()
   })
   const { port } = silent.address() as AddressInfo
-  const redis = (url: string): string => `[{ name: 'redis', transport: bearerTransport(), strategy: redisStrategy({ lifetimeSeconds: 60, timeoutMs: 300, client: new Redis('${url}', { retryStrategy: () => null, connectTimeout: 300 }).on('error', () => {}) }) }]`
+  const redis = (url: string): string =>
+    `[{ name: 'redis', transport: bearerTransport(), strategy: redisStrategy({ lifetimeSeconds: 60, timeoutMs: 300, client: new Redis('${url}', { retryStrategy: () => null, connectTimeout: 300 }).on('error', () => {}) }) }]`
   const reports = await Promise.all([
-    run(['doctor'], { adapter: "postgres(new pg.Pool({ connectionString: 'postgres://postgres:hunter2@127.0.0.1:1/test' }))" }),
-    run(['doctor'], { adapter: `postgres(new pg.Pool({ connectionString: 'postgres://postgres:hunter2@127.0.0.1:${port}/test' }))`, backends: redis(`redis://:hunter2@127.0.0.1:${port}`) }),
+    run(['doctor'], {
+      adapter: "postgres(new pg.Pool({ connectionString: 'postgres://postgres:hunter2@127.0.0.1:1/test' }))"
+    }),
+    run(['doctor'], {
+      adapter: `postgres(new pg.Pool({ connectionString: 'postgres://postgres:hunter2@127.0.0.1:${port}/test' }))`,
+      backends: redis(`redis://:hunter2@127.0.0.1:${port}`)
+    }),
     run(['doctor'], { adapter: 'memory()', backends: redis('redis://127.0.0.1:1') })
   ])
   const [refused, black, gone] = reports.map(badLines)
-  t.match(refused, [/^fail {2}database: the store does not answer: .*ECONNREFUSED.*; start it, or correct the adapter$/])
-  t.match(black, [/^fail {2}database: the store does not answer; start it/, /^fail {2}backend redis: the store does not answer/])
+  t.match(refused, [
+    /^fail {2}database: the store does not answer: .*ECONNREFUSED.*; start it, or correct the adapter$/
+  ])
+  t.match(black, [
+    /^fail {2}database: the store does not answer; start it/,
+    /^fail {2}backend redis: the store does not answer/
+  ])
   t.match(gone, [/^warn {2}database: this adapter has no schema/, /^fail {2}backend redis: the store does not answer/])
-  t.strictSame(reports.map(({ code }) => code), [1, 1, 1])
+  t.strictSame(
+    reports.map(({ code }) => code),
+    [1, 1, 1]
+  )
   t.notMatch(JSON.stringify(reports), /hunter2|\n +at /)
 })
 
 t.test('doctor finds clocks that are apart', async (t) => {
-  const schemaWith = (offset: number): StoreSchema => ({ creation: async () => ({ steps: [], problems: [] }), plan: async () => ({ steps: [], problems: [] }), apply: async () => ({ steps: [], problems: [] }), now: async () => Date.now() + offset })
-  for (const [offset, expected] of [[0, /^ok: the database has the time/], [-20_000, /^warn: this machine and the database are 20 seconds apart/], [3_600_000, /^fail: .* 3600 seconds apart; set both by NTP/]] as const) {
+  const schemaWith = (offset: number): StoreSchema => ({
+    creation: async () => ({ steps: [], problems: [] }),
+    plan: async () => ({ steps: [], problems: [] }),
+    apply: async () => ({ steps: [], problems: [] }),
+    now: async () => Date.now() + offset
+  })
+  for (const [offset, expected] of [
+    [0, /^ok: the database has the time/],
+    [-20_000, /^warn: this machine and the database are 20 seconds apart/],
+    [3_600_000, /^fail: .* 3600 seconds apart; set both by NTP/]
+  ] as const) {
     const findings = await checkStore(schemaWith(offset), [])
-    t.match(findings.filter(({ about }) => about === 'clock').map(({ level, text }) => `${level}: ${text}`), [expected])
+    t.match(
+      findings.filter(({ about }) => about === 'clock').map(({ level, text }) => `${level}: ${text}`),
+      [expected]
+    )
   }
 })
 
@@ -178,7 +294,10 @@ t.test('doctor looks at PostgreSQL and Redis', service, async (t) => {
   })
   const { run, start } = makePlace()
   const adapter = `postgres(new pg.Pool({ connectionString: ${JSON.stringify(postgresUrl)}, options: '-c search_path=${schema}' }))`
-  t.match(badLines(await run(['doctor'], { adapter })), [/^fail {2}schema: missing: make the table "user"/, /"accesstoken"/])
+  t.match(badLines(await run(['doctor'], { adapter })), [
+    /^fail {2}schema: missing: make the table "user"/,
+    /"accesstoken"/
+  ])
   t.strictSame((await pool.query('SELECT 1 FROM pg_tables WHERE schemaname = $1', [schema])).rowCount, 0)
   await run(['migrate'], { adapter })
   const backends = `[{ name: 'redis', transport: bearerTransport(), strategy: redisStrategy({ lifetimeSeconds: 60, client: new Redis('${redisUrl}') }) }]`
@@ -190,6 +309,7 @@ t.test('doctor looks at PostgreSQL and Redis', service, async (t) => {
 
 t.test('a client of the config that fails by itself is one line and the exit code 1', async (t) => {
   const { start } = makePlace()
-  const rest = "setTimeout(() => { throw new Error('the client fell\\nover') }, 0); await new Promise((resolve) => { setTimeout(resolve, 5000) })"
+  const rest =
+    "setTimeout(() => { throw new Error('the client fell\\nover') }, 0); await new Promise((resolve) => { setTimeout(resolve, 5000) })"
   t.strictSame(await start(['doctor'], { rest }).outcome, { code: 1, out: '', err: 'fastify-users: the client fell\n' })
 })

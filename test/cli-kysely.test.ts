@@ -7,7 +7,14 @@ import t, { type Test } from 'tap'
 import { migrationOf } from '../lib/adapters/sql/migration/adapter-migration.js'
 import { kysely } from '../lib/index.js'
 import { SECRET } from './helpers/build-app.js'
-import { buildProgram, endPools, makePlaceIn, type ConfigParts, type Outcome, type Place } from './helpers/command-line.js'
+import {
+  buildProgram,
+  endPools,
+  makePlaceIn,
+  type ConfigParts,
+  type Outcome,
+  type Place
+} from './helpers/command-line.js'
 import { makeMysqlDatabase, mysqlConfigOf, needsMysql } from './helpers/mysql.js'
 import { configOf, makeSchema, needsPostgres, postgresUrl } from './helpers/postgres.js'
 import { pythonRows, pythonTables } from './helpers/python-tables.js'
@@ -32,9 +39,20 @@ function badLines ({ out }: Outcome): string[] {
 }
 
 /** An instance of Kysely of a test, the same in the words of a config, and how the tables of Python are there. */
-interface KyselyPlace { place: Place, adapter: string, db: Kysely<unknown>, python: string[], boolean: (value: unknown) => unknown }
+interface KyselyPlace {
+  place: Place
+  adapter: string
+  db: Kysely<unknown>
+  python: string[]
+  boolean: (value: unknown) => unknown
+}
 
-interface KyselyEngine { name: string, options: { skip?: string | false }, quote: string, make: (t: Test) => Promise<KyselyPlace> }
+interface KyselyEngine {
+  name: string
+  options: { skip?: string | false }
+  quote: string
+  make: (t: Test) => Promise<KyselyPlace>
+}
 
 const IMPORTS = `
   import { createPool } from 'mysql2'
@@ -52,9 +70,19 @@ const engines: KyselyEngine[] = [
     quote: '"',
     async make (t) {
       const place = makePlace()
-      const db = new Kysely<unknown>({ dialect: new SqliteDialect({ database: new Database(place.file).defaultSafeIntegers(true) }) })
+      const db = new Kysely<unknown>({
+        dialect: new SqliteDialect({ database: new Database(place.file).defaultSafeIntegers(true) })
+      })
       t.teardown(() => db.destroy())
-      return { place, db, adapter: kyselyOf("new SqliteDialect({ database: new Database(new URL('users.sqlite', import.meta.url).pathname).defaultSafeIntegers(true) })"), python: pythonTables('CHAR(36)', 'BOOLEAN', 'TIMESTAMP', '"'), boolean: (value) => value }
+      return {
+        place,
+        db,
+        adapter: kyselyOf(
+          "new SqliteDialect({ database: new Database(new URL('users.sqlite', import.meta.url).pathname).defaultSafeIntegers(true) })"
+        ),
+        python: pythonTables('CHAR(36)', 'BOOLEAN', 'TIMESTAMP', '"'),
+        boolean: (value) => value
+      }
     }
   },
   {
@@ -69,7 +97,13 @@ const engines: KyselyEngine[] = [
         await drop()
       })
       const pool = `new pg.Pool({ connectionString: ${JSON.stringify(postgresUrl)}, options: '-c search_path=${schema}' })`
-      return { place: makePlace(), db, adapter: kyselyOf(`new PostgresDialect({ pool: ${pool} })`), python: pythonTables('UUID', 'BOOLEAN', 'TIMESTAMP WITH TIME ZONE', '"'), boolean: (value) => value === 1 }
+      return {
+        place: makePlace(),
+        db,
+        adapter: kyselyOf(`new PostgresDialect({ pool: ${pool} })`),
+        python: pythonTables('UUID', 'BOOLEAN', 'TIMESTAMP WITH TIME ZONE', '"'),
+        boolean: (value) => value === 1
+      }
     }
   },
   {
@@ -84,63 +118,151 @@ const engines: KyselyEngine[] = [
         await db.destroy()
         await drop()
       })
-      return { place: makePlace(), db, adapter: kyselyOf(`new MysqlDialect({ pool: createPool(${JSON.stringify(config)}) })`), python: pythonTables('CHAR(36)', 'BOOL', 'TIMESTAMP', '`'), boolean: (value) => value }
+      return {
+        place: makePlace(),
+        db,
+        adapter: kyselyOf(`new MysqlDialect({ pool: createPool(${JSON.stringify(config)}) })`),
+        python: pythonTables('CHAR(36)', 'BOOL', 'TIMESTAMP', '`'),
+        boolean: (value) => value
+      }
     }
   }
 ]
 
 for (const { name, options, quote, make } of engines) {
-  t.test(`kysely() on ${name}: migrate makes the tables once, whoever runs it; doctor finds what they lack, and migrate adds it`, options, async (t) => {
-    const { place: { run, start }, adapter, db } = await make(t)
-    const parts: ConfigParts = { adapter, rest: IMPORTS }
-    const user = `${quote}user${quote}`
-    t.match(await run(['prune'], parts), { code: 1, out: '', err: /run `npx fastify-users migrate`/ })
-    t.match(await run(['migrate', '--check'], parts), { code: 1, out: /^Pending:\n {2}- make the table "user"\n/ })
-    t.strictSame(await run(['migrate', '--dry-run'], parts), await run(['schema'], parts))
-    t.match(badLines(await run(['doctor'], parts)), [/^fail {2}schema: missing: make the table "user"/, /"accesstoken"/])
-    const outcomes = await Promise.all([0, 1, 2].map(() => start(['migrate'], parts).outcome))
-    t.strictSame(outcomes.map(({ code, err }) => [code, err]), [[0, ''], [0, ''], [0, '']])
-    t.strictSame(firstWords(outcomes), ['Changed', 'Nothing', 'Nothing'])
-    t.match(await run(['migrate', '--check'], parts), { code: 0, out: /^Nothing to do/ })
-    t.strictSame(badLines(await run(['doctor'], parts)), [])
-    t.match(await run(['create-superuser', '--email', 'a@b.example'], parts, { lines: ['a long enough password'] }), { code: 0 })
+  t.test(
+    `kysely() on ${name}: migrate makes the tables once, whoever runs it; doctor finds what they lack, and migrate adds it`,
+    options,
+    async (t) => {
+      const {
+        place: { run, start },
+        adapter,
+        db
+      } = await make(t)
+      const parts: ConfigParts = { adapter, rest: IMPORTS }
+      const user = `${quote}user${quote}`
+      t.match(await run(['prune'], parts), { code: 1, out: '', err: /run `npx fastify-users migrate`/ })
+      t.match(await run(['migrate', '--check'], parts), { code: 1, out: /^Pending:\n {2}- make the table "user"\n/ })
+      t.strictSame(await run(['migrate', '--dry-run'], parts), await run(['schema'], parts))
+      t.match(badLines(await run(['doctor'], parts)), [
+        /^fail {2}schema: missing: make the table "user"/,
+        /"accesstoken"/
+      ])
+      const outcomes = await Promise.all([0, 1, 2].map(() => start(['migrate'], parts).outcome))
+      t.strictSame(
+        outcomes.map(({ code, err }) => [code, err]),
+        [
+          [0, ''],
+          [0, ''],
+          [0, '']
+        ]
+      )
+      t.strictSame(firstWords(outcomes), ['Changed', 'Nothing', 'Nothing'])
+      t.match(await run(['migrate', '--check'], parts), { code: 0, out: /^Nothing to do/ })
+      t.strictSame(badLines(await run(['doctor'], parts)), [])
+      t.match(await run(['create-superuser', '--email', 'a@b.example'], parts, { lines: ['a long enough password'] }), {
+        code: 0
+      })
 
-    await sql.raw(`DROP INDEX ix_accesstoken_user_id${name === 'MySQL' ? ' ON accesstoken' : ''}`).execute(db).catch(() => sql.raw('DROP INDEX ix_accesstoken_created_at ON accesstoken').execute(db))     // MySQL keeps the one of a foreign key
-    const more = { ...parts, fields: "{ nick: Type.String({ maxLength: 40, default: 'none' }) }" }
-    t.match(badLines(await run(['doctor'], more)), [/^fail {2}schema: missing: table "user": add the column "nick"/, /^warn {2}schema: missing: table "accesstoken": add the index "ix_accesstoken_/])
-    t.match(await run(['migrate'], more), { code: 0, out: /^Changed:\n {2}- table "user": add the column "nick" \(VARCHAR\(40\)\)\n {2}- table "accesstoken": add the index "ix_accesstoken_[^"]*" on/ })
-    t.match(await run(['migrate', '--check'], more), { code: 0 })
-    t.strictSame((await sql.raw<{ nick: string }>(`SELECT nick FROM ${user}`).execute(db)).rows, [{ nick: 'none' }])
-    t.match(await run(['migrate'], { ...more, fields: '{ must: Type.String() }' }), { code: 1, out: '', err: /^fastify-users: nothing was changed:\n {2}- table "user" lacks "must" and has rows/ })
-    await sql.raw("UPDATE fastify_users_schema SET version = 99 WHERE table_name = 'user'").execute(db)
-    t.match(await run(['migrate'], parts), { code: 1, out: '', err: /was made by a newer version of this package/ })
-  })
+      await sql
+        .raw(`DROP INDEX ix_accesstoken_user_id${name === 'MySQL' ? ' ON accesstoken' : ''}`)
+        .execute(db)
+        // MySQL keeps the one of a foreign key
+        .catch(() => sql.raw('DROP INDEX ix_accesstoken_created_at ON accesstoken').execute(db))
+      const more = { ...parts, fields: "{ nick: Type.String({ maxLength: 40, default: 'none' }) }" }
+      t.match(badLines(await run(['doctor'], more)), [
+        /^fail {2}schema: missing: table "user": add the column "nick"/,
+        /^warn {2}schema: missing: table "accesstoken": add the index "ix_accesstoken_/
+      ])
+      t.match(await run(['migrate'], more), {
+        code: 0,
+        out: /^Changed:\n {2}- table "user": add the column "nick" \(VARCHAR\(40\)\)\n {2}- table "accesstoken": add the index "ix_accesstoken_[^"]*" on/
+      })
+      t.match(await run(['migrate', '--check'], more), { code: 0 })
+      t.strictSame((await sql.raw<{ nick: string }>(`SELECT nick FROM ${user}`).execute(db)).rows, [{ nick: 'none' }])
+      t.match(await run(['migrate'], { ...more, fields: '{ must: Type.String() }' }), {
+        code: 1,
+        out: '',
+        err: /^fastify-users: nothing was changed:\n {2}- table "user" lacks "must" and has rows/
+      })
+      await sql.raw("UPDATE fastify_users_schema SET version = 99 WHERE table_name = 'user'").execute(db)
+      t.match(await run(['migrate'], parts), { code: 1, out: '', err: /was made by a newer version of this package/ })
+    }
+  )
 
-  t.test(`row 83: kysely() on ${name}: migrate --from fastapi-users moves the tables of Python, with their rows`, options, async (t) => {
-    const { place: { run }, adapter, db, python, boolean } = await make(t)
-    for (const statement of python) await sql.raw(statement).execute(db)
-    const rows = pythonRows()
-    const insert = (table: string, values: unknown[]): Promise<unknown> => sql`INSERT INTO ${sql.table(table)} VALUES (${sql.join(values)})`.execute(db)
-    for (const [id, email, hash, ...flags] of rows.user) await insert('user', [id, email, hash, ...flags.map(boolean)])
-    for (const row of rows.oauth_account) await insert('oauth_account', row)
-    for (const row of rows.accesstoken) await insert('accesstoken', row)
-    const args = ['migrate', '--from', 'fastapi-users', '--hash-tokens']
-    const parts: ConfigParts = { adapter, rest: IMPORTS }
-    t.match(await run([...args, '--check'], parts), { code: 1, out: /^A full move would change:\n[^]*replace plain tokens by their digests, for the backend "database": 1\n/, err: '' })
-    t.match(await run([...args, '--yes'], parts), { code: 0, out: /^Changed:\n[^]*make wider: "access_token" to (?:LONG)?TEXT, "refresh_token" to/, err: '' })
-    t.match(await run([...args, '--check'], parts), { code: 0, out: /^Nothing to do/ })
-    const { rows: [counted] } = await sql<{ count: unknown }>`SELECT count(*) AS count FROM accesstoken WHERE length(token) = 43 AND length(session_stamp) = 43`.execute(db)
-    t.equal(Number(counted?.count), 1)
-    await t.rejects(sql`UPDATE ${sql.table('user')} SET email = ${'KING.arthur@camelot.bt'} WHERE email = ${'lancelot@camelot.bt'}`.execute(db), 'addresses are unique without case')
-  })
+  t.test(
+    `row 83: kysely() on ${name}: migrate --from fastapi-users moves the tables of Python, with their rows`,
+    options,
+    async (t) => {
+      const {
+        place: { run },
+        adapter,
+        db,
+        python,
+        boolean
+      } = await make(t)
+      for (const statement of python) await sql.raw(statement).execute(db)
+      const rows = pythonRows()
+      const insert = (table: string, values: unknown[]): Promise<unknown> =>
+        sql`INSERT INTO ${sql.table(table)} VALUES (${sql.join(values)})`.execute(db)
+      for (const [id, email, hash, ...flags] of rows.user) {
+        await insert('user', [id, email, hash, ...flags.map(boolean)])
+      }
+      for (const row of rows.oauth_account) await insert('oauth_account', row)
+      for (const row of rows.accesstoken) await insert('accesstoken', row)
+      const args = ['migrate', '--from', 'fastapi-users', '--hash-tokens']
+      const parts: ConfigParts = { adapter, rest: IMPORTS }
+      t.match(await run([...args, '--check'], parts), {
+        code: 1,
+        out: /^A full move would change:\n[^]*replace plain tokens by their digests, for the backend "database": 1\n/,
+        err: ''
+      })
+      t.match(await run([...args, '--yes'], parts), {
+        code: 0,
+        out: /^Changed:\n[^]*make wider: "access_token" to (?:LONG)?TEXT, "refresh_token" to/,
+        err: ''
+      })
+      t.match(await run([...args, '--check'], parts), { code: 0, out: /^Nothing to do/ })
+      const {
+        rows: [counted]
+      } = await sql<{
+        count: unknown
+      }>`SELECT count(*) AS count FROM accesstoken WHERE length(token) = 43 AND length(session_stamp) = 43`.execute(db)
+      t.equal(Number(counted?.count), 1)
+      await t.rejects(
+        sql`UPDATE ${sql.table('user')} SET email = ${'KING.arthur@camelot.bt'} WHERE email = ${'lancelot@camelot.bt'}`.execute(
+          db
+        ),
+        'addresses are unique without case'
+      )
+    }
+  )
 
   t.test(`kysely() on ${name}: a migration that fails leaves the connection as it was`, options, async (t) => {
     const { db } = await make(t)
     const source = await migrationOf(kysely(db))?.connect('refuse')
-    const settings = async (): Promise<unknown> => (await sql.raw(name === 'SQLite' ? 'PRAGMA foreign_keys' : name === 'MySQL' ? "SELECT @@lock_wait_timeout AS wait, is_free_lock(left(concat('fastify-users:', database()), 64)) AS free" : "SELECT current_setting('lock_timeout') AS wait, now() = statement_timestamp() AS free").execute(db)).rows
+    const settings = async (): Promise<unknown> =>
+      (
+        await sql
+          .raw(
+            name === 'SQLite'
+              ? 'PRAGMA foreign_keys'
+              : name === 'MySQL'
+                ? "SELECT @@lock_wait_timeout AS wait, is_free_lock(left(concat('fastify-users:', database()), 64)) AS free"
+                : "SELECT current_setting('lock_timeout') AS wait, now() = statement_timestamp() AS free"
+          )
+          .execute(db)
+      ).rows
     const before = await settings()
     for (const mode of ['read', 'write'] as const) {
-      await t.rejects(async () => await source?.transaction(mode, async (database) => { await database.run('CREATE TABLE mine (a INTEGER)'); throw new TypeError('no') }), mode === 'read' && name === 'PostgreSQL' ? { code: '25006' } : { message: 'no' })
+      await t.rejects(
+        async () =>
+          await source?.transaction(mode, async (database) => {
+            await database.run('CREATE TABLE mine (a INTEGER)')
+            throw new TypeError('no')
+          }),
+        mode === 'read' && name === 'PostgreSQL' ? { code: '25006' } : { message: 'no' }
+      )
       if (name !== 'MySQL') await t.rejects(sql`SELECT * FROM mine`.execute(db), 'nothing was changed')
       else await sql`DROP TABLE mine`.execute(db)
       t.strictSame(await settings(), before)

@@ -21,7 +21,11 @@ const OAUTH = `
 /** A config on a server; its client is closed with the tests. */
 function partsOf (url: string, rest = '', serverSelectionTimeoutMS = 30_000): ConfigParts {
   const client = `(() => { const client = new MongoClient('${url}', { serverSelectionTimeoutMS: ${serverSelectionTimeoutMS} }); keep({ end: () => client.close() }); return client })()`
-  return { adapter: `mongodb(${client}.db('app'))`, more: 'schemas: userSchemas({}, { id: objectIdId() })', rest: `import { MongoClient } from 'mongodb'\n${rest}` }
+  return {
+    adapter: `mongodb(${client}.db('app'))`,
+    more: 'schemas: userSchemas({}, { id: objectIdId() })',
+    rest: `import { MongoClient } from 'mongodb'\n${rest}`
+  }
 }
 
 /** The lines of a report that are not `ok`. */
@@ -33,29 +37,60 @@ t.test('mongodb(): migrate makes what the adapter needs, whoever runs it, and do
   const peer = await startMongoWirePeer(t)
   const { run, start } = makePlaceIn(places, program)
   const parts = partsOf(peer.url)
-  const indexesOf = (database: string): unknown => ['User', 'AccessToken'].map((name) => peer.collection(database, name).indexes)
+  const indexesOf = (database: string): unknown =>
+    ['User', 'AccessToken'].map((name) => peer.collection(database, name).indexes)
   t.match(await run(['prune'], parts), { code: 1, out: '', err: /"User"[^\n]*run `npx fastify-users migrate`/ })
-  t.match(badLines(await run(['doctor'], parts)), [/^fail {2}schema: missing: make the collection "User" with its indexes: "case_insensitive_email_index"; run `npx fastify-users migrate`$/, /"AccessToken"/])
-  t.strictSame(await run(['migrate', '--check'], parts), { code: 1, out: 'Pending:\n  - make the collection "User" with its indexes: "case_insensitive_email_index"\n  - make the collection "AccessToken" with its indexes: "token_1", "user_id_1", "created_at_1"\n  - note version 1 of the schema in "fastify_users_schema"', err: '' })
+  t.match(badLines(await run(['doctor'], parts)), [
+    /^fail {2}schema: missing: make the collection "User" with its indexes: "case_insensitive_email_index"; run `npx fastify-users migrate`$/,
+    /"AccessToken"/
+  ])
+  t.strictSame(await run(['migrate', '--check'], parts), {
+    code: 1,
+    out: 'Pending:\n  - make the collection "User" with its indexes: "case_insensitive_email_index"\n  - make the collection "AccessToken" with its indexes: "token_1", "user_id_1", "created_at_1"\n  - note version 1 of the schema in "fastify_users_schema"',
+    err: ''
+  })
   const script = await run(['schema'], parts)
   t.strictSame(await run(['migrate', '--dry-run'], parts), script)
-  t.notOk(peer.commands.some(({ name }) => ['createIndexes', 'insert', 'update', 'findAndModify'].includes(name)), 'nothing was changed')
+  t.notOk(
+    peer.commands.some(({ name }) => ['createIndexes', 'insert', 'update', 'findAndModify'].includes(name)),
+    'nothing was changed'
+  )
   const outcomes = await Promise.all([0, 1, 2].map(() => start(['migrate'], parts).outcome))
-  t.strictSame(outcomes.map(({ code, err }) => [code, err]), [[0, ''], [0, ''], [0, '']])
-  t.strictSame(await run(['migrate', '--check'], parts), { code: 0, out: 'Nothing to do: the database has our schema.', err: '' })
+  t.strictSame(
+    outcomes.map(({ code, err }) => [code, err]),
+    [
+      [0, ''],
+      [0, ''],
+      [0, '']
+    ]
+  )
+  t.strictSame(await run(['migrate', '--check'], parts), {
+    code: 0,
+    out: 'Nothing to do: the database has our schema.',
+    err: ''
+  })
   t.strictSame(await run(['migrate'], parts), { code: 0, out: 'Nothing to do: the database has our schema.', err: '' })
-  t.match(await run(['doctor'], parts), { code: 0, out: /^ok {4}database: answers\nok {4}schema: [^\n]*\nok {4}clock: /m })
+  t.match(await run(['doctor'], parts), {
+    code: 0,
+    out: /^ok {4}database: answers\nok {4}schema: [^\n]*\nok {4}clock: /m
+  })
   t.match(await run(['prune'], parts), { code: 0, out: 'backend database: expired tokens removed: 0' })
-  t.match(await run(['create-superuser', '--email', 'a@b.example'], parts, { lines: ['a long enough password'] }), { code: 0 })
+  t.match(await run(['create-superuser', '--email', 'a@b.example'], parts, { lines: ['a long enough password'] }), {
+    code: 0
+  })
 
   const client = new MongoClient(peer.url)
   t.teardown(() => client.close())
   const mongosh = client.db('script')
   const db = { getCollection: (name: string): unknown => mongosh.collection(name) }
   const commands = script.out.split('\n')
-  for (const line of commands) await (runInNewContext(line, { db }) as Promise<unknown>)     // the driver has the same methods as mongosh
+  // the driver has the same methods as mongosh
+  for (const line of commands) await (runInNewContext(line, { db }) as Promise<unknown>)
   t.strictSame(indexesOf('script'), indexesOf('app'), 'the printed script makes the same')
-  t.strictSame(peer.collection('script', 'fastify_users_schema').documents, [{ _id: 'User', version: 1 }, { _id: 'AccessToken', version: 1 }])
+  t.strictSame(peer.collection('script', 'fastify_users_schema').documents, [
+    { _id: 'User', version: 1 },
+    { _id: 'AccessToken', version: 1 }
+  ])
   t.strictSame(peer.refusals, [])
 })
 
@@ -64,72 +99,184 @@ t.test('mongodb(): with oauth among the features, the indexes of accounts in a l
   const { run } = makePlaceIn(places, program)
   const parts = partsOf(peer.url, OAUTH)
   t.match(await run(['migrate'], partsOf(peer.url)), { code: 0 })
-  t.match(await run(['doctor'], parts), { code: 1, out: /^fail {2}schema: missing: the collection "User": add the unique index "[^"]*" on oauth_accounts\.oauth_name, oauth_accounts\.account_id; run/m })
-  t.match(await run(['migrate'], parts), { code: 0, out: /make the collection "oauth_issuer"[^]*make the collection "oauth_transaction"[^]*note version 1/ })
+  t.match(await run(['doctor'], parts), {
+    code: 1,
+    out: /^fail {2}schema: missing: the collection "User": add the unique index "[^"]*" on oauth_accounts\.oauth_name, oauth_accounts\.account_id; run/m
+  })
+  t.match(await run(['migrate'], parts), {
+    code: 0,
+    out: /make the collection "oauth_issuer"[^]*make the collection "oauth_transaction"[^]*note version 1/
+  })
   t.match(await run(['migrate', '--check'], parts), { code: 0 })
   t.match(await run(['prune'], parts), { code: 0, out: /oauth_transaction: expired rows removed: 0/ })
-  t.match(peer.collection('app', 'fastify_users_schema').documents.map(({ _id }) => String(_id)).sort(), ['AccessToken', 'User', 'User.oauth_accounts', 'oauth_issuer', 'oauth_transaction'])
+  t.match(
+    peer
+      .collection('app', 'fastify_users_schema')
+      .documents.map(({ _id }) => String(_id))
+      .sort(),
+    ['AccessToken', 'User', 'User.oauth_accounts', 'oauth_issuer', 'oauth_transaction']
+  )
 })
 
-t.test('mongodb(): an application that makes its collections itself notes their version, and migrate finds nothing to do', async (t) => {
-  const peer = await startMongoWirePeer(t)
-  const { run } = makePlaceIn(places, program)
-  const parts = partsOf(peer.url)
-  t.match(await run(['prune'], { ...parts, adapter: parts.adapter?.replace("db('app')", "db('app'), { createTables: true }") ?? '' }), { code: 0 })
-  t.strictSame(await run(['migrate', '--check'], parts), { code: 0, out: 'Nothing to do: the database has our schema.', err: '' })
-})
-
-t.test('mongodb(): indexes that are not what the adapter needs are told, and what stands in their place is not dropped', async (t) => {
-  const email = { key: { email: 1 }, name: 'case_insensitive_email_index' } as const
-  const plain = { key: { email: 1 }, name: 'email_1', unique: true } as const
-  const cases: [string, (db: Db) => Promise<unknown>, RegExp[], number, RegExp][] = [
-    ['not unique', (db) => db.collection('User').createIndexes([{ ...email, collation: CASELESS }]), [/^fail {2}schema: the collection "User" has the index "case_insensitive_email_index" in the place of the unique index "case_insensitive_email_index" on email, without case: drop it by db\.getCollection\("User"\)\.dropIndex\("case_insensitive_email_index"\) in mongosh, and run migrate$/], 1, /^fastify-users: nothing was changed:\n {2}- the collection "User" has the index/],
-    ['another collation', (db) => db.collection('User').createIndexes([{ ...email, collation: { locale: 'en', strength: 3 } }]), [/^fail {2}schema: the collection "User" has the index/], 1, /drop it by/],
-    ['as older adapters of Python made it', (db) => db.collection('User').createIndexes([plain, { ...email, collation: CASELESS }]), [/^warn {2}schema: the collection "User" has the index "case_insensitive_email_index" in the place of the unique/], 0, /^$/],
-    ['unique with case', (db) => db.collection('User').createIndexes([plain]), [/^warn {2}schema: missing: the collection "User": add the unique index "case_insensitive_email_index" on email, without case; run/], 0, /^$/],
-    ['a look-up index is gone', async () => {}, [/^warn {2}schema: missing: the collection "AccessToken": add the index "created_at_1" on created_at; run/], 0, /^$/],
-    ['addresses clash', (db) => db.collection('User').insertMany(['a@b.example', 'A@b.example'].map((address) => ({ _id: new ObjectId(), email: address }))), [/^fail {2}schema: missing: the collection "User": add the unique index/], 1, /^fastify-users: Table "User" does not fit: a unique index cannot be made, because documents have the same values: the unique index "case_insensitive_email_index" on email, without case; change or remove all but one$/],
-    ['ids of another kind', (db) => db.collection('AccessToken').insertOne({ token: 'x', user_id: 'text', created_at: new Date() }), [/^fail {2}schema: Table "AccessToken" does not fit: "user_id" of a document is no objectId/], 1, /"user_id" of a document is no objectId/],
-    ['a newer version', (db) => db.collection<{ _id: string }>('fastify_users_schema').insertOne({ _id: 'User', version: 99 } as { _id: string }), [/^fail {2}schema: the collection "User" was made by a newer version of this package \(its schema is 99/], 1, /update the package$/]
-  ]
-  for (const [name, change, lines, code, err] of cases) {
+t.test(
+  'mongodb(): an application that makes its collections itself notes their version, and migrate finds nothing to do',
+  async (t) => {
     const peer = await startMongoWirePeer(t)
-    const client = new MongoClient(peer.url)
-    t.teardown(() => client.close())
     const { run } = makePlaceIn(places, program)
     const parts = partsOf(peer.url)
-    await run(['migrate'], parts)
-    const users = peer.collection('app', 'User')
-    if (/unique|collation|Python|clash/.test(name)) users.indexes = users.indexes.slice(0, 1)
-    if (name === 'a look-up index is gone') peer.collection('app', 'AccessToken').indexes.pop()
-    if (name === 'a newer version') peer.collection('app', 'fastify_users_schema').documents = []
-    await change(client.db('app'))
-    const report = await run(['doctor'], parts)
-    t.match(badLines(report), lines, name)
-    t.equal(badLines(report).length, lines.length, badLines(report).join('\n'))
-    const outcome = await run(['migrate'], parts)
-    t.match(outcome, { code, err }, name)
-    t.notMatch(JSON.stringify([report, outcome]), /b\.example/, 'no address is printed')
-    if (code === 0) t.match(await run(['migrate', '--check'], parts), { code: 0 }, `${name}: migrated`)
+    t.match(
+      await run(['prune'], {
+        ...parts,
+        adapter: parts.adapter?.replace("db('app')", "db('app'), { createTables: true }") ?? ''
+      }),
+      { code: 0 }
+    )
+    t.strictSame(await run(['migrate', '--check'], parts), {
+      code: 0,
+      out: 'Nothing to do: the database has our schema.',
+      err: ''
+    })
   }
-})
+)
 
-t.test('mongodb(): a server that does not answer, and one that does not let the user in, are told apart; no password is printed', async (t) => {
-  const peer = await startMongoWirePeer(t)
-  const { run } = makePlaceIn(places, program)
-  t.match(badLines(await run(['doctor'], partsOf('mongodb://arthur:hunter2@127.0.0.1:1/', '', 300))), [/^fail {2}database: [^\n]*ECONNREFUSED[^\n]*; start it, or correct the adapter$/])
-  const parts = partsOf(peer.url.replace('mongodb://', 'mongodb://arthur:hunter2@').replace('/?', '/admin?'))
-  peer.onCommand(({ name }) => name.startsWith('sasl') ? { ok: 0, code: 18, codeName: 'AuthenticationFailed', errmsg: 'Authentication failed.' } : undefined)
-  for (const args of [['migrate'], ['prune'], ['doctor']]) {
-    const outcome = await run(args, parts)
-    t.match(outcome, { code: 1 }, args.join())
-    t.match(outcome.out + outcome.err, /the server refuses: Authentication failed\.; check user and password in the adapter's connection/)
-    t.notMatch(JSON.stringify(outcome), /hunter2/)
+t.test(
+  'mongodb(): indexes that are not what the adapter needs are told, and what stands in their place is not dropped',
+  async (t) => {
+    const email = { key: { email: 1 }, name: 'case_insensitive_email_index' } as const
+    const plain = { key: { email: 1 }, name: 'email_1', unique: true } as const
+    const cases: [string, (db: Db) => Promise<unknown>, RegExp[], number, RegExp][] = [
+      [
+        'not unique',
+        (db) => db.collection('User').createIndexes([{ ...email, collation: CASELESS }]),
+        [
+          /^fail {2}schema: the collection "User" has the index "case_insensitive_email_index" in the place of the unique index "case_insensitive_email_index" on email, without case: drop it by db\.getCollection\("User"\)\.dropIndex\("case_insensitive_email_index"\) in mongosh, and run migrate$/
+        ],
+        1,
+        /^fastify-users: nothing was changed:\n {2}- the collection "User" has the index/
+      ],
+      [
+        'another collation',
+        (db) => db.collection('User').createIndexes([{ ...email, collation: { locale: 'en', strength: 3 } }]),
+        [/^fail {2}schema: the collection "User" has the index/],
+        1,
+        /drop it by/
+      ],
+      [
+        'as older adapters of Python made it',
+        (db) => db.collection('User').createIndexes([plain, { ...email, collation: CASELESS }]),
+        [
+          /^warn {2}schema: the collection "User" has the index "case_insensitive_email_index" in the place of the unique/
+        ],
+        0,
+        /^$/
+      ],
+      [
+        'unique with case',
+        (db) => db.collection('User').createIndexes([plain]),
+        [
+          /^warn {2}schema: missing: the collection "User": add the unique index "case_insensitive_email_index" on email, without case; run/
+        ],
+        0,
+        /^$/
+      ],
+      [
+        'a look-up index is gone',
+        async () => {},
+        [/^warn {2}schema: missing: the collection "AccessToken": add the index "created_at_1" on created_at; run/],
+        0,
+        /^$/
+      ],
+      [
+        'addresses clash',
+        (db) =>
+          db
+            .collection('User')
+            .insertMany(['a@b.example', 'A@b.example'].map((address) => ({ _id: new ObjectId(), email: address }))),
+        [/^fail {2}schema: missing: the collection "User": add the unique index/],
+        1,
+        /^fastify-users: Table "User" does not fit: a unique index cannot be made, because documents have the same values: the unique index "case_insensitive_email_index" on email, without case; change or remove all but one$/
+      ],
+      [
+        'ids of another kind',
+        (db) => db.collection('AccessToken').insertOne({ token: 'x', user_id: 'text', created_at: new Date() }),
+        [/^fail {2}schema: Table "AccessToken" does not fit: "user_id" of a document is no objectId/],
+        1,
+        /"user_id" of a document is no objectId/
+      ],
+      [
+        'a newer version',
+        (db) =>
+          db
+            .collection<{ _id: string }>('fastify_users_schema')
+            .insertOne({ _id: 'User', version: 99 } as { _id: string }),
+        [/^fail {2}schema: the collection "User" was made by a newer version of this package \(its schema is 99/],
+        1,
+        /update the package$/
+      ]
+    ]
+    for (const [name, change, lines, code, err] of cases) {
+      const peer = await startMongoWirePeer(t)
+      const client = new MongoClient(peer.url)
+      t.teardown(() => client.close())
+      const { run } = makePlaceIn(places, program)
+      const parts = partsOf(peer.url)
+      await run(['migrate'], parts)
+      const users = peer.collection('app', 'User')
+      if (/unique|collation|Python|clash/.test(name)) users.indexes = users.indexes.slice(0, 1)
+      if (name === 'a look-up index is gone') peer.collection('app', 'AccessToken').indexes.pop()
+      if (name === 'a newer version') peer.collection('app', 'fastify_users_schema').documents = []
+      await change(client.db('app'))
+      const report = await run(['doctor'], parts)
+      t.match(badLines(report), lines, name)
+      t.equal(badLines(report).length, lines.length, badLines(report).join('\n'))
+      const outcome = await run(['migrate'], parts)
+      t.match(outcome, { code, err }, name)
+      t.notMatch(JSON.stringify([report, outcome]), /b\.example/, 'no address is printed')
+      if (code === 0) t.match(await run(['migrate', '--check'], parts), { code: 0 }, `${name}: migrated`)
+    }
   }
-  peer.onCommand(({ name }) => name === 'listIndexes' ? { ok: 0, code: 13, codeName: 'Unauthorized', errmsg: 'not authorized on app' } : undefined)
-  t.match(await run(['prune'], partsOf(peer.url)), { code: 1, err: /the server refuses: not authorized on app; grant it to the user/ })
-  peer.onCommand(({ name }) => name === 'createIndexes' ? { ok: 0, code: 11_600, errmsg: 'interrupted' } : undefined)
-  t.match(await run(['migrate'], partsOf(peer.url)), { code: 1, err: /interrupted/ })
-  peer.onCommand(({ name }) => name === 'createIndexes' ? { ok: 1 } : undefined)
-  t.match(await run(['migrate'], partsOf(peer.url)), { code: 1, err: /the database does not do this: make the collection "User"/ })
-})
+)
+
+t.test(
+  'mongodb(): a server that does not answer, and one that does not let the user in, are told apart; no password is printed',
+  async (t) => {
+    const peer = await startMongoWirePeer(t)
+    const { run } = makePlaceIn(places, program)
+    t.match(badLines(await run(['doctor'], partsOf('mongodb://arthur:hunter2@127.0.0.1:1/', '', 300))), [
+      /^fail {2}database: [^\n]*ECONNREFUSED[^\n]*; start it, or correct the adapter$/
+    ])
+    const parts = partsOf(peer.url.replace('mongodb://', 'mongodb://arthur:hunter2@').replace('/?', '/admin?'))
+    peer.onCommand(({ name }) =>
+      name.startsWith('sasl')
+        ? { ok: 0, code: 18, codeName: 'AuthenticationFailed', errmsg: 'Authentication failed.' }
+        : undefined
+    )
+    for (const args of [['migrate'], ['prune'], ['doctor']]) {
+      const outcome = await run(args, parts)
+      t.match(outcome, { code: 1 }, args.join())
+      t.match(
+        outcome.out + outcome.err,
+        /the server refuses: Authentication failed\.; check user and password in the adapter's connection/
+      )
+      t.notMatch(JSON.stringify(outcome), /hunter2/)
+    }
+    peer.onCommand(({ name }) =>
+      name === 'listIndexes'
+        ? { ok: 0, code: 13, codeName: 'Unauthorized', errmsg: 'not authorized on app' }
+        : undefined
+    )
+    t.match(await run(['prune'], partsOf(peer.url)), {
+      code: 1,
+      err: /the server refuses: not authorized on app; grant it to the user/
+    })
+    peer.onCommand(({ name }) =>
+      name === 'createIndexes' ? { ok: 0, code: 11_600, errmsg: 'interrupted' } : undefined
+    )
+    t.match(await run(['migrate'], partsOf(peer.url)), { code: 1, err: /interrupted/ })
+    peer.onCommand(({ name }) => (name === 'createIndexes' ? { ok: 1 } : undefined))
+    t.match(await run(['migrate'], partsOf(peer.url)), {
+      code: 1,
+      err: /the database does not do this: make the collection "User"/
+    })
+  }
+)

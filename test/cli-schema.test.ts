@@ -45,8 +45,17 @@ function placeOn (t: Test, url: string, schema: string, drop: () => Promise<void
     await drop()
   })
   const poolText = `new pg.Pool({ connectionString: ${JSON.stringify(url)}, options: '-c search_path=${schema}' })`
-  const column = async (sql: string, values: unknown[] = []): Promise<unknown[]> => (await pool.query<unknown[]>({ text: sql, values, rowMode: 'array' })).rows.map(([value]) => value)
-  return { ...makePlace(), schema, pool, poolText, adapter: `postgres(${poolText})`, column, tables: () => column('SELECT tablename::text FROM pg_tables WHERE schemaname = $1 ORDER BY 1', [schema]) }
+  const column = async (sql: string, values: unknown[] = []): Promise<unknown[]> =>
+    (await pool.query<unknown[]>({ text: sql, values, rowMode: 'array' })).rows.map(([value]) => value)
+  return {
+    ...makePlace(),
+    schema,
+    pool,
+    poolText,
+    adapter: `postgres(${poolText})`,
+    column,
+    tables: () => column('SELECT tablename::text FROM pg_tables WHERE schemaname = $1 ORDER BY 1', [schema])
+  }
 }
 
 function edit (file: string, sql: string): void {
@@ -63,21 +72,48 @@ const OAUTH = `
   import { github, oauth } from '${library.replace('lib/index.js', 'lib/features/oauth/index.js')}'
   export const features = (app) => app.register(oauth, { publicUrl: 'https://app.example.com', providers: [github({ clientId: 'id', clientSecret: 'secret' })] })`
 
-t.test('every command has a help that says its options and exit codes, and refuses what it does not know', async (t) => {
-  for (const name of ['schema', 'migrate', 'create-superuser', 'prune', 'doctor']) {
-    for (const flag of ['--help', '-h']) t.match(await runIn('/', [name, flag]), { code: 0, out: new RegExp(`^Usage: fastify-users ${name} [^]*--config FILE[^]*Exit codes: 0 [^]* 2 called in a wrong way\\.$`), err: '' })
-    t.match(await runIn('/', [name, '--colour']), { code: 2, out: '', err: new RegExp(`--colour[^]*\nSee fastify-users ${name} --help\\.`) })
-    t.match(await runIn('/', [name, 'now']), { code: 2, out: '', err: /now/ })
-    t.match(await runIn('/', [name, ...(name === 'create-superuser' ? ['--email', 'a@b.example'] : [])]), name === 'doctor' ? { code: 2, out: /^fail {2}config: There is no config users\.config\.js/ } : { code: 2, out: '', err: /^fastify-users: There is no config users\.config\.js[^\n]*$/ })
+t.test(
+  'every command has a help that says its options and exit codes, and refuses what it does not know',
+  async (t) => {
+    for (const name of ['schema', 'migrate', 'create-superuser', 'prune', 'doctor']) {
+      for (const flag of ['--help', '-h']) {
+        t.match(await runIn('/', [name, flag]), {
+          code: 0,
+          out: new RegExp(
+            `^Usage: fastify-users ${name} [^]*--config FILE[^]*Exit codes: 0 [^]* 2 called in a wrong way\\.$`
+          ),
+          err: ''
+        })
+      }
+      t.match(await runIn('/', [name, '--colour']), {
+        code: 2,
+        out: '',
+        err: new RegExp(`--colour[^]*\nSee fastify-users ${name} --help\\.`)
+      })
+      t.match(await runIn('/', [name, 'now']), { code: 2, out: '', err: /now/ })
+      t.match(
+        await runIn('/', [name, ...(name === 'create-superuser' ? ['--email', 'a@b.example'] : [])]),
+        name === 'doctor'
+          ? { code: 2, out: /^fail {2}config: There is no config users\.config\.js/ }
+          : { code: 2, out: '', err: /^fastify-users: There is no config users\.config\.js[^\n]*$/ }
+      )
+    }
+    t.match(await runIn('/', ['--help']), {
+      code: 0,
+      out: / schema [^]* migrate [^]* create-superuser [^]* prune [^]* doctor [^]*Exit codes: 0 done, 1 refused or failed, 2 called in a wrong way\.$/
+    })
   }
-  t.match(await runIn('/', ['--help']), { code: 0, out: / schema [^]* migrate [^]* create-superuser [^]* prune [^]* doctor [^]*Exit codes: 0 done, 1 refused or failed, 2 called in a wrong way\.$/ })
-})
+)
 
 t.test('schema prints what makes all tables, and needs no database', async (t) => {
   const { folder, file, run } = makePlace()
   const fields = '{ display_name: Type.String({ maxLength: 80 }), nick: Type.Optional(Type.String()) }'
   const own = await run(['schema'], { fields })
-  t.match(own, { code: 0, err: '', out: /^CREATE TABLE "user" \(\n\t"id" CHAR\(36\) NOT NULL,[^]*\t"display_name" VARCHAR\(80\) NOT NULL,\n\t"nick" TEXT,[^]*CREATE TABLE "accesstoken"[^]*CREATE INDEX "ix_accesstoken_user_id"/ })
+  t.match(own, {
+    code: 0,
+    err: '',
+    out: /^CREATE TABLE "user" \(\n\t"id" CHAR\(36\) NOT NULL,[^]*\t"display_name" VARCHAR\(80\) NOT NULL,\n\t"nick" TEXT,[^]*CREATE TABLE "accesstoken"[^]*CREATE INDEX "ix_accesstoken_user_id"/
+  })
   t.notOk(existsSync(file))
   const database = new Database(':memory:')
   database.exec(own.out)
@@ -87,30 +123,79 @@ t.test('schema prints what makes all tables, and needs no database', async (t) =
   t.strictSame(dry, own, 'the same that migrate would do')
   t.notOk(existsSync(file))
 
-  t.match(await run(['schema', '--dialect', 'postgres'], { fields, adapter: 'memory()' }), { code: 0, out: /^CREATE TABLE "user" \(\n\t"id" UUID NOT NULL[^]*lower\("email"::text COLLATE "C"\)/ })
-  t.match(await run(['schema', '--dialect', 'sqlite'], { adapter: "sqlite('x.sqlite', { tables: { user: { table: 'people', columns: { email: 'mail' } } } })" }), { code: 0, out: /CREATE TABLE "people"[^]*"mail"[^]*REFERENCES "people"/ })
-  t.notMatch((await run(['schema', '--dialect', 'sqlite'], { backends: "[{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60 }) }]" })).out, /accesstoken/)
-  t.match(await run(['schema', '--dialect', 'oracle']), { code: 2, out: '', err: /^fastify-users: --dialect is one of sqlite, postgres, mysql$/ })
+  t.match(await run(['schema', '--dialect', 'postgres'], { fields, adapter: 'memory()' }), {
+    code: 0,
+    out: /^CREATE TABLE "user" \(\n\t"id" UUID NOT NULL[^]*lower\("email"::text COLLATE "C"\)/
+  })
+  t.match(
+    await run(['schema', '--dialect', 'sqlite'], {
+      adapter: "sqlite('x.sqlite', { tables: { user: { table: 'people', columns: { email: 'mail' } } } })"
+    }),
+    { code: 0, out: /CREATE TABLE "people"[^]*"mail"[^]*REFERENCES "people"/ }
+  )
+  t.notMatch(
+    (
+      await run(['schema', '--dialect', 'sqlite'], {
+        backends: "[{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60 }) }]"
+      })
+    ).out,
+    /accesstoken/
+  )
+  t.match(await run(['schema', '--dialect', 'oracle']), {
+    code: 2,
+    out: '',
+    err: /^fastify-users: --dialect is one of sqlite, postgres, mysql$/
+  })
   t.match(await run(['schema'], { adapter: 'memory()' }), { code: 2, out: '', err: /has no dialect: say --dialect/ })
-  t.match(await run(['schema'], { rest: 'export const features = 1' }), { code: 1, out: '', err: /exports `features`, which is no function/ })
-  const feature = "export async function features (app) { await app.register(async (scope) => { scope.decorate('feature', true) }) }"
+  t.match(await run(['schema'], { rest: 'export const features = 1' }), {
+    code: 1,
+    out: '',
+    err: /exports `features`, which is no function/
+  })
+  const feature =
+    "export async function features (app) { await app.register(async (scope) => { scope.decorate('feature', true) }) }"
   t.match(await run(['schema'], { rest: feature }), { code: 0 })
-  t.match(await run(['schema'], { rest: "export async function features () { throw new Error('no such provider\\nat all') }" }), { code: 1, out: '', err: 'fastify-users: no such provider' })
-  t.match(await run(['schema'], { adapter: "sqlite('x.sqlite', { tables: { people: {} } })" }), { code: 1, err: /no option tables\.people/ })
+  t.match(
+    await run(['schema'], {
+      rest: "export async function features () { throw new Error('no such provider\\nat all') }"
+    }),
+    { code: 1, out: '', err: 'fastify-users: no such provider' }
+  )
+  t.match(await run(['schema'], { adapter: "sqlite('x.sqlite', { tables: { people: {} } })" }), {
+    code: 1,
+    err: /no option tables\.people/
+  })
   t.notOk(existsSync(join(folder, 'x.sqlite')))
 })
 
 t.test('SQLite: migrate makes the tables once; the application opens them', async (t) => {
   const { file, run } = makePlace()
-  t.strictSame(await run(['migrate', '--check']), { code: 1, out: 'Pending:\n  - make the table "user"\n  - make the table "accesstoken"\n  - note version 1 of the schema in "fastify_users_schema"', err: '' })
+  t.strictSame(await run(['migrate', '--check']), {
+    code: 1,
+    out: 'Pending:\n  - make the table "user"\n  - make the table "accesstoken"\n  - note version 1 of the schema in "fastify_users_schema"',
+    err: ''
+  })
   t.notOk(existsSync(file))
-  t.strictSame(await run(['migrate']), { code: 0, out: 'Changed:\n  - make the table "user"\n  - make the table "accesstoken"\n  - note version 1 of the schema in "fastify_users_schema"', err: '' })
+  t.strictSame(await run(['migrate']), {
+    code: 0,
+    out: 'Changed:\n  - make the table "user"\n  - make the table "accesstoken"\n  - note version 1 of the schema in "fastify_users_schema"',
+    err: ''
+  })
   const made = rowsOf(file, DEFINITIONS)
-  t.strictSame(rowsOf(file, 'SELECT * FROM fastify_users_schema ORDER BY 1'), [['accesstoken', 1], ['user', 1]])
-  for (const args of [['migrate'], ['migrate', '--check']]) t.strictSame(await run(args), { code: 0, out: 'Nothing to do: the database has our schema.', err: '' })
+  t.strictSame(rowsOf(file, 'SELECT * FROM fastify_users_schema ORDER BY 1'), [
+    ['accesstoken', 1],
+    ['user', 1]
+  ])
+  for (const args of [['migrate'], ['migrate', '--check']]) {
+    t.strictSame(await run(args), { code: 0, out: 'Nothing to do: the database has our schema.', err: '' })
+  }
   t.strictSame(await run(['migrate', '--dry-run']), { code: 0, out: '-- Nothing to do.', err: '' })
   const app = Fastify()
-  await app.register(users, { adapter: sqlite(file), secret: SECRET, backends: [{ name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }] })
+  await app.register(users, {
+    adapter: sqlite(file),
+    secret: SECRET,
+    backends: [{ name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }]
+  })
   await app.ready()
   await app.close()
   t.strictSame(rowsOf(file, DEFINITIONS), made)
@@ -119,87 +204,169 @@ t.test('SQLite: migrate makes the tables once; the application opens them', asyn
 t.test('SQLite: migrate adds columns of new custom fields with what the rows get, and keeps the rows', async (t) => {
   const { file, run } = makePlace()
   await run(['migrate'], { fields: '{ nick: Type.String({ maxLength: 20 }) }' })
-  edit(file, 'INSERT INTO user VALUES (\'1\', \'a@b.example\', \'hash\', 1, 0, 0, NULL, \'nick\')')
+  edit(file, "INSERT INTO user VALUES ('1', 'a@b.example', 'hash', 1, 0, 0, NULL, 'nick')")
   const fields = `{
     nick: Type.String({ maxLength: 40 }), plan: Type.String({ default: "it's \\\\ free" }), credits: Type.Integer({ default: 5 }), ratio: Type.Number({ default: 0.5 }),
     beta: Type.Boolean({ default: true }), settings: Type.Object({}, { default: { a: "'" } }), note: Type.Optional(Type.String()), size: Type.Union([Type.Integer(), Type.Null()], { default: null })
   }`
   const before = rowsOf(file, DEFINITIONS)
-  t.match(await run(['migrate', '--dry-run'], { fields }), { code: 0, out: /ALTER TABLE "user" ADD COLUMN "plan" TEXT NOT NULL DEFAULT 'it''s \\ free';/ })
+  t.match(await run(['migrate', '--dry-run'], { fields }), {
+    code: 0,
+    out: /ALTER TABLE "user" ADD COLUMN "plan" TEXT NOT NULL DEFAULT 'it''s \\ free';/
+  })
   t.strictSame(rowsOf(file, DEFINITIONS), before)
-  t.match(await run(['migrate'], { fields }), { code: 0, out: /make wider: "nick" to VARCHAR\(40\)\n.*add the column "plan" \(TEXT\)\n[^]*"note" \(TEXT, may be null\)\n[^]*"size" \(INTEGER, may be null\)$/ })
-  t.strictSame(rowsOf(file, 'SELECT id, nick, plan, credits, ratio, beta, settings, note, size FROM user'), [['1', 'nick', "it's \\ free", 5, 0.5, 1, '{"a":"\'"}', null, null]])
+  t.match(await run(['migrate'], { fields }), {
+    code: 0,
+    out: /make wider: "nick" to VARCHAR\(40\)\n.*add the column "plan" \(TEXT\)\n[^]*"note" \(TEXT, may be null\)\n[^]*"size" \(INTEGER, may be null\)$/
+  })
+  t.strictSame(rowsOf(file, 'SELECT id, nick, plan, credits, ratio, beta, settings, note, size FROM user'), [
+    ['1', 'nick', "it's \\ free", 5, 0.5, 1, '{"a":"\'"}', null, null]
+  ])
   t.match(await run(['migrate', '--check'], { fields }), { code: 0 })
 })
 
 t.test('SQLite: what stands against a change is said, and nothing is changed', async (t) => {
   const cases: [string, string, string, RegExp][] = [
-    ['a required field without a value for the rows', `${USER} ('1', 'a@b.example', '', 1, 0, 0)`, '{ plan: Type.String(), note: Type.Optional(Type.String()) }', /table "user" lacks "plan" and has rows: give the field a default/],
-    ['addresses that are equal but for case', `DROP INDEX ix_user_email_lower; ${USER} ('1', 'a@b.example', '', 1, 0, 0), ('2', 'A@b.example', '', 1, 0, 0)`, '{}', /table "user": rows with the same email, if case does not count: "1", "2"; change or remove all but one$/],
-    ['no primary key of ours', 'DROP TABLE user; CREATE TABLE user (name TEXT)', '{}', /lacks "id", without which it is not a table of ours/],
-    ['a newer version', "UPDATE fastify_users_schema SET version = 99 WHERE table_name = 'user'", '{}', /was made by a newer version of this package \(its schema is 99, this package knows 1\); update the package$/]
+    [
+      'a required field without a value for the rows',
+      `${USER} ('1', 'a@b.example', '', 1, 0, 0)`,
+      '{ plan: Type.String(), note: Type.Optional(Type.String()) }',
+      /table "user" lacks "plan" and has rows: give the field a default/
+    ],
+    [
+      'addresses that are equal but for case',
+      `DROP INDEX ix_user_email_lower; ${USER} ('1', 'a@b.example', '', 1, 0, 0), ('2', 'A@b.example', '', 1, 0, 0)`,
+      '{}',
+      /table "user": rows with the same email, if case does not count: "1", "2"; change or remove all but one$/
+    ],
+    [
+      'no primary key of ours',
+      'DROP TABLE user; CREATE TABLE user (name TEXT)',
+      '{}',
+      /lacks "id", without which it is not a table of ours/
+    ],
+    [
+      'a newer version',
+      "UPDATE fastify_users_schema SET version = 99 WHERE table_name = 'user'",
+      '{}',
+      /was made by a newer version of this package \(its schema is 99, this package knows 1\); update the package$/
+    ]
   ]
   for (const [name, change, fields, err] of cases) {
     const { file, run } = makePlace()
     await run(['migrate'])
     edit(file, change)
     const before = readFileSync(file)
-    for (const args of [['migrate'], ['migrate', '--dry-run'], ['migrate', '--check']]) t.match(await run(args, { fields }), { code: 1, out: '', err }, `${name}: ${args.join(' ')}`)
+    for (const args of [['migrate'], ['migrate', '--dry-run'], ['migrate', '--check']]) {
+      t.match(await run(args, { fields }), { code: 1, out: '', err }, `${name}: ${args.join(' ')}`)
+    }
     t.ok(before.equals(readFileSync(file)), name)
     t.match((await run(['migrate'], { fields })).err, /^fastify-users: nothing was changed:\n {2}- table "user"/)
   }
   const odd = makePlace()
   edit(odd.file, 'CREATE TABLE user (id CHAR(36), email TEXT, hash€ VARCHAR(72), is_active, is_superuser, is_verified)')
-  t.match(await odd.run(['migrate'], { adapter: "sqlite(new URL('users.sqlite', import.meta.url).pathname, { tables: { user: { columns: { hashed_password: 'hash€' } } } })" }), { code: 1, out: '', err: /table "user": its definition cannot be read; change its columns by hand$/ })
+  t.match(
+    await odd.run(['migrate'], {
+      adapter:
+        "sqlite(new URL('users.sqlite', import.meta.url).pathname, { tables: { user: { columns: { hashed_password: 'hash€' } } } })"
+    }),
+    { code: 1, out: '', err: /table "user": its definition cannot be read; change its columns by hand$/ }
+  )
   const empty = makePlace()
   await empty.run(['migrate'])
-  t.match(await empty.run(['migrate'], { fields: '{ plan: Type.String() }' }), { code: 0, out: /add the column "plan" \(TEXT\)$/ }, 'a table without rows gets any column')
+  t.match(
+    await empty.run(['migrate'], { fields: '{ plan: Type.String() }' }),
+    { code: 0, out: /add the column "plan" \(TEXT\)$/ },
+    'a table without rows gets any column'
+  )
 })
 
 t.test('SQLite: tables of an earlier form are brought forward, with their rows', async (t) => {
   const { file, run } = makePlace()
-  edit(file, `CREATE TABLE user (id CHAR(36) PRIMARY KEY, email VARCHAR(255) NOT NULL, hashed_password VARCHAR(72) NOT NULL, is_active BOOLEAN NOT NULL, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL);
+  edit(
+    file,
+    `CREATE TABLE user (id CHAR(36) PRIMARY KEY, email VARCHAR(255) NOT NULL, hashed_password VARCHAR(72) NOT NULL, is_active BOOLEAN NOT NULL, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL);
     CREATE TABLE accesstoken (token VARCHAR(43) PRIMARY KEY, user_id CHAR(36) NOT NULL REFERENCES user (id) ON DELETE CASCADE, created_at TIMESTAMP NOT NULL);
-    ${USER} ('1', 'a@b.example', 'hash', 1, 0, 0); INSERT INTO accesstoken VALUES ('token', '1', '2026-01-01 00:00:00.000000')`)
-  t.match(await run(['migrate']), { code: 0, out: /make wider: "email" to VARCHAR\(320\), "hashed_password" to VARCHAR\(1024\)\n[^]*add the column "session_stamp" \(VARCHAR\(64\), may be null\)\n[^]*the unique index "ix_user_email_lower"[^]*"accesstoken": add the index "ix_accesstoken_created_at"/ })
-  t.strictSame(rowsOf(file, 'SELECT u.email, t.token FROM user u JOIN accesstoken t ON t.user_id = u.id'), [['a@b.example', 'token']])
+    ${USER} ('1', 'a@b.example', 'hash', 1, 0, 0); INSERT INTO accesstoken VALUES ('token', '1', '2026-01-01 00:00:00.000000')`
+  )
+  t.match(await run(['migrate']), {
+    code: 0,
+    out: /make wider: "email" to VARCHAR\(320\), "hashed_password" to VARCHAR\(1024\)\n[^]*add the column "session_stamp" \(VARCHAR\(64\), may be null\)\n[^]*the unique index "ix_user_email_lower"[^]*"accesstoken": add the index "ix_accesstoken_created_at"/
+  })
+  t.strictSame(rowsOf(file, 'SELECT u.email, t.token FROM user u JOIN accesstoken t ON t.user_id = u.id'), [
+    ['a@b.example', 'token']
+  ])
   t.strictSame(rowsOf(file, 'PRAGMA foreign_key_check'), [])
   t.match(await run(['migrate', '--check']), { code: 0 })
 })
 
-t.test('a version of the schema whose rows must change is brought forward once, from the version that each table has', async (t) => {
-  const database = new Database(':memory:')
-  const models: Model[] = [userModel(userSchemas())]
-  const source = await migrationOf(sqlite(database))?.connect('refuse')
-  const migrate = async (current: number): Promise<string[]> => await source?.transaction('write', async (view) => {
-    const upgrades = new Map([2, 3].map((version) => [version, () => [`UPDATE user SET hashed_password = hashed_password || '${version}'`]]))
-    const { steps, problems } = await planUpgrade(view, models, {}, { current, upgrades: new Map([...upgrades].filter(([version]) => version <= current)) })
-    for (const { statements } of steps) for (const statement of statements) await view.run(statement)
-    return [...problems, ...steps.map(({ text }) => text)]
-  }) ?? []
-  await migrate(1)
-  database.exec(`${USER} ('1', 'a@b.example', 'hash', 1, 0, 0)`)
-  t.strictSame(await migrate(1), [])
-  t.strictSame(await migrate(3), ['table "user": bring the rows to version 2', 'table "user": bring the rows to version 3', 'note version 3 of the schema in "fastify_users_schema"'])
-  t.strictSame(await migrate(3), [])
-  t.equal(database.prepare('SELECT hashed_password FROM user').pluck().get(), 'hash23')
-  t.match(await migrate(2), [/newer version/])
-  await source?.close()
-})
+t.test(
+  'a version of the schema whose rows must change is brought forward once, from the version that each table has',
+  async (t) => {
+    const database = new Database(':memory:')
+    const models: Model[] = [userModel(userSchemas())]
+    const source = await migrationOf(sqlite(database))?.connect('refuse')
+    const migrate = async (current: number): Promise<string[]> =>
+      (await source?.transaction('write', async (view) => {
+        const upgrades = new Map(
+          [2, 3].map((version) => [
+            version,
+            () => [`UPDATE user SET hashed_password = hashed_password || '${version}'`]
+          ])
+        )
+        const { steps, problems } = await planUpgrade(
+          view,
+          models,
+          {},
+          { current, upgrades: new Map([...upgrades].filter(([version]) => version <= current)) }
+        )
+        for (const { statements } of steps) for (const statement of statements) await view.run(statement)
+        return [...problems, ...steps.map(({ text }) => text)]
+      })) ?? []
+    await migrate(1)
+    database.exec(`${USER} ('1', 'a@b.example', 'hash', 1, 0, 0)`)
+    t.strictSame(await migrate(1), [])
+    t.strictSame(await migrate(3), [
+      'table "user": bring the rows to version 2',
+      'table "user": bring the rows to version 3',
+      'note version 3 of the schema in "fastify_users_schema"'
+    ])
+    t.strictSame(await migrate(3), [])
+    t.equal(database.prepare('SELECT hashed_password FROM user').pluck().get(), 'hash23')
+    t.match(await migrate(2), [/newer version/])
+    await source?.close()
+  }
+)
 
 t.test('SQLite: of several migrations at once one does all; one that waits is told so', async (t) => {
   const { file, folder, start, run } = makePlace()
   const outcomes = await Promise.all([0, 1, 2].map(() => start(['migrate']).outcome))
-  t.strictSame(outcomes.map(({ code }) => code), [0, 0, 0])
+  t.strictSame(
+    outcomes.map(({ code }) => code),
+    [0, 0, 0]
+  )
   t.strictSame(outcomes.map(({ out }) => out.split(/[: ]/)[0]).sort(), ['Changed', 'Nothing', 'Nothing'])
   t.strictSame(rowsOf(file, 'PRAGMA integrity_check'), [['ok']])
   const holder = new Database(file)
   holder.exec('BEGIN IMMEDIATE')
-  t.match(await run(['migrate'], { adapter: "sqlite(new Database(new URL('users.sqlite', import.meta.url).pathname, { timeout: 10 }))" }), { code: 1, out: '', err: 'fastify-users: nothing was changed: another process holds the database; try again' })
+  t.match(
+    await run(['migrate'], {
+      adapter: "sqlite(new Database(new URL('users.sqlite', import.meta.url).pathname, { timeout: 10 }))"
+    }),
+    { code: 1, out: '', err: 'fastify-users: nothing was changed: another process holds the database; try again' }
+  )
   holder.exec('ROLLBACK')
   holder.close()
-  t.match(await run(['migrate'], { adapter: "sqlite('no/such/folder/users.sqlite')" }), { code: 1, out: '', err: /no database file "no\/such\/folder\/users\.sqlite" that can be opened$/ })
-  t.match(await run(['migrate'], { adapter: 'memory()' }), { code: 1, out: '', err: /the adapter of config-\d+\.js has no schema to migrate$/ })
+  t.match(await run(['migrate'], { adapter: "sqlite('no/such/folder/users.sqlite')" }), {
+    code: 1,
+    out: '',
+    err: /no database file "no\/such\/folder\/users\.sqlite" that can be opened$/
+  })
+  t.match(await run(['migrate'], { adapter: 'memory()' }), {
+    code: 1,
+    out: '',
+    err: /the adapter of config-\d+\.js has no schema to migrate$/
+  })
   t.notOk(existsSync(join(folder, 'no')))
 })
 
@@ -210,38 +377,61 @@ t.test('a wrong call of migrate exits with 2', async (t) => {
     [['--dry-run', '--check'], /leave out --dry-run/],
     [['--from', 'fastapi-users', '--dry-run'], /leave out --dry-run/]
   ]
-  for (const [args, err] of calls) t.match(await runIn(places, ['migrate', ...args]), { code: 2, out: '', err }, args.join(' '))
+  for (const [args, err] of calls) {
+    t.match(await runIn(places, ['migrate', ...args]), { code: 2, out: '', err }, args.join(' '))
+  }
 })
 
-t.test('PostgreSQL: a database without tables is refused with the command, and the command makes them', service, async (t) => {
-  const { run, adapter, tables } = await makePostgresPlace(t)
-  t.match(await run(['prune'], { adapter }), { code: 1, out: '', err: /^fastify-users: [^\n]*"user", "accesstoken"[^\n]*run `npx fastify-users migrate`[^\n]*[^:]$/ })
-  t.match(await run(['migrate', '--check'], { adapter }), { code: 1, out: /make the table "user"/ })
-  t.strictSame(await tables(), [])
-  const script = await run(['migrate', '--dry-run'], { adapter })
-  t.strictSame(script, await run(['schema'], { adapter }))
-  t.match(await run(['migrate'], { adapter }), { code: 0, out: /^Changed:\n {2}- make the table "user"\n/, err: '' })
-  t.strictSame(await tables(), ['accesstoken', 'fastify_users_schema', 'user'])
-  t.match(await run(['prune'], { adapter }), { code: 0, out: 'backend database: expired tokens removed: 0' })
-  t.match(await run(['migrate', '--check'], { adapter }), { code: 0, out: /^Nothing to do/ }, 'nothing is found that would be made again')
+t.test(
+  'PostgreSQL: a database without tables is refused with the command, and the command makes them',
+  service,
+  async (t) => {
+    const { run, adapter, tables } = await makePostgresPlace(t)
+    t.match(await run(['prune'], { adapter }), {
+      code: 1,
+      out: '',
+      err: /^fastify-users: [^\n]*"user", "accesstoken"[^\n]*run `npx fastify-users migrate`[^\n]*[^:]$/
+    })
+    t.match(await run(['migrate', '--check'], { adapter }), { code: 1, out: /make the table "user"/ })
+    t.strictSame(await tables(), [])
+    const script = await run(['migrate', '--dry-run'], { adapter })
+    t.strictSame(script, await run(['schema'], { adapter }))
+    t.match(await run(['migrate'], { adapter }), { code: 0, out: /^Changed:\n {2}- make the table "user"\n/, err: '' })
+    t.strictSame(await tables(), ['accesstoken', 'fastify_users_schema', 'user'])
+    t.match(await run(['prune'], { adapter }), { code: 0, out: 'backend database: expired tokens removed: 0' })
+    t.match(
+      await run(['migrate', '--check'], { adapter }),
+      { code: 0, out: /^Nothing to do/ },
+      'nothing is found that would be made again'
+    )
 
-  const other = await makePostgresPlace(t)
-  await other.pool.query(script.out)
-  t.match(await other.run(['migrate', '--check'], { adapter: other.adapter }), { code: 0 }, 'the printed script makes the same')
-})
+    const other = await makePostgresPlace(t)
+    await other.pool.query(script.out)
+    t.match(
+      await other.run(['migrate', '--check'], { adapter: other.adapter }),
+      { code: 0 },
+      'the printed script makes the same'
+    )
+  }
+)
 
-t.test('PostgreSQL: tables of SQLAlchemy with odd names are brought to our schema, with their rows', service, async (t) => {
-  const { run, poolText, pool, column } = await makePostgresPlace(t)
-  await pool.query(`CREATE TABLE "People" (id UUID PRIMARY KEY, "E-Mail" VARCHAR(255) NOT NULL, hashed_password VARCHAR(72) NOT NULL, is_active BOOLEAN NOT NULL, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL, extra TEXT);
+t.test(
+  'PostgreSQL: tables of SQLAlchemy with odd names are brought to our schema, with their rows',
+  service,
+  async (t) => {
+    const { run, poolText, pool, column } = await makePostgresPlace(t)
+    await pool.query(`CREATE TABLE "People" (id UUID PRIMARY KEY, "E-Mail" VARCHAR(255) NOT NULL, hashed_password VARCHAR(72) NOT NULL, is_active BOOLEAN NOT NULL, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL, extra TEXT);
     CREATE UNIQUE INDEX by_mail ON "People" ("E-Mail"); CREATE INDEX "ix_People_E-Mail_lower" ON "People" (lower("E-Mail"));
     CREATE TABLE accesstoken (token VARCHAR(43) PRIMARY KEY, user_id UUID NOT NULL REFERENCES "People" (id) ON DELETE CASCADE, created_at TIMESTAMPTZ NOT NULL);
     CREATE INDEX partial ON accesstoken (created_at) WHERE user_id IS NOT NULL; CREATE INDEX hashed ON accesstoken USING hash (user_id); CREATE INDEX two ON accesstoken (created_at, token);
     INSERT INTO "People" VALUES ('05fff8ce-3a06-48f2-9c44-a16751012464', 'a@b.example', 'hash', true, false, false, 'kept');
     INSERT INTO accesstoken VALUES ('token', '05fff8ce-3a06-48f2-9c44-a16751012464', now())`)
-  const adapter = `postgres(${poolText}, { tables: { user: { table: 'People', columns: { email: 'E-Mail' } } } })`
-  const fields = "{ plan: Type.String({ maxLength: 20, default: \"it's \\\\ free\" }), credits: Type.Integer({ default: 5 }), beta: Type.Boolean({ default: true }), settings: Type.Object({}, { default: { a: 1 } }) }"
-  t.match(await run(['migrate'], { adapter, fields }), {
-    code: 0, out: `Changed:
+    const adapter = `postgres(${poolText}, { tables: { user: { table: 'People', columns: { email: 'E-Mail' } } } })`
+    const fields =
+      '{ plan: Type.String({ maxLength: 20, default: "it\'s \\\\ free" }), credits: Type.Integer({ default: 5 }), beta: Type.Boolean({ default: true }), settings: Type.Object({}, { default: { a: 1 } }) }'
+    t.match(await run(['migrate'], { adapter, fields }), {
+      code: 0,
+      out: `Changed:
   - table "People": make wider: "E-Mail" to VARCHAR(320), "hashed_password" to VARCHAR(1024)
   - table "People": add the column "session_stamp" (VARCHAR(64), may be null)
   - table "People": add the column "plan" (VARCHAR(20))
@@ -252,42 +442,86 @@ t.test('PostgreSQL: tables of SQLAlchemy with odd names are brought to our schem
   - table "accesstoken": add the column "session_stamp" (VARCHAR(64), may be null)
   - table "accesstoken": add the index "ix_accesstoken_user_id" on user_id
   - note version 1 of the schema in "fastify_users_schema"`
-  })
-  t.match(await run(['migrate', '--check'], { adapter, fields }), { code: 0 })
-  t.strictSame(await column('SELECT to_json(p) FROM "People" p'), [{ id: '05fff8ce-3a06-48f2-9c44-a16751012464', 'E-Mail': 'a@b.example', hashed_password: 'hash', is_active: true, is_superuser: false, is_verified: false, extra: 'kept', session_stamp: null, plan: "it's \\ free", credits: 5, beta: true, settings: { a: 1 } }])
-  t.strictSame(await column('SELECT token FROM accesstoken'), ['token'])
+    })
+    t.match(await run(['migrate', '--check'], { adapter, fields }), { code: 0 })
+    t.strictSame(await column('SELECT to_json(p) FROM "People" p'), [
+      {
+        id: '05fff8ce-3a06-48f2-9c44-a16751012464',
+        'E-Mail': 'a@b.example',
+        hashed_password: 'hash',
+        is_active: true,
+        is_superuser: false,
+        is_verified: false,
+        extra: 'kept',
+        session_stamp: null,
+        plan: "it's \\ free",
+        credits: 5,
+        beta: true,
+        settings: { a: 1 }
+      }
+    ])
+    t.strictSame(await column('SELECT token FROM accesstoken'), ['token'])
 
-  await pool.query('DROP INDEX "ix_People_E-Mail_lower_2"; INSERT INTO "People" SELECT gen_random_uuid(), upper("E-Mail"), hashed_password, is_active, is_superuser, is_verified, extra, NULL, plan, credits, beta, settings FROM "People"')
-  t.match(await run(['migrate'], { adapter, fields }), { code: 1, out: '', err: /rows with the same email, if case does not count: "05fff8ce-3a06-48f2-9c44-a16751012464", "[0-9a-f-]{36}"|rows with the same email, if case does not count: "[0-9a-f-]{36}", "05fff8ce/ })
-  await pool.query("UPDATE fastify_users_schema SET version = 7 WHERE table_name = 'accesstoken'")
-  t.match(await run(['migrate'], { adapter, fields: fields.replace('{', '{ must: Type.String(),') }), { code: 1, err: /"People" lacks "must" and has rows[^]*"accesstoken" was made by a newer version/ })
-  await pool.query('DROP TABLE accesstoken; CREATE VIEW accesstoken AS SELECT 1')
-  t.match(await run(['migrate'], { adapter: adapter.replace("'E-Mail'", "'extra'") }), { code: 1, out: '', err: /nothing was changed|already exists/ })
-})
+    await pool.query(
+      'DROP INDEX "ix_People_E-Mail_lower_2"; INSERT INTO "People" SELECT gen_random_uuid(), upper("E-Mail"), hashed_password, is_active, is_superuser, is_verified, extra, NULL, plan, credits, beta, settings FROM "People"'
+    )
+    t.match(await run(['migrate'], { adapter, fields }), {
+      code: 1,
+      out: '',
+      err: /rows with the same email, if case does not count: "05fff8ce-3a06-48f2-9c44-a16751012464", "[0-9a-f-]{36}"|rows with the same email, if case does not count: "[0-9a-f-]{36}", "05fff8ce/
+    })
+    await pool.query("UPDATE fastify_users_schema SET version = 7 WHERE table_name = 'accesstoken'")
+    t.match(await run(['migrate'], { adapter, fields: fields.replace('{', '{ must: Type.String(),') }), {
+      code: 1,
+      err: /"People" lacks "must" and has rows[^]*"accesstoken" was made by a newer version/
+    })
+    await pool.query('DROP TABLE accesstoken; CREATE VIEW accesstoken AS SELECT 1')
+    t.match(await run(['migrate'], { adapter: adapter.replace("'E-Mail'", "'extra'") }), {
+      code: 1,
+      out: '',
+      err: /nothing was changed|already exists/
+    })
+  }
+)
 
 t.test('PostgreSQL: of several migrations at once one does all, and nobody fails', service, async (t) => {
   const { start, adapter, tables } = await makePostgresPlace(t)
   const outcomes = await Promise.all([0, 1, 2].map(() => start(['migrate'], { adapter }).outcome))
-  t.strictSame(outcomes.map(({ code, err }) => [code, err]), [[0, ''], [0, ''], [0, '']])
+  t.strictSame(
+    outcomes.map(({ code, err }) => [code, err]),
+    [
+      [0, ''],
+      [0, ''],
+      [0, '']
+    ]
+  )
   t.strictSame(outcomes.map(({ out }) => out.split(/[: ]/)[0]).sort(), ['Changed', 'Nothing', 'Nothing'])
   t.strictSame(await tables(), ['accesstoken', 'fastify_users_schema', 'user'])
 })
 
-t.test('PostgreSQL: killed while it waits for the lock, and at any statement, migrate leaves the old state, and the next run does all', service, async (t) => {
-  const { start, adapter, pool, poolText, tables, column } = await makeDatabasePlace(t)
-  const holder = await pool.connect()
-  await holder.query('BEGIN')
-  await holder.query(LOCK_TABLES)
-  const [backend] = (await holder.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows
-  const waiting = start(['migrate'], { adapter })
-  while ((await column('SELECT 1 FROM pg_locks WHERE NOT granted AND $1 = ANY (pg_blocking_pids(pid))', [backend?.pid])).length === 0) await sleep(20)
-  waiting.child.kill('SIGKILL')
-  t.equal((await waiting.outcome).code, null)
-  await holder.query('ROLLBACK')
-  holder.release()
-  t.strictSame(await tables(), [])
+t.test(
+  'PostgreSQL: killed while it waits for the lock, and at any statement, migrate leaves the old state, and the next run does all',
+  service,
+  async (t) => {
+    const { start, adapter, pool, poolText, tables, column } = await makeDatabasePlace(t)
+    const holder = await pool.connect()
+    await holder.query('BEGIN')
+    await holder.query(LOCK_TABLES)
+    const [backend] = (await holder.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows
+    const waiting = start(['migrate'], { adapter })
+    while (
+      (await column('SELECT 1 FROM pg_locks WHERE NOT granted AND $1 = ANY (pg_blocking_pids(pid))', [backend?.pid]))
+        .length === 0
+    ) {
+      await sleep(20)
+    }
+    waiting.child.kill('SIGKILL')
+    t.equal((await waiting.outcome).code, null)
+    await holder.query('ROLLBACK')
+    holder.release()
+    t.strictSame(await tables(), [])
 
-  const killing = `postgres((() => {
+    const killing = `postgres((() => {
     const pool = ${poolText}
     let left = Number(process.env.KILL_AT)
     pool.on('connect', (client) => {
@@ -299,22 +533,33 @@ t.test('PostgreSQL: killed while it waits for the lock, and at any statement, mi
     })
     return pool
   })())`
-  for (const at of [0, 3, 9]) {
-    const { code } = await start(['migrate'], { adapter: killing }, { env: { KILL_AT: String(at) } }).outcome
-    t.equal(code, null, `killed at statement ${at}`)
+    for (const at of [0, 3, 9]) {
+      const { code } = await start(['migrate'], { adapter: killing }, { env: { KILL_AT: String(at) } }).outcome
+      t.equal(code, null, `killed at statement ${at}`)
+      t.strictSame(await tables(), [])
+    }
+    const stopped = start(
+      ['migrate'],
+      { adapter: killing.replaceAll("process.kill(process.pid, 'SIGKILL')", "process.kill(process.pid, 'SIGINT')") },
+      { env: { KILL_AT: '4' } }
+    )
+    const [, signal] = (await once(stopped.child, 'close')) as [number | null, string | null]
+    t.equal(signal, 'SIGINT', 'Ctrl-C ends it')
     t.strictSame(await tables(), [])
+    t.match(await start(['migrate'], { adapter }).outcome, { code: 0, out: /^Changed/ })
   }
-  const stopped = start(['migrate'], { adapter: killing.replaceAll("process.kill(process.pid, 'SIGKILL')", "process.kill(process.pid, 'SIGINT')") }, { env: { KILL_AT: '4' } })
-  const [, signal] = await once(stopped.child, 'close') as [number | null, string | null]
-  t.equal(signal, 'SIGINT', 'Ctrl-C ends it')
-  t.strictSame(await tables(), [])
-  t.match(await start(['migrate'], { adapter }).outcome, { code: 0, out: /^Changed/ })
-})
+)
 
 t.test('a database that does not answer is one line and the exit code 1', async (t) => {
   const { run } = makePlace()
   const adapter = "postgres(new pg.Pool({ connectionString: 'postgres://postgres:hunter2@127.0.0.1:1/test' }))"
-  for (const args of [['migrate'], ['migrate', '--dry-run'], ['prune'], ['create-superuser', '--email', 'a@b.example'], ['migrate', '--from', 'fastapi-users']]) {
+  for (const args of [
+    ['migrate'],
+    ['migrate', '--dry-run'],
+    ['prune'],
+    ['create-superuser', '--email', 'a@b.example'],
+    ['migrate', '--from', 'fastapi-users']
+  ]) {
     const { code, out, err } = await run(args, { adapter })
     t.strictSame([code, out], [1, ''], args.join(' '))
     t.match(err, /^fastify-users: [^\n]*ECONNREFUSED[^\n]*$/)
@@ -322,10 +567,13 @@ t.test('a database that does not answer is one line and the exit code 1', async 
   }
 })
 
-t.test('row 83: PostgreSQL: migrate --from fastapi-users reports, stops on rows that clash, and moves all with --yes', service, async (t) => {
-  const { run, adapter, pool, column } = await makePostgresPlace(t)
-  const MOVE = ['migrate', '--from', 'fastapi-users']
-  await pool.query(`CREATE TABLE "user" (id UUID NOT NULL, email VARCHAR(320) NOT NULL, hashed_password VARCHAR(72) NOT NULL, is_active BOOLEAN NOT NULL, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL, PRIMARY KEY (id));
+t.test(
+  'row 83: PostgreSQL: migrate --from fastapi-users reports, stops on rows that clash, and moves all with --yes',
+  service,
+  async (t) => {
+    const { run, adapter, pool, column } = await makePostgresPlace(t)
+    const MOVE = ['migrate', '--from', 'fastapi-users']
+    await pool.query(`CREATE TABLE "user" (id UUID NOT NULL, email VARCHAR(320) NOT NULL, hashed_password VARCHAR(72) NOT NULL, is_active BOOLEAN NOT NULL, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL, PRIMARY KEY (id));
     CREATE UNIQUE INDEX ix_user_email ON "user" (email);
     CREATE TABLE accesstoken (user_id UUID NOT NULL, token VARCHAR(43) NOT NULL, created_at TIMESTAMP WITH TIME ZONE NOT NULL, PRIMARY KEY (token));
     CREATE INDEX ix_accesstoken_created_at ON accesstoken (created_at);
@@ -333,13 +581,22 @@ t.test('row 83: PostgreSQL: migrate --from fastapi-users reports, stops on rows 
     INSERT INTO "user" SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid, 'user' || n || '@camelot.bt', 'hash', true, false, false FROM generate_series(1, 3) n;
     INSERT INTO accesstoken SELECT id, 'plain-' || email, now() FROM "user"; INSERT INTO accesstoken VALUES (gen_random_uuid(), 'orphan', now());
     INSERT INTO oauth_account SELECT gen_random_uuid(), id, 'google', 'a', 1, NULL, 'same', email FROM "user" LIMIT 2`)
-  const stopped = await run([...MOVE, '--yes'], { adapter })
-  t.match(stopped, { code: 1, out: '', err: /^fastify-users: the move is stopped, and nothing was changed:\n[^]*an account of "google" that is linked more than once: rows "[0-9a-f-]{36}", "[0-9a-f-]{36}"\n[^]*"accesstoken": rows whose user is gone: 1; --prune-orphans removes them$/ })
-  await pool.query('DELETE FROM oauth_account; UPDATE "user" SET email = \'USER1@camelot.bt\' WHERE email = \'user2@camelot.bt\'')
-  t.match(await run([...MOVE, '--prune-orphans'], { adapter }), { code: 1, err: /addresses that differ only in case: "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002" \(u\*\*\*@c\*\*\*\.bt\)/ })
-  await pool.query('UPDATE "user" SET email = \'user2@camelot.bt\' WHERE email = \'USER1@camelot.bt\'')
+    const stopped = await run([...MOVE, '--yes'], { adapter })
+    t.match(stopped, {
+      code: 1,
+      out: '',
+      err: /^fastify-users: the move is stopped, and nothing was changed:\n[^]*an account of "google" that is linked more than once: rows "[0-9a-f-]{36}", "[0-9a-f-]{36}"\n[^]*"accesstoken": rows whose user is gone: 1; --prune-orphans removes them$/
+    })
+    await pool.query(
+      "DELETE FROM oauth_account; UPDATE \"user\" SET email = 'USER1@camelot.bt' WHERE email = 'user2@camelot.bt'"
+    )
+    t.match(await run([...MOVE, '--prune-orphans'], { adapter }), {
+      code: 1,
+      err: /addresses that differ only in case: "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002" \(u\*\*\*@c\*\*\*\.bt\)/
+    })
+    await pool.query("UPDATE \"user\" SET email = 'user2@camelot.bt' WHERE email = 'USER1@camelot.bt'")
 
-  const FULL = `  - table "accesstoken": remove rows whose user is gone: 1
+    const FULL = `  - table "accesstoken": remove rows whose user is gone: 1
   - table "user": make wider: "hashed_password" to VARCHAR(1024)
   - table "user": add the column "session_stamp" (VARCHAR(64), may be null)
   - table "user": add the unique index "ix_user_email_lower" on lower(email)
@@ -349,46 +606,81 @@ t.test('row 83: PostgreSQL: migrate --from fastapi-users reports, stops on rows 
   - table "oauth_account": add the unique index "ix_oauth_account_oauth_name_account_id" on oauth_name, account_id
   - table "oauth_account": add the index "ix_oauth_account_user_id" on user_id
   - table "accesstoken": replace plain tokens by their digests, for the backend "database": 3`
-  const args = [...MOVE, '--prune-orphans', '--hash-tokens']
-  t.match(await run([...args, '--check'], { adapter }), { code: 1, out: `A full move would change:\n${FULL}\nNothing was changed yet.`, err: '' })
-  t.strictSame(await column('SELECT count(*)::int FROM accesstoken'), [4])
-  t.strictSame(await run([...args, '--yes'], { adapter }), { code: 0, out: `Changed:\n${FULL}`, err: '' })
-  t.match(await run([...args, '--check'], { adapter }), { code: 0, out: /^Nothing to do/ })
-  t.strictSame(await column('SELECT count(*)::int FROM accesstoken WHERE length(token) = 43 AND length(session_stamp) = 43'), [3])
-  t.match(await run(['migrate'], { adapter }), { code: 0 })
+    const args = [...MOVE, '--prune-orphans', '--hash-tokens']
+    t.match(await run([...args, '--check'], { adapter }), {
+      code: 1,
+      out: `A full move would change:\n${FULL}\nNothing was changed yet.`,
+      err: ''
+    })
+    t.strictSame(await column('SELECT count(*)::int FROM accesstoken'), [4])
+    t.strictSame(await run([...args, '--yes'], { adapter }), { code: 0, out: `Changed:\n${FULL}`, err: '' })
+    t.match(await run([...args, '--check'], { adapter }), { code: 0, out: /^Nothing to do/ })
+    t.strictSame(
+      await column('SELECT count(*)::int FROM accesstoken WHERE length(token) = 43 AND length(session_stamp) = 43'),
+      [3]
+    )
+    t.match(await run(['migrate'], { adapter }), { code: 0 })
 
-  const integers = await makePostgresPlace(t)
-  await integers.pool.query(`CREATE TABLE "user" (id SERIAL PRIMARY KEY, email TEXT NOT NULL, hashed_password TEXT NOT NULL, is_active BOOLEAN NOT NULL, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL);
+    const integers = await makePostgresPlace(t)
+    await integers.pool
+      .query(`CREATE TABLE "user" (id SERIAL PRIMARY KEY, email TEXT NOT NULL, hashed_password TEXT NOT NULL, is_active BOOLEAN NOT NULL, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL);
     INSERT INTO "user" SELECT n, 'user' || n || '@camelot.bt', 'hash', true, false, false FROM generate_series(7, 9) n`)
-  t.match(await integers.run(MOVE, { adapter: integers.adapter, more: 'schemas: userSchemas({}, { id: integerId() })' }), { code: 0, out: /^A full move would change:/ })
-  t.match(await integers.run(MOVE, { adapter: integers.adapter }), { code: 1, err: /ids that are not of the kind "uuid", which the option `schemas` says: "7", "8", "9"/ })
-})
+    t.match(
+      await integers.run(MOVE, { adapter: integers.adapter, more: 'schemas: userSchemas({}, { id: integerId() })' }),
+      { code: 0, out: /^A full move would change:/ }
+    )
+    t.match(await integers.run(MOVE, { adapter: integers.adapter }), {
+      code: 1,
+      err: /ids that are not of the kind "uuid", which the option `schemas` says: "7", "8", "9"/
+    })
+  }
+)
 
-t.test('MySQL: migrate makes the tables once, whoever runs it, and the application opens them', mysqlService, async (t) => {
-  const { run, start } = makePlace()
-  const { pool, database } = await makeMysqlPool(t)
-  const adapter = `mysql(keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))})))`
-  t.match(await run(['prune'], { adapter }), { code: 1, out: '', err: /run `npx fastify-users migrate`/ })
-  t.match(await run(['migrate', '--check'], { adapter }), { code: 1, out: /make the table "user"/ })
-  const script = await run(['migrate', '--dry-run'], { adapter })
-  t.strictSame(script, await run(['schema'], { adapter }))
-  const outcomes = await Promise.all([0, 1, 2].map(() => start(['migrate'], { adapter }).outcome))
-  t.strictSame(outcomes.map(({ code, err }) => [code, err]), [[0, ''], [0, ''], [0, '']])
-  t.strictSame(outcomes.map(({ out }) => out.split(/[: ]/)[0]).sort(), ['Changed', 'Nothing', 'Nothing'])
-  t.match(await run(['migrate', '--check'], { adapter }), { code: 0, out: /^Nothing to do/ })
-  t.match(await run(['prune'], { adapter }), { code: 0 })
-  t.match(await run(['doctor'], { adapter }), { code: 0, out: /^ok {4}clock: the database has the time of this machine$/m })
-  const [rows] = await pool.query('SELECT table_name, version FROM fastify_users_schema ORDER BY 1')
-  t.strictSame((rows as { version: number }[]).map(({ version }) => version), [1, 1])
-})
+t.test(
+  'MySQL: migrate makes the tables once, whoever runs it, and the application opens them',
+  mysqlService,
+  async (t) => {
+    const { run, start } = makePlace()
+    const { pool, database } = await makeMysqlPool(t)
+    const adapter = `mysql(keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))})))`
+    t.match(await run(['prune'], { adapter }), { code: 1, out: '', err: /run `npx fastify-users migrate`/ })
+    t.match(await run(['migrate', '--check'], { adapter }), { code: 1, out: /make the table "user"/ })
+    const script = await run(['migrate', '--dry-run'], { adapter })
+    t.strictSame(script, await run(['schema'], { adapter }))
+    const outcomes = await Promise.all([0, 1, 2].map(() => start(['migrate'], { adapter }).outcome))
+    t.strictSame(
+      outcomes.map(({ code, err }) => [code, err]),
+      [
+        [0, ''],
+        [0, ''],
+        [0, '']
+      ]
+    )
+    t.strictSame(outcomes.map(({ out }) => out.split(/[: ]/)[0]).sort(), ['Changed', 'Nothing', 'Nothing'])
+    t.match(await run(['migrate', '--check'], { adapter }), { code: 0, out: /^Nothing to do/ })
+    t.match(await run(['prune'], { adapter }), { code: 0 })
+    t.match(await run(['doctor'], { adapter }), {
+      code: 0,
+      out: /^ok {4}clock: the database has the time of this machine$/m
+    })
+    const [rows] = await pool.query('SELECT table_name, version FROM fastify_users_schema ORDER BY 1')
+    t.strictSame(
+      (rows as { version: number }[]).map(({ version }) => version),
+      [1, 1]
+    )
+  }
+)
 
-t.test('MySQL: killed at any statement, migrate is finished by the next run; rows and other columns are kept', mysqlService, async (t) => {
-  const { run, start } = makePlace()
-  const { pool, database } = await makeMysqlPool(t, { multipleStatements: true })
-  await pool.query(`CREATE TABLE user (id CHAR(36) NOT NULL PRIMARY KEY, email VARCHAR(255) COLLATE utf8mb4_bin NOT NULL COMMENT 'of the user', hashed_password VARCHAR(72) NOT NULL DEFAULT 'it''s, none', is_active BOOL NOT NULL, is_superuser BOOL NOT NULL, is_verified BOOL NOT NULL, extra TEXT, UNIQUE INDEX ix_user_email (email)) COLLATE utf8mb4_general_ci;
+t.test(
+  'MySQL: killed at any statement, migrate is finished by the next run; rows and other columns are kept',
+  mysqlService,
+  async (t) => {
+    const { run, start } = makePlace()
+    const { pool, database } = await makeMysqlPool(t, { multipleStatements: true })
+    await pool.query(`CREATE TABLE user (id CHAR(36) NOT NULL PRIMARY KEY, email VARCHAR(255) COLLATE utf8mb4_bin NOT NULL COMMENT 'of the user', hashed_password VARCHAR(72) NOT NULL DEFAULT 'it''s, none', is_active BOOL NOT NULL, is_superuser BOOL NOT NULL, is_verified BOOL NOT NULL, extra TEXT, UNIQUE INDEX ix_user_email (email)) COLLATE utf8mb4_general_ci;
     INSERT INTO user VALUES ('05fff8ce-3a06-48f2-9c44-a16751012464', 'a@b.example', 'hash', 1, 0, 0, 'kept')`)
-  const poolText = `keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))}))`
-  const killing = `mysql((() => {
+    const poolText = `keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))}))`
+    const killing = `mysql((() => {
     const pool = ${poolText}
     let left = Number(process.env.KILL_AT)
     const lend = pool.getConnection.bind(pool)
@@ -403,60 +695,148 @@ t.test('MySQL: killed at any statement, migrate is finished by the next run; row
     }
     return pool
   })())`
-  const fields = '{ plan: Type.String({ maxLength: 20, default: "it\'s \\\\ free" }), note: Type.String({ default: "it\'s" }), credits: Type.Integer({ default: 5 }), beta: Type.Boolean({ default: true }), settings: Type.Object({}, { default: { a: 1 } }) }'
-  let kills = 0
-  for (;; kills++) {
-    const { code, out, err } = await start(['migrate'], { adapter: killing, fields }, { env: { KILL_AT: '1' } }).outcome     // one statement for each run
-    if (code === 0) {
-      t.match(out, /^Changed:\n/)
-      break
+    const fields =
+      '{ plan: Type.String({ maxLength: 20, default: "it\'s \\\\ free" }), note: Type.String({ default: "it\'s" }), credits: Type.Integer({ default: 5 }), beta: Type.Boolean({ default: true }), settings: Type.Object({}, { default: { a: 1 } }) }'
+    let kills = 0
+    for (; ; kills++) {
+      const { code, out, err } = await start(['migrate'], { adapter: killing, fields }, { env: { KILL_AT: '1' } })
+        .outcome // one statement for each run
+      if (code === 0) {
+        t.match(out, /^Changed:\n/)
+        break
+      }
+      t.strictSame([code, err], [null, ''])
     }
-    t.strictSame([code, err], [null, ''])
+    t.ok(kills > 8, `${kills} kills`)
+    t.match(await run(['migrate', '--check'], { adapter: `mysql(${poolText})`, fields }), {
+      code: 0,
+      out: /^Nothing to do/
+    })
+    const [[row]] = (await pool.query(
+      'SELECT email, extra, hashed_password, plan, note, credits, beta, settings, cast(email_lower AS CHAR) AS lowered FROM user'
+    )) as unknown as [[Record<string, unknown>]]
+    t.match(row, {
+      email: 'a@b.example',
+      extra: 'kept',
+      hashed_password: 'hash',
+      plan: "it's \\ free",
+      note: "it's",
+      credits: 5,
+      beta: 1,
+      lowered: 'a@b.example'
+    })
+    const [[, create]] = (await pool.query({ sql: 'SHOW CREATE TABLE user', rowsAsArray: true }))[0] as unknown as [
+      [string, string]
+    ]
+    t.match(create, /`email` varchar\(320\) [^\n]*utf8mb4_bin NOT NULL COMMENT 'of the user',/)
+    t.match(create, /`hashed_password` varchar\(1024\) [^\n]*DEFAULT 'it''s, none',/)
+
+    await pool.query(
+      "ALTER TABLE user DROP INDEX ix_user_email_lower, DROP COLUMN email_lower; INSERT INTO user (id, email, is_active, is_superuser, is_verified) VALUES ('15fff8ce-3a06-48f2-9c44-a16751012464', 'A@b.example', 1, 0, 0)"
+    )
+    t.match(await run(['migrate'], { adapter: `mysql(${poolText})`, fields }), {
+      code: 1,
+      out: '',
+      err: /rows with the same email, if case does not count: "05fff8ce-[^"]*", "15fff8ce-/
+    })
   }
-  t.ok(kills > 8, `${kills} kills`)
-  t.match(await run(['migrate', '--check'], { adapter: `mysql(${poolText})`, fields }), { code: 0, out: /^Nothing to do/ })
-  const [[row]] = await pool.query('SELECT email, extra, hashed_password, plan, note, credits, beta, settings, cast(email_lower AS CHAR) AS lowered FROM user') as unknown as [[Record<string, unknown>]]
-  t.match(row, { email: 'a@b.example', extra: 'kept', hashed_password: 'hash', plan: "it's \\ free", note: "it's", credits: 5, beta: 1, lowered: 'a@b.example' })
-  const [[, create]] = (await pool.query({ sql: 'SHOW CREATE TABLE user', rowsAsArray: true }))[0] as unknown as [[string, string]]
-  t.match(create, /`email` varchar\(320\) [^\n]*utf8mb4_bin NOT NULL COMMENT 'of the user',/)
-  t.match(create, /`hashed_password` varchar\(1024\) [^\n]*DEFAULT 'it''s, none',/)
+)
 
-  await pool.query("ALTER TABLE user DROP INDEX ix_user_email_lower, DROP COLUMN email_lower; INSERT INTO user (id, email, is_active, is_superuser, is_verified) VALUES ('15fff8ce-3a06-48f2-9c44-a16751012464', 'A@b.example', 1, 0, 0)")
-  t.match(await run(['migrate'], { adapter: `mysql(${poolText})`, fields }), { code: 1, out: '', err: /rows with the same email, if case does not count: "05fff8ce-[^"]*", "15fff8ce-/ })
-})
-
-t.test('MySQL: tables of SQLAlchemy, whose collation ignores case, need no further column for addresses', mysqlService, async (t) => {
-  const { run } = makePlace()
-  const { pool, database } = await makeMysqlPool(t, { multipleStatements: true })
-  await pool.query(`CREATE TABLE user (id CHAR(36) NOT NULL PRIMARY KEY, email VARCHAR(320) NOT NULL, hashed_password VARCHAR(1024) NOT NULL, is_active BOOL NOT NULL, is_superuser BOOL NOT NULL, is_verified BOOL NOT NULL, UNIQUE INDEX ix_user_email (email)) COLLATE utf8mb4_general_ci;
+t.test(
+  'MySQL: tables of SQLAlchemy, whose collation ignores case, need no further column for addresses',
+  mysqlService,
+  async (t) => {
+    const { run } = makePlace()
+    const { pool, database } = await makeMysqlPool(t, { multipleStatements: true })
+    await pool.query(`CREATE TABLE user (id CHAR(36) NOT NULL PRIMARY KEY, email VARCHAR(320) NOT NULL, hashed_password VARCHAR(1024) NOT NULL, is_active BOOL NOT NULL, is_superuser BOOL NOT NULL, is_verified BOOL NOT NULL, UNIQUE INDEX ix_user_email (email)) COLLATE utf8mb4_general_ci;
     INSERT INTO user VALUES ('05fff8ce-3a06-48f2-9c44-a16751012464', 'a@b.example', 'hash', 1, 0, 0)`)
-  const adapter = `mysql(keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))})))`
-  t.match(await run(['migrate'], { adapter }), { code: 0, out: /^Changed:\n {2}- table "user": add the column "session_stamp" \(VARCHAR\(64\), may be null\)\n {2}- make the table "accesstoken"\n {2}- note/ })
-  t.match(await run(['migrate', '--check'], { adapter }), { code: 0 })
-  t.match(await run(['create-superuser', '--email', 'A@b.example', '--promote'], { adapter }), { code: 0, out: /^a@b\.example is a superuser now/ })
-})
+    const adapter = `mysql(keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))})))`
+    t.match(await run(['migrate'], { adapter }), {
+      code: 0,
+      out: /^Changed:\n {2}- table "user": add the column "session_stamp" \(VARCHAR\(64\), may be null\)\n {2}- make the table "accesstoken"\n {2}- note/
+    })
+    t.match(await run(['migrate', '--check'], { adapter }), { code: 0 })
+    t.match(await run(['create-superuser', '--email', 'A@b.example', '--promote'], { adapter }), {
+      code: 0,
+      out: /^a@b\.example is a superuser now/
+    })
+  }
+)
 
-t.test('SQLite: with oauth among the features, the commands know its tables, and prune removes logins that nobody finished', async (t) => {
-  const { file, run } = makePlace()
-  const parts = { rest: OAUTH }
-  t.match(await run(['schema'], parts), { code: 0, err: '', out: /CREATE TABLE "oauth_account" [^]*CREATE UNIQUE INDEX "ix_oauth_account_oauth_name_account_id"[^]*CREATE TABLE "oauth_issuer" [^]*CREATE TABLE "oauth_transaction" / })
-  t.match(await run(['schema', '--dialect', 'postgres'], parts), { code: 0, out: /CREATE TABLE "oauth_transaction" [^]*"expires_at" TIMESTAMP WITH TIME ZONE/ })
-  await run(['migrate'])
-  t.match(await run(['migrate', '--check'], parts), { code: 1, out: /^Pending:\n {2}- make the table "oauth_account"\n {2}- make the table "oauth_issuer"\n {2}- make the table "oauth_transaction"\n/ })
-  t.match(await run(['migrate'], parts), { code: 0, out: /^Changed:\n/ })
-  t.strictSame(await run(['migrate', '--check'], parts), { code: 0, out: 'Nothing to do: the database has our schema.', err: '' })
-  for (const [id, age] of [['old', '-1'], ['new', '+1']]) edit(file, `INSERT INTO oauth_transaction (id, provider, backend, purpose, browser, expires_at) VALUES ('${id}', 'github', 'database', 'login', 'b', strftime('%Y-%m-%d %H:%M:%f000', 'now', '${age} hours'))`)
-  t.strictSame(await run(['prune'], parts), { code: 0, out: 'backend database: expired tokens removed: 0\noauth_transaction: expired rows removed: 1', err: '' })
-  t.strictSame(rowsOf(file, 'SELECT id FROM oauth_transaction'), [['new']])
-})
+t.test(
+  'SQLite: with oauth among the features, the commands know its tables, and prune removes logins that nobody finished',
+  async (t) => {
+    const { file, run } = makePlace()
+    const parts = { rest: OAUTH }
+    t.match(await run(['schema'], parts), {
+      code: 0,
+      err: '',
+      out: /CREATE TABLE "oauth_account" [^]*CREATE UNIQUE INDEX "ix_oauth_account_oauth_name_account_id"[^]*CREATE TABLE "oauth_issuer" [^]*CREATE TABLE "oauth_transaction" /
+    })
+    t.match(await run(['schema', '--dialect', 'postgres'], parts), {
+      code: 0,
+      out: /CREATE TABLE "oauth_transaction" [^]*"expires_at" TIMESTAMP WITH TIME ZONE/
+    })
+    await run(['migrate'])
+    t.match(await run(['migrate', '--check'], parts), {
+      code: 1,
+      out: /^Pending:\n {2}- make the table "oauth_account"\n {2}- make the table "oauth_issuer"\n {2}- make the table "oauth_transaction"\n/
+    })
+    t.match(await run(['migrate'], parts), { code: 0, out: /^Changed:\n/ })
+    t.strictSame(await run(['migrate', '--check'], parts), {
+      code: 0,
+      out: 'Nothing to do: the database has our schema.',
+      err: ''
+    })
+    for (const [id, age] of [
+      ['old', '-1'],
+      ['new', '+1']
+    ]) {
+      edit(
+        file,
+        `INSERT INTO oauth_transaction (id, provider, backend, purpose, browser, expires_at) VALUES ('${id}', 'github', 'database', 'login', 'b', strftime('%Y-%m-%d %H:%M:%f000', 'now', '${age} hours'))`
+      )
+    }
+    t.strictSame(await run(['prune'], parts), {
+      code: 0,
+      out: 'backend database: expired tokens removed: 0\noauth_transaction: expired rows removed: 1',
+      err: ''
+    })
+    t.strictSame(rowsOf(file, 'SELECT id FROM oauth_transaction'), [['new']])
+  }
+)
 
-t.test('PostgreSQL: an application with oauth refuses to start until migrate has made its tables', service, async (t) => {
-  const { run, adapter, tables, poolText } = await makePostgresPlace(t)
-  t.match(await run(['migrate'], { adapter }), { code: 0 })
-  const refusal = await run(['prune'], { adapter, rest: OAUTH })
-  t.match(refusal, { code: 1, out: '', err: /"oauth_account", "oauth_issuer", "oauth_transaction"[^]*run `npx fastify-users migrate`/ })
-  t.match(await run(['doctor'], { adapter: `postgres(${poolText})`, rest: OAUTH }), { code: 1, out: /fail {2}schema: [^]*oauth_transaction[^]*npx fastify-users migrate/ })
-  t.match(await run(['migrate'], { adapter, rest: OAUTH }), { code: 0, out: /make the table "oauth_account"\n {2}- make the table "oauth_issuer"\n {2}- make the table "oauth_transaction"/ })
-  t.strictSame(await tables(), ['accesstoken', 'fastify_users_schema', 'oauth_account', 'oauth_issuer', 'oauth_transaction', 'user'])
-  t.match(await run(['prune'], { adapter, rest: OAUTH }), { code: 0, out: /oauth_transaction: expired rows removed: 0/ })
-})
+t.test(
+  'PostgreSQL: an application with oauth refuses to start until migrate has made its tables',
+  service,
+  async (t) => {
+    const { run, adapter, tables, poolText } = await makePostgresPlace(t)
+    t.match(await run(['migrate'], { adapter }), { code: 0 })
+    const refusal = await run(['prune'], { adapter, rest: OAUTH })
+    t.match(refusal, {
+      code: 1,
+      out: '',
+      err: /"oauth_account", "oauth_issuer", "oauth_transaction"[^]*run `npx fastify-users migrate`/
+    })
+    t.match(await run(['doctor'], { adapter: `postgres(${poolText})`, rest: OAUTH }), {
+      code: 1,
+      out: /fail {2}schema: [^]*oauth_transaction[^]*npx fastify-users migrate/
+    })
+    t.match(await run(['migrate'], { adapter, rest: OAUTH }), {
+      code: 0,
+      out: /make the table "oauth_account"\n {2}- make the table "oauth_issuer"\n {2}- make the table "oauth_transaction"/
+    })
+    t.strictSame(await tables(), [
+      'accesstoken',
+      'fastify_users_schema',
+      'oauth_account',
+      'oauth_issuer',
+      'oauth_transaction',
+      'user'
+    ])
+    t.match(await run(['prune'], { adapter, rest: OAUTH }), {
+      code: 0,
+      out: /oauth_transaction: expired rows removed: 0/
+    })
+  }
+)

@@ -35,7 +35,11 @@ const OAUTH = `
 async function startApplication (adapter: DatabaseAdapter): Promise<void> {
   const app = Fastify()
   try {
-    await app.register(users, { adapter, secret: SECRET, backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60 }) }] })
+    await app.register(users, {
+      adapter,
+      secret: SECRET,
+      backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60 }) }]
+    })
     await app.ready()
   } finally {
     await app.close()
@@ -46,7 +50,13 @@ async function startApplication (adapter: DatabaseAdapter): Promise<void> {
 async function refuses (t: Test, adapter: DatabaseAdapter, text: string, said: RegExp): Promise<void> {
   await t.rejects(startApplication(adapter), { code: 'FST_USERS_INVALID_OPTION', message: said })
   const { run } = makePlace()
-  for (const args of [['migrate'], ['migrate', '--check'], ['prune'], ['create-superuser', '--email', 'a@b.example'], MOVE]) {
+  for (const args of [
+    ['migrate'],
+    ['migrate', '--check'],
+    ['prune'],
+    ['create-superuser', '--email', 'a@b.example'],
+    MOVE
+  ]) {
     const outcome = await run(args, { adapter: text })
     t.match(outcome, { code: 1, out: '', err: said }, args.join(' '))
     t.notMatch(outcome.err, /\n|hunter2/)
@@ -56,18 +66,28 @@ async function refuses (t: Test, adapter: DatabaseAdapter, text: string, said: R
   t.notMatch(report.out, /hunter2/)
 }
 
-t.test('PostgreSQL: a wrong database and a wrong role are told apart, in the application and in the commands', service, async (t) => {
-  const { host, pathname } = new URL(postgresUrl)
-  const cases: [string, RegExp][] = [
-    [`postgres://postgres:hunter2@${host}/no_such_database`, /Option adapter: the server refuses: database "no_such_database" does not exist; check the name of the database in the adapter's connection, or make the database/],
-    [`postgres://no_such_role:hunter2@${host}${pathname}`, /Option adapter: the server refuses: role "no_such_role" does not exist; check user and password in the adapter's connection/]
-  ]
-  for (const [url, said] of cases) {
-    const pool = new pg.Pool({ connectionString: url })
-    t.teardown(() => pool.end())
-    await refuses(t, postgres(pool), `postgres(new pg.Pool({ connectionString: '${url}' }))`, said)
+t.test(
+  'PostgreSQL: a wrong database and a wrong role are told apart, in the application and in the commands',
+  service,
+  async (t) => {
+    const { host, pathname } = new URL(postgresUrl)
+    const cases: [string, RegExp][] = [
+      [
+        `postgres://postgres:hunter2@${host}/no_such_database`,
+        /Option adapter: the server refuses: database "no_such_database" does not exist; check the name of the database in the adapter's connection, or make the database/
+      ],
+      [
+        `postgres://no_such_role:hunter2@${host}${pathname}`,
+        /Option adapter: the server refuses: role "no_such_role" does not exist; check user and password in the adapter's connection/
+      ]
+    ]
+    for (const [url, said] of cases) {
+      const pool = new pg.Pool({ connectionString: url })
+      t.teardown(() => pool.end())
+      await refuses(t, postgres(pool), `postgres(new pg.Pool({ connectionString: '${url}' }))`, said)
+    }
   }
-})
+)
 
 /** A message of PostgreSQL's protocol. */
 function message (type: string, body: Buffer): Buffer {
@@ -82,10 +102,17 @@ async function startAsking (t: Test, answers: readonly Buffer[]): Promise<string
   const server = createServer((socket) => {
     sockets.add(socket)
     let count = 0
-    socket.on('error', () => {}).on('data', () => { socket.write(answers[Math.min(count++, answers.length - 1)] ?? '') })
+    socket
+      .on('error', () => {})
+      .on('data', () => {
+        socket.write(answers[Math.min(count++, answers.length - 1)] ?? '')
+      })
   })
-  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve) })
-  t.teardown(() => {     // pg leaves a connection open that it could not log in on
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  t.teardown(() => {
+    // pg leaves a connection open that it could not log in on
     server.close()
     for (const socket of sockets) socket.destroy()
   })
@@ -93,12 +120,21 @@ async function startAsking (t: Test, answers: readonly Buffer[]): Promise<string
 }
 
 t.test('PostgreSQL: a wrong password, and one that is missing, are told', async (t) => {
-  const refusal = message('E', Buffer.from('SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user "arthur"\0\0'))
+  const refusal = message(
+    'E',
+    Buffer.from('SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user "arthur"\0\0')
+  )
   const mechanisms = message('R', Buffer.concat([Buffer.from([0, 0, 0, 10]), Buffer.from('SCRAM-SHA-256\0\0')]))
   const question = message('R', Buffer.concat([Buffer.from([0, 0, 0, 11]), Buffer.from('r=x')]))
   const cases: [string, RegExp][] = [
-    [`postgres://arthur:hunter2@${await startAsking(t, [refusal])}/app`, /the server refuses: password authentication failed for user "arthur"; check user and password/],
-    [`postgres://arthur@${await startAsking(t, [mechanisms, question])}/app`, /the server refuses: SASL: [^;]*password[^;]*; check user and password/]
+    [
+      `postgres://arthur:hunter2@${await startAsking(t, [refusal])}/app`,
+      /the server refuses: password authentication failed for user "arthur"; check user and password/
+    ],
+    [
+      `postgres://arthur@${await startAsking(t, [mechanisms, question])}/app`,
+      /the server refuses: SASL: [^;]*password[^;]*; check user and password/
+    ]
   ]
   for (const [connectionString, said] of cases) {
     const pool = new pg.Pool({ connectionString })
@@ -107,81 +143,138 @@ t.test('PostgreSQL: a wrong password, and one that is missing, are told', async 
   }
 })
 
-t.test('MySQL: a wrong database, user and password, and a database without rights, are told apart, in the application and in the commands', mysqlService, async (t) => {
-  const { pool: admin, database } = await makeMysqlPool(t)
-  const user = database.slice(-20)
-  await admin.query(`CREATE USER '${user}'@'%' IDENTIFIED BY 'right'`)
-  t.teardown(async () => {
-    const connection = await mysql2.createConnection(mysqlConfigOf('test'))
-    await connection.query(`DROP USER '${user}'@'%'`)
-    await connection.end()
-  })
-  const config = mysqlConfigOf(database)
-  const cases: [mysql2.PoolOptions, RegExp][] = [
-    [{ ...config, database: 'no_such_database' }, /Option adapter: the server refuses: Unknown database 'no_such_database'; check the name of the database/],
-    [{ ...config, user, password: 'hunter2' }, /Option adapter: the server refuses: Access denied for user [^;]*; check user and password/],
-    [{ ...config, user: 'no_such_user', password: 'hunter2' }, /Option adapter: the server refuses: Access denied for user [^;]*; check user and password/],
-    [{ ...config, user, password: 'right' }, /Option adapter: the server refuses: Access denied for user [^;]* to database [^;]*; grant it to the user/]
-  ]
-  for (const [options, said] of cases) {
-    const pool = mysql2.createPool(options)
-    t.teardown(() => pool.end())
-    await refuses(t, mysql(pool), `mysql(keep(mysql2.createPool(${JSON.stringify(options)})))`, said)
+t.test(
+  'MySQL: a wrong database, user and password, and a database without rights, are told apart, in the application and in the commands',
+  mysqlService,
+  async (t) => {
+    const { pool: admin, database } = await makeMysqlPool(t)
+    const user = database.slice(-20)
+    await admin.query(`CREATE USER '${user}'@'%' IDENTIFIED BY 'right'`)
+    t.teardown(async () => {
+      const connection = await mysql2.createConnection(mysqlConfigOf('test'))
+      await connection.query(`DROP USER '${user}'@'%'`)
+      await connection.end()
+    })
+    const config = mysqlConfigOf(database)
+    const cases: [mysql2.PoolOptions, RegExp][] = [
+      [
+        { ...config, database: 'no_such_database' },
+        /Option adapter: the server refuses: Unknown database 'no_such_database'; check the name of the database/
+      ],
+      [
+        { ...config, user, password: 'hunter2' },
+        /Option adapter: the server refuses: Access denied for user [^;]*; check user and password/
+      ],
+      [
+        { ...config, user: 'no_such_user', password: 'hunter2' },
+        /Option adapter: the server refuses: Access denied for user [^;]*; check user and password/
+      ],
+      [
+        { ...config, user, password: 'right' },
+        /Option adapter: the server refuses: Access denied for user [^;]* to database [^;]*; grant it to the user/
+      ]
+    ]
+    for (const [options, said] of cases) {
+      const pool = mysql2.createPool(options)
+      t.teardown(() => pool.end())
+      await refuses(t, mysql(pool), `mysql(keep(mysql2.createPool(${JSON.stringify(options)})))`, said)
+    }
   }
-})
+)
 
 t.test('tables that an application made itself are known to migrate, with the version that they have', async (t) => {
   const { file, run } = makePlace()
   const database = new Database(file)
-  t.teardown(() => { database.close() })
+  t.teardown(() => {
+    database.close()
+  })
   t.match(await run(['prune']), { code: 0 })
-  t.strictSame(await run(['migrate', '--check']), { code: 0, out: 'Nothing to do: the database has our schema.', err: '' })
+  t.strictSame(await run(['migrate', '--check']), {
+    code: 0,
+    out: 'Nothing to do: the database has our schema.',
+    err: ''
+  })
   t.match(await run(['doctor']), { code: 0 })
-  t.strictSame(database.prepare('SELECT * FROM fastify_users_schema ORDER BY 1').raw().all(), [['accesstoken', 1], ['user', 1]])
+  t.strictSame(database.prepare('SELECT * FROM fastify_users_schema ORDER BY 1').raw().all(), [
+    ['accesstoken', 1],
+    ['user', 1]
+  ])
   database.exec('DROP TABLE accesstoken')
   t.match(await run(['prune']), { code: 0 }, 'a note that is there already is no obstacle')
-  database.exec("INSERT INTO user (id, email, hashed_password, is_active, is_superuser, is_verified) VALUES ('1', 'a@b.example', 'hash', 1, 0, 0)")
+  database.exec(
+    "INSERT INTO user (id, email, hashed_password, is_active, is_superuser, is_verified) VALUES ('1', 'a@b.example', 'hash', 1, 0, 0)"
+  )
 
   const source = await migrationOf(sqlite(database))?.connect('refuse')
-  const versions = { current: 2, upgrades: new Map([[2, () => ["UPDATE user SET hashed_password = hashed_password || '2'"]]]) }
-  const migrate = async (): Promise<string[]> => await source?.transaction('write', async (view) => {
-    const { steps } = await planUpgrade(view, [userModel(userSchemas())], {}, versions)
-    for (const { statements } of steps) for (const statement of statements) await view.run(statement)
-    return steps.map(({ text }) => text)
-  }) ?? []
-  t.strictSame(await migrate(), ['table "user": bring the rows to version 2', 'note version 2 of the schema in "fastify_users_schema"'], 'a later version brings their rows forward')
+  const versions = {
+    current: 2,
+    upgrades: new Map([[2, () => ["UPDATE user SET hashed_password = hashed_password || '2'"]]])
+  }
+  const migrate = async (): Promise<string[]> =>
+    (await source?.transaction('write', async (view) => {
+      const { steps } = await planUpgrade(view, [userModel(userSchemas())], {}, versions)
+      for (const { statements } of steps) for (const statement of statements) await view.run(statement)
+      return steps.map(({ text }) => text)
+    })) ?? []
+  t.strictSame(
+    await migrate(),
+    ['table "user": bring the rows to version 2', 'note version 2 of the schema in "fastify_users_schema"'],
+    'a later version brings their rows forward'
+  )
   t.strictSame(await migrate(), [])
   await source?.transaction('write', async (view) => {
-    for (const statement of noteVersions(view.dialect, [makeTable(userModel(userSchemas()), view.dialect, {})], new Map([['fastify_users_schema', { columns: new Map(), collated: false, indexes: new Map() }]]), 2)) await view.run(statement)
+    for (const statement of noteVersions(
+      view.dialect,
+      [makeTable(userModel(userSchemas()), view.dialect, {})],
+      new Map([['fastify_users_schema', { columns: new Map(), collated: false, indexes: new Map() }]]),
+      2
+    )) {
+      await view.run(statement)
+    }
   })
   t.strictSame(await migrate(), [], 'rows of tables that the later version made are in its form')
   t.equal(database.prepare('SELECT hashed_password FROM user').pluck().get(), 'hash2')
 })
 
-t.test('createTables notes the version too, on PostgreSQL and MySQL', { skip: service.skip || mysqlService.skip }, async (t) => {
-  const { run } = makePlace()
-  const { schema, drop } = await makeSchema()
-  t.teardown(drop)
-  const { database } = await makeMysqlPool(t)
-  const adapters = [
-    `postgres(keep(new pg.Pool({ connectionString: ${JSON.stringify(postgresUrl)}, options: '-c search_path=${schema}' }))`,
-    `mysql(keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))}))`
-  ]
-  for (const adapter of adapters) {
-    t.match(await run(['prune'], { adapter: `${adapter}, { createTables: true })` }), { code: 0 })
-    t.strictSame(await run(['migrate', '--check'], { adapter: `${adapter})` }), { code: 0, out: 'Nothing to do: the database has our schema.', err: '' })
+t.test(
+  'createTables notes the version too, on PostgreSQL and MySQL',
+  { skip: service.skip || mysqlService.skip },
+  async (t) => {
+    const { run } = makePlace()
+    const { schema, drop } = await makeSchema()
+    t.teardown(drop)
+    const { database } = await makeMysqlPool(t)
+    const adapters = [
+      `postgres(keep(new pg.Pool({ connectionString: ${JSON.stringify(postgresUrl)}, options: '-c search_path=${schema}' }))`,
+      `mysql(keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))}))`
+    ]
+    for (const adapter of adapters) {
+      t.match(await run(['prune'], { adapter: `${adapter}, { createTables: true })` }), { code: 0 })
+      t.strictSame(await run(['migrate', '--check'], { adapter: `${adapter})` }), {
+        code: 0,
+        out: 'Nothing to do: the database has our schema.',
+        err: ''
+      })
+    }
+    await endPools()
   }
-  await endPools()
-})
+)
 
 /** Puts the rows of Python into its tables, as another client would. */
 async function fillPythonTables (pool: mysql2.Pool): Promise<void> {
   for (const statement of pythonTables('CHAR(36)', 'BOOL', 'TIMESTAMP', '`')) await pool.query(statement)
-  for (const [table, rows] of Object.entries(pythonRows())) for (const row of rows) await pool.query(`INSERT INTO \`${table}\` VALUES (?)`, [row])
+  for (const [table, rows] of Object.entries(pythonRows())) {
+    for (const row of rows) await pool.query(`INSERT INTO \`${table}\` VALUES (?)`, [row])
+  }
 }
 
 /** Runs a command that is killed after one change, again and again, until it ends by itself. */
-async function killAtEachStatement (t: Test, start: Place['start'], args: readonly string[], poolText: string): Promise<void> {
+async function killAtEachStatement (
+  t: Test,
+  start: Place['start'],
+  args: readonly string[],
+  poolText: string
+): Promise<void> {
   const adapter = `mysql((() => {
     const pool = ${poolText}
     let left = Number(process.env.KILL_AT)
@@ -198,7 +291,7 @@ async function killAtEachStatement (t: Test, start: Place['start'], args: readon
     return pool
   })())`
   let kills = 0
-  for (;; kills++) {
+  for (; ; kills++) {
     const { code, out, err } = await start(args, { adapter }, { env: { KILL_AT: '1' } }).outcome
     if (code === 0) {
       t.match(out, /^Changed:\n/)
@@ -210,49 +303,100 @@ async function killAtEachStatement (t: Test, start: Place['start'], args: readon
 }
 
 for (const collation of ['utf8mb4_general_ci', 'utf8mb4_unicode_ci', 'utf8mb4_bin', 'latin1_swedish_ci']) {
-  t.test(`row 83: MySQL, ${collation}: migrate --from fastapi-users reports, stops on rows that clash, and moves the tables of Python`, mysqlService, async (t) => {
-    const { run, start } = makePlace()
-    const { pool, database } = await makeMysqlPool(t)
-    await pool.query(`ALTER DATABASE ${database} COLLATE ${collation}`)
-    await fillPythonTables(pool)
-    const poolText = `keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))}))`
-    const adapter = `mysql(${poolText})`
-    await pool.query('ALTER TABLE oauth_account MODIFY expires_at INTEGER NOT NULL')
-    const connection = await mysql2.createConnection(mysqlConfigOf(database))
-    t.teardown(() => connection.end())
-    await connection.query('SET foreign_key_checks = 0')
-    await connection.query("INSERT INTO accesstoken VALUES ('00000000-0000-4000-8000-000000000009', 'orphan', now())")
-    t.match(await run(MOVE, { adapter }), { code: 1, out: '', err: /"accesstoken": rows whose user is gone: 1; --prune-orphans removes them$/ })
-    const double = "INSERT INTO oauth_account SELECT '00000000-0000-4000-8000-000000000002', user_id, oauth_name, access_token, expires_at, refresh_token, account_id, account_email FROM oauth_account LIMIT 1"
-    await pool.query(double)
-    t.match(await run([...MOVE, '--prune-orphans', '--yes'], { adapter }), { code: 1, out: '', err: /nothing was changed:\n {2}- table "oauth_account": an account of "google" that is linked more than once: rows "00000000-[^"]*", "[0-9a-f-]{36}"$/ })
-    await pool.query("DELETE FROM oauth_account WHERE id = '00000000-0000-4000-8000-000000000002'")
-    if (collation === 'utf8mb4_bin') {
-      await pool.query("INSERT INTO `user` SELECT '00000000-0000-4000-8000-000000000001', 'King.Arthur@camelot.bt', hashed_password, 1, 0, 0 FROM `user` LIMIT 1")
-      t.match(await run([...MOVE, '--prune-orphans'], { adapter }), { code: 1, err: /addresses that differ only in case: "00000000-[^"]*", "05fff8ce-[^"]*" \(k\*\*\*@c\*\*\*\.bt\)/ })
-      await pool.query("DELETE FROM `user` WHERE id = '00000000-0000-4000-8000-000000000001'")
-    }
-    const args = [...MOVE, '--prune-orphans', '--hash-tokens']
-    const lower = collation === 'utf8mb4_bin' ? ['  - table "user": add the column "email_lower", which the database fills, for its index', '  - table "user": add the unique index "ix_user_email_lower" on lower(email)'] : []
-    const full = ['  - table "accesstoken": remove rows whose user is gone: 1', '  - table "user": add the column "session_stamp" (VARCHAR(64), may be null)', ...lower, '  - table "accesstoken": add the column "session_stamp" (VARCHAR(64), may be null)', '  - table "oauth_account": make wider: "access_token" to LONGTEXT, "refresh_token" to LONGTEXT; let be null: "expires_at"', '  - table "oauth_account": add the unique index "ix_oauth_account_oauth_name_account_id" on oauth_name, account_id', '  - table "accesstoken": replace plain tokens by their digests, for the backend "database": 1'].join('\n')
-    t.match(await run([...args, '--check'], { adapter }), { code: 1, out: `A full move would change:\n${full}\nNothing was changed yet.`, err: '' })
+  t.test(
+    `row 83: MySQL, ${collation}: migrate --from fastapi-users reports, stops on rows that clash, and moves the tables of Python`,
+    mysqlService,
+    async (t) => {
+      const { run, start } = makePlace()
+      const { pool, database } = await makeMysqlPool(t)
+      await pool.query(`ALTER DATABASE ${database} COLLATE ${collation}`)
+      await fillPythonTables(pool)
+      const poolText = `keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))}))`
+      const adapter = `mysql(${poolText})`
+      await pool.query('ALTER TABLE oauth_account MODIFY expires_at INTEGER NOT NULL')
+      const connection = await mysql2.createConnection(mysqlConfigOf(database))
+      t.teardown(() => connection.end())
+      await connection.query('SET foreign_key_checks = 0')
+      await connection.query("INSERT INTO accesstoken VALUES ('00000000-0000-4000-8000-000000000009', 'orphan', now())")
+      t.match(await run(MOVE, { adapter }), {
+        code: 1,
+        out: '',
+        err: /"accesstoken": rows whose user is gone: 1; --prune-orphans removes them$/
+      })
+      const double =
+        "INSERT INTO oauth_account SELECT '00000000-0000-4000-8000-000000000002', user_id, oauth_name, access_token, expires_at, refresh_token, account_id, account_email FROM oauth_account LIMIT 1"
+      await pool.query(double)
+      t.match(await run([...MOVE, '--prune-orphans', '--yes'], { adapter }), {
+        code: 1,
+        out: '',
+        err: /nothing was changed:\n {2}- table "oauth_account": an account of "google" that is linked more than once: rows "00000000-[^"]*", "[0-9a-f-]{36}"$/
+      })
+      await pool.query("DELETE FROM oauth_account WHERE id = '00000000-0000-4000-8000-000000000002'")
+      if (collation === 'utf8mb4_bin') {
+        await pool.query(
+          "INSERT INTO `user` SELECT '00000000-0000-4000-8000-000000000001', 'King.Arthur@camelot.bt', hashed_password, 1, 0, 0 FROM `user` LIMIT 1"
+        )
+        t.match(await run([...MOVE, '--prune-orphans'], { adapter }), {
+          code: 1,
+          err: /addresses that differ only in case: "00000000-[^"]*", "05fff8ce-[^"]*" \(k\*\*\*@c\*\*\*\.bt\)/
+        })
+        await pool.query("DELETE FROM `user` WHERE id = '00000000-0000-4000-8000-000000000001'")
+      }
+      const args = [...MOVE, '--prune-orphans', '--hash-tokens']
+      const lower =
+        collation === 'utf8mb4_bin'
+          ? [
+              '  - table "user": add the column "email_lower", which the database fills, for its index',
+              '  - table "user": add the unique index "ix_user_email_lower" on lower(email)'
+            ]
+          : []
+      const full = [
+        '  - table "accesstoken": remove rows whose user is gone: 1',
+        '  - table "user": add the column "session_stamp" (VARCHAR(64), may be null)',
+        ...lower,
+        '  - table "accesstoken": add the column "session_stamp" (VARCHAR(64), may be null)',
+        '  - table "oauth_account": make wider: "access_token" to LONGTEXT, "refresh_token" to LONGTEXT; let be null: "expires_at"',
+        '  - table "oauth_account": add the unique index "ix_oauth_account_oauth_name_account_id" on oauth_name, account_id',
+        '  - table "accesstoken": replace plain tokens by their digests, for the backend "database": 1'
+      ].join('\n')
+      t.match(await run([...args, '--check'], { adapter }), {
+        code: 1,
+        out: `A full move would change:\n${full}\nNothing was changed yet.`,
+        err: ''
+      })
 
-    if (collation === 'utf8mb4_bin') await killAtEachStatement(t, start, [...args, '--yes'], poolText)
-    else t.match(await run([...args, '--yes'], { adapter }), { code: 0, out: `Changed:\n${full}`, err: '' })
-    t.match(await run([...args, '--check'], { adapter }), { code: 0, out: /^Nothing to do/ })
-    t.match(await run(['migrate', '--check'], { adapter }), { code: 1, out: 'Pending:\n  - note version 1 of the schema in "fastify_users_schema"' })
-    const [[counted]] = await pool.query('SELECT (SELECT count(*) FROM `user`) AS people, (SELECT count(*) FROM oauth_account) AS accounts, (SELECT count(*) FROM accesstoken WHERE length(token) = 43 AND length(session_stamp) = 43) AS tokens') as unknown as [[object]]
-    const rows = pythonRows()
-    t.strictSame({ ...counted }, { people: rows.user.length, accounts: rows.oauth_account.length, tokens: 1 })
-  })
+      if (collation === 'utf8mb4_bin') await killAtEachStatement(t, start, [...args, '--yes'], poolText)
+      else t.match(await run([...args, '--yes'], { adapter }), { code: 0, out: `Changed:\n${full}`, err: '' })
+      t.match(await run([...args, '--check'], { adapter }), { code: 0, out: /^Nothing to do/ })
+      t.match(await run(['migrate', '--check'], { adapter }), {
+        code: 1,
+        out: 'Pending:\n  - note version 1 of the schema in "fastify_users_schema"'
+      })
+      const [[counted]] = (await pool.query(
+        'SELECT (SELECT count(*) FROM `user`) AS people, (SELECT count(*) FROM oauth_account) AS accounts, (SELECT count(*) FROM accesstoken WHERE length(token) = 43 AND length(session_stamp) = 43) AS tokens'
+      )) as unknown as [[object]]
+      const rows = pythonRows()
+      t.strictSame({ ...counted }, { people: rows.user.length, accounts: rows.oauth_account.length, tokens: 1 })
+    }
+  )
 }
 
 t.test('row 83: MySQL: the tables of Python that were moved go on serving its users', mysqlService, async (t) => {
   const { run } = makePlace()
   const { pool, database } = await makeMysqlPool(t)
   await fillPythonTables(pool)
-  t.match(await run([...MOVE, '--yes'], { adapter: `mysql(keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))})))`, more: "tokenStorage: 'plain'" }), { code: 0, out: /^Changed:\n/ })
-  await servePythonRows(t, mysql(pool), async (text) => (await pool.query(text.replace('USERS', '`user`')))[0] as Record<string, unknown>[])
+  t.match(
+    await run([...MOVE, '--yes'], {
+      adapter: `mysql(keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))})))`,
+      more: "tokenStorage: 'plain'"
+    }),
+    { code: 0, out: /^Changed:\n/ }
+  )
+  await servePythonRows(
+    t,
+    mysql(pool),
+    async (text) => (await pool.query(text.replace('USERS', '`user`')))[0] as Record<string, unknown>[]
+  )
 })
 
 t.test('MySQL: a lock that others hold is waited for a bounded time, and said', mysqlService, async (t) => {
@@ -265,7 +409,8 @@ t.test('MySQL: a lock that others hold is waited for a bounded time, and said', 
     pool.getConnection = async () => {
       const connection = await lend()
       const execute = connection.execute.bind(connection)
-      connection.execute = (query) => execute({ ...query, sql: query.sql.replace(/(lock_wait_timeout = |get_lock\\(.*, )60/, '$11') })     // the minute is a second here
+      // the minute is a second here
+      connection.execute = (query) => execute({ ...query, sql: query.sql.replace(/(lock_wait_timeout = |get_lock\\(.*, )60/, '$11') })
       return connection
     }
     return pool
@@ -273,43 +418,99 @@ t.test('MySQL: a lock that others hold is waited for a bounded time, and said', 
   const holder = await pool.getConnection()
   await holder.query('BEGIN')
   await holder.query('SELECT * FROM `user`')
-  for (const args of [['migrate'], [...MOVE, '--yes']]) t.match(await run(args, { adapter: impatient }), { code: 1, out: '', err: /^fastify-users: a transaction of another process held a table for too long; what was changed before stays, and the next run goes on$/ })
+  for (const args of [['migrate'], [...MOVE, '--yes']]) {
+    t.match(await run(args, { adapter: impatient }), {
+      code: 1,
+      out: '',
+      err: /^fastify-users: a transaction of another process held a table for too long; what was changed before stays, and the next run goes on$/
+    })
+  }
   await holder.query('COMMIT')
   await holder.query("SELECT get_lock(left(concat('fastify-users:', database()), 64), 0)")
-  t.match(await run(['migrate'], { adapter: impatient }), { code: 1, out: '', err: /another process holds the lock of the tables$/ })
-  t.match(await run([...MOVE, '--yes'], { adapter: impatient }), { code: 1, out: '', err: /another process holds the lock of the tables; what was changed before stays, and the next run goes on$/ })
+  t.match(await run(['migrate'], { adapter: impatient }), {
+    code: 1,
+    out: '',
+    err: /another process holds the lock of the tables$/
+  })
+  t.match(await run([...MOVE, '--yes'], { adapter: impatient }), {
+    code: 1,
+    out: '',
+    err: /another process holds the lock of the tables; what was changed before stays, and the next run goes on$/
+  })
   await holder.query("SELECT release_lock(left(concat('fastify-users:', database()), 64))")
   holder.release()
   t.match(await run(['migrate'], { adapter: impatient }), { code: 0, out: /^Changed:/ })
 })
 
-t.test('PostgreSQL and SQLite: accounts of older versions of FastAPI Users, which must have an expiry, are told by doctor and let go without one by migrate', service, async (t) => {
-  const { schema, drop } = await makeSchema()
-  const pool = new pg.Pool(configOf(schema))
-  t.teardown(async () => {
-    await pool.end()
-    await drop()
-  })
-  const place = makePlace()
-  const file = new Database(place.file)
-  t.teardown(() => { file.close() })
-  const [sqliteTables, postgresTables] = [pythonTables('CHAR(36)', 'BOOLEAN', 'TIMESTAMP', '"'), pythonTables('UUID', 'BOOLEAN', 'TIMESTAMP WITH TIME ZONE', '"')]
-    .map((statements) => statements.map((statement) => statement.replace('expires_at INTEGER', 'expires_at INTEGER CHECK (expires_at IS NOT NULL OR true) NOT NULL')))
-  for (const statement of sqliteTables ?? []) file.exec(statement)
-  for (const statement of postgresTables ?? []) await pool.query(statement)
-  const adapters = [undefined, `postgres(keep(new pg.Pool({ connectionString: ${JSON.stringify(postgresUrl)}, options: '-c search_path=${schema}' })))`]
-  for (const adapter of adapters) {
-    const parts = { ...adapter === undefined ? {} : { adapter }, rest: OAUTH }
-    t.match((await place.run(['doctor'], parts)).out, /^fail {2}schema: missing: table "oauth_account": make wider: "access_token" to TEXT, "refresh_token" to TEXT; let be null: "expires_at"; run/m)
-    t.match(await place.run(MOVE, parts), { code: 0, out: /table "oauth_account": make wider: [^\n]*; let be null: "expires_at"\n/ })
-    t.match(await place.run(['migrate'], parts), { code: 0, out: /let be null: "expires_at"/ })
-    t.match(await place.run(['migrate', '--check'], parts), { code: 0 })
+t.test(
+  'PostgreSQL and SQLite: accounts of older versions of FastAPI Users, which must have an expiry, are told by doctor and let go without one by migrate',
+  service,
+  async (t) => {
+    const { schema, drop } = await makeSchema()
+    const pool = new pg.Pool(configOf(schema))
+    t.teardown(async () => {
+      await pool.end()
+      await drop()
+    })
+    const place = makePlace()
+    const file = new Database(place.file)
+    t.teardown(() => {
+      file.close()
+    })
+    const [sqliteTables, postgresTables] = [
+      pythonTables('CHAR(36)', 'BOOLEAN', 'TIMESTAMP', '"'),
+      pythonTables('UUID', 'BOOLEAN', 'TIMESTAMP WITH TIME ZONE', '"')
+    ].map((statements) =>
+      statements.map((statement) =>
+        statement.replace('expires_at INTEGER', 'expires_at INTEGER CHECK (expires_at IS NOT NULL OR true) NOT NULL')
+      )
+    )
+    for (const statement of sqliteTables ?? []) file.exec(statement)
+    for (const statement of postgresTables ?? []) await pool.query(statement)
+    const adapters = [
+      undefined,
+      `postgres(keep(new pg.Pool({ connectionString: ${JSON.stringify(postgresUrl)}, options: '-c search_path=${schema}' })))`
+    ]
+    for (const adapter of adapters) {
+      const parts = { ...(adapter === undefined ? {} : { adapter }), rest: OAUTH }
+      t.match(
+        (await place.run(['doctor'], parts)).out,
+        /^fail {2}schema: missing: table "oauth_account": make wider: "access_token" to TEXT, "refresh_token" to TEXT; let be null: "expires_at"; run/m
+      )
+      t.match(await place.run(MOVE, parts), {
+        code: 0,
+        out: /table "oauth_account": make wider: [^\n]*; let be null: "expires_at"\n/
+      })
+      t.match(await place.run(['migrate'], parts), { code: 0, out: /let be null: "expires_at"/ })
+      t.match(await place.run(['migrate', '--check'], parts), { code: 0 })
+    }
+    t.equal(
+      file
+        .prepare("SELECT \"notnull\" FROM pragma_table_info('oauth_account') WHERE name = 'expires_at'")
+        .pluck()
+        .get(),
+      0
+    )
+    t.match(
+      file.prepare("SELECT sql FROM sqlite_master WHERE name = 'oauth_account'").pluck().get(),
+      /expires_at INTEGER CHECK \(expires_at IS NOT NULL OR true\) ?, refresh_token TEXT/
+    )
+    await pool.query('ALTER TABLE oauth_account ALTER expires_at SET NOT NULL')
+    t.match(await place.run(['doctor'], { adapter: adapters[1] ?? '', rest: OAUTH }), {
+      code: 0,
+      out: /^warn {2}schema: missing: table "oauth_account": let be null: "expires_at"; run/m
+    })
+    file.exec('DROP TABLE oauth_account')
+    file.exec(
+      (sqliteTables?.find((statement) => statement.startsWith('CREATE TABLE oauth_account')) ?? '').replace(
+        'true) NOT NULL',
+        'true) CONSTRAINT some NOT NULL'
+      )
+    )
+    t.match(await place.run(['migrate'], { rest: OAUTH }), {
+      code: 1,
+      out: '',
+      err: /table "oauth_account": its definition cannot be read; change its columns by hand$/
+    })
   }
-  t.equal(file.prepare("SELECT \"notnull\" FROM pragma_table_info('oauth_account') WHERE name = 'expires_at'").pluck().get(), 0)
-  t.match(file.prepare("SELECT sql FROM sqlite_master WHERE name = 'oauth_account'").pluck().get(), /expires_at INTEGER CHECK \(expires_at IS NOT NULL OR true\) ?, refresh_token TEXT/)
-  await pool.query('ALTER TABLE oauth_account ALTER expires_at SET NOT NULL')
-  t.match(await place.run(['doctor'], { adapter: adapters[1] ?? '', rest: OAUTH }), { code: 0, out: /^warn {2}schema: missing: table "oauth_account": let be null: "expires_at"; run/m })
-  file.exec('DROP TABLE oauth_account')
-  file.exec((sqliteTables?.find((statement) => statement.startsWith('CREATE TABLE oauth_account')) ?? '').replace('true) NOT NULL', 'true) CONSTRAINT some NOT NULL'))
-  t.match(await place.run(['migrate'], { rest: OAUTH }), { code: 1, out: '', err: /table "oauth_account": its definition cannot be read; change its columns by hand$/ })
-})
+)

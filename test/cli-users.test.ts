@@ -29,8 +29,17 @@ t.test('row 86: create-superuser makes a user who can log in, from a line that i
   t.notMatch(JSON.stringify(made), PASSWORD)
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(users, { adapter: sqlite(file), secret: SECRET, passwords: argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true }), backends: [{ name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }] })
-  const login = await app.inject({ method: 'POST', url: '/auth/database/login', payload: { username: EMAIL, password: PASSWORD } })
+  await app.register(users, {
+    adapter: sqlite(file),
+    secret: SECRET,
+    passwords: argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true }),
+    backends: [{ name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }]
+  })
+  const login = await app.inject({
+    method: 'POST',
+    url: '/auth/database/login',
+    payload: { username: EMAIL, password: PASSWORD }
+  })
   t.equal(login.statusCode, 200)
 })
 
@@ -39,8 +48,16 @@ t.test('create-superuser takes the password from nowhere else, and asks nothing 
   await run(['migrate'])
   t.match(await start(CREATE).outcome, { code: 1, out: '', err: /no password was piped in/ })
   t.match(await start(CREATE, {}, { input: '\n' }).outcome, { code: 1, out: '', err: /no password was piped in/ })
-  t.match(await start(CREATE, {}, { input: Buffer.from([0xff, 0xfe, 0x0a]) }).outcome, { code: 1, out: '', err: /not valid for encoding utf-8/ })
-  t.match(await start(CREATE, {}, { input: 'a'.repeat(20_000) }).outcome, { code: 1, out: '', err: /FST_USERS_INVALID_USER|FST_USERS_REGISTER_INVALID_PASSWORD/ })
+  t.match(await start(CREATE, {}, { input: Buffer.from([0xff, 0xfe, 0x0a]) }).outcome, {
+    code: 1,
+    out: '',
+    err: /not valid for encoding utf-8/
+  })
+  t.match(await start(CREATE, {}, { input: 'a'.repeat(20_000) }).outcome, {
+    code: 1,
+    out: '',
+    err: /FST_USERS_INVALID_USER|FST_USERS_REGISTER_INVALID_PASSWORD/
+  })
   const given = await run([...CREATE, `--password=${PASSWORD}`])
   t.match(given, { code: 2, out: '', err: /--password/ })
   t.notMatch(given.err, PASSWORD)
@@ -50,30 +67,61 @@ t.test('create-superuser takes the password from nowhere else, and asks nothing 
 t.test('create-superuser asks a person twice', async (t) => {
   const { run, file } = makePlace()
   t.match(await run(CREATE, {}, { interactive: true }), { code: 1, err: 'fastify-users: no password was given' })
-  t.match(await run(CREATE, {}, { interactive: true, lines: [PASSWORD, 'other'] }), { code: 1, err: 'fastify-users: the passwords differ' })
+  t.match(await run(CREATE, {}, { interactive: true, lines: [PASSWORD, 'other'] }), {
+    code: 1,
+    err: 'fastify-users: the passwords differ'
+  })
   t.match(await run(CREATE, {}, { interactive: true, lines: [PASSWORD, PASSWORD] }), { code: 0 })
   t.strictSame(rowsOf(file, USERS), [[EMAIL, 1, 1, 1]])
 })
 
 t.test('create-superuser keeps the rules: policy, fields, one user for an address', async (t) => {
   const { run, file } = makePlace()
-  const fields = '{ display_name: Type.String({ maxLength: 10 }), credits: Type.Integer({ default: 3 }), note: Type.Optional(Type.String()) }'
+  const fields =
+    '{ display_name: Type.String({ maxLength: 10 }), credits: Type.Integer({ default: 3 }), note: Type.Optional(Type.String()) }'
   const lines = [PASSWORD]
   const set = ['--set', 'display_name=Merlin = 1']
-  t.match(await run([...CREATE, ...set], { fields }, { lines: ['short'] }), { code: 1, err: /refused: .*\(FST_USERS_REGISTER_INVALID_PASSWORD\)$/ })
-  t.match(await run([...CREATE, ...set], { fields }, { lines: [EMAIL] }), { code: 1, err: /FST_USERS_REGISTER_INVALID_PASSWORD/ })
-  t.match(await run(CREATE, { fields }, { lines }), { code: 1, err: /\/display_name is missing \(FST_USERS_INVALID_USER\)$/ })
-  t.match(await run([...CREATE, '--set', 'display_name=much too long a name'], { fields }, { lines }), { code: 1, err: /display_name.*\(FST_USERS_INVALID_USER\)$/ })
-  t.match(await run(['create-superuser', '--email', 'nobody'], {}, { lines }), { code: 1, err: /\(FST_USERS_[A-Z_]+\)$/ })
-  for (const wrong of ['colour=red', 'display_name', '=x', 'is_superuser=true']) t.match(await run([...CREATE, '--set', wrong], { fields }), { code: 2, out: '', err: /FIELD=VALUE, with one of the fields display_name, credits, note$/ })
+  t.match(await run([...CREATE, ...set], { fields }, { lines: ['short'] }), {
+    code: 1,
+    err: /refused: .*\(FST_USERS_REGISTER_INVALID_PASSWORD\)$/
+  })
+  t.match(await run([...CREATE, ...set], { fields }, { lines: [EMAIL] }), {
+    code: 1,
+    err: /FST_USERS_REGISTER_INVALID_PASSWORD/
+  })
+  t.match(await run(CREATE, { fields }, { lines }), {
+    code: 1,
+    err: /\/display_name is missing \(FST_USERS_INVALID_USER\)$/
+  })
+  t.match(await run([...CREATE, '--set', 'display_name=much too long a name'], { fields }, { lines }), {
+    code: 1,
+    err: /display_name.*\(FST_USERS_INVALID_USER\)$/
+  })
+  t.match(await run(['create-superuser', '--email', 'nobody'], {}, { lines }), {
+    code: 1,
+    err: /\(FST_USERS_[A-Z_]+\)$/
+  })
+  for (const wrong of ['colour=red', 'display_name', '=x', 'is_superuser=true']) {
+    t.match(await run([...CREATE, '--set', wrong], { fields }), {
+      code: 2,
+      out: '',
+      err: /FIELD=VALUE, with one of the fields display_name, credits, note$/
+    })
+  }
   t.match(await run([...CREATE, '--set', 'x=1']), { code: 2, err: /there are no custom fields$/ })
-  t.match(await run([...CREATE, '--set', 'credits=many'], { fields }), { code: 2, err: /--set credits: the value is no JSON$/ })
+  t.match(await run([...CREATE, '--set', 'credits=many'], { fields }), {
+    code: 2,
+    err: /--set credits: the value is no JSON$/
+  })
   t.match(await run(['create-superuser']), { code: 2, err: /needs --email/ })
   t.match(await run([...CREATE, '--promote', ...set], { fields }), { code: 2, err: /leave out --set/ })
 
   t.match(await run([...CREATE, ...set, '--set', 'credits=7'], { fields }, { lines }), { code: 0 })
   t.strictSame(rowsOf(file, 'SELECT display_name, credits, note FROM user'), [['Merlin = 1', 7, null]])
-  t.match(await run(['create-superuser', '--email', 'MERLIN@camelot.bt', ...set], { fields }, { lines }), { code: 1, err: /has a user; --promote makes it a superuser$/ })
+  t.match(await run(['create-superuser', '--email', 'MERLIN@camelot.bt', ...set], { fields }, { lines }), {
+    code: 1,
+    err: /has a user; --promote makes it a superuser$/
+  })
   t.equal(rowsOf(file, USERS).length, 1)
 })
 
@@ -91,79 +139,131 @@ t.test('create-superuser runs the hooks of the application, which may refuse', a
 async function open (t: Test, file: string): Promise<FastifyInstance> {
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(users, { adapter: sqlite(file), secret: SECRET, passwords: argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true }), backends: [{ name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }] })
+  await app.register(users, {
+    adapter: sqlite(file),
+    secret: SECRET,
+    passwords: argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true }),
+    backends: [{ name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }]
+  })
   await app.ready()
   return app
 }
 
 t.test('--promote makes a superuser of a verified user, and reads no password', async (t) => {
   const { run, file } = makePlace()
-  t.match(await run([...CREATE, '--promote']), { code: 1, out: '', err: 'fastify-users: there is no user merlin@camelot.bt' })
+  t.match(await run([...CREATE, '--promote']), {
+    code: 1,
+    out: '',
+    err: 'fastify-users: there is no user merlin@camelot.bt'
+  })
   const app = await open(t, file)
   await app.users.create({ email: EMAIL, password: PASSWORD, is_active: false, is_verified: true })
   const [hash] = rowsOf(file, 'SELECT hashed_password FROM user')
-  t.match(await run([...CREATE, '--promote']), { code: 0, out: 'merlin@camelot.bt is a superuser now.\nThe user is not active, and cannot log in before is_active is true.' })
+  t.match(await run([...CREATE, '--promote']), {
+    code: 0,
+    out: 'merlin@camelot.bt is a superuser now.\nThe user is not active, and cannot log in before is_active is true.'
+  })
   t.match(await run([...CREATE, '--promote']), { code: 0, out: /^merlin@camelot\.bt is a superuser already\.\n/ })
   t.strictSame(rowsOf(file, USERS), [[EMAIL, 0, 1, 1]])
   t.strictSame(rowsOf(file, 'SELECT hashed_password FROM user'), [hash])
 })
 
-t.test('REG-04: --promote of an unverified user needs a new password, and leaves nothing of whoever registered the e-mail', async (t) => {
-  const { run, start, file } = makePlace()
-  await run(['migrate'])
-  const app = await open(t, file)
-  const login = async (password: string): Promise<number> => (await app.inject({ method: 'POST', url: '/auth/database/login', payload: { username: EMAIL, password } })).statusCode
-  for (const isSuperuser of [false, true]) {
-    const user = await app.users.create({ email: EMAIL, password: PASSWORD, is_superuser: isSuperuser })
-    const { issued } = await app.users.login(user, { backend: 'database' })
-    const me = async (): Promise<number> => (await app.inject({ url: '/users/me', headers: { authorization: `Bearer ${issued?.token ?? ''}` } })).statusCode
-    const before = rowsOf(file, 'SELECT * FROM user')
-    t.match(await start([...CREATE, '--promote']).outcome, { code: 1, out: '', err: /merlin@camelot\.bt is not verified.* needs a new password: no password was piped in/ })
-    t.match(await run([...CREATE, '--promote'], {}, { interactive: true, lines: ['excalibur-1', 'excalibur-2'] }), { code: 1, err: /needs a new password: the passwords differ$/ })
-    t.match(await run([...CREATE, '--promote'], {}, { lines: ['short'] }), { code: 1, err: /FST_USERS_UPDATE_USER_INVALID_PASSWORD/ })
-    t.strictSame(rowsOf(file, 'SELECT * FROM user'), before)
-    t.equal(await me(), 200)
+t.test(
+  'REG-04: --promote of an unverified user needs a new password, and leaves nothing of whoever registered the e-mail',
+  async (t) => {
+    const { run, start, file } = makePlace()
+    await run(['migrate'])
+    const app = await open(t, file)
+    const login = async (password: string): Promise<number> =>
+      (await app.inject({ method: 'POST', url: '/auth/database/login', payload: { username: EMAIL, password } }))
+        .statusCode
+    for (const isSuperuser of [false, true]) {
+      const user = await app.users.create({ email: EMAIL, password: PASSWORD, is_superuser: isSuperuser })
+      const { issued } = await app.users.login(user, { backend: 'database' })
+      const me = async (): Promise<number> =>
+        (await app.inject({ url: '/users/me', headers: { authorization: `Bearer ${issued?.token ?? ''}` } })).statusCode
+      const before = rowsOf(file, 'SELECT * FROM user')
+      t.match(await start([...CREATE, '--promote']).outcome, {
+        code: 1,
+        out: '',
+        err: /merlin@camelot\.bt is not verified.* needs a new password: no password was piped in/
+      })
+      t.match(await run([...CREATE, '--promote'], {}, { interactive: true, lines: ['excalibur-1', 'excalibur-2'] }), {
+        code: 1,
+        err: /needs a new password: the passwords differ$/
+      })
+      t.match(await run([...CREATE, '--promote'], {}, { lines: ['short'] }), {
+        code: 1,
+        err: /FST_USERS_UPDATE_USER_INVALID_PASSWORD/
+      })
+      t.strictSame(rowsOf(file, 'SELECT * FROM user'), before)
+      t.equal(await me(), 200)
 
-    t.match(await run([...CREATE, '--promote'], {}, { lines: ['excalibur-1'] }), { code: 0, out: 'merlin@camelot.bt is a superuser now.' })
-    t.strictSame(rowsOf(file, USERS).filter(([email]) => email === EMAIL), [[EMAIL, 1, 1, 1]])
-    t.strictSame([await me(), await login(PASSWORD), await login('excalibur-1')], [401, 400, 200])
-    await app.users.create({ email: `next-${String(isSuperuser)}@camelot.bt`, password: PASSWORD, is_superuser: true })
-    await app.users.delete(user)
+      t.match(await run([...CREATE, '--promote'], {}, { lines: ['excalibur-1'] }), {
+        code: 0,
+        out: 'merlin@camelot.bt is a superuser now.'
+      })
+      t.strictSame(
+        rowsOf(file, USERS).filter(([email]) => email === EMAIL),
+        [[EMAIL, 1, 1, 1]]
+      )
+      t.strictSame([await me(), await login(PASSWORD), await login('excalibur-1')], [401, 400, 200])
+      await app.users.create({
+        email: `next-${String(isSuperuser)}@camelot.bt`,
+        password: PASSWORD,
+        is_superuser: true
+      })
+      await app.users.delete(user)
+    }
   }
-})
+)
 
-t.test('--promote of an unverified user removes the linked accounts, also those that vouched for the e-mail', async (t) => {
-  const { run, file } = makePlace()
-  const rest = `import { oauth, google } from '${library.replace('index', 'features/oauth/index')}'
+t.test(
+  '--promote of an unverified user removes the linked accounts, also those that vouched for the e-mail',
+  async (t) => {
+    const { run, file } = makePlace()
+    const rest = `import { oauth, google } from '${library.replace('index', 'features/oauth/index')}'
     export async function features (app) { await app.register(oauth, { providers: [google({ clientId: 'id', clientSecret: 'secret' })], publicUrl: 'https://camelot.example' }) }`
-  await run(['migrate'], { rest })
-  const app = await open(t, file)
-  const { id } = await app.users.create({ email: EMAIL, password: PASSWORD })
-  const database = new Database(file)
-  for (const [key, vouches] of [['a', 0], ['b', 1]]) database.exec(`INSERT INTO oauth_account (id, user_id, oauth_name, access_token, account_id, account_email, email_verified) VALUES ('05fff8ce-3a06-48f2-9c44-a1675101246${String(key)}', '${id}', 'google', '', '${String(key)}', '${EMAIL}', ${String(vouches)})`)
-  database.close()
-  t.match(await run([...CREATE, '--promote'], { rest }, { lines: ['excalibur-1'] }), { code: 0 })
-  t.strictSame(rowsOf(file, 'SELECT id FROM oauth_account'), [])
-})
+    await run(['migrate'], { rest })
+    const app = await open(t, file)
+    const { id } = await app.users.create({ email: EMAIL, password: PASSWORD })
+    const database = new Database(file)
+    for (const [key, vouches] of [
+      ['a', 0],
+      ['b', 1]
+    ]) {
+      database.exec(
+        `INSERT INTO oauth_account (id, user_id, oauth_name, access_token, account_id, account_email, email_verified) VALUES ('05fff8ce-3a06-48f2-9c44-a1675101246${String(key)}', '${id}', 'google', '', '${String(key)}', '${EMAIL}', ${String(vouches)})`
+      )
+    }
+    database.close()
+    t.match(await run([...CREATE, '--promote'], { rest }, { lines: ['excalibur-1'] }), { code: 0 })
+    t.strictSame(rowsOf(file, 'SELECT id FROM oauth_account'), [])
+  }
+)
 
-t.test('PostgreSQL: of two that make the same superuser at once one does, and the other is refused', service, async (t) => {
-  const { schema, drop } = await makeSchema()
-  const pool = new pg.Pool(configOf(schema))
-  t.teardown(async () => {
-    await pool.end()
-    await drop()
-  })
-  const { run, start } = makePlace()
-  const adapter = `postgres(new pg.Pool({ connectionString: ${JSON.stringify(postgresUrl)}, options: '-c search_path=${schema}' }))`
-  await run(['migrate'], { adapter })
-  const outcomes = await Promise.all([0, 1].map(() => start(CREATE, { adapter }, { input: `${PASSWORD}\n` }).outcome))
-  t.strictSame(outcomes.map(({ code }) => code).sort(), [0, 1])
-  t.match(outcomes.find(({ code }) => code === 1)?.err, /has a user|FST_USERS_REGISTER_USER_ALREADY_EXISTS/)
-  t.equal((await pool.query('SELECT 1 FROM "user" WHERE is_superuser')).rowCount, 1)
-})
+t.test(
+  'PostgreSQL: of two that make the same superuser at once one does, and the other is refused',
+  service,
+  async (t) => {
+    const { schema, drop } = await makeSchema()
+    const pool = new pg.Pool(configOf(schema))
+    t.teardown(async () => {
+      await pool.end()
+      await drop()
+    })
+    const { run, start } = makePlace()
+    const adapter = `postgres(new pg.Pool({ connectionString: ${JSON.stringify(postgresUrl)}, options: '-c search_path=${schema}' }))`
+    await run(['migrate'], { adapter })
+    const outcomes = await Promise.all([0, 1].map(() => start(CREATE, { adapter }, { input: `${PASSWORD}\n` }).outcome))
+    t.strictSame(outcomes.map(({ code }) => code).sort(), [0, 1])
+    t.match(outcomes.find(({ code }) => code === 1)?.err, /has a user|FST_USERS_REGISTER_USER_ALREADY_EXISTS/)
+    t.equal((await pool.query('SELECT 1 FROM "user" WHERE is_superuser')).rowCount, 1)
+  }
+)
 
 t.test('a secret is read from a terminal without echo, and from a pipe as its first line', async (t) => {
-  const terminal = (keys: string): { read: Promise<string | null>, shown: () => string } => {
+  const terminal = (keys: string): { read: Promise<string | null>; shown: () => string } => {
     const input = Object.assign(new PassThrough(), { isTTY: true, setRawMode: () => input })
     const output = new PassThrough()
     const { interactive, readSecret } = secretInput(input as unknown as NodeJS.ReadStream, output)
@@ -199,7 +299,9 @@ t.test('prune removes what has expired, more than a batch, and leaves the rest',
   await run(CREATE, {}, { lines: [PASSWORD] })
   const database = new Database(file)
   const add = (count: number, name: string, when: string): void => {
-    database.exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count}) INSERT INTO accesstoken SELECT '${name}' || i, (SELECT id FROM user), strftime('%Y-%m-%d %H:%M:%f000', 'now', '${when}'), NULL FROM n`)
+    database.exec(
+      `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count}) INSERT INTO accesstoken SELECT '${name}' || i, (SELECT id FROM user), strftime('%Y-%m-%d %H:%M:%f000', 'now', '${when}'), NULL FROM n`
+    )
   }
   add(2500, 'old', '-2 hours')
   add(3, 'new', '-1 minute')
@@ -208,22 +310,34 @@ t.test('prune removes what has expired, more than a batch, and leaves the rest',
   t.strictSame(await run(['prune']), { code: 0, out: 'backend database: expired tokens removed: 0', err: '' })
   database.close()
   const jwt = "[{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60 }) }]"
-  t.strictSame(await run(['prune'], { backends: jwt }), { code: 0, out: 'Nothing of this application expires in the database.', err: '' })
+  t.strictSame(await run(['prune'], { backends: jwt }), {
+    code: 0,
+    out: 'Nothing of this application expires in the database.',
+    err: ''
+  })
 })
 
 t.test('prune says once why a store does not answer', async (t) => {
   const { run } = makePlace()
-  t.match(await run(['prune'], { adapter: "postgres(new pg.Pool({ connectionString: 'postgres://postgres@127.0.0.1:1/test' }))" }), { code: 1, out: '', err: /^fastify-users: the store does not answer: connect ECONNREFUSED 127\.0\.0\.1:1$/ })
+  t.match(
+    await run(['prune'], {
+      adapter: "postgres(new pg.Pool({ connectionString: 'postgres://postgres@127.0.0.1:1/test' }))"
+    }),
+    { code: 1, out: '', err: /^fastify-users: the store does not answer: connect ECONNREFUSED 127\.0\.0\.1:1$/ }
+  )
 })
 
 t.test('prune removes expired rows of every model that says when its rows expire', async (t) => {
   const { run, file } = makePlace()
-  const model = "{ name: 'ticket', table: 'ticket', fields: { id: { type: 'text', maxLength: 20 }, ends_at: { type: 'time' } }, expires: 'ends_at' }"
+  const model =
+    "{ name: 'ticket', table: 'ticket', fields: { id: { type: 'text', maxLength: 20 }, ends_at: { type: 'time' } }, expires: 'ends_at' }"
   const strategy = `defineStrategy({ name: 'tickets', setup (_scope, { store }) { store.define(${model}); return { readToken: () => null, writeToken: () => ({ token: 'x', lifetimeSeconds: 1 }) } } })`
   const parts = { backends: `[{ name: 'ticket', transport: bearerTransport(), strategy: ${strategy} }]` }
   t.match(await run(['migrate'], parts), { code: 0, out: /make the table "ticket"/ })
   const database = new Database(file)
-  database.exec("INSERT INTO ticket VALUES ('a', '2026-01-01 00:00:00.000000'), ('b', '2026-01-02 00:00:00.000000'), ('c', '9000-01-01 00:00:00.000000')")
+  database.exec(
+    "INSERT INTO ticket VALUES ('a', '2026-01-01 00:00:00.000000'), ('b', '2026-01-02 00:00:00.000000'), ('c', '9000-01-01 00:00:00.000000')"
+  )
   database.close()
   t.strictSame(await run(['prune'], parts), { code: 0, out: 'ticket: expired rows removed: 2', err: '' })
   t.strictSame(rowsOf(file, 'SELECT id FROM ticket'), [['c']])
@@ -231,11 +345,25 @@ t.test('prune removes expired rows of every model that says when its rows expire
 
 t.test('tokens of a backend are not removed by the shorter lifetime of another', async (t) => {
   const { run, file } = makePlace()
-  const parts = { backends: "[['short', 60], ['long', 86400]].map(([name, lifetimeSeconds]) => ({ name, transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds }) }))" }
+  const parts = {
+    backends:
+      "[['short', 60], ['long', 86400]].map(([name, lifetimeSeconds]) => ({ name, transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds }) }))"
+  }
   await run(CREATE, parts, { lines: [PASSWORD] })
   const database = new Database(file)
-  for (const [name, when] of [['long', '-1 hour'], ['old', '-2 days']]) database.exec(`INSERT INTO accesstoken SELECT '${name}', id, strftime('%Y-%m-%d %H:%M:%f000', 'now', '${when}'), NULL FROM user`)
+  for (const [name, when] of [
+    ['long', '-1 hour'],
+    ['old', '-2 days']
+  ]) {
+    database.exec(
+      `INSERT INTO accesstoken SELECT '${name}', id, strftime('%Y-%m-%d %H:%M:%f000', 'now', '${when}'), NULL FROM user`
+    )
+  }
   database.close()
-  t.strictSame(await run(['prune'], parts), { code: 0, out: 'backend short: expired tokens removed: 1\nbackend long: expired tokens removed: 0', err: '' })
+  t.strictSame(await run(['prune'], parts), {
+    code: 0,
+    out: 'backend short: expired tokens removed: 1\nbackend long: expired tokens removed: 0',
+    err: ''
+  })
   t.strictSame(rowsOf(file, TOKENS), [['long']])
 })

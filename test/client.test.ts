@@ -9,8 +9,12 @@ import { verdicts } from './helpers/api-document.js'
 import { SECRET } from './helpers/build-app.js'
 import { buildPackage } from './helpers/build-package.js'
 
-interface Mail { to: string, purpose: 'reset' | 'verify', token: string }
-type BuildApp = (options: { file: string, secret: string, sendMail: (mail: Mail) => void }) => Promise<FastifyInstance>
+interface Mail {
+  to: string
+  purpose: 'reset' | 'verify'
+  token: string
+}
+type BuildApp = (options: { file: string; secret: string; sendMail: (mail: Mail) => void }) => Promise<FastifyInstance>
 
 /** What the client needs beside its types and an address. */
 interface Stage {
@@ -128,64 +132,85 @@ export async function play ({ origin, tokenOf, promote }: Stage): Promise<string
 }
 `
 
-t.test('a client generated from the document of the example compiles under strict, and plays the whole flow with typed errors', async (t) => {
-  const folder = t.testdir()
-  buildPackage(folder)
-  const mails: Mail[] = []
-  const { buildApp } = await import(pathToFileURL(join(folder, 'examples/basic/app.js')).href) as { buildApp: BuildApp }
-  const app = await buildApp({ file: join(folder, 'users.db'), secret: SECRET, sendMail: (mail) => { mails.push(mail) } })
-  t.teardown(() => app.close())
-  const origin = await app.listen({ host: '127.0.0.1', port: 0 })
-
-  const document = await (await fetch(`${origin}/docs/json`)).json() as object
-  t.strictSame(await verdicts(document), { seriousme: null, readme: null }, 'two validators agree')
-  writeFileSync(join(folder, 'api.ts'), astToString(await openapiTypescript(document as Parameters<typeof openapiTypescript>[0])))
-  writeFileSync(join(folder, 'client.ts'), CLIENT)
-  t.strictSame(compile(folder, ['api.ts', 'client.ts']), [])
-
-  const { play } = await import(pathToFileURL(join(folder, 'client.js')).href) as { play: (stage: Stage) => Promise<string[]> }
-  const steps = await play({
-    origin,
-    async tokenOf (purpose) {
-      await app.users.settled()
-      const mail = mails.at(-1)
-      t.equal(mail?.purpose, purpose)
-      return mail?.token ?? ''
-    },
-    async promote (email) {
-      const user = await app.users.getByEmail(email)
-      if (user !== null) await app.users.update(user, { is_superuser: true })
+t.test(
+  'a client generated from the document of the example compiles under strict, and plays the whole flow with typed errors',
+  async (t) => {
+    const folder = t.testdir()
+    buildPackage(folder)
+    const mails: Mail[] = []
+    const { buildApp } = (await import(pathToFileURL(join(folder, 'examples/basic/app.js')).href)) as {
+      buildApp: BuildApp
     }
-  })
-  t.strictSame(steps, [
-    '201 Arthur 0',
-    'taken 400 REGISTER_USER_ALREADY_EXISTS',
-    'bad credentials',
-    'cookie 204',
-    'me king.arthur@camelot.bt', 'hello Arthur',
-    'me king.arthur@camelot.bt', 'hello Arthur',
-    'me FST_USERS_UNAUTHENTICATED',
-    'changed King Arthur',
-    'unfit FST_ERR_VALIDATION',
-    'reset 202 200 FST_USERS_UNAUTHENTICATED',
-    'verify 202 true',
-    'admin 10 204 FST_USERS_NOT_FOUND',
-    'out 204'
-  ])
-})
+    const app = await buildApp({
+      file: join(folder, 'users.db'),
+      secret: SECRET,
+      sendMail: (mail) => {
+        mails.push(mail)
+      }
+    })
+    t.teardown(() => app.close())
+    const origin = await app.listen({ host: '127.0.0.1', port: 0 })
+
+    const document = (await (await fetch(`${origin}/docs/json`)).json()) as object
+    t.strictSame(await verdicts(document), { seriousme: null, readme: null }, 'two validators agree')
+    writeFileSync(
+      join(folder, 'api.ts'),
+      astToString(await openapiTypescript(document as Parameters<typeof openapiTypescript>[0]))
+    )
+    writeFileSync(join(folder, 'client.ts'), CLIENT)
+    t.strictSame(compile(folder, ['api.ts', 'client.ts']), [])
+
+    const { play } = (await import(pathToFileURL(join(folder, 'client.js')).href)) as {
+      play: (stage: Stage) => Promise<string[]>
+    }
+    const steps = await play({
+      origin,
+      async tokenOf (purpose) {
+        await app.users.settled()
+        const mail = mails.at(-1)
+        t.equal(mail?.purpose, purpose)
+        return mail?.token ?? ''
+      },
+      async promote (email) {
+        const user = await app.users.getByEmail(email)
+        if (user !== null) await app.users.update(user, { is_superuser: true })
+      }
+    })
+    t.strictSame(steps, [
+      '201 Arthur 0',
+      'taken 400 REGISTER_USER_ALREADY_EXISTS',
+      'bad credentials',
+      'cookie 204',
+      'me king.arthur@camelot.bt',
+      'hello Arthur',
+      'me king.arthur@camelot.bt',
+      'hello Arthur',
+      'me FST_USERS_UNAUTHENTICATED',
+      'changed King Arthur',
+      'unfit FST_ERR_VALIDATION',
+      'reset 202 200 FST_USERS_UNAUTHENTICATED',
+      'verify 202 true',
+      'admin 10 204 FST_USERS_NOT_FOUND',
+      'out 204'
+    ])
+  }
+)
 
 /** Compiles modules as a strict project does, and returns what is wrong. */
 function compile (folder: string, names: string[]): string[] {
-  const program = ts.createProgram(names.map((name) => join(folder, name)), {
-    strict: true,
-    noUncheckedIndexedAccess: true,
-    exactOptionalPropertyTypes: true,
-    target: ts.ScriptTarget.ES2023,
-    module: ts.ModuleKind.NodeNext,
-    lib: ['lib.es2023.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'],
-    types: [],
-    skipLibCheck: true
-  })
+  const program = ts.createProgram(
+    names.map((name) => join(folder, name)),
+    {
+      strict: true,
+      noUncheckedIndexedAccess: true,
+      exactOptionalPropertyTypes: true,
+      target: ts.ScriptTarget.ES2023,
+      module: ts.ModuleKind.NodeNext,
+      lib: ['lib.es2023.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'],
+      types: [],
+      skipLibCheck: true
+    }
+  )
   program.emit()
   return ts.getPreEmitDiagnostics(program).map(({ file, start = 0, messageText }) => {
     const line = file === undefined ? 0 : file.getLineAndCharacterOfPosition(start).line + 1

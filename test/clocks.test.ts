@@ -7,7 +7,14 @@ import { startOidcProvider } from './helpers/oidc-provider.js'
 
 const START = Date.UTC(2030, 0, 1)
 /** Milliseconds by which the clock of the checking process is behind, and whether it accepts a token made just now. */
-const differences: [number, boolean][] = [[0, true], [1, true], [59_999, true], [60_000, true], [60_001, false], [3_600_000, false]]
+const differences: [number, boolean][] = [
+  [0, true],
+  [1, true],
+  [59_999, true],
+  [60_000, true],
+  [60_001, false],
+  [3_600_000, false]
+]
 
 t.test('JWT-07: sessions, reset and verify tokens of a process whose clock is a minute ahead are good', async (t) => {
   for (const [behind, accepted] of differences) {
@@ -21,13 +28,25 @@ t.test('JWT-07: sessions, reset and verify tokens of a process whose clock is a 
     await ahead.send('POST', '/auth/forgot-password', { email: ARTHUR })
     const [reset, verify] = [await ahead.tokenOf('onAfterForgotPassword'), await ahead.tokenOf('onAfterRequestVerify')]
     now = START - behind
-    t.equal((await late.send('GET', '/users/me', undefined, session)).statusCode, accepted ? 200 : 401, `session, ${behind} ms`)
-    t.equal((await late.send('POST', '/auth/verify', { token: verify })).statusCode, accepted ? 200 : 400, `verify, ${behind} ms`)
+    t.equal(
+      (await late.send('GET', '/users/me', undefined, session)).statusCode,
+      accepted ? 200 : 401,
+      `session, ${behind} ms`
+    )
+    t.equal(
+      (await late.send('POST', '/auth/verify', { token: verify })).statusCode,
+      accepted ? 200 : 400,
+      `verify, ${behind} ms`
+    )
     now = START
     await ahead.send('POST', '/auth/forgot-password', { email: ARTHUR })
     const fresh = accepted ? await ahead.tokenOf('onAfterForgotPassword') : reset
     now = START - behind
-    t.equal((await late.send('POST', '/auth/reset-password', { token: fresh, password: `${PASSWORD}-2` })).statusCode, accepted ? 200 : 400, `reset, ${behind} ms`)
+    t.equal(
+      (await late.send('POST', '/auth/reset-password', { token: fresh, password: `${PASSWORD}-2` })).statusCode,
+      accepted ? 200 : 400,
+      `reset, ${behind} ms`
+    )
   }
 })
 
@@ -53,7 +72,9 @@ t.test('JWT-07: a provider login may end at a process whose clock is a minute be
   const { app } = await buildApp(t, { publicUrl: ORIGIN, clock: () => now }, async (app) => {
     addRoutes(app)
     await app.register(oauth, {
-      providers: [openidConnect({ issuer: idp.issuer, clientId: idp.clientId, clientSecret: idp.clientSecret, trustEmail: true })],
+      providers: [
+        openidConnect({ issuer: idp.issuer, clientId: idp.clientId, clientSecret: idp.clientSecret, trustEmail: true })
+      ],
       insecureOrigins: [idp.issuer]
     })
   })

@@ -24,7 +24,9 @@ export function compile () {
   // without the compiled files, the record of the last compilation would claim that they exist
   if (!existsSync(join(root, 'dist/test'))) rmSync(join(root, 'dist/test.tsbuildinfo'), { force: true })
   const compiler = join(root, 'node_modules/typescript/bin/tsc')
-  return spawnSync(process.execPath, [compiler, '-p', join(root, 'test/tsconfig.json')], { stdio: 'inherit' }).status ?? 1
+  return (
+    spawnSync(process.execPath, [compiler, '-p', join(root, 'test/tsconfig.json')], { stdio: 'inherit' }).status ?? 1
+  )
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) process.exitCode = compile()

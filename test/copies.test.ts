@@ -13,7 +13,11 @@ import { backends, fastPasswords, SECRET } from './helpers/build-app.js'
 import { buildPackage } from './helpers/build-package.js'
 import { root } from './helpers/root.js'
 
-interface Copy { library: typeof Library, oauth: typeof Oauth, testing: typeof Testing }
+interface Copy {
+  library: typeof Library
+  oauth: typeof Oauth
+  testing: typeof Testing
+}
 
 /** Builds the package into a folder of its own, under another version if one is given, and imports it from there. */
 async function installCopy (folder: string, version = VERSION): Promise<Copy> {
@@ -22,9 +26,9 @@ async function installCopy (folder: string, version = VERSION): Promise<Copy> {
   writeFileSync(join(folder, 'lib/version.js'), `export const VERSION = '${version}'\n`)
   const load = async (path: string): Promise<unknown> => await import(pathToFileURL(join(folder, path)).href)
   return {
-    library: await load('lib/index.js') as typeof Library,
-    oauth: await load('lib/features/oauth/index.js') as typeof Oauth,
-    testing: await load('lib/testing/index.js') as typeof Testing
+    library: (await load('lib/index.js')) as typeof Library,
+    oauth: (await load('lib/features/oauth/index.js')) as typeof Oauth,
+    testing: (await load('lib/testing/index.js')) as typeof Testing
   }
 }
 
@@ -34,7 +38,12 @@ function newApp (t: Test): FastifyInstance {
   return app
 }
 
-const optionsOf = ({ library: { memory } }: Copy): Library.UsersOptions => ({ adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
+const optionsOf = ({ library: { memory } }: Copy): Library.UsersOptions => ({
+  adapter: memory(),
+  secret: SECRET,
+  backends: backends(),
+  passwords: fastPasswords
+})
 
 t.test('the version that copies compare is that of the package', async (t) => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
@@ -50,8 +59,17 @@ t.test('two copies of one version work together', async (t) => {
   const app = newApp(t)
   await app.register(swagger, { openapi: {} })
   const schemas = userSchemas({ credits: adminOnly(Type.Integer({ default: 0 })) })
-  await app.register(first.library.users, { ...optionsOf(first), schemas, openapiSecurity: true, publicUrl: 'https://camelot.example' })
-  await app.register(second.oauth.oauth, { backend: 'cookie', redirects: ['/app'], providers: [second.oauth.github({ clientId: 'id', clientSecret: 'secret' })] })
+  await app.register(first.library.users, {
+    ...optionsOf(first),
+    schemas,
+    openapiSecurity: true,
+    publicUrl: 'https://camelot.example'
+  })
+  await app.register(second.oauth.oauth, {
+    backend: 'cookie',
+    redirects: ['/app'],
+    providers: [second.oauth.github({ clientId: 'id', clientSecret: 'secret' })]
+  })
   app.get('/guarded', { preHandler: authenticate }, async (request) => ({ email: currentUser(request).email }))
   app.get('/superuser', { preHandler: authenticate({ superuser: true }) }, async () => ({}))
   app.get('/handler', async (request, reply) => ({ user: await authenticate(request, reply, { optional: true }) }))
@@ -62,7 +80,11 @@ t.test('two copies of one version work together', async (t) => {
   const events = second.testing.captureEvents(app)
   await app.ready()
 
-  const registered = await app.inject({ method: 'POST', url: '/auth/register', payload: { email: 'arthur@camelot.bt', password: 'guinevere-1', credits: 9 } })
+  const registered = await app.inject({
+    method: 'POST',
+    url: '/auth/register',
+    payload: { email: 'arthur@camelot.bt', password: 'guinevere-1', credits: 9 }
+  })
   t.match([registered.statusCode, registered.json()], [201, { credits: 0 }], 'a marker of the other copy counts')
   const headers = await second.testing.asUser(app, { email: 'lancelot@camelot.bt' })
   t.same((await app.inject({ url: '/guarded', headers })).json(), { email: 'lancelot@camelot.bt' })
@@ -74,18 +96,32 @@ t.test('two copies of one version work together', async (t) => {
   t.same(await second.oauth.oauthAccounts(app).list(registered.json<{ id: string }>().id), [])
   t.ok(events.names().includes('onAfterRegister'))
   const document = app.swagger() as unknown as ApiDocument
-  t.same(document.paths['/guarded']?.get?.security, [{ jwt: [] }, { cookie: [] }], "the other copy's guard is documented")
+  t.same(
+    document.paths['/guarded']?.get?.security,
+    [{ jwt: [] }, { cookie: [] }],
+    "the other copy's guard is documented"
+  )
   t.throws(() => app.get('/nowhere', { preHandler: authenticate({ backends: ['nowhere'] }) }, async () => ({})))
 
   const again = newApp(t)
   await again.register(first.library.users, optionsOf(first))
-  await t.rejects(async () => { await again.register(second.library.users, { ...optionsOf(second), name: 'staff' }) }, { code: 'FST_USERS_ALREADY_REGISTERED' })
+  await t.rejects(
+    async () => {
+      await again.register(second.library.users, { ...optionsOf(second), name: 'staff' })
+    },
+    { code: 'FST_USERS_ALREADY_REGISTERED' }
+  )
 })
 
 t.test('two copies of different versions are an error that names both', async (t) => {
   const folder = t.testdir()
   const [first, second] = [await installCopy(join(folder, 'a')), await installCopy(join(folder, 'b'), '99.1.2')]
-  const refusal = { code: 'FST_USERS_TWO_COPIES', message: new RegExp(`two copies of fastify-users: ${VERSION.replaceAll('.', '\\.')} is registered, 99\\.1\\.2 is used here`) }
+  const refusal = {
+    code: 'FST_USERS_TWO_COPIES',
+    message: new RegExp(
+      `two copies of fastify-users: ${VERSION.replaceAll('.', '\\.')} is registered, 99\\.1\\.2 is used here`
+    )
+  }
 
   const app = newApp(t)
   await app.register(first.library.users, { ...optionsOf(first), publicUrl: 'https://camelot.example' })
@@ -93,16 +129,27 @@ t.test('two copies of different versions are an error that names both', async (t
   app.get('/handler', async (request, reply) => await second.library.authenticate(request, reply, { optional: true }))
   t.throws(() => second.oauth.oauthAccounts(app), refusal)
   await app.ready()
-  for (const url of ['/guarded', '/handler']) t.match((await app.inject(url)).json(), { statusCode: 500, ...refusal }, url)
+  for (const url of ['/guarded', '/handler']) {
+    t.match((await app.inject(url)).json(), { statusCode: 500, ...refusal }, url)
+  }
 
   const places: Record<string, (app: FastifyInstance) => Promise<unknown>> = {
     users: async (app) => await app.register(second.library.users, { ...optionsOf(second), name: 'staff' }),
-    oauth: async (app) => await app.register(second.oauth.oauth, { providers: [second.oauth.github({ clientId: 'id', clientSecret: 'secret' })] })
+    oauth: async (app) =>
+      await app.register(second.oauth.oauth, {
+        providers: [second.oauth.github({ clientId: 'id', clientSecret: 'secret' })]
+      })
   }
   for (const [name, register] of Object.entries(places)) {
     const app = newApp(t)
     await app.register(first.library.users, { ...optionsOf(first), publicUrl: 'https://camelot.example' })
-    await t.rejects(async () => { await register(app) }, refusal, name)
+    await t.rejects(
+      async () => {
+        await register(app)
+      },
+      refusal,
+      name
+    )
   }
 })
 

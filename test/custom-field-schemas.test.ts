@@ -31,7 +31,11 @@ for (const [marker, mark] of Object.entries(MARKERS)) {
     for (const [wrapper, wrap] of Object.entries(WRAPPERS)) {
       for (const outer of [(schema: TSchema) => schema, adminOnly]) {
         const field = outer(wrap(mark(Type.String({ default: 'x' }))))
-        t.throws(() => userSchemas({ field: { ...field, default: null } as TSchema }), { code: 'FST_USERS_INVALID_FIELD', message: new RegExp(`"field" has ${marker} inside another type`) }, wrapper)
+        t.throws(
+          () => userSchemas({ field: { ...field, default: null } as TSchema }),
+          { code: 'FST_USERS_INVALID_FIELD', message: new RegExp(`"field" has ${marker} inside another type`) },
+          wrapper
+        )
       }
     }
   })
@@ -47,7 +51,9 @@ t.test('a marker is honoured on either side of a type that keeps it', async (t) 
     single_intersect: Type.Optional(Type.Intersect([adminOnly(inner)])),
     whole_union: adminOnly(Type.Optional(Type.Union([inner, Type.Null()])))
   }
-  const { app, send, register, bearer } = await buildApp(t, { schemas: userSchemas(around) as ReturnType<typeof userSchemas> })
+  const { app, send, register, bearer } = await buildApp(t, {
+    schemas: userSchemas(around) as ReturnType<typeof userSchemas>
+  })
   const values = Object.fromEntries(Object.keys(around).map((name) => [name, 'taken']))
   const user = await register(values)
   const own = await send('PATCH', '/users/me', values, await bearer(ARTHUR))
@@ -84,7 +90,11 @@ const FOREIGN: Record<string, () => unknown> = {
 
 t.test('schemas of other libraries are refused at start, with a message that says so', async (t) => {
   for (const [name, make] of Object.entries(FOREIGN)) {
-    t.throws(() => userSchemas({ nick: make() } as TProperties), { code: 'FST_USERS_INVALID_FIELD', message: /"nick" must be made with the Type that fastify-users exports/ }, name)
+    t.throws(
+      () => userSchemas({ nick: make() } as TProperties),
+      { code: 'FST_USERS_INVALID_FIELD', message: /"nick" must be made with the Type that fastify-users exports/ },
+      name
+    )
   }
 })
 
@@ -95,16 +105,37 @@ t.test('every type of our own Type that has a column is accepted', async (t) => 
     numbers: Type.Array(Type.Number(), { default: [] }),
     pair: Type.Optional(Type.Tuple([Type.String(), Type.Integer()])),
     record: Type.Optional(Type.Record(Type.String(), Type.Boolean())),
-    tree: Type.Optional(Type.Object({ leaf: Type.Optional(Type.String()), more: Type.Composite([Type.Object({ a: Type.Null() })]) })),
+    tree: Type.Optional(
+      Type.Object({ leaf: Type.Optional(Type.String()), more: Type.Composite([Type.Object({ a: Type.Null() })]) })
+    ),
     enumerated: Type.Optional(Type.Enum({ A: 'a', B: 'b' })),
-    raw: Type.Optional(Type.Unsafe<{ a?: string }>({ type: 'object', properties: { a: { type: 'string' } }, items: {} })),
-    pattern: Type.Optional(Type.TemplateLiteral('a-${b|c}')),     // eslint-disable-line no-template-curly-in-string
+    raw: Type.Optional(
+      Type.Unsafe<{ a?: string }>({ type: 'object', properties: { a: { type: 'string' } }, items: {} })
+    ),
+    pattern: Type.Optional(Type.TemplateLiteral('a-${b|c}')), // eslint-disable-line no-template-curly-in-string
     anything: Type.Optional(Type.Any())
   })
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, schemas })
-  const payload = { email: ARTHUR, password: PASSWORD, choice: 'b', pair: ['a', 1], record: { a: true }, tree: { more: { a: null } }, enumerated: 'a', raw: { a: 'b' }, pattern: 'a-b', anything: [1] }
+  await app.register(users, {
+    adapter: memory(),
+    secret: SECRET,
+    backends: backends(),
+    passwords: fastPasswords,
+    schemas
+  })
+  const payload = {
+    email: ARTHUR,
+    password: PASSWORD,
+    choice: 'b',
+    pair: ['a', 1],
+    record: { a: true },
+    tree: { more: { a: null } },
+    enumerated: 'a',
+    raw: { a: 'b' },
+    pattern: 'a-b',
+    anything: [1]
+  }
   const reply = await app.inject({ method: 'POST', url: '/auth/register', payload })
   const { password: _, ...stored } = payload
   t.match([reply.statusCode, reply.json()], [201, stored])

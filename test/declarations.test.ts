@@ -19,12 +19,18 @@ const OPTIONS: ts.CompilerOptions = {
   types: ['node']
 }
 
-const pages = ['README.md', ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
-  .filter((path) => path.endsWith('.md')).map((path) => join('docs', path))]
+const pages = [
+  'README.md',
+  ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.md'))
+    .map((path) => join('docs', path))
+]
 const snippets = pages.flatMap(exportingSnippets)
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'fastify-users-declarations-')))
-t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
+t.teardown(() => {
+  rmSync(folder, { recursive: true, force: true })
+})
 const dist = join(folder, 'dist')
 emitDeclarations(dist)
 installLikePnpm(folder, dist, ['fastify', '@types/node', ...snippets.flatMap(([, text]) => packagesOf(text))])
@@ -36,13 +42,21 @@ t.test('constants that an application exports can be declared, as pnpm installs 
 
 t.test('constants that the documentation exports can be declared', async (t) => {
   t.ok(snippets.length > 5, `${snippets.length} snippets`)
-  const declaring = snippets.filter(([, text]) => text.includes('declare module'))     // each would change the others' users
-  const programs = [snippets.filter((snippet) => !declaring.includes(snippet)), ...declaring.map((snippet) => [snippet])]
-  t.strictSame(programs.flatMap((modules) => declarationProblems(Object.fromEntries(modules))), [])
+  // each would change the others' users
+  const declaring = snippets.filter(([, text]) => text.includes('declare module'))
+  const programs = [
+    snippets.filter((snippet) => !declaring.includes(snippet)),
+    ...declaring.map((snippet) => [snippet])
+  ]
+  t.strictSame(
+    programs.flatMap((modules) => declarationProblems(Object.fromEntries(modules))),
+    []
+  )
 })
 
 t.test('a type that cannot be named is found', async (t) => {
-  const text = "import { userSchemas } from 'fastify-users'\nimport { hidden } from './hidden.mjs'\nexport const schemas = userSchemas(), own = hidden()"
+  const text =
+    "import { userSchemas } from 'fastify-users'\nimport { hidden } from './hidden.mjs'\nexport const schemas = userSchemas(), own = hidden()"
   const hidden = 'interface Hidden { a: 1 }\nexport declare const hidden: () => Hidden'
   t.match(declarationProblems({ text, hidden }), [/TS4023/])
 })
@@ -54,21 +68,28 @@ t.test('every interface that a public type refers to is exported', async (t) => 
     return join(folder, name)
   }
   const entry = write('entry.d.ts', "export { f } from './parts.js'\nexport type { Shown } from './parts.js'")
-  write('parts.d.ts', 'export interface Shown { a: Deep }\nexport interface Deep { b: Alias }\ntype Alias = Deeper | null\nexport interface Deeper { c: 1 }\nexport declare function f (shown: Shown): void')
+  write(
+    'parts.d.ts',
+    'export interface Shown { a: Deep }\nexport interface Deep { b: Alias }\ntype Alias = Deeper | null\nexport interface Deeper { c: 1 }\nexport declare function f (shown: Shown): void'
+  )
   t.strictSame(unexportedTypes([entry]), ['Deep', 'Deeper'])
 })
 
 /** Returns the snippets of a page that export something, each with a name for its file. */
 function exportingSnippets (page: string): [name: string, text: string][] {
-  const texts = [...readFileSync(join(root, page), 'utf8').matchAll(/^```ts\n(.*?)^```$/gms)].map(([, text = '']) => text)
-  return texts.flatMap((text, i) => text.includes('export ') ? [[`${page}-${i}`.replaceAll(/\W/g, '-'), text]] : [])
+  const texts = [...readFileSync(join(root, page), 'utf8').matchAll(/^```ts\n(.*?)^```$/gms)].map(
+    ([, text = '']) => text
+  )
+  return texts.flatMap((text, i) => (text.includes('export ') ? [[`${page}-${i}`.replaceAll(/\W/g, '-'), text]] : []))
 }
 
 /** Returns the packages that a module imports besides ours, with the packages of their types. */
 function packagesOf (text: string): string[] {
   const names = [...text.matchAll(/ from '((?:@[\w-]+\/)?[\w-]+)/g)].map(([, name = '']) => name)
-  return names.filter((name) => !['node', 'fastify-users'].includes(name))
-    .flatMap((name) => [name, `@types/${name}`]).filter((name) => existsSync(join(root, 'node_modules', name)))
+  return names
+    .filter((name) => !['node', 'fastify-users'].includes(name))
+    .flatMap((name) => [name, `@types/${name}`])
+    .filter((name) => existsSync(join(root, 'node_modules', name)))
 }
 
 /** Writes the declaration files of the package. */
@@ -86,20 +107,29 @@ function declarationProblems (modules: Record<string, string>): string[] {
     return file
   })
   const program = ts.createProgram(files, { ...OPTIONS, declaration: true, noEmit: true })
-  return ts.getPreEmitDiagnostics(program).map(({ code, file, messageText }) =>
-    `${file?.fileName ?? ''}: TS${code} ${ts.flattenDiagnosticMessageText(messageText, '\n')}`)
+  return ts
+    .getPreEmitDiagnostics(program)
+    .map(
+      ({ code, file, messageText }) =>
+        `${file?.fileName ?? ''}: TS${code} ${ts.flattenDiagnosticMessageText(messageText, '\n')}`
+    )
 }
 
-/** Returns the interfaces and classes that the exports of some declaration files refer to and that they do not export. */
+/**
+ * Returns the interfaces and classes that the exports of some declaration files refer to and that they do not export.
+ */
 function unexportedTypes (entries: readonly string[]): string[] {
   const program = ts.createProgram(entries, OPTIONS)
   const checker = program.getTypeChecker()
-  const target = (symbol: ts.Symbol): ts.Symbol => (symbol.flags & ts.SymbolFlags.Alias) ? checker.getAliasedSymbol(symbol) : symbol
-  const exported = new Set(entries.flatMap((entry) => {
-    const file = program.getSourceFile(entry)
-    const module = file && checker.getSymbolAtLocation(file)
-    return module === undefined ? [] : checker.getExportsOfModule(module).map(target)
-  }))
+  const target = (symbol: ts.Symbol): ts.Symbol =>
+    symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol
+  const exported = new Set(
+    entries.flatMap((entry) => {
+      const file = program.getSourceFile(entry)
+      const module = file && checker.getSymbolAtLocation(file)
+      return module === undefined ? [] : checker.getExportsOfModule(module).map(target)
+    })
+  )
   const seen = new Set<ts.Symbol>()
   const missing = new Set<string>()
 
@@ -109,12 +139,13 @@ function unexportedTypes (entries: readonly string[]): string[] {
     if (seen.has(symbol) || own.length === 0) return
     seen.add(symbol)
     const isNamed = declarations.some((node) => ts.isInterfaceDeclaration(node) || ts.isClassDeclaration(node))
-    const isAugmented = own.length < declarations.length     // an interface of Fastify, to which ours adds members
+    const isAugmented = own.length < declarations.length // an interface of Fastify, to which ours adds members
     if (isNamed && !isAugmented && !exported.has(symbol)) missing.add(symbol.name)
     own.forEach(visitNode)
   }
   const visitNode = (node: ts.Node): void => {
-    if (ts.isPropertySignature(node) && ts.isComputedPropertyName(node.name)) return     // a symbol of ours: for no one else
+    // a symbol of ours: for no one else
+    if (ts.isPropertySignature(node) && ts.isComputedPropertyName(node.name)) return
     const name = referenceOf(node)
     const symbol = name && checker.getSymbolAtLocation(name)
     if (symbol !== undefined) visitSymbol(target(symbol))

@@ -1,9 +1,17 @@
 import t, { type Test } from 'tap'
-import { bearerTransport, cookieTransport, databaseStrategy, jwtStrategy, memory, type UsersOptions } from '../lib/index.js'
+import {
+  bearerTransport,
+  cookieTransport,
+  databaseStrategy,
+  jwtStrategy,
+  memory,
+  type UsersOptions
+} from '../lib/index.js'
 import { watchedAdapter, type WatchedAdapter } from './fixtures/watched-adapter.js'
 import { ARTHUR, buildApp, cookieOf, type TestApp } from './helpers/build-app.js'
 
-// A session may end at any moment of a request that it is behind. Each test ends it before one of the calls to the store.
+// A session may end at any moment of a request that it is behind. Each test ends it before one of the calls to the
+// store.
 
 const MERLIN = 'merlin@camelot.bt'
 const GALAHAD = 'galahad@camelot.bt'
@@ -13,26 +21,46 @@ const backends = (): UsersOptions['backends'] => [
   { name: 'stored', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) }
 ]
 
-interface Scene extends TestApp { store: WatchedAdapter, ids: Record<string, string>, headers: Record<string, string> }
+interface Scene extends TestApp {
+  store: WatchedAdapter
+  ids: Record<string, string>
+  headers: Record<string, string>
+}
 
 async function makeScene (t: Test, backend: string, options: Partial<UsersOptions>): Promise<Scene> {
   const store = watchedAdapter(memory())
   const built = await buildApp(t, { adapter: store.adapter, backends: backends(), ...options })
   const ids: Record<string, string> = {}
-  for (const email of [ARTHUR, MERLIN, GALAHAD]) ids[email] = String((await built.create({ email, is_superuser: email !== GALAHAD, is_verified: true })).id)
+  for (const email of [ARTHUR, MERLIN, GALAHAD]) {
+    ids[email] = String((await built.create({ email, is_superuser: email !== GALAHAD, is_verified: true })).id)
+  }
   const reply = await built.login(backend, ARTHUR)
-  const headers: Record<string, string> = reply.statusCode === 204 ? { cookie: cookieOf(reply) } : { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` }
+  const headers: Record<string, string> =
+    reply.statusCode === 204
+      ? { cookie: cookieOf(reply) }
+      : { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` }
   return { ...built, store, ids, headers }
 }
 
 /** Requests on behalf of Arthur's session. */
-const requests: Record<string, { send(scene: Scene): ReturnType<TestApp['send']>, options?: Partial<UsersOptions> }> = {
+const requests: Record<string, { send(scene: Scene): ReturnType<TestApp['send']>; options?: Partial<UsersOptions> }> = {
   'the own e-mail': { send: ({ send, headers }) => send('PATCH', '/users/me', { email: 'new@camelot.bt' }, headers) },
   'the own password': { send: ({ send, headers }) => send('PATCH', '/users/me', { password: 'excalibur-2' }, headers) },
-  'a proof of a new e-mail': { send: ({ send, headers }) => send('PATCH', '/users/me', { email: 'new@camelot.bt', current_password: 'guinevere-1' }, headers), options: { sensitiveChanges: 'confirm' } },
-  'the own flags by id': { send: ({ send, headers, ids }) => send('PATCH', `/users/${ids[ARTHUR] ?? ''}`, { is_verified: false }, headers) },
-  "another user's e-mail": { send: ({ send, headers, ids }) => send('PATCH', `/users/${ids[GALAHAD] ?? ''}`, { email: 'new@camelot.bt' }, headers) },
-  'the removal of another user': { send: ({ send, headers, ids }) => send('DELETE', `/users/${ids[GALAHAD] ?? ''}`, undefined, headers) }
+  'a proof of a new e-mail': {
+    send: ({ send, headers }) =>
+      send('PATCH', '/users/me', { email: 'new@camelot.bt', current_password: 'guinevere-1' }, headers),
+    options: { sensitiveChanges: 'confirm' }
+  },
+  'the own flags by id': {
+    send: ({ send, headers, ids }) => send('PATCH', `/users/${ids[ARTHUR] ?? ''}`, { is_verified: false }, headers)
+  },
+  "another user's e-mail": {
+    send: ({ send, headers, ids }) =>
+      send('PATCH', `/users/${ids[GALAHAD] ?? ''}`, { email: 'new@camelot.bt' }, headers)
+  },
+  'the removal of another user': {
+    send: ({ send, headers, ids }) => send('DELETE', `/users/${ids[GALAHAD] ?? ''}`, undefined, headers)
+  }
 }
 
 /** What ends the session, or takes the rights of its user. */
@@ -49,7 +77,11 @@ const ends: Record<string, (scene: Scene) => Promise<unknown>> = {
 async function traces ({ store, events, app }: Scene): Promise<unknown> {
   await app.users.settled()
   const users = (await store.rows('user')).map(({ email, is_verified: isVerified }) => [email, isVerified])
-  return [users, events.filter(({ name }) => name === 'onAfterRequestVerify').length, await app.users.checkCredentials({ username: ARTHUR, password: 'excalibur-2' }) !== null]
+  return [
+    users,
+    events.filter(({ name }) => name === 'onAfterRequestVerify').length,
+    (await app.users.checkCredentials({ username: ARTHUR, password: 'excalibur-2' })) !== null
+  ]
 }
 
 for (const backend of ['jwt', 'stored']) {
@@ -74,8 +106,8 @@ for (const backend of ['jwt', 'stored']) {
           })
           const reply = await send(scene)
           store.watch()
-          done = count < k     // it makes no more calls
-          if (reply.statusCode < 300) continue     // it was done before the session ended
+          done = count < k // it makes no more calls
+          if (reply.statusCode < 300) continue // it was done before the session ended
           refusals++
           t.equal(reply.statusCode, 401, `${end} before call ${k}`)
           t.strictSame(await traces(scene), before, `${end} before call ${k}: nothing is written`)
@@ -96,7 +128,8 @@ t.test('LOG-07: a session that logs out before the write changes nothing', async
       let [count, inside] = [0, false]
       store.watch(async ({ method, proceed }) => {
         if (inside) return await proceed()
-        if (++count === k && method === 'findWithUser') {     // each of the reads of the session
+        if (++count === k && method === 'findWithUser') {
+          // each of the reads of the session
           inside = true
           await scene.send('POST', '/auth/stored/logout', undefined, headers)
           inside = false
@@ -105,7 +138,7 @@ t.test('LOG-07: a session that logs out before the write changes nothing', async
       })
       const reply = await send(scene)
       store.watch()
-      done = count < k     // it makes no more calls
+      done = count < k // it makes no more calls
       if (reply.statusCode < 300) continue
       refusals++
       t.equal(reply.statusCode, 401, `${what}, call ${k}`)
@@ -115,18 +148,36 @@ t.test('LOG-07: a session that logs out before the write changes nothing', async
   }
 })
 
-t.test('USR-10: a superuser that is demoted before the write changes no other user, and does not promote itself again', async (t) => {
-  const acts: Record<string, (scene: Scene) => ReturnType<TestApp['send']>> = {
-    "another user's flags": ({ send, headers, ids }) => send('PATCH', `/users/${ids[GALAHAD] ?? ''}`, { is_superuser: true }, headers),
-    'the own flags': ({ send, headers, ids }) => send('PATCH', `/users/${ids[ARTHUR] ?? ''}`, { is_superuser: true }, headers),
-    'a removal': ({ send, headers, ids }) => send('DELETE', `/users/${ids[GALAHAD] ?? ''}`, undefined, headers)
+t.test(
+  'USR-10: a superuser that is demoted before the write changes no other user, and does not promote itself again',
+  async (t) => {
+    const acts: Record<string, (scene: Scene) => ReturnType<TestApp['send']>> = {
+      "another user's flags": ({ send, headers, ids }) =>
+        send('PATCH', `/users/${ids[GALAHAD] ?? ''}`, { is_superuser: true }, headers),
+      'the own flags': ({ send, headers, ids }) =>
+        send('PATCH', `/users/${ids[ARTHUR] ?? ''}`, { is_superuser: true }, headers),
+      'a removal': ({ send, headers, ids }) => send('DELETE', `/users/${ids[GALAHAD] ?? ''}`, undefined, headers)
+    }
+    for (const [what, send] of Object.entries(acts)) {
+      const scene = await makeScene(t, 'jwt', {
+        hooks: Object.fromEntries(
+          ['onBeforeUpdate', 'onBeforeDelete'].map((name) => [
+            name,
+            async (_payload: unknown, { request }: { request: unknown }) => {
+              if (request !== null) await demote()
+            }
+          ])
+        )
+      })
+      const demote = (): Promise<unknown> => scene.app.users.update(scene.ids[ARTHUR] as never, { is_superuser: false })
+      t.equal((await send(scene)).statusCode, 403, what)
+      const users = await scene.store.rows('user')
+      t.strictSame(
+        users.filter(({ is_superuser: is }) => is === true).map(({ email }) => email),
+        [MERLIN],
+        what
+      )
+      t.equal(users.length, 3, what)
+    }
   }
-  for (const [what, send] of Object.entries(acts)) {
-    const scene = await makeScene(t, 'jwt', { hooks: Object.fromEntries(['onBeforeUpdate', 'onBeforeDelete'].map((name) => [name, async (_payload: unknown, { request }: { request: unknown }) => { if (request !== null) await demote() }])) })
-    const demote = (): Promise<unknown> => scene.app.users.update(scene.ids[ARTHUR] as never, { is_superuser: false })
-    t.equal((await send(scene)).statusCode, 403, what)
-    const users = await scene.store.rows('user')
-    t.strictSame(users.filter(({ is_superuser: is }) => is === true).map(({ email }) => email), [MERLIN], what)
-    t.equal(users.length, 3, what)
-  }
-})
+)

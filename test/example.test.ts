@@ -8,23 +8,41 @@ import { pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
 import { buildPackage } from './helpers/build-package.js'
 
-interface Check { steps: number, differences: readonly string[] }
-interface Sender extends Check { send (title: string, target: string, status: number): Promise<unknown> }
+interface Check {
+  steps: number
+  differences: readonly string[]
+}
+interface Sender extends Check {
+  send(title: string, target: string, status: number): Promise<unknown>
+}
 type CreateClient = (origin: string, print: (text: string) => void) => Sender
-interface WalkStep { title: string, commands: string[] }
+interface WalkStep {
+  title: string
+  commands: string[]
+}
 type WalkSteps = (origin: string, file: string) => WalkStep[]
 
 const folder = t.testdir()
 buildPackage(folder)
 const example = (name: string): string => join(folder, 'examples/basic', `${name}.js`)
-const load = async <T>(name: string): Promise<T> => await import(pathToFileURL(example(name)).href) as T
+const load = async <T>(name: string): Promise<T> => (await import(pathToFileURL(example(name)).href)) as T
 
 t.test('the demo plays the whole flow, and everything is as expected', async (t) => {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [example('demo')], { encoding: 'utf8', timeout: 300_000 })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [example('demo')], {
+    encoding: 'utf8',
+    timeout: 300_000
+  })
   t.equal(status, 0, stderr)
   const [, steps] = /\n(\d+) steps, all as expected\n$/.exec(stdout) ?? []
   t.ok(Number(steps) > 40, `${steps} steps`)
-  for (const shown of ['POST /auth/register', '< 201', '< set-cookie: __Host-users-cookie=', 'mail to king.arthur@camelot.bt']) t.ok(stdout.includes(shown), shown)
+  for (const shown of [
+    'POST /auth/register',
+    '< 201',
+    '< set-cookie: __Host-users-cookie=',
+    'mail to king.arthur@camelot.bt'
+  ]) {
+    t.ok(stdout.includes(shown), shown)
+  }
 })
 
 t.test('an answer with another status is a difference', async (t) => {
@@ -35,52 +53,98 @@ t.test('an answer with another status is a difference', async (t) => {
   const client = createClient(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, () => {})
   await client.send('Tea', 'GET /', 418)
   await client.send('Coffee', 'GET /', 200)
-  t.strictSame({ steps: client.steps, differences: client.differences }, { steps: 2, differences: ['step 2: status 200'] })
+  t.strictSame(
+    { steps: client.steps, differences: client.differences },
+    { steps: 2, differences: ['step 2: status 200'] }
+  )
 })
 
-t.test('the server prints commands that work when they are pasted', { skip: spawnSync('curl', ['--version']).status === 0 ? false : 'curl is not installed' }, async (t) => {
-  const cwd = t.testdir()
-  const { server, origin, output, stop } = await start(t, cwd)
-  const { walkSteps } = await load<{ walkSteps: WalkSteps }>('walk')
-  const steps = walkSteps(origin, 'users.db')
-  for (const { title, commands } of steps) t.ok(output().includes([`. ${title}`, ...commands].join('\n')), title)
+t.test(
+  'the server prints commands that work when they are pasted',
+  { skip: spawnSync('curl', ['--version']).status === 0 ? false : 'curl is not installed' },
+  async (t) => {
+    const cwd = t.testdir()
+    const { server, origin, output, stop } = await start(t, cwd)
+    const { walkSteps } = await load<{ walkSteps: WalkSteps }>('walk')
+    const steps = walkSteps(origin, 'users.db')
+    for (const { title, commands } of steps) t.ok(output().includes([`. ${title}`, ...commands].join('\n')), title)
 
-  const shell = spawn('bash', { cwd })
-  let answers = ''
-  shell.stdout.on('data', (data: Buffer) => { answers += data.toString() })
-  const paste = async (commands: string[]): Promise<string[]> => {
-    answers = ''
-    shell.stdin.write([...commands.map((command) => command.replace('dist/examples', join(folder, 'examples'))), 'echo; echo done', ''].join('\n'))
-    while (!answers.endsWith('\ndone\n')) await sleep(20)
-    return [...answers.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => String(status))
+    const shell = spawn('bash', { cwd })
+    let answers = ''
+    shell.stdout.on('data', (data: Buffer) => {
+      answers += data.toString()
+    })
+    const paste = async (commands: string[]): Promise<string[]> => {
+      answers = ''
+      shell.stdin.write(
+        [
+          ...commands.map((command) => command.replace('dist/examples', join(folder, 'examples'))),
+          'echo; echo done',
+          ''
+        ].join('\n')
+      )
+      while (!answers.endsWith('\ndone\n')) await sleep(20)
+      return [...answers.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => String(status))
+    }
+    const statuses: string[][] = []
+    for (const { commands } of steps) {
+      const mails = mailsIn(output()).length
+      statuses.push(await paste(commands))
+      if (!/forgot|request-verify/.test(commands.join())) continue
+      while (mailsIn(output()).length === mails) await sleep(20)
+      statuses.push(await paste(mailsIn(output()).slice(-1)))
+    }
+    shell.stdin.end()
+    t.strictSame(statuses, [
+      ['201'],
+      ['204'],
+      ['200', '200', '200'],
+      ['200', '200', '200', '401'],
+      ['202'],
+      ['200'],
+      ['202'],
+      ['200'],
+      ['204', '200'],
+      ['200', '200', '204'],
+      ['204', '401']
+    ])
+
+    const login = await fetch(`${origin}/auth/jwt/login`, {
+      method: 'POST',
+      body: new URLSearchParams({ username: 'king.arthur@camelot.bt', password: 'excalibur-3' })
+    })
+    const { access_token: token } = (await login.json()) as { access_token: string }
+    await stop()
+    t.equal(server.exitCode, 0)
+    const again = await start(t, cwd)
+    t.equal(
+      (await fetch(`${again.origin}/hello`, { headers: { authorization: `Bearer ${token}` } })).status,
+      200,
+      'the secret is kept: sessions go on after a restart'
+    )
+    await again.stop()
   }
-  const statuses: string[][] = []
-  for (const { commands } of steps) {
-    const mails = mailsIn(output()).length
-    statuses.push(await paste(commands))
-    if (!/forgot|request-verify/.test(commands.join())) continue
-    while (mailsIn(output()).length === mails) await sleep(20)
-    statuses.push(await paste(mailsIn(output()).slice(-1)))
-  }
-  shell.stdin.end()
-  t.strictSame(statuses, [['201'], ['204'], ['200', '200', '200'], ['200', '200', '200', '401'], ['202'], ['200'], ['202'], ['200'], ['204', '200'], ['200', '200', '204'], ['204', '401']])
+)
 
-  const login = await fetch(`${origin}/auth/jwt/login`, { method: 'POST', body: new URLSearchParams({ username: 'king.arthur@camelot.bt', password: 'excalibur-3' }) })
-  const { access_token: token } = await login.json() as { access_token: string }
-  await stop()
-  t.equal(server.exitCode, 0)
-  const again = await start(t, cwd)
-  t.equal((await fetch(`${again.origin}/hello`, { headers: { authorization: `Bearer ${token}` } })).status, 200, 'the secret is kept: sessions go on after a restart')
-  await again.stop()
-})
-
-interface Started { server: ChildProcess, origin: string, output: () => string, stop: () => Promise<void> }
+interface Started {
+  server: ChildProcess
+  origin: string
+  output: () => string
+  stop: () => Promise<void>
+}
 
 async function start (t: Test, cwd: string): Promise<Started> {
-  const server = spawn(process.execPath, [example('server')], { cwd, env: { ...process.env, PORT: '0', USERS_DB: 'users.db', USERS_SECRET: undefined } })
+  const server = spawn(process.execPath, [example('server')], {
+    cwd,
+    env: { ...process.env, PORT: '0', USERS_DB: 'users.db', USERS_SECRET: undefined }
+  })
   t.teardown(() => server.kill('SIGKILL'))
   let text = ''
-  for (const stream of [server.stdout, server.stderr]) stream.on('data', (data: Buffer) => { text += data.toString() })
+  for (const stream of [server.stdout, server.stderr]) {
+    stream.on('data', (data: Buffer) => {
+      text += data.toString()
+    })
+  }
   const ended = once(server, 'exit')
   while (!text.includes('/users/me\n') && server.exitCode === null) await sleep(20)
   return {

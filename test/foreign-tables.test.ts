@@ -3,7 +3,18 @@ import Database from 'better-sqlite3'
 import { Kysely, MysqlDialect, PostgresDialect, SqliteDialect } from 'kysely'
 import mysql2 from 'mysql2'
 import t, { type Test } from 'tap'
-import { integerId, kysely, mysql, objectIdId, postgres, sqlite, Type, userSchemas, type AnyUserSchemas, type DatabaseAdapter } from '../lib/index.js'
+import {
+  integerId,
+  kysely,
+  mysql,
+  objectIdId,
+  postgres,
+  sqlite,
+  Type,
+  userSchemas,
+  type AnyUserSchemas,
+  type DatabaseAdapter
+} from '../lib/index.js'
 import { ARTHUR, buildApp, PASSWORD } from './helpers/build-app.js'
 import { buildProgram, endPools, makePlaceIn } from './helpers/command-line.js'
 import { makeMysqlPool, mysqlConfigOf, needsMysql } from './helpers/mysql.js'
@@ -46,7 +57,11 @@ const engines: Record<string, Engine> = {
       const database = new Database(file)
       t.teardown(() => database.close())
       const db = new Kysely<unknown>({ dialect: new SqliteDialect({ database }) })
-      return { adapters: { sqlite: () => sqlite(file), kysely: () => kysely(db, { createTables }) }, config: `sqlite(${JSON.stringify(file)})`, run: async (sql) => database.exec(sql) }
+      return {
+        adapters: { sqlite: () => sqlite(file), kysely: () => kysely(db, { createTables }) },
+        config: `sqlite(${JSON.stringify(file)})`,
+        run: async (sql) => database.exec(sql)
+      }
     }
   },
   PostgreSQL: {
@@ -84,30 +99,92 @@ const engines: Record<string, Engine> = {
   }
 }
 
-/** How a table of users differs from ours. `id` and `flags` replace definitions; `more` adds columns and constraints. */
-interface Table { id?: string, hash?: string, active?: string, more?: string, before?: string, after?: string }
+/**
+ * How a table of users differs from ours. `id` and `flags` replace definitions; `more` adds columns and constraints.
+ */
+interface Table {
+  id?: string
+  hash?: string
+  active?: string
+  more?: string
+  before?: string
+  after?: string
+}
 
-function createSql ({ id: ownId, text, quote }: Engine, { id = ownId, hash = 'VARCHAR(1024) NOT NULL', active = 'BOOLEAN NOT NULL', more = '' }: Table): string {
+function createSql (
+  { id: ownId, text, quote }: Engine,
+  { id = ownId, hash = 'VARCHAR(1024) NOT NULL', active = 'BOOLEAN NOT NULL', more = '' }: Table
+): string {
   return `CREATE TABLE ${quote('user')} (id ${id}${/KEY/.test(id) ? '' : ' NOT NULL PRIMARY KEY'}, email ${text} NOT NULL UNIQUE, hashed_password ${hash},
 is_active ${active}, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL, session_stamp VARCHAR(64)${more === '' ? '' : `, ${more}`})`
 }
 
 /** Tables that refuse every registration: the table, what the error says, and the kind of ids. */
-const misfits: Record<string, { table: (engine: Engine) => Table, says: RegExp, schemas?: () => AnyUserSchemas, only?: string[] }> = {
-  'a required column that nothing fills': { table: () => ({ more: 'tenant_id INTEGER NOT NULL' }), says: /column "tenant_id" must have a value/ },
-  'a required column after one with a default': { table: () => ({ more: "plan VARCHAR(9) NOT NULL DEFAULT 'free', created_at TIMESTAMP NULL, age INTEGER NOT NULL" }), says: /column "age" must have a value/ },
-  'ids that are numbers': { table: () => ({ id: 'INTEGER' }), says: /"id" is of the type .*int.*, and ids of the kind "uuid" need/i },
-  'ids that are text, where numbers are expected': { table: ({ text }) => ({ id: text }), schemas: () => userSchemas({}, { id: integerId() }), says: /"id" is of the type .*char.*ids of the kind "int/i },
-  'ids that are too short': { table: () => ({ id: 'VARCHAR(20)' }), says: /"id" is of the type .*20.*ids of the kind/i, only: ['PostgreSQL', 'MySQL'] },
-  'ids that the database does not make': { table: () => ({ id: 'BIGINT' }), schemas: () => userSchemas({}, { id: integerId() }), says: /the database does not make the ids/ },
-  'a native UUID, where object ids are expected': { table: () => ({ id: 'UUID' }), schemas: () => userSchemas({}, { id: objectIdId() }), says: /ids of the kind "objectid"/i, only: ['PostgreSQL', 'MySQL'] },
-  'flags that are dates': { table: () => ({ active: 'TIMESTAMP' }), says: /"is_active" is of the type .*does not hold values of type boolean/, only: ['PostgreSQL', 'MySQL'] },
-  'e-mails that are numbers': { table: () => ({ more: 'note INTEGER' }), schemas: () => userSchemas({ note: Type.Optional(Type.String()) }), says: /"note" is of the type .*does not hold values of type text/, only: ['PostgreSQL', 'MySQL'] },
-  'a check on our columns': { table: () => ({ more: 'CHECK (is_active = is_superuser)' }), says: /CHECK \(.*is_active.*\) refuses every new row/ },
-  'a check on the hash': { table: () => ({ more: "CONSTRAINT ok CHECK (hashed_password LIKE 'pbkdf2:%')" }), says: /CHECK \(.*pbkdf2.*\) refuses every new row/ },
-  'a check on a column that is not ours': { table: () => ({ more: 'tenant_id INTEGER, CHECK (tenant_id IS NOT NULL)' }), says: /CHECK \(.*tenant_id.*\) refuses every new row/ },
+const misfits: Record<
+  string,
+  { table: (engine: Engine) => Table; says: RegExp; schemas?: () => AnyUserSchemas; only?: string[] }
+> = {
+  'a required column that nothing fills': {
+    table: () => ({ more: 'tenant_id INTEGER NOT NULL' }),
+    says: /column "tenant_id" must have a value/
+  },
+  'a required column after one with a default': {
+    table: () => ({ more: "plan VARCHAR(9) NOT NULL DEFAULT 'free', created_at TIMESTAMP NULL, age INTEGER NOT NULL" }),
+    says: /column "age" must have a value/
+  },
+  'ids that are numbers': {
+    table: () => ({ id: 'INTEGER' }),
+    says: /"id" is of the type .*int.*, and ids of the kind "uuid" need/i
+  },
+  'ids that are text, where numbers are expected': {
+    table: ({ text }) => ({ id: text }),
+    schemas: () => userSchemas({}, { id: integerId() }),
+    says: /"id" is of the type .*char.*ids of the kind "int/i
+  },
+  'ids that are too short': {
+    table: () => ({ id: 'VARCHAR(20)' }),
+    says: /"id" is of the type .*20.*ids of the kind/i,
+    only: ['PostgreSQL', 'MySQL']
+  },
+  'ids that the database does not make': {
+    table: () => ({ id: 'BIGINT' }),
+    schemas: () => userSchemas({}, { id: integerId() }),
+    says: /the database does not make the ids/
+  },
+  'a native UUID, where object ids are expected': {
+    table: () => ({ id: 'UUID' }),
+    schemas: () => userSchemas({}, { id: objectIdId() }),
+    says: /ids of the kind "objectid"/i,
+    only: ['PostgreSQL', 'MySQL']
+  },
+  'flags that are dates': {
+    table: () => ({ active: 'TIMESTAMP' }),
+    says: /"is_active" is of the type .*does not hold values of type boolean/,
+    only: ['PostgreSQL', 'MySQL']
+  },
+  'e-mails that are numbers': {
+    table: () => ({ more: 'note INTEGER' }),
+    schemas: () => userSchemas({ note: Type.Optional(Type.String()) }),
+    says: /"note" is of the type .*does not hold values of type text/,
+    only: ['PostgreSQL', 'MySQL']
+  },
+  'a check on our columns': {
+    table: () => ({ more: 'CHECK (is_active = is_superuser)' }),
+    says: /CHECK \(.*is_active.*\) refuses every new row/
+  },
+  'a check on the hash': {
+    table: () => ({ more: "CONSTRAINT ok CHECK (hashed_password LIKE 'pbkdf2:%')" }),
+    says: /CHECK \(.*pbkdf2.*\) refuses every new row/
+  },
+  'a check on a column that is not ours': {
+    table: () => ({ more: 'tenant_id INTEGER, CHECK (tenant_id IS NOT NULL)' }),
+    says: /CHECK \(.*tenant_id.*\) refuses every new row/
+  },
   'ids of another table': {
-    table: ({ id }) => ({ before: `CREATE TABLE person (id ${id} NOT NULL PRIMARY KEY)`, more: 'FOREIGN KEY (id) REFERENCES person (id)' }),
+    table: ({ id }) => ({
+      before: `CREATE TABLE person (id ${id} NOT NULL PRIMARY KEY)`,
+      more: 'FOREIGN KEY (id) REFERENCES person (id)'
+    }),
     says: /column "id" refers to the table "person"/
   },
   'tokens of other users': {
@@ -121,9 +198,17 @@ const misfits: Record<string, { table: (engine: Engine) => Table, says: RegExp, 
 
 /** Tables of another tool that hold our users. */
 const fitting: Record<string, (engine: Engine) => Table> = {
-  'columns with defaults, and columns that may be null': () => ({ more: "plan VARCHAR(9) NOT NULL DEFAULT 'free', seats INTEGER NOT NULL DEFAULT 1, note VARCHAR(80), age INTEGER" }),
-  'checks that some registrations fulfil': () => ({ more: "tenant_id INTEGER DEFAULT 4, CHECK (email LIKE '%@camelot.bt'), CHECK (tenant_id > 3), CHECK (is_verified OR is_active), CHECK (hashed_password LIKE '$argon2%')" }),
-  'ids in a text column, and a reference of another column': ({ text }) => ({ id: text, before: 'CREATE TABLE team (id INTEGER NOT NULL PRIMARY KEY)', more: 'team_id INTEGER, FOREIGN KEY (team_id) REFERENCES team (id)' })
+  'columns with defaults, and columns that may be null': () => ({
+    more: "plan VARCHAR(9) NOT NULL DEFAULT 'free', seats INTEGER NOT NULL DEFAULT 1, note VARCHAR(80), age INTEGER"
+  }),
+  'checks that some registrations fulfil': () => ({
+    more: "tenant_id INTEGER DEFAULT 4, CHECK (email LIKE '%@camelot.bt'), CHECK (tenant_id > 3), CHECK (is_verified OR is_active), CHECK (hashed_password LIKE '$argon2%')"
+  }),
+  'ids in a text column, and a reference of another column': ({ text }) => ({
+    id: text,
+    before: 'CREATE TABLE team (id INTEGER NOT NULL PRIMARY KEY)',
+    more: 'team_id INTEGER, FOREIGN KEY (team_id) REFERENCES team (id)'
+  })
 }
 
 for (const [name, engine] of Object.entries(engines)) {
@@ -134,12 +219,25 @@ for (const [name, engine] of Object.entries(engines)) {
       const own = table(engine)
       for (const sql of [own.before, createSql(engine, own), own.after]) if (sql !== undefined) await run(sql)
       for (const [adapterName, make] of Object.entries(adapters)) {
-        await t.rejects(buildApp(t, { adapter: make(), ...(schemas === undefined ? {} : { schemas: schemas() }) }), { ...TABLE_MISMATCH, message: says }, adapterName)
+        await t.rejects(
+          buildApp(t, { adapter: make(), ...(schemas === undefined ? {} : { schemas: schemas() }) }),
+          { ...TABLE_MISMATCH, message: says },
+          adapterName
+        )
       }
-      const more = schemas === undefined ? '' : `schemas: ${what.includes('object ids') ? 'userSchemas({}, { id: objectIdId() })' : what.includes('e-mails') ? 'userSchemas({ note: Type.Optional(Type.String()) })' : 'userSchemas({}, { id: integerId() })'},`
+      const more =
+        schemas === undefined
+          ? ''
+          : `schemas: ${what.includes('object ids') ? 'userSchemas({}, { id: objectIdId() })' : what.includes('e-mails') ? 'userSchemas({ note: Type.Optional(Type.String()) })' : 'userSchemas({}, { id: integerId() })'},`
       const { out, code } = await makePlaceIn(places, program).run(['doctor'], { adapter: config, more })
       t.equal(code, 1)
-      t.match(out.split('\n').filter((line) => line.startsWith('fail  schema:')).join('\n'), says)
+      t.match(
+        out
+          .split('\n')
+          .filter((line) => line.startsWith('fail  schema:'))
+          .join('\n'),
+        says
+      )
     })
   }
 
@@ -158,39 +256,69 @@ for (const [name, engine] of Object.entries(engines)) {
     })
   }
 
-  t.test(`${name}: a row that a constraint refuses is a 500 whose cause is logged, never "try again later"`, engine.service, async (t) => {
-    const { adapters, run } = await engine.open(t)
-    await run(createSql(engine, { more: "CHECK (email <> 'mordred@camelot.bt')" }))
-    const lines: { level: number, err?: { code?: string, message?: string } }[] = []
-    const logger = { level: 'error', stream: { write: (line: string) => { lines.push(JSON.parse(line) as never) } } }
-    const device = `CREATE TABLE device (user_id ${engine.id} NOT NULL, FOREIGN KEY (user_id) REFERENCES ${engine.quote('user')} (id))`
-    await run(device)
-    for (const [adapterName, make] of Object.entries(adapters)) {
-      const { app, send, create } = await buildApp(t, { adapter: make() }, () => {}, { logger })
-      const register = await send('POST', '/auth/register', { email: 'mordred@camelot.bt', password: PASSWORD })
-      t.same([register.statusCode, register.json<{ code: string }>().code, register.headers['retry-after']], [500, 'FST_USERS_INTERNAL_ERROR', undefined], `${adapterName}: a check`)
-      t.match(lines.pop(), { level: 50, err: { code: 'FST_USERS_TABLE_MISMATCH', message: /the cause says which: .*(?:check|constraint)/i } })
+  t.test(
+    `${name}: a row that a constraint refuses is a 500 whose cause is logged, never "try again later"`,
+    engine.service,
+    async (t) => {
+      const { adapters, run } = await engine.open(t)
+      await run(createSql(engine, { more: "CHECK (email <> 'mordred@camelot.bt')" }))
+      const lines: { level: number; err?: { code?: string; message?: string } }[] = []
+      const logger = {
+        level: 'error',
+        stream: {
+          write: (line: string) => {
+            lines.push(JSON.parse(line) as never)
+          }
+        }
+      }
+      const device = `CREATE TABLE device (user_id ${engine.id} NOT NULL, FOREIGN KEY (user_id) REFERENCES ${engine.quote('user')} (id))`
+      await run(device)
+      for (const [adapterName, make] of Object.entries(adapters)) {
+        const { app, send, create } = await buildApp(t, { adapter: make() }, () => {}, { logger })
+        const register = await send('POST', '/auth/register', { email: 'mordred@camelot.bt', password: PASSWORD })
+        t.same(
+          [register.statusCode, register.json<{ code: string }>().code, register.headers['retry-after']],
+          [500, 'FST_USERS_INTERNAL_ERROR', undefined],
+          `${adapterName}: a check`
+        )
+        t.match(lines.pop(), {
+          level: 50,
+          err: { code: 'FST_USERS_TABLE_MISMATCH', message: /the cause says which: .*(?:check|constraint)/i }
+        })
 
-      const { id } = await create({ email: `${adapterName}@camelot.bt` })
-      await t.rejects(app.users.update({ id } as never, { email: 'mordred@camelot.bt' }), TABLE_MISMATCH, `${adapterName}: a change`)
-      await run(`INSERT INTO device (user_id) VALUES ('${String(id)}')`)
-      await t.rejects(app.users.delete({ id } as never), TABLE_MISMATCH, `${adapterName}: a row that others refer to`)
-      await run('DELETE FROM device')
-      await t.resolves(app.users.delete({ id } as never))
+        const { id } = await create({ email: `${adapterName}@camelot.bt` })
+        await t.rejects(
+          app.users.update({ id } as never, { email: 'mordred@camelot.bt' }),
+          TABLE_MISMATCH,
+          `${adapterName}: a change`
+        )
+        await run(`INSERT INTO device (user_id) VALUES ('${String(id)}')`)
+        await t.rejects(app.users.delete({ id } as never), TABLE_MISMATCH, `${adapterName}: a row that others refer to`)
+        await run('DELETE FROM device')
+        await t.resolves(app.users.delete({ id } as never))
+      }
     }
-  })
+  )
 
-  t.test(`${name}: a table that is dropped while the application runs is a 500, whose cause says so`, engine.service, async (t) => {
-    const { adapters, run } = await engine.open(t)
-    for (const [adapterName, make] of Object.entries(adapters)) {
-      await run(createSql(engine, {}))
-      const { app, create } = await buildApp(t, { adapter: make() })
-      await create()
-      await run('DROP TABLE accesstoken')
-      await run(`DROP TABLE ${engine.quote('user')}`)
-      const error = await app.users.getByEmail(ARTHUR).catch((thrown: unknown) => thrown) as { code: string, statusCode: number, cause?: unknown }
-      t.match(error, { code: 'FST_USERS_INTERNAL_ERROR', statusCode: 500, cause: { message: /user/ } }, adapterName)
-      await app.close()
+  t.test(
+    `${name}: a table that is dropped while the application runs is a 500, whose cause says so`,
+    engine.service,
+    async (t) => {
+      const { adapters, run } = await engine.open(t)
+      for (const [adapterName, make] of Object.entries(adapters)) {
+        await run(createSql(engine, {}))
+        const { app, create } = await buildApp(t, { adapter: make() })
+        await create()
+        await run('DROP TABLE accesstoken')
+        await run(`DROP TABLE ${engine.quote('user')}`)
+        const error = (await app.users.getByEmail(ARTHUR).catch((thrown: unknown) => thrown)) as {
+          code: string
+          statusCode: number
+          cause?: unknown
+        }
+        t.match(error, { code: 'FST_USERS_INTERNAL_ERROR', statusCode: 500, cause: { message: /user/ } }, adapterName)
+        await app.close()
+      }
     }
-  })
+  )
 }

@@ -2,7 +2,17 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import { memory, refuse, userSchemas, type DatabaseAdapter, type EventContext, type EventName, type UsersHook, type UsersHooks, type UsersOptions } from '../lib/index.js'
+import {
+  memory,
+  refuse,
+  userSchemas,
+  type DatabaseAdapter,
+  type EventContext,
+  type EventName,
+  type UsersHook,
+  type UsersHooks,
+  type UsersOptions
+} from '../lib/index.js'
 import { eventNames } from '../lib/hooks/index.js'
 import { ARTHUR, PASSWORD, backends, buildApp, type TestApp } from './helpers/build-app.js'
 
@@ -12,7 +22,9 @@ const NEW_PASSWORD = 'excalibur-9'
 type AnyHook = (payload: Record<string, unknown>, context: EventContext) => unknown
 /** Listeners of any event; what they return is not looked at, except by the plugin. */
 const hooksOf = (hooks: Partial<Record<EventName, AnyHook>>): UsersHooks => hooks as UsersHooks
-const add = (built: { app: TestApp['app'] }, name: EventName, hook: AnyHook): void => { built.app.users.addHook(name, hook as UsersHook<EventName>) }
+const add = (built: { app: TestApp['app'] }, name: EventName, hook: AnyHook): void => {
+  built.app.users.addHook(name, hook as UsersHook<EventName>)
+}
 
 interface Journey {
   /** Events that the request fires, in order. */
@@ -28,8 +40,9 @@ interface Journey {
 }
 
 const OTHER_SUPERUSER = 'lady.of.the.lake@camelot.bt'
-const exists = async ({ app }: TestApp, email: string): Promise<boolean> => await app.users.getByEmail(email) !== null
-const opens = async (built: TestApp, password: string): Promise<boolean> => await built.app.users.checkCredentials({ username: ARTHUR, password }) !== null
+const exists = async ({ app }: TestApp, email: string): Promise<boolean> => (await app.users.getByEmail(email)) !== null
+const opens = async (built: TestApp, password: string): Promise<boolean> =>
+  (await built.app.users.checkCredentials({ username: ARTHUR, password })) !== null
 const form = { username: ARTHUR, password: PASSWORD }
 
 /** One request for every event. Arthur is an unverified superuser, and not the only one. */
@@ -64,14 +77,21 @@ const journeys: Record<string, Journey> = {
   'change a user': {
     fires: ['onBeforeUpdate', 'onAfterUpdate'],
     status: 200,
-    run: async ({ app, send, bearer }) => await send('PATCH', `/users/${(await app.users.getByEmail(ARTHUR))?.id ?? ''}`, { is_verified: true }, await bearer(ARTHUR)),
+    run: async ({ app, send, bearer }) =>
+      await send(
+        'PATCH',
+        `/users/${(await app.users.getByEmail(ARTHUR))?.id ?? ''}`,
+        { is_verified: true },
+        await bearer(ARTHUR)
+      ),
     done: async ({ app }) => (await app.users.getByEmail(ARTHUR))?.is_verified === true
   },
   'delete a user': {
     fires: ['onBeforeDelete', 'onAfterDelete'],
     status: 204,
-    run: async ({ app, send, bearer }) => await send('DELETE', `/users/${(await app.users.getByEmail(ARTHUR))?.id ?? ''}`, undefined, await bearer(ARTHUR)),
-    done: async (built) => !await exists(built, ARTHUR)
+    run: async ({ app, send, bearer }) =>
+      await send('DELETE', `/users/${(await app.users.getByEmail(ARTHUR))?.id ?? ''}`, undefined, await bearer(ARTHUR)),
+    done: async (built) => !(await exists(built, ARTHUR))
   },
   'ask for a verify token': {
     fires: ['onAfterRequestVerify'],
@@ -101,7 +121,10 @@ const journeys: Record<string, Journey> = {
     status: 200,
     run: async (built) => {
       await built.app.users.forgotPassword(ARTHUR)
-      return await built.send('POST', '/auth/reset-password', { token: await built.tokenOf('onAfterForgotPassword'), password: NEW_PASSWORD })
+      return await built.send('POST', '/auth/reset-password', {
+        token: await built.tokenOf('onAfterForgotPassword'),
+        password: NEW_PASSWORD
+      })
     },
     done: (built) => opens(built, NEW_PASSWORD)
   },
@@ -131,7 +154,11 @@ const journeys: Record<string, Journey> = {
   }
 }
 
-async function withArthur (t: Test, options: Partial<UsersOptions> = {}, extend: (app: TestApp['app']) => void = () => {}): Promise<TestApp> {
+async function withArthur (
+  t: Test,
+  options: Partial<UsersOptions> = {},
+  extend: (app: TestApp['app']) => void = () => {}
+): Promise<TestApp> {
   const built = await buildApp(t, options, extend)
   await built.create({ email: OTHER_SUPERUSER, is_superuser: true })
   await built.create({ is_superuser: true })
@@ -142,22 +169,29 @@ async function withArthur (t: Test, options: Partial<UsersOptions> = {}, extend:
 const ofFeatures = ['onAfterLink', 'onAfterUnlink']
 
 t.test('every event has a request in the tests below', async (t) => {
-  t.same([...new Set(Object.values(journeys).flatMap(({ fires }) => fires)), ...ofFeatures].sort(), [...eventNames].sort())
+  t.same(
+    [...new Set(Object.values(journeys).flatMap(({ fires }) => fires)), ...ofFeatures].sort(),
+    [...eventNames].sort()
+  )
 })
 
 t.test('row 60: listeners of an event run one after the other, that of the options first', async (t) => {
   for (const [what, { fires, options, status, run }] of Object.entries(journeys)) {
     for (const name of fires) {
       const seen: string[] = []
-      const listener = (which: string): AnyHook => async () => {
-        seen.push(`${which} starts`)
-        await nextTurn()
-        await nextTurn()
-        seen.push(`${which} ends`)
-      }
+      const listener =
+        (which: string): AnyHook =>
+          async () => {
+            seen.push(`${which} starts`)
+            await nextTurn()
+            await nextTurn()
+            seen.push(`${which} ends`)
+          }
       const built = await withArthur(t, { ...options, hooks: hooksOf({ [name]: listener('option') }) }, (app) => {
         add({ app }, name, listener('first'))
-        add({ app }, name, () => { seen.push('synchronous') })
+        add({ app }, name, () => {
+          seen.push('synchronous')
+        })
         add({ app }, name, listener('last'))
       })
       await built.app.users.settled()
@@ -165,14 +199,22 @@ t.test('row 60: listeners of an event run one after the other, that of the optio
       const reply = await run(built)
       await built.app.users.settled()
       t.equal(reply.statusCode, status, what)
-      const once = ['option starts', 'option ends', 'first starts', 'first ends', 'synchronous', 'last starts', 'last ends']
+      const once = [
+        'option starts',
+        'option ends',
+        'first starts',
+        'first ends',
+        'synchronous',
+        'last starts',
+        'last ends'
+      ]
       t.same(seen.slice(-once.length), once, `${what}: ${name}`)
       t.equal(seen.length % once.length, 0, `${what}: ${name}`)
     }
   }
 })
 
-t.test('row 60: a request fires its events in order, with the contract\'s payloads and the request', async (t) => {
+t.test("row 60: a request fires its events in order, with the contract's payloads and the request", async (t) => {
   const payloads: Record<EventName, string[]> = {
     onBeforeRegister: ['user'],
     onAfterRegister: ['user'],
@@ -194,17 +236,30 @@ t.test('row 60: a request fires its events in order, with the contract\'s payloa
     onAfterDelete: ['user']
   }
   for (const [what, { fires, options, run }] of Object.entries(journeys)) {
-    const seen: { name: EventName, payload: Record<string, unknown>, context: EventContext }[] = []
+    const seen: { name: EventName; payload: Record<string, unknown>; context: EventContext }[] = []
     const built = await withArthur(t, { ...options }, (app) => {
-      for (const name of eventNames) add({ app }, name, (payload, context) => { seen.push({ name, payload, context }) })
+      for (const name of eventNames) {
+        add({ app }, name, (payload, context) => {
+          seen.push({ name, payload, context })
+        })
+      }
     })
     seen.length = 0
     const reply = await run(built)
     await built.app.users.settled()
     const names = seen.map(({ name }) => name)
-    const fired = what === 'register quietly' ? [...fires, 'onAfterRegister'] : what === 'register a known address quietly' ? ['onBeforeRegister', ...fires] : fires
+    const fired =
+      what === 'register quietly'
+        ? [...fires, 'onAfterRegister']
+        : what === 'register a known address quietly'
+          ? ['onBeforeRegister', ...fires]
+          : fires
     t.same(names.slice(-fired.length), fired, what)
-    for (const { name, payload, context: { request, reply: answer } } of seen.slice(-fired.length)) {
+    for (const {
+      name,
+      payload,
+      context: { request, reply: answer }
+    } of seen.slice(-fired.length)) {
       t.same(Object.keys(payload).sort(), payloads[name], `${what}: ${name}`)
       t.equal(request?.url, reply.raw.req.url, `${what}: ${name} has the request`)
       t.equal(answer?.request, request, `${what}: ${name} has its reply`)
@@ -215,7 +270,11 @@ t.test('row 60: a request fires its events in order, with the contract\'s payloa
 t.test('row 60: events of calls without a request have null for request and reply', async (t) => {
   const contexts: [EventName, EventContext][] = []
   const built = await buildApp(t, {}, (app) => {
-    for (const name of eventNames) add({ app }, name, (_payload, context) => { contexts.push([name, context]) })
+    for (const name of eventNames) {
+      add({ app }, name, (_payload, context) => {
+        contexts.push([name, context])
+      })
+    }
   })
   const { users } = built.app
   const arthur = await users.create({ email: ARTHUR, password: PASSWORD })
@@ -256,40 +315,54 @@ const faults: Record<string, [unknown, [number, string]]> = {
 }
 
 /** Each journey with those of its events that no journey before it has. */
-const firstOfEvent: [string, Journey, EventName[]][] = Object.entries(journeys).map(([what, journey], i, all) =>
-  [what, journey, journey.fires.filter((name) => !all.slice(0, i).some(([, { fires }]) => fires.includes(name)))])
+const firstOfEvent: [string, Journey, EventName[]][] = Object.entries(journeys).map(([what, journey], i, all) => [
+  what,
+  journey,
+  journey.fires.filter((name) => !all.slice(0, i).some(([, { fires }]) => fires.includes(name)))
+])
 
-t.test('ERR-01, ERR-02: a listener before the deed that throws prevents it; a 4xx error is the reply, any other a fixed 500', async (t) => {
-  for (const [what, { options, run, done }, names] of firstOfEvent) {
-    for (const name of names.filter((event) => event.startsWith('onBefore'))) {
-      for (const [fault, [error, expected]] of Object.entries(faults)) {
-        let later = 0
-        const built = await withArthur(t, { ...options }, (app) => {
-          const isKnown = ({ email }: { email: string }): boolean => [ARTHUR, OTHER_SUPERUSER].includes(email)
-          let armed = name !== 'onBeforeRegister'     // those who are there before are let in
-          if (name === 'onBeforeLogin') armed = what.startsWith('log')
-          add({ app }, name, ({ user }) => {
-            if (!armed && isKnown(user as { email: string })) return
-            throw error
+t.test(
+  'ERR-01, ERR-02: a listener before the deed that throws prevents it; a 4xx error is the reply, any other a fixed 500',
+  async (t) => {
+    for (const [what, { options, run, done }, names] of firstOfEvent) {
+      for (const name of names.filter((event) => event.startsWith('onBefore'))) {
+        for (const [fault, [error, expected]] of Object.entries(faults)) {
+          let later = 0
+          const built = await withArthur(t, { ...options }, (app) => {
+            const isKnown = ({ email }: { email: string }): boolean => [ARTHUR, OTHER_SUPERUSER].includes(email)
+            let armed = name !== 'onBeforeRegister' // those who are there before are let in
+            if (name === 'onBeforeLogin') armed = what.startsWith('log')
+            add({ app }, name, ({ user }) => {
+              if (!armed && isKnown(user as { email: string })) return
+              throw error
+            })
+            add({ app }, name, ({ user }) => {
+              if (!isKnown(user as { email: string }) || name !== 'onBeforeRegister') later++
+            })
           })
-          add({ app }, name, ({ user }) => { if (!isKnown(user as { email: string }) || name !== 'onBeforeRegister') later++ })
-        })
-        const reply = await run(built)
-        const about = `${what}: ${name} throws ${fault}`
-        t.same([reply.statusCode, reply.json<{ code: string }>().code], expected, about)
-        t.notMatch(reply.body, 'canary', about)
-        t.equal(later, 0, `${about}: later listeners do not run`)
-        t.notOk(name !== 'onBeforeLogin' && await done(built), `${about}: nothing happened`)
-        t.equal(reply.headers['set-cookie'], undefined, about)
-        t.notMatch(reply.body, 'access_token', about)
-        if (error === REFUSED) t.match(reply.json(), { message: 'Not today.', detail: { price: 5 } })
+          const reply = await run(built)
+          const about = `${what}: ${name} throws ${fault}`
+          t.same([reply.statusCode, reply.json<{ code: string }>().code], expected, about)
+          t.notMatch(reply.body, 'canary', about)
+          t.equal(later, 0, `${about}: later listeners do not run`)
+          t.notOk(name !== 'onBeforeLogin' && (await done(built)), `${about}: nothing happened`)
+          t.equal(reply.headers['set-cookie'], undefined, about)
+          t.notMatch(reply.body, 'access_token', about)
+          if (error === REFUSED) t.match(reply.json(), { message: 'Not today.', detail: { price: 5 } })
+        }
       }
     }
   }
-})
+)
 
 t.test('row 62: onBeforeDelete keeps the user, whose session goes on', async (t) => {
-  const built = await withArthur(t, { hooks: { onBeforeDelete () { throw REFUSED } } })
+  const built = await withArthur(t, {
+    hooks: {
+      onBeforeDelete () {
+        throw REFUSED
+      }
+    }
+  })
   const arthur = await built.app.users.getByEmail(ARTHUR)
   const cookie = await built.cookie(ARTHUR)
   await t.rejects(built.app.users.delete(arthur?.id ?? ''), REFUSED)
@@ -304,7 +377,9 @@ t.test('ERR-01: a listener after the deed that throws fails the request, and the
       for (const [fault, [error, expected]] of Object.entries(faults)) {
         let armed = false
         const built = await withArthur(t, { ...options }, (app) => {
-          add({ app }, name, () => { if (armed) throw error })
+          add({ app }, name, () => {
+            if (armed) throw error
+          })
         })
         armed = true
         const reply = await run(built)
@@ -334,74 +409,142 @@ t.test('ERR-02: a listener of a login that throws leaves no session behind', asy
         }
       }
     })
-    const built = await withArthur(t, { adapter: watched, hooks: hooksOf({ [name] () { throw new Error('no') } }) })
+    const built = await withArthur(t, {
+      adapter: watched,
+      hooks: hooksOf({
+        [name] () {
+          throw new Error('no')
+        }
+      })
+    })
     written.length = 0
     const reply = await built.send('POST', '/auth/cookie/login', form)
     t.equal(reply.statusCode, 500)
     t.equal(reply.headers['set-cookie'], undefined)
     t.equal(written.length, name === 'onBeforeLogin' ? 0 : 1, 'a token is made only after onBeforeLogin')
     const tokens = models.find((model) => model.name === 'accesstoken')
-    t.same(tokens && await adapter.findMany(tokens, {}, { limit: 9 }), [], name)
+    t.same(tokens && (await adapter.findMany(tokens, {}, { limit: 9 })), [], name)
   }
 })
 
-t.test('REG-02, RST-01, VER-01: listeners that send mail begin after the reply has been sent, their synchronous part too', async (t) => {
-  const cases: Record<string, { options?: Partial<UsersOptions>, status: number, run(built: TestApp): Promise<{ statusCode: number }> }> = {
-    onAfterForgotPassword: { status: 202, run: ({ send }) => send('POST', '/auth/forgot-password', { email: ARTHUR }) },
-    onAfterRequestVerify: { status: 202, run: ({ send }) => send('POST', '/auth/request-verify-token', { email: ARTHUR }) },
-    onRegisterExisting: { options: { revealExistingAccounts: false }, status: 202, run: ({ send }) => send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD }) },
-    onAfterRegister: { options: { revealExistingAccounts: false }, status: 202, run: ({ send }) => send('POST', '/auth/register', { email: LANCELOT, password: PASSWORD }) },
-    'onAfterRequestVerify of a new e-mail': {
-      options: { sensitiveChanges: 'confirm' },
-      status: 200,
-      run: async ({ send, bearer }) => send('PATCH', '/users/me', { email: LANCELOT, current_password: PASSWORD }, await bearer(ARTHUR))
+t.test(
+  'REG-02, RST-01, VER-01: listeners that send mail begin after the reply has been sent, their synchronous part too',
+  async (t) => {
+    const cases: Record<
+      string,
+      { options?: Partial<UsersOptions>; status: number; run(built: TestApp): Promise<{ statusCode: number }> }
+    > = {
+      onAfterForgotPassword: {
+        status: 202,
+        run: ({ send }) => send('POST', '/auth/forgot-password', { email: ARTHUR })
+      },
+      onAfterRequestVerify: {
+        status: 202,
+        run: ({ send }) => send('POST', '/auth/request-verify-token', { email: ARTHUR })
+      },
+      onRegisterExisting: {
+        options: { revealExistingAccounts: false },
+        status: 202,
+        run: ({ send }) => send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })
+      },
+      onAfterRegister: {
+        options: { revealExistingAccounts: false },
+        status: 202,
+        run: ({ send }) => send('POST', '/auth/register', { email: LANCELOT, password: PASSWORD })
+      },
+      'onAfterRequestVerify of a new e-mail': {
+        options: { sensitiveChanges: 'confirm' },
+        status: 200,
+        run: async ({ send, bearer }) =>
+          send('PATCH', '/users/me', { email: LANCELOT, current_password: PASSWORD }, await bearer(ARTHUR))
+      }
+    }
+    for (const [what, { options = {}, status, run }] of Object.entries(cases)) {
+      const [name = ''] = what.split(' ')
+      const seen: unknown[] = []
+      const built = await buildApp(t, options, (app) => {
+        app.addHook('onResponse', async ({ method }) => {
+          seen.push(`replied to ${method}`)
+        })
+        add({ app }, name as EventName, (_payload, { reply }) => {
+          if (reply !== null) seen.push(reply.raw.writableFinished ? 'mail after the reply' : 'mail before the reply')
+        })
+      })
+      await built.create()
+      t.equal((await run(built)).statusCode, status, what)
+      await built.app.users.settled()
+      t.equal(seen.filter((entry) => String(entry).startsWith('mail')).join(), 'mail after the reply', what)
+      t.equal(seen.at(-1), 'mail after the reply', `${what}: last of all`)
     }
   }
-  for (const [what, { options = {}, status, run }] of Object.entries(cases)) {
-    const [name = ''] = what.split(' ')
-    const seen: unknown[] = []
-    const built = await buildApp(t, options, (app) => {
-      app.addHook('onResponse', async ({ method }) => { seen.push(`replied to ${method}`) })
-      add({ app }, name as EventName, (_payload, { reply }) => {
-        if (reply !== null) seen.push(reply.raw.writableFinished ? 'mail after the reply' : 'mail before the reply')
-      })
-    })
-    await built.create()
-    t.equal((await run(built)).statusCode, status, what)
-    await built.app.users.settled()
-    t.equal(seen.filter((entry) => String(entry).startsWith('mail')).join(), 'mail after the reply', what)
-    t.equal(seen.at(-1), 'mail after the reply', `${what}: last of all`)
-  }
-})
+)
 
-t.test('work after a reply that never comes begins when the connection ends, and work without a reply begins at once', async (t) => {
-  const mails: string[] = []
-  const built = await withArthur(t, { hooks: { onAfterForgotPassword: ({ user }) => { mails.push(user.email) } } }, (app) => {
-    app.post('/ask', async (request, reply) => {
-      await app.users.forgotPassword(ARTHUR, { request, reply })
-      reply.hijack()
-      reply.raw.destroy()
-    })
-  })
-  await built.send('POST', '/ask').catch(() => {})
-  await built.app.users.settled()
-  t.same(mails, [ARTHUR])
-  await built.app.users.forgotPassword(ARTHUR)
-  await built.app.users.settled()
-  t.same(mails, [ARTHUR, ARTHUR])
-})
+t.test(
+  'work after a reply that never comes begins when the connection ends, and work without a reply begins at once',
+  async (t) => {
+    const mails: string[] = []
+    const built = await withArthur(
+      t,
+      {
+        hooks: {
+          onAfterForgotPassword: ({ user }) => {
+            mails.push(user.email)
+          }
+        }
+      },
+      (app) => {
+        app.post('/ask', async (request, reply) => {
+          await app.users.forgotPassword(ARTHUR, { request, reply })
+          reply.hijack()
+          reply.raw.destroy()
+        })
+      }
+    )
+    await built.send('POST', '/ask').catch(() => {})
+    await built.app.users.settled()
+    t.same(mails, [ARTHUR])
+    await built.app.users.forgotPassword(ARTHUR)
+    await built.app.users.settled()
+    t.same(mails, [ARTHUR, ARTHUR])
+  }
+)
 
 t.test('an error of a listener after the reply is logged, changes no reply and stops only its own event', async (t) => {
-  for (const [what, { fires: [name], options, status, background, run }] of Object.entries(journeys)) {
+  for (const [
+    what,
+    {
+      fires: [name],
+      options,
+      status,
+      background,
+      run
+    }
+  ] of Object.entries(journeys)) {
     if (background !== true || name === undefined) continue
     for (const [fault, [error]] of Object.entries(faults)) {
       let later = 0
       const lines: string[] = []
-      const logger = { level: 'error', stream: { write (line: string) { lines.push(line) } } }
-      const built = await buildApp(t, { ...options }, (app) => {
-        add({ app }, name, () => { throw error })
-        add({ app }, name, () => { later++ })
-      }, { logger })
+      const logger = {
+        level: 'error',
+        stream: {
+          write (line: string) {
+            lines.push(line)
+          }
+        }
+      }
+      const built = await buildApp(
+        t,
+        { ...options },
+        (app) => {
+          add({ app }, name, () => {
+            throw error
+          })
+          add({ app }, name, () => {
+            later++
+          })
+        },
+        { logger }
+      )
       await built.create()
       const reply = await run(built)
       await built.app.users.settled()
@@ -413,41 +556,61 @@ t.test('an error of a listener after the reply is logged, changes no reply and s
   }
 })
 
-t.test('onLoginFailed tells why, also of users that the reply does not tell of, and may refuse with its own status', async (t) => {
-  const seen: unknown[] = []
-  let limit = false
-  const built = await withArthur(t, { requireVerification: true }, (app) => {
-    app.users.addHook('onLoginFailed', ({ reason, username, user, backend }) => {
-      seen.push([reason, username, user?.email ?? null, backend])
-      if (limit) throw Object.assign(new Error('Slow down.'), { statusCode: 429, code: 'TOO_MANY' })
+t.test(
+  'onLoginFailed tells why, also of users that the reply does not tell of, and may refuse with its own status',
+  async (t) => {
+    const seen: unknown[] = []
+    let limit = false
+    const built = await withArthur(t, { requireVerification: true }, (app) => {
+      app.users.addHook('onLoginFailed', ({ reason, username, user, backend }) => {
+        seen.push([reason, username, user?.email ?? null, backend])
+        if (limit) throw Object.assign(new Error('Slow down.'), { statusCode: 429, code: 'TOO_MANY' })
+      })
+      app.users.addHook('onBeforeLogin', () => {
+        throw REFUSED
+      })
     })
-    app.users.addHook('onBeforeLogin', () => { throw REFUSED })
-  })
-  await built.create({ email: LANCELOT, is_active: false })
-  await built.create({ email: 'galahad@camelot.bt', is_verified: true })
-  const login = async (username: string, password = PASSWORD): Promise<number> => (await built.login('jwt', username, password)).statusCode
-  t.equal(await login('nobody@camelot.bt'), 400)
-  t.equal(await login(ARTHUR, 'wrong'), 400)
-  t.equal(await login(LANCELOT), 400)
-  t.equal(await login(ARTHUR), 400)
-  t.equal(await login('galahad@camelot.bt'), 402)
-  t.same(seen, [
-    ['UNKNOWN_USER', 'nobody@camelot.bt', null, 'jwt'], ['WRONG_PASSWORD', ARTHUR, ARTHUR, 'jwt'], ['INACTIVE', LANCELOT, LANCELOT, 'jwt'],
-    ['NOT_VERIFIED', ARTHUR, ARTHUR, 'jwt'], ['REFUSED', 'galahad@camelot.bt', 'galahad@camelot.bt', 'jwt']
-  ])
-  limit = true
-  const reply = await built.login('jwt', ARTHUR, 'wrong')
-  t.same([reply.statusCode, reply.json<{ code: string }>().code], [429, 'TOO_MANY'])
-})
+    await built.create({ email: LANCELOT, is_active: false })
+    await built.create({ email: 'galahad@camelot.bt', is_verified: true })
+    const login = async (username: string, password = PASSWORD): Promise<number> =>
+      (await built.login('jwt', username, password)).statusCode
+    t.equal(await login('nobody@camelot.bt'), 400)
+    t.equal(await login(ARTHUR, 'wrong'), 400)
+    t.equal(await login(LANCELOT), 400)
+    t.equal(await login(ARTHUR), 400)
+    t.equal(await login('galahad@camelot.bt'), 402)
+    t.same(seen, [
+      ['UNKNOWN_USER', 'nobody@camelot.bt', null, 'jwt'],
+      ['WRONG_PASSWORD', ARTHUR, ARTHUR, 'jwt'],
+      ['INACTIVE', LANCELOT, LANCELOT, 'jwt'],
+      ['NOT_VERIFIED', ARTHUR, ARTHUR, 'jwt'],
+      ['REFUSED', 'galahad@camelot.bt', 'galahad@camelot.bt', 'jwt']
+    ])
+    limit = true
+    const reply = await built.login('jwt', ARTHUR, 'wrong')
+    t.same([reply.statusCode, reply.json<{ code: string }>().code], [429, 'TOO_MANY'])
+  }
+)
 
 t.test('onBeforeLogin may ask for a further step: 403 with its code, no token, and no later listener', async (t) => {
   let later = 0
   for (const backend of ['jwt', 'cookie']) {
-    const built = await withArthur(t, { hooks: { onBeforeLogin: () => ({ pending: { code: 'TOTP_NEEDED', body: { methods: ['totp'] } } }) } }, (app) => {
-      for (const name of ['onBeforeLogin', 'onIssueToken', 'onAfterLogin'] as const) add({ app }, name, () => { later++ })
-    })
+    const built = await withArthur(
+      t,
+      { hooks: { onBeforeLogin: () => ({ pending: { code: 'TOTP_NEEDED', body: { methods: ['totp'] } } }) } },
+      (app) => {
+        for (const name of ['onBeforeLogin', 'onIssueToken', 'onAfterLogin'] as const) {
+          add({ app }, name, () => {
+            later++
+          })
+        }
+      }
+    )
     const reply = await built.login(backend, ARTHUR)
-    t.match([reply.statusCode, reply.json()], [403, { code: 'FST_USERS_LOGIN_PENDING', detail: { code: 'TOTP_NEEDED', methods: ['totp'] } }])
+    t.match(
+      [reply.statusCode, reply.json()],
+      [403, { code: 'FST_USERS_LOGIN_PENDING', detail: { code: 'TOTP_NEEDED', methods: ['totp'] } }]
+    )
     t.equal(reply.headers['set-cookie'], undefined)
     t.notMatch(reply.body, 'access_token')
   }
@@ -455,16 +618,40 @@ t.test('onBeforeLogin may ask for a further step: 403 with its code, no token, a
 })
 
 t.test('what listeners return is not looked at, except a pending step of onBeforeLogin', async (t) => {
-  const values: unknown[] = [1, 0, 'text', '', true, false, 5n, [], {}, () => {}, null, undefined, { pending: { code: 'X' } }]
+  const values: unknown[] = [
+    1,
+    0,
+    'text',
+    '',
+    true,
+    false,
+    5n,
+    [],
+    {},
+    () => {},
+    null,
+    undefined,
+    { pending: { code: 'X' } }
+  ]
   for (const value of values) {
     const about = `returns ${typeof value} ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`
     for (const [what, { options, status, run }, names] of firstOfEvent) {
-      const silent = names.filter((name) => name !== 'onBeforeLogin' || typeof value !== 'object' || value === null || !('pending' in value))
+      const silent = names.filter(
+        (name) => name !== 'onBeforeLogin' || typeof value !== 'object' || value === null || !('pending' in value)
+      )
       if (silent.length === 0) continue
       const later = new Set<EventName>()
-      const built = await withArthur(t, { ...options, hooks: hooksOf(Object.fromEntries(silent.map((name) => [name, () => value]))) }, (app) => {
-        for (const name of silent) add({ app }, name, () => { later.add(name) })
-      })
+      const built = await withArthur(
+        t,
+        { ...options, hooks: hooksOf(Object.fromEntries(silent.map((name) => [name, () => value]))) },
+        (app) => {
+          for (const name of silent) {
+            add({ app }, name, () => {
+              later.add(name)
+            })
+          }
+        }
+      )
       await built.app.users.settled()
       later.clear()
       const reply = await run(built)
@@ -476,13 +663,26 @@ t.test('what listeners return is not looked at, except a pending step of onBefor
 })
 
 t.test('onIssueToken may add refresh_token and expires_in to the bearer reply', async (t) => {
-  const built = await withArthur(t, { hooks: { onIssueToken ({ issued }) { issued.refresh_token = 'again'; issued.expires_in = issued.lifetimeSeconds ?? 0 } } })
+  const built = await withArthur(t, {
+    hooks: {
+      onIssueToken ({ issued }) {
+        issued.refresh_token = 'again'
+        issued.expires_in = issued.lifetimeSeconds ?? 0
+      }
+    }
+  })
   t.match((await built.login('jwt', ARTHUR)).json(), { token_type: 'bearer', refresh_token: 'again', expires_in: 3600 })
   t.equal((await built.login('cookie', ARTHUR)).statusCode, 204)
 })
 
 t.test('row 61: onAfterLogin can add headers to the reply', async (t) => {
-  const built = await withArthur(t, { hooks: { onAfterLogin (_payload, { reply }) { reply?.header('x-welcome', 'Arthur') } } })
+  const built = await withArthur(t, {
+    hooks: {
+      onAfterLogin (_payload, { reply }) {
+        reply?.header('x-welcome', 'Arthur')
+      }
+    }
+  })
   for (const backend of ['jwt', 'cookie']) t.equal((await built.login(backend, ARTHUR)).headers['x-welcome'], 'Arthur')
 })
 
@@ -490,18 +690,30 @@ t.test('settled() and close() wait for listeners that run after replies', async 
   let release = (): void => {}
   const steps: string[] = []
   const gate = (): void => {
-    const held = new Promise<void>((resolve) => { release = resolve })
+    const held = new Promise<void>((resolve) => {
+      release = resolve
+    })
     current = held
   }
   let current: Promise<void> = Promise.resolve()
-  const built = await withArthur(t, { hooks: { async onAfterForgotPassword () { steps.push('starts'); await current; steps.push('ends') } } })
+  const built = await withArthur(t, {
+    hooks: {
+      async onAfterForgotPassword () {
+        steps.push('starts')
+        await current
+        steps.push('ends')
+      }
+    }
+  })
   const { app } = built
   t.equal(await app.users.settled(), undefined, 'nothing to wait for')
 
   gate()
   t.equal((await built.send('POST', '/auth/forgot-password', { email: ARTHUR })).statusCode, 202)
   t.notOk(steps.includes('ends'), 'the reply does not wait')
-  const settled = app.users.settled().then(() => { steps.push('settled') })
+  const settled = app.users.settled().then(() => {
+    steps.push('settled')
+  })
   await nextTurn()
   release()
   await settled
@@ -510,7 +722,9 @@ t.test('settled() and close() wait for listeners that run after replies', async 
   steps.length = 0
   gate()
   await built.send('POST', '/auth/forgot-password', { email: ARTHUR })
-  const closed = app.close().then(() => { steps.push('closed') })
+  const closed = app.close().then(() => {
+    steps.push('closed')
+  })
   await nextTurn()
   release()
   await closed
@@ -520,9 +734,14 @@ t.test('settled() and close() wait for listeners that run after replies', async 
 t.test('work after a reply can use the store while the application closes', async (t) => {
   const found: unknown[] = []
   let release = (): void => {}
-  const held = new Promise<void>((resolve) => { release = resolve })
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
   const built = await withArthur(t, {}, (app) => {
-    app.users.addHook('onAfterForgotPassword', async () => { await held; found.push((await app.users.getByEmail(ARTHUR))?.email) })
+    app.users.addHook('onAfterForgotPassword', async () => {
+      await held
+      found.push((await app.users.getByEmail(ARTHUR))?.email)
+    })
   })
   await built.send('POST', '/auth/forgot-password', { email: ARTHUR })
   const closed = built.app.close()
@@ -541,18 +760,31 @@ t.test('LOGG-01: no payload of any event holds a password, a hash or a stamp', a
       if (typeof method !== 'function') return method
       return (...args: unknown[]): unknown => {
         for (const row of args.slice(1) as Record<string, unknown>[]) {
-          for (const name of ['hashed_password', 'session_stamp']) if (typeof row?.[name] === 'string') hashes.add(row[name])
+          for (const name of ['hashed_password', 'session_stamp']) {
+            if (typeof row?.[name] === 'string') hashes.add(row[name])
+          }
         }
         return (method as (...args: unknown[]) => unknown).apply(target, args)
       }
     }
   })
-  const schemas = userSchemas({ nickname: Type.Optional(Type.String()), settings: Type.Optional(Type.Object({ theme: Type.String() })) })
+  const schemas = userSchemas({
+    nickname: Type.Optional(Type.String()),
+    settings: Type.Optional(Type.Object({ theme: Type.String() }))
+  })
   for (const { fires, options, run } of Object.values(journeys)) {
-    const built = await buildApp(t, { ...options, adapter: adapter as DatabaseAdapter, schemas, backends: backends() }, (app) => {
-      for (const name of eventNames) add({ app }, name, (payload) => { payloads.push([name, structuredClone(payload)]) })
-    })
-    if (!await exists(built, OTHER_SUPERUSER)) await built.create({ email: OTHER_SUPERUSER, is_superuser: true })
+    const built = await buildApp(
+      t,
+      { ...options, adapter: adapter as DatabaseAdapter, schemas, backends: backends() },
+      (app) => {
+        for (const name of eventNames) {
+          add({ app }, name, (payload) => {
+            payloads.push([name, structuredClone(payload)])
+          })
+        }
+      }
+    )
+    if (!(await exists(built, OTHER_SUPERUSER))) await built.create({ email: OTHER_SUPERUSER, is_superuser: true })
     await built.create({ is_superuser: true, nickname: 'Wart', settings: { theme: 'dark' } })
     await run(built)
     await built.app.users.settled()
@@ -563,31 +795,77 @@ t.test('LOGG-01: no payload of any event holds a password, a hash or a stamp', a
     t.ok(fires.every((name) => payloads.some(([event]) => event === name)))
   }
   t.ok(hashes.size > 10)
-  const texts = (value: unknown, path: string): [string, string][] => typeof value === 'object' && value !== null
-    ? Object.entries(value).flatMap(([key, inner]) => texts(inner, `${path}.${key}`))
-    : [[path, String(value)]]
+  const texts = (value: unknown, path: string): [string, string][] =>
+    typeof value === 'object' && value !== null
+      ? Object.entries(value).flatMap(([key, inner]) => texts(inner, `${path}.${key}`))
+      : [[path, String(value)]]
   const all = payloads.flatMap(([name, payload]) => texts(payload, name))
-  t.ok(all.some(([, text]) => text === 'Wart'), 'the search is deep')
-  const found = all.filter(([path, text]) => text.includes(PASSWORD) || text.includes(NEW_PASSWORD) || text.startsWith('$argon2') || hashes.has(text) || /hash|stamp/.test(path))
+  t.ok(
+    all.some(([, text]) => text === 'Wart'),
+    'the search is deep'
+  )
+  const found = all.filter(
+    ([path, text]) =>
+      text.includes(PASSWORD) ||
+      text.includes(NEW_PASSWORD) ||
+      text.startsWith('$argon2') ||
+      hashes.has(text) ||
+      /hash|stamp/.test(path)
+  )
   t.same(found, [])
-  const masked = payloads.filter(([name, payload]) => name.endsWith('Update') && 'password' in (payload as { changes: object }).changes).map(([, payload]) => (payload as { changes: { password: string } }).changes.password)
+  const masked = payloads
+    .filter(([name, payload]) => name.endsWith('Update') && 'password' in (payload as { changes: object }).changes)
+    .map(([, payload]) => (payload as { changes: { password: string } }).changes.password)
   t.same([...new Set(masked)], ['**********'], 'a changed password is masked')
 })
 
 t.test('close() gives up a listener that never ends, and logs how many were left', async (t) => {
   const lines: string[] = []
-  const built = await buildApp(t, { hooks: { onAfterForgotPassword: () => new Promise(() => {}) } }, () => {}, { logger: { level: 'error', stream: { write: (line: string) => { lines.push(line) } } } })
+  const built = await buildApp(t, { hooks: { onAfterForgotPassword: () => new Promise(() => {}) } }, () => {}, {
+    logger: {
+      level: 'error',
+      stream: {
+        write: (line: string) => {
+          lines.push(line)
+        }
+      }
+    }
+  })
   await built.create()
   await built.send('POST', '/auth/forgot-password', { email: ARTHUR })
   await built.app.close()
-  t.match(lines.map((line) => JSON.parse(line) as object), [{ left: 1, msg: 'fastify-users: closed before all work after replies was done' }])
+  t.match(
+    lines.map((line) => JSON.parse(line) as object),
+    [{ left: 1, msg: 'fastify-users: closed before all work after replies was done' }]
+  )
 })
 
-t.test('ERR-01: a refusal may have a status without a name, and problems of the application\'s own', async (t) => {
+t.test("ERR-01: a refusal may have a status without a name, and problems of the application's own", async (t) => {
   let thrown: Error = refuse(499, 'CASTLE_CLOSED', 'Come again tomorrow.')
-  const built = await buildApp(t, { hooks: { onBeforeRegister: () => { throw thrown } } })
-  const register = async (): Promise<object> => (await built.send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })).json<object>()
-  t.same(await register(), { statusCode: 499, code: 'FST_USERS_REFUSED', error: 'Error', message: 'Come again tomorrow.', detail: 'CASTLE_CLOSED' })
-  thrown = Object.assign(new Error('body/email is banned'), { validation: [{ instancePath: '/email', keyword: 'banned', params: {} }] })
-  t.same(await register(), { statusCode: 400, code: 'FST_ERR_VALIDATION', error: 'Bad Request', message: 'body/email is banned', detail: [{ path: '/email', keyword: 'banned', message: 'is not valid' }] })
+  const built = await buildApp(t, {
+    hooks: {
+      onBeforeRegister: () => {
+        throw thrown
+      }
+    }
+  })
+  const register = async (): Promise<object> =>
+    (await built.send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })).json<object>()
+  t.same(await register(), {
+    statusCode: 499,
+    code: 'FST_USERS_REFUSED',
+    error: 'Error',
+    message: 'Come again tomorrow.',
+    detail: 'CASTLE_CLOSED'
+  })
+  thrown = Object.assign(new Error('body/email is banned'), {
+    validation: [{ instancePath: '/email', keyword: 'banned', params: {} }]
+  })
+  t.same(await register(), {
+    statusCode: 400,
+    code: 'FST_ERR_VALIDATION',
+    error: 'Bad Request',
+    message: 'body/email is banned',
+    detail: [{ path: '/email', keyword: 'banned', message: 'is not valid' }]
+  })
 })

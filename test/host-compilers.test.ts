@@ -1,7 +1,12 @@
 import { TypeBoxValidatorCompiler, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
-import Fastify, { type FastifyInstance, type FastifyServerOptions, type FastifyTypeProvider, type LightMyRequestResponse } from 'fastify'
+import Fastify, {
+  type FastifyInstance,
+  type FastifyServerOptions,
+  type FastifyTypeProvider,
+  type LightMyRequestResponse
+} from 'fastify'
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 import t, { type Test } from 'tap'
 import * as typebox from 'typebox'
@@ -14,7 +19,9 @@ interface OldTypeBoxTypeProvider extends FastifyTypeProvider {
   serializer: this['schema'] extends TSchema ? Static<this['schema']> : unknown
 }
 
-/** What an application sets for its own routes, and a route of its own that uses it: `POST /own` takes `{ count: 1 }`. */
+/**
+ * What an application sets for its own routes, and a route of its own that uses it: `POST /own` takes `{ count: 1 }`.
+ */
 interface Host {
   server?: FastifyServerOptions
   set(app: FastifyInstance): void
@@ -25,26 +32,50 @@ interface Host {
   own: string
 }
 
-const handler = async ({ body }: { body: { count: number } }): Promise<{ count: number }> => ({ count: body.count, ...{ more: true } })
-const plainSchema = { body: { type: 'object', properties: { count: { type: 'integer' } } }, response: { 200: { type: 'object', properties: { count: { type: 'integer' } } } } }
-const addPlainRoute: Host['addRoute'] = (app) => { app.post<{ Body: { count: number } }>('/own', { schema: plainSchema, preHandler: authenticate({ optional: true }) }, handler) }
+const handler = async ({ body }: { body: { count: number } }): Promise<{ count: number }> => ({
+  count: body.count,
+  ...{ more: true }
+})
+const plainSchema = {
+  body: { type: 'object', properties: { count: { type: 'integer' } } },
+  response: { 200: { type: 'object', properties: { count: { type: 'integer' } } } }
+}
+const addPlainRoute: Host['addRoute'] = (app) => {
+  app.post<{ Body: { count: number } }>(
+    '/own',
+    { schema: plainSchema, preHandler: authenticate({ optional: true }) },
+    handler
+  )
+}
 const nothing: Host['set'] = () => {}
 
 const HOSTS: Record<string, Host> = {
   "Zod's compilers": {
-    set (app) { app.setValidatorCompiler(validatorCompiler).setSerializerCompiler(serializerCompiler) },
+    set (app) {
+      app.setValidatorCompiler(validatorCompiler).setSerializerCompiler(serializerCompiler)
+    },
     addRoute (app) {
       const schema = { body: z.object({ count: z.number() }), response: { 200: z.object({ count: z.number() }) } }
-      app.withTypeProvider<ZodTypeProvider>().post('/own', { schema, preHandler: authenticate({ optional: true }) }, handler)
+      app
+        .withTypeProvider<ZodTypeProvider>()
+        .post('/own', { schema, preHandler: authenticate({ optional: true }) }, handler)
     },
     text: 400,
     own: '{"count":1}'
   },
   "the TypeBox provider's compiler, TypeBox 1": {
-    set (app) { app.setValidatorCompiler(TypeBoxValidatorCompiler) },
+    set (app) {
+      app.setValidatorCompiler(TypeBoxValidatorCompiler)
+    },
     addRoute (app) {
       const Count = typebox.Type.Object({ count: typebox.Type.Integer() })
-      app.withTypeProvider<TypeBoxTypeProvider>().post('/own', { schema: { body: Count, response: { 200: Count } }, preHandler: authenticate({ optional: true }) }, handler)
+      app
+        .withTypeProvider<TypeBoxTypeProvider>()
+        .post(
+          '/own',
+          { schema: { body: Count, response: { 200: Count } }, preHandler: authenticate({ optional: true }) },
+          handler
+        )
     },
     text: 400,
     own: '{"count":1}'
@@ -53,37 +84,58 @@ const HOSTS: Record<string, Host> = {
     set (app) {
       app.setValidatorCompiler<TSchema>(({ schema }) => {
         const check = TypeCompiler.Compile(schema)
-        return (value) => check.Check(value) ? { value } : { error: new Error('does not fit') }
+        return (value) => (check.Check(value) ? { value } : { error: new Error('does not fit') })
       })
     },
     addRoute (app) {
       const Count = Type.Object({ count: Type.Integer() })
-      app.withTypeProvider<OldTypeBoxTypeProvider>().post('/own', { schema: { body: Count, response: { 200: Count } }, preHandler: authenticate({ optional: true }) }, handler)
+      app
+        .withTypeProvider<OldTypeBoxTypeProvider>()
+        .post(
+          '/own',
+          { schema: { body: Count, response: { 200: Count } }, preHandler: authenticate({ optional: true }) },
+          handler
+        )
     },
     text: 400,
     own: '{"count":1}'
   },
   'a reply serializer': {
-    set (app) { app.setReplySerializer((payload) => JSON.stringify({ wrapped: payload })) },
+    set (app) {
+      app.setReplySerializer((payload) => JSON.stringify({ wrapped: payload }))
+    },
     addRoute: addPlainRoute,
     text: 200,
     own: '{"wrapped":{"count":1,"more":true}}'
   },
   'a schema error formatter that expects other errors': {
-    set (app) { app.setSchemaErrorFormatter((errors) => new Error((errors[0] as unknown as { issue: { path: string } }).issue.path)) },
+    set (app) {
+      app.setSchemaErrorFormatter(
+        (errors) => new Error((errors[0] as unknown as { issue: { path: string } }).issue.path)
+      )
+    },
     addRoute: addPlainRoute,
     text: 200,
     own: '{"count":1}'
   },
   'Ajv options that coerce, fill in and remove': {
-    server: { ajv: { customOptions: { coerceTypes: 'array', useDefaults: true, removeAdditional: 'all', allErrors: true } } },
+    server: {
+      ajv: { customOptions: { coerceTypes: 'array', useDefaults: true, removeAdditional: 'all', allErrors: true } }
+    },
     set: nothing,
     addRoute: addPlainRoute,
     text: 200,
     own: '{"count":1}'
   },
   'compiler factories of its own': {
-    server: { schemaController: { compilersFactory: { buildSerializer: () => () => () => '"from the factory"', buildValidator: (() => () => () => true) as never } } },
+    server: {
+      schemaController: {
+        compilersFactory: {
+          buildSerializer: () => () => () => '"from the factory"',
+          buildValidator: (() => () => () => true) as never
+        }
+      }
+    },
     set: nothing,
     addRoute: addPlainRoute,
     text: 200,
@@ -95,7 +147,13 @@ async function build (t: Test, { server, set, addRoute }: Host, order: 'before' 
   const app = Fastify(server)
   t.teardown(() => app.close())
   if (order === 'before') set(app)
-  await app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, schemas: userSchemas({ credits: adminOnly(Type.Integer({ default: 0 })) }) })
+  await app.register(users, {
+    adapter: memory(),
+    secret: SECRET,
+    backends: backends(),
+    passwords: fastPasswords,
+    schemas: userSchemas({ credits: adminOnly(Type.Integer({ default: 0 })) })
+  })
   if (order === 'after') set(app)
   addRoute(app)
   await app.ready()
@@ -104,27 +162,40 @@ async function build (t: Test, { server, set, addRoute }: Host, order: 'before' 
 
 for (const [name, host] of Object.entries(HOSTS)) {
   for (const order of ['before', 'after'] as const) {
-    t.test(`an application with ${name}, set ${order} the plugin, keeps it, and our routes are what they are`, async (t) => {
-      const app = await build(t, host, order)
-      const post = async (url: string, payload: object): Promise<LightMyRequestResponse> => app.inject({ method: 'POST', url, payload })
+    t.test(
+      `an application with ${name}, set ${order} the plugin, keeps it, and our routes are what they are`,
+      async (t) => {
+        const app = await build(t, host, order)
+        const post = async (url: string, payload: object): Promise<LightMyRequestResponse> =>
+          app.inject({ method: 'POST', url, payload })
 
-      const registered = await post('/auth/register', { email: ARTHUR, password: PASSWORD, credits: 9, unknown: true })
-      t.equal(registered.statusCode, 201)
-      const { id, ...user } = registered.json<Record<string, unknown>>()
-      t.same(user, { email: ARTHUR, is_active: true, is_superuser: false, is_verified: false, credits: 0 })
-      misfit(t, await post('/auth/register', { email: ['lancelot@camelot.bt'], password: PASSWORD }), ['/email'])
-      misfit(t, await post('/auth/register', { email: 'lancelot@camelot.bt' }), ['/password'])
-      const refusal = await post('/auth/register', { email: ARTHUR, password: PASSWORD })
-      t.match(refusal.json(), { statusCode: 400, code: 'FST_USERS_REGISTER_USER_ALREADY_EXISTS', detail: 'REGISTER_USER_ALREADY_EXISTS' })
+        const registered = await post('/auth/register', {
+          email: ARTHUR,
+          password: PASSWORD,
+          credits: 9,
+          unknown: true
+        })
+        t.equal(registered.statusCode, 201)
+        const { id, ...user } = registered.json<Record<string, unknown>>()
+        t.same(user, { email: ARTHUR, is_active: true, is_superuser: false, is_verified: false, credits: 0 })
+        misfit(t, await post('/auth/register', { email: ['lancelot@camelot.bt'], password: PASSWORD }), ['/email'])
+        misfit(t, await post('/auth/register', { email: 'lancelot@camelot.bt' }), ['/password'])
+        const refusal = await post('/auth/register', { email: ARTHUR, password: PASSWORD })
+        t.match(refusal.json(), {
+          statusCode: 400,
+          code: 'FST_USERS_REGISTER_USER_ALREADY_EXISTS',
+          detail: 'REGISTER_USER_ALREADY_EXISTS'
+        })
 
-      const login = await post('/auth/jwt/login', { username: ARTHUR, password: PASSWORD })
-      t.equal(login.statusCode, 200)
-      const authorization = `Bearer ${login.json<{ access_token: string }>().access_token}`
-      const me = await app.inject({ url: '/users/me', headers: { authorization } })
-      t.same(me.json(), { id, ...user })
+        const login = await post('/auth/jwt/login', { username: ARTHUR, password: PASSWORD })
+        t.equal(login.statusCode, 200)
+        const authorization = `Bearer ${login.json<{ access_token: string }>().access_token}`
+        const me = await app.inject({ url: '/users/me', headers: { authorization } })
+        t.same(me.json(), { id, ...user })
 
-      t.equal((await post('/own', { count: 1 })).body, host.own, "the application's own route")
-      t.equal((await post('/own', { count: '1' })).statusCode, host.text)
-    })
+        t.equal((await post('/own', { count: 1 })).body, host.own, "the application's own route")
+        t.equal((await post('/own', { count: '1' })).statusCode, host.text)
+      }
+    )
   }
 }

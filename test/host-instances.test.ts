@@ -8,18 +8,40 @@ import { asUser, captureEvents, createUser } from '../lib/testing/index.js'
 import { ARTHUR, backends, fastPasswords, PASSWORD, SECRET } from './helpers/build-app.js'
 
 const optionsWith = (options: Partial<UsersOptions> = {}): UsersOptions => ({
-  adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, publicUrl: 'https://camelot.example', ...options
+  adapter: memory(),
+  secret: SECRET,
+  backends: backends(),
+  passwords: fastPasswords,
+  publicUrl: 'https://camelot.example',
+  ...options
 })
 
 // The point of this test is that it compiles: each instance has other type arguments.
 t.test('instances with any logger and server take the plugins and the test helpers', async (t) => {
   const lines: string[] = []
-  const logged = Fastify({ loggerInstance: pino({ level: 'info', customLevels: { loud: 35 } }, { write: (line: string) => { lines.push(line) } }) })
+  const logged = Fastify({
+    loggerInstance: pino(
+      { level: 'info', customLevels: { loud: 35 } },
+      {
+        write: (line: string) => {
+          lines.push(line)
+        }
+      }
+    )
+  })
   const http2 = Fastify({ http2: true })
-  for (const app of [logged, http2]) t.teardown(async () => { await app.close() })
+  for (const app of [logged, http2]) {
+    t.teardown(async () => {
+      await app.close()
+    })
+  }
 
   await logged.register(users, optionsWith())
-  await logged.register(oauth, { backend: 'cookie', redirects: ['/app'], providers: [github({ clientId: 'id', clientSecret: 'secret' })] })
+  await logged.register(oauth, {
+    backend: 'cookie',
+    redirects: ['/app'],
+    providers: [github({ clientId: 'id', clientSecret: 'secret' })]
+  })
   logged.get('/guarded', { preHandler: authenticate }, async (request) => ({ email: currentUser(request).email }))
   logged.post('/out', { preHandler: authenticate }, async (request, reply) => {
     await logged.users.logout(request, reply)
@@ -54,15 +76,30 @@ function newApp (t: Test): FastifyInstance {
 t.test('an option of register that belongs to a scope is refused, with the scope in the message', async (t) => {
   for (const option of [{ prefix: '/api' }, { logLevel: 'warn' as const }, { logSerializers: {} }]) {
     const [name = ''] = Object.keys(option)
-    const message = new RegExp(`${name} belongs to a scope: app\\.register\\(async \\(scope\\) => \\{ await scope\\.register\\(users, options\\) \\}, \\{ ${name} \\}\\)|Option ${name}: belongs to a scope`)
-    await t.rejects(async () => { await newApp(t).register(users, { ...optionsWith(), ...option }) }, { code: 'FST_USERS_INVALID_OPTION', message }, name)
+    const message = new RegExp(
+      `${name} belongs to a scope: app\\.register\\(async \\(scope\\) => \\{ await scope\\.register\\(users, options\\) \\}, \\{ ${name} \\}\\)|Option ${name}: belongs to a scope`
+    )
+    await t.rejects(
+      async () => {
+        await newApp(t).register(users, { ...optionsWith(), ...option })
+      },
+      { code: 'FST_USERS_INVALID_OPTION', message },
+      name
+    )
   }
   const app = newApp(t)
-  await app.register(async (scope) => {
-    await scope.register(users, optionsWith())
-    scope.get('/guarded', { preHandler: authenticate }, async () => ({}))
-  }, { prefix: '/api', logLevel: 'warn' })
-  const registered = await app.inject({ method: 'POST', url: '/api/auth/register', payload: { email: ARTHUR, password: PASSWORD } })
+  await app.register(
+    async (scope) => {
+      await scope.register(users, optionsWith())
+      scope.get('/guarded', { preHandler: authenticate }, async () => ({}))
+    },
+    { prefix: '/api', logLevel: 'warn' }
+  )
+  const registered = await app.inject({
+    method: 'POST',
+    url: '/api/auth/register',
+    payload: { email: ARTHUR, password: PASSWORD }
+  })
   t.equal(registered.statusCode, 201)
   t.equal((await app.inject('/api/guarded')).statusCode, 401)
 })
@@ -78,16 +115,28 @@ t.test('a decorator of the application under one of our names is an error that s
     for (const place of ['the same instance', 'an outer one']) {
       const app = newApp(t)
       decorate(app)
-      const register = async (scope: FastifyInstance): Promise<void> => { await scope.register(users, optionsWith()) }
+      const register = async (scope: FastifyInstance): Promise<void> => {
+        await scope.register(users, optionsWith())
+      }
       const refusal = { code: 'FST_USERS_NAME_TAKEN', message: new RegExp(`decorator "${name}" already.*Rename yours`) }
-      await t.rejects(async () => { await (place === 'an outer one' ? app.register(register) : register(app)) }, refusal, `${name} on ${place}`)
+      await t.rejects(
+        async () => {
+          await (place === 'an outer one' ? app.register(register) : register(app))
+        },
+        refusal,
+        `${name} on ${place}`
+      )
     }
   }
-  await t.rejects(async () => {
-    const app = newApp(t)
-    await app.register(users, optionsWith())
-    await app.register(users, optionsWith({ name: 'staff' }))
-  }, { code: 'FST_USERS_ALREADY_REGISTERED' }, 'a second registration has its own error')
+  await t.rejects(
+    async () => {
+      const app = newApp(t)
+      await app.register(users, optionsWith())
+      await app.register(users, optionsWith({ name: 'staff' }))
+    },
+    { code: 'FST_USERS_ALREADY_REGISTERED' },
+    'a second registration has its own error'
+  )
 })
 
 t.test('@fastify/jwt of the application may be there first: it has the same request.user', async (t) => {
@@ -96,5 +145,7 @@ t.test('@fastify/jwt of the application may be there first: it has the same requ
   await app.register(users, optionsWith())
   app.get('/guarded', { preHandler: authenticate }, async (request) => ({ email: currentUser(request).email }))
   await app.ready()
-  t.same((await app.inject({ url: '/guarded', headers: await asUser(app, { email: ARTHUR }) })).json(), { email: ARTHUR })
+  t.same((await app.inject({ url: '/guarded', headers: await asUser(app, { email: ARTHUR }) })).json(), {
+    email: ARTHUR
+  })
 })

@@ -1,8 +1,28 @@
-import { createHmac, createSign, generateKeyPairSync, randomBytes, randomUUID, sign as signWith, type KeyObject } from 'node:crypto'
+import {
+  createHmac,
+  createSign,
+  generateKeyPairSync,
+  randomBytes,
+  randomUUID,
+  sign as signWith,
+  type KeyObject
+} from 'node:crypto'
 import { createServer, type AddressInfo } from 'node:net'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import { bearerTransport, cookieTransport, databaseStrategy, integerId, jwtStrategy, memory, objectIdId, userSchemas, type JwtStrategyOptions, type User, type UsersOptions } from '../lib/index.js'
+import {
+  bearerTransport,
+  cookieTransport,
+  databaseStrategy,
+  integerId,
+  jwtStrategy,
+  memory,
+  objectIdId,
+  userSchemas,
+  type JwtStrategyOptions,
+  type User,
+  type UsersOptions
+} from '../lib/index.js'
 import { checkJwtKey, createJwtCodec } from '../lib/tokens/index.js'
 import { ARTHUR, PASSWORD, SECRET, backends, buildApp, storedModel, type TestApp } from './helpers/build-app.js'
 
@@ -11,12 +31,17 @@ const OTHER_KEY = randomBytes(64).toString('base64url')
 const LANCELOT = 'lancelot@camelot.bt'
 
 type Claims = Record<string, unknown>
-const b64 = (value: unknown): string => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
-const decode = (segment: string | undefined): Claims => JSON.parse(Buffer.from(String(segment), 'base64url').toString()) as Claims
+const b64 = (value: unknown): string =>
+  Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
+const decode = (segment: string | undefined): Claims =>
+  JSON.parse(Buffer.from(String(segment), 'base64url').toString()) as Claims
 const headerOf = (token: string): Claims => decode(token.split('.')[0])
 const claimsOf = (token: string): Claims => decode(token.split('.')[1])
 
-const hmac = (bits: string, key: string | Buffer) => (input: string): string => createHmac(`sha${bits}`, key).update(input).digest('base64url')
+const hmac =
+  (bits: string, key: string | Buffer) =>
+    (input: string): string =>
+      createHmac(`sha${bits}`, key).update(input).digest('base64url')
 /** A signed token made by hand: any header, any payload (text is taken as it is), any signature. */
 function forge (header: unknown, payload: unknown, signature: (input: string) => string = hmac('256', KEY)): string {
   const input = `${b64(header)}.${b64(payload)}`
@@ -26,15 +51,24 @@ function forge (header: unknown, payload: unknown, signature: (input: string) =>
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const ed = generateKeyPairSync('ed25519')
-const pem = (key: KeyObject): string => key.export({ type: key.type === 'private' ? 'pkcs8' : 'spki', format: 'pem' }).toString()
+const pem = (key: KeyObject): string =>
+  key.export({ type: key.type === 'private' ? 'pkcs8' : 'spki', format: 'pem' }).toString()
 const rsaPem = { privateKey: pem(rsa.privateKey), publicKey: pem(rsa.publicKey) }
 const ecPem = { privateKey: pem(ec.privateKey), publicKey: pem(ec.publicKey) }
 const edPem = { privateKey: pem(ed.privateKey), publicKey: pem(ed.publicKey) }
 
-const jwtBackend = (options: Partial<JwtStrategyOptions> = {}, name = 'jwt'): UsersOptions['backends'][number] =>
-  ({ name, transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600, ...options }) })
-const withJwt = (t: Test, options: Partial<JwtStrategyOptions> = {}, more: Partial<UsersOptions> = {}): Promise<TestApp> => buildApp(t, { backends: [jwtBackend(options)], ...more })
-const tokenOf = async (built: TestApp, email = ARTHUR): Promise<string> => (await built.bearer(email)).authorization.slice(7)
+const jwtBackend = (options: Partial<JwtStrategyOptions> = {}, name = 'jwt'): UsersOptions['backends'][number] => ({
+  name,
+  transport: bearerTransport(),
+  strategy: jwtStrategy({ lifetimeSeconds: 3600, ...options })
+})
+const withJwt = (
+  t: Test,
+  options: Partial<JwtStrategyOptions> = {},
+  more: Partial<UsersOptions> = {}
+): Promise<TestApp> => buildApp(t, { backends: [jwtBackend(options)], ...more })
+const tokenOf = async (built: TestApp, email = ARTHUR): Promise<string> =>
+  (await built.bearer(email)).authorization.slice(7)
 
 /** What a guarded request with this token gets: a status, with the code of a refusal. */
 async function present ({ send }: TestApp, token: string): Promise<string> {
@@ -62,7 +96,14 @@ t.test('row 18, JWT-12: our tokens carry our header and exactly our claims', asy
 
 t.test('row 59: reset and verify tokens carry their audience, lifetime and claims, as configured', async (t) => {
   const now = Date.UTC(2030, 0, 1)
-  const built = await withJwt(t, {}, { clock: () => now, tokens: { reset: { lifetimeSeconds: 60, secret: KEY }, verify: { audience: 'my:verify', secret: OTHER_KEY } } })
+  const built = await withJwt(
+    t,
+    {},
+    {
+      clock: () => now,
+      tokens: { reset: { lifetimeSeconds: 60, secret: KEY }, verify: { audience: 'my:verify', secret: OTHER_KEY } }
+    }
+  )
   const { id } = await built.register()
   await built.send('POST', '/auth/forgot-password', { email: ARTHUR })
   await built.send('POST', '/auth/request-verify-token', { email: ARTHUR })
@@ -75,7 +116,10 @@ t.test('row 59: reset and verify tokens carry their audience, lifetime and claim
   t.match(fgpt, /^[A-Za-z0-9_-]{43}$/)
   t.same(otherClaims, { sub: id, email: ARTHUR, aud: 'my:verify', iat: now / 1000, exp: now / 1000 + 3600 })
   t.not(jti, otherJti)
-  for (const [token, key] of [[reset, KEY], [verify, OTHER_KEY]] as const) {
+  for (const [token, key] of [
+    [reset, KEY],
+    [verify, OTHER_KEY]
+  ] as const) {
     const [header, payload, signature] = token.split('.')
     t.equal(hmac('256', key)(`${header}.${payload}`), signature, 'a given secret is used as it is')
   }
@@ -83,9 +127,18 @@ t.test('row 59: reset and verify tokens carry their audience, lifetime and claim
 
 t.test('row 19: every algorithm signs and verifies, and its header says so', async (t) => {
   const cases: Partial<JwtStrategyOptions>[] = [
-    { secret: KEY }, { algorithm: 'HS256' }, { algorithm: 'HS384' }, { algorithm: 'HS512' }, { algorithm: 'HS384', secret: KEY }, { algorithm: 'HS512', secret: KEY },
-    { algorithm: 'RS256', ...rsaPem }, { algorithm: 'ES256', ...ecPem }, { algorithm: 'EdDSA', ...edPem },
-    { algorithm: 'RS256', privateKey: rsaPem.privateKey }, { algorithm: 'ES256', privateKey: ecPem.privateKey }, { algorithm: 'EdDSA', privateKey: edPem.privateKey }
+    { secret: KEY },
+    { algorithm: 'HS256' },
+    { algorithm: 'HS384' },
+    { algorithm: 'HS512' },
+    { algorithm: 'HS384', secret: KEY },
+    { algorithm: 'HS512', secret: KEY },
+    { algorithm: 'RS256', ...rsaPem },
+    { algorithm: 'ES256', ...ecPem },
+    { algorithm: 'EdDSA', ...edPem },
+    { algorithm: 'RS256', privateKey: rsaPem.privateKey },
+    { algorithm: 'ES256', privateKey: ecPem.privateKey },
+    { algorithm: 'EdDSA', privateKey: edPem.privateKey }
   ]
   for (const options of cases) {
     const about = `${options.algorithm ?? 'default'} ${Object.keys(options).join(' ')}`
@@ -97,14 +150,22 @@ t.test('row 19: every algorithm signs and verifies, and its header says so', asy
     const [header, payload, signature = ''] = token.split('.')
     const altered = `${signature.startsWith('A') ? 'B' : 'A'}${signature.slice(1)}`
     t.equal(await present(built, `${header}.${payload}.${altered}`), REFUSED, `${about}: another signature`)
-    t.equal(await present(built, `${header}.${b64({ ...claimsOf(token), exp: 9999999999 })}.${signature}`), REFUSED, `${about}: another payload`)
+    t.equal(
+      await present(built, `${header}.${b64({ ...claimsOf(token), exp: 9999999999 })}.${signature}`),
+      REFUSED,
+      `${about}: another payload`
+    )
   }
 })
 
 t.test('row 19, JWT-01: tokens signed outside with the private key are accepted by the public key', async (t) => {
   const signers: Record<string, [Partial<JwtStrategyOptions>, (input: string) => string]> = {
     RS256: [rsaPem, (input) => createSign('RSA-SHA256').update(input).sign(rsa.privateKey, 'base64url')],
-    ES256: [ecPem, (input) => signWith('sha256', Buffer.from(input), { key: ec.privateKey, dsaEncoding: 'ieee-p1363' }).toString('base64url')],
+    ES256: [
+      ecPem,
+      (input) =>
+        signWith('sha256', Buffer.from(input), { key: ec.privateKey, dsaEncoding: 'ieee-p1363' }).toString('base64url')
+    ],
     EdDSA: [edPem, (input) => signWith(undefined, Buffer.from(input), ed.privateKey).toString('base64url')]
   }
   for (const [alg, [keys, signature]] of Object.entries(signers)) {
@@ -112,8 +173,14 @@ t.test('row 19, JWT-01: tokens signed outside with the private key are accepted 
     await built.register()
     const claims = claimsOf(await tokenOf(built))
     t.equal(await present(built, forge({ alg, typ: 'JWT' }, claims, signature)), '200', alg)
-    for (const other of ['HS256', 'RS512', 'PS256', 'ES384', 'RS256', 'ES256', 'EdDSA', 'Ed25519'].filter((name) => name !== alg)) {
-      t.equal(await present(built, forge({ alg: other, typ: 'JWT' }, claims, signature)), REFUSED, `${alg} key, header ${other}`)
+    for (const other of ['HS256', 'RS512', 'PS256', 'ES384', 'RS256', 'ES256', 'EdDSA', 'Ed25519'].filter(
+      (name) => name !== alg
+    )) {
+      t.equal(
+        await present(built, forge({ alg: other, typ: 'JWT' }, claims, signature)),
+        REFUSED,
+        `${alg} key, header ${other}`
+      )
     }
   }
 })
@@ -126,9 +193,17 @@ t.test('JWT-02, CFG-01: keys that are weak, or do not fit their algorithm, refus
   const x25519 = generateKeyPairSync('x25519')
   const ed448 = generateKeyPairSync('ed448')
   const otherEc = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const encrypted = rsa.privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' }).toString()
+  const encrypted = rsa.privateKey
+    .export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' })
+    .toString()
   const { publicKey: rsaText } = rsaPem
-  const pair = ({ privateKey, publicKey }: { privateKey: KeyObject, publicKey: KeyObject }): Partial<JwtStrategyOptions> => ({ privateKey: pem(privateKey), publicKey: pem(publicKey) })
+  const pair = ({
+    privateKey,
+    publicKey
+  }: {
+    privateKey: KeyObject
+    publicKey: KeyObject
+  }): Partial<JwtStrategyOptions> => ({ privateKey: pem(privateKey), publicKey: pem(publicKey) })
   const wrong: Record<string, Record<string, unknown>> = {
     'a short secret': { secret: randomBytes(15).toString('base64url') },
     'an empty secret': { secret: '' },
@@ -166,8 +241,16 @@ t.test('JWT-02, CFG-01: keys that are weak, or do not fit their algorithm, refus
     'EdDSA with P-256': { algorithm: 'EdDSA', ...ecPem },
     'EdDSA with X25519': { algorithm: 'EdDSA', ...pair(x25519) },
     'EdDSA with Ed448': { algorithm: 'EdDSA', ...pair(ed448) },
-    'a private key of one curve and a public key of another': { algorithm: 'ES256', privateKey: ecPem.privateKey, publicKey: rsaText },
-    'two halves of different pairs': { algorithm: 'ES256', privateKey: ecPem.privateKey, publicKey: pem(otherEc.publicKey) },
+    'a private key of one curve and a public key of another': {
+      algorithm: 'ES256',
+      privateKey: ecPem.privateKey,
+      publicKey: rsaText
+    },
+    'two halves of different pairs': {
+      algorithm: 'ES256',
+      privateKey: ecPem.privateKey,
+      publicKey: pem(otherEc.publicKey)
+    },
     'an encrypted private key': { algorithm: 'RS256', privateKey: encrypted },
     'no PEM': { algorithm: 'RS256', privateKey: KEY },
     'a public key as the private one': { algorithm: 'RS256', privateKey: rsaText },
@@ -181,102 +264,144 @@ t.test('JWT-02, CFG-01: keys that are weak, or do not fit their algorithm, refus
     'keys that is no list': { keys: { kid: 'a', secret: KEY } },
     'keys beside a secret': { secret: KEY, keys: [{ kid: 'a', secret: OTHER_KEY }] },
     'a first key that cannot sign': { algorithm: 'RS256', keys: [{ kid: 'a', publicKey: rsaText }] },
-    'two keys of one kid': { keys: [{ kid: 'a', secret: KEY }, { kid: 'a', secret: OTHER_KEY }] },
+    'two keys of one kid': {
+      keys: [
+        { kid: 'a', secret: KEY },
+        { kid: 'a', secret: OTHER_KEY }
+      ]
+    },
     'two keys without kid': { keys: [{ secret: KEY }, { secret: OTHER_KEY }] },
-    'a weak second key': { keys: [{ kid: 'a', secret: KEY }, { kid: 'b', secret: 'short' }] },
+    'a weak second key': {
+      keys: [
+        { kid: 'a', secret: KEY },
+        { kid: 'b', secret: 'short' }
+      ]
+    },
     'an unknown option of a key': { keys: [{ kid: 'a', secret: KEY, use: 'sig' }] },
     'a number for a kid': { keys: [{ kid: 1, secret: KEY }] },
     'an empty kid': { keys: [{ kid: '', secret: KEY }] },
     'null for a key': { keys: [null] }
   }
   for (const [what, options] of Object.entries(wrong)) {
-    await t.rejects(withJwt(t, options as Partial<JwtStrategyOptions>), { code: /^FST_USERS_(INVALID_SECRET|INVALID_OPTION|UNKNOWN_OPTION)$/ }, what)
+    await t.rejects(
+      withJwt(t, options as Partial<JwtStrategyOptions>),
+      { code: /^FST_USERS_(INVALID_SECRET|INVALID_OPTION|UNKNOWN_OPTION)$/ },
+      what
+    )
   }
 })
 
 t.test('CFG-02: a secret that is empty is never a key', async (t) => {
   for (const secret of ['', undefined, null, [], [''], [SECRET, ''], [SECRET, undefined], [SECRET, null]]) {
-    await t.rejects(buildApp(t, { secret: secret as string }), { code: /^FST_USERS_INVALID_(SECRET|OPTION)$/ }, JSON.stringify(secret))
+    await t.rejects(
+      buildApp(t, { secret: secret as string }),
+      { code: /^FST_USERS_INVALID_(SECRET|OPTION)$/ },
+      JSON.stringify(secret)
+    )
   }
   const built = await buildApp(t)
   await built.register()
   const token = await tokenOf(built)
   const [header, payload] = token.split('.')
-  for (const key of ['', '\0', 'undefined', 'null']) t.equal(await present(built, `${header}.${payload}.${hmac('256', key)(`${header}.${payload}`)}`), REFUSED)
+  for (const key of ['', '\0', 'undefined', 'null']) {
+    t.equal(await present(built, `${header}.${payload}.${hmac('256', key)(`${header}.${payload}`)}`), REFUSED)
+  }
 })
 
 /** An application with one HS256 key that the tests know, a user, and good claims of hers. */
-async function withKnownKey (t: Test): Promise<{ built: TestApp, claims: Claims }> {
+async function withKnownKey (t: Test): Promise<{ built: TestApp; claims: Claims }> {
   const built = await withJwt(t, { secret: KEY })
   await built.register()
   return { built, claims: claimsOf(await tokenOf(built)) }
 }
 const HEADER = { alg: 'HS256', typ: 'JWT' }
 
-t.test('row 21, JWT-01, JWT-03, JWT-04: tokens with another header than ours are refused, and nothing is fetched', async (t) => {
-  const { built, claims } = await withKnownKey(t)
-  let connections = 0
-  const server = createServer((socket) => { connections++; socket.destroy() }).listen(0, '127.0.0.1')
-  t.teardown(() => server.close())
-  await new Promise((resolve) => server.once('listening', resolve))
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks`
-  const jwk = { kty: 'oct', k: b64(OTHER_KEY) }
+t.test(
+  'row 21, JWT-01, JWT-03, JWT-04: tokens with another header than ours are refused, and nothing is fetched',
+  async (t) => {
+    const { built, claims } = await withKnownKey(t)
+    let connections = 0
+    const server = createServer((socket) => {
+      connections++
+      socket.destroy()
+    }).listen(0, '127.0.0.1')
+    t.teardown(() => server.close())
+    await new Promise((resolve) => server.once('listening', resolve))
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks`
+    const jwk = { kty: 'oct', k: b64(OTHER_KEY) }
 
-  for (const header of [HEADER, { alg: 'HS256' }, { typ: 'jwt', alg: 'HS256' }, { ...HEADER, cty: 'x' }, { ...HEADER, jwk, jku: url, x5u: url, x5c: ['x'] }]) {
-    t.equal(await present(built, forge(header, claims)), '200', `signed with our key: ${JSON.stringify(header)}`)
-  }
-  t.equal(await present(built, forge({ ...HEADER, jwk, jku: url, x5u: url, x5c: ['x'] }, claims, hmac('256', OTHER_KEY))), REFUSED, 'a key in the header is not looked at')
-
-  const headers: Record<string, unknown> = {
-    none: { alg: 'none' },
-    'alg nOnE': { alg: 'nOnE', typ: 'JWT' },
-    'alg NONE': { alg: 'NONE', typ: 'JWT' },
-    'alg empty': { alg: '', typ: 'JWT' },
-    'alg missing': { typ: 'JWT' },
-    'alg null': { alg: null },
-    'alg array': { alg: ['HS256'] },
-    'alg object': { alg: { name: 'HS256' } },
-    'alg lower case': { alg: 'hs256' },
-    'alg with a blank': { alg: 'HS256 ' },
-    'alg number': { alg: 256 },
-    'alg HS384': { alg: 'HS384', typ: 'JWT' },
-    'alg HS512': { alg: 'HS512', typ: 'JWT' },
-    'alg RS256': { alg: 'RS256', typ: 'JWT' },
-    'alg dir': { alg: 'dir', enc: 'A256GCM' },
-    'kid unknown': { ...HEADER, kid: 'unknown' },
-    'kid number': { ...HEADER, kid: 0 },
-    'kid null': { ...HEADER, kid: null },
-    'kid empty': { ...HEADER, kid: '' },
-    'kid array': { ...HEADER, kid: [] },
-    'kid path': { ...HEADER, kid: '../../../../dev/null' },
-    'kid __proto__': { ...HEADER, kid: '__proto__' },
-    crit: { ...HEADER, crit: ['exp'], exp: 1 },
-    'crit unknown': { ...HEADER, crit: ['x'], x: true },
-    'crit empty': { ...HEADER, crit: [] },
-    'crit null': { ...HEADER, crit: null },
-    'b64 false': { ...HEADER, b64: false, crit: ['b64'] },
-    'b64 false without crit': { ...HEADER, b64: false },
-    'typ other': { ...HEADER, typ: 'at+jwt' },
-    'typ number': { ...HEADER, typ: 1 },
-    'an array': [HEADER],
-    'a string': '"HS256"',
-    'a number': '1',
-    null: 'null',
-    'no JSON': 'HS256',
-    empty: ''
-  }
-  for (const [what, header] of Object.entries(headers)) {
-    for (const [how, signature] of Object.entries({ 256: hmac('256', KEY), 384: hmac('384', KEY), 512: hmac('512', KEY), none: () => '' })) {
-      t.equal(await present(built, forge(header, claims, signature)), REFUSED, `${what}, signature ${how}`)
+    for (const header of [
+      HEADER,
+      { alg: 'HS256' },
+      { typ: 'jwt', alg: 'HS256' },
+      { ...HEADER, cty: 'x' },
+      { ...HEADER, jwk, jku: url, x5u: url, x5c: ['x'] }
+    ]) {
+      t.equal(await present(built, forge(header, claims)), '200', `signed with our key: ${JSON.stringify(header)}`)
     }
+    t.equal(
+      await present(built, forge({ ...HEADER, jwk, jku: url, x5u: url, x5c: ['x'] }, claims, hmac('256', OTHER_KEY))),
+      REFUSED,
+      'a key in the header is not looked at'
+    )
+
+    const headers: Record<string, unknown> = {
+      none: { alg: 'none' },
+      'alg nOnE': { alg: 'nOnE', typ: 'JWT' },
+      'alg NONE': { alg: 'NONE', typ: 'JWT' },
+      'alg empty': { alg: '', typ: 'JWT' },
+      'alg missing': { typ: 'JWT' },
+      'alg null': { alg: null },
+      'alg array': { alg: ['HS256'] },
+      'alg object': { alg: { name: 'HS256' } },
+      'alg lower case': { alg: 'hs256' },
+      'alg with a blank': { alg: 'HS256 ' },
+      'alg number': { alg: 256 },
+      'alg HS384': { alg: 'HS384', typ: 'JWT' },
+      'alg HS512': { alg: 'HS512', typ: 'JWT' },
+      'alg RS256': { alg: 'RS256', typ: 'JWT' },
+      'alg dir': { alg: 'dir', enc: 'A256GCM' },
+      'kid unknown': { ...HEADER, kid: 'unknown' },
+      'kid number': { ...HEADER, kid: 0 },
+      'kid null': { ...HEADER, kid: null },
+      'kid empty': { ...HEADER, kid: '' },
+      'kid array': { ...HEADER, kid: [] },
+      'kid path': { ...HEADER, kid: '../../../../dev/null' },
+      'kid __proto__': { ...HEADER, kid: '__proto__' },
+      crit: { ...HEADER, crit: ['exp'], exp: 1 },
+      'crit unknown': { ...HEADER, crit: ['x'], x: true },
+      'crit empty': { ...HEADER, crit: [] },
+      'crit null': { ...HEADER, crit: null },
+      'b64 false': { ...HEADER, b64: false, crit: ['b64'] },
+      'b64 false without crit': { ...HEADER, b64: false },
+      'typ other': { ...HEADER, typ: 'at+jwt' },
+      'typ number': { ...HEADER, typ: 1 },
+      'an array': [HEADER],
+      'a string': '"HS256"',
+      'a number': '1',
+      null: 'null',
+      'no JSON': 'HS256',
+      empty: ''
+    }
+    for (const [what, header] of Object.entries(headers)) {
+      for (const [how, signature] of Object.entries({
+        256: hmac('256', KEY),
+        384: hmac('384', KEY),
+        512: hmac('512', KEY),
+        none: () => ''
+      })) {
+        t.equal(await present(built, forge(header, claims, signature)), REFUSED, `${what}, signature ${how}`)
+      }
+    }
+    t.equal(connections, 0, 'no network call')
   }
-  t.equal(connections, 0, 'no network call')
-})
+)
 
 t.test('JWT-05, JWT-07, SES-11: tokens with a claim missing, of another type or out of time are refused', async (t) => {
   const { built, claims } = await withKnownKey(t)
   const now = Math.floor(Date.now() / 1000)
-  const raw = (change: string, key: string): string => JSON.stringify(claims).replace(new RegExp(`"${key}":(?:\\[[^\\]]*\\]|"[^"]*"|[0-9]+)`), change)
+  const raw = (change: string, key: string): string =>
+    JSON.stringify(claims).replace(new RegExp(`"${key}":(?:\\[[^\\]]*\\]|"[^"]*"|[0-9]+)`), change)
   const wrong: Record<string, unknown> = {
     'exp missing': { exp: undefined },
     'exp text': { exp: '9999999999' },
@@ -357,14 +482,29 @@ t.test('JWT-05, JWT-07, SES-11: tokens with a claim missing, of another type or 
     'JSON with a rest': `${JSON.stringify(claims)}{}`
   }
   t.equal(await present(built, forge(HEADER, claims)), '200', 'the claims as they are')
-  const fine: Claims[] = [{ exp: now + 60.5 }, { nbf: now - 60 }, { nbf: now + 60 }, { iat: now + 60 }, { aud: 'users:auth' }, { aud: ['x', 'users:auth'] }, { iss: 'x', extra: { deep: [1] } }, { jti: 'x' }, { iat: now - 1000 }]
-  for (const change of fine) t.equal(await present(built, forge(HEADER, { ...claims, ...change })), '200', JSON.stringify(change))
+  const fine: Claims[] = [
+    { exp: now + 60.5 },
+    { nbf: now - 60 },
+    { nbf: now + 60 },
+    { iat: now + 60 },
+    { aud: 'users:auth' },
+    { aud: ['x', 'users:auth'] },
+    { iss: 'x', extra: { deep: [1] } },
+    { jti: 'x' },
+    { iat: now - 1000 }
+  ]
+  for (const change of fine) {
+    t.equal(await present(built, forge(HEADER, { ...claims, ...change })), '200', JSON.stringify(change))
+  }
   for (const [what, change] of Object.entries(wrong)) {
     const payload = typeof change === 'string' || Array.isArray(change) ? change : { ...claims, ...(change as Claims) }
     t.equal(await present(built, forge(HEADER, payload)), REFUSED, what)
   }
   t.equal(({} as Claims)['polluted'], undefined)
-  t.equal(await present(built, forge(HEADER, JSON.stringify(claims).replace('{', '{"__proto__":{"polluted":1},'))), '200')
+  t.equal(
+    await present(built, forge(HEADER, JSON.stringify(claims).replace('{', '{"__proto__":{"polluted":1},'))),
+    '200'
+  )
   t.equal(({} as Claims)['polluted'], undefined, 'INP-05: a claim named __proto__ changes nothing')
 })
 
@@ -374,7 +514,11 @@ t.test('JWT-04, JWT-11: text that is not exactly one compact JWS is refused', as
   const [header = '', payload = '', signature = ''] = good.split('.')
   const last = signature.at(-1) ?? ''
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
-  const sameBytes = [...alphabet].filter((letter) => letter !== last && Buffer.from(`${signature.slice(0, -1)}${letter}`, 'base64url').equals(Buffer.from(signature, 'base64url')))
+  const sameBytes = [...alphabet].filter(
+    (letter) =>
+      letter !== last &&
+      Buffer.from(`${signature.slice(0, -1)}${letter}`, 'base64url').equals(Buffer.from(signature, 'base64url'))
+  )
   t.ok(sameBytes.length > 0)
   const texts: Record<string, string> = {
     'no dot': 'token',
@@ -409,143 +553,220 @@ t.test('JWT-04, JWT-11: text that is not exactly one compact JWS is refused', as
     '1 MB payload, signed': forge(HEADER, { ...claims, extra: 'x'.repeat(1_000_000) }),
     'just over 8 kB, signed': forge(HEADER, { ...claims, extra: 'x'.repeat(6144) })
   }
-  for (const letter of sameBytes) texts[`other trailing bits of the signature: ${letter}`] = `${header}.${payload}.${signature.slice(0, -1)}${letter}`
+  for (const letter of sameBytes) {
+    texts[`other trailing bits of the signature: ${letter}`] = `${header}.${payload}.${signature.slice(0, -1)}${letter}`
+  }
   t.equal(await present(built, good), '200')
   t.equal(await present(built, forge(HEADER, { ...claims, extra: 'x'.repeat(4096) })), '200', 'below the cap')
   for (const [what, text] of Object.entries(texts)) t.equal(await present(built, text), REFUSED, what)
 })
 
-t.test('JWT-02: a token signed with the public key as HMAC secret is refused, however the key is written', async (t) => {
-  for (const [algorithm, keys, key] of [['RS256', rsaPem, rsa], ['ES256', ecPem, ec], ['EdDSA', edPem, ed]] as const) {
-    const built = await withJwt(t, { algorithm, ...keys })
-    await built.register()
-    const claims = claimsOf(await tokenOf(built))
-    const text = keys.publicKey
-    const secrets = [
-      text, text.trim(), `\n${text}`, `${text}\n`, text.replaceAll('\n', '\r\n'), text.replaceAll('\n', ''), text.replaceAll('\n', ' '),
-      text.split('\n').slice(1, -2).join(''), text.split('\n').slice(1, -2).join('\n'), key.publicKey.export({ type: 'spki', format: 'der' }),
-      JSON.stringify(key.publicKey.export({ format: 'jwk' })), ...(algorithm === 'RS256' ? [rsa.publicKey.export({ type: 'pkcs1', format: 'pem' })] : [])
-    ]
-    for (const secret of secrets) {
-      for (const bits of ['256', '384', '512']) {
-        t.equal(await present(built, forge({ alg: `HS${bits}`, typ: 'JWT' }, claims, hmac(bits, secret))), REFUSED)
-        t.equal(await present(built, forge({ alg: algorithm, typ: 'JWT' }, claims, hmac(bits, secret))), REFUSED)
+t.test(
+  'JWT-02: a token signed with the public key as HMAC secret is refused, however the key is written',
+  async (t) => {
+    for (const [algorithm, keys, key] of [
+      ['RS256', rsaPem, rsa],
+      ['ES256', ecPem, ec],
+      ['EdDSA', edPem, ed]
+    ] as const) {
+      const built = await withJwt(t, { algorithm, ...keys })
+      await built.register()
+      const claims = claimsOf(await tokenOf(built))
+      const text = keys.publicKey
+      const secrets = [
+        text,
+        text.trim(),
+        `\n${text}`,
+        `${text}\n`,
+        text.replaceAll('\n', '\r\n'),
+        text.replaceAll('\n', ''),
+        text.replaceAll('\n', ' '),
+        text.split('\n').slice(1, -2).join(''),
+        text.split('\n').slice(1, -2).join('\n'),
+        key.publicKey.export({ type: 'spki', format: 'der' }),
+        JSON.stringify(key.publicKey.export({ format: 'jwk' })),
+        ...(algorithm === 'RS256' ? [rsa.publicKey.export({ type: 'pkcs1', format: 'pem' })] : [])
+      ]
+      for (const secret of secrets) {
+        for (const bits of ['256', '384', '512']) {
+          t.equal(await present(built, forge({ alg: `HS${bits}`, typ: 'JWT' }, claims, hmac(bits, secret))), REFUSED)
+          t.equal(await present(built, forge({ alg: algorithm, typ: 'JWT' }, claims, hmac(bits, secret))), REFUSED)
+        }
       }
     }
   }
-})
+)
 
-t.test('CFG-04: several keys are chosen by kid alone, the first signs, and a removed key kills its tokens', async (t) => {
-  const adapter = memory()
-  const a = { kid: 'a', secret: KEY }
-  const b = { kid: 'b', secret: OTHER_KEY }
-  const c = { kid: 'c', algorithm: 'RS256', ...rsaPem } as const
-  const first = await withJwt(t, { keys: [a] }, { adapter })
-  await first.register()
-  const tokenA = await tokenOf(first)
-  t.equal(headerOf(tokenA)['kid'], 'a')
+t.test(
+  'CFG-04: several keys are chosen by kid alone, the first signs, and a removed key kills its tokens',
+  async (t) => {
+    const adapter = memory()
+    const a = { kid: 'a', secret: KEY }
+    const b = { kid: 'b', secret: OTHER_KEY }
+    const c = { kid: 'c', algorithm: 'RS256', ...rsaPem } as const
+    const first = await withJwt(t, { keys: [a] }, { adapter })
+    await first.register()
+    const tokenA = await tokenOf(first)
+    t.equal(headerOf(tokenA)['kid'], 'a')
 
-  const rotated = await withJwt(t, { keys: [c, b, a] }, { adapter })
-  const tokenC = await tokenOf(rotated)
-  t.match(headerOf(tokenC), { kid: 'c', alg: 'RS256' })
-  t.equal(await present(rotated, tokenA), '200')
-  t.equal(await present(rotated, tokenC), '200')
-  t.equal(await present(first, tokenC), REFUSED)
+    const rotated = await withJwt(t, { keys: [c, b, a] }, { adapter })
+    const tokenC = await tokenOf(rotated)
+    t.match(headerOf(tokenC), { kid: 'c', alg: 'RS256' })
+    t.equal(await present(rotated, tokenA), '200')
+    t.equal(await present(rotated, tokenC), '200')
+    t.equal(await present(first, tokenC), REFUSED)
 
-  const claims = claimsOf(tokenA)
-  const signedBy = (key: string, kid?: string): string => forge({ ...HEADER, ...(kid === undefined ? {} : { kid }) }, claims, hmac('256', key))
-  t.equal(await present(rotated, signedBy(OTHER_KEY, 'b')), '200')
-  for (const token of [signedBy(OTHER_KEY, 'a'), signedBy(KEY, 'b'), signedBy(KEY, 'c'), signedBy(KEY), signedBy(OTHER_KEY), signedBy(KEY, 'A'), signedBy(KEY, 'x'), signedBy(rsaPem.publicKey, 'c')]) {
-    t.equal(await present(rotated, token), REFUSED, JSON.stringify(headerOf(token)))
+    const claims = claimsOf(tokenA)
+    const signedBy = (key: string, kid?: string): string =>
+      forge({ ...HEADER, ...(kid === undefined ? {} : { kid }) }, claims, hmac('256', key))
+    t.equal(await present(rotated, signedBy(OTHER_KEY, 'b')), '200')
+    for (const token of [
+      signedBy(OTHER_KEY, 'a'),
+      signedBy(KEY, 'b'),
+      signedBy(KEY, 'c'),
+      signedBy(KEY),
+      signedBy(OTHER_KEY),
+      signedBy(KEY, 'A'),
+      signedBy(KEY, 'x'),
+      signedBy(rsaPem.publicKey, 'c')
+    ]) {
+      t.equal(await present(rotated, token), REFUSED, JSON.stringify(headerOf(token)))
+    }
+    const without = await withJwt(t, { keys: [c, b] }, { adapter })
+    t.equal(await present(without, tokenA), REFUSED)
+    t.equal(await present(without, tokenC), '200')
+
+    const verifyOnly = await withJwt(
+      t,
+      { keys: [a, { kid: 'c', algorithm: 'RS256', publicKey: rsaPem.publicKey }] },
+      { adapter }
+    )
+    t.equal(await present(verifyOnly, tokenC), '200', 'a key without a private half verifies')
   }
-  const without = await withJwt(t, { keys: [c, b] }, { adapter })
-  t.equal(await present(without, tokenA), REFUSED)
-  t.equal(await present(without, tokenC), '200')
+)
 
-  const verifyOnly = await withJwt(t, { keys: [a, { kid: 'c', algorithm: 'RS256', publicKey: rsaPem.publicKey }] }, { adapter })
-  t.equal(await present(verifyOnly, tokenC), '200', 'a key without a private half verifies')
-})
-
-t.test('CFG-04: the plugin\'s secrets rotate: the first makes tokens, all read them, a removed one kills them', async (t) => {
-  const adapter = memory()
-  const [k1, k2] = [randomBytes(32).toString('base64url'), randomBytes(32).toString('base64url')]
-  const built = await buildApp(t, { adapter, secret: k1 })
-  await built.register()
-  const session = await tokenOf(built)
-  const cookie = await built.cookie(ARTHUR)
-  await built.send('POST', '/auth/request-verify-token', { email: ARTHUR })
-  const verify = await built.tokenOf('onAfterRequestVerify')
-  await built.send('POST', '/auth/forgot-password', { email: ARTHUR })
-  const reset = await built.tokenOf('onAfterForgotPassword')
-
-  const gone = await buildApp(t, { adapter, secret: k2 })
-  t.equal(await present(gone, session), REFUSED)
-  t.equal((await gone.send('POST', '/auth/verify', { token: verify })).json<{ code: string }>().code, 'FST_USERS_VERIFY_USER_BAD_TOKEN')
-  t.equal((await gone.send('POST', '/auth/reset-password', { token: reset, password: 'excalibur-9' })).json<{ code: string }>().code, 'FST_USERS_RESET_PASSWORD_BAD_TOKEN')
-
-  const rotated = await buildApp(t, { adapter, secret: [k2, k1] })
-  t.equal(await present(rotated, session), '200')
-  t.equal((await rotated.send('GET', '/users/me', undefined, cookie)).statusCode, 200)
-  const fresh = await tokenOf(rotated)
-  t.not(headerOf(fresh)['kid'], headerOf(session)['kid'])
-  t.equal(await present(built, fresh), REFUSED)
-  t.equal(await present(gone, fresh), '200')
-  t.equal((await rotated.send('POST', '/auth/verify', { token: verify })).statusCode, 200)
-  await built.send('POST', '/auth/forgot-password', { email: ARTHUR })     // the verification ended the one before
-  const next = await built.tokenOf('onAfterForgotPassword')
-  t.equal((await rotated.send('POST', '/auth/reset-password', { token: reset, password: 'excalibur-9' })).statusCode, 400)
-  t.equal((await rotated.send('POST', '/auth/reset-password', { token: next, password: 'excalibur-9' })).statusCode, 200)
-})
-
-t.test('CFG-03, JWT-06: no token passes for another purpose, with keys of their own and with one key for all', async (t) => {
-  const shared: Partial<UsersOptions> = {
-    backends: [
-      jwtBackend({ secret: KEY }),
-      { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }
-    ],
-    tokens: { reset: { secret: KEY }, verify: { secret: KEY } }
-  }
-  for (const options of [{}, shared]) {
-    const built = await buildApp(t, { ...options, sensitiveChanges: 'confirm' })
+t.test(
+  "CFG-04: the plugin's secrets rotate: the first makes tokens, all read them, a removed one kills them",
+  async (t) => {
+    const adapter = memory()
+    const [k1, k2] = [randomBytes(32).toString('base64url'), randomBytes(32).toString('base64url')]
+    const built = await buildApp(t, { adapter, secret: k1 })
     await built.register()
-    const access = await tokenOf(built)
-    const opaque = (await built.cookie(ARTHUR)).cookie.split('=')[1] ?? ''
-    await built.send('POST', '/auth/forgot-password', { email: ARTHUR })
-    const reset = await built.tokenOf('onAfterForgotPassword')
+    const session = await tokenOf(built)
+    const cookie = await built.cookie(ARTHUR)
     await built.send('POST', '/auth/request-verify-token', { email: ARTHUR })
     const verify = await built.tokenOf('onAfterRequestVerify')
-    const change = await built.send('PATCH', '/users/me', { email: LANCELOT, current_password: PASSWORD }, { authorization: `Bearer ${access}` })
-    t.equal(change.statusCode, 200)
-    const emailChange = await built.tokenOf('onAfterRequestVerify')
-    t.equal(claimsOf(emailChange)['new_email'], LANCELOT)
+    await built.send('POST', '/auth/forgot-password', { email: ARTHUR })
+    const reset = await built.tokenOf('onAfterForgotPassword')
 
-    const places: Record<string, (token: string) => Promise<number>> = {
-      bearer: async (token) => (await built.send('GET', '/users/me', undefined, { authorization: `Bearer ${token}` })).statusCode,
-      cookie: async (token) => (await built.send('GET', '/users/me', undefined, { cookie: `__Host-users-cookie=${token}` })).statusCode,
-      reset: async (token) => (await built.send('POST', '/auth/reset-password', { token, password: 'excalibur-9' })).statusCode,
-      verify: async (token) => (await built.send('POST', '/auth/verify', { token })).statusCode
+    const gone = await buildApp(t, { adapter, secret: k2 })
+    t.equal(await present(gone, session), REFUSED)
+    t.equal(
+      (await gone.send('POST', '/auth/verify', { token: verify })).json<{ code: string }>().code,
+      'FST_USERS_VERIFY_USER_BAD_TOKEN'
+    )
+    t.equal(
+      (await gone.send('POST', '/auth/reset-password', { token: reset, password: 'excalibur-9' })).json<{
+        code: string
+      }>().code,
+      'FST_USERS_RESET_PASSWORD_BAD_TOKEN'
+    )
+
+    const rotated = await buildApp(t, { adapter, secret: [k2, k1] })
+    t.equal(await present(rotated, session), '200')
+    t.equal((await rotated.send('GET', '/users/me', undefined, cookie)).statusCode, 200)
+    const fresh = await tokenOf(rotated)
+    t.not(headerOf(fresh)['kid'], headerOf(session)['kid'])
+    t.equal(await present(built, fresh), REFUSED)
+    t.equal(await present(gone, fresh), '200')
+    t.equal((await rotated.send('POST', '/auth/verify', { token: verify })).statusCode, 200)
+    await built.send('POST', '/auth/forgot-password', { email: ARTHUR }) // the verification ended the one before
+    const next = await built.tokenOf('onAfterForgotPassword')
+    t.equal(
+      (await rotated.send('POST', '/auth/reset-password', { token: reset, password: 'excalibur-9' })).statusCode,
+      400
+    )
+    t.equal(
+      (await rotated.send('POST', '/auth/reset-password', { token: next, password: 'excalibur-9' })).statusCode,
+      200
+    )
+  }
+)
+
+t.test(
+  'CFG-03, JWT-06: no token passes for another purpose, with keys of their own and with one key for all',
+  async (t) => {
+    const shared: Partial<UsersOptions> = {
+      backends: [
+        jwtBackend({ secret: KEY }),
+        { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }
+      ],
+      tokens: { reset: { secret: KEY }, verify: { secret: KEY } }
     }
-    const refusals: Record<string, number> = { bearer: 401, cookie: 401, reset: 400, verify: 400 }
-    const tokens: Record<string, [string, string]> = {
-      'access token': [access, 'bearer'], 'opaque token': [opaque, 'cookie'], 'e-mail change token': [emailChange, ''], 'verify token': [verify, 'verify'], 'reset token': [reset, 'reset']
-    }
-    for (const [what, [token, own]] of Object.entries(tokens)) {
-      for (const [place, use] of Object.entries(places)) {
-        if (place !== own && !(what === 'e-mail change token' && place === 'verify')) t.equal(await use(token), refusals[place], `${what} as ${place}`)
+    for (const options of [{}, shared]) {
+      const built = await buildApp(t, { ...options, sensitiveChanges: 'confirm' })
+      await built.register()
+      const access = await tokenOf(built)
+      const opaque = (await built.cookie(ARTHUR)).cookie.split('=')[1] ?? ''
+      await built.send('POST', '/auth/forgot-password', { email: ARTHUR })
+      const reset = await built.tokenOf('onAfterForgotPassword')
+      await built.send('POST', '/auth/request-verify-token', { email: ARTHUR })
+      const verify = await built.tokenOf('onAfterRequestVerify')
+      const change = await built.send(
+        'PATCH',
+        '/users/me',
+        { email: LANCELOT, current_password: PASSWORD },
+        { authorization: `Bearer ${access}` }
+      )
+      t.equal(change.statusCode, 200)
+      const emailChange = await built.tokenOf('onAfterRequestVerify')
+      t.equal(claimsOf(emailChange)['new_email'], LANCELOT)
+
+      const places: Record<string, (token: string) => Promise<number>> = {
+        bearer: async (token) =>
+          (await built.send('GET', '/users/me', undefined, { authorization: `Bearer ${token}` })).statusCode,
+        cookie: async (token) =>
+          (await built.send('GET', '/users/me', undefined, { cookie: `__Host-users-cookie=${token}` })).statusCode,
+        reset: async (token) =>
+          (await built.send('POST', '/auth/reset-password', { token, password: 'excalibur-9' })).statusCode,
+        verify: async (token) => (await built.send('POST', '/auth/verify', { token })).statusCode
+      }
+      const refusals: Record<string, number> = { bearer: 401, cookie: 401, reset: 400, verify: 400 }
+      const tokens: Record<string, [string, string]> = {
+        'access token': [access, 'bearer'],
+        'opaque token': [opaque, 'cookie'],
+        'e-mail change token': [emailChange, ''],
+        'verify token': [verify, 'verify'],
+        'reset token': [reset, 'reset']
+      }
+      for (const [what, [token, own]] of Object.entries(tokens)) {
+        for (const [place, use] of Object.entries(places)) {
+          if (place !== own && !(what === 'e-mail change token' && place === 'verify')) {
+            t.equal(await use(token), refusals[place], `${what} as ${place}`)
+          }
+        }
+      }
+      for (const [what, [token, own]] of Object.entries(tokens)) {
+        // the verification ended the one before
+        if (own === 'reset') await built.send('POST', '/auth/forgot-password', { email: ARTHUR })
+        if (own !== '') {
+          t.equal(
+            await places[own]?.(own === 'reset' ? await built.tokenOf('onAfterForgotPassword') : token),
+            200,
+            `${what} at its own place`
+          )
+        }
       }
     }
-    for (const [what, [token, own]] of Object.entries(tokens)) {
-      if (own === 'reset') await built.send('POST', '/auth/forgot-password', { email: ARTHUR })     // the verification ended the one before
-      if (own !== '') t.equal(await places[own]?.(own === 'reset' ? await built.tokenOf('onAfterForgotPassword') : token), 200, `${what} at its own place`)
-    }
   }
-})
+)
 
 t.test('JWT-06: a token of another deployment with the same keys is refused by its audience', async (t) => {
   const adapter = memory()
   const ours = await withJwt(t, { secret: KEY }, { adapter })
   await ours.register()
-  const sister = await withJwt(t, { secret: KEY }, { adapter, audiencePrefix: 'sister' })     // the same table: the user exists there
+  // the same table: the user exists there
+  const sister = await withJwt(t, { secret: KEY }, { adapter, audiencePrefix: 'sister' })
   t.equal(await present(sister, await tokenOf(ours)), REFUSED)
   t.equal(await present(ours, await tokenOf(sister)), REFUSED)
   t.equal(await present(sister, await tokenOf(sister)), '200')
@@ -560,34 +781,118 @@ t.test('JWT-05: reset and verify tokens signed by hand need every claim in its f
   const verify = claimsOf(await built.tokenOf('onAfterRequestVerify'))
   const now = Math.floor(Date.now() / 1000)
   const changes: Claims[] = [
-    { exp: undefined }, { exp: '9999999999' }, { exp: now }, { nbf: now + 3600 }, { iat: undefined }, { iat: now + 3600 }, { iat: now - 0.5 }, { jti: undefined }, { jti: 1 },
-    { aud: undefined }, { aud: [] }, { aud: 'users:auth' }, { sub: undefined }, { sub: 1 }, { sub: {} }, { sub: '' }, { sub: randomUUID() }, { sub: 'x' }, { sub: String(reset['sub']).toUpperCase() },
+    { exp: undefined },
+    { exp: '9999999999' },
+    { exp: now },
+    { nbf: now + 3600 },
+    { iat: undefined },
+    { iat: now + 3600 },
+    { iat: now - 0.5 },
+    { jti: undefined },
+    { jti: 1 },
+    { aud: undefined },
+    { aud: [] },
+    { aud: 'users:auth' },
+    { sub: undefined },
+    { sub: 1 },
+    { sub: {} },
+    { sub: '' },
+    { sub: randomUUID() },
+    { sub: 'x' },
+    { sub: String(reset['sub']).toUpperCase() },
     { sub: undefined, user_id: reset['sub'] }
   ]
-  const resetChanges: Claims[] = [{ password_fgpt: undefined }, { password_fgpt: '' }, { password_fgpt: 'x' }, { password_fgpt: null }, { password_fgpt: {} }, { password_fgpt: '$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$x' }]
-  const verifyChanges: Claims[] = [{ email: undefined }, { email: '' }, { email: LANCELOT }, { email: null }, { email: {} }, { email: [ARTHUR] }, { new_email: LANCELOT }, { new_email: LANCELOT, fgpt: 'x' }, { new_email: {}, fgpt: {} }]
+  const resetChanges: Claims[] = [
+    { password_fgpt: undefined },
+    { password_fgpt: '' },
+    { password_fgpt: 'x' },
+    { password_fgpt: null },
+    { password_fgpt: {} },
+    { password_fgpt: '$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$x' }
+  ]
+  const verifyChanges: Claims[] = [
+    { email: undefined },
+    { email: '' },
+    { email: LANCELOT },
+    { email: null },
+    { email: {} },
+    { email: [ARTHUR] },
+    { new_email: LANCELOT },
+    { new_email: LANCELOT, fgpt: 'x' },
+    { new_email: {}, fgpt: {} }
+  ]
   for (const change of [...changes, ...resetChanges]) {
-    const reply = await built.send('POST', '/auth/reset-password', { token: forge(HEADER, { ...reset, ...change }), password: 'excalibur-9' })
-    t.same([reply.statusCode, reply.json<{ code: string }>().code], [400, 'FST_USERS_RESET_PASSWORD_BAD_TOKEN'], JSON.stringify(change))
+    const reply = await built.send('POST', '/auth/reset-password', {
+      token: forge(HEADER, { ...reset, ...change }),
+      password: 'excalibur-9'
+    })
+    t.same(
+      [reply.statusCode, reply.json<{ code: string }>().code],
+      [400, 'FST_USERS_RESET_PASSWORD_BAD_TOKEN'],
+      JSON.stringify(change)
+    )
   }
   for (const change of [...changes, ...verifyChanges]) {
     const reply = await built.send('POST', '/auth/verify', { token: forge(HEADER, { ...verify, ...change }) })
-    t.same([reply.statusCode, reply.json<{ code: string }>().code], [400, 'FST_USERS_VERIFY_USER_BAD_TOKEN'], JSON.stringify(change))
+    t.same(
+      [reply.statusCode, reply.json<{ code: string }>().code],
+      [400, 'FST_USERS_VERIFY_USER_BAD_TOKEN'],
+      JSON.stringify(change)
+    )
   }
   const good = forge(HEADER, verify)
   const last = good.at(-1) ?? ''
-  const odd: unknown[] = ['none', `${good}=`, `${good}.x`, ` ${good}`, `${good}\n`, good.replaceAll('.', '..'), `${good.slice(0, -1)}${last === '-' ? '_' : '-'}`, forge({ alg: 'none' }, verify, () => ''), forge({ ...HEADER, crit: ['x'] }, verify)]
-  for (const token of odd) t.equal((await built.send('POST', '/auth/verify', { token })).json<{ code: string }>().code, 'FST_USERS_VERIFY_USER_BAD_TOKEN', String(token).slice(-8))
+  const odd: unknown[] = [
+    'none',
+    `${good}=`,
+    `${good}.x`,
+    ` ${good}`,
+    `${good}\n`,
+    good.replaceAll('.', '..'),
+    `${good.slice(0, -1)}${last === '-' ? '_' : '-'}`,
+    forge({ alg: 'none' }, verify, () => ''),
+    forge({ ...HEADER, crit: ['x'] }, verify)
+  ]
+  for (const token of odd) {
+    t.equal(
+      (await built.send('POST', '/auth/verify', { token })).json<{ code: string }>().code,
+      'FST_USERS_VERIFY_USER_BAD_TOKEN',
+      String(token).slice(-8)
+    )
+  }
   t.equal((await built.send('POST', '/auth/verify', { token: forge(HEADER, verify) })).statusCode, 200)
   await built.send('POST', '/auth/forgot-password', { email: ARTHUR })
   const next = claimsOf(await built.tokenOf('onAfterForgotPassword'))
-  t.equal((await built.send('POST', '/auth/reset-password', { token: forge(HEADER, next), password: 'excalibur-9' })).statusCode, 200)
+  t.equal(
+    (await built.send('POST', '/auth/reset-password', { token: forge(HEADER, next), password: 'excalibur-9' }))
+      .statusCode,
+    200
+  )
 })
 
 t.test('SES-11: only the canonical form of an id is a subject, for each kind of id', async (t) => {
   const kinds: Record<string, [UsersOptions['schemas'], (id: string) => string[]]> = {
-    integer: [userSchemas({}, { id: integerId() }), (id) => [`0${id}`, ` ${id}`, `${id} `, `+${id}`, `${id}.0`, `${id}e0`, `0x${id}`, `${id}_0`, `-${id}`, '１', 'NaN', '9'.repeat(30)]],
-    objectid: [userSchemas({}, { id: objectIdId() }), (id) => [id.toUpperCase(), ` ${id}`, `${id}0`, id.slice(1), `ObjectId("${id}")`]]
+    integer: [
+      userSchemas({}, { id: integerId() }),
+      (id) => [
+        `0${id}`,
+        ` ${id}`,
+        `${id} `,
+        `+${id}`,
+        `${id}.0`,
+        `${id}e0`,
+        `0x${id}`,
+        `${id}_0`,
+        `-${id}`,
+        '１',
+        'NaN',
+        '9'.repeat(30)
+      ]
+    ],
+    objectid: [
+      userSchemas({}, { id: objectIdId() }),
+      (id) => [id.toUpperCase(), ` ${id}`, `${id}0`, id.slice(1), `ObjectId("${id}")`]
+    ]
   }
   for (const [kind, [schemas, others]] of Object.entries(kinds)) {
     const built = await withJwt(t, { secret: KEY }, schemas === undefined ? {} : { schemas })
@@ -595,89 +900,139 @@ t.test('SES-11: only the canonical form of an id is a subject, for each kind of 
     if (kind === 'objectid' && id.toUpperCase() === id) id = String((await built.register({ email: LANCELOT }))['id'])
     const claims = claimsOf(await tokenOf(built))
     t.equal(await present(built, forge(HEADER, claims)), '200')
-    for (const sub of others(id)) t.equal(await present(built, forge(HEADER, { ...claims, sub })), REFUSED, `${kind} ${JSON.stringify(sub)}`)
+    for (const sub of others(id)) {
+      t.equal(await present(built, forge(HEADER, { ...claims, sub })), REFUSED, `${kind} ${JSON.stringify(sub)}`)
+    }
   }
 })
 
 t.test('JWT-09: claims never grant a role', async (t) => {
   const { built, claims } = await withKnownKey(t)
-  const token = forge(HEADER, { ...claims, is_superuser: true, is_verified: true, is_active: true, role: 'admin', scope: 'admin' })
+  const token = forge(HEADER, {
+    ...claims,
+    is_superuser: true,
+    is_verified: true,
+    is_active: true,
+    role: 'admin',
+    scope: 'admin'
+  })
   t.equal(await present(built, token), '200')
-  const reply = await built.send('GET', `/users/${String(claims['sub'])}`, undefined, { authorization: `Bearer ${token}` })
+  const reply = await built.send('GET', `/users/${String(claims['sub'])}`, undefined, {
+    authorization: `Bearer ${token}`
+  })
   t.same([reply.statusCode, reply.json<{ code: string }>().code], [403, 'FST_USERS_FORBIDDEN'])
   const me = await built.send('GET', '/users/me', undefined, { authorization: `Bearer ${token}` })
   t.match(me.json(), { is_superuser: false, is_verified: false })
 })
 
-t.test('JWT-08: password change and reset, deactivation, endSessions and removal end a token at once; logout alone does not', async (t) => {
-  const events: Record<string, (built: TestApp, token: string) => Promise<unknown>> = {
-    'password change': async ({ send }, token) => await send('PATCH', '/users/me', { password: 'excalibur-9' }, { authorization: `Bearer ${token}` }),
-    'password change by code': async ({ app }) => await app.users.update(await arthur(app), { password: 'excalibur-9' }),
-    'password reset': async (built) => {
-      await built.send('POST', '/auth/forgot-password', { email: ARTHUR })
-      return await built.send('POST', '/auth/reset-password', { token: await built.tokenOf('onAfterForgotPassword'), password: 'excalibur-9' })
-    },
-    deactivation: async ({ app }) => await app.users.update(await arthur(app), { is_active: false }),
-    'deactivation and activation': async ({ app }) => {
-      await app.users.update(await arthur(app), { is_active: false })
-      return await app.users.update(await arthur(app), { is_active: true })
-    },
-    endSessions: async ({ app }) => { await app.users.endSessions(await arthur(app)) },
-    removal: async ({ app }) => { await app.users.delete(await arthur(app)) }
-  }
-  async function arthur (app: TestApp['app']): Promise<User> {
-    const user = await app.users.getByEmail(ARTHUR)
-    if (user === null) throw new Error('no Arthur')
-    return user
-  }
-  for (const [what, happen] of Object.entries(events)) {
+t.test(
+  'JWT-08: password change and reset, deactivation, endSessions and removal end a token at once; logout alone does not',
+  async (t) => {
+    const events: Record<string, (built: TestApp, token: string) => Promise<unknown>> = {
+      'password change': async ({ send }, token) =>
+        await send('PATCH', '/users/me', { password: 'excalibur-9' }, { authorization: `Bearer ${token}` }),
+      'password change by code': async ({ app }) =>
+        await app.users.update(await arthur(app), { password: 'excalibur-9' }),
+      'password reset': async (built) => {
+        await built.send('POST', '/auth/forgot-password', { email: ARTHUR })
+        return await built.send('POST', '/auth/reset-password', {
+          token: await built.tokenOf('onAfterForgotPassword'),
+          password: 'excalibur-9'
+        })
+      },
+      deactivation: async ({ app }) => await app.users.update(await arthur(app), { is_active: false }),
+      'deactivation and activation': async ({ app }) => {
+        await app.users.update(await arthur(app), { is_active: false })
+        return await app.users.update(await arthur(app), { is_active: true })
+      },
+      endSessions: async ({ app }) => {
+        await app.users.endSessions(await arthur(app))
+      },
+      removal: async ({ app }) => {
+        await app.users.delete(await arthur(app))
+      }
+    }
+    async function arthur (app: TestApp['app']): Promise<User> {
+      const user = await app.users.getByEmail(ARTHUR)
+      if (user === null) throw new Error('no Arthur')
+      return user
+    }
+    for (const [what, happen] of Object.entries(events)) {
+      const built = await withJwt(t)
+      await built.register()
+      const token = await tokenOf(built)
+      t.equal(await present(built, token), '200')
+      await happen(built, token)
+      t.equal(await present(built, token), REFUSED, what)
+    }
     const built = await withJwt(t)
     await built.register()
     const token = await tokenOf(built)
-    t.equal(await present(built, token), '200')
-    await happen(built, token)
-    t.equal(await present(built, token), REFUSED, what)
+    t.equal(
+      (await built.send('POST', '/auth/jwt/logout', undefined, { authorization: `Bearer ${token}` })).statusCode,
+      204
+    )
+    t.equal(await present(built, token), '200', 'as the contract says')
   }
-  const built = await withJwt(t)
-  await built.register()
-  const token = await tokenOf(built)
-  t.equal((await built.send('POST', '/auth/jwt/logout', undefined, { authorization: `Bearer ${token}` })).statusCode, 204)
-  t.equal(await present(built, token), '200', 'as the contract says')
-})
+)
 
-t.test('row 20, JWT-07: exp is enforced to the second by the plugin\'s clock, iat and nbf with a tolerance of a minute, and an endless token needs endlessTokens', async (t) => {
-  const start = Date.UTC(2030, 0, 1)
-  let now = start
-  const built = await withJwt(t, { lifetimeSeconds: 60, secret: KEY }, { clock: () => now })
-  await built.register()
-  const token = await tokenOf(built)
-  const claims = claimsOf(token)
-  for (const [ms, expected] of [[0, '200'], [59_999, '200'], [60_000, REFUSED], [60_001, REFUSED], [3_600_000, REFUSED], [-1, '200'], [-60_000, '200'], [-60_001, REFUSED]] as const) {
-    now = start + ms
-    t.equal(await present(built, token), expected, `after ${ms} ms`)
+t.test(
+  "row 20, JWT-07: exp is enforced to the second by the plugin's clock, iat and nbf with a tolerance of a minute, and an endless token needs endlessTokens",
+  async (t) => {
+    const start = Date.UTC(2030, 0, 1)
+    let now = start
+    const built = await withJwt(t, { lifetimeSeconds: 60, secret: KEY }, { clock: () => now })
+    await built.register()
+    const token = await tokenOf(built)
+    const claims = claimsOf(token)
+    for (const [ms, expected] of [
+      [0, '200'],
+      [59_999, '200'],
+      [60_000, REFUSED],
+      [60_001, REFUSED],
+      [3_600_000, REFUSED],
+      [-1, '200'],
+      [-60_000, '200'],
+      [-60_001, REFUSED]
+    ] as const) {
+      now = start + ms
+      t.equal(await present(built, token), expected, `after ${ms} ms`)
+    }
+    now = start
+    t.equal(await present(built, forge(HEADER, { ...claims, nbf: start / 1000 + 61 })), REFUSED)
+    now = start + 1000
+    t.equal(await present(built, forge(HEADER, { ...claims, nbf: start / 1000 + 61 })), '200')
+
+    await t.rejects(withJwt(t, { lifetimeSeconds: null }), { code: 'FST_USERS_INVALID_OPTION' })
+    const endless = await withJwt(t, { lifetimeSeconds: null, secret: KEY }, { endlessTokens: true })
+    await endless.register()
+    const forEver = await tokenOf(endless)
+    t.notOk('exp' in claimsOf(forEver))
+    t.equal(await present(endless, forEver), '200')
+    endless.tick(10 * 365 * 86_400)
+    t.equal(await present(endless, forEver), '200')
+    t.equal(
+      await present(endless, forge(HEADER, { ...claimsOf(forEver), exp: 1 })),
+      REFUSED,
+      'an exp that is there counts'
+    )
   }
-  now = start
-  t.equal(await present(built, forge(HEADER, { ...claims, nbf: start / 1000 + 61 })), REFUSED)
-  now = start + 1000
-  t.equal(await present(built, forge(HEADER, { ...claims, nbf: start / 1000 + 61 })), '200')
-
-  await t.rejects(withJwt(t, { lifetimeSeconds: null }), { code: 'FST_USERS_INVALID_OPTION' })
-  const endless = await withJwt(t, { lifetimeSeconds: null, secret: KEY }, { endlessTokens: true })
-  await endless.register()
-  const forEver = await tokenOf(endless)
-  t.notOk('exp' in claimsOf(forEver))
-  t.equal(await present(endless, forEver), '200')
-  endless.tick(10 * 365 * 86_400)
-  t.equal(await present(endless, forEver), '200')
-  t.equal(await present(endless, forge(HEADER, { ...claimsOf(forEver), exp: 1 })), REFUSED, 'an exp that is there counts')
-})
+)
 
 t.test('row 20: a list of audiences is written as it is, and a token must name one of them', async (t) => {
   const built = await withJwt(t, { secret: KEY, audience: ['api', 'web'] })
   await built.register()
   const claims = claimsOf(await tokenOf(built))
   t.same(claims['aud'], ['api', 'web'])
-  for (const [aud, expected] of [['api', '200'], [['web'], '200'], [['x', 'api'], '200'], [['x'], REFUSED], ['users:auth', REFUSED], ['ap', REFUSED], [[], REFUSED]] as const) {
+  for (const [aud, expected] of [
+    ['api', '200'],
+    [['web'], '200'],
+    [['x', 'api'], '200'],
+    [['x'], REFUSED],
+    ['users:auth', REFUSED],
+    ['ap', REFUSED],
+    [[], REFUSED]
+  ] as const) {
     t.equal(await present(built, forge(HEADER, { ...claims, aud })), expected, JSON.stringify(aud))
   }
 })
@@ -693,43 +1048,84 @@ t.test('two logins in one second give different tokens', async (t) => {
 t.test('SES-10: the same token gives the same answer every time, and two users never mix', async (t) => {
   const { built, claims } = await withKnownKey(t)
   await built.register({ email: LANCELOT })
-  const [a, b, bad] = [forge(HEADER, claims), await tokenOf(built, LANCELOT), forge(HEADER, claims, hmac('256', OTHER_KEY))]
+  const [a, b, bad] = [
+    forge(HEADER, claims),
+    await tokenOf(built, LANCELOT),
+    forge(HEADER, claims, hmac('256', OTHER_KEY))
+  ]
   for (let i = 0; i < 10; i++) {
-    t.equal((await built.send('GET', '/guarded', undefined, { authorization: `Bearer ${a}` })).json<{ user: { email: string } }>().user.email, ARTHUR)
-    t.equal((await built.send('GET', '/guarded', undefined, { authorization: `Bearer ${b}` })).json<{ user: { email: string } }>().user.email, LANCELOT)
+    t.equal(
+      (await built.send('GET', '/guarded', undefined, { authorization: `Bearer ${a}` })).json<{
+        user: { email: string }
+      }>().user.email,
+      ARTHUR
+    )
+    t.equal(
+      (await built.send('GET', '/guarded', undefined, { authorization: `Bearer ${b}` })).json<{
+        user: { email: string }
+      }>().user.email,
+      LANCELOT
+    )
     t.equal(await present(built, bad), REFUSED)
   }
 })
 
-t.test('SES-09: nothing of a user or a session is remembered: every request sees what another process wrote before it', async (t) => {
-  const adapter = memory()
-  const built = await buildApp(t, { adapter })
-  await built.create()
-  const sessions = { jwt: await built.bearer(ARTHUR), cookie: await built.cookie(ARTHUR) }
-  const seen = async (): Promise<(number | [string, boolean])[]> => await Promise.all(Object.values(sessions).map(async (headers) => {
-    const reply = await built.send('GET', '/users/me', undefined, headers)
-    const { email, is_superuser: superuser } = reply.json<User>()
-    return reply.statusCode === 200 ? [email, superuser] : reply.statusCode
-  }))
-  const write = (changes: Record<string, string | boolean>): Promise<number> => adapter.update(storedModel('user'), {}, changes)
-  for (let i = 0; i < 3; i++) t.same(await seen(), [[ARTHUR, false], [ARTHUR, false]])
-  await write({ is_superuser: true, email: LANCELOT })
-  t.same(await seen(), [[LANCELOT, true], [LANCELOT, true]])
-  await write({ is_active: false })
-  t.same(await seen(), [401, 401])
-  await write({ is_active: true, is_superuser: false })
-  t.same(await seen(), [[LANCELOT, false], [LANCELOT, false]])
-  await adapter.delete(storedModel('accesstoken'), {})
-  t.same(await seen(), [[LANCELOT, false], 401])
-  await write({ session_stamp: 'another' })
-  t.same(await seen(), [401, 401])
-})
+t.test(
+  'SES-09: nothing of a user or a session is remembered: every request sees what another process wrote before it',
+  async (t) => {
+    const adapter = memory()
+    const built = await buildApp(t, { adapter })
+    await built.create()
+    const sessions = { jwt: await built.bearer(ARTHUR), cookie: await built.cookie(ARTHUR) }
+    const seen = async (): Promise<(number | [string, boolean])[]> =>
+      await Promise.all(
+        Object.values(sessions).map(async (headers) => {
+          const reply = await built.send('GET', '/users/me', undefined, headers)
+          const { email, is_superuser: superuser } = reply.json<User>()
+          return reply.statusCode === 200 ? [email, superuser] : reply.statusCode
+        })
+      )
+    const write = (changes: Record<string, string | boolean>): Promise<number> =>
+      adapter.update(storedModel('user'), {}, changes)
+    for (let i = 0; i < 3; i++) {
+      t.same(await seen(), [
+        [ARTHUR, false],
+        [ARTHUR, false]
+      ])
+    }
+    await write({ is_superuser: true, email: LANCELOT })
+    t.same(await seen(), [
+      [LANCELOT, true],
+      [LANCELOT, true]
+    ])
+    await write({ is_active: false })
+    t.same(await seen(), [401, 401])
+    await write({ is_active: true, is_superuser: false })
+    t.same(await seen(), [
+      [LANCELOT, false],
+      [LANCELOT, false]
+    ])
+    await adapter.delete(storedModel('accesstoken'), {})
+    t.same(await seen(), [[LANCELOT, false], 401])
+    await write({ session_stamp: 'another' })
+    t.same(await seen(), [401, 401])
+  }
+)
 
 t.test('SES-09, SES-10: of tokens only so many good signatures are remembered, each by the whole token', async (t) => {
   const scope = Fastify()
   t.teardown(() => scope.close())
   let now = Date.now()
-  const codec = await createJwtCodec(scope, { keys: [checkJwtKey('secret', { secret: KEY })], audience: 'x', lifetimeSeconds: 60, clock: () => now, issuedAt: true, strict: true, required: [], remembered: 2 })
+  const codec = await createJwtCodec(scope, {
+    keys: [checkJwtKey('secret', { secret: KEY })],
+    audience: 'x',
+    lifetimeSeconds: 60,
+    clock: () => now,
+    issuedAt: true,
+    strict: true,
+    required: [],
+    remembered: 2
+  })
   const [a, b, c] = ['a', 'b', 'c'].map((sub) => codec.sign({ sub })) as [string, string, string]
   const known = codec.read(a)
   t.equal(codec.read(a), known, 'the same object: the signature was not checked again')
@@ -745,8 +1141,20 @@ t.test('SES-09, SES-10: of tokens only so many good signatures are remembered, e
 })
 
 t.test('JWT-10: matchers with a state are refused, and the same token gives the same answer ten times', async (t) => {
-  for (const audience of [/x/g, [/x/g], [/x/y, 'x'], 'x']) t.throws(() => jwtStrategy({ lifetimeSeconds: 60, audience: audience as unknown as string[] }), { code: 'FST_USERS_INVALID_OPTION' }, String(audience))
-  for (const purpose of ['reset', 'verify']) await t.rejects(buildApp(t, { tokens: { [purpose]: { audience: /x/g } } }), { code: 'FST_USERS_INVALID_OPTION' }, purpose)
+  for (const audience of [/x/g, [/x/g], [/x/y, 'x'], 'x']) {
+    t.throws(
+      () => jwtStrategy({ lifetimeSeconds: 60, audience: audience as unknown as string[] }),
+      { code: 'FST_USERS_INVALID_OPTION' },
+      String(audience)
+    )
+  }
+  for (const purpose of ['reset', 'verify']) {
+    await t.rejects(
+      buildApp(t, { tokens: { [purpose]: { audience: /x/g } } }),
+      { code: 'FST_USERS_INVALID_OPTION' },
+      purpose
+    )
+  }
   const { built, claims } = await withKnownKey(t)
   const answers = async (token: string): Promise<Set<string>> => {
     const found = new Set<string>()
@@ -757,12 +1165,17 @@ t.test('JWT-10: matchers with a state are refused, and the same token gives the 
   t.same(await answers(forge(HEADER, { ...claims, aud: 'another' })), new Set([REFUSED]))
 })
 
-t.test('two JWT backends without keys of their own do not accept each other\'s tokens', async (t) => {
+t.test("two JWT backends without keys of their own do not accept each other's tokens", async (t) => {
   const built = await buildApp(t, { backends: [jwtBackend({}, 'web'), jwtBackend({}, 'mobile')] }, (app) => {
-    for (const name of ['web', 'mobile']) app.get(`/${name}`, { preHandler: app.authenticate({ backends: [name] }) }, async () => 'ok')
+    for (const name of ['web', 'mobile']) {
+      app.get(`/${name}`, { preHandler: app.authenticate({ backends: [name] }) }, async () => 'ok')
+    }
   })
   await built.register()
-  for (const [own, other] of [['web', 'mobile'], ['mobile', 'web']] as const) {
+  for (const [own, other] of [
+    ['web', 'mobile'],
+    ['mobile', 'web']
+  ] as const) {
     const token = (await built.login(own, ARTHUR)).json<{ access_token: string }>().access_token
     t.equal((await built.send('GET', `/${own}`, undefined, { authorization: `Bearer ${token}` })).statusCode, 200)
     t.equal((await built.send('GET', `/${other}`, undefined, { authorization: `Bearer ${token}` })).statusCode, 401)

@@ -1,18 +1,43 @@
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
-import { bearerTransport, cookieTransport, databaseStrategy, jwtStrategy, memory, type CookieTransportOptions, type PasswordHelper, type UsersOptions } from '../lib/index.js'
-import { ARTHUR, buildApp, cookieOf, countedPasswords, fastPasswords, misfit, PASSWORD, refused, storedModel, storedRows, visible, weakerHash } from './helpers/build-app.js'
+import {
+  bearerTransport,
+  cookieTransport,
+  databaseStrategy,
+  jwtStrategy,
+  memory,
+  type CookieTransportOptions,
+  type PasswordHelper,
+  type UsersOptions
+} from '../lib/index.js'
+import {
+  ARTHUR,
+  buildApp,
+  cookieOf,
+  countedPasswords,
+  fastPasswords,
+  misfit,
+  PASSWORD,
+  refused,
+  storedModel,
+  storedRows,
+  visible,
+  weakerHash
+} from './helpers/build-app.js'
 import { fixturePath } from './helpers/root.js'
 
-const { hashes }: { hashes: Record<string, { password: string, hash: string }> } =
-  JSON.parse(readFileSync(fixturePath('fastapi-users.json'), 'utf8'))
+const { hashes }: { hashes: Record<string, { password: string; hash: string }> } = JSON.parse(
+  readFileSync(fixturePath('fastapi-users.json'), 'utf8')
+)
 
 const LANCELOT = 'lancelot@camelot.bt'
 const FORM = 'application/x-www-form-urlencoded'
 const TOKEN = /^[A-Za-z0-9_-]{43}$/
 
-function multipart (fields: readonly (readonly [string, string])[], extra = ''): { type: string, payload: string } {
-  const parts = fields.map(([name, value]) => `--knight\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`)
+function multipart (fields: readonly (readonly [string, string])[], extra = ''): { type: string; payload: string } {
+  const parts = fields.map(
+    ([name, value]) => `--knight\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`
+  )
   return { type: 'multipart/form-data; boundary=knight', payload: `${parts.join('')}${extra}--knight--\r\n` }
 }
 
@@ -23,10 +48,16 @@ async function app (t: Test, options: Partial<UsersOptions> = {}) {
     ...made,
     adapter,
     post: (type: string | null, payload: string | Buffer, backend = 'jwt', headers: Record<string, string> = {}) =>
-      made.app.inject({ method: 'POST', url: `/auth/${backend}/login`, headers: { ...headers, ...(type === null ? {} : { 'content-type': type }) }, payload }),
+      made.app.inject({
+        method: 'POST',
+        url: `/auth/${backend}/login`,
+        headers: { ...headers, ...(type === null ? {} : { 'content-type': type }) },
+        payload
+      }),
     sessions: () => storedRows(adapter, 'accesstoken'),
     userRow: async (email = ARTHUR) => (await storedRows(adapter, 'user')).find((row) => row['email'] === email),
-    setHash: (hashed_password: string, email = ARTHUR) => adapter.update(storedModel('user'), { email }, { hashed_password })
+    setHash: (hashed_password: string, email = ARTHUR) =>
+      adapter.update(storedModel('user'), { email }, { hashed_password })
   }
 }
 
@@ -54,11 +85,20 @@ t.test('the login body', async (t) => {
   t.test('row 8: is a urlencoded form, a multipart form or JSON', async (t) => {
     const { create, post } = await app(t)
     await create({ email: 'Merlin.Émrys@camelot.bt', password: 'пароль🔑 +&=%' })
-    const fields = [['username', 'Merlin.Émrys@camelot.bt'], ['password', 'пароль🔑 +&=%']] as const
+    const fields = [
+      ['username', 'Merlin.Émrys@camelot.bt'],
+      ['password', 'пароль🔑 +&=%']
+    ] as const
     const urlencoded = new URLSearchParams(Object.fromEntries(fields)).toString()
     const form = multipart(fields)
     const json = JSON.stringify(Object.fromEntries(fields))
-    for (const [type, payload] of [[FORM, urlencoded], [`${FORM}; charset=utf-8`, urlencoded], [form.type, form.payload], ['application/json', json], ['application/json; charset=utf-8', json]] as const) {
+    for (const [type, payload] of [
+      [FORM, urlencoded],
+      [`${FORM}; charset=utf-8`, urlencoded],
+      [form.type, form.payload],
+      ['application/json', json],
+      ['application/json; charset=utf-8', json]
+    ] as const) {
       t.equal((await post(type, payload)).statusCode, 200, type)
     }
   })
@@ -89,7 +129,11 @@ t.test('the login body', async (t) => {
     ]
     for (const [fields, paths] of forms) {
       const form = multipart(Object.entries(fields))
-      for (const [type, payload] of [[FORM, new URLSearchParams(fields).toString()], [form.type, form.payload], ['application/json', JSON.stringify(fields)]] as const) {
+      for (const [type, payload] of [
+        [FORM, new URLSearchParams(fields).toString()],
+        [form.type, form.payload],
+        ['application/json', JSON.stringify(fields)]
+      ] as const) {
         const reply = await post(type, payload)
         const name = `${type.split(';')[0]} ${JSON.stringify(fields).slice(0, 100)}`
         if (paths === null) t.equal(reply.statusCode, 200, name)
@@ -100,15 +144,29 @@ t.test('the login body', async (t) => {
     misfit(t, await post(FORM, ''), ['/password', '/username'], 'an empty form')
     misfit(t, await post('application/json', ''), [''], 'no body')
     misfit(t, await post('application/json', JSON.stringify({ ...good, password: 1 })), ['/password'], 'a number')
-    misfit(t, await post('application/json', JSON.stringify({ ...good, password: null, username: [ARTHUR] })), ['/password', '/username'], 'null and a list')
-    misfit(t, await post('application/json', '{"username":"a@camelot.bt","password":"\\ud800guinevere"}'), ['/password'], 'a lone surrogate')
+    misfit(
+      t,
+      await post('application/json', JSON.stringify({ ...good, password: null, username: [ARTHUR] })),
+      ['/password', '/username'],
+      'null and a list'
+    )
+    misfit(
+      t,
+      await post('application/json', '{"username":"a@camelot.bt","password":"\\ud800guinevere"}'),
+      ['/password'],
+      'a lone surrogate'
+    )
   })
 
   t.test('row 8: with a file, a repeated field, broken parts or another type is refused', async (t) => {
     const { create, post, sessions } = await app(t)
     await create()
-    const pair = [['username', ARTHUR], ['password', PASSWORD]] as const
-    const file = '--knight\r\ncontent-disposition: form-data; name="file"; filename="x.txt"\r\ncontent-type: text/plain\r\n\r\nx\r\n'
+    const pair = [
+      ['username', ARTHUR],
+      ['password', PASSWORD]
+    ] as const
+    const file =
+      '--knight\r\ncontent-disposition: form-data; name="file"; filename="x.txt"\r\ncontent-type: text/plain\r\n\r\nx\r\n'
     const filePassword = `--knight\r\ncontent-disposition: form-data; name="password"; filename="p"\r\n\r\n${PASSWORD}\r\n`
     const multiparts = [
       multipart(pair, file),
@@ -119,94 +177,222 @@ t.test('the login body', async (t) => {
       { type: 'multipart/form-data', payload: multipart(pair).payload },
       { type: 'multipart/form-data; boundary=knight', payload: multipart(pair).payload.slice(0, -20) }
     ]
-    for (const { type, payload } of multiparts) refused(t, await post(type, payload, 'cookie'), 400, 'BAD_REQUEST', 'Bad Request', `${type} ${payload.length}`)
-    for (const payload of [`username=${ARTHUR}&password=${PASSWORD}&password=other`, `username=${ARTHUR}&username=x&password=${PASSWORD}`]) refused(t, await post(FORM, payload, 'cookie'), 400, 'BAD_REQUEST', 'Bad Request', payload)
+    for (const { type, payload } of multiparts) {
+      refused(t, await post(type, payload, 'cookie'), 400, 'BAD_REQUEST', 'Bad Request', `${type} ${payload.length}`)
+    }
+    for (const payload of [
+      `username=${ARTHUR}&password=${PASSWORD}&password=other`,
+      `username=${ARTHUR}&username=x&password=${PASSWORD}`
+    ]) {
+      refused(t, await post(FORM, payload, 'cookie'), 400, 'BAD_REQUEST', 'Bad Request', payload)
+    }
     const form = new URLSearchParams(Object.fromEntries(pair)).toString()
-    for (const type of ['text/plain', 'application/xml', 'application/octet-stream', null]) t.equal((await post(type, form, 'cookie')).statusCode, 415, String(type))
+    for (const type of ['text/plain', 'application/xml', 'application/octet-stream', null]) {
+      t.equal((await post(type, form, 'cookie')).statusCode, 415, String(type))
+    }
     t.equal((await post(FORM, `${form}&scope=${'x'.repeat(17_000)}`, 'cookie')).statusCode, 413)
     t.same(await sessions(), [])
   })
 
-  t.test('row 8: invalid UTF-8 is refused in every kind of body, raw and percent-encoded, so that it opens no account', async (t) => {
-    const { create, post, sessions } = await app(t)
-    await create({ email: 'merliné@camelot.bt', password: 'guinevere-\ufffd' })
-    const send = (type: string, payload: Buffer) => post(type, payload, 'cookie')
-    const bytes = (text: string): Buffer => Buffer.from(text, 'latin1')
-    const user = encodeURIComponent('merliné@camelot.bt')
-    const part = (name: string, value: Buffer, type = ''): Buffer => Buffer.concat([bytes(`--k\r\ncontent-disposition: form-data; name="${name}"\r\n${type}\r\n`), value, bytes('\r\n')])
-    const parts = (...list: Buffer[]): Buffer => Buffer.concat([...list, bytes('--k--\r\n')])
-    const MULTIPART = 'multipart/form-data; boundary=k'
-    const named = part('username', Buffer.from('merliné@camelot.bt'))
-    const json = (password: string): Buffer => Buffer.concat([Buffer.from('{"username":"merliné@camelot.bt","password":"guinevere-'), bytes(password), bytes('"}')])
-    const INVALID = ['\xff', '\xc3', '\xc0\xaf', '\xed\xa0\x80', '\xf5\x80\x80\x80', '\xe9', '\xf0\x9f\x94']
-    for (const invalid of INVALID) {
-      const escaped = [...bytes(invalid)].map((byte) => `%${byte.toString(16)}`).join('')
-      const mixed = escaped.length > 3 ? `${escaped.slice(0, -3)}${invalid.slice(-1)}` : escaped.toUpperCase()
-      for (const text of [invalid, escaped, mixed]) {
-        refused(t, await send(FORM, bytes(`username=${user}&password=guinevere-${text}`)), 400, 'BAD_REQUEST', 'Bad Request', `password=${JSON.stringify(text)}`)
-        refused(t, await send(FORM, bytes(`username=merlin${text}@camelot.bt&password=x`)), 400, 'BAD_REQUEST', 'Bad Request', `username=${JSON.stringify(text)}`)
-        refused(t, await send(FORM, bytes(`username=${user}&password=x&m${text}=x`)), 400, 'BAD_REQUEST', 'Bad Request', `name ${JSON.stringify(text)}`)
+  t.test(
+    'row 8: invalid UTF-8 is refused in every kind of body, raw and percent-encoded, so that it opens no account',
+    async (t) => {
+      const { create, post, sessions } = await app(t)
+      await create({ email: 'merliné@camelot.bt', password: 'guinevere-\ufffd' })
+      const send = (type: string, payload: Buffer) => post(type, payload, 'cookie')
+      const bytes = (text: string): Buffer => Buffer.from(text, 'latin1')
+      const user = encodeURIComponent('merliné@camelot.bt')
+      const part = (name: string, value: Buffer, type = ''): Buffer =>
+        Buffer.concat([
+          bytes(`--k\r\ncontent-disposition: form-data; name="${name}"\r\n${type}\r\n`),
+          value,
+          bytes('\r\n')
+        ])
+      const parts = (...list: Buffer[]): Buffer => Buffer.concat([...list, bytes('--k--\r\n')])
+      const MULTIPART = 'multipart/form-data; boundary=k'
+      const named = part('username', Buffer.from('merliné@camelot.bt'))
+      const json = (password: string): Buffer =>
+        Buffer.concat([
+          Buffer.from('{"username":"merliné@camelot.bt","password":"guinevere-'),
+          bytes(password),
+          bytes('"}')
+        ])
+      const INVALID = ['\xff', '\xc3', '\xc0\xaf', '\xed\xa0\x80', '\xf5\x80\x80\x80', '\xe9', '\xf0\x9f\x94']
+      for (const invalid of INVALID) {
+        const escaped = [...bytes(invalid)].map((byte) => `%${byte.toString(16)}`).join('')
+        const mixed = escaped.length > 3 ? `${escaped.slice(0, -3)}${invalid.slice(-1)}` : escaped.toUpperCase()
+        for (const text of [invalid, escaped, mixed]) {
+          refused(
+            t,
+            await send(FORM, bytes(`username=${user}&password=guinevere-${text}`)),
+            400,
+            'BAD_REQUEST',
+            'Bad Request',
+            `password=${JSON.stringify(text)}`
+          )
+          refused(
+            t,
+            await send(FORM, bytes(`username=merlin${text}@camelot.bt&password=x`)),
+            400,
+            'BAD_REQUEST',
+            'Bad Request',
+            `username=${JSON.stringify(text)}`
+          )
+          refused(
+            t,
+            await send(FORM, bytes(`username=${user}&password=x&m${text}=x`)),
+            400,
+            'BAD_REQUEST',
+            'Bad Request',
+            `name ${JSON.stringify(text)}`
+          )
+        }
+        refused(
+          t,
+          await send(MULTIPART, parts(named, part('password', bytes(`guinevere-${invalid}`)))),
+          400,
+          'BAD_REQUEST',
+          'Bad Request',
+          `multipart ${JSON.stringify(invalid)}`
+        )
+        refused(
+          t,
+          await send(MULTIPART, parts(named, part('password', bytes('x')), part(invalid, bytes('x')))),
+          400,
+          'BAD_REQUEST',
+          'Bad Request'
+        )
+        refused(
+          t,
+          await send('application/json', json(invalid)),
+          400,
+          'BAD_REQUEST',
+          'Bad Request',
+          `JSON ${JSON.stringify(invalid)}`
+        )
       }
-      refused(t, await send(MULTIPART, parts(named, part('password', bytes(`guinevere-${invalid}`)))), 400, 'BAD_REQUEST', 'Bad Request', `multipart ${JSON.stringify(invalid)}`)
-      refused(t, await send(MULTIPART, parts(named, part('password', bytes('x')), part(invalid, bytes('x')))), 400, 'BAD_REQUEST', 'Bad Request')
-      refused(t, await send('application/json', json(invalid)), 400, 'BAD_REQUEST', 'Bad Request', `JSON ${JSON.stringify(invalid)}`)
+      for (const [type, value] of [
+        ['content-type: text/plain; charset=utf-16le\r\n', Buffer.from('guinevere-\ufffd', 'utf16le')],
+        ['Content-Type: text/plain;\r\n charset=latin1\r\n', bytes('guinevere-\xc3\xa9')],
+        ['content-type: text/plain; charset="iso-8859-1"\r\n', bytes('guinevere-\xe9')]
+      ] as const) {
+        refused(
+          t,
+          await send(MULTIPART, parts(named, part('password', value, type))),
+          400,
+          'BAD_REQUEST',
+          'Bad Request',
+          type
+        )
+      }
+      t.same(await sessions(), [])
+      t.equal(
+        (await send(FORM, bytes(`username=${user}&password=guinevere-%EF%BF%BD`))).statusCode,
+        204,
+        'the character U+FFFD itself is text like any other'
+      )
+      t.equal(
+        (
+          await send(
+            MULTIPART,
+            parts(
+              named,
+              part('password', Buffer.from('guinevere-\ufffd'), 'content-type: text/plain; charset=UTF-8\r\n')
+            )
+          )
+        ).statusCode,
+        204
+      )
+      t.equal((await send(FORM, bytes(`username=${user}&password=100%`))).statusCode, 400)
+      await create({ email: 'galahad@camelot.bt', password: '100% guinevere %zz' })
+      t.equal(
+        (await send(FORM, bytes('username=galahad@camelot.bt&password=100%+guinevere+%zz'))).statusCode,
+        204,
+        'a percent sign that escapes nothing stays'
+      )
     }
-    for (const [type, value] of [['content-type: text/plain; charset=utf-16le\r\n', Buffer.from('guinevere-\ufffd', 'utf16le')], ['Content-Type: text/plain;\r\n charset=latin1\r\n', bytes('guinevere-\xc3\xa9')], ['content-type: text/plain; charset="iso-8859-1"\r\n', bytes('guinevere-\xe9')]] as const) {
-      refused(t, await send(MULTIPART, parts(named, part('password', value, type))), 400, 'BAD_REQUEST', 'Bad Request', type)
-    }
-    t.same(await sessions(), [])
-    t.equal((await send(FORM, bytes(`username=${user}&password=guinevere-%EF%BF%BD`))).statusCode, 204, 'the character U+FFFD itself is text like any other')
-    t.equal((await send(MULTIPART, parts(named, part('password', Buffer.from('guinevere-\ufffd'), 'content-type: text/plain; charset=UTF-8\r\n')))).statusCode, 204)
-    t.equal((await send(FORM, bytes(`username=${user}&password=100%`))).statusCode, 400)
-    await create({ email: 'galahad@camelot.bt', password: '100% guinevere %zz' })
-    t.equal((await send(FORM, bytes('username=galahad@camelot.bt&password=100%+guinevere+%zz'))).statusCode, 204, 'a percent sign that escapes nothing stays')
-  })
+  )
 
   t.test('LOG-10: credentials are read from the body alone', async (t) => {
     const { create, app: fastify } = await app(t)
     await create()
     const query = new URLSearchParams({ username: ARTHUR, password: PASSWORD }).toString()
-    for (const headers of [{}, { 'content-type': FORM }, { 'content-type': 'application/json' }, { authorization: `Basic ${Buffer.from(`${ARTHUR}:${PASSWORD}`).toString('base64')}` }]) {
+    for (const headers of [
+      {},
+      { 'content-type': FORM },
+      { 'content-type': 'application/json' },
+      { authorization: `Basic ${Buffer.from(`${ARTHUR}:${PASSWORD}`).toString('base64')}` }
+    ]) {
       const reply = await fastify.inject({ method: 'POST', url: `/auth/jwt/login?${query}`, headers })
       t.equal(reply.statusCode, 400, JSON.stringify(headers))
       t.equal(reply.json<{ code: string }>().code, 'FST_ERR_VALIDATION')
     }
-    for (const method of ['GET', 'HEAD', 'PUT'] as const) t.equal((await fastify.inject({ method, url: `/auth/jwt/login?${query}` })).statusCode, 404, method)
+    for (const method of ['GET', 'HEAD', 'PUT'] as const) {
+      t.equal((await fastify.inject({ method, url: `/auth/jwt/login?${query}` })).statusCode, 404, method)
+    }
   })
 })
 
 t.test('a failed login', async (t) => {
-  t.test('rows 10, 17, LOG-01: looks the same for an unknown, an inactive and an unverified user and for a wrong password', async (t) => {
-    for (const backend of ['jwt', 'cookie']) {
-      const { create, login, sessions } = await app(t, { requireVerification: true })
-      await create({ is_verified: true })
-      await create({ email: 'unverified@camelot.bt' })
-      await create({ email: 'inactive@camelot.bt', is_verified: true, is_active: false })
-      await create({ email: 'both@camelot.bt', is_active: false })
-      const attempts: [string, string][] = [
-        ['nobody@camelot.bt', PASSWORD], [ARTHUR, 'wrong-password'], ['unverified@camelot.bt', 'wrong-password'],
-        ['inactive@camelot.bt', PASSWORD], ['inactive@camelot.bt', 'wrong-password'], ['both@camelot.bt', PASSWORD],
-        [`x ${ARTHUR}`, PASSWORD], [`${ARTHUR} x`, PASSWORD], [ARTHUR.replace('@', ' @'), PASSWORD], [`Arthur <${ARTHUR}>`, PASSWORD], ['no address', PASSWORD], ['a\u0000b', PASSWORD], ['%', PASSWORD], ["' or 1=1 --", PASSWORD],
-        [ARTHUR, PASSWORD.toUpperCase()], [ARTHUR, `${PASSWORD} `], [ARTHUR, ` ${PASSWORD}`], [ARTHUR, PASSWORD.slice(0, -1)], [ARTHUR, `${PASSWORD}\u0000`]
-      ]
-      const replies = []
-      for (const [username, password] of attempts) replies.push(await login(backend, username, password))
-      for (const [i, reply] of replies.entries()) {
-        refused(t, reply, 400, 'LOGIN_BAD_CREDENTIALS', undefined, JSON.stringify(attempts[i]))
-        t.same(visible(reply), visible(replies[0] as typeof reply))
+  t.test(
+    'rows 10, 17, LOG-01: looks the same for an unknown, an inactive and an unverified user and for a wrong password',
+    async (t) => {
+      for (const backend of ['jwt', 'cookie']) {
+        const { create, login, sessions } = await app(t, { requireVerification: true })
+        await create({ is_verified: true })
+        await create({ email: 'unverified@camelot.bt' })
+        await create({ email: 'inactive@camelot.bt', is_verified: true, is_active: false })
+        await create({ email: 'both@camelot.bt', is_active: false })
+        const attempts: [string, string][] = [
+          ['nobody@camelot.bt', PASSWORD],
+          [ARTHUR, 'wrong-password'],
+          ['unverified@camelot.bt', 'wrong-password'],
+          ['inactive@camelot.bt', PASSWORD],
+          ['inactive@camelot.bt', 'wrong-password'],
+          ['both@camelot.bt', PASSWORD],
+          [`x ${ARTHUR}`, PASSWORD],
+          [`${ARTHUR} x`, PASSWORD],
+          [ARTHUR.replace('@', ' @'), PASSWORD],
+          [`Arthur <${ARTHUR}>`, PASSWORD],
+          ['no address', PASSWORD],
+          ['a\u0000b', PASSWORD],
+          ['%', PASSWORD],
+          ["' or 1=1 --", PASSWORD],
+          [ARTHUR, PASSWORD.toUpperCase()],
+          [ARTHUR, `${PASSWORD} `],
+          [ARTHUR, ` ${PASSWORD}`],
+          [ARTHUR, PASSWORD.slice(0, -1)],
+          [ARTHUR, `${PASSWORD}\u0000`]
+        ]
+        const replies = []
+        for (const [username, password] of attempts) replies.push(await login(backend, username, password))
+        for (const [i, reply] of replies.entries()) {
+          refused(t, reply, 400, 'LOGIN_BAD_CREDENTIALS', undefined, JSON.stringify(attempts[i]))
+          t.same(visible(reply), visible(replies[0] as typeof reply))
+        }
+        t.same(await sessions(), [])
       }
-      t.same(await sessions(), [])
     }
-  })
+  )
 
   t.test('row 66, LOG-02: costs one hash, whoever it is for', async (t) => {
     const { passwords, calls } = countedPasswords()
     const { create, login, setHash } = await app(t, { passwords, requireVerification: true })
-    const accounts = { good: { is_verified: true }, inactive: { is_active: false, is_verified: true }, unverified: {}, broken: {}, empty: {}, foreign: {} }
+    const accounts = {
+      good: { is_verified: true },
+      inactive: { is_active: false, is_verified: true },
+      unverified: {},
+      broken: {},
+      empty: {},
+      foreign: {}
+    }
     for (const [name, flags] of Object.entries(accounts)) await create({ email: `${name}@camelot.bt`, ...flags })
     await setHash('no hash at all', 'broken@camelot.bt')
     await setHash('', 'empty@camelot.bt')
-    await setHash('$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E', 'foreign@camelot.bt')
+    await setHash(
+      '$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E',
+      'foreign@camelot.bt'
+    )
     const cost = async (username: string, password: string): Promise<string[]> => {
       calls.length = 0
       await login('jwt', username, password)
@@ -223,7 +409,18 @@ t.test('a failed login', async (t) => {
   t.test('PW-10: follows from a stored hash that cannot be read', async (t) => {
     const { create, login, setHash } = await app(t)
     await create()
-    for (const hash of ['', 'x', PASSWORD, '!', '$argon2id$', '$argon2id$v=19$m=8,t=1,p=1$$', '$2b$12$short', '$1$abc$def', '{SHA}x', 'a'.repeat(1024)]) {
+    for (const hash of [
+      '',
+      'x',
+      PASSWORD,
+      '!',
+      '$argon2id$',
+      '$argon2id$v=19$m=8,t=1,p=1$$',
+      '$2b$12$short',
+      '$1$abc$def',
+      '{SHA}x',
+      'a'.repeat(1024)
+    ]) {
       await setHash(hash)
       refused(t, await login('jwt', ARTHUR), 400, 'LOGIN_BAD_CREDENTIALS', undefined, hash.slice(0, 40))
       t.equal((await login('jwt', ARTHUR, hash || 'x')).statusCode, 400, 'the stored text is no password')
@@ -248,7 +445,9 @@ t.test('row 11: an unverified user with the right password is told so when verif
 t.test('row 12: the address may be written in any case', async (t) => {
   const { create, login } = await app(t)
   await create({ email: 'King.Arthur@camelot.bt' })
-  for (const username of ['King.Arthur@camelot.bt', 'king.arthur@camelot.bt', 'KING.ARTHUR@CAMELOT.BT']) t.equal((await login('jwt', username)).statusCode, 200, username)
+  for (const username of ['King.Arthur@camelot.bt', 'king.arthur@camelot.bt', 'KING.ARTHUR@CAMELOT.BT']) {
+    t.equal((await login('jwt', username)).statusCode, 200, username)
+  }
 })
 
 t.test('PW-04: a password typed in another normal form is the same one, compatibility forms are not', async (t) => {
@@ -266,14 +465,23 @@ t.test('PW-02: long passwords count to their last character', async (t) => {
   const password = `${'correct horse '.repeat(7)}a`
   await create({ password })
   t.equal((await login('jwt', ARTHUR, password)).statusCode, 200)
-  for (const wrong of [`${'correct horse '.repeat(7)}b`, password.slice(0, 72), `${password} `, password.toUpperCase()]) t.equal((await login('jwt', ARTHUR, wrong)).statusCode, 400)
+  for (const wrong of [
+    `${'correct horse '.repeat(7)}b`,
+    password.slice(0, 72),
+    `${password} `,
+    password.toUpperCase()
+  ]) {
+    t.equal((await login('jwt', ARTHUR, wrong)).statusCode, 400)
+  }
 })
 
 t.test('cookies', async (t) => {
-  const backendOf = (options: CookieTransportOptions): UsersOptions['backends'] => [{ name: 'cookie', transport: cookieTransport(options), strategy: databaseStrategy({ lifetimeSeconds: 86_400 }) }]
+  const backendOf = (options: CookieTransportOptions): UsersOptions['backends'] => [
+    { name: 'cookie', transport: cookieTransport(options), strategy: databaseStrategy({ lifetimeSeconds: 86_400 }) }
+  ]
 
   /** Name, value and attributes of a reply's one cookie. */
-  function parse (header: unknown): { name: string | undefined, value: string | undefined, attributes: string[] } {
+  function parse (header: unknown): { name: string | undefined; value: string | undefined; attributes: string[] } {
     const [pair = '', ...attributes] = String(header).split('; ')
     const at = pair.indexOf('=')
     return { name: pair.slice(0, at), value: pair.slice(at + 1), attributes: attributes.sort() }
@@ -301,28 +509,42 @@ t.test('cookies', async (t) => {
     [{ domain: 'camelot.bt' }, 'users-cookie', ['Domain=camelot.bt', 'HttpOnly', 'Path=/', 'SameSite=Lax', 'Secure']],
     [{ sameSite: 'strict' }, '__Host-users-cookie', ['HttpOnly', 'Path=/', 'SameSite=Strict', 'Secure']],
     [{ sameSite: 'none' }, '__Host-users-cookie', ['HttpOnly', 'Path=/', 'SameSite=None', 'Secure']],
-    [{ name: 'sess', domain: 'camelot.bt', path: '/x', secure: false, httpOnly: false, sameSite: 'strict' }, 'sess', ['Domain=camelot.bt', 'Path=/x', 'SameSite=Strict']]
+    [
+      { name: 'sess', domain: 'camelot.bt', path: '/x', secure: false, httpOnly: false, sameSite: 'strict' },
+      'sess',
+      ['Domain=camelot.bt', 'Path=/x', 'SameSite=Strict']
+    ]
   ]
 
-  t.test('rows 13, 14, 16, CK-01: each option is in the cookie, and logout clears it with the same attributes', async (t) => {
-    for (const [options, name, attributes] of table) {
-      const { create, login, send } = await app(t, { backends: backendOf(options) })
-      await create()
-      const set = await login('cookie', ARTHUR)
-      t.equal(set.statusCode, 204)
-      t.match(parse(set.headers['set-cookie']), { name, value: TOKEN }, JSON.stringify(options))
-      t.same(parse(set.headers['set-cookie']).attributes, attributes)
-      const clear = await send('POST', '/auth/cookie/logout', undefined, { cookie: cookieOf(set) })
-      t.equal(clear.statusCode, 204)
-      t.equal(clear.body, '')
-      t.same(parse([clear.headers['set-cookie']].flat().at(-1)), { name, value: '', attributes: [...attributes.filter((one) => !one.startsWith('Max-Age')), 'Max-Age=0'].sort() })
+  t.test(
+    'rows 13, 14, 16, CK-01: each option is in the cookie, and logout clears it with the same attributes',
+    async (t) => {
+      for (const [options, name, attributes] of table) {
+        const { create, login, send } = await app(t, { backends: backendOf(options) })
+        await create()
+        const set = await login('cookie', ARTHUR)
+        t.equal(set.statusCode, 204)
+        t.match(parse(set.headers['set-cookie']), { name, value: TOKEN }, JSON.stringify(options))
+        t.same(parse(set.headers['set-cookie']).attributes, attributes)
+        const clear = await send('POST', '/auth/cookie/logout', undefined, { cookie: cookieOf(set) })
+        t.equal(clear.statusCode, 204)
+        t.equal(clear.body, '')
+        t.same(parse([clear.headers['set-cookie']].flat().at(-1)), {
+          name,
+          value: '',
+          attributes: [...attributes.filter((one) => !one.startsWith('Max-Age')), 'Max-Age=0'].sort()
+        })
+      }
     }
-  })
+  )
 
   t.test('CK-06: Secure does not follow what headers say of the protocol', async (t) => {
     const { create, post } = await app(t)
     await create()
-    const reply = await post(FORM, new URLSearchParams({ username: ARTHUR, password: PASSWORD }).toString(), 'cookie', { 'x-forwarded-proto': 'http', forwarded: 'proto=http' })
+    const reply = await post(FORM, new URLSearchParams({ username: ARTHUR, password: PASSWORD }).toString(), 'cookie', {
+      'x-forwarded-proto': 'http',
+      forwarded: 'proto=http'
+    })
     t.ok(parse(reply.headers['set-cookie']).attributes.includes('Secure'))
   })
 
@@ -331,31 +553,45 @@ t.test('cookies', async (t) => {
     await create()
     await create({ email: LANCELOT })
     const old = await cookie(ARTHUR)
-    const form = (username: string, password = PASSWORD): string => new URLSearchParams({ username, password }).toString()
+    const form = (username: string, password = PASSWORD): string =>
+      new URLSearchParams({ username, password }).toString()
     t.equal((await post(FORM, form(LANCELOT, 'wrong-password'), 'cookie', old)).statusCode, 400)
     t.equal((await send('GET', '/users/me', undefined, old)).statusCode, 200, 'a failed login leaves it')
 
     const fresh = await post(FORM, form(LANCELOT), 'cookie', old)
     t.equal(fresh.statusCode, 204)
     t.equal((await send('GET', '/users/me', undefined, old)).statusCode, 401)
-    t.match((await send('GET', '/users/me', undefined, { cookie: cookieOf(fresh) })).json<object>(), { email: LANCELOT })
+    t.match((await send('GET', '/users/me', undefined, { cookie: cookieOf(fresh) })).json<object>(), {
+      email: LANCELOT
+    })
     t.equal((await sessions()).length, 1)
 
     const fixed = { cookie: `__Host-users-cookie=${'A'.repeat(43)}` }
     const after = await post(FORM, form(ARTHUR), 'cookie', fixed)
     t.equal(after.statusCode, 204)
     t.not(cookieOf(after), fixed.cookie)
-    t.equal((await send('GET', '/users/me', undefined, fixed)).statusCode, 401, 'a value that was planted does not become a session')
+    t.equal(
+      (await send('GET', '/users/me', undefined, fixed)).statusCode,
+      401,
+      'a value that was planted does not become a session'
+    )
     const other = await post(FORM, form(ARTHUR), 'cookie', { cookie: `other=1; ${cookieOf(fresh)}; more=2` })
     t.equal(other.statusCode, 204)
-    t.equal((await send('GET', '/users/me', undefined, { cookie: cookieOf(fresh) })).statusCode, 401, 'among other cookies')
+    t.equal(
+      (await send('GET', '/users/me', undefined, { cookie: cookieOf(fresh) })).statusCode,
+      401,
+      'among other cookies'
+    )
     t.equal((await sessions()).length, 2)
   })
 })
 
 t.test('events', async (t) => {
   t.test('row 60, PW-13: a login fires its events in order; what they hear is free of password and hash', async (t) => {
-    for (const [backend, status] of [['jwt', 200], ['cookie', 204]] as const) {
+    for (const [backend, status] of [
+      ['jwt', 200],
+      ['cookie', 204]
+    ] as const) {
       const { create, login, events } = await app(t)
       const user = await create()
       events.length = 0
@@ -400,7 +636,9 @@ t.test('events', async (t) => {
       }
     })
     await create()
-    for (const backend of ['jwt', 'cookie']) t.equal((await login(backend, ARTHUR)).headers['x-welcome'], `${ARTHUR} ${backend} /auth/${backend}/login`)
+    for (const backend of ['jwt', 'cookie']) {
+      t.equal((await login(backend, ARTHUR)).headers['x-welcome'], `${ARTHUR} ${backend} /auth/${backend}/login`)
+    }
   })
 
   t.test('onIssueToken can add refresh_token and expires_in to a bearer reply, and nothing else', async (t) => {
@@ -424,7 +662,9 @@ t.test('events', async (t) => {
     const { create, login, events, sessions } = await app(t, {
       hooks: {
         async onBeforeLogin ({ user }) {
-          if (user.email === ARTHUR) return { pending: { code: 'TOTP_REQUIRED', body: { ticket: 't-1', methods: ['totp'] } } }
+          if (user.email === ARTHUR) {
+            return { pending: { code: 'TOTP_REQUIRED', body: { ticket: 't-1', methods: ['totp'] } } }
+          }
         }
       }
     })
@@ -452,7 +692,9 @@ t.test('events', async (t) => {
         const tokens: string[] = []
         const { create, login, sessions, events, send } = await app(t, {
           hooks: {
-            async onIssueToken ({ issued }) { tokens.push(issued.token) },
+            async onIssueToken ({ issued }) {
+              tokens.push(issued.token)
+            },
             [event]: async (payload: { issued?: { token: string } }) => {
               if (payload.issued !== undefined) tokens.push(payload.issued.token)
               throw error
@@ -468,23 +710,45 @@ t.test('events', async (t) => {
           t.notMatch(reply.body, /access_token|database password/)
         }
         t.same(await sessions(), [], `${event}: no row`)
-        for (const token of tokens.filter((one) => TOKEN.test(one))) t.equal((await send('GET', '/users/me', undefined, { cookie: `__Host-users-cookie=${token}` })).statusCode, 401)
-        if (event === 'onBeforeLogin') t.match(events, [{ name: 'onLoginFailed', reason: 'REFUSED', backend: 'jwt' }, { name: 'onLoginFailed', reason: 'REFUSED', backend: 'cookie' }])
+        for (const token of tokens.filter((one) => TOKEN.test(one))) {
+          t.equal(
+            (await send('GET', '/users/me', undefined, { cookie: `__Host-users-cookie=${token}` })).statusCode,
+            401
+          )
+        }
+        if (event === 'onBeforeLogin') {
+          t.match(events, [
+            { name: 'onLoginFailed', reason: 'REFUSED', backend: 'jwt' },
+            { name: 'onLoginFailed', reason: 'REFUSED', backend: 'cookie' }
+          ])
+        }
       }
     }
   })
 
   t.test('LOG-02: a listener of onLoginFailed that throws does not let anybody in', async (t) => {
-    const { create, login, sessions } = await app(t, { hooks: { async onLoginFailed () { throw Object.assign(new Error('slow down'), { statusCode: 429, code: 'APP_SLOW_DOWN' }) } } })
+    const { create, login, sessions } = await app(t, {
+      hooks: {
+        async onLoginFailed () {
+          throw Object.assign(new Error('slow down'), { statusCode: 429, code: 'APP_SLOW_DOWN' })
+        }
+      }
+    })
     await create()
-    t.match((await login('cookie', ARTHUR, 'wrong-password')).json<object>(), { statusCode: 429, code: 'APP_SLOW_DOWN' })
+    t.match((await login('cookie', ARTHUR, 'wrong-password')).json<object>(), {
+      statusCode: 429,
+      code: 'APP_SLOW_DOWN'
+    })
     t.same(await sessions(), [])
   })
 
   t.test('row 60: a logout fires onAfterLogout once, with the backend that had authenticated', async (t) => {
     const { create, bearer, cookie, events, send } = await app(t)
     const user = await create()
-    for (const [headers, backend] of [[await bearer(ARTHUR), 'jwt'], [await cookie(ARTHUR), 'cookie']] as const) {
+    for (const [headers, backend] of [
+      [await bearer(ARTHUR), 'jwt'],
+      [await cookie(ARTHUR), 'cookie']
+    ] as const) {
       events.length = 0
       t.equal((await send('POST', '/auth/jwt/logout', undefined, headers)).statusCode, 204)
       t.same(events, [{ name: 'onAfterLogout', user, backend }])
@@ -493,25 +757,36 @@ t.test('events', async (t) => {
 })
 
 t.test('old hashes', async (t) => {
-  t.test('row 64, PW-09, PW-03: each hash of another program logs in; one that is weaker than new ones is replaced once, a stronger one stays', async (t) => {
-    for (const [name, { password, hash }] of Object.entries({ ...hashes, weaker: { password: PASSWORD, hash: await weakerHash(PASSWORD) } })) {
-      const { create, login, setHash, userRow } = await app(t)
-      await create()
-      await setHash(hash)
-      const before = await userRow()
-      refused(t, await login('jwt', ARTHUR, `wrong ${password}`), 400, 'LOGIN_BAD_CREDENTIALS')
-      t.equal((await userRow())?.['hashed_password'], hash, `${name}: a wrong password replaces nothing`)
-      const reply = await login('jwt', ARTHUR, password)
-      t.equal(reply.statusCode, 200, name)
-      t.same(Object.keys(reply.json<object>()), ['access_token', 'token_type'])
-      const after = await userRow()
-      if (hash.startsWith('$2') || name === 'weaker') t.match(after?.['hashed_password'], /^\$argon2id\$v=19\$m=8,t=1,p=1\$/, name)
-      else t.equal(after?.['hashed_password'], hash, `${name} is stronger than the hashes of this test`)
-      t.same({ ...after, hashed_password: null }, { ...before, hashed_password: null }, 'the stamp stays: no session ends')
-      t.equal((await login('jwt', ARTHUR, password)).statusCode, 200, 'and logs in again')
-      t.equal((await userRow())?.['hashed_password'], after?.['hashed_password'])
+  t.test(
+    'row 64, PW-09, PW-03: each hash of another program logs in; one that is weaker than new ones is replaced once, a stronger one stays',
+    async (t) => {
+      for (const [name, { password, hash }] of Object.entries({
+        ...hashes,
+        weaker: { password: PASSWORD, hash: await weakerHash(PASSWORD) }
+      })) {
+        const { create, login, setHash, userRow } = await app(t)
+        await create()
+        await setHash(hash)
+        const before = await userRow()
+        refused(t, await login('jwt', ARTHUR, `wrong ${password}`), 400, 'LOGIN_BAD_CREDENTIALS')
+        t.equal((await userRow())?.['hashed_password'], hash, `${name}: a wrong password replaces nothing`)
+        const reply = await login('jwt', ARTHUR, password)
+        t.equal(reply.statusCode, 200, name)
+        t.same(Object.keys(reply.json<object>()), ['access_token', 'token_type'])
+        const after = await userRow()
+        if (hash.startsWith('$2') || name === 'weaker') {
+          t.match(after?.['hashed_password'], /^\$argon2id\$v=19\$m=8,t=1,p=1\$/, name)
+        } else t.equal(after?.['hashed_password'], hash, `${name} is stronger than the hashes of this test`)
+        t.same(
+          { ...after, hashed_password: null },
+          { ...before, hashed_password: null },
+          'the stamp stays: no session ends'
+        )
+        t.equal((await login('jwt', ARTHUR, password)).statusCode, 200, 'and logs in again')
+        t.equal((await userRow())?.['hashed_password'], after?.['hashed_password'])
+      }
     }
-  })
+  )
 
   t.test('PW-09, row 64: sessions from before the upgrade live on, and no event is fired for it', async (t) => {
     const { create, login, cookie, setHash, send, events } = await app(t)
@@ -520,7 +795,10 @@ t.test('old hashes', async (t) => {
     await setHash(hashes['bcrypt_2b']?.hash as string)
     events.length = 0
     t.equal((await login('jwt', ARTHUR, 'excalibur-1')).statusCode, 200)
-    t.same(events.map(({ name }) => name), ['onBeforeLogin', 'onIssueToken', 'onAfterLogin'])
+    t.same(
+      events.map(({ name }) => name),
+      ['onBeforeLogin', 'onIssueToken', 'onAfterLogin']
+    )
     t.equal((await send('GET', '/users/me', undefined, session)).statusCode, 200)
   })
 
@@ -549,7 +827,14 @@ t.test('old hashes', async (t) => {
     await fastify.users.settled()
     const row = async () => (await storedRows(adapter, 'user'))[0]
     t.equal((await row())?.['hashed_password'], hash)
-    t.equal((await send('GET', '/users/me', undefined, { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` })).statusCode, 200)
+    t.equal(
+      (
+        await send('GET', '/users/me', undefined, {
+          authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}`
+        })
+      ).statusCode,
+      200
+    )
     failing = false
     t.equal((await login('jwt', ARTHUR, 'excalibur-1')).statusCode, 200)
     t.match((await row())?.['hashed_password'], /^\$argon2id/)
@@ -559,10 +844,15 @@ t.test('old hashes', async (t) => {
     const { create, login, setHash, send, userRow } = await app(t)
     await create()
     await setHash(await weakerHash('excalibur-1'))
-    const replies = await Promise.all(Array.from({ length: 6 }, (_, i) => login(i % 2 === 0 ? 'jwt' : 'cookie', ARTHUR, 'excalibur-1')))
+    const replies = await Promise.all(
+      Array.from({ length: 6 }, (_, i) => login(i % 2 === 0 ? 'jwt' : 'cookie', ARTHUR, 'excalibur-1'))
+    )
     for (const [i, reply] of replies.entries()) {
       t.equal(reply.statusCode, i % 2 === 0 ? 200 : 204)
-      const headers = i % 2 === 0 ? { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` } : { cookie: cookieOf(reply) }
+      const headers =
+        i % 2 === 0
+          ? { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` }
+          : { cookie: cookieOf(reply) }
       t.equal((await send('GET', '/users/me', undefined, headers as Record<string, string>)).statusCode, 200)
     }
     t.match((await userRow())?.['hashed_password'], /^\$argon2id\$v=19\$m=8,t=1,p=1\$/)
@@ -593,7 +883,7 @@ t.test('old hashes', async (t) => {
   })
 })
 
-t.test('row 65: a password helper of one\'s own makes, checks and replaces all hashes', async (t) => {
+t.test("row 65: a password helper of one's own makes, checks and replaces all hashes", async (t) => {
   const reverse = (text: string): string => [...text].reverse().join('')
   const passwords: PasswordHelper = {
     hash: async (password) => `v2:${reverse(password)}`,
@@ -630,53 +920,66 @@ t.test('logout', async (t) => {
     t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 200)
   })
 
-  t.test('rows 16, 22, LOG-07: of a cookie session removes its row, then clears the cookie; a second one is 401', async (t) => {
-    const { create, cookie, send, sessions } = await app(t)
-    await create()
-    const [first, second] = [await cookie(ARTHUR), await cookie(ARTHUR)]
-    t.equal((await sessions()).length, 2)
-    const reply = await send('POST', '/auth/cookie/logout', { anything: 'is ignored' }, first)
-    t.equal(reply.statusCode, 204)
-    t.match(reply.headers['set-cookie'], /^__Host-users-cookie=; Max-Age=0; /)
-    t.equal((await sessions()).length, 1)
-    t.equal((await send('GET', '/users/me', undefined, first)).statusCode, 401)
-    refused(t, await send('POST', '/auth/cookie/logout', undefined, first), 401, 'UNAUTHENTICATED', 'Unauthorized')
-    t.equal((await send('GET', '/users/me', undefined, second)).statusCode, 200, 'the other session lives')
-  })
+  t.test(
+    'rows 16, 22, LOG-07: of a cookie session removes its row, then clears the cookie; a second one is 401',
+    async (t) => {
+      const { create, cookie, send, sessions } = await app(t)
+      await create()
+      const [first, second] = [await cookie(ARTHUR), await cookie(ARTHUR)]
+      t.equal((await sessions()).length, 2)
+      const reply = await send('POST', '/auth/cookie/logout', { anything: 'is ignored' }, first)
+      t.equal(reply.statusCode, 204)
+      t.match(reply.headers['set-cookie'], /^__Host-users-cookie=; Max-Age=0; /)
+      t.equal((await sessions()).length, 1)
+      t.equal((await send('GET', '/users/me', undefined, first)).statusCode, 401)
+      refused(t, await send('POST', '/auth/cookie/logout', undefined, first), 401, 'UNAUTHENTICATED', 'Unauthorized')
+      t.equal((await send('GET', '/users/me', undefined, second)).statusCode, 200, 'the other session lives')
+    }
+  )
 
-  t.test('LOG-07: ends a session by the strategy that authenticated it, whichever backend\'s route is called', async (t) => {
-    const backends: UsersOptions['backends'] = [
-      { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) },
-      { name: 'db', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) },
-      { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) }
-    ]
-    const { create, cookie, login, send, sessions } = await app(t, { backends })
-    await create()
-    const ofDb = { authorization: `Bearer ${(await login('db', ARTHUR)).json<{ access_token: string }>().access_token}` }
-    t.equal((await send('POST', '/auth/jwt/logout', undefined, ofDb)).statusCode, 204)
-    t.equal((await send('GET', '/users/me', undefined, ofDb)).statusCode, 401)
-    const ofCookie = await cookie(ARTHUR)
-    t.equal((await send('POST', '/auth/db/logout', undefined, ofCookie)).statusCode, 204)
-    t.equal((await send('GET', '/users/me', undefined, ofCookie)).statusCode, 401)
-    const again = { authorization: `Bearer ${(await login('db', ARTHUR)).json<{ access_token: string }>().access_token}` }
-    const reply = await send('POST', '/auth/cookie/logout', undefined, again)
-    t.equal(reply.statusCode, 204)
-    t.match(reply.headers['set-cookie'], /Max-Age=0/)
-    t.equal((await send('GET', '/users/me', undefined, again)).statusCode, 401)
-    t.same(await sessions(), [])
-  })
+  t.test(
+    "LOG-07: ends a session by the strategy that authenticated it, whichever backend's route is called",
+    async (t) => {
+      const backends: UsersOptions['backends'] = [
+        { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) },
+        { name: 'db', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) },
+        { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) }
+      ]
+      const { create, cookie, login, send, sessions } = await app(t, { backends })
+      await create()
+      const ofDb = {
+        authorization: `Bearer ${(await login('db', ARTHUR)).json<{ access_token: string }>().access_token}`
+      }
+      t.equal((await send('POST', '/auth/jwt/logout', undefined, ofDb)).statusCode, 204)
+      t.equal((await send('GET', '/users/me', undefined, ofDb)).statusCode, 401)
+      const ofCookie = await cookie(ARTHUR)
+      t.equal((await send('POST', '/auth/db/logout', undefined, ofCookie)).statusCode, 204)
+      t.equal((await send('GET', '/users/me', undefined, ofCookie)).statusCode, 401)
+      const again = {
+        authorization: `Bearer ${(await login('db', ARTHUR)).json<{ access_token: string }>().access_token}`
+      }
+      const reply = await send('POST', '/auth/cookie/logout', undefined, again)
+      t.equal(reply.statusCode, 204)
+      t.match(reply.headers['set-cookie'], /Max-Age=0/)
+      t.equal((await send('GET', '/users/me', undefined, again)).statusCode, 401)
+      t.same(await sessions(), [])
+    }
+  )
 
-  t.test('LOG-07: of the cookie backend ends the session of the cookie that it clears, when another credential authenticated too', async (t) => {
-    const { create, bearer, cookie, send, sessions } = await app(t)
-    await create()
-    await create({ email: LANCELOT })
-    const [ofBearer, ofCookie] = [await bearer(ARTHUR), await cookie(LANCELOT)]
-    const reply = await send('POST', '/auth/cookie/logout', undefined, { ...ofBearer, ...ofCookie })
-    t.equal(reply.statusCode, 204)
-    t.match(reply.headers['set-cookie'], /Max-Age=0/)
-    t.equal((await send('GET', '/users/me', undefined, ofCookie)).statusCode, 401)
-    t.same(await sessions(), [])
-  })
+  t.test(
+    'LOG-07: of the cookie backend ends the session of the cookie that it clears, when another credential authenticated too',
+    async (t) => {
+      const { create, bearer, cookie, send, sessions } = await app(t)
+      await create()
+      await create({ email: LANCELOT })
+      const [ofBearer, ofCookie] = [await bearer(ARTHUR), await cookie(LANCELOT)]
+      const reply = await send('POST', '/auth/cookie/logout', undefined, { ...ofBearer, ...ofCookie })
+      t.equal(reply.statusCode, 204)
+      t.match(reply.headers['set-cookie'], /Max-Age=0/)
+      t.equal((await send('GET', '/users/me', undefined, ofCookie)).statusCode, 401)
+      t.same(await sessions(), [])
+    }
+  )
 
   t.test('LOG-07: ends exactly the session that the request presents to the backend, or refuses', async (t) => {
     const backends: UsersOptions['backends'] = [
@@ -685,7 +988,7 @@ t.test('logout', async (t) => {
       { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) }
     ]
     // which logout, more headers, the status, and which of the two sessions lives on
-    const table: [string, Record<string, string>, number, { bearer: boolean, cookie: boolean }][] = [
+    const table: [string, Record<string, string>, number, { bearer: boolean; cookie: boolean }][] = [
       ['cookie', {}, 204, { bearer: true, cookie: false }],
       ['db', {}, 204, { bearer: false, cookie: true }],
       ['jwt', {}, 401, { bearer: true, cookie: true }],
@@ -697,17 +1000,33 @@ t.test('logout', async (t) => {
       await create()
       await create({ email: LANCELOT })
       for (const [backend, more, status, lives] of table) {
-        const ofBearer = { authorization: `Bearer ${(await login('db', ARTHUR)).json<{ access_token: string }>().access_token}` }
+        const ofBearer = {
+          authorization: `Bearer ${(await login('db', ARTHUR)).json<{ access_token: string }>().access_token}`
+        }
         const ofCookie = await cookie(LANCELOT)
         const reply = await send('POST', `/auth/${backend}/logout`, undefined, { ...ofBearer, ...ofCookie, ...more })
         const about = `${backend} ${JSON.stringify(more)}`
         t.equal(reply.statusCode, status, about)
-        t.equal(reply.headers['set-cookie'] !== undefined, !lives.cookie, `${about}: the cookie is cleared when its session has ended`)
-        if (status === 204) t.match(events.at(-1), { name: 'onAfterLogout', backend, user: { email: backend === 'db' ? ARTHUR : LANCELOT } }, about)
-        t.same({
-          bearer: (await send('GET', '/users/me', undefined, ofBearer)).statusCode === 200,
-          cookie: (await send('GET', '/users/me', undefined, ofCookie)).statusCode === 200
-        }, lives, about)
+        t.equal(
+          reply.headers['set-cookie'] !== undefined,
+          !lives.cookie,
+          `${about}: the cookie is cleared when its session has ended`
+        )
+        if (status === 204) {
+          t.match(
+            events.at(-1),
+            { name: 'onAfterLogout', backend, user: { email: backend === 'db' ? ARTHUR : LANCELOT } },
+            about
+          )
+        }
+        t.same(
+          {
+            bearer: (await send('GET', '/users/me', undefined, ofBearer)).statusCode === 200,
+            cookie: (await send('GET', '/users/me', undefined, ofCookie)).statusCode === 200
+          },
+          lives,
+          about
+        )
       }
     }
   })
@@ -716,7 +1035,7 @@ t.test('logout', async (t) => {
     const { create, bearer, cookie, send, app: fastify, sessions } = await app(t, { requireVerification: true })
     await create({ is_verified: true })
     const { id } = await create({ email: LANCELOT, is_verified: true })
-    const headers = { ...await bearer(ARTHUR), ...await cookie(LANCELOT) }
+    const headers = { ...(await bearer(ARTHUR)), ...(await cookie(LANCELOT)) }
     await fastify.users.update(id, { is_verified: false })
     const reply = await send('POST', '/auth/cookie/logout', undefined, headers)
     refused(t, reply, 403, 'FORBIDDEN', 'Forbidden')
@@ -733,7 +1052,16 @@ t.test('logout', async (t) => {
         refused(t, anonymous, 401, 'UNAUTHENTICATED', 'Unauthorized')
         t.equal(anonymous.headers['www-authenticate'], 'Bearer')
         t.equal(anonymous.headers['set-cookie'], undefined)
-        refused(t, await send('POST', `/auth/${backend}/logout`, undefined, { authorization: 'Bearer nonsense', cookie: '__Host-users-cookie=nonsense' }), 401, 'UNAUTHENTICATED', 'Unauthorized')
+        refused(
+          t,
+          await send('POST', `/auth/${backend}/logout`, undefined, {
+            authorization: 'Bearer nonsense',
+            cookie: '__Host-users-cookie=nonsense'
+          }),
+          401,
+          'UNAUTHENTICATED',
+          'Unauthorized'
+        )
         for (const start of [bearer, cookie]) {
           const headers: Record<string, string> = await start(ARTHUR)
           await fastify.users.update(id, { is_verified: false })
@@ -744,7 +1072,13 @@ t.test('logout', async (t) => {
         }
         for (const headers of [await bearer(ARTHUR), await cookie(ARTHUR)] as Record<string, string>[]) {
           await fastify.users.update(id, { is_active: false })
-          refused(t, await send('POST', `/auth/${backend}/logout`, undefined, headers), 401, 'UNAUTHENTICATED', 'Unauthorized')
+          refused(
+            t,
+            await send('POST', `/auth/${backend}/logout`, undefined, headers),
+            401,
+            'UNAUTHENTICATED',
+            'Unauthorized'
+          )
           await fastify.users.update(id, { is_active: true })
         }
       }
@@ -755,7 +1089,9 @@ t.test('logout', async (t) => {
     const { create, cookie, app: fastify, send } = await app(t)
     await create()
     const headers = await cookie(ARTHUR)
-    for (const method of ['GET', 'HEAD', 'PUT', 'DELETE', 'PATCH'] as const) t.equal((await fastify.inject({ method, url: '/auth/cookie/logout', headers })).statusCode, 404, method)
+    for (const method of ['GET', 'HEAD', 'PUT', 'DELETE', 'PATCH'] as const) {
+      t.equal((await fastify.inject({ method, url: '/auth/cookie/logout', headers })).statusCode, 404, method)
+    }
     t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 200)
   })
 
@@ -773,17 +1109,28 @@ t.test('code can log users in and check passwords without a request', async (t) 
   await create()
   events.length = 0
   t.equal(await fastify.users.checkCredentials({ username: ARTHUR, password: 'wrong-password' }), null)
-  t.equal(await fastify.users.checkCredentials({ username: 'nobody@camelot.bt', password: PASSWORD }, { backend: 'jwt' }), null)
-  t.match(events, [{ name: 'onLoginFailed', reason: 'WRONG_PASSWORD', backend: null }, { name: 'onLoginFailed', reason: 'UNKNOWN_USER', backend: 'jwt' }])
+  t.equal(
+    await fastify.users.checkCredentials({ username: 'nobody@camelot.bt', password: PASSWORD }, { backend: 'jwt' }),
+    null
+  )
+  t.match(events, [
+    { name: 'onLoginFailed', reason: 'WRONG_PASSWORD', backend: null },
+    { name: 'onLoginFailed', reason: 'UNKNOWN_USER', backend: 'jwt' }
+  ])
   t.equal(await fastify.users.checkCredentials({ username: ARTHUR, password: 'x'.repeat(2000) }), null)
   t.equal(await fastify.users.checkCredentials({ username: ARTHUR, password: '\ud800' }), null)
   const row = await fastify.users.checkCredentials({ username: ARTHUR, password: PASSWORD })
   if (row === null) throw new Error('no row')
   const { issued } = await fastify.users.login(row, { backend: 'cookie', method: 'magic' })
   t.match(events.at(-1), { name: 'onAfterLogin', method: 'magic', backend: 'cookie' })
-  t.equal((await send('GET', '/users/me', undefined, { cookie: `__Host-users-cookie=${issued?.token}` })).statusCode, 200)
+  t.equal(
+    (await send('GET', '/users/me', undefined, { cookie: `__Host-users-cookie=${issued?.token}` })).statusCode,
+    200
+  )
   await t.rejects(fastify.users.login(row, { backend: 'nope' }), { code: 'FST_USERS_UNKNOWN_BACKEND' })
-  await t.rejects(fastify.users.login({ ...row, is_active: false }, { backend: 'jwt' }), { code: 'FST_USERS_LOGIN_BAD_CREDENTIALS' })
+  await t.rejects(fastify.users.login({ ...row, is_active: false }, { backend: 'jwt' }), {
+    code: 'FST_USERS_LOGIN_BAD_CREDENTIALS'
+  })
 })
 
 t.test('LOG-05: app.users.login asks for verification as the routes do', async (t) => {
@@ -791,6 +1138,10 @@ t.test('LOG-05: app.users.login asks for verification as the routes do', async (
   await create()
   const row = await fastify.users.checkCredentials({ username: ARTHUR, password: PASSWORD })
   if (row === null) throw new Error('no row')
-  for (const method of ['password', 'oauth', 'magic']) await t.rejects(fastify.users.login(row, { backend: 'cookie', method }), { code: 'FST_USERS_LOGIN_USER_NOT_VERIFIED' })
+  for (const method of ['password', 'oauth', 'magic']) {
+    await t.rejects(fastify.users.login(row, { backend: 'cookie', method }), {
+      code: 'FST_USERS_LOGIN_USER_NOT_VERIFIED'
+    })
+  }
   t.same(await sessions(), [])
 })

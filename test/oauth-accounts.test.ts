@@ -9,17 +9,59 @@ import Libsql from 'libsql'
 import t, { type Test } from 'tap'
 import { accountRoutes } from '../lib/features/oauth/account-routes.js'
 import { createOauthAccounts } from '../lib/features/oauth/accounts.js'
-import type { AccountSettings, Identity, OauthAccounts, Provider, ProviderClient, ProviderTokens } from '../lib/features/oauth/contracts.js'
+import type {
+  AccountSettings,
+  Identity,
+  OauthAccounts,
+  Provider,
+  ProviderClient,
+  ProviderTokens
+} from '../lib/features/oauth/contracts.js'
 import users, {
-  argon2Passwords, FST_USERS_UNIQUE_VIOLATION, integerId, isUsersError, kysely, memory, mongodb, mysql, objectIdId, postgres, readOnly, refuse, sqlite, Type, userSchemas, usersOpenapi, uuidId,
-  type DatabaseAdapter, type IdKind, type PasswordHelper, type Row, type User, type UserId, type UserRow, type UsersOptions
+  argon2Passwords,
+  FST_USERS_UNIQUE_VIOLATION,
+  integerId,
+  isUsersError,
+  kysely,
+  memory,
+  mongodb,
+  mysql,
+  objectIdId,
+  postgres,
+  readOnly,
+  refuse,
+  sqlite,
+  Type,
+  userSchemas,
+  usersOpenapi,
+  uuidId,
+  type DatabaseAdapter,
+  type IdKind,
+  type PasswordHelper,
+  type Row,
+  type User,
+  type UserId,
+  type UserRow,
+  type UsersOptions
 } from '../lib/index.js'
 import { FST_USERS_PASSWORD_QUEUE_FULL } from '../lib/errors.js'
 import { kHost } from '../lib/symbols.js'
 import { withSlowReads } from '../lib/testing/index.js'
 import { watchedAdapter, type WatchedAdapter } from './fixtures/watched-adapter.js'
 import { verdicts, type ApiDocument } from './helpers/api-document.js'
-import { addRoutes, ARTHUR, backends, buildApp, countedPasswords, fastPasswords, PASSWORD, refused, SECRET, visible, type TestApp } from './helpers/build-app.js'
+import {
+  addRoutes,
+  ARTHUR,
+  backends,
+  buildApp,
+  countedPasswords,
+  fastPasswords,
+  PASSWORD,
+  refused,
+  SECRET,
+  visible,
+  type TestApp
+} from './helpers/build-app.js'
 import { connect, freshDb } from './helpers/mongo-stores.js'
 import { startMongoWirePeer } from './helpers/mongo-wire-peer.js'
 import { makeMysqlPool, needsMysql } from './helpers/mysql.js'
@@ -36,7 +78,10 @@ const service = await needsPostgres()
 const mysqlService = await needsMysql()
 
 /** A store, and the kind of its ids where that is not UUID. */
-interface Made { adapter: DatabaseAdapter, id?: IdKind }
+interface Made {
+  adapter: DatabaseAdapter
+  id?: IdKind
+}
 type Make = (t: Test) => Promise<Made>
 const createTables = true
 const mongo = connect(t, (await startMongoWirePeer(t)).url)
@@ -44,15 +89,35 @@ const stores: Record<string, [make: Make, needs?: { skip: string | false }]> = {
   memory: [async () => ({ adapter: memory() })],
   sqlite: [async () => ({ adapter: sqlite(':memory:') })],
   postgres: [async (t) => ({ adapter: postgres((await makePool(t, { max: 8 })).pool, { createTables }) }), service],
-  mysql: [async (t) => ({ adapter: mysql((await makeMysqlPool(t, { connectionLimit: 8 })).pool, { createTables }) }), mysqlService],
-  'mongodb on the wire peer': [async (t) => ({ adapter: mongodb(freshDb(t, mongo), { createTables }), id: objectIdId() })],
+  mysql: [
+    async (t) => ({ adapter: mysql((await makeMysqlPool(t, { connectionLimit: 8 })).pool, { createTables }) }),
+    mysqlService
+  ],
+  'mongodb on the wire peer': [
+    async (t) => ({ adapter: mongodb(freshDb(t, mongo), { createTables }), id: objectIdId() })
+  ],
   libsql: [async () => ({ adapter: sqlite(new Libsql(':memory:')) })]
 }
 /** They share the statements of others, and run what races and what compares as it writes. */
 const sharing: typeof stores = {
   'an adapter that stores one row at a time': [async () => ({ adapter: oneByOne(memory()) })],
-  'kysely on postgres': [async (t) => ({ adapter: kysely(new Kysely({ dialect: new PostgresDialect({ pool: (await makePool(t, { max: 8 })).pool }) }), { createTables }) }), service],
-  'kysely on mysql': [async (t) => ({ adapter: kysely(new Kysely({ dialect: new MysqlDialect({ pool: (await makeMysqlPool(t, { connectionLimit: 8 })).pool.pool }) }), { createTables }) }), mysqlService]
+  'kysely on postgres': [
+    async (t) => ({
+      adapter: kysely(new Kysely({ dialect: new PostgresDialect({ pool: (await makePool(t, { max: 8 })).pool }) }), {
+        createTables
+      })
+    }),
+    service
+  ],
+  'kysely on mysql': [
+    async (t) => ({
+      adapter: kysely(
+        new Kysely({ dialect: new MysqlDialect({ pool: (await makeMysqlPool(t, { connectionLimit: 8 })).pool.pool }) }),
+        { createTables }
+      )
+    }),
+    mysqlService
+  ]
 }
 
 /** An adapter that cannot store rows together. */
@@ -63,7 +128,9 @@ function oneByOne (adapter: DatabaseAdapter): DatabaseAdapter {
 
 /** Runs a test on these stores. */
 function onStores (title: string, run: (t: Test, make: Make) => Promise<void>, some = stores): void {
-  for (const [name, [make, needs = {}]] of Object.entries(some)) t.test(`${title} (${name})`, needs, (t) => run(t, make))
+  for (const [name, [make, needs = {}]] of Object.entries(some)) {
+    t.test(`${title} (${name})`, needs, (t) => run(t, make))
+  }
 }
 
 function onEveryStore (title: string, run: (t: Test, make: Make) => Promise<void>): void {
@@ -85,9 +152,28 @@ const provider = (name: string, trustEmail = true): Provider => ({
 })
 
 const GRAIL = provider('grail')
-const tokensOf = (values: Partial<ProviderTokens> = {}): ProviderTokens => ({ accessToken: ACCESS, refreshToken: REFRESH, expiresAt: null, ...values })
-const identity = (values: Partial<Identity> = {}): Identity => ({ provider: GRAIL, accountId: 'arthur-1', email: ARTHUR, emailVerified: true, profile: {}, tokens: tokensOf(), ...values })
-const none: AccountSettings = { associateByEmail: false, reclaimUnverified: false, isVerifiedByDefault: false, mapProfile: null, encryptionKeys: [] }
+const tokensOf = (values: Partial<ProviderTokens> = {}): ProviderTokens => ({
+  accessToken: ACCESS,
+  refreshToken: REFRESH,
+  expiresAt: null,
+  ...values
+})
+const identity = (values: Partial<Identity> = {}): Identity => ({
+  provider: GRAIL,
+  accountId: 'arthur-1',
+  email: ARTHUR,
+  emailVerified: true,
+  profile: {},
+  tokens: tokensOf(),
+  ...values
+})
+const none: AccountSettings = {
+  associateByEmail: false,
+  reclaimUnverified: false,
+  isVerifiedByDefault: false,
+  mapProfile: null,
+  encryptionKeys: []
+}
 
 interface Round extends TestApp {
   store: WatchedAdapter
@@ -99,20 +185,40 @@ interface Round extends TestApp {
   names(): string[]
 }
 
-interface Start extends Partial<Made> { settings?: Partial<AccountSettings>, options?: Partial<UsersOptions>, clients?: readonly ProviderClient[], slow?: number }
+interface Start extends Partial<Made> {
+  settings?: Partial<AccountSettings>
+  options?: Partial<UsersOptions>
+  clients?: readonly ProviderClient[]
+  slow?: number
+}
 
-async function start (t: Test, { settings = {}, options = {}, clients = [], adapter = memory(), id, slow = 0 }: Start = {}): Promise<Round> {
+async function start (
+  t: Test,
+  { settings = {}, options = {}, clients = [], adapter = memory(), id, slow = 0 }: Start = {}
+): Promise<Round> {
   const store = watchedAdapter(adapter)
   let accounts: OauthAccounts | undefined
-  const built = await buildApp(t, { adapter: slow > 0 ? withSlowReads(store.adapter, slow) : store.adapter, ...(id === undefined ? {} : { schemas: userSchemas({}, { id }) as never }), ...options }, async (app) => {
-    addRoutes(app)
-    await app.register(async (scope) => {
-      const host = scope[kHost]
-      host.prepareScope(scope)
-      accounts = createOauthAccounts(host, { ...none, ...settings }, new Map(clients.map((client) => [client.provider.name, client])))
-      await scope.register(accountRoutes, { prefix: '/users', host, accounts })
-    })
-  })
+  const built = await buildApp(
+    t,
+    {
+      adapter: slow > 0 ? withSlowReads(store.adapter, slow) : store.adapter,
+      ...(id === undefined ? {} : { schemas: userSchemas({}, { id }) as never }),
+      ...options
+    },
+    async (app) => {
+      addRoutes(app)
+      await app.register(async (scope) => {
+        const host = scope[kHost]
+        host.prepareScope(scope)
+        accounts = createOauthAccounts(
+          host,
+          { ...none, ...settings },
+          new Map(clients.map((client) => [client.provider.name, client]))
+        )
+        await scope.register(accountRoutes, { prefix: '/users', host, accounts })
+      })
+    }
+  )
   if (accounts === undefined) throw new Error('not built')
   const rules = accounts
   return {
@@ -143,16 +249,30 @@ const code = (work: Promise<unknown>): Promise<unknown> => work.then(() => 'done
 const idOf = ({ id }: User | UserRow): UserId => id
 
 onStores('somebody new becomes a user with an account and without a password', async (t, make) => {
-  const { accounts, rows, users, names, login, app, tokenOf, events } = await start(t, { ...await make(t) })
+  const { accounts, rows, users, names, login, app, tokenOf, events } = await start(t, { ...(await make(t)) })
   const row = await accounts.resolve(identity({ email: 'King.Arthur@CAMELOT.bt' }), {})
   t.match(row, { email: 'King.Arthur@camelot.bt', is_active: true, is_superuser: false, is_verified: false })
-  t.match(await rows(), [{ user_id: row.id, oauth_name: 'grail', account_id: 'arthur-1', account_email: 'King.Arthur@CAMELOT.bt', access_token: '', refresh_token: null, expires_at: null }])
+  t.match(await rows(), [
+    {
+      user_id: row.id,
+      oauth_name: 'grail',
+      account_id: 'arthur-1',
+      account_email: 'King.Arthur@CAMELOT.bt',
+      access_token: '',
+      refresh_token: null,
+      expires_at: null
+    }
+  ])
   t.same(names(), ['onBeforeRegister', 'onAfterRegister'])
   t.notMatch(JSON.stringify(events), /hashed_password|argon2/)
 
   const [stored] = await users()
   const hash = String(stored?.['hashed_password'])
-  t.match(hash, /^\$argon2id\$v=19\$m=8,t=1,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/, 'a hash of the cost of all others')
+  t.match(
+    hash,
+    /^\$argon2id\$v=19\$m=8,t=1,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/,
+    'a hash of the cost of all others'
+  )
   t.notSame(hash, String((await users())[1]?.['hashed_password']))
   for (const password of ['', hash, 'no password here', PASSWORD]) {
     const reply = await login('jwt', ARTHUR, password)
@@ -164,29 +284,51 @@ onStores('somebody new becomes a user with an account and without a password', a
   t.equal((await login('jwt', ARTHUR)).statusCode, 200, 'a reset gives a password')
 })
 
-t.test('PW-12: a user without a password costs a login as much work as another, whatever makes the hashes', async (t) => {
-  const hashes: string[] = []
-  const plain = argon2Passwords({ memoryCost: 16, timeCost: 2, insecureFastHashing: true })
-  for (const hash of [plain.hash, async () => '$2b$12$' + 'a'.repeat(53)]) {
-    const { enter, users, login } = await start(t, { options: { passwords: { ...plain, hash } } })
-    await enter(identity())
-    hashes.push(String((await users())[0]?.['hashed_password']).split('$').slice(0, 4).join('$'))
-    t.equal((await login('jwt', ARTHUR)).statusCode, 400)
+t.test(
+  'PW-12: a user without a password costs a login as much work as another, whatever makes the hashes',
+  async (t) => {
+    const hashes: string[] = []
+    const plain = argon2Passwords({ memoryCost: 16, timeCost: 2, insecureFastHashing: true })
+    for (const hash of [plain.hash, async () => '$2b$12$' + 'a'.repeat(53)]) {
+      const { enter, users, login } = await start(t, { options: { passwords: { ...plain, hash } } })
+      await enter(identity())
+      hashes.push(
+        String((await users())[0]?.['hashed_password'])
+          .split('$')
+          .slice(0, 4)
+          .join('$')
+      )
+      t.equal((await login('jwt', ARTHUR)).statusCode, 400)
+    }
+    t.same(hashes, ['$argon2id$v=19$m=16,t=2,p=1', '$argon2id$v=19$m=19456,t=2,p=1'])
   }
-  t.same(hashes, ['$argon2id$v=19$m=16,t=2,p=1', '$argon2id$v=19$m=19456,t=2,p=1'])
-})
+)
 
 onEveryStore('LNK-07: a known account renews tokens and account address, and nothing of the user', async (t, make) => {
-  const { accounts, rows, users, names, events, app, enter } = await start(t, { ...await make(t), settings: { encryptionKeys: [KEY], isVerifiedByDefault: true, associateByEmail: true, reclaimUnverified: true } })
+  const { accounts, rows, users, names, events, app, enter } = await start(t, {
+    ...(await make(t)),
+    settings: { encryptionKeys: [KEY], isVerifiedByDefault: true, associateByEmail: true, reclaimUnverified: true }
+  })
   const first = await accounts.resolve(identity({ emailVerified: false }), {})
   const before = await users()
   events.length = 0
-  const again = await accounts.resolve(identity({ email: 'other@camelot.bt', profile: { is_superuser: true }, tokens: tokensOf({ accessToken: 'new', refreshToken: null, expiresAt: 4e9 }) }), {})
+  const again = await accounts.resolve(
+    identity({
+      email: 'other@camelot.bt',
+      profile: { is_superuser: true },
+      tokens: tokensOf({ accessToken: 'new', refreshToken: null, expiresAt: 4e9 })
+    }),
+    {}
+  )
   t.same(again, first)
   t.same(await users(), before)
   t.same(names(), [])
   t.match(await rows(), [{ account_email: 'other@camelot.bt', expires_at: 2 ** 31 - 1 }])
-  t.same(await accounts.tokens(idOf(first), 'grail'), { accessToken: 'new', refreshToken: REFRESH, expiresAt: 2 ** 31 - 1 }, 'the refresh token stays where none comes')
+  t.same(
+    await accounts.tokens(idOf(first), 'grail'),
+    { accessToken: 'new', refreshToken: REFRESH, expiresAt: 2 ** 31 - 1 },
+    'the refresh token stays where none comes'
+  )
   t.equal(await enter(identity({ email: `${'a'.repeat(400)}@x` })), first.id)
   t.match(await rows(), [{ account_email: 'other@camelot.bt' }], 'an address that does not fit is not stored')
   const bare = identity({ accountId: '2', email: MERLIN, tokens: tokensOf({ refreshToken: null }) })
@@ -197,20 +339,25 @@ onEveryStore('LNK-07: a known account renews tokens and account address, and not
   t.same(await rows(), [])
 })
 
-t.test('making a user without a password needs no turn among the hashes: no full queue or broken helper refuses a login', async (t) => {
-  for (const end of ['works', 'fails'] as const) {
-    let hashes = 0
-    const hash: PasswordHelper['hash'] = async (password) => {
-      hashes++
-      if (end === 'fails') throw FST_USERS_PASSWORD_QUEUE_FULL()
-      return fastPasswords.hash(password)
+t.test(
+  'making a user without a password needs no turn among the hashes: no full queue or broken helper refuses a login',
+  async (t) => {
+    for (const end of ['works', 'fails'] as const) {
+      let hashes = 0
+      const hash: PasswordHelper['hash'] = async (password) => {
+        hashes++
+        if (end === 'fails') throw FST_USERS_PASSWORD_QUEUE_FULL()
+        return fastPasswords.hash(password)
+      }
+      const { enter, users } = await start(t, { options: { passwords: { ...fastPasswords, hash } } })
+      for (const i of numbers) {
+        t.type(await enter(identity({ accountId: `new-${i}`, email: `new-${i}@camelot.bt` })), 'string')
+      }
+      t.equal((await users()).length, N, end)
+      t.equal(hashes, end === 'works' ? 1 : N, 'one tells the cost of all')
     }
-    const { enter, users } = await start(t, { options: { passwords: { ...fastPasswords, hash } } })
-    for (const i of numbers) t.type(await enter(identity({ accountId: `new-${i}`, email: `new-${i}@camelot.bt` })), 'string')
-    t.equal((await users()).length, N, end)
-    t.equal(hashes, end === 'works' ? 1 : N, 'one tells the cost of all')
   }
-})
+)
 
 t.test('PW-12: a password login for a user without a password looks like any failure, and works as much', async (t) => {
   const { passwords, calls } = countedPasswords()
@@ -219,15 +366,37 @@ t.test('PW-12: a password login for a user without a password looks like any fai
   await create({ email: MERLIN })
   const before = await users()
   const hashOf = (email: string): string => String(before.find((row) => row['email'] === email)?.['hashed_password'])
-  t.equal(hashOf(ARTHUR).split('$').slice(0, 4).join('$'), hashOf(MERLIN).split('$').slice(0, 4).join('$'), 'the cost of all others')
-  for (const password of [hashOf(ARTHUR), hashOf(ARTHUR).split('$').at(-1), 'no password here', 'null', 'undefined', 'x'.repeat(500)]) {
+  t.equal(
+    hashOf(ARTHUR).split('$').slice(0, 4).join('$'),
+    hashOf(MERLIN).split('$').slice(0, 4).join('$'),
+    'the cost of all others'
+  )
+  for (const password of [
+    hashOf(ARTHUR),
+    hashOf(ARTHUR).split('$').at(-1),
+    'no password here',
+    'null',
+    'undefined',
+    'x'.repeat(500)
+  ]) {
     for (const backend of ['jwt', 'cookie']) {
       const attempts = []
       for (const username of [ARTHUR, MERLIN, 'unknown@camelot.bt']) {
         calls.length = 0
         events.length = 0
-        const reply = await app.inject({ method: 'POST', url: `/auth/${backend}/login`, payload: { username, password } })
-        attempts.push({ reply: visible(reply), calls: calls.length, events: events.map((event) => [event.name, username === 'unknown@camelot.bt' ? 'WRONG_PASSWORD' : (event as { reason?: string }).reason]) })
+        const reply = await app.inject({
+          method: 'POST',
+          url: `/auth/${backend}/login`,
+          payload: { username, password }
+        })
+        attempts.push({
+          reply: visible(reply),
+          calls: calls.length,
+          events: events.map((event) => [
+            event.name,
+            username === 'unknown@camelot.bt' ? 'WRONG_PASSWORD' : (event as { reason?: string }).reason
+          ])
+        })
         refused(t, reply, 400, 'LOGIN_BAD_CREDENTIALS')
       }
       t.same(attempts[0], attempts[1], 'as for a wrong password')
@@ -238,25 +407,40 @@ t.test('PW-12: a password login for a user without a password looks like any fai
   t.same(await users(), before, 'and no attempt replaces the hash')
 })
 
-t.test('OAU-19: a new user is verified only by a trusted provider that says so, and an inactive one gets no session', async (t) => {
-  for (const isVerifiedByDefault of [true, false]) {
-    const { accounts } = await start(t, { settings: { isVerifiedByDefault } })
-    for (const trust of [true, false]) {
-      for (const [i, said] of ([true, false, 'true', 1, undefined] as never[]).entries()) {
-        const row = await accounts.resolve(identity({ provider: provider(trust ? 'grail' : 'other', trust), accountId: `${i}`, email: `${trust}${i}@camelot.bt`, emailVerified: said }), {})
-        t.equal(row.is_verified, isVerifiedByDefault && trust && said === true, `${trust} ${String(said)} ${isVerifiedByDefault}`)
+t.test(
+  'OAU-19: a new user is verified only by a trusted provider that says so, and an inactive one gets no session',
+  async (t) => {
+    for (const isVerifiedByDefault of [true, false]) {
+      const { accounts } = await start(t, { settings: { isVerifiedByDefault } })
+      for (const trust of [true, false]) {
+        for (const [i, said] of ([true, false, 'true', 1, undefined] as never[]).entries()) {
+          const row = await accounts.resolve(
+            identity({
+              provider: provider(trust ? 'grail' : 'other', trust),
+              accountId: `${i}`,
+              email: `${trust}${i}@camelot.bt`,
+              emailVerified: said
+            }),
+            {}
+          )
+          t.equal(
+            row.is_verified,
+            isVerifiedByDefault && trust && said === true,
+            `${trust} ${String(said)} ${isVerifiedByDefault}`
+          )
+        }
       }
     }
+    const { accounts, app, enter, names } = await start(t)
+    const row = await accounts.resolve(identity(), {})
+    await app.users.update(row.id, { is_active: false })
+    t.equal(await enter(identity()), 'LOGIN_BAD_CREDENTIALS')
+    t.equal(names().at(-1), 'onLoginFailed')
   }
-  const { accounts, app, enter, names } = await start(t)
-  const row = await accounts.resolve(identity(), {})
-  await app.users.update(row.id, { is_active: false })
-  t.equal(await enter(identity()), 'LOGIN_BAD_CREDENTIALS')
-  t.equal(names().at(-1), 'onLoginFailed')
-})
+)
 
 onStores('LNK-01: an equal address never links by itself', async (t, make) => {
-  const { create, enter, rows, users, names } = await start(t, { ...await make(t) })
+  const { create, enter, rows, users, names } = await start(t, { ...(await make(t)) })
   await create({ is_verified: true })
   const before = [await users(), names()]
   t.equal(await enter(identity()), 'OAUTH_USER_ALREADY_EXISTS')
@@ -265,52 +449,88 @@ onStores('LNK-01: an equal address never links by itself', async (t, make) => {
   t.same(await rows(), [])
 })
 
-t.test('LNK-02: with the option, linking needs a trusted provider that verified the address, and a user who did', async (t) => {
-  for (const cell of [0, 1, 2, 3, 4, 5, 6, 7]) {
-    const [trust, said, local] = [(cell & 1) > 0, (cell & 2) > 0, (cell & 4) > 0]
-    for (const reclaimUnverified of [false, true]) {
-      const title = JSON.stringify({ trust, said, local, reclaimUnverified })
-      const { create, enter, rows, users, names, login } = await start(t, { settings: { associateByEmail: true, reclaimUnverified } })
-      const user = await create({ is_verified: local })
-      const before = await users()
-      const entered = await enter(identity({ provider: provider('grail', trust), emailVerified: said }))
-      const links = trust && said && (local || reclaimUnverified)
-      t.equal(entered, links ? user.id : 'OAUTH_USER_ALREADY_EXISTS', title)
-      t.equal((await rows()).length, links ? 1 : 0, title)
-      t.equal(names().includes('onAfterLink'), links, title)
-      t.equal((await login('jwt', ARTHUR)).statusCode, links && !local ? 400 : 200, `${title}: the password`)
-      if (!links || local) t.same((await users()).map(({ session_stamp: _, ...row }) => row), before.map(({ session_stamp: _, ...row }) => row), title)
+t.test(
+  'LNK-02: with the option, linking needs a trusted provider that verified the address, and a user who did',
+  async (t) => {
+    for (const cell of [0, 1, 2, 3, 4, 5, 6, 7]) {
+      const [trust, said, local] = [(cell & 1) > 0, (cell & 2) > 0, (cell & 4) > 0]
+      for (const reclaimUnverified of [false, true]) {
+        const title = JSON.stringify({ trust, said, local, reclaimUnverified })
+        const { create, enter, rows, users, names, login } = await start(t, {
+          settings: { associateByEmail: true, reclaimUnverified }
+        })
+        const user = await create({ is_verified: local })
+        const before = await users()
+        const entered = await enter(identity({ provider: provider('grail', trust), emailVerified: said }))
+        const links = trust && said && (local || reclaimUnverified)
+        t.equal(entered, links ? user.id : 'OAUTH_USER_ALREADY_EXISTS', title)
+        t.equal((await rows()).length, links ? 1 : 0, title)
+        t.equal(names().includes('onAfterLink'), links, title)
+        t.equal((await login('jwt', ARTHUR)).statusCode, links && !local ? 400 : 200, `${title}: the password`)
+        if (!links || local) {
+          t.same(
+            (await users()).map(({ session_stamp: _, ...row }) => row),
+            before.map(({ session_stamp: _, ...row }) => row),
+            title
+          )
+        }
+      }
     }
   }
-})
+)
 
-onStores('LNK-03: who takes over an address that was never proved finds nothing of who registered it', async (t, make) => {
-  const { register, bearer, cookie, enter, accounts, send, login, rows, app, events } = await start(t, { ...await make(t), settings: { associateByEmail: true, reclaimUnverified: true } })
-  const user = await register()
-  const sessions = [await bearer(ARTHUR), await cookie(ARTHUR)]
-  await app.users.forgotPassword(ARTHUR)
-  await app.users.settled()
-  const attackers = identity({ accountId: 'mordred', email: 'mordred@camelot.bt' })
-  await accounts.link(user.id, attackers, {})
-  t.equal(await enter(attackers), user.id, 'the attacker is in by password, sessions and an account')
+onStores(
+  'LNK-03: who takes over an address that was never proved finds nothing of who registered it',
+  async (t, make) => {
+    const { register, bearer, cookie, enter, accounts, send, login, rows, app, events } = await start(t, {
+      ...(await make(t)),
+      settings: { associateByEmail: true, reclaimUnverified: true }
+    })
+    const user = await register()
+    const sessions = [await bearer(ARTHUR), await cookie(ARTHUR)]
+    await app.users.forgotPassword(ARTHUR)
+    await app.users.settled()
+    const attackers = identity({ accountId: 'mordred', email: 'mordred@camelot.bt' })
+    await accounts.link(user.id, attackers, {})
+    t.equal(await enter(attackers), user.id, 'the attacker is in by password, sessions and an account')
 
-  events.length = 0
-  t.equal(await enter(identity()), user.id)
-  t.match(events.filter(({ name }) => name !== 'onBeforeLogin' && name !== 'onIssueToken'), [{ name: 'onAfterVerify', user: { id: user.id, is_verified: true } }, { name: 'onAfterLink', user: { id: user.id, is_verified: true }, account: { oauth_name: 'grail', account_id: 'arthur-1' } }, { name: 'onAfterLogin' }])
-  for (const headers of sessions) t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401)
-  t.equal((await login('jwt', ARTHUR)).statusCode, 400)
-  t.match(await rows(), [{ account_id: 'arthur-1' }])
-  t.equal((await rows()).length, 1)
-  t.not(await enter(attackers), user.id)
-  t.equal((await app.users.get(user.id))?.is_verified, true)
-  t.equal(await enter(identity({ provider: provider('other') })), user.id, 'a second provider of the owner adds to it')
-  t.equal((await accounts.list(user.id)).length, 2)
-})
+    events.length = 0
+    t.equal(await enter(identity()), user.id)
+    t.match(
+      events.filter(({ name }) => name !== 'onBeforeLogin' && name !== 'onIssueToken'),
+      [
+        { name: 'onAfterVerify', user: { id: user.id, is_verified: true } },
+        {
+          name: 'onAfterLink',
+          user: { id: user.id, is_verified: true },
+          account: { oauth_name: 'grail', account_id: 'arthur-1' }
+        },
+        { name: 'onAfterLogin' }
+      ]
+    )
+    for (const headers of sessions) t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401)
+    t.equal((await login('jwt', ARTHUR)).statusCode, 400)
+    t.match(await rows(), [{ account_id: 'arthur-1' }])
+    t.equal((await rows()).length, 1)
+    t.not(await enter(attackers), user.id)
+    t.equal((await app.users.get(user.id))?.is_verified, true)
+    t.equal(
+      await enter(identity({ provider: provider('other') })),
+      user.id,
+      'a second provider of the owner adds to it'
+    )
+    t.equal((await accounts.list(user.id)).length, 2)
+  }
+)
 
 t.test('what changes while a login decides is decided again', async (t) => {
   const unverified = { associateByEmail: true, reclaimUnverified: true }
   /** Runs `work` once, after the first such call. */
-  const after = ({ store }: Round, is: (method: string, model: string) => boolean, work: () => Promise<unknown>): void => {
+  const after = (
+    { store }: Round,
+    is: (method: string, model: string) => boolean,
+    work: () => Promise<unknown>
+  ): void => {
     store.watch(async ({ method, model, proceed }) => {
       const result = await proceed()
       if (!is(method, model.name)) return result
@@ -336,21 +556,37 @@ t.test('what changes while a login decides is decided again', async (t) => {
   const unlinked = await start(t)
   const { id } = await unlinked.accounts.resolve(identity(), {})
   const [account] = await unlinked.accounts.list(id)
-  after(unlinked, readsUser, () => unlinked.store.adapter.delete({ name: 'oauth_account' } as never, { id: account?.id ?? '' }))
+  after(unlinked, readsUser, () =>
+    unlinked.store.adapter.delete({ name: 'oauth_account' } as never, { id: account?.id ?? '' })
+  )
   t.equal(await unlinked.enter(identity()), 'OAUTH_USER_ALREADY_EXISTS', 'an account that goes')
 
   await unlinked.accounts.link(id, identity(), {})
   const [again] = await unlinked.accounts.list(id)
   await unlinked.accounts.link(id, identity({ accountId: '2' }), {})
-  after(unlinked, (method) => method === 'findMany', () => unlinked.store.adapter.delete({ name: 'oauth_account' } as never, { id: again?.id ?? '' }))
-  t.equal(await code(unlinked.accounts.unlink(id, again?.id ?? '', {})), 'OAUTH_ACCOUNT_NOT_FOUND', 'an account that somebody else unlinks')
+  after(
+    unlinked,
+    (method) => method === 'findMany',
+    () => unlinked.store.adapter.delete({ name: 'oauth_account' } as never, { id: again?.id ?? '' })
+  )
+  t.equal(
+    await code(unlinked.accounts.unlink(id, again?.id ?? '', {})),
+    'OAUTH_ACCOUNT_NOT_FOUND',
+    'an account that somebody else unlinks'
+  )
 
-  for (const [associateByEmail, local] of [[false, false], [true, false], [true, true]] as const) {
+  for (const [associateByEmail, local] of [
+    [false, false],
+    [true, false],
+    [true, true]
+  ] as const) {
     const stuck = await start(t, { settings: { ...unverified, associateByEmail } })
     if (associateByEmail) await stuck.create({ is_verified: local })
     const before = await stuck.users()
     stuck.store.watch(({ method, model, proceed }) => {
-      if ((method === 'create' && model.name === 'oauth_account') || method === 'createWith') throw FST_USERS_UNIQUE_VIOLATION(['oauth_name, account_id'], { fields: ['oauth_name', 'account_id'] })
+      if ((method === 'create' && model.name === 'oauth_account') || method === 'createWith') {
+        throw FST_USERS_UNIQUE_VIOLATION(['oauth_name, account_id'], { fields: ['oauth_name', 'account_id'] })
+      }
       return proceed()
     })
     t.equal(await stuck.enter(identity()), 'STORE_UNAVAILABLE', 'an index that sees an account where none is')
@@ -361,7 +597,10 @@ t.test('what changes while a login decides is decided again', async (t) => {
 })
 
 t.test('parallel takeovers and a change of address meanwhile end in one account', async (t) => {
-  const { register, accounts, app, rows } = await start(t, { slow: 5, settings: { associateByEmail: true, reclaimUnverified: true } })
+  const { register, accounts, app, rows } = await start(t, {
+    slow: 5,
+    settings: { associateByEmail: true, reclaimUnverified: true }
+  })
   const user = await register()
   const found = await Promise.all(numbers.map(() => accounts.resolve(identity(), {})))
   t.same(new Set(found.map(({ id }) => id)), new Set([user.id]))
@@ -371,8 +610,12 @@ t.test('parallel takeovers and a change of address meanwhile end in one account'
 
 t.test('OAU-07: who somebody is, is the provider with its id: no other value is a key', async (t) => {
   const { enter, users, rows } = await start(t)
-  for (const id of ['', ' ', 0, null, undefined, {}, [], 'a\0b', '\ud800', 'x'.repeat(321)]) t.equal(await enter(identity({ accountId: id as never })), 'OAUTH_PROVIDER_FAILED', String(id).slice(0, 10))
-  for (const email of [null, '', 'no address', 'a@localhost']) t.equal(await enter(identity({ email })), 'OAUTH_NOT_AVAILABLE_EMAIL', String(email))
+  for (const id of ['', ' ', 0, null, undefined, {}, [], 'a\0b', '\ud800', 'x'.repeat(321)]) {
+    t.equal(await enter(identity({ accountId: id as never })), 'OAUTH_PROVIDER_FAILED', String(id).slice(0, 10))
+  }
+  for (const email of [null, '', 'no address', 'a@localhost']) {
+    t.equal(await enter(identity({ email })), 'OAUTH_NOT_AVAILABLE_EMAIL', String(email))
+  }
   t.same([await users(), await rows()], [[], []])
   const first = await enter(identity())
   t.equal(await enter(identity({ email: 'other@camelot.bt' })), first, 'another address, the same id')
@@ -382,30 +625,89 @@ t.test('OAU-07: who somebody is, is the provider with its id: no other value is 
 })
 
 t.test('mapProfile fills custom fields, and nothing else', async (t) => {
-  const schemas = userSchemas({ display_name: Type.String({ maxLength: 10 }), credits: readOnly(Type.Integer({ default: 5 })) })
-  const given = (fields: unknown): Partial<AccountSettings> => ({ mapProfile: ((profile: object) => typeof fields === 'function' ? fields(profile) : fields) as never })
-  const { enter, users } = await start(t, { options: { schemas }, settings: given(async ({ name }: { name: string }) => ({ display_name: name, credits: 7, is_superuser: true, is_verified: true, is_active: false, email: MERLIN, id: 'x', hashed_password: 'x', session_stamp: 'x', nothing: 1 })) })
+  const schemas = userSchemas({
+    display_name: Type.String({ maxLength: 10 }),
+    credits: readOnly(Type.Integer({ default: 5 }))
+  })
+  const given = (fields: unknown): Partial<AccountSettings> => ({
+    mapProfile: ((profile: object) => (typeof fields === 'function' ? fields(profile) : fields)) as never
+  })
+  const { enter, users } = await start(t, {
+    options: { schemas },
+    settings: given(async ({ name }: { name: string }) => ({
+      display_name: name,
+      credits: 7,
+      is_superuser: true,
+      is_verified: true,
+      is_active: false,
+      email: MERLIN,
+      id: 'x',
+      hashed_password: 'x',
+      session_stamp: 'x',
+      nothing: 1
+    }))
+  })
   await enter(identity({ profile: { name: 'Arthur' } }))
   const [row] = await users()
-  t.match(row, { display_name: 'Arthur', credits: 7, is_superuser: false, is_verified: false, is_active: true, email: ARTHUR, hashed_password: /argon2/ })
+  t.match(row, {
+    display_name: 'Arthur',
+    credits: 7,
+    is_superuser: false,
+    is_verified: false,
+    is_active: true,
+    email: ARTHUR,
+    hashed_password: /argon2/
+  })
   t.not(row?.['session_stamp'], 'x')
 
-  for (const [fields, path] of [[undefined, '/display_name'], [null, '/display_name'], [{}, '/display_name'], [{ display_name: undefined }, '/display_name'], [{ display_name: 'too long by far' }, '/display_name'], [{ display_name: 5 }, '/display_name'], [{ display_name: 'a', credits: '1' }, '/credits']] as const) {
+  for (const [fields, path] of [
+    [undefined, '/display_name'],
+    [null, '/display_name'],
+    [{}, '/display_name'],
+    [{ display_name: undefined }, '/display_name'],
+    [{ display_name: 'too long by far' }, '/display_name'],
+    [{ display_name: 5 }, '/display_name'],
+    [{ display_name: 'a', credits: '1' }, '/credits']
+  ] as const) {
     const round = await start(t, { options: { schemas }, settings: given(fields) })
-    await t.rejects(round.accounts.resolve(identity(), {}), { code: 'FST_USERS_OAUTH_PROFILE_INCOMPLETE', statusCode: 400, detail: { code: 'OAUTH_PROFILE_INCOMPLETE', reason: [{ path }] } }, JSON.stringify(fields))
+    await t.rejects(
+      round.accounts.resolve(identity(), {}),
+      {
+        code: 'FST_USERS_OAUTH_PROFILE_INCOMPLETE',
+        statusCode: 400,
+        detail: { code: 'OAUTH_PROFILE_INCOMPLETE', reason: [{ path }] }
+      },
+      JSON.stringify(fields)
+    )
     t.same([await round.users(), round.names()], [[], []])
   }
-  const { accounts } = await start(t, { options: { schemas }, settings: given(() => { throw refuse(403, 'KNIGHTS_ONLY', 'no') }) })
+  const { accounts } = await start(t, {
+    options: { schemas },
+    settings: given(() => {
+      throw refuse(403, 'KNIGHTS_ONLY', 'no')
+    })
+  })
   t.equal(await code(accounts.resolve(identity(), {})), 'REFUSED')
-  t.equal(await (await start(t, { options: { schemas } })).enter(identity()), 'OAUTH_PROFILE_INCOMPLETE', 'without mapProfile')
+  t.equal(
+    await (await start(t, { options: { schemas } })).enter(identity()),
+    'OAUTH_PROFILE_INCOMPLETE',
+    'without mapProfile'
+  )
 })
 
 onEveryStore('of parallel first logins of one identity all enter, as one user with one account', async (t, make) => {
   for (const associateByEmail of [false, true]) {
-    const { enter, users, rows, names } = await start(t, { ...await make(t), slow: 6, settings: { associateByEmail, isVerifiedByDefault: true } })
+    const { enter, users, rows, names } = await start(t, {
+      ...(await make(t)),
+      slow: 6,
+      settings: { associateByEmail, isVerifiedByDefault: true }
+    })
     const entered = await Promise.all(numbers.map(() => enter(identity())))
     const [user] = await users()
-    t.same(entered, numbers.map(() => user?.['id']))
+    t.same(
+      entered,
+      numbers.map(() => user?.['id'])
+    )
     t.equal((await users()).length, 1)
     t.match(await rows(), [{ user_id: user?.['id'] }])
     t.equal((await rows()).length, 1)
@@ -414,39 +716,55 @@ onEveryStore('of parallel first logins of one identity all enter, as one user wi
   }
 })
 
-t.test('DEP-03: whichever call to the store fails, no user is left whom nothing leads to, and the next login enters', async (t) => {
-  for (const [makeAdapter, associateByEmail] of [[memory, false], [memory, true], [() => oneByOne(memory()), false]] as const) {
-    for (let k = 1, done = false; !done; k++) {
-      const { enter, users, rows, store, create, accounts } = await start(t, { adapter: makeAdapter(), settings: { associateByEmail, reclaimUnverified: true, encryptionKeys: [KEY] } })
-      if (associateByEmail) await create()
-      store.watch(({ n, proceed }) => {
-        if (n === k) throw Object.assign(new Error('down'), { code: 'ECONNRESET' })
-        return proceed()
-      })
-      const failed = await code(accounts.resolve(identity(), {}))
-      done = store.calls < k
-      store.watch()
-      t.equal(failed, done ? 'done' : 'STORE_UNAVAILABLE', `call ${k}`)
-      if (!associateByEmail && !done) t.equal((await users()).length, (await rows()).length, `call ${k}`)
-      const [user] = await users()
-      const entered = await enter(identity())
-      if (user !== undefined) t.equal(entered, user['id'], `call ${k}`)
-      t.equal((await rows()).length, 1)
-      t.match(await users(), [{ id: entered }])
+t.test(
+  'DEP-03: whichever call to the store fails, no user is left whom nothing leads to, and the next login enters',
+  async (t) => {
+    for (const [makeAdapter, associateByEmail] of [
+      [memory, false],
+      [memory, true],
+      [() => oneByOne(memory()), false]
+    ] as const) {
+      for (let k = 1, done = false; !done; k++) {
+        const { enter, users, rows, store, create, accounts } = await start(t, {
+          adapter: makeAdapter(),
+          settings: { associateByEmail, reclaimUnverified: true, encryptionKeys: [KEY] }
+        })
+        if (associateByEmail) await create()
+        store.watch(({ n, proceed }) => {
+          if (n === k) throw Object.assign(new Error('down'), { code: 'ECONNRESET' })
+          return proceed()
+        })
+        const failed = await code(accounts.resolve(identity(), {}))
+        done = store.calls < k
+        store.watch()
+        t.equal(failed, done ? 'done' : 'STORE_UNAVAILABLE', `call ${k}`)
+        if (!associateByEmail && !done) t.equal((await users()).length, (await rows()).length, `call ${k}`)
+        const [user] = await users()
+        const entered = await enter(identity())
+        if (user !== undefined) t.equal(entered, user['id'], `call ${k}`)
+        t.equal((await rows()).length, 1)
+        t.match(await users(), [{ id: entered }])
+      }
     }
   }
-})
+)
 
 t.test('a user who cannot be removed after a failed link stays out of the way of nobody else', async (t) => {
   const { enter, store, users } = await start(t, { adapter: oneByOne(memory()) })
   store.watch(({ method, model, proceed }) => {
-    if ((method === 'create' && model.name === 'oauth_account') || method === 'delete') throw Object.assign(new Error('down'), { code: 'ECONNRESET' })
+    if ((method === 'create' && model.name === 'oauth_account') || method === 'delete') {
+      throw Object.assign(new Error('down'), { code: 'ECONNRESET' })
+    }
     return proceed()
   })
   t.equal(await enter(identity()), 'STORE_UNAVAILABLE')
   store.watch()
   t.equal((await users()).length, 1)
-  t.equal(await enter(identity()), 'OAUTH_USER_ALREADY_EXISTS', 'the address is taken: a password reset gives it to its owner')
+  t.equal(
+    await enter(identity()),
+    'OAUTH_USER_ALREADY_EXISTS',
+    'the address is taken: a password reset gives it to its owner'
+  )
   t.not(await enter(identity({ accountId: '2', email: MERLIN })), 'OAUTH_USER_ALREADY_EXISTS')
 
   const whole = await start(t)
@@ -473,14 +791,23 @@ t.test('a clash of another field of a new user is told at once, and not taken fo
 })
 
 onStores('an account is linked to a user once, and to no second user', async (t, make) => {
-  const { create, accounts, rows, events, names } = await start(t, { ...await make(t), settings: { encryptionKeys: [KEY] } })
+  const { create, accounts, rows, events, names } = await start(t, {
+    ...(await make(t)),
+    settings: { encryptionKeys: [KEY] }
+  })
   const [arthur, merlin] = [await create(), await create({ email: MERLIN })]
   events.length = 0
   const user = await accounts.link(arthur.id, identity({ email: 'elsewhere@x.bt' }), {})
   t.same(user, arthur)
   t.same(names(), ['onAfterUpdate', 'onAfterLink'])
   const [row] = await rows()
-  t.match(events, [{ user: arthur, changes: {} }, { user: arthur, account: { id: row?.['id'], oauth_name: 'grail', account_id: 'arthur-1', account_email: 'elsewhere@x.bt' } }])
+  t.match(events, [
+    { user: arthur, changes: {} },
+    {
+      user: arthur,
+      account: { id: row?.['id'], oauth_name: 'grail', account_id: 'arthur-1', account_email: 'elsewhere@x.bt' }
+    }
+  ])
   t.notMatch(JSON.stringify(events), /canary|token/)
 
   await accounts.link(arthur.id, identity({ email: 'new@x.bt', tokens: tokensOf({ accessToken: 'newer' }) }), {})
@@ -490,14 +817,20 @@ onStores('an account is linked to a user once, and to no second user', async (t,
   const before = await rows()
   t.equal(await code(accounts.link(merlin.id, identity(), {})), 'OAUTH_ACCOUNT_ALREADY_LINKED')
   t.same(await rows(), before)
-  t.equal(await code(accounts.link(merlin.id, identity({ accountId: '2', email: null }), {})), 'OAUTH_NOT_AVAILABLE_EMAIL')
+  t.equal(
+    await code(accounts.link(merlin.id, identity({ accountId: '2', email: null }), {})),
+    'OAUTH_NOT_AVAILABLE_EMAIL'
+  )
   t.equal(await code(accounts.link(merlin.id, identity({ accountId: '' }), {})), 'OAUTH_PROVIDER_FAILED')
-  t.same((await accounts.list(arthur.id)).map((account) => Object.keys(account).sort()), [['account_email', 'account_id', 'id', 'oauth_name']])
+  t.same(
+    (await accounts.list(arthur.id)).map((account) => Object.keys(account).sort()),
+    [['account_email', 'account_id', 'id', 'oauth_name']]
+  )
   t.same(await accounts.list(merlin.id), [])
 })
 
 onEveryStore('LNK-05: of parallel links of one account one user wins', async (t, make) => {
-  const { create, accounts, rows } = await start(t, { ...await make(t), slow: 6 })
+  const { create, accounts, rows } = await start(t, { ...(await make(t)), slow: 6 })
   const knights = await Promise.all(numbers.map((i) => create({ email: `knight${i}@camelot.bt` })))
   const ends = await Promise.all(knights.map(({ id }) => code(accounts.link(id, identity(), {}))))
   t.same(ends.toSorted(), ['done', ...numbers.slice(1).map(() => 'OAUTH_ACCOUNT_ALREADY_LINKED')].toSorted())
@@ -506,7 +839,11 @@ onEveryStore('LNK-05: of parallel links of one account one user wins', async (t,
 
   const other = identity({ accountId: '2' })
   const own = await Promise.all(numbers.map(() => code(accounts.link(knights[0]?.id as UserId, other, {}))))
-  t.same(own, numbers.map(() => 'done'), 'the same user, several times')
+  t.same(
+    own,
+    numbers.map(() => 'done'),
+    'the same user, several times'
+  )
   t.equal((await rows()).length, 2)
 })
 
@@ -528,7 +865,12 @@ t.test('a user whose sessions end while an account is being linked does not get 
 })
 
 /** What whoever registered an address first has: an account of their own, sessions and a password. */
-async function hijack ({ register, accounts, bearer, cookie }: Round): Promise<{ id: UserId, sessions: Record<string, string>[] }> {
+async function hijack ({
+  register,
+  accounts,
+  bearer,
+  cookie
+}: Round): Promise<{ id: UserId; sessions: Record<string, string>[] }> {
   const { id } = await register()
   await accounts.link(id, MORDRED, {})
   return { id, sessions: [await bearer(ARTHUR), await cookie(ARTHUR)] }
@@ -541,30 +883,43 @@ async function askReset ({ app, tokenOf }: Round): Promise<string> {
   return tokenOf('onAfterForgotPassword')
 }
 
-onEveryStore('RST-13: a reset of a user who never proved the address removes what was attached before and did not vouch for the e-mail', async (t, make) => {
-  const revoked: ProviderTokens[] = []
-  const client: ProviderClient = { provider: GRAIL, refresh: async () => tokensOf(), revoke: async (tokens) => { revoked.push(tokens) } }
-  const round = await start(t, { ...await make(t), clients: [client], settings: { encryptionKeys: [KEY] } })
-  const { accounts, app, send, enter, login, rows, create, names } = round
-  const { id, sessions } = await hijack(round)
-  await accounts.link(id, identity({ provider: provider('other'), accountId: 'mordred', emailVerified: false }), {})
-  await accounts.link(id, identity({ provider: provider('third', false), accountId: 'mordred' }), {})
-  await accounts.link(id, identity({ provider: provider('fourth'), accountId: 'owner' }), {})
-  const merlin = await create({ email: MERLIN })
-  await accounts.link(merlin.id, identity({ accountId: 'merlin' }), {})
-  t.equal(await enter(MORDRED), id, 'the attacker is in by password, sessions and accounts')
+onEveryStore(
+  'RST-13: a reset of a user who never proved the address removes what was attached before and did not vouch for the e-mail',
+  async (t, make) => {
+    const revoked: ProviderTokens[] = []
+    const client: ProviderClient = {
+      provider: GRAIL,
+      refresh: async () => tokensOf(),
+      revoke: async (tokens) => {
+        revoked.push(tokens)
+      }
+    }
+    const round = await start(t, { ...(await make(t)), clients: [client], settings: { encryptionKeys: [KEY] } })
+    const { accounts, app, send, enter, login, rows, create, names } = round
+    const { id, sessions } = await hijack(round)
+    await accounts.link(id, identity({ provider: provider('other'), accountId: 'mordred', emailVerified: false }), {})
+    await accounts.link(id, identity({ provider: provider('third', false), accountId: 'mordred' }), {})
+    await accounts.link(id, identity({ provider: provider('fourth'), accountId: 'owner' }), {})
+    const merlin = await create({ email: MERLIN })
+    await accounts.link(merlin.id, identity({ accountId: 'merlin' }), {})
+    t.equal(await enter(MORDRED), id, 'the attacker is in by password, sessions and accounts')
 
-  await app.users.resetPassword(await askReset(round), 'excalibur-2')
-  for (const headers of sessions) t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401)
-  t.equal((await login('jwt', ARTHUR)).statusCode, 400)
-  t.strictSame((await rows()).map(({ account_id: account }) => account).toSorted(), ['merlin', 'owner'], "another user's stays, and the one that proved the mailbox")
-  t.not(await enter(MORDRED), id)
-  t.equal((await login('jwt', ARTHUR, 'excalibur-2')).statusCode, 200)
-  t.match(await app.users.get(id), { is_verified: true }, 'the reset proves the mailbox')
-  t.equal(names().filter((name) => name === 'onAfterResetPassword').length, 1)
-  await app.users.settled()
-  t.match(revoked, [tokensOf()], 'the grant ends at the provider')
-})
+    await app.users.resetPassword(await askReset(round), 'excalibur-2')
+    for (const headers of sessions) t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401)
+    t.equal((await login('jwt', ARTHUR)).statusCode, 400)
+    t.strictSame(
+      (await rows()).map(({ account_id: account }) => account).toSorted(),
+      ['merlin', 'owner'],
+      "another user's stays, and the one that proved the mailbox"
+    )
+    t.not(await enter(MORDRED), id)
+    t.equal((await login('jwt', ARTHUR, 'excalibur-2')).statusCode, 200)
+    t.match(await app.users.get(id), { is_verified: true }, 'the reset proves the mailbox')
+    t.equal(names().filter((name) => name === 'onAfterResetPassword').length, 1)
+    await app.users.settled()
+    t.match(revoked, [tokensOf()], 'the grant ends at the provider')
+  }
+)
 
 t.test('RST-13: a reset of a user who proved the address before leaves the accounts', async (t) => {
   const round = await start(t)
@@ -588,38 +943,46 @@ t.test('RST-13: a reset that is refused removes nothing', async (t) => {
   t.equal((await rows()).length, 1)
 })
 
-t.test('RST-13: whichever call to the store fails, no new password stands beside an old account, and the token is good until there is one', async (t) => {
-  for (let k = 1, done = false; !done; k++) {
-    const round = await start(t)
-    const { app, store, enter, login } = round
-    const { id } = await hijack(round)
-    const token = await askReset(round)
-    store.watch(({ n, proceed }) => {
-      if (n === k) throw Object.assign(new Error('down'), { code: 'ECONNRESET' })
-      return proceed()
-    })
-    const failed = await code(app.users.resetPassword(token, 'excalibur-2'))
-    done = store.calls < k
-    store.watch()
-    t.equal(failed, done ? 'done' : 'STORE_UNAVAILABLE', `call ${k}`)
-    const isSet = (await login('jwt', ARTHUR, 'excalibur-2')).statusCode === 200
-    if (!isSet) await app.users.resetPassword(token, 'excalibur-2')
-    t.not(await enter(MORDRED), id, `call ${k}: ${isSet ? 'the password was set' : 'another try'}`)
-    t.equal((await login('jwt', ARTHUR, 'excalibur-2')).statusCode, 200)
+t.test(
+  'RST-13: whichever call to the store fails, no new password stands beside an old account, and the token is good until there is one',
+  async (t) => {
+    for (let k = 1, done = false; !done; k++) {
+      const round = await start(t)
+      const { app, store, enter, login } = round
+      const { id } = await hijack(round)
+      const token = await askReset(round)
+      store.watch(({ n, proceed }) => {
+        if (n === k) throw Object.assign(new Error('down'), { code: 'ECONNRESET' })
+        return proceed()
+      })
+      const failed = await code(app.users.resetPassword(token, 'excalibur-2'))
+      done = store.calls < k
+      store.watch()
+      t.equal(failed, done ? 'done' : 'STORE_UNAVAILABLE', `call ${k}`)
+      const isSet = (await login('jwt', ARTHUR, 'excalibur-2')).statusCode === 200
+      if (!isSet) await app.users.resetPassword(token, 'excalibur-2')
+      t.not(await enter(MORDRED), id, `call ${k}: ${isSet ? 'the password was set' : 'another try'}`)
+      t.equal((await login('jwt', ARTHUR, 'excalibur-2')).statusCode, 200)
+    }
   }
-})
+)
 
-/** Lets the attacker's account log in, and gives what ends the test's doubts: the sessions of this user that came of it. */
-function intruder ({ accounts, app, send }: Round, id: UserId): { logIn(): Promise<void>, alive(): Promise<number> } {
+/**
+ * Lets the attacker's account log in, and gives what ends the test's doubts: the sessions of this user that came of it.
+ */
+function intruder ({ accounts, app, send }: Round, id: UserId): { logIn(): Promise<void>; alive(): Promise<number> } {
   const tokens: string[] = []
   return {
     async logIn () {
       const row = await accounts.resolve(MORDRED, {}).catch(() => null)
-      const given = row === null || row.id !== id ? null : await app.users.login(row, { backend: 'jwt' }).catch(() => null)
+      const given =
+        row === null || row.id !== id ? null : await app.users.login(row, { backend: 'jwt' }).catch(() => null)
       if (given?.issued !== undefined) tokens.push(given.issued.token)
     },
     async alive () {
-      const replies = await Promise.all(tokens.map((token) => send('GET', '/users/me', undefined, { authorization: `Bearer ${token}` })))
+      const replies = await Promise.all(
+        tokens.map((token) => send('GET', '/users/me', undefined, { authorization: `Bearer ${token}` }))
+      )
       return replies.filter(({ statusCode }) => statusCode === 200).length
     }
   }
@@ -658,12 +1021,32 @@ t.test('RST-13, LNK-04: at no moment of a reset do a link under way and a login 
     const round = await start(t)
     const { app, accounts, store, create, enter } = round
     const { id } = await create()
-    const before = (await store.rows('user'))[0] as unknown as UserRow     // as the callback read it when its session was good
+    // as the callback read it when its session was good
+    const before = (await store.rows('user'))[0] as unknown as UserRow
     const token = await askReset(round)
     const { logIn, alive } = intruder(round, id)
     const link = (): Promise<unknown> => code(accounts.link(before, MORDRED, {}))
-    const both = async (): Promise<void> => { await link(); await logIn() }
-    const { calls } = interrupt(round, new Map(first === second ? [[first, both]] : [[first, link], [second, async () => { await logIn(); entered += await alive() }]]))
+    const both = async (): Promise<void> => {
+      await link()
+      await logIn()
+    }
+    const { calls } = interrupt(
+      round,
+      new Map(
+        first === second
+          ? [[first, both]]
+          : [
+              [first, link],
+              [
+                second,
+                async () => {
+                  await logIn()
+                  entered += await alive()
+                }
+              ]
+            ]
+      )
+    )
     await app.users.resetPassword(token, 'excalibur-2')
     store.watch()
     const title = `link at call ${first}, login at ${second}`
@@ -690,11 +1073,30 @@ t.test('RST-13, LNK-04: at no moment of a link do a reset and a login by the acc
         await app.users.resetPassword(token, 'excalibur-2')
         isReset = true
       }
-      const both = async (): Promise<void> => { await reset(); await logIn() }
-      const { calls } = interrupt(round, new Map(first === second ? [[first, both]] : [[first, reset], [second, async () => { await logIn(); entered += await alive() }]]))
+      const both = async (): Promise<void> => {
+        await reset()
+        await logIn()
+      }
+      const { calls } = interrupt(
+        round,
+        new Map(
+          first === second
+            ? [[first, both]]
+            : [
+                [first, reset],
+                [
+                  second,
+                  async () => {
+                    await logIn()
+                    entered += await alive()
+                  }
+                ]
+              ]
+        )
+      )
       const end = await code(accounts.link(before, MORDRED, {}))
       store.watch()
-      if (!isReset) return calls()     // the link was there first
+      if (!isReset) return calls() // the link was there first
       resets++
       const title = `reset at call ${first}, login at ${second}, ${verified ? 'verified' : 'unverified'}`
       t.not(end, 'done', `${title}: the link`)
@@ -713,7 +1115,18 @@ t.test('LNK-03: at no moment of a takeover does a login by an old account leave 
     const { accounts, store } = round
     const { id } = await hijack(round)
     const { logIn, alive } = intruder(round, id)
-    const { calls } = interrupt(round, new Map([[k, async () => { await logIn(); entered += await alive() }]]))
+    const { calls } = interrupt(
+      round,
+      new Map([
+        [
+          k,
+          async () => {
+            await logIn()
+            entered += await alive()
+          }
+        ]
+      ])
+    )
     t.equal((await accounts.resolve(identity(), {})).id, id)
     most = calls()
     store.watch()
@@ -723,105 +1136,197 @@ t.test('LNK-03: at no moment of a takeover does a login by an old account leave 
   t.ok(entered > 0, 'the login works meanwhile')
 })
 
-onStores('LNK-06: the own accounts are listed and unlinked by routes, but for the last way to log in, and the owner can be told', async (t, make) => {
-  const revoked: ProviderTokens[] = []
-  const client: ProviderClient = { provider: GRAIL, refresh: async (refreshToken) => tokensOf({ refreshToken }), revoke: async (tokens) => { revoked.push(tokens) } }
-  const { accounts, app, send, events, names, rows, create, bearer, cookie, tokenOf } = await start(t, { ...await make(t), clients: [client], settings: { encryptionKeys: [KEY] } })
-  const { id, ...row } = await accounts.resolve(identity(), {})
-  const login = await app.users.login({ id, ...row } as UserRow, { backend: 'jwt', method: 'oauth:grail' })
-  const headers = { authorization: `Bearer ${login.issued?.token ?? ''}` }
-  await accounts.link(id, identity({ provider: provider('other'), accountId: '7' }), {})
-  await create({ email: MERLIN })
-  const merlin = await bearer(MERLIN)
+onStores(
+  'LNK-06: the own accounts are listed and unlinked by routes, but for the last way to log in, and the owner can be told',
+  async (t, make) => {
+    const revoked: ProviderTokens[] = []
+    const client: ProviderClient = {
+      provider: GRAIL,
+      refresh: async (refreshToken) => tokensOf({ refreshToken }),
+      revoke: async (tokens) => {
+        revoked.push(tokens)
+      }
+    }
+    const { accounts, app, send, events, names, rows, create, bearer, cookie, tokenOf } = await start(t, {
+      ...(await make(t)),
+      clients: [client],
+      settings: { encryptionKeys: [KEY] }
+    })
+    const { id, ...row } = await accounts.resolve(identity(), {})
+    const login = await app.users.login({ id, ...row } as UserRow, { backend: 'jwt', method: 'oauth:grail' })
+    const headers = { authorization: `Bearer ${login.issued?.token ?? ''}` }
+    await accounts.link(id, identity({ provider: provider('other'), accountId: '7' }), {})
+    await create({ email: MERLIN })
+    const merlin = await bearer(MERLIN)
 
-  const list = (await send('GET', '/users/me/oauth-accounts', undefined, headers)).json<Row[]>()
-  t.same(list.map(({ id: _, ...account }) => account).toSorted((a, b) => String(a['oauth_name']) < String(b['oauth_name']) ? -1 : 1), [
-    { oauth_name: 'grail', account_id: 'arthur-1', account_email: ARTHUR },
-    { oauth_name: 'other', account_id: '7', account_email: ARTHUR }
-  ])
-  const url = (name: string): string => `/users/me/oauth-accounts/${String(list.find((account) => account['oauth_name'] === name)?.['id'])}`
-  t.same((await send('GET', '/users/me/oauth-accounts', undefined, merlin)).json(), [])
-  t.equal((await send('GET', '/users/me/oauth-accounts')).statusCode, 401)
-  t.equal((await send('DELETE', url('grail'))).statusCode, 401)
-  refused(t, await send('DELETE', url('grail'), undefined, merlin), 404, 'OAUTH_ACCOUNT_NOT_FOUND', 'Not Found', "another user's")
-  for (const odd of ['me', '0', '%00', String(id)]) refused(t, await send('DELETE', `/users/me/oauth-accounts/${odd}`, undefined, headers), 404, 'OAUTH_ACCOUNT_NOT_FOUND', 'Not Found', odd)
-  const crossSite = { ...await cookie(MERLIN), origin: 'https://evil.example' }
-  t.equal((await send('DELETE', url('grail'), undefined, crossSite)).json<{ code: string }>().code, 'FST_USERS_CROSS_SITE_REQUEST')
+    const list = (await send('GET', '/users/me/oauth-accounts', undefined, headers)).json<Row[]>()
+    t.same(
+      list
+        .map(({ id: _, ...account }) => account)
+        .toSorted((a, b) => (String(a['oauth_name']) < String(b['oauth_name']) ? -1 : 1)),
+      [
+        { oauth_name: 'grail', account_id: 'arthur-1', account_email: ARTHUR },
+        { oauth_name: 'other', account_id: '7', account_email: ARTHUR }
+      ]
+    )
+    const url = (name: string): string =>
+      `/users/me/oauth-accounts/${String(list.find((account) => account['oauth_name'] === name)?.['id'])}`
+    t.same((await send('GET', '/users/me/oauth-accounts', undefined, merlin)).json(), [])
+    t.equal((await send('GET', '/users/me/oauth-accounts')).statusCode, 401)
+    t.equal((await send('DELETE', url('grail'))).statusCode, 401)
+    refused(
+      t,
+      await send('DELETE', url('grail'), undefined, merlin),
+      404,
+      'OAUTH_ACCOUNT_NOT_FOUND',
+      'Not Found',
+      "another user's"
+    )
+    for (const odd of ['me', '0', '%00', String(id)]) {
+      refused(
+        t,
+        await send('DELETE', `/users/me/oauth-accounts/${odd}`, undefined, headers),
+        404,
+        'OAUTH_ACCOUNT_NOT_FOUND',
+        'Not Found',
+        odd
+      )
+    }
+    const crossSite = { ...(await cookie(MERLIN)), origin: 'https://evil.example' }
+    t.equal(
+      (await send('DELETE', url('grail'), undefined, crossSite)).json<{ code: string }>().code,
+      'FST_USERS_CROSS_SITE_REQUEST'
+    )
 
-  events.length = 0
-  const gone = await send('DELETE', url('grail'), undefined, { ...headers, 'content-type': 'application/json' })
-  t.same([gone.statusCode, gone.body], [204, ''])
-  t.same(names(), ['onAfterUnlink'])
-  t.match(events, [{ user: { id }, account: { oauth_name: 'grail', account_id: 'arthur-1' } }])
-  await app.users.settled()
-  t.match(revoked, [tokensOf()], 'the grant ends at the provider')
-  refused(t, await send('DELETE', url('grail'), undefined, headers), 404, 'OAUTH_ACCOUNT_NOT_FOUND', 'Not Found', 'twice')
-  refused(t, await send('DELETE', url('other'), undefined, headers), 400, 'OAUTH_LAST_LOGIN_METHOD')
-  t.match(await rows(), [{ oauth_name: 'other' }])
+    events.length = 0
+    const gone = await send('DELETE', url('grail'), undefined, { ...headers, 'content-type': 'application/json' })
+    t.same([gone.statusCode, gone.body], [204, ''])
+    t.same(names(), ['onAfterUnlink'])
+    t.match(events, [{ user: { id }, account: { oauth_name: 'grail', account_id: 'arthur-1' } }])
+    await app.users.settled()
+    t.match(revoked, [tokensOf()], 'the grant ends at the provider')
+    refused(
+      t,
+      await send('DELETE', url('grail'), undefined, headers),
+      404,
+      'OAUTH_ACCOUNT_NOT_FOUND',
+      'Not Found',
+      'twice'
+    )
+    refused(t, await send('DELETE', url('other'), undefined, headers), 400, 'OAUTH_LAST_LOGIN_METHOD')
+    t.match(await rows(), [{ oauth_name: 'other' }])
 
-  await app.users.update(id, { is_verified: true })
-  await app.users.forgotPassword(ARTHUR)
-  await app.users.resetPassword(await tokenOf('onAfterForgotPassword'), PASSWORD)
-  t.equal((await send('DELETE', url('other'), undefined, await bearer(ARTHUR))).statusCode, 204, 'with a password nothing else is needed')
-  t.same(await rows(), [])
-})
-
-onEveryStore('of parallel calls to unlink all accounts of a user without a password, one account stays', async (t, make) => {
-  const { accounts, rows } = await start(t, { ...await make(t), slow: 6 })
-  const { id } = await accounts.resolve(identity(), {})
-  for (const i of numbers) await accounts.link(id, identity({ accountId: `more-${i}` }), {})
-  const all = await accounts.list(id)
-  const before = await rows()
-  const ends = await Promise.all(all.map((account) => code(accounts.unlink(id, account.id, {}))))
-  const left = await rows()
-  t.ok(left.length > 0)
-  t.equal(left.length, ends.filter((end) => end === 'OAUTH_LAST_LOGIN_METHOD').length)
-  for (const row of left) t.same(row, before.find((was) => was['id'] === row['id']), 'as it was')
-})
-
-onStores('OAU-15: tokens of providers are in no store without a key, and nowhere in clear with one', async (t, make) => {
-  for (const encryptionKeys of [[], [KEY]]) {
-    const lines: string[] = []
-    const { accounts, store, app, events, send } = await start(t, { ...await make(t), settings: { encryptionKeys } })
-    const { id } = await accounts.resolve(identity(), {})
-    await accounts.resolve(identity(), {})
-    await accounts.link(id, identity({ accountId: '2' }), {})
-    const row = await accounts.resolve(identity(), {})
-    const { issued } = await app.users.login(row, { backend: 'jwt' })
-    for (const url of ['/users/me', '/users/me/oauth-accounts']) lines.push((await send('GET', url, undefined, { authorization: `Bearer ${issued?.token ?? ''}` })).body)
-    t.notMatch([await store.dump(), JSON.stringify(events), ...lines].join('\n'), /canary/)
-    t.same(await accounts.tokens(id, 'grail'), encryptionKeys.length > 0 ? tokensOf() : null)
-    t.equal(await accounts.tokens(id, 'unknown'), null)
-    await app.users.delete(id)
-    t.same(await store.rows('oauth_account'), [], 'gone with the user')
+    await app.users.update(id, { is_verified: true })
+    await app.users.forgotPassword(ARTHUR)
+    await app.users.resetPassword(await tokenOf('onAfterForgotPassword'), PASSWORD)
+    t.equal(
+      (await send('DELETE', url('other'), undefined, await bearer(ARTHUR))).statusCode,
+      204,
+      'with a password nothing else is needed'
+    )
+    t.same(await rows(), [])
   }
-})
+)
+
+onEveryStore(
+  'of parallel calls to unlink all accounts of a user without a password, one account stays',
+  async (t, make) => {
+    const { accounts, rows } = await start(t, { ...(await make(t)), slow: 6 })
+    const { id } = await accounts.resolve(identity(), {})
+    for (const i of numbers) await accounts.link(id, identity({ accountId: `more-${i}` }), {})
+    const all = await accounts.list(id)
+    const before = await rows()
+    const ends = await Promise.all(all.map((account) => code(accounts.unlink(id, account.id, {}))))
+    const left = await rows()
+    t.ok(left.length > 0)
+    t.equal(left.length, ends.filter((end) => end === 'OAUTH_LAST_LOGIN_METHOD').length)
+    for (const row of left) {
+      t.same(
+        row,
+        before.find((was) => was['id'] === row['id']),
+        'as it was'
+      )
+    }
+  }
+)
+
+onStores(
+  'OAU-15: tokens of providers are in no store without a key, and nowhere in clear with one',
+  async (t, make) => {
+    for (const encryptionKeys of [[], [KEY]]) {
+      const lines: string[] = []
+      const { accounts, store, app, events, send } = await start(t, {
+        ...(await make(t)),
+        settings: { encryptionKeys }
+      })
+      const { id } = await accounts.resolve(identity(), {})
+      await accounts.resolve(identity(), {})
+      await accounts.link(id, identity({ accountId: '2' }), {})
+      const row = await accounts.resolve(identity(), {})
+      const { issued } = await app.users.login(row, { backend: 'jwt' })
+      for (const url of ['/users/me', '/users/me/oauth-accounts']) {
+        lines.push((await send('GET', url, undefined, { authorization: `Bearer ${issued?.token ?? ''}` })).body)
+      }
+      t.notMatch([await store.dump(), JSON.stringify(events), ...lines].join('\n'), /canary/)
+      t.same(await accounts.tokens(id, 'grail'), encryptionKeys.length > 0 ? tokensOf() : null)
+      t.equal(await accounts.tokens(id, 'unknown'), null)
+      await app.users.delete(id)
+      t.same(await store.rows('oauth_account'), [], 'gone with the user')
+    }
+  }
+)
 
 t.test('encrypted tokens are good in their own row alone, and under any key of the list', async (t) => {
   const file = join(t.testdir(), 'users.sqlite')
-  const open = async (encryptionKeys: readonly string[], options: Partial<UsersOptions> = {}): Promise<Round> => await start(t, { adapter: sqlite(file), settings: { encryptionKeys }, options })
+  const open = async (encryptionKeys: readonly string[], options: Partial<UsersOptions> = {}): Promise<Round> =>
+    await start(t, { adapter: sqlite(file), settings: { encryptionKeys }, options })
   const first = await open([KEY])
   const { id } = await first.accounts.resolve(identity(), {})
-  const merlin = await first.accounts.resolve(identity({ accountId: '2', email: MERLIN, tokens: tokensOf({ accessToken: 'merlin' }) }), {})
+  const merlin = await first.accounts.resolve(
+    identity({ accountId: '2', email: MERLIN, tokens: tokensOf({ accessToken: 'merlin' }) }),
+    {}
+  )
   const sealed = (await first.rows()).map(({ access_token: text }) => String(text))
   t.match(sealed, [/^fastify-users:1:[\w-]{8}:[\w-]+$/, /^fastify-users:1:/])
   await first.accounts.resolve(identity(), {})
-  t.not((await first.rows()).map(({ access_token: text }) => text).toSorted().join(), sealed.toSorted().join(), 'a new nonce each time')
+  t.not(
+    (await first.rows())
+      .map(({ access_token: text }) => text)
+      .toSorted()
+      .join(),
+    sealed.toSorted().join(),
+    'a new nonce each time'
+  )
 
   const rotated = await open([NEW_KEY, KEY])
   t.same(await rotated.accounts.tokens(id, 'grail'), tokensOf(), 'an old key reads')
   await rotated.accounts.resolve(identity(), {})
   const last = await open([NEW_KEY])
   t.same(await last.accounts.tokens(id, 'grail'), tokensOf(), 'and the new one writes')
-  t.equal(await last.accounts.tokens(merlin.id, 'grail'), null, 'what only a dropped key could read counts as not there')
+  t.equal(
+    await last.accounts.tokens(merlin.id, 'grail'),
+    null,
+    'what only a dropped key could read counts as not there'
+  )
   t.equal(await last.enter(identity()), id)
 
   const database = new Database(file)
   t.teardown(() => database.close())
   const set = (sql: string, ...values: unknown[]): unknown => database.prepare(sql).run(...values)
-  const [own] = database.prepare('SELECT access_token a, refresh_token r FROM oauth_account WHERE user_id = ?').all(id) as { a: string, r: string }[]
-  const flipped = String(own?.a).replace(/.(?=.{9}$)/, (letter) => letter === 'A' ? 'B' : 'A')     // the last letter may hold bits that do not count
-  for (const text of [own?.r, flipped, own?.a.slice(0, -9), 'fastify-users:1:', 'fastify-users:1:x:', 'fastify-users:2:x:y:z', `fastify-users:1:${'x'.repeat(99)}`]) {
+  const [own] = database
+    .prepare('SELECT access_token a, refresh_token r FROM oauth_account WHERE user_id = ?')
+    .all(id) as { a: string; r: string }[]
+  // the last letter may hold bits that do not count
+  const flipped = String(own?.a).replace(/.(?=.{9}$)/, (letter) => (letter === 'A' ? 'B' : 'A'))
+  for (const text of [
+    own?.r,
+    flipped,
+    own?.a.slice(0, -9),
+    'fastify-users:1:',
+    'fastify-users:1:x:',
+    'fastify-users:2:x:y:z',
+    `fastify-users:1:${'x'.repeat(99)}`
+  ]) {
     if (text?.startsWith('fastify-users:2') === true) continue
     set('UPDATE oauth_account SET access_token = ? WHERE user_id = ?', text, id)
     t.equal(await last.accounts.tokens(id, 'grail'), null, String(text).slice(0, 30))
@@ -831,7 +1336,11 @@ t.test('encrypted tokens are good in their own row alone, and under any key of t
   set('UPDATE oauth_account SET access_token = ? WHERE user_id = ?', own?.a, id)
   t.match(await last.accounts.tokens(id, 'grail'), { accessToken: ACCESS })
   t.equal(await (await open([])).accounts.tokens(id, 'grail'), null, 'without keys')
-  t.equal(await (await open([], { compatibility: 'fastapi-users' })).accounts.tokens(id, 'grail'), null, 'not even in compatibility mode')
+  t.equal(
+    await (await open([], { compatibility: 'fastapi-users' })).accounts.tokens(id, 'grail'),
+    null,
+    'not even in compatibility mode'
+  )
 })
 
 t.test('in compatibility mode tokens are stored as FastAPI Users does, until a key is set', async (t) => {
@@ -847,45 +1356,73 @@ t.test('in compatibility mode tokens are stored as FastAPI Users does, until a k
   t.same(await keyed.accounts.tokens(id, 'grail'), tokensOf())
   for (const text of ['a\0b', '\ud800']) {
     const { accountId } = identity()
-    t.equal(await plain.enter(identity({ accountId, tokens: tokensOf({ accessToken: text }) })), id, 'what no store keeps is not stored')
+    t.equal(
+      await plain.enter(identity({ accountId, tokens: tokensOf({ accessToken: text }) })),
+      id,
+      'what no store keeps is not stored'
+    )
     t.match(await plain.rows(), [{ access_token: '', refresh_token: null }])
   }
 })
 
-t.test('an account that is unlinked while its tokens are refreshed has none, and a refresh token that stays is kept', async (t) => {
-  for (const fails of [false, true]) {
-    const client: ProviderClient = {
-      provider: GRAIL,
-      async refresh () {
-        await accounts.unlink(id, (await accounts.list(id))[0]?.id ?? '', {})
-        if (fails) throw new TypeError('fetch failed')
-        return tokensOf({ expiresAt: 4e9 })
-      },
-      async revoke () {}
+t.test(
+  'an account that is unlinked while its tokens are refreshed has none, and a refresh token that stays is kept',
+  async (t) => {
+    for (const fails of [false, true]) {
+      const client: ProviderClient = {
+        provider: GRAIL,
+        async refresh () {
+          await accounts.unlink(id, (await accounts.list(id))[0]?.id ?? '', {})
+          if (fails) throw new TypeError('fetch failed')
+          return tokensOf({ expiresAt: 4e9 })
+        },
+        async revoke () {}
+      }
+      const { accounts, create } = await start(t, { clients: [client], settings: { encryptionKeys: [KEY] } })
+      const { id } = await create()
+      await accounts.link(id, identity({ tokens: tokensOf({ expiresAt: 1 }) }), {})
+      t.equal(
+        await code(
+          accounts.tokens(id, 'grail').then((tokens) => {
+            t.equal(tokens, null)
+          })
+        ),
+        fails ? 'OAUTH_PROVIDER_FAILED' : 'done'
+      )
     }
-    const { accounts, create } = await start(t, { clients: [client], settings: { encryptionKeys: [KEY] } })
-    const { id } = await create()
-    await accounts.link(id, identity({ tokens: tokensOf({ expiresAt: 1 }) }), {})
-    t.equal(await code(accounts.tokens(id, 'grail').then((tokens) => { t.equal(tokens, null) })), fails ? 'OAUTH_PROVIDER_FAILED' : 'done')
-  }
-  const keeps: ProviderClient = { provider: GRAIL, refresh: async () => tokensOf({ accessToken: 'fresh', refreshToken: null, expiresAt: 4e9 }), revoke: async () => {} }
-  const { accounts, store } = await start(t, { clients: [keeps], settings: { encryptionKeys: [KEY] } })
-  const { id } = await accounts.resolve(identity({ tokens: tokensOf({ expiresAt: 1 }) }), {})
-  t.same(await accounts.tokens(id, 'grail'), { accessToken: 'fresh', refreshToken: REFRESH, expiresAt: 4e9 })
+    const keeps: ProviderClient = {
+      provider: GRAIL,
+      refresh: async () => tokensOf({ accessToken: 'fresh', refreshToken: null, expiresAt: 4e9 }),
+      revoke: async () => {}
+    }
+    const { accounts, store } = await start(t, { clients: [keeps], settings: { encryptionKeys: [KEY] } })
+    const { id } = await accounts.resolve(identity({ tokens: tokensOf({ expiresAt: 1 }) }), {})
+    t.same(await accounts.tokens(id, 'grail'), { accessToken: 'fresh', refreshToken: REFRESH, expiresAt: 4e9 })
 
-  await accounts.resolve(identity({ tokens: tokensOf({ expiresAt: 1 }) }), {})
-  store.watch(async ({ method, proceed }) => {
-    const result = await proceed()
-    if (method !== 'findMany') return result
-    store.watch()
-    await accounts.resolve(identity({ tokens: tokensOf({ accessToken: 'by a login', expiresAt: 4e9 }) }), {})
-    return result
-  })
-  t.match(await accounts.tokens(id, 'grail'), { accessToken: 'by a login' }, 'what a login stored before the refresh began')
-})
+    await accounts.resolve(identity({ tokens: tokensOf({ expiresAt: 1 }) }), {})
+    store.watch(async ({ method, proceed }) => {
+      const result = await proceed()
+      if (method !== 'findMany') return result
+      store.watch()
+      await accounts.resolve(identity({ tokens: tokensOf({ accessToken: 'by a login', expiresAt: 4e9 }) }), {})
+      return result
+    })
+    t.match(
+      await accounts.tokens(id, 'grail'),
+      { accessToken: 'by a login' },
+      'what a login stored before the refresh began'
+    )
+  }
+)
 
 /** A provider whose refresh tokens are good once. */
-function rotating (): ProviderClient & { calls: string[], good: string, lifetime: number, fail: unknown, delay: number } {
+function rotating (): ProviderClient & {
+  calls: string[]
+  good: string
+  lifetime: number
+  fail: unknown
+  delay: number
+} {
   let count = 0
   return {
     provider: GRAIL,
@@ -900,7 +1437,11 @@ function rotating (): ProviderClient & { calls: string[], good: string, lifetime
       if (this.fail !== undefined) throw this.fail
       if (refreshToken !== this.good) throw refuse(400, 'invalid_grant', 'used')
       this.good = `${REFRESH}-${++count}`
-      return { accessToken: `${ACCESS}-${count}`, refreshToken: this.good, expiresAt: Math.floor(Date.now() / 1000) + this.lifetime }
+      return {
+        accessToken: `${ACCESS}-${count}`,
+        refreshToken: this.good,
+        expiresAt: Math.floor(Date.now() / 1000) + this.lifetime
+      }
     },
     async revoke () {}
   }
@@ -910,12 +1451,20 @@ onEveryStore('ended tokens are refreshed once for all who ask, in one process or
   const client = rotating()
   const made = await make(t)
   const first = await start(t, { ...made, clients: [client], settings: { encryptionKeys: [KEY] } })
-  const second = await start(t, { ...made, adapter: { ...watchedAdapter(made.adapter).adapter, close: async () => {} }, clients: [client], settings: { encryptionKeys: [KEY] } })
+  const second = await start(t, {
+    ...made,
+    adapter: { ...watchedAdapter(made.adapter).adapter, close: async () => {} },
+    clients: [client],
+    settings: { encryptionKeys: [KEY] }
+  })
   const soon = Math.floor(Date.now() / 1000) + 10
   const { id } = await first.accounts.resolve(identity({ tokens: tokensOf({ expiresAt: soon }) }), {})
   const asked = await Promise.all(numbers.map(() => first.accounts.tokens(id, 'grail')))
   t.same(client.calls, [REFRESH])
-  t.match(asked, numbers.map(() => ({ accessToken: `${ACCESS}-1`, refreshToken: `${REFRESH}-1` })))
+  t.match(
+    asked,
+    numbers.map(() => ({ accessToken: `${ACCESS}-1`, refreshToken: `${REFRESH}-1` }))
+  )
   t.match(await first.accounts.tokens(id, 'grail'), { accessToken: `${ACCESS}-1` }, 'stored')
   t.notMatch(JSON.stringify(await first.rows()), /canary/)
 
@@ -926,7 +1475,11 @@ onEveryStore('ended tokens are refreshed once for all who ask, in one process or
   const both = await Promise.all([first, second, first, second].map(({ accounts }) => accounts.tokens(id, 'grail')))
   const live = both.map((tokens) => tokens?.accessToken)
   t.ok(client.calls.length <= 3, 'two at most')
-  t.same(live.filter((token) => token !== `${ACCESS}-2`), [], 'whoever came second has what the first stored')
+  t.same(
+    live.filter((token) => token !== `${ACCESS}-2`),
+    [],
+    'whoever came second has what the first stored'
+  )
 })
 
 t.test('a refresh that fails tells so, and what is stored stays', async (t) => {
@@ -947,14 +1500,21 @@ t.test('a refresh that fails tells so, and what is stored stays', async (t) => {
     return proceed()
   })
   t.match(await accounts.tokens(id, 'grail'), { accessToken: `${ACCESS}-1` })
-  t.match(await accounts.tokens(id, 'grail'), { refreshToken: `${REFRESH}-1` }, 'a rotated refresh token is not lost to a store that stumbles')
+  t.match(
+    await accounts.tokens(id, 'grail'),
+    { refreshToken: `${REFRESH}-1` },
+    'a rotated refresh token is not lost to a store that stumbles'
+  )
 
   tick(4000)
   down = Infinity
   t.equal(await code(accounts.tokens(id, 'grail')), 'STORE_UNAVAILABLE', 'unless it stays down')
   store.watch()
 
-  const { id: other } = await accounts.resolve(identity({ accountId: '2', email: MERLIN, tokens: tokensOf({ expiresAt: 1, refreshToken: null }) }), {})
+  const { id: other } = await accounts.resolve(
+    identity({ accountId: '2', email: MERLIN, tokens: tokensOf({ expiresAt: 1, refreshToken: null }) }),
+    {}
+  )
   t.equal(await accounts.tokens(other, 'grail'), null, 'nothing to refresh with')
   const foreign = await start(t, { settings: { encryptionKeys: [KEY] } })
   const { id: third } = await foreign.accounts.resolve(identity({ tokens: tokensOf({ expiresAt: 1 }) }), {})
@@ -974,74 +1534,116 @@ t.test('a login that stores new tokens during a refresh wins', async (t) => {
   t.match(await accounts.tokens(id, 'grail'), { accessToken: 'newest' })
 })
 
-onStores('row 82: with the option, replies with a user list its accounts, and nothing else loads them', async (t, make) => {
-  const { adapter, id: kind = uuidId() } = await make(t)
-  const schemas = userSchemas({ display_name: Type.Optional(Type.String()) }, { id: kind, oauthAccounts: true })
-  const { accounts, app, send, create, bearer, tokenOf, store } = await start(t, { adapter, options: { schemas: schemas as never }, settings: { encryptionKeys: [KEY] } })
-  const { id } = await accounts.resolve(identity(), {})
-  const [account] = await accounts.list(id)
-  await create({ email: MERLIN, is_superuser: true })
-  const own = { authorization: `Bearer ${(await app.users.login(await accounts.resolve(identity(), {}), { backend: 'jwt' })).issued?.token ?? ''}` }
-  const admin = await bearer(MERLIN)
-  await app.users.requestVerify(ARTHUR)
-  const token = await tokenOf('onAfterRequestVerify')
-  const replies = {
-    me: await send('GET', '/users/me', undefined, own),
-    'patch me': await send('PATCH', '/users/me', { display_name: 'Arthur', oauth_accounts: [] }, own),
-    'by id': await send('GET', `/users/${id}`, undefined, admin),
-    'patch by id': await send('PATCH', `/users/${id}`, { is_active: true, oauth_accounts: null }, admin),
-    verify: await send('POST', '/auth/verify', { token })
-  }
-  const again = { authorization: `Bearer ${(await app.users.login(await accounts.resolve(identity(), {}), { backend: 'jwt' })).issued?.token ?? ''}` }
-  for (const [what, reply] of Object.entries(replies)) {
-    t.same([reply.statusCode, reply.json<{ oauth_accounts: unknown }>().oauth_accounts], [200, [account]], what)
-    t.notMatch(reply.body, /canary|access_token|refresh_token|argon2/, what)
-  }
-  const fresh = await send('POST', '/auth/register', { email: 'new@camelot.bt', password: PASSWORD })
-  t.same([fresh.statusCode, fresh.json<{ oauth_accounts: unknown }>().oauth_accounts], [201, []])
-  refused(t, await send('GET', `/users/${id}`, undefined, again), 403, 'FORBIDDEN', 'Forbidden')
-  t.equal((await send('POST', '/auth/forgot-password', { email: ARTHUR })).statusCode, 202)
+onStores(
+  'row 82: with the option, replies with a user list its accounts, and nothing else loads them',
+  async (t, make) => {
+    const { adapter, id: kind = uuidId() } = await make(t)
+    const schemas = userSchemas({ display_name: Type.Optional(Type.String()) }, { id: kind, oauthAccounts: true })
+    const { accounts, app, send, create, bearer, tokenOf, store } = await start(t, {
+      adapter,
+      options: { schemas: schemas as never },
+      settings: { encryptionKeys: [KEY] }
+    })
+    const { id } = await accounts.resolve(identity(), {})
+    const [account] = await accounts.list(id)
+    await create({ email: MERLIN, is_superuser: true })
+    const own = {
+      authorization: `Bearer ${(await app.users.login(await accounts.resolve(identity(), {}), { backend: 'jwt' })).issued?.token ?? ''}`
+    }
+    const admin = await bearer(MERLIN)
+    await app.users.requestVerify(ARTHUR)
+    const token = await tokenOf('onAfterRequestVerify')
+    const replies = {
+      me: await send('GET', '/users/me', undefined, own),
+      'patch me': await send('PATCH', '/users/me', { display_name: 'Arthur', oauth_accounts: [] }, own),
+      'by id': await send('GET', `/users/${id}`, undefined, admin),
+      'patch by id': await send('PATCH', `/users/${id}`, { is_active: true, oauth_accounts: null }, admin),
+      verify: await send('POST', '/auth/verify', { token })
+    }
+    const again = {
+      authorization: `Bearer ${(await app.users.login(await accounts.resolve(identity(), {}), { backend: 'jwt' })).issued?.token ?? ''}`
+    }
+    for (const [what, reply] of Object.entries(replies)) {
+      t.same([reply.statusCode, reply.json<{ oauth_accounts: unknown }>().oauth_accounts], [200, [account]], what)
+      t.notMatch(reply.body, /canary|access_token|refresh_token|argon2/, what)
+    }
+    const fresh = await send('POST', '/auth/register', { email: 'new@camelot.bt', password: PASSWORD })
+    t.same([fresh.statusCode, fresh.json<{ oauth_accounts: unknown }>().oauth_accounts], [201, []])
+    refused(t, await send('GET', `/users/${id}`, undefined, again), 403, 'FORBIDDEN', 'Forbidden')
+    t.equal((await send('POST', '/auth/forgot-password', { email: ARTHUR })).statusCode, 202)
 
-  const models: string[] = []
-  store.watch(({ model, proceed }) => {
-    models.push(model.name)
-    return proceed()
-  })
-  const guarded = await send('GET', '/guarded', undefined, again)
-  t.equal(guarded.statusCode, 200)
-  t.notMatch(guarded.body, /oauth/)
-  t.same(models, ['user'], 'the guard reads what it did before')
-})
+    const models: string[] = []
+    store.watch(({ model, proceed }) => {
+      models.push(model.name)
+      return proceed()
+    })
+    const guarded = await send('GET', '/guarded', undefined, again)
+    t.equal(guarded.statusCode, 200)
+    t.notMatch(guarded.body, /oauth/)
+    t.same(models, ['user'], 'the guard reads what it did before')
+  }
+)
 
 t.test('without the option, or without the feature, a user has no list of accounts', async (t) => {
   const { accounts, app, send } = await start(t)
-  const own = { authorization: `Bearer ${(await app.users.login(await accounts.resolve(identity(), {}), { backend: 'jwt' })).issued?.token ?? ''}` }
+  const own = {
+    authorization: `Bearer ${(await app.users.login(await accounts.resolve(identity(), {}), { backend: 'jwt' })).issued?.token ?? ''}`
+  }
   t.notMatch((await send('GET', '/users/me', undefined, own)).body, /oauth/)
   const { register } = await buildApp(t, { schemas: userSchemas({}, { oauthAccounts: true }) })
-  t.notOk('oauth_accounts' in await register())
+  t.notOk('oauth_accounts' in (await register()))
 })
 
 t.test('the API document tells of the routes, their guards and replies', async (t) => {
   for (const errorStyle of ['fastify', 'fastapi'] as const) {
-    const options: UsersOptions = { adapter: memory(), secret: SECRET, backends: backends(), schemas: userSchemas({}, { oauthAccounts: true, id: integerId() }), errorStyle }
+    const options: UsersOptions = {
+      adapter: memory(),
+      secret: SECRET,
+      backends: backends(),
+      schemas: userSchemas({}, { oauthAccounts: true, id: integerId() }),
+      errorStyle
+    }
     const app = Fastify()
     t.teardown(() => app.close())
     const { openapi, transformObject } = usersOpenapi(options)
-    await app.register(swagger, { openapi: { ...openapi, info: { title: 'Camelot', version: '1' } }, transformObject } as object)
+    await app.register(swagger, {
+      openapi: { ...openapi, info: { title: 'Camelot', version: '1' } },
+      transformObject
+    } as object)
     await app.register(users, options)
     await app.register(async (scope) => {
       const host = scope[kHost]
       host.prepareScope(scope)
-      await scope.register(accountRoutes, { prefix: '/users', host, accounts: createOauthAccounts(host, none, new Map()) })
+      await scope.register(accountRoutes, {
+        prefix: '/users',
+        host,
+        accounts: createOauthAccounts(host, none, new Map())
+      })
     })
     await app.ready()
     const document = JSON.parse(JSON.stringify(app.swagger())) as ApiDocument
     t.strictSame(await verdicts(document), { seriousme: null, readme: null }, errorStyle)
     const list = document.paths['/users/me/oauth-accounts']?.['get']
     const unlink = document.paths['/users/me/oauth-accounts/{id}']?.['delete']
-    t.match([list, unlink], [{ operationId: 'oauthAccounts', tags: ['users'], security: [{ jwt: [] }, { cookie: [] }] }, { operationId: 'unlinkOauthAccount', tags: ['users'], security: [{ jwt: [] }, { cookie: [] }] }])
-    t.same([list, unlink].map((operation) => Object.keys(operation?.responses ?? {})), [['200', '401', '403', '500', '503'], ['204', '400', '401', '403', '404', '413', '415', ...(errorStyle === 'fastapi' ? ['422'] : []), '500', '503']], errorStyle)
-    t.match(document.components.schemas, { OauthAccountRead: { properties: { id: { type: 'integer' }, oauth_name: {}, account_id: {}, account_email: {} } }, UserRead: { properties: { oauth_accounts: { items: { $ref: '#/components/schemas/OauthAccountRead' } } } } })
+    t.match(
+      [list, unlink],
+      [
+        { operationId: 'oauthAccounts', tags: ['users'], security: [{ jwt: [] }, { cookie: [] }] },
+        { operationId: 'unlinkOauthAccount', tags: ['users'], security: [{ jwt: [] }, { cookie: [] }] }
+      ]
+    )
+    t.same(
+      [list, unlink].map((operation) => Object.keys(operation?.responses ?? {})),
+      [
+        ['200', '401', '403', '500', '503'],
+        ['204', '400', '401', '403', '404', '413', '415', ...(errorStyle === 'fastapi' ? ['422'] : []), '500', '503']
+      ],
+      errorStyle
+    )
+    t.match(document.components.schemas, {
+      OauthAccountRead: { properties: { id: { type: 'integer' }, oauth_name: {}, account_id: {}, account_email: {} } },
+      UserRead: { properties: { oauth_accounts: { items: { $ref: '#/components/schemas/OauthAccountRead' } } } }
+    })
   }
 })
 
@@ -1055,7 +1657,11 @@ t.test('on an adopted table without the indexes an account still has one user, a
   const database = new Database(file)
   t.teardown(() => database.close())
   database.exec(ADOPTED)
-  const { accounts, create, rows, app, enter, users } = await start(t, { adapter: sqlite(file), slow: 5, options: { compatibility: 'fastapi-users', backends: backends().slice(0, 1) } })
+  const { accounts, create, rows, app, enter, users } = await start(t, {
+    adapter: sqlite(file),
+    slow: 5,
+    options: { compatibility: 'fastapi-users', backends: backends().slice(0, 1) }
+  })
   const knights = await Promise.all(numbers.map((i) => create({ email: `knight${i}@camelot.bt` })))
   await Promise.all(knights.map(({ id }) => code(accounts.link(id, identity(), {}))))
   t.ok((await rows()).length <= 1, 'of parallel links one stays at most')
@@ -1064,48 +1670,97 @@ t.test('on an adopted table without the indexes an account still has one user, a
   await Promise.all(numbers.map((i) => enter(identity({ accountId: 'moving', email: `moving${i}@camelot.bt` }))))
   const moving = (await rows()).filter(({ account_id: id }) => id === 'moving')
   t.ok(moving.length <= 1, 'of parallel first logins with other addresses one stays at most')
-  t.same((await users()).filter(({ email }) => String(email).startsWith('moving')).map(({ id }) => id), moving.map(({ user_id: id }) => id), 'and with it its user alone')
+  t.same(
+    (await users()).filter(({ email }) => String(email).startsWith('moving')).map(({ id }) => id),
+    moving.map(({ user_id: id }) => id),
+    'and with it its user alone'
+  )
 
-  const lancelot = await accounts.resolve(identity({ accountId: '9', email: 'lancelot@camelot.bt', tokens: tokensOf({ accessToken: 'x'.repeat(1025) }) }), {})
-  t.match((await rows()).find(({ account_id: id }) => id === '9'), { access_token: '', refresh_token: null }, 'tokens that do not fit are not stored')
-  t.equal(await enter(identity({ accountId: '9', email: 'lancelot@camelot.bt', tokens: tokensOf({ refreshToken: 'x'.repeat(1025) }) })), lancelot.id)
+  const lancelot = await accounts.resolve(
+    identity({ accountId: '9', email: 'lancelot@camelot.bt', tokens: tokensOf({ accessToken: 'x'.repeat(1025) }) }),
+    {}
+  )
+  t.match(
+    (await rows()).find(({ account_id: id }) => id === '9'),
+    { access_token: '', refresh_token: null },
+    'tokens that do not fit are not stored'
+  )
+  t.equal(
+    await enter(
+      identity({ accountId: '9', email: 'lancelot@camelot.bt', tokens: tokensOf({ refreshToken: 'x'.repeat(1025) }) })
+    ),
+    lancelot.id
+  )
   t.equal(await enter(identity({ accountId: '9', email: 'lancelot@camelot.bt' })), lancelot.id)
   t.match(await accounts.tokens(lancelot.id, 'grail'), { accessToken: ACCESS })
 
   const [first, second] = knights as [User, User]
-  for (const { id } of [first, second]) database.prepare("INSERT INTO oauth_account VALUES (?, ?, 'grail', '', NULL, NULL, 'twice', 'x@x.bt')").run(crypto.randomUUID(), id)
-  t.equal(await enter(identity({ accountId: 'twice' })), 'OAUTH_ACCOUNT_ALREADY_LINKED', 'an account of two users is nobody\'s')
+  for (const { id } of [first, second]) {
+    database
+      .prepare("INSERT INTO oauth_account VALUES (?, ?, 'grail', '', NULL, NULL, 'twice', 'x@x.bt')")
+      .run(crypto.randomUUID(), id)
+  }
+  t.equal(
+    await enter(identity({ accountId: 'twice' })),
+    'OAUTH_ACCOUNT_ALREADY_LINKED',
+    "an account of two users is nobody's"
+  )
   await app.users.delete(first.id)
   t.equal(await enter(identity({ accountId: 'twice' })), second.id, 'the accounts of a user go with it')
   database.prepare('DELETE FROM "user" WHERE id = ?').run(second.id)
   const count = (await users()).length
   const fresh = await enter(identity({ accountId: 'twice', email: 'fresh@camelot.bt' }))
   t.equal((await users()).length, count + 1)
-  t.match((await rows()).filter(({ account_id: id }) => id === 'twice'), [{ user_id: fresh }], 'an account without its user leads to a new one')
+  t.match(
+    (await rows()).filter(({ account_id: id }) => id === 'twice'),
+    [{ user_id: fresh }],
+    'an account without its user leads to a new one'
+  )
   database.prepare('DELETE FROM "user" WHERE id = ?').run(fresh)
   await accounts.link(lancelot.id, identity({ accountId: 'twice' }), {})
-  t.match((await rows()).filter(({ account_id: id }) => id === 'twice'), [{ user_id: lancelot.id }], 'or to who links it')
+  t.match(
+    (await rows()).filter(({ account_id: id }) => id === 'twice'),
+    [{ user_id: lancelot.id }],
+    'or to who links it'
+  )
 })
 
-t.test('accounts have ids of the users\' kind', async (t) => {
-  for (const [kind, form] of [[integerId(), /^\d+$/], [objectIdId(), /^[0-9a-f]{24}$/]] as const) {
+t.test("accounts have ids of the users' kind", async (t) => {
+  for (const [kind, form] of [
+    [integerId(), /^\d+$/],
+    [objectIdId(), /^[0-9a-f]{24}$/]
+  ] as const) {
     for (const [name, [make, { skip } = { skip: false }]] of Object.entries(stores)) {
       if (skip !== false) continue
-      const { accounts, rows } = await start(t, { ...await make(t), id: kind })
+      const { accounts, rows } = await start(t, { ...(await make(t)), id: kind })
       const { id } = await accounts.resolve(identity(), {})
       await accounts.link(id, identity({ accountId: '2' }), {})
       const [one, two] = await accounts.list(id)
       t.match(String(one?.id), form)
       const before = await rows()
-      t.same((await Promise.all([one, two].map((account) => code(accounts.unlink(id, account?.id ?? '', {}))))).filter((end) => end === 'done').length < 2, true)
+      t.same(
+        (await Promise.all([one, two].map((account) => code(accounts.unlink(id, account?.id ?? '', {}))))).filter(
+          (end) => end === 'done'
+        ).length < 2,
+        true
+      )
       t.ok((await rows()).length > 0, name)
-      for (const row of await rows()) t.same(row, before.find((was) => was['id'] === row['id']), name)
+      for (const row of await rows()) {
+        t.same(
+          row,
+          before.find((was) => was['id'] === row['id']),
+          name
+        )
+      }
     }
   }
 })
 
 t.test('the secrets of the application do not decrypt tokens', async (t) => {
-  const { accounts } = await start(t, { settings: { encryptionKeys: [KEY] }, options: { secret: SECRET, name: 'staff' } })
+  const { accounts } = await start(t, {
+    settings: { encryptionKeys: [KEY] },
+    options: { secret: SECRET, name: 'staff' }
+  })
   const { id } = await accounts.resolve(identity(), {})
   t.same(await accounts.tokens(id, 'grail'), tokensOf())
 })

@@ -11,9 +11,19 @@ import { PASSWORD, SECRET } from './helpers/build-app.js'
 import { openPage, skipWithoutChromium, type OpenedPage } from './helpers/chromium.js'
 import { freePort } from './helpers/free-port.js'
 
-interface Client { clientId: string, clientSecret: string }
-type StartProvider = (options: Client & { port: number, redirectUris: string[] }) => Promise<{ issuer: string, server: Server }>
-type BuildApp = (options: { file: string, secret: string, publicUrl: string, provider: Client & { issuer: string } }) => Promise<FastifyInstance>
+interface Client {
+  clientId: string
+  clientSecret: string
+}
+type StartProvider = (
+  options: Client & { port: number; redirectUris: string[] }
+) => Promise<{ issuer: string; server: Server }>
+type BuildApp = (options: {
+  file: string
+  secret: string
+  publicUrl: string
+  provider: Client & { issuer: string }
+}) => Promise<FastifyInstance>
 
 const ARTHUR = 'king.arthur@camelot.bt'
 const LANCELOT = 'lancelot@camelot.bt'
@@ -33,7 +43,10 @@ t.test('in the browser, with a real OpenID provider', { skip: skipWithoutChromiu
     await page.locator('#visitor').waitFor()
     t.equal(await message.innerText(), 'You said no at the provider, so nobody is logged in.')
     t.equal(page.url(), `${origin}/`)
-    t.strictSame(await context.cookies(origin).then((cookies) => cookies.filter(({ name }) => name.startsWith('__Host-users'))), [])
+    t.strictSame(
+      await context.cookies(origin).then((cookies) => cookies.filter(({ name }) => name.startsWith('__Host-users'))),
+      []
+    )
     await take(page, 'oauth-denied.png')
   })
 
@@ -60,36 +73,49 @@ t.test('in the browser, with a real OpenID provider', { skip: skipWithoutChromiu
     t.equal(await page.locator('#user').isVisible(), false)
   })
 
-  await t.test('somebody with a password links an account, unlinks it, links it again and logs in with it', async (t) => {
-    await page.getByLabel('E-mail').fill(LANCELOT)
-    await page.getByLabel('Password').fill(PASSWORD)
-    let goOn = (): void => {}
-    const held = new Promise<void>((resolve) => { goOn = resolve })
-    await page.route('**/users/me/oauth-accounts', async (route) => {
-      await held
-      await route.continue()
-    }, { times: 1 })
-    const asked = page.waitForRequest('**/users/me/oauth-accounts')
-    await page.getByRole('button', { name: 'Register' }).click()
-    await asked
-    t.equal(await page.locator('#user').isVisible(), false, 'nothing of Arthur is shown until all of Lancelot is known')
-    goOn()
-    await page.locator('#user').waitFor()
-    t.equal(await page.locator('#email').innerText(), LANCELOT)
-    t.equal(await accounts.count(), 0)
+  await t.test(
+    'somebody with a password links an account, unlinks it, links it again and logs in with it',
+    async (t) => {
+      await page.getByLabel('E-mail').fill(LANCELOT)
+      await page.getByLabel('Password').fill(PASSWORD)
+      let goOn = (): void => {}
+      const held = new Promise<void>((resolve) => {
+        goOn = resolve
+      })
+      await page.route(
+        '**/users/me/oauth-accounts',
+        async (route) => {
+          await held
+          await route.continue()
+        },
+        { times: 1 }
+      )
+      const asked = page.waitForRequest('**/users/me/oauth-accounts')
+      await page.getByRole('button', { name: 'Register' }).click()
+      await asked
+      t.equal(
+        await page.locator('#user').isVisible(),
+        false,
+        'nothing of Arthur is shown until all of Lancelot is known'
+      )
+      goOn()
+      await page.locator('#user').waitFor()
+      t.equal(await page.locator('#email').innerText(), LANCELOT)
+      t.equal(await accounts.count(), 0)
 
-    await link(page, 'Mordred')
-    t.equal(await accounts.innerText(), 'camelot: mordred@camelot.bt Unlink')
-    await page.getByRole('button', { name: 'Unlink' }).click()
-    await accounts.waitFor({ state: 'detached' })
-    await link(page, 'Mordred')
+      await link(page, 'Mordred')
+      t.equal(await accounts.innerText(), 'camelot: mordred@camelot.bt Unlink')
+      await page.getByRole('button', { name: 'Unlink' }).click()
+      await accounts.waitFor({ state: 'detached' })
+      await link(page, 'Mordred')
 
-    await page.getByRole('button', { name: 'Log out' }).click()
-    await page.getByRole('link', { name: 'Log in with Camelot ID' }).click()
-    await page.getByRole('link', { name: 'Mordred' }).click()
-    await page.locator('#user').waitFor()
-    t.equal(await page.locator('#email').innerText(), LANCELOT, 'the account leads to the user that it is linked to')
-  })
+      await page.getByRole('button', { name: 'Log out' }).click()
+      await page.getByRole('link', { name: 'Log in with Camelot ID' }).click()
+      await page.getByRole('link', { name: 'Mordred' }).click()
+      await page.locator('#user').waitFor()
+      t.equal(await page.locator('#email').innerText(), LANCELOT, 'the account leads to the user that it is linked to')
+    }
+  )
 
   await t.test('an account of another user cannot be linked', async (t) => {
     await page.getByRole('button', { name: 'Unlink' }).click()
@@ -117,16 +143,29 @@ async function link (page: Page, person: string): Promise<void> {
 async function open (t: Test): Promise<OpenedPage & { origin: string }> {
   const folder = t.testdir()
   buildPackage(folder)
-  const load = async <T>(name: string): Promise<T> => await import(pathToFileURL(join(folder, 'examples/oauth', `${name}.js`)).href) as T
+  const load = async <T>(name: string): Promise<T> =>
+    (await import(pathToFileURL(join(folder, 'examples/oauth', `${name}.js`)).href)) as T
   const { buildApp } = await load<{ buildApp: BuildApp }>('app')
   const { startProvider } = await load<{ startProvider: StartProvider }>('provider')
 
-  const port = await freePort()     // the provider must know the application's address before the application listens
+  const port = await freePort() // the provider must know the application's address before the application listens
   const origin = `http://127.0.0.1:${port}`
   const client = { clientId: 'round-table', clientSecret: 'excalibur-excalibur-excalibur-42' }
-  const { issuer, server } = await startProvider({ port: 0, ...client, redirectUris: [`${origin}/auth/camelot/callback`, `${origin}/auth/associate/camelot/callback`] })
-  t.teardown(() => { server.close(); server.closeAllConnections() })
-  const app = await buildApp({ file: join(folder, 'users.db'), secret: SECRET, publicUrl: origin, provider: { issuer, ...client } })
+  const { issuer, server } = await startProvider({
+    port: 0,
+    ...client,
+    redirectUris: [`${origin}/auth/camelot/callback`, `${origin}/auth/associate/camelot/callback`]
+  })
+  t.teardown(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  const app = await buildApp({
+    file: join(folder, 'users.db'),
+    secret: SECRET,
+    publicUrl: origin,
+    provider: { issuer, ...client }
+  })
   t.teardown(() => app.close())
   await app.listen({ host: '127.0.0.1', port })
 
@@ -137,7 +176,7 @@ async function open (t: Test): Promise<OpenedPage & { origin: string }> {
   return { ...opened, origin }
 }
 
-async function take (page: Page, name: typeof PICTURES[number]): Promise<void> {
+async function take (page: Page, name: (typeof PICTURES)[number]): Promise<void> {
   if (process.env.UPDATE_SCREENSHOT !== '1') return
   mkdirSync(join(root, 'docs'), { recursive: true })
   await page.screenshot({ path: join(root, 'docs', name) })

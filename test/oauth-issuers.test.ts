@@ -2,7 +2,19 @@ import { join } from 'node:path'
 import { Kysely, PostgresDialect } from 'kysely'
 import t, { type Test } from 'tap'
 import { oauth, oauthAccounts, openidConnect, type OauthOptions } from '../lib/features/oauth/index.js'
-import { kysely, memory, mongodb, mysql, objectIdId, postgres, sqlite, userSchemas, type DatabaseAdapter, type UserId, type UsersOptions } from '../lib/index.js'
+import {
+  kysely,
+  memory,
+  mongodb,
+  mysql,
+  objectIdId,
+  postgres,
+  sqlite,
+  userSchemas,
+  type DatabaseAdapter,
+  type UserId,
+  type UsersOptions
+} from '../lib/index.js'
 import { openBrowser, ORIGIN, type Page } from './helpers/browser.js'
 import { ARTHUR, buildApp, SECRET, type TestApp } from './helpers/build-app.js'
 import { connect, freshDb } from './helpers/mongo-stores.js'
@@ -18,86 +30,164 @@ const onPostgres = await needsPostgres()
 /** Makes a function that returns an adapter for one and the same database at each call. */
 type Make = (t: Test) => Promise<() => DatabaseAdapter>
 const stores: Record<string, [make: Make, needs?: { skip: string | false }, schemas?: UsersOptions['schemas']]> = {
-  memory: [async () => {
-    const adapter = memory()
-    return () => adapter
-  }],
-  sqlite: [async (t) => {
-    const file = join(t.testdir(), 'users.db')
-    return () => sqlite(file)
-  }],
-  postgres: [async (t) => {
-    const { pool } = await makePool(t)
-    return () => postgres(pool, { createTables })
-  }, onPostgres],
-  mysql: [async (t) => {
-    const { pool } = await makeMysqlPool(t)
-    return () => mysql(pool, { createTables })
-  }, await needsMysql()],
-  kysely: [async (t) => {
-    const { pool } = await makePool(t)
-    return () => kysely(new Kysely({ dialect: new PostgresDialect({ pool }) }), { createTables })
-  }, onPostgres],
-  'mongodb on the wire peer': [async (t) => {
-    const db = freshDb(t, mongo)
-    return () => mongodb(db, { createTables })
-  }, { skip: false }, userSchemas({}, { id: objectIdId() }) as never]
+  memory: [
+    async () => {
+      const adapter = memory()
+      return () => adapter
+    }
+  ],
+  sqlite: [
+    async (t) => {
+      const file = join(t.testdir(), 'users.db')
+      return () => sqlite(file)
+    }
+  ],
+  postgres: [
+    async (t) => {
+      const { pool } = await makePool(t)
+      return () => postgres(pool, { createTables })
+    },
+    onPostgres
+  ],
+  mysql: [
+    async (t) => {
+      const { pool } = await makeMysqlPool(t)
+      return () => mysql(pool, { createTables })
+    },
+    await needsMysql()
+  ],
+  kysely: [
+    async (t) => {
+      const { pool } = await makePool(t)
+      return () => kysely(new Kysely({ dialect: new PostgresDialect({ pool }) }), { createTables })
+    },
+    onPostgres
+  ],
+  'mongodb on the wire peer': [
+    async (t) => {
+      const db = freshDb(t, mongo)
+      return () => mongodb(db, { createTables })
+    },
+    { skip: false },
+    userSchemas({}, { id: objectIdId() }) as never
+  ]
 }
 
 /** A provider whose people have the e-mail that is named, and all the same subject. */
 async function startIssuer (t: Test, email: string): Promise<OauthServer> {
-  const server = await startOauthServer({ clientAuthentication: 'client_secret_basic', expiresIn: 60, claims: { sub: '1', email, email_verified: true } })
+  const server = await startOauthServer({
+    clientAuthentication: 'client_secret_basic',
+    expiresIn: 60,
+    claims: { sub: '1', email, email_verified: true }
+  })
   t.teardown(() => server.close())
   return server
 }
 
-interface Setup extends Omit<TestApp, 'login'> { login(): Promise<Page>, link(session: Record<string, string>): Promise<Page>, log: string[] }
+interface Setup extends Omit<TestApp, 'login'> {
+  login(): Promise<Page>
+  link(session: Record<string, string>): Promise<Page>
+  log: string[]
+}
 
-async function setUp (t: Test, adapter: DatabaseAdapter, { url }: OauthServer, { name = 'keycloak', schemas, ...more }: { name?: string, formerIssuers?: string[], schemas?: UsersOptions['schemas'] | undefined } = {}): Promise<Setup> {
+async function setUp (
+  t: Test,
+  adapter: DatabaseAdapter,
+  { url }: OauthServer,
+  {
+    name = 'keycloak',
+    schemas,
+    ...more
+  }: { name?: string; formerIssuers?: string[]; schemas?: UsersOptions['schemas'] | undefined } = {}
+): Promise<Setup> {
   const log: string[] = []
-  const provider = openidConnect({ name, issuer: url, clientId: 'client-id', clientSecret: 'client-secret', trustEmail: true, ...more })
-  const options: OauthOptions = { providers: [provider], insecureOrigins: [new URL(url).origin], encryptionKey: SECRET }
-  const built = await buildApp(t, { adapter, publicUrl: ORIGIN, ...(schemas === undefined ? {} : { schemas }) }, async (app) => { await app.register(oauth, options) }, {
-    logger: { level: 'error', stream: { write: (line: string) => { log.push(line) } } }
+  const provider = openidConnect({
+    name,
+    issuer: url,
+    clientId: 'client-id',
+    clientSecret: 'client-secret',
+    trustEmail: true,
+    ...more
   })
+  const options: OauthOptions = { providers: [provider], insecureOrigins: [new URL(url).origin], encryptionKey: SECRET }
+  const built = await buildApp(
+    t,
+    { adapter, publicUrl: ORIGIN, ...(schemas === undefined ? {} : { schemas }) },
+    async (app) => {
+      await app.register(oauth, options)
+    },
+    {
+      logger: {
+        level: 'error',
+        stream: {
+          write: (line: string) => {
+            log.push(line)
+          }
+        }
+      }
+    }
+  )
   const browser = openBrowser(built.app)
   async function walk (start: string, headers: Record<string, string>): Promise<Page> {
     const { authorization_url: there } = (await browser.ask(start, { headers })).json<{ authorization_url: string }>()
     const back = await browser.go(there, ({ pathname }) => pathname.endsWith('/callback'))
     return browser.ask(back.url.href, { headers })
   }
-  return { ...built, log, login: () => walk(`/auth/${name}/authorize`, {}), link: (session) => walk(`/auth/associate/${name}/authorize`, session) }
+  return {
+    ...built,
+    log,
+    login: () => walk(`/auth/${name}/authorize`, {}),
+    link: (session) => walk(`/auth/associate/${name}/authorize`, session)
+  }
 }
 
 async function emailOf ({ app }: Setup, page: Page): Promise<string> {
   const { access_token: token } = page.json<{ access_token: string }>()
-  return (await app.inject({ url: '/users/me', headers: { authorization: `Bearer ${token}` } })).json<{ email: string }>().email
+  return (await app.inject({ url: '/users/me', headers: { authorization: `Bearer ${token}` } })).json<{
+    email: string
+  }>().email
 }
 
 for (const [store, [make, needs = { skip: false as const }, schemas]] of Object.entries(stores)) {
-  t.test(`OAU-07: people of another issuer do not get the accounts that are stored under a provider's name (${store})`, needs, async (t) => {
-    const adapter = await make(t)
-    const arthurs = await startIssuer(t, ARTHUR)
-    const mordreds = await startIssuer(t, 'mordred@camelot.bt')
+  t.test(
+    `OAU-07: people of another issuer do not get the accounts that are stored under a provider's name (${store})`,
+    needs,
+    async (t) => {
+      const adapter = await make(t)
+      const arthurs = await startIssuer(t, ARTHUR)
+      const mordreds = await startIssuer(t, 'mordred@camelot.bt')
 
-    const first = await setUp(t, adapter(), arthurs, { schemas })
-    t.equal(await emailOf(first, await first.login()), ARTHUR)
-    t.equal(await emailOf(first, await first.login()), ARTHUR, 'the same issuer again')
+      const first = await setUp(t, adapter(), arthurs, { schemas })
+      t.equal(await emailOf(first, await first.login()), ARTHUR)
+      t.equal(await emailOf(first, await first.login()), ARTHUR, 'the same issuer again')
 
-    const changed = await setUp(t, adapter(), mordreds, { schemas })
-    const refused = await changed.login()
-    t.match([refused.status, refused.json()], [500, { code: 'FST_USERS_INTERNAL_ERROR' }], 'the reply does not name issuers')
-    t.match(changed.log.join(''), /"FST_USERS_OAUTH_ISSUER_CHANGED"/, 'the log says why')
-    t.match(changed.log.join(''), new RegExp(`keycloak[^]*${arthurs.url}[^]*${mordreds.url}`))
-    t.equal(await changed.app.users.getByEmail('mordred@camelot.bt'), null, 'nobody is stored')
+      const changed = await setUp(t, adapter(), mordreds, { schemas })
+      const refused = await changed.login()
+      t.match(
+        [refused.status, refused.json()],
+        [500, { code: 'FST_USERS_INTERNAL_ERROR' }],
+        'the reply does not name issuers'
+      )
+      t.match(changed.log.join(''), /"FST_USERS_OAUTH_ISSUER_CHANGED"/, 'the log says why')
+      t.match(changed.log.join(''), new RegExp(`keycloak[^]*${arthurs.url}[^]*${mordreds.url}`))
+      t.equal(await changed.app.users.getByEmail('mordred@camelot.bt'), null, 'nobody is stored')
 
-    const renamed = await setUp(t, adapter(), mordreds, { name: 'modron', schemas })
-    t.equal(await emailOf(renamed, await renamed.login()), 'mordred@camelot.bt', 'another name has accounts of its own')
+      const renamed = await setUp(t, adapter(), mordreds, { name: 'modron', schemas })
+      t.equal(
+        await emailOf(renamed, await renamed.login()),
+        'mordred@camelot.bt',
+        'another name has accounts of its own'
+      )
 
-    const moved = await setUp(t, adapter(), mordreds, { formerIssuers: [`${arthurs.url}/`], schemas })
-    t.equal(await emailOf(moved, await moved.login()), ARTHUR, 'a server that moved keeps its accounts when its former issuer is named')
-    t.equal(await emailOf(first, await first.login()), ARTHUR, 'and a process that was not replaced yet still works')
-  })
+      const moved = await setUp(t, adapter(), mordreds, { formerIssuers: [`${arthurs.url}/`], schemas })
+      t.equal(
+        await emailOf(moved, await moved.login()),
+        ARTHUR,
+        'a server that moved keeps its accounts when its former issuer is named'
+      )
+      t.equal(await emailOf(first, await first.login()), ARTHUR, 'and a process that was not replaced yet still works')
+    }
+  )
 }
 
 t.test('OAU-07: another issuer links no account, and gets no stored token', async (t) => {
@@ -121,20 +211,34 @@ t.test('OAU-07: another issuer links no account, and gets no stored token', asyn
   await t.rejects(oauthAccounts(changed.app).tokens(id, 'keycloak'), { code: 'FST_USERS_OAUTH_ISSUER_CHANGED' })
   await changed.app.users.delete(id)
   await changed.app.users.settled()
-  t.same([mordreds.hits('token') - exchanges, mordreds.hits('revoke')], [0, 0], 'no token of the old issuer was sent to the new one')
+  t.same(
+    [mordreds.hits('token') - exchanges, mordreds.hits('revoke')],
+    [0, 0],
+    'no token of the old issuer was sent to the new one'
+  )
 })
 
-t.test('OAU-07: a closing slash and the path of the discovery document make no other issuer, and the first of parallel logins is recorded', async (t) => {
-  const adapter = memory()
-  const arthurs = await startIssuer(t, ARTHUR)
-  const first = await setUp(t, adapter, arthurs)
-  const pages = await Promise.all([openBrowser(first.app), openBrowser(first.app), openBrowser(first.app)].map(async (browser) => {
-    const { authorization_url: there } = (await browser.ask('/auth/keycloak/authorize')).json<{ authorization_url: string }>()
-    return browser.go(there)
-  }))
-  t.strictSame(pages.map(({ status }) => status), [200, 200, 200])
-  for (const url of [`${arthurs.url}/`, `${arthurs.url}/.well-known/openid-configuration`]) {
-    const again = await setUp(t, adapter, { ...arthurs, url })
-    t.equal(await emailOf(again, await again.login()), ARTHUR, url)
+t.test(
+  'OAU-07: a closing slash and the path of the discovery document make no other issuer, and the first of parallel logins is recorded',
+  async (t) => {
+    const adapter = memory()
+    const arthurs = await startIssuer(t, ARTHUR)
+    const first = await setUp(t, adapter, arthurs)
+    const pages = await Promise.all(
+      [openBrowser(first.app), openBrowser(first.app), openBrowser(first.app)].map(async (browser) => {
+        const { authorization_url: there } = (await browser.ask('/auth/keycloak/authorize')).json<{
+          authorization_url: string
+        }>()
+        return browser.go(there)
+      })
+    )
+    t.strictSame(
+      pages.map(({ status }) => status),
+      [200, 200, 200]
+    )
+    for (const url of [`${arthurs.url}/`, `${arthurs.url}/.well-known/openid-configuration`]) {
+      const again = await setUp(t, adapter, { ...arthurs, url })
+      t.equal(await emailOf(again, await again.login()), ARTHUR, url)
+    }
   }
-})
+)

@@ -2,7 +2,13 @@ import swagger, { type SwaggerOptions } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance } from 'fastify'
-import { jsonSchemaTransform, jsonSchemaTransformObject, serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
+import {
+  jsonSchemaTransform,
+  jsonSchemaTransformObject,
+  serializerCompiler,
+  validatorCompiler,
+  type ZodTypeProvider
+} from 'fastify-type-provider-zod'
 import t, { type Test } from 'tap'
 import { z } from 'zod'
 import { github, oauth } from '../lib/features/oauth/index.js'
@@ -12,14 +18,24 @@ import { ARTHUR, backends, fastPasswords, PASSWORD, SECRET } from './helpers/bui
 import { openPage, skipWithoutChromium } from './helpers/chromium.js'
 
 const VALID = { seriousme: null, readme: null }
-const schemas = userSchemas({
-  nick: Type.Optional(Type.Union([Type.String(), Type.Null()])),
-  rank: adminOnly(Type.Union([Type.Literal('page'), Type.Literal('knight')], { default: 'page' })),
-  tags: Type.Array(Type.String(), { default: [] })
-}, { oauthAccounts: true })
+const schemas = userSchemas(
+  {
+    nick: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+    rank: adminOnly(Type.Union([Type.Literal('page'), Type.Literal('knight')], { default: 'page' })),
+    tags: Type.Array(Type.String(), { default: [] })
+  },
+  { oauthAccounts: true }
+)
 
 const optionsWith = (options: Partial<UsersOptions> = {}): UsersOptions => ({
-  adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, openapiSecurity: true, schemas, publicUrl: 'https://camelot.example', ...options
+  adapter: memory(),
+  secret: SECRET,
+  backends: backends(),
+  passwords: fastPasswords,
+  openapiSecurity: true,
+  schemas,
+  publicUrl: 'https://camelot.example',
+  ...options
 })
 
 const documentOf = (app: FastifyInstance): ApiDocument => JSON.parse(JSON.stringify(app.swagger())) as ApiDocument
@@ -29,19 +45,35 @@ async function build (t: Test, setup: SwaggerOptions, options: UsersOptions, pre
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(swagger, setup)
-  await app.register(async (scope) => {
-    await scope.register(users, options)
-    await scope.register(oauth, { backend: 'cookie', redirects: ['/app'], providers: [github({ clientId: 'id', clientSecret: 'secret' })] })
-    scope.get('/own/guarded', { preHandler: authenticate }, async () => ({}))
-  }, { prefix })
+  await app.register(
+    async (scope) => {
+      await scope.register(users, options)
+      await scope.register(oauth, {
+        backend: 'cookie',
+        redirects: ['/app'],
+        providers: [github({ clientId: 'id', clientSecret: 'secret' })]
+      })
+      scope.get('/own/guarded', { preHandler: authenticate }, async () => ({}))
+    },
+    { prefix }
+  )
   await app.ready()
   return app
 }
 
 t.test('a document without usersOpenapi is valid and has the security schemes', async (t) => {
-  const setups: Record<string, SwaggerOptions> = { '3.0.3': { openapi: {} }, '3.0.0': { openapi: { openapi: '3.0.0' } }, '3.1.0': { openapi: { openapi: '3.1.0' } } }
+  const setups: Record<string, SwaggerOptions> = {
+    '3.0.3': { openapi: {} },
+    '3.0.0': { openapi: { openapi: '3.0.0' } },
+    '3.1.0': { openapi: { openapi: '3.1.0' } }
+  }
   for (const [version, setup] of Object.entries(setups)) {
-    for (const options of [{}, { compatibility: 'fastapi-users' }, { sensitiveChanges: 'confirm', revealExistingAccounts: false }, { errorHandler: 'application' }] as const) {
+    for (const options of [
+      {},
+      { compatibility: 'fastapi-users' },
+      { sensitiveChanges: 'confirm', revealExistingAccounts: false },
+      { errorHandler: 'application' }
+    ] as const) {
       const document = documentOf(await build(t, setup, optionsWith(options)))
       t.equal(document.openapi, version)
       t.strictSame(await verdicts(document), VALID, `${version} ${JSON.stringify(options)}`)
@@ -64,7 +96,10 @@ t.test("a security scheme of the application's document stays as it is", async (
   for (const openapiPasswordFlow of [false, true]) {
     const options = optionsWith({ openapiPasswordFlow })
     const { openapi, transformObject } = usersOpenapi(options)
-    const setup: SwaggerOptions = { openapi: { ...openapi, components: { securitySchemes: { ...openapi.components.securitySchemes, jwt } } }, transformObject }
+    const setup: SwaggerOptions = {
+      openapi: { ...openapi, components: { securitySchemes: { ...openapi.components.securitySchemes, jwt } } },
+      transformObject
+    }
     const document = documentOf(await build(t, setup, options, '/api'))
     t.strictSame(await verdicts(document), VALID)
     t.strictSame(document.components.securitySchemes.jwt, jwt)
@@ -83,37 +118,69 @@ t.test("a transform for Zod's schemas describes the application's routes and lea
     transformObject: (documents) => transformObject({ openapiObject: jsonSchemaTransformObject(documents) })
   })
   await app.register(users, options)
-  app.withTypeProvider<ZodTypeProvider>().get('/own', { schema: { response: { 200: z.object({ own: z.string() }) } }, preHandler: authenticate }, async () => ({ own: 'x' }))
+  app
+    .withTypeProvider<ZodTypeProvider>()
+    .get(
+      '/own',
+      { schema: { response: { 200: z.object({ own: z.string() }) } }, preHandler: authenticate },
+      async () => ({ own: 'x' })
+    )
   await app.ready()
   const document = documentOf(app)
   t.strictSame(await verdicts(document), VALID)
-  t.match(document.paths['/own']?.get, { security: [{ jwt: [] }, { cookie: [] }], responses: { 200: { content: { 'application/json': { schema: { properties: { own: { type: 'string' } } } } } } } })
-  t.match(document.paths['/users/me']?.get?.responses['200']?.content, { 'application/json': { schema: { $ref: '#/components/schemas/UserRead' } } })
+  t.match(document.paths['/own']?.get, {
+    security: [{ jwt: [] }, { cookie: [] }],
+    responses: { 200: { content: { 'application/json': { schema: { properties: { own: { type: 'string' } } } } } } }
+  })
+  t.match(document.paths['/users/me']?.get?.responses['200']?.content, {
+    'application/json': { schema: { $ref: '#/components/schemas/UserRead' } }
+  })
 })
 
-t.test('openapiPasswordFlow describes bearer backends as the password flow, with the path of their login', async (t) => {
-  for (const prefix of ['', '/api']) {
-    for (const withUsersOpenapi of [true, false]) {
-      const options = optionsWith({ openapiPasswordFlow: true, routes: { auth: { prefix: '/login' } } })
-      const { openapi, transformObject } = usersOpenapi(options)
-      const document = documentOf(await build(t, withUsersOpenapi ? { openapi: { ...openapi, info: { title: 'Test', version: '1.0.0' } }, transformObject } : { openapi: {} }, options, prefix))
-      t.strictSame(await verdicts(document), VALID)
-      const tokenUrl = `${prefix}/login/jwt/login`
-      t.strictSame(document.components.securitySchemes, {
-        jwt: { type: 'oauth2', flows: { password: { tokenUrl, scopes: {} } } },
-        cookie: { type: 'apiKey', in: 'cookie', name: '__Host-users-cookie' }
-      })
-      t.ok(operationsOf(document).some(({ path, method }) => path === tokenUrl && method === 'post'), 'the route exists')
-      t.strictSame(document.paths[`${prefix}/users/me`]?.get?.security, [{ jwt: [] }, { cookie: [] }])
+t.test(
+  'openapiPasswordFlow describes bearer backends as the password flow, with the path of their login',
+  async (t) => {
+    for (const prefix of ['', '/api']) {
+      for (const withUsersOpenapi of [true, false]) {
+        const options = optionsWith({ openapiPasswordFlow: true, routes: { auth: { prefix: '/login' } } })
+        const { openapi, transformObject } = usersOpenapi(options)
+        const document = documentOf(
+          await build(
+            t,
+            withUsersOpenapi
+              ? { openapi: { ...openapi, info: { title: 'Test', version: '1.0.0' } }, transformObject }
+              : { openapi: {} },
+            options,
+            prefix
+          )
+        )
+        t.strictSame(await verdicts(document), VALID)
+        const tokenUrl = `${prefix}/login/jwt/login`
+        t.strictSame(document.components.securitySchemes, {
+          jwt: { type: 'oauth2', flows: { password: { tokenUrl, scopes: {} } } },
+          cookie: { type: 'apiKey', in: 'cookie', name: '__Host-users-cookie' }
+        })
+        t.ok(
+          operationsOf(document).some(({ path, method }) => path === tokenUrl && method === 'post'),
+          'the route exists'
+        )
+        t.strictSame(document.paths[`${prefix}/users/me`]?.get?.security, [{ jwt: [] }, { cookie: [] }])
+      }
     }
   }
-})
+)
 
-t.test('openapiPasswordFlow keeps the scheme of a bearer backend without a login route, and must be a boolean', async (t) => {
-  const { openapi } = usersOpenapi(optionsWith({ openapiPasswordFlow: true, routes: { auth: false } }))
-  t.strictSame(openapi.components.securitySchemes.jwt, { type: 'http', scheme: 'bearer' })
-  t.throws(() => usersOpenapi(optionsWith({ openapiPasswordFlow: 'yes' as unknown as boolean })), { code: 'FST_USERS_INVALID_OPTION', message: /openapiPasswordFlow/ })
-})
+t.test(
+  'openapiPasswordFlow keeps the scheme of a bearer backend without a login route, and must be a boolean',
+  async (t) => {
+    const { openapi } = usersOpenapi(optionsWith({ openapiPasswordFlow: true, routes: { auth: false } }))
+    t.strictSame(openapi.components.securitySchemes.jwt, { type: 'http', scheme: 'bearer' })
+    t.throws(() => usersOpenapi(optionsWith({ openapiPasswordFlow: 'yes' as unknown as boolean })), {
+      code: 'FST_USERS_INVALID_OPTION',
+      message: /openapiPasswordFlow/
+    })
+  }
+)
 
 t.test("Swagger UI's Authorize button logs in with e-mail and password", { skip: skipWithoutChromium() }, async (t) => {
   const options = optionsWith({ openapiPasswordFlow: true })
@@ -122,7 +189,12 @@ t.test("Swagger UI's Authorize button logs in with e-mail and password", { skip:
   t.teardown(() => app.close())
   await app.register(swagger, { openapi: { ...openapi, info: { title: 'Test', version: '1.0.0' } }, transformObject })
   await app.register(swaggerUi, { routePrefix: '/docs' })
-  await app.register(async (scope) => { await scope.register(users, options) }, { prefix: '/api' })
+  await app.register(
+    async (scope) => {
+      await scope.register(users, options)
+    },
+    { prefix: '/api' }
+  )
   const origin = await app.listen({ host: '127.0.0.1', port: 0 })
   await app.inject({ method: 'POST', url: '/api/auth/register', payload: { email: ARTHUR, password: PASSWORD } })
 

@@ -5,8 +5,17 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import Fastify, { type FastifyInstance, type InjectOptions, type LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import {
-  adminOnly, authenticate, createOnly, errorTable, memory, readOnly, users, userSchemas, usersOpenapi,
-  type User, type UsersOptions
+  adminOnly,
+  authenticate,
+  createOnly,
+  errorTable,
+  memory,
+  readOnly,
+  users,
+  userSchemas,
+  usersOpenapi,
+  type User,
+  type UsersOptions
 } from '../lib/index.js'
 import { FST_USERS_PASSWORD_QUEUE_FULL } from '../lib/errors.js'
 import { createUser } from '../lib/testing/index.js'
@@ -27,17 +36,35 @@ const fields = {
 const byId: RefResolver = { buildLocalReference: (json, _baseUri, _fragment, i) => String(json.$id ?? `def-${i}`) }
 
 const optionsWith = (options: Partial<UsersOptions> = {}): UsersOptions => ({
-  adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, openapiSecurity: true, schemas: userSchemas(fields), ...options
+  adapter: memory(),
+  secret: SECRET,
+  backends: backends(),
+  passwords: fastPasswords,
+  openapiSecurity: true,
+  schemas: userSchemas(fields),
+  ...options
 })
 
-interface Documented { app: FastifyInstance, document: ApiDocument }
+interface Documented {
+  app: FastifyInstance
+  document: ApiDocument
+}
 
 /** An application with an API document. `extend` comes before the users. */
-async function build (t: Test, options: UsersOptions, extend: (app: FastifyInstance) => void = () => {}, resolver?: RefResolver): Promise<Documented> {
+async function build (
+  t: Test,
+  options: UsersOptions,
+  extend: (app: FastifyInstance) => void = () => {},
+  resolver?: RefResolver
+): Promise<Documented> {
   const app = Fastify()
   t.teardown(() => app.close())
   const { openapi, transformObject } = usersOpenapi(options)
-  await app.register(swagger, { openapi: { ...openapi, info: { title: 'Test', version: '1.0.0' } }, transformObject, ...(resolver === undefined ? {} : { refResolver: resolver }) })
+  await app.register(swagger, {
+    openapi: { ...openapi, info: { title: 'Test', version: '1.0.0' } },
+    transformObject,
+    ...(resolver === undefined ? {} : { refResolver: resolver })
+  })
   extend(app)
   await app.register(users, options)
   addGuarded(app)
@@ -53,7 +80,11 @@ function addGuarded (app: FastifyInstance): void {
   app.get('/own/optional', { onRequest: authenticate({ optional: true }) }, handler)
   app.get('/own/cookie', { preHandler: authenticate({ backends: ['cookie'] }) }, handler)
   app.get('/own/dynamic', { preValidation: authenticate({ backends: () => ['jwt'] }) }, handler)
-  app.get('/own/both', { onRequest: authenticate({ optional: true }), preHandler: [async () => {}, authenticate({ superuser: true })] }, handler)
+  app.get(
+    '/own/both',
+    { onRequest: authenticate({ optional: true }), preHandler: [async () => {}, authenticate({ superuser: true })] },
+    handler
+  )
   app.get('/own/told', { preHandler: authenticate, schema: { security: [{ jwt: [] }] } as object }, handler)
   app.get('/own/open', handler)
 }
@@ -61,95 +92,206 @@ function addGuarded (app: FastifyInstance): void {
 function addClashing (app: FastifyInstance): void {
   app.addSchema({ $id: 'UserRead', type: 'object', properties: { nick: { type: 'string' } } })
   app.addSchema({ $id: 'Error', type: 'object', properties: { problem: { type: 'string' } } })
-  app.get('/own/referring', { schema: { response: { 200: { $ref: 'UserRead#' }, '4xx': { $ref: 'Error#' } } } }, async () => ({ nick: 'own', id: 1 }))
-  app.get('/own/titled', { schema: { response: { 200: { title: 'UserRead', type: 'object', properties: { nick: { type: 'string' } } } } } }, async () => ({ nick: 'own', id: 1 }))
+  app.get(
+    '/own/referring',
+    { schema: { response: { 200: { $ref: 'UserRead#' }, '4xx': { $ref: 'Error#' } } } },
+    async () => ({ nick: 'own', id: 1 })
+  )
+  app.get(
+    '/own/titled',
+    { schema: { response: { 200: { title: 'UserRead', type: 'object', properties: { nick: { type: 'string' } } } } } },
+    async () => ({ nick: 'own', id: 1 })
+  )
 }
 
 const BROKEN: Record<string, (document: ApiDocument) => void> = {
-  'a reply without a description': ({ paths }) => { delete (paths['/users/me']?.get?.responses['200'] as Partial<{ description: string }>).description },
-  'no info': (document) => { delete (document as { info?: object }).info },
-  'a scheme of no kind': ({ components }) => { components.securitySchemes.jwt = { type: 'magic' } },
-  'a component name with a space': ({ components }) => { components.schemas['User Read'] = components.schemas.UserRead as never },
-  'security that is no list': ({ paths }) => { Object.assign(paths['/users/me']?.get as object, { security: { jwt: [] } }) }
+  'a reply without a description': ({ paths }) => {
+    delete (paths['/users/me']?.get?.responses['200'] as Partial<{ description: string }>).description
+  },
+  'no info': (document) => {
+    delete (document as { info?: object }).info
+  },
+  'a scheme of no kind': ({ components }) => {
+    components.securitySchemes.jwt = { type: 'magic' }
+  },
+  'a component name with a space': ({ components }) => {
+    components.schemas['User Read'] = components.schemas.UserRead as never
+  },
+  'security that is no list': ({ paths }) => {
+    Object.assign(paths['/users/me']?.get as object, { security: { jwt: [] } })
+  }
 }
 
-t.test('row 87: two validators agree that the document is valid OpenAPI 3.1, and that a broken one is not', async (t) => {
-  const { document } = await build(t, optionsWith(), addClashing)
-  t.equal(document.openapi, '3.1.0')
-  t.strictSame(await verdicts(document), { seriousme: null, readme: null })
-  for (const [name, breakIt] of Object.entries(BROKEN)) {
-    const broken = structuredClone(document)
-    breakIt(broken)
-    const { seriousme, readme } = await verdicts(broken)
-    t.ok(seriousme !== null && readme !== null, `both refuse ${name}`)
+t.test(
+  'row 87: two validators agree that the document is valid OpenAPI 3.1, and that a broken one is not',
+  async (t) => {
+    const { document } = await build(t, optionsWith(), addClashing)
+    t.equal(document.openapi, '3.1.0')
+    t.strictSame(await verdicts(document), { seriousme: null, readme: null })
+    for (const [name, breakIt] of Object.entries(BROKEN)) {
+      const broken = structuredClone(document)
+      breakIt(broken)
+      const { seriousme, readme } = await verdicts(broken)
+      t.ok(seriousme !== null && readme !== null, `both refuse ${name}`)
+    }
+    for (const options of [
+      optionsWith({ compatibility: 'fastapi-users' }),
+      optionsWith({ sensitiveChanges: 'confirm', revealExistingAccounts: false })
+    ]) {
+      t.strictSame(await verdicts((await build(t, options)).document), { seriousme: null, readme: null })
+    }
   }
-  for (const options of [optionsWith({ compatibility: 'fastapi-users' }), optionsWith({ sensitiveChanges: 'confirm', revealExistingAccounts: false })]) {
-    t.strictSame(await verdicts((await build(t, options)).document), { seriousme: null, readme: null })
-  }
-})
+)
 
 t.test('row 87: every operation of ours has an id of its own, a summary and a tag', async (t) => {
   const { document } = await build(t, optionsWith())
   const ours = operationsOf(document).filter(({ path }) => !path.startsWith('/own'))
   t.strictSame(ours.map(({ operation }) => operation.operationId).sort(), [
-    'currentUser', 'deleteUser', 'forgotPassword', 'login:cookie', 'login:jwt', 'logout:cookie', 'logout:jwt', 'patchCurrentUser', 'patchUser', 'register', 'requestVerifyToken', 'resetPassword', 'user', 'verify'
+    'currentUser',
+    'deleteUser',
+    'forgotPassword',
+    'login:cookie',
+    'login:jwt',
+    'logout:cookie',
+    'logout:jwt',
+    'patchCurrentUser',
+    'patchUser',
+    'register',
+    'requestVerifyToken',
+    'resetPassword',
+    'user',
+    'verify'
   ])
-  for (const { path, operation: { summary, tags } } of ours) t.ok(summary !== '' && tags.join() === path.split('/')[1], path)
+  for (const {
+    path,
+    operation: { summary, tags }
+  } of ours) {
+    t.ok(summary !== '' && tags.join() === path.split('/')[1], path)
+  }
 })
 
-t.test('row 87: a scheme per backend, and the right alternatives on our routes and on those of the application', async (t) => {
-  const { document } = await build(t, optionsWith(), addClashing)
-  t.strictSame(document.components.securitySchemes, {
-    jwt: { type: 'http', scheme: 'bearer' },
-    cookie: { type: 'apiKey', in: 'cookie', name: '__Host-users-cookie' }
-  })
-  const all = [{ jwt: [] }, { cookie: [] }]
-  const guarded = { '/users/me': all, '/users/{id}': all, '/auth/jwt/logout': all, '/auth/cookie/logout': all, '/own/guarded': all, '/own/dynamic': all, '/own/both': all, '/own/optional': [{}, ...all], '/own/cookie': [{ cookie: [] }], '/own/told': [{ jwt: [] }] }
-  for (const { path, method, operation } of operationsOf(document)) {
-    const open = path.startsWith('/own') ? undefined : []
-    t.strictSame(operation.security, path in guarded ? guarded[path as keyof typeof guarded] : open, `${method} ${path}`)
+t.test(
+  'row 87: a scheme per backend, and the right alternatives on our routes and on those of the application',
+  async (t) => {
+    const { document } = await build(t, optionsWith(), addClashing)
+    t.strictSame(document.components.securitySchemes, {
+      jwt: { type: 'http', scheme: 'bearer' },
+      cookie: { type: 'apiKey', in: 'cookie', name: '__Host-users-cookie' }
+    })
+    const all = [{ jwt: [] }, { cookie: [] }]
+    const guarded = {
+      '/users/me': all,
+      '/users/{id}': all,
+      '/auth/jwt/logout': all,
+      '/auth/cookie/logout': all,
+      '/own/guarded': all,
+      '/own/dynamic': all,
+      '/own/both': all,
+      '/own/optional': [{}, ...all],
+      '/own/cookie': [{ cookie: [] }],
+      '/own/told': [{ jwt: [] }]
+    }
+    for (const { path, method, operation } of operationsOf(document)) {
+      const open = path.startsWith('/own') ? undefined : []
+      t.strictSame(
+        operation.security,
+        path in guarded ? guarded[path as keyof typeof guarded] : open,
+        `${method} ${path}`
+      )
+    }
+    const silent = await build(t, optionsWith({ openapiSecurity: false }))
+    t.notOk('security' in (silent.document.paths['/own/guarded']?.get ?? {}), 'only with openapiSecurity')
+    t.strictSame(silent.document.paths['/users/me']?.get?.security, all)
   }
-  const silent = await build(t, optionsWith({ openapiSecurity: false }))
-  t.notOk('security' in (silent.document.paths['/own/guarded']?.get ?? {}), 'only with openapiSecurity')
-  t.strictSame(silent.document.paths['/users/me']?.get?.security, all)
-})
+)
 
 t.test('row 87: named components hold the custom fields, each where it may be written', async (t) => {
-  const { document: { components: { schemas } } } = await build(t, optionsWith())
-  t.strictSame(Object.keys(schemas).sort(), ['BearerResponse', 'Error', 'ForgotPassword', 'LoginForm', 'RequestVerify', 'ResetPassword', 'UserCreate', 'UserRead', 'UserUpdate', 'Verify'])
-  const custom = (name: string): string[] => Object.keys(schemas[name]?.properties ?? {}).filter((field) => field in fields)
-  t.strictSame({ read: custom('UserRead'), create: custom('UserCreate'), update: custom('UserUpdate') }, {
-    read: ['display_name', 'birthday', 'credits', 'score'], create: ['display_name', 'birthday', 'credits'], update: ['display_name', 'credits']
-  })
+  const {
+    document: {
+      components: { schemas }
+    }
+  } = await build(t, optionsWith())
+  t.strictSame(Object.keys(schemas).sort(), [
+    'BearerResponse',
+    'Error',
+    'ForgotPassword',
+    'LoginForm',
+    'RequestVerify',
+    'ResetPassword',
+    'UserCreate',
+    'UserRead',
+    'UserUpdate',
+    'Verify'
+  ])
+  const custom = (name: string): string[] =>
+    Object.keys(schemas[name]?.properties ?? {}).filter((field) => field in fields)
+  t.strictSame(
+    { read: custom('UserRead'), create: custom('UserCreate'), update: custom('UserUpdate') },
+    {
+      read: ['display_name', 'birthday', 'credits', 'score'],
+      create: ['display_name', 'birthday', 'credits'],
+      update: ['display_name', 'credits']
+    }
+  )
   t.same(schemas.UserRead?.properties.display_name, { type: 'string', maxLength: 80, default: 'stranger' })
   t.strictSame(schemas.UserCreate?.required, ['email', 'password'])
-  t.notMatch(JSON.stringify([schemas.UserCreate, schemas.UserUpdate]), /"default"/, 'generated clients take a default for a field that is never absent')
+  t.notMatch(
+    JSON.stringify([schemas.UserCreate, schemas.UserUpdate]),
+    /"default"/,
+    'generated clients take a default for a field that is never absent'
+  )
   t.notOk(JSON.stringify(schemas).includes('hash'), 'no hash')
   t.notMatch(JSON.stringify(schemas), /x-component|x-codes|x-response|x-examples/)
 })
 
 t.test("row 87: the application's own schemas of the same names stay what they are", async (t) => {
-  for (const [name, resolver] of [['numbered', undefined], ['by $id', byId]] as const) {
-    const { app, document: { components: { schemas }, paths } } = await build(t, optionsWith(), addClashing, resolver)
+  for (const [name, resolver] of [
+    ['numbered', undefined],
+    ['by $id', byId]
+  ] as const) {
+    const {
+      app,
+      document: {
+        components: { schemas },
+        paths
+      }
+    } = await build(t, optionsWith(), addClashing, resolver)
     t.strictSame(await verdicts(documentOf(app)), { seriousme: null, readme: null }, name)
-    const referring = paths['/own/referring']?.get?.responses['200']?.content?.['application/json']?.schema as { $ref: string }
-    t.strictSame(Object.keys(schemas[referring.$ref.replace('#/components/schemas/', '')]?.properties ?? {}), ['nick'], `${name}: the application's`)
+    const referring = paths['/own/referring']?.get?.responses['200']?.content?.['application/json']?.schema as {
+      $ref: string
+    }
+    t.strictSame(
+      Object.keys(schemas[referring.$ref.replace('#/components/schemas/', '')]?.properties ?? {}),
+      ['nick'],
+      `${name}: the application's`
+    )
     const ours = paths['/users/me']?.get?.responses['200']?.content?.['application/json']?.schema as { $ref: string }
     t.equal(ours.$ref, `#/components/schemas/${resolver === undefined ? 'UserRead' : 'UsersUserRead'}`, `${name}: ours`)
     t.ok(schemas[ours.$ref.replace('#/components/schemas/', '')]?.properties.email)
-    t.match(paths['/own/titled']?.get?.responses['200']?.content, { 'application/json': { schema: { title: 'UserRead', properties: { nick: {} } } } }, `${name}: inline`)
+    t.match(
+      paths['/own/titled']?.get?.responses['200']?.content,
+      { 'application/json': { schema: { title: 'UserRead', properties: { nick: {} } } } },
+      `${name}: inline`
+    )
     t.strictSame((await app.inject('/own/referring')).json(), { nick: 'own' })
     t.strictSame((await app.inject('/own/titled')).json(), { nick: 'own' })
   }
 })
 
 t.test('row 87: where every name is taken, ours gets another one', async (t) => {
-  const { document } = await build(t, optionsWith(), (app) => {
-    addClashing(app)
-    app.addSchema({ $id: 'UsersUserRead', type: 'object', properties: { nick: { type: 'string' } } })
-  }, byId)
+  const { document } = await build(
+    t,
+    optionsWith(),
+    (app) => {
+      addClashing(app)
+      app.addSchema({ $id: 'UsersUserRead', type: 'object', properties: { nick: { type: 'string' } } })
+    },
+    byId
+  )
   t.strictSame(await verdicts(document), { seriousme: null, readme: null })
-  t.match(document.paths['/users/me']?.get?.responses['200']?.content, { 'application/json': { schema: { $ref: '#/components/schemas/UserRead_' } } })
+  t.match(document.paths['/users/me']?.get?.responses['200']?.content, {
+    'application/json': { schema: { $ref: '#/components/schemas/UserRead_' } }
+  })
 })
 
 t.test('row 87: two populations share a document, each with its own schemes, operation ids and users', async (t) => {
@@ -159,29 +301,51 @@ t.test('row 87: two populations share a document, each with its own schemes, ope
   t.teardown(() => app.close())
   const { openapi, transformObject } = usersOpenapi(customers, staff)
   await app.register(swagger, { openapi: { ...openapi, info: { title: 'Test', version: '1.0.0' } }, transformObject })
-  await app.register(async (scope) => { await scope.register(users, customers) })
   await app.register(async (scope) => {
-    await scope.register(users, staff)
-    scope.get('/own', { preHandler: authenticate }, async () => ({}))
-  }, { prefix: '/staff' })
+    await scope.register(users, customers)
+  })
+  await app.register(
+    async (scope) => {
+      await scope.register(users, staff)
+      scope.get('/own', { preHandler: authenticate }, async () => ({}))
+    },
+    { prefix: '/staff' }
+  )
   await app.ready()
   const document = documentOf(app)
   t.strictSame(await verdicts(document), { seriousme: null, readme: null })
   const operations = operationsOf(document).filter(({ path }) => path !== '/staff/own')
   t.equal(new Set(operations.map(({ operation }) => operation.operationId)).size, 28)
-  t.ok(operations.every(({ path, operation }) => path.startsWith('/staff/') === operation.operationId.startsWith('staff.')))
+  t.ok(
+    operations.every(({ path, operation }) => path.startsWith('/staff/') === operation.operationId.startsWith('staff.'))
+  )
   t.strictSame(Object.keys(document.components.securitySchemes), ['jwt', 'cookie', 'staff-jwt', 'staff-cookie'])
   t.strictSame(document.paths['/staff/users/me']?.get?.security, [{ 'staff-jwt': [] }, { 'staff-cookie': [] }])
   t.strictSame(document.paths['/staff/own']?.get?.security, [{ 'staff-jwt': [] }, { 'staff-cookie': [] }])
   const { UserRead, StaffUserRead, StaffUserCreate, StaffUserUpdate, StaffError, Error } = document.components.schemas
-  t.ok(UserRead?.properties.credits && StaffUserRead?.properties.badge && StaffUserCreate?.properties.badge && StaffUserUpdate?.properties.badge)
+  t.ok(
+    UserRead?.properties.credits &&
+      StaffUserRead?.properties.badge &&
+      StaffUserCreate?.properties.badge &&
+      StaffUserUpdate?.properties.badge
+  )
   t.ok(Error !== undefined && StaffError === undefined, 'what is equal is shared')
 })
 
 t.test('row 87: operationIds: fastapi gives exactly the ids, summaries and statuses of FastAPI Users', async (t) => {
   const { document } = await build(t, optionsWith({ compatibility: 'fastapi-users' }))
   const ours = operationsOf(document).filter(({ path }) => !path.startsWith('/own'))
-  const told = Object.fromEntries(ours.map(({ operation: { operationId, summary, responses } }) => [operationId, [summary, Object.keys(responses).filter((status) => !['413', '500', '503'].includes(status)).join()]]))
+  const told = Object.fromEntries(
+    ours.map(({ operation: { operationId, summary, responses } }) => [
+      operationId,
+      [
+        summary,
+        Object.keys(responses)
+          .filter((status) => !['413', '500', '503'].includes(status))
+          .join()
+      ]
+    ])
+  )
   t.strictSame(told, {
     auth_jwt_login_auth_jwt_login_post: ['Auth:Jwt.Login', '200,400,403,422'],
     auth_jwt_logout_auth_jwt_logout_post: ['Auth:Jwt.Logout', '204,401,403,415'],
@@ -198,7 +362,10 @@ t.test('row 87: operationIds: fastapi gives exactly the ids, summaries and statu
     users_patch_user_users__id__patch: ['Users:Patch User', '200,400,401,403,404,422'],
     users_delete_user_users__id__delete: ['Users:Delete User', '204,400,401,403,404,415,422']
   })
-  t.strictSame(Object.keys(document.paths['/auth/jwt/login']?.post?.requestBody?.content ?? {}), ['application/x-www-form-urlencoded', 'multipart/form-data'])
+  t.strictSame(Object.keys(document.paths['/auth/jwt/login']?.post?.requestBody?.content ?? {}), [
+    'application/x-www-form-urlencoded',
+    'multipart/form-data'
+  ])
   t.strictSame(document.components.securitySchemes.cookie, { type: 'apiKey', in: 'cookie', name: 'fastapiusersauth' })
   t.strictSame(document.components.schemas.ErrorModel?.required, ['detail'])
 })
@@ -207,19 +374,47 @@ t.test('row 87: login documents and takes its body in three forms', async (t) =>
   const { app, document } = await build(t, optionsWith())
   await createUser(app, { email: 'king.arthur@camelot.bt', password: PASSWORD })
   const bodies: Record<string, [string, string]> = {
-    'application/x-www-form-urlencoded': ['application/x-www-form-urlencoded', `username=king.arthur%40camelot.bt&password=${PASSWORD}`],
-    'multipart/form-data': ['multipart/form-data; boundary=x', `--x\r\ncontent-disposition: form-data; name="username"\r\n\r\nking.arthur@camelot.bt\r\n--x\r\ncontent-disposition: form-data; name="password"\r\n\r\n${PASSWORD}\r\n--x--\r\n`],
+    'application/x-www-form-urlencoded': [
+      'application/x-www-form-urlencoded',
+      `username=king.arthur%40camelot.bt&password=${PASSWORD}`
+    ],
+    'multipart/form-data': [
+      'multipart/form-data; boundary=x',
+      `--x\r\ncontent-disposition: form-data; name="username"\r\n\r\nking.arthur@camelot.bt\r\n--x\r\ncontent-disposition: form-data; name="password"\r\n\r\n${PASSWORD}\r\n--x--\r\n`
+    ],
     'application/json': ['application/json', JSON.stringify({ username: 'king.arthur@camelot.bt', password: PASSWORD })]
   }
-  for (const [backend, status] of [['jwt', 200], ['cookie', 204]] as const) {
+  for (const [backend, status] of [
+    ['jwt', 200],
+    ['cookie', 204]
+  ] as const) {
     const { requestBody, responses } = document.paths[`/auth/${backend}/login`]?.post as Operation
-    t.strictSame(requestBody?.content, Object.fromEntries(Object.keys(bodies).map((type) => [type, { schema: { $ref: '#/components/schemas/LoginForm' } }])))
+    t.strictSame(
+      requestBody?.content,
+      Object.fromEntries(
+        Object.keys(bodies).map((type) => [type, { schema: { $ref: '#/components/schemas/LoginForm' } }])
+      )
+    )
     t.equal('content' in (responses[status] ?? {}), status === 200)
-    for (const [type, payload] of Object.values(bodies)) t.equal((await app.inject({ method: 'POST', url: `/auth/${backend}/login`, headers: { 'content-type': type }, payload })).statusCode, status, `${backend} ${type}`)
+    for (const [type, payload] of Object.values(bodies)) {
+      t.equal(
+        (
+          await app.inject({
+            method: 'POST',
+            url: `/auth/${backend}/login`,
+            headers: { 'content-type': type },
+            payload
+          })
+        ).statusCode,
+        status,
+        `${backend} ${type}`
+      )
+    }
   }
 })
 
-// The document against the running application: each operation is called in every way below, and each reply is looked up.
+// The document against the running application: each operation is called in every way below, and each reply is looked
+// up.
 
 type Request = Omit<InjectOptions, 'headers'> & { headers: Record<string, string> }
 
@@ -231,7 +426,7 @@ interface Play {
   path: string
   store: ReturnType<typeof watchedAdapter>
   full: { queue: boolean }
-  tokens: { reset: string, verify: string }
+  tokens: { reset: string; verify: string }
 }
 
 const json = (payload: unknown): Partial<Request> => ({ payload: JSON.stringify(payload) })
@@ -239,18 +434,41 @@ const JSON_TYPE = { 'content-type': 'application/json' }
 const FORM_TYPE = { 'content-type': 'application/x-www-form-urlencoded' }
 
 /** A new user, verified unless told otherwise, with a fresh session. */
-async function session ({ app }: Play, attributes: Partial<User>, backend: string): Promise<{ user: User, headers: Record<string, string> }> {
+async function session (
+  { app }: Play,
+  attributes: Partial<User>,
+  backend: string
+): Promise<{ user: User; headers: Record<string, string> }> {
   const user = await createUser(app, { password: PASSWORD, is_verified: true, ...attributes })
-  const login = await app.inject({ method: 'POST', url: `/auth/${backend}/login`, headers: FORM_TYPE, payload: new URLSearchParams({ username: user.email, password: PASSWORD }).toString() })
-  return { user, headers: backend === 'jwt' ? { authorization: `Bearer ${login.json<{ access_token: string }>().access_token}` } : { cookie: cookieOf(login) } }
+  const login = await app.inject({
+    method: 'POST',
+    url: `/auth/${backend}/login`,
+    headers: FORM_TYPE,
+    payload: new URLSearchParams({ username: user.email, password: PASSWORD }).toString()
+  })
+  return {
+    user,
+    headers:
+      backend === 'jwt'
+        ? { authorization: `Bearer ${login.json<{ access_token: string }>().access_token}` }
+        : { cookie: cookieOf(login) }
+  }
 }
 
 /** A request of the operation that succeeds. */
-async function valid (play: Play, backend = 'jwt'): Promise<{ request: Request, user: User }> {
+async function valid (play: Play, backend = 'jwt'): Promise<{ request: Request; user: User }> {
   const { app, operation, method, path, tokens } = play
   const [name] = operation.operationId.split(':')
   const guarded = operation.security?.length !== 0
-  const { user, headers } = guarded ? await session(play, { is_superuser: true }, backend) : { user: await createUser(app, { password: PASSWORD, is_verified: name !== 'verify' && name !== 'requestVerifyToken' }), headers: {} }
+  const { user, headers } = guarded
+    ? await session(play, { is_superuser: true }, backend)
+    : {
+        user: await createUser(app, {
+          password: PASSWORD,
+          is_verified: name !== 'verify' && name !== 'requestVerifyToken'
+        }),
+        headers: {}
+      }
   if (name === 'resetPassword') await app.users.forgotPassword(user.email)
   if (name === 'verify') await app.users.requestVerify(user.email)
   await app.users.settled()
@@ -266,36 +484,77 @@ async function valid (play: Play, backend = 'jwt'): Promise<{ request: Request, 
   }
   const body = bodies[name ?? '']
   const other = path.includes('{id}') ? await createUser(app) : user
-  return { user, request: { method: method.toUpperCase() as 'GET', url: path.replace('{id}', String(other.id)), headers: { ...headers, ...(body === undefined ? {} : JSON_TYPE) }, ...(body === undefined ? {} : json(body)) } }
+  return {
+    user,
+    request: {
+      method: method.toUpperCase() as 'GET',
+      url: path.replace('{id}', String(other.id)),
+      headers: { ...headers, ...(body === undefined ? {} : JSON_TYPE) },
+      ...(body === undefined ? {} : json(body))
+    }
+  }
 }
 
-const bodyOf = ({ payload }: Request): Record<string, unknown> => typeof payload === 'string' ? JSON.parse(payload) as Record<string, unknown> : {}
-const withBody = (request: Request, change: object): Request => ({ ...request, headers: { ...request.headers, ...JSON_TYPE }, ...json({ ...bodyOf(request), ...change }) })
-const ofOwnId = (request: Request, { id }: User): Request => ({ ...request, url: String(request.url).replace(/\/users\/[0-9a-f-]{36}$/, `/users/${String(id)}`) })
-type Provoke = (play: Play, given: { request: Request, user: User }) => Request | Promise<Request>
+const bodyOf = ({ payload }: Request): Record<string, unknown> =>
+  typeof payload === 'string' ? (JSON.parse(payload) as Record<string, unknown>) : {}
+const withBody = (request: Request, change: object): Request => ({
+  ...request,
+  headers: { ...request.headers, ...JSON_TYPE },
+  ...json({ ...bodyOf(request), ...change })
+})
+const ofOwnId = (request: Request, { id }: User): Request => ({
+  ...request,
+  url: String(request.url).replace(/\/users\/[0-9a-f-]{36}$/, `/users/${String(id)}`)
+})
+type Provoke = (play: Play, given: { request: Request; user: User }) => Request | Promise<Request>
 
 /** How each code is provoked; some make another one on some routes. */
 const PROVOKE: Record<string, Provoke> = {
   nothing: (_play, { request }) => request,
   'other backend': async (play) => (await valid(play, 'cookie')).request,
   'unknown keys': (_play, { request }) => withBody(request, { extra: 1 }),
-  'no body': (_play, { request: { payload, ...request } }) => ({ ...request, headers: { ...request.headers, ...JSON_TYPE } }),
+  'no body': (_play, { request: { payload, ...request } }) => ({
+    ...request,
+    headers: { ...request.headers, ...JSON_TYPE }
+  }),
   'no content type': (_play, { request }) => ({ ...request, headers: { ...request.headers, 'content-type': '' } }),
   'a wrong type': (_play, { request }) => withBody(request, { email: 1, token: 1, username: 1, display_name: 1 }),
-  FST_ERR_VALIDATION: (_play, { request }) => ({ ...request, headers: { ...request.headers, ...JSON_TYPE }, payload: '[]' }),
+  FST_ERR_VALIDATION: (_play, { request }) => ({
+    ...request,
+    headers: { ...request.headers, ...JSON_TYPE },
+    payload: '[]'
+  }),
   FST_ERR_CTP_BODY_TOO_LARGE: (_play, { request }) => withBody(request, { extra: 'x'.repeat(20_000) }),
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: (_play, { request }) => ({ ...request, headers: { ...request.headers, 'content-type': 'text/plain' }, payload: 'x' }),
-  FST_USERS_BAD_REQUEST: (_play, { request }) => ({ ...request, headers: { ...request.headers, ...JSON_TYPE }, payload: '{"' }),
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: (_play, { request }) => ({
+    ...request,
+    headers: { ...request.headers, 'content-type': 'text/plain' },
+    payload: 'x'
+  }),
+  FST_USERS_BAD_REQUEST: (_play, { request }) => ({
+    ...request,
+    headers: { ...request.headers, ...JSON_TYPE },
+    payload: '{"'
+  }),
   FST_USERS_INTERNAL_ERROR: (_play, { request }) => ({ ...request, headers: { ...request.headers, 'x-break': '1' } }),
   FST_USERS_STORE_UNAVAILABLE: ({ store }, { request }) => {
-    store.watch(() => { throw Object.assign(new Error('the store is down'), { code: 'ECONNREFUSED' }) })
+    store.watch(() => {
+      throw Object.assign(new Error('the store is down'), { code: 'ECONNREFUSED' })
+    })
     return request
   },
   FST_USERS_PASSWORD_QUEUE_FULL: ({ full }, { request }) => {
     full.queue = true
     return withBody(request, { password: bodyOf(request).username === undefined ? 'round-table-2' : PASSWORD })
   },
-  FST_USERS_UNAUTHENTICATED: (_play, { request: { headers: { authorization, ...headers }, ...request } }) => ({ ...request, headers }),
+  FST_USERS_UNAUTHENTICATED: (
+    _play,
+    {
+      request: {
+        headers: { authorization, ...headers },
+        ...request
+      }
+    }
+  ) => ({ ...request, headers }),
   FST_USERS_FORBIDDEN: async ({ app }, { request, user }) => {
     await app.users.update(user, { is_verified: false })
     return request
@@ -304,10 +563,14 @@ const PROVOKE: Record<string, Provoke> = {
     const { request } = await valid(play, 'cookie')
     return { ...request, headers: { ...request.headers, 'sec-fetch-site': 'cross-site' } }
   },
-  FST_USERS_NOT_FOUND: (_play, { request }) => ({ ...request, url: String(request.url).replace(/\/users\/[0-9a-f-]{36}$/, '/users/05fff8ce-3a06-48f2-9c44-a16751012464') }),
+  FST_USERS_NOT_FOUND: (_play, { request }) => ({
+    ...request,
+    url: String(request.url).replace(/\/users\/[0-9a-f-]{36}$/, '/users/05fff8ce-3a06-48f2-9c44-a16751012464')
+  }),
   FST_USERS_INVALID_USER: (_play, { request }) => withBody(request, { display_name: 'a\0b' }),
   FST_USERS_REGISTER_USER_ALREADY_EXISTS: (_play, { request, user }) => withBody(request, { email: user.email }),
-  FST_USERS_REGISTER_INVALID_PASSWORD: (_play, { request }) => withBody(request, { password: 'short', current_password: PASSWORD }),
+  FST_USERS_REGISTER_INVALID_PASSWORD: (_play, { request }) =>
+    withBody(request, { password: 'short', current_password: PASSWORD }),
   FST_USERS_LOGIN_BAD_CREDENTIALS: (_play, { request }) => withBody(request, { password: 'wrong-password' }),
   FST_USERS_LOGIN_USER_NOT_VERIFIED: async ({ app }, { request, user }) => {
     await app.users.update(user, { is_verified: false })
@@ -322,23 +585,40 @@ const PROVOKE: Record<string, Provoke> = {
     await app.users.update(user, { is_verified: true })
     return request
   },
-  FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS: async ({ app }, { request }) => withBody(request, { email: (await createUser(app)).email }),
-  FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD: (_play, { request }) => withBody(request, { password: 'round-table-2', current_password: 'wrong-password' }),
-  'a wrong current password for the own id': (_play, { request, user }) => withBody(ofOwnId(request, user), { password: 'round-table-2', current_password: 'wrong-password' }),
+  FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS: async ({ app }, { request }) =>
+    withBody(request, { email: (await createUser(app)).email }),
+  FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD: (_play, { request }) =>
+    withBody(request, { password: 'round-table-2', current_password: 'wrong-password' }),
+  'a wrong current password for the own id': (_play, { request, user }) =>
+    withBody(ofOwnId(request, user), { password: 'round-table-2', current_password: 'wrong-password' }),
   FST_USERS_LAST_SUPERUSER: async ({ app, store }, { request, user }) => {
     if (!user.is_superuser) return request
-    for (const { id, is_superuser: is } of await store.rows('user')) if (is === true && id !== user.id) await app.users.update(id as User['id'], { is_superuser: false })
+    for (const { id, is_superuser: is } of await store.rows('user')) {
+      if (is === true && id !== user.id) await app.users.update(id as User['id'], { is_superuser: false })
+    }
     return withBody(ofOwnId(request, user), { is_superuser: false })
   },
   'new password': (_play, { request }) => withBody(request, { password: 'round-table-2', current_password: PASSWORD })
 }
 
 /** What a login with a JSON body cannot have where only forms are read. */
-const LOGINS = ['login:jwt 200', 'login:jwt 400', 'login:jwt 403', 'login:jwt 500', 'login:jwt 503', 'login:cookie 204', 'login:cookie 400', 'login:cookie 500', 'login:cookie 503']
+const LOGINS = [
+  'login:jwt 200',
+  'login:jwt 400',
+  'login:jwt 403',
+  'login:jwt 500',
+  'login:jwt 503',
+  'login:cookie 204',
+  'login:cookie 400',
+  'login:cookie 500',
+  'login:cookie 503'
+]
 
-const addFormats = addFormatsModule.default     // the package is CommonJS
+const addFormats = addFormatsModule.default // the package is CommonJS
 
-interface Compare { (operation: Operation, reply: LightMyRequestResponse): { outcome: string, problems: string[] } }
+interface Compare {
+  (operation: Operation, reply: LightMyRequestResponse): { outcome: string; problems: string[] }
+}
 
 /** Looks a reply up in the document. */
 function comparer (document: ApiDocument): Compare {
@@ -356,58 +636,106 @@ function comparer (document: ApiDocument): Compare {
   return ({ operationId, responses }, reply) => {
     const { statusCode, headers, body } = reply
     const told = responses[statusCode]
-    if (told === undefined) return { outcome: `${operationId} ${statusCode}`, problems: [`no status ${statusCode}: ${body}`] }
-    if (told.content === undefined) return { outcome: `${operationId} ${statusCode}`, problems: body === '' ? [] : [`a body: ${body}`] }
+    if (told === undefined) {
+      return { outcome: `${operationId} ${statusCode}`, problems: [`no status ${statusCode}: ${body}`] }
+    }
+    if (told.content === undefined) {
+      return { outcome: `${operationId} ${statusCode}`, problems: body === '' ? [] : [`a body: ${body}`] }
+    }
     const [type = ''] = String(headers['content-type']).split(';')
     const media = told.content[type]
     if (media === undefined) return { outcome: `${operationId} ${statusCode}`, problems: [`no content ${type}`] }
     const value: unknown = type === 'application/json' ? JSON.parse(body) : body
-    const problems = [...fits(media.schema, value), ...Object.values(media.examples ?? {}).flatMap((example) => fits(media.schema, example.value))]
+    const problems = [
+      ...fits(media.schema, value),
+      ...Object.values(media.examples ?? {}).flatMap((example) => fits(media.schema, example.value))
+    ]
     if (statusCode < 400) return { outcome: `${operationId} ${statusCode}`, problems }
     const { code } = value as { code?: string }
     if (code === undefined) return { outcome: `${operationId} ${statusCode}`, problems }
     const example = media.examples?.[code]?.value
-    const differs = example === undefined ? [`no example of ${code}`] : sameRefusal(example as Refusal, value as Refusal)
+    const differs =
+      example === undefined ? [`no example of ${code}`] : sameRefusal(example as Refusal, value as Refusal)
     return { outcome: `${operationId} ${statusCode} ${code}`, problems: [...problems, ...differs] }
   }
 }
 
-interface Refusal { statusCode: number, code: string, error: string, message: string, detail: unknown }
+interface Refusal {
+  statusCode: number
+  code: string
+  error: string
+  message: string
+  detail: unknown
+}
 
 /** A refusal and its example: the same but for reasons, problems and the request's id. */
 function sameRefusal (example: Refusal, given: Refusal): string[] {
-  const plain = ({ statusCode, code, error, detail }: Refusal): string => JSON.stringify({ statusCode, code, error, detail: typeof detail === 'string' ? detail : Object.keys((Array.isArray(detail) ? detail[0] : detail) as object) })
+  const plain = ({ statusCode, code, error, detail }: Refusal): string =>
+    JSON.stringify({
+      statusCode,
+      code,
+      error,
+      detail: typeof detail === 'string' ? detail : Object.keys((Array.isArray(detail) ? detail[0] : detail) as object)
+    })
   const message = typeof example.detail === 'string' && !given.message.startsWith(example.message)
-  return [...(plain(example) === plain(given) ? [] : [`${plain(example)} is not ${plain(given)}`]), ...(message ? [`${example.message} is not ${given.message}`] : [])]
+  return [
+    ...(plain(example) === plain(given) ? [] : [`${plain(example)} is not ${plain(given)}`]),
+    ...(message ? [`${example.message} is not ${given.message}`] : [])
+  ]
 }
 
 /** Plays every request on an application with these options, and returns what was seen and documented. */
-async function playAll (t: Test, options: Partial<UsersOptions>): Promise<{ seen: Set<string>, documented: Set<string> }> {
+async function playAll (
+  t: Test,
+  options: Partial<UsersOptions>
+): Promise<{ seen: Set<string>; documented: Set<string> }> {
   const store = watchedAdapter(memory())
   const full = { queue: false }
   const tokens = { reset: '', verify: '' }
-  const queue = <A extends unknown[], R>(work: (...args: A) => R) => (...args: A): R => {
-    if (full.queue) throw FST_USERS_PASSWORD_QUEUE_FULL([], { headers: { 'retry-after': '1' } })
-    return work(...args)
-  }
-  const { app, document } = await build(t, optionsWith({
-    adapter: store.adapter,
-    requireVerification: true,
-    passwords: { ...fastPasswords, hash: queue(fastPasswords.hash), verifyAndUpdate: queue(fastPasswords.verifyAndUpdate) },
-    hooks: {
-      onBeforeLogin: ({ user }) => user.email.startsWith('pending@') ? { pending: { code: 'SECOND_FACTOR' } } : undefined,
-      onAfterForgotPassword: ({ token }) => { tokens.reset = token },
-      onAfterRequestVerify: ({ token }) => { tokens.verify = token }
-    },
-    ...options
-  }), (app) => { app.addHook('preHandler', async ({ headers }) => { if (headers['x-break'] !== undefined) throw new Error('a bug') }) })
+  const queue =
+    <A extends unknown[], R>(work: (...args: A) => R) =>
+      (...args: A): R => {
+        if (full.queue) throw FST_USERS_PASSWORD_QUEUE_FULL([], { headers: { 'retry-after': '1' } })
+        return work(...args)
+      }
+  const { app, document } = await build(
+    t,
+    optionsWith({
+      adapter: store.adapter,
+      requireVerification: true,
+      passwords: {
+        ...fastPasswords,
+        hash: queue(fastPasswords.hash),
+        verifyAndUpdate: queue(fastPasswords.verifyAndUpdate)
+      },
+      hooks: {
+        onBeforeLogin: ({ user }) =>
+          user.email.startsWith('pending@') ? { pending: { code: 'SECOND_FACTOR' } } : undefined,
+        onAfterForgotPassword: ({ token }) => {
+          tokens.reset = token
+        },
+        onAfterRequestVerify: ({ token }) => {
+          tokens.verify = token
+        }
+      },
+      ...options
+    }),
+    (app) => {
+      app.addHook('preHandler', async ({ headers }) => {
+        if (headers['x-break'] !== undefined) throw new Error('a bug')
+      })
+    }
+  )
   const compare = comparer(document)
   const seen = new Set<string>()
   const documented = new Set<string>()
   for (const { method, path, operation } of operationsOf(document).filter(({ path }) => !path.startsWith('/own'))) {
     const play: Play = { app, operation, method, path, store, full, tokens }
     for (const [status, { content }] of Object.entries(operation.responses)) {
-      const codes = Number(status) < 400 || options.errorStyle === 'fastapi' ? [''] : Object.keys(Object.values(content ?? {})[0]?.examples ?? {}).map((code) => ` ${code}`)
+      const codes =
+        Number(status) < 400 || options.errorStyle === 'fastapi'
+          ? ['']
+          : Object.keys(Object.values(content ?? {})[0]?.examples ?? {}).map((code) => ` ${code}`)
       for (const code of codes) documented.add(`${operation.operationId} ${status}${code}`)
     }
     for (const [name, provoke] of Object.entries(PROVOKE)) {
@@ -424,20 +752,41 @@ async function playAll (t: Test, options: Partial<UsersOptions>): Promise<{ seen
 
 t.test('row 87: every documented status and code happens as its example shows, and no other one does', async (t) => {
   const { seen, documented } = await playAll(t, {})
-  t.strictSame([...documented].filter((outcome) => !seen.has(outcome)), [])
+  t.strictSame(
+    [...documented].filter((outcome) => !seen.has(outcome)),
+    []
+  )
   t.ok(documented.size > 120, `${documented.size} documented outcomes`)
-  t.ok([...documented].every((outcome) => !outcome.includes('FST_USERS_') || errorTable.some(({ code }) => outcome.endsWith(code))))
+  t.ok(
+    [...documented].every(
+      (outcome) => !outcome.includes('FST_USERS_') || errorTable.some(({ code }) => outcome.endsWith(code))
+    )
+  )
 })
 
 t.test('row 87: the document follows the options that change replies', async (t) => {
   const { seen, documented } = await playAll(t, { sensitiveChanges: 'confirm', revealExistingAccounts: false })
-  t.strictSame([...documented].filter((outcome) => !seen.has(outcome)), [])
-  t.ok(documented.has('register 202') && !documented.has('register 201') && !documented.has('register 400 FST_USERS_REGISTER_USER_ALREADY_EXISTS'))
-  t.ok(documented.has('patchCurrentUser 400 FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD') && documented.has('patchUser 400 FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD'))
+  t.strictSame(
+    [...documented].filter((outcome) => !seen.has(outcome)),
+    []
+  )
+  t.ok(
+    documented.has('register 202') &&
+      !documented.has('register 201') &&
+      !documented.has('register 400 FST_USERS_REGISTER_USER_ALREADY_EXISTS')
+  )
+  t.ok(
+    documented.has('patchCurrentUser 400 FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD') &&
+      documented.has('patchUser 400 FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD')
+  )
 })
 
 t.test("row 87: with FastAPI's replies the document tells of those", async (t) => {
   const { seen, documented } = await playAll(t, { errorStyle: 'fastapi', nullBodies: true })
-  t.strictSame([...documented].filter((outcome) => !seen.has(outcome)), LOGINS, 'all but logins, whose JSON bodies count as none')
+  t.strictSame(
+    [...documented].filter((outcome) => !seen.has(outcome)),
+    LOGINS,
+    'all but logins, whose JSON bodies count as none'
+  )
   t.ok(documented.has('register 422') && documented.has('register 500') && !documented.has('register 415'))
 })

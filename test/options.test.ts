@@ -4,8 +4,26 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import * as errors from '../lib/errors.js'
 import users, {
-  adminOnly, bearerTransport, cookieTransport, createOnly, databaseStrategy, defineStrategy, defineTransport, errorTable, isUsersError, jwtStrategy, memory, readOnly, refuse, userSchemas,
-  type CookieTransportOptions, type JwtStrategyOptions, type TransportDescription, type UsersError, type UsersHooks, type UsersOptions
+  adminOnly,
+  bearerTransport,
+  cookieTransport,
+  createOnly,
+  databaseStrategy,
+  defineStrategy,
+  defineTransport,
+  errorTable,
+  isUsersError,
+  jwtStrategy,
+  memory,
+  readOnly,
+  refuse,
+  userSchemas,
+  type CookieTransportOptions,
+  type JwtStrategyOptions,
+  type TransportDescription,
+  type UsersError,
+  type UsersHooks,
+  type UsersOptions
 } from '../lib/index.js'
 import { ARTHUR, PASSWORD, SECRET, backends, buildApp, fastPasswords } from './helpers/build-app.js'
 
@@ -23,63 +41,99 @@ async function start (t: Test, make: () => unknown): Promise<FastifyInstance> {
 
 /** The error with which the application refuses to start. */
 async function refusal (t: Test, make: () => unknown): Promise<Partial<UsersError>> {
-  return await start(t, make).then(() => ({}), (error: unknown) => error as UsersError)
+  return await start(t, make).then(
+    () => ({}),
+    (error: unknown) => error as UsersError
+  )
 }
 
 const INVALID = 'FST_USERS_INVALID_OPTION'
 const UNKNOWN = 'FST_USERS_UNKNOWN_OPTION'
 const BAD_SECRET = 'FST_USERS_INVALID_SECRET'
-const withCookie = (options: Given): Given => ({ backends: [{ name: 'cookie', transport: cookieTransport(options as CookieTransportOptions), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }] })
-const withJwt = (options: Given): Given => ({ backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy(options as unknown as JwtStrategyOptions) }] })
-const withStored = (options: Given): Given => ({ backends: [{ name: 'db', transport: bearerTransport(), strategy: databaseStrategy(options as unknown as { lifetimeSeconds: number }) }] })
+const withCookie = (options: Given): Given => ({
+  backends: [
+    {
+      name: 'cookie',
+      transport: cookieTransport(options as CookieTransportOptions),
+      strategy: databaseStrategy({ lifetimeSeconds: 60 })
+    }
+  ]
+})
+const withJwt = (options: Given): Given => ({
+  backends: [
+    { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy(options as unknown as JwtStrategyOptions) }
+  ]
+})
+const withStored = (options: Given): Given => ({
+  backends: [
+    {
+      name: 'db',
+      transport: bearerTransport(),
+      strategy: databaseStrategy(options as unknown as { lifetimeSeconds: number })
+    }
+  ]
+})
 
 t.test('the options that the tables below change start as they are', async (t) => {
   await t.resolves(start(t, good))
 })
 
-t.test('CFG-01: missing, short, repeated and placeholder secrets refuse to start, and the message says what to do', async (t) => {
-  const bad: Record<string, unknown> = {
-    missing: undefined,
-    null: null,
-    empty: '',
-    'a number': Number.MAX_SAFE_INTEGER,
-    'an object': {},
-    'a Buffer': randomBytes(64),
-    'a function': () => SECRET,
-    SECRET: 'SECRET',
-    changeme: 'changeme',
-    'keyboard cat': 'keyboard cat',
-    '31 bytes': randomBytes(16).toString('hex').slice(1),
-    'one letter': 'a'.repeat(64),
-    blanks: ' '.repeat(64),
-    'two letters': 'ab'.repeat(32),
-    'a repeated word': 'excalibur-'.repeat(8),
-    'few letters': 'abcabcabdabcabcabdabcabcabdabcabcabe',
-    'a placeholder of 32 bytes': 'your-secret-key-change-me-please',
-    'another placeholder': 'replace-me-with-a-long-random-secret',
-    'a repeated placeholder': 'changeme-changeme-changeme-changeme!',
-    'digits in order': '12345678901234567890123456789012345'
-  }
-  for (const [what, secret] of Object.entries(bad)) {
-    const error = await refusal(t, () => ({ ...good(), secret }))
-    t.equal(error.code, BAD_SECRET, what)
-    t.match(error.message, /secret.*openssl rand/, what)
-    const listed = await refusal(t, () => ({ ...good(), secret: [SECRET, secret] }))
-    t.equal(listed.code, BAD_SECRET, `${what} in a list`)
-    t.match(listed.message, 'secret[1]', what)
-    if (secret === undefined) continue
-    for (const purpose of ['reset', 'verify']) {
-      const own = await refusal(t, () => ({ ...good(), tokens: { [purpose]: { secret } } }))
-      t.equal(own.code, BAD_SECRET, `${what} for ${purpose}`)
-      t.match(own.message, `tokens.${purpose}.secret`, what)
+t.test(
+  'CFG-01: missing, short, repeated and placeholder secrets refuse to start, and the message says what to do',
+  async (t) => {
+    const bad: Record<string, unknown> = {
+      missing: undefined,
+      null: null,
+      empty: '',
+      'a number': Number.MAX_SAFE_INTEGER,
+      'an object': {},
+      'a Buffer': randomBytes(64),
+      'a function': () => SECRET,
+      SECRET: 'SECRET',
+      changeme: 'changeme',
+      'keyboard cat': 'keyboard cat',
+      '31 bytes': randomBytes(16).toString('hex').slice(1),
+      'one letter': 'a'.repeat(64),
+      blanks: ' '.repeat(64),
+      'two letters': 'ab'.repeat(32),
+      'a repeated word': 'excalibur-'.repeat(8),
+      'few letters': 'abcabcabdabcabcabdabcabcabdabcabcabe',
+      'a placeholder of 32 bytes': 'your-secret-key-change-me-please',
+      'another placeholder': 'replace-me-with-a-long-random-secret',
+      'a repeated placeholder': 'changeme-changeme-changeme-changeme!',
+      'digits in order': '12345678901234567890123456789012345'
     }
-    t.equal((await refusal(t, () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, secret }) }))).code, BAD_SECRET, `${what} for a JWT backend`)
+    for (const [what, secret] of Object.entries(bad)) {
+      const error = await refusal(t, () => ({ ...good(), secret }))
+      t.equal(error.code, BAD_SECRET, what)
+      t.match(error.message, /secret.*openssl rand/, what)
+      const listed = await refusal(t, () => ({ ...good(), secret: [SECRET, secret] }))
+      t.equal(listed.code, BAD_SECRET, `${what} in a list`)
+      t.match(listed.message, 'secret[1]', what)
+      if (secret === undefined) continue
+      for (const purpose of ['reset', 'verify']) {
+        const own = await refusal(t, () => ({ ...good(), tokens: { [purpose]: { secret } } }))
+        t.equal(own.code, BAD_SECRET, `${what} for ${purpose}`)
+        t.match(own.message, `tokens.${purpose}.secret`, what)
+      }
+      t.equal(
+        (await refusal(t, () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, secret }) }))).code,
+        BAD_SECRET,
+        `${what} for a JWT backend`
+      )
+    }
+    t.equal((await refusal(t, () => ({ ...good(), secret: [] }))).code, INVALID)
+    for (const secret of [
+      randomBytes(32).toString('base64url'),
+      randomBytes(32).toString('hex'),
+      randomBytes(32).toString('base64'),
+      'Zwölf Boxkämpfer jagen Viktor quer',
+      [randomBytes(24).toString('base64url'), SECRET]
+    ]) {
+      await t.resolves(start(t, () => ({ ...good(), secret })))
+    }
   }
-  t.equal((await refusal(t, () => ({ ...good(), secret: [] }))).code, INVALID)
-  for (const secret of [randomBytes(32).toString('base64url'), randomBytes(32).toString('hex'), randomBytes(32).toString('base64'), 'Zwölf Boxkämpfer jagen Viktor quer', [randomBytes(24).toString('base64url'), SECRET]]) {
-    await t.resolves(start(t, () => ({ ...good(), secret })))
-  }
-})
+)
 
 t.test('row 28, CFG-05: wrong options refuse to start with a coded error that names the option', async (t) => {
   const backend = backends()[0]
@@ -93,25 +147,119 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
     ['null for the adapter', () => ({ ...good(), adapter: null }), INVALID, 'adapter'],
     ['text for the adapter', () => ({ ...good(), adapter: 'app.db' }), INVALID, 'adapter'],
     ['an adapter function that was not called', () => ({ ...good(), adapter: memory }), INVALID, 'adapter'],
-    ['an adapter without delete', () => ({ ...good(), adapter: { ...Object.fromEntries(['define', 'open', 'create', 'findOne', 'findMany', 'update'].map((name) => [name, () => {}])) } }), INVALID, 'adapter'],
+    [
+      'an adapter without delete',
+      () => ({
+        ...good(),
+        adapter: {
+          ...Object.fromEntries(
+            ['define', 'open', 'create', 'findOne', 'findMany', 'update'].map((name) => [name, () => {}])
+          )
+        }
+      }),
+      INVALID,
+      'adapter'
+    ],
     ['no backends', () => ({ ...good(), backends: undefined }), INVALID, 'backends'],
     ['an empty list of backends', () => ({ ...good(), backends: [] }), INVALID, 'backends'],
     ['backends by name', () => ({ ...good(), backends: { jwt: backend } }), INVALID, 'backends'],
-    ['a backend without a name', () => ({ ...good(), backends: [{ ...backend, name: undefined }] }), INVALID, 'backends[].name'],
+    [
+      'a backend without a name',
+      () => ({ ...good(), backends: [{ ...backend, name: undefined }] }),
+      INVALID,
+      'backends[].name'
+    ],
     ['null for a backend', () => ({ ...good(), backends: [null] }), INVALID, 'backends'],
     ['text for a backend', () => ({ ...good(), backends: ['jwt'] }), INVALID, 'backends'],
-    ['an unknown option of a backend', () => ({ ...good(), backends: [{ ...backend, prefix: '/x' }] }), UNKNOWN, 'prefix'],
-    ['a backend without transport', () => ({ ...good(), backends: [{ ...backend, transport: undefined }] }), INVALID, 'transport'],
-    ['a backend without strategy', () => ({ ...good(), backends: [{ ...backend, strategy: undefined }] }), INVALID, 'strategy'],
-    ['a transport function that was not called', () => ({ ...good(), backends: [{ ...backend, transport: bearerTransport }] }), INVALID, 'transport'],
-    ['a strategy for a transport', () => ({ ...good(), backends: [{ ...backend, transport: backend?.strategy }] }), INVALID, 'transport'],
-    ['a transport for a strategy', () => ({ ...good(), backends: [{ ...backend, strategy: backend?.transport }] }), INVALID, 'strategy'],
-    ['a transport without methods', () => ({ ...good(), backends: [{ ...backend, transport: defineTransport({ name: 'x', describe, setup: () => ({}) as never }) }] }), INVALID, 'transport'],
-    ['a transport that is nothing', () => ({ ...good(), backends: [{ ...backend, transport: defineTransport({ name: 'x', describe, setup: () => undefined as never }) }] }), INVALID, 'transport'],
-    ['a strategy without writeToken', () => ({ ...good(), backends: [{ ...backend, strategy: defineStrategy({ name: 'x', setup: () => ({ ...stub, writeToken: undefined }) as never }) }] }), INVALID, 'strategy'],
-    ['a strategy that is nothing', () => ({ ...good(), backends: [{ ...backend, strategy: defineStrategy({ name: 'x', setup: () => null as never }) }] }), INVALID, 'strategy'],
-    ['two backends of one name', () => ({ ...good(), backends: [backend, backend] }), 'FST_USERS_DUPLICATE_BACKEND', 'jwt'],
-    ['two backends of one name, others between', () => ({ ...good(), backends: [...backends(), { ...backends()[1], name: 'jwt' }] }), 'FST_USERS_DUPLICATE_BACKEND', 'jwt'],
+    [
+      'an unknown option of a backend',
+      () => ({ ...good(), backends: [{ ...backend, prefix: '/x' }] }),
+      UNKNOWN,
+      'prefix'
+    ],
+    [
+      'a backend without transport',
+      () => ({ ...good(), backends: [{ ...backend, transport: undefined }] }),
+      INVALID,
+      'transport'
+    ],
+    [
+      'a backend without strategy',
+      () => ({ ...good(), backends: [{ ...backend, strategy: undefined }] }),
+      INVALID,
+      'strategy'
+    ],
+    [
+      'a transport function that was not called',
+      () => ({ ...good(), backends: [{ ...backend, transport: bearerTransport }] }),
+      INVALID,
+      'transport'
+    ],
+    [
+      'a strategy for a transport',
+      () => ({ ...good(), backends: [{ ...backend, transport: backend?.strategy }] }),
+      INVALID,
+      'transport'
+    ],
+    [
+      'a transport for a strategy',
+      () => ({ ...good(), backends: [{ ...backend, strategy: backend?.transport }] }),
+      INVALID,
+      'strategy'
+    ],
+    [
+      'a transport without methods',
+      () => ({
+        ...good(),
+        backends: [{ ...backend, transport: defineTransport({ name: 'x', describe, setup: () => ({}) as never }) }]
+      }),
+      INVALID,
+      'transport'
+    ],
+    [
+      'a transport that is nothing',
+      () => ({
+        ...good(),
+        backends: [{ ...backend, transport: defineTransport({ name: 'x', describe, setup: () => undefined as never }) }]
+      }),
+      INVALID,
+      'transport'
+    ],
+    [
+      'a strategy without writeToken',
+      () => ({
+        ...good(),
+        backends: [
+          {
+            ...backend,
+            strategy: defineStrategy({ name: 'x', setup: () => ({ ...stub, writeToken: undefined }) as never })
+          }
+        ]
+      }),
+      INVALID,
+      'strategy'
+    ],
+    [
+      'a strategy that is nothing',
+      () => ({
+        ...good(),
+        backends: [{ ...backend, strategy: defineStrategy({ name: 'x', setup: () => null as never }) }]
+      }),
+      INVALID,
+      'strategy'
+    ],
+    [
+      'two backends of one name',
+      () => ({ ...good(), backends: [backend, backend] }),
+      'FST_USERS_DUPLICATE_BACKEND',
+      'jwt'
+    ],
+    [
+      'two backends of one name, others between',
+      () => ({ ...good(), backends: [...backends(), { ...backends()[1], name: 'jwt' }] }),
+      'FST_USERS_DUPLICATE_BACKEND',
+      'jwt'
+    ],
     ['schemas that are none', () => ({ ...good(), schemas: {} }), INVALID, /schemas.*userSchemas/],
     ['fields instead of schemas', () => ({ ...good(), schemas: { name: Type.String() } }), INVALID, 'schemas'],
     ['a helper without methods', () => ({ ...good(), passwords: {} }), INVALID, /passwords.*argon2Passwords/],
@@ -120,71 +268,261 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
     ['a pattern for validatePassword', () => ({ ...good(), validatePassword: /.{8}/ }), INVALID, 'validatePassword'],
     ['a number for the clock', () => ({ ...good(), clock: 0 }), INVALID, 'clock'],
     ['a Date for the clock', () => ({ ...good(), clock: new Date() }), INVALID, 'clock'],
-    ['an unknown hook', () => ({ ...good(), hooks: { onAfterRegistration: () => {} } }), 'FST_USERS_UNKNOWN_HOOK', /onAfterRegistration.*onAfterRegister/],
-    ['a hook named __proto__', () => ({ ...good(), hooks: JSON.parse('{"__proto__": 1}') as object }), 'FST_USERS_UNKNOWN_HOOK', '__proto__'],
-    ['a hook that is no function', () => ({ ...good(), hooks: { onAfterRegister: 'x' } }), 'FST_USERS_INVALID_HOOK', 'onAfterRegister'],
-    ['a list of hooks', () => ({ ...good(), hooks: { onAfterRegister: [() => {}] } }), 'FST_USERS_INVALID_HOOK', 'onAfterRegister'],
-    ['a hook with a callback', () => ({ ...good(), hooks: { onAfterRegister: (_payload: object, _context: object, done: () => void) => { done() } } }), 'FST_USERS_INVALID_HOOK', 'onAfterRegister'],
+    [
+      'an unknown hook',
+      () => ({ ...good(), hooks: { onAfterRegistration: () => {} } }),
+      'FST_USERS_UNKNOWN_HOOK',
+      /onAfterRegistration.*onAfterRegister/
+    ],
+    [
+      'a hook named __proto__',
+      () => ({ ...good(), hooks: JSON.parse('{"__proto__": 1}') as object }),
+      'FST_USERS_UNKNOWN_HOOK',
+      '__proto__'
+    ],
+    [
+      'a hook that is no function',
+      () => ({ ...good(), hooks: { onAfterRegister: 'x' } }),
+      'FST_USERS_INVALID_HOOK',
+      'onAfterRegister'
+    ],
+    [
+      'a list of hooks',
+      () => ({ ...good(), hooks: { onAfterRegister: [() => {}] } }),
+      'FST_USERS_INVALID_HOOK',
+      'onAfterRegister'
+    ],
+    [
+      'a hook with a callback',
+      () => ({
+        ...good(),
+        hooks: {
+          onAfterRegister: (_payload: object, _context: object, done: () => void) => {
+            done()
+          }
+        }
+      }),
+      'FST_USERS_INVALID_HOOK',
+      'onAfterRegister'
+    ],
     ['a function for hooks', () => ({ ...good(), hooks: () => {} }), INVALID, 'hooks'],
     ['text for hooks', () => ({ ...good(), hooks: 'onAfterRegister' }), INVALID, 'hooks'],
     ['an unknown group of routes', () => ({ ...good(), routes: { login: false } }), UNKNOWN, 'routes.login'],
-    ['an unknown option of a group', () => ({ ...good(), routes: { auth: { prefix: '/a', tags: [] } } }), UNKNOWN, 'routes.auth.tags'],
+    [
+      'an unknown option of a group',
+      () => ({ ...good(), routes: { auth: { prefix: '/a', tags: [] } } }),
+      UNKNOWN,
+      'routes.auth.tags'
+    ],
     ['text for routes', () => ({ ...good(), routes: '/api' }), INVALID, 'routes'],
     ['false for routes', () => ({ ...good(), routes: false }), INVALID, 'routes'],
     ['true for a group', () => ({ ...good(), routes: { auth: true } }), INVALID, 'routes.auth'],
     ['null for a group', () => ({ ...good(), routes: { auth: null } }), INVALID, 'routes.auth'],
     ['text for a group', () => ({ ...good(), routes: { auth: '/auth' } }), INVALID, 'routes.auth'],
     ['a group without prefix', () => ({ ...good(), routes: { users: {} } }), INVALID, 'routes.users.prefix'],
-    ['a prefix without slash', () => ({ ...good(), routes: { users: { prefix: 'users' } } }), INVALID, 'routes.users.prefix'],
-    ['a prefix with a blank', () => ({ ...good(), routes: { users: { prefix: '/my users' } } }), INVALID, 'routes.users.prefix'],
+    [
+      'a prefix without slash',
+      () => ({ ...good(), routes: { users: { prefix: 'users' } } }),
+      INVALID,
+      'routes.users.prefix'
+    ],
+    [
+      'a prefix with a blank',
+      () => ({ ...good(), routes: { users: { prefix: '/my users' } } }),
+      INVALID,
+      'routes.users.prefix'
+    ],
     ['an empty prefix', () => ({ ...good(), routes: { users: { prefix: '' } } }), INVALID, 'routes.users.prefix'],
     ['a number for a prefix', () => ({ ...good(), routes: { users: { prefix: 5 } } }), INVALID, 'routes.users.prefix'],
-    ['a list for a prefix', () => ({ ...good(), routes: { users: { prefix: ['/users'] } } }), INVALID, 'routes.users.prefix'],
+    [
+      'a list for a prefix',
+      () => ({ ...good(), routes: { users: { prefix: ['/users'] } } }),
+      INVALID,
+      'routes.users.prefix'
+    ],
     ['text for tokens', () => ({ ...good(), tokens: 'x' }), INVALID, 'tokens'],
     ['an unknown purpose', () => ({ ...good(), tokens: { login: {} } }), UNKNOWN, 'tokens.login'],
-    ['an unknown option of a purpose', () => ({ ...good(), tokens: { reset: { lifetime: 60 } } }), UNKNOWN, 'tokens.reset.lifetime'],
+    [
+      'an unknown option of a purpose',
+      () => ({ ...good(), tokens: { reset: { lifetime: 60 } } }),
+      UNKNOWN,
+      'tokens.reset.lifetime'
+    ],
     ['text for a purpose', () => ({ ...good(), tokens: { reset: SECRET } }), INVALID, 'tokens.reset'],
-    ['a number for an audience', () => ({ ...good(), tokens: { reset: { audience: 5 } } }), INVALID, 'tokens.reset.audience'],
-    ['an empty audience', () => ({ ...good(), tokens: { verify: { audience: '' } } }), INVALID, 'tokens.verify.audience'],
+    [
+      'a number for an audience',
+      () => ({ ...good(), tokens: { reset: { audience: 5 } } }),
+      INVALID,
+      'tokens.reset.audience'
+    ],
+    [
+      'an empty audience',
+      () => ({ ...good(), tokens: { verify: { audience: '' } } }),
+      INVALID,
+      'tokens.verify.audience'
+    ],
     ['a public URL without scheme', () => ({ ...good(), publicUrl: 'app.example' }), INVALID, /publicUrl.*https:/],
     ['a public URL of another scheme', () => ({ ...good(), publicUrl: 'ftp://app.example' }), INVALID, 'publicUrl'],
     ['a public URL with a wildcard', () => ({ ...good(), publicUrl: 'https://*.app.example' }), INVALID, 'publicUrl'],
     ['a number for the public URL', () => ({ ...good(), publicUrl: 80 }), INVALID, 'publicUrl'],
-    ['an URL object for the public URL', () => ({ ...good(), publicUrl: new URL('https://app.example') }), INVALID, 'publicUrl'],
+    [
+      'an URL object for the public URL',
+      () => ({ ...good(), publicUrl: new URL('https://app.example') }),
+      INVALID,
+      'publicUrl'
+    ],
     ['text for trusted origins', () => ({ ...good(), trustedOrigins: 'https://a.example' }), INVALID, 'trustedOrigins'],
     ['a wrong sensitiveChanges', () => ({ ...good(), sensitiveChanges: 'ask' }), INVALID, /sensitiveChanges.*confirm/],
     ['true for sensitiveChanges', () => ({ ...good(), sensitiveChanges: true }), INVALID, 'sensitiveChanges'],
-    ['a key that is none for JWTs', () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, audiences: ['x'] }) }), UNKNOWN, 'jwtStrategy.audiences'],
-    ['a strategy without its options', () => ({ ...good(), ...withJwt(undefined as unknown as Given) }), INVALID, 'jwtStrategy'],
-    ['text for the audience', () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, audience: 'x' }) }), INVALID, 'jwtStrategy.audience'],
-    ['an empty list of audiences', () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, audience: [] }) }), INVALID, 'jwtStrategy.audience'],
-    ['a number among the audiences', () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, audience: ['x', 1] }) }), INVALID, 'jwtStrategy.audience'],
-    ['a key that is none for stored tokens', () => ({ ...good(), ...withStored({ lifetimeSeconds: 60, table: 'x' }) }), UNKNOWN, 'databaseStrategy.table']
+    [
+      'a key that is none for JWTs',
+      () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, audiences: ['x'] }) }),
+      UNKNOWN,
+      'jwtStrategy.audiences'
+    ],
+    [
+      'a strategy without its options',
+      () => ({ ...good(), ...withJwt(undefined as unknown as Given) }),
+      INVALID,
+      'jwtStrategy'
+    ],
+    [
+      'text for the audience',
+      () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, audience: 'x' }) }),
+      INVALID,
+      'jwtStrategy.audience'
+    ],
+    [
+      'an empty list of audiences',
+      () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, audience: [] }) }),
+      INVALID,
+      'jwtStrategy.audience'
+    ],
+    [
+      'a number among the audiences',
+      () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, audience: ['x', 1] }) }),
+      INVALID,
+      'jwtStrategy.audience'
+    ],
+    [
+      'a key that is none for stored tokens',
+      () => ({ ...good(), ...withStored({ lifetimeSeconds: 60, table: 'x' }) }),
+      UNKNOWN,
+      'databaseStrategy.table'
+    ]
   ]
-  for (const origin of ['*', 'https://*', 'https://*.example.com', '*.example.com', 'example.com', 'null', '', 'https://a.example/path', 'https://a.example?x', 'https://a.example#x', 'https://user@a.example', 'file:///', 'chrome-extension://x', 'moz-extension://x', 'capacitor://', 'capacitor://localhost/', 'capacitor://*', 'Capacitor://localhost', 'capacitor:localhost', 'javascript://localhost', 'data://x', 'ws://localhost', 'http://*:80', 'http://a.example:*', 'http://127.0.0.2:*', 'http://localhost:*/', 5, null, new URL('https://a.example')]) {
-    table.push([`trusted origin ${String(origin)}`, () => ({ ...good(), trustedOrigins: ['https://fine.example', origin] }), INVALID, 'trustedOrigins[1]'])
+  for (const origin of [
+    '*',
+    'https://*',
+    'https://*.example.com',
+    '*.example.com',
+    'example.com',
+    'null',
+    '',
+    'https://a.example/path',
+    'https://a.example?x',
+    'https://a.example#x',
+    'https://user@a.example',
+    'file:///',
+    'chrome-extension://x',
+    'moz-extension://x',
+    'capacitor://',
+    'capacitor://localhost/',
+    'capacitor://*',
+    'Capacitor://localhost',
+    'capacitor:localhost',
+    'javascript://localhost',
+    'data://x',
+    'ws://localhost',
+    'http://*:80',
+    'http://a.example:*',
+    'http://127.0.0.2:*',
+    'http://localhost:*/',
+    5,
+    null,
+    new URL('https://a.example')
+  ]) {
+    table.push([
+      `trusted origin ${String(origin)}`,
+      () => ({ ...good(), trustedOrigins: ['https://fine.example', origin] }),
+      INVALID,
+      'trustedOrigins[1]'
+    ])
   }
   for (const name of ['', 'Users', '1a', 'a b', 'a/b', '../x', 'ä', 'a'.repeat(33), 5, ['users']]) {
     table.push([`name ${String(name)}`, () => ({ ...good(), name }), INVALID, 'name'])
-    table.push([`backend name ${String(name)}`, () => ({ ...good(), backends: [{ ...backend, name }] }), INVALID, 'backends'])
+    table.push([
+      `backend name ${String(name)}`,
+      () => ({ ...good(), backends: [{ ...backend, name }] }),
+      INVALID,
+      'backends'
+    ])
   }
   for (const flag of ['requireVerification', 'revealExistingAccounts', 'endlessTokens', 'openapiSecurity']) {
-    for (const value of ['false', 0, {}]) table.push([`${flag}: ${String(value)}`, () => ({ ...good(), [flag]: value }), INVALID, flag])
+    for (const value of ['false', 0, {}]) {
+      table.push([`${flag}: ${String(value)}`, () => ({ ...good(), [flag]: value }), INVALID, flag])
+    }
   }
   for (const seconds of [0, -1, 0.5, undefined, null, Infinity, NaN, '3600', true, [60]]) {
-    table.push([`JWT lifetime ${String(seconds)}`, () => ({ ...good(), ...withJwt({ lifetimeSeconds: seconds }) }), INVALID, 'jwtStrategy.lifetimeSeconds'])
-    table.push([`stored lifetime ${String(seconds)}`, () => ({ ...good(), ...withStored({ lifetimeSeconds: seconds }) }), INVALID, 'databaseStrategy.lifetimeSeconds'])
-    if (seconds !== undefined) table.push([`reset lifetime ${String(seconds)}`, () => ({ ...good(), tokens: { reset: { lifetimeSeconds: seconds } } }), INVALID, 'tokens.reset.lifetimeSeconds'])
-    if (seconds !== undefined) table.push([`cookie maxAge ${String(seconds)}`, () => ({ ...good(), ...withCookie({ maxAge: seconds }) }), INVALID, 'cookieTransport.maxAge'])
+    table.push([
+      `JWT lifetime ${String(seconds)}`,
+      () => ({ ...good(), ...withJwt({ lifetimeSeconds: seconds }) }),
+      INVALID,
+      'jwtStrategy.lifetimeSeconds'
+    ])
+    table.push([
+      `stored lifetime ${String(seconds)}`,
+      () => ({ ...good(), ...withStored({ lifetimeSeconds: seconds }) }),
+      INVALID,
+      'databaseStrategy.lifetimeSeconds'
+    ])
+    if (seconds !== undefined) {
+      table.push([
+        `reset lifetime ${String(seconds)}`,
+        () => ({ ...good(), tokens: { reset: { lifetimeSeconds: seconds } } }),
+        INVALID,
+        'tokens.reset.lifetimeSeconds'
+      ])
+    }
+    if (seconds !== undefined) {
+      table.push([
+        `cookie maxAge ${String(seconds)}`,
+        () => ({ ...good(), ...withCookie({ maxAge: seconds }) }),
+        INVALID,
+        'cookieTransport.maxAge'
+      ])
+    }
   }
   for (const [options, code, named] of [
-    [{ sameSite: 'none', secure: false }, INVALID, 'sameSite'], [{ sameSite: 'None' }, INVALID, 'sameSite'], [{ sameSite: true }, INVALID, 'sameSite'], [{ sameSite: '' }, INVALID, 'sameSite'],
-    [{ name: '__Host-x', domain: 'a.example' }, INVALID, '__Host-'], [{ name: '__Host-x', path: '/x' }, INVALID, '__Host-'], [{ name: '__Host-x', secure: false }, INVALID, '__Host-'],
-    [{ name: '__Secure-x', secure: false }, INVALID, '__Secure-'], [{ name: 'a b' }, INVALID, 'name'], [{ name: 'a;b' }, INVALID, 'name'], [{ name: 'a=b' }, INVALID, 'name'], [{ name: '' }, INVALID, 'name'],
-    [{ name: 'ä' }, INVALID, 'name'], [{ name: 5 }, INVALID, 'name'], [{ path: '/;x' }, INVALID, 'path'], [{ path: '/a\r\nset-cookie: x=y' }, INVALID, 'path'], [{ path: 'x' }, INVALID, 'path'], [{ path: 5 }, INVALID, 'path'],
-    [{ domain: 'a.example; x' }, INVALID, 'domain'], [{ domain: 5 }, INVALID, 'domain'], [{ domain: '' }, INVALID, 'domain'], [{ secure: 'false' }, INVALID, 'secure'], [{ secure: 0 }, INVALID, 'secure'], [{ httpOnly: 'no' }, INVALID, 'httpOnly'],
-    [{ max_age: 5 }, UNKNOWN, 'cookieTransport.max_age'], [{ signed: true }, UNKNOWN, 'cookieTransport.signed']
-  ] as const) table.push([`cookie ${JSON.stringify(options)}`, () => ({ ...good(), ...withCookie(options) }), code, named])
+    [{ sameSite: 'none', secure: false }, INVALID, 'sameSite'],
+    [{ sameSite: 'None' }, INVALID, 'sameSite'],
+    [{ sameSite: true }, INVALID, 'sameSite'],
+    [{ sameSite: '' }, INVALID, 'sameSite'],
+    [{ name: '__Host-x', domain: 'a.example' }, INVALID, '__Host-'],
+    [{ name: '__Host-x', path: '/x' }, INVALID, '__Host-'],
+    [{ name: '__Host-x', secure: false }, INVALID, '__Host-'],
+    [{ name: '__Secure-x', secure: false }, INVALID, '__Secure-'],
+    [{ name: 'a b' }, INVALID, 'name'],
+    [{ name: 'a;b' }, INVALID, 'name'],
+    [{ name: 'a=b' }, INVALID, 'name'],
+    [{ name: '' }, INVALID, 'name'],
+    [{ name: 'ä' }, INVALID, 'name'],
+    [{ name: 5 }, INVALID, 'name'],
+    [{ path: '/;x' }, INVALID, 'path'],
+    [{ path: '/a\r\nset-cookie: x=y' }, INVALID, 'path'],
+    [{ path: 'x' }, INVALID, 'path'],
+    [{ path: 5 }, INVALID, 'path'],
+    [{ domain: 'a.example; x' }, INVALID, 'domain'],
+    [{ domain: 5 }, INVALID, 'domain'],
+    [{ domain: '' }, INVALID, 'domain'],
+    [{ secure: 'false' }, INVALID, 'secure'],
+    [{ secure: 0 }, INVALID, 'secure'],
+    [{ httpOnly: 'no' }, INVALID, 'httpOnly'],
+    [{ max_age: 5 }, UNKNOWN, 'cookieTransport.max_age'],
+    [{ signed: true }, UNKNOWN, 'cookieTransport.signed']
+  ] as const) {
+    table.push([`cookie ${JSON.stringify(options)}`, () => ({ ...good(), ...withCookie(options) }), code, named])
+  }
 
   for (const [what, make, code, named] of table) {
     const error = await refusal(t, make)
@@ -197,24 +535,69 @@ t.test('options that are fine start', async (t) => {
   const fine: [string, Given][] = [
     ['a name', { name: 'staff' }],
     ['a public URL with a path', { publicUrl: 'https://app.example/base/' }],
-    ['trusted origins', { trustedOrigins: ['https://a.example', 'http://localhost:3000', 'https://[::1]:8443', 'https://a.example/', 'capacitor://localhost', 'ionic://localhost', 'com.example.app://main', 'tauri://localhost:1420', 'http://localhost:*', 'https://[::1]:*'] }],
+    [
+      'trusted origins',
+      {
+        trustedOrigins: [
+          'https://a.example',
+          'http://localhost:3000',
+          'https://[::1]:8443',
+          'https://a.example/',
+          'capacitor://localhost',
+          'ionic://localhost',
+          'com.example.app://main',
+          'tauri://localhost:1420',
+          'http://localhost:*',
+          'https://[::1]:*'
+        ]
+      }
+    ],
     ['flags', { requireVerification: true, revealExistingAccounts: false, sensitiveChanges: 'confirm' }],
     ['no routes', { routes: { auth: false, register: false, reset: false, verify: false, users: false } }],
     ['other prefixes', { routes: { auth: { prefix: '/api/v1/auth' }, users: { prefix: '/' } } }],
-    ['tokens', { tokens: { reset: { lifetimeSeconds: 1, audience: 'x', secret: randomBytes(32).toString('hex') }, verify: {} } }],
-    ['undefined for what is absent', { name: undefined, hooks: undefined, routes: undefined, tokens: undefined, clock: undefined }],
+    [
+      'tokens',
+      { tokens: { reset: { lifetimeSeconds: 1, audience: 'x', secret: randomBytes(32).toString('hex') }, verify: {} } }
+    ],
+    [
+      'undefined for what is absent',
+      { name: undefined, hooks: undefined, routes: undefined, tokens: undefined, clock: undefined }
+    ],
     ['endless tokens', { endlessTokens: true, ...withStored({ lifetimeSeconds: null }) }],
-    ['a cookie across sites', withCookie({ sameSite: 'none', secure: true, domain: 'a.example', path: '/x', httpOnly: false, maxAge: 1, name: '__Secure-x' })]
+    [
+      'a cookie across sites',
+      withCookie({
+        sameSite: 'none',
+        secure: true,
+        domain: 'a.example',
+        path: '/x',
+        httpOnly: false,
+        maxAge: 1,
+        name: '__Secure-x'
+      })
+    ]
   ]
-  for (const [what, options] of fine) await t.resolves(start(t, () => ({ ...good(), ...options })), what)
+  for (const [what, options] of fine) {
+    await t.resolves(
+      start(t, () => ({ ...good(), ...options })),
+      what
+    )
+  }
 })
 
 t.test('an error in the set-up of a transport or strategy refuses to start', async (t) => {
   const [backend] = backends()
   const fault = new Error('no')
-  const strategy = defineStrategy({ name: 'x', setup () { throw fault } })
+  const strategy = defineStrategy({
+    name: 'x',
+    setup () {
+      throw fault
+    }
+  })
   const later = defineStrategy({ name: 'x', setup: () => Promise.reject(fault) })
-  for (const made of [strategy, later]) t.equal(await refusal(t, () => ({ ...good(), backends: [{ ...backend, strategy: made }] })), fault)
+  for (const made of [strategy, later]) {
+    t.equal(await refusal(t, () => ({ ...good(), backends: [{ ...backend, strategy: made }] })), fault)
+  }
 })
 
 t.test('options are read and never changed', async (t) => {
@@ -228,8 +611,16 @@ t.test('options are read and never changed', async (t) => {
     ...good(),
     secret: [SECRET, randomBytes(32).toString('hex')],
     backends: [
-      { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60, keys: [{ kid: 'a', secret: SECRET }], audience: ['x'] }) },
-      { name: 'cookie', transport: cookieTransport({ maxAge: 60 }), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }
+      {
+        name: 'jwt',
+        transport: bearerTransport(),
+        strategy: jwtStrategy({ lifetimeSeconds: 60, keys: [{ kid: 'a', secret: SECRET }], audience: ['x'] })
+      },
+      {
+        name: 'cookie',
+        transport: cookieTransport({ maxAge: 60 }),
+        strategy: databaseStrategy({ lifetimeSeconds: 60 })
+      }
     ],
     schemas: userSchemas({ nickname: Type.Optional(Type.String()), credits: adminOnly(Type.Integer({ default: 0 })) }),
     hooks: { onAfterRegister () {} },
@@ -243,28 +634,55 @@ t.test('options are read and never changed', async (t) => {
   const app = await start(t, () => options)
   await app.users.create({ email: ARTHUR, password: PASSWORD })
   for (const backend of ['jwt', 'cookie']) {
-    const reply = await app.inject({ method: 'POST', url: `/a/${backend}/login`, payload: { username: ARTHUR, password: PASSWORD } })
+    const reply = await app.inject({
+      method: 'POST',
+      url: `/a/${backend}/login`,
+      payload: { username: ARTHUR, password: PASSWORD }
+    })
     t.equal(reply.statusCode, backend === 'jwt' ? 200 : 204)
   }
   const again = await start(t, () => ({ ...options, adapter: memory() }))
   t.ok(again.users, 'the same definitions serve a second application')
 })
 
-t.test('app.users.addHook refuses unknown events, what is no function, callbacks, and what comes after ready', async (t) => {
-  const app = Fastify()
-  t.teardown(() => app.close())
-  await app.register(users, good())
-  const add = app.users.addHook as (name: unknown, hook: unknown) => void
-  const wrong: [unknown, unknown, string][] = [
-    ['onNothing', () => {}, 'FST_USERS_UNKNOWN_HOOK'], ['onafterregister', () => {}, 'FST_USERS_UNKNOWN_HOOK'], ['onRequest', () => {}, 'FST_USERS_UNKNOWN_HOOK'], ['toString', () => {}, 'FST_USERS_UNKNOWN_HOOK'],
-    [undefined, () => {}, 'FST_USERS_UNKNOWN_HOOK'], ['onAfterRegister', undefined, 'FST_USERS_INVALID_HOOK'], ['onAfterRegister', 'x', 'FST_USERS_INVALID_HOOK'], ['onAfterRegister', {}, 'FST_USERS_INVALID_HOOK'],
-    ['onAfterRegister', [() => {}], 'FST_USERS_INVALID_HOOK'], ['onAfterRegister', (_a: unknown, _b: unknown, _c: unknown) => {}, 'FST_USERS_INVALID_HOOK']
-  ]
-  for (const [name, hook, code] of wrong) t.throws(() => { add(name, hook) }, { code }, `${String(name)} ${typeof hook}`)
-  app.users.addHook('onAfterRegister', () => {})
-  await app.ready()
-  t.throws(() => { app.users.addHook('onAfterRegister', () => {}) }, { code: 'FST_USERS_HOOKS_CLOSED' })
-})
+t.test(
+  'app.users.addHook refuses unknown events, what is no function, callbacks, and what comes after ready',
+  async (t) => {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    await app.register(users, good())
+    const add = app.users.addHook as (name: unknown, hook: unknown) => void
+    const wrong: [unknown, unknown, string][] = [
+      ['onNothing', () => {}, 'FST_USERS_UNKNOWN_HOOK'],
+      ['onafterregister', () => {}, 'FST_USERS_UNKNOWN_HOOK'],
+      ['onRequest', () => {}, 'FST_USERS_UNKNOWN_HOOK'],
+      ['toString', () => {}, 'FST_USERS_UNKNOWN_HOOK'],
+      [undefined, () => {}, 'FST_USERS_UNKNOWN_HOOK'],
+      ['onAfterRegister', undefined, 'FST_USERS_INVALID_HOOK'],
+      ['onAfterRegister', 'x', 'FST_USERS_INVALID_HOOK'],
+      ['onAfterRegister', {}, 'FST_USERS_INVALID_HOOK'],
+      ['onAfterRegister', [() => {}], 'FST_USERS_INVALID_HOOK'],
+      ['onAfterRegister', (_a: unknown, _b: unknown, _c: unknown) => {}, 'FST_USERS_INVALID_HOOK']
+    ]
+    for (const [name, hook, code] of wrong) {
+      t.throws(
+        () => {
+          add(name, hook)
+        },
+        { code },
+        `${String(name)} ${typeof hook}`
+      )
+    }
+    app.users.addHook('onAfterRegister', () => {})
+    await app.ready()
+    t.throws(
+      () => {
+        app.users.addHook('onAfterRegister', () => {})
+      },
+      { code: 'FST_USERS_HOOKS_CLOSED' }
+    )
+  }
+)
 
 t.test('app.users before the application is ready says so', async (t) => {
   const app = Fastify()
@@ -277,7 +695,20 @@ t.test('app.users before the application is ready says so', async (t) => {
 
 t.test('userSchemas refuses names that are taken and fields that nobody can fill', async (t) => {
   const text = Type.String()
-  const taken = ['id', 'email', 'password', 'hashed_password', 'session_stamp', 'is_active', 'is_superuser', 'is_verified', 'oauth_accounts', 'current_password', 'constructor', 'prototype']
+  const taken = [
+    'id',
+    'email',
+    'password',
+    'hashed_password',
+    'session_stamp',
+    'is_active',
+    'is_superuser',
+    'is_verified',
+    'oauth_accounts',
+    'current_password',
+    'constructor',
+    'prototype'
+  ]
   const malformed = ['', '1st', 'a-b', 'a b', 'a.b', 'ä', 'a"b', '_x', 'a'.repeat(64)]
   for (const name of [...taken, ...malformed]) t.throws(() => userSchemas({ [name]: text }), TypeError, name)
   t.throws(() => userSchemas(Object.fromEntries([['__proto__', text]])), TypeError)
@@ -303,19 +734,51 @@ t.test('every error has its own code, a status and a message, and is exported fr
     t.ok(isUsersError(error) && error instanceof Error && error.detail !== undefined, code)
     t.notMatch(error?.message, '%s')
   }
-  t.same(Object.keys(makers).filter((name) => name.startsWith('FST_USERS_')).sort(), [...codes].sort())
-  for (const other of [new Error('x'), Object.assign(new Error('x'), { code: 'FST_ERR_VALIDATION' }), Object.assign(new Error('x'), { code: 5 }), { code: 'FST_USERS_FORBIDDEN' }, null, 'FST_USERS_FORBIDDEN']) t.notOk(isUsersError(other))
+  t.same(
+    Object.keys(makers)
+      .filter((name) => name.startsWith('FST_USERS_'))
+      .sort(),
+    [...codes].sort()
+  )
+  for (const other of [
+    new Error('x'),
+    Object.assign(new Error('x'), { code: 'FST_ERR_VALIDATION' }),
+    Object.assign(new Error('x'), { code: 5 }),
+    { code: 'FST_USERS_FORBIDDEN' },
+    null,
+    'FST_USERS_FORBIDDEN'
+  ]) {
+    t.notOk(isUsersError(other))
+  }
 })
 
 t.test('refuse() makes errors of status 400 to 499, else 403', async (t) => {
-  for (const [given, statusCode] of [[400, 400], [409, 409], [499, 499], [399, 403], [500, 403], [200, 403], [0, 403], [NaN, 403], [404.5, 403]] as const) {
-    t.match(refuse(given, 'NO_BETA', 'Not yet.'), { statusCode, code: 'FST_USERS_REFUSED', detail: 'NO_BETA', message: 'Not yet.' }, String(given))
+  for (const [given, statusCode] of [
+    [400, 400],
+    [409, 409],
+    [499, 499],
+    [399, 403],
+    [500, 403],
+    [200, 403],
+    [0, 403],
+    [NaN, 403],
+    [404.5, 403]
+  ] as const) {
+    t.match(
+      refuse(given, 'NO_BETA', 'Not yet.'),
+      { statusCode, code: 'FST_USERS_REFUSED', detail: 'NO_BETA', message: 'Not yet.' },
+      String(given)
+    )
   }
 })
 
 t.test('hooks given as an option may be absent one by one', async (t) => {
   const seen: string[] = []
-  const hooks: UsersHooks = { onAfterRegister ({ user }) { seen.push(user.email) } }
+  const hooks: UsersHooks = {
+    onAfterRegister ({ user }) {
+      seen.push(user.email)
+    }
+  }
   const built = await buildApp(t, { hooks })
   await built.register()
   t.same(seen, [ARTHUR])

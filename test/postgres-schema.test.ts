@@ -26,44 +26,72 @@ const adapters: Record<string, (pool: pg.Pool, options: PostgresOptions) => Data
 /** A name of a schema that needs quotes, which does not exist yet and is removed after the test. */
 function schemaName (t: Test, pool: pg.Pool): string {
   const name = `Users "${randomBytes(5).toString('hex')}' test`
-  t.teardown(async () => { await pool.query(`DROP SCHEMA IF EXISTS "${name.replaceAll('"', '""')}" CASCADE`) })
+  t.teardown(async () => {
+    await pool.query(`DROP SCHEMA IF EXISTS "${name.replaceAll('"', '""')}" CASCADE`)
+  })
   return name
 }
 
 async function tablesIn (pool: pg.Pool, schema: string): Promise<string[]> {
-  const { rows } = await pool.query<{ name: string }>('SELECT tablename AS name FROM pg_tables WHERE schemaname = $1 ORDER BY 1', [schema])
+  const { rows } = await pool.query<{ name: string }>(
+    'SELECT tablename AS name FROM pg_tables WHERE schemaname = $1 ORDER BY 1',
+    [schema]
+  )
   return rows.map(({ name }) => name)
 }
 
 const ALL = ['accesstoken', 'fastify_users_schema', 'user']
 
 for (const [name, make] of Object.entries(adapters)) {
-  t.test(`${name}(): tables are made and used in the schema that the option names, whatever the search_path finds`, service, async (t) => {
-    const { pool, schema: first } = await makePool(t)
-    const schema = schemaName(t, pool)
-    await pool.query('CREATE TABLE "user" (x INTEGER NOT NULL); CREATE TABLE accesstoken (y INTEGER NOT NULL)')
-    await t.rejects(buildApp(t, { adapter: make(pool, { schema }) }), { ...TABLE_MISMATCH, message: /CREATE SCHEMA/ }, 'nothing is made without being asked')
-    t.strictSame(await tablesIn(pool, schema), [])
+  t.test(
+    `${name}(): tables are made and used in the schema that the option names, whatever the search_path finds`,
+    service,
+    async (t) => {
+      const { pool, schema: first } = await makePool(t)
+      const schema = schemaName(t, pool)
+      await pool.query('CREATE TABLE "user" (x INTEGER NOT NULL); CREATE TABLE accesstoken (y INTEGER NOT NULL)')
+      await t.rejects(
+        buildApp(t, { adapter: make(pool, { schema }) }),
+        { ...TABLE_MISMATCH, message: /CREATE SCHEMA/ },
+        'nothing is made without being asked'
+      )
+      t.strictSame(await tablesIn(pool, schema), [])
 
-    const built = await buildApp(t, { adapter: make(pool, { schema, createTables }) })
-    t.strictSame(await tablesIn(pool, schema), ALL)
-    t.strictSame(await tablesIn(pool, first), ['accesstoken', 'user'], 'the others stay as they are')
-    const { id } = await built.register()
-    t.equal((await built.send('POST', '/auth/register', { email: ARTHUR.toUpperCase(), password: PASSWORD })).statusCode, 400)
-    const headers = await built.cookie(ARTHUR)
-    t.equal((await built.send('GET', '/users/me', undefined, headers)).statusCode, 200)
-    await built.app.users.delete(id)
-    t.equal((await built.send('GET', '/users/me', undefined, headers)).statusCode, 401, 'the session is deleted with its user')
-    await t.resolves(buildApp(t, { adapter: make(pool, { schema }) }), 'the start check finds the tables')
-  })
+      const built = await buildApp(t, { adapter: make(pool, { schema, createTables }) })
+      t.strictSame(await tablesIn(pool, schema), ALL)
+      t.strictSame(await tablesIn(pool, first), ['accesstoken', 'user'], 'the others stay as they are')
+      const { id } = await built.register()
+      t.equal(
+        (await built.send('POST', '/auth/register', { email: ARTHUR.toUpperCase(), password: PASSWORD })).statusCode,
+        400
+      )
+      const headers = await built.cookie(ARTHUR)
+      t.equal((await built.send('GET', '/users/me', undefined, headers)).statusCode, 200)
+      await built.app.users.delete(id)
+      t.equal(
+        (await built.send('GET', '/users/me', undefined, headers)).statusCode,
+        401,
+        'the session is deleted with its user'
+      )
+      await t.resolves(buildApp(t, { adapter: make(pool, { schema }) }), 'the start check finds the tables')
+    }
+  )
 
   t.test(`${name}(): tables of another tool in the schema are checked at the start`, service, async (t) => {
     const { pool } = await makePool(t)
     const { schema } = await makePool(t)
-    await pool.query(`CREATE TABLE "${schema}"."user" (id UUID PRIMARY KEY, email VARCHAR(320), hashed_password VARCHAR(1024), is_active BOOLEAN, is_superuser BOOLEAN, is_verified BOOLEAN, tenant_id INTEGER NOT NULL)`)
-    await t.rejects(buildApp(t, { adapter: make(pool, { schema }) }), { ...TABLE_MISMATCH, message: /"tenant_id" must have a value/ })
+    await pool.query(
+      `CREATE TABLE "${schema}"."user" (id UUID PRIMARY KEY, email VARCHAR(320), hashed_password VARCHAR(1024), is_active BOOLEAN, is_superuser BOOLEAN, is_verified BOOLEAN, tenant_id INTEGER NOT NULL)`
+    )
+    await t.rejects(buildApp(t, { adapter: make(pool, { schema }) }), {
+      ...TABLE_MISMATCH,
+      message: /"tenant_id" must have a value/
+    })
     await pool.query(`ALTER TABLE "${schema}"."user" ALTER tenant_id DROP NOT NULL, ADD CHECK (is_superuser)`)
-    await t.rejects(buildApp(t, { adapter: make(pool, { schema, createTables }) }), { ...TABLE_MISMATCH, message: /CHECK \(is_superuser\) refuses every new row/ })
+    await t.rejects(buildApp(t, { adapter: make(pool, { schema, createTables }) }), {
+      ...TABLE_MISMATCH,
+      message: /CHECK \(is_superuser\) refuses every new row/
+    })
   })
 
   t.test(`${name}(): two tenants may have tables of one name in two schemas of one pool`, service, async (t) => {
@@ -74,7 +102,13 @@ for (const [name, make] of Object.entries(adapters)) {
     const second = await buildApp(t, { name: 'staff', adapter: make(pool, { schema: other, createTables, tables }) })
     await first.register()
     await second.register()
-    t.strictSame([await tablesIn(pool, one), await tablesIn(pool, other)], [['fastify_users_schema', 'people', 'sessions'], ['fastify_users_schema', 'people', 'sessions']])
+    t.strictSame(
+      [await tablesIn(pool, one), await tablesIn(pool, other)],
+      [
+        ['fastify_users_schema', 'people', 'sessions'],
+        ['fastify_users_schema', 'people', 'sessions']
+      ]
+    )
   })
 
   t.test(`${name}(): the commands of the command line work in the schema`, service, async (t) => {
@@ -82,7 +116,8 @@ for (const [name, make] of Object.entries(adapters)) {
     const schema = schemaName(t, pool)
     const { connectionString, options } = configOf(first)
     const connection = `keep(new pg.Pool(${JSON.stringify({ connectionString, options })}))`
-    const client = name === 'postgres' ? connection : `new Kysely({ dialect: new PostgresDialect({ pool: ${connection} }) })`
+    const client =
+      name === 'postgres' ? connection : `new Kysely({ dialect: new PostgresDialect({ pool: ${connection} }) })`
     const adapter = `${name}(${client}, ${JSON.stringify({ schema })})`
     const rest = name === 'postgres' ? '' : "import { Kysely, PostgresDialect } from 'kysely'"
     const { run } = makePlaceIn(places, program)
@@ -91,7 +126,12 @@ for (const [name, make] of Object.entries(adapters)) {
     for (const args of [['schema'], ['schema', '--dialect', 'postgres']]) {
       const { out, code } = await run(args, { adapter, rest })
       t.equal(code, 0)
-      t.ok(out.startsWith('DO ') && out.includes(`CREATE TABLE ${quoted}."user"`) && out.includes(`REFERENCES ${quoted}."user"`), args.join(' '))
+      t.ok(
+        out.startsWith('DO ') &&
+          out.includes(`CREATE TABLE ${quoted}."user"`) &&
+          out.includes(`REFERENCES ${quoted}."user"`),
+        args.join(' ')
+      )
     }
     t.match((await run(['doctor'], { adapter, rest })).out, /fail {2}schema: missing: make the table "user"/)
     t.strictSame(await tablesIn(pool, schema), [])
@@ -102,8 +142,14 @@ for (const [name, make] of Object.entries(adapters)) {
     t.match(await run(['create-superuser', '--email', ARTHUR], { adapter, rest }, { lines: [PASSWORD] }), { code: 0 })
     t.strictSame((await pool.query(`SELECT email FROM ${quoted}."user"`)).rows, [{ email: ARTHUR }])
     t.match(await run(['prune'], { adapter, rest }), { code: 0 })
-    await pool.query(`DROP INDEX ${quoted}.ix_user_email_lower; ALTER TABLE ${quoted}."user" ALTER email TYPE VARCHAR(90)`)
-    t.match(await run(['migrate'], { adapter, rest }), { code: 0, out: /make wider: "email"[^]*unique index "ix_user_email_lower"/ }, 'what is missing is added there')
+    await pool.query(
+      `DROP INDEX ${quoted}.ix_user_email_lower; ALTER TABLE ${quoted}."user" ALTER email TYPE VARCHAR(90)`
+    )
+    t.match(
+      await run(['migrate'], { adapter, rest }),
+      { code: 0, out: /make wider: "email"[^]*unique index "ix_user_email_lower"/ },
+      'what is missing is added there'
+    )
     t.match(await run(['migrate', '--from', 'fastapi-users'], { adapter, rest }), { code: 0, out: /Nothing to do/ })
     t.strictSame(await tablesIn(pool, first), [])
   })
@@ -114,7 +160,9 @@ t.test('a role that may not create schemas uses one that exists', service, async
   const { schema } = await makePool(t)
   const role = `users_test_${randomBytes(6).toString('hex')}`
   await pool.query(`CREATE ROLE ${role} LOGIN; GRANT USAGE, CREATE ON SCHEMA "${schema}" TO ${role}`)
-  t.teardown(async () => { await pool.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`) })
+  t.teardown(async () => {
+    await pool.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`)
+  })
   const { connectionString = '' } = configOf(schema)
   const own = new pg.Pool({ connectionString: String(Object.assign(new URL(connectionString), { username: role })) })
   t.teardown(() => own.end())
@@ -126,11 +174,18 @@ t.test('a name that is no schema, and a schema for another database, are refused
   const pool = new pg.Pool()
   t.teardown(() => pool.end())
   for (const schema of ['', 'a'.repeat(64), 'a\0b', '\ud800', 5, null]) {
-    t.throws(() => postgres(pool, { schema: schema as string }), { code: 'FST_USERS_INVALID_OPTION', message: /schema/ }, JSON.stringify(schema))
+    t.throws(
+      () => postgres(pool, { schema: schema as string }),
+      { code: 'FST_USERS_INVALID_OPTION', message: /schema/ },
+      JSON.stringify(schema)
+    )
   }
   const database = new Database(':memory:')
   t.teardown(() => database.close())
-  t.throws(() => kysely(new Kysely<unknown>({ dialect: new SqliteDialect({ database }) }), { schema: 'a' }), { code: 'FST_USERS_INVALID_OPTION', message: /schema: is for PostgreSQL only/ })
+  t.throws(() => kysely(new Kysely<unknown>({ dialect: new SqliteDialect({ database }) }), { schema: 'a' }), {
+    code: 'FST_USERS_INVALID_OPTION',
+    message: /schema: is for PostgreSQL only/
+  })
   const adapter = mysql({ getConnection: async () => {}, execute: async () => {} } as never, { schema: 'a' } as never)
   await t.rejects(buildApp(t, { adapter }), { code: 'FST_USERS_UNKNOWN_OPTION' })
 })

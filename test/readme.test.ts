@@ -14,7 +14,11 @@ import { backends, fastPasswords, SECRET } from './helpers/build-app.js'
 
 // A snippet marked ```ts is a whole module; one marked ```ts partial continues an application, and gets a beginning.
 // Both are type-checked against the sources, and run.
-interface Snippet { name: string, text: string, partial: boolean }
+interface Snippet {
+  name: string
+  text: string
+  partial: boolean
+}
 
 /** Errors that every route has, or every route with a body. */
 const COMMON = new Set(['INTERNAL_ERROR', 'STORE_UNAVAILABLE', 'BAD_REQUEST'])
@@ -23,28 +27,48 @@ const COMMON = new Set(['INTERNAL_ERROR', 'STORE_UNAVAILABLE', 'BAD_REQUEST'])
 const parsed = new Map<string, ts.SourceFile>()
 
 /** README and docs, without the generated API reference and the built site. */
-const pages = ['README.md', 'CONTRIBUTING.md', ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
-  .filter((path) => path.endsWith('.md') && !/^(api|\.vitepress)\//.test(path)).sort().map((path) => join('docs', path))]
+const pages = [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.md') && !/^(api|\.vitepress)\//.test(path))
+    .sort()
+    .map((path) => join('docs', path))
+]
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 const snippets = pages.flatMap((page) => snippetsOf(page, read(page)))
 
 t.test('every snippet fits the types', async (t) => {
   t.ok(snippets.length > 10)
   const modules = snippets.map(({ name, text, partial }) => ({ name, text: partial ? beginning(text) + text : text }))
-  const declaring = modules.filter(({ text }) => text.includes('declare module'))     // each would change the others' users
-  t.strictSame([modules.filter((module) => !declaring.includes(module)), ...declaring.map((module) => [module])].flatMap(typeProblems), [])
+  const declaring = modules.filter(({ text }) => text.includes('declare module')) // each would change the others' users
+  t.strictSame(
+    [modules.filter((module) => !declaring.includes(module)), ...declaring.map((module) => [module])].flatMap(
+      typeProblems
+    ),
+    []
+  )
 })
 
 t.test('links lead to pages and headings that exist', async (t) => {
   const anchorsOf = (text: string): Set<string> =>
-    new Set([...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => heading.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-')))
-  const broken = [...pages, 'SECURITY.md'].flatMap((page) => [...read(page).matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = '']) => {
-    if (/^https?:/.test(link)) return []
-    const [file = '', anchor] = link.split('#')
-    const target = file === '' ? page : join(dirname(page), file)
-    const leads = existsSync(join(root, target)) && (anchor === undefined || anchorsOf(read(target)).has(anchor))
-    return leads ? [] : [`${page}: ${link}`]
-  }))
+    new Set(
+      [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+        heading
+          .toLowerCase()
+          .replace(/[^\p{L}\p{N} _-]/gu, '')
+          .replaceAll(' ', '-')
+      )
+    )
+  const broken = [...pages, 'SECURITY.md'].flatMap((page) =>
+    [...read(page).matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = '']) => {
+      if (/^https?:/.test(link)) return []
+      const [file = '', anchor] = link.split('#')
+      const target = file === '' ? page : join(dirname(page), file)
+      const leads = existsSync(join(root, target)) && (anchor === undefined || anchorsOf(read(target)).has(anchor))
+      return leads ? [] : [`${page}: ${link}`]
+    })
+  )
   t.strictSame(broken, [])
 })
 
@@ -53,7 +77,9 @@ t.test('the type check finds what is wrong', async (t) => {
 })
 
 t.test('the examples fit the types', async (t) => {
-  const files = readdirSync(join(root, 'examples'), { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts')).map((path) => join(root, 'examples', path))
+  const files = readdirSync(join(root, 'examples'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts'))
+    .map((path) => join(root, 'examples', path))
   t.strictSame(problemsOf(ts.createProgram(files, options())), [])
 })
 
@@ -68,31 +94,69 @@ t.test('every snippet runs', async (t) => {
     return file
   })
   const program = files.map((file) => `await import(${JSON.stringify(pathToFileURL(file).href)})`).join('\n')
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], { cwd, encoding: 'utf8', timeout: 300_000, env: { ...process.env, USERS_SECRET: SECRET } })
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
+    cwd,
+    encoding: 'utf8',
+    timeout: 300_000,
+    env: { ...process.env, USERS_SECRET: SECRET }
+  })
   t.equal(status, 0, status === 0 ? 'none fails' : `${stdout}${stderr}`)
 })
 
 t.test('the table of errors is errorTable', async (t) => {
-  t.strictSame(rowsOf('All codes', read('docs/errors.md')).map(([code, status, message]) => ({ code: unquoted(code), statusCode: Number(status), message })), library.errorTable.map(({ code, statusCode, message }) => ({ code, statusCode, message })))
+  t.strictSame(
+    rowsOf('All codes', read('docs/errors.md')).map(([code, status, message]) => ({
+      code: unquoted(code),
+      statusCode: Number(status),
+      message
+    })),
+    library.errorTable.map(({ code, statusCode, message }) => ({ code, statusCode, message }))
+  )
 })
 
 t.test('the tables of options, guard flags, events and methods name what there is', async (t) => {
-  t.strictSame(rowsOf('All options', read('docs/options.md')).map(([option]) => unquoted(option)), membersOf('lib/options.ts', 'UsersOptions'))
-  t.strictSame(rowsOf('Options of the preset', read('docs/compatibility.md')).map(([option]) => unquoted(option)), membersOf('lib/compatibility.ts', 'CompatibilityOptions'))
-  t.strictSame(rowsOf('Flags', read('docs/guard.md')).map(([flag]) => unquoted(flag)), membersOf('lib/authentication/guard-options.ts', 'AuthenticateOptions'))
-  t.strictSame(rowsOf('All events', read('docs/hooks.md')).map(([event]) => unquoted(event)), eventNames)
-  t.strictSame(rowsOf('All events', read('docs/hooks.md')).map(([event]) => unquoted(event)), membersOf('lib/contracts/events.ts', 'UsersEvents'))
-  const methods = rowsOf('Methods of app.users', read('docs/concepts.md')).flatMap(([cell = '']) => [...cell.matchAll(/`(\w+)/g)].map(([, name]) => name))
+  t.strictSame(
+    rowsOf('All options', read('docs/options.md')).map(([option]) => unquoted(option)),
+    membersOf('lib/options.ts', 'UsersOptions')
+  )
+  t.strictSame(
+    rowsOf('Options of the preset', read('docs/compatibility.md')).map(([option]) => unquoted(option)),
+    membersOf('lib/compatibility.ts', 'CompatibilityOptions')
+  )
+  t.strictSame(
+    rowsOf('Flags', read('docs/guard.md')).map(([flag]) => unquoted(flag)),
+    membersOf('lib/authentication/guard-options.ts', 'AuthenticateOptions')
+  )
+  t.strictSame(
+    rowsOf('All events', read('docs/hooks.md')).map(([event]) => unquoted(event)),
+    eventNames
+  )
+  t.strictSame(
+    rowsOf('All events', read('docs/hooks.md')).map(([event]) => unquoted(event)),
+    membersOf('lib/contracts/events.ts', 'UsersEvents')
+  )
+  const methods = rowsOf('Methods of app.users', read('docs/concepts.md')).flatMap(([cell = '']) =>
+    [...cell.matchAll(/`(\w+)/g)].map(([, name]) => name)
+  )
   t.strictSame(methods.sort(), membersOf('lib/contracts/users-api.ts', 'UsersApi').sort())
 })
 
 t.test('the page about hooks has a heading and a snippet for every event', async (t) => {
-  const sections = read('docs/hooks.md').split('\n## ').map((text) => [text.slice(0, text.indexOf('\n')), text.includes('```ts')] as const)
-  t.strictSame(sections.filter(([heading, hasSnippet]) => heading.startsWith('on') && hasSnippet).map(([heading]) => heading), eventNames)
+  const sections = read('docs/hooks.md')
+    .split('\n## ')
+    .map((text) => [text.slice(0, text.indexOf('\n')), text.includes('```ts')] as const)
+  t.strictSame(
+    sections.filter(([heading, hasSnippet]) => heading.startsWith('on') && hasSnippet).map(([heading]) => heading),
+    eventNames
+  )
 })
 
 t.test('every link of the README and the docs leads to a file and a heading that exist', async (t) => {
-  const broken = pages.flatMap((page) => linksOf(read(page)).filter((link) => !leadsSomewhere(page, link)).map((link) => `${page}: ${link}`))
+  const broken = pages.flatMap((page) =>
+    linksOf(read(page))
+      .filter((link) => !leadsSomewhere(page, link))
+      .map((link) => `${page}: ${link}`)
+  )
   t.strictSame(broken, [])
   t.ok(pages.flatMap((page) => linksOf(read(page))).length > 50)
   t.notOk(leadsSomewhere('README.md', 'docs/none.md'), 'a missing file is found')
@@ -101,33 +165,84 @@ t.test('every link of the README and the docs leads to a file and a heading that
 
 t.test('the README is short, and links every page of the docs directly or through the start page', async (t) => {
   t.ok(read('README.md').split('\n').length <= 250)
-  const linked = new Set(['README.md', 'docs/index.md'].flatMap((page) => linksOf(read(page)).map((link) => posix.join(posix.dirname(page), link.replace(/#.*/, '')))))
-  const guides = pages.filter((page) => page.startsWith('docs/') && page !== 'docs/index.md' && !page.startsWith('docs/contributing/'))
-  t.strictSame(guides.filter((page) => !linked.has(page)), [])
+  const linked = new Set(
+    ['README.md', 'docs/index.md'].flatMap((page) =>
+      linksOf(read(page)).map((link) => posix.join(posix.dirname(page), link.replace(/#.*/, '')))
+    )
+  )
+  const guides = pages.filter(
+    (page) => page.startsWith('docs/') && page !== 'docs/index.md' && !page.startsWith('docs/contributing/')
+  )
+  t.strictSame(
+    guides.filter((page) => !linked.has(page)),
+    []
+  )
 })
 
 t.test('the sidebar of the site has every page once', async (t) => {
-  const links = [...read('docs/.vitepress/config.mts').matchAll(/text: '[^']+', link: '\/([^']*)' }/g)].map(([, link = '']) => link === '' ? 'index' : link)
+  const links = [...read('docs/.vitepress/config.mts').matchAll(/text: '[^']+', link: '\/([^']*)' }/g)].map(
+    ([, link = '']) => (link === '' ? 'index' : link)
+  )
   const sidebar = links.slice(links.lastIndexOf('index')).filter((link) => link !== 'api/')
-  t.strictSame(sidebar.sort(), pages.filter((page) => page.startsWith('docs/')).map((page) => page.slice('docs/'.length, -'.md'.length)).sort())
+  t.strictSame(
+    sidebar.sort(),
+    pages
+      .filter((page) => page.startsWith('docs/'))
+      .map((page) => page.slice('docs/'.length, -'.md'.length))
+      .sort()
+  )
 })
 
 t.test('the page about OAuth names every option, route and provider', async (t) => {
   const page = read('docs/oauth.md')
-  const namesIn = (cells: (string | undefined)[]): (string | undefined)[] => cells.flatMap((cell = '') => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name))
-  t.strictSame(namesIn(rowsOf('Options of the plugin', page).map(([option]) => option)), membersOf('lib/features/oauth/options.ts', 'OauthOptions'))
-  t.strictSame(namesIn(rowsOf('Options of every provider', page).map(([option]) => option)).sort(), [...new Set(['PublicClientOptions', 'ProviderOptions'].flatMap((name) => membersOf('lib/features/oauth/providers/define-provider.ts', name)))].sort())
+  const namesIn = (cells: (string | undefined)[]): (string | undefined)[] =>
+    cells.flatMap((cell = '') => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name))
+  t.strictSame(
+    namesIn(rowsOf('Options of the plugin', page).map(([option]) => option)),
+    membersOf('lib/features/oauth/options.ts', 'OauthOptions')
+  )
+  t.strictSame(
+    namesIn(rowsOf('Options of every provider', page).map(([option]) => option)).sort(),
+    [
+      ...new Set(
+        ['PublicClientOptions', 'ProviderOptions'].flatMap((name) =>
+          membersOf('lib/features/oauth/providers/define-provider.ts', name)
+        )
+      )
+    ].sort()
+  )
   const { defineProvider: _, oauth, oauthAccounts: _accounts, default: _default, ...providers } = oauthLibrary
-  t.strictSame(rowsOf('Providers', page).map(([name = '']) => /^`(\w+)`/.exec(name)?.[1]).sort(), Object.keys(providers).sort())
+  t.strictSame(
+    rowsOf('Providers', page)
+      .map(([name = '']) => /^`(\w+)`/.exec(name)?.[1])
+      .sort(),
+    Object.keys(providers).sort()
+  )
 
   const routes: string[] = []
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(library.users, { adapter: library.memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, publicUrl: 'https://app.example.com' })
-  app.addHook('onRoute', ({ method, url }) => { routes.push(`${String(method)} ${url.replace('/github/', '/<provider>/')}`) })
-  await app.register(oauth, { backend: 'cookie', redirects: ['/app'], providers: [providers.github({ clientId: 'id', clientSecret: 'secret' })] })
+  await app.register(library.users, {
+    adapter: library.memory(),
+    secret: SECRET,
+    backends: backends(),
+    passwords: fastPasswords,
+    publicUrl: 'https://app.example.com'
+  })
+  app.addHook('onRoute', ({ method, url }) => {
+    routes.push(`${String(method)} ${url.replace('/github/', '/<provider>/')}`)
+  })
+  await app.register(oauth, {
+    backend: 'cookie',
+    redirects: ['/app'],
+    providers: [providers.github({ clientId: 'id', clientSecret: 'secret' })]
+  })
   await app.ready()
-  const told = namesIn(rowsOf('Routes', page).map(([route]) => route)).map((name = '', i, all) => name.startsWith('…') ? String(all.slice(0, i).findLast((one) => one?.includes('<provider>'))).replace(/\/\w+$/, name.slice(1)) : name.replace(/\?.*/, ''))
+  const told = namesIn(rowsOf('Routes', page).map(([route]) => route)).map((name = '', i, all) =>
+    name.startsWith('…')
+      ? String(all.slice(0, i).findLast((one) => one?.includes('<provider>'))).replace(/\/\w+$/, name.slice(1))
+      : name.replace(/\?.*/, '')
+  )
   t.strictSame(told.sort(), routes.sort())
 })
 
@@ -137,50 +252,81 @@ t.test('the table of routes is that of an application, with the errors that its 
   t.teardown(() => app.close())
   app.addHook('onRoute', ({ method, url, schema }) => {
     const route = `${String(method)} ${url.replace(/\/(jwt|cookie)\//, '/<backend>/')}`
-    routes.set(route, new Set([...routes.get(route) ?? [], ...errorWords(schema?.response)]))
+    routes.set(route, new Set([...(routes.get(route) ?? []), ...errorWords(schema?.response)]))
   })
-  await app.register(library.users, { adapter: library.memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
+  await app.register(library.users, {
+    adapter: library.memory(),
+    secret: SECRET,
+    backends: backends(),
+    passwords: fastPasswords
+  })
   await app.ready()
-  const told = rowsOf('All routes', read('docs/routes.md')).map(([route, , , words = '']) => [unquoted(route), [...words.matchAll(/`(\w+)`/g)].map(([, word]) => word).sort()])
-  t.strictSame(Object.fromEntries(told), Object.fromEntries([...routes].map(([route, words]) => [route, [...words].sort()])))
+  const told = rowsOf('All routes', read('docs/routes.md')).map(([route, , , words = '']) => [
+    unquoted(route),
+    [...words.matchAll(/`(\w+)`/g)].map(([, word]) => word).sort()
+  ])
+  t.strictSame(
+    Object.fromEntries(told),
+    Object.fromEntries([...routes].map(([route, words]) => [route, [...words].sort()]))
+  )
 })
 
 t.test('the commands of the example, the README and the flow page call routes that exist', async (t) => {
   const folder = t.testdir()
   buildPackage(folder)
-  const load = async (name: string): Promise<Record<string, (...args: unknown[]) => unknown>> => await import(pathToFileURL(join(folder, 'examples/basic', `${name}.js`)).href)
+  const load = async (name: string): Promise<Record<string, (...args: unknown[]) => unknown>> =>
+    await import(pathToFileURL(join(folder, 'examples/basic', `${name}.js`)).href)
   const { buildApp } = await load('app')
   const { describeWalk, mailText } = await load('walk')
   const origin = 'http://127.0.0.1:3000'
-  const app = await buildApp?.({ file: join(folder, 'users.db'), secret: SECRET, sendMail () {} }) as ReturnType<typeof Fastify>
+  const app = (await buildApp?.({ file: join(folder, 'users.db'), secret: SECRET, sendMail () {} })) as ReturnType<
+    typeof Fastify
+  >
   t.teardown(() => app.close())
   const mails = ['reset', 'verify'].map((purpose) => mailText?.(origin, { to: 'a@b.example', purpose, token: 'token' }))
-  const text = [describeWalk?.(origin, 'users.db'), ...mails, `${read('README.md')}\n${read('docs/flow.md')}`.replaceAll('localhost:3000', origin)].join('\n')
-  const calls = [...text.matchAll(/curl [^|\n]*?http:\/\/127\.0\.0\.1:3000(\/[^\s)]*)([^|\n]*)/g)].map(([command, path = '']) => {
-    const method = /-X (\w+)/.exec(command)?.[1] ?? (command.includes(' -d ') ? 'POST' : 'GET')
-    return { method, url: path.replace('$ID', ':id') }
-  })
+  const text = [
+    describeWalk?.(origin, 'users.db'),
+    ...mails,
+    `${read('README.md')}\n${read('docs/flow.md')}`.replaceAll('localhost:3000', origin)
+  ].join('\n')
+  const calls = [...text.matchAll(/curl [^|\n]*?http:\/\/127\.0\.0\.1:3000(\/[^\s)]*)([^|\n]*)/g)].map(
+    ([command, path = '']) => {
+      const method = /-X (\w+)/.exec(command)?.[1] ?? (command.includes(' -d ') ? 'POST' : 'GET')
+      return { method, url: path.replace('$ID', ':id') }
+    }
+  )
   t.ok(calls.length > 20)
   await app.ready()
-  t.strictSame(calls.filter(({ method, url }) => !app.hasRoute({ method: method as 'GET', url })), [])
+  t.strictSame(
+    calls.filter(({ method, url }) => !app.hasRoute({ method: method as 'GET', url })),
+    []
+  )
 })
 
 /** Returns the targets of a page's links and pictures that lie within the repository. */
 function linksOf (text: string): string[] {
   const prose = text.replace(/^```.*?^```$/gms, '').replace(/`[^`\n]*`/g, '')
-  return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target).filter((target) => !/^[a-z]+:/.test(target))
+  return [...prose.matchAll(/\]\(([^)\s]+)\)/g)]
+    .map(([, target = '']) => target)
+    .filter((target) => !/^[a-z]+:/.test(target))
 }
 
 function leadsSomewhere (page: string, link: string): boolean {
   const [path = '', anchor] = link.split('#')
   const target = path === '' ? page : posix.join(posix.dirname(page), path)
   if (!existsSync(join(root, target))) return false
-  return anchor === undefined || [...read(target).matchAll(/^#+ (.*)$/gm)].some(([, heading = '']) => anchorOf(heading) === anchor)
+  return (
+    anchor === undefined ||
+    [...read(target).matchAll(/^#+ (.*)$/gm)].some(([, heading = '']) => anchorOf(heading) === anchor)
+  )
 }
 
 /** Returns the anchor of a heading, as GitHub makes it. */
 function anchorOf (heading: string): string {
-  return heading.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-')
+  return heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N} _-]/gu, '')
+    .replaceAll(' ', '-')
 }
 
 function snippetsOf (page: string, text: string): Snippet[] {
@@ -191,7 +337,9 @@ function snippetsOf (page: string, text: string): Snippet[] {
   }))
 }
 
-/** What a partial snippet continues: every name of the package, an application, and users unless it registers its own. */
+/**
+ * What a partial snippet continues: every name of the package, an application, and users unless it registers its own.
+ */
 function beginning (text: string): string {
   return [
     `import { ${namesOf(library)} } from 'fastify-users'`,
@@ -204,28 +352,44 @@ function beginning (text: string): string {
     'const digitsAreRight = async (user: object, digits: string): Promise<boolean> => true',
     text.includes('register(users') ? '' : 'await app.register(users, { adapter: memory(), secret, backends })',
     ''
-  ].join('; ')     // one line, so that line numbers stay those of the snippet
+  ].join('; ') // one line, so that line numbers stay those of the snippet
 }
 
 function namesOf (module: object): string {
-  return Object.keys(module).filter((name) => name !== 'default').join(', ')
+  return Object.keys(module)
+    .filter((name) => name !== 'default')
+    .join(', ')
 }
 
 /** A snippet as a program that ends. */
 function runnable ({ text, partial }: Snippet): string {
   const whole = (partial ? beginning(text) : '') + text
-  return whole.includes('const app = ') ? `${whole.replace('port: 3000', 'port: 0')}\nawait app.ready()\nawait app.close()\n` : whole
+  return whole.includes('const app = ')
+    ? `${whole.replace('port: 3000', 'port: 0')}\nawait app.ready()\nawait app.close()\n`
+    : whole
 }
 
 function options (): ts.CompilerOptions {
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile) as { config: object }
-  const paths = { 'fastify-users': [join(root, 'lib/index.ts')], 'fastify-users/oauth': [join(root, 'lib/features/oauth/index.ts')], 'fastify-users/testing': [join(root, 'lib/testing/index.ts')] }
-  return { ...ts.parseJsonConfigFileContent(config, ts.sys, root).options, noEmit: true, declaration: false, noUnusedLocals: false, paths }
+  const paths = {
+    'fastify-users': [join(root, 'lib/index.ts')],
+    'fastify-users/oauth': [join(root, 'lib/features/oauth/index.ts')],
+    'fastify-users/testing': [join(root, 'lib/testing/index.ts')]
+  }
+  return {
+    ...ts.parseJsonConfigFileContent(config, ts.sys, root).options,
+    noEmit: true,
+    declaration: false,
+    noUnusedLocals: false,
+    paths
+  }
 }
 
 /** Type-checks modules that stand at the top of the repository, without writing them there. */
-function typeProblems (modules: { name: string, text: string }[]): string[] {
-  const texts = new Map(modules.map(({ name, text }) => [join(root, `${name.replaceAll(/\W/g, '-')}.ts`), { name, text }]))
+function typeProblems (modules: { name: string; text: string }[]): string[] {
+  const texts = new Map(
+    modules.map(({ name, text }) => [join(root, `${name.replaceAll(/\W/g, '-')}.ts`), { name, text }])
+  )
   const host = ts.createCompilerHost(options())
   const { fileExists, readFile, getSourceFile } = host
   host.fileExists = (path) => texts.has(path) || fileExists(path)
@@ -249,7 +413,15 @@ function problemsOf (program: ts.Program, nameOf: (path: string) => string = Str
 function rowsOf (heading: string, page: string): string[][] {
   const [, section = ''] = page.split(`# ${heading}\n`)
   const [table = ''] = /^\|.*(?:\n\|.*)*/m.exec(section) ?? []
-  return table.split('\n').slice(2).map((row) => row.split('|').slice(1, -1).map((cell) => cell.trim()))
+  return table
+    .split('\n')
+    .slice(2)
+    .map((row) =>
+      row
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim())
+    )
 }
 
 function unquoted (cell: string | undefined): string | undefined {
@@ -258,13 +430,19 @@ function unquoted (cell: string | undefined): string | undefined {
 
 function membersOf (path: string, name: string): string[] {
   const tree = ts.createSourceFile(path, read(path), ts.ScriptTarget.ES2023, true)
-  const found = tree.statements.find((statement): statement is ts.InterfaceDeclaration => ts.isInterfaceDeclaration(statement) && statement.name.text === name)
+  const found = tree.statements.find(
+    (statement): statement is ts.InterfaceDeclaration =>
+      ts.isInterfaceDeclaration(statement) && statement.name.text === name
+  )
   return found?.members.map((member) => member.name?.getText() ?? '') ?? []
 }
 
 /** The words of a route's error replies, without the common ones. */
 function errorWords (response: unknown): string[] {
   const replies = Object.values(response ?? {}) as { 'x-examples'?: object }[]
-  return replies.flatMap((reply) => Object.keys(reply['x-examples'] ?? {})).filter((code) => code.startsWith('FST_USERS_'))
-    .map((code) => code.replace('FST_USERS_', '')).filter((word) => !COMMON.has(word))
+  return replies
+    .flatMap((reply) => Object.keys(reply['x-examples'] ?? {}))
+    .filter((code) => code.startsWith('FST_USERS_'))
+    .map((code) => code.replace('FST_USERS_', ''))
+    .filter((word) => !COMMON.has(word))
 }

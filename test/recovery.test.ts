@@ -2,15 +2,35 @@ import { createHmac } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { memory, type DatabaseAdapter, type User, type UsersHooks, type UsersOptions } from '../lib/index.js'
 import { withSlowReads } from '../lib/testing/index.js'
-import { ARTHUR, buildApp, countedPasswords, misfit, PASSWORD, refused, storedModel, storedRows, visible, weakerHash, type TestApp } from './helpers/build-app.js'
+import {
+  ARTHUR,
+  buildApp,
+  countedPasswords,
+  misfit,
+  PASSWORD,
+  refused,
+  storedModel,
+  storedRows,
+  visible,
+  weakerHash,
+  type TestApp
+} from './helpers/build-app.js'
 
 const LANCELOT = 'lancelot@camelot.bt'
 const NEW_PASSWORD = 'guinevere-2'
 const RESET_SECRET = 'Zk3vQ9xT1mW7pL5rB8nD2fH6jK0sA4cE'
 const VERIFY_SECRET = 'mX8wR2yU6tG1vN9bP5qL3zC7dF0hJ4kS'
 
-interface Claims { sub: string, aud: string, exp: number, iat: number, jti: string, [claim: string]: unknown }
-const decode = (token: string): Claims => JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Claims
+interface Claims {
+  sub: string
+  aud: string
+  exp: number
+  iat: number
+  jti: string
+  [claim: string]: unknown
+}
+const decode = (token: string): Claims =>
+  JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Claims
 
 /** Signs a token as somebody who knows the secret would. */
 function sign (secret: string, claims: object, header: object = { alg: 'HS256', typ: 'JWT' }): string {
@@ -19,7 +39,8 @@ function sign (secret: string, claims: object, header: object = { alg: 'HS256', 
 }
 
 const forgot = ({ send }: TestApp, email = ARTHUR) => send('POST', '/auth/forgot-password', { email })
-const reset = ({ send }: TestApp, token: unknown, password: unknown = NEW_PASSWORD) => send('POST', '/auth/reset-password', { token, password })
+const reset = ({ send }: TestApp, token: unknown, password: unknown = NEW_PASSWORD) =>
+  send('POST', '/auth/reset-password', { token, password })
 const request = ({ send }: TestApp, email = ARTHUR) => send('POST', '/auth/request-verify-token', { email })
 const verify = ({ send }: TestApp, token: unknown) => send('POST', '/auth/verify', { token })
 
@@ -33,24 +54,48 @@ async function verifyToken (app: TestApp, email = ARTHUR): Promise<string> {
   return app.tokenOf('onAfterRequestVerify')
 }
 
-const badReset = (t: Test, reply: Awaited<ReturnType<typeof reset>>, name?: string) => { refused(t, reply, 400, 'RESET_PASSWORD_BAD_TOKEN', undefined, name) }
-const badVerify = (t: Test, reply: Awaited<ReturnType<typeof verify>>, name?: string) => { refused(t, reply, 400, 'VERIFY_USER_BAD_TOKEN', undefined, name) }
+const badReset = (t: Test, reply: Awaited<ReturnType<typeof reset>>, name?: string) => {
+  refused(t, reply, 400, 'RESET_PASSWORD_BAD_TOKEN', undefined, name)
+}
+const badVerify = (t: Test, reply: Awaited<ReturnType<typeof verify>>, name?: string) => {
+  refused(t, reply, 400, 'VERIFY_USER_BAD_TOKEN', undefined, name)
+}
 
 /** A promise that a test resolves, and how many wait for it. */
-function gate (): { open(): void, pass(): Promise<void>, waiting(): number } {
+function gate (): { open(): void; pass(): Promise<void>; waiting(): number } {
   let open = (): void => {}
   let count = 0
-  const opened = new Promise<void>((resolve) => { open = resolve })
-  return { open, pass: () => { count++; return opened }, waiting: () => count }
+  const opened = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  return {
+    open,
+    pass: () => {
+      count++
+      return opened
+    },
+    waiting: () => count
+  }
 }
 
 const asks = {
-  'forgot-password': { ask: forgot, event: 'onAfterForgotPassword', silent: ['nobody@camelot.bt', 'inactive@camelot.bt'] },
-  'request-verify-token': { ask: request, event: 'onAfterRequestVerify', silent: ['nobody@camelot.bt', 'inactive@camelot.bt', 'verified@camelot.bt'] }
+  'forgot-password': {
+    ask: forgot,
+    event: 'onAfterForgotPassword',
+    silent: ['nobody@camelot.bt', 'inactive@camelot.bt']
+  },
+  'request-verify-token': {
+    ask: request,
+    event: 'onAfterRequestVerify',
+    silent: ['nobody@camelot.bt', 'inactive@camelot.bt', 'verified@camelot.bt']
+  }
 } as const
 
 for (const [path, { ask, event, silent }] of Object.entries(asks)) {
-  const labels = path === 'forgot-password' ? { row: 'row 50', rule: 'RST-01', failing: 'RST-02' } : { row: 'row 55', rule: 'VER-01', failing: 'VER-01' }
+  const labels =
+    path === 'forgot-password'
+      ? { row: 'row 50', rule: 'RST-01', failing: 'RST-02' }
+      : { row: 'row 55', rule: 'VER-01', failing: 'VER-01' }
 
   async function people (t: Test, options: Partial<UsersOptions> = {}, server = {}): Promise<TestApp> {
     const app = await buildApp(t, options, () => {}, server)
@@ -62,29 +107,65 @@ for (const [path, { ask, event, silent }] of Object.entries(asks)) {
   }
 
   t.test(`POST /auth/${path}`, async (t) => {
-    t.test(`${labels.row}, ${labels.rule}: replies 202 with the same bytes to every address, and makes a token for the right ones`, async (t) => {
-      const { passwords, calls } = countedPasswords()
-      const app = await people(t, { passwords })
-      calls.length = 0
-      const known = await ask(app, ARTHUR)
-      t.equal(known.statusCode, 202)
-      t.equal(known.body, '')
-      for (const email of [...silent, 'KING.arthur@CAMELOT.bt', 'a@bücher.example', 'mıke@camelot.bt']) t.same(visible(await ask(app, email)), visible(known), email)
-      await app.app.users.settled()
-      t.match(app.events, [{ name: event, user: { email: ARTHUR }, token: String }, { name: event, user: { email: ARTHUR }, token: String }])
-      t.equal(app.events.length, 2)
-      t.notMatch(JSON.stringify(app.events), /argon2/)
-      t.same(calls, [], 'no password is hashed for anybody')
-    })
+    t.test(
+      `${labels.row}, ${labels.rule}: replies 202 with the same bytes to every address, and makes a token for the right ones`,
+      async (t) => {
+        const { passwords, calls } = countedPasswords()
+        const app = await people(t, { passwords })
+        calls.length = 0
+        const known = await ask(app, ARTHUR)
+        t.equal(known.statusCode, 202)
+        t.equal(known.body, '')
+        for (const email of [...silent, 'KING.arthur@CAMELOT.bt', 'a@bücher.example', 'mıke@camelot.bt']) {
+          t.same(visible(await ask(app, email)), visible(known), email)
+        }
+        await app.app.users.settled()
+        t.match(app.events, [
+          { name: event, user: { email: ARTHUR }, token: String },
+          { name: event, user: { email: ARTHUR }, token: String }
+        ])
+        t.equal(app.events.length, 2)
+        t.notMatch(JSON.stringify(app.events), /argon2/)
+        t.same(calls, [], 'no password is hashed for anybody')
+      }
+    )
 
     t.test(`${labels.row}, EML-05: a body without one plain address is refused`, async (t) => {
       const { app, send, events } = await people(t)
       const url = `/auth/${path}`
-      for (const payload of [{}, { email: null }, { email: '' }, { email: 'x' }, { email: [ARTHUR] }, { email: `${ARTHUR},${LANCELOT}` }, { email: `Arthur <${ARTHUR}>` }, { email: `x ${ARTHUR}` }, { email: { $gt: '' } }, { user: ARTHUR }]) {
+      for (const payload of [
+        {},
+        { email: null },
+        { email: '' },
+        { email: 'x' },
+        { email: [ARTHUR] },
+        { email: `${ARTHUR},${LANCELOT}` },
+        { email: `Arthur <${ARTHUR}>` },
+        { email: `x ${ARTHUR}` },
+        { email: { $gt: '' } },
+        { user: ARTHUR }
+      ]) {
         misfit(t, await send('POST', url, payload), ['/email'], JSON.stringify(payload))
       }
-      for (const payload of ['', 'null', JSON.stringify(ARTHUR), '[]', '1']) misfit(t, await app.inject({ method: 'POST', url, headers: { 'content-type': 'application/json' }, payload }), [''], payload)
-      t.equal((await app.inject({ method: 'POST', url, headers: { 'content-type': 'application/x-www-form-urlencoded' }, payload: `email=${ARTHUR}` })).statusCode, 415)
+      for (const payload of ['', 'null', JSON.stringify(ARTHUR), '[]', '1']) {
+        misfit(
+          t,
+          await app.inject({ method: 'POST', url, headers: { 'content-type': 'application/json' }, payload }),
+          [''],
+          payload
+        )
+      }
+      t.equal(
+        (
+          await app.inject({
+            method: 'POST',
+            url,
+            headers: { 'content-type': 'application/x-www-form-urlencoded' },
+            payload: `email=${ARTHUR}`
+          })
+        ).statusCode,
+        415
+      )
       t.equal((await app.inject({ method: 'GET', url: `${url}?email=${ARTHUR}` })).statusCode, 404)
       await app.users.settled()
       t.same(events, [])
@@ -94,61 +175,102 @@ for (const [path, { ask, event, silent }] of Object.entries(asks)) {
       const app = await people(t)
       await app.create({ email: 'mike@github.com' })
       app.events.length = 0
-      for (const email of ['mıke@github.com', 'mike@gıthub.com', 'ｍike@github.com', 'mike@github.com.evil.example', 'míke@github.com']) t.equal((await ask(app, email)).statusCode, 202)
+      for (const email of [
+        'mıke@github.com',
+        'mike@gıthub.com',
+        'ｍike@github.com',
+        'mike@github.com.evil.example',
+        'míke@github.com'
+      ]) {
+        t.equal((await ask(app, email)).statusCode, 202)
+      }
       await app.app.users.settled()
       t.same(app.events, [])
       for (const email of ['MIKE@GITHUB.COM', 'mike@ｇithub.com', 'mi\u212ae@github.com']) await ask(app, email)
       await app.app.users.settled()
-      t.same(app.events.map((captured) => 'user' in captured && captured.user?.email), ['mike@github.com', 'mike@github.com', 'mike@github.com'], 'other spellings reach it')
+      t.same(
+        app.events.map((captured) => 'user' in captured && captured.user?.email),
+        ['mike@github.com', 'mike@github.com', 'mike@github.com'],
+        'other spellings reach it'
+      )
     })
 
-    t.test(`${labels.rule}, row 60: a slow listener does not delay the reply, and gets the request and reply`, async (t) => {
-      const door = gate()
-      const heard: unknown[] = []
-      const hooks: UsersHooks = {
-        [event]: async ({ user }: { user: { email: string } }, { request, reply }: { request: { routeOptions: { url?: string } } | null, reply: object | null }) => {
-          await door.pass()
-          heard.push([user.email, request?.routeOptions.url, reply === null])
+    t.test(
+      `${labels.rule}, row 60: a slow listener does not delay the reply, and gets the request and reply`,
+      async (t) => {
+        const door = gate()
+        const heard: unknown[] = []
+        const hooks: UsersHooks = {
+          [event]: async (
+            { user }: { user: { email: string } },
+            { request, reply }: { request: { routeOptions: { url?: string } } | null; reply: object | null }
+          ) => {
+            await door.pass()
+            heard.push([user.email, request?.routeOptions.url, reply === null])
+          }
         }
+        const app = await people(t, { hooks })
+        t.equal((await ask(app)).statusCode, 202)
+        t.equal((await ask(app)).statusCode, 202)
+        t.same(heard, [])
+        door.open()
+        await app.app.users.settled()
+        t.same(heard, [
+          [ARTHUR, `/auth/${path}`, false],
+          [ARTHUR, `/auth/${path}`, false]
+        ])
       }
-      const app = await people(t, { hooks })
-      t.equal((await ask(app)).statusCode, 202)
-      t.equal((await ask(app)).statusCode, 202)
-      t.same(heard, [])
-      door.open()
-      await app.app.users.settled()
-      t.same(heard, [[ARTHUR, `/auth/${path}`, false], [ARTHUR, `/auth/${path}`, false]])
-    })
+    )
 
-    t.test(`${labels.failing}: a listener that throws does not change the reply, and is logged without the address or token`, async (t) => {
-      const lines: string[] = []
-      const stream = { write: (line: string) => { lines.push(line) } }
-      let token = ''
-      const hooks: UsersHooks = {
-        [event]: async (payload: { token: string }) => {
-          token = payload.token
-          throw new Error('smtp is down')
+    t.test(
+      `${labels.failing}: a listener that throws does not change the reply, and is logged without the address or token`,
+      async (t) => {
+        const lines: string[] = []
+        const stream = {
+          write: (line: string) => {
+            lines.push(line)
+          }
         }
+        let token = ''
+        const hooks: UsersHooks = {
+          [event]: async (payload: { token: string }) => {
+            token = payload.token
+            throw new Error('smtp is down')
+          }
+        }
+        const app = await people(t, { hooks }, { logger: { level: 'debug', stream } })
+        const unknown = await ask(app, 'nobody@camelot.bt')
+        t.same(visible(await ask(app)), visible(unknown))
+        await app.app.users.settled()
+        const log = lines.join('')
+        t.equal(lines.filter((line) => line.includes('smtp is down')).length, 1)
+        t.match(JSON.parse(lines.find((line) => line.includes('smtp is down')) ?? '{}'), { level: 50 })
+        t.ok(token.length > 0)
+        t.notOk(log.includes(token) || log.includes(ARTHUR) || log.includes('nobody@camelot.bt'))
       }
-      const app = await people(t, { hooks }, { logger: { level: 'debug', stream } })
-      const unknown = await ask(app, 'nobody@camelot.bt')
-      t.same(visible(await ask(app)), visible(unknown))
-      await app.app.users.settled()
-      const log = lines.join('')
-      t.equal(lines.filter((line) => line.includes('smtp is down')).length, 1)
-      t.match(JSON.parse(lines.find((line) => line.includes('smtp is down')) ?? '{}'), { level: 50 })
-      t.ok(token.length > 0)
-      t.notOk(log.includes(token) || log.includes(ARTHUR) || log.includes('nobody@camelot.bt'))
-    })
+    )
 
     t.test('app.close() and app.users.settled() wait for the listeners', async (t) => {
       const door = gate()
       const done: string[] = []
-      const app = await people(t, { hooks: { [event]: async () => { await door.pass(); done.push('listener') } } })
+      const app = await people(t, {
+        hooks: {
+          [event]: async () => {
+            await door.pass()
+            done.push('listener')
+          }
+        }
+      })
       await ask(app)
-      const settled = app.app.users.settled().then(() => { done.push('settled') })
-      const closed = app.app.close().then(() => { done.push('closed') })
-      await new Promise((resolve) => { setImmediate(resolve) })
+      const settled = app.app.users.settled().then(() => {
+        done.push('settled')
+      })
+      const closed = app.app.close().then(() => {
+        done.push('closed')
+      })
+      await new Promise((resolve) => {
+        setImmediate(resolve)
+      })
       t.equal(door.waiting(), 1)
       t.same(done, [])
       door.open()
@@ -184,7 +306,14 @@ t.test('POST /auth/reset-password', async (t) => {
     t.equal(reply.body, '')
     t.equal(reply.headers['set-cookie'], undefined)
     const verified = { ...user, is_verified: true }
-    t.same(app.events, [{ name: 'onAfterVerify', user: verified }, { name: 'onAfterResetPassword', user: verified }], 'and onAfterUpdate is not fired')
+    t.same(
+      app.events,
+      [
+        { name: 'onAfterVerify', user: verified },
+        { name: 'onAfterResetPassword', user: verified }
+      ],
+      'and onAfterUpdate is not fired'
+    )
     t.same(await storedRows(adapter, 'accesstoken'), [])
     t.equal((await app.login('jwt', ARTHUR)).statusCode, 400)
     t.equal((await app.login('jwt', ARTHUR, NEW_PASSWORD)).statusCode, 200)
@@ -207,41 +336,57 @@ t.test('POST /auth/reset-password', async (t) => {
     t.equal((await app.login('jwt', ARTHUR, NEW_PASSWORD)).statusCode, 200)
   })
 
-  t.test('row 52, RST-04: a token works once, even for the same password, and ends the others that are out', async (t) => {
-    const app = await buildApp(t)
-    await app.create()
-    const [first, second, third] = [await resetToken(app), await resetToken(app), await resetToken(app)]
-    t.equal(new Set([first, second, third]).size, 3)
-    t.equal((await reset(app, second, PASSWORD)).statusCode, 200)
-    for (const token of [second, first, third]) badReset(t, await reset(app, token))
-    t.equal((await app.login('jwt', ARTHUR)).statusCode, 200)
-  })
+  t.test(
+    'row 52, RST-04: a token works once, even for the same password, and ends the others that are out',
+    async (t) => {
+      const app = await buildApp(t)
+      await app.create()
+      const [first, second, third] = [await resetToken(app), await resetToken(app), await resetToken(app)]
+      t.equal(new Set([first, second, third]).size, 3)
+      t.equal((await reset(app, second, PASSWORD)).statusCode, 200)
+      for (const token of [second, first, third]) badReset(t, await reset(app, token))
+      t.equal((await app.login('jwt', ARTHUR)).statusCode, 200)
+    }
+  )
 
   for (const slow of [false, true]) {
-    t.test(`row 52, RST-04, RACE-01: of 30 parallel resets one succeeds, and only its password logs in${slow ? ', also where reads are slow' : ''}`, async (t) => {
-      const adapter = memory()
-      const app = await buildApp(t, { adapter: slow ? withSlowReads(adapter, 3) : adapter })
-      await app.create()
-      const tokens = [await resetToken(app), await resetToken(app)]
-      const passwords = Array.from({ length: 30 }, (_, i) => `guinevere-round-${i}`)
-      const replies = await Promise.all(passwords.map((password, i) => reset(app, tokens[i % 2], password)))
-      const winners = replies.flatMap(({ statusCode }, i) => statusCode === 200 ? [i] : [])
-      t.equal(winners.length, 1)
-      for (const [i, reply] of replies.entries()) if (i !== winners[0]) badReset(t, reply)
-      t.equal(app.events.filter(({ name }) => name === 'onAfterResetPassword').length, 1)
-      const logins = []
-      for (const password of [...passwords, PASSWORD]) logins.push((await app.login('jwt', ARTHUR, password)).statusCode)
-      t.same(logins.flatMap((status, i) => status === 200 ? [i] : []), winners)
-    })
+    t.test(
+      `row 52, RST-04, RACE-01: of 30 parallel resets one succeeds, and only its password logs in${slow ? ', also where reads are slow' : ''}`,
+      async (t) => {
+        const adapter = memory()
+        const app = await buildApp(t, { adapter: slow ? withSlowReads(adapter, 3) : adapter })
+        await app.create()
+        const tokens = [await resetToken(app), await resetToken(app)]
+        const passwords = Array.from({ length: 30 }, (_, i) => `guinevere-round-${i}`)
+        const replies = await Promise.all(passwords.map((password, i) => reset(app, tokens[i % 2], password)))
+        const winners = replies.flatMap(({ statusCode }, i) => (statusCode === 200 ? [i] : []))
+        t.equal(winners.length, 1)
+        for (const [i, reply] of replies.entries()) if (i !== winners[0]) badReset(t, reply)
+        t.equal(app.events.filter(({ name }) => name === 'onAfterResetPassword').length, 1)
+        const logins = []
+        for (const password of [...passwords, PASSWORD]) {
+          logins.push((await app.login('jwt', ARTHUR, password)).statusCode)
+        }
+        t.same(
+          logins.flatMap((status, i) => (status === 200 ? [i] : [])),
+          winners
+        )
+      }
+    )
   }
 
   t.test('row 53, RST-05: a token dies with a change of password, address, state, sessions or account', async (t) => {
     const ways: Record<string, (app: TestApp, id: string) => Promise<unknown>> = {
-      'the user changes the password': async (app) => app.send('PATCH', '/users/me', { password: 'guinevere-3' }, await app.bearer(ARTHUR)),
-      'the user sets the same password again': async (app) => app.send('PATCH', '/users/me', { password: PASSWORD }, await app.bearer(ARTHUR)),
-      'a superuser changes the password': (app, id) => app.app.users.update(id, { password: 'guinevere-3' }, { by: 'superuser' }),
-      'the address changes': async (app) => app.send('PATCH', '/users/me', { email: 'new@camelot.bt' }, await app.bearer(ARTHUR)),
-      'the address changes its case': async (app) => app.send('PATCH', '/users/me', { email: 'King.Arthur@camelot.bt' }, await app.bearer(ARTHUR)),
+      'the user changes the password': async (app) =>
+        app.send('PATCH', '/users/me', { password: 'guinevere-3' }, await app.bearer(ARTHUR)),
+      'the user sets the same password again': async (app) =>
+        app.send('PATCH', '/users/me', { password: PASSWORD }, await app.bearer(ARTHUR)),
+      'a superuser changes the password': (app, id) =>
+        app.app.users.update(id, { password: 'guinevere-3' }, { by: 'superuser' }),
+      'the address changes': async (app) =>
+        app.send('PATCH', '/users/me', { email: 'new@camelot.bt' }, await app.bearer(ARTHUR)),
+      'the address changes its case': async (app) =>
+        app.send('PATCH', '/users/me', { email: 'King.Arthur@camelot.bt' }, await app.bearer(ARTHUR)),
       deactivation: (app, id) => app.app.users.update(id, { is_active: false }),
       'deactivation and reactivation': async (app, id) => {
         await app.app.users.update(id, { is_active: false })
@@ -291,7 +436,7 @@ t.test('POST /auth/reset-password', async (t) => {
     badReset(t, await reset(app, token))
   })
 
-  t.test('row 53: a token expires by the plugin\'s clock, to the second', async (t) => {
+  t.test("row 53: a token expires by the plugin's clock, to the second", async (t) => {
     let now = 1_800_000_000_000
     const app = await buildApp(t, { clock: () => now })
     await app.create()
@@ -313,11 +458,26 @@ t.test('POST /auth/reset-password', async (t) => {
     for (const [i, segment] of segments.entries()) {
       for (let at = 0; at < segment.length - 1; at += 3) {
         const other = segment[at] === 'A' ? 'B' : 'A'
-        changed.push(segments.map((one, j) => j === i ? one.slice(0, at) + other + one.slice(at + 1) : one).join('.'))
+        changed.push(segments.map((one, j) => (j === i ? one.slice(0, at) + other + one.slice(at + 1) : one)).join('.'))
       }
-      changed.push(segments.filter((_, j) => j !== i).join('.'), segments.map((one, j) => j === i ? '' : one).join('.'), segments.map((one, j) => j === i ? `${one}A` : one).join('.'), segments.map((one, j) => j === i ? `${one}=` : one).join('.'))
+      changed.push(
+        segments.filter((_, j) => j !== i).join('.'),
+        segments.map((one, j) => (j === i ? '' : one)).join('.'),
+        segments.map((one, j) => (j === i ? `${one}A` : one)).join('.'),
+        segments.map((one, j) => (j === i ? `${one}=` : one)).join('.')
+      )
     }
-    changed.push(`${token}.`, `.${token}`, `${token}.${token}`, ` ${token}`, `${token} `, `${token}\n`, `Bearer ${token}`, token.toUpperCase(), [...token].reverse().join(''))
+    changed.push(
+      `${token}.`,
+      `.${token}`,
+      `${token}.${token}`,
+      ` ${token}`,
+      `${token} `,
+      `${token}\n`,
+      `Bearer ${token}`,
+      token.toUpperCase(),
+      [...token].reverse().join('')
+    )
     for (const one of changed) badReset(t, await reset(app, one), one.slice(0, 60))
     t.equal((await reset(app, token)).statusCode, 200, 'and itself still works')
   })
@@ -327,8 +487,26 @@ t.test('POST /auth/reset-password', async (t) => {
     const app = await buildApp(t, { adapter })
     await app.create()
     await adapter.update(storedModel('user'), { email: ARTHUR }, { session_stamp: null, hashed_password: '' })
-    for (const token of ['', null, [], {}, 0, 1, true, ['x'], 'x'.repeat(8193)]) misfit(t, await reset(app, token), ['/token'], JSON.stringify(token).slice(0, 30))
-    for (const token of [' ', '\u0000', 'null', 'undefined', 'a.b.c', '..', '.', 'eyJhbGciOiJub25lIn0.e30.', `${'x'.repeat(100)}.${'y'.repeat(100)}.z`, 'é.é.é', '💥', "' or 1=1 --", 'x'.repeat(8192)]) badReset(t, await reset(app, token), token.slice(0, 30))
+    for (const token of ['', null, [], {}, 0, 1, true, ['x'], 'x'.repeat(8193)]) {
+      misfit(t, await reset(app, token), ['/token'], JSON.stringify(token).slice(0, 30))
+    }
+    for (const token of [
+      ' ',
+      '\u0000',
+      'null',
+      'undefined',
+      'a.b.c',
+      '..',
+      '.',
+      'eyJhbGciOiJub25lIn0.e30.',
+      `${'x'.repeat(100)}.${'y'.repeat(100)}.z`,
+      'é.é.é',
+      '💥',
+      "' or 1=1 --",
+      'x'.repeat(8192)
+    ]) {
+      badReset(t, await reset(app, token), token.slice(0, 30))
+    }
     misfit(t, await app.send('POST', '/auth/reset-password', { password: NEW_PASSWORD }), ['/token'])
     misfit(t, await app.send('POST', '/auth/reset-password', { token: 'x' }), ['/password'])
     misfit(t, await app.send('POST', '/auth/reset-password', {}), ['/password', '/token'])
@@ -340,9 +518,19 @@ t.test('POST /auth/reset-password', async (t) => {
     const token = await resetToken(app)
     for (const password of ['', 'short', 'password1', ARTHUR, 'king.arthur']) {
       const reply = await reset(app, token, password)
-      t.match(reply.json<object>(), { statusCode: 400, code: 'FST_USERS_RESET_PASSWORD_INVALID_PASSWORD', detail: { code: 'RESET_PASSWORD_INVALID_PASSWORD', reason: String } }, password)
+      t.match(
+        reply.json<object>(),
+        {
+          statusCode: 400,
+          code: 'FST_USERS_RESET_PASSWORD_INVALID_PASSWORD',
+          detail: { code: 'RESET_PASSWORD_INVALID_PASSWORD', reason: String }
+        },
+        password
+      )
     }
-    for (const password of ['x'.repeat(1025), null, 12345678, [NEW_PASSWORD]]) misfit(t, await reset(app, token, password), ['/password'])
+    for (const password of ['x'.repeat(1025), null, 12345678, [NEW_PASSWORD]]) {
+      misfit(t, await reset(app, token, password), ['/password'])
+    }
     badReset(t, await reset(app, 'nonsense', 'short'), 'the token is judged before the password')
     t.equal((await app.login('jwt', ARTHUR)).statusCode, 200)
     t.equal((await reset(app, token)).statusCode, 200)
@@ -354,15 +542,36 @@ t.test('POST /auth/reset-password', async (t) => {
     const lancelot = await app.create({ email: LANCELOT })
     const token = await resetToken(app)
     const extra = { email: LANCELOT, user_id: lancelot.id, id: lancelot.id, sub: lancelot.id, username: LANCELOT }
-    for (const payload of [{ ...extra, password: NEW_PASSWORD }, { ...extra, password: NEW_PASSWORD, token: '' }]) misfit(t, await app.send('POST', '/auth/reset-password', payload), ['/token'])
-    badReset(t, await app.send('POST', '/auth/reset-password', { ...extra, password: NEW_PASSWORD, token: await verifyToken(app, LANCELOT) }))
-    for (const url of ['/auth/verify', '/auth/forgot-password', '/auth/request-verify-token']) await app.send('POST', url, { ...extra, token, password: NEW_PASSWORD })
-    for (const email of [ARTHUR, LANCELOT]) t.equal((await app.login('jwt', email, NEW_PASSWORD)).statusCode, 400, 'no step without it set one')
-    t.equal((await app.send('POST', '/auth/reset-password', { ...extra, token, password: NEW_PASSWORD })).statusCode, 200)
+    for (const payload of [
+      { ...extra, password: NEW_PASSWORD },
+      { ...extra, password: NEW_PASSWORD, token: '' }
+    ]) {
+      misfit(t, await app.send('POST', '/auth/reset-password', payload), ['/token'])
+    }
+    badReset(
+      t,
+      await app.send('POST', '/auth/reset-password', {
+        ...extra,
+        password: NEW_PASSWORD,
+        token: await verifyToken(app, LANCELOT)
+      })
+    )
+    for (const url of ['/auth/verify', '/auth/forgot-password', '/auth/request-verify-token']) {
+      await app.send('POST', url, { ...extra, token, password: NEW_PASSWORD })
+    }
+    for (const email of [ARTHUR, LANCELOT]) {
+      t.equal((await app.login('jwt', email, NEW_PASSWORD)).statusCode, 400, 'no step without it set one')
+    }
+    t.equal(
+      (await app.send('POST', '/auth/reset-password', { ...extra, token, password: NEW_PASSWORD })).statusCode,
+      200
+    )
     t.equal((await app.login('jwt', ARTHUR, NEW_PASSWORD)).statusCode, 200)
     t.equal((await app.login('jwt', LANCELOT, NEW_PASSWORD)).statusCode, 400)
     t.equal((await app.login('jwt', LANCELOT)).statusCode, 200)
-    for (const method of ['GET', 'PUT', 'HEAD'] as const) t.equal((await app.send(method, `/auth/reset-password?token=${token}&password=${NEW_PASSWORD}`)).statusCode, 404)
+    for (const method of ['GET', 'PUT', 'HEAD'] as const) {
+      t.equal((await app.send(method, `/auth/reset-password?token=${token}&password=${NEW_PASSWORD}`)).statusCode, 404)
+    }
   })
 
   t.test('RST-09: a deactivated user cannot reset, and does not become active', async (t) => {
@@ -379,23 +588,35 @@ t.test('POST /auth/reset-password', async (t) => {
     const app = await buildApp(t)
     await app.create()
     await app.app.users.forgotPassword(ARTHUR)
-    t.match(await app.app.users.resetPassword(await app.tokenOf('onAfterForgotPassword'), NEW_PASSWORD), { email: ARTHUR })
+    t.match(await app.app.users.resetPassword(await app.tokenOf('onAfterForgotPassword'), NEW_PASSWORD), {
+      email: ARTHUR
+    })
     await t.rejects(app.app.users.resetPassword('x', NEW_PASSWORD), { code: 'FST_USERS_RESET_PASSWORD_BAD_TOKEN' })
   })
 
-  t.test('RST-06, row 10: code, which no schema checks, sets no ill-formed password and uses no token that is too long', async (t) => {
-    const app = await buildApp(t, { tokens: { reset: { secret: RESET_SECRET } } })
-    await app.create()
-    const { users } = app.app
-    const claims = decode(await resetToken(app))
-    const padded = (length: number): string => sign(RESET_SECRET, { ...claims, padding: 'x'.repeat(length) })
-    for (const password of ['guinevere-\ud800', 'x'.repeat(1025), '\u{1F9D9}'.repeat(257)]) {
-      await t.rejects(users.resetPassword(padded(0), password), { code: 'FST_USERS_INVALID_USER', detail: [{ path: '/password' }] })
+  t.test(
+    'RST-06, row 10: code, which no schema checks, sets no ill-formed password and uses no token that is too long',
+    async (t) => {
+      const app = await buildApp(t, { tokens: { reset: { secret: RESET_SECRET } } })
+      await app.create()
+      const { users } = app.app
+      const claims = decode(await resetToken(app))
+      const padded = (length: number): string => sign(RESET_SECRET, { ...claims, padding: 'x'.repeat(length) })
+      for (const password of ['guinevere-\ud800', 'x'.repeat(1025), '\u{1F9D9}'.repeat(257)]) {
+        await t.rejects(users.resetPassword(padded(0), password), {
+          code: 'FST_USERS_INVALID_USER',
+          detail: [{ path: '/password' }]
+        })
+      }
+      await t.rejects(users.resetPassword(padded(8192), NEW_PASSWORD), { code: 'FST_USERS_RESET_PASSWORD_BAD_TOKEN' })
+      t.equal((await app.login('jwt', ARTHUR)).statusCode, 200, 'nothing was changed')
+      t.match(
+        await users.resetPassword(padded(1000), NEW_PASSWORD),
+        { email: ARTHUR },
+        'the token was refused for its length'
+      )
     }
-    await t.rejects(users.resetPassword(padded(8192), NEW_PASSWORD), { code: 'FST_USERS_RESET_PASSWORD_BAD_TOKEN' })
-    t.equal((await app.login('jwt', ARTHUR)).statusCode, 200, 'nothing was changed')
-    t.match(await users.resetPassword(padded(1000), NEW_PASSWORD), { email: ARTHUR }, 'the token was refused for its length')
-  })
+  )
 })
 
 t.test('POST /auth/verify', async (t) => {
@@ -422,40 +643,48 @@ t.test('POST /auth/verify', async (t) => {
     t.match(await app.app.users.get(id), { is_active: false, is_verified: false })
   })
 
-  t.test('VER-02, REG-04: a token dies with a change of password, e-mail, state or sessions, and after its use', async (t) => {
-    const both = async (app: TestApp, id: string, ...changes: [object, object]): Promise<void> => { for (const change of changes) await app.app.users.update(id, change) }
-    const ways: Record<string, (app: TestApp, id: string) => Promise<unknown>> = {
-      'the user changes the password': async (app) => app.send('PATCH', '/users/me', { password: 'guinevere-3' }, await app.bearer(ARTHUR)),
-      'a superuser changes the password': (app, id) => app.app.users.update(id, { password: 'guinevere-3' }, { by: 'superuser' }),
-      'a reset, and the flag is cleared': async (app, id) => {
-        await reset(app, await resetToken(app))
-        await app.app.users.update(id, { is_verified: false })
-      },
-      'deactivation and reactivation': (app, id) => both(app, id, { is_active: false }, { is_active: true }),
-      'the e-mail changes, and changes back': (app, id) => both(app, id, { email: 'new@camelot.bt' }, { email: ARTHUR }),
-      'another token is used, and the flag is cleared': async (app, id) => {
-        await verify(app, await verifyToken(app))
-        await app.app.users.update(id, { is_verified: false })
-      },
-      endSessions: (app, id) => app.app.users.endSessions(id)
-    }
-    for (const [name, act] of Object.entries(ways)) {
+  t.test(
+    'VER-02, REG-04: a token dies with a change of password, e-mail, state or sessions, and after its use',
+    async (t) => {
+      const both = async (app: TestApp, id: string, ...changes: [object, object]): Promise<void> => {
+        for (const change of changes) await app.app.users.update(id, change)
+      }
+      const ways: Record<string, (app: TestApp, id: string) => Promise<unknown>> = {
+        'the user changes the password': async (app) =>
+          app.send('PATCH', '/users/me', { password: 'guinevere-3' }, await app.bearer(ARTHUR)),
+        'a superuser changes the password': (app, id) =>
+          app.app.users.update(id, { password: 'guinevere-3' }, { by: 'superuser' }),
+        'a reset, and the flag is cleared': async (app, id) => {
+          await reset(app, await resetToken(app))
+          await app.app.users.update(id, { is_verified: false })
+        },
+        'deactivation and reactivation': (app, id) => both(app, id, { is_active: false }, { is_active: true }),
+        'the e-mail changes, and changes back': (app, id) =>
+          both(app, id, { email: 'new@camelot.bt' }, { email: ARTHUR }),
+        'another token is used, and the flag is cleared': async (app, id) => {
+          await verify(app, await verifyToken(app))
+          await app.app.users.update(id, { is_verified: false })
+        },
+        endSessions: (app, id) => app.app.users.endSessions(id)
+      }
+      for (const [name, act] of Object.entries(ways)) {
+        const app = await buildApp(t)
+        const { id } = await app.create()
+        const token = await verifyToken(app)
+        await act(app, String(id))
+        badVerify(t, await verify(app, token), name)
+        t.match(await app.app.users.get(id), { is_verified: false }, name)
+      }
       const app = await buildApp(t)
       const { id } = await app.create()
       const token = await verifyToken(app)
-      await act(app, String(id))
-      badVerify(t, await verify(app, token), name)
-      t.match(await app.app.users.get(id), { is_verified: false }, name)
+      t.equal((await verify(app, token)).statusCode, 200)
+      for (const change of [{ is_verified: false }, { email: 'new@camelot.bt' }, { email: ARTHUR }]) {
+        await app.app.users.update(id, change)
+        badVerify(t, await verify(app, token), `a used token after ${JSON.stringify(change)}`)
+      }
     }
-    const app = await buildApp(t)
-    const { id } = await app.create()
-    const token = await verifyToken(app)
-    t.equal((await verify(app, token)).statusCode, 200)
-    for (const change of [{ is_verified: false }, { email: 'new@camelot.bt' }, { email: ARTHUR }]) {
-      await app.app.users.update(id, change)
-      badVerify(t, await verify(app, token), `a used token after ${JSON.stringify(change)}`)
-    }
-  })
+  )
 
   t.test('row 60: fires onAfterVerify with the request, after the write; its error does not undo', async (t) => {
     const log: unknown[] = []
@@ -518,7 +747,10 @@ t.test('POST /auth/verify', async (t) => {
 
   t.test('VER-02: an address change or removal between look-up and write is not verified', async (t) => {
     const changes: [object[], (adapter: DatabaseAdapter, id: User['id']) => Promise<number>][] = [
-      [[{ email: 'new@camelot.bt', is_verified: false }], (adapter, id) => adapter.update(storedModel('user'), { id }, { email: 'new@camelot.bt' })],
+      [
+        [{ email: 'new@camelot.bt', is_verified: false }],
+        (adapter, id) => adapter.update(storedModel('user'), { id }, { email: 'new@camelot.bt' })
+      ],
       [[], (adapter, id) => adapter.delete(storedModel('user'), { id })]
     ]
     for (const [left, change] of changes) {
@@ -551,8 +783,20 @@ t.test('POST /auth/verify', async (t) => {
     const token = await verifyToken(app)
     const [header, payload, signature] = token.split('.') as [string, string, string]
     const flip = (text: string): string => `${text.slice(0, 5)}${text[5] === 'A' ? 'B' : 'A'}${text.slice(6)}`
-    for (const one of [`${flip(header)}.${payload}.${signature}`, `${header}.${flip(payload)}.${signature}`, `${header}.${payload}.${flip(signature)}`, `${header}.${payload}.`, `${header}.${payload}`, 'nonsense', ' ']) badVerify(t, await verify(app, one), one.slice(0, 40))
-    for (const one of ['', null, 1, [], {}, 'x'.repeat(8193)]) misfit(t, await verify(app, one), ['/token'], JSON.stringify(one).slice(0, 20))
+    for (const one of [
+      `${flip(header)}.${payload}.${signature}`,
+      `${header}.${flip(payload)}.${signature}`,
+      `${header}.${payload}.${flip(signature)}`,
+      `${header}.${payload}.`,
+      `${header}.${payload}`,
+      'nonsense',
+      ' '
+    ]) {
+      badVerify(t, await verify(app, one), one.slice(0, 40))
+    }
+    for (const one of ['', null, 1, [], {}, 'x'.repeat(8193)]) {
+      misfit(t, await verify(app, one), ['/token'], JSON.stringify(one).slice(0, 20))
+    }
     now += 3_600_000
     badVerify(t, await verify(app, token), 'expired')
     t.match(await app.app.users.get(id), { is_verified: false })
@@ -564,7 +808,9 @@ t.test('POST /auth/verify', async (t) => {
     const app = await buildApp(t)
     const { id } = await app.create()
     const token = await verifyToken(app)
-    for (const method of ['GET', 'HEAD'] as const) t.equal((await app.send(method, `/auth/verify?token=${token}`)).statusCode, 404)
+    for (const method of ['GET', 'HEAD'] as const) {
+      t.equal((await app.send(method, `/auth/verify?token=${token}`)).statusCode, 404)
+    }
     t.match(await app.app.users.get(id), { is_verified: false })
   })
 
@@ -590,7 +836,10 @@ t.test('CFG-03, rows 53, 57, RST-06: a token of one purpose is good for no other
     for (const token of [ofReset, ...ofSession]) badVerify(t, await verify(app, token))
     for (const token of [ofReset, ofVerify]) {
       t.equal((await app.send('GET', '/users/me', undefined, { authorization: `Bearer ${token}` })).statusCode, 401)
-      t.equal((await app.send('GET', '/users/me', undefined, { cookie: `__Host-users-cookie=${token}` })).statusCode, 401)
+      t.equal(
+        (await app.send('GET', '/users/me', undefined, { cookie: `__Host-users-cookie=${token}` })).statusCode,
+        401
+      )
     }
     t.match(await app.app.users.get(id), { is_verified: false })
     t.equal((await app.login('jwt', ARTHUR)).statusCode, 200)
@@ -608,7 +857,10 @@ t.test('row 59: the options of tokens', async (t) => {
   t.test('row 59: secrets, lifetimes and audiences are those that are given', async (t) => {
     const app = await buildApp(t, options)
     const { id } = await app.create()
-    for (const [token, secret, aud, seconds] of [[await resetToken(app), RESET_SECRET, 'camelot:reset', 60], [await verifyToken(app), VERIFY_SECRET, 'camelot:verify', 120]] as const) {
+    for (const [token, secret, aud, seconds] of [
+      [await resetToken(app), RESET_SECRET, 'camelot:reset', 60],
+      [await verifyToken(app), VERIFY_SECRET, 'camelot:verify', 120]
+    ] as const) {
       const [header, payload, signature] = token.split('.')
       t.equal(createHmac('sha256', secret).update(`${header}.${payload}`).digest('base64url'), signature)
       const claims = decode(token)
@@ -632,25 +884,33 @@ t.test('row 59: the options of tokens', async (t) => {
   t.test('row 59: the defaults are one hour and the name of the registration', async (t) => {
     const app = await buildApp(t, { name: 'staff' })
     await app.create()
-    for (const [token, aud] of [[await resetToken(app), 'staff:reset'], [await verifyToken(app), 'staff:verify']] as const) {
+    for (const [token, aud] of [
+      [await resetToken(app), 'staff:reset'],
+      [await verifyToken(app), 'staff:verify']
+    ] as const) {
       const claims = decode(token)
       t.match(claims, { aud })
       t.equal(claims.exp - claims.iat, 3600)
     }
   })
 
-  t.test('RST-03: a token holds the user, its purpose, its end and a keyed fingerprint: no address, no hash, no stamp', async (t) => {
-    const adapter = memory()
-    const app = await buildApp(t, { adapter })
-    await app.create()
-    const claims = decode(await resetToken(app))
-    t.same(Object.keys(claims).sort(), ['aud', 'exp', 'iat', 'jti', 'password_fgpt', 'sub'])
-    t.match(claims['password_fgpt'], /^[A-Za-z0-9_-]{43}$/)
-    const [row] = await storedRows(adapter, 'user')
-    for (const value of [row?.['hashed_password'], row?.['session_stamp'], ARTHUR]) t.notOk(JSON.stringify(claims).includes(String(value)))
-    t.same(Object.keys(decode(await verifyToken(app))).sort(), ['aud', 'email', 'exp', 'fgpt', 'iat', 'jti', 'sub'])
-    t.match(decode(await verifyToken(app))['fgpt'], /^[A-Za-z0-9_-]{43}$/)
-  })
+  t.test(
+    'RST-03: a token holds the user, its purpose, its end and a keyed fingerprint: no address, no hash, no stamp',
+    async (t) => {
+      const adapter = memory()
+      const app = await buildApp(t, { adapter })
+      await app.create()
+      const claims = decode(await resetToken(app))
+      t.same(Object.keys(claims).sort(), ['aud', 'exp', 'iat', 'jti', 'password_fgpt', 'sub'])
+      t.match(claims['password_fgpt'], /^[A-Za-z0-9_-]{43}$/)
+      const [row] = await storedRows(adapter, 'user')
+      for (const value of [row?.['hashed_password'], row?.['session_stamp'], ARTHUR]) {
+        t.notOk(JSON.stringify(claims).includes(String(value)))
+      }
+      t.same(Object.keys(decode(await verifyToken(app))).sort(), ['aud', 'email', 'exp', 'fgpt', 'iat', 'jti', 'sub'])
+      t.match(decode(await verifyToken(app))['fgpt'], /^[A-Za-z0-9_-]{43}$/)
+    }
+  )
 
   t.test('row 53, row 57: even under the right secret a token with other claims is refused', async (t) => {
     const app = await buildApp(t, options)
@@ -658,49 +918,115 @@ t.test('row 59: the options of tokens', async (t) => {
     const lancelot = await app.create({ email: LANCELOT })
     const goodReset = decode(await resetToken(app))
     const goodVerify = decode(await verifyToken(app))
-    const without = (claims: Claims, name: string): object => Object.fromEntries(Object.entries(claims).filter(([key]) => key !== name))
+    const without = (claims: Claims, name: string): object =>
+      Object.fromEntries(Object.entries(claims).filter(([key]) => key !== name))
     const common = (claims: Claims): object[] => [
       ...['sub', 'aud', 'exp', 'iat', 'jti'].map((name) => without(claims, name)),
-      { ...claims, sub: lancelot.id }, { ...claims, sub: '' }, { ...claims, sub: 1 }, { ...claims, sub: [id] }, { ...claims, sub: 'nonsense' }, { ...claims, sub: '05fff8ce-3a06-48f2-9c44-a16751012464' },
-      { ...claims, sub: String(id).toUpperCase() }, { ...claims, sub: ` ${String(id)}` },
-      { ...claims, aud: 'users:reset' }, { ...claims, aud: ['camelot:other'] }, { ...claims, aud: '' }, { ...claims, aud: [] }, { ...claims, aud: [1, claims.aud] },
-      { ...claims, exp: claims.iat - 1 }, { ...claims, exp: 0 }, { ...claims, exp: String(claims.exp) }, { ...claims, exp: null }, { ...claims, iat: claims.iat + 1000 }, { ...claims, nbf: claims.iat + 1000 }, { ...claims, jti: 1 }
+      { ...claims, sub: lancelot.id },
+      { ...claims, sub: '' },
+      { ...claims, sub: 1 },
+      { ...claims, sub: [id] },
+      { ...claims, sub: 'nonsense' },
+      { ...claims, sub: '05fff8ce-3a06-48f2-9c44-a16751012464' },
+      { ...claims, sub: String(id).toUpperCase() },
+      { ...claims, sub: ` ${String(id)}` },
+      { ...claims, aud: 'users:reset' },
+      { ...claims, aud: ['camelot:other'] },
+      { ...claims, aud: '' },
+      { ...claims, aud: [] },
+      { ...claims, aud: [1, claims.aud] },
+      { ...claims, exp: claims.iat - 1 },
+      { ...claims, exp: 0 },
+      { ...claims, exp: String(claims.exp) },
+      { ...claims, exp: null },
+      { ...claims, iat: claims.iat + 1000 },
+      { ...claims, nbf: claims.iat + 1000 },
+      { ...claims, jti: 1 }
     ]
-    const resets = [...common(goodReset), without(goodReset, 'password_fgpt'), { ...goodReset, password_fgpt: '' }, { ...goodReset, password_fgpt: 'A'.repeat(43) }, { ...goodReset, password_fgpt: null }, { ...goodReset, password_fgpt: '$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAA' }]
-    const verifies = [...common(goodVerify), without(goodVerify, 'email'), without(goodVerify, 'fgpt'), { ...goodVerify, fgpt: null }, { ...goodVerify, fgpt: goodReset['password_fgpt'] }, { ...goodVerify, fgpt: 'A'.repeat(43) }, { ...goodVerify, email: '' }, { ...goodVerify, email: LANCELOT }, { ...goodVerify, email: [ARTHUR] }, { ...goodVerify, email: null }, { ...goodVerify, new_email: 'evil@camelot.bt' }, { ...goodVerify, new_email: 'evil@camelot.bt', fgpt: 'A'.repeat(43) }, { ...goodVerify, new_email: null }, { ...goodVerify, new_email: ['x'] }]
-    for (const claims of resets) badReset(t, await reset(app, sign(RESET_SECRET, claims)), JSON.stringify(claims).slice(0, 200))
-    for (const claims of verifies) badVerify(t, await verify(app, sign(VERIFY_SECRET, claims)), JSON.stringify(claims).slice(0, 200))
+    const resets = [
+      ...common(goodReset),
+      without(goodReset, 'password_fgpt'),
+      { ...goodReset, password_fgpt: '' },
+      { ...goodReset, password_fgpt: 'A'.repeat(43) },
+      { ...goodReset, password_fgpt: null },
+      { ...goodReset, password_fgpt: '$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAA' }
+    ]
+    const verifies = [
+      ...common(goodVerify),
+      without(goodVerify, 'email'),
+      without(goodVerify, 'fgpt'),
+      { ...goodVerify, fgpt: null },
+      { ...goodVerify, fgpt: goodReset['password_fgpt'] },
+      { ...goodVerify, fgpt: 'A'.repeat(43) },
+      { ...goodVerify, email: '' },
+      { ...goodVerify, email: LANCELOT },
+      { ...goodVerify, email: [ARTHUR] },
+      { ...goodVerify, email: null },
+      { ...goodVerify, new_email: 'evil@camelot.bt' },
+      { ...goodVerify, new_email: 'evil@camelot.bt', fgpt: 'A'.repeat(43) },
+      { ...goodVerify, new_email: null },
+      { ...goodVerify, new_email: ['x'] }
+    ]
+    for (const claims of resets) {
+      badReset(t, await reset(app, sign(RESET_SECRET, claims)), JSON.stringify(claims).slice(0, 200))
+    }
+    for (const claims of verifies) {
+      badVerify(t, await verify(app, sign(VERIFY_SECRET, claims)), JSON.stringify(claims).slice(0, 200))
+    }
     badReset(t, await reset(app, sign(VERIFY_SECRET, goodReset)), 'another secret')
     badReset(t, await reset(app, sign(RESET_SECRET, goodReset, { alg: 'none', typ: 'JWT' })), 'alg none')
     badReset(t, await reset(app, sign(RESET_SECRET, goodReset, { alg: 'HS512', typ: 'JWT' })), 'another algorithm')
-    badReset(t, await reset(app, sign(RESET_SECRET, goodReset, { alg: 'HS256', typ: 'JWT', kid: 'x' })), 'a kid that is not ours')
-    t.equal((await verify(app, sign(VERIFY_SECRET, { ...goodVerify, extra: true }))).statusCode, 200, 'the crafted ones were refused for their claims')
+    badReset(
+      t,
+      await reset(app, sign(RESET_SECRET, goodReset, { alg: 'HS256', typ: 'JWT', kid: 'x' })),
+      'a kid that is not ours'
+    )
+    t.equal(
+      (await verify(app, sign(VERIFY_SECRET, { ...goodVerify, extra: true }))).statusCode,
+      200,
+      'the crafted ones were refused for their claims'
+    )
     const nextReset = decode(await resetToken(app))
     t.equal((await reset(app, sign(RESET_SECRET, { ...nextReset, aud: ['other', 'camelot:reset'] }))).statusCode, 200)
   })
 
-  t.test('row 59, CFG-01: a secret of its own must be as good as the plugin\'s', async (t) => {
+  t.test("row 59, CFG-01: a secret of its own must be as good as the plugin's", async (t) => {
     for (const purpose of ['reset', 'verify']) {
       for (const secret of ['', 'short', 'x'.repeat(64), 'SECRET'.repeat(8)]) {
         await t.rejects(buildApp(t, { tokens: { [purpose]: { secret } } }), { code: 'FST_USERS_INVALID_SECRET' })
       }
-      for (const lifetimeSeconds of [0, -1, 1.5, NaN, Infinity, '60' as never, null as never]) await t.rejects(buildApp(t, { tokens: { [purpose]: { lifetimeSeconds } } }), { code: 'FST_USERS_INVALID_OPTION' })
-      await t.rejects(buildApp(t, { tokens: { [purpose]: { lifetime: 60 } as never } }), { code: 'FST_USERS_UNKNOWN_OPTION' })
+      for (const lifetimeSeconds of [0, -1, 1.5, NaN, Infinity, '60' as never, null as never]) {
+        await t.rejects(buildApp(t, { tokens: { [purpose]: { lifetimeSeconds } } }), {
+          code: 'FST_USERS_INVALID_OPTION'
+        })
+      }
+      await t.rejects(buildApp(t, { tokens: { [purpose]: { lifetime: 60 } as never } }), {
+        code: 'FST_USERS_UNKNOWN_OPTION'
+      })
     }
   })
 })
 
-t.test('RST-14: listeners get the user and the token, and nothing of the request\'s addresses', async (t) => {
+t.test("RST-14: listeners get the user and the token, and nothing of the request's addresses", async (t) => {
   const app = await buildApp(t, { publicUrl: 'https://app.example.com' })
   const user = await app.create()
-  const evil = { host: 'evil.example', 'x-forwarded-host': 'evil.example', 'x-forwarded-proto': 'http', forwarded: 'host=evil.example', origin: 'https://evil.example', referer: 'https://evil.example/' }
+  const evil = {
+    host: 'evil.example',
+    'x-forwarded-host': 'evil.example',
+    'x-forwarded-proto': 'http',
+    forwarded: 'host=evil.example',
+    origin: 'https://evil.example',
+    referer: 'https://evil.example/'
+  }
   await app.send('POST', '/auth/forgot-password', { email: ARTHUR }, evil)
   const token = await app.tokenOf('onAfterForgotPassword')
   t.same(app.events.at(-1), { name: 'onAfterForgotPassword', user, token })
   await app.send('POST', '/auth/request-verify-token', { email: ARTHUR }, evil)
   const verifyToken = await app.tokenOf('onAfterRequestVerify')
   t.same(app.events.at(-1), { name: 'onAfterRequestVerify', user, token: verifyToken, email: ARTHUR })
-  for (const one of [token, verifyToken]) t.notMatch(Buffer.from(one.split('.')[1] ?? '', 'base64url').toString(), /evil|http/)
+  for (const one of [token, verifyToken]) {
+    t.notMatch(Buffer.from(one.split('.')[1] ?? '', 'base64url').toString(), /evil|http/)
+  }
 })
 
 t.test('RST-14: no GET or HEAD takes a token, and no POST takes one from its address', async (t) => {
@@ -714,7 +1040,9 @@ t.test('RST-14: no GET or HEAD takes a token, and no POST takes one from its add
   for (const token of [forReset, forVerify]) {
     for (const url of urls) {
       for (const address of [`${url}?token=${token}&password=${NEW_PASSWORD}`, `${url}/${token}`]) {
-        for (const method of ['GET', 'HEAD'] as const) t.ok((await app.send(method, address)).statusCode >= 400, `${method} ${address.slice(0, 40)}`)
+        for (const method of ['GET', 'HEAD'] as const) {
+          t.ok((await app.send(method, address)).statusCode >= 400, `${method} ${address.slice(0, 40)}`)
+        }
       }
     }
     for (const url of ['/auth/reset-password', '/auth/verify']) {

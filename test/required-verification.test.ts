@@ -3,44 +3,88 @@ import { bearerTransport, cookieTransport, databaseStrategy, jwtStrategy, type U
 import { ARTHUR, buildApp, refused } from './helpers/build-app.js'
 
 const list = (jwt?: boolean, cookie?: boolean): UsersOptions['backends'] => [
-  { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }), ...(jwt === undefined ? {} : { requireVerification: jwt }) },
-  { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }), ...(cookie === undefined ? {} : { requireVerification: cookie }) }
+  {
+    name: 'jwt',
+    transport: bearerTransport(),
+    strategy: jwtStrategy({ lifetimeSeconds: 3600 }),
+    ...(jwt === undefined ? {} : { requireVerification: jwt })
+  },
+  {
+    name: 'cookie',
+    transport: cookieTransport(),
+    strategy: databaseStrategy({ lifetimeSeconds: 3600 }),
+    ...(cookie === undefined ? {} : { requireVerification: cookie })
+  }
 ]
 
 /** Options, and where an unverified user is refused: login and logout by backend, and the routes of `/users`. */
-const table: [string, Partial<UsersOptions>, { jwt: boolean, cookie: boolean, users: boolean }][] = [
+const table: [string, Partial<UsersOptions>, { jwt: boolean; cookie: boolean; users: boolean }][] = [
   ['nothing', {}, { jwt: false, cookie: false, users: false }],
   ['the users', { requireVerification: true }, { jwt: true, cookie: true, users: true }],
   ['one backend', { backends: list(true) }, { jwt: true, cookie: false, users: false }],
   ['the other backend', { backends: list(undefined, true) }, { jwt: false, cookie: true, users: false }],
   ['the auth routes', { routes: { auth: { requireVerification: true } } }, { jwt: true, cookie: true, users: false }],
-  ['the users routes', { routes: { users: { requireVerification: true } } }, { jwt: false, cookie: false, users: true }],
-  ['the users routes, elsewhere', { routes: { users: { prefix: '/people', requireVerification: true } } }, { jwt: false, cookie: false, users: true }],
-  ['all but one backend', { requireVerification: true, backends: list(false) }, { jwt: false, cookie: true, users: true }],
-  ['all but the auth routes', { requireVerification: true, routes: { auth: { requireVerification: false } } }, { jwt: false, cookie: false, users: true }],
-  ['all but the users routes', { requireVerification: true, routes: { users: { requireVerification: false } } }, { jwt: true, cookie: true, users: false }],
-  ['a backend against its group', { backends: list(undefined, false), routes: { auth: { requireVerification: true } } }, { jwt: true, cookie: false, users: false }]
+  [
+    'the users routes',
+    { routes: { users: { requireVerification: true } } },
+    { jwt: false, cookie: false, users: true }
+  ],
+  [
+    'the users routes, elsewhere',
+    { routes: { users: { prefix: '/people', requireVerification: true } } },
+    { jwt: false, cookie: false, users: true }
+  ],
+  [
+    'all but one backend',
+    { requireVerification: true, backends: list(false) },
+    { jwt: false, cookie: true, users: true }
+  ],
+  [
+    'all but the auth routes',
+    { requireVerification: true, routes: { auth: { requireVerification: false } } },
+    { jwt: false, cookie: false, users: true }
+  ],
+  [
+    'all but the users routes',
+    { requireVerification: true, routes: { users: { requireVerification: false } } },
+    { jwt: true, cookie: true, users: false }
+  ],
+  [
+    'a backend against its group',
+    { backends: list(undefined, false), routes: { auth: { requireVerification: true } } },
+    { jwt: true, cookie: false, users: false }
+  ]
 ]
 
 for (const [what, options, expected] of table) {
   t.test(`row 17, LOG-05: verification required by ${what}`, async (t) => {
     const built = await buildApp(t, options)
-    const users = typeof options.routes?.users === 'object' ? options.routes.users.prefix ?? '/users' : '/users'
+    const users = typeof options.routes?.users === 'object' ? (options.routes.users.prefix ?? '/users') : '/users'
     const { id } = await built.create({ is_verified: true })
-    const sessions = { jwt: await built.bearer(ARTHUR) as Record<string, string>, cookie: await built.cookie(ARTHUR) as Record<string, string> }
+    const sessions = {
+      jwt: (await built.bearer(ARTHUR)) as Record<string, string>,
+      cookie: (await built.cookie(ARTHUR)) as Record<string, string>
+    }
     await built.app.users.update(id, { is_verified: false })
     for (const backend of ['jwt', 'cookie'] as const) {
       const login = await built.login(backend, ARTHUR)
       t.equal(login.statusCode >= 400, expected[backend], `login at ${backend}`)
       if (expected[backend]) refused(t, login, 400, 'LOGIN_USER_NOT_VERIFIED')
-      const byCode = built.app.users.login((await built.app.users.get(id)) ?? t.fail('no user') as never, { backend, method: 'magic' })
+      const byCode = built.app.users.login((await built.app.users.get(id)) ?? (t.fail('no user') as never), {
+        backend,
+        method: 'magic'
+      })
       if (expected[backend]) await t.rejects(byCode, { code: 'FST_USERS_LOGIN_USER_NOT_VERIFIED' })
       else await t.resolves(byCode)
       const me = await built.send('GET', `${users}/me`, undefined, sessions[backend])
       t.equal(me.statusCode, expected.users ? 403 : 200, `profile by ${backend}`)
       const change = await built.send('PATCH', `${users}/me`, {}, sessions[backend])
       t.equal(change.statusCode, expected.users ? 403 : 200, `change by ${backend}`)
-      t.equal((await built.send('GET', '/guarded', undefined, sessions[backend])).statusCode, 200, 'the application\'s own routes are not touched')
+      t.equal(
+        (await built.send('GET', '/guarded', undefined, sessions[backend])).statusCode,
+        200,
+        "the application's own routes are not touched"
+      )
       const logout = await built.send('POST', `/auth/${backend}/logout`, undefined, sessions[backend])
       t.equal(logout.statusCode, expected[backend] ? 403 : 204, `logout at ${backend}`)
     }
@@ -53,9 +97,19 @@ t.test('CFG-05: requireVerification in the wrong place, or with a wrong value, r
     [{ routes: { users: { requireVerification: 1 } } }, 'INVALID_OPTION', /routes\.users\.requireVerification/],
     [{ routes: { auth: { requireVerification: 'true' } } }, 'INVALID_OPTION', /routes\.auth\.requireVerification/],
     [{ routes: { auth: { prefix: 'auth' } } }, 'INVALID_OPTION', /routes\.auth\.prefix/],
-    [{ routes: { register: { prefix: '/auth', requireVerification: true } } }, 'UNKNOWN_OPTION', /routes\.register\.requireVerification/],
-    [{ routes: { verify: { prefix: '/auth', requireVerification: false } } }, 'UNKNOWN_OPTION', /routes\.verify\.requireVerification/],
+    [
+      { routes: { register: { prefix: '/auth', requireVerification: true } } },
+      'UNKNOWN_OPTION',
+      /routes\.register\.requireVerification/
+    ],
+    [
+      { routes: { verify: { prefix: '/auth', requireVerification: false } } },
+      'UNKNOWN_OPTION',
+      /routes\.verify\.requireVerification/
+    ],
     [{ routes: { reset: {} } }, 'INVALID_OPTION', /routes\.reset\.prefix/]
   ]
-  for (const [options, word, message] of wrong) await t.rejects(buildApp(t, options), { code: `FST_USERS_${word}`, message }, JSON.stringify(options))
+  for (const [options, word, message] of wrong) {
+    await t.rejects(buildApp(t, options), { code: `FST_USERS_${word}`, message }, JSON.stringify(options))
+  }
 })

@@ -11,14 +11,26 @@ import { compile } from './compile.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 /** What a fast test does not use, directly or through a helper. */
-const SLOW_PACKAGES = new Set(['node:child_process', 'ioredis', 'kysely', 'libsql', 'mysql2', 'pg', 'playwright-core', 'redis', 'typescript'])
+const SLOW_PACKAGES = new Set([
+  'node:child_process',
+  'ioredis',
+  'kysely',
+  'libsql',
+  'mysql2',
+  'pg',
+  'playwright-core',
+  'redis',
+  'typescript'
+])
 const [fast, words] = process.argv[2] === '--fast' ? [true, process.argv.slice(3)] : [false, process.argv.slice(2)]
 
 /** Returns true if a module or a helper that it imports uses one of the slow packages. */
 function isSlow (file, seen = new Set()) {
   if (seen.has(file)) return false
   seen.add(file)
-  const specifiers = [...readFileSync(file, 'utf8').matchAll(/^(?:import|export|\}) .*?from '([^']+)'/gm)].map(([, specifier]) => specifier)
+  const specifiers = [...readFileSync(file, 'utf8').matchAll(/^(?:import|export|\}) .*?from '([^']+)'/gm)].map(
+    ([, specifier]) => specifier
+  )
   return specifiers.some((specifier) => {
     if (!specifier.startsWith('.')) return SLOW_PACKAGES.has(specifier.replace(/^([^/@]+)\/.*/, '$1'))
     const target = join(dirname(file), specifier)
@@ -44,6 +56,10 @@ if (files.length === 0) {
   process.exit(1)
 }
 const tap = join(root, 'node_modules/tap/dist/esm/run.mjs')
-const reporting = words.length === 0 && !fast ? ['--reporter=base', '--output-file=.tap/results.tap'] : ['--reporter=terse']
-const { status } = spawnSync(process.execPath, [tap, '--disable-coverage', ...reporting, ...files], { cwd: root, stdio: 'inherit' })
+const reporting =
+  words.length === 0 && !fast ? ['--reporter=base', '--output-file=.tap/results.tap'] : ['--reporter=terse']
+const { status } = spawnSync(process.execPath, [tap, '--disable-coverage', ...reporting, ...files], {
+  cwd: root,
+  stdio: 'inherit'
+})
 process.exitCode = status ?? 1

@@ -1,4 +1,5 @@
-// Prints which rows of docs/contributing/behaviour.md and which rules of docs/contributing/security-rules.md the tests show.
+// Prints which rows of docs/contributing/behaviour.md and which rules of docs/contributing/security-rules.md the tests
+// show.
 // Planned rules do not count.
 // A test names them before the first colon of its title: `row 7: …`, `rows 10, 12: …`,
 // `rows 30-34: …`, `CFG-01, CFG-02: …`, `row 21, JWT-01: …`. A row or rule is shown when a
@@ -16,7 +17,9 @@ import { Parser } from 'tap-parser'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const resultsFile = fileURLToPath(new URL('../.tap/results.tap', import.meta.url))
 
-/** Returns the ids and titles that a page of docs/contributing lists; each match of the pattern is an id and a title. */
+/**
+ * Returns the ids and titles that a page of docs/contributing lists; each match of the pattern is an id and a title.
+ */
 function readTitles (page, pattern) {
   const text = readFileSync(join(root, 'docs/contributing', page), 'utf8')
   return Object.fromEntries([...text.matchAll(pattern)].map(([, id, title]) => [id, title]))
@@ -42,12 +45,15 @@ function collect (parser, node) {
     ended = undefined
   })
   // a test whose process ended within it has no result line: it failed
-  parser.on('complete', () => { if (ended) node.children.push(ended) })
+  parser.on('complete', () => {
+    if (ended) node.children.push(ended)
+  })
 }
 
 const isTest = (node) => node.children !== undefined
 const anySkipped = (node) => node.skipped || (node.children ?? []).some(anySkipped)
-const countAssertions = (node) => isTest(node) ? node.children.reduce((sum, child) => sum + countAssertions(child), 0) : 1
+const countAssertions = (node) =>
+  isTest(node) ? node.children.reduce((sum, child) => sum + countAssertions(child), 0) : 1
 
 function countResults (node) {
   if (!isTest(node)) return { passed: Number(node.ok && !node.skipped), failed: Number(!node.ok && !node.skipped) }
@@ -130,7 +136,9 @@ function main (mode) {
   const shownRows = printTable(rows, verdicts, (id) => `row ${id.padStart(2)}`)
   const shownRules = printTable(rules, verdicts, (id) => id.padEnd(7))
   for (const name of unknown) console.log(`there is no ${name}`)
-  console.log(`shown ${shownRows} of ${Object.keys(rows).length} rows, ${shownRules} of ${Object.keys(rules).length} rules`)
+  console.log(
+    `shown ${shownRows} of ${Object.keys(rows).length} rows, ${shownRules} of ${Object.keys(rules).length} rules`
+  )
 }
 
 main(process.argv[2])

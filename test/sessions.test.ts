@@ -4,10 +4,35 @@ import { join } from 'node:path'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import users, {
-  bearerTransport, cookieTransport, databaseStrategy, integerId, jwtStrategy, memory, objectIdId, sqlite, userSchemas, uuidId,
-  type DatabaseAdapter, type IdKind, type User, type UserSchemas, type UsersOptions
+  bearerTransport,
+  cookieTransport,
+  databaseStrategy,
+  integerId,
+  jwtStrategy,
+  memory,
+  objectIdId,
+  sqlite,
+  userSchemas,
+  uuidId,
+  type DatabaseAdapter,
+  type IdKind,
+  type User,
+  type UserSchemas,
+  type UsersOptions
 } from '../lib/index.js'
-import { ARTHUR, buildApp, cookieOf, fastPasswords, PASSWORD, refused, SECRET, storedModel, storedRows, weakerHash, type TestApp } from './helpers/build-app.js'
+import {
+  ARTHUR,
+  buildApp,
+  cookieOf,
+  fastPasswords,
+  PASSWORD,
+  refused,
+  SECRET,
+  storedModel,
+  storedRows,
+  weakerHash,
+  type TestApp
+} from './helpers/build-app.js'
 
 const NEW_PASSWORD = 'guinevere-2'
 const ADMIN = 'merlin@camelot.bt'
@@ -25,7 +50,9 @@ const NAMES = ['jwt-bearer', 'db-bearer', 'jwt-cookie', 'db-cookie']
 /** The headers of the session that a login reply carries; null for a refused login. */
 function headersOf (reply: Awaited<ReturnType<TestApp['login']>>): Headers | null {
   if (reply.statusCode === 204) return { cookie: cookieOf(reply) }
-  return reply.statusCode === 200 ? { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` } : null
+  return reply.statusCode === 200
+    ? { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` }
+    : null
 }
 
 async function session (app: TestApp, backend: string, email = ARTHUR, password = PASSWORD): Promise<Headers> {
@@ -34,7 +61,8 @@ async function session (app: TestApp, backend: string, email = ARTHUR, password 
   return headers
 }
 
-const statusOf = async ({ send }: TestApp, headers: Headers): Promise<number> => (await send('GET', '/guarded', undefined, headers)).statusCode
+const statusOf = async ({ send }: TestApp, headers: Headers): Promise<number> =>
+  (await send('GET', '/guarded', undefined, headers)).statusCode
 
 async function resetToken (app: TestApp, email = ARTHUR): Promise<string> {
   await app.send('POST', '/auth/forgot-password', { email })
@@ -50,38 +78,52 @@ t.test('what ends sessions', async (t) => {
   type Act = (app: TestApp, user: User) => Promise<unknown>
   const asAdmin = async (app: TestApp): Promise<Headers> => session(app, 'db-bearer', ADMIN)
   const ends: Record<string, Act> = {
-    'a password change by the user': async (app) => app.send('PATCH', '/users/me', { password: NEW_PASSWORD }, await session(app, 'jwt-bearer')),
-    'the same password set again': async (app) => app.send('PATCH', '/users/me', { password: PASSWORD }, await session(app, 'db-cookie')),
-    'a password change by a superuser': async (app, { id }) => app.send('PATCH', `/users/${String(id)}`, { password: NEW_PASSWORD }, await asAdmin(app)),
+    'a password change by the user': async (app) =>
+      app.send('PATCH', '/users/me', { password: NEW_PASSWORD }, await session(app, 'jwt-bearer')),
+    'the same password set again': async (app) =>
+      app.send('PATCH', '/users/me', { password: PASSWORD }, await session(app, 'db-cookie')),
+    'a password change by a superuser': async (app, { id }) =>
+      app.send('PATCH', `/users/${String(id)}`, { password: NEW_PASSWORD }, await asAdmin(app)),
     'a password change by code': (app, { id }) => app.app.users.update(id, { password: NEW_PASSWORD }),
-    'a password reset': async (app) => app.send('POST', '/auth/reset-password', { token: await resetToken(app), password: NEW_PASSWORD }),
-    deactivation: async (app, { id }) => app.send('PATCH', `/users/${String(id)}`, { is_active: false }, await asAdmin(app)),
+    'a password reset': async (app) =>
+      app.send('POST', '/auth/reset-password', { token: await resetToken(app), password: NEW_PASSWORD }),
+    deactivation: async (app, { id }) =>
+      app.send('PATCH', `/users/${String(id)}`, { is_active: false }, await asAdmin(app)),
     'deactivation and reactivation': async (app, { id }) => {
       await app.app.users.update(id, { is_active: false })
       await app.app.users.update(id, { is_active: true })
     },
-    'a change of the e-mail by the user': async (app) => app.send('PATCH', '/users/me', { email: 'new@camelot.bt' }, await session(app, 'jwt-bearer')),
-    'a change of the e-mail by a superuser': async (app, { id }) => app.send('PATCH', `/users/${String(id)}`, { email: 'new@camelot.bt' }, await asAdmin(app)),
+    'a change of the e-mail by the user': async (app) =>
+      app.send('PATCH', '/users/me', { email: 'new@camelot.bt' }, await session(app, 'jwt-bearer')),
+    'a change of the e-mail by a superuser': async (app, { id }) =>
+      app.send('PATCH', `/users/${String(id)}`, { email: 'new@camelot.bt' }, await asAdmin(app)),
     'a change of the e-mail by code': (app, { id }) => app.app.users.update(id, { email: 'new@camelot.bt' }),
     'a verification by mail': async (app) => app.send('POST', '/auth/verify', { token: await verifyToken(app) }),
-    'a verification by a superuser': async (app, { id }) => app.send('PATCH', `/users/${String(id)}`, { is_verified: true }, await asAdmin(app)),
+    'a verification by a superuser': async (app, { id }) =>
+      app.send('PATCH', `/users/${String(id)}`, { is_verified: true }, await asAdmin(app)),
     'a verification by a login method of the application': ({ app }, user) => app.users.confirmEmail(user),
     deletion: async (app, { id }) => app.send('DELETE', `/users/${String(id)}`, undefined, await asAdmin(app)),
     endSessions: (app, user) => app.app.users.endSessions(user)
   }
   const keeps: Record<string, Act> = {
     'a change of nothing': async (app, { id }) => app.app.users.update(id, {}),
-    'a change of the case of the e-mail': (app, { id }) => app.app.users.update(id, { email: 'King.Arthur@camelot.bt' }),
-    'a change of other flags': (app, { id }) => app.app.users.update(id, { is_superuser: true, is_verified: false, is_active: true }),
+    'a change of the case of the e-mail': (app, { id }) =>
+      app.app.users.update(id, { email: 'King.Arthur@camelot.bt' }),
+    'a change of other flags': (app, { id }) =>
+      app.app.users.update(id, { is_superuser: true, is_verified: false, is_active: true }),
     'password: null': (app, { id }) => app.app.users.update(id, { password: null }),
     'a refused password': (app, { id }) => app.app.users.update(id, { password: 'short' }).catch(() => {}),
-    'a refused reset': async (app) => app.send('POST', '/auth/reset-password', { token: await resetToken(app), password: 'short' }),
+    'a refused reset': async (app) =>
+      app.send('POST', '/auth/reset-password', { token: await resetToken(app), password: 'short' }),
     'a request for a reset': (app) => resetToken(app),
     'a failed login': (app) => app.login('db-cookie', ARTHUR, 'wrong-password'),
-    'the end of another user\'s sessions': async ({ app }) => app.users.endSessions(await app.users.getByEmail(ADMIN) as User)
+    "the end of another user's sessions": async ({ app }) =>
+      app.users.endSessions((await app.users.getByEmail(ADMIN)) as User)
   }
 
-  async function court (t: Test): Promise<{ app: TestApp, user: User, adapter: DatabaseAdapter, sessions: Map<string, Headers> }> {
+  async function court (
+    t: Test
+  ): Promise<{ app: TestApp; user: User; adapter: DatabaseAdapter; sessions: Map<string, Headers> }> {
     const adapter = memory()
     const app = await buildApp(t, { adapter, backends: allBackends() })
     const user = await app.create()
@@ -100,7 +142,10 @@ t.test('what ends sessions', async (t) => {
       for (const [one, headers] of sessions) t.equal(await statusOf(app, headers), 401, one)
       t.equal(await statusOf(app, other), 200, 'those of others go on')
       const rows = await storedRows(adapter, 'accesstoken')
-      t.ok(rows.filter((row) => row['user_id'] === user.id).length <= 1, 'stored sessions are removed, but for a renewed one')
+      t.ok(
+        rows.filter((row) => row['user_id'] === user.id).length <= 1,
+        'stored sessions are removed, but for a renewed one'
+      )
     })
   }
 
@@ -112,100 +157,144 @@ t.test('what ends sessions', async (t) => {
     })
   }
 
-  t.test('SES-07, row 42: after a password change an acting cookie session goes on under a new secret, an acting bearer session ends', async (t) => {
-    for (const name of NAMES) {
-      const { app, adapter } = await court(t)
-      const acting = await session(app, name)
-      const reply = await app.send('PATCH', '/users/me', { password: NEW_PASSWORD }, acting)
-      t.equal(reply.statusCode, 200, name)
-      t.equal(await statusOf(app, acting), 401)
-      if (name.endsWith('cookie')) {
-        const renewed = { cookie: cookieOf(reply) }
-        t.not(renewed.cookie, acting['cookie'])
-        t.equal(renewed.cookie.split('=')[0], acting['cookie']?.split('=')[0])
-        t.match(reply.headers['set-cookie'], /; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
-        t.equal(await statusOf(app, renewed), 200)
-        t.match((await app.send('GET', '/guarded', undefined, renewed)).json<object>(), { backend: name })
-      } else {
-        t.equal(reply.headers['set-cookie'], undefined)
-        t.notMatch(reply.json<object>(), { access_token: String })
-      }
-      t.equal((await storedRows(adapter, 'accesstoken')).length, name === 'db-cookie' ? 1 : 0)
-    }
-  })
-
-  t.test('SES-07: what else a user changes of itself renews an acting cookie session only if it ends the sessions', async (t) => {
-    const changes: [method: 'me' | 'own id', payload: object, renews: boolean][] = [
-      ['me', {}, false], ['me', { password: null }, false], ['me', { email: 'King.Arthur@camelot.bt' }, false], ['me', { email: 'new@camelot.bt' }, true],
-      ['own id', { is_verified: false }, false], ['own id', { password: NEW_PASSWORD }, true], ['own id', { email: 'new@camelot.bt' }, true], ['own id', { is_verified: true }, true]
-    ]
-    for (const name of ['jwt-cookie', 'db-cookie']) {
-      for (const [route, payload, renews] of changes) {
-        const { app, user } = await court(t)
-        await app.app.users.update(user.id, { is_superuser: true })
+  t.test(
+    'SES-07, row 42: after a password change an acting cookie session goes on under a new secret, an acting bearer session ends',
+    async (t) => {
+      for (const name of NAMES) {
+        const { app, adapter } = await court(t)
         const acting = await session(app, name)
-        const reply = await app.send('PATCH', `/users/${route === 'me' ? 'me' : String(user.id)}`, payload, acting)
-        const title = `${name} ${route} ${JSON.stringify(payload)}`
-        t.equal(reply.statusCode, 200, title)
-        t.equal(reply.headers['set-cookie'] !== undefined, renews, title)
-        t.equal(await statusOf(app, acting), renews ? 401 : 200, title)
-        if (renews) t.equal(await statusOf(app, { cookie: cookieOf(reply) }), 200, title)
+        const reply = await app.send('PATCH', '/users/me', { password: NEW_PASSWORD }, acting)
+        t.equal(reply.statusCode, 200, name)
+        t.equal(await statusOf(app, acting), 401)
+        if (name.endsWith('cookie')) {
+          const renewed = { cookie: cookieOf(reply) }
+          t.not(renewed.cookie, acting['cookie'])
+          t.equal(renewed.cookie.split('=')[0], acting['cookie']?.split('=')[0])
+          t.match(reply.headers['set-cookie'], /; Path=\/; HttpOnly; Secure; SameSite=Lax$/)
+          t.equal(await statusOf(app, renewed), 200)
+          t.match((await app.send('GET', '/guarded', undefined, renewed)).json<object>(), { backend: name })
+        } else {
+          t.equal(reply.headers['set-cookie'], undefined)
+          t.notMatch(reply.json<object>(), { access_token: String })
+        }
+        t.equal((await storedRows(adapter, 'accesstoken')).length, name === 'db-cookie' ? 1 : 0)
       }
     }
-  })
+  )
 
-  t.test('SES-07: a proof of the e-mail renews the cookie session of the same user that brings it, and no other', async (t) => {
-    for (const name of NAMES) {
-      const { app, user } = await court(t)
-      const acting = await session(app, name)
-      const reply = await app.send('POST', '/auth/verify', { token: await verifyToken(app) }, acting)
-      t.equal(reply.statusCode, 200, name)
-      t.equal(await statusOf(app, acting), 401, `${name}: the old session`)
-      t.equal(reply.headers['set-cookie'] !== undefined, name.endsWith('cookie'), name)
-      if (name.endsWith('cookie')) t.match((await app.send('GET', '/guarded', undefined, { cookie: cookieOf(reply) })).json<object>(), { user: { id: user.id, is_verified: true }, backend: name })
-      const strange = await court(t)
-      const admins = await session(strange.app, name, ADMIN)
-      const other = await strange.app.send('POST', '/auth/verify', { token: await verifyToken(strange.app) }, admins)
-      t.strictSame([other.statusCode, other.headers['set-cookie'], await statusOf(strange.app, admins)], [200, undefined, 200], `${name}: another user's session`)
+  t.test(
+    'SES-07: what else a user changes of itself renews an acting cookie session only if it ends the sessions',
+    async (t) => {
+      const changes: [method: 'me' | 'own id', payload: object, renews: boolean][] = [
+        ['me', {}, false],
+        ['me', { password: null }, false],
+        ['me', { email: 'King.Arthur@camelot.bt' }, false],
+        ['me', { email: 'new@camelot.bt' }, true],
+        ['own id', { is_verified: false }, false],
+        ['own id', { password: NEW_PASSWORD }, true],
+        ['own id', { email: 'new@camelot.bt' }, true],
+        ['own id', { is_verified: true }, true]
+      ]
+      for (const name of ['jwt-cookie', 'db-cookie']) {
+        for (const [route, payload, renews] of changes) {
+          const { app, user } = await court(t)
+          await app.app.users.update(user.id, { is_superuser: true })
+          const acting = await session(app, name)
+          const reply = await app.send('PATCH', `/users/${route === 'me' ? 'me' : String(user.id)}`, payload, acting)
+          const title = `${name} ${route} ${JSON.stringify(payload)}`
+          t.equal(reply.statusCode, 200, title)
+          t.equal(reply.headers['set-cookie'] !== undefined, renews, title)
+          t.equal(await statusOf(app, acting), renews ? 401 : 200, title)
+          if (renews) t.equal(await statusOf(app, { cookie: cookieOf(reply) }), 200, title)
+        }
+      }
     }
-  })
+  )
+
+  t.test(
+    'SES-07: a proof of the e-mail renews the cookie session of the same user that brings it, and no other',
+    async (t) => {
+      for (const name of NAMES) {
+        const { app, user } = await court(t)
+        const acting = await session(app, name)
+        const reply = await app.send('POST', '/auth/verify', { token: await verifyToken(app) }, acting)
+        t.equal(reply.statusCode, 200, name)
+        t.equal(await statusOf(app, acting), 401, `${name}: the old session`)
+        t.equal(reply.headers['set-cookie'] !== undefined, name.endsWith('cookie'), name)
+        if (name.endsWith('cookie')) {
+          t.match((await app.send('GET', '/guarded', undefined, { cookie: cookieOf(reply) })).json<object>(), {
+            user: { id: user.id, is_verified: true },
+            backend: name
+          })
+        }
+        const strange = await court(t)
+        const admins = await session(strange.app, name, ADMIN)
+        const other = await strange.app.send('POST', '/auth/verify', { token: await verifyToken(strange.app) }, admins)
+        t.strictSame(
+          [other.statusCode, other.headers['set-cookie'], await statusOf(strange.app, admins)],
+          [200, undefined, 200],
+          `${name}: another user's session`
+        )
+      }
+    }
+  )
 })
 
-t.test('SES-06: a deactivation ends sessions also when the user was reactivated between its look-up and its write', async (t) => {
-  const adapter = memory()
-  let interfere = async (): Promise<void> => {}
-  const app = await buildApp(t, { adapter, backends: allBackends(), hooks: { onBeforeUpdate: () => interfere() } })
-  const { id } = await app.create({ is_active: false })
-  const sessions: Headers[] = []
-  interfere = async () => {
-    await adapter.update(storedModel('user'), { id }, { is_active: true })
-    for (const name of NAMES) sessions.push(await session(app, name))
+t.test(
+  'SES-06: a deactivation ends sessions also when the user was reactivated between its look-up and its write',
+  async (t) => {
+    const adapter = memory()
+    let interfere = async (): Promise<void> => {}
+    const app = await buildApp(t, { adapter, backends: allBackends(), hooks: { onBeforeUpdate: () => interfere() } })
+    const { id } = await app.create({ is_active: false })
+    const sessions: Headers[] = []
+    interfere = async () => {
+      await adapter.update(storedModel('user'), { id }, { is_active: true })
+      for (const name of NAMES) sessions.push(await session(app, name))
+    }
+    await app.app.users.update(id, { is_active: false })
+    interfere = async () => {}
+    await app.app.users.update(id, { is_active: true })
+    t.equal(sessions.length, NAMES.length)
+    for (const headers of sessions) t.equal(await statusOf(app, headers), 401)
   }
-  await app.app.users.update(id, { is_active: false })
-  interfere = async () => {}
-  await app.app.users.update(id, { is_active: true })
-  t.equal(sessions.length, NAMES.length)
-  for (const headers of sessions) t.equal(await statusOf(app, headers), 401)
-})
+)
 
-t.test('SES-01, SES-02, row 23: an opaque token is 43 random characters, and the store holds only a digest of it', async (t) => {
-  const adapter = memory()
-  const app = await buildApp(t, { adapter, backends: allBackends() })
-  await app.create()
-  const tokens = new Set<string>()
-  for (let i = 0; i < 20; i++) tokens.add((await session(app, 'db-bearer'))['authorization']?.slice('Bearer '.length) ?? '')
-  t.equal(tokens.size, 20)
-  const rows = await storedRows(adapter, 'accesstoken')
-  const dump = JSON.stringify(rows)
-  for (const token of tokens) {
-    t.match(token, /^[A-Za-z0-9_-]{43}$/)
-    for (const form of [token, Buffer.from(token).toString('base64url'), Buffer.from(token).toString('hex'), Buffer.from(token, 'base64url').toString('hex')]) t.notOk(dump.includes(form))
+t.test(
+  'SES-01, SES-02, row 23: an opaque token is 43 random characters, and the store holds only a digest of it',
+  async (t) => {
+    const adapter = memory()
+    const app = await buildApp(t, { adapter, backends: allBackends() })
+    await app.create()
+    const tokens = new Set<string>()
+    for (let i = 0; i < 20; i++) {
+      tokens.add((await session(app, 'db-bearer'))['authorization']?.slice('Bearer '.length) ?? '')
+    }
+    t.equal(tokens.size, 20)
+    const rows = await storedRows(adapter, 'accesstoken')
+    const dump = JSON.stringify(rows)
+    for (const token of tokens) {
+      t.match(token, /^[A-Za-z0-9_-]{43}$/)
+      for (const form of [
+        token,
+        Buffer.from(token).toString('base64url'),
+        Buffer.from(token).toString('hex'),
+        Buffer.from(token, 'base64url').toString('hex')
+      ]) {
+        t.notOk(dump.includes(form))
+      }
+    }
+    for (const row of rows) {
+      t.match(row['token'], /^[A-Za-z0-9_-]{43}$/)
+      for (const headers of [
+        { authorization: `Bearer ${String(row['token'])}` },
+        { cookie: `__Host-users-db-cookie=${String(row['token'])}` }
+      ]) {
+        t.equal(await statusOf(app, headers), 401, 'the stored text is no token')
+      }
+    }
   }
-  for (const row of rows) {
-    t.match(row['token'], /^[A-Za-z0-9_-]{43}$/)
-    for (const headers of [{ authorization: `Bearer ${String(row['token'])}` }, { cookie: `__Host-users-db-cookie=${String(row['token'])}` }]) t.equal(await statusOf(app, headers), 401, 'the stored text is no token')
-  }
-})
+)
 
 t.test('BR-03: a token is good on its own backend alone', async (t) => {
   const app = await buildApp(t, { backends: allBackends() })
@@ -213,37 +302,67 @@ t.test('BR-03: a token is good on its own backend alone', async (t) => {
   for (const name of NAMES) {
     const headers = await session(app, name)
     const token = headers['authorization']?.slice('Bearer '.length) ?? headers['cookie']?.split('=')[1]
-    const elsewhere = name.endsWith('bearer') ? NAMES.filter((one) => one.endsWith('cookie')).map((one) => ({ cookie: `__Host-users-${one}=${token}` })) : [{ authorization: `Bearer ${token}` }, ...NAMES.filter((one) => one.endsWith('cookie') && one !== name).map((one) => ({ cookie: `__Host-users-${one}=${token}` }))]
-    for (const one of elsewhere) t.equal(await statusOf(app, one), 401, `${name} as ${JSON.stringify(one).slice(0, 40)}`)
+    const elsewhere = name.endsWith('bearer')
+      ? NAMES.filter((one) => one.endsWith('cookie')).map((one) => ({ cookie: `__Host-users-${one}=${token}` }))
+      : [
+          { authorization: `Bearer ${token}` },
+          ...NAMES.filter((one) => one.endsWith('cookie') && one !== name).map((one) => ({
+            cookie: `__Host-users-${one}=${token}`
+          }))
+        ]
+    for (const one of elsewhere) {
+      t.equal(await statusOf(app, one), 401, `${name} as ${JSON.stringify(one).slice(0, 40)}`)
+    }
   }
 })
 
 t.test('expiry', async (t) => {
   const START = 1_800_000_000_000
 
-  t.test('row 23, SES-04: is decided by created_at and the clock, to the millisecond, whatever the cookie says', async (t) => {
-    let now = START
-    const backends: UsersOptions['backends'] = [{ name: 'cookie', transport: cookieTransport({ maxAge: 3600 }), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) }]
-    const app = await buildApp(t, { backends, clock: () => now })
-    await app.create()
-    const headers = await session(app, 'cookie')
-    const table: [ahead: number, status: number][] = [[0, 200], [3_599_999, 200], [3_600_000, 200], [3_600_001, 401], [10_000_000, 401], [3_600_000, 200]]
-    for (const [ahead, status] of table) {
-      now = START + ahead
-      t.equal(await statusOf(app, headers), status, `${ahead} ms`)
+  t.test(
+    'row 23, SES-04: is decided by created_at and the clock, to the millisecond, whatever the cookie says',
+    async (t) => {
+      let now = START
+      const backends: UsersOptions['backends'] = [
+        {
+          name: 'cookie',
+          transport: cookieTransport({ maxAge: 3600 }),
+          strategy: databaseStrategy({ lifetimeSeconds: 3600 })
+        }
+      ]
+      const app = await buildApp(t, { backends, clock: () => now })
+      await app.create()
+      const headers = await session(app, 'cookie')
+      const table: [ahead: number, status: number][] = [
+        [0, 200],
+        [3_599_999, 200],
+        [3_600_000, 200],
+        [3_600_001, 401],
+        [10_000_000, 401],
+        [3_600_000, 200]
+      ]
+      for (const [ahead, status] of table) {
+        now = START + ahead
+        t.equal(await statusOf(app, headers), status, `${ahead} ms`)
+      }
+      now = START + 3_500_000
+      t.equal(await statusOf(app, headers), 200)
+      now = START + 3_700_000
+      t.equal(await statusOf(app, headers), 401, 'use does not prolong it')
     }
-    now = START + 3_500_000
-    t.equal(await statusOf(app, headers), 200)
-    now = START + 3_700_000
-    t.equal(await statusOf(app, headers), 401, 'use does not prolong it')
-  })
+  )
 
   t.test('SES-04: a JWT session ends at exp', async (t) => {
     let now = START
     const app = await buildApp(t, { clock: () => now })
     await app.create()
     const headers = await app.bearer(ARTHUR)
-    for (const [ahead, status] of [[0, 200], [3_599_999, 200], [3_600_000, 401], [1e9, 401]] as const) {
+    for (const [ahead, status] of [
+      [0, 200],
+      [3_599_999, 200],
+      [3_600_000, 401],
+      [1e9, 401]
+    ] as const) {
       now = START + ahead
       t.equal(await statusOf(app, headers), status, `${ahead} ms`)
     }
@@ -252,9 +371,14 @@ t.test('expiry', async (t) => {
   t.test('row 23: another lifetime applies to the sessions that are there', async (t) => {
     let now = START
     const adapter = memory()
-    const cookie = (lifetimeSeconds: number): UsersOptions['backends'] => [{ name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds }) }]
+    const cookie = (lifetimeSeconds: number): UsersOptions['backends'] => [
+      { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds }) }
+    ]
     const options = { adapter, clock: () => now }
-    const [long, short] = [await buildApp(t, { ...options, backends: cookie(3600) }), await buildApp(t, { ...options, backends: cookie(60) })]
+    const [long, short] = [
+      await buildApp(t, { ...options, backends: cookie(3600) }),
+      await buildApp(t, { ...options, backends: cookie(60) })
+    ]
     await long.create()
     const headers = await session(long, 'cookie')
     t.equal(await statusOf(short, headers), 200)
@@ -264,96 +388,124 @@ t.test('expiry', async (t) => {
   })
 
   for (const makeStore of [memory, () => sqlite(join(t.testdir(), 'users.sqlite'))]) {
-    t.test(`SES-13, SES-04: the first login of an hour removes all expired rows, in batches, and none of them is good again (${makeStore.name || 'sqlite'})`, async (t) => {
+    t.test(
+      `SES-13, SES-04: the first login of an hour removes all expired rows, in batches, and none of them is good again (${makeStore.name || 'sqlite'})`,
+      async (t) => {
+        let now = START
+        const adapter = makeStore()
+        const batches: number[] = []
+        const watched: DatabaseAdapter = {
+          ...bound(adapter),
+          delete (model, where) {
+            const { in: keys } = (where['token'] ?? {}) as { in?: unknown[] }
+            if (keys !== undefined) batches.push(keys.length)
+            return adapter.delete(model, where)
+          }
+        }
+        const app = await buildApp(t, { adapter: watched, clock: () => now })
+        const { id } = await app.create()
+        const first = await app.cookie(ARTHUR)
+        await app.app.users.settled()
+        const model = storedModel('accesstoken')
+        for (let i = 0; i < 2500; i++) {
+          await adapter.create(model, {
+            token: `old-${i}`.padEnd(43, 'x'),
+            user_id: id,
+            created_at: new Date(START - 1000 - i),
+            session_stamp: 'x'
+          })
+        }
+        const count = async (): Promise<number> => (await adapter.findMany(model, {}, { limit: 100_000 })).length
+        t.equal(await count(), 2501)
+
+        now = START + 86_400_000 // the rows above are expired, the first session is not
+        t.equal(await statusOf(app, first), 200)
+        const logIn = async (): Promise<void> => {
+          await app.cookie(ARTHUR)
+          await app.app.users.settled()
+        }
+        await logIn()
+        t.equal(await count(), 2, 'the first session and the new one')
+        t.same(batches, [1000, 1000, 500])
+        now += 1000
+        t.equal(await statusOf(app, first), 401, 'it expired meanwhile')
+        await logIn()
+        t.equal(await count(), 3, 'the next removal is an hour later')
+        t.equal(await app.app.users.backends.get('cookie')?.strategy.purge?.(), 1, 'unless it is asked for')
+        now = START + 2 * 86_400_000 + 3_600_001
+        await logIn()
+        t.equal(await count(), 1, 'all that expired are gone')
+      }
+    )
+  }
+
+  t.test(
+    'SES-13: a removal goes on when another process deletes the same rows, and stops when the application closes',
+    async (t) => {
       let now = START
-      const adapter = makeStore()
-      const batches: number[] = []
+      const adapter = memory()
+      const model = storedModel('accesstoken')
+      let reads = 0
+      let meanwhile = async (): Promise<void> => {}
       const watched: DatabaseAdapter = {
         ...bound(adapter),
-        delete (model, where) {
-          const { in: keys } = (where['token'] ?? {}) as { in?: unknown[] }
-          if (keys !== undefined) batches.push(keys.length)
-          return adapter.delete(model, where)
+        async findMany (...args) {
+          const rows = await adapter.findMany(...args)
+          if (rows.length === 1000) reads++
+          await meanwhile()
+          return rows
         }
       }
       const app = await buildApp(t, { adapter: watched, clock: () => now })
       const { id } = await app.create()
-      const first = await app.cookie(ARTHUR)
-      await app.app.users.settled()
-      const model = storedModel('accesstoken')
-      for (let i = 0; i < 2500; i++) await adapter.create(model, { token: `old-${i}`.padEnd(43, 'x'), user_id: id, created_at: new Date(START - 1000 - i), session_stamp: 'x' })
-      const count = async (): Promise<number> => (await adapter.findMany(model, {}, { limit: 100_000 })).length
-      t.equal(await count(), 2501)
-
-      now = START + 86_400_000      // the rows above are expired, the first session is not
-      t.equal(await statusOf(app, first), 200)
-      const logIn = async (): Promise<void> => {
-        await app.cookie(ARTHUR)
-        await app.app.users.settled()
+      const purge = async (): Promise<number | undefined> =>
+        await app.app.users.backends.get('cookie')?.strategy.purge?.()
+      const fill = async (prefix = ''): Promise<void> => {
+        for (let i = 0; i < 2500; i++) {
+          await adapter.create(model, {
+            token: `${prefix}old-${i}`.padEnd(43, 'x'),
+            user_id: id,
+            created_at: new Date(START),
+            session_stamp: 'x'
+          })
+        }
       }
-      await logIn()
-      t.equal(await count(), 2, 'the first session and the new one')
-      t.same(batches, [1000, 1000, 500])
-      now += 1000
-      t.equal(await statusOf(app, first), 401, 'it expired meanwhile')
-      await logIn()
-      t.equal(await count(), 3, 'the next removal is an hour later')
-      t.equal(await app.app.users.backends.get('cookie')?.strategy.purge?.(), 1, 'unless it is asked for')
-      now = START + 2 * 86_400_000 + 3_600_001
-      await logIn()
-      t.equal(await count(), 1, 'all that expired are gone')
-    })
-  }
-
-  t.test('SES-13: a removal goes on when another process deletes the same rows, and stops when the application closes', async (t) => {
-    let now = START
-    const adapter = memory()
-    const model = storedModel('accesstoken')
-    let reads = 0
-    let meanwhile = async (): Promise<void> => {}
-    const watched: DatabaseAdapter = {
-      ...bound(adapter),
-      async findMany (...args) {
-        const rows = await adapter.findMany(...args)
-        if (rows.length === 1000) reads++
-        await meanwhile()
-        return rows
+      now = START + 2 * 86_400_000
+      await fill()
+      meanwhile = async () => {
+        meanwhile = async () => {}
+        const rows = await adapter.findMany(model, {}, { limit: 1000, order: 'created_at' })
+        await adapter.delete(model, { token: { in: rows.map(({ token }) => String(token)) } })
       }
-    }
-    const app = await buildApp(t, { adapter: watched, clock: () => now })
-    const { id } = await app.create()
-    const purge = async (): Promise<number | undefined> => await app.app.users.backends.get('cookie')?.strategy.purge?.()
-    const fill = async (prefix = ''): Promise<void> => {
-      for (let i = 0; i < 2500; i++) await adapter.create(model, { token: `${prefix}old-${i}`.padEnd(43, 'x'), user_id: id, created_at: new Date(START), session_stamp: 'x' })
-    }
-    now = START + 2 * 86_400_000
-    await fill()
-    meanwhile = async () => {
-      meanwhile = async () => {}
-      const rows = await adapter.findMany(model, {}, { limit: 1000, order: 'created_at' })
-      await adapter.delete(model, { token: { in: rows.map(({ token }) => String(token)) } })
-    }
-    t.equal(await purge(), 1500, 'the other process deleted the first batch')
-    t.equal((await storedRows(adapter, 'accesstoken')).length, 0)
+      t.equal(await purge(), 1500, 'the other process deleted the first batch')
+      t.equal((await storedRows(adapter, 'accesstoken')).length, 0)
 
-    for (let i = 0; i < 4; i++) await fill(`${i}-`)
-    reads = 0
-    let begin = (): void => {}
-    const begun = new Promise<void>((resolve) => { begin = resolve })
-    const closed = begun.then(() => app.app.close())
-    meanwhile = async () => {
-      begin()
-      for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate)
+      for (let i = 0; i < 4; i++) await fill(`${i}-`)
+      reads = 0
+      let begin = (): void => {}
+      const begun = new Promise<void>((resolve) => {
+        begin = resolve
+      })
+      const closed = begun.then(() => app.app.close())
+      meanwhile = async () => {
+        begin()
+        for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate)
+      }
+      await app.cookie(ARTHUR)
+      await closed
+      t.ok(reads < 5, `${reads} of 10 batches`)
+      t.ok((await storedRows(adapter, 'accesstoken')).length > 5000)
     }
-    await app.cookie(ARTHUR)
-    await closed
-    t.ok(reads < 5, `${reads} of 10 batches`)
-    t.ok((await storedRows(adapter, 'accesstoken')).length > 5000)
-  })
+  )
 
   t.test('SES-13: a purge that fails disturbs no login', async (t) => {
     const adapter = memory()
-    const broken: DatabaseAdapter = { ...bound(adapter), findMany: async () => { throw new Error('no') } }
+    const broken: DatabaseAdapter = {
+      ...bound(adapter),
+      findMany: async () => {
+        throw new Error('no')
+      }
+    }
     const app = await buildApp(t, { adapter: broken })
     await app.create()
     t.equal((await app.login('cookie', ARTHUR)).statusCode, 204)
@@ -364,15 +516,21 @@ t.test('expiry', async (t) => {
 
 t.test('SES-08: revocation is shared by all processes on a store, and survives a restart', async (t) => {
   const adapter = memory()
-  const [one, other] = [await buildApp(t, { adapter, backends: allBackends() }), await buildApp(t, { adapter, backends: allBackends() })]
+  const [one, other] = [
+    await buildApp(t, { adapter, backends: allBackends() }),
+    await buildApp(t, { adapter, backends: allBackends() })
+  ]
   const { id } = await one.create()
   const acts: [string, (app: TestApp) => Promise<unknown>][] = [
     ['endSessions', ({ app }) => app.users.endSessions(id)],
     ['password change', ({ app }) => app.users.update(id, { password: PASSWORD })],
-    ['deactivation', async ({ app }) => {
-      await app.users.update(id, { is_active: false })
-      await app.users.update(id, { is_active: true })
-    }]
+    [
+      'deactivation',
+      async ({ app }) => {
+        await app.users.update(id, { is_active: false })
+        await app.users.update(id, { is_active: true })
+      }
+    ]
   ]
   for (const [name, act] of acts) {
     for (const backend of NAMES) {
@@ -385,13 +543,39 @@ t.test('SES-08: revocation is shared by all processes on a store, and survives a
   }
 })
 
-t.test('SES-11: a token\'s subject is an id only in the form that we write', async (t) => {
+t.test("SES-11: a token's subject is an id only in the form that we write", async (t) => {
   const secret = 'tQ7wX2zR9vB4nL6kM1pH8dF3sJ5cG0yA'
-  const backends = (): UsersOptions['backends'] => [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600, secret }) }]
+  const backends = (): UsersOptions['backends'] => [
+    { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600, secret }) }
+  ]
   const forms: [id: IdKind, others: (id: string) => unknown[]][] = [
-    [integerId(), (id) => [`0${id}`, `+${id}`, `-${id}`, `${id} `, ` ${id}`, `${id}.0`, `${id}e0`, `0x${id}`, `${id}_0`, `${id}\u0000`, '１', '', Number(id), [id], { id }, null, true]],
+    [
+      integerId(),
+      (id) => [
+        `0${id}`,
+        `+${id}`,
+        `-${id}`,
+        `${id} `,
+        ` ${id}`,
+        `${id}.0`,
+        `${id}e0`,
+        `0x${id}`,
+        `${id}_0`,
+        `${id}\u0000`,
+        '１',
+        '',
+        Number(id),
+        [id],
+        { id },
+        null,
+        true
+      ]
+    ],
     [uuidId(), (id) => [id.toUpperCase(), id.replaceAll('-', ''), `{${id}}`, `urn:uuid:${id}`, ` ${id}`, `${id}\n`]],
-    [objectIdId(), (id) => [`${id} `, ` ${id}`, `0x${id}`, `${id}00`].concat(id === id.toUpperCase() ? [] : [id.toUpperCase()])]
+    [
+      objectIdId(),
+      (id) => [`${id} `, ` ${id}`, `0x${id}`, `${id}00`].concat(id === id.toUpperCase() ? [] : [id.toUpperCase()])
+    ]
   ]
   for (const [id, others] of forms) {
     const app = await buildApp(t, { backends: backends(), schemas: userSchemas({}, { id }) as unknown as UserSchemas })
@@ -404,7 +588,9 @@ t.test('SES-11: a token\'s subject is an id only in the form that we write', asy
       return { authorization: `Bearer ${body}.${createHmac('sha256', secret).update(body).digest('base64url')}` }
     }
     t.equal(await statusOf(app, forge(String(user.id))), 200, id.name)
-    for (const sub of others(String(user.id))) t.equal(await statusOf(app, forge(sub)), 401, `${id.name} ${JSON.stringify(sub)}`)
+    for (const sub of others(String(user.id))) {
+      t.equal(await statusOf(app, forge(sub)), 401, `${id.name} ${JSON.stringify(sub)}`)
+    }
   }
 })
 
@@ -414,14 +600,22 @@ t.test('SES-15: a session whose user is gone from the store is unauthenticated',
   const { id } = await app.create()
   const sessions = await Promise.all(NAMES.map((name) => session(app, name)))
   await adapter.delete(storedModel('user'), { id })
-  for (const headers of sessions) refused(t, await app.send('GET', '/users/me', undefined, headers), 401, 'UNAUTHENTICATED', 'Unauthorized')
-  for (const method of ['GET', 'PATCH'] as const) for (const headers of sessions) t.equal((await app.send(method, '/users/me', method === 'PATCH' ? {} : undefined, headers)).statusCode, 401)
+  for (const headers of sessions) {
+    refused(t, await app.send('GET', '/users/me', undefined, headers), 401, 'UNAUTHENTICATED', 'Unauthorized')
+  }
+  for (const method of ['GET', 'PATCH'] as const) {
+    for (const headers of sessions) {
+      t.equal((await app.send(method, '/users/me', method === 'PATCH' ? {} : undefined, headers)).statusCode, 401)
+    }
+  }
 })
 
 /** The adapter's methods as own properties. */
 function bound (adapter: DatabaseAdapter): DatabaseAdapter {
   return {
-    define: (model) => { adapter.define(model) },
+    define: (model) => {
+      adapter.define(model)
+    },
     open: () => adapter.open(),
     create: (model, row) => adapter.create(model, row),
     findOne: (model, where) => adapter.findOne(model, where),
@@ -432,7 +626,13 @@ function bound (adapter: DatabaseAdapter): DatabaseAdapter {
   }
 }
 
-interface Actor { go: () => void, idle: Promise<void>, arrived: () => void, waiting: boolean, done: boolean }
+interface Actor {
+  go: () => void
+  idle: Promise<void>
+  arrived: () => void
+  waiting: boolean
+  done: boolean
+}
 type Name = 'a' | 'b'
 
 /** Runs two tasks in one process and lets their calls of the store happen in a given order, one at a time. */
@@ -443,14 +643,16 @@ class Turns {
   readonly log: [Name, string][] = []
 
   wrap (adapter: DatabaseAdapter): DatabaseAdapter {
-    const gated = <A extends unknown[], R>(name: string, call: (...args: A) => R) => async (...args: A): Promise<Awaited<R>> => {
-      const actor = this.#context.getStore()
-      if (actor !== undefined) {
-        await this.#turn(actor)
-        this.log.push([actor, name])
-      }
-      return await call(...args)
-    }
+    const gated =
+      <A extends unknown[], R>(name: string, call: (...args: A) => R) =>
+        async (...args: A): Promise<Awaited<R>> => {
+          const actor = this.#context.getStore()
+          if (actor !== undefined) {
+            await this.#turn(actor)
+            this.log.push([actor, name])
+          }
+          return await call(...args)
+        }
     const all = bound(adapter)
     return {
       ...all,
@@ -482,13 +684,15 @@ class Turns {
 
   #actor (): Actor {
     const actor: Actor = { go () {}, idle: Promise.resolve(), arrived () {}, waiting: false, done: false }
-    actor.idle = new Promise((resolve) => { actor.arrived = resolve })
+    actor.idle = new Promise((resolve) => {
+      actor.arrived = resolve
+    })
     return actor
   }
 
   async #start<T>(name: Name, task: () => Promise<T>): Promise<T> {
     try {
-      return await this.#context.run(name, async () => await task())     // inject() begins when it is awaited
+      return await this.#context.run(name, async () => await task()) // inject() begins when it is awaited
     } finally {
       const actor = this.#actors[name]
       if (actor !== undefined) {
@@ -512,7 +716,9 @@ class Turns {
   async #step (name: Name): Promise<void> {
     const actor = this.#actors[name]
     if (actor === undefined || actor.done || !actor.waiting) return
-    actor.idle = new Promise((resolve) => { actor.arrived = resolve })
+    actor.idle = new Promise((resolve) => {
+      actor.arrived = resolve
+    })
     actor.waiting = false
     actor.go()
     await actor.idle
@@ -526,11 +732,22 @@ function orders (a: number, b: number): string[] {
 }
 
 t.test('a login at the same time as', async (t) => {
-  interface Scene { app: TestApp, id: User['id'], email: string, token: string }
-  const acts: Record<string, { act(scene: Scene): Promise<unknown>, after?(scene: Scene): Promise<unknown>, mayLive?: boolean }> = {
+  interface Scene {
+    app: TestApp
+    id: User['id']
+    email: string
+    token: string
+  }
+  const acts: Record<
+    string,
+    { act(scene: Scene): Promise<unknown>; after?(scene: Scene): Promise<unknown>; mayLive?: boolean }
+  > = {
     'a password change': { act: ({ app, id }) => app.app.users.update(id, { password: NEW_PASSWORD }) },
     'a password reset': { act: ({ app, token }) => app.app.users.resetPassword(token, NEW_PASSWORD) },
-    'a deactivation that is taken back': { act: ({ app, id }) => app.app.users.update(id, { is_active: false }), after: ({ app, id }) => app.app.users.update(id, { is_active: true }) },
+    'a deactivation that is taken back': {
+      act: ({ app, id }) => app.app.users.update(id, { is_active: false }),
+      after: ({ app, id }) => app.app.users.update(id, { is_active: true })
+    },
     'a deletion': { act: ({ app, id }) => app.app.users.delete(id) },
     endSessions: { act: ({ app, id }) => app.app.users.endSessions(id), mayLive: true }
   }
@@ -538,127 +755,208 @@ t.test('a login at the same time as', async (t) => {
   for (const backend of ['db-cookie', 'db-bearer', 'jwt-bearer']) {
     for (const upgrades of [false, true]) {
       for (const [name, { act, after, mayLive = false }] of Object.entries(acts)) {
-        t.test(`RACE-04: ${name} leaves no live session of the old state (${backend}${upgrades ? ', login upgrades the hash' : ''})`, async (t) => {
-          const turns = new Turns()
-          const adapter = memory()
-          const app = await buildApp(t, { adapter: turns.wrap(adapter), backends: allBackends().filter(({ name }) => name === backend) })
-          const hash = await (upgrades ? weakerHash(PASSWORD) : fastPasswords.hash(PASSWORD))
-          let made = 0
-          const scene = async (): Promise<Scene> => {
-            const email = `knight${++made}@camelot.bt`
-            const { id } = await app.create({ email })
-            await adapter.update(storedModel('user'), { id }, { hashed_password: hash })
-            return { app, id, email, token: await resetToken(app, email) }
-          }
-          await app.login(backend, (await scene()).email)      // the purge of the first login is over
-          await app.app.users.settled()
-          const [first, second] = [await scene(), await scene()]
-          const calls = [await turns.count(() => app.login(backend, first.email)), await turns.count(() => act(second))]
-          const all = orders(calls[0] ?? 0, calls[1] ?? 0)
-          t.ok(all.length >= 6, `${all.length} orders`)
-          const wrong: string[] = []
-          let lived = 0
-          for (const order of all) {
-            const now = await scene()
-            const [login, acted] = await turns.run(order, () => app.login(backend, now.email), () => act(now).then(() => 'done', (error: { code: string }) => error.code))
-            const log = turns.log.map((entry) => entry.join(' '))
-            await after?.(now)
-            const headers = headersOf(login)
-            if (headers === null) {
-              const { code } = login.json<{ code: string }>()
-              if (code !== 'FST_USERS_LOGIN_BAD_CREDENTIALS') wrong.push(`${order}: ${code}`)
-            } else if (await statusOf(app, headers) !== 401) {
-              const began = log.findIndex((entry) => entry.startsWith('a '))
-              const ended = log.indexOf('b update')
-              if ((mayLive && began > ended) || acted !== 'done') lived++
-              else wrong.push(`${order}: a live session after ${log.join(', ')}`)
+        t.test(
+          `RACE-04: ${name} leaves no live session of the old state (${backend}${upgrades ? ', login upgrades the hash' : ''})`,
+          async (t) => {
+            const turns = new Turns()
+            const adapter = memory()
+            const app = await buildApp(t, {
+              adapter: turns.wrap(adapter),
+              backends: allBackends().filter(({ name }) => name === backend)
+            })
+            const hash = await (upgrades ? weakerHash(PASSWORD) : fastPasswords.hash(PASSWORD))
+            let made = 0
+            const scene = async (): Promise<Scene> => {
+              const email = `knight${++made}@camelot.bt`
+              const { id } = await app.create({ email })
+              await adapter.update(storedModel('user'), { id }, { hashed_password: hash })
+              return { app, id, email, token: await resetToken(app, email) }
             }
-            // a reset token dies with a hash upgrade, so the reset may lose
-            if (acted !== 'done' && !(upgrades && acted === 'FST_USERS_RESET_PASSWORD_BAD_TOKEN')) wrong.push(`${order}: the other got ${acted}`)
+            await app.login(backend, (await scene()).email) // the purge of the first login is over
+            await app.app.users.settled()
+            const [first, second] = [await scene(), await scene()]
+            const calls = [
+              await turns.count(() => app.login(backend, first.email)),
+              await turns.count(() => act(second))
+            ]
+            const all = orders(calls[0] ?? 0, calls[1] ?? 0)
+            t.ok(all.length >= 6, `${all.length} orders`)
+            const wrong: string[] = []
+            let lived = 0
+            for (const order of all) {
+              const now = await scene()
+              const [login, acted] = await turns.run(
+                order,
+                () => app.login(backend, now.email),
+                () =>
+                  act(now).then(
+                    () => 'done',
+                    (error: { code: string }) => error.code
+                  )
+              )
+              const log = turns.log.map((entry) => entry.join(' '))
+              await after?.(now)
+              const headers = headersOf(login)
+              if (headers === null) {
+                const { code } = login.json<{ code: string }>()
+                if (code !== 'FST_USERS_LOGIN_BAD_CREDENTIALS') wrong.push(`${order}: ${code}`)
+              } else if ((await statusOf(app, headers)) !== 401) {
+                const began = log.findIndex((entry) => entry.startsWith('a '))
+                const ended = log.indexOf('b update')
+                if ((mayLive && began > ended) || acted !== 'done') lived++
+                else wrong.push(`${order}: a live session after ${log.join(', ')}`)
+              }
+              // a reset token dies with a hash upgrade, so the reset may lose
+              if (acted !== 'done' && !(upgrades && acted === 'FST_USERS_RESET_PASSWORD_BAD_TOKEN')) {
+                wrong.push(`${order}: the other got ${acted}`)
+              }
+            }
+            t.same(wrong, [])
+            t.equal(
+              lived > 0,
+              mayLive || (upgrades && name === 'a password reset'),
+              'a login that began afterwards, or whose upgrade undid the reset token, is good'
+            )
           }
-          t.same(wrong, [])
-          t.equal(lived > 0, mayLive || (upgrades && name === 'a password reset'), 'a login that began afterwards, or whose upgrade undid the reset token, is good')
-        })
+        )
       }
     }
   }
 })
 
-t.test('RACE-04, SES-07: a password change by a cookie session at the same time as a reset, deactivation or end of sessions leaves no live session', async (t) => {
-  interface Scene { id: User['id'], token: string }
-  const acts: Record<string, { act(app: TestApp, scene: Scene): Promise<unknown>, after?(app: TestApp, scene: Scene): Promise<unknown>, wins?: string }> = {
-    endSessions: { act: ({ app }, { id }) => app.users.endSessions(id) },
-    'a reset': { act: ({ app }, { token }) => app.users.resetPassword(token, 'guinevere-reset'), wins: 'guinevere-reset' },
-    'a password change by code': { act: ({ app }, { id }) => app.users.update(id, { password: 'guinevere-code' }), wins: 'guinevere-code' },
-    'a deactivation that is taken back': { act: ({ app }, { id }) => app.users.update(id, { is_active: false }), after: ({ app }, { id }) => app.users.update(id, { is_active: true }) },
-    'a deletion': { act: ({ app }, { id }) => app.users.delete(id) }
-  }
-  for (const backend of ['db-cookie', 'jwt-cookie']) {
-    for (const [name, { act, after, wins }] of Object.entries(acts)) {
-      t.test(`${name} (${backend})`, async (t) => {
-        const turns = new Turns()
-        const adapter = memory()
-        const app = await buildApp(t, { adapter: turns.wrap(adapter), backends: allBackends().filter(({ name }) => name === backend) })
-        let made = 0
-        const scene = async (): Promise<Scene & { headers: Headers, email: string }> => {
-          const email = `knight${++made}@camelot.bt`
-          const { id } = await app.create({ email })
-          const headers = await session(app, backend, email)
-          return { id, headers, email, token: await resetToken(app, email) }
-        }
-        await scene()
-        await app.app.users.settled()
-        const probe = await scene()
-        const second = await scene()
-        const patch = ({ headers }: { headers: Headers }) => app.send('PATCH', '/users/me', { password: 'guinevere-own' }, headers)
-        const calls = [await turns.count(() => patch(probe)), await turns.count(() => act(app, second))]
-        const all = orders(calls[0] ?? 0, calls[1] ?? 0)
-        t.ok(all.length >= 15, `${all.length} orders`)
-        const wrong: string[] = []
-        for (const order of all) {
-          const now = await scene()
-          const [reply, acted] = await turns.run(order, () => patch(now), () => act(app, now).then(() => 'done', (error: { code: string }) => error.code))
-          const log = turns.log.map((entry) => entry.join(' ')).join(', ')
-          if (wins !== undefined && acted === 'done' && headersOf(await app.login(backend, now.email, wins)) === null) wrong.push(`${order}: the password is not the one that ended the sessions: ${log}`)
-          await after?.(app, now)
-          if (await statusOf(app, now.headers) !== 401) wrong.push(`${order}: the old session lives`)
-          const renewed = reply.headers['set-cookie'] === undefined ? null : { cookie: cookieOf(reply) }
-          if (renewed !== null && acted === 'done' && await statusOf(app, renewed) !== 401) wrong.push(`${order}: the renewed session lives: ${log}`)
-          if (reply.statusCode !== 200 && reply.statusCode !== 401) wrong.push(`${order}: ${reply.body}`)
-        }
-        t.same(wrong, [])
-      })
+t.test(
+  'RACE-04, SES-07: a password change by a cookie session at the same time as a reset, deactivation or end of sessions leaves no live session',
+  async (t) => {
+    interface Scene {
+      id: User['id']
+      token: string
+    }
+    const acts: Record<
+      string,
+      {
+        act(app: TestApp, scene: Scene): Promise<unknown>
+        after?(app: TestApp, scene: Scene): Promise<unknown>
+        wins?: string
+      }
+    > = {
+      endSessions: { act: ({ app }, { id }) => app.users.endSessions(id) },
+      'a reset': {
+        act: ({ app }, { token }) => app.users.resetPassword(token, 'guinevere-reset'),
+        wins: 'guinevere-reset'
+      },
+      'a password change by code': {
+        act: ({ app }, { id }) => app.users.update(id, { password: 'guinevere-code' }),
+        wins: 'guinevere-code'
+      },
+      'a deactivation that is taken back': {
+        act: ({ app }, { id }) => app.users.update(id, { is_active: false }),
+        after: ({ app }, { id }) => app.users.update(id, { is_active: true })
+      },
+      'a deletion': { act: ({ app }, { id }) => app.users.delete(id) }
+    }
+    for (const backend of ['db-cookie', 'jwt-cookie']) {
+      for (const [name, { act, after, wins }] of Object.entries(acts)) {
+        t.test(`${name} (${backend})`, async (t) => {
+          const turns = new Turns()
+          const adapter = memory()
+          const app = await buildApp(t, {
+            adapter: turns.wrap(adapter),
+            backends: allBackends().filter(({ name }) => name === backend)
+          })
+          let made = 0
+          const scene = async (): Promise<Scene & { headers: Headers; email: string }> => {
+            const email = `knight${++made}@camelot.bt`
+            const { id } = await app.create({ email })
+            const headers = await session(app, backend, email)
+            return { id, headers, email, token: await resetToken(app, email) }
+          }
+          await scene()
+          await app.app.users.settled()
+          const probe = await scene()
+          const second = await scene()
+          const patch = ({ headers }: { headers: Headers }) =>
+            app.send('PATCH', '/users/me', { password: 'guinevere-own' }, headers)
+          const calls = [await turns.count(() => patch(probe)), await turns.count(() => act(app, second))]
+          const all = orders(calls[0] ?? 0, calls[1] ?? 0)
+          t.ok(all.length >= 15, `${all.length} orders`)
+          const wrong: string[] = []
+          for (const order of all) {
+            const now = await scene()
+            const [reply, acted] = await turns.run(
+              order,
+              () => patch(now),
+              () =>
+                act(app, now).then(
+                  () => 'done',
+                  (error: { code: string }) => error.code
+                )
+            )
+            const log = turns.log.map((entry) => entry.join(' ')).join(', ')
+            if (
+              wins !== undefined &&
+              acted === 'done' &&
+              headersOf(await app.login(backend, now.email, wins)) === null
+            ) {
+              wrong.push(`${order}: the password is not the one that ended the sessions: ${log}`)
+            }
+            await after?.(app, now)
+            if ((await statusOf(app, now.headers)) !== 401) wrong.push(`${order}: the old session lives`)
+            const renewed = reply.headers['set-cookie'] === undefined ? null : { cookie: cookieOf(reply) }
+            if (renewed !== null && acted === 'done' && (await statusOf(app, renewed)) !== 401) {
+              wrong.push(`${order}: the renewed session lives: ${log}`)
+            }
+            if (reply.statusCode !== 200 && reply.statusCode !== 401) wrong.push(`${order}: ${reply.body}`)
+          }
+          t.same(wrong, [])
+        })
+      }
     }
   }
-})
+)
 
-t.test('the logout of a request that nobody was found for is refused, and one without a reply ends the session', async (t) => {
-  const app = await buildApp(t, {}, (app) => {
-    app.post('/open/logout', async (request) => await app.users.logout(request))
-    app.post('/guarded/logout', { preHandler: app.authenticate }, async (request) => {
-      await app.users.logout(request)
-      return { user: request.user, authentication: request.authentication }
+t.test(
+  'the logout of a request that nobody was found for is refused, and one without a reply ends the session',
+  async (t) => {
+    const app = await buildApp(t, {}, (app) => {
+      app.post('/open/logout', async (request) => await app.users.logout(request))
+      app.post('/guarded/logout', { preHandler: app.authenticate }, async (request) => {
+        await app.users.logout(request)
+        return { user: request.user, authentication: request.authentication }
+      })
+      app.get('/guarded', { preHandler: app.authenticate }, async () => ({}))
     })
-    app.get('/guarded', { preHandler: app.authenticate }, async () => ({}))
-  })
-  await app.create()
-  const headers = await session(app, 'jwt')
-  const stored = await session(app, 'cookie')
-  t.match((await app.send('POST', '/open/logout', undefined, headers)).json<object>(), { statusCode: 401, code: 'FST_USERS_UNAUTHENTICATED' })
-  t.equal(await statusOf(app, headers), 200, 'the session goes on')
-  t.same((await app.send('POST', '/guarded/logout', undefined, stored)).json(), { user: null, authentication: null })
-  t.equal(await statusOf(app, stored), 401)
-  t.match(app.events.at(-1), { name: 'onAfterLogout', backend: 'cookie' })
-})
+    await app.create()
+    const headers = await session(app, 'jwt')
+    const stored = await session(app, 'cookie')
+    t.match((await app.send('POST', '/open/logout', undefined, headers)).json<object>(), {
+      statusCode: 401,
+      code: 'FST_USERS_UNAUTHENTICATED'
+    })
+    t.equal(await statusOf(app, headers), 200, 'the session goes on')
+    t.same((await app.send('POST', '/guarded/logout', undefined, stored)).json(), { user: null, authentication: null })
+    t.equal(await statusOf(app, stored), 401)
+    t.match(app.events.at(-1), { name: 'onAfterLogout', backend: 'cookie' })
+  }
+)
 
 t.test('SES-07: a request that a hook of the application logged out changes no password', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
-  app.addHook('preHandler', async (request) => { if (request.headers['x-leave'] === 'yes') await app.users.logout(request) })
+  app.addHook('preHandler', async (request) => {
+    if (request.headers['x-leave'] === 'yes') await app.users.logout(request)
+  })
   await app.register(users, { adapter: memory(), secret: SECRET, passwords: fastPasswords, backends: allBackends() })
   const user = await app.ready().then(() => app.users.create({ email: ARTHUR, password: PASSWORD }))
   const { issued } = await app.users.login(user, { backend: 'jwt-bearer' })
-  const change = async (leave: string): Promise<number> => (await app.inject({ method: 'PATCH', url: '/users/me', headers: { authorization: `Bearer ${String(issued?.token)}`, 'x-leave': leave }, payload: { password: NEW_PASSWORD } })).statusCode
+  const change = async (leave: string): Promise<number> =>
+    (
+      await app.inject({
+        method: 'PATCH',
+        url: '/users/me',
+        headers: { authorization: `Bearer ${String(issued?.token)}`, 'x-leave': leave },
+        payload: { password: NEW_PASSWORD }
+      })
+    ).statusCode
   t.equal(await change('yes'), 401)
   t.ok(await app.users.checkCredentials({ username: ARTHUR, password: PASSWORD }), 'the password is the old one')
   t.equal(await change('no'), 200)
@@ -666,7 +964,9 @@ t.test('SES-07: a request that a hook of the application logged out changes no p
 
 t.test('SES-07: a listener that logs out while the password changes is not overruled by a new session', async (t) => {
   const app = await buildApp(t, {}, (app) => {
-    app.users.addHook('onAfterUpdate', async (_payload, { request }) => { if (request !== null) await app.users.logout(request) })
+    app.users.addHook('onAfterUpdate', async (_payload, { request }) => {
+      if (request !== null) await app.users.logout(request)
+    })
   })
   await app.create()
   const reply = await app.send('PATCH', '/users/me', { password: NEW_PASSWORD }, await session(app, 'cookie'))

@@ -11,7 +11,8 @@ import { ARTHUR, buildApp, SECRET } from './helpers/build-app.js'
 t.test('SES-10: of a token that was good before nothing but the signature is taken for granted', async (t) => {
   const { app, create, bearer, send, tick } = await buildApp(t)
   const user = await create()
-  const statusOf = async (headers: { authorization: string }): Promise<number> => (await send('GET', '/users/me', undefined, headers)).statusCode
+  const statusOf = async (headers: { authorization: string }): Promise<number> =>
+    (await send('GET', '/users/me', undefined, headers)).statusCode
   const session = async (): Promise<{ authorization: string }> => {
     const headers = await bearer(ARTHUR)
     for (let i = 0; i < 3; i++) t.equal(await statusOf(headers), 200)
@@ -22,7 +23,11 @@ t.test('SES-10: of a token that was good before nothing but the signature is tak
   const { authorization } = altered
   for (const at of [20, authorization.indexOf('.') + 5, authorization.length - 5]) {
     const other = authorization[at] === 'A' ? 'B' : 'A'
-    t.equal(await statusOf({ authorization: authorization.slice(0, at) + other + authorization.slice(at + 1) }), 401, `character ${at}`)
+    t.equal(
+      await statusOf({ authorization: authorization.slice(0, at) + other + authorization.slice(at + 1) }),
+      401,
+      `character ${at}`
+    )
   }
   const ended = await session()
   await app.users.endSessions(user)
@@ -39,7 +44,16 @@ t.test('more tokens than are remembered stay good, and none is taken for another
   const app = Fastify()
   t.teardown(() => app.close())
   const keys = deriveKeys([SECRET], 'test').map((key) => checkJwtKey('secret', key))
-  const codec = await createJwtCodec(app, { keys, audience: 'test', lifetimeSeconds: 60, clock: Date.now, issuedAt: true, strict: true, required: [], remembered: 2 })
+  const codec = await createJwtCodec(app, {
+    keys,
+    audience: 'test',
+    lifetimeSeconds: 60,
+    clock: Date.now,
+    issuedAt: true,
+    strict: true,
+    required: [],
+    remembered: 2
+  })
   const tokens = ['a', 'b', 'c', 'd', 'e'].map((sub) => ({ sub, token: codec.sign({ sub }) }))
   for (let i = 0; i < 3; i++) {
     for (const { sub, token } of tokens) {
@@ -49,7 +63,13 @@ t.test('more tokens than are remembered stay good, and none is taken for another
     t.equal(codec.read(`${tokens[0]?.token ?? ''}A`), null)
   }
   const claims = codec.read(tokens[0]?.token ?? '')
-  t.throws(() => { if (claims !== null) claims.sub = 'b' }, TypeError, 'what is remembered cannot be changed')
+  t.throws(
+    () => {
+      if (claims !== null) claims.sub = 'b'
+    },
+    TypeError,
+    'what is remembered cannot be changed'
+  )
 })
 
 t.test('a custom field whose schema is wrong stops the start, though routes compile theirs later', async (t) => {

@@ -1,5 +1,12 @@
 import t, { type Test } from 'tap'
-import { cookieTransport, databaseStrategy, jwtStrategy, memory, type CookieTransportOptions, type UsersOptions } from '../lib/index.js'
+import {
+  cookieTransport,
+  databaseStrategy,
+  jwtStrategy,
+  memory,
+  type CookieTransportOptions,
+  type UsersOptions
+} from '../lib/index.js'
 import { ARTHUR, PASSWORD, buildApp, type TestApp } from './helpers/build-app.js'
 import { createJar, type Jar } from './helpers/cookie-jar.js'
 
@@ -11,20 +18,51 @@ const STRATEGIES: Record<string, () => UsersOptions['backends'][number]['strateg
   signed: () => jwtStrategy({ lifetimeSeconds: 3600 })
 }
 
-interface Deployment extends TestApp { lines: string[] }
+interface Deployment extends TestApp {
+  lines: string[]
+}
 
 /** One deployment of the application; several share a store, and so their sessions. */
-async function deploy (t: Test, options: CookieTransportOptions, more: Partial<UsersOptions> = {}, strategy = STRATEGIES.stored): Promise<Deployment> {
+async function deploy (
+  t: Test,
+  options: CookieTransportOptions,
+  more: Partial<UsersOptions> = {},
+  strategy = STRATEGIES.stored
+): Promise<Deployment> {
   const lines: string[] = []
-  const logger = { level: 'info', stream: { write: (line: string) => { lines.push(line) } } }
-  const backends = [{ name: 'cookie', transport: cookieTransport({ name: NAME, ...options }), strategy: strategy?.() ?? databaseStrategy({ lifetimeSeconds: 3600 }) }]
-  return { ...await buildApp(t, { backends, ...more }, undefined, { logger }), lines }
+  const logger = {
+    level: 'info',
+    stream: {
+      write: (line: string) => {
+        lines.push(line)
+      }
+    }
+  }
+  const backends = [
+    {
+      name: 'cookie',
+      transport: cookieTransport({ name: NAME, ...options }),
+      strategy: strategy?.() ?? databaseStrategy({ lifetimeSeconds: 3600 })
+    }
+  ]
+  return { ...(await buildApp(t, { backends, ...more }, undefined, { logger })), lines }
 }
 
 /** Sends a request as a browser does, with the cookies of its jar. */
-async function visit ({ app }: TestApp, jar: Jar, method: 'GET' | 'POST', url: string, payload?: object): Promise<number> {
+async function visit (
+  { app }: TestApp,
+  jar: Jar,
+  method: 'GET' | 'POST',
+  url: string,
+  payload?: object
+): Promise<number> {
   const cookie = jar.header(HOST, url)
-  const reply = await app.inject({ method, url, headers: { host: HOST, ...(cookie === '' ? {} : { cookie }) }, ...(payload === undefined ? {} : { payload }) })
+  const reply = await app.inject({
+    method,
+    url,
+    headers: { host: HOST, ...(cookie === '' ? {} : { cookie }) },
+    ...(payload === undefined ? {} : { payload })
+  })
   jar.store(HOST, reply.headers['set-cookie'])
   return reply.statusCode
 }
@@ -39,72 +77,109 @@ const former: [string, CookieTransportOptions, CookieTransportOptions][] = [
   ['cookies become partitioned', { sameSite: 'none' }, { sameSite: 'none', partitioned: true }],
   ['a domain is removed', { domain: 'camelot.bt' }, { formerly: [{ domain: 'camelot.bt' }] }],
   ['a path is removed', { path: '/auth' }, { formerly: [{ path: '/auth' }] }],
-  ['a domain is changed', { domain: 'app.camelot.bt' }, { domain: 'camelot.bt', formerly: [{ domain: 'app.camelot.bt' }] }],
+  [
+    'a domain is changed',
+    { domain: 'app.camelot.bt' },
+    { domain: 'camelot.bt', formerly: [{ domain: 'app.camelot.bt' }] }
+  ],
   ['cookies are partitioned no more', { partitioned: true }, { formerly: [{ partitioned: true }] }]
 ]
 
 for (const [change, before, after] of former) {
-  t.test(`CK-03 (Q19): after a deployment in which ${change}, login and logout remove the cookie that was left`, async (t) => {
-    for (const [kind, strategy] of Object.entries(STRATEGIES)) {
-      const shared = { adapter: memory() }
-      const old = await deploy(t, before, shared, strategy)
-      await old.create()
-      await old.create({ email: LANCELOT })
-      const now = await deploy(t, after, shared, strategy)
-      for (const next of ['login', 'logout']) {
-        const jar = createJar()
-        t.equal(await visit(old, jar, 'POST', '/auth/cookie/login', login(ARTHUR)), 204)
-        if (next === 'login') {
-          t.equal(await visit(now, jar, 'POST', '/auth/cookie/login', login(LANCELOT)), 204, `${kind}: login`)
-          t.equal(jar.count(NAME), 1, `${kind}: the browser has one cookie`)
+  t.test(
+    `CK-03 (Q19): after a deployment in which ${change}, login and logout remove the cookie that was left`,
+    async (t) => {
+      for (const [kind, strategy] of Object.entries(STRATEGIES)) {
+        const shared = { adapter: memory() }
+        const old = await deploy(t, before, shared, strategy)
+        await old.create()
+        await old.create({ email: LANCELOT })
+        const now = await deploy(t, after, shared, strategy)
+        for (const next of ['login', 'logout']) {
+          const jar = createJar()
+          t.equal(await visit(old, jar, 'POST', '/auth/cookie/login', login(ARTHUR)), 204)
+          if (next === 'login') {
+            t.equal(await visit(now, jar, 'POST', '/auth/cookie/login', login(LANCELOT)), 204, `${kind}: login`)
+            t.equal(jar.count(NAME), 1, `${kind}: the browser has one cookie`)
+          }
+          t.equal(await visit(now, jar, 'POST', '/auth/cookie/logout'), 204, `${kind}: logout after ${next}`)
+          t.equal(jar.count(NAME), 0, `${kind}: the browser has no cookie`)
         }
-        t.equal(await visit(now, jar, 'POST', '/auth/cookie/logout'), 204, `${kind}: logout after ${next}`)
-        t.equal(jar.count(NAME), 0, `${kind}: the browser has no cookie`)
       }
     }
-  })
+  )
 }
 
-t.test('CK-03 (Q19): a browser that has two cookies already gets out by login and by logout, and the log says so', async (t) => {
-  for (const [kind, strategy] of Object.entries(STRATEGIES)) {
-    const shared = { adapter: memory() }
-    const old = await deploy(t, {}, shared, strategy)
-    await old.create()
-    const now = await deploy(t, { domain: 'camelot.bt' }, shared, strategy)
-    /** Two live sessions of one user, as two deployments set them. */
-    const both = async (): Promise<Jar> => {
-      const [first, second] = [createJar(), createJar()]
-      await visit(old, first, 'POST', '/auth/cookie/login', login(ARTHUR))
-      await visit(now, second, 'POST', '/auth/cookie/login', login(ARTHUR))
-      return first.with(second)
+t.test(
+  'CK-03 (Q19): a browser that has two cookies already gets out by login and by logout, and the log says so',
+  async (t) => {
+    for (const [kind, strategy] of Object.entries(STRATEGIES)) {
+      const shared = { adapter: memory() }
+      const old = await deploy(t, {}, shared, strategy)
+      await old.create()
+      const now = await deploy(t, { domain: 'camelot.bt' }, shared, strategy)
+      /** Two live sessions of one user, as two deployments set them. */
+      const both = async (): Promise<Jar> => {
+        const [first, second] = [createJar(), createJar()]
+        await visit(old, first, 'POST', '/auth/cookie/login', login(ARTHUR))
+        await visit(now, second, 'POST', '/auth/cookie/login', login(ARTHUR))
+        return first.with(second)
+      }
+      const jar = await both()
+      t.equal(jar.count(NAME), 2)
+      t.equal(await visit(now, jar, 'GET', '/users/me'), 401, 'two cookies are nobody')
+      t.match(
+        now.lines.filter((line) => line.includes('several cookies of one name')),
+        [/"level":40.*"cookie":"sess","count":2/]
+      )
+      t.notMatch(
+        now.lines.join(''),
+        jar
+          .header(HOST, '/')
+          .split('; ')[0]
+          ?.slice(NAME.length + 1),
+        'without the cookies themselves'
+      )
+
+      const loggingIn = jar.copy()
+      t.equal(await visit(now, loggingIn, 'POST', '/auth/cookie/login', login(ARTHUR)), 204)
+      t.equal(loggingIn.count(NAME), 1)
+      t.equal(await visit(now, loggingIn, 'GET', '/users/me'), 200, `${kind}: works after a login`)
+
+      const leaving = await both()
+      const cookies = leaving.header(HOST, '/').split('; ')
+      t.equal(await visit(now, leaving, 'POST', '/auth/cookie/logout'), 204, `${kind}: logout`)
+      t.equal(leaving.count(NAME), 0)
+      if (kind === 'stored') {
+        for (const cookie of cookies) {
+          t.equal(
+            (await now.send('GET', '/users/me', undefined, { cookie })).statusCode,
+            401,
+            'both sessions have ended'
+          )
+        }
+      }
     }
-    const jar = await both()
-    t.equal(jar.count(NAME), 2)
-    t.equal(await visit(now, jar, 'GET', '/users/me'), 401, 'two cookies are nobody')
-    t.match(now.lines.filter((line) => line.includes('several cookies of one name')), [/"level":40.*"cookie":"sess","count":2/])
-    t.notMatch(now.lines.join(''), jar.header(HOST, '/').split('; ')[0]?.slice(NAME.length + 1), 'without the cookies themselves')
-
-    const loggingIn = jar.copy()
-    t.equal(await visit(now, loggingIn, 'POST', '/auth/cookie/login', login(ARTHUR)), 204)
-    t.equal(loggingIn.count(NAME), 1)
-    t.equal(await visit(now, loggingIn, 'GET', '/users/me'), 200, `${kind}: works after a login`)
-
-    const leaving = await both()
-    const cookies = leaving.header(HOST, '/').split('; ')
-    t.equal(await visit(now, leaving, 'POST', '/auth/cookie/logout'), 204, `${kind}: logout`)
-    t.equal(leaving.count(NAME), 0)
-    if (kind === 'stored') for (const cookie of cookies) t.equal((await now.send('GET', '/users/me', undefined, { cookie })).statusCode, 401, 'both sessions have ended')
   }
-})
+)
 
 t.test('CK-03 (Q19): one dead cookie beside the live one does not keep anybody from logging out', async (t) => {
   const now = await deploy(t, { domain: 'camelot.bt' })
   await now.create()
   const { cookie } = await now.cookie(ARTHUR)
-  for (const header of [`${NAME}=${'a'.repeat(43)}; ${cookie}`, `${cookie}; ${NAME}=${'a'.repeat(43)}`, `${NAME}=; ${cookie}`, `${NAME}="x y"; ${cookie}`]) {
+  for (const header of [
+    `${NAME}=${'a'.repeat(43)}; ${cookie}`,
+    `${cookie}; ${NAME}=${'a'.repeat(43)}`,
+    `${NAME}=; ${cookie}`,
+    `${NAME}="x y"; ${cookie}`
+  ]) {
     const { cookie: live } = await now.cookie(ARTHUR)
     const headers = { cookie: header.replace(cookie, live) }
-    t.equal((await now.send('GET', '/users/me', undefined, headers)).statusCode, 401, 'CK-03 holds for every other request')
+    t.equal(
+      (await now.send('GET', '/users/me', undefined, headers)).statusCode,
+      401,
+      'CK-03 holds for every other request'
+    )
     t.equal((await now.send('POST', '/auth/cookie/logout', undefined, headers)).statusCode, 204)
     t.equal((await now.send('GET', '/users/me', undefined, { cookie: live })).statusCode, 401, 'the session has ended')
   }
@@ -116,15 +191,26 @@ t.test('CK-03 (Q19): two valid cookies of different users are refused, and a log
   await now.create({ email: LANCELOT })
   const [ofArthur, ofLancelot] = [(await now.cookie(ARTHUR)).cookie, (await now.cookie(LANCELOT)).cookie]
   for (const cookie of [`${ofArthur}; ${ofLancelot}`, `${ofLancelot}; ${ofArthur}`]) {
-    for (const [method, url] of [['GET', '/users/me'], ['POST', '/guarded'], ['POST', '/auth/cookie/logout']] as const) {
+    for (const [method, url] of [
+      ['GET', '/users/me'],
+      ['POST', '/guarded'],
+      ['POST', '/auth/cookie/logout']
+    ] as const) {
       const reply = await now.send(method, url, undefined, { cookie })
       t.equal(reply.statusCode, 401, `${method} ${url}`)
       t.equal(reply.headers['set-cookie'], undefined)
     }
   }
-  for (const cookie of [ofArthur, ofLancelot]) t.equal((await now.send('GET', '/users/me', undefined, { cookie })).statusCode, 200, 'neither session has ended')
-  t.equal((await now.send('POST', '/auth/cookie/login', login(ARTHUR), { cookie: `${ofArthur}; ${ofLancelot}` })).statusCode, 204)
-  for (const cookie of [ofArthur, ofLancelot]) t.equal((await now.send('GET', '/users/me', undefined, { cookie })).statusCode, 401)
+  for (const cookie of [ofArthur, ofLancelot]) {
+    t.equal((await now.send('GET', '/users/me', undefined, { cookie })).statusCode, 200, 'neither session has ended')
+  }
+  t.equal(
+    (await now.send('POST', '/auth/cookie/login', login(ARTHUR), { cookie: `${ofArthur}; ${ofLancelot}` })).statusCode,
+    204
+  )
+  for (const cookie of [ofArthur, ofLancelot]) {
+    t.equal((await now.send('GET', '/users/me', undefined, { cookie })).statusCode, 401)
+  }
 })
 
 t.test('CK-03 (Q19): many cookies of one name cost no look into the store each', async (t) => {
@@ -157,7 +243,12 @@ t.test('a password change renews the cookie and removes one that was left', asyn
   const jar = createJar()
   await visit(old, jar, 'POST', '/auth/cookie/login', login(ARTHUR))
   const now = await deploy(t, { domain: 'camelot.bt' }, shared)
-  const reply = await now.send('PATCH', '/users/me', { password: 'guinevere-2' }, { host: HOST, cookie: jar.header(HOST, '/') })
+  const reply = await now.send(
+    'PATCH',
+    '/users/me',
+    { password: 'guinevere-2' },
+    { host: HOST, cookie: jar.header(HOST, '/') }
+  )
   t.equal(reply.statusCode, 200)
   jar.store(HOST, reply.headers['set-cookie'])
   t.equal(jar.count(NAME), 1)
@@ -165,16 +256,26 @@ t.test('a password change renews the cookie and removes one that was left', asyn
 })
 
 t.test('LOG-03: a login ends the session of the presented cookie as a session of its own user', async (t) => {
-  const ended: { token: string, email: string }[] = []
+  const ended: { token: string; email: string }[] = []
   const strategy = databaseStrategy({ lifetimeSeconds: 3600 })
   const watching: typeof strategy = {
     ...strategy,
-    plugin: Object.assign((scope: Parameters<typeof strategy.plugin>[0], options: Parameters<typeof strategy.plugin>[1]) => strategy.plugin(scope, {
-      ...options,
-      receive (made) {
-        options.receive({ ...made, async destroyToken (token, user) { ended.push({ token, email: user.email }); await made.destroyToken?.(token, user) } })
-      }
-    }), strategy.plugin)
+    plugin: Object.assign(
+      (scope: Parameters<typeof strategy.plugin>[0], options: Parameters<typeof strategy.plugin>[1]) =>
+        strategy.plugin(scope, {
+          ...options,
+          receive (made) {
+            options.receive({
+              ...made,
+              async destroyToken (token, user) {
+                ended.push({ token, email: user.email })
+                await made.destroyToken?.(token, user)
+              }
+            })
+          }
+        }),
+      strategy.plugin
+    )
   }
   const built = await buildApp(t, { backends: [{ name: 'cookie', transport: cookieTransport(), strategy: watching }] })
   await built.create()
@@ -185,10 +286,21 @@ t.test('LOG-03: a login ends the session of the presented cookie as a session of
 })
 
 t.test('CK-01: a partitioned cookie says so, when it is set and when it is cleared', async (t) => {
-  const built = await buildApp(t, { backends: [{ name: 'cookie', transport: cookieTransport({ partitioned: true, sameSite: 'none' }), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }] })
+  const built = await buildApp(t, {
+    backends: [
+      {
+        name: 'cookie',
+        transport: cookieTransport({ partitioned: true, sameSite: 'none' }),
+        strategy: databaseStrategy({ lifetimeSeconds: 60 })
+      }
+    ]
+  })
   await built.create()
   const reply = await built.login('cookie', ARTHUR)
-  t.match(reply.headers['set-cookie'], /^__Host-users-cookie=[\w-]{43}; Path=\/; HttpOnly; Secure; Partitioned; SameSite=None$/)
+  t.match(
+    reply.headers['set-cookie'],
+    /^__Host-users-cookie=[\w-]{43}; Path=\/; HttpOnly; Secure; Partitioned; SameSite=None$/
+  )
   const cookie = String(reply.headers['set-cookie']).split(';')[0] ?? ''
   const logout = await built.send('POST', '/auth/cookie/logout', undefined, { cookie })
   t.same([logout.headers['set-cookie']].flat(), [
@@ -209,7 +321,13 @@ t.test('CFG-05: wrong values of partitioned and formerly refuse to start', (t) =
     [{ formerly: [{ partitioned: 1 }] }, 'INVALID_OPTION', /cookieTransport\.formerly\[0\]\.partitioned/],
     [{ formerly: [{ secure: true }] }, 'UNKNOWN_OPTION', /cookieTransport\.formerly\[0\]\.secure/]
   ]
-  for (const [options, word, message] of wrong) t.throws(() => cookieTransport(options as CookieTransportOptions), { code: `FST_USERS_${word}`, message }, JSON.stringify(options))
+  for (const [options, word, message] of wrong) {
+    t.throws(
+      () => cookieTransport(options as CookieTransportOptions),
+      { code: `FST_USERS_${word}`, message },
+      JSON.stringify(options)
+    )
+  }
   t.doesNotThrow(() => cookieTransport({ partitioned: false, formerly: [] }))
   t.end()
 })

@@ -19,7 +19,11 @@ t.test('USR-07: the last active superuser cannot be demoted, deactivated or remo
   const url = `/users/${String(id)}`
   const headers = await app.cookie(ARTHUR)
   app.events.length = 0
-  for (const change of [{ is_superuser: false }, { is_active: false }, { is_superuser: false, is_active: false, email: 'new@camelot.bt' }]) {
+  for (const change of [
+    { is_superuser: false },
+    { is_active: false },
+    { is_superuser: false, is_active: false, email: 'new@camelot.bt' }
+  ]) {
     refused(t, await app.send('PATCH', url, change, headers), 400, 'LAST_SUPERUSER')
     await t.rejects(app.app.users.update(id, change), { code: 'FST_USERS_LAST_SUPERUSER' })
   }
@@ -27,7 +31,11 @@ t.test('USR-07: the last active superuser cannot be demoted, deactivated or remo
   await t.rejects(app.app.users.delete(id), { code: 'FST_USERS_LAST_SUPERUSER' })
   t.strictSame(app.events, [], 'no listener hears of it')
   t.match(await app.app.users.get(id), { email: ARTHUR, is_active: true, is_superuser: true })
-  t.equal((await app.send('PATCH', url, { is_superuser: true, is_active: true }, headers)).statusCode, 200, 'other changes are free')
+  t.equal(
+    (await app.send('PATCH', url, { is_superuser: true, is_active: true }, headers)).statusCode,
+    200,
+    'other changes are free'
+  )
 
   const other = await app.create({ email: MERLIN, is_superuser: true })
   t.equal((await app.send('PATCH', url, { is_superuser: false }, headers)).statusCode, 200, 'with another one it may')
@@ -36,28 +44,39 @@ t.test('USR-07: the last active superuser cannot be demoted, deactivated or remo
   t.equal(await app.app.users.getByEmail(MERLIN), null)
 })
 
-for (const [store, make] of Object.entries({ memory: () => withSlowReads(memory(), 3), sqlite: () => sqlite(':memory:') })) {
-  t.test(`USR-07, RACE-01: parallel demotions, deactivations and removals never take the last superuser (${store})`, async (t) => {
-    const emails = [ARTHUR, MERLIN, 'morgana@camelot.bt']
-    interface Knight { id: string, headers: { authorization: string } }
-    type Act = (app: TestApp, own: Knight, next: Knight) => Promise<unknown>
-    const acts: Record<string, Act> = {
-      'demote themselves': ({ send }, { id, headers }) => send('PATCH', `/users/${id}`, { is_superuser: false }, headers),
-      'remove themselves': ({ send }, { id, headers }) => send('DELETE', `/users/${id}`, undefined, headers),
-      'deactivate each other': ({ send }, { headers }, { id }) => send('PATCH', `/users/${id}`, { is_active: false }, headers),
-      'are removed by code': ({ app }, { id }) => app.users.delete(id).catch(() => {})
-    }
-    for (const [name, act] of Object.entries(acts)) {
-      const app = await buildApp(t, { adapter: make() })
-      const knights: Knight[] = []
-      for (const email of emails) {
-        const { id } = await app.create({ email, is_superuser: true })
-        knights.push({ id: String(id), headers: await app.bearer(email) })
+for (const [store, make] of Object.entries({
+  memory: () => withSlowReads(memory(), 3),
+  sqlite: () => sqlite(':memory:')
+})) {
+  t.test(
+    `USR-07, RACE-01: parallel demotions, deactivations and removals never take the last superuser (${store})`,
+    async (t) => {
+      const emails = [ARTHUR, MERLIN, 'morgana@camelot.bt']
+      interface Knight {
+        id: string
+        headers: { authorization: string }
       }
-      await Promise.all(knights.map((own, i) => act(app, own, knights[(i + 1) % knights.length] ?? own)))
-      t.ok(await activeSuperusers(app, emails) >= 1, name)
+      type Act = (app: TestApp, own: Knight, next: Knight) => Promise<unknown>
+      const acts: Record<string, Act> = {
+        'demote themselves': ({ send }, { id, headers }) =>
+          send('PATCH', `/users/${id}`, { is_superuser: false }, headers),
+        'remove themselves': ({ send }, { id, headers }) => send('DELETE', `/users/${id}`, undefined, headers),
+        'deactivate each other': ({ send }, { headers }, { id }) =>
+          send('PATCH', `/users/${id}`, { is_active: false }, headers),
+        'are removed by code': ({ app }, { id }) => app.users.delete(id).catch(() => {})
+      }
+      for (const [name, act] of Object.entries(acts)) {
+        const app = await buildApp(t, { adapter: make() })
+        const knights: Knight[] = []
+        for (const email of emails) {
+          const { id } = await app.create({ email, is_superuser: true })
+          knights.push({ id: String(id), headers: await app.bearer(email) })
+        }
+        await Promise.all(knights.map((own, i) => act(app, own, knights[(i + 1) % knights.length] ?? own)))
+        t.ok((await activeSuperusers(app, emails)) >= 1, name)
+      }
     }
-  })
+  )
 }
 
 t.test('USR-07: a removal that fails gives a superuser the rights back', async (t) => {
@@ -77,20 +96,42 @@ t.test('USR-07: a removal that fails gives a superuser the rights back', async (
   t.match(await app.app.users.get(id), { is_superuser: true })
 })
 
-t.test("USR-09: with sensitiveChanges: 'confirm' a superuser proves the current password at the own id too", async (t) => {
-  const app = await buildApp(t, { sensitiveChanges: 'confirm' })
-  const { id } = await app.create({ is_superuser: true, is_verified: true })
-  const other = await app.create({ email: 'galahad@camelot.bt' })
-  const url = `/users/${String(id)}`
-  const headers = await app.cookie(ARTHUR)
-  for (const change of [{ password: NEW_PASSWORD }, { email: 'new@camelot.bt' }]) {
-    refused(t, await app.send('PATCH', url, change, headers), 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
-    refused(t, await app.send('PATCH', url, { ...change, current_password: 'wrong-password' }, headers), 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
+t.test(
+  "USR-09: with sensitiveChanges: 'confirm' a superuser proves the current password at the own id too",
+  async (t) => {
+    const app = await buildApp(t, { sensitiveChanges: 'confirm' })
+    const { id } = await app.create({ is_superuser: true, is_verified: true })
+    const other = await app.create({ email: 'galahad@camelot.bt' })
+    const url = `/users/${String(id)}`
+    const headers = await app.cookie(ARTHUR)
+    for (const change of [{ password: NEW_PASSWORD }, { email: 'new@camelot.bt' }]) {
+      refused(t, await app.send('PATCH', url, change, headers), 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
+      refused(
+        t,
+        await app.send('PATCH', url, { ...change, current_password: 'wrong-password' }, headers),
+        400,
+        'UPDATE_USER_BAD_CURRENT_PASSWORD'
+      )
+    }
+    const proposed = await app.send('PATCH', url, { email: 'new@camelot.bt', current_password: PASSWORD }, headers)
+    t.match(proposed.json<object>(), { email: ARTHUR, is_verified: true }, 'the new e-mail is proved first')
+    t.equal((await app.send('PATCH', url, { is_verified: true }, headers)).statusCode, 200, 'flags need no password')
+    t.equal(
+      (await app.send('PATCH', url, { password: NEW_PASSWORD, current_password: PASSWORD }, headers)).statusCode,
+      200
+    )
+    t.equal((await app.login('jwt', ARTHUR, NEW_PASSWORD)).statusCode, 200)
+    t.equal(
+      (
+        await app.send(
+          'PATCH',
+          `/users/${String(other.id)}`,
+          { password: NEW_PASSWORD },
+          await app.bearer(ARTHUR, NEW_PASSWORD)
+        )
+      ).statusCode,
+      200,
+      'others are changed without'
+    )
   }
-  const proposed = await app.send('PATCH', url, { email: 'new@camelot.bt', current_password: PASSWORD }, headers)
-  t.match(proposed.json<object>(), { email: ARTHUR, is_verified: true }, 'the new e-mail is proved first')
-  t.equal((await app.send('PATCH', url, { is_verified: true }, headers)).statusCode, 200, 'flags need no password')
-  t.equal((await app.send('PATCH', url, { password: NEW_PASSWORD, current_password: PASSWORD }, headers)).statusCode, 200)
-  t.equal((await app.login('jwt', ARTHUR, NEW_PASSWORD)).statusCode, 200)
-  t.equal((await app.send('PATCH', `/users/${String(other.id)}`, { password: NEW_PASSWORD }, await app.bearer(ARTHUR, NEW_PASSWORD))).statusCode, 200, 'others are changed without')
-})
+)

@@ -9,8 +9,17 @@ import t, { type Test } from 'tap'
 import { tenantModel } from '../lib/adapters/shared/tenant.js'
 import type { SqlServerOptions } from '../lib/adapters/sql/index.js'
 import users, {
-  bearerTransport, databaseStrategy, kysely, memory, mongodb, mysql, postgres, redisStrategy, sqlite,
-  type DatabaseAdapter, type UsersOptions
+  bearerTransport,
+  databaseStrategy,
+  kysely,
+  memory,
+  mongodb,
+  mysql,
+  postgres,
+  redisStrategy,
+  sqlite,
+  type DatabaseAdapter,
+  type UsersOptions
 } from '../lib/index.js'
 import { github, oauth } from '../lib/features/oauth/index.js'
 import { User } from '../lib/testing/conformance/models.js'
@@ -32,12 +41,29 @@ const database = (): UsersOptions['backends'] => [
 ]
 
 /** An application with two tenants, each in a scope with the tenant's name as its prefix. */
-async function register (t: Test, adapters: Record<string, DatabaseAdapter>, options: Partial<UsersOptions> = {}): Promise<FastifyInstance> {
+async function register (
+  t: Test,
+  adapters: Record<string, DatabaseAdapter>,
+  options: Partial<UsersOptions> = {}
+): Promise<FastifyInstance> {
   const app = Fastify({ pluginTimeout: 60_000 })
   t.teardown(() => app.close())
   for (const [name, adapter] of Object.entries(adapters)) {
-    const own: UsersOptions = { name, adapter, secret: SECRET, passwords: fastPasswords, backends: database(), tokenStorage: 'plain', ...options }
-    await app.register(async (scope) => { await scope.register(users, own) }, { prefix: `/${name}` })
+    const own: UsersOptions = {
+      name,
+      adapter,
+      secret: SECRET,
+      passwords: fastPasswords,
+      backends: database(),
+      tokenStorage: 'plain',
+      ...options
+    }
+    await app.register(
+      async (scope) => {
+        await scope.register(users, own)
+      },
+      { prefix: `/${name}` }
+    )
   }
   await app.ready()
   return app
@@ -47,16 +73,32 @@ async function register (t: Test, adapters: Record<string, DatabaseAdapter>, opt
 async function showSeparate (t: Test, app: FastifyInstance): Promise<void> {
   const tokens: Record<string, string> = {}
   for (const [name, password] of Object.entries(PASSWORDS)) {
-    const registered = await app.inject({ method: 'POST', url: `/${name}/auth/register`, payload: { email: EMAIL, password } })
+    const registered = await app.inject({
+      method: 'POST',
+      url: `/${name}/auth/register`,
+      payload: { email: EMAIL, password }
+    })
     t.equal(registered.statusCode, 201, `${name}: register`)
-    const login = await app.inject({ method: 'POST', url: `/${name}/auth/session/login`, payload: { username: EMAIL, password } })
+    const login = await app.inject({
+      method: 'POST',
+      url: `/${name}/auth/session/login`,
+      payload: { username: EMAIL, password }
+    })
     t.equal(login.statusCode, 200, `${name}: log in`)
     tokens[name] = login.json<{ access_token: string }>().access_token
   }
-  for (const [name, other] of [['users', 'staff'], ['staff', 'users']] as const) {
-    const login = await app.inject({ method: 'POST', url: `/${name}/auth/session/login`, payload: { username: EMAIL, password: PASSWORDS[other] } })
+  for (const [name, other] of [
+    ['users', 'staff'],
+    ['staff', 'users']
+  ] as const) {
+    const login = await app.inject({
+      method: 'POST',
+      url: `/${name}/auth/session/login`,
+      payload: { username: EMAIL, password: PASSWORDS[other] }
+    })
     t.equal(login.statusCode, 400, `${name}: the password of ${other}`)
-    const me = (token = ''): Promise<{ statusCode: number }> => app.inject({ url: `/${name}/users/me`, headers: { authorization: `Bearer ${token}` } })
+    const me = (token = ''): Promise<{ statusCode: number }> =>
+      app.inject({ url: `/${name}/users/me`, headers: { authorization: `Bearer ${token}` } })
     t.equal((await me(tokens[name])).statusCode, 200, `${name}: its own session`)
     t.equal((await me(tokens[other])).statusCode, 401, `${name}: the session of ${other}`)
   }
@@ -72,12 +114,15 @@ interface SharedStore {
 const OWN_TABLES = /^(?!fastify_users_|sqlite_)/
 const servers = { postgres: await needsPostgres(), mysql: await needsMysql(), none: { skip: false as const } }
 
-const stores: Record<string, { service: { skip: string | false }, open: (t: Test) => Promise<SharedStore> }> = {
+const stores: Record<string, { service: { skip: string | false }; open: (t: Test) => Promise<SharedStore> }> = {
   'a file of SQLite': {
     service: servers.none,
     open: async (t) => {
       const file = join(t.testdir(), 'users.sqlite')
-      return { adapter: ({ tables } = {}) => sqlite(file, tables === undefined ? {} : { tables }), tables: async () => rowsOf(file, "SELECT name FROM sqlite_master WHERE type = 'table'").flat() }
+      return {
+        adapter: ({ tables } = {}) => sqlite(file, tables === undefined ? {} : { tables }),
+        tables: async () => rowsOf(file, "SELECT name FROM sqlite_master WHERE type = 'table'").flat()
+      }
     }
   },
   'a database of SQLite': {
@@ -95,7 +140,10 @@ const stores: Record<string, { service: { skip: string | false }, open: (t: Test
     service: servers.postgres,
     open: async (t) => {
       const { pool, schema } = await makePool(t)
-      const tables = async (): Promise<unknown[]> => (await pool.query<{ name: string }>('SELECT tablename AS name FROM pg_tables WHERE schemaname = $1', [schema])).rows.map(({ name }) => name)
+      const tables = async (): Promise<unknown[]> =>
+        (
+          await pool.query<{ name: string }>('SELECT tablename AS name FROM pg_tables WHERE schemaname = $1', [schema])
+        ).rows.map(({ name }) => name)
       return { adapter: (options) => postgres(pool, { createTables, ...options }), tables }
     }
   },
@@ -104,7 +152,10 @@ const stores: Record<string, { service: { skip: string | false }, open: (t: Test
     open: async (t) => {
       const { pool, schema } = await makePool(t)
       const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) })
-      const tables = async (): Promise<unknown[]> => (await pool.query<{ name: string }>('SELECT tablename AS name FROM pg_tables WHERE schemaname = $1', [schema])).rows.map(({ name }) => name)
+      const tables = async (): Promise<unknown[]> =>
+        (
+          await pool.query<{ name: string }>('SELECT tablename AS name FROM pg_tables WHERE schemaname = $1', [schema])
+        ).rows.map(({ name }) => name)
       return { adapter: (options) => kysely(db, { createTables, ...options }), tables }
     }
   },
@@ -112,8 +163,12 @@ const stores: Record<string, { service: { skip: string | false }, open: (t: Test
     service: servers.mysql,
     open: async (t) => {
       const { pool } = await makeMysqlPool(t)
-      const tables = async (): Promise<unknown[]> => (await pool.query({ sql: 'SHOW TABLES', rowsAsArray: true }))[0] as unknown[]
-      return { adapter: (options) => mysql(pool, { createTables, ...options }), tables: async () => (await tables()).flat() }
+      const tables = async (): Promise<unknown[]> =>
+        (await pool.query({ sql: 'SHOW TABLES', rowsAsArray: true }))[0] as unknown[]
+      return {
+        adapter: (options) => mysql(pool, { createTables, ...options }),
+        tables: async () => (await tables()).flat()
+      }
     }
   }
 }
@@ -134,28 +189,56 @@ for (const [store, { service, open }] of Object.entries(stores)) {
     await showSeparate(t, app)
   })
 
-  t.test(`${store}: tables that the options name are used as they are, and never by two tenants`, service, async (t) => {
-    const { adapter, tables } = await open(t)
-    const named = { user: { table: 'people' }, accesstoken: { table: 'sessions' } }
-    const both = adapter({ tables: named })
-    await t.rejects(register(t, { users: both, staff: both }), { code: 'FST_USERS_INVALID_OPTION', message: /"users" and "staff" would share the table .people./ })
-    const app = await register(t, { staff: adapter({ tables: named }), users: adapter() })
-    t.strictSame((await tables()).filter((name) => OWN_TABLES.test(String(name))).sort(), ['accesstoken', 'people', 'sessions', 'user'])
-    await showSeparate(t, app)
-  })
+  t.test(
+    `${store}: tables that the options name are used as they are, and never by two tenants`,
+    service,
+    async (t) => {
+      const { adapter, tables } = await open(t)
+      const named = { user: { table: 'people' }, accesstoken: { table: 'sessions' } }
+      const both = adapter({ tables: named })
+      await t.rejects(register(t, { users: both, staff: both }), {
+        code: 'FST_USERS_INVALID_OPTION',
+        message: /"users" and "staff" would share the table .people./
+      })
+      const app = await register(t, { staff: adapter({ tables: named }), users: adapter() })
+      t.strictSame((await tables()).filter((name) => OWN_TABLES.test(String(name))).sort(), [
+        'accesstoken',
+        'people',
+        'sessions',
+        'user'
+      ])
+      await showSeparate(t, app)
+    }
+  )
 }
 
 for (const store of ['a database of SQLite', 'PostgreSQL', 'Kysely', 'MySQL']) {
-  const { service, open } = stores[store] ?? { service: servers.none, open: async () => { throw new Error(store) } }
-  t.test(`a tenant does not start on the tables that another one uses through the same client (${store})`, service, async (t) => {
-    const { adapter } = await open(t)
-    const ours = { user: { table: 'user' }, accesstoken: { table: 'accesstoken' } }
-    const first = await register(t, { users: adapter() })
-    await t.rejects(register(t, { staff: adapter({ tables: ours }) }), { code: 'FST_USERS_INVALID_OPTION', message: /share the table .(user|accesstoken)./ })
-    await register(t, { users: adapter() })     // the same tenant, as another process would
-    await first.close()
-    await t.rejects(register(t, { staff: adapter({ tables: ours }) }), { code: 'FST_USERS_INVALID_OPTION' }, 'the second application of "users" still runs')
-  })
+  const { service, open } = stores[store] ?? {
+    service: servers.none,
+    open: async () => {
+      throw new Error(store)
+    }
+  }
+  t.test(
+    `a tenant does not start on the tables that another one uses through the same client (${store})`,
+    service,
+    async (t) => {
+      const { adapter } = await open(t)
+      const ours = { user: { table: 'user' }, accesstoken: { table: 'accesstoken' } }
+      const first = await register(t, { users: adapter() })
+      await t.rejects(register(t, { staff: adapter({ tables: ours }) }), {
+        code: 'FST_USERS_INVALID_OPTION',
+        message: /share the table .(user|accesstoken)./
+      })
+      await register(t, { users: adapter() }) // the same tenant, as another process would
+      await first.close()
+      await t.rejects(
+        register(t, { staff: adapter({ tables: ours }) }),
+        { code: 'FST_USERS_INVALID_OPTION' },
+        'the second application of "users" still runs'
+      )
+    }
+  )
 }
 
 t.test('what one tenant used is free for another one after it closed', async (t) => {
@@ -163,7 +246,9 @@ t.test('what one tenant used is free for another one after it closed', async (t)
   t.teardown(() => client.close())
   const first = await register(t, { users: sqlite(client) })
   await first.close()
-  await register(t, { staff: sqlite(client, { tables: { user: { table: 'user' }, accesstoken: { table: 'accesstoken' } } }) })
+  await register(t, {
+    staff: sqlite(client, { tables: { user: { table: 'user' }, accesstoken: { table: 'accesstoken' } } })
+  })
 })
 
 t.test('two tenants that share one memory() adapter know nothing of each other', async (t) => {
@@ -174,7 +259,10 @@ t.test('two tenants that share one memory() adapter know nothing of each other',
 t.test('two tenants in one MongoDB database have collections of their own', async (t) => {
   const client: MongoClient = connect(t, (await startMongoWirePeer(t)).url)
   const db = freshDb(t, client)
-  await showSeparate(t, await register(t, { users: mongodb(db, { createTables }), staff: mongodb(db, { createTables }) }))
+  await showSeparate(
+    t,
+    await register(t, { users: mongodb(db, { createTables }), staff: mongodb(db, { createTables }) })
+  )
   t.equal((await db.collection('User').find().toArray()).length, 1)
   t.equal((await db.collection('staff_user').find().toArray()).length, 1)
 
@@ -182,76 +270,143 @@ t.test('two tenants in one MongoDB database have collections of their own', asyn
   const adapter = mongodb(shared, { createTables })
   await showSeparate(t, await register(t, { users: adapter, staff: adapter }))
   const collections = { user: { collection: 'User' } }
-  await t.rejects(register(t, { staff: mongodb(client.db(shared.databaseName), { collections }) }), { code: 'FST_USERS_INVALID_OPTION', message: /share the collection "User" of/ })
+  await t.rejects(register(t, { staff: mongodb(client.db(shared.databaseName), { collections }) }), {
+    code: 'FST_USERS_INVALID_OPTION',
+    message: /share the collection "User" of/
+  })
   const both = mongodb(freshDb(t, client), { createTables, collections })
   await t.rejects(register(t, { users: both, staff: both }), { code: 'FST_USERS_INVALID_OPTION' })
 })
 
 const raw = new Redis(REDIS_URL, { lazyConnect: true, retryStrategy: () => null }).on('error', () => {})
-const reason = await raw.connect().then(() => false as const, () => `no Redis answers on ${REDIS_URL}`)
+const reason = await raw.connect().then(
+  () => false as const,
+  () => `no Redis answers on ${REDIS_URL}`
+)
 if (reason !== false && process.env['REQUIRE_SERVICES'] === '1') throw new Error(reason)
-t.teardown(() => { raw.disconnect() })
+t.teardown(() => {
+  raw.disconnect()
+})
 
 /** The keys that are in Redis under a prefix. */
 async function keysOf (prefix: string): Promise<string[]> {
   const keys: string[] = []
-  for await (const found of raw.scanStream({ match: `${prefix}*`, count: 1000 })) keys.push(...found as string[])
+  for await (const found of raw.scanStream({ match: `${prefix}*`, count: 1000 })) keys.push(...(found as string[]))
   return keys
 }
 
 for (const tokenStorage of ['plain', 'digest'] as const) {
-  t.test(`two tenants that share one Redis do not accept each other's sessions, tokens stored as ${tokenStorage}`, { skip: reason }, async (t) => {
-    const names = ['red', 'blue'].map((color) => `${color}${randomBytes(5).toString('hex')}`) as [string, string]
-    t.teardown(async () => { for (const name of names) for (const key of await keysOf(name)) await raw.del(key) })
-    const backends: UsersOptions['backends'] = [{ name: 'session', transport: bearerTransport(), strategy: redisStrategy({ client: raw, lifetimeSeconds: 600 }) }]
-    const app = await register(t, Object.fromEntries(names.map((name) => [name, memory()])), { tokenStorage, backends })
-    const payload = { email: EMAIL, password: 'broceliande-9', username: EMAIL }
-    for (const [name, other] of [names, names.toReversed()] as [string, string][]) {
-      await app.inject({ method: 'POST', url: `/${name}/auth/register`, payload: { email: EMAIL, password: payload.password } })
-      const login = await app.inject({ method: 'POST', url: `/${name}/auth/session/login`, payload: { username: EMAIL, password: payload.password } })
-      const headers = { authorization: `Bearer ${login.json<{ access_token: string }>().access_token}` }
-      t.equal((await app.inject({ url: `/${name}/users/me`, headers })).statusCode, 200)
-      t.equal((await app.inject({ url: `/${other}/users/me`, headers })).statusCode, 401)
-      t.equal((await keysOf(`${name}_fastapi_users_token:`)).length, 2, 'the token and the set of the user')
+  t.test(
+    `two tenants that share one Redis do not accept each other's sessions, tokens stored as ${tokenStorage}`,
+    { skip: reason },
+    async (t) => {
+      const names = ['red', 'blue'].map((color) => `${color}${randomBytes(5).toString('hex')}`) as [string, string]
+      t.teardown(async () => {
+        for (const name of names) for (const key of await keysOf(name)) await raw.del(key)
+      })
+      const backends: UsersOptions['backends'] = [
+        {
+          name: 'session',
+          transport: bearerTransport(),
+          strategy: redisStrategy({ client: raw, lifetimeSeconds: 600 })
+        }
+      ]
+      const app = await register(t, Object.fromEntries(names.map((name) => [name, memory()])), {
+        tokenStorage,
+        backends
+      })
+      const payload = { email: EMAIL, password: 'broceliande-9', username: EMAIL }
+      for (const [name, other] of [names, names.toReversed()] as [string, string][]) {
+        await app.inject({
+          method: 'POST',
+          url: `/${name}/auth/register`,
+          payload: { email: EMAIL, password: payload.password }
+        })
+        const login = await app.inject({
+          method: 'POST',
+          url: `/${name}/auth/session/login`,
+          payload: { username: EMAIL, password: payload.password }
+        })
+        const headers = { authorization: `Bearer ${login.json<{ access_token: string }>().access_token}` }
+        t.equal((await app.inject({ url: `/${name}/users/me`, headers })).statusCode, 200)
+        t.equal((await app.inject({ url: `/${other}/users/me`, headers })).statusCode, 401)
+        t.equal((await keysOf(`${name}_fastapi_users_token:`)).length, 2, 'the token and the set of the user')
+      }
     }
-  })
+  )
 }
 
-t.test('two tenants with the same user ids that share one Redis do not log each other in', { skip: reason }, async (t) => {
-  const names = ['red', 'blue'].map((color) => `${color}${randomBytes(5).toString('hex')}`)
-  const prefix = `test-${randomBytes(6).toString('hex')}:`
-  t.teardown(async () => { for (const key of await keysOf(prefix)) await raw.del(key) })
-  const strategy = redisStrategy({ client: raw, lifetimeSeconds: 600, keyPrefix: prefix })
-  const backends: UsersOptions['backends'] = [{ name: 'session', transport: bearerTransport(), strategy }]
-  const adapters = Object.fromEntries(names.map((name) => [name, memory()]))
-  await t.rejects(register(t, adapters, { tokenStorage: 'plain', backends }), { code: 'FST_USERS_INVALID_OPTION', message: /would share the key prefix "test-/ })
+t.test(
+  'two tenants with the same user ids that share one Redis do not log each other in',
+  { skip: reason },
+  async (t) => {
+    const names = ['red', 'blue'].map((color) => `${color}${randomBytes(5).toString('hex')}`)
+    const prefix = `test-${randomBytes(6).toString('hex')}:`
+    t.teardown(async () => {
+      for (const key of await keysOf(prefix)) await raw.del(key)
+    })
+    const strategy = redisStrategy({ client: raw, lifetimeSeconds: 600, keyPrefix: prefix })
+    const backends: UsersOptions['backends'] = [{ name: 'session', transport: bearerTransport(), strategy }]
+    const adapters = Object.fromEntries(names.map((name) => [name, memory()]))
+    await t.rejects(register(t, adapters, { tokenStorage: 'plain', backends }), {
+      code: 'FST_USERS_INVALID_OPTION',
+      message: /would share the key prefix "test-/
+    })
 
-  const [red = '', blue = ''] = names
-  const first = await register(t, { [red]: memory() }, { tokenStorage: 'plain', backends })
-  await register(t, { [red]: memory() }, { tokenStorage: 'plain', backends })     // the same tenant, as another process would
-  await t.rejects(register(t, { [blue]: memory() }, { tokenStorage: 'plain', backends }), { code: 'FST_USERS_INVALID_OPTION' })
-  await first.close()
-  await t.rejects(register(t, { [blue]: memory() }, { tokenStorage: 'plain', backends }), { code: 'FST_USERS_INVALID_OPTION' })
-})
+    const [red = '', blue = ''] = names
+    const first = await register(t, { [red]: memory() }, { tokenStorage: 'plain', backends })
+    // the same tenant, as another process would
+    await register(t, { [red]: memory() }, { tokenStorage: 'plain', backends })
+    await t.rejects(register(t, { [blue]: memory() }, { tokenStorage: 'plain', backends }), {
+      code: 'FST_USERS_INVALID_OPTION'
+    })
+    await first.close()
+    await t.rejects(register(t, { [blue]: memory() }, { tokenStorage: 'plain', backends }), {
+      code: 'FST_USERS_INVALID_OPTION'
+    })
+  }
+)
 
 t.test('a model of a tenant refers to models of the same tenant, and the default tenant keeps all names', async (t) => {
   const token = { name: 'token', table: 'token', fields: { user_id: { type: 'id' as const, references: 'user' } } }
   t.equal(tenantModel('users', User), User)
   t.match(tenantModel('staff', User), { name: 'staff:user', table: 'staff_user', tenant: 'staff' })
-  t.match(tenantModel('staff', token), { name: 'staff:token', table: 'staff_token', fields: { user_id: { references: 'staff:user' } } })
+  t.match(tenantModel('staff', token), {
+    name: 'staff:token',
+    table: 'staff_token',
+    fields: { user_id: { references: 'staff:user' } }
+  })
 })
 
-t.test('the longest name of a tenant makes tables and indexes whose names every database takes', servers.mysql, async (t) => {
-  const name = 'a'.repeat(32)
-  const { pool } = await makeMysqlPool(t)
-  const app = Fastify({ pluginTimeout: 60_000 })
-  t.teardown(() => app.close())
-  await app.register(users, { name, adapter: mysql(pool, { createTables }), secret: SECRET, passwords: fastPasswords, backends: database(), publicUrl: 'https://app.example' })
-  await app.register(oauth, { providers: [github({ clientId: 'id', clientSecret: 'secret' })] })
-  await app.ready()
-  const [rows] = await pool.query({ sql: 'SHOW TABLES', rowsAsArray: true })
-  t.match((rows as unknown[]).flat(), [`${name}_accesstoken`, `${name}_oauth_account`, `${name}_oauth_issuer`, `${name}_oauth_transaction`, `${name}_user`, 'fastify_users_schema'])
-})
+t.test(
+  'the longest name of a tenant makes tables and indexes whose names every database takes',
+  servers.mysql,
+  async (t) => {
+    const name = 'a'.repeat(32)
+    const { pool } = await makeMysqlPool(t)
+    const app = Fastify({ pluginTimeout: 60_000 })
+    t.teardown(() => app.close())
+    await app.register(users, {
+      name,
+      adapter: mysql(pool, { createTables }),
+      secret: SECRET,
+      passwords: fastPasswords,
+      backends: database(),
+      publicUrl: 'https://app.example'
+    })
+    await app.register(oauth, { providers: [github({ clientId: 'id', clientSecret: 'secret' })] })
+    await app.ready()
+    const [rows] = await pool.query({ sql: 'SHOW TABLES', rowsAsArray: true })
+    t.match((rows as unknown[]).flat(), [
+      `${name}_accesstoken`,
+      `${name}_oauth_account`,
+      `${name}_oauth_issuer`,
+      `${name}_oauth_transaction`,
+      `${name}_user`,
+      'fastify_users_schema'
+    ])
+  }
+)
 
 const places = t.testdir()
 const program = buildProgram(join(places, 'program'))
@@ -260,23 +415,35 @@ process.env['USERS_SECRET'] = SECRET
 t.test('the commands of the command line work on the tables of the tenant', async (t) => {
   const { run, file } = makePlaceIn(places, program)
   const staff: ConfigParts = { more: "name: 'staff'," }
-  t.match((await run(['schema'], staff)).out, /CREATE TABLE "staff_user"[^]*CREATE TABLE "staff_accesstoken"[^]*REFERENCES "staff_user"/)
+  t.match(
+    (await run(['schema'], staff)).out,
+    /CREATE TABLE "staff_user"[^]*CREATE TABLE "staff_accesstoken"[^]*REFERENCES "staff_user"/
+  )
   t.match((await run(['doctor'], staff)).out, /fail {2}schema: missing: make the table "staff_user"/)
-  t.match((await run(['migrate'], staff)), { code: 0, out: /make the table "staff_user"[^]*make the table "staff_accesstoken"/ })
-  t.match((await run(['migrate', '--check'], staff)), { code: 0 })
+  t.match(await run(['migrate'], staff), {
+    code: 0,
+    out: /make the table "staff_user"[^]*make the table "staff_accesstoken"/
+  })
+  t.match(await run(['migrate', '--check'], staff), { code: 0 })
   t.match((await run(['doctor'], staff)).out, /ok {4}schema:/)
-  t.match((await run(['create-superuser', '--email', EMAIL], staff, { lines: ['broceliande-9'] })), { code: 0 })
+  t.match(await run(['create-superuser', '--email', EMAIL], staff, { lines: ['broceliande-9'] }), { code: 0 })
   t.strictSame(rowsOf(file, 'SELECT email FROM staff_user'), [[EMAIL]])
   t.strictSame(rowsOf(file, "SELECT name FROM sqlite_master WHERE name IN ('user', 'accesstoken')"), [])
-  t.match((await run(['prune'], staff)), { code: 0, out: /backend session|backend database/ })
-  t.match((await run(['migrate', '--from', 'fastapi-users'], staff)), { code: 0, out: /Nothing to do/ })
+  t.match(await run(['prune'], staff), { code: 0, out: /backend session|backend database/ })
+  t.match(await run(['migrate', '--from', 'fastapi-users'], staff), { code: 0, out: /Nothing to do/ })
 })
 
-t.test('migrate --from fastapi-users for a tenant says which table is missing, and takes the one that the options name', async (t) => {
-  const { run, file } = makePlaceIn(places, program)
-  await run(['migrate'])
-  const staff: ConfigParts = { more: "name: 'staff'," }
-  t.match((await run(['migrate', '--from', 'fastapi-users'], staff)), { code: 1, err: /there is no table "staff_user" in this database; say the table's name with the adapter's option `tables`/ })
-  const adapter = `sqlite('${file}', { tables: { user: { table: 'user' }, accesstoken: { table: 'accesstoken' } } })`
-  t.match((await run(['migrate', '--from', 'fastapi-users'], { ...staff, adapter })), { code: 0, out: /Nothing to do/ })
-})
+t.test(
+  'migrate --from fastapi-users for a tenant says which table is missing, and takes the one that the options name',
+  async (t) => {
+    const { run, file } = makePlaceIn(places, program)
+    await run(['migrate'])
+    const staff: ConfigParts = { more: "name: 'staff'," }
+    t.match(await run(['migrate', '--from', 'fastapi-users'], staff), {
+      code: 1,
+      err: /there is no table "staff_user" in this database; say the table's name with the adapter's option `tables`/
+    })
+    const adapter = `sqlite('${file}', { tables: { user: { table: 'user' }, accesstoken: { table: 'accesstoken' } } })`
+    t.match(await run(['migrate', '--from', 'fastapi-users'], { ...staff, adapter }), { code: 0, out: /Nothing to do/ })
+  }
+)

@@ -1,10 +1,29 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import users, { authenticate, currentUser, defineTransport, jwtStrategy, memory, refuse, type UsersHooks } from '../lib/index.js'
-import { asUser, captureEvents, createUser, manualClock, withSlowReads, type CapturedEvents } from '../lib/testing/index.js'
+import users, {
+  authenticate,
+  currentUser,
+  defineTransport,
+  jwtStrategy,
+  memory,
+  refuse,
+  type UsersHooks
+} from '../lib/index.js'
+import {
+  asUser,
+  captureEvents,
+  createUser,
+  manualClock,
+  withSlowReads,
+  type CapturedEvents
+} from '../lib/testing/index.js'
 import { ARTHUR, backends, fastPasswords, PASSWORD, SECRET } from './helpers/build-app.js'
 
-async function build (t: Test, clock = manualClock(), hooks: UsersHooks = {}): Promise<{ app: FastifyInstance, captured: CapturedEvents, clock: ReturnType<typeof manualClock> }> {
+async function build (
+  t: Test,
+  clock = manualClock(),
+  hooks: UsersHooks = {}
+): Promise<{ app: FastifyInstance; captured: CapturedEvents; clock: ReturnType<typeof manualClock> }> {
   const app = Fastify()
   t.teardown(() => app.close())
   const nowhere = defineTransport({
@@ -13,7 +32,14 @@ async function build (t: Test, clock = manualClock(), hooks: UsersHooks = {}): P
     setup: () => ({ ambient: false, extractToken: () => null, sendLogin: (reply) => reply })
   })
   const more = { name: 'nowhere', transport: nowhere, strategy: jwtStrategy({ lifetimeSeconds: 60 }) }
-  await app.register(users, { adapter: memory(), secret: SECRET, passwords: fastPasswords, clock, hooks, backends: [...backends(), more] })
+  await app.register(users, {
+    adapter: memory(),
+    secret: SECRET,
+    passwords: fastPasswords,
+    clock,
+    hooks,
+    backends: [...backends(), more]
+  })
   app.get('/who', { preHandler: authenticate }, async (request) => currentUser(request))
   const captured = captureEvents(app)
   await app.ready()
@@ -34,13 +60,20 @@ t.test('asUser acts as a user that exists, by the backend named', async (t) => {
   const headers = await asUser(app, user, { backend: 'cookie' })
   t.match(headers.cookie, /^__Host-users-cookie=/)
   t.equal((await app.inject({ url: '/who', headers })).json().email, ARTHUR)
-  t.strictSame(captured.events.filter(({ name }) => name === 'onAfterLogin').map((event) => 'method' in event && event.method), ['test'])
+  t.strictSame(
+    captured.events.filter(({ name }) => name === 'onAfterLogin').map((event) => 'method' in event && event.method),
+    ['test']
+  )
 })
 
 t.test('asUser says why it cannot', async (t) => {
   const { app } = await build(t)
   await t.rejects(asUser(app, {}, { backend: 'other' }), { code: 'FST_USERS_UNKNOWN_BACKEND' })
-  await t.rejects(asUser(app, {}, { backend: 'nowhere' }), { code: 'FST_USERS_INVALID_OPTION' }, 'its transport names no request headers')
+  await t.rejects(
+    asUser(app, {}, { backend: 'nowhere' }),
+    { code: 'FST_USERS_INVALID_OPTION' },
+    'its transport names no request headers'
+  )
   await t.rejects(asUser(app, { is_active: false }), { code: 'FST_USERS_LOGIN_BAD_CREDENTIALS' })
   const { app: pending } = await build(t, undefined, { onBeforeLogin: () => ({ pending: { code: 'SECOND_FACTOR' } }) })
   await t.rejects(asUser(pending), { code: 'FST_USERS_INVALID_OPTION', message: /the login is pending/ })
@@ -54,7 +87,11 @@ t.test('captured events come in order and give tokens', async (t) => {
   await t.rejects(captured.tokenOf('onAfterForgotPassword'), { code: 'FST_USERS_INVALID_OPTION' })
   await app.inject({ method: 'POST', url: '/auth/forgot-password', payload: { email: ARTHUR } })
   const token = await captured.tokenOf('onAfterForgotPassword')
-  const reply = await app.inject({ method: 'POST', url: '/auth/reset-password', payload: { token, password: 'excalibur-1' } })
+  const reply = await app.inject({
+    method: 'POST',
+    url: '/auth/reset-password',
+    payload: { token, password: 'excalibur-1' }
+  })
   t.equal(reply.statusCode, 200)
   t.strictSame(captured.names(), ['onAfterForgotPassword', 'onAfterVerify', 'onAfterResetPassword'])
 })
@@ -70,7 +107,12 @@ t.test('the manual clock stands until it is moved', async (t) => {
 })
 
 t.test('refuse makes the error of a refusal, always a 4xx', async (t) => {
-  t.match(refuse(422, 'NO_INVITE', 'Ask for an invitation.'), { statusCode: 422, code: 'FST_USERS_REFUSED', detail: 'NO_INVITE', message: 'Ask for an invitation.' })
+  t.match(refuse(422, 'NO_INVITE', 'Ask for an invitation.'), {
+    statusCode: 422,
+    code: 'FST_USERS_REFUSED',
+    detail: 'NO_INVITE',
+    message: 'Ask for an invitation.'
+  })
   for (const status of [200, 399, 500, Number.NaN]) t.equal(refuse(status, 'X', 'y').statusCode, 403)
 })
 
@@ -78,7 +120,10 @@ t.test('slow reads leave writes as they are, of several rows too', async (t) => 
   const model = { name: 'knight', table: 'knight', fields: { name: { type: 'text' } } } as const
   const slow = withSlowReads(memory(), 30)
   slow.define(model)
-  t.same(await slow.createWith?.(model, { name: 'Galahad' }, () => [[model, { name: 'Percival' }]]), [{ name: 'Galahad' }, { name: 'Percival' }])
+  t.same(await slow.createWith?.(model, { name: 'Galahad' }, () => [[model, { name: 'Percival' }]]), [
+    { name: 'Galahad' },
+    { name: 'Percival' }
+  ])
   const start = performance.now()
   t.same(await slow.findOne(model, { name: 'Percival' }), { name: 'Percival' })
   t.ok(performance.now() - start > 25)

@@ -6,13 +6,17 @@ import t from 'tap'
 import ts from 'typescript'
 import { root } from './helpers/root.js'
 
-// `UsersRegister` is one for a whole program, so that each folder below test/types is compiled alone; plain.test-d.ts is the
+// `UsersRegister` is one for a whole program, so that each folder below test/types is compiled alone; plain.test-d.ts
+// is the
 // application that declares nothing.
 const folder = join(root, 'test/types')
 const MISFIT = "Omit<UserOf<typeof schemas>, 'email'>"
-mkdirSync(join(root, '.tap'), { recursive: true })     // below the repository, so that its dependencies are found; git and ESLint ignore it
+// below the repository, so that its dependencies are found; git and ESLint ignore it
+mkdirSync(join(root, '.tap'), { recursive: true })
 const declarations = mkdtempSync(join(root, '.tap/types-'))
-t.teardown(() => { rmSync(declarations, { recursive: true, force: true }) })
+t.teardown(() => {
+  rmSync(declarations, { recursive: true, force: true })
+})
 
 const parsed = new Map<string, ts.SourceFile | undefined>()
 
@@ -20,17 +24,26 @@ const parsed = new Map<string, ts.SourceFile | undefined>()
 function errorsOf (name: string, entry: string, edit = (text: string) => text): string[] {
   const file = join(folder, name)
   const project = ts.findConfigFile(dirname(file), ts.sys.fileExists) ?? ''
-  const { options } = ts.parseJsonConfigFileContent(ts.readConfigFile(project, ts.sys.readFile).config, ts.sys, dirname(project))
+  const { options } = ts.parseJsonConfigFileContent(
+    ts.readConfigFile(project, ts.sys.readFile).config,
+    ts.sys,
+    dirname(project)
+  )
   const host = ts.createCompilerHost(options)
   const parse = host.getSourceFile.bind(host)
   host.getSourceFile = (path, version) => {
     if (resolve(path) === file) return ts.createSourceFile(path, edit(readFileSync(file, 'utf8')), version, true)
-    if (!parsed.has(path)) parsed.set(path, parse(path, version))     // the programs share what they have in common
+    if (!parsed.has(path)) parsed.set(path, parse(path, version)) // the programs share what they have in common
     return parsed.get(path)
   }
   const program = ts.createProgram([file], { ...options, paths: { 'fastify-users': [entry] } }, host)
   const source = program.getSourceFile(file)
-  const diagnostics = [...program.getOptionsDiagnostics(), ...program.getGlobalDiagnostics(), ...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)]
+  const diagnostics = [
+    ...program.getOptionsDiagnostics(),
+    ...program.getGlobalDiagnostics(),
+    ...program.getSyntacticDiagnostics(source),
+    ...program.getSemanticDiagnostics(source)
+  ]
   if (source === undefined) return [`${file} is not there`]
   return diagnostics.map(({ file: place, start = 0, messageText }) => {
     const line = place === undefined ? 0 : place.getLineAndCharacterOfPosition(start).line + 1
@@ -42,23 +55,34 @@ function lineOf (error: string): number {
   return Number(/:(\d+) /.exec(error)?.[1])
 }
 
-t.test('an application needs under 15 % more type instantiations than Fastify alone', { timeout: 600_000 }, async (t) => {
-  const { stdout } = await promisify(execFile)(process.execPath, [join(folder, 'instantiations.mjs'), declarations])     // rejects above the budget
-  t.comment(stdout.trim())
-  t.match(stdout, /with the plugin \d+, \d+\.\d % more/)
-})
+t.test(
+  'an application needs under 15 % more type instantiations than Fastify alone',
+  { timeout: 600_000 },
+  async (t) => {
+    // rejects above the budget
+    const { stdout } = await promisify(execFile)(process.execPath, [join(folder, 'instantiations.mjs'), declarations])
+    t.comment(stdout.trim())
+    t.match(stdout, /with the plugin \d+, \d+\.\d % more/)
+  }
+)
 
 const sources = join(root, 'lib/index.ts')
 const built = join(declarations, 'lib/index.d.ts')
 const cases: [title: string, name: string, entry: string][] = [
-  ['without UsersRegister a user has the five base fields, and every public name has its type', 'plain.test-d.ts', built],
+  [
+    'without UsersRegister a user has the five base fields, and every public name has its type',
+    'plain.test-d.ts',
+    built
+  ],
   ['custom fields reach request.user, hooks, app.users and rows', 'custom-fields/custom-fields.test-d.ts', built],
   ['so they do where the sources are compiled with the application', 'custom-fields/custom-fields.test-d.ts', sources],
   ['an integer id reaches app.users, rows and hooks', 'integer-id/integer-id.test-d.ts', built],
   ['HTTP/2 applications type-check', 'http2/http2.test-d.ts', built]
 ]
 for (const [title, name, entry] of cases) {
-  t.test(`row 89: ${title}`, { timeout: 600_000 }, async (t) => { t.strictSame(errorsOf(name, entry), []) })
+  t.test(`row 89: ${title}`, { timeout: 600_000 }, async (t) => {
+    t.strictSame(errorsOf(name, entry), [])
+  })
 }
 
 t.test('what the compiler says of a wrong option names it', { timeout: 600_000 }, async (t) => {
@@ -80,11 +104,21 @@ const misfits: Record<string, string> = {
   'under another name': '{ User: UserOf<typeof schemas> }'
 }
 for (const [what, register] of Object.entries(misfits)) {
-  t.test(`row 89: a user ${what} in UsersRegister does not compile where the plugin is registered, nor where a user is read`, { timeout: 600_000 }, async (t) => {
-    const name = 'misfit/misfit.test-d.ts'
-    const errors = errorsOf(name, built, (text) => text.replace(`{ user: ${MISFIT} }`, register))
-    const marked = readFileSync(join(folder, name), 'utf8').split('\n').flatMap((line, i) => line.endsWith('// MISFIT') ? [i + 1] : [])
-    t.strictSame([...new Set(errors.map(lineOf))], marked, 'an error in each marked line and in no other')
-    t.match(errors.find((error) => lineOf(error) === marked[0]), /UsersRegister\.user must have every field of BaseUser/, 'it says what is wrong')
-  })
+  t.test(
+    `row 89: a user ${what} in UsersRegister does not compile where the plugin is registered, nor where a user is read`,
+    { timeout: 600_000 },
+    async (t) => {
+      const name = 'misfit/misfit.test-d.ts'
+      const errors = errorsOf(name, built, (text) => text.replace(`{ user: ${MISFIT} }`, register))
+      const marked = readFileSync(join(folder, name), 'utf8')
+        .split('\n')
+        .flatMap((line, i) => (line.endsWith('// MISFIT') ? [i + 1] : []))
+      t.strictSame([...new Set(errors.map(lineOf))], marked, 'an error in each marked line and in no other')
+      t.match(
+        errors.find((error) => lineOf(error) === marked[0]),
+        /UsersRegister\.user must have every field of BaseUser/,
+        'it says what is wrong'
+      )
+    }
+  )
 }

@@ -1,11 +1,34 @@
 import { Type } from '@sinclair/typebox'
 import t, { type Test } from 'tap'
 import {
-  authenticate, currentUser, FST_USERS_INVALID_PASSWORD, integerId, memory, objectIdId, userSchemas, uuidId,
-  type IdKind, type User, type UserChanges, type UserSchemas, type UsersOptions
+  authenticate,
+  currentUser,
+  FST_USERS_INVALID_PASSWORD,
+  integerId,
+  memory,
+  objectIdId,
+  userSchemas,
+  uuidId,
+  type IdKind,
+  type User,
+  type UserChanges,
+  type UserSchemas,
+  type UsersOptions
 } from '../lib/index.js'
 import { withSlowReads } from '../lib/testing/index.js'
-import { ARTHUR, addRoutes, buildApp, cookieOf, misfit, PASSWORD, refused, storedModel, storedRows, visible, type TestApp } from './helpers/build-app.js'
+import {
+  ARTHUR,
+  addRoutes,
+  buildApp,
+  cookieOf,
+  misfit,
+  PASSWORD,
+  refused,
+  storedModel,
+  storedRows,
+  visible,
+  type TestApp
+} from './helpers/build-app.js'
 
 const LANCELOT = 'lancelot@camelot.bt'
 const ADMIN = 'merlin@camelot.bt'
@@ -30,11 +53,19 @@ async function court (t: Test, options: Partial<UsersOptions> = {}, extend = add
   const merlin = await made.create({ email: ADMIN, is_verified: true, is_superuser: true })
   const [asArthur, asMerlin] = [await made.bearer(ARTHUR), await made.bearer(ADMIN)]
   made.events.length = 0
-  return { ...made, arthur, lancelot, merlin, asArthur, asMerlin, row: async (email) => (await storedRows(adapter, 'user')).find((one) => one['email'] === email) }
+  return {
+    ...made,
+    arthur,
+    lancelot,
+    merlin,
+    asArthur,
+    asMerlin,
+    row: async (email) => (await storedRows(adapter, 'user')).find((one) => one['email'] === email)
+  }
 }
 
 t.test('rows 37, 43, USR-01: who may do what, cell by cell', async (t) => {
-  const personas: Record<string, { is_active?: boolean, is_verified?: boolean, is_superuser?: boolean } | null> = {
+  const personas: Record<string, { is_active?: boolean; is_verified?: boolean; is_superuser?: boolean } | null> = {
     anonymous: null,
     inactive: { is_active: false },
     unverified: {},
@@ -44,9 +75,20 @@ t.test('rows 37, 43, USR-01: who may do what, cell by cell', async (t) => {
     'verified superuser': { is_verified: true, is_superuser: true }
   }
   const routes = [
-    ['GET', 'me'], ['PATCH', 'me'], ['DELETE', 'me'],
-    ['GET', 'own'], ['PATCH', 'own'], ['GET', 'other'], ['PATCH', 'other'], ['GET', 'unknown'], ['PATCH', 'unknown'], ['DELETE', 'unknown'], ['GET', 'malformed'], ['DELETE', 'malformed'],
-    ['DELETE', 'other'], ['DELETE', 'own']
+    ['GET', 'me'],
+    ['PATCH', 'me'],
+    ['DELETE', 'me'],
+    ['GET', 'own'],
+    ['PATCH', 'own'],
+    ['GET', 'other'],
+    ['PATCH', 'other'],
+    ['GET', 'unknown'],
+    ['PATCH', 'unknown'],
+    ['DELETE', 'unknown'],
+    ['GET', 'malformed'],
+    ['DELETE', 'malformed'],
+    ['DELETE', 'other'],
+    ['DELETE', 'own']
   ] as const
 
   /** The table: what a persona gets of a route. */
@@ -65,18 +107,29 @@ t.test('rows 37, 43, USR-01: who may do what, cell by cell', async (t) => {
       t.test(`${persona}${requireVerification ? ', verification required' : ''}`, async (t) => {
         const adapter = memory()
         const { create, bearer, cookie, send } = await buildApp(t, { adapter, requireVerification })
-        await create({ email: 'lady.of.the.lake@camelot.bt', is_superuser: true })     // another superuser, who stays
+        await create({ email: 'lady.of.the.lake@camelot.bt', is_superuser: true }) // another superuser, who stays
         for (const transport of ['bearer', 'cookie'] as const) {
           const email = `self-${transport}@camelot.bt`
           const self = await create({ email, is_verified: true })
           const other = await create({ email: `other-${transport}@camelot.bt` })
-          const headers: Headers = flags === null ? {} : transport === 'bearer' ? await bearer(email) : await cookie(email)
+          const headers: Headers =
+            flags === null ? {} : transport === 'bearer' ? await bearer(email) : await cookie(email)
           // below the rules: a deactivation by them would end the session, and the flag alone must do
           if (flags !== null) await adapter.update(storedModel('user'), { email }, { is_verified: false, ...flags })
-          const urls: Record<string, string> = { me: 'me', own: String(self.id), other: String(other.id), unknown: UNKNOWN_ID, malformed: 'nonsense' }
+          const urls: Record<string, string> = {
+            me: 'me',
+            own: String(self.id),
+            other: String(other.id),
+            unknown: UNKNOWN_ID,
+            malformed: 'nonsense'
+          }
           for (const [method, target] of routes) {
             const reply = await send(method, `/users/${urls[target]}`, method === 'PATCH' ? {} : undefined, headers)
-            t.equal(reply.statusCode, expected(persona, method, target, requireVerification), `${method} ${target} by ${transport}`)
+            t.equal(
+              reply.statusCode,
+              expected(persona, method, target, requireVerification),
+              `${method} ${target} by ${transport}`
+            )
             if (reply.statusCode === 401) {
               refused(t, reply, 401, 'UNAUTHENTICATED', 'Unauthorized')
               t.equal(reply.headers['www-authenticate'], 'Bearer')
@@ -93,7 +146,8 @@ t.test('rows 37, 43, USR-01: who may do what, cell by cell', async (t) => {
 t.test('LOG-04, USR-10: a flag that is set in the store below the rules acts on the next request', async (t) => {
   const adapter = memory()
   const { asArthur, asMerlin, send, arthur } = await court(t, { adapter })
-  const set = (email: string, changes: Record<string, boolean>) => adapter.update(storedModel('user'), { email }, changes)
+  const set = (email: string, changes: Record<string, boolean>) =>
+    adapter.update(storedModel('user'), { email }, changes)
   await set(ADMIN, { is_superuser: false })
   t.equal((await send('GET', `/users/${String(arthur.id)}`, undefined, asMerlin)).statusCode, 403)
   await set(ARTHUR, { is_active: false })
@@ -106,45 +160,129 @@ t.test('USR-04: who is no superuser cannot tell which ids exist', async (t) => {
   const { asArthur, send, lancelot } = await court(t)
   for (const headers of [asArthur, {}]) {
     for (const method of ['GET', 'PATCH', 'DELETE'] as const) {
-      const replies = await Promise.all([String(lancelot.id), UNKNOWN_ID, 'nonsense'].map((id) => send(method, `/users/${id}`, method === 'PATCH' ? { email: 1 } : undefined, headers)))
+      const replies = await Promise.all(
+        [String(lancelot.id), UNKNOWN_ID, 'nonsense'].map((id) =>
+          send(method, `/users/${id}`, method === 'PATCH' ? { email: 1 } : undefined, headers)
+        )
+      )
       for (const reply of replies) t.same(visible(reply), visible(replies[0] as typeof reply), method)
       t.equal(replies[0]?.statusCode, headers === asArthur ? 403 : 401)
     }
   }
 })
 
-t.test('row 47, USR-01: authentication comes before the id, the id before the body, the body before the rules', async (t) => {
-  const { app, arthur, asArthur, asMerlin } = await court(t, { requireVerification: true })
-  const bodies: [payload: string, type: string, status: number][] = [
-    ['{', 'application/json', 400], ['', 'application/json', 400], ['[]', 'application/json', 400], ['{"email":1}', 'application/json', 400],
-    ['{"password":"short"}', 'application/json', 400], ['x=1', 'application/x-www-form-urlencoded', 415], [`{"x":"${'x'.repeat(20_000)}"}`, 'application/json', 413], ['{"__proto__":1}', 'application/json', 400]
-  ]
-  const targets = [['me', {}, 401], [arthur.id, {}, 401], ['nonsense', {}, 401], [UNKNOWN_ID, {}, 401], [arthur.id, asArthur, 403], ['nonsense', asArthur, 403], [UNKNOWN_ID, asMerlin, 404], ['nonsense', asMerlin, 404]] as const
-  for (const [payload, type, status] of bodies) {
-    const patch = (id: unknown, headers: Headers) => app.inject({ method: 'PATCH', url: `/users/${String(id)}`, headers: { ...headers, 'content-type': type }, payload })
-    for (const [id, headers, expected] of targets) t.equal((await patch(id, headers)).statusCode, expected, `${payload.slice(0, 20)} to ${String(id)}`)
-    t.equal((await patch('me', asArthur)).statusCode, status, `${payload.slice(0, 20)} to me`)
-    t.equal((await patch(arthur.id, asMerlin)).statusCode, status, `${payload.slice(0, 20)} to an id`)
+t.test(
+  'row 47, USR-01: authentication comes before the id, the id before the body, the body before the rules',
+  async (t) => {
+    const { app, arthur, asArthur, asMerlin } = await court(t, { requireVerification: true })
+    const bodies: [payload: string, type: string, status: number][] = [
+      ['{', 'application/json', 400],
+      ['', 'application/json', 400],
+      ['[]', 'application/json', 400],
+      ['{"email":1}', 'application/json', 400],
+      ['{"password":"short"}', 'application/json', 400],
+      ['x=1', 'application/x-www-form-urlencoded', 415],
+      [`{"x":"${'x'.repeat(20_000)}"}`, 'application/json', 413],
+      ['{"__proto__":1}', 'application/json', 400]
+    ]
+    const targets = [
+      ['me', {}, 401],
+      [arthur.id, {}, 401],
+      ['nonsense', {}, 401],
+      [UNKNOWN_ID, {}, 401],
+      [arthur.id, asArthur, 403],
+      ['nonsense', asArthur, 403],
+      [UNKNOWN_ID, asMerlin, 404],
+      ['nonsense', asMerlin, 404]
+    ] as const
+    for (const [payload, type, status] of bodies) {
+      const patch = (id: unknown, headers: Headers) =>
+        app.inject({
+          method: 'PATCH',
+          url: `/users/${String(id)}`,
+          headers: { ...headers, 'content-type': type },
+          payload
+        })
+      for (const [id, headers, expected] of targets) {
+        t.equal((await patch(id, headers)).statusCode, expected, `${payload.slice(0, 20)} to ${String(id)}`)
+      }
+      t.equal((await patch('me', asArthur)).statusCode, status, `${payload.slice(0, 20)} to me`)
+      t.equal((await patch(arthur.id, asMerlin)).statusCode, status, `${payload.slice(0, 20)} to an id`)
+    }
+    misfit(
+      t,
+      await app.inject({
+        method: 'PATCH',
+        url: '/users/me',
+        headers: asArthur,
+        payload: { email: LANCELOT, password: 'short', is_active: 1 }
+      }),
+      ['/is_active']
+    )
   }
-  misfit(t, await app.inject({ method: 'PATCH', url: '/users/me', headers: asArthur, payload: { email: LANCELOT, password: 'short', is_active: 1 } }), ['/is_active'])
-})
+)
 
 t.test('row 46, USR-05: what is no id is 404 for a superuser', async (t) => {
   const { app, asMerlin, arthur } = await court(t)
   const malformed = [
-    'nonsense', '0', '1', '-1', '1e0', '1%20or%201=1', "'%20or%20''='", '%00', `${String(arthur.id)}%00`, `${String(arthur.id)}%20`, `%20${String(arthur.id)}`, `${String(arthur.id)}x`, String(arthur.id).slice(0, -1),
-    `%7B${String(arthur.id)}`, `${String(arthur.id)}%7D`, String(arthur.id).replace('-', '--'), String(arthur.id).replace('-', '_'), '%2e%2e', '..%2fme', '%2e%2e%2fme', '%2fusers%2fme', 'me%2f', 'me%00', '%6De%20', 'ME',
-    '%F0%9F%91%91', '%EF%BC%91', '$ne', '%5Bobject%20Object%5D', 'null', 'undefined', 'true', '*', '%25', '%252e', 'x'.repeat(100)
+    'nonsense',
+    '0',
+    '1',
+    '-1',
+    '1e0',
+    '1%20or%201=1',
+    "'%20or%20''='",
+    '%00',
+    `${String(arthur.id)}%00`,
+    `${String(arthur.id)}%20`,
+    `%20${String(arthur.id)}`,
+    `${String(arthur.id)}x`,
+    String(arthur.id).slice(0, -1),
+    `%7B${String(arthur.id)}`,
+    `${String(arthur.id)}%7D`,
+    String(arthur.id).replace('-', '--'),
+    String(arthur.id).replace('-', '_'),
+    '%2e%2e',
+    '..%2fme',
+    '%2e%2e%2fme',
+    '%2fusers%2fme',
+    'me%2f',
+    'me%00',
+    '%6De%20',
+    'ME',
+    '%F0%9F%91%91',
+    '%EF%BC%91',
+    '$ne',
+    '%5Bobject%20Object%5D',
+    'null',
+    'undefined',
+    'true',
+    '*',
+    '%25',
+    '%252e',
+    'x'.repeat(100)
   ]
   for (const id of malformed) {
     for (const method of ['GET', 'PATCH', 'DELETE'] as const) {
-      const reply = await app.inject({ method, url: `/users/${id}`, headers: asMerlin, ...(method === 'PATCH' ? { payload: { email: 'hacked@camelot.bt' } } : {}) })
+      const reply = await app.inject({
+        method,
+        url: `/users/${id}`,
+        headers: asMerlin,
+        ...(method === 'PATCH' ? { payload: { email: 'hacked@camelot.bt' } } : {})
+      })
       t.equal(reply.statusCode, 404, `${method} ${id.slice(0, 50)}`)
     }
   }
   const long = await app.inject({ method: 'GET', url: `/users/${'x'.repeat(10_000)}`, headers: asMerlin })
   t.equal(long.statusCode, 414, "a longer path segment is refused by Fastify's router, whoever asks")
-  for (const [url, status] of [['/users/../users/me', 200], ['/users//me', 404], ['/users/', 404], ['/users', 404], ['/users/me/', 404], ['/users/%zz', 400]] as const) {
+  for (const [url, status] of [
+    ['/users/../users/me', 200],
+    ['/users//me', 404],
+    ['/users/', 404],
+    ['/users', 404],
+    ['/users/me/', 404],
+    ['/users/%zz', 400]
+  ] as const) {
     t.equal((await app.inject({ method: 'GET', url, headers: asMerlin })).statusCode, status, url)
   }
 })
@@ -156,33 +294,81 @@ t.test('row 49: ids of every kind work from registration to deletion', async (t)
     schema: Type.String({ pattern: '^knight-[0-9]+$' }),
     storage: 'text',
     maxLength: 20,
-    parse: (text) => /^knight-[1-9][0-9]*$/.test(text) ? text : null,
+    parse: (text) => (/^knight-[1-9][0-9]*$/.test(text) ? text : null),
     generate: () => `knight-${++made}`
   }
   const kinds: [id: IdKind, form: RegExp, others: (id: string) => string[], malformed: string[]][] = [
-    [uuidId(), /^[0-9a-f-]{36}$/, (id) => [id.toUpperCase(), id.replaceAll('-', ''), `%7B${id}%7D`, `urn:uuid:${id}`], ['1', 'x', UNKNOWN_ID]],
-    [integerId(), /^\d+$/, () => [], ['01', '+1', '-1', '1.0', '1e0', '%201', '1%20', '1_0', '0x1', '%D9%A1', '2147483648', '99999999999999999999', '', 'NaN', 'Infinity']],
+    [
+      uuidId(),
+      /^[0-9a-f-]{36}$/,
+      (id) => [id.toUpperCase(), id.replaceAll('-', ''), `%7B${id}%7D`, `urn:uuid:${id}`],
+      ['1', 'x', UNKNOWN_ID]
+    ],
+    [
+      integerId(),
+      /^\d+$/,
+      () => [],
+      [
+        '01',
+        '+1',
+        '-1',
+        '1.0',
+        '1e0',
+        '%201',
+        '1%20',
+        '1_0',
+        '0x1',
+        '%D9%A1',
+        '2147483648',
+        '99999999999999999999',
+        '',
+        'NaN',
+        'Infinity'
+      ]
+    ],
     [objectIdId(), /^[0-9a-f]{24}$/, (id) => [id.toUpperCase()], ['1', 'x'.repeat(24), '0'.repeat(24), '0'.repeat(23)]],
     [slugId, /^knight-\d+$/, () => [], ['knight-0', 'KNIGHT-1', 'knight-99', 'knight-01']]
   ]
   for (const [id, form, others, malformed] of kinds) {
     t.test(id.name, async (t) => {
-      const { register, create, bearer, cookie, send, login, tokenOf, app } = await buildApp(t, { schemas: userSchemas({}, { id }) as unknown as UserSchemas })
+      const { register, create, bearer, cookie, send, login, tokenOf, app } = await buildApp(t, {
+        schemas: userSchemas({}, { id }) as unknown as UserSchemas
+      })
       const user = await register()
       t.match(String(user.id), form)
       t.type(user.id, id.storage === 'integer' ? 'number' : 'string')
       const second = await register({ email: LANCELOT })
       t.not(second.id, user.id)
-      for (const headers of [await bearer(ARTHUR), await cookie(ARTHUR)] as Headers[]) t.same((await send('GET', '/users/me', undefined, headers)).json<object>(), user)
+      for (const headers of [await bearer(ARTHUR), await cookie(ARTHUR)] as Headers[]) {
+        t.same((await send('GET', '/users/me', undefined, headers)).json<object>(), user)
+      }
       await create({ email: ADMIN, is_superuser: true })
       const admin = await bearer(ADMIN)
-      for (const text of [String(user.id), ...others(String(user.id))]) t.same((await send('GET', `/users/${text}`, undefined, admin)).json<object>(), user, text)
-      for (const text of malformed) t.equal((await send('GET', `/users/${text}`, undefined, admin)).statusCode, 404, text)
-      t.same((await send('PATCH', `/users/${String(user.id)}`, { is_superuser: true }, admin)).json<object>(), { ...user, is_superuser: true })
+      for (const text of [String(user.id), ...others(String(user.id))]) {
+        t.same((await send('GET', `/users/${text}`, undefined, admin)).json<object>(), user, text)
+      }
+      for (const text of malformed) {
+        t.equal((await send('GET', `/users/${text}`, undefined, admin)).statusCode, 404, text)
+      }
+      t.same((await send('PATCH', `/users/${String(user.id)}`, { is_superuser: true }, admin)).json<object>(), {
+        ...user,
+        is_superuser: true
+      })
       await send('POST', '/auth/request-verify-token', { email: ARTHUR })
-      t.match((await send('POST', '/auth/verify', { token: await tokenOf('onAfterRequestVerify') })).json<object>(), { id: user.id, is_verified: true })
+      t.match((await send('POST', '/auth/verify', { token: await tokenOf('onAfterRequestVerify') })).json<object>(), {
+        id: user.id,
+        is_verified: true
+      })
       await send('POST', '/auth/forgot-password', { email: ARTHUR })
-      t.equal((await send('POST', '/auth/reset-password', { token: await tokenOf('onAfterForgotPassword'), password: 'guinevere-2' })).statusCode, 200)
+      t.equal(
+        (
+          await send('POST', '/auth/reset-password', {
+            token: await tokenOf('onAfterForgotPassword'),
+            password: 'guinevere-2'
+          })
+        ).statusCode,
+        200
+      )
       const headers = await bearer(ARTHUR, 'guinevere-2')
       t.equal((await send('DELETE', `/users/${String(user.id)}`, undefined, admin)).statusCode, 204)
       t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401)
@@ -197,12 +383,18 @@ t.test('GET', async (t) => {
   t.test('rows 37, 43, USR-03: replies with the user as registered, never with a hash or stamp', async (t) => {
     const { arthur, asArthur, asMerlin, send, row } = await court(t)
     const stored = await row(ARTHUR)
-    for (const [url, headers] of [['/users/me', asArthur], [`/users/${String(arthur.id)}`, asMerlin]] as const) {
+    for (const [url, headers] of [
+      ['/users/me', asArthur],
+      [`/users/${String(arthur.id)}`, asMerlin]
+    ] as const) {
       const reply = await send('GET', url, undefined, headers)
       t.equal(reply.statusCode, 200)
       t.same(reply.json<object>(), arthur)
       t.same(Object.keys(reply.json<object>()), ['id', 'email', 'is_active', 'is_superuser', 'is_verified'])
-      t.notOk(reply.body.includes(String(stored?.['hashed_password'])) || reply.body.includes(String(stored?.['session_stamp'])))
+      t.notOk(
+        reply.body.includes(String(stored?.['hashed_password'])) ||
+          reply.body.includes(String(stored?.['session_stamp']))
+      )
       t.equal(reply.headers['cache-control'], 'no-store')
       t.equal((await send('HEAD', url, undefined, headers)).statusCode, 404)
     }
@@ -216,7 +408,10 @@ t.test('PATCH /users/me', async (t) => {
     const reply = await send('PATCH', '/users/me', {}, asArthur)
     t.equal(reply.statusCode, 200)
     t.same(reply.json<object>(), arthur)
-    t.same(events, [{ name: 'onBeforeUpdate', user: arthur, changes: {} }, { name: 'onAfterUpdate', user: arthur, changes: {} }])
+    t.same(events, [
+      { name: 'onBeforeUpdate', user: arthur, changes: {} },
+      { name: 'onAfterUpdate', user: arthur, changes: {} }
+    ])
     t.same(await row(ARTHUR), before)
   })
 
@@ -232,8 +427,20 @@ t.test('PATCH /users/me', async (t) => {
     const { arthur, asArthur, send, events, row } = await court(t)
     const before = await row(ARTHUR)
     const extras = [
-      { is_superuser: true }, { is_active: false }, { is_verified: false }, { is_superuser: true, is_active: false, is_verified: false }, { is_superuser: null, is_active: null, is_verified: null },
-      { id: UNKNOWN_ID }, { hashed_password: 'x' }, { session_stamp: 'x' }, { oauth_accounts: [] }, { created_at: 0 }, { user: { is_superuser: true } }, { password: null }, { email: ARTHUR }, { current_password: 'x' }
+      { is_superuser: true },
+      { is_active: false },
+      { is_verified: false },
+      { is_superuser: true, is_active: false, is_verified: false },
+      { is_superuser: null, is_active: null, is_verified: null },
+      { id: UNKNOWN_ID },
+      { hashed_password: 'x' },
+      { session_stamp: 'x' },
+      { oauth_accounts: [] },
+      { created_at: 0 },
+      { user: { is_superuser: true } },
+      { password: null },
+      { email: ARTHUR },
+      { current_password: 'x' }
     ]
     for (const extra of extras) {
       events.length = 0
@@ -241,18 +448,36 @@ t.test('PATCH /users/me', async (t) => {
       t.equal(reply.statusCode, 200, JSON.stringify(extra))
       t.same(reply.json<object>(), arthur)
       t.same(await row(ARTHUR), before, 'the row is the same')
-      t.same(events.map((event) => 'changes' in event ? event.changes : null), 'email' in extra ? [{ email: ARTHUR }, { email: ARTHUR }] : [{}, {}])
+      t.same(
+        events.map((event) => ('changes' in event ? event.changes : null)),
+        'email' in extra ? [{ email: ARTHUR }, { email: ARTHUR }] : [{}, {}]
+      )
     }
-    for (const values of [{ is_superuser: 'true' }, { is_active: 0 }, { is_verified: {} }]) misfit(t, await send('PATCH', '/users/me', values, asArthur), [`/${Object.keys(values)[0]}`])
+    for (const values of [{ is_superuser: 'true' }, { is_active: 0 }, { is_verified: {} }]) {
+      misfit(t, await send('PATCH', '/users/me', values, asArthur), [`/${Object.keys(values)[0]}`])
+    }
   })
 
   t.test('row 40: another address makes the user unverified', async (t) => {
     const { arthur, asArthur, send, events, login } = await court(t)
-    const reply = await send('PATCH', '/users/me', { email: 'Arthur.Pendragon@CAMELOT.bt', is_verified: true }, asArthur)
+    const reply = await send(
+      'PATCH',
+      '/users/me',
+      { email: 'Arthur.Pendragon@CAMELOT.bt', is_verified: true },
+      asArthur
+    )
     t.equal(reply.statusCode, 200)
     t.same(reply.json<object>(), { ...arthur, email: 'Arthur.Pendragon@camelot.bt', is_verified: false })
-    t.same(events.map(({ name }) => name), ['onBeforeUpdate', 'onAfterUpdate'], 'nothing is sent')
-    t.same(events.at(-1), { name: 'onAfterUpdate', user: reply.json<object>(), changes: { email: 'Arthur.Pendragon@camelot.bt' } })
+    t.same(
+      events.map(({ name }) => name),
+      ['onBeforeUpdate', 'onAfterUpdate'],
+      'nothing is sent'
+    )
+    t.same(events.at(-1), {
+      name: 'onAfterUpdate',
+      user: reply.json<object>(),
+      changes: { email: 'Arthur.Pendragon@camelot.bt' }
+    })
     t.equal((await login('jwt', ARTHUR)).statusCode, 400)
     t.equal((await login('jwt', 'arthur.pendragon@camelot.bt')).statusCode, 200)
   })
@@ -267,7 +492,10 @@ t.test('PATCH /users/me', async (t) => {
   t.test('row 41: the same address in another case keeps the user verified', async (t) => {
     const { asArthur, send, login } = await court(t)
     for (const email of ['King.Arthur@camelot.bt', 'KING.ARTHUR@CAMELOT.bt', ARTHUR]) {
-      t.match((await send('PATCH', '/users/me', { email }, asArthur)).json<object>(), { email: email.replace('CAMELOT', 'camelot'), is_verified: true })
+      t.match((await send('PATCH', '/users/me', { email }, asArthur)).json<object>(), {
+        email: email.replace('CAMELOT', 'camelot'),
+        is_verified: true
+      })
       t.equal((await login('jwt', ARTHUR)).statusCode, 200)
     }
   })
@@ -276,8 +504,22 @@ t.test('PATCH /users/me', async (t) => {
     const { asArthur, asMerlin, arthur, send, events, row } = await court(t)
     const before = await row(ARTHUR)
     for (const email of [LANCELOT, 'LANCELOT@camelot.bt', 'Lancelot@CAMELOT.BT']) {
-      refused(t, await send('PATCH', '/users/me', { email, password: 'guinevere-2' }, asArthur), 400, 'UPDATE_USER_EMAIL_ALREADY_EXISTS', undefined, email)
-      refused(t, await send('PATCH', `/users/${String(arthur.id)}`, { email, is_superuser: true }, asMerlin), 400, 'UPDATE_USER_EMAIL_ALREADY_EXISTS', undefined, email)
+      refused(
+        t,
+        await send('PATCH', '/users/me', { email, password: 'guinevere-2' }, asArthur),
+        400,
+        'UPDATE_USER_EMAIL_ALREADY_EXISTS',
+        undefined,
+        email
+      )
+      refused(
+        t,
+        await send('PATCH', `/users/${String(arthur.id)}`, { email, is_superuser: true }, asMerlin),
+        400,
+        'UPDATE_USER_EMAIL_ALREADY_EXISTS',
+        undefined,
+        email
+      )
     }
     t.same(await row(ARTHUR), before)
     t.same(events, [])
@@ -291,7 +533,11 @@ t.test('PATCH /users/me', async (t) => {
     const reply = await send('PATCH', '/users/me', { password: 'guinevere-2' }, await bearer(ARTHUR))
     t.equal(reply.statusCode, 200)
     t.same(reply.json<object>(), arthur)
-    t.same(events.slice(-1), [{ name: 'onAfterUpdate', user: arthur, changes: { password: '**********' } }], 'the listeners get the password masked')
+    t.same(
+      events.slice(-1),
+      [{ name: 'onAfterUpdate', user: arthur, changes: { password: '**********' } }],
+      'the listeners get the password masked'
+    )
     t.notMatch(JSON.stringify(events), /guinevere/)
     t.equal((await login('jwt', ARTHUR)).statusCode, 400)
     t.equal((await login('jwt', ARTHUR, 'guinevere-2')).statusCode, 200)
@@ -308,19 +554,46 @@ t.test('PATCH /users/me', async (t) => {
     const before = await row(ARTHUR)
     const detail = { code: 'UPDATE_USER_INVALID_PASSWORD', reason: 'too short' }
     for (const password of ['', 'short']) {
-      refused(t, await send('PATCH', '/users/me', { email: 'new@camelot.bt', password }, asArthur), 400, 'UPDATE_USER_INVALID_PASSWORD', detail)
-      refused(t, await send('PATCH', `/users/${String(arthur.id)}`, { is_superuser: true, password }, asMerlin), 400, 'UPDATE_USER_INVALID_PASSWORD', detail)
+      refused(
+        t,
+        await send('PATCH', '/users/me', { email: 'new@camelot.bt', password }, asArthur),
+        400,
+        'UPDATE_USER_INVALID_PASSWORD',
+        detail
+      )
+      refused(
+        t,
+        await send('PATCH', `/users/${String(arthur.id)}`, { is_superuser: true, password }, asMerlin),
+        400,
+        'UPDATE_USER_INVALID_PASSWORD',
+        detail
+      )
     }
     t.same(asked.at(-1), ['short', arthur], 'the policy hears of the stored user')
     t.same(await row(ARTHUR), before)
     t.same(events, [])
     const plain = await court(t)
-    for (const password of ['password1', ARTHUR, 'king.arthur', '1234567']) t.match((await plain.send('PATCH', '/users/me', { password }, plain.asArthur)).json<object>(), { code: 'FST_USERS_UPDATE_USER_INVALID_PASSWORD' }, password)
+    for (const password of ['password1', ARTHUR, 'king.arthur', '1234567']) {
+      t.match(
+        (await plain.send('PATCH', '/users/me', { password }, plain.asArthur)).json<object>(),
+        { code: 'FST_USERS_UPDATE_USER_INVALID_PASSWORD' },
+        password
+      )
+    }
   })
 
   t.test('row 41: null and what is no address are refused', async (t) => {
     const { asArthur, asMerlin, arthur, send } = await court(t)
-    for (const [values, path] of [[{ email: null }, '/email'], [{ email: '' }, '/email'], [{ email: 'x' }, '/email'], [{ email: 'Arthur <a@camelot.bt>' }, '/email'], [{ email: [ARTHUR] }, '/email'], [{ password: 12345678 }, '/password'], [{ password: ['guinevere-2'] }, '/password'], [{ password: 'x'.repeat(1025) }, '/password']] as const) {
+    for (const [values, path] of [
+      [{ email: null }, '/email'],
+      [{ email: '' }, '/email'],
+      [{ email: 'x' }, '/email'],
+      [{ email: 'Arthur <a@camelot.bt>' }, '/email'],
+      [{ email: [ARTHUR] }, '/email'],
+      [{ password: 12345678 }, '/password'],
+      [{ password: ['guinevere-2'] }, '/password'],
+      [{ password: 'x'.repeat(1025) }, '/password']
+    ] as const) {
       misfit(t, await send('PATCH', '/users/me', values, asArthur), [path], JSON.stringify(values).slice(0, 40))
       misfit(t, await send('PATCH', `/users/${String(arthur.id)}`, values, asMerlin), [path])
     }
@@ -330,7 +603,12 @@ t.test('PATCH /users/me', async (t) => {
 t.test('PATCH /users/{id}', async (t) => {
   t.test('row 44: by a superuser applies every flag', async (t) => {
     const { arthur, asMerlin, send, events, row } = await court(t)
-    for (const flags of [{ is_superuser: true }, { is_verified: false }, { is_active: false }, { is_active: true, is_superuser: false, is_verified: true }]) {
+    for (const flags of [
+      { is_superuser: true },
+      { is_verified: false },
+      { is_active: false },
+      { is_active: true, is_superuser: false, is_verified: true }
+    ]) {
       const reply = await send('PATCH', `/users/${String(arthur.id)}`, flags, asMerlin)
       t.equal(reply.statusCode, 200)
       t.match(reply.json<object>(), flags)
@@ -342,29 +620,58 @@ t.test('PATCH /users/{id}', async (t) => {
   t.test('row 44, USR-08: leaves out what is null and what is not there', async (t) => {
     const { arthur, asMerlin, send, row } = await court(t)
     const before = await row(ARTHUR)
-    for (const values of [{}, { is_active: null }, { is_active: null, is_superuser: null, is_verified: null, password: null }, { id: UNKNOWN_ID }, { hashed_password: 'x', session_stamp: 'x' }]) {
+    for (const values of [
+      {},
+      { is_active: null },
+      { is_active: null, is_superuser: null, is_verified: null, password: null },
+      { id: UNKNOWN_ID },
+      { hashed_password: 'x', session_stamp: 'x' }
+    ]) {
       const reply = await send('PATCH', `/users/${String(arthur.id)}`, values, asMerlin)
       t.equal(reply.statusCode, 200, JSON.stringify(values))
       t.same(reply.json<object>(), arthur)
       t.same(await row(ARTHUR), before)
     }
-    t.match((await send('PATCH', `/users/${String(arthur.id)}`, { is_verified: false }, asMerlin)).json<object>(), { ...arthur, is_verified: false })
+    t.match((await send('PATCH', `/users/${String(arthur.id)}`, { is_verified: false }, asMerlin)).json<object>(), {
+      ...arthur,
+      is_verified: false
+    })
   })
 
-  t.test('row 44, VER-08: another address makes unverified, unless the superuser says otherwise in the same body', async (t) => {
-    const { arthur, asMerlin, app, send } = await court(t)
-    const url = `/users/${String(arthur.id)}`
-    t.match((await send('PATCH', url, { email: 'a1@camelot.bt' }, asMerlin)).json<object>(), { email: 'a1@camelot.bt', is_verified: false })
-    for (const [i, payload] of ['{"is_verified":true,"email":"b0@camelot.bt"}', '{"email":"b1@camelot.bt","is_verified":true}'].entries()) {
-      const reply = await app.inject({ method: 'PATCH', url, headers: { ...asMerlin, 'content-type': 'application/json' }, payload })
-      t.match(reply.json<object>(), { email: `b${i}@camelot.bt`, is_verified: true })
+  t.test(
+    'row 44, VER-08: another address makes unverified, unless the superuser says otherwise in the same body',
+    async (t) => {
+      const { arthur, asMerlin, app, send } = await court(t)
+      const url = `/users/${String(arthur.id)}`
+      t.match((await send('PATCH', url, { email: 'a1@camelot.bt' }, asMerlin)).json<object>(), {
+        email: 'a1@camelot.bt',
+        is_verified: false
+      })
+      for (const [i, payload] of [
+        '{"is_verified":true,"email":"b0@camelot.bt"}',
+        '{"email":"b1@camelot.bt","is_verified":true}'
+      ].entries()) {
+        const reply = await app.inject({
+          method: 'PATCH',
+          url,
+          headers: { ...asMerlin, 'content-type': 'application/json' },
+          payload
+        })
+        t.match(reply.json<object>(), { email: `b${i}@camelot.bt`, is_verified: true })
+      }
+      t.match((await send('PATCH', url, { email: 'B1@camelot.bt' }, asMerlin)).json<object>(), {
+        email: 'B1@camelot.bt',
+        is_verified: true
+      })
     }
-    t.match((await send('PATCH', url, { email: 'B1@camelot.bt' }, asMerlin)).json<object>(), { email: 'B1@camelot.bt', is_verified: true })
-  })
+  )
 
   t.test('row 44: sets a password', async (t) => {
     const { arthur, asMerlin, send, login } = await court(t)
-    t.equal((await send('PATCH', `/users/${String(arthur.id)}`, { password: 'set-by-merlin-1' }, asMerlin)).statusCode, 200)
+    t.equal(
+      (await send('PATCH', `/users/${String(arthur.id)}`, { password: 'set-by-merlin-1' }, asMerlin)).statusCode,
+      200
+    )
     t.equal((await login('jwt', ARTHUR, 'set-by-merlin-1')).statusCode, 200)
     t.equal((await login('jwt', ARTHUR)).statusCode, 400)
   })
@@ -373,35 +680,64 @@ t.test('PATCH /users/{id}', async (t) => {
     const { arthur, merlin, asMerlin, send, create } = await court(t)
     await create({ email: 'morgana@camelot.bt', is_superuser: true })
     t.equal((await send('PATCH', `/users/${String(merlin.id)}`, { is_superuser: false }, asMerlin)).statusCode, 200)
-    for (const method of ['GET', 'PATCH', 'DELETE'] as const) t.equal((await send(method, `/users/${String(arthur.id)}`, method === 'PATCH' ? {} : undefined, asMerlin)).statusCode, 403)
+    for (const method of ['GET', 'PATCH', 'DELETE'] as const) {
+      t.equal(
+        (await send(method, `/users/${String(arthur.id)}`, method === 'PATCH' ? {} : undefined, asMerlin)).statusCode,
+        403
+      )
+    }
     t.equal((await send('GET', '/users/me', undefined, asMerlin)).statusCode, 200)
   })
 })
 
 t.test('DELETE /users/{id}', async (t) => {
-  t.test('row 45, SES-15: replies 204 without a body; the user is gone, and so are its sessions and password', async (t) => {
-    const adapter = memory()
-    const { arthur, asArthur, asMerlin, cookie, send, login, row, register } = await court(t, { adapter })
-    const asCookie = await cookie(ARTHUR)
-    const url = `/users/${String(arthur.id)}`
-    const reply = await send('DELETE', url, undefined, { ...asMerlin, 'content-type': 'application/json' })
-    t.equal(reply.statusCode, 204)
-    t.equal(reply.body, '')
-    for (const name of ['content-type', 'content-length']) t.equal(reply.headers[name], undefined)
-    for (const method of ['DELETE', 'GET', 'PATCH'] as const) refused(t, await send(method, url, method === 'PATCH' ? {} : undefined, asMerlin), 404, 'NOT_FOUND', 'Not Found')
-    for (const headers of [asArthur, asCookie] as Headers[]) refused(t, await send('GET', '/users/me', undefined, headers), 401, 'UNAUTHENTICATED', 'Unauthorized')
-    refused(t, await login('jwt', ARTHUR), 400, 'LOGIN_BAD_CREDENTIALS')
-    t.equal(await row(ARTHUR), undefined)
-    t.same(await storedRows(adapter, 'accesstoken'), [])
-    t.not((await register()).id, arthur.id, 'the address is free again')
-    for (const headers of [asArthur, asCookie] as Headers[]) t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401, 'old sessions do not become the new user\'s')
-  })
+  t.test(
+    'row 45, SES-15: replies 204 without a body; the user is gone, and so are its sessions and password',
+    async (t) => {
+      const adapter = memory()
+      const { arthur, asArthur, asMerlin, cookie, send, login, row, register } = await court(t, { adapter })
+      const asCookie = await cookie(ARTHUR)
+      const url = `/users/${String(arthur.id)}`
+      const reply = await send('DELETE', url, undefined, { ...asMerlin, 'content-type': 'application/json' })
+      t.equal(reply.statusCode, 204)
+      t.equal(reply.body, '')
+      for (const name of ['content-type', 'content-length']) t.equal(reply.headers[name], undefined)
+      for (const method of ['DELETE', 'GET', 'PATCH'] as const) {
+        refused(
+          t,
+          await send(method, url, method === 'PATCH' ? {} : undefined, asMerlin),
+          404,
+          'NOT_FOUND',
+          'Not Found'
+        )
+      }
+      for (const headers of [asArthur, asCookie] as Headers[]) {
+        refused(t, await send('GET', '/users/me', undefined, headers), 401, 'UNAUTHENTICATED', 'Unauthorized')
+      }
+      refused(t, await login('jwt', ARTHUR), 400, 'LOGIN_BAD_CREDENTIALS')
+      t.equal(await row(ARTHUR), undefined)
+      t.same(await storedRows(adapter, 'accesstoken'), [])
+      t.not((await register()).id, arthur.id, 'the address is free again')
+      for (const headers of [asArthur, asCookie] as Headers[]) {
+        t.equal(
+          (await send('GET', '/users/me', undefined, headers)).statusCode,
+          401,
+          "old sessions do not become the new user's"
+        )
+      }
+    }
+  )
 
   t.test('row 45: a body is not needed and not looked at, whatever it says it is', async (t) => {
     const { create, asMerlin, app } = await court(t)
     for (const [i, type] of [null, 'application/json', 'application/json; charset=utf-8'].entries()) {
       const { id } = await create({ email: `page${i}@camelot.bt` })
-      const reply = await app.inject({ method: 'DELETE', url: `/users/${String(id)}`, headers: { ...asMerlin, ...(type === null ? {} : { 'content-type': type }) }, ...(i === 2 ? { payload: '' } : {}) })
+      const reply = await app.inject({
+        method: 'DELETE',
+        url: `/users/${String(id)}`,
+        headers: { ...asMerlin, ...(type === null ? {} : { 'content-type': type }) },
+        ...(i === 2 ? { payload: '' } : {})
+      })
       t.equal(reply.statusCode, 204, String(type))
     }
   })
@@ -416,31 +752,55 @@ t.test('DELETE /users/{id}', async (t) => {
   t.test('row 60: fires onBeforeDelete while the user is there and onAfterDelete when it is gone', async (t) => {
     const log: unknown[] = []
     const adapter = memory()
-    const seen = async (): Promise<number> => (await storedRows(adapter, 'user')).filter((row) => row['email'] === ARTHUR).length
+    const seen = async (): Promise<number> =>
+      (await storedRows(adapter, 'user')).filter((row) => row['email'] === ARTHUR).length
     const { arthur, asMerlin, send, events } = await court(t, {
       adapter,
       hooks: {
-        async onBeforeDelete ({ user }, { request, reply }) { log.push(['before', user, request?.method, reply === null, await seen()]) },
-        async onAfterDelete ({ user }, { request }) { log.push(['after', user, request?.method, await seen()]) }
+        async onBeforeDelete ({ user }, { request, reply }) {
+          log.push(['before', user, request?.method, reply === null, await seen()])
+        },
+        async onAfterDelete ({ user }, { request }) {
+          log.push(['after', user, request?.method, await seen()])
+        }
       }
     })
     await send('DELETE', `/users/${String(arthur.id)}`, undefined, asMerlin)
-    t.same(log, [['before', arthur, 'DELETE', false, 1], ['after', arthur, 'DELETE', 0]])
-    t.same(events.map(({ name }) => name), ['onBeforeDelete', 'onAfterDelete'])
+    t.same(log, [
+      ['before', arthur, 'DELETE', false, 1],
+      ['after', arthur, 'DELETE', 0]
+    ])
+    t.same(
+      events.map(({ name }) => name),
+      ['onBeforeDelete', 'onAfterDelete']
+    )
   })
 
   t.test('row 62: a listener of onBeforeDelete that throws keeps the user and its sessions', async (t) => {
-    const { arthur, asArthur, asMerlin, cookie, send, events } = await court(t, { hooks: { async onBeforeDelete () { throw Object.assign(new Error('still owes'), { statusCode: 409, code: 'APP_OWES' }) } } })
+    const { arthur, asArthur, asMerlin, cookie, send, events } = await court(t, {
+      hooks: {
+        async onBeforeDelete () {
+          throw Object.assign(new Error('still owes'), { statusCode: 409, code: 'APP_OWES' })
+        }
+      }
+    })
     const asCookie = await cookie(ARTHUR)
     events.length = 0
-    t.match((await send('DELETE', `/users/${String(arthur.id)}`, undefined, asMerlin)).json<object>(), { statusCode: 409, code: 'APP_OWES' })
-    for (const headers of [asArthur, asCookie] as Headers[]) t.same((await send('GET', '/users/me', undefined, headers)).json<object>(), arthur)
+    t.match((await send('DELETE', `/users/${String(arthur.id)}`, undefined, asMerlin)).json<object>(), {
+      statusCode: 409,
+      code: 'APP_OWES'
+    })
+    for (const headers of [asArthur, asCookie] as Headers[]) {
+      t.same((await send('GET', '/users/me', undefined, headers)).json<object>(), arthur)
+    }
     t.same(events, [])
   })
 
   t.test('parallel deletions: one wins, the others find nobody', async (t) => {
     const { arthur, asMerlin, send, events } = await court(t)
-    const replies = await Promise.all(Array.from({ length: 5 }, () => send('DELETE', `/users/${String(arthur.id)}`, undefined, asMerlin)))
+    const replies = await Promise.all(
+      Array.from({ length: 5 }, () => send('DELETE', `/users/${String(arthur.id)}`, undefined, asMerlin))
+    )
     t.same(replies.map(({ statusCode }) => statusCode).sort(), [204, 404, 404, 404, 404])
     t.equal(events.filter(({ name }) => name === 'onAfterDelete').length, 1)
   })
@@ -453,44 +813,112 @@ t.test('events of changes', async (t) => {
     const { arthur, asArthur, asMerlin, send, app } = await court(t, {
       adapter,
       hooks: {
-        async onBeforeUpdate ({ user, changes }, { request }) { log.push(['before', user.email, changes, request?.routeOptions.url, await adapter.findOne(storedModel('user'), { email: 'new@camelot.bt' }) === null]) },
+        async onBeforeUpdate ({ user, changes }, { request }) {
+          log.push([
+            'before',
+            user.email,
+            changes,
+            request?.routeOptions.url,
+            (await adapter.findOne(storedModel('user'), { email: 'new@camelot.bt' })) === null
+          ])
+        },
         async onAfterUpdate ({ user, changes }, { request, reply }) {
-          log.push(['after', user.email, changes, request?.routeOptions.url, await adapter.findOne(storedModel('user'), { email: 'new@camelot.bt' }) === null])
+          log.push([
+            'after',
+            user.email,
+            changes,
+            request?.routeOptions.url,
+            (await adapter.findOne(storedModel('user'), { email: 'new@camelot.bt' })) === null
+          ])
           reply?.header('x-changed', 'yes')
         }
       }
     })
     const changes = { email: 'new@camelot.bt' }
     t.equal((await send('PATCH', '/users/me', changes, asArthur)).headers['x-changed'], 'yes')
-    t.same(log, [['before', ARTHUR, changes, '/users/me', true], ['after', 'new@camelot.bt', changes, '/users/me', false]])
+    t.same(log, [
+      ['before', ARTHUR, changes, '/users/me', true],
+      ['after', 'new@camelot.bt', changes, '/users/me', false]
+    ])
     log.length = 0
     await send('PATCH', `/users/${String(arthur.id)}`, { is_superuser: true }, asMerlin)
-    t.match(log, [['before', 'new@camelot.bt', { is_superuser: true }, '/users/:id'], ['after', 'new@camelot.bt', { is_superuser: true }, '/users/:id']])
+    t.match(log, [
+      ['before', 'new@camelot.bt', { is_superuser: true }, '/users/:id'],
+      ['after', 'new@camelot.bt', { is_superuser: true }, '/users/:id']
+    ])
     log.length = 0
     await app.users.update(arthur.id, { is_superuser: false })
-    t.match(log, [['before', 'new@camelot.bt', { is_superuser: false }, undefined], ['after', 'new@camelot.bt', { is_superuser: false }, undefined]], 'and for code, without a request')
+    t.match(
+      log,
+      [
+        ['before', 'new@camelot.bt', { is_superuser: false }, undefined],
+        ['after', 'new@camelot.bt', { is_superuser: false }, undefined]
+      ],
+      'and for code, without a request'
+    )
   })
 
-  t.test('a listener of onBeforeUpdate that throws keeps the user as it was; one of onAfterUpdate does not undo', async (t) => {
-    const { asArthur, send, row } = await court(t, { hooks: { async onBeforeUpdate ({ changes }) { if (changes.email === 'no@camelot.bt') throw Object.assign(new Error('no'), { statusCode: 409, code: 'APP_NO' }) } } })
-    const before = await row(ARTHUR)
-    t.match((await send('PATCH', '/users/me', { email: 'no@camelot.bt', password: 'guinevere-2' }, asArthur)).json<object>(), { statusCode: 409, code: 'APP_NO' })
-    t.same(await row(ARTHUR), before)
-    const after = await court(t, { hooks: { async onAfterUpdate () { throw new Error('mail') } } })
-    refused(t, await after.send('PATCH', '/users/me', { email: 'new@camelot.bt' }, after.asArthur), 500, 'INTERNAL_ERROR', 'Internal Server Error')
-    t.match(await after.row('new@camelot.bt'), { is_verified: false })
-  })
+  t.test(
+    'a listener of onBeforeUpdate that throws keeps the user as it was; one of onAfterUpdate does not undo',
+    async (t) => {
+      const { asArthur, send, row } = await court(t, {
+        hooks: {
+          async onBeforeUpdate ({ changes }) {
+            if (changes.email === 'no@camelot.bt') {
+              throw Object.assign(new Error('no'), { statusCode: 409, code: 'APP_NO' })
+            }
+          }
+        }
+      })
+      const before = await row(ARTHUR)
+      t.match(
+        (
+          await send('PATCH', '/users/me', { email: 'no@camelot.bt', password: 'guinevere-2' }, asArthur)
+        ).json<object>(),
+        { statusCode: 409, code: 'APP_NO' }
+      )
+      t.same(await row(ARTHUR), before)
+      const after = await court(t, {
+        hooks: {
+          async onAfterUpdate () {
+            throw new Error('mail')
+          }
+        }
+      })
+      refused(
+        t,
+        await after.send('PATCH', '/users/me', { email: 'new@camelot.bt' }, after.asArthur),
+        500,
+        'INTERNAL_ERROR',
+        'Internal Server Error'
+      )
+      t.match(await after.row('new@camelot.bt'), { is_verified: false })
+    }
+  )
 })
 
 t.test('changes at the same time', async (t) => {
   t.test('USR-08, RACE-03: of different fields are all kept', async (t) => {
-    const schemas = userSchemas({ a: Type.Integer({ default: 0 }), b: Type.Integer({ default: 0 }), c: Type.Integer({ default: 0 }) }) as unknown as UserSchemas
+    const schemas = userSchemas({
+      a: Type.Integer({ default: 0 }),
+      b: Type.Integer({ default: 0 }),
+      c: Type.Integer({ default: 0 })
+    }) as unknown as UserSchemas
     const adapter = memory()
-    const { arthur, asArthur, asMerlin, send, row } = await court(t, { adapter: withSlowReads(adapter, 5), schemas }).then((made) => ({ ...made, row: async () => (await storedRows(adapter, 'user')).find((one) => one['id'] === made.arthur.id) }))
+    const { arthur, asArthur, asMerlin, send, row } = await court(t, {
+      adapter: withSlowReads(adapter, 5),
+      schemas
+    }).then((made) => ({
+      ...made,
+      row: async () => (await storedRows(adapter, 'user')).find((one) => one['id'] === made.arthur.id)
+    }))
     const byId = `/users/${String(arthur.id)}`
     const replies = await Promise.all([
-      send('PATCH', '/users/me', { a: 1 }, asArthur), send('PATCH', '/users/me', { b: 2 }, asArthur), send('PATCH', byId, { c: 3 }, asMerlin),
-      send('PATCH', byId, { is_superuser: true }, asMerlin), send('PATCH', '/users/me', { email: 'new@camelot.bt' }, asArthur)
+      send('PATCH', '/users/me', { a: 1 }, asArthur),
+      send('PATCH', '/users/me', { b: 2 }, asArthur),
+      send('PATCH', byId, { c: 3 }, asMerlin),
+      send('PATCH', byId, { is_superuser: true }, asMerlin),
+      send('PATCH', '/users/me', { email: 'new@camelot.bt' }, asArthur)
     ])
     for (const reply of replies) t.equal(reply.statusCode, 200)
     t.match(await row(), { a: 1, b: 2, c: 3, is_superuser: true, email: 'new@camelot.bt', is_verified: false })
@@ -500,8 +928,14 @@ t.test('changes at the same time', async (t) => {
     const schemas = userSchemas({ first_name: Type.Optional(Type.String()) }) as unknown as UserSchemas
     for (let round = 0; round < 10; round++) {
       const adapter = memory()
-      const { arthur, asArthur, asMerlin, send } = await court(t, { adapter: withSlowReads(adapter, round % 3), schemas })
-      const requests = [() => send('PATCH', '/users/me', { first_name: 'Artus' }, asArthur), () => send('PATCH', `/users/${String(arthur.id)}`, { is_active: false }, asMerlin)]
+      const { arthur, asArthur, asMerlin, send } = await court(t, {
+        adapter: withSlowReads(adapter, round % 3),
+        schemas
+      })
+      const requests = [
+        () => send('PATCH', '/users/me', { first_name: 'Artus' }, asArthur),
+        () => send('PATCH', `/users/${String(arthur.id)}`, { is_active: false }, asMerlin)
+      ]
       if (round % 2 === 1) requests.reverse()
       const replies = await Promise.all(requests.map((request) => request()))
       const row = (await storedRows(adapter, 'user')).find(({ id }) => id === arthur.id)
@@ -515,17 +949,35 @@ t.test('changes at the same time', async (t) => {
   t.test('RACE-02, row 41: to one address: one wins, the others get the code', async (t) => {
     for (const slow of [0, 3]) {
       const adapter = memory()
-      const { create, bearer, send, register } = await buildApp(t, { adapter: slow === 0 ? adapter : withSlowReads(adapter, slow) })
-      const knights = await Promise.all(Array.from({ length: 8 }, async (_, i) => {
-        await create({ email: `knight${i}@camelot.bt` })
-        return bearer(`knight${i}@camelot.bt`)
-      }))
+      const { create, bearer, send, register } = await buildApp(t, {
+        adapter: slow === 0 ? adapter : withSlowReads(adapter, slow)
+      })
+      const knights = await Promise.all(
+        Array.from({ length: 8 }, async (_, i) => {
+          await create({ email: `knight${i}@camelot.bt` })
+          return bearer(`knight${i}@camelot.bt`)
+        })
+      )
       const spellings = ['Grail@camelot.bt', 'grail@camelot.bt', 'GRAIL@CAMELOT.bt']
-      const replies = await Promise.all(knights.map((headers, i) => send('PATCH', '/users/me', { email: spellings[i % 3] }, headers)))
+      const replies = await Promise.all(
+        knights.map((headers, i) => send('PATCH', '/users/me', { email: spellings[i % 3] }, headers))
+      )
       t.equal(replies.filter(({ statusCode }) => statusCode === 200).length, 1)
-      for (const reply of replies) if (reply.statusCode !== 200) refused(t, reply, 400, 'UPDATE_USER_EMAIL_ALREADY_EXISTS')
-      t.equal((await storedRows(adapter, 'user')).filter((row) => String(row['email']).toLowerCase() === 'grail@camelot.bt').length, 1)
-      const race = await Promise.all([send('PATCH', '/users/me', { email: 'free@camelot.bt' }, knights[0]), register({ email: 'FREE@camelot.bt' }).then(() => true, () => false)])
+      for (const reply of replies) {
+        if (reply.statusCode !== 200) refused(t, reply, 400, 'UPDATE_USER_EMAIL_ALREADY_EXISTS')
+      }
+      t.equal(
+        (await storedRows(adapter, 'user')).filter((row) => String(row['email']).toLowerCase() === 'grail@camelot.bt')
+          .length,
+        1
+      )
+      const race = await Promise.all([
+        send('PATCH', '/users/me', { email: 'free@camelot.bt' }, knights[0]),
+        register({ email: 'FREE@camelot.bt' }).then(
+          () => true,
+          () => false
+        )
+      ])
       t.equal(race[0].statusCode === 200, !race[1], 'and between a change and a registration')
     }
   })
@@ -542,41 +994,86 @@ t.test('routing', async (t) => {
     t.equal((await send('DELETE', '/users/me', undefined, asArthur)).statusCode, 204)
     t.equal(await row(ARTHUR), undefined)
     t.equal((await send('DELETE', '/users/me')).statusCode, 401)
-    t.match((await send('DELETE', '/users/me', undefined, asMerlin)).json<object>(), { statusCode: 400, code: 'FST_USERS_LAST_SUPERUSER' })
+    t.match((await send('DELETE', '/users/me', undefined, asMerlin)).json<object>(), {
+      statusCode: 400,
+      code: 'FST_USERS_LAST_SUPERUSER'
+    })
     const without = await court(t)
-    refused(t, await without.send('DELETE', '/users/me', undefined, without.asMerlin), 404, 'NOT_FOUND', 'Not Found', 'without it the word is an id that nobody has')
+    refused(
+      t,
+      await without.send('DELETE', '/users/me', undefined, without.asMerlin),
+      404,
+      'NOT_FOUND',
+      'Not Found',
+      'without it the word is an id that nobody has'
+    )
     refused(t, await without.send('DELETE', '/users/me', undefined, without.asArthur), 403, 'FORBIDDEN', 'Forbidden')
   })
 
   t.test('row 48: there is no list of users', async (t) => {
     const { asMerlin, send } = await court(t)
-    for (const url of ['/users', '/users/']) for (const method of ['GET', 'POST'] as const) t.equal((await send(method, url, method === 'POST' ? {} : undefined, asMerlin)).statusCode, 404)
+    for (const url of ['/users', '/users/']) {
+      for (const method of ['GET', 'POST'] as const) {
+        t.equal((await send(method, url, method === 'POST' ? {} : undefined, asMerlin)).statusCode, 404)
+      }
+    }
   })
 
   const groups = {
-    auth: [['POST', '/jwt/login'], ['POST', '/jwt/logout'], ['POST', '/cookie/login'], ['POST', '/cookie/logout']],
+    auth: [
+      ['POST', '/jwt/login'],
+      ['POST', '/jwt/logout'],
+      ['POST', '/cookie/login'],
+      ['POST', '/cookie/logout']
+    ],
     register: [['POST', '/register']],
-    reset: [['POST', '/forgot-password'], ['POST', '/reset-password']],
-    verify: [['POST', '/request-verify-token'], ['POST', '/verify']],
-    users: [['GET', '/me'], ['PATCH', '/me'], ['GET', '/:id'], ['PATCH', '/:id'], ['DELETE', '/:id']]
+    reset: [
+      ['POST', '/forgot-password'],
+      ['POST', '/reset-password']
+    ],
+    verify: [
+      ['POST', '/request-verify-token'],
+      ['POST', '/verify']
+    ],
+    users: [
+      ['GET', '/me'],
+      ['PATCH', '/me'],
+      ['GET', '/:id'],
+      ['PATCH', '/:id'],
+      ['DELETE', '/:id']
+    ]
   } as const
   type Group = keyof typeof groups
   const names = Object.keys(groups) as Group[]
-  const usual: Record<Group, string> = { auth: '/auth', register: '/auth', reset: '/auth', verify: '/auth', users: '/users' }
+  const usual: Record<Group, string> = {
+    auth: '/auth',
+    register: '/auth',
+    reset: '/auth',
+    verify: '/auth',
+    users: '/users'
+  }
 
   t.test('row 88: any subset of the route groups can be mounted', async (t) => {
     for (let mask = 0; mask < 2 ** names.length; mask++) {
       const on = names.filter((_, i) => (mask >> i) % 2 === 1)
-      const { app } = await buildApp(t, { routes: Object.fromEntries(names.filter((name) => !on.includes(name)).map((name) => [name, false as const])) })
-      const found = names.filter((name) => groups[name].every(([method, url]) => app.hasRoute({ method, url: usual[name] + url })))
-      const partly = names.filter((name) => groups[name].some(([method, url]) => app.hasRoute({ method, url: usual[name] + url })))
+      const { app } = await buildApp(t, {
+        routes: Object.fromEntries(names.filter((name) => !on.includes(name)).map((name) => [name, false as const]))
+      })
+      const found = names.filter((name) =>
+        groups[name].every(([method, url]) => app.hasRoute({ method, url: usual[name] + url }))
+      )
+      const partly = names.filter((name) =>
+        groups[name].some(([method, url]) => app.hasRoute({ method, url: usual[name] + url }))
+      )
       t.same([found, partly], [on, on], on.join(' ') || 'none')
       if (mask === 0) t.equal((await app.inject({ url: '/guarded' })).statusCode, 401, 'the guard works without routes')
     }
   })
 
   t.test('row 88: each group takes another prefix', async (t) => {
-    const { app, create, send } = await buildApp(t, { routes: Object.fromEntries(names.map((name) => [name, { prefix: `/api/v1/${name}` }])) })
+    const { app, create, send } = await buildApp(t, {
+      routes: Object.fromEntries(names.map((name) => [name, { prefix: `/api/v1/${name}` }]))
+    })
     for (const name of names) {
       for (const [method, url] of groups[name]) {
         t.ok(app.hasRoute({ method, url: `/api/v1/${name}${url}` }), `${method} ${name}${url}`)
@@ -584,7 +1081,11 @@ t.test('routing', async (t) => {
       }
     }
     await create({ is_superuser: true })
-    const login = await app.inject({ method: 'POST', url: '/api/v1/auth/jwt/login', payload: { username: ARTHUR, password: PASSWORD } })
+    const login = await app.inject({
+      method: 'POST',
+      url: '/api/v1/auth/jwt/login',
+      payload: { username: ARTHUR, password: PASSWORD }
+    })
     const headers = { authorization: `Bearer ${login.json<{ access_token: string }>().access_token}` }
     t.equal((await send('POST', '/api/v1/register/register', { email: LANCELOT, password: PASSWORD })).statusCode, 201)
     t.equal((await send('GET', '/api/v1/users/me', undefined, headers)).statusCode, 200)
@@ -599,11 +1100,28 @@ t.test('routing', async (t) => {
     const { backends, fastPasswords, SECRET } = await import('./helpers/build-app.js')
     const app = Fastify()
     t.teardown(() => app.close())
-    await app.register(async (scope) => {
-      await scope.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
-    }, { prefix: '/tenant' })
+    await app.register(
+      async (scope) => {
+        await scope.register(users, {
+          adapter: memory(),
+          secret: SECRET,
+          backends: backends(),
+          passwords: fastPasswords
+        })
+      },
+      { prefix: '/tenant' }
+    )
     await app.ready()
-    t.equal((await app.inject({ method: 'POST', url: '/tenant/auth/register', payload: { email: ARTHUR, password: PASSWORD } })).statusCode, 201)
+    t.equal(
+      (
+        await app.inject({
+          method: 'POST',
+          url: '/tenant/auth/register',
+          payload: { email: ARTHUR, password: PASSWORD }
+        })
+      ).statusCode,
+      201
+    )
     t.equal((await app.inject({ method: 'GET', url: '/tenant/users/me' })).statusCode, 401)
     t.equal((await app.inject({ method: 'GET', url: '/users/me' })).statusCode, 404)
   })
@@ -611,61 +1129,111 @@ t.test('routing', async (t) => {
 
 t.test("with sensitiveChanges: 'confirm'", async (t) => {
   const NEW = 'arthur.pendragon@camelot.bt'
-  const confirm = (t: Test, options: Partial<UsersOptions> = {}) => court(t, { sensitiveChanges: 'confirm', ...options })
-  const bad = (t: Test, reply: Awaited<ReturnType<TestApp['send']>>, name?: string) => { refused(t, reply, 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD', undefined, name) }
+  const confirm = (t: Test, options: Partial<UsersOptions> = {}) =>
+    court(t, { sensitiveChanges: 'confirm', ...options })
+  const bad = (t: Test, reply: Awaited<ReturnType<TestApp['send']>>, name?: string) => {
+    refused(t, reply, 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD', undefined, name)
+  }
 
   t.test('VER-05, USR-09: a new password or address needs the current password; anything else does not', async (t) => {
     const schemas = userSchemas({ first_name: Type.Optional(Type.String()) }) as unknown as UserSchemas
     const { asArthur, send, row, events } = await confirm(t, { schemas })
     const before = await row(ARTHUR)
-    for (const current of [undefined, '', 'wrong-password', `${PASSWORD} `, 'x'.repeat(2000), String(before?.['hashed_password'])]) {
-      for (const changes of [{ password: 'guinevere-2' }, { email: NEW }, { email: LANCELOT }, { email: 'KING.ARTHUR@camelot.bt' }, { email: NEW, password: 'short' }]) {
-        bad(t, await send('PATCH', '/users/me', { ...changes, ...(current === undefined ? {} : { current_password: current }) }, asArthur), `${current?.slice(0, 20)} ${JSON.stringify(changes)}`)
+    for (const current of [
+      undefined,
+      '',
+      'wrong-password',
+      `${PASSWORD} `,
+      'x'.repeat(2000),
+      String(before?.['hashed_password'])
+    ]) {
+      for (const changes of [
+        { password: 'guinevere-2' },
+        { email: NEW },
+        { email: LANCELOT },
+        { email: 'KING.ARTHUR@camelot.bt' },
+        { email: NEW, password: 'short' }
+      ]) {
+        bad(
+          t,
+          await send(
+            'PATCH',
+            '/users/me',
+            { ...changes, ...(current === undefined ? {} : { current_password: current }) },
+            asArthur
+          ),
+          `${current?.slice(0, 20)} ${JSON.stringify(changes)}`
+        )
       }
     }
-    misfit(t, await send('PATCH', '/users/me', { password: 'guinevere-2', current_password: 1 }, asArthur), ['/current_password'])
+    misfit(t, await send('PATCH', '/users/me', { password: 'guinevere-2', current_password: 1 }, asArthur), [
+      '/current_password'
+    ])
     t.same(await row(ARTHUR), before)
     t.same(events, [])
-    for (const changes of [{}, { first_name: 'Artus' }, { email: ARTHUR }, { password: null }]) t.equal((await send('PATCH', '/users/me', changes, asArthur)).statusCode, 200, JSON.stringify(changes))
+    for (const changes of [{}, { first_name: 'Artus' }, { email: ARTHUR }, { password: null }]) {
+      t.equal((await send('PATCH', '/users/me', changes, asArthur)).statusCode, 200, JSON.stringify(changes))
+    }
   })
 
   t.test('VER-05: with the current password a new one takes effect', async (t) => {
     const { asArthur, send, login, events } = await confirm(t)
-    t.equal((await send('PATCH', '/users/me', { password: 'guinevere-2', current_password: PASSWORD }, asArthur)).statusCode, 200)
+    t.equal(
+      (await send('PATCH', '/users/me', { password: 'guinevere-2', current_password: PASSWORD }, asArthur)).statusCode,
+      200
+    )
     t.notMatch(JSON.stringify(events), /guinevere/, 'neither password reaches the listeners')
     t.equal((await login('jwt', ARTHUR, 'guinevere-2')).statusCode, 200)
     t.equal((await login('jwt', ARTHUR)).statusCode, 400)
   })
 
-  t.test('VER-04, row 60: a new address takes effect when its owner proves it, once, and ends all sessions', async (t) => {
-    const { arthur, asArthur, cookie, send, login, events, tokenOf, row } = await confirm(t)
-    const asCookie = await cookie(ARTHUR)
-    events.length = 0
-    const reply = await send('PATCH', '/users/me', { email: 'Arthur.Pendragon@CAMELOT.bt', current_password: PASSWORD }, asArthur)
-    t.equal(reply.statusCode, 200)
-    t.same(reply.json<object>(), arthur, 'the account is what it was')
-    const token = await tokenOf('onAfterRequestVerify')
-    t.same(events.find(({ name }) => name === 'onAfterRequestVerify'), { name: 'onAfterRequestVerify', user: arthur, token, email: 'Arthur.Pendragon@camelot.bt' })
-    t.equal((await login('jwt', NEW)).statusCode, 400, 'the new address does not log in yet')
-    t.equal((await login('jwt', ARTHUR)).statusCode, 200)
-    for (const headers of [asArthur, asCookie] as Headers[]) t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 200)
+  t.test(
+    'VER-04, row 60: a new address takes effect when its owner proves it, once, and ends all sessions',
+    async (t) => {
+      const { arthur, asArthur, cookie, send, login, events, tokenOf, row } = await confirm(t)
+      const asCookie = await cookie(ARTHUR)
+      events.length = 0
+      const reply = await send(
+        'PATCH',
+        '/users/me',
+        { email: 'Arthur.Pendragon@CAMELOT.bt', current_password: PASSWORD },
+        asArthur
+      )
+      t.equal(reply.statusCode, 200)
+      t.same(reply.json<object>(), arthur, 'the account is what it was')
+      const token = await tokenOf('onAfterRequestVerify')
+      t.same(
+        events.find(({ name }) => name === 'onAfterRequestVerify'),
+        { name: 'onAfterRequestVerify', user: arthur, token, email: 'Arthur.Pendragon@camelot.bt' }
+      )
+      t.equal((await login('jwt', NEW)).statusCode, 400, 'the new address does not log in yet')
+      t.equal((await login('jwt', ARTHUR)).statusCode, 200)
+      for (const headers of [asArthur, asCookie] as Headers[]) {
+        t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 200)
+      }
 
-    const proved = await send('POST', '/auth/verify', { token })
-    t.equal(proved.statusCode, 200)
-    t.same(proved.json<object>(), { ...arthur, email: 'Arthur.Pendragon@camelot.bt', is_verified: true })
-    t.same(events.at(-1), { name: 'onAfterVerify', user: proved.json<object>() })
-    t.equal(await row(ARTHUR), undefined)
-    for (const headers of [asArthur, asCookie] as Headers[]) t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401)
-    t.equal((await login('jwt', ARTHUR)).statusCode, 400)
-    t.equal((await login('jwt', NEW)).statusCode, 200)
-    refused(t, await send('POST', '/auth/verify', { token }), 400, 'VERIFY_USER_BAD_TOKEN')
-  })
+      const proved = await send('POST', '/auth/verify', { token })
+      t.equal(proved.statusCode, 200)
+      t.same(proved.json<object>(), { ...arthur, email: 'Arthur.Pendragon@camelot.bt', is_verified: true })
+      t.same(events.at(-1), { name: 'onAfterVerify', user: proved.json<object>() })
+      t.equal(await row(ARTHUR), undefined)
+      for (const headers of [asArthur, asCookie] as Headers[]) {
+        t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401)
+      }
+      t.equal((await login('jwt', ARTHUR)).statusCode, 400)
+      t.equal((await login('jwt', NEW)).statusCode, 200)
+      refused(t, await send('POST', '/auth/verify', { token }), 400, 'VERIFY_USER_BAD_TOKEN')
+    }
+  )
 
   t.test('VER-04: proving makes an unverified user verified', async (t) => {
     const { create, bearer, send, tokenOf } = await confirm(t)
     await create({ email: 'gawain@camelot.bt' })
     await send('PATCH', '/users/me', { email: NEW, current_password: PASSWORD }, await bearer('gawain@camelot.bt'))
-    t.match((await send('POST', '/auth/verify', { token: await tokenOf('onAfterRequestVerify') })).json<object>(), { email: NEW, is_verified: true })
+    t.match((await send('POST', '/auth/verify', { token: await tokenOf('onAfterRequestVerify') })).json<object>(), {
+      email: NEW,
+      is_verified: true
+    })
   })
 
   t.test('RACE-01: of parallel proofs with one token one wins', async (t) => {
@@ -679,23 +1247,42 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
     t.equal(events.filter(({ name }) => name === 'onAfterVerify').length, 1)
   })
 
-  t.test('VER-03: of two changes under way each token proves its own address, and the first proof ends the other', async (t) => {
-    const { asArthur, arthur, send, events, app } = await confirm(t)
-    const addresses = ['first@camelot.bt', 'second@camelot.bt']
-    for (const email of addresses) t.equal((await send('PATCH', '/users/me', { email, current_password: PASSWORD }, asArthur)).statusCode, 200)
-    await app.users.settled()
-    const tokens = events.flatMap((event) => event.name === 'onAfterRequestVerify' ? [event] : [])
-    t.same(tokens.map(({ email }) => email), addresses)
-    t.match((await send('POST', '/auth/verify', { token: tokens[1]?.token })).json<object>(), { id: arthur.id, email: 'second@camelot.bt' })
-    refused(t, await send('POST', '/auth/verify', { token: tokens[0]?.token }), 400, 'VERIFY_USER_BAD_TOKEN')
-  })
+  t.test(
+    'VER-03: of two changes under way each token proves its own address, and the first proof ends the other',
+    async (t) => {
+      const { asArthur, arthur, send, events, app } = await confirm(t)
+      const addresses = ['first@camelot.bt', 'second@camelot.bt']
+      for (const email of addresses) {
+        t.equal((await send('PATCH', '/users/me', { email, current_password: PASSWORD }, asArthur)).statusCode, 200)
+      }
+      await app.users.settled()
+      const tokens = events.flatMap((event) => (event.name === 'onAfterRequestVerify' ? [event] : []))
+      t.same(
+        tokens.map(({ email }) => email),
+        addresses
+      )
+      t.match((await send('POST', '/auth/verify', { token: tokens[1]?.token })).json<object>(), {
+        id: arthur.id,
+        email: 'second@camelot.bt'
+      })
+      refused(t, await send('POST', '/auth/verify', { token: tokens[0]?.token }), 400, 'VERIFY_USER_BAD_TOKEN')
+    }
+  )
 
   t.test('VER-07: a taken address looks free, then and later; the index decides', async (t) => {
     const { asArthur, arthur, send, tokenOf, row } = await confirm(t)
-    const [taken, free] = [await send('PATCH', '/users/me', { email: LANCELOT, current_password: PASSWORD }, asArthur), await send('PATCH', '/users/me', { email: NEW, current_password: PASSWORD }, asArthur)]
+    const [taken, free] = [
+      await send('PATCH', '/users/me', { email: LANCELOT, current_password: PASSWORD }, asArthur),
+      await send('PATCH', '/users/me', { email: NEW, current_password: PASSWORD }, asArthur)
+    ]
     t.same(visible(taken), visible(free))
     await send('PATCH', '/users/me', { email: 'LANCELOT@camelot.bt', current_password: PASSWORD }, asArthur)
-    refused(t, await send('POST', '/auth/verify', { token: await tokenOf('onAfterRequestVerify') }), 400, 'VERIFY_USER_BAD_TOKEN')
+    refused(
+      t,
+      await send('POST', '/auth/verify', { token: await tokenOf('onAfterRequestVerify') }),
+      400,
+      'VERIFY_USER_BAD_TOKEN'
+    )
     t.match(await row(ARTHUR), { id: arthur.id })
     t.match((await send('GET', '/users/me', undefined, asArthur)).json<object>(), arthur, 'a failed proof ends nothing')
   })
@@ -720,7 +1307,9 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
       },
       endSessions: ({ app, arthur }) => app.users.endSessions(arthur.id),
       deletion: ({ app, arthur }) => app.users.delete(arthur.id),
-      time: async ({ tick }) => { tick(3601) }
+      time: async ({ tick }) => {
+        tick(3601)
+      }
     }
     for (const [name, act] of Object.entries(ways)) {
       const made = await confirm(t)
@@ -734,14 +1323,24 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
 
   t.test('another spelling of the same address takes effect at once', async (t) => {
     const { asArthur, send, events, app } = await confirm(t)
-    t.match((await send('PATCH', '/users/me', { email: 'King.Arthur@camelot.bt', current_password: PASSWORD }, asArthur)).json<object>(), { email: 'King.Arthur@camelot.bt', is_verified: true })
+    t.match(
+      (
+        await send('PATCH', '/users/me', { email: 'King.Arthur@camelot.bt', current_password: PASSWORD }, asArthur)
+      ).json<object>(),
+      { email: 'King.Arthur@camelot.bt', is_verified: true }
+    )
     await app.users.settled()
     t.notOk(events.some(({ name }) => name === 'onAfterRequestVerify'))
   })
 
   t.test('a superuser changes others as before, and code everybody', async (t) => {
     const { arthur, lancelot, asMerlin, send, app } = await confirm(t)
-    t.match((await send('PATCH', `/users/${String(arthur.id)}`, { email: NEW, password: 'guinevere-2' }, asMerlin)).json<object>(), { email: NEW, is_verified: false })
+    t.match(
+      (
+        await send('PATCH', `/users/${String(arthur.id)}`, { email: NEW, password: 'guinevere-2' }, asMerlin)
+      ).json<object>(),
+      { email: NEW, is_verified: false }
+    )
     t.match(await app.users.update(lancelot.id, { email: 'l@camelot.bt' }), { email: 'l@camelot.bt' })
   })
 
@@ -758,8 +1357,15 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
 t.test('code changes users by object or id, with every flag', async (t) => {
   const { arthur, app } = await court(t)
   t.match(await app.users.update(arthur, { is_superuser: true } as UserChanges), { is_superuser: true })
-  t.match(await app.users.update(arthur.id, { is_verified: false, email: 'x@camelot.bt' }, { by: 'superuser' }), { is_verified: false, email: 'x@camelot.bt' })
-  t.match(await app.users.update(arthur.id, { is_verified: true }, { by: 'self' }), { is_verified: false }, 'by self the flags do not count')
+  t.match(await app.users.update(arthur.id, { is_verified: false, email: 'x@camelot.bt' }, { by: 'superuser' }), {
+    is_verified: false,
+    email: 'x@camelot.bt'
+  })
+  t.match(
+    await app.users.update(arthur.id, { is_verified: true }, { by: 'self' }),
+    { is_verified: false },
+    'by self the flags do not count'
+  )
   await t.rejects(app.users.update(UNKNOWN_ID, {}), { code: 'FST_USERS_NOT_FOUND' })
   await t.rejects(app.users.delete(UNKNOWN_ID), { code: 'FST_USERS_NOT_FOUND' })
   await t.rejects(app.users.endSessions(UNKNOWN_ID), { code: 'FST_USERS_NOT_FOUND' })

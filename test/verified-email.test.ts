@@ -30,7 +30,13 @@ const provider = (name: string, trustEmail = true): Provider => ({
 })
 
 const identity = (accountId: string, values: Partial<Identity> = {}): Identity => ({
-  provider: provider('grail'), accountId, email: ARTHUR, emailVerified: true, profile: {}, tokens: { accessToken: 'a', refreshToken: null, expiresAt: null }, ...values
+  provider: provider('grail'),
+  accountId,
+  email: ARTHUR,
+  emailVerified: true,
+  profile: {},
+  tokens: { accessToken: 'a', refreshToken: null, expiresAt: null },
+  ...values
 })
 
 /** Accounts that do not vouch for Arthur's e-mail, each for another reason, and one that does. */
@@ -49,7 +55,18 @@ interface Round extends TestApp {
   enter(identity: Identity): Promise<unknown>
 }
 
-async function start (t: Test, { settings = {}, options = {}, hooks = () => {} }: { settings?: Partial<AccountSettings>, options?: Partial<UsersOptions>, hooks?: (app: TestApp['app']) => void } = {}): Promise<Round> {
+async function start (
+  t: Test,
+  {
+    settings = {},
+    options = {},
+    hooks = () => {}
+  }: {
+    settings?: Partial<AccountSettings>
+    options?: Partial<UsersOptions>
+    hooks?: (app: TestApp['app']) => void
+  } = {}
+): Promise<Round> {
   const store = watchedAdapter(memory())
   const made: { accounts?: OauthAccounts } = {}
   let current = OWNERS
@@ -60,13 +77,24 @@ async function start (t: Test, { settings = {}, options = {}, hooks = () => {} }
       const host = scope[kHost]
       host.prepareScope(scope)
       const requireVerification = settings.requireVerification ?? options.requireVerification ?? false
-      const all: AccountSettings = { associateByEmail: false, reclaimUnverified: false, isVerifiedByDefault: false, mapProfile: null, encryptionKeys: [], ...settings, requireVerification }
+      const all: AccountSettings = {
+        associateByEmail: false,
+        reclaimUnverified: false,
+        isVerifiedByDefault: false,
+        mapProfile: null,
+        encryptionKeys: [],
+        ...settings,
+        requireVerification
+      }
       const accounts = createOauthAccounts(host, all, new Map())
       made.accounts = accounts
       scope.post('/enter', async (request: FastifyRequest, reply: FastifyReply) => {
         const backend = scope.users.backends.get('jwt')
         if (backend === undefined) throw new Error('no backend')
-        return await enterWith({ host, users: scope.users, accounts, backend, requireVerification }, current, { request, reply })
+        return await enterWith({ host, users: scope.users, accounts, backend, requireVerification }, current, {
+          request,
+          reply
+        })
       })
     })
   })
@@ -80,7 +108,9 @@ async function start (t: Test, { settings = {}, options = {}, hooks = () => {} }
       const reply = await built.send('POST', '/enter')
       if (reply.statusCode !== 200) return reply.json<{ code: string }>().code.replace('FST_USERS_', '')
       const { token } = reply.json<{ token: string }>()
-      return (await built.send('GET', '/users/me', undefined, { authorization: `Bearer ${token}` })).json<{ id?: unknown }>().id
+      return (await built.send('GET', '/users/me', undefined, { authorization: `Bearer ${token}` })).json<{
+        id?: unknown
+      }>().id
     }
   }
 }
@@ -91,7 +121,10 @@ async function verifyToken ({ app, tokenOf }: Round): Promise<string> {
 }
 
 /** Every way on which the owner of the mailbox proves it, and whether a password from before still logs in. */
-const ways: Record<string, { run(round: Round, id: UserId): Promise<unknown>, keepsPassword: boolean, email?: string }> = {
+const ways: Record<
+  string,
+  { run(round: Round, id: UserId): Promise<unknown>; keepsPassword: boolean; email?: string }
+> = {
   'a verify token': { run: async (round) => round.app.users.verify(await verifyToken(round)), keepsPassword: true },
   'a password reset': {
     async run (round) {
@@ -102,43 +135,70 @@ const ways: Record<string, { run(round: Round, id: UserId): Promise<unknown>, ke
   },
   'the proof of a new e-mail': {
     async run (round) {
-      await round.send('PATCH', '/users/me', { email: NEW_EMAIL, current_password: PASSWORD }, await round.bearer(ARTHUR))
+      await round.send(
+        'PATCH',
+        '/users/me',
+        { email: NEW_EMAIL, current_password: PASSWORD },
+        await round.bearer(ARTHUR)
+      )
       await round.app.users.verify(await round.tokenOf('onAfterRequestVerify'))
     },
     keepsPassword: true,
     email: NEW_EMAIL
   },
-  'a provider that vouches for the e-mail': { run: async ({ enter }) => enter(identity('first-login')), keepsPassword: false },
-  'a login method of the application': { run: async ({ app }, id) => app.users.confirmEmail(await app.users.get(id) as User), keepsPassword: false },
-  'a superuser': { run: async ({ app }, id) => app.users.update(id, { is_verified: true }, { by: 'superuser' }), keepsPassword: true }
+  'a provider that vouches for the e-mail': {
+    run: async ({ enter }) => enter(identity('first-login')),
+    keepsPassword: false
+  },
+  'a login method of the application': {
+    run: async ({ app }, id) => app.users.confirmEmail((await app.users.get(id)) as User),
+    keepsPassword: false
+  },
+  'a superuser': {
+    run: async ({ app }, id) => app.users.update(id, { is_verified: true }, { by: 'superuser' }),
+    keepsPassword: true
+  }
 }
 
 for (const [name, { run, keepsPassword, email = ARTHUR }] of Object.entries(ways)) {
-  t.test(`RST-13, LNK-03, SES-06: when ${name} verifies the e-mail, what did not vouch for it is no way in any more`, async (t) => {
-    const round = await start(t, { settings: { associateByEmail: true, reclaimUnverified: true }, options: { sensitiveChanges: 'confirm' } })
-    const { register, accounts, enter, bearer, cookie, send, login, app, events } = round
-    const { id } = await register() as { id: UserId }
-    for (const stranger of Object.values(strangers)) await accounts.link(id, stranger, {})
-    await accounts.link(id, { ...OWNERS, email }, {})
-    for (const [why, stranger] of Object.entries(strangers)) t.equal(await enter(stranger), id, `${why}: logs in before`)
-    const sessions = [await bearer(ARTHUR), await cookie(ARTHUR)]
-    events.length = 0
+  t.test(
+    `RST-13, LNK-03, SES-06: when ${name} verifies the e-mail, what did not vouch for it is no way in any more`,
+    async (t) => {
+      const round = await start(t, {
+        settings: { associateByEmail: true, reclaimUnverified: true },
+        options: { sensitiveChanges: 'confirm' }
+      })
+      const { register, accounts, enter, bearer, cookie, send, login, app, events } = round
+      const { id } = (await register()) as { id: UserId }
+      for (const stranger of Object.values(strangers)) await accounts.link(id, stranger, {})
+      await accounts.link(id, { ...OWNERS, email }, {})
+      for (const [why, stranger] of Object.entries(strangers)) {
+        t.equal(await enter(stranger), id, `${why}: logs in before`)
+      }
+      const sessions = [await bearer(ARTHUR), await cookie(ARTHUR)]
+      events.length = 0
 
-    await run(round, id)
-    t.match(await app.users.get(id), { email, is_verified: true })
-    for (const headers of sessions) t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401, 'the sessions ended')
-    for (const [why, stranger] of Object.entries(strangers)) t.not(await enter(stranger), id, why)
-    t.equal(await enter({ ...OWNERS, email }), id, 'the account that vouched stays')
-    t.equal((await login('jwt', email)).statusCode, keepsPassword ? 200 : 400, 'the password from before')
-    t.equal(events.filter(({ name }) => name === 'onAfterVerify').length, name === 'a superuser' ? 0 : 1)
-  })
+      await run(round, id)
+      t.match(await app.users.get(id), { email, is_verified: true })
+      for (const headers of sessions) {
+        t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401, 'the sessions ended')
+      }
+      for (const [why, stranger] of Object.entries(strangers)) t.not(await enter(stranger), id, why)
+      t.equal(await enter({ ...OWNERS, email }), id, 'the account that vouched stays')
+      t.equal((await login('jwt', email)).statusCode, keepsPassword ? 200 : 400, 'the password from before')
+      t.equal(events.filter(({ name }) => name === 'onAfterVerify').length, name === 'a superuser' ? 0 : 1)
+    }
+  )
 }
 
 t.test('an account vouches by what its provider said at the last login', async (t) => {
-  for (const [first, last, stays] of [[true, false, false], [false, true, true]] as const) {
+  for (const [first, last, stays] of [
+    [true, false, false],
+    [false, true, true]
+  ] as const) {
     const round = await start(t)
     const { register, accounts, enter } = round
-    const { id } = await register() as { id: UserId }
+    const { id } = (await register()) as { id: UserId }
     await accounts.link(id, { ...OWNERS, emailVerified: first }, {})
     await enter({ ...OWNERS, emailVerified: last })
     await round.app.users.verify(await verifyToken(round))
@@ -149,7 +209,7 @@ t.test('an account vouches by what its provider said at the last login', async (
 t.test('a row without a word on the e-mail, such as one of FastAPI Users, does not vouch', async (t) => {
   const round = await start(t)
   const { register, accounts, store, app } = round
-  const { id } = await register() as { id: UserId }
+  const { id } = (await register()) as { id: UserId }
   await accounts.link(id, OWNERS, {})
   await store.adapter.update({ name: 'oauth_account' } as never, {}, { email_verified: null })
   await app.users.verify(await verifyToken(round))
@@ -186,38 +246,47 @@ t.test('confirmEmail proves the e-mail of the user that it is given, and no othe
 t.test('RACE-01: of parallel calls of confirmEmail one verifies, and all return the verified user', async (t) => {
   const { create, app, events } = await start(t)
   const user = await create()
-  for (const done of await Promise.all(Array.from({ length: 10 }, () => app.users.confirmEmail(user)))) t.match(done, { is_verified: true })
+  for (const done of await Promise.all(Array.from({ length: 10 }, () => app.users.confirmEmail(user)))) {
+    t.match(done, { is_verified: true })
+  }
   t.equal(events.filter(({ name }) => name === 'onAfterVerify').length, 1)
 })
 
-t.test('RST-13: whichever call to the store fails during a verification, no stranger is left beside a verified e-mail', async (t) => {
-  for (let k = 1, done = false; !done; k++) {
-    const round = await start(t)
-    const { register, accounts, app, store, enter } = round
-    const { id } = await register() as { id: UserId }
-    const stranger = identity('1', { email: 'mordred@camelot.bt' })
-    await accounts.link(id, stranger, {})
-    const token = await verifyToken(round)
-    store.watch(({ n, proceed }) => {
-      if (n === k) throw Object.assign(new Error('down'), { code: 'ECONNRESET' })
-      return proceed()
-    })
-    const failed = await app.users.verify(token).then(() => null, (error: { code: string }) => error.code)
-    done = store.calls < k
-    store.watch()
-    t.equal(failed, done ? null : 'FST_USERS_STORE_UNAVAILABLE', `call ${k}`)
-    if ((await app.users.get(id))?.is_verified !== true) await app.users.verify(token)
-    t.not(await enter(stranger), id, `call ${k}`)
+t.test(
+  'RST-13: whichever call to the store fails during a verification, no stranger is left beside a verified e-mail',
+  async (t) => {
+    for (let k = 1, done = false; !done; k++) {
+      const round = await start(t)
+      const { register, accounts, app, store, enter } = round
+      const { id } = (await register()) as { id: UserId }
+      const stranger = identity('1', { email: 'mordred@camelot.bt' })
+      await accounts.link(id, stranger, {})
+      const token = await verifyToken(round)
+      store.watch(({ n, proceed }) => {
+        if (n === k) throw Object.assign(new Error('down'), { code: 'ECONNRESET' })
+        return proceed()
+      })
+      const failed = await app.users.verify(token).then(
+        () => null,
+        (error: { code: string }) => error.code
+      )
+      done = store.calls < k
+      store.watch()
+      t.equal(failed, done ? null : 'FST_USERS_STORE_UNAVAILABLE', `call ${k}`)
+      if ((await app.users.get(id))?.is_verified !== true) await app.users.verify(token)
+      t.not(await enter(stranger), id, `call ${k}`)
+    }
   }
-})
+)
 
 t.test('LNK-04: at no moment of a verification does a link under way, or a login by it, leave a way in', async (t) => {
   const stranger = identity('1', { email: 'mordred@camelot.bt' })
   for (let k = 1, calls = Infinity; k <= calls; k++) {
     const round = await start(t)
     const { create, accounts, app, store, enter, send } = round
-    const { id } = await create() as { id: UserId }
-    const before = (await store.rows('user'))[0] as unknown as UserRow     // as the callback read it when its session was good
+    const { id } = (await create()) as { id: UserId }
+    // as the callback read it when its session was good
+    const before = (await store.rows('user'))[0] as unknown as UserRow
     const token = await verifyToken(round)
     const sessions: string[] = []
     let count = 0
@@ -235,47 +304,117 @@ t.test('LNK-04: at no moment of a verification does a link under way, or a login
     await app.users.verify(token)
     store.watch()
     calls = count
-    for (const session of sessions) t.equal((await send('GET', '/users/me', undefined, { authorization: `Bearer ${session}` })).statusCode, 401, `call ${k}: the session`)
+    for (const session of sessions) {
+      t.equal(
+        (await send('GET', '/users/me', undefined, { authorization: `Bearer ${session}` })).statusCode,
+        401,
+        `call ${k}: the session`
+      )
+    }
     t.not(await enter(stranger), id, `call ${k}: the account`)
   }
 })
 
 t.test('LOG-05, LOG-06: a refused first login leaves neither a user nor an account, whatever refused it', async (t) => {
   const refusals: Record<string, [Parameters<typeof start>[1], string, string[]]> = {
-    'verification is required': [{ options: { requireVerification: true } }, 'LOGIN_USER_NOT_VERIFIED', ['onLoginFailed']],
-    'the feature requires verification': [{ settings: { requireVerification: true } }, 'LOGIN_USER_NOT_VERIFIED', ['onLoginFailed']],
-    'a hook refuses the login': [{ hooks: (app) => { app.users.addHook('onBeforeLogin', () => { throw refuse(403, 'CLOSED', 'Closed.') }) } }, 'REFUSED', ['onBeforeRegister', 'onAfterRegister', 'onBeforeLogin', 'onLoginFailed', 'onAfterDelete']],
-    'a late hook refuses the login': [{ hooks: (app) => { app.users.addHook('onAfterLogin', () => { throw refuse(403, 'CLOSED', 'Closed.') }) } }, 'REFUSED', ['onBeforeRegister', 'onAfterRegister', 'onBeforeLogin', 'onIssueToken', 'onAfterLogin', 'onAfterDelete']]
+    'verification is required': [
+      { options: { requireVerification: true } },
+      'LOGIN_USER_NOT_VERIFIED',
+      ['onLoginFailed']
+    ],
+    'the feature requires verification': [
+      { settings: { requireVerification: true } },
+      'LOGIN_USER_NOT_VERIFIED',
+      ['onLoginFailed']
+    ],
+    'a hook refuses the login': [
+      {
+        hooks: (app) => {
+          app.users.addHook('onBeforeLogin', () => {
+            throw refuse(403, 'CLOSED', 'Closed.')
+          })
+        }
+      },
+      'REFUSED',
+      ['onBeforeRegister', 'onAfterRegister', 'onBeforeLogin', 'onLoginFailed', 'onAfterDelete']
+    ],
+    'a late hook refuses the login': [
+      {
+        hooks: (app) => {
+          app.users.addHook('onAfterLogin', () => {
+            throw refuse(403, 'CLOSED', 'Closed.')
+          })
+        }
+      },
+      'REFUSED',
+      ['onBeforeRegister', 'onAfterRegister', 'onBeforeLogin', 'onIssueToken', 'onAfterLogin', 'onAfterDelete']
+    ]
   }
   for (const [why, [setting, code, names]] of Object.entries(refusals)) {
     const { enter, store, events } = await start(t, setting)
     for (const somebody of [identity('1', { emailVerified: false }), identity('1')]) {
       events.length = 0
       t.equal(await enter(somebody), code, why)
-      t.strictSame([await store.rows('user'), await store.rows('oauth_account'), await store.rows('accesstoken')], [[], [], []], why)
-      t.strictSame(events.map(({ name }) => name), names, why)
+      t.strictSame(
+        [await store.rows('user'), await store.rows('oauth_account'), await store.rows('accesstoken')],
+        [[], [], []],
+        why
+      )
+      t.strictSame(
+        events.map(({ name }) => name),
+        names,
+        why
+      )
     }
   }
 })
 
 t.test('LOG-04: the first login of a user that a listener deactivates is refused, and leaves nothing', async (t) => {
-  const { enter, store } = await start(t, { hooks: (app) => { app.users.addHook('onAfterRegister', async ({ user }) => { await app.users.update(user, { is_active: false }) }) } })
+  const { enter, store } = await start(t, {
+    hooks: (app) => {
+      app.users.addHook('onAfterRegister', async ({ user }) => {
+        await app.users.update(user, { is_active: false })
+      })
+    }
+  })
   t.equal(await enter(OWNERS), 'LOGIN_BAD_CREDENTIALS')
   t.strictSame([await store.rows('user'), await store.rows('oauth_account')], [[], []])
 })
 
-t.test('a listener may verify a new user at the first login, and a login that is pending keeps user and account', async (t) => {
-  const trusting = await start(t, { hooks: (app) => { app.users.addHook('onAfterRegister', async ({ user }) => { await app.users.update(user, { is_verified: true }) }) } })
-  t.type(await trusting.enter(OWNERS), 'string')
-  t.match(await trusting.store.rows('user'), [{ is_verified: true }])
-  const pending = await start(t, { hooks: (app) => { app.users.addHook('onBeforeLogin', () => ({ pending: { code: 'SECOND_FACTOR' } })) } })
-  t.equal(await pending.enter(OWNERS), 'LOGIN_PENDING')
-  t.strictSame([(await pending.store.rows('user')).length, (await pending.store.rows('oauth_account')).length], [1, 1])
-})
+t.test(
+  'a listener may verify a new user at the first login, and a login that is pending keeps user and account',
+  async (t) => {
+    const trusting = await start(t, {
+      hooks: (app) => {
+        app.users.addHook('onAfterRegister', async ({ user }) => {
+          await app.users.update(user, { is_verified: true })
+        })
+      }
+    })
+    t.type(await trusting.enter(OWNERS), 'string')
+    t.match(await trusting.store.rows('user'), [{ is_verified: true }])
+    const pending = await start(t, {
+      hooks: (app) => {
+        app.users.addHook('onBeforeLogin', () => ({ pending: { code: 'SECOND_FACTOR' } }))
+      }
+    })
+    t.equal(await pending.enter(OWNERS), 'LOGIN_PENDING')
+    t.strictSame(
+      [(await pending.store.rows('user')).length, (await pending.store.rows('oauth_account')).length],
+      [1, 1]
+    )
+  }
+)
 
 t.test('a later login that is refused removes nothing', async (t) => {
   let closed = false
-  const { enter, store } = await start(t, { hooks: (app) => { app.users.addHook('onBeforeLogin', () => { if (closed) throw refuse(403, 'CLOSED', 'Closed.') }) } })
+  const { enter, store } = await start(t, {
+    hooks: (app) => {
+      app.users.addHook('onBeforeLogin', () => {
+        if (closed) throw refuse(403, 'CLOSED', 'Closed.')
+      })
+    }
+  })
   const id = await enter(OWNERS)
   closed = true
   t.equal(await enter(OWNERS), 'REFUSED')
@@ -288,19 +427,30 @@ t.test('RST-13: the magic link of the recipes leaves nothing of whoever register
   const page = readFileSync(join(root, 'docs/recipes.md'), 'utf8')
   const recipe = /^app\.post<[^(]*\('\/auth\/magic'.*?^}\)$/ms.exec(page)?.[0] ?? ''
   const { code } = await transform(`export default (app, emailOfLink, refuse) => { ${recipe} }`, { loader: 'ts' })
-  type Recipe = (app: TestApp['app'], emailOfLink: (link: string) => Promise<string | null>, refusal: typeof refuse) => void
-  const { default: addRecipe } = await import(`data:text/javascript,${encodeURIComponent(code)}`) as { default: Recipe }
+  type Recipe = (
+    app: TestApp['app'],
+    emailOfLink: (link: string) => Promise<string | null>,
+    refusal: typeof refuse
+  ) => void
+  const { default: addRecipe } = (await import(`data:text/javascript,${encodeURIComponent(code)}`)) as {
+    default: Recipe
+  }
   const { register, accounts, bearer, send, login, enter } = await start(t, {
-    hooks: (app) => { addRecipe(app, async (link) => link === 'good' ? ARTHUR : null, refuse) }
+    hooks: (app) => {
+      addRecipe(app, async (link) => (link === 'good' ? ARTHUR : null), refuse)
+    }
   })
-  const { id } = await register() as { id: UserId }
+  const { id } = (await register()) as { id: UserId }
   const stranger = identity('1', { email: 'mordred@camelot.bt' })
   await accounts.link(id, stranger, {})
   const attackers = await bearer(ARTHUR)
   for (let i = 0; i < 2; i++) {
     const reply = await send('POST', '/auth/magic', { link: 'good' })
     t.equal(reply.statusCode, 204)
-    t.match((await send('GET', '/users/me', undefined, { cookie: cookieOf(reply) })).json<object>(), { id, is_verified: true })
+    t.match((await send('GET', '/users/me', undefined, { cookie: cookieOf(reply) })).json<object>(), {
+      id,
+      is_verified: true
+    })
   }
   t.equal((await send('GET', '/users/me', undefined, attackers)).statusCode, 401)
   t.equal((await login('jwt', ARTHUR)).statusCode, 400, 'the password from before')

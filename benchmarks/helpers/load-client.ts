@@ -5,7 +5,9 @@ let next = 0
 
 // plain sockets: Node's own HTTP client would cost more than the server that is measured
 process.on('message', (order: LoadOrder) => {
-  measure(order).then(answer, (error: unknown) => { answer({ error: String(error) }) })
+  measure(order).then(answer, (error: unknown) => {
+    answer({ error: String(error) })
+  })
 })
 
 function answer (message: LoadAnswer): void {
@@ -16,25 +18,35 @@ async function measure ({ connections, milliseconds, awake, ...order }: LoadOrde
   const sockets = await Promise.all(Array.from({ length: connections }, () => open(order.port)))
   const start = performance.now()
   let running = awake
-  const stayAwake = (): void => { if (running) setImmediate(stayAwake) }
+  const stayAwake = (): void => {
+    if (running) setImmediate(stayAwake)
+  }
   stayAwake()
   const counts = await Promise.all(sockets.map((socket) => loop(socket, order, start + milliseconds)))
   running = false
   const count = counts.reduce((sum, each) => sum + each, 0)
-  const perSecond = count / (performance.now() - start) * 1000
+  const perSecond = (count / (performance.now() - start)) * 1000
   for (const socket of sockets) socket.destroy()
   return { count, perSecond }
 }
 
 function open (port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true }, () => { resolve(socket) })
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true }, () => {
+      resolve(socket)
+    })
     socket.once('error', reject)
   })
 }
 
-/** Sends until the time is over; gives the number of replies. All connections and rounds take turns through the list. */
-function loop (socket: Socket, { requests, expect }: Pick<LoadOrder, 'requests' | 'expect'>, end: number): Promise<number> {
+/**
+ * Sends until the time is over; gives the number of replies. All connections and rounds take turns through the list.
+ */
+function loop (
+  socket: Socket,
+  { requests, expect }: Pick<LoadOrder, 'requests' | 'expect'>,
+  end: number
+): Promise<number> {
   const bytes = requests.map((request) => Buffer.from(request))
   let count = 0
   let pending = ''
@@ -44,7 +56,9 @@ function loop (socket: Socket, { requests, expect }: Pick<LoadOrder, 'requests' 
   }
   return new Promise((resolve, reject) => {
     socket.on('error', reject)
-    socket.on('close', () => { reject(new Error('the server closed the connection')) })
+    socket.on('close', () => {
+      reject(new Error('the server closed the connection'))
+    })
     socket.on('data', (chunk) => {
       pending += chunk.toString('latin1')
       if (!isWhole(pending)) return

@@ -1,12 +1,14 @@
 import type { PgPool, PgQuery } from 'fastify-users'
 
 /** A pool of `pg` that notes every statement that is sent through it. */
-export function recordQueries (pool: PgPool): { pool: PgPool, queries: PgQuery[] } {
+export function recordQueries (pool: PgPool): { pool: PgPool; queries: PgQuery[] } {
   const queries: PgQuery[] = []
   return {
     queries,
     pool: {
-      get totalCount () { return pool.totalCount },
+      get totalCount () {
+        return pool.totalCount
+      },
       async connect () {
         const client = await pool.connect()
         return {
@@ -16,7 +18,9 @@ export function recordQueries (pool: PgPool): { pool: PgPool, queries: PgQuery[]
           },
           on: (event, listener) => client.on(event, listener),
           removeListener: (event, listener) => client.removeListener(event, listener),
-          release: (broken) => { client.release(broken) }
+          release: (broken) => {
+            client.release(broken)
+          }
         }
       },
       on: (event, listener) => pool.on(event, listener),

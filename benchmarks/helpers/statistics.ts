@@ -16,5 +16,12 @@ export function spread (values: readonly number[], digits: number): string {
 export function printTable (title: string, rows: readonly (readonly string[])[]): void {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)))
   console.log(`\n${title}`)
-  for (const row of rows) console.log('  ' + row.map((cell, column) => column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)).join('  '))
+  for (const row of rows) {
+    console.log(
+      '  ' +
+        row
+          .map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)))
+          .join('  ')
+    )
+  }
 }

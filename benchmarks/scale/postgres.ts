@@ -41,9 +41,12 @@ export async function postgresSite (rows: number): Promise<Site> {
         const values = (query.values ?? []).map((value) => pg.escapeLiteral(String(value)))
         await pool.query(`PREPARE explained AS ${query.text}`)
         const lines: string[] = []
-        for (const mode of ['force_custom_plan', 'force_generic_plan']) {     // when it is new, and when it has run a few times
+        for (const mode of ['force_custom_plan', 'force_generic_plan']) {
+          // when it is new, and when it has run a few times
           await pool.query(`SET plan_cache_mode = ${mode}`)
-          const { rows: plan } = await pool.query<{ 'QUERY PLAN': string }>(`EXPLAIN EXECUTE explained (${values.join(', ')})`)
+          const { rows: plan } = await pool.query<{ 'QUERY PLAN': string }>(
+            `EXPLAIN EXECUTE explained (${values.join(', ')})`
+          )
           lines.push(`(${mode})`, ...plan.map((line) => line['QUERY PLAN']))
         }
         await pool.query('RESET plan_cache_mode; DEALLOCATE explained')

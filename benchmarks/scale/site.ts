@@ -22,7 +22,7 @@ export const emailOf = (n: number): string => `User.${n}@camelot.bt`
 export const tokenOf = (n: number): string => createHash('sha256').update(String(n)).digest('base64url')
 
 /** Lets an application make its tables with an adapter. Gives the models of users and of their tokens. */
-export async function makeTables (adapter: DatabaseAdapter): Promise<{ user: Model, token: Model }> {
+export async function makeTables (adapter: DatabaseAdapter): Promise<{ user: Model; token: Model }> {
   const models = new Map<string, Model>()
   const define = adapter.define.bind(adapter)
   adapter.define = (model) => {
@@ -33,7 +33,9 @@ export async function makeTables (adapter: DatabaseAdapter): Promise<{ user: Mod
   await app.register(users, {
     adapter,
     secret: randomBytes(32).toString('base64url'),
-    backends: [{ name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 86_400 }) }]
+    backends: [
+      { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 86_400 }) }
+    ]
   })
   await app.ready()
   const [user, token] = [models.get('user'), models.get('accesstoken')]

@@ -41,7 +41,10 @@ export async function sqliteSite (rows: number): Promise<Site> {
         const [text, ...others] = texts.slice(before)
         if (text === undefined || others.length > 0) throw new Error('one statement was expected')
         const parameters = Array.from(text.matchAll(/\?/g), () => null)
-        return database.prepare(`EXPLAIN QUERY PLAN ${text}`).all(...parameters).map((line) => (line as { detail: string }).detail)
+        return database
+          .prepare(`EXPLAIN QUERY PLAN ${text}`)
+          .all(...parameters)
+          .map((line) => (line as { detail: string }).detail)
       }
     }
   } catch (error) {
@@ -52,18 +55,26 @@ export async function sqliteSite (rows: number): Promise<Site> {
 
 /** The database, noting the text of every statement that is run. */
 function recordStatements (database: Database.Database, texts: string[]): Parameters<typeof sqlite>[0] & object {
-  const noted = <A extends unknown[], R>(text: string, run: (...parameters: A) => R) => (...parameters: A): R => {
-    texts.push(text)
-    return run(...parameters)
-  }
+  const noted =
+    <A extends unknown[], R>(text: string, run: (...parameters: A) => R) =>
+      (...parameters: A): R => {
+        texts.push(text)
+        return run(...parameters)
+      }
   return {
     prepare (text) {
       const statement = database.prepare(text)
-      return Object.assign(statement, { get: noted(text, statement.get.bind(statement)), all: noted(text, statement.all.bind(statement)), run: noted(text, statement.run.bind(statement)) })
+      return Object.assign(statement, {
+        get: noted(text, statement.get.bind(statement)),
+        all: noted(text, statement.all.bind(statement)),
+        run: noted(text, statement.run.bind(statement))
+      })
     },
     exec: (text) => database.exec(text),
     pragma: (text) => database.pragma(text),
-    get inTransaction () { return database.inTransaction }
+    get inTransaction () {
+      return database.inTransaction
+    }
   }
 }
 

@@ -19,12 +19,15 @@ const POLICY = {
 /** Serves the API page at `/docs` and its document at `/docs/json`. It tells of the routes that come after it. */
 export async function addApiPage (app: FastifyInstance, options: UsersOptions): Promise<void> {
   const { openapi, transformObject } = usersOpenapi(options)
-  await app.register(swagger, { openapi: { ...openapi, info: { title: 'Example of fastify-users', version: '1.0.0' } }, transformObject })
+  await app.register(swagger, {
+    openapi: { ...openapi, info: { title: 'Example of fastify-users', version: '1.0.0' } },
+    transformObject
+  })
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     staticCSP: POLICY,
     theme: { title: 'Example of fastify-users' },
-    uiConfig: { layout: 'BaseLayout' }     // without the top bar, whose logo has an inline style
+    uiConfig: { layout: 'BaseLayout' } // without the top bar, whose logo has an inline style
   })
 }
 

@@ -1,8 +1,17 @@
 import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance } from 'fastify'
 import users, {
-  adminOnly, authenticate, bearerTransport, cookieTransport, currentUser, databaseStrategy, jwtStrategy, sqlite, userSchemas,
-  type UserOf, type UsersOptions
+  adminOnly,
+  authenticate,
+  bearerTransport,
+  cookieTransport,
+  currentUser,
+  databaseStrategy,
+  jwtStrategy,
+  sqlite,
+  userSchemas,
+  type UserOf,
+  type UsersOptions
 } from 'fastify-users'
 import { addApiPage, describeRoute } from './api-page.js'
 
@@ -13,11 +22,17 @@ const schemas = userSchemas({
 })
 
 declare module 'fastify-users' {
-  interface UsersRegister { user: UserOf<typeof schemas> }
+  interface UsersRegister {
+    user: UserOf<typeof schemas>
+  }
 }
 
 /** A token on its way to the owner of an address. */
-export interface Mail { to: string, purpose: 'reset' | 'verify', token: string }
+export interface Mail {
+  to: string
+  purpose: 'reset' | 'verify'
+  token: string
+}
 
 export interface AppOptions {
   /** Path of the SQLite file. */
@@ -47,8 +62,23 @@ export async function buildApp ({ file, secret, sendMail }: AppOptions): Promise
   await addApiPage(app, options)
   await app.register(users, options)
 
-  app.get('/hello', { preHandler: authenticate, schema: describeRoute('hello', 'For whoever is logged in') }, async (request) => ({ hello: currentUser(request).display_name }))
-  app.get('/admin', { preHandler: authenticate({ superuser: true }), schema: describeRoute('admin', 'For superusers') }, async (request) => ({ admin: currentUser(request).email }))
-  app.get('/feed', { preHandler: authenticate({ optional: true }), schema: describeRoute('feed', 'For everybody, and it knows who is there') }, async ({ user }) => ({ feed: user === null ? 'for everybody' : `for ${user.display_name}` }))
+  app.get(
+    '/hello',
+    { preHandler: authenticate, schema: describeRoute('hello', 'For whoever is logged in') },
+    async (request) => ({ hello: currentUser(request).display_name })
+  )
+  app.get(
+    '/admin',
+    { preHandler: authenticate({ superuser: true }), schema: describeRoute('admin', 'For superusers') },
+    async (request) => ({ admin: currentUser(request).email })
+  )
+  app.get(
+    '/feed',
+    {
+      preHandler: authenticate({ optional: true }),
+      schema: describeRoute('feed', 'For everybody, and it knows who is there')
+    },
+    async ({ user }) => ({ feed: user === null ? 'for everybody' : `for ${user.display_name}` })
+  )
   return app
 }

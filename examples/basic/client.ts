@@ -7,7 +7,11 @@ export interface RequestOptions {
   jar?: Jar
 }
 
-export interface Answer { status: number, body: Record<string, unknown>, cookie: string | null }
+export interface Answer {
+  status: number
+  body: Record<string, unknown>
+  cookie: string | null
+}
 
 /** Cookies by name: as much of a cookie jar as one site needs. */
 export type Jar = Map<string, string>
@@ -30,7 +34,7 @@ export function createClient (origin: string, write: (text: string) => void): Cl
   let steps = 0
 
   function print (line: string): void {
-    write(line.replace(/(eyJ[\w-]{12})[\w.-]+/g, '$1…'))     // a signed token is long
+    write(line.replace(/(eyJ[\w-]{12})[\w.-]+/g, '$1…')) // a signed token is long
   }
 
   function begin (title: string): void {
@@ -46,7 +50,9 @@ export function createClient (origin: string, write: (text: string) => void): Cl
   return {
     check,
     differences,
-    get steps () { return steps },
+    get steps () {
+      return steps
+    },
 
     async act (title, work) {
       begin(title)
@@ -75,7 +81,7 @@ export function createClient (origin: string, write: (text: string) => void): Cl
       if (cookie !== null) print(`   < set-cookie: ${cookie}`)
       if (text !== '') print(`   < ${text}`)
       check(`status ${status}`, reply.status === status)
-      return { status: reply.status, body: text === '' ? {} : JSON.parse(text) as Record<string, unknown>, cookie }
+      return { status: reply.status, body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>), cookie }
     }
   }
 }

@@ -1,10 +1,18 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 
-export interface Config { file: string, port: number, secret: string }
+export interface Config {
+  file: string
+  port: number
+  secret: string
+}
 
 /** Reads USERS_DB (users.db), PORT (3000) and USERS_SECRET (a random one, kept beside the database). */
-export function readConfig ({ USERS_DB: file = 'users.db', PORT: port = '3000', USERS_SECRET: secret }: NodeJS.ProcessEnv): Config {
+export function readConfig ({
+  USERS_DB: file = 'users.db',
+  PORT: port = '3000',
+  USERS_SECRET: secret
+}: NodeJS.ProcessEnv): Config {
   return { file, port: Number(port), secret: secret ?? keepSecret(`${file}-secret`) }
 }
 

@@ -27,21 +27,34 @@ export async function playFlow (stage: Stage): Promise<void> {
 
 async function register ({ client }: Stage): Promise<void> {
   await client.send('Nobody is logged in', 'GET /users/me', 401)
-  const { body } = await client.send('Register', 'POST /auth/register', 201, { json: { email: ARTHUR, password: FIRST, display_name: 'Arthur', credits: 99, is_superuser: true } })
+  const { body } = await client.send('Register', 'POST /auth/register', 201, {
+    json: { email: ARTHUR, password: FIRST, display_name: 'Arthur', credits: 99, is_superuser: true }
+  })
   client.check('the user is active and no superuser', body.is_active === true && body.is_superuser === false)
   client.check('only superusers give credits', body.credits === 0)
   client.check('the answer holds no password', !JSON.stringify(body).includes('password'))
-  const again = await client.send('An address registers once', 'POST /auth/register', 400, { json: { email: ARTHUR, password: FIRST } })
+  const again = await client.send('An address registers once', 'POST /auth/register', 400, {
+    json: { email: ARTHUR, password: FIRST }
+  })
   client.check('the error says why', again.body.detail === 'REGISTER_USER_ALREADY_EXISTS')
-  await client.send('A short password is refused', 'POST /auth/register', 400, { json: { email: MERLIN, password: 'short' } })
+  await client.send('A short password is refused', 'POST /auth/register', 400, {
+    json: { email: MERLIN, password: 'short' }
+  })
 }
 
 async function logIn ({ client }: Stage, browser: Jar): Promise<string> {
-  const wrong = await client.send('Log in with a wrong password', 'POST /auth/jwt/login', 400, { form: { username: ARTHUR, password: SECOND } })
+  const wrong = await client.send('Log in with a wrong password', 'POST /auth/jwt/login', 400, {
+    form: { username: ARTHUR, password: SECOND }
+  })
   client.check('the error says no more than that', wrong.body.detail === 'LOGIN_BAD_CREDENTIALS')
-  const { body } = await client.send('Log in for a bearer token', 'POST /auth/jwt/login', 200, { form: { username: ARTHUR, password: FIRST } })
+  const { body } = await client.send('Log in for a bearer token', 'POST /auth/jwt/login', 200, {
+    form: { username: ARTHUR, password: FIRST }
+  })
   client.check('there is a bearer token', body.token_type === 'bearer')
-  const { cookie } = await client.send('Log in for a cookie', 'POST /auth/cookie/login', 204, { form: { username: ARTHUR, password: FIRST }, jar: browser })
+  const { cookie } = await client.send('Log in for a cookie', 'POST /auth/cookie/login', 204, {
+    form: { username: ARTHUR, password: FIRST },
+    jar: browser
+  })
   client.check('scripts cannot read the cookie', cookie?.includes('HttpOnly') === true)
   return String(body.access_token)
 }
@@ -55,13 +68,22 @@ async function useProfile ({ client }: Stage, browser: Jar, token: string): Prom
   await client.send('A route for everybody', 'GET /feed', 200)
   const feed = await client.send('The same route knows who is there', 'GET /feed', 200, { jar: browser })
   client.check('it is for Arthur', feed.body.feed === 'for Arthur')
-  const changed = await client.send('Change the profile', 'PATCH /users/me', 200, { json: { display_name: 'King Arthur', credits: 99 }, jar: browser })
-  client.check('the name is new, the credits are not', changed.body.display_name === 'King Arthur' && changed.body.credits === 0)
+  const changed = await client.send('Change the profile', 'PATCH /users/me', 200, {
+    json: { display_name: 'King Arthur', credits: 99 },
+    jar: browser
+  })
+  client.check(
+    'the name is new, the credits are not',
+    changed.body.display_name === 'King Arthur' && changed.body.credits === 0
+  )
 }
 
 async function changePassword ({ client }: Stage, browser: Jar, token: string): Promise<void> {
   const before = new Map(browser)
-  const { cookie } = await client.send('Change the password', 'PATCH /users/me', 200, { json: { password: SECOND }, jar: browser })
+  const { cookie } = await client.send('Change the password', 'PATCH /users/me', 200, {
+    json: { password: SECOND },
+    jar: browser
+  })
   client.check('this browser gets a new cookie', cookie !== null)
   await client.send('The bearer token ended', 'GET /users/me', 401, { token })
   await client.send('The old cookie ended', 'GET /users/me', 401, { jar: before })
@@ -71,7 +93,9 @@ async function changePassword ({ client }: Stage, browser: Jar, token: string): 
 async function resetPassword ({ client, users, mails }: Stage, browser: Jar): Promise<void> {
   await client.send('Forget the password', 'POST /auth/forgot-password', 202, { json: { email: ARTHUR } })
   await users.settled()
-  await client.send('An unknown address gets the same answer', 'POST /auth/forgot-password', 202, { json: { email: 'nobody@camelot.bt' } })
+  await client.send('An unknown address gets the same answer', 'POST /auth/forgot-password', 202, {
+    json: { email: 'nobody@camelot.bt' }
+  })
   await users.settled()
   client.check('one mail was sent, to Arthur', mails.length === 1 && mails[0]?.to === ARTHUR)
   const json = { token: mails[0]?.token, password: THIRD }
@@ -92,16 +116,23 @@ async function verify ({ client, users, mails }: Stage): Promise<void> {
 
 async function administrate ({ client, users }: Stage): Promise<void> {
   await client.act('Create a superuser in code: app.users.create({ …, is_superuser: true })', () =>
-    users.create({ email: MERLIN, password: FIRST, display_name: 'Merlin', is_superuser: true }))
+    users.create({ email: MERLIN, password: FIRST, display_name: 'Merlin', is_superuser: true })
+  )
   const browser: Jar = new Map()
   const login = { username: MERLIN, password: FIRST }
   await client.send('The superuser logs in for a cookie', 'POST /auth/cookie/login', 204, { form: login, jar: browser })
-  const { body } = await client.send('The superuser logs in for a bearer token', 'POST /auth/jwt/login', 200, { form: login })
+  const { body } = await client.send('The superuser logs in for a bearer token', 'POST /auth/jwt/login', 200, {
+    form: login
+  })
   const token = String(body.access_token)
   await client.send('The route for superusers', 'GET /admin', 200, { token })
 
-  const arthur = await client.send('Arthur logs in with the new password', 'POST /auth/jwt/login', 200, { form: { username: ARTHUR, password: THIRD } })
-  const { body: { id } } = await client.send('Arthur reads the profile', 'GET /users/me', 200, { token: String(arthur.body.access_token) })
+  const arthur = await client.send('Arthur logs in with the new password', 'POST /auth/jwt/login', 200, {
+    form: { username: ARTHUR, password: THIRD }
+  })
+  const {
+    body: { id }
+  } = await client.send('Arthur reads the profile', 'GET /users/me', 200, { token: String(arthur.body.access_token) })
   await client.send('Read a user', `GET /users/${id}`, 200, { token })
   const changed = await client.send('Change a user', `PATCH /users/${id}`, 200, { json: { credits: 10 }, jar: browser })
   client.check('superusers give credits', changed.body.credits === 10)

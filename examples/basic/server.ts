@@ -4,7 +4,13 @@ import { readConfig } from './config.js'
 import { describeWalk, mailText } from './walk.js'
 
 const { file, port, secret } = readConfig(process.env)
-const app = await buildApp({ file, secret, sendMail: (mail) => { console.log(mailText(app.listeningOrigin, mail)) } })
+const app = await buildApp({
+  file,
+  secret,
+  sendMail: (mail) => {
+    console.log(mailText(app.listeningOrigin, mail))
+  }
+})
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => app.close())
 await app.listen({ host: '127.0.0.1', port })

@@ -1,7 +1,10 @@
 import type { Mail } from './app.js'
 
 /** One thing to try: a comment, and commands for a shell. */
-export interface WalkStep { title: string, commands: string[] }
+export interface WalkStep {
+  title: string
+  commands: string[]
+}
 
 /** The whole flow as curl commands. Tokens come by mail: `mailText` holds the commands that use them. */
 export function walkSteps (origin: string, file: string): WalkStep[] {
@@ -67,24 +70,24 @@ export function walkSteps (origin: string, file: string): WalkStep[] {
     },
     {
       title: 'Log out; afterwards nobody is there (401)',
-      commands: [
-        `curl -i -X POST -b $COOKIES ${origin}/auth/cookie/logout`,
-        `curl -i -b $COOKIES ${origin}/users/me`
-      ]
+      commands: [`curl -i -X POST -b $COOKIES ${origin}/auth/cookie/logout`, `curl -i -b $COOKIES ${origin}/users/me`]
     }
   ]
 }
 
 /** The walk as it is printed. */
 export function describeWalk (origin: string, file: string): string {
-  const steps = walkSteps(origin, file).map(({ title, commands }, i) => `# ${i + 1}. ${title}\n${commands.join('\n')}\n`)
+  const steps = walkSteps(origin, file).map(
+    ({ title, commands }, i) => `# ${i + 1}. ${title}\n${commands.join('\n')}\n`
+  )
   return `Listening on ${origin}, with an API page at ${origin}/docs. In another terminal:\n\n${steps.join('\n')}`
 }
 
 /** A mail as it is printed: with the command that uses its token. */
 export function mailText (origin: string, { to, purpose, token }: Mail): string {
-  const [subject, path, body] = purpose === 'reset'
-    ? ['Reset your password', '/auth/reset-password', { token, password: 'excalibur-3' }]
-    : ['Verify your e-mail address', '/auth/verify', { token }]
+  const [subject, path, body] =
+    purpose === 'reset'
+      ? ['Reset your password', '/auth/reset-password', { token, password: 'excalibur-3' }]
+      : ['Verify your e-mail address', '/auth/verify', { token }]
   return `\nMail to ${to}: ${subject}\n\ncurl -i ${origin}${path} -H 'content-type: application/json' -d '${JSON.stringify(body)}'\n`
 }

@@ -10,22 +10,37 @@ export interface AppOptions {
   secret: string
   /** Where browsers reach the application. */
   publicUrl: string
-  provider: { issuer: string, clientId: string, clientSecret: string }
+  provider: { issuer: string; clientId: string; clientSecret: string }
 }
 
 /** Users who log in with a password, with an account at an OpenID provider, or with either. */
-export async function buildApp ({ file, secret, publicUrl, provider: { issuer, ...client } }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp ({
+  file,
+  secret,
+  publicUrl,
+  provider: { issuer, ...client }
+}: AppOptions): Promise<FastifyInstance> {
   const app = Fastify({ logger: { level: 'warn' } })
   await app.register(users, {
     adapter: sqlite(file),
     secret,
     publicUrl,
-    backends: [{ name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 86_400 }) }]
+    backends: [
+      { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 86_400 }) }
+    ]
   })
   await app.register(oauth, {
-    providers: [openidConnect({ name: 'camelot', title: 'Camelot ID', issuer, ...client, authorizationParameters: { prompt: 'login' } })],
+    providers: [
+      openidConnect({
+        name: 'camelot',
+        title: 'Camelot ID',
+        issuer,
+        ...client,
+        authorizationParameters: { prompt: 'login' }
+      })
+    ],
     redirects: [`${publicUrl}/`],
-    insecureOrigins: [issuer]     // this provider runs on this machine, without TLS
+    insecureOrigins: [issuer] // this provider runs on this machine, without TLS
   })
   addPage(app)
   return app
@@ -33,7 +48,9 @@ export async function buildApp ({ file, secret, publicUrl, provider: { issuer, .
 
 function addPage (app: FastifyInstance): void {
   const script = readFileSync(new URL('./page-script.js', import.meta.url), 'utf8')
-  app.addHook('onSend', async (_request, reply) => { reply.header('content-security-policy', PAGE_POLICY) })
+  app.addHook('onSend', async (_request, reply) => {
+    reply.header('content-security-policy', PAGE_POLICY)
+  })
   app.get('/', async (_request, reply) => reply.type('text/html; charset=utf-8').send(page))
   app.get('/page.css', async (_request, reply) => reply.type('text/css; charset=utf-8').send(style))
   app.get('/page.js', async (_request, reply) => reply.type('text/javascript; charset=utf-8').send(script))

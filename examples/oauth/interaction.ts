@@ -8,18 +8,32 @@ export const people = [
 ]
 
 /** The provider's own page: one asks who is there, the choice or the refusal goes back to the application. */
-export async function answerInteraction (provider: Provider, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  await provider.interactionDetails(request, response)     // throws for a visitor without an interaction
+export async function answerInteraction (
+  provider: Provider,
+  request: IncomingMessage,
+  response: ServerResponse
+): Promise<void> {
+  await provider.interactionDetails(request, response) // throws for a visitor without an interaction
   const { searchParams } = new URL(request.url ?? '', 'http://provider')
   const chosen = searchParams.get('person')
   if (chosen === null) {
-    response.writeHead(200, { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'" }).end(page())
+    response
+      .writeHead(200, {
+        'content-type': 'text/html; charset=utf-8',
+        'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'"
+      })
+      .end(page())
     return
   }
   const person = people.find(({ sub }) => sub === chosen)
-  await provider.interactionFinished(request, response, person === undefined
-    ? { error: 'access_denied', error_description: 'The user said no.' }
-    : { login: { accountId: person.sub, remember: false } }, { mergeWithLastSubmission: false })
+  await provider.interactionFinished(
+    request,
+    response,
+    person === undefined
+      ? { error: 'access_denied', error_description: 'The user said no.' }
+      : { login: { accountId: person.sub, remember: false } },
+    { mergeWithLastSubmission: false }
+  )
 }
 
 function page (): string {

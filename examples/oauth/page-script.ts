@@ -2,12 +2,17 @@
 /// <reference lib="dom.iterable" />
 // Runs in the browser, with nothing but the routes of the plugin.
 
-interface Account { id: string, oauth_name: string, account_email: string }
+interface Account {
+  id: string
+  oauth_name: string
+  account_email: string
+}
 
 /** What the page says for an error's word. */
 const MESSAGES: Record<string, string> = {
   OAUTH_REFUSED: 'You said no at the provider, so nobody is logged in.',
-  OAUTH_USER_ALREADY_EXISTS: 'This e-mail address has an account here. Log in with its password, then link the provider.',
+  OAUTH_USER_ALREADY_EXISTS:
+    'This e-mail address has an account here. Log in with its password, then link the provider.',
   OAUTH_ACCOUNT_ALREADY_LINKED: 'Another user has this account of the provider.',
   OAUTH_LAST_LOGIN_METHOD: 'This account is your only way to log in. Set a password first.',
   OAUTH_INVALID_STATE: 'That login was started elsewhere or took too long. Try again.',
@@ -22,14 +27,20 @@ function part (id: string): HTMLElement {
 }
 
 function tell (word: string): void {
-  part('message').textContent = word === '' ? '' : MESSAGES[word] ?? `It did not work: ${word}`
+  part('message').textContent = word === '' ? '' : (MESSAGES[word] ?? `It did not work: ${word}`)
 }
 
 async function call (method: string, path: string, body?: URLSearchParams | object): Promise<Response> {
   const form = body instanceof URLSearchParams
-  const init = body === undefined ? {} : { body: form ? body : JSON.stringify(body), headers: { 'content-type': form ? 'application/x-www-form-urlencoded' : 'application/json' } }
+  const init =
+    body === undefined
+      ? {}
+      : {
+          body: form ? body : JSON.stringify(body),
+          headers: { 'content-type': form ? 'application/x-www-form-urlencoded' : 'application/json' }
+        }
   const reply = await fetch(path, { method, ...init })
-  if (!reply.ok && reply.status !== 401) tell(wordOf(await reply.json() as { detail?: unknown }))
+  if (!reply.ok && reply.status !== 401) tell(wordOf((await reply.json()) as { detail?: unknown }))
   return reply
 }
 
@@ -42,8 +53,8 @@ function wordOf ({ detail }: { detail?: unknown }): string {
 /** Everything is asked for before anything is shown: no user sees what another one's visit left on the page. */
 async function show (): Promise<void> {
   const me = await call('GET', '/users/me')
-  const { email } = me.ok ? await me.json() as { email: string } : { email: '' }
-  const accounts = me.ok ? await (await call('GET', '/users/me/oauth-accounts')).json() as Account[] : []
+  const { email } = me.ok ? ((await me.json()) as { email: string }) : { email: '' }
+  const accounts = me.ok ? ((await (await call('GET', '/users/me/oauth-accounts')).json()) as Account[]) : []
   part('email').textContent = email
   part('accounts').replaceChildren(...accounts.map(item))
   part('provider-link').hidden = accounts.length > 0
@@ -55,7 +66,9 @@ function item ({ id, oauth_name: name, account_email: email }: Account): HTMLLIE
   const line = document.createElement('li')
   const unlink = document.createElement('button')
   unlink.textContent = 'Unlink'
-  unlink.addEventListener('click', () => { act('DELETE', `/users/me/oauth-accounts/${id}`).catch(report) })
+  unlink.addEventListener('click', () => {
+    act('DELETE', `/users/me/oauth-accounts/${id}`).catch(report)
+  })
   line.append(`${name}: ${email} `, unlink)
   return line
 }
@@ -83,7 +96,9 @@ part('password-form').addEventListener('submit', (event) => {
   const { submitter } = event as SubmitEvent
   submit(event.target as HTMLFormElement, submitter?.getAttribute('value') ?? 'login').catch(report)
 })
-part('logout').addEventListener('click', () => { act('POST', '/auth/cookie/logout').catch(report) })
+part('logout').addEventListener('click', () => {
+  act('POST', '/auth/cookie/logout').catch(report)
+})
 tell(new URLSearchParams(location.search).get('error') ?? '')
 history.replaceState(null, '', location.pathname)
 show().catch(report)

@@ -1,5 +1,6 @@
 /** The page may use what this server gives it, and nothing else. */
-export const PAGE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+export const PAGE_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 /** One page: what a visitor can do, or what a user has. Its script shows the part that fits. */
 export const page = `<!doctype html>

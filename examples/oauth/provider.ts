@@ -12,21 +12,30 @@ export interface ProviderOptions {
 }
 
 /** A real OpenID provider on this machine, so that the example needs no account anywhere: Camelot ID. */
-export async function startProvider ({ port, clientId, clientSecret, redirectUris }: ProviderOptions): Promise<{ issuer: string, server: Server }> {
+export async function startProvider ({
+  port,
+  clientId,
+  clientSecret,
+  redirectUris
+}: ProviderOptions): Promise<{ issuer: string; server: Server }> {
   const server = createServer()
   await once(server.listen(port, '127.0.0.1'), 'listening')
   const address = server.address()
   const issuer = `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : port}`
-  const provider = new Provider(issuer, configuration({ client_id: clientId, client_secret: clientSecret, redirect_uris: redirectUris }))
+  const provider = new Provider(
+    issuer,
+    configuration({ client_id: clientId, client_secret: clientSecret, redirect_uris: redirectUris })
+  )
   const answer = provider.callback()
   server.on('request', (request, response) => {
-    if (request.url?.startsWith('/interaction/') === true) answerInteraction(provider, request, response).catch(() => response.writeHead(400).end('Start again.'))
-    else answer(request, response)
+    if (request.url?.startsWith('/interaction/') === true) {
+      answerInteraction(provider, request, response).catch(() => response.writeHead(400).end('Start again.'))
+    } else answer(request, response)
   })
   return { issuer, server }
 }
 
-function configuration (client: { client_id: string, client_secret: string, redirect_uris: string[] }): Configuration {
+function configuration (client: { client_id: string; client_secret: string; redirect_uris: string[] }): Configuration {
   return {
     clients: [client],
     claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'] },
@@ -38,9 +47,16 @@ function configuration (client: { client_id: string, client_secret: string, redi
     features: { devInteractions: { enabled: false } },
     conformIdTokenClaims: false,
     pkce: { required: () => true },
-    ttl: { AccessToken: 600, AuthorizationCode: 60, Grant: 600, IdToken: 600, Interaction: 600, Session: 600 },     // seconds
+    // seconds
+    ttl: { AccessToken: 600, AuthorizationCode: 60, Grant: 600, IdToken: 600, Interaction: 600, Session: 600 },
     // whoever chose a person has agreed: no second question
-    async loadExistingGrant ({ oidc: { client, session, provider: { Grant } } }) {
+    async loadExistingGrant ({
+      oidc: {
+        client,
+        session,
+        provider: { Grant }
+      }
+    }) {
       if (client === undefined || session?.accountId === undefined) return undefined
       const grant = new Grant({ clientId: client.clientId, accountId: session.accountId })
       grant.addOIDCScope('openid email profile')

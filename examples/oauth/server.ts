@@ -7,9 +7,15 @@ import { startProvider } from './provider.js'
 const { file, port, secret } = readConfig({ USERS_DB: 'oauth-users.db', ...process.env })
 const publicUrl = `http://127.0.0.1:${port}`
 const client = { clientId: 'round-table', clientSecret: randomBytes(32).toString('base64url') }
-const { issuer, server } = await startProvider({ port: port + 1, ...client, redirectUris: [`${publicUrl}/auth/camelot/callback`, `${publicUrl}/auth/associate/camelot/callback`] })
+const { issuer, server } = await startProvider({
+  port: port + 1,
+  ...client,
+  redirectUris: [`${publicUrl}/auth/camelot/callback`, `${publicUrl}/auth/associate/camelot/callback`]
+})
 const app = await buildApp({ file, secret, publicUrl, provider: { issuer, ...client } })
-app.addHook('onClose', async () => { server.close() })
+app.addHook('onClose', async () => {
+  server.close()
+})
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => app.close())
 await app.listen({ host: '127.0.0.1', port })

@@ -6,14 +6,19 @@ import { storeOpening } from './store-opening.js'
 
 /** An adapter whose faults are coded. */
 export interface Store extends DatabaseAdapter {
-  /** Opens the adapter; before that every call throws `FST_USERS_NOT_READY`. Does not throw for a store that cannot be reached. */
+  /**
+   * Opens the adapter; before that every call throws `FST_USERS_NOT_READY`. Does not throw for a store that cannot be
+   * reached.
+   */
   open(): Promise<void>
 }
 
 /**
  * Wraps an adapter: what it throws without a code of ours becomes `FST_USERS_STORE_UNAVAILABLE` (503) for a store that
- * cannot be reached or cannot serve now, and `FST_USERS_INTERNAL_ERROR` (500) otherwise, with the cause for the log alone.
- * A store that is absent when it is opened is opened by the first call that finds it; neither the start nor a call waits
+ * cannot be reached or cannot serve now, and `FST_USERS_INTERNAL_ERROR` (500) otherwise, with the cause for the log
+ * alone.
+ * A store that is absent when it is opened is opened by the first call that finds it; neither the start nor a call
+ * waits
  * for that longer than that many milliseconds. Answers that come at once stay that way.
  */
 export function availableStore (adapter: DatabaseAdapter, log: FastifyBaseLogger, patienceMs: number): Store {
@@ -22,10 +27,11 @@ export function availableStore (adapter: DatabaseAdapter, log: FastifyBaseLogger
   function guard<A extends unknown[], R> (call: (...args: A) => R): (...args: A) => R {
     return function guarded (...args): R {
       if (opening.state === 'closed') throw FST_USERS_NOT_READY()
-      if (opening.state === 'absent') return opening.again().then(() => guarded(...args)) as R     // every method may answer later
+      // every method may answer later
+      if (opening.state === 'absent') return opening.again().then(() => guarded(...args)) as R
       try {
         const result = call(...args)
-        return isThenable(result) ? Promise.resolve(result).catch(rethrow) as R : result
+        return isThenable(result) ? (Promise.resolve(result).catch(rethrow) as R) : result
       } catch (error) {
         return rethrow(error)
       }
@@ -33,7 +39,9 @@ export function availableStore (adapter: DatabaseAdapter, log: FastifyBaseLogger
   }
 
   return {
-    define: (model) => { adapter.define(model) },
+    define: (model) => {
+      adapter.define(model)
+    },
     open: () => opening.begin(),
     create: guard((model, row) => adapter.create(model, row)),
     ...(adapter.createWith === undefined ? {} : { createWith: guard(adapter.createWith.bind(adapter)) }),

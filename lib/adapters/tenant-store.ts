@@ -21,17 +21,24 @@ export function tenantStore (adapter: DatabaseAdapter, tenant: string): Database
   const { createWith, findWithUser, close } = adapter
   const ownRows = (rows: readonly NewRow[]): NewRow[] => rows.map(([model, row]) => [own(model), row])
   return {
-    define: (model) => { adapter.define(own(model)) },
+    define: (model) => {
+      adapter.define(own(model))
+    },
     open: () => adapter.open(),
     create: (model, row) => adapter.create(own(model), row),
     ...(createWith === undefined
       ? {}
-      : { createWith: (model, row, dependents) => createWith.call(adapter, own(model), row, (stored) => ownRows(dependents(stored))) }),
+      : {
+          createWith: (model, row, dependents) =>
+            createWith.call(adapter, own(model), row, (stored) => ownRows(dependents(stored)))
+        }),
     findOne: (model, where) => adapter.findOne(own(model), where),
     findMany: (model, where, options) => adapter.findMany(own(model), where, options),
     update: (model, where, changes) => adapter.update(own(model), where, changes),
     delete: (model, where) => adapter.delete(own(model), where),
-    ...(findWithUser === undefined ? {} : { findWithUser: (model, where) => findWithUser.call(adapter, own(model), where) }),
+    ...(findWithUser === undefined
+      ? {}
+      : { findWithUser: (model, where) => findWithUser.call(adapter, own(model), where) }),
     ...(close === undefined ? {} : { close: () => close.call(adapter) })
   }
 }

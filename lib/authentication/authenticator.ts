@@ -1,4 +1,4 @@
-import '@fastify/jwt'     // declares `request.user`; kept in the .d.ts, so that our declaration below has what it extends
+import '@fastify/jwt' // declares `request.user`; kept in the .d.ts, so that our declaration below has what it extends
 import type { FastifyRequest } from 'fastify'
 import type { Backend } from '../contracts/backend.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
@@ -44,14 +44,20 @@ export interface Authenticator {
 export function createAuthenticator (backends: ReadonlyMap<string, Backend>, rows: UserRows): Authenticator {
   let list: readonly Backend[] = []
 
-  function search (request: FastifyRequest, enabled: readonly string[] | null, from: number): MaybePromise<Authentication | null> {
+  function search (
+    request: FastifyRequest,
+    enabled: readonly string[] | null,
+    from: number
+  ): MaybePromise<Authentication | null> {
     for (let i = from; i < list.length; i++) {
       const backend = list[i]
       if (backend === undefined || (enabled !== null && !enabled.includes(backend.name))) continue
       const token = backend.transport.extractToken(request)
       if (token === null) continue
       const subject = backend.strategy.readToken(token, { request, users: rows })
-      if (isPromise(subject)) return subject.then((read) => accept(read, token, backend) ?? search(request, enabled, i + 1))
+      if (isPromise(subject)) {
+        return subject.then((read) => accept(read, token, backend) ?? search(request, enabled, i + 1))
+      }
       const found = accept(subject, token, backend)
       if (found !== null) return found
     }
@@ -101,7 +107,11 @@ export function isPromise<T> (value: MaybePromise<T>): value is Promise<T> {
 class Found implements Authentication {
   readonly #token: string
 
-  constructor (readonly user: User, readonly backend: string, token: string) {
+  constructor (
+    readonly user: User,
+    readonly backend: string,
+    token: string
+  ) {
     this.#token = token
   }
 

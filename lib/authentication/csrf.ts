@@ -2,8 +2,11 @@ import type { FastifyRequest } from 'fastify'
 import type { Settings } from '../contracts/settings.js'
 import type { Transport } from '../contracts/transport.js'
 
-const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])     // RFC 9110, section 9.2.1
-/** Browsers send `Secure` cookies to these over plain http too: nothing crosses a network (W3C Secure Contexts, section 3.1). */
+const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']) // RFC 9110, section 9.2.1
+/**
+ * Browsers send `Secure` cookies to these over plain http too: nothing crosses a network (W3C Secure Contexts, section
+ * 3.1).
+ */
 const LOOPBACK = /^http:\/\/(?:(?:[a-z0-9-]+\.)*localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/
 /** A loopback origin with a port, split before the port. */
 const LOOPBACK_PORT = /^(https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])):\d+$/
@@ -21,7 +24,11 @@ export function isUnsafe ({ method, headers }: FastifyRequest): boolean {
  * 3. Without `Sec-Fetch-Site`, `Origin` must be our own.
  * 4. Without both headers the sender is not a browser, and passes.
  */
-export function isCrossSite (request: FastifyRequest, settings: Settings, transport: Pick<Transport, 'secure'>): boolean {
+export function isCrossSite (
+  request: FastifyRequest,
+  settings: Settings,
+  transport: Pick<Transport, 'secure'>
+): boolean {
   const { origin, 'sec-fetch-site': fetchSite } = request.headers
   if (origin !== undefined && isTrusted(origin, settings)) return false
   if (fetchSite !== undefined && fetchSite !== 'none') return fetchSite !== 'same-origin'
@@ -38,10 +45,16 @@ function isTrusted (origin: string, { trustedOrigins }: Settings): boolean {
  * Our own origin is that of `publicUrl`. Without the option its host must be the host of the request, and it must be
  * https where the cookie is `Secure`: on plain http whoever is on the network can write pages in the name of our host.
  */
-function isOwn (origin: string, request: FastifyRequest, { publicOrigin }: Settings, { secure = true }: Pick<Transport, 'secure'>): boolean {
+function isOwn (
+  origin: string,
+  request: FastifyRequest,
+  { publicOrigin }: Settings,
+  { secure = true }: Pick<Transport, 'secure'>
+): boolean {
   if (publicOrigin !== null) return origin === publicOrigin
   const url = URL.canParse(origin) ? new URL(origin) : null
-  if (url === null || url.origin !== origin || url.host !== hostOf(request)) return false     // equal texts: no path, no user, no upper case
+  // equal texts: no path, no user, no upper case
+  if (url === null || url.origin !== origin || url.host !== hostOf(request)) return false
   return !secure || url.protocol === 'https:' || LOOPBACK.test(origin)
 }
 

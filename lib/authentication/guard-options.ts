@@ -23,20 +23,33 @@ export interface GuardOptions extends Required<Omit<AuthenticateOptions, 'backen
 
 const FLAGS: readonly string[] = ['optional', 'active', 'verified', 'superuser']
 
-/** Checks the options of a guard, so that a mistyped one cannot leave a route open. Throws `FST_USERS_GUARD_MISUSED`. */
+/**
+ * Checks the options of a guard, so that a mistyped one cannot leave a route open. Throws `FST_USERS_GUARD_MISUSED`.
+ */
 export function readGuardOptions (options: AuthenticateOptions = {}): GuardOptions {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) throw misused('takes an object of options')
-  if ('raw' in options && 'headers' in options) throw misused('got a request without a reply; call it with (request, reply, options)')
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw misused('takes an object of options')
+  }
+  if ('raw' in options && 'headers' in options) {
+    throw misused('got a request without a reply; call it with (request, reply, options)')
+  }
   for (const [key, value] of Object.entries(options)) {
-    if (key !== 'backends' && !FLAGS.includes(key)) throw misused(`has no option "${key}"; there are ${FLAGS.join(', ')} and backends`)
+    if (key !== 'backends' && !FLAGS.includes(key)) {
+      throw misused(`has no option "${key}"; there are ${FLAGS.join(', ')} and backends`)
+    }
     if (key !== 'backends' && typeof value !== 'boolean') throw misused(`option "${key}" must be true or false`)
   }
   const { optional = false, active = true, verified = false, superuser = false, backends = null } = options
-  if (backends !== null && typeof backends !== 'function' && !isNameList(backends)) throw misused('option "backends" must be a list of names or a function')
+  if (backends !== null && typeof backends !== 'function' && !isNameList(backends)) {
+    throw misused('option "backends" must be a list of names or a function')
+  }
   return Object.freeze({ optional, active, verified, superuser, backends })
 }
 
-/** Checks what a request's guard asks for: no list would else mean all. Throws `FST_USERS_GUARD_MISUSED`, `FST_USERS_UNKNOWN_BACKEND`. */
+/**
+ * Checks what a request's guard asks for: no list would else mean all. Throws `FST_USERS_GUARD_MISUSED`,
+ * `FST_USERS_UNKNOWN_BACKEND`.
+ */
 export function checkBackendNames (names: readonly string[], known: readonly string[]): readonly string[] {
   if (!Array.isArray(names)) throw misused('the function in "backends" must give a list of names')
   const unknown = names.find((name: string) => !known.includes(name))

@@ -7,7 +7,8 @@ import type { GuardOptions } from './guard-options.js'
 const REQUEST_HOOKS = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const
 
 /**
- * Checks the routes that are added in the scope from now on: no hook that could be a guard is undefined, and guards name
+ * Checks the routes that are added in the scope from now on: no hook that could be a guard is undefined, and guards
+ * name
  * backends that exist. Throws `FST_USERS_UNDEFINED_HOOK`, `FST_USERS_UNKNOWN_BACKEND`.
  */
 export function checkGuardedRoutes (scope: FastifyInstance, names: readonly string[]): void {
@@ -21,19 +22,36 @@ export function checkGuardedRoutes (scope: FastifyInstance, names: readonly stri
   })
 }
 
-/** Tells the API document which backends a guarded route accepts (OpenAPI 3.1, Security Requirement Object), and, where all routes are ours, that the others are open. */
-export function documentGuards (scope: FastifyInstance, settings: Settings, names: readonly string[], ours: boolean): void {
+/**
+ * Tells the API document which backends a guarded route accepts (OpenAPI 3.1, Security Requirement Object), and, where
+ * all routes are ours, that the others are open.
+ */
+export function documentGuards (
+  scope: FastifyInstance,
+  settings: Settings,
+  names: readonly string[],
+  ours: boolean
+): void {
   scope.addHook('onRoute', (route) => {
     const guards = guardsOf(route)
     const guard = guards.find(({ optional }) => !optional) ?? guards[0]
-    if ((guard === undefined && !ours) || (route.schema as { security?: unknown } | undefined)?.security !== undefined) return
+    if (
+      (guard === undefined && !ours) ||
+      (route.schema as { security?: unknown } | undefined)?.security !== undefined
+    ) {
+      return
+    }
     const security = guard === undefined ? [] : alternatives(guard, settings, names)
     route.schema = { ...route.schema, ...{ security } }
   })
 }
 
-function alternatives ({ backends, optional }: GuardOptions, settings: Settings, names: readonly string[]): Record<string, string[]>[] {
-  const accepted = Array.isArray(backends) ? backends as string[] : names
+function alternatives (
+  { backends, optional }: GuardOptions,
+  settings: Settings,
+  names: readonly string[]
+): Record<string, string[]>[] {
+  const accepted = Array.isArray(backends) ? (backends as string[]) : names
   return [...(optional ? [{}] : []), ...accepted.map((name) => ({ [schemeName(settings, name)]: [] }))]
 }
 
@@ -43,5 +61,8 @@ export function schemeName ({ name }: Settings, backend: string): string {
 }
 
 function guardsOf ({ onRequest, preParsing, preValidation, preHandler }: RouteOptions): GuardOptions[] {
-  return [onRequest, preParsing, preValidation, preHandler].flat().map(guardOptionsOf).filter((options) => options !== undefined)
+  return [onRequest, preParsing, preValidation, preHandler]
+    .flat()
+    .map(guardOptionsOf)
+    .filter((options) => options !== undefined)
 }

@@ -13,12 +13,23 @@ export interface Application {
   readonly models: readonly Model[]
 }
 
-/** Registers the users of a config and its features. The store is opened by `app.ready()`, which this leaves to the work. */
-export async function withApplication<T> ({ options, features }: Config, work: (application: Application) => Promise<T>): Promise<T> {
+/**
+ * Registers the users of a config and its features. The store is opened by `app.ready()`, which this leaves to the
+ * work.
+ */
+export async function withApplication<T> (
+  { options, features }: Config,
+  work: (application: Application) => Promise<T>
+): Promise<T> {
   const models = new Map<string, Model>()
   const app = Fastify()
   try {
-    await app.register(users, { ...options, adapter: watchModels(options.adapter, (model) => { models.set(model.name, model) }) })
+    await app.register(users, {
+      ...options,
+      adapter: watchModels(options.adapter, (model) => {
+        models.set(model.name, model)
+      })
+    })
     await features(app)
     return await work({ app, models: [...models.values()] })
   } finally {
@@ -28,7 +39,8 @@ export async function withApplication<T> ({ options, features }: Config, work: (
 
 /** How the store of a config gets its schema; null for one without. */
 export function schemaOf ({ options: { adapter } }: Config): StoreSchema | null {
-  return (adapter as { [kStoreSchema]?: StoreSchema })[kStoreSchema] ?? null     // nothing but an adapter's author writes this symbol
+  // nothing but an adapter's author writes this symbol
+  return (adapter as { [kStoreSchema]?: StoreSchema })[kStoreSchema] ?? null
 }
 
 /** The same adapter, and word of every model that it is told. */
@@ -38,7 +50,7 @@ function watchModels (adapter: DatabaseAdapter, tell: (model: Model) => void): D
       const value: unknown = Reflect.get(target, key, target)
       if (typeof value !== 'function') return value
       return (...args: unknown[]): unknown => {
-        if (key === 'define') tell(args[0] as Model)     // all that define takes
+        if (key === 'define') tell(args[0] as Model) // all that define takes
         return Reflect.apply(value, target, args) as unknown
       }
     }

@@ -21,7 +21,12 @@ export async function runCommandLine (args: readonly string[], terminal: Termina
   if (name === '--help' || name === '-h') return show(terminal, helpText())
   if (name === '--version' || name === '-v') return show(terminal, packageVersion(import.meta.url))
   const command = commands.get(name ?? '')
-  if (command === undefined) return refuse(terminal, name === undefined ? helpText() : `There is no command ${JSON.stringify(name)}; see fastify-users --help.`)
+  if (command === undefined) {
+    return refuse(
+      terminal,
+      name === undefined ? helpText() : `There is no command ${JSON.stringify(name)}; see fastify-users --help.`
+    )
+  }
   const read = readArguments(command, rest)
   if ('problem' in read) return refuse(terminal, `${read.problem}\nSee fastify-users ${name} --help.`)
   if (read.values['help'] === true) return show(terminal, command.help)

@@ -21,10 +21,14 @@ export interface Config {
 /** The name that a config has unless `--config` says another. */
 export const CONFIG_FILE = 'users.config.js'
 
-const NO_MODULE = 'the package.json beside it says that .js files are CommonJS; set "type": "module" there, or name the file users.config.mjs and say --config users.config.mjs'
+const NO_MODULE =
+  'the package.json beside it says that .js files are CommonJS; set "type": "module" there, or name the file users.config.mjs and say --config users.config.mjs'
 
 /** Why there is no config, and the exit code for it: 2 when the call names a file that is not there. */
-export interface NoConfig { readonly problem: string, readonly code: 1 | 2 }
+export interface NoConfig {
+  readonly problem: string
+  readonly code: 1 | 2
+}
 
 /**
  * Imports a config: its default export is the object that `app.register(users, options)` takes. `features`, when it is
@@ -33,12 +37,35 @@ export interface NoConfig { readonly problem: string, readonly code: 1 | 2 }
 export async function loadConfig (name: string, cwd: string): Promise<Config | NoConfig> {
   const path = resolve(cwd, name)
   const file = relative(cwd, path)
-  if (!existsSync(path)) return { problem: `There is no config ${file}. Its default export is the options object that the application registers; name another file with --config.`, code: 2 }
+  if (!existsSync(path)) {
+    return {
+      problem: `There is no config ${file}. Its default export is the options object that the application registers; name another file with --config.`,
+      code: 2
+    }
+  }
   try {
-    const { default: options, features = async () => {} } = await import(pathToFileURL(path).href) as { default?: unknown, features?: unknown }
-    if (typeof options !== 'object' || options === null) return { problem: `${file} has no default export that is an object: export default { adapter, secret, backends, … }`, code: 1 }
-    if (typeof features !== 'function') return { problem: `${file} exports \`features\`, which is no function: export async function features (app) { … }`, code: 1 }
-    return { file, options: options as CheckedOptions, features: features as Config['features'], ...resolveOptions(options as UsersOptions) }     // resolveOptions checks it
+    const { default: options, features = async () => {} } = (await import(pathToFileURL(path).href)) as {
+      default?: unknown
+      features?: unknown
+    }
+    if (typeof options !== 'object' || options === null) {
+      return {
+        problem: `${file} has no default export that is an object: export default { adapter, secret, backends, … }`,
+        code: 1
+      }
+    }
+    if (typeof features !== 'function') {
+      return {
+        problem: `${file} exports \`features\`, which is no function: export async function features (app) { … }`,
+        code: 1
+      }
+    }
+    return {
+      file,
+      options: options as CheckedOptions,
+      features: features as Config['features'],
+      ...resolveOptions(options as UsersOptions)
+    } // resolveOptions checks it
   } catch (error) {
     return { problem: `${file} cannot be used: ${isNoModule(error) ? NO_MODULE : messageOf(error)}`, code: 1 }
   }
@@ -50,7 +77,11 @@ function isNoModule (error: unknown): boolean {
 }
 
 /** Does the work of a command with the config that it was called with. What the work throws is told in one line. */
-export async function withConfig (values: Values, terminal: Terminal, work: (config: Config) => Promise<ExitCode>): Promise<ExitCode> {
+export async function withConfig (
+  values: Values,
+  terminal: Terminal,
+  work: (config: Config) => Promise<ExitCode>
+): Promise<ExitCode> {
   const config = await loadConfig(String(values['config']), terminal.cwd)
   if ('problem' in config) {
     terminal.complain(`fastify-users: ${config.problem}`)

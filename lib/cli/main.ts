@@ -10,12 +10,14 @@ process.once('uncaughtException', (error) => {
   end(1)
 })
 
-end(await runCommandLine(process.argv.slice(2), {
-  cwd: process.cwd(),
-  print: (line) => process.stdout.write(`${line}\n`),
-  complain: (line) => process.stderr.write(`${line}\n`),
-  ...secretInput(process.stdin, process.stderr)
-}))
+end(
+  await runCommandLine(process.argv.slice(2), {
+    cwd: process.cwd(),
+    print: (line) => process.stdout.write(`${line}\n`),
+    complain: (line) => process.stderr.write(`${line}\n`),
+    ...secretInput(process.stdin, process.stderr)
+  })
+)
 
 /** The config may have opened pools or timers that would keep the process alive; first all is written. */
 function end (code: ExitCode): void {

@@ -20,31 +20,37 @@ export const pruneCommand: Command = {
   help: HELP,
   options: { config: { type: 'string', default: CONFIG_FILE } },
 
-  run: (values, terminal) => withConfig(values, terminal, async (config) => {
-    const { options: { adapter }, settings: { clock } } = config
-    try {
-      await withApplication(config, async ({ app, models }) => {
-        await app.ready()
-        let places = 0
-        for (const { name, strategy } of app.users.backends.values()) {
-          if (strategy.purge === undefined) continue
-          terminal.print(`backend ${name}: expired tokens removed: ${await repeat(strategy.purge.bind(strategy))}`)
-          places++
-        }
-        for (const model of models) {
-          const { expires } = model
-          if (expires === undefined) continue
-          terminal.print(`${model.name}: expired rows removed: ${await deleteExpired(adapter, model, expires, new Date(clock()))}`)
-          places++
-        }
-        if (places === 0) terminal.print('Nothing of this application expires in the database.')
-      })
-      return 0
-    } catch (error) {
-      terminal.complain(`fastify-users: ${messageOf(error)}`)
-      return 1
-    }
-  })
+  run: (values, terminal) =>
+    withConfig(values, terminal, async (config) => {
+      const {
+        options: { adapter },
+        settings: { clock }
+      } = config
+      try {
+        await withApplication(config, async ({ app, models }) => {
+          await app.ready()
+          let places = 0
+          for (const { name, strategy } of app.users.backends.values()) {
+            if (strategy.purge === undefined) continue
+            terminal.print(`backend ${name}: expired tokens removed: ${await repeat(strategy.purge.bind(strategy))}`)
+            places++
+          }
+          for (const model of models) {
+            const { expires } = model
+            if (expires === undefined) continue
+            terminal.print(
+              `${model.name}: expired rows removed: ${await deleteExpired(adapter, model, expires, new Date(clock()))}`
+            )
+            places++
+          }
+          if (places === 0) terminal.print('Nothing of this application expires in the database.')
+        })
+        return 0
+      } catch (error) {
+        terminal.complain(`fastify-users: ${messageOf(error)}`)
+        return 1
+      }
+    })
 }
 
 /** Repeats a purge until it finds nothing: strategies of applications may remove a part at a time. */

@@ -10,7 +10,9 @@ import type { Command } from './command.js'
 import { CONFIG_FILE, withConfig } from './config.js'
 import { scriptOf } from './sql-script.js'
 
-const dialects: ReadonlyMap<string, Dialect> = new Map([sqliteDialect, postgresDialect, mysqlDialect].map((dialect) => [dialect.name, dialect]))
+const dialects: ReadonlyMap<string, Dialect> = new Map(
+  [sqliteDialect, postgresDialect, mysqlDialect].map((dialect) => [dialect.name, dialect])
+)
 const names = [...dialects.keys()].join(', ')
 
 const HELP = `Usage: fastify-users schema [options]
@@ -40,8 +42,12 @@ export const schemaCommand: Command = {
     return await withConfig(values, terminal, async (config) => {
       const own = schemaOf(config)
       const migration = migrationOf(config.options.adapter)
-      const dialect = migration?.dialect.name === name ? migration?.dialect : dialects.get(String(name))     // the adapter's knows its schema
-      const plan = dialect === undefined ? own?.creation : (models: readonly Model[]) => planCreation(dialect, models, migration?.mappings ?? {})
+      // the adapter's knows its schema
+      const dialect = migration?.dialect.name === name ? migration?.dialect : dialects.get(String(name))
+      const plan =
+        dialect === undefined
+          ? own?.creation
+          : (models: readonly Model[]) => planCreation(dialect, models, migration?.mappings ?? {})
       if (plan === undefined) {
         terminal.complain(`fastify-users: the adapter of ${config.file} has no dialect: say --dialect, one of ${names}`)
         return 2

@@ -5,16 +5,27 @@ import type { Terminal } from './command.js'
 const MAX_BYTES = 8192
 
 /** Reads secrets: asked for on a terminal without echo, else the first line of what is piped in. */
-export function secretInput (input: NodeJS.ReadStream, output: NodeJS.WritableStream): Pick<Terminal, 'interactive' | 'readSecret'> {
-  const interactive = input.isTTY === true     // undefined for a pipe
-  return { interactive, readSecret: (question) => interactive ? ask(input, output, question) : readLine(input) }
+export function secretInput (
+  input: NodeJS.ReadStream,
+  output: NodeJS.WritableStream
+): Pick<Terminal, 'interactive' | 'readSecret'> {
+  const interactive = input.isTTY === true // undefined for a pipe
+  return { interactive, readSecret: (question) => (interactive ? ask(input, output, question) : readLine(input)) }
 }
 
 /** Null when the person ends the input. */
 async function ask (input: NodeJS.ReadStream, output: NodeJS.WritableStream, question: string): Promise<string | null> {
-  const silent = new Writable({ write (_chunk, _encoding, done) { done() } })
+  const silent = new Writable({
+    write (_chunk, _encoding, done) {
+      done()
+    }
+  })
   const lines = createInterface({ input, output: silent, terminal: true, historySize: 0 })
-  const ended = new Promise<null>((resolve) => { lines.once('close', () => { resolve(null) }) })
+  const ended = new Promise<null>((resolve) => {
+    lines.once('close', () => {
+      resolve(null)
+    })
+  })
   output.write(question)
   try {
     return await Promise.race([lines.question(''), ended])
@@ -28,7 +39,8 @@ async function ask (input: NodeJS.ReadStream, output: NodeJS.WritableStream, que
 async function readLine (input: NodeJS.ReadStream): Promise<string | null> {
   const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of input as AsyncIterable<Buffer>) {     // no encoding is set
+  for await (const chunk of input as AsyncIterable<Buffer>) {
+    // no encoding is set
     chunks.push(chunk)
     size += chunk.length
     if (chunk.includes('\n') || size > MAX_BYTES) break

@@ -7,7 +7,13 @@ export type MaybePromise<T> = T | Promise<T>
 export type Row = Record<string, unknown>
 
 /** A condition on the order of values, or on membership. */
-export interface Comparison { lt?: Value, lte?: Value, gt?: Value, gte?: Value, in?: readonly Value[] }
+export interface Comparison {
+  lt?: Value
+  lte?: Value
+  gt?: Value
+  gte?: Value
+  in?: readonly Value[]
+}
 
 /**
  * Conditions that must all hold. A plain value compares byte for byte; null means "is null"; an `ignoreCase`
@@ -38,7 +44,8 @@ export type StoredRows = [stored: Row, ...dependents: Row[]]
 
 /**
  * What features and rules ask of a store. An adapter throws `FST_USERS_STORE_UNAVAILABLE` or an error of the network,
- * such as `ECONNREFUSED`, when trying again can help: that becomes a 503. Any other error without a code of ours is a fault of the
+ * such as `ECONNREFUSED`, when trying again can help: that becomes a 503. Any other error without a code of ours is a
+ * fault of the
  * adapter or its tables, and becomes a 500 whose cause is logged.
  */
 export interface DatabaseAdapter {
@@ -47,27 +54,33 @@ export interface DatabaseAdapter {
   /** Announces a model. Called by the core and by features before `open`. */
   define(model: Model): void
   /**
-   * Creates or checks the tables of all models. `FST_USERS_STORE_UNAVAILABLE` and errors of the network mean that the store
-   * is absent: the application starts, and `open` is called again when a request needs the store. Others refuse to start.
+   * Creates or checks the tables of all models. `FST_USERS_STORE_UNAVAILABLE` and errors of the network mean that the
+   * store
+   * is absent: the application starts, and `open` is called again when a request needs the store. Others refuse to
+   * start.
    */
   open(): Promise<void>
   /** Stores a row and returns it whole. Throws `FST_USERS_UNIQUE_VIOLATION` with `fields` when it clashes. */
   create(model: Model, row: Row): Promise<Row>
   /**
-   * Stores a row and those made of it in one step, all or none, also when the process ends meanwhile. Throws like `create`,
-   * with the fields of the row that clashes. Without this method they are stored one after the other, and taken back when
+   * Stores a row and those made of it in one step, all or none, also when the process ends meanwhile. Throws like
+   * `create`,
+   * with the fields of the row that clashes. Without this method they are stored one after the other, and taken back
+   * when
    * one fails: a process that ends in between leaves a part of them.
    */
   createWith?(model: Model, row: Row, dependents: Dependents): Promise<StoredRows>
   /** One row, or null. Of several that differ only in the case of an `ignoreCase` field, the exact one comes first. */
   findOne(model: Model, where: Where): MaybePromise<Row | null>
   findMany(model: Model, where: Where, options: FindManyOptions): Promise<Row[]>
-  /** Changes all matching rows in one step and returns their number. Throws `FST_USERS_UNIQUE_VIOLATION` like `create`. */
+  /**
+   * Changes all matching rows in one step and returns their number. Throws `FST_USERS_UNIQUE_VIOLATION` like `create`.
+   */
   update(model: Model, where: Where, changes: Changes): Promise<number>
   /** Removes all matching rows in one step and returns their number. */
   delete(model: Model, where: Where): Promise<number>
   /** The row and the user that its `user_id` names, in one round trip. */
-  findWithUser?(model: Model, where: Where): MaybePromise<{ row: Row, user: Row } | null>
+  findWithUser?(model: Model, where: Where): MaybePromise<{ row: Row; user: Row } | null>
   /** Releases what the adapter opened itself; a pool that was handed in stays open. */
   close?(): Promise<void>
 }

@@ -3,7 +3,10 @@ import type { DatabaseAdapter } from './database-adapter.js'
 import type { Settings } from './settings.js'
 
 /** A secret made for one purpose, and the id that tokens signed with it carry. */
-export interface PurposeKey { kid?: string, secret: string }
+export interface PurposeKey {
+  kid?: string
+  secret: string
+}
 
 /** What transports and strategies are given when their backend is built. */
 export interface BackendDefaults {
@@ -18,7 +21,10 @@ export interface BackendDefaults {
 }
 
 /** What such a sub-plugin is registered with. */
-export interface DefinitionOptions<T> { defaults: BackendDefaults, receive(made: T): void }
+export interface DefinitionOptions<T> {
+  defaults: BackendDefaults
+  receive(made: T): void
+}
 
 /** A named sub-plugin that hands the object it makes to its backend. */
 export interface Definition<Kind extends 'transport' | 'strategy', T> {

@@ -37,7 +37,9 @@ export interface Model {
   index?: string[][]
   /** Name of a time field: when it has passed, the row is of no use any more, and `fastify-users prune` removes it. */
   expires?: string
-  /** The name of the registration that the model belongs to, with which `name` then begins; absent for the default one. */
+  /**
+   * The name of the registration that the model belongs to, with which `name` then begins; absent for the default one.
+   */
   tenant?: string
   /** A document store may keep the rows inside the row that `user_id` names, as a list under this name. */
   embed?: string

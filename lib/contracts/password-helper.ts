@@ -4,7 +4,7 @@ export interface PasswordHelper {
    * Checks a password. `newHash` is set when the password was right and the stored hash should be replaced. A hash that
    * cannot be read is a wrong password, never an error.
    */
-  verifyAndUpdate(password: string, hash: string): Promise<{ ok: boolean, newHash: string | null }>
+  verifyAndUpdate(password: string, hash: string): Promise<{ ok: boolean; newHash: string | null }>
   /** Returns a new hash. With `background` no reply waits for it: it must not delay other calls. */
   hash(password: string, options?: { background?: boolean }): Promise<string>
   /**

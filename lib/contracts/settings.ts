@@ -10,21 +10,31 @@ export type Clock = () => number
 export type RouteGroupName = 'auth' | 'register' | 'reset' | 'verify' | 'users'
 
 /** Where the routes of one group are, and whether there are any. */
-export interface RouteSettings { enabled: boolean, prefix: string, requireVerification: boolean }
+export interface RouteSettings {
+  enabled: boolean
+  prefix: string
+  requireVerification: boolean
+}
 
 /** How the tokens of one purpose, reset or verify, are signed. */
 export interface TokenSettings {
-  /** Gives a secret of its own, used as it is; null for keys made from the plugin's secrets. A function is not printed. */
+  /**
+   * Gives a secret of its own, used as it is; null for keys made from the plugin's secrets. A function is not printed.
+   */
   secret: (() => string) | null
   lifetimeSeconds: number
   audience: string
 }
 
 /**
- * The password policy: gives the reason as text, or throws `FST_USERS_INVALID_PASSWORD(reason)`, to refuse. `user` is the
+ * The password policy: gives the reason as text, or throws `FST_USERS_INVALID_PASSWORD(reason)`, to refuse. `user` is
+ * the
  * stored user, or what was sent to register.
  */
-export type ValidatePassword = (password: string, user: User | { email: string }) => MaybePromise<string | null | undefined | void>
+export type ValidatePassword = (
+  password: string,
+  user: User | { email: string }
+) => MaybePromise<string | null | undefined | void>
 
 /** A setting above our upper limits that `allowInsecure` accepts. */
 export type InsecureSetting = 'longSessions' | 'longTokens' | 'plainCookies' | 'readableDatabase'

@@ -21,13 +21,21 @@ export interface UserReader {
 }
 
 /** What a token says: its user and, where the token carries it, the stamp that the user had when it was made. */
-export interface TokenSubject { row: UserRow, stamp?: string | null }
+export interface TokenSubject {
+  row: UserRow
+  stamp?: string | null
+}
 
 /** How a token is made and checked. */
 export interface Strategy {
-  /** The token's user; null for a token that is not (or no longer) good. The authenticator compares stamps and flags. */
-  readToken(token: string, context: { request: FastifyRequest | null, users: UserReader }): MaybePromise<TokenSubject | null>
-  writeToken(row: UserRow, context: { request: FastifyRequest | null, stamp: string }): MaybePromise<IssuedToken>
+  /**
+   * The token's user; null for a token that is not (or no longer) good. The authenticator compares stamps and flags.
+   */
+  readToken(
+    token: string,
+    context: { request: FastifyRequest | null; users: UserReader }
+  ): MaybePromise<TokenSubject | null>
+  writeToken(row: UserRow, context: { request: FastifyRequest | null; stamp: string }): MaybePromise<IssuedToken>
   /** Ends one token at once. Absent when the strategy keeps no record of tokens. */
   destroyToken?(token: string, user: User): Promise<void>
   /** Ends all tokens of the user. */

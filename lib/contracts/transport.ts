@@ -4,14 +4,23 @@ import type { BackendDefaults, Definition } from './definition.js'
 import type { MaybePromise } from './database-adapter.js'
 import type { IssuedToken } from './strategy.js'
 
-/** How a token travels. The guard runs on the application's routes too: read `request.headers`, not what hooks of a scope left. */
+/**
+ * How a token travels. The guard runs on the application's routes too: read `request.headers`, not what hooks of a
+ * scope left.
+ */
 export interface Transport {
   /** True when a browser sends the credential on its own (a cookie): such sessions get the cross-site check. */
   readonly ambient: boolean
-  /** False when an ambient credential also travels over plain http; then http origins of our host pass the check (default true). */
+  /**
+   * False when an ambient credential also travels over plain http; then http origins of our host pass the check
+   * (default true).
+   */
   readonly secure?: boolean
   extractToken(request: FastifyRequest): string | null
-  /** All tokens of the request, for transports that can meet several: login and logout end the session of each. Absent: the one of `extractToken`. */
+  /**
+   * All tokens of the request, for transports that can meet several: login and logout end the session of each. Absent:
+   * the one of `extractToken`.
+   */
   extractTokens?(request: FastifyRequest): readonly string[]
   /** The request headers that carry a token: what clients and tests send. */
   requestHeaders?(token: string): Record<string, string>
@@ -34,7 +43,9 @@ export interface TransportDescription {
 export type DescriptionDefaults = Pick<BackendDefaults, 'backend' | 'settings'>
 
 /** The part of a transport that describes it before its backend exists. */
-export interface DescribesTransport { describe(defaults: DescriptionDefaults): TransportDescription }
+export interface DescribesTransport {
+  describe(defaults: DescriptionDefaults): TransportDescription
+}
 
 /** A transport before its backend exists: what `bearerTransport()` and `defineTransport()` return. */
 export interface TransportDefinition extends Definition<'transport', Transport>, DescribesTransport {}

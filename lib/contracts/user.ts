@@ -17,10 +17,16 @@ export interface BaseUser {
 export interface UsersRegister {}
 
 /** What `User` becomes when `UsersRegister.user` lacks a base field: nothing accepts it. */
-export interface UsersRegisterMisfit { readonly 'UsersRegister.user must have every field of BaseUser': never }
+export interface UsersRegisterMisfit {
+  readonly 'UsersRegister.user must have every field of BaseUser': never
+}
 
 /** A user as the application sees it: never with the password hash. */
-export type User = keyof UsersRegister extends never ? BaseUser : UsersRegister extends { user: infer U extends BaseUser } ? U : UsersRegisterMisfit
+export type User = keyof UsersRegister extends never
+  ? BaseUser
+  : UsersRegister extends { user: infer U extends BaseUser }
+    ? U
+    : UsersRegisterMisfit
 
 /** A user as it is stored, with the password hash. It never leaves the server. */
 export type UserRow = User & {
@@ -35,7 +41,20 @@ export type UserId = User extends { id: infer I } ? I : never
 type Own = Exclude<keyof User, keyof BaseUser>
 
 /** What code may write when it creates a user. */
-export type NewUser = { email: string, password: string, is_active?: boolean | null, is_superuser?: boolean | null, is_verified?: boolean | null } & { [K in Own]?: User[K] }
+export type NewUser = {
+  email: string
+  password: string
+  is_active?: boolean | null
+  is_superuser?: boolean | null
+  is_verified?: boolean | null
+} & { [K in Own]?: User[K] }
 
 /** What code may change of a user. `password: null` leaves it. */
-export type UserChanges = { email?: string, password?: string | null, current_password?: string, is_active?: boolean | null, is_superuser?: boolean | null, is_verified?: boolean | null } & { [K in Own]?: User[K] }
+export type UserChanges = {
+  email?: string
+  password?: string | null
+  current_password?: string
+  is_active?: boolean | null
+  is_superuser?: boolean | null
+  is_verified?: boolean | null
+} & { [K in Own]?: User[K] }

@@ -3,9 +3,24 @@ import { FST_USERS_HOOKS_CLOSED, FST_USERS_INVALID_HOOK, FST_USERS_UNKNOWN_HOOK 
 
 /** Every event, in the order of a user's life. */
 export const eventNames: readonly EventName[] = [
-  'onBeforeRegister', 'onAfterRegister', 'onRegisterExisting', 'onBeforeUpdate', 'onAfterUpdate',
-  'onAfterRequestVerify', 'onAfterVerify', 'onAfterForgotPassword', 'onAfterResetPassword',
-  'onBeforeLogin', 'onIssueToken', 'onAfterLogin', 'onLoginFailed', 'onAfterLogout', 'onAfterLink', 'onAfterUnlink', 'onBeforeDelete', 'onAfterDelete'
+  'onBeforeRegister',
+  'onAfterRegister',
+  'onRegisterExisting',
+  'onBeforeUpdate',
+  'onAfterUpdate',
+  'onAfterRequestVerify',
+  'onAfterVerify',
+  'onAfterForgotPassword',
+  'onAfterResetPassword',
+  'onBeforeLogin',
+  'onIssueToken',
+  'onAfterLogin',
+  'onLoginFailed',
+  'onAfterLogout',
+  'onAfterLink',
+  'onAfterUnlink',
+  'onBeforeDelete',
+  'onAfterDelete'
 ]
 
 /** The listeners of one registration. */
@@ -27,21 +42,30 @@ export function createHookRegistry (): HookRegistry {
       if (list === undefined) throw FST_USERS_UNKNOWN_HOOK([String(name), eventNames.join(', ')])
       if (typeof hook !== 'function' || hook.length > 2) throw FST_USERS_INVALID_HOOK([name])
       if (closed) throw FST_USERS_HOOKS_CLOSED([name])
-      list.push(hook as unknown as UsersHook<EventName>)     // the map's key says which event it is
+      list.push(hook as unknown as UsersHook<EventName>) // the map's key says which event it is
     },
 
     async run (name, payload, context) {
-      for (const hook of hooks.get(name) as readonly UsersHook<EventName>[]) {     // every event has its list
-        const result: unknown = await hook(payload, context)     // plain JavaScript may return anything
+      for (const hook of hooks.get(name) as readonly UsersHook<EventName>[]) {
+        // every event has its list
+        const result: unknown = await hook(payload, context) // plain JavaScript may return anything
         if (name === 'onBeforeLogin' && isPending(result)) return result.pending
       }
       return null
     },
 
-    close () { closed = true }
+    close () {
+      closed = true
+    }
   }
 }
 
 function isPending (result: unknown): result is { pending: PendingLogin } {
-  return typeof result === 'object' && result !== null && 'pending' in result && typeof result.pending === 'object' && result.pending !== null
+  return (
+    typeof result === 'object' &&
+    result !== null &&
+    'pending' in result &&
+    typeof result.pending === 'object' &&
+    result.pending !== null
+  )
 }

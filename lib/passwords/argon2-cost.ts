@@ -18,7 +18,13 @@ export interface Argon2Options {
 const MAX_COST: Argon2Cost = { memoryCost: 1024 * 1024, timeCost: 50, parallelism: 16 }
 
 // OWASP Password Storage Cheat Sheet: memory in KiB and passes, any pair suffices
-const OWASP_MINIMUM = [[47104, 1], [19456, 2], [12288, 3], [9216, 4], [7168, 5]] as const
+const OWASP_MINIMUM = [
+  [47104, 1],
+  [19456, 2],
+  [12288, 3],
+  [9216, 4],
+  [7168, 5]
+] as const
 
 /** Returns the KiB that argon2 fills in all passes. Its time grows in proportion to this number. */
 export function argon2Work ({ memoryCost, timeCost }: Pick<Argon2Cost, 'memoryCost' | 'timeCost'>): number {
@@ -30,7 +36,10 @@ export function isAcceptableCost ({ memoryCost, timeCost, parallelism }: Argon2C
   return memoryCost <= MAX_COST.memoryCost && timeCost <= MAX_COST.timeCost && parallelism <= MAX_COST.parallelism
 }
 
-/** Throws `FST_USERS_INVALID_OPTION` for a cost that argon2 refuses or that exceeds the limits. `path` begins the option's name. */
+/**
+ * Throws `FST_USERS_INVALID_OPTION` for a cost that argon2 refuses or that exceeds the limits. `path` begins the
+ * option's name.
+ */
 export function checkCost ({ memoryCost, timeCost, parallelism }: Argon2Cost, path = ''): void {
   checkInteger(`${path}timeCost`, timeCost, 1, MAX_COST.timeCost)
   checkInteger(`${path}parallelism`, parallelism, 1, MAX_COST.parallelism)
@@ -43,7 +52,9 @@ export function resolveCost (options: Argon2Options): Argon2Cost {
   const cost = { memoryCost, timeCost, parallelism }
   checkCost(cost)
   checkStrength(cost, insecureFastHashing)
-  if (insecureFastHashing) process.emitWarning('insecureFastHashing is on: password hashes are weak', { code: 'FST_USERS_INSECURE_HASHING' })
+  if (insecureFastHashing) {
+    process.emitWarning('insecureFastHashing is on: password hashes are weak', { code: 'FST_USERS_INSECURE_HASHING' })
+  }
   return cost
 }
 
@@ -55,6 +66,9 @@ function checkStrength ({ memoryCost, timeCost }: Argon2Cost, insecureFastHashin
     throw FST_USERS_INVALID_OPTION(['insecureFastHashing', 'is for tests and is refused when NODE_ENV is production.'])
   }
   if (!insecureFastHashing && !OWASP_MINIMUM.some(([memory, time]) => memoryCost >= memory && timeCost >= time)) {
-    throw FST_USERS_INVALID_OPTION(['memoryCost', `${memoryCost} KiB with timeCost ${timeCost} is below OWASP's minimum; raise one of them.`])
+    throw FST_USERS_INVALID_OPTION([
+      'memoryCost',
+      `${memoryCost} KiB with timeCost ${timeCost} is below OWASP's minimum; raise one of them.`
+    ])
   }
 }

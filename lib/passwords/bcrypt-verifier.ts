@@ -20,7 +20,7 @@ export function createBcryptVerifier (engine: HashEngine = nativeHashEngine): Ve
     canRead,
     async verify (password, hash) {
       // bytes, not characters: the cut may fall inside a character
-      return canRead(hash) && await engine.verifyBcrypt(Buffer.from(password).subarray(0, MAX_BYTES), hash)
+      return canRead(hash) && (await engine.verifyBcrypt(Buffer.from(password).subarray(0, MAX_BYTES), hash))
     },
     workOf: (hash) => ({ argon2: 0, bcrypt: canRead(hash) ? 2 ** costOf(hash) : 0 }),
     needsUpgrade: () => true

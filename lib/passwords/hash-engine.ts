@@ -29,7 +29,7 @@ export const nativeHashEngine: HashEngine = {
   hashArgon2: (password, cost) => computeArgon2(password, { ...cost, algorithm: ARGON2ID, outputLen: DIGEST_BYTES }),
   verifyArgon2: (password, hash) => checkArgon2(hash, password),
   async verifyBcrypt (password, hash) {
-    const { verify } = await import('@node-rs/bcrypt')     // loaded on demand: most applications have no bcrypt hash
+    const { verify } = await import('@node-rs/bcrypt') // loaded on demand: most applications have no bcrypt hash
     return await verify(password, hash)
   }
 }

@@ -3,7 +3,10 @@ import { FST_USERS_INVALID_OPTION, FST_USERS_PASSWORD_QUEUE_FULL } from '../erro
 
 /** Limits of a hash queue. */
 export interface HashQueueOptions {
-  /** How many hashes are computed at once. Default: the processors, but one thread of libuv's pool stays free for files and DNS. */
+  /**
+   * How many hashes are computed at once. Default: the processors, but one thread of libuv's pool stays free for files
+   * and DNS.
+   */
   concurrency?: number
   /** How many wait at most. Default 256. */
   maxQueued?: number
@@ -13,7 +16,10 @@ export interface HashQueueOptions {
 
 /** Bounds how many hashes are computed at once. Both methods return the result of the work. */
 export interface HashQueue {
-  /** Does the work when its turn comes. Throws `FST_USERS_PASSWORD_QUEUE_FULL` when too many wait or the turn does not come in time. */
+  /**
+   * Does the work when its turn comes. Throws `FST_USERS_PASSWORD_QUEUE_FULL` when too many wait or the turn does not
+   * come in time.
+   */
   run<T>(work: () => Promise<T>): Promise<T>
   /**
    * Does work that no reply waits for: one at a time, in addition to `concurrency`, and begun only while no other work
@@ -28,7 +34,9 @@ const LIBUV_THREADS = '4'
 // bounds the memory of waiting work
 const MAX_BACKGROUND_QUEUED = 256
 
-/** Creates a first-in, first-out queue for work that occupies a thread and memory. Throws `FST_USERS_INVALID_OPTION`. */
+/**
+ * Creates a first-in, first-out queue for work that occupies a thread and memory. Throws `FST_USERS_INVALID_OPTION`.
+ */
 export function createHashQueue (options: HashQueueOptions = {}): HashQueue {
   const { concurrency, maxQueued, maxWaitMs } = resolveOptions(options)
   const waiting = new Set<() => void>()
@@ -78,7 +86,10 @@ export function createHashQueue (options: HashQueueOptions = {}): HashQueue {
 }
 
 /** Work that runs one at a time; the next one begins when `isFree` allows it. */
-function createBackgroundShare (isFree: () => boolean, refuse: () => Error): { run: HashQueue['runInBackground'], begin(): void } {
+function createBackgroundShare (
+  isFree: () => boolean,
+  refuse: () => Error
+): { run: HashQueue['runInBackground']; begin(): void } {
   const waiting: (() => void)[] = []
   let isRunning = false
 

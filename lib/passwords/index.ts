@@ -5,5 +5,11 @@ export { nativeHashEngine, type Argon2Cost, type HashEngine } from './hash-engin
 export { createHashQueue, type HashQueue, type HashQueueOptions } from './hash-queue.js'
 export { hashOfNoPassword, isHashOfNoPassword } from './no-password.js'
 export { argon2Passwords, createPasswordHelper, type Argon2PasswordsOptions } from './password-helper.js'
-export { passwordPolicy, preparePassword, type PasswordPolicy, type PasswordPolicyOptions, type PreparePasswordOptions } from './password-policy.js'
+export {
+  passwordPolicy,
+  preparePassword,
+  type PasswordPolicy,
+  type PasswordPolicyOptions,
+  type PreparePasswordOptions
+} from './password-policy.js'
 export type { StoredArgon2Format, StoredBcryptFormat, StoredFormat } from './stored-formats.js'

@@ -15,12 +15,13 @@ const costs = new WeakMap<PasswordHelper, string>()
  * hashes, so that a login attempt takes as long as for any user. The first one costs a hash, which may fail.
  */
 export async function hashOfNoPassword (passwords: PasswordHelper): Promise<string> {
-  const cost = costs.get(passwords) ?? await readCost(passwords).catch(() => DEFAULT_COST)
+  const cost = costs.get(passwords) ?? (await readCost(passwords).catch(() => DEFAULT_COST))
   return `${cost}$${SALT}$${randomBytes(DIGEST_BYTES).toString('base64').replace(/=+$/, '')}`
 }
 
 async function readCost (passwords: PasswordHelper): Promise<string> {
-  const [, cost = DEFAULT_COST] = ARGON2ID.exec(await passwords.hash(randomBytes(DIGEST_BYTES).toString('base64url'))) ?? []
+  const [, cost = DEFAULT_COST] =
+    ARGON2ID.exec(await passwords.hash(randomBytes(DIGEST_BYTES).toString('base64url'))) ?? []
   costs.set(passwords, cost)
   return cost
 }

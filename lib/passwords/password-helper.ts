@@ -38,7 +38,8 @@ const GENERATED_BYTES = 32
 const NO_WORK: Work = { argon2: 0, bcrypt: 0 }
 
 /**
- * Creates password hashing with argon2id that also checks the argon2 and bcrypt hashes of other programs. The next login
+ * Creates password hashing with argon2id that also checks the argon2 and bcrypt hashes of other programs. The next
+ * login
  * replaces a bcrypt hash, and an argon2 hash that is weaker than new ones; a stronger one stays. The calls throw
  * `FST_USERS_PASSWORD_QUEUE_FULL` under overload. Throws `FST_USERS_INVALID_OPTION` and `FST_USERS_UNKNOWN_OPTION`.
  */
@@ -75,7 +76,7 @@ export function createPasswordHelper (options: Argon2PasswordsOptions, engine: H
         await verifyUnknown(password)
         return { ok: false, newHash: null }
       }
-      if (!await run(() => verifyPadded(password, stored, verifier))) return { ok: false, newHash: null }
+      if (!(await run(() => verifyPadded(password, stored, verifier)))) return { ok: false, newHash: null }
       // an upgrade that fails waits for the next login
       const newHash = verifier.needsUpgrade(stored) ? await run(() => argon2.hash(password)).catch(() => null) : null
       return { ok: true, newHash }
@@ -97,8 +98,14 @@ function refuseUnknownOptions (options: Argon2PasswordsOptions): void {
 
 /** Tells the operator that logins with such a hash take longer than attempts with an unknown e-mail. */
 function warnOfUnnamedFormat (stored: string): void {
-  const format = stored.split('$').slice(1, stored.startsWith('$2') ? 3 : 4).join(' ')     // without salt and digest
-  process.emitWarning(`a stored password hash (${format}) costs more than the formats that argon2Passwords({ storedFormats }) names: the time of a login tells that the account exists`, { code: 'FST_USERS_STORED_FORMAT_NOT_NAMED' })
+  const format = stored
+    .split('$')
+    .slice(1, stored.startsWith('$2') ? 3 : 4)
+    .join(' ') // without salt and digest
+  process.emitWarning(
+    `a stored password hash (${format}) costs more than the formats that argon2Passwords({ storedFormats }) names: the time of a login tells that the account exists`,
+    { code: 'FST_USERS_STORED_FORMAT_NOT_NAMED' }
+  )
 }
 
 function onlyOnce (call: (text: string) => void): (text: string) => void {

@@ -4,7 +4,9 @@ import { lazyCommonPasswords } from './common-passwords.js'
 
 /** Options of `preparePassword`. */
 export interface PreparePasswordOptions {
-  /** Whether the password is brought to Unicode's form NFC, so that it is the same from every keyboard. Default true. */
+  /**
+   * Whether the password is brought to Unicode's form NFC, so that it is the same from every keyboard. Default true.
+   */
   normalize?: boolean
 }
 
@@ -23,7 +25,10 @@ const MOST_MINIMUM = PASSWORD_MAX_BYTES / 4 // so long a password fits in every 
 // argon2 would take every lone surrogate for the same character
 const LONE_SURROGATE = /\p{Surrogate}/u
 
-/** The password as it is hashed, or null when it is ill-formed Unicode or longer than `PASSWORD_MAX_BYTES`. Nothing is trimmed, folded or cut. */
+/**
+ * The password as it is hashed, or null when it is ill-formed Unicode or longer than `PASSWORD_MAX_BYTES`. Nothing is
+ * trimmed, folded or cut.
+ */
 export function preparePassword (password: string, { normalize = true }: PreparePasswordOptions = {}): string | null {
   // first the length: normalising takes quadratic time
   if (password.length > PASSWORD_MAX_BYTES || Buffer.byteLength(password) > PASSWORD_MAX_BYTES) return null
@@ -53,7 +58,7 @@ export function passwordPolicy ({ minimumLength = LEAST_MINIMUM }: PasswordPolic
     if ([...text].length < minimumLength) return `Use at least ${minimumLength} characters.`
     const folded = text.toLowerCase()
     if (isEmail(folded, user.email)) return 'Use something else than your e-mail address.'
-    return await isCommon(folded) ? 'Use a password that is less common.' : null
+    return (await isCommon(folded)) ? 'Use a password that is less common.' : null
   }
 }
 

@@ -44,9 +44,12 @@ const KEYS = { argon2: ['memoryCost', 'timeCost', 'parallelism'], bcrypt: ['cost
  */
 export function createLoginWork (own: Argon2Cost, formats: readonly StoredFormat[], engine: HashEngine): LoginWork {
   checkFormats(formats)
-  const argon2 = [own, ...formats.flatMap((format) => format.algorithm === 'bcrypt' ? [] : [{ parallelism: 1, ...format }])]
-  const dearest = argon2.reduce((most, cost) => argon2Work(cost) > argon2Work(most) ? cost : most)
-  const rounds = Math.max(0, ...formats.flatMap((format) => format.algorithm === 'bcrypt' ? [2 ** format.cost] : []))
+  const argon2 = [
+    own,
+    ...formats.flatMap((format) => (format.algorithm === 'bcrypt' ? [] : [{ parallelism: 1, ...format }]))
+  ]
+  const dearest = argon2.reduce((most, cost) => (argon2Work(cost) > argon2Work(most) ? cost : most))
+  const rounds = Math.max(0, ...formats.flatMap((format) => (format.algorithm === 'bcrypt' ? [2 ** format.cost] : [])))
   const bcrypt = createBcryptVerifier(engine)
 
   return {
@@ -64,7 +67,7 @@ export function createLoginWork (own: Argon2Cost, formats: readonly StoredFormat
 /** Returns the costs whose rounds sum up to this number. */
 function bcryptCosts (rounds: number): number[] {
   const costs: number[] = []
-  for (let cost = BCRYPT_MIN_COST; 2 ** cost <= rounds; cost++) if ((rounds & 2 ** cost) !== 0) costs.push(cost)
+  for (let cost = BCRYPT_MIN_COST; 2 ** cost <= rounds; cost++) if ((rounds & (2 ** cost)) !== 0) costs.push(cost)
   return costs
 }
 
@@ -74,12 +77,20 @@ function checkFormats (formats: unknown): void {
 }
 
 function checkFormat (path: string, format: unknown): void {
-  const { algorithm, ...given } = Object(format) as { algorithm?: unknown } & Record<string, unknown>     // plain JavaScript may hand in anything
-  if (!ALGORITHMS.includes(String(algorithm))) throw FST_USERS_INVALID_OPTION([`${path}algorithm`, `must be one of ${ALGORITHMS.join(', ')}.`])
+  // plain JavaScript may hand in anything
+  const { algorithm, ...given } = Object(format) as { algorithm?: unknown } & Record<string, unknown>
+  if (!ALGORITHMS.includes(String(algorithm))) {
+    throw FST_USERS_INVALID_OPTION([`${path}algorithm`, `must be one of ${ALGORITHMS.join(', ')}.`])
+  }
   const keys = algorithm === 'bcrypt' ? KEYS.bcrypt : KEYS.argon2
   const unknown = Object.keys(given).find((key) => !keys.includes(key))
   if (unknown !== undefined) throw FST_USERS_UNKNOWN_OPTION([path + unknown, ['algorithm', ...keys].join(', ')])
-  const { memoryCost = NaN, timeCost = NaN, parallelism = 1, cost = NaN } = given as Partial<Argon2Cost & { cost: number }>     // checkInteger refuses other types
+  const {
+    memoryCost = NaN,
+    timeCost = NaN,
+    parallelism = 1,
+    cost = NaN
+  } = given as Partial<Argon2Cost & { cost: number }> // checkInteger refuses other types
   if (algorithm === 'bcrypt') checkInteger(`${path}cost`, cost, BCRYPT_MIN_COST, BCRYPT_MAX_COST)
   else checkCost({ memoryCost, timeCost, parallelism }, path)
 }

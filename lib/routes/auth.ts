@@ -14,43 +14,89 @@ import { endPresented, startSession } from './start-session.js'
 const FORMS = ['application/x-www-form-urlencoded', 'multipart/form-data']
 
 /** Login and logout of one backend. */
-export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async (scope, { users, settings, backend }) => {
+export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async (
+  scope,
+  { users, settings, backend }
+) => {
   const { transport, description, name } = backend
   const fastapi = settings.errorStyle === 'fastapi'
   addFormParsers(scope)
   if (fastapi) ignoreJsonBodies(scope)
 
-  scope.post<{ Body: LoginBody }>('/login', {
-    schema: {
-      ...describeRoute(settings, { tags: ['auth'], operation: `login:${name}`, upstream: `auth:${name}.login`, summary: 'Log in', consumes: fastapi ? FORMS : [...FORMS, 'application/json'] }),
-      body: LoginBody,
-      response: { ...description.login, ...errorReplies(settings, ...BODY_ERRORS, 'LOGIN_BAD_CREDENTIALS', ...(settings.revealExistingAccounts ? ['LOGIN_USER_NOT_VERIFIED' as const] : []), 'LOGIN_PENDING', ...(transport.ambient ? ['CROSS_SITE_REQUEST' as const] : []), 'PASSWORD_QUEUE_FULL') }
+  scope.post<{ Body: LoginBody }>(
+    '/login',
+    {
+      schema: {
+        ...describeRoute(settings, {
+          tags: ['auth'],
+          operation: `login:${name}`,
+          upstream: `auth:${name}.login`,
+          summary: 'Log in',
+          consumes: fastapi ? FORMS : [...FORMS, 'application/json']
+        }),
+        body: LoginBody,
+        response: {
+          ...description.login,
+          ...errorReplies(
+            settings,
+            ...BODY_ERRORS,
+            'LOGIN_BAD_CREDENTIALS',
+            ...(settings.revealExistingAccounts ? ['LOGIN_USER_NOT_VERIFIED' as const] : []),
+            'LOGIN_PENDING',
+            ...(transport.ambient ? ['CROSS_SITE_REQUEST' as const] : []),
+            'PASSWORD_QUEUE_FULL'
+          )
+        }
+      },
+      onRequest: async (request) => {
+        if (transport.ambient && isCrossSite(request, settings, transport)) throw FST_USERS_CROSS_SITE_REQUEST()
+      }
     },
-    onRequest: async (request) => {
-      if (transport.ambient && isCrossSite(request, settings, transport)) throw FST_USERS_CROSS_SITE_REQUEST()
+    async (request, reply) => {
+      const context = { request, reply, backend: name }
+      const row = await users.checkCredentials(request.body, context)
+      if (row === null) throw FST_USERS_LOGIN_BAD_CREDENTIALS()
+      return transport.sendLogin(reply, await startSession(users, backend, row, { request, reply }))
     }
-  }, async (request, reply) => {
-    const context = { request, reply, backend: name }
-    const row = await users.checkCredentials(request.body, context)
-    if (row === null) throw FST_USERS_LOGIN_BAD_CREDENTIALS()
-    return transport.sendLogin(reply, await startSession(users, backend, row, { request, reply }))
-  })
+  )
 
-  scope.post('/logout', {
-    schema: {
-      ...describeRoute(settings, { tags: ['auth'], operation: `logout:${name}`, upstream: `auth:${name}.logout`, summary: 'Log out' }),
-      response: { ...description.logout, ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', 'CROSS_SITE_REQUEST', ...UNREAD_BODY_ERRORS.filter((word) => !fastapi || word !== 'BAD_REQUEST')) }
+  scope.post(
+    '/logout',
+    {
+      schema: {
+        ...describeRoute(settings, {
+          tags: ['auth'],
+          operation: `logout:${name}`,
+          upstream: `auth:${name}.logout`,
+          summary: 'Log out'
+        }),
+        response: {
+          ...description.logout,
+          ...errorReplies(
+            settings,
+            'UNAUTHENTICATED',
+            'FORBIDDEN',
+            'CROSS_SITE_REQUEST',
+            ...UNREAD_BODY_ERRORS.filter((word) => !fastapi || word !== 'BAD_REQUEST')
+          )
+        }
+      },
+      onRequest: [
+        async (request) => {
+          await scope[kGuard].selectForLogout(request, name)
+        },
+        authenticate({ verified: backend.requireVerification })
+      ]
     },
-    onRequest: [
-      async (request) => { await scope[kGuard].selectForLogout(request, name) },
-      authenticate({ verified: backend.requireVerification })
-    ]
-  }, async (request, reply) => {
-    const { backend: actingName = '', token } = request.authentication ?? {}
-    const acting = users.backends.get(actingName)
-    await users.logout(request, reply)
-    if (acting === backend) await endPresented(backend, request, token)     // duplicates of the cookie: without this, one of them would stay logged in
-    const clearing = transport.sendLogout === undefined ? acting?.transport : transport     // a cookie that logged out here is cleared here
-    return clearing?.sendLogout?.(reply) ?? reply.code(204).send()
-  })
+    async (request, reply) => {
+      const { backend: actingName = '', token } = request.authentication ?? {}
+      const acting = users.backends.get(actingName)
+      await users.logout(request, reply)
+      // duplicates of the cookie: without this, one of them would stay logged in
+      if (acting === backend) await endPresented(backend, request, token)
+      // a cookie that logged out here is cleared here
+      const clearing = transport.sendLogout === undefined ? acting?.transport : transport
+      return clearing?.sendLogout?.(reply) ?? reply.code(204).send()
+    }
+  )
 }

@@ -13,11 +13,15 @@ interface Description {
 }
 
 /** What the API document says of a route, as a part of its schema. */
-export function describeRoute ({ name, operationIds }: Settings, { operation, upstream, ...rest }: Description): FastifySchema {
-  const schema: object = operationIds === 'fastapi'
-    ? { ...rest, operationId: upstream, summary: titleOf(upstream) }
-    : { ...rest, operationId: name === 'users' ? operation : `${name}.${operation}` }
-  return schema     // keywords of the API document, which Fastify's own type does not know
+export function describeRoute (
+  { name, operationIds }: Settings,
+  { operation, upstream, ...rest }: Description
+): FastifySchema {
+  const schema: object =
+    operationIds === 'fastapi'
+      ? { ...rest, operationId: upstream, summary: titleOf(upstream) }
+      : { ...rest, operationId: name === 'users' ? operation : `${name}.${operation}` }
+  return schema // keywords of the API document, which Fastify's own type does not know
 }
 
 /** Completes operation ids as FastAPI makes them: name, path and method, so that generated clients keep their names. */
@@ -26,11 +30,17 @@ export function completeOperationIds (scope: FastifyInstance, { operationIds }: 
   scope.addHook('onRoute', (route) => {
     const { operationId } = route.schema as { operationId?: string }
     const path = route.url.replace(/:(\w+)/g, '{$1}')
-    route.schema = { ...route.schema, ...{ operationId: `${operationId}${path}`.replace(/\W/g, '_') + `_${String(route.method).toLowerCase()}` } }
+    route.schema = {
+      ...route.schema,
+      ...{ operationId: `${operationId}${path}`.replace(/\W/g, '_') + `_${String(route.method).toLowerCase()}` }
+    }
   })
 }
 
 /** `users:patch_current_user` reads `Users:Patch Current User`. */
 function titleOf (upstream: string): string {
-  return upstream.replaceAll('_', ' ').toLowerCase().replace(/(^|[^a-z])([a-z])/g, (_match, before: string, letter: string) => before + letter.toUpperCase())
+  return upstream
+    .replaceAll('_', ' ')
+    .toLowerCase()
+    .replace(/(^|[^a-z])([a-z])/g, (_match, before: string, letter: string) => before + letter.toUpperCase())
 }

@@ -10,18 +10,26 @@ import { toFastapiReply } from './fastapi-errors.js'
 type ErrorHandler = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => unknown
 
 /**
- * Sets the error handler of our routes. Our errors become replies with `detail`, or FastAPI's. Errors of other plugins that
- * have a status are passed to the application's error handler, as on its own routes. Other errors become a fixed 500 whose
+ * Sets the error handler of our routes. Our errors become replies with `detail`, or FastAPI's. Errors of other plugins
+ * that
+ * have a status are passed to the application's error handler, as on its own routes. Other errors become a fixed 500
+ * whose
  * text reveals nothing. With `errorHandler: 'application'` all errors are passed to the application's error handler.
  */
-export function handleErrors (scope: FastifyInstance, application: FastifyInstance, { errorStyle, errorHandler }: Settings): void {
+export function handleErrors (
+  scope: FastifyInstance,
+  application: FastifyInstance,
+  { errorStyle, errorHandler }: Settings
+): void {
   const handlerErrors = markHandlerErrors(scope)
   const passOn = passToApplication(scope, application)
 
   scope.setErrorHandler<FastifyError>((thrown, request, reply) => {
-    const error = isError(thrown) ? thrown : internalError(thrown)     // anything can be thrown
+    const error = isError(thrown) ? thrown : internalError(thrown) // anything can be thrown
     const isOwn = isUsersError(error) || handlerErrors.has(error)
-    if (errorHandler === 'application') return passOn(isOwn && !isRefusal(error) ? internalError(error) : error, request, reply)
+    if (errorHandler === 'application') {
+      return passOn(isOwn && !isRefusal(error) ? internalError(error) : error, request, reply)
+    }
     if (!isOwn && !isBodyError(error) && hasStatus(error, reply)) return passOn(error, request, reply)
     const { statusCode, body } = errorStyle === 'fastapi' ? toFastapiReply(error, request) : toReply(error, request)
     request.log[statusCode >= 500 ? 'error' : 'debug']({ err: error }, 'fastify-users: request refused')
@@ -47,26 +55,41 @@ function markHandlerErrors (scope: FastifyInstance): WeakSet<object> {
   return errors
 }
 
-/** Returns a function that calls the application's error handler, also if it was set after our plugin was registered. */
+/**
+ * Returns a function that calls the application's error handler, also if it was set after our plugin was registered.
+ */
 function passToApplication (scope: FastifyInstance, application: FastifyInstance): ErrorHandler {
   const inherited = scope.errorHandler
   return (error, request, reply) => {
-    const latest = application.errorHandler as ErrorHandler     // `this` is bound by Fastify
-    if (latest === inherited && error instanceof Error) return reply.send(error)     // Fastify calls the inherited handler
+    const latest = application.errorHandler as ErrorHandler // `this` is bound by Fastify
+    if (latest === inherited && error instanceof Error) return reply.send(error) // Fastify calls the inherited handler
     return latest(error, request, reply)
   }
 }
 
-function toReply (error: FastifyError, { id }: FastifyRequest): { statusCode: number, body: ErrorReply } {
+function toReply (error: FastifyError, { id }: FastifyRequest): { statusCode: number; body: ErrorReply } {
   const { statusCode = 500, code, message, validation } = error
-  if (validation !== undefined) return refusal(400, 'FST_ERR_VALIDATION', message, problemsOf(validation as ErrorObject[]))
-  if (isRefusal(error)) return refusal(statusCode, code ?? 'FST_USERS_REFUSED', message, (error as { detail?: unknown }).detail ?? STATUS_CODES[statusCode])
+  if (validation !== undefined) {
+    return refusal(400, 'FST_ERR_VALIDATION', message, problemsOf(validation as ErrorObject[]))
+  }
+  if (isRefusal(error)) {
+    return refusal(
+      statusCode,
+      code ?? 'FST_USERS_REFUSED',
+      message,
+      (error as { detail?: unknown }).detail ?? STATUS_CODES[statusCode]
+    )
+  }
   const { code: fixed, message: text, detail } = FST_USERS_INTERNAL_ERROR()
   return refusal(500, fixed, `${text} Request ${String(id)}.`, detail)
 }
 
 function isError (thrown: unknown): boolean {
-  return typeof thrown === 'object' && thrown !== null && Number.isInteger((thrown as Partial<FastifyError>).statusCode ?? 500)
+  return (
+    typeof thrown === 'object' &&
+    thrown !== null &&
+    Number.isInteger((thrown as Partial<FastifyError>).statusCode ?? 500)
+  )
 }
 
 /** True for an error that a handler or an event hook may reply with; every other one becomes a 500. */
@@ -82,7 +105,7 @@ function isBodyError ({ code, validation }: FastifyError): boolean {
 
 /** True for an error that names its status (400 to 599) as Fastify reads it, or that follows `reply.code(…)`. */
 function hasStatus (error: FastifyError, reply: FastifyReply): boolean {
-  const { statusCode, status } = error as { statusCode?: unknown, status?: unknown }
+  const { statusCode, status } = error as { statusCode?: unknown; status?: unknown }
   return [statusCode, status, reply.statusCode].some((value) => Number(value) >= 400 && Number(value) <= 599)
 }
 
@@ -90,6 +113,11 @@ function internalError (cause: unknown): FastifyError {
   return FST_USERS_INTERNAL_ERROR([], { cause }) as unknown as FastifyError
 }
 
-function refusal (statusCode: number, code: string, message: string, detail: unknown): { statusCode: number, body: ErrorReply } {
+function refusal (
+  statusCode: number,
+  code: string,
+  message: string,
+  detail: unknown
+): { statusCode: number; body: ErrorReply } {
   return { statusCode, body: { statusCode, code, error: STATUS_CODES[statusCode] ?? 'Error', message, detail } }
 }

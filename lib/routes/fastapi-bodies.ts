@@ -13,7 +13,9 @@ export function acceptLaxBooleans (scope: FastifyInstance): void {
     const { body } = request
     if (typeof body === 'object' && body !== null && !Array.isArray(body)) {
       const values = body as Json
-      for (const [name, schema] of Object.entries(properties)) if (Object.hasOwn(values, name) && isBoolean(schema)) values[name] = toBoolean(values[name])
+      for (const [name, schema] of Object.entries(properties)) {
+        if (Object.hasOwn(values, name) && isBoolean(schema)) values[name] = toBoolean(values[name])
+      }
     }
     done()
   })
@@ -22,7 +24,13 @@ export function acceptLaxBooleans (scope: FastifyInstance): void {
 /** FastAPI's login form does not read JSON: such a body counts as empty. */
 export function ignoreJsonBodies (scope: FastifyInstance): void {
   scope.removeContentTypeParser('application/json')
-  scope.addContentTypeParser('application/json', { parseAs: 'buffer', bodyLimit: BODY_LIMIT }, (_request, _body, done) => { done(null, undefined) })
+  scope.addContentTypeParser(
+    'application/json',
+    { parseAs: 'buffer', bodyLimit: BODY_LIMIT },
+    (_request, _body, done) => {
+      done(null, undefined)
+    }
+  )
 }
 
 function isBoolean ({ type, anyOf }: Json): boolean {

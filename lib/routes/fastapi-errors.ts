@@ -4,28 +4,57 @@ import type { FastifyError, FastifyRequest } from 'fastify'
 import { isUsersError } from '../errors.js'
 
 /** A reply in FastAPI's form: `{ detail }`, or plain text for a 500. */
-export interface FastapiReply { statusCode: number, body: { detail: unknown } | string }
+export interface FastapiReply {
+  statusCode: number
+  body: { detail: unknown } | string
+}
 
 type Json = Record<string, unknown>
-interface Problem { type: string, loc: (string | number)[], msg: string, input: unknown, ctx?: Json }
+interface Problem {
+  type: string
+  loc: (string | number)[]
+  msg: string
+  input: unknown
+  ctx?: Json
+}
 
 const SECRET = new Set(['password', 'current_password', 'token', 'client_secret', 'access_token', 'refresh_token'])
 const REDACTED = '**********'
 const PASSWORD_REASON = 'It must be well-formed text of at most 1024 bytes.'
-const MAX_DEPTH = 64     // 16 kB of brackets would exhaust the stack
+const MAX_DEPTH = 64 // 16 kB of brackets would exhaust the stack
 
 /** What FastAPI replies for an error: 422 with the list of problems for a body that does not fit, secrets left out. */
 export function toFastapiReply (error: FastifyError, request: FastifyRequest): FastapiReply {
   const { statusCode = 500, code, validation } = error
-  if (validation !== undefined && error.validationContext === 'querystring') return unprocessable(describeQuery(validation as ErrorObject[]))
+  if (validation !== undefined && error.validationContext === 'querystring') {
+    return unprocessable(describeQuery(validation as ErrorObject[]))
+  }
   if (validation !== undefined) return unprocessable(describeProblems(validation as ErrorObject[], request))
   if (code === 'FST_USERS_INVALID_USER') return unprocessable(describeInvalidUser(error))
-  if (code === 'FST_USERS_BAD_REQUEST' && request.method === 'GET') return { statusCode: 400, body: { detail: STATUS_CODES[400] } }     // no body that could not be read
-  if (code === 'FST_USERS_BAD_REQUEST' && isForm(request)) return { statusCode: 400, body: { detail: 'There was an error parsing the body' } }
-  if (code === 'FST_USERS_BAD_REQUEST') return unprocessable([{ type: 'json_invalid', loc: ['body', 0], msg: 'JSON decode error', input: {}, ctx: { error: 'the body cannot be read' } }])
-  if (statusCode === 415 && request.routeOptions.schema?.body !== undefined) return unprocessable(describeWrongBody(request, REDACTED))
+  if (code === 'FST_USERS_BAD_REQUEST' && request.method === 'GET') {
+    return { statusCode: 400, body: { detail: STATUS_CODES[400] } }
+  } // no body that could not be read
+  if (code === 'FST_USERS_BAD_REQUEST' && isForm(request)) {
+    return { statusCode: 400, body: { detail: 'There was an error parsing the body' } }
+  }
+  if (code === 'FST_USERS_BAD_REQUEST') {
+    return unprocessable([
+      {
+        type: 'json_invalid',
+        loc: ['body', 0],
+        msg: 'JSON decode error',
+        input: {},
+        ctx: { error: 'the body cannot be read' }
+      }
+    ])
+  }
+  if (statusCode === 415 && request.routeOptions.schema?.body !== undefined) {
+    return unprocessable(describeWrongBody(request, REDACTED))
+  }
   if (isUsersError(error) && statusCode !== 500) return { statusCode, body: { detail: error.detail } }
-  if (statusCode >= 400 && statusCode < 500) return { statusCode, body: { detail: STATUS_CODES[statusCode] ?? 'Error' } }
+  if (statusCode >= 400 && statusCode < 500) {
+    return { statusCode, body: { detail: STATUS_CODES[statusCode] ?? 'Error' } }
+  }
   return { statusCode: 500, body: 'Internal Server Error' }
 }
 
@@ -39,11 +68,16 @@ function unprocessable (detail: Problem[]): FastapiReply {
  */
 function describeProblems (errors: readonly ErrorObject[], request: FastifyRequest): Problem[] {
   const { body } = request
-  const { properties = {} } = bodySchemaOf(request)     // `grant_type` is in the login form alone, where empty text counts as missing
+  // `grant_type` is in the login form alone, where empty text counts as missing
+  const { properties = {} } = bodySchemaOf(request)
   const order = Object.keys(properties)
-  if (errors.some(({ instancePath, keyword }) => instancePath === '' && keyword === 'type')) return describeWrongBody(request, redact(body))
+  if (errors.some(({ instancePath, keyword }) => instancePath === '' && keyword === 'type')) {
+    return describeWrongBody(request, redact(body))
+  }
   const whole = isSeparate(properties) ? null : redact(body)
-  const problems = withoutSeconds(errors).map((error) => describe(error, body, whole, 'grant_type' in properties)).filter((problem) => problem !== null)
+  const problems = withoutSeconds(errors)
+    .map((error) => describe(error, body, whole, 'grant_type' in properties))
+    .filter((problem) => problem !== null)
   const unique = new Map(problems.map((problem) => [`${problem.type} ${problem.loc.join('/')}`, problem]))
   const position = ({ loc: [, field] }: Problem): number => order.indexOf(String(field))
   return [...unique.values()].sort((a, b) => position(a) - position(b))
@@ -51,7 +85,9 @@ function describeProblems (errors: readonly ErrorObject[], request: FastifyReque
 
 /** Pydantic reports one problem of a value: of text in a wrong form it does not report the length. */
 function withoutSeconds (errors: readonly ErrorObject[]): readonly ErrorObject[] {
-  const misformed = new Set(errors.filter(({ keyword }) => keyword === 'format').map(({ instancePath }) => instancePath))
+  const misformed = new Set(
+    errors.filter(({ keyword }) => keyword === 'format').map(({ instancePath }) => instancePath)
+  )
   return errors.filter(({ keyword, instancePath }) => keyword === 'format' || !misformed.has(instancePath))
 }
 
@@ -60,7 +96,9 @@ function describeQuery (errors: readonly ErrorObject[]): Problem[] {
   return errors.map(({ instancePath, keyword, params, message = '' }) => {
     const { type } = params as { type?: string }
     const loc = ['query', ...instancePath.split('/').slice(1)]
-    return keyword === 'type' ? describeType(String(type), loc, REDACTED, REDACTED) : { type: keyword, loc, msg: message, input: REDACTED }
+    return keyword === 'type'
+      ? describeType(String(type), loc, REDACTED, REDACTED)
+      : { type: keyword, loc, msg: message, input: REDACTED }
   })
 }
 
@@ -71,7 +109,7 @@ function describeWrongBody (request: FastifyRequest, input: unknown): Problem[] 
   return [input === null ? missing(['body'], null) : notAnObject(input)]
 }
 
-function bodySchemaOf ({ routeOptions }: FastifyRequest): { properties?: Json, required?: string[] } {
+function bodySchemaOf ({ routeOptions }: FastifyRequest): { properties?: Json; required?: string[] } {
   return routeOptions.schema?.body ?? {}
 }
 
@@ -83,40 +121,98 @@ function isSeparate (properties: Json): boolean {
   return Object.keys(properties).length <= 2 || 'grant_type' in properties
 }
 
-function describe ({ instancePath, keyword, params, message = '' }: ErrorObject, body: unknown, whole: unknown, isLogin: boolean): Problem | null {
+function describe (
+  { instancePath, keyword, params, message = '' }: ErrorObject,
+  body: unknown,
+  whole: unknown,
+  isLogin: boolean
+): Problem | null {
   const path = instancePath.split('/').slice(1)
   const loc = ['body', ...path]
   const value = path.reduce<unknown>((inner, key) => (inner as Json | undefined)?.[key], body)
   const input = SECRET.has(path[0] ?? '') ? REDACTED : redact(value)
-  const isAbsent = value === null && whole === null     // null is no parameter to FastAPI; its newest releases report `string_type`
-  const { missingProperty = '', type, format, pattern, limit } = params as { missingProperty?: string, type?: string, format?: string, pattern?: string, limit?: number }
+  // null is no parameter to FastAPI; its newest releases report `string_type`
+  const isAbsent = value === null && whole === null
+  const {
+    missingProperty = '',
+    type,
+    format,
+    pattern,
+    limit
+  } = params as { missingProperty?: string; type?: string; format?: string; pattern?: string; limit?: number }
   switch (keyword) {
-    case 'required': return missing([...loc, missingProperty], whole)
-    case 'minLength': return isLogin ? missing(loc, null) : { type: 'string_too_short', loc, msg: `String should have at least ${limit} character${limit === 1 ? '' : 's'}`, input, ctx: { min_length: limit } }
-    case 'maxLength': return { type: 'string_too_long', loc, msg: `String should have at most ${limit} characters`, input, ctx: { max_length: limit } }
-    case 'pattern': return { type: 'string_pattern_mismatch', loc, msg: `String should match pattern '${upstreamPattern(pattern)}'`, input, ctx: { pattern: upstreamPattern(pattern) } }
-    case 'format': return describeFormat(String(format), message, loc, input)
-    case 'anyOf': return describeType(isFlag(path) ? 'boolean' : 'string', loc, input, value)
-    case 'type': return type === 'null' ? null : isAbsent ? missing(loc, null) : describeType(String(type), loc, input, value)
-    default: return { type: keyword, loc, msg: message, input }
+    case 'required':
+      return missing([...loc, missingProperty], whole)
+    case 'minLength':
+      return isLogin
+        ? missing(loc, null)
+        : {
+            type: 'string_too_short',
+            loc,
+            msg: `String should have at least ${limit} character${limit === 1 ? '' : 's'}`,
+            input,
+            ctx: { min_length: limit }
+          }
+    case 'maxLength':
+      return {
+        type: 'string_too_long',
+        loc,
+        msg: `String should have at most ${limit} characters`,
+        input,
+        ctx: { max_length: limit }
+      }
+    case 'pattern':
+      return {
+        type: 'string_pattern_mismatch',
+        loc,
+        msg: `String should match pattern '${upstreamPattern(pattern)}'`,
+        input,
+        ctx: { pattern: upstreamPattern(pattern) }
+      }
+    case 'format':
+      return describeFormat(String(format), message, loc, input)
+    case 'anyOf':
+      return describeType(isFlag(path) ? 'boolean' : 'string', loc, input, value)
+    case 'type':
+      return type === 'null' ? null : isAbsent ? missing(loc, null) : describeType(String(type), loc, input, value)
+    default:
+      return { type: keyword, loc, msg: message, input }
   }
 }
 
 function describeType (type: string, loc: Problem['loc'], input: unknown, value: unknown): Problem {
-  if (type === 'boolean' && (typeof value === 'string' || Number.isSafeInteger(value))) return { type: 'bool_parsing', loc, msg: 'Input should be a valid boolean, unable to interpret input', input }
+  if (type === 'boolean' && (typeof value === 'string' || Number.isSafeInteger(value))) {
+    return { type: 'bool_parsing', loc, msg: 'Input should be a valid boolean, unable to interpret input', input }
+  }
   return { type: type === 'boolean' ? 'bool_type' : `${type}_type`, loc, msg: `Input should be a valid ${type}`, input }
 }
 
 function describeFormat (format: string, message: string, loc: Problem['loc'], input: unknown): Problem {
   const isEmail = format === 'email' || format === 'idn-email'
-  const reason = isEmail ? `It ${message}.` : format === 'password' ? PASSWORD_REASON : `It must be well-formed ${format}.`
-  return { type: 'value_error', loc, msg: isEmail ? `value is not a valid email address: ${reason}` : `Value error, ${reason}`, input, ctx: { reason } }
+  const reason = isEmail
+    ? `It ${message}.`
+    : format === 'password'
+      ? PASSWORD_REASON
+      : `It must be well-formed ${format}.`
+  return {
+    type: 'value_error',
+    loc,
+    msg: isEmail ? `value is not a valid email address: ${reason}` : `Value error, ${reason}`,
+    input,
+    ctx: { reason }
+  }
 }
 
 /** The rules' own check of a body, in the same form. */
 function describeInvalidUser (error: FastifyError): Problem[] {
-  const { detail } = error as FastifyError & { detail: { path: string, message: string, keyword: string }[] }     // `invalidUser` makes this error
-  return detail.map(({ path, message, keyword }) => ({ type: keyword === 'required' ? 'missing' : 'value_error', loc: ['body', ...path.split('/').slice(1)], msg: message, input: null }))
+  // `invalidUser` makes this error
+  const { detail } = error as FastifyError & { detail: { path: string; message: string; keyword: string }[] }
+  return detail.map(({ path, message, keyword }) => ({
+    type: keyword === 'required' ? 'missing' : 'value_error',
+    loc: ['body', ...path.split('/').slice(1)],
+    msg: message,
+    input: null
+  }))
 }
 
 function missing (loc: Problem['loc'], input: unknown): Problem {
@@ -124,7 +220,12 @@ function missing (loc: Problem['loc'], input: unknown): Problem {
 }
 
 function notAnObject (input: unknown): Problem {
-  return { type: 'model_attributes_type', loc: ['body'], msg: 'Input should be a valid dictionary or object to extract fields from', input }
+  return {
+    type: 'model_attributes_type',
+    loc: ['body'],
+    msg: 'Input should be a valid dictionary or object to extract fields from',
+    input
+  }
 }
 
 /** Ours takes an empty `grant_type` too, which FastAPI never sees. */
@@ -142,5 +243,7 @@ function redact (value: unknown, depth = 0): unknown {
   if (typeof value !== 'object' || value === null) return value ?? null
   if (depth === MAX_DEPTH) return REDACTED
   if (Array.isArray(value)) return value.map((inner) => redact(inner, depth + 1))
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, SECRET.has(key) ? REDACTED : redact(inner, depth + 1)]))
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [key, SECRET.has(key) ? REDACTED : redact(inner, depth + 1)])
+  )
 }

@@ -13,27 +13,46 @@ const MULTIPART_LIMITS = { fields: 10, fieldNameSize: 100, fieldSize: 4096, file
 export function addJsonParser (scope: FastifyInstance): void {
   const parse = scope.getDefaultJsonParser('error', 'error')
   scope.removeAllContentTypeParsers()
-  scope.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer', bodyLimit: BODY_LIMIT }, (request, body, done) => {
-    if (body.length === 0) return done(null, undefined)
-    if (!isUtf8(body)) return done(FST_USERS_BAD_REQUEST(), undefined)
-    parse(request, body.toString('utf8'), (error, value) => { done(error === null ? null : FST_USERS_BAD_REQUEST(), value) })     // the parser's message quotes the body
-  })
+  scope.addContentTypeParser<Buffer>(
+    'application/json',
+    { parseAs: 'buffer', bodyLimit: BODY_LIMIT },
+    (request, body, done) => {
+      if (body.length === 0) return done(null, undefined)
+      if (!isUtf8(body)) return done(FST_USERS_BAD_REQUEST(), undefined)
+      parse(request, body.toString('utf8'), (error, value) => {
+        done(error === null ? null : FST_USERS_BAD_REQUEST(), value)
+      }) // the parser's message quotes the body
+    }
+  )
 }
 
 /** Adds the two forms of the login body. */
 export function addFormParsers (scope: FastifyInstance): void {
-  scope.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'buffer', bodyLimit: BODY_LIMIT }, async (_request: FastifyRequest, body: Buffer) => {
-    if (!isUtf8(body) || !isUtf8(withoutEscapes(body))) throw FST_USERS_BAD_REQUEST()
-    return toObject([...new URLSearchParams(body.toString('utf8'))])
-  })
-  scope.addContentTypeParser('multipart/form-data', { parseAs: 'buffer', bodyLimit: BODY_LIMIT }, async ({ headers }: FastifyRequest, body: Buffer) => {
-    return toObject(await readFields(body, String(headers['content-type'])))
-  })
+  scope.addContentTypeParser(
+    'application/x-www-form-urlencoded',
+    { parseAs: 'buffer', bodyLimit: BODY_LIMIT },
+    async (_request: FastifyRequest, body: Buffer) => {
+      if (!isUtf8(body) || !isUtf8(withoutEscapes(body))) throw FST_USERS_BAD_REQUEST()
+      return toObject([...new URLSearchParams(body.toString('utf8'))])
+    }
+  )
+  scope.addContentTypeParser(
+    'multipart/form-data',
+    { parseAs: 'buffer', bodyLimit: BODY_LIMIT },
+    async ({ headers }: FastifyRequest, body: Buffer) => {
+      return toObject(await readFields(body, String(headers['content-type'])))
+    }
+  )
 }
 
-/** Returns the bytes that a form stands for. A reader of text replaces invalid UTF-8 among them by U+FFFD, so that different passwords become one. */
+/**
+ * Returns the bytes that a form stands for. A reader of text replaces invalid UTF-8 among them by U+FFFD, so that
+ * different passwords become one.
+ */
 function withoutEscapes (body: Buffer): Buffer {
-  const bytes = body.toString('latin1').replace(/%([0-9a-f]{2})/gi, (_escape, hex: string) => String.fromCharCode(parseInt(hex, 16)))
+  const bytes = body
+    .toString('latin1')
+    .replace(/%([0-9a-f]{2})/gi, (_escape, hex: string) => String.fromCharCode(parseInt(hex, 16)))
   return Buffer.from(bytes, 'latin1')
 }
 
@@ -41,14 +60,22 @@ function withoutEscapes (body: Buffer): Buffer {
 async function readFields (body: Buffer, contentType: string): Promise<[string, string][]> {
   const fields: [string, string][] = []
   let refused = !isUtf8(body)
-  const { Busboy } = await import('@fastify/busboy')     // few clients log in by multipart: not loaded at start
+  const { Busboy } = await import('@fastify/busboy') // few clients log in by multipart: not loaded at start
   try {
-    const busboy = new Busboy({ headers: { 'content-type': contentType }, limits: MULTIPART_LIMITS, isPartAFile: (_name, type, file) => file !== undefined || type === 'application/octet-stream' })
+    const busboy = new Busboy({
+      headers: { 'content-type': contentType },
+      limits: MULTIPART_LIMITS,
+      isPartAFile: (_name, type, file) => file !== undefined || type === 'application/octet-stream'
+    })
     busboy.on('field', (name, value, nameCut, valueCut) => {
-      refused ||= nameCut || valueCut || !body.includes(value)     // a part may name another character set than UTF-8
+      refused ||= nameCut || valueCut || !body.includes(value) // a part may name another character set than UTF-8
       fields.push([name, value])
     })
-    for (const event of ['filesLimit', 'fieldsLimit', 'partsLimit'] as const) busboy.on(event, () => { refused = true })
+    for (const event of ['filesLimit', 'fieldsLimit', 'partsLimit'] as const) {
+      busboy.on(event, () => {
+        refused = true
+      })
+    }
     await pipeline(Readable.from([body]), busboy)
   } catch (error) {
     throw FST_USERS_BAD_REQUEST([], { cause: error })

@@ -7,21 +7,44 @@ import { BODY_ERRORS, errorReplies, replyOf } from './replies.js'
 
 /** Registration. */
 export const registerRoutes: RouteGroup<UsersService> = async (scope, { users, settings }) => {
-  const { schemas: { UserCreate, UserRead }, revealExistingAccounts } = settings
+  const {
+    schemas: { UserCreate, UserRead },
+    revealExistingAccounts
+  } = settings
 
-  scope.post<{ Body: NewUser }>('/register', {
-    schema: {
-      ...describeRoute(settings, { tags: ['auth'], operation: 'register', upstream: 'register:register', summary: 'Register' }),
-      body: UserCreate,
-      response: {
-        ...(revealExistingAccounts ? { 201: replyOf(UserRead, 'The new user.') } : { 202: emptyReply(settings, 'Accepted, whether the address is new or not.') }),
-        ...errorReplies(settings, ...BODY_ERRORS, 'INVALID_USER', 'REGISTER_INVALID_PASSWORD', ...(revealExistingAccounts ? ['REGISTER_USER_ALREADY_EXISTS' as const] : []), 'PASSWORD_QUEUE_FULL')
+  scope.post<{ Body: NewUser }>(
+    '/register',
+    {
+      schema: {
+        ...describeRoute(settings, {
+          tags: ['auth'],
+          operation: 'register',
+          upstream: 'register:register',
+          summary: 'Register'
+        }),
+        body: UserCreate,
+        response: {
+          ...(revealExistingAccounts
+            ? { 201: replyOf(UserRead, 'The new user.') }
+            : { 202: emptyReply(settings, 'Accepted, whether the address is new or not.') }),
+          ...errorReplies(
+            settings,
+            ...BODY_ERRORS,
+            'INVALID_USER',
+            'REGISTER_INVALID_PASSWORD',
+            ...(revealExistingAccounts ? ['REGISTER_USER_ALREADY_EXISTS' as const] : []),
+            'PASSWORD_QUEUE_FULL'
+          )
+        }
       }
+    },
+    async (request, reply) => {
+      const context = { request, reply }
+      if (revealExistingAccounts) {
+        return reply.code(201).send(await users.create(request.body, { ...context, by: 'self' }))
+      }
+      await users.registerQuietly(request.body, context)
+      return sendNothing(reply, 202, settings)
     }
-  }, async (request, reply) => {
-    const context = { request, reply }
-    if (revealExistingAccounts) return reply.code(201).send(await users.create(request.body, { ...context, by: 'self' }))
-    await users.registerQuietly(request.body, context)
-    return sendNothing(reply, 202, settings)
-  })
+  )
 }

@@ -11,10 +11,16 @@ import { logWithoutQuery } from './request-log.js'
 import { compileSerializer } from './serializer.js'
 
 /**
- * Prepares a scope for our routes: own parsers, strict validation, own error replies, no caching, no query in the log. What
+ * Prepares a scope for our routes: own parsers, strict validation, own error replies, no caching, no query in the log.
+ * What
  * the application sets for its own routes has no effect in the scope, and the scopes of the application are untouched.
  */
-export function prepareScope (scope: FastifyInstance, application: FastifyInstance, ajv: Ajv, settings: Settings): void {
+export function prepareScope (
+  scope: FastifyInstance,
+  application: FastifyInstance,
+  ajv: Ajv,
+  settings: Settings
+): void {
   addJsonParser(scope)
   setCompilers(scope, ajv, settings)
   handleErrors(scope, application, settings)
@@ -32,13 +38,18 @@ export function prepareScope (scope: FastifyInstance, application: FastifyInstan
 function setCompilers (scope: FastifyInstance, ajv: Ajv, settings: Settings): void {
   scope.setValidatorCompiler<FastifySchema>(({ schema }) => compileLater(ajv, schema, settings))
   scope.setSerializerCompiler<object>(compileSerializer)
-  scope.setReplySerializer(null as unknown as Parameters<FastifyInstance['setReplySerializer']>[0])     // null is Fastify's default
+  // null is Fastify's default
+  scope.setReplySerializer(null as unknown as Parameters<FastifyInstance['setReplySerializer']>[0])
   scope.setSchemaErrorFormatter((errors, part) => {
-    return validationError(errors.map(({ instancePath, message }) => `${part}${instancePath} ${message}`).join(', '))     // as Fastify's own
+    // as Fastify's own
+    return validationError(errors.map(({ instancePath, message }) => `${part}${instancePath} ${message}`).join(', '))
   })
 }
 
-/** Replies that are sent while the application closes end their connection, which would else stay open until it times out. */
+/**
+ * Replies that are sent while the application closes end their connection, which would else stay open until it times
+ * out.
+ */
 function endConnections (scope: FastifyInstance): void {
   let closing = false
   scope.addHook('preClose', (done) => {

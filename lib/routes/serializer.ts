@@ -6,7 +6,13 @@ import type { Settings } from '../contracts/settings.js'
  * sent, because most applications use few of our replies. Replies up to 399 contain exactly the properties of their
  * schema. Error replies are not filtered: an error of another plugin keeps its body.
  */
-export function compileSerializer ({ schema, httpStatus }: { schema: object, httpStatus?: string }): (payload: unknown) => string {
+export function compileSerializer ({
+  schema,
+  httpStatus
+}: {
+  schema: object
+  httpStatus?: string
+}): (payload: unknown) => string {
   if (Number(httpStatus) >= 400) return serializeErrorReply
   let serialize: ((payload: unknown) => string) | undefined
   return (payload) => {
@@ -22,6 +28,6 @@ export function checkUserReply ({ schemas: { fields, UserRead } }: Settings): vo
 
 function serializeErrorReply (payload: unknown): string {
   if (!(payload instanceof Error)) return JSON.stringify(payload)
-  const { statusCode, code, error, message, detail } = payload as Error & Record<string, unknown>     // Fastify sets them
+  const { statusCode, code, error, message, detail } = payload as Error & Record<string, unknown> // Fastify sets them
   return JSON.stringify({ statusCode, code, error, message, detail })
 }

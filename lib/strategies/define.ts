@@ -5,10 +5,13 @@ import type { Strategy, StrategyDefinition, StrategySpec } from '../contracts/st
 
 /** Makes a strategy: an encapsulated sub-plugin that hands what `setup` returns to its backend. */
 export function defineStrategy ({ name, setup }: StrategySpec): StrategyDefinition {
-  const plugin: FastifyPluginAsync<DefinitionOptions<Strategy>> = async (scope, { defaults, receive }) => { receive(await setup(scope, defaults)) }
+  const plugin: FastifyPluginAsync<DefinitionOptions<Strategy>> = async (scope, { defaults, receive }) => {
+    receive(await setup(scope, defaults))
+  }
   return {
     kind: 'strategy',
     name,
-    plugin: fp(plugin, { name: `fastify-users:strategy:${name}`, fastify: '5.x', encapsulate: true }) as typeof plugin     // fp returns what it got
+    // fp returns what it got
+    plugin: fp(plugin, { name: `fastify-users:strategy:${name}`, fastify: '5.x', encapsulate: true }) as typeof plugin
   }
 }

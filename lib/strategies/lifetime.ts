@@ -3,7 +3,8 @@ import { FST_USERS_INVALID_OPTION } from '../errors.js'
 import { checkSeconds, MAX_SESSION_SECONDS } from '../validation/limits.js'
 
 /**
- * Returns the lifetime of a session: whole seconds, at most 30 days, or null. `endlessTokens` allows longer ones and null.
+ * Returns the lifetime of a session: whole seconds, at most 30 days, or null. `endlessTokens` allows longer ones and
+ * null.
  * Throws `FST_USERS_INVALID_OPTION`.
  */
 export function checkLifetime (option: string, seconds: number | null, settings: Settings): number | null {
@@ -12,5 +13,8 @@ export function checkLifetime (option: string, seconds: number | null, settings:
     if (!settings.endlessTokens) checkSeconds(option, seconds, MAX_SESSION_SECONDS, settings, 'longSessions')
     return seconds
   }
-  throw FST_USERS_INVALID_OPTION([option, 'must be a whole number of seconds above 0; tokens without an end (null) need `endlessTokens: true`'])
+  throw FST_USERS_INVALID_OPTION([
+    option,
+    'must be a whole number of seconds above 0; tokens without an end (null) need `endlessTokens: true`'
+  ])
 }

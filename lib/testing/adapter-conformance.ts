@@ -10,7 +10,9 @@ import { declareValueTests } from './conformance/values.js'
 
 export type { ConformanceOptions, TestFunction } from './conformance/context.js'
 
-/** Declares the tests that every adapter passes. Each test asks `makeAdapter` for an adapter of its own, and closes it. */
+/**
+ * Declares the tests that every adapter passes. Each test asks `makeAdapter` for an adapter of its own, and closes it.
+ */
 export function adapterConformance (options: ConformanceOptions): void {
   const declare: Declare = (name, run) => {
     options.test(name, async () => {

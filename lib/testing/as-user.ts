@@ -13,16 +13,24 @@ export interface AsUserOptions {
 }
 
 /**
- * Headers with which `app.inject` acts as a user: one that exists, or a new one with the attributes given. Logs in through
+ * Headers with which `app.inject` acts as a user: one that exists, or a new one with the attributes given. Logs in
+ * through
  * `app.users.login`, without a password. Throws `FST_USERS_INVALID_OPTION` for a transport without `requestHeaders`.
  */
-export async function asUser (app: AnyInstance, user: User | UserAttributes = {}, { backend }: AsUserOptions = {}): Promise<Record<string, string>> {
+export async function asUser (
+  app: AnyInstance,
+  user: User | UserAttributes = {},
+  { backend }: AsUserOptions = {}
+): Promise<Record<string, string>> {
   const [first = ''] = app.users.backends.keys()
   const name = backend ?? first
   const known = isStored(user) ? user : await createUser(app, user)
   const { issued } = await app.users.login(known, { backend: name, method: 'test' })
-  const headers = issued === undefined ? undefined : app.users.backends.get(name)?.transport.requestHeaders?.(issued.token)
-  if (headers === undefined) throw FST_USERS_INVALID_OPTION(['backend', `"${name}" gives no request headers, or the login is pending`])
+  const headers =
+    issued === undefined ? undefined : app.users.backends.get(name)?.transport.requestHeaders?.(issued.token)
+  if (headers === undefined) {
+    throw FST_USERS_INVALID_OPTION(['backend', `"${name}" gives no request headers, or the login is pending`])
+  }
   return headers
 }
 

@@ -11,7 +11,10 @@ export interface CapturedEvents {
   readonly events: readonly CapturedEvent[]
   /** Names of the events so far. */
   names(): string[]
-  /** Waits for work after replies, then gives the token of the newest such event. Throws `FST_USERS_INVALID_OPTION` without one. */
+  /**
+   * Waits for work after replies, then gives the token of the newest such event. Throws `FST_USERS_INVALID_OPTION`
+   * without one.
+   */
   tokenOf(name: 'onAfterForgotPassword' | 'onAfterRequestVerify'): Promise<string>
   clear(): void
 }
@@ -19,7 +22,11 @@ export interface CapturedEvents {
 /** Listens to every event. Call it after `register` and before `ready`. */
 export function captureEvents (app: AnyInstance): CapturedEvents {
   const events: CapturedEvent[] = []
-  for (const name of eventNames) app.users.addHook(name, (payload) => { events.push({ name, ...payload } as CapturedEvent) })
+  for (const name of eventNames) {
+    app.users.addHook(name, (payload) => {
+      events.push({ name, ...payload } as CapturedEvent)
+    })
+  }
   return {
     events,
     names: () => events.map(({ name }) => name),
@@ -29,6 +36,8 @@ export function captureEvents (app: AnyInstance): CapturedEvents {
       if (event === undefined || !('token' in event)) throw FST_USERS_INVALID_OPTION([name, 'has not happened'])
       return event.token
     },
-    clear () { events.length = 0 }
+    clear () {
+      events.length = 0
+    }
   }
 }

@@ -9,5 +9,9 @@ export interface ManualClock extends Clock {
 /** A clock for the option `clock`, set to `start` (now) in milliseconds since 1970. */
 export function manualClock (start: number = Date.now()): ManualClock {
   let now = start
-  return Object.assign(() => now, { tick (seconds: number) { now += seconds * 1000 } })
+  return Object.assign(() => now, {
+    tick (seconds: number) {
+      now += seconds * 1000
+    }
+  })
 }

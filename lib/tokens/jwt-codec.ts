@@ -7,10 +7,18 @@ import { FST_USERS_INVALID_OPTION } from '../errors.js'
 import type { JwtAlgorithm, JwtKey } from './jwt-keys.js'
 
 /** The payload of a checked token. */
-export interface Claims { sub: string, [claim: string]: unknown }
+export interface Claims {
+  sub: string
+  [claim: string]: unknown
+}
 
-/** A token of ours: signed by one of our keys, for our audience, in good form. It may have ended, and may be nobody's. */
-export interface InspectedToken { claims: Readonly<Record<string, unknown>>, expired: boolean }
+/**
+ * A token of ours: signed by one of our keys, for our audience, in good form. It may have ended, and may be nobody's.
+ */
+export interface InspectedToken {
+  claims: Readonly<Record<string, unknown>>
+  expired: boolean
+}
 
 /** Signs and checks the tokens of one purpose. */
 export interface JwtCodec {
@@ -39,10 +47,16 @@ export interface JwtCodecOptions {
 }
 
 type Payload = Record<string, unknown>
-interface Engine { key: JwtKey, jwt: JWT }
+interface Engine {
+  key: JwtKey
+  jwt: JWT
+}
 
 const NAMESPACE = 'fastifyUsers'
-/** How far the clocks of our processes may differ, in milliseconds (RFC 7519, section 4.1.5). A token never lives longer for it. */
+/**
+ * How far the clocks of our processes may differ, in milliseconds (RFC 7519, section 4.1.5). A token never lives longer
+ * for it.
+ */
 const CLOCK_SKEW_MS = 60_000
 
 /**
@@ -53,9 +67,13 @@ export async function createJwtCodec (scope: FastifyInstance, options: JwtCodecO
   const engines: Engine[] = []
   for (const key of options.keys) await startEngine(scope, key, options.issuedAt, engines)
   const byKid = new Map(engines.map((engine) => [engine.key.kid, engine]))
-  const byHeader = new Map(engines.filter(({ key }) => key.signKey !== null).map((engine) => [headerOf(engine), engine]))
+  const byHeader = new Map(
+    engines.filter(({ key }) => key.signKey !== null).map((engine) => [headerOf(engine), engine])
+  )
   const [signer] = engines
-  if (signer === undefined || signer.key.signKey === null) throw FST_USERS_INVALID_OPTION(['keys', 'must start with a key that can sign: a secret, or a private key'])
+  if (signer === undefined || signer.key.signKey === null) {
+    throw FST_USERS_INVALID_OPTION(['keys', 'must start with a key that can sign: a secret, or a private key'])
+  }
   const audiences = new Set(typeof options.audience === 'string' ? [options.audience] : options.audience)
   const checkSignature = remember(options.remembered ?? 0, (token) => {
     const header = token.slice(0, token.indexOf('.'))
@@ -93,7 +111,9 @@ export async function createJwtCodec (scope: FastifyInstance, options: JwtCodecO
   }
 }
 
-/** Keeps the payloads of the last tokens whose signature was good, by the digest of the whole token (CVE-2026-35039). */
+/**
+ * Keeps the payloads of the last tokens whose signature was good, by the digest of the whole token (CVE-2026-35039).
+ */
 function remember (limit: number, check: (token: string) => Payload | null): (token: string) => Payload | null {
   if (limit === 0) return check
   const good = new Map<string, Payload>()
@@ -116,13 +136,19 @@ async function startEngine (scope: FastifyInstance, key: JwtKey, issuedAt: boole
     await keyScope.register(fastifyJwt, {
       namespace: NAMESPACE,
       decoratorName: 'fastifyUsersJwt',
-      secret: algorithm.startsWith('HS') ? verifyKey : { ...(signKey === null ? {} : { private: signKey }), public: verifyKey } as { private: string, public: string },
+      secret: algorithm.startsWith('HS')
+        ? verifyKey
+        : ({ ...(signKey === null ? {} : { private: signKey }), public: verifyKey } as {
+            private: string
+            public: string
+          }),
       sign: { algorithm, ...(key.kid === undefined ? {} : { kid: key.kid }), noTimestamp: !issuedAt },
       verify: { algorithms: [algorithm], ignoreExpiration: true, ignoreNotBefore: true, cache: false }
     })
-    const namespaces = keyScope.jwt as unknown as Record<string, JWT>     // a namespace is a property that the types do not know
+    // a namespace is a property that the types do not know
+    const namespaces = keyScope.jwt as unknown as Record<string, JWT>
     const jwt = namespaces[NAMESPACE]
-    delete namespaces[NAMESPACE]                                          // the object may be the application's own `app.jwt`
+    delete namespaces[NAMESPACE] // the object may be the application's own `app.jwt`
     if (jwt !== undefined) engines.push({ key, jwt })
   })
 }
@@ -140,13 +166,15 @@ function engineOfHeader (segment: string, byKid: ReadonlyMap<string | undefined,
   if (crit !== undefined || b64 !== undefined || (kid !== undefined && typeof kid !== 'string')) return undefined
   if (typ !== undefined && (typeof typ !== 'string' || typ.toUpperCase() !== 'JWT')) return undefined
   const engine = byKid.get(kid)
-  return engine !== undefined && engine.key.algorithm === alg as JwtAlgorithm ? engine : undefined
+  return engine !== undefined && engine.key.algorithm === (alg as JwtAlgorithm) ? engine : undefined
 }
 
 function parseObject (segment: string): Record<string, unknown> | null {
   try {
     const value: unknown = JSON.parse(Buffer.from(segment, 'base64url').toString('utf8'))
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Record<string, unknown> : null
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : null
   } catch {
     return null
   }
@@ -154,10 +182,11 @@ function parseObject (segment: string): Record<string, unknown> | null {
 
 function verify ({ jwt }: Engine, token: string): Payload | null {
   const last = token.slice(token.lastIndexOf('.') + 1)
-  if (Buffer.from(last, 'base64url').toString('base64url') !== last) return null     // unused bits must be zero (RFC 4648, section 3.5): one text per token
+  // unused bits must be zero (RFC 4648, section 3.5): one text per token
+  if (Buffer.from(last, 'base64url').toString('base64url') !== last) return null
   try {
     const payload: unknown = jwt.verify(token)
-    return typeof payload === 'object' && payload !== null && !Array.isArray(payload) ? payload as Payload : null
+    return typeof payload === 'object' && payload !== null && !Array.isArray(payload) ? (payload as Payload) : null
   } catch {
     return null
   }
@@ -171,16 +200,26 @@ function hasEnded ({ exp }: Payload, now: number): boolean {
   return isTime(exp) && now >= exp * 1000
 }
 
-/** Checks all claims but the subject and the end. A token may come from a process whose clock is up to a minute ahead. */
-function checkClaims (claims: Payload, audiences: ReadonlySet<unknown>, { clock, issuedAt, strict, lifetimeSeconds, required }: JwtCodecOptions): boolean {
+/**
+ * Checks all claims but the subject and the end. A token may come from a process whose clock is up to a minute ahead.
+ */
+function checkClaims (
+  claims: Payload,
+  audiences: ReadonlySet<unknown>,
+  { clock, issuedAt, strict, lifetimeSeconds, required }: JwtCodecOptions
+): boolean {
   const { aud, exp, nbf, iat, jti } = claims
   const latest = clock() + CLOCK_SKEW_MS
   if (exp === undefined ? strict && lifetimeSeconds !== null : !isTime(exp)) return false
   if (nbf !== undefined && !(isTime(nbf) && latest >= nbf * 1000)) return false
-  if (iat === undefined ? strict && issuedAt : !(Number.isInteger(iat) && isTime(iat) && latest >= iat * 1000)) return false
+  if (iat === undefined ? strict && issuedAt : !(Number.isInteger(iat) && isTime(iat) && latest >= iat * 1000)) {
+    return false
+  }
   if (jti === undefined ? strict : typeof jti !== 'string') return false
   if (!required.every((claim) => typeof claims[claim] === 'string' && claims[claim] !== '')) return false
-  return Array.isArray(aud) ? aud.every((a) => typeof a === 'string') && aud.some((a) => audiences.has(a)) : audiences.has(aud)
+  return Array.isArray(aud)
+    ? aud.every((a) => typeof a === 'string') && aud.some((a) => audiences.has(a))
+    : audiences.has(aud)
 }
 
 function isTime (value: unknown): value is number {

@@ -3,22 +3,32 @@ import type { PurposeKey } from '../contracts/definition.js'
 import { FST_USERS_INVALID_SECRET } from '../errors.js'
 
 const MIN_SECRET_BYTES = 32
-const KEY_BYTES = 64        // enough for HS512 (RFC 7518, section 3.2)
-const PLACEHOLDERS = /secret|changeme|change[-_ ]me|password|keyboard cat|placeholder|example|your[-_ ]|replace[-_ ]|insert[-_ ]|xxxx|1234567890|abcdefgh/i
+const KEY_BYTES = 64 // enough for HS512 (RFC 7518, section 3.2)
+const PLACEHOLDERS =
+  /secret|changeme|change[-_ ]me|password|keyboard cat|placeholder|example|your[-_ ]|replace[-_ ]|insert[-_ ]|xxxx|1234567890|abcdefgh/i
 
 /**
  * Checks a secret: text of at least 32 bytes that is no placeholder and no repetition.
  * Throws `FST_USERS_INVALID_SECRET` with what to do.
  */
 export function checkSecret (option: string, secret: unknown): string {
-  if (typeof secret !== 'string' || secret === '') throw refuse(option, 'is missing; set it to at least 32 random bytes, e.g. from `openssl rand -base64 48`')
-  if (Buffer.byteLength(secret) < MIN_SECRET_BYTES) throw refuse(option, `has less than ${MIN_SECRET_BYTES} bytes; make one with \`openssl rand -base64 48\``)
-  if (new Set(secret).size < 8 || isRepetition(secret)) throw refuse(option, 'is a repeated pattern; make a random one with `openssl rand -base64 48`')
+  if (typeof secret !== 'string' || secret === '') {
+    throw refuse(option, 'is missing; set it to at least 32 random bytes, e.g. from `openssl rand -base64 48`')
+  }
+  if (Buffer.byteLength(secret) < MIN_SECRET_BYTES) {
+    throw refuse(option, `has less than ${MIN_SECRET_BYTES} bytes; make one with \`openssl rand -base64 48\``)
+  }
+  if (new Set(secret).size < 8 || isRepetition(secret)) {
+    throw refuse(option, 'is a repeated pattern; make a random one with `openssl rand -base64 48`')
+  }
   if (isPlaceholder(secret)) throw refuse(option, 'is a placeholder; make a random one with `openssl rand -base64 48`')
   return secret
 }
 
-/** Keys for one purpose from each of the secrets, by HKDF-SHA256 (RFC 5869): a value made for one purpose never passes in another. */
+/**
+ * Keys for one purpose from each of the secrets, by HKDF-SHA256 (RFC 5869): a value made for one purpose never passes
+ * in another.
+ */
 export function deriveKeys (secrets: readonly string[], purpose: string): PurposeKey[] {
   return secrets.map((secret) => {
     const key = Buffer.from(hkdfSync('sha256', secret, '', `fastify-users:${purpose}`, KEY_BYTES))

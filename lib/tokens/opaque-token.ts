@@ -22,7 +22,10 @@ export function generateStamp (): string {
   return randomBytes(16).toString('base64url')
 }
 
-/** A keyed fingerprint of texts: 43 base64url characters. The parts are length-prefixed, so that they cannot run into each other. */
+/**
+ * A keyed fingerprint of texts: 43 base64url characters. The parts are length-prefixed, so that they cannot run into
+ * each other.
+ */
 export function fingerprint (key: string, ...parts: readonly string[]): string {
   const hmac = createHmac('sha256', key)
   for (const part of parts) hmac.update(`${part.length}:${part}`)

@@ -19,7 +19,10 @@ interface PurposeTokensOptions {
   receive(tokens: PurposeTokens): void
 }
 
-async function purposeTokens (scope: FastifyInstance, { settings, keysFor, receive }: PurposeTokensOptions): Promise<void> {
+async function purposeTokens (
+  scope: FastifyInstance,
+  { settings, keysFor, receive }: PurposeTokensOptions
+): Promise<void> {
   const codec = (purpose: 'reset' | 'verify', required: readonly string[]): Promise<JwtCodec> => {
     const { secret, lifetimeSeconds, audience } = settings.tokens[purpose]
     return createJwtCodec(scope, {
@@ -35,7 +38,11 @@ async function purposeTokens (scope: FastifyInstance, { settings, keysFor, recei
   receive({ reset: await codec('reset', ['password_fgpt']), verify: await codec('verify', ['email']) })
 }
 
-function keysOf (purpose: string, secret: TokenSettings['secret'], keysFor: PurposeTokensOptions['keysFor']): ReturnType<typeof checkJwtKey>[] {
+function keysOf (
+  purpose: string,
+  secret: TokenSettings['secret'],
+  keysFor: PurposeTokensOptions['keysFor']
+): ReturnType<typeof checkJwtKey>[] {
   const keys: readonly PurposeKey[] = secret === null ? keysFor(purpose) : [{ secret: secret() }]
   return keys.map((key) => checkJwtKey(`tokens.${purpose}.secret`, key))
 }

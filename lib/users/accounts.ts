@@ -16,21 +16,39 @@ import { requestEmailChange } from './verification.js'
 const MASK = '**********'
 
 /**
- * Changes a user and fires `onAfterUpdate`. All checks come before the single write. A superuser who changes the own user
+ * Changes a user and fires `onAfterUpdate`. All checks come before the single write. A superuser who changes the own
+ * user
  * by its id proves the current password and keeps a cookie session like any user who changes itself.
  */
-export async function updateUser (rules: Rules, user: User | UserId, given: UserChanges, call: WriteContext): Promise<User> {
+export async function updateUser (
+  rules: Rules,
+  user: User | UserId,
+  given: UserChanges,
+  call: WriteContext
+): Promise<User> {
   rules.check(given)
   return rules.rows.toUser(await changeRow(rules, await currentRow(rules, user), given, call))
 }
 
 /** Changes the user that the request comes from. Throws `FST_USERS_UNAUTHENTICATED` if the session ended meanwhile. */
-export async function updateOwnUser (rules: Rules, given: UserChanges, request: FastifyRequest, reply: FastifyReply): Promise<User> {
+export async function updateOwnUser (
+  rules: Rules,
+  given: UserChanges,
+  request: FastifyRequest,
+  reply: FastifyReply
+): Promise<User> {
   rules.check(given)
-  return rules.rows.toUser(await changeRow(rules, await actingRow(rules, request), given, { request, reply, by: 'self' }))
+  return rules.rows.toUser(
+    await changeRow(rules, await actingRow(rules, request), given, { request, reply, by: 'self' })
+  )
 }
 
-async function changeRow (rules: Rules, row: UserRow, given: UserChanges, { by = 'code', ...call }: WriteContext): Promise<UserRow> {
+async function changeRow (
+  rules: Rules,
+  row: UserRow,
+  given: UserChanges,
+  { by = 'code', ...call }: WriteContext
+): Promise<UserRow> {
   const { rows, hooks, settings } = rules
   const context = contextOf(call)
   const author = authorOf(row, by, context.request)
@@ -40,17 +58,19 @@ async function changeRow (rules: Rules, row: UserRow, given: UserChanges, { by =
   const password = typeof given.password === 'string' ? await readNewPassword(rules, row, given.password) : null
   const email = given.email === undefined ? null : parseEmail(given.email)
   const moves = email !== null && !isSameEmail(email, row.email)
-  const proves = moves && author.isOwn && (settings.sensitiveChanges === 'confirm' || !settings.revealExistingAccounts)     // then a taken e-mail comes to light at the proof alone
-  if (moves && !proves && await rows.getByEmail(email) !== null) throw FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS()
+  // then a taken e-mail comes to light at the proof alone
+  const proves = moves && author.isOwn && (settings.sensitiveChanges === 'confirm' || !settings.revealExistingAccounts)
+  if (moves && !proves && (await rows.getByEmail(email)) !== null) throw FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS()
   const flags = writableFlags(given, by)
   if (demotes(row, flags)) await requireOtherSuperuser(rules, row)
   const told = maskedChanges(rules, given, by)
   await hooks.run('onBeforeUpdate', { user: rows.toUser(row), changes: told }, context)
 
   const changes = {
-    ...(email === null || email === row.email || proves ? {} : { email, ...(moves ? { is_verified: false } : {}) }),     // another spelling stays verified
+    // another spelling stays verified
+    ...(email === null || email === row.email || proves ? {} : { email, ...(moves ? { is_verified: false } : {}) }),
     ...flags,
-    ...writableFields(settings.schemas.fields, given, by, false) as Changes,     // checked against the fields' schemas
+    ...(writableFields(settings.schemas.fields, given, by, false) as Changes), // checked against the fields' schemas
     ...(password === null ? {} : { hashed_password: await settings.passwords.hash(password) })
   }
   const updated = await writeChanges(rules, row, changes, author)
@@ -60,7 +80,9 @@ async function changeRow (rules: Rules, row: UserRow, given: UserChanges, { by =
   return updated
 }
 
-/** Gives the browser whose cookie session changed its own user a new one in the same reply. A token in a header ends. */
+/**
+ * Gives the browser whose cookie session changed its own user a new one in the same reply. A token in a header ends.
+ */
 async function renewActing (rules: Rules, row: UserRow, context: EventContext): Promise<void> {
   const backend = rules.backends.get(context.request?.authentication?.backend ?? '')
   if (backend !== undefined) await renewSession(rules, row, backend, context)
@@ -81,7 +103,7 @@ function isSensitive (row: UserRow, { password, email }: UserChanges): boolean {
 function maskedChanges ({ settings }: Rules, given: UserChanges, by: Writer): UserChanges {
   return {
     ...(typeof given.password === 'string' ? { password: MASK } : {}),
-    ...(given.email === undefined ? {} : { email: parseEmail(given.email) as string }),     // the check accepted it
+    ...(given.email === undefined ? {} : { email: parseEmail(given.email) as string }), // the check accepted it
     ...writableFlags(given, by),
     ...writableFields(settings.schemas.fields, given, by, false)
   }

@@ -7,10 +7,15 @@ import { demote, demotes, requireOtherSuperuser } from './superusers.js'
 import { authorOf, checkSession } from './user-changes.js'
 
 /**
- * Removes a user, its sessions and what features keep of it first. Throws `FST_USERS_LAST_SUPERUSER` for the only active
+ * Removes a user, its sessions and what features keep of it first. Throws `FST_USERS_LAST_SUPERUSER` for the only
+ * active
  * superuser, whoever asks.
  */
-export async function deleteUser (rules: Rules, user: User | UserId, { by = 'code', ...call }: WriteContext): Promise<void> {
+export async function deleteUser (
+  rules: Rules,
+  user: User | UserId,
+  { by = 'code', ...call }: WriteContext
+): Promise<void> {
   const { rows, hooks } = rules
   const row = await currentRow(rules, user)
   const context = contextOf(call)
@@ -28,7 +33,7 @@ export async function deleteUser (rules: Rules, user: User | UserId, { by = 'cod
 async function remove (rules: Rules, row: UserRow): Promise<void> {
   await destroyStored(rules, row)
   await removeAttached(rules, row, 'all')
-  if (await rules.rows.remove(row.id as UserId) !== 1) throw FST_USERS_NOT_FOUND()
+  if ((await rules.rows.remove(row.id as UserId)) !== 1) throw FST_USERS_NOT_FOUND()
 }
 
 /** Takes the rights of a superuser first, because a removed row cannot be brought back when it was the last one. */
@@ -39,7 +44,7 @@ async function removeSuperuser (rules: Rules, row: UserRow): Promise<void> {
   try {
     await remove(rules, row)
   } catch (error) {
-    await undo().catch(() => {})     // the first error is the one to report
+    await undo().catch(() => {}) // the first error is the one to report
     throw error
   }
 }

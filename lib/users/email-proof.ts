@@ -29,16 +29,20 @@ export interface EmailProof {
  * Fires `onAfterVerify` if the e-mail was not verified before. Returns null, and writes nothing, if the row changed.
  */
 export async function recordProof (
-  rules: Rules, row: UserRow, { changes = {}, renews = true }: EmailProof, context: EventContext
+  rules: Rules,
+  row: UserRow,
+  { changes = {}, renews = true }: EmailProof,
+  context: EventContext
 ): Promise<UserRow | null> {
   const { rows, hooks } = rules
   const isNew = !row.is_verified || changes.email !== undefined
-  const proved = { ...row, is_verified: true, ...changes, session_stamp: generateStamp() } as UserRow     // fields of the user model
+  // fields of the user model
+  const proved = { ...row, is_verified: true, ...changes, session_stamp: generateStamp() } as UserRow
   const acting = renews ? await presentedBackends(rules, row, context.request) : []
   if (isNew) await removeAttached(rules, proved, 'unvouched')
   const written = { is_verified: true, ...changes, session_stamp: proved.session_stamp as string }
-  if (await updateUnlessTaken(rules, stateOf(row), written) !== 1) return null
-  if (row.session_stamp === undefined) delete proved.session_stamp     // the table has no such column
+  if ((await updateUnlessTaken(rules, stateOf(row), written)) !== 1) return null
+  if (row.session_stamp === undefined) delete proved.session_stamp // the table has no such column
   const settled = isNew ? await removeLateComers(rules, proved) : proved
   await destroyStored(rules, settled)
   for (const backend of acting) await renewSession(rules, settled, backend, context)
@@ -58,13 +62,14 @@ export async function confirmEmail (rules: Rules, user: User, call: CallContext)
   if (row.is_verified) return rules.rows.toUser(row)
   const changes = { hashed_password: await hashOfNoPassword(rules.settings.passwords) }
   const proved = await recordProof(rules, row, { changes }, contextOf(call))
-  return proved === null ? await confirmEmail(rules, user, call) : rules.rows.toUser(proved)     // the row changed: read it again
+  // the row changed: read it again
+  return proved === null ? await confirmEmail(rules, user, call) : rules.rows.toUser(proved)
 }
 
 /** Removes accounts that were attached while a proof was being recorded, and ends the sessions that they opened. */
 export async function removeLateComers (rules: Rules, row: UserRow): Promise<UserRow> {
   let current = row
-  while (await removeAttached(rules, current, 'unvouched') > 0) current = await cutSessions(rules, current)
+  while ((await removeAttached(rules, current, 'unvouched')) > 0) current = await cutSessions(rules, current)
   return current
 }
 
@@ -88,7 +93,8 @@ async function updateUnlessTaken ({ rows }: Rules, where: Where, changes: Change
 export type MailedPurpose = 'reset' | 'verify' | 'email-change'
 
 /**
- * Returns the fingerprint of a user's state that a mailed token carries. A token is refused when the e-mail, the password
+ * Returns the fingerprint of a user's state that a mailed token carries. A token is refused when the e-mail, the
+ * password
  * or the security stamp has changed since; the use of a token renews the stamp, so that it works once.
  */
 export function stateFingerprint ({ rows, fingerprintKeys }: Rules, row: UserRow, purpose: MailedPurpose): string {
@@ -96,6 +102,13 @@ export function stateFingerprint ({ rows, fingerprintKeys }: Rules, row: UserRow
 }
 
 /** Checks the fingerprint of a mailed token against the user's state now, under any of the keys. */
-export function hasFingerprint ({ rows, fingerprintKeys }: Rules, row: UserRow, purpose: MailedPurpose, given: string): boolean {
-  return fingerprintKeys.some((key) => isSameSecret(given, fingerprint(key, purpose, row.hashed_password, row.email, rows.stampOf(row))))
+export function hasFingerprint (
+  { rows, fingerprintKeys }: Rules,
+  row: UserRow,
+  purpose: MailedPurpose,
+  given: string
+): boolean {
+  return fingerprintKeys.some((key) =>
+    isSameSecret(given, fingerprint(key, purpose, row.hashed_password, row.email, rows.stampOf(row)))
+  )
 }

@@ -4,14 +4,20 @@ import type { Settings } from '../contracts/settings.js'
 
 type EmailRules = Pick<Settings, 'allowIntranetEmails'>
 
-const MAX_BYTES = 254           // RFC 5321, section 4.5.3.1.3, less the angle brackets
-const MAX_LOCAL_BYTES = 64      // RFC 5321, section 4.5.3.1.1
+const MAX_BYTES = 254 // RFC 5321, section 4.5.3.1.3, less the angle brackets
+const MAX_LOCAL_BYTES = 64 // RFC 5321, section 4.5.3.1.1
 
-/** Local parts that a store may hold: no white space, no control or format characters, no specials of RFC 5322, section 3.2.3. */
+/**
+ * Local parts that a store may hold: no white space, no control or format characters, no specials of RFC 5322, section
+ * 3.2.3.
+ */
 const KNOWN_LOCAL = /^[^\s\p{C}()<>@,;:\\"[\]]+$/u
 const KNOWN_DOMAIN = /^[\p{L}\p{M}\p{N}_-]+(?:\.[\p{L}\p{M}\p{N}_-]+)+$/u
 
-/** Dot-atom of RFC 5322 without the routing signs `%` and `!`, widened to letters, marks and digits of all scripts (RFC 6531). */
+/**
+ * Dot-atom of RFC 5322 without the routing signs `%` and `!`, widened to letters, marks and digits of all scripts (RFC
+ * 6531).
+ */
 const NEW_LOCAL = /^[\p{L}\p{M}\p{N}#$&'*+/=?^_`{|}~-]+(?:\.[\p{L}\p{M}\p{N}#$&'*+/=?^_`{|}~-]+)*$/u
 const NEW_DOMAIN = /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])$/
 const UNICODE_LABEL = /^[\p{L}\p{N}][\p{L}\p{M}\p{N}-]*$/u
@@ -26,14 +32,18 @@ const SPECIAL_USE = /\.(?:arpa|invalid|local|localhost|onion|test)$/
 /**
  * Reads an e-mail for look-up: any plain addr-spec that a store may hold, also one that {@link parseNewEmail} refuses.
  * White space around it is removed. Returns the form in which e-mails are stored: the local part in NFC, the domain in
- * lower case and, when internationalised, in Unicode (RFC 5890). Null for display names, comments, lists and other text.
+ * lower case and, when internationalised, in Unicode (RFC 5890). Null for display names, comments, lists and other
+ * text.
  */
 export function parseEmail (text: string): string | null {
   const parts = readParts(text)
   return parts === null ? null : `${parts.local}@${parts.domain.split('.').map(readableLabel).join('.')}`
 }
 
-/** Reads an e-mail that a user is to get. Returns it in the form in which it is stored, or null when {@link explainEmail} has a reason against it. */
+/**
+ * Reads an e-mail that a user is to get. Returns it in the form in which it is stored, or null when {@link
+ * explainEmail} has a reason against it.
+ */
 export function parseNewEmail (text: string, rules: EmailRules): string | null {
   return explainEmail(text, rules) === null ? parseEmail(text) : null
 }
@@ -46,9 +56,15 @@ export function explainEmail (text: string, { allowIntranetEmails }: EmailRules)
   if (parts === null) return 'must be one plain e-mail without a name or comment'
   const { local, domain } = parts
   const isIntranet = INTRANET.test(domain)
-  if (isIntranet && !allowIntranetEmails) return 'must have a public domain: .local and .home.arpa are domains of private networks'
-  if (!isIntranet && SPECIAL_USE.test(domain)) return 'must have a public domain: this one is reserved and receives no mail (RFC 6761)'
-  if (Buffer.byteLength(local) > MAX_LOCAL_BYTES) return `must have at most ${MAX_LOCAL_BYTES} bytes before the @ (RFC 5321)`
+  if (isIntranet && !allowIntranetEmails) {
+    return 'must have a public domain: .local and .home.arpa are domains of private networks'
+  }
+  if (!isIntranet && SPECIAL_USE.test(domain)) {
+    return 'must have a public domain: this one is reserved and receives no mail (RFC 6761)'
+  }
+  if (Buffer.byteLength(local) > MAX_LOCAL_BYTES) {
+    return `must have at most ${MAX_LOCAL_BYTES} bytes before the @ (RFC 5321)`
+  }
   if (Buffer.byteLength(local) + 1 + domain.length > MAX_BYTES) return tooLong
   if (!isNewLocal(local)) return 'must have letters, digits and ordinary signs before the @, without % and !'
   return isNewDomain(domain) ? null : 'must have a valid domain after the @'
@@ -74,37 +90,52 @@ export function storedForms (text: string): string[] {
   return [...byFold.values()].filter((form) => form.isWellFormed() && !form.includes('\0'))
 }
 
-/** Returns true for two spellings of one e-mail: they differ in the case of ASCII letters or in a form of {@link storedForms} only. */
+/**
+ * Returns true for two spellings of one e-mail: they differ in the case of ASCII letters or in a form of {@link
+ * storedForms} only.
+ */
 export function isSameEmail (one: string, other: string): boolean {
   return foldEmail(parseEmail(one) ?? one) === foldEmail(parseEmail(other) ?? other)
 }
 
-/** Returns the form under which e-mails are unique: ASCII letters in lower case. Other letters keep their case, so that two mailboxes stay two. */
+/**
+ * Returns the form under which e-mails are unique: ASCII letters in lower case. Other letters keep their case, so that
+ * two mailboxes stay two.
+ */
 export function foldEmail (email: string): string {
   return email.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
 }
 
 /**
- * Returns the local part in NFC and the domain in ASCII. `domainToASCII` maps some characters one by one, so that it needs
+ * Returns the local part in NFC and the domain in ASCII. `domainToASCII` maps some characters one by one, so that it
+ * needs
  * NFC too. The length is checked first: `normalize` takes quadratic time.
  */
-function readParts (text: string): { local: string, domain: string } | null {
+function readParts (text: string): { local: string; domain: string } | null {
   if (text.length > EMAIL_MAX_LENGTH || !text.isWellFormed()) return null
   const [local = '', name = '', ...more] = text.trim().normalize('NFC').split('@')
   if (more.length > 0 || !KNOWN_LOCAL.test(local) || !KNOWN_DOMAIN.test(name)) return null
   const domain = domainToASCII(name)
-  const endsInName = /[a-z]/.test(domain.slice(domain.lastIndexOf('.')))     // not an IP address, and not '' for an invalid name
+  // not an IP address, and not '' for an invalid name
+  const endsInName = /[a-z]/.test(domain.slice(domain.lastIndexOf('.')))
   return endsInName ? { local, domain } : null
 }
 
-/** A mark at the start would combine with the text before it. A local part that lower case composes anew ("J" and a caron) would be a second spelling of another. */
+/**
+ * A mark at the start would combine with the text before it. A local part that lower case composes anew ("J" and a
+ * caron) would be a second spelling of another.
+ */
 function isNewLocal (local: string): boolean {
   const folded = foldEmail(local)
   return NEW_LOCAL.test(local) && !/^\p{M}/u.test(local) && folded.normalize('NFC') === folded
 }
 
 function isNewDomain (domain: string): boolean {
-  return NEW_DOMAIN.test(domain) && !RESERVED_LABEL.test(domain) && domain.split('.').every((label) => !label.startsWith('xn--') || isUnicodeLabel(label))
+  return (
+    NEW_DOMAIN.test(domain) &&
+    !RESERVED_LABEL.test(domain) &&
+    domain.split('.').every((label) => !label.startsWith('xn--') || isUnicodeLabel(label))
+  )
 }
 
 /** Checks an A-label: it stands for letters, marks and digits, and for nothing that has another A-label. */
@@ -117,6 +148,8 @@ function isUnicodeLabel (label: string): boolean {
 function readableLabel (label: string): string {
   if (!label.startsWith('xn--') || !isUnicodeLabel(label)) return label
   const unicode = domainToUnicode(label)
-  const scripts = [/\p{Script=Latin}/u, /\p{Script=Cyrillic}/u, /\p{Script=Greek}/u].filter((script) => script.test(unicode))
+  const scripts = [/\p{Script=Latin}/u, /\p{Script=Cyrillic}/u, /\p{Script=Greek}/u].filter((script) =>
+    script.test(unicode)
+  )
   return scripts.length > 1 ? label : unicode
 }

@@ -12,13 +12,25 @@ import { destroyStored } from './sessions.js'
 
 type Link = (store: StoreUser) => Promise<UserRow | null>
 
-/** Has `link` store a user without a password, and fires `onAfterRegister`. Order: form, onBeforeRegister, address, link, onAfterRegister. */
-export async function createExternalUser (rules: Rules, values: ExternalUser, link: Link, call: CallContext): Promise<UserRow | null> {
-  const { rows, hooks, settings: { passwords } } = rules
+/**
+ * Has `link` store a user without a password, and fires `onAfterRegister`. Order: form, onBeforeRegister, address,
+ * link, onAfterRegister.
+ */
+export async function createExternalUser (
+  rules: Rules,
+  values: ExternalUser,
+  link: Link,
+  call: CallContext
+): Promise<UserRow | null> {
+  const {
+    rows,
+    hooks,
+    settings: { passwords }
+  } = rules
   const user = readExternalUser(rules, values)
   const context = contextOf(call)
   await hooks.run('onBeforeRegister', { user }, context)
-  if (await rows.getByEmail(user.email) !== null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
+  if ((await rows.getByEmail(user.email)) !== null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
   const hashed = await hashOfNoPassword(passwords)
   const row = await linkOrRemove(rules, link, async (dependents) => {
     const stored = await insertUserWith(rules, user, hashed, dependents)
@@ -27,11 +39,12 @@ export async function createExternalUser (rules: Rules, values: ExternalUser, li
   })
   if (row === null) return null
   await hooks.run('onAfterRegister', { user: rows.toUser(row) }, context)
-  return await rows.getRow(row.id as UserId) ?? row     // a listener may have changed the user, for example verified it
+  return (await rows.getRow(row.id as UserId)) ?? row // a listener may have changed the user, for example verified it
 }
 
 /**
- * Gives an unverified user to somebody who proved the mailbox at a provider: nothing of the person who registered it stays
+ * Gives an unverified user to somebody who proved the mailbox at a provider: nothing of the person who registered it
+ * stays
  * a way in. Returns null if the user is inactive, verified or changed meanwhile.
  */
 export async function reclaimUser (rules: Rules, id: UserId, call: CallContext): Promise<UserRow | null> {
@@ -42,7 +55,8 @@ export async function reclaimUser (rules: Rules, id: UserId, call: CallContext):
 }
 
 /**
- * Removes a user whom a first login through a provider stored, after that login was refused. A user that the application
+ * Removes a user whom a first login through a provider stored, after that login was refused. A user that the
+ * application
  * changed in between stays, without the provider account.
  */
 export async function withdrawUser (rules: Rules, row: UserRow, call: CallContext): Promise<void> {
@@ -51,16 +65,23 @@ export async function withdrawUser (rules: Rules, row: UserRow, call: CallContex
   await removeAttached(rules, row, 'all')
   await destroyStored(rules, row)
   const unchanged = { email, hashed_password: hash, ...(stamp === undefined ? {} : { session_stamp: stamp }) }
-  if (await rows.remove(id as UserId, unchanged) === 1) await hooks.run('onAfterDelete', { user: rows.toUser(row) }, contextOf(call))
+  if ((await rows.remove(id as UserId, unchanged)) === 1) {
+    await hooks.run('onAfterDelete', { user: rows.toUser(row) }, contextOf(call))
+  }
 }
 
 function readExternalUser (rules: Rules, values: ExternalUser): ReadUser {
-  const { settings: { schemas: { fields } }, check } = rules
+  const {
+    settings: {
+      schemas: { fields }
+    },
+    check
+  } = rules
   const { email, is_verified: isVerified } = values
   const user = { email, is_verified: isVerified, ...writableFields(fields, values, 'code', true) }
   check(user)
   requireValues(user, requiredFields(fields))
-  return { ...user, email: parseEmail(email) as string }     // the check accepted it
+  return { ...user, email: parseEmail(email) as string } // the check accepted it
 }
 
 /** A user whom nothing leads to must not stay. */
@@ -75,6 +96,12 @@ async function linkOrRemove ({ rows, background }: Rules, link: Link, store: Sto
     })
     return linked
   } finally {
-    if (linked === null) for (const { id } of made) await rows.remove(id as UserId).catch((failure: unknown) => { background.run(() => Promise.reject(failure)) })     // logged
+    if (linked === null) {
+      for (const { id } of made) {
+        await rows.remove(id as UserId).catch((failure: unknown) => {
+          background.run(() => Promise.reject(failure))
+        })
+      }
+    } // logged
   }
 }

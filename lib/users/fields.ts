@@ -3,26 +3,36 @@ import type { Row } from '../contracts/database-adapter.js'
 import type { Writer } from '../contracts/users-api.js'
 
 const FLAGS = ['is_active', 'is_superuser', 'is_verified'] as const
-const NEW_FLAGS: Record<typeof FLAGS[number], boolean> = { is_active: true, is_superuser: false, is_verified: false }
+const NEW_FLAGS: Record<(typeof FLAGS)[number], boolean> = { is_active: true, is_superuser: false, is_verified: false }
 
 /** The flags that `by` may write; null and absent ones are left out. */
-export function writableFlags (values: object, by: Writer): Partial<Record<typeof FLAGS[number], boolean>> {
+export function writableFlags (values: object, by: Writer): Partial<Record<(typeof FLAGS)[number], boolean>> {
   if (by === 'self') return {}
-  const source = values as Row     // read by key
-  return Object.fromEntries(FLAGS.filter((flag) => typeof source[flag] === 'boolean').map((flag) => [flag, source[flag]]))
+  const source = values as Row // read by key
+  return Object.fromEntries(
+    FLAGS.filter((flag) => typeof source[flag] === 'boolean').map((flag) => [flag, source[flag]])
+  )
 }
 
 /** The custom fields that `by` may write at creation or afterwards, as they were given. */
 export function writableFields (fields: UserFields, values: object, by: Writer, creating: boolean): Row {
-  const source = values as Row     // read by key
-  return Object.fromEntries(Object.entries(fields)
-    .filter(([name, schema]) => Object.hasOwn(source, name) && source[name] !== undefined && mayWrite(fieldAccess(schema), by, creating))
-    .map(([name]) => [name, source[name]]))
+  const source = values as Row // read by key
+  return Object.fromEntries(
+    Object.entries(fields)
+      .filter(
+        ([name, schema]) =>
+          Object.hasOwn(source, name) && source[name] !== undefined && mayWrite(fieldAccess(schema), by, creating)
+      )
+      .map(([name]) => [name, source[name]])
+  )
 }
 
 /** The values of a new user that were not given. */
 export function defaultValues (fields: UserFields): Row {
-  const custom = Object.entries(fields).map(([name, schema]): [string, unknown] => [name, 'default' in schema ? structuredClone(schema.default) : null])
+  const custom = Object.entries(fields).map(([name, schema]): [string, unknown] => [
+    name,
+    'default' in schema ? structuredClone(schema.default) : null
+  ])
   return { ...NEW_FLAGS, ...Object.fromEntries(custom) }
 }
 

@@ -13,14 +13,15 @@ export async function forgotPassword (rules: Rules, email: string, call: CallCon
   if (row === null || !row.is_active) return
   const context = contextOf(call)
   background.run(async () => {
-    const token = tokens.reset.sign({ sub: String(row.id), ...await fingerprintsOf(rules, row) })
+    const token = tokens.reset.sign({ sub: String(row.id), ...(await fingerprintsOf(rules, row)) })
     await hooks.run('onAfterForgotPassword', { user: rows.toUser(row), token }, context)
   }, context.reply)
 }
 
 /**
  * Sets a new password and ends all sessions. The token was mailed, so its use proves the mailbox: the e-mail of an
- * unverified user becomes verified. The token dies with any change of the password, the e-mail, the state or the sessions;
+ * unverified user becomes verified. The token dies with any change of the password, the e-mail, the state or the
+ * sessions;
  * of parallel uses one wins.
  */
 export async function resetPassword (rules: Rules, token: string, given: string, call: CallContext): Promise<User> {
@@ -32,7 +33,10 @@ export async function resetPassword (rules: Rules, token: string, given: string,
   await applyPolicy(rules, password, rows.toUser(row), FST_USERS_RESET_PASSWORD_INVALID_PASSWORD)
 
   const context = contextOf(call)
-  const changes = { hashed_password: await settings.passwords.hash(password), is_verified: row.is_verified || namesMailbox(claims) }
+  const changes = {
+    hashed_password: await settings.passwords.hash(password),
+    is_verified: row.is_verified || namesMailbox(claims)
+  }
   const reset = await recordProof(rules, row, { changes, renews: false }, context)
   if (reset === null) throw FST_USERS_RESET_PASSWORD_BAD_TOKEN()
   const user = rows.toUser(reset)
@@ -40,7 +44,10 @@ export async function resetPassword (rules: Rules, token: string, given: string,
   return user
 }
 
-/** Checks that the token is bound to the e-mail. One of FastAPI Users is not: it may have gone to an e-mail that the user had before. */
+/**
+ * Checks that the token is bound to the e-mail. One of FastAPI Users is not: it may have gone to an e-mail that the
+ * user had before.
+ */
 function namesMailbox ({ password_fgpt: print, fgpt }: Claims): boolean {
   return fgpt !== undefined || !String(print).startsWith('$')
 }
@@ -48,20 +55,33 @@ function namesMailbox ({ password_fgpt: print, fgpt }: Claims): boolean {
 async function rowOf (rules: Rules, claims: Claims): Promise<UserRow | null> {
   const id = rules.rows.parseId(claims.sub)
   const row = id === null ? null : await rules.rows.getRow(id)
-  return row !== null && row.is_active && await fits(rules, row, claims) ? row : null
+  return row !== null && row.is_active && (await fits(rules, row, claims)) ? row : null
 }
 
-/** The argon2 form, which FastAPI Users reads, knows the hash alone: `fgpt` beside it holds the rest of the user's state. */
+/**
+ * The argon2 form, which FastAPI Users reads, knows the hash alone: `fgpt` beside it holds the rest of the user's
+ * state.
+ */
 async function fingerprintsOf (rules: Rules, row: UserRow): Promise<Record<string, string>> {
   const { fingerprint: form, passwords } = rules.settings
   const own = stateFingerprint(rules, row, 'reset')
-  return form === 'keyed' ? { password_fgpt: own } : { password_fgpt: await passwords.hash(row.hashed_password, { background: true }), fgpt: own }
+  return form === 'keyed'
+    ? { password_fgpt: own }
+    : { password_fgpt: await passwords.hash(row.hashed_password, { background: true }), fgpt: own }
 }
 
-/** The keyed form is always read, so that the setting can change while tokens are out. Tokens of a Python service have no `fgpt`. */
+/**
+ * The keyed form is always read, so that the setting can change while tokens are out. Tokens of a Python service have
+ * no `fgpt`.
+ */
 async function fits (rules: Rules, row: UserRow, { password_fgpt: claim, fgpt }: Claims): Promise<boolean> {
-  const given = String(claim)     // the codec requires text
+  const given = String(claim) // the codec requires text
   if (!given.startsWith('$')) return hasFingerprint(rules, row, 'reset', given)
-  if (rules.settings.fingerprint === 'keyed' || (fgpt !== undefined && !hasFingerprint(rules, row, 'reset', String(fgpt)))) return false
+  if (
+    rules.settings.fingerprint === 'keyed' ||
+    (fgpt !== undefined && !hasFingerprint(rules, row, 'reset', String(fgpt)))
+  ) {
+    return false
+  }
   return (await rules.settings.passwords.verifyAndUpdate(row.hashed_password, given)).ok
 }

@@ -19,7 +19,7 @@ export async function createUser (rules: Rules, values: NewUser, { by = 'code', 
   const { password, ...user } = await readNewUser(rules, values, by)
   const context = contextOf(call)
   await rules.hooks.run('onBeforeRegister', { user }, context)
-  if (await rules.rows.getByEmail(user.email) !== null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
+  if ((await rules.rows.getByEmail(user.email)) !== null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
   const row = await insertUser(rules, user, await rules.settings.passwords.hash(password))
   if (row === null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
   const created = rules.rows.toUser(row)
@@ -28,7 +28,8 @@ export async function createUser (rules: Rules, values: NewUser, { by = 'code', 
 }
 
 /**
- * Registers without telling whether the e-mail had an account (`revealExistingAccounts: false`): both ways hash once and
+ * Registers without telling whether the e-mail had an account (`revealExistingAccounts: false`): both ways hash once
+ * and
  * insert once, and listeners run after the reply.
  */
 export async function registerQuietly (rules: Rules, values: NewUser, call: CallContext): Promise<void> {
@@ -38,7 +39,8 @@ export async function registerQuietly (rules: Rules, values: NewUser, call: Call
   const { rows, hooks, background } = rules
   const known = await rows.getByEmail(user.email)
   const hashed = await rules.settings.passwords.hash(password)
-  const isOtherForm = known !== null && foldEmail(known.email) !== foldEmail(user.email)     // which the unique index tells apart
+  // which the unique index tells apart
+  const isOtherForm = known !== null && foldEmail(known.email) !== foldEmail(user.email)
   const row = isOtherForm ? null : await insertUser(rules, user, hashed)
   background.run(async () => {
     if (row === null) await reportExisting(rules, user.email, 'register', context)
@@ -47,17 +49,27 @@ export async function registerQuietly (rules: Rules, values: NewUser, call: Call
 }
 
 /** Calls the listeners that mail the owner of an e-mail which somebody else used. Does nothing if no user has it. */
-export async function reportExisting ({ rows, hooks }: Rules, email: string, attempt: ExistingAttempt, context: EventContext): Promise<boolean> {
+export async function reportExisting (
+  { rows, hooks }: Rules,
+  email: string,
+  attempt: ExistingAttempt,
+  context: EventContext
+): Promise<boolean> {
   const existing = await rows.getByEmail(email)
   if (existing !== null) await hooks.run('onRegisterExisting', { user: rows.toUser(existing), attempt }, context)
   return existing !== null
 }
 
 async function readNewUser (rules: Rules, values: NewUser, by: NonNullable<WriteContext['by']>): Promise<NewUser> {
-  const { settings: { schemas: { fields } }, check } = rules
+  const {
+    settings: {
+      schemas: { fields }
+    },
+    check
+  } = rules
   check(values)
   requireValues(values, ['email', 'password', ...requiredFields(fields)])
-  const email = parseEmail(values.email) as string     // the check accepted it
+  const email = parseEmail(values.email) as string // the check accepted it
   const password = readPassword(rules, values.password)
   const user = { email, password, ...writableFlags(values, by), ...writableFields(fields, values, by, true) }
   await applyPolicy(rules, password, user, FST_USERS_REGISTER_INVALID_PASSWORD)
@@ -66,8 +78,10 @@ async function readNewUser (rules: Rules, values: NewUser, by: NonNullable<Write
 
 /** Refuses a new user that lacks one of these values. Throws `FST_USERS_INVALID_USER` with all that are missing. */
 export function requireValues (values: object, names: readonly string[]): void {
-  const missing = names.filter((name) => (values as Record<string, unknown>)[name] === undefined)     // read by key
-  if (missing.length > 0) throw invalidUser(missing.map((name) => ({ path: `/${name}`, keyword: 'required', message: 'is missing' })))
+  const missing = names.filter((name) => (values as Record<string, unknown>)[name] === undefined) // read by key
+  if (missing.length > 0) {
+    throw invalidUser(missing.map((name) => ({ path: `/${name}`, keyword: 'required', message: 'is missing' })))
+  }
 }
 
 /** The stored row, or null when the address has a user. The index decides between parallel calls. */
@@ -76,11 +90,24 @@ export async function insertUser (rules: Rules, user: ReadUser, hashed: string):
 }
 
 /** Like `insertUser`, with rows that are made of the user. */
-export async function insertUserWith (rules: Rules, user: ReadUser, hashed: string, dependents: UserDependents): Promise<StoredUserRows | null> {
+export async function insertUserWith (
+  rules: Rules,
+  user: ReadUser,
+  hashed: string,
+  dependents: UserDependents
+): Promise<StoredUserRows | null> {
   return await unlessTaken(() => rules.rows.insertWith(newRow(rules, user, hashed), dependents))
 }
 
-function newRow ({ settings: { schemas: { id, fields } } }: Rules, user: ReadUser, hashed: string): Row {
+function newRow (
+  {
+    settings: {
+      schemas: { id, fields }
+    }
+  }: Rules,
+  user: ReadUser,
+  hashed: string
+): Row {
   return {
     ...(id.generate === undefined ? {} : { id: id.generate() }),
     ...defaultValues(fields),

@@ -29,10 +29,13 @@ export interface Rules {
 
 /** The event context of a call. */
 export function contextOf ({ request = null, reply = null }: CallContext = {}): EventContext {
-  return { request, reply } as EventContext     // a request is one, whatever its server and logger types are
+  return { request, reply } as EventContext // a request is one, whatever its server and logger types are
 }
 
-/** Removes what features keep to log in as a user: all of it, or what did not vouch for `user.email`. Returns the number removed. */
+/**
+ * Removes what features keep to log in as a user: all of it, or what did not vouch for `user.email`. Returns the number
+ * removed.
+ */
 export async function removeAttached ({ removals }: Rules, user: User, which: Parameters<Removal>[1]): Promise<number> {
   let removed = 0
   for (const remove of removals) removed += await remove(user, which)
@@ -41,7 +44,7 @@ export async function removeAttached ({ removals }: Rules, user: User, which: Pa
 
 /** The row as it is stored now. Throws `FST_USERS_NOT_FOUND`. */
 export async function currentRow ({ rows }: Rules, user: User | UserId): Promise<UserRow> {
-  const row = await rows.getRow(typeof user === 'object' ? user.id as UserId : user)
+  const row = await rows.getRow(typeof user === 'object' ? (user.id as UserId) : user)
   if (row === null) throw FST_USERS_NOT_FOUND()
   return row
 }

@@ -5,15 +5,22 @@ import type { IssuedToken } from '../contracts/strategy.js'
 import type { LoginContext, LoginResult } from '../contracts/users-api.js'
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import {
-  FST_USERS_LOGIN_BAD_CREDENTIALS, FST_USERS_LOGIN_USER_NOT_VERIFIED, FST_USERS_SESSIONS_NOT_REVOCABLE,
-  FST_USERS_UNAUTHENTICATED, FST_USERS_UNKNOWN_BACKEND
+  FST_USERS_LOGIN_BAD_CREDENTIALS,
+  FST_USERS_LOGIN_USER_NOT_VERIFIED,
+  FST_USERS_SESSIONS_NOT_REVOCABLE,
+  FST_USERS_UNAUTHENTICATED,
+  FST_USERS_UNKNOWN_BACKEND
 } from '../errors.js'
 import { generateStamp } from '../tokens/index.js'
 import { reportFailure } from './credentials.js'
 import { contextOf, currentRow, type Rules } from './rules.js'
 
 /** The one way to a session. Order: state of the user, onBeforeLogin, token, onIssueToken, onAfterLogin. */
-export async function login (rules: Rules, given: User | UserRow, { backend: name, method = 'password', ...call }: LoginContext): Promise<LoginResult> {
+export async function login (
+  rules: Rules,
+  given: User | UserRow,
+  { backend: name, method = 'password', ...call }: LoginContext
+): Promise<LoginResult> {
   const { rows, hooks } = rules
   const row = 'hashed_password' in given ? given : await currentRow(rules, given)
   const backend = backendNamed(rules, name)
@@ -21,10 +28,12 @@ export async function login (rules: Rules, given: User | UserRow, { backend: nam
   await checkState(rules, row, { backend, method }, context)
 
   const user = rows.toUser(row)
-  const pending = await hooks.run('onBeforeLogin', { user, backend: name, method }, context).catch(async (error: unknown) => {
-    await reportFailure(rules, 'REFUSED', row.email, row, name, context)
-    throw error
-  })
+  const pending = await hooks
+    .run('onBeforeLogin', { user, backend: name, method }, context)
+    .catch(async (error: unknown) => {
+      await reportFailure(rules, 'REFUSED', row.email, row, name, context)
+      throw error
+    })
   if (pending !== null) return { pending }
 
   const issued = await issueToken(rules, backend, row, context.request, FST_USERS_LOGIN_BAD_CREDENTIALS)
@@ -33,45 +42,69 @@ export async function login (rules: Rules, given: User | UserRow, { backend: nam
     await hooks.run('onIssueToken', { user, backend: name, issued }, context)
     await hooks.run('onAfterLogin', { user, backend: name, method }, context)
   } catch (error) {
-    await backend.strategy.destroyToken?.(issued.token, user)     // a token that nobody gets must not live
+    await backend.strategy.destroyToken?.(issued.token, user) // a token that nobody gets must not live
     throw error
   }
   return { issued }
 }
 
-/** A token of the user, bound to the stamp of this very row. For a user that was deleted meanwhile throws what `gone` makes. */
-async function issueToken ({ rows }: Rules, { strategy }: Backend, row: UserRow, request: FastifyRequest | null, gone: () => Error): Promise<IssuedToken> {
+/**
+ * A token of the user, bound to the stamp of this very row. For a user that was deleted meanwhile throws what `gone`
+ * makes.
+ */
+async function issueToken (
+  { rows }: Rules,
+  { strategy }: Backend,
+  row: UserRow,
+  request: FastifyRequest | null,
+  gone: () => Error
+): Promise<IssuedToken> {
   try {
     return await strategy.writeToken(row, { request, stamp: rows.stampOf(row) })
   } catch (error) {
-    throw await rows.getRow(row.id as UserId) === null ? gone() : error
+    throw (await rows.getRow(row.id as UserId)) === null ? gone() : error
   }
 }
 
 /**
- * Reads the session that authenticated the request again, and returns its user's row. Every write on behalf of a session
+ * Reads the session that authenticated the request again, and returns its user's row. Every write on behalf of a
+ * session
  * asks for it right before, because the session may have ended since the guard let the request in. Throws
  * `FST_USERS_UNAUTHENTICATED` if it has.
  */
 export async function actingRow (rules: Rules, request: FastifyRequest): Promise<UserRow> {
   const { authentication } = request
   const backend = rules.backends.get(authentication?.backend ?? '')
-  const row = authentication === null || backend === undefined ? null : await rowOfToken(rules, backend, authentication.token, request)
+  const row =
+    authentication === null || backend === undefined
+      ? null
+      : await rowOfToken(rules, backend, authentication.token, request)
   if (row === null) throw FST_USERS_UNAUTHENTICATED()
   return row
 }
 
 /** Returns the user's row for a token that is still good; null for any other token. */
-async function rowOfToken ({ rows }: Rules, { strategy }: Backend, token: string, request: FastifyRequest): Promise<UserRow | null> {
+async function rowOfToken (
+  { rows }: Rules,
+  { strategy }: Backend,
+  token: string,
+  request: FastifyRequest
+): Promise<UserRow | null> {
   const subject = await strategy.readToken(token, { request, users: rows })
   return subject == null || (subject.stamp != null && !rows.hasStamp(subject.row, subject.stamp)) ? null : subject.row
 }
 
 /** Returns the backends whose cookies on the request are good sessions of this user. */
-export async function presentedBackends (rules: Rules, { id }: UserRow, request: FastifyRequest | null): Promise<Backend[]> {
+export async function presentedBackends (
+  rules: Rules,
+  { id }: UserRow,
+  request: FastifyRequest | null
+): Promise<Backend[]> {
   const presented: Backend[] = []
   for (const backend of request === null ? [] : rules.backends.values()) {
-    const token = backend.transport.renew === undefined ? null : backend.transport.extractToken(request as FastifyRequest)     // not null: the loop ran
+    const token =
+      // not null: the loop ran
+      backend.transport.renew === undefined ? null : backend.transport.extractToken(request as FastifyRequest)
     const row = token === null ? null : await rowOfToken(rules, backend, token, request as FastifyRequest)
     if (row !== null && String(row.id) === String(id)) presented.push(backend)
   }
@@ -79,7 +112,12 @@ export async function presentedBackends (rules: Rules, { id }: UserRow, request:
 }
 
 /** Sends a new cookie in place of one whose session has just ended. A token in a header cannot be replaced this way. */
-export async function renewSession (rules: Rules, row: UserRow, backend: Backend, { request, reply }: EventContext): Promise<void> {
+export async function renewSession (
+  rules: Rules,
+  row: UserRow,
+  backend: Backend,
+  { request, reply }: EventContext
+): Promise<void> {
   if (backend.transport.renew === undefined || reply === null) return
   backend.transport.renew(reply, await issueToken(rules, backend, row, request, FST_USERS_UNAUTHENTICATED))
 }
@@ -104,7 +142,9 @@ export async function endSessions (rules: Rules, user: User | UserId): Promise<v
   if (left.length > 0) throw FST_USERS_SESSIONS_NOT_REVOCABLE([left.map(({ name }) => name).join(', ')])
 }
 
-/** Ends the sessions of a row as far as the table and the strategies can. Returns the row with its new security stamp. */
+/**
+ * Ends the sessions of a row as far as the table and the strategies can. Returns the row with its new security stamp.
+ */
 export async function cutSessions (rules: Rules, row: UserRow): Promise<UserRow> {
   const stamp = generateStamp()
   if (row.session_stamp !== undefined) await rules.rows.update({ id: row.id }, { session_stamp: stamp })
@@ -125,7 +165,8 @@ function backendNamed ({ backends }: Rules, name: string): Backend {
 }
 
 /**
- * Throws `FST_USERS_LOGIN_BAD_CREDENTIALS` if the user changed during the login: what ended the sessions meanwhile may have
+ * Throws `FST_USERS_LOGIN_BAD_CREDENTIALS` if the user changed during the login: what ended the sessions meanwhile may
+ * have
  * removed the stored tokens before ours was there. A table without stamps shows a proved mailbox by the flag alone.
  */
 async function checkUnchanged ({ rows }: Rules, row: UserRow): Promise<void> {
@@ -135,10 +176,17 @@ async function checkUnchanged ({ rows }: Rules, row: UserRow): Promise<void> {
 }
 
 /**
- * Throws unless the user may log in. With `revealExistingAccounts: false` a password opens no account before its e-mail is
- * verified, and the reply is that for a wrong password: otherwise a registration and a login would tell a new e-mail from a taken one.
+ * Throws unless the user may log in. With `revealExistingAccounts: false` a password opens no account before its e-mail
+ * is
+ * verified, and the reply is that for a wrong password: otherwise a registration and a login would tell a new e-mail
+ * from a taken one.
  */
-async function checkState (rules: Rules, row: UserRow, { backend, method }: { backend: Backend, method: string }, context: EventContext): Promise<void> {
+async function checkState (
+  rules: Rules,
+  row: UserRow,
+  { backend, method }: { backend: Backend; method: string },
+  context: EventContext
+): Promise<void> {
   const { revealExistingAccounts } = rules.settings
   const { name, requireVerification } = backend
   const isNeutral = !revealExistingAccounts && method === 'password'

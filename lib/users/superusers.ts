@@ -17,10 +17,16 @@ export async function requireOtherSuperuser ({ rows }: Rules, { id }: UserRow): 
 /**
  * Runs a change that takes the rights of an active superuser away, unless nobody would have them then. Stores offer no
  * transaction over several rows, so the other superusers are counted before the change and again after it, and a change
- * that left none is undone. Of two parallel demotions of the last two superusers at least one is refused, maybe both; never
+ * that left none is undone. Of two parallel demotions of the last two superusers at least one is refused, maybe both;
+ * never
  * are both done. Only a process that ends between the change and the second count can leave no superuser.
  */
-export async function demote<T> (rules: Rules, row: UserRow, change: () => Promise<T>, undo: () => Promise<unknown>): Promise<T> {
+export async function demote<T> (
+  rules: Rules,
+  row: UserRow,
+  change: () => Promise<T>,
+  undo: () => Promise<unknown>
+): Promise<T> {
   await requireOtherSuperuser(rules, row)
   const result = await change()
   try {

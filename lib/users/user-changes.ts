@@ -3,7 +3,11 @@ import type { Changes, Where } from '../contracts/database-adapter.js'
 import type { UserId, UserRow } from '../contracts/user.js'
 import type { Writer } from '../contracts/users-api.js'
 import {
-  FST_USERS_FORBIDDEN, FST_USERS_NOT_FOUND, FST_USERS_UNAUTHENTICATED, FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS, isUsersError
+  FST_USERS_FORBIDDEN,
+  FST_USERS_NOT_FOUND,
+  FST_USERS_UNAUTHENTICATED,
+  FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS,
+  isUsersError
 } from '../errors.js'
 import { generateStamp } from '../tokens/index.js'
 import { isSameEmail } from './email.js'
@@ -25,23 +29,28 @@ const WRITE_ATTEMPTS = 3
 
 /** Returns on whose behalf a call writes to a user. */
 export function authorOf ({ id }: UserRow, by: Writer, request: FastifyRequest | null): Author {
-  const acting = by === 'code' ? null : request?.authentication ?? null
+  const acting = by === 'code' ? null : (request?.authentication ?? null)
   const isOwn = by === 'self' || (acting !== null && String(acting.user.id) === String(id))
   return { by, isOwn, session: acting === null ? null : request }
 }
 
 /** The row as it is stored now, with the hash and stamp that this call wrote: what a renewed session is bound to. */
 export async function writeChanges (rules: Rules, row: UserRow, changes: Changes, author: Author): Promise<UserRow> {
-  const ends = endsSessions(row, changes)     // whatever the row said when it was read
+  const ends = endsSessions(row, changes) // whatever the row said when it was read
   const stamp = generateStamp()
   const all = { ...changes, ...(ends ? { session_stamp: stamp } : {}) }
   const isProved = verifies(row, changes)
-  const proved = { ...row, ...changes } as UserRow     // fields of the user model
+  const proved = { ...row, ...changes } as UserRow // fields of the user model
   if (isProved) await removeAttached(rules, proved, 'unvouched')
   const acting = demotes(row, changes)
-    ? await demote(rules, row, () => writeFor(rules, row, all, author), () => rules.rows.update({ id: row.id }, before(row, all)))
+    ? await demote(
+      rules,
+      row,
+      () => writeFor(rules, row, all, author),
+      () => rules.rows.update({ id: row.id }, before(row, all))
+    )
     : await writeFor(rules, row, all, author)
-  const written = { ...proved, session_stamp: ends ? stamp : acting.session_stamp ?? null }
+  const written = { ...proved, session_stamp: ends ? stamp : (acting.session_stamp ?? null) }
   const { session_stamp: current } = isProved ? await removeLateComers(rules, written) : written
   if (ends) await destroyStored(rules, row)
   const now = await rules.rows.getRow(row.id as UserId)
@@ -63,25 +72,33 @@ function verifies (row: UserRow, { is_verified: isVerified, email }: Changes): b
 }
 
 /**
- * Writes the changes on behalf of a session, or of code. The session is read again right before, and its security stamp is
- * a condition of the write, so that a session which has ended changes nothing. Returns the row that the change was based on.
+ * Writes the changes on behalf of a session, or of code. The session is read again right before, and its security stamp
+ * is
+ * a condition of the write, so that a session which has ended changes nothing. Returns the row that the change was
+ * based on.
  */
 async function writeFor (rules: Rules, row: UserRow, all: Changes, author: Author): Promise<UserRow> {
   if (author.isOwn && author.session !== null) return await writeOwn(rules, all, author.by, author.session)
   await checkSession(rules, author)
-  const knownEmail = verifies(row, all) && all.email === undefined ? { email: row.email } : {}     // it is this one that is verified
+  // it is this one that is verified
+  const knownEmail = verifies(row, all) && all.email === undefined ? { email: row.email } : {}
   const where = author.isOwn ? sameSessions(row) : { id: row.id, ...knownEmail }
-  if (Object.keys(all).length > 0 && await updateRow(rules, where, all) !== 1) throw goneFor(author)
+  if (Object.keys(all).length > 0 && (await updateRow(rules, where, all)) !== 1) throw goneFor(author)
   return row
 }
 
-/** Something harmless, such as the upgrade of a hash, may change the row between the two steps: then the session is read again. */
+/**
+ * Something harmless, such as the upgrade of a hash, may change the row between the two steps: then the session is read
+ * again.
+ */
 async function writeOwn (rules: Rules, all: Changes, by: Writer, request: FastifyRequest): Promise<UserRow> {
   const rights = by === 'superuser' ? { is_active: true, is_superuser: true } : { is_active: true }
   for (let left = WRITE_ATTEMPTS; left > 0; left--) {
     const acting = await actingRow(rules, request)
     checkRights(acting, by)
-    if (Object.keys(all).length === 0 || await updateRow(rules, { ...sameSessions(acting), ...rights }, all) === 1) return acting
+    if (Object.keys(all).length === 0 || (await updateRow(rules, { ...sameSessions(acting), ...rights }, all)) === 1) {
+      return acting
+    }
   }
   throw FST_USERS_UNAUTHENTICATED()
 }
@@ -107,8 +124,12 @@ function sameSessions ({ id, session_stamp: stamp, hashed_password: hash }: User
 
 /** The values that a row had before these changes. */
 function before (row: UserRow, changes: Changes): Changes {
-  const source = row as unknown as Changes     // read by key
-  return Object.fromEntries(Object.keys(changes).filter((key) => source[key] !== undefined).map((key) => [key, source[key] as Changes[string]]))
+  const source = row as unknown as Changes // read by key
+  return Object.fromEntries(
+    Object.keys(changes)
+      .filter((key) => source[key] !== undefined)
+      .map((key) => [key, source[key] as Changes[string]])
+  )
 }
 
 /** The unique index has the last word between parallel changes. */
@@ -116,7 +137,9 @@ async function updateRow ({ rows }: Rules, where: Where, changes: Changes): Prom
   try {
     return await rows.update(where, changes)
   } catch (error) {
-    if (isUsersError(error) && error.fields?.includes('email') === true) throw FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS()
+    if (isUsersError(error) && error.fields?.includes('email') === true) {
+      throw FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS()
+    }
     throw error
   }
 }

@@ -34,17 +34,24 @@ function fieldOf (schema: TSchema): Field {
   const [type] = types
   const stored = types.size === 1 && type !== undefined && type !== 'null' ? type : 'json'
   const width = variants.length === 1 && typeof schema.maxLength === 'number' ? { maxLength: schema.maxLength } : {}
-  const fallback = 'default' in schema && schema.default !== null ? { default: schema.default as Value } : {}     // JSON, as the schema says
+  // JSON, as the schema says
+  const fallback = 'default' in schema && schema.default !== null ? { default: schema.default as Value } : {}
   return { type: stored, ...(nullable ? { nullable } : {}), ...(stored === 'text' ? width : {}), ...fallback }
 }
 
 function storedType ({ type, const: constant }: TSchema): Field['type'] | 'null' {
   switch (type ?? typeof constant) {
-    case 'string': return 'text'
-    case 'boolean': return 'boolean'
-    case 'integer': return 'integer'
-    case 'number': return 'number'
-    case 'null': return 'null'
-    default: return 'json'
+    case 'string':
+      return 'text'
+    case 'boolean':
+      return 'boolean'
+    case 'integer':
+      return 'integer'
+    case 'number':
+      return 'number'
+    case 'null':
+      return 'null'
+    default:
+      return 'json'
   }
 }

@@ -29,14 +29,24 @@ export interface UserRows extends UserReader {
   hasStamp(row: UserRow, stamp: string): boolean
 }
 
-export function createUserRows (store: DatabaseAdapter, model: Model, schemas: UserSchemas, stampKeys: readonly [string, ...string[]]): UserRows {
-  const keys = Object.keys(schemas.UserRead.properties).filter((key) => key !== 'oauth_accounts')     // of other rows: routes add them
-  const absent = new Set(Object.entries(schemas.fields).filter(([, schema]) => OptionalKind in schema).map(([name]) => name))
+export function createUserRows (
+  store: DatabaseAdapter,
+  model: Model,
+  schemas: UserSchemas,
+  stampKeys: readonly [string, ...string[]]
+): UserRows {
+  // of other rows: routes add them
+  const keys = Object.keys(schemas.UserRead.properties).filter((key) => key !== 'oauth_accounts')
+  const absent = new Set(
+    Object.entries(schemas.fields)
+      .filter(([, schema]) => OptionalKind in schema)
+      .map(([name]) => name)
+  )
 
   return {
     parseId (text) {
       const id = schemas.id.parse(text)
-      return id !== null && String(id) === text ? id as UserId : null
+      return id !== null && String(id) === text ? (id as UserId) : null
     },
 
     getRow: (id) => store.findOne(model, { id }) as MaybePromise<UserRow | null>,
@@ -48,25 +58,28 @@ export function createUserRows (store: DatabaseAdapter, model: Model, schemas: U
       return closestRow(found as unknown as (UserRow | null)[], forms)
     },
 
-    insert: async (row) => await store.create(model, row) as unknown as UserRow,
+    insert: async (row) => (await store.create(model, row)) as unknown as UserRow,
     async insertWith (row, dependents) {
-      const make: Dependents = (stored) => dependents(stored as unknown as UserRow)     // of the user model
-      return await (store.createWith?.(model, row, make) ?? createInTurn(store, model, row, make)) as unknown as StoredUserRows
+      const make: Dependents = (stored) => dependents(stored as unknown as UserRow) // of the user model
+      return (await (store.createWith?.(model, row, make) ??
+        createInTurn(store, model, row, make))) as unknown as StoredUserRows
     },
     update: (where, changes) => store.update(model, where, changes),
     remove: (id, unchanged = {}) => store.delete(model, { ...unchanged, id }),
     async activeSuperusers (limit) {
-      return await store.findMany(model, { is_superuser: true, is_active: true }, { limit }) as unknown as UserRow[]     // rows of the user model
+      // rows of the user model
+      return (await store.findMany(model, { is_superuser: true, is_active: true }, { limit })) as unknown as UserRow[]
     },
 
     toUser (row) {
-      const source = row as unknown as Row     // read by key
+      const source = row as unknown as Row // read by key
       const user: Row = {}
       for (const key of keys) {
         const value = source[key]
-        if (value !== null || !absent.has(key)) user[key] = value     // an optional field without a value is absent, not null
+        // an optional field without a value is absent, not null
+        if (value !== null || !absent.has(key)) user[key] = value
       }
-      return user as unknown as User     // the keys are those of UserRead
+      return user as unknown as User // the keys are those of UserRead
     },
 
     stampOf: (row) => row.session_stamp ?? fingerprint(stampKeys[0], row.hashed_password),
@@ -78,7 +91,10 @@ export function createUserRows (store: DatabaseAdapter, model: Model, schemas: U
   }
 }
 
-/** Returns the row of the first form that has one, in the same case if possible. What a wider collation of the database found does not count. */
+/**
+ * Returns the row of the first form that has one, in the same case if possible. What a wider collation of the database
+ * found does not count.
+ */
 function closestRow (found: readonly (UserRow | null)[], forms: readonly string[]): UserRow | null {
   const rows = found.filter((row) => row !== null)
   const spellings = [(text: string) => text, foldEmail]

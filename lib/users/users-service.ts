@@ -16,7 +16,9 @@ import { requestVerify, verify } from './verification.js'
 export interface UsersService extends UsersApi {
   /** Registers without telling whether the address was taken. */
   registerQuietly(user: NewUser, context: CallContext): Promise<void>
-  /** Changes the user that the request comes from; a cookie session that changed its password goes on in the same reply. */
+  /**
+   * Changes the user that the request comes from; a cookie session that changed its password goes on in the same reply.
+   */
   updateOwn(changes: UserChanges, request: FastifyRequest, reply: FastifyReply): Promise<User>
 }
 
@@ -38,7 +40,14 @@ export function createUsersService (rules: Rules): UsersService {
       const checked = await checkCredentials(rules, credentials)
       if (checked?.right === true) return checked.row
       const row = checked?.row ?? null
-      await reportFailure(rules, row === null ? 'UNKNOWN_USER' : 'WRONG_PASSWORD', parseEmail(credentials.username) ?? credentials.username, row, backend, contextOf(call))
+      await reportFailure(
+        rules,
+        row === null ? 'UNKNOWN_USER' : 'WRONG_PASSWORD',
+        parseEmail(credentials.username) ?? credentials.username,
+        row,
+        backend,
+        contextOf(call)
+      )
       return null
     },
 
@@ -50,11 +59,13 @@ export function createUsersService (rules: Rules): UsersService {
     login: (user, context) => login(rules, user, context),
     logout (given, givenReply) {
       const { request, reply } = contextOf({ request: given, reply: givenReply ?? null })
-      return logout(rules, request as FastifyRequest, reply)     // a request was given
+      return logout(rules, request as FastifyRequest, reply) // a request was given
     },
     endSessions: (user) => endSessions(rules, user),
 
-    addHook: (name, hook) => { hooks.add(name, hook) },
+    addHook: (name, hook) => {
+      hooks.add(name, hook)
+    },
     settled: () => background.settled(),
     backends
   }

@@ -7,29 +7,48 @@ import type { Settings } from '../contracts/settings.js'
 import { explainEmail, parseEmail, parseNewEmail } from './email.js'
 import { userModel } from './user-model.js'
 
-const addFormats = addFormatsModule.default     // the package is CommonJS
+const addFormats = addFormatsModule.default // the package is CommonJS
 
 /** How deep a custom field may nest: 16 kB of brackets would exhaust the stack. */
 const MAX_DEPTH = 64
 
 /** A problem of a value that does not fit its schema. */
-export interface Problem { path: string, keyword: string, message: string }
+export interface Problem {
+  path: string
+  keyword: string
+  message: string
+}
 
 /**
  * The validator of our routes and rules: nothing is coerced and nothing is removed. It does not check schemas by the
  * meta-schema (some 25 ms): the serializer of `UserRead`, which has every custom field, is compiled at the start.
  */
 export function createAjv (settings: Pick<Settings, 'allowIntranetEmails'>): Ajv {
-  const ajv = new Ajv({ meta: false, validateSchema: false, coerceTypes: false, removeAdditional: false, useDefaults: false, allErrors: true, strict: false, strictNumbers: true })     // `1e400` is no number
+  const ajv = new Ajv({
+    meta: false,
+    validateSchema: false,
+    coerceTypes: false,
+    removeAdditional: false,
+    useDefaults: false,
+    allErrors: true,
+    strict: false,
+    strictNumbers: true
+  }) // `1e400` is no number
   addFormats(ajv)
   ajv.addFormat('email', { type: 'string', validate: (text: string) => parseNewEmail(text, settings) !== null })
   ajv.addFormat('idn-email', { type: 'string', validate: (text: string) => parseEmail(text) !== null })
-  ajv.addFormat('password', { type: 'string', validate: (text: string) => text.isWellFormed() && Buffer.byteLength(text) <= PASSWORD_MAX_BYTES })
+  ajv.addFormat('password', {
+    type: 'string',
+    validate: (text: string) => text.isWellFormed() && Buffer.byteLength(text) <= PASSWORD_MAX_BYTES
+  })
   return ajv
 }
 
 /** A validator as Fastify wants it. */
-export interface LateValidator { (data: unknown): boolean, errors?: ErrorObject[] | null }
+export interface LateValidator {
+  (data: unknown): boolean
+  errors?: ErrorObject[] | null
+}
 
 /**
  * Returns a validator that is compiled when it is first called: starts are quicker, and few processes use every route.
@@ -57,14 +76,20 @@ function isEmailProblem ({ keyword, params }: ErrorObject): boolean {
 
 /** Returns the text at a JSON pointer (RFC 6901). */
 function valueAt (data: unknown, pointer: string): string {
-  const keys = pointer.split('/').slice(1).map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'))
+  const keys = pointer
+    .split('/')
+    .slice(1)
+    .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'))
   return String(keys.reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], data))
 }
 
 /** The problems of a validation, without the values. */
 export function problemsOf (errors: readonly ErrorObject[]): Problem[] {
   return errors.map(({ instancePath, keyword, message, params }) => ({
-    path: keyword === 'required' ? `${instancePath}/${String((params as { missingProperty?: string }).missingProperty)}` : instancePath,
+    path:
+      keyword === 'required'
+        ? `${instancePath}/${String((params as { missingProperty?: string }).missingProperty)}`
+        : instancePath,
     keyword,
     message: message ?? 'is not valid'
   }))
@@ -76,7 +101,9 @@ export type UserCheck = (values: object) => void
 export function createUserCheck (ajv: Ajv, settings: Pick<Settings, 'allowIntranetEmails' | 'schemas'>): UserCheck {
   const { schemas } = settings
   const flag = Type.Optional(Type.Union([Type.Boolean(), Type.Null()]))
-  const custom = Object.fromEntries(Object.entries(schemas.fields).map(([name, schema]) => [name, Type.Optional(schema)]))
+  const custom = Object.fromEntries(
+    Object.entries(schemas.fields).map(([name, schema]) => [name, Type.Optional(schema)])
+  )
   const schema = Type.Object({
     email: Type.Optional(Email),
     password: Type.Optional(Type.Union([Password, Type.Null()])),
@@ -85,30 +112,50 @@ export function createUserCheck (ajv: Ajv, settings: Pick<Settings, 'allowIntran
     is_verified: flag,
     ...custom
   } satisfies Record<string, TSchema>)
-  if (Object.keys(custom).length > 0) ajv.compile(schema)     // a field that cannot be compiled stops the start; the result is kept
+  // a field that cannot be compiled stops the start; the result is kept
+  if (Object.keys(custom).length > 0) ajv.compile(schema)
   const validate = compileLater(ajv, schema, settings)
 
   const { fields } = userModel(schemas)
 
   return (values) => {
-    if (!validate(values)) throw invalidUser(problemsOf(validate.errors as ErrorObject[]))     // what does not fit has some
+    if (!validate(values)) throw invalidUser(problemsOf(validate.errors as ErrorObject[])) // what does not fit has some
     for (const [name, value] of Object.entries(values)) {
       if (!Object.hasOwn(custom, name)) continue
-      if (fields[name]?.type === 'integer' && typeof value === 'number' && !Number.isSafeInteger(value)) throw invalidUser([{ path: `/${name}`, keyword: 'type', message: 'must be an integer that every store keeps exactly (53 bits)' }])
-      if (!isStorable(value)) throw invalidUser([{ path: `/${name}`, keyword: 'text', message: `must be finite numbers and well-formed Unicode without NUL, nested ${MAX_DEPTH} levels at most` }])
+      if (fields[name]?.type === 'integer' && typeof value === 'number' && !Number.isSafeInteger(value)) {
+        throw invalidUser([
+          { path: `/${name}`, keyword: 'type', message: 'must be an integer that every store keeps exactly (53 bits)' }
+        ])
+      }
+      if (!isStorable(value)) {
+        throw invalidUser([
+          {
+            path: `/${name}`,
+            keyword: 'text',
+            message: `must be finite numbers and well-formed Unicode without NUL, nested ${MAX_DEPTH} levels at most`
+          }
+        ])
+      }
     }
   }
 }
 
 /** The error for values that do not fit a user's schema. */
 export function invalidUser (problems: readonly Problem[]): Error {
-  return FST_USERS_INVALID_USER([problems.map(({ path, message }) => `${path} ${message}`).join('; ')], { detail: problems })
+  return FST_USERS_INVALID_USER([problems.map(({ path, message }) => `${path} ${message}`).join('; ')], {
+    detail: problems
+  })
 }
 
-/** Returns true for text and numbers that every store keeps as they are (JSON has no infinite number), and for data that fits every reader's stack. */
+/**
+ * Returns true for text and numbers that every store keeps as they are (JSON has no infinite number), and for data that
+ * fits every reader's stack.
+ */
 function isStorable (value: unknown, depth = 0): boolean {
   if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0')
   if (typeof value === 'number') return Number.isFinite(value)
   if (typeof value !== 'object' || value === null) return true
-  return depth < MAX_DEPTH && Object.entries(value).every(([key, inner]) => isStorable(key) && isStorable(inner, depth + 1))
+  return (
+    depth < MAX_DEPTH && Object.entries(value).every(([key, inner]) => isStorable(key) && isStorable(inner, depth + 1))
+  )
 }

@@ -16,7 +16,8 @@ export async function requestVerify (rules: Rules, email: string, call: CallCont
 }
 
 /**
- * Sends the proof of a new e-mail to it; the account keeps the old one until then. With `revealExistingAccounts: false` the
+ * Sends the proof of a new e-mail to it; the account keeps the old one until then. With `revealExistingAccounts: false`
+ * the
  * owner of a taken e-mail is told instead.
  */
 export function requestEmailChange (rules: Rules, row: UserRow, newEmail: string, context: EventContext): void {
@@ -25,7 +26,7 @@ export function requestEmailChange (rules: Rules, row: UserRow, newEmail: string
     return
   }
   rules.background.run(async () => {
-    if (!await reportExisting(rules, newEmail, 'email-change', context)) announceChange(rules, row, newEmail, context)
+    if (!(await reportExisting(rules, newEmail, 'email-change', context))) announceChange(rules, row, newEmail, context)
   }, context.reply)
 }
 
@@ -34,7 +35,8 @@ function announceChange (rules: Rules, row: UserRow, newEmail: string, context: 
 }
 
 /**
- * Marks the e-mail of the token as verified, once; with a token for a new e-mail, that one takes effect. All sessions end,
+ * Marks the e-mail of the token as verified, once; with a token for a new e-mail, that one takes effect. All sessions
+ * end,
  * except a cookie session of the same user on the request, which is renewed in the reply.
  */
 export async function verify (rules: Rules, token: string, call: CallContext): Promise<User> {
@@ -50,7 +52,14 @@ export async function verify (rules: Rules, token: string, call: CallContext): P
   return rules.rows.toUser(verified)
 }
 
-function announce (rules: Rules, row: UserRow, purpose: MailedPurpose, claims: Record<string, string>, email: string, context: EventContext): void {
+function announce (
+  rules: Rules,
+  row: UserRow,
+  purpose: MailedPurpose,
+  claims: Record<string, string>,
+  email: string,
+  context: EventContext
+): void {
   const { tokens, hooks, rows, background } = rules
   background.run(async () => {
     const fgpt = stateFingerprint(rules, row, purpose)
@@ -67,7 +76,8 @@ async function rowOf ({ rows }: Rules, { sub, email }: Claims): Promise<UserRow 
 }
 
 /**
- * Checks that the user is as the token was made for. Where tokens of FastAPI Users are accepted (`requireStamp: false`),
+ * Checks that the user is as the token was made for. Where tokens of FastAPI Users are accepted (`requireStamp:
+ * false`),
  * one without a fingerprint is bound to the e-mail alone, as its maker binds it, until it expires.
  */
 function isBound (rules: Rules, row: UserRow, { new_email: newEmail, fgpt }: Claims): boolean {

@@ -5,14 +5,21 @@ import ts from 'typescript'
 
 async function rowsOf (name) {
   const source = readFileSync(new URL(name, import.meta.url), 'utf8')
-  const { outputText } = ts.transpileModule(source, { compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 } })
+  const { outputText } = ts.transpileModule(source, {
+    compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 }
+  })
   const { rows } = await import(`data:text/javascript;base64,${Buffer.from(outputText).toString('base64')}`)
   return rows
 }
 
-const rows = [...await rowsOf('rows.ts'), ...await rowsOf('oauth-rows.ts')]
+const rows = [...(await rowsOf('rows.ts')), ...(await rowsOf('oauth-rows.ts'))]
 const different = rows.filter(({ differs }) => differs !== undefined)
-for (const { at, name, steps, differs: { upstream, reason } } of different) {
+for (const {
+  at,
+  name,
+  steps,
+  differs: { upstream, reason }
+} of different) {
   const ours = steps.map(({ status }) => status).join(', ')
   console.log(`${at}  ${name}\n      FastAPI Users: ${upstream}\n      here: ${ours}; ${reason}\n`)
 }

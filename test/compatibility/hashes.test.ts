@@ -7,11 +7,20 @@ import { captureEvents } from '../../lib/testing/index.js'
 import { storedModel, storedRows } from '../helpers/build-app.js'
 import { SECRETS } from './rows.js'
 
-interface Sample { password: string, hash: string }
-const { hashes } = JSON.parse(readFileSync('test/fixtures/fastapi-users.json', 'utf8')) as { hashes: Record<string, Sample> }
+interface Sample {
+  password: string
+  hash: string
+}
+const { hashes } = JSON.parse(readFileSync('test/fixtures/fastapi-users.json', 'utf8')) as {
+  hashes: Record<string, Sample>
+}
 
 const WRITTEN = /^\$argon2id\$v=19\$m=65536,t=3,p=4\$[\w+/]{22}\$[\w+/]{43}$/
-const { bcrypt_2b: bcrypt = { password: '', hash: '' }, argon2id_default: current = { password: '', hash: '' }, bcrypt_72_bytes_then_more: long = { password: '', hash: '' } } = hashes
+const {
+  bcrypt_2b: bcrypt = { password: '', hash: '' },
+  argon2id_default: current = { password: '', hash: '' },
+  bcrypt_72_bytes_then_more: long = { password: '', hash: '' }
+} = hashes
 
 interface Service {
   app: FastifyInstance
@@ -28,19 +37,39 @@ async function serve (t: Test): Promise<Service> {
   const app = Fastify()
   t.teardown(() => app.close())
   const adapter: DatabaseAdapter = memory()
-  await app.register(users, { adapter, secret: SECRETS.auth, compatibility: 'fastapi-users', backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60 }) }] })
+  await app.register(users, {
+    adapter,
+    secret: SECRETS.auth,
+    compatibility: 'fastapi-users',
+    backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60 }) }]
+  })
   const { tokenOf } = captureEvents(app)
   await app.ready()
   const email = (name: string): string => `${name}@camelot.bt`
   return {
     app,
     async store (name, hashed_password) {
-      await adapter.create(storedModel('user'), { id: crypto.randomUUID(), email: email(name), hashed_password, is_active: true, is_superuser: false, is_verified: false })
+      await adapter.create(storedModel('user'), {
+        id: crypto.randomUUID(),
+        email: email(name),
+        hashed_password,
+        is_active: true,
+        is_superuser: false,
+        is_verified: false
+      })
     },
-    hashOf: async (name) => String((await storedRows(adapter, 'user')).find((row) => row.email === email(name))?.hashed_password),
+    hashOf: async (name) =>
+      String((await storedRows(adapter, 'user')).find((row) => row.email === email(name))?.hashed_password),
     async login (name, password) {
       const payload = new URLSearchParams({ username: email(name), password }).toString()
-      return (await app.inject({ method: 'POST', url: '/auth/jwt/login', payload, headers: { 'content-type': 'application/x-www-form-urlencoded' } })).statusCode
+      return (
+        await app.inject({
+          method: 'POST',
+          url: '/auth/jwt/login',
+          payload,
+          headers: { 'content-type': 'application/x-www-form-urlencoded' }
+        })
+      ).statusCode
     },
     post: async (url, payload) => (await app.inject({ method: 'POST', url, payload })).statusCode,
     async resetToken (name) {
@@ -50,41 +79,53 @@ async function serve (t: Test): Promise<Service> {
   }
 }
 
-t.test('rows 63, 64: every format that was ever written is verified, and replaced at login by that of the original', async (t) => {
-  const { store, hashOf, login } = await serve(t)
-  const salt = Buffer.from('8 bytes!')
-  const samples: Record<string, Sample> = {
-    ...hashes,
-    bcrypt_2x: { password: bcrypt.password, hash: bcrypt.hash.replace('$2b$', '$2x$') },
-    argon2d: { password: bcrypt.password, hash: await hashArgon2(bcrypt.password, { algorithm: 0, memoryCost: 64, timeCost: 1 }) },
-    argon2id_short_salt: { password: bcrypt.password, hash: await hashArgon2(bcrypt.password, { algorithm: 2, memoryCost: 64, timeCost: 1, salt }) }
+t.test(
+  'rows 63, 64: every format that was ever written is verified, and replaced at login by that of the original',
+  async (t) => {
+    const { store, hashOf, login } = await serve(t)
+    const salt = Buffer.from('8 bytes!')
+    const samples: Record<string, Sample> = {
+      ...hashes,
+      bcrypt_2x: { password: bcrypt.password, hash: bcrypt.hash.replace('$2b$', '$2x$') },
+      argon2d: {
+        password: bcrypt.password,
+        hash: await hashArgon2(bcrypt.password, { algorithm: 0, memoryCost: 64, timeCost: 1 })
+      },
+      argon2id_short_salt: {
+        password: bcrypt.password,
+        hash: await hashArgon2(bcrypt.password, { algorithm: 2, memoryCost: 64, timeCost: 1, salt })
+      }
+    }
+    delete samples.argon2id_default
+    for (const [name, { password, hash }] of Object.entries(samples)) {
+      await store(name, hash)
+      t.equal(await login(name, `${password.slice(0, -1)}_`.slice(0, 60)), 400, `${name}: a wrong password`)
+      t.equal(await hashOf(name), hash, `${name}: which changes nothing`)
+      t.equal(await login(name, password), 200, `${name}: the right one`)
+      const written = await hashOf(name)
+      if (name === 'argon2id_unicode') t.equal(written, hash, `${name}: has the parameters already`)
+      else t.match(written, WRITTEN, `${name}: replaced`)
+      t.ok(await verifyArgon2(written, password), `${name}: and is of that password`)
+    }
   }
-  delete samples.argon2id_default
-  for (const [name, { password, hash }] of Object.entries(samples)) {
-    await store(name, hash)
-    t.equal(await login(name, `${password.slice(0, -1)}_`.slice(0, 60)), 400, `${name}: a wrong password`)
-    t.equal(await hashOf(name), hash, `${name}: which changes nothing`)
-    t.equal(await login(name, password), 200, `${name}: the right one`)
-    const written = await hashOf(name)
-    if (name === 'argon2id_unicode') t.equal(written, hash, `${name}: has the parameters already`)
-    else t.match(written, WRITTEN, `${name}: replaced`)
-    t.ok(await verifyArgon2(written, password), `${name}: and is of that password`)
+)
+
+t.test(
+  "row 63: a hash with the parameters of the original stays as it is: neither service rewrites the other's",
+  async (t) => {
+    const { store, hashOf, login, post } = await serve(t)
+    await store('arthur', current.hash)
+    t.equal(await login('arthur', current.password), 200)
+    t.equal(await hashOf('arthur'), current.hash)
+
+    t.equal(await post('/auth/register', { email: 'new@camelot.bt', password: 'x' }), 201)
+    const written = await hashOf('new')
+    t.match(written, WRITTEN, 'a new hash has its parameters, salt and length')
+    t.equal(written.length, 97)
+    t.equal(await login('new', 'x'), 200)
+    t.equal(await hashOf('new'), written)
   }
-})
-
-t.test('row 63: a hash with the parameters of the original stays as it is: neither service rewrites the other\'s', async (t) => {
-  const { store, hashOf, login, post } = await serve(t)
-  await store('arthur', current.hash)
-  t.equal(await login('arthur', current.password), 200)
-  t.equal(await hashOf('arthur'), current.hash)
-
-  t.equal(await post('/auth/register', { email: 'new@camelot.bt', password: 'x' }), 201)
-  const written = await hashOf('new')
-  t.match(written, WRITTEN, 'a new hash has its parameters, salt and length')
-  t.equal(written.length, 97)
-  t.equal(await login('new', 'x'), 200)
-  t.equal(await hashOf('new'), written)
-})
+)
 
 t.test('row 64: of a password over 72 bytes the old hash knows the first 72; the new one knows all', async (t) => {
   const { store, hashOf, login } = await serve(t)

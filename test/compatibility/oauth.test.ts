@@ -6,7 +6,18 @@ import Fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fast
 import { type Document, Int32, ObjectId } from 'mongodb'
 import t, { type Test } from 'tap'
 import { github, google, oauth, type OauthOptions } from '../../lib/features/oauth/index.js'
-import users, { bearerTransport, cookieTransport, jwtStrategy, mongodb, objectIdId, postgres, sqlite, userSchemas, type DatabaseAdapter, type UsersOptions } from '../../lib/index.js'
+import users, {
+  bearerTransport,
+  cookieTransport,
+  jwtStrategy,
+  mongodb,
+  objectIdId,
+  postgres,
+  sqlite,
+  userSchemas,
+  type DatabaseAdapter,
+  type UsersOptions
+} from '../../lib/index.js'
 import { captureEvents } from '../../lib/testing/index.js'
 import { fastPasswords } from '../helpers/build-app.js'
 import { connect, freshDb } from '../helpers/mongo-stores.js'
@@ -26,7 +37,11 @@ const service = await needsPostgres()
 const places = t.testdir()
 
 /** Two providers that do as they are told, and who is there. */
-interface Providers { servers: Record<'google' | 'github', OauthServer>, options: OauthOptions, be: OauthWorld['be'] }
+interface Providers {
+  servers: Record<'google' | 'github', OauthServer>
+  options: OauthOptions
+  be: OauthWorld['be']
+}
 
 async function startProviders (t: Test): Promise<Providers> {
   const servers = { google: await startOauthServer(), github: await startOauthServer() }
@@ -34,7 +49,12 @@ async function startProviders (t: Test): Promise<Providers> {
   const providers = [servers.google.stage(google(CLIENT)), servers.github.stage(github(CLIENT))]
   return {
     servers,
-    options: { providers, insecureOrigins: Object.values(servers).map(({ url }) => url), stateSecret: STATE_SECRET, timeoutMs: 10_000 },
+    options: {
+      providers,
+      insecureOrigins: Object.values(servers).map(({ url }) => url),
+      stateSecret: STATE_SECRET,
+      timeoutMs: 10_000
+    },
     be ({ id, email = null, verified = true }) {
       servers.google.play.claims = { sub: id, ...(email === null ? {} : { email, email_verified: verified }) }
       servers.github.answer(ME, { id: Number(id), login: 'knight' })
@@ -46,7 +66,13 @@ async function startProviders (t: Test): Promise<Providers> {
 const jwt = () => jwtStrategy({ secret: SECRETS.auth, lifetimeSeconds: 3600 })
 
 /** An application in compatibility mode that logs in with these providers. */
-async function serve (t: Test, adapter: DatabaseAdapter, { options }: Providers, more: Partial<UsersOptions> = {}, own: Partial<OauthOptions> = {}) {
+async function serve (
+  t: Test,
+  adapter: DatabaseAdapter,
+  { options }: Providers,
+  more: Partial<UsersOptions> = {},
+  own: Partial<OauthOptions> = {}
+) {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(users, {
@@ -55,7 +81,10 @@ async function serve (t: Test, adapter: DatabaseAdapter, { options }: Providers,
     compatibility: 'fastapi-users',
     publicUrl: ORIGIN,
     passwords: fastPasswords,
-    backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwt() }, { name: 'cookie', transport: cookieTransport(), strategy: jwt() }],
+    backends: [
+      { name: 'jwt', transport: bearerTransport(), strategy: jwt() },
+      { name: 'cookie', transport: cookieTransport(), strategy: jwt() }
+    ],
     ...more
   })
   await app.register(oauth, { ...options, ...own })
@@ -64,10 +93,17 @@ async function serve (t: Test, adapter: DatabaseAdapter, { options }: Providers,
   return { app, events, tokenOf }
 }
 
-const sessionOf = (id: string): { authorization: string } => ({ authorization: `Bearer ${signLikePython({ sub: id, aud: ['fastapi-users:auth'], exp: CENTURY }, SECRETS.auth)}` })
+const sessionOf = (id: string): { authorization: string } => ({
+  authorization: `Bearer ${signLikePython({ sub: id, aud: ['fastapi-users:auth'], exp: CENTURY }, SECRETS.auth)}`
+})
 
 /** Starts a login or a linking, and gives the address of the callback with the cookie. */
-async function begin (app: FastifyInstance, { servers }: Providers, provider: 'google' | 'github', session?: { authorization: string }): Promise<{ url: string, cookie: string }> {
+async function begin (
+  app: FastifyInstance,
+  { servers }: Providers,
+  provider: 'google' | 'github',
+  session?: { authorization: string }
+): Promise<{ url: string; cookie: string }> {
   const path = session === undefined ? `/auth/${provider}` : `/auth/associate/${provider}`
   const reply = await app.inject({ url: `${path}/authorize`, headers: { ...session } })
   if (reply.statusCode !== 200) throw new Error(reply.body)
@@ -76,15 +112,23 @@ async function begin (app: FastifyInstance, { servers }: Providers, provider: 'g
 }
 
 /** A whole login. Gives the id of who is logged in then. */
-async function login (t: Test, app: FastifyInstance, providers: Providers, provider: 'google' | 'github'): Promise<string> {
+async function login (
+  t: Test,
+  app: FastifyInstance,
+  providers: Providers,
+  provider: 'google' | 'github'
+): Promise<string> {
   const { url, cookie } = await begin(app, providers, provider)
   const reply = await app.inject({ url, headers: { cookie: `${COOKIE}=${cookie}` } })
   t.equal(reply.statusCode, 200, reply.body)
-  const me = await app.inject({ url: '/users/me', headers: { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` } })
+  const me = await app.inject({
+    url: '/users/me',
+    headers: { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` }
+  })
   return me.json<{ id: string }>().id
 }
 
-function copyFixture (t: Test, ...changes: string[]): { file: string, python: Database.Database } {
+function copyFixture (t: Test, ...changes: string[]): { file: string; python: Database.Database } {
   const file = join(mkdtempSync(join(places, 'database-')), 'users.sqlite')
   copyFileSync('test/fixtures/fastapi-users.sqlite', file)
   chmodSync(file, 0o644)
@@ -95,7 +139,8 @@ function copyFixture (t: Test, ...changes: string[]): { file: string, python: Da
 }
 
 /** A row as SQLAlchemy writes it. */
-const accountOf = (userId: string, name: string, accountId: string, email: string): string => `INSERT INTO oauth_account VALUES ('${randomUUID()}', '${userId}', '${name}', 'theirs', 1893456000, 'theirs-too', '${accountId}', '${email}')`
+const accountOf = (userId: string, name: string, accountId: string, email: string): string =>
+  `INSERT INTO oauth_account VALUES ('${randomUUID()}', '${userId}', '${name}', 'theirs', 1893456000, 'theirs-too', '${accountId}', '${email}')`
 const MORDRED = '0f8fad5b-d9cb-469f-a165-70867728950e'
 
 const variants: Readonly<Record<OauthVariant, [Partial<UsersOptions>, Partial<OauthOptions>]>> = {
@@ -106,13 +151,28 @@ const variants: Readonly<Record<OauthVariant, [Partial<UsersOptions>, Partial<Oa
   verified: [{ requireVerification: true }, {}]
 }
 
-async function build (t: Test, variant: OauthVariant): Promise<{ app: FastifyInstance, world: OauthWorld, cookie: () => Record<string, string> }> {
+async function build (
+  t: Test,
+  variant: OauthVariant
+): Promise<{ app: FastifyInstance; world: OauthWorld; cookie: () => Record<string, string> }> {
   const providers = await startProviders(t)
-  const { file, python } = copyFixture(t, `INSERT INTO user VALUES ('${MORDRED}', 'mordred@camelot.bt', 'x', 0, 0, 0)`, accountOf(MORDRED, 'github', '583231', 'mordred@camelot.bt'))
+  const { file, python } = copyFixture(
+    t,
+    `INSERT INTO user VALUES ('${MORDRED}', 'mordred@camelot.bt', 'x', 0, 0, 0)`,
+    accountOf(MORDRED, 'github', '583231', 'mordred@camelot.bt')
+  )
   const { app, events, tokenOf } = await serve(t, sqlite(file), providers, ...variants[variant])
-  const found = python.prepare("SELECT substr(email, 1, instr(email, '@') - 1) AS name, id FROM user").all() as { name: string, id: string }[]
+  const found = python.prepare("SELECT substr(email, 1, instr(email, '@') - 1) AS name, id FROM user").all() as {
+    name: string
+    id: string
+  }[]
   const idOf = Object.fromEntries(found.map(({ name, id }) => [name, id]))
-  const ids = { arthur: String(idOf['king.arthur']), galahad: String(idOf['galahad']), lancelot: String(idOf['lancelot']), mordred: MORDRED }
+  const ids = {
+    arthur: String(idOf['king.arthur']),
+    galahad: String(idOf['galahad']),
+    lancelot: String(idOf['lancelot']),
+    mordred: MORDRED
+  }
   let cookie: string | null = null
   providers.be(GALAHAD)
   const world: OauthWorld = {
@@ -128,25 +188,37 @@ async function build (t: Test, variant: OauthVariant): Promise<{ app: FastifyIns
       else if (endpoint === 'api') providers.servers.github.fail(ME, fault)
       else providers.servers.google.fail('token', fault)
     },
-    state: (claims = {}, secret = STATE_SECRET) => signLikePython({ csrftoken: cookie, aud: 'fastapi-users:oauth-state', exp: CENTURY, ...claims }, secret),
-    cookie (value) { cookie = value },
+    state: (claims = {}, secret = STATE_SECRET) =>
+      signLikePython({ csrftoken: cookie, aud: 'fastapi-users:oauth-state', exp: CENTURY, ...claims }, secret),
+    cookie (value) {
+      cookie = value
+    },
     accounts: () => python.prepare('SELECT * FROM oauth_account').all() as StoredAccount[],
     emails: () => python.prepare('SELECT email FROM user').pluck().all() as string[],
-    link: (who, accountId) => { python.exec(accountOf(ids[who], 'google', accountId, 'x@x.bt')) },
+    link: (who, accountId) => {
+      python.exec(accountOf(ids[who], 'google', accountId, 'x@x.bt'))
+    },
     async reset (who) {
       const user = await app.users.get(ids[who])
       await app.users.forgotPassword(String(user?.email))
       await app.users.resetPassword(await tokenOf('onAfterForgotPassword'), 'excalibur-3')
     },
     exchanges: () => Object.values(providers.servers).reduce((sum, server) => sum + server.hits('token'), 0),
-    heard: (wanted) => events.filter((event) => event.name === wanted.split(' ')[0] && (!wanted.includes(' verified') || ('user' in event && event.user?.is_verified === true))).length
+    heard: (wanted) =>
+      events.filter(
+        (event) =>
+          event.name === wanted.split(' ')[0] &&
+          (!wanted.includes(' verified') || ('user' in event && event.user?.is_verified === true))
+      ).length
   }
-  return { app, world, cookie: () => cookie === null ? {} : { cookie: `${COOKIE}=${cookie}` } }
+  return { app, world, cookie: () => (cookie === null ? {} : { cookie: `${COOKIE}=${cookie}` }) }
 }
 
 /** The body with ids and tokens replaced by their names. */
 function readable (text: string): string {
-  return text.replace(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, '<jwt>').replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<id>')
+  return text
+    .replace(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, '<jwt>')
+    .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<id>')
 }
 
 async function play (t: Test, { variant = 'plain', steps }: OauthRow): Promise<void> {
@@ -156,7 +228,10 @@ async function play (t: Test, { variant = 'plain', steps }: OauthRow): Promise<v
     await before?.(world)
     const url = typeof get === 'function' ? await get(world) : get === 'again' ? last : get
     last = url
-    const reply: LightMyRequestResponse = await app.inject({ url, headers: { ...cookie(), ...(as === undefined ? {} : sessionOf(world.ids[as])), ...headers } })
+    const reply: LightMyRequestResponse = await app.inject({
+      url,
+      headers: { ...cookie(), ...(as === undefined ? {} : sessionOf(world.ids[as])), ...headers }
+    })
     t.equal(reply.statusCode, status, `${url.split('?')[0]}: ${reply.body}`)
     if (body !== undefined) t.equal(readable(reply.body), body === '' ? '' : JSON.stringify(body))
     if (after !== undefined) t.ok(after(world, reply), 'afterwards')
@@ -165,68 +240,132 @@ async function play (t: Test, { variant = 'plain', steps }: OauthRow): Promise<v
 
 for (const [title, group] of Object.entries(groups)) {
   t.test(`${title}: replies as FastAPI Users does, or differs for the reason given`, async (t) => {
-    for (const row of group) await t.test(`${row.at} ${row.name}${row.differs === undefined ? '' : ` (differs: ${row.differs.reason})`}`, (t) => play(t, row))
+    for (const row of group) {
+      await t.test(
+        `${row.at} ${row.name}${row.differs === undefined ? '' : ` (differs: ${row.differs.reason})`}`,
+        (t) => play(t, row)
+      )
+    }
   })
 }
 
 t.test('every row has its own name, and every difference about OAuth that the contract names is there', async (t) => {
   t.equal(new Set(rows.map(({ at, name }) => `${at} ${name}`)).size, rows.length)
   const reasons = rows.map(({ differs }) => differs?.reason ?? '').join()
-  for (const defect of ['D7', 'D8', 'D9', 'D10', 'D11', 'D15', 'D16', 'D19', 'D25', 'D27', 'D32', 'D33']) t.match(reasons, new RegExp(`\\b${defect}\\b`), defect)
-  for (const { name, differs } of rows) if (differs !== undefined) t.match(differs.reason, /\b(?:D\d+|[A-Z]+-\d\d)\b/, name)
+  for (const defect of ['D7', 'D8', 'D9', 'D10', 'D11', 'D15', 'D16', 'D19', 'D25', 'D27', 'D32', 'D33']) {
+    t.match(reasons, new RegExp(`\\b${defect}\\b`), defect)
+  }
+  for (const { name, differs } of rows) {
+    if (differs !== undefined) t.match(differs.reason, /\b(?:D\d+|[A-Z]+-\d\d)\b/, name)
+  }
 })
 
-const DEFINITIONS = "SELECT name, sql FROM sqlite_master WHERE tbl_name NOT IN ('oauth_issuer', 'oauth_transaction', 'fastify_users_schema') ORDER BY name"
+const DEFINITIONS =
+  "SELECT name, sql FROM sqlite_master WHERE tbl_name NOT IN ('oauth_issuer', 'oauth_transaction', 'fastify_users_schema') ORDER BY name"
 
-t.test('rows 69, 83: on the database of the original a stored account leads to its user, whatever stands in it', async (t) => {
-  const providers = await startProviders(t)
-  const { file, python } = copyFixture(t)
-  const schema = python.prepare(DEFINITIONS).all()
-  const galahad = python.prepare("SELECT * FROM user WHERE email LIKE 'galahad@%'").get() as { id: string }
-  const lancelot = python.prepare("SELECT id FROM user WHERE email LIKE 'lancelot@%'").pluck().get() as string
-  python.exec(accountOf(lancelot, 'github', '583231', 'lancelot@camelot.bt'))
-  const before = python.prepare('SELECT * FROM oauth_account ORDER BY oauth_name').all() as Document[]
-  const { app } = await serve(t, sqlite(file), providers)
-  t.equal(python.prepare("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('oauth_issuer', 'oauth_transaction')").pluck().get(), 2, 'the missing tables were made')
-  t.strictSame(python.prepare(DEFINITIONS).all(), schema, 'and nothing else')
+t.test(
+  'rows 69, 83: on the database of the original a stored account leads to its user, whatever stands in it',
+  async (t) => {
+    const providers = await startProviders(t)
+    const { file, python } = copyFixture(t)
+    const schema = python.prepare(DEFINITIONS).all()
+    const galahad = python.prepare("SELECT * FROM user WHERE email LIKE 'galahad@%'").get() as { id: string }
+    const lancelot = python.prepare("SELECT id FROM user WHERE email LIKE 'lancelot@%'").pluck().get() as string
+    python.exec(accountOf(lancelot, 'github', '583231', 'lancelot@camelot.bt'))
+    const before = python.prepare('SELECT * FROM oauth_account ORDER BY oauth_name').all() as Document[]
+    const { app } = await serve(t, sqlite(file), providers)
+    t.equal(
+      python
+        .prepare(
+          "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('oauth_issuer', 'oauth_transaction')"
+        )
+        .pluck()
+        .get(),
+      2,
+      'the missing tables were made'
+    )
+    t.strictSame(python.prepare(DEFINITIONS).all(), schema, 'and nothing else')
 
-  providers.be(GALAHAD)
-  t.equal(await login(t, app, providers, 'google'), galahad.id)
-  providers.be({ id: '583231', email: 'lancelot@camelot.bt' })
-  providers.servers.github.play.expiresIn = null
-  providers.servers.github.play.refreshTokens = false
-  t.equal(await login(t, app, providers, 'github'), lancelot)
-  const [hub, goog] = python.prepare('SELECT *, typeof(expires_at) AS kind FROM oauth_account ORDER BY oauth_name').all() as [Document, Document]
-  t.match(goog, { id: before[1]?.['id'], access_token: /^access-/, refresh_token: /^refresh-/, kind: 'integer', account_email: GALAHAD.email }, 'tokens are as they are')
-  t.ok(Math.abs(goog['expires_at'] - Date.now() / 1000 - 3600) < 60)
-  t.match(hub, { id: before[0]?.['id'], access_token: /^access-/, refresh_token: 'theirs-too', expires_at: null }, 'the refresh token stays where none comes')
-  t.strictSame(python.prepare("SELECT * FROM user WHERE email LIKE 'galahad@%'").get(), galahad)
-  t.equal(python.prepare('SELECT count(*) FROM oauth_transaction').pluck().get(), 0)
+    providers.be(GALAHAD)
+    t.equal(await login(t, app, providers, 'google'), galahad.id)
+    providers.be({ id: '583231', email: 'lancelot@camelot.bt' })
+    providers.servers.github.play.expiresIn = null
+    providers.servers.github.play.refreshTokens = false
+    t.equal(await login(t, app, providers, 'github'), lancelot)
+    const [hub, goog] = python
+      .prepare('SELECT *, typeof(expires_at) AS kind FROM oauth_account ORDER BY oauth_name')
+      .all() as [Document, Document]
+    t.match(
+      goog,
+      {
+        id: before[1]?.['id'],
+        access_token: /^access-/,
+        refresh_token: /^refresh-/,
+        kind: 'integer',
+        account_email: GALAHAD.email
+      },
+      'tokens are as they are'
+    )
+    t.ok(Math.abs(goog['expires_at'] - Date.now() / 1000 - 3600) < 60)
+    t.match(
+      hub,
+      { id: before[0]?.['id'], access_token: /^access-/, refresh_token: 'theirs-too', expires_at: null },
+      'the refresh token stays where none comes'
+    )
+    t.strictSame(python.prepare("SELECT * FROM user WHERE email LIKE 'galahad@%'").get(), galahad)
+    t.equal(python.prepare('SELECT count(*) FROM oauth_transaction').pluck().get(), 0)
 
-  providers.be({ id: '7007', email: 'percival@camelot.bt' })
-  const percival = await login(t, app, providers, 'google')
-  t.match(python.prepare("SELECT * FROM oauth_account WHERE account_id = 'people/7007'").get(), { id: /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, user_id: percival, oauth_name: 'google', access_token: /^access-/ }, 'a new account is one that the original reads')
-  const admin = python.prepare('SELECT id FROM user WHERE is_superuser = 1').pluck().get() as string
-  for (const id of [percival, galahad.id]) t.equal((await app.inject({ method: 'DELETE', url: `/users/${id}`, headers: sessionOf(admin) })).statusCode, 204)
-  t.strictSame(python.prepare('SELECT account_id FROM oauth_account').pluck().all(), ['583231'], 'the accounts of a user go with it (D12)')
-})
+    providers.be({ id: '7007', email: 'percival@camelot.bt' })
+    const percival = await login(t, app, providers, 'google')
+    t.match(
+      python.prepare("SELECT * FROM oauth_account WHERE account_id = 'people/7007'").get(),
+      {
+        id: /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/,
+        user_id: percival,
+        oauth_name: 'google',
+        access_token: /^access-/
+      },
+      'a new account is one that the original reads'
+    )
+    const admin = python.prepare('SELECT id FROM user WHERE is_superuser = 1').pluck().get() as string
+    for (const id of [percival, galahad.id]) {
+      t.equal((await app.inject({ method: 'DELETE', url: `/users/${id}`, headers: sessionOf(admin) })).statusCode, 204)
+    }
+    t.strictSame(
+      python.prepare('SELECT account_id FROM oauth_account').pluck().all(),
+      ['583231'],
+      'the accounts of a user go with it (D12)'
+    )
+  }
+)
 
 t.test('row 83: accounts in older tables: other names, and an expiry that must be there', async (t) => {
   const providers = await startProviders(t)
   const { file, python } = copyFixture(t, 'ALTER TABLE oauth_account RENAME TO oauthaccount')
   const { app } = await serve(t, sqlite(file, { tables: { oauth_account: { table: 'oauthaccount' } } }), providers)
   providers.be(GALAHAD)
-  t.equal(await login(t, app, providers, 'google'), python.prepare("SELECT id FROM user WHERE email LIKE 'galahad@%'").pluck().get())
+  t.equal(
+    await login(t, app, providers, 'google'),
+    python.prepare("SELECT id FROM user WHERE email LIKE 'galahad@%'").pluck().get()
+  )
   t.match(python.prepare('SELECT access_token FROM oauthaccount').pluck().all(), [/^access-/])
 
-  const older = copyFixture(t, 'DROP TABLE oauth_account', 'CREATE TABLE oauth_account (id CHAR(36) NOT NULL PRIMARY KEY, user_id CHAR(36) NOT NULL, oauth_name VARCHAR(100) NOT NULL, access_token VARCHAR(1024) NOT NULL, expires_at INTEGER NOT NULL, refresh_token VARCHAR(1024), account_id VARCHAR(320) NOT NULL, account_email VARCHAR(320) NOT NULL)')
+  const older = copyFixture(
+    t,
+    'DROP TABLE oauth_account',
+    'CREATE TABLE oauth_account (id CHAR(36) NOT NULL PRIMARY KEY, user_id CHAR(36) NOT NULL, oauth_name VARCHAR(100) NOT NULL, access_token VARCHAR(1024) NOT NULL, expires_at INTEGER NOT NULL, refresh_token VARCHAR(1024), account_id VARCHAR(320) NOT NULL, account_email VARCHAR(320) NOT NULL)'
+  )
   const second = await serve(t, sqlite(older.file), providers)
   t.match(await login(t, second.app, providers, 'google'), /^[0-9a-f-]{36}$/)
   providers.servers.github.play.expiresIn = null
   providers.be({ id: '9', email: 'bors@camelot.bt' })
   const { url, cookie } = await begin(second.app, providers, 'github')
   const reply = await second.app.inject({ url, headers: { cookie: `${COOKIE}=${cookie}` } })
-  t.equal(reply.statusCode, 500, 'a provider without an expiry needs a column that may be null, as FastAPI Users does since 4.0')
+  t.equal(
+    reply.statusCode,
+    500,
+    'a provider without an expiry needs a column that may be null, as FastAPI Users does since 4.0'
+  )
 })
 
 /** The tables that SQLAlchemy makes on PostgreSQL. */
@@ -236,67 +375,139 @@ const ON_POSTGRES = `
   CREATE TABLE oauth_account (id UUID NOT NULL, user_id UUID NOT NULL, oauth_name VARCHAR(100) NOT NULL, access_token VARCHAR(1024) NOT NULL, expires_at INTEGER, refresh_token VARCHAR(1024), account_id VARCHAR(320) NOT NULL, account_email VARCHAR(320) NOT NULL, PRIMARY KEY (id), FOREIGN KEY (user_id) REFERENCES "user" (id) ON DELETE CASCADE);
   INSERT INTO "user" VALUES ('${MORDRED}', 'galahad@camelot.bt', 'x', true, false, true)`
 
-t.test('rows 69, 83: on PostgreSQL the one table that the original lacks is asked for, and made by the statements of the refusal', service, async (t) => {
-  const providers = await startProviders(t)
-  const { pool } = await makePool(t)
-  await pool.query(`${ON_POSTGRES}; ${accountOf(MORDRED, 'google', 'people/1001', GALAHAD.email)}`)
-  const refusal = await serve(t, postgres(pool), providers).catch((error: Error) => error.message) as string
-  t.match(refusal, /"oauth_issuer", "oauth_transaction"[^]*run `npx fastify-users migrate`/)
-  t.notMatch(refusal, /CREATE TABLE "(?:user|oauth_account)"/)
-  await pool.query(refusal.slice(refusal.indexOf('CREATE ')))
-  const { app } = await serve(t, postgres(pool), providers)
-  providers.be(GALAHAD)
-  t.equal(await login(t, app, providers, 'google'), MORDRED)
-  providers.be({ id: '7007', email: 'percival@camelot.bt' })
-  const percival = await login(t, app, providers, 'google')
-  const { rows } = await pool.query('SELECT user_id, account_id, access_token, expires_at FROM oauth_account ORDER BY account_id')
-  t.match(rows, [{ user_id: MORDRED, account_id: 'people/1001', access_token: /^access-/, expires_at: Number }, { user_id: percival, account_id: 'people/7007', access_token: /^access-/ }])
-  for (const id of [MORDRED, percival]) await app.users.delete(id as never)
-  t.equal((await pool.query('SELECT 1 FROM oauth_account')).rowCount, 0)
-})
+t.test(
+  'rows 69, 83: on PostgreSQL the one table that the original lacks is asked for, and made by the statements of the refusal',
+  service,
+  async (t) => {
+    const providers = await startProviders(t)
+    const { pool } = await makePool(t)
+    await pool.query(`${ON_POSTGRES}; ${accountOf(MORDRED, 'google', 'people/1001', GALAHAD.email)}`)
+    const refusal = (await serve(t, postgres(pool), providers).catch((error: Error) => error.message)) as string
+    t.match(refusal, /"oauth_issuer", "oauth_transaction"[^]*run `npx fastify-users migrate`/)
+    t.notMatch(refusal, /CREATE TABLE "(?:user|oauth_account)"/)
+    await pool.query(refusal.slice(refusal.indexOf('CREATE ')))
+    const { app } = await serve(t, postgres(pool), providers)
+    providers.be(GALAHAD)
+    t.equal(await login(t, app, providers, 'google'), MORDRED)
+    providers.be({ id: '7007', email: 'percival@camelot.bt' })
+    const percival = await login(t, app, providers, 'google')
+    const { rows } = await pool.query(
+      'SELECT user_id, account_id, access_token, expires_at FROM oauth_account ORDER BY account_id'
+    )
+    t.match(rows, [
+      { user_id: MORDRED, account_id: 'people/1001', access_token: /^access-/, expires_at: Number },
+      { user_id: percival, account_id: 'people/7007', access_token: /^access-/ }
+    ])
+    for (const id of [MORDRED, percival]) await app.users.delete(id as never)
+    t.equal((await pool.query('SELECT 1 FROM oauth_account')).rowCount, 0)
+  }
+)
 
-t.test('documents of Beanie, with accounts in their lists, on the wire peer: a stored account leads to its user', async (t) => {
-  const providers = await startProviders(t)
-  const db = freshDb(t, connect(t, (await startMongoWirePeer(t)).url))
-  const collection = db.collection('User')
-  const [galahad, account] = [new ObjectId('6650f1c2a7b3d4e5f6a7b8c9'), new ObjectId('6650f1c2a7b3d4e5f6a7b8d0')]
-  await collection.createIndexes([{ key: { email: 1 }, name: 'case_insensitive_email_index', unique: true, collation: { locale: 'en', strength: 2 } }])
-  await collection.insertOne({
-    _id: galahad,
-    email: 'galahad@camelot.bt',
-    hashed_password: 'x',
-    is_active: true,
-    is_superuser: false,
-    is_verified: true,
-    nick: 'kept',
-    oauth_accounts: [
-      { id: new ObjectId('6650f1c2a7b3d4e5f6a7b8cf'), oauth_name: 'github', access_token: 'theirs', account_id: 'people/1001', account_email: 'g@x.bt', expires_at: null, refresh_token: null },
-      { id: account, oauth_name: 'google', access_token: 'theirs', account_id: 'people/1001', account_email: 'old@x.bt', expires_at: new Int32(1_700_000_000), refresh_token: 'theirs-too', more: 'kept' }
-    ]
-  })
-  const schemas = userSchemas({}, { id: objectIdId(), oauthAccounts: true }) as never
-  const refusal = (): Promise<unknown> => serve(t, mongodb(db), providers, { schemas }).catch((error: Error) => error.message)
-  t.match(await refusal(), /"oauth_issuer"[^]*createIndex\(\{"oauth_name":1\}/, 'the index of issuers is asked for')
-  await db.collection('oauth_issuer').createIndex({ oauth_name: 1 }, { name: 'oauth_name_1', unique: true })
-  t.match(await refusal(), /createIndex\(\{"oauth_accounts\.oauth_name":1,"oauth_accounts\.account_id":1\}/, 'the index of accounts is asked for')
-  const { app } = await serve(t, mongodb(db, { createTables: true }), providers, { schemas })
-  providers.be(GALAHAD)
-  t.equal(await login(t, app, providers, 'google'), String(galahad))
-  const before = await collection.findOne({}) as Document
-  t.match(before, { nick: 'kept', oauth_accounts: [{ access_token: 'theirs' }, { id: account, access_token: /^access-/, refresh_token: /^refresh-/, account_email: GALAHAD.email, expires_at: Number, more: 'kept' }] }, 'of the one element, tokens and address')
+t.test(
+  'documents of Beanie, with accounts in their lists, on the wire peer: a stored account leads to its user',
+  async (t) => {
+    const providers = await startProviders(t)
+    const db = freshDb(t, connect(t, (await startMongoWirePeer(t)).url))
+    const collection = db.collection('User')
+    const [galahad, account] = [new ObjectId('6650f1c2a7b3d4e5f6a7b8c9'), new ObjectId('6650f1c2a7b3d4e5f6a7b8d0')]
+    await collection.createIndexes([
+      {
+        key: { email: 1 },
+        name: 'case_insensitive_email_index',
+        unique: true,
+        collation: { locale: 'en', strength: 2 }
+      }
+    ])
+    await collection.insertOne({
+      _id: galahad,
+      email: 'galahad@camelot.bt',
+      hashed_password: 'x',
+      is_active: true,
+      is_superuser: false,
+      is_verified: true,
+      nick: 'kept',
+      oauth_accounts: [
+        {
+          id: new ObjectId('6650f1c2a7b3d4e5f6a7b8cf'),
+          oauth_name: 'github',
+          access_token: 'theirs',
+          account_id: 'people/1001',
+          account_email: 'g@x.bt',
+          expires_at: null,
+          refresh_token: null
+        },
+        {
+          id: account,
+          oauth_name: 'google',
+          access_token: 'theirs',
+          account_id: 'people/1001',
+          account_email: 'old@x.bt',
+          expires_at: new Int32(1_700_000_000),
+          refresh_token: 'theirs-too',
+          more: 'kept'
+        }
+      ]
+    })
+    const schemas = userSchemas({}, { id: objectIdId(), oauthAccounts: true }) as never
+    const refusal = (): Promise<unknown> =>
+      serve(t, mongodb(db), providers, { schemas }).catch((error: Error) => error.message)
+    t.match(await refusal(), /"oauth_issuer"[^]*createIndex\(\{"oauth_name":1\}/, 'the index of issuers is asked for')
+    await db.collection('oauth_issuer').createIndex({ oauth_name: 1 }, { name: 'oauth_name_1', unique: true })
+    t.match(
+      await refusal(),
+      /createIndex\(\{"oauth_accounts\.oauth_name":1,"oauth_accounts\.account_id":1\}/,
+      'the index of accounts is asked for'
+    )
+    const { app } = await serve(t, mongodb(db, { createTables: true }), providers, { schemas })
+    providers.be(GALAHAD)
+    t.equal(await login(t, app, providers, 'google'), String(galahad))
+    const before = (await collection.findOne({})) as Document
+    t.match(
+      before,
+      {
+        nick: 'kept',
+        oauth_accounts: [
+          { access_token: 'theirs' },
+          {
+            id: account,
+            access_token: /^access-/,
+            refresh_token: /^refresh-/,
+            account_email: GALAHAD.email,
+            expires_at: Number,
+            more: 'kept'
+          }
+        ]
+      },
+      'of the one element, tokens and address'
+    )
 
-  providers.be({ id: '7007', email: 'lance@gmail.example' })
-  const session = sessionOf(String(galahad))
-  const { url, cookie } = await begin(app, providers, 'github', session)
-  const reply = await app.inject({ url, headers: { ...session, cookie: `${COOKIE}=${cookie}` } })
-  t.match([reply.statusCode, reply.json()], [200, { id: String(galahad), oauth_accounts: [{}, {}, { oauth_name: 'github', account_id: '7007' }] }])
-  const after = await collection.findOne({}) as Document
-  t.strictSame(Object.keys((after['oauth_accounts'] as Document[])[2] ?? {}).sort(), ['access_token', 'account_email', 'account_id', 'email_verified', 'expires_at', 'id', 'oauth_name', 'refresh_token'])
-  t.ok((after['oauth_accounts'] as Document[])[2]?.['id'] instanceof ObjectId)
+    providers.be({ id: '7007', email: 'lance@gmail.example' })
+    const session = sessionOf(String(galahad))
+    const { url, cookie } = await begin(app, providers, 'github', session)
+    const reply = await app.inject({ url, headers: { ...session, cookie: `${COOKIE}=${cookie}` } })
+    t.match(
+      [reply.statusCode, reply.json()],
+      [200, { id: String(galahad), oauth_accounts: [{}, {}, { oauth_name: 'github', account_id: '7007' }] }]
+    )
+    const after = (await collection.findOne({})) as Document
+    t.strictSame(Object.keys((after['oauth_accounts'] as Document[])[2] ?? {}).sort(), [
+      'access_token',
+      'account_email',
+      'account_id',
+      'email_verified',
+      'expires_at',
+      'id',
+      'oauth_name',
+      'refresh_token'
+    ])
+    t.ok((after['oauth_accounts'] as Document[])[2]?.['id'] instanceof ObjectId)
 
-  providers.be({ id: '8008', email: 'percival@camelot.bt' })
-  const percival = await login(t, app, providers, 'google')
-  await app.users.delete(String(galahad) as never)
-  t.match(await collection.find({}).toArray(), [{ _id: new ObjectId(percival), oauth_accounts: [{ account_id: 'people/8008' }] }])
-  t.strictSame(await db.collection('oauth_transaction').find({}).toArray(), [])
-})
+    providers.be({ id: '8008', email: 'percival@camelot.bt' })
+    const percival = await login(t, app, providers, 'google')
+    await app.users.delete(String(galahad) as never)
+    t.match(await collection.find({}).toArray(), [
+      { _id: new ObjectId(percival), oauth_accounts: [{ account_id: 'people/8008' }] }
+    ])
+    t.strictSame(await db.collection('oauth_transaction').find({}).toArray(), [])
+  }
+)

@@ -2,15 +2,29 @@ import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import users, {
-  argon2Passwords, authenticate, bearerTransport, cookieTransport, currentUser, databaseStrategy, defineStrategy, jwtStrategy, memory, passwordPolicy, userSchemas,
-  type CookieTransportOptions, type DatabaseAdapter, type NewUser, type User, type UsersOptions
+  argon2Passwords,
+  authenticate,
+  bearerTransport,
+  cookieTransport,
+  currentUser,
+  databaseStrategy,
+  defineStrategy,
+  jwtStrategy,
+  memory,
+  passwordPolicy,
+  userSchemas,
+  type CookieTransportOptions,
+  type DatabaseAdapter,
+  type NewUser,
+  type User,
+  type UsersOptions
 } from '../../lib/index.js'
 import { captureEvents, type CapturedEvents } from '../../lib/testing/index.js'
 import { cookieOf, fastPasswords, storedRows } from '../helpers/build-app.js'
 import { CENTURY, SECRETS, signLikePython } from './rows.js'
 
 const EMAIL = 'king.arthur@camelot.bt'
-const PASSWORD = 'cafe\u0301-cafe\u0301-9'      // decomposed
+const PASSWORD = 'cafe\u0301-cafe\u0301-9' // decomposed
 
 interface Service {
   app: FastifyInstance
@@ -24,7 +38,11 @@ interface Service {
 const backends = (cookie: CookieTransportOptions = {}): UsersOptions['backends'] => [
   { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ secret: SECRETS.auth, lifetimeSeconds: 3600 }) },
   { name: 'db', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) },
-  { name: 'cookie', transport: cookieTransport(cookie), strategy: jwtStrategy({ secret: SECRETS.auth, lifetimeSeconds: 3600 }) }
+  {
+    name: 'cookie',
+    transport: cookieTransport(cookie),
+    strategy: jwtStrategy({ secret: SECRETS.auth, lifetimeSeconds: 3600 })
+  }
 ]
 
 async function serve (t: Test, options: Partial<UsersOptions> = {}): Promise<Service> {
@@ -32,8 +50,16 @@ async function serve (t: Test, options: Partial<UsersOptions> = {}): Promise<Ser
   t.teardown(() => app.close())
   const adapter = memory()
   const routes: object[] = []
-  app.addHook('onRoute', (route) => { routes.push(route) })
-  await app.register(users, { adapter, secret: SECRETS.auth, passwords: fastPasswords, backends: backends(), ...options })
+  app.addHook('onRoute', (route) => {
+    routes.push(route)
+  })
+  await app.register(users, {
+    adapter,
+    secret: SECRETS.auth,
+    passwords: fastPasswords,
+    backends: backends(),
+    ...options
+  })
   const events = captureEvents(app)
   app.get('/guarded', { preHandler: authenticate }, async (request) => currentUser(request))
   app.get('/superusers', { preHandler: authenticate({ superuser: true }) }, async () => ({}))
@@ -44,19 +70,26 @@ async function serve (t: Test, options: Partial<UsersOptions> = {}): Promise<Ser
     adapter,
     user: await app.users.create({ email: EMAIL, password: PASSWORD }),
     events,
-    operationIds: routes.map((route) => (route as { schema?: { operationId?: string } }).schema?.operationId).filter((id) => id !== undefined),
-    login: (backend, password = PASSWORD) => app.inject({
-      method: 'POST',
-      url: `/auth/${backend}/login`,
-      headers: { 'content-type': 'application/x-www-form-urlencoded' },
-      payload: new URLSearchParams({ username: EMAIL, password }).toString()
-    })
+    operationIds: routes
+      .map((route) => (route as { schema?: { operationId?: string } }).schema?.operationId)
+      .filter((id) => id !== undefined),
+    login: (backend, password = PASSWORD) =>
+      app.inject({
+        method: 'POST',
+        url: `/auth/${backend}/login`,
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+        payload: new URLSearchParams({ username: EMAIL, password }).toString()
+      })
   }
 }
 
-const bearer = (token: string): { headers: { authorization: string } } => ({ headers: { authorization: `Bearer ${token}` } })
-const claimsIn = (token: string): Record<string, unknown> => JSON.parse(Buffer.from(String(token.split('.')[1]), 'base64url').toString()) as Record<string, unknown>
-const accessToken = async ({ login }: Service, backend = 'jwt'): Promise<string> => (await login(backend)).json<{ access_token: string }>().access_token
+const bearer = (token: string): { headers: { authorization: string } } => ({
+  headers: { authorization: `Bearer ${token}` }
+})
+const claimsIn = (token: string): Record<string, unknown> =>
+  JSON.parse(Buffer.from(String(token.split('.')[1]), 'base64url').toString()) as Record<string, unknown>
+const accessToken = async ({ login }: Service, backend = 'jwt'): Promise<string> =>
+  (await login(backend)).json<{ access_token: string }>().access_token
 
 interface Part {
   /** The value of the default, and that of FastAPI Users. */
@@ -64,7 +97,7 @@ interface Part {
   theirs: unknown
   /** What shows it. */
   look: (service: Service) => Promise<unknown>
-  seen: { ours: unknown, theirs: unknown }
+  seen: { ours: unknown; theirs: unknown }
 }
 
 type Name = Exclude<keyof NonNullable<Partial<UsersOptions>> & string, 'adapter'>
@@ -74,10 +107,21 @@ const parts: Partial<Record<Name, Part>> = {
     ours: 'fastify',
     theirs: 'fastapi',
     look: async ({ app }) => {
-      const [body, guard] = [await app.inject({ method: 'POST', url: '/auth/register', payload: {} }), await app.inject('/guarded')]
+      const [body, guard] = [
+        await app.inject({ method: 'POST', url: '/auth/register', payload: {} }),
+        await app.inject('/guarded')
+      ]
       return [body.statusCode, Object.keys(body.json<object>()), guard.statusCode, Object.keys(guard.json<object>())]
     },
-    seen: { ours: [400, ['statusCode', 'code', 'error', 'message', 'detail'], 401, ['statusCode', 'code', 'error', 'message']], theirs: [422, ['detail'], 401, ['detail']] }
+    seen: {
+      ours: [
+        400,
+        ['statusCode', 'code', 'error', 'message', 'detail'],
+        401,
+        ['statusCode', 'code', 'error', 'message']
+      ],
+      theirs: [422, ['detail'], 401, ['detail']]
+    }
   },
   nullBodies: {
     ours: false,
@@ -91,7 +135,10 @@ const parts: Partial<Record<Name, Part>> = {
   wwwAuthenticate: {
     ours: true,
     theirs: false,
-    look: async ({ app }) => [(await app.inject('/guarded')).headers['www-authenticate'] ?? null, (await app.inject('/users/me')).headers['www-authenticate'] ?? null],
+    look: async ({ app }) => [
+      (await app.inject('/guarded')).headers['www-authenticate'] ?? null,
+      (await app.inject('/users/me')).headers['www-authenticate'] ?? null
+    ],
     seen: { ours: ['Bearer', 'Bearer'], theirs: [null, null] }
   },
   requireStamp: {
@@ -99,7 +146,12 @@ const parts: Partial<Record<Name, Part>> = {
     theirs: false,
     look: async ({ app, user }) => {
       const aud = ['users:auth', 'fastapi-users:auth']
-      return (await app.inject({ url: '/users/me', ...bearer(signLikePython({ sub: user.id, aud, exp: CENTURY }, SECRETS.auth)) })).statusCode
+      return (
+        await app.inject({
+          url: '/users/me',
+          ...bearer(signLikePython({ sub: user.id, aud, exp: CENTURY }, SECRETS.auth))
+        })
+      ).statusCode
     },
     seen: { ours: 401, theirs: 200 }
   },
@@ -116,7 +168,10 @@ const parts: Partial<Record<Name, Part>> = {
   normalizePasswords: {
     ours: true,
     theirs: false,
-    look: async ({ login }) => [(await login('jwt')).statusCode, (await login('jwt', PASSWORD.normalize('NFC'))).statusCode],
+    look: async ({ login }) => [
+      (await login('jwt')).statusCode,
+      (await login('jwt', PASSWORD.normalize('NFC'))).statusCode
+    ],
     seen: { ours: [200, 200], theirs: [200, 400] }
   },
   issuedAt: {
@@ -124,7 +179,10 @@ const parts: Partial<Record<Name, Part>> = {
     theirs: false,
     look: async (service) => {
       await service.app.users.forgotPassword(EMAIL)
-      return ['iat' in claimsIn(await accessToken(service)), 'iat' in claimsIn(await service.events.tokenOf('onAfterForgotPassword'))]
+      return [
+        'iat' in claimsIn(await accessToken(service)),
+        'iat' in claimsIn(await service.events.tokenOf('onAfterForgotPassword'))
+      ]
     },
     seen: { ours: [true, true], theirs: [false, false] }
   },
@@ -134,8 +192,19 @@ const parts: Partial<Record<Name, Part>> = {
     look: async ({ app, events }) => {
       await app.users.forgotPassword(EMAIL)
       const token = await events.tokenOf('onAfterForgotPassword')
-      const form = String(claimsIn(token).password_fgpt).replace(/^\$argon2id\$.+/, 'argon2').replace(/^[\w-]{43}$/, 'keyed')
-      return [form, (await app.inject({ method: 'POST', url: '/auth/reset-password', payload: { token, password: 'another-one-9' } })).statusCode]
+      const form = String(claimsIn(token).password_fgpt)
+        .replace(/^\$argon2id\$.+/, 'argon2')
+        .replace(/^[\w-]{43}$/, 'keyed')
+      return [
+        form,
+        (
+          await app.inject({
+            method: 'POST',
+            url: '/auth/reset-password',
+            payload: { token, password: 'another-one-9' }
+          })
+        ).statusCode
+      ]
     },
     seen: { ours: ['keyed', 200], theirs: ['argon2', 200] }
   },
@@ -152,7 +221,9 @@ const parts: Partial<Record<Name, Part>> = {
       const good = cookieOf(await login('cookie'))
       const other = `${String(good.split('=')[0])}=x`
       const statuses = []
-      for (const cookie of [good, `${other}; ${good}`, `${good}; ${other}`]) statuses.push((await app.inject({ url: '/users/me', headers: { cookie } })).statusCode)
+      for (const cookie of [good, `${other}; ${good}`, `${good}; ${other}`]) {
+        statuses.push((await app.inject({ url: '/users/me', headers: { cookie } })).statusCode)
+      }
       return statuses
     },
     seen: { ours: [200, 401, 401], theirs: [200, 200, 401] }
@@ -163,15 +234,26 @@ const parts: Partial<Record<Name, Part>> = {
     look: async (service) => {
       await service.app.users.forgotPassword(EMAIL)
       await service.app.users.requestVerify(EMAIL)
-      const tokens = [await accessToken(service), await service.events.tokenOf('onAfterForgotPassword'), await service.events.tokenOf('onAfterRequestVerify')]
+      const tokens = [
+        await accessToken(service),
+        await service.events.tokenOf('onAfterForgotPassword'),
+        await service.events.tokenOf('onAfterRequestVerify')
+      ]
       return tokens.map((token) => claimsIn(token).aud)
     },
-    seen: { ours: [['users:auth'], 'users:reset', 'users:verify'], theirs: [['fastapi-users:auth'], 'fastapi-users:reset', 'fastapi-users:verify'] }
+    seen: {
+      ours: [['users:auth'], 'users:reset', 'users:verify'],
+      theirs: [['fastapi-users:auth'], 'fastapi-users:reset', 'fastapi-users:verify']
+    }
   },
   operationIds: {
     ours: 'fastify',
     theirs: 'fastapi',
-    look: async ({ operationIds }) => [operationIds.includes('login:jwt'), operationIds.includes('auth_jwt_login_auth_jwt_login_post'), operationIds.includes('users_user_users__id__get')],
+    look: async ({ operationIds }) => [
+      operationIds.includes('login:jwt'),
+      operationIds.includes('auth_jwt_login_auth_jwt_login_post'),
+      operationIds.includes('users_user_users__id__get')
+    ],
     seen: { ours: [true, false, false], theirs: [false, true, true] }
   }
 }
@@ -189,7 +271,18 @@ for (const [name, { ours, theirs, look, seen }] of Object.entries(parts)) {
       const service = await serve(t, options)
       t.strictSame(await look(service), expected, title)
       const { app, adapter, user } = await serve(t, options)
-      for (const backend of ['jwt', 'db']) t.equal((await app.inject({ url: '/users/me', ...bearer(String((await app.users.login(user, { backend })).issued?.token)) })).statusCode, 200, `${title}: our own sessions work`)
+      for (const backend of ['jwt', 'db']) {
+        t.equal(
+          (
+            await app.inject({
+              url: '/users/me',
+              ...bearer(String((await app.users.login(user, { backend })).issued?.token))
+            })
+          ).statusCode,
+          200,
+          `${title}: our own sessions work`
+        )
+      }
       t.equal((await storedRows(adapter, 'user')).length, 1)
     }
   })
@@ -201,16 +294,44 @@ t.test('every part of the compatibility mode has a case here', async (t) => {
 })
 
 t.test('row 20: endlessTokens allows a lifetime of null, and warns', async (t) => {
-  const endless = (): Partial<UsersOptions> => ({ backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: null }) }, { name: 'db', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: null }) }] })
-  for (const [options, starts] of [[{}, false], [{ endlessTokens: true }, true], [{ compatibility: 'fastapi-users' }, true], [{ compatibility: 'fastapi-users', endlessTokens: false }, false]] as const) {
+  const endless = (): Partial<UsersOptions> => ({
+    backends: [
+      { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: null }) },
+      { name: 'db', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: null }) }
+    ]
+  })
+  for (const [options, starts] of [
+    [{}, false],
+    [{ endlessTokens: true }, true],
+    [{ compatibility: 'fastapi-users' }, true],
+    [{ compatibility: 'fastapi-users', endlessTokens: false }, false]
+  ] as const) {
     const lines: string[] = []
-    const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { lines.push(line) } } } })
+    const app = Fastify({
+      logger: {
+        level: 'warn',
+        stream: {
+          write: (line: string) => {
+            lines.push(line)
+          }
+        }
+      }
+    })
     t.teardown(() => app.close())
-    const given = { adapter: memory(), secret: SECRETS.auth, passwords: fastPasswords, ...endless(), ...options } as UsersOptions
+    const given = {
+      adapter: memory(),
+      secret: SECRETS.auth,
+      passwords: fastPasswords,
+      ...endless(),
+      ...options
+    } as UsersOptions
     const start = async (): Promise<unknown> => await app.register(users, given)
     if (starts) await t.resolves(start(), JSON.stringify(options))
     else await t.rejects(start(), { code: 'FST_USERS_INVALID_OPTION' }, JSON.stringify(options))
-    t.equal(lines.some((line) => line.includes('endlessTokens')), starts)
+    t.equal(
+      lines.some((line) => line.includes('endlessTokens')),
+      starts
+    )
   }
 })
 
@@ -223,7 +344,10 @@ t.test('row 63: compatibility brings its own hash parameters, unless passwords a
     [{ compatibility: 'fastapi-users', passwords: fastPasswords }, 'm=8,t=1,p=1']
   ]
   for (const [options, parameters] of cases) {
-    const { adapter } = await serve(t, { ...('passwords' in options ? {} : { passwords: undefined as never }), ...options })
+    const { adapter } = await serve(t, {
+      ...('passwords' in options ? {} : { passwords: undefined as never }),
+      ...options
+    })
     const [row] = await storedRows(adapter, 'user')
     t.ok(String(row?.hashed_password).startsWith(`$argon2id$v=19$${parameters}$`), parameters)
   }
@@ -240,22 +364,41 @@ t.test('rows 4, 42, 54: compatibility asks for no least length, unless a policy 
     const { app, events } = await serve(t, options)
     await app.users.forgotPassword(EMAIL)
     const token = await events.tokenOf('onAfterForgotPassword')
-    const register = await app.inject({ method: 'POST', url: '/auth/register', payload: { email: 'new@camelot.bt', password: 'x' } })
+    const register = await app.inject({
+      method: 'POST',
+      url: '/auth/register',
+      payload: { email: 'new@camelot.bt', password: 'x' }
+    })
     const reset = await app.inject({ method: 'POST', url: '/auth/reset-password', payload: { token, password: 'x' } })
     t.strictSame([register.statusCode, reset.statusCode], accepted ? [201, 200] : [400, 400])
   }
 })
 
 t.test('row 90: with errorStyle fastapi the guard answers on routes of the application as FastAPI does', async (t) => {
-  const broken = defineStrategy({ name: 'broken', setup: () => ({ readToken: () => { throw Object.assign(new Error('postgres://user:password@host'), { code: 'ECONNREFUSED' }) }, writeToken: () => ({ token: 'x', lifetimeSeconds: 1 }) }) })
-  const service = await serve(t, { errorStyle: 'fastapi', backends: [...backends(), { name: 'broken', transport: bearerTransport(), strategy: broken }] })
+  const broken = defineStrategy({
+    name: 'broken',
+    setup: () => ({
+      readToken: () => {
+        throw Object.assign(new Error('postgres://user:password@host'), { code: 'ECONNREFUSED' })
+      },
+      writeToken: () => ({ token: 'x', lifetimeSeconds: 1 })
+    })
+  })
+  const service = await serve(t, {
+    errorStyle: 'fastapi',
+    backends: [...backends(), { name: 'broken', transport: bearerTransport(), strategy: broken }]
+  })
   const { app } = service
   const token = await accessToken(service)
   const ask = async (url: string, request: object = {}): Promise<unknown[]> => {
     const { statusCode, body, headers } = await app.inject({ url, ...request })
     return [statusCode, body, headers['www-authenticate'] ?? null, headers['retry-after'] ?? null]
   }
-  t.strictSame(await ask('/guarded'), [401, '{"detail":"Unauthorized"}', 'Bearer', null], 'a challenge, unless wwwAuthenticate is off')
+  t.strictSame(
+    await ask('/guarded'),
+    [401, '{"detail":"Unauthorized"}', 'Bearer', null],
+    'a challenge, unless wwwAuthenticate is off'
+  )
   t.strictSame(await ask('/superusers', bearer(token)), [403, '{"detail":"Forbidden"}', null, null])
   t.strictSame(await ask('/guarded', bearer('x')), [503, '{"detail":"Service Unavailable"}', null, '1'])
   t.equal((await app.inject({ url: '/guarded', ...bearer(token) })).statusCode, 200)
@@ -274,11 +417,17 @@ t.test('a cookie name of the transport wins over cookieName', async (t) => {
 
 t.test('wrong values refuse to start', async (t) => {
   const wrong: [object, string?][] = [
-    ...['fastapi', 'FASTAPI-USERS', '', true, null, ['fastapi-users']].map((compatibility): [object] => [{ compatibility }]),
-    ...['errorStyle', 'tokenStorage', 'fingerprint', 'duplicateCookies', 'operationIds'].flatMap((name) => ['', 'both', null, true, 7].map((value): [object] => [{ [name]: value }])),
+    ...['fastapi', 'FASTAPI-USERS', '', true, null, ['fastapi-users']].map((compatibility): [object] => [
+      { compatibility }
+    ]),
+    ...['errorStyle', 'tokenStorage', 'fingerprint', 'duplicateCookies', 'operationIds'].flatMap((name) =>
+      ['', 'both', null, true, 7].map((value): [object] => [{ [name]: value }])
+    ),
     [{ errorStyle: ['fastapi'] }],
     [{ tokenStorage: ['plain'] }],
-    ...['nullBodies', 'wwwAuthenticate', 'requireStamp', 'normalizePasswords', 'issuedAt', 'endlessTokens'].flatMap((name) => ['', 'true', null, 0, 1].map((value): [object] => [{ [name]: value }])),
+    ...['nullBodies', 'wwwAuthenticate', 'requireStamp', 'normalizePasswords', 'issuedAt', 'endlessTokens'].flatMap(
+      (name) => ['', 'true', null, 0, 1].map((value): [object] => [{ [name]: value }])
+    ),
     ...['', null, 7, ['x']].map((audiencePrefix): [object] => [{ audiencePrefix }]),
     ...['', 'a b', 'a;b', 'a=b', 'é', 7, true, ['x']].map((cookieName): [object] => [{ cookieName }]),
     [{ cookieName: '__Host-x', backends: backends({ path: '/x' }) }],
@@ -291,33 +440,80 @@ t.test('wrong values refuse to start', async (t) => {
     for (const compatibility of [{}, { compatibility: 'fastapi-users' }]) {
       const app = Fastify()
       t.teardown(() => app.close())
-      const given = { adapter: memory(), secret: SECRETS.auth, passwords: fastPasswords, backends: backends(), ...compatibility, ...options } as UsersOptions
+      const given = {
+        adapter: memory(),
+        secret: SECRETS.auth,
+        passwords: fastPasswords,
+        backends: backends(),
+        ...compatibility,
+        ...options
+      } as UsersOptions
       await t.rejects(async () => await app.register(users, given).ready(), { code }, JSON.stringify(options))
     }
   }
 })
 
-t.test('row 90: with errorStyle fastapi custom fields are told of with Pydantic\'s types, and long values are left out', async (t) => {
-  const fields = { nick: Type.Optional(Type.String({ minLength: 2 })), level: Type.Optional(Type.Integer({ minimum: 1 })), born: Type.Optional(Type.String({ format: 'date' })) }
-  const { app } = await serve(t, { errorStyle: 'fastapi', schemas: userSchemas(fields) })
-  const problemsOf = async (values: object): Promise<unknown[]> => {
-    const reply = await app.inject({ method: 'POST', url: '/auth/register', payload: { email: 'galahad@camelot.bt', password: PASSWORD, ...values } })
-    t.equal(reply.statusCode, 422)
-    return reply.json<{ detail: unknown[] }>().detail
+t.test(
+  "row 90: with errorStyle fastapi custom fields are told of with Pydantic's types, and long values are left out",
+  async (t) => {
+    const fields = {
+      nick: Type.Optional(Type.String({ minLength: 2 })),
+      level: Type.Optional(Type.Integer({ minimum: 1 })),
+      born: Type.Optional(Type.String({ format: 'date' }))
+    }
+    const { app } = await serve(t, { errorStyle: 'fastapi', schemas: userSchemas(fields) })
+    const problemsOf = async (values: object): Promise<unknown[]> => {
+      const reply = await app.inject({
+        method: 'POST',
+        url: '/auth/register',
+        payload: { email: 'galahad@camelot.bt', password: PASSWORD, ...values }
+      })
+      t.equal(reply.statusCode, 422)
+      return reply.json<{ detail: unknown[] }>().detail
+    }
+    t.same(await problemsOf({ nick: 'x', level: 0, born: 'soon' }), [
+      {
+        type: 'string_too_short',
+        loc: ['body', 'nick'],
+        msg: 'String should have at least 2 characters',
+        input: 'x',
+        ctx: { min_length: 2 }
+      },
+      { type: 'minimum', loc: ['body', 'level'], msg: 'must be >= 1', input: 0 },
+      {
+        type: 'value_error',
+        loc: ['body', 'born'],
+        msg: 'Value error, It must be well-formed date.',
+        input: 'soon',
+        ctx: { reason: 'It must be well-formed date.' }
+      }
+    ])
+    t.match(await problemsOf({ email: 'x'.repeat(1025) }), [{ loc: ['body', 'email'], input: '**********' }])
   }
-  t.same(await problemsOf({ nick: 'x', level: 0, born: 'soon' }), [
-    { type: 'string_too_short', loc: ['body', 'nick'], msg: 'String should have at least 2 characters', input: 'x', ctx: { min_length: 2 } },
-    { type: 'minimum', loc: ['body', 'level'], msg: 'must be >= 1', input: 0 },
-    { type: 'value_error', loc: ['body', 'born'], msg: 'Value error, It must be well-formed date.', input: 'soon', ctx: { reason: 'It must be well-formed date.' } }
-  ])
-  t.match(await problemsOf({ email: 'x'.repeat(1025) }), [{ loc: ['body', 'email'], input: '**********' }])
-})
+)
 
 t.test('row 90: with errorStyle fastapi errors of listeners have its form, too', async (t) => {
   let thrown: unknown
-  const { app, user } = await serve(t, { errorStyle: 'fastapi', hooks: { onBeforeDelete: () => { throw thrown }, async onBeforeRegister ({ user: { email } }) { if (email === 'galahad@camelot.bt') await app.users.create({ email: 'squire@camelot.bt' } as NewUser) } } })
-  const registered = await app.inject({ method: 'POST', url: '/auth/register', payload: { email: 'galahad@camelot.bt', password: PASSWORD } })
-  t.same([registered.statusCode, registered.json()], [422, { detail: [{ type: 'missing', loc: ['body', 'password'], msg: 'is missing', input: null }] }])
+  const { app, user } = await serve(t, {
+    errorStyle: 'fastapi',
+    hooks: {
+      onBeforeDelete: () => {
+        throw thrown
+      },
+      async onBeforeRegister ({ user: { email } }) {
+        if (email === 'galahad@camelot.bt') await app.users.create({ email: 'squire@camelot.bt' } as NewUser)
+      }
+    }
+  })
+  const registered = await app.inject({
+    method: 'POST',
+    url: '/auth/register',
+    payload: { email: 'galahad@camelot.bt', password: PASSWORD }
+  })
+  t.same(
+    [registered.statusCode, registered.json()],
+    [422, { detail: [{ type: 'missing', loc: ['body', 'password'], msg: 'is missing', input: null }] }]
+  )
   const merlin = await app.users.create({ email: 'merlin@camelot.bt', password: PASSWORD, is_superuser: true })
   const { issued } = await app.users.login(merlin, { backend: 'jwt' })
   const remove = async (error: unknown): Promise<unknown[]> => {
@@ -326,5 +522,12 @@ t.test('row 90: with errorStyle fastapi errors of listeners have its form, too',
     return [reply.statusCode, reply.json()]
   }
   t.same(await remove(Object.assign(new Error('no'), { statusCode: 499 })), [499, { detail: 'Error' }])
-  t.same(await remove(Object.assign(new Error('no'), { validation: [{ instancePath: '', keyword: 'crowned', params: {}, message: 'is king' }] })), [422, { detail: [{ type: 'crowned', loc: ['body'], msg: 'is king', input: null }] }])
+  t.same(
+    await remove(
+      Object.assign(new Error('no'), {
+        validation: [{ instancePath: '', keyword: 'crowned', params: {}, message: 'is king' }]
+      })
+    ),
+    [422, { detail: [{ type: 'crowned', loc: ['body'], msg: 'is king', input: null }] }]
+  )
 })

@@ -6,12 +6,39 @@ import Fastify, { type FastifyInstance, type LightMyRequestResponse, type RouteO
 import t, { type Test } from 'tap'
 import * as errors from '../../lib/errors.js'
 import users, {
-  authenticate, bearerTransport, cookieTransport, currentUser, databaseStrategy, defineStrategy, jwtStrategy, memory, sqlite, userSchemas,
-  type CookieTransportOptions, type NewUser, type User, type UserChanges, type UserId, type UsersOptions
+  authenticate,
+  bearerTransport,
+  cookieTransport,
+  currentUser,
+  databaseStrategy,
+  defineStrategy,
+  jwtStrategy,
+  memory,
+  sqlite,
+  userSchemas,
+  type CookieTransportOptions,
+  type NewUser,
+  type User,
+  type UserChanges,
+  type UserId,
+  type UsersOptions
 } from '../../lib/index.js'
 import { captureEvents } from '../../lib/testing/index.js'
 import { fastPasswords, storedModel } from '../helpers/build-app.js'
-import { CENTURY, emailOf, groups, PASSWORD, rows, SECRETS, signLikePython, type Actor, type Step, type Variant, type WireRow, type World } from './rows.js'
+import {
+  CENTURY,
+  emailOf,
+  groups,
+  PASSWORD,
+  rows,
+  SECRETS,
+  signLikePython,
+  type Actor,
+  type Step,
+  type Variant,
+  type WireRow,
+  type World
+} from './rows.js'
 
 const ACTORS: Readonly<Record<Actor, object>> = {
   arthur: { is_superuser: true, is_verified: true },
@@ -20,7 +47,15 @@ const ACTORS: Readonly<Record<Actor, object>> = {
   mordred: { is_active: false }
 }
 
-const brokenStrategy = defineStrategy({ name: 'broken', setup: () => ({ readToken: () => { throw Object.assign(new Error('the store is down'), { code: 'ECONNREFUSED' }) }, writeToken: () => ({ token: 'x', lifetimeSeconds: 1 }) }) })
+const brokenStrategy = defineStrategy({
+  name: 'broken',
+  setup: () => ({
+    readToken: () => {
+      throw Object.assign(new Error('the store is down'), { code: 'ECONNREFUSED' })
+    },
+    writeToken: () => ({ token: 'x', lifetimeSeconds: 1 })
+  })
+})
 
 /** The policy of the variant of that name. */
 function refuseShort (password: string): string | null {
@@ -32,10 +67,27 @@ const variants: Readonly<Record<Variant, () => Partial<UsersOptions>>> = {
   plain: () => ({}),
   verified: () => ({ requireVerification: true }),
   policy: () => ({ validatePassword: refuseShort }),
-  faulty: () => ({ hooks: { onAfterUpdate: () => { throw new Error('postgres://user:password@host') } } }),
+  faulty: () => ({
+    hooks: {
+      onAfterUpdate: () => {
+        throw new Error('postgres://user:password@host')
+      }
+    }
+  }),
   'cookie-age': () => ({ backends: backends({ maxAge: 3600 }) }),
-  'cookie-own': () => ({ backends: backends({ name: 'sess', domain: 'camelot.bt', path: '/x', secure: false, httpOnly: false, sameSite: 'strict' }) }),
-  'broken-store': () => ({ backends: [...backends(), { name: 'broken', transport: bearerTransport(), strategy: brokenStrategy }] }),
+  'cookie-own': () => ({
+    backends: backends({
+      name: 'sess',
+      domain: 'camelot.bt',
+      path: '/x',
+      secure: false,
+      httpOnly: false,
+      sameSite: 'strict'
+    })
+  }),
+  'broken-store': () => ({
+    backends: [...backends(), { name: 'broken', transport: bearerTransport(), strategy: brokenStrategy }]
+  }),
   custom: () => ({ schemas: userSchemas({ nick: Type.String({ maxLength: 5 }) }) }),
   fixture: () => ({})
 }
@@ -50,7 +102,7 @@ function backends (cookie: CookieTransportOptions = {}): UsersOptions['backends'
 }
 
 /** An application in compatibility mode with the four actors. */
-async function build (t: Test, variant: Variant): Promise<{ app: FastifyInstance, world: World }> {
+async function build (t: Test, variant: Variant): Promise<{ app: FastifyInstance; world: World }> {
   const app = Fastify()
   t.teardown(() => app.close())
   const adapter = variant === 'fixture' ? sqlite(copyFixture(t)) : memory()
@@ -70,23 +122,36 @@ async function build (t: Test, variant: Variant): Promise<{ app: FastifyInstance
 
   const ids: Partial<Record<Actor, string>> = {}
   for (const who of Object.keys(ACTORS) as Actor[]) {
-    const known = await app.users.getByEmail(emailOf(who)) ?? await app.users.create({ email: emailOf(who), password: PASSWORD, ...ACTORS[who], ...(variant === 'custom' ? { nick: who.slice(0, 5) } : {}) } as NewUser)
+    const known =
+      (await app.users.getByEmail(emailOf(who))) ??
+      (await app.users.create({
+        email: emailOf(who),
+        password: PASSWORD,
+        ...ACTORS[who],
+        ...(variant === 'custom' ? { nick: who.slice(0, 5) } : {})
+      } as NewUser))
     ids[who] = String(known.id)
   }
   const idOf = (who: Actor): UserId => String(ids[who]) as UserId
   const world: World = {
     ids: ids as Record<Actor, string>,
     kept: {},
-    get now () { return Math.floor(Date.now() / 1000) },
+    get now () {
+      return Math.floor(Date.now() / 1000)
+    },
     async mailed (purpose, who) {
       await (purpose === 'reset' ? app.users.forgotPassword(emailOf(who)) : app.users.requestVerify(emailOf(who)))
       return await tokenOf(purpose === 'reset' ? 'onAfterForgotPassword' : 'onAfterRequestVerify')
     },
-    async change (who, changes) { await app.users.update(idOf(who), changes as UserChanges) },
-    async makeOldHash (who) { await adapter.update(storedModel('user'), { id: idOf(who) }, { hashed_password: await hashBcrypt(PASSWORD, 4) }) },
+    async change (who, changes) {
+      await app.users.update(idOf(who), changes as UserChanges)
+    },
+    async makeOldHash (who) {
+      await adapter.update(storedModel('user'), { id: idOf(who) }, { hashed_password: await hashBcrypt(PASSWORD, 4) })
+    },
     remove: (who) => app.users.delete(idOf(who)),
     async login (backend, who) {
-      const { issued } = await app.users.login(await app.users.get(idOf(who)) as User, { backend })
+      const { issued } = await app.users.login((await app.users.get(idOf(who))) as User, { backend })
       return String(issued?.token)
     },
     settled: () => app.users.settled(),
@@ -102,7 +167,8 @@ function copyFixture (t: Test): string {
   return file
 }
 
-const later = <T>(value: T | ((world: World) => T) | undefined, world: World): T | undefined => typeof value === 'function' ? (value as (world: World) => T)(world) : value
+const later = <T>(value: T | ((world: World) => T) | undefined, world: World): T | undefined =>
+  typeof value === 'function' ? (value as (world: World) => T)(world) : value
 
 /** Sends the step's request. */
 function send (app: FastifyInstance, world: World, step: Step): Promise<LightMyRequestResponse> {
@@ -112,17 +178,25 @@ function send (app: FastifyInstance, world: World, step: Step): Promise<LightMyR
   return app.inject({
     method: method as 'GET',
     url,
-    headers: { ...sessionOf(step, world), ...(body.type === undefined ? {} : { 'content-type': body.type }), ...later(step.headers, world) },
+    headers: {
+      ...sessionOf(step, world),
+      ...(body.type === undefined ? {} : { 'content-type': body.type }),
+      ...later(step.headers, world)
+    },
     ...(body.text === undefined ? {} : { payload: body.text })
   })
 }
 
-function bodyOf ({ json, form, multipart, raw }: Step, world: World): { text?: string, type?: string } {
+function bodyOf ({ json, form, multipart, raw }: Step, world: World): { text?: string; type?: string } {
   if (raw !== undefined) return { text: raw.body, ...(raw.type === undefined ? {} : { type: raw.type }) }
   if (json !== undefined) return { text: JSON.stringify(later(json, world)), type: 'application/json' }
-  if (form !== undefined) return { text: new URLSearchParams(later(form, world)).toString(), type: 'application/x-www-form-urlencoded' }
+  if (form !== undefined) {
+    return { text: new URLSearchParams(later(form, world)).toString(), type: 'application/x-www-form-urlencoded' }
+  }
   if (multipart === undefined) return {}
-  const parts = Object.entries(multipart).map(([name, value]) => `--edge\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`)
+  const parts = Object.entries(multipart).map(
+    ([name, value]) => `--edge\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`
+  )
   return { text: `${parts.join('')}--edge--\r\n`, type: 'multipart/form-data; boundary=edge' }
 }
 
@@ -135,17 +209,27 @@ function sessionOf ({ as }: Step, { ids }: World): Record<string, string> {
 
 /** The body with ids and tokens replaced by their names. */
 function readable (text: string): string {
-  return text.replace(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, '<jwt>').replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<id>')
+  return text
+    .replace(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, '<jwt>')
+    .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<id>')
 }
 
-const textOf = (body: unknown): string => body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body)
+const textOf = (body: unknown): string =>
+  body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body)
 
-/** What a browser makes of a Set-Cookie string: order and case of attributes do not count, nor quotes around nothing. */
+/**
+ * What a browser makes of a Set-Cookie string: order and case of attributes do not count, nor quotes around nothing.
+ */
 function cookieMeaning (text: string): object | null {
   if (text === '') return null
   const [pair = '', ...attributes] = text.split('; ')
-  const meaning = attributes.map((attribute) => attribute.split('=')).map(([name = '', value = '']) => [name.toLowerCase(), name.toLowerCase() === 'samesite' ? value.toLowerCase() : value])
-  return { pair: pair.replace(/=""$/, '='), ...Object.fromEntries(meaning) as object }
+  const meaning = attributes
+    .map((attribute) => attribute.split('='))
+    .map(([name = '', value = '']) => [
+      name.toLowerCase(),
+      name.toLowerCase() === 'samesite' ? value.toLowerCase() : value
+    ])
+  return { pair: pair.replace(/=""$/, '='), ...(Object.fromEntries(meaning) as object) }
 }
 
 async function play (t: Test, { variant = 'plain', steps }: WireRow): Promise<void> {
@@ -153,13 +237,21 @@ async function play (t: Test, { variant = 'plain', steps }: WireRow): Promise<vo
   for (const [i, step] of steps.entries()) {
     await step.before?.(world)
     const replies = await Promise.all(Array.from({ length: step.times ?? 1 }, () => send(app, world, step)))
-    const answers = replies.map(({ statusCode, body }) => ({ status: statusCode, body: readable(body) })).sort((a, b) => Number(b.status === step.status) - Number(a.status === step.status))
+    const answers = replies
+      .map(({ statusCode, body }) => ({ status: statusCode, body: readable(body) }))
+      .sort((a, b) => Number(b.status === step.status) - Number(a.status === step.status))
     const { status = 0, body } = step.others ?? {}
-    const expected = answers.map((_answer, j) => j === 0 ? { status: step.status, body: textOf(step.body) } : { status, body: textOf(body) })
+    const expected = answers.map((_answer, j) =>
+      j === 0 ? { status: step.status, body: textOf(step.body) } : { status, body: textOf(body) }
+    )
     t.strictSame(answers, expected, `${i + 1}: ${step.send}`)
     for (const { headers } of replies) {
       t.equal(headers['www-authenticate'], undefined, 'WWW-Authenticate is never sent')
-      t.strictSame(cookieMeaning(readable(String(headers['set-cookie'] ?? ''))), cookieMeaning(step.cookie ?? ''), 'cookie')
+      t.strictSame(
+        cookieMeaning(readable(String(headers['set-cookie'] ?? ''))),
+        cookieMeaning(step.cookie ?? ''),
+        'cookie'
+      )
       for (const [name, value] of Object.entries(step.has ?? {})) t.equal(headers[name] ?? null, value, name)
     }
     if (step.after !== undefined) t.ok(await step.after(world), 'afterwards')
@@ -169,7 +261,13 @@ async function play (t: Test, { variant = 'plain', steps }: WireRow): Promise<vo
 for (const [title, group] of Object.entries(groups)) {
   t.test(`${title}: replies as FastAPI Users does, or differs for the reason given`, async (t) => {
     for (const row of group) {
-      await t.test(`${row.at} ${row.name}${row.differs === undefined ? '' : ` (differs: ${row.differs.reason})`}`.replaceAll('#', ''), (t) => play(t, row))
+      await t.test(
+        `${row.at} ${row.name}${row.differs === undefined ? '' : ` (differs: ${row.differs.reason})`}`.replaceAll(
+          '#',
+          ''
+        ),
+        (t) => play(t, row)
+      )
     }
   })
 }
@@ -177,17 +275,29 @@ for (const [title, group] of Object.entries(groups)) {
 t.test('every row has its own name, and every difference says what the original does and why we do not', async (t) => {
   t.equal(new Set(rows.map(({ at, name }) => `${at} ${name}`)).size, rows.length)
   t.ok(rows.every(({ steps }) => steps.length > 0))
-  for (const { name, differs } of rows) if (differs !== undefined) t.ok(differs.upstream !== '' && /\b(?:[DQ]\d+|[A-Z]+-\d\d|1\.13|the text is ours)/.test(differs.reason), name)
+  for (const { name, differs } of rows) {
+    if (differs !== undefined) {
+      t.ok(differs.upstream !== '' && /\b(?:[DQ]\d+|[A-Z]+-\d\d|1\.13|the text is ours)/.test(differs.reason), name)
+    }
+  }
 })
 
 t.test('row 87: operation ids and summaries are those that FastAPI makes of the original', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   const routes: RouteOptions[] = []
-  app.addHook('onRoute', (route) => { routes.push(route) })
-  await app.register(users, { adapter: memory(), secret: SECRETS.auth, compatibility: 'fastapi-users', backends: backends() })
+  app.addHook('onRoute', (route) => {
+    routes.push(route)
+  })
+  await app.register(users, {
+    adapter: memory(),
+    secret: SECRETS.auth,
+    compatibility: 'fastapi-users',
+    backends: backends()
+  })
   await app.ready()
-  const schemas = routes.map(({ schema }) => schema as { operationId: string, summary: string })     // complete when all hooks have run
+  // complete when all hooks have run
+  const schemas = routes.map(({ schema }) => schema as { operationId: string; summary: string })
   t.strictSame(Object.fromEntries(schemas.map(({ operationId, summary }) => [operationId, summary])), {
     auth_jwt_login_auth_jwt_login_post: 'Auth:Jwt.Login',
     auth_jwt_logout_auth_jwt_logout_post: 'Auth:Jwt.Logout',

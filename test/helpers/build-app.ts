@@ -1,10 +1,29 @@
 import { randomBytes } from 'node:crypto'
 import { hash as makeArgon2 } from '@node-rs/argon2'
-import Fastify, { type FastifyInstance, type FastifyServerOptions, type LightMyRequestResponse, type RouteOptions } from 'fastify'
+import Fastify, {
+  type FastifyInstance,
+  type FastifyServerOptions,
+  type LightMyRequestResponse,
+  type RouteOptions
+} from 'fastify'
 import type { Test } from 'tap'
 import users, {
-  argon2Passwords, bearerTransport, cookieTransport, currentUser, authenticate, databaseStrategy, jwtStrategy, memory,
-  type DatabaseAdapter, type Model, type PasswordHelper, type Row, type User, type UsersEvents, type UsersHooks, type UsersOptions
+  argon2Passwords,
+  bearerTransport,
+  cookieTransport,
+  currentUser,
+  authenticate,
+  databaseStrategy,
+  jwtStrategy,
+  memory,
+  type DatabaseAdapter,
+  type Model,
+  type PasswordHelper,
+  type Row,
+  type User,
+  type UsersEvents,
+  type UsersHooks,
+  type UsersOptions
 } from '../../lib/index.js'
 
 /** Cheap enough for tests; production refuses these parameters. */
@@ -12,7 +31,7 @@ export const fastPasswords = argon2Passwords({ memoryCost: 8, timeCost: 1, insec
 
 /** A hash that is weaker than those of `fastPasswords`: the next login replaces it. */
 export function weakerHash (password: string): Promise<string> {
-  return makeArgon2(password, { algorithm: 1, memoryCost: 8, timeCost: 1, parallelism: 1 })     // argon2i
+  return makeArgon2(password, { algorithm: 1, memoryCost: 8, timeCost: 1, parallelism: 1 }) // argon2i
 }
 
 export const SECRET = randomBytes(32).toString('base64url')
@@ -36,7 +55,12 @@ export interface TestApp {
   /** Headers of a fresh cookie session. */
   cookie(email: string, password?: string): Promise<{ cookie: string }>
   /** Sends JSON. */
-  send(method: 'GET' | 'POST' | 'PATCH' | 'DELETE' | 'PUT' | 'HEAD', url: string, payload?: unknown, headers?: Record<string, string>): Promise<LightMyRequestResponse>
+  send(
+    method: 'GET' | 'POST' | 'PATCH' | 'DELETE' | 'PUT' | 'HEAD',
+    url: string,
+    payload?: unknown,
+    headers?: Record<string, string>
+  ): Promise<LightMyRequestResponse>
   /** Sends the login form. */
   login(backend: string, username: string, password?: string): Promise<LightMyRequestResponse>
   /** Moves the clock on by seconds. */
@@ -56,12 +80,19 @@ export const backends = (): UsersOptions['backends'] => [
 export type Extend = (app: FastifyInstance) => void | Promise<void>
 
 /** An application with users on a memory store, which closes itself. Options replace the defaults. */
-export async function buildApp (t: Test, options: Partial<UsersOptions> = {}, extend: Extend = addRoutes, server: FastifyServerOptions = {}): Promise<TestApp> {
-  const app = Fastify({ pluginTimeout: 60_000, ...server })     // a store may be slow to open on a busy machine
+export async function buildApp (
+  t: Test,
+  options: Partial<UsersOptions> = {},
+  extend: Extend = addRoutes,
+  server: FastifyServerOptions = {}
+): Promise<TestApp> {
+  const app = Fastify({ pluginTimeout: 60_000, ...server }) // a store may be slow to open on a busy machine
   t.teardown(() => app.close())
   const events: Captured[] = []
   const routes: RouteOptions[] = []
-  app.addHook('onRoute', (route) => { routes.push(route) })
+  app.addHook('onRoute', (route) => {
+    routes.push(route)
+  })
   let ahead = 0
   await app.register(users, {
     adapter: memory(),
@@ -71,17 +102,23 @@ export async function buildApp (t: Test, options: Partial<UsersOptions> = {}, ex
     clock: () => Date.now() + ahead * 1000,
     ...options
   })
-  for (const name of eventNames) app.users.addHook(name, (payload) => { events.push({ name, ...payload } as Captured) })
+  for (const name of eventNames) {
+    app.users.addHook(name, (payload) => {
+      events.push({ name, ...payload } as Captured)
+    })
+  }
   await extend(app)
   await app.ready()
 
-  const send: TestApp['send'] = (method, url, payload, headers = {}) => app.inject({ method, url, headers, ...(payload === undefined ? {} : { payload: payload as object }) })
-  const login: TestApp['login'] = (backend, username, password = PASSWORD) => app.inject({
-    method: 'POST',
-    url: `/auth/${backend}/login`,
-    headers: { 'content-type': 'application/x-www-form-urlencoded' },
-    payload: new URLSearchParams({ username, password }).toString()
-  })
+  const send: TestApp['send'] = (method, url, payload, headers = {}) =>
+    app.inject({ method, url, headers, ...(payload === undefined ? {} : { payload: payload as object }) })
+  const login: TestApp['login'] = (backend, username, password = PASSWORD) =>
+    app.inject({
+      method: 'POST',
+      url: `/auth/${backend}/login`,
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      payload: new URLSearchParams({ username, password }).toString()
+    })
 
   return {
     app,
@@ -89,7 +126,9 @@ export async function buildApp (t: Test, options: Partial<UsersOptions> = {}, ex
     routes,
     send,
     login,
-    tick (seconds) { ahead += seconds },
+    tick (seconds) {
+      ahead += seconds
+    },
     async tokenOf (name) {
       await app.users.settled()
       const event = events.findLast((captured) => captured.name === name)
@@ -122,26 +161,65 @@ export function cookieOf (reply: LightMyRequestResponse): string {
 
 /** Guarded routes of the application: what a test calls unless it brings its own. */
 export function addRoutes (app: FastifyInstance): void {
-  app.get('/guarded', { preHandler: authenticate }, async (request) => ({ user: currentUser(request), ...request.authentication }))
+  app.get('/guarded', { preHandler: authenticate }, async (request) => ({
+    user: currentUser(request),
+    ...request.authentication
+  }))
   app.post('/guarded', { preHandler: authenticate }, async (request) => ({ user: currentUser(request) }))
 }
 
 const eventNames = [
-  'onBeforeRegister', 'onAfterRegister', 'onRegisterExisting', 'onBeforeUpdate', 'onAfterUpdate', 'onAfterRequestVerify', 'onAfterVerify', 'onAfterForgotPassword', 'onAfterResetPassword',
-  'onBeforeLogin', 'onIssueToken', 'onAfterLogin', 'onLoginFailed', 'onAfterLogout', 'onAfterLink', 'onAfterUnlink', 'onBeforeDelete', 'onAfterDelete'
+  'onBeforeRegister',
+  'onAfterRegister',
+  'onRegisterExisting',
+  'onBeforeUpdate',
+  'onAfterUpdate',
+  'onAfterRequestVerify',
+  'onAfterVerify',
+  'onAfterForgotPassword',
+  'onAfterResetPassword',
+  'onBeforeLogin',
+  'onIssueToken',
+  'onAfterLogin',
+  'onLoginFailed',
+  'onAfterLogout',
+  'onAfterLink',
+  'onAfterUnlink',
+  'onBeforeDelete',
+  'onAfterDelete'
 ] as const satisfies readonly (keyof UsersHooks)[]
 
 /** Asserts a refusal: status, code and `detail` (the code's word unless another is given). */
-export function refused (t: Test, reply: LightMyRequestResponse, statusCode: number, word: string, detail: unknown = word, name = `${statusCode} ${word}`): void {
-  const { code, detail: given, statusCode: told } = reply.json<{ code: string, detail: unknown, statusCode: number }>()
-  t.same({ statusCode: reply.statusCode, told, code, detail: given }, { statusCode, told: statusCode, code: `FST_USERS_${word}`, detail }, name)
+export function refused (
+  t: Test,
+  reply: LightMyRequestResponse,
+  statusCode: number,
+  word: string,
+  detail: unknown = word,
+  name = `${statusCode} ${word}`
+): void {
+  const { code, detail: given, statusCode: told } = reply.json<{ code: string; detail: unknown; statusCode: number }>()
+  t.same(
+    { statusCode: reply.statusCode, told, code, detail: given },
+    { statusCode, told: statusCode, code: `FST_USERS_${word}`, detail },
+    name
+  )
 }
 
 /** Asserts a reply about a body that does not fit its schema: 400 with a problem at each of these paths. */
-export function misfit (t: Test, reply: LightMyRequestResponse, paths: readonly string[], name = `400 at ${paths.join(' ')}`): void {
-  const { code, detail } = reply.json<{ code: string, detail: { path: string }[] }>()
+export function misfit (
+  t: Test,
+  reply: LightMyRequestResponse,
+  paths: readonly string[],
+  name = `400 at ${paths.join(' ')}`
+): void {
+  const { code, detail } = reply.json<{ code: string; detail: { path: string }[] }>()
   const found = Array.isArray(detail) ? [...new Set(detail.map(({ path }) => path))].sort() : detail
-  t.same({ statusCode: reply.statusCode, code, paths: found }, { statusCode: 400, code: 'FST_ERR_VALIDATION', paths: [...paths].sort() }, name)
+  t.same(
+    { statusCode: reply.statusCode, code, paths: found },
+    { statusCode: 400, code: 'FST_ERR_VALIDATION', paths: [...paths].sort() },
+    name
+  )
 }
 
 /** What a caller can tell of a reply: all but the date. */
@@ -150,7 +228,7 @@ export function visible ({ statusCode, headers, rawPayload }: LightMyRequestResp
 }
 
 /** The cheap password helper, and its calls so far by method. */
-export function countedPasswords (): { passwords: PasswordHelper, calls: string[] } {
+export function countedPasswords (): { passwords: PasswordHelper; calls: string[] } {
   const calls: string[] = []
   return {
     calls,

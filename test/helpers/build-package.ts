@@ -6,9 +6,16 @@ import { root } from './root.js'
 /** Copies the compiled package and its examples into a folder, where programs import it as `fastify-users`. */
 export function buildPackage (folder: string): void {
   for (const source of ['lib', 'schemas', 'examples']) {
-    cpSync(join(root, 'dist', source), join(folder, source), { recursive: true, filter: (path) => !path.endsWith('.map') })
+    cpSync(join(root, 'dist', source), join(folder, source), {
+      recursive: true,
+      filter: (path) => !path.endsWith('.map')
+    })
   }
-  const exports = { '.': './lib/index.js', './oauth': './lib/features/oauth/index.js', './testing': './lib/testing/index.js' }
+  const exports = {
+    '.': './lib/index.js',
+    './oauth': './lib/features/oauth/index.js',
+    './testing': './lib/testing/index.js'
+  }
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'fastify-users', type: 'module', exports }))
 }
 

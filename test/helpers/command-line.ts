@@ -9,27 +9,44 @@ import { buildPackage } from './build-package.js'
 import { root } from './root.js'
 
 /** What a command gave. */
-export interface Outcome { code: number | null, out: string, err: string }
+export interface Outcome {
+  code: number | null
+  out: string
+  err: string
+}
 
 /** The library, as a config of a test imports it. */
 export const library = pathToFileURL(join(root, 'dist/lib/index.js')).href
 
 /** Runs a command in this process. `lines` is what is piped in, or, with `interactive`, what a person answers. */
-export async function runIn (cwd: string, args: readonly string[], { lines = [], interactive = false }: { lines?: readonly string[], interactive?: boolean } = {}): Promise<Outcome> {
+export async function runIn (
+  cwd: string,
+  args: readonly string[],
+  { lines = [], interactive = false }: { lines?: readonly string[]; interactive?: boolean } = {}
+): Promise<Outcome> {
   const [out, err]: [string[], string[]] = [[], []]
   const left = [...lines]
   const code = await runCommandLine(args, {
     cwd,
     interactive,
-    print: (line) => { out.push(line) },
-    complain: (line) => { err.push(line) },
+    print: (line) => {
+      out.push(line)
+    },
+    complain: (line) => {
+      err.push(line)
+    },
     readSecret: async () => left.shift() ?? null
   })
   return { code, out: out.join('\n'), err: err.join('\n') }
 }
 
-/** The program as it is installed: built into a folder below the repository, with the library that configs import there. */
-export interface Program { readonly main: string, readonly library: string }
+/**
+ * The program as it is installed: built into a folder below the repository, with the library that configs import there.
+ */
+export interface Program {
+  readonly main: string
+  readonly library: string
+}
 
 /** Builds the program. */
 export function buildProgram (folder: string): Program {
@@ -38,7 +55,12 @@ export function buildProgram (folder: string): Program {
 }
 
 /** Starts the program as a process of its own, and gives it with what it will have given. */
-export function startProgram ({ main }: Program, cwd: string, args: readonly string[], { env = {}, input }: { env?: Record<string, string>, input?: string | Buffer } = {}): { child: ChildProcess, outcome: Promise<Outcome> } {
+export function startProgram (
+  { main }: Program,
+  cwd: string,
+  args: readonly string[],
+  { env = {}, input }: { env?: Record<string, string>; input?: string | Buffer } = {}
+): { child: ChildProcess; outcome: Promise<Outcome> } {
   return start([main, ...args], cwd, { NODE_OPTIONS: '', NODE_NO_WARNINGS: '1', ...env }, input)
 }
 
@@ -47,25 +69,44 @@ export function spawned (args: readonly string[], cwd: string, env: Record<strin
   return start(args, cwd, env).outcome
 }
 
-function start (args: readonly string[], cwd: string, env: Record<string, string>, input?: string | Buffer): { child: ChildProcess, outcome: Promise<Outcome> } {
+function start (
+  args: readonly string[],
+  cwd: string,
+  env: Record<string, string>,
+  input?: string | Buffer
+): { child: ChildProcess; outcome: Promise<Outcome> } {
   const child = spawn(process.execPath, args, { cwd, env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
   let [out, err] = ['', '']
-  child.stdin.on('error', () => {})     // a program that reads nothing has ended
+  child.stdin.on('error', () => {}) // a program that reads nothing has ended
   if (input === undefined) child.stdin.end()
   else child.stdin.end(input)
-  child.stdout.on('data', (data: Buffer) => { out += data.toString() })
-  child.stderr.on('data', (data: Buffer) => { err += data.toString() })
+  child.stdout.on('data', (data: Buffer) => {
+    out += data.toString()
+  })
+  child.stderr.on('data', (data: Buffer) => {
+    err += data.toString()
+  })
   const outcome = once(child, 'close').then(([code]) => ({ code: code as number | null, out, err }))
   return { child, outcome }
 }
 
 /** What a config of a test says; each part is a piece of JavaScript. `rest` follows the default export. */
-export interface ConfigParts { adapter?: string, fields?: string, backends?: string, more?: string, rest?: string }
+export interface ConfigParts {
+  adapter?: string
+  fields?: string
+  backends?: string
+  more?: string
+  rest?: string
+}
 
 const SQLITE = "sqlite(new URL('users.sqlite', import.meta.url).pathname)"
-const BACKENDS = "[{ name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) }]"
+const BACKENDS =
+  "[{ name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) }]"
 
-function configText (from: string, { adapter = SQLITE, fields = '{}', backends = BACKENDS, more = '', rest = '' }: ConfigParts): string {
+function configText (
+  from: string,
+  { adapter = SQLITE, fields = '{}', backends = BACKENDS, more = '', rest = '' }: ConfigParts
+): string {
   return `
     import Database from 'better-sqlite3'
     import { Redis } from 'ioredis'
@@ -85,7 +126,11 @@ export interface Place {
   /** Runs a command in this process. */
   run(args: readonly string[], parts?: ConfigParts, input?: Parameters<typeof runIn>[2]): Promise<Outcome>
   /** Starts a command as a process. */
-  start(args: readonly string[], parts?: ConfigParts, input?: Parameters<typeof startProgram>[3]): ReturnType<typeof startProgram>
+  start(
+    args: readonly string[],
+    parts?: ConfigParts,
+    input?: Parameters<typeof startProgram>[3]
+  ): ReturnType<typeof startProgram>
 }
 
 /** Makes such a folder. Each config gets a file of its own, because a module is imported once. */
@@ -101,7 +146,8 @@ export function makePlaceIn (places: string, program: Program): Place {
     folder,
     file: join(folder, 'users.sqlite'),
     run: (args, parts = {}, input = {}) => runIn(folder, [...args, '--config', write(library, parts)], input),
-    start: (args, parts = {}, input = {}) => startProgram(program, folder, [...args, '--config', write(program.library, parts)], input)
+    start: (args, parts = {}, input = {}) =>
+      startProgram(program, folder, [...args, '--config', write(program.library, parts)], input)
   }
 }
 
@@ -117,6 +163,7 @@ export function rowsOf (file: string, sql: string): unknown[][] {
 
 /** Ends the pools that configs made by `keep`, which would hold up the end of the tests. */
 export async function endPools (): Promise<void> {
-  const { pools = [] } = globalThis as { pools?: { end: () => Promise<void> }[] }     // a config shares nothing else with its test
+  // a config shares nothing else with its test
+  const { pools = [] } = globalThis as { pools?: { end: () => Promise<void> }[] }
   await Promise.all(pools.splice(0).map((pool) => pool.end()))
 }

@@ -1,4 +1,11 @@
-interface Cookie { name: string, value: string, domain: string, hostOnly: boolean, path: string, partitioned: boolean }
+interface Cookie {
+  name: string
+  value: string
+  domain: string
+  hostOnly: boolean
+  path: string
+  partitioned: boolean
+}
 
 /** The cookies of one browser, as far as RFC 6265, section 5.3, and CHIPS tell them apart. */
 export interface Jar {
@@ -17,21 +24,27 @@ export function createJar (given: readonly Cookie[] = []): Jar {
   let cookies = [...given]
   const isSame = (a: Cookie, b: Cookie): boolean => keyOf(a) === keyOf(b)
   return {
-    get cookies () { return cookies },
+    get cookies () {
+      return cookies
+    },
     store (host, headers) {
       for (const cookie of [headers ?? []].flat().map((header) => parse(host, header))) {
         cookies = cookies.filter((kept) => !isSame(kept, cookie.kept))
         if (!cookie.expired) cookies.push(cookie.kept)
       }
     },
-    header: (host, path) => cookies.filter((cookie) => fits(cookie, host, path)).map(({ name, value }) => `${name}=${value}`).join('; '),
+    header: (host, path) =>
+      cookies
+        .filter((cookie) => fits(cookie, host, path))
+        .map(({ name, value }) => `${name}=${value}`)
+        .join('; '),
     count: (name) => cookies.filter((cookie) => cookie.name === name).length,
     copy: () => createJar(cookies),
     with: (other) => createJar([...cookies, ...other.cookies])
   }
 }
 
-function parse (host: string, header: string): { kept: Cookie, expired: boolean } {
+function parse (host: string, header: string): { kept: Cookie; expired: boolean } {
   const [pair = '', ...parts] = header.split('; ')
   const attributes = new Map(parts.map((part) => [part.split('=')[0]?.toLowerCase() ?? '', part.split('=')[1] ?? '']))
   const domain = attributes.get('domain')

@@ -2,11 +2,21 @@ import type { Test } from 'tap'
 import { PASSWORD, type TestApp } from './build-app.js'
 
 /** Registers, logs in both ways, changes, resets, logs out and deletes, on an application with both backends. */
-export async function flow (t: Test, { app, register, bearer, cookie, send, login, tokenOf }: TestApp, email: string, values: object = {}): Promise<void> {
+export async function flow (
+  t: Test,
+  { app, register, bearer, cookie, send, login, tokenOf }: TestApp,
+  email: string,
+  values: object = {}
+): Promise<void> {
   const user = await register({ email, ...values })
-  t.equal((await send('POST', '/auth/register', { email: email.toUpperCase(), password: PASSWORD, ...values })).statusCode, 400)
+  t.equal(
+    (await send('POST', '/auth/register', { email: email.toUpperCase(), password: PASSWORD, ...values })).statusCode,
+    400
+  )
   const sessions = [await bearer(email), await cookie(email.toUpperCase())]
-  for (const headers of sessions) t.hasStrict((await send('GET', '/users/me', undefined, headers)).json(), { id: user.id, email, ...values })
+  for (const headers of sessions) {
+    t.hasStrict((await send('GET', '/users/me', undefined, headers)).json(), { id: user.id, email, ...values })
+  }
   t.equal((await send('PATCH', '/users/me', { email: `new.${email}` }, sessions[0])).statusCode, 200)
   t.equal((await send('POST', '/auth/forgot-password', { email: `NEW.${email}` })).statusCode, 202)
   const token = await tokenOf('onAfterForgotPassword')

@@ -29,21 +29,38 @@ export interface Flow {
 }
 
 /** Makes the application, whose adapter is watched. */
-export async function start (t: Test, options: Partial<UsersOptions> = {}, makeStore: () => DatabaseAdapter = memory, extend: Extend = addGuarded): Promise<Round> {
+export async function start (
+  t: Test,
+  options: Partial<UsersOptions> = {},
+  makeStore: () => DatabaseAdapter = memory,
+  extend: Extend = addGuarded
+): Promise<Round> {
   const store = watchedAdapter(makeStore())
   const built = await buildApp(t, { adapter: store.adapter, ...options }, extend)
-  const { id } = await built.create({ is_verified: options.revealExistingAccounts === false })     // whose logins ask for it
+  // whose logins ask for it
+  const { id } = await built.create({ is_verified: options.revealExistingAccounts === false })
   await built.create({ email: MERLIN, is_superuser: true, is_verified: true })
-  const round = { ...built, store, id: String(id), own: await built.bearer(ARTHUR), admin: await built.bearer(MERLIN), session: await built.cookie(ARTHUR) }
-  await built.app.users.settled()     // calls to the store that no reply waits for are over
+  const round = {
+    ...built,
+    store,
+    id: String(id),
+    own: await built.bearer(ARTHUR),
+    admin: await built.bearer(MERLIN),
+    session: await built.cookie(ARTHUR)
+  }
+  await built.app.users.settled() // calls to the store that no reply waits for are over
   return round
 }
 
 /** Routes of the application with each form of the guard. */
 export function addGuarded (app: Parameters<Extend>[0]): void {
   app.get('/guarded', { preHandler: authenticate }, async () => 'in')
-  app.get('/optional', { preHandler: authenticate({ optional: true }) }, async (request) => request.user === null ? 'anonymous' : 'known')
-  app.get('/inside', async (request, reply) => await app.authenticate(request, reply, { optional: true }) === null ? 'anonymous' : 'known')
+  app.get('/optional', { preHandler: authenticate({ optional: true }) }, async (request) =>
+    request.user === null ? 'anonymous' : 'known'
+  )
+  app.get('/inside', async (request, reply) =>
+    (await app.authenticate(request, reply, { optional: true })) === null ? 'anonymous' : 'known'
+  )
   app.get('/cheap', async () => 'ok')
 }
 
@@ -55,7 +72,11 @@ async function weaken ({ store, app }: Round): Promise<void> {
   await app.users.settled()
 }
 
-const simple = (request: (round: Round) => Promise<LightMyRequestResponse>, success: number, more: Partial<Flow> = {}): Flow => ({
+const simple = (
+  request: (round: Round) => Promise<LightMyRequestResponse>,
+  success: number,
+  more: Partial<Flow> = {}
+): Flow => ({
   prepare: async (round) => () => request(round),
   success,
   ...more
@@ -63,11 +84,27 @@ const simple = (request: (round: Round) => Promise<LightMyRequestResponse>, succ
 
 /** Every flow by name. */
 export const flows: Record<string, Flow> = {
-  register: simple(({ send }) => send('POST', '/auth/register', { email: 'lancelot@camelot.bt', password: PASSWORD }), 201),
-  'register quietly': simple(({ send }) => send('POST', '/auth/register', { email: 'lancelot@camelot.bt', password: PASSWORD }), 202, { options: { revealExistingAccounts: false } }),
+  register: simple(
+    ({ send }) => send('POST', '/auth/register', { email: 'lancelot@camelot.bt', password: PASSWORD }),
+    201
+  ),
+  'register quietly': simple(
+    ({ send }) => send('POST', '/auth/register', { email: 'lancelot@camelot.bt', password: PASSWORD }),
+    202,
+    { options: { revealExistingAccounts: false } }
+  ),
   'log in by jwt': simple(({ login }) => login('jwt', ARTHUR), 200),
   'log in by cookie': simple(({ login }) => login('cookie', ARTHUR), 204),
-  'log in again by cookie': simple(({ app, session }) => app.inject({ method: 'POST', url: '/auth/cookie/login', headers: session, payload: { username: ARTHUR, password: PASSWORD } }), 204),
+  'log in again by cookie': simple(
+    ({ app, session }) =>
+      app.inject({
+        method: 'POST',
+        url: '/auth/cookie/login',
+        headers: session,
+        payload: { username: ARTHUR, password: PASSWORD }
+      }),
+    204
+  ),
   'log in with an old hash': {
     async prepare (round) {
       await weaken(round)
@@ -83,12 +120,24 @@ export const flows: Record<string, Flow> = {
   'guarded by cookie': simple(({ send, session }) => send('GET', '/guarded', undefined, session), 200),
   'optional by jwt': simple(({ send, own }) => send('GET', '/optional', undefined, own), 200),
   'optional by cookie': simple(({ send, session }) => send('GET', '/optional', undefined, session), 200),
-  'optional by both': simple(({ send, own, session }) => send('GET', '/optional', undefined, { ...own, ...session }), 200),
+  'optional by both': simple(
+    ({ send, own, session }) => send('GET', '/optional', undefined, { ...own, ...session }),
+    200
+  ),
   'optional in a handler': simple(({ send, session }) => send('GET', '/inside', undefined, session), 200),
   'change the address': simple(({ send, own }) => send('PATCH', '/users/me', { email: 'arthur@camelot.bt' }, own), 200),
-  'change the password by jwt': simple(({ send, own }) => send('PATCH', '/users/me', { password: NEW_PASSWORD }, own), 200),
-  'change the password by cookie': simple(({ send, session }) => send('PATCH', '/users/me', { password: NEW_PASSWORD }, session), 200),
-  'change both': simple(({ send, session }) => send('PATCH', '/users/me', { password: NEW_PASSWORD, email: 'arthur@camelot.bt' }, session), 200),
+  'change the password by jwt': simple(
+    ({ send, own }) => send('PATCH', '/users/me', { password: NEW_PASSWORD }, own),
+    200
+  ),
+  'change the password by cookie': simple(
+    ({ send, session }) => send('PATCH', '/users/me', { password: NEW_PASSWORD }, session),
+    200
+  ),
+  'change both': simple(
+    ({ send, session }) => send('PATCH', '/users/me', { password: NEW_PASSWORD, email: 'arthur@camelot.bt' }, session),
+    200
+  ),
   'ask for a reset': simple(({ send }) => send('POST', '/auth/forgot-password', { email: ARTHUR }), 202),
   reset: {
     async prepare ({ app, tokenOf, send }) {
@@ -128,18 +177,36 @@ export function changesOf (before: Row[], after: Row[]): string[] {
   const key = (row: Row): unknown => row['id'] ?? row['token']
   const changed = after.flatMap((row) => {
     const old = before.find((one) => key(one) === key(row))
-    return old === undefined ? ['a new row'] : Object.keys(row).filter((name) => String(row[name]) !== String(old[name])).map((name) => `${String(old['email'])}.${name}`)
+    return old === undefined
+      ? ['a new row']
+      : Object.keys(row)
+        .filter((name) => String(row[name]) !== String(old[name]))
+        .map((name) => `${String(old['email'])}.${name}`)
   })
-  return [...changed, ...before.filter((row) => !after.some((one) => key(one) === key(row))).map((row) => `no ${String(row['email'])}`)]
+  return [
+    ...changed,
+    ...before.filter((row) => !after.some((one) => key(one) === key(row))).map((row) => `no ${String(row['email'])}`)
+  ]
 }
 
-/** Asserts the 500 of a store that fails in a way that trying again does not mend; its reply tells nothing of the fault either. */
+/**
+ * Asserts the 500 of a store that fails in a way that trying again does not mend; its reply tells nothing of the fault
+ * either.
+ */
 export function checkBroken (t: Test, reply: LightMyRequestResponse, label: string): void {
   t.equal(reply.statusCode, 500, `${label}: 500`)
   t.equal(reply.headers['retry-after'], undefined, `${label}: no retry-after`)
   t.equal(reply.headers['set-cookie'], undefined, `${label}: no session`)
   const { statusCode, code, error, message } = reply.json<Record<string, unknown>>()
-  t.match({ statusCode, code, error, message }, { statusCode: 500, code: 'FST_USERS_INTERNAL_ERROR', error: 'Internal Server Error', message: /^Something went wrong\.( Request req-\w+\.)?$/ })
+  t.match(
+    { statusCode, code, error, message },
+    {
+      statusCode: 500,
+      code: 'FST_USERS_INTERNAL_ERROR',
+      error: 'Internal Server Error',
+      message: /^Something went wrong\.( Request req-\w+\.)?$/
+    }
+  )
   t.notMatch(reply.body + JSON.stringify(reply.headers), 'canary', `${label}: tells nothing`)
 }
 
@@ -149,6 +216,14 @@ export function checkUnavailable (t: Test, reply: LightMyRequestResponse, label:
   t.match(reply.headers['retry-after'], /^\d+$/, `${label}: with retry-after`)
   t.equal(reply.headers['set-cookie'], undefined, `${label}: no session`)
   const { statusCode, code, error, message } = reply.json<Record<string, unknown>>()
-  t.same({ statusCode, code, error, message }, { statusCode: 503, code: 'FST_USERS_STORE_UNAVAILABLE', error: 'Service Unavailable', message: 'The user store does not answer. Try again later.' })
+  t.same(
+    { statusCode, code, error, message },
+    {
+      statusCode: 503,
+      code: 'FST_USERS_STORE_UNAVAILABLE',
+      error: 'Service Unavailable',
+      message: 'The user store does not answer. Try again later.'
+    }
+  )
   t.notMatch(reply.body + JSON.stringify(reply.headers), 'canary', `${label}: tells nothing`)
 }

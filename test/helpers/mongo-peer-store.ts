@@ -6,13 +6,29 @@ import { compare, matches, type PeerCollation, PeerRefusal, valuesAt } from './m
 
 /** A failure that the peer answers with. */
 export class PeerError extends Error {
-  constructor (readonly answer: Document) { super(String(answer['errmsg'])) }
+  constructor (readonly answer: Document) {
+    super(String(answer['errmsg']))
+  }
 }
 
 /** Documents and indexes of one collection. */
-export interface PeerCollection { documents: Document[], indexes: Document[], options: Document }
+export interface PeerCollection {
+  documents: Document[]
+  indexes: Document[]
+  options: Document
+}
 
-const COMMON = ['$db', '$clusterTime', '$readPreference', 'lsid', 'txnNumber', 'maxTimeMS', 'comment', 'readConcern', 'writeConcern']
+const COMMON = [
+  '$db',
+  '$clusterTime',
+  '$readPreference',
+  'lsid',
+  'txnNumber',
+  'maxTimeMS',
+  'comment',
+  'readConcern',
+  'writeConcern'
+]
 const STATEMENT = ['q', 'u', 'multi', 'upsert', 'collation', 'arrayFilters', 'limit']
 const FIELDS: Record<string, string[]> = {
   find: ['filter', 'projection', 'sort', 'limit', 'batchSize', 'singleBatch', 'collation'],
@@ -29,7 +45,9 @@ const FIELDS: Record<string, string[]> = {
 
 function checkFields (body: Document, known: string[]): void {
   const unknown = Object.keys(body).find((field) => !known.includes(field))
-  if (unknown !== undefined) throw new PeerError({ ok: 0, code: 40415, errmsg: `BSON field '${unknown}' is an unknown field.` })
+  if (unknown !== undefined) {
+    throw new PeerError({ ok: 0, code: 40415, errmsg: `BSON field '${unknown}' is an unknown field.` })
+  }
 }
 
 /** The collections of one database. */
@@ -38,7 +56,11 @@ export class PeerStore {
 
   /** The collection, which is made when it is missing. */
   collection (name: string): PeerCollection {
-    const found = this.collections.get(name) ?? { documents: [], indexes: [{ v: 2, key: { _id: 1 }, name: '_id_' }], options: {} }
+    const found = this.collections.get(name) ?? {
+      documents: [],
+      indexes: [{ v: 2, key: { _id: 1 }, name: '_id_' }],
+      options: {}
+    }
     this.collections.set(name, found)
     return found
   }
@@ -46,31 +68,52 @@ export class PeerStore {
   /** Executes a command, and gives its answer. Like a server, refuses fields that the command does not have. */
   run (name: string, body: Document): Document {
     const target = String(body[name])
-    checkFields(body, [name, ...COMMON, ...FIELDS[name] ?? []])
-    for (const one of [...(body['updates'] ?? []) as Document[], ...(body['deletes'] ?? []) as Document[]]) checkFields(one, STATEMENT)
+    checkFields(body, [name, ...COMMON, ...(FIELDS[name] ?? [])])
+    for (const one of [...((body['updates'] ?? []) as Document[]), ...((body['deletes'] ?? []) as Document[])]) {
+      checkFields(one, STATEMENT)
+    }
     switch (name) {
-      case 'find': return cursor(target, this.#find(target, body))
-      case 'aggregate': return cursor(target, this.#aggregate(target, body))
-      case 'insert': return this.#eachWrite(body['documents'] as Document[], (document) => { this.#put(target, [], document); return 1 })
-      case 'update': return this.#eachWrite(body['updates'] as Document[], (one) => this.#update(target, one))
-      case 'delete': return this.#eachWrite(body['deletes'] as Document[], (one) => this.#delete(target, one))
-      case 'findAndModify': return this.#findAndModify(target, body)
-      case 'listIndexes': return this.#listIndexes(target)
-      case 'createIndexes': return this.#createIndexes(target, body['indexes'] as Document[])
-      case 'listCollections': return this.#listCollections(body['filter'] as Document)
-      case 'create': return this.#create(target, body)
-      default: throw new PeerRefusal(`the peer has no command ${name}`)
+      case 'find':
+        return cursor(target, this.#find(target, body))
+      case 'aggregate':
+        return cursor(target, this.#aggregate(target, body))
+      case 'insert':
+        return this.#eachWrite(body['documents'] as Document[], (document) => {
+          this.#put(target, [], document)
+          return 1
+        })
+      case 'update':
+        return this.#eachWrite(body['updates'] as Document[], (one) => this.#update(target, one))
+      case 'delete':
+        return this.#eachWrite(body['deletes'] as Document[], (one) => this.#delete(target, one))
+      case 'findAndModify':
+        return this.#findAndModify(target, body)
+      case 'listIndexes':
+        return this.#listIndexes(target)
+      case 'createIndexes':
+        return this.#createIndexes(target, body['indexes'] as Document[])
+      case 'listCollections':
+        return this.#listCollections(body['filter'] as Document)
+      case 'create':
+        return this.#create(target, body)
+      default:
+        throw new PeerRefusal(`the peer has no command ${name}`)
     }
   }
 
   #listCollections ({ name }: Document): Document {
     const found = this.collections.get(String(name))
-    return cursor('$cmd.listCollections', found === undefined ? [] : [{ name: String(name), type: 'collection', options: found.options }])
+    return cursor(
+      '$cmd.listCollections',
+      found === undefined ? [] : [{ name: String(name), type: 'collection', options: found.options }]
+    )
   }
 
   /** Keeps the validator, and does not apply it. */
   #create (name: string, { validator, validationAction, validationLevel }: Document): Document {
-    const given = Object.entries({ validator, validationAction, validationLevel }).filter(([, value]) => value !== undefined)
+    const given = Object.entries({ validator, validationAction, validationLevel }).filter(
+      ([, value]) => value !== undefined
+    )
     this.collection(name).options = Object.fromEntries(given)
     return { ok: 1 }
   }
@@ -80,8 +123,12 @@ export class PeerStore {
   }
 
   #find (name: string, { filter, sort, limit, projection, collation }: Document): Document[] {
-    const found = this.#documents(name).filter((document) => matches(document, filter as Document, collation as PeerCollation))
-    return sorted(found, sort as Document).slice(0, (limit as number | undefined) ?? Infinity).map((document) => project(document, projection as Document))
+    const found = this.#documents(name).filter((document) =>
+      matches(document, filter as Document, collation as PeerCollation)
+    )
+    return sorted(found, sort as Document)
+      .slice(0, (limit as number | undefined) ?? Infinity)
+      .map((document) => project(document, projection as Document))
   }
 
   #aggregate (name: string, { pipeline }: Document): Document[] {
@@ -95,20 +142,33 @@ export class PeerStore {
 
   #stage (documents: Document[], operator: string, value: Document & string & number): Document[] {
     switch (operator) {
-      case '$match': return documents.filter((document) => matches(document, value))
-      case '$sort': return sorted(documents, value)
-      case '$limit': return documents.slice(0, value)
-      case '$project': return documents.map((document) => project(document, value))
-      case '$count': return documents.length === 0 ? [] : [{ [value]: documents.length }]
+      case '$match':
+        return documents.filter((document) => matches(document, value))
+      case '$sort':
+        return sorted(documents, value)
+      case '$limit':
+        return documents.slice(0, value)
+      case '$project':
+        return documents.map((document) => project(document, value))
+      case '$count':
+        return documents.length === 0 ? [] : [{ [value]: documents.length }]
       case '$unwind': {
         const field = String(value).slice(1)
-        return documents.flatMap((document) => ((document[field] ?? []) as unknown[]).map((element) => ({ ...document, [field]: element })))
+        return documents.flatMap((document) =>
+          ((document[field] ?? []) as unknown[]).map((element) => ({ ...document, [field]: element }))
+        )
       }
-      case '$lookup': return documents.map((document) => ({
-        ...document,
-        [value['as']]: this.#documents(value['from'] as string).filter((other) => valuesAt(document, value['localField'] as string).some((wanted) => matches(other, { [value['foreignField']]: { $eq: wanted ?? null } })))
-      }))
-      default: throw new PeerRefusal(`the peer has no stage ${operator}`)
+      case '$lookup':
+        return documents.map((document) => ({
+          ...document,
+          [value['as']]: this.#documents(value['from'] as string).filter((other) =>
+            valuesAt(document, value['localField'] as string).some((wanted) =>
+              matches(other, { [value['foreignField']]: { $eq: wanted ?? null } })
+            )
+          )
+        }))
+      default:
+        throw new PeerRefusal(`the peer has no stage ${operator}`)
     }
   }
 
@@ -124,18 +184,28 @@ export class PeerStore {
   }
 
   #update (name: string, { q, u, multi, arrayFilters, collation, upsert }: Document): number {
-    const found = this.#documents(name).filter((document) => matches(document, q as Document, collation as PeerCollation))
+    const found = this.#documents(name).filter((document) =>
+      matches(document, q as Document, collation as PeerCollation)
+    )
     if (upsert === true && found.length === 0) {
-      this.#put(name, [], changeDocument({ _id: ((q as Document)['_id'] as Document)['$eq'] as unknown }, u as Document, []))
+      this.#put(
+        name,
+        [],
+        changeDocument({ _id: ((q as Document)['_id'] as Document)['$eq'] as unknown }, u as Document, [])
+      )
       return 1
     }
     const changed = multi === true ? found : found.slice(0, 1)
-    for (const document of changed) this.#put(name, [document], changeDocument(document, u as Document, (arrayFilters ?? []) as Document[]))
+    for (const document of changed) {
+      this.#put(name, [document], changeDocument(document, u as Document, (arrayFilters ?? []) as Document[]))
+    }
     return changed.length
   }
 
   #delete (name: string, { q, limit, collation }: Document): number {
-    const found = this.#documents(name).filter((document) => matches(document, q as Document, collation as PeerCollation))
+    const found = this.#documents(name).filter((document) =>
+      matches(document, q as Document, collation as PeerCollation)
+    )
     const gone = new Set(limit === 1 ? found.slice(0, 1) : found)
     if (gone.size > 0) this.collection(name).documents = this.#documents(name).filter((document) => !gone.has(document))
     return gone.size
@@ -152,7 +222,9 @@ export class PeerStore {
 
   #listIndexes (name: string): Document {
     const found = this.collections.get(name)
-    if (found === undefined) throw new PeerError({ ok: 0, code: 26, codeName: 'NamespaceNotFound', errmsg: `ns does not exist: ${name}` })
+    if (found === undefined) {
+      throw new PeerError({ ok: 0, code: 26, codeName: 'NamespaceNotFound', errmsg: `ns does not exist: ${name}` })
+    }
     return cursor(name, found.indexes)
   }
 
@@ -160,7 +232,14 @@ export class PeerStore {
     const { documents, indexes: known } = this.collection(name)
     for (const index of indexes) {
       const same = known.find((one) => one['name'] === index['name'])
-      if (same !== undefined && !isDeepStrictEqual({ ...same, v: 2 }, { ...index, v: 2 })) throw new PeerError({ ok: 0, code: 86, codeName: 'IndexKeySpecsConflict', errmsg: 'An existing index has the same name as the requested index' })
+      if (same !== undefined && !isDeepStrictEqual({ ...same, v: 2 }, { ...index, v: 2 })) {
+        throw new PeerError({
+          ok: 0,
+          code: 86,
+          codeName: 'IndexKeySpecsConflict',
+          errmsg: 'An existing index has the same name as the requested index'
+        })
+      }
       if (same !== undefined) continue
       for (const document of documents) checkUnique(document, documents, [index])
       known.push({ v: 2, ...index })
@@ -171,10 +250,19 @@ export class PeerStore {
   /** Puts a document in the place of others, unless it clashes. */
   #put (name: string, old: Document[], fresh: Document): void {
     const target = this.collection(name)
-    if (old[0] !== undefined && compare(old[0]['_id'], fresh['_id']) !== 0) throw new PeerError({ code: 66, errmsg: 'the immutable field _id' })
+    if (old[0] !== undefined && compare(old[0]['_id'], fresh['_id']) !== 0) {
+      throw new PeerError({ code: 66, errmsg: 'the immutable field _id' })
+    }
     BSON.serialize(fresh, { checkKeys: false })
-    checkUnique(fresh, target.documents.filter((document) => !old.includes(document)), target.indexes)
-    target.documents = old.length === 0 ? [...target.documents, fresh] : target.documents.map((document) => document === old[0] ? fresh : document)
+    checkUnique(
+      fresh,
+      target.documents.filter((document) => !old.includes(document)),
+      target.indexes
+    )
+    target.documents =
+      old.length === 0
+        ? [...target.documents, fresh]
+        : target.documents.map((document) => (document === old[0] ? fresh : document))
   }
 }
 
@@ -195,7 +283,8 @@ function sorted (documents: Document[], sort: Document = {}): Document[] {
 /** Takes in the named paths; `_id` unless it is left out; `$$ROOT` for the whole. */
 function project (document: Document, projection: Document | undefined): Document {
   if (projection === undefined) return document
-  const result: Document = projection['_id'] === 0 || document['_id'] === undefined ? {} : { _id: document['_id'] as unknown }
+  const result: Document =
+    projection['_id'] === 0 || document['_id'] === undefined ? {} : { _id: document['_id'] as unknown }
   for (const [path, value] of Object.entries(projection) as [string, unknown][]) {
     if (value === '$$ROOT') result[path] = document
     else if (value === 1) copyPath(document, result, path.split('.'))
@@ -209,17 +298,23 @@ function copyPath (from: Document, to: Document, [name = '', ...rest]: string[])
   if (value === undefined) return
   if (rest.length === 0) to[name] = value
   else if (Array.isArray(value)) throw new PeerRefusal('the peer projects no lists')
-  else copyPath(value as Document, to[name] ??= {}, rest)
+  else copyPath(value as Document, (to[name] ??= {}), rest)
 }
 
 function changeDocument (document: Document, update: Document, arrayFilters: Document[]): Document {
   const fresh = BSON.deserialize(BSON.serialize(document), { promoteBuffers: false })
   if (Array.isArray(update)) {
-    for (const stage of update as Document[]) for (const [name, expression] of Object.entries(stage['$set'] as Document)) fresh[name] = evaluate(fresh, expression as Document)
+    for (const stage of update as Document[]) {
+      for (const [name, expression] of Object.entries(stage['$set'] as Document)) {
+        fresh[name] = evaluate(fresh, expression as Document)
+      }
+    }
     return fresh
   }
   for (const [operator, changes] of Object.entries(update) as [string, Document][]) {
-    for (const [path, value] of Object.entries(changes) as [string, unknown][]) change(fresh, operator, path, value, arrayFilters)
+    for (const [path, value] of Object.entries(changes) as [string, unknown][]) {
+      change(fresh, operator, path, value, arrayFilters)
+    }
   }
   return fresh
 }
@@ -236,14 +331,17 @@ function evaluate (document: Document, expression: Document): unknown {
 function change (document: Document, operator: string, path: string, value: unknown, arrayFilters: Document[]): void {
   const [list = '', identifier, name] = path.split('.')
   if (operator === '$set' && identifier === '$[row]' && name !== undefined) {
-    for (const element of document[list] as Document[]) if (arrayFilters.every((filter) => matches({ row: element }, filter))) element[name] = value
+    for (const element of document[list] as Document[]) {
+      if (arrayFilters.every((filter) => matches({ row: element }, filter))) element[name] = value
+    }
   } else if (identifier !== undefined) throw new PeerRefusal(`the peer does not ${operator} ${path}`)
   else if (operator === '$set') document[list] = value
   else if (operator === '$inc') document[list] = Number(document[list] ?? 0) + Number(value)
   else if (operator === '$max') document[list] = compare(document[list], value) < 0 ? value : document[list]
-  else if (operator === '$push') document[list] = [...(document[list] ?? []) as unknown[], value]
-  else if (operator === '$pull') document[list] = (document[list] as unknown[]).filter((element) => !matches(element, value as Document))
-  else throw new PeerRefusal(`the peer has no ${operator}`)
+  else if (operator === '$push') document[list] = [...((document[list] ?? []) as unknown[]), value]
+  else if (operator === '$pull') {
+    document[list] = (document[list] as unknown[]).filter((element) => !matches(element, value as Document))
+  } else throw new PeerRefusal(`the peer has no ${operator}`)
 }
 
 /** Values of an index's fields; one tuple for each element where they lie in a list. */
@@ -260,9 +358,23 @@ function checkUnique (document: Document, others: Document[], indexes: Document[
     if ((unique !== true && name !== '_id_') || !matches(document, partial as Document)) continue
     const paths = Object.keys(key as Document)
     const tuples = tuplesOf(document, paths)
-    const taken = others.filter((other) => other !== document && matches(other, partial as Document)).flatMap((other) => tuplesOf(other, paths))
-    if (tuples.some((tuple) => taken.some((other) => tuple.every((value, position) => compare(value, other[position], collation as PeerCollation) === 0)))) {
-      throw new PeerError({ ok: 0, code: 11000, codeName: 'DuplicateKey', keyPattern: key as unknown, errmsg: `E11000 duplicate key error index: ${String(name)}` })
+    const taken = others
+      .filter((other) => other !== document && matches(other, partial as Document))
+      .flatMap((other) => tuplesOf(other, paths))
+    if (
+      tuples.some((tuple) =>
+        taken.some((other) =>
+          tuple.every((value, position) => compare(value, other[position], collation as PeerCollation) === 0)
+        )
+      )
+    ) {
+      throw new PeerError({
+        ok: 0,
+        code: 11000,
+        codeName: 'DuplicateKey',
+        keyPattern: key as unknown,
+        errmsg: `E11000 duplicate key error index: ${String(name)}`
+      })
     }
   }
 }

@@ -15,10 +15,18 @@ export interface MongoStore {
 
 const url = process.env['MONGODB_URL']
 
-/** The wire peer always; MongoDB where MONGODB_URL names one. No server can be had from package registries, so that its absence fails nothing. */
+/**
+ * The wire peer always; MongoDB where MONGODB_URL names one. No server can be had from package registries, so that its
+ * absence fails nothing.
+ */
 export const stores: MongoStore[] = [
   { name: 'the wire peer', row: '', skip: false, start: async (t) => (await startMongoWirePeer(t)).url },
-  { name: 'MongoDB', row: 'row 84: ', skip: url === undefined && 'MONGODB_URL is not set: no MongoDB server was run', start: async () => url ?? '' }
+  {
+    name: 'MongoDB',
+    row: 'row 84: ',
+    skip: url === undefined && 'MONGODB_URL is not set: no MongoDB server was run',
+    start: async () => url ?? ''
+  }
 ]
 
 /** A client that gives up soon, and is closed when the test ends. */

@@ -12,7 +12,10 @@ import { type PeerCollection, PeerError, PeerStore } from './mongo-peer-store.js
 export type PeerFault = 'cut' | 'silence' | Document
 
 /** A command as it came, with its documents in place. */
-export interface PeerCommand { name: string, body: Document }
+export interface PeerCommand {
+  name: string
+  body: Document
+}
 
 export interface MongoWirePeer {
   /** For one server of a replica set, as production has it: writes are retried. */
@@ -35,7 +38,9 @@ const OP_MSG = 2013
 const QUIET = new Set(['ping', 'endSessions', 'killCursors', 'dropDatabase'])
 
 /** Starts a peer, which stops when the test ends. */
-export async function startMongoWirePeer (t: { teardown: (undo: () => Promise<void>) => void }): Promise<MongoWirePeer> {
+export async function startMongoWirePeer (t: {
+  teardown: (undo: () => Promise<void>) => void
+}): Promise<MongoWirePeer> {
   const stores = new Map<string, PeerStore>()
   const sockets = new Set<Socket>()
   const commands: PeerCommand[] = []
@@ -70,22 +75,27 @@ export async function startMongoWirePeer (t: { teardown: (undo: () => Promise<vo
   function take (socket: Socket): void {
     sockets.add(socket)
     let rest: Buffer = Buffer.alloc(0)
-    socket.on('close', () => sockets.delete(socket)).on('error', () => {}).on('data', (data) => {
-      rest = Buffer.concat([rest, data])
-      while (rest.length >= 4 && rest.length >= rest.readInt32LE(0)) {
-        const message = rest.subarray(0, rest.readInt32LE(0))
-        rest = rest.subarray(message.length)
-        const reply = answer(readMessage(message))
-        if (reply === 'silence') continue
-        if (reply === 'cut') socket.end(writeMessage(message, { ok: 1 }).subarray(0, 20))
-        else socket.write(writeMessage(message, reply as Document))
-      }
-    })
+    socket
+      .on('close', () => sockets.delete(socket))
+      .on('error', () => {})
+      .on('data', (data) => {
+        rest = Buffer.concat([rest, data])
+        while (rest.length >= 4 && rest.length >= rest.readInt32LE(0)) {
+          const message = rest.subarray(0, rest.readInt32LE(0))
+          rest = rest.subarray(message.length)
+          const reply = answer(readMessage(message))
+          if (reply === 'silence') continue
+          if (reply === 'cut') socket.end(writeMessage(message, { ok: 1 }).subarray(0, 20))
+          else socket.write(writeMessage(message, reply as Document))
+        }
+      })
   }
 
   async function start (): Promise<void> {
     const started = createServer(take)
-    await new Promise<void>((resolve) => { started.listen(port, '127.0.0.1', resolve) })
+    await new Promise<void>((resolve) => {
+      started.listen(port, '127.0.0.1', resolve)
+    })
     port = (started.address() as AddressInfo).port
     server = started
   }
@@ -94,7 +104,11 @@ export async function startMongoWirePeer (t: { teardown: (undo: () => Promise<vo
     const stopped = server
     server = undefined
     for (const socket of sockets) socket.destroy()
-    if (stopped !== undefined) await new Promise((resolve) => { stopped.close(resolve) })
+    if (stopped !== undefined) {
+      await new Promise((resolve) => {
+        stopped.close(resolve)
+      })
+    }
   }
 
   await start()
@@ -104,7 +118,9 @@ export async function startMongoWirePeer (t: { teardown: (undo: () => Promise<vo
     commands,
     refusals,
     collection: (database, name) => storeOf(database).collection(name),
-    onCommand (next) { fault = next },
+    onCommand (next) {
+      fault = next
+    },
     stop,
     start
   }
@@ -112,7 +128,23 @@ export async function startMongoWirePeer (t: { teardown: (undo: () => Promise<vo
 
 function hello (port: number): Document {
   const me = `127.0.0.1:${port}`
-  return { helloOk: true, isWritablePrimary: true, ismaster: true, setName: 'peer', hosts: [me], me, primary: me, minWireVersion: 0, maxWireVersion: 21, maxBsonObjectSize: 16_777_216, maxMessageSizeBytes: 48_000_000, maxWriteBatchSize: 100_000, logicalSessionTimeoutMinutes: 30, localTime: new Date(), ok: 1 }
+  return {
+    helloOk: true,
+    isWritablePrimary: true,
+    ismaster: true,
+    setName: 'peer',
+    hosts: [me],
+    me,
+    primary: me,
+    minWireVersion: 0,
+    maxWireVersion: 21,
+    maxBsonObjectSize: 16_777_216,
+    maxMessageSizeBytes: 48_000_000,
+    maxWriteBatchSize: 100_000,
+    logicalSessionTimeoutMinutes: 30,
+    localTime: new Date(),
+    ok: 1
+  }
 }
 
 /** The command of a message: its body, with the documents of further sections under their names. */
@@ -127,7 +159,9 @@ function readMessage (message: Buffer): Document {
     else {
       const nameEnd = message.indexOf(0, at + 4)
       const list: Document[] = []
-      for (let next = nameEnd + 1; next < end; next += message.readInt32LE(next)) list.push(readDocument(message, next))
+      for (let next = nameEnd + 1; next < end; next += message.readInt32LE(next)) {
+        list.push(readDocument(message, next))
+      }
       body[message.toString('utf8', at + 4, nameEnd)] = list
     }
     at = end
@@ -141,7 +175,8 @@ function readDocument (message: Buffer, at: number): Document {
 
 function writeMessage (request: Buffer, document: Document): Buffer {
   const isQuery = request.readInt32LE(12) === OP_QUERY
-  const fields = Buffer.alloc(isQuery ? 20 : 5)     // flags, cursor, start and count of OP_REPLY; flags and a section's kind of OP_MSG
+  // flags, cursor, start and count of OP_REPLY; flags and a section's kind of OP_MSG
+  const fields = Buffer.alloc(isQuery ? 20 : 5)
   if (isQuery) fields.writeInt32LE(1, 16)
   const body = Buffer.from(BSON.serialize(document))
   const header = Buffer.alloc(16)

@@ -31,18 +31,30 @@ async function run (sql: string): Promise<void> {
 /** Configuration of a pool on one database. */
 export function mysqlConfigOf (database: string, config: mysql.PoolOptions = {}): mysql.PoolOptions {
   const { hostname, port, username, password } = new URL(mysqlUrl)
-  return { host: hostname, port: Number(port || 3306), user: decodeURIComponent(username), password: decodeURIComponent(password), database, connectionLimit: 4, connectTimeout: LONG_MS, ...config }
+  return {
+    host: hostname,
+    port: Number(port || 3306),
+    user: decodeURIComponent(username),
+    password: decodeURIComponent(password),
+    database,
+    connectionLimit: 4,
+    connectTimeout: LONG_MS,
+    ...config
+  }
 }
 
 /** A database of its own. `drop` removes it with all that is in it. */
-export async function makeMysqlDatabase (): Promise<{ database: string, drop: () => Promise<void> }> {
+export async function makeMysqlDatabase (): Promise<{ database: string; drop: () => Promise<void> }> {
   const database = `users_test_${randomBytes(6).toString('hex')}`
   await run(`CREATE DATABASE ${database}`)
   return { database, drop: () => run(`DROP DATABASE ${database}`) }
 }
 
 /** An empty database and a pool on it, which a test's end removes. */
-export async function makeMysqlPool (t: { teardown: (undo: () => Promise<void>) => void }, config?: mysql.PoolOptions): Promise<{ database: string, pool: mysql.Pool }> {
+export async function makeMysqlPool (
+  t: { teardown: (undo: () => Promise<void>) => void },
+  config?: mysql.PoolOptions
+): Promise<{ database: string; pool: mysql.Pool }> {
   const { database, drop } = await makeMysqlDatabase()
   const pool = mysql.createPool(mysqlConfigOf(database, config))
   t.teardown(async () => {

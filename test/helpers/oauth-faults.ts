@@ -6,7 +6,8 @@ export const faults = {
   /** A page, as a proxy in trouble sends it. */
   html: (reply) => send(reply, 200, 'text/html', '<!doctype html><script>alert(1)</script>'),
   /** A failure that comes with status 200. */
-  error200: (reply) => sendJson(reply, 200, { error: 'bad_verification_code', error_description: '<b>the code is wrong</b>' }),
+  error200: (reply) =>
+    sendJson(reply, 200, { error: 'bad_verification_code', error_description: '<b>the code is wrong</b>' }),
   error400: (reply) => sendJson(reply, 400, { error: 'invalid_grant', error_description: 'the code is used' }),
   error401: (reply) => sendJson(reply, 401, { message: 'Bad credentials' }),
   error404: (reply) => sendJson(reply, 404, { message: 'Not Found' }),
@@ -28,12 +29,20 @@ export const faults = {
   /** Never ends, and says no length. */
   endless (reply) {
     reply.writeHead(200, { 'content-type': 'application/json' }).write('{"id":1,"bio":"')
-    const pour = (): void => { while (!reply.destroyed && reply.write('a'.repeat(65_536))); }
+    const pour = (): void => {
+      while (!reply.destroyed && reply.write('a'.repeat(65_536)));
+    }
     reply.on('drain', pour)
     pour()
   },
   /** 64 MiB in 64 KiB. */
-  gzipBomb: (reply) => send(reply.setHeader('content-encoding', 'gzip'), 200, 'application/json', gzipSync(`{"id":1,"bio":"${'a'.repeat(64 << 20)}"}`)),
+  gzipBomb: (reply) =>
+    send(
+      reply.setHeader('content-encoding', 'gzip'),
+      200,
+      'application/json',
+      gzipSync(`{"id":1,"bio":"${'a'.repeat(64 << 20)}"}`)
+    ),
   redirectLoop: (reply, url) => reply.writeHead(302, { location: url }).end(),
   /** To an address within the network. */
   redirectInside: (reply) => reply.writeHead(307, { location: 'http://169.254.169.254/latest/meta-data' }).end(),
@@ -46,11 +55,15 @@ export const faults = {
     reply.on('close', () => clearInterval(timer))
   },
   /** Speaks another protocol from now on, which nobody asked for. */
-  switches: (reply) => reply.socket?.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: odd\r\n\r\nodd'),
+  switches: (reply) =>
+    reply.socket?.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: odd\r\n\r\nodd'),
   /** Ends the connection without a word. */
   cut: (reply) => reply.destroy(),
   /** Ends the connection within the body. */
-  cutWithin: (reply) => reply.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' }).write('{"id":1', () => reply.destroy())
+  cutWithin: (reply) =>
+    reply
+      .writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' })
+      .write('{"id":1', () => reply.destroy())
 } satisfies Record<string, (reply: ServerResponse, url: string) => unknown>
 
 export type Fault = keyof typeof faults
@@ -60,5 +73,7 @@ export function sendJson (reply: ServerResponse, status: number, body: unknown):
 }
 
 export function send (reply: ServerResponse, status: number, type: string, body: string | Buffer): void {
-  reply.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body), 'cache-control': 'no-store' }).end(body)
+  reply
+    .writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body), 'cache-control': 'no-store' })
+    .end(body)
 }

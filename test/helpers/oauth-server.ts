@@ -70,20 +70,29 @@ export interface OauthServer {
   fail(where: Role | `https://${string}`, fault: Fault | null): void
   /** What an address of a provider answers: JSON, or a function that says it. A query counts only when it is given. */
   answer(url: `https://${string}`, body: unknown | ((seen: Seen) => unknown)): void
-  /** The provider with every fixed address led to this server: `https://api.github.com/user` to `<url>/api.github.com/user`. */
+  /**
+   * The provider with every fixed address led to this server: `https://api.github.com/user` to
+   * `<url>/api.github.com/user`.
+   */
   stage(provider: Provider): Provider
   /** Calls of a profile as the engine makes them, without its checks. */
   api(provider: Provider, accessToken?: string, claims?: Record<string, unknown> | null): ProviderApi
   /** Does the browser's part at the provider: what comes to the callback. */
-  visit(authorizationUrl: string): Promise<{ method: 'GET' | 'POST', url: URL, params: URLSearchParams }>
+  visit(authorizationUrl: string): Promise<{ method: 'GET' | 'POST'; url: URL; params: URLSearchParams }>
   /** Signs id_tokens with the keys of the JWKS. */
   signer: TokenSigner
   /** The tokens that live. */
-  tokens: { access: Set<string>, refresh: Set<string> }
+  tokens: { access: Set<string>; refresh: Set<string> }
   close(): Promise<void>
 }
 
-interface Grant { redirectUri: string, challenge: string | null, nonce: string | null, scope: string | null, used: boolean }
+interface Grant {
+  redirectUri: string
+  challenge: string | null
+  nonce: string | null
+  scope: string | null
+  used: boolean
+}
 
 /** A provider of OAuth 2 and OpenID Connect on a loopback port, which does as it is told. */
 export async function startOauthServer (play: Partial<Play> = {}): Promise<OauthServer> {
@@ -96,14 +105,20 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
   const tokens = { access: new Set<string>(), refresh: new Set<string>() }
 
   const http = createServer((request, reply) => {
-    readRequest(request).then((came) => {
-      seen.push(came)
-      const fault = failing.get(keyOf(came.url)) ?? failing.get(came.role)
-      if (fault !== undefined) return faults[fault](reply, request.url ?? '/')
-      return endpoints[came.role](came, reply)
-    }).catch((error: unknown) => { sendJson(reply, 500, { error: 'test_server_failed', error_description: String(error) }) })
+    readRequest(request)
+      .then((came) => {
+        seen.push(came)
+        const fault = failing.get(keyOf(came.url)) ?? failing.get(came.role)
+        if (fault !== undefined) return faults[fault](reply, request.url ?? '/')
+        return endpoints[came.role](came, reply)
+      })
+      .catch((error: unknown) => {
+        sendJson(reply, 500, { error: 'test_server_failed', error_description: String(error) })
+      })
   })
-  await new Promise<void>((resolve) => { http.listen(0, '127.0.0.1', resolve) })
+  await new Promise<void>((resolve) => {
+    http.listen(0, '127.0.0.1', resolve)
+  })
   const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`
 
   const settings: Play = {
@@ -126,7 +141,14 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
     refuse: null,
     ...play
   }
-  const ROOT: Record<string, Role> = { '/.well-known/openid-configuration': 'discovery', '/authorize': 'authorize', '/token': 'token', '/userinfo': 'userinfo', '/jwks': 'jwks', '/revoke': 'revoke' }
+  const ROOT: Record<string, Role> = {
+    '/.well-known/openid-configuration': 'discovery',
+    '/authorize': 'authorize',
+    '/token': 'token',
+    '/userinfo': 'userinfo',
+    '/jwks': 'jwks',
+    '/revoke': 'revoke'
+  }
 
   async function readRequest (request: IncomingMessage): Promise<Seen> {
     const { pathname, search } = new URL(request.url ?? '/', url)
@@ -136,8 +158,18 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
     for await (const chunk of request) chunks.push(chunk as Buffer)
     const body = Buffer.concat(chunks).toString()
     const isForm = request.headers['content-type']?.startsWith('application/x-www-form-urlencoded') === true
-    const role = ROOT[pathname] ?? roles.get(keyOf(own)) ?? (pathname.endsWith('/.well-known/openid-configuration') ? 'discovery' : 'api')
-    return { role, method: request.method ?? '', url: own, headers: request.headers, form: isForm ? Object.fromEntries(new URLSearchParams(body)) : {}, body }
+    const role =
+      ROOT[pathname] ??
+      roles.get(keyOf(own)) ??
+      (pathname.endsWith('/.well-known/openid-configuration') ? 'discovery' : 'api')
+    return {
+      role,
+      method: request.method ?? '',
+      url: own,
+      headers: request.headers,
+      form: isForm ? Object.fromEntries(new URLSearchParams(body)) : {},
+      body
+    }
   }
 
   const endpoints: Record<Role, (came: Seen, reply: ServerResponse) => void> = {
@@ -160,42 +192,74 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
     },
     authorize ({ url: { searchParams: query } }, reply) {
       const redirectUri = query.get('redirect_uri') ?? ''
-      if (query.get('client_id') !== settings.clientId || !URL.canParse(redirectUri)) return sendJson(reply, 400, { error: 'invalid_client' })
-      if (settings.redirectUri !== null && redirectUri !== settings.redirectUri) return sendJson(reply, 400, { error: 'redirect_uri_mismatch' })
+      if (query.get('client_id') !== settings.clientId || !URL.canParse(redirectUri)) {
+        return sendJson(reply, 400, { error: 'invalid_client' })
+      }
+      if (settings.redirectUri !== null && redirectUri !== settings.redirectUri) {
+        return sendJson(reply, 400, { error: 'redirect_uri_mismatch' })
+      }
       const params = new URLSearchParams(settings.refuse ?? { code: newCode(query, redirectUri) })
       const state = query.get('state')
       if (state !== null) params.set('state', state)
-      if (settings.sendIssuer !== false) params.set('iss', settings.sendIssuer === true ? settings.issuer : settings.sendIssuer)
-      if (query.get('response_mode') === 'form_post') return send(reply, 200, 'text/html', formPage(redirectUri, params))
-      reply.writeHead(302, { location: `${redirectUri}${redirectUri.includes('?') ? '&' : '?'}${params.toString()}` }).end()
+      if (settings.sendIssuer !== false) {
+        params.set('iss', settings.sendIssuer === true ? settings.issuer : settings.sendIssuer)
+      }
+      if (query.get('response_mode') === 'form_post') {
+        return send(reply, 200, 'text/html', formPage(redirectUri, params))
+      }
+      reply
+        .writeHead(302, { location: `${redirectUri}${redirectUri.includes('?') ? '&' : '?'}${params.toString()}` })
+        .end()
     },
     token (came, reply) {
       const refusal = refuseClient(came)
       if (refusal !== null) return sendJson(reply, 401, { error: 'invalid_client', error_description: refusal })
       const { form } = came
       if (form['grant_type'] === 'refresh_token') {
-        if (!tokens.refresh.delete(form['refresh_token'] ?? '')) return sendJson(reply, 400, { error: 'invalid_grant', error_description: 'unknown refresh token' })
+        if (!tokens.refresh.delete(form['refresh_token'] ?? '')) {
+          return sendJson(reply, 400, { error: 'invalid_grant', error_description: 'unknown refresh token' })
+        }
         return sendJson(reply, 200, tokenAnswer(null))
       }
       if (form['grant_type'] === 'delete') {
         // Naver's revocation
         const isKnown = tokens.access.delete(form['access_token'] ?? '')
-        return sendJson(reply, 200, isKnown ? { access_token: form['access_token'], result: 'success' } : { error: 'invalid_request' })
+        return sendJson(
+          reply,
+          200,
+          isKnown ? { access_token: form['access_token'], result: 'success' } : { error: 'invalid_request' }
+        )
       }
       if (form['grant_type'] !== 'authorization_code') return sendJson(reply, 400, { error: 'unsupported_grant_type' })
       const grant = grants.get(form['code'] ?? '')
       const problem = refuseGrant(grant, form)
-      if (grant === undefined || problem !== null) return sendJson(reply, 400, { error: 'invalid_grant', error_description: problem })
+      if (grant === undefined || problem !== null) {
+        return sendJson(reply, 400, { error: 'invalid_grant', error_description: problem })
+      }
       grant.used = true
       sendJson(reply, 200, tokenAnswer(grant))
     },
     userinfo (came, reply) {
-      if (!isAuthorized(came)) return sendJson(reply.setHeader('www-authenticate', 'Bearer error="invalid_token"'), 401, { error: 'invalid_token' })
+      if (!isAuthorized(came)) {
+        return sendJson(reply.setHeader('www-authenticate', 'Bearer error="invalid_token"'), 401, {
+          error: 'invalid_token'
+        })
+      }
       const claims = { ...settings.claims, ...settings.userinfoClaims }
       if (!settings.signedUserinfo) return sendJson(reply, 200, claims)
-      send(reply, 200, 'application/jwt', signer.sign({ iss: settings.issuer, aud: settings.clientId, ...claims }, typeof settings.idToken === 'object' ? settings.idToken : {}))
+      send(
+        reply,
+        200,
+        'application/jwt',
+        signer.sign(
+          { iss: settings.issuer, aud: settings.clientId, ...claims },
+          typeof settings.idToken === 'object' ? settings.idToken : {}
+        )
+      )
     },
-    jwks: (_, reply) => { sendJson(reply, 200, signer.jwks) },
+    jwks: (_, reply) => {
+      sendJson(reply, 200, signer.jwks)
+    },
     revoke (came, reply) {
       const refusal = refuseClient(came)
       if (refusal !== null) return sendJson(reply, 401, { error: 'invalid_client', error_description: refusal })
@@ -213,19 +277,34 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
 
   function newCode (query: URLSearchParams, redirectUri: string): string {
     const code = randomUUID()
-    grants.set(code, { redirectUri, challenge: query.get('code_challenge_method') === 'S256' ? query.get('code_challenge') : null, nonce: query.get('nonce'), scope: query.get('scope'), used: false })
+    grants.set(code, {
+      redirectUri,
+      challenge: query.get('code_challenge_method') === 'S256' ? query.get('code_challenge') : null,
+      nonce: query.get('nonce'),
+      scope: query.get('scope'),
+      used: false
+    })
     return code
   }
 
   /** Why a client is not who it says, or null. */
   function refuseClient ({ headers, form }: Seen): string | null {
-    const basic = headers.authorization?.startsWith('Basic ') === true ? Buffer.from(headers.authorization.slice(6), 'base64').toString().split(':').map(formDecode) : null
-    const used = basic !== null ? 'client_secret_basic' : form['client_secret'] !== undefined ? 'client_secret_post' : 'none'
-    if (used !== settings.clientAuthentication) return `client authentication is ${used}, not ${settings.clientAuthentication}`
+    const basic =
+      headers.authorization?.startsWith('Basic ') === true
+        ? Buffer.from(headers.authorization.slice(6), 'base64').toString().split(':').map(formDecode)
+        : null
+    const used =
+      basic !== null ? 'client_secret_basic' : form['client_secret'] !== undefined ? 'client_secret_post' : 'none'
+    if (used !== settings.clientAuthentication) {
+      return `client authentication is ${used}, not ${settings.clientAuthentication}`
+    }
     const [id, secret] = basic ?? [form['client_id'], form['client_secret']]
     if (id !== settings.clientId) return 'another client'
     if (settings.clientSecret === null) return null
-    const fits = typeof settings.clientSecret === 'function' ? settings.clientSecret(secret ?? '') : secret === settings.clientSecret
+    const fits =
+      typeof settings.clientSecret === 'function'
+        ? settings.clientSecret(secret ?? '')
+        : secret === settings.clientSecret
     return fits ? null : 'wrong secret'
   }
 
@@ -248,15 +327,28 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
       tokens.refresh.add(String(answer['refresh_token']))
     }
     const asked = settings.alwaysIdToken || grant?.scope?.split(' ').includes('openid') === true
-    if (grant !== null && asked && settings.idToken !== false) answer['id_token'] = typeof settings.idToken === 'string' ? settings.idToken : idToken(grant, settings.idToken)
+    if (grant !== null && asked && settings.idToken !== false) {
+      answer['id_token'] = typeof settings.idToken === 'string' ? settings.idToken : idToken(grant, settings.idToken)
+    }
     return { ...answer, ...settings.tokenAnswer }
   }
 
   function idToken (grant: Grant, how: SigningOptions): string {
     const now = Math.floor(Date.now() / 1000)
     const nonce = grant.nonce === null ? {} : { nonce: grant.nonce }
-    const claims = { iss: settings.issuer, aud: settings.clientId, iat: now, exp: now + 300, ...nonce, ...settings.claims, ...settings.idTokenClaims }
-    return signer.sign(claims, typeof settings.clientSecret === 'string' ? { hmacSecret: settings.clientSecret, ...how } : how)
+    const claims = {
+      iss: settings.issuer,
+      aud: settings.clientId,
+      iat: now,
+      exp: now + 300,
+      ...nonce,
+      ...settings.claims,
+      ...settings.idTokenClaims
+    }
+    return signer.sign(
+      claims,
+      typeof settings.clientSecret === 'string' ? { hmacSecret: settings.clientSecret, ...how } : how
+    )
   }
 
   function isAuthorized ({ headers }: Seen): boolean {
@@ -264,7 +356,8 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
     return scheme !== undefined && /^(bearer|token)$/i.test(scheme) && tokens.access.has(token ?? '')
   }
 
-  const here = (address: string): string => address.startsWith('https://') ? address.replace('https://', `${url}/`) : address
+  const here = (address: string): string =>
+    address.startsWith('https://') ? address.replace('https://', `${url}/`) : address
 
   return {
     url,
@@ -282,15 +375,23 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
       if (fault === null) failing.delete(where)
       else failing.set(where, fault)
     },
-    answer: (address, body) => { answers.set(address, body) },
+    answer: (address, body) => {
+      answers.set(address, body)
+    },
     stage (provider) {
       const { server } = provider
       settings.clientId = provider.clientId
       settings.clientAuthentication = provider.clientAuthentication
       const secret = typeof provider.clientSecret === 'function' ? provider.clientSecret() : provider.clientSecret
-      settings.clientSecret = typeof secret === 'string' && secret.split('.').length < 3 ? secret : () => true     // a token is another one each time
+      // a token is another one each time
+      settings.clientSecret = typeof secret === 'string' && secret.split('.').length < 3 ? secret : () => true
       settings.requirePkce = provider.pkce !== false
-      const moved = (api: ProviderApi): ProviderApi => ({ accessToken: api.accessToken, claims: api.claims, fetchJson: (address, init) => api.fetchJson(here(address), init), userInfo: () => api.userInfo() })
+      const moved = (api: ProviderApi): ProviderApi => ({
+        accessToken: api.accessToken,
+        claims: api.claims,
+        fetchJson: (address, init) => api.fetchJson(here(address), init),
+        userInfo: () => api.userInfo()
+      })
       const revoke = provider.revoke
       settings.issuer = 'discover' in server ? here(server.discover) : server.issuer
       settings.alwaysIdToken = provider.idToken
@@ -303,12 +404,24 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
     },
     api (provider, accessToken = newAccessToken(), claims = null) {
       const call = async (address: string, init: RequestInit = {}): Promise<unknown> => {
-        const answer = await fetch(address, { ...init, headers: { authorization: `Bearer ${accessToken}`, ...init.headers } })
-        if (!answer.ok) throw Object.assign(new Error(`${answer.status} ${await answer.text()}`), { code: 'FST_USERS_OAUTH_PROVIDER_FAILED' })
+        const answer = await fetch(address, {
+          ...init,
+          headers: { authorization: `Bearer ${accessToken}`, ...init.headers }
+        })
+        if (!answer.ok) {
+          throw Object.assign(new Error(`${answer.status} ${await answer.text()}`), {
+            code: 'FST_USERS_OAUTH_PROVIDER_FAILED'
+          })
+        }
         return answer.json()
       }
-      const userinfo = 'discover' in provider.server ? `${url}/userinfo` : provider.server.userinfo_endpoint ?? ''
-      return { accessToken, claims, fetchJson: (address, init) => call(address, init), userInfo: () => call(userinfo) as Promise<Record<string, unknown>> }
+      const userinfo = 'discover' in provider.server ? `${url}/userinfo` : (provider.server.userinfo_endpoint ?? '')
+      return {
+        accessToken,
+        claims,
+        fetchJson: (address, init) => call(address, init),
+        userInfo: () => call(userinfo) as Promise<Record<string, unknown>>
+      }
     },
     async visit (authorizationUrl) {
       const reply = await fetch(authorizationUrl, { redirect: 'manual' })
@@ -319,10 +432,11 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
       if (action === undefined) throw new Error(`the provider answers ${reply.status} ${page}`)
       return { method: 'POST', url: new URL(action), params: new URLSearchParams(fields) }
     },
-    close: () => new Promise<void>((resolve) => {
-      http.close(() => resolve())
-      http.closeAllConnections()
-    })
+    close: () =>
+      new Promise<void>((resolve) => {
+        http.close(() => resolve())
+        http.closeAllConnections()
+      })
   }
 
   function newAccessToken (): string {
@@ -332,7 +446,13 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
   }
 
   function movedEndpoints (server: ProviderEndpoints): ProviderEndpoints {
-    const parts = { authorization_endpoint: 'authorize', token_endpoint: 'token', userinfo_endpoint: 'userinfo', jwks_uri: 'jwks', revocation_endpoint: 'revoke' } as const
+    const parts = {
+      authorization_endpoint: 'authorize',
+      token_endpoint: 'token',
+      userinfo_endpoint: 'userinfo',
+      jwks_uri: 'jwks',
+      revocation_endpoint: 'revoke'
+    } as const
     const moved = { ...server }
     for (const [part, role] of Object.entries(parts) as [keyof typeof parts, Role][]) {
       const address = server[part]

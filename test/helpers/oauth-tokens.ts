@@ -2,7 +2,11 @@ import { createHmac, generateKeyPairSync, sign, type JsonWebKey, type KeyObject 
 
 export type SigningAlgorithm = 'RS256' | 'ES256'
 
-interface SigningKey { kid: string, privateKey: KeyObject, jwk: JsonWebKey }
+interface SigningKey {
+  kid: string
+  privateKey: KeyObject
+  jwk: JsonWebKey
+}
 
 /** Signs id_tokens, well or ill. */
 export interface TokenSigner {
@@ -41,7 +45,10 @@ export function makeSigner (): TokenSigner {
 }
 
 function makeKey (alg: SigningAlgorithm, kid: string): SigningKey {
-  const { privateKey, publicKey } = alg === 'RS256' ? generateKeyPairSync('rsa', { modulusLength: 2048 }) : generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const { privateKey, publicKey } =
+    alg === 'RS256'
+      ? generateKeyPairSync('rsa', { modulusLength: 2048 })
+      : generateKeyPairSync('ec', { namedCurve: 'P-256' })
   return { kid, privateKey, jwk: { ...publicKey.export({ format: 'jwk' }), kid, alg, use: 'sig' } }
 }
 

@@ -5,7 +5,10 @@ import Provider, { type Configuration } from 'oidc-provider'
 import type { Test } from 'tap'
 
 /** Somebody with an account at the provider. */
-export interface Account { email?: string, email_verified?: boolean }
+export interface Account {
+  email?: string
+  email_verified?: boolean
+}
 
 /** A real OpenID provider on a loopback port. */
 export interface OidcProvider {
@@ -14,11 +17,15 @@ export interface OidcProvider {
   clientSecret: string
   accounts: Record<string, Account>
   /** Who logs in next, and whether the consent is given. */
-  next: { account: string, consent: boolean }
+  next: { account: string; consent: boolean }
 }
 
 /** Starts the provider. It asks for PKCE, sends `iss`, and its pages answer themselves. */
-export async function startOidcProvider (t: Test, redirectUris: string[], overrides: Configuration = {}): Promise<OidcProvider> {
+export async function startOidcProvider (
+  t: Test,
+  redirectUris: string[],
+  overrides: Configuration = {}
+): Promise<OidcProvider> {
   const play: OidcProvider = {
     issuer: '',
     clientId: 'fastify-users',
@@ -31,18 +38,45 @@ export async function startOidcProvider (t: Test, redirectUris: string[], overri
     next: { account: 'arthur', consent: true }
   }
   const handle: { request?: (request: IncomingMessage, reply: ServerResponse) => void } = {}
-  const http = createServer((request, reply) => { handle.request?.(request, reply) })
-  await new Promise<void>((resolve) => { http.listen(0, '127.0.0.1', resolve) })
+  const http = createServer((request, reply) => {
+    handle.request?.(request, reply)
+  })
+  await new Promise<void>((resolve) => {
+    http.listen(0, '127.0.0.1', resolve)
+  })
   play.issuer = `http://127.0.0.1:${(http.address() as AddressInfo).port}`
 
   const provider = new Provider(play.issuer, {
-    clients: [{ client_id: play.clientId, client_secret: play.clientSecret, redirect_uris: redirectUris, grant_types: ['authorization_code', 'refresh_token'] }],
+    clients: [
+      {
+        client_id: play.clientId,
+        client_secret: play.clientSecret,
+        redirect_uris: redirectUris,
+        grant_types: ['authorization_code', 'refresh_token']
+      }
+    ],
     claims: { openid: ['sub'], email: ['email', 'email_verified'] },
     scopes: ['openid', 'email', 'offline_access'],
     pkce: { required: () => true },
     cookies: { keys: [randomBytes(16).toString('hex')] },
-    jwks: { keys: [{ ...generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' }), use: 'sig', kid: 'rsa' }] },
-    ttl: { AccessToken: 600, AuthorizationCode: 60, Grant: 600, IdToken: 600, Interaction: 600, Session: 600, RefreshToken: 600 },
+    jwks: {
+      keys: [
+        {
+          ...generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' }),
+          use: 'sig',
+          kid: 'rsa'
+        }
+      ]
+    },
+    ttl: {
+      AccessToken: 600,
+      AuthorizationCode: 60,
+      Grant: 600,
+      IdToken: 600,
+      Interaction: 600,
+      Session: 600,
+      RefreshToken: 600
+    },
     features: { devInteractions: { enabled: false }, revocation: { enabled: true } },
     interactions: { url: (_context, { uid }) => `/interaction/${uid}` },
     findAccount: (_context, id) => ({ accountId: id, claims: () => ({ sub: id, ...play.accounts[id] }) }),
@@ -53,20 +87,39 @@ export async function startOidcProvider (t: Test, redirectUris: string[], overri
 
   async function interact (request: IncomingMessage, reply: ServerResponse): Promise<void> {
     const { prompt, params, session } = await provider.interactionDetails(request, reply)
-    if (!play.next.consent) return await provider.interactionFinished(request, reply, { error: 'access_denied', error_description: 'the user said no' })
-    if (prompt.name === 'login') return await provider.interactionFinished(request, reply, { login: { accountId: play.next.account } })
+    if (!play.next.consent) {
+      return await provider.interactionFinished(request, reply, {
+        error: 'access_denied',
+        error_description: 'the user said no'
+      })
+    }
+    if (prompt.name === 'login') {
+      return await provider.interactionFinished(request, reply, { login: { accountId: play.next.account } })
+    }
     const grant = new provider.Grant({ accountId: String(session?.accountId), clientId: String(params.client_id) })
     grant.addOIDCScope(String(params.scope))
-    await provider.interactionFinished(request, reply, { consent: { grantId: await grant.save() } }, { mergeWithLastSubmission: true })
+    await provider.interactionFinished(
+      request,
+      reply,
+      { consent: { grantId: await grant.save() } },
+      { mergeWithLastSubmission: true }
+    )
   }
 
   handle.request = (request, reply) => {
     if (request.url?.startsWith('/interaction/') !== true) return answer(request, reply)
-    interact(request, reply).catch((error: unknown) => { reply.writeHead(500).end(String(error)) })
+    interact(request, reply).catch((error: unknown) => {
+      reply.writeHead(500).end(String(error))
+    })
   }
-  t.teardown(() => new Promise<void>((resolve) => {
-    http.close(() => { resolve() })
-    http.closeAllConnections()
-  }))
+  t.teardown(
+    () =>
+      new Promise<void>((resolve) => {
+        http.close(() => {
+          resolve()
+        })
+        http.closeAllConnections()
+      })
+  )
   return play
 }

@@ -13,7 +13,8 @@ interface Manifest {
 const OTHER_FILES = /\.(?:[cm]?js|map|md|node|c|cc|h)$|(?<!\.d)\.[cm]?ts$/
 
 /**
- * Installs the types of this package, and of `others` as dependencies of an application, into `folder` as pnpm does: each
+ * Installs the types of this package, and of `others` as dependencies of an application, into `folder` as pnpm does:
+ * each
  * package is in `node_modules/.pnpm`, beside links to its own dependencies, and the application sees only its own ones.
  */
 export function installLikePnpm (folder: string, declarations: string, others: readonly string[]): void {
@@ -22,14 +23,22 @@ export function installLikePnpm (folder: string, declarations: string, others: r
     const known = placed.get(source)
     if (known !== undefined) return known
     const manifest = JSON.parse(readFileSync(join(source, 'package.json'), 'utf8')) as Manifest
-    const parent = join(folder, 'node_modules/.pnpm', `${manifest.name.replace('/', '+')}@${manifest.version}`, 'node_modules')
+    const parent = join(
+      folder,
+      'node_modules/.pnpm',
+      `${manifest.name.replace('/', '+')}@${manifest.version}`,
+      'node_modules'
+    )
     const target = join(parent, manifest.name)
     placed.set(source, target)
     if (source === root) {
       cpSync(join(root, 'package.json'), join(target, 'package.json'))
       cpSync(declarations, join(target, 'dist'), { recursive: true })
     } else {
-      cpSync(source, target, { recursive: true, filter: (path) => !OTHER_FILES.test(path) && !path.slice(source.length).includes('node_modules') })
+      cpSync(source, target, {
+        recursive: true,
+        filter: (path) => !OTHER_FILES.test(path) && !path.slice(source.length).includes('node_modules')
+      })
     }
     for (const name of dependenciesOf(manifest)) {
       const found = findPackage(name, source)

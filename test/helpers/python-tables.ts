@@ -1,12 +1,24 @@
 import { readFileSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import type { Test } from 'tap'
-import { argon2Passwords, bearerTransport, cookieTransport, databaseStrategy, jwtStrategy, type DatabaseAdapter } from '../../lib/index.js'
+import {
+  argon2Passwords,
+  bearerTransport,
+  cookieTransport,
+  databaseStrategy,
+  jwtStrategy,
+  type DatabaseAdapter
+} from '../../lib/index.js'
 import { buildApp } from './build-app.js'
 
-interface Fixture { users: { id: string, email: string, password: string }[], tokens_of_king_arthur: { db: string } }
+interface Fixture {
+  users: { id: string; email: string; password: string }[]
+  tokens_of_king_arthur: { db: string }
+}
 
-/** The tables of FastAPI Users as SQLAlchemy compiles them, for its two types that differ between databases, and quotes. */
+/**
+ * The tables of FastAPI Users as SQLAlchemy compiles them, for its two types that differ between databases, and quotes.
+ */
 export function pythonTables (id: string, boolean: string, time: string, quote: string): string[] {
   const user = `${quote}user${quote}`
   return [
@@ -30,9 +42,18 @@ export function pythonRows (): Record<'user' | 'oauth_account' | 'accesstoken', 
   return rows
 }
 
-/** Serves tables with the rows of Python, in both directions. `read` gives the rows of a query, as another client sees them. */
-export async function servePythonRows (t: Test, adapter: DatabaseAdapter, read: (sql: string) => Promise<Record<string, unknown>[]>): Promise<void> {
-  const { users, tokens_of_king_arthur: tokens } = JSON.parse(readFileSync('test/fixtures/fastapi-users.json', 'utf8')) as Fixture
+/**
+ * Serves tables with the rows of Python, in both directions. `read` gives the rows of a query, as another client sees
+ * them.
+ */
+export async function servePythonRows (
+  t: Test,
+  adapter: DatabaseAdapter,
+  read: (sql: string) => Promise<Record<string, unknown>[]>
+): Promise<void> {
+  const { users, tokens_of_king_arthur: tokens } = JSON.parse(
+    readFileSync('test/fixtures/fastapi-users.json', 'utf8')
+  ) as Fixture
   const [arthur, lancelot, merlin] = users
   const built = await buildApp(t, {
     adapter,
@@ -43,11 +64,18 @@ export async function servePythonRows (t: Test, adapter: DatabaseAdapter, read: 
       { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: null }) }
     ]
   })
-  const me = async (headers: Record<string, string>): Promise<unknown> => (await built.send('GET', '/users/me', undefined, headers)).json<{ id: unknown }>().id
+  const me = async (headers: Record<string, string>): Promise<unknown> =>
+    (await built.send('GET', '/users/me', undefined, headers)).json<{ id: unknown }>().id
   t.equal(await me({ cookie: `fastapiusersauth=${tokens.db}` }), arthur?.id, 'a token of Python')
-  for (const user of [arthur, lancelot, merlin]) t.equal(await me(await built.cookie(user?.email.toUpperCase() ?? '', user?.password)), user?.id, user?.email ?? '')
+  for (const user of [arthur, lancelot, merlin]) {
+    t.equal(await me(await built.cookie(user?.email.toUpperCase() ?? '', user?.password)), user?.id, user?.email ?? '')
+  }
   const [rehashed] = await read("SELECT hashed_password FROM USERS WHERE email = 'lancelot@camelot.bt'")
-  t.match(rehashed?.['hashed_password'], /^\$argon2id\$v=19\$m=65536,t=3,p=4\$[\w+/]{22}\$[\w+/]{43}$/, 'a bcrypt hash is replaced')
+  t.match(
+    rehashed?.['hashed_password'],
+    /^\$argon2id\$v=19\$m=65536,t=3,p=4\$[\w+/]{22}\$[\w+/]{43}$/,
+    'a bcrypt hash is replaced'
+  )
 
   const made = await built.register({ email: 'Percival@camelot.bt' })
   const { cookie } = await built.cookie('percival@camelot.bt')

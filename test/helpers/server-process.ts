@@ -11,30 +11,48 @@ export interface ServerProcess {
 }
 
 /** Starts a server process on a database file, or on a schema of PostgreSQL with a prefix of Redis. */
-export async function startProcess (t: Test, ...store: [file: string] | [schema: string, keyPrefix: string]): Promise<ServerProcess> {
+export async function startProcess (
+  t: Test,
+  ...store: [file: string] | [schema: string, keyPrefix: string]
+): Promise<ServerProcess> {
   const script = join(import.meta.dirname, '..', 'fixtures', 'server-process.js')
   const [first, ...others] = store
-  const child = spawn(process.execPath, [...process.execArgv, script, first, SECRET, ...others], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [...process.execArgv, script, first, SECRET, ...others], {
+    stdio: ['pipe', 'pipe', 'inherit']
+  })
   const exit = once(child, 'exit')
   const stop = async (): Promise<void> => {
     child.stdin.end()
     await exit
   }
   t.teardown(stop)
-  const [port] = await Promise.race([once(child.stdout, 'data'), exit.then(() => { throw new Error('the server process ended') })]) as [Buffer]
+  const [port] = (await Promise.race([
+    once(child.stdout, 'data'),
+    exit.then(() => {
+      throw new Error('the server process ended')
+    })
+  ])) as [Buffer]
   const url = `http://127.0.0.1:${port.toString().trim()}`
   return {
     stop,
-    post: (path, body, headers = {}, method = 'POST') => fetch(url + path, { method, headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })
+    post: (path, body, headers = {}, method = 'POST') =>
+      fetch(url + path, {
+        method,
+        headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) })
+      })
   }
 }
 
 /** Statuses and details of answers, each with its number. */
-export function tally (replies: readonly { statusCode: number, body: string }[]): Record<string, number> {
+export function tally (replies: readonly { statusCode: number; body: string }[]): Record<string, number> {
   const counts: Record<string, number> = {}
   for (const { statusCode, body } of replies) {
     const detail: unknown = body === '' ? undefined : (JSON.parse(body) as { detail?: unknown }).detail
-    const key = detail === undefined ? String(statusCode) : `${statusCode} ${typeof detail === 'string' ? detail : JSON.stringify(detail)}`
+    const key =
+      detail === undefined
+        ? String(statusCode)
+        : `${statusCode} ${typeof detail === 'string' ? detail : JSON.stringify(detail)}`
     counts[key] = (counts[key] ?? 0) + 1
   }
   return counts

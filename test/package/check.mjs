@@ -1,5 +1,7 @@
-// Packs the package, installs the tarball into an empty folder and uses it there as its users do: from ESM, CommonJS and
-// TypeScript of both kinds, with several versions of TypeScript and Node.js. Prints what it saw; exits 1 when something fails.
+// Packs the package, installs the tarball into an empty folder and uses it there as its users do: from ESM, CommonJS
+// and
+// TypeScript of both kinds, with several versions of TypeScript and Node.js. Prints what it saw; exits 1 when something
+// fails.
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -39,7 +41,8 @@ run('npm', ['install', '--no-audit', '--no-fund', tarball, `fastify@${devDepende
 
 check('ES module', () => ` -> ${run('node', ['main.mjs']).trim()}`)
 check('CommonJS', () => ` -> ${run('node', ['main.cjs']).trim()}`)
-run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', ...DRIVERS.map((name) => `${name}@${devDependencies[name]}`)])     // after the checks above: nothing but the adapters needs them
+// after the checks above: nothing but the adapters needs them
+run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', ...DRIVERS.map((name) => `${name}@${devDependencies[name]}`)])
 for (const version of TYPESCRIPTS) {
   check(`TypeScript ${version}`, () => {     // our types are looked at too, which is more than most users do
     run('node', [`node_modules/typescript-${version}/bin/tsc`, '-p', '.', '--skipLibCheck', 'false', '--outDir', `out-${version}`])
@@ -68,7 +71,8 @@ for (const version of NODES) {
 }
 check('publint', () => ` -> ${run(join(root, 'node_modules/.bin/publint'), ['--strict', tarball], root).trim().split('\n').at(-1)}`)
 check('are the types wrong', () => {
-  run(join(root, 'node_modules/.bin/attw'), [tarball, '--profile', 'esm-only', '--format', 'ascii', '--no-emoji'], root)     // exits 1 when it finds something
+  // exits 1 when it finds something
+  run(join(root, 'node_modules/.bin/attw'), [tarball, '--profile', 'esm-only', '--format', 'ascii', '--no-emoji'], root)
   return ' -> no problems (profile esm-only)'
 })
 

@@ -2,14 +2,26 @@ import t, { type Test } from 'tap'
 import { oauth, openidConnect } from '../../lib/features/oauth/index.js'
 import { memory, type UsersOptions } from '../../lib/index.js'
 import { openBrowser, ORIGIN, type Page } from '../helpers/browser.js'
-import { ARTHUR, buildApp, countedPasswords, PASSWORD, refused, storedRows, visible, type TestApp } from '../helpers/build-app.js'
+import {
+  ARTHUR,
+  buildApp,
+  countedPasswords,
+  PASSWORD,
+  refused,
+  storedRows,
+  visible,
+  type TestApp
+} from '../helpers/build-app.js'
 import { startOidcProvider } from '../helpers/oidc-provider.js'
 
 const NEW = 'lancelot@camelot.bt'
 const MALLORY = 'mordred@camelot.bt'
 const OTHER = 'another-pass-1'
 
-async function quiet (t: Test, options: Partial<UsersOptions> = {}): Promise<TestApp & { adapter: ReturnType<typeof memory> }> {
+async function quiet (
+  t: Test,
+  options: Partial<UsersOptions> = {}
+): Promise<TestApp & { adapter: ReturnType<typeof memory> }> {
   const adapter = memory()
   const built = await buildApp(t, { adapter, revealExistingAccounts: false, ...options })
   await built.create({ is_verified: true })
@@ -19,87 +31,146 @@ async function quiet (t: Test, options: Partial<UsersOptions> = {}): Promise<Tes
 }
 
 /** The events of the owner of a taken e-mail. */
-const noticesOf = ({ events }: TestApp): unknown[] => events.flatMap((event) => event.name === 'onRegisterExisting' ? [[event.user.email, event.attempt]] : [])
+const noticesOf = ({ events }: TestApp): unknown[] =>
+  events.flatMap((event) => (event.name === 'onRegisterExisting' ? [[event.user.email, event.attempt]] : []))
 
 for (const requireVerification of [false, true]) {
-  t.test(`REG-02, LOG-01: a registration and a login do not tell a new e-mail from a taken one, with requireVerification ${requireVerification}`, async (t) => {
-    const { passwords, calls } = countedPasswords()
-    const built = await quiet(t, { requireVerification, passwords })
-    const { send, login, events, app, tokenOf } = built
-    for (const backend of ['jwt', 'cookie']) {
-      const seen: object[][] = []
-      for (const email of [ARTHUR, `${backend}.${NEW}`]) {
-        calls.length = 0
-        const replies = [await send('POST', '/auth/register', { email, password: OTHER }), await login(backend, email, OTHER), await login(backend, email, 'wrong-pass-1'), await send('POST', '/auth/register', { email, password: OTHER }), await login(backend, email, OTHER)]
-        seen.push([...replies.map(visible), [...calls]])
-        refused(t, replies[1] as typeof replies[0], 400, 'LOGIN_BAD_CREDENTIALS')
+  t.test(
+    `REG-02, LOG-01: a registration and a login do not tell a new e-mail from a taken one, with requireVerification ${requireVerification}`,
+    async (t) => {
+      const { passwords, calls } = countedPasswords()
+      const built = await quiet(t, { requireVerification, passwords })
+      const { send, login, events, app, tokenOf } = built
+      for (const backend of ['jwt', 'cookie']) {
+        const seen: object[][] = []
+        for (const email of [ARTHUR, `${backend}.${NEW}`]) {
+          calls.length = 0
+          const replies = [
+            await send('POST', '/auth/register', { email, password: OTHER }),
+            await login(backend, email, OTHER),
+            await login(backend, email, 'wrong-pass-1'),
+            await send('POST', '/auth/register', { email, password: OTHER }),
+            await login(backend, email, OTHER)
+          ]
+          seen.push([...replies.map(visible), [...calls]])
+          refused(t, replies[1] as (typeof replies)[0], 400, 'LOGIN_BAD_CREDENTIALS')
+        }
+        t.same(seen[0], seen[1], `${backend}: the same replies for the same number of hashes`)
       }
-      t.same(seen[0], seen[1], `${backend}: the same replies for the same number of hashes`)
-    }
-    await app.users.settled()
-    t.match(noticesOf(built).slice(0, 2), [[ARTHUR, 'register'], [ARTHUR, 'register']], 'the owner is told')
-    t.ok(events.some((event) => event.name === 'onLoginFailed' && event.reason === 'NOT_VERIFIED' && event.user?.email === `jwt.${NEW}`), 'listeners know the reason')
+      await app.users.settled()
+      t.match(
+        noticesOf(built).slice(0, 2),
+        [
+          [ARTHUR, 'register'],
+          [ARTHUR, 'register']
+        ],
+        'the owner is told'
+      )
+      t.ok(
+        events.some(
+          (event) =>
+            event.name === 'onLoginFailed' && event.reason === 'NOT_VERIFIED' && event.user?.email === `jwt.${NEW}`
+        ),
+        'listeners know the reason'
+      )
 
-    await send('POST', '/auth/request-verify-token', { email: `jwt.${NEW}` })
-    t.equal((await send('POST', '/auth/verify', { token: await tokenOf('onAfterRequestVerify') })).statusCode, 200)
-    t.equal((await login('jwt', `jwt.${NEW}`, OTHER)).statusCode, 200, 'the owner of a new e-mail verifies it, then logs in')
-  })
+      await send('POST', '/auth/request-verify-token', { email: `jwt.${NEW}` })
+      t.equal((await send('POST', '/auth/verify', { token: await tokenOf('onAfterRequestVerify') })).statusCode, 200)
+      t.equal(
+        (await login('jwt', `jwt.${NEW}`, OTHER)).statusCode,
+        200,
+        'the owner of a new e-mail verifies it, then logs in'
+      )
+    }
+  )
 }
 
 for (const sensitiveChanges of ['contract', 'confirm'] as const) {
-  t.test(`REG-02: a change of the own e-mail does not tell a new one from a taken one, with sensitiveChanges ${sensitiveChanges}`, async (t) => {
-    const built = await quiet(t, { sensitiveChanges })
-    const { send, bearer, events, app, adapter, tokenOf, login } = built
-    const headers = await bearer(MALLORY)
-    const proof = sensitiveChanges === 'confirm' ? { current_password: PASSWORD } : {}
-    const change = (email: string) => send('PATCH', '/users/me', { email, ...proof }, headers)
-    const replies = [await change(ARTHUR), await change('KING.arthur@CAMELOT.bt'), await change(NEW)]
-    for (const reply of replies) t.same(visible(reply), visible(replies[0] as typeof reply))
-    t.match(replies[0]?.json(), { email: MALLORY, is_verified: true }, 'the e-mail stays until the new one is proved')
-    await app.users.settled()
-    t.same(noticesOf(built), [[ARTHUR, 'email-change'], [ARTHUR, 'email-change']])
-    t.same(events.flatMap((event) => event.name === 'onAfterRequestVerify' ? [event.email] : []), [NEW], 'a token goes to the new e-mail alone')
-    t.same((await storedRows(adapter, 'user')).map(({ email }) => email).sort(), [ARTHUR, MALLORY])
+  t.test(
+    `REG-02: a change of the own e-mail does not tell a new one from a taken one, with sensitiveChanges ${sensitiveChanges}`,
+    async (t) => {
+      const built = await quiet(t, { sensitiveChanges })
+      const { send, bearer, events, app, adapter, tokenOf, login } = built
+      const headers = await bearer(MALLORY)
+      const proof = sensitiveChanges === 'confirm' ? { current_password: PASSWORD } : {}
+      const change = (email: string) => send('PATCH', '/users/me', { email, ...proof }, headers)
+      const replies = [await change(ARTHUR), await change('KING.arthur@CAMELOT.bt'), await change(NEW)]
+      for (const reply of replies) t.same(visible(reply), visible(replies[0] as typeof reply))
+      t.match(replies[0]?.json(), { email: MALLORY, is_verified: true }, 'the e-mail stays until the new one is proved')
+      await app.users.settled()
+      t.same(noticesOf(built), [
+        [ARTHUR, 'email-change'],
+        [ARTHUR, 'email-change']
+      ])
+      t.same(
+        events.flatMap((event) => (event.name === 'onAfterRequestVerify' ? [event.email] : [])),
+        [NEW],
+        'a token goes to the new e-mail alone'
+      )
+      t.same((await storedRows(adapter, 'user')).map(({ email }) => email).sort(), [ARTHUR, MALLORY])
 
-    t.equal((await send('POST', '/auth/verify', { token: await tokenOf('onAfterRequestVerify') })).statusCode, 200)
-    t.equal((await login('jwt', NEW)).statusCode, 200, 'the proof makes the change')
-    t.equal((await send('PATCH', '/users/me', { email: NEW.toUpperCase(), ...proof }, await bearer(NEW))).json<{ email: string }>().email, NEW.toUpperCase().replace('CAMELOT.BT', 'camelot.bt'), 'another spelling needs none')
-  })
+      t.equal((await send('POST', '/auth/verify', { token: await tokenOf('onAfterRequestVerify') })).statusCode, 200)
+      t.equal((await login('jwt', NEW)).statusCode, 200, 'the proof makes the change')
+      t.equal(
+        (await send('PATCH', '/users/me', { email: NEW.toUpperCase(), ...proof }, await bearer(NEW))).json<{
+          email: string
+        }>().email,
+        NEW.toUpperCase().replace('CAMELOT.BT', 'camelot.bt'),
+        'another spelling needs none'
+      )
+    }
+  )
 }
 
 t.test('REG-02: a superuser and code hear that an e-mail is taken', async (t) => {
   const { send, bearer, create, app } = await quiet(t)
   const { id } = await create({ email: NEW })
   await create({ email: 'merlin@camelot.bt', is_superuser: true, is_verified: true })
-  refused(t, await send('PATCH', `/users/${id}`, { email: ARTHUR }, await bearer('merlin@camelot.bt')), 400, 'UPDATE_USER_EMAIL_ALREADY_EXISTS')
+  refused(
+    t,
+    await send('PATCH', `/users/${id}`, { email: ARTHUR }, await bearer('merlin@camelot.bt')),
+    400,
+    'UPDATE_USER_EMAIL_ALREADY_EXISTS'
+  )
   await t.rejects(app.users.update(id, { email: ARTHUR }), { code: 'FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS' })
 })
 
 for (const isVerifiedByDefault of [false, true]) {
-  t.test(`REG-02: a first provider login with an unverified e-mail does not tell a new one from a taken one, with isVerifiedByDefault ${isVerifiedByDefault}`, async (t) => {
-    async function enter (taken: boolean): Promise<{ built: TestApp, pages: Page[], rows: number }> {
-      const idp = await startOidcProvider(t, [`${ORIGIN}/auth/openid/callback`])
-      const adapter = memory()
-      const built = await buildApp(t, { adapter, publicUrl: ORIGIN, revealExistingAccounts: false }, async (app) => {
-        await app.register(oauth, {
-          providers: [openidConnect({ issuer: idp.issuer, clientId: idp.clientId, clientSecret: idp.clientSecret, trustEmail: false })],
-          insecureOrigins: [idp.issuer],
-          isVerifiedByDefault,
-          associateByEmail: true
+  t.test(
+    `REG-02: a first provider login with an unverified e-mail does not tell a new one from a taken one, with isVerifiedByDefault ${isVerifiedByDefault}`,
+    async (t) => {
+      async function enter (taken: boolean): Promise<{ built: TestApp; pages: Page[]; rows: number }> {
+        const idp = await startOidcProvider(t, [`${ORIGIN}/auth/openid/callback`])
+        const adapter = memory()
+        const built = await buildApp(t, { adapter, publicUrl: ORIGIN, revealExistingAccounts: false }, async (app) => {
+          await app.register(oauth, {
+            providers: [
+              openidConnect({
+                issuer: idp.issuer,
+                clientId: idp.clientId,
+                clientSecret: idp.clientSecret,
+                trustEmail: false
+              })
+            ],
+            insecureOrigins: [idp.issuer],
+            isVerifiedByDefault,
+            associateByEmail: true
+          })
         })
-      })
-      if (taken) await built.create({ is_verified: true })
-      const browser = openBrowser(built.app)
-      const start = await browser.ask('/auth/openid/authorize')
-      const pages = [await browser.go(start.json<{ authorization_url: string }>().authorization_url)]
-      await built.app.users.settled()
-      return { built, pages, rows: (await storedRows(adapter, 'user')).length }
+        if (taken) await built.create({ is_verified: true })
+        const browser = openBrowser(built.app)
+        const start = await browser.ask('/auth/openid/authorize')
+        const pages = [await browser.go(start.json<{ authorization_url: string }>().authorization_url)]
+        await built.app.users.settled()
+        return { built, pages, rows: (await storedRows(adapter, 'user')).length }
+      }
+      const [free, taken] = [await enter(false), await enter(true)]
+      const seen = ({ pages }: typeof free): object[] =>
+        pages.map(({ status, body }) => ({ status, body: body.replaceAll(/req-\w+/g, '') }))
+      t.same(seen(taken), seen(free))
+      t.match(seen(free), [{ status: 400, body: /LOGIN_USER_NOT_VERIFIED/ }])
+      t.same([free.rows, taken.rows], [0, 1], 'nothing is stored')
+      t.same([noticesOf(free.built), noticesOf(taken.built)], [[], [[ARTHUR, 'provider-login']]])
     }
-    const [free, taken] = [await enter(false), await enter(true)]
-    const seen = ({ pages }: typeof free): object[] => pages.map(({ status, body }) => ({ status, body: body.replaceAll(/req-\w+/g, '') }))
-    t.same(seen(taken), seen(free))
-    t.match(seen(free), [{ status: 400, body: /LOGIN_USER_NOT_VERIFIED/ }])
-    t.same([free.rows, taken.rows], [0, 1], 'nothing is stored')
-    t.same([noticesOf(free.built), noticesOf(taken.built)], [[], [[ARTHUR, 'provider-login']]])
-  })
+  )
 }

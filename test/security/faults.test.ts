@@ -3,14 +3,34 @@ import type { AddressInfo } from 'node:net'
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import type { LightMyRequestResponse } from 'fastify'
 import t from 'tap'
-import { argon2Passwords, memory, sqlite, type DatabaseAdapter, type UsersHooks, type UsersOptions } from '../../lib/index.js'
+import {
+  argon2Passwords,
+  memory,
+  sqlite,
+  type DatabaseAdapter,
+  type UsersHooks,
+  type UsersOptions
+} from '../../lib/index.js'
 import { ARTHUR, buildApp, PASSWORD } from '../helpers/build-app.js'
-import { addGuarded, CANARY, changesOf, checkBroken, checkUnavailable, flows, NEW_PASSWORD, start } from '../helpers/flows.js'
+import {
+  addGuarded,
+  CANARY,
+  changesOf,
+  checkBroken,
+  checkUnavailable,
+  flows,
+  NEW_PASSWORD,
+  start
+} from '../helpers/flows.js'
 import { watchedAdapter, type Intercept } from '../fixtures/watched-adapter.js'
 
 const crashes: unknown[] = []
-process.on('unhandledRejection', (reason) => { crashes.push(reason) })
-process.on('uncaughtException', (error) => { crashes.push(error) })
+process.on('unhandledRejection', (reason) => {
+  crashes.push(reason)
+})
+process.on('uncaughtException', (error) => {
+  crashes.push(error)
+})
 
 /** Whatever it is, as something that may be thrown: stores and hooks do not keep to errors. */
 const throwable = (value: unknown): Error => value as Error
@@ -24,12 +44,26 @@ const PASSING = ['rejects', 'throws at once']
 const faults: Record<string, () => never | Promise<never>> = {
   rejects: () => Promise.reject(gone()),
   'rejects with a bug': () => Promise.reject(new TypeError(CANARY)),
-  'throws at once': () => { throw gone() },
-  'throws an error without a code': () => { throw new Error(CANARY) },
+  'throws at once': () => {
+    throw gone()
+  },
+  'throws an error without a code': () => {
+    throw new Error(CANARY)
+  },
   'rejects with undefined': () => fail(undefined),
-  'throws null': () => { throw throwable(null) },
+  'throws null': () => {
+    throw throwable(null)
+  },
   'rejects with text': () => fail(CANARY),
-  'rejects with a status of its own': () => Promise.reject(Object.assign(new Error(CANARY), { statusCode: 401, code: 'EAUTH', headers: { 'x-canary': CANARY }, validation: [] })),
+  'rejects with a status of its own': () =>
+    Promise.reject(
+      Object.assign(new Error(CANARY), {
+        statusCode: 401,
+        code: 'EAUTH',
+        headers: { 'x-canary': CANARY },
+        validation: []
+      })
+    ),
   'rejects with a frozen thing': () => fail(Object.freeze(Object.create(null)))
 }
 
@@ -40,53 +74,78 @@ function faultsFor (n: number): [string, () => unknown][] {
 }
 
 /** Fails the k-th call. */
-const failAt = (k: number, fault: () => unknown): Intercept => ({ n, proceed }) => n === k ? fault() : proceed()
+const failAt =
+  (k: number, fault: () => unknown): Intercept =>
+    ({ n, proceed }) =>
+      n === k ? fault() : proceed()
 
 for (const [position, [flowName, flow]] of Object.entries(flows).entries()) {
-  t.test(`ERR-01, ERR-02, DEP-01, DEP-02, DEP-03: ${flowName}: whichever call to the store fails, the reply says so and nothing is half done`, async (t) => {
-    const whole = await start(t, flow.options)
-    const good = await flow.prepare(whole)
-    const usersBefore = await whole.store.rows('user')
-    whole.store.watch()
-    t.equal((await good()).statusCode, flow.success, 'succeeds without a fault')
-    const calls = whole.store.calls
-    await whole.app.users.settled()
-    const complete = changesOf(usersBefore, await whole.store.rows('user'))
-    t.ok(calls > 0, `${calls} calls`)
+  t.test(
+    `ERR-01, ERR-02, DEP-01, DEP-02, DEP-03: ${flowName}: whichever call to the store fails, the reply says so and nothing is half done`,
+    async (t) => {
+      const whole = await start(t, flow.options)
+      const good = await flow.prepare(whole)
+      const usersBefore = await whole.store.rows('user')
+      whole.store.watch()
+      t.equal((await good()).statusCode, flow.success, 'succeeds without a fault')
+      const calls = whole.store.calls
+      await whole.app.users.settled()
+      const complete = changesOf(usersBefore, await whole.store.rows('user'))
+      t.ok(calls > 0, `${calls} calls`)
 
-    for (let k = 1; k <= calls; k++) {
-      for (const [faultName, fault] of faultsFor(position + k)) {
-        const round = await start(t, flow.options)
-        const { store, app, own, session, login, send } = round
-        const run = await flow.prepare(round)
-        const before = { users: await store.rows('user'), tokens: await store.rows('accesstoken') }
-        store.watch(failAt(k, fault))
-        const reply = await run()
-        await app.users.settled()
-        store.watch()
-        const label = `call ${k} ${faultName}`
-        if (flow.bestEffort?.includes(k) === true) {
-          t.equal(reply.statusCode, flow.success, `${label}: succeeds all the same`)
-          continue
+      for (let k = 1; k <= calls; k++) {
+        for (const [faultName, fault] of faultsFor(position + k)) {
+          const round = await start(t, flow.options)
+          const { store, app, own, session, login, send } = round
+          const run = await flow.prepare(round)
+          const before = { users: await store.rows('user'), tokens: await store.rows('accesstoken') }
+          store.watch(failAt(k, fault))
+          const reply = await run()
+          await app.users.settled()
+          store.watch()
+          const label = `call ${k} ${faultName}`
+          if (flow.bestEffort?.includes(k) === true) {
+            t.equal(reply.statusCode, flow.success, `${label}: succeeds all the same`)
+            continue
+          }
+          if (PASSING.includes(faultName)) checkUnavailable(t, reply, label)
+          else checkBroken(t, reply, label)
+          const changed = changesOf(before.users, await store.rows('user'))
+          if (changed.length > 0) t.same(changed, complete, `${label}: all of the change or nothing`)
+          const tokens = await store.rows('accesstoken')
+          t.notOk(
+            tokens.some(({ token }) => !before.tokens.some((old) => old['token'] === token)),
+            `${label}: no session that nobody has`
+          )
+          if (changed.some((name) => /session_stamp|no /.test(name))) {
+            for (const headers of [own, session]) {
+              t.equal(
+                (await send('GET', '/users/me', undefined, headers)).statusCode,
+                401,
+                `${label}: the old sessions are over`
+              )
+            }
+          } else {
+            t.equal(
+              (await send('GET', '/users/me', undefined, own)).statusCode,
+              200,
+              `${label}: the session is good afterwards`
+            )
+          }
+          const [oldWorks, newWorks] = [
+            (await login('jwt', ARTHUR)).statusCode === 200,
+            (await login('jwt', ARTHUR, NEW_PASSWORD)).statusCode === 200
+          ]
+          t.notOk(oldWorks && newWorks, `${label}: never two passwords`)
+          const again = await run()
+          t.ok(
+            again.statusCode === flow.success || changed.length > 0 || flow.success >= 400,
+            `${label}: works when the store does (${again.statusCode})`
+          )
         }
-        if (PASSING.includes(faultName)) checkUnavailable(t, reply, label)
-        else checkBroken(t, reply, label)
-        const changed = changesOf(before.users, await store.rows('user'))
-        if (changed.length > 0) t.same(changed, complete, `${label}: all of the change or nothing`)
-        const tokens = await store.rows('accesstoken')
-        t.notOk(tokens.some(({ token }) => !before.tokens.some((old) => old['token'] === token)), `${label}: no session that nobody has`)
-        if (changed.some((name) => /session_stamp|no /.test(name))) {
-          for (const headers of [own, session]) t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401, `${label}: the old sessions are over`)
-        } else {
-          t.equal((await send('GET', '/users/me', undefined, own)).statusCode, 200, `${label}: the session is good afterwards`)
-        }
-        const [oldWorks, newWorks] = [(await login('jwt', ARTHUR)).statusCode === 200, (await login('jwt', ARTHUR, NEW_PASSWORD)).statusCode === 200]
-        t.notOk(oldWorks && newWorks, `${label}: never two passwords`)
-        const again = await run()
-        t.ok(again.statusCode === flow.success || changed.length > 0 || flow.success >= 400, `${label}: works when the store does (${again.statusCode})`)
       }
     }
-  })
+  )
 }
 
 t.test('DEP-01, ERR-02: an answer that is lost after the write is 503 too, and leaves no half of it', async (t) => {
@@ -102,7 +161,13 @@ t.test('DEP-01, ERR-02: an answer that is lost after the write is 503 too, and l
       const round = await start(t, flow.options)
       const run = await flow.prepare(round)
       const before = await round.store.rows('user')
-      round.store.watch(({ n, proceed }) => n === k ? Promise.resolve(proceed()).then(() => { throw gone() }) : proceed())
+      round.store.watch(({ n, proceed }) =>
+        n === k
+          ? Promise.resolve(proceed()).then(() => {
+            throw gone()
+          })
+          : proceed()
+      )
       const reply = await run()
       round.store.watch()
       if (flow.bestEffort?.includes(k) === true) continue
@@ -114,107 +179,162 @@ t.test('DEP-01, ERR-02: an answer that is lost after the write is 503 too, and l
   }
 })
 
-t.test('DEP-01, BR-03, ERR-02: a store that is down is never anonymous and never 401, and a backend that fails is not skipped', async (t) => {
-  const { send, own, session, store } = await start(t)
-  store.watch(() => { throw gone() })
-  for (const headers of [own, session, { ...own, ...session }]) {
-    for (const url of ['/optional', '/inside', '/guarded', '/users/me']) {
-      const reply = await send('GET', url, undefined, headers)
-      checkUnavailable(t, reply, url)
+t.test(
+  'DEP-01, BR-03, ERR-02: a store that is down is never anonymous and never 401, and a backend that fails is not skipped',
+  async (t) => {
+    const { send, own, session, store } = await start(t)
+    store.watch(() => {
+      throw gone()
+    })
+    for (const headers of [own, session, { ...own, ...session }]) {
+      for (const url of ['/optional', '/inside', '/guarded', '/users/me']) {
+        const reply = await send('GET', url, undefined, headers)
+        checkUnavailable(t, reply, url)
+      }
+    }
+    for (const url of ['/optional', '/inside']) {
+      t.equal((await send('GET', url)).body, 'anonymous', 'who shows nothing is nobody without the store')
+    }
+    t.equal((await send('GET', '/guarded')).statusCode, 401)
+    t.equal(
+      (await send('GET', '/guarded', undefined, { authorization: 'Bearer junk' })).statusCode,
+      401,
+      'a bad token is bad without the store'
+    )
+  }
+)
+
+t.test(
+  'ERR-02, DEP-01: a store that answers by objects with `then` is waited for, and its faults are 503',
+  async (t) => {
+    const { send, own, session, store, login } = await start(t)
+    const thenable = <T>(promise: Promise<T>): unknown => ({ then: promise.then.bind(promise) })
+    store.watch(({ proceed }) => thenable(Promise.resolve(proceed())))
+    for (const headers of [own, session]) t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 200)
+    t.equal((await login('cookie', ARTHUR)).statusCode, 204)
+    store.watch(() => thenable(Promise.reject(gone())))
+    for (const headers of [own, session]) {
+      for (const url of ['/users/me', '/optional']) checkUnavailable(t, await send('GET', url, undefined, headers), url)
+    }
+    checkUnavailable(t, await login('cookie', ARTHUR), 'login')
+  }
+)
+
+t.test(
+  'DEP-01, DEP-02: a store that cannot be reached when the application starts is opened by the first call that finds it; what it refuses is refused',
+  async (t) => {
+    const coded = (code: string, cause?: unknown): Error => Object.assign(new Error(code, { cause }), { code })
+    let deep = coded('ECONNRESET')
+    for (let n = 0; n < 9; n++) deep = new Error('around', { cause: deep })
+    const absent = [
+      coded('ECONNREFUSED'),
+      coded('SQLITE_BUSY_SNAPSHOT'),
+      new Error('no server', { cause: coded('X', coded('ENOTFOUND')) }),
+      coded('FST_USERS_STORE_UNAVAILABLE')
+    ]
+    const refused = [
+      coded('EACCES'),
+      new Error(CANARY),
+      deep,
+      coded('FST_USERS_TABLE_MISMATCH', coded('ECONNREFUSED')),
+      throwable(CANARY),
+      throwable(undefined)
+    ]
+    for (const error of refused) {
+      const { adapter } = watchedAdapter(memory())
+      await t.rejects(buildApp(t, { adapter: { ...adapter, open: () => Promise.reject(error) } }))
+    }
+    for (const error of absent) {
+      const { adapter } = watchedAdapter(memory())
+      let attempts = 0
+      let late: Error | null = error
+      const open = async (): Promise<void> => {
+        attempts++
+        await turn()
+        if (late !== null) throw late
+        await adapter.open()
+      }
+      const { send, login, register } = await buildApp(t, { adapter: { ...adapter, open } }, addGuarded)
+      const ask = (): Promise<LightMyRequestResponse>[] => [
+        login('jwt', ARTHUR),
+        send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })
+      ]
+      for (const reply of await Promise.all(ask())) checkUnavailable(t, reply, error.message)
+      late = throwable(CANARY)
+      for (const reply of await Promise.all(ask())) checkBroken(t, reply, 'found, but of no use')
+      late = null
+      attempts = 0
+      await Promise.all([register(), login('jwt', ARTHUR), login('cookie', ARTHUR)])
+      t.equal(attempts, 1, 'one attempt for all that wait')
+      t.equal((await login('jwt', ARTHUR)).statusCode, 200)
     }
   }
-  for (const url of ['/optional', '/inside']) t.equal((await send('GET', url)).body, 'anonymous', 'who shows nothing is nobody without the store')
-  t.equal((await send('GET', '/guarded')).statusCode, 401)
-  t.equal((await send('GET', '/guarded', undefined, { authorization: 'Bearer junk' })).statusCode, 401, 'a bad token is bad without the store')
-})
+)
 
-t.test('ERR-02, DEP-01: a store that answers by objects with `then` is waited for, and its faults are 503', async (t) => {
-  const { send, own, session, store, login } = await start(t)
-  const thenable = <T>(promise: Promise<T>): unknown => ({ then: promise.then.bind(promise) })
-  store.watch(({ proceed }) => thenable(Promise.resolve(proceed())))
-  for (const headers of [own, session]) t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 200)
-  t.equal((await login('cookie', ARTHUR)).statusCode, 204)
-  store.watch(() => thenable(Promise.reject(gone())))
-  for (const headers of [own, session]) for (const url of ['/users/me', '/optional']) checkUnavailable(t, await send('GET', url, undefined, headers), url)
-  checkUnavailable(t, await login('cookie', ARTHUR), 'login')
-})
-
-t.test('DEP-01, DEP-02: a store that cannot be reached when the application starts is opened by the first call that finds it; what it refuses is refused', async (t) => {
-  const coded = (code: string, cause?: unknown): Error => Object.assign(new Error(code, { cause }), { code })
-  let deep = coded('ECONNRESET')
-  for (let n = 0; n < 9; n++) deep = new Error('around', { cause: deep })
-  const absent = [coded('ECONNREFUSED'), coded('SQLITE_BUSY_SNAPSHOT'), new Error('no server', { cause: coded('X', coded('ENOTFOUND')) }), coded('FST_USERS_STORE_UNAVAILABLE')]
-  const refused = [coded('EACCES'), new Error(CANARY), deep, coded('FST_USERS_TABLE_MISMATCH', coded('ECONNREFUSED')), throwable(CANARY), throwable(undefined)]
-  for (const error of refused) {
+t.test(
+  'DEP-01, DEP-02: an application starts while its store takes long to open, answers 503, and works when it is open',
+  async (t) => {
     const { adapter } = watchedAdapter(memory())
-    await t.rejects(buildApp(t, { adapter: { ...adapter, open: () => Promise.reject(error) } }))
-  }
-  for (const error of absent) {
-    const { adapter } = watchedAdapter(memory())
+    let end = (): void => {}
+    const begun = new Promise<void>((resolve) => {
+      end = resolve
+    })
     let attempts = 0
-    let late: Error | null = error
     const open = async (): Promise<void> => {
       attempts++
-      await turn()
-      if (late !== null) throw late
+      await begun
       await adapter.open()
     }
-    const { send, login, register } = await buildApp(t, { adapter: { ...adapter, open } }, addGuarded)
-    const ask = (): Promise<LightMyRequestResponse>[] => [login('jwt', ARTHUR), send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })]
-    for (const reply of await Promise.all(ask())) checkUnavailable(t, reply, error.message)
-    late = throwable(CANARY)
-    for (const reply of await Promise.all(ask())) checkBroken(t, reply, 'found, but of no use')
-    late = null
-    attempts = 0
-    await Promise.all([register(), login('jwt', ARTHUR), login('cookie', ARTHUR)])
-    t.equal(attempts, 1, 'one attempt for all that wait')
+    const { register, send, login } = await buildApp(t, { adapter: { ...adapter, open } }, addGuarded, {
+      pluginTimeout: 5000
+    })
+    const ask = async (url: string): Promise<void> => {
+      checkUnavailable(t, await send('POST', url, { email: ARTHUR, password: PASSWORD }), url)
+    }
+    await Promise.all([
+      ask('/auth/register'),
+      login('jwt', ARTHUR).then((reply) => {
+        checkUnavailable(t, reply, 'login')
+      })
+    ])
+    end()
+    t.match(await register(), { email: ARTHUR })
     t.equal((await login('jwt', ARTHUR)).statusCode, 200)
+    t.equal(attempts, 1, 'the first attempt went on')
   }
-})
+)
 
-t.test('DEP-01, DEP-02: an application starts while its store takes long to open, answers 503, and works when it is open', async (t) => {
-  const { adapter } = watchedAdapter(memory())
-  let end = (): void => {}
-  const begun = new Promise<void>((resolve) => { end = resolve })
-  let attempts = 0
-  const open = async (): Promise<void> => {
-    attempts++
-    await begun
-    await adapter.open()
+t.test(
+  'DEP-07: an application that closes while its store is opened late answers who waits, and closes the store',
+  async (t) => {
+    const inner = memory()
+    let begin = (): void => {}
+    const begun = new Promise<void>((resolve) => {
+      begin = resolve
+    })
+    let closed = false
+    let absent = true
+    const adapter: DatabaseAdapter = {
+      ...watchedAdapter(inner).adapter,
+      async open () {
+        if (absent) throw Object.assign(new Error('no server'), { code: 'ECONNREFUSED' })
+        await begun
+      },
+      async close () {
+        closed = true
+      }
+    }
+    const { app } = await buildApp(t, { adapter })
+    absent = false
+    const waiting = t.rejects(app.users.getByEmail(ARTHUR), { code: 'FST_USERS_NOT_READY' })
+    const closing = app.close()
+    for (let n = 0; n < 20; n++) await turn()
+    t.notOk(closed, 'the store is closed when it is open')
+    begin()
+    await Promise.all([waiting, closing])
+    t.ok(closed)
   }
-  const { register, send, login } = await buildApp(t, { adapter: { ...adapter, open } }, addGuarded, { pluginTimeout: 5000 })
-  const ask = async (url: string): Promise<void> => { checkUnavailable(t, await send('POST', url, { email: ARTHUR, password: PASSWORD }), url) }
-  await Promise.all([ask('/auth/register'), login('jwt', ARTHUR).then((reply) => { checkUnavailable(t, reply, 'login') })])
-  end()
-  t.match(await register(), { email: ARTHUR })
-  t.equal((await login('jwt', ARTHUR)).statusCode, 200)
-  t.equal(attempts, 1, 'the first attempt went on')
-})
-
-t.test('DEP-07: an application that closes while its store is opened late answers who waits, and closes the store', async (t) => {
-  const inner = memory()
-  let begin = (): void => {}
-  const begun = new Promise<void>((resolve) => { begin = resolve })
-  let closed = false
-  let absent = true
-  const adapter: DatabaseAdapter = {
-    ...watchedAdapter(inner).adapter,
-    async open () {
-      if (absent) throw Object.assign(new Error('no server'), { code: 'ECONNREFUSED' })
-      await begun
-    },
-    async close () { closed = true }
-  }
-  const { app } = await buildApp(t, { adapter })
-  absent = false
-  const waiting = t.rejects(app.users.getByEmail(ARTHUR), { code: 'FST_USERS_NOT_READY' })
-  const closing = app.close()
-  for (let n = 0; n < 20; n++) await turn()
-  t.notOk(closed, 'the store is closed when it is open')
-  begin()
-  await Promise.all([waiting, closing])
-  t.ok(closed)
-})
+)
 
 const throwables: Record<string, () => unknown> = {
   undefined: () => undefined,
@@ -232,7 +352,13 @@ const throwables: Record<string, () => unknown> = {
 }
 
 /** Which flow fires an event, and whether its listeners run after the reply. */
-const firing: { [N in Exclude<keyof UsersHooks, 'onAfterLink' | 'onAfterUnlink'>]-?: [flow: string, later?: 'later', options?: Partial<UsersOptions>] } = {
+const firing: {
+  [N in Exclude<keyof UsersHooks, 'onAfterLink' | 'onAfterUnlink'>]-?: [
+    flow: string,
+    later?: 'later',
+    options?: Partial<UsersOptions>
+  ]
+} = {
   onBeforeRegister: ['register'],
   onAfterRegister: ['register'],
   onRegisterExisting: ['register', 'later', { revealExistingAccounts: false }],
@@ -251,54 +377,81 @@ const firing: { [N in Exclude<keyof UsersHooks, 'onAfterLink' | 'onAfterUnlink'>
   onAfterDelete: ['delete a user']
 }
 
-t.test('ERR-01, ERR-02, ERR-03, LOG-06, RST-02: whatever a hook throws, a request never succeeds by it, and nothing of it is told', async (t) => {
-  for (const [turnOf, [event, [flowName, later, options = {}]]] of Object.entries(firing).entries()) {
-    for (const [position, [what, make]] of Object.entries(throwables).entries()) {
-      if (position > 1 && position % 4 !== turnOf % 4) continue      // each event meets several, and each of them several events
-      for (const how of position < 2 ? ['throws', 'rejects'] as const : [position % 2 === 0 ? 'throws' : 'rejects'] as const) {
-        let armed = false
-        const hook = how === 'throws'
-          ? () => { if (armed) throw make() }
-          : async () => {
-            await turn()
-            if (armed) throw make()
+t.test(
+  'ERR-01, ERR-02, ERR-03, LOG-06, RST-02: whatever a hook throws, a request never succeeds by it, and nothing of it is told',
+  async (t) => {
+    for (const [turnOf, [event, [flowName, later, options = {}]]] of Object.entries(firing).entries()) {
+      for (const [position, [what, make]] of Object.entries(throwables).entries()) {
+        // each event meets several, and each of them several events
+        if (position > 1 && position % 4 !== turnOf % 4) continue
+        for (const how of position < 2
+          ? (['throws', 'rejects'] as const)
+          : ([position % 2 === 0 ? 'throws' : 'rejects'] as const)) {
+          let armed = false
+          const hook =
+            how === 'throws'
+              ? () => {
+                  if (armed) throw make()
+                }
+              : async () => {
+                await turn()
+                if (armed) throw make()
+              }
+          const round = await start(t, { hooks: { [event]: hook }, ...options })
+          const { store, app } = round
+          const flow = flows[flowName]
+          if (flow === undefined) throw new Error(flowName)
+          const run =
+            event === 'onRegisterExisting'
+              ? () => round.send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })
+              : await flow.prepare(round)
+          const before = { all: await store.dump(), tokens: (await store.rows('accesstoken')).length }
+          armed = true
+          const reply = await run()
+          await app.users.settled()
+          const label = `${event} ${how} ${what}`
+          if (later === 'later') {
+            t.equal(reply.statusCode, 202, `${label}: the reply does not depend on it`)
+            continue
           }
-        const round = await start(t, { hooks: { [event]: hook }, ...options })
-        const { store, app } = round
-        const flow = flows[flowName]
-        if (flow === undefined) throw new Error(flowName)
-        const run = event === 'onRegisterExisting' ? () => round.send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD }) : await flow.prepare(round)
-        const before = { all: await store.dump(), tokens: (await store.rows('accesstoken')).length }
-        armed = true
-        const reply = await run()
-        await app.users.settled()
-        const label = `${event} ${how} ${what}`
-        if (later === 'later') {
-          t.equal(reply.statusCode, 202, `${label}: the reply does not depend on it`)
-          continue
+          t.equal(reply.statusCode, 500, `${label}: 500`)
+          t.match(
+            reply.json(),
+            {
+              statusCode: 500,
+              code: 'FST_USERS_INTERNAL_ERROR',
+              error: 'Internal Server Error',
+              detail: 'Internal Server Error'
+            },
+            label
+          )
+          t.match(reply.json<{ message: string }>().message, /^Something went wrong\. Request req-\w+\.$/, label)
+          t.equal(reply.headers['set-cookie'], undefined, `${label}: no session`)
+          t.equal(reply.headers['cache-control'], 'no-store', label)
+          if (event.startsWith('onBefore') || event.includes('Login') || event === 'onIssueToken') {
+            t.equal(await store.dump(), before.all, `${label}: nothing changed`)
+          }
+          t.ok((await store.rows('accesstoken')).length <= before.tokens, `${label}: no new session`)
         }
-        t.equal(reply.statusCode, 500, `${label}: 500`)
-        t.match(reply.json(), { statusCode: 500, code: 'FST_USERS_INTERNAL_ERROR', error: 'Internal Server Error', detail: 'Internal Server Error' }, label)
-        t.match(reply.json<{ message: string }>().message, /^Something went wrong\. Request req-\w+\.$/, label)
-        t.equal(reply.headers['set-cookie'], undefined, `${label}: no session`)
-        t.equal(reply.headers['cache-control'], 'no-store', label)
-        if (event.startsWith('onBefore') || event.includes('Login') || event === 'onIssueToken') t.equal(await store.dump(), before.all, `${label}: nothing changed`)
-        t.ok((await store.rows('accesstoken')).length <= before.tokens, `${label}: no new session`)
       }
     }
   }
-})
+)
 
 t.test('ERR-02, ERR-03: what listeners return does not matter, but a pending login does', async (t) => {
   for (const value of [1, 'text', true, Symbol('x'), () => {}, [], {}, null, 0n, { pending: undefined }]) {
-    const hooks = Object.fromEntries(Object.keys(firing).map((event) => [event, async () => value])) as unknown as UsersHooks
+    const hooks = Object.fromEntries(
+      Object.keys(firing).map((event) => [event, async () => value])
+    ) as unknown as UsersHooks
     const { register, login, send, bearer } = await buildApp(t, { hooks })
     await register()
     const headers = await bearer(ARTHUR)
     t.equal((await send('PATCH', '/users/me', { email: 'arthur@camelot.bt' }, headers)).statusCode, 200, String(value))
     t.equal((await login('cookie', 'arthur@camelot.bt')).statusCode, 204)
   }
-  const { create, login, app } = await buildApp(t, { hooks: { onBeforeLogin: async () => ({ pending: { code: 'SECOND_FACTOR', body: { hint: 'app' } } }) } })
+  const { create, login, app } = await buildApp(t, {
+    hooks: { onBeforeLogin: async () => ({ pending: { code: 'SECOND_FACTOR', body: { hint: 'app' } } }) }
+  })
   await create()
   const reply = await login('cookie', ARTHUR)
   t.equal(reply.statusCode, 403)
@@ -308,7 +461,10 @@ t.test('ERR-02, ERR-03: what listeners return does not matter, but a pending log
 })
 
 /** Password hashing that takes long enough to be looked at, one at a time; counts what was asked of it. */
-function slowPasswords (limits: { maxQueued: number, maxWaitMs?: number, timeCost?: number }): { passwords: NonNullable<UsersOptions['passwords']>, asked(): number } {
+function slowPasswords (limits: { maxQueued: number; maxWaitMs?: number; timeCost?: number }): {
+  passwords: NonNullable<UsersOptions['passwords']>
+  asked(): number
+} {
   const inner = argon2Passwords({ timeCost: 15, concurrency: 1, maxWaitMs: 120_000, ...limits })
   let count = 0
   return {
@@ -331,54 +487,74 @@ function slowPasswords (limits: { maxQueued: number, maxWaitMs?: number, timeCos
   }
 }
 
-t.test('PW-11: a full password queue is 503 with retry-after on every route that hashes, changes nothing, and leaves other routes alone', async (t) => {
-  const { passwords, asked } = slowPasswords({ maxQueued: 2, timeCost: 50 })
-  const store = watchedAdapter(memory())
-  const { app, send, bearer, login, create, tokenOf } = await buildApp(t, { adapter: store.adapter, passwords }, addGuarded)
-  await create()
-  const headers = await bearer(ARTHUR)
-  await app.users.forgotPassword(ARTHUR)
-  const token = await tokenOf('onAfterForgotPassword')
-  const before = await store.dump()
-  const already = asked()
-  let answered = 0
-  const waiting = [login('jwt', ARTHUR), login('jwt', 'nobody@camelot.bt'), login('jwt', ARTHUR, 'wrong')].map(async (reply) => {
-    const { statusCode } = await reply
-    answered++
-    return statusCode
-  })
-  while (asked() - already < 3) await turn()       // one is hashed, two wait
-  const refused: Record<string, () => Promise<LightMyRequestResponse>> = {
-    'a known address': () => login('jwt', ARTHUR),
-    'an unknown address': () => login('jwt', 'nobody@camelot.bt'),
-    'a cookie login': () => login('cookie', ARTHUR),
-    register: () => send('POST', '/auth/register', { email: 'lancelot@camelot.bt', password: PASSWORD }),
-    'a new password': () => send('PATCH', '/users/me', { password: NEW_PASSWORD }, headers),
-    'a new password and address': () => send('PATCH', '/users/me', { password: NEW_PASSWORD, email: 'arthur@camelot.bt' }, headers),
-    'a reset': () => send('POST', '/auth/reset-password', { token, password: NEW_PASSWORD })
+t.test(
+  'PW-11: a full password queue is 503 with retry-after on every route that hashes, changes nothing, and leaves other routes alone',
+  async (t) => {
+    const { passwords, asked } = slowPasswords({ maxQueued: 2, timeCost: 50 })
+    const store = watchedAdapter(memory())
+    const { app, send, bearer, login, create, tokenOf } = await buildApp(
+      t,
+      { adapter: store.adapter, passwords },
+      addGuarded
+    )
+    await create()
+    const headers = await bearer(ARTHUR)
+    await app.users.forgotPassword(ARTHUR)
+    const token = await tokenOf('onAfterForgotPassword')
+    const before = await store.dump()
+    const already = asked()
+    let answered = 0
+    const waiting = [login('jwt', ARTHUR), login('jwt', 'nobody@camelot.bt'), login('jwt', ARTHUR, 'wrong')].map(
+      async (reply) => {
+        const { statusCode } = await reply
+        answered++
+        return statusCode
+      }
+    )
+    while (asked() - already < 3) await turn() // one is hashed, two wait
+    const refused: Record<string, () => Promise<LightMyRequestResponse>> = {
+      'a known address': () => login('jwt', ARTHUR),
+      'an unknown address': () => login('jwt', 'nobody@camelot.bt'),
+      'a cookie login': () => login('cookie', ARTHUR),
+      register: () => send('POST', '/auth/register', { email: 'lancelot@camelot.bt', password: PASSWORD }),
+      'a new password': () => send('PATCH', '/users/me', { password: NEW_PASSWORD }, headers),
+      'a new password and address': () =>
+        send('PATCH', '/users/me', { password: NEW_PASSWORD, email: 'arthur@camelot.bt' }, headers),
+      'a reset': () => send('POST', '/auth/reset-password', { token, password: NEW_PASSWORD })
+    }
+    const bodies = new Set<string>()
+    for (const [label, ask] of Object.entries(refused)) {
+      const reply = await ask()
+      t.equal(reply.statusCode, 503, label)
+      t.equal(reply.json<{ code: string }>().code, 'FST_USERS_PASSWORD_QUEUE_FULL', label)
+      t.match(reply.headers['retry-after'], /^\d+$/, label)
+      bodies.add(reply.body)
+    }
+    t.equal(bodies.size, 1, 'known and unknown addresses look the same')
+    t.equal(await store.dump(), before, 'nothing changed')
+    for (const url of ['/cheap', '/guarded', '/users/me']) {
+      t.equal((await send('GET', url, undefined, headers)).statusCode, 200, `${url} is answered`)
+    }
+    t.equal(answered, 0, 'all that while the first password was hashed')
+    t.same(await Promise.all(waiting), [200, 400, 400], 'those that waited are answered')
+    t.equal(
+      (await send('POST', '/auth/reset-password', { token, password: NEW_PASSWORD })).statusCode,
+      200,
+      'the token was not spent'
+    )
   }
-  const bodies = new Set<string>()
-  for (const [label, ask] of Object.entries(refused)) {
-    const reply = await ask()
-    t.equal(reply.statusCode, 503, label)
-    t.equal(reply.json<{ code: string }>().code, 'FST_USERS_PASSWORD_QUEUE_FULL', label)
-    t.match(reply.headers['retry-after'], /^\d+$/, label)
-    bodies.add(reply.body)
-  }
-  t.equal(bodies.size, 1, 'known and unknown addresses look the same')
-  t.equal(await store.dump(), before, 'nothing changed')
-  for (const url of ['/cheap', '/guarded', '/users/me']) t.equal((await send('GET', url, undefined, headers)).statusCode, 200, `${url} is answered`)
-  t.equal(answered, 0, 'all that while the first password was hashed')
-  t.same(await Promise.all(waiting), [200, 400, 400], 'those that waited are answered')
-  t.equal((await send('POST', '/auth/reset-password', { token, password: NEW_PASSWORD })).statusCode, 200, 'the token was not spent')
-})
+)
 
 t.test('PW-11: who waits too long for a hash gets 503, and the queue goes on', async (t) => {
   const { passwords } = slowPasswords({ maxQueued: 10, maxWaitMs: 1 })
   const { create, login } = await buildApp(t, { passwords })
   await create()
   const order: number[] = []
-  await Promise.all([login('jwt', ARTHUR), login('jwt', ARTHUR), login('cookie', ARTHUR)].map(async (reply) => { order.push((await reply).statusCode) }))
+  await Promise.all(
+    [login('jwt', ARTHUR), login('jwt', ARTHUR), login('cookie', ARTHUR)].map(async (reply) => {
+      order.push((await reply).statusCode)
+    })
+  )
   t.same(order, [503, 503, 200])
   t.equal((await login('jwt', ARTHUR)).statusCode, 200)
 })
@@ -401,9 +577,13 @@ t.test('DEP-07: closing lets slow logins finish, tells connections to end, and w
     await app.listen({ port: 0, host: '127.0.0.1' })
     const { port } = app.server.address() as AddressInfo
     const agent = new Agent({ keepAlive: true })
-    t.teardown(() => { agent.destroy() })
+    t.teardown(() => {
+      agent.destroy()
+    })
     const already = asked()
-    const logins = Array.from({ length: 6 }, (_, i) => post(port, agent, `/auth/${i % 2 === 0 ? 'jwt' : 'cookie'}/login`, { username: ARTHUR, password: PASSWORD }))
+    const logins = Array.from({ length: 6 }, (_, i) =>
+      post(port, agent, `/auth/${i % 2 === 0 ? 'jwt' : 'cookie'}/login`, { username: ARTHUR, password: PASSWORD })
+    )
     while (asked() - already < 6) await turn()
     t.equal((await send('POST', '/auth/forgot-password', { email: ARTHUR })).statusCode, 202)
     const stop = new AbortController()
@@ -412,7 +592,8 @@ t.test('DEP-07: closing lets slow logins finish, tells connections to end, and w
       t.ok(status === 200 || status === 204, `login: ${status}`)
       t.equal(connection, 'close', 'the connection ends with the reply')
     }
-    const late = sleep(30_000, 'late', { signal: stop.signal, ref: false }).catch(() => 'late')     // an idle connection is kept for 72 s
+    // an idle connection is kept for 72 s
+    const late = sleep(30_000, 'late', { signal: stop.signal, ref: false }).catch(() => 'late')
     t.equal(await Promise.race([closing, late]), 'closed', 'close() does not wait for idle connections')
     stop.abort()
     t.same(mails, [ARTHUR])
@@ -420,12 +601,22 @@ t.test('DEP-07: closing lets slow logins finish, tells connections to end, and w
   }
 })
 
-function post (port: number, agent: Agent, path: string, body: object): Promise<{ status: number, connection: string | undefined }> {
+function post (
+  port: number,
+  agent: Agent,
+  path: string,
+  body: object
+): Promise<{ status: number; connection: string | undefined }> {
   return new Promise((resolve, reject) => {
-    const request = httpRequest({ port, agent, path, host: '127.0.0.1', method: 'POST', headers: { 'content-type': 'application/json' } }, (reply) => {
-      reply.resume()
-      reply.on('end', () => { resolve({ status: reply.statusCode ?? 0, connection: reply.headers.connection }) })
-    })
+    const request = httpRequest(
+      { port, agent, path, host: '127.0.0.1', method: 'POST', headers: { 'content-type': 'application/json' } },
+      (reply) => {
+        reply.resume()
+        reply.on('end', () => {
+          resolve({ status: reply.statusCode ?? 0, connection: reply.headers.connection })
+        })
+      }
+    )
     request.on('error', reject)
     request.end(JSON.stringify(body))
   })

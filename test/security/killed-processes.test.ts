@@ -16,40 +16,62 @@ import { makePool, needsPostgres } from '../helpers/postgres.js'
 
 const createTables = true
 
-/** A store that two processes share: where the other one finds it, and how many users are there when that was killed after its first write. */
-type Make = (t: Test) => Promise<{ adapter: DatabaseAdapter, place: string, users: number }>
+/**
+ * A store that two processes share: where the other one finds it, and how many users are there when that was killed
+ * after its first write.
+ */
+type Make = (t: Test) => Promise<{ adapter: DatabaseAdapter; place: string; users: number }>
 
 const stores: Record<string, [make: Make, needs?: { skip: string | false }]> = {
-  sqlite: [async (t) => {
-    const place = join(t.testdir(), 'users.sqlite')
-    return { adapter: sqlite(place), place, users: 0 }
-  }],
-  postgres: [async (t) => {
-    const { pool, schema } = await makePool(t)
-    return { adapter: postgres(pool, { createTables }), place: schema, users: 0 }
-  }, await needsPostgres()],
-  mysql: [async (t) => {
-    const { pool, database } = await makeMysqlPool(t)
-    return { adapter: mysql(pool, { createTables }), place: database, users: 0 }
-  }, await needsMysql()],
-  'mongodb on the wire peer': [async (t) => {
-    const { url } = await startMongoWirePeer(t)
-    return { adapter: mongodb(connect(t, url).db('app'), { createTables }), place: url, users: 1 }     // one document is one write
-  }]
+  sqlite: [
+    async (t) => {
+      const place = join(t.testdir(), 'users.sqlite')
+      return { adapter: sqlite(place), place, users: 0 }
+    }
+  ],
+  postgres: [
+    async (t) => {
+      const { pool, schema } = await makePool(t)
+      return { adapter: postgres(pool, { createTables }), place: schema, users: 0 }
+    },
+    await needsPostgres()
+  ],
+  mysql: [
+    async (t) => {
+      const { pool, database } = await makeMysqlPool(t)
+      return { adapter: mysql(pool, { createTables }), place: database, users: 0 }
+    },
+    await needsMysql()
+  ],
+  'mongodb on the wire peer': [
+    async (t) => {
+      const { url } = await startMongoWirePeer(t)
+      // one document is one write
+      return { adapter: mongodb(connect(t, url).db('app'), { createTables }), place: url, users: 1 }
+    }
+  ]
 }
 
 for (const [name, [make, needs = {}]] of Object.entries(stores)) {
-  t.test(`DEP-03: a process that is killed within a first login leaves no user without an account, and the next login enters (${name})`, needs, async (t) => {
-    const { adapter, place, users } = await make(t)
-    const store = watchedAdapter(adapter)
-    const all: OauthAccounts[] = []
-    await buildApp(t, { adapter: store.adapter }, async (app) => { all.push(createOauthAccounts(app[kHost], settings, new Map())) })
-    const script = join(import.meta.dirname, '..', 'fixtures', 'killed-first-login.js')
-    const child = spawn(process.execPath, [...process.execArgv, script, name, place], { stdio: ['ignore', 'ignore', 'inherit'] })
-    t.same(await once(child, 'exit'), [null, 'SIGKILL'])
-    t.same([(await store.rows('user')).length, (await store.rows('oauth_account')).length], [users, users])
-    const row = await all[0]?.resolve(identity, {})
-    t.match(await store.rows('user'), [{ id: row?.id }])
-    t.match(await store.rows('oauth_account'), [{ user_id: row?.id }])
-  })
+  t.test(
+    `DEP-03: a process that is killed within a first login leaves no user without an account, and the next login enters (${name})`,
+    needs,
+    async (t) => {
+      const { adapter, place, users } = await make(t)
+      const store = watchedAdapter(adapter)
+      const all: OauthAccounts[] = []
+      await buildApp(t, { adapter: store.adapter }, async (app) => {
+        all.push(createOauthAccounts(app[kHost], settings, new Map()))
+      })
+      const script = join(import.meta.dirname, '..', 'fixtures', 'killed-first-login.js')
+      const child = spawn(process.execPath, [...process.execArgv, script, name, place], {
+        stdio: ['ignore', 'ignore', 'inherit']
+      })
+      t.same(await once(child, 'exit'), [null, 'SIGKILL'])
+      t.same([(await store.rows('user')).length, (await store.rows('oauth_account')).length], [users, users])
+      const row = await all[0]?.resolve(identity, {})
+      t.match(await store.rows('user'), [{ id: row?.id }])
+      t.match(await store.rows('oauth_account'), [{ user_id: row?.id }])
+    }
+  )
 }

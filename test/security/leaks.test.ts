@@ -3,7 +3,16 @@ import { inspect } from 'node:util'
 import Fastify, { type FastifyRequest, type FastifyServerOptions, type LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import { google, oauth, oauthAccounts } from '../../lib/features/oauth/index.js'
-import usersPlugin, { argon2Passwords, authenticate, bearerTransport, currentUser, jwtStrategy, memory, type UsersHooks, type UsersOptions } from '../../lib/index.js'
+import usersPlugin, {
+  argon2Passwords,
+  authenticate,
+  bearerTransport,
+  currentUser,
+  jwtStrategy,
+  memory,
+  type UsersHooks,
+  type UsersOptions
+} from '../../lib/index.js'
 import { ARTHUR, backends, buildApp, cookieOf, fastPasswords, SECRET, type TestApp } from '../helpers/build-app.js'
 import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'
 
@@ -12,14 +21,33 @@ const PASSWORD = 'canary-password-Zx81'
 const WRONG = 'canary-wrong-Qy72'
 const NEW_PASSWORD = 'canary-new-Wv63'
 const ADAPTER = 'canary-adapter-postgres://u:p@db/x'
-const EVENTS = ['onBeforeRegister', 'onAfterRegister', 'onRegisterExisting', 'onBeforeUpdate', 'onAfterUpdate', 'onAfterRequestVerify', 'onAfterVerify', 'onAfterForgotPassword', 'onAfterResetPassword', 'onBeforeLogin', 'onIssueToken', 'onAfterLogin', 'onLoginFailed', 'onAfterLogout', 'onAfterLink', 'onAfterUnlink', 'onBeforeDelete', 'onAfterDelete'] as const satisfies readonly (keyof UsersHooks)[]
+const EVENTS = [
+  'onBeforeRegister',
+  'onAfterRegister',
+  'onRegisterExisting',
+  'onBeforeUpdate',
+  'onAfterUpdate',
+  'onAfterRequestVerify',
+  'onAfterVerify',
+  'onAfterForgotPassword',
+  'onAfterResetPassword',
+  'onBeforeLogin',
+  'onIssueToken',
+  'onAfterLogin',
+  'onLoginFailed',
+  'onAfterLogout',
+  'onAfterLink',
+  'onAfterUnlink',
+  'onBeforeDelete',
+  'onAfterDelete'
+] as const satisfies readonly (keyof UsersHooks)[]
 
 interface Round extends TestApp {
   store: WatchedAdapter
   log: string[]
   replies: LightMyRequestResponse[]
   /** Payloads by event, as text that shows everything. */
-  heard: { name: string, text: string }[]
+  heard: { name: string; text: string }[]
   users: string[]
 }
 
@@ -30,20 +58,43 @@ async function start (t: Test, options: Partial<UsersOptions> = {}): Promise<Rou
   const heard: Round['heard'] = []
   const users: string[] = []
   const store = watchedAdapter(memory())
-  const hooks = Object.fromEntries(EVENTS.map((name) => [name, async (payload: object) => { heard.push({ name, text: show(payload) }) }])) as UsersHooks
-  const server: FastifyServerOptions = { logger: { level: 'trace', stream: { write: (line: string) => { log.push(line) } } } }
-  const built = await buildApp(t, { adapter: store.adapter, hooks, ...options }, (app) => {
-    app.get('/guarded', { preHandler: authenticate }, async (request) => {
-      users.push(show(request.user))
-      request.log.info({ user: request.user }, 'seen')
-      return { user: currentUser(request) }
-    })
-    app.post('/guarded', { preHandler: authenticate }, async (request) => ({ user: request.user }))
-    app.get('/optional', { preHandler: authenticate({ optional: true }) }, async (request) => ({ user: request.user }))
-  }, server)
+  const hooks = Object.fromEntries(
+    EVENTS.map((name) => [
+      name,
+      async (payload: object) => {
+        heard.push({ name, text: show(payload) })
+      }
+    ])
+  ) as UsersHooks
+  const server: FastifyServerOptions = {
+    logger: {
+      level: 'trace',
+      stream: {
+        write: (line: string) => {
+          log.push(line)
+        }
+      }
+    }
+  }
+  const built = await buildApp(
+    t,
+    { adapter: store.adapter, hooks, ...options },
+    (app) => {
+      app.get('/guarded', { preHandler: authenticate }, async (request) => {
+        users.push(show(request.user))
+        request.log.info({ user: request.user }, 'seen')
+        return { user: currentUser(request) }
+      })
+      app.post('/guarded', { preHandler: authenticate }, async (request) => ({ user: request.user }))
+      app.get('/optional', { preHandler: authenticate({ optional: true }) }, async (request) => ({
+        user: request.user
+      }))
+    },
+    server
+  )
   const { inject } = built.app
   const recorded = async (...args: Parameters<typeof inject>): Promise<LightMyRequestResponse> => {
-    const reply = await inject.apply(built.app, args) as LightMyRequestResponse
+    const reply = (await inject.apply(built.app, args)) as LightMyRequestResponse
     replies.push(reply)
     return reply
   }
@@ -51,7 +102,8 @@ async function start (t: Test, options: Partial<UsersOptions> = {}): Promise<Rou
   return { ...built, store, log, replies, heard, users }
 }
 
-const show = (value: unknown): string => `${inspect(value, { depth: 10, showHidden: true, getters: true })} ${JSON.stringify(value)}`
+const show = (value: unknown): string =>
+  `${inspect(value, { depth: 10, showHidden: true, getters: true })} ${JSON.stringify(value)}`
 
 /** The whole life of a user, with all that goes wrong on the way. Gives the secrets that were issued. */
 async function live ({ app, send, login, tokenOf, store }: Round): Promise<Record<string, string>> {
@@ -60,7 +112,9 @@ async function live ({ app, send, login, tokenOf, store }: Round): Promise<Recor
     const row = (await store.rows('user')).find(({ email }) => email === ARTHUR)
     secrets[`hash ${name}`] = String(row?.['hashed_password'])
     secrets[`stamp ${name}`] = String(row?.['session_stamp'])
-    for (const [i, { token }] of (await store.rows('accesstoken')).entries()) secrets[`digest ${name} ${i}`] = String(token)
+    for (const [i, { token }] of (await store.rows('accesstoken')).entries()) {
+      secrets[`digest ${name} ${i}`] = String(token)
+    }
   }
   await app.users.create({ email: MERLIN, password: PASSWORD, is_superuser: true, is_verified: true })
   await send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })
@@ -85,11 +139,27 @@ async function live ({ app, send, login, tokenOf, store }: Round): Promise<Recor
   await send('GET', '/users/me', undefined, { authorization: `Bearer ${WRONG}.${WRONG}.${WRONG}` })
   await send('GET', '/users/me', undefined, { cookie: `__Host-users-cookie=${WRONG}` })
   await send('POST', '/guarded', {}, { cookie: session, origin: 'https://evil.example' })
-  for (const payload of [`{"password":"${WRONG}"`, `{"password":"${WRONG}","__proto__":1}`, `[{"password":"${WRONG}"}]`]) {
-    for (const url of ['/auth/register', '/auth/jwt/login', '/auth/reset-password']) await app.inject({ method: 'POST', url, headers: { 'content-type': 'application/json' }, payload })
+  for (const payload of [
+    `{"password":"${WRONG}"`,
+    `{"password":"${WRONG}","__proto__":1}`,
+    `[{"password":"${WRONG}"}]`
+  ]) {
+    for (const url of ['/auth/register', '/auth/jwt/login', '/auth/reset-password']) {
+      await app.inject({ method: 'POST', url, headers: { 'content-type': 'application/json' }, payload })
+    }
   }
-  for (const [type, payload] of [['application/x-www-form-urlencoded', `username=${ARTHUR}&username=x&password=${WRONG}`], ['multipart/form-data; boundary=x', `--x\r\n${WRONG}`], ['text/plain', WRONG], [`application/${WRONG}`, WRONG]]) {
-    await app.inject({ method: 'POST', url: '/auth/cookie/login', headers: { 'content-type': type ?? '' }, payload: payload ?? '' })
+  for (const [type, payload] of [
+    ['application/x-www-form-urlencoded', `username=${ARTHUR}&username=x&password=${WRONG}`],
+    ['multipart/form-data; boundary=x', `--x\r\n${WRONG}`],
+    ['text/plain', WRONG],
+    [`application/${WRONG}`, WRONG]
+  ]) {
+    await app.inject({
+      method: 'POST',
+      url: '/auth/cookie/login',
+      headers: { 'content-type': type ?? '' },
+      payload: payload ?? ''
+    })
   }
   await send('POST', '/auth/request-verify-token', { email: ARTHUR })
   const verify = await tokenOf('onAfterRequestVerify')
@@ -103,14 +173,22 @@ async function live ({ app, send, login, tokenOf, store }: Round): Promise<Recor
   await send('POST', '/auth/reset-password', { token: reset, password: NEW_PASSWORD })
   await send('POST', '/auth/reset-password', { token: reset, password: WRONG })
   await keepHash('reset')
-  Object.assign(secrets, { verify, reset, fingerprint: (JSON.parse(Buffer.from(reset.split('.')[1] ?? '', 'base64url').toString()) as Record<string, string>)['password_fgpt'] })
-  const newer = (await login('cookie', ARTHUR, NEW_PASSWORD))
+  Object.assign(secrets, {
+    verify,
+    reset,
+    fingerprint: (JSON.parse(Buffer.from(reset.split('.')[1] ?? '', 'base64url').toString()) as Record<string, string>)[
+      'password_fgpt'
+    ]
+  })
+  const newer = await login('cookie', ARTHUR, NEW_PASSWORD)
   const newSession = cookieOf(newer)
   await send('PATCH', '/users/me', { password: PASSWORD }, { cookie: newSession })
   await send('POST', '/auth/cookie/logout', undefined, { cookie: newSession })
   secrets['second cookie'] = newSession.split('=')[1] ?? ''
   await keepHash('changed')
-  const admin = { authorization: `Bearer ${(await login('jwt', MERLIN, PASSWORD)).json<{ access_token: string }>().access_token}` }
+  const admin = {
+    authorization: `Bearer ${(await login('jwt', MERLIN, PASSWORD)).json<{ access_token: string }>().access_token}`
+  }
   secrets['access of the superuser'] = admin.authorization.slice(7)
   const id = String((await app.users.getByEmail(ARTHUR))?.id)
   await send('GET', `/users/${id}`, undefined, admin)
@@ -125,43 +203,70 @@ async function live ({ app, send, login, tokenOf, store }: Round): Promise<Recor
 
 /** Names of the secrets that a text holds, whole or in the common encodings. */
 function found (text: string, secrets: Record<string, string>): string[] {
-  return Object.entries(secrets).filter(([, secret]) => {
-    const forms = [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret), Buffer.from(secret).toString('base64'), Buffer.from(secret).toString('hex')]
-    return secret.length > 3 && forms.some((form) => text.includes(form))
-  }).map(([name]) => name)
+  return Object.entries(secrets)
+    .filter(([, secret]) => {
+      const forms = [
+        secret,
+        JSON.stringify(secret).slice(1, -1),
+        encodeURIComponent(secret),
+        Buffer.from(secret).toString('base64'),
+        Buffer.from(secret).toString('hex')
+      ]
+      return secret.length > 3 && forms.some((form) => text.includes(form))
+    })
+    .map(([name]) => name)
 }
 
 for (const errorStyle of ['fastify', 'fastapi'] as const) {
-  t.test(`PW-13, LOGG-01, USR-03, CK-05, REG-08: in a whole life no secret is in a log line, an event or a reply that it does not belong to (${errorStyle})`, async (t) => {
-    const round = await start(t, { errorStyle })
-    const secrets = await live(round)
-    const { log, heard, replies, users } = round
-    const seen = [Object.keys(secrets).length > 20, log.length > 100, heard.length > 15, replies.length > 50]
-    t.same(seen, [true, true, true, true], 'much was seen')
-    t.match(log.join(''), '"level":20', 'debug lines too')
-    const lines = log.filter((line) => !line.includes('"msg":"seen"'))
-    t.same(lines.filter((line) => found(line, { ...secrets, ARTHUR, MERLIN }).length > 0), [], 'no line of the log holds a secret or an address')
-    t.same(log.filter((line) => found(line, secrets).length > 0), [], 'nor does one that the application wrote of its user')
-    for (const text of users) t.same(found(text, secrets), [], 'request.user')
+  t.test(
+    `PW-13, LOGG-01, USR-03, CK-05, REG-08: in a whole life no secret is in a log line, an event or a reply that it does not belong to (${errorStyle})`,
+    async (t) => {
+      const round = await start(t, { errorStyle })
+      const secrets = await live(round)
+      const { log, heard, replies, users } = round
+      const seen = [Object.keys(secrets).length > 20, log.length > 100, heard.length > 15, replies.length > 50]
+      t.same(seen, [true, true, true, true], 'much was seen')
+      t.match(log.join(''), '"level":20', 'debug lines too')
+      const lines = log.filter((line) => !line.includes('"msg":"seen"'))
+      t.same(
+        lines.filter((line) => found(line, { ...secrets, ARTHUR, MERLIN }).length > 0),
+        [],
+        'no line of the log holds a secret or an address'
+      )
+      t.same(
+        log.filter((line) => found(line, secrets).length > 0),
+        [],
+        'nor does one that the application wrote of its user'
+      )
+      for (const text of users) t.same(found(text, secrets), [], 'request.user')
 
-    const belongs: Record<string, RegExp> = { onAfterForgotPassword: /^reset$/, onAfterRequestVerify: /^verify$/, onIssueToken: /access|cookie/ }
-    for (const { name, text } of heard) {
-      const left = found(text, secrets).filter((secret) => belongs[name]?.test(secret) !== true)
-      t.same(left, [], name)
-    }
-    t.notMatch(heard.map(({ text }) => text).join(), /hashed_password|session_stamp|\$argon2/)
+      const belongs: Record<string, RegExp> = {
+        onAfterForgotPassword: /^reset$/,
+        onAfterRequestVerify: /^verify$/,
+        onIssueToken: /access|cookie/
+      }
+      for (const { name, text } of heard) {
+        const left = found(text, secrets).filter((secret) => belongs[name]?.test(secret) !== true)
+        t.same(left, [], name)
+      }
+      t.notMatch(heard.map(({ text }) => text).join(), /hashed_password|session_stamp|\$argon2/)
 
-    for (const { statusCode, body, headers, raw } of replies) {
-      const label = `${raw.req.method} ${raw.req.url} ${statusCode}`
-      const isLogin = /login$/.test(raw.req.url ?? '') && statusCode < 300
-      t.same(found(body, secrets).filter((name) => !(isLogin && name.includes('access'))), [], label)
-      const { 'set-cookie': setCookie, ...others } = headers
-      t.same(found(JSON.stringify(others), secrets), [], label)
-      if (!isLogin && raw.req.method !== 'PATCH') t.same(found(String(setCookie), secrets), [], label)
-      t.notMatch(body, /hashed_password|session_stamp|\$argon2|password_fgpt/, label)
-      if (errorStyle === 'fastify') t.notMatch(body, 'canary', `${label}: validation echoes no value`)
+      for (const { statusCode, body, headers, raw } of replies) {
+        const label = `${raw.req.method} ${raw.req.url} ${statusCode}`
+        const isLogin = /login$/.test(raw.req.url ?? '') && statusCode < 300
+        t.same(
+          found(body, secrets).filter((name) => !(isLogin && name.includes('access'))),
+          [],
+          label
+        )
+        const { 'set-cookie': setCookie, ...others } = headers
+        t.same(found(JSON.stringify(others), secrets), [], label)
+        if (!isLogin && raw.req.method !== 'PATCH') t.same(found(String(setCookie), secrets), [], label)
+        t.notMatch(body, /hashed_password|session_stamp|\$argon2|password_fgpt/, label)
+        if (errorStyle === 'fastify') t.notMatch(body, 'canary', `${label}: validation echoes no value`)
+      }
     }
-  })
+  )
 }
 
 t.test('ERR-01, LOGG-01: what a store says in an error stays in the log', async (t) => {
@@ -169,7 +274,15 @@ t.test('ERR-01, LOGG-01: what a store says in an error stays in the log', async 
   const { store, send, login, app, log } = round
   await app.users.create({ email: ARTHUR, password: PASSWORD })
   const access = (await login('jwt', ARTHUR, PASSWORD)).json<{ access_token: string }>().access_token
-  store.watch(() => { throw Object.assign(new Error(ADAPTER), { detail: ADAPTER, code: ADAPTER, statusCode: 418, validation: [{ message: ADAPTER }], sql: ADAPTER }) })
+  store.watch(() => {
+    throw Object.assign(new Error(ADAPTER), {
+      detail: ADAPTER,
+      code: ADAPTER,
+      statusCode: 418,
+      validation: [{ message: ADAPTER }],
+      sql: ADAPTER
+    })
+  })
   const headers = { authorization: `Bearer ${access}` }
   const replies = [
     await login('jwt', ARTHUR, PASSWORD),
@@ -182,46 +295,90 @@ t.test('ERR-01, LOGG-01: what a store says in an error stays in the log', async 
   for (const { statusCode, body, headers, raw } of replies) {
     t.equal(statusCode, 500, raw.req.url ?? '')
     t.notMatch(body + JSON.stringify(headers), 'canary')
-    t.match(JSON.parse(body), { code: 'FST_USERS_INTERNAL_ERROR', message: /^Something went wrong\.( Request req-\w+\.)?$/ })
+    t.match(JSON.parse(body), {
+      code: 'FST_USERS_INTERNAL_ERROR',
+      message: /^Something went wrong\.( Request req-\w+\.)?$/
+    })
   }
-  t.ok(log.some((line) => line.includes(ADAPTER)), 'the operator reads the cause')
+  t.ok(
+    log.some((line) => line.includes(ADAPTER)),
+    'the operator reads the cause'
+  )
   t.same(found(log.join(''), { PASSWORD, access }), [])
 })
 
 t.test('ERR-01: bodies of 500 and 503 are fixed', async (t) => {
-  const { send, store, login } = await start(t, { hooks: { onBeforeRegister: () => { throw Object.assign(new Error(ADAPTER), { cause: ADAPTER, expose: true, statusCode: 500 }) } } })
+  const { send, store, login } = await start(t, {
+    hooks: {
+      onBeforeRegister: () => {
+        throw Object.assign(new Error(ADAPTER), { cause: ADAPTER, expose: true, statusCode: 500 })
+      }
+    }
+  })
   const oops = await send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })
   t.equal(oops.statusCode, 500)
   const { message, ...rest } = oops.json<Record<string, unknown>>()
-  t.same(rest, { statusCode: 500, code: 'FST_USERS_INTERNAL_ERROR', error: 'Internal Server Error', detail: 'Internal Server Error' })
+  t.same(rest, {
+    statusCode: 500,
+    code: 'FST_USERS_INTERNAL_ERROR',
+    error: 'Internal Server Error',
+    detail: 'Internal Server Error'
+  })
   t.match(message, /^Something went wrong\. Request req-\w+\.$/)
-  store.watch(() => { throw Object.assign(new Error(ADAPTER), { code: 'ECONNREFUSED' }) })
+  store.watch(() => {
+    throw Object.assign(new Error(ADAPTER), { code: 'ECONNREFUSED' })
+  })
   const down = await login('cookie', ARTHUR)
   t.equal(down.statusCode, 503)
-  t.same(down.json(), { statusCode: 503, code: 'FST_USERS_STORE_UNAVAILABLE', error: 'Service Unavailable', message: 'The user store does not answer. Try again later.', detail: 'Service Unavailable' })
+  t.same(down.json(), {
+    statusCode: 503,
+    code: 'FST_USERS_STORE_UNAVAILABLE',
+    error: 'Service Unavailable',
+    message: 'The user store does not answer. Try again later.',
+    detail: 'Service Unavailable'
+  })
 })
 
-t.test('ERR-04, CK-08, CSRF-09: every reply of ours forbids caching and sniffing, names its form, and allows no other site', async (t) => {
-  const round = await start(t)
-  await live(round)
-  const { replies, send } = round
-  await send('POST', '/auth/register', { pad: 'x'.repeat(20_000) }, { origin: 'https://evil.example' })
-  await send('GET', '/users/me', undefined, { origin: 'https://evil.example' })
-  await send('POST', '/auth/cookie/login', {}, { origin: 'https://evil.example', 'access-control-request-method': 'POST' })
-  const ours = replies.filter(({ raw }) => /^\/(?:auth|users)\//.test(raw.req.url ?? ''))
-  const statuses = new Set(ours.map(({ statusCode }) => statusCode))
-  for (const status of [200, 201, 202, 204, 400, 401, 403, 404, 413, 415]) t.ok(statuses.has(status), `a reply of ${status} was seen`)
-  for (const { statusCode, headers, body, raw } of ours) {
-    const label = `${raw.req.method} ${raw.req.url} ${statusCode}`
-    t.equal(headers['cache-control'], 'no-store', label)
-    t.equal(headers['x-content-type-options'], 'nosniff', label)
-    if (body !== '') t.equal(headers['content-type'], 'application/json; charset=utf-8', label)
-    if (statusCode === 401) t.ok(headers['www-authenticate'], label)
-    t.same(Object.keys(headers).filter((name) => name.startsWith('access-control-')), [], label)
-    if (headers['set-cookie'] !== undefined) t.match(headers['set-cookie'], /; HttpOnly; Secure; SameSite=Lax/, label)
+t.test(
+  'ERR-04, CK-08, CSRF-09: every reply of ours forbids caching and sniffing, names its form, and allows no other site',
+  async (t) => {
+    const round = await start(t)
+    await live(round)
+    const { replies, send } = round
+    await send('POST', '/auth/register', { pad: 'x'.repeat(20_000) }, { origin: 'https://evil.example' })
+    await send('GET', '/users/me', undefined, { origin: 'https://evil.example' })
+    await send(
+      'POST',
+      '/auth/cookie/login',
+      {},
+      { origin: 'https://evil.example', 'access-control-request-method': 'POST' }
+    )
+    const ours = replies.filter(({ raw }) => /^\/(?:auth|users)\//.test(raw.req.url ?? ''))
+    const statuses = new Set(ours.map(({ statusCode }) => statusCode))
+    for (const status of [200, 201, 202, 204, 400, 401, 403, 404, 413, 415]) {
+      t.ok(statuses.has(status), `a reply of ${status} was seen`)
+    }
+    for (const { statusCode, headers, body, raw } of ours) {
+      const label = `${raw.req.method} ${raw.req.url} ${statusCode}`
+      t.equal(headers['cache-control'], 'no-store', label)
+      t.equal(headers['x-content-type-options'], 'nosniff', label)
+      if (body !== '') t.equal(headers['content-type'], 'application/json; charset=utf-8', label)
+      if (statusCode === 401) t.ok(headers['www-authenticate'], label)
+      t.same(
+        Object.keys(headers).filter((name) => name.startsWith('access-control-')),
+        [],
+        label
+      )
+      if (headers['set-cookie'] !== undefined) t.match(headers['set-cookie'], /; HttpOnly; Secure; SameSite=Lax/, label)
+    }
+    for (const { headers } of replies) {
+      t.same(
+        Object.keys(headers).filter((name) => name.startsWith('access-control-')),
+        []
+      )
+    }
   }
-  for (const { headers } of replies) t.same(Object.keys(headers).filter((name) => name.startsWith('access-control-')), [])
-})
+)
 
 t.test('REG-08, LOGG-01: problems of a body name the field and never the value', async (t) => {
   const { send } = await start(t)
@@ -246,95 +403,216 @@ t.test('REG-08, LOGG-01: problems of a body name the field and never the value',
   }
 })
 
-t.test('LOGG-02: the log of every route of ours names the path without its query, in the form that the application gives', async (t) => {
-  const canary = 'canary-in-a-query'
-  const forms: Record<string, FastifyServerOptions['logger'] & object> = {
-    'Fastify\'s own': {},
-    'one of the application': { serializers: { req: ({ method, url, originalUrl, query }) => ({ method, url, originalUrl, query, mine: true }) } }
-  }
-  for (const [form, logger] of Object.entries(forms)) {
-    const lines: string[] = []
-    const { app, routes } = await buildApp(t, {}, (app) => { app.get('/theirs', async () => 'theirs') }, { logger: { ...logger, level: 'trace', stream: { write: (line: string) => { lines.push(line) } } } })
-    const ours = routes.filter(({ url }) => /^\/(?:auth|users)\//.test(url))
-    t.ok(ours.length >= 12, `${form}: ${ours.length} routes`)
-    for (const { method, url } of ours) {
-      await app.inject({ method: String(method) as 'GET', url: `${url.replace(':id', 'x')}?token=${canary}&code=${canary}#${canary}` })
+t.test(
+  'LOGG-02: the log of every route of ours names the path without its query, in the form that the application gives',
+  async (t) => {
+    const canary = 'canary-in-a-query'
+    const forms: Record<string, FastifyServerOptions['logger'] & object> = {
+      "Fastify's own": {},
+      'one of the application': {
+        serializers: { req: ({ method, url, originalUrl, query }) => ({ method, url, originalUrl, query, mine: true }) }
+      }
     }
-    const seen = lines.filter((line) => line.includes('incoming request')).map((line) => JSON.parse(line) as { req: { method: string, url: string, mine?: true } })
-    t.same(seen.map(({ req: { method, url } }) => `${method} ${url}`), ours.map(({ method, url }) => `${String(method)} ${url.replace(':id', 'x')}`), form)
-    t.same(seen.map(({ req: { mine } }) => mine === true), ours.map(() => form !== 'Fastify\'s own'), `${form}: and all else as it is`)
-    t.notMatch(lines.join(''), canary)
-    lines.length = 0
-    await app.inject({ url: `/theirs?token=${canary}` })
-    t.match(lines.join(''), canary, `${form}: routes of the application are its own matter`)
+    for (const [form, logger] of Object.entries(forms)) {
+      const lines: string[] = []
+      const { app, routes } = await buildApp(
+        t,
+        {},
+        (app) => {
+          app.get('/theirs', async () => 'theirs')
+        },
+        {
+          logger: {
+            ...logger,
+            level: 'trace',
+            stream: {
+              write: (line: string) => {
+                lines.push(line)
+              }
+            }
+          }
+        }
+      )
+      const ours = routes.filter(({ url }) => /^\/(?:auth|users)\//.test(url))
+      t.ok(ours.length >= 12, `${form}: ${ours.length} routes`)
+      for (const { method, url } of ours) {
+        await app.inject({
+          method: String(method) as 'GET',
+          url: `${url.replace(':id', 'x')}?token=${canary}&code=${canary}#${canary}`
+        })
+      }
+      const seen = lines
+        .filter((line) => line.includes('incoming request'))
+        .map((line) => JSON.parse(line) as { req: { method: string; url: string; mine?: true } })
+      t.same(
+        seen.map(({ req: { method, url } }) => `${method} ${url}`),
+        ours.map(({ method, url }) => `${String(method)} ${url.replace(':id', 'x')}`),
+        form
+      )
+      t.same(
+        seen.map(({ req: { mine } }) => mine === true),
+        ours.map(() => form !== "Fastify's own"),
+        `${form}: and all else as it is`
+      )
+      t.notMatch(lines.join(''), canary)
+      lines.length = 0
+      await app.inject({ url: `/theirs?token=${canary}` })
+      t.match(lines.join(''), canary, `${form}: routes of the application are its own matter`)
+    }
   }
-})
+)
 
 t.test('LOGG-02: what an application serializes in the scope around the plugin gets no query either', async (t) => {
   const lines: string[] = []
-  const app = Fastify({ logger: { stream: { write: (line: string) => { lines.push(line) } } } })
+  const app = Fastify({
+    logger: {
+      stream: {
+        write: (line: string) => {
+          lines.push(line)
+        }
+      }
+    }
+  })
   t.teardown(() => app.close())
-  await app.register(async (scope) => {
-    await scope.register(usersPlugin, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
-  }, { prefix: '/api', logSerializers: { req: ({ method, url }: FastifyRequest) => `${method} ${url}` } })
+  await app.register(
+    async (scope) => {
+      await scope.register(usersPlugin, {
+        adapter: memory(),
+        secret: SECRET,
+        backends: backends(),
+        passwords: fastPasswords
+      })
+    },
+    { prefix: '/api', logSerializers: { req: ({ method, url }: FastifyRequest) => `${method} ${url}` } }
+  )
   t.equal((await app.inject({ url: '/api/users/me?token=canary' })).statusCode, 401)
   t.match(lines.join(''), '"req":"GET /api/users/me"')
   t.notMatch(lines.join(''), 'canary')
 })
 
-t.test('LOGG-03: whatever a request says, a line of the log is one line of JSON, without control characters, and short', async (t) => {
-  const { app, send, log } = await start(t)
-  const forged = '\n{"level":60,"msg":"forged"}\r\u0000\u001b[2J\u2028'
-  const long = 'x'.repeat(7000)
-  for (const text of [forged, long]) {
-    const header = encodeURIComponent(text)
-    for (const { method, url } of [{ method: 'POST', url: '/auth/register' }, { method: 'POST', url: '/auth/jwt/login' }, { method: 'POST', url: '/auth/forgot-password' }, { method: 'GET', url: '/users/me' }] as const) {
-      const body = { email: `${text}@camelot.bt`, username: text, password: text, [text]: text }
-      await send(method, `${url}?${header}`, method === 'POST' ? body : undefined)
-      await send(method, url, method === 'POST' ? body : undefined, { host: header, authorization: `Bearer ${header}`, cookie: `__Host-users-cookie=${header}`, 'user-agent': header, 'accept-version': header, 'x-forwarded-for': header, 'x-request-id': header })
-      await app.inject({ method, url, headers: { 'content-type': `text/${header}`, origin: header }, ...(method === 'POST' ? { payload: text } : {}) })
-      await app.inject({ method, url, headers: { 'content-type': 'application/json' }, ...(method === 'POST' ? { payload: `{"email":"${text}` } : {}) })
+t.test(
+  'LOGG-03: whatever a request says, a line of the log is one line of JSON, without control characters, and short',
+  async (t) => {
+    const { app, send, log } = await start(t)
+    const forged = '\n{"level":60,"msg":"forged"}\r\u0000\u001b[2J\u2028'
+    const long = 'x'.repeat(7000)
+    for (const text of [forged, long]) {
+      const header = encodeURIComponent(text)
+      for (const { method, url } of [
+        { method: 'POST', url: '/auth/register' },
+        { method: 'POST', url: '/auth/jwt/login' },
+        { method: 'POST', url: '/auth/forgot-password' },
+        { method: 'GET', url: '/users/me' }
+      ] as const) {
+        const body = { email: `${text}@camelot.bt`, username: text, password: text, [text]: text }
+        await send(method, `${url}?${header}`, method === 'POST' ? body : undefined)
+        await send(method, url, method === 'POST' ? body : undefined, {
+          host: header,
+          authorization: `Bearer ${header}`,
+          cookie: `__Host-users-cookie=${header}`,
+          'user-agent': header,
+          'accept-version': header,
+          'x-forwarded-for': header,
+          'x-request-id': header
+        })
+        await app.inject({
+          method,
+          url,
+          headers: { 'content-type': `text/${header}`, origin: header },
+          ...(method === 'POST' ? { payload: text } : {})
+        })
+        await app.inject({
+          method,
+          url,
+          headers: { 'content-type': 'application/json' },
+          ...(method === 'POST' ? { payload: `{"email":"${text}` } : {})
+        })
+      }
+      await send('GET', `/users/${header.slice(0, 90)}`)
     }
-    await send('GET', `/users/${header.slice(0, 90)}`)
+    t.ok(log.length > 60, `${log.length} lines`)
+    for (const line of log) {
+      t.match(line, /^[^\p{Cc}]*\n$/u)
+      const { level, msg } = JSON.parse(line) as { level: number; msg: string }
+      t.ok(level < 50 && msg !== 'forged', 'nothing forged')
+      t.ok(line.length < 3000, `${line.length} characters: ${line.slice(0, 200)}`)
+    }
   }
-  t.ok(log.length > 60, `${log.length} lines`)
-  for (const line of log) {
-    t.match(line, /^[^\p{Cc}]*\n$/u)
-    const { level, msg } = JSON.parse(line) as { level: number, msg: string }
-    t.ok(level < 50 && msg !== 'forged', 'nothing forged')
-    t.ok(line.length < 3000, `${line.length} characters: ${line.slice(0, 200)}`)
-  }
-})
+)
 
 t.test('LOGG-04: objects of ours that are printed, serialized or copied show no secret', async (t) => {
-  const [resetSecret, jwtSecret, stateSecret, encryptionKey, clientSecret] = Array.from({ length: 5 }, () => randomBytes(32).toString('base64url')) as [string, string, string, string, string]
+  const [resetSecret, jwtSecret, stateSecret, encryptionKey, clientSecret] = Array.from({ length: 5 }, () =>
+    randomBytes(32).toString('base64url')
+  ) as [string, string, string, string, string]
   const provider = google({ clientId: 'client-id', clientSecret })
   const strategy = jwtStrategy({ lifetimeSeconds: 60, secret: jwtSecret })
-  const printed: Record<string, unknown> = { provider, strategy, transport: bearerTransport(), passwords: argon2Passwords() }
+  const printed: Record<string, unknown> = {
+    provider,
+    strategy,
+    transport: bearerTransport(),
+    passwords: argon2Passwords()
+  }
   const list = [{ name: 'jwt', transport: bearerTransport(), strategy }, ...backends().slice(1)]
-  const { app, bearer, cookie } = await buildApp(t, { backends: list, tokens: { reset: { secret: resetSecret } }, publicUrl: 'https://app.example.com' }, async (app) => {
-    app.get('/guarded/:name', { preHandler: authenticate }, async (request) => {
-      const { name } = request.params as { name: string }
-      Object.assign(printed, { [`user of ${name}`]: request.user, [`authentication of ${name}`]: request.authentication })
-      request.log.info({ authentication: request.authentication })
-      return { ...request.authentication, token: request.authentication?.token }
-    })
-    await app.register(oauth, { providers: [provider], stateSecret, encryptionKey })
-    Object.assign(printed, { accounts: oauthAccounts(app) })
-  })
-  const { hashed_password: hash, session_stamp: stamp } = await app.users.checkCredentials({ username: (await app.users.create({ email: ARTHUR, password: PASSWORD })).email, password: PASSWORD }) as unknown as Record<string, string>
-  const secrets: Record<string, string | undefined> = { resetSecret, jwtSecret, stateSecret, encryptionKey, clientSecret, SECRET, hash, stamp }
-  for (const [name, headers] of Object.entries({ jwt: await bearer(ARTHUR, PASSWORD), cookie: await cookie(ARTHUR, PASSWORD) })) {
+  const { app, bearer, cookie } = await buildApp(
+    t,
+    { backends: list, tokens: { reset: { secret: resetSecret } }, publicUrl: 'https://app.example.com' },
+    async (app) => {
+      app.get('/guarded/:name', { preHandler: authenticate }, async (request) => {
+        const { name } = request.params as { name: string }
+        Object.assign(printed, {
+          [`user of ${name}`]: request.user,
+          [`authentication of ${name}`]: request.authentication
+        })
+        request.log.info({ authentication: request.authentication })
+        return { ...request.authentication, token: request.authentication?.token }
+      })
+      await app.register(oauth, { providers: [provider], stateSecret, encryptionKey })
+      Object.assign(printed, { accounts: oauthAccounts(app) })
+    }
+  )
+  const { hashed_password: hash, session_stamp: stamp } = (await app.users.checkCredentials({
+    username: (await app.users.create({ email: ARTHUR, password: PASSWORD })).email,
+    password: PASSWORD
+  })) as unknown as Record<string, string>
+  const secrets: Record<string, string | undefined> = {
+    resetSecret,
+    jwtSecret,
+    stateSecret,
+    encryptionKey,
+    clientSecret,
+    SECRET,
+    hash,
+    stamp
+  }
+  for (const [name, headers] of Object.entries({
+    jwt: await bearer(ARTHUR, PASSWORD),
+    cookie: await cookie(ARTHUR, PASSWORD)
+  })) {
     const token = ('cookie' in headers ? headers.cookie : headers.authorization).split(/[ =]/)[1]
-    t.equal((await app.inject({ url: `/guarded/${name}`, headers })).json<{ token: string }>().token, token, 'who asks for the token by name gets it')
+    t.equal(
+      (await app.inject({ url: `/guarded/${name}`, headers })).json<{ token: string }>().token,
+      token,
+      'who asks for the token by name gets it'
+    )
     secrets[`token of ${name}`] = token
   }
   Object.assign(printed, { users: app.users, backends: [...app.users.backends], application: app })
   t.equal(Object.keys(printed).length, 12)
   for (const [name, object] of Object.entries(printed)) {
     const copy: unknown = typeof object === 'object' ? { ...object } : object
-    const text = [object, copy].map((one) => `${inspect(one, { depth: 8, maxArrayLength: null, maxStringLength: null })} ${JSON.stringify(one)} ${String(one)}`).join()
+    const text = [object, copy]
+      .map(
+        (one) =>
+          `${inspect(one, { depth: 8, maxArrayLength: null, maxStringLength: null })} ${JSON.stringify(one)} ${String(one)}`
+      )
+      .join()
     t.ok(text.length > 30, name)
-    t.same(Object.entries(secrets).filter(([, secret]) => secret === undefined || text.includes(secret)).map(([key]) => key), [], name)
+    t.same(
+      Object.entries(secrets)
+        .filter(([, secret]) => secret === undefined || text.includes(secret))
+        .map(([key]) => key),
+      [],
+      name
+    )
   }
 })

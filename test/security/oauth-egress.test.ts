@@ -1,6 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { oauth, oauth2, openidConnect, type OauthOptions, type Provider, type ProviderFetch } from '../../lib/features/oauth/index.js'
+import {
+  oauth,
+  oauth2,
+  openidConnect,
+  type OauthOptions,
+  type Provider,
+  type ProviderFetch
+} from '../../lib/features/oauth/index.js'
 import { createClient } from '../../lib/features/oauth/engine/index.js'
 import { openBrowser, ORIGIN, type Page } from '../helpers/browser.js'
 import { buildApp, type TestApp } from '../helpers/build-app.js'
@@ -10,14 +17,28 @@ const CLIENT = { clientId: 'client-id', clientSecret: 'client-secret' }
 /** A host that no DNS server knows: only the proxy reaches it. */
 const OUTSIDE = 'https://login.camelot.invalid'
 
-interface Setup { built: TestApp, idp: OauthServer, login(): Promise<Page> }
+interface Setup {
+  built: TestApp
+  idp: OauthServer
+  login(): Promise<Page>
+}
 
-async function setUp (t: Test, fetch: (idp: OauthServer) => ProviderFetch, options: Partial<OauthOptions> = {}): Promise<Setup> {
+async function setUp (
+  t: Test,
+  fetch: (idp: OauthServer) => ProviderFetch,
+  options: Partial<OauthOptions> = {}
+): Promise<Setup> {
   const idp = await startOauthServer({ clientAuthentication: 'client_secret_basic', issuer: OUTSIDE })
   t.teardown(() => idp.close())
   const provider: Provider = {
     ...openidConnect({ issuer: OUTSIDE, ...CLIENT }),
-    server: { issuer: OUTSIDE, authorization_endpoint: `${OUTSIDE}/authorize`, token_endpoint: `${OUTSIDE}/token`, userinfo_endpoint: `${OUTSIDE}/userinfo`, jwks_uri: `${OUTSIDE}/jwks` }
+    server: {
+      issuer: OUTSIDE,
+      authorization_endpoint: `${OUTSIDE}/authorize`,
+      token_endpoint: `${OUTSIDE}/token`,
+      userinfo_endpoint: `${OUTSIDE}/userinfo`,
+      jwks_uri: `${OUTSIDE}/jwks`
+    }
   }
   const built = await buildApp(t, { publicUrl: ORIGIN }, async (app) => {
     await app.register(oauth, { providers: [provider], fetch: fetch(idp), timeoutMs: 10_000, ...options })
@@ -27,7 +48,9 @@ async function setUp (t: Test, fetch: (idp: OauthServer) => ProviderFetch, optio
     built,
     idp,
     async login () {
-      const { authorization_url: there } = (await browser.ask('/auth/openid/authorize')).json<{ authorization_url: string }>()
+      const { authorization_url: there } = (await browser.ask('/auth/openid/authorize')).json<{
+        authorization_url: string
+      }>()
       const back = await browser.go(there.replace(OUTSIDE, idp.url), ({ pathname }) => pathname.endsWith('/callback'))
       return browser.ask(back.url.href)
     }
@@ -35,7 +58,10 @@ async function setUp (t: Test, fetch: (idp: OauthServer) => ProviderFetch, optio
 }
 
 /** What an egress proxy does: it reaches hosts that the application cannot look up. */
-const proxied = (idp: OauthServer): ProviderFetch => (url, init) => fetch(url.replace(OUTSIDE, idp.url), init)
+const proxied =
+  (idp: OauthServer): ProviderFetch =>
+    (url, init) =>
+      fetch(url.replace(OUTSIDE, idp.url), init)
 
 t.test('OAU-14: the option `fetch` sends every call to a provider, whose host need not be known here', async (t) => {
   const calls: [string, string, string, boolean, boolean][] = []
@@ -45,7 +71,10 @@ t.test('OAU-14: the option `fetch` sends every call to a provider, whose host ne
   })
   const page = await login()
   t.equal(page.status, 200, page.body)
-  t.match(built.events.map(({ name }) => name), ['onBeforeRegister', 'onAfterRegister'])
+  t.match(
+    built.events.map(({ name }) => name),
+    ['onBeforeRegister', 'onAfterRegister']
+  )
   t.strictSame(calls, [
     ['POST', `${OUTSIDE}/token`, 'manual', true, false],
     ['GET', `${OUTSIDE}/jwks`, 'manual', true, true]
@@ -61,24 +90,46 @@ async function * endless (): AsyncGenerator<Uint8Array> {
 }
 
 const headers = new Headers({ 'content-type': 'application/json' })
-const json = (status: number): ProviderFetch => async () => new Response('{}', { status })
-const throwing = (error: unknown): ProviderFetch => async () => { throw error }
+const json =
+  (status: number): ProviderFetch =>
+    async () =>
+      new Response('{}', { status })
+const throwing =
+  (error: unknown): ProviderFetch =>
+    async () => {
+      throw error
+    }
 
 t.test('OAU-14, OAU-08: the bounds hold whatever the function does', async (t) => {
   const cases: Record<string, [ProviderFetch, number]> = {
     'it never answers, and ignores the signal': [() => new Promise(() => {}), 503],
     'its answer never ends': [async () => ({ status: 200, headers, body: endless() }), 502],
     'it follows a redirect': [async () => ({ status: 200, redirected: true, headers, body: null }), 502],
-    'it returns a redirect': [async () => new Response(null, { status: 302, headers: { location: 'https://169.254.169.254/' } }), 502],
+    'it returns a redirect': [
+      async () => new Response(null, { status: 302, headers: { location: 'https://169.254.169.254/' } }),
+      502
+    ],
     'it hides a redirect': [async () => ({ status: 0, headers, body: null }), 502],
     'it returns an informational status': [async () => ({ status: 101, headers, body: null }), 502],
     'the proxy is busy': [json(503), 503],
     'the proxy fails': [json(502), 503],
     'the proxy wants a password': [json(407), 502],
-    'the connection fails': [throwing(Object.assign(new TypeError('fetch failed'), { cause: Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }) })), 503],
+    'the connection fails': [
+      throwing(
+        Object.assign(new TypeError('fetch failed'), {
+          cause: Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })
+        })
+      ),
+      503
+    ],
     'it has a bug': [throwing(new TypeError('x is not a function')), 502],
     'it throws nothing': [throwing(undefined), 502],
-    'it throws at once': [() => { throw new Error('bug') }, 502]
+    'it throws at once': [
+      () => {
+        throw new Error('bug')
+      },
+      502
+    ]
   }
   for (const [name, [fetch, status]] of Object.entries(cases)) {
     const { login, built } = await setUp(t, () => fetch, { timeoutMs: name.includes('never') ? 300 : 10_000 })
@@ -94,15 +145,41 @@ t.test('OAU-14: addresses that must not be called are not passed to the function
     called.push(url)
     return new Response('{}')
   }
-  for (const host of ['http://login.camelot.bt', 'https://127.0.0.1', 'https://10.0.0.1', 'https://169.254.169.254', 'https://[::1]', 'https://[fd00::1]', 'https://user@login.camelot.bt']) {
-    const provider: Provider = { ...oauth2({ ...CLIENT, authorizationEndpoint: 'https://a.bt/authorize', tokenEndpoint: 'https://a.bt/token', profile: async () => ({ id: '1', email: null, emailVerified: false, raw: {} }) }) }
+  for (const host of [
+    'http://login.camelot.bt',
+    'https://127.0.0.1',
+    'https://10.0.0.1',
+    'https://169.254.169.254',
+    'https://[::1]',
+    'https://[fd00::1]',
+    'https://user@login.camelot.bt'
+  ]) {
+    const provider: Provider = {
+      ...oauth2({
+        ...CLIENT,
+        authorizationEndpoint: 'https://a.bt/authorize',
+        tokenEndpoint: 'https://a.bt/token',
+        profile: async () => ({ id: '1', email: null, emailVerified: false, raw: {} })
+      })
+    }
     const log = { warn () {} } as never
-    const client = createClient({ ...provider, server: { issuer: host, authorization_endpoint: 'https://a.bt/authorize', token_endpoint: `${host}/token` } }, { insecureOrigins: new Set(), timeoutMs: 1000, fetch, clock: Date.now, log })
+    const client = createClient(
+      {
+        ...provider,
+        server: { issuer: host, authorization_endpoint: 'https://a.bt/authorize', token_endpoint: `${host}/token` }
+      },
+      { insecureOrigins: new Set(), timeoutMs: 1000, fetch, clock: Date.now, log }
+    )
     await t.rejects(client.refresh('token'), { code: 'FST_USERS_OAUTH_PROVIDER_FAILED' }, host)
   }
   t.same(called, [])
 })
 
 t.test('OAU-14: `fetch` must be a function', async (t) => {
-  for (const fetch of [1, 'fetch', {}, true]) await t.rejects(setUp(t, () => fetch as never), { code: 'FST_USERS_INVALID_OPTION', message: /oauth\.fetch/ })
+  for (const fetch of [1, 'fetch', {}, true]) {
+    await t.rejects(
+      setUp(t, () => fetch as never),
+      { code: 'FST_USERS_INVALID_OPTION', message: /oauth\.fetch/ }
+    )
+  }
 })

@@ -11,29 +11,47 @@ const N = 12
 const stores: Record<string, () => DatabaseAdapter> = { memory, sqlite: () => sqlite(':memory:') }
 const numbers = Array.from({ length: N }, (_, i) => i)
 
-interface Round extends TestApp { store: WatchedAdapter }
+interface Round extends TestApp {
+  store: WatchedAdapter
+}
 
 /** An application whose every read is late, so that what is decided by reading shows. */
 async function start (t: Test, makeStore: () => DatabaseAdapter, options: Partial<UsersOptions> = {}): Promise<Round> {
   const store = watchedAdapter(makeStore())
-  return { ...await buildApp(t, { adapter: withSlowReads(store.adapter, 8), ...options }), store }
+  return { ...(await buildApp(t, { adapter: withSlowReads(store.adapter, 8), ...options })), store }
 }
 
 for (const [name, makeStore] of Object.entries(stores)) {
-  t.test(`REG-05, RACE-01, RACE-02: of parallel registrations of one address, in any case, one wins (${name})`, async (t) => {
-    const { send, store, events, login } = await start(t, makeStore)
-    const replies = await Promise.all(numbers.map((i) => send('POST', '/auth/register', { email: i % 2 === 0 ? ARTHUR : ARTHUR.toUpperCase(), password: `${PASSWORD}-${i}` })))
-    t.same(tally(replies), { 201: 1, '400 REGISTER_USER_ALREADY_EXISTS': N - 1 })
-    t.equal((await store.rows('user')).length, 1)
-    t.equal(events.filter((event) => event.name === 'onAfterRegister').length, 1, 'one event')
-    const winner = replies.findIndex(({ statusCode }) => statusCode === 201)
-    const logins = await Promise.all(numbers.map((i) => login('jwt', ARTHUR, `${PASSWORD}-${i}`)))
-    t.same(logins.map(({ statusCode }) => statusCode === 200), numbers.map((i) => i === winner), 'only the winner\'s password')
-  })
+  t.test(
+    `REG-05, RACE-01, RACE-02: of parallel registrations of one address, in any case, one wins (${name})`,
+    async (t) => {
+      const { send, store, events, login } = await start(t, makeStore)
+      const replies = await Promise.all(
+        numbers.map((i) =>
+          send('POST', '/auth/register', {
+            email: i % 2 === 0 ? ARTHUR : ARTHUR.toUpperCase(),
+            password: `${PASSWORD}-${i}`
+          })
+        )
+      )
+      t.same(tally(replies), { 201: 1, '400 REGISTER_USER_ALREADY_EXISTS': N - 1 })
+      t.equal((await store.rows('user')).length, 1)
+      t.equal(events.filter((event) => event.name === 'onAfterRegister').length, 1, 'one event')
+      const winner = replies.findIndex(({ statusCode }) => statusCode === 201)
+      const logins = await Promise.all(numbers.map((i) => login('jwt', ARTHUR, `${PASSWORD}-${i}`)))
+      t.same(
+        logins.map(({ statusCode }) => statusCode === 200),
+        numbers.map((i) => i === winner),
+        "only the winner's password"
+      )
+    }
+  )
 
   t.test(`REG-02, REG-05: parallel quiet registrations all look alike and leave one user (${name})`, async (t) => {
     const { send, store, events, app } = await start(t, makeStore, { revealExistingAccounts: false })
-    const replies = await Promise.all(numbers.map((i) => send('POST', '/auth/register', { email: ARTHUR, password: `${PASSWORD}-${i}` })))
+    const replies = await Promise.all(
+      numbers.map((i) => send('POST', '/auth/register', { email: ARTHUR, password: `${PASSWORD}-${i}` }))
+    )
     t.same(tally(replies), { 202: N })
     await app.users.settled()
     t.equal((await store.rows('user')).length, 1)
@@ -41,40 +59,57 @@ for (const [name, makeStore] of Object.entries(stores)) {
     t.equal(events.filter((event) => event.name === 'onRegisterExisting').length, N - 1)
   })
 
-  t.test(`RST-04, RACE-01: of parallel uses of one reset token one wins, and only its password works (${name})`, async (t) => {
-    const { create, app, tokenOf, send, store, login, bearer, events } = await start(t, makeStore)
-    await create()
-    const headers = await bearer(ARTHUR)
-    await app.users.forgotPassword(ARTHUR)
-    const token = await tokenOf('onAfterForgotPassword')
-    const replies = await Promise.all(numbers.map((i) => send('POST', '/auth/reset-password', { token, password: `excalibur-${i}` })))
-    t.same(tally(replies), { 200: 1, '400 RESET_PASSWORD_BAD_TOKEN': N - 1 })
-    const winner = replies.findIndex(({ statusCode }) => statusCode === 200)
-    for (const i of numbers) t.equal((await login('jwt', ARTHUR, `excalibur-${i}`)).statusCode, i === winner ? 200 : 400, `password ${i}`)
-    t.equal((await login('jwt', ARTHUR)).statusCode, 400, 'the old one is over')
-    t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401, 'and so are its sessions')
-    t.equal(events.filter((event) => event.name === 'onAfterResetPassword').length, 1)
-    t.equal((await store.rows('user')).length, 1)
-  })
-
-  t.test(`RST-04, RST-05: of several reset tokens and a change of password, all at once, one of the passwords is left (${name})`, async (t) => {
-    const { create, app, tokenOf, send, login, bearer } = await start(t, makeStore)
-    await create()
-    const headers = await bearer(ARTHUR)
-    const tokens: string[] = []
-    for (const i of [1, 2, 3]) {
+  t.test(
+    `RST-04, RACE-01: of parallel uses of one reset token one wins, and only its password works (${name})`,
+    async (t) => {
+      const { create, app, tokenOf, send, store, login, bearer, events } = await start(t, makeStore)
+      await create()
+      const headers = await bearer(ARTHUR)
       await app.users.forgotPassword(ARTHUR)
-      tokens[i] = await tokenOf('onAfterForgotPassword')
+      const token = await tokenOf('onAfterForgotPassword')
+      const replies = await Promise.all(
+        numbers.map((i) => send('POST', '/auth/reset-password', { token, password: `excalibur-${i}` }))
+      )
+      t.same(tally(replies), { 200: 1, '400 RESET_PASSWORD_BAD_TOKEN': N - 1 })
+      const winner = replies.findIndex(({ statusCode }) => statusCode === 200)
+      for (const i of numbers) {
+        t.equal((await login('jwt', ARTHUR, `excalibur-${i}`)).statusCode, i === winner ? 200 : 400, `password ${i}`)
+      }
+      t.equal((await login('jwt', ARTHUR)).statusCode, 400, 'the old one is over')
+      t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401, 'and so are its sessions')
+      t.equal(events.filter((event) => event.name === 'onAfterResetPassword').length, 1)
+      t.equal((await store.rows('user')).length, 1)
     }
-    const resets = await Promise.all([
-      ...[1, 2, 3].map((i) => send('POST', '/auth/reset-password', { token: tokens[i], password: `excalibur-${i}` })),
-      send('PATCH', '/users/me', { password: 'excalibur-0' }, headers)
-    ])
-    t.ok(resets.slice(0, 3).filter(({ statusCode }) => statusCode === 200).length <= 1, 'one token at most')
-    const logins = await Promise.all([0, 1, 2, 3].map((i) => login('jwt', ARTHUR, `excalibur-${i}`)))
-    t.equal(logins.filter(({ statusCode }) => statusCode === 200).length, 1)
-    t.same(tally(await Promise.all([1, 2, 3].map((i) => send('POST', '/auth/reset-password', { token: tokens[i], password: 'lancelot-9' })))), { '400 RESET_PASSWORD_BAD_TOKEN': 3 })
-  })
+  )
+
+  t.test(
+    `RST-04, RST-05: of several reset tokens and a change of password, all at once, one of the passwords is left (${name})`,
+    async (t) => {
+      const { create, app, tokenOf, send, login, bearer } = await start(t, makeStore)
+      await create()
+      const headers = await bearer(ARTHUR)
+      const tokens: string[] = []
+      for (const i of [1, 2, 3]) {
+        await app.users.forgotPassword(ARTHUR)
+        tokens[i] = await tokenOf('onAfterForgotPassword')
+      }
+      const resets = await Promise.all([
+        ...[1, 2, 3].map((i) => send('POST', '/auth/reset-password', { token: tokens[i], password: `excalibur-${i}` })),
+        send('PATCH', '/users/me', { password: 'excalibur-0' }, headers)
+      ])
+      t.ok(resets.slice(0, 3).filter(({ statusCode }) => statusCode === 200).length <= 1, 'one token at most')
+      const logins = await Promise.all([0, 1, 2, 3].map((i) => login('jwt', ARTHUR, `excalibur-${i}`)))
+      t.equal(logins.filter(({ statusCode }) => statusCode === 200).length, 1)
+      t.same(
+        tally(
+          await Promise.all(
+            [1, 2, 3].map((i) => send('POST', '/auth/reset-password', { token: tokens[i], password: 'lancelot-9' }))
+          )
+        ),
+        { '400 RESET_PASSWORD_BAD_TOKEN': 3 }
+      )
+    }
+  )
 
   t.test(`RACE-01: of parallel uses of one verify token one wins (${name})`, async (t) => {
     const { create, app, tokenOf, send, store, events } = await start(t, makeStore)
@@ -87,16 +122,27 @@ for (const [name, makeStore] of Object.entries(stores)) {
     t.match(await store.rows('user'), [{ is_verified: true }])
   })
 
-  t.test(`RACE-01, VER-02: a verification beside a change of address never verifies the new address (${name})`, async (t) => {
-    const { create, app, tokenOf, send, store, bearer } = await start(t, makeStore)
-    await create()
-    const headers = await bearer(ARTHUR)
-    await app.users.requestVerify(ARTHUR)
-    const token = await tokenOf('onAfterRequestVerify')
-    await Promise.all([send('POST', '/auth/verify', { token }), send('PATCH', '/users/me', { email: 'arthur@camelot.bt' }, headers), send('POST', '/auth/verify', { token })])
-    const [row] = await store.rows('user')
-    t.equal(row?.['is_verified'], row?.['email'] === ARTHUR, 'the new e-mail is not verified; a proof of the old one ends the session that changes it')
-  })
+  t.test(
+    `RACE-01, VER-02: a verification beside a change of address never verifies the new address (${name})`,
+    async (t) => {
+      const { create, app, tokenOf, send, store, bearer } = await start(t, makeStore)
+      await create()
+      const headers = await bearer(ARTHUR)
+      await app.users.requestVerify(ARTHUR)
+      const token = await tokenOf('onAfterRequestVerify')
+      await Promise.all([
+        send('POST', '/auth/verify', { token }),
+        send('PATCH', '/users/me', { email: 'arthur@camelot.bt' }, headers),
+        send('POST', '/auth/verify', { token })
+      ])
+      const [row] = await store.rows('user')
+      t.equal(
+        row?.['is_verified'],
+        row?.['email'] === ARTHUR,
+        'the new e-mail is not verified; a proof of the old one ends the session that changes it'
+      )
+    }
+  )
 
   t.test(`RACE-02: of parallel changes to one address one wins (${name})`, async (t) => {
     const { create, bearer, send, store } = await start(t, makeStore)
@@ -105,26 +151,44 @@ for (const [name, makeStore] of Object.entries(stores)) {
       await create({ email: `knight${i}@camelot.bt` })
       sessions.push(await bearer(`knight${i}@camelot.bt`))
     }
-    const replies = await Promise.all(sessions.map((headers, i) => send('PATCH', '/users/me', { email: i % 2 === 0 ? ARTHUR : ARTHUR.toUpperCase() }, headers)))
+    const replies = await Promise.all(
+      sessions.map((headers, i) =>
+        send('PATCH', '/users/me', { email: i % 2 === 0 ? ARTHUR : ARTHUR.toUpperCase() }, headers)
+      )
+    )
     t.same(tally(replies), { 200: 1, '400 UPDATE_USER_EMAIL_ALREADY_EXISTS': N - 1 })
     t.equal((await store.rows('user')).filter(({ email }) => String(email).toLowerCase() === ARTHUR).length, 1)
   })
 
-  t.test(`VER-03, VER-07, RACE-01: of parallel proofs of new addresses one wins: one token twice, several of one user, several users (${name})`, async (t) => {
-    const { create, bearer, send, store, tokenOf } = await start(t, makeStore, { sensitiveChanges: 'confirm' })
-    const askFor = async (email: string, newEmail: string): Promise<string> => {
-      await send('PATCH', '/users/me', { email: newEmail, current_password: PASSWORD }, await bearer(email))
-      return await tokenOf('onAfterRequestVerify')
+  t.test(
+    `VER-03, VER-07, RACE-01: of parallel proofs of new addresses one wins: one token twice, several of one user, several users (${name})`,
+    async (t) => {
+      const { create, bearer, send, store, tokenOf } = await start(t, makeStore, { sensitiveChanges: 'confirm' })
+      const askFor = async (email: string, newEmail: string): Promise<string> => {
+        await send('PATCH', '/users/me', { email: newEmail, current_password: PASSWORD }, await bearer(email))
+        return await tokenOf('onAfterRequestVerify')
+      }
+      for (const i of [0, 1, 2]) await create({ email: `knight${i}@camelot.bt` })
+      const tokens = [
+        await askFor('knight0@camelot.bt', ARTHUR),
+        await askFor('knight0@camelot.bt', 'other@camelot.bt'),
+        await askFor('knight1@camelot.bt', ARTHUR),
+        await askFor('knight2@camelot.bt', ARTHUR)
+      ]
+      const replies = await Promise.all([...tokens, ...tokens].map((token) => send('POST', '/auth/verify', { token })))
+      const addresses = (await store.rows('user')).map(({ email }) => String(email)).sort()
+      t.equal(
+        replies.filter(({ statusCode }) => statusCode === 200).length,
+        3 - addresses.filter((email) => email.startsWith('knight')).length,
+        'as many as there are new addresses'
+      )
+      t.equal(addresses.filter((email) => email === ARTHUR).length, 1)
+      t.notOk(replies.some(({ statusCode }) => statusCode >= 500))
+      t.same(tally(await Promise.all(tokens.map((token) => send('POST', '/auth/verify', { token })))), {
+        '400 VERIFY_USER_BAD_TOKEN': 4
+      })
     }
-    for (const i of [0, 1, 2]) await create({ email: `knight${i}@camelot.bt` })
-    const tokens = [await askFor('knight0@camelot.bt', ARTHUR), await askFor('knight0@camelot.bt', 'other@camelot.bt'), await askFor('knight1@camelot.bt', ARTHUR), await askFor('knight2@camelot.bt', ARTHUR)]
-    const replies = await Promise.all([...tokens, ...tokens].map((token) => send('POST', '/auth/verify', { token })))
-    const addresses = (await store.rows('user')).map(({ email }) => String(email)).sort()
-    t.equal(replies.filter(({ statusCode }) => statusCode === 200).length, 3 - addresses.filter((email) => email.startsWith('knight')).length, 'as many as there are new addresses')
-    t.equal(addresses.filter((email) => email === ARTHUR).length, 1)
-    t.notOk(replies.some(({ statusCode }) => statusCode >= 500))
-    t.same(tally(await Promise.all(tokens.map((token) => send('POST', '/auth/verify', { token })))), { '400 VERIFY_USER_BAD_TOKEN': 4 })
-  })
+  )
 
   t.test(`PW-09, RACE-01: parallel logins that upgrade a hash all succeed and end no session (${name})`, async (t) => {
     const { create, bearer, login, store, send } = await start(t, makeStore)
@@ -141,133 +205,196 @@ for (const [name, makeStore] of Object.entries(stores)) {
     for (const reply of replies) t.equal((await send('GET', '/users/me', undefined, sessionOf(reply))).statusCode, 200)
   })
 
-  t.test(`PW-09, RACE-03, RACE-04: an upgrade of the old hash never brings the old password back (${name})`, async (t) => {
-    for (const delay of [0, 4, 8, 12, 16, 20]) {
-      const { create, bearer, login, store, send } = await start(t, makeStore)
-      const { id } = await create()
-      const headers = await bearer(ARTHUR)
-      const weak = await weakerHash(PASSWORD)
-      await store.adapter.update({ name: 'user' } as never, { id }, { hashed_password: weak })
-      const change = sleep(delay).then(() => send('PATCH', '/users/me', { password: 'excalibur-2' }, headers))
-      const logins = await Promise.all([...numbers.map((i) => sleep(i * 3).then(() => login(i % 2 === 0 ? 'jwt' : 'cookie', ARTHUR)))])
-      t.equal((await change).statusCode, 200)
-      t.equal((await login('jwt', ARTHUR)).statusCode, 400, `after ${delay} ms: the old password is over`)
-      t.equal((await login('jwt', ARTHUR, 'excalibur-2')).statusCode, 200)
-      for (const reply of logins) if (reply.statusCode < 300) t.equal((await send('GET', '/users/me', undefined, sessionOf(reply))).statusCode, 401, 'and every session of it')
-    }
-  })
-
-  t.test(`PW-09, RACE-03: a password that changes right before the upgrade of its hash is written stays changed (${name})`, async (t) => {
-    const store = watchedAdapter(makeStore())
-    const { create, login, app } = await buildApp(t, { adapter: store.adapter })
-    const { id } = await create()
-    const weak = await weakerHash(PASSWORD)
-    await store.adapter.update({ name: 'user' } as never, { id }, { hashed_password: weak })
-    let changed = false
-    store.watch(({ method, proceed }) => {
-      if (method !== 'update' || changed) return proceed()
-      changed = true
-      return app.users.update(id, { password: 'excalibur-2' }).then(() => proceed())
-    })
-    t.equal((await login('cookie', ARTHUR)).statusCode, 400, 'the login lost')
-    t.ok(changed)
-    t.equal((await login('jwt', ARTHUR)).statusCode, 400, 'the old password is over')
-    t.equal((await login('jwt', ARTHUR, 'excalibur-2')).statusCode, 200)
-    t.same(await store.rows('accesstoken'), [])
-  })
-
-  t.test(`RACE-04, SES-06: a session that is stored right before or after the sessions are ended is none (${name})`, async (t) => {
-    for (const when of ['before', 'after'] as const) {
-      for (const backend of ['jwt', 'cookie']) {
-        const store = watchedAdapter(makeStore())
-        const { create, login, app, send } = await buildApp(t, { adapter: store.adapter })
+  t.test(
+    `PW-09, RACE-03, RACE-04: an upgrade of the old hash never brings the old password back (${name})`,
+    async (t) => {
+      for (const delay of [0, 4, 8, 12, 16, 20]) {
+        const { create, bearer, login, store, send } = await start(t, makeStore)
         const { id } = await create()
-        let ended = false
-        const endsAt = backend === 'cookie' ? 'create' : 'findOne'
-        store.watch(({ method, n, proceed }) => {
-          if (ended || method !== endsAt || (backend === 'jwt' && n !== 2)) return proceed()
-          ended = true
-          if (when === 'before') return app.users.endSessions(id).then(() => proceed())
-          const answer = proceed()
-          return app.users.endSessions(id).then(() => answer)
-        })
-        const reply = await login(backend, ARTHUR)
-        t.ok(ended, `${backend}: the sessions were ended ${when}`)
-        if (reply.statusCode < 300) t.equal((await send('GET', '/users/me', undefined, sessionOf(reply))).statusCode, 401, `${backend}, ${when}`)
-        else t.equal(reply.statusCode, 400)
-        for (const { session_stamp: stamp } of await store.rows('accesstoken')) t.not(stamp, (await store.rows('user'))[0]?.['session_stamp'], 'what is left is dead')
-      }
-    }
-  })
-
-  t.test(`RACE-04, LOG-04, SES-06: logins beside a deactivation, a reset or a deletion leave no live session of the old state (${name})`, async (t) => {
-    const ways: Record<string, (round: Round, id: string) => Promise<unknown>> = {
-      deactivate: ({ app }, id) => app.users.update(id as never, { is_active: false }),
-      'change the password': ({ app }, id) => app.users.update(id as never, { password: 'excalibur-2' }),
-      delete: ({ app }, id) => app.users.delete(id as never)
-    }
-    for (const [way, act] of Object.entries(ways)) {
-      for (const delay of [0, 5, 10, 15, 20, 25]) {
-        const round = await start(t, makeStore)
-        const { create, login, send, store } = round
-        const { id } = await create()
-        const [, ...replies] = await Promise.all([
-          sleep(delay).then(() => act(round, String(id))),
+        const headers = await bearer(ARTHUR)
+        const weak = await weakerHash(PASSWORD)
+        await store.adapter.update({ name: 'user' } as never, { id }, { hashed_password: weak })
+        const change = sleep(delay).then(() => send('PATCH', '/users/me', { password: 'excalibur-2' }, headers))
+        const logins = await Promise.all([
           ...numbers.map((i) => sleep(i * 3).then(() => login(i % 2 === 0 ? 'jwt' : 'cookie', ARTHUR)))
         ])
-        for (const reply of replies) {
-          t.ok([200, 204, 400].includes(reply.statusCode), `${way} after ${delay} ms: ${reply.statusCode} ${reply.body}`)
-          if (reply.statusCode < 300) t.equal((await send('GET', '/users/me', undefined, sessionOf(reply))).statusCode, 401, `${way} after ${delay} ms`)
+        t.equal((await change).statusCode, 200)
+        t.equal((await login('jwt', ARTHUR)).statusCode, 400, `after ${delay} ms: the old password is over`)
+        t.equal((await login('jwt', ARTHUR, 'excalibur-2')).statusCode, 200)
+        for (const reply of logins) {
+          if (reply.statusCode < 300) {
+            t.equal(
+              (await send('GET', '/users/me', undefined, sessionOf(reply))).statusCode,
+              401,
+              'and every session of it'
+            )
+          }
         }
-        if (way === 'delete') t.same(await store.rows('accesstoken'), [], 'no orphan')
       }
     }
-  })
+  )
 
-  t.test(`RACE-01, SES-15: of parallel deletions one wins, and requests beside them are refused, not broken (${name})`, async (t) => {
-    const { create, bearer, cookie, send, store, events } = await start(t, makeStore)
-    const { id } = await create()
-    await create({ email: 'merlin@camelot.bt', is_superuser: true })
-    const admin = await bearer('merlin@camelot.bt')
-    const sessions = [await bearer(ARTHUR), await cookie(ARTHUR)]
-    const [deletions, uses] = await Promise.all([
-      Promise.all(numbers.map(() => send('DELETE', `/users/${id}`, undefined, admin))),
-      Promise.all(numbers.map((i) => sleep(i * 2).then(() => send('PATCH', '/users/me', { is_active: true, email: `knight${i}@camelot.bt` }, sessions[i % 2]))))
-    ])
-    t.same(tally(deletions), { 204: 1, '404 Not Found': N - 1 })
-    for (const { statusCode } of uses) t.ok([200, 401, 404].includes(statusCode), String(statusCode))
-    for (const headers of sessions) t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401)
-    t.equal((await store.rows('user')).length, 1)
-    t.equal(events.filter((event) => event.name === 'onAfterDelete').length, 1)
-  })
-
-  t.test(`USR-08, RACE-03: a change of the own profile never undoes what a superuser does meanwhile (${name})`, async (t) => {
-    for (const delay of [0, 5, 10, 15, 20]) {
-      const { create, bearer, send, store, app } = await start(t, makeStore)
+  t.test(
+    `PW-09, RACE-03: a password that changes right before the upgrade of its hash is written stays changed (${name})`,
+    async (t) => {
+      const store = watchedAdapter(makeStore())
+      const { create, login, app } = await buildApp(t, { adapter: store.adapter })
       const { id } = await create()
-      const headers = await bearer(ARTHUR)
-      await Promise.all([send('PATCH', '/users/me', { email: 'arthur@camelot.bt' }, headers), sleep(delay).then(() => app.users.update(id, { is_active: false }))])
-      t.match(await store.rows('user'), [{ is_active: false }], `after ${delay} ms`)
-      t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401)
+      const weak = await weakerHash(PASSWORD)
+      await store.adapter.update({ name: 'user' } as never, { id }, { hashed_password: weak })
+      let changed = false
+      store.watch(({ method, proceed }) => {
+        if (method !== 'update' || changed) return proceed()
+        changed = true
+        return app.users.update(id, { password: 'excalibur-2' }).then(() => proceed())
+      })
+      t.equal((await login('cookie', ARTHUR)).statusCode, 400, 'the login lost')
+      t.ok(changed)
+      t.equal((await login('jwt', ARTHUR)).statusCode, 400, 'the old password is over')
+      t.equal((await login('jwt', ARTHUR, 'excalibur-2')).statusCode, 200)
+      t.same(await store.rows('accesstoken'), [])
     }
-  })
+  )
+
+  t.test(
+    `RACE-04, SES-06: a session that is stored right before or after the sessions are ended is none (${name})`,
+    async (t) => {
+      for (const when of ['before', 'after'] as const) {
+        for (const backend of ['jwt', 'cookie']) {
+          const store = watchedAdapter(makeStore())
+          const { create, login, app, send } = await buildApp(t, { adapter: store.adapter })
+          const { id } = await create()
+          let ended = false
+          const endsAt = backend === 'cookie' ? 'create' : 'findOne'
+          store.watch(({ method, n, proceed }) => {
+            if (ended || method !== endsAt || (backend === 'jwt' && n !== 2)) return proceed()
+            ended = true
+            if (when === 'before') return app.users.endSessions(id).then(() => proceed())
+            const answer = proceed()
+            return app.users.endSessions(id).then(() => answer)
+          })
+          const reply = await login(backend, ARTHUR)
+          t.ok(ended, `${backend}: the sessions were ended ${when}`)
+          if (reply.statusCode < 300) {
+            t.equal(
+              (await send('GET', '/users/me', undefined, sessionOf(reply))).statusCode,
+              401,
+              `${backend}, ${when}`
+            )
+          } else t.equal(reply.statusCode, 400)
+          for (const { session_stamp: stamp } of await store.rows('accesstoken')) {
+            t.not(stamp, (await store.rows('user'))[0]?.['session_stamp'], 'what is left is dead')
+          }
+        }
+      }
+    }
+  )
+
+  t.test(
+    `RACE-04, LOG-04, SES-06: logins beside a deactivation, a reset or a deletion leave no live session of the old state (${name})`,
+    async (t) => {
+      const ways: Record<string, (round: Round, id: string) => Promise<unknown>> = {
+        deactivate: ({ app }, id) => app.users.update(id as never, { is_active: false }),
+        'change the password': ({ app }, id) => app.users.update(id as never, { password: 'excalibur-2' }),
+        delete: ({ app }, id) => app.users.delete(id as never)
+      }
+      for (const [way, act] of Object.entries(ways)) {
+        for (const delay of [0, 5, 10, 15, 20, 25]) {
+          const round = await start(t, makeStore)
+          const { create, login, send, store } = round
+          const { id } = await create()
+          const [, ...replies] = await Promise.all([
+            sleep(delay).then(() => act(round, String(id))),
+            ...numbers.map((i) => sleep(i * 3).then(() => login(i % 2 === 0 ? 'jwt' : 'cookie', ARTHUR)))
+          ])
+          for (const reply of replies) {
+            t.ok(
+              [200, 204, 400].includes(reply.statusCode),
+              `${way} after ${delay} ms: ${reply.statusCode} ${reply.body}`
+            )
+            if (reply.statusCode < 300) {
+              t.equal(
+                (await send('GET', '/users/me', undefined, sessionOf(reply))).statusCode,
+                401,
+                `${way} after ${delay} ms`
+              )
+            }
+          }
+          if (way === 'delete') t.same(await store.rows('accesstoken'), [], 'no orphan')
+        }
+      }
+    }
+  )
+
+  t.test(
+    `RACE-01, SES-15: of parallel deletions one wins, and requests beside them are refused, not broken (${name})`,
+    async (t) => {
+      const { create, bearer, cookie, send, store, events } = await start(t, makeStore)
+      const { id } = await create()
+      await create({ email: 'merlin@camelot.bt', is_superuser: true })
+      const admin = await bearer('merlin@camelot.bt')
+      const sessions = [await bearer(ARTHUR), await cookie(ARTHUR)]
+      const [deletions, uses] = await Promise.all([
+        Promise.all(numbers.map(() => send('DELETE', `/users/${id}`, undefined, admin))),
+        Promise.all(
+          numbers.map((i) =>
+            sleep(i * 2).then(() =>
+              send('PATCH', '/users/me', { is_active: true, email: `knight${i}@camelot.bt` }, sessions[i % 2])
+            )
+          )
+        )
+      ])
+      t.same(tally(deletions), { 204: 1, '404 Not Found': N - 1 })
+      for (const { statusCode } of uses) t.ok([200, 401, 404].includes(statusCode), String(statusCode))
+      for (const headers of sessions) t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401)
+      t.equal((await store.rows('user')).length, 1)
+      t.equal(events.filter((event) => event.name === 'onAfterDelete').length, 1)
+    }
+  )
+
+  t.test(
+    `USR-08, RACE-03: a change of the own profile never undoes what a superuser does meanwhile (${name})`,
+    async (t) => {
+      for (const delay of [0, 5, 10, 15, 20]) {
+        const { create, bearer, send, store, app } = await start(t, makeStore)
+        const { id } = await create()
+        const headers = await bearer(ARTHUR)
+        await Promise.all([
+          send('PATCH', '/users/me', { email: 'arthur@camelot.bt' }, headers),
+          sleep(delay).then(() => app.users.update(id, { is_active: false }))
+        ])
+        t.match(await store.rows('user'), [{ is_active: false }], `after ${delay} ms`)
+        t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401)
+      }
+    }
+  )
 }
 
-function sessionOf (reply: { statusCode: number, json<T>(): T }): Record<string, string> {
-  return reply.statusCode === 204 ? { cookie: cookieOf(reply as never) } : { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` }
+function sessionOf (reply: { statusCode: number; json<T>(): T }): Record<string, string> {
+  return reply.statusCode === 204
+    ? { cookie: cookieOf(reply as never) }
+    : { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` }
 }
 
-t.test('REG-05, RACE-02: two processes on one file that register one address 100 times at once leave one user and no 5xx', async (t) => {
-  const file = join(t.testdir(), 'users.db')
-  const servers = await Promise.all([startProcess(t, file), startProcess(t, file)])
-  const replies = await Promise.all(Array.from({ length: 100 }, async (_, i) => {
-    const reply = await servers[i % 2]?.post('/auth/register', { email: i % 3 === 0 ? ARTHUR.toUpperCase() : ARTHUR, password: `${PASSWORD}-${i}` })
-    return { statusCode: reply?.status ?? 0, body: await reply?.text() ?? '' }
-  }))
-  t.same(tally(replies), { 201: 1, '400 REGISTER_USER_ALREADY_EXISTS': 99 })
-  const { store } = await start(t, () => sqlite(file))
-  t.equal((await store.rows('user')).length, 1)
-})
+t.test(
+  'REG-05, RACE-02: two processes on one file that register one address 100 times at once leave one user and no 5xx',
+  async (t) => {
+    const file = join(t.testdir(), 'users.db')
+    const servers = await Promise.all([startProcess(t, file), startProcess(t, file)])
+    const replies = await Promise.all(
+      Array.from({ length: 100 }, async (_, i) => {
+        const reply = await servers[i % 2]?.post('/auth/register', {
+          email: i % 3 === 0 ? ARTHUR.toUpperCase() : ARTHUR,
+          password: `${PASSWORD}-${i}`
+        })
+        return { statusCode: reply?.status ?? 0, body: (await reply?.text()) ?? '' }
+      })
+    )
+    t.same(tally(replies), { 201: 1, '400 REGISTER_USER_ALREADY_EXISTS': 99 })
+    const { store } = await start(t, () => sqlite(file))
+    t.equal((await store.rows('user')).length, 1)
+  }
+)
 
 t.test('RST-04, RACE-01: two processes that get one reset token 20 times at once accept it once', async (t) => {
   const file = join(t.testdir(), 'users.db')
@@ -276,58 +403,67 @@ t.test('RST-04, RACE-01: two processes that get one reset token 20 times at once
   await app.users.forgotPassword(ARTHUR)
   const token = await tokenOf('onAfterForgotPassword')
   const servers = await Promise.all([startProcess(t, file), startProcess(t, file)])
-  const replies = await Promise.all(Array.from({ length: 20 }, async (_, i) => {
-    const reply = await servers[i % 2]?.post('/auth/reset-password', { token, password: `excalibur-${i}` })
-    return { statusCode: reply?.status ?? 0, body: await reply?.text() ?? '' }
-  }))
+  const replies = await Promise.all(
+    Array.from({ length: 20 }, async (_, i) => {
+      const reply = await servers[i % 2]?.post('/auth/reset-password', { token, password: `excalibur-${i}` })
+      return { statusCode: reply?.status ?? 0, body: (await reply?.text()) ?? '' }
+    })
+  )
   t.same(tally(replies), { 200: 1, '400 RESET_PASSWORD_BAD_TOKEN': 19 })
   const winner = replies.findIndex(({ statusCode }) => statusCode === 200)
   t.equal((await login('jwt', ARTHUR, `excalibur-${winner}`)).statusCode, 200)
   t.equal((await store.rows('user')).length, 1)
 })
 
-t.test('SES-08, USR-10, LOG-04, LOG-07: what one process revokes is over in the other at once, and after a restart', async (t) => {
-  const file = join(t.testdir(), 'users.db')
-  const [one, two] = await Promise.all([startProcess(t, file), startProcess(t, file)])
-  const sessions = async (): Promise<Record<string, string>[]> => {
-    const jwt = await one.post('/auth/jwt/login', { username: ARTHUR, password: PASSWORD })
-    const cookie = await one.post('/auth/cookie/login', { username: ARTHUR, password: PASSWORD })
-    const { access_token: token } = await jwt.json() as { access_token: string }
-    return [{ authorization: `Bearer ${token}` }, { cookie: String(cookie.headers.get('set-cookie')).split(';')[0] ?? '' }]
-  }
-  const statuses = (server: ServerProcess, all: Record<string, string>[], path = '/guarded'): Promise<number[]> => Promise.all(all.map(async (headers) => (await server.post(path, undefined, headers, 'GET')).status))
-  const create = (email = ARTHUR): Promise<Response> => one.post('/script', { email, action: 'create' })
-  await create('lady.of.the.lake@camelot.bt')     // another superuser, who stays
+t.test(
+  'SES-08, USR-10, LOG-04, LOG-07: what one process revokes is over in the other at once, and after a restart',
+  async (t) => {
+    const file = join(t.testdir(), 'users.db')
+    const [one, two] = await Promise.all([startProcess(t, file), startProcess(t, file)])
+    const sessions = async (): Promise<Record<string, string>[]> => {
+      const jwt = await one.post('/auth/jwt/login', { username: ARTHUR, password: PASSWORD })
+      const cookie = await one.post('/auth/cookie/login', { username: ARTHUR, password: PASSWORD })
+      const { access_token: token } = (await jwt.json()) as { access_token: string }
+      return [
+        { authorization: `Bearer ${token}` },
+        { cookie: String(cookie.headers.get('set-cookie')).split(';')[0] ?? '' }
+      ]
+    }
+    const statuses = (server: ServerProcess, all: Record<string, string>[], path = '/guarded'): Promise<number[]> =>
+      Promise.all(all.map(async (headers) => (await server.post(path, undefined, headers, 'GET')).status))
+    const create = (email = ARTHUR): Promise<Response> => one.post('/script', { email, action: 'create' })
+    await create('lady.of.the.lake@camelot.bt') // another superuser, who stays
 
-  for (const action of ['end sessions', 'deactivate', 'delete']) {
+    for (const action of ['end sessions', 'deactivate', 'delete']) {
+      await one.post('/script', { email: ARTHUR, action: 'delete' })
+      t.equal((await create()).status, 200)
+      const live = await sessions()
+      t.same(await statuses(two, live), [200, 200], `${action}: known in both processes`)
+      await one.post('/script', { email: ARTHUR, action })
+      t.same(await statuses(two, live), [401, 401], `${action}: over in the other`)
+      t.same(await statuses(one, live), [401, 401])
+    }
+
+    await create()
+    const changed = await sessions()
+    t.equal((await one.post('/users/me', { password: 'excalibur-2' }, changed[0], 'PATCH')).status, 200)
+    t.same(await statuses(two, changed), [401, 401], 'a change of password')
     await one.post('/script', { email: ARTHUR, action: 'delete' })
-    t.equal((await create()).status, 200)
-    const live = await sessions()
-    t.same(await statuses(two, live), [200, 200], `${action}: known in both processes`)
-    await one.post('/script', { email: ARTHUR, action })
-    t.same(await statuses(two, live), [401, 401], `${action}: over in the other`)
-    t.same(await statuses(one, live), [401, 401])
+    await create()
+
+    const ended = await sessions()
+    t.equal((await two.post('/auth/cookie/logout', undefined, ended[1])).status, 204)
+    t.same(await statuses(one, ended), [200, 401], 'a logout ends its own session')
+
+    const id = ((await (await one.post('/users/me', undefined, ended[0], 'GET')).json()) as { id: string }).id
+    t.same(await statuses(two, [ended[0] ?? {}], `/users/${id}`), [200], 'a superuser')
+    await one.post('/script', { email: ARTHUR, action: 'demote' })
+    t.same(await statuses(two, [ended[0] ?? {}], `/users/${id}`), [403], 'is none at once')
+
+    await one.post('/script', { email: ARTHUR, action: 'end sessions' })
+    await two.stop()
+    const three = await startProcess(t, file)
+    t.same(await statuses(three, [...changed, ...ended]), [401, 401, 401, 401], 'a new process forgets nothing')
+    t.same(await statuses(three, await sessions()), [200, 200])
   }
-
-  await create()
-  const changed = await sessions()
-  t.equal((await one.post('/users/me', { password: 'excalibur-2' }, changed[0], 'PATCH')).status, 200)
-  t.same(await statuses(two, changed), [401, 401], 'a change of password')
-  await one.post('/script', { email: ARTHUR, action: 'delete' })
-  await create()
-
-  const ended = await sessions()
-  t.equal((await two.post('/auth/cookie/logout', undefined, ended[1])).status, 204)
-  t.same(await statuses(one, ended), [200, 401], 'a logout ends its own session')
-
-  const id = ((await (await one.post('/users/me', undefined, ended[0], 'GET')).json()) as { id: string }).id
-  t.same(await statuses(two, [ended[0] ?? {}], `/users/${id}`), [200], 'a superuser')
-  await one.post('/script', { email: ARTHUR, action: 'demote' })
-  t.same(await statuses(two, [ended[0] ?? {}], `/users/${id}`), [403], 'is none at once')
-
-  await one.post('/script', { email: ARTHUR, action: 'end sessions' })
-  await two.stop()
-  const three = await startProcess(t, file)
-  t.same(await statuses(three, [...changed, ...ended]), [401, 401, 401, 401], 'a new process forgets nothing')
-  t.same(await statuses(three, await sessions()), [200, 200])
-})
+)

@@ -11,12 +11,22 @@ const LINK = '/auth/associate/openid'
 const SAME_ORIGIN = { 'sec-fetch-site': 'same-origin' }
 
 /** An application whose users link accounts with either backend. */
-async function setUp (t: Test, users: Partial<UsersOptions> = {}, options: Partial<OauthOptions> = {}): Promise<TestApp> {
+async function setUp (
+  t: Test,
+  users: Partial<UsersOptions> = {},
+  options: Partial<OauthOptions> = {}
+): Promise<TestApp> {
   const idp = await startOauthServer({ clientAuthentication: 'client_secret_basic' })
   t.teardown(() => idp.close())
   const provider = openidConnect({ issuer: idp.url, clientId: 'client-id', clientSecret: 'client-secret' })
   return buildApp(t, { publicUrl: ORIGIN, trustedOrigins: ['https://front.example.com'], ...users }, async (app) => {
-    await app.register(oauth, { providers: [{ ...provider, responseMode: 'form_post' }], insecureOrigins: [idp.url], backend: 'cookie', redirects: ['/app'], ...options })
+    await app.register(oauth, {
+      providers: [{ ...provider, responseMode: 'form_post' }],
+      insecureOrigins: [idp.url],
+      backend: 'cookie',
+      redirects: ['/app'],
+      ...options
+    })
   })
 }
 
@@ -40,7 +50,10 @@ t.test('CSRF-07: a GET with a cookie starts linking for pages of the same origin
   await create()
   const session = await cookie(ARTHUR)
   for (const [headers, allowed] of PLACES) {
-    for (const [route, status] of [['authorize', 200], ['login', 302]] as const) {
+    for (const [route, status] of [
+      ['authorize', 200],
+      ['login', 302]
+    ] as const) {
       const name = `${route} ${JSON.stringify(headers)}`
       const reply = await send('GET', `${LINK}/${route}`, undefined, { ...session, ...headers })
       if (allowed) t.equal(reply.statusCode, status, name)
@@ -51,24 +64,69 @@ t.test('CSRF-07: a GET with a cookie starts linking for pages of the same origin
   refused(t, await send('GET', `${LINK}/login`, undefined, SAME_ORIGIN), 401, 'UNAUTHENTICATED', 'Unauthorized')
 })
 
-t.test('CSRF-01, CSRF-02: a POST starts linking from our own and trusted origins, and with a bearer token from anywhere', async (t) => {
-  const { create, cookie, bearer, send } = await setUp(t)
-  await create()
-  const session = await cookie(ARTHUR)
-  const token = await bearer(ARTHUR)
-  const own = [{}, SAME_ORIGIN, { origin: ORIGIN }, { origin: 'https://front.example.com', 'sec-fetch-site': 'same-site' }]
-  const foreign = [{ 'sec-fetch-site': 'cross-site' }, { origin: 'https://evil.example' }, { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' }]
-  for (const [route, status] of [['authorize', 200], ['login', 303]] as const) {
-    for (const headers of own) t.equal((await send('POST', `${LINK}/${route}`, undefined, { ...session, ...headers })).statusCode, status, `${route} ${JSON.stringify(headers)}`)
-    for (const headers of foreign) {
-      refused(t, await send('POST', `${LINK}/${route}`, undefined, { ...session, ...headers }), 403, 'CROSS_SITE_REQUEST', 'Forbidden', `${route} ${JSON.stringify(headers)}`)
-      t.equal((await send('POST', `${LINK}/${route}`, undefined, { ...token, ...headers })).statusCode, status, 'no site can send a bearer token')
+t.test(
+  'CSRF-01, CSRF-02: a POST starts linking from our own and trusted origins, and with a bearer token from anywhere',
+  async (t) => {
+    const { create, cookie, bearer, send } = await setUp(t)
+    await create()
+    const session = await cookie(ARTHUR)
+    const token = await bearer(ARTHUR)
+    const own = [
+      {},
+      SAME_ORIGIN,
+      { origin: ORIGIN },
+      { origin: 'https://front.example.com', 'sec-fetch-site': 'same-site' }
+    ]
+    const foreign = [
+      { 'sec-fetch-site': 'cross-site' },
+      { origin: 'https://evil.example' },
+      { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' }
+    ]
+    for (const [route, status] of [
+      ['authorize', 200],
+      ['login', 303]
+    ] as const) {
+      for (const headers of own) {
+        t.equal(
+          (await send('POST', `${LINK}/${route}`, undefined, { ...session, ...headers })).statusCode,
+          status,
+          `${route} ${JSON.stringify(headers)}`
+        )
+      }
+      for (const headers of foreign) {
+        refused(
+          t,
+          await send('POST', `${LINK}/${route}`, undefined, { ...session, ...headers }),
+          403,
+          'CROSS_SITE_REQUEST',
+          'Forbidden',
+          `${route} ${JSON.stringify(headers)}`
+        )
+        t.equal(
+          (await send('POST', `${LINK}/${route}`, undefined, { ...token, ...headers })).statusCode,
+          status,
+          'no site can send a bearer token'
+        )
+      }
+      t.equal(
+        (await send('GET', `${LINK}/${route}`, undefined, token)).statusCode,
+        route === 'login' ? 302 : 200,
+        'an API client'
+      )
+      refused(t, await send('POST', `${LINK}/${route}`), 401, 'UNAUTHENTICATED', 'Unauthorized')
     }
-    t.equal((await send('GET', `${LINK}/${route}`, undefined, token)).statusCode, route === 'login' ? 302 : 200, 'an API client')
-    refused(t, await send('POST', `${LINK}/${route}`), 401, 'UNAUTHENTICATED', 'Unauthorized')
+    t.equal(
+      (
+        await send('POST', `${LINK}/login`, 'ignored=1', {
+          ...session,
+          'content-type': 'application/x-www-form-urlencoded'
+        })
+      ).statusCode,
+      303,
+      'a form'
+    )
   }
-  t.equal((await send('POST', `${LINK}/login`, 'ignored=1', { ...session, 'content-type': 'application/x-www-form-urlencoded' })).statusCode, 303, 'a form')
-})
+)
 
 t.test('CSRF-07, LNK-04: linking that a form started links the account', async (t) => {
   const { app, create, cookie } = await setUp(t)
@@ -77,54 +135,80 @@ t.test('CSRF-07, LNK-04: linking that a form started links the account', async (
   const session = (await cookie(ARTHUR)).cookie
   const [name = '', value = ''] = session.split('=')
   browser.jar.set(new URL(ORIGIN).host, new Map([[name, value]]))
-  const there: Page = await browser.ask(`${LINK}/login?redirect=/app/me`, { method: 'POST', body: new URLSearchParams(), headers: { origin: ORIGIN } })
+  const there: Page = await browser.ask(`${LINK}/login?redirect=/app/me`, {
+    method: 'POST',
+    body: new URLSearchParams(),
+    headers: { origin: ORIGIN }
+  })
   t.equal(there.status, 303)
   const answered = await fetch(String(there.headers['location']), { redirect: 'manual' }).then((reply) => reply.text())
   const fields = new URLSearchParams(/data-fields="([^"]+)"/.exec(answered)?.[1])
-  t.equal((await browser.go(`${LINK}/callback?${fields.toString()}`, ({ pathname }) => pathname === '/app/me')).url.href, `${ORIGIN}/app/me`)
+  t.equal(
+    (await browser.go(`${LINK}/callback?${fields.toString()}`, ({ pathname }) => pathname === '/app/me')).url.href,
+    `${ORIGIN}/app/me`
+  )
   t.match(await oauthAccounts(app).list(id as never), [{ account_id: 'subject-1' }])
 })
 
-t.test('CSRF-07, INP-06: no GET or HEAD of ours changes the store, but that the start of a login stores its transaction', async (t) => {
-  const store = watchedAdapter(memory())
-  const built = await setUp(t, { adapter: store.adapter, requireVerification: false })
-  const { routes, create, bearer, cookie, send, app, tick } = built
-  const { id } = await create({ is_superuser: true, is_verified: true })
-  const ours = routes.filter(({ url }) => url.startsWith('/auth') || url.startsWith('/users'))
-  const urls = [...new Set(ours.map(({ url }) => url))]
-  const withGet = urls.filter((url) => ours.some((route) => route.url === url && methodsOf(route).includes('GET')))
-  t.same(ours.filter((route) => methodsOf(route).includes('HEAD')), [], 'no HEAD route')
-  t.ok(withGet.length >= 8, 'the routes were found')
+t.test(
+  'CSRF-07, INP-06: no GET or HEAD of ours changes the store, but that the start of a login stores its transaction',
+  async (t) => {
+    const store = watchedAdapter(memory())
+    const built = await setUp(t, { adapter: store.adapter, requireVerification: false })
+    const { routes, create, bearer, cookie, send, app, tick } = built
+    const { id } = await create({ is_superuser: true, is_verified: true })
+    const ours = routes.filter(({ url }) => url.startsWith('/auth') || url.startsWith('/users'))
+    const urls = [...new Set(ours.map(({ url }) => url))]
+    const withGet = urls.filter((url) => ours.some((route) => route.url === url && methodsOf(route).includes('GET')))
+    t.same(
+      ours.filter((route) => methodsOf(route).includes('HEAD')),
+      [],
+      'no HEAD route'
+    )
+    t.ok(withGet.length >= 8, 'the routes were found')
 
-  const sessions = [{}, await bearer(ARTHUR), await cookie(ARTHUR)]
-  const writes: string[] = []
-  store.watch(({ method, model, proceed }) => {
-    if (!method.startsWith('find')) writes.push(`${method} ${model.name}`)
-    return proceed()
-  })
+    const sessions = [{}, await bearer(ARTHUR), await cookie(ARTHUR)]
+    const writes: string[] = []
+    store.watch(({ method, model, proceed }) => {
+      if (!method.startsWith('find')) writes.push(`${method} ${model.name}`)
+      return proceed()
+    })
 
-  async function walk (expected: string): Promise<void> {
-    for (const url of urls) {
-      for (const method of ['GET', 'HEAD'] as const) {
-        for (const session of sessions) {
-          for (const query of ['', '?code=c&state=s', '?error=access_denied', `?token=t&username=${ARTHUR}&password=${PASSWORD}`]) {
-            writes.length = 0
-            const { statusCode } = await send(method, url.replace(':id', String(id)) + query, undefined, { ...session, ...SAME_ORIGIN })
-            await app.users.settled()
-            const name = `${method} ${url}${query}: ${statusCode}`
-            const starts = method === 'GET' && /openid\/(authorize|login)$/.test(url) && statusCode < 400
-            t.same(writes.filter((write) => !/^(create|delete) oauth_transaction$/.test(write)), [], name)
-            t.equal(writes.includes('create oauth_transaction'), starts, `${name}, ${expected}`)
-            if (method === 'HEAD' || !withGet.includes(url)) t.equal(statusCode, 404, name)
+    async function walk (expected: string): Promise<void> {
+      for (const url of urls) {
+        for (const method of ['GET', 'HEAD'] as const) {
+          for (const session of sessions) {
+            for (const query of [
+              '',
+              '?code=c&state=s',
+              '?error=access_denied',
+              `?token=t&username=${ARTHUR}&password=${PASSWORD}`
+            ]) {
+              writes.length = 0
+              const { statusCode } = await send(method, url.replace(':id', String(id)) + query, undefined, {
+                ...session,
+                ...SAME_ORIGIN
+              })
+              await app.users.settled()
+              const name = `${method} ${url}${query}: ${statusCode}`
+              const starts = method === 'GET' && /openid\/(authorize|login)$/.test(url) && statusCode < 400
+              t.same(
+                writes.filter((write) => !/^(create|delete) oauth_transaction$/.test(write)),
+                [],
+                name
+              )
+              t.equal(writes.includes('create oauth_transaction'), starts, `${name}, ${expected}`)
+              if (method === 'HEAD' || !withGet.includes(url)) t.equal(statusCode, 404, name)
+            }
           }
         }
       }
     }
+    await walk('with live sessions')
+    tick(86_401)
+    await walk('with sessions that ended')
   }
-  await walk('with live sessions')
-  tick(86_401)
-  await walk('with sessions that ended')
-})
+)
 
 function methodsOf ({ method }: RouteOptions): readonly string[] {
   return [method].flat()

@@ -4,24 +4,45 @@ import type { LightMyRequestResponse } from 'fastify'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { bearerTransport, postgres, redisStrategy, type DatabaseAdapter, type Row, type UsersOptions } from '../../lib/index.js'
+import {
+  bearerTransport,
+  postgres,
+  redisStrategy,
+  type DatabaseAdapter,
+  type Row,
+  type UsersOptions
+} from '../../lib/index.js'
 import { startTcpProxy, type TcpProxy } from '../fixtures/tcp-proxy.js'
 import { ARTHUR, backends, buildApp, cookieOf, PASSWORD, type TestApp } from '../helpers/build-app.js'
-import { addGuarded, changesOf, checkBroken, checkUnavailable, flows, MERLIN, NEW_PASSWORD, start } from '../helpers/flows.js'
+import {
+  addGuarded,
+  changesOf,
+  checkBroken,
+  checkUnavailable,
+  flows,
+  MERLIN,
+  NEW_PASSWORD,
+  start
+} from '../helpers/flows.js'
 import { configOf, makePool, needsPostgres, postgresUrl } from '../helpers/postgres.js'
 
 const service = await needsPostgres()
 const createTables = true
-const timeoutMs = 1500     // what a busy machine needs for a good answer is far below
+const timeoutMs = 1500 // what a busy machine needs for a good answer is far below
 
 /** PostgreSQL behind a proxy: `pool` goes through it, `direct` does not. */
-async function behindProxy (t: Test, config: pg.PoolConfig = {}): Promise<{ proxy: TcpProxy, pool: pg.Pool, direct: pg.Pool }> {
+async function behindProxy (
+  t: Test,
+  config: pg.PoolConfig = {}
+): Promise<{ proxy: TcpProxy; pool: pg.Pool; direct: pg.Pool }> {
   const { schema, pool: direct } = await makePool(t)
   const url = new URL(postgresUrl)
   const proxy = await startTcpProxy(url.hostname, Number(url.port || 5432))
   url.host = `127.0.0.1:${proxy.port}`
-  const options = `-c search_path=${schema} -c synchronous_commit=off`     // no crash of the machine is tested
-  const pool = new pg.Pool(configOf(schema, { connectionString: url.href, connectionTimeoutMillis: timeoutMs, options, ...config })).on('error', () => {})
+  const options = `-c search_path=${schema} -c synchronous_commit=off` // no crash of the machine is tested
+  const pool = new pg.Pool(
+    configOf(schema, { connectionString: url.href, connectionTimeoutMillis: timeoutMs, options, ...config })
+  ).on('error', () => {})
   t.teardown(async () => {
     await proxy.refuse()
     await pool.end()
@@ -31,33 +52,64 @@ async function behindProxy (t: Test, config: pg.PoolConfig = {}): Promise<{ prox
 
 const redisUrl = process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379'
 const raw = new Redis(redisUrl, { lazyConnect: true, retryStrategy: () => null }).on('error', () => {})
-const noRedis = await raw.connect().then(() => false as const, () => `no Redis answers on ${redisUrl}`)
+const noRedis = await raw.connect().then(
+  () => false as const,
+  () => `no Redis answers on ${redisUrl}`
+)
 if (noRedis !== false && process.env['REQUIRE_SERVICES'] === '1') throw new Error(noRedis)
-t.teardown(() => { raw.disconnect() })
+t.teardown(() => {
+  raw.disconnect()
+})
 const both = { skip: service.skip === false ? noRedis : service.skip }
 
 /** A backend whose tokens are in Redis, with a client that gives a silent connection up and tries again soon. */
 function redisBackend (t: Test, url: string): UsersOptions['backends'] {
-  const client = new Redis(url, { retryStrategy: () => 20, maxRetriesPerRequest: null, socketTimeout: timeoutMs }).on('error', () => {})
+  const client = new Redis(url, { retryStrategy: () => 20, maxRetriesPerRequest: null, socketTimeout: timeoutMs }).on(
+    'error',
+    () => {}
+  )
   const keyPrefix = `test-${randomBytes(6).toString('hex')}:`
   t.teardown(async () => {
     client.disconnect()
-    for await (const keys of raw.scanStream({ match: `${keyPrefix}*`, count: 1000 })) for (const key of keys as string[]) await raw.del(key)
+    for await (const keys of raw.scanStream({ match: `${keyPrefix}*`, count: 1000 })) {
+      for (const key of keys as string[]) await raw.del(key)
+    }
   })
-  return [{ name: 'redis', transport: bearerTransport(), strategy: redisStrategy({ client, keyPrefix, lifetimeSeconds: 3600, timeoutMs }) }]
+  return [
+    {
+      name: 'redis',
+      transport: bearerTransport(),
+      strategy: redisStrategy({ client, keyPrefix, lifetimeSeconds: 3600, timeoutMs })
+    }
+  ]
 }
 
 /** One request of a flow: made ready when all is well, sent when it is not, and once more afterwards. */
-interface Step { run(): Promise<LightMyRequestResponse>, success: number, backend?: string }
+interface Step {
+  run(): Promise<LightMyRequestResponse>
+  success: number
+  backend?: string
+}
 
 const BACKENDS = ['jwt', 'cookie', 'redis']
-const EVENTS = { onAfterRegister: 1, onAfterForgotPassword: 1, onAfterResetPassword: 1, onAfterVerify: 1, onAfterUpdate: 3, onAfterLogin: 3, onAfterDelete: 3, onAfterLogout: 3 }
+const EVENTS = {
+  onAfterRegister: 1,
+  onAfterForgotPassword: 1,
+  onAfterResetPassword: 1,
+  onAfterVerify: 1,
+  onAfterUpdate: 3,
+  onAfterLogin: 3,
+  onAfterDelete: 3,
+  onAfterLogout: 3
+}
 
 /** Steps of every flow; those that need a session for each backend, with users of its own. */
 async function makeSteps ({ app, create, login, send, tokenOf }: TestApp): Promise<Record<string, Step>> {
   const session = async (backend: string, email: string): Promise<Record<string, string>> => {
     const reply = await login(backend, email)
-    return reply.statusCode === 204 ? { cookie: cookieOf(reply) } : { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` }
+    return reply.statusCode === 204
+      ? { cookie: cookieOf(reply) }
+      : { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` }
   }
   await create()
   await create({ email: MERLIN, is_superuser: true })
@@ -66,7 +118,10 @@ async function makeSteps ({ app, create, login, send, tokenOf }: TestApp): Promi
   await app.users.requestVerify(MERLIN)
   const verify = await tokenOf('onAfterRequestVerify')
   const steps: Record<string, Step> = {
-    register: { run: () => send('POST', '/auth/register', { email: 'lancelot@camelot.bt', password: PASSWORD }), success: 201 },
+    register: {
+      run: () => send('POST', '/auth/register', { email: 'lancelot@camelot.bt', password: PASSWORD }),
+      success: 201
+    },
     'ask for a reset': { run: () => send('POST', '/auth/forgot-password', { email: MERLIN }), success: 202 },
     reset: { run: () => send('POST', '/auth/reset-password', { token: reset, password: NEW_PASSWORD }), success: 200 },
     verify: { run: () => send('POST', '/auth/verify', { token: verify }), success: 200 }
@@ -75,8 +130,14 @@ async function makeSteps ({ app, create, login, send, tokenOf }: TestApp): Promi
     const email = `${backend}@camelot.bt`
     await create({ email })
     const { id: victim } = await create({ email: `victim.${email}` })
-    const [own, other, admin] = [await session(backend, email), await session(backend, email), await session(backend, MERLIN)]
-    const add = (name: string, success: number, run: Step['run']): void => { steps[`${name} by ${backend}`] = { run, success, backend } }
+    const [own, other, admin] = [
+      await session(backend, email),
+      await session(backend, email),
+      await session(backend, MERLIN)
+    ]
+    const add = (name: string, success: number, run: Step['run']): void => {
+      steps[`${name} by ${backend}`] = { run, success, backend }
+    }
     add('log in', backend === 'cookie' ? 204 : 200, () => login(backend, email))
     add('read me', 200, () => send('GET', '/users/me', undefined, own))
     add('optional', 200, () => send('GET', '/optional', undefined, own))
@@ -90,7 +151,11 @@ async function makeSteps ({ app, create, login, send, tokenOf }: TestApp): Promi
 
 /** All that is stored, as text. */
 async function dump (pool: pg.Pool): Promise<string> {
-  const all = await Promise.all(['"user" t ORDER BY id', 'accesstoken t ORDER BY token'].map(async (from) => (await pool.query(`SELECT t::text FROM ${from}`)).rows as Row[]))
+  const all = await Promise.all(
+    ['"user" t ORDER BY id', 'accesstoken t ORDER BY token'].map(
+      async (from) => (await pool.query(`SELECT t::text FROM ${from}`)).rows as Row[]
+    )
+  )
   return JSON.stringify(all)
 }
 
@@ -102,100 +167,185 @@ const kinds: Record<string, (proxy: TcpProxy) => Promise<void>> = {
 }
 
 for (const [kind, begin] of Object.entries(kinds)) {
-  t.test(`DEP-01, DEP-02: every flow with every backend, while a server ${kind}: 503, nothing changed, and all works afterwards`, both, async (t) => {
-    const { proxy, pool, direct } = await behindProxy(t)
-    const { hostname, port } = new URL(redisUrl)
-    const redisProxy = await startTcpProxy(hostname, Number(port || 6379))
-    t.teardown(redisProxy.refuse)
-    const list = [...backends(), ...redisBackend(t, `redis://127.0.0.1:${redisProxy.port}`)]
-    const built = await buildApp(t, { adapter: postgres(pool, { createTables, timeoutMs }), backends: list }, addGuarded)
-    const { app, events, send } = built
-    const steps = await makeSteps(built)
-    const before = await dump(direct)
-    events.length = 0
+  t.test(
+    `DEP-01, DEP-02: every flow with every backend, while a server ${kind}: 503, nothing changed, and all works afterwards`,
+    both,
+    async (t) => {
+      const { proxy, pool, direct } = await behindProxy(t)
+      const { hostname, port } = new URL(redisUrl)
+      const redisProxy = await startTcpProxy(hostname, Number(port || 6379))
+      t.teardown(redisProxy.refuse)
+      const list = [...backends(), ...redisBackend(t, `redis://127.0.0.1:${redisProxy.port}`)]
+      const built = await buildApp(
+        t,
+        { adapter: postgres(pool, { createTables, timeoutMs }), backends: list },
+        addGuarded
+      )
+      const { app, events, send } = built
+      const steps = await makeSteps(built)
+      const before = await dump(direct)
+      events.length = 0
 
-    for (const [store, faulty, needs] of [['PostgreSQL', proxy, () => true], ['Redis', redisProxy, ({ backend }: Step) => backend === 'redis']] as const) {
-      await begin(faulty)
-      const touched = Object.entries(steps).filter(([, step]) => needs(step))
-      for (let round = 0; round < 2; round++) {
-        await Promise.all(touched.map(async ([name, { run }]) => { checkUnavailable(t, await run(), `${store}: ${name}`) }))
+      for (const [store, faulty, needs] of [
+        ['PostgreSQL', proxy, () => true],
+        ['Redis', redisProxy, ({ backend }: Step) => backend === 'redis']
+      ] as const) {
+        await begin(faulty)
+        const touched = Object.entries(steps).filter(([, step]) => needs(step))
+        for (let round = 0; round < 2; round++) {
+          await Promise.all(
+            touched.map(async ([name, { run }]) => {
+              checkUnavailable(t, await run(), `${store}: ${name}`)
+            })
+          )
+        }
+        await app.users.settled()
+        t.equal((await send('GET', '/optional')).body, 'anonymous', 'who shows nothing is nobody without the store')
+        t.equal(
+          (await send('GET', '/users/me', undefined, { authorization: 'Bearer junk' })).statusCode,
+          401,
+          'a bad token is bad without the store'
+        )
+        t.equal(await dump(direct), before, `${store}: nothing changed`)
+        t.same(
+          events.filter(({ name }) => name.startsWith('onAfter')),
+          [],
+          `${store}: nothing happened`
+        )
+        events.length = 0
+        await faulty.slow(5)
+        await settle(
+          async () =>
+            (
+              await send('GET', '/users/me', undefined, {
+                authorization: `Bearer ${randomBytes(32).toString('base64url')}`
+              })
+            ).statusCode === 401
+        )
+      }
+
+      for (const [name, { run, success }] of Object.entries(steps)) {
+        const reply = await run()
+        t.equal(reply.statusCode, success, `${name}: works again`)
+        if (name.startsWith('optional')) t.equal(reply.body, 'known')
       }
       await app.users.settled()
-      t.equal((await send('GET', '/optional')).body, 'anonymous', 'who shows nothing is nobody without the store')
-      t.equal((await send('GET', '/users/me', undefined, { authorization: 'Bearer junk' })).statusCode, 401, 'a bad token is bad without the store')
-      t.equal(await dump(direct), before, `${store}: nothing changed`)
-      t.same(events.filter(({ name }) => name.startsWith('onAfter')), [], `${store}: nothing happened`)
-      events.length = 0
-      await faulty.slow(5)
-      await settle(async () => (await send('GET', '/users/me', undefined, { authorization: `Bearer ${randomBytes(32).toString('base64url')}` })).statusCode === 401)
+      const counts = Object.fromEntries(
+        Object.keys(EVENTS).map((name) => [name, events.filter((event) => event.name === name).length])
+      )
+      t.same(counts, EVENTS, 'each event once')
     }
-
-    for (const [name, { run, success }] of Object.entries(steps)) {
-      const reply = await run()
-      t.equal(reply.statusCode, success, `${name}: works again`)
-      if (name.startsWith('optional')) t.equal(reply.body, 'known')
-    }
-    await app.users.settled()
-    const counts = Object.fromEntries(Object.keys(EVENTS).map((name) => [name, events.filter((event) => event.name === name).length]))
-    t.same(counts, EVENTS, 'each event once')
-  })
+  )
 }
 
 /** Waits until something is true that the next attempts of a client bring about. */
 async function settle (isDone: () => Promise<boolean>): Promise<void> {
-  for (let n = 0; n < 100 && !await isDone(); n++) await sleep(20)
+  for (let n = 0; n < 100 && !(await isDone()); n++) await sleep(20)
 }
 
 /** Lines that a logger of the application got. */
-function logged (): { logger: object, lines: { level: number, msg: string, err?: { message: string } }[] } {
-  const lines: { level: number, msg: string, err?: { message: string } }[] = []
-  return { lines, logger: { level: 'info', stream: { write: (line: string) => { lines.push(JSON.parse(line) as typeof lines[number]) } } } }
+function logged (): { logger: object; lines: { level: number; msg: string; err?: { message: string } }[] } {
+  const lines: { level: number; msg: string; err?: { message: string } }[] = []
+  return {
+    lines,
+    logger: {
+      level: 'info',
+      stream: {
+        write: (line: string) => {
+          lines.push(JSON.parse(line) as (typeof lines)[number])
+        }
+      }
+    }
+  }
 }
 
 for (const [kind, begin] of Object.entries(kinds)) {
-  t.test(`DEP-01, DEP-02: an application starts while its PostgreSQL ${kind}, answers 503, and works as soon as the server does`, service, async (t) => {
-    const { proxy, pool, direct } = await behindProxy(t)
-    const adapter = (): DatabaseAdapter => postgres(pool, { createTables, timeoutMs })
-    await begin(proxy)
-    const { logger, lines } = logged()
-    const { app, send, login, register } = await buildApp(t, { adapter: adapter() }, addGuarded, { logger })
-    t.match(lines.find(({ level }) => level === 50), { msg: /the user store does not answer/ })
-    const opaque = { cookie: `__Host-users-cookie=${randomBytes(32).toString('base64url')}` }
-    const asked = (): Promise<LightMyRequestResponse>[] => [login('jwt', ARTHUR), send('GET', '/optional', undefined, opaque), send('GET', '/users/me', undefined, opaque), send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })]
-    for (const reply of await Promise.all(asked())) checkUnavailable(t, reply, kind)
-    t.equal((await send('GET', '/optional')).body, 'anonymous')
-    t.equal((await send('GET', '/users/me')).statusCode, 401)
-    await t.rejects(app.users.getByEmail(ARTHUR), { code: 'FST_USERS_STORE_UNAVAILABLE' })
-    await proxy.pass()
-    const [first, ...others] = await Promise.all([register(), ...Array.from({ length: 5 }, () => login('jwt', 'nobody@camelot.bt'))])
-    t.equal(first.email, ARTHUR, 'the first request opens the store')
-    for (const { statusCode } of others) t.equal(statusCode, 400, 'and those beside it')
-    t.equal(lines.filter(({ msg }) => msg.includes('the user store is here now')).length, 1, 'once')
+  t.test(
+    `DEP-01, DEP-02: an application starts while its PostgreSQL ${kind}, answers 503, and works as soon as the server does`,
+    service,
+    async (t) => {
+      const { proxy, pool, direct } = await behindProxy(t)
+      const adapter = (): DatabaseAdapter => postgres(pool, { createTables, timeoutMs })
+      await begin(proxy)
+      const { logger, lines } = logged()
+      const { app, send, login, register } = await buildApp(t, { adapter: adapter() }, addGuarded, { logger })
+      t.match(
+        lines.find(({ level }) => level === 50),
+        { msg: /the user store does not answer/ }
+      )
+      const opaque = { cookie: `__Host-users-cookie=${randomBytes(32).toString('base64url')}` }
+      const asked = (): Promise<LightMyRequestResponse>[] => [
+        login('jwt', ARTHUR),
+        send('GET', '/optional', undefined, opaque),
+        send('GET', '/users/me', undefined, opaque),
+        send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })
+      ]
+      for (const reply of await Promise.all(asked())) checkUnavailable(t, reply, kind)
+      t.equal((await send('GET', '/optional')).body, 'anonymous')
+      t.equal((await send('GET', '/users/me')).statusCode, 401)
+      await t.rejects(app.users.getByEmail(ARTHUR), { code: 'FST_USERS_STORE_UNAVAILABLE' })
+      await proxy.pass()
+      const [first, ...others] = await Promise.all([
+        register(),
+        ...Array.from({ length: 5 }, () => login('jwt', 'nobody@camelot.bt'))
+      ])
+      t.equal(first.email, ARTHUR, 'the first request opens the store')
+      for (const { statusCode } of others) t.equal(statusCode, 400, 'and those beside it')
+      t.equal(lines.filter(({ msg }) => msg.includes('the user store is here now')).length, 1, 'once')
 
-    await begin(proxy)
-    const later = await buildApp(t, { adapter: adapter() }, addGuarded)
-    await later.app.close()
-    await proxy.pass()
-    t.same((await direct.query('SELECT email FROM "user"')).rows, [{ email: ARTHUR }], 'an application that closes before its store came leaves no trace')
-  })
+      await begin(proxy)
+      const later = await buildApp(t, { adapter: adapter() }, addGuarded)
+      await later.app.close()
+      await proxy.pass()
+      t.same(
+        (await direct.query('SELECT email FROM "user"')).rows,
+        [{ email: ARTHUR }],
+        'an application that closes before its store came leaves no trace'
+      )
+    }
+  )
 }
 
-t.test('DEP-01, DEP-02: tables that do not fit refuse to start; found late they are 500 and an error in the log, and mending them is enough', service, async (t) => {
-  const { proxy, pool, direct } = await behindProxy(t)
-  await direct.query('CREATE TABLE "user" (id UUID PRIMARY KEY, email TEXT, hashed_password TEXT)')
-  await t.rejects(buildApp(t, { adapter: postgres(pool, { timeoutMs }) }), { code: 'FST_USERS_TABLE_MISMATCH' })
-  const wrong = new pg.Pool({ connectionString: String(new URL('/no_such_database', postgresUrl)) })
-  t.teardown(() => wrong.end())
-  await t.rejects(buildApp(t, { adapter: postgres(wrong) }), { code: 'FST_USERS_INVALID_OPTION', message: /"no_such_database" does not exist; check the name of the database/ }, 'a server that refuses is not absent')
-  await proxy.refuse()
-  const { logger, lines } = logged()
-  const { login, send, register } = await buildApp(t, { adapter: postgres(pool, { createTables, timeoutMs }) }, addGuarded, { logger })
-  await proxy.pass()
-  for (const reply of await Promise.all([login('jwt', ARTHUR), send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })])) checkBroken(t, reply, 'tables that do not fit')
-  t.match(lines.filter(({ msg }) => msg.includes('cannot be used')), [{ level: 50, err: { message: /lacks "is_active"/ } }])
-  await direct.query('DROP TABLE "user"')
-  await t.resolves(register())
-})
+t.test(
+  'DEP-01, DEP-02: tables that do not fit refuse to start; found late they are 500 and an error in the log, and mending them is enough',
+  service,
+  async (t) => {
+    const { proxy, pool, direct } = await behindProxy(t)
+    await direct.query('CREATE TABLE "user" (id UUID PRIMARY KEY, email TEXT, hashed_password TEXT)')
+    await t.rejects(buildApp(t, { adapter: postgres(pool, { timeoutMs }) }), { code: 'FST_USERS_TABLE_MISMATCH' })
+    const wrong = new pg.Pool({ connectionString: String(new URL('/no_such_database', postgresUrl)) })
+    t.teardown(() => wrong.end())
+    await t.rejects(
+      buildApp(t, { adapter: postgres(wrong) }),
+      {
+        code: 'FST_USERS_INVALID_OPTION',
+        message: /"no_such_database" does not exist; check the name of the database/
+      },
+      'a server that refuses is not absent'
+    )
+    await proxy.refuse()
+    const { logger, lines } = logged()
+    const { login, send, register } = await buildApp(
+      t,
+      { adapter: postgres(pool, { createTables, timeoutMs }) },
+      addGuarded,
+      { logger }
+    )
+    await proxy.pass()
+    for (const reply of await Promise.all([
+      login('jwt', ARTHUR),
+      send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })
+    ])) {
+      checkBroken(t, reply, 'tables that do not fit')
+    }
+    t.match(
+      lines.filter(({ msg }) => msg.includes('cannot be used')),
+      [{ level: 50, err: { message: /lacks "is_active"/ } }]
+    )
+    await direct.query('DROP TABLE "user"')
+    await t.resolves(register())
+  }
+)
 
 t.test('DEP-01: an application that closes while it looks for its store closes', service, async (t) => {
   const { proxy, pool } = await behindProxy(t)
@@ -207,68 +357,102 @@ t.test('DEP-01: an application that closes while it looks for its store closes',
   await t.rejects(app.users.getByEmail(ARTHUR), { code: 'FST_USERS_NOT_READY' })
 })
 
-t.test('RACE-05, DEP-01, DEP-02: a pool of one connection serves every flow at once; while it is lent to others they get 503', both, async (t) => {
-  const { pool, direct } = await behindProxy(t, { max: 1, connectionTimeoutMillis: 0 })
-  const built = await buildApp(t, { adapter: postgres(pool, { createTables, timeoutMs: timeoutMs * 3 }), backends: [...backends(), ...redisBackend(t, redisUrl)] }, addGuarded)
-  const steps = await makeSteps(built)
-  const before = await dump(direct)
-  const lent = await pool.connect()
-  for (let round = 0; round < 2; round++) {
-    await Promise.all(Object.entries(steps).map(async ([name, { run }]) => { checkUnavailable(t, await run(), name) }))
+t.test(
+  'RACE-05, DEP-01, DEP-02: a pool of one connection serves every flow at once; while it is lent to others they get 503',
+  both,
+  async (t) => {
+    const { pool, direct } = await behindProxy(t, { max: 1, connectionTimeoutMillis: 0 })
+    const built = await buildApp(
+      t,
+      {
+        adapter: postgres(pool, { createTables, timeoutMs: timeoutMs * 3 }),
+        backends: [...backends(), ...redisBackend(t, redisUrl)]
+      },
+      addGuarded
+    )
+    const steps = await makeSteps(built)
+    const before = await dump(direct)
+    const lent = await pool.connect()
+    for (let round = 0; round < 2; round++) {
+      await Promise.all(
+        Object.entries(steps).map(async ([name, { run }]) => {
+          checkUnavailable(t, await run(), name)
+        })
+      )
+    }
+    t.equal(await dump(direct), before, 'nothing changed')
+    lent.release()
+    await Promise.all(
+      Object.entries(steps).map(async ([name, { run, success }]) => {
+        t.equal((await run()).statusCode, success, `${name}: waits its turn`)
+      })
+    )
   }
-  t.equal(await dump(direct), before, 'nothing changed')
-  lent.release()
-  await Promise.all(Object.entries(steps).map(async ([name, { run, success }]) => { t.equal((await run()).statusCode, success, `${name}: waits its turn`) }))
-})
+)
 
 for (const when of ['before', 'after'] as const) {
-  t.test(`ERR-01, DEP-01, DEP-02, DEP-03: PostgreSQL: a connection that breaks ${when} any statement of any flow leaves nothing half done`, service, async (t) => {
-    const { proxy, pool } = await behindProxy(t, { max: 1 })
-    await start(t, {}, () => postgres(pool, { createTables }))
-    for (const [flowName, flow] of Object.entries(flows)) {
-      let complete: string[] = []
-      for (let k = 0; ; k++) {
-        await pool.query('DELETE FROM "user"')
-        const round = await start(t, flow.options, () => postgres(pool))
-        const { app, store, own, session, send, login } = round
-        const run = await flow.prepare(round)
-        await app.users.settled()
-        const before = { users: await store.rows('user'), tokens: await store.rows('accesstoken') }
-        if (k > 0) proxy.cutAt(k, when)
-        const reply = await run()
-        const wasCut = k > 0 && proxy.hasCut
-        proxy.cutAt(Infinity, when)
-        await app.users.settled()
-        const label = `${flowName}, statement ${k}`
-        const changed = changesOf(before.users, await store.rows('user'))
-        const tokens = changesOf(before.tokens, await store.rows('accesstoken'))
-        if (k === 0) {
-          complete = changed
-          t.equal(reply.statusCode, flow.success, `${label}: succeeds without a fault`)
-          if (when === 'after' && changed.length + tokens.length === 0) break     // a read that is lost is like one that did not happen
-          continue
+  t.test(
+    `ERR-01, DEP-01, DEP-02, DEP-03: PostgreSQL: a connection that breaks ${when} any statement of any flow leaves nothing half done`,
+    service,
+    async (t) => {
+      const { proxy, pool } = await behindProxy(t, { max: 1 })
+      await start(t, {}, () => postgres(pool, { createTables }))
+      for (const [flowName, flow] of Object.entries(flows)) {
+        let complete: string[] = []
+        for (let k = 0; ; k++) {
+          await pool.query('DELETE FROM "user"')
+          const round = await start(t, flow.options, () => postgres(pool))
+          const { app, store, own, session, send, login } = round
+          const run = await flow.prepare(round)
+          await app.users.settled()
+          const before = { users: await store.rows('user'), tokens: await store.rows('accesstoken') }
+          if (k > 0) proxy.cutAt(k, when)
+          const reply = await run()
+          const wasCut = k > 0 && proxy.hasCut
+          proxy.cutAt(Infinity, when)
+          await app.users.settled()
+          const label = `${flowName}, statement ${k}`
+          const changed = changesOf(before.users, await store.rows('user'))
+          const tokens = changesOf(before.tokens, await store.rows('accesstoken'))
+          if (k === 0) {
+            complete = changed
+            t.equal(reply.statusCode, flow.success, `${label}: succeeds without a fault`)
+            // a read that is lost is like one that did not happen
+            if (when === 'after' && changed.length + tokens.length === 0) break
+            continue
+          }
+          if (!wasCut) {
+            t.equal(reply.statusCode, flow.success, `${label}: succeeds without a fault`)
+            t.ok(k > 1, `${label}: all before failed once`)
+            break
+          }
+          if (flow.bestEffort?.includes(k) === true) {
+            t.equal(reply.statusCode, flow.success, `${label}: succeeds all the same`)
+            continue
+          }
+          checkUnavailable(t, reply, label)
+          if (changed.length > 0) t.same(changed, complete, `${label}: all of the change or nothing`)
+          if (when === 'before') t.notOk(tokens.includes('a new row'), `${label}: no session that nobody has`)
+          const over = changed.some((name) => /session_stamp|no /.test(name))
+          for (const headers of tokens.length === 0 ? [own, session] : [own]) {
+            t.equal(
+              (await send('GET', '/users/me', undefined, headers)).statusCode,
+              over ? 401 : 200,
+              `${label}: the sessions are good afterwards, or all over`
+            )
+          }
+          const works = [
+            (await login('jwt', ARTHUR)).statusCode === 200,
+            (await login('jwt', ARTHUR, NEW_PASSWORD)).statusCode === 200
+          ]
+          t.notOk(works[0] === true && works[1] === true, `${label}: never two passwords`)
+          const again = await run()
+          t.ok(
+            again.statusCode === flow.success || changed.length > 0 || flow.success >= 400 || tokens.length > 0,
+            `${label}: works when the store does (${again.statusCode})`
+          )
         }
-        if (!wasCut) {
-          t.equal(reply.statusCode, flow.success, `${label}: succeeds without a fault`)
-          t.ok(k > 1, `${label}: all before failed once`)
-          break
-        }
-        if (flow.bestEffort?.includes(k) === true) {
-          t.equal(reply.statusCode, flow.success, `${label}: succeeds all the same`)
-          continue
-        }
-        checkUnavailable(t, reply, label)
-        if (changed.length > 0) t.same(changed, complete, `${label}: all of the change or nothing`)
-        if (when === 'before') t.notOk(tokens.includes('a new row'), `${label}: no session that nobody has`)
-        const over = changed.some((name) => /session_stamp|no /.test(name))
-        for (const headers of tokens.length === 0 ? [own, session] : [own]) {
-          t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, over ? 401 : 200, `${label}: the sessions are good afterwards, or all over`)
-        }
-        const works = [(await login('jwt', ARTHUR)).statusCode === 200, (await login('jwt', ARTHUR, NEW_PASSWORD)).statusCode === 200]
-        t.notOk(works[0] === true && works[1] === true, `${label}: never two passwords`)
-        const again = await run()
-        t.ok(again.statusCode === flow.success || changed.length > 0 || flow.success >= 400 || tokens.length > 0, `${label}: works when the store does (${again.statusCode})`)
       }
     }
-  })
+  )
 }

@@ -5,19 +5,45 @@ import { ARTHUR, buildApp, PASSWORD, type TestApp } from '../helpers/build-app.j
 
 const LANCELOT = 'lancelot@camelot.bt'
 
-/** Sends the headers and the first byte of a body, lets `meanwhile` happen, then sends the rest. Gives the reply's status. */
-async function sendSlowly ({ app }: TestApp, method: string, url: string, headers: Record<string, string>, payload: object, meanwhile: () => Promise<unknown>): Promise<number> {
+/**
+ * Sends the headers and the first byte of a body, lets `meanwhile` happen, then sends the rest. Gives the reply's
+ * status.
+ */
+async function sendSlowly (
+  { app }: TestApp,
+  method: string,
+  url: string,
+  headers: Record<string, string>,
+  payload: object,
+  meanwhile: () => Promise<unknown>
+): Promise<number> {
   const body = JSON.stringify(payload)
-  const arrived = new Promise<void>((resolve) => { app.server.once('request', () => { resolve() }) })
+  const arrived = new Promise<void>((resolve) => {
+    app.server.once('request', () => {
+      resolve()
+    })
+  })
   const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
-  const lines = { ...headers, host: 'localhost', connection: 'close', 'content-type': 'application/json', 'content-length': String(body.length) }
-  socket.write(`${method} ${url} HTTP/1.1\r\n${Object.entries(lines).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body.slice(0, 1)}`)
+  const lines = {
+    ...headers,
+    host: 'localhost',
+    connection: 'close',
+    'content-type': 'application/json',
+    'content-length': String(body.length)
+  }
+  socket.write(
+    `${method} ${url} HTTP/1.1\r\n${Object.entries(lines)
+      .map(([name, value]) => `${name}: ${value}\r\n`)
+      .join('')}\r\n${body.slice(0, 1)}`
+  )
   await arrived
-  await new Promise((resolve) => setImmediate(resolve))     // the guard has looked by now
+  await new Promise((resolve) => setImmediate(resolve)) // the guard has looked by now
   await meanwhile()
   socket.write(body.slice(1))
   const chunks: Buffer[] = []
-  socket.on('data', (chunk) => { chunks.push(chunk) })
+  socket.on('data', (chunk) => {
+    chunks.push(chunk)
+  })
   await once(socket, 'close')
   return Number(Buffer.concat(chunks).toString().split(' ')[1])
 }
@@ -34,32 +60,57 @@ for (const [what, body] of Object.entries(bodies)) {
     await built.app.listen({ port: 0, host: '127.0.0.1' })
     const user = await built.create()
     for (const headers of [await built.bearer(ARTHUR), await built.cookie(ARTHUR)]) {
-      t.equal(await sendSlowly(built, 'PATCH', '/users/me', headers, body, () => built.app.users.endSessions(user)), 401)
+      t.equal(
+        await sendSlowly(built, 'PATCH', '/users/me', headers, body, () => built.app.users.endSessions(user)),
+        401
+      )
     }
     t.strictSame(await built.app.users.get(user.id), user)
     t.equal((await built.login('jwt', ARTHUR, PASSWORD)).statusCode, 200)
   })
 }
 
-t.test('SES-06, USR-10: a superuser who is none any more when the body has come changes and removes nobody', async (t) => {
-  const built = await buildApp(t)
-  await built.app.listen({ port: 0, host: '127.0.0.1' })
-  const admin = await built.create({ is_superuser: true })
-  const other = await built.create({ email: LANCELOT })
-  const { users } = built.app
-  for (const [method, body] of [['PATCH', { is_superuser: true }], ['DELETE', {}]] as const) {
-    for (const [lost, status] of [[{ is_superuser: false }, 403], [{ is_active: false }, 401]] as const) {
-      const headers = await built.bearer(ARTHUR)
-      t.equal(await sendSlowly(built, method, `/users/${other.id}`, headers, body, () => users.update(admin.id, lost)), status)
-      await users.update(admin.id, { is_superuser: true, is_active: true })
+t.test(
+  'SES-06, USR-10: a superuser who is none any more when the body has come changes and removes nobody',
+  async (t) => {
+    const built = await buildApp(t)
+    await built.app.listen({ port: 0, host: '127.0.0.1' })
+    const admin = await built.create({ is_superuser: true })
+    const other = await built.create({ email: LANCELOT })
+    const { users } = built.app
+    for (const [method, body] of [
+      ['PATCH', { is_superuser: true }],
+      ['DELETE', {}]
+    ] as const) {
+      for (const [lost, status] of [
+        [{ is_superuser: false }, 403],
+        [{ is_active: false }, 401]
+      ] as const) {
+        const headers = await built.bearer(ARTHUR)
+        t.equal(
+          await sendSlowly(built, method, `/users/${other.id}`, headers, body, () => users.update(admin.id, lost)),
+          status
+        )
+        await users.update(admin.id, { is_superuser: true, is_active: true })
+      }
     }
+    t.strictSame(await users.get(other.id), other)
   }
-  t.strictSame(await users.get(other.id), other)
-})
+)
 
 t.test('SES-06: with a body that comes in one piece the same requests go through', async (t) => {
   const built = await buildApp(t)
   await built.app.listen({ port: 0, host: '127.0.0.1' })
   await built.create()
-  t.equal(await sendSlowly(built, 'PATCH', '/users/me', await built.bearer(ARTHUR), { email: 'arthur@camelot.bt' }, async () => {}), 200)
+  t.equal(
+    await sendSlowly(
+      built,
+      'PATCH',
+      '/users/me',
+      await built.bearer(ARTHUR),
+      { email: 'arthur@camelot.bt' },
+      async () => {}
+    ),
+    200
+  )
 })

@@ -1,4 +1,5 @@
-// Prints how many types the compiler instantiates for a small Fastify application alone and with the plugin, against the
+// Prints how many types the compiler instantiates for a small Fastify application alone and with the plugin, against
+// the
 // declarations that users get. Exits 1 above the budget.
 //   node test/types/instantiations.mjs [folder]     the folder keeps the built declarations
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'

@@ -1,4 +1,5 @@
-// The types of an application that declares nothing: every public name, with the five base fields and an id of either kind.
+// The types of an application that declares nothing: every public name, with the five base fields and an id of either
+// kind.
 import type { Database } from 'better-sqlite3'
 import Fastify, { type FastifyInstance, type FastifyPluginAsync, type FastifyReply, type FastifyRequest } from 'fastify'
 import { Type, type Static, type TSchema } from '@sinclair/typebox'

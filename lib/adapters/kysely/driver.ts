@@ -14,37 +14,65 @@ type Rows = readonly (readonly unknown[])[]
 type Execute = (query: KyselyQuery) => Promise<KyselyResult>
 
 /**
- * A driver that runs our statements through an instance without plugins, in its pool; which stays open. A statement may take
+ * A driver that runs our statements through an instance without plugins, in its pool; which stays open. A statement may
+ * take
  * that many milliseconds, waiting for a connection included.
  */
-export function useKysely (db: KyselyInstance, engine: Engine, timeoutMs: number, frame: (sql: string) => string = (sql) => sql): SqlDriver {
+export function useKysely (
+  db: KyselyInstance,
+  engine: Engine,
+  timeoutMs: number,
+  frame: (sql: string) => string = (sql) => sql
+): SqlDriver {
   const { inUtc, isRefusal, hadNoEffect = () => false } = engine
-  const execute: Execute = (query) => whileServing(isRefusal, () => beforeDeadline(() => again(() => db.executeQuery(query), hadNoEffect), timeoutMs))
+  const execute: Execute = (query) =>
+    whileServing(isRefusal, () => beforeDeadline(() => again(() => db.executeQuery(query), hadNoEffect), timeoutMs))
   return {
     prepare: (sql) => prepare(execute, frame(sql)),
-    ...(inUtc === undefined ? {} : { inUtc: () => whenReached(isRefusal, () => checkUtc(useKysely(db, engine, timeoutMs, inUtc))) }),
+    ...(inUtc === undefined
+      ? {}
+      : { inUtc: () => whenReached(isRefusal, () => checkUtc(useKysely(db, engine, timeoutMs, inUtc))) }),
     async transaction (writes) {
       let late = false
-      const inTime = (): void => { if (late) throw storeUnavailable('the transaction came too late') }     // nobody waits for it any more
-      return await whileServing(isRefusal, () => beforeDeadline(() => again(() => db.transaction().execute(async (transaction) => {
-        const result = await writeAll(writes, async ({ sql, parameters }) => {
-          inTime()
-          return written(await transaction.executeQuery({ ...queryOf(frame(sql)), parameters }))
+      const inTime = (): void => {
+        if (late) throw storeUnavailable('the transaction came too late')
+      } // nobody waits for it any more
+      return await whileServing(isRefusal, () =>
+        beforeDeadline(
+          () =>
+            again(
+              () =>
+                db.transaction().execute(async (transaction) => {
+                  const result = await writeAll(writes, async ({ sql, parameters }) => {
+                    inTime()
+                    return written(await transaction.executeQuery({ ...queryOf(frame(sql)), parameters }))
+                  })
+                  inTime()
+                  return result
+                }),
+              hadNoEffect
+            ),
+          timeoutMs
+        ).finally(() => {
+          late = true
         })
-        inTime()
-        return result
-      }), hadNoEffect), timeoutMs).finally(() => { late = true }))
+      )
     },
     async change (catalog, plan) {
       let late = false
       const read = async (run: Execute): Promise<readonly string[]> => {
         const rows = await prepare(run, catalog).all([])
-        if (late) throw storeUnavailable('the change came too late')     // nobody waits for it any more
+        if (late) throw storeUnavailable('the change came too late') // nobody waits for it any more
         return plan(rows)
       }
-      const change = (): Promise<void> => db.connection().execute((connection) => changeAlone((query) => connection.executeQuery(query), engine, read))
+      const change = (): Promise<void> =>
+        db.connection().execute((connection) => changeAlone((query) => connection.executeQuery(query), engine, read))
       await whenReached(isRefusal, async () => {
-        if ((await read(execute)).length > 0) await beforeDeadline(change, timeoutMs).finally(() => { late = true })
+        if ((await read(execute)).length > 0) {
+          await beforeDeadline(change, timeoutMs).finally(() => {
+            late = true
+          })
+        }
       })
     },
     close () {}
@@ -61,15 +89,23 @@ export function sessionOf (connection: KyselyInstance): MigrationSession {
 }
 
 /** Reads the catalog again and runs the plan, one process at a time. */
-async function changeAlone (execute: Execute, { begin, commit, rollback }: Engine, read: (execute: Execute) => Promise<readonly string[]>): Promise<void> {
+async function changeAlone (
+  execute: Execute,
+  { begin, commit, rollback }: Engine,
+  read: (execute: Execute) => Promise<readonly string[]>
+): Promise<void> {
   const run = async (sql: string): Promise<Rows> => await prepare(execute, sql).all([])
   try {
-    for (const sql of begin) if (String((await run(sql))[0]?.[0]) === '0') throw storeUnavailable('another process holds the lock of the tables')
+    for (const sql of begin) {
+      if (String((await run(sql))[0]?.[0]) === '0') {
+        throw storeUnavailable('another process holds the lock of the tables')
+      }
+    }
     for (const sql of await read(execute)) await run(sql)
     await read(execute)
     await run(commit)
   } catch (error) {
-    await run(rollback).catch(() => {})     // with the connection gone, so is what was begun
+    await run(rollback).catch(() => {}) // with the connection gone, so is what was begun
     throw error
   }
 }
@@ -91,10 +127,16 @@ function written ({ rows, numAffectedRows, insertId }: KyselyResult): SqlWritten
 
 /** A client of SQLite may be set to read integers as `bigint`. */
 function valuesOf (row: unknown): unknown[] {
-  return Object.values(row as object).map((value: unknown) => typeof value === 'bigint' ? Number(value) : value)     // rows are objects
+  // rows are objects
+  return Object.values(row as object).map((value: unknown) => (typeof value === 'bigint' ? Number(value) : value))
 }
 
 /** What `CompiledQuery.raw` of Kysely makes, without loading it. */
 function queryOf (sql: string): KyselyQuery {
-  return { sql, parameters: [], query: { kind: 'RawNode', sqlFragments: [sql], parameters: [] }, queryId: { queryId: 'fastify-users' } }
+  return {
+    sql,
+    parameters: [],
+    query: { kind: 'RawNode', sqlFragments: [sql], parameters: [] },
+    queryId: { queryId: 'fastify-users' }
+  }
 }

@@ -21,7 +21,10 @@ export interface Engine {
   readonly dialect: Dialect
   /** What must be so, or is made so, when the adapter opens. */
   readonly start?: (driver: SqlDriver) => Promise<void>
-  /** What begins and ends a change of the schema, which excludes other writers, on one connection. A lock that is not given is a 0. */
+  /**
+   * What begins and ends a change of the schema, which excludes other writers, on one connection. A lock that is not
+   * given is a 0.
+   */
   readonly begin: readonly string[]
   readonly commit: string
   readonly rollback: string
@@ -35,9 +38,12 @@ export interface Engine {
   readonly migration: Pick<Migration, 'dialect' | 'isAtomic'> & { readonly inTransaction: InTransaction }
 }
 
-/** Rows are objects here, so columns have names of their own; and the application's client parses what is not text, so all is read as text. */
+/**
+ * Rows are objects here, so columns have names of their own; and the application's client parses what is not text, so
+ * all is read as text.
+ */
 const postgresEngine = (schema?: string): Engine => ({
-  dialect: withNames(postgresIn(schema), (expression, field) => isText(field) ? expression : `(${expression})::text`),
+  dialect: withNames(postgresIn(schema), (expression, field) => (isText(field) ? expression : `(${expression})::text`)),
   start: pgSession.checkSession,
   begin: ['BEGIN', pg.LOCK_TABLES],
   commit: 'COMMIT',
@@ -49,7 +55,9 @@ const postgresEngine = (schema?: string): Engine => ({
 /** Some clients of SQLite cut text at U+0000. */
 const sqlite: Engine = {
   dialect: withNames(sqliteWithoutNul, (expression) => expression),
-  start: async (driver) => { await driver.prepare('PRAGMA foreign_keys = ON').run([]) },
+  start: async (driver) => {
+    await driver.prepare('PRAGMA foreign_keys = ON').run([])
+  },
   begin: ['BEGIN IMMEDIATE'],
   commit: 'COMMIT',
   rollback: 'ROLLBACK',
@@ -58,12 +66,17 @@ const sqlite: Engine = {
 }
 
 const mysql: Engine = {
-  dialect: withNames(mysqlDialect, (expression, field) => isText(field) ? expression : `cast(${expression} AS CHAR)`),
+  dialect: withNames(mysqlDialect, (expression, field) => (isText(field) ? expression : `cast(${expression} AS CHAR)`)),
   async start (driver) {
     await mysql2Session.checkSession(driver)
     const row = await driver.prepare('SELECT @@sql_mode').get([])
     // Kysely has mysql2 write values into the statement, with a backslash before quotes
-    if (String(row?.[0]).includes('NO_BACKSLASH_ESCAPES')) throw FST_USERS_INVALID_OPTION(['adapter', 'kysely(): sql_mode NO_BACKSLASH_ESCAPES would let values become SQL; remove it'])
+    if (String(row?.[0]).includes('NO_BACKSLASH_ESCAPES')) {
+      throw FST_USERS_INVALID_OPTION([
+        'adapter',
+        'kysely(): sql_mode NO_BACKSLASH_ESCAPES would let values become SQL; remove it'
+      ])
+    }
   },
   begin: [mysql2.LOCK_TABLES],
   commit: mysql2.UNLOCK_TABLES,
@@ -81,17 +94,27 @@ const engines: ReadonlyMap<string, (schema?: string) => Engine> = new Map([
   ['select ? as `a`', () => mysql]
 ])
 
-/** Returns the engine of an instance. Throws `FST_USERS_INVALID_OPTION` for other databases, and for a schema outside of PostgreSQL. */
+/**
+ * Returns the engine of an instance. Throws `FST_USERS_INVALID_OPTION` for other databases, and for a schema outside of
+ * PostgreSQL.
+ */
 export function engineOf (db: KyselyInstance, schema?: string): Engine {
   const { sql } = db.selectNoFrom((expressions) => expressions.val(1).as('a')).compile()
   const make = engines.get(sql)
-  if (make === undefined) throw FST_USERS_INVALID_OPTION(['adapter', 'kysely() takes an instance for PostgreSQL, MySQL or SQLite'])
-  if (schema !== undefined && make !== postgresEngine) throw FST_USERS_INVALID_OPTION(['schema', 'is for PostgreSQL only'])
+  if (make === undefined) {
+    throw FST_USERS_INVALID_OPTION(['adapter', 'kysely() takes an instance for PostgreSQL, MySQL or SQLite'])
+  }
+  if (schema !== undefined && make !== postgresEngine) {
+    throw FST_USERS_INVALID_OPTION(['schema', 'is for PostgreSQL only'])
+  }
   return make(schema)
 }
 
 function withNames (dialect: Dialect, form: (expression: string, field: Field) => string): Dialect {
-  return { ...dialect, read: (expression, field, name) => `${form(dialect.read(expression, field, name), field)} AS ${dialect.quote(name)}` }
+  return {
+    ...dialect,
+    read: (expression, field, name) => `${form(dialect.read(expression, field, name), field)} AS ${dialect.quote(name)}`
+  }
 }
 
 function isText ({ type, id }: Field): boolean {

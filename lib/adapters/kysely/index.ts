@@ -18,26 +18,46 @@ export interface KyselyOptions extends SqlServerOptions {
 }
 
 /**
- * An adapter for the database of a `Kysely` instance (0.28) for PostgreSQL, MySQL or SQLite, whose pool and log it uses. The
+ * An adapter for the database of a `Kysely` instance (0.28) for PostgreSQL, MySQL or SQLite, whose pool and log it
+ * uses. The
  * instance stays open, and its plugins do not see our queries. `open()` checks the tables and throws
- * `FST_USERS_TABLE_MISMATCH` when they are missing, unless `createTables` is set, and `FST_USERS_STORE_UNAVAILABLE` for a
+ * `FST_USERS_TABLE_MISMATCH` when they are missing, unless `createTables` is set, and `FST_USERS_STORE_UNAVAILABLE` for
+ * a
  * server that does not answer; existing tables are never altered. Throws `FST_USERS_INVALID_OPTION`.
  */
 export function kysely (db: KyselyInstance, options: KyselyOptions = {}): DatabaseAdapter {
-  if (!isInstance(db)) throw FST_USERS_INVALID_OPTION(['adapter', 'kysely() takes an instance of Kysely that is no transaction'])
+  if (!isInstance(db)) {
+    throw FST_USERS_INVALID_OPTION(['adapter', 'kysely() takes an instance of Kysely that is no transaction'])
+  }
   const plain = db.withoutPlugins()
   const engine = engineOf(plain, options.schema)
-  const adapter = sqlServerAdapter({ dialect: engine.dialect, client: db, connect: (timeoutMs) => connect(plain, engine, timeoutMs), options: ['schema'] }, options)
+  const adapter = sqlServerAdapter(
+    {
+      dialect: engine.dialect,
+      client: db,
+      connect: (timeoutMs) => connect(plain, engine, timeoutMs),
+      options: ['schema']
+    },
+    options
+  )
   return withMigration(adapter, kyselyMigration(plain, engine, options.tables ?? {}))
 }
 
 async function connect (db: KyselyInstance, engine: Engine, timeoutMs: number): Promise<SqlDriver> {
   const driver = useKysely(db, engine, timeoutMs)
-  await whenReached(engine.isRefusal, async () => { await engine.start?.(driver) })
+  await whenReached(engine.isRefusal, async () => {
+    await engine.start?.(driver)
+  })
   return driver
 }
 
 /** Plain JavaScript may hand in anything. */
 function isInstance (value: unknown): value is KyselyInstance {
-  return typeof value === 'object' && value !== null && 'isTransaction' in value && value.isTransaction === false && 'withoutPlugins' in value
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'isTransaction' in value &&
+    value.isTransaction === false &&
+    'withoutPlugins' in value
+  )
 }

@@ -2,7 +2,11 @@
 export interface KyselyQuery {
   readonly sql: string
   readonly parameters: readonly unknown[]
-  readonly query: { readonly kind: 'RawNode', readonly sqlFragments: readonly string[], readonly parameters: readonly never[] }
+  readonly query: {
+    readonly kind: 'RawNode'
+    readonly sqlFragments: readonly string[]
+    readonly parameters: readonly never[]
+  }
   readonly queryId: { readonly queryId: string }
 }
 
@@ -14,7 +18,9 @@ export interface KyselyResult {
 }
 
 /** What is used of Kysely's expression builder. */
-export interface KyselyExpressions { val(value: number): { as(name: string): object } }
+export interface KyselyExpressions {
+  val(value: number): { as(name: string): object }
+}
 
 /** What is used of a `Kysely` instance, so that its types are needed by nobody who does not use it. */
 export interface KyselyInstance {

@@ -8,9 +8,15 @@ import type { KyselyInstance } from './instance.js'
 /** How long a command waits for a connection, and for what it asks of the session. Milliseconds. */
 const TIMEOUT_MS = 10_000
 
-/** How the database of an instance without plugins is migrated, by one of its own connections; the instance stays open. */
+/**
+ * How the database of an instance without plugins is migrated, by one of its own connections; the instance stays open.
+ */
 export function kyselyMigration (db: KyselyInstance, engine: Engine, mappings: TableMappings): Migration {
-  const { isRefusal, start, migration: { inTransaction, ...migration } } = engine
+  const {
+    isRefusal,
+    start,
+    migration: { inTransaction, ...migration }
+  } = engine
   return {
     ...migration,
     mappings,
@@ -22,7 +28,8 @@ export function kyselyMigration (db: KyselyInstance, engine: Engine, mappings: T
       })
       return {
         close () {},
-        transaction: (mode, work) => db.connection().execute((connection) => inTransaction(sessionOf(connection), mode, work))
+        transaction: (mode, work) =>
+          db.connection().execute((connection) => inTransaction(sessionOf(connection), mode, work))
       }
     }
   }

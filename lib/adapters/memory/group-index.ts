@@ -18,7 +18,7 @@ export class GroupIndex {
   /** The rows with these values, given by field name; undefined when the group is not fully given. */
   find (values: Row): ReadonlySet<Row> | undefined {
     const key = this.#key(values)
-    return key === null ? undefined : this.#rows.get(key) ?? none
+    return key === null ? undefined : (this.#rows.get(key) ?? none)
   }
 
   add (row: Row): void {

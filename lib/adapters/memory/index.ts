@@ -1,4 +1,12 @@
-import type { Changes, DatabaseAdapter, Dependents, FindManyOptions, Row, StoredRows, Where } from '../../contracts/database-adapter.js'
+import type {
+  Changes,
+  DatabaseAdapter,
+  Dependents,
+  FindManyOptions,
+  Row,
+  StoredRows,
+  Where
+} from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { misuse } from '../shared/errors.js'
@@ -7,7 +15,10 @@ import { incrementOf } from '../shared/values.js'
 import { compareKeys, keyOf } from '../shared/compare.js'
 import { MemoryTable } from './memory-table.js'
 
-/** An adapter that keeps everything in this process's memory: for tests and first steps. It forgets all when the process ends. */
+/**
+ * An adapter that keeps everything in this process's memory: for tests and first steps. It forgets all when the process
+ * ends.
+ */
 export function memory (): DatabaseAdapter {
   return new MemoryAdapter()
 }
@@ -37,7 +48,7 @@ class MemoryAdapter implements DatabaseAdapter {
       for (const { table, stored } of inserted) table.replace([stored], [])
       throw error
     }
-    return inserted.map(({ table, stored }) => table.copy(stored)) as StoredRows     // the first is there
+    return inserted.map(({ table, stored }) => table.copy(stored)) as StoredRows // the first is there
   }
 
   findOne (model: Model, where: Where): Row | null {
@@ -53,10 +64,16 @@ class MemoryAdapter implements DatabaseAdapter {
     if (table.column(sort).field.type === 'json') throw misuse(model.name, sort, 'is json, which has no order')
     if (!Number.isSafeInteger(limit) || limit < 0) throw misuse(model.name, '', '`limit` must be an integer')
     const compare = (one: Row, other: Row): number =>
-      compareKeys(keyOf(one[sort], false), keyOf(other[sort], false)) || compareKeys(keyOf(one[primaryKey], false), keyOf(other[primaryKey], false))
+      compareKeys(keyOf(one[sort], false), keyOf(other[sort], false)) ||
+      compareKeys(keyOf(one[primaryKey], false), keyOf(other[primaryKey], false))
     if (after?.[sort] === undefined && after !== undefined) throw misuse(model.name, sort, '`after` lacks it')
-    if (after?.[primaryKey] === undefined && after !== undefined) throw misuse(model.name, primaryKey, '`after` lacks it')
-    const rows = table.find(where).filter((row) => after === undefined || compare(row, after) > 0).sort(compare)
+    if (after?.[primaryKey] === undefined && after !== undefined) {
+      throw misuse(model.name, primaryKey, '`after` lacks it')
+    }
+    const rows = table
+      .find(where)
+      .filter((row) => after === undefined || compare(row, after) > 0)
+      .sort(compare)
     return rows.slice(0, limit).map((row) => table.copy(row))
   }
 
@@ -78,7 +95,7 @@ class MemoryAdapter implements DatabaseAdapter {
     return rows.length
   }
 
-  findWithUser (model: Model, where: Where): { row: Row, user: Row } | null {
+  findWithUser (model: Model, where: Where): { row: Row; user: Row } | null {
     const table = this.#table(model.name)
     const users = this.#table(userModelOf(model))
     for (const row of table.find(where)) {
@@ -88,7 +105,7 @@ class MemoryAdapter implements DatabaseAdapter {
     return null
   }
 
-  #insert (model: Model, row: Row): { table: MemoryTable, stored: Row } {
+  #insert (model: Model, row: Row): { table: MemoryTable; stored: Row } {
     const table = this.#table(model.name)
     const stored = table.complete(row)
     this.#checkReferences(table, stored)
@@ -107,7 +124,9 @@ class MemoryAdapter implements DatabaseAdapter {
     for (const { name, field } of table.columns.values()) {
       if (field.references === undefined || row[name] === null) continue
       const target = this.#table(field.references)
-      if (target.referring(target.primaryKey, row[name]).length === 0) throw FST_USERS_TABLE_MISMATCH([table.model.name, `${name} names no row`])
+      if (target.referring(target.primaryKey, row[name]).length === 0) {
+        throw FST_USERS_TABLE_MISMATCH([table.model.name, `${name} names no row`])
+      }
     }
   }
 
@@ -116,7 +135,9 @@ class MemoryAdapter implements DatabaseAdapter {
     const id = old?.[table.primaryKey]
     if (id === fresh[table.primaryKey]) return
     for (const { other, field } of this.#references(table)) {
-      if (other.referring(field, id).length > 0) throw FST_USERS_TABLE_MISMATCH([table.model.name, `${other.model.name}.${field} names the row`])
+      if (other.referring(field, id).length > 0) {
+        throw FST_USERS_TABLE_MISMATCH([table.model.name, `${other.model.name}.${field} names the row`])
+      }
     }
   }
 
@@ -128,9 +149,12 @@ class MemoryAdapter implements DatabaseAdapter {
     }
   }
 
-  #references (table: MemoryTable): { other: MemoryTable, field: string }[] {
-    return [...this.#tables.values()].flatMap((other) => [...other.columns.values()]
-      .filter(({ field }) => field.references === table.model.name).map(({ name }) => ({ other, field: name })))
+  #references (table: MemoryTable): { other: MemoryTable; field: string }[] {
+    return [...this.#tables.values()].flatMap((other) =>
+      [...other.columns.values()]
+        .filter(({ field }) => field.references === table.model.name)
+        .map(({ name }) => ({ other, field: name }))
+    )
   }
 }
 

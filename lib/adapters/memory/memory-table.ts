@@ -8,8 +8,17 @@ import { acceptorOf, type Accepts, checkComparable, checkWrite, isWellFormed } f
 import { compareKeys, fulfils, type Key, keyOf } from '../shared/compare.js'
 import { GroupIndex } from './group-index.js'
 
-interface Condition { field: string, operator: Operator, fold: boolean, keys: readonly (Key | null)[] }
-interface Column { name: string, field: Field, accepts: Accepts }
+interface Condition {
+  field: string
+  operator: Operator
+  fold: boolean
+  keys: readonly (Key | null)[]
+}
+interface Column {
+  name: string
+  field: Field
+  accepts: Accepts
+}
 
 /** The rows of one model. Stored rows are never changed, only replaced, and never handed out. */
 export class MemoryTable {
@@ -23,9 +32,15 @@ export class MemoryTable {
   constructor (model: Model) {
     this.model = model
     this.primaryKey = primaryKeyOf(model).name
-    this.columns = new Map(Object.entries(model.fields).map(([name, field]) => [name, { name, field, accepts: acceptorOf(field) }]))
-    const plain = [...model.index ?? [], ...[...this.columns.values()].filter(({ field }) => field.references !== undefined).map(({ name }) => [name])]
-    this.#indexes = [[this.primaryKey], ...model.unique ?? []].map((fields) => new GroupIndex(model, fields, true))
+    this.columns = new Map(
+      Object.entries(model.fields).map(([name, field]) => [name, { name, field, accepts: acceptorOf(field) }])
+    )
+    const plain = [
+      ...(model.index ?? []),
+      ...[...this.columns.values()].filter(({ field }) => field.references !== undefined).map(({ name }) => [name])
+    ]
+    this.#indexes = [[this.primaryKey], ...(model.unique ?? [])]
+      .map((fields) => new GroupIndex(model, fields, true))
       .concat(plain.map((fields) => new GroupIndex(model, fields, false)))
   }
 
@@ -84,7 +99,9 @@ export class MemoryTable {
     return [...this.#candidates({ [field]: id })].filter((row) => row[field] === id)
   }
 
-  /** Puts new rows in the place of old ones. Throws `FST_USERS_UNIQUE_VIOLATION` and changes nothing when one clashes. */
+  /**
+   * Puts new rows in the place of old ones. Throws `FST_USERS_UNIQUE_VIOLATION` and changes nothing when one clashes.
+   */
   replace (old: readonly Row[], fresh: readonly Row[]): void {
     for (const row of old) this.#unlink(row)
     const linked: Row[] = []
@@ -118,7 +135,11 @@ export class MemoryTable {
   #sortExactFirst (rows: Row[], conditions: readonly Condition[], given: Row): Row[] {
     const folded = conditions.filter(({ fold, operator }) => fold && operator === '=').map(({ field }) => field)
     const inexact = (row: Row): number => folded.filter((field) => row[field] !== given[field]).length
-    return rows.sort((one, other) => inexact(one) - inexact(other) || compareKeys(keyOf(one[this.primaryKey], false), keyOf(other[this.primaryKey], false)))
+    return rows.sort(
+      (one, other) =>
+        inexact(one) - inexact(other) ||
+        compareKeys(keyOf(one[this.primaryKey], false), keyOf(other[this.primaryKey], false))
+    )
   }
 
   #makeId (field: Field): unknown {

@@ -19,43 +19,61 @@ export type IdForm = IdKind['storage']
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 const OBJECT_ID = /^[0-9a-f]{24}$/
 const UUID_SUBTYPE = 4
-const JSON_SUBTYPE = 0x80     // the first one for users
-const JSON_DEPTH = 50     // a server refuses documents of more than 100 levels
+const JSON_SUBTYPE = 0x80 // the first one for users
+const JSON_DEPTH = 50 // a server refuses documents of more than 100 levels
 const INT32 = 2_147_483_647
 
 /** The codec of a field; `form` is that of an id. */
 export function codecOf (field: Field, form: IdForm, bson: BsonTypes): Codec {
   switch (field.type) {
-    case 'id': return idCodec(form, bson)
-    case 'boolean': return { type: 'bool', encode: (value) => value, decode: (raw) => typeof raw === 'boolean' ? raw : undefined }
-    case 'integer': return integerCodec(bson)
-    case 'number': return { type: 'number', encode: (value) => value, decode: (raw) => finite(toNumber(raw)) }
-    case 'time': return { type: 'date', encode: (value) => new Date(value as Date), decode: (raw) => raw instanceof Date && !Number.isNaN(raw.getTime()) ? raw : undefined }     // callers check the type
-    case 'json': return jsonCodec(bson)
-    default: return textCodec
+    case 'id':
+      return idCodec(form, bson)
+    case 'boolean':
+      return { type: 'bool', encode: (value) => value, decode: (raw) => (typeof raw === 'boolean' ? raw : undefined) }
+    case 'integer':
+      return integerCodec(bson)
+    case 'number':
+      return { type: 'number', encode: (value) => value, decode: (raw) => finite(toNumber(raw)) }
+    case 'time':
+      return {
+        type: 'date',
+        encode: (value) => new Date(value as Date),
+        decode: (raw) => (raw instanceof Date && !Number.isNaN(raw.getTime()) ? raw : undefined)
+      } // callers check the type
+    case 'json':
+      return jsonCodec(bson)
+    default:
+      return textCodec
   }
 }
 
 const textCodec: Codec = {
   type: 'string',
-  encode: (value) => typeof value === 'string' && isWellFormed(value) ? value : undefined,
-  decode: (raw) => typeof raw === 'string' ? raw : undefined
+  encode: (value) => (typeof value === 'string' && isWellFormed(value) ? value : undefined),
+  decode: (raw) => (typeof raw === 'string' ? raw : undefined)
 }
 
 function idCodec (form: IdForm, bson: BsonTypes): Codec {
   switch (form) {
-    case 'integer': return integerCodec(bson)
-    case 'uuid': return {
-      type: 'binData',
-      encode: (value) => UUID.test(String(value)) ? new bson.Binary(Buffer.from(String(value).replaceAll('-', ''), 'hex'), UUID_SUBTYPE) : undefined,
-      decode: (raw) => uuidOf(bytesOf(raw, UUID_SUBTYPE)?.toString('hex'))
-    }
-    case 'objectid': return {
-      type: 'objectId',
-      encode: (value) => OBJECT_ID.test(String(value)) ? new bson.ObjectId(String(value)) : undefined,
-      decode: (raw) => isBson(raw, 'ObjectId') ? String(raw) : undefined
-    }
-    default: return textCodec
+    case 'integer':
+      return integerCodec(bson)
+    case 'uuid':
+      return {
+        type: 'binData',
+        encode: (value) =>
+          UUID.test(String(value))
+            ? new bson.Binary(Buffer.from(String(value).replaceAll('-', ''), 'hex'), UUID_SUBTYPE)
+            : undefined,
+        decode: (raw) => uuidOf(bytesOf(raw, UUID_SUBTYPE)?.toString('hex'))
+      }
+    case 'objectid':
+      return {
+        type: 'objectId',
+        encode: (value) => (OBJECT_ID.test(String(value)) ? new bson.ObjectId(String(value)) : undefined),
+        decode: (raw) => (isBson(raw, 'ObjectId') ? String(raw) : undefined)
+      }
+    default:
+      return textCodec
   }
 }
 
@@ -68,7 +86,7 @@ function uuidOf (hex: string | undefined): string | undefined {
 function integerCodec ({ Long }: BsonTypes): Codec {
   return {
     type: 'number',
-    encode: (value) => typeof value === 'number' && Math.abs(value) > INT32 ? Long.fromNumber(value) : value,
+    encode: (value) => (typeof value === 'number' && Math.abs(value) > INT32 ? Long.fromNumber(value) : value),
     decode (raw) {
       const value = toNumber(raw)
       return Number.isSafeInteger(value) ? value : undefined
@@ -77,7 +95,8 @@ function integerCodec ({ Long }: BsonTypes): Codec {
 }
 
 /**
- * Plain data is stored as it is. What a document cannot hold, or what a server or driver would read as its own (names with
+ * Plain data is stored as it is. What a document cannot hold, or what a server or driver would read as its own (names
+ * with
  * `$`, say), is stored as JSON text in bytes of a subtype for users.
  */
 function jsonCodec ({ Binary }: BsonTypes): Codec {
@@ -114,8 +133,16 @@ function toNumber (raw: unknown): number | undefined {
 
 /** The bytes of a binary value of a subtype, in a buffer that is a copy. */
 function bytesOf (raw: unknown, subtype: number): Buffer | undefined {
-  if (!isBson(raw, 'Binary') || !('sub_type' in raw) || raw.sub_type !== subtype || !('buffer' in raw) || !('position' in raw)) return undefined
-  return Buffer.from(raw.buffer as Uint8Array).subarray(0, Number(raw.position))     // as all versions of bson have it
+  if (
+    !isBson(raw, 'Binary') ||
+    !('sub_type' in raw) ||
+    raw.sub_type !== subtype ||
+    !('buffer' in raw) ||
+    !('position' in raw)
+  ) {
+    return undefined
+  }
+  return Buffer.from(raw.buffer as Uint8Array).subarray(0, Number(raw.position)) // as all versions of bson have it
 }
 
 function isBson (raw: unknown, type: string): raw is BsonValue {

@@ -4,20 +4,30 @@ import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 export type MongoDocument = Record<string, unknown>
 
 /** What is used of a cursor of `mongodb`. */
-export interface MongoCursor { toArray(): Promise<object[]> }
+export interface MongoCursor {
+  toArray(): Promise<object[]>
+}
 
 /** What is used of a collection of `mongodb`. */
 export interface MongoCollection {
   find(filter: MongoDocument, options: object): MongoCursor
   aggregate(pipeline: MongoDocument[], options: object): MongoCursor
   insertOne(document: MongoDocument, options: object): Promise<unknown>
-  updateOne(filter: MongoDocument, update: MongoDocument | MongoDocument[], options: object): Promise<{ matchedCount: number }>
-  updateMany(filter: MongoDocument, update: MongoDocument | MongoDocument[], options: object): Promise<{ matchedCount: number }>
+  updateOne(
+    filter: MongoDocument,
+    update: MongoDocument | MongoDocument[],
+    options: object
+  ): Promise<{ matchedCount: number }>
+  updateMany(
+    filter: MongoDocument,
+    update: MongoDocument | MongoDocument[],
+    options: object
+  ): Promise<{ matchedCount: number }>
   deleteOne(filter: MongoDocument, options: object): Promise<{ deletedCount: number }>
   deleteMany(filter: MongoDocument, options: object): Promise<{ deletedCount: number }>
   findOneAndUpdate(filter: MongoDocument, update: MongoDocument, options: object): Promise<object | null>
   listIndexes(options: object): MongoCursor
-  createIndexes(indexes: { key: Record<string, 1>, name: string }[], options: object): Promise<unknown>
+  createIndexes(indexes: { key: Record<string, 1>; name: string }[], options: object): Promise<unknown>
 }
 
 /** What is used of a `Db` of `mongodb`, so that its types are needed by nobody who does not use it. */
@@ -29,7 +39,9 @@ export interface MongoDb {
 }
 
 /** A value of BSON that JavaScript has no type for. All copies of one major version of `bson` read each other's. */
-export interface BsonValue { readonly _bsontype: string }
+export interface BsonValue {
+  readonly _bsontype: string
+}
 
 /** The types of BSON that are written. */
 export interface BsonTypes {
@@ -45,6 +57,8 @@ export async function loadBsonTypes (load: () => Promise<BsonTypes> = loadPackag
   try {
     return await load()
   } catch (cause) {
-    throw FST_USERS_INVALID_OPTION(['adapter', 'mongodb(db) needs the package mongodb; `npm install mongodb`'], { cause })
+    throw FST_USERS_INVALID_OPTION(['adapter', 'mongodb(db) needs the package mongodb; `npm install mongodb`'], {
+      cause
+    })
   }
 }

@@ -8,8 +8,15 @@ import { fieldOf, isAbsent, type Layout, type StoredField } from './layout.js'
 /** An operator for each name: no value of a caller ever stands where a server reads an operator. */
 export type Filter = Record<string, MongoDocument>
 
-/** A condition that ignores the case of ASCII letters. The server compares by a wider rule, and what it finds is checked again. */
-export interface Folded { readonly field: StoredField, readonly values: readonly string[], readonly exact: string | null }
+/**
+ * A condition that ignores the case of ASCII letters. The server compares by a wider rule, and what it finds is checked
+ * again.
+ */
+export interface Folded {
+  readonly field: StoredField
+  readonly values: readonly string[]
+  readonly exact: string | null
+}
 
 /** Conditions in the terms of a server. */
 export interface Query {
@@ -40,7 +47,11 @@ export function readWhere (layout: Layout, where: Where): Query {
   function readValues (field: StoredField, operator: Exclude<Operator, 'null'>, values: readonly unknown[]): void {
     for (const one of values) checkComparable(layout.model, field.field, field.definition, field.accepts, one)
     if (field.definition.ignoreCase === true && (operator === '=' || operator === 'in')) {
-      folded.push({ field, values: values.map(String).filter(isWellFormed), exact: operator === '=' ? String(values[0]) : null })
+      folded.push({
+        field,
+        values: values.map(String).filter(isWellFormed),
+        exact: operator === '=' ? String(values[0]) : null
+      })
       return
     }
     const encoded = values.map((one) => field.codec.encode(one)).filter((one) => one !== undefined)
@@ -53,9 +64,11 @@ export function readWhere (layout: Layout, where: Where): Query {
     if (isAbsent(layout, field)) {
       never ||= operator !== 'null'
     } else if (operator === 'null') {
-      filter[field.path] = { $eq: null, ...(field.definition.type === 'json' ? { $not: { $type: 'array' } } : {}) }     // a list that has a null is not null
+      // a list that has a null is not null
+      filter[field.path] = { $eq: null, ...(field.definition.type === 'json' ? { $not: { $type: 'array' } } : {}) }
     } else {
-      readValues(field, operator, operator === 'in' ? value as readonly unknown[] : [value])     // eachCondition checks that `in` has a list
+      // eachCondition checks that `in` has a list
+      readValues(field, operator, operator === 'in' ? (value as readonly unknown[]) : [value])
       single ||= isKey(field, operator, layout)
     }
   })
@@ -64,7 +77,9 @@ export function readWhere (layout: Layout, where: Where): Query {
 
 /** What the server is asked where case is ignored: by collation, and so for more than is meant. */
 export function foldedFilter (folded: readonly Folded[]): Filter {
-  return Object.fromEntries(folded.map(({ field, values }) => [field.path, values.length === 1 ? { $eq: values[0] } : { $in: values }]))
+  return Object.fromEntries(
+    folded.map(({ field, values }) => [field.path, values.length === 1 ? { $eq: values[0] } : { $in: values }])
+  )
 }
 
 /** Whether a stored text is meant: equal but for the case of ASCII letters. */

@@ -14,15 +14,18 @@ export function idCounters (operations: Operations): IdCounters {
   const change = async (name: string, update: Record<string, unknown>): Promise<object | null> => {
     const count = (): Promise<object | null> => operations.upsert({ _id: { $eq: name } }, update)
     return await count().catch((error: unknown) => {
-      if (codeOf(error) === DUPLICATE_KEY) return count()     // another process has just made it
+      if (codeOf(error) === DUPLICATE_KEY) return count() // another process has just made it
       throw error
     })
   }
   return {
     async next (name) {
-      const counter = await change(name, { $inc: { last: 1 } }) as { last: number }     // the document as it is afterwards
+      // the document as it is afterwards
+      const counter = (await change(name, { $inc: { last: 1 } })) as { last: number }
       return counter.last
     },
-    async raise (name, last) { await change(name, { $max: { last } }) }
+    async raise (name, last) {
+      await change(name, { $max: { last } })
+    }
   }
 }

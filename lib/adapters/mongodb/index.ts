@@ -22,19 +22,33 @@ export interface MongodbOptions {
 }
 
 /**
- * An adapter for MongoDB 4.4 or newer through a `Db` of the package `mongodb` 7, whose client stays open. Reads go to the
+ * An adapter for MongoDB 4.4 or newer through a `Db` of the package `mongodb` 7, whose client stays open. Reads go to
+ * the
  * primary, writes are acknowledged by a majority, and no transaction is needed. `open()` checks the indexes that keep
  * values unique and throws `FST_USERS_TABLE_MISMATCH` when one is missing, unless `createTables` is set.
  */
 export function mongodb (db: MongoDb, options: MongodbOptions = {}): DatabaseAdapter {
   const { collections = {}, createTables = false, timeoutMs = 5000 } = options
-  if (!isDb(db)) throw FST_USERS_INVALID_OPTION(['adapter', 'mongodb() takes a Db of the package mongodb: `client.db(name)`'])
+  if (!isDb(db)) {
+    throw FST_USERS_INVALID_OPTION(['adapter', 'mongodb() takes a Db of the package mongodb: `client.db(name)`'])
+  }
   checkKeys('', options, ['collections', 'createTables', 'timeoutMs'])
   if (typeof createTables !== 'boolean') throw FST_USERS_INVALID_OPTION(['createTables', 'must be true or false'])
-  return Object.defineProperty(new MongodbAdapter(db, { collections, createTables, timeoutMs: checkTimeLimit('timeoutMs', timeoutMs) }), kStoreSchema, { value: mongodbSchema(db, { collections }) })
+  return Object.defineProperty(
+    new MongodbAdapter(db, { collections, createTables, timeoutMs: checkTimeLimit('timeoutMs', timeoutMs) }),
+    kStoreSchema,
+    { value: mongodbSchema(db, { collections }) }
+  )
 }
 
 /** Plain JavaScript may hand in anything, a client most likely. */
 function isDb (value: unknown): value is MongoDb {
-  return typeof value === 'object' && value !== null && 'databaseName' in value && 'client' in value && 'collection' in value && typeof value.collection === 'function'
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'databaseName' in value &&
+    'client' in value &&
+    'collection' in value &&
+    typeof value.collection === 'function'
+  )
 }

@@ -10,7 +10,10 @@ import { optionNameOf, tenantOf } from '../shared/tenant.js'
 import { type Codec, codecOf, type IdForm } from './codecs.js'
 import type { BsonTypes, MongoDocument } from './driver.js'
 
-/** Names of an adopted collection: its own (of a list inside of the users' documents: the list's), and its fields' by ours. */
+/**
+ * Names of an adopted collection: its own (of a list inside of the users' documents: the list's), and its fields' by
+ * ours.
+ */
 export interface CollectionMapping {
   collection?: string
   fields?: Record<string, string>
@@ -42,38 +45,76 @@ export interface Layout {
   readonly fields: readonly StoredField[]
   /** All fields of the model. */
   readonly byField: ReadonlyMap<string, StoredField>
-  /** For rows inside of other rows: the list's name, the layout of the rows that hold it, and the field that names them. */
-  readonly embedded?: { readonly list: string, readonly owner: Layout, readonly reference: StoredField }
+  /**
+   * For rows inside of other rows: the list's name, the layout of the rows that hold it, and the field that names them.
+   */
+  readonly embedded?: { readonly list: string; readonly owner: Layout; readonly reference: StoredField }
 }
 
 /** The names that FastAPI Users documents for its collections. */
-const COLLECTIONS = new Map([['user', 'User'], ['accesstoken', 'AccessToken']])
+const COLLECTIONS = new Map([
+  ['user', 'User'],
+  ['accesstoken', 'AccessToken']
+])
 
-/** The layouts of all models. Throws `FST_USERS_UNKNOWN_OPTION`, `FST_USERS_INVALID_OPTION` for mappings and names that cannot be. */
-export function makeLayouts (models: readonly Model[], mappings: CollectionMappings, bson: BsonTypes): Map<string, Layout> {
+/**
+ * The layouts of all models. Throws `FST_USERS_UNKNOWN_OPTION`, `FST_USERS_INVALID_OPTION` for mappings and names that
+ * cannot be.
+ */
+export function makeLayouts (
+  models: readonly Model[],
+  mappings: CollectionMappings,
+  bson: BsonTypes
+): Map<string, Layout> {
   checkKeys('collections', mappings, [...new Set(models.map(optionNameOf))])
   const layouts = new Map<string, Layout>()
   const formOf = (model: Model, field: Field): IdForm => {
     const target = optionNameOf({ ...model, name: field.references ?? model.name })
     const storage = field.id?.storage ?? 'text'
     const asText = mappings[target]?.ids === 'text'
-    if (asText && storage === 'integer') throw misuse(`collections.${target}`, 'ids', 'cannot be "text" where ids are integers')
+    if (asText && storage === 'integer') {
+      throw misuse(`collections.${target}`, 'ids', 'cannot be "text" where ids are integers')
+    }
     return asText ? 'text' : storage
   }
-  const inOrder = models.toSorted((one, other) => Number(one.embed !== undefined) - Number(other.embed !== undefined))     // owners first
+  // owners first
+  const inOrder = models.toSorted((one, other) => Number(one.embed !== undefined) - Number(other.embed !== undefined))
   for (const model of inOrder) {
     const mapping = mappings[optionNameOf(model)] ?? {}
     checkMapping(model, mapping)
-    const fields = (prefix: string, own: (field: string) => string): StoredField[] => Object.entries(model.fields).map(([field, definition]) => {
-      const name = mapping.fields?.[field] ?? own(field)
-      checkName(model, name)
-      return { field, definition, name, path: prefix + name, accepts: acceptorOf(definition), codec: codecOf(definition, formOf(model, definition), bson) }
-    })
-    layouts.set(model.name, model.embed === undefined
-      ? separateLayout(model, mapping.collection ?? COLLECTIONS.get(model.name) ?? model.table, fields('', (field) => field === 'id' && primaryKeyOf(model).name === 'id' ? '_id' : field))
-      : embeddedLayout(model, mapping.collection ?? model.embed, layoutOf(layouts, userModelOf(model)), (prefix) => fields(prefix, (field) => field)))
+    const fields = (prefix: string, own: (field: string) => string): StoredField[] =>
+      Object.entries(model.fields).map(([field, definition]) => {
+        const name = mapping.fields?.[field] ?? own(field)
+        checkName(model, name)
+        return {
+          field,
+          definition,
+          name,
+          path: prefix + name,
+          accepts: acceptorOf(definition),
+          codec: codecOf(definition, formOf(model, definition), bson)
+        }
+      })
+    layouts.set(
+      model.name,
+      model.embed === undefined
+        ? separateLayout(
+          model,
+          mapping.collection ?? COLLECTIONS.get(model.name) ?? model.table,
+          fields('', (field) => (field === 'id' && primaryKeyOf(model).name === 'id' ? '_id' : field))
+        )
+        : embeddedLayout(model, mapping.collection ?? model.embed, layoutOf(layouts, userModelOf(model)), (prefix) =>
+          fields(prefix, (field) => field)
+        )
+    )
   }
-  for (const { fields } of layouts.values()) for (const { definition: { references } } of fields) if (references !== undefined) layoutOf(layouts, references)
+  for (const { fields } of layouts.values()) {
+    for (const {
+      definition: { references }
+    } of fields) {
+      if (references !== undefined) layoutOf(layouts, references)
+    }
+  }
   checkDistinct('collections', placesOf(layouts.values()))
   return layouts
 }
@@ -121,7 +162,10 @@ export function projectionOf ({ fields }: Layout, prefix = ''): Record<string, 0
   return { ...(prefix === '' ? { _id: 0 } : {}), ...Object.fromEntries(names) }
 }
 
-/** The row of a document, whose list is unwound where the layout lies in one. Throws `FST_USERS_TABLE_MISMATCH` for one that cannot be read. */
+/**
+ * The row of a document, whose list is unwound where the layout lies in one. Throws `FST_USERS_TABLE_MISMATCH` for one
+ * that cannot be read.
+ */
 export function decodeDocument (layout: Layout, document: object): Row {
   const { embedded: inside, collection } = layout
   const element = inside === undefined ? document : read(document, inside.list)
@@ -129,15 +173,24 @@ export function decodeDocument (layout: Layout, document: object): Row {
   for (const field of layout.fields) {
     const raw = field === inside?.reference ? read(document, field.path) : read(element, field.name)
     const { nullable, optional, type } = field.definition
-    const value = raw === null || (raw === undefined && (nullable === true || optional === true)) ? null : raw === undefined ? undefined : field.codec.decode(raw)
-    if (value === undefined) throw FST_USERS_TABLE_MISMATCH([collection, `"${field.path}" of a document is no value of type ${type}`])
+    const value =
+      raw === null || (raw === undefined && (nullable === true || optional === true))
+        ? null
+        : raw === undefined
+          ? undefined
+          : field.codec.decode(raw)
+    if (value === undefined) {
+      throw FST_USERS_TABLE_MISMATCH([collection, `"${field.path}" of a document is no value of type ${type}`])
+    }
     row[field.field] = value
   }
   return row
 }
 
 function read (document: unknown, name: string): unknown {
-  return typeof document === 'object' && document !== null && Object.hasOwn(document, name) ? (document as MongoDocument)[name] : undefined     // looked up by name
+  return typeof document === 'object' && document !== null && Object.hasOwn(document, name)
+    ? (document as MongoDocument)[name]
+    : undefined // looked up by name
 }
 
 function separateLayout (model: Model, collection: string, fields: StoredField[]): Layout {
@@ -147,8 +200,14 @@ function separateLayout (model: Model, collection: string, fields: StoredField[]
 /** The reference to the owner is no field of the list, but the owner's own key. */
 function embeddedLayout (model: Model, list: string, owner: Layout, make: (prefix: string) => StoredField[]): Layout {
   checkName(model, list)
-  const fields = make(`${list}.`).map((field) => field.field === 'user_id' ? { ...field, name: owner.primaryKey.name, path: owner.primaryKey.path } : field)
-  for (const { field, definition } of fields) if (definition.ignoreCase === true) throw misuse(model.name, field, 'lies in a list, which has no look-up without case')
+  const fields = make(`${list}.`).map((field) =>
+    field.field === 'user_id' ? { ...field, name: owner.primaryKey.name, path: owner.primaryKey.path } : field
+  )
+  for (const { field, definition } of fields) {
+    if (definition.ignoreCase === true) {
+      throw misuse(model.name, field, 'lies in a list, which has no look-up without case')
+    }
+  }
   const layout = { model, collection: owner.collection, ...indexed(model, fields) }
   return { ...layout, embedded: { list, owner, reference: fieldOf(layout, 'user_id') } }
 }
@@ -156,7 +215,9 @@ function embeddedLayout (model: Model, list: string, owner: Layout, make: (prefi
 function indexed (model: Model, fields: StoredField[]): Pick<Layout, 'fields' | 'byField' | 'primaryKey'> {
   const byField = new Map(fields.map((field) => [field.field, field]))
   const primaryKey = byField.get(primaryKeyOf(model).name)
-  if (primaryKey === undefined || new Set(fields.map(({ path }) => path)).size < fields.length) throw misuse(model.name, '', 'has two fields of one name')
+  if (primaryKey === undefined || new Set(fields.map(({ path }) => path)).size < fields.length) {
+    throw misuse(model.name, '', 'has two fields of one name')
+  }
   return { fields, byField, primaryKey }
 }
 
@@ -165,10 +226,14 @@ function checkMapping (model: Model, mapping: CollectionMapping): void {
   const { fields } = model
   checkKeys(`collections.${name}`, mapping, ['collection', 'fields', 'ids'])
   checkKeys(`collections.${name}.fields`, mapping.fields ?? {}, Object.keys(fields))
-  if (!['native', 'text', undefined].includes(mapping.ids)) throw misuse(`collections.${name}`, 'ids', 'must be "native" or "text"')
+  if (!['native', 'text', undefined].includes(mapping.ids)) {
+    throw misuse(`collections.${name}`, 'ids', 'must be "native" or "text"')
+  }
 }
 
 /** A name that MongoDB would read as an operator or a path is refused. */
 export function checkName ({ name: model }: Model, name: string): void {
-  if (typeof name !== 'string' || name === '' || name.startsWith('$') || /[.\0]/.test(name)) throw misuse(model, String(name), 'is no name for a field of a document')
+  if (typeof name !== 'string' || name === '' || name.startsWith('$') || /[.\0]/.test(name)) {
+    throw misuse(model, String(name), 'is no name for a field of a document')
+  }
 }

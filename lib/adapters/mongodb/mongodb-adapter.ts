@@ -1,4 +1,12 @@
-import type { Changes, DatabaseAdapter, Dependents, FindManyOptions, Row, StoredRows, Where } from '../../contracts/database-adapter.js'
+import type {
+  Changes,
+  DatabaseAdapter,
+  Dependents,
+  FindManyOptions,
+  Row,
+  StoredRows,
+  Where
+} from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import { FST_USERS_NOT_READY, FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { claimPlaces, type Place } from '../shared/claims.js'
@@ -50,10 +58,15 @@ export class MongodbAdapter implements DatabaseAdapter {
     await connectClient(this.#db, this.#settings.timeoutMs)
     for (const [name, layout] of layouts) {
       const operations = this.#operations(layout.collection)
-      if (await openIndexes(layout, operations, this.#settings.createTables)) await noteVersion(layout, this.#operations(VERSIONS))
-      layouts.set(name, isInList(layout)
-        ? { ...layout, embedded: { ...layout.embedded, owner: layoutOf(layouts, layout.embedded.owner.model.name) } }
-        : await checkValidator(await fitSample(layout, operations, bson), operations))
+      if (await openIndexes(layout, operations, this.#settings.createTables)) {
+        await noteVersion(layout, this.#operations(VERSIONS))
+      }
+      layouts.set(
+        name,
+        isInList(layout)
+          ? { ...layout, embedded: { ...layout.embedded, owner: layoutOf(layouts, layout.embedded.owner.model.name) } }
+          : await checkValidator(await fitSample(layout, operations, bson), operations)
+      )
     }
     for (const [name, rows] of this.#makeRows(layouts, bson)) this.#rows.set(name, rows)
   }
@@ -84,7 +97,7 @@ export class MongodbAdapter implements DatabaseAdapter {
     return await this.#rowsOf(model).delete(where)
   }
 
-  async findWithUser (model: Model, where: Where): Promise<{ row: Row, user: Row } | null> {
+  async findWithUser (model: Model, where: Where): Promise<{ row: Row; user: Row } | null> {
     return await this.#rowsOf(model).findWithUser(where)
   }
 
@@ -95,12 +108,17 @@ export class MongodbAdapter implements DatabaseAdapter {
     this.#release = undefined
   }
 
-  /** Notes which collections are used through the client. Throws `FST_USERS_INVALID_OPTION` for those of another tenant. */
+  /**
+   * Notes which collections are used through the client. Throws `FST_USERS_INVALID_OPTION` for those of another tenant.
+   */
   #claim (layouts: ReadonlyMap<string, Layout>): void {
     const { client, databaseName } = this.#db
     this.#release?.()
     this.#release = undefined
-    const places = placesOf(layouts.values()).map(([place, tenant]): Place => [`${place} of the database "${databaseName}"`, tenant])
+    const places = placesOf(layouts.values()).map(([place, tenant]): Place => [
+      `${place} of the database "${databaseName}"`,
+      tenant
+    ])
     this.#release = claimPlaces(client, 'collections', places)
   }
 
@@ -119,7 +137,12 @@ export class MongodbAdapter implements DatabaseAdapter {
         bson,
         counters,
         users: () => layoutOf(layouts, userModelOf(model)),
-        dependents: () => separate.flatMap((other) => other.layout.fields.filter(({ definition }) => definition.references === model.name).map((field) => ({ rows: other, field })))
+        dependents: () =>
+          separate.flatMap((other) =>
+            other.layout.fields
+              .filter(({ definition }) => definition.references === model.name)
+              .map((field) => ({ rows: other, field }))
+          )
       })
       separate.push(rows)
       made.set(model.name, rows)
@@ -157,12 +180,23 @@ async function checkValidator (layout: Layout, operations: Operations): Promise<
 export async function fitSample (layout: Layout, operations: Operations, bson: BsonTypes): Promise<Layout> {
   const looked = layout.fields.filter(({ definition }) => definition.type === 'id' || definition.optional === true)
   const projection = Object.fromEntries([['_id', 1], ...looked.map(({ path }) => [path, 1])])
-  const [document] = await operations.find({ _id: { $ne: new bson.ObjectId() } }, { projection, sort: { _id: 1 }, limit: 1 }) as MongoDocument[]
+  const [document] = (await operations.find(
+    { _id: { $ne: new bson.ObjectId() } },
+    { projection, sort: { _id: 1 }, limit: 1 }
+  )) as MongoDocument[]
   if (document === undefined) return layout
   for (const { field, path, codec, definition } of looked) {
     const raw = document[path] ?? null
     if (raw === null || definition.type !== 'id' || codec.decode(raw) !== undefined) continue
-    throw FST_USERS_TABLE_MISMATCH([layout.collection, `"${path}" of a document is no ${codec.type}; choose the kind of id in \`userSchemas\`, or map ${field} by \`collections\``])
+    throw FST_USERS_TABLE_MISMATCH([
+      layout.collection,
+      `"${path}" of a document is no ${codec.type}; choose the kind of id in \`userSchemas\`, or map ${field} by \`collections\``
+    ])
   }
-  return { ...layout, fields: layout.fields.filter(({ path, definition }) => definition.optional !== true || Object.hasOwn(document, path)) }
+  return {
+    ...layout,
+    fields: layout.fields.filter(
+      ({ path, definition }) => definition.optional !== true || Object.hasOwn(document, path)
+    )
+  }
 }

@@ -15,16 +15,20 @@ export function placeOf ({ collection, embedded }: Layout): string {
 
 /** Stores the version of a layout, unless it is stored. */
 export async function noteVersion (layout: Layout, versions: Operations): Promise<void> {
-  const note = (): Promise<object | null> => versions.upsert({ _id: { $eq: placeOf(layout) } }, { $max: { version: CURRENT } })
+  const note = (): Promise<object | null> =>
+    versions.upsert({ _id: { $eq: placeOf(layout) } }, { $max: { version: CURRENT } })
   await note().catch((error: unknown) => {
     if (codeOf(error) !== DUPLICATE_KEY) throw error
-    return note()     // another process has just made it
+    return note() // another process has just made it
   })
 }
 
 /** The stored versions, by place. */
 export async function readVersions (versions: Operations): Promise<Map<string, number>> {
-  const documents = await versions.find({}, { projection: { _id: 1, version: 1 } }) as { _id: string, version: number }[]     // as noteVersion writes them
+  const documents = (await versions.find({}, { projection: { _id: 1, version: 1 } })) as {
+    _id: string
+    version: number
+  }[] // as noteVersion writes them
   return new Map(documents.map(({ _id, version }) => [_id, version]))
 }
 

@@ -4,23 +4,41 @@ import type { BsonTypes, MongoDocument } from './driver.js'
 import { CASELESS, foldedFilter, isMeant, type Query, readWhere } from './filter.js'
 import type { IdCounters } from './id-counters.js'
 import { decodeDocument, fieldOf, hasOwnKey, type Layout, projectionOf, type StoredField } from './layout.js'
-import { completeRow, encodeChanges, type EncodedChanges, exactFirst, type ModelRows, readPage, sharedGroup, violation, write } from './model-rows.js'
+import {
+  completeRow,
+  encodeChanges,
+  type EncodedChanges,
+  exactFirst,
+  type ModelRows,
+  readPage,
+  sharedGroup,
+  violation,
+  write
+} from './model-rows.js'
 import type { Operations } from './operations.js'
 
 /** Rows of another model that go with a row, and the field that names it. */
-export interface Dependents { readonly rows: SeparateRows, readonly field: StoredField }
+export interface Dependents {
+  readonly rows: SeparateRows
+  readonly field: StoredField
+}
 
 /** What the rows of a model need of their neighbours. */
 export interface Neighbours {
   readonly bson: BsonTypes
   readonly counters: IdCounters
-  /** The layout of the users that `user_id` names. Throws `FST_USERS_INVALID_OPTION` for a model without that reference. */
+  /**
+   * The layout of the users that `user_id` names. Throws `FST_USERS_INVALID_OPTION` for a model without that reference.
+   */
   users(): Layout
   dependents(): readonly Dependents[]
 }
 
 /** Lists of rows that lie inside of a new document, by name, and the rows' layouts. */
-export interface Lists { readonly lists: MongoDocument, readonly layouts: readonly Layout[] }
+export interface Lists {
+  readonly lists: MongoDocument
+  readonly layouts: readonly Layout[]
+}
 
 type Inside = (stored: Row) => Promise<Lists>
 
@@ -45,7 +63,9 @@ export class SeparateRows implements ModelRows {
     const values = completeRow(layout, row)
     const document = Object.fromEntries([...values].map(([{ name }, value]) => [name, value]))
     if (!hasOwnKey(layout)) document['_id'] = new this.#neighbours.bson.ObjectId()
-    return await (values.has(layout.primaryKey) ? this.#insert(document, inside) : this.#insertCounted(document, inside))
+    return await (values.has(layout.primaryKey)
+      ? this.#insert(document, inside)
+      : this.#insertCounted(document, inside))
   }
 
   async findOne (where: Where): Promise<Row | null> {
@@ -57,11 +77,18 @@ export class SeparateRows implements ModelRows {
       const [document] = await this.#operations.find(query.filter, { projection, limit: 1 })
       return document === undefined ? null : decodeDocument(layout, document)
     }
-    const documents = Object.keys(query.filter).length === 0
-      ? await this.#findCaseless(query, projection)
-      : await this.#findNarrowed(query, projection)
-    const exact = new Map(query.folded.flatMap(({ field, exact }) => exact === null ? [] : [[field.field, exact]]))
-    return exactFirst(layout, documents.map((document) => decodeDocument(layout, document)), exact)[0] ?? null
+    const documents =
+      Object.keys(query.filter).length === 0
+        ? await this.#findCaseless(query, projection)
+        : await this.#findNarrowed(query, projection)
+    const exact = new Map(query.folded.flatMap(({ field, exact }) => (exact === null ? [] : [[field.field, exact]])))
+    return (
+      exactFirst(
+        layout,
+        documents.map((document) => decodeDocument(layout, document)),
+        exact
+      )[0] ?? null
+    )
   }
 
   async findMany (where: Where, options: FindManyOptions): Promise<Row[]> {
@@ -70,25 +97,31 @@ export class SeparateRows implements ModelRows {
     const { sort, limit, after, never } = readPage(layout, options)
     const filter = never ? null : await this.#narrow(query)
     if (filter === null) return []
-    const documents = await this.#operations.find(all([filter, ...after]), { projection: projectionOf(layout), sort, limit })
+    const documents = await this.#operations.find(all([filter, ...after]), {
+      projection: projectionOf(layout),
+      sort,
+      limit
+    })
     return documents.map((document) => decodeDocument(layout, document))
   }
 
-  async findWithUser (where: Where): Promise<{ row: Row, user: Row } | null> {
+  async findWithUser (where: Where): Promise<{ row: Row; user: Row } | null> {
     const { layout } = this
     const users = this.#neighbours.users()
     const filter = await this.#narrow(readWhere(layout, where))
     if (filter === null) return null
     const localField = `row.${fieldOf(layout, 'user_id').path}`
-    const [found] = await this.#operations.aggregate([
+    const [found] = (await this.#operations.aggregate([
       { $match: filter },
       { $project: { _id: 0, row: '$$ROOT' } },
       { $lookup: { from: users.collection, localField, foreignField: users.primaryKey.path, as: 'user' } },
       { $unwind: '$user' },
       { $limit: 1 },
       { $project: { ...projectionOf(layout, 'row.'), ...projectionOf(users, 'user.') } }
-    ]) as { row: object, user: object }[]     // the pipeline makes them
-    return found === undefined ? null : { row: decodeDocument(layout, found.row), user: decodeDocument(users, found.user) }
+    ])) as { row: object; user: object }[] // the pipeline makes them
+    return found === undefined
+      ? null
+      : { row: decodeDocument(layout, found.row), user: decodeDocument(users, found.user) }
   }
 
   async update (where: Where, changes: Changes): Promise<number> {
@@ -101,7 +134,9 @@ export class SeparateRows implements ModelRows {
     const group = query.single ? undefined : sharedGroup(layout, encoded)
     const target = group === undefined ? filter : await this.#only(filter, group)
     if (target === null) return 0
-    return await write(layout, () => this.#operations.update(target, updateOf(encoded), { single: query.single || group !== undefined }))
+    return await write(layout, () =>
+      this.#operations.update(target, updateOf(encoded), { single: query.single || group !== undefined })
+    )
   }
 
   async delete (where: Where): Promise<number> {
@@ -110,12 +145,15 @@ export class SeparateRows implements ModelRows {
     return filter === null ? 0 : await this.remove(filter, query.single)
   }
 
-  /** Removes documents, and what goes with them: before, so that nothing of theirs outlives them, and what came meanwhile after. */
+  /**
+   * Removes documents, and what goes with them: before, so that nothing of theirs outlives them, and what came
+   * meanwhile after.
+   */
   async remove (filter: MongoDocument, single = false): Promise<number> {
     const dependents = this.#neighbours.dependents()
     if (dependents.length === 0) return await this.#operations.remove(filter, { single })
     const { path } = this.layout.primaryKey
-    const documents = await this.#operations.find(filter, { projection: { [path]: 1 } }) as MongoDocument[]
+    const documents = (await this.#operations.find(filter, { projection: { [path]: 1 } })) as MongoDocument[]
     const keys = documents.map((document) => document[path])
     if (keys.length === 0) return 0
     const removeDependents = async (): Promise<void> => {
@@ -139,26 +177,35 @@ export class SeparateRows implements ModelRows {
   async #insertCounted (document: MongoDocument, inside: Inside): Promise<Row> {
     const { layout } = this
     const { counters } = this.#neighbours
-    const { primaryKey: { path, field, codec } } = layout
+    const {
+      primaryKey: { path, field, codec }
+    } = layout
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#insert({ ...document, [path]: codec.encode(await counters.next(layout.collection)) }, inside)
       } catch (error) {
         if (attempt === ID_ATTEMPTS || !isUsersError(error) || error.fields?.join() !== field) throw error
-        const [last] = await this.#operations.find({}, { projection: { [path]: 1 }, sort: { [path]: -1 }, limit: 1 }) as MongoDocument[]
+        const [last] = (await this.#operations.find(
+          {},
+          { projection: { [path]: 1 }, sort: { [path]: -1 }, limit: 1 }
+        )) as MongoDocument[]
         await counters.raise(layout.collection, last?.[path])
       }
     }
   }
 
   async #count (filter: MongoDocument): Promise<number> {
-    const [found] = await this.#operations.aggregate([{ $match: filter }, { $count: 'count' }]) as { count: number }[]     // the pipeline makes it
+    // the pipeline makes it
+    const [found] = (await this.#operations.aggregate([{ $match: filter }, { $count: 'count' }])) as { count: number }[]
     return found?.count ?? 0
   }
 
-  /** The filter of the one document that may get these values. Throws `FST_USERS_UNIQUE_VIOLATION` when there are more: the server would change some of them. */
+  /**
+   * The filter of the one document that may get these values. Throws `FST_USERS_UNIQUE_VIOLATION` when there are more:
+   * the server would change some of them.
+   */
   async #only (filter: MongoDocument, group: readonly StoredField[]): Promise<MongoDocument | null> {
-    const [one, other] = await this.#operations.find(filter, { projection: { _id: 1 }, limit: 2 }) as MongoDocument[]
+    const [one, other] = (await this.#operations.find(filter, { projection: { _id: 1 }, limit: 2 })) as MongoDocument[]
     if (other !== undefined) throw violation(group)
     return one === undefined ? null : all([filter, { _id: { $eq: one['_id'] } }])
   }
@@ -168,7 +215,10 @@ export class SeparateRows implements ModelRows {
     const { folded, filter, never } = query
     if (never) return null
     if (folded.length === 0) return filter
-    const documents = await this.#findCaseless(query, Object.fromEntries(['_id', ...folded.map(({ field }) => field.path)].map((path) => [path, 1]))) as MongoDocument[]
+    const documents = (await this.#findCaseless(
+      query,
+      Object.fromEntries(['_id', ...folded.map(({ field }) => field.path)].map((path) => [path, 1]))
+    )) as MongoDocument[]
     if (documents.length === 0) return null
     const spellings = folded.map(({ field: { path } }) => [path, { $in: documents.map((document) => document[path]) }])
     return all([filter, { _id: { $in: documents.map(({ _id: id }) => id) }, ...Object.fromEntries(spellings) }])
@@ -181,7 +231,10 @@ export class SeparateRows implements ModelRows {
 
   /** Documents whose texts are meant by the conditions that ignore case. */
   async #findCaseless ({ folded }: Query, projection: MongoDocument): Promise<object[]> {
-    const documents = await this.#operations.find(foldedFilter(folded), { projection, collation: CASELESS }) as MongoDocument[]
+    const documents = (await this.#operations.find(foldedFilter(folded), {
+      projection,
+      collation: CASELESS
+    })) as MongoDocument[]
     return documents.filter((document) => folded.every((one) => isMeant(one, document[one.field.path])))
   }
 }
@@ -189,7 +242,7 @@ export class SeparateRows implements ModelRows {
 /** All of the conditions. */
 export function all (filters: readonly MongoDocument[]): MongoDocument {
   const some = filters.filter((filter) => Object.keys(filter).length > 0)
-  return some.length > 1 ? { $and: some } : some[0] ?? {}
+  return some.length > 1 ? { $and: some } : (some[0] ?? {})
 }
 
 /** An increment leaves null as it is, which `$inc` refuses and `$add` does. */

@@ -9,15 +9,19 @@ const TYPES: Record<StoredField['codec']['type'], readonly string[]> = {
   date: ['date'],
   binData: ['binData'],
   objectId: ['objectId'],
-  object: []     // JSON may be of any type
+  object: [] // JSON may be of any type
 }
 
 type Condition = readonly [path: string, condition: MongoDocument]
 /** The parts of a validator that are read: schemas, and conditions on single fields. */
-interface Rules { readonly schemas: readonly MongoDocument[], readonly conditions: readonly Condition[] }
+interface Rules {
+  readonly schemas: readonly MongoDocument[]
+  readonly conditions: readonly Condition[]
+}
 
 /**
- * Returns why the validator of a collection refuses every new document: fields that nothing fills, values of another type,
+ * Returns why the validator of a collection refuses every new document: fields that nothing fills, values of another
+ * type,
  * and fields that are not allowed. Only what is certain counts; other rules are left to the server.
  */
 export function validatorMisfits (layout: Layout, options: MongoDocument): string[] {
@@ -45,18 +49,25 @@ function joined (parts: readonly Rules[]): Rules {
 }
 
 function schemaMisfits (layout: Layout, schema: MongoDocument): string[] {
-  const required = listOf(schema['required']).filter((name) => !isFilled(layout, name)).map(unfilled)
+  const required = listOf(schema['required'])
+    .filter((name) => !isFilled(layout, name))
+    .map(unfilled)
   const properties = isDocument(schema['properties']) ? schema['properties'] : {}
   const typed = Object.entries(properties).flatMap(([name, property]) => {
     return isDocument(property) ? typeMisfits(layout, name, listOf(property['bsonType'] ?? property['type'])) : []
   })
   const isOpen = schema['additionalProperties'] !== false || isDocument(schema['patternProperties'])
   const unknown = isOpen ? [] : namesOf(layout).filter((name) => !Object.hasOwn(properties, name))
-  return [...required, ...typed, ...unknown.map((name) => `its validator does not allow the field "${name}"; add it there`)]
+  return [
+    ...required,
+    ...typed,
+    ...unknown.map((name) => `its validator does not allow the field "${name}"; add it there`)
+  ]
 }
 
 function conditionMisfits (layout: Layout, path: string, condition: MongoDocument): string[] {
-  const missing = condition['$exists'] === true && !path.includes('.') && !isFilled(layout, path) ? [unfilled(path)] : []
+  const missing =
+    condition['$exists'] === true && !path.includes('.') && !isFilled(layout, path) ? [unfilled(path)] : []
   return [...missing, ...typeMisfits(layout, path, listOf(condition['$type']))]
 }
 
@@ -78,7 +89,7 @@ function isFilled (layout: Layout, name: string): boolean {
 
 /** The names of the fields that each new document has. */
 function namesOf (layout: Layout): string[] {
-  return [...new Set([...hasOwnKey(layout) ? [] : ['_id'], ...layout.fields.map(({ path }) => path)])]
+  return [...new Set([...(hasOwnKey(layout) ? [] : ['_id']), ...layout.fields.map(({ path }) => path)])]
 }
 
 /** Names in a list, or one alone; numbers of types are not read. */

@@ -3,7 +3,10 @@ import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 /** Under which a client keeps the tables and keys in use. Registered, so that two copies of the package agree. */
 const kClaims = Symbol.for('fastify-users.claims')
 
-interface Claim { readonly tenant: string, count: number }
+interface Claim {
+  readonly tenant: string
+  count: number
+}
 type Claimed = object & { [kClaims]?: Map<string, Claim> }
 
 /** A table or key prefix, and the tenant that uses it. */

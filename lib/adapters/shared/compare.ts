@@ -29,7 +29,11 @@ export function compareKeys (one: Key | null, other: Key | null): number {
 }
 
 /** Whether a stored key fulfils a comparison. Null fulfils none. */
-export function fulfils (stored: Key | null, operator: Exclude<Operator, 'null'>, wanted: readonly (Key | null)[]): boolean {
+export function fulfils (
+  stored: Key | null,
+  operator: Exclude<Operator, 'null'>,
+  wanted: readonly (Key | null)[]
+): boolean {
   if (stored === null) return false
   if (operator === '=' || operator === 'in') return wanted.includes(stored)
   const [bound] = wanted

@@ -10,7 +10,10 @@ export type ConditionVisitor = (field: string, operator: Operator, values: unkno
 
 const operators: ReadonlySet<string> = new Set(['lt', 'lte', 'gt', 'gte', 'in'])
 
-/** Calls `visit` for every condition. Throws `FST_USERS_INVALID_OPTION` for undefined, null in a comparison, and unknown operators. */
+/**
+ * Calls `visit` for every condition. Throws `FST_USERS_INVALID_OPTION` for undefined, null in a comparison, and unknown
+ * operators.
+ */
 export function eachCondition (model: string, where: Where, visit: ConditionVisitor): void {
   for (const field in where) {
     const value: unknown = where[field]
@@ -27,7 +30,9 @@ function eachComparison (model: string, field: string, comparison: Comparison, v
     if (!isOperator(operator)) throw misuse(model, field, `cannot be compared by "${operator}"`)
     const value: unknown = comparison[operator]
     if (value === undefined || value === null) throw misuse(model, field, 'has no value to compare with')
-    if ((operator === 'in') !== Array.isArray(value)) throw misuse(model, field, '`in` takes a list, the others take one value')
+    if ((operator === 'in') !== Array.isArray(value)) {
+      throw misuse(model, field, '`in` takes a list, the others take one value')
+    }
     visit(field, operator, value)
     count++
   }

@@ -8,11 +8,12 @@ type Store = Pick<DatabaseAdapter, 'create' | 'delete'>
 /** Stores a row and those made of it one after the other, where that cannot be one step. Throws as `addInTurn` does. */
 export async function createInTurn (store: Store, model: Model, row: Row, dependents: Dependents): Promise<StoredRows> {
   const stored = await store.create(model, row)
-  return [stored, ...await addInTurn(store, [model, stored], () => dependents(stored))]
+  return [stored, ...(await addInTurn(store, [model, stored], () => dependents(stored)))]
 }
 
 /**
- * Stores the rows that go with a stored one. When one fails, those that are stored go again, the last one first, and that
+ * Stores the rows that go with a stored one. When one fails, those that are stored go again, the last one first, and
+ * that
  * one too. Throws `FST_USERS_STORE_UNAVAILABLE` when they cannot.
  */
 export async function addInTurn (store: Store, first: NewRow, others: () => readonly NewRow[]): Promise<Row[]> {
@@ -30,7 +31,7 @@ async function removeAgain (store: Store, rows: readonly NewRow[]): Promise<void
   try {
     for (const [model, row] of rows.toReversed()) {
       const { name } = primaryKeyOf(model)
-      await store.delete(model, { [name]: row[name] as string | number })     // a key
+      await store.delete(model, { [name]: row[name] as string | number }) // a key
     }
   } catch (failure) {
     throw storeUnavailable(failure)

@@ -5,7 +5,9 @@ import { misuse } from './errors.js'
 export class ModelRegistry {
   readonly #models = new Map<string, Model>()
 
-  /** Adds a model. The same model again does nothing; another one of the same name throws `FST_USERS_INVALID_OPTION`. */
+  /**
+   * Adds a model. The same model again does nothing; another one of the same name throws `FST_USERS_INVALID_OPTION`.
+   */
   define (model: Model): void {
     const known = this.#models.get(model.name)
     if (known !== undefined && !isSame(known, model)) throw misuse(model.name, '', 'another model has this name')
@@ -26,13 +28,15 @@ export class ModelRegistry {
 }
 
 /** The name and definition of a model's primary key. */
-export function primaryKeyOf (model: Model): { name: string, field: Field } {
+export function primaryKeyOf (model: Model): { name: string; field: Field } {
   const [first] = Object.entries(model.fields)
   if (first === undefined) throw misuse(model.name, '', 'has no fields')
   return { name: first[0], field: first[1] }
 }
 
-/** The name of the model that `user_id` refers to. Throws `FST_USERS_INVALID_OPTION` for a model without that reference. */
+/**
+ * The name of the model that `user_id` refers to. Throws `FST_USERS_INVALID_OPTION` for a model without that reference.
+ */
 export function userModelOf (model: Model): string {
   const name = model.fields['user_id']?.references
   if (name === undefined) throw misuse(model.name, 'user_id', 'refers to no model')
@@ -50,7 +54,7 @@ function describe (model: Model): string {
 
 function checkModel (model: Model): void {
   primaryKeyOf(model)
-  for (const name of [...model.unique ?? [], ...model.index ?? []].flat()) {
+  for (const name of [...(model.unique ?? []), ...(model.index ?? [])].flat()) {
     if (!Object.hasOwn(model.fields, name)) throw misuse(model.name, name, 'there is no such field')
   }
 }

@@ -14,7 +14,8 @@ const acceptors: Record<Exclude<Field['type'], 'id'>, Accepts> = {
   integer: Number.isSafeInteger,
   number: Number.isFinite,
   time: (value) => value instanceof Date && value.getTime() >= EARLIEST && value.getTime() <= LATEST,
-  json: (value) => value !== undefined && typeof value !== 'function' && typeof value !== 'symbol' && typeof value !== 'bigint'
+  json: (value) =>
+    value !== undefined && typeof value !== 'function' && typeof value !== 'symbol' && typeof value !== 'bigint'
 }
 
 /** The check for values of a field. Times lie in the years 1 to 9999, so that their text form sorts. */
@@ -46,8 +47,16 @@ export function checkComparable (model: Model, name: string, field: Field, accep
 }
 
 /** The step of `{ increment: n }` for a number field; undefined for a plain value. */
-export function incrementOf (model: Model, name: string, field: Field, accepts: Accepts, change: unknown): number | undefined {
-  if (field.type === 'json' || typeof change !== 'object' || change === null || !('increment' in change)) return undefined
+export function incrementOf (
+  model: Model,
+  name: string,
+  field: Field,
+  accepts: Accepts,
+  change: unknown
+): number | undefined {
+  if (field.type === 'json' || typeof change !== 'object' || change === null || !('increment' in change)) {
+    return undefined
+  }
   const step = change.increment
   if ((field.type !== 'integer' && field.type !== 'number') || typeof step !== 'number' || !accepts(step)) {
     throw misuse(model.name, name, 'does not increment by that')

@@ -4,7 +4,9 @@ import { misuse } from '../shared/errors.js'
 import { checkComparable, checkWrite, isWellFormed } from '../shared/values.js'
 import { type Column, columnOf, makesId, type Table } from './table.js'
 
-/** The values of a new row in column order, checked. Missing ones are null; the primary key is made when its kind can. */
+/**
+ * The values of a new row in column order, checked. Missing ones are null; the primary key is made when its kind can.
+ */
 export function encodeRow (table: Table, row: Row): unknown[] {
   for (const field in row) columnOf(table, field)
   return table.columns.map((column) => {
@@ -13,29 +15,56 @@ export function encodeRow (table: Table, row: Row): unknown[] {
   })
 }
 
-/** One value to write, checked. Throws `FST_USERS_TABLE_MISMATCH` for text that is longer than its column: not every database refuses it, some cut it. */
+/**
+ * One value to write, checked. Throws `FST_USERS_TABLE_MISMATCH` for text that is longer than its column: not every
+ * database refuses it, some cut it.
+ */
 export function encodeValue (table: Table, column: Column, value: unknown): unknown {
   checkWrite(table.model, column.field, column.definition, column.accepts, value)
-  if (typeof value === 'string' && column.width !== null && isLonger(value, column.width)) throw FST_USERS_TABLE_MISMATCH([table.name, `column "${column.name}" holds ${column.width} characters, which is too few for ${column.field}; widen it`])
+  if (typeof value === 'string' && column.width !== null && isLonger(value, column.width)) {
+    throw FST_USERS_TABLE_MISMATCH([
+      table.name,
+      `column "${column.name}" holds ${column.width} characters, which is too few for ${column.field}; widen it`
+    ])
+  }
   if (value === null) return null
-  if (!canHold(column, value)) throw misuse(table.model.name, column.field, `does not fit the column type ${table.dialect.columnType(column.definition)}`)
+  if (!canHold(column, value)) {
+    throw misuse(
+      table.model.name,
+      column.field,
+      `does not fit the column type ${table.dialect.columnType(column.definition)}`
+    )
+  }
   return column.codec.encode(value)
 }
 
-/** One value to compare with, checked. What no column holds, such as text without a UTF-8 form, becomes null, which equals nothing. */
+/**
+ * One value to compare with, checked. What no column holds, such as text without a UTF-8 form, becomes null, which
+ * equals nothing.
+ */
 export function encodeComparison (table: Table, column: Column, value: unknown): unknown {
   checkComparable(table.model, column.field, column.definition, column.accepts, value)
-  return (typeof value === 'string' && !isWellFormed(value)) || !canHold(column, value) ? null : column.codec.encode(value)
+  return (typeof value === 'string' && !isWellFormed(value)) || !canHold(column, value)
+    ? null
+    : column.codec.encode(value)
 }
 
-/** The row of a table from a driver's values, of which its own start at `offset`. Throws `FST_USERS_TABLE_MISMATCH` for one that cannot be read. */
+/**
+ * The row of a table from a driver's values, of which its own start at `offset`. Throws `FST_USERS_TABLE_MISMATCH` for
+ * one that cannot be read.
+ */
 export function decodeRow ({ columns, name }: Table, values: readonly unknown[], offset = 0): Row {
   const row: Row = {}
   let position = offset
   for (const column of columns) {
     const raw = values[position++]
     const value = raw === null ? null : column.codec.decode(raw)
-    if (value === undefined) throw FST_USERS_TABLE_MISMATCH([name, `column "${column.name}" holds a value that is not of type ${column.definition.type}`])
+    if (value === undefined) {
+      throw FST_USERS_TABLE_MISMATCH([
+        name,
+        `column "${column.name}" holds a value that is not of type ${column.definition.type}`
+      ])
+    }
     row[column.field] = value
   }
   return row

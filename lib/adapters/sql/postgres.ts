@@ -12,20 +12,29 @@ import { sqlServerAdapter, type SqlServerOptions } from './sql-adapter.js'
 
 /** Options of `postgres`. */
 export interface PostgresOptions extends SqlServerOptions {
-  /** The schema that the tables are in (default: those that the connection's `search_path` finds, new ones in its first schema). */
+  /**
+   * The schema that the tables are in (default: those that the connection's `search_path` finds, new ones in its first
+   * schema).
+   */
   schema?: string
 }
 
 /**
  * An adapter for PostgreSQL 12 or newer through a `Pool` of the package `pg`, which stays open. Tables are those of the
- * option `schema`, or of the connection's `search_path`. `open()` checks them and throws `FST_USERS_TABLE_MISMATCH` when they are missing, unless
+ * option `schema`, or of the connection's `search_path`. `open()` checks them and throws `FST_USERS_TABLE_MISMATCH`
+ * when they are missing, unless
  * `createTables` is set, and `FST_USERS_STORE_UNAVAILABLE` for a server that does not answer; existing tables are never
  * altered. Throws `FST_USERS_INVALID_OPTION`, also for sessions that would change what is read.
  */
 export function postgres (pool: PgPool, options: PostgresOptions = {}): DatabaseAdapter {
   if (!isPool(pool)) throw FST_USERS_INVALID_OPTION(['adapter', 'postgres() takes a Pool of the package pg'])
   const { schema, tables = {} } = options
-  const connection = { dialect: postgresIn(schema), client: pool, connect: (timeoutMs: number) => connect(pool, timeoutMs), options: ['schema'] }
+  const connection = {
+    dialect: postgresIn(schema),
+    client: pool,
+    connect: (timeoutMs: number) => connect(pool, timeoutMs),
+    options: ['schema']
+  }
   return withMigration(sqlServerAdapter(connection, options), postgresMigration(pool, tables, schema))
 }
 
@@ -40,7 +49,10 @@ async function connect (pool: PgPool, timeoutMs: number): Promise<SqlDriver> {
   }
 }
 
-/** Plain JavaScript may hand in anything. A lone client is refused: a transaction of another request would take our queries in. */
+/**
+ * Plain JavaScript may hand in anything. A lone client is refused: a transaction of another request would take our
+ * queries in.
+ */
 function isPool (value: unknown): value is PgPool {
   return typeof value === 'object' && value !== null && 'connect' in value && 'totalCount' in value
 }

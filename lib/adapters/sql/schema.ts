@@ -7,7 +7,15 @@ import { misuse } from '../shared/errors.js'
 import { optionNameOf, tenantOf } from '../shared/tenant.js'
 import type { Dialect } from './dialects/dialect.js'
 import { columnMisfits } from './table-check.js'
-import { type Column, type FoundColumn, type FoundTable, makesId, makeTable, type Table, type TableMapping } from './table.js'
+import {
+  type Column,
+  type FoundColumn,
+  type FoundTable,
+  makesId,
+  makeTable,
+  type Table,
+  type TableMapping
+} from './table.js'
 
 const MAX_NAME_BYTES = 63
 const DEMANDS = ['required', 'optional', 'filled'] as const
@@ -15,11 +23,26 @@ const DEMANDS = ['required', 'optional', 'filled'] as const
 /** Names of adopted tables by model name. */
 export type TableMappings = Record<string, TableMapping>
 
-/** An index that the package makes for its own tables; with `lower`, on the lower-case form of fields that ignore case. */
-export interface IndexPlan { name: string, fields: readonly string[], unique: boolean, lower: boolean }
+/**
+ * An index that the package makes for its own tables; with `lower`, on the lower-case form of fields that ignore case.
+ */
+export interface IndexPlan {
+  name: string
+  fields: readonly string[]
+  unique: boolean
+  lower: boolean
+}
 
-/** Checks the models' tables against a database's catalog, and says what must run to make the missing ones. Existing tables are never changed. */
-export function planTables (dialect: Dialect, models: readonly Model[], mappings: TableMappings, catalog: readonly (readonly unknown[])[]): { tables: Map<string, Table>, missing: Table[], found: Map<string, FoundTable>, statements: string[] } {
+/**
+ * Checks the models' tables against a database's catalog, and says what must run to make the missing ones. Existing
+ * tables are never changed.
+ */
+export function planTables (
+  dialect: Dialect,
+  models: readonly Model[],
+  mappings: TableMappings,
+  catalog: readonly (readonly unknown[])[]
+): { tables: Map<string, Table>; missing: Table[]; found: Map<string, FoundTable>; statements: string[] } {
   const found = readCatalog(dialect, catalog)
   const tables = new Map<string, Table>()
   const missing: Table[] = []
@@ -37,7 +60,8 @@ export function planTables (dialect: Dialect, models: readonly Model[], mappings
 }
 
 /**
- * Throws `FST_USERS_UNKNOWN_OPTION` for mappings that name no model, field or property, and `FST_USERS_INVALID_OPTION` when
+ * Throws `FST_USERS_UNKNOWN_OPTION` for mappings that name no model, field or property, and `FST_USERS_INVALID_OPTION`
+ * when
  * two models would share a table.
  */
 export function checkMappings (dialect: Dialect, models: readonly Model[], mappings: TableMappings): void {
@@ -65,8 +89,15 @@ export function placesOf (dialect: Dialect, models: readonly Model[], mappings: 
   })
 }
 
-/** The fields of an index by its name if it is ours, else by the words of its definition; without these, the case-ignoring one of an adopted table, else all unique fields. */
-export function fieldsOfIndex (table: Table, index: string, words: readonly string[] = table.indexes.get(index) ?? []): readonly string[] {
+/**
+ * The fields of an index by its name if it is ours, else by the words of its definition; without these, the
+ * case-ignoring one of an adopted table, else all unique fields.
+ */
+export function fieldsOfIndex (
+  table: Table,
+  index: string,
+  words: readonly string[] = table.indexes.get(index) ?? []
+): readonly string[] {
   const own = indexPlans(table).find(({ name }) => name === index)
   const named = table.columns.filter(({ name }) => words.includes(name)).map(({ field }) => field)
   if (own === undefined && words.length > 0) return named.length > 0 ? named : words
@@ -76,17 +107,17 @@ export function fieldsOfIndex (table: Table, index: string, words: readonly stri
 
 /** What a catalog says of each table, by folded name. */
 export function readCatalog (dialect: Dialect, catalog: readonly (readonly unknown[])[]): Map<string, FoundTable> {
-  const tables = new Map<string, FoundTable & { columns: Map<string, FoundColumn>, indexes: Map<string, string[]> }>()
+  const tables = new Map<string, FoundTable & { columns: Map<string, FoundColumn>; indexes: Map<string, string[]> }>()
   for (const [tableName, columnName, collated, width, type, index, demand, kind] of catalog) {
     const name = dialect.foldName(String(tableName))
     const table = tables.get(name) ?? { columns: new Map(), collated: Number(collated) !== 0, indexes: new Map() }
     table.columns.set(dialect.foldName(String(columnName)), {
       width: width === null ? null : Number(width),
-      type: type === null ? undefined : type as string | undefined,     // text, as the catalog's
+      type: type === null ? undefined : (type as string | undefined), // text, as the catalog's
       demand: DEMANDS.find((one) => one === demand),
       kind: typeof kind === 'string' ? kind : undefined
     })
-    if (typeof index === 'string') table.indexes.set(index, [...table.indexes.get(index) ?? [], String(columnName)])
+    if (typeof index === 'string') table.indexes.set(index, [...(table.indexes.get(index) ?? []), String(columnName)])
     tables.set(name, table)
   }
   return tables
@@ -94,18 +125,31 @@ export function readCatalog (dialect: Dialect, catalog: readonly (readonly unkno
 
 function checkColumns (model: Model, mapping: TableMapping, { columns }: FoundTable, dialect: Dialect): void {
   const missing = Object.entries(model.fields)
-    .filter(([, { optional }]) => optional !== true).map(([field]) => mapping.columns?.[field] ?? field)
+    .filter(([, { optional }]) => optional !== true)
+    .map(([field]) => mapping.columns?.[field] ?? field)
     .filter((name) => !columns.has(dialect.foldName(name)))
-  if (missing.length > 0) throw FST_USERS_TABLE_MISMATCH([mapping.table ?? model.table, `run \`npx fastify-users migrate\`, for it lacks ${missing.map((name) => `"${name}"`).join(', ')}`])
+  if (missing.length > 0) {
+    throw FST_USERS_TABLE_MISMATCH([
+      mapping.table ?? model.table,
+      `run \`npx fastify-users migrate\`, for it lacks ${missing.map((name) => `"${name}"`).join(', ')}`
+    ])
+  }
 }
 
 /** The statements that make a table and its indexes. */
 export function createTableStatements (table: Table, tables: ReadonlyMap<string, Table>): string[] {
-  return [createTableSql(table, tables), ...(table.dialect.indexesInTable ? [] : indexPlans(table).map((plan) => createIndexSql(table, plan)))]
+  return [
+    createTableSql(table, tables),
+    ...(table.dialect.indexesInTable ? [] : indexPlans(table).map((plan) => createIndexSql(table, plan)))
+  ]
 }
 
 /** The type of a column of ours, and whether it may be null. */
-export function columnTypeSql ({ dialect }: Table, { definition }: Column, type: string = dialect.columnType(definition)): string {
+export function columnTypeSql (
+  { dialect }: Table,
+  { definition }: Column,
+  type: string = dialect.columnType(definition)
+): string {
   return `${type}${definition.nullable === true ? '' : ' NOT NULL'}`
 }
 
@@ -119,13 +163,19 @@ function createTableSql (table: Table, tables: ReadonlyMap<string, Table>): stri
   for (const { sql, name, field, definition } of table.columns) {
     const { lowerColumn } = dialect
     const isLowered = plans.some(({ fields, lower }) => lower && fields.includes(field))
-    if (lowerColumn !== undefined && isLowered && definition.ignoreCase === true) lines.push(`${dialect.quote(lowerColumn.name(name))} ${lowerColumn.type(dialect.lower(sql), definition)}`)
+    if (lowerColumn !== undefined && isLowered && definition.ignoreCase === true) {
+      lines.push(`${dialect.quote(lowerColumn.name(name))} ${lowerColumn.type(dialect.lower(sql), definition)}`)
+    }
   }
   if (!makesId(table)) lines.push(`PRIMARY KEY (${primaryKey.sql})`)
-  for (const { name, unique, ...plan } of plans) lines.push(`${unique ? 'UNIQUE ' : ''}INDEX ${dialect.quote(name)} (${indexKeys(table, plan)})`)
+  for (const { name, unique, ...plan } of plans) {
+    lines.push(`${unique ? 'UNIQUE ' : ''}INDEX ${dialect.quote(name)} (${indexKeys(table, plan)})`)
+  }
   for (const column of table.columns) {
     const target = targetOf(table, column, tables)
-    if (target !== undefined) lines.push(`FOREIGN KEY (${column.sql}) REFERENCES ${target.sql} (${target.primaryKey.sql}) ON DELETE CASCADE`)
+    if (target !== undefined) {
+      lines.push(`FOREIGN KEY (${column.sql}) REFERENCES ${target.sql} (${target.primaryKey.sql}) ON DELETE CASCADE`)
+    }
   }
   return `CREATE TABLE ${table.sql} (\n\t${lines.join(',\n\t')}\n)${dialect.tableOptions}`
 }
@@ -135,7 +185,11 @@ function referredType (table: Table, column: Column, tables: ReadonlyMap<string,
   return targetOf(table, column, tables)?.primaryKey.type
 }
 
-function targetOf (table: Table, { field, definition: { references } }: Column, tables: ReadonlyMap<string, Table>): Table | undefined {
+function targetOf (
+  table: Table,
+  { field, definition: { references } }: Column,
+  tables: ReadonlyMap<string, Table>
+): Table | undefined {
   if (references === undefined) return undefined
   const target = tables.get(references)
   if (target === undefined) throw misuse(table.model.name, field, `refers to "${references}", which is not defined`)
@@ -148,28 +202,41 @@ export function createIndexSql (table: Table, { name, unique, ...plan }: IndexPl
 }
 
 function indexKeys ({ dialect, byField }: Table, { fields, lower }: Pick<IndexPlan, 'fields' | 'lower'>): string {
-  return fields.map((field) => {
-    const { sql = '', name = '', definition } = byField.get(field) ?? {}
-    if (!lower || definition?.ignoreCase !== true) return sql
-    return dialect.lowerColumn === undefined ? dialect.lower(sql) : dialect.quote(dialect.lowerColumn.name(name))
-  }).join(', ')
+  return fields
+    .map((field) => {
+      const { sql = '', name = '', definition } = byField.get(field) ?? {}
+      if (!lower || definition?.ignoreCase !== true) return sql
+      return dialect.lowerColumn === undefined ? dialect.lower(sql) : dialect.quote(dialect.lowerColumn.name(name))
+    })
+    .join(', ')
 }
 
-/** The indexes of a table, named like SQLAlchemy's. A group that ignores case has its index on lower(column); a unique one also that of the original schema. */
+/**
+ * The indexes of a table, named like SQLAlchemy's. A group that ignores case has its index on lower(column); a unique
+ * one also that of the original schema.
+ */
 export function indexPlans (table: Table): IndexPlan[] {
   const plan = (fields: readonly string[], unique: boolean): IndexPlan[] => {
     const name = `ix_${table.name}_${fields.map((field) => table.byField.get(field)?.name ?? field).join('_')}`
     const plain = { name: shortName(name), fields, unique, lower: false }
-    return ignoresCase(table.model, fields) ? [plain, { name: shortName(`${name}_lower`), fields, unique, lower: true }].slice(unique ? 0 : 1) : [plain]
+    return ignoresCase(table.model, fields)
+      ? [plain, { name: shortName(`${name}_lower`), fields, unique, lower: true }].slice(unique ? 0 : 1)
+      : [plain]
   }
-  return [...(table.model.unique ?? []).flatMap((fields) => plan(fields, true)), ...(table.model.index ?? []).flatMap((fields) => plan(fields, false))]
+  return [
+    ...(table.model.unique ?? []).flatMap((fields) => plan(fields, true)),
+    ...(table.model.index ?? []).flatMap((fields) => plan(fields, false))
+  ]
 }
 
 /** Returns a name that no database cuts or refuses: PostgreSQL keeps 63 bytes, MySQL 64 characters. */
 function shortName (name: string): string {
   if (Buffer.byteLength(name) <= MAX_NAME_BYTES) return name
   const digest = createHash('sha256').update(name).digest('hex').slice(0, 8)
-  return `${Buffer.from(name).subarray(0, MAX_NAME_BYTES - 9).toString().replaceAll('\ufffd', '')}_${digest}`
+  return `${Buffer.from(name)
+    .subarray(0, MAX_NAME_BYTES - 9)
+    .toString()
+    .replaceAll('\ufffd', '')}_${digest}`
 }
 
 function ignoresCase (model: Model, fields: readonly string[]): boolean {

@@ -12,7 +12,10 @@ export interface Term {
   readonly size: number
 }
 
-/** Conditions without their values, with the statements prepared for them. Shapes form a tree, so that finding one builds no string. */
+/**
+ * Conditions without their values, with the statements prepared for them. Shapes form a tree, so that finding one
+ * builds no string.
+ */
 export class Shape {
   readonly table: Table
   readonly terms: readonly Term[]
@@ -41,14 +44,20 @@ export class Shape {
   }
 
   #grow (field: string, operator: Operator, size: number, key: Operator | number): Shape {
-    const shape = new Shape(this.table, this.driver, [...this.terms, { column: columnOf(this.table, field), operator, size }])
+    const shape = new Shape(this.table, this.driver, [
+      ...this.terms,
+      { column: columnOf(this.table, field), operator, size }
+    ])
     const next = this.#next.get(field) ?? new Map<Operator | number, Shape>()
     this.#next.set(field, next.set(key, shape))
     return shape
   }
 }
 
-/** The prepared statements of one shape. Of the kinds that depend on a request's fields the oldest goes when there are too many. */
+/**
+ * The prepared statements of one shape. Of the kinds that depend on a request's fields the oldest goes when there are
+ * too many.
+ */
 class StatementCache {
   readonly #statements = new Map<string, SqlStatement>()
 
@@ -75,7 +84,7 @@ export function shapeOf (root: Shape, where: Where, parameters: unknown[]): Shap
     if (column === undefined) {
       shape = shape.with(field, operator, 0)
     } else if (operator === 'in') {
-      const values = fill(value as readonly unknown[])     // eachCondition checks that `in` has a list
+      const values = fill(value as readonly unknown[]) // eachCondition checks that `in` has a list
       shape = shape.with(field, operator, values.length)
       pushValues(table, column, operator, values, parameters)
     } else {
@@ -86,7 +95,13 @@ export function shapeOf (root: Shape, where: Where, parameters: unknown[]): Shap
   return shape
 }
 
-function pushValues (table: Table, column: Column, operator: Operator, values: readonly unknown[], parameters: unknown[]): void {
+function pushValues (
+  table: Table,
+  column: Column,
+  operator: Operator,
+  values: readonly unknown[],
+  parameters: unknown[]
+): void {
   const encoded = values.map((value) => encodeComparison(table, column, value))
   parameters.push(...encoded)
   if (isTwofold(column, operator)) parameters.push(...encoded)

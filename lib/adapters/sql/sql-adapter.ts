@@ -1,4 +1,13 @@
-import type { Changes, DatabaseAdapter, Dependents, FindManyOptions, MaybePromise, Row, StoredRows, Where } from '../../contracts/database-adapter.js'
+import type {
+  Changes,
+  DatabaseAdapter,
+  Dependents,
+  FindManyOptions,
+  MaybePromise,
+  Row,
+  StoredRows,
+  Where
+} from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_NOT_READY, FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { checkKeys } from '../shared/check-keys.js'
@@ -57,7 +66,11 @@ export function sqlServerAdapter (connection: SqlConnection, options: SqlServerO
   const { createTables = false, timeoutMs = DEFAULT_TIMEOUT_MS } = options
   if (typeof createTables !== 'boolean') throw FST_USERS_INVALID_OPTION(['createTables', 'must be true or false'])
   checkTimeLimit('timeoutMs', timeoutMs)
-  return new SqlAdapter(connection, options, { known: ['tables', 'createTables', 'timeoutMs', ...connection.options ?? []], creates: createTables, timeoutMs })
+  return new SqlAdapter(connection, options, {
+    known: ['tables', 'createTables', 'timeoutMs', ...(connection.options ?? [])],
+    creates: createTables,
+    timeoutMs
+  })
 }
 
 const DEFAULT_TIMEOUT_MS = 5000
@@ -100,7 +113,7 @@ class SqlAdapter implements DatabaseAdapter {
     checkKeys('', this.#options, known)
     checkMappings(dialect, models, mappings)
     this.#claim(models, mappings)
-    const driver = this.#driver ??= await connect(timeoutMs)
+    const driver = (this.#driver ??= await connect(timeoutMs))
     let tables = new Map<string, Table>()
     let found: ReadonlyMap<string, FoundTable> = new Map()
     let used = driver
@@ -114,9 +127,9 @@ class SqlAdapter implements DatabaseAdapter {
         return statements
       })
       await checkConstraints(driver, tables, found)
-      if (needsUtc(dialect, tables)) used = await driver.inUtc?.() ?? driver
+      if (needsUtc(dialect, tables)) used = (await driver.inUtc?.()) ?? driver
     } catch (error) {
-      if (this.#shapes.size === 0) await this.close()     // else somebody else uses it already
+      if (this.#shapes.size === 0) await this.close() // else somebody else uses it already
       throw error
     }
     for (const [name, table] of tables) this.#shapes.set(name, new Shape(table, used))
@@ -141,19 +154,23 @@ class SqlAdapter implements DatabaseAdapter {
     const shape = shapeOf(this.#root(model.name), where, parameters)
     for (const position of shape.exact) parameters.push(parameters[position])
     const statement = shape.statement('one', () => sql.selectOneSql(shape))
-    return then(first(shape.table, statement, parameters), (values) => values === undefined ? null : decodeRow(shape.table, values))
+    return then(first(shape.table, statement, parameters), (values) =>
+      values === undefined ? null : decodeRow(shape.table, values)
+    )
   }
 
-  findWithUser (model: Model, where: Where): MaybePromise<{ row: Row, user: Row } | null> {
+  findWithUser (model: Model, where: Where): MaybePromise<{ row: Row; user: Row } | null> {
     const parameters: unknown[] = []
     const shape = shapeOf(this.#root(model.name), where, parameters)
     for (const position of shape.exact) parameters.push(parameters[position])
     const { table } = shape
     const { table: users } = this.#root(userModelOf(model))
     const statement = shape.statement('user', () => sql.selectWithUserSql(shape, users))
-    return then(statement.get(parameters), (values) => values === undefined
-      ? null
-      : { row: decodeRow(table, values), user: decodeRow(users, values, table.columns.length) })
+    return then(statement.get(parameters), (values) =>
+      values === undefined
+        ? null
+        : { row: decodeRow(table, values), user: decodeRow(users, values, table.columns.length) }
+    )
   }
 
   async findMany (model: Model, where: Where, { limit, order, after }: FindManyOptions): Promise<Row[]> {
@@ -165,7 +182,9 @@ class SqlAdapter implements DatabaseAdapter {
     if (column === undefined || column.definition.type === 'json') throw misuse(model.name, sort, 'has no order')
     if (!Number.isSafeInteger(limit) || limit < 0) throw misuse(model.name, '', '`limit` must be an integer')
     const start = after === undefined ? 'start' : pushAfter(table, column, after, parameters)
-    const statement = shape.statement(`many ${column.field} ${start}`, () => sql.selectManySql(shape, { column, after: start }))
+    const statement = shape.statement(`many ${column.field} ${start}`, () =>
+      sql.selectManySql(shape, { column, after: start })
+    )
     return (await statement.all([...parameters, limit])).map((values) => decodeRow(table, values))
   }
 
@@ -200,7 +219,10 @@ class SqlAdapter implements DatabaseAdapter {
     await driver?.close()
   }
 
-  /** Notes which tables are used through the application's client. Throws `FST_USERS_INVALID_OPTION` for those of another tenant. */
+  /**
+   * Notes which tables are used through the application's client. Throws `FST_USERS_INVALID_OPTION` for those of
+   * another tenant.
+   */
   #claim (models: readonly Model[], mappings: TableMappings): void {
     const { client, dialect } = this.#connection
     this.#release?.()
@@ -217,19 +239,30 @@ class SqlAdapter implements DatabaseAdapter {
 }
 
 function needsUtc ({ isZoned }: Dialect, tables: ReadonlyMap<string, Table>): boolean {
-  return isZoned !== undefined && [...tables.values()].some(({ columns }) => columns.some(({ definition, type }) => definition.type === 'time' && type !== undefined && isZoned(type)))
+  return (
+    isZoned !== undefined &&
+    [...tables.values()].some(({ columns }) =>
+      columns.some(({ definition, type }) => definition.type === 'time' && type !== undefined && isZoned(type))
+    )
+  )
 }
 
 /** Throws `FST_USERS_TABLE_MISMATCH` for a table of another tool whose constraints refuse every new row. */
-async function checkConstraints (driver: SqlDriver, tables: ReadonlyMap<string, Table>, found: ReadonlyMap<string, FoundTable>): Promise<void> {
+async function checkConstraints (
+  driver: SqlDriver,
+  tables: ReadonlyMap<string, Table>,
+  found: ReadonlyMap<string, FoundTable>
+): Promise<void> {
   const all = async (text: string): Promise<Rows> => await driver.prepare(text).all([])
-  const attempt = (text: string): Promise<Rows | null> => all(text).catch((error: unknown) => {
-    if (isUnreachable(error)) throw error
-    return null
-  })
+  const attempt = (text: string): Promise<Rows | null> =>
+    all(text).catch((error: unknown) => {
+      if (isUnreachable(error)) throw error
+      return null
+    })
   for (const table of tables.values()) {
     const stored = found.get(table.dialect.foldName(table.name))
-    const [misfit] = stored === undefined ? [] : await constraintMisfits({ all, attempt }, { table, found: stored, tables })
+    const [misfit] =
+      stored === undefined ? [] : await constraintMisfits({ all, attempt }, { table, found: stored, tables })
     if (misfit !== undefined) throw FST_USERS_TABLE_MISMATCH([table.name, misfit])
   }
 }
@@ -237,11 +270,18 @@ async function checkConstraints (driver: SqlDriver, tables: ReadonlyMap<string, 
 /** The error of a server without our tables. The statements are those that `createTables` runs. */
 function missingTables (missing: readonly Table[], statements: readonly string[]): Error {
   const names = missing.map(({ name }) => name).join('", "')
-  return FST_USERS_TABLE_MISMATCH([names, `the database has no such table; run \`npx fastify-users migrate\` or the statements below, or let \`createTables: true\` make it in development:\n${statements.join(';\n')};`])
+  return FST_USERS_TABLE_MISMATCH([
+    names,
+    `the database has no such table; run \`npx fastify-users migrate\` or the statements below, or let \`createTables: true\` make it in development:\n${statements.join(';\n')};`
+  ])
 }
 
 /** The first row, if there is one. */
-function first ({ dialect: { isUnknownLetter } }: Table, statement: SqlStatement, parameters: readonly unknown[]): ReturnType<SqlStatement['get']> {
+function first (
+  { dialect: { isUnknownLetter } }: Table,
+  statement: SqlStatement,
+  parameters: readonly unknown[]
+): ReturnType<SqlStatement['get']> {
   const found = statement.get(parameters)
   if (isUnknownLetter === undefined || !(found instanceof Promise)) return found
   return found.catch((error: unknown) => {
@@ -250,7 +290,10 @@ function first ({ dialect: { isUnknownLetter } }: Table, statement: SqlStatement
   })
 }
 
-/** What to set, in column order, with the values appended to `parameters`. Columns that an adopted table lacks are left out. */
+/**
+ * What to set, in column order, with the values appended to `parameters`. Columns that an adopted table lacks are left
+ * out.
+ */
 function assign (table: Table, changes: Changes, parameters: unknown[]): sql.Assignment[] {
   for (const field in changes) columnOf(table, field)
   const assignments: sql.Assignment[] = []
@@ -266,7 +309,9 @@ function assign (table: Table, changes: Changes, parameters: unknown[]): sql.Ass
 
 function pushAfter (table: Table, column: Column, after: Row, parameters: unknown[]): 'null' | 'value' {
   const { primaryKey } = table
-  for (const { field } of [column, primaryKey]) if (after[field] === undefined) throw misuse(table.model.name, field, '`after` lacks it')
+  for (const { field } of [column, primaryKey]) {
+    if (after[field] === undefined) throw misuse(table.model.name, field, '`after` lacks it')
+  }
   const isNull = after[column.field] === null
   if (!isNull && column !== primaryKey) {
     const value = encodeComparison(table, column, after[column.field])

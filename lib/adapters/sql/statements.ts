@@ -5,10 +5,16 @@ import type { Column, Table } from './table.js'
 const signs = { lt: '<', lte: '<=', gt: '>', gte: '>=' } as const
 
 /** One column to set, or to count up. */
-export interface Assignment { column: Column, increment: boolean }
+export interface Assignment {
+  column: Column
+  increment: boolean
+}
 
 /** How a list is sorted and where it continues: from the start, after a null of the sort column, or after a value. */
-export interface ListOrder { column: Column, after: 'start' | 'null' | 'value' }
+export interface ListOrder {
+  column: Column
+  after: 'start' | 'null' | 'value'
+}
 
 /** Reads one row. Its parameters are followed by the values at the shape's `exact` positions. */
 export function selectOneSql ({ table, terms }: Shape): string {
@@ -20,8 +26,10 @@ export function selectOneSql ({ table, terms }: Shape): string {
 export function selectWithUserSql ({ table, terms }: Shape, users: Table): string {
   const reference = table.byField.get('user_id')?.sql ?? ''
   const bind = binder(table.dialect)
-  return `SELECT ${columnList(table, 't.')}, ${columnList(users, 'u.')} FROM ${table.sql} t JOIN ${users.sql} u ON u.${users.primaryKey.sql} = t.${reference}` +
+  return (
+    `SELECT ${columnList(table, 't.')}, ${columnList(users, 'u.')} FROM ${table.sql} t JOIN ${users.sql} u ON u.${users.primaryKey.sql} = t.${reference}` +
     `${where(table.dialect, terms, bind, 't.')}${exactFirst(table, terms, bind, 't.')} LIMIT 1`
+  )
 }
 
 /** Reads rows in order. The conditions' parameters are followed by the values to continue after, and the limit. */
@@ -31,12 +39,17 @@ export function selectManySql ({ table, terms }: Shape, { column, after }: ListO
   const conditions = terms.map((term) => condition(dialect, term, bind, ''))
   const isKey = column === primaryKey
   const comparand = ({ definition, type }: Column): string => dialect.comparand(bind(), definition, type)
-  const isBehind = (first: Column, last: Column): string => dialect.comparesRows
-    ? `(${first.sql}, ${last.sql}) > (${comparand(first)}, ${comparand(last)})`
-    : `${first.sql} >= ${comparand(first)} AND (${first.sql} > ${comparand(first)} OR ${last.sql} > ${comparand(last)})`
+  const isBehind = (first: Column, last: Column): string =>
+    dialect.comparesRows
+      ? `(${first.sql}, ${last.sql}) > (${comparand(first)}, ${comparand(last)})`
+      : `${first.sql} >= ${comparand(first)} AND (${first.sql} > ${comparand(first)} OR ${last.sql} > ${comparand(last)})`
   if (after === 'null') conditions.push(`(${column.sql} IS NOT NULL OR ${primaryKey.sql} > ${comparand(primaryKey)})`)
-  else if (after === 'value') conditions.push(isKey ? `${primaryKey.sql} > ${comparand(primaryKey)}` : isBehind(column, primaryKey))
-  const order = isKey ? primaryKey.sql : `${column.sql}${column.definition.nullable === true ? dialect.nullsFirst : ''}, ${primaryKey.sql}`
+  else if (after === 'value') {
+    conditions.push(isKey ? `${primaryKey.sql} > ${comparand(primaryKey)}` : isBehind(column, primaryKey))
+  }
+  const order = isKey
+    ? primaryKey.sql
+    : `${column.sql}${column.definition.nullable === true ? dialect.nullsFirst : ''}, ${primaryKey.sql}`
   return `SELECT ${columnList(table)} FROM ${table.sql}${all(conditions)} ORDER BY ${order} LIMIT ${bind()}`
 }
 
@@ -56,7 +69,9 @@ export function insertSql (table: Table, columns: readonly Column[]): string {
 /** Changes rows. The assigned values come before the conditions' parameters. */
 export function updateSql ({ table, terms }: Shape, assignments: readonly Assignment[]): string {
   const bind = binder(table.dialect)
-  const set = assignments.map(({ column: { sql }, increment }) => increment ? `${sql} = ${sql} + ${bind()}` : `${sql} = ${bind()}`)
+  const set = assignments.map(({ column: { sql }, increment }) =>
+    increment ? `${sql} = ${sql} + ${bind()}` : `${sql} = ${bind()}`
+  )
   return `UPDATE ${table.sql} SET ${set.join(', ')}${where(table.dialect, terms, bind)}`
 }
 
@@ -71,7 +86,9 @@ function binder (dialect: Dialect): () => string {
 }
 
 function columnList (table: Table, prefix = ''): string {
-  return table.columns.map(({ sql, definition }, position) => table.dialect.read(prefix + sql, definition, `${prefix}c${position}`)).join(', ')
+  return table.columns
+    .map(({ sql, definition }, position) => table.dialect.read(prefix + sql, definition, `${prefix}c${position}`))
+    .join(', ')
 }
 
 function where (dialect: Dialect, terms: readonly Term[], bind: () => string, prefix = ''): string {
@@ -87,24 +104,36 @@ function condition (dialect: Dialect, { column, operator, size }: Term, bind: ()
   const sql = prefix + column.sql
   const { collated, definition } = column
   if (operator === 'null') return `${sql} IS NULL`
-  if (operator === '=' || operator === 'in') return size === 0 ? '1 = 0' : equals(dialect, { column, operator, size }, bind, prefix)
+  if (operator === '=' || operator === 'in') {
+    return size === 0 ? '1 = 0' : equals(dialect, { column, operator, size }, bind, prefix)
+  }
   if (collated) return `${dialect.binary(sql)} ${signs[operator]} ${bind()}`
   return `${definition.type === 'text' ? dialect.ordered(sql) : sql} ${signs[operator]} ${dialect.comparand(bind(), definition)}`
 }
 
-function equals (dialect: Dialect, { column, operator, size }: Term & { column: Column }, bind: () => string, prefix: string): string {
+function equals (
+  dialect: Dialect,
+  { column, operator, size }: Term & { column: Column },
+  bind: () => string,
+  prefix: string
+): string {
   const { definition, type, collated, lowerSql } = column
   const sql = prefix + column.sql
-  const list = (write: () => string): string => operator === '=' ? `= ${write()}` : `IN (${Array.from({ length: size }, write).join(', ')})`
+  const list = (write: () => string): string =>
+    operator === '=' ? `= ${write()}` : `IN (${Array.from({ length: size }, write).join(', ')})`
   const byColumn = (): string => `${sql} ${list(() => dialect.comparand(bind(), definition, type))}`
   const exactly = (): string => {
-    if (definition.ignoreCase === true) return `${lowerSql === undefined ? dialect.lower(sql) : prefix + lowerSql} ${list(() => dialect.lower(bind()))}`
+    if (definition.ignoreCase === true) {
+      return `${lowerSql === undefined ? dialect.lower(sql) : prefix + lowerSql} ${list(() => dialect.lower(bind()))}`
+    }
     return collated ? `${dialect.binary(sql)} ${list(bind)}` : byColumn()
   }
   return isTwofold(column, operator) ? `${byColumn()} AND ${exactly()}` : exactly()
 }
 
 function exactFirst ({ dialect, primaryKey }: Table, terms: readonly Term[], bind: () => string, prefix = ''): string {
-  const exact = terms.filter(prefersExact).map(({ column }) => `(${dialect.binary(prefix + column.sql)} = ${bind()}) DESC`)
+  const exact = terms
+    .filter(prefersExact)
+    .map(({ column }) => `(${dialect.binary(prefix + column.sql)} = ${bind()}) DESC`)
   return exact.length === 0 ? '' : ` ORDER BY ${exact.join(', ')}, ${prefix}${primaryKey.sql}`
 }

@@ -18,13 +18,19 @@ const TEXT = /'[^']*'/g
 const WORD = /[\p{L}\p{N}_$]+/gu
 const PLAIN_NAME = /^[\p{L}\p{N}_$]+$/u
 
-/** Returns why new rows cannot be stored in an existing table: required columns that nothing fills, and types that differ. */
+/**
+ * Returns why new rows cannot be stored in an existing table: required columns that nothing fills, and types that
+ * differ.
+ */
 export function columnMisfits (table: Table, found: FoundTable): string[] {
   const { dialect, columns, primaryKey } = table
   const own = new Set(columns.map(({ name }) => dialect.foldName(name)))
   const unfilled = [...found.columns].filter(([name, { demand }]) => demand === 'required' && !own.has(name))
-  const misfits = unfilled.map(([name]) => `column "${name}" must have a value, and nothing fills it: ` +
-    'give it a default, let it be null, or declare it as a custom field')
+  const misfits = unfilled.map(
+    ([name]) =>
+      `column "${name}" must have a value, and nothing fills it: ` +
+      'give it a default, let it be null, or declare it as a custom field'
+  )
   for (const column of columns) {
     const stored = found.columns.get(dialect.foldName(column.name))
     const isUnfit = stored?.kind !== undefined && !dialect.fits(column.definition, stored.kind, stored.width)
@@ -32,7 +38,9 @@ export function columnMisfits (table: Table, found: FoundTable): string[] {
   }
   const key = found.columns.get(dialect.foldName(primaryKey.name))
   if (makesId(table) && (key?.demand === 'required' || key?.demand === 'optional')) {
-    misfits.push(`the database does not make the ids: give column "${primaryKey.name}" a default such as an identity, or ${CHOOSE_IDS}`)
+    misfits.push(
+      `the database does not make the ids: give column "${primaryKey.name}" a default such as an identity, or ${CHOOSE_IDS}`
+    )
   }
   return misfits
 }
@@ -45,10 +53,17 @@ function typeMisfit ({ name, definition }: Column, { kind, width }: FoundColumn,
 }
 
 /** A table of ours that exists in the database, and all tables of ours by model. */
-export interface ExistingTable { readonly table: Table, readonly found: FoundTable, readonly tables: ReadonlyMap<string, Table> }
+export interface ExistingTable {
+  readonly table: Table
+  readonly found: FoundTable
+  readonly tables: ReadonlyMap<string, Table>
+}
 
 /** Returns which constraints of a table refuse every new row: references to tables that are not ours, and checks. */
-export async function constraintMisfits (reader: ConstraintReader, { table, found, tables }: ExistingTable): Promise<string[]> {
+export async function constraintMisfits (
+  reader: ConstraintReader,
+  { table, found, tables }: ExistingTable
+): Promise<string[]> {
   const { dialect } = table
   const misfits: string[] = []
   for (const [column, target] of await reader.all(dialect.referencesSql(table.name))) {
@@ -63,7 +78,12 @@ export async function constraintMisfits (reader: ConstraintReader, { table, foun
 }
 
 /** An id that is made here is in no other table, and a reference to users must lead to ours. */
-function referenceMisfit (table: Table, tables: ReadonlyMap<string, Table>, name: string, target: string): string | undefined {
+function referenceMisfit (
+  table: Table,
+  tables: ReadonlyMap<string, Table>,
+  name: string,
+  target: string
+): string | undefined {
   const { dialect, columns, primaryKey } = table
   const column = columns.find((one) => dialect.foldName(one.name) === dialect.foldName(name))
   const { references } = column?.definition ?? {}
@@ -71,12 +91,19 @@ function referenceMisfit (table: Table, tables: ReadonlyMap<string, Table>, name
   if (wanted !== undefined && dialect.foldName(wanted) !== dialect.foldName(target)) {
     return `column "${name}" refers to the table "${target}", and the users are in "${wanted}"`
   }
-  if (wanted === undefined && column === primaryKey) return `column "${name}" refers to the table "${target}", where new ids are not found`
+  if (wanted === undefined && column === primaryKey) {
+    return `column "${name}" refers to the table "${target}", where new ids are not found`
+  }
   return undefined
 }
 
 /** Returns whether a check is false for all rows that we could store. One about unknown values counts as fulfilled. */
-async function refusesAll (reader: ConstraintReader, table: Table, found: FoundTable, expression: string): Promise<boolean> {
+async function refusesAll (
+  reader: ConstraintReader,
+  table: Table,
+  found: FoundTable,
+  expression: string
+): Promise<boolean> {
   const { dialect, sql } = table
   const names = columnsIn(expression, dialect, found)
   if (names === null || names.length === 0) return false
@@ -103,7 +130,7 @@ function samplesOf ({ columns, dialect }: Table, name: string, found: FoundTable
   const column = columns.find((one) => dialect.foldName(one.name) === name)
   if (column === undefined) return found.columns.get(name)?.demand === 'optional' ? [null] : null
   const examples = examplesOf(column.definition) ?? null
-  return examples?.map((value) => value === null ? null : dialect.sample(column.codec, value)) ?? null
+  return examples?.map((value) => (value === null ? null : dialect.sample(column.codec, value))) ?? null
 }
 
 function examplesOf ({ examples, id }: Field): readonly Value[] | undefined {

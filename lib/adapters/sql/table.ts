@@ -4,7 +4,10 @@ import { type Accepts, acceptorOf } from '../shared/values.js'
 import type { Codec, Dialect } from './dialects/dialect.js'
 
 /** Names of an adopted table: its own, and its columns' by field. */
-export interface TableMapping { table?: string, columns?: Record<string, string> }
+export interface TableMapping {
+  table?: string
+  columns?: Record<string, string>
+}
 
 /** One field of a model as a column. */
 export interface Column {
@@ -21,7 +24,9 @@ export interface Column {
   readonly collated: boolean
   /** The column, quoted, that holds the lower-case form of this one. */
   readonly lowerSql: string | undefined
-  /** Equality of the column ignores case, as that of its lower-case form does: what its index finds is what may match. */
+  /**
+   * Equality of the column ignores case, as that of its lower-case form does: what its index finds is what may match.
+   */
   readonly preselects: boolean
   /** Characters that a text column holds; null for any number. */
   readonly width: number | null
@@ -46,7 +51,10 @@ export interface Table {
 export interface FoundColumn {
   readonly width: number | null
   readonly type: string | undefined
-  /** Whether an INSERT must give a value, may leave it out, or can leave it to the database; undefined where that is not known. */
+  /**
+   * Whether an INSERT must give a value, may leave it out, or can leave it to the database; undefined where that is not
+   * known.
+   */
   readonly demand: 'required' | 'optional' | 'filled' | undefined
   /** The kind of its type in the words of the dialect. */
   readonly kind: string | undefined
@@ -59,24 +67,47 @@ export interface FoundTable {
   readonly indexes: ReadonlyMap<string, readonly string[]>
 }
 
-/** Makes a table of a model. Columns that a found table lacks are left out; without one it has all, as the model says. */
+/**
+ * Makes a table of a model. Columns that a found table lacks are left out; without one it has all, as the model says.
+ */
 export function makeTable (model: Model, dialect: Dialect, mapping: TableMapping, found?: FoundTable): Table {
   const columns: Column[] = []
   for (const [field, definition] of Object.entries(model.fields)) {
     const name = mapping.columns?.[field] ?? field
-    if (found === undefined || found.columns.has(dialect.foldName(name))) columns.push(makeColumn(field, definition, name, dialect, found))
+    if (found === undefined || found.columns.has(dialect.foldName(name))) {
+      columns.push(makeColumn(field, definition, name, dialect, found))
+    }
   }
   const [primaryKey] = columns
   if (primaryKey === undefined) throw misuse(model.name, '', 'has no columns')
   const name = mapping.table ?? model.table
-  return { model, dialect, name, sql: dialect.qualify?.(name) ?? dialect.quote(name), primaryKey, columns, byField: new Map(columns.map((column) => [column.field, column])), indexes: found?.indexes ?? new Map() }
+  return {
+    model,
+    dialect,
+    name,
+    sql: dialect.qualify?.(name) ?? dialect.quote(name),
+    primaryKey,
+    columns,
+    byField: new Map(columns.map((column) => [column.field, column])),
+    indexes: found?.indexes ?? new Map()
+  }
 }
 
-function makeColumn (field: string, definition: Field, name: string, dialect: Dialect, found: FoundTable | undefined): Column {
-  const { width, type }: Pick<FoundColumn, 'width' | 'type'> = found?.columns.get(dialect.foldName(name)) ?? { width: definition.maxLength ?? null, type: undefined }
+function makeColumn (
+  field: string,
+  definition: Field,
+  name: string,
+  dialect: Dialect,
+  found: FoundTable | undefined
+): Column {
+  const { width, type }: Pick<FoundColumn, 'width' | 'type'> = found?.columns.get(dialect.foldName(name)) ?? {
+    width: definition.maxLength ?? null,
+    type: undefined
+  }
   const isText = definition.type === 'text' || (definition.type === 'id' && definition.id?.storage !== 'integer')
   const lower = definition.ignoreCase === true ? dialect.lowerColumn?.name(name) : undefined
-  const lowerSql = lower !== undefined && found?.columns.has(dialect.foldName(lower)) === true ? dialect.quote(lower) : undefined
+  const lowerSql =
+    lower !== undefined && found?.columns.has(dialect.foldName(lower)) === true ? dialect.quote(lower) : undefined
   return {
     field,
     definition,
@@ -92,10 +123,15 @@ function makeColumn (field: string, definition: Field, name: string, dialect: Di
   }
 }
 
-/** The column of a field; undefined when an adopted table lacks it. Throws `FST_USERS_INVALID_OPTION` for an unknown field. */
+/**
+ * The column of a field; undefined when an adopted table lacks it. Throws `FST_USERS_INVALID_OPTION` for an unknown
+ * field.
+ */
 export function columnOf (table: Table, field: string): Column | undefined {
   const column = table.byField.get(field)
-  if (column === undefined && !Object.hasOwn(table.model.fields, field)) throw misuse(table.model.name, field, 'there is no such field')
+  if (column === undefined && !Object.hasOwn(table.model.fields, field)) {
+    throw misuse(table.model.name, field, 'there is no such field')
+  }
   return column
 }
 

@@ -15,13 +15,14 @@ export interface Insert {
   stored(insertId: unknown): Row
 }
 
-const CONSTRAINT = 'the database refused to change a row because of a constraint, a type or a width; the cause says which'
+const CONSTRAINT =
+  'the database refused to change a row because of a constraint, a type or a width; the cause says which'
 const MISFIT = 'a value is out of the range of its column'
 
 /** What an INSERT of a new row is made of, checked. */
 export function insertOf (table: Table, row: Row): Insert {
   const values = encodeRow(table, row)
-  const skipped = values[0] === null ? 1 : 0     // the primary key, where the database makes it
+  const skipped = values[0] === null ? 1 : 0 // the primary key, where the database makes it
   return {
     columns: table.columns.slice(skipped),
     parameters: values.slice(skipped),
@@ -30,7 +31,12 @@ export function insertOf (table: Table, row: Row): Insert {
 }
 
 /** Inserts a row and those made of it in one transaction. */
-export async function insertWith (driver: SqlDriver, tableOf: (model: Model) => Table, first: NewRow, dependents: Dependents): Promise<StoredRows> {
+export async function insertWith (
+  driver: SqlDriver,
+  tableOf: (model: Model) => Table,
+  first: NewRow,
+  dependents: Dependents
+): Promise<StoredRows> {
   let table = tableOf(first[0])
 
   let mistake: { error: unknown } | undefined
@@ -65,7 +71,10 @@ export async function insertWith (driver: SqlDriver, tableOf: (model: Model) => 
   }
 }
 
-/** Runs a write. Throws `FST_USERS_UNIQUE_VIOLATION` with field names, `FST_USERS_INVALID_USER`, `FST_USERS_TABLE_MISMATCH`. */
+/**
+ * Runs a write. Throws `FST_USERS_UNIQUE_VIOLATION` with field names, `FST_USERS_INVALID_USER`,
+ * `FST_USERS_TABLE_MISMATCH`.
+ */
 export async function run (table: Table, statement: SqlStatement, parameters: readonly unknown[]): Promise<SqlWritten> {
   try {
     return await statement.run(parameters)
@@ -74,13 +83,21 @@ export async function run (table: Table, statement: SqlStatement, parameters: re
   }
 }
 
-/** Returns the error of ours for equal values, for a value that does not fit, and for a constraint; other errors as they are. */
+/**
+ * Returns the error of ours for equal values, for a value that does not fit, and for a constraint; other errors as they
+ * are.
+ */
 function explain (table: Table, cause: unknown): unknown {
-  if (table.dialect.isMisfit(cause)) return FST_USERS_INVALID_USER([MISFIT], { detail: [{ path: '', keyword: 'column', message: MISFIT }], cause })
+  if (table.dialect.isMisfit(cause)) {
+    return FST_USERS_INVALID_USER([MISFIT], { detail: [{ path: '', keyword: 'column', message: MISFIT }], cause })
+  }
   const violation = table.dialect.uniqueViolation(cause)
-  if (violation === null) return table.dialect.isConstraint(cause) ? FST_USERS_TABLE_MISMATCH([table.name, CONSTRAINT], { cause }) : cause
-  const fields = 'index' in violation
-    ? fieldsOfIndex(table, violation.index, violation.words)
-    : violation.columns.map((name) => table.columns.find((column) => column.name === name)?.field ?? name)
+  if (violation === null) {
+    return table.dialect.isConstraint(cause) ? FST_USERS_TABLE_MISMATCH([table.name, CONSTRAINT], { cause }) : cause
+  }
+  const fields =
+    'index' in violation
+      ? fieldsOfIndex(table, violation.index, violation.words)
+      : violation.columns.map((name) => table.columns.find((column) => column.name === name)?.field ?? name)
   return FST_USERS_UNIQUE_VIOLATION([fields.join(', ')], { fields, cause })
 }

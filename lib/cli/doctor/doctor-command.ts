@@ -28,11 +28,17 @@ export const doctorCommand: Command = {
 
   async run (values, terminal) {
     const config = await loadConfig(String(values['config']), terminal.cwd)
-    if ('problem' in config) return report([{ level: 'fail', about: 'config', text: config.problem }], values, terminal, config.code)
+    if ('problem' in config) {
+      return report([{ level: 'fail', about: 'config', text: config.problem }], values, terminal, config.code)
+    }
     try {
       return report(await examine(config), values, terminal)
     } catch (error) {
-      return report([{ level: 'fail', about: 'config', text: `${config.file} cannot be used: ${messageOf(error)}` }], values, terminal)
+      return report(
+        [{ level: 'fail', about: 'config', text: `${config.file} cannot be used: ${messageOf(error)}` }],
+        values,
+        terminal
+      )
     }
   }
 }
@@ -43,12 +49,19 @@ async function examine (config: Config): Promise<readonly Finding[]> {
   return await withApplication({ ...config, options: { ...options, adapter: memory() } }, async ({ app, models }) => {
     const cookiesOf = prepareCookies(app)
     await app.ready()
-    const findings: Finding[] = [...checkSecrets(secrets, settings), ...await checkStore(schemaOf(config), models), ...await checkFile(options.adapter)]
+    const findings: Finding[] = [
+      ...checkSecrets(secrets, settings),
+      ...(await checkStore(schemaOf(config), models)),
+      ...(await checkFile(options.adapter))
+    ]
     const all: SentCookie[] = []
     for (const backend of app.users.backends.values()) {
       const cookies = await cookiesOf(backend)
       all.push(...cookies)
-      findings.push(...await checkStrategy(backend), ...cookies.flatMap((cookie) => checkCookie(backend.name, cookie, settings)))
+      findings.push(
+        ...(await checkStrategy(backend)),
+        ...cookies.flatMap((cookie) => checkCookie(backend.name, cookie, settings))
+      )
     }
     return [...findings, ...checkOrigins(settings, all)]
   })

@@ -14,7 +14,11 @@ export function findingsOr (about: string, findings: readonly Finding[], right: 
 /** Runs a check, and rejects with an error of its own when the answer takes too long. */
 export async function withinTime<T> (milliseconds: number, late: () => Error, check: () => Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<never>((_resolve, reject) => { timer = setTimeout(() => { reject(late()) }, milliseconds) })
+  const timeout = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(late())
+    }, milliseconds)
+  })
   try {
     return await Promise.race([check(), timeout])
   } finally {

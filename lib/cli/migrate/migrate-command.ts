@@ -54,7 +54,9 @@ export const migrateCommand: Command = {
       terminal.complain(`fastify-users: ${misuse}`)
       return 2
     }
-    return await withConfig(values, terminal, (config) => values['from'] === undefined ? runUpgrade(values, terminal, config) : runMoveCommand(values, terminal, config))
+    return await withConfig(values, terminal, (config) =>
+      values['from'] === undefined ? runUpgrade(values, terminal, config) : runMoveCommand(values, terminal, config)
+    )
   }
 }
 

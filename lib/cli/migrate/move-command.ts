@@ -13,11 +13,19 @@ export async function runMoveCommand (values: Values, terminal: Terminal, config
   const digests = chooseBackend(values, config)
   if (digests !== null && 'problem' in digests) return refuse(terminal, digests.problem)
   const migration = migrationOf(config.options.adapter)
-  if (migration === null) return refuse(terminal, `the adapter of ${config.file} has no tables that this command could change`)
+  if (migration === null) {
+    return refuse(terminal, `the adapter of ${config.file} has no tables that this command could change`)
+  }
   const source = await migration.connect('refuse')
-  const code = await runMove(source, readMove(values, config, migration, digests), values, terminal).catch((error: unknown): ExitCode => {
-    return refuse(terminal, busyText(error) ?? (migration.isAtomic ? `nothing was changed: ${messageOf(error)}` : `${messageOf(error)}; ${KEPT}`))
-  })
+  const code = await runMove(source, readMove(values, config, migration, digests), values, terminal).catch(
+    (error: unknown): ExitCode => {
+      return refuse(
+        terminal,
+        busyText(error) ??
+          (migration.isAtomic ? `nothing was changed: ${messageOf(error)}` : `${messageOf(error)}; ${KEPT}`)
+      )
+    }
+  )
   await source.close()
   return code
 }
@@ -44,21 +52,40 @@ async function runMove (source: MigrationSource, move: Move, values: Values, ter
 }
 
 function readMove (values: Values, config: Config, { mappings }: Migration, digests: Digests | null): Move {
-  const { options, settings: { name, schemas }, secrets } = config
-  const stampKeys = deriveKeys(secrets, `${name}:stamp`).map(({ secret }) => secret) as [string, ...string[]]     // as many as there are secrets, one at least
-  const rows = createUserRows(options.adapter, userModel(schemas), schemas, stampKeys)     // reads no rows here: it knows ids and stamps
+  const {
+    options,
+    settings: { name, schemas },
+    secrets
+  } = config
+  // as many as there are secrets, one at least
+  const stampKeys = deriveKeys(secrets, `${name}:stamp`).map(({ secret }) => secret) as [string, ...string[]]
+  // reads no rows here: it knows ids and stamps
+  const rows = createUserRows(options.adapter, userModel(schemas), schemas, stampKeys)
   return { config, rows, mappings, pruneOrphans: values['prune-orphans'] === true, digests }
 }
 
 /** Digests differ between backends, so it must be clear whose the tokens are. */
-function chooseBackend ({ 'hash-tokens': hashTokens, backend }: Values, { file, options, settings }: Config): Digests | { problem: string } | null {
+function chooseBackend (
+  { 'hash-tokens': hashTokens, backend }: Values,
+  { file, options, settings }: Config
+): Digests | { problem: string } | null {
   if (hashTokens !== true) return null
-  if (settings.tokenStorage !== 'digest') return { problem: `--hash-tokens needs tokenStorage: 'digest' in ${file}: with 'plain' the application would know no session any more` }
+  if (settings.tokenStorage !== 'digest') {
+    return {
+      problem: `--hash-tokens needs tokenStorage: 'digest' in ${file}: with 'plain' the application would know no session any more`
+    }
+  }
   const names = options.backends.filter(({ strategy }) => strategy.name === 'database').map(({ name }) => name)
   const name = backend ?? (names.length === 1 ? names[0] : undefined)
-  if (name === undefined && names.length === 0) return { problem: `no backend of ${file} stores tokens; leave out --hash-tokens` }
-  if (typeof name !== 'string') return { problem: `several backends store tokens: name one of ${names.join(', ')} with --backend` }
-  if (!names.includes(name)) return { problem: `there is no backend ${quoted(name)} that stores tokens; there are: ${names.join(', ')}` }
+  if (name === undefined && names.length === 0) {
+    return { problem: `no backend of ${file} stores tokens; leave out --hash-tokens` }
+  }
+  if (typeof name !== 'string') {
+    return { problem: `several backends store tokens: name one of ${names.join(', ')} with --backend` }
+  }
+  if (!names.includes(name)) {
+    return { problem: `there is no backend ${quoted(name)} that stores tokens; there are: ${names.join(', ')}` }
+  }
   return { backend: name, label: `${settings.name}:${name}` }
 }
 

@@ -7,7 +7,10 @@ import type { Config } from '../config.js'
 import { adoptedModels, type Adopted } from './adopted-models.js'
 
 /** How stored tokens become digests: the label of the backend whose they are. */
-export interface Digests { readonly backend: string, readonly label: string }
+export interface Digests {
+  readonly backend: string
+  readonly label: string
+}
 
 /** What was asked for, and what it works with. */
 export interface Move {
@@ -20,13 +23,23 @@ export interface Move {
 }
 
 /** A table of the database, as it is and as it will be. */
-export interface MovedTable { readonly table: Table, readonly stored: StoredTable, readonly adopted: Adopted }
+export interface MovedTable {
+  readonly table: Table
+  readonly stored: StoredTable
+  readonly adopted: Adopted
+}
 
 /** The tables that were found. Others are made when the application starts. */
-export interface MovedTables { readonly users: MovedTable | null, readonly tokens: MovedTable | null, readonly accounts: MovedTable | null }
+export interface MovedTables {
+  readonly users: MovedTable | null
+  readonly tokens: MovedTable | null
+  readonly accounts: MovedTable | null
+}
 
 /** A pending change with its table. */
-export interface PendingChange extends SchemaChange { readonly table: Table }
+export interface PendingChange extends SchemaChange {
+  readonly table: Table
+}
 
 /** Looks up the tables. */
 export async function findTables (database: MigrationDatabase, { config, mappings }: Move): Promise<MovedTables> {
@@ -40,7 +53,10 @@ export async function findTables (database: MigrationDatabase, { config, mapping
 }
 
 /** What must change in the tables' definitions, or why it cannot. */
-export async function planChanges (database: MigrationDatabase, { users, tokens, accounts }: MovedTables): Promise<{ changes: PendingChange[], problems: string[] }> {
+export async function planChanges (
+  database: MigrationDatabase,
+  { users, tokens, accounts }: MovedTables
+): Promise<{ changes: PendingChange[]; problems: string[] }> {
   const changes: PendingChange[] = []
   const problems: string[] = []
   for (const found of [users, tokens, accounts]) {
@@ -48,11 +64,15 @@ export async function planChanges (database: MigrationDatabase, { users, tokens,
     const { table, stored, adopted } = found
     const missing = missingColumns(table, stored)
     if (missing.length > 0) {
-      problems.push(`table ${quoted(table.name)} lacks the columns ${missing.map(quoted).join(', ')}; add them, or map their names with the adapter's option \`tables\``)
+      problems.push(
+        `table ${quoted(table.name)} lacks the columns ${missing.map(quoted).join(', ')}; add them, or map their names with the adapter's option \`tables\``
+      )
       continue
     }
     const plan = await schemaChanges(database, table, stored, adopted.widths)
-    if (plan.unreadable) problems.push(`table ${quoted(table.name)}: its definition cannot be read; change its columns by hand`)
+    if (plan.unreadable) {
+      problems.push(`table ${quoted(table.name)}: its definition cannot be read; change its columns by hand`)
+    }
     changes.push(...plan.changes.map((change) => ({ table, ...change })))
   }
   return { changes, problems }

@@ -1,5 +1,11 @@
 import type { MigrationDatabase } from '../../adapters/sql/migration/migration-source.js'
-import { countOrphans, eachRow, findDoubles, findNulls, type Doubles } from '../../adapters/sql/migration/stored-rows.js'
+import {
+  countOrphans,
+  eachRow,
+  findDoubles,
+  findNulls,
+  type Doubles
+} from '../../adapters/sql/migration/stored-rows.js'
 import { foldEmail, parseEmail, storedForms } from '../../users/index.js'
 import { quoted, type Move, type MovedTable, type MovedTables } from './move.js'
 
@@ -7,14 +13,33 @@ const SHOWN = 20
 const IS_ASCII = /^[\x21-\x7e]*$/
 
 /** Rows that the new form of the tables would not hold, or that nobody could find in them, in words. */
-export async function findRowProblems (database: MigrationDatabase, move: Move, { users, tokens, accounts }: MovedTables & { users: MovedTable }): Promise<string[]> {
+export async function findRowProblems (
+  database: MigrationDatabase,
+  move: Move,
+  { users, tokens, accounts }: MovedTables & { users: MovedTable }
+): Promise<string[]> {
   const problems: string[] = []
-  for (const found of [users, tokens, accounts]) if (found !== null) problems.push(...await nullProblems(database, found))
-  problems.push(...await addressProblems(database, move, users))
+  for (const found of [users, tokens, accounts]) {
+    if (found !== null) problems.push(...(await nullProblems(database, found)))
+  }
+  problems.push(...(await addressProblems(database, move, users)))
   const addresses = await findDoubles(database, users.table, ['email'], SHOWN)
-  problems.push(...addresses.map(({ values: [email], ids }) => `${nameOf(users)}: addresses that differ only in case: ${list(ids)} (${maskEmail(String(email))})`))
-  if (accounts !== null) problems.push(...(await findDoubles(database, accounts.table, ['oauth_name', 'account_id'], SHOWN)).map((doubles) => accountProblem(accounts, doubles)))
-  for (const found of [tokens, accounts]) if (found !== null && !move.pruneOrphans) problems.push(...await orphanProblems(database, found, users))
+  problems.push(
+    ...addresses.map(
+      ({ values: [email], ids }) =>
+        `${nameOf(users)}: addresses that differ only in case: ${list(ids)} (${maskEmail(String(email))})`
+    )
+  )
+  if (accounts !== null) {
+    problems.push(
+      ...(await findDoubles(database, accounts.table, ['oauth_name', 'account_id'], SHOWN)).map((doubles) =>
+        accountProblem(accounts, doubles)
+      )
+    )
+  }
+  for (const found of [tokens, accounts]) {
+    if (found !== null && !move.pruneOrphans) problems.push(...(await orphanProblems(database, found, users)))
+  }
   return problems
 }
 
@@ -31,11 +56,17 @@ function hide (text: string): string {
 }
 
 async function nullProblems (database: MigrationDatabase, found: MovedTable): Promise<string[]> {
-  return (await findNulls(database, found.table)).map(({ column, count }) => `${nameOf(found)}: rows without a value in ${quoted(column)}: ${count}`)
+  return (await findNulls(database, found.table)).map(
+    ({ column, count }) => `${nameOf(found)}: rows without a value in ${quoted(column)}: ${count}`
+  )
 }
 
 /** Users who could not be found by their e-mail or id, and users who share one e-mail in two Unicode forms. */
-async function addressProblems (database: MigrationDatabase, { rows, config }: Move, users: MovedTable): Promise<string[]> {
+async function addressProblems (
+  database: MigrationDatabase,
+  { rows, config }: Move,
+  users: MovedTable
+): Promise<string[]> {
   const addresses: string[] = []
   const ids: unknown[] = []
   const internationalized = new Map<string, unknown[]>()
@@ -43,13 +74,26 @@ async function addressProblems (database: MigrationDatabase, { rows, config }: M
     if (rows.parseId(String(id)) !== users.table.primaryKey.codec.decode(id)) ids.push(id)
     if (email === null) continue
     const known = parseEmail(String(email))
-    if (known === null || !isFoundBy(known, String(email))) addresses.push(`${quoted(id)} (${maskEmail(String(email))})`)
-    else if (!IS_ASCII.test(known) || String(email).includes('xn--')) push(internationalized, foldEmail(known), id)
+    if (known === null || !isFoundBy(known, String(email))) {
+      addresses.push(`${quoted(id)} (${maskEmail(String(email))})`)
+    } else if (!IS_ASCII.test(known) || String(email).includes('xn--')) push(internationalized, foldEmail(known), id)
   }
   const problems: string[] = []
-  if (ids.length > 0) problems.push(`${nameOf(users)}: ids that are not of the kind ${quoted(config.settings.schemas.id.name)}, which the option \`schemas\` says: ${list(ids)}`)
-  if (addresses.length > 0) problems.push(`${nameOf(users)}: addresses in a form that is not stored here (one plain address): ${shorten(addresses)}`)
-  for (const same of internationalized.values()) if (same.length > 1) problems.push(`${nameOf(users)}: e-mails that differ only in their Unicode form: ${list(same)}`)
+  if (ids.length > 0) {
+    problems.push(
+      `${nameOf(users)}: ids that are not of the kind ${quoted(config.settings.schemas.id.name)}, which the option \`schemas\` says: ${list(ids)}`
+    )
+  }
+  if (addresses.length > 0) {
+    problems.push(
+      `${nameOf(users)}: addresses in a form that is not stored here (one plain address): ${shorten(addresses)}`
+    )
+  }
+  for (const same of internationalized.values()) {
+    if (same.length > 1) {
+      problems.push(`${nameOf(users)}: e-mails that differ only in their Unicode form: ${list(same)}`)
+    }
+  }
   return problems
 }
 
@@ -59,7 +103,7 @@ function isFoundBy (known: string, stored: string): boolean {
 }
 
 function push (map: Map<string, unknown[]>, key: string, value: unknown): void {
-  map.set(key, [...map.get(key) ?? [], value])
+  map.set(key, [...(map.get(key) ?? []), value])
 }
 
 function accountProblem (accounts: MovedTable, { values: [provider], ids }: Doubles): string {

@@ -12,11 +12,13 @@ export async function runUpgrade (values: Values, terminal: Terminal, config: Co
   const isApplied = values['dry-run'] !== true && values['check'] !== true
   let plan
   try {
-    plan = await withApplication(config, ({ models }) => isApplied ? schema.apply(models) : schema.plan(models))
+    plan = await withApplication(config, ({ models }) => (isApplied ? schema.apply(models) : schema.plan(models)))
   } catch (error) {
     return refuse(terminal, busyText(error) ?? messageOf(error))
   }
-  if (plan.problems.length > 0) return refuse(terminal, `nothing was changed:\n${plan.problems.map((problem) => `  - ${problem}`).join('\n')}`)
+  if (plan.problems.length > 0) {
+    return refuse(terminal, `nothing was changed:\n${plan.problems.map((problem) => `  - ${problem}`).join('\n')}`)
+  }
   return report(plan, values, terminal)
 }
 

@@ -9,11 +9,14 @@ import type { Identity, ProviderTokens } from './contracts.js'
 import { isProven } from './identity.js'
 import { NO_TOKENS, type AccountKey, type StoredTokens, type TokenVault } from './token-vault.js'
 
-const MOST = 1000     // accounts of one user
+const MOST = 1000 // accounts of one user
 
 /** Reads and writes stored accounts; knows nothing of rules. */
 export interface AccountRows {
-  /** The account of an identity. Throws `FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED` when an adopted table gives it to two users. */
+  /**
+   * The account of an identity. Throws `FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED` when an adopted table gives it to two
+   * users.
+   */
   find(identity: Identity): Promise<AccountRow | null>
   ofUser(userId: UserId): Promise<AccountRow[]>
   get(id: AccountRow['id']): Promise<AccountRow | null>
@@ -34,7 +37,9 @@ export interface AccountRows {
 export function createAccountRows ({ store, settings, log }: FeatureHost, vault: TokenVault): AccountRows {
   const model = accountModel(settings)
   store.define(model)
-  const many = async (where: Partial<AccountRow>): Promise<AccountRow[]> => await store.findMany(model, where as Row as Record<string, string | number>, { limit: MOST }) as AccountRow[]     // ids and texts
+  const many = async (where: Partial<AccountRow>): Promise<AccountRow[]> =>
+    // ids and texts
+    (await store.findMany(model, where as Row as Record<string, string | number>, { limit: MOST })) as AccountRow[]
 
   const tokensOf = (identity: Identity): StoredTokens => vault.store(keyOf(identity), identity.tokens)
 
@@ -50,7 +55,9 @@ export function createAccountRows ({ store, settings, log }: FeatureHost, vault:
     }
   }
 
-  /** False when another account has the same key, as in an adopted table without the index: who sees another one goes. */
+  /**
+   * False when another account has the same key, as in an adopted table without the index: who sees another one goes.
+   */
   async function isAlone ({ id, oauth_name, account_id }: AccountRow): Promise<boolean> {
     if ((await many({ oauth_name, account_id })).every((account) => account.id === id)) return true
     await store.delete(model, { id })
@@ -60,35 +67,50 @@ export function createAccountRows ({ store, settings, log }: FeatureHost, vault:
   return {
     async find ({ provider: { name }, accountId }) {
       const [first, ...others] = await many({ oauth_name: name, account_id: accountId })
-      if (first !== undefined && others.some((other) => String(other.user_id) !== String(first.user_id))) throw FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED()
+      if (first !== undefined && others.some((other) => String(other.user_id) !== String(first.user_id))) {
+        throw FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED()
+      }
       return first ?? null
     },
 
     ofUser: (userId) => many({ user_id: userId }),
-    get: async (id) => await store.findOne(model, { id }) as AccountRow | null,
+    get: async (id) => (await store.findOne(model, { id })) as AccountRow | null,
 
     async add (userId, identity) {
-      const added = await unlessTaken(() => write(tokensOf(identity), (tokens) => store.create(model, rowOf(userId, identity, tokens))))
-      return added !== null && await isAlone(added as AccountRow) ? added as AccountRow : null
+      const added = await unlessTaken(() =>
+        write(tokensOf(identity), (tokens) => store.create(model, rowOf(userId, identity, tokens)))
+      )
+      return added !== null && (await isAlone(added as AccountRow)) ? (added as AccountRow) : null
     },
 
     async addWith (storeUser, identity) {
-      const stored = await unlessTaken(() => write(tokensOf(identity), (tokens) => storeUser(({ id }) => [[model, rowOf(id, identity, tokens)]])), model)
-      return stored !== null && await isAlone(stored[1] as AccountRow) ? stored[0] : null     // the user's only dependent
+      const stored = await unlessTaken(
+        () => write(tokensOf(identity), (tokens) => storeUser(({ id }) => [[model, rowOf(id, identity, tokens)]])),
+        model
+      )
+      return stored !== null && (await isAlone(stored[1] as AccountRow)) ? stored[0] : null // the user's only dependent
     },
 
     async renew (row, identity) {
-      const refreshToken = identity.tokens.refreshToken ?? vault.read(row)?.refreshToken ?? null     // many providers give one at the first login alone
+      // many providers give one at the first login alone
+      const refreshToken = identity.tokens.refreshToken ?? vault.read(row)?.refreshToken ?? null
       const where = { ...keyOf(identity), user_id: row.user_id }
       const email: Changes = addressOf(identity) === '' ? {} : emailOf(identity)
-      const changed = await write(vault.store(row, { ...identity.tokens, refreshToken }), (tokens) => store.update(model, where, { ...email, ...tokens }))
+      const changed = await write(vault.store(row, { ...identity.tokens, refreshToken }), (tokens) =>
+        store.update(model, where, { ...email, ...tokens })
+      )
       return changed > 0
     },
 
-    replaceTokens: async (row, tokens) => await write(vault.store(row, tokens), (stored) => store.update(model, { id: row.id, refresh_token: row.refresh_token }, { ...stored })) > 0,
+    replaceTokens: async (row, tokens) =>
+      (await write(vault.store(row, tokens), (stored) =>
+        store.update(model, { id: row.id, refresh_token: row.refresh_token }, { ...stored })
+      )) > 0,
     remove: ({ id, user_id: userId }) => store.delete(model, { id, user_id: userId }),
     removeAll: (userId) => store.delete(model, { user_id: userId }),
-    async restore (row) { await store.create(model, { ...row }) }
+    async restore (row) {
+      await store.create(model, { ...row })
+    }
   }
 }
 
@@ -114,7 +136,9 @@ function rowOf (userId: UserRow['id'], identity: Identity, tokens: StoredTokens)
   return { ...keyOf(identity), user_id: userId, ...emailOf(identity), ...tokens }
 }
 
-/** Checks whether the provider of a stored account said, at the last login, that this mailbox belongs to the account. */
+/**
+ * Checks whether the provider of a stored account said, at the last login, that this mailbox belongs to the account.
+ */
 export function vouchesFor ({ account_email: known, email_verified: isVerified }: AccountRow, email: string): boolean {
   return isVerified === true && isSameEmail(known, email)
 }
@@ -125,5 +149,7 @@ function emailOf (identity: Identity): Pick<AccountRow, 'account_email'> & { ema
 
 /** The address as the provider writes it; empty where none can be stored. */
 function addressOf ({ email }: Identity): string {
-  return email === null || email.length > ACCOUNT_TEXT_MAX_LENGTH || !email.isWellFormed() || email.includes('\0') ? '' : email
+  return email === null || email.length > ACCOUNT_TEXT_MAX_LENGTH || !email.isWellFormed() || email.includes('\0')
+    ? ''
+    : email
 }

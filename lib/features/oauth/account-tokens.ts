@@ -6,17 +6,22 @@ import type { OauthAccounts, ProviderClient, ProviderTokens } from './contracts.
 import type { AccountRules } from './resolve.js'
 import type { TokenVault } from './token-vault.js'
 
-const EARLY_SECONDS = 30     // a token is to live until it has arrived
+const EARLY_SECONDS = 30 // a token is to live until it has arrived
 const LOOKS = 5
 const PAUSE_MS = 50
 
 /** Reads the tokens of accounts, refreshed when they have ended. Parallel calls for one account share one refresh. */
-export function createTokenReader ({ host, accounts }: AccountRules, vault: TokenVault, clients: ReadonlyMap<string, ProviderClient>): OauthAccounts['tokens'] {
+export function createTokenReader (
+  { host, accounts }: AccountRules,
+  vault: TokenVault,
+  clients: ReadonlyMap<string, ProviderClient>
+): OauthAccounts['tokens'] {
   const running = new Map<string, Promise<ProviderTokens | null>>()
-  const hasEnded = ({ expiresAt }: ProviderTokens): boolean => expiresAt !== null && expiresAt - EARLY_SECONDS <= host.settings.clock() / 1000
+  const hasEnded = ({ expiresAt }: ProviderTokens): boolean =>
+    expiresAt !== null && expiresAt - EARLY_SECONDS <= host.settings.clock() / 1000
 
   /** The row as it is stored now; null without one. */
-  async function look (row: AccountRow): Promise<{ now: AccountRow, tokens: ProviderTokens } | null> {
+  async function look (row: AccountRow): Promise<{ now: AccountRow; tokens: ProviderTokens } | null> {
     const now = await accounts.get(row.id)
     const tokens = now === null ? null : vault.read(now)
     return now === null || tokens === null ? null : { now, tokens }
@@ -50,10 +55,12 @@ export function createTokenReader ({ host, accounts }: AccountRules, vault: Toke
       throw isUsersError(error) ? error : FST_USERS_OAUTH_PROVIDER_FAILED([], { cause: error })
     }
     const kept = { ...fresh, refreshToken: fresh.refreshToken ?? refreshToken }
-    return await keep(now, kept) ? kept : (await look(row))?.tokens ?? null
+    return (await keep(now, kept)) ? kept : ((await look(row))?.tokens ?? null)
   }
 
-  /** Stores them unless the stored ones changed. A refresh token may be good once: a write that fails is tried again. */
+  /**
+   * Stores them unless the stored ones changed. A refresh token may be good once: a write that fails is tried again.
+   */
   async function keep (row: AccountRow, tokens: ProviderTokens, left = LOOKS): Promise<boolean> {
     try {
       return await accounts.replaceTokens(row, tokens)
@@ -69,7 +76,11 @@ export function createTokenReader ({ host, accounts }: AccountRules, vault: Toke
     const tokens = row === undefined ? null : vault.read(row)
     if (row === undefined || tokens === null || !hasEnded(tokens)) return tokens
     const key = String(row.id)
-    const task = running.get(key) ?? refresh(row).finally(() => { running.delete(key) })
+    const task =
+      running.get(key) ??
+      refresh(row).finally(() => {
+        running.delete(key)
+      })
     running.set(key, task)
     return await task
   }

@@ -9,8 +9,15 @@ import { linkAccount, listAccounts, unlinkAccount } from './link.js'
 import { resolveUser, type AccountRules } from './resolve.js'
 import { createTokenVault } from './token-vault.js'
 
-/** Puts the rules about accounts together, and removes accounts with their user. Call it before the application is ready. */
-export function createOauthAccounts (host: FeatureHost, settings: AccountSettings, clients: ReadonlyMap<string, ProviderClient>): OauthAccounts {
+/**
+ * Puts the rules about accounts together, and removes accounts with their user. Call it before the application is
+ * ready.
+ */
+export function createOauthAccounts (
+  host: FeatureHost,
+  settings: AccountSettings,
+  clients: ReadonlyMap<string, ProviderClient>
+): OauthAccounts {
   const vault = createTokenVault(settings, host.settings)
   const accounts = createAccountRows(host, vault)
   const issuers = createIssuers(host)
@@ -25,7 +32,8 @@ export function createOauthAccounts (host: FeatureHost, settings: AccountSetting
     if (tokens !== null && client !== undefined) host.background(() => client.revoke(tokens))
   }
 
-  host.addRemoval(async ({ id, email }, which) => {     // the rows of an adopted table need not go with the user by themselves
+  host.addRemoval(async ({ id, email }, which) => {
+    // the rows of an adopted table need not go with the user by themselves
     const rows = (await accounts.ofUser(id as UserId)).filter((row) => which === 'all' || !vouchesFor(row, email))
     let removed = 0
     if (which === 'all' && rows.length > 0) removed = await accounts.removeAll(id)
@@ -41,13 +49,17 @@ export function createOauthAccounts (host: FeatureHost, settings: AccountSetting
       await issuers.claim(identity.provider)
       return await resolveUser(rules, identity, context)
     },
-    async withdraw (row, context) { if (created.delete(row)) await host.withdraw(row, context) },
+    async withdraw (row, context) {
+      if (created.delete(row)) await host.withdraw(row, context)
+    },
     async link (user, identity, context) {
       await issuers.claim(identity.provider)
       return await linkAccount(rules, user, identity, context)
     },
     list: (userId) => listAccounts(rules, userId),
-    async unlink (user, accountId, context) { revoke(await unlinkAccount(rules, user, accountId, context)) },
+    async unlink (user, accountId, context) {
+      revoke(await unlinkAccount(rules, user, accountId, context))
+    },
     tokens: createTokenReader(rules, vault, ownClients)
   }
 }

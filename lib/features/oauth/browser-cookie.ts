@@ -25,13 +25,20 @@ export interface BrowserCookie {
   set(request: FastifyRequest, reply: FastifyReply): string
   clear(reply: FastifyReply): void
   /**
-   * Hands the detail of a pending login to the page that the browser is sent to, in a cookie `<name>-pending` that scripts
-   * can read, as they can read the reply to a login without a redirect. A ticket in a URL would reach logs and histories.
+   * Hands the detail of a pending login to the page that the browser is sent to, in a cookie `<name>-pending` that
+   * scripts
+   * can read, as they can read the reply to a login without a redirect. A ticket in a URL would reach logs and
+   * histories.
    */
   setPending(request: FastifyRequest, reply: FastifyReply, detail: unknown): void
 }
 
-export async function createBrowserCookie (scope: FastifyInstance, { duplicateCookies }: Settings, { name, domain, ...rest }: BrowserCookieSettings, maxAge: number): Promise<BrowserCookie> {
+export async function createBrowserCookie (
+  scope: FastifyInstance,
+  { duplicateCookies }: Settings,
+  { name, domain, ...rest }: BrowserCookieSettings,
+  maxAge: number
+): Promise<BrowserCookie> {
   if (!scope.hasDecorator('serializeCookie')) await scope.register(fastifyCookie, { hook: false })
   const attributes = { ...rest, httpOnly: true, encode: String, ...(domain === null ? {} : { domain }) }
 
@@ -50,11 +57,19 @@ export async function createBrowserCookie (scope: FastifyInstance, { duplicateCo
       reply.header('set-cookie', scope.serializeCookie(name, value, { ...attributes, maxAge }))
       return digest(value)
     },
-    clear: (reply) => { reply.header('set-cookie', scope.serializeCookie(name, '', { ...attributes, maxAge: 0 })) },
+    clear: (reply) => {
+      reply.header('set-cookie', scope.serializeCookie(name, '', { ...attributes, maxAge: 0 }))
+    },
     setPending ({ log }, reply, detail) {
       const value = encodeURIComponent(JSON.stringify(detail))
-      if (value.length > PENDING_MAX_LENGTH) log.error('fastify-users: the body of a pending login is too large for a cookie')
-      else reply.header('set-cookie', scope.serializeCookie(`${name}-pending`, value, { ...attributes, httpOnly: false, maxAge }))
+      if (value.length > PENDING_MAX_LENGTH) {
+        log.error('fastify-users: the body of a pending login is too large for a cookie')
+      } else {
+        reply.header(
+          'set-cookie',
+          scope.serializeCookie(`${name}-pending`, value, { ...attributes, httpOnly: false, maxAge })
+        )
+      }
     }
   }
 }

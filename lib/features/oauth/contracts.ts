@@ -15,7 +15,9 @@ export interface ProviderEndpoints {
   authorization_response_iss_parameter_supported?: boolean
 }
 
-/** What the option `fetch` is called with: a URL that was checked, and a subset of the options of the global `fetch`. */
+/**
+ * What the option `fetch` is called with: a URL that was checked, and a subset of the options of the global `fetch`.
+ */
 export interface ProviderFetchInit {
   method: string
   headers: Record<string, string>
@@ -42,13 +44,23 @@ export interface ProviderApi {
   readonly accessToken: string
   /** Claims of the checked id_token (OpenID Connect Core 1.0, section 2); null without one. */
   readonly claims: Readonly<Record<string, unknown>> | null
-  /** JSON from an address of the provider's. Throws `FST_USERS_OAUTH_PROVIDER_FAILED`, `FST_USERS_OAUTH_PROVIDER_UNAVAILABLE`. */
-  fetchJson(url: string, init?: { method?: 'GET' | 'POST', headers?: Record<string, string>, body?: URLSearchParams }): Promise<unknown>
-  /** Claims of the userinfo endpoint, whose `sub` equals that of the id_token (OpenID Connect Core 1.0, section 5.3). */
+  /**
+   * JSON from an address of the provider's. Throws `FST_USERS_OAUTH_PROVIDER_FAILED`,
+   * `FST_USERS_OAUTH_PROVIDER_UNAVAILABLE`.
+   */
+  fetchJson(
+    url: string,
+    init?: { method?: 'GET' | 'POST'; headers?: Record<string, string>; body?: URLSearchParams }
+  ): Promise<unknown>
+  /**
+   * Claims of the userinfo endpoint, whose `sub` equals that of the id_token (OpenID Connect Core 1.0, section 5.3).
+   */
   userInfo(): Promise<Record<string, unknown>>
 }
 
-/** Who somebody is at a provider, as its answer says. The engine refuses an id that is neither text nor a whole number. */
+/**
+ * Who somebody is at a provider, as its answer says. The engine refuses an id that is neither text nor a whole number.
+ */
 export interface ProviderProfile {
   /** The stable id; numbers are written as text. */
   id: unknown
@@ -68,14 +80,19 @@ export interface Provider {
   /** For a login button. */
   readonly title: string
   readonly clientId: string
-  /** Gives the secret for an exchange (Apple's is a token signed for it); null for a public client. A function is not printed. */
+  /**
+   * Gives the secret for an exchange (Apple's is a token signed for it); null for a public client. A function is not
+   * printed.
+   */
   readonly clientSecret: (() => MaybePromise<string>) | null
   readonly clientAuthentication: 'client_secret_post' | 'client_secret_basic' | 'none'
   /** Asked for when a request names none; a request may name some of these, no others. */
   readonly scopes: readonly string[]
   /** Known endpoints, or the issuer whose discovery document lists them (OpenID Connect Discovery 1.0, section 4). */
   readonly server: ProviderEndpoints | { readonly discover: string }
-  /** Former issuers whose accounts are this provider's too: the same server under another URL, with the same subjects. */
+  /**
+   * Former issuers whose accounts are this provider's too: the same server under another URL, with the same subjects.
+   */
   readonly formerIssuers?: readonly string[]
   /** Whether the token answer must hold an id_token, which is always checked. */
   readonly idToken: boolean
@@ -114,8 +131,13 @@ export interface Identity {
 /** A linked account without the provider's tokens. */
 export type OauthAccount = LinkedAccount
 
-/** Makes custom fields of a new user from the provider's answer. Flags, address and id in what it gives do not count. */
-export type MapProfile = (profile: Identity['profile'], identity: Identity) => MaybePromise<Readonly<Record<string, unknown>> | null | undefined>
+/**
+ * Makes custom fields of a new user from the provider's answer. Flags, address and id in what it gives do not count.
+ */
+export type MapProfile = (
+  profile: Identity['profile'],
+  identity: Identity
+) => MaybePromise<Readonly<Record<string, unknown>> | null | undefined>
 
 /** The options of the rules about accounts, checked. */
 export interface AccountSettings {
@@ -128,7 +150,10 @@ export interface AccountSettings {
   /** A new user with a proven address counts as verified. */
   readonly isVerifiedByDefault: boolean
   readonly mapProfile: MapProfile | null
-  /** Secrets that providers' tokens are encrypted with: the first encrypts, all decrypt. Without any, tokens are not stored, or are with `tokenStorage: 'plain'` as they are. */
+  /**
+   * Secrets that providers' tokens are encrypted with: the first encrypts, all decrypt. Without any, tokens are not
+   * stored, or are with `tokenStorage: 'plain'` as they are.
+   */
   readonly encryptionKeys: readonly string[]
 }
 
@@ -145,8 +170,10 @@ export interface OauthAccounts {
   link(user: UserId | UserRow, identity: Identity, context: CallContext): Promise<User>
   list(userId: UserId): Promise<OauthAccount[]>
   /**
-   * Takes an account from a user, and ends the grant at the provider where its tokens are stored; of a row only as long as no
-   * session of it ended. Throws `FST_USERS_OAUTH_LAST_LOGIN_METHOD`, `FST_USERS_OAUTH_ACCOUNT_NOT_FOUND`, `FST_USERS_UNAUTHENTICATED`.
+   * Takes an account from a user, and ends the grant at the provider where its tokens are stored; of a row only as long
+   * as no
+   * session of it ended. Throws `FST_USERS_OAUTH_LAST_LOGIN_METHOD`, `FST_USERS_OAUTH_ACCOUNT_NOT_FOUND`,
+   * `FST_USERS_UNAUTHENTICATED`.
    */
   unlink(user: UserId | UserRow, accountId: OauthAccount['id'], context: CallContext): Promise<void>
   /** The provider's tokens of an account, refreshed when they have ended; null where none are stored. */

@@ -24,15 +24,19 @@ type Exchange = { [K in keyof EventContext]: NonNullable<EventContext[K]> }
 export async function enterWith (parts: EnterParts, identity: Identity, exchange: Exchange): Promise<IssuedToken> {
   const { host, users, accounts, backend } = parts
   const row = await accounts.resolve(identity, exchange).catch(async (error: unknown) => {
-    if (isCode(error, 'FST_USERS_LOGIN_USER_NOT_VERIFIED')) await reportUnverified(parts, identity.email ?? '', null, exchange)
+    if (isCode(error, 'FST_USERS_LOGIN_USER_NOT_VERIFIED')) {
+      await reportUnverified(parts, identity.email ?? '', null, exchange)
+    }
     throw error
   })
   try {
     await checkVerified(parts, row, exchange)
     return await startSession(users, backend, row, { ...exchange, method: `oauth:${identity.provider.name}` })
   } catch (error) {
-    if (isCode(error, 'FST_USERS_LOGIN_PENDING')) throw error     // not refused: a further step finishes it
-    await accounts.withdraw(row, exchange).catch((failure: unknown) => { host.background(() => Promise.reject(failure)) })     // logged
+    if (isCode(error, 'FST_USERS_LOGIN_PENDING')) throw error // not refused: a further step finishes it
+    await accounts.withdraw(row, exchange).catch((failure: unknown) => {
+      host.background(() => Promise.reject(failure))
+    }) // logged
     throw error
   }
 }
@@ -45,7 +49,12 @@ async function checkVerified (parts: EnterParts, row: UserRow, exchange: Exchang
   throw FST_USERS_LOGIN_USER_NOT_VERIFIED()
 }
 
-async function reportUnverified ({ host, backend }: EnterParts, email: string, row: UserRow | null, exchange: Exchange): Promise<void> {
+async function reportUnverified (
+  { host, backend }: EnterParts,
+  email: string,
+  row: UserRow | null,
+  exchange: Exchange
+): Promise<void> {
   const user = row && host.rows.toUser(row)
   await host.fire('onLoginFailed', { username: email, user, backend: backend.name, reason: 'NOT_VERIFIED' }, exchange)
 }

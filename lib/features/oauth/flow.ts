@@ -1,7 +1,14 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { CallbackQuery } from '../../../schemas/index.js'
-import { FST_USERS_BAD_REQUEST, FST_USERS_OAUTH_BAD_REDIRECT, FST_USERS_OAUTH_INVALID_STATE, FST_USERS_OAUTH_REFUSED, isUsersError, type UsersError } from '../../errors.js'
+import {
+  FST_USERS_BAD_REQUEST,
+  FST_USERS_OAUTH_BAD_REDIRECT,
+  FST_USERS_OAUTH_INVALID_STATE,
+  FST_USERS_OAUTH_REFUSED,
+  isUsersError,
+  type UsersError
+} from '../../errors.js'
 import { generateOpaqueToken, isSameSecret } from '../../tokens/index.js'
 import type { BrowserCookie } from './browser-cookie.js'
 import type { Identity } from './contracts.js'
@@ -20,7 +27,11 @@ export interface FlowParts {
 }
 
 /** One provider for one purpose. */
-export interface Leg { client: EngineClient, purpose: Transaction['purpose'], redirectUri: string }
+export interface Leg {
+  client: EngineClient
+  purpose: Transaction['purpose']
+  redirectUri: string
+}
 
 /** How a flow is started. */
 export interface Start {
@@ -33,17 +44,27 @@ export interface Start {
   redirect: string | null
 }
 
-interface Exchange { request: FastifyRequest, reply: FastifyReply }
+interface Exchange {
+  request: FastifyRequest
+  reply: FastifyReply
+}
 
 /** The OAuth 2 authorization code flow (RFC 6749, section 4.1; RFC 9700), from the start to a checked identity. */
 export interface Flow {
   /** The provider's address to send the browser to. Sets the cookie. */
   start(leg: Leg, start: Start, exchange: Exchange): Promise<string>
   /**
-   * Finishes the transaction and hands the identity to `use`, whose result is the reply; a transaction in browser mode is
+   * Finishes the transaction and hands the identity to `use`, whose result is the reply; a transaction in browser mode
+   * is
    * answered by a redirect instead, also when anything fails from here on.
    */
-  finish<T>(leg: Leg, query: CallbackQuery, userId: string | null, exchange: Exchange, use: (identity: Identity, browser: boolean) => Promise<T>): Promise<T | FastifyReply>
+  finish<T>(
+    leg: Leg,
+    query: CallbackQuery,
+    userId: string | null,
+    exchange: Exchange,
+    use: (identity: Identity, browser: boolean) => Promise<T>
+  ): Promise<T | FastifyReply>
 }
 
 /** `error` of an authorization response (RFC 6749, section 4.1.2.1), as far as it is harmless wherever it is shown. */
@@ -51,24 +72,52 @@ const PLAIN_ERROR = /^[\w .,:;!?()/-]{1,100}$/
 
 export function createFlow ({ backend, states, transactions, cookie, redirects }: FlowParts): Flow {
   /**
-   * The transaction that a callback belongs to, or why there is none. It is gone afterwards either way, so that the first
+   * The transaction that a callback belongs to, or why there is none. It is gone afterwards either way, so that the
+   * first
    * failed check ends the flow; nothing was sent to the provider yet.
    */
-  async function claim ({ client: { provider }, purpose }: Leg, { state: token, code_verifier: given }: CallbackQuery, userId: string | null, { request, reply }: Exchange): Promise<Transaction | UsersError> {
+  async function claim (
+    { client: { provider }, purpose }: Leg,
+    { state: token, code_verifier: given }: CallbackQuery,
+    userId: string | null,
+    { request, reply }: Exchange
+  ): Promise<Transaction | UsersError> {
     const state = states.read(token)
     const transaction = state.id === null || state.id === '' ? null : await transactions.take(state.id)
     const browser = cookie.digestOf(request)
-    if (transaction !== null && browser !== null && isSameSecret(transaction.browser, browser) && !await transactions.hasOpen(browser)) cookie.clear(reply)
+    if (
+      transaction !== null &&
+      browser !== null &&
+      isSameSecret(transaction.browser, browser) &&
+      !(await transactions.hasOpen(browser))
+    ) {
+      cookie.clear(reply)
+    }
     if ('refusal' in state) return state.refusal
-    if (transaction === null || browser === null || !isSameSecret(state.browser, browser) || !isSameSecret(transaction.browser, browser)) return FST_USERS_OAUTH_INVALID_STATE()
-    if (transaction.purpose !== purpose || transaction.provider !== provider.name || transaction.backend !== backend) return FST_USERS_OAUTH_INVALID_STATE()
+    if (
+      transaction === null ||
+      browser === null ||
+      !isSameSecret(state.browser, browser) ||
+      !isSameSecret(transaction.browser, browser)
+    ) {
+      return FST_USERS_OAUTH_INVALID_STATE()
+    }
+    if (transaction.purpose !== purpose || transaction.provider !== provider.name || transaction.backend !== backend) {
+      return FST_USERS_OAUTH_INVALID_STATE()
+    }
     if (transaction.userId !== state.userId) return FST_USERS_OAUTH_INVALID_STATE()
-    if (transaction.userId !== userId) return FST_USERS_BAD_REQUEST()     // the state of another user (contract 1.11)
-    if (transaction.challenge !== null && !isSameSecret(challengeOf(given ?? ''), transaction.challenge)) return FST_USERS_OAUTH_INVALID_STATE()
+    if (transaction.userId !== userId) return FST_USERS_BAD_REQUEST() // the state of another user (contract 1.11)
+    if (transaction.challenge !== null && !isSameSecret(challengeOf(given ?? ''), transaction.challenge)) {
+      return FST_USERS_OAUTH_INVALID_STATE()
+    }
     return transaction
   }
 
-  async function identify ({ client, redirectUri }: Leg, { code = '', iss, code_verifier: given = '' }: CallbackQuery, { verifier, challenge, nonce }: Transaction): Promise<Identity> {
+  async function identify (
+    { client, redirectUri }: Leg,
+    { code = '', iss, code_verifier: given = '' }: CallbackQuery,
+    { verifier, challenge, nonce }: Transaction
+  ): Promise<Identity> {
     return client.identify({ code, iss, redirectUri, verifier: challenge === null ? verifier : given, nonce })
   }
 
@@ -80,18 +129,35 @@ export function createFlow ({ backend, states, transactions, cookie, redirects }
       const browser = cookie.set(request, reply)
       const id = generateOpaqueToken()
       const state = states.sign({ id, browser, userId })
-      const address = await client.authorizationUrl({ redirectUri, state, scopes, nonce, challenge: verifier === null ? challenge : challengeOf(verifier) })
-      await transactions.open(id, { provider: provider.name, backend, purpose, userId, browser, verifier, challenge, nonce, redirect })
+      const address = await client.authorizationUrl({
+        redirectUri,
+        state,
+        scopes,
+        nonce,
+        challenge: verifier === null ? challenge : challengeOf(verifier)
+      })
+      await transactions.open(id, {
+        provider: provider.name,
+        backend,
+        purpose,
+        userId,
+        browser,
+        verifier,
+        challenge,
+        nonce,
+        redirect
+      })
       return address
     },
 
-    // The contract looks at `error` and `code` first, then spends the code, then checks the state. Here the state is checked,
+    // The contract looks at `error` and `code` first, then spends the code, then checks the state. Here the state is
+    // checked,
     // and the transaction spent, before all else; only the order of the answers is the contract's.
     async finish (leg, query, userId, exchange, use) {
       const claimed = await claim(leg, query, userId, exchange)
       const refusal = refusalOf(query)
       if (isUsersError(claimed)) throw refusal ?? claimed
-      const target = claimed.redirect === null ? null : redirects?.resolve(claimed.redirect) ?? null
+      const target = claimed.redirect === null ? null : (redirects?.resolve(claimed.redirect) ?? null)
       if (target === null && claimed.redirect !== null) throw FST_USERS_OAUTH_BAD_REDIRECT()
       try {
         if (refusal !== null) throw refusal
@@ -99,8 +165,13 @@ export function createFlow ({ backend, states, transactions, cookie, redirects }
         return target === null ? result : sendBrowser(exchange.reply, target, 302)
       } catch (error) {
         if (target === null) throw error
-        exchange.request.log[isRefusal(error) ? 'debug' : 'error']({ err: error }, 'fastify-users: a login in the browser failed')
-        if (isUsersError(error) && error.code === 'FST_USERS_LOGIN_PENDING') cookie.setPending(exchange.request, exchange.reply, error.detail)
+        exchange.request.log[isRefusal(error) ? 'debug' : 'error'](
+          { err: error },
+          'fastify-users: a login in the browser failed'
+        )
+        if (isUsersError(error) && error.code === 'FST_USERS_LOGIN_PENDING') {
+          cookie.setPending(exchange.request, exchange.reply, error.detail)
+        }
         return sendBrowser(exchange.reply, withError(target, wordOf(error)), 302)
       }
     }
@@ -132,7 +203,9 @@ function isRefusal (error: unknown): boolean {
 function wordOf (error: unknown): string {
   if (isUsersError(error) && error.statusCode !== 500) {
     const { code, detail } = error
-    return code === 'FST_USERS_REFUSED' && typeof detail === 'string' && /^[A-Z][A-Z0-9_]{0,63}$/.test(detail) ? detail : code.replace('FST_USERS_', '')
+    return code === 'FST_USERS_REFUSED' && typeof detail === 'string' && /^[A-Z][A-Z0-9_]{0,63}$/.test(detail)
+      ? detail
+      : code.replace('FST_USERS_', '')
   }
   return isRefusal(error) ? 'REFUSED' : 'INTERNAL_ERROR'
 }

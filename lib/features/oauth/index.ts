@@ -26,9 +26,12 @@ export type { OauthCookieOptions, OauthOptions, OauthRouteGroup } from './option
 // on a host, which copies of equal version share
 const kAccounts: unique symbol = Symbol.for('fastify-users.oauth')
 const kIssuers: unique symbol = Symbol.for('fastify-users.oauth-issuers')
-type Host = FeatureHost & { [kAccounts]?: OauthAccounts, [kIssuers]?: Map<string, string> }
+type Host = FeatureHost & { [kAccounts]?: OauthAccounts; [kIssuers]?: Map<string, string> }
 
-/** The accounts of the registered users at providers, for code: their list, unlinking, and the provider's tokens. Throws `FST_USERS_NOT_REGISTERED`. */
+/**
+ * The accounts of the registered users at providers, for code: their list, unlinking, and the provider's tokens. Throws
+ * `FST_USERS_NOT_REGISTERED`.
+ */
 export function oauthAccounts (app: AnyInstance): Pick<OauthAccounts, 'list' | 'unlink' | 'tokens'> {
   const { [kAccounts]: accounts } = hostOf(app)
   if (accounts === undefined) throw FST_USERS_NOT_REGISTERED()
@@ -40,7 +43,12 @@ async function oauthPlugin (scope: FastifyInstance, options: OauthOptions): Prom
   const settings = resolveOauthOptions(options, host.settings, scope.users.backends)
   claimNames(host, settings.providers)
   const { insecureOrigins, timeoutMs, fetch, redirects, state } = settings
-  const clients = new Map(settings.providers.map((provider) => [provider.name, createClient(provider, { insecureOrigins, timeoutMs, fetch, clock: host.settings.clock, log: host.log })]))
+  const clients = new Map(
+    settings.providers.map((provider) => [
+      provider.name,
+      createClient(provider, { insecureOrigins, timeoutMs, fetch, clock: host.settings.clock, log: host.log })
+    ])
+  )
   const accounts = createOauthAccounts(host, settings, clients)
   host[kAccounts] ??= accounts
 
@@ -55,16 +63,23 @@ async function oauthPlugin (scope: FastifyInstance, options: OauthOptions): Prom
   const parts: FlowRoutesOptions = { host, settings, flow, accounts, clients }
   if (settings.routes.login.enabled) await scope.register(loginRoutes, parts)
   if (settings.routes.associate.enabled) await scope.register(associateRoutes, parts)
-  if (settings.routes.accounts.enabled) await scope.register(accountRoutes, { prefix: settings.routes.accounts.prefix, host, accounts })
+  if (settings.routes.accounts.enabled) {
+    await scope.register(accountRoutes, { prefix: settings.routes.accounts.prefix, host, accounts })
+  }
 }
 
 /** A name with an id is a key of accounts: in no registration may it be that of another provider. */
 function claimNames (host: Host, providers: readonly Provider[]): void {
-  const issuers = host[kIssuers] ??= new Map()
+  const issuers = (host[kIssuers] ??= new Map())
   for (const provider of providers) {
     const { name } = provider
     const issuer = issuerOf(provider)
-    if ((issuers.get(name) ?? issuer) !== issuer) throw FST_USERS_INVALID_OPTION(['oauth.providers', `has "${name}", which is another provider in an earlier registration; give each its own name`])
+    if ((issuers.get(name) ?? issuer) !== issuer) {
+      throw FST_USERS_INVALID_OPTION([
+        'oauth.providers',
+        `has "${name}", which is another provider in an earlier registration; give each its own name`
+      ])
+    }
     issuers.set(name, issuer)
   }
 }
@@ -76,8 +91,14 @@ function hostOf (app: AnyInstance): Host {
 }
 
 /**
- * Login with providers of identities, over OAuth 2 and OpenID Connect; register it after the users plugin. Refuses to start
+ * Login with providers of identities, over OAuth 2 and OpenID Connect; register it after the users plugin. Refuses to
+ * start
  * with a coded error that says what to do when an option is wrong.
  */
-export const oauth = fp(oauthPlugin, { name: 'fastify-users:oauth', fastify: '5.x', dependencies: ['fastify-users'], encapsulate: true })
+export const oauth = fp(oauthPlugin, {
+  name: 'fastify-users:oauth',
+  fastify: '5.x',
+  dependencies: ['fastify-users'],
+  encapsulate: true
+})
 export default oauth

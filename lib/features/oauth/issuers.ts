@@ -14,12 +14,17 @@ const model: Model = {
 }
 
 /**
- * Remembers which issuer the accounts of each provider name belong to. An account is stored under the provider's name and
- * the subject, and a subject is unique within its issuer only (OpenID Connect Core 1.0, section 2): without this record,
+ * Remembers which issuer the accounts of each provider name belong to. An account is stored under the provider's name
+ * and
+ * the subject, and a subject is unique within its issuer only (OpenID Connect Core 1.0, section 2): without this
+ * record,
  * people of a new issuer would log in as those users of the old one who have the same subject.
  */
 export interface Issuers {
-  /** Records the provider's issuer at the first use. Throws `FST_USERS_OAUTH_ISSUER_CHANGED` when another one is recorded. */
+  /**
+   * Records the provider's issuer at the first use. Throws `FST_USERS_OAUTH_ISSUER_CHANGED` when another one is
+   * recorded.
+   */
   claim(provider: Provider): Promise<void>
   /** Throws `FST_USERS_OAUTH_ISSUER_CHANGED` when another issuer is recorded; records nothing. */
   check(provider: Provider): Promise<void>
@@ -34,13 +39,17 @@ export function createIssuers ({ store }: FeatureHost): Issuers {
     const row = await store.findOne(model, { oauth_name: provider.name })
     if (row === null) return false
     const recorded = String(row['issuer'])
-    const accepted = [issuerOf(provider), ...provider.formerIssuers ?? []].map(withoutSlash)
-    if (!accepted.includes(recorded)) throw FST_USERS_OAUTH_ISSUER_CHANGED([provider.name, recorded, issuerOf(provider)])
+    const accepted = [issuerOf(provider), ...(provider.formerIssuers ?? [])].map(withoutSlash)
+    if (!accepted.includes(recorded)) {
+      throw FST_USERS_OAUTH_ISSUER_CHANGED([provider.name, recorded, issuerOf(provider)])
+    }
     return true
   }
 
   return {
-    async check (provider) { await isRecorded(provider) },
+    async check (provider) {
+      await isRecorded(provider)
+    },
 
     async claim (provider) {
       if (await isRecorded(provider)) return
@@ -48,7 +57,7 @@ export function createIssuers ({ store }: FeatureHost): Issuers {
         await store.create(model, { oauth_name: provider.name, issuer: withoutSlash(issuerOf(provider)) })
       } catch (error) {
         if (!isUsersError(error) || error.code !== 'FST_USERS_UNIQUE_VIOLATION') throw error
-        await isRecorded(provider)     // a parallel login recorded one
+        await isRecorded(provider) // a parallel login recorded one
       }
     }
   }

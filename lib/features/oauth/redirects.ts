@@ -2,7 +2,9 @@ import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 
 /** Places of the application that a browser may be sent to after a login. */
 export interface Redirects {
-  /** The absolute address, written anew, when it is an allowed one; null for any other. Without text, the first place. */
+  /**
+   * The absolute address, written anew, when it is an allowed one; null for any other. Without text, the first place.
+   */
   resolve(text: string | undefined): string | null
 }
 
@@ -15,10 +17,14 @@ interface Place {
 }
 
 const MAX_LENGTH = 2048
-/** What browsers and servers read in different ways: white space, control characters, backslashes, a host without a scheme. */
+/**
+ * What browsers and servers read in different ways: white space, control characters, backslashes, a host without a
+ * scheme.
+ */
 const AMBIGUOUS = /[\p{Cc}\p{Z}\\]|^\/\//u
 /**
- * A path, an http(s) URL, a page of Capacitor or Ionic, or a private-use scheme with a dot (RFC 8252, section 7.1): never
+ * A path, an http(s) URL, a page of Capacitor or Ionic, or a private-use scheme with a dot (RFC 8252, section 7.1):
+ * never
  * `https:e` or `javascript:`.
  */
 const FORM = /^(?:\/|https?:\/\/|(?:capacitor|ionic):\/\/localhost(?![^/?#])|[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+:\/)/i
@@ -28,7 +34,8 @@ const ANY_PORT = /^(https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])):\*(?=\/|$)/
 const ENCODED = /%(?:25)*(?:2[ef]|5c|[01][0-9a-f]|7f)/i
 
 /**
- * Creates the allowlist of `redirects`: a URL is allowed when its scheme, host and port are those of a place, and its path
+ * Creates the allowlist of `redirects`: a URL is allowed when its scheme, host and port are those of a place, and its
+ * path
  * is the place's or below. Paths are those of `base`. Throws `FST_USERS_INVALID_OPTION` for a place that is not plain.
  */
 export function createRedirects (places: readonly string[], base: string): Redirects {
@@ -36,7 +43,10 @@ export function createRedirects (places: readonly string[], base: string): Redir
     const anyPort = typeof text === 'string' && ANY_PORT.test(text)
     const url = parse(anyPort ? text.replace(ANY_PORT, '$1') : text, base)
     if (url === null || url.search + url.hash !== '') {
-      throw FST_USERS_INVALID_OPTION([`redirects[${i}]`, 'must be a path such as /app, or an absolute URL without query and fragment'])
+      throw FST_USERS_INVALID_OPTION([
+        `redirects[${i}]`,
+        'must be a path such as /app, or an absolute URL without query and fragment'
+      ])
     }
     const { protocol, hostname, port, pathname } = url
     return { protocol, hostname, port: anyPort ? null : port, path: pathname }
@@ -60,9 +70,21 @@ export function withError (address: string, word: string): string {
 }
 
 function parse (text: string | undefined, base: string): URL | null {
-  if (typeof text !== 'string' || text.length > MAX_LENGTH || AMBIGUOUS.test(text) || !FORM.test(text) || !URL.canParse(text, base)) return null
+  if (
+    typeof text !== 'string' ||
+    text.length > MAX_LENGTH ||
+    AMBIGUOUS.test(text) ||
+    !FORM.test(text) ||
+    !URL.canParse(text, base)
+  ) {
+    return null
+  }
   const url = new URL(text, base)
-  const plain = url.username + url.password === '' && !url.hostname.includes('*') && !url.pathname.startsWith('//') && !ENCODED.test(url.pathname)
+  const plain =
+    url.username + url.password === '' &&
+    !url.hostname.includes('*') &&
+    !url.pathname.startsWith('//') &&
+    !ENCODED.test(url.pathname)
   return plain ? url : null
 }
 

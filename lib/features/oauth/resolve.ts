@@ -4,7 +4,12 @@ import type { FeatureHost } from '../../contracts/feature-host.js'
 import type { CallContext } from '../../contracts/users-api.js'
 import type { UserId, UserRow } from '../../contracts/user.js'
 import {
-  FST_USERS_LOGIN_USER_NOT_VERIFIED, FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL, FST_USERS_OAUTH_PROFILE_INCOMPLETE, FST_USERS_OAUTH_USER_ALREADY_EXISTS, FST_USERS_STORE_UNAVAILABLE, isUsersError
+  FST_USERS_LOGIN_USER_NOT_VERIFIED,
+  FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL,
+  FST_USERS_OAUTH_PROFILE_INCOMPLETE,
+  FST_USERS_OAUTH_USER_ALREADY_EXISTS,
+  FST_USERS_STORE_UNAVAILABLE,
+  isUsersError
 } from '../../errors.js'
 import { parseEmail, parseNewEmail } from '../../users/index.js'
 import { toAccount, type AccountRow } from './account-model.js'
@@ -25,7 +30,8 @@ const ATTEMPTS = 20
 const PAUSE_MS = 20
 
 /**
- * The user of an identity (contract 3.3): its account's; else, when asked for and proven on both sides, the user with its
+ * The user of an identity (contract 3.3): its account's; else, when asked for and proven on both sides, the user with
+ * its
  * address; else a new one. A decision that something overtook is made again.
  */
 export async function resolveUser (rules: AccountRules, identity: Identity, call: CallContext): Promise<UserRow> {
@@ -39,8 +45,17 @@ export async function resolveUser (rules: AccountRules, identity: Identity, call
 }
 
 /** Null when something changed meanwhile. */
-async function decide (rules: AccountRules, identity: Identity, address: string, call: CallContext, last: boolean): Promise<UserRow | null> {
-  const { host: { rows, settings }, accounts } = rules
+async function decide (
+  rules: AccountRules,
+  identity: Identity,
+  address: string,
+  call: CallContext,
+  last: boolean
+): Promise<UserRow | null> {
+  const {
+    host: { rows, settings },
+    accounts
+  } = rules
   const account = await accounts.find(identity)
   if (account !== null) return await enter(rules, account, identity)
   const email = parseEmail(address)
@@ -48,12 +63,13 @@ async function decide (rules: AccountRules, identity: Identity, address: string,
   const existing = await rows.getByEmail(email)
   if (!settings.revealExistingAccounts && !isProven(identity)) throw refuseUnproven(rules, existing, call)
   if (existing === null) return await create(rules, identity, email, call)
-  if (!last && await isBeingMade(rules, existing, identity)) return null
+  if (!last && (await isBeingMade(rules, existing, identity))) return null
   return await associate(rules, existing, identity, call)
 }
 
 /**
- * Returns the error for an e-mail that the provider does not vouch for: the same for a new and a taken one. Nothing is stored,
+ * Returns the error for an e-mail that the provider does not vouch for: the same for a new and a taken one. Nothing is
+ * stored,
  * and the owner of a taken one is told after the reply.
  */
 function refuseUnproven ({ host }: AccountRules, existing: UserRow | null, call: CallContext): Error {
@@ -66,27 +82,51 @@ function refuseUnproven ({ host }: AccountRules, existing: UserRow | null, call:
 }
 
 /** A known account: its tokens and address are renewed, the user is not touched. An account without its user goes. */
-async function enter ({ host: { rows }, accounts }: AccountRules, account: AccountRow, identity: Identity): Promise<UserRow | null> {
+async function enter (
+  { host: { rows }, accounts }: AccountRules,
+  account: AccountRow,
+  identity: Identity
+): Promise<UserRow | null> {
   const row = await rows.getRow(account.user_id as UserId)
   if (row === null) {
     await accounts.remove(account)
     return null
   }
-  return await accounts.renew(account, identity) ? row : null
+  return (await accounts.renew(account, identity)) ? row : null
 }
 
-/** A parallel first login has stored the user with the account since we looked for it or, where the store takes two steps, not yet the account. */
-async function isBeingMade ({ host, accounts }: AccountRules, row: UserRow, { provider: { name }, accountId }: Identity): Promise<boolean> {
+/**
+ * A parallel first login has stored the user with the account since we looked for it or, where the store takes two
+ * steps, not yet the account.
+ */
+async function isBeingMade (
+  { host, accounts }: AccountRules,
+  row: UserRow,
+  { provider: { name }, accountId }: Identity
+): Promise<boolean> {
   if (host.hasPassword(row)) return false
   const linked = await accounts.ofUser(row.id as UserId)
-  return linked.length === 0 || linked.some((account) => account.oauth_name === name && account.account_id === accountId)
+  return (
+    linked.length === 0 || linked.some((account) => account.oauth_name === name && account.account_id === accountId)
+  )
 }
 
 /** Links to the user with the address. Only an address that the provider and the user both proved counts (LNK-02). */
-async function associate (rules: AccountRules, row: UserRow, identity: Identity, call: CallContext): Promise<UserRow | null> {
-  const { settings: { associateByEmail, reclaimUnverified }, accounts } = rules
-  if (!associateByEmail || !isProven(identity) || !(row.is_verified || reclaimUnverified)) throw FST_USERS_OAUTH_USER_ALREADY_EXISTS()
-  if (!row.is_verified && !row.is_active) throw FST_USERS_OAUTH_USER_ALREADY_EXISTS()     // an inactive user verifies nothing
+async function associate (
+  rules: AccountRules,
+  row: UserRow,
+  identity: Identity,
+  call: CallContext
+): Promise<UserRow | null> {
+  const {
+    settings: { associateByEmail, reclaimUnverified },
+    accounts
+  } = rules
+  if (!associateByEmail || !isProven(identity) || !(row.is_verified || reclaimUnverified)) {
+    throw FST_USERS_OAUTH_USER_ALREADY_EXISTS()
+  }
+  // an inactive user verifies nothing
+  if (!row.is_verified && !row.is_active) throw FST_USERS_OAUTH_USER_ALREADY_EXISTS()
   if (!row.is_verified) return await reclaim(rules, row, identity, call)
   const added = await accounts.add(row.id, identity)
   if (added === null) return null
@@ -95,7 +135,12 @@ async function associate (rules: AccountRules, row: UserRow, identity: Identity,
 }
 
 /** Whoever registered an address without proving it may be anybody: nothing of theirs stays a way in (LNK-03). */
-async function reclaim (rules: AccountRules, { id }: UserRow, identity: Identity, call: CallContext): Promise<UserRow | null> {
+async function reclaim (
+  rules: AccountRules,
+  { id }: UserRow,
+  identity: Identity,
+  call: CallContext
+): Promise<UserRow | null> {
   const { host, accounts } = rules
   const row = await host.reclaim(id as UserId, call)
   const added = row === null ? null : await accounts.add(id, identity)
@@ -105,11 +150,22 @@ async function reclaim (rules: AccountRules, { id }: UserRow, identity: Identity
 }
 
 /**
- * A new user with the account of the identity; null when a parallel login was first. Where logins need a verified e-mail
+ * A new user with the account of the identity; null when a parallel login was first. Where logins need a verified
+ * e-mail
  * and this one is not, nothing is stored: whoever verified the e-mail later would take over a user with this account.
  */
-async function create (rules: AccountRules, identity: Identity, email: string, call: CallContext): Promise<UserRow | null> {
-  const { host, settings: { isVerifiedByDefault, requireVerification, mapProfile }, accounts, created } = rules
+async function create (
+  rules: AccountRules,
+  identity: Identity,
+  email: string,
+  call: CallContext
+): Promise<UserRow | null> {
+  const {
+    host,
+    settings: { isVerifiedByDefault, requireVerification, mapProfile },
+    accounts,
+    created
+  } = rules
   if (parseNewEmail(email, host.settings) === null) throw FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL()
   const isVerified = isVerifiedByDefault && isProven(identity)
   if (!isVerified && requireVerification === true) throw FST_USERS_LOGIN_USER_NOT_VERIFIED()
@@ -125,18 +181,23 @@ async function create (rules: AccountRules, identity: Identity, email: string, c
   }
 }
 
-async function tellLinked ({ host }: AccountRules, row: UserRow, account: AccountRow, call: CallContext): Promise<void> {
+async function tellLinked (
+  { host }: AccountRules,
+  row: UserRow,
+  account: AccountRow,
+  call: CallContext
+): Promise<void> {
   await host.fire('onAfterLink', { user: host.rows.toUser(row), account: toAccount(account) }, contextOf(call))
 }
 
 /** The event context of a call. */
 export function contextOf ({ request = null, reply = null }: CallContext): EventContext {
-  return { request, reply } as EventContext     // a request is one, whatever its server and logger types are
+  return { request, reply } as EventContext // a request is one, whatever its server and logger types are
 }
 
 /** Which fields the profile left empty or filled wrongly. */
 function incomplete (error: unknown): Error {
-  const problems = (error as { detail: { path: string, message: string }[] }).detail     // of FST_USERS_INVALID_USER
+  const problems = (error as { detail: { path: string; message: string }[] }).detail // of FST_USERS_INVALID_USER
   const text = problems.map(({ path, message }) => `${path} ${message}`).join('; ')
   return FST_USERS_OAUTH_PROFILE_INCOMPLETE([text], { detail: { code: 'OAUTH_PROFILE_INCOMPLETE', reason: problems } })
 }

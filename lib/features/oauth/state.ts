@@ -1,6 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import type { FeatureHost } from '../../contracts/feature-host.js'
-import { FST_USERS_ACCESS_TOKEN_ALREADY_EXPIRED, FST_USERS_ACCESS_TOKEN_DECODE_ERROR, type UsersError } from '../../errors.js'
+import {
+  FST_USERS_ACCESS_TOKEN_ALREADY_EXPIRED,
+  FST_USERS_ACCESS_TOKEN_DECODE_ERROR,
+  type UsersError
+} from '../../errors.js'
 import { checkJwtKey, createJwtCodec } from '../../tokens/index.js'
 
 /** What a state says. */
@@ -17,12 +21,19 @@ export interface State {
 export interface States {
   sign(state: State): string
   /** What a state says, empty text for what it does not say; or why it is none, with the id where it can be read. */
-  read(token: string | undefined): State | { refusal: UsersError, id: string | null }
+  read(token: string | undefined): State | { refusal: UsersError; id: string | null }
 }
 
-export interface StateSettings { secret: string | null, lifetimeSeconds: number }
+export interface StateSettings {
+  secret: string | null
+  lifetimeSeconds: number
+}
 
-export async function createStates (scope: FastifyInstance, { settings, keysFor }: FeatureHost, { secret, lifetimeSeconds }: StateSettings): Promise<States> {
+export async function createStates (
+  scope: FastifyInstance,
+  { settings, keysFor }: FeatureHost,
+  { secret, lifetimeSeconds }: StateSettings
+): Promise<States> {
   const keys = secret === null ? keysFor('oauth-state') : [{ secret }]
   const codec = await createJwtCodec(scope, {
     keys: keys.map((key) => checkJwtKey('stateSecret', key)),
@@ -35,7 +46,8 @@ export async function createStates (scope: FastifyInstance, { settings, keysFor 
   })
 
   return {
-    sign: ({ id, browser, userId }) => codec.sign({ ...(userId === null ? {} : { sub: userId }), csrftoken: browser, jti: id }),
+    sign: ({ id, browser, userId }) =>
+      codec.sign({ ...(userId === null ? {} : { sub: userId }), csrftoken: browser, jti: id }),
 
     read (token) {
       const inspected = token === undefined ? null : codec.inspect(token)

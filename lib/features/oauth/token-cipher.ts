@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { deriveKeys } from '../../tokens/index.js'
 
-const ALGORITHM = 'aes-256-gcm'     // NIST SP 800-38D
+const ALGORITHM = 'aes-256-gcm' // NIST SP 800-38D
 const KEY_BYTES = 32
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
@@ -21,10 +21,16 @@ export function isSealed (text: string): boolean {
   return text.startsWith(PREFIX)
 }
 
-/** A cipher whose keys come from the secrets by HKDF. The form: prefix, id of the key, nonce with ciphertext and tag in base64url. */
+/**
+ * A cipher whose keys come from the secrets by HKDF. The form: prefix, id of the key, nonce with ciphertext and tag in
+ * base64url.
+ */
 export function createTokenCipher (secrets: readonly [string, ...string[]], name: string): TokenCipher {
-  const keys = deriveKeys(secrets, `${name}:oauth-tokens`).map(({ kid, secret }) => ({ kid: String(kid), key: Buffer.from(secret, 'base64url').subarray(0, KEY_BYTES) }))
-  const [first] = keys as [typeof keys[0], ...typeof keys]     // as many as there are secrets
+  const keys = deriveKeys(secrets, `${name}:oauth-tokens`).map(({ kid, secret }) => ({
+    kid: String(kid),
+    key: Buffer.from(secret, 'base64url').subarray(0, KEY_BYTES)
+  }))
+  const [first] = keys as [(typeof keys)[0], ...typeof keys] // as many as there are secrets
 
   return {
     seal (text, place) {
@@ -40,7 +46,8 @@ export function createTokenCipher (secrets: readonly [string, ...string[]], name
       const sealed = Buffer.from(payload, 'base64url')
       if (!isSealed(text) || key === undefined || sealed.length < NONCE_BYTES + TAG_BYTES) return null
       const decipher = createDecipheriv(ALGORITHM, key, sealed.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES })
-        .setAAD(bytesOf(place)).setAuthTag(sealed.subarray(-TAG_BYTES))
+        .setAAD(bytesOf(place))
+        .setAuthTag(sealed.subarray(-TAG_BYTES))
       try {
         return decipher.update(sealed.subarray(NONCE_BYTES, -TAG_BYTES), undefined, 'utf8') + decipher.final('utf8')
       } catch {

@@ -3,7 +3,7 @@ import type { AccountRow } from './account-model.js'
 import type { AccountSettings, ProviderTokens } from './contracts.js'
 import { createTokenCipher, isSealed, type TokenCipher } from './token-cipher.js'
 
-const LATEST = 2 ** 31 - 1     // an adopted column has 32 bits
+const LATEST = 2 ** 31 - 1 // an adopted column has 32 bits
 
 /** The columns of an account that hold tokens. */
 export type StoredTokens = Pick<AccountRow, 'access_token' | 'expires_at' | 'refresh_token'>
@@ -13,7 +13,10 @@ export type AccountKey = Pick<AccountRow, 'oauth_name' | 'account_id'>
 /** What an account without tokens holds. */
 export const NO_TOKENS: StoredTokens = { access_token: '', expires_at: null, refresh_token: null }
 
-/** How tokens of providers are stored: encrypted with a key; without one not at all, or as they are where `tokenStorage` says so. */
+/**
+ * How tokens of providers are stored: encrypted with a key; without one not at all, or as they are where `tokenStorage`
+ * says so.
+ */
 export interface TokenVault {
   /** The columns for these tokens of this account. */
   store(account: AccountKey, tokens: ProviderTokens): StoredTokens
@@ -22,10 +25,14 @@ export interface TokenVault {
 }
 
 /** Texts that were stored as they are stay readable when a key is set, and are encrypted when they are next written. */
-export function createTokenVault ({ encryptionKeys: [first, ...rest] }: AccountSettings, { name, tokenStorage }: Settings): TokenVault {
+export function createTokenVault (
+  { encryptionKeys: [first, ...rest] }: AccountSettings,
+  { name, tokenStorage }: Settings
+): TokenVault {
   const cipher = first === undefined ? null : createTokenCipher([first, ...rest], name)
   const keeps = cipher !== null || tokenStorage === 'plain'
-  const encode = (text: string, account: AccountKey, field: string): string => cipher === null ? text : cipher.seal(text, placeOf(account, field))
+  const encode = (text: string, account: AccountKey, field: string): string =>
+    cipher === null ? text : cipher.seal(text, placeOf(account, field))
 
   return {
     store (account, { accessToken, refreshToken, expiresAt }) {

@@ -33,7 +33,10 @@ export interface Transactions {
 
 const LABEL = 'oauth-state'
 
-export function createTransactions ({ store, settings: { clock }, background }: FeatureHost, lifetimeSeconds: number): Transactions {
+export function createTransactions (
+  { store, settings: { clock }, background }: FeatureHost,
+  lifetimeSeconds: number
+): Transactions {
   store.define(model)
   let purging = false
 
@@ -41,17 +44,26 @@ export function createTransactions ({ store, settings: { clock }, background }: 
     async open (id, { userId, ...rest }) {
       if (!purging) {
         purging = true
-        background(() => deleteExpired(store, model, 'expires_at', new Date(clock())).finally(() => { purging = false }))
+        background(() =>
+          deleteExpired(store, model, 'expires_at', new Date(clock())).finally(() => {
+            purging = false
+          })
+        )
       }
-      await store.create(model, { ...rest, id: digestToken(id, LABEL), user_id: userId, expires_at: new Date(clock() + lifetimeSeconds * 1000) })
+      await store.create(model, {
+        ...rest,
+        id: digestToken(id, LABEL),
+        user_id: userId,
+        expires_at: new Date(clock() + lifetimeSeconds * 1000)
+      })
     },
 
     async take (id) {
       const where = { id: digestToken(id, LABEL) }
       const row = await store.findOne(model, where)
-      if (row === null || await store.delete(model, where) !== 1) return null
+      if (row === null || (await store.delete(model, where)) !== 1) return null
       const { user_id: userId, expires_at: end, id: _id, ...rest } = row
-      return (end as Date).getTime() > clock() ? { ...rest, userId } as Transaction : null     // the model's fields
+      return (end as Date).getTime() > clock() ? ({ ...rest, userId } as Transaction) : null // the model's fields
     },
 
     async hasOpen (browser) {

@@ -1,7 +1,10 @@
 import type { IdKind } from '../../../schemas/index.js'
 import type { Model } from '../../contracts/models.js'
 
-/** Begins the stamp of a token that is stored as it is, so that a plain token and a digest are never taken for each other. */
+/**
+ * Begins the stamp of a token that is stored as it is, so that a plain token and a digest are never taken for each
+ * other.
+ */
 export const PLAIN_MARK = 'plain:'
 
 /** The model of stored tokens: the contract's columns, and the stamp that the user had. */

@@ -14,7 +14,9 @@ export interface IoredisClient {
   zrangebyscore(key: string, min: string, max: number, limit: 'LIMIT', offset: number, count: number): Promise<string[]>
 }
 
-/** What is called of a client of the package `redis`: `createClient()`, `createCluster()`; connected by the application. */
+/**
+ * What is called of a client of the package `redis`: `createClient()`, `createCluster()`; connected by the application.
+ */
 export interface NodeRedisClient {
   get(key: string): Promise<unknown>
   set(key: string, value: string): Promise<unknown>
@@ -22,10 +24,15 @@ export interface NodeRedisClient {
   del(key: string): Promise<unknown>
   ttl(key: string): Promise<unknown>
   expire(key: string, seconds: number): Promise<unknown>
-  zAdd(key: string, member: { score: number, value: string }): Promise<unknown>
+  zAdd(key: string, member: { score: number; value: string }): Promise<unknown>
   zRem(key: string, members: string[]): Promise<unknown>
   zRange(key: string, start: number, stop: number): Promise<unknown>
-  zRangeByScore(key: string, min: string, max: number, options: { LIMIT: { offset: number, count: number } }): Promise<unknown>
+  zRangeByScore(
+    key: string,
+    min: string,
+    max: number,
+    options: { LIMIT: { offset: number; count: number } }
+  ): Promise<unknown>
 }
 
 /** A client of either package. It stays the application's: the strategy never closes it. */
@@ -56,27 +63,34 @@ export function commandsOf (client: unknown): RedisCommands | null {
 }
 
 /**
- * Hears of errors of a client of the package redis, until the returned function is called: unheard, they end the process.
+ * Hears of errors of a client of the package redis, until the returned function is called: unheard, they end the
+ * process.
  * The commands that they break reject all the same. ioredis reports unheard errors itself.
  */
 export function hearErrors (client: RedisClient): () => void {
   if (!('setEx' in client && client instanceof EventEmitter)) return ignore
   client.on('error', ignore)
-  return () => { client.removeListener('error', ignore) }
+  return () => {
+    client.removeListener('error', ignore)
+  }
 }
 
 function ignore (): void {}
 
 function hasMethods<Client extends RedisClient> (client: unknown, names: readonly string[]): client is Client {
-  return typeof client === 'object' && client !== null && names.every((name) => typeof (client as Record<string, unknown>)[name] === 'function')     // looked up by name
+  return (
+    typeof client === 'object' &&
+    client !== null &&
+    names.every((name) => typeof (client as Record<string, unknown>)[name] === 'function')
+  ) // looked up by name
 }
 
 function ofIoredis (client: IoredisClient): RedisCommands {
   return {
     get: (key) => client.get(key),
-    set: (key, value, seconds) => seconds === null ? client.set(key, value) : client.setex(key, seconds, value),
+    set: (key, value, seconds) => (seconds === null ? client.set(key, value) : client.setex(key, seconds, value)),
     remove: (key) => client.del(key),
-    secondsLeft: async (key) => Number(await client.ttl(key)),     // text with the option stringNumbers
+    secondsLeft: async (key) => Number(await client.ttl(key)), // text with the option stringNumbers
     expire: (key, seconds) => client.expire(key, seconds),
     addMember: (key, member, score) => client.zadd(key, score, member),
     removeMembers: (key, members) => client.zrem(key, ...members),
@@ -89,14 +103,15 @@ function ofIoredis (client: IoredisClient): RedisCommands {
 function ofNodeRedis (client: NodeRedisClient): RedisCommands {
   return {
     get: async (key) => textOf(await client.get(key)),
-    set: (key, value, seconds) => seconds === null ? client.set(key, value) : client.setEx(key, seconds, value),
+    set: (key, value, seconds) => (seconds === null ? client.set(key, value) : client.setEx(key, seconds, value)),
     remove: (key) => client.del(key),
     secondsLeft: async (key) => Number(await client.ttl(key)),
     expire: (key, seconds) => client.expire(key, seconds),
     addMember: (key, member, score) => client.zAdd(key, { score, value: member }),
     removeMembers: (key, members) => client.zRem(key, [...members]),
     firstMembers: async (key, count) => listOf(await client.zRange(key, 0, count - 1)),
-    membersUpTo: async (key, score, count) => listOf(await client.zRangeByScore(key, '-inf', score, { LIMIT: { offset: 0, count } }))
+    membersUpTo: async (key, score, count) =>
+      listOf(await client.zRangeByScore(key, '-inf', score, { LIMIT: { offset: 0, count } }))
   }
 }
 
@@ -105,5 +120,5 @@ function textOf (reply: unknown): string | null {
 }
 
 function listOf (reply: unknown): string[] {
-  return (reply as unknown[]).map(String)     // ZRANGE and ZRANGEBYSCORE reply with a list
+  return (reply as unknown[]).map(String) // ZRANGE and ZRANGEBYSCORE reply with a list
 }

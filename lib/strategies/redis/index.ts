@@ -22,7 +22,8 @@ export interface RedisStrategyOptions {
   /** Seconds that a session lives, counted from login by Redis; null for ever (needs `endlessTokens`). */
   lifetimeSeconds: number | null
   /**
-   * Begins every key (default `fastapi_users_token:`, or `<name>_fastapi_users_token:` for users with a `name` of their own).
+   * Begins every key (default `fastapi_users_token:`, or `<name>_fastapi_users_token:` for users with a `name` of their
+   * own).
    * Two registrations with different names cannot use one prefix of one client.
    */
   keyPrefix?: string
@@ -37,21 +38,31 @@ const KEYS = ['client', 'lifetimeSeconds', 'keyPrefix', 'timeoutMs']
 /**
  * Opaque tokens of 43 characters, stored in Redis under their SHA-256 until they end: each can be ended on its own. A
  * guarded request costs one GET and the user's row. Every command names one key, for clusters. Throws
- * `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`; a Redis that fails or is late is `FST_USERS_STORE_UNAVAILABLE`.
+ * `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`; a Redis that fails or is late is
+ * `FST_USERS_STORE_UNAVAILABLE`.
  */
 export function redisStrategy (options: RedisStrategyOptions): StrategyDefinition {
   refuseUnknown('redisStrategy.', options, KEYS)
   const { client, keyPrefix, lifetimeSeconds, timeoutMs = 2000 } = options
   const commands = commandsOf(client)
-  if (commands === null) throw FST_USERS_INVALID_OPTION(['redisStrategy.client', 'must be a client of ioredis or of redis'])
-  if (keyPrefix !== undefined && typeof keyPrefix !== 'string') throw FST_USERS_INVALID_OPTION(['redisStrategy.keyPrefix', 'must be text'])
+  if (commands === null) {
+    throw FST_USERS_INVALID_OPTION(['redisStrategy.client', 'must be a client of ioredis or of redis'])
+  }
+  if (keyPrefix !== undefined && typeof keyPrefix !== 'string') {
+    throw FST_USERS_INVALID_OPTION(['redisStrategy.keyPrefix', 'must be text'])
+  }
   const redis = boundedCommands(commands, checkTimeLimit('redisStrategy.timeoutMs', timeoutMs))
   return defineStrategy({
     name: 'redis',
     setup (scope, defaults) {
       const { settings } = defaults
       const prefix = keyPrefix ?? tenantName(settings.name, DEFAULT_PREFIX)
-      const strategy = createStrategy(redis, prefix, checkLifetime('redisStrategy.lifetimeSeconds', lifetimeSeconds, settings), defaults)
+      const strategy = createStrategy(
+        redis,
+        prefix,
+        checkLifetime('redisStrategy.lifetimeSeconds', lifetimeSeconds, settings),
+        defaults
+      )
       const release = claimPlaces(client, 'redisStrategy.keyPrefix', [[`the key prefix "${prefix}"`, settings.name]])
       const stopHearing = hearErrors(client)
       scope.addHook('onClose', async () => {
@@ -64,11 +75,16 @@ export function redisStrategy (options: RedisStrategyOptions): StrategyDefinitio
 }
 
 /** Plain tokens are those of whoever uses the prefix; digests are of one backend, and so are its sets. */
-function createStrategy (redis: RedisCommands, keyPrefix: string, lifetimeSeconds: number | null, { backend, settings, background }: BackendDefaults): Strategy {
+function createStrategy (
+  redis: RedisCommands,
+  keyPrefix: string,
+  lifetimeSeconds: number | null,
+  { backend, settings, background }: BackendDefaults
+): Strategy {
   const { clock, name, tokenStorage } = settings
   const plain = tokenStorage === 'plain'
   const label = `${name}:${backend}`
-  const keyPartOf = (token: string): string => plain ? token : digestToken(token, label)
+  const keyPartOf = (token: string): string => (plain ? token : digestToken(token, label))
   const setKeyOf = (id: UserId): string => `${keyPrefix}user:${plain ? '' : `${label}:`}${String(id)}`
   const tokens = createUserTokens(redis, keyPrefix, clock, background)
 
@@ -82,7 +98,8 @@ function createStrategy (redis: RedisCommands, keyPrefix: string, lifetimeSecond
     async writeToken (row, { stamp }) {
       const token = generateOpaqueToken()
       const keyPart = keyPartOf(token)
-      await tokens.add(setKeyOf(row.id as UserId), keyPart, lifetimeSeconds)     // first, so that no token is ever outside its set
+      // first, so that no token is ever outside its set
+      await tokens.add(setKeyOf(row.id as UserId), keyPart, lifetimeSeconds)
       await redis.set(keyPrefix + keyPart, plain ? String(row.id) : writeValue(String(row.id), stamp), lifetimeSeconds)
       return { token, lifetimeSeconds }
     },
@@ -93,7 +110,10 @@ function createStrategy (redis: RedisCommands, keyPrefix: string, lifetimeSecond
 }
 
 /** What a stored token says; a plain one carries no stamp. */
-interface StoredToken { id: string, stamp?: string }
+interface StoredToken {
+  id: string
+  stamp?: string
+}
 
 /** The stamp has no colon; an id may have. */
 function writeValue (id: string, stamp: string): string {
@@ -102,7 +122,7 @@ function writeValue (id: string, stamp: string): string {
 
 function readValue (value: string): StoredToken {
   const end = value.indexOf(':')
-  return { stamp: value.slice(0, Math.max(end, 0)), id: value.slice(end + 1) }     // without a stamp, none that fits
+  return { stamp: value.slice(0, Math.max(end, 0)), id: value.slice(end + 1) } // without a stamp, none that fits
 }
 
 async function subjectOf ({ id: text, ...stamp }: StoredToken, users: UserReader): Promise<TokenSubject | null> {

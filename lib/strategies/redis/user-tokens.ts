@@ -4,7 +4,9 @@ import type { RedisCommands } from './client.js'
 
 /** Which tokens a user has: a sorted set per user, scored by the millisecond at which each token ends. */
 export interface UserTokens {
-  /** Notes a token that is about to be stored. Forgets all that have ended: a batch at once, the rest in the background. */
+  /**
+   * Notes a token that is about to be stored. Forgets all that have ended: a batch at once, the rest in the background.
+   */
   add(setKey: string, keyPart: string, lifetimeSeconds: number | null): Promise<void>
   remove(setKey: string, keyPart: string): Promise<void>
   /** Removes the tokens that are there when it is called. */
@@ -13,11 +15,16 @@ export interface UserTokens {
 
 const FORGET_AT_ONCE = 100
 const REMOVE_AT_ONCE = 500
-const MARGIN_SECONDS = 3600     // clocks of processes differ, and the token is stored after its set got its end
+const MARGIN_SECONDS = 3600 // clocks of processes differ, and the token is stored after its set got its end
 const NEVER = Number.MAX_SAFE_INTEGER
 
 /** `tokenPrefix` and a member of the set make a token's key. */
-export function createUserTokens (redis: RedisCommands, tokenPrefix: string, clock: Clock, background: BackendDefaults['background']): UserTokens {
+export function createUserTokens (
+  redis: RedisCommands,
+  tokenPrefix: string,
+  clock: Clock,
+  background: BackendDefaults['background']
+): UserTokens {
   /** A set without an end holds a token without one, or is being made by another login: it is left as it is. */
   async function extend (setKey: string, left: number, lifetimeSeconds: number): Promise<void> {
     if (left !== -1) await redis.expire(setKey, Math.max(left, lifetimeSeconds + MARGIN_SECONDS))
@@ -35,7 +42,11 @@ export function createUserTokens (redis: RedisCommands, tokenPrefix: string, clo
       const now = clock()
       const long = now - MARGIN_SECONDS * 1000
       const [left, isRestLeft] = await Promise.all([redis.secondsLeft(setKey), forgetEnded(setKey, long)])
-      if (isRestLeft) background(async () => { while (await forgetEnded(setKey, long)); })
+      if (isRestLeft) {
+        background(async () => {
+          while (await forgetEnded(setKey, long));
+        })
+      }
       await redis.addMember(setKey, keyPart, lifetimeSeconds === null ? NEVER : now + lifetimeSeconds * 1000)
       if (lifetimeSeconds !== null) await extend(setKey, left, lifetimeSeconds)
     },
@@ -44,7 +55,10 @@ export function createUserTokens (redis: RedisCommands, tokenPrefix: string, clo
       await Promise.all([redis.remove(tokenPrefix + keyPart), redis.removeMembers(setKey, [keyPart])])
     },
 
-    /** Tokens first, then their names: what fails in between is found again. A login meanwhile keeps its place in the set. */
+    /**
+     * Tokens first, then their names: what fails in between is found again. A login meanwhile keeps its place in the
+     * set.
+     */
     async removeAll (setKey) {
       let members: string[]
       do {

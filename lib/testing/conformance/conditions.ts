@@ -6,10 +6,18 @@ import { createUser, User } from './models.js'
 /** Conditions select what they say, and lists come in pages. */
 export function declareConditionTests (declare: Declare): void {
   declare('times are kept and compared to the millisecond', async ({ adapter }) => {
-    const times = ['1970-01-01T00:00:00.000Z', '2026-02-28T23:59:59.999Z', '2026-03-01T00:00:00.000Z', '2026-03-01T00:00:00.001Z', '2100-12-31T12:00:00.500Z']
+    const times = [
+      '1970-01-01T00:00:00.000Z',
+      '2026-02-28T23:59:59.999Z',
+      '2026-03-01T00:00:00.000Z',
+      '2026-03-01T00:00:00.001Z',
+      '2100-12-31T12:00:00.500Z'
+    ]
     for (const time of times.toReversed()) await createUser(adapter, { seen_at: new Date(time) })
     const seen = async (where: Where): Promise<unknown[]> =>
-      (await adapter.findMany(User, where, { limit: 9, order: 'seen_at' })).map((row) => (row['seen_at'] as Date).toISOString())
+      (await adapter.findMany(User, where, { limit: 9, order: 'seen_at' })).map((row) =>
+        (row['seen_at'] as Date).toISOString()
+      )
     for (const [position, text] of times.entries()) {
       const time = new Date(text)
       assert.deepEqual(await seen({ seen_at: time }), [text])
@@ -22,8 +30,16 @@ export function declareConditionTests (declare: Declare): void {
   })
 
   declare('numbers and text compare in order', async ({ adapter }) => {
-    for (const [credits, order] of [[-5, 'B'], [0, 'a'], [10, '\u{1F9D9}'], [9, '\uFFFD']] as const) await createUser(adapter, { credits, order })
-    const credits = async (where: Where): Promise<unknown[]> => (await adapter.findMany(User, where, { limit: 9, order: 'credits' })).map((row) => row['credits'])
+    for (const [credits, order] of [
+      [-5, 'B'],
+      [0, 'a'],
+      [10, '\u{1F9D9}'],
+      [9, '\uFFFD']
+    ] as const) {
+      await createUser(adapter, { credits, order })
+    }
+    const credits = async (where: Where): Promise<unknown[]> =>
+      (await adapter.findMany(User, where, { limit: 9, order: 'credits' })).map((row) => row['credits'])
     assert.deepEqual(await credits({ credits: { gt: -5, lte: 9 } }), [0, 9])
     assert.deepEqual(await credits({ credits: { gte: 9 } }), [9, 10])
     assert.deepEqual(await credits({ order: { lt: 'a' } }), [-5])
@@ -48,8 +64,13 @@ export function declareConditionTests (declare: Declare): void {
 
 function declareListTests (declare: Declare): void {
   declare('a list selects its values, and an empty one nothing', async ({ adapter }) => {
-    const users = [await createUser(adapter, { credits: 1 }), await createUser(adapter, { credits: 2 }), await createUser(adapter, { credits: 3 })]
-    const find = async (where: Where): Promise<unknown[]> => (await adapter.findMany(User, where, { limit: 99, order: 'credits' })).map((row) => row['credits'])
+    const users = [
+      await createUser(adapter, { credits: 1 }),
+      await createUser(adapter, { credits: 2 }),
+      await createUser(adapter, { credits: 3 })
+    ]
+    const find = async (where: Where): Promise<unknown[]> =>
+      (await adapter.findMany(User, where, { limit: 99, order: 'credits' })).map((row) => row['credits'])
     assert.deepEqual(await find({ credits: { in: [3, 1, 4] } }), [1, 3])
     assert.deepEqual(await find({ credits: { in: [2] } }), [2])
     assert.deepEqual(await find({ credits: { in: [] } }), [])
@@ -70,12 +91,30 @@ function declareListTests (declare: Declare): void {
   declare('conditions that cannot be meant are refused', async ({ adapter }) => {
     await createUser(adapter)
     const wrong: Record<string, unknown>[] = [
-      { id: undefined }, { email: {} }, { email: { $gt: '' } }, { email: { gt: undefined } }, { email: { gt: null } }, { email: ['a'] },
-      { email: { in: 'a' } }, { email: { gt: ['a'] } }, { email: { in: [null] } }, { settings: {} }, { settings: 'a' }, { settings: { gt: 1 } }
+      { id: undefined },
+      { email: {} },
+      { email: { $gt: '' } },
+      { email: { gt: undefined } },
+      { email: { gt: null } },
+      { email: ['a'] },
+      { email: { in: 'a' } },
+      { email: { gt: ['a'] } },
+      { email: { in: [null] } },
+      { settings: {} },
+      { settings: 'a' },
+      { settings: { gt: 1 } }
     ]
     for (const where of wrong) {
-      await assert.rejects(async () => await adapter.findOne(User, where as Where), { code: 'FST_USERS_INVALID_OPTION' }, JSON.stringify(where))
-      await assert.rejects(async () => await adapter.delete(User, where as Where), { code: 'FST_USERS_INVALID_OPTION' }, JSON.stringify(where))
+      await assert.rejects(
+        async () => await adapter.findOne(User, where as Where),
+        { code: 'FST_USERS_INVALID_OPTION' },
+        JSON.stringify(where)
+      )
+      await assert.rejects(
+        async () => await adapter.delete(User, where as Where),
+        { code: 'FST_USERS_INVALID_OPTION' },
+        JSON.stringify(where)
+      )
     }
     assert.equal((await adapter.findMany(User, {}, { limit: 9 })).length, 1)
   })
@@ -92,7 +131,10 @@ function declarePageTests (declare: Declare): void {
       assert.deepEqual(await readPages(adapter, options, 3), whole)
     }
     const sorted = await adapter.findMany(User, {}, { limit: 99, order: 'credits' })
-    assert.deepEqual(sorted.map((row) => row['credits']), [null, null, 1, 2, 2, 2, 3])
+    assert.deepEqual(
+      sorted.map((row) => row['credits']),
+      [null, null, 1, 2, 2, 2, 3]
+    )
     const ids = (await adapter.findMany(User, {}, { limit: 99 })).map((row) => row['id'] as string)
     assert.deepEqual(ids, ids.toSorted())
     assert.deepEqual(await adapter.findMany(User, {}, { limit: 0 }), [])

@@ -58,7 +58,7 @@ const customId: IdKind<string> = {
   schema: Type.String(),
   storage: 'text',
   maxLength: 30,
-  parse: (text) => /^usr_[0-9a-z]+$/.test(text) ? text : null,
+  parse: (text) => (/^usr_[0-9a-z]+$/.test(text) ? text : null),
   generate: () => `usr_${randomUUID().replaceAll('-', '').slice(0, 24)}`
 }
 
@@ -68,23 +68,43 @@ export const idKinds = [
   { kind: integerId(), absent: () => 2_147_483_647 },
   { kind: objectIdId(), absent: () => 'ffffffffffffffffffffffff' },
   { kind: customId, absent: () => 'usr_none' }
-].map(({ kind, absent }: { kind: IdKind, absent: () => string | number }) => {
+].map(({ kind, absent }: { kind: IdKind; absent: () => string | number }) => {
   const users = `person_${kind.name}`
   const id: Field = { type: 'id', id: kind }
   const owner: Model = { name: users, table: users, fields: { id, email: { type: 'text', maxLength: 320 } } }
-  const token: Model = { name: `${users}_token`, table: `${users}_token`, fields: { token: { type: 'text', maxLength: 43 }, user_id: { ...id, references: users } } }
+  const token: Model = {
+    name: `${users}_token`,
+    table: `${users}_token`,
+    fields: { token: { type: 'text', maxLength: 43 }, user_id: { ...id, references: users } }
+  }
   return { kind, absent, owner, token }
 })
 
 /** All models of the suite. */
-export const models: readonly Model[] = [User, AccessToken, Account, ...idKinds.flatMap(({ owner, token }) => [owner, token])]
+export const models: readonly Model[] = [
+  User,
+  AccessToken,
+  Account,
+  ...idKinds.flatMap(({ owner, token }) => [owner, token])
+]
 
 /** Stores a user with some fields given. */
 export async function createUser (adapter: DatabaseAdapter, fields: Row = {}): Promise<Row> {
-  return await adapter.create(User, { id: randomUUID(), email: `${randomUUID()}@camelot.bt`, hashed_password: 'hash', is_active: true, ...fields })
+  return await adapter.create(User, {
+    id: randomUUID(),
+    email: `${randomUUID()}@camelot.bt`,
+    hashed_password: 'hash',
+    is_active: true,
+    ...fields
+  })
 }
 
 /** Stores a token of a user. */
-export async function createToken (adapter: DatabaseAdapter, user: Row, token: string = randomUUID(), createdAt = new Date()): Promise<Row> {
+export async function createToken (
+  adapter: DatabaseAdapter,
+  user: Row,
+  token: string = randomUUID(),
+  createdAt = new Date()
+): Promise<Row> {
   return await adapter.create(AccessToken, { token, user_id: user['id'], created_at: createdAt })
 }

@@ -19,7 +19,7 @@ export function declareRaceTests (declare: Declare): void {
       await createToken(adapter, user, 'once')
       const wins = await inParallel(async () => {
         const row = await adapter.findOne(AccessToken, { token: 'once' })
-        return row !== null && await adapter.delete(AccessToken, { token: 'once' }) === 1
+        return row !== null && (await adapter.delete(AccessToken, { token: 'once' })) === 1
       })
       assert.equal(wins, 1)
     })
@@ -29,7 +29,10 @@ export function declareRaceTests (declare: Declare): void {
       const { id } = await createUser(adapter, { session_stamp: 'old' })
       const wins = await inParallel(async (n) => {
         const row = await adapter.findOne(User, { id: id as string })
-        return row?.['session_stamp'] === 'old' && await adapter.update(User, { id: id as string, session_stamp: 'old' }, { session_stamp: `new ${n}` }) === 1
+        return (
+          row?.['session_stamp'] === 'old' &&
+          (await adapter.update(User, { id: id as string, session_stamp: 'old' }, { session_stamp: `new ${n}` })) === 1
+        )
       })
       assert.equal(wins, 1)
     })
@@ -37,7 +40,7 @@ export function declareRaceTests (declare: Declare): void {
     declare(`RACE-02: of many that create one address exactly one wins${suffix}`, async ({ adapter: plain }) => {
       const adapter = wrap(plain)
       const wins = await inParallel(async (n) => {
-        if (await adapter.findOne(User, { email: 'one@x.org' }) !== null) return false
+        if ((await adapter.findOne(User, { email: 'one@x.org' })) !== null) return false
         try {
           await createUser(adapter, { email: n % 2 === 0 ? 'one@x.org' : 'ONE@x.org' })
           return true
@@ -50,23 +53,36 @@ export function declareRaceTests (declare: Declare): void {
       assert.equal((await adapter.findMany(User, {}, { limit: 99 })).length, 1)
     })
 
-    declare(`RACE-03: parallel increments and changes of other fields all count${suffix}`, async ({ adapter: plain }) => {
-      const adapter = wrap(plain)
-      const { id } = await createUser(adapter, { credits: 0 })
-      await inParallel(async (n) => {
-        await adapter.findOne(User, { id: id as string })
-        return await adapter.update(User, { id: id as string }, n % 2 === 0 ? { credits: { increment: 3 } } : { is_active: false }) === 1
-      })
-      const { credits, is_active: active } = await adapter.findOne(User, { id: id as string }) ?? {}
-      assert.deepEqual([credits, active], [PARALLEL / 2 * 3, false])
-    })
+    declare(
+      `RACE-03: parallel increments and changes of other fields all count${suffix}`,
+      async ({ adapter: plain }) => {
+        const adapter = wrap(plain)
+        const { id } = await createUser(adapter, { credits: 0 })
+        await inParallel(async (n) => {
+          await adapter.findOne(User, { id: id as string })
+          return (
+            (await adapter.update(
+              User,
+              { id: id as string },
+              n % 2 === 0 ? { credits: { increment: 3 } } : { is_active: false }
+            )) === 1
+          )
+        })
+        const { credits, is_active: active } = (await adapter.findOne(User, { id: id as string })) ?? {}
+        assert.deepEqual([credits, active], [(PARALLEL / 2) * 3, false])
+      }
+    )
   }
 
   declare('a token that is made while its user is deleted does not outlive the user', async ({ adapter }) => {
     const user = await createUser(adapter)
-    await Promise.allSettled([createToken(adapter, user), adapter.delete(User, { id: user['id'] as string }), createToken(adapter, user)])
+    await Promise.allSettled([
+      createToken(adapter, user),
+      adapter.delete(User, { id: user['id'] as string }),
+      createToken(adapter, user)
+    ])
     for (const { token } of await adapter.findMany(AccessToken, {}, { limit: 9 })) {
-      assert.equal(await adapter.findWithUser?.(AccessToken, { token: token as string }) ?? null, null)
+      assert.equal((await adapter.findWithUser?.(AccessToken, { token: token as string })) ?? null, null)
     }
   })
 }

@@ -5,32 +5,43 @@ import { AccessToken, Account, createToken, createUser, models, User } from './m
 
 /** Rows go with the row that they refer to. */
 export function declareRelationTests (declare: Declare, { makeSibling }: ConformanceOptions): void {
-  declare('SES-15: deleting a user deletes its tokens and accounts, and nobody else\'s', async ({ adapter }) => {
+  declare("SES-15: deleting a user deletes its tokens and accounts, and nobody else's", async ({ adapter }) => {
     const one = await createUser(adapter)
     const two = await createUser(adapter)
     for (const user of [one, two]) {
       await createToken(adapter, user)
       await createToken(adapter, user)
-      await adapter.create(Account, { id: randomUUID(), user_id: user['id'], oauth_name: 'github', account_id: String(user['id']) })
+      await adapter.create(Account, {
+        id: randomUUID(),
+        user_id: user['id'],
+        oauth_name: 'github',
+        account_id: String(user['id'])
+      })
     }
     assert.equal(await adapter.delete(User, { id: one['id'] as string }), 1)
     const tokens = await adapter.findMany(AccessToken, {}, { limit: 9 })
-    assert.deepEqual(tokens.map((row) => row['user_id']), [two['id'], two['id']])
-    assert.deepEqual((await adapter.findMany(Account, {}, { limit: 9 })).map((row) => row['user_id']), [two['id']])
+    assert.deepEqual(
+      tokens.map((row) => row['user_id']),
+      [two['id'], two['id']]
+    )
+    assert.deepEqual(
+      (await adapter.findMany(Account, {}, { limit: 9 })).map((row) => row['user_id']),
+      [two['id']]
+    )
   })
 
   declare('SES-15: a token whose user is gone finds no user', async ({ adapter }) => {
     const user = await createUser(adapter)
     await createToken(adapter, user, 'token')
     await adapter.delete(User, { id: user['id'] as string })
-    assert.equal(await adapter.findWithUser?.(AccessToken, { token: 'token' }) ?? null, null)
+    assert.equal((await adapter.findWithUser?.(AccessToken, { token: 'token' })) ?? null, null)
     // a store with foreign keys refuses the orphan, but not as a clash; one without must not find its user
     const orphan = await createToken(adapter, user, 'orphan').catch((error: { code?: string }) => {
       assert.notEqual(error.code, 'FST_USERS_UNIQUE_VIOLATION')
       assert.notEqual(error.code, 'FST_USERS_INVALID_OPTION')
       return null
     })
-    assert.equal(await adapter.findWithUser?.(AccessToken, { token: 'orphan' }) ?? null, null)
+    assert.equal((await adapter.findWithUser?.(AccessToken, { token: 'orphan' })) ?? null, null)
     assert.deepEqual(await adapter.findOne(AccessToken, { token: 'orphan' }), orphan)
   })
 
@@ -40,14 +51,20 @@ export function declareRelationTests (declare: Declare, { makeSibling }: Conform
     await createUser(adapter)
     const row = await createToken(adapter, user, 'token', new Date(1_000_000))
     assert.deepEqual(await adapter.findWithUser(AccessToken, { token: 'token' }), { row, user })
-    assert.deepEqual(await adapter.findWithUser(AccessToken, { token: 'token', created_at: { gte: new Date(1_000_000) } }), { row, user })
-    assert.equal(await adapter.findWithUser(AccessToken, { token: 'token', created_at: { gte: new Date(1_000_001) } }), null)
+    assert.deepEqual(
+      await adapter.findWithUser(AccessToken, { token: 'token', created_at: { gte: new Date(1_000_000) } }),
+      { row, user }
+    )
+    assert.equal(
+      await adapter.findWithUser(AccessToken, { token: 'token', created_at: { gte: new Date(1_000_001) } }),
+      null
+    )
     assert.equal(await adapter.findWithUser(AccessToken, { token: 'TOKEN' }), null)
     await assert.rejects(async () => await adapter.findWithUser?.(User, {}), { code: 'FST_USERS_INVALID_OPTION' })
   })
 
   if (makeSibling === undefined) return
-  declare('two adapters on one store see each other\'s writes', async ({ adapter }) => {
+  declare("two adapters on one store see each other's writes", async ({ adapter }) => {
     const other = await makeSibling(adapter)
     try {
       for (const model of models) other.define(model)
@@ -58,7 +75,9 @@ export function declareRelationTests (declare: Declare, { makeSibling }: Conform
       assert.equal(await other.update(User, { id: user['id'] as string }, { credits: 5 }), 1)
       assert.equal((await adapter.findOne(User, { id: user['id'] as string }))?.['credits'], 5)
       await createToken(other, user, 'token')
-      const counts = await Promise.all([adapter, other, adapter, other].map(async (one) => await one.delete(AccessToken, { token: 'token' })))
+      const counts = await Promise.all(
+        [adapter, other, adapter, other].map(async (one) => await one.delete(AccessToken, { token: 'token' }))
+      )
       assert.deepEqual(counts.sort(), [0, 0, 0, 1])
     } finally {
       await other.close?.()

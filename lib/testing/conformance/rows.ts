@@ -7,14 +7,26 @@ export function declareRowTests (declare: Declare): void {
   for (const { kind, absent, owner, token } of idKinds) {
     declare(`row 49: rows with ${kind.name} ids are created, found, changed and deleted`, async ({ adapter }) => {
       const made = await adapter.create(owner, { email: 'a@x.org' })
-      const given = await adapter.create(owner, { ...(kind.generate === undefined ? {} : { id: kind.generate() }), email: 'b@x.org' })
+      const given = await adapter.create(owner, {
+        ...(kind.generate === undefined ? {} : { id: kind.generate() }),
+        email: 'b@x.org'
+      })
       assert.equal(typeof made['id'], kind.storage === 'integer' ? 'number' : 'string')
       assert.equal(kind.parse(String(made['id'])), made['id'])
       assert.deepEqual(await adapter.findOne(owner, { id: made['id'] as string }), { id: made['id'], email: 'a@x.org' })
       assert.notEqual(made['id'], given['id'])
       await adapter.create(token, { token: 't', user_id: made['id'] })
-      assert.deepEqual(await adapter.findOne(token, { user_id: made['id'] as string }), { token: 't', user_id: made['id'] })
-      assert.deepEqual(await adapter.findWithUser?.(token, { token: 't' }) ?? { row: { token: 't', user_id: made['id'] }, user: made }, { row: { token: 't', user_id: made['id'] }, user: made })
+      assert.deepEqual(await adapter.findOne(token, { user_id: made['id'] as string }), {
+        token: 't',
+        user_id: made['id']
+      })
+      assert.deepEqual(
+        (await adapter.findWithUser?.(token, { token: 't' })) ?? {
+          row: { token: 't', user_id: made['id'] },
+          user: made
+        },
+        { row: { token: 't', user_id: made['id'] }, user: made }
+      )
       assert.equal(await adapter.update(owner, { id: made['id'] as string }, { email: 'c@x.org' }), 1)
       assert.equal((await adapter.findOne(owner, { id: made['id'] as string }))?.['email'], 'c@x.org')
       assert.equal(await adapter.delete(owner, { id: made['id'] as string }), 1)
@@ -82,7 +94,7 @@ function declareCopyTests (declare: Declare): void {
     spoil(await adapter.findOne(User, { id }))
     spoil((await adapter.findMany(User, { id }, { limit: 1 }))[0])
     await createToken(adapter, { id }, 'token')
-    spoil((await adapter.findWithUser?.(AccessToken, { token: 'token' }) ?? { user: structuredClone(whole) }).user)
+    spoil(((await adapter.findWithUser?.(AccessToken, { token: 'token' })) ?? { user: structuredClone(whole) }).user)
     assert.deepEqual(await adapter.findOne(User, { id }), whole)
   })
 

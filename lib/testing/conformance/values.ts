@@ -3,8 +3,35 @@ import type { ConformanceOptions, Declare } from './context.js'
 import { createUser, User } from './models.js'
 
 const texts = [
-  '', ' ', 'x\u{1F9D9}\u{10FFFF}y', '\uFFFD', 'é', 'e\u0301', "'", '"', '`', '\\', "' OR 1=1 --", '"; DROP TABLE "user"; --', '%', '_', '?', '$1', ':x',
-  '{"$gt":""}', '[object Object]', 'null', 'NULL', 'undefined', '__proto__', 'constructor', '0', '1e3', 'true', 'a\r\nb\tc', '\u0001\u007f\u2028'
+  '',
+  ' ',
+  'x\u{1F9D9}\u{10FFFF}y',
+  '\uFFFD',
+  'é',
+  'e\u0301',
+  "'",
+  '"',
+  '`',
+  '\\',
+  "' OR 1=1 --",
+  '"; DROP TABLE "user"; --',
+  '%',
+  '_',
+  '?',
+  '$1',
+  ':x',
+  '{"$gt":""}',
+  '[object Object]',
+  'null',
+  'NULL',
+  'undefined',
+  '__proto__',
+  'constructor',
+  '0',
+  '1e3',
+  'true',
+  'a\r\nb\tc',
+  '\u0001\u007f\u2028'
 ]
 
 /** Every type of field gives back what it took. */
@@ -13,7 +40,10 @@ export function declareValueTests (declare: Declare, { storesNul = true }: Confo
     const all = storesNul ? [...texts, 'a\0b', 'a\0', '\0'] : texts
     for (const order of all) await createUser(adapter, { order })
     for (const order of all) {
-      assert.deepEqual((await adapter.findMany(User, { order }, { limit: 99 })).map((row) => row['order']), [order])
+      assert.deepEqual(
+        (await adapter.findMany(User, { order }, { limit: 99 })).map((row) => row['order']),
+        [order]
+      )
       assert.equal((await adapter.findOne(User, { order }))?.['order'], order)
     }
     assert.equal((await adapter.findMany(User, { order: { in: all } }, { limit: 99 })).length, all.length)
@@ -28,7 +58,9 @@ export function declareValueTests (declare: Declare, { storesNul = true }: Confo
   declare('text without a UTF-8 form is refused when written, and finds nothing', async ({ adapter }) => {
     const user = await createUser(adapter, { order: '\uFFFD' })
     await assert.rejects(createUser(adapter, { order: 'a\uD800' }), { code: 'FST_USERS_INVALID_OPTION' })
-    await assert.rejects(async () => await adapter.update(User, { id: user['id'] as string }, { order: '\uDC00' }), { code: 'FST_USERS_INVALID_OPTION' })
+    await assert.rejects(async () => await adapter.update(User, { id: user['id'] as string }, { order: '\uDC00' }), {
+      code: 'FST_USERS_INVALID_OPTION'
+    })
     assert.equal(await adapter.findOne(User, { order: '\uD800' }), null)
     assert.equal(await adapter.findOne(User, { order: { gt: '\uD800' } }), null)
     assert.deepEqual(await adapter.findMany(User, { order: { in: ['\uDFFF'] } }, { limit: 9 }), [])
@@ -38,9 +70,17 @@ export function declareValueTests (declare: Declare, { storesNul = true }: Confo
 
 function declareNumberTests (declare: Declare): void {
   declare('booleans, integers and numbers keep their type', async ({ adapter }) => {
-    for (const [is_active, credits, ratio] of [[true, 0, 0.1], [false, 2_147_483_647, -1.5e10], [true, -2_147_483_648, 3]] as const) {
+    for (const [is_active, credits, ratio] of [
+      [true, 0, 0.1],
+      [false, 2_147_483_647, -1.5e10],
+      [true, -2_147_483_648, 3]
+    ] as const) {
       const { id } = await createUser(adapter, { is_active, credits, ratio })
-      const { is_active: active, credits: whole, ratio: real } = await adapter.findOne(User, { id: id as string }) ?? {}
+      const {
+        is_active: active,
+        credits: whole,
+        ratio: real
+      } = (await adapter.findOne(User, { id: id as string })) ?? {}
       assert.deepEqual([active, whole, real], [is_active, credits, ratio])
       assert.equal((await adapter.findOne(User, { is_active, credits, ratio }))?.['id'], id)
     }
@@ -50,15 +90,32 @@ function declareNumberTests (declare: Declare): void {
     const { id } = await createUser(adapter, { credits: 2_147_483_646, ratio: 0.5 })
     const where = { id: id as string }
     assert.equal(await adapter.update(User, where, { credits: { increment: 1 }, ratio: { increment: -0.25 } }), 1)
-    assert.deepEqual(await adapter.findOne(User, { ...where, credits: 2_147_483_647, ratio: 0.25 }), await adapter.findOne(User, where))
+    assert.deepEqual(
+      await adapter.findOne(User, { ...where, credits: 2_147_483_647, ratio: 0.25 }),
+      await adapter.findOne(User, where)
+    )
     await adapter.update(User, where, { credits: null })
     await adapter.update(User, where, { credits: { increment: 1 } })
     assert.equal((await adapter.findOne(User, where))?.['credits'], null)
-    await assert.rejects(async () => await adapter.update(User, where, { email: { increment: 1 } }), { code: 'FST_USERS_INVALID_OPTION' })
+    await assert.rejects(async () => await adapter.update(User, where, { email: { increment: 1 } }), {
+      code: 'FST_USERS_INVALID_OPTION'
+    })
   })
 
   declare('json is stored as plain data', async ({ adapter }) => {
-    const values = [{ a: [1, null, { b: 'é\u{1F9D9}"\\' }], increment: 1 }, [], {}, 'text', 'null', '5', 5, 1.5, true, false, [{ $gt: '' }]]
+    const values = [
+      { a: [1, null, { b: 'é\u{1F9D9}"\\' }], increment: 1 },
+      [],
+      {},
+      'text',
+      'null',
+      '5',
+      5,
+      1.5,
+      true,
+      false,
+      [{ $gt: '' }]
+    ]
     for (const settings of values) {
       const { id } = await createUser(adapter, { settings })
       assert.deepEqual((await adapter.findOne(User, { id: id as string }))?.['settings'], settings)
@@ -69,15 +126,33 @@ function declareNumberTests (declare: Declare): void {
 
   declare('values of another type are refused, in rows, changes and conditions', async ({ adapter }) => {
     const user = await createUser(adapter)
-    const wrong = { email: 1, is_active: 1, credits: 1.5, ratio: NaN, seen_at: '2026-01-01', order: {}, nickname: ['a'] }
+    const wrong = {
+      email: 1,
+      is_active: 1,
+      credits: 1.5,
+      ratio: NaN,
+      seen_at: '2026-01-01',
+      order: {},
+      nickname: ['a']
+    }
     for (const [field, value] of Object.entries(wrong)) {
       await assert.rejects(createUser(adapter, { [field]: value }), { code: 'FST_USERS_INVALID_OPTION' }, field)
-      await assert.rejects(async () => await adapter.update(User, { id: user['id'] as string }, { [field]: value }), { code: 'FST_USERS_INVALID_OPTION' }, field)
-      await assert.rejects(async () => await adapter.findOne(User, { [field]: value }), { code: 'FST_USERS_INVALID_OPTION' }, field)
+      await assert.rejects(
+        async () => await adapter.update(User, { id: user['id'] as string }, { [field]: value }),
+        { code: 'FST_USERS_INVALID_OPTION' },
+        field
+      )
+      await assert.rejects(
+        async () => await adapter.findOne(User, { [field]: value }),
+        { code: 'FST_USERS_INVALID_OPTION' },
+        field
+      )
     }
     await assert.rejects(createUser(adapter, { seen_at: new Date(NaN) }), { code: 'FST_USERS_INVALID_OPTION' })
     await assert.rejects(createUser(adapter, { hashed_password: null }), { code: 'FST_USERS_INVALID_OPTION' })
-    await assert.rejects(async () => await adapter.update(User, {}, { hashed_password: null }), { code: 'FST_USERS_INVALID_OPTION' })
+    await assert.rejects(async () => await adapter.update(User, {}, { hashed_password: null }), {
+      code: 'FST_USERS_INVALID_OPTION'
+    })
     assert.deepEqual(await adapter.findMany(User, {}, { limit: 9 }), [user])
   })
 }

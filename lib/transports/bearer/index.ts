@@ -7,7 +7,9 @@ import { defineTransport } from '../define.js'
 /** The b64token form of RFC 6750, section 2.1. */
 const BEARER = /^bearer ([A-Za-z0-9._~+/-]+=*)$/i
 
-/** The token travels in the header `Authorization: Bearer` (RFC 6750, section 2.1); login replies 200 with it as JSON. */
+/**
+ * The token travels in the header `Authorization: Bearer` (RFC 6750, section 2.1); login replies 200 with it as JSON.
+ */
 export function bearerTransport (): TransportDefinition {
   return defineTransport({
     name: 'bearer',
@@ -36,11 +38,20 @@ const transport: Transport = {
 
 function extractToken (request: FastifyRequest): string | null {
   const { authorization } = request.headers
-  if (authorization === undefined || authorization.length > TOKEN_MAX_LENGTH + 7 || isRepeated(request.raw.rawHeaders)) return null
+  if (
+    authorization === undefined ||
+    authorization.length > TOKEN_MAX_LENGTH + 7 ||
+    isRepeated(request.raw.rawHeaders)
+  ) {
+    return null
+  }
   return BEARER.exec(authorization)?.[1] ?? null
 }
 
-/** Node keeps the first of two Authorization headers; a proxy may have looked at the other. Simulated requests may have no raw headers. */
+/**
+ * Node keeps the first of two Authorization headers; a proxy may have looked at the other. Simulated requests may have
+ * no raw headers.
+ */
 function isRepeated (rawHeaders: readonly string[] | undefined = []): boolean {
   let count = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {

@@ -3,7 +3,10 @@ const VALUE = /^[A-Za-z0-9._~+/=-]+$/
 /** What several cookies of one name mean: no cookie counts, or the last one does. */
 export type Duplicates = 'refuse' | 'last'
 
-/** Returns the value of one cookie of a Cookie header; null without it, for a value that is no token, and for duplicates. */
+/**
+ * Returns the value of one cookie of a Cookie header; null without it, for a value that is no token, and for
+ * duplicates.
+ */
 export function readCookie (header: string | undefined, name: string, duplicates: Duplicates): string | null {
   const values = readCookies(header, name)
   const value = values.at(-1)
@@ -11,7 +14,10 @@ export function readCookie (header: string | undefined, name: string, duplicates
   return isToken(value) ? value : null
 }
 
-/** Returns the values of all cookies of one name, in the order of the header. Names are compared byte for byte (RFC 6265, section 5.4). */
+/**
+ * Returns the values of all cookies of one name, in the order of the header. Names are compared byte for byte (RFC
+ * 6265, section 5.4).
+ */
 export function readCookies (header: string | undefined, name: string): string[] {
   const values: string[] = []
   if (header === undefined) return values

@@ -21,9 +21,10 @@ export function formerPlaces (current: CookiePlace, formerly: readonly CookiePla
 }
 
 function keyOf ({ domain = '', path = '/', partitioned = false }: CookiePlace): string {
-  return `${domain.toLowerCase().replace(/^\./, '')};${path};${partitioned}`     // a leading dot is ignored (RFC 6265, section 5.2.3)
+  // a leading dot is ignored (RFC 6265, section 5.2.3)
+  return `${domain.toLowerCase().replace(/^\./, '')};${path};${partitioned}`
 }
 
-function definedOf ({ domain, path }: { domain?: string | undefined, path?: string | undefined }): CookiePlace {
+function definedOf ({ domain, path }: { domain?: string | undefined; path?: string | undefined }): CookiePlace {
   return { ...(domain === undefined ? {} : { domain }), ...(path === undefined ? {} : { path }) }
 }

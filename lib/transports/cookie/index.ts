@@ -13,7 +13,7 @@ import { warnOfPlainHttp } from './plain-http.js'
 export type { CookiePlace } from './former-cookies.js'
 export type { CookieTransportOptions } from './options.js'
 
-const MAX_DUPLICATES = 8     // each costs a look into the store
+const MAX_DUPLICATES = 8 // each costs a look into the store
 
 /**
  * The token travels in a cookie (RFC 6265): `Secure`, `HttpOnly`, `SameSite=Lax`, `Path=/` by default. Login and logout
@@ -32,18 +32,35 @@ export function cookieTransport (options: CookieTransportOptions = {}): Transpor
       if (!scope.hasDecorator('serializeCookie')) await scope.register(fastifyCookie, { hook: false })
       const name = cookieName(options, defaults)
       checkSecureCookie('cookieTransport.secure', options.secure ?? true, defaults.settings)
-      checkOptions({ ...options, name })     // the name may be the plugin's `cookieName`, and the prefixes ask for certain attributes
+      // the name may be the plugin's `cookieName`, and the prefixes ask for certain attributes
+      checkOptions({ ...options, name })
       if (options.secure !== false) warnOfPlainHttp(scope, name)
       return createTransport(options, name, defaults.settings.duplicateCookies, scope.serializeCookie)
     }
   })
 }
 
-function createTransport (options: CookieTransportOptions, name: string, duplicates: Duplicates, serialize: FastifyInstance['serializeCookie']): Transport {
-  const { maxAge, path = '/', domain, secure = true, httpOnly = true, sameSite = 'lax', partitioned = false, formerly = [] } = options
+function createTransport (
+  options: CookieTransportOptions,
+  name: string,
+  duplicates: Duplicates,
+  serialize: FastifyInstance['serializeCookie']
+): Transport {
+  const {
+    maxAge,
+    path = '/',
+    domain,
+    secure = true,
+    httpOnly = true,
+    sameSite = 'lax',
+    partitioned = false,
+    formerly = []
+  } = options
   const place = { path, partitioned, ...(domain === undefined ? {} : { domain }) }
   const attributes = { secure, httpOnly, sameSite, encode: String }
-  const former = formerPlaces(place, formerly).map((old) => serialize(name, '', { ...attributes, path: '/', ...old, maxAge: 0 }))
+  const former = formerPlaces(place, formerly).map((old) =>
+    serialize(name, '', { ...attributes, path: '/', ...old, maxAge: 0 })
+  )
   const reported = new WeakSet<FastifyRequest>()
 
   /** Logs once per request that a browser sent several cookies of our name. */
@@ -51,11 +68,17 @@ function createTransport (options: CookieTransportOptions, name: string, duplica
     if (count < 2 || reported.has(request)) return
     reported.add(request)
     const meaning = duplicates === 'last' ? 'the last one counts' : 'none counts'
-    request.log.warn({ cookie: name, count }, `fastify-users: the request has several cookies of one name, and ${meaning}. Login and logout ` +
-      'remove those of an earlier `domain` or `path` that cookieTransport() knows of: see its option `formerly`')
+    request.log.warn(
+      { cookie: name, count },
+      `fastify-users: the request has several cookies of one name, and ${meaning}. Login and logout ` +
+        'remove those of an earlier `domain` or `path` that cookieTransport() knows of: see its option `formerly`'
+    )
   }
 
-  /** Removes cookies of our name that an earlier deployment set: beside the new one they would make each request anonymous. */
+  /**
+   * Removes cookies of our name that an earlier deployment set: beside the new one they would make each request
+   * anonymous.
+   */
   function removeFormer (reply: FastifyReply): void {
     const count = readCookies(reply.request.headers.cookie, name).length
     if (count === 0) return
@@ -79,7 +102,11 @@ function createTransport (options: CookieTransportOptions, name: string, duplica
     },
     extractTokens (request) {
       const values = readCookies(request.headers.cookie, name)
-      const tokens = new Set((duplicates === 'last' ? values.slice(-1) : values).filter((value) => isToken(value) && value.length <= TOKEN_MAX_LENGTH))
+      const tokens = new Set(
+        (duplicates === 'last' ? values.slice(-1) : values).filter(
+          (value) => isToken(value) && value.length <= TOKEN_MAX_LENGTH
+        )
+      )
       return tokens.size <= MAX_DUPLICATES ? [...tokens] : []
     },
     requestHeaders: (token) => ({ cookie: `${name}=${token}` }),
@@ -89,7 +116,10 @@ function createTransport (options: CookieTransportOptions, name: string, duplica
     },
     sendLogout (reply) {
       removeFormer(reply)
-      return reply.header('set-cookie', serialize(name, '', { ...attributes, ...place, maxAge: 0 })).code(204).send()
+      return reply
+        .header('set-cookie', serialize(name, '', { ...attributes, ...place, maxAge: 0 }))
+        .code(204)
+        .send()
     },
     renew: setCookie
   }

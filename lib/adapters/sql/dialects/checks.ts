@@ -12,7 +12,16 @@ export function checksOf (definition: string): string[] {
     const start = nextOf(tokens, at + 1)
     if (tokens[start] !== '(') continue
     const end = closingOf(tokens, start)
-    if (!NOT_ENFORCED.test(tokens.slice(end + 1, end + 3).join('').trimStart())) checks.push(tokens.slice(start + 1, end).join(''))
+    if (
+      !NOT_ENFORCED.test(
+        tokens
+          .slice(end + 1, end + 3)
+          .join('')
+          .trimStart()
+      )
+    ) {
+      checks.push(tokens.slice(start + 1, end).join(''))
+    }
     at = end
   }
   return checks

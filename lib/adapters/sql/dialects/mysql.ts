@@ -12,16 +12,24 @@ const DUPLICATE = 1062
 /** Out of range (of a column, of arithmetic), wrong value, wrong characters, no JSON. */
 const MISFITS: ReadonlySet<unknown> = new Set([1264, 1690, 1292, 1366, 3140])
 /** No value, no default, a reference, a check (of MySQL, of MariaDB, of a view), truncated, too long. */
-const CONSTRAINTS: ReadonlySet<unknown> = new Set([1048, 1364, 1216, 1217, 1451, 1452, 1761, 1762, 3819, 4025, 1369, 1265, 1406])
-/** The last words in quotes of `Duplicate entry 'a@x.org' for key 'ix_user_email'`, in any language; MySQL 8 puts the table's name before. */
+const CONSTRAINTS: ReadonlySet<unknown> = new Set([
+  1048, 1364, 1216, 1217, 1451, 1452, 1761, 1762, 3819, 4025, 1369, 1265, 1406
+])
+/**
+ * The last words in quotes of `Duplicate entry 'a@x.org' for key 'ix_user_email'`, in any language; MySQL 8 puts the
+ * table's name before.
+ */
 const INDEX = /'(?:[^'.]*\.)?([^']*)'[^']*$/
-/** Collations by which `A` and `a` are one: not those of bytes, not those that tell case, not Turkish, where `I` is another letter. */
+/**
+ * Collations by which `A` and `a` are one: not those of bytes, not those that tell case, not Turkish, where `I` is
+ * another letter.
+ */
 const IGNORES_CASE = /(?<!_turkish|_tr_0900_ai|_az_0900_ai|_uca1400_turkish_ai)_ci$/
 
 /** What the catalog adds to the type of a text column. */
 const CHARACTERS = / CHARACTER SET (\w+) COLLATE (\w+)$/
 
-const text: Codec = { encode: (value) => value, decode: (raw) => typeof raw === 'string' ? raw : undefined }
+const text: Codec = { encode: (value) => value, decode: (raw) => (typeof raw === 'string' ? raw : undefined) }
 const number: Codec = { encode: (value) => value, decode: decodeNumber }
 const integer: Codec = { encode: (value) => value, decode: (raw) => wholeNumber(decodeNumber(raw)) }
 
@@ -29,7 +37,7 @@ const codecs: Record<Exclude<Field['type'], 'id' | 'time'>, Codec> = {
   text,
   integer,
   number,
-  boolean: { encode: (value) => value === true ? 1 : 0, decode: decodeBoolean },
+  boolean: { encode: (value) => (value === true ? 1 : 0), decode: decodeBoolean },
   json: { encode: (value) => JSON.stringify(value), decode: decodeJson }
 }
 
@@ -41,12 +49,14 @@ const idCodecs: Record<'uuid' | 'objectid' | 'integer' | 'text', Codec> = {
 }
 
 /**
- * MySQL and MariaDB: types as SQLAlchemy writes them. Collations take different text for equal, accents, case and blanks
+ * MySQL and MariaDB: types as SQLAlchemy writes them. Collations take different text for equal, accents, case and
+ * blanks
  * at the end, so equality is written twice: once for the index, once for the bytes.
  */
 export const mysqlDialect: Dialect = {
   name: 'mysql',
-  codec: (field, type) => field.type === 'id' ? idCodecs[storageOf(field)] : field.type === 'time' ? timeCodec(type) : codecs[field.type],
+  codec: (field, type) =>
+    field.type === 'id' ? idCodecs[storageOf(field)] : field.type === 'time' ? timeCodec(type) : codecs[field.type],
   catalog: `SELECT c.TABLE_NAME, c.COLUMN_NAME, 1 AS COLLATED, CASE WHEN c.DATA_TYPE IN ('char', 'varchar') THEN c.CHARACTER_MAXIMUM_LENGTH END,
 concat(c.COLUMN_TYPE, coalesce(concat(' CHARACTER SET ', c.CHARACTER_SET_NAME, ' COLLATE ', c.COLLATION_NAME), '')),
 CASE WHEN c.EXTRA NOT LIKE '%GENERATED%' THEN s.INDEX_NAME END AS UNIQUE_INDEX,
@@ -65,11 +75,13 @@ WHERE c.TABLE_SCHEMA = database()`,
   comparesRows: false,
   identity: 'AUTO_INCREMENT PRIMARY KEY',
   quote: (name) => `\`${name.replaceAll('`', '``')}\``,
-  // in brackets, which the default of a long text needs; by its bytes where sql_mode would decide what a backslash means
-  literal: (value) => value.includes('\\') ? `(_utf8mb4 X'${Buffer.from(value).toString('hex')}')` : `('${value.replaceAll("'", "''")}')`,
+  // in brackets, which the default of a long text needs; by its bytes where sql_mode would decide what a backslash
+  // means
+  literal: (value) =>
+    value.includes('\\') ? `(_utf8mb4 X'${Buffer.from(value).toString('hex')}')` : `('${value.replaceAll("'", "''")}')`,
   placeholder: () => '?',
   // as text: how the driver reads times and JSON is the application's choice
-  read: (expression, { type }) => type === 'time' || type === 'json' ? `cast(${expression} AS CHAR)` : expression,
+  read: (expression, { type }) => (type === 'time' || type === 'json' ? `cast(${expression} AS CHAR)` : expression),
   comparand,
   // of the bytes of UTF-8 taken for Hebrew, a character set whose only letters with case are those of ASCII
   lower: (expression) => `cast(lower(convert(${binary(expression)} USING hebrew)) AS BINARY)`,
@@ -87,7 +99,10 @@ AND REFERENCED_TABLE_NAME IS NOT NULL GROUP BY CONSTRAINT_NAME HAVING count(*) =
   samplesSql: (_table, samples) => unionOf(mysqlDialect, samples),
   ignoresCase: (type) => IGNORES_CASE.test(type),
   isZoned: (type) => type.startsWith('timestamp'),
-  lowerColumn: { name: (column) => `${column}_lower`, type: (expression, { maxLength = 320 }) => `VARBINARY(${maxLength * 4}) GENERATED ALWAYS AS (${expression}) STORED` },
+  lowerColumn: {
+    name: (column) => `${column}_lower`,
+    type: (expression, { maxLength = 320 }) => `VARBINARY(${maxLength * 4}) GENERATED ALWAYS AS (${expression}) STORED`
+  },
   indexesInTable: true,
   tableOptions: ' ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',
   foldName: (name) => name,
@@ -124,10 +139,14 @@ function columnType (field: Field): string {
   if (field.type === 'text') return field.maxLength === undefined ? 'LONGTEXT' : `VARCHAR(${field.maxLength})`
   if (field.type !== 'id') return types[field.type]
   switch (storageOf(field)) {
-    case 'uuid': return 'CHAR(36)'
-    case 'objectid': return 'CHAR(24)'
-    case 'integer': return Number(field.id?.schema['maximum']) > INT_MAXIMUM ? 'BIGINT' : 'INTEGER'
-    default: return `VARCHAR(${field.id?.maxLength ?? 255})`     // a key needs a width
+    case 'uuid':
+      return 'CHAR(36)'
+    case 'objectid':
+      return 'CHAR(24)'
+    case 'integer':
+      return Number(field.id?.schema['maximum']) > INT_MAXIMUM ? 'BIGINT' : 'INTEGER'
+    default:
+      return `VARCHAR(${field.id?.maxLength ?? 255})` // a key needs a width
   }
 }
 
@@ -140,10 +159,15 @@ function binary (expression: string): string {
   return `cast(convert(${expression} USING utf8mb4) AS BINARY)`
 }
 
-/** Text in the column's character set and collation, if that is not the connection's: what it has no letter for becomes a question mark, and the bytes decide. */
+/**
+ * Text in the column's character set and collation, if that is not the connection's: what it has no letter for becomes
+ * a question mark, and the bytes decide.
+ */
 function comparand (placeholder: string, _field: Field, type = ''): string {
   const [, set, collation] = CHARACTERS.exec(type) ?? []
-  return set === undefined || set === 'utf8mb4' ? placeholder : `convert(${placeholder} USING ${set}) COLLATE ${collation}`
+  return set === undefined || set === 'utf8mb4'
+    ? placeholder
+    : `convert(${placeholder} USING ${set}) COLLATE ${collation}`
 }
 
 /** Times are text in UTC, cut to the digits that the column has: the server may round them into the future. */
@@ -168,13 +192,13 @@ function decodeJson (raw: unknown): unknown {
   try {
     return JSON.parse(String(raw))
   } catch {
-    return undefined     // of a column that is text
+    return undefined // of a column that is text
   }
 }
 
 /** The server's number of an error; undefined for one of the driver or of the network. */
 function numberOf (error: unknown): unknown {
-  return (error as { errno?: unknown }).errno     // the driver rejects with errors alone
+  return (error as { errno?: unknown }).errno // the driver rejects with errors alone
 }
 
 function uniqueViolation (error: unknown): UniqueViolation | null {

@@ -6,11 +6,17 @@ import { wholeNumber } from './whole-number.js'
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const OBJECT_ID = /^[0-9a-f]{24}$/
 const INT_MAXIMUM = 2_147_483_647
-/** The part of a violation's detail that shows the index: `(email)` of `Key (email)=(a@x.org) already exists.`, in any language. */
+/**
+ * The part of a violation's detail that shows the index: `(email)` of `Key (email)=(a@x.org) already exists.`, in any
+ * language.
+ */
 const INDEX_KEY = /^[^(]*\((.*?)\)=\(/s
 /** Out of the range of a number or a time, or text with a letter that the database's character set lacks. */
 const MISFITS = new Set(['22003', '22008', '22015', '22021', '22P05'])
-/** Classes "integrity constraint violation" and "data exception", a type that differs, a view's check, a column that the database fills. */
+/**
+ * Classes "integrity constraint violation" and "data exception", a type that differs, a view's check, a column that the
+ * database fills.
+ */
 const CONSTRAINT = /^(?:23|22|42804$|44000$|428C9$)/
 const WORDS = /"(?:[^"]|"")+"|[\p{L}\p{N}_$]+/gu
 
@@ -23,26 +29,35 @@ const codecs: Record<Exclude<Field['type'], 'id'>, Codec> = {
   text,
   integer,
   number,
-  boolean: { encode: (value) => value === true ? 't' : 'f', decode: (raw) => raw === 't' || raw === 'true' || raw === '1' },
-  time: { encode: (value) => (value as Date).toISOString(), decode: decodeTime },     // checked before
+  boolean: {
+    encode: (value) => (value === true ? 't' : 'f'),
+    decode: (raw) => raw === 't' || raw === 'true' || raw === '1'
+  },
+  time: { encode: (value) => (value as Date).toISOString(), decode: decodeTime }, // checked before
   json: { encode: (value) => JSON.stringify(value), decode: decodeJson }
 }
 
 const idCodecs: Record<'uuid' | 'objectid' | 'integer' | 'text', Codec> = {
-  uuid: { ...text, holds: (value) => UUID.test(String(value)) },     // the database's own form alone, so that ids compare byte by byte
+  // the database's own form alone, so that ids compare byte by byte
+  uuid: { ...text, holds: (value) => UUID.test(String(value)) },
   objectid: { ...text, holds: (value) => OBJECT_ID.test(String(value)) },
   integer,
   text
 }
 
-/** Returns the dialect for tables in a schema, or for those that a name without schema finds. Throws `FST_USERS_INVALID_OPTION`. */
+/**
+ * Returns the dialect for tables in a schema, or for those that a name without schema finds. Throws
+ * `FST_USERS_INVALID_OPTION`.
+ */
 export function postgresIn (schema?: string): Dialect {
-  if (schema !== undefined && !isSchemaName(schema)) throw FST_USERS_INVALID_OPTION(['schema', 'must be the name of a schema, of 63 bytes at most'])
-  const qualify = (name: string): string => schema === undefined ? quote(name) : `${quote(schema)}.${quote(name)}`
+  if (schema !== undefined && !isSchemaName(schema)) {
+    throw FST_USERS_INVALID_OPTION(['schema', 'must be the name of a schema, of 63 bytes at most'])
+  }
+  const qualify = (name: string): string => (schema === undefined ? quote(name) : `${quote(schema)}.${quote(name)}`)
   const regclass = (table: string): string => `pg_catalog.to_regclass(${literal(qualify(table))})`
   return {
     ...BASE,
-    ...schema === undefined ? {} : { qualify, createSchema: createSchemaSql(schema) },
+    ...(schema === undefined ? {} : { qualify, createSchema: createSchemaSql(schema) }),
     catalog: catalogSql(visibleSql(schema)),
     referencesSql: (table) => referencesSql(regclass(table)),
     checksSql: (table) => checksSql(regclass(table))
@@ -50,7 +65,13 @@ export function postgresIn (schema?: string): Dialect {
 }
 
 function isSchemaName (value: unknown): boolean {
-  return typeof value === 'string' && value !== '' && !value.includes('\0') && value.isWellFormed() && Buffer.byteLength(value) <= 63
+  return (
+    typeof value === 'string' &&
+    value !== '' &&
+    !value.includes('\0') &&
+    value.isWellFormed() &&
+    Buffer.byteLength(value) <= 63
+  )
 }
 
 /** Returns the condition that a table `c` is in a schema, or is found by a name without schema. */
@@ -81,7 +102,8 @@ WHERE k.contype = 'c' AND k.conrelid = ${regclass}`
 }
 
 /**
- * Returns the query of the catalog for tables that fulfil a condition. A collation of its own is one by which different text
+ * Returns the query of the catalog for tables that fulfil a condition. A collation of its own is one by which different
+ * text
  * may be equal; a trigger that runs before an INSERT may fill any column.
  */
 function catalogSql (visible: string): string {
@@ -96,10 +118,13 @@ LEFT JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype LEFT JOIN pg_catalog.pg_
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped AND ${visible}`
 }
 
-/** Types as SQLAlchemy writes them. Times are read as milliseconds, so that the session's zone and date style do not matter. */
+/**
+ * Types as SQLAlchemy writes them. Times are read as milliseconds, so that the session's zone and date style do not
+ * matter.
+ */
 const BASE: Omit<Dialect, 'catalog' | 'referencesSql' | 'checksSql'> = {
   name: 'postgres',
-  codec: (field) => field.type === 'id' ? idCodecs[storageOf(field)] : codecs[field.type],
+  codec: (field) => (field.type === 'id' ? idCodecs[storageOf(field)] : codecs[field.type]),
   returnsId: true,
   nullsFirst: ' NULLS FIRST',
   comparesRows: true,
@@ -109,8 +134,10 @@ const BASE: Omit<Dialect, 'catalog' | 'referencesSql' | 'checksSql'> = {
   quote,
   literal,
   placeholder: (position) => `$${position}`,
-  read: (expression, { type }) => type === 'time' ? `round(extract(epoch FROM date_trunc('milliseconds', ${expression})) * 1000)` : expression,
-  comparand: (placeholder, field) => isWhole(field) ? `${placeholder}::bigint` : placeholder,     // an index on INTEGER serves BIGINT
+  read: (expression, { type }) =>
+    type === 'time' ? `round(extract(epoch FROM date_trunc('milliseconds', ${expression})) * 1000)` : expression,
+  // an index on INTEGER serves BIGINT
+  comparand: (placeholder, field) => (isWhole(field) ? `${placeholder}::bigint` : placeholder),
   lower: (expression) => `lower(${expression}::text COLLATE "C")`,
   binary,
   ordered: binary,
@@ -118,7 +145,8 @@ const BASE: Omit<Dialect, 'catalog' | 'referencesSql' | 'checksSql'> = {
   fits,
   readChecks: (rows) => rows.map(([expression]) => String(expression)),
   sample: (_codec, value) => value,
-  samplesSql: (table, samples) => `(SELECT (pg_catalog.jsonb_populate_record(NULL::${table}, sample)).* FROM (VALUES ${samples.map((sample) => `(${literal(JSON.stringify(sample))}::jsonb)`).join(', ')}) AS samples (sample)) AS candidates`,
+  samplesSql: (table, samples) =>
+    `(SELECT (pg_catalog.jsonb_populate_record(NULL::${table}, sample)).* FROM (VALUES ${samples.map((sample) => `(${literal(JSON.stringify(sample))}::jsonb)`).join(', ')}) AS samples (sample)) AS candidates`,
   foldName: (name) => name,
   uniqueViolation,
   isMisfit: (error) => MISFITS.has(codeOf(error)),
@@ -136,7 +164,10 @@ function literal (text: string): string {
 }
 
 const ID_WIDTHS = { uuid: 36, objectid: 24 }
-/** Kinds that certainly do not hold a field: categories of types (https://www.postgresql.org/docs/current/catalog-pg-type.html), and types of the category "user-defined". */
+/**
+ * Kinds that certainly do not hold a field: categories of types
+ * (https://www.postgresql.org/docs/current/catalog-pg-type.html), and types of the category "user-defined".
+ */
 const UNFIT: Record<Exclude<Field['type'], 'id'>, RegExp> = {
   text: /^(?:[NBD]:|U:(?:uuid|jsonb?)$)/,
   boolean: /^(?:[ND]:|U:(?:uuid|jsonb?)$)/,
@@ -155,16 +186,26 @@ function fits (field: Field, kind: string, width: number | null): boolean {
   return kind.startsWith('S:') && (width === null || width >= least)
 }
 
-const types = { boolean: 'BOOLEAN', integer: 'BIGINT', number: 'DOUBLE PRECISION', time: 'TIMESTAMP WITH TIME ZONE', json: 'JSON' }
+const types = {
+  boolean: 'BOOLEAN',
+  integer: 'BIGINT',
+  number: 'DOUBLE PRECISION',
+  time: 'TIMESTAMP WITH TIME ZONE',
+  json: 'JSON'
+}
 
 function columnType (field: Field): string {
   if (field.type === 'text') return varchar(field.maxLength)
   if (field.type !== 'id') return types[field.type]
   switch (storageOf(field)) {
-    case 'uuid': return 'UUID'
-    case 'objectid': return 'CHAR(24)'
-    case 'integer': return Number(field.id?.schema['maximum']) > INT_MAXIMUM ? 'BIGINT' : 'INTEGER'
-    default: return varchar(field.id?.maxLength)
+    case 'uuid':
+      return 'UUID'
+    case 'objectid':
+      return 'CHAR(24)'
+    case 'integer':
+      return Number(field.id?.schema['maximum']) > INT_MAXIMUM ? 'BIGINT' : 'INTEGER'
+    default:
+      return varchar(field.id?.maxLength)
   }
 }
 
@@ -199,19 +240,24 @@ function decodeJson (raw: unknown): unknown {
   try {
     return JSON.parse(String(raw))
   } catch {
-    return undefined     // of a column that is text
+    return undefined // of a column that is text
   }
 }
 
 function codeOf (error: unknown): string {
-  return String((error as { code?: unknown }).code)     // the driver rejects with errors alone
+  return String((error as { code?: unknown }).code) // the driver rejects with errors alone
 }
 
 function uniqueViolation (error: unknown): UniqueViolation | null {
   if (codeOf(error) !== '23505') return null
-  const { constraint, detail } = error as { constraint?: string, detail?: string }     // the driver's fields of the server's message
-  const words = INDEX_KEY.exec(String(detail))?.[1]?.match(WORDS) ?? []     // no detail for a role that may not read the table
-  return { index: String(constraint), words: words.map((word) => word.startsWith('"') ? word.slice(1, -1).replaceAll('""', '"') : word) }
+  // the driver's fields of the server's message
+  const { constraint, detail } = error as { constraint?: string; detail?: string }
+  // no detail for a role that may not read the table
+  const words = INDEX_KEY.exec(String(detail))?.[1]?.match(WORDS) ?? []
+  return {
+    index: String(constraint),
+    words: words.map((word) => (word.startsWith('"') ? word.slice(1, -1).replaceAll('""', '"') : word))
+  }
 }
 
 /** PostgreSQL, with tables that a name without schema finds. */

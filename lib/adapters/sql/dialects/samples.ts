@@ -1,8 +1,17 @@
 import type { Dialect } from './dialect.js'
 
 /** Returns rows of values as a source of a SELECT. */
-export function unionOf ({ quote, literal }: Pick<Dialect, 'quote' | 'literal'>, samples: readonly Record<string, unknown>[]): string {
-  const value = (one: unknown): string => one === null ? 'NULL' : typeof one === 'number' ? String(one) : literal(String(one))
-  const rows = samples.map((sample) => `SELECT ${Object.entries(sample).map(([name, one]) => `${value(one)} AS ${quote(name)}`).join(', ')}`)
+export function unionOf (
+  { quote, literal }: Pick<Dialect, 'quote' | 'literal'>,
+  samples: readonly Record<string, unknown>[]
+): string {
+  const value = (one: unknown): string =>
+    one === null ? 'NULL' : typeof one === 'number' ? String(one) : literal(String(one))
+  const rows = samples.map(
+    (sample) =>
+      `SELECT ${Object.entries(sample)
+        .map(([name, one]) => `${value(one)} AS ${quote(name)}`)
+        .join(', ')}`
+  )
   return `(${rows.join(' UNION ALL ')}) AS candidates`
 }

@@ -16,7 +16,7 @@ const codecs: Record<Field['type'], Codec> = {
   text,
   integer,
   number,
-  boolean: { encode: (value) => value === true ? 1 : 0, decode: (raw) => raw !== 0 },
+  boolean: { encode: (value) => (value === true ? 1 : 0), decode: (raw) => raw !== 0 },
   time: { encode: (value) => `${encodeTimeText(value)}000`, decode: decodeTimeText },
   // a column of type JSON has numeric affinity: SQLite hands a lone number back as one
   json: { encode: (value) => JSON.stringify(value), decode: decodeJson }
@@ -48,8 +48,10 @@ FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type IN ('table',
   ordered: (expression) => expression,
   columnType,
   fits,
-  referencesSql: (table) => `SELECT max("from") AS column_name, max("table") AS target FROM pragma_foreign_key_list(${sqliteDialect.literal(table)}) GROUP BY id HAVING count(*) = 1`,
-  checksSql: (table) => `SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ${sqliteDialect.literal(table)} COLLATE NOCASE`,
+  referencesSql: (table) =>
+    `SELECT max("from") AS column_name, max("table") AS target FROM pragma_foreign_key_list(${sqliteDialect.literal(table)}) GROUP BY id HAVING count(*) = 1`,
+  checksSql: (table) =>
+    `SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ${sqliteDialect.literal(table)} COLLATE NOCASE`,
   readChecks: ([row]) => checksOf(String(row?.[0])),
   sample: (codec, value) => codec.encode(value),
   samplesSql: (_table, samples) => unionOf(sqliteDialect, samples),
@@ -68,7 +70,10 @@ export const sqliteWithoutNul: Dialect = {
   }
 }
 
-/** Types of columns that make numbers of text, and of columns that make text of numbers (https://sqlite.org/datatype3.html, section 3.1). */
+/**
+ * Types of columns that make numbers of text, and of columns that make text of numbers
+ * (https://sqlite.org/datatype3.html, section 3.1).
+ */
 const NUMERIC = /INT|REAL|FLOA|DOUB/i
 const TEXTUAL = /CHAR|CLOB|TEXT|UUID|BLOB/i
 
@@ -109,8 +114,8 @@ function decodeJson (raw: unknown): unknown {
 const CONSTRAINT_NUMBERS = new Set([19, 20])
 
 function isConstraint (error: unknown): boolean {
-  const { code, errcode } = error as { code?: unknown, errcode?: unknown }     // clients throw errors alone
-  return /^SQLITE_(?:CONSTRAINT|MISMATCH)/.test(String(code)) || CONSTRAINT_NUMBERS.has(Number(errcode) & 0xFF)
+  const { code, errcode } = error as { code?: unknown; errcode?: unknown } // clients throw errors alone
+  return /^SQLITE_(?:CONSTRAINT|MISMATCH)/.test(String(code)) || CONSTRAINT_NUMBERS.has(Number(errcode) & 0xff)
 }
 
 function uniqueViolation (error: unknown): UniqueViolation | null {

@@ -2,7 +2,7 @@ const TIME = /^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d{1,3})?\d*(Z|[+-]\d\d:\
 
 /** A time as `YYYY-MM-DD HH:MM:SS.mmm` in UTC, which compares as text. */
 export function encodeTimeText (value: unknown): string {
-  const text = (value as Date).toISOString()     // checked before
+  const text = (value as Date).toISOString() // checked before
   return `${text.slice(0, 10)} ${text.slice(11, 23)}`
 }
 

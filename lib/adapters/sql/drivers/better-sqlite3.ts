@@ -10,9 +10,21 @@ const loadPackage = async (): Promise<Client> => (await import('better-sqlite3')
 /** Opens a database file with better-sqlite3. Throws `FST_USERS_INVALID_OPTION` when the package is not installed. */
 export async function openBetterSqlite3 (path: string, load: () => Promise<Client> = loadPackage): Promise<SqlDriver> {
   const Opened = await load().catch((cause: unknown) => {
-    throw FST_USERS_INVALID_OPTION(['adapter', 'sqlite(path) needs the package better-sqlite3; `npm install better-sqlite3`'], { cause })
+    throw FST_USERS_INVALID_OPTION(
+      ['adapter', 'sqlite(path) needs the package better-sqlite3; `npm install better-sqlite3`'],
+      { cause }
+    )
   })
-  const refuse = (cause: unknown): Error => isBusy(cause) ? cause as Error : FST_USERS_INVALID_OPTION(['adapter', `cannot use ${path}: ${String((cause as Error).message)}; file and folder must exist and be writable`], { cause })
+  const refuse = (cause: unknown): Error =>
+    isBusy(cause)
+      ? (cause as Error)
+      : FST_USERS_INVALID_OPTION(
+        [
+          'adapter',
+            `cannot use ${path}: ${String((cause as Error).message)}; file and folder must exist and be writable`
+        ],
+        { cause }
+      )
   let database: OwnSqliteDatabase
   try {
     createPrivateFile(path)
@@ -21,8 +33,11 @@ export async function openBetterSqlite3 (path: string, load: () => Promise<Clien
     throw refuse(error)
   }
   try {
-    await whenFree(() => database.pragma('journal_mode = WAL'))     // two processes that open a new file at once both switch its mode
-    return useSqlite(database, () => { database.close() })
+    // two processes that open a new file at once both switch its mode
+    await whenFree(() => database.pragma('journal_mode = WAL'))
+    return useSqlite(database, () => {
+      database.close()
+    })
   } catch (error) {
     database.close()
     throw refuse(error)

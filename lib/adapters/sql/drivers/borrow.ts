@@ -11,18 +11,23 @@ export interface Lender<Client> {
 }
 
 /**
- * Works on a lent connection. Throws `FST_USERS_STORE_UNAVAILABLE` when waiting for it and the work take longer than that
+ * Works on a lent connection. Throws `FST_USERS_STORE_UNAVAILABLE` when waiting for it and the work take longer than
+ * that
  * many milliseconds in all: the connection is closed then, so that nothing of this work is left in the pool. Whether a
  * write was done all the same, nobody knows.
  */
-export async function borrow<Client, Result> (pool: Lender<Client>, timeoutMs: number, work: (client: Client) => Promise<Result>): Promise<Result> {
+export async function borrow<Client, Result> (
+  pool: Lender<Client>,
+  timeoutMs: number,
+  work: (client: Client) => Promise<Result>
+): Promise<Result> {
   let lent: { client: Client } | undefined
   let late = false
   const run = async (): Promise<Result> => {
     const client = await pool.lend()
     if (late) {
       pool.giveBack(client, false)
-      throw storeUnavailable('a connection came too late')     // nobody waits for it any more
+      throw storeUnavailable('a connection came too late') // nobody waits for it any more
     }
     lent = { client }
     return await work(client)

@@ -8,10 +8,16 @@ export interface SqlStatement {
 }
 
 /** One write of a transaction. */
-export interface SqlWrite { readonly sql: string, readonly parameters: readonly unknown[] }
+export interface SqlWrite {
+  readonly sql: string
+  readonly parameters: readonly unknown[]
+}
 
 /** What a write did. */
-export interface SqlWritten { readonly changes: number, readonly insertId: unknown }
+export interface SqlWritten {
+  readonly changes: number
+  readonly insertId: unknown
+}
 
 /** Makes the writes of one transaction, and is told of each what it did before it makes the next. */
 export type SqlWrites<T> = () => Generator<SqlWrite, T, SqlWritten>
@@ -26,7 +32,10 @@ export interface SqlDriver {
    * writers, as far as the database has such for tables. Where statements ran, `plan` gets the catalog that they left.
    */
   change(catalog: string, plan: (rows: readonly (readonly unknown[])[]) => readonly string[]): MaybePromise<void>
-  /** This driver with statements that run in UTC, for types that depend on the session's time zone. Throws `FST_USERS_INVALID_OPTION` where that cannot be. */
+  /**
+   * This driver with statements that run in UTC, for types that depend on the session's time zone. Throws
+   * `FST_USERS_INVALID_OPTION` where that cannot be.
+   */
   inUtc?(): MaybePromise<SqlDriver>
   /** Closes what the driver opened itself. */
   close(): MaybePromise<void>

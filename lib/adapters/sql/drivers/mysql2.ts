@@ -7,7 +7,11 @@ import { whenReached, whileServing } from './reached.js'
 import { writeAll } from './write-all.js'
 
 type Rows = readonly (readonly unknown[])[]
-interface Result { affectedRows: number, insertId: unknown, info: string }
+interface Result {
+  affectedRows: number
+  insertId: unknown
+  info: string
+}
 
 /** How long `open` waits for another process that makes the tables. Seconds. */
 const LOCK_TIMEOUT = 60
@@ -18,22 +22,30 @@ const LOCK = "left(concat('fastify-users:', database()), 64)"
 export const LOCK_TABLES = `SELECT get_lock(${LOCK}, ${LOCK_TIMEOUT})`
 /** Gives it back. */
 export const UNLOCK_TABLES = `SELECT release_lock(${LOCK})`
-/** The statement had no effect, nor has the transaction that it is of: it was the victim of a deadlock, or not known to the server any more. */
+/**
+ * The statement had no effect, nor has the transaction that it is of: it was the victim of a deadlock, or not known to
+ * the server any more.
+ */
 const REFUSED: ReadonlySet<unknown> = new Set([1213, 1243, 1615])
 /** A connection to a server that only reads, as after a failover, or one that lost its statements. */
 const SPENT: ReadonlySet<unknown> = new Set([1290, 1792, 1836, 1243])
 
 /**
- * Errors of a server that cannot serve now: no connection is free, it shuts down, a limit of the account, the connection was
- * ended; a lock is held too long, a deadlock, a row that changed meanwhile, a statement that took too long or was ended; the
+ * Errors of a server that cannot serve now: no connection is free, it shuts down, a limit of the account, the
+ * connection was
+ * ended; a lock is held too long, a deadlock, a row that changed meanwhile, a statement that took too long or was
+ * ended; the
  * server only reads.
  */
 const NOT_NOW: ReadonlySet<unknown> = new Set([
-  1040, 1053, 1152, 1158, 1159, 1160, 1161, 1203, 1226, 1927, 4031, 1205, 1213, 1020, 1317, 1969, 3024, 3572, 1021, 1037, 1041,
-  1290, 1792, 1836
+  1040, 1053, 1152, 1158, 1159, 1160, 1161, 1203, 1226, 1927, 4031, 1205, 1213, 1020, 1317, 1969, 3024, 3572, 1021,
+  1037, 1041, 1290, 1792, 1836
 ])
 
-/** A driver for a pool of `mysql2`, which stays open. A statement may take that many milliseconds, waiting for a connection included. */
+/**
+ * A driver for a pool of `mysql2`, which stays open. A statement may take that many milliseconds, waiting for a
+ * connection included.
+ */
 export function useMysql2 (pool: MysqlPool, timeoutMs: number): SqlDriver {
   const kept = new Set<string>()
   const send = async (connection: MysqlConnection, text: string, values: readonly unknown[]): Promise<unknown> => {
@@ -43,22 +55,28 @@ export function useMysql2 (pool: MysqlPool, timeoutMs: number): SqlDriver {
     if (!kept.has(text)) connection.unprepare(query)
     return result
   }
-  const run = (text: string, values: readonly unknown[] = []): Promise<unknown> => onAny(pool, timeoutMs, (connection) => send(connection, text, values))
+  const run = (text: string, values: readonly unknown[] = []): Promise<unknown> =>
+    onAny(pool, timeoutMs, (connection) => send(connection, text, values))
   const driver = (frame: (text: string) => string): SqlDriver => ({
     prepare (plain) {
       const text = frame(plain)
       return {
-        get: async (parameters) => (await run(text, parameters) as Rows)[0],
-        all: async (parameters) => await run(text, parameters) as Rows,
-        run: async (parameters) => written(await run(text, parameters) as Result)
+        get: async (parameters) => ((await run(text, parameters)) as Rows)[0],
+        all: async (parameters) => (await run(text, parameters)) as Rows,
+        run: async (parameters) => written((await run(text, parameters)) as Result)
       }
     },
-    transaction: (writes) => onAny(pool, timeoutMs, (connection) => allOrNone(connection, () => {
-      return writeAll(writes, async ({ sql, parameters }) => written(await send(connection, frame(sql), parameters) as Result))
-    })),
+    transaction: (writes) =>
+      onAny(pool, timeoutMs, (connection) =>
+        allOrNone(connection, () => {
+          return writeAll(writes, async ({ sql, parameters }) =>
+            written((await send(connection, frame(sql), parameters)) as Result)
+          )
+        })
+      ),
     async change (catalog, plan) {
       await whenReached(isRefusal, async () => {
-        if (plan(await run(catalog) as Rows).length > 0) await changeAlone(pool, catalog, plan, timeoutMs)
+        if (plan((await run(catalog)) as Rows).length > 0) await changeAlone(pool, catalog, plan, timeoutMs)
       })
     },
     inUtc: () => whenReached(isRefusal, () => checkUtc(driver(inUtc))),
@@ -70,12 +88,21 @@ export function useMysql2 (pool: MysqlPool, timeoutMs: number): SqlDriver {
 /** Gives a driver whose statements run in UTC. Throws `FST_USERS_INVALID_OPTION` when they do not. */
 export async function checkUtc (driver: SqlDriver): Promise<SqlDriver> {
   const row = await driver.prepare('SELECT @@time_zone').get([])
-  if (row?.[0] !== '+00:00') throw FST_USERS_INVALID_OPTION(['adapter', 'this server does not read columns of type TIMESTAMP in UTC; make them DATETIME'])
+  if (row?.[0] !== '+00:00') {
+    throw FST_USERS_INVALID_OPTION([
+      'adapter',
+      'this server does not read columns of type TIMESTAMP in UTC; make them DATETIME'
+    ])
+  }
   return driver
 }
 
 /** Works on a connection of the pool; again when it was refused and had no effect. */
-async function onAny<T> (pool: MysqlPool, timeoutMs: number, work: (connection: MysqlConnection) => Promise<T>): Promise<T> {
+async function onAny<T> (
+  pool: MysqlPool,
+  timeoutMs: number,
+  work: (connection: MysqlConnection) => Promise<T>
+): Promise<T> {
   const end = performance.now() + timeoutMs
   const attempt = (): Promise<T> => borrow(lenderOf(pool), Math.max(1, Math.round(end - performance.now())), work)
   return await whileServing(isRefusal, () => again(attempt, hadNoEffect))
@@ -113,30 +140,55 @@ function lend (pool: MysqlPool, timeoutMs: number): Promise<MysqlConnection> {
       late = true
       reject(storeUnavailable('no connection was free in time'))
     }, timeoutMs)
-    pool.getConnection().finally(() => { clearTimeout(timer) }).then((connection) => {
-      if (late) connection.release()
-      else resolve(connection)
-    }, reject)
+    pool
+      .getConnection()
+      .finally(() => {
+        clearTimeout(timer)
+      })
+      .then((connection) => {
+        if (late) connection.release()
+        else resolve(connection)
+      }, reject)
   })
 }
 
-/** Reads the catalog again and runs the plan, one process at a time, on a connection that ends with it. Each table comes whole or not at all. */
-function changeAlone (pool: MysqlPool, catalog: string, plan: Parameters<SqlDriver['change']>[1], timeoutMs: number): Promise<void> {
-  const lender: Lender<MysqlConnection> = { ...lenderOf(pool), giveBack: (connection) => { connection.destroy() } }
-  return borrow(lender, timeoutMs, (connection) => underLock(runOn(connection), async (run) => {
-    for (const text of plan(await run(catalog) as Rows)) await run(text)     // of a SELECT
-    plan(await run(catalog) as Rows)
-  }))
+/**
+ * Reads the catalog again and runs the plan, one process at a time, on a connection that ends with it. Each table comes
+ * whole or not at all.
+ */
+function changeAlone (
+  pool: MysqlPool,
+  catalog: string,
+  plan: Parameters<SqlDriver['change']>[1],
+  timeoutMs: number
+): Promise<void> {
+  const lender: Lender<MysqlConnection> = {
+    ...lenderOf(pool),
+    giveBack: (connection) => {
+      connection.destroy()
+    }
+  }
+  return borrow(lender, timeoutMs, (connection) =>
+    underLock(runOn(connection), async (run) => {
+      for (const text of plan((await run(catalog)) as Rows)) await run(text) // of a SELECT
+      plan((await run(catalog)) as Rows)
+    })
+  )
 }
 
 /** Runs one statement of a session. */
 export type RunInSession = (text: string, values?: readonly unknown[]) => Promise<unknown>
 
 /**
- * Runs work on a connection that ends with it, so that nothing of its session stays. The connection must come in time; a
+ * Runs work on a connection that ends with it, so that nothing of its session stays. The connection must come in time;
+ * a
  * change of a large table may take long.
  */
-export async function inSession<T> (pool: MysqlPool, timeoutMs: number, work: (run: RunInSession) => Promise<T>): Promise<T> {
+export async function inSession<T> (
+  pool: MysqlPool,
+  timeoutMs: number,
+  work: (run: RunInSession) => Promise<T>
+): Promise<T> {
   const connection = await lend(pool, timeoutMs)
   try {
     return await work(runOn(connection))
@@ -145,9 +197,11 @@ export async function inSession<T> (pool: MysqlPool, timeoutMs: number, work: (r
   }
 }
 
-/** One process at a time: the lock ends with the connection. Throws `FST_USERS_STORE_UNAVAILABLE` when it does not come. */
+/**
+ * One process at a time: the lock ends with the connection. Throws `FST_USERS_STORE_UNAVAILABLE` when it does not come.
+ */
 async function underLock<T> (run: RunInSession, work: (run: RunInSession) => Promise<T>): Promise<T> {
-  const [locked] = await run(LOCK_TABLES) as Rows     // of a SELECT
+  const [locked] = (await run(LOCK_TABLES)) as Rows // of a SELECT
   if (Number(locked?.[0]) !== 1) throw storeUnavailable('another process holds the lock of the tables')
   return await work(run)
 }
@@ -156,11 +210,14 @@ function runOn (connection: MysqlConnection): RunInSession {
   return async (text, values = []) => (await connection.execute(queryOf(text, values)))[0]
 }
 
-/** What the application chose for its own queries does not count. Numbers go as text: MySQL 8 takes no floating point number for a LIMIT. */
+/**
+ * What the application chose for its own queries does not count. Numbers go as text: MySQL 8 takes no floating point
+ * number for a LIMIT.
+ */
 function queryOf (sql: string, values: readonly unknown[]): MysqlQuery {
   return {
     sql,
-    values: values.map((value) => typeof value === 'number' ? String(value) : value),
+    values: values.map((value) => (typeof value === 'number' ? String(value) : value)),
     rowsAsArray: true,
     nestTables: false,
     namedPlaceholders: false,
@@ -168,7 +225,10 @@ function queryOf (sql: string, values: readonly unknown[]): MysqlQuery {
   }
 }
 
-/** The statement in a session whose zone is UTC, while it runs: MariaDB reads the comment that begins it, MySQL the one that follows its first word. */
+/**
+ * The statement in a session whose zone is UTC, while it runs: MariaDB reads the comment that begins it, MySQL the one
+ * that follows its first word.
+ */
 export function inUtc (text: string): string {
   return text.replace(/^\w+/, "/*M! SET STATEMENT time_zone = '+00:00' FOR */ $& /*+ SET_VAR(time_zone = '+00:00') */")
 }
@@ -177,7 +237,10 @@ function written (result: Result): SqlWritten {
   return { changes: matchedRows(result), insertId: result.insertId }
 }
 
-/** Of an update the rows that matched, whether or not the pool asked for these: the first number of its message, in any language. */
+/**
+ * Of an update the rows that matched, whether or not the pool asked for these: the first number of its message, in any
+ * language.
+ */
 function matchedRows ({ affectedRows, info }: Result): number {
   return Number(/\d+/.exec(info)?.[0] ?? affectedRows)
 }
@@ -198,5 +261,5 @@ export function isRefusal (error: unknown): boolean {
 }
 
 function numberOf (error: unknown): unknown {
-  return (error as { errno?: unknown }).errno     // the driver rejects with errors alone
+  return (error as { errno?: unknown }).errno // the driver rejects with errors alone
 }

@@ -6,7 +6,7 @@ export interface NodeSqliteStatement {
   setReadBigInts(enabled: boolean): void
   get(...parameters: unknown[]): unknown
   all(...parameters: unknown[]): unknown[]
-  run(...parameters: unknown[]): { changes: number | bigint, lastInsertRowid: number | bigint }
+  run(...parameters: unknown[]): { changes: number | bigint; lastInsertRowid: number | bigint }
 }
 
 /** What is used of a `DatabaseSync` of `node:sqlite`, which not every supported Node has. */
@@ -25,7 +25,9 @@ export function isNodeSqlite (value: unknown): value is NodeSqliteDatabase {
 /** A database of `node:sqlite` in the form of the other clients. */
 export function fromNodeSqlite (database: NodeSqliteDatabase): SqliteDatabase {
   return {
-    get inTransaction () { return database.isTransaction },
+    get inTransaction () {
+      return database.isTransaction
+    },
     prepare: (sql) => prepare(database, sql),
     exec: (sql) => database.exec(sql),
     pragma: (sql) => database.prepare(`PRAGMA ${sql}`).all()

@@ -8,7 +8,10 @@ export interface PgQuery {
 }
 
 /** What is used of a result of `pg`. */
-export interface PgResult { rows: unknown[][], rowCount: number | null }
+export interface PgResult {
+  rows: unknown[][]
+  rowCount: number | null
+}
 
 /** What is used of a connection that a pool lends. */
 export interface PgClient {

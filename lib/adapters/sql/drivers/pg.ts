@@ -7,13 +7,25 @@ import { writeAll } from './write-all.js'
 
 /** Of how many statements each connection keeps a plan; further ones are parsed each time. */
 const MAX_NAMED = 500
-/** Takes the advisory lock under which tables are made and changed; its key is the first bytes of a digest of the package's name. */
+/**
+ * Takes the advisory lock under which tables are made and changed; its key is the first bytes of a digest of the
+ * package's name.
+ */
 export const LOCK_TABLES = `SELECT pg_advisory_xact_lock(${createHash('sha256').update('fastify-users').digest().readInt32BE()})`
-/** A plan that a changed table or a pooler between made useless: feature not supported, no or another statement of that name. */
+/**
+ * A plan that a changed table or a pooler between made useless: feature not supported, no or another statement of that
+ * name.
+ */
 const STALE = new Set(['0A000', '26000', '42P05'])
-/** Classes of errors of a server that cannot serve now: connection exception, insufficient resources, operator intervention, system error. */
+/**
+ * Classes of errors of a server that cannot serve now: connection exception, insufficient resources, operator
+ * intervention, system error.
+ */
 const NOT_NOW_CLASSES = new Set(['08', '53', '57', '58'])
-/** The same for single errors: serialization failure, deadlock, lock not available, only reads (as after a failover), time-outs of transactions. */
+/**
+ * The same for single errors: serialization failure, deadlock, lock not available, only reads (as after a failover),
+ * time-outs of transactions.
+ */
 const NOT_NOW = new Set(['40001', '40P01', '55P03', '25006', '25P03', '25P04'])
 /** Values as the server writes them: parsers that the application sets for its own queries do not count. */
 const types = { getTypeParser: () => (value: string) => value }
@@ -21,10 +33,16 @@ const types = { getTypeParser: () => (value: string) => value }
 /** Runs one statement, bounded in time. */
 type Run = (query: PgQuery) => Promise<PgResult>
 
-/** Hears of a connection that breaks: unheard, the event ends the process. The query that it breaks rejects all the same. */
+/**
+ * Hears of a connection that breaks: unheard, the event ends the process. The query that it breaks rejects all the
+ * same.
+ */
 const ignore = (): void => {}
 
-/** A driver for a pool of `pg`, which stays open. A statement may take that many milliseconds, waiting for a connection included. */
+/**
+ * A driver for a pool of `pg`, which stays open. A statement may take that many milliseconds, waiting for a connection
+ * included.
+ */
 export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
   const names = new Map<string, string>()
   const alone = pool.listenerCount('error') === 0
@@ -37,19 +55,27 @@ export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
       if (name !== undefined) names.set(text, name)
       return prepare(run, text, name)
     },
-    transaction: (writes) => whileServing(isRefusal, () => borrow(lender, timeoutMs, async (client) => {     // what fails ends with the connection
-      await client.query(plainQuery('BEGIN'))
-      const result = await writeAll(writes, async ({ sql, parameters }) => written(await client.query({ ...plainQuery(sql), values: [...parameters] })))
-      await client.query(plainQuery('COMMIT'))
-      return result
-    })),
+    transaction: (writes) =>
+      whileServing(isRefusal, () =>
+        borrow(lender, timeoutMs, async (client) => {
+          // what fails ends with the connection
+          await client.query(plainQuery('BEGIN'))
+          const result = await writeAll(writes, async ({ sql, parameters }) =>
+            written(await client.query({ ...plainQuery(sql), values: [...parameters] }))
+          )
+          await client.query(plainQuery('COMMIT'))
+          return result
+        })
+      ),
     async change (catalog, plan) {
       await whenReached(isRefusal, async () => {
         const { rows } = await run(plainQuery(catalog))
         if (plan(rows).length > 0) await borrow(lender, timeoutMs, (client) => changeAlone(client, catalog, plan))
       })
     },
-    close () { if (alone) pool.removeListener('error', ignore) }
+    close () {
+      if (alone) pool.removeListener('error', ignore)
+    }
   }
 }
 
@@ -75,7 +101,7 @@ function prepare (send: Run, text: string, name: string | undefined): SqlStateme
       return await send({ ...query, name })
     } catch (error) {
       if (!STALE.has(stateOf(error))) throw error
-      return await send(query)     // refused before it ran: once more is safe
+      return await send(query) // refused before it ran: once more is safe
     }
   }
   return {
@@ -89,13 +115,16 @@ function written ({ rows, rowCount }: PgResult): SqlWritten {
   return { changes: Number(rowCount), insertId: rows[0]?.[0] }
 }
 
-/** Reads the catalog again and runs the plan in a transaction, one process at a time. What fails ends with the connection. */
+/**
+ * Reads the catalog again and runs the plan in a transaction, one process at a time. What fails ends with the
+ * connection.
+ */
 async function changeAlone (client: PgClient, catalog: string, plan: Parameters<SqlDriver['change']>[1]): Promise<void> {
   const run: Run = (query) => client.query(query)
   await run(plainQuery('BEGIN'))
   await run(plainQuery(LOCK_TABLES))
   for (const text of plan((await run(plainQuery(catalog))).rows)) await run(plainQuery(text))
-  plan((await run(plainQuery(catalog))).rows)     // what was made must fit
+  plan((await run(plainQuery(catalog))).rows) // what was made must fit
   await run(plainQuery('COMMIT'))
 }
 
@@ -103,7 +132,11 @@ async function changeAlone (client: PgClient, catalog: string, plan: Parameters<
 export type RunInTransaction = (text: string, values?: readonly unknown[]) => Promise<PgResult>
 
 /** Runs work on one connection, after statements that begin a transaction, and commits. */
-export async function inTransaction<T> (pool: PgPool, begin: readonly string[], work: (run: RunInTransaction) => Promise<T>): Promise<T> {
+export async function inTransaction<T> (
+  pool: PgPool,
+  begin: readonly string[],
+  work: (run: RunInTransaction) => Promise<T>
+): Promise<T> {
   const client = await pool.connect()
   client.on('error', ignore)
   const run: RunInTransaction = (text, values = []) => client.query({ ...plainQuery(text), values: [...values] })
@@ -116,7 +149,7 @@ export async function inTransaction<T> (pool: PgPool, begin: readonly string[], 
     return result
   } finally {
     client.removeListener('error', ignore)
-    client.release(!done)     // what was begun ends with the connection
+    client.release(!done) // what was begun ends with the connection
   }
 }
 
@@ -129,7 +162,10 @@ function nameOf (text: string): string {
   return `users_${createHash('sha256').update(text).digest('base64url').slice(0, 22)}`
 }
 
-/** Returns whether a server that can serve refused. An error without a severity is of the client, that is of the connection. */
+/**
+ * Returns whether a server that can serve refused. An error without a severity is of the client, that is of the
+ * connection.
+ */
 export function isRefusal (error: unknown): boolean {
   const state = stateOf(error)
   return error instanceof Error && 'severity' in error && !NOT_NOW.has(state) && !NOT_NOW_CLASSES.has(state.slice(0, 2))

@@ -6,18 +6,22 @@ import { isBug } from '../../shared/store-errors.js'
 export type IsRefusal = (error: unknown) => boolean
 
 /**
- * Runs work of an adapter that opens. Throws `FST_USERS_STORE_UNAVAILABLE` for a server that does not answer, or cannot serve
+ * Runs work of an adapter that opens. Throws `FST_USERS_STORE_UNAVAILABLE` for a server that does not answer, or cannot
+ * serve
  * now, and `FST_USERS_INVALID_OPTION` for one that knows no such database or user; other refusals stay as they are.
  */
 export async function whenReached<T> (isRefusal: IsRefusal, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {
-    throw isUsersError(error) ? error : mistakeOf(error) ?? toDriverError(isRefusal, error)
+    throw isUsersError(error) ? error : (mistakeOf(error) ?? toDriverError(isRefusal, error))
   }
 }
 
-/** Runs a statement. Throws `FST_USERS_STORE_UNAVAILABLE` for a server that is gone or cannot serve now; refusals stay as they are. */
+/**
+ * Runs a statement. Throws `FST_USERS_STORE_UNAVAILABLE` for a server that is gone or cannot serve now; refusals stay
+ * as they are.
+ */
 export async function whileServing<T> (isRefusal: IsRefusal, work: () => Promise<T>): Promise<T> {
   try {
     return await work()

@@ -5,10 +5,13 @@ export interface SqliteStatement {
   safeIntegers(toggle?: boolean): this
   get(parameters: readonly unknown[]): unknown
   all(parameters: readonly unknown[]): unknown[]
-  run(parameters: readonly unknown[]): { changes: number | bigint, lastInsertRowid: number | bigint }
+  run(parameters: readonly unknown[]): { changes: number | bigint; lastInsertRowid: number | bigint }
 }
 
-/** What is used of a `Database` of better-sqlite3 or libsql, so that their types are needed by nobody who does not use them. */
+/**
+ * What is used of a `Database` of better-sqlite3 or libsql, so that their types are needed by nobody who does not use
+ * them.
+ */
 export interface SqliteDatabase {
   readonly inTransaction: boolean
   prepare(sql: string): SqliteStatement
@@ -17,7 +20,9 @@ export interface SqliteDatabase {
 }
 
 /** One that we opened, and close. */
-export interface OwnSqliteDatabase extends SqliteDatabase { close(): unknown }
+export interface OwnSqliteDatabase extends SqliteDatabase {
+  close(): unknown
+}
 
 /** Plain JavaScript may hand in anything. */
 export function isSqliteDatabase (value: unknown): value is SqliteDatabase {
@@ -26,6 +31,6 @@ export function isSqliteDatabase (value: unknown): value is SqliteDatabase {
 
 /** Whether text with U+0000 comes back whole: libsql and older releases of `node:sqlite` cut it when they read. */
 export function keepsNul (database: SqliteDatabase): boolean {
-  const [row] = database.prepare('SELECT ?').raw(true).all(['\0']) as unknown[][]     // raw rows are arrays
+  const [row] = database.prepare('SELECT ?').raw(true).all(['\0']) as unknown[][] // raw rows are arrays
   return row?.[0] === '\0'
 }

@@ -9,19 +9,27 @@ const BUSY_TIMEOUT = 5000 // milliseconds
 const PAUSE = 20 // milliseconds; SQLite's own waiting would hold up the whole process
 const BUSY = 5 // the low byte of every busy code (https://sqlite.org/rescode.html)
 
-/** A driver for an open database, whose own waiting for other processes stays as it is. `close` is called when the adapter closes (default: it stays open). */
+/**
+ * A driver for an open database, whose own waiting for other processes stays as it is. `close` is called when the
+ * adapter closes (default: it stays open).
+ */
 export function useSqlite (database: SqliteDatabase, close: () => void = () => {}): SqlDriver {
   database.pragma('foreign_keys = ON')
   return {
     prepare: (sql) => prepare(database, sql),
-    transaction: (writes) => whenFree(() => inTransaction(database, () => {     // nothing of this process comes in between
-      const steps = writes()
-      let step = steps.next()
-      while (step.done !== true) step = steps.next(write(compile(database, step.value.sql), step.value.parameters))
-      return step.value
-    })),
+    transaction: (writes) =>
+      whenFree(() =>
+        inTransaction(database, () => {
+          // nothing of this process comes in between
+          const steps = writes()
+          let step = steps.next()
+          while (step.done !== true) step = steps.next(write(compile(database, step.value.sql), step.value.parameters))
+          return step.value
+        })
+      ),
     change (catalog, plan) {
-      const read = (): readonly string[] => plan(database.prepare(catalog).raw(true).safeIntegers(false).all([]) as Rows)
+      const read = (): readonly string[] =>
+        plan(database.prepare(catalog).raw(true).safeIntegers(false).all([]) as Rows)
       if (read().length === 0) return // a read-only database, or one that is being written, opens all the same
       return whenFree(() => {
         inTransaction(database, () => {
@@ -38,7 +46,7 @@ function prepare (database: SqliteDatabase, sql: string): SqlStatement {
   const statement = compile(database, sql)
   if (statement.reader) statement.raw(true)
   return {
-    get: (parameters) => statement.get(parameters) as readonly unknown[] | undefined,     // raw rows are arrays
+    get: (parameters) => statement.get(parameters) as readonly unknown[] | undefined, // raw rows are arrays
     all: (parameters) => statement.all(parameters) as Rows,
     run: (parameters) => whenFree(() => write(statement, parameters))
   }
@@ -60,7 +68,7 @@ function inTransaction<T> (database: SqliteDatabase, work: () => T): T {
     database.exec('COMMIT')
     return result
   } finally {
-    if (database.inTransaction) database.exec('ROLLBACK')     // some faults end it by themselves
+    if (database.inTransaction) database.exec('ROLLBACK') // some faults end it by themselves
   }
 }
 
@@ -87,6 +95,6 @@ async function retry<T> (work: () => T, deadline: number): Promise<T> {
 
 /** Whether another connection holds the database: better-sqlite3 and libsql name the code, `node:sqlite` numbers it. */
 export function isBusy (error: unknown): boolean {
-  const { code, errcode } = error as { code?: unknown, errcode?: unknown }     // clients throw errors alone
-  return String(code).startsWith('SQLITE_BUSY') || (Number(errcode) & 0xFF) === BUSY
+  const { code, errcode } = error as { code?: unknown; errcode?: unknown } // clients throw errors alone
+  return String(code).startsWith('SQLITE_BUSY') || (Number(errcode) & 0xff) === BUSY
 }

@@ -6,13 +6,26 @@ import type { TableMappings } from '../schema.js'
 export type Rows = readonly (readonly unknown[])[]
 
 /** A column as it is: the width is null for unbounded text and for what is no text. */
-export interface StoredColumn { readonly name: string, readonly width: number | null, readonly nullable: boolean }
+export interface StoredColumn {
+  readonly name: string
+  readonly width: number | null
+  readonly nullable: boolean
+}
 
 /** What changes of a column; all else of it stays. */
-export interface ColumnChange { readonly type?: string, readonly nullable?: true }
+export interface ColumnChange {
+  readonly type?: string
+  readonly nullable?: true
+}
 
-/** An index without conditions. A key is a column's folded name, or `lower(<folded name>)`; other expressions are as the database writes them. */
-export interface StoredIndex { readonly unique: boolean, readonly keys: readonly string[] }
+/**
+ * An index without conditions. A key is a column's folded name, or `lower(<folded name>)`; other expressions are as the
+ * database writes them.
+ */
+export interface StoredIndex {
+  readonly unique: boolean
+  readonly keys: readonly string[]
+}
 
 /** A table as it is, its columns by folded name. */
 export interface StoredTable {
@@ -32,7 +45,10 @@ export interface MigrationDatabase extends MigrationSession {
   readonly dialect: Dialect
   /** A table, not a view; null without one of that name. */
   describe(table: string): MaybePromise<StoredTable | null>
-  /** The statements that change columns (by folded name) and keep all else; null when the table's definition cannot be read. */
+  /**
+   * The statements that change columns (by folded name) and keep all else; null when the table's definition cannot be
+   * read.
+   */
   alter(table: string, columns: ReadonlyMap<string, ColumnChange>): MaybePromise<readonly string[] | null>
   /** The rows of a SELECT, or null when the database refuses it. The transaction goes on. */
   attempt(sql: string): Promise<Rows | null>
@@ -42,11 +58,18 @@ export interface MigrationDatabase extends MigrationSession {
   now(): MaybePromise<number | null>
 }
 
-/** What a transaction is for: `read` sees one state; `write` keeps other writers out and, where the migration is atomic, changes all or nothing. */
+/**
+ * What a transaction is for: `read` sees one state; `write` keeps other writers out and, where the migration is atomic,
+ * changes all or nothing.
+ */
 export type TransactionMode = 'read' | 'write'
 
 /** Runs work in one transaction of a connection, which is afterwards as it was. */
-export type InTransaction = <T>(session: MigrationSession, mode: TransactionMode, work: (database: MigrationDatabase) => Promise<T>) => Promise<T>
+export type InTransaction = <T>(
+  session: MigrationSession,
+  mode: TransactionMode,
+  work: (database: MigrationDatabase) => Promise<T>
+) => Promise<T>
 
 /** Where a migration finds a database. */
 export interface MigrationSource {
@@ -55,13 +78,17 @@ export interface MigrationSource {
   close(): MaybePromise<void>
 }
 
-/** What happens without a database file: it is made, an error, or looked at as if it were empty. Servers have theirs. */
+/**
+ * What happens without a database file: it is made, an error, or looked at as if it were empty. Servers have theirs.
+ */
 export type WhenMissing = 'create' | 'refuse' | 'pretend'
 
 /** How an adapter's database is migrated. */
 export interface Migration {
   readonly dialect: Dialect
-  /** Whether what was begun and not ended has changed nothing; else each statement is kept, and the next run goes on. */
+  /**
+   * Whether what was begun and not ended has changed nothing; else each statement is kept, and the next run goes on.
+   */
   readonly isAtomic: boolean
   /** Names of adopted tables, as the adapter was told. */
   readonly mappings: TableMappings

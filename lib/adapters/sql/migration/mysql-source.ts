@@ -5,7 +5,15 @@ import type { MysqlPool } from '../drivers/mysql2-pool.js'
 import { inSession, isRefusal, LOCK_TABLES, UNLOCK_TABLES, useMysql2, type RunInSession } from '../drivers/mysql2.js'
 import { whenReached } from '../drivers/reached.js'
 import type { TableMappings } from '../schema.js'
-import type { InTransaction, Migration, MigrationDatabase, MigrationSession, Rows, StoredIndex, StoredTable } from './migration-source.js'
+import type {
+  InTransaction,
+  Migration,
+  MigrationDatabase,
+  MigrationSession,
+  Rows,
+  StoredIndex,
+  StoredTable
+} from './migration-source.js'
 
 /** How long a command waits for a connection, and for what it asks of the session. Milliseconds. */
 const TIMEOUT_MS = 10_000
@@ -41,23 +49,30 @@ export function mysqlMigration (pool: MysqlPool, mappings: TableMappings): Migra
   }
 }
 
-/** A change of the tables on a connection of any client, one process at a time. Throws `FST_USERS_STORE_UNAVAILABLE` when the lock does not come. */
+/**
+ * A change of the tables on a connection of any client, one process at a time. Throws `FST_USERS_STORE_UNAVAILABLE`
+ * when the lock does not come.
+ */
 export const inMysql: InTransaction = async (session, mode, work) => {
   const database = migrationDatabase(session)
   if (mode === 'read') return await work(database)
-  if (Number((await session.all(LOCK_TABLES))[0]?.[0]) !== 1) throw storeUnavailable('another process holds the lock of the tables')
+  if (Number((await session.all(LOCK_TABLES))[0]?.[0]) !== 1) {
+    throw storeUnavailable('another process holds the lock of the tables')
+  }
   try {
     for (const text of PATIENCE) await session.run(text)
     return await work(database)
   } finally {
-    for (const text of AS_BEFORE) await Promise.resolve(session.all(text)).catch(() => {})     // with the connection gone, so is all of its session
+    // with the connection gone, so is all of its session
+    for (const text of AS_BEFORE) await Promise.resolve(session.all(text)).catch(() => {})
   }
 }
 
 function sessionOf (run: RunInSession): MigrationSession {
   return {
-    all: async (sql, parameters) => await run(sql, parameters) as Rows,     // of a SELECT
-    run: async (sql, parameters) => (await run(sql, parameters) as { affectedRows: number }).affectedRows     // of a change
+    all: async (sql, parameters) => (await run(sql, parameters)) as Rows, // of a SELECT
+    // of a change
+    run: async (sql, parameters) => ((await run(sql, parameters)) as { affectedRows: number }).affectedRows
   }
 }
 
@@ -72,7 +87,12 @@ function migrationDatabase (session: MigrationSession): MigrationDatabase {
       const columns = await all(COLUMNS, [table])
       if (columns.length === 0) return null
       return {
-        columns: new Map(columns.map(([name, width, , nullable]) => [String(name), { name: String(name), width: width === null ? null : Number(width), nullable: nullable === 'YES' }])),
+        columns: new Map(
+          columns.map(([name, width, , nullable]) => [
+            String(name),
+            { name: String(name), width: width === null ? null : Number(width), nullable: nullable === 'YES' }
+          ])
+        ),
         indexes: readIndexes(columns, await all(INDEXES, [table]))
       } satisfies StoredTable
     },
@@ -80,27 +100,45 @@ function migrationDatabase (session: MigrationSession): MigrationDatabase {
       const definition = String((await all(`SHOW CREATE TABLE ${quote(table)}`))[0]?.[1]).split('\n')
       const lines = [...columns].map(([name, { type, nullable }]) => {
         const start = `  ${quote(name)} `
-        const line = definition.find((text) => text.startsWith(start))?.slice(start.length).replace(/,$/, '')
+        const line = definition
+          .find((text) => text.startsWith(start))
+          ?.slice(start.length)
+          .replace(/,$/, '')
         const wider = type === undefined ? line : line?.replace(/^\w+\(\d+\)/, type)
         return nullable === true ? wider?.replace(NOT_NULL, '$1 NULL') : wider
       })
-      return lines.includes(undefined) ? null : [...columns.keys()].map((name, position) => `ALTER TABLE ${quote(table)} MODIFY COLUMN ${quote(name)} ${lines[position]}`)
+      return lines.includes(undefined)
+        ? null
+        : [...columns.keys()].map(
+            (name, position) => `ALTER TABLE ${quote(table)} MODIFY COLUMN ${quote(name)} ${lines[position]}`
+          )
     },
     now: async () => Number((await all(NOW))[0]?.[0])
   }
 }
 
-/** An index of the column that holds the lower-case form of another is one of that form; so is one whose collation ignores case. */
+/**
+ * An index of the column that holds the lower-case form of another is one of that form; so is one whose collation
+ * ignores case.
+ */
 function readIndexes (columns: Rows, rows: Rows): StoredIndex[] {
-  const indexes = new Map<unknown, { unique: boolean, keys: string[], folded: string[] }>()
-  const lowered = new Map(columns.map(([name]) => [mysqlDialect.lowerColumn?.name(String(name)), `lower(${String(name)})`]))
-  const ignoring = new Set(columns.filter(([, , collation]) => mysqlDialect.ignoresCase?.(String(collation)) === true).map(([name]) => name))
+  const indexes = new Map<unknown, { unique: boolean; keys: string[]; folded: string[] }>()
+  const lowered = new Map(
+    columns.map(([name]) => [mysqlDialect.lowerColumn?.name(String(name)), `lower(${String(name)})`])
+  )
+  const ignoring = new Set(
+    columns.filter(([, , collation]) => mysqlDialect.ignoresCase?.(String(collation)) === true).map(([name]) => name)
+  )
   for (const [name, notUnique, column, part] of rows) {
     const index = indexes.get(name) ?? { unique: Number(notUnique) === 0, keys: [], folded: [] }
-    const key = part === null ? String(column) : `${String(column)}(${String(part)})`     // no column where the key is an expression
+    // no column where the key is an expression
+    const key = part === null ? String(column) : `${String(column)}(${String(part)})`
     index.keys.push(lowered.get(key) ?? key)
-    index.folded.push(ignoring.has(key) ? `lower(${key})` : lowered.get(key) ?? key)
+    index.folded.push(ignoring.has(key) ? `lower(${key})` : (lowered.get(key) ?? key))
     indexes.set(name, index)
   }
-  return [...indexes.values()].flatMap(({ unique, keys, folded }) => [{ unique, keys }, { unique, keys: folded }])
+  return [...indexes.values()].flatMap(({ unique, keys, folded }) => [
+    { unique, keys },
+    { unique, keys: folded }
+  ])
 }

@@ -5,28 +5,50 @@ import { postgresIn, visibleSql } from '../dialects/postgres.js'
 import { inTransaction, LOCK_TABLES, type RunInTransaction } from '../drivers/pg.js'
 import type { PgPool } from '../drivers/pg-pool.js'
 import type { TableMappings } from '../schema.js'
-import type { InTransaction, Migration, MigrationDatabase, MigrationSession, Rows, StoredIndex, StoredTable, TransactionMode } from './migration-source.js'
+import type {
+  InTransaction,
+  Migration,
+  MigrationDatabase,
+  MigrationSession,
+  Rows,
+  StoredIndex,
+  StoredTable,
+  TransactionMode
+} from './migration-source.js'
 
 const CONNECT_TIMEOUT = 10_000 // milliseconds
-/** How long a migration waits for another one, and for the application's transactions, before it gives up: others wait behind it. */
+/**
+ * How long a migration waits for another one, and for the application's transactions, before it gives up: others wait
+ * behind it.
+ */
 const PATIENCE = "SET LOCAL lock_timeout = '60s'"
-const BEGIN: Record<TransactionMode, readonly string[]> = { read: ['BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'], write: ['BEGIN', PATIENCE, LOCK_TABLES] }
+const BEGIN: Record<TransactionMode, readonly string[]> = {
+  read: ['BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'],
+  write: ['BEGIN', PATIENCE, LOCK_TABLES]
+}
 /** The expression of our index that ignores case, as the server writes it; with and without a cast. */
 const LOWER = /^lower\(+("(?:[^"]|"")+"|[\p{L}\p{N}_$]+)\)?(?:::text)?\)? COLLATE "C"\)+$/u
 
-const columnsSql = (visible: string): string => `SELECT a.attname, CASE WHEN t.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4 END AS width, a.attnotnull::text
+const columnsSql = (
+  visible: string
+): string => `SELECT a.attname, CASE WHEN t.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4 END AS width, a.attnotnull::text
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped AND ${visible} AND c.relname = $1::name
 ORDER BY a.attnum`
-const indexesSql = (visible: string): string => `SELECT i.indexrelid, i.indisunique::text, a.attname, pg_catalog.pg_get_indexdef(i.indexrelid, k.n, true)
+const indexesSql = (
+  visible: string
+): string => `SELECT i.indexrelid, i.indisunique::text, a.attname, pg_catalog.pg_get_indexdef(i.indexrelid, k.n, true)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_index i ON i.indrelid = c.oid JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = x.relam
 CROSS JOIN LATERAL generate_series(1, i.indnkeyatts) k (n) LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k.n - 1]
 WHERE i.indpred IS NULL AND i.indisvalid AND m.amname = 'btree' AND ${visible} AND c.relname = $1::name
 ORDER BY i.indexrelid, k.n`
 /** An index is in the schema of its table. */
-const hasIndexSql = (schema?: string): string => `SELECT 1 FROM pg_catalog.pg_class c WHERE c.relname = $1::name AND ${schema === undefined
-  ? '(pg_catalog.pg_table_is_visible(c.oid) OR c.relnamespace = pg_catalog.to_regnamespace(current_schema()::text))'
-  : visibleSql(schema)}`
+const hasIndexSql = (schema?: string): string =>
+  `SELECT 1 FROM pg_catalog.pg_class c WHERE c.relname = $1::name AND ${
+    schema === undefined
+      ? '(pg_catalog.pg_table_is_visible(c.oid) OR c.relnamespace = pg_catalog.to_regnamespace(current_schema()::text))'
+      : visibleSql(schema)
+  }`
 const NOW = 'SELECT round(extract(epoch FROM clock_timestamp()) * 1000)'
 
 /** How the tables of a PostgreSQL database, or of one of its schemas, are migrated; the pool stays open. */
@@ -40,7 +62,8 @@ export function postgresMigration (pool: PgPool, mappings: TableMappings, schema
       await reach(pool)
       return {
         close () {},
-        transaction: (mode, work) => inTransaction(pool, BEGIN[mode], (query) => work(migrationDatabase(sessionOf(query), dialect, schema)))
+        transaction: (mode, work) =>
+          inTransaction(pool, BEGIN[mode], (query) => work(migrationDatabase(sessionOf(query), dialect, schema)))
       }
     }
   }
@@ -56,7 +79,7 @@ export function inPostgres (schema?: string): InTransaction {
       await session.all('COMMIT')
       return result
     } catch (error) {
-      await Promise.resolve(session.all('ROLLBACK')).catch(() => {})     // with the connection gone, so is what was begun
+      await Promise.resolve(session.all('ROLLBACK')).catch(() => {}) // with the connection gone, so is what was begun
       throw error
     }
   }
@@ -65,11 +88,19 @@ export function inPostgres (schema?: string): InTransaction {
 /** Throws `FST_USERS_STORE_UNAVAILABLE` when the server refuses, or does not answer in time whatever the pool waits. */
 async function reach (pool: PgPool): Promise<void> {
   let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => { timer = setTimeout(reject, CONNECT_TIMEOUT) })
-  const attempt = pool.connect().then((client) => { client.release() })
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(reject, CONNECT_TIMEOUT)
+  })
+  const attempt = pool.connect().then((client) => {
+    client.release()
+  })
   await Promise.race([attempt, late])
-    .catch((cause: unknown) => { throw mistakeOf(cause) ?? FST_USERS_STORE_UNAVAILABLE([], { cause }) })
-    .finally(() => { clearTimeout(timer) })
+    .catch((cause: unknown) => {
+      throw mistakeOf(cause) ?? FST_USERS_STORE_UNAVAILABLE([], { cause })
+    })
+    .finally(() => {
+      clearTimeout(timer)
+    })
 }
 
 function sessionOf (query: RunInTransaction): MigrationSession {
@@ -100,18 +131,27 @@ function migrationDatabase (session: MigrationSession, dialect: Dialect, schema?
       const columns = await all(columnsSql(visible), [table])
       if (columns.length === 0) return null
       return {
-        columns: new Map(columns.map(([name, width, required]) => [String(name), { name: String(name), width: width === null ? null : Number(width), nullable: required === 'false' }])),
+        columns: new Map(
+          columns.map(([name, width, required]) => [
+            String(name),
+            { name: String(name), width: width === null ? null : Number(width), nullable: required === 'false' }
+          ])
+        ),
         indexes: readIndexes(await all(indexesSql(visible), [table]))
       } satisfies StoredTable
     },
-    alter: (table, columns) => [...columns].flatMap(([name, { type, nullable }]) => [...type === undefined ? [] : [`TYPE ${type}`], ...nullable === true ? ['DROP NOT NULL'] : []]
-      .map((change) => `ALTER TABLE ${qualify(table)} ALTER COLUMN ${quote(name)} ${change}`)),
+    alter: (table, columns) =>
+      [...columns].flatMap(([name, { type, nullable }]) =>
+        [...(type === undefined ? [] : [`TYPE ${type}`]), ...(nullable === true ? ['DROP NOT NULL'] : [])].map(
+          (change) => `ALTER TABLE ${qualify(table)} ALTER COLUMN ${quote(name)} ${change}`
+        )
+      ),
     now: async () => Number((await all(NOW))[0]?.[0])
   }
 }
 
 function readIndexes (rows: Rows): StoredIndex[] {
-  const indexes = new Map<unknown, { unique: boolean, keys: string[] }>()
+  const indexes = new Map<unknown, { unique: boolean; keys: string[] }>()
   for (const [id, unique, column, expression] of rows) {
     const index = indexes.get(id) ?? { unique: unique === 'true', keys: [] }
     index.keys.push(typeof column === 'string' ? column : keyOf(String(expression)))
@@ -122,5 +162,7 @@ function readIndexes (rows: Rows): StoredIndex[] {
 
 function keyOf (expression: string): string {
   const name = LOWER.exec(expression)?.[1]
-  return name === undefined ? expression : `lower(${name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name})`
+  return name === undefined
+    ? expression
+    : `lower(${name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name})`
 }

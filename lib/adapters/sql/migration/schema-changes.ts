@@ -12,20 +12,33 @@ export type Widths = Readonly<Record<string, number | null>>
 
 /** Names of the columns that a table lacks and cannot do without. */
 export function missingColumns ({ columns, dialect }: Table, stored: StoredTable): string[] {
-  return columns.filter(({ name, definition }) => definition.optional !== true && !stored.columns.has(dialect.foldName(name))).map(({ name }) => name)
+  return columns
+    .filter(({ name, definition }) => definition.optional !== true && !stored.columns.has(dialect.foldName(name)))
+    .map(({ name }) => name)
 }
 
 /** What an adopted table lacks of a table of ours, in the order in which it can be made: widths, columns, indexes. */
-export async function schemaChanges (database: MigrationDatabase, table: Table, stored: StoredTable, widths: Widths): Promise<{ changes: SchemaChange[], unreadable: boolean }> {
+export async function schemaChanges (
+  database: MigrationDatabase,
+  table: Table,
+  stored: StoredTable,
+  widths: Widths
+): Promise<{ changes: SchemaChange[]; unreadable: boolean }> {
   const tight = tightColumns(table, stored, widths)
   const statements = tight.size === 0 ? [] : await database.alter(table.name, tight)
   const changes: SchemaChange[] = tight.size === 0 ? [] : [alteration(tight, statements ?? [])]
-  for (const column of table.columns) if (!stored.columns.has(table.dialect.foldName(column.name))) changes.push(columnChange(table, column))
+  for (const column of table.columns) {
+    if (!stored.columns.has(table.dialect.foldName(column.name))) changes.push(columnChange(table, column))
+  }
   for (const plan of indexPlans(table)) {
     if (servedBy(table, stored, plan)) continue
     changes.push(...lowerColumns(table, stored, plan))
     const name = await freeName(database, plan.name)
-    changes.push({ kind: 'index', text: `add the ${plan.unique ? 'unique ' : ''}index ${quoted(name)} on ${keysOf(table, plan).join(', ')}`, statements: [createIndexSql(table, { ...plan, name })] })
+    changes.push({
+      kind: 'index',
+      text: `add the ${plan.unique ? 'unique ' : ''}index ${quoted(name)} on ${keysOf(table, plan).join(', ')}`,
+      statements: [createIndexSql(table, { ...plan, name })]
+    })
   }
   return { changes, unreadable: statements === null }
 }
@@ -38,15 +51,23 @@ function tightColumns ({ dialect, columns }: Table, stored: StoredTable, widths:
     const { width = null, nullable = true } = stored.columns.get(dialect.foldName(name)) ?? {}
     const isNarrow = least !== undefined && width !== null && (least === null || width < least)
     const isRequired = !nullable && definition.nullable === true
-    if (isNarrow || isRequired) tight.set(dialect.foldName(name), { ...isNarrow ? { type: dialect.columnType(definition) } : {}, ...isRequired ? { nullable: true as const } : {} })
+    if (isNarrow || isRequired) {
+      tight.set(dialect.foldName(name), {
+        ...(isNarrow ? { type: dialect.columnType(definition) } : {}),
+        ...(isRequired ? { nullable: true as const } : {})
+      })
+    }
   }
   return tight
 }
 
 function alteration (tight: ReadonlyMap<string, ColumnChange>, statements: readonly string[]): SchemaChange {
-  const wider = [...tight].flatMap(([name, { type }]) => type === undefined ? [] : [`${quoted(name)} to ${type}`])
-  const looser = [...tight].flatMap(([name, { nullable }]) => nullable === true ? [quoted(name)] : [])
-  const texts = [...wider.length > 0 ? [`make wider: ${wider.join(', ')}`] : [], ...looser.length > 0 ? [`let be null: ${looser.join(', ')}`] : []]
+  const wider = [...tight].flatMap(([name, { type }]) => (type === undefined ? [] : [`${quoted(name)} to ${type}`]))
+  const looser = [...tight].flatMap(([name, { nullable }]) => (nullable === true ? [quoted(name)] : []))
+  const texts = [
+    ...(wider.length > 0 ? [`make wider: ${wider.join(', ')}`] : []),
+    ...(looser.length > 0 ? [`let be null: ${looser.join(', ')}`] : [])
+  ]
   return { kind: wider.length > 0 ? 'width' : 'null', text: texts.join('; '), statements }
 }
 
@@ -57,7 +78,12 @@ export function servedBy (table: Table, { indexes }: StoredTable, plan: IndexPla
 
 /** The rows that are there get the field's default, or null. */
 function columnChange (table: Table, column: Column): SchemaChange {
-  const { name, sql, definition: { nullable, default: fallback }, codec } = column
+  const {
+    name,
+    sql,
+    definition: { nullable, default: fallback },
+    codec
+  } = column
   const type = table.dialect.columnType(column.definition)
   const given = fallback === undefined ? '' : ` DEFAULT ${literalOf(table, codec.encode(fallback))}`
   return {
@@ -69,13 +95,19 @@ function columnChange (table: Table, column: Column): SchemaChange {
 
 /** The columns that hold lower-case forms, where an index that ignores case is on such a column and it is not there. */
 function lowerColumns (table: Table, stored: StoredTable, { fields, lower }: IndexPlan): SchemaChange[] {
-  const { dialect: { lowerColumn, quote, lower: lowered } } = table
+  const {
+    dialect: { lowerColumn, quote, lower: lowered }
+  } = table
   if (!lower || lowerColumn === undefined) return []
-  return columnsOf(table, fields).filter(({ name, definition }) => definition.ignoreCase === true && !stored.columns.has(lowerColumn.name(name))).map(({ name, sql, definition }) => ({
-    kind: 'index',
-    text: `add the column ${quoted(lowerColumn.name(name))}, which the database fills, for its index`,
-    statements: [`ALTER TABLE ${table.sql} ADD COLUMN ${quote(lowerColumn.name(name))} ${lowerColumn.type(lowered(sql), definition)}`]
-  }))
+  return columnsOf(table, fields)
+    .filter(({ name, definition }) => definition.ignoreCase === true && !stored.columns.has(lowerColumn.name(name)))
+    .map(({ name, sql, definition }) => ({
+      kind: 'index',
+      text: `add the column ${quoted(lowerColumn.name(name))}, which the database fills, for its index`,
+      statements: [
+        `ALTER TABLE ${table.sql} ADD COLUMN ${quote(lowerColumn.name(name))} ${lowerColumn.type(lowered(sql), definition)}`
+      ]
+    }))
 }
 
 function literalOf ({ dialect }: Table, value: unknown): string {
@@ -91,7 +123,9 @@ function serves (table: Table, { unique, keys }: StoredIndex, plan: IndexPlan): 
 
 function keysOf (table: Table, { fields, lower }: IndexPlan): string[] {
   const { foldName } = table.dialect
-  return columnsOf(table, fields).map(({ name, definition }) => lower && definition.ignoreCase === true ? `lower(${foldName(name)})` : foldName(name))
+  return columnsOf(table, fields).map(({ name, definition }) =>
+    lower && definition.ignoreCase === true ? `lower(${foldName(name)})` : foldName(name)
+  )
 }
 
 async function freeName (database: MigrationDatabase, wanted: string): Promise<string> {

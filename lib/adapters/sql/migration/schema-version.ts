@@ -4,11 +4,17 @@ import type { Dialect } from '../dialects/dialect.js'
 import { type FoundTable, makeTable, type Table } from '../table.js'
 import type { MigrationDatabase } from './migration-source.js'
 
-/** The statements that bring the rows of a table to a version, by version: what cannot be seen in its columns and indexes. */
+/**
+ * The statements that bring the rows of a table to a version, by version: what cannot be seen in its columns and
+ * indexes.
+ */
 export type Upgrades = ReadonlyMap<number, (table: Table) => readonly string[]>
 
 /** Our schema, as it is known here. */
-export interface SchemaVersions { readonly current: number, readonly upgrades: Upgrades }
+export interface SchemaVersions {
+  readonly current: number
+  readonly upgrades: Upgrades
+}
 
 /** A version is counted up when rows must change. Tables without a stored version are of the first. */
 export const schemaVersions: SchemaVersions = { current: 1, upgrades: new Map() }
@@ -32,26 +38,34 @@ export interface StoredVersions {
 }
 
 /**
- * The statements that note the version of tables which are made next, so that a later version of the package knows in what
+ * The statements that note the version of tables which are made next, so that a later version of the package knows in
+ * what
  * form their rows are. They come first: where no transaction makes both, a note without its table does no harm.
  */
-export function noteVersions (dialect: Dialect, made: readonly Table[], found: ReadonlyMap<string, FoundTable>, current = schemaVersions.current): string[] {
+export function noteVersions (
+  dialect: Dialect,
+  made: readonly Table[],
+  found: ReadonlyMap<string, FoundTable>,
+  current = schemaVersions.current
+): string[] {
   if (made.length === 0) return []
   const own = makeTable(versionModel, dialect, {})
   const [name, version] = own.columns.map(({ sql }) => sql)
-  const rows = made.map((table) => dialect.literal(table.name)).flatMap((text) => [
-    `DELETE FROM ${own.sql} WHERE ${name} = ${text}`,
-    `INSERT INTO ${own.sql} (${name}, ${version}) VALUES (${text}, ${current})`
-  ])
+  const rows = made
+    .map((table) => dialect.literal(table.name))
+    .flatMap((text) => [
+      `DELETE FROM ${own.sql} WHERE ${name} = ${text}`,
+      `INSERT INTO ${own.sql} (${name}, ${version}) VALUES (${text}, ${current})`
+    ])
   const schema = dialect.createSchema === undefined ? [] : [dialect.createSchema]
-  return [...schema, ...found.has(dialect.foldName(own.name)) ? [] : createTableStatements(own, new Map()), ...rows]
+  return [...schema, ...(found.has(dialect.foldName(own.name)) ? [] : createTableStatements(own, new Map())), ...rows]
 }
 
 /** Reads the versions of all tables. */
 export async function readVersions (database: MigrationDatabase): Promise<StoredVersions> {
   const { dialect } = database
   const own = makeTable(versionModel, dialect, {})
-  const exists = await database.describe(own.name) !== null
+  const exists = (await database.describe(own.name)) !== null
   const [name, version] = own.columns.map(({ sql }) => sql)
   const rows = exists ? await database.all(`SELECT ${name}, ${version} FROM ${own.sql}`) : []
   const stored = new Map(rows.map(([table, number]) => [String(table), Number(number)]))

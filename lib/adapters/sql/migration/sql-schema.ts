@@ -20,19 +20,27 @@ export function sqlSchema ({ dialect, mappings, connect }: Migration): StoreSche
 
     plan (models) {
       checkMappings(dialect, models, mappings)
-      return use('pretend', (source) => source.transaction('read', (database) => planUpgrade(database, models, mappings)))
+      return use('pretend', (source) =>
+        source.transaction('read', (database) => planUpgrade(database, models, mappings))
+      )
     },
 
     apply (models) {
       checkMappings(dialect, models, mappings)
-      return use('create', (source) => source.transaction('write', async (database) => {
-        const plan = await planUpgrade(database, models, mappings)
-        if (plan.problems.length > 0) return plan
-        for (const { statements } of plan.steps) for (const statement of statements) await database.run(statement)
-        const { steps: [left] } = await planUpgrade(database, models, mappings)
-        if (left !== undefined) throw FST_USERS_TABLE_MISMATCH([left.kind, `the database does not do this: ${left.text}`])
-        return plan
-      }))
+      return use('create', (source) =>
+        source.transaction('write', async (database) => {
+          const plan = await planUpgrade(database, models, mappings)
+          if (plan.problems.length > 0) return plan
+          for (const { statements } of plan.steps) for (const statement of statements) await database.run(statement)
+          const {
+            steps: [left]
+          } = await planUpgrade(database, models, mappings)
+          if (left !== undefined) {
+            throw FST_USERS_TABLE_MISMATCH([left.kind, `the database does not do this: ${left.text}`])
+          }
+          return plan
+        })
+      )
     },
 
     now: () => use('pretend', (source) => source.transaction('read', async (database) => await database.now()))

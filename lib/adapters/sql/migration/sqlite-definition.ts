@@ -1,13 +1,17 @@
 import type { ColumnChange } from './migration-source.js'
 
 // comments, quoted text and names, brackets, words, the rest: SQLite keeps a statement as it was written
-const TOKEN = /--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|[\p{L}\p{N}_$]+|\s+|[\s\S]/gu
+const TOKEN =
+  /--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|[\p{L}\p{N}_$]+|\s+|[\s\S]/gu
 const IGNORED = /^(?:--|\/\*|\s)/
 const ENDS_TYPE = /^(?:constraint|primary|not|null|unique|check|default|collate|references|generated|as)$/i
 const TABLE_CONSTRAINT = /^(?:constraint|primary|unique|check|foreign)$/i
 
 /** A CREATE statement cut at the outermost commas of its first brackets; `parts` are lists of tokens. */
-interface Definition { readonly parts: readonly (readonly string[])[], readonly after: readonly string[] }
+interface Definition {
+  readonly parts: readonly (readonly string[])[]
+  readonly after: readonly string[]
+}
 
 /** The keys of a CREATE INDEX statement without quotes, white space, order and collation, in lower case. */
 export function indexKeys (sql: string): string[] {
@@ -18,7 +22,10 @@ export function indexKeys (sql: string): string[] {
   })
 }
 
-/** A CREATE TABLE statement for another table name, with changes of some columns (by lower-case name). Null when it cannot be read. */
+/**
+ * A CREATE TABLE statement for another table name, with changes of some columns (by lower-case name). Null when it
+ * cannot be read.
+ */
 export function alterTable (sql: string, name: string, changes: ReadonlyMap<string, ColumnChange>): string | null {
   const { parts, after } = cut(sql)
   let changed = 0
@@ -27,10 +34,13 @@ export function alterTable (sql: string, name: string, changes: ReadonlyMap<stri
     const word = String(tokens[first])
     const change = TABLE_CONSTRAINT.test(word) ? undefined : changes.get(unquote(word).toLowerCase())
     if (change === undefined) return tokens.join('')
-    const kept = change.type === undefined ? tokens.slice(first + 1) : [` ${change.type} `, ...withoutType(tokens.slice(first + 1))]
+    const kept =
+      change.type === undefined
+        ? tokens.slice(first + 1)
+        : [` ${change.type} `, ...withoutType(tokens.slice(first + 1))]
     const rest = change.nullable === true ? withoutNotNull(kept) : kept
     if (rest !== null) changed++
-    return [...tokens.slice(0, first + 1), ...rest ?? []].join('').trimEnd()
+    return [...tokens.slice(0, first + 1), ...(rest ?? [])].join('').trimEnd()
   })
   return changed === changes.size ? `CREATE TABLE ${name} (${lines.join(',')})${after.join('')}` : null
 }
@@ -51,7 +61,7 @@ function cut (sql: string): Definition {
     position++
     if (token === '(') depth++
     if (token === ')' && --depth === 0) break
-    if (depth === 1 && token === ',') parts.push(part = [])
+    if (depth === 1 && token === ',') parts.push((part = []))
     else part.push(token)
   }
   return { parts, after: tokens.slice(position) }
@@ -70,10 +80,21 @@ function withoutType (tokens: readonly string[]): readonly string[] {
 
 /** The same column without its NOT NULL; null when that has a name of its own, or a clause for conflicts. */
 function withoutNotNull (tokens: readonly string[]): readonly string[] | null {
-  const words = tokens.flatMap((token, position) => IGNORED.test(token) ? [] : [{ word: token.toLowerCase(), position }])
-  const at = words.findIndex(({ word }, index) => word === 'not' && words[index + 1]?.word === 'null' && words[index - 1]?.word !== 'is')
+  const words = tokens.flatMap((token, position) =>
+    IGNORED.test(token) ? [] : [{ word: token.toLowerCase(), position }]
+  )
+  const at = words.findIndex(
+    ({ word }, index) => word === 'not' && words[index + 1]?.word === 'null' && words[index - 1]?.word !== 'is'
+  )
   const [start, end] = [words[at], words[at + 1]]
-  if (start === undefined || end === undefined || words[at - 2]?.word === 'constraint' || words[at + 2]?.word === 'on') return null
+  if (
+    start === undefined ||
+    end === undefined ||
+    words[at - 2]?.word === 'constraint' ||
+    words[at + 2]?.word === 'on'
+  ) {
+    return null
+  }
   return [...tokens.slice(0, start.position), ...tokens.slice(end.position + 1)]
 }
 

@@ -5,7 +5,19 @@ import { sqliteDialect } from '../dialects/sqlite.js'
 import { createPrivateFile } from '../drivers/private-file.js'
 import type { OwnSqliteDatabase, SqliteDatabase } from '../drivers/sqlite-database.js'
 import type { TableMappings } from '../schema.js'
-import type { ColumnChange, InTransaction, Migration, MigrationDatabase, MigrationSession, MigrationSource, Rows, StoredColumn, StoredIndex, StoredTable, WhenMissing } from './migration-source.js'
+import type {
+  ColumnChange,
+  InTransaction,
+  Migration,
+  MigrationDatabase,
+  MigrationSession,
+  MigrationSource,
+  Rows,
+  StoredColumn,
+  StoredIndex,
+  StoredTable,
+  WhenMissing
+} from './migration-source.js'
 import { alterTable, indexKeys } from './sqlite-definition.js'
 
 const BUSY_TIMEOUT = 30_000 // milliseconds that a migration waits for another one
@@ -18,11 +30,15 @@ export function sqliteMigration (pathOrDatabase: string | SqliteDatabase, mappin
     dialect: sqliteDialect,
     isAtomic: true,
     mappings,
-    connect: (missing) => typeof pathOrDatabase === 'string' ? openSource(pathOrDatabase, missing) : makeSource(pathOrDatabase, () => {})
+    connect: (missing) =>
+      typeof pathOrDatabase === 'string' ? openSource(pathOrDatabase, missing) : makeSource(pathOrDatabase, () => {})
   }
 }
 
-/** Opens a database file as it is, without changing its journal mode. Throws `FST_USERS_INVALID_OPTION` when that cannot be. */
+/**
+ * Opens a database file as it is, without changing its journal mode. Throws `FST_USERS_INVALID_OPTION` when that cannot
+ * be.
+ */
 async function openSource (path: string, missing: WhenMissing): Promise<MigrationSource> {
   const file = missing === 'pretend' && !existsSync(path) ? ':memory:' : path
   let database: OwnSqliteDatabase
@@ -33,12 +49,15 @@ async function openSource (path: string, missing: WhenMissing): Promise<Migratio
   } catch (cause) {
     throw FST_USERS_INVALID_OPTION(['adapter', `there is no database file "${path}" that can be opened`], { cause })
   }
-  return makeSource(database, () => { database.close() })
+  return makeSource(database, () => {
+    database.close()
+  })
 }
 
 function makeSource (database: SqliteDatabase, close: () => void): MigrationSource {
   const session: MigrationSession = {
-    all: (sql, parameters = []) => database.prepare(sql).raw(true).safeIntegers(false).all(parameters) as Rows,     // raw rows are arrays
+    // raw rows are arrays
+    all: (sql, parameters = []) => database.prepare(sql).raw(true).safeIntegers(false).all(parameters) as Rows,
     run: (sql, parameters = []) => Number(database.prepare(sql).run(parameters).changes)
   }
   return { close, transaction: (mode, work) => inSqlite(session, mode, work) }
@@ -53,7 +72,11 @@ export const inSqlite: InTransaction = async (session, mode, work) => {
   await session.run('PRAGMA legacy_alter_table = ON')
   try {
     await session.run(mode === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN')
-    return await untilCommit(session, () => mode === 'write' ? keepReferences(session, () => work(migrationDatabase(session))) : work(migrationDatabase(session)))
+    return await untilCommit(session, () =>
+      mode === 'write'
+        ? keepReferences(session, () => work(migrationDatabase(session)))
+        : work(migrationDatabase(session))
+    )
   } finally {
     await session.run(`PRAGMA legacy_alter_table = ${legacy}`)
     await session.run(`PRAGMA foreign_keys = ${foreignKeys}`)
@@ -66,7 +89,7 @@ async function untilCommit<T> (session: MigrationSession, work: () => Promise<T>
     await session.run('COMMIT')
     return result
   } catch (error) {
-    await attempt(() => session.run('ROLLBACK'))     // some faults end it by themselves
+    await attempt(() => session.run('ROLLBACK')) // some faults end it by themselves
     throw error
   }
 }
@@ -84,11 +107,20 @@ function migrationDatabase (session: MigrationSession): MigrationDatabase {
   return {
     dialect: sqliteDialect,
     ...session,
-    attempt: async (sql) => await attempt(async () => await all(sql)) ?? null,
-    hasIndex: async (name) => (await all("SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ? COLLATE NOCASE", [name])).length > 0,
+    attempt: async (sql) => (await attempt(async () => await all(sql))) ?? null,
+    hasIndex: async (name) =>
+      (await all("SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ? COLLATE NOCASE", [name])).length > 0,
     async describe (table) {
-      const columns = await all("SELECT c.name, c.type, c.\"notnull\" FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type = 'table' AND m.name = ? COLLATE NOCASE", [table])
-      return columns.length === 0 ? null : { columns: new Map(columns.map(readColumn)), indexes: await readIndexes(session, table) } satisfies StoredTable
+      const columns = await all(
+        'SELECT c.name, c.type, c."notnull" FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type = \'table\' AND m.name = ? COLLATE NOCASE',
+        [table]
+      )
+      return columns.length === 0
+        ? null
+        : ({
+            columns: new Map(columns.map(readColumn)),
+            indexes: await readIndexes(session, table)
+          } satisfies StoredTable)
     },
     alter: (table, columns) => rebuild(session, table, columns),
     now: () => null
@@ -97,33 +129,59 @@ function migrationDatabase (session: MigrationSession): MigrationDatabase {
 
 function readColumn ([name, type, required]: readonly unknown[]): [string, StoredColumn] {
   const width = WIDTH.exec(String(type))?.[1]
-  return [foldName(String(name)), { name: String(name), width: width === undefined ? null : Number(width), nullable: required === 0 }]
+  return [
+    foldName(String(name)),
+    { name: String(name), width: width === undefined ? null : Number(width), nullable: required === 0 }
+  ]
 }
 
 async function readIndexes ({ all }: MigrationSession, table: string): Promise<StoredIndex[]> {
-  const lists = await all('SELECT i.name, i."unique", m.sql FROM pragma_index_list(?) i LEFT JOIN sqlite_master m ON m.type = \'index\' AND m.name = i.name WHERE i.partial = 0', [table])
+  const lists = await all(
+    'SELECT i.name, i."unique", m.sql FROM pragma_index_list(?) i LEFT JOIN sqlite_master m ON m.type = \'index\' AND m.name = i.name WHERE i.partial = 0',
+    [table]
+  )
   const indexes: StoredIndex[] = []
   for (const [name, unique, sql] of lists) {
-    const written = typeof sql === 'string' ? indexKeys(sql) : []     // constraints of the table have indexes without a statement, of plain columns
+    // constraints of the table have indexes without a statement, of plain columns
+    const written = typeof sql === 'string' ? indexKeys(sql) : []
     const keys = await all('SELECT name FROM pragma_index_xinfo(?) WHERE key = 1 ORDER BY seqno', [name])
-    indexes.push({ unique: unique === 1, keys: keys.map(([column], position) => typeof column === 'string' ? foldName(column) : String(written[position])) })
+    indexes.push({
+      unique: unique === 1,
+      keys: keys.map(([column], position) =>
+        typeof column === 'string' ? foldName(column) : String(written[position])
+      )
+    })
   }
   return indexes
 }
 
-/** SQLite's procedure for changes of a table that ALTER TABLE does not know; indexes and triggers go with the table and are made again. */
-async function rebuild (session: MigrationSession, table: string, changes: ReadonlyMap<string, ColumnChange>): Promise<readonly string[] | null> {
+/**
+ * SQLite's procedure for changes of a table that ALTER TABLE does not know; indexes and triggers go with the table and
+ * are made again.
+ */
+async function rebuild (
+  session: MigrationSession,
+  table: string,
+  changes: ReadonlyMap<string, ColumnChange>
+): Promise<readonly string[] | null> {
   const { all } = session
   const copy = `${table}_fastify_users_migration`
-  const [stored, sql] = (await all("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE", [table])).flat()
+  const [stored, sql] = (
+    await all("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE", [table])
+  ).flat()
   const create = alterTable(String(sql), quote(copy), changes)
   if (create === null) return null
-  const columns = (await all('SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0', [table])).map(([name]) => quote(String(name))).join(', ')
-  const own = await all("SELECT sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL AND tbl_name = ? COLLATE NOCASE ORDER BY rowid", [table])
+  const columns = (await all('SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0', [table]))
+    .map(([name]) => quote(String(name)))
+    .join(', ')
+  const own = await all(
+    "SELECT sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL AND tbl_name = ? COLLATE NOCASE ORDER BY rowid",
+    [table]
+  )
   return [
     create,
     `INSERT INTO ${quote(copy)} (${columns}) SELECT ${columns} FROM ${quote(table)}`,
-    ...await keepSequence(session, String(stored), copy),
+    ...(await keepSequence(session, String(stored), copy)),
     `DROP TABLE ${quote(table)}`,
     `ALTER TABLE ${quote(copy)} RENAME TO ${quote(String(stored))}`,
     ...own.map(([statement]) => String(statement))
@@ -136,20 +194,31 @@ async function keepSequence ({ all }: MigrationSession, stored: string, copy: st
   const [sequence] = (await all('SELECT seq FROM sqlite_sequence WHERE name = ?', [stored])).flat()
   if (sequence === undefined) return []
   const name = `'${copy.replaceAll("'", "''")}'`
-  return [`DELETE FROM sqlite_sequence WHERE name = ${name}`, `INSERT INTO sqlite_sequence (name, seq) VALUES (${name}, ${Number(sequence)})`]
+  return [
+    `DELETE FROM sqlite_sequence WHERE name = ${name}`,
+    `INSERT INTO sqlite_sequence (name, seq) VALUES (${name}, ${Number(sequence)})`
+  ]
 }
 
 async function pragma ({ all }: MigrationSession, name: string): Promise<number> {
   return Number((await all(`PRAGMA ${name}`))[0]?.[0])
 }
 
-/** Runs work with the check of foreign keys off. Throws `FST_USERS_TABLE_MISMATCH` when more rows than before refer to nothing. */
+/**
+ * Runs work with the check of foreign keys off. Throws `FST_USERS_TABLE_MISMATCH` when more rows than before refer to
+ * nothing.
+ */
 async function keepReferences<T> (session: MigrationSession, work: () => Promise<T>): Promise<T> {
   const before = await brokenReferences(session)
   const result = await work()
   for (const [table, count] of await brokenReferences(session)) {
     const known = before.get(table)
-    if (known !== undefined && count > known) throw FST_USERS_TABLE_MISMATCH([table, 'it has rows that refer to rows which would be removed; remove those first'])
+    if (known !== undefined && count > known) {
+      throw FST_USERS_TABLE_MISMATCH([
+        table,
+        'it has rows that refer to rows which would be removed; remove those first'
+      ])
+    }
   }
   return result
 }
@@ -157,7 +226,9 @@ async function keepReferences<T> (session: MigrationSession, work: () => Promise
 /** Number of rows whose foreign key leads nowhere, by table. */
 async function brokenReferences (session: MigrationSession): Promise<Map<string, number>> {
   const counts = new Map<string, number>()
-  for (const [table] of await session.all("SELECT name FROM sqlite_master WHERE type = 'table'")) counts.set(String(table), await countBroken(session, String(table)))
+  for (const [table] of await session.all("SELECT name FROM sqlite_master WHERE type = 'table'")) {
+    counts.set(String(table), await countBroken(session, String(table)))
+  }
   return counts
 }
 
@@ -165,6 +236,6 @@ async function countBroken ({ all }: MigrationSession, table: string): Promise<n
   try {
     return (await all(`PRAGMA foreign_key_check(${quote(table)})`)).length
   } catch {
-    return 0     // a key that refers to no unique columns: SQLite cannot check it, before and after
+    return 0 // a key that refers to no unique columns: SQLite cannot check it, before and after
   }
 }

@@ -4,24 +4,50 @@ import type { MigrationDatabase, Rows } from './migration-source.js'
 const PAGE = 5000
 
 /** Rows that have equal values where only one row may have them. */
-export interface Doubles { readonly values: readonly unknown[], readonly ids: readonly unknown[] }
+export interface Doubles {
+  readonly values: readonly unknown[]
+  readonly ids: readonly unknown[]
+}
 
 /** Rows whose values clash in a group of fields, without case where a field ignores it; at most `limit` groups. */
-export async function findDoubles (database: MigrationDatabase, table: Table, fields: readonly string[], limit: number): Promise<Doubles[]> {
+export async function findDoubles (
+  database: MigrationDatabase,
+  table: Table,
+  fields: readonly string[],
+  limit: number
+): Promise<Doubles[]> {
   const { dialect, sql, primaryKey } = table
-  const keys = columnsOf(table, fields).map((column) => column.definition.ignoreCase === true ? dialect.lower(column.sql) : column.sql)
-  const groups = await database.all(`SELECT ${named(keys)} FROM ${sql} WHERE ${keys.map((key) => `${key} IS NOT NULL`).join(' AND ')} GROUP BY ${keys.join(', ')} HAVING COUNT(*) > 1 ORDER BY ${keys.join(', ')} LIMIT ${limit}`)
+  const keys = columnsOf(table, fields).map((column) =>
+    column.definition.ignoreCase === true ? dialect.lower(column.sql) : column.sql
+  )
+  const groups = await database.all(
+    `SELECT ${named(keys)} FROM ${sql} WHERE ${keys.map((key) => `${key} IS NOT NULL`).join(' AND ')} GROUP BY ${keys.join(', ')} HAVING COUNT(*) > 1 ORDER BY ${keys.join(', ')} LIMIT ${limit}`
+  )
   const same = keys.map((key, position) => `${key} = ${dialect.placeholder(position + 1)}`).join(' AND ')
   const doubles: Doubles[] = []
-  for (const group of groups) doubles.push({ values: group, ids: firsts(await database.all(`SELECT ${primaryKey.sql} FROM ${sql} WHERE ${same} ORDER BY ${primaryKey.sql}`, group)) })
+  for (const group of groups) {
+    doubles.push({
+      values: group,
+      ids: firsts(
+        await database.all(`SELECT ${primaryKey.sql} FROM ${sql} WHERE ${same} ORDER BY ${primaryKey.sql}`, group)
+      )
+    })
+  }
   return doubles
 }
 
 /** Names of the columns that must have a value and do not have one everywhere, with the number of such rows. */
-export async function findNulls (database: MigrationDatabase, { columns, sql }: Table): Promise<{ column: string, count: number }[]> {
+export async function findNulls (
+  database: MigrationDatabase,
+  { columns, sql }: Table
+): Promise<{ column: string; count: number }[]> {
   const required = columns.filter(({ definition }) => definition.nullable !== true)
-  const counts = (await database.all(`SELECT ${named(required.map((column) => `COUNT(*) - COUNT(${column.sql})`))} FROM ${sql}`)).flat()
-  return required.map(({ name }, position) => ({ column: name, count: Number(counts[position]) })).filter(({ count }) => count > 0)
+  const counts = (
+    await database.all(`SELECT ${named(required.map((column) => `COUNT(*) - COUNT(${column.sql})`))} FROM ${sql}`)
+  ).flat()
+  return required
+    .map(({ name }, position) => ({ column: name, count: Number(counts[position]) }))
+    .filter(({ count }) => count > 0)
 }
 
 /** Whether a table has any row. */
@@ -40,35 +66,83 @@ export async function removeOrphans (database: MigrationDatabase, table: Table, 
 }
 
 /** All rows, page by page in the order of the primary key: the values of some fields, which the key leads. */
-export async function * eachRow (database: MigrationDatabase, table: Table, fields: readonly string[]): AsyncGenerator<readonly unknown[]> {
+export async function * eachRow (
+  database: MigrationDatabase,
+  table: Table,
+  fields: readonly string[]
+): AsyncGenerator<readonly unknown[]> {
   const { primaryKey, sql, dialect } = table
   const names = named([primaryKey, ...columnsOf(table, fields)].map((column) => column.sql))
-  yield * pages((last) => database.all(`SELECT ${names} FROM ${sql}${last.length === 0 ? '' : ` WHERE ${primaryKey.sql} > ${dialect.placeholder(1)}`} ORDER BY ${primaryKey.sql} LIMIT ${PAGE}`, last))
+  yield * pages((last) =>
+    database.all(
+      `SELECT ${names} FROM ${sql}${last.length === 0 ? '' : ` WHERE ${primaryKey.sql} > ${dialect.placeholder(1)}`} ORDER BY ${primaryKey.sql} LIMIT ${PAGE}`,
+      last
+    )
+  )
 }
 
 /** A stored token, the stamp beside it, and the fields of its user that a stamp is made of. */
-export interface PlainToken { token: string, stamp: string | null, user: { session_stamp: string | null, hashed_password: string } }
+export interface PlainToken {
+  token: string
+  stamp: string | null
+  user: { session_stamp: string | null; hashed_password: string }
+}
 
-/** Tokens of users who are there: those without a stamp, and those whose stamp begins with `mark`, are plain. All are when the table has no stamps (`mark` is null). */
-export async function countPlainTokens (database: MigrationDatabase, tokens: Table, users: Table, mark: string | null): Promise<number> {
+/**
+ * Tokens of users who are there: those without a stamp, and those whose stamp begins with `mark`, are plain. All are
+ * when the table has no stamps (`mark` is null).
+ */
+export async function countPlainTokens (
+  database: MigrationDatabase,
+  tokens: Table,
+  users: Table,
+  mark: string | null
+): Promise<number> {
   const plain = mark === null ? '' : ` AND ${isPlain(tokens, '', mark)}`
-  return Number((await database.all(`SELECT COUNT(*) FROM ${tokens.sql} WHERE NOT ${isOrphan(tokens, users)}${plain}`)).flat()[0])
+  return Number(
+    (await database.all(`SELECT COUNT(*) FROM ${tokens.sql} WHERE NOT ${isOrphan(tokens, users)}${plain}`)).flat()[0]
+  )
 }
 
 /** The plain tokens, page by page; those read may be replaced meanwhile by `storeDigest`. */
-export async function * eachPlainToken (database: MigrationDatabase, tokens: Table, users: Table, mark: string): AsyncGenerator<PlainToken> {
+export async function * eachPlainToken (
+  database: MigrationDatabase,
+  tokens: Table,
+  users: Table,
+  mark: string
+): AsyncGenerator<PlainToken> {
   const { dialect, primaryKey } = tokens
   const key = `t.${primaryKey.sql}`
   const select = `SELECT ${named([key, `t.${sqlOf(tokens, 'session_stamp')}`, `u.${sqlOf(users, 'session_stamp')}`, `u.${sqlOf(users, 'hashed_password')}`])} FROM ${tokens.sql} t JOIN ${users.sql} u ON u.${users.primaryKey.sql} = t.${sqlOf(tokens, 'user_id')} WHERE ${isPlain(tokens, 't.', mark)}`
-  const rows = pages((last) => database.all(`${select}${last.length === 0 ? '' : ` AND ${key} > ${dialect.placeholder(1)}`} ORDER BY ${key} LIMIT ${PAGE}`, last))
-  for await (const [token, stamp, own, hash] of rows) yield { token: String(token), stamp: textOrNull(stamp), user: { session_stamp: textOrNull(own), hashed_password: String(hash) } }
+  const rows = pages((last) =>
+    database.all(
+      `${select}${last.length === 0 ? '' : ` AND ${key} > ${dialect.placeholder(1)}`} ORDER BY ${key} LIMIT ${PAGE}`,
+      last
+    )
+  )
+  for await (const [token, stamp, own, hash] of rows) {
+    yield {
+      token: String(token),
+      stamp: textOrNull(stamp),
+      user: { session_stamp: textOrNull(own), hashed_password: String(hash) }
+    }
+  }
 }
 
 /** Replaces a stored token and its stamp. */
-export async function storeDigest (database: MigrationDatabase, tokens: Table, token: string, digest: string, stamp: string): Promise<void> {
+export async function storeDigest (
+  database: MigrationDatabase,
+  tokens: Table,
+  token: string,
+  digest: string,
+  stamp: string
+): Promise<void> {
   const { sql, primaryKey, dialect } = tokens
   const stampSql = sqlOf(tokens, 'session_stamp')
-  await database.run(`UPDATE ${sql} SET ${primaryKey.sql} = ${dialect.placeholder(1)}, ${stampSql} = ${dialect.placeholder(2)} WHERE ${primaryKey.sql} = ${dialect.placeholder(3)}`, [digest, stamp, token])
+  await database.run(
+    `UPDATE ${sql} SET ${primaryKey.sql} = ${dialect.placeholder(1)}, ${stampSql} = ${dialect.placeholder(2)} WHERE ${primaryKey.sql} = ${dialect.placeholder(3)}`,
+    [digest, stamp, token]
+  )
 }
 
 /** Rows of successive pages; each page is asked for with the last key of the one before. */
@@ -102,7 +176,9 @@ export function columnsOf ({ columns }: Table, fields: readonly string[]): Colum
 }
 
 function sqlOf (table: Table, field: string): string {
-  return columnsOf(table, [field]).map(({ sql }) => sql).join()
+  return columnsOf(table, [field])
+    .map(({ sql }) => sql)
+    .join()
 }
 
 function textOrNull (value: unknown): string | null {

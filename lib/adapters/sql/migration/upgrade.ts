@@ -1,7 +1,14 @@
 import type { Model } from '../../../contracts/models.js'
 import type { SchemaPlan, SchemaStep } from '../../../contracts/store-schema.js'
 import type { Dialect } from '../dialects/dialect.js'
-import { checkMappings, createTableStatements, indexPlans, mappingOf, readCatalog, type TableMappings } from '../schema.js'
+import {
+  checkMappings,
+  createTableStatements,
+  indexPlans,
+  mappingOf,
+  readCatalog,
+  type TableMappings
+} from '../schema.js'
 import { type Column, type FoundTable, makeTable, type Table } from '../table.js'
 import type { MigrationDatabase, StoredTable } from './migration-source.js'
 import { columnMisfits, constraintMisfits } from '../table-check.js'
@@ -12,8 +19,15 @@ import { findDoubles, hasRows } from './stored-rows.js'
 const SHOWN = 20
 
 /** What brings the tables of all models to our schema: what is missing is made, nothing is removed. */
-export async function planUpgrade (database: MigrationDatabase, models: readonly Model[], mappings: TableMappings, versions: SchemaVersions = schemaVersions): Promise<SchemaPlan> {
-  const tables = new Map(models.map((model) => [model.name, makeTable(model, database.dialect, mappingOf(model, mappings))]))
+export async function planUpgrade (
+  database: MigrationDatabase,
+  models: readonly Model[],
+  mappings: TableMappings,
+  versions: SchemaVersions = schemaVersions
+): Promise<SchemaPlan> {
+  const tables = new Map(
+    models.map((model) => [model.name, makeTable(model, database.dialect, mappingOf(model, mappings))])
+  )
   const catalog = readCatalog(database.dialect, await database.all(database.dialect.catalog))
   const targets = targetsOf(tables, catalog, mappings)
   const stored = await readVersions(database)
@@ -22,15 +36,21 @@ export async function planUpgrade (database: MigrationDatabase, models: readonly
   for (const table of tables.values()) {
     const found = await database.describe(table.name)
     if (found === null) {
-      steps.push({ kind: 'table', text: `make the table ${quoted(table.name)}`, statements: createTableStatements(table, targets) })
+      steps.push({
+        kind: 'table',
+        text: `make the table ${quoted(table.name)}`,
+        statements: createTableStatements(table, targets)
+      })
     } else {
       const plan = await planTable(database, table, found, stored.of(table), versions)
       steps.push(...plan.steps)
-      problems.push(...plan.problems, ...await misfitsOf(database, table, targets, catalog))
+      problems.push(...plan.problems, ...(await misfitsOf(database, table, targets, catalog)))
     }
   }
   const all = [...steps, ...notes(tables, stored, versions)]
-  const makesTables = all.some(({ kind, statements }) => kind === 'table' || statements.some((text) => stored.create.includes(text)))
+  const makesTables = all.some(
+    ({ kind, statements }) => kind === 'table' || statements.some((text) => stored.create.includes(text))
+  )
   return { steps: makesTables ? withSchema(database.dialect, all) : all, problems }
 }
 
@@ -41,38 +61,87 @@ function withSchema ({ createSchema }: Dialect, [first, ...rest]: readonly Schem
 }
 
 /** The tables that new ones refer to, with the types that are there: not every database lets these differ. */
-function targetsOf (tables: ReadonlyMap<string, Table>, catalog: ReadonlyMap<string, FoundTable>, mappings: TableMappings): Map<string, Table> {
-  return new Map([...tables].map(([name, table]) => {
-    const found = catalog.get(table.dialect.foldName(table.name))
-    const isOurs = found?.columns.has(table.dialect.foldName(table.primaryKey.name)) === true
-    return [name, isOurs ? makeTable(table.model, table.dialect, mappingOf(table.model, mappings), found) : table]
-  }))
+function targetsOf (
+  tables: ReadonlyMap<string, Table>,
+  catalog: ReadonlyMap<string, FoundTable>,
+  mappings: TableMappings
+): Map<string, Table> {
+  return new Map(
+    [...tables].map(([name, table]) => {
+      const found = catalog.get(table.dialect.foldName(table.name))
+      const isOurs = found?.columns.has(table.dialect.foldName(table.primaryKey.name)) === true
+      return [name, isOurs ? makeTable(table.model, table.dialect, mappingOf(table.model, mappings), found) : table]
+    })
+  )
 }
 
 /** What makes all tables in an empty database. */
-export function planCreation (dialect: Dialect, models: readonly Model[], mappings: TableMappings): Promise<SchemaPlan> {
+export function planCreation (
+  dialect: Dialect,
+  models: readonly Model[],
+  mappings: TableMappings
+): Promise<SchemaPlan> {
   checkMappings(dialect, models, mappings)
-  return planUpgrade({ dialect, all: () => [], run: () => 0, describe: () => null, alter: () => [], attempt: async () => null, hasIndex: () => false, now: () => null }, models, mappings)
+  return planUpgrade(
+    {
+      dialect,
+      all: () => [],
+      run: () => 0,
+      describe: () => null,
+      alter: () => [],
+      attempt: async () => null,
+      hasIndex: () => false,
+      now: () => null
+    },
+    models,
+    mappings
+  )
 }
 
-async function planTable (database: MigrationDatabase, table: Table, found: StoredTable, version: number, { current, upgrades }: SchemaVersions): Promise<SchemaPlan> {
+async function planTable (
+  database: MigrationDatabase,
+  table: Table,
+  found: StoredTable,
+  version: number,
+  { current, upgrades }: SchemaVersions
+): Promise<SchemaPlan> {
   const name = `table ${quoted(table.name)}`
-  if (version > current) return { steps: [], problems: [`${name} was made by a newer version of this package (its schema is ${version}, this package knows ${current}); update the package`] }
+  if (version > current) {
+    return {
+      steps: [],
+      problems: [
+        `${name} was made by a newer version of this package (its schema is ${version}, this package knows ${current}); update the package`
+      ]
+    }
+  }
   const problems = await columnProblems(database, table, found)
   if (problems.length > 0) return { steps: [], problems: problems.map((problem) => `${name} ${problem}`) }
   const { changes, unreadable } = await schemaChanges(database, table, found, widthsOf(table))
-  if (unreadable) return { steps: [], problems: [`${name}: its definition cannot be read; change its columns by hand`] }
-  const steps: SchemaStep[] = changes.map(({ kind, text, statements }) => ({ kind, text: `${name}: ${text}`, statements }))
-  for (const [number, write] of upgrades) if (number > version) steps.push({ kind: 'note', text: `${name}: bring the rows to version ${number}`, statements: write(table) })
+  if (unreadable) { return { steps: [], problems: [`${name}: its definition cannot be read; change its columns by hand`] } }
+  const steps: SchemaStep[] = changes.map(({ kind, text, statements }) => ({
+    kind,
+    text: `${name}: ${text}`,
+    statements
+  }))
+  for (const [number, write] of upgrades) {
+    if (number > version) {
+      steps.push({ kind: 'note', text: `${name}: bring the rows to version ${number}`, statements: write(table) })
+    }
+  }
   return { steps, problems: (await doublesProblems(database, table, found)).map((problem) => `${name}: ${problem}`) }
 }
 
 /** Returns why new rows cannot be stored in a table of another tool. Nothing here can change that. */
-async function misfitsOf (database: MigrationDatabase, { model, dialect, name }: Table, tables: ReadonlyMap<string, Table>, catalog: ReadonlyMap<string, FoundTable>): Promise<string[]> {
+async function misfitsOf (
+  database: MigrationDatabase,
+  { model, dialect, name }: Table,
+  tables: ReadonlyMap<string, Table>,
+  catalog: ReadonlyMap<string, FoundTable>
+): Promise<string[]> {
   const found = catalog.get(dialect.foldName(name))
   const table = tables.get(model.name)
   if (found === undefined || table === undefined) return []
-  const misfits = [...columnMisfits(table, found), ...await constraintMisfits(database, { table, found, tables })]
+  const misfits = [...columnMisfits(table, found), ...(await constraintMisfits(database, { table, found, tables }))]
   return misfits.map((misfit) => `table ${quoted(name)}: ${misfit}`)
 }
 
@@ -81,33 +150,57 @@ async function columnProblems (database: MigrationDatabase, table: Table, found:
   const { dialect, columns, primaryKey } = table
   const missing = columns.filter(({ name }) => !found.columns.has(dialect.foldName(name)))
   const keys = missing.filter((column) => column === primaryKey || column.definition.references !== undefined)
-  if (keys.length > 0) return [`lacks ${listOf(keys)}, without which it is not a table of ours; map its names with the adapter's option \`tables\``]
+  if (keys.length > 0) {
+    return [
+      `lacks ${listOf(keys)}, without which it is not a table of ours; map its names with the adapter's option \`tables\``
+    ]
+  }
   const required = missing.filter(({ definition }) => definition.nullable !== true && definition.default === undefined)
-  if (required.length === 0 || !await hasRows(database, table)) return []
-  return [`lacks ${listOf(required)} and has rows: give the field a default, make it Type.Optional, or add the column by hand with a value for every row`]
+  if (required.length === 0 || !(await hasRows(database, table))) return []
+  return [
+    `lacks ${listOf(required)} and has rows: give the field a default, make it Type.Optional, or add the column by hand with a value for every row`
+  ]
 }
 
 /** Rows against which a unique index cannot be made. Those of a column that is new have no clash. */
 async function doublesProblems (database: MigrationDatabase, table: Table, found: StoredTable): Promise<string[]> {
   const problems: string[] = []
   for (const plan of indexPlans(table)) {
-    const isNew = plan.fields.some((field) => !found.columns.has(table.dialect.foldName(table.byField.get(field)?.name ?? field)))
+    const isNew = plan.fields.some(
+      (field) => !found.columns.has(table.dialect.foldName(table.byField.get(field)?.name ?? field))
+    )
     if (!plan.unique || isNew || servedBy(table, found, plan)) continue
     for (const { ids } of await findDoubles(database, table, plan.fields, SHOWN)) {
-      problems.push(`rows with the same ${plan.fields.join(', ')}${plan.lower ? ', if case does not count' : ''}: ${ids.slice(0, SHOWN).map(quoted).join(', ')}; change or remove all but one`)
+      problems.push(
+        `rows with the same ${plan.fields.join(', ')}${plan.lower ? ', if case does not count' : ''}: ${ids.slice(0, SHOWN).map(quoted).join(', ')}; change or remove all but one`
+      )
     }
   }
   return [...new Set(problems)]
 }
 
 function notes (tables: ReadonlyMap<string, Table>, stored: StoredVersions, { current }: SchemaVersions): SchemaStep[] {
-  const statements = [...tables.values()].flatMap((table) => stored.of(table) > current ? [] : stored.record(table, current) ?? [])
-  return statements.length === 0 ? [] : [{ kind: 'note', text: `note version ${current} of the schema in "fastify_users_schema"`, statements: [...stored.create, ...statements] }]
+  const statements = [...tables.values()].flatMap((table) =>
+    stored.of(table) > current ? [] : (stored.record(table, current) ?? [])
+  )
+  return statements.length === 0
+    ? []
+    : [
+        {
+          kind: 'note',
+          text: `note version ${current} of the schema in "fastify_users_schema"`,
+          statements: [...stored.create, ...statements]
+        }
+      ]
 }
 
 /** What the fields of a model need. */
 function widthsOf ({ columns }: Table): Widths {
-  return Object.fromEntries(columns.filter(({ definition: { type } }) => type === 'text').map(({ field, definition }) => [field, definition.maxLength ?? null]))
+  return Object.fromEntries(
+    columns
+      .filter(({ definition: { type } }) => type === 'text')
+      .map(({ field, definition }) => [field, definition.maxLength ?? null])
+  )
 }
 
 function listOf (columns: readonly Column[]): string {

@@ -28,14 +28,20 @@ export interface AuthorizationAnswer {
   nonce: string | null
 }
 
-/** One provider, as the flow and the rules use it. Throws `FST_USERS_OAUTH_PROVIDER_FAILED`, `FST_USERS_OAUTH_PROVIDER_UNAVAILABLE`. */
+/**
+ * One provider, as the flow and the rules use it. Throws `FST_USERS_OAUTH_PROVIDER_FAILED`,
+ * `FST_USERS_OAUTH_PROVIDER_UNAVAILABLE`.
+ */
 export interface EngineClient extends ProviderClient {
   authorizationUrl(request: AuthorizationRequest): Promise<string>
   /** Exchanges the code, checks all that the provider signs and says, and asks who it is. */
   identify(answer: AuthorizationAnswer): Promise<Identity>
 }
 
-interface EngineOptions extends SafeFetchOptions { clock: Clock, log: FastifyBaseLogger }
+interface EngineOptions extends SafeFetchOptions {
+  clock: Clock
+  log: FastifyBaseLogger
+}
 
 /** The client of one provider. Discovery happens at the first use, and again after a failure. */
 export function createClient (provider: Provider, { clock, log, ...bounds }: EngineOptions): EngineClient {
@@ -56,7 +62,10 @@ export function createClient (provider: Provider, { clock, log, ...bounds }: Eng
       return await work(await configured())
     } catch (thrown) {
       const error = toProviderError(thrown)
-      log.warn({ provider: provider.name, code: error.code, reason: error.cause }, 'fastify-users: a call to a provider failed')
+      log.warn(
+        { provider: provider.name, code: error.code, reason: error.cause },
+        'fastify-users: a call to a provider failed'
+      )
       throw error
     }
   }
@@ -70,38 +79,47 @@ export function createClient (provider: Provider, { clock, log, ...bounds }: Eng
   return {
     provider,
 
-    authorizationUrl: (request) => attempt(async (config) => {
-      const url = oidc.buildAuthorizationUrl(config, parametersOf(provider, request))
-      return checkAddress(url.href, bounds.insecureOrigins).href
-    }),
+    authorizationUrl: (request) =>
+      attempt(async (config) => {
+        const url = oidc.buildAuthorizationUrl(config, parametersOf(provider, request))
+        return checkAddress(url.href, bounds.insecureOrigins).href
+      }),
 
-    identify: ({ redirectUri, code, iss, verifier, nonce }) => attempt(async (config) => {
-      const answer = new URL(redirectUri)
-      answer.search = new URLSearchParams({ code, ...(iss === undefined ? {} : { iss }) }).toString()
-      const tokens = await oidc.authorizationCodeGrant(config, answer, {
-        idTokenExpected: provider.idToken,
-        ...(verifier === null ? {} : { pkceCodeVerifier: verifier }),
-        ...(nonce === null ? {} : { expectedNonce: nonce })
+    identify: ({ redirectUri, code, iss, verifier, nonce }) =>
+      attempt(async (config) => {
+        const answer = new URL(redirectUri)
+        answer.search = new URLSearchParams({ code, ...(iss === undefined ? {} : { iss }) }).toString()
+        const tokens = await oidc.authorizationCodeGrant(config, answer, {
+          idTokenExpected: provider.idToken,
+          ...(verifier === null ? {} : { pkceCodeVerifier: verifier }),
+          ...(nonce === null ? {} : { expectedNonce: nonce })
+        })
+        const api = createProviderApi(config, fetch, tokens.access_token, tokens.claims() ?? null)
+        return toIdentity(provider, await provider.profile(api), tokensOf(tokens))
+      }),
+
+    refresh: (refreshToken) =>
+      attempt(async (config) => {
+        const tokens = tokensOf(await oidc.refreshTokenGrant(config, refreshToken))
+        return { ...tokens, refreshToken: tokens.refreshToken ?? refreshToken }
+      }),
+
+    revoke: (tokens) =>
+      attempt(async (config) => {
+        const api: ProviderApi = createProviderApi(config, fetch, tokens.accessToken, null)
+        if (provider.revoke !== undefined) return provider.revoke(api)
+        if (config.serverMetadata().revocation_endpoint !== undefined) {
+          await oidc.tokenRevocation(config, tokens.refreshToken ?? tokens.accessToken)
+        }
       })
-      const api = createProviderApi(config, fetch, tokens.access_token, tokens.claims() ?? null)
-      return toIdentity(provider, await provider.profile(api), tokensOf(tokens))
-    }),
-
-    refresh: (refreshToken) => attempt(async (config) => {
-      const tokens = tokensOf(await oidc.refreshTokenGrant(config, refreshToken))
-      return { ...tokens, refreshToken: tokens.refreshToken ?? refreshToken }
-    }),
-
-    revoke: (tokens) => attempt(async (config) => {
-      const api: ProviderApi = createProviderApi(config, fetch, tokens.accessToken, null)
-      if (provider.revoke !== undefined) return provider.revoke(api)
-      if (config.serverMetadata().revocation_endpoint !== undefined) await oidc.tokenRevocation(config, tokens.refreshToken ?? tokens.accessToken)
-    })
   }
 }
 
 /** In the contract's order, then ours. A provider's own parameters come last and replace none. */
-function parametersOf ({ clientId, authorizationParameters = {}, responseMode }: Provider, { redirectUri, state, scopes, challenge, nonce }: AuthorizationRequest): URLSearchParams {
+function parametersOf (
+  { clientId, authorizationParameters = {}, responseMode }: Provider,
+  { redirectUri, state, scopes, challenge, nonce }: AuthorizationRequest
+): URLSearchParams {
   const ours = {
     response_type: 'code',
     client_id: clientId,

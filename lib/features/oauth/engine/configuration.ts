@@ -6,10 +6,14 @@ import type { SafeFetch } from './safe-fetch.js'
 /** What the library needs to reach one provider: known endpoints, or those of the discovery document. */
 export async function configure (provider: Provider, fetch: SafeFetch, insecure: boolean): Promise<oidc.Configuration> {
   const { server, clientId } = provider
-  const extensions = [oidc.enableNonRepudiationChecks, ...(insecure ? [oidc.allowInsecureRequests] : [])]     // signatures of id_tokens are checked; `fetch` decides about http
+  // signatures of id_tokens are checked; `fetch` decides about http
+  const extensions = [oidc.enableNonRepudiationChecks, ...(insecure ? [oidc.allowInsecureRequests] : [])]
   const clean = tidyTokenAnswers(fetch, provider)
   if ('discover' in server) {
-    return oidc.discovery(new URL(issuerOf(provider)), clientId, {}, clientAuthOf(provider), { [oidc.customFetch]: clean, execute: extensions })
+    return oidc.discovery(new URL(issuerOf(provider)), clientId, {}, clientAuthOf(provider), {
+      [oidc.customFetch]: clean,
+      execute: extensions
+    })
   }
   const configuration = new oidc.Configuration({ ...server }, clientId, {}, clientAuthOf(provider))
   configuration[oidc.customFetch] = clean
@@ -24,7 +28,7 @@ function clientAuthOf ({ clientSecret, clientAuthentication }: Provider): oidc.C
   const prove = async (...[server, client, body, headers]: Parameters<oidc.ClientAuth>): Promise<void> => {
     method(await clientSecret())(server, client, body, headers)
   }
-  return prove     // the library awaits it
+  return prove // the library awaits it
 }
 
 /**
@@ -36,7 +40,10 @@ function tidyTokenAnswers (fetch: SafeFetch, { idToken, server }: Provider): oid
   return async (url, options) => {
     const response = await fetch(url, options)
     if (options.method !== 'POST' || !response.ok) return response
-    const answer: unknown = await response.clone().json().catch(() => null)
+    const answer: unknown = await response
+      .clone()
+      .json()
+      .catch(() => null)
     if (typeof answer !== 'object' || answer === null || !('access_token' in answer)) return response
     const given = Object.entries(answer).filter(([name, value]) => value !== null && name !== dropped)
     return Response.json({ token_type: 'bearer', ...Object.fromEntries(given) }, { status: response.status })

@@ -2,10 +2,17 @@ import { parseEmail } from '../../../users/index.js'
 import type { Identity, Provider, ProviderProfile, ProviderTokens } from '../contracts.js'
 import { providerFailed } from './provider-errors.js'
 
-const ID_MAX_LENGTH = 320     // the column's width
+const ID_MAX_LENGTH = 320 // the column's width
 
-/** Somebody in our terms. Throws `FST_USERS_OAUTH_PROVIDER_FAILED` for a profile without an id, or with an address that is no text. */
-export function toIdentity (provider: Provider, { id, email: given, emailVerified, raw }: ProviderProfile, tokens: ProviderTokens): Identity {
+/**
+ * Somebody in our terms. Throws `FST_USERS_OAUTH_PROVIDER_FAILED` for a profile without an id, or with an address that
+ * is no text.
+ */
+export function toIdentity (
+  provider: Provider,
+  { id, email: given, emailVerified, raw }: ProviderProfile,
+  tokens: ProviderTokens
+): Identity {
   const email = readEmail(given)
   return {
     provider,
@@ -20,7 +27,9 @@ export function toIdentity (provider: Provider, { id, email: given, emailVerifie
 /** The subject is the key of an account: never empty, and never a number that lost digits. */
 function readId (id: unknown): string {
   if (typeof id === 'number' && Number.isSafeInteger(id) && id > 0) return String(id)
-  if (typeof id !== 'string' || id.trim() === '' || id.length > ID_MAX_LENGTH) throw providerFailed('the profile has no id')
+  if (typeof id !== 'string' || id.trim() === '' || id.length > ID_MAX_LENGTH) {
+    throw providerFailed('the profile has no id')
+  }
   if (!id.isWellFormed() || id.includes('\0')) throw providerFailed('the id of the profile cannot be stored')
   return id
 }

@@ -4,7 +4,12 @@ import { providerFailed } from './provider-errors.js'
 import type { SafeFetch } from './safe-fetch.js'
 
 /** Calls to a provider for the holder of an access token. */
-export function createProviderApi (configuration: Configuration, fetch: SafeFetch, accessToken: string, claims: ProviderApi['claims']): ProviderApi {
+export function createProviderApi (
+  configuration: Configuration,
+  fetch: SafeFetch,
+  accessToken: string,
+  claims: ProviderApi['claims']
+): ProviderApi {
   return {
     accessToken,
     claims,
@@ -23,7 +28,7 @@ export function createProviderApi (configuration: Configuration, fetch: SafeFetc
       })
       if (!response.ok) throw providerFailed(`an answer has the status ${response.status}`)
       try {
-        return await response.json() as unknown
+        return (await response.json()) as unknown
       } catch {
         throw providerFailed('an answer is not JSON')
       }

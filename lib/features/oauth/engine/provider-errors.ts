@@ -1,4 +1,9 @@
-import { FST_USERS_OAUTH_PROVIDER_FAILED, FST_USERS_OAUTH_PROVIDER_UNAVAILABLE, isUsersError, type UsersError } from '../../../errors.js'
+import {
+  FST_USERS_OAUTH_PROVIDER_FAILED,
+  FST_USERS_OAUTH_PROVIDER_UNAVAILABLE,
+  isUsersError,
+  type UsersError
+} from '../../../errors.js'
 
 const RETRY_AFTER_SECONDS = '10'
 const PLAIN = /^[\w .,:;()"/-]{1,200}$/
@@ -22,6 +27,6 @@ export function toProviderError (error: unknown): UsersError {
 /** The library's own words, and the error code of a token answer (RFC 6749, section 5.2). */
 function reasonOf (error: unknown): string {
   if (!(error instanceof Error)) return 'unknown'
-  const { name, message, code, error: told } = error as Error & { code?: unknown, error?: unknown }
+  const { name, message, code, error: told } = error as Error & { code?: unknown; error?: unknown }
   return [code ?? name, message, told].filter((part) => typeof part === 'string' && PLAIN.test(part)).join(': ')
 }

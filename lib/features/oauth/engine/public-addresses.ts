@@ -4,12 +4,28 @@ import { providerFailed } from './provider-errors.js'
 
 /** IPv4 networks that are not the public internet (IANA's Special-Purpose Address Registry, RFC 6890). */
 const PRIVATE_4: readonly [string, number][] = [
-  ['0.0.0.0', 8], ['10.0.0.0', 8], ['100.64.0.0', 10], ['127.0.0.0', 8], ['169.254.0.0', 16], ['172.16.0.0', 12],
-  ['192.0.0.0', 24], ['192.0.2.0', 24], ['192.88.99.0', 24], ['192.168.0.0', 16], ['198.18.0.0', 15], ['198.51.100.0', 24],
-  ['203.0.113.0', 24], ['224.0.0.0', 3]
+  ['0.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['172.16.0.0', 12],
+  ['192.0.0.0', 24],
+  ['192.0.2.0', 24],
+  ['192.88.99.0', 24],
+  ['192.168.0.0', 16],
+  ['198.18.0.0', 15],
+  ['198.51.100.0', 24],
+  ['203.0.113.0', 24],
+  ['224.0.0.0', 3]
 ]
 /** Within the global unicast of IPv6: protocol assignments with Teredo, documentation, 6to4. */
-const PRIVATE_6: readonly [string, number][] = [['2001::', 23], ['2001:db8::', 32], ['2002::', 16], ['3fff::', 20]]
+const PRIVATE_6: readonly [string, number][] = [
+  ['2001::', 23],
+  ['2001:db8::', 32],
+  ['2002::', 16],
+  ['3fff::', 20]
+]
 
 const blocked = listOf(PRIVATE_4, PRIVATE_6)
 const globalUnicast = listOf([], [['2000::', 3]])
@@ -26,9 +42,13 @@ export function isPrivateHost (hostname: string): boolean {
   return isIP(address) !== 0 && !isPublicAddress(address)
 }
 
-/** A DNS look-up that gives public addresses alone. What is checked here is what is connected to: the name is not asked again. */
+/**
+ * A DNS look-up that gives public addresses alone. What is checked here is what is connected to: the name is not asked
+ * again.
+ */
 export const lookupPublic: LookupFunction = (hostname, options, callback) => {
-  lookup(hostname, { ...options, all: true } as LookupOptions & { all: true }, (error, found) => {     // `all` gives a list
+  lookup(hostname, { ...options, all: true } as LookupOptions & { all: true }, (error, found) => {
+    // `all` gives a list
     if (error !== null) return callback(error, [])
     const addresses = found.filter(({ address }) => isPublicAddress(address))
     const [first] = addresses

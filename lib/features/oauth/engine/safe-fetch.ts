@@ -17,14 +17,21 @@ export interface SafeFetchOptions {
 }
 
 /** What is sent. */
-export interface SafeFetchInit { method?: string, headers?: Record<string, string>, body?: unknown }
+export interface SafeFetchInit {
+  method?: string
+  headers?: Record<string, string>
+  body?: unknown
+}
 
 /** One call: to https and to public addresses alone, bounded in time and size, redirects not followed. */
 export type SafeFetch = (address: string, init: SafeFetchInit) => Promise<Response>
 
 /** Largest answer of a provider, in bytes. */
 const MAX_BYTES = 262_144
-/** A provider that is there, but not now: too many requests, a gateway without its server, maintenance (RFC 6585, section 4; RFC 9110, section 15.6). */
+/**
+ * A provider that is there, but not now: too many requests, a gateway without its server, maintenance (RFC 6585,
+ * section 4; RFC 9110, section 15.6).
+ */
 const BUSY: ReadonlySet<number> = new Set([429, 502, 503, 504])
 
 /** Throws `FST_USERS_OAUTH_PROVIDER_FAILED`, `FST_USERS_OAUTH_PROVIDER_UNAVAILABLE`, nothing else. */
@@ -61,23 +68,47 @@ export function checkAddress (address: string, insecureOrigins: ReadonlySet<stri
 
 async function send (url: URL, options: RequestOptions & { signal: AbortSignal }, payload: string): Promise<Response> {
   const request = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, options)
-  request.on('error', () => {})     // one that comes after the answer began: the answer fails with it
+  request.on('error', () => {}) // one that comes after the answer began: the answer fails with it
   request.end(payload)
   try {
-    const [message] = await once(request, 'response', { signal: options.signal }) as [IncomingMessage]     // after a 101 the request itself tells nothing any more
-    return toResponse(message.statusCode ?? 0, message.headers['content-type'], await readBody(message as AsyncIterable<Buffer>))
+    // after a 101 the request itself tells nothing any more
+    const [message] = (await once(request, 'response', { signal: options.signal })) as [IncomingMessage]
+    return toResponse(
+      message.statusCode ?? 0,
+      message.headers['content-type'],
+      await readBody(message as AsyncIterable<Buffer>)
+    )
   } finally {
     request.destroy()
   }
 }
 
-/** Sends a request by the application's function, with the same bounds, also when the function keeps to none of them. */
-async function sendBy (fetch: ProviderFetch, url: URL, { payload, timeoutMs, ...init }: { method: string, headers: Record<string, string>, payload: string, timeoutMs: number }): Promise<Response> {
+/**
+ * Sends a request by the application's function, with the same bounds, also when the function keeps to none of them.
+ */
+async function sendBy (
+  fetch: ProviderFetch,
+  url: URL,
+  {
+    payload,
+    timeoutMs,
+    ...init
+  }: { method: string; headers: Record<string, string>; payload: string; timeoutMs: number }
+): Promise<Response> {
   const signal = AbortSignal.timeout(timeoutMs)
   async function call (): Promise<Response> {
-    const { status, redirected = false, headers, body } = await fetch(url.href, { ...init, ...(payload === '' ? {} : { body: payload }), redirect: 'manual', signal })
+    const {
+      status,
+      redirected = false,
+      headers,
+      body
+    } = await fetch(url.href, { ...init, ...(payload === '' ? {} : { body: payload }), redirect: 'manual', signal })
     if (redirected) throw providerFailed('a redirect was followed')
-    return toResponse(status, headers.get('content-type') ?? undefined, body === null ? Buffer.alloc(0) : await readBody(body))
+    return toResponse(
+      status,
+      headers.get('content-type') ?? undefined,
+      body === null ? Buffer.alloc(0) : await readBody(body)
+    )
   }
   try {
     return await Promise.race([call(), aborted(signal)])
@@ -91,12 +122,20 @@ async function sendBy (fetch: ProviderFetch, url: URL, { payload, timeoutMs, ...
 
 /** Rejects when the signal aborts. */
 function aborted (signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => { signal.addEventListener('abort', () => { reject(providerUnavailable('no answer in time')) }, { once: true }) })
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener(
+      'abort',
+      () => {
+        reject(providerUnavailable('no answer in time'))
+      },
+      { once: true }
+    )
+  })
 }
 
 /** The code of a network error, which `fetch` throws as the cause of a TypeError; null for any other error. */
 function codeOf (error: unknown): string | null {
-  const { code, cause } = (error ?? {}) as { code?: unknown, cause?: { code?: unknown } }
+  const { code, cause } = (error ?? {}) as { code?: unknown; cause?: { code?: unknown } }
   const found = code ?? cause?.code
   return typeof found === 'string' ? found : null
 }
@@ -116,10 +155,15 @@ function toResponse (statusCode: number, type: string | undefined, body: Buffer<
   if (statusCode < 200 || statusCode > 599) throw providerFailed('an answer has no usual status')
   if (BUSY.has(statusCode)) throw providerUnavailable(`an answer has the status ${statusCode}`)
   const empty = body.length === 0 || [204, 205, 304].includes(statusCode)
-  return new Response(empty ? null : body, { status: statusCode, ...(type === undefined ? {} : { headers: { 'content-type': type } }) })
+  return new Response(empty ? null : body, {
+    status: statusCode,
+    ...(type === undefined ? {} : { headers: { 'content-type': type } })
+  })
 }
 
 function reasonOf (error: unknown): Error {
-  const reason = String((error as NodeJS.ErrnoException).code)     // what sockets and signals throw
-  return reason.startsWith('HPE_') ? providerFailed(`an answer is no HTTP: ${reason}`) : providerUnavailable(reason === 'ABORT_ERR' ? 'no answer in time' : reason)
+  const reason = String((error as NodeJS.ErrnoException).code) // what sockets and signals throw
+  return reason.startsWith('HPE_')
+    ? providerFailed(`an answer is no HTTP: ${reason}`)
+    : providerUnavailable(reason === 'ABORT_ERR' ? 'no answer in time' : reason)
 }

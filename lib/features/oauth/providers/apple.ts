@@ -14,7 +14,7 @@ export interface AppleOptions extends Omit<PublicClientOptions, 'clientSecret'> 
 }
 
 const ISSUER = 'https://appleid.apple.com'
-const SECRET_SECONDS = 300     // one exchange; Apple allows half a year
+const SECRET_SECONDS = 300 // one exchange; Apple allows half a year
 
 /** Apple. It posts its answer to the callback. A name, which it tells only once and only there, is not read. */
 export const apple = defineProvider<AppleOptions>({
@@ -35,22 +35,27 @@ export const apple = defineProvider<AppleOptions>({
   options: {
     teamId: matches(/^[A-Z0-9]{10}$/, 'must be ten capital letters and digits'),
     keyId: matches(/^[A-Z0-9]{10}$/, 'must be ten capital letters and digits'),
-    privateKey: (value) => isKey(value) ? null : 'must be the text of a .p8 file: a P-256 private key in PEM'
+    privateKey: (value) => (isKey(value) ? null : 'must be the text of a .p8 file: a P-256 private key in PEM')
   },
   responseMode: 'form_post',
   idToken: true,
-  trustEmail: true,     // Apple gives an address that it proved, or one of its own that forwards
+  trustEmail: true, // Apple gives an address that it proved, or one of its own that forwards
   async profile ({ claims }) {
     const { sub, email, email_verified: verified } = objectOf(claims)
-    return profileOf(sub, email, verified === 'true' || verified, { ...claims })     // the flag is a boolean or, of old, text
+    // the flag is a boolean or, of old, text
+    return profileOf(sub, email, verified === 'true' || verified, { ...claims })
   }
 })
 
 /** A client's proof of itself (RFC 7523, section 2.2), as Apple wants it in the place of a secret. */
-function signSecret (key: KeyObject, kid: string, claims: { iss: string, sub: string, aud: string }): string {
+function signSecret (key: KeyObject, kid: string, claims: { iss: string; sub: string; aud: string }): string {
   const iat = Math.floor(Date.now() / 1000)
-  const input = [{ alg: 'ES256', kid, typ: 'JWT' }, { ...claims, iat, exp: iat + SECRET_SECONDS }]
-    .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.')
+  const input = [
+    { alg: 'ES256', kid, typ: 'JWT' },
+    { ...claims, iat, exp: iat + SECRET_SECONDS }
+  ]
+    .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+    .join('.')
   return `${input}.${sign('sha256', Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`
 }
 

@@ -13,7 +13,7 @@ export const discord = defineProvider({
     revocation_endpoint: 'https://discord.com/api/oauth2/token/revoke'
   },
   clientAuthentication: 'client_secret_basic',
-  trustEmail: true,     // `verified` follows Discord's own mail to the address
+  trustEmail: true, // `verified` follows Discord's own mail to the address
   async profile (api) {
     const user = await fetchObject(api, 'https://discord.com/api/users/@me')
     return profileOf(user['id'], user['verified'] === true ? user['email'] : null, user['verified'], user)

@@ -13,7 +13,7 @@ export const facebook = defineProvider({
     authorization_endpoint: 'https://www.facebook.com/v23.0/dialog/oauth',
     token_endpoint: `${GRAPH}/oauth/access_token`
   },
-  trustEmail: false,     // the Graph API does not say whether an address is proved
+  trustEmail: false, // the Graph API does not say whether an address is proved
   async profile (api) {
     const user = await fetchObject(api, `${GRAPH}/me?fields=id,email`)
     return profileOf(user['id'], user['email'], false, user)

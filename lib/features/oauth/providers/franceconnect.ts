@@ -13,10 +13,14 @@ export const franceconnect = defineProvider<FranceconnectOptions>({
   name: 'franceconnect',
   title: 'FranceConnect',
   scopes: ['openid', 'email'],
-  server: ({ integration = false }) => ({ discover: integration ? 'https://fcp-low.sbx.dev-franceconnect.fr/api/v2' : 'https://oidc.franceconnect.gouv.fr/api/v2' }),
+  server: ({ integration = false }) => ({
+    discover: integration
+      ? 'https://fcp-low.sbx.dev-franceconnect.fr/api/v2'
+      : 'https://oidc.franceconnect.gouv.fr/api/v2'
+  }),
   options: { integration: optional(flag) },
   authorizationParameters: { acr_values: 'eidas1' },
   idToken: true,
-  trustEmail: false,     // it vouches for the person; the address is what the person told
+  trustEmail: false, // it vouches for the person; the address is what the person told
   profile: openidProfile
 })

@@ -15,7 +15,7 @@ export const github = defineProvider({
     authorization_endpoint: 'https://github.com/login/oauth/authorize',
     token_endpoint: 'https://github.com/login/oauth/access_token'
   },
-  trustEmail: true,     // an address is `verified` after its owner followed GitHub's mail
+  trustEmail: true, // an address is `verified` after its owner followed GitHub's mail
   async profile (api) {
     const user = await fetchObject(api, 'https://api.github.com/user', { headers: HEADERS })
     const emails = await api.fetchJson('https://api.github.com/user/emails', { headers: HEADERS })

@@ -18,6 +18,6 @@ export const gitlab = defineProvider<GitlabOptions>({
   clientAuthentication: 'client_secret_basic',
   options: { issuer: optional(address) },
   idToken: true,
-  trustEmail: true,     // `email_verified` follows GitLab's own mail to the address
+  trustEmail: true, // `email_verified` follows GitLab's own mail to the address
   profile: openidProfile
 })

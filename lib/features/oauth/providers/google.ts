@@ -13,7 +13,11 @@ export interface GoogleOptions extends ProviderOptions {
 export const google = defineProvider<GoogleOptions>({
   name: 'google',
   title: 'Google',
-  scopes: ['openid', 'https://www.googleapis.com/auth/userinfo.profile', 'https://www.googleapis.com/auth/userinfo.email'],
+  scopes: [
+    'openid',
+    'https://www.googleapis.com/auth/userinfo.profile',
+    'https://www.googleapis.com/auth/userinfo.email'
+  ],
   server: {
     issuer: 'https://accounts.google.com',
     authorization_endpoint: 'https://accounts.google.com/o/oauth2/v2/auth',
@@ -22,10 +26,14 @@ export const google = defineProvider<GoogleOptions>({
     revocation_endpoint: 'https://oauth2.googleapis.com/revoke',
     jwks_uri: 'https://www.googleapis.com/oauth2/v3/certs'
   },
-  options: { hostedDomain: optional(matches(/^[a-z0-9-]+(\.[a-z0-9-]+)+$/, 'must be a domain in lower case, such as example.com')) },
-  authorizationParameters: ({ hostedDomain }) => hostedDomain === undefined ? {} : { hd: hostedDomain },
+  options: {
+    hostedDomain: optional(
+      matches(/^[a-z0-9-]+(\.[a-z0-9-]+)+$/, 'must be a domain in lower case, such as example.com')
+    )
+  },
+  authorizationParameters: ({ hostedDomain }) => (hostedDomain === undefined ? {} : { hd: hostedDomain }),
   idToken: true,
-  trustEmail: true,     // Google proves addresses of others before it says `email_verified`, and has its own
+  trustEmail: true, // Google proves addresses of others before it says `email_verified`, and has its own
   async profile (api, { hostedDomain }) {
     if (hostedDomain !== undefined && api.claims?.['hd'] !== hostedDomain) throw FST_USERS_OAUTH_REFUSED()
     const profile = await openidProfile(api)

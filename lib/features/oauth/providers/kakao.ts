@@ -12,11 +12,16 @@ export const kakao = defineProvider<PublicClientOptions>({
     token_endpoint: 'https://kauth.kakao.com/oauth/token'
   },
   clientSecret: 'optional',
-  trustEmail: true,     // Kakao proves an address, and says when it has gone to another account (`is_email_valid`)
+  trustEmail: true, // Kakao proves an address, and says when it has gone to another account (`is_email_valid`)
   async profile (api) {
     const user = await fetchObject(api, 'https://kapi.kakao.com/v2/user/me', { method: 'POST' })
     const account = memberOf(user, 'kakao_account')
-    return profileOf(user['id'], account['email'], account['is_email_valid'] === true && account['is_email_verified'], user)
+    return profileOf(
+      user['id'],
+      account['email'],
+      account['is_email_valid'] === true && account['is_email_verified'],
+      user
+    )
   },
   async revoke (api) {
     await api.fetchJson('https://kapi.kakao.com/v1/user/unlink', { method: 'POST' })

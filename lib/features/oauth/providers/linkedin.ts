@@ -14,7 +14,7 @@ export const linkedin = defineProvider({
     authorization_endpoint: 'https://www.linkedin.com/oauth/v2/authorization',
     token_endpoint: 'https://www.linkedin.com/oauth/v2/accessToken'
   },
-  pkce: false,     // clients with a secret are refused as `invalid_client` when a code_verifier comes
-  trustEmail: true,     // a primary address is confirmed by mail
+  pkce: false, // clients with a secret are refused as `invalid_client` when a code_verifier comes
+  trustEmail: true, // a primary address is confirmed by mail
   profile: async (api) => claimsProfile(await fetchObject(api, 'https://api.linkedin.com/v2/userinfo'))
 })

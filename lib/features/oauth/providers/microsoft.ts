@@ -24,9 +24,16 @@ export const microsoft = defineProvider<MicrosoftOptions>({
     authorization_endpoint: `https://login.microsoftonline.com/${tenant}/oauth2/v2.0/authorize`,
     token_endpoint: `https://login.microsoftonline.com/${tenant}/oauth2/v2.0/token`
   }),
-  options: { tenant: optional(matches(/^[A-Za-z0-9][A-Za-z0-9.-]*$/, 'must be common, organizations, consumers, or the id or domain of a tenant')) },
+  options: {
+    tenant: optional(
+      matches(
+        /^[A-Za-z0-9][A-Za-z0-9.-]*$/,
+        'must be common, organizations, consumers, or the id or domain of a tenant'
+      )
+    )
+  },
   responseMode: 'query',
-  trustEmail: false,     // any tenant may give its users any name and e-mail
+  trustEmail: false, // any tenant may give its users any name and e-mail
   async profile (api) {
     const user = await fetchObject(api, 'https://graph.microsoft.com/v1.0/me')
     return profileOf(user['id'], emailOf(user['userPrincipalName'], user['mail']), false, user)
@@ -34,7 +41,8 @@ export const microsoft = defineProvider<MicrosoftOptions>({
 })
 
 /**
- * Returns the user principal name when mail can be sent to it, otherwise the e-mail of the mailbox, otherwise the e-mail
+ * Returns the user principal name when mail can be sent to it, otherwise the e-mail of the mailbox, otherwise the
+ * e-mail
  * that the name of a guest or of a personal account is made of. The name comes first because stored accounts have it.
  * Where none is deliverable, an e-mail of a private network is left: the users plugin decides about it.
  */

@@ -13,14 +13,20 @@ export const naver = defineProvider({
     authorization_endpoint: 'https://nid.naver.com/oauth2.0/authorize',
     token_endpoint: TOKEN
   },
-  trustEmail: false,     // the contact address is the user's to write, and no flag says that it is proved
+  trustEmail: false, // the contact address is the user's to write, and no flag says that it is proved
   async profile (api) {
     const answer = await fetchObject(api, 'https://openapi.naver.com/v1/nid/me', { method: 'POST' })
     const user = memberOf(answer, 'response')
     return profileOf(user['id'], user['email'], false, user)
   },
   async revoke (api, { clientId, clientSecret }) {
-    const body = new URLSearchParams({ grant_type: 'delete', client_id: clientId, client_secret: clientSecret, access_token: api.accessToken, service_provider: 'NAVER' })
+    const body = new URLSearchParams({
+      grant_type: 'delete',
+      client_id: clientId,
+      client_secret: clientSecret,
+      access_token: api.accessToken,
+      service_provider: 'NAVER'
+    })
     await api.fetchJson(TOKEN, { method: 'POST', body })
   }
 })

@@ -20,7 +20,12 @@ export const oauth2 = defineProvider<Oauth2Options>({
   name: 'oauth2',
   title: 'OAuth 2',
   scopes: [],
-  server: ({ authorizationEndpoint, tokenEndpoint, revocationEndpoint, issuer = new URL(authorizationEndpoint).origin }) => ({
+  server: ({
+    authorizationEndpoint,
+    tokenEndpoint,
+    revocationEndpoint,
+    issuer = new URL(authorizationEndpoint).origin
+  }) => ({
     issuer,
     authorization_endpoint: authorizationEndpoint,
     token_endpoint: tokenEndpoint,
@@ -36,6 +41,6 @@ export const oauth2 = defineProvider<Oauth2Options>({
     clientAuthentication: optional(oneOf('client_secret_post', 'client_secret_basic')),
     profile: callable
   },
-  trustEmail: false,     // only the application knows how its provider proves addresses
+  trustEmail: false, // only the application knows how its provider proves addresses
   profile: (api, options) => options.profile(api)
 })

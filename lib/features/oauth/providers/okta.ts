@@ -17,6 +17,6 @@ export const okta = defineProvider<OktaOptions>({
   clientAuthentication: 'client_secret_basic',
   options: { domain: matches(/^[a-z0-9-]+(\.[a-z0-9-]+)+$/, 'must be a host in lower case, such as example.okta.com') },
   idToken: true,
-  trustEmail: true,     // the organisation that the application chose keeps the directory
+  trustEmail: true, // the organisation that the application chose keeps the directory
   profile: openidProfile
 })

@@ -20,6 +20,6 @@ export const openidConnect = defineProvider<OpenidConnectOptions>({
   clientAuthentication: ({ clientAuthentication = 'client_secret_basic' }) => clientAuthentication,
   options: { issuer: address, clientAuthentication: optional(oneOf('client_secret_post', 'client_secret_basic')) },
   idToken: true,
-  trustEmail: false,     // an unknown issuer may say what it likes: set `trustEmail` for one that proves addresses
+  trustEmail: false, // an unknown issuer may say what it likes: set `trustEmail` for one that proves addresses
   profile: openidProfile
 })

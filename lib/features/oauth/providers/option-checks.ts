@@ -19,7 +19,8 @@ export function callable (value: unknown): string | null {
 /** An absolute web address: the engine decides whether it may be http. */
 export function address (value: unknown): string | null {
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : null
-  const isPlain = url !== null && ['http:', 'https:'].includes(url.protocol) && url.username + url.password + url.hash === ''
+  const isPlain =
+    url !== null && ['http:', 'https:'].includes(url.protocol) && url.username + url.password + url.hash === ''
   return isPlain ? null : 'must be an absolute address, such as https://login.example.com'
 }
 
@@ -30,17 +31,17 @@ export function absent (): null {
 
 /** One of some words. */
 export function oneOf (...words: readonly string[]): OptionCheck {
-  return (value) => typeof value === 'string' && words.includes(value) ? null : `must be one of: ${words.join(', ')}`
+  return (value) => (typeof value === 'string' && words.includes(value) ? null : `must be one of: ${words.join(', ')}`)
 }
 
 /** Text of a form. */
 export function matches (pattern: RegExp, reason: string): OptionCheck {
-  return (value) => typeof value === 'string' && pattern.test(value) ? null : reason
+  return (value) => (typeof value === 'string' && pattern.test(value) ? null : reason)
 }
 
 /** May be left out. */
 export function optional (check: OptionCheck): OptionCheck {
-  return (value) => value === undefined ? null : check(value)
+  return (value) => (value === undefined ? null : check(value))
 }
 
 /** An object that is no list. */

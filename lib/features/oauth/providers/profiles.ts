@@ -15,14 +15,26 @@ export function memberOf (answer: Record<string, unknown>, key: string): Record<
 }
 
 /** The JSON object at an address. Throws `FST_USERS_OAUTH_PROVIDER_FAILED`, `FST_USERS_OAUTH_PROVIDER_UNAVAILABLE`. */
-export async function fetchObject (api: ProviderApi, url: string, init?: Parameters<ProviderApi['fetchJson']>[1]): Promise<Record<string, unknown>> {
+export async function fetchObject (
+  api: ProviderApi,
+  url: string,
+  init?: Parameters<ProviderApi['fetchJson']>[1]
+): Promise<Record<string, unknown>> {
   return objectOf(await api.fetchJson(url, init))
 }
 
-/** A profile of what a provider says: an empty address is none, and `verified` counts as the boolean `true` alone, of an address that there is. */
-export function profileOf (id: unknown, email: unknown, verified: unknown, raw: ProviderProfile['raw']): ProviderProfile {
+/**
+ * A profile of what a provider says: an empty address is none, and `verified` counts as the boolean `true` alone, of an
+ * address that there is.
+ */
+export function profileOf (
+  id: unknown,
+  email: unknown,
+  verified: unknown,
+  raw: ProviderProfile['raw']
+): ProviderProfile {
   const isAddress = typeof email === 'string' && email !== ''
-  return { id, email: email === '' ? null : email ?? null, emailVerified: isAddress && verified === true, raw }
+  return { id, email: email === '' ? null : (email ?? null), emailVerified: isAddress && verified === true, raw }
 }
 
 /** The profile of standard claims (OpenID Connect Core 1.0, section 5.1). */
@@ -39,5 +51,5 @@ export async function openidProfile (api: ProviderApi): Promise<ProviderProfile>
   const claims = objectOf(api.claims)
   if (claims['email'] !== undefined) return claimsProfile(claims)
   const { email_verified: _, ...rest } = claims
-  return claimsProfile({ ...rest, ...await api.userInfo() })
+  return claimsProfile({ ...rest, ...(await api.userInfo()) })
 }

@@ -13,10 +13,12 @@ export const reddit = defineProvider({
     revocation_endpoint: 'https://www.reddit.com/api/v1/revoke_token'
   },
   clientAuthentication: 'client_secret_basic',
-  trustEmail: false,     // there is none
+  trustEmail: false, // there is none
   async profile (api, { clientId }) {
     // the name is what stored accounts have as their id; Reddit neither changes names nor gives them again
-    const user = await fetchObject(api, 'https://oauth.reddit.com/api/v1/me', { headers: { 'user-agent': `web:${clientId}:v1 (fastify-users)` } })
+    const user = await fetchObject(api, 'https://oauth.reddit.com/api/v1/me', {
+      headers: { 'user-agent': `web:${clientId}:v1 (fastify-users)` }
+    })
     return profileOf(user['name'], null, false, user)
   }
 })

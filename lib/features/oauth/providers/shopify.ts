@@ -24,9 +24,11 @@ export const shopify = defineProvider<ShopifyOptions>({
     shop: matches(/^[a-z0-9][a-z0-9-]*$/, 'must be the part before .myshopify.com'),
     apiVersion: optional(matches(/^(\d{4}-\d{2}|unstable)$/, 'must be a version of the Admin API, such as 2025-10'))
   },
-  trustEmail: false,     // the address is the shop's contact, whoever of its staff logs in
+  trustEmail: false, // the address is the shop's contact, whoever of its staff logs in
   async profile (api, { shop, apiVersion = '2025-10' }) {
-    const answer = await fetchObject(api, `https://${shop}.myshopify.com/admin/api/${apiVersion}/shop.json`, { headers: { 'x-shopify-access-token': api.accessToken } })
+    const answer = await fetchObject(api, `https://${shop}.myshopify.com/admin/api/${apiVersion}/shop.json`, {
+      headers: { 'x-shopify-access-token': api.accessToken }
+    })
     const user = memberOf(answer, 'shop')
     return profileOf(user['id'], user['email'], false, user)
   }

@@ -3,12 +3,25 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest,
 import { AuthorizeQuery, AuthorizeReply, BrowserLoginQuery, CurrentPasswordBody } from '../../../../schemas/index.js'
 import { authenticate, currentUser } from '../../../authentication/index.js'
 import { FST_USERS_CROSS_SITE_REQUEST, isUsersError } from '../../../errors.js'
-import { addFormParsers, CONFIRM_ERRORS, describeRoute, errorReplies, forget, replyOf, UNREAD_BODY_ERRORS, type ErrorWord } from '../../../routes/index.js'
+import {
+  addFormParsers,
+  CONFIRM_ERRORS,
+  describeRoute,
+  errorReplies,
+  forget,
+  replyOf,
+  UNREAD_BODY_ERRORS,
+  type ErrorWord
+} from '../../../routes/index.js'
 import { sendBrowser, type Leg, type Start } from '../flow.js'
 import { withError } from '../redirects.js'
 import { browserStartOf, GUARD_ERRORS, START_ERRORS, startOf, wrapScopes, type FlowRoutesOptions } from './legs.js'
 
-interface StartLinkOptions extends FlowRoutesOptions { leg: Leg, path: string, upstream: string }
+interface StartLinkOptions extends FlowRoutesOptions {
+  leg: Leg
+  path: string
+  upstream: string
+}
 type Body = CurrentPasswordBody | undefined
 
 /** One method of a route that starts linking. */
@@ -22,7 +35,8 @@ interface StartMethod {
 
 /**
  * Registers the routes that start linking: `authorize` replies with the provider's URL, `login` redirects the browser.
- * Both accept POST. They accept GET as well, unless `sensitiveChanges: 'confirm'` asks for a password, which belongs in a
+ * Both accept POST. They accept GET as well, unless `sensitiveChanges: 'confirm'` asks for a password, which belongs in
+ * a
  * body; a GET that a cookie authenticated must come from a page of the same origin.
  */
 export const startLinkRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, options) => {
@@ -36,7 +50,7 @@ const authorizeRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, opti
   const { provider } = leg.client
 
   for (const { method, suffix, hooks, errors } of methodsOf(scope, options)) {
-    scope.route<{ Querystring: AuthorizeQuery, Body: Body }>({
+    scope.route<{ Querystring: AuthorizeQuery; Body: Body }>({
       method,
       url: `${path}/authorize`,
       schema: {
@@ -54,7 +68,12 @@ const authorizeRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, opti
       preValidation: wrapScopes,
       async handler (request, reply) {
         await host.confirm(request, request.body)
-        return { authorization_url: await flow.start(leg, startOfUser(request, startOf(provider, request.query)), { request, reply }) }
+        return {
+          authorization_url: await flow.start(leg, startOfUser(request, startOf(provider, request.query)), {
+            request,
+            reply
+          })
+        }
       }
     })
   }
@@ -68,7 +87,7 @@ const browserRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, option
 
   for (const { method, suffix, hooks, errors } of methodsOf(scope, options)) {
     const status = method === 'POST' ? 303 : 302
-    scope.route<{ Querystring: BrowserLoginQuery, Body: Body }>({
+    scope.route<{ Querystring: BrowserLoginQuery; Body: Body }>({
       method,
       url: `${path}/login`,
       schema: {
@@ -81,7 +100,10 @@ const browserRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, option
         }),
         querystring: BrowserLoginQuery,
         ...bodySchema(options),
-        response: { [status]: Type.Null({ description: 'The provider.' }), ...errorReplies(settings, ...errors, 'OAUTH_BAD_REDIRECT') }
+        response: {
+          [status]: Type.Null({ description: 'The provider.' }),
+          ...errorReplies(settings, ...errors, 'OAUTH_BAD_REDIRECT')
+        }
       },
       ...hooks,
       async handler (request, reply): Promise<FastifyReply> {
@@ -119,8 +141,10 @@ function methodsOf (scope: FastifyInstance, { host, settings: oauth }: StartLink
 }
 
 /**
- * Returns a hook that throws `FST_USERS_CROSS_SITE_REQUEST` for a cookie's request unless the browser says that a page of
- * the same origin sent it. A link in a mail, a bookmark or another site could otherwise link the account that the browser
+ * Returns a hook that throws `FST_USERS_CROSS_SITE_REQUEST` for a cookie's request unless the browser says that a page
+ * of
+ * the same origin sent it. A link in a mail, a bookmark or another site could otherwise link the account that the
+ * browser
  * is logged in with at the provider (Fetch Metadata, `Sec-Fetch-Site`).
  */
 function refuseForeignLink (scope: FastifyInstance) {
@@ -134,6 +158,9 @@ function bodySchema ({ host: { settings } }: StartLinkOptions): { body?: typeof 
   return settings.sensitiveChanges === 'confirm' ? { body: CurrentPasswordBody } : {}
 }
 
-function startOfUser (request: FastifyRequest<{ Querystring: object, Body: Body }>, start: Omit<Start, 'userId'>): Start {
+function startOfUser (
+  request: FastifyRequest<{ Querystring: object; Body: Body }>,
+  start: Omit<Start, 'userId'>
+): Start {
   return { ...start, userId: String(currentUser(request).id) }
 }
