@@ -88,7 +88,7 @@ const definitions = {
   ALREADY_REGISTERED: {
     statusCode: 500,
     message:
-      'Users named "%s" are registered already; register another population in a sibling scope with another `name`.'
+      'Users named "%s" are registered already; register another tenant in a sibling scope with another `name`.'
   },
   TWO_COPIES: {
     statusCode: 500,

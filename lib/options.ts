@@ -104,10 +104,11 @@ export interface UsersOptions extends CompatibilityOptions {
    */
   allowIntranetEmails?: boolean
   /**
-   * `confirm`: users give their current password to change password or address, and prove a new address first
-   * (`contract`: neither).
+   * How users change their password or e-mail. With `immediate` the change takes effect at once, without the current
+   * password. With `confirm` the change needs the current password, and a new e-mail takes effect after its owner
+   * verified it. Default `immediate`.
    */
-  sensitiveChanges?: 'contract' | 'confirm'
+  sensitiveChanges?: 'immediate' | 'confirm'
   /** Makes all of the options below as FastAPI Users is, its password hashing and policy too. */
   compatibility?: 'fastapi-users'
   /**
@@ -220,9 +221,9 @@ export function resolveOptions (
     allowIntranetEmails: flag('allowIntranetEmails', options.allowIntranetEmails, false),
     sensitiveChanges: checked(
       'sensitiveChanges',
-      options.sensitiveChanges ?? 'contract',
-      (value) => value === 'contract' || value === 'confirm',
-      "must be 'contract' or 'confirm'"
+      options.sensitiveChanges ?? 'immediate',
+      (value) => value === 'immediate' || value === 'confirm',
+      "must be 'immediate' or 'confirm'"
     ),
     publicOrigin: options.publicUrl === undefined ? null : originOf('publicUrl', options.publicUrl),
     publicUrl: options.publicUrl === undefined ? null : baseUrlOf('publicUrl', options.publicUrl),

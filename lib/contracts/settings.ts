@@ -50,7 +50,7 @@ export interface Settings {
   readonly revealExistingAccounts: boolean
   /** Names under `.local` and `.home.arpa` may be domains of e-mails. */
   readonly allowIntranetEmails: boolean
-  readonly sensitiveChanges: 'contract' | 'confirm'
+  readonly sensitiveChanges: 'immediate' | 'confirm'
   /** Origin of `publicUrl`, or null. */
   readonly publicOrigin: string | null
   /** `publicUrl` with its path, without `/` at the end, or null. */

@@ -85,7 +85,7 @@ for (const requireVerification of [false, true]) {
   )
 }
 
-for (const sensitiveChanges of ['contract', 'confirm'] as const) {
+for (const sensitiveChanges of ['immediate', 'confirm'] as const) {
   t.test(
     `REG-02: a change of the own e-mail does not tell a new one from a taken one, with sensitiveChanges ${sensitiveChanges}`,
     async (t) => {
