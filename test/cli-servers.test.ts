@@ -6,7 +6,7 @@ import mysql2 from 'mysql2/promise'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { migrationOf } from '../lib/adapters/sql/migration/adapter-migration.js'
-import { noteVersions } from '../lib/adapters/sql/migration/schema-version.js'
+import { recordVersionStatements } from '../lib/adapters/sql/migration/schema-version.js'
 import { planUpgrade } from '../lib/adapters/sql/migration/upgrade.js'
 import { makeTable } from '../lib/adapters/sql/table.js'
 import users, { jwtStrategy, bearerTransport, mysql, postgres, sqlite, type DatabaseAdapter } from '../lib/index.js'
@@ -223,7 +223,7 @@ t.test('tables that an application made itself are known to migrate, with the ve
   )
   t.strictSame(await migrate(), [])
   await source?.transaction('write', async (view) => {
-    for (const statement of noteVersions(
+    for (const statement of recordVersionStatements(
       view.dialect,
       [makeTable(userModel(userSchemas()), view.dialect, {})],
       new Map([['fastify_users_schema', { columns: new Map(), collated: false, indexes: new Map() }]]),

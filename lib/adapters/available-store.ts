@@ -21,14 +21,14 @@ export interface Store extends DatabaseAdapter {
  * waits
  * for that longer than that many milliseconds. Answers that come at once stay that way.
  */
-export function availableStore (adapter: DatabaseAdapter, log: FastifyBaseLogger, patienceMs: number): Store {
-  const opening = storeOpening(adapter, log, patienceMs)
+export function availableStore (adapter: DatabaseAdapter, log: FastifyBaseLogger, timeoutMs: number): Store {
+  const opening = storeOpening(adapter, log, timeoutMs)
 
   function guard<A extends unknown[], R> (call: (...args: A) => R): (...args: A) => R {
     return function guarded (...args): R {
       if (opening.state === 'closed') throw FST_USERS_NOT_READY()
       // every method may answer later
-      if (opening.state === 'absent') return opening.again().then(() => guarded(...args)) as R
+      if (opening.state === 'absent') return opening.retry().then(() => guarded(...args)) as R
       try {
         const result = call(...args)
         return isThenable(result) ? (Promise.resolve(result).catch(rethrow) as R) : result

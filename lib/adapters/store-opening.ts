@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { DatabaseAdapter } from '../contracts/database-adapter.js'
 import { FST_USERS_INTERNAL_ERROR, isUsersError, storeUnavailable } from '../errors.js'
-import { beforeDeadline } from './shared/time-limit.js'
+import { withTimeout } from './shared/time-limit.js'
 import { isUnreachable } from './shared/unreachable.js'
 
 /** How far an adapter is. */
@@ -13,7 +13,7 @@ export interface StoreOpening {
    * Another attempt, one for all calls that wait. Throws `FST_USERS_STORE_UNAVAILABLE`, and `FST_USERS_INTERNAL_ERROR`
    * for one that cannot be used.
    */
-  again(): Promise<void>
+  retry(): Promise<void>
   /** Waits for an attempt under way. */
   end(): Promise<void>
 }
@@ -23,7 +23,7 @@ export interface StoreOpening {
  * goes
  * on, and nobody waits for it longer.
  */
-export function storeOpening (adapter: DatabaseAdapter, log: FastifyBaseLogger, patienceMs: number): StoreOpening {
+export function storeOpening (adapter: DatabaseAdapter, log: FastifyBaseLogger, timeoutMs: number): StoreOpening {
   let state: StoreOpening['state'] = 'closed'
   let underWay: Promise<void> | null = null
 
@@ -61,7 +61,7 @@ export function storeOpening (adapter: DatabaseAdapter, log: FastifyBaseLogger, 
     async begin () {
       const attempt = open()
       try {
-        await beforeDeadline(() => attempt, patienceMs)
+        await withTimeout(() => attempt, timeoutMs)
         state = 'open'
       } catch (error) {
         // a start is refused by an error alone
@@ -74,14 +74,14 @@ export function storeOpening (adapter: DatabaseAdapter, log: FastifyBaseLogger, 
         follow(attempt).catch(() => {}) // it may only be slow
       }
     },
-    async again () {
+    async retry () {
       const attempt = underWay ?? follow(open())
-      await beforeDeadline(() => attempt, patienceMs)
+      await withTimeout(() => attempt, timeoutMs)
     },
     async end () {
       state = 'closed'
       const attempt = underWay
-      if (attempt !== null) await beforeDeadline(() => attempt, patienceMs).catch(() => {})
+      if (attempt !== null) await withTimeout(() => attempt, timeoutMs).catch(() => {})
     }
   }
 }

@@ -5,7 +5,7 @@ import type { StoredUserRows, UserDependents } from '../contracts/feature-host.j
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { UserSchemas } from '../../schemas/index.js'
 import { OptionalKind } from '@sinclair/typebox'
-import { createInTurn } from '../adapters/shared/create-in-turn.js'
+import { createSequentially } from '../adapters/shared/create-sequentially.js'
 import { fingerprint, isSameSecret } from '../tokens/index.js'
 import { foldEmail, storedForms } from './email.js'
 
@@ -62,7 +62,7 @@ export function createUserRows (
     async insertWith (row, dependents) {
       const make: Dependents = (stored) => dependents(stored as unknown as UserRow) // of the user model
       return (await (store.createWith?.(model, row, make) ??
-        createInTurn(store, model, row, make))) as unknown as StoredUserRows
+        createSequentially(store, model, row, make))) as unknown as StoredUserRows
     },
     update: (where, changes) => store.update(model, where, changes),
     remove: (id, unchanged = {}) => store.delete(model, { ...unchanged, id }),

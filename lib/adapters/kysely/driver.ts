@@ -1,9 +1,9 @@
 import { storeUnavailable } from '../../errors.js'
-import { beforeDeadline } from '../shared/time-limit.js'
-import { again } from '../sql/drivers/again.js'
+import { withTimeout } from '../shared/time-limit.js'
+import { retry } from '../sql/drivers/retry.js'
 import type { SqlDriver, SqlStatement, SqlWritten } from '../sql/drivers/driver.js'
 import { checkUtc } from '../sql/drivers/mysql2.js'
-import { whenReached, whileServing } from '../sql/drivers/reached.js'
+import { mapOpeningErrors, mapStatementErrors } from '../sql/drivers/driver-errors.js'
 import type { MigrationSession } from '../sql/migration/migration-source.js'
 import { writeAll } from '../sql/drivers/write-all.js'
 import type { Engine } from './engines.js'
@@ -22,30 +22,30 @@ export function useKysely (
   db: KyselyInstance,
   engine: Engine,
   timeoutMs: number,
-  frame: (sql: string) => string = (sql) => sql
+  wrapSql: (sql: string) => string = (sql) => sql
 ): SqlDriver {
   const { inUtc, isRefusal, hadNoEffect = () => false } = engine
   const execute: Execute = (query) =>
-    whileServing(isRefusal, () => beforeDeadline(() => again(() => db.executeQuery(query), hadNoEffect), timeoutMs))
+    mapStatementErrors(isRefusal, () => withTimeout(() => retry(() => db.executeQuery(query), hadNoEffect), timeoutMs))
   return {
-    prepare: (sql) => prepare(execute, frame(sql)),
+    prepare: (sql) => prepare(execute, wrapSql(sql)),
     ...(inUtc === undefined
       ? {}
-      : { inUtc: () => whenReached(isRefusal, () => checkUtc(useKysely(db, engine, timeoutMs, inUtc))) }),
+      : { inUtc: () => mapOpeningErrors(isRefusal, () => checkUtc(useKysely(db, engine, timeoutMs, inUtc))) }),
     async transaction (writes) {
       let late = false
       const inTime = (): void => {
         if (late) throw storeUnavailable('the transaction came too late')
       } // nobody waits for it any more
-      return await whileServing(isRefusal, () =>
-        beforeDeadline(
+      return await mapStatementErrors(isRefusal, () =>
+        withTimeout(
           () =>
-            again(
+            retry(
               () =>
                 db.transaction().execute(async (transaction) => {
                   const result = await writeAll(writes, async ({ sql, parameters }) => {
                     inTime()
-                    return written(await transaction.executeQuery({ ...queryOf(frame(sql)), parameters }))
+                    return written(await transaction.executeQuery({ ...queryOf(wrapSql(sql)), parameters }))
                   })
                   inTime()
                   return result
@@ -66,10 +66,12 @@ export function useKysely (
         return plan(rows)
       }
       const change = (): Promise<void> =>
-        db.connection().execute((connection) => changeAlone((query) => connection.executeQuery(query), engine, read))
-      await whenReached(isRefusal, async () => {
+        db
+          .connection()
+          .execute((connection) => changeUnderLock((query) => connection.executeQuery(query), engine, read))
+      await mapOpeningErrors(isRefusal, async () => {
         if ((await read(execute)).length > 0) {
-          await beforeDeadline(change, timeoutMs).finally(() => {
+          await withTimeout(change, timeoutMs).finally(() => {
             late = true
           })
         }
@@ -89,7 +91,7 @@ export function sessionOf (connection: KyselyInstance): MigrationSession {
 }
 
 /** Reads the catalog again and runs the plan, one process at a time. */
-async function changeAlone (
+async function changeUnderLock (
   execute: Execute,
   { begin, commit, rollback }: Engine,
   read: (execute: Execute) => Promise<readonly string[]>

@@ -2,7 +2,7 @@ import type { DatabaseAdapter } from '../../contracts/database-adapter.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 import { sqlServerAdapter, type SqlServerOptions } from '../sql/sql-adapter.js'
 import type { SqlDriver } from '../sql/drivers/driver.js'
-import { whenReached } from '../sql/drivers/reached.js'
+import { mapOpeningErrors } from '../sql/drivers/driver-errors.js'
 import { withMigration } from '../sql/migration/adapter-migration.js'
 import { useKysely } from './driver.js'
 import { engineOf, type Engine } from './engines.js'
@@ -45,7 +45,7 @@ export function kysely (db: KyselyInstance, options: KyselyOptions = {}): Databa
 
 async function connect (db: KyselyInstance, engine: Engine, timeoutMs: number): Promise<SqlDriver> {
   const driver = useKysely(db, engine, timeoutMs)
-  await whenReached(engine.isRefusal, async () => {
+  await mapOpeningErrors(engine.isRefusal, async () => {
     await engine.start?.(driver)
   })
   return driver

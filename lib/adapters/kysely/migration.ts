@@ -1,4 +1,4 @@
-import { whenReached } from '../sql/drivers/reached.js'
+import { mapOpeningErrors } from '../sql/drivers/driver-errors.js'
 import type { Migration } from '../sql/migration/migration-source.js'
 import type { TableMappings } from '../sql/schema.js'
 import { sessionOf, useKysely } from './driver.js'
@@ -22,7 +22,7 @@ export function kyselyMigration (db: KyselyInstance, engine: Engine, mappings: T
     mappings,
     async connect () {
       const driver = useKysely(db, engine, TIMEOUT_MS)
-      await whenReached(isRefusal, async () => {
+      await mapOpeningErrors(isRefusal, async () => {
         await driver.prepare('SELECT 1 AS reached').get([])
         await start?.(driver)
       })

@@ -5,7 +5,7 @@ import { eachCondition, type Operator } from '../shared/conditions.js'
 import { misuse } from '../shared/errors.js'
 import { primaryKeyOf } from '../shared/model-registry.js'
 import { acceptorOf, type Accepts, checkComparable, checkWrite, isWellFormed } from '../shared/values.js'
-import { compareKeys, fulfils, type Key, keyOf } from '../shared/compare.js'
+import { compareKeys, matchesComparison, type Key, keyOf } from '../shared/compare.js'
 import { GroupIndex } from './group-index.js'
 
 interface Condition {
@@ -164,5 +164,5 @@ function lookUpKey (value: unknown, fold: boolean): Key | null {
 }
 
 function isFulfilled ({ field, operator, fold, keys }: Condition, row: Row): boolean {
-  return operator === 'null' ? row[field] === null : fulfils(keyOf(row[field], fold), operator, keys)
+  return operator === 'null' ? row[field] === null : matchesComparison(keyOf(row[field], fold), operator, keys)
 }

@@ -5,7 +5,7 @@ import { misuse } from '../shared/errors.js'
 import { primaryKeyOf, userModelOf } from '../shared/model-registry.js'
 import { type Accepts, acceptorOf } from '../shared/values.js'
 import { checkKeys } from '../shared/check-keys.js'
-import { checkDistinct, type Place } from '../shared/claims.js'
+import { checkDistinctStorage, type StorageName } from '../shared/claims.js'
 import { optionNameOf, tenantOf } from '../shared/tenant.js'
 import { type Codec, codecOf, type IdForm } from './codecs.js'
 import type { BsonTypes, MongoDocument } from './driver.js'
@@ -115,12 +115,12 @@ export function makeLayouts (
       if (references !== undefined) layoutOf(layouts, references)
     }
   }
-  checkDistinct('collections', placesOf(layouts.values()))
+  checkDistinctStorage('collections', storageNamesOf(layouts.values()))
   return layouts
 }
 
 /** Returns the place of each layout's rows in words, with its tenant. */
-export function placesOf (layouts: Iterable<Layout>): Place[] {
+export function storageNamesOf (layouts: Iterable<Layout>): StorageName[] {
   return [...layouts].map(({ collection, embedded, model }) => {
     const list = embedded === undefined ? '' : `the list "${embedded.list}" in `
     return [`${list}the collection "${collection}"`, tenantOf(model)]

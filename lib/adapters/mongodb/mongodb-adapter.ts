@@ -9,14 +9,14 @@ import type {
 } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import { FST_USERS_NOT_READY, FST_USERS_TABLE_MISMATCH } from '../../errors.js'
-import { claimPlaces, type Place } from '../shared/claims.js'
-import { createInTurn } from '../shared/create-in-turn.js'
+import { claimStorageNames, type StorageName } from '../shared/claims.js'
+import { createSequentially } from '../shared/create-sequentially.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
 import { type BsonTypes, loadBsonTypes, type MongoDb, type MongoDocument } from './driver.js'
 import { EmbeddedRows, type ListLayout } from './embedded-rows.js'
 import { idCounters } from './id-counters.js'
 import { openIndexes } from './indexes.js'
-import { checkName, type CollectionMappings, type Layout, layoutOf, makeLayouts, placesOf } from './layout.js'
+import { checkName, type CollectionMappings, type Layout, layoutOf, makeLayouts, storageNamesOf } from './layout.js'
 import type { ModelRows } from './model-rows.js'
 import { createDocument } from './new-document.js'
 import { noteVersion, VERSIONS } from './schema-version.js'
@@ -77,7 +77,7 @@ export class MongodbAdapter implements DatabaseAdapter {
 
   async createWith (model: Model, row: Row, dependents: Dependents): Promise<StoredRows> {
     const rows = this.#rowsOf(model)
-    if (!(rows instanceof SeparateRows)) return await createInTurn(this, model, row, dependents)
+    if (!(rows instanceof SeparateRows)) return await createSequentially(this, model, row, dependents)
     return await createDocument(this, rows, (other) => this.#rowsOf(other), row, dependents)
   }
 
@@ -115,11 +115,11 @@ export class MongodbAdapter implements DatabaseAdapter {
     const { client, databaseName } = this.#db
     this.#release?.()
     this.#release = undefined
-    const places = placesOf(layouts.values()).map(([place, tenant]): Place => [
+    const places = storageNamesOf(layouts.values()).map(([place, tenant]): StorageName => [
       `${place} of the database "${databaseName}"`,
       tenant
     ])
-    this.#release = claimPlaces(client, 'collections', places)
+    this.#release = claimStorageNames(client, 'collections', places)
   }
 
   #makeRows (layouts: ReadonlyMap<string, Layout>, bson: BsonTypes): Map<string, ModelRows> {

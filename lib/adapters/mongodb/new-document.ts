@@ -1,7 +1,7 @@
 import type { DatabaseAdapter, Dependents, NewRow, Row, StoredRows } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import { keyOf } from '../shared/compare.js'
-import { addInTurn } from '../shared/create-in-turn.js'
+import { addSequentially } from '../shared/create-sequentially.js'
 import type { MongoDocument } from './driver.js'
 import { EmbeddedRows, type ListLayout } from './embedded-rows.js'
 import { groupsOf, type Layout } from './layout.js'
@@ -36,7 +36,7 @@ export async function createDocument (
     return filled
   })
   const outside = others.filter((other) => !inside.has(other))
-  const added = await addInTurn(adapter, [layout.model, stored], () => outside)
+  const added = await addSequentially(adapter, [layout.model, stored], () => outside)
   // one or the other
   return [stored, ...others.map((other) => inside.get(other) ?? (added[outside.indexOf(other)] as Row))]
 }

@@ -1,5 +1,5 @@
 import { FST_USERS_INVALID_OPTION, storeUnavailable } from '../../errors.js'
-import { mistakeOf } from '../shared/mistakes.js'
+import { connectionOptionError } from '../shared/connection-errors.js'
 import type { MongoCollection, MongoDb, MongoDocument } from './driver.js'
 import { SIMPLE } from './filter.js'
 
@@ -143,7 +143,7 @@ export async function connectClient ({ client }: MongoDb, timeoutMs: number): Pr
 
 /** Throws the error, or what to look at when the server does not let the user do that. */
 function tell (error: unknown): never {
-  throw mistakeOf(error) ?? error
+  throw connectionOptionError(error) ?? error
 }
 
 /** The options of the first collection in an answer to listCollections. */

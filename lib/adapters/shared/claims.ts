@@ -10,13 +10,13 @@ interface Claim {
 type Claimed = object & { [kClaims]?: Map<string, Claim> }
 
 /** A table or key prefix, and the tenant that uses it. */
-export type Place = readonly [place: string, tenant: string]
+export type StorageName = readonly [place: string, tenant: string]
 
 /**
  * Notes that tenants use tables or key prefixes through a client, and returns the function that ends this. Throws
  * `FST_USERS_INVALID_OPTION` for a place that another tenant uses through the same client object.
  */
-export function claimPlaces (client: object, option: string, places: readonly Place[]): () => void {
+export function claimStorageNames (client: object, option: string, places: readonly StorageName[]): () => void {
   const claims = claimsOf(client)
   for (const [place, tenant] of places) {
     const other = claims.get(place)?.tenant
@@ -36,7 +36,7 @@ export function claimPlaces (client: object, option: string, places: readonly Pl
 }
 
 /** Throws `FST_USERS_INVALID_OPTION` when two models of one adapter would be stored in the same place. */
-export function checkDistinct (option: string, places: readonly Place[]): void {
+export function checkDistinctStorage (option: string, places: readonly StorageName[]): void {
   const known = new Map<string, string>()
   for (const [place, tenant] of places) {
     const other = known.get(place)

@@ -29,7 +29,7 @@ export function compareKeys (one: Key | null, other: Key | null): number {
 }
 
 /** Whether a stored key fulfils a comparison. Null fulfils none. */
-export function fulfils (
+export function matchesComparison (
   stored: Key | null,
   operator: Exclude<Operator, 'null'>,
   wanted: readonly (Key | null)[]

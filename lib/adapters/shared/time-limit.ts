@@ -8,16 +8,16 @@ const MAX_MS = 2_147_483_647 // what a timer can wait
  * milliseconds; the work itself continues, and its result is dropped. Throws `FST_USERS_INTERNAL_ERROR` for a mistake
  * in code.
  */
-export async function withinTime<T> (work: () => Promise<T>, timeoutMs: number): Promise<T> {
+export async function withStoreTimeout<T> (work: () => Promise<T>, timeoutMs: number): Promise<T> {
   try {
-    return await beforeDeadline(work, timeoutMs)
+    return await withTimeout(work, timeoutMs)
   } catch (error) {
     throw toStoreError(error)
   }
 }
 
-/** Like `withinTime`, but the error of work that fails in time stays as it is. */
-export async function beforeDeadline<T> (work: () => Promise<T>, timeoutMs: number): Promise<T> {
+/** Like `withStoreTimeout`, but the error of work that fails in time stays as it is. */
+export async function withTimeout<T> (work: () => Promise<T>, timeoutMs: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {

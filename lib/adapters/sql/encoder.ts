@@ -2,7 +2,7 @@ import type { Row } from '../../contracts/database-adapter.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { misuse } from '../shared/errors.js'
 import { checkComparable, checkWrite, isWellFormed } from '../shared/values.js'
-import { type Column, columnOf, makesId, type Table } from './table.js'
+import { type Column, columnOf, databaseMakesId, type Table } from './table.js'
 
 /**
  * The values of a new row in column order, checked. Missing ones are null; the primary key is made when its kind can.
@@ -11,7 +11,8 @@ export function encodeRow (table: Table, row: Row): unknown[] {
   for (const field in row) columnOf(table, field)
   return table.columns.map((column) => {
     const value = row[column.field] ?? (column === table.primaryKey ? column.definition.id?.generate?.() : null) ?? null
-    return value === null && column === table.primaryKey && makesId(table) ? null : encodeValue(table, column, value)
+    const isMadeByDatabase = value === null && column === table.primaryKey && databaseMakesId(table)
+    return isMadeByDatabase ? null : encodeValue(table, column, value)
   })
 }
 

@@ -5,7 +5,7 @@ import type { SqlDriver } from './drivers/driver.js'
 import type { MysqlCallbackPool, MysqlPool } from './drivers/mysql2-pool.js'
 import { checkSession } from './drivers/mysql2-session.js'
 import { isRefusal, useMysql2 } from './drivers/mysql2.js'
-import { whenReached } from './drivers/reached.js'
+import { mapOpeningErrors } from './drivers/driver-errors.js'
 import { withMigration } from './migration/adapter-migration.js'
 import { mysqlMigration } from './migration/mysql-source.js'
 import { sqlServerAdapter, type SqlServerOptions } from './sql-adapter.js'
@@ -32,7 +32,7 @@ export function mysql (pool: MysqlPool | MysqlCallbackPool, options: SqlServerOp
 
 async function connect (pool: MysqlPool, timeoutMs: number): Promise<SqlDriver> {
   const driver = useMysql2(pool, timeoutMs)
-  await whenReached(isRefusal, () => checkSession(driver))
+  await mapOpeningErrors(isRefusal, () => checkSession(driver))
   return driver
 }
 

@@ -5,7 +5,7 @@ import type { SqlDriver } from './drivers/driver.js'
 import { isRefusal, usePg } from './drivers/pg.js'
 import type { PgPool } from './drivers/pg-pool.js'
 import { checkSession } from './drivers/pg-session.js'
-import { whenReached } from './drivers/reached.js'
+import { mapOpeningErrors } from './drivers/driver-errors.js'
 import { withMigration } from './migration/adapter-migration.js'
 import { postgresMigration } from './migration/postgres-source.js'
 import { sqlServerAdapter, type SqlServerOptions } from './sql-adapter.js'
@@ -41,7 +41,7 @@ export function postgres (pool: PgPool, options: PostgresOptions = {}): Database
 async function connect (pool: PgPool, timeoutMs: number): Promise<SqlDriver> {
   const driver = usePg(pool, timeoutMs)
   try {
-    await whenReached(isRefusal, () => checkSession(driver))
+    await mapOpeningErrors(isRefusal, () => checkSession(driver))
     return driver
   } catch (error) {
     await driver.close()

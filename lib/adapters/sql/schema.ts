@@ -2,16 +2,16 @@ import { createHash } from 'node:crypto'
 import type { Model } from '../../contracts/models.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { checkKeys } from '../shared/check-keys.js'
-import { checkDistinct, type Place } from '../shared/claims.js'
+import { checkDistinctStorage, type StorageName } from '../shared/claims.js'
 import { misuse } from '../shared/errors.js'
 import { optionNameOf, tenantOf } from '../shared/tenant.js'
 import type { Dialect } from './dialects/dialect.js'
-import { columnMisfits } from './table-check.js'
+import { columnMismatches } from './table-check.js'
 import {
   type Column,
   type FoundColumn,
   type FoundTable,
-  makesId,
+  databaseMakesId,
   makeTable,
   type Table,
   type TableMapping
@@ -51,8 +51,8 @@ export function planTables (
     const existing = found.get(dialect.foldName(mapping.table ?? model.table))
     if (existing !== undefined) checkColumns(model, mapping, existing, dialect)
     const table = makeTable(model, dialect, mapping, existing)
-    const [misfit] = existing === undefined ? [] : columnMisfits(table, existing)
-    if (misfit !== undefined) throw FST_USERS_TABLE_MISMATCH([table.name, misfit])
+    const [mismatch] = existing === undefined ? [] : columnMismatches(table, existing)
+    if (mismatch !== undefined) throw FST_USERS_TABLE_MISMATCH([table.name, mismatch])
     tables.set(model.name, table)
     if (existing === undefined) missing.push(table)
   }
@@ -73,7 +73,7 @@ export function checkMappings (dialect: Dialect, models: readonly Model[], mappi
     checkKeys(`tables.${name}`, mapping, ['table', 'columns'])
     checkKeys(`tables.${name}.columns`, mapping.columns ?? {}, Object.keys(model.fields))
   }
-  checkDistinct('tables', placesOf(dialect, models, mappings))
+  checkDistinctStorage('tables', storageNamesOf(dialect, models, mappings))
 }
 
 /** Returns the names of a model's table and columns, as the adapter's options give them. */
@@ -82,7 +82,7 @@ export function mappingOf (model: Model, mappings: TableMappings): TableMapping 
 }
 
 /** Returns the table of each model in the words of SQL, with its tenant. */
-export function placesOf (dialect: Dialect, models: readonly Model[], mappings: TableMappings): Place[] {
+export function storageNamesOf (dialect: Dialect, models: readonly Model[], mappings: TableMappings): StorageName[] {
   return models.map((model) => {
     const table = mappingOf(model, mappings).table ?? model.table
     return [`the table ${dialect.foldName(dialect.qualify?.(table) ?? dialect.quote(table))}`, tenantOf(model)]
@@ -157,7 +157,7 @@ function createTableSql (table: Table, tables: ReadonlyMap<string, Table>): stri
   const { dialect, primaryKey } = table
   const plans = dialect.indexesInTable ? indexPlans(table) : []
   const lines = table.columns.map((column) => {
-    const made = column === primaryKey && makesId(table) ? ` ${dialect.identity}` : ''
+    const made = column === primaryKey && databaseMakesId(table) ? ` ${dialect.identity}` : ''
     return `${column.sql} ${columnTypeSql(table, column, referredType(table, column, tables))}${made}`
   })
   for (const { sql, name, field, definition } of table.columns) {
@@ -167,7 +167,7 @@ function createTableSql (table: Table, tables: ReadonlyMap<string, Table>): stri
       lines.push(`${dialect.quote(lowerColumn.name(name))} ${lowerColumn.type(dialect.lower(sql), definition)}`)
     }
   }
-  if (!makesId(table)) lines.push(`PRIMARY KEY (${primaryKey.sql})`)
+  if (!databaseMakesId(table)) lines.push(`PRIMARY KEY (${primaryKey.sql})`)
   for (const { name, unique, ...plan } of plans) {
     lines.push(`${unique ? 'UNIQUE ' : ''}INDEX ${dialect.quote(name)} (${indexKeys(table, plan)})`)
   }

@@ -84,7 +84,7 @@ export function shapeOf (root: Shape, where: Where, parameters: unknown[]): Shap
     if (column === undefined) {
       shape = shape.with(field, operator, 0)
     } else if (operator === 'in') {
-      const values = fill(value as readonly unknown[]) // eachCondition checks that `in` has a list
+      const values = padToPowerOfTwo(value as readonly unknown[]) // eachCondition checks that `in` has a list
       shape = shape.with(field, operator, values.length)
       pushValues(table, column, operator, values, parameters)
     } else {
@@ -104,18 +104,18 @@ function pushValues (
 ): void {
   const encoded = values.map((value) => encodeComparison(table, column, value))
   parameters.push(...encoded)
-  if (isTwofold(column, operator)) parameters.push(...encoded)
+  if (isComparedTwice(column, operator)) parameters.push(...encoded)
 }
 
 /** Lists are filled up to a power of two by repeating the last value, so that few statements serve all lengths. */
-function fill (values: readonly unknown[]): unknown[] {
+function padToPowerOfTwo (values: readonly unknown[]): unknown[] {
   const size = values.length === 0 ? 0 : 2 ** Math.ceil(Math.log2(values.length))
   return Array.from({ length: size }, (_, position) => values[Math.min(position, values.length - 1)])
 }
 
 /** Whether equality is written twice: by the column's collation, which its index serves, and then exactly. */
-export function isTwofold ({ definition, collated, preselects }: Column, operator: Operator): boolean {
-  return (operator === '=' || operator === 'in') && (definition.ignoreCase === true ? preselects : collated)
+export function isComparedTwice ({ definition, collated, ignoresCase }: Column, operator: Operator): boolean {
+  return (operator === '=' || operator === 'in') && (definition.ignoreCase === true ? ignoresCase : collated)
 }
 
 /** Whether a condition looks for equals without case, of which the exact one comes first. */
@@ -135,5 +135,5 @@ function exactPositions (terms: readonly Term[]): number[] {
 
 function parameterCount ({ column, operator, size }: Term): number {
   if (column === undefined || operator === 'null') return 0
-  return isTwofold(column, operator) ? 2 * size : size
+  return isComparedTwice(column, operator) ? 2 * size : size
 }

@@ -11,7 +11,7 @@ import type {
 import type { Model } from '../../contracts/models.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_NOT_READY, FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { checkKeys } from '../shared/check-keys.js'
-import { claimPlaces } from '../shared/claims.js'
+import { claimStorageNames } from '../shared/claims.js'
 import { misuse } from '../shared/errors.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
 import { checkTimeLimit } from '../shared/time-limit.js'
@@ -20,12 +20,12 @@ import { incrementOf } from '../shared/values.js'
 import type { Dialect } from './dialects/dialect.js'
 import type { SqlDriver, SqlStatement } from './drivers/driver.js'
 import { decodeRow, encodeComparison, encodeValue } from './encoder.js'
-import { noteVersions } from './migration/schema-version.js'
-import { checkMappings, placesOf, planTables, type TableMappings } from './schema.js'
+import { recordVersionStatements } from './migration/schema-version.js'
+import { checkMappings, storageNamesOf, planTables, type TableMappings } from './schema.js'
 import { Shape, shapeOf } from './shape.js'
 import * as sql from './statements.js'
 import { type Column, columnOf, type FoundTable, type Table } from './table.js'
-import { constraintMisfits } from './table-check.js'
+import { constraintMismatches } from './table-check.js'
 import { insertOf, insertWith, run } from './writes.js'
 
 /** Options of every SQL adapter. */
@@ -122,7 +122,7 @@ class SqlAdapter implements DatabaseAdapter {
         const plan = planTables(dialect, models, mappings, catalog)
         tables = plan.tables
         found = plan.found
-        const statements = [...noteVersions(dialect, plan.missing, plan.found), ...plan.statements]
+        const statements = [...recordVersionStatements(dialect, plan.missing, plan.found), ...plan.statements]
         if (!creates && plan.missing.length > 0) throw missingTables(plan.missing, statements)
         return statements
       })
@@ -227,7 +227,7 @@ class SqlAdapter implements DatabaseAdapter {
     const { client, dialect } = this.#connection
     this.#release?.()
     this.#release = undefined
-    if (client !== undefined) this.#release = claimPlaces(client, 'tables', placesOf(dialect, models, mappings))
+    if (client !== undefined) this.#release = claimStorageNames(client, 'tables', storageNamesOf(dialect, models, mappings))
   }
 
   #root (name: string): Shape {
@@ -261,9 +261,9 @@ async function checkConstraints (
     })
   for (const table of tables.values()) {
     const stored = found.get(table.dialect.foldName(table.name))
-    const [misfit] =
-      stored === undefined ? [] : await constraintMisfits({ all, attempt }, { table, found: stored, tables })
-    if (misfit !== undefined) throw FST_USERS_TABLE_MISMATCH([table.name, misfit])
+    const [mismatch] =
+      stored === undefined ? [] : await constraintMismatches({ all, attempt }, { table, found: stored, tables })
+    if (mismatch !== undefined) throw FST_USERS_TABLE_MISMATCH([table.name, mismatch])
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Dialect } from './dialects/dialect.js'
-import { isTwofold, prefersExact, type Shape, type Term } from './shape.js'
+import { isComparedTwice, prefersExact, type Shape, type Term } from './shape.js'
 import type { Column, Table } from './table.js'
 
 const signs = { lt: '<', lte: '<=', gt: '>', gte: '>=' } as const
@@ -19,7 +19,7 @@ export interface ListOrder {
 /** Reads one row. Its parameters are followed by the values at the shape's `exact` positions. */
 export function selectOneSql ({ table, terms }: Shape): string {
   const bind = binder(table.dialect)
-  return `SELECT ${columnList(table)} FROM ${table.sql}${where(table.dialect, terms, bind)}${exactFirst(table, terms, bind)} LIMIT 1`
+  return `SELECT ${columnList(table)} FROM ${table.sql}${where(table.dialect, terms, bind)}${orderExactFirst(table, terms, bind)} LIMIT 1`
 }
 
 /** Reads one row and its user. Parameters as for `selectOneSql`. */
@@ -28,7 +28,7 @@ export function selectWithUserSql ({ table, terms }: Shape, users: Table): strin
   const bind = binder(table.dialect)
   return (
     `SELECT ${columnList(table, 't.')}, ${columnList(users, 'u.')} FROM ${table.sql} t JOIN ${users.sql} u ON u.${users.primaryKey.sql} = t.${reference}` +
-    `${where(table.dialect, terms, bind, 't.')}${exactFirst(table, terms, bind, 't.')} LIMIT 1`
+    `${where(table.dialect, terms, bind, 't.')}${orderExactFirst(table, terms, bind, 't.')} LIMIT 1`
   )
 }
 
@@ -128,10 +128,10 @@ function equals (
     }
     return collated ? `${dialect.binary(sql)} ${list(bind)}` : byColumn()
   }
-  return isTwofold(column, operator) ? `${byColumn()} AND ${exactly()}` : exactly()
+  return isComparedTwice(column, operator) ? `${byColumn()} AND ${exactly()}` : exactly()
 }
 
-function exactFirst ({ dialect, primaryKey }: Table, terms: readonly Term[], bind: () => string, prefix = ''): string {
+function orderExactFirst ({ dialect, primaryKey }: Table, terms: readonly Term[], bind: () => string, prefix = ''): string {
   const exact = terms
     .filter(prefersExact)
     .map(({ column }) => `(${dialect.binary(prefix + column.sql)} = ${bind()}) DESC`)

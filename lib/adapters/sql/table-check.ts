@@ -1,7 +1,7 @@
 import type { MaybePromise } from '../../contracts/database-adapter.js'
 import type { Field, Value } from '../../contracts/models.js'
 import type { Dialect } from './dialects/dialect.js'
-import { type Column, type FoundColumn, type FoundTable, makesId, type Table } from './table.js'
+import { type Column, type FoundColumn, type FoundTable, databaseMakesId, type Table } from './table.js'
 
 type Rows = readonly (readonly unknown[])[]
 
@@ -22,30 +22,32 @@ const PLAIN_NAME = /^[\p{L}\p{N}_$]+$/u
  * Returns why new rows cannot be stored in an existing table: required columns that nothing fills, and types that
  * differ.
  */
-export function columnMisfits (table: Table, found: FoundTable): string[] {
+export function columnMismatches (table: Table, found: FoundTable): string[] {
   const { dialect, columns, primaryKey } = table
   const own = new Set(columns.map(({ name }) => dialect.foldName(name)))
   const unfilled = [...found.columns].filter(([name, { demand }]) => demand === 'required' && !own.has(name))
-  const misfits = unfilled.map(
+  const mismatches = unfilled.map(
     ([name]) =>
       `column "${name}" must have a value, and nothing fills it: ` +
       'give it a default, let it be null, or declare it as a custom field'
   )
   for (const column of columns) {
     const stored = found.columns.get(dialect.foldName(column.name))
-    const isUnfit = stored?.kind !== undefined && !dialect.fits(column.definition, stored.kind, stored.width)
-    if (isUnfit) misfits.push(typeMisfit(column, stored, dialect))
+    if (stored?.kind === undefined) continue
+    if (!dialect.matchesColumn(column.definition, stored.kind, stored.width)) {
+      mismatches.push(typeMismatch(column, stored, dialect))
+    }
   }
   const key = found.columns.get(dialect.foldName(primaryKey.name))
-  if (makesId(table) && (key?.demand === 'required' || key?.demand === 'optional')) {
-    misfits.push(
+  if (databaseMakesId(table) && (key?.demand === 'required' || key?.demand === 'optional')) {
+    mismatches.push(
       `the database does not make the ids: give column "${primaryKey.name}" a default such as an identity, or ${CHOOSE_IDS}`
     )
   }
-  return misfits
+  return mismatches
 }
 
-function typeMisfit ({ name, definition }: Column, { kind, width }: FoundColumn, dialect: Dialect): string {
+function typeMismatch ({ name, definition }: Column, { kind, width }: FoundColumn, dialect: Dialect): string {
   const type = String(kind).replace(/^.*:/, '').toLowerCase() + (width === null ? '' : `(${width})`)
   const what = `column "${name}" is of the type ${type}`
   if (definition.type !== 'id') return `${what}, which does not hold values of type ${definition.type}`
@@ -60,25 +62,25 @@ export interface ExistingTable {
 }
 
 /** Returns which constraints of a table refuse every new row: references to tables that are not ours, and checks. */
-export async function constraintMisfits (
+export async function constraintMismatches (
   reader: ConstraintReader,
   { table, found, tables }: ExistingTable
 ): Promise<string[]> {
   const { dialect } = table
-  const misfits: string[] = []
+  const mismatches: string[] = []
   for (const [column, target] of await reader.all(dialect.referencesSql(table.name))) {
-    const problem = referenceMisfit(table, tables, String(column), String(target))
-    if (problem !== undefined) misfits.push(problem)
+    const problem = referenceMismatch(table, tables, String(column), String(target))
+    if (problem !== undefined) mismatches.push(problem)
   }
   for (const expression of dialect.readChecks(await reader.all(dialect.checksSql(table.name)))) {
     const isRefusing = await refusesAll(reader, table, found, expression)
-    if (isRefusing) misfits.push(`the constraint CHECK (${expression}) refuses every new row`)
+    if (isRefusing) mismatches.push(`the constraint CHECK (${expression}) refuses every new row`)
   }
-  return misfits
+  return mismatches
 }
 
 /** An id that is made here is in no other table, and a reference to users must lead to ours. */
-function referenceMisfit (
+function referenceMismatch (
   table: Table,
   tables: ReadonlyMap<string, Table>,
   name: string,

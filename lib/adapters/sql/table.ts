@@ -27,7 +27,7 @@ export interface Column {
   /**
    * Equality of the column ignores case, as that of its lower-case form does: what its index finds is what may match.
    */
-  readonly preselects: boolean
+  readonly ignoresCase: boolean
   /** Characters that a text column holds; null for any number. */
   readonly width: number | null
 }
@@ -118,7 +118,7 @@ function makeColumn (
     codec: dialect.codec(definition, type),
     collated: isText && found?.collated === true,
     lowerSql,
-    preselects: lowerSql === undefined && type !== undefined && dialect.ignoresCase?.(type) === true,
+    ignoresCase: lowerSql === undefined && type !== undefined && dialect.ignoresCase?.(type) === true,
     width: definition.type === 'text' ? width : null
   }
 }
@@ -136,6 +136,6 @@ export function columnOf (table: Table, field: string): Column | undefined {
 }
 
 /** Whether the database makes the primary key. */
-export function makesId ({ primaryKey: { definition } }: Table): boolean {
+export function databaseMakesId ({ primaryKey: { definition } }: Table): boolean {
   return definition.type === 'id' && definition.id?.storage === 'integer' && definition.id.generate === undefined
 }

@@ -17,7 +17,7 @@ export interface Insert {
 
 const CONSTRAINT =
   'the database refused to change a row because of a constraint, a type or a width; the cause says which'
-const MISFIT = 'a value is out of the range of its column'
+const INVALID_VALUE = 'a value is out of the range of its column'
 
 /** What an INSERT of a new row is made of, checked. */
 export function insertOf (table: Table, row: Row): Insert {
@@ -88,8 +88,8 @@ export async function run (table: Table, statement: SqlStatement, parameters: re
  * are.
  */
 function explain (table: Table, cause: unknown): unknown {
-  if (table.dialect.isMisfit(cause)) {
-    return FST_USERS_INVALID_USER([MISFIT], { detail: [{ path: '', keyword: 'column', message: MISFIT }], cause })
+  if (table.dialect.isInvalidValue(cause)) {
+    return FST_USERS_INVALID_USER([INVALID_VALUE], { detail: [{ path: '', keyword: 'column', message: INVALID_VALUE }], cause })
   }
   const violation = table.dialect.uniqueViolation(cause)
   if (violation === null) {

@@ -2,9 +2,9 @@ import type { MigrationDatabase } from '../../adapters/sql/migration/migration-s
 import {
   countOrphans,
   eachRow,
-  findDoubles,
+  findDuplicates,
   findNulls,
-  type Doubles
+  type Duplicates
 } from '../../adapters/sql/migration/stored-rows.js'
 import { foldEmail, parseEmail, storedForms } from '../../users/index.js'
 import { quoted, type Move, type MovedTable, type MovedTables } from './move.js'
@@ -23,7 +23,7 @@ export async function findRowProblems (
     if (found !== null) problems.push(...(await nullProblems(database, found)))
   }
   problems.push(...(await addressProblems(database, move, users)))
-  const addresses = await findDoubles(database, users.table, ['email'], SHOWN)
+  const addresses = await findDuplicates(database, users.table, ['email'], SHOWN)
   problems.push(
     ...addresses.map(
       ({ values: [email], ids }) =>
@@ -32,8 +32,8 @@ export async function findRowProblems (
   )
   if (accounts !== null) {
     problems.push(
-      ...(await findDoubles(database, accounts.table, ['oauth_name', 'account_id'], SHOWN)).map((doubles) =>
-        accountProblem(accounts, doubles)
+      ...(await findDuplicates(database, accounts.table, ['oauth_name', 'account_id'], SHOWN)).map((duplicates) =>
+        accountProblem(accounts, duplicates)
       )
     )
   }
@@ -106,7 +106,7 @@ function push (map: Map<string, unknown[]>, key: string, value: unknown): void {
   map.set(key, [...(map.get(key) ?? []), value])
 }
 
-function accountProblem (accounts: MovedTable, { values: [provider], ids }: Doubles): string {
+function accountProblem (accounts: MovedTable, { values: [provider], ids }: Duplicates): string {
   return `${nameOf(accounts)}: an account of ${quoted(provider)} that is linked more than once: rows ${list(ids)}`
 }
 

@@ -1,4 +1,4 @@
-import { withinTime } from '../../adapters/shared/time-limit.js'
+import { withStoreTimeout } from '../../adapters/shared/time-limit.js'
 import type { RedisCommands } from './client.js'
 
 /** Runs one command. Throws `FST_USERS_STORE_UNAVAILABLE` for its error, and when it has not answered in time. */
@@ -9,7 +9,7 @@ type Bound = <T>(command: () => Promise<T>) => Promise<T>
  * later, from the client's queue: none of ours does harm then.
  */
 export function boundedCommands (commands: RedisCommands, timeoutMs: number): RedisCommands {
-  const bound: Bound = (command) => withinTime(command, timeoutMs)
+  const bound: Bound = (command) => withStoreTimeout(command, timeoutMs)
   return {
     get: (key) => bound(() => commands.get(key)),
     set: (key, value, seconds) => bound(() => commands.set(key, value, seconds)),

@@ -1,4 +1,4 @@
-import { claimPlaces } from '../../adapters/shared/claims.js'
+import { claimStorageNames } from '../../adapters/shared/claims.js'
 import { tenantName } from '../../adapters/shared/tenant.js'
 import { checkTimeLimit } from '../../adapters/shared/time-limit.js'
 import type { BackendDefaults } from '../../contracts/definition.js'
@@ -63,7 +63,7 @@ export function redisStrategy (options: RedisStrategyOptions): StrategyDefinitio
         checkLifetime('redisStrategy.lifetimeSeconds', lifetimeSeconds, settings),
         defaults
       )
-      const release = claimPlaces(client, 'redisStrategy.keyPrefix', [[`the key prefix "${prefix}"`, settings.name]])
+      const release = claimStorageNames(client, 'redisStrategy.keyPrefix', [[`the key prefix "${prefix}"`, settings.name]])
       const stopHearing = hearErrors(client)
       scope.addHook('onClose', async () => {
         stopHearing()

@@ -70,7 +70,7 @@ export interface Dialect {
   ordered(expression: string): string
   columnType(field: Field): string
   /** Whether a column of that kind and width can hold the values of a field. */
-  fits(field: Field, kind: string, width: number | null): boolean
+  matchesColumn(field: Field, kind: string, width: number | null): boolean
   /** Reads the references of one column to another table: rows of column and table name. */
   referencesSql(table: string): string
   /** Reads the checks of a table, for `readChecks`. */
@@ -99,7 +99,7 @@ export interface Dialect {
   foldName(name: string): string
   uniqueViolation(error: unknown): UniqueViolation | null
   /** Whether a write was refused because a value does not fit its column. */
-  isMisfit(error: unknown): boolean
+  isInvalidValue(error: unknown): boolean
   /** Whether a write was refused by a constraint, a type or a width of the table: no value, a check, a reference. */
   isConstraint(error: unknown): boolean
   /**

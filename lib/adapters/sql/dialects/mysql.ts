@@ -10,7 +10,7 @@ const OBJECT_ID = /^[0-9a-f]{24}$/
 const INT_MAXIMUM = 2_147_483_647
 const DUPLICATE = 1062
 /** Out of range (of a column, of arithmetic), wrong value, wrong characters, no JSON. */
-const MISFITS: ReadonlySet<unknown> = new Set([1264, 1690, 1292, 1366, 3140])
+const INVALID_VALUES: ReadonlySet<unknown> = new Set([1264, 1690, 1292, 1366, 3140])
 /** No value, no default, a reference, a check (of MySQL, of MariaDB, of a view), truncated, too long. */
 const CONSTRAINTS: ReadonlySet<unknown> = new Set([
   1048, 1364, 1216, 1217, 1451, 1452, 1761, 1762, 3819, 4025, 1369, 1265, 1406
@@ -88,7 +88,7 @@ WHERE c.TABLE_SCHEMA = database()`,
   binary,
   ordered: binary,
   columnType,
-  fits,
+  matchesColumn,
   referencesSql: (table) => `SELECT max(COLUMN_NAME) AS COLUMN_NAME,
 max(CASE WHEN REFERENCED_TABLE_SCHEMA = TABLE_SCHEMA THEN REFERENCED_TABLE_NAME ELSE concat(REFERENCED_TABLE_SCHEMA, '.', REFERENCED_TABLE_NAME) END) AS TARGET
 FROM information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA = database() AND BINARY TABLE_NAME = ${mysqlDialect.literal(table)}
@@ -107,7 +107,7 @@ AND REFERENCED_TABLE_NAME IS NOT NULL GROUP BY CONSTRAINT_NAME HAVING count(*) =
   tableOptions: ' ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',
   foldName: (name) => name,
   uniqueViolation,
-  isMisfit: (error) => MISFITS.has(numberOf(error)),
+  isInvalidValue: (error) => INVALID_VALUES.has(numberOf(error)),
   isConstraint: (error) => CONSTRAINTS.has(numberOf(error))
 }
 
@@ -115,7 +115,7 @@ const NUMBERS = /^(?:tinyint|smallint|mediumint|int|bigint|decimal|float|double)
 const TEXTS = /^(?:char|varchar|tinytext|text|mediumtext|longtext)$/
 const ID_WIDTHS = { uuid: 36, objectid: 24 }
 /** Types that certainly do not hold a field. */
-const UNFIT: Record<Exclude<Field['type'], 'id'>, RegExp> = {
+const INCOMPATIBLE: Record<Exclude<Field['type'], 'id'>, RegExp> = {
   text: /^(?:tinyint|smallint|mediumint|int|bigint|decimal|float|double|bit|year|date|time|datetime|timestamp|uuid)$/,
   boolean: /^(?:date|time|datetime|timestamp|uuid)$/,
   integer: /^(?:date|time|datetime|timestamp|uuid)$/,
@@ -124,8 +124,8 @@ const UNFIT: Record<Exclude<Field['type'], 'id'>, RegExp> = {
   json: /^(?:tinyint|smallint|mediumint|int|bigint|decimal|float|double|bit|year|date|time|datetime|timestamp|uuid)$/
 }
 
-function fits (field: Field, kind: string, width: number | null): boolean {
-  if (field.type !== 'id') return !UNFIT[field.type].test(kind)
+function matchesColumn (field: Field, kind: string, width: number | null): boolean {
+  if (field.type !== 'id') return !INCOMPATIBLE[field.type].test(kind)
   const storage = storageOf(field)
   if (storage === 'integer') return NUMBERS.test(kind)
   if (storage === 'uuid' && kind === 'uuid') return true

@@ -12,7 +12,7 @@ const INT_MAXIMUM = 2_147_483_647
  */
 const INDEX_KEY = /^[^(]*\((.*?)\)=\(/s
 /** Out of the range of a number or a time, or text with a letter that the database's character set lacks. */
-const MISFITS = new Set(['22003', '22008', '22015', '22021', '22P05'])
+const INVALID_VALUES = new Set(['22003', '22008', '22015', '22021', '22P05'])
 /**
  * Classes "integrity constraint violation" and "data exception", a type that differs, a view's check, a column that the
  * database fills.
@@ -142,14 +142,14 @@ const BASE: Omit<Dialect, 'catalog' | 'referencesSql' | 'checksSql'> = {
   binary,
   ordered: binary,
   columnType,
-  fits,
+  matchesColumn,
   readChecks: (rows) => rows.map(([expression]) => String(expression)),
   sample: (_codec, value) => value,
   samplesSql: (table, samples) =>
     `(SELECT (pg_catalog.jsonb_populate_record(NULL::${table}, sample)).* FROM (VALUES ${samples.map((sample) => `(${literal(JSON.stringify(sample))}::jsonb)`).join(', ')}) AS samples (sample)) AS candidates`,
   foldName: (name) => name,
   uniqueViolation,
-  isMisfit: (error) => MISFITS.has(codeOf(error)),
+  isInvalidValue: (error) => INVALID_VALUES.has(codeOf(error)),
   isConstraint: (error) => CONSTRAINT.test(codeOf(error)),
   isUnknownLetter: (error) => codeOf(error) === '22P05'
 }
@@ -168,7 +168,7 @@ const ID_WIDTHS = { uuid: 36, objectid: 24 }
  * Kinds that certainly do not hold a field: categories of types
  * (https://www.postgresql.org/docs/current/catalog-pg-type.html), and types of the category "user-defined".
  */
-const UNFIT: Record<Exclude<Field['type'], 'id'>, RegExp> = {
+const INCOMPATIBLE: Record<Exclude<Field['type'], 'id'>, RegExp> = {
   text: /^(?:[NBD]:|U:(?:uuid|jsonb?)$)/,
   boolean: /^(?:[ND]:|U:(?:uuid|jsonb?)$)/,
   integer: /^(?:[BD]:|U:(?:uuid|jsonb?)$)/,
@@ -177,8 +177,8 @@ const UNFIT: Record<Exclude<Field['type'], 'id'>, RegExp> = {
   json: /^(?:[NBD]:|U:uuid$)/
 }
 
-function fits (field: Field, kind: string, width: number | null): boolean {
-  if (field.type !== 'id') return !UNFIT[field.type].test(kind)
+function matchesColumn (field: Field, kind: string, width: number | null): boolean {
+  if (field.type !== 'id') return !INCOMPATIBLE[field.type].test(kind)
   const storage = storageOf(field)
   if (storage === 'integer') return kind.startsWith('N:')
   if (storage === 'uuid' && kind === 'U:uuid') return true

@@ -47,7 +47,7 @@ FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type IN ('table',
   binary: (expression) => `${expression} COLLATE BINARY`,
   ordered: (expression) => expression,
   columnType,
-  fits,
+  matchesColumn,
   referencesSql: (table) =>
     `SELECT max("from") AS column_name, max("table") AS target FROM pragma_foreign_key_list(${sqliteDialect.literal(table)}) GROUP BY id HAVING count(*) = 1`,
   checksSql: (table) =>
@@ -57,7 +57,7 @@ FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type IN ('table',
   samplesSql: (_table, samples) => unionOf(sqliteDialect, samples),
   foldName: (name) => name.toLowerCase(),
   uniqueViolation,
-  isMisfit: () => false,
+  isInvalidValue: () => false,
   isConstraint
 }
 
@@ -78,7 +78,7 @@ const NUMERIC = /INT|REAL|FLOA|DOUB/i
 const TEXTUAL = /CHAR|CLOB|TEXT|UUID|BLOB/i
 
 /** Any column holds any value but ids: a column of the other affinity changes them, or refuses them. */
-function fits ({ type, id }: Field, kind: string): boolean {
+function matchesColumn ({ type, id }: Field, kind: string): boolean {
   if (type !== 'id') return true
   return id?.storage === 'integer' ? NUMERIC.test(kind) || !TEXTUAL.test(kind) : !NUMERIC.test(kind)
 }

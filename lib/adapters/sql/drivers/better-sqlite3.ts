@@ -1,7 +1,7 @@
 import { FST_USERS_INVALID_OPTION } from '../../../errors.js'
 import type { SqlDriver } from './driver.js'
 import { createPrivateFile } from './private-file.js'
-import { isBusy, useSqlite, whenFree } from './sqlite.js'
+import { isBusy, useSqlite, retryWhileBusy } from './sqlite.js'
 import type { OwnSqliteDatabase } from './sqlite-database.js'
 
 type Client = new (path: string, options: { timeout: number }) => OwnSqliteDatabase
@@ -34,7 +34,7 @@ export async function openBetterSqlite3 (path: string, load: () => Promise<Clien
   }
   try {
     // two processes that open a new file at once both switch its mode
-    await whenFree(() => database.pragma('journal_mode = WAL'))
+    await retryWhileBusy(() => database.pragma('journal_mode = WAL'))
     return useSqlite(database, () => {
       database.close()
     })

@@ -1,5 +1,5 @@
 import type { SqlDriver } from './driver.js'
-import { checkSettings, type SessionSetting } from './session.js'
+import { checkSettings, type SessionSetting } from './session-settings.js'
 
 /** A row holds what was written, and is found by it. */
 const settings: readonly SessionSetting[] = [

@@ -1,9 +1,9 @@
 import { FST_USERS_INVALID_OPTION, storeUnavailable } from '../../../errors.js'
-import { again } from './again.js'
-import { borrow, type Lender } from './borrow.js'
+import { retry } from './retry.js'
+import { withPoolConnection, type PoolAccess } from './pool-connection.js'
 import type { SqlDriver, SqlWritten } from './driver.js'
 import type { MysqlConnection, MysqlPool, MysqlQuery } from './mysql2-pool.js'
-import { whenReached, whileServing } from './reached.js'
+import { mapOpeningErrors, mapStatementErrors } from './driver-errors.js'
 import { writeAll } from './write-all.js'
 
 type Rows = readonly (readonly unknown[])[]
@@ -57,9 +57,9 @@ export function useMysql2 (pool: MysqlPool, timeoutMs: number): SqlDriver {
   }
   const run = (text: string, values: readonly unknown[] = []): Promise<unknown> =>
     onAny(pool, timeoutMs, (connection) => send(connection, text, values))
-  const driver = (frame: (text: string) => string): SqlDriver => ({
+  const driver = (wrapSql: (text: string) => string): SqlDriver => ({
     prepare (plain) {
-      const text = frame(plain)
+      const text = wrapSql(plain)
       return {
         get: async (parameters) => ((await run(text, parameters)) as Rows)[0],
         all: async (parameters) => (await run(text, parameters)) as Rows,
@@ -70,16 +70,16 @@ export function useMysql2 (pool: MysqlPool, timeoutMs: number): SqlDriver {
       onAny(pool, timeoutMs, (connection) =>
         allOrNone(connection, () => {
           return writeAll(writes, async ({ sql, parameters }) =>
-            written((await send(connection, frame(sql), parameters)) as Result)
+            written((await send(connection, wrapSql(sql), parameters)) as Result)
           )
         })
       ),
     async change (catalog, plan) {
-      await whenReached(isRefusal, async () => {
-        if (plan((await run(catalog)) as Rows).length > 0) await changeAlone(pool, catalog, plan, timeoutMs)
+      await mapOpeningErrors(isRefusal, async () => {
+        if (plan((await run(catalog)) as Rows).length > 0) await changeUnderLock(pool, catalog, plan, timeoutMs)
       })
     },
-    inUtc: () => whenReached(isRefusal, () => checkUtc(driver(inUtc))),
+    inUtc: () => mapOpeningErrors(isRefusal, () => checkUtc(driver(inUtc))),
     close () {}
   })
   return driver((text) => text)
@@ -104,8 +104,11 @@ async function onAny<T> (
   work: (connection: MysqlConnection) => Promise<T>
 ): Promise<T> {
   const end = performance.now() + timeoutMs
-  const attempt = (): Promise<T> => borrow(lenderOf(pool), Math.max(1, Math.round(end - performance.now())), work)
-  return await whileServing(isRefusal, () => again(attempt, hadNoEffect))
+  const attempt = (): Promise<T> => {
+    const remainingMs = Math.max(1, Math.round(end - performance.now()))
+    return withPoolConnection(poolAccess(pool), remainingMs, work)
+  }
+  return await mapStatementErrors(isRefusal, () => retry(attempt, hadNoEffect))
 }
 
 /** Works in a transaction. A connection that cannot take it back is broken by that error. */
@@ -121,10 +124,10 @@ async function allOrNone<T> (connection: MysqlConnection, work: () => Promise<T>
   }
 }
 
-function lenderOf (pool: MysqlPool): Lender<MysqlConnection> {
+function poolAccess (pool: MysqlPool): PoolAccess<MysqlConnection> {
   return {
-    lend: () => pool.getConnection(),
-    giveBack (connection, broken) {
+    acquire: () => pool.getConnection(),
+    release (connection, broken) {
       if (broken) connection.destroy()
       else connection.release()
     },
@@ -156,19 +159,19 @@ function lend (pool: MysqlPool, timeoutMs: number): Promise<MysqlConnection> {
  * Reads the catalog again and runs the plan, one process at a time, on a connection that ends with it. Each table comes
  * whole or not at all.
  */
-function changeAlone (
+function changeUnderLock (
   pool: MysqlPool,
   catalog: string,
   plan: Parameters<SqlDriver['change']>[1],
   timeoutMs: number
 ): Promise<void> {
-  const lender: Lender<MysqlConnection> = {
-    ...lenderOf(pool),
-    giveBack: (connection) => {
+  const pooled: PoolAccess<MysqlConnection> = {
+    ...poolAccess(pool),
+    release: (connection) => {
       connection.destroy()
     }
   }
-  return borrow(lender, timeoutMs, (connection) =>
+  return withPoolConnection(pooled, timeoutMs, (connection) =>
     underLock(runOn(connection), async (run) => {
       for (const text of plan((await run(catalog)) as Rows)) await run(text) // of a SELECT
       plan((await run(catalog)) as Rows)

@@ -1,5 +1,5 @@
 import type { SqlDriver } from './driver.js'
-import { checkSettings, type SessionSetting } from './session.js'
+import { checkSettings, type SessionSetting } from './session-settings.js'
 
 const ID = '05fff8ce-3a06-48f2-9c44-a16751012464'
 

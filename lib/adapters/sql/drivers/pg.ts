@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import { borrow, type Lender } from './borrow.js'
+import { withPoolConnection, type PoolAccess } from './pool-connection.js'
 import type { SqlDriver, SqlStatement, SqlWritten } from './driver.js'
 import type { PgClient, PgPool, PgQuery, PgResult } from './pg-pool.js'
-import { whenReached, whileServing } from './reached.js'
+import { mapOpeningErrors, mapStatementErrors } from './driver-errors.js'
 import { writeAll } from './write-all.js'
 
 /** Of how many statements each connection keeps a plan; further ones are parsed each time. */
@@ -47,8 +47,9 @@ export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
   const names = new Map<string, string>()
   const alone = pool.listenerCount('error') === 0
   if (alone) pool.on('error', ignore)
-  const lender = lenderOf(pool)
-  const run: Run = (query) => whileServing(isRefusal, () => borrow(lender, timeoutMs, (client) => client.query(query)))
+  const pooled = poolAccess(pool)
+  const run: Run = (query) =>
+    mapStatementErrors(isRefusal, () => withPoolConnection(pooled, timeoutMs, (client) => client.query(query)))
   return {
     prepare (text) {
       const name = names.get(text) ?? (names.size < MAX_NAMED ? nameOf(text) : undefined)
@@ -56,8 +57,8 @@ export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
       return prepare(run, text, name)
     },
     transaction: (writes) =>
-      whileServing(isRefusal, () =>
-        borrow(lender, timeoutMs, async (client) => {
+      mapStatementErrors(isRefusal, () =>
+        withPoolConnection(pooled, timeoutMs, async (client) => {
           // what fails ends with the connection
           await client.query(plainQuery('BEGIN'))
           const result = await writeAll(writes, async ({ sql, parameters }) =>
@@ -68,9 +69,10 @@ export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
         })
       ),
     async change (catalog, plan) {
-      await whenReached(isRefusal, async () => {
+      await mapOpeningErrors(isRefusal, async () => {
         const { rows } = await run(plainQuery(catalog))
-        if (plan(rows).length > 0) await borrow(lender, timeoutMs, (client) => changeAlone(client, catalog, plan))
+        if (plan(rows).length === 0) return
+        await withPoolConnection(pooled, timeoutMs, (client) => changeUnderLock(client, catalog, plan))
       })
     },
     close () {
@@ -79,14 +81,14 @@ export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
   }
 }
 
-function lenderOf (pool: PgPool): Lender<PgClient> {
+function poolAccess (pool: PgPool): PoolAccess<PgClient> {
   return {
-    async lend () {
+    async acquire () {
       const client = await pool.connect()
       client.on('error', ignore)
       return client
     },
-    giveBack (client, broken) {
+    release (client, broken) {
       client.removeListener('error', ignore)
       client.release(broken)
     }
@@ -119,7 +121,11 @@ function written ({ rows, rowCount }: PgResult): SqlWritten {
  * Reads the catalog again and runs the plan in a transaction, one process at a time. What fails ends with the
  * connection.
  */
-async function changeAlone (client: PgClient, catalog: string, plan: Parameters<SqlDriver['change']>[1]): Promise<void> {
+async function changeUnderLock (
+  client: PgClient,
+  catalog: string,
+  plan: Parameters<SqlDriver['change']>[1]
+): Promise<void> {
   const run: Run = (query) => client.query(query)
   await run(plainQuery('BEGIN'))
   await run(plainQuery(LOCK_TABLES))

@@ -18,7 +18,7 @@ export function useSqlite (database: SqliteDatabase, close: () => void = () => {
   return {
     prepare: (sql) => prepare(database, sql),
     transaction: (writes) =>
-      whenFree(() =>
+      retryWhileBusy(() =>
         inTransaction(database, () => {
           // nothing of this process comes in between
           const steps = writes()
@@ -31,7 +31,7 @@ export function useSqlite (database: SqliteDatabase, close: () => void = () => {
       const read = (): readonly string[] =>
         plan(database.prepare(catalog).raw(true).safeIntegers(false).all([]) as Rows)
       if (read().length === 0) return // a read-only database, or one that is being written, opens all the same
-      return whenFree(() => {
+      return retryWhileBusy(() => {
         inTransaction(database, () => {
           for (const sql of read()) database.exec(sql)
           read()
@@ -48,7 +48,7 @@ function prepare (database: SqliteDatabase, sql: string): SqlStatement {
   return {
     get: (parameters) => statement.get(parameters) as readonly unknown[] | undefined, // raw rows are arrays
     all: (parameters) => statement.all(parameters) as Rows,
-    run: (parameters) => whenFree(() => write(statement, parameters))
+    run: (parameters) => retryWhileBusy(() => write(statement, parameters))
   }
 }
 
@@ -73,16 +73,16 @@ function inTransaction<T> (database: SqliteDatabase, work: () => T): T {
 }
 
 /** Does the work at once or, when another process writes, as soon as it can: the event loop goes on meanwhile. */
-export function whenFree<T> (work: () => T): MaybePromise<T> {
+export function retryWhileBusy<T> (work: () => T): MaybePromise<T> {
   try {
     return work()
   } catch (error) {
     if (!isBusy(error)) throw error
-    return retry(work, Date.now() + BUSY_TIMEOUT)
+    return retryUntil(work, Date.now() + BUSY_TIMEOUT)
   }
 }
 
-async function retry<T> (work: () => T, deadline: number): Promise<T> {
+async function retryUntil<T> (work: () => T, deadline: number): Promise<T> {
   for (;;) {
     await sleep(PAUSE)
     try {

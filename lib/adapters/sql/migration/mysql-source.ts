@@ -3,7 +3,7 @@ import { mysqlDialect } from '../dialects/mysql.js'
 import { checkSession } from '../drivers/mysql2-session.js'
 import type { MysqlPool } from '../drivers/mysql2-pool.js'
 import { inSession, isRefusal, LOCK_TABLES, UNLOCK_TABLES, useMysql2, type RunInSession } from '../drivers/mysql2.js'
-import { whenReached } from '../drivers/reached.js'
+import { mapOpeningErrors } from '../drivers/driver-errors.js'
 import type { TableMappings } from '../schema.js'
 import type {
   InTransaction,
@@ -18,7 +18,7 @@ import type {
 /** How long a command waits for a connection, and for what it asks of the session. Milliseconds. */
 const TIMEOUT_MS = 10_000
 /** How long a change waits for the application's transactions, in seconds: others wait behind it. */
-const PATIENCE = ['SET @fastify_users_wait = @@lock_wait_timeout', 'SET SESSION lock_wait_timeout = 60']
+const LOCK_TIMEOUT = ['SET @fastify_users_wait = @@lock_wait_timeout', 'SET SESSION lock_wait_timeout = 60']
 const AS_BEFORE = ['SET SESSION lock_wait_timeout = @fastify_users_wait', UNLOCK_TABLES]
 const COLUMNS = `SELECT c.COLUMN_NAME, CASE WHEN c.DATA_TYPE IN ('char', 'varchar') THEN c.CHARACTER_MAXIMUM_LENGTH END AS WIDTH, c.COLLATION_NAME, c.IS_NULLABLE
 FROM information_schema.COLUMNS c JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME
@@ -40,7 +40,7 @@ export function mysqlMigration (pool: MysqlPool, mappings: TableMappings): Migra
     isAtomic: false,
     mappings,
     async connect () {
-      await whenReached(isRefusal, () => checkSession(useMysql2(pool, TIMEOUT_MS)))
+      await mapOpeningErrors(isRefusal, () => checkSession(useMysql2(pool, TIMEOUT_MS)))
       return {
         close () {},
         transaction: (mode, work) => inSession(pool, TIMEOUT_MS, (run) => inMysql(sessionOf(run), mode, work))
@@ -60,7 +60,7 @@ export const inMysql: InTransaction = async (session, mode, work) => {
     throw storeUnavailable('another process holds the lock of the tables')
   }
   try {
-    for (const text of PATIENCE) await session.run(text)
+    for (const text of LOCK_TIMEOUT) await session.run(text)
     return await work(database)
   } finally {
     // with the connection gone, so is all of its session

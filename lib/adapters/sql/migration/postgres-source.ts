@@ -1,5 +1,5 @@
 import { FST_USERS_STORE_UNAVAILABLE } from '../../../errors.js'
-import { mistakeOf } from '../../shared/mistakes.js'
+import { connectionOptionError } from '../../shared/connection-errors.js'
 import type { Dialect } from '../dialects/dialect.js'
 import { postgresIn, visibleSql } from '../dialects/postgres.js'
 import { inTransaction, LOCK_TABLES, type RunInTransaction } from '../drivers/pg.js'
@@ -21,10 +21,10 @@ const CONNECT_TIMEOUT = 10_000 // milliseconds
  * How long a migration waits for another one, and for the application's transactions, before it gives up: others wait
  * behind it.
  */
-const PATIENCE = "SET LOCAL lock_timeout = '60s'"
+const LOCK_TIMEOUT = "SET LOCAL lock_timeout = '60s'"
 const BEGIN: Record<TransactionMode, readonly string[]> = {
   read: ['BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'],
-  write: ['BEGIN', PATIENCE, LOCK_TABLES]
+  write: ['BEGIN', LOCK_TIMEOUT, LOCK_TABLES]
 }
 /** The expression of our index that ignores case, as the server writes it; with and without a cast. */
 const LOWER = /^lower\(+("(?:[^"]|"")+"|[\p{L}\p{N}_$]+)\)?(?:::text)?\)? COLLATE "C"\)+$/u
@@ -96,7 +96,7 @@ async function reach (pool: PgPool): Promise<void> {
   })
   await Promise.race([attempt, late])
     .catch((cause: unknown) => {
-      throw mistakeOf(cause) ?? FST_USERS_STORE_UNAVAILABLE([], { cause })
+      throw connectionOptionError(cause) ?? FST_USERS_STORE_UNAVAILABLE([], { cause })
     })
     .finally(() => {
       clearTimeout(timer)

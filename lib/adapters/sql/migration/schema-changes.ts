@@ -24,14 +24,14 @@ export async function schemaChanges (
   stored: StoredTable,
   widths: Widths
 ): Promise<{ changes: SchemaChange[]; unreadable: boolean }> {
-  const tight = tightColumns(table, stored, widths)
-  const statements = tight.size === 0 ? [] : await database.alter(table.name, tight)
-  const changes: SchemaChange[] = tight.size === 0 ? [] : [alteration(tight, statements ?? [])]
+  const altered = columnsToAlter(table, stored, widths)
+  const statements = altered.size === 0 ? [] : await database.alter(table.name, altered)
+  const changes: SchemaChange[] = altered.size === 0 ? [] : [alteration(altered, statements ?? [])]
   for (const column of table.columns) {
     if (!stored.columns.has(table.dialect.foldName(column.name))) changes.push(columnChange(table, column))
   }
   for (const plan of indexPlans(table)) {
-    if (servedBy(table, stored, plan)) continue
+    if (hasIndexFor(table, stored, plan)) continue
     changes.push(...lowerColumns(table, stored, plan))
     const name = await freeName(database, plan.name)
     changes.push({
@@ -44,26 +44,26 @@ export async function schemaChanges (
 }
 
 /** The columns that are too narrow, or must have a value that not every row has, by folded name. */
-function tightColumns ({ dialect, columns }: Table, stored: StoredTable, widths: Widths): Map<string, ColumnChange> {
-  const tight = new Map<string, ColumnChange>()
+function columnsToAlter ({ dialect, columns }: Table, stored: StoredTable, widths: Widths): Map<string, ColumnChange> {
+  const altered = new Map<string, ColumnChange>()
   for (const { field, name, definition } of columns) {
     const least = widths[field]
     const { width = null, nullable = true } = stored.columns.get(dialect.foldName(name)) ?? {}
     const isNarrow = least !== undefined && width !== null && (least === null || width < least)
     const isRequired = !nullable && definition.nullable === true
     if (isNarrow || isRequired) {
-      tight.set(dialect.foldName(name), {
+      altered.set(dialect.foldName(name), {
         ...(isNarrow ? { type: dialect.columnType(definition) } : {}),
         ...(isRequired ? { nullable: true as const } : {})
       })
     }
   }
-  return tight
+  return altered
 }
 
-function alteration (tight: ReadonlyMap<string, ColumnChange>, statements: readonly string[]): SchemaChange {
-  const wider = [...tight].flatMap(([name, { type }]) => (type === undefined ? [] : [`${quoted(name)} to ${type}`]))
-  const looser = [...tight].flatMap(([name, { nullable }]) => (nullable === true ? [quoted(name)] : []))
+function alteration (altered: ReadonlyMap<string, ColumnChange>, statements: readonly string[]): SchemaChange {
+  const wider = [...altered].flatMap(([name, { type }]) => (type === undefined ? [] : [`${quoted(name)} to ${type}`]))
+  const looser = [...altered].flatMap(([name, { nullable }]) => (nullable === true ? [quoted(name)] : []))
   const texts = [
     ...(wider.length > 0 ? [`make wider: ${wider.join(', ')}`] : []),
     ...(looser.length > 0 ? [`let be null: ${looser.join(', ')}`] : [])
@@ -72,8 +72,8 @@ function alteration (tight: ReadonlyMap<string, ColumnChange>, statements: reado
 }
 
 /** Whether an index of the table does what a plan is for. */
-export function servedBy (table: Table, { indexes }: StoredTable, plan: IndexPlan): boolean {
-  return indexes.some((index) => serves(table, index, plan))
+export function hasIndexFor (table: Table, { indexes }: StoredTable, plan: IndexPlan): boolean {
+  return indexes.some((index) => indexCovers(table, index, plan))
 }
 
 /** The rows that are there get the field's default, or null. */
@@ -115,7 +115,7 @@ function literalOf ({ dialect }: Table, value: unknown): string {
 }
 
 /** A unique index must be the same; for look-ups it is enough to begin with the keys. */
-function serves (table: Table, { unique, keys }: StoredIndex, plan: IndexPlan): boolean {
+function indexCovers (table: Table, { unique, keys }: StoredIndex, plan: IndexPlan): boolean {
   const wanted = keysOf(table, plan)
   const begins = wanted.every((key, position) => keys[position] === key)
   return plan.unique ? unique && begins && keys.length === wanted.length : begins

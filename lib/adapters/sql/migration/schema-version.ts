@@ -42,7 +42,7 @@ export interface StoredVersions {
  * what
  * form their rows are. They come first: where no transaction makes both, a note without its table does no harm.
  */
-export function noteVersions (
+export function recordVersionStatements (
   dialect: Dialect,
   made: readonly Table[],
   found: ReadonlyMap<string, FoundTable>,

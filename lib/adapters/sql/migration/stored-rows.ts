@@ -4,36 +4,36 @@ import type { MigrationDatabase, Rows } from './migration-source.js'
 const PAGE = 5000
 
 /** Rows that have equal values where only one row may have them. */
-export interface Doubles {
+export interface Duplicates {
   readonly values: readonly unknown[]
   readonly ids: readonly unknown[]
 }
 
 /** Rows whose values clash in a group of fields, without case where a field ignores it; at most `limit` groups. */
-export async function findDoubles (
+export async function findDuplicates (
   database: MigrationDatabase,
   table: Table,
   fields: readonly string[],
   limit: number
-): Promise<Doubles[]> {
+): Promise<Duplicates[]> {
   const { dialect, sql, primaryKey } = table
   const keys = columnsOf(table, fields).map((column) =>
     column.definition.ignoreCase === true ? dialect.lower(column.sql) : column.sql
   )
   const groups = await database.all(
-    `SELECT ${named(keys)} FROM ${sql} WHERE ${keys.map((key) => `${key} IS NOT NULL`).join(' AND ')} GROUP BY ${keys.join(', ')} HAVING COUNT(*) > 1 ORDER BY ${keys.join(', ')} LIMIT ${limit}`
+    `SELECT ${selectList(keys)} FROM ${sql} WHERE ${keys.map((key) => `${key} IS NOT NULL`).join(' AND ')} GROUP BY ${keys.join(', ')} HAVING COUNT(*) > 1 ORDER BY ${keys.join(', ')} LIMIT ${limit}`
   )
   const same = keys.map((key, position) => `${key} = ${dialect.placeholder(position + 1)}`).join(' AND ')
-  const doubles: Doubles[] = []
+  const duplicates: Duplicates[] = []
   for (const group of groups) {
-    doubles.push({
+    duplicates.push({
       values: group,
-      ids: firsts(
+      ids: firstColumn(
         await database.all(`SELECT ${primaryKey.sql} FROM ${sql} WHERE ${same} ORDER BY ${primaryKey.sql}`, group)
       )
     })
   }
-  return doubles
+  return duplicates
 }
 
 /** Names of the columns that must have a value and do not have one everywhere, with the number of such rows. */
@@ -43,7 +43,7 @@ export async function findNulls (
 ): Promise<{ column: string; count: number }[]> {
   const required = columns.filter(({ definition }) => definition.nullable !== true)
   const counts = (
-    await database.all(`SELECT ${named(required.map((column) => `COUNT(*) - COUNT(${column.sql})`))} FROM ${sql}`)
+    await database.all(`SELECT ${selectList(required.map((column) => `COUNT(*) - COUNT(${column.sql})`))} FROM ${sql}`)
   ).flat()
   return required
     .map(({ name }, position) => ({ column: name, count: Number(counts[position]) }))
@@ -72,7 +72,7 @@ export async function * eachRow (
   fields: readonly string[]
 ): AsyncGenerator<readonly unknown[]> {
   const { primaryKey, sql, dialect } = table
-  const names = named([primaryKey, ...columnsOf(table, fields)].map((column) => column.sql))
+  const names = selectList([primaryKey, ...columnsOf(table, fields)].map((column) => column.sql))
   yield * pages((last) =>
     database.all(
       `SELECT ${names} FROM ${sql}${last.length === 0 ? '' : ` WHERE ${primaryKey.sql} > ${dialect.placeholder(1)}`} ORDER BY ${primaryKey.sql} LIMIT ${PAGE}`,
@@ -113,7 +113,7 @@ export async function * eachPlainToken (
 ): AsyncGenerator<PlainToken> {
   const { dialect, primaryKey } = tokens
   const key = `t.${primaryKey.sql}`
-  const select = `SELECT ${named([key, `t.${sqlOf(tokens, 'session_stamp')}`, `u.${sqlOf(users, 'session_stamp')}`, `u.${sqlOf(users, 'hashed_password')}`])} FROM ${tokens.sql} t JOIN ${users.sql} u ON u.${users.primaryKey.sql} = t.${sqlOf(tokens, 'user_id')} WHERE ${isPlain(tokens, 't.', mark)}`
+  const select = `SELECT ${selectList([key, `t.${sqlOf(tokens, 'session_stamp')}`, `u.${sqlOf(users, 'session_stamp')}`, `u.${sqlOf(users, 'hashed_password')}`])} FROM ${tokens.sql} t JOIN ${users.sql} u ON u.${users.primaryKey.sql} = t.${sqlOf(tokens, 'user_id')} WHERE ${isPlain(tokens, 't.', mark)}`
   const rows = pages((last) =>
     database.all(
       `${select}${last.length === 0 ? '' : ` AND ${key} > ${dialect.placeholder(1)}`} ORDER BY ${key} LIMIT ${PAGE}`,
@@ -157,7 +157,7 @@ async function * pages (read: (last: readonly unknown[]) => Promise<Rows> | Rows
 }
 
 /** A list of results whose names differ, for clients whose rows are objects. */
-function named (expressions: readonly string[]): string {
+function selectList (expressions: readonly string[]): string {
   return expressions.map((expression, position) => `${expression} AS users_${position}`).join(', ')
 }
 
@@ -185,6 +185,6 @@ function textOrNull (value: unknown): string | null {
   return value === null ? null : String(value)
 }
 
-function firsts (rows: Rows): unknown[] {
+function firstColumn (rows: Rows): unknown[] {
   return rows.map(([value]) => value)
 }

@@ -11,10 +11,10 @@ import {
 } from '../schema.js'
 import { type Column, type FoundTable, makeTable, type Table } from '../table.js'
 import type { MigrationDatabase, StoredTable } from './migration-source.js'
-import { columnMisfits, constraintMisfits } from '../table-check.js'
-import { quoted, schemaChanges, servedBy, type Widths } from './schema-changes.js'
+import { columnMismatches, constraintMismatches } from '../table-check.js'
+import { quoted, schemaChanges, hasIndexFor, type Widths } from './schema-changes.js'
 import { readVersions, schemaVersions, type SchemaVersions, type StoredVersions } from './schema-version.js'
-import { findDoubles, hasRows } from './stored-rows.js'
+import { findDuplicates, hasRows } from './stored-rows.js'
 
 const SHOWN = 20
 
@@ -44,7 +44,7 @@ export async function planUpgrade (
     } else {
       const plan = await planTable(database, table, found, stored.of(table), versions)
       steps.push(...plan.steps)
-      problems.push(...plan.problems, ...(await misfitsOf(database, table, targets, catalog)))
+      problems.push(...plan.problems, ...(await mismatchesOf(database, table, targets, catalog)))
     }
   }
   const all = [...steps, ...notes(tables, stored, versions)]
@@ -128,11 +128,11 @@ async function planTable (
       steps.push({ kind: 'note', text: `${name}: bring the rows to version ${number}`, statements: write(table) })
     }
   }
-  return { steps, problems: (await doublesProblems(database, table, found)).map((problem) => `${name}: ${problem}`) }
+  return { steps, problems: (await duplicateProblems(database, table, found)).map((problem) => `${name}: ${problem}`) }
 }
 
 /** Returns why new rows cannot be stored in a table of another tool. Nothing here can change that. */
-async function misfitsOf (
+async function mismatchesOf (
   database: MigrationDatabase,
   { model, dialect, name }: Table,
   tables: ReadonlyMap<string, Table>,
@@ -141,8 +141,9 @@ async function misfitsOf (
   const found = catalog.get(dialect.foldName(name))
   const table = tables.get(model.name)
   if (found === undefined || table === undefined) return []
-  const misfits = [...columnMisfits(table, found), ...(await constraintMisfits(database, { table, found, tables }))]
-  return misfits.map((misfit) => `table ${quoted(name)}: ${misfit}`)
+  const refusing = await constraintMismatches(database, { table, found, tables })
+  const mismatches = [...columnMismatches(table, found), ...refusing]
+  return mismatches.map((mismatch) => `table ${quoted(name)}: ${mismatch}`)
 }
 
 /** Columns that cannot be added, because nothing says what the rows would have in them. */
@@ -163,14 +164,14 @@ async function columnProblems (database: MigrationDatabase, table: Table, found:
 }
 
 /** Rows against which a unique index cannot be made. Those of a column that is new have no clash. */
-async function doublesProblems (database: MigrationDatabase, table: Table, found: StoredTable): Promise<string[]> {
+async function duplicateProblems (database: MigrationDatabase, table: Table, found: StoredTable): Promise<string[]> {
   const problems: string[] = []
   for (const plan of indexPlans(table)) {
     const isNew = plan.fields.some(
       (field) => !found.columns.has(table.dialect.foldName(table.byField.get(field)?.name ?? field))
     )
-    if (!plan.unique || isNew || servedBy(table, found, plan)) continue
-    for (const { ids } of await findDoubles(database, table, plan.fields, SHOWN)) {
+    if (!plan.unique || isNew || hasIndexFor(table, found, plan)) continue
+    for (const { ids } of await findDuplicates(database, table, plan.fields, SHOWN)) {
       problems.push(
         `rows with the same ${plan.fields.join(', ')}${plan.lower ? ', if case does not count' : ''}: ${ids.slice(0, SHOWN).map(quoted).join(', ')}; change or remove all but one`
       )

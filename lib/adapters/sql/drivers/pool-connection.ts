@@ -1,11 +1,11 @@
 import { storeUnavailable } from '../../../errors.js'
-import { beforeDeadline } from '../../shared/time-limit.js'
+import { withTimeout } from '../../shared/time-limit.js'
 
 /** How a pool lends its connections. */
-export interface Lender<Client> {
-  lend(): Promise<Client>
+export interface PoolAccess<Client> {
+  acquire(): Promise<Client>
   /** Gives a connection back. A broken one is closed, whatever is under way on it. */
-  giveBack(client: Client, broken: boolean): void
+  release(client: Client, broken: boolean): void
   /** Whether work that failed so costs the connection (default: always). */
   isBroken?(error: unknown): boolean
 }
@@ -16,24 +16,24 @@ export interface Lender<Client> {
  * many milliseconds in all: the connection is closed then, so that nothing of this work is left in the pool. Whether a
  * write was done all the same, nobody knows.
  */
-export async function borrow<Client, Result> (
-  pool: Lender<Client>,
+export async function withPoolConnection<Client, Result> (
+  pool: PoolAccess<Client>,
   timeoutMs: number,
   work: (client: Client) => Promise<Result>
 ): Promise<Result> {
   let lent: { client: Client } | undefined
   let late = false
   const run = async (): Promise<Result> => {
-    const client = await pool.lend()
+    const client = await pool.acquire()
     if (late) {
-      pool.giveBack(client, false)
+      pool.release(client, false)
       throw storeUnavailable('a connection came too late') // nobody waits for it any more
     }
     lent = { client }
     return await work(client)
   }
   try {
-    const result = await beforeDeadline(run, timeoutMs)
+    const result = await withTimeout(run, timeoutMs)
     end(pool, lent, false)
     return result
   } catch (error) {
@@ -43,6 +43,6 @@ export async function borrow<Client, Result> (
   }
 }
 
-function end<Client> (pool: Lender<Client>, lent: { client: Client } | undefined, broken: boolean): void {
-  if (lent !== undefined) pool.giveBack(lent.client, broken)
+function end<Client> (pool: PoolAccess<Client>, lent: { client: Client } | undefined, broken: boolean): void {
+  if (lent !== undefined) pool.release(lent.client, broken)
 }

@@ -25,7 +25,7 @@ const NO_PASSWORD = /^SASL: .*password/
 /**
  * `FST_USERS_INVALID_OPTION` for a server that knows no such database, user or password; undefined for other errors.
  */
-export function mistakeOf (error: unknown): UsersError | undefined {
+export function connectionOptionError (error: unknown): UsersError | undefined {
   if (!(error instanceof Error)) return undefined
   const found =
     advice.get('code' in error ? error.code : undefined) ?? (NO_PASSWORD.test(error.message) ? LOGIN : undefined)

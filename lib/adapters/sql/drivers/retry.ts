@@ -1,7 +1,7 @@
 const TRIES = 3
 
 /** Does work again, as long as it fails without an effect. */
-export async function again<T> (work: () => Promise<T>, hadNoEffect: (error: unknown) => boolean): Promise<T> {
+export async function retry<T> (work: () => Promise<T>, hadNoEffect: (error: unknown) => boolean): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await work()

@@ -5,10 +5,18 @@ import { primaryKeyOf } from './model-registry.js'
 
 type Store = Pick<DatabaseAdapter, 'create' | 'delete'>
 
-/** Stores a row and those made of it one after the other, where that cannot be one step. Throws as `addInTurn` does. */
-export async function createInTurn (store: Store, model: Model, row: Row, dependents: Dependents): Promise<StoredRows> {
+/**
+ * Stores a row and its dependent rows one after the other, for stores without transactions. Throws as
+ * `addSequentially` does.
+ */
+export async function createSequentially (
+  store: Store,
+  model: Model,
+  row: Row,
+  dependents: Dependents
+): Promise<StoredRows> {
   const stored = await store.create(model, row)
-  return [stored, ...(await addInTurn(store, [model, stored], () => dependents(stored)))]
+  return [stored, ...(await addSequentially(store, [model, stored], () => dependents(stored)))]
 }
 
 /**
@@ -16,18 +24,18 @@ export async function createInTurn (store: Store, model: Model, row: Row, depend
  * that
  * one too. Throws `FST_USERS_STORE_UNAVAILABLE` when they cannot.
  */
-export async function addInTurn (store: Store, first: NewRow, others: () => readonly NewRow[]): Promise<Row[]> {
+export async function addSequentially (store: Store, first: NewRow, others: () => readonly NewRow[]): Promise<Row[]> {
   const added: NewRow[] = []
   try {
     for (const [model, row] of others()) added.push([model, await store.create(model, row)])
   } catch (error) {
-    await removeAgain(store, [first, ...added])
+    await rollBack(store, [first, ...added])
     throw error
   }
   return added.map(([, row]) => row)
 }
 
-async function removeAgain (store: Store, rows: readonly NewRow[]): Promise<void> {
+async function rollBack (store: Store, rows: readonly NewRow[]): Promise<void> {
   try {
     for (const [model, row] of rows.toReversed()) {
       const { name } = primaryKeyOf(model)

@@ -1,5 +1,5 @@
 import { isUsersError, storeUnavailable } from '../../../errors.js'
-import { mistakeOf } from '../../shared/mistakes.js'
+import { connectionOptionError } from '../../shared/connection-errors.js'
 import { isBug } from '../../shared/store-errors.js'
 
 /** Returns whether a server that can serve refused. */
@@ -10,11 +10,11 @@ export type IsRefusal = (error: unknown) => boolean
  * serve
  * now, and `FST_USERS_INVALID_OPTION` for one that knows no such database or user; other refusals stay as they are.
  */
-export async function whenReached<T> (isRefusal: IsRefusal, work: () => Promise<T>): Promise<T> {
+export async function mapOpeningErrors<T> (isRefusal: IsRefusal, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {
-    throw isUsersError(error) ? error : (mistakeOf(error) ?? toDriverError(isRefusal, error))
+    throw isUsersError(error) ? error : (connectionOptionError(error) ?? toDriverError(isRefusal, error))
   }
 }
 
@@ -22,7 +22,7 @@ export async function whenReached<T> (isRefusal: IsRefusal, work: () => Promise<
  * Runs a statement. Throws `FST_USERS_STORE_UNAVAILABLE` for a server that is gone or cannot serve now; refusals stay
  * as they are.
  */
-export async function whileServing<T> (isRefusal: IsRefusal, work: () => Promise<T>): Promise<T> {
+export async function mapStatementErrors<T> (isRefusal: IsRefusal, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {
@@ -32,6 +32,6 @@ export async function whileServing<T> (isRefusal: IsRefusal, work: () => Promise
 
 /** What is neither refused by the server, nor a missing password, nor a bug, is an error of the connection. */
 function toDriverError (isRefusal: IsRefusal, error: unknown): unknown {
-  const isKept = isUsersError(error) || isRefusal(error) || isBug(error) || mistakeOf(error) !== undefined
+  const isKept = isUsersError(error) || isRefusal(error) || isBug(error) || connectionOptionError(error) !== undefined
   return isKept ? error : storeUnavailable(error)
 }
