@@ -603,6 +603,7 @@ t.test(
   - table "accesstoken": add the column "session_stamp" (VARCHAR(64), may be null)
   - table "accesstoken": add the index "ix_accesstoken_user_id" on user_id
   - table "oauth_account": make wider: "access_token" to TEXT, "refresh_token" to TEXT
+  - table "oauth_account": add the column "email_verified" (BOOLEAN, may be null)
   - table "oauth_account": add the unique index "ix_oauth_account_oauth_name_account_id" on oauth_name, account_id
   - table "oauth_account": add the index "ix_oauth_account_user_id" on user_id
   - table "accesstoken": replace plain tokens by their digests, for the backend "database": 3`
@@ -749,7 +750,7 @@ t.test(
     const { run } = makePlace()
     const { pool, database } = await makeMysqlPool(t, { multipleStatements: true })
     await pool.query(`CREATE TABLE user (id CHAR(36) NOT NULL PRIMARY KEY, email VARCHAR(320) NOT NULL, hashed_password VARCHAR(1024) NOT NULL, is_active BOOL NOT NULL, is_superuser BOOL NOT NULL, is_verified BOOL NOT NULL, UNIQUE INDEX ix_user_email (email)) COLLATE utf8mb4_general_ci;
-    INSERT INTO user VALUES ('05fff8ce-3a06-48f2-9c44-a16751012464', 'a@b.example', 'hash', 1, 0, 0)`)
+    INSERT INTO user VALUES ('05fff8ce-3a06-48f2-9c44-a16751012464', 'a@b.example', 'hash', 1, 0, 1)`)
     const adapter = `mysql(keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))})))`
     t.match(await run(['migrate'], { adapter }), {
       code: 0,

@@ -356,6 +356,7 @@ for (const collation of ['utf8mb4_general_ci', 'utf8mb4_unicode_ci', 'utf8mb4_bi
         ...lower,
         '  - table "accesstoken": add the column "session_stamp" (VARCHAR(64), may be null)',
         '  - table "oauth_account": make wider: "access_token" to LONGTEXT, "refresh_token" to LONGTEXT; let be null: "expires_at"',
+        '  - table "oauth_account": add the column "email_verified" (BOOL, may be null)',
         '  - table "oauth_account": add the unique index "ix_oauth_account_oauth_name_account_id" on oauth_name, account_id',
         '  - table "accesstoken": replace plain tokens by their digests, for the backend "database": 1'
       ].join('\n')

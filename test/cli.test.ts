@@ -78,6 +78,7 @@ const FULL_MOVE = [
   '  - table "accesstoken": add the column "session_stamp" (VARCHAR(64), may be null)',
   '  - table "accesstoken": add the index "ix_accesstoken_user_id" on user_id',
   '  - table "oauth_account": make wider: "access_token" to TEXT, "refresh_token" to TEXT',
+  '  - table "oauth_account": add the column "email_verified" (BOOLEAN, may be null)',
   '  - table "oauth_account": add the unique index "ix_oauth_account_oauth_name_account_id" on oauth_name, account_id',
   '  - table "oauth_account": add the index "ix_oauth_account_user_id" on user_id'
 ].join('\n')
@@ -159,13 +160,13 @@ t.test('row 83: migrate reports a full move of a FastAPI Users database and chan
   const report = await run()
   t.strictSame(report, {
     code: 0,
-    out: `A full move would change:\n${FULL_MOVE}\nTokens stored as they are: 1. With tokenStorage: 'digest' they are not accepted; --hash-tokens replaces them by their digests.\nNothing was changed yet. Changes pending: 7; --yes makes them.`,
+    out: `A full move would change:\n${FULL_MOVE}\nTokens stored as they are: 1. With tokenStorage: 'digest' they are not accepted; --hash-tokens replaces them by their digests.\nNothing was changed yet. Changes pending: 8; --yes makes them.`,
     err: ''
   })
   t.strictSame(await run('--check'), { ...report, code: 1 })
   t.match(await run('--hash-tokens'), {
     code: 0,
-    out: /\n {2}- table "accesstoken": replace plain tokens by their digests, for the backend "database": 1\nNothing was changed yet. Changes pending: 8;/
+    out: /\n {2}- table "accesstoken": replace plain tokens by their digests, for the backend "database": 1\nNothing was changed yet. Changes pending: 9;/
   })
   t.ok(before.equals(readFileSync(file)))
   t.notOk(existsSync(`${file}-wal`) || existsSync(join(folder, 'users.sqlite-journal')))
@@ -179,7 +180,7 @@ t.test('row 83: migrate --yes makes the changes once, and keeps every row', asyn
   t.strictSame(await run('--yes'), { code: 0, out: `Changed:\n${FULL_MOVE}\n${hint}`, err: '' })
   t.strictSame(
     ALL_ROWS.map((sql) => rows(sql)),
-    [people?.map((row) => [...row, null]), accounts, tokens?.map((row) => [...row, null])]
+    [people, accounts, tokens].map((stored) => stored?.map((row) => [...row, null]))
   )
   const schema = rows(SCHEMA)
   t.match(
@@ -521,7 +522,7 @@ t.test('the program as it is installed', async (t) => {
   await t.test('runs, writes all to a pipe, and ends although the config keeps a timer', async (t) => {
     const { folder } = place({ more: '...(setInterval(() => {}, 1000), {})' })
     t.strictSame(await run(folder, ['--version']), { code: 0, out: '1.2.3\n', err: '' })
-    t.match(await run(folder, [...MOVE, '--check']), { code: 1, out: /pending: 7; --yes makes them\.\n$/, err: '' })
+    t.match(await run(folder, [...MOVE, '--check']), { code: 1, out: /pending: 8; --yes makes them\.\n$/, err: '' })
     t.match(await run(folder, ['migrate', '--yes']), {
       code: 2,
       out: '',
@@ -555,7 +556,7 @@ t.test('the program as it is installed', async (t) => {
       t.equal(code, null)
       t.strictSame(state(), before, `killed at statement ${kills}`)
     }
-    t.equal(kills, 14)
+    t.equal(kills, 15)
     t.strictSame(rows('PRAGMA integrity_check'), [['ok']])
     t.match(await run(folder, [...MOVE, '--check', '--hash-tokens']), { code: 0, out: /^Nothing to do/ })
   })
