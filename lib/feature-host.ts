@@ -4,13 +4,13 @@ import type { DatabaseAdapter } from './contracts/database-adapter.js'
 import { isHashOfNoPassword } from './passwords/index.js'
 import { kHost } from './symbols.js'
 import {
-  actingRow,
+  readActingUser,
   checkCurrentPassword,
   createExternalUser,
-  cutSessions,
-  reclaimUser,
+  revokeSessions,
+  reclaimUnverifiedUser,
   removeAttached,
-  withdrawUser,
+  deleteRefusedUser,
   type Rules
 } from './users/index.js'
 
@@ -42,22 +42,22 @@ export function createFeatureHost ({ rules, store, log, keysFor, prepareScope }:
     fire: (name, payload, context) => hooks.run(name, payload, context),
     createExternal: (values, link, context) => createExternalUser(rules, values, link, context),
     hasPassword: ({ hashed_password: hash }) => !isHashOfNoPassword(hash),
-    reclaim: (id, context) => reclaimUser(rules, id, context),
-    withdraw: (row, context) => withdrawUser(rules, row, context),
+    reclaimUnverifiedUser: (id, context) => reclaimUnverifiedUser(rules, id, context),
+    deleteRefusedUser: (row, context) => deleteRefusedUser(rules, row, context),
     addRemoval: (remove) => {
       removals.push(remove)
     },
     async removeAttached (user) {
       await removeAttached(rules, user, 'all')
     },
-    actingRow: (request) => actingRow(rules, request),
-    async confirm (request, body) {
+    readActingUser: (request) => readActingUser(rules, request),
+    async requireCurrentPassword (request, body) {
       if (settings.sensitiveChanges === 'confirm') {
-        await checkCurrentPassword(rules, await actingRow(rules, request), body?.current_password)
+        await checkCurrentPassword(rules, await readActingUser(rules, request), body?.current_password)
       }
     },
-    async cutSessions (row) {
-      await cutSessions(rules, row)
+    async revokeSessions (row) {
+      await revokeSessions(rules, row)
     },
     addToReplies: (property, read) => {
       additions.set(property, read)

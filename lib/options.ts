@@ -19,7 +19,7 @@ import type {
   TokenSettings,
   ValidatePassword
 } from './contracts/settings.js'
-import type { UsersRegisterMisfit, User } from './contracts/user.js'
+import type { UsersRegisterMismatch, User } from './contracts/user.js'
 import { FST_USERS_DUPLICATE_BACKEND, FST_USERS_INVALID_OPTION } from './errors.js'
 import { argon2Passwords, passwordPolicy } from './passwords/index.js'
 import { checkSecret } from './tokens/index.js'
@@ -134,7 +134,7 @@ export interface UsersOptions extends CompatibilityOptions {
 }
 
 /** Refuses to compile when `UsersRegister.user` is no user. */
-export type CheckedOptions = UsersOptions & (User extends UsersRegisterMisfit ? UsersRegisterMisfit : unknown)
+export type CheckedOptions = UsersOptions & (User extends UsersRegisterMismatch ? UsersRegisterMismatch : unknown)
 
 const KEYS: Record<Exclude<keyof UsersOptions, keyof CompatibilityOptions>, true> = {
   adapter: true,

@@ -10,7 +10,7 @@ import { root } from './helpers/root.js'
 // is the
 // application that declares nothing.
 const folder = join(root, 'test/types')
-const MISFIT = "Omit<UserOf<typeof schemas>, 'email'>"
+const MISMATCH = "Omit<UserOf<typeof schemas>, 'email'>"
 // below the repository, so that its dependencies are found; git and ESLint ignore it
 mkdirSync(join(root, '.tap'), { recursive: true })
 const declarations = mkdtempSync(join(root, '.tap/types-'))
@@ -96,23 +96,23 @@ t.test('what the compiler says of a wrong option names it', { timeout: 600_000 }
   t.match(said('SWAPPED'), /in type '(Strategy)?Definition.* but required in type 'TransportDefinition'/)
 })
 
-const misfits: Record<string, string> = {
-  'without the address': `{ user: ${MISFIT} }`,
+const mismatches: Record<string, string> = {
+  'without the address': `{ user: ${MISMATCH} }`,
   'with a flag of another type': "{ user: Omit<UserOf<typeof schemas>, 'is_active'> & { is_active: string } }",
   'with an id that is no id': "{ user: Omit<UserOf<typeof schemas>, 'id'> & { id: Date } }",
   'that may be absent': '{ user?: UserOf<typeof schemas> }',
   'under another name': '{ User: UserOf<typeof schemas> }'
 }
-for (const [what, register] of Object.entries(misfits)) {
+for (const [what, register] of Object.entries(mismatches)) {
   t.test(
     `row 89: a user ${what} in UsersRegister does not compile where the plugin is registered, nor where a user is read`,
     { timeout: 600_000 },
     async (t) => {
-      const name = 'misfit/misfit.test-d.ts'
-      const errors = errorsOf(name, built, (text) => text.replace(`{ user: ${MISFIT} }`, register))
+      const name = 'mismatch/mismatch.test-d.ts'
+      const errors = errorsOf(name, built, (text) => text.replace(`{ user: ${MISMATCH} }`, register))
       const marked = readFileSync(join(folder, name), 'utf8')
         .split('\n')
-        .flatMap((line, i) => (line.endsWith('// MISFIT') ? [i + 1] : []))
+        .flatMap((line, i) => (line.endsWith('// MISMATCH') ? [i + 1] : []))
       t.strictSame([...new Set(errors.map(lineOf))], marked, 'an error in each marked line and in no other')
       t.match(
         errors.find((error) => lineOf(error) === marked[0]),

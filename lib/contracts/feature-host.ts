@@ -71,13 +71,13 @@ export interface FeatureHost {
    * everything attached that did not vouch for the e-mail are removed. Returns null if the user is verified or changed
    * meanwhile.
    */
-  reclaim(id: UserId, context: CallContext): Promise<UserRow | null>
+  reclaimUnverifiedUser(id: UserId, context: CallContext): Promise<UserRow | null>
   /**
    * Takes a user of `createExternal` back whose first login was refused, with everything attached. Fires
    * `onAfterDelete`.
    * A user that was changed meanwhile stays, with nothing attached.
    */
-  withdraw(row: UserRow, context: CallContext): Promise<void>
+  deleteRefusedUser(row: UserRow, context: CallContext): Promise<void>
   /** Adds a function that removes what a feature keeps to log in as a user. */
   addRemoval(remove: Removal): void
   /** Removes everything that features keep to log in as a user. */
@@ -85,15 +85,15 @@ export interface FeatureHost {
   /**
    * The row of the user that a request comes from, as long as its session lives. Throws `FST_USERS_UNAUTHENTICATED`.
    */
-  actingRow(request: FastifyRequest): Promise<UserRow>
+  readActingUser(request: FastifyRequest): Promise<UserRow>
   /**
    * Asks the user that a request comes from for the current password, where a change needs that (`sensitiveChanges:
    * 'confirm'`).
    * Throws `FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD`, `FST_USERS_UNAUTHENTICATED`.
    */
-  confirm(request: FastifyRequest, body: CurrentPasswordBody | undefined): Promise<void>
+  requireCurrentPassword(request: FastifyRequest, body: CurrentPasswordBody | undefined): Promise<void>
   /** Ends the sessions of a user as far as the table and the strategies can. */
-  cutSessions(row: UserRow): Promise<void>
+  revokeSessions(row: UserRow): Promise<void>
   /** Fills a property of the read schema in what routes reply with a user, where the application's schema has it. */
   addToReplies(property: string, read: (user: User) => Promise<unknown>): void
   /**

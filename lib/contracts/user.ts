@@ -17,7 +17,7 @@ export interface BaseUser {
 export interface UsersRegister {}
 
 /** What `User` becomes when `UsersRegister.user` lacks a base field: nothing accepts it. */
-export interface UsersRegisterMisfit {
+export interface UsersRegisterMismatch {
   readonly 'UsersRegister.user must have every field of BaseUser': never
 }
 
@@ -26,7 +26,7 @@ export type User = keyof UsersRegister extends never
   ? BaseUser
   : UsersRegister extends { user: infer U extends BaseUser }
     ? U
-    : UsersRegisterMisfit
+    : UsersRegisterMismatch
 
 /** A user as it is stored, with the password hash. It never leaves the server. */
 export type UserRow = User & {

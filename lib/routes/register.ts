@@ -43,7 +43,7 @@ export const registerRoutes: RouteGroup<UsersService> = async (scope, { users, s
       if (revealExistingAccounts) {
         return reply.code(201).send(await users.create(request.body, { ...context, by: 'self' }))
       }
-      await users.registerQuietly(request.body, context)
+      await users.registerWithoutReveal(request.body, context)
       return sendNothing(reply, 202, settings)
     }
   )

@@ -2,7 +2,7 @@ import type { Ajv } from 'ajv'
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import type { Settings } from '../contracts/settings.js'
 import { validationError } from '../errors.js'
-import { compileLater } from '../users/index.js'
+import { compileLazily } from '../users/index.js'
 import { completeOperationIds } from './describe-route.js'
 import { handleErrors } from './error-handler.js'
 import { acceptLaxBooleans } from './fastapi-bodies.js'
@@ -36,7 +36,7 @@ export function prepareScope (
 
 /** Replaces the compilers, serializers and formatters that the scope inherited: ours are JSON Schemas. */
 function setCompilers (scope: FastifyInstance, ajv: Ajv, settings: Settings): void {
-  scope.setValidatorCompiler<FastifySchema>(({ schema }) => compileLater(ajv, schema, settings))
+  scope.setValidatorCompiler<FastifySchema>(({ schema }) => compileLazily(ajv, schema, settings))
   scope.setSerializerCompiler<object>(compileSerializer)
   // null is Fastify's default
   scope.setReplySerializer(null as unknown as Parameters<FastifyInstance['setReplySerializer']>[0])

@@ -8,17 +8,17 @@ import { applyPolicy, checkCurrentPassword, readPassword } from './credentials.j
 import { isSameEmail, parseEmail } from './email.js'
 import { writableFields, writableFlags } from './fields.js'
 import { contextOf, currentRow, type Rules } from './rules.js'
-import { actingRow, renewSession } from './sessions.js'
-import { demotes, requireOtherSuperuser } from './superusers.js'
+import { readActingUser, renewSession } from './sessions.js'
+import { isDemotion, requireOtherSuperuser } from './superusers.js'
 import { authorOf, endsSessions, writeChanges } from './user-changes.js'
 import { requestEmailChange } from './verification.js'
 
 const MASK = '**********'
 
 /**
- * Changes a user and fires `onAfterUpdate`. All checks come before the single write. A superuser who changes the own
- * user
- * by its id proves the current password and keeps a cookie session like any user who changes itself.
+ * Changes a user and fires `onAfterUpdate`. All checks run before the single write. A superuser who changes their own
+ * user by its id is treated like a user who changes itself: the current password may be required, and a cookie session
+ * is renewed.
  */
 export async function updateUser (
   rules: Rules,
@@ -30,7 +30,7 @@ export async function updateUser (
   return rules.rows.toUser(await changeRow(rules, await currentRow(rules, user), given, call))
 }
 
-/** Changes the user that the request comes from. Throws `FST_USERS_UNAUTHENTICATED` if the session ended meanwhile. */
+/** Changes the user who sent the request. Throws `FST_USERS_UNAUTHENTICATED` if the session ended meanwhile. */
 export async function updateOwnUser (
   rules: Rules,
   given: UserChanges,
@@ -38,9 +38,8 @@ export async function updateOwnUser (
   reply: FastifyReply
 ): Promise<User> {
   rules.check(given)
-  return rules.rows.toUser(
-    await changeRow(rules, await actingRow(rules, request), given, { request, reply, by: 'self' })
-  )
+  const row = await readActingUser(rules, request)
+  return rules.rows.toUser(await changeRow(rules, row, given, { request, reply, by: 'self' }))
 }
 
 async function changeRow (
@@ -52,38 +51,43 @@ async function changeRow (
   const { rows, hooks, settings } = rules
   const context = contextOf(call)
   const author = authorOf(row, by, context.request)
-  const confirms = author.isOwn && settings.sensitiveChanges === 'confirm'
-  if (confirms && isSensitive(row, given)) await checkCurrentPassword(rules, row, given.current_password)
+  const needsPassword = author.isOwn && settings.sensitiveChanges === 'confirm'
+  if (needsPassword && isSensitive(row, given)) await checkCurrentPassword(rules, row, given.current_password)
 
   const password = typeof given.password === 'string' ? await readNewPassword(rules, row, given.password) : null
   const email = given.email === undefined ? null : parseEmail(given.email)
-  const moves = email !== null && !isSameEmail(email, row.email)
-  // then a taken e-mail comes to light at the proof alone
-  const proves = moves && author.isOwn && (settings.sensitiveChanges === 'confirm' || !settings.revealExistingAccounts)
-  if (moves && !proves && (await rows.getByEmail(email)) !== null) throw FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS()
+  const changesMailbox = email !== null && !isSameEmail(email, row.email)
+  // With a proof, only the owner of the new mailbox learns that the e-mail is taken.
+  const needsProof = changesMailbox && author.isOwn && (needsPassword || !settings.revealExistingAccounts)
+  if (changesMailbox && !needsProof && (await rows.getByEmail(email)) !== null) {
+    throw FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS()
+  }
   const flags = writableFlags(given, by)
-  if (demotes(row, flags)) await requireOtherSuperuser(rules, row)
-  const told = maskedChanges(rules, given, by)
-  await hooks.run('onBeforeUpdate', { user: rows.toUser(row), changes: told }, context)
+  if (isDemotion(row, flags)) await requireOtherSuperuser(rules, row)
+  const reported = maskedChanges(rules, given, by)
+  await hooks.run('onBeforeUpdate', { user: rows.toUser(row), changes: reported }, context)
 
   const changes = {
-    // another spelling stays verified
-    ...(email === null || email === row.email || proves ? {} : { email, ...(moves ? { is_verified: false } : {}) }),
+    ...(email === null || needsProof ? {} : emailChanges(row, email)),
     ...flags,
     ...(writableFields(settings.schemas.fields, given, by, false) as Changes), // checked against the fields' schemas
     ...(password === null ? {} : { hashed_password: await settings.passwords.hash(password) })
   }
   const updated = await writeChanges(rules, row, changes, author)
-  if (proves) requestEmailChange(rules, updated, email, context)
-  await hooks.run('onAfterUpdate', { user: rows.toUser(updated), changes: told }, context)
-  if (author.isOwn && endsSessions(row, changes)) await renewActing(rules, updated, context)
+  if (needsProof) requestEmailChange(rules, updated, email, context)
+  await hooks.run('onAfterUpdate', { user: rows.toUser(updated), changes: reported }, context)
+  if (author.isOwn && endsSessions(row, changes)) await renewOwnSession(rules, updated, context)
   return updated
 }
 
-/**
- * Gives the browser whose cookie session changed its own user a new one in the same reply. A token in a header ends.
- */
-async function renewActing (rules: Rules, row: UserRow, context: EventContext): Promise<void> {
+/** Returns the changes for a new e-mail. A new mailbox is unverified; a new spelling of the same one stays verified. */
+function emailChanges (row: UserRow, email: string): Changes {
+  if (email === row.email) return {}
+  return isSameEmail(email, row.email) ? { email } : { email, is_verified: false }
+}
+
+/** Renews the cookie session that sent the change, in the same reply. A session with a token in a header ends. */
+async function renewOwnSession (rules: Rules, row: UserRow, context: EventContext): Promise<void> {
   const backend = rules.backends.get(context.request?.authentication?.backend ?? '')
   if (backend !== undefined) await renewSession(rules, row, backend, context)
 }
@@ -94,12 +98,12 @@ async function readNewPassword (rules: Rules, row: UserRow, given: string): Prom
   return password
 }
 
-/** A new password or address: who has it can take the user over. */
+/** Returns true for a new password or e-mail: with either, an attacker can take the account over. */
 function isSensitive (row: UserRow, { password, email }: UserChanges): boolean {
   return typeof password === 'string' || (email !== undefined && parseEmail(email) !== row.email)
 }
 
-/** What listeners hear: the fields that count for this writer, the password masked. */
+/** Returns the changes for the hooks: only the fields that this writer may change, with the password masked. */
 function maskedChanges ({ settings }: Rules, given: UserChanges, by: Writer): UserChanges {
   return {
     ...(typeof given.password === 'string' ? { password: MASK } : {}),

@@ -2,8 +2,8 @@ import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { WriteContext } from '../contracts/users-api.js'
 import { FST_USERS_NOT_FOUND } from '../errors.js'
 import { contextOf, currentRow, removeAttached, type Rules } from './rules.js'
-import { destroyStored } from './sessions.js'
-import { demote, demotes, requireOtherSuperuser } from './superusers.js'
+import { deleteStoredTokens } from './sessions.js'
+import { demoteUnlessLast, isDemotion, requireOtherSuperuser } from './superusers.js'
 import { authorOf, checkSession } from './user-changes.js'
 
 /**
@@ -20,18 +20,18 @@ export async function deleteUser (
   const row = await currentRow(rules, user)
   const context = contextOf(call)
   const author = authorOf(row, by, context.request)
-  const gone = rows.toUser(row)
-  const isSuperuser = demotes(row, { is_superuser: false })
+  const deleted = rows.toUser(row)
+  const isSuperuser = isDemotion(row, { is_superuser: false })
   if (isSuperuser) await requireOtherSuperuser(rules, row)
-  await hooks.run('onBeforeDelete', { user: gone }, context)
+  await hooks.run('onBeforeDelete', { user: deleted }, context)
   await checkSession(rules, author)
   if (isSuperuser) await removeSuperuser(rules, row)
   else await remove(rules, row)
-  await hooks.run('onAfterDelete', { user: gone }, context)
+  await hooks.run('onAfterDelete', { user: deleted }, context)
 }
 
 async function remove (rules: Rules, row: UserRow): Promise<void> {
-  await destroyStored(rules, row)
+  await deleteStoredTokens(rules, row)
   await removeAttached(rules, row, 'all')
   if ((await rules.rows.remove(row.id as UserId)) !== 1) throw FST_USERS_NOT_FOUND()
 }
@@ -40,7 +40,7 @@ async function remove (rules: Rules, row: UserRow): Promise<void> {
 async function removeSuperuser (rules: Rules, row: UserRow): Promise<void> {
   const { id } = row
   const undo = (): Promise<number> => rules.rows.update({ id }, { is_superuser: true })
-  await demote(rules, row, () => rules.rows.update({ id }, { is_superuser: false }), undo)
+  await demoteUnlessLast(rules, row, () => rules.rows.update({ id }, { is_superuser: false }), undo)
   try {
     await remove(rules, row)
   } catch (error) {

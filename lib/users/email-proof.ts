@@ -7,7 +7,7 @@ import { hashOfNoPassword } from '../passwords/index.js'
 import { fingerprint, generateStamp, isSameSecret } from '../tokens/index.js'
 import { isSameEmail } from './email.js'
 import { contextOf, currentRow, removeAttached, type Rules } from './rules.js'
-import { cutSessions, destroyStored, presentedBackends, renewSession } from './sessions.js'
+import { revokeSessions, deleteStoredTokens, backendsOfCookies, renewSession } from './sessions.js'
 
 /** How the owner of a mailbox proved it. */
 export interface EmailProof {
@@ -38,13 +38,13 @@ export async function recordProof (
   const isNew = !row.is_verified || changes.email !== undefined
   // fields of the user model
   const proved = { ...row, is_verified: true, ...changes, session_stamp: generateStamp() } as UserRow
-  const acting = renews ? await presentedBackends(rules, row, context.request) : []
+  const acting = renews ? await backendsOfCookies(rules, row, context.request) : []
   if (isNew) await removeAttached(rules, proved, 'unvouched')
   const written = { is_verified: true, ...changes, session_stamp: proved.session_stamp as string }
   if ((await updateUnlessTaken(rules, stateOf(row), written)) !== 1) return null
   if (row.session_stamp === undefined) delete proved.session_stamp // the table has no such column
-  const settled = isNew ? await removeLateComers(rules, proved) : proved
-  await destroyStored(rules, settled)
+  const settled = isNew ? await removeLateAccounts(rules, proved) : proved
+  await deleteStoredTokens(rules, settled)
   for (const backend of acting) await renewSession(rules, settled, backend, context)
   if (isNew && settled.is_verified) await hooks.run('onAfterVerify', { user: rows.toUser(settled) }, context)
   return settled
@@ -67,9 +67,9 @@ export async function confirmEmail (rules: Rules, user: User, call: CallContext)
 }
 
 /** Removes accounts that were attached while a proof was being recorded, and ends the sessions that they opened. */
-export async function removeLateComers (rules: Rules, row: UserRow): Promise<UserRow> {
+export async function removeLateAccounts (rules: Rules, row: UserRow): Promise<UserRow> {
   let current = row
-  while ((await removeAttached(rules, current, 'unvouched')) > 0) current = await cutSessions(rules, current)
+  while ((await removeAttached(rules, current, 'unvouched')) > 0) current = await revokeSessions(rules, current)
   return current
 }
 

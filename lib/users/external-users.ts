@@ -6,9 +6,9 @@ import { hashOfNoPassword } from '../passwords/index.js'
 import { parseEmail } from './email.js'
 import { recordProof } from './email-proof.js'
 import { requiredFields, writableFields } from './fields.js'
-import { insertUserWith, requireValues, type ReadUser } from './registration.js'
+import { insertUserAndDependents, requireValues, type ReadUser } from './registration.js'
 import { contextOf, removeAttached, type Rules } from './rules.js'
-import { destroyStored } from './sessions.js'
+import { deleteStoredTokens } from './sessions.js'
 
 type Link = (store: StoreUser) => Promise<UserRow | null>
 
@@ -33,7 +33,7 @@ export async function createExternalUser (
   if ((await rows.getByEmail(user.email)) !== null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
   const hashed = await hashOfNoPassword(passwords)
   const row = await linkOrRemove(rules, link, async (dependents) => {
-    const stored = await insertUserWith(rules, user, hashed, dependents)
+    const stored = await insertUserAndDependents(rules, user, hashed, dependents)
     if (stored === null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
     return stored
   })
@@ -47,7 +47,7 @@ export async function createExternalUser (
  * stays
  * a way in. Returns null if the user is inactive, verified or changed meanwhile.
  */
-export async function reclaimUser (rules: Rules, id: UserId, call: CallContext): Promise<UserRow | null> {
+export async function reclaimUnverifiedUser (rules: Rules, id: UserId, call: CallContext): Promise<UserRow | null> {
   const row = await rules.rows.getRow(id)
   if (row === null || row.is_verified) return null
   const changes = { hashed_password: await hashOfNoPassword(rules.settings.passwords) }
@@ -59,11 +59,11 @@ export async function reclaimUser (rules: Rules, id: UserId, call: CallContext):
  * application
  * changed in between stays, without the provider account.
  */
-export async function withdrawUser (rules: Rules, row: UserRow, call: CallContext): Promise<void> {
+export async function deleteRefusedUser (rules: Rules, row: UserRow, call: CallContext): Promise<void> {
   const { rows, hooks } = rules
   const { id, email, hashed_password: hash, session_stamp: stamp } = row
   await removeAttached(rules, row, 'all')
-  await destroyStored(rules, row)
+  await deleteStoredTokens(rules, row)
   const unchanged = { email, hashed_password: hash, ...(stamp === undefined ? {} : { session_stamp: stamp }) }
   if ((await rows.remove(id as UserId, unchanged)) === 1) {
     await hooks.run('onAfterDelete', { user: rows.toUser(row) }, contextOf(call))

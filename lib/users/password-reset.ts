@@ -55,7 +55,7 @@ function namesMailbox ({ password_fgpt: print, fgpt }: Claims): boolean {
 async function rowOf (rules: Rules, claims: Claims): Promise<UserRow | null> {
   const id = rules.rows.parseId(claims.sub)
   const row = id === null ? null : await rules.rows.getRow(id)
-  return row !== null && row.is_active && (await fits(rules, row, claims)) ? row : null
+  return row !== null && row.is_active && (await matchesUser(rules, row, claims)) ? row : null
 }
 
 /**
@@ -74,7 +74,7 @@ async function fingerprintsOf (rules: Rules, row: UserRow): Promise<Record<strin
  * The keyed form is always read, so that the setting can change while tokens are out. Tokens of a Python service have
  * no `fgpt`.
  */
-async function fits (rules: Rules, row: UserRow, { password_fgpt: claim, fgpt }: Claims): Promise<boolean> {
+async function matchesUser (rules: Rules, row: UserRow, { password_fgpt: claim, fgpt }: Claims): Promise<boolean> {
   const given = String(claim) // the codec requires text
   if (!given.startsWith('$')) return hasFingerprint(rules, row, 'reset', given)
   if (

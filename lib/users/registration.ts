@@ -32,7 +32,7 @@ export async function createUser (rules: Rules, values: NewUser, { by = 'code', 
  * and
  * insert once, and listeners run after the reply.
  */
-export async function registerQuietly (rules: Rules, values: NewUser, call: CallContext): Promise<void> {
+export async function registerWithoutReveal (rules: Rules, values: NewUser, call: CallContext): Promise<void> {
   const { password, ...user } = await readNewUser(rules, values, 'self')
   const context = contextOf(call)
   await rules.hooks.run('onBeforeRegister', { user }, context)
@@ -90,13 +90,13 @@ export async function insertUser (rules: Rules, user: ReadUser, hashed: string):
 }
 
 /** Like `insertUser`, with rows that are made of the user. */
-export async function insertUserWith (
+export async function insertUserAndDependents (
   rules: Rules,
   user: ReadUser,
   hashed: string,
   dependents: UserDependents
 ): Promise<StoredUserRows | null> {
-  return await unlessTaken(() => rules.rows.insertWith(newRow(rules, user, hashed), dependents))
+  return await unlessTaken(() => rules.rows.insertWithDependents(newRow(rules, user, hashed), dependents))
 }
 
 function newRow (

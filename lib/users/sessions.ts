@@ -57,12 +57,12 @@ async function issueToken (
   { strategy }: Backend,
   row: UserRow,
   request: FastifyRequest | null,
-  gone: () => Error
+  notFound: () => Error
 ): Promise<IssuedToken> {
   try {
     return await strategy.writeToken(row, { request, stamp: rows.stampOf(row) })
   } catch (error) {
-    throw (await rows.getRow(row.id as UserId)) === null ? gone() : error
+    throw (await rows.getRow(row.id as UserId)) === null ? notFound() : error
   }
 }
 
@@ -72,7 +72,7 @@ async function issueToken (
  * asks for it right before, because the session may have ended since the guard let the request in. Throws
  * `FST_USERS_UNAUTHENTICATED` if it has.
  */
-export async function actingRow (rules: Rules, request: FastifyRequest): Promise<UserRow> {
+export async function readActingUser (rules: Rules, request: FastifyRequest): Promise<UserRow> {
   const { authentication } = request
   const backend = rules.backends.get(authentication?.backend ?? '')
   const row =
@@ -95,7 +95,7 @@ async function rowOfToken (
 }
 
 /** Returns the backends whose cookies on the request are good sessions of this user. */
-export async function presentedBackends (
+export async function backendsOfCookies (
   rules: Rules,
   { id }: UserRow,
   request: FastifyRequest | null
@@ -136,7 +136,7 @@ export async function logout (rules: Rules, request: FastifyRequest, reply: Fast
 /** Ends every session of the user: a new stamp for tokens that carry it, and removal where they are stored. */
 export async function endSessions (rules: Rules, user: User | UserId): Promise<void> {
   const row = await currentRow(rules, user)
-  await cutSessions(rules, row)
+  await revokeSessions(rules, row)
   if (row.session_stamp !== undefined) return
   const left = [...rules.backends.values()].filter(({ strategy }) => strategy.destroyAllTokens === undefined)
   if (left.length > 0) throw FST_USERS_SESSIONS_NOT_REVOCABLE([left.map(({ name }) => name).join(', ')])
@@ -145,15 +145,15 @@ export async function endSessions (rules: Rules, user: User | UserId): Promise<v
 /**
  * Ends the sessions of a row as far as the table and the strategies can. Returns the row with its new security stamp.
  */
-export async function cutSessions (rules: Rules, row: UserRow): Promise<UserRow> {
+export async function revokeSessions (rules: Rules, row: UserRow): Promise<UserRow> {
   const stamp = generateStamp()
   if (row.session_stamp !== undefined) await rules.rows.update({ id: row.id }, { session_stamp: stamp })
-  await destroyStored(rules, row)
+  await deleteStoredTokens(rules, row)
   return row.session_stamp === undefined ? row : { ...row, session_stamp: stamp }
 }
 
 /** Removes the user's stored tokens from every backend; the stamp has ended them already where the table has one. */
-export async function destroyStored ({ backends, rows }: Rules, row: UserRow): Promise<void> {
+export async function deleteStoredTokens ({ backends, rows }: Rules, row: UserRow): Promise<void> {
   const user = rows.toUser(row)
   for (const { strategy } of backends.values()) await strategy.destroyAllTokens?.(user)
 }

@@ -4,7 +4,7 @@ import { FST_USERS_LAST_SUPERUSER } from '../errors.js'
 import type { Rules } from './rules.js'
 
 /** Checks whether changes take the rights of an active superuser away. */
-export function demotes (row: UserRow, { is_active: isActive, is_superuser: isSuperuser }: Changes): boolean {
+export function isDemotion (row: UserRow, { is_active: isActive, is_superuser: isSuperuser }: Changes): boolean {
   return row.is_active && row.is_superuser && (isActive === false || isSuperuser === false)
 }
 
@@ -21,7 +21,7 @@ export async function requireOtherSuperuser ({ rows }: Rules, { id }: UserRow): 
  * never
  * are both done. Only a process that ends between the change and the second count can leave no superuser.
  */
-export async function demote<T> (
+export async function demoteUnlessLast<T> (
   rules: Rules,
   row: UserRow,
   change: () => Promise<T>,

@@ -11,10 +11,10 @@ import {
 } from '../errors.js'
 import { generateStamp } from '../tokens/index.js'
 import { isSameEmail } from './email.js'
-import { removeLateComers } from './email-proof.js'
+import { removeLateAccounts } from './email-proof.js'
 import { removeAttached, type Rules } from './rules.js'
-import { actingRow, destroyStored } from './sessions.js'
-import { demote, demotes } from './superusers.js'
+import { readActingUser, deleteStoredTokens } from './sessions.js'
+import { demoteUnlessLast, isDemotion } from './superusers.js'
 
 /** On whose behalf a user is written. */
 export interface Author {
@@ -42,8 +42,8 @@ export async function writeChanges (rules: Rules, row: UserRow, changes: Changes
   const isProved = verifies(row, changes)
   const proved = { ...row, ...changes } as UserRow // fields of the user model
   if (isProved) await removeAttached(rules, proved, 'unvouched')
-  const acting = demotes(row, changes)
-    ? await demote(
+  const acting = isDemotion(row, changes)
+    ? await demoteUnlessLast(
       rules,
       row,
       () => writeFor(rules, row, all, author),
@@ -51,10 +51,10 @@ export async function writeChanges (rules: Rules, row: UserRow, changes: Changes
     )
     : await writeFor(rules, row, all, author)
   const written = { ...proved, session_stamp: ends ? stamp : (acting.session_stamp ?? null) }
-  const { session_stamp: current } = isProved ? await removeLateComers(rules, written) : written
-  if (ends) await destroyStored(rules, row)
+  const { session_stamp: current } = isProved ? await removeLateAccounts(rules, written) : written
+  if (ends) await deleteStoredTokens(rules, row)
   const now = await rules.rows.getRow(row.id as UserId)
-  if (now === null) throw goneFor(author)
+  if (now === null) throw missingUserError(author)
   const hash = typeof changes.hashed_password === 'string' ? { hashed_password: changes.hashed_password } : {}
   return { ...now, ...hash, ...(now.session_stamp === undefined ? {} : { session_stamp: current ?? null }) }
 }
@@ -83,7 +83,7 @@ async function writeFor (rules: Rules, row: UserRow, all: Changes, author: Autho
   // it is this one that is verified
   const knownEmail = verifies(row, all) && all.email === undefined ? { email: row.email } : {}
   const where = author.isOwn ? sameSessions(row) : { id: row.id, ...knownEmail }
-  if (Object.keys(all).length > 0 && (await updateRow(rules, where, all)) !== 1) throw goneFor(author)
+  if (Object.keys(all).length > 0 && (await updateRow(rules, where, all)) !== 1) throw missingUserError(author)
   return row
 }
 
@@ -94,7 +94,7 @@ async function writeFor (rules: Rules, row: UserRow, all: Changes, author: Autho
 async function writeOwn (rules: Rules, all: Changes, by: Writer, request: FastifyRequest): Promise<UserRow> {
   const rights = by === 'superuser' ? { is_active: true, is_superuser: true } : { is_active: true }
   for (let left = WRITE_ATTEMPTS; left > 0; left--) {
-    const acting = await actingRow(rules, request)
+    const acting = await readActingUser(rules, request)
     checkRights(acting, by)
     if (Object.keys(all).length === 0 || (await updateRow(rules, { ...sameSessions(acting), ...rights }, all)) === 1) {
       return acting
@@ -105,7 +105,7 @@ async function writeOwn (rules: Rules, all: Changes, by: Writer, request: Fastif
 
 /** Throws if the session behind a write has ended, or its user may not write any more. */
 export async function checkSession (rules: Rules, { by, session }: Author): Promise<void> {
-  if (session !== null) checkRights(await actingRow(rules, session), by)
+  if (session !== null) checkRights(await readActingUser(rules, session), by)
 }
 
 function checkRights (acting: UserRow, by: Writer): void {
@@ -113,7 +113,7 @@ function checkRights (acting: UserRow, by: Writer): void {
   if (by === 'superuser' && !acting.is_superuser) throw FST_USERS_FORBIDDEN()
 }
 
-function goneFor ({ by }: Author): Error {
+function missingUserError ({ by }: Author): Error {
   return by === 'self' ? FST_USERS_UNAUTHENTICATED() : FST_USERS_NOT_FOUND()
 }
 

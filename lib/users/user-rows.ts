@@ -15,7 +15,7 @@ export interface UserRows extends UserReader {
   getByEmail(email: string): Promise<UserRow | null>
   insert(row: Row): Promise<UserRow>
   /** Stores a user and the rows made of it, in one step where the store can. */
-  insertWith(row: Row, dependents: UserDependents): Promise<StoredUserRows>
+  insertWithDependents(row: Row, dependents: UserDependents): Promise<StoredUserRows>
   update(where: Where, changes: Changes): Promise<number>
   /** Removes a user, if the row still has these values. */
   remove(id: UserId, unchanged?: Where): Promise<number>
@@ -59,7 +59,7 @@ export function createUserRows (
     },
 
     insert: async (row) => (await store.create(model, row)) as unknown as UserRow,
-    async insertWith (row, dependents) {
+    async insertWithDependents (row, dependents) {
       const make: Dependents = (stored) => dependents(stored as unknown as UserRow) // of the user model
       return (await (store.createWith?.(model, row, make) ??
         createSequentially(store, model, row, make))) as unknown as StoredUserRows

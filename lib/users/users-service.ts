@@ -1,7 +1,7 @@
 import type { CallContext, UsersApi } from '../contracts/users-api.js'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { NewUser, User, UserChanges, UserRow } from '../contracts/user.js'
-import { createUser, registerQuietly } from './registration.js'
+import { createUser, registerWithoutReveal } from './registration.js'
 import { updateOwnUser, updateUser } from './accounts.js'
 import { checkCredentials, reportFailure } from './credentials.js'
 import { deleteUser } from './deletion.js'
@@ -15,7 +15,7 @@ import { requestVerify, verify } from './verification.js'
 /** What the routes need beside `app.users`. */
 export interface UsersService extends UsersApi {
   /** Registers without telling whether the address was taken. */
-  registerQuietly(user: NewUser, context: CallContext): Promise<void>
+  registerWithoutReveal(user: NewUser, context: CallContext): Promise<void>
   /**
    * Changes the user that the request comes from; a cookie session that changed its password goes on in the same reply.
    */
@@ -31,7 +31,7 @@ export function createUsersService (rules: Rules): UsersService {
     get: async (id) => present(await rows.getRow(id)),
     getByEmail: async (email) => present(await rows.getByEmail(email)),
     create: (user, context = {}) => createUser(rules, user, context),
-    registerQuietly: (user, context) => registerQuietly(rules, user, context),
+    registerWithoutReveal: (user, context) => registerWithoutReveal(rules, user, context),
     update: (user, changes, context = {}) => updateUser(rules, user, changes, context),
     updateOwn: (changes, request, reply) => updateOwnUser(rules, changes, request, reply),
     delete: (user, context = {}) => deleteUser(rules, user, context),

@@ -45,7 +45,7 @@ export function createAjv (settings: Pick<Settings, 'allowIntranetEmails'>): Ajv
 }
 
 /** A validator as Fastify wants it. */
-export interface LateValidator {
+export interface LazyValidator {
   (data: unknown): boolean
   errors?: ErrorObject[] | null
 }
@@ -54,9 +54,9 @@ export interface LateValidator {
  * Returns a validator that is compiled when it is first called: starts are quicker, and few processes use every route.
  * Problems with e-mails have their reason as message.
  */
-export function compileLater (ajv: Ajv, schema: object, settings: Pick<Settings, 'allowIntranetEmails'>): LateValidator {
+export function compileLazily (ajv: Ajv, schema: object, settings: Pick<Settings, 'allowIntranetEmails'>): LazyValidator {
   let compiled: ValidateFunction | undefined
-  const validate: LateValidator = (data) => {
+  const validate: LazyValidator = (data) => {
     compiled ??= ajv.compile(schema)
     const fits = compiled(data)
     validate.errors = compiled.errors ?? null
@@ -114,7 +114,7 @@ export function createUserCheck (ajv: Ajv, settings: Pick<Settings, 'allowIntran
   } satisfies Record<string, TSchema>)
   // a field that cannot be compiled stops the start; the result is kept
   if (Object.keys(custom).length > 0) ajv.compile(schema)
-  const validate = compileLater(ajv, schema, settings)
+  const validate = compileLazily(ajv, schema, settings)
 
   const { fields } = userModel(schemas)
 

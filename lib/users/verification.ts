@@ -12,7 +12,7 @@ import { contextOf, type Rules } from './rules.js'
 export async function requestVerify (rules: Rules, email: string, call: CallContext): Promise<void> {
   const row = await rules.rows.getByEmail(email)
   if (row === null || !row.is_active || row.is_verified) return
-  announce(rules, row, 'verify', {}, row.email, contextOf(call))
+  sendVerifyToken(rules, row, 'verify', {}, row.email, contextOf(call))
 }
 
 /**
@@ -22,16 +22,16 @@ export async function requestVerify (rules: Rules, email: string, call: CallCont
  */
 export function requestEmailChange (rules: Rules, row: UserRow, newEmail: string, context: EventContext): void {
   if (rules.settings.revealExistingAccounts) {
-    announceChange(rules, row, newEmail, context)
+    sendEmailChangeToken(rules, row, newEmail, context)
     return
   }
   rules.background.run(async () => {
-    if (!(await reportExisting(rules, newEmail, 'email-change', context))) announceChange(rules, row, newEmail, context)
+    if (!(await reportExisting(rules, newEmail, 'email-change', context))) sendEmailChangeToken(rules, row, newEmail, context)
   }, context.reply)
 }
 
-function announceChange (rules: Rules, row: UserRow, newEmail: string, context: EventContext): void {
-  announce(rules, row, 'email-change', { new_email: newEmail }, newEmail, context)
+function sendEmailChangeToken (rules: Rules, row: UserRow, newEmail: string, context: EventContext): void {
+  sendVerifyToken(rules, row, 'email-change', { new_email: newEmail }, newEmail, context)
 }
 
 /**
@@ -48,11 +48,11 @@ export async function verify (rules: Rules, token: string, call: CallContext): P
   if (!isBound(rules, row, claims)) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
   const changes = typeof email === 'string' ? { email } : {}
   const verified = await recordProof(rules, row, { changes }, contextOf(call))
-  if (verified === null) throw await whyNot(rules, row, email === undefined)
+  if (verified === null) throw await verifyError(rules, row, email === undefined)
   return rules.rows.toUser(verified)
 }
 
-function announce (
+function sendVerifyToken (
   rules: Rules,
   row: UserRow,
   purpose: MailedPurpose,
@@ -87,7 +87,7 @@ function isBound (rules: Rules, row: UserRow, { new_email: newEmail, fgpt }: Cla
 }
 
 /** Returns the error for a token whose user changed while it was used: a parallel use may have been first. */
-async function whyNot ({ rows }: Rules, row: UserRow, sameEmail: boolean): Promise<Error> {
+async function verifyError ({ rows }: Rules, row: UserRow, sameEmail: boolean): Promise<Error> {
   const now = await rows.getRow(row.id as UserId)
   const isDone = sameEmail && now?.is_verified === true && isSameEmail(now.email, row.email)
   return isDone ? FST_USERS_VERIFY_USER_ALREADY_VERIFIED() : FST_USERS_VERIFY_USER_BAD_TOKEN()

@@ -81,10 +81,10 @@ export const accountRoutes: FastifyPluginAsync<AccountRoutesOptions> = async (sc
       preHandler: [forget, own]
     },
     async (request, reply) => {
-      await host.confirm(request, request.body)
+      await host.requireCurrentPassword(request, request.body)
       const id = kind.parse(request.params.id) as OauthAccount['id'] | null // of the users' kind
       if (id === null) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
-      await accounts.unlink(await host.actingRow(request), id, { request, reply })
+      await accounts.unlink(await host.readActingUser(request), id, { request, reply })
       return reply.code(204).send()
     }
   )

@@ -50,7 +50,7 @@ export function createOauthAccounts (
       return await resolveUser(rules, identity, context)
     },
     async withdraw (row, context) {
-      if (created.delete(row)) await host.withdraw(row, context)
+      if (created.delete(row)) await host.deleteRefusedUser(row, context)
     },
     async link (user, identity, context) {
       await issuers.claim(identity.provider)

@@ -88,7 +88,7 @@ async function add (rules: AccountRules, row: UserRow, identity: Identity): Prom
   const now = await host.rows.getRow(row.id as UserId)
   if (now !== null && isSameState(now, row)) return added
   await accounts.remove(added)
-  if (now !== null) await host.cutSessions(now) // it may have logged in meanwhile
+  if (now !== null) await host.revokeSessions(now) // it may have logged in meanwhile
   throw FST_USERS_UNAUTHENTICATED()
 }
 

@@ -142,7 +142,7 @@ async function reclaim (
   call: CallContext
 ): Promise<UserRow | null> {
   const { host, accounts } = rules
-  const row = await host.reclaim(id as UserId, call)
+  const row = await host.reclaimUnverifiedUser(id as UserId, call)
   const added = row === null ? null : await accounts.add(id, identity)
   if (row === null || added === null) return null
   await tellLinked(rules, row, added, call)

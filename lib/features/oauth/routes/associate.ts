@@ -56,7 +56,7 @@ export const associateRoutes: FastifyPluginAsync<FlowRoutesOptions> = async (sco
         const { id } = currentUser(request)
         return flow.finish(leg, request.query, String(id), { request, reply }, async (identity) => {
           await checkAgain(request, reply, guard, id)
-          return accounts.link(await host.actingRow(request), identity, { request, reply })
+          return accounts.link(await host.readActingUser(request), identity, { request, reply })
         })
       }
     )

@@ -67,7 +67,7 @@ const authorizeRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, opti
       ...hooks,
       preValidation: wrapScopes,
       async handler (request, reply) {
-        await host.confirm(request, request.body)
+        await host.requireCurrentPassword(request, request.body)
         return {
           authorization_url: await flow.start(leg, startOfUser(request, startOf(provider, request.query)), {
             request,
@@ -109,7 +109,7 @@ const browserRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, option
       async handler (request, reply): Promise<FastifyReply> {
         const start = browserStartOf(provider, oauth, request.query.redirect)
         try {
-          await host.confirm(request, request.body)
+          await host.requireCurrentPassword(request, request.body)
         } catch (error) {
           if (!isUsersError(error) || error.code !== 'FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD') throw error
           return sendBrowser(reply, withError(start.redirect, 'UPDATE_USER_BAD_CURRENT_PASSWORD'), status)

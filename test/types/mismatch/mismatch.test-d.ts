@@ -1,4 +1,4 @@
-// A user without the base fields: `types.test.ts` expects an error in each line that ends in `MISFIT`, and in no other.
+// A user without the base fields: `types.test.ts` expects an error in each line that ends in `MISMATCH`, and in no other.
 import type { FastifyInstance } from 'fastify'
 import users, { currentUser, userSchemas, type User, type UserOf, type UsersOptions } from 'fastify-users'
 
@@ -12,8 +12,8 @@ declare const app: FastifyInstance
 declare const options: UsersOptions
 declare const user: UserOf<typeof schemas>
 
-app.register(users, options)     // MISFIT
-app.register(users, { ...options, name: 'staff' })     // MISFIT
-app.get('/email', async (request) => request.user?.email)     // MISFIT
-app.get('/id', async (request) => currentUser(request).id)     // MISFIT
-export const misfit: User = user     // MISFIT
+app.register(users, options)     // MISMATCH
+app.register(users, { ...options, name: 'staff' })     // MISMATCH
+app.get('/email', async (request) => request.user?.email)     // MISMATCH
+app.get('/id', async (request) => currentUser(request).id)     // MISMATCH
+export const mismatch: User = user     // MISMATCH
