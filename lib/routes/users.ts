@@ -8,7 +8,7 @@ import type { User as AnyUser, UserChanges, UserId } from '../contracts/user.js'
 import { FST_USERS_NOT_FOUND } from '../errors.js'
 import { parseNewEmail, type UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
-import { forget } from './forget.js'
+import { rereadSession } from './reread-session.js'
 import { BODY_ERRORS, errorReplies, replyOf, UNREAD_BODY_ERRORS, type ErrorWord } from './replies.js'
 
 const kTarget = Symbol('fastify-users.target')
@@ -91,7 +91,7 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
       preValidation: async (request) => {
         keepEmail(request.body, currentUser(request), settings)
       },
-      preHandler: [forget, own]
+      preHandler: rereadSession(own)
     },
     async (request, reply) => users.updateOwn(request.body, request, reply)
   )
@@ -135,7 +135,7 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
       preValidation: async (request) => {
         keepEmail(request.body, targetOf(request), settings)
       },
-      preHandler: [forget, superuser]
+      preHandler: rereadSession(superuser)
     },
     async (request, reply) => users.update(targetOf(request), request.body, { request, reply, by: 'superuser' })
   )
@@ -160,7 +160,7 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
         }
       },
       onRequest: byId,
-      preHandler: [forget, superuser]
+      preHandler: rereadSession(superuser)
     },
     async (request, reply) => {
       await users.delete(targetOf(request), { request, reply, by: 'superuser' })

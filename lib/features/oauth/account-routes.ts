@@ -5,7 +5,14 @@ import { authenticate, currentUser } from '../../authentication/index.js'
 import type { FeatureHost } from '../../contracts/feature-host.js'
 import type { UserId } from '../../contracts/user.js'
 import { FST_USERS_OAUTH_ACCOUNT_NOT_FOUND } from '../../errors.js'
-import { CONFIRM_ERRORS, describeRoute, errorReplies, forget, replyOf, UNREAD_BODY_ERRORS } from '../../routes/index.js'
+import {
+  CONFIRM_ERRORS,
+  describeRoute,
+  errorReplies,
+  replyOf,
+  rereadSession,
+  UNREAD_BODY_ERRORS
+} from '../../routes/index.js'
 import type { OauthAccount, OauthAccounts } from './contracts.js'
 
 /** What these routes work with. */
@@ -78,7 +85,7 @@ export const accountRoutes: FastifyPluginAsync<AccountRoutesOptions> = async (sc
         }
       },
       onRequest: own,
-      preHandler: [forget, own]
+      preHandler: rereadSession(own)
     },
     async (request, reply) => {
       await host.requireCurrentPassword(request, request.body)

@@ -8,8 +8,8 @@ import {
   CONFIRM_ERRORS,
   describeRoute,
   errorReplies,
-  forget,
   replyOf,
+  rereadSession,
   UNREAD_BODY_ERRORS,
   type ErrorWord
 } from '../../../routes/index.js'
@@ -128,7 +128,7 @@ function methodsOf (scope: FastifyInstance, { host, settings: oauth }: StartLink
   const post: StartMethod = {
     method: 'POST',
     suffix: confirms ? '' : 'Post',
-    hooks: { onRequest: own, preHandler: [forget, own] },
+    hooks: { onRequest: own, preHandler: rereadSession(own) },
     errors: [...errors, ...(confirms ? CONFIRM_ERRORS : UNREAD_BODY_ERRORS)]
   }
   const get: StartMethod = {
