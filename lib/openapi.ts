@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { CODES, COMPONENT } from '../schemas/index.js'
-import { resolveOptions, type UsersOptions } from './options.js'
+import type { UsersOptions } from './options.js'
+import { resolveOptions } from './resolve-options.js'
 import { securitySchemes } from './routes/index.js'
 
 type Json = Record<string, unknown>
@@ -12,15 +13,16 @@ export type SecurityScheme =
   | { type: 'oauth2'; flows: { password?: { tokenUrl: string; scopes: Record<string, string> } } }
   | { type: 'openIdConnect'; openIdConnectUrl: string }
 
-/** What the application spreads into the options of `@fastify/swagger`. */
+/** Options for `@fastify/swagger`. Spread `openapi` into its option of that name. */
 export interface UsersOpenapi {
   openapi: { openapi: '3.1.0'; components: { securitySchemes: Record<string, SecurityScheme> } }
   transformObject(documents: object): { components: { schemas: {} } }
 }
 
 /**
- * The users' part of an OpenAPI 3.1 document, for one registration or several: a security scheme per backend, and named
- * components for the schemas of our routes. Throws what registering with these options throws.
+ * Returns the options of `@fastify/swagger` that describe the plugin in an OpenAPI 3.1 document, for one tenant or
+ * several: a security scheme per backend, and named components for the schemas of the plugin's routes. Throws the same
+ * option errors as the registration of the plugin.
  */
 export function usersOpenapi (...registrations: readonly [UsersOptions, ...UsersOptions[]]): UsersOpenapi {
   return {
@@ -30,53 +32,53 @@ export function usersOpenapi (...registrations: readonly [UsersOptions, ...Users
         securitySchemes: Object.assign(
           {},
           ...registrations.map((options) => securitySchemes(options.backends, resolveOptions(options).settings))
-        ) as Record<string, SecurityScheme>
+        ) as Record<string, SecurityScheme> // transports return security schemes
       }
-    }, // what the transports describe
-    // the other kind is Swagger 2
-    transformObject: (documents) => hoistComponents((documents as { openapiObject: Json }).openapiObject)
+    },
+    // Swagger 2 documents have `swaggerObject` instead; `FST_USERS_OPENAPI_REQUIRED` refuses them
+    transformObject: (documents) => moveComponents((documents as { openapiObject: Json }).openapiObject)
   }
 }
 
-/** Moves every schema of ours to `components.schemas`; the application's own schemas stay where they are. */
-function hoistComponents (document: Json): Json & { components: { schemas: Json } } {
+/** Moves the plugin's schemas to `components.schemas`. The application's own schemas stay where they are. */
+function moveComponents (document: Json): Json & { components: { schemas: Json } } {
   const { components = {}, paths = {} } = document as { components?: { schemas?: Json }; paths?: Json }
   const schemas: Json = { ...components.schemas }
   const moved = Object.fromEntries(
-    Object.entries(paths).map(([path, operations]) => [path, hoist(operations, schemas, '')])
+    Object.entries(paths).map(([path, operations]) => [path, moveSchemas(operations, schemas, '')])
   )
   return { ...document, paths: moved, components: { ...components, schemas } }
 }
 
-function hoist (value: unknown, schemas: Json, population: string): unknown {
-  if (Array.isArray(value)) return value.map((item) => hoist(item, schemas, population))
+function moveSchemas (value: unknown, schemas: Json, tenant: string): unknown {
+  if (Array.isArray(value)) return value.map((item) => moveSchemas(item, schemas, tenant))
   if (typeof value !== 'object' || value === null) return value
-  const owner = 'operationId' in value ? populationOf(String(value.operationId)) : population
+  const owner = 'operationId' in value ? tenantOf(String(value.operationId)) : tenant
   const {
     [COMPONENT]: name,
     [CODES]: codes,
     ...rest
-  } = Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, hoist(inner, schemas, owner)])) as Json
+  } = Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, moveSchemas(inner, schemas, owner)])) as Json
   if (typeof name !== 'string') return rest
-  const component = { $ref: `#/components/schemas/${place(name, rest, schemas, owner)}` }
+  const component = { $ref: `#/components/schemas/${addComponent(name, rest, schemas, owner)}` }
   return codes === undefined
     ? component
     : { allOf: [component, { type: 'object', properties: { code: { enum: codes } }, required: ['code'] }] }
 }
 
-/** The component's name: its own, or with the population in front where another schema has it. */
-function place (name: string, schema: Json, schemas: Json, population: string): string {
-  for (const candidate of [name, `${population}${name}`, `Users${name}`]) {
+/** Adds a component and returns its name. The tenant's name is put in front if another schema has the name already. */
+function addComponent (name: string, schema: Json, schemas: Json, tenant: string): string {
+  for (const candidate of [name, `${tenant}${name}`, `Users${name}`]) {
     const taken = schemas[candidate]
     if (taken !== undefined && !isDeepStrictEqual(taken, schema)) continue
     schemas[candidate] = schema
     return candidate
   }
-  return place(`${name}_`, schema, schemas, population)
+  return addComponent(`${name}_`, schema, schemas, tenant)
 }
 
-/** `staff.login:jwt` belongs to the population `Staff`. */
-function populationOf (operationId: string): string {
+/** Returns the capitalized tenant of an operation id: `Staff` for `staff.login:jwt`, empty without a tenant. */
+function tenantOf (operationId: string): string {
   const dot = operationId.indexOf('.')
   return dot < 1 ? '' : operationId.charAt(0).toUpperCase() + operationId.slice(1, dot)
 }

@@ -20,7 +20,8 @@ import { otherCopy } from './copies.js'
 import { FST_USERS_ALREADY_REGISTERED, FST_USERS_NAME_TAKEN, FST_USERS_NOT_READY } from './errors.js'
 import { createFeatureHost } from './feature-host.js'
 import { createBackground, createHookRegistry } from './hooks/index.js'
-import { resolveOptions, type CheckedOptions } from './options.js'
+import type { CheckedOptions } from './options.js'
+import { resolveOptions } from './resolve-options.js'
 import {
   authRoutes,
   checkUserReply,
@@ -43,26 +44,26 @@ import {
   type Rules,
   type UsersService
 } from './users/index.js'
-import { warnOfReadableFile } from './validation/file-permissions.js'
+import { warnIfFileIsReadable } from './validation/file-permissions.js'
 import { VERSION } from './version.js'
 
-const DEFAULT_PLUGIN_TIMEOUT = 10_000 // Fastify's
+const DEFAULT_PLUGIN_TIMEOUT = 10_000 // milliseconds, Fastify's default
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The rules of the registered users. */
+    /** Functions that create, find, change and log in users. */
     users: UsersApi
   }
 }
 
-/** What is built once per registration, and shared by its scopes. */
+/** Objects that are created once per registration and shared by its scopes. */
 interface Core {
   readonly settings: Settings
   readonly store: Store
   readonly ajv: ReturnType<typeof createAjv>
   readonly rules: Rules
   readonly service: UsersService
-  /** Filled while the backends' scopes load, in list order. */
+  /** Backends by name. Filled in list order while the scopes of the backends load. */
   readonly backends: Map<string, Backend>
   readonly names: readonly string[]
   readonly backendOptions: readonly BackendOptions[]
@@ -74,7 +75,7 @@ async function users (app: FastifyInstance, options: CheckedOptions): Promise<vo
   claimName(app, settings.name)
   const core = await createCore(app, options, settings, secrets)
   decorate(app, core)
-  followLife(app, core, options.adapter)
+  addLifecycleHooks(app, core, options.adapter)
   for (const backend of options.backends) await mountBackend(app, core, backend)
   await mountRoutes(app, core)
 }
@@ -86,15 +87,16 @@ async function createCore (
   secrets: readonly string[]
 ): Promise<Core> {
   const keysFor: Core['keysFor'] = (purpose) => deriveKeys(secrets, `${settings.name}:${purpose}`)
+  // there is one key per secret, and at least one secret
   const secretsFor = (purpose: string): [string, ...string[]] =>
-    keysFor(purpose).map(({ secret }) => secret) as [string, ...string[]] // as many as there are secrets, one at least
-  const store = availableStore(tenantStore(adapter, settings.name), app.log, patienceOf(app))
+    keysFor(purpose).map(({ secret }) => secret) as [string, ...string[]]
+  const store = availableStore(tenantStore(adapter, settings.name), app.log, storeTimeoutOf(app))
   const model = userModel(settings.schemas)
   store.define(model)
 
   const ajv = createAjv(settings)
   const hooks = createHookRegistry()
-  // add checks the name
+  // hooks.add throws for an unknown name
   for (const [name, hook] of Object.entries(listeners)) hooks.add(name as EventName, hook as UsersHook<EventName>)
   const backends = new Map<string, Backend>()
   const rules: Rules = {
@@ -122,8 +124,11 @@ async function createCore (
   }
 }
 
-/** How long a start waits for the store, in milliseconds: Fastify ends one whose plugins take `pluginTimeout`. */
-function patienceOf ({ initialConfig: { pluginTimeout = 0 } }: FastifyInstance): number {
+/**
+ * Returns how long the start waits for the store, in milliseconds. It is half of `pluginTimeout`, after which Fastify
+ * aborts the start.
+ */
+function storeTimeoutOf ({ initialConfig: { pluginTimeout = 0 } }: FastifyInstance): number {
   return (pluginTimeout === 0 ? DEFAULT_PLUGIN_TIMEOUT : pluginTimeout) / 2
 }
 
@@ -132,8 +137,8 @@ async function startTokens (app: FastifyInstance, settings: Settings, keysFor: C
   await app.register(purposeTokens, {
     settings,
     keysFor,
-    receive: (made) => {
-      tokens = made
+    receive: (created) => {
+      tokens = created
     }
   })
   if (tokens === undefined) throw FST_USERS_NOT_READY()
@@ -156,7 +161,7 @@ function decorate (app: FastifyInstance, core: Core): void {
       ...core,
       log: app.log,
       prepareScope: (scope) => {
-        prepareOwnScope(scope, app, core)
+        prepareRouteScope(scope, app, core)
       }
     })
   )
@@ -168,7 +173,7 @@ function decorate (app: FastifyInstance, core: Core): void {
   if (settings.openapiSecurity) documentGuards(app, settings, names, false)
 }
 
-/** A backend and its login and logout routes, in a scope of their own. */
+/** Registers a backend and its login and logout routes in a separate scope. */
 async function mountBackend (app: FastifyInstance, core: Core, backend: BackendOptions): Promise<void> {
   const {
     settings,
@@ -178,7 +183,7 @@ async function mountBackend (app: FastifyInstance, core: Core, backend: BackendO
     service: users
   } = core
   await app.register(async (scope) => {
-    prepareOwnScope(scope, app, core)
+    prepareRouteScope(scope, app, core)
     const built = await createBackend(scope, backend, {
       backend: backend.name,
       settings,
@@ -198,7 +203,7 @@ async function mountRoutes (app: FastifyInstance, core: Core): Promise<void> {
   const { settings, service: users } = core
   checkUserReply(settings)
   await app.register(async (scope) => {
-    prepareOwnScope(scope, app, core)
+    prepareRouteScope(scope, app, core)
     const groups = { register: registerRoutes, reset: resetPasswordRoutes, verify: verifyRoutes, users: usersRoutes }
     for (const [group, routes] of Object.entries(groups)) {
       const { enabled, prefix } = settings.routes[group as keyof typeof groups]
@@ -207,7 +212,7 @@ async function mountRoutes (app: FastifyInstance, core: Core): Promise<void> {
   })
 }
 
-function prepareOwnScope (
+function prepareRouteScope (
   scope: FastifyInstance,
   app: FastifyInstance,
   { ajv, settings, names, backendOptions, rules: { additions } }: Core
@@ -218,7 +223,10 @@ function prepareOwnScope (
   completeUsers(scope, settings, additions)
 }
 
-/** Two tenants need two names and two scopes. The names are kept on the server, which all scopes share. */
+/**
+ * Reserves the name of the tenant. Throws if the name or the scope has a tenant already, or if the scope has other
+ * decorators of the same names. The reserved names are stored on the HTTP server, which all scopes share.
+ */
 function claimName (app: FastifyInstance, name: string): void {
   const server = app.server as typeof app.server & { [kNames]?: Set<string> }
   const names = (server[kNames] ??= new Set())
@@ -229,19 +237,19 @@ function claimName (app: FastifyInstance, name: string): void {
     if (app.hasDecorator(decorator)) throw FST_USERS_NAME_TAKEN([decorator])
   }
   if (app.hasRequestDecorator('authentication')) throw FST_USERS_NAME_TAKEN(['authentication'])
-  // @fastify/jwt has the same one
+  // @fastify/jwt declares request.user too
   if (app.hasRequestDecorator('user') && !app.hasDecorator('jwt')) throw FST_USERS_NAME_TAKEN(['user'])
   names.add(name)
 }
 
-function followLife (
+function addLifecycleHooks (
   app: FastifyInstance,
   { store, settings, rules: { hooks, background } }: Core,
   adapter: DatabaseAdapter
 ): void {
   app.addHook('onReady', async () => {
     await store.open()
-    await warnOfReadableFile(adapter, settings, app.log)
+    await warnIfFileIsReadable(adapter, settings, app.log)
     hooks.close()
   })
   app.addHook('onClose', async () => {
@@ -251,8 +259,7 @@ function followLife (
 }
 
 /**
- * User management: routes, `app.users`, `app.authenticate`, `request.user`. Refuses to start with a coded error that
- * says
- * what to do when an option is wrong.
+ * Fastify plugin for user management. Adds routes, `app.users`, `app.authenticate` and `request.user`. An invalid
+ * option stops the start with an error that has a code and says what to do.
  */
 export default fp(users, { name: 'fastify-users', fastify: '5.x' })

@@ -49,7 +49,7 @@ const layers: [RegExp, number][] = [
   [/^lib\/(transports|strategies)\//, 4],
   [/^lib\/authentication\//, 5],
   [/^lib\/routes\//, 6],
-  [/^lib\/(?=(plugin|feature-host|options|openapi|compatibility)\.ts$)/, 7],
+  [/^lib\/(?=(plugin|feature-host|options|check-options|resolve-options|openapi|compatibility)\.ts$)/, 7],
   [/^lib\/features\/[^/]+\//, 7],
   [/^lib\/(cli|testing)\//, 8],
   [/^lib\/(?=index\.ts$)/, 8]
@@ -482,8 +482,8 @@ t.test('CFG-10: the versions of packages with known weaknesses are those that me
 const readOnlyOurOwn: Record<string, string> = {
   '/=+$/': 'our own random bytes',
   '/-----\\s*BEGIN|^\\s*\\{|^\\s*(?:ssh-|ecdsa-)/': 'a secret among the options',
-  '/\\/+$/': 'an address among the options',
-  '/\\/\\.well-known\\/.*$/': 'an address among the options',
+  '/\\/+$/': 'a URL among the options',
+  '/\\/\\.well-known\\/.*$/': 'a URL among the options',
   '/"(?:[^"]|"")+"|[\\p{L}\\p{N}_$]+/gu': 'names of columns, as PostgreSQL says them',
   '/char[^(]*\\(\\s*(\\d+)/i': 'the type of a column, as SQLite says it'
 }

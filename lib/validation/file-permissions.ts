@@ -2,20 +2,21 @@ import { stat } from 'node:fs/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { DatabaseAdapter } from '../contracts/database-adapter.js'
 import type { Settings } from '../contracts/settings.js'
-import { OTHERS_BITS } from './limits.js'
+import { OTHER_ACCOUNTS_MODE } from './limits.js'
 
 /**
- * Returns what is wrong with the permissions of an adapter's file; null for none, for other adapters and on Windows.
+ * Returns a message if other accounts of the machine can read or write the database file. Returns null otherwise, for
+ * adapters without a file and on Windows.
  */
 export async function filePermissionProblem ({ file }: DatabaseAdapter): Promise<string | null> {
-  if (file === undefined || process.platform === 'win32') return null // Windows has no such bits
+  if (file === undefined || process.platform === 'win32') return null // Windows has no permission bits
   const found = await stat(file).catch(() => null)
-  if (found === null || (found.mode & OTHERS_BITS) === 0) return null
+  if (found === null || (found.mode & OTHER_ACCOUNTS_MODE) === 0) return null
   return `the database file ${file} can be read or written by every account of this machine; run \`chmod o= ${file}\``
 }
 
-/** Logs a warning for a database file that other accounts can read, unless `allowInsecure` names it. */
-export async function warnOfReadableFile (
+/** Logs a warning if other accounts can read the database file, unless `readableDatabase` is allowed. */
+export async function warnIfFileIsReadable (
   adapter: DatabaseAdapter,
   { allowInsecure }: Settings,
   log: FastifyBaseLogger

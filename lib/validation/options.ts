@@ -2,49 +2,48 @@ import type { RouteSettings } from '../contracts/settings.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_UNKNOWN_OPTION } from '../errors.js'
 
 const NAME = /^[a-z][a-z0-9_-]{0,31}$/
-/** As browsers write it in `Origin`: the host is all that comes after the scheme. */
+/** Origin of a page in a native application, as browsers write it in `Origin`: only a host follows the scheme. */
 const NATIVE_ORIGIN = /^([a-z][a-z0-9+.-]*):\/\/[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::\d{1,5})?$/
-/**
- * Schemes whose pages anybody can serve, that have no origin of their own, or that belong to extensions of browsers.
- */
+/** Schemes that are not native: anyone can serve them, they have an opaque origin, or browser extensions use them. */
 const NOT_NATIVE = /^(?:https?|wss?|ftp|file|filesystem|data|blob|about|javascript|view-source|null|[a-z-]+-extension)$/
 const ANY_LOOPBACK_PORT = /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\]):\*$/
 
-/** The value, when it fits. Throws `FST_USERS_INVALID_OPTION` with the reason. */
-export function checked<T> (option: string, value: T, fits: (value: T) => boolean, reason: string): T {
-  if (!fits(value)) throw FST_USERS_INVALID_OPTION([option, reason])
+/** Returns the value of an option. Throws `FST_USERS_INVALID_OPTION` with the reason if the value is not valid. */
+export function checked<T> (option: string, value: T, isValid: (value: T) => boolean, reason: string): T {
+  if (!isValid(value)) throw FST_USERS_INVALID_OPTION([option, reason])
   return value
 }
 
-/** True or false, or what stands for an absent option. */
+/** Returns the value of a boolean option, or `fallback` if it is absent. Throws `FST_USERS_INVALID_OPTION`. */
 export function flag (option: string, value: unknown, fallback: boolean): boolean {
   return checked(option, value ?? fallback, (given) => typeof given === 'boolean', 'must be true or false') as boolean
 }
 
-/** Throws `FST_USERS_INVALID_OPTION` for anything but an object. */
+/** Throws `FST_USERS_INVALID_OPTION` if the value of an option is not an object. */
 export function checkObject (option: string, given: unknown): void {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     throw FST_USERS_INVALID_OPTION([option, 'must be an object'])
   }
 }
 
-/** Throws `FST_USERS_UNKNOWN_OPTION` for a key that is not known; `path` ends in a dot. */
+/** Throws `FST_USERS_UNKNOWN_OPTION` for the first key that is not known. `path` is empty or ends in a dot. */
 export function refuseUnknown (path: string, given: object, known: readonly string[]): void {
   checkObject(path.slice(0, -1), given)
   const unknown = Object.keys(given).find((key) => !known.includes(key))
   if (unknown !== undefined) throw FST_USERS_UNKNOWN_OPTION([path + unknown, known.join(', ')])
 }
 
-/** Options of a group of routes. */
+/** Options of a route group. */
 export interface RouteGroupOptions {
+  /** Prefix of the group's paths. Begins with `/`. */
   prefix?: string
+  /** The routes of the group require a verified e-mail. Default: the plugin's `requireVerification`. */
   requireVerification?: boolean
 }
 
 /**
- * Returns the settings of a group of routes; `false` switches it off. `requireVerification` is the default of the
- * option, or
- * null for a group that has no such option. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`.
+ * Returns the settings of a route group; `false` switches the group off. `requireVerification` is the default of that
+ * option, or null if the group does not have the option. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`.
  */
 export function readRoute (
   option: string,
@@ -55,7 +54,8 @@ export function readRoute (
   const defaults = { prefix, requireVerification: requireVerification ?? false }
   if (route === undefined || route === false) return { enabled: route !== false, ...defaults }
   refuseUnknown(`${option}.`, route, requireVerification === null ? ['prefix'] : ['prefix', 'requireVerification'])
-  const given = route.prefix ?? (route.requireVerification === undefined ? '' : prefix) // an empty object is a mistake
+  // an empty object is a mistake: the empty prefix makes the check below fail
+  const given = route.prefix ?? (route.requireVerification === undefined ? '' : prefix)
   return {
     enabled: true,
     prefix: checked(
@@ -68,40 +68,42 @@ export function readRoute (
   }
 }
 
-/** The origin of a web address (RFC 6454), as browsers write it. */
-export function originOf (option: string, text: string): string {
-  const url = webAddress(option, text)
+/** Returns the origin of an http or https URL (RFC 6454). Throws `FST_USERS_INVALID_OPTION`. */
+export function parseOrigin (option: string, text: string): string {
+  const url = parseHttpUrl(option, text)
   if (option !== 'publicUrl' && url.username + url.password + url.pathname + url.search + url.hash !== '/') {
-    throw FST_USERS_INVALID_OPTION([option, 'must be an origin: scheme, host and port alone'])
+    throw FST_USERS_INVALID_OPTION([option, 'must be an origin, which has only a scheme, a host and a port, such as https://app.example.com'])
   }
   return url.origin
 }
 
 /**
- * Returns an origin that may be trusted with our cookies: of a web page, of a page in a native application such as
- * `capacitor://localhost` (a private-use scheme, RFC 8252, section 7.1), or `http://localhost:*` for any port of a
- * loopback
- * host (section 7.3). Throws `FST_USERS_INVALID_OPTION`.
+ * Returns an origin that may send requests with our cookies: the origin of a web page, the origin of a page in a native
+ * application such as `capacitor://localhost` (a private-use scheme, RFC 8252, section 7.1), or `http://localhost:*`
+ * for every port of a loopback host (section 7.3). Throws `FST_USERS_INVALID_OPTION`.
  */
-export function trustedOriginOf (option: string, text: string): string {
+export function parseTrustedOrigin (option: string, text: string): string {
   const scheme = typeof text === 'string' ? NATIVE_ORIGIN.exec(text)?.[1] : undefined
   if (scheme !== undefined && !NOT_NATIVE.test(scheme)) return text
-  return ANY_LOOPBACK_PORT.test(text) ? text : originOf(option, text)
+  return ANY_LOOPBACK_PORT.test(text) ? text : parseOrigin(option, text)
 }
 
-/** A web address to which paths are added: without query and fragment, and without `/` at its end. */
-export function baseUrlOf (option: string, text: string): string {
-  const url = webAddress(option, text)
+/**
+ * Returns an http or https URL without query, fragment and trailing `/`, so that a path can be appended. Throws
+ * `FST_USERS_INVALID_OPTION`.
+ */
+export function parseBaseUrl (option: string, text: string): string {
+  const url = parseHttpUrl(option, text)
   return `${url.origin}${url.pathname.replace(/\/+$/, '')}`
 }
 
-/** A web address. Throws `FST_USERS_INVALID_OPTION`. */
-export function webAddress (option: string, text: string): URL {
+/** Returns an absolute http or https URL. Throws `FST_USERS_INVALID_OPTION`. */
+export function parseHttpUrl (option: string, text: string): URL {
   const url = typeof text === 'string' && URL.canParse(text) ? new URL(text) : null
   if (url === null || !['http:', 'https:'].includes(url.protocol) || url.host.includes('*')) {
     throw FST_USERS_INVALID_OPTION([
       option,
-      'must be an absolute http or https address without wildcards, such as https://app.example.com'
+      'must be an absolute http or https URL without wildcards, such as https://app.example.com'
     ])
   }
   return url
@@ -111,7 +113,7 @@ export function isFunction (value: unknown): boolean {
   return typeof value === 'function'
 }
 
-/** True for the name of a registration or of a backend. */
+/** True for the name of a tenant or a backend. */
 export function isName (value: unknown): boolean {
   return typeof value === 'string' && NAME.test(value)
 }

@@ -2,7 +2,7 @@ import type { Backend } from '../../contracts/backend.js'
 import type { RouteSettings, Settings } from '../../contracts/settings.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_UNKNOWN_BACKEND } from '../../errors.js'
 import { checkSecret } from '../../tokens/index.js'
-import { baseUrlOf, checked, flag, isFunction, originOf, readRoute, refuseUnknown } from '../../validation/options.js'
+import { parseBaseUrl, checked, flag, isFunction, parseOrigin, readRoute, refuseUnknown } from '../../validation/options.js'
 import type { BrowserCookieSettings } from './browser-cookie.js'
 import type { AccountSettings, MapProfile, Provider, ProviderFetch } from './contracts.js'
 import { readCookieOptions, type OauthCookieOptions } from './cookie-options.js'
@@ -130,7 +130,7 @@ export function resolveOauthOptions (
   refuseUnknown('oauth.', options, Object.keys(KEYS))
   const { redirectUrls = {}, stateSecret } = options
   const publicUrl =
-    options.publicUrl === undefined ? settings.publicUrl : baseUrlOf('oauth.publicUrl', options.publicUrl)
+    options.publicUrl === undefined ? settings.publicUrl : parseBaseUrl('oauth.publicUrl', options.publicUrl)
   const providers = readProviders(options.providers)
   const routes = readRoutes(options.routes ?? {})
   const backend = readBackend(options.backend, backends)
@@ -219,7 +219,7 @@ function readRoutes (given: NonNullable<OauthOptions['routes']>): OauthSettings[
 
 function readOrigins (origins: readonly string[]): ReadonlySet<string> {
   const list = listOf('oauth.insecureOrigins', origins)
-  return new Set(list.map((origin, i) => originOf(`oauth.insecureOrigins[${i}]`, origin)))
+  return new Set(list.map((origin, i) => parseOrigin(`oauth.insecureOrigins[${i}]`, origin)))
 }
 
 function readFunction<F> (option: string, value: F | undefined, reason: string): F | null {

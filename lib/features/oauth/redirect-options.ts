@@ -1,6 +1,6 @@
 import type { RouteSettings } from '../../contracts/settings.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
-import { checked, refuseUnknown, webAddress } from '../../validation/options.js'
+import { checked, refuseUnknown, parseHttpUrl } from '../../validation/options.js'
 import type { Provider } from './contracts.js'
 import { createRedirects, type Redirects } from './redirects.js'
 
@@ -59,7 +59,7 @@ function readFixedUrls (given: RedirectUrls, providers: readonly Provider[]): Re
 }
 
 function readRedirectUrl (option: string, text: string): string {
-  const url = webAddress(option, text)
+  const url = parseHttpUrl(option, text)
   if (url.username + url.password + url.search + url.hash !== '') {
     throw FST_USERS_INVALID_OPTION([option, 'must be a URL without user name, query and fragment'])
   }

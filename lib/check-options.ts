@@ -1,0 +1,121 @@
+import type { UserSchemas } from '../schemas/index.js'
+import { compatibilityKeys, type CompatibilityOptions } from './compatibility.js'
+import type { BackendOptions } from './contracts/backend.js'
+import type { PasswordHelper } from './contracts/password-helper.js'
+import { FST_USERS_DUPLICATE_BACKEND, FST_USERS_INVALID_OPTION } from './errors.js'
+import type { UsersOptions } from './options.js'
+import { checked, checkObject, flag, isFunction, isName, refuseUnknown } from './validation/options.js'
+
+const KEYS: Record<Exclude<keyof UsersOptions, keyof CompatibilityOptions>, true> = {
+  adapter: true,
+  secret: true,
+  backends: true,
+  name: true,
+  schemas: true,
+  passwords: true,
+  validatePassword: true,
+  hooks: true,
+  routes: true,
+  requireVerification: true,
+  tokens: true,
+  publicUrl: true,
+  trustedOrigins: true,
+  revealExistingAccounts: true,
+  allowIntranetEmails: true,
+  sensitiveChanges: true,
+  compatibility: true,
+  errorHandler: true,
+  openapiSecurity: true,
+  openapiPasswordFlow: true,
+  allowInsecure: true,
+  clock: true
+}
+
+const ADAPTER_METHODS = ['define', 'open', 'create', 'findOne', 'findMany', 'update', 'delete']
+
+/**
+ * Checks the keys of the options and the values that have no default. Throws `FST_USERS_INVALID_OPTION`,
+ * `FST_USERS_UNKNOWN_OPTION`, `FST_USERS_DUPLICATE_BACKEND`.
+ */
+export function checkRequiredOptions (options: UsersOptions): void {
+  refuseRegisterOptions(options)
+  refuseUnknown('', options, [...Object.keys(KEYS), ...compatibilityKeys])
+  checkAdapter(options.adapter)
+  checkObject('hooks', options.hooks ?? {})
+  checkBackends(options.backends)
+}
+
+/** Returns the name. Throws `FST_USERS_INVALID_OPTION` if it is not the name of a tenant or a backend. */
+export function checkName (option: string, name: string): string {
+  return checked(option, name, isName, 'must be a lower-case letter, then up to 31 letters, digits, - or _')
+}
+
+/** True for an object with the methods of a password helper. */
+export function isPasswordHelper ({ hash, verifyAndUpdate }: PasswordHelper): boolean {
+  return isFunction(hash) && isFunction(verifyAndUpdate)
+}
+
+/** True for the return value of `userSchemas()`. */
+export function isUserSchemas (schemas: UserSchemas): boolean {
+  return ['UserRead', 'UserCreate', 'UserUpdate', 'id', 'fields'].every((key) => key in schemas)
+}
+
+/**
+ * Refuses options of `register` that Fastify applies to a new scope. The plugin has no scope: its decorators belong to
+ * the scope that registers it.
+ */
+function refuseRegisterOptions (options: object): void {
+  const given = ['prefix', 'logLevel', 'logSerializers'].find((key) => key in options)
+  if (given === undefined) return
+  const example = `app.register(async (scope) => { await scope.register(users, options) }, { ${given} })`
+  const alternative = given === 'prefix' ? ', or use the option routes to change the prefix of one group' : ''
+  throw FST_USERS_INVALID_OPTION([
+    given,
+    `belongs to a scope: ${example}. Add your guarded routes to the same scope${alternative}`
+  ])
+}
+
+function checkAdapter (adapter: unknown): void {
+  if (
+    typeof adapter !== 'object' ||
+    adapter === null ||
+    !ADAPTER_METHODS.every((method) => typeof (adapter as Record<string, unknown>)[method] === 'function')
+  ) {
+    throw FST_USERS_INVALID_OPTION(['adapter', "must be a database adapter, such as sqlite('app.db')"])
+  }
+}
+
+function checkBackends (backends: unknown): void {
+  if (!Array.isArray(backends) || backends.length === 0) {
+    throw FST_USERS_INVALID_OPTION(['backends', 'must list at least one backend: { name, transport, strategy }'])
+  }
+  const names = new Set<string>()
+  for (const backend of backends as readonly Partial<BackendOptions>[]) {
+    const name = checkBackend(backend)
+    if (names.has(name)) throw FST_USERS_DUPLICATE_BACKEND([name])
+    names.add(name)
+  }
+}
+
+/** Checks one backend and returns its name. */
+function checkBackend (backend: Partial<BackendOptions>): string {
+  if (typeof backend !== 'object' || backend === null) {
+    throw FST_USERS_INVALID_OPTION(['backends', 'must contain objects: { name, transport, strategy }'])
+  }
+  refuseUnknown('backends[].', backend, ['name', 'transport', 'strategy', 'requireVerification'])
+  const name = checkName('backends[].name', backend.name ?? '')
+  if (backend.transport?.kind !== 'transport') {
+    throw FST_USERS_INVALID_OPTION([
+      `backends["${name}"].transport`,
+      'must be created by bearerTransport(), cookieTransport() or defineTransport()'
+    ])
+  }
+  if (backend.strategy?.kind !== 'strategy') {
+    throw FST_USERS_INVALID_OPTION([
+      `backends["${name}"].strategy`,
+      'must be created by jwtStrategy(), databaseStrategy(), redisStrategy() or defineStrategy()'
+    ])
+  }
+  flag(`backends["${name}"].requireVerification`, backend.requireVerification, false)
+  return name
+}

@@ -1,0 +1,173 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { userSchemas, type UserSchemas } from '../schemas/index.js'
+import { checkName, checkRequiredOptions, isPasswordHelper, isUserSchemas } from './check-options.js'
+import { FASTAPI_USERS_PASSWORDS, resolveCompatibility } from './compatibility.js'
+import type { BackendOptions } from './contracts/backend.js'
+import type { RouteGroupName, RouteSettings, Settings, TokenSettings } from './contracts/settings.js'
+import { FST_USERS_INVALID_OPTION } from './errors.js'
+import type { UsersOptions } from './options.js'
+import { argon2Passwords, passwordPolicy } from './passwords/index.js'
+import { checkSecret } from './tokens/index.js'
+import { checkSeconds, MAX_RESET_SECONDS, MAX_VERIFY_SECONDS, readAllowInsecure } from './validation/limits.js'
+import {
+  checked,
+  flag,
+  isFunction,
+  parseBaseUrl,
+  parseOrigin,
+  parseTrustedOrigin,
+  readRoute,
+  refuseUnknown
+} from './validation/options.js'
+
+const PREFIXES: Record<RouteGroupName, string> = {
+  auth: '/auth',
+  register: '/auth',
+  reset: '/auth',
+  verify: '/auth',
+  users: '/users'
+}
+
+/**
+ * Checks the options and returns them with all defaults filled in. Throws `FST_USERS_INVALID_OPTION`,
+ * `FST_USERS_UNKNOWN_OPTION`, `FST_USERS_INVALID_SECRET`, `FST_USERS_DUPLICATE_BACKEND`.
+ */
+export function resolveOptions (
+  options: UsersOptions,
+  log?: FastifyBaseLogger
+): { settings: Settings; secrets: readonly string[] } {
+  checkRequiredOptions(options)
+  const name = checkName('name', options.name ?? 'users')
+  const compatibility = resolveCompatibility(name, options)
+  const allowInsecure = readAllowInsecure(options.allowInsecure)
+  const requireVerification = flag('requireVerification', options.requireVerification, false)
+  const settings: Settings = {
+    name,
+    ...readFunctions(options),
+    ...readChoices(options),
+    ...readOrigins(options),
+    requireVerification,
+    revealExistingAccounts: flag('revealExistingAccounts', options.revealExistingAccounts, true),
+    allowIntranetEmails: flag('allowIntranetEmails', options.allowIntranetEmails, false),
+    routes: readRoutes(options.routes ?? {}, requireVerification),
+    tokens: readTokens(compatibility.audiencePrefix, options.tokens ?? {}, allowInsecure),
+    openapiSecurity: flag('openapiSecurity', options.openapiSecurity, false),
+    openapiPasswordFlow: flag('openapiPasswordFlow', options.openapiPasswordFlow, false),
+    tokensKeptSeconds: longestTokenSeconds(options.backends),
+    allowInsecure,
+    ...compatibility
+  }
+  if (settings.endlessTokens) log?.warn('fastify-users: endlessTokens is on: sessions may never expire')
+  if (allowInsecure.size > 0) log?.warn(`fastify-users: allowInsecure accepts ${[...allowInsecure].join(', ')}`)
+  return { settings, secrets: readSecrets(options.secret) }
+}
+
+function readFunctions (
+  options: UsersOptions
+): Pick<Settings, 'schemas' | 'clock' | 'passwords' | 'validatePassword'> {
+  const isFastapi = options.compatibility !== undefined
+  return {
+    schemas: checked(
+      'schemas',
+      (options.schemas ?? userSchemas()) as UserSchemas, // isUserSchemas checks what the type claims
+      isUserSchemas,
+      'must be the return value of userSchemas()'
+    ),
+    clock: checked(
+      'clock',
+      options.clock ?? Date.now,
+      isFunction,
+      'must be a function that returns milliseconds, such as Date.now'
+    ),
+    passwords: checked(
+      'passwords',
+      options.passwords ?? argon2Passwords(isFastapi ? FASTAPI_USERS_PASSWORDS : {}),
+      isPasswordHelper,
+      'must have the methods hash and verifyAndUpdate, such as argon2Passwords()'
+    ),
+    validatePassword: checked(
+      'validatePassword',
+      options.validatePassword ?? (isFastapi ? () => null : passwordPolicy()),
+      isFunction,
+      'must be a function, such as passwordPolicy()'
+    )
+  }
+}
+
+function readChoices (options: UsersOptions): Pick<Settings, 'sensitiveChanges' | 'errorHandler'> {
+  return {
+    sensitiveChanges: checked(
+      'sensitiveChanges',
+      options.sensitiveChanges ?? 'immediate',
+      (value) => value === 'immediate' || value === 'confirm',
+      "must be 'immediate' or 'confirm'"
+    ),
+    errorHandler: checked(
+      'errorHandler',
+      options.errorHandler ?? 'plugin',
+      (value) => value === 'plugin' || value === 'application',
+      "must be 'plugin' or 'application'"
+    )
+  }
+}
+
+function readOrigins ({
+  publicUrl,
+  trustedOrigins = []
+}: UsersOptions): Pick<Settings, 'publicOrigin' | 'publicUrl' | 'trustedOrigins'> {
+  const origins = checked('trustedOrigins', trustedOrigins, Array.isArray, 'must be a list of origins')
+  return {
+    publicOrigin: publicUrl === undefined ? null : parseOrigin('publicUrl', publicUrl),
+    publicUrl: publicUrl === undefined ? null : parseBaseUrl('publicUrl', publicUrl),
+    trustedOrigins: new Set(origins.map((origin, i) => parseTrustedOrigin(`trustedOrigins[${i}]`, origin)))
+  }
+}
+
+function readSecrets (secret: UsersOptions['secret']): readonly string[] {
+  const list: readonly unknown[] = Array.isArray(secret) ? secret : [secret]
+  if (list.length === 0) throw FST_USERS_INVALID_OPTION(['secret', 'must not be an empty list'])
+  return list.map((value, i) => checkSecret(Array.isArray(secret) ? `secret[${i}]` : 'secret', value))
+}
+
+/** Returns the longest time that a backend needs a stored token, in seconds; null if one never deletes its tokens. */
+function longestTokenSeconds (backends: readonly BackendOptions[]): number | null {
+  const seconds = backends.map(({ strategy: { keepsSeconds = 0 } }) => keepsSeconds ?? Infinity)
+  const longest = Math.max(...seconds)
+  return longest === Infinity ? null : longest
+}
+
+function readRoutes (given: NonNullable<UsersOptions['routes']>, requireVerification: boolean): Settings['routes'] {
+  refuseUnknown('routes.', given, Object.keys(PREFIXES))
+  const entries = Object.entries(PREFIXES).map(([group, prefix]): [string, RouteSettings] => {
+    // users have no session when they call the routes of the other groups
+    const verification = group === 'auth' || group === 'users' ? requireVerification : null
+    return [group, readRoute(`routes.${group}`, given[group as RouteGroupName], prefix, verification)]
+  })
+  return Object.fromEntries(entries) as Record<RouteGroupName, RouteSettings> // one entry per key of PREFIXES
+}
+
+function readTokens (
+  audiencePrefix: string,
+  given: NonNullable<UsersOptions['tokens']>,
+  allowInsecure: Settings['allowInsecure']
+): Settings['tokens'] {
+  refuseUnknown('tokens.', given, ['reset', 'verify'])
+  const read = (purpose: 'reset' | 'verify', maxSeconds: number): TokenSettings => {
+    const options = given[purpose] ?? {}
+    refuseUnknown(`tokens.${purpose}.`, options, ['secret', 'lifetimeSeconds', 'audience'])
+    const { secret, lifetimeSeconds = 3600, audience = `${audiencePrefix}:${purpose}` } = options
+    checked(
+      `tokens.${purpose}.audience`,
+      audience,
+      (value) => typeof value === 'string' && value !== '',
+      'must be a non-empty string'
+    )
+    if (!(Number.isInteger(lifetimeSeconds) && lifetimeSeconds > 0)) {
+      throw FST_USERS_INVALID_OPTION([`tokens.${purpose}.lifetimeSeconds`, 'must be a whole number of seconds above 0'])
+    }
+    checkSeconds(`tokens.${purpose}.lifetimeSeconds`, lifetimeSeconds, maxSeconds, { allowInsecure }, 'longTokens')
+    const ownSecret = secret === undefined ? null : checkSecret(`tokens.${purpose}.secret`, secret)
+    return { secret: ownSecret === null ? null : () => ownSecret, lifetimeSeconds, audience }
+  }
+  return { reset: read('reset', MAX_RESET_SECONDS), verify: read('verify', MAX_VERIFY_SECONDS) }
+}
