@@ -44,12 +44,12 @@ export function walkSteps (origin: string, file: string): WalkStep[] {
       ]
     },
     {
-      title: 'Forget the password; then run the command of the mail that is printed here',
-      commands: [`curl -i ${origin}/auth/forgot-password ${json} -d '{"email":"king.arthur@camelot.bt"}'`]
+      title: 'Verify the e-mail: then run the command of the mail that is printed here (all sessions end)',
+      commands: [`curl -i ${origin}/auth/request-verify-token ${json} -d '{"email":"king.arthur@camelot.bt"}'`]
     },
     {
-      title: 'Prove the address; then run the command of that mail',
-      commands: [`curl -i ${origin}/auth/request-verify-token ${json} -d '{"email":"king.arthur@camelot.bt"}'`]
+      title: 'Forget the password: then run the command of that mail',
+      commands: [`curl -i ${origin}/auth/forgot-password ${json} -d '{"email":"king.arthur@camelot.bt"}'`]
     },
     {
       title: 'Become a superuser, and log in with the new password',
