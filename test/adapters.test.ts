@@ -179,7 +179,7 @@ conform('sqlite(database)', (t) => {
 t.test('the conformance suite refuses adapters that check and then act, share rows or lose conditions', async (t) => {
   const broken: [RegExp, (adapter: DatabaseAdapter) => Partial<DatabaseAdapter>][] = [
     [
-      /^RACE-01: of many that consume/,
+      /^RACE-01: only one of many parallel deletes/,
       (adapter) => ({
         async delete (model, where) {
           const rows = await adapter.findMany(model, where, { limit: 99 })
@@ -189,7 +189,7 @@ t.test('the conformance suite refuses adapters that check and then act, share ro
       })
     ],
     [
-      /^RACE-01: of many that compare and set/,
+      /^RACE-01: only one of many parallel compare-and-set/,
       (adapter) => ({
         async update (model, where, changes) {
           const row = await adapter.findOne(model, where)
@@ -199,14 +199,14 @@ t.test('the conformance suite refuses adapters that check and then act, share ro
       })
     ],
     [
-      /^RACE-02: of many that create/,
+      /^RACE-02: only one of many parallel creates/,
       (adapter) => ({
         create: async (model, row) =>
           await adapter.create(model, { ...row, ...(model === User ? { email: randomUUID() } : {}) })
       })
     ],
     [
-      /^DEP-03: of rows that are stored together/,
+      /^DEP-03: a failed createWith/,
       (adapter) => ({
         async createWith (model, row, dependents) {
           const stored = await adapter.create(model, row)
@@ -215,7 +215,7 @@ t.test('the conformance suite refuses adapters that check and then act, share ro
       })
     ],
     [
-      /^rows are copies/,
+      /^a change of a returned row/,
       (adapter) => {
         const rows = new Map<unknown, Row | null>()
         return {
@@ -227,7 +227,7 @@ t.test('the conformance suite refuses adapters that check and then act, share ro
       }
     ],
     [
-      /^times are kept/,
+      /^times are stored/,
       (adapter) => ({
         findMany: async (model, where, options) =>
           await adapter.findMany(model, where['seen_at'] instanceof Date ? {} : where, options)

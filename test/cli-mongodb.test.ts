@@ -41,12 +41,12 @@ t.test('mongodb(): migrate makes what the adapter needs, whoever runs it, and do
     ['User', 'AccessToken'].map((name) => peer.collection(database, name).indexes)
   t.match(await run(['prune'], parts), { code: 1, out: '', err: /"User"[^\n]*run `npx fastify-users migrate`/ })
   t.match(badLines(await run(['doctor'], parts)), [
-    /^fail {2}schema: missing: make the collection "User" with its indexes: "case_insensitive_email_index"; run `npx fastify-users migrate`$/,
+    /^fail {2}schema: missing: create the collection "User" with its indexes: "case_insensitive_email_index"; run `npx fastify-users migrate`$/,
     /"AccessToken"/
   ])
   t.strictSame(await run(['migrate', '--check'], parts), {
     code: 1,
-    out: 'Pending:\n  - make the collection "User" with its indexes: "case_insensitive_email_index"\n  - make the collection "AccessToken" with its indexes: "token_1", "user_id_1", "created_at_1"\n  - note version 1 of the schema in "fastify_users_schema"',
+    out: 'Pending:\n  - create the collection "User" with its indexes: "case_insensitive_email_index"\n  - create the collection "AccessToken" with its indexes: "token_1", "user_id_1", "created_at_1"\n  - store version 1 of the schema in "fastify_users_schema"',
     err: ''
   })
   const script = await run(['schema'], parts)
@@ -105,7 +105,7 @@ t.test('mongodb(): with oauth among the features, the indexes of accounts in a l
   })
   t.match(await run(['migrate'], parts), {
     code: 0,
-    out: /make the collection "oauth_issuer"[^]*make the collection "oauth_transaction"[^]*note version 1/
+    out: /create the collection "oauth_issuer"[^]*create the collection "oauth_transaction"[^]*store version 1/
   })
   t.match(await run(['migrate', '--check'], parts), { code: 0 })
   t.match(await run(['prune'], parts), { code: 0, out: /oauth_transaction: expired rows removed: 0/ })
@@ -149,7 +149,7 @@ t.test(
         'not unique',
         (db) => db.collection('User').createIndexes([{ ...email, collation: CASELESS }]),
         [
-          /^fail {2}schema: the collection "User" has the index "case_insensitive_email_index" in the place of the unique index "case_insensitive_email_index" on email, without case: drop it by db\.getCollection\("User"\)\.dropIndex\("case_insensitive_email_index"\) in mongosh, and run migrate$/
+          /^fail {2}schema: the collection "User" has the index "case_insensitive_email_index" instead of the unique case-insensitive index "case_insensitive_email_index" on email; drop it with db\.getCollection\("User"\)\.dropIndex\("case_insensitive_email_index"\) in mongosh, and run migrate$/
         ],
         1,
         /^fastify-users: nothing was changed:\n {2}- the collection "User" has the index/
@@ -159,13 +159,13 @@ t.test(
         (db) => db.collection('User').createIndexes([{ ...email, collation: { locale: 'en', strength: 3 } }]),
         [/^fail {2}schema: the collection "User" has the index/],
         1,
-        /drop it by/
+        /drop it with/
       ],
       [
         'as older adapters of Python made it',
         (db) => db.collection('User').createIndexes([plain, { ...email, collation: CASELESS }]),
         [
-          /^warn {2}schema: the collection "User" has the index "case_insensitive_email_index" in the place of the unique/
+          /^warn {2}schema: the collection "User" has the index "case_insensitive_email_index" instead of the unique/
         ],
         0,
         /^$/
@@ -174,7 +174,7 @@ t.test(
         'unique with case',
         (db) => db.collection('User').createIndexes([plain]),
         [
-          /^warn {2}schema: missing: the collection "User": add the unique index "case_insensitive_email_index" on email, without case; run/
+          /^warn {2}schema: missing: the collection "User": add the unique case-insensitive index "case_insensitive_email_index" on email; run/
         ],
         0,
         /^$/
@@ -192,16 +192,16 @@ t.test(
           db
             .collection('User')
             .insertMany(['a@b.example', 'A@b.example'].map((address) => ({ _id: new ObjectId(), email: address }))),
-        [/^fail {2}schema: missing: the collection "User": add the unique index/],
+        [/^fail {2}schema: missing: the collection "User": add the unique case-insensitive index/],
         1,
-        /^fastify-users: Table "User" does not fit: a unique index cannot be made, because documents have the same values: the unique index "case_insensitive_email_index" on email, without case; change or remove all but one$/
+        /^fastify-users: Table "User" does not fit: a unique index cannot be created, because several documents have the same values: the unique case-insensitive index "case_insensitive_email_index" on email; change or delete the duplicates$/
       ],
       [
         'ids of another kind',
         (db) => db.collection('AccessToken').insertOne({ token: 'x', user_id: 'text', created_at: new Date() }),
-        [/^fail {2}schema: Table "AccessToken" does not fit: "user_id" of a document is no objectId/],
+        [/^fail {2}schema: Table "AccessToken" does not fit: "user_id" of a stored document is not of type objectId/],
         1,
-        /"user_id" of a document is no objectId/
+        /"user_id" of a stored document is not of type objectId/
       ],
       [
         'a newer version',
@@ -276,7 +276,7 @@ t.test(
     peer.onCommand(({ name }) => (name === 'createIndexes' ? { ok: 1 } : undefined))
     t.match(await run(['migrate'], partsOf(peer.url)), {
       code: 1,
-      err: /the database does not do this: make the collection "User"/
+      err: /the database did not apply this step: create the collection "User"/
     })
   }
 )

@@ -482,7 +482,7 @@ async function adoptOlder (t: Test, { start }: Pick<MongoStore, 'start'>): Promi
       opened(db, [Member], {
         collections: { user: { collection: 'members', fields: { id: 'id' }, ids: ids === 'text' ? 'native' : 'text' } }
       }),
-      { ...mismatch, message: /"id" of a document is no/ },
+      { ...mismatch, message: /"id" of a stored document is not of type/ },
       'the wrong form'
     )
   }
@@ -824,7 +824,7 @@ t.test('MongoDB: documents that cannot be read are told by name', async (t) => {
     peer.collection('app', 'User').documents = [value === undefined ? rest : { ...document, [field]: value as unknown }]
     await t.rejects(
       async () => await adapter.findOne(User, {}),
-      { ...mismatch, message: new RegExp(`"${field}" of a document`) },
+      { ...mismatch, message: new RegExp(`"${field}" of a stored document`) },
       field
     )
   }
@@ -833,10 +833,13 @@ t.test('MongoDB: documents that cannot be read are told by name', async (t) => {
   peer.collection('app', 'User').documents = [{ _id: new ObjectId(), email: 'a@x.org' }]
   await t.rejects(opened(db, [User], {}), {
     ...mismatch,
-    message: /"_id" of a document is no binData; choose the kind of id/
+    message: /"_id" of a stored document is not of type binData; choose the matching id kind/
   })
   peer.collection('app', 'User').documents = [document]
-  await t.rejects(opened(db, [Person], {}), { ...mismatch, message: /"_id" of a document is no objectId/ })
+  await t.rejects(opened(db, [Person], {}), {
+    ...mismatch,
+    message: /"_id" of a stored document is not of type objectId/
+  })
   await t.rejects(
     adapter.create(User, { id: String(id).toUpperCase(), email: 'x', hashed_password: 'h', is_active: true }),
     refused
@@ -1059,15 +1062,15 @@ t.test(
       ])
     )
     const refusing: [string, object, RegExp][] = [
-      ['a field that nothing fills', required('email', 'tenant_id'), /its validator asks for "tenant_id"/],
-      ['the same in a query', { $and: [{ tenant_id: { $exists: true } }] }, /its validator asks for "tenant_id"/],
+      ['a field that nothing fills', required('email', 'tenant_id'), /its validator requires "tenant_id"/],
+      ['the same in a query', { $and: [{ tenant_id: { $exists: true } }] }, /its validator requires "tenant_id"/],
       [
         'ids of another type',
         typed('_id', 'objectId'),
-        /its validator wants "_id" to be objectId, and users have binData there; choose the kind of ids/
+        /its validator requires "_id" to be objectId, but the adapter writes binData; choose the matching id kind/
       ],
-      ['flags of another type', typed('is_active', ['int', 'string']), /wants "is_active" to be int or string/],
-      ['a type in a query', { hashed_password: { $type: 'binData' } }, /wants "hashed_password" to be binData/],
+      ['flags of another type', typed('is_active', ['int', 'string']), /requires "is_active" to be int or string/],
+      ['a type in a query', { hashed_password: { $type: 'binData' } }, /requires "hashed_password" to be binData/],
       [
         'a field that is not allowed',
         { $jsonSchema: { additionalProperties: false, properties: { ...known, session_stamp: undefined, other: {} } } },

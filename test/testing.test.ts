@@ -72,11 +72,11 @@ t.test('asUser says why it cannot', async (t) => {
   await t.rejects(
     asUser(app, {}, { backend: 'nowhere' }),
     { code: 'FST_USERS_INVALID_OPTION' },
-    'its transport names no request headers'
+    'its transport has no request headers'
   )
   await t.rejects(asUser(app, { is_active: false }), { code: 'FST_USERS_LOGIN_BAD_CREDENTIALS' })
   const { app: pending } = await build(t, undefined, { onBeforeLogin: () => ({ pending: { code: 'SECOND_FACTOR' } }) })
-  await t.rejects(asUser(pending), { code: 'FST_USERS_INVALID_OPTION', message: /the login is pending/ })
+  await t.rejects(asUser(pending), { code: 'FST_USERS_INVALID_OPTION', message: /the login waits for another step/ })
 })
 
 t.test('captured events come in order and give tokens', async (t) => {

@@ -10,9 +10,7 @@ import { declareValueTests } from './conformance/values.js'
 
 export type { ConformanceOptions, TestFunction } from './conformance/context.js'
 
-/**
- * Declares the tests that every adapter passes. Each test asks `makeAdapter` for an adapter of its own, and closes it.
- */
+/** Declares the tests that every adapter must pass. Each test creates an adapter with `makeAdapter` and closes it. */
 export function adapterConformance (options: ConformanceOptions): void {
   const declare: Declare = (name, run) => {
     options.test(name, async () => {

@@ -3,19 +3,19 @@ import type { BaseUser, NewUser, User } from '../contracts/user.js'
 import type { AnyInstance } from '../contracts/instances.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
 
-/** Attributes of a user that a test makes up; address and password have defaults of their own. */
+/** Attributes of a new user. The defaults are a random e-mail and a random password. */
 export type UserAttributes = Partial<NewUser>
 
-/** Where the session comes from. */
+/** Options of `asUser`. */
 export interface AsUserOptions {
-  /** Name of the backend (the first one). */
+  /** Name of the backend that creates the session. Default: the first backend. */
   backend?: string
 }
 
 /**
- * Headers with which `app.inject` acts as a user: one that exists, or a new one with the attributes given. Logs in
- * through
- * `app.users.login`, without a password. Throws `FST_USERS_INVALID_OPTION` for a transport without `requestHeaders`.
+ * Creates a session without a password and returns the request headers for `app.inject`. Takes a stored user, or the
+ * attributes of a user to create. Throws `FST_USERS_INVALID_OPTION` for a transport without `requestHeaders`, and if a
+ * login step is pending.
  */
 export async function asUser (
   app: AnyInstance,
@@ -24,17 +24,20 @@ export async function asUser (
 ): Promise<Record<string, string>> {
   const [first = ''] = app.users.backends.keys()
   const name = backend ?? first
-  const known = isStored(user) ? user : await createUser(app, user)
-  const { issued } = await app.users.login(known, { backend: name, method: 'test' })
+  const stored = isStored(user) ? user : await createUser(app, user)
+  const { issued } = await app.users.login(stored, { backend: name, method: 'test' })
   const headers =
     issued === undefined ? undefined : app.users.backends.get(name)?.transport.requestHeaders?.(issued.token)
   if (headers === undefined) {
-    throw FST_USERS_INVALID_OPTION(['backend', `"${name}" gives no request headers, or the login is pending`])
+    throw FST_USERS_INVALID_OPTION([
+      'backend',
+      `the transport of "${name}" has no \`requestHeaders\`, or the login waits for another step`
+    ])
   }
   return headers
 }
 
-/** Stores a user for a test: a random address, a random password, and the attributes given. */
+/** Creates a user with a random e-mail, a random password and the given attributes. */
 export function createUser (app: AnyInstance, attributes: UserAttributes = {}): Promise<User> {
   return app.users.create({ email: `${randomUUID()}@users.example`, password: randomUUID(), ...attributes })
 }

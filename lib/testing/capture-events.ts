@@ -3,23 +3,25 @@ import type { AnyInstance } from '../contracts/instances.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
 import { eventNames } from '../hooks/index.js'
 
-/** An event as a listener got it, with its name. */
+/** The name of an event and the properties that its listeners received. */
 export type CapturedEvent = { [N in keyof UsersEvents]: { name: N } & UsersEvents[N] }[keyof UsersEvents]
 
-/** The events of an application, newest last. */
+/** The captured events of an application. */
 export interface CapturedEvents {
+  /** All events, newest last. */
   readonly events: readonly CapturedEvent[]
-  /** Names of the events so far. */
+  /** Returns the names of all events, newest last. */
   names(): string[]
   /**
-   * Waits for work after replies, then gives the token of the newest such event. Throws `FST_USERS_INVALID_OPTION`
-   * without one.
+   * Waits for background work, then returns the token of the newest event with this name. Throws
+   * `FST_USERS_INVALID_OPTION` if there is no such event.
    */
   tokenOf(name: 'onAfterForgotPassword' | 'onAfterRequestVerify'): Promise<string>
+  /** Deletes all captured events. */
   clear(): void
 }
 
-/** Listens to every event. Call it after `register` and before `ready`. */
+/** Captures all events of an application. Call it after `register` and before `ready`. */
 export function captureEvents (app: AnyInstance): CapturedEvents {
   const events: CapturedEvent[] = []
   for (const name of eventNames) {
@@ -33,7 +35,9 @@ export function captureEvents (app: AnyInstance): CapturedEvents {
     async tokenOf (name) {
       await app.users.settled()
       const event = events.findLast((captured) => captured.name === name)
-      if (event === undefined || !('token' in event)) throw FST_USERS_INVALID_OPTION([name, 'has not happened'])
+      if (event === undefined || !('token' in event)) {
+        throw FST_USERS_INVALID_OPTION([name, 'no such event was captured'])
+      }
       return event.token
     },
     clear () {

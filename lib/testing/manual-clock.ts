@@ -1,12 +1,12 @@
 import type { Clock } from '../contracts/settings.js'
 
-/** A clock that stands still until it is moved. */
+/** A clock that changes only through `tick`. */
 export interface ManualClock extends Clock {
-  /** Moves the time on, or back with a negative number. */
+  /** Moves the clock forward, or backward by a negative number. */
   tick(seconds: number): void
 }
 
-/** A clock for the option `clock`, set to `start` (now) in milliseconds since 1970. */
+/** Creates a clock for the option `clock`. `start` is in milliseconds since 1970. Default: the current time. */
 export function manualClock (start: number = Date.now()): ManualClock {
   let now = start
   return Object.assign(() => now, {

@@ -2,7 +2,7 @@ import type { Row } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import { type Key, keyOf } from '../shared/compare.js'
 
-/** Finds rows by the values of a group of fields. Rows with a null in the group are not in it. */
+/** An index on a group of fields. It does not contain rows with a null in one of the fields. */
 export class GroupIndex {
   readonly fields: readonly string[]
   readonly unique: boolean
@@ -15,7 +15,7 @@ export class GroupIndex {
     this.#folds = fields.map((field) => model.fields[field]?.ignoreCase === true)
   }
 
-  /** The rows with these values, given by field name; undefined when the group is not fully given. */
+  /** Returns the rows with these values, by field name; undefined if a value of the group is missing. */
   find (values: Row): ReadonlySet<Row> | undefined {
     const key = this.#key(values)
     return key === null ? undefined : (this.#rows.get(key) ?? none)

@@ -15,10 +15,7 @@ import { incrementOf } from '../shared/values.js'
 import { compareKeys, keyOf } from '../shared/compare.js'
 import { MemoryTable } from './memory-table.js'
 
-/**
- * An adapter that keeps everything in this process's memory: for tests and first steps. It forgets all when the process
- * ends.
- */
+/** Creates an adapter that stores everything in the memory of this process, for tests and first steps. */
 export function memory (): DatabaseAdapter {
   return new MemoryAdapter()
 }
@@ -48,7 +45,7 @@ class MemoryAdapter implements DatabaseAdapter {
       for (const { table, stored } of inserted) table.replace([stored], [])
       throw error
     }
-    return inserted.map(({ table, stored }) => table.copy(stored)) as StoredRows // the first is there
+    return inserted.map(({ table, stored }) => table.copy(stored)) as StoredRows // never empty
   }
 
   findOne (model: Model, where: Where): Row | null {
@@ -61,14 +58,15 @@ class MemoryAdapter implements DatabaseAdapter {
     const table = this.#table(model.name)
     const { primaryKey } = table
     const sort = order ?? primaryKey
-    if (table.column(sort).field.type === 'json') throw misuse(model.name, sort, 'is json, which has no order')
+    if (table.column(sort).field.type === 'json') throw misuse(model.name, sort, 'is a json field, which has no order')
     if (!Number.isSafeInteger(limit) || limit < 0) throw misuse(model.name, '', '`limit` must be an integer')
     const compare = (one: Row, other: Row): number =>
       compareKeys(keyOf(one[sort], false), keyOf(other[sort], false)) ||
       compareKeys(keyOf(one[primaryKey], false), keyOf(other[primaryKey], false))
-    if (after?.[sort] === undefined && after !== undefined) throw misuse(model.name, sort, '`after` lacks it')
-    if (after?.[primaryKey] === undefined && after !== undefined) {
-      throw misuse(model.name, primaryKey, '`after` lacks it')
+    if (after !== undefined) {
+      for (const field of [sort, primaryKey]) {
+        if (after[field] === undefined) throw misuse(model.name, field, 'must be set in `after`')
+      }
     }
     const rows = table
       .find(where)
@@ -119,24 +117,25 @@ class MemoryAdapter implements DatabaseAdapter {
     return table
   }
 
-  /** Refuses a row whose reference names nothing, as a foreign key would. */
+  /** Throws `FST_USERS_TABLE_MISMATCH` if a referenced row does not exist, like a foreign key. */
   #checkReferences (table: MemoryTable, row: Row): void {
     for (const { name, field } of table.columns.values()) {
       if (field.references === undefined || row[name] === null) continue
       const target = this.#table(field.references)
       if (target.referring(target.primaryKey, row[name]).length === 0) {
-        throw FST_USERS_TABLE_MISMATCH([table.model.name, `${name} names no row`])
+        throw FST_USERS_TABLE_MISMATCH([table.model.name, `there is no row that ${name} refers to`])
       }
     }
   }
 
+  /** Throws `FST_USERS_TABLE_MISMATCH` if a change breaks a reference, like a foreign key. */
   #checkChange (table: MemoryTable, old: Row | undefined, fresh: Row): void {
     this.#checkReferences(table, fresh)
     const id = old?.[table.primaryKey]
     if (id === fresh[table.primaryKey]) return
     for (const { other, field } of this.#references(table)) {
       if (other.referring(field, id).length > 0) {
-        throw FST_USERS_TABLE_MISMATCH([table.model.name, `${other.model.name}.${field} names the row`])
+        throw FST_USERS_TABLE_MISMATCH([table.model.name, `${other.model.name}.${field} refers to the row`])
       }
     }
   }

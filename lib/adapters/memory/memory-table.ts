@@ -20,7 +20,7 @@ interface Column {
   accepts: Accepts
 }
 
-/** The rows of one model. Stored rows are never changed, only replaced, and never handed out. */
+/** The rows of one model. Stored rows are never modified, only replaced. Callers receive copies. */
 export class MemoryTable {
   readonly model: Model
   readonly primaryKey: string
@@ -44,12 +44,12 @@ export class MemoryTable {
       .concat(plain.map((fields) => new GroupIndex(model, fields, false)))
   }
 
-  /** The stored form of a new row: whole, checked and copied, with an id. */
+  /** Returns a checked copy of a new row with all fields and an id. */
   complete (row: Row): Row {
     for (const name in row) this.column(name)
     const stored: Row = {}
     for (const column of this.columns.values()) {
-      const value = row[column.name] ?? (column.name === this.primaryKey ? this.#makeId(column.field) : null)
+      const value = row[column.name] ?? (column.name === this.primaryKey ? this.#generateId(column.field) : null)
       stored[column.name] = this.store(column, value)
     }
     const id = stored[this.primaryKey]
@@ -57,14 +57,14 @@ export class MemoryTable {
     return stored
   }
 
-  /** A checked copy of a value. */
+  /** Returns a checked copy of a value. */
   store ({ name, field, accepts }: Column, value: unknown): unknown {
     checkWrite(this.model, name, field, accepts, value)
     if (value instanceof Date) return new Date(value)
     return field.type === 'json' && value !== null ? JSON.parse(JSON.stringify(value)) : value
   }
 
-  /** A copy of a stored row for the caller. */
+  /** Returns a copy of a stored row for the caller. */
   copy (row: Row): Row {
     const copy = { ...row }
     for (const { name, field } of this.columns.values()) {
@@ -75,7 +75,10 @@ export class MemoryTable {
     return copy
   }
 
-  /** All rows that fulfil the conditions; of equals without case the exact one first, then by primary key. */
+  /**
+   * Returns all matching rows. If conditions ignore case, the rows with exactly the same text come first, then the
+   * others by primary key.
+   */
   find (where: Where): Row[] {
     const conditions: Condition[] = []
     const given: Row = {}
@@ -94,30 +97,28 @@ export class MemoryTable {
     return found.length > 1 ? this.#sortExactFirst(found, conditions, given) : found
   }
 
-  /** The rows that name `id` in `field`. */
+  /** Returns the rows whose `field` equals `id`. */
   referring (field: string, id: unknown): Row[] {
     return [...this.#candidates({ [field]: id })].filter((row) => row[field] === id)
   }
 
-  /**
-   * Puts new rows in the place of old ones. Throws `FST_USERS_UNIQUE_VIOLATION` and changes nothing when one clashes.
-   */
+  /** Replaces old rows by new ones. Throws `FST_USERS_UNIQUE_VIOLATION` for a duplicate, and then changes nothing. */
   replace (old: readonly Row[], fresh: readonly Row[]): void {
     for (const row of old) this.#unlink(row)
     const linked: Row[] = []
     for (const row of fresh) {
-      const clash = this.#indexes.find((index) => index.unique && (index.find(row)?.size ?? 0) > 0)
-      if (clash !== undefined) {
+      const violated = this.#indexes.find((index) => index.unique && (index.find(row)?.size ?? 0) > 0)
+      if (violated !== undefined) {
         for (const one of linked) this.#unlink(one)
         for (const one of old) this.#link(one)
-        throw FST_USERS_UNIQUE_VIOLATION([clash.fields.join(', ')], { fields: clash.fields })
+        throw FST_USERS_UNIQUE_VIOLATION([violated.fields.join(', ')], { fields: violated.fields })
       }
       this.#link(row)
       linked.push(row)
     }
   }
 
-  /** The column of a field. Throws `FST_USERS_INVALID_OPTION` for an unknown one. */
+  /** Returns the column of a field. Throws `FST_USERS_INVALID_OPTION` for an unknown field. */
   column (name: string): Column {
     const column = this.columns.get(name)
     if (column === undefined) throw misuse(this.model.name, name, 'there is no such field')
@@ -142,7 +143,7 @@ export class MemoryTable {
     )
   }
 
-  #makeId (field: Field): unknown {
+  #generateId (field: Field): unknown {
     if (field.id?.generate !== undefined) return field.id.generate()
     return field.id?.storage === 'integer' ? this.#lastId + 1 : null
   }
@@ -158,7 +159,7 @@ export class MemoryTable {
   }
 }
 
-/** Text without a UTF-8 form is in no row, so nothing equals it. */
+/** Returns the key of a value; null for text that is not well-formed Unicode, which no row can contain. */
 function lookUpKey (value: unknown, fold: boolean): Key | null {
   return typeof value === 'string' && !isWellFormed(value) ? null : keyOf(value, fold)
 }

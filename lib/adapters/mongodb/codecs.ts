@@ -3,27 +3,27 @@ import type { Field } from '../../contracts/models.js'
 import { isWellFormed } from '../shared/values.js'
 import type { BsonTypes, BsonValue } from './driver.js'
 
-/** How the values of one field are stored. Null is stored as null. */
+/** Converts the values of one field to BSON and back. Null is stored as null and not converted. */
 export interface Codec {
-  /** The type's name in queries. */
+  /** The name of the BSON type in the operator `$type`. */
   readonly type: 'string' | 'bool' | 'number' | 'date' | 'binData' | 'objectId' | 'object'
-  /** The BSON value of a value that the field accepts; undefined for one that no document holds. */
+  /** Returns the BSON value; undefined for a value that no document can contain. */
   encode(value: unknown): unknown
-  /** The value of a BSON value; undefined for one of another type. */
+  /** Returns the value of a BSON value; undefined for a BSON value of another type. */
   decode(raw: unknown): unknown
 }
 
-/** How an id is stored: natively as its kind says, or as text in older collections. */
+/** The storage of an id: the storage of its kind, or text in older collections. */
 export type IdForm = IdKind['storage']
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 const OBJECT_ID = /^[0-9a-f]{24}$/
 const UUID_SUBTYPE = 4
-const JSON_SUBTYPE = 0x80 // the first one for users
-const JSON_DEPTH = 50 // a server refuses documents of more than 100 levels
+const JSON_SUBTYPE = 0x80 // the first user-defined subtype of BSON binary data
+const JSON_DEPTH = 50 // MongoDB refuses documents with more than 100 levels
 const INT32 = 2_147_483_647
 
-/** The codec of a field; `form` is that of an id. */
+/** Returns the codec of a field. `form` applies to ids only. */
 export function codecOf (field: Field, form: IdForm, bson: BsonTypes): Codec {
   switch (field.type) {
     case 'id':
@@ -37,9 +37,9 @@ export function codecOf (field: Field, form: IdForm, bson: BsonTypes): Codec {
     case 'time':
       return {
         type: 'date',
-        encode: (value) => new Date(value as Date),
+        encode: (value) => new Date(value as Date), // callers check the type
         decode: (raw) => (raw instanceof Date && !Number.isNaN(raw.getTime()) ? raw : undefined)
-      } // callers check the type
+      }
     case 'json':
       return jsonCodec(bson)
     default:
@@ -82,7 +82,10 @@ function uuidOf (hex: string | undefined): string | undefined {
   return parts?.slice(1).join('-')
 }
 
-/** Numbers beyond 32 bits are 64 bit integers, as Python's are: a plain JavaScript number would be a double. */
+/**
+ * Returns a codec that stores integers beyond 32 bits as 64-bit integers, as Python does. The driver would store such a
+ * JavaScript number as a double.
+ */
 function integerCodec ({ Long }: BsonTypes): Codec {
   return {
     type: 'number',
@@ -95,9 +98,8 @@ function integerCodec ({ Long }: BsonTypes): Codec {
 }
 
 /**
- * Plain data is stored as it is. What a document cannot hold, or what a server or driver would read as its own (names
- * with
- * `$`, say), is stored as JSON text in bytes of a subtype for users.
+ * Returns a codec that stores JSON values as plain BSON. Values that BSON cannot contain, or that the server or the
+ * driver would interpret (such as names with `$`), are stored as JSON text in binary data with a user-defined subtype.
  */
 function jsonCodec ({ Binary }: BsonTypes): Codec {
   return {
@@ -131,7 +133,7 @@ function toNumber (raw: unknown): number | undefined {
   return isBson(raw, 'Long') ? Number(String(raw)) : undefined
 }
 
-/** The bytes of a binary value of a subtype, in a buffer that is a copy. */
+/** Returns a copy of the bytes of a binary value; undefined for another type or subtype. */
 function bytesOf (raw: unknown, subtype: number): Buffer | undefined {
   if (
     !isBson(raw, 'Binary') ||
@@ -142,7 +144,7 @@ function bytesOf (raw: unknown, subtype: number): Buffer | undefined {
   ) {
     return undefined
   }
-  return Buffer.from(raw.buffer as Uint8Array).subarray(0, Number(raw.position)) // as all versions of bson have it
+  return Buffer.from(raw.buffer as Uint8Array).subarray(0, Number(raw.position)) // all versions of bson have this shape
 }
 
 function isBson (raw: unknown, type: string): raw is BsonValue {

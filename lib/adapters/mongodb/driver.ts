@@ -3,12 +3,12 @@ import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 /** A document, or a part of a command. */
 export type MongoDocument = Record<string, unknown>
 
-/** What is used of a cursor of `mongodb`. */
+/** The part of a cursor of `mongodb` that the adapter uses. */
 export interface MongoCursor {
   toArray(): Promise<object[]>
 }
 
-/** What is used of a collection of `mongodb`. */
+/** The part of a collection of `mongodb` that the adapter uses. */
 export interface MongoCollection {
   find(filter: MongoDocument, options: object): MongoCursor
   aggregate(pipeline: MongoDocument[], options: object): MongoCursor
@@ -30,7 +30,7 @@ export interface MongoCollection {
   createIndexes(indexes: { key: Record<string, 1>; name: string }[], options: object): Promise<unknown>
 }
 
-/** What is used of a `Db` of `mongodb`, so that its types are needed by nobody who does not use it. */
+/** The part of a `Db` of `mongodb` that the adapter uses. Applications without MongoDB do not need its types. */
 export interface MongoDb {
   readonly databaseName: string
   readonly client: { connect(): Promise<unknown> }
@@ -38,12 +38,12 @@ export interface MongoDb {
   command(command: MongoDocument, options: object): Promise<object>
 }
 
-/** A value of BSON that JavaScript has no type for. All copies of one major version of `bson` read each other's. */
+/** A BSON value without a JavaScript type. Copies of `bson` with the same major version accept each other's values. */
 export interface BsonValue {
   readonly _bsontype: string
 }
 
-/** The types of BSON that are written. */
+/** The BSON types that the adapter writes. */
 export interface BsonTypes {
   ObjectId: new (hex?: string) => BsonValue
   Binary: new (bytes: Uint8Array, subtype: number) => BsonValue
@@ -52,12 +52,12 @@ export interface BsonTypes {
 
 const loadPackage = async (): Promise<BsonTypes> => await import('mongodb')
 
-/** The types of the package `mongodb`. Throws `FST_USERS_INVALID_OPTION` when it is not installed. */
+/** Loads the BSON types of the package `mongodb`. Throws `FST_USERS_INVALID_OPTION` if it is not installed. */
 export async function loadBsonTypes (load: () => Promise<BsonTypes> = loadPackage): Promise<BsonTypes> {
   try {
     return await load()
   } catch (cause) {
-    throw FST_USERS_INVALID_OPTION(['adapter', 'mongodb(db) needs the package mongodb; `npm install mongodb`'], {
+    throw FST_USERS_INVALID_OPTION(['adapter', 'mongodb(db) needs the package mongodb; run `npm install mongodb`'], {
       cause
     })
   }

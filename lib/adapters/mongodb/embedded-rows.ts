@@ -5,28 +5,34 @@ import type { MongoDocument } from './driver.js'
 import { type Filter, type Query, readWhere } from './filter.js'
 import type { IdCounters } from './id-counters.js'
 import { decodeDocument, groupsOf, type Layout, projectionOf, type StoredField } from './layout.js'
-import { completeRow, encodeChanges, type ModelRows, readPage, sharedGroup, violation, write } from './model-rows.js'
+import {
+  completeRow,
+  convertWriteErrors,
+  encodeChanges,
+  groupSetEverywhere,
+  type ModelRows,
+  readPage,
+  uniqueViolation
+} from './model-rows.js'
 import type { Operations } from './operations.js'
-import { all } from './separate-rows.js'
+import { allOf } from './separate-rows.js'
 
-/** A layout of rows in a list. */
+/** The layout of rows that are stored in an array of their user's document. */
 export type ListLayout = Layout & Required<Pick<Layout, 'embedded'>>
 
-/** One row of a list: the key of the document that holds it, and its own values by name. */
-interface Found {
+/** One array element, by the name of its fields, and the primary key of the document that contains it. */
+interface LocatedElement {
   owner: unknown
   element: MongoDocument
 }
 
-/** Values that no other row may have, by name in the list. */
-interface Guard {
+/** A group of unique fields, and a filter that matches array elements with the same values. */
+interface UniqueCheck {
   readonly fields: readonly StoredField[]
-  readonly taken: Filter
+  readonly sameValues: Filter
 }
 
-/**
- * Rows that lie in a list inside of their user's document. Each is changed by one operation of its own, which names it.
- */
+/** Rows that are stored in an array of their user's document. Each row is changed by a separate atomic operation. */
 export class EmbeddedRows implements ModelRows {
   readonly layout: ListLayout
   readonly #operations: Operations
@@ -41,19 +47,18 @@ export class EmbeddedRows implements ModelRows {
   async create (row: Row): Promise<Row> {
     const { layout } = this
     const { list, owner } = layout.embedded
-    const { element, key, stored } = await this.elementOf(row)
-    const holder = { [owner.primaryKey.path]: { $eq: key } }
-    const guards = [[layout.primaryKey], ...groupsOf(layout)].flatMap((fields) => this.#guard(fields, element))
-    const filter = all([holder, ...guards.map(({ taken }) => ({ [list]: { $not: { $elemMatch: taken } } }))])
-    const count = await write(layout, () =>
-      this.#operations.update(filter, { $push: { [list]: element } }, { single: true })
-    )
-    if (count === 0) throw await this.#reason(holder, guards)
+    const { element, key, stored } = await this.buildElement(row)
+    const ownerFilter = { [owner.primaryKey.path]: { $eq: key } }
+    const checks = [[layout.primaryKey], ...groupsOf(layout)].flatMap((fields) => this.#uniqueChecks(fields, element))
+    const filter = allOf([ownerFilter, ...this.#noDuplicates(checks)])
+    const update = { $push: { [list]: element } }
+    const count = await convertWriteErrors(layout, () => this.#operations.update(filter, update, { single: true }))
+    if (count === 0) throw await this.#insertError(ownerFilter, checks)
     return stored
   }
 
-  /** A new row as it lies in its list, with an id, and the key of the document that it names. */
-  async elementOf (row: Row): Promise<{ element: MongoDocument; key: unknown; stored: Row }> {
+  /** Returns the array element for a new row, the key of the user's document, and the row as it will be read. */
+  async buildElement (row: Row): Promise<{ element: MongoDocument; key: unknown; stored: Row }> {
     const { layout } = this
     const { list, reference } = layout.embedded
     const values = completeRow(layout, row)
@@ -78,7 +83,7 @@ export class EmbeddedRows implements ModelRows {
     const { sort, limit, after, never } = readPage(this.layout, options)
     if (never || query.never) return []
     const documents = await this.#operations.aggregate([
-      ...this.#unwind(query, after),
+      ...this.#unwindStages(query, after),
       { $sort: sort },
       { $limit: limit },
       { $project: projectionOf(this.layout) }
@@ -91,7 +96,7 @@ export class EmbeddedRows implements ModelRows {
     const query = readWhere(this.layout, where)
     if (query.never) return null
     const [found] = await this.#operations.aggregate([
-      ...this.#unwind(query),
+      ...this.#unwindStages(query),
       { $limit: 1 },
       { $project: { ...projectionOf(owner), ...projectionOf(this.layout), [owner.primaryKey.path]: 1 } }
     ])
@@ -102,13 +107,15 @@ export class EmbeddedRows implements ModelRows {
     const { layout } = this
     const encoded = encodeChanges(layout, changes)
     const [counted] = encoded.steps.keys()
-    if (counted !== undefined) throw misuse(layout.model.name, counted.field, 'lies in a list, where nothing counts up')
+    if (counted !== undefined) {
+      throw misuse(layout.model.name, counted.field, 'cannot be incremented: its rows are array elements')
+    }
     const query = readWhere(layout, where)
-    const found = await this.#find(query)
-    const group = found.length > 1 ? sharedGroup(layout, encoded) : undefined
-    if (group !== undefined) throw violation(group)
+    const found = await this.#findElements(query)
+    const group = found.length > 1 ? groupSetEverywhere(layout, encoded) : undefined
+    if (group !== undefined) throw uniqueViolation(group)
     let count = 0
-    for (const one of found) count += encoded.set.size === 0 ? 1 : await this.#change(one, query, encoded.set)
+    for (const one of found) count += encoded.set.size === 0 ? 1 : await this.#updateElement(one, query, encoded.set)
     return count
   }
 
@@ -116,10 +123,10 @@ export class EmbeddedRows implements ModelRows {
     const { list } = this.layout.embedded
     const query = readWhere(this.layout, where)
     let count = 0
-    for (const one of await this.#find(query)) {
+    for (const one of await this.#findElements(query)) {
       const element = this.#elementFilter(one, query)
       count += await this.#operations.update(
-        all([this.#holder(one), { [list]: { $elemMatch: element } }]),
+        allOf([this.#ownerFilter(one), { [list]: { $elemMatch: element } }]),
         { $pull: { [list]: element } },
         { single: true }
       )
@@ -127,58 +134,60 @@ export class EmbeddedRows implements ModelRows {
     return count
   }
 
-  /** Changes one row, if it still fulfils the conditions. */
-  async #change (one: Found, query: Query, set: ReadonlyMap<StoredField, unknown>): Promise<number> {
+  /** Changes one row if it still matches the conditions. Returns the number of changed rows. */
+  async #updateElement (one: LocatedElement, query: Query, set: ReadonlyMap<StoredField, unknown>): Promise<number> {
     const { layout } = this
     const { list } = layout.embedded
     const { name: key } = layout.primaryKey
     const values = Object.fromEntries([...set].map(([{ name }, value]) => [name, value]))
     const touched = groupsOf(layout).filter((fields) => fields.some((field) => set.has(field)))
-    const guards = touched.flatMap((fields) => this.#guard(fields, { ...one.element, ...values }))
-    const others = guards.map(({ fields, taken }) => ({
+    const checks = touched.flatMap((fields) => this.#uniqueChecks(fields, { ...one.element, ...values }))
+    const others = checks.map(({ fields, sameValues }) => ({
       fields,
-      taken: { ...taken, [key]: { $ne: one.element[key] } }
+      sameValues: { ...sameValues, [key]: { $ne: one.element[key] } }
     }))
     const element = this.#elementFilter(one, query)
-    const target = [this.#holder(one), { [list]: { $elemMatch: element } }]
-    const filter = all([...target, ...others.map(({ taken }) => ({ [list]: { $not: { $elemMatch: taken } } }))])
+    const target = [this.#ownerFilter(one), { [list]: { $elemMatch: element } }]
+    const filter = allOf([...target, ...this.#noDuplicates(others)])
     const $set = Object.fromEntries(Object.entries(values).map(([name, value]) => [`${list}.$[row].${name}`, value]))
     const arrayFilters = [
       Object.fromEntries(Object.entries(element).map(([name, condition]) => [`row.${name}`, condition]))
     ]
-    const count = await write(layout, () => this.#operations.update(filter, { $set }, { single: true, arrayFilters }))
-    if (count === 0) await this.#throwTaken(all(target), others)
+    const count = await convertWriteErrors(layout, () =>
+      this.#operations.update(filter, { $set }, { single: true, arrayFilters })
+    )
+    if (count === 0) await this.#throwIfTaken(allOf(target), others)
     return count
   }
 
-  /** Rows that fulfil conditions, with the values that must be unique. */
-  async #find (query: Query): Promise<Found[]> {
+  /** Returns the matching elements, with their unique fields only. */
+  async #findElements (query: Query): Promise<LocatedElement[]> {
     if (query.never) return []
     const { layout } = this
     const { list, reference } = layout.embedded
     const paths = [reference, layout.primaryKey, ...groupsOf(layout).flat()].map(({ path }) => [path, 1] as const)
     const documents = (await this.#operations.aggregate([
-      ...this.#unwind(query),
+      ...this.#unwindStages(query),
       { $project: { _id: 0, ...Object.fromEntries(paths) } }
     ])) as MongoDocument[]
-    // $unwind leaves one element
+    // after $unwind, the path of the array holds one element
     return documents.map((document) => ({ owner: document[reference.path], element: document[list] as MongoDocument }))
   }
 
-  /** The first stages of every read: documents that may hold such rows, then their rows alone. */
-  #unwind (query: Query, more: readonly MongoDocument[] = []): MongoDocument[] {
+  /** Returns the first stages of every read: they select documents by index, then their matching elements. */
+  #unwindStages (query: Query, more: readonly MongoDocument[] = []): MongoDocument[] {
     const { list, reference } = this.layout.embedded
-    const element = this.#conditions(query)
-    const holder = query.filter[reference.path]
-    const first = all([
-      holder === undefined ? {} : { [reference.path]: holder },
+    const element = this.#elementConditions(query)
+    const ownerFilter = query.filter[reference.path]
+    const first = allOf([
+      ownerFilter === undefined ? {} : { [reference.path]: ownerFilter },
       Object.keys(element).length === 0 ? {} : { [list]: { $elemMatch: element } }
     ])
-    return [{ $match: first }, { $unwind: `$${list}` }, { $match: all([query.filter, ...more]) }]
+    return [{ $match: first }, { $unwind: `$${list}` }, { $match: allOf([query.filter, ...more]) }]
   }
 
-  /** Conditions on a row by name in the list. */
-  #conditions ({ filter }: Query): Filter {
+  /** Returns the conditions on an element, by the name of its fields. */
+  #elementConditions ({ filter }: Query): Filter {
     const {
       fields,
       embedded: { reference }
@@ -190,37 +199,49 @@ export class EmbeddedRows implements ModelRows {
     )
   }
 
-  #elementFilter ({ element }: Found, query: Query): Filter {
+  #elementFilter ({ element }: LocatedElement, query: Query): Filter {
     const { name } = this.layout.primaryKey
-    return { ...this.#conditions(query), [name]: { $eq: element[name] } }
+    return { ...this.#elementConditions(query), [name]: { $eq: element[name] } }
   }
 
-  #holder ({ owner }: Found): Filter {
+  #ownerFilter ({ owner }: LocatedElement): Filter {
     return { [this.layout.embedded.reference.path]: { $eq: owner } }
   }
 
-  /** A null never clashes. An index sees to other documents, and not to one and the same. */
-  #guard (fields: readonly StoredField[], element: MongoDocument): Guard[] {
+  /**
+   * Returns the check of a unique group; no check if a value is null. A unique index of MongoDB compares different
+   * documents only: elements of one document need this check.
+   */
+  #uniqueChecks (fields: readonly StoredField[], element: MongoDocument): UniqueCheck[] {
     const values = fields.map(({ name }) => [name, element[name] ?? null] as const)
     return values.some(([, value]) => value === null)
       ? []
-      : [{ fields, taken: Object.fromEntries(values.map(([name, value]) => [name, { $eq: value }])) }]
+      : [{ fields, sameValues: Object.fromEntries(values.map(([name, value]) => [name, { $eq: value }])) }]
   }
 
-  /** Why nothing was added: a clash, or there is no such user. */
-  async #reason (holder: MongoDocument, guards: readonly Guard[]): Promise<Error> {
-    await this.#throwTaken(holder, guards)
-    return FST_USERS_TABLE_MISMATCH([this.layout.collection, `user_id of ${this.layout.model.name} names no document`])
-  }
-
-  async #throwTaken (holder: MongoDocument, guards: readonly Guard[]): Promise<void> {
+  /** Returns filters that match documents without a duplicate. */
+  #noDuplicates (checks: readonly UniqueCheck[]): MongoDocument[] {
     const { list } = this.layout.embedded
-    for (const { fields, taken } of guards) {
-      const [clash] = await this.#operations.find(all([holder, { [list]: { $elemMatch: taken } }]), {
+    return checks.map(({ sameValues }) => ({ [list]: { $not: { $elemMatch: sameValues } } }))
+  }
+
+  /** Returns the reason why no element was added: a duplicate, or a missing user. */
+  async #insertError (ownerFilter: MongoDocument, checks: readonly UniqueCheck[]): Promise<Error> {
+    await this.#throwIfTaken(ownerFilter, checks)
+    return FST_USERS_TABLE_MISMATCH([
+      this.layout.collection,
+      `there is no user document with the user_id of the new ${this.layout.model.name} row`
+    ])
+  }
+
+  async #throwIfTaken (ownerFilter: MongoDocument, checks: readonly UniqueCheck[]): Promise<void> {
+    const { list } = this.layout.embedded
+    for (const { fields, sameValues } of checks) {
+      const [clash] = await this.#operations.find(allOf([ownerFilter, { [list]: { $elemMatch: sameValues } }]), {
         projection: { _id: 1 },
         limit: 1
       })
-      if (clash !== undefined) throw violation(fields)
+      if (clash !== undefined) throw uniqueViolation(fields)
     }
   }
 }

@@ -3,44 +3,45 @@ import { foldCase } from '../shared/compare.js'
 import { eachCondition, type Operator } from '../shared/conditions.js'
 import { checkComparable, isWellFormed } from '../shared/values.js'
 import type { MongoDocument } from './driver.js'
-import { fieldOf, isAbsent, type Layout, type StoredField } from './layout.js'
+import { fieldOf, isMissingField, type Layout, type StoredField } from './layout.js'
 
-/** An operator for each name: no value of a caller ever stands where a server reads an operator. */
+/** Conditions by path. Each value follows an operator, so that the server never reads an input as an operator. */
 export type Filter = Record<string, MongoDocument>
 
 /**
- * A condition that ignores the case of ASCII letters. The server compares by a wider rule, and what it finds is checked
- * again.
+ * A condition that ignores the case of ASCII letters. The collation of the server ignores more than that, so the
+ * adapter checks the documents that the server finds again.
  */
-export interface Folded {
+export interface CaselessCondition {
   readonly field: StoredField
   readonly values: readonly string[]
+  /** The text of an equality condition: documents that match its case come first. */
   readonly exact: string | null
 }
 
-/** Conditions in the terms of a server. */
+/** Encoded conditions. */
 export interface Query {
-  /** Conditions that compare byte by byte, by path. */
+  /** Conditions that compare bytes, by path. */
   readonly filter: Filter
-  readonly folded: readonly Folded[]
-  /** A condition that no document can fulfil. */
+  readonly folded: readonly CaselessCondition[]
+  /** True if no document can match. */
   readonly never: boolean
-  /** At most one document fulfils them. */
+  /** True if at most one document can match. */
   readonly single: boolean
 }
 
-/** The collation of byte-wise comparison, whatever a collection's own is. */
+/** The collation that compares bytes. It overrides the default collation of a collection. */
 export const SIMPLE = { locale: 'simple' } as const
 
-/** The collation by which FastAPI Users finds e-mail addresses: accents count, case does not. */
+/** The collation that FastAPI Users uses to find e-mails: it ignores case, but not accents. */
 export const CASELESS = { locale: 'en', strength: 2 } as const
 
 const operators = { '=': '$eq', lt: '$lt', lte: '$lte', gt: '$gt', gte: '$gte', in: '$in' } as const
 
-/** Reads conditions. Throws `FST_USERS_INVALID_OPTION` for unknown fields and for values of another type. */
+/** Returns the encoded conditions. Throws `FST_USERS_INVALID_OPTION` for unknown fields and values of another type. */
 export function readWhere (layout: Layout, where: Where): Query {
   const filter: Filter = {}
-  const folded: Folded[] = []
+  const folded: CaselessCondition[] = []
   let never = false
   let single = false
 
@@ -61,13 +62,13 @@ export function readWhere (layout: Layout, where: Where): Query {
 
   eachCondition(layout.model.name, where, (name, operator, value) => {
     const field = fieldOf(layout, name)
-    if (isAbsent(layout, field)) {
+    if (isMissingField(layout, field)) {
       never ||= operator !== 'null'
     } else if (operator === 'null') {
-      // a list that has a null is not null
+      // { $eq: null } also matches an array that contains null
       filter[field.path] = { $eq: null, ...(field.definition.type === 'json' ? { $not: { $type: 'array' } } : {}) }
     } else {
-      // eachCondition checks that `in` has a list
+      // eachCondition checks that the value of `in` is an array
       readValues(field, operator, operator === 'in' ? (value as readonly unknown[]) : [value])
       single ||= isKey(field, operator, layout)
     }
@@ -75,15 +76,15 @@ export function readWhere (layout: Layout, where: Where): Query {
   return { filter, folded, never: never || folded.some(({ values }) => values.length === 0), single }
 }
 
-/** What the server is asked where case is ignored: by collation, and so for more than is meant. */
-export function foldedFilter (folded: readonly Folded[]): Filter {
+/** Returns the filter for conditions that ignore case. With the collation, it matches more than it should. */
+export function foldedFilter (folded: readonly CaselessCondition[]): Filter {
   return Object.fromEntries(
     folded.map(({ field, values }) => [field.path, values.length === 1 ? { $eq: values[0] } : { $in: values }])
   )
 }
 
-/** Whether a stored text is meant: equal but for the case of ASCII letters. */
-export function isMeant ({ values }: Folded, stored: unknown): boolean {
+/** Checks whether a stored text equals a value of the condition, apart from the case of ASCII letters. */
+export function matchesIgnoringCase ({ values }: CaselessCondition, stored: unknown): boolean {
   return typeof stored === 'string' && values.some((value) => foldCase(value) === foldCase(stored))
 }
 

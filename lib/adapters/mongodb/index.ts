@@ -13,24 +13,23 @@ export type { CollectionMapping, CollectionMappings } from './layout.js'
 
 /** Options of `mongodb`. */
 export interface MongodbOptions {
-  /** Names of adopted collections, by model name: the collection's own, and its fields' by ours. */
+  /** Names of existing collections and of their fields, by model name. */
   collections?: CollectionMappings
-  /** Whether `open()` makes the indexes that are missing, for development and tests (default: it refuses to start). */
+  /** Creates missing indexes at the start, for development and tests. Default: false, a missing index is an error. */
   createTables?: boolean
-  /** Milliseconds that one operation may take (default 5000). */
+  /** Time limit of one operation, in milliseconds. Default: 5000. */
   timeoutMs?: number
 }
 
 /**
- * An adapter for MongoDB 4.4 or newer through a `Db` of the package `mongodb` 7, whose client stays open. Reads go to
- * the
- * primary, writes are acknowledged by a majority, and no transaction is needed. `open()` checks the indexes that keep
- * values unique and throws `FST_USERS_TABLE_MISMATCH` when one is missing, unless `createTables` is set.
+ * Creates an adapter for MongoDB 4.4 or newer. It uses a `Db` of the package `mongodb` 7 and never closes the client.
+ * Reads use the primary, writes wait for a majority, and no transaction is needed. `open()` throws
+ * `FST_USERS_TABLE_MISMATCH` if a unique index is missing, unless `createTables` is set.
  */
 export function mongodb (db: MongoDb, options: MongodbOptions = {}): DatabaseAdapter {
   const { collections = {}, createTables = false, timeoutMs = 5000 } = options
   if (!isDb(db)) {
-    throw FST_USERS_INVALID_OPTION(['adapter', 'mongodb() takes a Db of the package mongodb: `client.db(name)`'])
+    throw FST_USERS_INVALID_OPTION(['adapter', 'mongodb() needs a Db of the package mongodb: `client.db(name)`'])
   }
   checkKeys('', options, ['collections', 'createTables', 'timeoutMs'])
   if (typeof createTables !== 'boolean') throw FST_USERS_INVALID_OPTION(['createTables', 'must be true or false'])
@@ -41,7 +40,7 @@ export function mongodb (db: MongoDb, options: MongodbOptions = {}): DatabaseAda
   )
 }
 
-/** Plain JavaScript may hand in anything, a client most likely. */
+/** Checks the value at runtime, because JavaScript callers often pass the client instead of a `Db`. */
 function isDb (value: unknown): value is MongoDb {
   return (
     typeof value === 'object' &&

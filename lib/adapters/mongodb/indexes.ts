@@ -1,10 +1,10 @@
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import type { MongoDocument } from './driver.js'
 import { CASELESS } from './filter.js'
-import { fieldOf, groupsOf, hasOwnKey, type Layout, type StoredField } from './layout.js'
+import { fieldOf, groupsOf, usesDocumentId, type Layout, type StoredField } from './layout.js'
 import { codeOf, type Operations } from './operations.js'
 
-/** An index as the server takes it. */
+/** A planned index, in the form of the command createIndexes. */
 export interface IndexPlan {
   key: Record<string, 1>
   name: string
@@ -13,7 +13,7 @@ export interface IndexPlan {
   partialFilterExpression?: MongoDocument
 }
 
-/** What is read of an index that exists. */
+/** An existing index, as listIndexes returns it. */
 export interface FoundIndex {
   name: string
   key: MongoDocument
@@ -24,56 +24,58 @@ export interface FoundIndex {
 }
 
 const DUPLICATES = 11000
-// cannot be made, exists with other options, exists with another key, documents clash
+// index cannot be created, exists with other options, exists with another key, duplicate values
 const REFUSED = new Set<unknown>([67, 85, 86, 11000])
 
 /**
- * Checks the indexes that keep a layout's values unique. `creates` makes those that are missing, and those that make
- * look-ups fast; else throws `FST_USERS_TABLE_MISMATCH` with the commands. True when the collection was made.
+ * Checks the indexes of a layout. With `creates`, it creates all missing indexes. Otherwise it throws
+ * `FST_USERS_TABLE_MISMATCH` with the commands if a unique index is missing. Returns true if it created the collection.
  */
-export async function openIndexes (layout: Layout, operations: Operations, creates: boolean): Promise<boolean> {
+export async function ensureIndexes (layout: Layout, operations: Operations, creates: boolean): Promise<boolean> {
   const plans = indexPlans(layout)
   const found = await operations.indexes()
-  const indexes = (found ?? []) as FoundIndex[] // what listIndexes answers
-  const missing = plans.filter((plan) => (plan.unique === true || creates) && !serves(indexes, plan))
+  const indexes = (found ?? []) as FoundIndex[] // the reply of listIndexes
+  const missing = plans.filter((plan) => (plan.unique === true || creates) && !isSufficient(indexes, plan))
   if (missing.length === 0) return false
-  const commands = missing.map((plan) => command(layout.collection, plan)).join('\n')
+  const commands = missing.map((plan) => createIndexCommand(layout.collection, plan)).join('\n')
   if (!creates) {
     throw FST_USERS_TABLE_MISMATCH([
       layout.collection,
-      `the collection lacks an index that keeps values unique; run \`npx fastify-users migrate\`, create it in mongosh as below, or let \`createTables: true\` do it:\n${commands}`
+      'the collection has no index that keeps values unique; run `npx fastify-users migrate`, ' +
+        `set \`createTables: true\`, or run this in mongosh:\n${commands}`
     ])
   }
   try {
     await operations.createIndexes(missing)
   } catch (cause) {
     if (!REFUSED.has(codeOf(cause))) throw cause
-    throw FST_USERS_TABLE_MISMATCH([layout.collection, `an index cannot be made (${String(cause)}):\n${commands}`], {
-      cause
-    })
+    throw FST_USERS_TABLE_MISMATCH(
+      [layout.collection, `the server refused to create an index (${String(cause)}):\n${commands}`],
+      { cause }
+    )
   }
   return found === null
 }
 
 /**
- * What indexes that exist are to one of ours: as good, good enough to start with, or nothing; and the one in whose
- * place it would be.
+ * Compares the existing indexes with a planned one. `match` is `full` if one is equivalent, `weak` if one differs in
+ * collation only, otherwise `none`. `conflicting` is the existing index with the same name or the same key.
  */
 export function compareIndexes (
   indexes: readonly FoundIndex[],
   plan: IndexPlan
-): { match: 'full' | 'weak' | 'none'; inPlace: FoundIndex | undefined } {
+): { match: 'full' | 'weak' | 'none'; conflicting: FoundIndex | undefined } {
   const alike = indexes.filter((index) => hasCollation(index, plan))
   return {
-    match: serves(alike, plan) ? 'full' : serves(indexes, plan) ? 'weak' : 'none',
-    inPlace:
+    match: isSufficient(alike, plan) ? 'full' : isSufficient(indexes, plan) ? 'weak' : 'none',
+    conflicting:
       indexes.find(({ name }) => name === plan.name) ??
       alike.find(({ key }) => JSON.stringify(key) === JSON.stringify(plan.key))
   }
 }
 
-/** Makes indexes, however long that takes. Throws `FST_USERS_TABLE_MISMATCH`, without values, when documents clash. */
-export async function makeIndexes (
+/** Creates indexes without a time limit. Throws `FST_USERS_TABLE_MISMATCH`, without stored values, for duplicates. */
+export async function buildIndexes (
   { collection }: Layout,
   operations: Operations,
   plans: readonly IndexPlan[]
@@ -82,27 +84,29 @@ export async function makeIndexes (
     await operations.createIndexes([...plans], true)
   } catch (cause) {
     if (codeOf(cause) !== DUPLICATES) throw cause
+    const unique = plans.filter((plan) => plan.unique).map(describeIndex)
     throw FST_USERS_TABLE_MISMATCH(
       [
         collection,
-        `a unique index cannot be made, because documents have the same values: ${plans
-          .filter(({ unique }) => unique)
-          .map(wordsOf)
-          .join('; ')}; change or remove all but one`
+        'a unique index cannot be created, because several documents have the same values: ' +
+          `${unique.join('; ')}; change or delete the duplicates`
       ],
       { cause }
     )
   }
 }
 
-/** An index in words. */
-export function wordsOf ({ key, name, unique, collation }: IndexPlan): string {
-  return `the ${unique === true ? 'unique ' : ''}index ${JSON.stringify(name)} on ${Object.keys(key).join(', ')}${collation === undefined ? '' : ', without case'}`
+/** Returns a description of an index for messages. */
+export function describeIndex ({ key, name, unique, collation }: IndexPlan): string {
+  const kind = [unique === true ? 'unique ' : '', collation === undefined ? '' : 'case-insensitive '].join('')
+  return `the ${kind}index ${JSON.stringify(name)} on ${Object.keys(key).join(', ')}`
 }
 
-/** Whether an index that exists does what one of ours is for; the collation decides how fast. */
-function serves (indexes: readonly FoundIndex[], plan: IndexPlan): boolean {
-  return indexes.some((index) => (plan.unique === true ? keepsUnique(index, plan) : startsAlike(index.key, plan.key)))
+/** Checks whether an existing index has the effect of a planned one. Another collation only makes lookups slower. */
+function isSufficient (indexes: readonly FoundIndex[], plan: IndexPlan): boolean {
+  return plan.unique === true
+    ? indexes.some((index) => ensuresUniqueness(index, plan))
+    : indexes.some((index) => coversFields(index.key, plan.key))
 }
 
 function hasCollation ({ collation }: FoundIndex, plan: IndexPlan): boolean {
@@ -111,7 +115,7 @@ function hasCollation ({ collation }: FoundIndex, plan: IndexPlan): boolean {
     : collation?.locale === plan.collation.locale && collation.strength === plan.collation.strength
 }
 
-/** The indexes of a layout, with the names of FastAPI Users where it has one. */
+/** Returns the indexes of a layout. Names equal those of FastAPI Users if it has the same index. */
 export function indexPlans (layout: Layout): IndexPlan[] {
   const { model, primaryKey, embedded } = layout
   const references = layout.fields
@@ -122,21 +126,21 @@ export function indexPlans (layout: Layout): IndexPlan[] {
     .map((names) => names.map((name) => fieldOf(layout, name)))
     .filter((fields) => !fields.some((field) => field === embedded?.reference))
   const unique = groupsOf(layout).flatMap((fields) => [
-    uniquePlan(layout, fields),
-    ...(embedded === undefined ? [] : [planOf(fields.toReversed())])
-  ]) // look-ups in lists do not use partial indexes
-  const key = hasOwnKey(layout)
+    uniqueIndexPlan(layout, fields),
+    ...(embedded === undefined ? [] : [indexPlanOf(fields.toReversed())])
+  ]) // lookups in arrays do not use partial indexes
+  const key = usesDocumentId(layout)
     ? []
-    : [embedded === undefined ? uniquePlan(layout, [primaryKey]) : planOf([primaryKey])]
-  return [...key, ...unique, ...plain.map(planOf)]
+    : [embedded === undefined ? uniqueIndexPlan(layout, [primaryKey]) : indexPlanOf([primaryKey])]
+  return [...key, ...unique, ...plain.map(indexPlanOf)]
 }
 
-/** The fields that an index of these paths is about, by our names. */
+/** Returns the names of the model's fields for the paths of an index. */
 export function fieldsOfKey ({ fields }: Pick<Layout, 'fields'>, paths: readonly string[]): string[] {
   return paths.map((path) => fields.find((field) => field.path === path)?.field ?? path)
 }
 
-function planOf (fields: readonly StoredField[]): IndexPlan {
+function indexPlanOf (fields: readonly StoredField[]): IndexPlan {
   const key = Object.fromEntries(fields.map(({ path }) => [path, 1 as const]))
   const caseless = fields.find(({ definition }) => definition.ignoreCase === true)
   return caseless === undefined
@@ -149,40 +153,41 @@ function planOf (fields: readonly StoredField[]): IndexPlan {
     : { key, name: `case_insensitive_${fields.map(({ name }) => name).join('_')}_index`, collation: CASELESS }
 }
 
-/** An index takes null for a value, and a missing list for a null: where one may be, only real values are in it. */
-function uniquePlan ({ embedded }: Layout, fields: readonly StoredField[]): IndexPlan {
+/**
+ * Returns a unique index. MongoDB treats null as a value, and a missing array as null. For fields that may be null, the
+ * index is partial and contains other values only.
+ */
+function uniqueIndexPlan ({ embedded }: Layout, fields: readonly StoredField[]): IndexPlan {
   const partial = fields
     .filter(({ definition }) => definition.nullable === true || embedded !== undefined)
     .map(({ path, codec }) => [path, { $type: codec.type }])
   return {
-    ...planOf(fields),
+    ...indexPlanOf(fields),
     unique: true,
     ...(partial.length === 0 ? {} : { partialFilterExpression: Object.fromEntries(partial) })
   }
 }
 
-/**
- * Whether an index that exists does what one of ours would. A collation of its own makes more values equal, never
- * fewer.
- */
-function keepsUnique ({ key, unique, partialFilterExpression: partial = {} }: FoundIndex, plan: IndexPlan): boolean {
-  if (unique !== true || Object.keys(key).length !== Object.keys(plan.key).length || !startsAlike(key, plan.key)) {
+/** Checks whether an existing index keeps values unique. Its collation may treat more values as equal, never fewer. */
+function ensuresUniqueness (index: FoundIndex, plan: IndexPlan): boolean {
+  const { key, unique, partialFilterExpression: partial = {} } = index
+  if (unique !== true || Object.keys(key).length !== Object.keys(plan.key).length || !coversFields(key, plan.key)) {
     return false
   }
-  const ours = plan.partialFilterExpression ?? {}
+  const planned = plan.partialFilterExpression ?? {}
   return Object.entries(partial).every(
     ([path, condition]) =>
       Object.hasOwn(plan.key, path) &&
-      [JSON.stringify(ours[path]), '{"$exists":true}'].includes(JSON.stringify(condition))
+      [JSON.stringify(planned[path]), '{"$exists":true}'].includes(JSON.stringify(condition))
   )
 }
 
-function startsAlike (key: MongoDocument, planned: Record<string, 1>): boolean {
+function coversFields (key: MongoDocument, planned: Record<string, 1>): boolean {
   const first = Object.keys(key).slice(0, Object.keys(planned).length)
   return Object.keys(planned).every((path) => first.includes(path))
 }
 
-/** The command of mongosh that makes an index. */
-export function command (collection: string, { key, ...options }: IndexPlan): string {
+/** Returns the mongosh command that creates an index. */
+export function createIndexCommand (collection: string, { key, ...options }: IndexPlan): string {
   return `db.getCollection(${JSON.stringify(collection)}).createIndex(${JSON.stringify(key)}, ${JSON.stringify(options)})`
 }

@@ -10,14 +10,13 @@ import { optionNameOf, tenantOf } from '../shared/tenant.js'
 import { type Codec, codecOf, type IdForm } from './codecs.js'
 import type { BsonTypes, MongoDocument } from './driver.js'
 
-/**
- * Names of an adopted collection: its own (of a list inside of the users' documents: the list's), and its fields' by
- * ours.
- */
+/** Names of an existing collection and of its fields. */
 export interface CollectionMapping {
+  /** Name of the collection, or of the array in the users' documents. */
   collection?: string
+  /** Names of the stored fields, by field name of the model. */
   fields?: Record<string, string>
-  /** How ids of this collection, and references to them, are stored (default: natively, as their kind says). */
+  /** BSON type of the ids and of references to them: the type of the id kind, or text. Default: `native`. */
   ids?: 'native' | 'text'
 }
 
@@ -28,40 +27,38 @@ export type CollectionMappings = Record<string, CollectionMapping>
 export interface StoredField {
   readonly field: string
   readonly definition: Field
-  /** The name in its document, or in its element of a list. */
+  /** The name in the document, or in the array element. */
   readonly name: string
-  /** The name from the root of the document; that of a list's field counts once the list is unwound. */
+  /** The path from the root of the document, after `$unwind` if the field is in an array element. */
   readonly path: string
   readonly accepts: Accepts
   readonly codec: Codec
 }
 
-/** How the rows of a model lie in documents. */
+/** The storage of one model's rows in documents. */
 export interface Layout {
   readonly model: Model
   readonly collection: string
   readonly primaryKey: StoredField
-  /** In the model's order, without those that an adopted collection lacks. */
+  /** Fields in the order of the model, without optional fields that an existing collection does not have. */
   readonly fields: readonly StoredField[]
   /** All fields of the model. */
   readonly byField: ReadonlyMap<string, StoredField>
-  /**
-   * For rows inside of other rows: the list's name, the layout of the rows that hold it, and the field that names them.
-   */
+  /** For rows in an array: its name, the layout of the documents with the array, and the field that refers to them. */
   readonly embedded?: { readonly list: string; readonly owner: Layout; readonly reference: StoredField }
 }
 
-/** The names that FastAPI Users documents for its collections. */
+/** Default names of collections, as FastAPI Users documents them. */
 const COLLECTIONS = new Map([
   ['user', 'User'],
   ['accesstoken', 'AccessToken']
 ])
 
 /**
- * The layouts of all models. Throws `FST_USERS_UNKNOWN_OPTION`, `FST_USERS_INVALID_OPTION` for mappings and names that
- * cannot be.
+ * Returns the layouts of all models by name. Throws `FST_USERS_UNKNOWN_OPTION` or `FST_USERS_INVALID_OPTION` for
+ * invalid mappings and names.
  */
-export function makeLayouts (
+export function createLayouts (
   models: readonly Model[],
   mappings: CollectionMappings,
   bson: BsonTypes
@@ -73,11 +70,11 @@ export function makeLayouts (
     const storage = field.id?.storage ?? 'text'
     const asText = mappings[target]?.ids === 'text'
     if (asText && storage === 'integer') {
-      throw misuse(`collections.${target}`, 'ids', 'cannot be "text" where ids are integers')
+      throw misuse(`collections.${target}`, 'ids', 'cannot be "text", because the ids are integers')
     }
     return asText ? 'text' : storage
   }
-  // owners first
+  // models with their own collection come first: models in arrays need their layouts
   const inOrder = models.toSorted((one, other) => Number(one.embed !== undefined) - Number(other.embed !== undefined))
   for (const model of inOrder) {
     const mapping = mappings[optionNameOf(model)] ?? {}
@@ -109,62 +106,60 @@ export function makeLayouts (
     )
   }
   for (const { fields } of layouts.values()) {
-    for (const {
-      definition: { references }
-    } of fields) {
-      if (references !== undefined) layoutOf(layouts, references)
+    for (const { definition } of fields) {
+      if (definition.references !== undefined) layoutOf(layouts, definition.references)
     }
   }
   checkDistinctStorage('collections', storageNamesOf(layouts.values()))
   return layouts
 }
 
-/** Returns the place of each layout's rows in words, with its tenant. */
+/** Returns a description of where each layout stores its rows, with the tenant. */
 export function storageNamesOf (layouts: Iterable<Layout>): StorageName[] {
   return [...layouts].map(({ collection, embedded, model }) => {
-    const list = embedded === undefined ? '' : `the list "${embedded.list}" in `
+    const list = embedded === undefined ? '' : `the array "${embedded.list}" in `
     return [`${list}the collection "${collection}"`, tenantOf(model)]
   })
 }
 
-/** The layout of a model. Throws `FST_USERS_INVALID_OPTION` for a name that no model has. */
+/** Returns the layout of a model. Throws `FST_USERS_INVALID_OPTION` for an unknown model. */
 export function layoutOf (layouts: ReadonlyMap<string, Layout>, name: string): Layout {
   const layout = layouts.get(name)
   if (layout === undefined) throw misuse(name, '', 'there is no such model; define it before open()')
   return layout
 }
 
-/** The groups of fields whose values together are unique. */
+/** Returns the unique groups of a layout. */
 export function groupsOf (layout: Layout): StoredField[][] {
   return (layout.model.unique ?? []).map((names) => names.map((name) => fieldOf(layout, name)))
 }
 
-/** Whether the primary key is the document's own, which the server keeps unique. */
-export function hasOwnKey ({ primaryKey: { name }, embedded }: Layout): boolean {
+/** Checks whether the primary key is `_id`, which the server keeps unique without another index. */
+export function usesDocumentId ({ primaryKey: { name }, embedded }: Layout): boolean {
   return name === '_id' && embedded === undefined
 }
 
-/** The field of a layout. Throws `FST_USERS_INVALID_OPTION` for an unknown one. */
+/** Returns a field by name. Throws `FST_USERS_INVALID_OPTION` for an unknown field. */
 export function fieldOf (layout: Layout, name: string): StoredField {
   const field = layout.byField.get(name)
   if (field === undefined) throw misuse(layout.model.name, name, 'there is no such field')
   return field
 }
 
-/** Whether an adopted collection lacks the field: it then reads as absent, and is not written. */
-export function isAbsent ({ fields }: Layout, field: StoredField): boolean {
+/** Checks whether an existing collection has no such optional field. It is then read as null and never written. */
+export function isMissingField ({ fields }: Layout, field: StoredField): boolean {
   return field.definition.optional === true && !fields.includes(field)
 }
 
-/** What to read of a document: the fields of a layout, below `prefix`, and nothing else. */
+/** Returns a projection of the fields of a layout, with a prefix before each path. */
 export function projectionOf ({ fields }: Layout, prefix = ''): Record<string, 0 | 1> {
   const names = fields.map(({ path }) => [prefix + path, 1] as const)
   return { ...(prefix === '' ? { _id: 0 } : {}), ...Object.fromEntries(names) }
 }
 
 /**
- * The row of a document, whose list is unwound where the layout lies in one. Throws `FST_USERS_TABLE_MISMATCH` for one
- * that cannot be read.
+ * Returns the row that a document contains. For rows in arrays, the document is a result of `$unwind`. Throws
+ * `FST_USERS_TABLE_MISMATCH` for a value of another type.
  */
 export function decodeDocument (layout: Layout, document: object): Row {
   const { embedded: inside, collection } = layout
@@ -173,14 +168,10 @@ export function decodeDocument (layout: Layout, document: object): Row {
   for (const field of layout.fields) {
     const raw = field === inside?.reference ? read(document, field.path) : read(element, field.name)
     const { nullable, optional, type } = field.definition
-    const value =
-      raw === null || (raw === undefined && (nullable === true || optional === true))
-        ? null
-        : raw === undefined
-          ? undefined
-          : field.codec.decode(raw)
+    const isNull = raw === null || (raw === undefined && (nullable === true || optional === true))
+    const value = isNull ? null : raw === undefined ? undefined : field.codec.decode(raw)
     if (value === undefined) {
-      throw FST_USERS_TABLE_MISMATCH([collection, `"${field.path}" of a document is no value of type ${type}`])
+      throw FST_USERS_TABLE_MISMATCH([collection, `"${field.path}" of a stored document is not of type ${type}`])
     }
     row[field.field] = value
   }
@@ -189,15 +180,15 @@ export function decodeDocument (layout: Layout, document: object): Row {
 
 function read (document: unknown, name: string): unknown {
   return typeof document === 'object' && document !== null && Object.hasOwn(document, name)
-    ? (document as MongoDocument)[name]
-    : undefined // looked up by name
+    ? (document as MongoDocument)[name] // checked above
+    : undefined
 }
 
 function separateLayout (model: Model, collection: string, fields: StoredField[]): Layout {
   return { model, collection, ...indexed(model, fields) }
 }
 
-/** The reference to the owner is no field of the list, but the owner's own key. */
+/** Returns the layout of rows in an array. Their `user_id` is not stored in the element: it is the user's own key. */
 function embeddedLayout (model: Model, list: string, owner: Layout, make: (prefix: string) => StoredField[]): Layout {
   checkName(model, list)
   const fields = make(`${list}.`).map((field) =>
@@ -205,7 +196,7 @@ function embeddedLayout (model: Model, list: string, owner: Layout, make: (prefi
   )
   for (const { field, definition } of fields) {
     if (definition.ignoreCase === true) {
-      throw misuse(model.name, field, 'lies in a list, which has no look-up without case')
+      throw misuse(model.name, field, 'is in an array element, where case-insensitive lookups are not supported')
     }
   }
   const layout = { model, collection: owner.collection, ...indexed(model, fields) }
@@ -216,7 +207,7 @@ function indexed (model: Model, fields: StoredField[]): Pick<Layout, 'fields' | 
   const byField = new Map(fields.map((field) => [field.field, field]))
   const primaryKey = byField.get(primaryKeyOf(model).name)
   if (primaryKey === undefined || new Set(fields.map(({ path }) => path)).size < fields.length) {
-    throw misuse(model.name, '', 'has two fields of one name')
+    throw misuse(model.name, '', 'has two fields with the same name in its documents')
   }
   return { fields, byField, primaryKey }
 }
@@ -231,9 +222,10 @@ function checkMapping (model: Model, mapping: CollectionMapping): void {
   }
 }
 
-/** A name that MongoDB would read as an operator or a path is refused. */
+/** Throws `FST_USERS_INVALID_OPTION` for a name that MongoDB would read as an operator or a path. */
 export function checkName ({ name: model }: Model, name: string): void {
   if (typeof name !== 'string' || name === '' || name.startsWith('$') || /[.\0]/.test(name)) {
-    throw misuse(model, String(name), 'is no name for a field of a document')
+    const rule = 'must be a field name of MongoDB: not empty, without ".", NUL and a leading "$"'
+    throw misuse(model, String(name), rule)
   }
 }

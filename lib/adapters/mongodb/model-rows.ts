@@ -5,10 +5,10 @@ import { checkWrite, incrementOf } from '../shared/values.js'
 import { compareKeys, keyOf } from '../shared/compare.js'
 import type { MongoDocument } from './driver.js'
 import { fieldsOfKey } from './indexes.js'
-import { fieldOf, groupsOf, isAbsent, type Layout, type StoredField } from './layout.js'
+import { fieldOf, groupsOf, isMissingField, type Layout, type StoredField } from './layout.js'
 import { codeOf } from './operations.js'
 
-/** The rows of one model, wherever they lie. */
+/** The operations on the rows of one model, for separate documents and for array elements. */
 export interface ModelRows {
   create(row: Row): Promise<Row>
   findOne(where: Where): Promise<Row | null>
@@ -18,17 +18,19 @@ export interface ModelRows {
   delete(where: Where): Promise<number>
 }
 
-/** New values in the terms of a server: to set, and to add to numbers. */
+/** Encoded changes: values to set, and increments of numbers. */
 export interface EncodedChanges {
   readonly set: ReadonlyMap<StoredField, unknown>
   readonly steps: ReadonlyMap<StoredField, number>
 }
 
-/** Part of a list: in which order, where it continues, how long. */
+/** One page of a list: its order, its first row, and its length. */
 export interface Page {
   readonly sort: Record<string, 1>
   readonly limit: number
+  /** Conditions that select the rows after the previous page. */
   readonly after: MongoDocument[]
+  /** True if the page is always empty. */
   readonly never: boolean
 }
 
@@ -36,39 +38,40 @@ const DUPLICATE_KEY = 11000
 const VALIDATION_FAILED = 121
 
 /**
- * A whole new row by field, checked, with an id where its kind makes one; without the id that the adapter counts up.
+ * Returns the checked values of a new row by field, with a generated id if the id kind generates one. Ids from a
+ * counter are added later.
  */
 export function completeRow (layout: Layout, row: Row): Map<StoredField, unknown> {
   for (const name in row) fieldOf(layout, name)
   const whole = new Map<StoredField, unknown>()
   for (const field of layout.fields) {
-    const made = field === layout.primaryKey ? field.definition.id?.generate?.() : null
-    const value = row[field.field] ?? made ?? null
-    if (value !== null || field !== layout.primaryKey || !countsIds(layout)) {
+    const generated = field === layout.primaryKey ? field.definition.id?.generate?.() : null
+    const value = row[field.field] ?? generated ?? null
+    if (value !== null || field !== layout.primaryKey || !usesCounter(layout)) {
       whole.set(field, encodeValue(layout, field, value))
     }
   }
   return whole
 }
 
-/** Whether the adapter makes ids by counting. */
-export function countsIds ({ primaryKey: { definition } }: Layout): boolean {
+/** Checks whether the ids of a layout come from a counter. */
+export function usesCounter ({ primaryKey: { definition } }: Layout): boolean {
   return definition.type === 'id' && definition.id?.storage === 'integer' && definition.id.generate === undefined
 }
 
-/** Changes, checked. Throws `FST_USERS_INVALID_OPTION` for those of what never changes. */
+/** Returns the checked and encoded changes. Throws `FST_USERS_INVALID_OPTION` for a change of a key. */
 export function encodeChanges (layout: Layout, changes: Changes): EncodedChanges {
   const set = new Map<StoredField, unknown>()
   const steps = new Map<StoredField, number>()
   for (const name in changes) {
     const field = fieldOf(layout, name)
     const change: unknown = changes[name]
-    if (change === undefined || isAbsent(layout, field)) continue
+    if (change === undefined || isMissingField(layout, field)) continue
     if (
       field.path === '_id' ||
       (layout.embedded !== undefined && (field === layout.primaryKey || field === layout.embedded.reference))
     ) {
-      throw misuse(layout.model.name, name, 'is a key, which never changes')
+      throw misuse(layout.model.name, name, 'is a key, and keys cannot be changed')
     }
     const step = incrementOf(layout.model, name, field.definition, field.accepts, change)
     if (step === undefined) set.set(field, encodeValue(layout, field, change))
@@ -77,18 +80,18 @@ export function encodeChanges (layout: Layout, changes: Changes): EncodedChanges
   return { set, steps }
 }
 
-/** A group of unique fields that would become equal in all rows that are changed; undefined for none. */
-export function sharedGroup (layout: Layout, { set }: EncodedChanges): readonly StoredField[] | undefined {
+/** Returns a unique group whose fields all get a new value, which no two rows may share; undefined if there is none. */
+export function groupSetEverywhere (layout: Layout, { set }: EncodedChanges): readonly StoredField[] | undefined {
   return [[layout.primaryKey], ...groupsOf(layout)].find((fields) =>
     fields.every((field) => (set.get(field) ?? null) !== null)
   )
 }
 
-/** Reads what `findMany` is asked for. Throws `FST_USERS_INVALID_OPTION` for what cannot be meant. */
+/** Returns the page that the options of `findMany` describe. Throws `FST_USERS_INVALID_OPTION` for invalid options. */
 export function readPage (layout: Layout, { limit, order, after }: FindManyOptions): Page {
   const { model, primaryKey } = layout
   const sort = order === undefined ? primaryKey : fieldOf(layout, order)
-  if (sort.definition.type === 'json') throw misuse(model.name, sort.field, 'is json, which has no order')
+  if (sort.definition.type === 'json') throw misuse(model.name, sort.field, 'is a json field, which has no order')
   if (!Number.isSafeInteger(limit) || limit < 0) throw misuse(model.name, '', '`limit` must be an integer')
   const page = {
     sort: { [sort.path]: 1 as const, [primaryKey.path]: 1 as const },
@@ -98,7 +101,7 @@ export function readPage (layout: Layout, { limit, order, after }: FindManyOptio
   }
   if (after === undefined) return page
   for (const { field } of [sort, primaryKey]) {
-    if (after[field] === undefined) throw misuse(model.name, field, '`after` lacks it')
+    if (after[field] === undefined) throw misuse(model.name, field, 'must be set in `after`')
   }
   const [value, key] = [sort, primaryKey].map((field) =>
     after[field.field] === null ? null : field.codec.encode(after[field.field])
@@ -118,8 +121,8 @@ export function readPage (layout: Layout, { limit, order, after }: FindManyOptio
   return { ...page, after: conditions, never: page.never || value === undefined || key === undefined }
 }
 
-/** Rows sorted so that those come first which have exactly these texts, then by primary key. */
-export function exactFirst (
+/** Returns the rows sorted: first those that match `exact` in case too, then by primary key. */
+export function sortExactFirst (
   { primaryKey: { field: key } }: Layout,
   rows: Row[],
   exact: ReadonlyMap<string, string>
@@ -132,10 +135,10 @@ export function exactFirst (
 }
 
 /**
- * Does a write, and turns the server's complaint about equal values into ours, with field names: of the layout, or of
- * those inside of it.
+ * Runs a write. Throws `FST_USERS_UNIQUE_VIOLATION` with the names of the fields for a duplicate key, and
+ * `FST_USERS_TABLE_MISMATCH` if a validator refuses the document. `inside` are the layouts of its arrays.
  */
-export async function write<T> (
+export async function convertWriteErrors<T> (
   layout: Layout,
   operation: () => Promise<T>,
   inside: readonly Layout[] = []
@@ -145,13 +148,13 @@ export async function write<T> (
   } catch (cause) {
     if (codeOf(cause) === VALIDATION_FAILED) {
       throw FST_USERS_TABLE_MISMATCH(
-        [layout.collection, 'a validator of the collection refused the document; the cause says why'],
+        [layout.collection, 'the validator of the collection refused the document; the cause contains the reason'],
         { cause }
       )
     }
     if (codeOf(cause) !== DUPLICATE_KEY) throw cause
-    const pattern = (cause as { keyPattern?: object }).keyPattern // of the server's answer
-    throw clash(
+    const pattern = (cause as { keyPattern?: object }).keyPattern // part of the server's error
+    throw duplicateError(
       pattern === undefined
         ? groupsOf(layout)
           .flat()
@@ -162,12 +165,12 @@ export async function write<T> (
   }
 }
 
-/** The error of a clash. */
-export function violation (fields: readonly StoredField[]): UsersError {
-  return clash(fields.map(({ field }) => field))
+/** Creates the error for a duplicate in a unique group. */
+export function uniqueViolation (fields: readonly StoredField[]): UsersError {
+  return duplicateError(fields.map(({ field }) => field))
 }
 
-function clash (fields: readonly string[], cause?: unknown): UsersError {
+function duplicateError (fields: readonly string[], cause?: unknown): UsersError {
   return FST_USERS_UNIQUE_VIOLATION([fields.join(', ')], { fields, cause })
 }
 
@@ -176,7 +179,7 @@ function encodeValue ({ model }: Layout, field: StoredField, value: unknown): un
   if (value === null) return null
   const encoded = field.codec.encode(value)
   if (encoded === undefined) {
-    throw misuse(model.name, field.field, `does not hold a value of type ${field.definition.type}`)
+    throw misuse(model.name, field.field, `must be a valid value of type ${field.definition.type}`)
   }
   return encoded
 }

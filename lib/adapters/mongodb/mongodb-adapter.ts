@@ -15,16 +15,16 @@ import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
 import { type BsonTypes, loadBsonTypes, type MongoDb, type MongoDocument } from './driver.js'
 import { EmbeddedRows, type ListLayout } from './embedded-rows.js'
 import { idCounters } from './id-counters.js'
-import { openIndexes } from './indexes.js'
-import { checkName, type CollectionMappings, type Layout, layoutOf, makeLayouts, storageNamesOf } from './layout.js'
+import { ensureIndexes } from './indexes.js'
+import { checkName, type CollectionMappings, createLayouts, type Layout, layoutOf, storageNamesOf } from './layout.js'
 import type { ModelRows } from './model-rows.js'
 import { createDocument } from './new-document.js'
-import { noteVersion, VERSIONS } from './schema-version.js'
+import { storeVersion, VERSIONS } from './schema-version.js'
 import { connectClient, type Operations, operationsOf } from './operations.js'
 import { SeparateRows } from './separate-rows.js'
-import { validatorMisfits } from './validators.js'
+import { validatorMismatches } from './validators.js'
 
-/** What the adapter was told, checked. */
+/** The checked options of the adapter. */
 export interface MongoSettings {
   readonly collections: CollectionMappings
   readonly createTables: boolean
@@ -53,22 +53,22 @@ export class MongodbAdapter implements DatabaseAdapter {
 
   async open (): Promise<void> {
     const bson = await loadBsonTypes()
-    const layouts = makeLayouts(this.#models.all, this.#settings.collections, bson)
+    const layouts = createLayouts(this.#models.all, this.#settings.collections, bson)
     this.#claim(layouts)
     await connectClient(this.#db, this.#settings.timeoutMs)
     for (const [name, layout] of layouts) {
       const operations = this.#operations(layout.collection)
-      if (await openIndexes(layout, operations, this.#settings.createTables)) {
-        await noteVersion(layout, this.#operations(VERSIONS))
+      if (await ensureIndexes(layout, operations, this.#settings.createTables)) {
+        await storeVersion(layout, this.#operations(VERSIONS))
       }
       layouts.set(
         name,
         isInList(layout)
           ? { ...layout, embedded: { ...layout.embedded, owner: layoutOf(layouts, layout.embedded.owner.model.name) } }
-          : await checkValidator(await fitSample(layout, operations, bson), operations)
+          : await checkValidator(await adaptToSample(layout, operations, bson), operations)
       )
     }
-    for (const [name, rows] of this.#makeRows(layouts, bson)) this.#rows.set(name, rows)
+    for (const [name, rows] of this.#createRows(layouts, bson)) this.#rows.set(name, rows)
   }
 
   async create (model: Model, row: Row): Promise<Row> {
@@ -101,16 +101,14 @@ export class MongodbAdapter implements DatabaseAdapter {
     return await this.#rowsOf(model).findWithUser(where)
   }
 
-  /** The client stays open: it was handed in. */
+  /** Releases the collections. The application closes its client. */
   async close (): Promise<void> {
     this.#rows.clear()
     this.#release?.()
     this.#release = undefined
   }
 
-  /**
-   * Notes which collections are used through the client. Throws `FST_USERS_INVALID_OPTION` for those of another tenant.
-   */
+  /** Reserves the collections. Throws `FST_USERS_INVALID_OPTION` if another tenant uses one through the same client. */
   #claim (layouts: ReadonlyMap<string, Layout>): void {
     const { client, databaseName } = this.#db
     this.#release?.()
@@ -122,15 +120,15 @@ export class MongodbAdapter implements DatabaseAdapter {
     this.#release = claimStorageNames(client, 'collections', places)
   }
 
-  #makeRows (layouts: ReadonlyMap<string, Layout>, bson: BsonTypes): Map<string, ModelRows> {
+  #createRows (layouts: ReadonlyMap<string, Layout>, bson: BsonTypes): Map<string, ModelRows> {
     const counters = idCounters(this.#operations(COUNTERS))
-    const made = new Map<string, ModelRows>()
+    const rowsByModel = new Map<string, ModelRows>()
     const separate: SeparateRows[] = []
     for (const layout of layouts.values()) {
       const { model } = layout
       const operations = this.#operations(layout.collection)
       if (isInList(layout)) {
-        made.set(model.name, new EmbeddedRows(layout, operations, counters))
+        rowsByModel.set(model.name, new EmbeddedRows(layout, operations, counters))
         continue
       }
       const rows = new SeparateRows(layout, operations, {
@@ -145,9 +143,9 @@ export class MongodbAdapter implements DatabaseAdapter {
           )
       })
       separate.push(rows)
-      made.set(model.name, rows)
+      rowsByModel.set(model.name, rows)
     }
-    return made
+    return rowsByModel
   }
 
   #operations (collection: string): Operations {
@@ -166,31 +164,34 @@ function isInList (layout: Layout): layout is ListLayout {
   return layout.embedded !== undefined
 }
 
-/** Throws `FST_USERS_TABLE_MISMATCH` for a collection whose validator refuses every new document. */
+/** Throws `FST_USERS_TABLE_MISMATCH` if the validator of the collection refuses every new document. */
 async function checkValidator (layout: Layout, operations: Operations): Promise<Layout> {
-  const [misfit] = validatorMisfits(layout, await operations.options())
-  if (misfit !== undefined) throw FST_USERS_TABLE_MISMATCH([layout.collection, misfit])
+  const [mismatch] = validatorMismatches(layout, await operations.options())
+  if (mismatch !== undefined) throw FST_USERS_TABLE_MISMATCH([layout.collection, mismatch])
   return layout
 }
 
 /**
- * Reads one document, if there is one. Optional fields that it lacks are left out, as an adopted table lacks columns. A
- * wrong kind of id refuses to start, instead of finding nobody; so does a driver of another major version.
+ * Reads one stored document and returns the layout without the optional fields that the document does not have.
+ * Returns the layout as it is for an empty collection. Throws `FST_USERS_TABLE_MISMATCH` if the stored ids have another
+ * type: otherwise no user would ever be found. The query contains an ObjectId, which a driver of another major version
+ * refuses.
  */
-export async function fitSample (layout: Layout, operations: Operations, bson: BsonTypes): Promise<Layout> {
-  const looked = layout.fields.filter(({ definition }) => definition.type === 'id' || definition.optional === true)
-  const projection = Object.fromEntries([['_id', 1], ...looked.map(({ path }) => [path, 1])])
+export async function adaptToSample (layout: Layout, operations: Operations, bson: BsonTypes): Promise<Layout> {
+  const checked = layout.fields.filter(({ definition }) => definition.type === 'id' || definition.optional === true)
+  const projection = Object.fromEntries([['_id', 1], ...checked.map(({ path }) => [path, 1])])
   const [document] = (await operations.find(
     { _id: { $ne: new bson.ObjectId() } },
     { projection, sort: { _id: 1 }, limit: 1 }
   )) as MongoDocument[]
   if (document === undefined) return layout
-  for (const { field, path, codec, definition } of looked) {
+  for (const { field, path, codec, definition } of checked) {
     const raw = document[path] ?? null
     if (raw === null || definition.type !== 'id' || codec.decode(raw) !== undefined) continue
     throw FST_USERS_TABLE_MISMATCH([
       layout.collection,
-      `"${path}" of a document is no ${codec.type}; choose the kind of id in \`userSchemas\`, or map ${field} by \`collections\``
+      `"${path}" of a stored document is not of type ${codec.type}; ` +
+        `choose the matching id kind in \`userSchemas\`, or map ${field} in the option \`collections\``
     ])
   }
   return {

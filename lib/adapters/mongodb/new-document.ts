@@ -5,19 +5,19 @@ import { addSequentially } from '../shared/create-sequentially.js'
 import type { MongoDocument } from './driver.js'
 import { EmbeddedRows, type ListLayout } from './embedded-rows.js'
 import { groupsOf, type Layout } from './layout.js'
-import { violation, type ModelRows } from './model-rows.js'
-import type { Lists, SeparateRows } from './separate-rows.js'
+import { uniqueViolation, type ModelRows } from './model-rows.js'
+import type { EmbeddedLists, SeparateRows } from './separate-rows.js'
 
 type RowsOf = (model: Model) => ModelRows
 
-/** Rows in the lists of a new document, by what they were made of. */
-interface Filled extends Lists {
+/** The arrays of a new document, and the stored rows by the new rows that they come from. */
+interface FilledLists extends EmbeddedLists {
   readonly rows: ReadonlyMap<NewRow, Row>
 }
 
 /**
- * Stores a row and those made of it: what lies inside of its document in one step with it, by one operation on one
- * document; documents of their own one after the other, and back when one fails.
+ * Stores a row with its dependent rows. Rows in arrays are inserted together with their document, in one atomic
+ * operation. Separate documents are inserted one after the other; if one fails, all are deleted again.
  */
 export async function createDocument (
   adapter: DatabaseAdapter,
@@ -29,15 +29,15 @@ export async function createDocument (
   const { layout } = owner
   let others: readonly NewRow[] = []
   let inside: ReadonlyMap<NewRow, Row> = new Map()
-  const stored = await owner.create(row, async (made) => {
-    others = dependents(made)
-    const filled = await fillLists(layout, made, others, rowsOf)
+  const stored = await owner.create(row, async (newRow) => {
+    others = dependents(newRow)
+    const filled = await fillLists(layout, newRow, others, rowsOf)
     inside = filled.rows
     return filled
   })
   const outside = others.filter((other) => !inside.has(other))
   const added = await addSequentially(adapter, [layout.model, stored], () => outside)
-  // one or the other
+  // each dependent row is either in an array or in `added`
   return [stored, ...others.map((other) => inside.get(other) ?? (added[outside.indexOf(other)] as Row))]
 }
 
@@ -46,7 +46,7 @@ async function fillLists (
   owner: Row,
   others: readonly NewRow[],
   rowsOf: RowsOf
-): Promise<Filled> {
+): Promise<FilledLists> {
   const lists: Record<string, MongoDocument[]> = {}
   const layouts = new Set<ListLayout>()
   const rows = new Map<NewRow, Row>()
@@ -61,8 +61,8 @@ async function fillLists (
     ) {
       continue
     }
-    const { element, stored } = await inList.elementOf(row)
-    takeValues(inList.layout, stored, taken)
+    const { element, stored } = await inList.buildElement(row)
+    checkUniqueInDocument(inList.layout, stored, taken)
     const { list } = inList.layout.embedded
     lists[list] = [...(lists[list] ?? []), element]
     layouts.add(inList.layout)
@@ -72,15 +72,15 @@ async function fillLists (
 }
 
 /**
- * Throws `FST_USERS_UNIQUE_VIOLATION` for values that another row of the document has: an index sees to other
- * documents, and not to one and the same.
+ * Throws `FST_USERS_UNIQUE_VIOLATION` for duplicates in one document. A unique index of MongoDB compares different
+ * documents only.
  */
-function takeValues (layout: Layout, row: Row, taken: Set<string>): void {
+function checkUniqueInDocument (layout: Layout, row: Row, taken: Set<string>): void {
   for (const fields of [[layout.primaryKey], ...groupsOf(layout)]) {
     const keys = fields.map(({ field }) => keyOf(row[field], false))
     const value = JSON.stringify([layout.model.name, ...fields.map(({ field }) => field), ...keys])
     if (keys.includes(null)) continue
-    if (taken.has(value)) throw violation(fields)
+    if (taken.has(value)) throw uniqueViolation(fields)
     taken.add(value)
   }
 }

@@ -3,10 +3,10 @@ import { connectionOptionError } from '../shared/connection-errors.js'
 import type { MongoCollection, MongoDb, MongoDocument } from './driver.js'
 import { SIMPLE } from './filter.js'
 
-/** How a text compares in one operation. */
+/** The collation of one operation. */
 export type Collation = Readonly<Record<string, unknown>>
 
-/** The operations of one collection, each bounded in time, on the primary, and acknowledged by a majority. */
+/** The operations on one collection. Each has a time limit, uses the primary, and waits for a majority on writes. */
 export interface Operations {
   readonly name: string
   find(
@@ -15,42 +15,42 @@ export interface Operations {
   ): Promise<object[]>
   aggregate(pipeline: MongoDocument[]): Promise<object[]>
   insert(document: MongoDocument): Promise<void>
-  /** The number of documents that match. */
+  /** Returns the number of matching documents. */
   update(
     filter: MongoDocument,
     update: MongoDocument | MongoDocument[],
     options: { single: boolean; arrayFilters?: MongoDocument[] }
   ): Promise<number>
-  /** The number of documents that are gone. */
+  /** Returns the number of deleted documents. */
   remove(filter: MongoDocument, options: { single: boolean }): Promise<number>
-  /** The document as it is afterwards, which is made when it is missing. */
+  /** Updates a document, or creates it if it is missing. Returns the document after the update. */
   upsert(filter: MongoDocument, update: MongoDocument): Promise<object | null>
-  /** Null for a collection that is not there. */
+  /** Returns the indexes; null if the collection does not exist. */
   indexes(): Promise<object[] | null>
-  /** The options of the collection, its validator among them; empty where the user may not read them. */
+  /** Returns the options of the collection, such as its validator; empty if the user has no permission to read them. */
   options(): Promise<MongoDocument>
-  /** `patient` waits as long as it takes: a large collection may take hours. */
-  createIndexes(indexes: { key: Record<string, 1>; name: string }[], patient?: boolean): Promise<void>
+  /** Creates indexes. With `unlimited` there is no time limit: an index on a large collection may take hours. */
+  createIndexes(indexes: { key: Record<string, 1>; name: string }[], unlimited?: boolean): Promise<void>
 }
 
 const UNAUTHORIZED = 13
 const NAMESPACE_NOT_FOUND = 26
-/** Errors of the driver about a server that is not there, or that does not answer. */
-const DRIVER_LOST =
+/** Names of driver errors that mean that no server was reached or that it did not reply. */
+const UNAVAILABLE_NAMES =
   /Network|ServerSelection|Timeout|TimedOut|NotConnected|TopologyClosed|PoolClosed|PoolCleared|ClientClosed|ExpiredSession|WriteConcern/
 /**
- * Errors of a server that cannot serve now: host or network, shut down, stepping down, no primary, a lock or a conflict
- * of
- * writes, time-outs (https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml).
+ * Codes of temporary server errors: host or network, shutdown, step-down, no primary, locks, write conflicts and
+ * timeouts (https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml).
  */
-const NOT_NOW = new Set<unknown>([
+const UNAVAILABLE_CODES = new Set<unknown>([
   6, 7, 24, 50, 64, 89, 91, 112, 134, 189, 202, 246, 262, 290, 9001, 10058, 10107, 11600, 11602, 13435, 13436
 ])
 const RETRYABLE = new Set<unknown>(['RetryableWriteError', 'TransientTransactionError'])
-const INDEX_TIMEOUT_MS = 60_000 // an index on a large collection takes its time
+/** Time limit of an index build at the start, in milliseconds. */
+const INDEX_TIMEOUT_MS = 60_000
 
-/** The application may have set other ways to read and write values for its own use. */
-const VALUES = {
+/** BSON options of every operation. They override the options that the application set on its client. */
+const BSON_OPTIONS = {
   promoteValues: true,
   promoteLongs: true,
   promoteBuffers: false,
@@ -63,12 +63,12 @@ const VALUES = {
   forceServerObjectId: false
 }
 
-/** The operations of a collection. Throws `FST_USERS_STORE_UNAVAILABLE` for one that is late. */
+/** Returns the operations on a collection. Each throws `FST_USERS_STORE_UNAVAILABLE` after `timeoutMs`. */
 export function operationsOf (db: MongoDb, name: string, timeoutMs: number): Operations {
-  const insert = { ...VALUES, writeConcern: { w: 'majority', wtimeoutMS: timeoutMs }, maxTimeMS: timeoutMs }
+  const insert = { ...BSON_OPTIONS, writeConcern: { w: 'majority', wtimeoutMS: timeoutMs }, maxTimeMS: timeoutMs }
   const write = { ...insert, collation: SIMPLE }
   const read = {
-    ...VALUES,
+    ...BSON_OPTIONS,
     readPreference: 'primary',
     readConcern: { level: 'local' },
     maxTimeMS: timeoutMs,
@@ -78,10 +78,10 @@ export function operationsOf (db: MongoDb, name: string, timeoutMs: number): Ope
     readPreference: 'primary',
     readConcern: { level: 'local' },
     writeConcern: write.writeConcern,
-    ...VALUES
+    ...BSON_OPTIONS
   }
   const run = <T>(operation: (collection: MongoCollection) => Promise<T>, limit = timeoutMs): Promise<T> =>
-    withinTime(async () => await operation(db.collection(name, settings)), limit)
+    withTimeout(async () => await operation(db.collection(name, settings)), limit)
   return {
     name,
     find: (filter, options) => run((collection) => collection.find(filter, { ...read, ...options }).toArray()),
@@ -107,90 +107,91 @@ export function operationsOf (db: MongoDb, name: string, timeoutMs: number): Ope
         collection.findOneAndUpdate(filter, update, { ...write, upsert: true, returnDocument: 'after' })
       ),
     indexes: () =>
-      run((collection) => collection.listIndexes(VALUES).toArray()).catch((error: unknown) => {
+      run((collection) => collection.listIndexes(BSON_OPTIONS).toArray()).catch((error: unknown) => {
         if (codeOf(error) === NAMESPACE_NOT_FOUND) return null
-        return tell(error)
+        return throwExplained(error)
       }),
     options: () =>
-      withinTime(
-        async () => optionsIn(await db.command({ listCollections: 1, filter: { name }, cursor: {} }, VALUES)),
+      withTimeout(
+        async () => optionsIn(await db.command({ listCollections: 1, filter: { name }, cursor: {} }, BSON_OPTIONS)),
         timeoutMs
       ).catch((error: unknown) => {
         if (codeOf(error) === UNAUTHORIZED) return {}
         throw error
       }),
-    async createIndexes (indexes, patient = false) {
-      const made = patient
+    async createIndexes (indexes, unlimited = false) {
+      const created = unlimited
         ? db.collection(name, settings).createIndexes(indexes, { writeConcern: { w: 'majority' } })
         : run(
           (collection) =>
             collection.createIndexes(indexes, { writeConcern: { w: 'majority' }, maxTimeMS: INDEX_TIMEOUT_MS }),
           INDEX_TIMEOUT_MS
         )
-      await made.catch(tell)
+      await created.catch(throwExplained)
     }
   }
 }
 
 /**
- * Connects the client of a database, which is nothing for one that is connected. A client whose first attempt failed
- * refuses all operations until it is told to try again. Throws `FST_USERS_STORE_UNAVAILABLE` when that is late, and
- * `FST_USERS_INVALID_OPTION` for a user that the server does not let in.
+ * Connects the client of a database; a connected client stays as it is. After a failed first attempt, the driver
+ * refuses all operations until `connect` is called again. Throws `FST_USERS_STORE_UNAVAILABLE` after `timeoutMs`, and
+ * `FST_USERS_INVALID_OPTION` if the server refuses the login.
  */
 export async function connectClient ({ client }: MongoDb, timeoutMs: number): Promise<void> {
-  await withinTime(async () => await client.connect(), timeoutMs).catch(tell)
+  await withTimeout(async () => await client.connect(), timeoutMs).catch(throwExplained)
 }
 
-/** Throws the error, or what to look at when the server does not let the user do that. */
-function tell (error: unknown): never {
+/** Throws an error with advice if the login or a permission is wrong; otherwise the same error. */
+function throwExplained (error: unknown): never {
   throw connectionOptionError(error) ?? error
 }
 
-/** The options of the first collection in an answer to listCollections. */
-function optionsIn (answer: object): MongoDocument {
-  const {
-    cursor: {
-      firstBatch: [found]
-    }
-  } = answer as { cursor: { firstBatch: { options?: MongoDocument }[] } } // as every server answers
-  return found?.options ?? {}
+/** Returns the options of the first collection in a reply to listCollections. */
+function optionsIn (reply: object): MongoDocument {
+  // the format of the command's reply
+  const { cursor } = reply as { cursor: { firstBatch: { options?: MongoDocument }[] } }
+  return cursor.firstBatch[0]?.options ?? {}
 }
 
-/** The number of a server's error; undefined for other errors. */
+/** Returns the code of a server error; undefined for other errors. */
 export function codeOf (error: unknown): unknown {
-  return (error as { code?: unknown }).code // what the driver throws is an error
+  return (error as { code?: unknown }).code // the driver throws objects only
 }
 
-/** What is given up may still be done later, when the driver finds a server: each operation is whole by itself. */
-function withinTime<T> (operation: () => Promise<T>, timeoutMs: number): Promise<T> {
+/**
+ * Rejects with `FST_USERS_STORE_UNAVAILABLE` after a time limit. The driver may still run the operation later, when it
+ * finds a server. That does no harm, because each operation is atomic.
+ */
+function withTimeout<T> (operation: () => Promise<T>, timeoutMs: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
-      reject(storeUnavailable(`MongoDB did not answer in ${timeoutMs} ms`))
+      reject(storeUnavailable(`MongoDB did not reply within ${timeoutMs} ms`))
     }, timeoutMs)
   })
   return Promise.race([operation(), late])
-    .catch(explain)
+    .catch(throwConverted)
     .finally(() => {
       clearTimeout(timer)
     })
 }
 
-/** Returns whether the driver found no server, lost it or gave up waiting, or the server cannot serve now. */
-function isAbsent (error: unknown): boolean {
+/** Checks whether an error means that the server is unreachable, does not reply, or refuses work for now. */
+function isUnavailable (error: unknown): boolean {
   if (!(error instanceof Error) || !error.name.startsWith('Mongo')) return false
-  if (DRIVER_LOST.test(error.name) || NOT_NOW.has(codeOf(error))) return true
+  if (UNAVAILABLE_NAMES.test(error.name) || UNAVAILABLE_CODES.has(codeOf(error))) return true
   const labels = 'errorLabels' in error ? error.errorLabels : []
   return Array.isArray(labels) && labels.some((label) => RETRYABLE.has(label))
 }
 
-function explain (cause: unknown): never {
-  if (isAbsent(cause)) throw storeUnavailable(cause)
+/** Throws `FST_USERS_STORE_UNAVAILABLE` for outages, and an error with advice for a driver of another version. */
+function throwConverted (cause: unknown): never {
+  if (isUnavailable(cause)) throw storeUnavailable(cause)
   if (!(cause instanceof Error && cause.name === 'BSONVersionError')) throw cause
   throw FST_USERS_INVALID_OPTION(
     [
       'adapter',
-      'the package mongodb of the application is of another major version than the one found by this package'
+      'the application uses another major version of the package mongodb than fastify-users; install version 7 only'
     ],
     { cause }
   )

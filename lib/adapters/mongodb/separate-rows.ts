@@ -1,71 +1,70 @@
 import type { Changes, FindManyOptions, Row, Where } from '../../contracts/database-adapter.js'
 import { isUsersError } from '../../errors.js'
 import type { BsonTypes, MongoDocument } from './driver.js'
-import { CASELESS, foldedFilter, isMeant, type Query, readWhere } from './filter.js'
+import { CASELESS, foldedFilter, matchesIgnoringCase, type Query, readWhere } from './filter.js'
 import type { IdCounters } from './id-counters.js'
-import { decodeDocument, fieldOf, hasOwnKey, type Layout, projectionOf, type StoredField } from './layout.js'
+import { decodeDocument, fieldOf, usesDocumentId, type Layout, projectionOf, type StoredField } from './layout.js'
 import {
   completeRow,
   encodeChanges,
   type EncodedChanges,
-  exactFirst,
+  sortExactFirst,
   type ModelRows,
   readPage,
-  sharedGroup,
-  violation,
-  write
+  groupSetEverywhere,
+  uniqueViolation,
+  convertWriteErrors
 } from './model-rows.js'
 import type { Operations } from './operations.js'
 
-/** Rows of another model that go with a row, and the field that names it. */
+/** Rows of another model that are deleted together with the row that their field refers to. */
 export interface Dependents {
   readonly rows: SeparateRows
   readonly field: StoredField
 }
 
-/** What the rows of a model need of their neighbours. */
-export interface Neighbours {
+/** The BSON types, counters and layouts of other models that the rows of a model need. */
+export interface RelatedModels {
   readonly bson: BsonTypes
   readonly counters: IdCounters
-  /**
-   * The layout of the users that `user_id` names. Throws `FST_USERS_INVALID_OPTION` for a model without that reference.
-   */
+  /** Returns the layout of the users that `user_id` refers to. Throws `FST_USERS_INVALID_OPTION` without `user_id`. */
   users(): Layout
+  /** Returns the separate rows of other models that refer to this model. */
   dependents(): readonly Dependents[]
 }
 
-/** Lists of rows that lie inside of a new document, by name, and the rows' layouts. */
-export interface Lists {
+/** The arrays of a new document by name, and the layouts of their rows. */
+export interface EmbeddedLists {
   readonly lists: MongoDocument
   readonly layouts: readonly Layout[]
 }
 
-type Inside = (stored: Row) => Promise<Lists>
+type BuildLists = (stored: Row) => Promise<EmbeddedLists>
 
 const ID_ATTEMPTS = 5
-const noLists: Inside = async () => ({ lists: {}, layouts: [] })
+const noLists: BuildLists = async () => ({ lists: {}, layouts: [] })
 
-/** Rows that are documents of their own. */
+/** Rows that are stored as separate documents. */
 export class SeparateRows implements ModelRows {
   readonly layout: Layout
   readonly #operations: Operations
-  readonly #neighbours: Neighbours
+  readonly #related: RelatedModels
 
-  constructor (layout: Layout, operations: Operations, neighbours: Neighbours) {
+  constructor (layout: Layout, operations: Operations, related: RelatedModels) {
     this.layout = layout
     this.#operations = operations
-    this.#neighbours = neighbours
+    this.#related = related
   }
 
-  /** Stores a row, and in the same step the lists that `inside` makes for its document. */
-  async create (row: Row, inside: Inside = noLists): Promise<Row> {
+  /** Stores a row, and in the same operation the arrays that `buildLists` returns for its document. */
+  async create (row: Row, buildLists: BuildLists = noLists): Promise<Row> {
     const { layout } = this
     const values = completeRow(layout, row)
     const document = Object.fromEntries([...values].map(([{ name }, value]) => [name, value]))
-    if (!hasOwnKey(layout)) document['_id'] = new this.#neighbours.bson.ObjectId()
+    if (!usesDocumentId(layout)) document['_id'] = new this.#related.bson.ObjectId()
     return await (values.has(layout.primaryKey)
-      ? this.#insert(document, inside)
-      : this.#insertCounted(document, inside))
+      ? this.#insert(document, buildLists)
+      : this.#insertCounted(document, buildLists))
   }
 
   async findOne (where: Where): Promise<Row | null> {
@@ -80,24 +79,19 @@ export class SeparateRows implements ModelRows {
     const documents =
       Object.keys(query.filter).length === 0
         ? await this.#findCaseless(query, projection)
-        : await this.#findNarrowed(query, projection)
+        : await this.#findByExactFilter(query, projection)
     const exact = new Map(query.folded.flatMap(({ field, exact }) => (exact === null ? [] : [[field.field, exact]])))
-    return (
-      exactFirst(
-        layout,
-        documents.map((document) => decodeDocument(layout, document)),
-        exact
-      )[0] ?? null
-    )
+    const rows = documents.map((document) => decodeDocument(layout, document))
+    return sortExactFirst(layout, rows, exact)[0] ?? null
   }
 
   async findMany (where: Where, options: FindManyOptions): Promise<Row[]> {
     const { layout } = this
     const query = readWhere(layout, where)
     const { sort, limit, after, never } = readPage(layout, options)
-    const filter = never ? null : await this.#narrow(query)
+    const filter = never ? null : await this.#exactFilter(query)
     if (filter === null) return []
-    const documents = await this.#operations.find(all([filter, ...after]), {
+    const documents = await this.#operations.find(allOf([filter, ...after]), {
       projection: projectionOf(layout),
       sort,
       limit
@@ -107,8 +101,8 @@ export class SeparateRows implements ModelRows {
 
   async findWithUser (where: Where): Promise<{ row: Row; user: Row } | null> {
     const { layout } = this
-    const users = this.#neighbours.users()
-    const filter = await this.#narrow(readWhere(layout, where))
+    const users = this.#related.users()
+    const filter = await this.#exactFilter(readWhere(layout, where))
     if (filter === null) return null
     const localField = `row.${fieldOf(layout, 'user_id').path}`
     const [found] = (await this.#operations.aggregate([
@@ -118,7 +112,7 @@ export class SeparateRows implements ModelRows {
       { $unwind: '$user' },
       { $limit: 1 },
       { $project: { ...projectionOf(layout, 'row.'), ...projectionOf(users, 'user.') } }
-    ])) as { row: object; user: object }[] // the pipeline makes them
+    ])) as { row: object; user: object }[] // the shape that $project returns
     return found === undefined
       ? null
       : { row: decodeDocument(layout, found.row), user: decodeDocument(users, found.user) }
@@ -128,29 +122,29 @@ export class SeparateRows implements ModelRows {
     const { layout } = this
     const encoded = encodeChanges(layout, changes)
     const query = readWhere(layout, where)
-    const filter = await this.#narrow(query)
+    const filter = await this.#exactFilter(query)
     if (filter === null) return 0
     if (encoded.set.size + encoded.steps.size === 0) return await this.#count(filter)
-    const group = query.single ? undefined : sharedGroup(layout, encoded)
-    const target = group === undefined ? filter : await this.#only(filter, group)
+    const group = query.single ? undefined : groupSetEverywhere(layout, encoded)
+    const target = group === undefined ? filter : await this.#singleDocumentFilter(filter, group)
     if (target === null) return 0
-    return await write(layout, () =>
+    return await convertWriteErrors(layout, () =>
       this.#operations.update(target, updateOf(encoded), { single: query.single || group !== undefined })
     )
   }
 
   async delete (where: Where): Promise<number> {
     const query = readWhere(this.layout, where)
-    const filter = await this.#narrow(query)
+    const filter = await this.#exactFilter(query)
     return filter === null ? 0 : await this.remove(filter, query.single)
   }
 
   /**
-   * Removes documents, and what goes with them: before, so that nothing of theirs outlives them, and what came
-   * meanwhile after.
+   * Deletes documents and their dependent rows. Dependent rows are deleted first, so that a failure leaves no rows of
+   * a deleted user, and again afterwards, in case new ones were inserted in the meantime.
    */
   async remove (filter: MongoDocument, single = false): Promise<number> {
-    const dependents = this.#neighbours.dependents()
+    const dependents = this.#related.dependents()
     if (dependents.length === 0) return await this.#operations.remove(filter, { single })
     const { path } = this.layout.primaryKey
     const documents = (await this.#operations.find(filter, { projection: { [path]: 1 } })) as MongoDocument[]
@@ -160,29 +154,28 @@ export class SeparateRows implements ModelRows {
       for (const { rows, field } of dependents) await rows.remove({ [field.path]: { $in: keys } })
     }
     await removeDependents()
-    const count = await this.#operations.remove(all([filter, { [path]: { $in: keys } }]), { single })
+    const count = await this.#operations.remove(allOf([filter, { [path]: { $in: keys } }]), { single })
     await removeDependents()
     return count
   }
 
-  async #insert (document: MongoDocument, inside: Inside): Promise<Row> {
+  async #insert (document: MongoDocument, buildLists: BuildLists): Promise<Row> {
     const { layout } = this
     const stored = decodeDocument(layout, document)
-    const { lists, layouts } = await inside(stored)
-    await write(layout, () => this.#operations.insert({ ...document, ...lists }), layouts)
+    const { lists, layouts } = await buildLists(stored)
+    await convertWriteErrors(layout, () => this.#operations.insert({ ...document, ...lists }), layouts)
     return stored
   }
 
-  /** Counts an id up until it is free: rows may have come with ids of their own. */
-  async #insertCounted (document: MongoDocument, inside: Inside): Promise<Row> {
+  /** Inserts a document with the next id of the counter. Retries if the id exists, because rows may bring their ids. */
+  async #insertCounted (document: MongoDocument, buildLists: BuildLists): Promise<Row> {
     const { layout } = this
-    const { counters } = this.#neighbours
-    const {
-      primaryKey: { path, field, codec }
-    } = layout
+    const { counters } = this.#related
+    const { path, field, codec } = layout.primaryKey
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#insert({ ...document, [path]: codec.encode(await counters.next(layout.collection)) }, inside)
+        const id = codec.encode(await counters.next(layout.collection))
+        return await this.#insert({ ...document, [path]: id }, buildLists)
       } catch (error) {
         if (attempt === ID_ATTEMPTS || !isUsersError(error) || error.fields?.join() !== field) throw error
         const [last] = (await this.#operations.find(
@@ -195,23 +188,23 @@ export class SeparateRows implements ModelRows {
   }
 
   async #count (filter: MongoDocument): Promise<number> {
-    // the pipeline makes it
+    // the shape that $count returns
     const [found] = (await this.#operations.aggregate([{ $match: filter }, { $count: 'count' }])) as { count: number }[]
     return found?.count ?? 0
   }
 
   /**
-   * The filter of the one document that may get these values. Throws `FST_USERS_UNIQUE_VIOLATION` when there are more:
-   * the server would change some of them.
+   * Returns a filter for the only matching document; null if there is none. Throws `FST_USERS_UNIQUE_VIOLATION` if
+   * several match: the server would change some of them before it finds the duplicate.
    */
-  async #only (filter: MongoDocument, group: readonly StoredField[]): Promise<MongoDocument | null> {
+  async #singleDocumentFilter (filter: MongoDocument, group: readonly StoredField[]): Promise<MongoDocument | null> {
     const [one, other] = (await this.#operations.find(filter, { projection: { _id: 1 }, limit: 2 })) as MongoDocument[]
-    if (other !== undefined) throw violation(group)
-    return one === undefined ? null : all([filter, { _id: { $eq: one['_id'] } }])
+    if (other !== undefined) throw uniqueViolation(group)
+    return one === undefined ? null : allOf([filter, { _id: { $eq: one['_id'] } }])
   }
 
-  /** Conditions that compare byte by byte alone; null when nothing fulfils them. */
-  async #narrow (query: Query): Promise<MongoDocument | null> {
+  /** Returns a filter that compares bytes only, with the spellings that are stored; null if no document matches. */
+  async #exactFilter (query: Query): Promise<MongoDocument | null> {
     const { folded, filter, never } = query
     if (never) return null
     if (folded.length === 0) return filter
@@ -221,31 +214,31 @@ export class SeparateRows implements ModelRows {
     )) as MongoDocument[]
     if (documents.length === 0) return null
     const spellings = folded.map(({ field: { path } }) => [path, { $in: documents.map((document) => document[path]) }])
-    return all([filter, { _id: { $in: documents.map(({ _id: id }) => id) }, ...Object.fromEntries(spellings) }])
+    return allOf([filter, { _id: { $in: documents.map(({ _id: id }) => id) }, ...Object.fromEntries(spellings) }])
   }
 
-  async #findNarrowed (query: Query, projection: MongoDocument): Promise<object[]> {
-    const filter = await this.#narrow(query)
+  async #findByExactFilter (query: Query, projection: MongoDocument): Promise<object[]> {
+    const filter = await this.#exactFilter(query)
     return filter === null ? [] : await this.#operations.find(filter, { projection })
   }
 
-  /** Documents whose texts are meant by the conditions that ignore case. */
+  /** Returns the documents that match the conditions that ignore case. */
   async #findCaseless ({ folded }: Query, projection: MongoDocument): Promise<object[]> {
     const documents = (await this.#operations.find(foldedFilter(folded), {
       projection,
       collation: CASELESS
     })) as MongoDocument[]
-    return documents.filter((document) => folded.every((one) => isMeant(one, document[one.field.path])))
+    return documents.filter((document) => folded.every((one) => matchesIgnoringCase(one, document[one.field.path])))
   }
 }
 
-/** All of the conditions. */
-export function all (filters: readonly MongoDocument[]): MongoDocument {
+/** Returns a filter that matches if all filters match. */
+export function allOf (filters: readonly MongoDocument[]): MongoDocument {
   const some = filters.filter((filter) => Object.keys(filter).length > 0)
   return some.length > 1 ? { $and: some } : (some[0] ?? {})
 }
 
-/** An increment leaves null as it is, which `$inc` refuses and `$add` does. */
+/** Returns the update for changes. Increments use `$add`, which keeps null; `$inc` is an error for null. */
 function updateOf ({ set, steps }: EncodedChanges): MongoDocument | MongoDocument[] {
   if (steps.size === 0) return { $set: Object.fromEntries([...set].map(([{ name }, value]) => [name, value])) }
   const values = [...set].map(([{ name }, value]) => [name, { $literal: value }] as const)

@@ -3,9 +3,9 @@ import type { DatabaseAdapter, FindManyOptions, Row, Where } from '../../contrac
 import type { Declare } from './context.js'
 import { createUser, User } from './models.js'
 
-/** Conditions select what they say, and lists come in pages. */
+/** Declares the tests of conditions and of pages. */
 export function declareConditionTests (declare: Declare): void {
-  declare('times are kept and compared to the millisecond', async ({ adapter }) => {
+  declare('times are stored and compared with a precision of one millisecond', async ({ adapter }) => {
     const times = [
       '1970-01-01T00:00:00.000Z',
       '2026-02-28T23:59:59.999Z',
@@ -29,7 +29,7 @@ export function declareConditionTests (declare: Declare): void {
     }
   })
 
-  declare('numbers and text compare in order', async ({ adapter }) => {
+  declare('numbers are compared by value, and text by code point', async ({ adapter }) => {
     for (const [credits, order] of [
       [-5, 'B'],
       [0, 'a'],
@@ -46,7 +46,7 @@ export function declareConditionTests (declare: Declare): void {
     assert.deepEqual(await credits({ order: { gt: '\uFFFD' } }), [10])
   })
 
-  declare('null means "is null", and no other condition finds a null', async ({ adapter }) => {
+  declare('the condition null matches null, and no other condition does', async ({ adapter }) => {
     const empty = await createUser(adapter)
     const full = await createUser(adapter, { nickname: 'null', credits: 0, seen_at: new Date(0), settings: {} })
     for (const field of ['nickname', 'credits', 'seen_at', 'settings']) {
@@ -63,7 +63,7 @@ export function declareConditionTests (declare: Declare): void {
 }
 
 function declareListTests (declare: Declare): void {
-  declare('a list selects its values, and an empty one nothing', async ({ adapter }) => {
+  declare('`in` matches the values of its list, and an empty list matches no row', async ({ adapter }) => {
     const users = [
       await createUser(adapter, { credits: 1 }),
       await createUser(adapter, { credits: 2 }),
@@ -80,7 +80,7 @@ function declareListTests (declare: Declare): void {
     assert.equal(await adapter.delete(User, { credits: { in: [1, 2] } }), 2)
   })
 
-  declare('all conditions must hold, in any order', async ({ adapter }) => {
+  declare('a row must match all conditions, and their order does not matter', async ({ adapter }) => {
     const user = await createUser(adapter, { email: 'a@x.org', credits: 1 })
     await createUser(adapter, { credits: 1 })
     assert.deepEqual(await adapter.findOne(User, { credits: 1, email: 'a@x.org' }), user)
@@ -88,7 +88,7 @@ function declareListTests (declare: Declare): void {
     assert.equal(await adapter.findOne(User, { email: 'a@x.org', credits: 2 }), null)
   })
 
-  declare('conditions that cannot be meant are refused', async ({ adapter }) => {
+  declare('invalid conditions are refused', async ({ adapter }) => {
     await createUser(adapter)
     const wrong: Record<string, unknown>[] = [
       { id: undefined },
@@ -122,7 +122,7 @@ function declareListTests (declare: Declare): void {
 }
 
 function declarePageTests (declare: Declare): void {
-  declare('lists come in pages of one order, nulls first, each row once', async ({ adapter }) => {
+  declare('pages contain each row once, in a stable order with nulls first', async ({ adapter }) => {
     for (const credits of [2, null, 1, 2, null, 2, 3]) await createUser(adapter, { credits, order: 'same' })
     for (const options of [{}, { order: 'credits' }, { order: 'order' }, { order: 'id' }, { order: 'email' }]) {
       const whole = await adapter.findMany(User, {}, { ...options, limit: 99 })
@@ -141,7 +141,7 @@ function declarePageTests (declare: Declare): void {
     assert.equal((await adapter.findMany(User, { credits: 2 }, { limit: 2 })).length, 2)
   })
 
-  declare('pages that cannot be meant are refused', async ({ adapter }) => {
+  declare('invalid page options are refused', async ({ adapter }) => {
     const refused = { code: 'FST_USERS_INVALID_OPTION' }
     await assert.rejects(adapter.findMany(User, {}, { limit: 1.5 }), refused)
     await assert.rejects(adapter.findMany(User, {}, { limit: -1 }), refused)

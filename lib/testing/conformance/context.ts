@@ -1,28 +1,29 @@
 import type { DatabaseAdapter, MaybePromise } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 
-/** What the suite needs of a test runner: `test` of `node:test`, `t.test` of tap, `it` of others. */
+/** The test function of a test runner: `test` of `node:test`, `t.test` of tap, `it` of Vitest. */
 export type TestFunction = (name: string, run: () => Promise<void>) => unknown
 
 /** Options of {@link adapterConformance}. */
 export interface ConformanceOptions {
+  /** Declares one test. */
   test: TestFunction
   /**
-   * An adapter on a fresh, empty store. `models` are those that the suite will define, for stores that must be prepared
-   * first.
+   * Creates an adapter on a new, empty store. `models` are the models that the suite defines, for stores whose tables
+   * must exist before.
    */
   makeAdapter: (models: readonly Model[]) => MaybePromise<DatabaseAdapter>
-  /** Another adapter on the store of `adapter`; without it the tests of two adapters are left out. */
+  /** Creates another adapter on the store of `adapter`. Without it, tests with two adapters are skipped. */
   makeSibling?: (adapter: DatabaseAdapter) => MaybePromise<DatabaseAdapter>
-  /** Whether text may hold U+0000 (default true; PostgreSQL cannot). */
+  /** Whether text can contain U+0000. Default: true. PostgreSQL cannot store it. */
   storesNul?: boolean
 }
 
-/** One store of one test. */
+/** The adapter and the options of one test. */
 export interface Context {
   adapter: DatabaseAdapter
   options: ConformanceOptions
 }
 
-/** Declares one test with a fresh, open adapter. */
+/** Declares one test. It receives an open adapter on an empty store. */
 export type Declare = (name: string, run: (context: Context) => Promise<void>) => void

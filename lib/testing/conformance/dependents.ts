@@ -5,12 +5,37 @@ import type { Declare } from './context.js'
 import { AccessToken, Account, createUser, idKinds, User } from './models.js'
 
 const PARALLEL = 20
+const duplicate = (...fields: string[]): object => ({ code: 'FST_USERS_UNIQUE_VIOLATION', fields })
+const duplicateAccount = duplicate('oauth_name', 'account_id')
+const invalid = { code: 'FST_USERS_INVALID_OPTION' }
 
-/** A row and those made of it are stored in one step: all or none. */
+/** Calls of createWith that fail when the e-mail `taken@x.org` and the account `taken` exist. */
+const refusedCalls: [title: string, error: object, user: Row, dependents: Dependents][] = [
+  ['the first row is a duplicate', duplicate('email'), { email: 'TAKEN@x.org' }, (user) => [accountOf(user)]],
+  ['the second row is a duplicate', duplicateAccount, {}, (user) => [accountOf(user, 'taken')]],
+  ['the third row is a duplicate', duplicateAccount, {}, (user) => [accountOf(user), accountOf(user, 'taken')]],
+  [
+    'the third row is a duplicate of the second',
+    duplicateAccount,
+    {},
+    (user) => [accountOf(user, 'twice'), accountOf(user, 'twice')]
+  ],
+  ['the rows belong to several models', duplicateAccount, {}, (user) => [tokenOf(user), accountOf(user, 'taken')]],
+  ['the first row is invalid', invalid, { credits: 'many' }, (user) => [accountOf(user)]],
+  [
+    'the third row is invalid',
+    invalid,
+    {},
+    (user) => [accountOf(user), [AccessToken, { token: 1, user_id: user['id'] }]]
+  ],
+  ['the callback throws', { message: 'no' }, {}, () => assert.fail('no')]
+]
+
+/** Declares the tests of createWith: a row and its dependent rows are stored together or not at all. */
 export function declareDependentTests (declare: Declare): void {
   for (const { kind, owner, token } of idKinds) {
     declare(
-      `DEP-03, row 49: rows are stored together with those made of their ${kind.name} ids`,
+      `DEP-03, row 49: createWith stores rows and the dependent rows that refer to their ${kind.name} ids`,
       async ({ adapter }) => {
         if (adapter.createWith === undefined) return
         const [first, ...tokens] = await adapter.createWith(owner, { email: 'a@x.org' }, ({ id }) =>
@@ -29,7 +54,7 @@ export function declareDependentTests (declare: Declare): void {
     )
   }
 
-  declare('DEP-03: rows that are stored together are whole, and copies', async ({ adapter }) => {
+  declare('DEP-03: createWith returns copies of all rows with all fields', async ({ adapter }) => {
     if (adapter.createWith === undefined) return
     const settings = { theme: { dark: true } }
     const given = newUser()
@@ -37,10 +62,10 @@ export function declareDependentTests (declare: Declare): void {
       assert.deepEqual(Object.keys(one).sort(), Object.keys(User.fields).sort())
       return [accountOf(one)]
     })
-    const spoilt = structuredClone(rows)
+    const expected = structuredClone(rows)
     ;(rows[0]['settings'] as typeof settings).theme.dark = false
     settings.theme.dark = false
-    const [user, account] = spoilt
+    const [user, account] = expected
     assert.deepEqual(await adapter.findOne(User, { id: given['id'] as string }), user)
     assert.deepEqual(await adapter.findMany(Account, {}, { limit: 9 }), [account])
   })
@@ -50,79 +75,43 @@ export function declareDependentTests (declare: Declare): void {
 
 function declareRefusalTests (declare: Declare): void {
   declare(
-    'DEP-03: of rows that are stored together all or none stay, and a clash names its fields',
+    'DEP-03: a failed createWith stores no row, and the error of a duplicate contains the names of the fields',
     async ({ adapter }) => {
       if (adapter.createWith === undefined) return
       const user = await createUser(adapter, { email: 'taken@x.org' })
       await adapter.create(Account, { ...accountOf(user, 'taken')[1], id: randomUUID() })
-      const clash = (...fields: string[]): object => ({ code: 'FST_USERS_UNIQUE_VIOLATION', fields })
-      const refused: [string, object, Row, Dependents][] = [
-        ['the first clashes', clash('email'), { email: 'TAKEN@x.org' }, (stored) => [accountOf(stored)]],
-        ['the second clashes', clash('oauth_name', 'account_id'), {}, (stored) => [accountOf(stored, 'taken')]],
-        [
-          'the third clashes',
-          clash('oauth_name', 'account_id'),
-          {},
-          (stored) => [accountOf(stored), accountOf(stored, 'taken')]
-        ],
-        [
-          'the third clashes with the second',
-          clash('oauth_name', 'account_id'),
-          {},
-          (stored) => [accountOf(stored, 'twice'), accountOf(stored, 'twice')]
-        ],
-        [
-          'rows of several models',
-          clash('oauth_name', 'account_id'),
-          {},
-          (stored) => [tokenOf(stored), accountOf(stored, 'taken')]
-        ],
-        [
-          'the first is wrong',
-          { code: 'FST_USERS_INVALID_OPTION' },
-          { credits: 'many' },
-          (stored) => [accountOf(stored)]
-        ],
-        [
-          'the third is wrong',
-          { code: 'FST_USERS_INVALID_OPTION' },
-          {},
-          (stored) => [accountOf(stored), [AccessToken, { token: 1, user_id: stored['id'] }]]
-        ],
-        ['making them fails', { message: 'no' }, {}, () => assert.fail('no')]
-      ]
       const before = await allRows(adapter)
-      for (const [what, error, fields, dependents] of refused) {
+      for (const [title, error, fields, dependents] of refusedCalls) {
         await assert.rejects(
           async () => await adapter.createWith?.(User, { ...newUser(), ...fields }, dependents),
           error,
-          what
+          title
         )
-        assert.deepEqual(await allRows(adapter), before, what)
+        assert.deepEqual(await allRows(adapter), before, title)
       }
       const whole = await adapter.createWith(User, newUser(), (one) => [
         accountOf(one, null),
         tokenOf(one),
         accountOf(one, null)
       ])
-      assert.equal(whole.length, 4, 'a null never clashes')
+      assert.equal(whole.length, 4, 'rows with a null are not duplicates')
     }
   )
 }
 
 function declareParallelTests (declare: Declare): void {
   declare(
-    'DEP-03, RACE-02: of many that store the same together exactly one wins, and others are not in their way',
+    'DEP-03, RACE-02: only one of many parallel createWith calls with the same values succeeds',
     async ({ adapter }) => {
       if (adapter.createWith === undefined) return
       const cases: [string, (n: number) => { email: string; account: string }, number][] = [
-        ['one address', (n) => ({ email: n % 2 === 0 ? 'one@x.org' : 'ONE@x.org', account: `address ${n}` }), 1],
-        ['one account', (n) => ({ email: `account${n}@x.org`, account: 'one' }), 1],
-        ['both', () => ({ email: 'both@x.org', account: 'both' }), 1],
-        ['neither', (n) => ({ email: `neither${n}@x.org`, account: `neither ${n}` }), PARALLEL]
+        ['the same e-mail', (n) => ({ email: n % 2 === 0 ? 'one@x.org' : 'ONE@x.org', account: `e-mail ${n}` }), 1],
+        ['the same account', (n) => ({ email: `account${n}@x.org`, account: 'one' }), 1],
+        ['the same e-mail and account', () => ({ email: 'both@x.org', account: 'both' }), 1],
+        ['different values', (n) => ({ email: `neither${n}@x.org`, account: `neither ${n}` }), PARALLEL]
       ]
       let wins = 0
-      for (const [what, make, expected] of cases) {
+      for (const [title, make, expected] of cases) {
         const ends = await Promise.allSettled(
           Array.from({ length: PARALLEL }, async (_, n) => {
             const { email, account } = make(n)
@@ -131,14 +120,14 @@ function declareParallelTests (declare: Declare): void {
         )
         for (const end of ends) {
           if (end.status === 'rejected') {
-            assert.equal((end.reason as { code?: string }).code, 'FST_USERS_UNIQUE_VIOLATION', what)
+            assert.equal((end.reason as { code?: string }).code, 'FST_USERS_UNIQUE_VIOLATION', title)
           }
         }
-        assert.equal(ends.filter(({ status }) => status === 'fulfilled').length, expected, what)
+        assert.equal(ends.filter(({ status }) => status === 'fulfilled').length, expected, title)
         wins += expected
         const [users, accounts] = await allRows(adapter)
-        assert.deepEqual(accounts?.map((row) => row['user_id']).sort(), users?.map((row) => row['id']).sort(), what)
-        assert.equal(users?.length, wins, what)
+        assert.deepEqual(accounts?.map((row) => row['user_id']).sort(), users?.map((row) => row['id']).sort(), title)
+        assert.equal(users?.length, wins, title)
       }
     }
   )

@@ -6,7 +6,7 @@ import { type IdKind, integerId, objectIdId, uuidId } from '../../../schemas/ind
 
 const uuid = uuidId()
 
-/** Users with one field of each type. */
+/** Model of users with at least one field of each type. */
 export const User: Model = {
   name: 'user',
   table: 'user',
@@ -27,7 +27,7 @@ export const User: Model = {
   index: [['nickname']]
 }
 
-/** Session tokens: the primary key is not called id. */
+/** Model of session tokens. Its primary key is not named `id`. */
 export const AccessToken: Model = {
   name: 'accesstoken',
   table: 'accesstoken',
@@ -39,7 +39,7 @@ export const AccessToken: Model = {
   index: [['user_id'], ['created_at']]
 }
 
-/** Provider accounts: unique by two fields, one of which may be null here. */
+/** Model of provider accounts with a unique group of two fields, one of them nullable. */
 export const Account: Model = {
   name: 'oauth_account',
   table: 'oauth_account',
@@ -62,7 +62,7 @@ const customId: IdKind<string> = {
   generate: () => `usr_${randomUUID().replaceAll('-', '').slice(0, 24)}`
 }
 
-/** Every kind of id: how a fresh one that is in no row looks, and a model of users and one of their tokens. */
+/** Each id kind with a function that returns an unused id, a model of users, and a model of their tokens. */
 export const idKinds = [
   { kind: uuid, absent: () => randomUUID() },
   { kind: integerId(), absent: () => 2_147_483_647 },
@@ -88,7 +88,7 @@ export const models: readonly Model[] = [
   ...idKinds.flatMap(({ owner, token }) => [owner, token])
 ]
 
-/** Stores a user with some fields given. */
+/** Creates a user with the given fields and defaults for the others. */
 export async function createUser (adapter: DatabaseAdapter, fields: Row = {}): Promise<Row> {
   return await adapter.create(User, {
     id: randomUUID(),
@@ -99,7 +99,7 @@ export async function createUser (adapter: DatabaseAdapter, fields: Row = {}): P
   })
 }
 
-/** Stores a token of a user. */
+/** Creates a token of a user. */
 export async function createToken (
   adapter: DatabaseAdapter,
   user: Row,

@@ -3,9 +3,15 @@ import { randomUUID } from 'node:crypto'
 import type { ConformanceOptions, Declare } from './context.js'
 import { AccessToken, Account, createToken, createUser, models, User } from './models.js'
 
-/** Rows go with the row that they refer to. */
+/** Declares the tests of references between rows. */
 export function declareRelationTests (declare: Declare, { makeSibling }: ConformanceOptions): void {
-  declare("SES-15: deleting a user deletes its tokens and accounts, and nobody else's", async ({ adapter }) => {
+  declareCascadeTests(declare)
+  declareFindWithUserTest(declare)
+  if (makeSibling !== undefined) declareTwoAdaptersTest(declare, makeSibling)
+}
+
+function declareCascadeTests (declare: Declare): void {
+  declare('SES-15: deleting a user deletes the tokens and accounts of this user only', async ({ adapter }) => {
     const one = await createUser(adapter)
     const two = await createUser(adapter)
     for (const user of [one, two]) {
@@ -30,12 +36,12 @@ export function declareRelationTests (declare: Declare, { makeSibling }: Conform
     )
   })
 
-  declare('SES-15: a token whose user is gone finds no user', async ({ adapter }) => {
+  declare('SES-15: the token of a deleted user finds no user', async ({ adapter }) => {
     const user = await createUser(adapter)
     await createToken(adapter, user, 'token')
     await adapter.delete(User, { id: user['id'] as string })
     assert.equal((await adapter.findWithUser?.(AccessToken, { token: 'token' })) ?? null, null)
-    // a store with foreign keys refuses the orphan, but not as a clash; one without must not find its user
+    // a store with foreign keys refuses the token, but not as a duplicate; other stores must not find its user
     const orphan = await createToken(adapter, user, 'orphan').catch((error: { code?: string }) => {
       assert.notEqual(error.code, 'FST_USERS_UNIQUE_VIOLATION')
       assert.notEqual(error.code, 'FST_USERS_INVALID_OPTION')
@@ -44,8 +50,10 @@ export function declareRelationTests (declare: Declare, { makeSibling }: Conform
     assert.equal((await adapter.findWithUser?.(AccessToken, { token: 'orphan' })) ?? null, null)
     assert.deepEqual(await adapter.findOne(AccessToken, { token: 'orphan' }), orphan)
   })
+}
 
-  declare('row 22: a token and its user are found in one step', async ({ adapter }) => {
+function declareFindWithUserTest (declare: Declare): void {
+  declare('row 22: findWithUser returns a token together with its user', async ({ adapter }) => {
     if (adapter.findWithUser === undefined) return
     const user = await createUser(adapter, { settings: { a: 1 }, seen_at: new Date(5) })
     await createUser(adapter)
@@ -62,9 +70,13 @@ export function declareRelationTests (declare: Declare, { makeSibling }: Conform
     assert.equal(await adapter.findWithUser(AccessToken, { token: 'TOKEN' }), null)
     await assert.rejects(async () => await adapter.findWithUser?.(User, {}), { code: 'FST_USERS_INVALID_OPTION' })
   })
+}
 
-  if (makeSibling === undefined) return
-  declare("two adapters on one store see each other's writes", async ({ adapter }) => {
+function declareTwoAdaptersTest (
+  declare: Declare,
+  makeSibling: NonNullable<ConformanceOptions['makeSibling']>
+): void {
+  declare('two adapters on one store read the writes of each other', async ({ adapter }) => {
     const other = await makeSibling(adapter)
     try {
       for (const model of models) other.define(model)

@@ -2,39 +2,39 @@ import assert from 'node:assert/strict'
 import type { Declare } from './context.js'
 import { AccessToken, createToken, createUser, idKinds, models, User } from './models.js'
 
-/** Rows come, change and go, whatever their ids look like. */
+/** Declares the tests of rows with each id kind, of changes and of copies. */
 export function declareRowTests (declare: Declare): void {
   for (const { kind, absent, owner, token } of idKinds) {
     declare(`row 49: rows with ${kind.name} ids are created, found, changed and deleted`, async ({ adapter }) => {
-      const made = await adapter.create(owner, { email: 'a@x.org' })
+      const created = await adapter.create(owner, { email: 'a@x.org' })
       const given = await adapter.create(owner, {
         ...(kind.generate === undefined ? {} : { id: kind.generate() }),
         email: 'b@x.org'
       })
-      assert.equal(typeof made['id'], kind.storage === 'integer' ? 'number' : 'string')
-      assert.equal(kind.parse(String(made['id'])), made['id'])
-      assert.deepEqual(await adapter.findOne(owner, { id: made['id'] as string }), { id: made['id'], email: 'a@x.org' })
-      assert.notEqual(made['id'], given['id'])
-      await adapter.create(token, { token: 't', user_id: made['id'] })
-      assert.deepEqual(await adapter.findOne(token, { user_id: made['id'] as string }), {
+      assert.equal(typeof created['id'], kind.storage === 'integer' ? 'number' : 'string')
+      assert.equal(kind.parse(String(created['id'])), created['id'])
+      assert.deepEqual(await adapter.findOne(owner, { id: created['id'] as string }), { id: created['id'], email: 'a@x.org' })
+      assert.notEqual(created['id'], given['id'])
+      await adapter.create(token, { token: 't', user_id: created['id'] })
+      assert.deepEqual(await adapter.findOne(token, { user_id: created['id'] as string }), {
         token: 't',
-        user_id: made['id']
+        user_id: created['id']
       })
       assert.deepEqual(
         (await adapter.findWithUser?.(token, { token: 't' })) ?? {
-          row: { token: 't', user_id: made['id'] },
-          user: made
+          row: { token: 't', user_id: created['id'] },
+          user: created
         },
-        { row: { token: 't', user_id: made['id'] }, user: made }
+        { row: { token: 't', user_id: created['id'] }, user: created }
       )
-      assert.equal(await adapter.update(owner, { id: made['id'] as string }, { email: 'c@x.org' }), 1)
-      assert.equal((await adapter.findOne(owner, { id: made['id'] as string }))?.['email'], 'c@x.org')
-      assert.equal(await adapter.delete(owner, { id: made['id'] as string }), 1)
-      assert.equal(await adapter.findOne(owner, { id: made['id'] as string }), null)
+      assert.equal(await adapter.update(owner, { id: created['id'] as string }, { email: 'c@x.org' }), 1)
+      assert.equal((await adapter.findOne(owner, { id: created['id'] as string }))?.['email'], 'c@x.org')
+      assert.equal(await adapter.delete(owner, { id: created['id'] as string }), 1)
+      assert.equal(await adapter.findOne(owner, { id: created['id'] as string }), null)
       assert.deepEqual(await adapter.findMany(owner, {}, { limit: 10 }), [given])
     })
 
-    declare(`an unknown ${kind.name} id finds, changes and deletes nothing`, async ({ adapter }) => {
+    declare(`conditions with an unknown ${kind.name} id match no row`, async ({ adapter }) => {
       await adapter.create(owner, { email: 'a@x.org' })
       assert.equal(await adapter.findOne(owner, { id: absent() }), null)
       assert.equal(await adapter.update(owner, { id: absent() }, { email: 'b@x.org' }), 0)
@@ -42,7 +42,7 @@ export function declareRowTests (declare: Declare): void {
       assert.equal((await adapter.findMany(owner, {}, { limit: 10 })).length, 1)
     })
 
-    declare(`a deleted ${kind.name} id is not given to the next row`, async ({ adapter }) => {
+    declare(`the ${kind.name} id of a deleted row is not used again`, async ({ adapter }) => {
       const first = await adapter.create(owner, { email: 'a@x.org' })
       await adapter.delete(owner, { id: first['id'] as string })
       assert.notEqual((await adapter.create(owner, { email: 'b@x.org' }))['id'], first['id'])
@@ -52,7 +52,7 @@ export function declareRowTests (declare: Declare): void {
 }
 
 function declareChangeTests (declare: Declare): void {
-  declare('update and delete return the number of rows that match, also when nothing changes', async ({ adapter }) => {
+  declare('update and delete return the number of matching rows, even if no value changes', async ({ adapter }) => {
     for (const credits of [1, 1, 2]) await createUser(adapter, { credits })
     assert.equal(await adapter.update(User, { credits: 1 }, { credits: 1 }), 2)
     assert.equal(await adapter.update(User, { credits: 1 }, {}), 2)
@@ -62,13 +62,13 @@ function declareChangeTests (declare: Declare): void {
     assert.equal(await adapter.update(User, {}, { credits: 3 }), 1)
   })
 
-  declare('RACE-03: an update changes the named fields alone', async ({ adapter }) => {
+  declare('RACE-03: an update changes only the given fields', async ({ adapter }) => {
     const user = await createUser(adapter, { credits: 1, nickname: 'Art' })
     await adapter.update(User, { id: user['id'] as string }, { credits: 2 })
     assert.deepEqual(await adapter.findOne(User, { id: user['id'] as string }), { ...user, credits: 2 })
   })
 
-  declare('a new row has every field, with null for what was not given', async ({ adapter }) => {
+  declare('a new row has all fields, with null for values that were not given', async ({ adapter }) => {
     const user = await createUser(adapter, { nickname: undefined })
     assert.deepEqual(Object.keys(user).sort(), Object.keys(User.fields).sort())
     for (const field of ['nickname', 'credits', 'settings', 'seen_at', 'session_stamp']) assert.equal(user[field], null)
@@ -78,23 +78,23 @@ function declareChangeTests (declare: Declare): void {
 }
 
 function declareCopyTests (declare: Declare): void {
-  declare('rows are copies: changing one changes nothing in the store', async ({ adapter }) => {
+  declare('a change of a returned row does not change the stored row', async ({ adapter }) => {
     const given = { settings: { theme: { dark: true } }, seen_at: new Date(1e12) }
     const created = await createUser(adapter, given)
     const id = created['id'] as string
     const whole = structuredClone(created)
-    const spoil = (row: Record<string, unknown> | null | undefined): void => {
+    const modify = (row: Record<string, unknown> | null | undefined): void => {
       assert.ok(row)
       ;(row['settings'] as typeof given.settings).theme.dark = false
       ;(row['seen_at'] as Date).setTime(0)
-      row['email'] = 'spoilt'
+      row['email'] = 'modified'
     }
-    spoil({ ...given, email: '' })
-    spoil(created)
-    spoil(await adapter.findOne(User, { id }))
-    spoil((await adapter.findMany(User, { id }, { limit: 1 }))[0])
+    modify({ ...given, email: '' })
+    modify(created)
+    modify(await adapter.findOne(User, { id }))
+    modify((await adapter.findMany(User, { id }, { limit: 1 }))[0])
     await createToken(adapter, { id }, 'token')
-    spoil(((await adapter.findWithUser?.(AccessToken, { token: 'token' })) ?? { user: structuredClone(whole) }).user)
+    modify(((await adapter.findWithUser?.(AccessToken, { token: 'token' })) ?? { user: structuredClone(whole) }).user)
     assert.deepEqual(await adapter.findOne(User, { id }), whole)
   })
 
@@ -107,7 +107,7 @@ function declareCopyTests (declare: Declare): void {
     await assert.rejects(async () => await adapter.findOne({ ...User, name: 'nobody' }, {}), refused)
   })
 
-  declare('defining the same models and opening again is harmless', async ({ adapter }) => {
+  declare('an adapter can define the same models and open again', async ({ adapter }) => {
     const user = await createUser(adapter)
     for (const model of models) adapter.define({ ...model })
     await adapter.open()

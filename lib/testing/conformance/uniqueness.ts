@@ -3,28 +3,20 @@ import { randomUUID } from 'node:crypto'
 import type { Declare } from './context.js'
 import { Account, createUser, User } from './models.js'
 
-const clash =
-  (...fields: string[]): ((error: unknown) => boolean) =>
-    (error) => {
-      assert.equal((error as { code?: string }).code, 'FST_USERS_UNIQUE_VIOLATION')
-      assert.deepEqual((error as { fields?: string[] }).fields, fields)
-      return true
-    }
-
-/** Nothing that is unique exists twice, and letters of either case are one. */
+/** Declares the tests of unique groups and of fields that ignore case. */
 export function declareUniquenessTests (declare: Declare): void {
   declare(
-    'RACE-02: a second row with a unique value is refused, from create and from update, naming the fields',
+    'RACE-02: create and update refuse a duplicate value, and the error contains the names of the fields',
     async ({ adapter }) => {
       const one = await createUser(adapter, { email: 'one@x.org' })
       const two = await createUser(adapter, { email: 'two@x.org' })
-      await assert.rejects(createUser(adapter, { email: 'one@x.org' }), clash('email'))
-      await assert.rejects(createUser(adapter, { id: one['id'] }), clash('id'))
+      await assert.rejects(createUser(adapter, { email: 'one@x.org' }), violates('email'))
+      await assert.rejects(createUser(adapter, { id: one['id'] }), violates('id'))
       await assert.rejects(
         async () => await adapter.update(User, { id: two['id'] as string }, { email: 'one@x.org', credits: 9 }),
-        clash('email')
+        violates('email')
       )
-      await assert.rejects(async () => await adapter.update(User, {}, { email: 'three@x.org' }), clash('email'))
+      await assert.rejects(async () => await adapter.update(User, {}, { email: 'three@x.org' }), violates('email'))
       assert.deepEqual(await adapter.findMany(User, {}, { limit: 9, order: 'email' }), [one, two])
       assert.equal(await adapter.update(User, { id: one['id'] as string }, { email: 'one@x.org' }), 1)
       await adapter.delete(User, { id: one['id'] as string })
@@ -32,7 +24,7 @@ export function declareUniquenessTests (declare: Declare): void {
     }
   )
 
-  declare('a group of fields is unique as a whole, and a null in it never clashes', async ({ adapter }) => {
+  declare('a group of fields is unique as a whole, and rows with a null are never duplicates', async ({ adapter }) => {
     const { id: user_id } = await createUser(adapter)
     const create = async (oauth_name: string, account_id: string | null): Promise<unknown> =>
       await adapter.create(Account, { id: randomUUID(), user_id, oauth_name, account_id })
@@ -41,21 +33,23 @@ export function declareUniquenessTests (declare: Declare): void {
     await create('google', '1')
     await create('google', null)
     await create('google', null)
-    await assert.rejects(create('github', '1'), clash('oauth_name', 'account_id'))
+    await assert.rejects(create('github', '1'), violates('oauth_name', 'account_id'))
     await assert.rejects(
       async () => await adapter.update(Account, { account_id: '2' }, { account_id: '1' }),
-      clash('oauth_name', 'account_id')
+      violates('oauth_name', 'account_id')
     )
     assert.equal((await adapter.findMany(Account, {}, { limit: 9 })).length, 5)
   })
   declareCaseTests(declare)
+  declareUnicodeTest(declare)
+  declareExactFirstTest(declare)
 }
 
 function declareCaseTests (declare: Declare): void {
-  declare('row 3: ASCII letters of either case are one address', async ({ adapter }) => {
+  declare('row 3: e-mails that differ only in the case of ASCII letters are duplicates', async ({ adapter }) => {
     const user = await createUser(adapter, { email: 'King.Arthur@camelot.bt' })
     for (const email of ['king.arthur@camelot.bt', 'KING.ARTHUR@CAMELOT.BT', 'King.Arthur@camelot.bt']) {
-      await assert.rejects(createUser(adapter, { email }), clash('email'))
+      await assert.rejects(createUser(adapter, { email }), violates('email'))
       assert.deepEqual(await adapter.findOne(User, { email }), user)
       assert.deepEqual(await adapter.findMany(User, { email }, { limit: 9 }), [user])
       assert.deepEqual(await adapter.findMany(User, { email: { in: [email, 'x'] } }, { limit: 9 }), [user])
@@ -63,7 +57,7 @@ function declareCaseTests (declare: Declare): void {
     const other = await createUser(adapter)
     await assert.rejects(
       async () => await adapter.update(User, { id: other['id'] as string }, { email: 'KING.arthur@camelot.bt' }),
-      clash('email')
+      violates('email')
     )
     assert.equal(
       await adapter.update(User, { email: 'KING.ARTHUR@camelot.bt' }, { email: 'king.arthur@camelot.bt' }),
@@ -72,9 +66,11 @@ function declareCaseTests (declare: Declare): void {
     assert.equal(await adapter.findOne(User, { email: 'king_arthur@camelot.bt' }), null)
     assert.equal(await adapter.delete(User, { email: 'KING.ARTHUR@CAMELOT.BT' }), 1)
   })
+}
 
-  declare('EML-03: addresses that differ in more than ASCII case are never one identity', async ({ adapter }) => {
-    const addresses = [
+function declareUnicodeTest (declare: Declare): void {
+  declare('EML-03: e-mails that differ in more than ASCII case never find the same user', async ({ adapter }) => {
+    const emails = [
       'jose@x.org',
       'josé@x.org',
       'JOSÉ@x.org',
@@ -92,21 +88,23 @@ function declareCaseTests (declare: Declare): void {
       ' k@x.org'
     ]
     const owners = new Map<string, unknown>()
-    for (const email of addresses) {
+    for (const email of emails) {
       try {
         owners.set(email, (await createUser(adapter, { email }))['id'])
       } catch (error) {
-        clash('email')(error)
+        violates('email')(error)
       }
     }
-    for (const email of addresses) {
+    for (const email of emails) {
       const found = await adapter.findOne(User, { email })
       assert.equal(found?.['id'], owners.get(email), email)
       if (found !== null) assert.equal(found['email'], email)
     }
   })
+}
 
-  declare('row 12: of rows that differ only in case the exact one comes first', async ({ adapter }) => {
+function declareExactFirstTest (declare: Declare): void {
+  declare('row 12: findOne prefers the row whose text has the same case', async ({ adapter }) => {
     for (const nickname of ['LANCE', 'Lance', 'lance', 'lancelot']) await createUser(adapter, { nickname })
     for (const nickname of ['LANCE', 'Lance', 'lance']) {
       assert.equal((await adapter.findOne(User, { nickname }))?.['nickname'], nickname)
@@ -116,4 +114,13 @@ function declareCaseTests (declare: Declare): void {
     assert.equal(await adapter.findOne(User, { nickname: 'lance', email: 'nobody@x.org' }), null)
     assert.equal(await adapter.update(User, { nickname: 'lAnCe' }, { nickname: null }), 3)
   })
+}
+
+/** Returns a check that an error is a unique violation of these fields. */
+function violates (...fields: string[]): (error: unknown) => boolean {
+  return (error) => {
+    assert.equal((error as { code?: string }).code, 'FST_USERS_UNIQUE_VIOLATION')
+    assert.deepEqual((error as { fields?: string[] }).fields, fields)
+    return true
+  }
 }
