@@ -256,7 +256,7 @@ t.test(
       t.match(outcome, { code: 1 }, args.join())
       t.match(
         outcome.out + outcome.err,
-        /the server refuses: Authentication failed\.; check user and password in the adapter's connection/
+        /the database server refuses the connection: Authentication failed\.; check user and password in the adapter's connection/
       )
       t.notMatch(JSON.stringify(outcome), /hunter2/)
     }
@@ -267,7 +267,7 @@ t.test(
     )
     t.match(await run(['prune'], partsOf(peer.url)), {
       code: 1,
-      err: /the server refuses: not authorized on app; grant it to the user/
+      err: /the database server refuses the connection: not authorized on app; grant the missing rights to the user/
     })
     peer.onCommand(({ name }) =>
       name === 'createIndexes' ? { ok: 0, code: 11_600, errmsg: 'interrupted' } : undefined

@@ -74,11 +74,11 @@ t.test(
     const cases: [string, RegExp][] = [
       [
         `postgres://postgres:hunter2@${host}/no_such_database`,
-        /Option adapter: the server refuses: database "no_such_database" does not exist; check the name of the database in the adapter's connection, or make the database/
+        /Option adapter: the database server refuses the connection: database "no_such_database" does not exist; check the database name in the adapter's connection, or create the database/
       ],
       [
         `postgres://no_such_role:hunter2@${host}${pathname}`,
-        /Option adapter: the server refuses: role "no_such_role" does not exist; check user and password in the adapter's connection/
+        /Option adapter: the database server refuses the connection: role "no_such_role" does not exist; check user and password in the adapter's connection/
       ]
     ]
     for (const [url, said] of cases) {
@@ -129,11 +129,11 @@ t.test('PostgreSQL: a wrong password, and one that is missing, are told', async 
   const cases: [string, RegExp][] = [
     [
       `postgres://arthur:hunter2@${await startAsking(t, [refusal])}/app`,
-      /the server refuses: password authentication failed for user "arthur"; check user and password/
+      /the database server refuses the connection: password authentication failed for user "arthur"; check user and password/
     ],
     [
       `postgres://arthur@${await startAsking(t, [mechanisms, question])}/app`,
-      /the server refuses: SASL: [^;]*password[^;]*; check user and password/
+      /the database server refuses the connection: SASL: [^;]*password[^;]*; check user and password/
     ]
   ]
   for (const [connectionString, said] of cases) {
@@ -159,19 +159,19 @@ t.test(
     const cases: [mysql2.PoolOptions, RegExp][] = [
       [
         { ...config, database: 'no_such_database' },
-        /Option adapter: the server refuses: Unknown database 'no_such_database'; check the name of the database/
+        /Option adapter: the database server refuses the connection: Unknown database 'no_such_database'; check the database name/
       ],
       [
         { ...config, user, password: 'hunter2' },
-        /Option adapter: the server refuses: Access denied for user [^;]*; check user and password/
+        /Option adapter: the database server refuses the connection: Access denied for user [^;]*; check user and password/
       ],
       [
         { ...config, user: 'no_such_user', password: 'hunter2' },
-        /Option adapter: the server refuses: Access denied for user [^;]*; check user and password/
+        /Option adapter: the database server refuses the connection: Access denied for user [^;]*; check user and password/
       ],
       [
         { ...config, user, password: 'right' },
-        /Option adapter: the server refuses: Access denied for user [^;]* to database [^;]*; grant it to the user/
+        /Option adapter: the database server refuses the connection: Access denied for user [^;]* to database [^;]*; grant the missing rights to the user/
       ]
     ]
     for (const [options, said] of cases) {

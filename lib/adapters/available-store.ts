@@ -4,22 +4,21 @@ import { FST_USERS_NOT_READY } from '../errors.js'
 import { toCallError } from './shared/store-errors.js'
 import { storeOpening } from './store-opening.js'
 
-/** An adapter whose faults are coded. */
+/** A database adapter that throws only errors with an `FST_USERS_…` code. */
 export interface Store extends DatabaseAdapter {
   /**
-   * Opens the adapter; before that every call throws `FST_USERS_NOT_READY`. Does not throw for a store that cannot be
-   * reached.
+   * Opens the adapter. Until then every other method throws `FST_USERS_NOT_READY`. Resolves also if the database cannot
+   * be reached.
    */
   open(): Promise<void>
 }
 
 /**
- * Wraps an adapter: what it throws without a code of ours becomes `FST_USERS_STORE_UNAVAILABLE` (503) for a store that
- * cannot be reached or cannot serve now, and `FST_USERS_INTERNAL_ERROR` (500) otherwise, with the cause for the log
- * alone.
- * A store that is absent when it is opened is opened by the first call that finds it; neither the start nor a call
- * waits
- * for that longer than that many milliseconds. Answers that come at once stay that way.
+ * Returns the adapter with coded errors: `FST_USERS_STORE_UNAVAILABLE` (503) if the database cannot be reached or
+ * cannot serve now, and `FST_USERS_INTERNAL_ERROR` (500) for every other error. The original error is the `cause`, for
+ * the log only.
+ * If the database cannot be reached at the start, later calls try to open it again. Start and calls wait for that at
+ * most `timeoutMs` milliseconds. Synchronous results of the adapter stay synchronous.
  */
 export function availableStore (adapter: DatabaseAdapter, log: FastifyBaseLogger, timeoutMs: number): Store {
   const opening = storeOpening(adapter, log, timeoutMs)
@@ -27,7 +26,7 @@ export function availableStore (adapter: DatabaseAdapter, log: FastifyBaseLogger
   function guard<A extends unknown[], R> (call: (...args: A) => R): (...args: A) => R {
     return function guarded (...args): R {
       if (opening.state === 'closed') throw FST_USERS_NOT_READY()
-      // every method may answer later
+      // every method may return a promise
       if (opening.state === 'absent') return opening.retry().then(() => guarded(...args)) as R
       try {
         const result = call(...args)
@@ -57,7 +56,7 @@ export function availableStore (adapter: DatabaseAdapter, log: FastifyBaseLogger
   }
 }
 
-/** True for promises of any make. A row may have a field of that name. */
+/** Returns true for promises of any implementation. A row may have a column named `then`, so its type is checked. */
 function isThenable (value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }

@@ -4,31 +4,30 @@ import { FST_USERS_INTERNAL_ERROR, isUsersError, storeUnavailable } from '../err
 import { withTimeout } from './shared/time-limit.js'
 import { isUnreachable } from './shared/unreachable.js'
 
-/** How far an adapter is. */
+/** Opens an adapter and holds the state of that. */
 export interface StoreOpening {
   readonly state: 'closed' | 'absent' | 'open'
-  /** The attempt at the start. Does not throw for a store that cannot be reached. */
+  /** Tries to open the adapter at the start. Resolves also if the database cannot be reached. */
   begin(): Promise<void>
   /**
-   * Another attempt, one for all calls that wait. Throws `FST_USERS_STORE_UNAVAILABLE`, and `FST_USERS_INTERNAL_ERROR`
-   * for one that cannot be used.
+   * Tries to open the adapter again. Concurrent calls share one attempt. Throws `FST_USERS_STORE_UNAVAILABLE` if the
+   * database still cannot be reached, and `FST_USERS_INTERNAL_ERROR` if it can be reached but not used.
    */
   retry(): Promise<void>
-  /** Waits for an attempt under way. */
+  /** Ends the attempts and waits for the current one. */
   end(): Promise<void>
 }
 
 /**
- * Opens an adapter, also when its store is absent at first. An attempt that takes longer than that many milliseconds
- * goes
- * on, and nobody waits for it longer.
+ * Returns the functions that open an adapter, also if its database cannot be reached at first. An attempt that takes
+ * longer than `timeoutMs` milliseconds continues in the background.
  */
 export function storeOpening (adapter: DatabaseAdapter, log: FastifyBaseLogger, timeoutMs: number): StoreOpening {
   let state: StoreOpening['state'] = 'closed'
   let underWay: Promise<void> | null = null
 
   async function open (): Promise<void> {
-    // plain JavaScript may throw at once
+    // an adapter in plain JavaScript may throw synchronously
     await adapter.open()
   }
 
@@ -36,14 +35,14 @@ export function storeOpening (adapter: DatabaseAdapter, log: FastifyBaseLogger, 
     try {
       await attempt
     } catch (error) {
-      // one error of ours is enough
+      // do not nest two coded errors
       if (isUnreachable(error)) throw storeUnavailable(isUsersError(error) ? (error.cause ?? error) : error)
-      log.error({ err: error }, 'fastify-users: the user store is here now, but cannot be used')
+      log.error({ err: error }, 'fastify-users: the database can be reached again, but opening it failed; see the error')
       throw FST_USERS_INTERNAL_ERROR([], { cause: error })
     }
     if (state === 'closed') return
     state = 'open'
-    log.info('fastify-users: the user store is here now')
+    log.info('fastify-users: the database can be reached again')
   }
 
   function follow (attempt: Promise<void>): Promise<void> {
@@ -64,14 +63,14 @@ export function storeOpening (adapter: DatabaseAdapter, log: FastifyBaseLogger, 
         await withTimeout(() => attempt, timeoutMs)
         state = 'open'
       } catch (error) {
-        // a start is refused by an error alone
+        // a failed start must reject with an Error
         if (!isUnreachable(error)) throw error instanceof Error ? error : storeUnavailable(error)
         state = 'absent'
         log.error(
           { err: error },
-          'fastify-users: the user store does not answer; it is tried again by every request that needs it'
+          'fastify-users: the database does not answer; every request that needs it tries to connect again'
         )
-        follow(attempt).catch(() => {}) // it may only be slow
+        follow(attempt).catch(() => {}) // the database may only be slow
       }
     },
     async retry () {

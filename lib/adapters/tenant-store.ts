@@ -3,8 +3,8 @@ import type { Model } from '../contracts/models.js'
 import { DEFAULT_TENANT, tenantModel } from './shared/tenant.js'
 
 /**
- * Returns an adapter that stores every model as the tenant's own, so that several tenants can share one adapter or one
- * database. Core and features use their models as they are. The default tenant gets the adapter itself.
+ * Returns an adapter that keeps the rows of one tenant in separate tables, so that several tenants can share one
+ * adapter or database. The default tenant uses the adapter itself.
  */
 export function tenantStore (adapter: DatabaseAdapter, tenant: string): DatabaseAdapter {
   if (tenant === DEFAULT_TENANT) return adapter

@@ -291,7 +291,7 @@ for (const [kind, begin] of Object.entries(kinds)) {
       ])
       t.equal(first.email, ARTHUR, 'the first request opens the store')
       for (const { statusCode } of others) t.equal(statusCode, 400, 'and those beside it')
-      t.equal(lines.filter(({ msg }) => msg.includes('the user store is here now')).length, 1, 'once')
+      t.equal(lines.filter(({ msg }) => msg.includes('the database can be reached again')).length, 1, 'once')
 
       await begin(proxy)
       const later = await buildApp(t, { adapter: adapter() }, addGuarded)

@@ -1,22 +1,24 @@
 import { storeUnavailable } from '../../errors.js'
 import { withTimeout } from '../shared/time-limit.js'
-import { retry } from '../sql/drivers/retry.js'
-import type { SqlDriver, SqlStatement, SqlWritten } from '../sql/drivers/driver.js'
-import { checkUtc } from '../sql/drivers/mysql2.js'
 import { mapOpeningErrors, mapStatementErrors } from '../sql/drivers/driver-errors.js'
-import type { MigrationSession } from '../sql/migration/migration-source.js'
+import type { SqlDriver, SqlStatement, SqlWrites, SqlWritten } from '../sql/drivers/driver.js'
+import { checkUtc } from '../sql/drivers/mysql2.js'
+import { retry } from '../sql/drivers/retry.js'
 import { writeAll } from '../sql/drivers/write-all.js'
+import type { MigrationSession } from '../sql/migration/migration-source.js'
 import type { Engine } from './engines.js'
 import type { KyselyInstance, KyselyQuery, KyselyResult } from './instance.js'
 
 type Rows = readonly (readonly unknown[])[]
 /** Runs one query. */
 type Execute = (query: KyselyQuery) => Promise<KyselyResult>
+/** Throws if the time limit is over, since the caller no longer waits for the work. */
+type CheckTime = () => void
 
 /**
- * A driver that runs our statements through an instance without plugins, in its pool; which stays open. A statement may
- * take
- * that many milliseconds, waiting for a connection included.
+ * Creates a driver that runs SQL through a Kysely instance without plugins. The application closes the instance. A
+ * statement may take `timeoutMs` milliseconds, including the wait for a connection. `wrapSql` changes each statement
+ * before it runs.
  */
 export function useKysely (
   db: KyselyInstance,
@@ -32,56 +34,59 @@ export function useKysely (
     ...(inUtc === undefined
       ? {}
       : { inUtc: () => mapOpeningErrors(isRefusal, () => checkUtc(useKysely(db, engine, timeoutMs, inUtc))) }),
-    async transaction (writes) {
-      let late = false
-      const inTime = (): void => {
-        if (late) throw storeUnavailable('the transaction came too late')
-      } // nobody waits for it any more
-      return await mapStatementErrors(isRefusal, () =>
-        withTimeout(
-          () =>
-            retry(
-              () =>
-                db.transaction().execute(async (transaction) => {
-                  const result = await writeAll(writes, async ({ sql, parameters }) => {
-                    inTime()
-                    return written(await transaction.executeQuery({ ...queryOf(wrapSql(sql)), parameters }))
-                  })
-                  inTime()
-                  return result
-                }),
-              hadNoEffect
-            ),
-          timeoutMs
-        ).finally(() => {
-          late = true
-        })
-      )
-    },
-    async change (catalog, plan) {
-      let late = false
-      const read = async (run: Execute): Promise<readonly string[]> => {
-        const rows = await prepare(run, catalog).all([])
-        if (late) throw storeUnavailable('the change came too late') // nobody waits for it any more
-        return plan(rows)
-      }
-      const change = (): Promise<void> =>
-        db
-          .connection()
-          .execute((connection) => changeUnderLock((query) => connection.executeQuery(query), engine, read))
-      await mapOpeningErrors(isRefusal, async () => {
-        if ((await read(execute)).length > 0) {
-          await withTimeout(change, timeoutMs).finally(() => {
-            late = true
-          })
-        }
-      })
-    },
+    transaction: (writes) =>
+      mapStatementErrors(isRefusal, () =>
+        untilTimeout(timeoutMs, (checkTime) =>
+          retry(() => runTransaction(db, writes, wrapSql, checkTime), hadNoEffect)
+        )
+      ),
+    change: (catalog, plan) =>
+      mapOpeningErrors(isRefusal, async () => {
+        const read = async (run: Execute): Promise<readonly string[]> => plan(await prepare(run, catalog).all([]))
+        if ((await read(execute)).length === 0) return
+        await untilTimeout(timeoutMs, (checkTime) =>
+          db.connection().execute((connection) =>
+            changeUnderLock((query) => connection.executeQuery(query), engine, async (run) => {
+              const rows = await prepare(run, catalog).all([])
+              checkTime()
+              return plan(rows)
+            })
+          )
+        )
+      }),
     close () {}
   }
 }
 
-/** One connection, as migrations use it. */
+/** Runs the writes of one transaction. */
+async function runTransaction<T> (
+  db: KyselyInstance,
+  writes: SqlWrites<T>,
+  wrapSql: (sql: string) => string,
+  checkTime: CheckTime
+): Promise<T> {
+  return await db.transaction().execute(async (transaction) => {
+    const result = await writeAll(writes, async ({ sql, parameters }) => {
+      checkTime()
+      return written(await transaction.executeQuery({ ...queryOf(wrapSql(sql)), parameters }))
+    })
+    checkTime() // before the commit
+    return result
+  })
+}
+
+/** Runs work with a time limit. The work calls `checkTime` before each step that must not happen after the limit. */
+async function untilTimeout<T> (timeoutMs: number, work: (checkTime: CheckTime) => Promise<T>): Promise<T> {
+  let isOver = false
+  const checkTime = (): void => {
+    if (isOver) throw storeUnavailable('the time limit is over')
+  }
+  return await withTimeout(() => work(checkTime), timeoutMs).finally(() => {
+    isOver = true
+  })
+}
+
+/** Returns one connection as a session for migrations. */
 export function sessionOf (connection: KyselyInstance): MigrationSession {
   const execute: Execute = (query) => connection.executeQuery(query)
   return {
@@ -90,7 +95,7 @@ export function sessionOf (connection: KyselyInstance): MigrationSession {
   }
 }
 
-/** Reads the catalog again and runs the plan, one process at a time. */
+/** Reads the catalog again under the lock and runs the statements of the plan, one process at a time. */
 async function changeUnderLock (
   execute: Execute,
   { begin, commit, rollback }: Engine,
@@ -107,7 +112,7 @@ async function changeUnderLock (
     await read(execute)
     await run(commit)
   } catch (error) {
-    await run(rollback).catch(() => {}) // with the connection gone, so is what was begun
+    await run(rollback).catch(() => {}) // a lost connection ends the transaction too
     throw error
   }
 }
@@ -127,13 +132,13 @@ function written ({ rows, numAffectedRows, insertId }: KyselyResult): SqlWritten
   return { changes: Number(numAffectedRows), insertId: insertId ?? rows.map(valuesOf)[0]?.[0] }
 }
 
-/** A client of SQLite may be set to read integers as `bigint`. */
+/** Returns the values of a row. A client of SQLite may be configured to read integers as `bigint`. */
 function valuesOf (row: unknown): unknown[] {
   // rows are objects
   return Object.values(row as object).map((value: unknown) => (typeof value === 'bigint' ? Number(value) : value))
 }
 
-/** What `CompiledQuery.raw` of Kysely makes, without loading it. */
+/** Returns the same query as `CompiledQuery.raw` of Kysely, without loading Kysely. */
 function queryOf (sql: string): KyselyQuery {
   return {
     sql,

@@ -1,6 +1,7 @@
 import type { DatabaseAdapter } from '../../contracts/database-adapter.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
-import { sqlServerAdapter, type SqlServerOptions } from '../sql/sql-adapter.js'
+import { sqlServerAdapter } from '../sql/sql-adapter.js'
+import type { SqlServerOptions } from '../sql/sql-options.js'
 import type { SqlDriver } from '../sql/drivers/driver.js'
 import { mapOpeningErrors } from '../sql/drivers/driver-errors.js'
 import { withMigration } from '../sql/migration/adapter-migration.js'

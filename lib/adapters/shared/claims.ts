@@ -1,6 +1,9 @@
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 
-/** Under which a client keeps the tables and keys in use. Registered, so that two copies of the package agree. */
+/**
+ * Symbol property of a client that holds its tables and keys in use. It is registered globally, so that two copies of
+ * the package share it.
+ */
 const kClaims = Symbol.for('fastify-users.claims')
 
 interface Claim {
@@ -9,12 +12,13 @@ interface Claim {
 }
 type Claimed = object & { [kClaims]?: Map<string, Claim> }
 
-/** A table or key prefix, and the tenant that uses it. */
+/** The name of a table, collection or key prefix, and the tenant that uses it. */
 export type StorageName = readonly [place: string, tenant: string]
 
 /**
- * Notes that tenants use tables or key prefixes through a client, and returns the function that ends this. Throws
- * `FST_USERS_INVALID_OPTION` for a place that another tenant uses through the same client object.
+ * Records which tables, collections or key prefixes each tenant uses through a client. Returns the function that
+ * deletes these records. Throws `FST_USERS_INVALID_OPTION` if another tenant uses one of them through the same client
+ * object.
  */
 export function claimStorageNames (client: object, option: string, places: readonly StorageName[]): () => void {
   const claims = claimsOf(client)
@@ -35,7 +39,7 @@ export function claimStorageNames (client: object, option: string, places: reado
   }
 }
 
-/** Throws `FST_USERS_INVALID_OPTION` when two models of one adapter would be stored in the same place. */
+/** Throws `FST_USERS_INVALID_OPTION` if two models of one adapter have the same table or collection. */
 export function checkDistinctStorage (option: string, places: readonly StorageName[]): void {
   const known = new Map<string, string>()
   for (const [place, tenant] of places) {
@@ -47,7 +51,7 @@ export function checkDistinctStorage (option: string, places: readonly StorageNa
 
 function sharedPlace (option: string, place: string, one: string, other: string): Error {
   const users = one === other ? `two models of the users named "${one}"` : `the users named "${one}" and "${other}"`
-  return FST_USERS_INVALID_OPTION([option, `${users} would share ${place}; give each its own, or leave the option out`])
+  return FST_USERS_INVALID_OPTION([option, `${users} would share ${place}; configure a different name for each, or leave the option out`])
 }
 
 function claimsOf (client: Claimed): Map<string, Claim> {

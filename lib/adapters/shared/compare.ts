@@ -1,23 +1,23 @@
 import type { Operator } from './conditions.js'
 
-/** A value as a key of equality: times as milliseconds, the rest as it is. */
+/** A stored value in a form that `===` compares: a time is its milliseconds since 1970. */
 export type Key = string | number | boolean
 
 const WIDE = /[\ud800-\udfff]/
 
-/** The key of a stored value, or null for null; `fold` ignores the case of ASCII letters. */
+/** Returns the comparable form of a stored value, or null for null. With `fold`, ASCII letters are lower-cased. */
 export function keyOf (value: unknown, fold: boolean): Key | null {
   if (typeof value === 'string') return fold ? foldCase(value) : value
   if (value instanceof Date) return value.getTime()
   return typeof value === 'number' || typeof value === 'boolean' ? value : null
 }
 
-/** Lower-cases the ASCII letters alone, like the databases' rule for `ignoreCase` fields. */
+/** Lower-cases ASCII letters only, as the databases do for `ignoreCase` fields. */
 export function foldCase (text: string): string {
   return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
 }
 
-/** Orders two keys: text by its UTF-8 bytes, null before everything. */
+/** Compares two keys for sorting: null first, text by its UTF-8 bytes. */
 export function compareKeys (one: Key | null, other: Key | null): number {
   if (one === other) return 0
   if (one === null) return -1
@@ -28,7 +28,7 @@ export function compareKeys (one: Key | null, other: Key | null): number {
   return one < other ? -1 : 1
 }
 
-/** Whether a stored key fulfils a comparison. Null fulfils none. */
+/** Returns true if a stored key matches a comparison. Null matches none. */
 export function matchesComparison (
   stored: Key | null,
   operator: Exclude<Operator, 'null'>,

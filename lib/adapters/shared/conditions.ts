@@ -2,17 +2,17 @@ import type { Comparison, Where } from '../../contracts/database-adapter.js'
 import type { Value } from '../../contracts/models.js'
 import { misuse } from './errors.js'
 
-/** How one condition compares: `=` and `null` for plain values, else the property of a `Comparison`. */
+/** The operator of one condition: `=` or `null` for plain values, otherwise the property name of a `Comparison`. */
 export type Operator = '=' | 'null' | 'lt' | 'lte' | 'gt' | 'gte' | 'in'
 
-/** Receives one condition; `values` is a list for `in`, and one value for the others. */
+/** Receives one condition. For `in`, `values` is a list; otherwise it is one value. */
 export type ConditionVisitor = (field: string, operator: Operator, values: unknown) => void
 
 const operators: ReadonlySet<string> = new Set(['lt', 'lte', 'gt', 'gte', 'in'])
 
 /**
- * Calls `visit` for every condition. Throws `FST_USERS_INVALID_OPTION` for undefined, null in a comparison, and unknown
- * operators.
+ * Calls `visit` for every condition. Throws `FST_USERS_INVALID_OPTION` for undefined values, null in a comparison and
+ * unknown operators.
  */
 export function eachCondition (model: string, where: Where, visit: ConditionVisitor): void {
   for (const field in where) {

@@ -20,9 +20,8 @@ export async function createSequentially (
 }
 
 /**
- * Stores the rows that go with a stored one. When one fails, those that are stored go again, the last one first, and
- * that
- * one too. Throws `FST_USERS_STORE_UNAVAILABLE` when they cannot.
+ * Stores the rows that depend on a stored row. If one fails, deletes all of them in reverse order, and the stored row
+ * too. Throws `FST_USERS_STORE_UNAVAILABLE` if they cannot be deleted.
  */
 export async function addSequentially (store: Store, first: NewRow, others: () => readonly NewRow[]): Promise<Row[]> {
   const added: NewRow[] = []

@@ -2,12 +2,12 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { DatabaseAdapter, Row } from '../../contracts/database-adapter.js'
 import type { Model, Value } from '../../contracts/models.js'
 
-/** Rows that one statement deletes: few enough that it locks the table for milliseconds only. */
+/** Number of rows that one statement deletes. A batch of this size locks the table only for milliseconds. */
 const BATCH = 1000
 
 /**
- * Deletes all rows whose time field lies before this time, in batches between which other work gets its turn. Returns
- * their number. Stops after the batch during which `isStopped` becomes true.
+ * Deletes all rows whose time field is before `before`, and returns their number. Lets other work run between batches,
+ * and stops after the batch during which `isStopped` becomes true.
  */
 export async function deleteExpired (
   store: DatabaseAdapter,
@@ -27,11 +27,11 @@ export async function deleteExpired (
       order: field,
       ...(after === undefined ? {} : { after })
     })
-    after = rows.at(-1) // progress, also when another process deletes the same rows
+    after = rows.at(-1) // continues behind these rows even if another process deletes them
     if (rows.length > 0) {
       deleted += await store.delete(model, { [key]: { in: rows.map((row) => row[key] as Value) }, ...expired })
-    } // keys are values
-    await nextTurn() // some stores answer at once
+    }
+    await nextTurn() // some adapters are synchronous, so let other work run
   } while (rows.length === BATCH && !isStopped())
   return deleted
 }

@@ -1,8 +1,8 @@
 import { FST_USERS_INVALID_OPTION, type UsersError } from '../../errors.js'
 
 /**
- * The error for a call that names a model, field or value that cannot be: a mistake of the calling code, never of a
- * visitor.
+ * Returns the error for an adapter call with an invalid model, field or value. Its cause is a bug in the calling code,
+ * not user input.
  */
 export function misuse (model: string, field: string, problem: string): UsersError {
   return FST_USERS_INVALID_OPTION([field === '' ? model : `${model}.${field}`, problem])

@@ -1,24 +1,25 @@
 import type { Field, Model } from '../../contracts/models.js'
 import { misuse } from './errors.js'
 
-/** The models that an adapter was told of, by name. */
+/** The models that were defined on an adapter, by name. */
 export class ModelRegistry {
   readonly #models = new Map<string, Model>()
 
   /**
-   * Adds a model. The same model again does nothing; another one of the same name throws `FST_USERS_INVALID_OPTION`.
+   * Adds a model. Defining the same model again has no effect; a different model with the same name throws
+   * `FST_USERS_INVALID_OPTION`.
    */
   define (model: Model): void {
     const known = this.#models.get(model.name)
-    if (known !== undefined && !isSame(known, model)) throw misuse(model.name, '', 'another model has this name')
+    if (known !== undefined && !isSame(known, model)) throw misuse(model.name, '', 'a different model with this name is already defined')
     checkModel(model)
     if (known === undefined) this.#models.set(model.name, model)
   }
 
-  /** The defined model of that name. Throws `FST_USERS_INVALID_OPTION` without one. */
+  /** Returns the model with this name. Throws `FST_USERS_INVALID_OPTION` if it is not defined. */
   get (name: string): Model {
     const model = this.#models.get(name)
-    if (model === undefined) throw misuse(name, '', 'there is no such model; define it before open()')
+    if (model === undefined) throw misuse(name, '', 'the model is not defined; call define() before open()')
     return model
   }
 
@@ -27,7 +28,7 @@ export class ModelRegistry {
   }
 }
 
-/** The name and definition of a model's primary key. */
+/** Returns the name and definition of a model's primary key, which is its first field. */
 export function primaryKeyOf (model: Model): { name: string; field: Field } {
   const [first] = Object.entries(model.fields)
   if (first === undefined) throw misuse(model.name, '', 'has no fields')
@@ -35,11 +36,12 @@ export function primaryKeyOf (model: Model): { name: string; field: Field } {
 }
 
 /**
- * The name of the model that `user_id` refers to. Throws `FST_USERS_INVALID_OPTION` for a model without that reference.
+ * Returns the name of the model that the field `user_id` references. Throws `FST_USERS_INVALID_OPTION` if the model has
+ * no such reference.
  */
 export function userModelOf (model: Model): string {
   const name = model.fields['user_id']?.references
-  if (name === undefined) throw misuse(model.name, 'user_id', 'refers to no model')
+  if (name === undefined) throw misuse(model.name, 'user_id', 'must reference the user model')
   return name
 }
 
@@ -47,7 +49,7 @@ function isSame (one: Model, other: Model): boolean {
   return describe(one) === describe(other)
 }
 
-/** Functions of id kinds are left out: two calls of `uuidId()` make equal models. */
+/** Leaves functions out, so that the models of two `uuidId()` calls are equal. */
 function describe (model: Model): string {
   return JSON.stringify([model.table, Object.entries(model.fields), model.unique, model.index])
 }
@@ -55,6 +57,6 @@ function describe (model: Model): string {
 function checkModel (model: Model): void {
   primaryKeyOf(model)
   for (const name of [...(model.unique ?? []), ...(model.index ?? [])].flat()) {
-    if (!Object.hasOwn(model.fields, name)) throw misuse(model.name, name, 'there is no such field')
+    if (!Object.hasOwn(model.fields, name)) throw misuse(model.name, name, 'is used in `unique` or `index`, but is not a field')
   }
 }

@@ -2,13 +2,12 @@ import { FST_USERS_INTERNAL_ERROR, isUsersError, storeUnavailable, type UsersErr
 import { isUnreachable } from './unreachable.js'
 
 /**
- * Codes by which drivers say that they lost their server or wait for it, for a lock too: PostgreSQL (SQLSTATE), MySQL,
- * Prisma,
- * ioredis, undici.
+ * Error codes of a lost connection, a time-out, a lock or a deadlock: PostgreSQL (SQLSTATE), MySQL, Prisma, ioredis,
+ * undici.
  */
 const DRIVER_CODE =
   /^(?:08[0-9A-Z]{3}|53[0-9A-Z]{3}|57014|57P0[1-5]|40001|40P01|55P03|ER_LOCK_WAIT_TIMEOUT|ER_LOCK_DEADLOCK|P2034|PROTOCOL_CONNECTION_LOST|ER_CON_COUNT_ERROR|ER_SERVER_SHUTDOWN|P1001|P1002|P1008|P1017|P2024|NR_CLOSED|UND_ERR_(?:SOCKET|[A-Z_]*TIMEOUT))$/
-/** Names of errors that say the same: ioredis, redis, MongoDB, Knex, Sequelize. */
+/** Error names with the same meaning: ioredis, redis, MongoDB, Knex, Sequelize. */
 const DRIVER_NAMES = new Set([
   'MaxRetriesPerRequestError',
   'ClientClosedError',
@@ -30,11 +29,9 @@ const BUGS = [TypeError, RangeError, ReferenceError, SyntaxError, EvalError, URI
 const MAX_DEPTH = 5
 
 /**
- * Returns the coded error for what the client of a store threw: `FST_USERS_STORE_UNAVAILABLE`, with the cause for the
- * log
- * alone. Its errors are of the connection as a rule, and many have no code. A mistake in the program, such as a
- * `TypeError`,
- * becomes `FST_USERS_INTERNAL_ERROR`: it is no reason to try again later.
+ * Returns the coded error for an error of a database or Redis client: `FST_USERS_STORE_UNAVAILABLE` by default, since
+ * most of these errors concern the connection and many have no code. A programming error such as a `TypeError` becomes
+ * `FST_USERS_INTERNAL_ERROR`, because retrying does not help. The original error is the `cause`, for the log only.
  */
 export function toStoreError (error: unknown): UsersError {
   if (isUsersError(error)) return error
@@ -42,10 +39,9 @@ export function toStoreError (error: unknown): UsersError {
 }
 
 /**
- * Returns the coded error for what an adapter or code of the application threw, such as a transport, a strategy or a
- * `backends` function. Only an error by which a driver says that its server is away, or cannot serve now, is a failing
- * store;
- * every other one is a mistake or a constraint of a table, which trying again does not mend.
+ * Returns the coded error for an error of an adapter, or of application code such as a transport, a strategy or a
+ * `backends` function. It is `FST_USERS_STORE_UNAVAILABLE` only if the error says that a database cannot be reached or
+ * cannot serve now. Every other error is a bug or a violated constraint, and retrying does not help.
  */
 export function toCallError (error: unknown): UsersError {
   if (isUsersError(error)) return error
@@ -53,8 +49,8 @@ export function toCallError (error: unknown): UsersError {
 }
 
 /**
- * Returns true if an error, or one of its causes, says that a store cannot be reached. `fetch` wraps it in a
- * `TypeError`.
+ * Returns true if the error or one of its causes says that a database cannot be reached or cannot serve now. `fetch`
+ * wraps such errors in a `TypeError`.
  */
 function isStoreFailure (error: unknown, depth = 0): boolean {
   if (!(error instanceof Error) || depth === MAX_DEPTH) return false
@@ -67,9 +63,7 @@ function isStoreFailure (error: unknown, depth = 0): boolean {
   )
 }
 
-/**
- * Returns true for a mistake in a program, whatever it was doing. `fetch` reports errors of the network as such too.
- */
+/** Returns true for a programming error. A `TypeError` with which `fetch` reports a network error is not one. */
 export function isBug (error: unknown): boolean {
   if (isStoreFailure(error)) return false
   return (

@@ -1,20 +1,17 @@
 import type { Model } from '../../contracts/models.js'
 
-/** The default `name` of a registration. Its tables and keys keep the names that FastAPI Users gives them. */
+/** The default `name` of a registration. Its tables and keys have the same names as those of FastAPI Users. */
 export const DEFAULT_TENANT = 'users'
 
 /**
- * Returns the default name of a table or a key prefix of a tenant: that of the default tenant, or one that begins with
+ * Returns the default name of a tenant's table or key prefix: unchanged for the default tenant, otherwise prefixed with
  * the tenant.
  */
 export function tenantName (tenant: string, name: string): string {
   return tenant === DEFAULT_TENANT ? name : `${tenant}_${name}`
 }
 
-/**
- * Returns the model as one tenant stores it: its name, its default table and the models that it refers to are the
- * tenant's own.
- */
+/** Returns the model for one tenant: its name, its default table and its references belong to the tenant. */
 export function tenantModel (tenant: string, model: Model): Model {
   if (tenant === DEFAULT_TENANT) return model
   const qualify = (name: string): string => `${tenant}:${name}`
@@ -31,12 +28,11 @@ export function tenantModel (tenant: string, model: Model): Model {
   }
 }
 
-/** Returns the tenant that a model belongs to. */
 export function tenantOf ({ tenant = DEFAULT_TENANT }: Model): string {
   return tenant
 }
 
-/** Returns the name by which the options of an adapter refer to a model, whatever its tenant. */
+/** Returns the model's name in adapter options, which does not depend on the tenant. */
 export function optionNameOf ({ name, tenant }: Model): string {
   return tenant === undefined ? name : name.slice(tenant.length + 1)
 }

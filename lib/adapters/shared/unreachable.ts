@@ -13,16 +13,16 @@ const NETWORK = new Set([
   'ENOTFOUND',
   'EAI_AGAIN'
 ])
-/** Another connection holds the file, or the file system cannot serve now (https://sqlite.org/rescode.html). */
+/** Another connection has locked the file, or the file system fails (https://sqlite.org/rescode.html). */
 const SQLITE = /^SQLITE_(?:BUSY|LOCKED|PROTOCOL|INTERRUPT|IOERR|FULL|CANTOPEN|NOMEM)/
-/** The same by number, as `node:sqlite` has them. */
+/** The same errors as numbers, which `node:sqlite` reports. */
 const SQLITE_NUMBERS = new Set([5, 6, 7, 9, 10, 13, 14, 15])
 const MAX_DEPTH = 5
 
 /**
- * Returns whether a store could not be reached, or cannot serve now: an error of ours that says so, an error of the
- * network
- * among the causes, or a file that another process holds. What a store that answers refuses is another matter.
+ * Returns true if a database could not be reached or cannot serve now: a coded error that says so, a network error
+ * among the causes, or a file that another process has locked. Returns false if a reachable database refused a
+ * statement.
  */
 export function isUnreachable (error: unknown, depth = 0): boolean {
   if (!(error instanceof Error) || depth === MAX_DEPTH) return false

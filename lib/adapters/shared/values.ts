@@ -1,7 +1,7 @@
 import type { Field, Model } from '../../contracts/models.js'
 import { misuse } from './errors.js'
 
-/** Says whether a value, other than null, has the type of a field. */
+/** Returns true if a value other than null has the type of a field. */
 export type Accepts = (value: unknown) => boolean
 
 const EARLIEST = Date.parse('0001-01-01T00:00:00.000Z')
@@ -18,35 +18,38 @@ const acceptors: Record<Exclude<Field['type'], 'id'>, Accepts> = {
     value !== undefined && typeof value !== 'function' && typeof value !== 'symbol' && typeof value !== 'bigint'
 }
 
-/** The check for values of a field. Times lie in the years 1 to 9999, so that their text form sorts. */
+/**
+ * Returns the type check for the values of a field. Times must be in the years 1 to 9999, so that their text form
+ * sorts.
+ */
 export function acceptorOf (field: Field): Accepts {
   if (field.type !== 'id') return acceptors[field.type]
   return field.id?.storage === 'integer' ? acceptors.integer : acceptors.text
 }
 
-/** False for text with lone surrogates: it has no UTF-8 form, so no store holds it and no look-up finds it. */
+/** Returns false for text with lone surrogates. It has no UTF-8 form, so no database can store or find it. */
 export function isWellFormed (text: string): boolean {
   return !ILL_FORMED.test(text)
 }
 
-/** Throws `FST_USERS_INVALID_OPTION` unless the field can hold the value. */
+/** Throws `FST_USERS_INVALID_OPTION` if the field cannot store the value. */
 export function checkWrite (model: Model, name: string, field: Field, accepts: Accepts, value: unknown): void {
   if (value === null) {
     if (field.nullable !== true) throw misuse(model.name, name, 'is required')
   } else if (!accepts(value)) {
-    throw misuse(model.name, name, `does not hold a value of type ${field.type}`)
+    throw misuse(model.name, name, `must be a value of type ${field.type}`)
   } else if (typeof value === 'string' && field.type !== 'json' && !isWellFormed(value)) {
-    throw misuse(model.name, name, 'holds well-formed Unicode only')
+    throw misuse(model.name, name, 'must be well-formed Unicode')
   }
 }
 
-/** Throws `FST_USERS_INVALID_OPTION` unless a condition may compare the field with the value. */
+/** Throws `FST_USERS_INVALID_OPTION` if a condition cannot compare the field with the value. */
 export function checkComparable (model: Model, name: string, field: Field, accepts: Accepts, value: unknown): void {
-  if (field.type === 'json') throw misuse(model.name, name, 'is json, which compares with null only')
-  if (!accepts(value)) throw misuse(model.name, name, `does not compare with a value that is not of type ${field.type}`)
+  if (field.type === 'json') throw misuse(model.name, name, 'is of type json and can be compared with null only')
+  if (!accepts(value)) throw misuse(model.name, name, `can be compared with values of type ${field.type} only`)
 }
 
-/** The step of `{ increment: n }` for a number field; undefined for a plain value. */
+/** Returns the number of `{ increment: n }` for a number field, or undefined for a plain value. */
 export function incrementOf (
   model: Model,
   name: string,
@@ -59,7 +62,7 @@ export function incrementOf (
   }
   const step = change.increment
   if ((field.type !== 'integer' && field.type !== 'number') || typeof step !== 'number' || !accepts(step)) {
-    throw misuse(model.name, name, 'does not increment by that')
+    throw misuse(model.name, name, 'can be incremented by a number only, and only if it is a number field')
   }
   return step
 }

@@ -5,7 +5,8 @@ import { checkComparable, checkWrite, isWellFormed } from '../shared/values.js'
 import { type Column, columnOf, databaseMakesId, type Table } from './table.js'
 
 /**
- * The values of a new row in column order, checked. Missing ones are null; the primary key is made when its kind can.
+ * Returns the encoded values of a new row in column order. Missing fields become null; a missing primary key is
+ * generated if its id kind can do that.
  */
 export function encodeRow (table: Table, row: Row): unknown[] {
   for (const field in row) columnOf(table, field)
@@ -17,15 +18,15 @@ export function encodeRow (table: Table, row: Row): unknown[] {
 }
 
 /**
- * One value to write, checked. Throws `FST_USERS_TABLE_MISMATCH` for text that is longer than its column: not every
- * database refuses it, some cut it.
+ * Returns the encoded form of a value to store. Throws `FST_USERS_TABLE_MISMATCH` for text that is longer than its
+ * column, because some databases cut it silently.
  */
 export function encodeValue (table: Table, column: Column, value: unknown): unknown {
   checkWrite(table.model, column.field, column.definition, column.accepts, value)
   if (typeof value === 'string' && column.width !== null && isLonger(value, column.width)) {
     throw FST_USERS_TABLE_MISMATCH([
       table.name,
-      `column "${column.name}" holds ${column.width} characters, which is too few for ${column.field}; widen it`
+      `column "${column.name}" holds ${column.width} characters, which is too few for ${column.field}; make the column wider`
     ])
   }
   if (value === null) return null
@@ -33,15 +34,15 @@ export function encodeValue (table: Table, column: Column, value: unknown): unkn
     throw misuse(
       table.model.name,
       column.field,
-      `does not fit the column type ${table.dialect.columnType(column.definition)}`
+      `cannot be stored in a column of type ${table.dialect.columnType(column.definition)}`
     )
   }
   return column.codec.encode(value)
 }
 
 /**
- * One value to compare with, checked. What no column holds, such as text without a UTF-8 form, becomes null, which
- * equals nothing.
+ * Returns the encoded form of a value to compare with. A value that no column can hold, such as text without a UTF-8
+ * form, becomes null, which equals nothing.
  */
 export function encodeComparison (table: Table, column: Column, value: unknown): unknown {
   checkComparable(table.model, column.field, column.definition, column.accepts, value)
@@ -51,8 +52,8 @@ export function encodeComparison (table: Table, column: Column, value: unknown):
 }
 
 /**
- * The row of a table from a driver's values, of which its own start at `offset`. Throws `FST_USERS_TABLE_MISMATCH` for
- * one that cannot be read.
+ * Returns the row of a table from the values of a result, starting at `offset`. Throws `FST_USERS_TABLE_MISMATCH` for a
+ * value that cannot be decoded.
  */
 export function decodeRow ({ columns, name }: Table, values: readonly unknown[], offset = 0): Row {
   const row: Row = {}
@@ -75,7 +76,7 @@ function canHold ({ codec }: Column, value: unknown): boolean {
   return codec.holds === undefined || codec.holds(value)
 }
 
-/** Counts characters as databases do, not UTF-16 units. */
+/** Compares the number of characters, which databases count, instead of UTF-16 units. */
 function isLonger (text: string, width: number): boolean {
   return text.length > width && [...text].length > width
 }

@@ -8,19 +8,19 @@ import { isRefusal, useMysql2 } from './drivers/mysql2.js'
 import { mapOpeningErrors } from './drivers/driver-errors.js'
 import { withMigration } from './migration/adapter-migration.js'
 import { mysqlMigration } from './migration/mysql-source.js'
-import { sqlServerAdapter, type SqlServerOptions } from './sql-adapter.js'
+import { sqlServerAdapter } from './sql-adapter.js'
+import type { SqlServerOptions } from './sql-options.js'
 
 /**
- * An adapter for MySQL 8 and MariaDB 10.6 or newer through a `Pool` of the package `mysql2`, which stays open. Tables
- * are
- * those of the pool's `database`. `open()` checks them and throws `FST_USERS_TABLE_MISMATCH` when they are missing,
- * unless
- * `createTables` is set, and `FST_USERS_STORE_UNAVAILABLE` for a server that does not answer; existing tables are never
- * altered. Throws `FST_USERS_INVALID_OPTION`, also for sessions that would change what is stored.
+ * Creates an adapter for MySQL 8 and MariaDB 10.6 or newer. `pool` is a `Pool` of the package `mysql2`, which the
+ * application closes. The tables are in the pool's `database`.
+ * `open()` checks the tables and never alters existing ones. It throws `FST_USERS_TABLE_MISMATCH` for missing tables,
+ * unless `createTables` is set; `FST_USERS_STORE_UNAVAILABLE` if the server does not answer; and
+ * `FST_USERS_INVALID_OPTION` for session settings that change stored values.
  */
 export function mysql (pool: MysqlPool | MysqlCallbackPool, options: SqlServerOptions = {}): DatabaseAdapter {
   const used = poolOf(pool)
-  if (used === null) throw FST_USERS_INVALID_OPTION(['adapter', 'mysql() takes a Pool of the package mysql2'])
+  if (used === null) throw FST_USERS_INVALID_OPTION(['adapter', 'pass a Pool of the package mysql2 to mysql(), not a single connection'])
   return withMigration(
     sqlServerAdapter(
       { dialect: mysqlDialect, client: pool, connect: (timeoutMs) => connect(used, timeoutMs) },
@@ -37,11 +37,11 @@ async function connect (pool: MysqlPool, timeoutMs: number): Promise<SqlDriver> 
 }
 
 /**
- * Plain JavaScript may hand in anything. A lone connection is refused: a transaction of another request would take our
- * queries in.
+ * Returns the promise-based pool, or null for other values. A single connection is refused: concurrent requests share
+ * it, so one request's queries would run inside another request's transaction.
  */
 function poolOf (value: unknown): MysqlPool | null {
   if (typeof value !== 'object' || value === null || !('getConnection' in value) || !('execute' in value)) return null
-  // both checked by their methods
+  // the methods were checked above
   return 'promise' in value ? (value as MysqlCallbackPool).promise() : (value as MysqlPool)
 }

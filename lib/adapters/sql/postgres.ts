@@ -8,26 +8,27 @@ import { checkSession } from './drivers/pg-session.js'
 import { mapOpeningErrors } from './drivers/driver-errors.js'
 import { withMigration } from './migration/adapter-migration.js'
 import { postgresMigration } from './migration/postgres-source.js'
-import { sqlServerAdapter, type SqlServerOptions } from './sql-adapter.js'
+import { sqlServerAdapter } from './sql-adapter.js'
+import type { SqlServerOptions } from './sql-options.js'
 
 /** Options of `postgres`. */
 export interface PostgresOptions extends SqlServerOptions {
   /**
-   * The schema that the tables are in (default: those that the connection's `search_path` finds, new ones in its first
-   * schema).
+   * The schema of the tables. Default: existing tables are found through the connection's `search_path`, and new ones
+   * are created in its first schema.
    */
   schema?: string
 }
 
 /**
- * An adapter for PostgreSQL 12 or newer through a `Pool` of the package `pg`, which stays open. Tables are those of the
- * option `schema`, or of the connection's `search_path`. `open()` checks them and throws `FST_USERS_TABLE_MISMATCH`
- * when they are missing, unless
- * `createTables` is set, and `FST_USERS_STORE_UNAVAILABLE` for a server that does not answer; existing tables are never
- * altered. Throws `FST_USERS_INVALID_OPTION`, also for sessions that would change what is read.
+ * Creates an adapter for PostgreSQL 12 or newer. `pool` is a `Pool` of the package `pg`, which the application closes.
+ * The tables are in the option `schema`, or found through the connection's `search_path`.
+ * `open()` checks the tables and never alters existing ones. It throws `FST_USERS_TABLE_MISMATCH` for missing tables,
+ * unless `createTables` is set; `FST_USERS_STORE_UNAVAILABLE` if the server does not answer; and
+ * `FST_USERS_INVALID_OPTION` for session settings that change the values read.
  */
 export function postgres (pool: PgPool, options: PostgresOptions = {}): DatabaseAdapter {
-  if (!isPool(pool)) throw FST_USERS_INVALID_OPTION(['adapter', 'postgres() takes a Pool of the package pg'])
+  if (!isPool(pool)) throw FST_USERS_INVALID_OPTION(['adapter', 'pass a Pool of the package pg to postgres(), not a single Client'])
   const { schema, tables = {} } = options
   const connection = {
     dialect: postgresIn(schema),
@@ -50,8 +51,8 @@ async function connect (pool: PgPool, timeoutMs: number): Promise<SqlDriver> {
 }
 
 /**
- * Plain JavaScript may hand in anything. A lone client is refused: a transaction of another request would take our
- * queries in.
+ * Returns true for a pool. A single client is refused: concurrent requests share it, so one request's queries would run
+ * inside another request's transaction.
  */
 function isPool (value: unknown): value is PgPool {
   return typeof value === 'object' && value !== null && 'connect' in value && 'totalCount' in value

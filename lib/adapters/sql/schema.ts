@@ -20,11 +20,12 @@ import {
 const MAX_NAME_BYTES = 63
 const DEMANDS = ['required', 'optional', 'filled'] as const
 
-/** Names of adopted tables by model name. */
+/** Names of existing tables and their columns, by model name. */
 export type TableMappings = Record<string, TableMapping>
 
 /**
- * An index that the package makes for its own tables; with `lower`, on the lower-case form of fields that ignore case.
+ * An index that the package creates on its tables. With `lower`, the index is on the lower-case form of `ignoreCase`
+ * fields.
  */
 export interface IndexPlan {
   name: string
@@ -34,8 +35,8 @@ export interface IndexPlan {
 }
 
 /**
- * Checks the models' tables against a database's catalog, and says what must run to make the missing ones. Existing
- * tables are never changed.
+ * Checks the models' tables against a database's catalog. Returns the tables and the statements that create the missing
+ * ones. Existing tables are never changed.
  */
 export function planTables (
   dialect: Dialect,
@@ -60,9 +61,8 @@ export function planTables (
 }
 
 /**
- * Throws `FST_USERS_UNKNOWN_OPTION` for mappings that name no model, field or property, and `FST_USERS_INVALID_OPTION`
- * when
- * two models would share a table.
+ * Throws `FST_USERS_UNKNOWN_OPTION` for mappings of unknown models, fields or properties, and
+ * `FST_USERS_INVALID_OPTION` if two models have the same table.
  */
 export function checkMappings (dialect: Dialect, models: readonly Model[], mappings: TableMappings): void {
   checkKeys('tables', mappings, [...new Set(models.map(optionNameOf))])
@@ -76,12 +76,12 @@ export function checkMappings (dialect: Dialect, models: readonly Model[], mappi
   checkDistinctStorage('tables', storageNamesOf(dialect, models, mappings))
 }
 
-/** Returns the names of a model's table and columns, as the adapter's options give them. */
+/** Returns the configured names of a model's table and columns. */
 export function mappingOf (model: Model, mappings: TableMappings): TableMapping {
   return mappings[optionNameOf(model)] ?? {}
 }
 
-/** Returns the table of each model in the words of SQL, with its tenant. */
+/** Returns the SQL name of each model's table, with its tenant. */
 export function storageNamesOf (dialect: Dialect, models: readonly Model[], mappings: TableMappings): StorageName[] {
   return models.map((model) => {
     const table = mappingOf(model, mappings).table ?? model.table
@@ -90,8 +90,9 @@ export function storageNamesOf (dialect: Dialect, models: readonly Model[], mapp
 }
 
 /**
- * The fields of an index by its name if it is ours, else by the words of its definition; without these, the
- * case-ignoring one of an adopted table, else all unique fields.
+ * Returns the fields of a unique index that a violation names. An index of this package is found by its name, another
+ * one by the column names in `words`. Otherwise the fields are guessed: the first unique group that ignores case, or
+ * all unique fields.
  */
 export function fieldsOfIndex (
   table: Table,
@@ -105,7 +106,7 @@ export function fieldsOfIndex (
   return own?.fields ?? groups.find((fields) => ignoresCase(table.model, fields)) ?? groups.flat()
 }
 
-/** What a catalog says of each table, by folded name. */
+/** Returns the tables of a catalog result, by folded name. */
 export function readCatalog (dialect: Dialect, catalog: readonly (readonly unknown[])[]): Map<string, FoundTable> {
   const tables = new Map<string, FoundTable & { columns: Map<string, FoundColumn>; indexes: Map<string, string[]> }>()
   for (const [tableName, columnName, collated, width, type, index, demand, kind] of catalog) {
@@ -113,7 +114,7 @@ export function readCatalog (dialect: Dialect, catalog: readonly (readonly unkno
     const table = tables.get(name) ?? { columns: new Map(), collated: Number(collated) !== 0, indexes: new Map() }
     table.columns.set(dialect.foldName(String(columnName)), {
       width: width === null ? null : Number(width),
-      type: type === null ? undefined : (type as string | undefined), // text, as the catalog's
+      type: type === null ? undefined : (type as string | undefined), // the catalog returns text
       demand: DEMANDS.find((one) => one === demand),
       kind: typeof kind === 'string' ? kind : undefined
     })
@@ -131,12 +132,12 @@ function checkColumns (model: Model, mapping: TableMapping, { columns }: FoundTa
   if (missing.length > 0) {
     throw FST_USERS_TABLE_MISMATCH([
       mapping.table ?? model.table,
-      `run \`npx fastify-users migrate\`, for it lacks ${missing.map((name) => `"${name}"`).join(', ')}`
+      `columns are missing: ${missing.map((name) => `"${name}"`).join(', ')}; run \`npx fastify-users migrate\``
     ])
   }
 }
 
-/** The statements that make a table and its indexes. */
+/** Returns the statements that create a table and its indexes. */
 export function createTableStatements (table: Table, tables: ReadonlyMap<string, Table>): string[] {
   return [
     createTableSql(table, tables),
@@ -144,7 +145,7 @@ export function createTableStatements (table: Table, tables: ReadonlyMap<string,
   ]
 }
 
-/** The type of a column of ours, and whether it may be null. */
+/** Returns the SQL type of a new column, with `NOT NULL` if the field is not nullable. */
 export function columnTypeSql (
   { dialect }: Table,
   { definition }: Column,
@@ -180,7 +181,9 @@ function createTableSql (table: Table, tables: ReadonlyMap<string, Table>): stri
   return `CREATE TABLE ${table.sql} (\n\t${lines.join(',\n\t')}\n)${dialect.tableOptions}`
 }
 
-/** The type of the existing column that a new one refers to: not every database lets types differ, nor collations. */
+/**
+ * Returns the type of the existing column that a new one references. Some databases require equal types and collations.
+ */
 function referredType (table: Table, column: Column, tables: ReadonlyMap<string, Table>): string | undefined {
   return targetOf(table, column, tables)?.primaryKey.type
 }
@@ -192,11 +195,10 @@ function targetOf (
 ): Table | undefined {
   if (references === undefined) return undefined
   const target = tables.get(references)
-  if (target === undefined) throw misuse(table.model.name, field, `refers to "${references}", which is not defined`)
+  if (target === undefined) throw misuse(table.model.name, field, `references the model "${references}", which is not defined`)
   return target
 }
 
-/** The statement that makes an index. */
 export function createIndexSql (table: Table, { name, unique, ...plan }: IndexPlan): string {
   return `CREATE ${unique ? 'UNIQUE ' : ''}INDEX ${table.dialect.quote(name)} ON ${table.sql} (${indexKeys(table, plan)})`
 }
@@ -212,8 +214,8 @@ function indexKeys ({ dialect, byField }: Table, { fields, lower }: Pick<IndexPl
 }
 
 /**
- * The indexes of a table, named like SQLAlchemy's. A group that ignores case has its index on lower(column); a unique
- * one also that of the original schema.
+ * Returns the indexes of a table, named as SQLAlchemy names them. A group of fields that ignores case has an index on
+ * the lower-case form; if it is unique, it also has the plain index of the original schema.
  */
 export function indexPlans (table: Table): IndexPlan[] {
   const plan = (fields: readonly string[], unique: boolean): IndexPlan[] => {
@@ -229,7 +231,7 @@ export function indexPlans (table: Table): IndexPlan[] {
   ]
 }
 
-/** Returns a name that no database cuts or refuses: PostgreSQL keeps 63 bytes, MySQL 64 characters. */
+/** Returns a name that no database cuts or refuses. PostgreSQL keeps 63 bytes, MySQL 64 characters. */
 function shortName (name: string): string {
   if (Buffer.byteLength(name) <= MAX_NAME_BYTES) return name
   const digest = createHash('sha256').update(name).digest('hex').slice(0, 8)

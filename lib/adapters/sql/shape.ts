@@ -4,24 +4,23 @@ import { encodeComparison } from './encoder.js'
 import type { SqlDriver, SqlStatement } from './drivers/driver.js'
 import { type Column, columnOf, type Table } from './table.js'
 
-/** One condition without its value. Without a column (an adopted table lacks it) the field counts as null. */
+/** One condition without its value. Without a column, because an existing table lacks it, the field counts as null. */
 export interface Term {
   readonly column: Column | undefined
   readonly operator: Operator
-  /** Number of values of an `in` list. */
   readonly size: number
 }
 
 /**
- * Conditions without their values, with the statements prepared for them. Shapes form a tree, so that finding one
- * builds no string.
+ * The fields and operators of a `where` object, with the statements prepared for them. Shapes form a tree, so a shape
+ * is found without building a string key.
  */
 export class Shape {
   readonly table: Table
   readonly terms: readonly Term[]
   readonly #statements = new StatementCache()
   readonly driver: SqlDriver
-  /** Where among the parameters the values are of which an exact match is preferred. */
+  /** Positions of the parameters for which an exact match is sorted before one that ignores case. */
   readonly exact: readonly number[]
   readonly #next = new Map<string, Map<Operator | number, Shape>>()
 
@@ -32,13 +31,13 @@ export class Shape {
     this.exact = exactPositions(terms)
   }
 
-  /** This shape with one condition more. */
+  /** Returns the shape with one more condition. */
   with (field: string, operator: Operator, size: number): Shape {
     const key = operator === 'in' ? size : operator
     return this.#next.get(field)?.get(key) ?? this.#grow(field, operator, size, key)
   }
 
-  /** The statement of one kind, which `write` words when it is first needed. */
+  /** Returns the statement of one kind. `write` builds its SQL on first use. */
   statement (kind: string, write: () => string): SqlStatement {
     return this.#statements.get(kind) ?? this.#statements.set(kind, this.driver.prepare(write()))
   }
@@ -55,8 +54,8 @@ export class Shape {
 }
 
 /**
- * The prepared statements of one shape. Of the kinds that depend on a request's fields the oldest goes when there are
- * too many.
+ * The prepared statements of one shape, at most `LIMIT`. The oldest one is dropped for a new one, since some kinds
+ * depend on the fields of a request.
  */
 class StatementCache {
   readonly #statements = new Map<string, SqlStatement>()
@@ -75,7 +74,7 @@ class StatementCache {
 
 const LIMIT = 100
 
-/** The shape of conditions below `root`; their encoded values are appended to `parameters`. */
+/** Returns the shape of a `where` object below `root`, and appends the encoded values to `parameters`. */
 export function shapeOf (root: Shape, where: Where, parameters: unknown[]): Shape {
   const { table } = root
   let shape = root
@@ -84,7 +83,7 @@ export function shapeOf (root: Shape, where: Where, parameters: unknown[]): Shap
     if (column === undefined) {
       shape = shape.with(field, operator, 0)
     } else if (operator === 'in') {
-      const values = padToPowerOfTwo(value as readonly unknown[]) // eachCondition checks that `in` has a list
+      const values = padToPowerOfTwo(value as readonly unknown[]) // eachCondition checked the list
       shape = shape.with(field, operator, values.length)
       pushValues(table, column, operator, values, parameters)
     } else {
@@ -107,18 +106,18 @@ function pushValues (
   if (isComparedTwice(column, operator)) parameters.push(...encoded)
 }
 
-/** Lists are filled up to a power of two by repeating the last value, so that few statements serve all lengths. */
+/** Pads a list to a power of two by repeating its last value, so that few statements serve all lengths. */
 function padToPowerOfTwo (values: readonly unknown[]): unknown[] {
   const size = values.length === 0 ? 0 : 2 ** Math.ceil(Math.log2(values.length))
   return Array.from({ length: size }, (_, position) => values[Math.min(position, values.length - 1)])
 }
 
-/** Whether equality is written twice: by the column's collation, which its index serves, and then exactly. */
+/** Returns true if equality is tested twice: by the column's collation, which its index serves, and then exactly. */
 export function isComparedTwice ({ definition, collated, ignoresCase }: Column, operator: Operator): boolean {
   return (operator === '=' || operator === 'in') && (definition.ignoreCase === true ? ignoresCase : collated)
 }
 
-/** Whether a condition looks for equals without case, of which the exact one comes first. */
+/** Returns true for an equality that ignores case. An exact match is sorted before other matches. */
 export function prefersExact (term: Term): term is Term & { column: Column } {
   return term.operator === '=' && term.column?.definition.ignoreCase === true
 }

@@ -7,14 +7,14 @@ import { useSqlite } from './drivers/sqlite.js'
 import { isSqliteDatabase, keepsNul, type SqliteDatabase } from './drivers/sqlite-database.js'
 import { withMigration } from './migration/adapter-migration.js'
 import { sqliteMigration } from './migration/sqlite-source.js'
-import { sqlAdapter, type SqlAdapterOptions } from './sql-adapter.js'
+import { sqlAdapter } from './sql-adapter.js'
+import type { SqlAdapterOptions } from './sql-options.js'
 
 /**
- * An adapter for SQLite: the path of a file, which better-sqlite3 opens, or an open `Database` of better-sqlite3 or
- * libsql,
- * or a `DatabaseSync` of `node:sqlite` (Node 22.16). `open()` creates the tables that are missing and never alters
- * others.
- * A path is opened in WAL mode and closed by `close()`; a database that was handed in stays open and keeps its mode.
+ * Creates an adapter for SQLite. It takes the path of a file, which better-sqlite3 opens; an open `Database` of
+ * better-sqlite3 or libsql; or a `DatabaseSync` of `node:sqlite` (Node 22.16 or newer).
+ * `open()` creates missing tables and never alters existing ones. A file is opened in WAL mode and closed by `close()`.
+ * An open database keeps its journal mode, and the application closes it.
  */
 export function sqlite (
   pathOrDatabase: string | SqliteDatabase | NodeSqliteDatabase,
@@ -26,7 +26,7 @@ export function sqlite (
   if (!isSqliteDatabase(database)) {
     throw FST_USERS_INVALID_OPTION([
       'adapter',
-      'sqlite() takes the path of a file, a Database of better-sqlite3 or libsql, or a DatabaseSync of Node 22.16 or newer'
+      'pass to sqlite() the path of a file, a Database of better-sqlite3 or libsql, or a DatabaseSync of Node 22.16 or newer'
     ])
   }
   const dialect = keepsNul(database) ? sqliteDialect : sqliteWithoutNul

@@ -5,10 +5,10 @@ import { type Column, type FoundColumn, type FoundTable, databaseMakesId, type T
 
 type Rows = readonly (readonly unknown[])[]
 
-/** How the constraints of a database are read. */
+/** Reads the constraints of a database. */
 export interface ConstraintReader {
   all(sql: string): MaybePromise<Rows>
-  /** The rows, or null when the database refuses the statement. */
+  /** Returns the rows, or null if the database refuses the statement. */
   attempt(sql: string): Promise<Rows | null>
 }
 
@@ -19,8 +19,8 @@ const WORD = /[\p{L}\p{N}_$]+/gu
 const PLAIN_NAME = /^[\p{L}\p{N}_$]+$/u
 
 /**
- * Returns why new rows cannot be stored in an existing table: required columns that nothing fills, and types that
- * differ.
+ * Returns the reasons why new rows cannot be stored in an existing table: required columns without a value, and
+ * incompatible types.
  */
 export function columnMismatches (table: Table, found: FoundTable): string[] {
   const { dialect, columns, primaryKey } = table
@@ -28,8 +28,8 @@ export function columnMismatches (table: Table, found: FoundTable): string[] {
   const unfilled = [...found.columns].filter(([name, { demand }]) => demand === 'required' && !own.has(name))
   const mismatches = unfilled.map(
     ([name]) =>
-      `column "${name}" must have a value, and nothing fills it: ` +
-      'give it a default, let it be null, or declare it as a custom field'
+      `column "${name}" must have a value, but nothing sets it: ` +
+      'give it a default, make it nullable, or declare it as a custom field'
   )
   for (const column of columns) {
     const stored = found.columns.get(dialect.foldName(column.name))
@@ -41,7 +41,7 @@ export function columnMismatches (table: Table, found: FoundTable): string[] {
   const key = found.columns.get(dialect.foldName(primaryKey.name))
   if (databaseMakesId(table) && (key?.demand === 'required' || key?.demand === 'optional')) {
     mismatches.push(
-      `the database does not make the ids: give column "${primaryKey.name}" a default such as an identity, or ${CHOOSE_IDS}`
+      `the database does not generate ids: give column "${primaryKey.name}" a default such as an identity, or ${CHOOSE_IDS}`
     )
   }
   return mismatches
@@ -49,19 +49,19 @@ export function columnMismatches (table: Table, found: FoundTable): string[] {
 
 function typeMismatch ({ name, definition }: Column, { kind, width }: FoundColumn, dialect: Dialect): string {
   const type = String(kind).replace(/^.*:/, '').toLowerCase() + (width === null ? '' : `(${width})`)
-  const what = `column "${name}" is of the type ${type}`
-  if (definition.type !== 'id') return `${what}, which does not hold values of type ${definition.type}`
+  const what = `column "${name}" has the type ${type}`
+  if (definition.type !== 'id') return `${what}, which cannot store values of type ${definition.type}`
   return `${what}, and ids of the kind "${definition.id?.name ?? 'uuid'}" need ${dialect.columnType(definition)}; ${CHOOSE_IDS}`
 }
 
-/** A table of ours that exists in the database, and all tables of ours by model. */
+/** A table that exists in the database, and the tables of all models. */
 export interface ExistingTable {
   readonly table: Table
   readonly found: FoundTable
   readonly tables: ReadonlyMap<string, Table>
 }
 
-/** Returns which constraints of a table refuse every new row: references to tables that are not ours, and checks. */
+/** Returns a message for each constraint that refuses every new row: a reference to another table, or a check. */
 export async function constraintMismatches (
   reader: ConstraintReader,
   { table, found, tables }: ExistingTable
@@ -79,7 +79,9 @@ export async function constraintMismatches (
   return mismatches
 }
 
-/** An id that is made here is in no other table, and a reference to users must lead to ours. */
+/**
+ * Checks that a generated id does not reference another table, and that a reference to users leads to the users' table.
+ */
 function referenceMismatch (
   table: Table,
   tables: ReadonlyMap<string, Table>,
@@ -91,15 +93,18 @@ function referenceMismatch (
   const { references } = column?.definition ?? {}
   const wanted = references === undefined ? undefined : tables.get(references)?.name
   if (wanted !== undefined && dialect.foldName(wanted) !== dialect.foldName(target)) {
-    return `column "${name}" refers to the table "${target}", and the users are in "${wanted}"`
+    return `column "${name}" references the table "${target}", but the users are in "${wanted}"`
   }
   if (wanted === undefined && column === primaryKey) {
-    return `column "${name}" refers to the table "${target}", where new ids are not found`
+    return `column "${name}" references the table "${target}", which does not contain new ids`
   }
   return undefined
 }
 
-/** Returns whether a check is false for all rows that we could store. One about unknown values counts as fulfilled. */
+/**
+ * Returns true if a CHECK constraint is false for all sample rows. A result that is unknown (SQL NULL) counts as
+ * fulfilled.
+ */
 async function refusesAll (
   reader: ConstraintReader,
   table: Table,
@@ -120,14 +125,14 @@ async function refusesAll (
   return rows !== null && Number(rows[0]?.[0]) === 0
 }
 
-/** The columns that an expression is about; null where that is not certain. */
+/** Returns the columns in an expression, or null if that is uncertain. */
 function columnsIn (expression: string, { foldName }: Dialect, { columns }: FoundTable): string[] | null {
   const words = new Set(expression.replace(TEXT, '').match(WORD)?.map(foldName))
   if ([...columns.keys()].some((name) => !PLAIN_NAME.test(name) && expression.includes(name))) return null
   return [...columns.keys()].filter((name) => words.has(name))
 }
 
-/** Values of a column in new rows, as they are bound; null where they are not known. */
+/** Returns sample values of a column, encoded as parameters, or null if they are not known. */
 function samplesOf ({ columns, dialect }: Table, name: string, found: FoundTable): readonly unknown[] | null {
   const column = columns.find((one) => dialect.foldName(one.name) === name)
   if (column === undefined) return found.columns.get(name)?.demand === 'optional' ? [null] : null

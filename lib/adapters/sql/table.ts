@@ -3,7 +3,7 @@ import { misuse } from '../shared/errors.js'
 import { type Accepts, acceptorOf } from '../shared/values.js'
 import type { Codec, Dialect } from './dialects/dialect.js'
 
-/** Names of an adopted table: its own, and its columns' by field. */
+/** The names of an existing table and of its columns, by field. */
 export interface TableMapping {
   table?: string
   columns?: Record<string, string>
@@ -14,53 +14,49 @@ export interface Column {
   readonly field: string
   readonly definition: Field
   readonly name: string
-  /** The name, quoted. */
   readonly sql: string
   readonly accepts: Accepts
   readonly codec: Codec
-  /** The type, in the words of a definition, where the catalog has it. */
+  /** The SQL type, if the catalog has types. */
   readonly type: string | undefined
-  /** The table's text columns may have a collation of their own. */
+  /** True if the text columns of the table may have a non-default collation. */
   readonly collated: boolean
-  /** The column, quoted, that holds the lower-case form of this one. */
+  /** The quoted name of the generated column with the lower-case form of this one. */
   readonly lowerSql: string | undefined
-  /**
-   * Equality of the column ignores case, as that of its lower-case form does: what its index finds is what may match.
-   */
+  /** True if the collation of the column ignores case, so that its index finds all candidates. */
   readonly ignoresCase: boolean
-  /** Characters that a text column holds; null for any number. */
+  /** The number of characters that a text column holds; null if it is not limited. */
   readonly width: number | null
 }
 
-/** A model with the names, types and codecs of one database. */
+/** A model with its names, types and codecs in one database. */
 export interface Table {
   readonly model: Model
   readonly dialect: Dialect
   readonly name: string
-  /** The name, quoted. */
   readonly sql: string
   readonly primaryKey: Column
-  /** The columns that the table has, in the model's order. */
+  /** The existing columns, in the order of the model. */
   readonly columns: readonly Column[]
   readonly byField: ReadonlyMap<string, Column>
-  /** The columns of the table's unique indexes, where the catalog has them. */
+  /** The columns of the unique indexes, if the catalog has them. */
   readonly indexes: ReadonlyMap<string, readonly string[]>
 }
 
-/** What a catalog says of a column. */
+/** A column of the catalog. */
 export interface FoundColumn {
   readonly width: number | null
   readonly type: string | undefined
   /**
-   * Whether an INSERT must give a value, may leave it out, or can leave it to the database; undefined where that is not
-   * known.
+   * `required` if an INSERT must have a value, `optional` if it may be left out, `filled` if the database sets it;
+   * undefined if that is not known.
    */
   readonly demand: 'required' | 'optional' | 'filled' | undefined
-  /** The kind of its type in the words of the dialect. */
+  /** The kind of its type, as `Dialect.matchesColumn` expects it. */
   readonly kind: string | undefined
 }
 
-/** What a catalog says of a table, its columns by folded name. */
+/** A table of the catalog, with its columns by folded name. */
 export interface FoundTable {
   readonly columns: ReadonlyMap<string, FoundColumn>
   readonly collated: boolean
@@ -68,7 +64,8 @@ export interface FoundTable {
 }
 
 /**
- * Makes a table of a model. Columns that a found table lacks are left out; without one it has all, as the model says.
+ * Creates a table from a model. Columns that the existing table lacks are left out; without `found`, all columns of the
+ * model are included.
  */
 export function makeTable (model: Model, dialect: Dialect, mapping: TableMapping, found?: FoundTable): Table {
   const columns: Column[] = []
@@ -79,7 +76,7 @@ export function makeTable (model: Model, dialect: Dialect, mapping: TableMapping
     }
   }
   const [primaryKey] = columns
-  if (primaryKey === undefined) throw misuse(model.name, '', 'has no columns')
+  if (primaryKey === undefined) throw misuse(model.name, '', 'has no columns; check the option `tables`')
   const name = mapping.table ?? model.table
   return {
     model,
@@ -124,18 +121,18 @@ function makeColumn (
 }
 
 /**
- * The column of a field; undefined when an adopted table lacks it. Throws `FST_USERS_INVALID_OPTION` for an unknown
- * field.
+ * Returns the column of a field, or undefined if an existing table lacks it. Throws `FST_USERS_INVALID_OPTION` for an
+ * unknown field.
  */
 export function columnOf (table: Table, field: string): Column | undefined {
   const column = table.byField.get(field)
   if (column === undefined && !Object.hasOwn(table.model.fields, field)) {
-    throw misuse(table.model.name, field, 'there is no such field')
+    throw misuse(table.model.name, field, 'is not a field of the model')
   }
   return column
 }
 
-/** Whether the database makes the primary key. */
+/** Returns true if the database generates the primary key. */
 export function databaseMakesId ({ primaryKey: { definition } }: Table): boolean {
   return definition.type === 'id' && definition.id?.storage === 'integer' && definition.id.generate === undefined
 }

@@ -7,22 +7,22 @@ import { fieldsOfIndex } from './schema.js'
 import { insertSql } from './statements.js'
 import type { Column, Table } from './table.js'
 
-/** A row to insert: the columns that it gives, which are all but an id that the database makes, and their values. */
+/** A row to insert. Columns and parameters leave out an id that the database generates. */
 export interface Insert {
   readonly columns: readonly Column[]
   readonly parameters: readonly unknown[]
-  /** The row as it is stored. */
+  /** Returns the row as it is stored. */
   stored(insertId: unknown): Row
 }
 
 const CONSTRAINT =
-  'the database refused to change a row because of a constraint, a type or a width; the cause says which'
-const INVALID_VALUE = 'a value is out of the range of its column'
+  'the database refused a row because of a constraint, a column type or a column width; the cause says which'
+const INVALID_VALUE = 'a value is outside the range of its column'
 
-/** What an INSERT of a new row is made of, checked. */
+/** Returns the columns and encoded values of a new row. */
 export function insertOf (table: Table, row: Row): Insert {
   const values = encodeRow(table, row)
-  const skipped = values[0] === null ? 1 : 0 // the primary key, where the database makes it
+  const skipped = values[0] === null ? 1 : 0 // the database generates the primary key
   return {
     columns: table.columns.slice(skipped),
     parameters: values.slice(skipped),
@@ -30,7 +30,7 @@ export function insertOf (table: Table, row: Row): Insert {
   }
 }
 
-/** Inserts a row and those made of it in one transaction. */
+/** Inserts a row and its dependent rows in one transaction. */
 export async function insertWith (
   driver: SqlDriver,
   tableOf: (model: Model) => Table,
@@ -40,7 +40,7 @@ export async function insertWith (
   let table = tableOf(first[0])
 
   let mistake: { error: unknown } | undefined
-  /** What the caller's function throws is no error of the database. */
+  /** Errors of the caller's function are not errors of the database. */
   function make (stored: Row): readonly NewRow[] {
     try {
       return dependents(stored)
@@ -72,8 +72,8 @@ export async function insertWith (
 }
 
 /**
- * Runs a write. Throws `FST_USERS_UNIQUE_VIOLATION` with field names, `FST_USERS_INVALID_USER`,
- * `FST_USERS_TABLE_MISMATCH`.
+ * Runs a write. Throws `FST_USERS_UNIQUE_VIOLATION` with field names, `FST_USERS_INVALID_USER` for a value out of
+ * range, and `FST_USERS_TABLE_MISMATCH` for other constraints.
  */
 export async function run (table: Table, statement: SqlStatement, parameters: readonly unknown[]): Promise<SqlWritten> {
   try {
@@ -84,8 +84,8 @@ export async function run (table: Table, statement: SqlStatement, parameters: re
 }
 
 /**
- * Returns the error of ours for equal values, for a value that does not fit, and for a constraint; other errors as they
- * are.
+ * Returns the coded error for a duplicate, for a value out of range and for another constraint. Other errors are
+ * returned unchanged.
  */
 function explain (table: Table, cause: unknown): unknown {
   if (table.dialect.isInvalidValue(cause)) {

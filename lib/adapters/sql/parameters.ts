@@ -1,0 +1,42 @@
+import type { Changes, Row } from '../../contracts/database-adapter.js'
+import { misuse } from '../shared/errors.js'
+import { incrementOf } from '../shared/values.js'
+import { encodeComparison, encodeValue } from './encoder.js'
+import type { Assignment } from './statements.js'
+import { type Column, columnOf, type Table } from './table.js'
+
+/**
+ * Returns the assignments of an update in column order, and appends their values to `parameters`. Columns that an
+ * existing table lacks are left out.
+ */
+export function pushAssignments (table: Table, changes: Changes, parameters: unknown[]): Assignment[] {
+  for (const field in changes) columnOf(table, field)
+  const assignments: Assignment[] = []
+  for (const column of table.columns) {
+    const change: unknown = changes[column.field]
+    if (change === undefined) continue
+    const step = incrementOf(table.model, column.field, column.definition, column.accepts, change)
+    assignments.push({ column, increment: step !== undefined })
+    parameters.push(step ?? encodeValue(table, column, change))
+  }
+  return assignments
+}
+
+/**
+ * Appends the values of the row after which a list continues. Returns whether the sort column of that row is null or
+ * has a value.
+ */
+export function pushAfter (table: Table, column: Column, after: Row, parameters: unknown[]): 'null' | 'value' {
+  const { primaryKey } = table
+  for (const { field } of [column, primaryKey]) {
+    if (after[field] === undefined) throw misuse(table.model.name, field, 'is missing in `after`')
+  }
+  const isNull = after[column.field] === null
+  if (!isNull && column !== primaryKey) {
+    const value = encodeComparison(table, column, after[column.field])
+    parameters.push(value)
+    if (!table.dialect.comparesRows) parameters.push(value)
+  }
+  parameters.push(encodeComparison(table, primaryKey, after[primaryKey.field]))
+  return isNull ? 'null' : 'value'
+}
