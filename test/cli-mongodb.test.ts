@@ -194,12 +194,12 @@ t.test(
             .insertMany(['a@b.example', 'A@b.example'].map((address) => ({ _id: new ObjectId(), email: address }))),
         [/^fail {2}schema: missing: the collection "User": add the unique case-insensitive index/],
         1,
-        /^fastify-users: Table "User" does not fit: a unique index cannot be created, because several documents have the same values: the unique case-insensitive index "case_insensitive_email_index" on email; change or delete the duplicates$/
+        /^fastify-users: Table "User" cannot be used. Change it or its mapping: a unique index cannot be created, because several documents have the same values: the unique case-insensitive index "case_insensitive_email_index" on email; change or delete the duplicates$/
       ],
       [
         'ids of another kind',
         (db) => db.collection('AccessToken').insertOne({ token: 'x', user_id: 'text', created_at: new Date() }),
-        [/^fail {2}schema: Table "AccessToken" does not fit: "user_id" of a stored document is not of type objectId/],
+        [/^fail {2}schema: Table "AccessToken" cannot be used. Change it or its mapping: "user_id" of a stored document is not of type objectId/],
         1,
         /"user_id" of a stored document is not of type objectId/
       ],

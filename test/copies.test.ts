@@ -119,7 +119,7 @@ t.test('two copies of different versions are an error that names both', async (t
   const refusal = {
     code: 'FST_USERS_TWO_COPIES',
     message: new RegExp(
-      `two copies of fastify-users: ${VERSION.replaceAll('.', '\\.')} is registered, 99\\.1\\.2 is used here`
+      `Two versions of fastify-users are installed: ${VERSION.replaceAll('.', '\\.')} is registered, and 99\\.1\\.2 is used`
     )
   }
 

@@ -295,7 +295,7 @@ t.test(
       statusCode: 401,
       code: 'FST_USERS_UNAUTHENTICATED',
       error: 'Unauthorized',
-      message: 'Log in first.',
+      message: 'The request has no valid session. Log in first.',
       detail: 'Unauthorized'
     })
     const reply = await app.inject({

@@ -204,7 +204,7 @@ export function checkBroken (t: Test, reply: LightMyRequestResponse, label: stri
       statusCode: 500,
       code: 'FST_USERS_INTERNAL_ERROR',
       error: 'Internal Server Error',
-      message: /^Something went wrong\.( Request req-\w+\.)?$/
+      message: /^An internal error occurred\. The server log has the cause\.( Request req-\w+\.)?$/
     }
   )
   t.notMatch(reply.body + JSON.stringify(reply.headers), 'canary', `${label}: tells nothing`)

@@ -425,7 +425,7 @@ t.test(
             },
             label
           )
-          t.match(reply.json<{ message: string }>().message, /^Something went wrong\. Request req-\w+\.$/, label)
+          t.match(reply.json<{ message: string }>().message, /^An internal error occurred\. The server log has the cause\. Request req-\w+\.$/, label)
           t.equal(reply.headers['set-cookie'], undefined, `${label}: no session`)
           t.equal(reply.headers['cache-control'], 'no-store', label)
           if (event.startsWith('onBefore') || event.includes('Login') || event === 'onIssueToken') {

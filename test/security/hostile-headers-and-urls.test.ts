@@ -626,7 +626,7 @@ t.test('LOGG-02, USR-04: replies that find nothing echo neither path nor query',
       statusCode: 404,
       code: 'FST_USERS_NOT_FOUND',
       error: 'Not Found',
-      message: 'There is no such user.',
+      message: 'There is no user with this id. Check the id.',
       detail: 'Not Found'
     })
     t.equal(

@@ -297,7 +297,7 @@ t.test('ERR-01, LOGG-01: what a store says in an error stays in the log', async 
     t.notMatch(body + JSON.stringify(headers), 'canary')
     t.match(JSON.parse(body), {
       code: 'FST_USERS_INTERNAL_ERROR',
-      message: /^Something went wrong\.( Request req-\w+\.)?$/
+      message: /^An internal error occurred\. The server log has the cause\.( Request req-\w+\.)?$/
     })
   }
   t.ok(
@@ -324,7 +324,7 @@ t.test('ERR-01: bodies of 500 and 503 are fixed', async (t) => {
     error: 'Internal Server Error',
     detail: 'Internal Server Error'
   })
-  t.match(message, /^Something went wrong\. Request req-\w+\.$/)
+  t.match(message, /^An internal error occurred\. The server log has the cause\. Request req-\w+\.$/)
   store.watch(() => {
     throw Object.assign(new Error(ADAPTER), { code: 'ECONNREFUSED' })
   })

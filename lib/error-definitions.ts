@@ -1,0 +1,201 @@
+/** Status, message and reply data of one error code. */
+export interface ErrorDefinition {
+  statusCode: number
+  /** `%s` is replaced by the arguments of the factory. */
+  message: string
+  /** Value of `detail` in the reply; default: the code without the prefix. */
+  detail?: string
+}
+
+/**
+ * All errors of the package. The key is the code without the prefix `FST_USERS_`; it is also the reply's `detail`
+ * unless `detail` is set here. A test keeps the table in docs/errors.md equal to this one.
+ */
+export const errorDefinitions = {
+  // Replies of the user routes, with the codes of FastAPI Users.
+  REGISTER_USER_ALREADY_EXISTS: {
+    statusCode: 400,
+    message: 'A user with this e-mail exists already. Log in, or use another e-mail.'
+  },
+  REGISTER_INVALID_PASSWORD: { statusCode: 400, message: 'The password is refused. Choose another one: %s' },
+  LOGIN_BAD_CREDENTIALS: {
+    statusCode: 400,
+    message: 'The e-mail or the password is wrong, or the user is not active. Check both and try again.'
+  },
+  LOGIN_USER_NOT_VERIFIED: {
+    statusCode: 400,
+    message: 'The e-mail is not verified. Verify it with the mailed token, or request another one.'
+  },
+  RESET_PASSWORD_BAD_TOKEN: {
+    statusCode: 400,
+    message: 'The reset token is invalid, used or expired. Request another one.'
+  },
+  RESET_PASSWORD_INVALID_PASSWORD: { statusCode: 400, message: 'The password is refused. Choose another one: %s' },
+  VERIFY_USER_BAD_TOKEN: {
+    statusCode: 400,
+    message: 'The verify token is invalid or expired. Request another one.'
+  },
+  VERIFY_USER_ALREADY_VERIFIED: {
+    statusCode: 400,
+    message: 'The e-mail is verified already. No further step is needed.'
+  },
+  UPDATE_USER_EMAIL_ALREADY_EXISTS: { statusCode: 400, message: 'Another user has this e-mail. Use a different one.' },
+  UPDATE_USER_INVALID_PASSWORD: { statusCode: 400, message: 'The password is refused. Choose another one: %s' },
+  // Replies of the user routes that FastAPI Users does not have.
+  UPDATE_USER_BAD_CURRENT_PASSWORD: {
+    statusCode: 400,
+    message: "The field current_password is missing or wrong. Send the user's current password."
+  },
+  LAST_SUPERUSER: {
+    statusCode: 400,
+    message: 'The user is the last active superuser. Make another user a superuser first.'
+  },
+  LOGIN_PENDING: { statusCode: 403, message: 'The login needs a further step, which `detail` describes.' },
+  INVALID_PASSWORD: { statusCode: 400, message: 'The password is refused. Choose another one: %s' },
+  INVALID_USER: { statusCode: 400, message: 'The user is not valid. Correct these values: %s' },
+  REFUSED: { statusCode: 403, message: 'A hook of the application refused the request.' },
+  UNAUTHENTICATED: {
+    statusCode: 401,
+    message: 'The request has no valid session. Log in first.',
+    detail: 'Unauthorized'
+  },
+  FORBIDDEN: {
+    statusCode: 403,
+    message: 'The user does not have the rights for this request. Log in as a user who has them.',
+    detail: 'Forbidden'
+  },
+  CROSS_SITE_REQUEST: {
+    statusCode: 403,
+    message: 'The request comes from another site. To allow it, add its origin to the option `trustedOrigins`.',
+    detail: 'Forbidden'
+  },
+  NOT_FOUND: { statusCode: 404, message: 'There is no user with this id. Check the id.', detail: 'Not Found' },
+  BAD_REQUEST: {
+    statusCode: 400,
+    message: 'The request is malformed. Check its URL, headers and body.',
+    detail: 'Bad Request'
+  },
+  STORE_UNAVAILABLE: {
+    statusCode: 503,
+    message: 'The user store does not answer. Try again later.',
+    detail: 'Service Unavailable'
+  },
+  PASSWORD_QUEUE_FULL: {
+    statusCode: 503,
+    message: 'Too many passwords are being checked. Try again later.',
+    detail: 'Service Unavailable'
+  },
+  INTERNAL_ERROR: {
+    statusCode: 500,
+    message: 'An internal error occurred. The server log has the cause.',
+    detail: 'Internal Server Error'
+  },
+  // Replies of the OAuth routes: first the codes of FastAPI Users, then those that it does not have.
+  OAUTH_NOT_AVAILABLE_EMAIL: {
+    statusCode: 400,
+    message: 'The provider returned no e-mail. Allow it to share the e-mail, or log in another way.'
+  },
+  OAUTH_USER_ALREADY_EXISTS: {
+    statusCode: 400,
+    message: 'A user with this e-mail exists already. Log in as this user and link the provider account.'
+  },
+  OAUTH_INVALID_STATE: {
+    statusCode: 400,
+    message: 'The login was started in another browser, is finished already, or took too long. Start again.'
+  },
+  ACCESS_TOKEN_DECODE_ERROR: {
+    statusCode: 400,
+    message: 'The parameter `state` of the login is not valid. Start the login again.'
+  },
+  ACCESS_TOKEN_ALREADY_EXPIRED: { statusCode: 400, message: 'The login took too long. Start again.' },
+  OAUTH_REFUSED: {
+    statusCode: 400,
+    message: 'The provider or the user refused the login. Start again and allow it.',
+    detail: 'Bad Request'
+  },
+  OAUTH_BAD_REDIRECT: {
+    statusCode: 400,
+    message: 'The URL to return to after the login is not allowed. Add it to the option `redirects`.'
+  },
+  OAUTH_ACCOUNT_ALREADY_LINKED: {
+    statusCode: 400,
+    message: 'Another user has linked this provider account. Unlink it there first.'
+  },
+  OAUTH_ACCOUNT_NOT_FOUND: {
+    statusCode: 404,
+    message: 'The user has no provider account with this id. Check the id.',
+    detail: 'Not Found'
+  },
+  OAUTH_LAST_LOGIN_METHOD: {
+    statusCode: 400,
+    message: 'The provider account is the only way to log in. Set a password first.'
+  },
+  OAUTH_PROFILE_INCOMPLETE: {
+    statusCode: 400,
+    message: "The provider's profile lacks values that a user needs. Complete the profile, or register: %s"
+  },
+  OAUTH_PROVIDER_FAILED: {
+    statusCode: 502,
+    message: "The provider's response cannot be used. Try again; the server log has the cause."
+  },
+  OAUTH_PROVIDER_UNAVAILABLE: { statusCode: 503, message: 'The provider does not answer. Try again later.' },
+  OAUTH_ISSUER_CHANGED: {
+    statusCode: 500,
+    message:
+      'The accounts of the provider "%s" belong to the issuer %s, not to %s. Give the new issuer another `name`, or list the old one in `formerIssuers` if both issuers use the same subject for each person.'
+  },
+  // Errors for the developer: wrong options and wrong calls.
+  INVALID_OPTION: { statusCode: 500, message: 'Option %s: %s' },
+  INVALID_FIELD: { statusCode: 500, message: 'userSchemas: %s' },
+  UNKNOWN_OPTION: { statusCode: 500, message: 'There is no option %s. Use one of: %s' },
+  INVALID_SECRET: { statusCode: 500, message: 'Option %s: %s' },
+  DUPLICATE_BACKEND: { statusCode: 500, message: 'Two backends are named "%s". Give each backend its own name.' },
+  UNKNOWN_BACKEND: { statusCode: 500, message: 'There is no backend "%s". Use one of: %s' },
+  ALREADY_REGISTERED: {
+    statusCode: 500,
+    message:
+      'The plugin is registered already with the name "%s". Register another tenant in a sibling scope with another `name`.'
+  },
+  TWO_COPIES: {
+    statusCode: 500,
+    message:
+      'Two versions of fastify-users are installed: %s is registered, and %s is used here. Install one version for all packages (see `npm ls fastify-users` or `pnpm why fastify-users`).'
+  },
+  NAME_TAKEN: {
+    statusCode: 500,
+    message:
+      'The application already has a decorator "%s", and fastify-users adds one with this name. Rename yours, or register fastify-users in a scope that does not have it.'
+  },
+  NOT_REGISTERED: {
+    statusCode: 500,
+    message: 'The users plugin is not registered in the scope of this route. Register it in this scope or a parent scope.'
+  },
+  NOT_READY: { statusCode: 500, message: 'The users plugin is not ready. Call `await app.ready()` first.' },
+  UNDEFINED_HOOK: {
+    statusCode: 500,
+    message:
+      'Route %s has %s: undefined. Fastify ignores an undefined hook, so a guard that was meant there would leave the route open. `app.authenticate` is undefined until the plugin has loaded: import `authenticate` from fastify-users. If no hook is meant, write [] or leave the key out.'
+  },
+  GUARD_MISUSED: { statusCode: 500, message: 'authenticate: %s' },
+  UNKNOWN_HOOK: { statusCode: 500, message: 'There is no event "%s". Use one of: %s' },
+  INVALID_HOOK: {
+    statusCode: 500,
+    message: 'The hook for "%s" must be a function with at most two parameters, (payload, context).'
+  },
+  OPENAPI_REQUIRED: {
+    statusCode: 500,
+    message:
+      'A Swagger 2 document cannot describe the routes of fastify-users. Register @fastify/swagger with the options that usersOpenapi(options) returns.'
+  },
+  HOOKS_CLOSED: {
+    statusCode: 500,
+    message: 'A hook for "%s" was added after the application was ready. Add hooks before `app.ready()`.'
+  },
+  SESSIONS_NOT_REVOCABLE: {
+    statusCode: 500,
+    message:
+      'The sessions of the backend %s cannot be revoked, because the user table has no column session_stamp. Run `fastify-users migrate`, or use a strategy that stores its tokens.'
+  },
+  UNIQUE_VIOLATION: { statusCode: 409, message: 'Another row has the same %s. Use another value.' },
+  TABLE_MISMATCH: { statusCode: 500, message: 'Table "%s" cannot be used. Change it or its mapping: %s' }
+} as const satisfies Record<string, ErrorDefinition>
