@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { FeatureHost } from './contracts/feature-host.js'
 import type { DatabaseAdapter } from './contracts/database-adapter.js'
-import { isHashOfNoPassword } from './passwords/index.js'
+import { isUnusableHash } from './passwords/index.js'
 import { kHost } from './symbols.js'
 import {
   readActingUser,
@@ -41,7 +41,7 @@ export function createFeatureHost ({ rules, store, log, keysFor, prepareScope }:
     prepareScope,
     fire: (name, payload, context) => hooks.run(name, payload, context),
     createExternal: (values, link, context) => createExternalUser(rules, values, link, context),
-    hasPassword: ({ hashed_password: hash }) => !isHashOfNoPassword(hash),
+    hasPassword: ({ hashed_password: hash }) => !isUnusableHash(hash),
     reclaimUnverifiedUser: (id, context) => reclaimUnverifiedUser(rules, id, context),
     deleteRefusedUser: (row, context) => deleteRefusedUser(rules, row, context),
     addRemoval: (remove) => {

@@ -184,7 +184,7 @@ t.test('doctor tells of options that cannot be used in one line', async (t) => {
   const cases: [ConfigParts, RegExp][] = [
     [
       { more: "secret: 'hunter2'" },
-      /^fail {2}config: config-\d+\.js cannot be used: Option secret: has less than 32 bytes; make one with `openssl rand -base64 48`$/
+      /^fail {2}config: config-\d+\.js cannot be used: Option secret: has less than 32 bytes; create one with `openssl rand -base64 48`$/
     ],
     [
       { more: "secret: 'change-me-change-me-change-me-change-me'" },

@@ -836,7 +836,7 @@ t.test('close() gives up a listener that never ends, and logs how many were left
   await built.app.close()
   t.match(
     lines.map((line) => JSON.parse(line) as object),
-    [{ left: 1, msg: 'fastify-users: closed before all work after replies was done' }]
+    [{ unfinished: 1, msg: 'fastify-users: closed before all background work was done' }]
   )
 })
 

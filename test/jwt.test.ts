@@ -1071,7 +1071,7 @@ t.test('SES-10: the same token gives the same answer every time, and two users n
 })
 
 t.test(
-  'SES-09: nothing of a user or a session is remembered: every request sees what another process wrote before it',
+  'SES-09: nothing of a user or a session is cachedSignatures: every request sees what another process wrote before it',
   async (t) => {
     const adapter = memory()
     const built = await buildApp(t, { adapter })
@@ -1124,7 +1124,7 @@ t.test('SES-09, SES-10: of tokens only so many good signatures are remembered, e
     issuedAt: true,
     strict: true,
     required: [],
-    remembered: 2
+    cachedSignatures: 2
   })
   const [a, b, c] = ['a', 'b', 'c'].map((sub) => codec.sign({ sub })) as [string, string, string]
   const known = codec.read(a)

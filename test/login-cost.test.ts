@@ -6,7 +6,7 @@ import { memory, type DatabaseAdapter, type PasswordHelper, type UsersOptions } 
 import { FASTAPI_USERS_PASSWORDS } from '../lib/compatibility.js'
 import {
   createPasswordHelper,
-  hashOfNoPassword,
+  createUnusableHash,
   nativeHashEngine,
   type Argon2PasswordsOptions,
   type HashEngine
@@ -72,7 +72,7 @@ async function storedHashes (passwords: PasswordHelper): Promise<Record<string, 
     argon2d: await argon2(0, 200, 3),
     bcrypt: await makeBcrypt(PASSWORD, 6),
     'weak bcrypt': await makeBcrypt(PASSWORD, 4),
-    'no password': await hashOfNoPassword(passwords),
+    'no password': await createUnusableHash(passwords),
     unreadable: '$scrypt$ln=16,r=8,p=1$x$y',
     empty: '',
     'too expensive': (await makeBcrypt(PASSWORD, 4)).replace('$04$', '$17$')

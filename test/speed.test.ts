@@ -52,7 +52,7 @@ t.test('more tokens than are remembered stay good, and none is taken for another
     issuedAt: true,
     strict: true,
     required: [],
-    remembered: 2
+    cachedSignatures: 2
   })
   const tokens = ['a', 'b', 'c', 'd', 'e'].map((sub) => ({ sub, token: codec.sign({ sub }) }))
   for (let i = 0; i < 3; i++) {

@@ -3,21 +3,20 @@ import type { FastifyBaseLogger, FastifyReply } from 'fastify'
 
 const CLOSE_WAIT_MS = 5000
 
-/** Work that no reply waits for. */
+/** Runs work that no reply waits for. */
 export interface Background {
   /**
-   * Starts work after the reply has been sent, so that the time of the reply does not tell whether there is work;
-   * without
-   * a reply on the next turn of the event loop. Errors are logged.
+   * Starts work after the reply was sent, so that the response time does not reveal whether there is work. Without a
+   * reply, work starts on the next turn of the event loop. Errors are logged.
    */
   run(work: () => Promise<unknown>, reply?: FastifyReply | null): void
-  /** Resolves when no work is left, also none that waits for its reply. */
+  /** Resolves when all work is done, including work that still waits for its reply to be sent. */
   settled(): Promise<void>
-  /** Like `settled`, but gives up after five seconds and logs how much was left. */
+  /** Like `settled`, but stops waiting after five seconds and logs the number of unfinished tasks. */
   close(): Promise<void>
 }
 
-/** Creates the background of one registration. */
+/** Creates the background work of one registration of the plugin. */
 export function createBackground (log: FastifyBaseLogger): Background {
   const running = new Set<Promise<void>>()
 
@@ -32,7 +31,7 @@ export function createBackground (log: FastifyBaseLogger): Background {
         .then(
           () => {},
           (error: unknown) => {
-            log.error({ err: error }, 'fastify-users: work after a reply failed')
+            log.error({ err: error }, 'fastify-users: background work after a reply failed')
           }
         )
         .finally(() => {
@@ -48,7 +47,7 @@ export function createBackground (log: FastifyBaseLogger): Background {
       await Promise.race([settled(), promise])
       cancel()
       if (running.size > 0) {
-        log.error({ left: running.size }, 'fastify-users: closed before all work after replies was done')
+        log.error({ unfinished: running.size }, 'fastify-users: closed before all background work was done')
       }
     }
   }
@@ -63,7 +62,7 @@ async function whenSent (reply: FastifyReply | null): Promise<void> {
       })
     })
   }
-  await nextTurn() // the client of an injected request hears of the reply first
+  await nextTurn() // the client of an injected request receives the reply first
 }
 
 function timeout (ms: number): { promise: Promise<void>; cancel(): void } {

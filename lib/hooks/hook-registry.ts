@@ -1,7 +1,7 @@
 import type { EventContext, EventName, PendingLogin, UsersEvents, UsersHook } from '../contracts/events.js'
 import { FST_USERS_HOOKS_CLOSED, FST_USERS_INVALID_HOOK, FST_USERS_UNKNOWN_HOOK } from '../errors.js'
 
-/** Every event, in the order of a user's life. */
+/** Names of all events, from registration to deletion. */
 export const eventNames: readonly EventName[] = [
   'onBeforeRegister',
   'onAfterRegister',
@@ -25,13 +25,18 @@ export const eventNames: readonly EventName[] = [
 
 /** The listeners of one registration. */
 export interface HookRegistry {
+  /** Adds a listener. Throws if the event is unknown, the hook is invalid or the registry is closed. */
   add<N extends EventName>(name: N, hook: UsersHook<N>): void
-  /** Calls the listeners one after the other; the first that throws ends it. Returns what `onBeforeLogin` asks for. */
+  /**
+   * Calls the listeners in order and stops at the first error. Returns the pending login if a listener of
+   * `onBeforeLogin` asks for one.
+   */
   run<N extends EventName>(name: N, payload: UsersEvents[N], context: EventContext): Promise<PendingLogin | null>
-  /** No listener can be added any more. */
+  /** Closes the registry: `add` throws from now on. */
   close(): void
 }
 
+/** Creates an empty registry. */
 export function createHookRegistry (): HookRegistry {
   const hooks = new Map<string, UsersHook<EventName>[]>(eventNames.map((name) => [name, []]))
   let closed = false
@@ -42,13 +47,13 @@ export function createHookRegistry (): HookRegistry {
       if (list === undefined) throw FST_USERS_UNKNOWN_HOOK([String(name), eventNames.join(', ')])
       if (typeof hook !== 'function' || hook.length > 2) throw FST_USERS_INVALID_HOOK([name])
       if (closed) throw FST_USERS_HOOKS_CLOSED([name])
-      list.push(hook as unknown as UsersHook<EventName>) // the map's key says which event it is
+      list.push(hook as unknown as UsersHook<EventName>) // the key of the map determines the type
     },
 
     async run (name, payload, context) {
+      // the map has a list for every event
       for (const hook of hooks.get(name) as readonly UsersHook<EventName>[]) {
-        // every event has its list
-        const result: unknown = await hook(payload, context) // plain JavaScript may return anything
+        const result: unknown = await hook(payload, context) // hooks in plain JavaScript may return any value
         if (name === 'onBeforeLogin' && isPending(result)) return result.pending
       }
       return null

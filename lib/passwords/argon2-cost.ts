@@ -14,10 +14,10 @@ export interface Argon2Options {
   insecureFastHashing?: boolean
 }
 
-// the most that a stored hash may ask for, so that one row cannot occupy the process
+// highest cost of a stored hash that is checked, so that one row cannot block the process
 const MAX_COST: Argon2Cost = { memoryCost: 1024 * 1024, timeCost: 50, parallelism: 16 }
 
-// OWASP Password Storage Cheat Sheet: memory in KiB and passes, any pair suffices
+// OWASP Password Storage Cheat Sheet: pairs of memory in KiB and passes, each of which is sufficient
 const OWASP_MINIMUM = [
   [47104, 1],
   [19456, 2],
@@ -26,19 +26,19 @@ const OWASP_MINIMUM = [
   [7168, 5]
 ] as const
 
-/** Returns the KiB that argon2 fills in all passes. Its time grows in proportion to this number. */
+/** Returns memory in KiB times passes. The time of a hash is proportional to this number. */
 export function argon2Work ({ memoryCost, timeCost }: Pick<Argon2Cost, 'memoryCost' | 'timeCost'>): number {
   return memoryCost * timeCost
 }
 
-/** Checks that a stored hash asks for no more than this process is ready to spend. */
+/** Checks that the cost of a stored hash does not exceed the limits of this process. */
 export function isAcceptableCost ({ memoryCost, timeCost, parallelism }: Argon2Cost): boolean {
   return memoryCost <= MAX_COST.memoryCost && timeCost <= MAX_COST.timeCost && parallelism <= MAX_COST.parallelism
 }
 
 /**
- * Throws `FST_USERS_INVALID_OPTION` for a cost that argon2 refuses or that exceeds the limits. `path` begins the
- * option's name.
+ * Throws `FST_USERS_INVALID_OPTION` for a cost that argon2 refuses or that exceeds the limits. `path` is the prefix of
+ * the option names.
  */
 export function checkCost ({ memoryCost, timeCost, parallelism }: Argon2Cost, path = ''): void {
   checkInteger(`${path}timeCost`, timeCost, 1, MAX_COST.timeCost)
@@ -53,7 +53,9 @@ export function resolveCost (options: Argon2Options): Argon2Cost {
   checkCost(cost)
   checkStrength(cost, insecureFastHashing)
   if (insecureFastHashing) {
-    process.emitWarning('insecureFastHashing is on: password hashes are weak', { code: 'FST_USERS_INSECURE_HASHING' })
+    process.emitWarning('insecureFastHashing is on: password hashes are weak; use it in tests only', {
+      code: 'FST_USERS_INSECURE_HASHING'
+    })
   }
   return cost
 }
@@ -68,7 +70,7 @@ function checkStrength ({ memoryCost, timeCost }: Argon2Cost, insecureFastHashin
   if (!insecureFastHashing && !OWASP_MINIMUM.some(([memory, time]) => memoryCost >= memory && timeCost >= time)) {
     throw FST_USERS_INVALID_OPTION([
       'memoryCost',
-      `${memoryCost} KiB with timeCost ${timeCost} is below OWASP's minimum; raise one of them.`
+      `${memoryCost} KiB with timeCost ${timeCost} is below OWASP's minimum; raise memoryCost or timeCost.`
     ])
   }
 }

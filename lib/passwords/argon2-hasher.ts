@@ -3,14 +3,14 @@ import { argon2Work, isAcceptableCost, resolveCost, type Argon2Options } from '.
 import { DIGEST_BYTES, nativeHashEngine, type Argon2Cost, type HashEngine } from './hash-engine.js'
 import type { Verifier } from './verifier.js'
 
-/** Makes argon2id hashes and checks argon2 hashes of every variant. */
+/** Creates argon2id hashes and checks argon2 hashes of every variant. */
 export interface Argon2Hasher extends Verifier {
   /** Cost of new hashes. */
   readonly cost: Argon2Cost
   hash(password: string): Promise<string>
 }
 
-// values of the library's enums, which are `const` and so cannot be imported
+// values of the library's enums, which cannot be imported because they are `const`
 const ARGON2ID = 2
 const VERSION_19 = 1
 
@@ -36,9 +36,9 @@ export function createArgon2Hasher (options: Argon2Options = {}, engine: HashEng
 }
 
 /**
- * Checks that a stored hash is weaker than new ones, so that a login replaces only weaker hashes. The first difference
- * in this order decides: work (memory times passes) · memory · variant and version (argon2id, version 19, is the
- * strongest) · lengths of salt and digest · lanes.
+ * True for a stored hash that is weaker than new ones. A login replaces only weaker hashes. The first difference in
+ * this order decides: work (memory times passes), memory, variant and version (argon2id with version 19 is the
+ * strongest), then lengths of salt and digest and number of lanes.
  */
 function isWeaker (stored: ParsedHashOptions, cost: Argon2Cost): boolean {
   const work = argon2Work(stored) - argon2Work(cost)

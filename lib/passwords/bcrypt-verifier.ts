@@ -1,25 +1,25 @@
 import { nativeHashEngine, type HashEngine } from './hash-engine.js'
 import type { Verifier } from './verifier.js'
 
-const MAX_BYTES = 72
+const MAX_BYTES = 72 // bcrypt ignores all further bytes
 
 const BCRYPT = /^\$2[abxy]\$(\d\d)\$[./A-Za-z0-9]{53}$/
 
-/** The least cost of bcrypt. */
+/** Lowest cost that bcrypt allows. */
 export const BCRYPT_MIN_COST = 4
 
-/** The highest cost that is checked: 2 ** 16 rounds take seconds, and one row must not occupy the process. */
+/** Highest cost that is checked. 2 ** 16 rounds take seconds, and one row must not block the process. */
 export const BCRYPT_MAX_COST = 16
 
 /**
- * Creates a verifier for bcrypt hashes (`$2a$`, `$2b$`, `$2x$`, `$2y$`) of other programs; it makes none. Of a longer
- * password the first 72 UTF-8 bytes count, as they did when the hash was made.
+ * Creates a verifier for bcrypt hashes (`$2a$`, `$2b$`, `$2x$`, `$2y$`) that other programs stored. Only the first 72
+ * UTF-8 bytes of a password are used, as when the hash was created.
  */
 export function createBcryptVerifier (engine: HashEngine = nativeHashEngine): Verifier {
   return {
     canRead,
     async verify (password, hash) {
-      // bytes, not characters: the cut may fall inside a character
+      // bcrypt cuts bytes, so the cut may be inside a character
       return canRead(hash) && (await engine.verifyBcrypt(Buffer.from(password).subarray(0, MAX_BYTES), hash))
     },
     workOf: (hash) => ({ argon2: 0, bcrypt: canRead(hash) ? 2 ** costOf(hash) : 0 }),
@@ -27,7 +27,7 @@ export function createBcryptVerifier (engine: HashEngine = nativeHashEngine): Ve
   }
 }
 
-/** Returns a bcrypt hash of this cost that no known password has. */
+/** Returns a bcrypt hash with this cost that no known password matches. */
 export function unusableBcryptHash (cost: number): string {
   return `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
 }

@@ -1,10 +1,9 @@
 /**
- * Returns a check for the most common passwords of at least `minimumLength` characters. The check takes the whole
- * password in lower case.
+ * Creates a function that returns true for the most common passwords of at least `minimumLength` characters. The
+ * function expects the password in lower case.
  *
- * The list (3 MB) is loaded at the first check, which takes about 50 ms. It is loaded by `import()` with a literal
- * name,
- * so that bundlers include it.
+ * The first call loads the list (3 MB), which takes about 50 ms. The argument of `import()` is a literal, so that
+ * bundlers include the list.
  */
 export function lazyCommonPasswords (minimumLength: number): (password: string) => Promise<boolean> {
   let list: Promise<ReadonlySet<string>> | undefined

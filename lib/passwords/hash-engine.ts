@@ -10,7 +10,7 @@ export interface Argon2Cost {
   parallelism: number
 }
 
-/** The functions that do the hashing. A test replaces them to record the work of each call. */
+/** Functions that compute and verify hashes. Tests replace them to record the work of each call. */
 export interface HashEngine {
   /** Returns a new argon2id hash. */
   hashArgon2(password: string, cost: Argon2Cost): Promise<string>
@@ -24,12 +24,12 @@ export const DIGEST_BYTES = 32
 // the library declares its algorithms as a `const enum`, which cannot be imported
 const ARGON2ID = 2
 
-/** The native libraries, which work off the event loop. */
+/** Hash functions of the native libraries, which run outside the event loop. */
 export const nativeHashEngine: HashEngine = {
   hashArgon2: (password, cost) => computeArgon2(password, { ...cost, algorithm: ARGON2ID, outputLen: DIGEST_BYTES }),
   verifyArgon2: (password, hash) => checkArgon2(hash, password),
   async verifyBcrypt (password, hash) {
-    const { verify } = await import('@node-rs/bcrypt') // loaded on demand: most applications have no bcrypt hash
+    const { verify } = await import('@node-rs/bcrypt') // loaded when needed: most applications have no bcrypt hashes
     return await verify(password, hash)
   }
 }

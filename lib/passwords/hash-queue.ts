@@ -4,43 +4,43 @@ import { FST_USERS_INVALID_OPTION, FST_USERS_PASSWORD_QUEUE_FULL } from '../erro
 /** Limits of a hash queue. */
 export interface HashQueueOptions {
   /**
-   * How many hashes are computed at once. Default: the processors, but one thread of libuv's pool stays free for files
-   * and DNS.
+   * Number of hashes that are computed at the same time. Default: the number of processors, but at most the threads of
+   * libuv's pool less one, which stays free for files and DNS.
    */
   concurrency?: number
-  /** How many wait at most. Default 256. */
+  /** Largest number of waiting hashes. Default 256. */
   maxQueued?: number
-  /** How long one waits at most, in milliseconds. Default 5000. */
+  /** Longest waiting time in milliseconds. Default 5000. */
   maxWaitMs?: number
 }
 
-/** Bounds how many hashes are computed at once. Both methods return the result of the work. */
+/** Queue that limits the number of hashes computed at the same time. Both methods return the result of the work. */
 export interface HashQueue {
   /**
-   * Does the work when its turn comes. Throws `FST_USERS_PASSWORD_QUEUE_FULL` when too many wait or the turn does not
-   * come in time.
+   * Runs work when its turn comes. Throws `FST_USERS_PASSWORD_QUEUE_FULL` when the queue is full or the waiting time is
+   * over.
    */
   run<T>(work: () => Promise<T>): Promise<T>
   /**
-   * Does work that no reply waits for: one at a time, in addition to `concurrency`, and begun only while no other work
-   * waits, so that it never delays a login. Throws `FST_USERS_PASSWORD_QUEUE_FULL` when 256 wait already.
+   * Runs work that no reply waits for, one at a time and in addition to `concurrency`. It starts only while the queue
+   * of `run` is empty, so that it never delays a login. Throws `FST_USERS_PASSWORD_QUEUE_FULL` when 256 are waiting.
    */
   runInBackground<T>(work: () => Promise<T>): Promise<T>
 }
 
 const MAX_TIMER_MS = 2 ** 31 - 1
-const LIBUV_THREADS = '4'
+const LIBUV_THREADS = '4' // libuv's default for UV_THREADPOOL_SIZE
 
-// bounds the memory of waiting work
+// limits the memory of waiting work
 const MAX_BACKGROUND_QUEUED = 256
 
 /**
- * Creates a first-in, first-out queue for work that occupies a thread and memory. Throws `FST_USERS_INVALID_OPTION`.
+ * Creates a first-in, first-out queue for work that needs a thread and memory. Throws `FST_USERS_INVALID_OPTION`.
  */
 export function createHashQueue (options: HashQueueOptions = {}): HashQueue {
-  const { concurrency, maxQueued, maxWaitMs } = resolveOptions(options)
+  const { concurrency, maxQueued, maxWaitMs } = resolveQueueOptions(options)
   const waiting = new Set<() => void>()
-  const background = createBackgroundShare(() => waiting.size === 0, refuse)
+  const background = createBackgroundQueue(() => waiting.size === 0, refuse)
   let running = 0
 
   function refuse () {
@@ -62,8 +62,8 @@ export function createHashQueue (options: HashQueueOptions = {}): HashQueue {
     })
   }
 
-  // hands the place to the next one directly, so that a newcomer cannot take it in between
-  function passOn () {
+  // starts the next work directly, so that new work cannot take the free place first
+  function startNext () {
     const [start] = waiting
     if (start === undefined) running--
     else start()
@@ -78,15 +78,15 @@ export function createHashQueue (options: HashQueueOptions = {}): HashQueue {
       try {
         return await work()
       } finally {
-        passOn()
+        startNext()
       }
     },
     runInBackground: background.run
   }
 }
 
-/** Work that runs one at a time; the next one begins when `isFree` allows it. */
-function createBackgroundShare (
+/** Creates a queue that runs work one at a time. The next work starts when `isFree` returns true. */
+function createBackgroundQueue (
   isFree: () => boolean,
   refuse: () => Error
 ): { run: HashQueue['runInBackground']; begin(): void } {
@@ -119,14 +119,14 @@ function createBackgroundShare (
   }
 }
 
-/** Throws `FST_USERS_INVALID_OPTION` for a value that is not an integer between the two. */
-export function checkInteger (name: string, value: number, least: number, most: number): void {
-  if (!Number.isInteger(value) || value < least || value > most) {
-    throw FST_USERS_INVALID_OPTION([name, `must be an integer from ${least} to ${most}.`])
+/** Throws `FST_USERS_INVALID_OPTION` for a value that is not an integer from `minimum` to `maximum`. */
+export function checkInteger (name: string, value: number, minimum: number, maximum: number): void {
+  if (!Number.isInteger(value) || value < minimum || value > maximum) {
+    throw FST_USERS_INVALID_OPTION([name, `must be an integer from ${minimum} to ${maximum}.`])
   }
 }
 
-function resolveOptions (options: HashQueueOptions): Required<HashQueueOptions> {
+function resolveQueueOptions (options: HashQueueOptions): Required<HashQueueOptions> {
   const { concurrency = defaultConcurrency(), maxQueued = 256, maxWaitMs = 5000 } = options
   checkInteger('concurrency', concurrency, 1, 1024)
   checkInteger('maxQueued', maxQueued, 0, Number.MAX_SAFE_INTEGER)
@@ -134,7 +134,7 @@ function resolveOptions (options: HashQueueOptions): Required<HashQueueOptions> 
   return { concurrency, maxQueued, maxWaitMs }
 }
 
-// libuv reads what is no number, and 0, as one thread
+// libuv uses one thread if UV_THREADPOOL_SIZE is 0 or not a number
 function defaultConcurrency (): number {
   const threads = Number.parseInt(process.env.UV_THREADPOOL_SIZE ?? LIBUV_THREADS, 10) || 1
   return Math.max(1, Math.min(availableParallelism(), threads - 1))

@@ -3,7 +3,7 @@ export { createArgon2Hasher, type Argon2Hasher } from './argon2-hasher.js'
 export { createBcryptVerifier } from './bcrypt-verifier.js'
 export { nativeHashEngine, type Argon2Cost, type HashEngine } from './hash-engine.js'
 export { createHashQueue, type HashQueue, type HashQueueOptions } from './hash-queue.js'
-export { hashOfNoPassword, isHashOfNoPassword } from './no-password.js'
+export { createUnusableHash, isUnusableHash } from './unusable-hash.js'
 export { argon2Passwords, createPasswordHelper, type Argon2PasswordsOptions } from './password-helper.js'
 export {
   passwordPolicy,

@@ -13,7 +13,7 @@ import type { Verifier, Work } from './verifier.js'
 export interface Argon2PasswordsOptions extends Argon2Options, HashQueueOptions {
   /**
    * Formats of hashes that other programs stored in the user table. Every login attempt, also for an unknown e-mail,
-   * costs as much as the most expensive format of each algorithm, so that its time does not tell whether an account
+   * costs as much as the most expensive format of each algorithm, so that its time does not reveal whether an account
    * exists. Default: none.
    */
   storedFormats?: readonly StoredFormat[]
@@ -30,7 +30,7 @@ const OPTIONS: Record<keyof Argon2PasswordsOptions, true> = {
   storedFormats: true
 }
 
-// the width of FastAPI Users' hashed_password column
+// width of the column hashed_password of FastAPI Users
 const MAX_HASH_LENGTH = 1024
 
 const GENERATED_BYTES = 32
@@ -38,26 +38,25 @@ const GENERATED_BYTES = 32
 const NO_WORK: Work = { argon2: 0, bcrypt: 0 }
 
 /**
- * Creates password hashing with argon2id that also checks the argon2 and bcrypt hashes of other programs. The next
- * login
- * replaces a bcrypt hash, and an argon2 hash that is weaker than new ones; a stronger one stays. The calls throw
+ * Creates a password helper that hashes with argon2id and also checks argon2 and bcrypt hashes of other programs. The
+ * next login replaces a bcrypt hash and an argon2 hash that is weaker than new ones. The helper's methods throw
  * `FST_USERS_PASSWORD_QUEUE_FULL` under overload. Throws `FST_USERS_INVALID_OPTION` and `FST_USERS_UNKNOWN_OPTION`.
  */
 export function argon2Passwords (options: Argon2PasswordsOptions = {}): PasswordHelper {
   return createPasswordHelper(options, nativeHashEngine)
 }
 
-/** Like `argon2Passwords`, with the functions that do the hashing. */
+/** Like `argon2Passwords`, but takes the hash functions as a parameter. */
 export function createPasswordHelper (options: Argon2PasswordsOptions, engine: HashEngine): PasswordHelper {
-  refuseUnknownOptions(options)
+  refuseUnknownKeys(options)
   const { storedFormats = [] } = options
   const argon2 = createArgon2Hasher(options, engine)
   const verifiers = [argon2, createBcryptVerifier(engine)]
   const { run, runInBackground } = createHashQueue(options)
   const loginWork = createLoginWork(argon2.cost, storedFormats, engine)
-  const warnOnce = onlyOnce(warnOfUnnamedFormat)
+  const warnOnce = onlyOnce(warnAboutUnlistedFormat)
 
-  /** Checks a password and does the rest of a login's work in the same turn of the queue. */
+  /** Checks a password, then does the remaining work of a login in the same turn of the queue. */
   async function verifyPadded (password: string, stored: string, verifier: Verifier): Promise<boolean> {
     const work = verifier.workOf(stored)
     if (loginWork.isExceededBy(work)) warnOnce(stored)
@@ -77,7 +76,7 @@ export function createPasswordHelper (options: Argon2PasswordsOptions, engine: H
         return { ok: false, newHash: null }
       }
       if (!(await run(() => verifyPadded(password, stored, verifier)))) return { ok: false, newHash: null }
-      // an upgrade that fails waits for the next login
+      // if the upgrade fails, the next login tries again
       const newHash = verifier.needsUpgrade(stored) ? await run(() => argon2.hash(password)).catch(() => null) : null
       return { ok: true, newHash }
     },
@@ -86,24 +85,24 @@ export function createPasswordHelper (options: Argon2PasswordsOptions, engine: H
   }
 }
 
-// unknown: a row of an adopted table may hold null
+// the type is unknown because a row of an existing table may contain null
 function isHashLike (stored: unknown): boolean {
   return typeof stored === 'string' && stored.length <= MAX_HASH_LENGTH
 }
 
-function refuseUnknownOptions (options: Argon2PasswordsOptions): void {
+function refuseUnknownKeys (options: Argon2PasswordsOptions): void {
   const unknown = Object.keys(options).find((name) => !Object.hasOwn(OPTIONS, name))
   if (unknown !== undefined) throw FST_USERS_UNKNOWN_OPTION([unknown, Object.keys(OPTIONS).join(', ')])
 }
 
-/** Tells the operator that logins with such a hash take longer than attempts with an unknown e-mail. */
-function warnOfUnnamedFormat (stored: string): void {
+/** Warns that logins with this hash take longer than logins with an unknown e-mail. */
+function warnAboutUnlistedFormat (stored: string): void {
   const format = stored
     .split('$')
     .slice(1, stored.startsWith('$2') ? 3 : 4)
     .join(' ') // without salt and digest
   process.emitWarning(
-    `a stored password hash (${format}) costs more than the formats that argon2Passwords({ storedFormats }) names: the time of a login tells that the account exists`,
+    `a stored password hash (${format}) costs more than all formats in argon2Passwords({ storedFormats }), so the time of a login reveals that the account exists; add the format to storedFormats`,
     { code: 'FST_USERS_STORED_FORMAT_NOT_NAMED' }
   )
 }

@@ -5,39 +5,39 @@ import { lazyCommonPasswords } from './common-passwords.js'
 /** Options of `preparePassword`. */
 export interface PreparePasswordOptions {
   /**
-   * Whether the password is brought to Unicode's form NFC, so that it is the same from every keyboard. Default true.
+   * Normalizes the password to Unicode NFC, so that it is the same from every keyboard. Default true.
    */
   normalize?: boolean
 }
 
 /** Options of `passwordPolicy`. */
 export interface PasswordPolicyOptions {
-  /** Least length in Unicode code points, from 8 to 256. Default 8. */
+  /** Minimum length in Unicode code points, from 8 to 256. Default 8. */
   minimumLength?: number
 }
 
-/** Returns the reason why the user may not have this password, or null. */
+/** Returns the reason why the password is refused, or null. */
 export type PasswordPolicy = (password: string, user: { email: string }) => Promise<string | null>
 
-const LEAST_MINIMUM = 8
-const MOST_MINIMUM = PASSWORD_MAX_BYTES / 4 // so long a password fits in every script
+const MIN_LENGTH = 8
+const MAX_MINIMUM_LENGTH = PASSWORD_MAX_BYTES / 4 // a code point has at most 4 bytes in UTF-8
 
-// argon2 would take every lone surrogate for the same character
+// UTF-8 encoding replaces every lone surrogate by the same character, so different passwords would match
 const LONE_SURROGATE = /\p{Surrogate}/u
 
 /**
- * The password as it is hashed, or null when it is ill-formed Unicode or longer than `PASSWORD_MAX_BYTES`. Nothing is
- * trimmed, folded or cut.
+ * Returns the password in the form that is hashed, or null if it is ill-formed Unicode or longer than
+ * `PASSWORD_MAX_BYTES`. The password is never trimmed, changed in case or truncated.
  */
 export function preparePassword (password: string, { normalize = true }: PreparePasswordOptions = {}): string | null {
-  // first the length: normalising takes quadratic time
+  // the length comes first because normalizing takes quadratic time
   if (password.length > PASSWORD_MAX_BYTES || Buffer.byteLength(password) > PASSWORD_MAX_BYTES) return null
   if (LONE_SURROGATE.test(password)) return null
   return normalize ? password.normalize('NFC') : password
 }
 
 /**
- * Creates the rules for new passwords (NIST SP 800-63B, section 3.1.1.2): a least length, not the user's e-mail, not a
+ * Creates a policy for new passwords (NIST SP 800-63B, section 3.1.1.2): a minimum length, not the user's e-mail, not a
  * common password. Throws `FST_USERS_INVALID_OPTION`.
  *
  * ```ts
@@ -46,23 +46,23 @@ export function preparePassword (password: string, { normalize = true }: Prepare
  *   await policy(password, user) ?? (password.includes('camelot') ? 'Do not use the name of the castle.' : null)
  * ```
  */
-export function passwordPolicy ({ minimumLength = LEAST_MINIMUM }: PasswordPolicyOptions = {}): PasswordPolicy {
-  if (!Number.isInteger(minimumLength) || minimumLength < LEAST_MINIMUM || minimumLength > MOST_MINIMUM) {
-    throw FST_USERS_INVALID_OPTION(['minimumLength', `must be an integer from ${LEAST_MINIMUM} to ${MOST_MINIMUM}.`])
+export function passwordPolicy ({ minimumLength = MIN_LENGTH }: PasswordPolicyOptions = {}): PasswordPolicy {
+  if (!Number.isInteger(minimumLength) || minimumLength < MIN_LENGTH || minimumLength > MAX_MINIMUM_LENGTH) {
+    throw FST_USERS_INVALID_OPTION(['minimumLength', `must be an integer from ${MIN_LENGTH} to ${MAX_MINIMUM_LENGTH}.`])
   }
-  const isCommon = lazyCommonPasswords(LEAST_MINIMUM)
+  const isCommon = lazyCommonPasswords(MIN_LENGTH)
 
   return async (password, user) => {
     const text = preparePassword(password)
     if (text === null) return `Use well-formed text of at most ${PASSWORD_MAX_BYTES} bytes.`
     if ([...text].length < minimumLength) return `Use at least ${minimumLength} characters.`
     const folded = text.toLowerCase()
-    if (isEmail(folded, user.email)) return 'Use something else than your e-mail address.'
+    if (isEmailOrLocalPart(folded, user.email)) return 'Do not use your e-mail as the password.'
     return (await isCommon(folded)) ? 'Use a password that is less common.' : null
   }
 }
 
-function isEmail (folded: string, email: string): boolean {
-  const address = email.normalize('NFC').toLowerCase()
-  return folded === address || folded === address.slice(0, address.lastIndexOf('@'))
+function isEmailOrLocalPart (folded: string, email: string): boolean {
+  const foldedEmail = email.normalize('NFC').toLowerCase()
+  return folded === foldedEmail || folded === foldedEmail.slice(0, foldedEmail.lastIndexOf('@'))
 }

@@ -22,15 +22,15 @@ export interface StoredArgon2Format {
 /** Cost of stored bcrypt hashes. */
 export interface StoredBcryptFormat {
   algorithm: 'bcrypt'
-  /** Exponent of the rounds, from 4 to 16. */
+  /** Cost factor from 4 to 16. The number of rounds is 2 to the power of it. */
   cost: number
 }
 
-/** The work that every login attempt costs, so that its time does not depend on the stored hash. */
+/** Work that every login attempt does, so that its time does not depend on the stored hash. */
 export interface LoginWork {
-  /** Does what a login attempt still owes after this work. */
+  /** Does the rest of the work of a login attempt, after `done` was done. */
   pad(password: string, done: Work): Promise<void>
-  /** Checks that this work is more than any named format asks for. */
+  /** True if this work is more than every listed format needs. */
   isExceededBy(done: Work): boolean
 }
 
@@ -38,36 +38,42 @@ const ALGORITHMS = ['argon2id', 'argon2i', 'argon2d', 'bcrypt']
 const KEYS = { argon2: ['memoryCost', 'timeCost', 'parallelism'], bcrypt: ['cost'] }
 
 /**
- * Returns the work of a login: the most expensive argon2 hash among new ones and `formats`, and in addition the most
- * expensive bcrypt hash among `formats`. Each algorithm is padded by itself, because the ratio of their speeds differs
- * between machines. Throws `FST_USERS_INVALID_OPTION`.
+ * Returns the work of a login: the most expensive argon2 hash among new hashes and `formats`, and in addition the most
+ * expensive bcrypt hash among `formats`. The work of each algorithm is padded separately, because the ratio of their
+ * speeds differs between machines. Throws `FST_USERS_INVALID_OPTION`.
  */
-export function createLoginWork (own: Argon2Cost, formats: readonly StoredFormat[], engine: HashEngine): LoginWork {
+export function createLoginWork (
+  newHashCost: Argon2Cost,
+  formats: readonly StoredFormat[],
+  engine: HashEngine
+): LoginWork {
   checkFormats(formats)
   const argon2 = [
-    own,
+    newHashCost,
     ...formats.flatMap((format) => (format.algorithm === 'bcrypt' ? [] : [{ parallelism: 1, ...format }]))
   ]
-  const dearest = argon2.reduce((most, cost) => (argon2Work(cost) > argon2Work(most) ? cost : most))
+  const mostExpensive = argon2.reduce((highest, cost) => (argon2Work(cost) > argon2Work(highest) ? cost : highest))
   const rounds = Math.max(0, ...formats.flatMap((format) => (format.algorithm === 'bcrypt' ? [2 ** format.cost] : [])))
   const bcrypt = createBcryptVerifier(engine)
 
   return {
     async pad (password, done) {
-      const memoryCost = Math.round((argon2Work(dearest) - done.argon2) / dearest.timeCost)
-      const { timeCost, parallelism } = dearest
-      // less than argon2 can do takes microseconds
+      const memoryCost = Math.round((argon2Work(mostExpensive) - done.argon2) / mostExpensive.timeCost)
+      const { timeCost, parallelism } = mostExpensive
+      // a difference below argon2's minimum takes microseconds and is ignored
       if (memoryCost >= 8 * parallelism) await engine.hashArgon2(password, { memoryCost, timeCost, parallelism })
       for (const cost of bcryptCosts(rounds - done.bcrypt)) await bcrypt.verify(password, unusableBcryptHash(cost))
     },
-    isExceededBy: (done) => done.argon2 > argon2Work(dearest) || done.bcrypt > rounds
+    isExceededBy: (done) => done.argon2 > argon2Work(mostExpensive) || done.bcrypt > rounds
   }
 }
 
-/** Returns the costs whose rounds sum up to this number. */
+/** Returns bcrypt costs whose rounds add up to this number. */
 function bcryptCosts (rounds: number): number[] {
   const costs: number[] = []
-  for (let cost = BCRYPT_MIN_COST; 2 ** cost <= rounds; cost++) if ((rounds & (2 ** cost)) !== 0) costs.push(cost)
+  for (let cost = BCRYPT_MIN_COST; 2 ** cost <= rounds; cost++) {
+    if ((rounds & (2 ** cost)) !== 0) costs.push(cost)
+  }
   return costs
 }
 
@@ -77,7 +83,7 @@ function checkFormats (formats: unknown): void {
 }
 
 function checkFormat (path: string, format: unknown): void {
-  // plain JavaScript may hand in anything
+  // callers in plain JavaScript may pass any value
   const { algorithm, ...given } = Object(format) as { algorithm?: unknown } & Record<string, unknown>
   if (!ALGORITHMS.includes(String(algorithm))) {
     throw FST_USERS_INVALID_OPTION([`${path}algorithm`, `must be one of ${ALGORITHMS.join(', ')}.`])

@@ -1,4 +1,4 @@
-/** Work of checking one password. The time that each part takes grows in proportion to its number. */
+/** Work of checking one password. The time of each part is proportional to its number. */
 export interface Work {
   /** Memory in KiB times passes. */
   argon2: number
@@ -10,7 +10,7 @@ export interface Work {
 export interface Verifier {
   /** True for a hash of this algorithm whose cost is acceptable. */
   canRead(hash: string): boolean
-  /** False for a hash that cannot be read. */
+  /** Returns true if the password matches, and false also for a hash that cannot be read. */
   verify(password: string, hash: string): Promise<boolean>
   /** Returns the work of checking a password against this hash. */
   workOf(hash: string): Work

@@ -6,15 +6,13 @@ import type { Clock } from '../contracts/settings.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
 import type { JwtAlgorithm, JwtKey } from './jwt-keys.js'
 
-/** The payload of a checked token. */
+/** Payload of a valid token. */
 export interface Claims {
   sub: string
   [claim: string]: unknown
 }
 
-/**
- * A token of ours: signed by one of our keys, for our audience, in good form. It may have ended, and may be nobody's.
- */
+/** Token with a valid signature, audience and form. It may be expired, and it may have no subject. */
 export interface InspectedToken {
   claims: Readonly<Record<string, unknown>>
   expired: boolean
@@ -22,28 +20,34 @@ export interface InspectedToken {
 
 /** Signs and checks the tokens of one purpose. */
 export interface JwtCodec {
-  /** Makes a token; `jti` is random unless it is given. */
+  /** Creates a token. `jti` is random unless the claims contain it. */
   sign(claims: Record<string, string>): string
-  /** The claims of a good token with a subject, else null. */
+  /** Returns the claims of a valid token with a subject, or null. */
   read(token: string): Claims | null
-  /** Like `read`, but tells a token that has ended from a bad one, and takes one without a subject. */
+  /** Like `read`, but also accepts expired tokens and tokens without a subject. */
   inspect(token: string): InspectedToken | null
 }
 
+/** Options of `createJwtCodec`. */
 export interface JwtCodecOptions {
-  /** The first signs, all verify; chosen by the `kid` of the header alone. */
+  /** The first key signs, all keys verify. Only the `kid` of the token's header selects the key. */
   keys: readonly JwtKey[]
-  /** Written as it is given; a token must name one of them. */
+  /** `aud` claim of new tokens. A token is valid if it has at least one of these audiences. */
   audience: string | readonly string[]
+  /** Lifetime of new tokens in seconds, or null for tokens that never expire. */
   lifetimeSeconds: number | null
   clock: Clock
+  /** New tokens have `iat`. */
   issuedAt: boolean
-  /** Tokens must have `exp` (unless they never end), `iat` (where ours do) and `jti`. */
+  /** Tokens must have `jti`, `exp` unless `lifetimeSeconds` is null, and `iat` if `issuedAt` is true. */
   strict: boolean
-  /** Further claims that a token must have as non-empty text. */
+  /** Names of other claims that must be non-empty strings. */
   required: readonly string[]
-  /** How many good signatures are remembered (0). Only the signature: all else is checked on each read. */
-  remembered?: number
+  /**
+   * Number of tokens whose valid signature is cached. Default 0. Only the signature is cached; claims are checked each
+   * time.
+   */
+  cachedSignatures?: number
 }
 
 type Payload = Record<string, unknown>
@@ -54,14 +58,14 @@ interface Engine {
 
 const NAMESPACE = 'fastifyUsers'
 /**
- * How far the clocks of our processes may differ, in milliseconds (RFC 7519, section 4.1.5). A token never lives longer
- * for it.
+ * Largest difference between the clocks of processes, in milliseconds (RFC 7519, section 4.1.5). It applies to `nbf`
+ * and `iat`, never to `exp`.
  */
 const CLOCK_SKEW_MS = 60_000
 
 /**
- * A codec (RFC 7519) on `@fastify/jwt`, one encapsulated instance per key. The engine checks signatures; forms, types,
- * times and audiences are checked here, by the plugin's clock.
+ * Creates a codec (RFC 7519) that uses one encapsulated instance of `@fastify/jwt` per key. `@fastify/jwt` checks
+ * signatures. This module checks the form, types, times and audiences with the plugin's clock.
  */
 export async function createJwtCodec (scope: FastifyInstance, options: JwtCodecOptions): Promise<JwtCodec> {
   const engines: Engine[] = []
@@ -72,16 +76,16 @@ export async function createJwtCodec (scope: FastifyInstance, options: JwtCodecO
   )
   const [signer] = engines
   if (signer === undefined || signer.key.signKey === null) {
-    throw FST_USERS_INVALID_OPTION(['keys', 'must start with a key that can sign: a secret, or a private key'])
+    throw FST_USERS_INVALID_OPTION(['keys', 'must start with a key that can sign: one with a secret or a privateKey'])
   }
   const audiences = new Set(typeof options.audience === 'string' ? [options.audience] : options.audience)
-  const checkSignature = remember(options.remembered ?? 0, (token) => {
+  const checkSignature = cacheSignatures(options.cachedSignatures ?? 0, (token) => {
     const header = token.slice(0, token.indexOf('.'))
     const engine = byHeader.get(header) ?? engineOfHeader(header, byKid)
     return engine === undefined ? null : verify(engine, token)
   })
 
-  function open (token: string): Payload | null {
+  function parseToken (token: string): Payload | null {
     if (token.length > TOKEN_MAX_LENGTH) return null
     const payload = checkSignature(token)
     return payload !== null && checkClaims(payload, audiences, options) ? payload : null
@@ -100,32 +104,33 @@ export async function createJwtCodec (scope: FastifyInstance, options: JwtCodecO
     },
 
     read (token) {
-      const payload = open(token)
-      return payload !== null && hasSubject(payload) && !hasEnded(payload, options.clock()) ? payload : null
+      const payload = parseToken(token)
+      return payload !== null && hasSubject(payload) && !isExpired(payload, options.clock()) ? payload : null
     },
 
     inspect (token) {
-      const claims = open(token)
-      return claims && { claims, expired: hasEnded(claims, options.clock()) }
+      const claims = parseToken(token)
+      return claims && { claims, expired: isExpired(claims, options.clock()) }
     }
   }
 }
 
 /**
- * Keeps the payloads of the last tokens whose signature was good, by the digest of the whole token (CVE-2026-35039).
+ * Caches the payloads of the last tokens that had a valid signature. The cache key is the digest of the whole token
+ * (CVE-2026-35039).
  */
-function remember (limit: number, check: (token: string) => Payload | null): (token: string) => Payload | null {
+function cacheSignatures (limit: number, check: (token: string) => Payload | null): (token: string) => Payload | null {
   if (limit === 0) return check
-  const good = new Map<string, Payload>()
+  const valid = new Map<string, Payload>()
   return (token) => {
     const digest = hash('sha256', token, 'base64url')
-    const known = good.get(digest)
+    const known = valid.get(digest)
     if (known !== undefined) return known
     const claims = check(token)
     if (claims === null) return null
-    const [oldest] = good.keys()
-    if (good.size >= limit && oldest !== undefined) good.delete(oldest)
-    good.set(digest, Object.freeze(claims))
+    const [oldest] = valid.keys()
+    if (valid.size >= limit && oldest !== undefined) valid.delete(oldest)
+    valid.set(digest, Object.freeze(claims))
     return claims
   }
 }
@@ -145,10 +150,10 @@ async function startEngine (scope: FastifyInstance, key: JwtKey, issuedAt: boole
       sign: { algorithm, ...(key.kid === undefined ? {} : { kid: key.kid }), noTimestamp: !issuedAt },
       verify: { algorithms: [algorithm], ignoreExpiration: true, ignoreNotBefore: true, cache: false }
     })
-    // a namespace is a property that the types do not know
+    // the types of @fastify/jwt do not declare the property of a namespace
     const namespaces = keyScope.jwt as unknown as Record<string, JWT>
     const jwt = namespaces[NAMESPACE]
-    delete namespaces[NAMESPACE] // the object may be the application's own `app.jwt`
+    delete namespaces[NAMESPACE] // the object may be the application's `app.jwt`
     if (jwt !== undefined) engines.push({ key, jwt })
   })
 }
@@ -158,7 +163,7 @@ function headerOf ({ jwt }: Engine): string {
   return token.slice(0, token.indexOf('.'))
 }
 
-/** The engine for a header that we did not write ourselves: the key is chosen by `kid`, never by trial. */
+/** Returns the engine for a header that this codec does not write. Only the `kid` selects the key. */
 function engineOfHeader (segment: string, byKid: ReadonlyMap<string | undefined, Engine>): Engine | undefined {
   const header = parseObject(segment)
   if (header === null) return undefined
@@ -182,7 +187,7 @@ function parseObject (segment: string): Record<string, unknown> | null {
 
 function verify ({ jwt }: Engine, token: string): Payload | null {
   const last = token.slice(token.lastIndexOf('.') + 1)
-  // unused bits must be zero (RFC 4648, section 3.5): one text per token
+  // unused bits must be zero (RFC 4648, section 3.5), so that a token has only one valid encoding
   if (Buffer.from(last, 'base64url').toString('base64url') !== last) return null
   try {
     const payload: unknown = jwt.verify(token)
@@ -196,13 +201,11 @@ function hasSubject (claims: Payload): claims is Claims {
   return typeof claims.sub === 'string' && claims.sub !== ''
 }
 
-function hasEnded ({ exp }: Payload, now: number): boolean {
+function isExpired ({ exp }: Payload, now: number): boolean {
   return isTime(exp) && now >= exp * 1000
 }
 
-/**
- * Checks all claims but the subject and the end. A token may come from a process whose clock is up to a minute ahead.
- */
+/** Checks all claims except subject and expiry. The clock of the process that signed may be up to a minute ahead. */
 function checkClaims (
   claims: Payload,
   audiences: ReadonlySet<unknown>,

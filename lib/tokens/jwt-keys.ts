@@ -2,23 +2,27 @@ import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import { FST_USERS_INVALID_SECRET, FST_USERS_UNKNOWN_OPTION } from '../errors.js'
 import { checkSecret } from './keys.js'
 
-/** Algorithms that tokens may be signed with (RFC 7518, section 3.1; RFC 8037). */
+/** Signature algorithms of tokens (RFC 7518, section 3.1; RFC 8037). */
 export type JwtAlgorithm = 'HS256' | 'HS384' | 'HS512' | 'RS256' | 'ES256' | 'EdDSA'
 
 /**
- * One signing key. `secret` is the shared secret of an HS algorithm, else `privateKey` and `publicKey` are PEM; a key
- * without a private half only verifies.
+ * Key of signed tokens. An HS algorithm takes `secret`. The other algorithms take `privateKey`, `publicKey` or both; a
+ * key without `privateKey` only verifies.
  */
 export interface JwtKeyOptions {
-  /** Names the key in the token's header; needed when there are several. */
+  /** Key id in the header of tokens. Required for several keys. */
   kid?: string
+  /** Signature algorithm. Default `HS256`. */
   algorithm?: JwtAlgorithm
+  /** Shared secret of an HS algorithm. */
   secret?: string
+  /** Private key in PEM form. */
   privateKey?: string
+  /** Public key in PEM form. Default: derived from `privateKey`. */
   publicKey?: string
 }
 
-/** A checked key: exactly one algorithm, and text that the engine takes. */
+/** Key that was checked, in the form that `@fastify/jwt` expects. */
 export interface JwtKey {
   kid: string | undefined
   algorithm: JwtAlgorithm
@@ -33,7 +37,10 @@ const HMAC_BYTES: ReadonlyMap<string, number> = new Map([
 ])
 const MIN_RSA_BITS = 2048
 
-/** Checks a key against its algorithm. Throws `FST_USERS_INVALID_SECRET`, `FST_USERS_UNKNOWN_OPTION`. */
+/**
+ * Checks that a key is suitable for its algorithm and returns it. Throws `FST_USERS_INVALID_SECRET`,
+ * `FST_USERS_UNKNOWN_OPTION`.
+ */
 export function checkJwtKey (
   option: string,
   { kid, algorithm = 'HS256', secret, privateKey, publicKey, ...rest }: JwtKeyOptions
@@ -42,29 +49,26 @@ export function checkJwtKey (
   if (unknown !== undefined) {
     throw FST_USERS_UNKNOWN_OPTION([`${option}.${unknown}`, 'kid, algorithm, secret, privateKey, publicKey'])
   }
-  if (kid !== undefined && (typeof kid !== 'string' || kid === '')) throw refuse(option, 'has a kid that is no text')
+  if (kid !== undefined && (typeof kid !== 'string' || kid === '')) throw refuse(option, 'has a kid that is not a non-empty string')
   const bytes = HMAC_BYTES.get(algorithm)
   if (bytes !== undefined) {
     if (privateKey !== undefined || publicKey !== undefined) {
-      throw refuse(option, `takes a secret with ${algorithm}, not privateKey and publicKey; set \`algorithm\``)
+      throw refuse(option, `has privateKey or publicKey, but ${algorithm} needs secret; set \`algorithm\` to RS256, ES256 or EdDSA`)
     }
     const checked = checkHmacSecret(option, algorithm, bytes, secret)
     return { kid, algorithm, signKey: checked, verifyKey: checked }
   }
   if (!['RS256', 'ES256', 'EdDSA'].includes(algorithm)) {
-    throw refuse(option, `does not know the algorithm ${String(algorithm)}`)
+    throw refuse(option, `has the unknown algorithm ${String(algorithm)}; use HS256, HS384, HS512, RS256, ES256 or EdDSA`)
   }
-  if (secret !== undefined) throw refuse(option, `takes privateKey and publicKey with ${algorithm}, not secret`)
+  if (secret !== undefined) throw refuse(option, `has a secret, but ${algorithm} needs privateKey or publicKey`)
   const pem = publicKey ?? privateKey
-  if (pem === undefined) throw refuse(option, `needs a privateKey or a publicKey (PEM) with ${algorithm}`)
+  if (pem === undefined) throw refuse(option, `has neither privateKey nor publicKey; ${algorithm} needs one of them in PEM form`)
   const verifyKey = publicPem(option, pem)
   checkAsymmetric(option, algorithm, createPublicKey(verifyKey))
   if (privateKey !== undefined) {
-    checkAsymmetric(
-      option,
-      algorithm,
-      readKey(option, () => createPrivateKey(privateKey))
-    )
+    const key = readKey(option, () => createPrivateKey(privateKey))
+    checkAsymmetric(option, algorithm, key)
     if (publicPem(option, privateKey) !== verifyKey) {
       throw refuse(option, 'has a publicKey that does not belong to its privateKey')
     }
@@ -72,11 +76,11 @@ export function checkJwtKey (
   return { kid, algorithm, signKey: privateKey ?? null, verifyKey }
 }
 
-/** A PEM or JWK is never an HMAC secret, whatever white space is around it (CVE-2023-48223, CVE-2026-34950). */
+/** Refuses a PEM or JWK as an HMAC secret, also with white space around it (CVE-2023-48223, CVE-2026-34950). */
 function checkHmacSecret (option: string, algorithm: string, bytes: number, secret: string | undefined): string {
   const checked = checkSecret(option, secret)
   if (/-----\s*BEGIN|^\s*\{|^\s*(?:ssh-|ecdsa-)/.test(checked)) {
-    throw refuse(option, `is a key file, not a shared secret; ${algorithm} needs random text`)
+    throw refuse(option, `is the content of a key file; ${algorithm} needs a random shared secret`)
   }
   if (Buffer.byteLength(checked) < bytes) {
     throw refuse(option, `has less than ${bytes} bytes, which ${algorithm} needs (RFC 7518, section 3.2)`)
@@ -95,7 +99,7 @@ function checkAsymmetric (option: string, algorithm: JwtAlgorithm, key: KeyObjec
   if (algorithm === 'EdDSA' && type !== 'ed25519') throw refuse(option, 'needs an Ed25519 key with EdDSA')
 }
 
-/** The public half of a key, always in the same form. */
+/** Returns the public key of a PEM in SPKI form, so that two keys can be compared. */
 function publicPem (option: string, pem: string): string {
   return readKey(option, () => createPublicKey(pem))
     .export({ type: 'spki', format: 'pem' })

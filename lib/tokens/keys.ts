@@ -8,26 +8,26 @@ const PLACEHOLDERS =
   /secret|changeme|change[-_ ]me|password|keyboard cat|placeholder|example|your[-_ ]|replace[-_ ]|insert[-_ ]|xxxx|1234567890|abcdefgh/i
 
 /**
- * Checks a secret: text of at least 32 bytes that is no placeholder and no repetition.
- * Throws `FST_USERS_INVALID_SECRET` with what to do.
+ * Returns the secret. Throws `FST_USERS_INVALID_SECRET` if it is not a string, has less than 32 bytes, or is a
+ * placeholder or a repeated pattern.
  */
 export function checkSecret (option: string, secret: unknown): string {
   if (typeof secret !== 'string' || secret === '') {
     throw refuse(option, 'is missing; set it to at least 32 random bytes, e.g. from `openssl rand -base64 48`')
   }
   if (Buffer.byteLength(secret) < MIN_SECRET_BYTES) {
-    throw refuse(option, `has less than ${MIN_SECRET_BYTES} bytes; make one with \`openssl rand -base64 48\``)
+    throw refuse(option, `has less than ${MIN_SECRET_BYTES} bytes; create one with \`openssl rand -base64 48\``)
   }
   if (new Set(secret).size < 8 || isRepetition(secret)) {
-    throw refuse(option, 'is a repeated pattern; make a random one with `openssl rand -base64 48`')
+    throw refuse(option, 'is a repeated pattern; create a random one with `openssl rand -base64 48`')
   }
-  if (isPlaceholder(secret)) throw refuse(option, 'is a placeholder; make a random one with `openssl rand -base64 48`')
+  if (isPlaceholder(secret)) throw refuse(option, 'is a placeholder; create a random one with `openssl rand -base64 48`')
   return secret
 }
 
 /**
- * Keys for one purpose from each of the secrets, by HKDF-SHA256 (RFC 5869): a value made for one purpose never passes
- * in another.
+ * Derives one key per secret with HKDF-SHA256 (RFC 5869). Each purpose has different keys, so that a token that was
+ * created for one purpose is refused for another.
  */
 export function deriveKeys (secrets: readonly string[], purpose: string): PurposeKey[] {
   return secrets.map((secret) => {
@@ -40,7 +40,7 @@ function isRepetition (secret: string): boolean {
   return (secret + secret).indexOf(secret, 1) < secret.length
 }
 
-/** A word of the list makes a placeholder only when little else is left that could be random. */
+/** True for a secret that contains a word of the list and, apart from such words, too few different characters. */
 function isPlaceholder (secret: string): boolean {
   const rest = secret.replace(new RegExp(PLACEHOLDERS, 'gi'), '')
   return rest.length < secret.length && new Set(rest).size < 16

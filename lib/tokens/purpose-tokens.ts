@@ -5,11 +5,11 @@ import type { Settings, TokenSettings } from '../contracts/settings.js'
 import { createJwtCodec, type JwtCodec } from './jwt-codec.js'
 import { checkJwtKey } from './jwt-keys.js'
 
-/** The signed tokens that are not sessions, each with its own key and audience. */
+/** Codecs of the signed tokens that are sent by mail. Each has its own key and audience. */
 export interface PurposeTokens {
-  /** Carries `password_fgpt`. */
+  /** Codec of reset tokens, which carry `password_fgpt`. */
   readonly reset: JwtCodec
-  /** Carries `email`, and `new_email` and `fgpt` when it proves a new address. */
+  /** Codec of verify tokens, which carry `email`, and for a new e-mail also `new_email` and `fgpt`. */
   readonly verify: JwtCodec
 }
 

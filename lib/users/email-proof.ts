@@ -3,7 +3,7 @@ import type { EventContext } from '../contracts/events.js'
 import type { User, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_VERIFY_USER_BAD_TOKEN, isUsersError } from '../errors.js'
-import { hashOfNoPassword } from '../passwords/index.js'
+import { createUnusableHash } from '../passwords/index.js'
 import { fingerprint, generateStamp, isSameSecret } from '../tokens/index.js'
 import { isSameEmail } from './email.js'
 import { contextOf, currentRow, removeAttached, type Rules } from './rules.js'
@@ -60,7 +60,7 @@ export async function confirmEmail (rules: Rules, user: User, call: CallContext)
   const row = await currentRow(rules, user)
   if (!row.is_active || !isSameEmail(row.email, user.email)) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
   if (row.is_verified) return rules.rows.toUser(row)
-  const changes = { hashed_password: await hashOfNoPassword(rules.settings.passwords) }
+  const changes = { hashed_password: await createUnusableHash(rules.settings.passwords) }
   const proved = await recordProof(rules, row, { changes }, contextOf(call))
   // the row changed: read it again
   return proved === null ? await confirmEmail(rules, user, call) : rules.rows.toUser(proved)

@@ -2,7 +2,7 @@ import type { ExternalUser, StoreUser } from '../contracts/feature-host.js'
 import type { UserId, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_REGISTER_USER_ALREADY_EXISTS } from '../errors.js'
-import { hashOfNoPassword } from '../passwords/index.js'
+import { createUnusableHash } from '../passwords/index.js'
 import { parseEmail } from './email.js'
 import { recordProof } from './email-proof.js'
 import { requiredFields, writableFields } from './fields.js'
@@ -31,7 +31,7 @@ export async function createExternalUser (
   const context = contextOf(call)
   await hooks.run('onBeforeRegister', { user }, context)
   if ((await rows.getByEmail(user.email)) !== null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
-  const hashed = await hashOfNoPassword(passwords)
+  const hashed = await createUnusableHash(passwords)
   const row = await linkOrRemove(rules, link, async (dependents) => {
     const stored = await insertUserAndDependents(rules, user, hashed, dependents)
     if (stored === null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
@@ -50,7 +50,7 @@ export async function createExternalUser (
 export async function reclaimUnverifiedUser (rules: Rules, id: UserId, call: CallContext): Promise<UserRow | null> {
   const row = await rules.rows.getRow(id)
   if (row === null || row.is_verified) return null
-  const changes = { hashed_password: await hashOfNoPassword(rules.settings.passwords) }
+  const changes = { hashed_password: await createUnusableHash(rules.settings.passwords) }
   return await recordProof(rules, row, { changes, renews: false }, contextOf(call))
 }
 

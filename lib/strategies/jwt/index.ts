@@ -55,7 +55,7 @@ export function jwtStrategy (options: JwtStrategyOptions): StrategyDefinition {
         issuedAt: settings.issuedAt,
         strict: settings.requireStamp,
         required: settings.requireStamp ? ['ver'] : [],
-        remembered: REMEMBERED
+        cachedSignatures: REMEMBERED
       })
 
       return {
