@@ -1,22 +1,22 @@
 import { createPrivateKey, sign, type KeyObject } from 'node:crypto'
 import { defineProvider, type PublicClientOptions } from './define-provider.js'
-import { matches } from './option-checks.js'
+import { textMatching } from './option-checks.js'
 import { objectOf, profileOf } from './profiles.js'
 
 /** Options of `apple`. */
 export interface AppleOptions extends Omit<PublicClientOptions, 'clientSecret'> {
-  /** Ten characters, at the top of the developer account. */
+  /** Team id of the developer account: ten characters. */
   teamId: string
-  /** The key's own ten characters. */
+  /** Id of the private key: ten characters. */
   keyId: string
-  /** The text of the key's `.p8` file. */
+  /** Private key: the content of the `.p8` file. */
   privateKey: string
 }
 
 const ISSUER = 'https://appleid.apple.com'
-const SECRET_SECONDS = 300 // one exchange; Apple allows half a year
+const SECRET_SECONDS = 300 // long enough for one token request; Apple allows six months
 
-/** Apple. It posts its answer to the callback. A name, which it tells only once and only there, is not read. */
+/** Apple. It sends the callback as a form post. The user's name, which Apple sends only once, is not read. */
 export const apple = defineProvider<AppleOptions>({
   name: 'apple',
   title: 'Apple',
@@ -33,21 +33,21 @@ export const apple = defineProvider<AppleOptions>({
     return () => signSecret(key, keyId, { iss: teamId, sub: clientId, aud: ISSUER })
   },
   options: {
-    teamId: matches(/^[A-Z0-9]{10}$/, 'must be ten capital letters and digits'),
-    keyId: matches(/^[A-Z0-9]{10}$/, 'must be ten capital letters and digits'),
-    privateKey: (value) => (isKey(value) ? null : 'must be the text of a .p8 file: a P-256 private key in PEM')
+    teamId: textMatching(/^[A-Z0-9]{10}$/, 'must be ten capital letters and digits'),
+    keyId: textMatching(/^[A-Z0-9]{10}$/, 'must be ten capital letters and digits'),
+    privateKey: (value) => (isKey(value) ? null : 'must be the content of a .p8 file: a P-256 private key in PEM')
   },
   responseMode: 'form_post',
   idToken: true,
-  trustEmail: true, // Apple gives an address that it proved, or one of its own that forwards
+  trustEmail: true, // Apple verifies the e-mail, or sends one of its own relay e-mails
   async profile ({ claims }) {
     const { sub, email, email_verified: verified } = objectOf(claims)
-    // the flag is a boolean or, of old, text
+    // Apple sends the flag as a boolean or as a string
     return profileOf(sub, email, verified === 'true' || verified, { ...claims })
   }
 })
 
-/** A client's proof of itself (RFC 7523, section 2.2), as Apple wants it in the place of a secret. */
+/** Creates the signed JWT (RFC 7523, section 2.2) that Apple requires as the client secret. */
 function signSecret (key: KeyObject, kid: string, claims: { iss: string; sub: string; aud: string }): string {
   const iat = Math.floor(Date.now() / 1000)
   const input = [

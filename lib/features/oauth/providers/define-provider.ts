@@ -2,62 +2,69 @@ import type { MaybePromise } from '../../../contracts/database-adapter.js'
 import { FST_USERS_INVALID_OPTION } from '../../../errors.js'
 import { refuseUnknown } from '../../../validation/options.js'
 import type { Provider, ProviderApi, ProviderProfile } from '../contracts.js'
-import { absent, address, flag, isObject, matches, optional, text, type OptionCheck } from './option-checks.js'
+import { flag, isObject, optional, text, textMatching, unsupported, webUrl, type OptionCheck } from './option-checks.js'
 
-/** Options of every provider. Unknown ones are refused. */
+/** Options of every provider. Unknown options are refused. */
 export interface PublicClientOptions {
+  /** Client id of the application at the provider. */
   clientId: string
-  /** Left out for a public client, where the provider has such. */
+  /** Client secret. Optional for a public client, if the provider supports public clients. */
   clientSecret?: string
-  /** Stored with each account and part of the paths (the provider's name). Accounts of another name are not found. */
+  /**
+   * Name of the provider, stored with each account and used in route paths. Accounts that are stored under another name
+   * are not found. Default: the name of the provider function, in lower case.
+   */
   name?: string
   /**
-   * Former issuers of the accounts that are stored under this name (none). Name one only if it gave every person the
-   * same
-   * subject: the same server under another URL.
+   * Former issuers of the accounts that are stored under this name. Only list an issuer that used the same subject for
+   * every user, such as the same server under another URL. Default: none.
    */
   formerIssuers?: readonly string[]
-  /** For a login button. */
+  /** Text for a login button. Default: the provider's own name. */
   title?: string
-  /** Asked for instead of the provider's own choice. */
+  /** Requested scopes. They replace the provider's default scopes. */
   scopes?: readonly string[]
-  /** Whether the provider's word on an e-mail address counts. */
+  /** Whether to accept the provider's report that an e-mail is verified. The default depends on the provider. */
   trustEmail?: boolean
-  /** False for a provider that refuses PKCE. */
+  /** Set to false for a provider that refuses PKCE. Default: PKCE is used, except by `linkedin`. */
   pkce?: false
-  /** Further parameters of the authorization request, such as `{ prompt: 'consent' }`. */
+  /** Additional parameters of the authorization request, such as `{ prompt: 'consent' }`. Default: none. */
   authorizationParameters?: Readonly<Record<string, string>>
 }
 
-/** Options of a provider whose clients have a secret. */
+/** Options of a provider that requires a client secret. */
 export interface ProviderOptions extends PublicClientOptions {
   clientSecret: string
 }
 
-/** What a provider is, before it has a client's options. */
+/** The definition of a provider, without the options of a client. */
 export interface ProviderSpec<O extends PublicClientOptions = ProviderOptions> extends Pick<
   Provider,
   'name' | 'title' | 'scopes' | 'trustEmail' | 'responseMode' | 'pkce'
 > {
   server: Provider['server'] | ((options: O) => Provider['server'])
-  /** (`client_secret_post`) */
+  /** Client authentication at the token endpoint. Default: `client_secret_post`. */
   clientAuthentication?: Provider['clientAuthentication'] | ((options: O) => Provider['clientAuthentication'])
   /**
-   * `optional`: clients may be public; a function makes a secret for each exchange, and there is no option
-   * `clientSecret`.
+   * `optional` accepts public clients. A function creates a secret for each token request; then there is no option
+   * `clientSecret`. Default: the option is required.
    */
   clientSecret?: 'optional' | ((options: O) => () => MaybePromise<string>)
-  /** Whether the token answer must hold an id_token (false). */
+  /** Whether the token response must contain an id_token. Default: false. */
   idToken?: boolean
+  /** Additional parameters of the authorization request. Default: none. */
   authorizationParameters?: Provider['authorizationParameters'] | ((options: O) => Provider['authorizationParameters'])
-  /** One check per option of this provider's own: it gives the reason of a refusal, or null. */
+  /** One check for each option that only this provider has. */
   options?: Readonly<Record<string, OptionCheck>>
+  /** Returns the user's profile, with requests that use the access token. */
   profile(api: ProviderApi, options: O): Promise<ProviderProfile>
+  /** Revokes the access of the application at the provider. */
   revoke?(api: ProviderApi, options: O): Promise<void>
 }
 
 /**
- * Parameters that are the flow's alone (RFC 6749, section 4.1.1; RFC 7636; OpenID Connect Core 1.0, section 3.1.2.1).
+ * Parameters that only the plugin may set (RFC 6749, section 4.1.1; RFC 7636; OpenID Connect Core 1.0, section
+ * 3.1.2.1).
  */
 const RESERVED = new Set([
   'response_type',
@@ -78,31 +85,31 @@ const COMMON: Readonly<Record<string, OptionCheck>> = {
   clientId: text,
   clientSecret: text,
   name: optional(
-    matches(
+    textMatching(
       /^[a-z0-9][a-z0-9_-]{0,99}$/,
-      'must be a lower-case letter or a digit, then up to 99 lower-case letters, digits, - or _'
+      'must start with a lower-case letter or a digit, followed by up to 99 lower-case letters, digits, - or _'
     )
   ),
   formerIssuers: optional((value) =>
-    Array.isArray(value) && value.every((issuer) => address(issuer) === null)
+    Array.isArray(value) && value.every((issuer) => webUrl(issuer) === null)
       ? null
-      : 'must be a list of issuers, such as https://old.example.com'
+      : 'must be an array of issuers, such as https://old.example.com'
   ),
   title: optional(text),
   scopes: optional((value) =>
     Array.isArray(value) &&
     value.every((scope) => typeof scope === 'string' && /^[\x21\x23-\x5B\x5D-\x7E]+$/.test(scope))
       ? null
-      : 'must be a list of scopes, each without blanks'
+      : 'must be an array of scopes without spaces'
   ),
   trustEmail: optional(flag),
-  pkce: optional((value) => (value === false ? null : 'must be false, or left out')),
+  pkce: optional((value) => (value === false ? null : 'must be false or undefined')),
   authorizationParameters: optional(checkParameters)
 }
 
 /**
- * Makes the function that makes a provider from a client's options: how every provider of the package is made, and how
- * to add one. That function throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`.
+ * Creates a provider function, such as `github`, from a definition. Use it to add a provider. The provider function
+ * takes the options of a client and throws `FST_USERS_INVALID_OPTION` or `FST_USERS_UNKNOWN_OPTION`.
  */
 export function defineProvider<O extends PublicClientOptions = ProviderOptions> (
   spec: ProviderSpec<O>
@@ -134,12 +141,15 @@ export function defineProvider<O extends PublicClientOptions = ProviderOptions> 
       clientAuthentication:
         spec.clientSecret === 'optional' && clientSecret === undefined
           ? 'none'
-          : (given(spec.clientAuthentication, options) ?? 'client_secret_post'),
+          : (resolveOption(spec.clientAuthentication, options) ?? 'client_secret_post'),
       scopes: [...scopes],
-      server: given(spec.server, options),
+      server: resolveOption(spec.server, options),
       ...(formerIssuers === undefined ? {} : { formerIssuers: [...formerIssuers] }),
       idToken: spec.idToken ?? false,
-      authorizationParameters: { ...given(spec.authorizationParameters, options), ...options.authorizationParameters },
+      authorizationParameters: {
+        ...resolveOption(spec.authorizationParameters, options),
+        ...options.authorizationParameters
+      },
       ...(spec.responseMode === undefined ? {} : { responseMode: spec.responseMode }),
       ...(pkce === undefined ? {} : { pkce }),
       trustEmail,
@@ -149,18 +159,19 @@ export function defineProvider<O extends PublicClientOptions = ProviderOptions> 
   }
 }
 
-function given<O, T> (value: T | ((options: O) => T), options: O): T {
-  return typeof value === 'function' ? (value as (options: O) => T)(options) : value // no T is a function
+function resolveOption<O, T> (value: T | ((options: O) => T), options: O): T {
+  // T is never a function type
+  return typeof value === 'function' ? (value as (options: O) => T)(options) : value
 }
 
 function checkOptions<O extends PublicClientOptions> (spec: ProviderSpec<O>, options: O): void {
   const { clientSecret } = spec
-  const secret = typeof clientSecret === 'function' ? absent : clientSecret === 'optional' ? optional(text) : text
+  const secret = typeof clientSecret === 'function' ? unsupported : clientSecret === 'optional' ? optional(text) : text
   const checks: Record<string, OptionCheck> = { ...COMMON, clientSecret: secret, ...spec.options }
   refuseUnknown(
     `${spec.name}.`,
     options,
-    Object.keys(checks).filter((key) => checks[key] !== absent)
+    Object.keys(checks).filter((key) => checks[key] !== unsupported)
   )
   const values = new Map<string, unknown>(Object.entries(options))
   for (const [key, check] of Object.entries(checks)) {
@@ -170,15 +181,15 @@ function checkOptions<O extends PublicClientOptions> (spec: ProviderSpec<O>, opt
   if (spec.scopes.includes('openid') && options.scopes?.includes('openid') === false) {
     throw FST_USERS_INVALID_OPTION([
       `${spec.name}.scopes`,
-      'must include openid: without it there is no proof of who logs in'
+      'must include openid: without it the provider sends no id_token'
     ])
   }
 }
 
 function checkParameters (value: unknown): string | null {
   if (!isObject(value) || !Object.values(value).every((parameter) => typeof parameter === 'string')) {
-    return 'must be an object of text'
+    return 'must be an object whose values are strings'
   }
   const reserved = Object.keys(value).find((key) => RESERVED.has(key))
-  return reserved === undefined ? null : `may not set ${reserved}: it is the flow's own`
+  return reserved === undefined ? null : `must not contain ${reserved}: the plugin sets it`
 }

@@ -1,7 +1,7 @@
 import { defineProvider } from './define-provider.js'
 import { fetchObject, profileOf } from './profiles.js'
 
-/** Discord. An address counts only when it is `verified`; otherwise there is none. */
+/** Discord. The profile contains the e-mail only if it is verified. */
 export const discord = defineProvider({
   name: 'discord',
   title: 'Discord',
@@ -13,7 +13,7 @@ export const discord = defineProvider({
     revocation_endpoint: 'https://discord.com/api/oauth2/token/revoke'
   },
   clientAuthentication: 'client_secret_basic',
-  trustEmail: true, // `verified` follows Discord's own mail to the address
+  trustEmail: true, // `verified` is true after the user followed a link that Discord sent to the e-mail
   async profile (api) {
     const user = await fetchObject(api, 'https://discord.com/api/users/@me')
     return profileOf(user['id'], user['verified'] === true ? user['email'] : null, user['verified'], user)

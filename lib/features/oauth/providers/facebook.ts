@@ -3,7 +3,7 @@ import { fetchObject, profileOf } from './profiles.js'
 
 const GRAPH = 'https://graph.facebook.com/v23.0'
 
-/** Facebook. Ids belong to the application and are the same in every version of the Graph API. */
+/** Facebook. User ids are specific to the application and the same in every version of the Graph API. */
 export const facebook = defineProvider({
   name: 'facebook',
   title: 'Facebook',
@@ -13,7 +13,7 @@ export const facebook = defineProvider({
     authorization_endpoint: 'https://www.facebook.com/v23.0/dialog/oauth',
     token_endpoint: `${GRAPH}/oauth/access_token`
   },
-  trustEmail: false, // the Graph API does not say whether an address is proved
+  trustEmail: false, // the Graph API does not report whether an e-mail is verified
   async profile (api) {
     const user = await fetchObject(api, `${GRAPH}/me?fields=id,email`)
     return profileOf(user['id'], user['email'], false, user)

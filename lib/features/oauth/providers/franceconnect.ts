@@ -4,11 +4,11 @@ import { openidProfile } from './profiles.js'
 
 /** Options of `franceconnect`. */
 export interface FranceconnectOptions extends ProviderOptions {
-  /** FranceConnect's environment for trials, with people who do not exist (false). */
+  /** Uses FranceConnect's test environment, with fictitious users. Default: false. */
   integration?: boolean
 }
 
-/** FranceConnect, version 2: the first is closed. The `sub` of a person for an application stayed the same. */
+/** FranceConnect, version 2. A user's `sub` for an application is the same as in version 1, which is closed. */
 export const franceconnect = defineProvider<FranceconnectOptions>({
   name: 'franceconnect',
   title: 'FranceConnect',
@@ -21,6 +21,6 @@ export const franceconnect = defineProvider<FranceconnectOptions>({
   options: { integration: optional(flag) },
   authorizationParameters: { acr_values: 'eidas1' },
   idToken: true,
-  trustEmail: false, // it vouches for the person; the address is what the person told
+  trustEmail: false, // FranceConnect verifies the identity, but the user enters the e-mail
   profile: openidProfile
 })

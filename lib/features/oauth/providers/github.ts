@@ -5,7 +5,7 @@ import { fetchObject, profileOf } from './profiles.js'
 
 const HEADERS = { accept: 'application/vnd.github+json', 'x-github-api-version': '2022-11-28' }
 
-/** GitHub. The address is the primary one of the account's list: the profile's is what somebody wishes to show. */
+/** GitHub. The e-mail is the primary one of the account, because the user can choose any e-mail for the profile. */
 export const github = defineProvider({
   name: 'github',
   title: 'GitHub',
@@ -15,7 +15,7 @@ export const github = defineProvider({
     authorization_endpoint: 'https://github.com/login/oauth/authorize',
     token_endpoint: 'https://github.com/login/oauth/access_token'
   },
-  trustEmail: true, // an address is `verified` after its owner followed GitHub's mail
+  trustEmail: true, // `verified` is true after the user followed a link that GitHub sent to the e-mail
   async profile (api) {
     const user = await fetchObject(api, 'https://api.github.com/user', { headers: HEADERS })
     const emails = await api.fetchJson('https://api.github.com/user/emails', { headers: HEADERS })

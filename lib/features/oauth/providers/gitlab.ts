@@ -1,14 +1,14 @@
 import { defineProvider, type PublicClientOptions } from './define-provider.js'
-import { address, optional } from './option-checks.js'
+import { optional, webUrl } from './option-checks.js'
 import { openidProfile } from './profiles.js'
 
 /** Options of `gitlab`. */
 export interface GitlabOptions extends PublicClientOptions {
-  /** An instance of one's own (`https://gitlab.com`). */
+  /** URL of a self-managed instance. Default: `https://gitlab.com`. */
   issuer?: string
 }
 
-/** GitLab, by OpenID Connect. */
+/** GitLab, with OpenID Connect. */
 export const gitlab = defineProvider<GitlabOptions>({
   name: 'gitlab',
   title: 'GitLab',
@@ -16,8 +16,8 @@ export const gitlab = defineProvider<GitlabOptions>({
   server: ({ issuer = 'https://gitlab.com' }) => ({ discover: issuer }),
   clientSecret: 'optional',
   clientAuthentication: 'client_secret_basic',
-  options: { issuer: optional(address) },
+  options: { issuer: optional(webUrl) },
   idToken: true,
-  trustEmail: true, // `email_verified` follows GitLab's own mail to the address
+  trustEmail: true, // `email_verified` is true after the user followed a link that GitLab sent to the e-mail
   profile: openidProfile
 })

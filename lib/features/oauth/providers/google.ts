@@ -1,15 +1,15 @@
 import { FST_USERS_OAUTH_REFUSED } from '../../../errors.js'
 import { defineProvider, type ProviderOptions } from './define-provider.js'
-import { matches, optional } from './option-checks.js'
+import { optional, textMatching } from './option-checks.js'
 import { openidProfile } from './profiles.js'
 
 /** Options of `google`. */
 export interface GoogleOptions extends ProviderOptions {
-  /** Only accounts of this Google Workspace domain, by the claim `hd` of the id_token. */
+  /** Accepts only accounts of this Google Workspace domain (claim `hd` of the id_token). Default: all accounts. */
   hostedDomain?: string
 }
 
-/** Google, by OpenID Connect. Ids are `people/` and the account's number, as the People API writes them. */
+/** Google, with OpenID Connect. Account ids are `people/` and the subject, the format of the People API. */
 export const google = defineProvider<GoogleOptions>({
   name: 'google',
   title: 'Google',
@@ -28,12 +28,12 @@ export const google = defineProvider<GoogleOptions>({
   },
   options: {
     hostedDomain: optional(
-      matches(/^[a-z0-9-]+(\.[a-z0-9-]+)+$/, 'must be a domain in lower case, such as example.com')
+      textMatching(/^[a-z0-9-]+(\.[a-z0-9-]+)+$/, 'must be a domain in lower case, such as example.com')
     )
   },
   authorizationParameters: ({ hostedDomain }) => (hostedDomain === undefined ? {} : { hd: hostedDomain }),
   idToken: true,
-  trustEmail: true, // Google proves addresses of others before it says `email_verified`, and has its own
+  trustEmail: true, // Google hosts the mailbox or has verified the e-mail if `email_verified` is true
   async profile (api, { hostedDomain }) {
     if (hostedDomain !== undefined && api.claims?.['hd'] !== hostedDomain) throw FST_USERS_OAUTH_REFUSED()
     const profile = await openidProfile(api)

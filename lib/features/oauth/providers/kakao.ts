@@ -1,7 +1,7 @@
 import { defineProvider, type PublicClientOptions } from './define-provider.js'
 import { fetchObject, memberOf, profileOf } from './profiles.js'
 
-/** Kakao. A client secret is used when the application's settings switch it on. */
+/** Kakao. The client secret is optional: it depends on the settings of the application at Kakao. */
 export const kakao = defineProvider<PublicClientOptions>({
   name: 'kakao',
   title: 'Kakao',
@@ -12,7 +12,7 @@ export const kakao = defineProvider<PublicClientOptions>({
     token_endpoint: 'https://kauth.kakao.com/oauth/token'
   },
   clientSecret: 'optional',
-  trustEmail: true, // Kakao proves an address, and says when it has gone to another account (`is_email_valid`)
+  trustEmail: true, // Kakao verifies e-mails; `is_email_valid` is false if another account has taken the e-mail over
   async profile (api) {
     const user = await fetchObject(api, 'https://kapi.kakao.com/v2/user/me', { method: 'POST' })
     const account = memberOf(user, 'kakao_account')

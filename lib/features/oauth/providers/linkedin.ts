@@ -2,8 +2,8 @@ import { defineProvider } from './define-provider.js'
 import { claimsProfile, fetchObject } from './profiles.js'
 
 /**
- * LinkedIn, by its userinfo endpoint: the scopes and addresses before it are retired. `sub` is the member's id for the
- * application, the same that `/v2/me` gave. Its id_token brings no nonce back: the login does not rest on it.
+ * LinkedIn, with its userinfo endpoint, because the older scopes and endpoints are retired. `sub` equals the id that
+ * `/v2/me` returned for the application. The id_token is not used, because it does not contain the nonce.
  */
 export const linkedin = defineProvider({
   name: 'linkedin',
@@ -14,7 +14,7 @@ export const linkedin = defineProvider({
     authorization_endpoint: 'https://www.linkedin.com/oauth/v2/authorization',
     token_endpoint: 'https://www.linkedin.com/oauth/v2/accessToken'
   },
-  pkce: false, // clients with a secret are refused as `invalid_client` when a code_verifier comes
-  trustEmail: true, // a primary address is confirmed by mail
+  pkce: false, // LinkedIn replies `invalid_client` if a client with a secret sends a code_verifier
+  trustEmail: true, // the user must confirm the primary e-mail by a mail
   profile: async (api) => claimsProfile(await fetchObject(api, 'https://api.linkedin.com/v2/userinfo'))
 })

@@ -1,20 +1,20 @@
 import { explainEmail } from '../../../users/index.js'
 import { defineProvider, type ProviderOptions } from './define-provider.js'
-import { matches, optional } from './option-checks.js'
+import { optional, textMatching } from './option-checks.js'
 import { fetchObject, profileOf } from './profiles.js'
 
 /** Options of `microsoft`. */
 export interface MicrosoftOptions extends ProviderOptions {
-  /** Whose accounts: `common`, `organizations`, `consumers`, or the id or domain of one tenant (`common`). */
+  /** Accepted accounts: `common`, `organizations`, `consumers`, or the id or domain of a tenant. Default: `common`. */
   tenant?: string
 }
 
-/** Comes after the e-mail of a guest, with `_` in the place of `@`, in the guest's user principal name. */
+/** Suffix in the user principal name of a guest. It follows the guest's e-mail, in which `_` replaces `@`. */
 const GUEST = /#EXT#@/i
-/** Comes before the e-mail in the user principal name of a personal account that another tenant knows. */
+/** Prefix in the user principal name of a personal account in another tenant. The e-mail follows. */
 const PERSONAL = /^live\.com#/i
 
-/** Microsoft accounts, by Microsoft Graph. */
+/** Microsoft accounts, with Microsoft Graph. */
 export const microsoft = defineProvider<MicrosoftOptions>({
   name: 'microsoft',
   title: 'Microsoft',
@@ -26,14 +26,14 @@ export const microsoft = defineProvider<MicrosoftOptions>({
   }),
   options: {
     tenant: optional(
-      matches(
+      textMatching(
         /^[A-Za-z0-9][A-Za-z0-9.-]*$/,
         'must be common, organizations, consumers, or the id or domain of a tenant'
       )
     )
   },
   responseMode: 'query',
-  trustEmail: false, // any tenant may give its users any name and e-mail
+  trustEmail: false, // the administrator of a tenant can assign any name and e-mail to its users
   async profile (api) {
     const user = await fetchObject(api, 'https://graph.microsoft.com/v1.0/me')
     return profileOf(user['id'], emailOf(user['userPrincipalName'], user['mail']), false, user)
@@ -41,25 +41,24 @@ export const microsoft = defineProvider<MicrosoftOptions>({
 })
 
 /**
- * Returns the user principal name when mail can be sent to it, otherwise the e-mail of the mailbox, otherwise the
- * e-mail
- * that the name of a guest or of a personal account is made of. The name comes first because stored accounts have it.
- * Where none is deliverable, an e-mail of a private network is left: the users plugin decides about it.
+ * Returns the first of these that can receive mail: the user principal name, the e-mail of the mailbox, and the e-mail
+ * in the name of a guest or a personal account. The name comes first because existing accounts are stored with it. If
+ * none can receive mail, returns an e-mail of a private network, which the users plugin accepts or refuses.
  */
 function emailOf (name: unknown, mail: unknown): string | null {
   const texts = [name, mail].filter((text) => typeof text === 'string').filter((text) => text !== '')
-  const candidates = [...texts, ...texts.map(originOf)].filter((email) => !email.includes('#'))
+  const candidates = [...texts, ...texts.map(originalEmailOf)].filter((email) => !email.includes('#'))
   return candidates.find(isDeliverable) ?? candidates[0] ?? null
 }
 
-/** Returns the e-mail that the user principal name of a guest or of a personal account is made of. */
-function originOf (name: string): string {
+/** Returns the original e-mail in the user principal name of a guest or of a personal account. */
+function originalEmailOf (name: string): string {
   const [email = '', ...tenant] = name.replace(PERSONAL, '').split(GUEST)
   const at = email.lastIndexOf('_')
   return tenant.length === 0 || at === -1 ? email : `${email.slice(0, at)}@${email.slice(at + 1)}`
 }
 
-/** False for a domain that receives no mail, such as `.local`. */
+/** Checks that the domain can receive mail; `.local`, for example, cannot. */
 function isDeliverable (email: string): boolean {
   return explainEmail(email, { allowIntranetEmails: false }) === null
 }

@@ -3,7 +3,7 @@ import { fetchObject, memberOf, profileOf } from './profiles.js'
 
 const TOKEN = 'https://nid.naver.com/oauth2.0/token'
 
-/** Naver. What is asked for is set in the application's settings, not by scopes. */
+/** Naver. The requested data depends on the settings of the application at Naver, not on scopes. */
 export const naver = defineProvider({
   name: 'naver',
   title: 'Naver',
@@ -13,10 +13,10 @@ export const naver = defineProvider({
     authorization_endpoint: 'https://nid.naver.com/oauth2.0/authorize',
     token_endpoint: TOKEN
   },
-  trustEmail: false, // the contact address is the user's to write, and no flag says that it is proved
+  trustEmail: false, // users can enter any contact e-mail, and no flag reports whether it is verified
   async profile (api) {
-    const answer = await fetchObject(api, 'https://openapi.naver.com/v1/nid/me', { method: 'POST' })
-    const user = memberOf(answer, 'response')
+    const reply = await fetchObject(api, 'https://openapi.naver.com/v1/nid/me', { method: 'POST' })
+    const user = memberOf(reply, 'response')
     return profileOf(user['id'], user['email'], false, user)
   },
   async revoke (api, { clientId, clientSecret }) {

@@ -1,21 +1,24 @@
 import type { ProviderApi, ProviderProfile } from '../contracts.js'
 import { defineProvider, type PublicClientOptions } from './define-provider.js'
-import { address, callable, oneOf, optional } from './option-checks.js'
+import { isFunction, oneOf, optional, webUrl } from './option-checks.js'
 
 /** Options of `oauth2`. */
 export interface Oauth2Options extends PublicClientOptions {
+  /** URL of the authorization endpoint. */
   authorizationEndpoint: string
+  /** URL of the token endpoint. */
   tokenEndpoint: string
+  /** URL of the revocation endpoint. Default: tokens are not revoked. */
   revocationEndpoint?: string
-  /** What the provider sends as `iss`, if it does (the authorization endpoint's origin). */
+  /** Value of `iss` in the provider's callback (RFC 9207). Default: the origin of the authorization endpoint. */
   issuer?: string
-  /** (`client_secret_post`) */
+  /** Client authentication at the token endpoint. Default: `client_secret_post`. */
   clientAuthentication?: 'client_secret_post' | 'client_secret_basic'
-  /** Who somebody is, by calls with the access token. */
+  /** Returns the user's profile, with requests that use the access token. */
   profile(api: ProviderApi): Promise<ProviderProfile>
 }
 
-/** Any OAuth 2 provider by its endpoints. */
+/** Any OAuth 2 provider, configured by its endpoints. */
 export const oauth2 = defineProvider<Oauth2Options>({
   name: 'oauth2',
   title: 'OAuth 2',
@@ -34,13 +37,13 @@ export const oauth2 = defineProvider<Oauth2Options>({
   clientSecret: 'optional',
   clientAuthentication: ({ clientAuthentication = 'client_secret_post' }) => clientAuthentication,
   options: {
-    authorizationEndpoint: address,
-    tokenEndpoint: address,
-    revocationEndpoint: optional(address),
-    issuer: optional(address),
+    authorizationEndpoint: webUrl,
+    tokenEndpoint: webUrl,
+    revocationEndpoint: optional(webUrl),
+    issuer: optional(webUrl),
     clientAuthentication: optional(oneOf('client_secret_post', 'client_secret_basic')),
-    profile: callable
+    profile: isFunction
   },
-  trustEmail: false, // only the application knows how its provider proves addresses
+  trustEmail: false, // only the application knows whether its provider verifies e-mails
   profile: (api, options) => options.profile(api)
 })

@@ -1,16 +1,16 @@
 import { defineProvider, type PublicClientOptions } from './define-provider.js'
-import { address, oneOf, optional } from './option-checks.js'
+import { oneOf, optional, webUrl } from './option-checks.js'
 import { openidProfile } from './profiles.js'
 
 /** Options of `openidConnect`. */
 export interface OpenidConnectOptions extends PublicClientOptions {
-  /** The issuer, exactly as its discovery document and its tokens name it. */
+  /** Issuer URL, exactly as in the discovery document and in the tokens. */
   issuer: string
-  /** (`client_secret_basic`) */
+  /** Client authentication at the token endpoint. Default: `client_secret_basic`. */
   clientAuthentication?: 'client_secret_post' | 'client_secret_basic'
 }
 
-/** Any OpenID provider by its issuer's discovery document: Keycloak, Auth0 and the like. */
+/** Any OpenID provider, configured by its discovery document: Keycloak, Auth0 and others. */
 export const openidConnect = defineProvider<OpenidConnectOptions>({
   name: 'openid',
   title: 'OpenID Connect',
@@ -18,8 +18,8 @@ export const openidConnect = defineProvider<OpenidConnectOptions>({
   server: ({ issuer }) => ({ discover: issuer }),
   clientSecret: 'optional',
   clientAuthentication: ({ clientAuthentication = 'client_secret_basic' }) => clientAuthentication,
-  options: { issuer: address, clientAuthentication: optional(oneOf('client_secret_post', 'client_secret_basic')) },
+  options: { issuer: webUrl, clientAuthentication: optional(oneOf('client_secret_post', 'client_secret_basic')) },
   idToken: true,
-  trustEmail: false, // an unknown issuer may say what it likes: set `trustEmail` for one that proves addresses
+  trustEmail: false, // an unknown issuer may not verify e-mails; set `trustEmail` for an issuer that does
   profile: openidProfile
 })

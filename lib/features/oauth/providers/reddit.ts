@@ -1,7 +1,7 @@
 import { defineProvider } from './define-provider.js'
 import { fetchObject, profileOf } from './profiles.js'
 
-/** Reddit, which never tells an e-mail address: without one nobody logs in, and no account is linked. */
+/** Reddit. It never sends an e-mail, so logins and links fail with `FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL`. */
 export const reddit = defineProvider({
   name: 'reddit',
   title: 'Reddit',
@@ -13,9 +13,9 @@ export const reddit = defineProvider({
     revocation_endpoint: 'https://www.reddit.com/api/v1/revoke_token'
   },
   clientAuthentication: 'client_secret_basic',
-  trustEmail: false, // there is none
+  trustEmail: false, // Reddit sends no e-mail
   async profile (api, { clientId }) {
-    // the name is what stored accounts have as their id; Reddit neither changes names nor gives them again
+    // stored accounts use the name as their id; Reddit never changes or reuses names
     const user = await fetchObject(api, 'https://oauth.reddit.com/api/v1/me', {
       headers: { 'user-agent': `web:${clientId}:v1 (fastify-users)` }
     })
