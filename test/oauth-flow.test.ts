@@ -1021,9 +1021,9 @@ t.test('OAU-09: wrong options refuse to start, with a word that says what to do'
     [{ routes: { login: { prefix: 'auth' } } }, 'INVALID_OPTION oauth.routes.login.prefix'],
     [{ redirects: '/app' }, 'INVALID_OPTION oauth.redirects'],
     [{ redirects: ['/app'] }, 'INVALID_OPTION oauth.redirects'], // the first backend has no cookie
-    [{ backend: 'cookie', redirects: ['app'] }, 'INVALID_OPTION redirects[0]'],
-    [{ backend: 'cookie', redirects: ['/app?x=1'] }, 'INVALID_OPTION redirects[0]'],
-    [{ backend: 'cookie', redirects: ['*'] }, 'INVALID_OPTION redirects[0]'],
+    [{ backend: 'cookie', redirects: ['app'] }, 'INVALID_OPTION oauth.redirects[0]'],
+    [{ backend: 'cookie', redirects: ['/app?x=1'] }, 'INVALID_OPTION oauth.redirects[0]'],
+    [{ backend: 'cookie', redirects: ['*'] }, 'INVALID_OPTION oauth.redirects[0]'],
     [{ insecureOrigins: ['http://login.example.com/path'] }, 'INVALID_OPTION oauth.insecureOrigins[0]'],
     [{ timeoutMs: 0 }, 'INVALID_OPTION oauth.timeoutMs'],
     [{ timeoutMs: 1e9 }, 'INVALID_OPTION oauth.timeoutMs']

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import type { FastifyPluginAsync } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import { CurrentPasswordBody, oauthAccountRead } from '../../../schemas/index.js'
 import { authenticate, currentUser } from '../../authentication/index.js'
 import type { FeatureHost } from '../../contracts/feature-host.js'
@@ -15,28 +15,18 @@ import {
 } from '../../routes/index.js'
 import type { OauthAccount, OauthAccounts } from './contracts.js'
 
-/** What these routes work with. */
 export interface AccountRoutesOptions {
   host: FeatureHost
   accounts: OauthAccounts
 }
 
-/**
- * The accounts of the user whom the request comes from: the list, and the way out of one. The scope around them is one
- * of ours.
- */
+/** Registers the routes that list and unlink the accounts of the user of the request. */
 export const accountRoutes: FastifyPluginAsync<AccountRoutesOptions> = async (scope, { host, accounts }) => {
-  const { settings } = host
-  const {
-    schemas: { id: kind },
-    routes: {
-      users: { requireVerification: verified }
-    },
-    sensitiveChanges
-  } = settings
-  const confirms = sensitiveChanges === 'confirm'
-  const own = authenticate({ verified })
+  addListRoute(scope, { host, accounts })
+  addUnlinkRoute(scope, { host, accounts })
+}
 
+function addListRoute (scope: FastifyInstance, { host: { settings }, accounts }: AccountRoutesOptions): void {
   scope.get(
     '/me/oauth-accounts',
     {
@@ -48,15 +38,22 @@ export const accountRoutes: FastifyPluginAsync<AccountRoutesOptions> = async (sc
           summary: 'List your linked accounts'
         }),
         response: {
-          200: replyOf(Type.Array(oauthAccountRead(kind)), 'The accounts that log in as you.'),
+          200: replyOf(Type.Array(oauthAccountRead(settings.schemas.id)), 'The linked accounts.'),
           ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN')
         }
       },
-      onRequest: own,
+      onRequest: authenticate({ verified: settings.routes.users.requireVerification }),
       exposeHeadRoute: false
     },
-    async (request) => accounts.list(idOf(request))
+    async (request) => accounts.list(currentUser(request).id as UserId) // of the registered users
   )
+}
+
+function addUnlinkRoute (scope: FastifyInstance, { host, accounts }: AccountRoutesOptions): void {
+  const { settings } = host
+  const idKind = settings.schemas.id
+  const confirms = settings.sensitiveChanges === 'confirm'
+  const own = authenticate({ verified: settings.routes.users.requireVerification })
 
   scope.delete<{ Params: { id: string }; Body: CurrentPasswordBody | undefined }>(
     '/me/oauth-accounts/:id',
@@ -67,12 +64,12 @@ export const accountRoutes: FastifyPluginAsync<AccountRoutesOptions> = async (sc
           operation: 'unlinkOauthAccount',
           upstream: 'users:unlink_oauth_account',
           summary: 'Unlink an account',
-          description: 'The last way to log in stays: set a password first.'
+          description: 'The only way to log in cannot be removed: set a password first.'
         }),
         params: Type.Object({ id: Type.String() }),
         ...(confirms ? { body: CurrentPasswordBody } : {}),
         response: {
-          204: Type.Null({ description: 'The account does not log in as you any more.' }),
+          204: Type.Null({ description: 'The account is unlinked.' }),
           ...errorReplies(
             settings,
             'UNAUTHENTICATED',
@@ -89,14 +86,10 @@ export const accountRoutes: FastifyPluginAsync<AccountRoutesOptions> = async (sc
     },
     async (request, reply) => {
       await host.requireCurrentPassword(request, request.body)
-      const id = kind.parse(request.params.id) as OauthAccount['id'] | null // of the users' kind
+      const id = idKind.parse(request.params.id) as OauthAccount['id'] | null // accounts have ids of the users' kind
       if (id === null) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
       await accounts.unlink(await host.readActingUser(request), id, { request, reply })
       return reply.code(204).send()
     }
   )
-}
-
-function idOf (request: Parameters<typeof currentUser>[0]): UserId {
-  return currentUser(request).id as UserId // of the registered users
 }

@@ -21,8 +21,8 @@ export interface OauthOptions {
   /** URL at which browsers reach the application; redirect URIs are built from it (`publicUrl` of the users plugin). */
   publicUrl?: string
   /**
-   * Redirect URIs per provider that replace the ones built from `publicUrl`: pages of a front end that call the callback
-   * route (none).
+   * Redirect URIs per provider that replace the ones built from `publicUrl`: pages of a front end that call the
+   * callback route (none).
    */
   redirectUrls?: RedirectUrls
   /**

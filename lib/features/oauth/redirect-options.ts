@@ -17,7 +17,7 @@ export type RedirectUriOf = (provider: string, purpose: Purpose, path: string) =
 export function readRedirects (targets: readonly string[], publicUrl: string | null): Redirects | null {
   checked('oauth.redirects', targets, (value) => Array.isArray(value), 'must be a list')
   if (targets.length === 0) return null
-  if (publicUrl === null) throw FST_USERS_INVALID_OPTION(['oauth.redirects', 'needs the option `publicUrl`'])
+  if (publicUrl === null) throw FST_USERS_INVALID_OPTION(['oauth.redirects', 'needs `publicUrl`, such as https://app.example.com'])
   return createRedirects(targets, publicUrl)
 }
 

@@ -2,9 +2,10 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsync } from 'fastify'
 import type { Settings } from '../../../contracts/settings.js'
 import { addFormParsers, BODY_ERRORS, describeRoute, errorReplies } from '../../../routes/index.js'
-import { sendBrowser, type Leg } from '../flow.js'
+import { sendBrowser } from '../browser-reply.js'
+import type { ProviderFlow } from '../flow.js'
 
-const PASSED_ON = ['code', 'state', 'error', 'iss'] as const
+const FORWARDED = ['code', 'state', 'error', 'iss'] as const
 const parameter = Type.Optional(Type.String({ maxLength: 4096 }))
 const FormPostBody = Type.Object({
   code: parameter,
@@ -13,38 +14,45 @@ const FormPostBody = Type.Object({
   iss: parameter
 })
 
-/**
- * For a provider that posts its answer from its own page (OAuth 2.0 Form Post Response Mode): the browser leaves our
- * `SameSite=Lax` cookie out of such a request, so it is sent on to the same address by GET. Nothing is looked at here.
- */
-export const formPostRoute: FastifyPluginAsync<{
+interface FormPostOptions {
   settings: Settings
-  leg: Leg
+  providerFlow: ProviderFlow
   path: string
   operation: string
   upstream: string
-}> = async (scope, { settings, leg, path, operation, upstream }) => {
+}
+
+/**
+ * Registers the POST callback for a provider that posts its response from its own page (OAuth 2.0 Form Post Response
+ * Mode). Browsers do not send our `SameSite=Lax` cookie with such a request, so the browser is redirected to the GET
+ * callback. The parameters are not checked here.
+ */
+export const formPostRoute: FastifyPluginAsync<FormPostOptions> = async (scope, options) => {
+  const { settings, providerFlow, path, operation, upstream } = options
   addFormParsers(scope)
 
-  scope.post<{ Body: Partial<Record<(typeof PASSED_ON)[number], string>> }>(
+  scope.post<{ Body: Partial<Record<(typeof FORWARDED)[number], string>> }>(
     `${path}/callback`,
-  {
-    schema: {
-      ...describeRoute(settings, {
-        tags: ['auth'],
-        operation,
-        upstream,
-        summary: 'Send the answer of a provider on',
-        consumes: ['application/x-www-form-urlencoded']
-      }),
-      body: FormPostBody,
-      response: { 303: Type.Null({ description: 'The callback.' }), ...errorReplies(settings, ...BODY_ERRORS) }
+    {
+      schema: {
+        ...describeRoute(settings, {
+          tags: ['auth'],
+          operation,
+          upstream,
+          summary: "Forward a provider's response to the callback",
+          consumes: ['application/x-www-form-urlencoded']
+        }),
+        body: FormPostBody,
+        response: {
+          303: Type.Null({ description: 'Redirect to the callback.' }),
+          ...errorReplies(settings, ...BODY_ERRORS)
+        }
+      }
+    },
+    async ({ body }, reply) => {
+      const target = new URL(providerFlow.redirectUri)
+      for (const name of FORWARDED) if (body[name] !== undefined) target.searchParams.set(name, body[name])
+      return sendBrowser(reply, target.href, 303)
     }
-  },
-  async ({ body }, reply) => {
-    const target = new URL(leg.redirectUri)
-    for (const name of PASSED_ON) if (body[name] !== undefined) target.searchParams.set(name, body[name])
-    return sendBrowser(reply, target.href, 303)
-  }
   )
 }

@@ -1,22 +1,16 @@
 import { Type } from '@sinclair/typebox'
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { AuthorizeQuery, AuthorizeReply, BrowserLoginQuery, CallbackQuery } from '../../../../schemas/index.js'
 import { isCrossSite } from '../../../authentication/index.js'
 import { FST_USERS_CROSS_SITE_REQUEST } from '../../../errors.js'
 import { describeRoute, errorReplies, replyOf, type ErrorWord } from '../../../routes/index.js'
+import { sendBrowser } from '../browser-reply.js'
 import type { Identity } from '../contracts.js'
 import { enterWith, type EnterParts } from '../enter.js'
-import { sendBrowser } from '../flow.js'
+import type { ProviderFlow } from '../flow.js'
+import { readAuthorizeQuery, readBrowserQuery, wrapScopes } from './authorize-request.js'
 import { formPostRoute } from './form-post.js'
-import {
-  browserStartOf,
-  CALLBACK_ERRORS,
-  legOf,
-  START_ERRORS,
-  startOf,
-  wrapScopes,
-  type FlowRoutesOptions
-} from './legs.js'
+import { AUTHORIZE_ERRORS, CALLBACK_ERRORS, createProviderFlow, type FlowRoutesOptions } from './provider-flow.js'
 
 const LOGIN_ERRORS = [
   ...CALLBACK_ERRORS,
@@ -27,140 +21,148 @@ const LOGIN_ERRORS = [
   'LOGIN_PENDING'
 ] as const satisfies readonly ErrorWord[]
 
-/** Login with each of the providers. The scope around it is one of ours. */
-export const loginRoutes: FastifyPluginAsync<FlowRoutesOptions> = async (
-  scope,
-  { host, settings: oauth, flow, accounts, clients }
-) => {
-  const { settings } = host
-  const { backend } = oauth
-  const { transport, name, description } = backend
-  const parts: EnterParts = {
-    host,
-    users: scope.users,
-    accounts,
-    backend,
-    requireVerification: oauth.requireVerification
-  }
+interface LoginRouteOptions extends FlowRoutesOptions {
+  providerFlow: ProviderFlow
+  path: string
+  /** Suffix of the operation ids: provider and backend. */
+  id: string
+}
 
-  /** Logs in whom the provider vouches for; the reply is the backend's, or null and carries its cookie. */
-  async function login (
-    identity: Identity,
-    request: FastifyRequest,
-    reply: FastifyReply,
-    inBrowser: boolean
-  ): Promise<FastifyReply | null> {
-    const issued = await enterWith(parts, identity, { request, reply })
-    if (!inBrowser || transport.renew === undefined) return transport.sendLogin(reply, issued)
-    transport.renew(reply, issued)
-    return null // an unsent reply is a promise that waits for itself
-  }
+/** Registers the login routes of every provider. */
+export const loginRoutes: FastifyPluginAsync<FlowRoutesOptions> = async (scope, parts) => {
+  const { host, settings: oauth, clients } = parts
 
   for (const client of clients.values()) {
-    const { provider } = client
-    const { path, leg } = legOf(scope, client, 'login', oauth)
-    const upstream = `oauth:${provider.name}.${name}`
-
-    scope.get<{ Querystring: AuthorizeQuery }>(
-      `${path}/authorize`,
-      {
-        schema: {
-          ...describeRoute(settings, {
-            tags: ['auth'],
-            operation: `oauthAuthorize:${provider.name}.${name}`,
-            upstream: `${upstream}.authorize`,
-            summary: `Start a login with ${provider.title}`
-          }),
-          querystring: AuthorizeQuery,
-          response: {
-            200: replyOf(AuthorizeReply, 'Where the browser goes.'),
-            ...errorReplies(settings, ...START_ERRORS, ...(transport.ambient ? ['CROSS_SITE_REQUEST' as const] : []))
-          }
-        },
-        onRequest: async (request) => {
-          if (transport.ambient && isCrossSite(request, settings, transport)) throw FST_USERS_CROSS_SITE_REQUEST()
-        },
-        preValidation: wrapScopes,
-        exposeHeadRoute: false
-      },
-      async (request, reply) => ({
-        authorization_url: await flow.start(
-          leg,
-          { ...startOf(provider, request.query), userId: null },
-          { request, reply }
-        )
-      })
-    )
-
-    scope.get<{ Querystring: CallbackQuery }>(
-      `${path}/callback`,
-      {
-        schema: {
-          ...describeRoute(settings, {
-            tags: ['auth'],
-            operation: `oauthCallback:${provider.name}.${name}`,
-            upstream: `${upstream}.callback`,
-            summary: `Finish a login with ${provider.title}`
-          }),
-          querystring: CallbackQuery,
-          response: {
-            ...description.login,
-            ...(oauth.redirects === null
-              ? {}
-              : {
-                  302: Type.Null({
-                    description: 'The place that the login was started for, with `error` where it failed.'
-                  })
-                }),
-            ...errorReplies(
-              settings,
-              ...LOGIN_ERRORS,
-              ...(oauth.redirects === null ? [] : ['OAUTH_BAD_REDIRECT' as const])
-            )
-          }
-        },
-        exposeHeadRoute: false
-      },
-      async (request, reply) =>
-        flow.finish(leg, request.query, null, { request, reply }, (identity, inBrowser) =>
-          login(identity, request, reply, inBrowser)
-        )
-    )
-
-    if (provider.responseMode === 'form_post') {
+    const { path, providerFlow } = createProviderFlow(scope, client, 'login', oauth)
+    const id = `${client.provider.name}.${oauth.backend.name}`
+    const options: LoginRouteOptions = { ...parts, providerFlow, path, id }
+    addAuthorizeRoute(scope, options)
+    addCallbackRoute(scope, options)
+    if (client.provider.responseMode === 'form_post') {
       await scope.register(formPostRoute, {
-        settings,
-        leg,
+        settings: host.settings,
+        providerFlow,
         path,
-        operation: `oauthFormPost:${provider.name}.${name}`,
-        upstream: `${upstream}.form_post`
+        operation: `oauthFormPost:${id}`,
+        upstream: `oauth:${id}.form_post`
       })
     }
-    if (oauth.redirects === null) continue
-
-    // also from other sites: a link that starts a login is only that, for the browser logs in as its own user
-    scope.get<{ Querystring: BrowserLoginQuery }>(
-      `${path}/login`,
-      {
-        schema: {
-          ...describeRoute(settings, {
-            tags: ['auth'],
-            operation: `oauthLogin:${provider.name}.${name}`,
-            upstream: `${upstream}.login`,
-            summary: `Go to a login with ${provider.title}`
-          }),
-          querystring: BrowserLoginQuery,
-          response: {
-            302: Type.Null({ description: 'The provider.' }),
-            ...errorReplies(settings, ...START_ERRORS, 'OAUTH_BAD_REDIRECT')
-          }
-        },
-        exposeHeadRoute: false
-      },
-      async (request, reply) => {
-        const start = browserStartOf(provider, oauth, request.query.redirect)
-        return sendBrowser(reply, await flow.start(leg, { ...start, userId: null }, { request, reply }), 302)
-      }
-    )
+    if (oauth.redirects !== null) addBrowserLoginRoute(scope, options)
   }
+}
+
+function addAuthorizeRoute (scope: FastifyInstance, options: LoginRouteOptions): void {
+  const { host, settings: oauth, flow, providerFlow, path, id } = options
+  const { settings } = host
+  const { transport } = oauth.backend
+  const { provider } = providerFlow.client
+
+  scope.get<{ Querystring: AuthorizeQuery }>(
+    `${path}/authorize`,
+    {
+      schema: {
+        ...describeRoute(settings, {
+          tags: ['auth'],
+          operation: `oauthAuthorize:${id}`,
+          upstream: `oauth:${id}.authorize`,
+          summary: `Start a login with ${provider.title}`
+        }),
+        querystring: AuthorizeQuery,
+        response: {
+          200: replyOf(AuthorizeReply, 'The URL of the provider to open in the browser.'),
+          ...errorReplies(settings, ...AUTHORIZE_ERRORS, ...(transport.ambient ? ['CROSS_SITE_REQUEST' as const] : []))
+        }
+      },
+      onRequest: async (request) => {
+        if (transport.ambient && isCrossSite(request, settings, transport)) throw FST_USERS_CROSS_SITE_REQUEST()
+      },
+      preValidation: wrapScopes,
+      exposeHeadRoute: false
+    },
+    async (request, reply) => {
+      const start = { ...readAuthorizeQuery(provider, request.query), userId: null }
+      return { authorization_url: await flow.start(providerFlow, start, { request, reply }) }
+    }
+  )
+}
+
+function addCallbackRoute (scope: FastifyInstance, options: LoginRouteOptions): void {
+  const { host, settings: oauth, flow, accounts, providerFlow, path, id } = options
+  const { settings } = host
+  const { backend, redirects, requireVerification } = oauth
+  const { provider } = providerFlow.client
+  const parts: EnterParts = { host, users: scope.users, accounts, backend, requireVerification }
+
+  scope.get<{ Querystring: CallbackQuery }>(
+    `${path}/callback`,
+    {
+      schema: {
+        ...describeRoute(settings, {
+          tags: ['auth'],
+          operation: `oauthCallback:${id}`,
+          upstream: `oauth:${id}.callback`,
+          summary: `Finish a login with ${provider.title}`
+        }),
+        querystring: CallbackQuery,
+        response: {
+          ...backend.description.login,
+          ...(redirects === null
+            ? {}
+            : { 302: Type.Null({ description: 'Redirect to the target of the login, with `error` if it failed.' }) }),
+          ...errorReplies(settings, ...LOGIN_ERRORS, ...(redirects === null ? [] : ['OAUTH_BAD_REDIRECT' as const]))
+        }
+      },
+      exposeHeadRoute: false
+    },
+    async (request, reply) =>
+      flow.finish(providerFlow, request.query, null, { request, reply }, (identity, inBrowser) =>
+        login(parts, identity, request, reply, inBrowser)
+      )
+  )
+}
+
+/** Cross-site requests are accepted: the link only starts a login, and the browser logs in as its own user. */
+function addBrowserLoginRoute (scope: FastifyInstance, options: LoginRouteOptions): void {
+  const { host, settings: oauth, flow, providerFlow, path, id } = options
+  const { settings } = host
+  const { provider } = providerFlow.client
+
+  scope.get<{ Querystring: BrowserLoginQuery }>(
+    `${path}/login`,
+    {
+      schema: {
+        ...describeRoute(settings, {
+          tags: ['auth'],
+          operation: `oauthLogin:${id}`,
+          upstream: `oauth:${id}.login`,
+          summary: `Redirect to ${provider.title} for a login`
+        }),
+        querystring: BrowserLoginQuery,
+        response: {
+          302: Type.Null({ description: 'Redirect to the provider.' }),
+          ...errorReplies(settings, ...AUTHORIZE_ERRORS, 'OAUTH_BAD_REDIRECT')
+        }
+      },
+      exposeHeadRoute: false
+    },
+    async (request, reply) => {
+      const start = { ...readBrowserQuery(provider, oauth, request.query.redirect), userId: null }
+      return sendBrowser(reply, await flow.start(providerFlow, start, { request, reply }), 302)
+    }
+  )
+}
+
+/** Logs the user in and returns the backend's reply; in browser mode it only sets the session cookie. */
+async function login (
+  parts: EnterParts,
+  identity: Identity,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  inBrowser: boolean
+): Promise<FastifyReply | null> {
+  const { transport } = parts.backend
+  const issued = await enterWith(parts, identity, { request, reply })
+  if (!inBrowser || transport.renew === undefined) return transport.sendLogin(reply, issued)
+  transport.renew(reply, issued)
+  return null // awaiting an unsent reply would never end
 }

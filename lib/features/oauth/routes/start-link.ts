@@ -13,13 +13,15 @@ import {
   UNREAD_BODY_ERRORS,
   type ErrorWord
 } from '../../../routes/index.js'
-import { sendBrowser, type Leg, type Start } from '../flow.js'
-import { withError } from '../redirects.js'
-import { browserStartOf, GUARD_ERRORS, START_ERRORS, startOf, wrapScopes, type FlowRoutesOptions } from './legs.js'
+import { sendBrowser, withError } from '../browser-reply.js'
+import type { FlowStart, ProviderFlow } from '../flow.js'
+import { readAuthorizeQuery, readBrowserQuery, wrapScopes } from './authorize-request.js'
+import { AUTHORIZE_ERRORS, GUARD_ERRORS, type FlowRoutesOptions } from './provider-flow.js'
 
-interface StartLinkOptions extends FlowRoutesOptions {
-  leg: Leg
+export interface StartLinkOptions extends FlowRoutesOptions {
+  providerFlow: ProviderFlow
   path: string
+  /** Prefix of the operation ids in the style of FastAPI Users. */
   upstream: string
 }
 type Body = CurrentPasswordBody | undefined
@@ -27,7 +29,7 @@ type Body = CurrentPasswordBody | undefined
 /** One method of a route that starts linking. */
 interface StartMethod {
   method: 'GET' | 'POST'
-  /** End of the operation's name, which must be unique. */
+  /** Suffix that makes the operation id unique. */
   suffix: string
   hooks: Pick<RouteShorthandOptions, 'onRequest' | 'preHandler' | 'exposeHeadRoute'>
   errors: readonly ErrorWord[]
@@ -35,9 +37,8 @@ interface StartMethod {
 
 /**
  * Registers the routes that start linking: `authorize` replies with the provider's URL, `login` redirects the browser.
- * Both accept POST. They accept GET as well, unless `sensitiveChanges: 'confirm'` asks for a password, which belongs in
- * a
- * body; a GET that a cookie authenticated must come from a page of the same origin.
+ * Both accept POST. They accept GET as well, unless `sensitiveChanges: 'confirm'` requires a password, which belongs in
+ * a body. A GET that a cookie authenticated must come from a page of the same origin.
  */
 export const startLinkRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, options) => {
   await scope.register(authorizeRoutes, options)
@@ -45,9 +46,9 @@ export const startLinkRoutes: FastifyPluginAsync<StartLinkOptions> = async (scop
 }
 
 const authorizeRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, options) => {
-  const { host, flow, leg, path, upstream } = options
+  const { host, flow, providerFlow, path, upstream } = options
   const { settings } = host
-  const { provider } = leg.client
+  const { provider } = providerFlow.client
 
   for (const { method, suffix, hooks, errors } of methodsOf(scope, options)) {
     scope.route<{ Querystring: AuthorizeQuery; Body: Body }>({
@@ -62,27 +63,26 @@ const authorizeRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, opti
         }),
         querystring: AuthorizeQuery,
         ...bodySchema(options),
-        response: { 200: replyOf(AuthorizeReply, 'Where the browser goes.'), ...errorReplies(settings, ...errors) }
+        response: {
+          200: replyOf(AuthorizeReply, 'The URL of the provider to open in the browser.'),
+          ...errorReplies(settings, ...errors)
+        }
       },
       ...hooks,
       preValidation: wrapScopes,
       async handler (request, reply) {
         await host.requireCurrentPassword(request, request.body)
-        return {
-          authorization_url: await flow.start(leg, startOfUser(request, startOf(provider, request.query)), {
-            request,
-            reply
-          })
-        }
+        const start = startOfUser(request, readAuthorizeQuery(provider, request.query))
+        return { authorization_url: await flow.start(providerFlow, start, { request, reply }) }
       }
     })
   }
 }
 
 const browserRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, options) => {
-  const { host, settings: oauth, flow, leg, path, upstream } = options
+  const { host, settings: oauth, flow, providerFlow, path, upstream } = options
   const { settings } = host
-  const { provider } = leg.client
+  const { provider } = providerFlow.client
   addFormParsers(scope)
 
   for (const { method, suffix, hooks, errors } of methodsOf(scope, options)) {
@@ -95,26 +95,27 @@ const browserRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, option
           tags: ['auth'],
           operation: `oauthAssociateLogin${suffix}:${provider.name}`,
           upstream: `${upstream}.login`,
-          summary: `Go to ${provider.title} to link an account`,
+          summary: `Redirect to ${provider.title} to link an account`,
           ...(method === 'POST' ? { consumes: ['application/x-www-form-urlencoded'] } : {})
         }),
         querystring: BrowserLoginQuery,
         ...bodySchema(options),
         response: {
-          [status]: Type.Null({ description: 'The provider.' }),
+          [status]: Type.Null({ description: 'Redirect to the provider.' }),
           ...errorReplies(settings, ...errors, 'OAUTH_BAD_REDIRECT')
         }
       },
       ...hooks,
       async handler (request, reply): Promise<FastifyReply> {
-        const start = browserStartOf(provider, oauth, request.query.redirect)
+        const start = readBrowserQuery(provider, oauth, request.query.redirect)
         try {
           await host.requireCurrentPassword(request, request.body)
         } catch (error) {
           if (!isUsersError(error) || error.code !== 'FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD') throw error
           return sendBrowser(reply, withError(start.redirect, 'UPDATE_USER_BAD_CURRENT_PASSWORD'), status)
         }
-        return sendBrowser(reply, await flow.start(leg, startOfUser(request, start), { request, reply }), status)
+        const url = await flow.start(providerFlow, startOfUser(request, start), { request, reply })
+        return sendBrowser(reply, url, status)
       }
     })
   }
@@ -124,7 +125,7 @@ const browserRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, option
 function methodsOf (scope: FastifyInstance, { host, settings: oauth }: StartLinkOptions): StartMethod[] {
   const confirms = host.settings.sensitiveChanges === 'confirm'
   const own = authenticate({ verified: oauth.requireVerification })
-  const errors = [...GUARD_ERRORS, ...START_ERRORS, 'CROSS_SITE_REQUEST'] as const
+  const errors = [...GUARD_ERRORS, ...AUTHORIZE_ERRORS, 'CROSS_SITE_REQUEST'] as const
   const post: StartMethod = {
     method: 'POST',
     suffix: confirms ? '' : 'Post',
@@ -134,20 +135,18 @@ function methodsOf (scope: FastifyInstance, { host, settings: oauth }: StartLink
   const get: StartMethod = {
     method: 'GET',
     suffix: '',
-    hooks: { onRequest: [own, refuseForeignLink(scope)], exposeHeadRoute: false },
+    hooks: { onRequest: [own, refuseOtherOrigins(scope)], exposeHeadRoute: false },
     errors
   }
   return confirms ? [post] : [get, post]
 }
 
 /**
- * Returns a hook that throws `FST_USERS_CROSS_SITE_REQUEST` for a cookie's request unless the browser says that a page
- * of
- * the same origin sent it. A link in a mail, a bookmark or another site could otherwise link the account that the
- * browser
- * is logged in with at the provider (Fetch Metadata, `Sec-Fetch-Site`).
+ * Returns a hook that throws `FST_USERS_CROSS_SITE_REQUEST` if a cookie authenticated the request and the browser does
+ * not state that a page of the same origin sent it (Fetch Metadata, `Sec-Fetch-Site`). Otherwise a link in a mail, a
+ * bookmark or another site could link the account that the browser is logged in with at the provider.
  */
-function refuseForeignLink (scope: FastifyInstance) {
+function refuseOtherOrigins (scope: FastifyInstance) {
   return async ({ authentication, headers }: FastifyRequest): Promise<void> => {
     const isAmbient = scope.users.backends.get(authentication?.backend ?? '')?.transport.ambient === true
     if (isAmbient && headers['sec-fetch-site'] !== 'same-origin') throw FST_USERS_CROSS_SITE_REQUEST()
@@ -160,7 +159,7 @@ function bodySchema ({ host: { settings } }: StartLinkOptions): { body?: typeof 
 
 function startOfUser (
   request: FastifyRequest<{ Querystring: object; Body: Body }>,
-  start: Omit<Start, 'userId'>
-): Start {
+  start: Omit<FlowStart, 'userId'>
+): FlowStart {
   return { ...start, userId: String(currentUser(request).id) }
 }

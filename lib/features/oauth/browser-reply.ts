@@ -1,0 +1,34 @@
+import type { FastifyReply } from 'fastify'
+import { isUsersError } from '../../errors.js'
+
+/** Codes that a hook may put into a redirect. */
+const HOOK_CODE = /^[A-Z][A-Z0-9_]{0,63}$/
+
+/** Returns the URL with the query parameter `error`. */
+export function withError (target: string, code: string): string {
+  const url = new URL(target)
+  url.searchParams.set('error', code)
+  return url.href
+}
+
+/** Redirects the browser. `Referrer-Policy` keeps the callback URL, which contains the code, from the next page. */
+export function sendBrowser (reply: FastifyReply, url: string, statusCode: 302 | 303): FastifyReply {
+  return reply.header('referrer-policy', 'no-referrer').redirect(url, statusCode)
+}
+
+/** Checks whether an error is a refusal (4xx) and not a failure of the server. */
+export function isRefusal (error: unknown): boolean {
+  const { statusCode } = error as { statusCode?: unknown }
+  return typeof statusCode === 'number' && statusCode < 500
+}
+
+/** Returns the code of an error, or a hook's own code. Nothing else of an error may appear in a redirect. */
+export function errorCodeOf (error: unknown): string {
+  if (isUsersError(error) && error.statusCode !== 500) {
+    const { code, detail } = error
+    return code === 'FST_USERS_REFUSED' && typeof detail === 'string' && HOOK_CODE.test(detail)
+      ? detail
+      : code.replace('FST_USERS_', '')
+  }
+  return isRefusal(error) ? 'REFUSED' : 'INTERNAL_ERROR'
+}
