@@ -2,7 +2,7 @@ import { Type, type Static, type TObject, type TSchema, type TString } from '@si
 import { component } from './common.js'
 import type { IdKind } from './ids.js'
 
-/** What is told of a linked account: never the provider's tokens. */
+/** Returns the schema of a linked account. It excludes the provider's tokens. */
 export function oauthAccountRead (
   id: IdKind
 ): TObject<{ id: TSchema; oauth_name: TString; account_id: TString; account_email: TString }> {
@@ -12,15 +12,15 @@ export function oauthAccountRead (
   )
 }
 
-/** Where a browser is to be sent (RFC 6749, section 4.1.1). */
+/** Reply with the URL of an authorization request (RFC 6749, section 4.1.1). */
 export const AuthorizeReply = Type.Object({ authorization_url: Type.String() }, component('OAuth2AuthorizeResponse'))
 export type AuthorizeReply = Static<typeof AuthorizeReply>
 
 const parameter = Type.Optional(Type.String({ maxLength: 4096 }))
 
 /**
- * Query of the routes that start a login for a client: `scopes` may be repeated; the challenge is of a PKCE verifier
- * that the client keeps (RFC 7636).
+ * Query of the authorize routes. `scopes` may be repeated. `code_challenge` belongs to a PKCE verifier that the client
+ * keeps (RFC 7636).
  */
 export const AuthorizeQuery = Type.Object({
   scopes: Type.Optional(Type.Array(Type.String({ maxLength: 1024 }))),
@@ -29,11 +29,11 @@ export const AuthorizeQuery = Type.Object({
 })
 export type AuthorizeQuery = Static<typeof AuthorizeQuery>
 
-/** Query of the routes that start a login in the browser itself. */
+/** Query of the routes that start a login in browser mode. */
 export const BrowserLoginQuery = Type.Object({ redirect: Type.Optional(Type.String()) })
 export type BrowserLoginQuery = Static<typeof BrowserLoginQuery>
 
-/** What a provider sends back (RFC 6749, section 4.1.2; RFC 9207). A repeated parameter does not fit. */
+/** Authorization response of a provider (RFC 6749, section 4.1.2; RFC 9207). A repeated parameter is invalid. */
 export const CallbackQuery = Type.Object({
   code: parameter,
   state: Type.Optional(Type.String()),

@@ -15,7 +15,7 @@ import {
   type Provider
 } from '../../lib/features/oauth/index.js'
 import { createClient, type EngineClient } from '../../lib/features/oauth/engine/index.js'
-import { isPrivateHost, isPublicAddress, lookupPublic } from '../../lib/features/oauth/engine/public-addresses.js'
+import { isPrivateIpHost, isPublicIp, lookupPublic } from '../../lib/features/oauth/engine/public-ip.js'
 import { createRedirects } from '../../lib/features/oauth/redirects.js'
 import users, { integerId, memory, sqlite, userSchemas, type User, type UsersOptions } from '../../lib/index.js'
 import { watchedAdapter } from '../fixtures/watched-adapter.js'
@@ -956,7 +956,7 @@ t.test('OAU-14: which addresses are public', async (t) => {
     'ff02::1',
     '3fff::1'
   ]
-  for (const address of inside) t.equal(isPublicAddress(address), false, address)
+  for (const address of inside) t.equal(isPublicIp(address), false, address)
   for (const address of [
     '8.8.8.8',
     '1.1.1.1',
@@ -967,9 +967,9 @@ t.test('OAU-14: which addresses are public', async (t) => {
     '2606:4700::1111',
     '2a00:1450:4001::1'
   ]) {
-    t.equal(isPublicAddress(address), true, address)
+    t.equal(isPublicIp(address), true, address)
   }
-  t.same(['[::1]', '127.0.0.1', 'localhost', 'example.com', '[2606:4700::1111]'].map(isPrivateHost), [
+  t.same(['[::1]', '127.0.0.1', 'localhost', 'example.com', '[2606:4700::1111]'].map(isPrivateIpHost), [
     true,
     true,
     false,
@@ -1493,7 +1493,7 @@ t.test('row 81, OAU-08: expiry, refresh, revocation and profiles that misuse wha
   for (const profile of faults) {
     await t.rejects(identify({ ...plain, profile }), { code: 'FST_USERS_OAUTH_PROVIDER_FAILED' })
   }
-  t.same(reasons.slice(0, 3), ['unknown', 'an address cannot be read', 'an address holds a user name'])
+  t.same(reasons.slice(0, 3), ['unknown', 'a URL is malformed', 'a URL contains a user name'])
   t.notMatch(reasons.join(), 'secret')
 
   Object.assign(idp.play, { idToken: false, refreshTokens: true })

@@ -3,20 +3,23 @@ import type { Model } from '../../contracts/models.js'
 import type { Settings } from '../../contracts/settings.js'
 import type { OauthAccount } from './contracts.js'
 
-/** A stored account. The tokens are as they were stored: encrypted, plain, or empty. */
+/** A stored account. Its tokens are encrypted, unencrypted or empty. */
 export interface AccountRow extends OauthAccount, Row {
   user_id: string | number
   access_token: string
   expires_at: number | null
   refresh_token: string | null
-  /** A trusted provider said that `account_email` is verified. Null or absent in rows that others wrote. */
+  /** A trusted provider stated that `account_email` is verified. Null or absent in rows of other programs. */
   email_verified?: boolean | null
 }
 
-/** Longest id of somebody at a provider, and longest address, in characters. */
+/** Maximum length of `account_id` and `account_email`, in characters. */
 export const ACCOUNT_TEXT_MAX_LENGTH = 320
 
-/** The model of linked accounts: the columns of FastAPI Users, and the indexes that keep one account with one user. */
+/**
+ * Returns the model of linked accounts: the columns of FastAPI Users, and the unique index that prevents two users with
+ * the same account.
+ */
 export function accountModel ({ schemas: { id } }: Pick<Settings, 'schemas'>): Model {
   return {
     name: 'oauth_account',
@@ -38,7 +41,7 @@ export function accountModel ({ schemas: { id } }: Pick<Settings, 'schemas'>): M
   }
 }
 
-/** What may be told of an account. */
+/** Returns the properties of an account that may be sent to clients: no tokens. */
 export function toAccount ({ id, oauth_name, account_id, account_email }: AccountRow): OauthAccount {
   return { id, oauth_name, account_id, account_email }
 }

@@ -1,5 +1,6 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Changes, DatabaseAdapter, Row } from '../../contracts/database-adapter.js'
 import type { FeatureHost, StoreUser } from '../../contracts/feature-host.js'
-import type { Changes, Row } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import type { UserId, UserRow } from '../../contracts/user.js'
 import { FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED, isUsersError } from '../../errors.js'
@@ -9,101 +10,55 @@ import type { Identity, ProviderTokens } from './contracts.js'
 import { isProven } from './identity.js'
 import { NO_TOKENS, type AccountKey, type StoredTokens, type TokenVault } from './token-vault.js'
 
-const MOST = 1000 // accounts of one user
+const MAX_ACCOUNTS = 1000 // of one user
+/** Error codes of stores for a text that is longer than its column. */
+const TOO_LONG_CODES: ReadonlySet<string> = new Set(['FST_USERS_TABLE_MISMATCH', 'FST_USERS_INVALID_USER'])
 
-/** Reads and writes stored accounts; knows nothing of rules. */
+/** Reads and writes stored accounts. Contains no rules. */
 export interface AccountRows {
   /**
-   * The account of an identity. Throws `FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED` when an adopted table gives it to two
-   * users.
+   * Returns the account of an identity, or null. Throws `FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED` if an existing table
+   * assigns it to two users.
    */
   find(identity: Identity): Promise<AccountRow | null>
   ofUser(userId: UserId): Promise<AccountRow[]>
   get(id: AccountRow['id']): Promise<AccountRow | null>
-  /** Adds an account; null when it has a user already. */
+  /** Adds an account. Returns null if it belongs to a user already. */
   add(userId: UserRow['id'], identity: Identity): Promise<AccountRow | null>
-  /** Has a new user stored with an account, and gives the user; null when the account has another one. */
+  /** Stores a new user with an account and returns the user. Returns null if the account belongs to a user already. */
   addWith(store: StoreUser, identity: Identity): Promise<UserRow | null>
-  /** Stores what the provider says now. False when the account is gone. */
+  /** Updates the e-mail and the tokens of an account. Returns false if the account was deleted. */
   renew(row: AccountRow, identity: Identity): Promise<boolean>
-  /** Stores refreshed tokens, as long as the stored ones are those of the row. */
+  /** Stores refreshed tokens. Returns false if the stored refresh token is no longer that of `row`. */
   replaceTokens(row: AccountRow, tokens: ProviderTokens): Promise<boolean>
   remove(row: AccountRow): Promise<number>
   removeAll(userId: UserRow['id']): Promise<number>
-  /** Puts a removed row back. */
+  /** Inserts a deleted row again. */
   restore(row: AccountRow): Promise<void>
+}
+
+interface RowParts {
+  store: DatabaseAdapter
+  model: Model
+  vault: TokenVault
+  log: FastifyBaseLogger
 }
 
 export function createAccountRows ({ store, settings, log }: FeatureHost, vault: TokenVault): AccountRows {
   const model = accountModel(settings)
   store.define(model)
-  const many = async (where: Partial<AccountRow>): Promise<AccountRow[]> =>
-    // ids and texts
-    (await store.findMany(model, where as Row as Record<string, string | number>, { limit: MOST })) as AccountRow[]
-
-  const tokensOf = (identity: Identity): StoredTokens => vault.store(keyOf(identity), identity.tokens)
-
-  /** An adopted column may be too narrow for a provider's tokens: then the account goes without, and the login on. */
-  async function write<T> (tokens: StoredTokens, action: (tokens: StoredTokens) => Promise<T>): Promise<T> {
-    try {
-      return await action(tokens)
-    } catch (error) {
-      if (!isUsersError(error) || !MISFITS.has(error.code) || tokens.access_token === '') throw error
-      const written = await action(NO_TOKENS)
-      log.warn({ code: error.code }, `fastify-users: tokens of a provider are not stored: ${error.message}`)
-      return written
-    }
-  }
-
-  /**
-   * False when another account has the same key, as in an adopted table without the index: who sees another one goes.
-   */
-  async function isAlone ({ id, oauth_name, account_id }: AccountRow): Promise<boolean> {
-    if ((await many({ oauth_name, account_id })).every((account) => account.id === id)) return true
-    await store.delete(model, { id })
-    return false
-  }
+  const parts: RowParts = { store, model, vault, log }
 
   return {
-    async find ({ provider: { name }, accountId }) {
-      const [first, ...others] = await many({ oauth_name: name, account_id: accountId })
-      if (first !== undefined && others.some((other) => String(other.user_id) !== String(first.user_id))) {
-        throw FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED()
-      }
-      return first ?? null
-    },
-
-    ofUser: (userId) => many({ user_id: userId }),
+    find: (identity) => findAccount(parts, identity),
+    ofUser: (userId) => findMany(parts, { user_id: userId }),
     get: async (id) => (await store.findOne(model, { id })) as AccountRow | null,
-
-    async add (userId, identity) {
-      const added = await unlessTaken(() =>
-        write(tokensOf(identity), (tokens) => store.create(model, rowOf(userId, identity, tokens)))
-      )
-      return added !== null && (await isAlone(added as AccountRow)) ? (added as AccountRow) : null
-    },
-
-    async addWith (storeUser, identity) {
-      const stored = await unlessTaken(
-        () => write(tokensOf(identity), (tokens) => storeUser(({ id }) => [[model, rowOf(id, identity, tokens)]])),
-        model
-      )
-      return stored !== null && (await isAlone(stored[1] as AccountRow)) ? stored[0] : null // the user's only dependent
-    },
-
-    async renew (row, identity) {
-      // many providers give one at the first login alone
-      const refreshToken = identity.tokens.refreshToken ?? vault.read(row)?.refreshToken ?? null
-      const where = { ...keyOf(identity), user_id: row.user_id }
-      const email: Changes = addressOf(identity) === '' ? {} : emailOf(identity)
-      const changed = await write(vault.store(row, { ...identity.tokens, refreshToken }), (tokens) =>
-        store.update(model, where, { ...email, ...tokens })
-      )
-      return changed > 0
-    },
+    add: (userId, identity) => addAccount(parts, userId, identity),
+    addWith: (storeUser, identity) => addUserWithAccount(parts, storeUser, identity),
+    renew: (row, identity) => renewAccount(parts, row, identity),
 
     replaceTokens: async (row, tokens) =>
-      (await write(vault.store(row, tokens), (stored) =>
+      (await writeTokens(parts, vault.store(row, tokens), (stored) =>
         store.update(model, { id: row.id, refresh_token: row.refresh_token }, { ...stored })
       )) > 0,
     remove: ({ id, user_id: userId }) => store.delete(model, { id, user_id: userId }),
@@ -114,15 +69,94 @@ export function createAccountRows ({ store, settings, log }: FeatureHost, vault:
   }
 }
 
-/** How stores say that a text is longer than its column. */
-const MISFITS: ReadonlySet<string> = new Set(['FST_USERS_TABLE_MISMATCH', 'FST_USERS_INVALID_USER'])
-
-function keyOf ({ provider: { name }, accountId }: Identity): AccountKey {
-  return { oauth_name: name, account_id: accountId }
+/**
+ * Checks whether the provider of a stored account stated, at the last login, that this e-mail belongs to the account.
+ */
+export function vouchesFor ({ account_email: known, email_verified: isVerified }: AccountRow, email: string): boolean {
+  return isVerified === true && isSameEmail(known, email)
 }
 
-/** Null where the row clashes; of several rows, where that of the model does. */
-async function unlessTaken<T> (action: () => Promise<T>, model?: Model): Promise<T | null> {
+async function findAccount (parts: RowParts, identity: Identity): Promise<AccountRow | null> {
+  const [first, ...others] = await findMany(parts, keyOf(identity))
+  if (first !== undefined && others.some((other) => String(other.user_id) !== String(first.user_id))) {
+    throw FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED()
+  }
+  return first ?? null
+}
+
+async function addAccount (parts: RowParts, userId: UserRow['id'], identity: Identity): Promise<AccountRow | null> {
+  const { store, model, vault } = parts
+  const tokens = vault.store(keyOf(identity), identity.tokens)
+  const added = await nullOnDuplicate(() =>
+    writeTokens(parts, tokens, (stored) => store.create(model, rowOf(userId, identity, stored)))
+  )
+  return added !== null && (await isUnique(parts, added as AccountRow)) ? (added as AccountRow) : null
+}
+
+async function addUserWithAccount (
+  parts: RowParts,
+  storeUser: StoreUser,
+  identity: Identity
+): Promise<UserRow | null> {
+  const { model, vault } = parts
+  const tokens = vault.store(keyOf(identity), identity.tokens)
+  const rows = await nullOnDuplicate(
+    () => writeTokens(parts, tokens, (stored) => storeUser(({ id }) => [[model, rowOf(id, identity, stored)]])),
+    model
+  )
+  if (rows === null) return null
+  const [user, account] = rows
+  return (await isUnique(parts, account as AccountRow)) ? user : null // the only dependent row is the account
+}
+
+async function renewAccount (parts: RowParts, row: AccountRow, identity: Identity): Promise<boolean> {
+  const { store, model, vault } = parts
+  // many providers return a refresh token at the first login only
+  const refreshToken = identity.tokens.refreshToken ?? vault.read(row)?.refreshToken ?? null
+  const where = { ...keyOf(identity), user_id: row.user_id }
+  const email: Changes = storableEmailOf(identity) === '' ? {} : emailColumnsOf(identity)
+  const changed = await writeTokens(parts, vault.store(row, { ...identity.tokens, refreshToken }), (tokens) =>
+    store.update(model, where, { ...email, ...tokens })
+  )
+  return changed > 0
+}
+
+async function findMany ({ store, model }: RowParts, where: Partial<AccountRow>): Promise<AccountRow[]> {
+  const conditions = where as Row as Record<string, string | number> // only ids and texts
+  return (await store.findMany(model, conditions, { limit: MAX_ACCOUNTS })) as AccountRow[]
+}
+
+/** Writes tokens. If a column of an existing table is too narrow for them, the row is written without tokens. */
+async function writeTokens<T> (
+  { log }: RowParts,
+  tokens: StoredTokens,
+  action: (tokens: StoredTokens) => Promise<T>
+): Promise<T> {
+  try {
+    return await action(tokens)
+  } catch (error) {
+    if (!isUsersError(error) || !TOO_LONG_CODES.has(error.code) || tokens.access_token === '') throw error
+    const written = await action(NO_TOKENS)
+    log.warn(
+      { code: error.code },
+      `fastify-users: the provider's tokens do not fit their columns and are not stored. Widen the columns: ${error.message}`
+    )
+    return written
+  }
+}
+
+/**
+ * Checks that no other row has the same key, which is possible without the unique index. If there is one, the new row
+ * is deleted.
+ */
+async function isUnique (parts: RowParts, { id, oauth_name, account_id }: AccountRow): Promise<boolean> {
+  if ((await findMany(parts, { oauth_name, account_id })).every((account) => account.id === id)) return true
+  await parts.store.delete(parts.model, { id })
+  return false
+}
+
+/** Returns null if a row violates a unique index; with `model`, only if the index is one of that model. */
+async function nullOnDuplicate<T> (action: () => Promise<T>, model?: Model): Promise<T | null> {
   try {
     return await action()
   } catch (error) {
@@ -132,23 +166,20 @@ async function unlessTaken<T> (action: () => Promise<T>, model?: Model): Promise
   }
 }
 
+function keyOf ({ provider: { name }, accountId }: Identity): AccountKey {
+  return { oauth_name: name, account_id: accountId }
+}
+
 function rowOf (userId: UserRow['id'], identity: Identity, tokens: StoredTokens): Row {
-  return { ...keyOf(identity), user_id: userId, ...emailOf(identity), ...tokens }
+  return { ...keyOf(identity), user_id: userId, ...emailColumnsOf(identity), ...tokens }
 }
 
-/**
- * Checks whether the provider of a stored account said, at the last login, that this mailbox belongs to the account.
- */
-export function vouchesFor ({ account_email: known, email_verified: isVerified }: AccountRow, email: string): boolean {
-  return isVerified === true && isSameEmail(known, email)
+function emailColumnsOf (identity: Identity): Pick<AccountRow, 'account_email'> & { email_verified: boolean } {
+  return { account_email: storableEmailOf(identity), email_verified: isProven(identity) }
 }
 
-function emailOf (identity: Identity): Pick<AccountRow, 'account_email'> & { email_verified: boolean } {
-  return { account_email: addressOf(identity), email_verified: isProven(identity) }
-}
-
-/** The address as the provider writes it; empty where none can be stored. */
-function addressOf ({ email }: Identity): string {
+/** Returns the e-mail as the provider writes it, or an empty text if it cannot be stored. */
+function storableEmailOf ({ email }: Identity): string {
   return email === null || email.length > ACCOUNT_TEXT_MAX_LENGTH || !email.isWellFormed() || email.includes('\0')
     ? ''
     : email

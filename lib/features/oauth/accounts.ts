@@ -9,10 +9,7 @@ import { linkAccount, listAccounts, unlinkAccount } from './link.js'
 import { resolveUser, type AccountRules } from './resolve.js'
 import { createTokenVault } from './token-vault.js'
 
-/**
- * Puts the rules about accounts together, and removes accounts with their user. Call it before the application is
- * ready.
- */
+/** Creates the rules about accounts. Call it before the application is ready, because it defines models. */
 export function createOauthAccounts (
   host: FeatureHost,
   settings: AccountSettings,
@@ -21,19 +18,19 @@ export function createOauthAccounts (
   const vault = createTokenVault(settings, host.settings)
   const accounts = createAccountRows(host, vault)
   const issuers = createIssuers(host)
-  const ownClients = new Map([...clients].map(([name, client]) => [name, ofIssuer(client, issuers)]))
+  const checkedClients = new Map([...clients].map(([name, client]) => [name, withIssuerCheck(client, issuers)]))
   const created = new WeakSet<UserRow>()
   const rules: AccountRules = { host, settings, accounts, created }
 
-  /** Ends the grant at the provider where we still hold its tokens; nobody waits for it. */
+  /** Ends the grant at the provider in the background, if tokens are stored. */
   function revoke (row: AccountRow): void {
     const tokens = vault.read(row)
-    const client = ownClients.get(row.oauth_name)
+    const client = checkedClients.get(row.oauth_name)
     if (tokens !== null && client !== undefined) host.background(() => client.revoke(tokens))
   }
 
   host.addRemoval(async ({ id, email }, which) => {
-    // the rows of an adopted table need not go with the user by themselves
+    // an existing table may have no cascading foreign key, so rows are deleted explicitly
     const rows = (await accounts.ofUser(id as UserId)).filter((row) => which === 'all' || !vouchesFor(row, email))
     let removed = 0
     if (which === 'all' && rows.length > 0) removed = await accounts.removeAll(id)
@@ -60,12 +57,12 @@ export function createOauthAccounts (
     async unlink (user, accountId, context) {
       revoke(await unlinkAccount(rules, user, accountId, context))
     },
-    tokens: createTokenReader(rules, vault, ownClients)
+    tokens: createTokenReader(rules, vault, checkedClients)
   }
 }
 
-/** Returns the client, which sends no stored token to another issuer than the one that gave it. */
-function ofIssuer (client: ProviderClient, issuers: Issuers): ProviderClient {
+/** Returns a client that sends stored tokens only to the issuer that issued them. */
+function withIssuerCheck (client: ProviderClient, issuers: Issuers): ProviderClient {
   const { provider } = client
   return {
     provider,

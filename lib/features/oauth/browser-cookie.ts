@@ -5,10 +5,10 @@ import type { Settings } from '../../contracts/settings.js'
 import { generateOpaqueToken, isOpaqueToken } from '../../tokens/index.js'
 import { readCookie } from '../../transports/cookie/cookie-header.js'
 
-/** Browsers drop cookies of more than 4096 bytes with their attributes (RFC 6265, section 6.1). */
+/** Maximum characters of the pending cookie. Browsers drop cookies of more than 4096 bytes (RFC 6265, section 6.1). */
 const PENDING_MAX_LENGTH = 3500
 
-/** Attributes of the cookie that binds a login to its browser (RFC 6265, section 4.1.2). */
+/** Attributes of the browser cookie (RFC 6265, section 4.1.2). */
 export interface BrowserCookieSettings {
   name: string
   path: string
@@ -19,16 +19,14 @@ export interface BrowserCookieSettings {
 
 /** The cookie that binds a login to the browser that started it. */
 export interface BrowserCookie {
-  /** Its SHA-256; null without the cookie, or with one that is not ours. */
+  /** Returns the SHA-256 digest of the cookie; null if it is missing or has another form. */
   digestOf(request: FastifyRequest): string | null
-  /** Sets the cookie, again where the browser has it, so that several tabs can be under way; gives its SHA-256. */
+  /** Sets the cookie and returns its SHA-256 digest. An existing value is kept, so several tabs can log in at once. */
   set(request: FastifyRequest, reply: FastifyReply): string
   clear(reply: FastifyReply): void
   /**
-   * Hands the detail of a pending login to the page that the browser is sent to, in a cookie `<name>-pending` that
-   * scripts
-   * can read, as they can read the reply to a login without a redirect. A ticket in a URL would reach logs and
-   * histories.
+   * Sets the cookie `<name>-pending` with the detail of a pending login. Scripts of the target page can read it, as
+   * they can read the JSON reply. In a URL, the detail would appear in logs and in the browser's history.
    */
   setPending(request: FastifyRequest, reply: FastifyReply, detail: unknown): void
 }
@@ -63,7 +61,7 @@ export async function createBrowserCookie (
     setPending ({ log }, reply, detail) {
       const value = encodeURIComponent(JSON.stringify(detail))
       if (value.length > PENDING_MAX_LENGTH) {
-        log.error('fastify-users: the body of a pending login is too large for a cookie')
+        log.error(`fastify-users: the detail of a pending login is not sent: encoded, it exceeds ${PENDING_MAX_LENGTH} characters of a cookie. Shorten it in onBeforeLogin`)
       } else {
         reply.header(
           'set-cookie',
@@ -74,7 +72,7 @@ export async function createBrowserCookie (
   }
 }
 
-/** The state carries this: a provider that reads the state never learns the cookie. */
+/** The state contains the digest, so a provider that reads the state does not learn the cookie. */
 function digest (value: string): string {
   return hash('sha256', value, 'base64url')
 }

@@ -3,7 +3,7 @@ import type { LinkedAccount } from '../../contracts/events.js'
 import type { CallContext } from '../../contracts/users-api.js'
 import type { User, UserId, UserRow } from '../../contracts/user.js'
 
-/** Where a provider is reached: names of RFC 8414, section 2. */
+/** Endpoints of a provider, named as in RFC 8414, section 2. */
 export interface ProviderEndpoints {
   issuer: string
   authorization_endpoint: string
@@ -11,24 +11,22 @@ export interface ProviderEndpoints {
   userinfo_endpoint?: string
   revocation_endpoint?: string
   jwks_uri?: string
-  /** The authorization response carries `iss` (RFC 9207). */
+  /** The authorization response contains `iss` (RFC 9207). */
   authorization_response_iss_parameter_supported?: boolean
 }
 
-/**
- * What the option `fetch` is called with: a URL that was checked, and a subset of the options of the global `fetch`.
- */
+/** Second argument of the option `fetch`: a subset of the options of the global `fetch`. The URL has been checked. */
 export interface ProviderFetchInit {
   method: string
   headers: Record<string, string>
   body?: string
-  /** Redirects are not followed: they could lead to a private network. */
+  /** Redirects must not be followed: they could lead to a private network. */
   redirect: 'manual'
   /** Aborts when `timeoutMs` has passed. */
   signal: AbortSignal
 }
 
-/** What the option `fetch` returns, as far as it is read. A `Response` fits. */
+/** Result of the option `fetch`: the properties that are read. A `Response` has them. */
 export interface ProviderFetchResponse {
   status: number
   redirected?: boolean
@@ -36,16 +34,16 @@ export interface ProviderFetchResponse {
   body: AsyncIterable<Uint8Array> | null
 }
 
-/** Sends one request to a provider. The global `fetch` and that of undici fit. */
+/** Sends one request to a provider. The global `fetch` and that of undici have this type. */
 export type ProviderFetch = (url: string, init: ProviderFetchInit) => Promise<ProviderFetchResponse>
 
-/** Calls to the provider with a user's access token: bounded in time and size, without redirects. */
+/** Calls to the provider with a user's access token. Time and size are limited, and redirects are not followed. */
 export interface ProviderApi {
   readonly accessToken: string
-  /** Claims of the checked id_token (OpenID Connect Core 1.0, section 2); null without one. */
+  /** Claims of the validated id_token (OpenID Connect Core 1.0, section 2); null without one. */
   readonly claims: Readonly<Record<string, unknown>> | null
   /**
-   * JSON from an address of the provider's. Throws `FST_USERS_OAUTH_PROVIDER_FAILED`,
+   * Returns the JSON body of a provider's URL. Throws `FST_USERS_OAUTH_PROVIDER_FAILED`,
    * `FST_USERS_OAUTH_PROVIDER_UNAVAILABLE`.
    */
   fetchJson(
@@ -53,76 +51,73 @@ export interface ProviderApi {
     init?: { method?: 'GET' | 'POST'; headers?: Record<string, string>; body?: URLSearchParams }
   ): Promise<unknown>
   /**
-   * Claims of the userinfo endpoint, whose `sub` equals that of the id_token (OpenID Connect Core 1.0, section 5.3).
+   * Returns the claims of the userinfo endpoint. Their `sub` equals that of the id_token (OpenID Connect Core 1.0,
+   * section 5.3).
    */
   userInfo(): Promise<Record<string, unknown>>
 }
 
-/**
- * Who somebody is at a provider, as its answer says. The engine refuses an id that is neither text nor a whole number.
- */
+/** A person's profile as the provider returns it, not yet validated. */
 export interface ProviderProfile {
-  /** The stable id; numbers are written as text. */
+  /** Stable id: a text, or a whole number, which is stored as text. Anything else is refused. */
   id: unknown
-  /** The address, or null when the provider gives none. */
+  /** E-mail, or null if the provider returns none. */
   email: unknown
-  /** True only when the provider itself says so of this very address. */
+  /** True only if the provider itself states that exactly this e-mail is verified. */
   emailVerified: boolean
-  /** The answer, for `mapProfile`. */
+  /** The provider's response, for `mapProfile`. */
   raw: Readonly<Record<string, unknown>>
 }
 
-/** One provider of identities, as a value; one small file makes one. */
+/** An OAuth 2 or OpenID Connect provider with the credentials of a client. */
 export interface Provider {
   readonly kind: 'provider'
   /** Stored with each account (`oauth_name`) and part of the paths: lower-case letters, digits, `-` and `_`. */
   readonly name: string
-  /** For a login button. */
+  /** Text for a login button. */
   readonly title: string
   readonly clientId: string
   /**
-   * Gives the secret for an exchange (Apple's is a token signed for it); null for a public client. A function is not
-   * printed.
+   * Returns the client secret for an exchange (Apple's is a JWT signed for each exchange); null for a public client. It
+   * is a function so that the secret is not printed with the provider.
    */
   readonly clientSecret: (() => MaybePromise<string>) | null
   readonly clientAuthentication: 'client_secret_post' | 'client_secret_basic' | 'none'
-  /** Asked for when a request names none; a request may name some of these, no others. */
+  /** Default scopes. A request may select some of these, but no others. */
   readonly scopes: readonly string[]
   /** Known endpoints, or the issuer whose discovery document lists them (OpenID Connect Discovery 1.0, section 4). */
   readonly server: ProviderEndpoints | { readonly discover: string }
-  /**
-   * Former issuers whose accounts are this provider's too: the same server under another URL, with the same subjects.
-   */
+  /** Former issuers whose accounts are accepted: the same server under another URL, with the same subjects. */
   readonly formerIssuers?: readonly string[]
-  /** Whether the token answer must hold an id_token, which is always checked. */
+  /** The token response must contain an id_token, which is always validated. */
   readonly idToken: boolean
-  /** Further parameters of the authorization request. */
+  /** Additional parameters of the authorization request. */
   readonly authorizationParameters?: Readonly<Record<string, string>>
-  /** `form_post`: the provider posts to the callback. */
+  /** `form_post`: the provider posts its response to the callback. */
   readonly responseMode?: 'query' | 'form_post'
-  /** False switches PKCE off for a provider that refuses it (default: S256, RFC 7636). */
+  /** False disables PKCE for a provider that refuses it (default: S256, RFC 7636). */
   readonly pkce?: false
-  /** Whether its word on an address counts for linking and for `isVerifiedByDefault`. */
+  /** The provider's statement that an e-mail is verified is accepted for linking and for `isVerifiedByDefault`. */
   readonly trustEmail: boolean
   profile(api: ProviderApi): Promise<ProviderProfile>
-  /** Ends the provider's grant, where there is no standard endpoint (RFC 7009). */
+  /** Ends the grant at a provider without a revocation endpoint (RFC 7009). */
   revoke?(api: ProviderApi): Promise<void>
 }
 
-/** Tokens that a provider gave. */
+/** Tokens issued by a provider. */
 export interface ProviderTokens {
   accessToken: string
   refreshToken: string | null
-  /** Epoch seconds; null when the provider does not say. */
+  /** Epoch seconds; null if the provider sends no expiry. */
   expiresAt: number | null
 }
 
-/** Somebody whom a provider vouches for: checked, and in our terms. */
+/** A validated provider account, as the rules about accounts use it. */
 export interface Identity {
   provider: Provider
   accountId: string
   email: string | null
-  /** The provider says so, and is trusted to. */
+  /** The provider is trusted and states that the e-mail is verified. */
   emailVerified: boolean
   profile: Readonly<Record<string, unknown>>
   tokens: ProviderTokens
@@ -131,56 +126,56 @@ export interface Identity {
 /** A linked account without the provider's tokens. */
 export type OauthAccount = LinkedAccount
 
-/**
- * Makes custom fields of a new user from the provider's answer. Flags, address and id in what it gives do not count.
- */
+/** Returns custom fields of a new user from the provider's profile. Flags, e-mail and id in the result are ignored. */
 export type MapProfile = (
   profile: Identity['profile'],
   identity: Identity
 ) => MaybePromise<Readonly<Record<string, unknown>> | null | undefined>
 
-/** The options of the rules about accounts, checked. */
+/** The validated options about accounts. */
 export interface AccountSettings {
-  /** An account whose proven address is that of a verified user is linked to that user. */
+  /** Links an account with a verified e-mail to the verified user who has the same e-mail. */
   readonly associateByEmail: boolean
-  /** With `associateByEmail`: a user who never proved the address loses password, sessions and accounts to who did. */
+  /**
+   * With `associateByEmail`: hands a user with an unverified e-mail over to the person who proved it. The password, the
+   * sessions and the accounts that do not vouch for the e-mail are removed.
+   */
   readonly reclaimUnverified: boolean
-  /** Logins need a verified e-mail. */
+  /** Login requires a verified e-mail. */
   readonly requireVerification?: boolean
-  /** A new user with a proven address counts as verified. */
+  /** Marks new users as verified if a trusted provider states that their e-mail is verified. */
   readonly isVerifiedByDefault: boolean
   readonly mapProfile: MapProfile | null
   /**
-   * Secrets that providers' tokens are encrypted with: the first encrypts, all decrypt. Without any, tokens are not
-   * stored, or are with `tokenStorage: 'plain'` as they are.
+   * Secrets that encrypt providers' tokens: the first encrypts, all decrypt. If the list is empty, tokens are not
+   * stored, or are stored unencrypted with `tokenStorage: 'plain'`.
    */
   readonly encryptionKeys: readonly string[]
 }
 
-/** The rules about accounts: no HTTP. */
+/** The rules about provider accounts, independent of HTTP. */
 export interface OauthAccounts {
-  /** The user of an identity: known, linked or new (contract 3.3 with security section 15). */
+  /** Returns the user of an identity: the linked one, one that is linked by e-mail, or a new one. */
   resolve(identity: Identity, context: CallContext): Promise<UserRow>
-  /** Undoes a refused first login: removes the user that `resolve` returned, if `resolve` stored it. */
+  /** Undoes a refused first login: deletes the user that `resolve` returned, if `resolve` created it. */
   withdraw(row: UserRow, context: CallContext): Promise<void>
   /**
-   * Adds an account to a user; of a row only as long as no session of it ended. Throws
-   * `FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED` when another user has the account, `FST_USERS_UNAUTHENTICATED`.
+   * Links an account to a user. If the user is a row, its sessions must not have been revoked since it was read. Throws
+   * `FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED` if another user has the account, `FST_USERS_UNAUTHENTICATED`.
    */
   link(user: UserId | UserRow, identity: Identity, context: CallContext): Promise<User>
   list(userId: UserId): Promise<OauthAccount[]>
   /**
-   * Takes an account from a user, and ends the grant at the provider where its tokens are stored; of a row only as long
-   * as no
-   * session of it ended. Throws `FST_USERS_OAUTH_LAST_LOGIN_METHOD`, `FST_USERS_OAUTH_ACCOUNT_NOT_FOUND`,
-   * `FST_USERS_UNAUTHENTICATED`.
+   * Unlinks an account and ends the grant at the provider if its tokens are stored. If the user is a row, its sessions
+   * must not have been revoked since it was read. Throws `FST_USERS_OAUTH_LAST_LOGIN_METHOD`,
+   * `FST_USERS_OAUTH_ACCOUNT_NOT_FOUND`, `FST_USERS_UNAUTHENTICATED`.
    */
   unlink(user: UserId | UserRow, accountId: OauthAccount['id'], context: CallContext): Promise<void>
-  /** The provider's tokens of an account, refreshed when they have ended; null where none are stored. */
+  /** Returns the provider's tokens of an account, refreshed if they have expired; null if none are stored. */
   tokens(userId: UserId, provider: string): Promise<ProviderTokens | null>
 }
 
-/** What the rules ask of a provider. */
+/** The calls to a provider that the rules about accounts need. */
 export interface ProviderClient {
   readonly provider: Provider
   refresh(refreshToken: string): Promise<ProviderTokens>

@@ -8,7 +8,6 @@ import { FST_USERS_LOGIN_USER_NOT_VERIFIED, isUsersError } from '../../errors.js
 import { startSession } from '../../routes/index.js'
 import type { Identity, OauthAccounts } from './contracts.js'
 
-/** What a login with a provider needs. */
 export interface EnterParts {
   host: FeatureHost
   users: UsersApi
@@ -17,10 +16,9 @@ export interface EnterParts {
   requireVerification: boolean
 }
 
-/** The request of a login and its reply. */
 type Exchange = { [K in keyof EventContext]: NonNullable<EventContext[K]> }
 
-/** Logs in the user whom a provider vouches for. A first login that is refused leaves neither a user nor an account. */
+/** Logs in the user of an identity. If a first login is refused, the new user and its account are deleted. */
 export async function enterWith (parts: EnterParts, identity: Identity, exchange: Exchange): Promise<IssuedToken> {
   const { host, users, accounts, backend } = parts
   const row = await accounts.resolve(identity, exchange).catch(async (error: unknown) => {
@@ -33,15 +31,15 @@ export async function enterWith (parts: EnterParts, identity: Identity, exchange
     await checkVerified(parts, row, exchange)
     return await startSession(users, backend, row, { ...exchange, method: `oauth:${identity.provider.name}` })
   } catch (error) {
-    if (isCode(error, 'FST_USERS_LOGIN_PENDING')) throw error // not refused: a further step finishes it
+    if (isCode(error, 'FST_USERS_LOGIN_PENDING')) throw error // not a refusal: the login continues with a further step
     await accounts.withdraw(row, exchange).catch((failure: unknown) => {
-      host.background(() => Promise.reject(failure))
-    }) // logged
+      host.background(() => Promise.reject(failure)) // logs the failure
+    })
     throw error
   }
 }
 
-/** Refuses an unverified user where this feature asks for more than its backend does. */
+/** Throws `FST_USERS_LOGIN_USER_NOT_VERIFIED` if only the `oauth` option requires verification, not the backend. */
 async function checkVerified (parts: EnterParts, row: UserRow, exchange: Exchange): Promise<void> {
   const { backend, requireVerification } = parts
   if (!requireVerification || backend.requireVerification || row.is_verified || !row.is_active) return

@@ -3,21 +3,21 @@ import { ACCOUNT_TEXT_MAX_LENGTH } from './account-model.js'
 import type { Identity } from './contracts.js'
 
 /**
- * The address of an identity. Refuses one that names nobody, or that no store keeps as it is. Throws
- * `FST_USERS_OAUTH_PROVIDER_FAILED`, `FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL`.
+ * Returns the e-mail of an identity. Throws `FST_USERS_OAUTH_PROVIDER_FAILED` for an id that is empty or cannot be
+ * stored unchanged, `FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL` without an e-mail.
  */
 export function checkIdentity ({ accountId, email }: Identity): string {
-  if (!isKey(accountId)) throw FST_USERS_OAUTH_PROVIDER_FAILED()
+  if (!isStorableId(accountId)) throw FST_USERS_OAUTH_PROVIDER_FAILED()
   if (email === null || email === '') throw FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL()
   return email
 }
 
-/** Checks whether the provider says that the e-mail is verified, and is trusted with that. */
+/** Checks whether the provider is trusted with e-mails and states that this one is verified. */
 export function isProven ({ emailVerified, provider }: Identity): boolean {
-  return emailVerified === true && provider.trustEmail === true // plain JavaScript may say anything
+  return emailVerified === true && provider.trustEmail === true // JavaScript callers may pass other types
 }
 
-function isKey (id: unknown): boolean {
+function isStorableId (id: unknown): boolean {
   return (
     typeof id === 'string' &&
     id.trim() !== '' &&

@@ -23,13 +23,13 @@ export * from './providers/index.js'
 export type * from './contracts.js'
 export type { OauthCookieOptions, OauthOptions, OauthRouteGroup } from './options.js'
 
-// on a host, which copies of equal version share
+// symbols on the host, which several copies of one package version share
 const kAccounts: unique symbol = Symbol.for('fastify-users.oauth')
 const kIssuers: unique symbol = Symbol.for('fastify-users.oauth-issuers')
 type Host = FeatureHost & { [kAccounts]?: OauthAccounts; [kIssuers]?: Map<string, string> }
 
 /**
- * The accounts of the registered users at providers, for code: their list, unlinking, and the provider's tokens. Throws
+ * Returns the functions that list and unlink provider accounts and read their tokens, for application code. Throws
  * `FST_USERS_NOT_REGISTERED`.
  */
 export function oauthAccounts (app: AnyInstance): Pick<OauthAccounts, 'list' | 'unlink' | 'tokens'> {
@@ -68,7 +68,10 @@ async function oauthPlugin (scope: FastifyInstance, options: OauthOptions): Prom
   }
 }
 
-/** A name with an id is a key of accounts: in no registration may it be that of another provider. */
+/**
+ * Checks that a provider name means the same issuer in all registrations, because the name is part of the key of an
+ * account.
+ */
 function claimNames (host: Host, providers: readonly Provider[]): void {
   const issuers = (host[kIssuers] ??= new Map())
   for (const provider of providers) {
@@ -77,7 +80,7 @@ function claimNames (host: Host, providers: readonly Provider[]): void {
     if ((issuers.get(name) ?? issuer) !== issuer) {
       throw FST_USERS_INVALID_OPTION([
         'oauth.providers',
-        `has "${name}", which is another provider in an earlier registration; give each its own name`
+        `has the name "${name}", which an earlier registration uses for another provider. Set a different \`name\``
       ])
     }
     issuers.set(name, issuer)
@@ -91,9 +94,8 @@ function hostOf (app: AnyInstance): Host {
 }
 
 /**
- * Login with providers of identities, over OAuth 2 and OpenID Connect; register it after the users plugin. Refuses to
- * start
- * with a coded error that says what to do when an option is wrong.
+ * Plugin for login with OAuth 2 and OpenID Connect providers. Register it after the users plugin. Throws a coded error
+ * if an option is invalid.
  */
 export const oauth = fp(oauthPlugin, {
   name: 'fastify-users:oauth',

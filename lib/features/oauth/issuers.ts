@@ -14,27 +14,24 @@ const model: Model = {
 }
 
 /**
- * Remembers which issuer the accounts of each provider name belong to. An account is stored under the provider's name
- * and
- * the subject, and a subject is unique within its issuer only (OpenID Connect Core 1.0, section 2): without this
- * record,
- * people of a new issuer would log in as those users of the old one who have the same subject.
+ * Records which issuer the accounts of each provider name belong to. An account is stored under the provider's name and
+ * the subject, and a subject is unique only within its issuer (OpenID Connect Core 1.0, section 2). Without this
+ * record, a user of a new issuer could log in as the user of the old issuer with the same subject.
  */
 export interface Issuers {
   /**
-   * Records the provider's issuer at the first use. Throws `FST_USERS_OAUTH_ISSUER_CHANGED` when another one is
-   * recorded.
+   * Records the provider's issuer at the first use. Throws `FST_USERS_OAUTH_ISSUER_CHANGED` if another one is recorded.
    */
   claim(provider: Provider): Promise<void>
-  /** Throws `FST_USERS_OAUTH_ISSUER_CHANGED` when another issuer is recorded; records nothing. */
+  /** Throws `FST_USERS_OAUTH_ISSUER_CHANGED` if another issuer is recorded. Records nothing. */
   check(provider: Provider): Promise<void>
 }
 
-/** Creates the record. A separate table serves existing tables of accounts too, which have no column for it. */
+/** Creates the record in a separate table, because existing tables of accounts have no column for it. */
 export function createIssuers ({ store }: FeatureHost): Issuers {
   store.define(model)
 
-  /** False when no issuer is recorded for the provider's name. */
+  /** Checks whether an issuer is recorded for the provider's name. Throws if it is another one. */
   async function isRecorded (provider: Provider): Promise<boolean> {
     const row = await store.findOne(model, { oauth_name: provider.name })
     if (row === null) return false
@@ -57,7 +54,7 @@ export function createIssuers ({ store }: FeatureHost): Issuers {
         await store.create(model, { oauth_name: provider.name, issuer: withoutSlash(issuerOf(provider)) })
       } catch (error) {
         if (!isUsersError(error) || error.code !== 'FST_USERS_UNIQUE_VIOLATION') throw error
-        await isRecorded(provider) // a parallel login recorded one
+        await isRecorded(provider) // a parallel login recorded an issuer
       }
     }
   }
@@ -68,7 +65,7 @@ export function issuerOf ({ server }: Provider): string {
   return 'discover' in server ? server.discover.replace(/\/\.well-known\/.*$/, '') : server.issuer
 }
 
-/** `https://login.example.com` and `https://login.example.com/` lead to the same server. */
+/** Normalizes an issuer: `https://login.example.com` and `https://login.example.com/` are the same server. */
 function withoutSlash (issuer: string): string {
   return issuer.replace(/\/$/, '')
 }

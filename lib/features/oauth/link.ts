@@ -12,8 +12,8 @@ import { checkIdentity } from './identity.js'
 import { contextOf, type AccountRules } from './resolve.js'
 
 /**
- * Adds an account to a user; one that is the user's already has its tokens renewed. Fires `onAfterUpdate`, then
- * `onAfterLink` for a new one.
+ * Links an account to a user. An account that the user has already gets new tokens. Fires `onAfterUpdate`, and
+ * `onAfterLink` for a new account.
  */
 export async function linkAccount (
   rules: AccountRules,
@@ -23,7 +23,7 @@ export async function linkAccount (
 ): Promise<User> {
   const { host } = rules
   checkIdentity(identity)
-  const row = typeof given === 'object' ? given : await userRow(rules, given)
+  const row = typeof given === 'object' ? given : await readUser(rules, given)
   const added = (await renewOwn(rules, row, identity)) ? null : await add(rules, row, identity)
   const user = host.rows.toUser(row)
   await host.fire('onAfterUpdate', { user, changes: {} }, contextOf(call))
@@ -31,15 +31,14 @@ export async function linkAccount (
   return user
 }
 
-/** The accounts of a user, oldest id first. */
+/** Returns the accounts of a user. */
 export async function listAccounts ({ accounts }: AccountRules, userId: UserId): Promise<OauthAccount[]> {
   return (await accounts.ofUser(userId)).map(toAccount)
 }
 
 /**
- * Takes an account from a user, unless nothing else is left to log in with. The others are counted when it is gone, and
- * it
- * comes back when there are none: of two parallel calls for the last two both are refused.
+ * Unlinks an account, unless it is the only way to log in. The remaining accounts are counted again after the deletion,
+ * and the account is restored if there are none: parallel calls cannot unlink the last two accounts.
  */
 export async function unlinkAccount (
   rules: AccountRules,
@@ -48,15 +47,15 @@ export async function unlinkAccount (
   call: CallContext
 ): Promise<AccountRow> {
   const { host, accounts } = rules
-  const row = typeof given === 'object' ? given : await userRow(rules, given)
+  const row = typeof given === 'object' ? given : await readUser(rules, given)
   const userId = row.id as UserId
   const account = await accounts.get(accountId)
-  if (account === null || !isOf(account, userId)) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
-  const needed = !host.hasPassword(row)
-  if (needed && (await accounts.ofUser(userId)).length < 2) throw FST_USERS_OAUTH_LAST_LOGIN_METHOD()
-  if (!isSameState(await userRow(rules, userId), row)) throw FST_USERS_UNAUTHENTICATED()
+  if (account === null || !belongsTo(account, userId)) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
+  const hasNoPassword = !host.hasPassword(row)
+  if (hasNoPassword && (await accounts.ofUser(userId)).length < 2) throw FST_USERS_OAUTH_LAST_LOGIN_METHOD()
+  if (!isUnchanged(await readUser(rules, userId), row)) throw FST_USERS_UNAUTHENTICATED()
   if ((await accounts.remove(account)) === 0) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
-  if (needed && (await accounts.ofUser(userId)).length === 0) {
+  if (hasNoPassword && (await accounts.ofUser(userId)).length === 0) {
     await accounts.restore(account)
     throw FST_USERS_OAUTH_LAST_LOGIN_METHOD()
   }
@@ -64,19 +63,22 @@ export async function unlinkAccount (
   return account
 }
 
-/** True when the account is this user's, and renewed. Another user's is refused; one whose user is gone is removed. */
+/**
+ * Updates the account if the user has it already, and returns whether so. Throws
+ * `FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED` if another user has it. Deletes an account whose user no longer exists.
+ */
 async function renewOwn ({ host, accounts }: AccountRules, { id }: UserRow, identity: Identity): Promise<boolean> {
   const account = await accounts.find(identity)
   if (account === null) return false
-  if (isOf(account, id as UserId)) return await accounts.renew(account, identity)
+  if (belongsTo(account, id as UserId)) return await accounts.renew(account, identity)
   if ((await host.rows.getRow(account.user_id as UserId)) !== null) throw FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED()
   await accounts.remove(account)
   return false
 }
 
 /**
- * The new account; null when a parallel call of the same user added it. A user whose sessions ended meanwhile adds
- * nothing.
+ * Adds a new account. Returns null if a parallel call of the same user added it. Throws `FST_USERS_UNAUTHENTICATED` if
+ * the user's sessions were revoked in the meantime.
  */
 async function add (rules: AccountRules, row: UserRow, identity: Identity): Promise<AccountRow | null> {
   const { host, accounts } = rules
@@ -86,27 +88,27 @@ async function add (rules: AccountRules, row: UserRow, identity: Identity): Prom
     throw FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED()
   }
   const now = await host.rows.getRow(row.id as UserId)
-  if (now !== null && isSameState(now, row)) return added
+  if (now !== null && isUnchanged(now, row)) return added
   await accounts.remove(added)
-  if (now !== null) await host.revokeSessions(now) // it may have logged in meanwhile
+  if (now !== null) await host.revokeSessions(now) // the account may have been used to log in meanwhile
   throw FST_USERS_UNAUTHENTICATED()
 }
 
-async function userRow ({ host }: AccountRules, id: UserId): Promise<UserRow> {
+async function readUser ({ host }: AccountRules, id: UserId): Promise<UserRow> {
   const row = await host.rows.getRow(id)
   if (row === null) throw FST_USERS_UNAUTHENTICATED()
   return row
 }
 
 /**
- * Checks that nothing ended the sessions of a user between two reads. Without a column for stamps, a proved e-mail
- * shows too.
+ * Checks that the user's sessions were not revoked between two reads. The other columns serve tables without a column
+ * for the security stamp.
  */
-function isSameState (now: UserRow, before: UserRow): boolean {
+function isUnchanged (now: UserRow, before: UserRow): boolean {
   const keys = ['session_stamp', 'hashed_password', 'email', 'is_verified', 'is_active'] as const
   return keys.every((key) => now[key] === before[key])
 }
 
-function isOf (account: AccountRow, userId: UserId): boolean {
+function belongsTo (account: AccountRow, userId: UserId): boolean {
   return String(account.user_id) === String(userId)
 }

@@ -3,8 +3,8 @@ import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 /** The allowlist of URLs that a browser may be redirected to after a login. */
 export interface Redirects {
   /**
-   * Returns the normalized absolute URL if it is allowed, otherwise null. Without `text`, returns the first entry of the
-   * list.
+   * Returns the normalized absolute URL if it is allowed, otherwise null. Without `text`, returns the first entry of
+   * the list.
    */
   resolve(text: string | undefined): string | null
 }

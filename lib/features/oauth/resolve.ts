@@ -17,12 +17,11 @@ import type { AccountRows } from './account-rows.js'
 import type { AccountSettings, Identity } from './contracts.js'
 import { checkIdentity, isProven } from './identity.js'
 
-/** What the rules about accounts work with. */
 export interface AccountRules {
   readonly host: FeatureHost
   readonly settings: AccountSettings
   readonly accounts: AccountRows
-  /** Users whom a first login has just stored: they go again if that login is refused. */
+  /** Users that a first login has created. They are deleted if that login is refused. */
   readonly created: WeakSet<UserRow>
 }
 
@@ -30,25 +29,25 @@ const ATTEMPTS = 20
 const PAUSE_MS = 20
 
 /**
- * The user of an identity (contract 3.3): its account's; else, when asked for and proven on both sides, the user with
- * its
- * address; else a new one. A decision that something overtook is made again.
+ * Returns the user of an identity: the user of its account; otherwise, if linking by e-mail is enabled and both sides
+ * verified the e-mail, the user with that e-mail; otherwise a new one. Starts again if a parallel request changed
+ * something.
  */
 export async function resolveUser (rules: AccountRules, identity: Identity, call: CallContext): Promise<UserRow> {
-  const address = checkIdentity(identity)
+  const email = checkIdentity(identity)
   for (let left = ATTEMPTS; left > 0; left--) {
-    const row = await decide(rules, identity, address, call, left === 1)
+    const row = await decide(rules, identity, email, call, left === 1)
     if (row !== null) return row
     await sleep(PAUSE_MS * Math.random())
   }
   throw FST_USERS_STORE_UNAVAILABLE([], { headers: { 'retry-after': '1' } })
 }
 
-/** Null when something changed meanwhile. */
+/** Returns null if something changed in the meantime. */
 async function decide (
   rules: AccountRules,
   identity: Identity,
-  address: string,
+  givenEmail: string,
   call: CallContext,
   last: boolean
 ): Promise<UserRow | null> {
@@ -58,19 +57,18 @@ async function decide (
   } = rules
   const account = await accounts.find(identity)
   if (account !== null) return await enter(rules, account, identity)
-  const email = parseEmail(address)
+  const email = parseEmail(givenEmail)
   if (email === null) throw FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL()
   const existing = await rows.getByEmail(email)
   if (!settings.revealExistingAccounts && !isProven(identity)) throw refuseUnproven(rules, existing, call)
   if (existing === null) return await create(rules, identity, email, call)
-  if (!last && (await isBeingMade(rules, existing, identity))) return null
+  if (!last && (await isBeingCreated(rules, existing, identity))) return null
   return await associate(rules, existing, identity, call)
 }
 
 /**
- * Returns the error for an e-mail that the provider does not vouch for: the same for a new and a taken one. Nothing is
- * stored,
- * and the owner of a taken one is told after the reply.
+ * Returns the error for an e-mail that the provider does not vouch for. It is the same for new and existing e-mails, so
+ * it does not reveal users. Nothing is stored. For an existing user, `onRegisterExisting` fires after the reply.
  */
 function refuseUnproven ({ host }: AccountRules, existing: UserRow | null, call: CallContext): Error {
   const context = contextOf(call)
@@ -81,7 +79,10 @@ function refuseUnproven ({ host }: AccountRules, existing: UserRow | null, call:
   return FST_USERS_LOGIN_USER_NOT_VERIFIED()
 }
 
-/** A known account: its tokens and address are renewed, the user is not touched. An account without its user goes. */
+/**
+ * Returns the user of a known account, whose tokens and e-mail are updated. Deletes an account whose user no longer
+ * exists.
+ */
 async function enter (
   { host: { rows }, accounts }: AccountRules,
   account: AccountRow,
@@ -96,10 +97,10 @@ async function enter (
 }
 
 /**
- * A parallel first login has stored the user with the account since we looked for it or, where the store takes two
- * steps, not yet the account.
+ * Checks whether a parallel first login has just created the user. Databases without transactions store the user before
+ * its account.
  */
-async function isBeingMade (
+async function isBeingCreated (
   { host, accounts }: AccountRules,
   row: UserRow,
   { provider: { name }, accountId }: Identity
@@ -111,7 +112,10 @@ async function isBeingMade (
   )
 }
 
-/** Links to the user with the address. Only an address that the provider and the user both proved counts (LNK-02). */
+/**
+ * Links the account to the user with the same e-mail. Both the provider and the user must have verified the e-mail:
+ * otherwise an attacker could register someone else's e-mail on one side and take over the other side.
+ */
 async function associate (
   rules: AccountRules,
   row: UserRow,
@@ -125,16 +129,19 @@ async function associate (
   if (!associateByEmail || !isProven(identity) || !(row.is_verified || reclaimUnverified)) {
     throw FST_USERS_OAUTH_USER_ALREADY_EXISTS()
   }
-  // an inactive user verifies nothing
+  // an inactive user must not be verified or reclaimed
   if (!row.is_verified && !row.is_active) throw FST_USERS_OAUTH_USER_ALREADY_EXISTS()
   if (!row.is_verified) return await reclaim(rules, row, identity, call)
   const added = await accounts.add(row.id, identity)
   if (added === null) return null
-  await tellLinked(rules, row, added, call)
+  await fireLinked(rules, row, added, call)
   return row
 }
 
-/** Whoever registered an address without proving it may be anybody: nothing of theirs stays a way in (LNK-03). */
+/**
+ * Hands an unverified user over to the person who proved the e-mail. The person who registered it may be an attacker,
+ * so every credential of that person is removed.
+ */
 async function reclaim (
   rules: AccountRules,
   { id }: UserRow,
@@ -145,14 +152,13 @@ async function reclaim (
   const row = await host.reclaimUnverifiedUser(id as UserId, call)
   const added = row === null ? null : await accounts.add(id, identity)
   if (row === null || added === null) return null
-  await tellLinked(rules, row, added, call)
+  await fireLinked(rules, row, added, call)
   return row
 }
 
 /**
- * A new user with the account of the identity; null when a parallel login was first. Where logins need a verified
- * e-mail
- * and this one is not, nothing is stored: whoever verified the e-mail later would take over a user with this account.
+ * Creates a user with the account of the identity. Returns null if a parallel login was first. Stores nothing if login
+ * requires a verified e-mail and this one is not: whoever verified the e-mail later would get a user with this account.
  */
 async function create (
   rules: AccountRules,
@@ -181,7 +187,7 @@ async function create (
   }
 }
 
-async function tellLinked (
+async function fireLinked (
   { host }: AccountRules,
   row: UserRow,
   account: AccountRow,
@@ -190,12 +196,12 @@ async function tellLinked (
   await host.fire('onAfterLink', { user: host.rows.toUser(row), account: toAccount(account) }, contextOf(call))
 }
 
-/** The event context of a call. */
+/** Returns the event context of a call. */
 export function contextOf ({ request = null, reply = null }: CallContext): EventContext {
   return { request, reply } as EventContext // a request is one, whatever its server and logger types are
 }
 
-/** Which fields the profile left empty or filled wrongly. */
+/** Returns the error that lists the missing and invalid fields of a profile. */
 function incomplete (error: unknown): Error {
   const problems = (error as { detail: { path: string; message: string }[] }).detail // of FST_USERS_INVALID_USER
   const text = problems.map(({ path, message }) => `${path} ${message}`).join('; ')

@@ -7,20 +7,26 @@ import {
 } from '../../errors.js'
 import { checkJwtKey, createJwtCodec } from '../../tokens/index.js'
 
-/** What a state says. */
+/** The claims of a state. */
 export interface State {
-  /** Of the transaction. */
+  /** Id of the transaction. */
   id: string
   /** SHA-256 of the browser's cookie. */
   browser: string
-  /** Who links; null for a login. */
+  /** Id of the user who links an account; null for a login. */
   userId: string | null
 }
 
-/** The `state` parameter: a JWT (RFC 7519) that names the transaction, the browser and, when linking, the user. */
+/**
+ * Signs and reads the `state` parameter: a JWT (RFC 7519) with the id of the transaction, the digest of the browser
+ * cookie and, for linking, the id of the user.
+ */
 export interface States {
   sign(state: State): string
-  /** What a state says, empty text for what it does not say; or why it is none, with the id where it can be read. */
+  /**
+   * Returns the claims, with an empty text for a missing one. For an invalid state, returns the error and, if it can be
+   * read, the id.
+   */
   read(token: string | undefined): State | { refusal: UsersError; id: string | null }
 }
 

@@ -5,32 +5,32 @@ const ALGORITHM = 'aes-256-gcm' // NIST SP 800-38D
 const KEY_BYTES = 32
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
-/** Begins every text that we encrypted, with the version of its form. */
+/** Prefix of every encrypted text, with the version of the format. */
 const PREFIX = 'fastify-users:1:'
 
-/** Encrypts text for storage. */
+/** Encrypts and decrypts text for storage. */
 export interface TokenCipher {
-  /** The text encrypted with the first key, good for this `place` alone. */
+  /** Encrypts a text with the first key. It can be decrypted with the same `place` only. */
   seal(text: string, place: readonly string[]): string
-  /** The text; null for one of another place or of a key that is gone, or that was changed. */
+  /** Decrypts a text. Returns null if it was changed, belongs to another place, or its key is no longer listed. */
   open(sealed: string, place: readonly string[]): string | null
 }
 
-/** True for what a cipher made, under whichever key. */
+/** Checks whether a text was encrypted by a cipher, with any key. */
 export function isSealed (text: string): boolean {
   return text.startsWith(PREFIX)
 }
 
 /**
- * A cipher whose keys come from the secrets by HKDF. The form: prefix, id of the key, nonce with ciphertext and tag in
- * base64url.
+ * Creates a cipher with keys derived from the secrets (HKDF, RFC 5869). An encrypted text consists of the prefix, the
+ * key id, and the base64url of nonce, ciphertext and tag.
  */
 export function createTokenCipher (secrets: readonly [string, ...string[]], name: string): TokenCipher {
   const keys = deriveKeys(secrets, `${name}:oauth-tokens`).map(({ kid, secret }) => ({
     kid: String(kid),
     key: Buffer.from(secret, 'base64url').subarray(0, KEY_BYTES)
   }))
-  const [first] = keys as [(typeof keys)[0], ...typeof keys] // as many as there are secrets
+  const [first] = keys as [(typeof keys)[0], ...typeof keys] // one key per secret
 
   return {
     seal (text, place) {

@@ -3,28 +3,28 @@ import type { AccountRow } from './account-model.js'
 import type { AccountSettings, ProviderTokens } from './contracts.js'
 import { createTokenCipher, isSealed, type TokenCipher } from './token-cipher.js'
 
-const LATEST = 2 ** 31 - 1 // an adopted column has 32 bits
+const MAX_EXPIRES_AT = 2 ** 31 - 1 // the column of FastAPI Users has 32 bits
 
-/** The columns of an account that hold tokens. */
+/** The columns of an account that contain tokens. */
 export type StoredTokens = Pick<AccountRow, 'access_token' | 'expires_at' | 'refresh_token'>
-/** Which account tokens belong to. */
+/** The key of an account. */
 export type AccountKey = Pick<AccountRow, 'oauth_name' | 'account_id'>
 
-/** What an account without tokens holds. */
+/** The columns of an account without tokens. */
 export const NO_TOKENS: StoredTokens = { access_token: '', expires_at: null, refresh_token: null }
 
 /**
- * How tokens of providers are stored: encrypted with a key; without one not at all, or as they are where `tokenStorage`
- * says so.
+ * Converts provider tokens to columns and back. With an encryption key, tokens are encrypted. Without one, they are
+ * stored only with `tokenStorage: 'plain'`, unencrypted.
  */
 export interface TokenVault {
-  /** The columns for these tokens of this account. */
+  /** Returns the columns for the tokens of an account. */
   store(account: AccountKey, tokens: ProviderTokens): StoredTokens
-  /** The tokens of a row; null for one without, or with some that cannot be read any more. */
+  /** Returns the tokens of a row; null if there are none or they cannot be decrypted. */
   read(row: AccountRow): ProviderTokens | null
 }
 
-/** Texts that were stored as they are stay readable when a key is set, and are encrypted when they are next written. */
+/** Creates a vault. Tokens stored unencrypted stay readable with a key, and are encrypted when next written. */
 export function createTokenVault (
   { encryptionKeys: [first, ...rest] }: AccountSettings,
   { name, tokenStorage }: Settings
@@ -39,7 +39,7 @@ export function createTokenVault (
       if (!keeps || !isStorable(accessToken) || !isStorable(refreshToken ?? '')) return NO_TOKENS
       return {
         access_token: encode(accessToken, account, 'access_token'),
-        expires_at: expiresAt === null || !Number.isFinite(expiresAt) ? null : Math.min(Math.floor(expiresAt), LATEST),
+        expires_at: toExpiryColumn(expiresAt),
         refresh_token: refreshToken === null ? null : encode(refreshToken, account, 'refresh_token')
       }
     },
@@ -59,12 +59,16 @@ function decode (cipher: TokenCipher | null, row: AccountRow, field: 'access_tok
   return cipher === null ? null : cipher.open(text, placeOf(row, field))
 }
 
-/** Text that every store keeps as it is. */
+function toExpiryColumn (expiresAt: number | null): number | null {
+  return expiresAt === null || !Number.isFinite(expiresAt) ? null : Math.min(Math.floor(expiresAt), MAX_EXPIRES_AT)
+}
+
+/** Checks that every database stores the text unchanged. */
 function isStorable (text: string): boolean {
   return text.isWellFormed() && !text.includes('\0')
 }
 
-/** Rows and columns cannot be exchanged. */
+/** Returns the place of a ciphertext, so that it is invalid in another row or column. */
 function placeOf ({ oauth_name: provider, account_id: id }: AccountKey, field: string): readonly string[] {
   return [provider, id, field]
 }

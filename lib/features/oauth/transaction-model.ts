@@ -1,6 +1,6 @@
 import type { Model } from '../../contracts/models.js'
 
-/** The model of logins that are under way: what only the server may know of them. */
+/** The model of transactions: the values of a login in progress that only the server may know. */
 export const transactionModel: Model = {
   name: 'oauth_transaction',
   table: 'oauth_transaction',

@@ -3,31 +3,34 @@ import type { FeatureHost } from '../../contracts/feature-host.js'
 import { digestToken } from '../../tokens/index.js'
 import { transactionModel as model } from './transaction-model.js'
 
-/** A login or a linking that was started and is not finished. */
+/** A login or linking between its authorize step and its callback step. */
 export interface Transaction {
   provider: string
   backend: string
   purpose: 'login' | 'link'
-  /** Who links; null for a login. */
+  /** Id of the user who links an account; null for a login. */
   userId: string | null
   /** SHA-256 of the browser's cookie. */
   browser: string
-  /** The PKCE verifier (RFC 7636); null without PKCE, and where the client has its own. */
+  /** PKCE verifier (RFC 7636); null without PKCE, or if the client keeps its own verifier. */
   verifier: string | null
-  /** S256 of the client's own verifier. */
+  /** S256 challenge of the verifier that the client keeps; null otherwise. */
   challenge: string | null
   nonce: string | null
-  /** Where the browser goes afterwards; null for replies in JSON. */
+  /** URL that the browser is redirected to after the callback; null for replies in JSON. */
   redirect: string | null
 }
 
-/** Transactions in the store: any process may finish what another one started. */
+/** Transactions in the database: any process can finish a login that another process started. */
 export interface Transactions {
-  /** Stores it under the digest of its id. */
+  /** Stores a transaction under the digest of its id. */
   open(id: string, transaction: Transaction): Promise<void>
-  /** Removes it and gives it, once: of several takers one wins. Null for one that is unknown, taken or too old. */
+  /**
+   * Deletes a transaction and returns it. Of parallel calls only one gets it. Returns null if it is unknown, already
+   * taken or expired.
+   */
   take(id: string): Promise<Transaction | null>
-  /** Whether the browser has another one. */
+  /** Checks whether the browser has another open transaction. */
   hasOpen(browser: string): Promise<boolean>
 }
 

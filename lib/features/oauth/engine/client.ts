@@ -1,14 +1,14 @@
 import * as oidc from 'openid-client'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Clock } from '../../../contracts/settings.js'
-import type { Identity, Provider, ProviderApi, ProviderClient, ProviderTokens } from '../contracts.js'
+import type { Identity, Provider, ProviderClient, ProviderTokens } from '../contracts.js'
 import { configure } from './configuration.js'
 import { toIdentity } from './identity.js'
 import { createProviderApi } from './provider-api.js'
 import { toProviderError } from './provider-errors.js'
-import { checkAddress, createSafeFetch, type SafeFetchOptions } from './safe-fetch.js'
+import { checkUrl, createSafeFetch, type SafeFetch, type SafeFetchOptions } from './safe-fetch.js'
 
-/** What a browser takes to the provider. */
+/** Parameters of an authorization request. */
 export interface AuthorizationRequest {
   redirectUri: string
   state: string
@@ -18,24 +18,24 @@ export interface AuthorizationRequest {
   nonce: string | null
 }
 
-/** What the browser brought back, and what it must fit. */
-export interface AuthorizationAnswer {
+/** Parameters of an authorization response, and the values of the transaction to check it with. */
+export interface AuthorizationResponse {
   redirectUri: string
   code: string
-  /** RFC 9207. */
+  /** Issuer (RFC 9207). */
   iss: string | undefined
   verifier: string | null
   nonce: string | null
 }
 
 /**
- * One provider, as the flow and the rules use it. Throws `FST_USERS_OAUTH_PROVIDER_FAILED`,
+ * The client of one provider, as the flow and the rules use it. Methods throw `FST_USERS_OAUTH_PROVIDER_FAILED` and
  * `FST_USERS_OAUTH_PROVIDER_UNAVAILABLE`.
  */
 export interface EngineClient extends ProviderClient {
   authorizationUrl(request: AuthorizationRequest): Promise<string>
-  /** Exchanges the code, checks all that the provider signs and says, and asks who it is. */
-  identify(answer: AuthorizationAnswer): Promise<Identity>
+  /** Exchanges the code, validates the id_token and reads the profile. */
+  identify(response: AuthorizationResponse): Promise<Identity>
 }
 
 interface EngineOptions extends SafeFetchOptions {
@@ -43,20 +43,27 @@ interface EngineOptions extends SafeFetchOptions {
   log: FastifyBaseLogger
 }
 
-/** The client of one provider. Discovery happens at the first use, and again after a failure. */
-export function createClient (provider: Provider, { clock, log, ...bounds }: EngineOptions): EngineClient {
-  const fetch = createSafeFetch(bounds)
+interface ClientParts {
+  provider: Provider
+  fetch: SafeFetch
+  clock: Clock
+}
+
+/** Creates the client of one provider. Discovery runs at the first use, and again after a failure. */
+export function createClient (provider: Provider, { clock, log, ...limits }: EngineOptions): EngineClient {
+  const parts: ClientParts = { provider, fetch: createSafeFetch(limits), clock }
+  const { insecureOrigins } = limits
   let configuration: Promise<oidc.Configuration> | null = null
 
   function configured (): Promise<oidc.Configuration> {
-    configuration ??= configure(provider, fetch, bounds.insecureOrigins.size > 0).catch((error: unknown) => {
+    configuration ??= configure(provider, parts.fetch, insecureOrigins.size > 0).catch((error: unknown) => {
       configuration = null
       throw error
     })
     return configuration
   }
 
-  /** Every fault becomes an error of ours; its reason goes to the log. */
+  /** Runs a call. Every error is converted and its reason is logged. */
   async function attempt<T> (work: (configuration: oidc.Configuration) => Promise<T>): Promise<T> {
     try {
       return await work(await configured())
@@ -70,57 +77,65 @@ export function createClient (provider: Provider, { clock, log, ...bounds }: Eng
     }
   }
 
-  const tokensOf = (answer: oidc.TokenEndpointResponse): ProviderTokens => ({
-    accessToken: answer.access_token,
-    refreshToken: answer.refresh_token ?? null,
-    expiresAt: expiryOf(answer, clock)
-  })
-
   return {
     provider,
-
     authorizationUrl: (request) =>
       attempt(async (config) => {
         const url = oidc.buildAuthorizationUrl(config, parametersOf(provider, request))
-        return checkAddress(url.href, bounds.insecureOrigins).href
+        return checkUrl(url.href, insecureOrigins).href
       }),
-
-    identify: ({ redirectUri, code, iss, verifier, nonce }) =>
-      attempt(async (config) => {
-        const answer = new URL(redirectUri)
-        answer.search = new URLSearchParams({ code, ...(iss === undefined ? {} : { iss }) }).toString()
-        const tokens = await oidc.authorizationCodeGrant(config, answer, {
-          idTokenExpected: provider.idToken,
-          ...(verifier === null ? {} : { pkceCodeVerifier: verifier }),
-          ...(nonce === null ? {} : { expectedNonce: nonce })
-        })
-        const api = createProviderApi(config, fetch, tokens.access_token, tokens.claims() ?? null)
-        return toIdentity(provider, await provider.profile(api), tokensOf(tokens))
-      }),
-
-    refresh: (refreshToken) =>
-      attempt(async (config) => {
-        const tokens = tokensOf(await oidc.refreshTokenGrant(config, refreshToken))
-        return { ...tokens, refreshToken: tokens.refreshToken ?? refreshToken }
-      }),
-
-    revoke: (tokens) =>
-      attempt(async (config) => {
-        const api: ProviderApi = createProviderApi(config, fetch, tokens.accessToken, null)
-        if (provider.revoke !== undefined) return provider.revoke(api)
-        if (config.serverMetadata().revocation_endpoint !== undefined) {
-          await oidc.tokenRevocation(config, tokens.refreshToken ?? tokens.accessToken)
-        }
-      })
+    identify: (response) => attempt((config) => identify(parts, config, response)),
+    refresh: (refreshToken) => attempt((config) => refresh(parts, config, refreshToken)),
+    revoke: (tokens) => attempt((config) => revoke(parts, config, tokens))
   }
 }
 
-/** In the contract's order, then ours. A provider's own parameters come last and replace none. */
+async function identify (
+  { provider, fetch, clock }: ClientParts,
+  config: oidc.Configuration,
+  { redirectUri, code, iss, verifier, nonce }: AuthorizationResponse
+): Promise<Identity> {
+  const responseUrl = new URL(redirectUri)
+  responseUrl.search = new URLSearchParams({ code, ...(iss === undefined ? {} : { iss }) }).toString()
+  const tokens = await oidc.authorizationCodeGrant(config, responseUrl, {
+    idTokenExpected: provider.idToken,
+    ...(verifier === null ? {} : { pkceCodeVerifier: verifier }),
+    ...(nonce === null ? {} : { expectedNonce: nonce })
+  })
+  const api = createProviderApi(config, fetch, tokens.access_token, tokens.claims() ?? null)
+  return toIdentity(provider, await provider.profile(api), toTokens(tokens, clock))
+}
+
+async function refresh (
+  { clock }: ClientParts,
+  config: oidc.Configuration,
+  refreshToken: string
+): Promise<ProviderTokens> {
+  const tokens = toTokens(await oidc.refreshTokenGrant(config, refreshToken), clock)
+  return { ...tokens, refreshToken: tokens.refreshToken ?? refreshToken }
+}
+
+async function revoke (
+  { provider, fetch }: ClientParts,
+  config: oidc.Configuration,
+  tokens: ProviderTokens
+): Promise<void> {
+  const api = createProviderApi(config, fetch, tokens.accessToken, null)
+  if (provider.revoke !== undefined) return provider.revoke(api)
+  if (config.serverMetadata().revocation_endpoint !== undefined) {
+    await oidc.tokenRevocation(config, tokens.refreshToken ?? tokens.accessToken)
+  }
+}
+
+/**
+ * Returns the parameters in the order of FastAPI Users. A provider's additional parameters come last and cannot replace
+ * those of the flow.
+ */
 function parametersOf (
   { clientId, authorizationParameters = {}, responseMode }: Provider,
   { redirectUri, state, scopes, challenge, nonce }: AuthorizationRequest
 ): URLSearchParams {
-  const ours = {
+  const ofFlow = {
     response_type: 'code',
     client_id: clientId,
     redirect_uri: redirectUri,
@@ -130,11 +145,19 @@ function parametersOf (
     ...(nonce === null ? {} : { nonce }),
     ...(responseMode === undefined ? {} : { response_mode: responseMode })
   }
-  return new URLSearchParams({ ...ours, ...authorizationParameters, ...ours })
+  return new URLSearchParams({ ...ofFlow, ...authorizationParameters, ...ofFlow })
 }
 
-/** Epoch seconds; some providers say when, most in how many seconds. */
-function expiryOf ({ expires_at: at, expires_in: within }: oidc.TokenEndpointResponse, clock: Clock): number | null {
+function toTokens (response: oidc.TokenEndpointResponse, clock: Clock): ProviderTokens {
+  return {
+    accessToken: response.access_token,
+    refreshToken: response.refresh_token ?? null,
+    expiresAt: expiryOf(response, clock)
+  }
+}
+
+/** Returns epoch seconds. Some providers send `expires_at`, most send `expires_in`. */
+function expiryOf ({ expires_at: at, expires_in: seconds }: oidc.TokenEndpointResponse, clock: Clock): number | null {
   if (typeof at === 'number' && Number.isSafeInteger(at)) return at
-  return within === undefined ? null : Math.floor(clock() / 1000 + within)
+  return seconds === undefined ? null : Math.floor(clock() / 1000 + seconds)
 }

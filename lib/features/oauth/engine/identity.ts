@@ -2,11 +2,11 @@ import { parseEmail } from '../../../users/index.js'
 import type { Identity, Provider, ProviderProfile, ProviderTokens } from '../contracts.js'
 import { providerFailed } from './provider-errors.js'
 
-const ID_MAX_LENGTH = 320 // the column's width
+const ID_MAX_LENGTH = 320 // width of the column `account_id`
 
 /**
- * Somebody in our terms. Throws `FST_USERS_OAUTH_PROVIDER_FAILED` for a profile without an id, or with an address that
- * is no text.
+ * Converts a profile to an identity. Throws `FST_USERS_OAUTH_PROVIDER_FAILED` for a profile without an id, or with an
+ * e-mail that is not a text.
  */
 export function toIdentity (
   provider: Provider,
@@ -24,18 +24,18 @@ export function toIdentity (
   }
 }
 
-/** The subject is the key of an account: never empty, and never a number that lost digits. */
+/** Returns the id as text. It is the key of an account, so it must not be empty or a number that lost digits. */
 function readId (id: unknown): string {
   if (typeof id === 'number' && Number.isSafeInteger(id) && id > 0) return String(id)
   if (typeof id !== 'string' || id.trim() === '' || id.length > ID_MAX_LENGTH) {
-    throw providerFailed('the profile has no id')
+    throw providerFailed('the profile has no usable id')
   }
-  if (!id.isWellFormed() || id.includes('\0')) throw providerFailed('the id of the profile cannot be stored')
+  if (!id.isWellFormed() || id.includes('\0')) throw providerFailed('the id of the profile contains characters that cannot be stored')
   return id
 }
 
 function readEmail (email: unknown): string | null {
   if (email === null || email === undefined) return null
-  if (typeof email !== 'string') throw providerFailed('the address of the profile is no text')
+  if (typeof email !== 'string') throw providerFailed('the e-mail of the profile is not a text')
   return parseEmail(email)
 }

@@ -3,7 +3,7 @@ import type { ProviderApi } from '../contracts.js'
 import { providerFailed } from './provider-errors.js'
 import type { SafeFetch } from './safe-fetch.js'
 
-/** Calls to a provider for the holder of an access token. */
+/** Creates the functions that call a provider with an access token. */
 export function createProviderApi (
   configuration: Configuration,
   fetch: SafeFetch,
@@ -22,15 +22,15 @@ export function createProviderApi (
           'user-agent': 'fastify-users',
           authorization: `Bearer ${accessToken}`,
           ...(body === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' }),
-          ...lowerCased(headers)
+          ...withLowerCaseNames(headers)
         },
         body
       })
-      if (!response.ok) throw providerFailed(`an answer has the status ${response.status}`)
+      if (!response.ok) throw providerFailed(`a response has the status ${response.status}`)
       try {
         return (await response.json()) as unknown
       } catch {
-        throw providerFailed('an answer is not JSON')
+        throw providerFailed('a response is not JSON')
       }
     },
 
@@ -41,6 +41,6 @@ export function createProviderApi (
   }
 }
 
-function lowerCased (headers: Record<string, string>): Record<string, string> {
+function withLowerCaseNames (headers: Record<string, string>): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
 }

@@ -4,40 +4,43 @@ import { request as requestHttps } from 'node:https'
 import { isUsersError } from '../../../errors.js'
 import type { ProviderFetch } from '../contracts.js'
 import { providerFailed, providerUnavailable, toProviderError } from './provider-errors.js'
-import { isPrivateHost, lookupPublic } from './public-addresses.js'
+import { isPrivateIpHost, lookupPublic } from './public-ip.js'
 
-/** Bounds of the calls to providers. */
+/** Limits of the calls to providers. */
 export interface SafeFetchOptions {
-  /** From the look-up to the last byte. */
+  /** Milliseconds from the DNS lookup to the last byte. */
   timeoutMs: number
-  /** Origins that may be plain http, and in a private network. */
+  /** Origins that may use http and private IP addresses. */
   insecureOrigins: ReadonlySet<string>
-  /** Sends the requests in place of Node's client; null for that one. */
+  /** Function that sends the requests; null for Node's client. */
   fetch?: ProviderFetch | null
 }
 
-/** What is sent. */
 export interface SafeFetchInit {
   method?: string
   headers?: Record<string, string>
   body?: unknown
 }
 
-/** One call: to https and to public addresses alone, bounded in time and size, redirects not followed. */
-export type SafeFetch = (address: string, init: SafeFetchInit) => Promise<Response>
-
-/** Largest answer of a provider, in bytes. */
-const MAX_BYTES = 262_144
 /**
- * A provider that is there, but not now: too many requests, a gateway without its server, maintenance (RFC 6585,
- * section 4; RFC 9110, section 15.6).
+ * Sends one request, to https URLs with public IP addresses only. Time and size are limited, and redirects are not
+ * followed.
  */
-const BUSY: ReadonlySet<number> = new Set([429, 502, 503, 504])
+export type SafeFetch = (url: string, init: SafeFetchInit) => Promise<Response>
 
-/** Throws `FST_USERS_OAUTH_PROVIDER_FAILED`, `FST_USERS_OAUTH_PROVIDER_UNAVAILABLE`, nothing else. */
+const TIMED_OUT = 'no complete response within timeoutMs'
+/** Maximum size of a response, in bytes. */
+const MAX_BYTES = 262_144
+/** Statuses of a temporary failure (RFC 6585, section 4; RFC 9110, section 15.6). */
+const UNAVAILABLE: ReadonlySet<number> = new Set([429, 502, 503, 504])
+
+/**
+ * Creates the function that calls providers. It throws only `FST_USERS_OAUTH_PROVIDER_FAILED` and
+ * `FST_USERS_OAUTH_PROVIDER_UNAVAILABLE`.
+ */
 export function createSafeFetch ({ timeoutMs, insecureOrigins, fetch = null }: SafeFetchOptions): SafeFetch {
-  return async (address, { method = 'GET', headers = {}, body }) => {
-    const url = checkAddress(address, insecureOrigins)
+  return async (text, { method = 'GET', headers = {}, body }) => {
+    const url = checkUrl(text, insecureOrigins)
     const payload = body === undefined || body === null ? '' : String(body)
     if (fetch !== null) return await sendBy(fetch, url, { method, headers: { ...headers }, payload, timeoutMs })
     const options = {
@@ -50,28 +53,28 @@ export function createSafeFetch ({ timeoutMs, insecureOrigins, fetch = null }: S
     try {
       return await send(url, options, payload)
     } catch (error) {
-      throw isUsersError(error) ? error : reasonOf(error)
+      throw isUsersError(error) ? error : toNetworkError(error)
     }
   }
 }
 
-/** The address, when it is one that may be called, or that a browser may be sent to. */
-export function checkAddress (address: string, insecureOrigins: ReadonlySet<string>): URL {
-  if (!URL.canParse(address)) throw providerFailed('an address cannot be read')
-  const url = new URL(address)
-  if (url.username + url.password !== '') throw providerFailed('an address holds a user name')
+/** Returns the parsed URL if it may be called, or opened in a browser. Throws `FST_USERS_OAUTH_PROVIDER_FAILED`. */
+export function checkUrl (text: string, insecureOrigins: ReadonlySet<string>): URL {
+  if (!URL.canParse(text)) throw providerFailed('a URL is malformed')
+  const url = new URL(text)
+  if (url.username + url.password !== '') throw providerFailed('a URL contains a user name')
   if (insecureOrigins.has(url.origin)) return url
-  if (url.protocol !== 'https:') throw providerFailed('an address is not https')
-  if (isPrivateHost(url.hostname)) throw providerFailed('an address is of a private network')
+  if (url.protocol !== 'https:') throw providerFailed('a URL is not https, and its origin is not in insecureOrigins')
+  if (isPrivateIpHost(url.hostname)) throw providerFailed('a URL has a private IP address, and its origin is not in insecureOrigins')
   return url
 }
 
 async function send (url: URL, options: RequestOptions & { signal: AbortSignal }, payload: string): Promise<Response> {
   const request = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, options)
-  request.on('error', () => {}) // one that comes after the answer began: the answer fails with it
+  request.on('error', () => {}) // an error after the response began also makes the response fail
   request.end(payload)
   try {
-    // after a 101 the request itself tells nothing any more
+    // the signal is needed here too: after status 101 the request emits no error
     const [message] = (await once(request, 'response', { signal: options.signal })) as [IncomingMessage]
     return toResponse(
       message.statusCode ?? 0,
@@ -83,9 +86,7 @@ async function send (url: URL, options: RequestOptions & { signal: AbortSignal }
   }
 }
 
-/**
- * Sends a request by the application's function, with the same bounds, also when the function keeps to none of them.
- */
+/** Sends a request with the application's `fetch`. The limits are enforced even if that function ignores them. */
 async function sendBy (
   fetch: ProviderFetch,
   url: URL,
@@ -114,26 +115,26 @@ async function sendBy (
     return await Promise.race([call(), aborted(signal)])
   } catch (error) {
     if (isUsersError(error)) throw error
-    if (signal.aborted) throw providerUnavailable('no answer in time')
+    if (signal.aborted) throw providerUnavailable(TIMED_OUT)
     const code = codeOf(error)
     throw code === null ? toProviderError(error) : providerUnavailable(code)
   }
 }
 
-/** Rejects when the signal aborts. */
+/** Returns a promise that rejects when the signal aborts. */
 function aborted (signal: AbortSignal): Promise<never> {
   return new Promise((_resolve, reject) => {
     signal.addEventListener(
       'abort',
       () => {
-        reject(providerUnavailable('no answer in time'))
+        reject(providerUnavailable(TIMED_OUT))
       },
       { once: true }
     )
   })
 }
 
-/** The code of a network error, which `fetch` throws as the cause of a TypeError; null for any other error. */
+/** Returns the code of a network error, which `fetch` throws as the cause of a TypeError; null for other errors. */
 function codeOf (error: unknown): string | null {
   const { code, cause } = (error ?? {}) as { code?: unknown; cause?: { code?: unknown } }
   const found = code ?? cause?.code
@@ -145,15 +146,15 @@ async function readBody (message: AsyncIterable<Uint8Array>): Promise<Buffer<Arr
   let size = 0
   for await (const chunk of message) {
     size += chunk.length
-    if (size > MAX_BYTES) throw providerFailed('an answer is too large')
+    if (size > MAX_BYTES) throw providerFailed(`a response has more than ${MAX_BYTES} bytes`)
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)
 }
 
 function toResponse (statusCode: number, type: string | undefined, body: Buffer<ArrayBuffer>): Response {
-  if (statusCode < 200 || statusCode > 599) throw providerFailed('an answer has no usual status')
-  if (BUSY.has(statusCode)) throw providerUnavailable(`an answer has the status ${statusCode}`)
+  if (statusCode < 200 || statusCode > 599) throw providerFailed('a response has an invalid status')
+  if (UNAVAILABLE.has(statusCode)) throw providerUnavailable(`a response has the status ${statusCode}`)
   const empty = body.length === 0 || [204, 205, 304].includes(statusCode)
   return new Response(empty ? null : body, {
     status: statusCode,
@@ -161,9 +162,9 @@ function toResponse (statusCode: number, type: string | undefined, body: Buffer<
   })
 }
 
-function reasonOf (error: unknown): Error {
-  const reason = String((error as NodeJS.ErrnoException).code) // what sockets and signals throw
+function toNetworkError (error: unknown): Error {
+  const reason = String((error as NodeJS.ErrnoException).code) // sockets and signals throw such errors
   return reason.startsWith('HPE_')
-    ? providerFailed(`an answer is no HTTP: ${reason}`)
-    : providerUnavailable(reason === 'ABORT_ERR' ? 'no answer in time' : reason)
+    ? providerFailed(`a response is not valid HTTP: ${reason}`)
+    : providerUnavailable(reason === 'ABORT_ERR' ? TIMED_OUT : reason)
 }

@@ -1,4 +1,4 @@
-import { Type } from '@sinclair/typebox'
+import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsync } from 'fastify'
 import type { Settings } from '../../../contracts/settings.js'
 import { addFormParsers, BODY_ERRORS, describeRoute, errorReplies } from '../../../routes/index.js'
@@ -13,6 +13,7 @@ const FormPostBody = Type.Object({
   error: parameter,
   iss: parameter
 })
+type FormPostBody = Static<typeof FormPostBody>
 
 interface FormPostOptions {
   settings: Settings
@@ -31,7 +32,7 @@ export const formPostRoute: FastifyPluginAsync<FormPostOptions> = async (scope, 
   const { settings, providerFlow, path, operation, upstream } = options
   addFormParsers(scope)
 
-  scope.post<{ Body: Partial<Record<(typeof FORWARDED)[number], string>> }>(
+  scope.post<{ Body: FormPostBody }>(
     `${path}/callback`,
     {
       schema: {

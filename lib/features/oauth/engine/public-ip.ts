@@ -2,7 +2,7 @@ import { lookup, type LookupOptions } from 'node:dns'
 import { BlockList, isIP, isIPv4, type LookupFunction } from 'node:net'
 import { providerFailed } from './provider-errors.js'
 
-/** IPv4 networks that are not the public internet (IANA's Special-Purpose Address Registry, RFC 6890). */
+/** Non-public IPv4 networks (IANA Special-Purpose Address Registry, RFC 6890). */
 const PRIVATE_4: readonly [string, number][] = [
   ['0.0.0.0', 8],
   ['10.0.0.0', 8],
@@ -19,7 +19,7 @@ const PRIVATE_4: readonly [string, number][] = [
   ['203.0.113.0', 24],
   ['224.0.0.0', 3]
 ]
-/** Within the global unicast of IPv6: protocol assignments with Teredo, documentation, 6to4. */
+/** Non-public networks within IPv6 global unicast: protocol assignments with Teredo, documentation, 6to4. */
 const PRIVATE_6: readonly [string, number][] = [
   ['2001::', 23],
   ['2001:db8::', 32],
@@ -30,29 +30,28 @@ const PRIVATE_6: readonly [string, number][] = [
 const blocked = listOf(PRIVATE_4, PRIVATE_6)
 const globalUnicast = listOf([], [['2000::', 3]])
 
-/** True for an address of the public internet. */
-export function isPublicAddress (address: string): boolean {
+/** Checks whether an IP address is public. */
+export function isPublicIp (address: string): boolean {
   if (isIPv4(address)) return !blocked.check(address, 'ipv4')
   return globalUnicast.check(address, 'ipv6') && !blocked.check(address, 'ipv6')
 }
 
-/** True for a host of a web address that is an address of no public network: it needs no look-up. */
-export function isPrivateHost (hostname: string): boolean {
+/** Checks whether the host of a URL is a non-public IP address. Host names are checked by `lookupPublic`. */
+export function isPrivateIpHost (hostname: string): boolean {
   const address = hostname.replace(/^\[|\]$/g, '')
-  return isIP(address) !== 0 && !isPublicAddress(address)
+  return isIP(address) !== 0 && !isPublicIp(address)
 }
 
 /**
- * A DNS look-up that gives public addresses alone. What is checked here is what is connected to: the name is not asked
- * again.
+ * DNS lookup that returns public IP addresses only. The connection uses the checked IP addresses: the name is not
+ * resolved again, which prevents DNS rebinding.
  */
 export const lookupPublic: LookupFunction = (hostname, options, callback) => {
   lookup(hostname, { ...options, all: true } as LookupOptions & { all: true }, (error, found) => {
-    // `all` gives a list
     if (error !== null) return callback(error, [])
-    const addresses = found.filter(({ address }) => isPublicAddress(address))
+    const addresses = found.filter(({ address }) => isPublicIp(address))
     const [first] = addresses
-    if (first === undefined) return callback(providerFailed('its host has no public address'), [])
+    if (first === undefined) return callback(providerFailed('the host name resolves to no public IP address'), [])
     if (options.all === true) callback(null, addresses)
     else callback(null, first.address, first.family)
   })
