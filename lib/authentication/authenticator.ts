@@ -1,4 +1,4 @@
-import '@fastify/jwt' // declares `request.user`; kept in the .d.ts, so that our declaration below has what it extends
+import '@fastify/jwt' // declares `request.user`, which the declaration below extends; the import is kept in the .d.ts
 import type { FastifyRequest } from 'fastify'
 import type { Backend } from '../contracts/backend.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
@@ -7,40 +7,41 @@ import type { Transport } from '../contracts/transport.js'
 import type { User } from '../contracts/user.js'
 import type { UserRows } from '../users/index.js'
 
-/** Who a request comes from, and how that is known. */
+/** The authenticated user of a request, with the token and the backend that identified the user. */
 export interface Authentication {
   readonly user: User
-  /** The token that was presented. Read it by name: what prints, serializes or copies the object leaves it out. */
+  /** The presented token. It is not enumerable: printing, serializing or copying the object omits it. */
   readonly token: string
-  /** Name of the backend that accepted it. */
+  /** Name of the backend that accepted the token. */
   readonly backend: string
 }
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The user, token and backend that `authenticate` found; null before and for anonymous requests. */
+    /** The user, token and backend that `authenticate` found. Null before the guard and for anonymous requests. */
     authentication: Authentication | null
   }
 }
 
 declare module '@fastify/jwt' {
   interface FastifyJWT {
-    /** The user that `authenticate` found; null before and for anonymous requests. */
+    /** The user that `authenticate` found. Null before the guard and for anonymous requests. */
     user: User | null
   }
 }
 
-/** Finds who a request comes from. */
+/** Identifies the user of a request. */
 export interface Authenticator {
   /**
-   * The first enabled backend, in list order, that yields a user; its flags are not looked at here. Answers at once
-   * where transport, strategy and store do.
+   * Returns the authentication by the first enabled backend, in list order, that identifies a user. Ignores the flags
+   * of the user. Synchronous if the transport, the strategy and the store are.
    */
   find(request: FastifyRequest, enabled: readonly string[] | null): MaybePromise<Authentication | null>
-  /** Returns the sessions that a request presents to one backend: several if its transport meets several tokens. */
+  /** Returns the sessions that a request presents to one backend: several if its transport reads several tokens. */
   findPresented(request: FastifyRequest, backend: string): Promise<Authentication[]>
 }
 
+/** Creates the authenticator of a registration. */
 export function createAuthenticator (backends: ReadonlyMap<string, Backend>, rows: UserRows): Authenticator {
   let list: readonly Backend[] = []
 
@@ -56,20 +57,20 @@ export function createAuthenticator (backends: ReadonlyMap<string, Backend>, row
       if (token === null) continue
       const subject = backend.strategy.readToken(token, { request, users: rows })
       if (isPromise(subject)) {
-        return subject.then((read) => accept(read, token, backend) ?? search(request, enabled, i + 1))
+        return subject.then((read) => acceptSubject(read, token, backend) ?? search(request, enabled, i + 1))
       }
-      const found = accept(subject, token, backend)
+      const found = acceptSubject(subject, token, backend)
       if (found !== null) return found
     }
     return null
   }
 
-  /** A token made under another stamp than the user has now is none. */
-  function accept (subject: TokenSubject | null, token: string, { name }: Backend): Authentication | null {
+  /** Refuses a token if the security stamp of the user has changed since the token was issued. */
+  function acceptSubject (subject: TokenSubject | null, token: string, { name }: Backend): Authentication | null {
     if (subject === null) return null
     const { row, stamp } = subject
     if (stamp !== undefined && stamp !== null && !rows.hasStamp(row, stamp)) return null
-    return new Found(rows.toUser(row), name, token)
+    return new HiddenTokenAuthentication(rows.toUser(row), name, token)
   }
 
   return {
@@ -83,7 +84,8 @@ export function createAuthenticator (backends: ReadonlyMap<string, Backend>, row
       const found: Authentication[] = []
       if (backend === undefined) return found
       for (const token of presentedTokens(backend.transport, request)) {
-        const session = accept(await backend.strategy.readToken(token, { request, users: rows }), token, backend)
+        const subject = await backend.strategy.readToken(token, { request, users: rows })
+        const session = acceptSubject(subject, token, backend)
         if (session !== null) found.push(session)
       }
       return found
@@ -98,13 +100,13 @@ export function presentedTokens (transport: Transport, request: FastifyRequest):
   return token === null ? [] : [token]
 }
 
-/** True for a promise of any make. */
+/** Returns true for any thenable, not only for native promises. */
 export function isPromise<T> (value: MaybePromise<T>): value is Promise<T> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }
 
-/** Keeps the token out of sight. */
-class Found implements Authentication {
+/** An authentication that does not reveal its token when it is printed or serialized. */
+class HiddenTokenAuthentication implements Authentication {
   readonly #token: string
 
   constructor (

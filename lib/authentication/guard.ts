@@ -1,221 +1,128 @@
-import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import { toCallError } from '../adapters/shared/store-errors.js'
 import type { Backend } from '../contracts/backend.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
-import type { AnyReply, AnyRequest } from '../contracts/instances.js'
 import type { Settings } from '../contracts/settings.js'
-import type { User } from '../contracts/user.js'
-import { notRegistered } from '../copies.js'
-import {
-  FST_USERS_CROSS_SITE_REQUEST,
-  FST_USERS_FORBIDDEN,
-  FST_USERS_GUARD_MISUSED,
-  FST_USERS_UNAUTHENTICATED,
-  type UsersError
-} from '../errors.js'
+import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_FORBIDDEN, FST_USERS_UNAUTHENTICATED } from '../errors.js'
 import { kGuard } from '../symbols.js'
 import { isPromise, type Authentication, type Authenticator } from './authenticator.js'
 import { isCrossSite, isUnsafe } from './csrf.js'
-import { findSessionToEnd } from './session-to-end.js'
-import { checkBackendNames, readGuardOptions, type AuthenticateOptions, type GuardOptions } from './guard-options.js'
+import { checkBackendNames, type GuardOptions } from './guard-options.js'
+import { findLogoutSession } from './logout-session.js'
 
-/** A route hook that lets a request through or refuses it. */
-export type GuardHook = (request: AnyRequest, reply: AnyReply, done: HookHandlerDoneFunction) => void
-
-/** The guard's call forms. */
-export interface Authenticate {
-  /** As a hook: `preHandler: authenticate`. */
-  (request: AnyRequest, reply: AnyReply, done: HookHandlerDoneFunction): void
-  /** In a handler: the user, or null with `optional`. Rejects with the guard's errors. */
-  (request: AnyRequest, reply: AnyReply, options?: AuthenticateOptions): Promise<User | null>
-  /** Makes a hook: `preHandler: authenticate({ superuser: true })`. */
-  (options?: AuthenticateOptions): GuardHook
-}
-
-/** The guard of one registration, found through `request.server`. */
+/** The guard of one registration. `authenticate` finds it through `request.server`. */
 export interface Guard {
-  /** Sets `request.user` and `request.authentication`. Throws what refuses the request. */
+  /** Sets `request.user` and `request.authentication`. Throws the error that refuses the request. */
   check(request: FastifyRequest, options: GuardOptions): MaybePromise<void>
   /**
-   * Makes the session that a logout at this backend ends the session of the request. Throws `FST_USERS_UNAUTHENTICATED`
-   * if there is not exactly one.
+   * Sets `request.authentication` to the session that a logout at this backend ends. Throws `FST_USERS_UNAUTHENTICATED`
+   * unless there is exactly one.
    */
   selectForLogout(request: FastifyRequest, backend: string): Promise<void>
-  /**
-   * Replies to a refused request itself where the application's error handler would not speak the clients' language.
-   */
+  /** Format of the errors of refused requests. With `fastapi` the guard sends the reply, not the error handler. */
   readonly errorStyle: Settings['errorStyle']
-  /** Names of the backends, known from the start. */
+  /** Names of all backends, in order. */
   readonly backendNames: readonly string[]
 }
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The guard: as a hook, with options, or in a handler. The exported `authenticate` is the same. */
-    authenticate: Authenticate
     [kGuard]: Guard
   }
 }
 
-const DEFAULTS = readGuardOptions()
-
-/**
- * Lets only known, active users through. Refuses with `FST_USERS_UNAUTHENTICATED` (401), `FST_USERS_FORBIDDEN` and
- * `FST_USERS_CROSS_SITE_REQUEST` (403), `FST_USERS_STORE_UNAVAILABLE` (503); a wrong call throws
- * `FST_USERS_GUARD_MISUSED`.
- */
-// the overloads of one function
-export const authenticate: Authenticate = Object.assign(authenticateForms as Authenticate, { [kGuard]: DEFAULTS })
-
-function authenticateForms (
-  first?: AnyRequest | AuthenticateOptions,
-  reply?: AnyReply,
-  last?: HookHandlerDoneFunction | AuthenticateOptions
-): unknown {
-  if (typeof last === 'function') return runHook(first as AnyRequest, reply as AnyReply, DEFAULTS, last)
-  if (reply === undefined) return makeHook(readGuardOptions(first as AuthenticateOptions))
-  if (!('send' in reply)) throw FST_USERS_GUARD_MISUSED(['takes (request, reply, options)'])
-  return inHandler(first as AnyRequest, readGuardOptions(last))
+interface GuardContext {
+  authenticator: Authenticator
+  backends: ReadonlyMap<string, Backend>
+  settings: Settings
+  backendNames: readonly string[]
 }
 
-/** Decides about requests for the backends of one registration. */
+/** Creates the guard of one registration. */
 export function createGuard (
   authenticator: Authenticator,
   backends: ReadonlyMap<string, Backend>,
   settings: Settings,
   backendNames: readonly string[]
 ): Guard {
-  const unauthenticated = (): Error =>
-    FST_USERS_UNAUTHENTICATED(
-      [],
-      settings.wwwAuthenticate ? { headers: { 'www-authenticate': challenge(backends) } } : {}
-    )
-
-  function decide (request: FastifyRequest, found: Authentication | null, options: GuardOptions): void {
-    const refusal = refuse(request, found, options)
-    request.authentication = refusal === null ? found : null
-    request.user = request.authentication?.user ?? null
-    if (refusal !== null && !options.optional) throw refusal
-  }
-
-  function refuse (
-    request: FastifyRequest,
-    found: Authentication | null,
-    { active, verified, superuser }: GuardOptions
-  ): Error | null {
-    if (found === null) return unauthenticated()
-    const { user } = found
-    const transport = backends.get(found.backend)?.transport
-    if (transport?.ambient === true && isUnsafe(request) && isCrossSite(request, settings, transport)) {
-      return FST_USERS_CROSS_SITE_REQUEST()
-    }
-    if (active && !user.is_active) return unauthenticated()
-    return (verified && !user.is_verified) || (superuser && !user.is_superuser) ? FST_USERS_FORBIDDEN() : null
-  }
-
-  function findAmong (
-    request: FastifyRequest,
-    enabled: readonly string[] | null,
-    options: GuardOptions
-  ): MaybePromise<void> {
-    const found = authenticator.find(request, enabled)
-    return isPromise(found)
-      ? found.then((result) => {
-        decide(request, result, options)
-      })
-      : decide(request, found, options)
-  }
-
+  const context: GuardContext = { authenticator, backends, settings, backendNames }
   return {
     backendNames,
     errorStyle: settings.errorHandler === 'application' ? 'fastify' : settings.errorStyle,
-    check (request, options) {
-      const { backends: enabled } = options
-      if (enabled === null) {
-        // a guard before this one has read it
-        if (request.authentication !== null) return decide(request, request.authentication, options)
-        return findAmong(request, null, options)
-      }
-      const names = typeof enabled === 'function' ? enabled(request) : enabled
-      const among = (list: readonly string[]): MaybePromise<void> =>
-        findAmong(request, checkBackendNames(list, backendNames), options)
-      return isPromise(names) ? names.then(among) : among(names)
-    },
+    check: (request, options) => checkRequest(context, request, options),
     async selectForLogout (request, backend) {
-      const session = await findSessionToEnd(authenticator, request, backend, backendNames).catch((error: unknown) => {
+      const session = await findLogoutSession(authenticator, request, backend, backendNames).catch((error: unknown) => {
         throw toCallError(error)
       })
-      if (session === null) throw unauthenticated()
+      if (session === null) throw unauthenticated(context)
       request.authentication = session
     }
   }
 }
 
-/** The options that a hook was made with; undefined for a function that is no guard. */
-export function guardOptionsOf (hook: unknown): GuardOptions | undefined {
-  return typeof hook === 'function' ? (hook as { [kGuard]?: GuardOptions })[kGuard] : undefined
-}
-
-function makeHook (options: GuardOptions): GuardHook {
-  return Object.assign(
-    (request: AnyRequest, reply: AnyReply, done: HookHandlerDoneFunction) => {
-      runHook(request, reply, options, done)
-    },
-    { [kGuard]: options }
-  )
-}
-
-/** Calls `done` at once where nothing had to be waited for. */
-function runHook (request: AnyRequest, reply: AnyReply, options: GuardOptions, done: HookHandlerDoneFunction): void {
-  let checked: MaybePromise<void>
-  try {
-    checked = check(request, options)
-  } catch (error) {
-    refuseRequest(request, reply, toCallError(error), done)
-    return
+function checkRequest (context: GuardContext, request: FastifyRequest, options: GuardOptions): MaybePromise<void> {
+  const { backends: enabled } = options
+  if (enabled === null) {
+    // an earlier guard has authenticated this request
+    if (request.authentication !== null) return applyFlags(context, request, request.authentication, options)
+    return authenticateRequest(context, request, null, options)
   }
-  if (isPromise(checked)) {
-    checked.then(
-      () => {
-        done()
-      },
-      (error: unknown) => {
-        refuseRequest(request, reply, toCallError(error), done)
-      }
-    )
-  } else done()
+  const names = typeof enabled === 'function' ? enabled(request) : enabled
+  const authenticateAmong = (list: readonly string[]): MaybePromise<void> =>
+    authenticateRequest(context, request, checkBackendNames(list, context.backendNames), options)
+  return isPromise(names) ? names.then(authenticateAmong) : authenticateAmong(names)
 }
 
-/** The application's error handler decides what a refused request is told, unless its clients expect FastAPI's form. */
-function refuseRequest (request: AnyRequest, reply: AnyReply, error: UsersError, done: HookHandlerDoneFunction): void {
-  const { errorStyle } = guardOf(request) ?? {}
-  if (errorStyle !== 'fastapi' || error.statusCode === 500) return done(error)
-  const told = reply as FastifyReply // AnyReply is the part that all applications share
-  told
-    .code(error.statusCode)
-    .headers(error.headers ?? {})
-    .send({ detail: error.detail })
+/** Stays synchronous where the authenticator is: a promise would delay every guarded request. */
+function authenticateRequest (
+  context: GuardContext,
+  request: FastifyRequest,
+  enabled: readonly string[] | null,
+  options: GuardOptions
+): MaybePromise<void> {
+  const found = context.authenticator.find(request, enabled)
+  return isPromise(found)
+    ? found.then((result) => {
+      applyFlags(context, request, result, options)
+    })
+    : applyFlags(context, request, found, options)
 }
 
-async function inHandler (request: AnyRequest, options: GuardOptions): Promise<User | null> {
-  try {
-    await check(request, options)
-  } catch (error) {
-    throw toCallError(error)
+/** Sets the user of the request if the flags of the guard accept it. Throws the refusal unless `optional` is set. */
+function applyFlags (
+  context: GuardContext,
+  request: FastifyRequest,
+  found: Authentication | null,
+  options: GuardOptions
+): void {
+  const refusal = findRefusal(context, request, found, options)
+  request.authentication = refusal === null ? found : null
+  request.user = request.authentication?.user ?? null
+  if (refusal !== null && !options.optional) throw refusal
+}
+
+function findRefusal (
+  context: GuardContext,
+  request: FastifyRequest,
+  found: Authentication | null,
+  { active, verified, superuser }: GuardOptions
+): Error | null {
+  if (found === null) return unauthenticated(context)
+  const { user } = found
+  const transport = context.backends.get(found.backend)?.transport
+  if (transport?.ambient === true && isUnsafe(request) && isCrossSite(request, context.settings, transport)) {
+    return FST_USERS_CROSS_SITE_REQUEST()
   }
-  return (request as FastifyRequest).user
+  if (active && !user.is_active) return unauthenticated(context)
+  return (verified && !user.is_verified) || (superuser && !user.is_superuser) ? FST_USERS_FORBIDDEN() : null
 }
 
-function check (request: AnyRequest, options: GuardOptions): MaybePromise<void> {
-  const guard = guardOf(request)
-  if (guard === undefined) throw notRegistered(request.server)
-  return guard.check(request as FastifyRequest, options)
+function unauthenticated ({ backends, settings }: GuardContext): Error {
+  if (!settings.wwwAuthenticate) return FST_USERS_UNAUTHENTICATED()
+  return FST_USERS_UNAUTHENTICATED([], { headers: { 'www-authenticate': challengeOf(backends) } })
 }
 
-function guardOf ({ server }: AnyRequest): Guard | undefined {
-  return (server as { [kGuard]?: Guard })[kGuard]
-}
-
-function challenge (backends: ReadonlyMap<string, Backend>): string {
+/** Returns the challenge of a 401 reply (RFC 9110, section 11.6.1). */
+function challengeOf (backends: ReadonlyMap<string, Backend>): string {
   return [...backends.values()].some(({ transport }) => !transport.ambient) ? 'Bearer' : 'Cookie'
 }

@@ -1,3 +1,4 @@
+export * from './authenticate.js'
 export * from './authenticator.js'
 export * from './backend.js'
 export * from './csrf.js'

@@ -1,7 +1,9 @@
+import type { FastifyInstance } from 'fastify'
 import { LoginBody } from '../../schemas/index.js'
 import { authenticate, isCrossSite } from '../authentication/index.js'
 import type { Backend } from '../contracts/backend.js'
 import type { RouteGroup } from '../contracts/route-group.js'
+import type { Settings } from '../contracts/settings.js'
 import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_LOGIN_BAD_CREDENTIALS } from '../errors.js'
 import { kGuard } from '../symbols.js'
 import type { UsersService } from '../users/index.js'
@@ -9,20 +11,26 @@ import { describeRoute } from './describe-route.js'
 import { ignoreJsonBodies } from './fastapi-bodies.js'
 import { addFormParsers } from './parsers.js'
 import { BODY_ERRORS, errorReplies, UNREAD_BODY_ERRORS } from './replies.js'
-import { endPresented, startSession } from './start-session.js'
+import { endPresentedSessions, startSession } from './start-session.js'
 
 const FORMS = ['application/x-www-form-urlencoded', 'multipart/form-data']
 
-/** Login and logout of one backend. */
-export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async (
-  scope,
-  { users, settings, backend }
-) => {
-  const { transport, description, name } = backend
-  const fastapi = settings.errorStyle === 'fastapi'
-  addFormParsers(scope)
-  if (fastapi) ignoreJsonBodies(scope)
+interface BackendRoutesOptions {
+  users: UsersService
+  settings: Settings
+  backend: Backend
+}
 
+/** Registers the routes for login and logout at one backend. */
+export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async (scope, options) => {
+  addFormParsers(scope)
+  if (options.settings.errorStyle === 'fastapi') ignoreJsonBodies(scope)
+  addLoginRoute(scope, options)
+  addLogoutRoute(scope, options)
+}
+
+function addLoginRoute (scope: FastifyInstance, { users, settings, backend }: BackendRoutesOptions): void {
+  const { transport, description, name } = backend
   scope.post<{ Body: LoginBody }>(
     '/login',
     {
@@ -32,7 +40,7 @@ export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async 
           operation: `login:${name}`,
           upstream: `auth:${name}.login`,
           summary: 'Log in',
-          consumes: fastapi ? FORMS : [...FORMS, 'application/json']
+          consumes: settings.errorStyle === 'fastapi' ? FORMS : [...FORMS, 'application/json']
         }),
         body: LoginBody,
         response: {
@@ -59,7 +67,10 @@ export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async 
       return transport.sendLogin(reply, await startSession(users, backend, row, { request, reply }))
     }
   )
+}
 
+function addLogoutRoute (scope: FastifyInstance, { users, settings, backend }: BackendRoutesOptions): void {
+  const { transport, description, name } = backend
   scope.post(
     '/logout',
     {
@@ -77,7 +88,7 @@ export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async 
             'UNAUTHENTICATED',
             'FORBIDDEN',
             'CROSS_SITE_REQUEST',
-            ...UNREAD_BODY_ERRORS.filter((word) => !fastapi || word !== 'BAD_REQUEST')
+            ...UNREAD_BODY_ERRORS.filter((word) => settings.errorStyle !== 'fastapi' || word !== 'BAD_REQUEST')
           )
         }
       },
@@ -89,14 +100,14 @@ export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async 
       ]
     },
     async (request, reply) => {
-      const { backend: actingName = '', token } = request.authentication ?? {}
-      const acting = users.backends.get(actingName)
+      // the session may belong to another backend
+      const { backend: sessionBackendName = '', token } = request.authentication ?? {}
+      const sessionBackend = users.backends.get(sessionBackendName)
       await users.logout(request, reply)
-      // duplicates of the cookie: without this, one of them would stay logged in
-      if (acting === backend) await endPresented(backend, request, token)
-      // a cookie that logged out here is cleared here
-      const clearing = transport.sendLogout === undefined ? acting?.transport : transport
-      return clearing?.sendLogout?.(reply) ?? reply.code(204).send()
+      // duplicates of the cookie are revoked too: otherwise the browser would stay logged in with one of them
+      if (sessionBackend === backend) await endPresentedSessions(backend, request, token)
+      const replyTransport = transport.sendLogout === undefined ? sessionBackend?.transport : transport
+      return replyTransport?.sendLogout?.(reply) ?? reply.code(204).send()
     }
   )
 }

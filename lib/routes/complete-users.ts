@@ -4,7 +4,8 @@ import type { Settings } from '../contracts/settings.js'
 import type { User } from '../contracts/user.js'
 
 /**
- * Makes routes reply with what features know of a user beside its row. Only these replies wait for it, never the guard.
+ * Adds properties from features, such as provider accounts, to the users in replies. They are read when such a reply is
+ * sent, so the guard does not wait for them.
  */
 export function completeUsers (
   scope: FastifyInstance,
@@ -13,10 +14,10 @@ export function completeUsers (
 ): void {
   if (!('oauth_accounts' in UserRead.properties)) return
   scope.addHook('preSerialization', async ({ routeOptions: { schema } }, { statusCode }, payload) => {
-    // our routes have schemas by status
+    // the routes of the plugin have one response schema per status
     const replies = schema?.response as Record<number, { [COMPONENT]?: string }> | undefined
     if (replies?.[statusCode]?.[COMPONENT] !== UserRead[COMPONENT]) return payload
-    // the schema says so
+    // a reply with this schema is a user
     const added = [...additions].map(async ([property, read]) => [property, await read(payload as User)])
     return { ...(payload as User), ...Object.fromEntries(await Promise.all(added)) }
   })

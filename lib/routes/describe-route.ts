@@ -3,16 +3,16 @@ import type { Settings } from '../contracts/settings.js'
 
 interface Description {
   tags: ['auth'] | ['users']
-  /** Name of the operation; the registration's name comes in front when it is not the default. */
+  /** Operation id, without the prefix for a registration whose `name` is not the default. */
   operation: string
-  /** The route's name in FastAPI Users. */
+  /** Name of the route in FastAPI Users. */
   upstream: string
   summary: string
   description?: string
   consumes?: readonly string[]
 }
 
-/** What the API document says of a route, as a part of its schema. */
+/** Returns the part of a route's schema that only the API document uses. */
 export function describeRoute (
   { name, operationIds }: Settings,
   { operation, upstream, ...rest }: Description
@@ -21,10 +21,10 @@ export function describeRoute (
     operationIds === 'fastapi'
       ? { ...rest, operationId: upstream, summary: titleOf(upstream) }
       : { ...rest, operationId: name === 'users' ? operation : `${name}.${operation}` }
-  return schema // keywords of the API document, which Fastify's own type does not know
+  return schema // FastifySchema does not declare the keywords of API documents
 }
 
-/** Completes operation ids as FastAPI makes them: name, path and method, so that generated clients keep their names. */
+/** Completes operation ids as FastAPI does, from name, path and method, so that generated clients keep their names. */
 export function completeOperationIds (scope: FastifyInstance, { operationIds }: Settings): void {
   if (operationIds !== 'fastapi') return
   scope.addHook('onRoute', (route) => {
@@ -37,7 +37,7 @@ export function completeOperationIds (scope: FastifyInstance, { operationIds }: 
   })
 }
 
-/** `users:patch_current_user` reads `Users:Patch Current User`. */
+/** Returns the summary as FastAPI does: `users:patch_current_user` becomes `Users:Patch Current User`. */
 function titleOf (upstream: string): string {
   return upstream
     .replaceAll('_', ' ')

@@ -15,9 +15,9 @@ interface Documented {
 }
 
 /**
- * Returns the security schemes of the backends by name (OpenAPI 3.1, Security Scheme Object). `prefix` is the path in
- * front
- * of our routes. With `openapiPasswordFlow`, a bearer backend is the password flow of OAuth 2 (RFC 6749, section 4.3).
+ * Returns the security schemes of the backends by name (OpenAPI 3.1, Security Scheme Object). `prefix` is the prefix of
+ * the scope. With `openapiPasswordFlow`, bearer backends are documented as the OAuth 2 password flow (RFC 6749, section
+ * 4.3).
  */
 export function securitySchemes (
   backends: readonly BackendOptions[],
@@ -42,10 +42,9 @@ export function securitySchemes (
 }
 
 /**
- * Makes @fastify/swagger document the scope's routes as they are: a `transform` of the application, which may expect
- * other
- * schemas than JSON Schemas, does not see them. Adds the security schemes that the document does not have. Swagger 2
- * documents throw `FST_USERS_OPENAPI_REQUIRED`.
+ * Makes @fastify/swagger document the scope's routes without the application's `transform`, which may expect other
+ * schemas than JSON Schemas. Adds missing security schemes to the document. For Swagger 2 documents, the generation
+ * throws `FST_USERS_OPENAPI_REQUIRED`.
  */
 export function documentRoutes (
   scope: FastifyInstance,
@@ -54,7 +53,7 @@ export function documentRoutes (
   settings: Settings
 ): void {
   const schemes = Object.entries(securitySchemes(backends, settings, application.prefix))
-  const withoutPrefix = securitySchemes(backends, settings) // what `usersOpenapi` returned, which knows no prefix
+  const withoutPrefix = securitySchemes(backends, settings) // as `usersOpenapi` returns them, which knows no prefix
 
   function swaggerTransform ({ schema, url, openapiObject }: Documented): { schema: object; url: string } {
     if (openapiObject === undefined) throw FST_USERS_OPENAPI_REQUIRED()

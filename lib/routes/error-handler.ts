@@ -10,11 +10,10 @@ import { toFastapiReply } from './fastapi-errors.js'
 type ErrorHandler = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => unknown
 
 /**
- * Sets the error handler of our routes. Our errors become replies with `detail`, or FastAPI's. Errors of other plugins
- * that
- * have a status are passed to the application's error handler, as on its own routes. Other errors become a fixed 500
- * whose
- * text reveals nothing. With `errorHandler: 'application'` all errors are passed to the application's error handler.
+ * Sets the error handler of the plugin's routes. Errors of the plugin become replies with `detail`, or replies in
+ * FastAPI's format. Errors of other plugins that have a status are passed to the application's error handler. All other
+ * errors become a fixed 500 that reveals nothing. With `errorHandler: 'application'`, all errors are passed to the
+ * application's error handler.
  */
 export function handleErrors (
   scope: FastifyInstance,
@@ -25,20 +24,20 @@ export function handleErrors (
   const passOn = passToApplication(scope, application)
 
   scope.setErrorHandler<FastifyError>((thrown, request, reply) => {
-    const error = isError(thrown) ? thrown : internalError(thrown) // anything can be thrown
+    const error = isError(thrown) ? thrown : internalError(thrown) // code may throw any value
     const isOwn = isUsersError(error) || handlerErrors.has(error)
     if (errorHandler === 'application') {
       return passOn(isOwn && !isRefusal(error) ? internalError(error) : error, request, reply)
     }
     if (!isOwn && !isBodyError(error) && hasStatus(error, reply)) return passOn(error, request, reply)
     const { statusCode, body } = errorStyle === 'fastapi' ? toFastapiReply(error, request) : toReply(error, request)
-    request.log[statusCode >= 500 ? 'error' : 'debug']({ err: error }, 'fastify-users: request refused')
+    request.log[statusCode >= 500 ? 'error' : 'debug']({ err: error }, statusCode >= 500 ? 'fastify-users: request failed' : 'fastify-users: request refused')
     if (isUsersError(error) && error.headers !== undefined) reply.headers(error.headers)
     return reply.code(statusCode).send(body)
   })
 }
 
-/** Returns the set of errors that the handlers of the scope's routes threw, the application's event hooks included. */
+/** Returns the set of errors that the handlers of the scope's routes threw, including those of event hooks. */
 function markHandlerErrors (scope: FastifyInstance): WeakSet<object> {
   const errors = new WeakSet<object>()
   scope.addHook('onRoute', (route) => {
@@ -61,7 +60,7 @@ function markHandlerErrors (scope: FastifyInstance): WeakSet<object> {
 function passToApplication (scope: FastifyInstance, application: FastifyInstance): ErrorHandler {
   const inherited = scope.errorHandler
   return (error, request, reply) => {
-    const latest = application.errorHandler as ErrorHandler // `this` is bound by Fastify
+    const latest = application.errorHandler as ErrorHandler // Fastify has bound `this`
     if (latest === inherited && error instanceof Error) return reply.send(error) // Fastify calls the inherited handler
     return latest(error, request, reply)
   }
@@ -92,18 +91,18 @@ function isError (thrown: unknown): boolean {
   )
 }
 
-/** True for an error that a handler or an event hook may reply with; every other one becomes a 500. */
+/** Returns true for an error that a handler or an event hook may reply with. Every other error becomes a 500. */
 function isRefusal (error: FastifyError): boolean {
   const { statusCode = 500 } = error
   return isUsersError(error) ? statusCode !== 500 : statusCode >= 400 && statusCode < 500
 }
 
-/** Errors of Fastify about a body, which our routes document. */
+/** Returns true for Fastify's errors about a body, which the plugin's routes document. */
 function isBodyError ({ code, validation }: FastifyError): boolean {
   return validation !== undefined || (typeof code === 'string' && code.startsWith('FST_ERR_CTP_'))
 }
 
-/** True for an error that names its status (400 to 599) as Fastify reads it, or that follows `reply.code(…)`. */
+/** Returns true if Fastify would reply to the error with a status of 400 to 599, also after `reply.code(…)`. */
 function hasStatus (error: FastifyError, reply: FastifyReply): boolean {
   const { statusCode, status } = error as { statusCode?: unknown; status?: unknown }
   return [statusCode, status, reply.statusCode].some((value) => Number(value) >= 400 && Number(value) <= 599)

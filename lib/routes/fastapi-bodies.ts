@@ -6,7 +6,7 @@ type Json = Record<string, unknown>
 const TRUE = new Set(['true', 't', 'yes', 'y', 'on', '1'])
 const FALSE = new Set(['false', 'f', 'no', 'n', 'off', '0'])
 
-/** Reads booleans as leniently as Pydantic does: 0 and 1, and their usual words in any case. */
+/** Accepts the same booleans as Pydantic: 0 and 1, and words such as `yes` and `off` in any case. */
 export function acceptLaxBooleans (scope: FastifyInstance): void {
   scope.addHook('preValidation', (request, _reply, done) => {
     const { properties = {} } = (request.routeOptions.schema?.body ?? {}) as { properties?: Record<string, Json> }
@@ -21,7 +21,7 @@ export function acceptLaxBooleans (scope: FastifyInstance): void {
   })
 }
 
-/** FastAPI's login form does not read JSON: such a body counts as empty. */
+/** Treats a JSON body as empty, because FastAPI's login route reads forms only. */
 export function ignoreJsonBodies (scope: FastifyInstance): void {
   scope.removeContentTypeParser('application/json')
   scope.addContentTypeParser(

@@ -3,7 +3,7 @@ import type { ErrorObject } from 'ajv'
 import type { FastifyError, FastifyRequest } from 'fastify'
 import { isUsersError } from '../errors.js'
 
-/** A reply in FastAPI's form: `{ detail }`, or plain text for a 500. */
+/** A reply in FastAPI's format: `{ detail }`, or plain text for a 500. */
 export interface FastapiReply {
   statusCode: number
   body: { detail: unknown } | string
@@ -18,12 +18,12 @@ interface Problem {
   ctx?: Json
 }
 
-const SECRET = new Set(['password', 'current_password', 'token', 'client_secret', 'access_token', 'refresh_token'])
+const SECRET_FIELDS = new Set(['password', 'current_password', 'token', 'client_secret', 'access_token', 'refresh_token'])
 const REDACTED = '**********'
 const PASSWORD_REASON = 'It must be well-formed text of at most 1024 bytes.'
-const MAX_DEPTH = 64 // 16 kB of brackets would exhaust the stack
+const MAX_DEPTH = 64 // a body of 16 kB of brackets would overflow the stack
 
-/** What FastAPI replies for an error: 422 with the list of problems for a body that does not fit, secrets left out. */
+/** Returns FastAPI's reply to an error: 422 with a list of problems for an invalid body, without secrets. */
 export function toFastapiReply (error: FastifyError, request: FastifyRequest): FastapiReply {
   const { statusCode = 500, code, validation } = error
   if (validation !== undefined && error.validationContext === 'querystring') {
@@ -32,8 +32,8 @@ export function toFastapiReply (error: FastifyError, request: FastifyRequest): F
   if (validation !== undefined) return unprocessable(describeProblems(validation as ErrorObject[], request))
   if (code === 'FST_USERS_INVALID_USER') return unprocessable(describeInvalidUser(error))
   if (code === 'FST_USERS_BAD_REQUEST' && request.method === 'GET') {
-    return { statusCode: 400, body: { detail: STATUS_CODES[400] } }
-  } // no body that could not be read
+    return { statusCode: 400, body: { detail: STATUS_CODES[400] } } // about the query, because GET has no body
+  }
   if (code === 'FST_USERS_BAD_REQUEST' && isForm(request)) {
     return { statusCode: 400, body: { detail: 'There was an error parsing the body' } }
   }
@@ -63,35 +63,35 @@ function unprocessable (detail: Problem[]): FastapiReply {
 }
 
 /**
- * All problems, in the order of the schema's fields. Bodies of one or two fields and forms are parameters of their own
- * in FastAPI: what is missing there has no input.
+ * Returns all problems of a body, in the order of the schema's fields. In FastAPI, the fields of forms and of bodies
+ * with one or two fields are separate parameters; a missing one has the input null.
  */
 function describeProblems (errors: readonly ErrorObject[], request: FastifyRequest): Problem[] {
   const { body } = request
-  // `grant_type` is in the login form alone, where empty text counts as missing
+  // only the login form has `grant_type`; there, an empty string counts as missing
   const { properties = {} } = bodySchemaOf(request)
   const order = Object.keys(properties)
   if (errors.some(({ instancePath, keyword }) => instancePath === '' && keyword === 'type')) {
     return describeWrongBody(request, redact(body))
   }
-  const whole = isSeparate(properties) ? null : redact(body)
-  const problems = withoutSeconds(errors)
-    .map((error) => describe(error, body, whole, 'grant_type' in properties))
+  const bodyInput = hasSeparateParameters(properties) ? null : redact(body)
+  const problems = withoutLengthOfMalformed(errors)
+    .map((error) => describeProblem(error, body, bodyInput, 'grant_type' in properties))
     .filter((problem) => problem !== null)
   const unique = new Map(problems.map((problem) => [`${problem.type} ${problem.loc.join('/')}`, problem]))
   const position = ({ loc: [, field] }: Problem): number => order.indexOf(String(field))
   return [...unique.values()].sort((a, b) => position(a) - position(b))
 }
 
-/** Pydantic reports one problem of a value: of text in a wrong form it does not report the length. */
-function withoutSeconds (errors: readonly ErrorObject[]): readonly ErrorObject[] {
-  const misformed = new Set(
+/** Removes other errors of a value with a format error, because Pydantic reports one problem per value. */
+function withoutLengthOfMalformed (errors: readonly ErrorObject[]): readonly ErrorObject[] {
+  const malformed = new Set(
     errors.filter(({ keyword }) => keyword === 'format').map(({ instancePath }) => instancePath)
   )
-  return errors.filter(({ keyword, instancePath }) => keyword === 'format' || !misformed.has(instancePath))
+  return errors.filter(({ keyword, instancePath }) => keyword === 'format' || !malformed.has(instancePath))
 }
 
-/** Parameters that are not what they should be: never echoed, for they hold codes. */
+/** Returns the problems of a query. Its values are never echoed, because they may be codes. */
 function describeQuery (errors: readonly ErrorObject[]): Problem[] {
   return errors.map(({ instancePath, keyword, params, message = '' }) => {
     const { type } = params as { type?: string }
@@ -102,10 +102,10 @@ function describeQuery (errors: readonly ErrorObject[]): Problem[] {
   })
 }
 
-/** A body that is absent, or no object. */
+/** Returns the problems of a body that is missing or is not an object. */
 function describeWrongBody (request: FastifyRequest, input: unknown): Problem[] {
   const { properties = {}, required = [] } = bodySchemaOf(request)
-  if (isSeparate(properties)) return required.map((field) => missing(['body', field], null))
+  if (hasSeparateParameters(properties)) return required.map((field) => missing(['body', field], null))
   return [input === null ? missing(['body'], null) : notAnObject(input)]
 }
 
@@ -117,22 +117,22 @@ function isForm ({ headers }: FastifyRequest): boolean {
   return headers['content-type']?.toLowerCase().startsWith('application/json') !== true
 }
 
-function isSeparate (properties: Json): boolean {
+function hasSeparateParameters (properties: Json): boolean {
   return Object.keys(properties).length <= 2 || 'grant_type' in properties
 }
 
-function describe (
+function describeProblem (
   { instancePath, keyword, params, message = '' }: ErrorObject,
   body: unknown,
-  whole: unknown,
+  bodyInput: unknown,
   isLogin: boolean
 ): Problem | null {
   const path = instancePath.split('/').slice(1)
   const loc = ['body', ...path]
   const value = path.reduce<unknown>((inner, key) => (inner as Json | undefined)?.[key], body)
-  const input = SECRET.has(path[0] ?? '') ? REDACTED : redact(value)
-  // null is no parameter to FastAPI; its newest releases report `string_type`
-  const isAbsent = value === null && whole === null
+  const input = SECRET_FIELDS.has(path[0] ?? '') ? REDACTED : redact(value)
+  // FastAPI treats a null parameter as missing; its newest releases report `string_type`
+  const isAbsent = value === null && bodyInput === null
   const {
     missingProperty = '',
     type,
@@ -142,7 +142,7 @@ function describe (
   } = params as { missingProperty?: string; type?: string; format?: string; pattern?: string; limit?: number }
   switch (keyword) {
     case 'required':
-      return missing([...loc, missingProperty], whole)
+      return missing([...loc, missingProperty], bodyInput)
     case 'minLength':
       return isLogin
         ? missing(loc, null)
@@ -203,9 +203,9 @@ function describeFormat (format: string, message: string, loc: Problem['loc'], i
   }
 }
 
-/** The rules' own check of a body, in the same form. */
+/** Returns the problems that the user rules found in a body. */
 function describeInvalidUser (error: FastifyError): Problem[] {
-  // `invalidUser` makes this error
+  // `invalidUser` creates this error with this detail
   const { detail } = error as FastifyError & { detail: { path: string; message: string; keyword: string }[] }
   return detail.map(({ path, message, keyword }) => ({
     type: keyword === 'required' ? 'missing' : 'value_error',
@@ -228,7 +228,7 @@ function notAnObject (input: unknown): Problem {
   }
 }
 
-/** Ours takes an empty `grant_type` too, which FastAPI never sees. */
+/** Returns the pattern of FastAPI. The plugin's own pattern also accepts an empty `grant_type`. */
 function upstreamPattern (pattern = ''): string {
   return pattern.replace('(password)?', 'password')
 }
@@ -237,13 +237,13 @@ function isFlag ([field = '']: readonly string[]): boolean {
   return field.startsWith('is_')
 }
 
-/** The value without what is secret; an object that holds a secret keeps its other fields. */
+/** Returns the value with secret fields and long strings masked. */
 function redact (value: unknown, depth = 0): unknown {
   if (typeof value === 'string') return value.length > 1024 ? REDACTED : value
   if (typeof value !== 'object' || value === null) return value ?? null
   if (depth === MAX_DEPTH) return REDACTED
   if (Array.isArray(value)) return value.map((inner) => redact(inner, depth + 1))
   return Object.fromEntries(
-    Object.entries(value).map(([key, inner]) => [key, SECRET.has(key) ? REDACTED : redact(inner, depth + 1)])
+    Object.entries(value).map(([key, inner]) => [key, SECRET_FIELDS.has(key) ? REDACTED : redact(inner, depth + 1)])
   )
 }

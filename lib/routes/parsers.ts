@@ -4,12 +4,12 @@ import { pipeline } from 'node:stream/promises'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { FST_USERS_BAD_REQUEST } from '../errors.js'
 
-/** Largest body of our routes, in bytes. */
+/** Maximum size of a body in bytes. */
 export const BODY_LIMIT = 16_384
 
 const MULTIPART_LIMITS = { fields: 10, fieldNameSize: 100, fieldSize: 4096, files: 0, parts: 10, headerPairs: 20 }
 
-/** Replaces the parsers that the scope inherited by ours: JSON alone, where an empty body counts as none. */
+/** Replaces the inherited parsers with one for JSON. An empty body is treated as missing. */
 export function addJsonParser (scope: FastifyInstance): void {
   const parse = scope.getDefaultJsonParser('error', 'error')
   scope.removeAllContentTypeParsers()
@@ -20,19 +20,20 @@ export function addJsonParser (scope: FastifyInstance): void {
       if (body.length === 0) return done(null, undefined)
       if (!isUtf8(body)) return done(FST_USERS_BAD_REQUEST(), undefined)
       parse(request, body.toString('utf8'), (error, value) => {
+        // the message of the parser would quote the body, which may contain a password
         done(error === null ? null : FST_USERS_BAD_REQUEST(), value)
-      }) // the parser's message quotes the body
+      })
     }
   )
 }
 
-/** Adds the two forms of the login body. */
+/** Adds parsers for URL-encoded and multipart forms. */
 export function addFormParsers (scope: FastifyInstance): void {
   scope.addContentTypeParser(
     'application/x-www-form-urlencoded',
     { parseAs: 'buffer', bodyLimit: BODY_LIMIT },
     async (_request: FastifyRequest, body: Buffer) => {
-      if (!isUtf8(body) || !isUtf8(withoutEscapes(body))) throw FST_USERS_BAD_REQUEST()
+      if (!isUtf8(body) || !isUtf8(decodeEscapes(body))) throw FST_USERS_BAD_REQUEST()
       return toObject([...new URLSearchParams(body.toString('utf8'))])
     }
   )
@@ -46,21 +47,21 @@ export function addFormParsers (scope: FastifyInstance): void {
 }
 
 /**
- * Returns the bytes that a form stands for. A reader of text replaces invalid UTF-8 among them by U+FFFD, so that
- * different passwords become one.
+ * Returns the decoded bytes of a form, to check them for invalid UTF-8: `URLSearchParams` would replace it by U+FFFD,
+ * so that different passwords would be equal.
  */
-function withoutEscapes (body: Buffer): Buffer {
+function decodeEscapes (body: Buffer): Buffer {
   const bytes = body
     .toString('latin1')
     .replace(/%([0-9a-f]{2})/gi, (_escape, hex: string) => String.fromCharCode(parseInt(hex, 16)))
   return Buffer.from(bytes, 'latin1')
 }
 
-/** Returns the text fields of a multipart body (RFC 7578), which is UTF-8 in all its parts. Refuses files. */
+/** Returns the text fields of a multipart body (RFC 7578). Refuses files and parts that are not UTF-8. */
 async function readFields (body: Buffer, contentType: string): Promise<[string, string][]> {
   const fields: [string, string][] = []
   let refused = !isUtf8(body)
-  const { Busboy } = await import('@fastify/busboy') // few clients log in by multipart: not loaded at start
+  const { Busboy } = await import('@fastify/busboy') // loaded on first use: few clients send multipart bodies
   try {
     const busboy = new Busboy({
       headers: { 'content-type': contentType },
@@ -68,7 +69,8 @@ async function readFields (body: Buffer, contentType: string): Promise<[string, 
       isPartAFile: (_name, type, file) => file !== undefined || type === 'application/octet-stream'
     })
     busboy.on('field', (name, value, nameCut, valueCut) => {
-      refused ||= nameCut || valueCut || !body.includes(value) // a part may name another character set than UTF-8
+      // a part that declares another character set is decoded to bytes that the body does not contain
+      refused ||= nameCut || valueCut || !body.includes(value)
       fields.push([name, value])
     })
     for (const event of ['filesLimit', 'fieldsLimit', 'partsLimit'] as const) {
@@ -84,7 +86,7 @@ async function readFields (body: Buffer, contentType: string): Promise<[string, 
   return fields
 }
 
-/** One value per name; a repeated name is refused, so that nobody else can read another one. */
+/** Returns the fields as an object. Refuses repeated names, because a proxy might have checked the other value. */
 function toObject (fields: readonly [string, string][]): Record<string, string> {
   const object: Record<string, string> = Object.create(null) as Record<string, string>
   for (const [name, value] of fields) {

@@ -1,11 +1,11 @@
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { NewUser } from '../contracts/user.js'
 import type { UsersService } from '../users/index.js'
-import { emptyReply, sendNothing } from './empty-reply.js'
+import { emptyReplySchema, sendEmptyReply } from './empty-reply.js'
 import { describeRoute } from './describe-route.js'
 import { BODY_ERRORS, errorReplies, replyOf } from './replies.js'
 
-/** Registration. */
+/** Registers the route for registration. */
 export const registerRoutes: RouteGroup<UsersService> = async (scope, { users, settings }) => {
   const {
     schemas: { UserCreate, UserRead },
@@ -26,7 +26,7 @@ export const registerRoutes: RouteGroup<UsersService> = async (scope, { users, s
         response: {
           ...(revealExistingAccounts
             ? { 201: replyOf(UserRead, 'The new user.') }
-            : { 202: emptyReply(settings, 'Accepted, whether the address is new or not.') }),
+            : { 202: emptyReplySchema(settings, 'Accepted. The reply is the same for a new and a known e-mail.') }),
           ...errorReplies(
             settings,
             ...BODY_ERRORS,
@@ -44,7 +44,7 @@ export const registerRoutes: RouteGroup<UsersService> = async (scope, { users, s
         return reply.code(201).send(await users.create(request.body, { ...context, by: 'self' }))
       }
       await users.registerWithoutReveal(request.body, context)
-      return sendNothing(reply, 202, settings)
+      return sendEmptyReply(reply, 202, settings)
     }
   )
 }

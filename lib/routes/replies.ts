@@ -5,18 +5,18 @@ import type { Settings } from '../contracts/settings.js'
 import { errorTable, type UsersErrorCode } from '../errors.js'
 
 type UsersWord = UsersErrorCode extends `FST_USERS_${infer W}` ? W : never
-/** A word of the error table, or of what Fastify says of a body. */
+/** An error code without its prefix: a code of the plugin, or one of Fastify's errors about a body. */
 export type ErrorWord = UsersWord | 'BODY_TOO_LARGE' | 'INVALID_MEDIA_TYPE' | 'VALIDATION'
 
-/** What can be wrong with a body that a route does not ask for. */
+/** Errors of a body that the route does not read. */
 export const UNREAD_BODY_ERRORS = [
   'BAD_REQUEST',
   'BODY_TOO_LARGE',
   'INVALID_MEDIA_TYPE'
 ] as const satisfies readonly ErrorWord[]
-/** What can be wrong with a body before the rules see it. */
+/** Errors of a body before the route handler runs. */
 export const BODY_ERRORS = [...UNREAD_BODY_ERRORS, 'VALIDATION'] as const satisfies readonly ErrorWord[]
-/** What can be wrong with a body that holds the current password. */
+/** Errors of a body with the current password. */
 export const CONFIRM_ERRORS = [
   ...BODY_ERRORS,
   'UPDATE_USER_BAD_CURRENT_PASSWORD',
@@ -24,9 +24,8 @@ export const CONFIRM_ERRORS = [
 ] as const satisfies readonly ErrorWord[]
 
 /**
- * Reply schemas for the errors of a route, by status: one component, narrowed to the codes of the status, with an
- * example
- * per code. 500 and 503 go with every route.
+ * Returns the response schemas of the errors of a route, by status. Each refers to the component `Error` and has the
+ * codes of the status with an example for each. 500 and 503 are added to every route.
  */
 export function errorReplies (
   { errorStyle, errorHandler }: Settings,
@@ -39,18 +38,19 @@ export function errorReplies (
   const statuses = new Set(refusals.map(({ statusCode }) => statusCode))
   return Object.fromEntries(
     [...statuses].map((status) => {
-      const told = refusals.filter(({ statusCode }) => statusCode === status)
-      if (errorHandler === 'application') return [status, Type.Unknown({ 'x-response-description': codesOf(told) })]
-      return [status, errorStyle === 'fastapi' ? fastapiReply(status, told) : fastifyReply(told)]
+      const ofStatus = refusals.filter(({ statusCode }) => statusCode === status)
+      if (errorHandler === 'application') return [status, Type.Unknown({ 'x-response-description': codesOf(ofStatus) })]
+      return [status, errorStyle === 'fastapi' ? fastapiReply(status, ofStatus) : fastifyReply(ofStatus)]
     })
   )
 }
 
-/** A schema as the reply that the API document describes so. */
+/** Returns a response schema with a description for the API document. */
 export function replyOf<S extends TSchema> (schema: S, description: string): S {
   return { ...schema, 'x-response-description': description }
 }
 
+/** An error reply. */
 interface Refusal {
   word: string
   code: string
@@ -61,7 +61,7 @@ interface Refusal {
 
 const REASON = 'Use at least 8 characters.'
 
-/** Details that are no plain word. */
+/** Examples of `detail` for errors whose detail is not a string. */
 const DETAILS: Record<string, unknown> = {
   INVALID_USER: [{ path: '/display_name', keyword: 'text', message: 'must be well-formed Unicode without NUL' }],
   LOGIN_PENDING: { code: 'SECOND_FACTOR' }
@@ -96,12 +96,12 @@ const REFUSALS: readonly Refusal[] = [
   }
 ]
 
-function fastifyReply (told: readonly Refusal[]): object {
+function fastifyReply (refusals: readonly Refusal[]): object {
   return Type.Object(ErrorReply.properties, {
     ...component('Error'),
-    [CODES]: told.map(({ code }) => code),
-    'x-response-description': codesOf(told),
-    'x-examples': examplesOf(told, ({ statusCode, code, message, detail }) => ({
+    [CODES]: refusals.map(({ code }) => code),
+    'x-response-description': codesOf(refusals),
+    'x-examples': examplesOf(refusals, ({ statusCode, code, message, detail }) => ({
       statusCode,
       code,
       error: String(STATUS_CODES[statusCode]),
@@ -115,8 +115,8 @@ function codesOf (refusals: readonly Refusal[]): string {
   return refusals.map(({ code }) => code).join(', ')
 }
 
-/** FastAPI's `{ detail }`, and its plain text for a 500. */
-function fastapiReply (status: number, told: readonly Refusal[]): object {
+/** Returns the response schema in FastAPI's format: `{ detail }`, or plain text for a 500. */
+function fastapiReply (status: number, refusals: readonly Refusal[]): object {
   const description = String(STATUS_CODES[status])
   if (status === 500) {
     return {
@@ -129,18 +129,18 @@ function fastapiReply (status: number, told: readonly Refusal[]): object {
     {
       ...component('ErrorModel'),
       'x-response-description': description,
-      'x-examples': examplesOf(told, ({ detail }) => ({ detail }))
+      'x-examples': examplesOf(refusals, ({ detail }) => ({ detail }))
     }
   )
 }
 
-function examplesOf (told: readonly Refusal[], valueOf: (refusal: Refusal) => object): object {
+function examplesOf (refusals: readonly Refusal[], valueOf: (refusal: Refusal) => object): object {
   return Object.fromEntries(
-    told.map((refusal) => [refusal.code, { summary: refusal.message, value: valueOf(refusal) }])
+    refusals.map((refusal) => [refusal.code, { summary: refusal.message, value: valueOf(refusal) }])
   )
 }
 
-/** What FastAPI says instead: 422 for a body that cannot be read or does not fit. */
+/** Returns the reply of FastAPI for the same error: 422 for a body that is malformed or invalid. */
 function toFastapi (refusal: Refusal, named: ReadonlySet<string>): Refusal {
   const { word, message } = refusal
   switch (word) {

@@ -1,11 +1,11 @@
 import { ForgotPasswordBody, ResetPasswordBody } from '../../schemas/index.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { UsersService } from '../users/index.js'
-import { emptyReply, sendNothing } from './empty-reply.js'
+import { emptyReplySchema, sendEmptyReply } from './empty-reply.js'
 import { describeRoute } from './describe-route.js'
 import { BODY_ERRORS, errorReplies } from './replies.js'
 
-/** A new password for a lost one. */
+/** Registers the routes that reset a forgotten password. */
 export const resetPasswordRoutes: RouteGroup<UsersService> = async (scope, { users, settings }) => {
   scope.post<{ Body: ForgotPasswordBody }>(
     '/forgot-password',
@@ -16,18 +16,18 @@ export const resetPasswordRoutes: RouteGroup<UsersService> = async (scope, { use
           operation: 'forgotPassword',
           upstream: 'reset:forgot_password',
           summary: 'Ask for a reset token',
-          description: 'Replies the same for every address. The token goes to the address.'
+          description: 'Sends a token to the e-mail if it belongs to a user. The reply is the same for every e-mail.'
         }),
         body: ForgotPasswordBody,
         response: {
-          202: emptyReply(settings, 'Accepted, whoever the address belongs to.'),
+          202: emptyReplySchema(settings, 'Accepted. The reply is the same for every e-mail.'),
           ...errorReplies(settings, ...BODY_ERRORS)
         }
       }
     },
     async (request, reply) => {
       await users.forgotPassword(request.body.email, { request, reply })
-      return sendNothing(reply, 202, settings)
+      return sendEmptyReply(reply, 202, settings)
     }
   )
 
@@ -43,7 +43,7 @@ export const resetPasswordRoutes: RouteGroup<UsersService> = async (scope, { use
         }),
         body: ResetPasswordBody,
         response: {
-          200: emptyReply(settings, 'The password is changed; all sessions have ended.'),
+          200: emptyReplySchema(settings, 'The password is changed and all sessions are revoked.'),
           ...errorReplies(
             settings,
             ...BODY_ERRORS,
@@ -56,7 +56,7 @@ export const resetPasswordRoutes: RouteGroup<UsersService> = async (scope, { use
     },
     async (request, reply) => {
       await users.resetPassword(request.body.token, request.body.password, { request, reply })
-      return sendNothing(reply, 200, settings)
+      return sendEmptyReply(reply, 200, settings)
     }
   )
 }

@@ -11,9 +11,9 @@ import { logWithoutQuery } from './request-log.js'
 import { compileSerializer } from './serializer.js'
 
 /**
- * Prepares a scope for our routes: own parsers, strict validation, own error replies, no caching, no query in the log.
- * What
- * the application sets for its own routes has no effect in the scope, and the scopes of the application are untouched.
+ * Prepares a scope for the plugin's routes: parsers, strict validation, error replies, `Cache-Control: no-store`, and
+ * log lines without the query. What the application sets for its own routes has no effect in the scope, and the scope
+ * changes nothing for them.
  */
 export function prepareScope (
   scope: FastifyInstance,
@@ -31,26 +31,26 @@ export function prepareScope (
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff')
     done()
   })
-  endConnections(scope)
+  closeConnectionsOnShutdown(scope)
 }
 
-/** Replaces the compilers, serializers and formatters that the scope inherited: ours are JSON Schemas. */
+/** Replaces the inherited compilers, serializers and formatters, which may not accept JSON Schemas. */
 function setCompilers (scope: FastifyInstance, ajv: Ajv, settings: Settings): void {
   scope.setValidatorCompiler<FastifySchema>(({ schema }) => compileLazily(ajv, schema, settings))
   scope.setSerializerCompiler<object>(compileSerializer)
-  // null is Fastify's default
+  // Fastify accepts null, its default, but the type does not
   scope.setReplySerializer(null as unknown as Parameters<FastifyInstance['setReplySerializer']>[0])
   scope.setSchemaErrorFormatter((errors, part) => {
-    // as Fastify's own
+    // the format of Fastify's default formatter
     return validationError(errors.map(({ instancePath, message }) => `${part}${instancePath} ${message}`).join(', '))
   })
 }
 
 /**
- * Replies that are sent while the application closes end their connection, which would else stay open until it times
- * out.
+ * Closes the connection after each reply that is sent while the application closes. Otherwise it would stay open until
+ * it times out.
  */
-function endConnections (scope: FastifyInstance): void {
+function closeConnectionsOnShutdown (scope: FastifyInstance): void {
   let closing = false
   scope.addHook('preClose', (done) => {
     closing = true

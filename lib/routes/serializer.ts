@@ -2,9 +2,10 @@ import fastJson from 'fast-json-stringify'
 import type { Settings } from '../contracts/settings.js'
 
 /**
- * Returns the serializer of a reply, whatever compiler the application has. It is compiled when the first such reply is
- * sent, because most applications use few of our replies. Replies up to 399 contain exactly the properties of their
- * schema. Error replies are not filtered: an error of another plugin keeps its body.
+ * Returns the serializer of a reply, independent of the application's serializer compiler. It is compiled when the
+ * first such reply is sent, because most applications use few of the replies. Replies with a status below 400 contain
+ * exactly the properties of their schema. Error replies are not filtered, so that errors of other plugins keep their
+ * body.
  */
 export function compileSerializer ({
   schema,
@@ -21,13 +22,14 @@ export function compileSerializer ({
   }
 }
 
-/** Checks that the replies with a user can be serialized. Throws if a custom field has a wrong schema. */
+/** Compiles the serializer of users. Throws if a custom field has an invalid schema. */
 export function checkUserReply ({ schemas: { fields, UserRead } }: Settings): void {
   if (Object.keys(fields).length > 0) fastJson(UserRead)
 }
 
 function serializeErrorReply (payload: unknown): string {
   if (!(payload instanceof Error)) return JSON.stringify(payload)
-  const { statusCode, code, error, message, detail } = payload as Error & Record<string, unknown> // Fastify sets them
+  // Fastify sets these properties
+  const { statusCode, code, error, message, detail } = payload as Error & Record<string, unknown>
   return JSON.stringify({ statusCode, code, error, message, detail })
 }

@@ -9,8 +9,8 @@ import { kHost } from '../symbols.js'
 import { isSameSecret } from '../tokens/index.js'
 
 /**
- * A new session for the sender of a request, in place of the one that it came with. Throws what `login` throws,
- * `FST_USERS_LOGIN_PENDING`.
+ * Creates a session for a user and revokes the sessions whose cookies the request presents. Throws the errors of
+ * `login`, and `FST_USERS_LOGIN_PENDING` if the login needs another step.
  */
 export async function startSession (
   users: Pick<UsersApi, 'login'>,
@@ -21,19 +21,19 @@ export async function startSession (
   const { issued, pending } = await users.login(row, { ...context, backend: backend.name })
   if (pending !== undefined) throw FST_USERS_LOGIN_PENDING([], { detail: { code: pending.code, ...pending.body } })
   try {
-    await endPresented(backend, context.request)
+    await endPresentedSessions(backend, context.request)
   } catch (error) {
-    await backend.strategy.destroyToken?.(issued.token, row) // a token that nobody gets must not live
+    await backend.strategy.destroyToken?.(issued.token, row) // the client never receives this token
     throw error
   }
   return issued
 }
 
 /**
- * Ends the sessions of the cookies that a browser presents, each as a session of its own user, except one that has
- * ended.
+ * Revokes the sessions of all cookies that a browser presents to a backend. They may belong to different users. Skips
+ * the session of the token `ended`, which is revoked already.
  */
-export async function endPresented (
+export async function endPresentedSessions (
   { transport, strategy }: Backend,
   request: FastifyRequest,
   ended?: string

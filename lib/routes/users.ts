@@ -1,7 +1,7 @@
-import { Type } from '@sinclair/typebox'
-import type { FastifyRequest, FastifySchema } from 'fastify'
+import { Type, type TObject, type TSchema } from '@sinclair/typebox'
+import type { FastifyInstance, FastifyRequest, FastifySchema } from 'fastify'
 import { component, CurrentPasswordBody } from '../../schemas/index.js'
-import { authenticate, currentUser } from '../authentication/index.js'
+import { authenticate, currentUser, type GuardHook } from '../authentication/index.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { Settings } from '../contracts/settings.js'
 import type { User as AnyUser, UserChanges, UserId } from '../contracts/user.js'
@@ -22,103 +22,122 @@ const UPDATE_ERRORS: readonly ErrorWord[] = [
   'PASSWORD_QUEUE_FULL'
 ]
 
+/** What the routes of the group share. */
+interface RouteContext {
+  users: UsersService
+  settings: Settings
+  /** Body of both PATCH routes. */
+  UpdateBody: TObject
+  /** Reply with a user. */
+  UserReply: TSchema
+  own: GuardHook
+  superuser: GuardHook
+  /** Hooks that accept superusers and load the user with the id in the URL. */
+  byId: [GuardHook, (request: FastifyRequest) => Promise<void>]
+}
+
+const IdParams = Type.Object({ id: Type.String() })
+
 /**
- * The user's own profile, and users by id for superusers. Order: who asks (401, 403), the id (404), the body, the
- * rules.
+ * Registers the routes for the user's own profile, and those with which superusers manage users by id. They check in
+ * this order: authentication and flags (401, 403), the id (404), the body (400), the rules.
  */
 export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, settings }) => {
-  const {
-    schemas,
-    routes: {
-      users: { requireVerification: verified }
-    },
-    sensitiveChanges,
-    revealExistingAccounts
-  } = settings
-  const OwnUpdate =
-    sensitiveChanges === 'confirm'
-      ? Type.Object({ ...schemas.UserUpdate.properties, ...CurrentPasswordBody.properties }, component('OwnUserUpdate'))
-      : schemas.UserUpdate
-  const ownErrors: readonly ErrorWord[] =
-    sensitiveChanges === 'confirm'
-      ? ['UPDATE_USER_BAD_CURRENT_PASSWORD']
-      : revealExistingAccounts
-        ? ['UPDATE_USER_EMAIL_ALREADY_EXISTS']
-        : []
-  const User = replyOf(schemas.UserRead, 'The user.')
-  const Params = Type.Object({ id: Type.String() })
-  const describe = (operation: string, upstream: string, summary: string): FastifySchema =>
-    describeRoute(settings, { tags: ['users'], operation, upstream: `users:${upstream}`, summary })
-
-  scope.decorateRequest(kTarget, null)
-  const own = authenticate({ verified })
+  const { schemas, sensitiveChanges } = settings
+  const verified = settings.routes.users.requireVerification
   const superuser = authenticate({ superuser: true, verified })
-  const byId = [
+  scope.decorateRequest(kTarget, null)
+  const context: RouteContext = {
+    users,
+    settings,
+    UpdateBody:
+      sensitiveChanges === 'confirm'
+        ? Type.Object(
+          { ...schemas.UserUpdate.properties, ...CurrentPasswordBody.properties },
+          component('OwnUserUpdate')
+        )
+        : schemas.UserUpdate,
+    UserReply: replyOf(schemas.UserRead, 'The user.'),
+    own: authenticate({ verified }),
     superuser,
-    async (request: FastifyRequest) => {
-      const id = schemas.id.parse((request.params as { id: string }).id) as UserId | null
-      const user = id === null ? null : await users.get(id)
-      if (user === null) throw FST_USERS_NOT_FOUND()
-      ;(request as TargetRequest)[kTarget] = user
-    }
-  ]
+    byId: [superuser, createTargetLoader(users, settings)]
+  }
+  addGetOwnRoute(scope, context)
+  addPatchOwnRoute(scope, context)
+  addGetRoute(scope, context)
+  addPatchRoute(scope, context)
+  addDeleteRoute(scope, context)
+}
 
+function addGetOwnRoute (scope: FastifyInstance, { settings, UserReply, own }: RouteContext): void {
   scope.get(
     '/me',
     {
       schema: {
-        ...describe('currentUser', 'current_user', 'Read your profile'),
-        response: { 200: User, ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN') }
+        ...describeUsersRoute(settings, 'currentUser', 'current_user', 'Read your profile'),
+        response: { 200: UserReply, ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN') }
       },
       onRequest: own,
       exposeHeadRoute: false
     },
     async (request) => currentUser(request)
   )
+}
 
+function addPatchOwnRoute (
+  scope: FastifyInstance,
+  { users, settings, UpdateBody, UserReply, own }: RouteContext
+): void {
   scope.patch<{ Body: UserChanges }>(
     '/me',
     {
       schema: {
-        ...describe('patchCurrentUser', 'patch_current_user', 'Change your profile'),
-        body: OwnUpdate,
+        ...describeUsersRoute(settings, 'patchCurrentUser', 'patch_current_user', 'Change your profile'),
+        body: UpdateBody,
         response: {
-          200: User,
-          ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', ...UPDATE_ERRORS, ...ownErrors)
+          200: UserReply,
+          ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', ...UPDATE_ERRORS, ...ownUpdateErrors(settings))
         }
       },
       onRequest: own,
       preValidation: async (request) => {
-        keepEmail(request.body, currentUser(request), settings)
+        removeUnchangedEmail(request.body, currentUser(request), settings)
       },
       preHandler: rereadSession(own)
     },
     async (request, reply) => users.updateOwn(request.body, request, reply)
   )
+}
 
+function addGetRoute (scope: FastifyInstance, { settings, UserReply, byId }: RouteContext): void {
   scope.get(
     '/:id',
     {
       schema: {
-        ...describe('user', 'user', 'Read a user'),
-        params: Params,
-        response: { 200: User, ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND') }
+        ...describeUsersRoute(settings, 'user', 'user', 'Read a user'),
+        params: IdParams,
+        response: { 200: UserReply, ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND') }
       },
       onRequest: byId,
       exposeHeadRoute: false
     },
     async (request) => targetOf(request)
   )
+}
 
+function addPatchRoute (
+  scope: FastifyInstance,
+  { users, settings, UpdateBody, UserReply, superuser, byId }: RouteContext
+): void {
   scope.patch<{ Body: UserChanges }>(
     '/:id',
     {
       schema: {
-        ...describe('patchUser', 'patch_user', 'Change a user'),
-        params: Params,
-        body: OwnUpdate,
+        ...describeUsersRoute(settings, 'patchUser', 'patch_user', 'Change a user'),
+        params: IdParams,
+        body: UpdateBody,
         response: {
-          200: User,
+          200: UserReply,
           ...errorReplies(
             settings,
             'UNAUTHENTICATED',
@@ -126,28 +145,30 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
             'NOT_FOUND',
             'UPDATE_USER_EMAIL_ALREADY_EXISTS',
             'LAST_SUPERUSER',
-            ...(sensitiveChanges === 'confirm' ? ['UPDATE_USER_BAD_CURRENT_PASSWORD' as const] : []),
+            ...(settings.sensitiveChanges === 'confirm' ? ['UPDATE_USER_BAD_CURRENT_PASSWORD' as const] : []),
             ...UPDATE_ERRORS
           )
         }
       },
       onRequest: byId,
       preValidation: async (request) => {
-        keepEmail(request.body, targetOf(request), settings)
+        removeUnchangedEmail(request.body, targetOf(request), settings)
       },
       preHandler: rereadSession(superuser)
     },
     async (request, reply) => users.update(targetOf(request), request.body, { request, reply, by: 'superuser' })
   )
+}
 
+function addDeleteRoute (scope: FastifyInstance, { users, settings, superuser, byId }: RouteContext): void {
   scope.delete(
     '/:id',
     {
       schema: {
-        ...describe('deleteUser', 'delete_user', 'Delete a user'),
-        params: Params,
+        ...describeUsersRoute(settings, 'deleteUser', 'delete_user', 'Delete a user'),
+        params: IdParams,
         response: {
-          204: Type.Null({ description: 'The user is gone.' }),
+          204: Type.Null({ description: 'The user is deleted.' }),
           ...errorReplies(
             settings,
             'UNAUTHENTICATED',
@@ -169,15 +190,37 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
   )
 }
 
+/** Returns the hook that loads the user with the id in the URL. It throws `FST_USERS_NOT_FOUND`. */
+function createTargetLoader (
+  users: UsersService,
+  { schemas }: Settings
+): (request: FastifyRequest) => Promise<void> {
+  return async (request) => {
+    const id = schemas.id.parse((request.params as { id: string }).id) as UserId | null
+    const user = id === null ? null : await users.get(id)
+    if (user === null) throw FST_USERS_NOT_FOUND()
+    ;(request as TargetRequest)[kTarget] = user
+  }
+}
+
+function describeUsersRoute (settings: Settings, operation: string, upstream: string, summary: string): FastifySchema {
+  return describeRoute(settings, { tags: ['users'], operation, upstream: `users:${upstream}`, summary })
+}
+
+function ownUpdateErrors ({ sensitiveChanges, revealExistingAccounts }: Settings): readonly ErrorWord[] {
+  if (sensitiveChanges === 'confirm') return ['UPDATE_USER_BAD_CURRENT_PASSWORD']
+  return revealExistingAccounts ? ['UPDATE_USER_EMAIL_ALREADY_EXISTS'] : []
+}
+
 /**
- * Removes an unchanged e-mail that the rules for new ones refuse from a body: a form may send back all that it read.
+ * Removes the e-mail from the body if it is unchanged and the rules for new e-mails refuse it. A form may send back
+ * everything that it read, including an old e-mail.
  */
-function keepEmail (body: unknown, { email }: AnyUser, settings: Settings): void {
+function removeUnchangedEmail (body: unknown, { email }: AnyUser, settings: Settings): void {
   if (typeof body !== 'object' || body === null || !('email' in body) || body.email !== email) return
   if (parseNewEmail(email, settings) === null) Reflect.deleteProperty(body, 'email')
 }
 
-/** The user that `byId` found. */
 function targetOf (request: object): AnyUser {
   return (request as TargetRequest)[kTarget]
 }

@@ -1,11 +1,11 @@
 import { RequestVerifyBody, VerifyBody } from '../../schemas/index.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { UsersService } from '../users/index.js'
-import { emptyReply, sendNothing } from './empty-reply.js'
+import { emptyReplySchema, sendEmptyReply } from './empty-reply.js'
 import { describeRoute } from './describe-route.js'
 import { BODY_ERRORS, errorReplies, replyOf } from './replies.js'
 
-/** Proof of an e-mail address. */
+/** Registers the routes that verify an e-mail. */
 export const verifyRoutes: RouteGroup<UsersService> = async (scope, { users, settings }) => {
   scope.post<{ Body: RequestVerifyBody }>(
     '/request-verify-token',
@@ -16,18 +16,18 @@ export const verifyRoutes: RouteGroup<UsersService> = async (scope, { users, set
           operation: 'requestVerifyToken',
           upstream: 'verify:request-token',
           summary: 'Ask for a verify token',
-          description: 'Replies the same for every address. The token goes to the address.'
+          description: 'Sends a token to the e-mail if it belongs to a user. The reply is the same for every e-mail.'
         }),
         body: RequestVerifyBody,
         response: {
-          202: emptyReply(settings, 'Accepted, whoever the address belongs to.'),
+          202: emptyReplySchema(settings, 'Accepted. The reply is the same for every e-mail.'),
           ...errorReplies(settings, ...BODY_ERRORS)
         }
       }
     },
     async (request, reply) => {
       await users.requestVerify(request.body.email, { request, reply })
-      return sendNothing(reply, 202, settings)
+      return sendEmptyReply(reply, 202, settings)
     }
   )
 
@@ -39,11 +39,11 @@ export const verifyRoutes: RouteGroup<UsersService> = async (scope, { users, set
           tags: ['auth'],
           operation: 'verify',
           upstream: 'verify:verify',
-          summary: 'Verify an e-mail address'
+          summary: 'Verify an e-mail'
         }),
         body: VerifyBody,
         response: {
-          200: replyOf(settings.schemas.UserRead, 'The user, verified.'),
+          200: replyOf(settings.schemas.UserRead, 'The verified user.'),
           ...errorReplies(settings, ...BODY_ERRORS, 'VERIFY_USER_BAD_TOKEN', 'VERIFY_USER_ALREADY_VERIFIED')
         }
       }

@@ -3,9 +3,8 @@ import { FST_USERS_INVALID_OPTION } from '../errors.js'
 import { checkSeconds, MAX_SESSION_SECONDS } from '../validation/limits.js'
 
 /**
- * Returns the lifetime of a session: whole seconds, at most 30 days, or null. `endlessTokens` allows longer ones and
- * null.
- * Throws `FST_USERS_INVALID_OPTION`.
+ * Checks the lifetime of a session in seconds and returns it: a whole number, at most 30 days. With `endlessTokens`,
+ * longer lifetimes are allowed, and null for sessions that never expire. Throws `FST_USERS_INVALID_OPTION`.
  */
 export function checkLifetime (option: string, seconds: number | null, settings: Settings): number | null {
   if (seconds === null && settings.endlessTokens) return null
@@ -15,6 +14,6 @@ export function checkLifetime (option: string, seconds: number | null, settings:
   }
   throw FST_USERS_INVALID_OPTION([
     option,
-    'must be a whole number of seconds above 0; tokens without an end (null) need `endlessTokens: true`'
+    'must be a whole number of seconds above 0; null, for tokens that never expire, needs `endlessTokens: true`'
   ])
 }

@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import type { DefinitionOptions } from '../contracts/definition.js'
 import type { Transport, TransportDefinition, TransportSpec } from '../contracts/transport.js'
 
-/** Makes a transport: an encapsulated sub-plugin that hands what `setup` returns to its backend. */
+/** Creates a transport definition: an encapsulated sub-plugin that passes the transport from `setup` to its backend. */
 export function defineTransport ({ name, describe, setup }: TransportSpec): TransportDefinition {
   const plugin: FastifyPluginAsync<DefinitionOptions<Transport>> = async (scope, { defaults, receive }) => {
     receive(await setup(scope, defaults))
@@ -12,7 +12,7 @@ export function defineTransport ({ name, describe, setup }: TransportSpec): Tran
     kind: 'transport',
     name,
     describe,
-    // fp returns what it got
+    // fp returns the function that it was given
     plugin: fp(plugin, { name: `fastify-users:transport:${name}`, fastify: '5.x', encapsulate: true }) as typeof plugin
   }
 }

@@ -8,7 +8,7 @@ import {
 } from '../../adapters/sql/migration/stored-rows.js'
 import { mappingOf } from '../../adapters/sql/schema.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
-import { PLAIN_MARK } from '../../strategies/database/access-token-model.js'
+import { PLAIN_STAMP_PREFIX } from '../../strategies/database/access-token-model.js'
 import { digestToken } from '../../tokens/index.js'
 import type { UserRow } from '../../contracts/user.js'
 import { adoptedModels } from './adopted-models.js'
@@ -112,9 +112,9 @@ async function storeDigests (
   tokens: MovedTable,
   users: MovedTable
 ): Promise<void> {
-  for await (const { token, stamp, user } of eachPlainToken(database, tokens.table, users.table, PLAIN_MARK)) {
+  for await (const { token, stamp, user } of eachPlainToken(database, tokens.table, users.table, PLAIN_STAMP_PREFIX)) {
     // all that a stamp is made of
-    const own = stamp === null ? rows.stampOf(user as UserRow) : stamp.slice(PLAIN_MARK.length)
+    const own = stamp === null ? rows.stampOf(user as UserRow) : stamp.slice(PLAIN_STAMP_PREFIX.length)
     await storeDigest(database, tokens.table, token, digestToken(token, label), own)
   }
 }
@@ -124,6 +124,6 @@ async function countPlain (database: MigrationDatabase, found: MovedTable, users
   const hasStamp = table.columns.some(
     ({ field, name }) => field === 'session_stamp' && stored.columns.has(table.dialect.foldName(name))
   )
-  const count = await countPlainTokens(database, table, users.table, hasStamp ? PLAIN_MARK : null)
+  const count = await countPlainTokens(database, table, users.table, hasStamp ? PLAIN_STAMP_PREFIX : null)
   return count === 0 ? null : { found, count }
 }

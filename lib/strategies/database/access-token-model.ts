@@ -2,12 +2,12 @@ import type { IdKind } from '../../../schemas/index.js'
 import type { Model } from '../../contracts/models.js'
 
 /**
- * Begins the stamp of a token that is stored as it is, so that a plain token and a digest are never taken for each
- * other.
+ * Prefix of the stored security stamp of a token that is stored in plain text. It prevents that a plain token and a
+ * digest are mistaken for each other.
  */
-export const PLAIN_MARK = 'plain:'
+export const PLAIN_STAMP_PREFIX = 'plain:'
 
-/** The model of stored tokens: the contract's columns, and the stamp that the user had. */
+/** Returns the model of stored tokens. `session_stamp` is the security stamp that the user had at login. */
 export function accessTokenModel (id: IdKind): Model {
   return {
     name: 'accesstoken',

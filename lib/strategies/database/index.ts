@@ -8,22 +8,26 @@ import { digestToken, generateOpaqueToken, isOpaqueToken } from '../../tokens/in
 import { refuseUnknown } from '../../validation/options.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
-import { accessTokenModel, PLAIN_MARK } from './access-token-model.js'
+import { accessTokenModel, PLAIN_STAMP_PREFIX } from './access-token-model.js'
 
 /** Options of `databaseStrategy`. */
 export interface DatabaseStrategyOptions {
   /**
-   * Seconds that a session lives, counted from login; null for ever (needs `endlessTokens`). Applies to existing
-   * sessions too.
+   * Lifetime of a session in seconds, counted from login. Null: sessions never expire; needs `endlessTokens`. A new
+   * value also applies to existing sessions.
    */
   lifetimeSeconds: number | null
 }
 
-const PURGE_EVERY_MS = 3_600_000
+const PURGE_INTERVAL_MS = 3_600_000
 
 /**
- * Opaque tokens of 43 characters, stored as SHA-256 in the table `accesstoken`: each can be ended on its own. Token and
- * user are read together. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`.
+ * Creates a strategy with opaque tokens of 43 characters. The table `accesstoken` stores their SHA-256 digests, so each
+ * session can be revoked separately. Token and user are read together. Throws `FST_USERS_INVALID_OPTION`,
+ * `FST_USERS_UNKNOWN_OPTION`.
+ *
+ * @example
+ * databaseStrategy({ lifetimeSeconds: 604_800 })
  */
 export function databaseStrategy (options: DatabaseStrategyOptions): StrategyDefinition {
   refuseUnknown('databaseStrategy.', options, ['lifetimeSeconds'])
@@ -34,7 +38,7 @@ export function databaseStrategy (options: DatabaseStrategyOptions): StrategyDef
       scope.addHook('preClose', async () => {
         isClosing = true
       })
-      return createStrategy(
+      return createDatabaseStrategy(
         checkLifetime('databaseStrategy.lifetimeSeconds', options.lifetimeSeconds, defaults.settings),
         defaults,
         () => isClosing
@@ -44,7 +48,7 @@ export function databaseStrategy (options: DatabaseStrategyOptions): StrategyDef
   return { ...definition, keepsSeconds: options.lifetimeSeconds }
 }
 
-function createStrategy (
+function createDatabaseStrategy (
   lifetimeSeconds: number | null,
   { backend, settings, store, background }: BackendDefaults,
   isClosing: () => boolean
@@ -53,14 +57,14 @@ function createStrategy (
   const model = accessTokenModel(schemas.id)
   store.define(model)
   const label = `${name}:${backend}`
-  const mark = tokenStorage === 'plain' ? PLAIN_MARK : ''
-  const stored = (token: string): string => (tokenStorage === 'plain' ? token : digestToken(token, label))
-  const oldest = (): Date => new Date(clock() - Number(lifetimeSeconds) * 1000) // asked only where sessions end
+  const stampPrefix = tokenStorage === 'plain' ? PLAIN_STAMP_PREFIX : ''
+  const toStored = (token: string): string => (tokenStorage === 'plain' ? token : digestToken(token, label))
+  const secondsAgo = (seconds: number): Date => new Date(clock() - seconds * 1000)
   let purgedAt = 0
 
   async function purge (): Promise<number> {
     if (tokensKeptSeconds === null) return 0
-    return await deleteExpired(store, model, 'created_at', new Date(clock() - tokensKeptSeconds * 1000), isClosing)
+    return await deleteExpired(store, model, 'created_at', secondsAgo(tokensKeptSeconds), isClosing)
   }
 
   return {
@@ -69,69 +73,74 @@ function createStrategy (
     readToken (token, { users }) {
       if (!isOpaqueToken(token)) return null
       const where: Where =
-        lifetimeSeconds === null ? { token: stored(token) } : { token: stored(token), created_at: { gte: oldest() } }
-      return findSubject(store, model, where, users, mark)
+        lifetimeSeconds === null
+          ? { token: toStored(token) }
+          : { token: toStored(token), created_at: { gte: secondsAgo(lifetimeSeconds) } }
+      return findSubject(store, model, where, users, stampPrefix)
     },
 
     async writeToken (row, { stamp }) {
       const now = clock()
-      if (now - purgedAt > PURGE_EVERY_MS) {
+      if (now - purgedAt > PURGE_INTERVAL_MS) {
         purgedAt = now
         background(purge)
       }
       const token = generateOpaqueToken()
       await store.create(model, {
-        token: stored(token),
+        token: toStored(token),
         user_id: row.id,
         created_at: new Date(now),
-        session_stamp: mark + stamp
+        session_stamp: stampPrefix + stamp
       })
       return { token, lifetimeSeconds }
     },
 
     async destroyToken (token) {
-      await store.delete(model, { token: stored(token) })
+      await store.delete(model, { token: toStored(token) })
     },
+
     async destroyAllTokens ({ id }) {
       await store.delete(model, { user_id: id })
     }
   }
 }
 
-/** Token and user in one round trip where the adapter can. */
+/** Reads the token and its user in one round trip if the adapter can. */
 function findSubject (
   store: DatabaseAdapter,
   model: Model,
   where: Where,
   users: UserReader,
-  mark: string
+  stampPrefix: string
 ): ReturnType<Strategy['readToken']> {
-  if (store.findWithUser === undefined) return findInTwo(store, model, where, users, mark)
+  if (store.findWithUser === undefined) return findSubjectInTwoReads(store, model, where, users, stampPrefix)
   const found = store.findWithUser(model, where)
-  return found instanceof Promise ? found.then((both) => subjectOf(both, mark)) : subjectOf(found, mark)
+  return found instanceof Promise
+    ? found.then((rows) => subjectOfRows(rows, stampPrefix))
+    : subjectOfRows(found, stampPrefix)
 }
 
-function subjectOf (found: { row: Row; user: Row } | null, mark: string): TokenSubject | null {
-  return found && subject(found.user as unknown as UserRow, found.row, mark)
+function subjectOfRows (found: { row: Row; user: Row } | null, stampPrefix: string): TokenSubject | null {
+  return found && toTokenSubject(found.user as unknown as UserRow, found.row, stampPrefix)
 }
 
-async function findInTwo (
+async function findSubjectInTwoReads (
   store: DatabaseAdapter,
   model: Model,
   where: Where,
   users: UserReader,
-  mark: string
+  stampPrefix: string
 ): Promise<TokenSubject | null> {
   const token = await store.findOne(model, where)
   const row = token && (await users.getRow(token.user_id as UserId))
-  return row && token && subject(row, token, mark)
+  return row && token && toTokenSubject(row, token, stampPrefix)
 }
 
 /**
- * A token that an adopted table stored without a stamp is good as long as it is there. A stored digest is no plain
- * token.
+ * Returns the subject of a stored token. A token without a stamp comes from an existing table and is valid until it
+ * expires. Returns null if the stamp has another prefix, so that a leaked digest is not accepted as a plain token.
  */
-function subject (row: UserRow, { session_stamp: stamp }: Row, mark: string): TokenSubject | null {
+function toTokenSubject (row: UserRow, { session_stamp: stamp }: Row, stampPrefix: string): TokenSubject | null {
   if (typeof stamp !== 'string') return { row }
-  return stamp.startsWith(mark) ? { row, stamp: stamp.slice(mark.length) } : null
+  return stamp.startsWith(stampPrefix) ? { row, stamp: stamp.slice(stampPrefix.length) } : null
 }

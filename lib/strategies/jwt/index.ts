@@ -16,31 +16,36 @@ import { checkLifetime } from '../lifetime.js'
 
 /** Options of `jwtStrategy`. */
 export interface JwtStrategyOptions extends Omit<JwtKeyOptions, 'kid'> {
-  /** Seconds that a token lives; null for ever (needs `endlessTokens`). */
+  /** Lifetime of a token in seconds. Null: tokens never expire; needs `endlessTokens`. */
   lifetimeSeconds: number | null
   /**
-   * Several keys, each with its `kid`: the first signs, all verify. Instead of `secret` and `privateKey`/`publicKey`.
+   * Several keys, each with its `kid`. The first one signs, all of them verify. Replaces `secret`, `privateKey` and
+   * `publicKey`.
    */
   keys?: readonly JwtKeyOptions[]
-  /** HS256 (default), HS384, HS512, RS256, ES256 or EdDSA. */
+  /** Signature algorithm: HS256, HS384, HS512, RS256, ES256 or EdDSA. Default: HS256. */
   algorithm?: JwtAlgorithm
-  /** Written as it is; a token must name one of them (default: `<users>:auth`). */
+  /** The claim `aud` of new tokens. A token must name at least one of these values. Default: `<name>:auth`. */
   audience?: readonly string[]
 }
 
-const REMEMBERED = 1000 // signatures: an HMAC costs as much as the rest of the guard, ES256 ten times that
+/** Number of verified signatures to cache: an HMAC costs as much as the rest of the guard, ES256 ten times that. */
+const CACHED_SIGNATURES = 1000
 const KEYS = ['lifetimeSeconds', 'keys', 'algorithm', 'audience', 'secret', 'privateKey', 'publicKey']
 
 /**
- * Signed tokens (RFC 7519, RFC 8725): nothing is stored; the user is loaded for each request, and `ver` must be the
- * user's
- * stamp, so that password changes and `endSessions` act at once. A single logout does not end the token. Without a key
- * of its own it takes keys from the plugin's secrets. Throws `FST_USERS_INVALID_SECRET`, `FST_USERS_INVALID_OPTION`.
+ * Creates a strategy with signed tokens (RFC 7519, RFC 8725) that are not stored. Every request loads the user, and the
+ * claim `ver` must equal the user's security stamp, so password changes and `endSessions` revoke all tokens at once. A
+ * logout does not revoke the token. Without a key, the keys are derived from the plugin's `secret`. Throws
+ * `FST_USERS_INVALID_SECRET`, `FST_USERS_INVALID_OPTION`.
+ *
+ * @example
+ * jwtStrategy({ lifetimeSeconds: 3600 })
  */
 export function jwtStrategy (options: JwtStrategyOptions): StrategyDefinition {
   refuseUnknown('jwtStrategy.', options, KEYS)
   if (options.audience !== undefined && !isAudience(options.audience)) {
-    throw FST_USERS_INVALID_OPTION(['jwtStrategy.audience', 'must be a list of at least one non-empty text'])
+    throw FST_USERS_INVALID_OPTION(['jwtStrategy.audience', 'must be a list of at least one non-empty string'])
   }
   return defineStrategy({
     name: 'jwt',
@@ -55,7 +60,7 @@ export function jwtStrategy (options: JwtStrategyOptions): StrategyDefinition {
         issuedAt: settings.issuedAt,
         strict: settings.requireStamp,
         required: settings.requireStamp ? ['ver'] : [],
-        cachedSignatures: REMEMBERED
+        cachedSignatures: CACHED_SIGNATURES
       })
 
       return {
@@ -64,7 +69,9 @@ export function jwtStrategy (options: JwtStrategyOptions): StrategyDefinition {
           const id = claims === null ? null : users.parseId(claims.sub)
           if (claims === null || id === null) return null
           const row = users.getRow(id)
-          return row instanceof Promise ? row.then((found) => subjectOf(found, claims)) : subjectOf(row, claims)
+          return row instanceof Promise
+            ? row.then((found) => subjectOfClaims(found, claims))
+            : subjectOfClaims(row, claims)
         },
         writeToken: (row, { stamp }) => ({ token: codec.sign({ sub: String(row.id), ver: stamp }), lifetimeSeconds })
       }
@@ -72,7 +79,7 @@ export function jwtStrategy (options: JwtStrategyOptions): StrategyDefinition {
   })
 }
 
-function subjectOf (row: UserRow | null, { ver }: Claims): TokenSubject | null {
+function subjectOfClaims (row: UserRow | null, { ver }: Claims): TokenSubject | null {
   if (row === null) return null
   return ver === undefined ? { row } : { row, stamp: String(ver) }
 }
@@ -85,10 +92,10 @@ function readKeys (
     if (!Array.isArray(keys) || secret !== undefined || privateKey !== undefined || publicKey !== undefined) {
       throw FST_USERS_INVALID_OPTION([
         'jwtStrategy.keys',
-        'must be a list, and stands instead of secret, privateKey and publicKey'
+        'must be a list, and cannot be combined with secret, privateKey or publicKey'
       ])
     }
-    return checkKids(keys.map((key, i) => checkJwtKey(`jwtStrategy.keys[${i}]`, { algorithm, ...key })))
+    return checkUniqueKids(keys.map((key, i) => checkJwtKey(`jwtStrategy.keys[${i}]`, { algorithm, ...key })))
   }
   if (secret === undefined && privateKey === undefined && publicKey === undefined) {
     if (!algorithm.startsWith('HS')) {
@@ -96,7 +103,7 @@ function readKeys (
     }
     return keysFor(`backend:${backend}`).map((key) => checkJwtKey('secret', { algorithm, ...key }))
   }
-  return [checkJwtKey('jwtStrategy.secret', { algorithm, ...defined({ secret, privateKey, publicKey }) })]
+  return [checkJwtKey('jwtStrategy.secret', { algorithm, ...withoutUndefined({ secret, privateKey, publicKey }) })]
 }
 
 function isAudience (audience: unknown): boolean {
@@ -105,15 +112,14 @@ function isAudience (audience: unknown): boolean {
   )
 }
 
-function checkKids (keys: JwtKey[]): JwtKey[] {
+function checkUniqueKids (keys: JwtKey[]): JwtKey[] {
   if (new Set(keys.map(({ kid }) => kid)).size < keys.length) {
-    throw FST_USERS_INVALID_OPTION(['jwtStrategy.keys', 'must each have a kid of its own'])
+    throw FST_USERS_INVALID_OPTION(['jwtStrategy.keys', 'must have different values of `kid`'])
   }
   return keys
 }
 
-function defined<T extends object> (values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>
-  } // says what the filter does
+function withoutUndefined<T extends object> (values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const defined = Object.entries(values).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(defined) as { [K in keyof T]?: Exclude<T[K], undefined> } // the filter removed undefined
 }

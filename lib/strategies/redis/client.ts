@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 
-/** What is called of an ioredis client: `new Redis()`, `new Cluster()`. */
+/** The methods of an `ioredis` client that the strategy calls. `new Redis()` and `new Cluster()` have them. */
 export interface IoredisClient {
   get(key: string): Promise<string | null>
   set(key: string, value: string): Promise<unknown>
@@ -15,7 +15,8 @@ export interface IoredisClient {
 }
 
 /**
- * What is called of a client of the package `redis`: `createClient()`, `createCluster()`; connected by the application.
+ * The methods of a client of the package `redis` that the strategy calls. `createClient()` and `createCluster()` return
+ * such clients; the application connects them.
  */
 export interface NodeRedisClient {
   get(key: string): Promise<unknown>
@@ -35,16 +36,16 @@ export interface NodeRedisClient {
   ): Promise<unknown>
 }
 
-/** A client of either package. It stays the application's: the strategy never closes it. */
+/** A client of `ioredis` or `redis`. The application owns it; the strategy never closes it. */
 export type RedisClient = IoredisClient | NodeRedisClient
 
-/** The commands of the strategy. Each names one key, so that they work on a cluster. */
+/** The commands that the strategy sends. Each names one key, so that it works on a cluster. */
 export interface RedisCommands {
   get(key: string): Promise<string | null>
-  /** Seconds null: for ever. */
+  /** Null seconds: the key never expires. */
   set(key: string, value: string, seconds: number | null): Promise<unknown>
   remove(key: string): Promise<unknown>
-  /** -1 for a key without an end, -2 for none. */
+  /** Resolves to -1 for a key that never expires, and to -2 for a key that does not exist. */
   secondsLeft(key: string): Promise<number>
   expire(key: string, seconds: number): Promise<unknown>
   addMember(key: string, member: string, score: number): Promise<unknown>
@@ -56,18 +57,17 @@ export interface RedisCommands {
 const IOREDIS = ['get', 'set', 'setex', 'del', 'ttl', 'expire', 'zadd', 'zrem', 'zrange', 'zrangebyscore']
 const NODE_REDIS = ['get', 'set', 'setEx', 'del', 'ttl', 'expire', 'zAdd', 'zRem', 'zRange', 'zRangeByScore']
 
-/** The commands of a client of either package; null for anything else. */
+/** Returns the commands of a client, or null if it is a client of neither package. */
 export function commandsOf (client: unknown): RedisCommands | null {
   if (hasMethods<NodeRedisClient>(client, NODE_REDIS)) return ofNodeRedis(client)
   return hasMethods<IoredisClient>(client, IOREDIS) ? ofIoredis(client) : null
 }
 
 /**
- * Hears of errors of a client of the package redis, until the returned function is called: unheard, they end the
- * process.
- * The commands that they break reject all the same. ioredis reports unheard errors itself.
+ * Adds a listener for `error` events to a client of the package `redis` and returns a function that removes it. Without
+ * a listener, such an event ends the process. The affected commands reject anyway. `ioredis` logs unhandled errors.
  */
-export function hearErrors (client: RedisClient): () => void {
+export function attachErrorListener (client: RedisClient): () => void {
   if (!('setEx' in client && client instanceof EventEmitter)) return ignore
   client.on('error', ignore)
   return () => {
@@ -78,11 +78,8 @@ export function hearErrors (client: RedisClient): () => void {
 function ignore (): void {}
 
 function hasMethods<Client extends RedisClient> (client: unknown, names: readonly string[]): client is Client {
-  return (
-    typeof client === 'object' &&
-    client !== null &&
-    names.every((name) => typeof (client as Record<string, unknown>)[name] === 'function')
-  ) // looked up by name
+  if (typeof client !== 'object' || client === null) return false
+  return names.every((name) => typeof (client as Record<string, unknown>)[name] === 'function')
 }
 
 function ofIoredis (client: IoredisClient): RedisCommands {
@@ -90,7 +87,7 @@ function ofIoredis (client: IoredisClient): RedisCommands {
     get: (key) => client.get(key),
     set: (key, value, seconds) => (seconds === null ? client.set(key, value) : client.setex(key, seconds, value)),
     remove: (key) => client.del(key),
-    secondsLeft: async (key) => Number(await client.ttl(key)), // text with the option stringNumbers
+    secondsLeft: async (key) => Number(await client.ttl(key)), // a string with the option stringNumbers
     expire: (key, seconds) => client.expire(key, seconds),
     addMember: (key, member, score) => client.zadd(key, score, member),
     removeMembers: (key, members) => client.zrem(key, ...members),
@@ -99,7 +96,7 @@ function ofIoredis (client: IoredisClient): RedisCommands {
   }
 }
 
-/** Replies may be buffers, or numbers as text, where the application mapped types that way. */
+/** Converts replies: the application may have mapped types of the client to buffers or strings. */
 function ofNodeRedis (client: NodeRedisClient): RedisCommands {
   return {
     get: async (key) => textOf(await client.get(key)),
@@ -120,5 +117,5 @@ function textOf (reply: unknown): string | null {
 }
 
 function listOf (reply: unknown): string[] {
-  return (reply as unknown[]).map(String) // ZRANGE and ZRANGEBYSCORE reply with a list
+  return (reply as unknown[]).map(String) // ZRANGE and ZRANGEBYSCORE always reply with an array
 }

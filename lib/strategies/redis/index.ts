@@ -9,37 +9,39 @@ import { digestToken, generateOpaqueToken, isOpaqueToken } from '../../tokens/in
 import { refuseUnknown } from '../../validation/options.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
-import { boundedCommands } from './bounded.js'
-import { commandsOf, hearErrors, type RedisClient, type RedisCommands } from './client.js'
+import { addCommandTimeouts } from './command-timeouts.js'
+import { attachErrorListener, commandsOf, type RedisClient, type RedisCommands } from './client.js'
 import { createUserTokens } from './user-tokens.js'
 
 export type { IoredisClient, NodeRedisClient, RedisClient } from './client.js'
 
 /** Options of `redisStrategy`. */
 export interface RedisStrategyOptions {
-  /** A client of `ioredis` or of `redis` (connected), single or cluster. Yours to close. */
+  /** A client of `ioredis`, or a connected client of `redis`; single or cluster. The application closes it. */
   client: RedisClient
-  /** Seconds that a session lives, counted from login by Redis; null for ever (needs `endlessTokens`). */
+  /** Lifetime of a session in seconds, counted from login. Null: sessions never expire; needs `endlessTokens`. */
   lifetimeSeconds: number | null
   /**
-   * Begins every key (default `fastapi_users_token:`, or `<name>_fastapi_users_token:` for users with a `name` of their
-   * own).
-   * Two registrations with different names cannot use one prefix of one client.
+   * Prefix of every key. Default: `fastapi_users_token:`, or `<name>_fastapi_users_token:` if the option `name` is set.
+   * Two registrations with different names cannot share a prefix on one client.
    */
   keyPrefix?: string
-  /** Milliseconds that one command may take (default 2000). */
+  /** Time limit of one command in milliseconds. Default: 2000. */
   timeoutMs?: number
 }
 
-/** The prefix that FastAPI Users has. */
+/** The prefix of FastAPI Users, so that existing keys are found. */
 const DEFAULT_PREFIX = 'fastapi_users_token:'
 const KEYS = ['client', 'lifetimeSeconds', 'keyPrefix', 'timeoutMs']
 
 /**
- * Opaque tokens of 43 characters, stored in Redis under their SHA-256 until they end: each can be ended on its own. A
- * guarded request costs one GET and the user's row. Every command names one key, for clusters. Throws
- * `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`; a Redis that fails or is late is
- * `FST_USERS_STORE_UNAVAILABLE`.
+ * Creates a strategy with opaque tokens of 43 characters. Redis stores their SHA-256 digests until they expire, so each
+ * session can be revoked separately. A guarded request costs one GET and one read of the user. Every command names one
+ * key, so clusters work. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`. If Redis fails or is too slow,
+ * requests fail with `FST_USERS_STORE_UNAVAILABLE`.
+ *
+ * @example
+ * redisStrategy({ client: new Redis(), lifetimeSeconds: 604_800 })
  */
 export function redisStrategy (options: RedisStrategyOptions): StrategyDefinition {
   refuseUnknown('redisStrategy.', options, KEYS)
@@ -49,24 +51,24 @@ export function redisStrategy (options: RedisStrategyOptions): StrategyDefinitio
     throw FST_USERS_INVALID_OPTION(['redisStrategy.client', 'must be a client of ioredis or of redis'])
   }
   if (keyPrefix !== undefined && typeof keyPrefix !== 'string') {
-    throw FST_USERS_INVALID_OPTION(['redisStrategy.keyPrefix', 'must be text'])
+    throw FST_USERS_INVALID_OPTION(['redisStrategy.keyPrefix', 'must be a string'])
   }
-  const redis = boundedCommands(commands, checkTimeLimit('redisStrategy.timeoutMs', timeoutMs))
+  const redis = addCommandTimeouts(commands, checkTimeLimit('redisStrategy.timeoutMs', timeoutMs))
   return defineStrategy({
     name: 'redis',
     setup (scope, defaults) {
       const { settings } = defaults
       const prefix = keyPrefix ?? tenantName(settings.name, DEFAULT_PREFIX)
-      const strategy = createStrategy(
+      const strategy = createRedisStrategy(
         redis,
         prefix,
         checkLifetime('redisStrategy.lifetimeSeconds', lifetimeSeconds, settings),
         defaults
       )
       const release = claimStorageNames(client, 'redisStrategy.keyPrefix', [[`the key prefix "${prefix}"`, settings.name]])
-      const stopHearing = hearErrors(client)
+      const removeErrorListener = attachErrorListener(client)
       scope.addHook('onClose', async () => {
-        stopHearing()
+        removeErrorListener()
         release()
       })
       return strategy
@@ -74,8 +76,11 @@ export function redisStrategy (options: RedisStrategyOptions): StrategyDefinitio
   })
 }
 
-/** Plain tokens are those of whoever uses the prefix; digests are of one backend, and so are its sets. */
-function createStrategy (
+/**
+ * Creates the strategy of one backend. Plain tokens are shared by all backends with the same prefix; digests and their
+ * sets belong to one backend.
+ */
+function createRedisStrategy (
   redis: RedisCommands,
   keyPrefix: string,
   lifetimeSeconds: number | null,
@@ -92,13 +97,13 @@ function createStrategy (
     async readToken (token, { users }) {
       if (!isOpaqueToken(token)) return null
       const value = await redis.get(keyPrefix + keyPartOf(token))
-      return value === null ? null : await subjectOf(plain ? { id: value } : readValue(value), users)
+      return value === null ? null : await subjectOfStored(plain ? { id: value } : readValue(value), users)
     },
 
     async writeToken (row, { stamp }) {
       const token = generateOpaqueToken()
       const keyPart = keyPartOf(token)
-      // first, so that no token is ever outside its set
+      // before the token is stored, so that `destroyAllTokens` finds every stored token
       await tokens.add(setKeyOf(row.id as UserId), keyPart, lifetimeSeconds)
       await redis.set(keyPrefix + keyPart, plain ? String(row.id) : writeValue(String(row.id), stamp), lifetimeSeconds)
       return { token, lifetimeSeconds }
@@ -109,23 +114,24 @@ function createStrategy (
   }
 }
 
-/** What a stored token says; a plain one carries no stamp. */
+/** The value of a stored token. A plain token has no stamp. */
 interface StoredToken {
   id: string
   stamp?: string
 }
 
-/** The stamp has no colon; an id may have. */
+/** Puts the stamp first: it never contains a colon, but an id may. */
 function writeValue (id: string, stamp: string): string {
   return `${stamp}:${id}`
 }
 
 function readValue (value: string): StoredToken {
   const end = value.indexOf(':')
-  return { stamp: value.slice(0, Math.max(end, 0)), id: value.slice(end + 1) } // without a stamp, none that fits
+  // a value without a colon gets an empty stamp, which matches no user
+  return { stamp: value.slice(0, Math.max(end, 0)), id: value.slice(end + 1) }
 }
 
-async function subjectOf ({ id: text, ...stamp }: StoredToken, users: UserReader): Promise<TokenSubject | null> {
+async function subjectOfStored ({ id: text, ...stamp }: StoredToken, users: UserReader): Promise<TokenSubject | null> {
   const id = users.parseId(text)
   const row = id === null ? null : await users.getRow(id)
   return row === null ? null : { row, ...stamp }

@@ -2,53 +2,58 @@ import type { BackendDefaults } from '../../contracts/definition.js'
 import type { Clock } from '../../contracts/settings.js'
 import type { RedisCommands } from './client.js'
 
-/** Which tokens a user has: a sorted set per user, scored by the millisecond at which each token ends. */
+/** The tokens of each user: a sorted set per user. The score of a token is the time at which it expires, in ms. */
 export interface UserTokens {
   /**
-   * Notes a token that is about to be stored. Forgets all that have ended: a batch at once, the rest in the background.
+   * Adds a token that is about to be stored. Removes expired tokens from the set: the first batch immediately,
+   * the rest in the background.
    */
   add(setKey: string, keyPart: string, lifetimeSeconds: number | null): Promise<void>
   remove(setKey: string, keyPart: string): Promise<void>
-  /** Removes the tokens that are there when it is called. */
+  /** Deletes all tokens of the set and removes them from it. */
   removeAll(setKey: string): Promise<void>
 }
 
-const FORGET_AT_ONCE = 100
-const REMOVE_AT_ONCE = 500
-const MARGIN_SECONDS = 3600 // clocks of processes differ, and the token is stored after its set got its end
-const NEVER = Number.MAX_SAFE_INTEGER
+const EXPIRED_BATCH_SIZE = 100
+const REMOVAL_BATCH_SIZE = 500
+// the clocks of processes differ, and the token is stored after the expiry of its set is set
+const MARGIN_SECONDS = 3600
+const NEVER_EXPIRES = Number.MAX_SAFE_INTEGER
 
-/** `tokenPrefix` and a member of the set make a token's key. */
+/** Creates the store of the sets. The key of a token is `tokenPrefix` followed by a member of a set. */
 export function createUserTokens (
   redis: RedisCommands,
   tokenPrefix: string,
   clock: Clock,
   background: BackendDefaults['background']
 ): UserTokens {
-  /** A set without an end holds a token without one, or is being made by another login: it is left as it is. */
-  async function extend (setKey: string, left: number, lifetimeSeconds: number): Promise<void> {
+  /**
+   * Extends the time to live of a set. A set without one contains a token that never expires, or another login is
+   * creating it at this moment, so it is not changed.
+   */
+  async function extendSet (setKey: string, left: number, lifetimeSeconds: number): Promise<void> {
     if (left !== -1) await redis.expire(setKey, Math.max(left, lifetimeSeconds + MARGIN_SECONDS))
   }
 
-  /** Removes a batch of names of tokens that ended up to this time. True when more may be left. */
-  async function forgetEnded (setKey: string, until: number): Promise<boolean> {
-    const ended = await redis.membersUpTo(setKey, until, FORGET_AT_ONCE)
-    if (ended.length > 0) await redis.removeMembers(setKey, ended)
-    return ended.length === FORGET_AT_ONCE
+  /** Removes one batch of tokens that expired before `until` from the set. Returns true if more may be left. */
+  async function removeExpired (setKey: string, until: number): Promise<boolean> {
+    const expired = await redis.membersUpTo(setKey, until, EXPIRED_BATCH_SIZE)
+    if (expired.length > 0) await redis.removeMembers(setKey, expired)
+    return expired.length === EXPIRED_BATCH_SIZE
   }
 
   return {
     async add (setKey, keyPart, lifetimeSeconds) {
       const now = clock()
-      const long = now - MARGIN_SECONDS * 1000
-      const [left, isRestLeft] = await Promise.all([redis.secondsLeft(setKey), forgetEnded(setKey, long)])
-      if (isRestLeft) {
+      const expiredBefore = now - MARGIN_SECONDS * 1000
+      const [left, hasMore] = await Promise.all([redis.secondsLeft(setKey), removeExpired(setKey, expiredBefore)])
+      if (hasMore) {
         background(async () => {
-          while (await forgetEnded(setKey, long));
+          while (await removeExpired(setKey, expiredBefore));
         })
       }
-      await redis.addMember(setKey, keyPart, lifetimeSeconds === null ? NEVER : now + lifetimeSeconds * 1000)
-      if (lifetimeSeconds !== null) await extend(setKey, left, lifetimeSeconds)
+      await redis.addMember(setKey, keyPart, lifetimeSeconds === null ? NEVER_EXPIRES : now + lifetimeSeconds * 1000)
+      if (lifetimeSeconds !== null) await extendSet(setKey, left, lifetimeSeconds)
     },
 
     async remove (setKey, keyPart) {
@@ -56,16 +61,16 @@ export function createUserTokens (
     },
 
     /**
-     * Tokens first, then their names: what fails in between is found again. A login meanwhile keeps its place in the
-     * set.
+     * Deletes the tokens before their members, so that a call after a failure finds them again. Members of logins that
+     * happen meanwhile stay in the set.
      */
     async removeAll (setKey) {
       let members: string[]
       do {
-        members = await redis.firstMembers(setKey, REMOVE_AT_ONCE)
+        members = await redis.firstMembers(setKey, REMOVAL_BATCH_SIZE)
         await Promise.all(members.map((keyPart) => redis.remove(tokenPrefix + keyPart)))
         if (members.length > 0) await redis.removeMembers(setKey, members)
-      } while (members.length === REMOVE_AT_ONCE)
+      } while (members.length === REMOVAL_BATCH_SIZE)
     }
   }
 }

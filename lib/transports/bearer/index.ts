@@ -4,11 +4,12 @@ import { BearerReply, TOKEN_MAX_LENGTH } from '../../../schemas/index.js'
 import type { Transport, TransportDefinition } from '../../contracts/transport.js'
 import { defineTransport } from '../define.js'
 
-/** The b64token form of RFC 6750, section 2.1. */
+/** The syntax `b64token` of RFC 6750, section 2.1. */
 const BEARER = /^bearer ([A-Za-z0-9._~+/-]+=*)$/i
 
 /**
- * The token travels in the header `Authorization: Bearer` (RFC 6750, section 2.1); login replies 200 with it as JSON.
+ * Creates a transport that reads the token from the header `Authorization: Bearer` (RFC 6750, section 2.1). Login
+ * replies 200 with the token as JSON.
  */
 export function bearerTransport (): TransportDefinition {
   return defineTransport({
@@ -16,7 +17,7 @@ export function bearerTransport (): TransportDefinition {
     describe: () => ({
       scheme: { type: 'http', scheme: 'bearer' },
       login: { 200: { ...BearerReply, 'x-response-description': 'The token.' } },
-      logout: { 204: Type.Null({ description: 'The session has ended.' }) }
+      logout: { 204: Type.Null({ description: 'The session is revoked.' }) }
     }),
     setup: () => transport
   })
@@ -38,25 +39,20 @@ const transport: Transport = {
 
 function extractToken (request: FastifyRequest): string | null {
   const { authorization } = request.headers
-  if (
-    authorization === undefined ||
-    authorization.length > TOKEN_MAX_LENGTH + 7 ||
-    isRepeated(request.raw.rawHeaders)
-  ) {
-    return null
-  }
+  if (authorization === undefined || authorization.length > 'Bearer '.length + TOKEN_MAX_LENGTH) return null
+  if (hasRepeatedAuthorization(request.raw.rawHeaders)) return null
   return BEARER.exec(authorization)?.[1] ?? null
 }
 
 /**
- * Node keeps the first of two Authorization headers; a proxy may have looked at the other. Simulated requests may have
- * no raw headers.
+ * Returns true for a request with several Authorization headers. Node.js keeps the first one, but a proxy may have
+ * checked another one. `rawHeaders` may be undefined in simulated requests.
  */
-function isRepeated (rawHeaders: readonly string[] | undefined = []): boolean {
+function hasRepeatedAuthorization (rawHeaders: readonly string[] | undefined = []): boolean {
   let count = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]
-    if (name?.length === 13 && name.toLowerCase() === 'authorization') count++
+    if (name?.length === 'authorization'.length && name.toLowerCase() === 'authorization') count++
   }
   return count > 1
 }

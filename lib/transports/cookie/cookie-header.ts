@@ -1,11 +1,11 @@
-const VALUE = /^[A-Za-z0-9._~+/=-]+$/
+const TOKEN = /^[A-Za-z0-9._~+/=-]+$/
 
-/** What several cookies of one name mean: no cookie counts, or the last one does. */
+/** Treatment of several cookies with one name: `refuse` ignores all of them, `last` uses the last one. */
 export type Duplicates = 'refuse' | 'last'
 
 /**
- * Returns the value of one cookie of a Cookie header; null without it, for a value that is no token, and for
- * duplicates.
+ * Returns the value of a cookie in a Cookie header. Returns null if the cookie is missing, if its value cannot be a
+ * token, and for duplicates that are refused.
  */
 export function readCookie (header: string | undefined, name: string, duplicates: Duplicates): string | null {
   const values = readCookies(header, name)
@@ -15,8 +15,8 @@ export function readCookie (header: string | undefined, name: string, duplicates
 }
 
 /**
- * Returns the values of all cookies of one name, in the order of the header. Names are compared byte for byte (RFC
- * 6265, section 5.4).
+ * Returns the values of all cookies with a name, in the order of the header. Cookie names are case-sensitive (RFC 6265,
+ * section 5.4).
  */
 export function readCookies (header: string | undefined, name: string): string[] {
   const values: string[] = []
@@ -35,5 +35,5 @@ export function readCookies (header: string | undefined, name: string): string[]
 
 /** Returns true for a cookie value that can be a token. */
 export function isToken (value: string): boolean {
-  return VALUE.test(value)
+  return TOKEN.test(value)
 }

@@ -1,30 +1,36 @@
-/** The attributes that, with the name, tell one cookie of a browser from another (RFC 6265, section 5.3; CHIPS). */
+/** The attributes that identify a cookie in a browser together with its name (RFC 6265, section 5.3; CHIPS). */
 export interface CookiePlace {
-  /** Absent: the cookie belongs to the host that set it. */
+  /** Domain of the cookie. Default: the host that set it, without subdomains. */
   domain?: string
-  /** (`/`) */
+  /** Path of the cookie. Default: `/`. */
   path?: string
-  /** The cookie was partitioned by top-level site (false). */
+  /** True if the cookie has the attribute `Partitioned`. Default: false. */
   partitioned?: boolean
 }
 
 /**
- * Returns the other places where browsers may keep a cookie of our name: the places that earlier deployments named in
- * `formerly`, and those from which the cookie comes by setting `domain`, `path` or `partitioned` for the first time.
+ * Returns the places where browsers may keep a cookie that an earlier deployment set under the same name: the places in
+ * the option `formerly`, and the places before `domain`, `path` or `partitioned` was set for the first time.
  */
 export function formerPlaces (current: CookiePlace, formerly: readonly CookiePlace[]): CookiePlace[] {
   const { domain, path } = current
-  const likely = [{}, { path }, { domain }, { domain, path }].map(definedOf)
+  const likely = [{}, { path }, { domain }, { domain, path }].map(withoutUndefinedPlace)
   const places = new Map([...likely, ...formerly].map((place) => [keyOf(place), place]))
   places.delete(keyOf(current))
   return [...places.values()]
 }
 
 function keyOf ({ domain = '', path = '/', partitioned = false }: CookiePlace): string {
-  // a leading dot is ignored (RFC 6265, section 5.2.3)
+  // browsers ignore a leading dot (RFC 6265, section 5.2.3)
   return `${domain.toLowerCase().replace(/^\./, '')};${path};${partitioned}`
 }
 
-function definedOf ({ domain, path }: { domain?: string | undefined; path?: string | undefined }): CookiePlace {
+function withoutUndefinedPlace ({
+  domain,
+  path
+}: {
+  domain?: string | undefined
+  path?: string | undefined
+}): CookiePlace {
   return { ...(domain === undefined ? {} : { domain }), ...(path === undefined ? {} : { path }) }
 }

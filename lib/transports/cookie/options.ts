@@ -4,34 +4,41 @@ import type { CookiePlace } from './former-cookies.js'
 
 /** Options of `cookieTransport`. */
 export interface CookieTransportOptions {
-  /** Cookie name (`__Host-<users>-<backend>`; without the prefix when `secure`, `path` or `domain` rule it out). */
+  /**
+   * Name of the cookie. Default: `__Host-<name>-<backend>`, without the prefix if `secure`, `path` or `domain` forbids
+   * it.
+   */
   name?: string
   /**
-   * Seconds that the browser keeps the cookie, never longer than the token lives (absent: until the browser closes).
+   * Lifetime of the cookie in seconds, at most the lifetime of the token. Default: until the browser closes.
    */
   maxAge?: number
+  /** Path of the cookie. Default: `/`. */
   path?: string
+  /** Domain of the cookie. Default: the host of the request, without subdomains. */
   domain?: string
+  /** The cookie is sent over https only. Default: true. */
   secure?: boolean
+  /** Scripts in the browser cannot read the cookie. Default: true. */
   httpOnly?: boolean
+  /** The attribute `SameSite`. Default: `lax`. */
   sameSite?: 'lax' | 'strict' | 'none'
   /**
-   * Keeps the cookie apart for each site that embeds yours (false): `Partitioned` of CHIPS,
-   * draft-cutler-httpbis-partitioned-cookies, section 2.1. Needs `secure`; in a frame of another site also `sameSite:
-   * 'none'`.
+   * Gives each site that embeds yours a separate cookie: the attribute `Partitioned` of CHIPS
+   * (draft-cutler-httpbis-partitioned-cookies, section 2.1). Needs `secure`; in a frame on another site it also needs
+   * `sameSite: 'none'`. Default: false.
    */
   partitioned?: boolean
   /**
-   * Where earlier deployments kept a cookie of this name (none). Login and logout remove such cookies from browsers
-   * that
-   * send one. The places left by adding `domain` or `path`, or by switching on `partitioned`, are known without this
-   * option.
+   * Other places where an earlier deployment set a cookie with this name. Login and logout remove such cookies from
+   * browsers that send one. Places from before `domain`, `path` or `partitioned` was added need no entry.
+   * Default: none.
    */
   formerly?: readonly CookiePlace[]
 }
 
 const KEYS = ['name', 'maxAge', 'path', 'domain', 'secure', 'httpOnly', 'sameSite', 'partitioned', 'formerly']
-const COOKIE_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/ // token of RFC 9110, section 5.6.2
+const COOKIE_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/ // `token` of RFC 9110, section 5.6.2
 
 /** Returns the name of a backend's cookie. */
 export function cookieName (
@@ -44,7 +51,7 @@ export function cookieName (
 }
 
 /** Checks the options. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`. */
-export function checkOptions (options: CookieTransportOptions): void {
+export function checkCookieOptions (options: CookieTransportOptions): void {
   refuseUnknown('cookieTransport', options, KEYS)
   const { maxAge, secure = true, sameSite = 'lax', partitioned = false, formerly = [] } = options
   if (maxAge !== undefined && !(Number.isInteger(maxAge) && maxAge > 0)) {
@@ -55,9 +62,9 @@ export function checkOptions (options: CookieTransportOptions): void {
   }
   if (!['lax', 'strict', 'none'].includes(sameSite)) throw refuse('sameSite', "must be 'lax', 'strict' or 'none'")
   if (sameSite === 'none' && !secure) {
-    throw refuse('sameSite', "'none' needs `secure`; browsers drop the cookie otherwise")
+    throw refuse('sameSite', "'none' needs `secure: true`; browsers drop the cookie otherwise")
   }
-  if (partitioned && !secure) throw refuse('partitioned', 'needs `secure`; browsers drop the cookie otherwise')
+  if (partitioned && !secure) throw refuse('partitioned', 'needs `secure: true`; browsers drop the cookie otherwise')
   checkName(options)
   checkPlace('', options)
   if (!Array.isArray(formerly)) throw refuse('formerly', 'must be a list of { domain, path, partitioned }')
@@ -69,12 +76,12 @@ export function checkOptions (options: CookieTransportOptions): void {
 function checkName ({ name, secure = true, path = '/', domain }: CookieTransportOptions): void {
   if (name === undefined) return
   if (typeof name !== 'string' || !COOKIE_NAME.test(name)) {
-    throw refuse('name', 'is not a cookie name (RFC 6265, section 4.1.1)')
+    throw refuse('name', 'is not a valid cookie name (RFC 6265, section 4.1.1)')
   }
   if (name.startsWith('__Host-') && (!secure || path !== '/' || domain !== undefined)) {
-    throw refuse('name', 'with the prefix __Host- needs secure, path / and no domain')
+    throw refuse('name', 'starts with __Host-, which needs `secure: true`, the path / and no domain')
   }
-  if (name.startsWith('__Secure-') && !secure) throw refuse('name', 'with the prefix __Secure- needs secure')
+  if (name.startsWith('__Secure-') && !secure) throw refuse('name', 'starts with __Secure-, which needs `secure: true`')
 }
 
 function checkFormer (option: string, place: CookiePlace): void {
@@ -88,10 +95,10 @@ function checkFormer (option: string, place: CookiePlace): void {
 
 function checkPlace (prefix: string, { path = '/', domain }: CookiePlace): void {
   if (typeof path !== 'string' || !/^\/[^;\s]*$/.test(path)) {
-    throw refuse(`${prefix}path`, 'must start with / and hold no white space or semicolon')
+    throw refuse(`${prefix}path`, 'must start with / and contain no white space and no semicolon')
   }
   if (domain !== undefined && !(typeof domain === 'string' && /^[^;\s]+$/.test(domain))) {
-    throw refuse(`${prefix}domain`, 'must be a domain without white space or semicolons')
+    throw refuse(`${prefix}domain`, 'must be a domain name without white space and semicolons')
   }
 }
 

@@ -3,8 +3,9 @@ import type { FastifyInstance } from 'fastify'
 const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/
 
 /**
- * Logs one warning when the application listens without TLS beyond this machine: browsers drop a `Secure` cookie that
- * comes over plain http from anything but localhost, without a word. Not in production, where TLS ends at a proxy.
+ * Logs a warning if the application listens without TLS on an IP address that other machines can reach: browsers
+ * silently drop `Secure` cookies from plain http, except from localhost. In production a proxy terminates TLS, so no
+ * warning is logged there.
  */
 export function warnOfPlainHttp (scope: FastifyInstance, cookieName: string): void {
   scope.addHook('onListen', async () => {

@@ -2,13 +2,11 @@ import type { FastifyRequest } from 'fastify'
 import type { Authentication, Authenticator } from './authenticator.js'
 
 /**
- * Returns the session that a logout at a backend ends: the one that the request presents to this backend. A request
- * that
- * presents none may present one session to another backend, which is ended in its place. Null without a session, and
- * for
- * several of which it is open which one is meant: two other backends, or cookies of different users.
+ * Returns the session that a logout at a backend ends: the session that the request presents to this backend. If the
+ * request presents none to it, a session at another backend is returned. Returns null if there is no session, or if
+ * several sessions could be meant: sessions of two other backends, or cookies of different users.
  */
-export async function findSessionToEnd (
+export async function findLogoutSession (
   authenticator: Authenticator,
   request: FastifyRequest,
   backend: string,
@@ -17,8 +15,10 @@ export async function findSessionToEnd (
   const own = await authenticator.findPresented(request, backend)
   if (own.length > 0) return haveOneUser(own) ? (own[0] ?? null) : null
   const others: Authentication[] = []
-  for (const name of names) if (name !== backend) others.push(...(await authenticator.findPresented(request, name)))
-  // two backends may accept one token
+  for (const name of names) {
+    if (name !== backend) others.push(...(await authenticator.findPresented(request, name)))
+  }
+  // two backends may accept the same token
   return new Set(others.map(({ token }) => token)).size === 1 ? (others[0] ?? null) : null
 }
 
