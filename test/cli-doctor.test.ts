@@ -40,12 +40,12 @@ t.test('doctor says of a good configuration that it is good, and changes nothing
   }
   const good = {
     code: 0,
-    out: `ok    secret: is long enough and no placeholder
+    out: `ok    secret: is long enough and not a placeholder
 ok    database: answers
-ok    schema: tables, columns, widths and indexes are there
-ok    backend cookie: checks tokens
+ok    schema: has all tables, columns, widths and indexes
+ok    backend cookie: can check tokens
 ok    backend cookie: browsers keep the cookie "__Host-users-cookie" at https://app.camelot.bt
-ok    backend database: checks tokens`,
+ok    backend database: can check tokens`,
     err: ''
   }
   t.strictSame(await run(['doctor'], parts), good)
@@ -61,7 +61,7 @@ ok    backend database: checks tokens`,
   const fresh = makePlace()
   t.match(await fresh.run(['doctor']), {
     code: 1,
-    out: /^fail {2}schema: missing: make the table "user"; run `npx fastify-users migrate`$/m
+    out: /^fail {2}schema: pending: make the table "user"; run `npx fastify-users migrate`$/m
   })
   t.notOk(existsSync(fresh.file), 'no database is made')
   t.ok(existsSync(file))
@@ -83,11 +83,11 @@ t.test('doctor finds what the schema lacks', async (t) => {
   const report = await run(['doctor'], { fields: '{ nick: Type.Optional(Type.String()) }' })
   t.equal(report.code, 1)
   t.strictSame(badLines(report), [
-    'fail  schema: missing: table "user": make wider: "hashed_password" to VARCHAR(1024); run `npx fastify-users migrate`',
-    'fail  schema: missing: table "user": add the column "nick" (TEXT, may be null); run `npx fastify-users migrate`',
-    'warn  schema: missing: table "user": add the unique index "ix_user_email_lower" on lower(email); run `npx fastify-users migrate`',
-    'fail  schema: missing: table "accesstoken": add the column "session_stamp" (VARCHAR(64), may be null); run `npx fastify-users migrate`',
-    'warn  schema: missing: table "accesstoken": add the index "ix_accesstoken_user_id" on user_id; run `npx fastify-users migrate`'
+    'fail  schema: pending: table "user": make wider: "hashed_password" to VARCHAR(1024); run `npx fastify-users migrate`',
+    'fail  schema: pending: table "user": add the column "nick" (TEXT, may be null); run `npx fastify-users migrate`',
+    'warn  schema: pending: table "user": add the unique index "ix_user_email_lower" on lower(email); run `npx fastify-users migrate`',
+    'fail  schema: pending: table "accesstoken": add the column "session_stamp" (VARCHAR(64), may be null); run `npx fastify-users migrate`',
+    'warn  schema: pending: table "accesstoken": add the index "ix_accesstoken_user_id" on user_id; run `npx fastify-users migrate`'
   ])
   t.match(await run(['doctor'], { fields: '{ must: Type.String() }' }), {
     code: 1,
@@ -103,7 +103,7 @@ t.test('doctor finds cookies that browsers drop or that others see, and origins 
     [
       { backends: cookie(''), more: "publicUrl: 'http://app.camelot.bt'" },
       [
-        /^fail {2}backend cookie: the cookie "__Host-users-cookie" is Secure, and publicUrl is http:\/\/app\.camelot\.bt/
+        /^fail {2}backend cookie: the cookie "__Host-users-cookie" is Secure but publicUrl is http:\/\/app\.camelot\.bt/
       ]
     ],
     ...['localhost:3000', '127.0.0.1', '[::1]:80', 'app.localhost'].map((host): [ConfigParts, RegExp[]] => [
@@ -128,11 +128,11 @@ t.test('doctor finds cookies that browsers drop or that others see, and origins 
         more: `${URL_OPTION}, trustedOrigins: ['https://app.camelot.bt', 'http://www.camelot.bt', 'http://localhost:5173', 'https://other.example']`
       },
       [
-        /^warn {2}trustedOrigins: https:\/\/app\.camelot\.bt is publicUrl's own origin/,
+        /^warn {2}trustedOrigins: https:\/\/app\.camelot\.bt is the origin of publicUrl/,
         /^warn {2}trustedOrigins: http:\/\/www\.camelot\.bt is not https/,
-        /^warn {2}trustedOrigins: http:\/\/localhost:5173 is any program on a visitor's machine/,
+        /^warn {2}trustedOrigins: http:\/\/localhost:5173 can be any program on a visitor's machine/,
         /^warn {2}trustedOrigins: http:\/\/localhost:5173 looks like another site/,
-        /^warn {2}trustedOrigins: https:\/\/other\.example looks like another site than https:\/\/app\.camelot\.bt, and browsers do not send "__Host-users-cookie" from there/
+        /^warn {2}trustedOrigins: https:\/\/other\.example looks like another site than https:\/\/app\.camelot\.bt, so browsers do not send "__Host-users-cookie" from there/
       ]
     ],
     [
@@ -148,19 +148,19 @@ t.test('doctor finds cookies that browsers drop or that others see, and origins 
     ],
     [
       { backends: cookie("{ sameSite: 'none' }"), more: `${URL_OPTION}, trustedOrigins: ['http://127.0.0.1:*']` },
-      [/^warn {2}trustedOrigins: http:\/\/127\.0\.0\.1:\* is any program on a visitor's machine/]
+      [/^warn {2}trustedOrigins: http:\/\/127\.0\.0\.1:\* can be any program on a visitor's machine/]
     ],
     [
       { more: `${URL_OPTION}, trustedOrigins: ['https://other.example']` },
-      [/^warn {2}trustedOrigins: no backend has a cookie/]
+      [/^warn {2}trustedOrigins: no backend uses cookies/]
     ],
     [
       {
         more: 'secret: [process.env.USERS_SECRET, process.env.USERS_SECRET], tokens: { reset: { secret: process.env.USERS_SECRET } }'
       },
       [
-        /^warn {2}secret: the list holds a secret twice/,
-        /^warn {2}secret: tokens\.reset\.secret is the plugin's secret too/
+        /^warn {2}secret: the list contains a secret twice/,
+        /^warn {2}secret: tokens\.reset\.secret equals the plugin's secret/
       ]
     ],
     [
@@ -212,13 +212,13 @@ t.test('doctor tells of options that cannot be used in one line', async (t) => {
     writeFileSync(join(folder, `commonjs/${index}.js`), text)
     t.match(await runIn(folder, ['doctor', '--config', `commonjs/${index}.js`]), {
       code: 1,
-      out: /\.js files are CommonJS; set "type": "module" there/
+      out: /Node\.js reads it as CommonJS; set "type": "module" in its package\.json/
     })
   }
   writeFileSync(join(folder, 'empty.js'), '')
   t.match(await runIn(folder, ['doctor', '--config', 'empty.js']), {
     code: 1,
-    out: /^fail {2}config: empty\.js has no default export/
+    out: /^fail {2}config: empty\.js needs an object as its default export/
   })
 })
 
@@ -251,10 +251,10 @@ t.test('doctor finds stores that do not answer, in bounded time, and says nothin
   ])
   const [refused, black, gone] = reports.map(badLines)
   t.match(refused, [
-    /^fail {2}database: the store does not answer: .*ECONNREFUSED.*; start it, or correct the adapter$/
+    /^fail {2}database: the store does not answer: .*ECONNREFUSED.*; start the database, or correct the adapter$/
   ])
   t.match(black, [
-    /^fail {2}database: the store does not answer; start it/,
+    /^fail {2}database: the store does not answer; start the database/,
     /^fail {2}backend redis: the store does not answer/
   ])
   t.match(gone, [/^warn {2}database: this adapter has no schema/, /^fail {2}backend redis: the store does not answer/])
@@ -273,9 +273,9 @@ t.test('doctor finds clocks that are apart', async (t) => {
     now: async () => Date.now() + offset
   })
   for (const [offset, expected] of [
-    [0, /^ok: the database has the time/],
-    [-20_000, /^warn: this machine and the database are 20 seconds apart/],
-    [3_600_000, /^fail: .* 3600 seconds apart; set both by NTP/]
+    [0, /^ok: the database has the same time/],
+    [-20_000, /^warn: the clocks of this machine and the database differ by 20 seconds/],
+    [3_600_000, /^fail: .* differ by 3600 seconds; synchronize both with NTP/]
   ] as const) {
     const findings = await checkStore(schemaWith(offset), [])
     t.match(
@@ -295,7 +295,7 @@ t.test('doctor looks at PostgreSQL and Redis', service, async (t) => {
   const { run, start } = makePlace()
   const adapter = `postgres(new pg.Pool({ connectionString: ${JSON.stringify(postgresUrl)}, options: '-c search_path=${schema}' }))`
   t.match(badLines(await run(['doctor'], { adapter })), [
-    /^fail {2}schema: missing: make the table "user"/,
+    /^fail {2}schema: pending: make the table "user"/,
     /"accesstoken"/
   ])
   t.strictSame((await pool.query('SELECT 1 FROM pg_tables WHERE schemaname = $1', [schema])).rowCount, 0)
@@ -303,8 +303,8 @@ t.test('doctor looks at PostgreSQL and Redis', service, async (t) => {
   const backends = `[{ name: 'redis', transport: bearerTransport(), strategy: redisStrategy({ lifetimeSeconds: 60, client: new Redis('${redisUrl}') }) }]`
   const report = await start(['doctor'], { adapter, backends }).outcome
   t.match(report, { code: 0, err: '' })
-  t.match(report.out, /^ok {4}clock: the database has the time of this machine$/m)
-  t.match(report.out, /^ok {4}backend redis: checks tokens$/m)
+  t.match(report.out, /^ok {4}clock: the database has the same time as this machine$/m)
+  t.match(report.out, /^ok {4}backend redis: can check tokens$/m)
 })
 
 t.test('a client of the config that fails by itself is one line and the exit code 1', async (t) => {

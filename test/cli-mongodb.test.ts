@@ -41,7 +41,7 @@ t.test('mongodb(): migrate makes what the adapter needs, whoever runs it, and do
     ['User', 'AccessToken'].map((name) => peer.collection(database, name).indexes)
   t.match(await run(['prune'], parts), { code: 1, out: '', err: /"User"[^\n]*run `npx fastify-users migrate`/ })
   t.match(badLines(await run(['doctor'], parts)), [
-    /^fail {2}schema: missing: create the collection "User" with its indexes: "case_insensitive_email_index"; run `npx fastify-users migrate`$/,
+    /^fail {2}schema: pending: create the collection "User" with its indexes: "case_insensitive_email_index"; run `npx fastify-users migrate`$/,
     /"AccessToken"/
   ])
   t.strictSame(await run(['migrate', '--check'], parts), {
@@ -66,10 +66,10 @@ t.test('mongodb(): migrate makes what the adapter needs, whoever runs it, and do
   )
   t.strictSame(await run(['migrate', '--check'], parts), {
     code: 0,
-    out: 'Nothing to do: the database has our schema.',
+    out: 'Nothing to do: the database has the current schema.',
     err: ''
   })
-  t.strictSame(await run(['migrate'], parts), { code: 0, out: 'Nothing to do: the database has our schema.', err: '' })
+  t.strictSame(await run(['migrate'], parts), { code: 0, out: 'Nothing to do: the database has the current schema.', err: '' })
   t.match(await run(['doctor'], parts), {
     code: 0,
     out: /^ok {4}database: answers\nok {4}schema: [^\n]*\nok {4}clock: /m
@@ -101,7 +101,7 @@ t.test('mongodb(): with oauth among the features, the indexes of accounts in a l
   t.match(await run(['migrate'], partsOf(peer.url)), { code: 0 })
   t.match(await run(['doctor'], parts), {
     code: 1,
-    out: /^fail {2}schema: missing: the collection "User": add the unique index "[^"]*" on oauth_accounts\.oauth_name, oauth_accounts\.account_id; run/m
+    out: /^fail {2}schema: pending: the collection "User": add the unique index "[^"]*" on oauth_accounts\.oauth_name, oauth_accounts\.account_id; run/m
   })
   t.match(await run(['migrate'], parts), {
     code: 0,
@@ -133,7 +133,7 @@ t.test(
     )
     t.strictSame(await run(['migrate', '--check'], parts), {
       code: 0,
-      out: 'Nothing to do: the database has our schema.',
+      out: 'Nothing to do: the database has the current schema.',
       err: ''
     })
   }
@@ -174,7 +174,7 @@ t.test(
         'unique with case',
         (db) => db.collection('User').createIndexes([plain]),
         [
-          /^warn {2}schema: missing: the collection "User": add the unique case-insensitive index "case_insensitive_email_index" on email; run/
+          /^warn {2}schema: pending: the collection "User": add the unique case-insensitive index "case_insensitive_email_index" on email; run/
         ],
         0,
         /^$/
@@ -182,7 +182,7 @@ t.test(
       [
         'a look-up index is gone',
         async () => {},
-        [/^warn {2}schema: missing: the collection "AccessToken": add the index "created_at_1" on created_at; run/],
+        [/^warn {2}schema: pending: the collection "AccessToken": add the index "created_at_1" on created_at; run/],
         0,
         /^$/
       ],
@@ -192,7 +192,7 @@ t.test(
           db
             .collection('User')
             .insertMany(['a@b.example', 'A@b.example'].map((address) => ({ _id: new ObjectId(), email: address }))),
-        [/^fail {2}schema: missing: the collection "User": add the unique case-insensitive index/],
+        [/^fail {2}schema: pending: the collection "User": add the unique case-insensitive index/],
         1,
         /^fastify-users: Table "User" cannot be used. Change it or its mapping: a unique index cannot be created, because several documents have the same values: the unique case-insensitive index "case_insensitive_email_index" on email; change or delete the duplicates$/
       ],
@@ -243,7 +243,7 @@ t.test(
     const peer = await startMongoWirePeer(t)
     const { run } = makePlaceIn(places, program)
     t.match(badLines(await run(['doctor'], partsOf('mongodb://arthur:hunter2@127.0.0.1:1/', '', 300))), [
-      /^fail {2}database: [^\n]*ECONNREFUSED[^\n]*; start it, or correct the adapter$/
+      /^fail {2}database: [^\n]*ECONNREFUSED[^\n]*; start the database, or correct the adapter$/
     ])
     const parts = partsOf(peer.url.replace('mongodb://', 'mongodb://arthur:hunter2@').replace('/?', '/admin?'))
     peer.onCommand(({ name }) =>

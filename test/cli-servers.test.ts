@@ -191,7 +191,7 @@ t.test('tables that an application made itself are known to migrate, with the ve
   t.match(await run(['prune']), { code: 0 })
   t.strictSame(await run(['migrate', '--check']), {
     code: 0,
-    out: 'Nothing to do: the database has our schema.',
+    out: 'Nothing to do: the database has the current schema.',
     err: ''
   })
   t.match(await run(['doctor']), { code: 0 })
@@ -252,7 +252,7 @@ t.test(
       t.match(await run(['prune'], { adapter: `${adapter}, { createTables: true })` }), { code: 0 })
       t.strictSame(await run(['migrate', '--check'], { adapter: `${adapter})` }), {
         code: 0,
-        out: 'Nothing to do: the database has our schema.',
+        out: 'Nothing to do: the database has the current schema.',
         err: ''
       })
     }
@@ -321,7 +321,7 @@ for (const collation of ['utf8mb4_general_ci', 'utf8mb4_unicode_ci', 'utf8mb4_bi
       t.match(await run(MOVE, { adapter }), {
         code: 1,
         out: '',
-        err: /"accesstoken": rows whose user is gone: 1; --prune-orphans removes them$/
+        err: /"accesstoken": rows whose user does not exist: 1; delete them with --prune-orphans$/
       })
       const double =
         "INSERT INTO oauth_account SELECT '00000000-0000-4000-8000-000000000002', user_id, oauth_name, access_token, expires_at, refresh_token, account_id, account_email FROM oauth_account LIMIT 1"
@@ -329,7 +329,7 @@ for (const collation of ['utf8mb4_general_ci', 'utf8mb4_unicode_ci', 'utf8mb4_bi
       t.match(await run([...MOVE, '--prune-orphans', '--yes'], { adapter }), {
         code: 1,
         out: '',
-        err: /nothing was changed:\n {2}- table "oauth_account": an account of "google" that is linked more than once: rows "00000000-[^"]*", "[0-9a-f-]{36}"$/
+        err: /nothing was changed:\n {2}- table "oauth_account": duplicate rows of one account of "google": "00000000-[^"]*", "[0-9a-f-]{36}"$/
       })
       await pool.query("DELETE FROM oauth_account WHERE id = '00000000-0000-4000-8000-000000000002'")
       if (collation === 'utf8mb4_bin') {
@@ -338,7 +338,7 @@ for (const collation of ['utf8mb4_general_ci', 'utf8mb4_unicode_ci', 'utf8mb4_bi
         )
         t.match(await run([...MOVE, '--prune-orphans'], { adapter }), {
           code: 1,
-          err: /addresses that differ only in case: "00000000-[^"]*", "05fff8ce-[^"]*" \(k\*\*\*@c\*\*\*\.bt\)/
+          err: /e-mails that differ only in case: "00000000-[^"]*", "05fff8ce-[^"]*" \(k\*\*\*@c\*\*\*\.bt\)/
         })
         await pool.query("DELETE FROM `user` WHERE id = '00000000-0000-4000-8000-000000000001'")
       }
@@ -351,18 +351,18 @@ for (const collation of ['utf8mb4_general_ci', 'utf8mb4_unicode_ci', 'utf8mb4_bi
             ]
           : []
       const full = [
-        '  - table "accesstoken": remove rows whose user is gone: 1',
+        '  - table "accesstoken": delete rows whose user does not exist: 1',
         '  - table "user": add the column "session_stamp" (VARCHAR(64), may be null)',
         ...lower,
         '  - table "accesstoken": add the column "session_stamp" (VARCHAR(64), may be null)',
         '  - table "oauth_account": make wider: "access_token" to LONGTEXT, "refresh_token" to LONGTEXT; let be null: "expires_at"',
         '  - table "oauth_account": add the column "email_verified" (BOOL, may be null)',
         '  - table "oauth_account": add the unique index "ix_oauth_account_oauth_name_account_id" on oauth_name, account_id',
-        '  - table "accesstoken": replace plain tokens by their digests, for the backend "database": 1'
+        '  - table "accesstoken": replace plain tokens by digests for the backend "database": 1'
       ].join('\n')
       t.match(await run([...args, '--check'], { adapter }), {
         code: 1,
-        out: `A full move would change:\n${full}\nNothing was changed yet.`,
+        out: `Pending:\n${full}\nNothing was changed.`,
         err: ''
       })
 
@@ -423,7 +423,7 @@ t.test('MySQL: a lock that others hold is waited for a bounded time, and said', 
     t.match(await run(args, { adapter: impatient }), {
       code: 1,
       out: '',
-      err: /^fastify-users: a transaction of another process held a table for too long; what was changed before stays, and the next run goes on$/
+      err: /^fastify-users: a transaction of another process locked a table for too long; completed changes are kept; run the command again to finish$/
     })
   }
   await holder.query('COMMIT')
@@ -436,7 +436,7 @@ t.test('MySQL: a lock that others hold is waited for a bounded time, and said', 
   t.match(await run([...MOVE, '--yes'], { adapter: impatient }), {
     code: 1,
     out: '',
-    err: /another process holds the lock of the tables; what was changed before stays, and the next run goes on$/
+    err: /another process holds the lock of the tables; completed changes are kept; run the command again to finish$/
   })
   await holder.query("SELECT release_lock(left(concat('fastify-users:', database()), 64))")
   holder.release()
@@ -476,7 +476,7 @@ t.test(
       const parts = { ...(adapter === undefined ? {} : { adapter }), rest: OAUTH }
       t.match(
         (await place.run(['doctor'], parts)).out,
-        /^fail {2}schema: missing: table "oauth_account": make wider: "access_token" to TEXT, "refresh_token" to TEXT; let be null: "expires_at"; run/m
+        /^fail {2}schema: pending: table "oauth_account": make wider: "access_token" to TEXT, "refresh_token" to TEXT; let be null: "expires_at"; run/m
       )
       t.match(await place.run(MOVE, parts), {
         code: 0,
@@ -499,7 +499,7 @@ t.test(
     await pool.query('ALTER TABLE oauth_account ALTER expires_at SET NOT NULL')
     t.match(await place.run(['doctor'], { adapter: adapters[1] ?? '', rest: OAUTH }), {
       code: 0,
-      out: /^warn {2}schema: missing: table "oauth_account": let be null: "expires_at"; run/m
+      out: /^warn {2}schema: pending: table "oauth_account": let be null: "expires_at"; run/m
     })
     file.exec('DROP TABLE oauth_account')
     file.exec(

@@ -24,7 +24,7 @@ const USERS = 'SELECT email, is_active, is_superuser, is_verified FROM user ORDE
 t.test('row 86: create-superuser makes a user who can log in, from a line that is piped in', async (t) => {
   const { file, start } = makePlace()
   const made = await start(CREATE, {}, { input: `${PASSWORD}\r\nsecond line\n` }).outcome
-  t.match(made, { code: 0, out: /^The superuser merlin@camelot\.bt was made, with the id [0-9a-f-]{36}\.\n$/, err: '' })
+  t.match(made, { code: 0, out: /^Created the superuser merlin@camelot\.bt with the id [0-9a-f-]{36}\.\n$/, err: '' })
   t.strictSame(rowsOf(file, USERS), [[EMAIL, 1, 1, 1]])
   t.notMatch(JSON.stringify(made), PASSWORD)
   const app = Fastify()
@@ -66,10 +66,10 @@ t.test('create-superuser takes the password from nowhere else, and asks nothing 
 
 t.test('create-superuser asks a person twice', async (t) => {
   const { run, file } = makePlace()
-  t.match(await run(CREATE, {}, { interactive: true }), { code: 1, err: 'fastify-users: no password was given' })
+  t.match(await run(CREATE, {}, { interactive: true }), { code: 1, err: 'fastify-users: no password was entered' })
   t.match(await run(CREATE, {}, { interactive: true, lines: [PASSWORD, 'other'] }), {
     code: 1,
-    err: 'fastify-users: the passwords differ'
+    err: 'fastify-users: the two passwords differ'
   })
   t.match(await run(CREATE, {}, { interactive: true, lines: [PASSWORD, PASSWORD] }), { code: 0 })
   t.strictSame(rowsOf(file, USERS), [[EMAIL, 1, 1, 1]])
@@ -105,22 +105,22 @@ t.test('create-superuser keeps the rules: policy, fields, one user for an addres
     t.match(await run([...CREATE, '--set', wrong], { fields }), {
       code: 2,
       out: '',
-      err: /FIELD=VALUE, with one of the fields display_name, credits, note$/
+      err: /FIELD=VALUE with one of the fields display_name, credits, note$/
     })
   }
   t.match(await run([...CREATE, '--set', 'x=1']), { code: 2, err: /there are no custom fields$/ })
   t.match(await run([...CREATE, '--set', 'credits=many'], { fields }), {
     code: 2,
-    err: /--set credits: the value is no JSON$/
+    err: /--set credits: the value is not valid JSON$/
   })
   t.match(await run(['create-superuser']), { code: 2, err: /needs --email/ })
-  t.match(await run([...CREATE, '--promote', ...set], { fields }), { code: 2, err: /leave out --set/ })
+  t.match(await run([...CREATE, '--promote', ...set], { fields }), { code: 2, err: /remove --set/ })
 
   t.match(await run([...CREATE, ...set, '--set', 'credits=7'], { fields }, { lines }), { code: 0 })
   t.strictSame(rowsOf(file, 'SELECT display_name, credits, note FROM user'), [['Merlin = 1', 7, null]])
   t.match(await run(['create-superuser', '--email', 'MERLIN@camelot.bt', ...set], { fields }, { lines }), {
     code: 1,
-    err: /has a user; --promote makes it a superuser$/
+    err: /already exists; use --promote to make it a superuser$/
   })
   t.equal(rowsOf(file, USERS).length, 1)
 })
@@ -161,9 +161,9 @@ t.test('--promote makes a superuser of a verified user, and reads no password', 
   const [hash] = rowsOf(file, 'SELECT hashed_password FROM user')
   t.match(await run([...CREATE, '--promote']), {
     code: 0,
-    out: 'merlin@camelot.bt is a superuser now.\nThe user is not active, and cannot log in before is_active is true.'
+    out: 'merlin@camelot.bt is a superuser now.\nThe user is not active and cannot log in until is_active is true.'
   })
-  t.match(await run([...CREATE, '--promote']), { code: 0, out: /^merlin@camelot\.bt is a superuser already\.\n/ })
+  t.match(await run([...CREATE, '--promote']), { code: 0, out: /^merlin@camelot\.bt is already a superuser\.\n/ })
   t.strictSame(rowsOf(file, USERS), [[EMAIL, 0, 1, 1]])
   t.strictSame(rowsOf(file, 'SELECT hashed_password FROM user'), [hash])
 })
@@ -190,7 +190,7 @@ t.test(
       })
       t.match(await run([...CREATE, '--promote'], {}, { interactive: true, lines: ['excalibur-1', 'excalibur-2'] }), {
         code: 1,
-        err: /needs a new password: the passwords differ$/
+        err: /needs a new password: the two passwords differ$/
       })
       t.match(await run([...CREATE, '--promote'], {}, { lines: ['short'] }), {
         code: 1,
@@ -257,7 +257,7 @@ t.test(
     await run(['migrate'], { adapter })
     const outcomes = await Promise.all([0, 1].map(() => start(CREATE, { adapter }, { input: `${PASSWORD}\n` }).outcome))
     t.strictSame(outcomes.map(({ code }) => code).sort(), [0, 1])
-    t.match(outcomes.find(({ code }) => code === 1)?.err, /has a user|FST_USERS_REGISTER_USER_ALREADY_EXISTS/)
+    t.match(outcomes.find(({ code }) => code === 1)?.err, /already exists|FST_USERS_REGISTER_USER_ALREADY_EXISTS/)
     t.equal((await pool.query('SELECT 1 FROM "user" WHERE is_superuser')).rowCount, 1)
   }
 )
@@ -312,7 +312,7 @@ t.test('prune removes what has expired, more than a batch, and leaves the rest',
   const jwt = "[{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60 }) }]"
   t.strictSame(await run(['prune'], { backends: jwt }), {
     code: 0,
-    out: 'Nothing of this application expires in the database.',
+    out: 'Nothing to prune: this application stores nothing that expires.',
     err: ''
   })
 })

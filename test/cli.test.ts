@@ -105,13 +105,13 @@ t.test('a wrong call exits with 2, says why on stderr, and changes nothing', asy
   const before = readFileSync(file)
   const calls: [string[], RegExp][] = [
     [[], /^Usage: /],
-    [['migrat'], /no command "migrat"/],
-    [['migrate', '--from', 'devise'], /does not know "devise", only fastapi-users$/],
+    [['migrat'], /Unknown command "migrat"/],
+    [['migrate', '--from', 'devise'], /supports only fastapi-users, not "devise"$/],
     [[...MOVE, '--force'], /--force.*\nSee fastify-users migrate --help/],
     [[...MOVE, 'now'], /now/],
-    [[...MOVE, '--yes', '--check'], /leave out --yes/],
-    [[...MOVE, '--backend', 'database'], /belongs to --hash-tokens/],
-    [[...MOVE, '--config', 'nothing.js'], /There is no config nothing\.js.*--config/]
+    [[...MOVE, '--yes', '--check'], /--check and --yes cannot be combined/],
+    [[...MOVE, '--backend', 'database'], /--backend requires --hash-tokens/],
+    [[...MOVE, '--config', 'nothing.js'], /The config file nothing\.js does not exist.*--config/]
   ]
   for (const [args, err] of calls) {
     t.match(await runIn(folder, args), { code: 2, out: '', err }, args.join(' ') || 'no arguments')
@@ -124,10 +124,10 @@ t.test('a config that cannot be used exits with 1 and one line', async (t) => {
     ['export default', /users\.config\.js cannot be used: /],
     ["import 'no-such-package'", /cannot be used: .*no-such-package/],
     ["throw 'tantrum'", /cannot be used: tantrum$/],
-    ['export const options = {}', /no default export/],
-    ['export default null', /no default export/],
+    ['export const options = {}', /needs an object as its default export/],
+    ['export default null', /needs an object as its default export/],
     ['export default {}', /cannot be used: .*adapter/],
-    [configText({ adapter: 'memory()' }), /the adapter of users\.config\.js has no tables/],
+    [configText({ adapter: 'memory()' }), /the adapter of users\.config\.js has no SQL tables/],
     [configText({ adapter: "sqlite('no/such/file.sqlite')" }), /no database file "no\/such\/file\.sqlite"/],
     [configText({ more: 'colour: 1' }), /no option colour/]
   ]
@@ -160,13 +160,13 @@ t.test('row 83: migrate reports a full move of a FastAPI Users database and chan
   const report = await run()
   t.strictSame(report, {
     code: 0,
-    out: `A full move would change:\n${FULL_MOVE}\nTokens stored as they are: 1. With tokenStorage: 'digest' they are not accepted; --hash-tokens replaces them by their digests.\nNothing was changed yet. Changes pending: 8; --yes makes them.`,
+    out: `Pending:\n${FULL_MOVE}\nPlain tokens stored: 1. With tokenStorage: 'digest' they are not accepted; replace them by digests with --hash-tokens.\nNothing was changed. Changes pending: 8; apply them with --yes.`,
     err: ''
   })
   t.strictSame(await run('--check'), { ...report, code: 1 })
   t.match(await run('--hash-tokens'), {
     code: 0,
-    out: /\n {2}- table "accesstoken": replace plain tokens by their digests, for the backend "database": 1\nNothing was changed yet. Changes pending: 9;/
+    out: /\n {2}- table "accesstoken": replace plain tokens by digests for the backend "database": 1\nNothing was changed. Changes pending: 9;/
   })
   t.ok(before.equals(readFileSync(file)))
   t.notOk(existsSync(`${file}-wal`) || existsSync(join(folder, 'users.sqlite-journal')))
@@ -176,7 +176,7 @@ t.test('row 83: migrate --yes makes the changes once, and keeps every row', asyn
   const { run, rows } = folderOf({ config: { more: "tokenStorage: 'plain'" } })
   const [people, accounts, tokens] = ALL_ROWS.map((sql) => rows(sql))
   const hint =
-    "Tokens stored as they are: 1. When tokenStorage is 'digest', --hash-tokens replaces them by their digests."
+    "Plain tokens stored: 1. When you set tokenStorage: 'digest', replace them by digests with --hash-tokens."
   t.strictSame(await run('--yes'), { code: 0, out: `Changed:\n${FULL_MOVE}\n${hint}`, err: '' })
   t.strictSame(
     ALL_ROWS.map((sql) => rows(sql)),
@@ -190,7 +190,7 @@ t.test('row 83: migrate --yes makes the changes once, and keeps every row', asyn
   t.strictSame(rows('PRAGMA foreign_key_check'), [])
   t.strictSame(rows('PRAGMA integrity_check'), [['ok']])
   for (const args of [[], ['--check'], ['--yes']]) {
-    t.strictSame(await run(...args), { code: 0, out: `Nothing to do: the tables are in our form.\n${hint}`, err: '' })
+    t.strictSame(await run(...args), { code: 0, out: `Nothing to do: the tables have the current schema.\n${hint}`, err: '' })
   }
   t.strictSame(rows(SCHEMA), schema)
 })
@@ -275,20 +275,20 @@ t.test(
       'addresses that differ only in case': [
         twin,
         new RegExp(
-          `table "user": addresses that differ only in case: "00000000-0000-4000-8000-000000000001", "${ARTHUR}" \\(k\\*\\*\\*@c\\*\\*\\*\\.bt\\)`
+          `table "user": e-mails that differ only in case: "00000000-0000-4000-8000-000000000001", "${ARTHUR}" \\(k\\*\\*\\*@c\\*\\*\\*\\.bt\\)`
         )
       ],
       'an account linked twice': [
         account,
-        /table "oauth_account": an account of "google" that is linked more than once: rows "00000000-0000-4000-8000-000000000002", "[0-9a-f-]{36}"/
+        /table "oauth_account": duplicate rows of one account of "google": "00000000-0000-4000-8000-000000000002", "[0-9a-f-]{36}"/
       ],
       'tokens and accounts without their user': [
         'DELETE FROM user',
-        /table "accesstoken": rows whose user is gone: 1; --prune-orphans[^]*table "oauth_account": rows whose user is gone: 1;/
+        /table "accesstoken": rows whose user does not exist: 1; delete them with --prune-orphans[^]*table "oauth_account": rows whose user does not exist: 1;/
       ],
       'an address with a display name': [
         `UPDATE user SET email = 'Arthur <king.arthur@camelot.bt>' WHERE id = '${ARTHUR}'`,
-        new RegExp(`addresses in a form that is not[^:]*: "${ARTHUR}" \\(A\\*\\*\\*@c\\*\\*\\*\\.\\)`)
+        new RegExp(`e-mails in an unsupported form[^:]*: "${ARTHUR}" \\(A\\*\\*\\*@c\\*\\*\\*\\.\\)`)
       ],
       'e-mails that differ only in their Unicode form': [
         `${twin.replace('King.Arthur@camelot.bt', 'jose\u0301@xn--bcher-kva.bt')}; UPDATE user SET email = 'josé@bücher.bt' WHERE id = '${ARTHUR}'`,
@@ -300,21 +300,21 @@ t.test(
       ],
       'ids of another kind': [
         `UPDATE user SET id = 'ARTHUR' || char(27) WHERE id = '${ARTHUR}'; DELETE FROM accesstoken`,
-        /ids that are not of the kind "uuid"[^:]*: "ARTHUR\\u001b"/
+        /ids that are not of the type "uuid"[^:]*: "ARTHUR\\u001b"/
       ],
       'missing values': [
         'ALTER TABLE user RENAME TO old; CREATE TABLE user (id CHAR(36), email TEXT, hashed_password TEXT, is_active BOOLEAN, is_superuser BOOLEAN, is_verified BOOLEAN); INSERT INTO user SELECT id, NULL, hashed_password, NULL, 0, 0 FROM old',
         /rows without a value in "email": 4\n[^]* "is_active": 4$/
       ],
       'a missing column': ['ALTER TABLE user DROP COLUMN is_verified', /table "user" lacks the columns "is_verified"/],
-      'a missing table': ['ALTER TABLE user RENAME TO people', /there is no table "user" in this database/],
+      'a missing table': ['ALTER TABLE user RENAME TO people', /the database has no table "user"/],
       'a view': [
         'ALTER TABLE user RENAME TO people; CREATE VIEW user AS SELECT * FROM people',
-        /there is no table "user"/
+        /the database has no table "user"/
       ],
       'more than can be listed': [
         `${twin}; WITH RECURSIVE n (i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < 30) INSERT INTO user SELECT 'x' || i, 'x' || i || '@camelot.bt', '', 1, 0, 0 FROM n`,
-        /ids that are not of the kind "uuid"[^\n]* and 10 more\n/
+        /ids that are not of the type "uuid"[^\n]* and 10 more\n/
       ]
     }
     for (const [name, [change, err]] of Object.entries(stops)) {
@@ -324,7 +324,7 @@ t.test(
         for (const args of [[], ['--check'], ['--yes'], ['--yes', '--hash-tokens']]) {
           const outcome = await run(...args)
           t.match(outcome, { code: 1, out: '', err }, args.join(' '))
-          t.match(outcome.err, /^fastify-users: the move is stopped, and nothing was changed:\n {2}- /)
+          t.match(outcome.err, /^fastify-users: the tables cannot be moved, and nothing was changed:\n {2}- /)
           for (const secret of ['arthur@', 'camelot', 'doskgLOY', '\u001b']) {
             t.notOk(outcome.err.includes(secret), secret)
           }
@@ -348,10 +348,10 @@ t.test('--prune-orphans removes rows whose user is gone, and stops when others d
   })
   t.match(await run('--prune-orphans'), {
     code: 0,
-    out: /^A full move would change:\n {2}- table "accesstoken": remove rows whose user is gone: 1\n/
+    out: /^Pending:\n {2}- table "accesstoken": delete rows whose user does not exist: 1\n/
   })
   t.strictSame(rows('SELECT count(*) FROM accesstoken'), [[1]])
-  t.match(await run('--prune-orphans', '--yes'), { code: 0, out: /^Changed:\n {2}- table "accesstoken": remove rows/ })
+  t.match(await run('--prune-orphans', '--yes'), { code: 0, out: /^Changed:\n {2}- table "accesstoken": delete rows/ })
   t.strictSame(rows('SELECT count(*) FROM accesstoken'), [[0]])
   t.strictSame(rows('SELECT count(*) FROM oauth_account'), [[1]], 'the accounts of others stay')
 
@@ -385,8 +385,8 @@ t.test('a definition that cannot be read, and a change that does not take, stop 
       adapter: "sqlite(new URL('users.sqlite', import.meta.url).pathname, { tables: { user: { table: 'people' } } })"
     }
   })
-  t.match(await lost.run('--yes'), { code: 1, err: /there is no table "people"/ })
-  t.match(await idle.run('--yes'), { code: 1, out: '', err: /the database does not do this: add the unique index/ })
+  t.match(await lost.run('--yes'), { code: 1, err: /the database has no table "people"/ })
+  t.match(await idle.run('--yes'), { code: 1, out: '', err: /the database did not apply this change: add the unique index/ })
   t.strictSame([stubborn.rows(SCHEMA), idle.rows(SCHEMA)], [before, before])
 })
 
@@ -395,7 +395,7 @@ t.test('--hash-tokens turns plain tokens into digests of one backend, as often a
   const plain = fixture.tokens_of_king_arthur.db
   t.match(await run('--yes', '--hash-tokens'), {
     code: 0,
-    out: /replace plain tokens by their digests, for the backend "database": 1$/
+    out: /replace plain tokens by digests for the backend "database": 1$/
   })
   const [[digest, stamp] = []] = rows('SELECT token, session_stamp FROM accesstoken')
   t.match(digest, /^[\w-]{43}$/)
@@ -419,7 +419,7 @@ t.test('--hash-tokens turns plain tokens into digests of one backend, as often a
     await app.close()
   }
   for (const args of [['--check', '--hash-tokens'], ['--yes', '--hash-tokens'], ['--yes']]) {
-    t.strictSame(await run(...args), { code: 0, out: 'Nothing to do: the tables are in our form.', err: '' })
+    t.strictSame(await run(...args), { code: 0, out: 'Nothing to do: the tables have the current schema.', err: '' })
   }
 
   edit(
@@ -443,7 +443,7 @@ t.test('more rows than are read at once are all looked at', async (t) => {
       many("user SELECT printf('00000000-0000-4000-8000-%012d', i), 'user' || i || '@camelot.bt', 'x', 1, 0, 0") +
       many("accesstoken SELECT printf('00000000-0000-4000-8000-%012d', i), 'plain' || i, '2026-01-01 00:00:00.000000'")
   })
-  t.match(await run('--yes', '--hash-tokens'), { code: 0, out: /digests, for the backend "database": 10002$/ })
+  t.match(await run('--yes', '--hash-tokens'), { code: 0, out: /digests for the backend "database": 10002$/ })
   t.strictSame(
     rows(
       'SELECT count(*), count(DISTINCT token) FROM accesstoken WHERE length(token) = 43 AND length(session_stamp) = 43'
@@ -451,24 +451,24 @@ t.test('more rows than are read at once are all looked at', async (t) => {
     [[10_002, 10_002]]
   )
   edit("UPDATE user SET email = 'x' WHERE email = 'user10001@camelot.bt'")
-  t.match(await run(), { code: 1, err: /addresses in a form that is not.*: "00000000-0000-4000-8000-000000010001"/ })
+  t.match(await run(), { code: 1, err: /e-mails in an unsupported form.*: "00000000-0000-4000-8000-000000010001"/ })
 })
 
 t.test('--hash-tokens needs the digest setting and one backend that stores tokens', async (t) => {
   const cases: [ConfigParts, string[], number, RegExp][] = [
-    [{ more: "compatibility: 'fastapi-users'" }, [], 1, /needs tokenStorage: 'digest' in users\.config\.js/],
+    [{ more: "compatibility: 'fastapi-users'" }, [], 1, /requires tokenStorage: 'digest' in users\.config\.js/],
     [
       { backends: "[{ ...backend('jwt'), strategy: jwtStrategy({ lifetimeSeconds: 60 }) }]" },
       [],
       1,
       /no backend of users\.config\.js stores tokens/
     ],
-    [{ backends: "[backend('web'), backend('app')]" }, [], 1, /several backends store tokens: name one of web, app/],
+    [{ backends: "[backend('web'), backend('app')]" }, [], 1, /several backends store tokens; choose one of web, app/],
     [
       { backends: "[backend('web'), backend('app')]" },
       ['--backend', 'tv'],
       1,
-      /no backend "tv" that stores tokens; there are: web, app/
+      /no backend "tv" stores tokens; choose one of web, app/
     ],
     [{ backends: "[backend('web'), backend('app')]" }, ['--backend', 'app'], 0, /^$/],
     [{ more: "compatibility: 'fastapi-users', tokenStorage: 'digest'" }, [], 0, /^$/]
@@ -522,11 +522,11 @@ t.test('the program as it is installed', async (t) => {
   await t.test('runs, writes all to a pipe, and ends although the config keeps a timer', async (t) => {
     const { folder } = place({ more: '...(setInterval(() => {}, 1000), {})' })
     t.strictSame(await run(folder, ['--version']), { code: 0, out: '1.2.3\n', err: '' })
-    t.match(await run(folder, [...MOVE, '--check']), { code: 1, out: /pending: 8; --yes makes them\.\n$/, err: '' })
+    t.match(await run(folder, [...MOVE, '--check']), { code: 1, out: /pending: 8; apply them with --yes\.\n$/, err: '' })
     t.match(await run(folder, ['migrate', '--yes']), {
       code: 2,
       out: '',
-      err: /--yes belongs to --from fastapi-users\n$/
+      err: /--yes requires --from fastapi-users\n$/
     })
   })
 
@@ -583,7 +583,7 @@ t.test('a database that another process holds is left alone', async (t) => {
   t.match(await run('--yes'), {
     code: 1,
     out: '',
-    err: /nothing was changed: another process holds the database; try again$/
+    err: /nothing was changed: another process has locked the database; try again$/
   })
   holder.exec('ROLLBACK')
   holder.close()

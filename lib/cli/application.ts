@@ -6,16 +6,16 @@ import users from '../plugin.js'
 import { kStoreSchema } from '../symbols.js'
 import type { Config } from './config.js'
 
-/** The application of a config, as far as it concerns users. */
+/** A Fastify instance with the users plugin and the features of a config. */
 export interface Application {
   readonly app: FastifyInstance
-  /** What the core and the features store. */
+  /** Models that the plugin and the features define. */
   readonly models: readonly Model[]
 }
 
 /**
- * Registers the users of a config and its features. The store is opened by `app.ready()`, which this leaves to the
- * work.
+ * Registers the plugin and the features of a config, calls `work`, and closes the instance. It does not call
+ * `app.ready()`, which opens the store: `work` does that when it needs the store.
  */
 export async function withApplication<T> (
   { options, features }: Config,
@@ -26,7 +26,7 @@ export async function withApplication<T> (
   try {
     await app.register(users, {
       ...options,
-      adapter: watchModels(options.adapter, (model) => {
+      adapter: observeModels(options.adapter, (model) => {
         models.set(model.name, model)
       })
     })
@@ -37,20 +37,20 @@ export async function withApplication<T> (
   }
 }
 
-/** How the store of a config gets its schema; null for one without. */
-export function schemaOf ({ options: { adapter } }: Config): StoreSchema | null {
-  // nothing but an adapter's author writes this symbol
+/** Returns the schema of a config's adapter, or null if the adapter has none. */
+export function storeSchemaOf ({ options: { adapter } }: Config): StoreSchema | null {
+  // only adapters of this package set this symbol, and they set it to a StoreSchema
   return (adapter as { [kStoreSchema]?: StoreSchema })[kStoreSchema] ?? null
 }
 
-/** The same adapter, and word of every model that it is told. */
-function watchModels (adapter: DatabaseAdapter, tell: (model: Model) => void): DatabaseAdapter {
+/** Returns a proxy of an adapter that reports every model passed to `define`. */
+function observeModels (adapter: DatabaseAdapter, onDefine: (model: Model) => void): DatabaseAdapter {
   return new Proxy(adapter, {
     get (target, key) {
       const value: unknown = Reflect.get(target, key, target)
       if (typeof value !== 'function') return value
       return (...args: unknown[]): unknown => {
-        if (key === 'define') tell(args[0] as Model) // all that define takes
+        if (key === 'define') onDefine(args[0] as Model) // the only parameter of define
         return Reflect.apply(value, target, args) as unknown
       }
     }

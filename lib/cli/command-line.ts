@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
-import { messageOf, readArguments } from './arguments.js'
+import { readArguments } from './arguments.js'
 import type { Command, ExitCode, Terminal } from './command.js'
-import { migrateCommand } from './migrate/migrate-command.js'
 import { doctorCommand } from './doctor/doctor-command.js'
+import { messageOf } from './error-messages.js'
+import { migrateCommand } from './migrate/migrate-command.js'
 import { pruneCommand } from './prune-command.js'
 import { schemaCommand } from './schema-command.js'
 import { superuserCommand } from './superuser-command.js'
@@ -15,30 +16,28 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ['doctor', doctorCommand]
 ])
 
-/** Runs what the arguments ask for and gives the exit code. */
+/** Runs the command that the arguments name. Returns the exit code. */
 export async function runCommandLine (args: readonly string[], terminal: Terminal): Promise<ExitCode> {
   const [name, ...rest] = args
   if (name === '--help' || name === '-h') return show(terminal, helpText())
   if (name === '--version' || name === '-v') return show(terminal, packageVersion(import.meta.url))
   const command = commands.get(name ?? '')
   if (command === undefined) {
-    return refuse(
-      terminal,
-      name === undefined ? helpText() : `There is no command ${JSON.stringify(name)}; see fastify-users --help.`
-    )
+    const text = name === undefined ? helpText() : `Unknown command ${JSON.stringify(name)}; see fastify-users --help.`
+    return printUsageError(terminal, text)
   }
   const read = readArguments(command, rest)
-  if ('problem' in read) return refuse(terminal, `${read.problem}\nSee fastify-users ${name} --help.`)
+  if ('problem' in read) return printUsageError(terminal, `${read.problem}\nSee fastify-users ${name} --help.`)
   if (read.values['help'] === true) return show(terminal, command.help)
   try {
     return await command.run(read.values, terminal)
   } catch (error) {
-    terminal.complain(`fastify-users: ${messageOf(error)}`)
+    terminal.printError(`fastify-users: ${messageOf(error)}`)
     return 1
   }
 }
 
-/** The version in the nearest package.json above a module. */
+/** Returns the version of the package that contains a module: that of the nearest package.json above it. */
 function packageVersion (from: string): string {
   const url = new URL('package.json', from)
   try {
@@ -54,10 +53,10 @@ function helpText (): string {
     '',
     ...[...commands].map(([name, { summary }]) => `  ${name.padEnd(18)}${summary}`),
     '',
-    '  --help      Shows this, or the help of a command.',
-    '  --version   Shows the version.',
+    '  --help      Prints this text, or the help of a command.',
+    '  --version   Prints the version.',
     '',
-    'Exit codes: 0 done, 1 refused or failed, 2 called in a wrong way.'
+    'Exit codes: 0 success, 1 refused or failed, 2 wrong usage.'
   ].join('\n')
 }
 
@@ -66,7 +65,7 @@ function show (terminal: Terminal, text: string): ExitCode {
   return 0
 }
 
-function refuse (terminal: Terminal, text: string): ExitCode {
-  terminal.complain(text)
+function printUsageError (terminal: Terminal, text: string): ExitCode {
+  terminal.printError(text)
   return 2
 }

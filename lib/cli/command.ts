@@ -1,29 +1,33 @@
 import type { ParseArgsConfig } from 'node:util'
 
-/** 0: done; 1: refused or failed; 2: called in a wrong way. */
+/** 0: success; 1: refused or failed; 2: wrong usage. */
 export type ExitCode = 0 | 1 | 2
 
-/** Where a command runs, reads and writes. */
+/** The working folder, input and output of a command. */
 export interface Terminal {
-  /** The folder that files are looked up in. */
+  /** Working folder. Relative file names are resolved against it. */
   readonly cwd: string
-  /** Writes a line of the result. */
+  /** Writes a line to the standard output. */
   print(line: string): void
-  /** Whether a person can be asked. */
+  /** True if the input is a terminal, so that a person can answer questions. */
   readonly interactive: boolean
-  /** Asks a person, without echo; else reads the line that is piped in. Null when there is none. */
+  /**
+   * Returns a secret: asked for without echo on a terminal, otherwise the first line of the piped input. Returns null
+   * if the input is empty.
+   */
   readSecret(question: string): Promise<string | null>
-  /** Writes a line about what went wrong. */
-  complain(line: string): void
+  /** Writes a line to the standard error. */
+  printError(line: string): void
 }
 
-/** Options as they were given, by name. */
+/** Parsed command-line options, by name. */
 export type Values = Readonly<Record<string, string | boolean | readonly string[] | undefined>>
 
 /** One command of the program. */
 export interface Command {
-  /** One line for the list of commands. */
+  /** Description for the list of commands, in one line. */
   readonly summary: string
+  /** Text that `--help` prints. */
   readonly help: string
   readonly options: NonNullable<ParseArgsConfig['options']>
   run(values: Values, terminal: Terminal): Promise<ExitCode>

@@ -5,79 +5,55 @@ import type { FastifyInstance } from 'fastify'
 import type { Settings } from '../contracts/settings.js'
 import type { CheckedOptions, UsersOptions } from '../options.js'
 import { resolveOptions } from '../resolve-options.js'
-import { messageOf } from './arguments.js'
 import type { ExitCode, Terminal, Values } from './command.js'
+import { messageOf } from './error-messages.js'
 
-/** The options of the application, as a command finds them. */
+/** A loaded config file: the checked options of the application. */
 export interface Config {
-  /** The file, relative to the working folder. */
+  /** Path of the file, relative to the working folder. */
   readonly file: string
   readonly options: CheckedOptions
-  /** Registers the features that the application has. */
+  /** Registers the features of the application. */
   readonly features: (app: FastifyInstance) => unknown
   readonly settings: Settings
   readonly secrets: readonly string[]
 }
 
-/** The name that a config has unless `--config` says another. */
-export const CONFIG_FILE = 'users.config.js'
-
-const NO_MODULE =
-  'the package.json beside it says that .js files are CommonJS; set "type": "module" there, or name the file users.config.mjs and say --config users.config.mjs'
-
-/** Why there is no config, and the exit code for it: 2 when the call names a file that is not there. */
-export interface NoConfig {
+/** Reason why a config cannot be used. The exit code is 2 if the file does not exist, otherwise 1. */
+export interface ConfigProblem {
   readonly problem: string
   readonly code: 1 | 2
 }
 
+/** Default of the option `--config`. */
+export const CONFIG_FILE = 'users.config.js'
+
+const READ_AS_COMMONJS =
+  'Node.js reads it as CommonJS; set "type": "module" in its package.json, ' +
+  'or rename it to users.config.mjs and run with --config users.config.mjs'
+
 /**
- * Imports a config: its default export is the object that `app.register(users, options)` takes. `features`, when it is
- * exported too, registers what the application registers after the users. Gives what is wrong with it otherwise.
+ * Imports a config file. Its default export is the object that `app.register(users, options)` takes. The optional
+ * export `features` registers the features of the application. Returns the problem if the file cannot be used.
  */
-export async function loadConfig (name: string, cwd: string): Promise<Config | NoConfig> {
+export async function loadConfig (name: string, cwd: string): Promise<Config | ConfigProblem> {
   const path = resolve(cwd, name)
   const file = relative(cwd, path)
   if (!existsSync(path)) {
-    return {
-      problem: `There is no config ${file}. Its default export is the options object that the application registers; name another file with --config.`,
-      code: 2
-    }
+    const problem =
+      `The config file ${file} does not exist. Create it with the options of the application as its default export, ` +
+      'or name another file with --config.'
+    return { problem, code: 2 }
   }
   try {
-    const { default: options, features = async () => {} } = (await import(pathToFileURL(path).href)) as {
-      default?: unknown
-      features?: unknown
-    }
-    if (typeof options !== 'object' || options === null) {
-      return {
-        problem: `${file} has no default export that is an object: export default { adapter, secret, backends, … }`,
-        code: 1
-      }
-    }
-    if (typeof features !== 'function') {
-      return {
-        problem: `${file} exports \`features\`, which is no function: export async function features (app) { … }`,
-        code: 1
-      }
-    }
-    return {
-      file,
-      options: options as CheckedOptions,
-      features: features as Config['features'],
-      ...resolveOptions(options as UsersOptions)
-    } // resolveOptions checks it
+    return await importConfig(path, file)
   } catch (error) {
-    return { problem: `${file} cannot be used: ${isNoModule(error) ? NO_MODULE : messageOf(error)}`, code: 1 }
+    const reason = isCommonJsError(error) ? READ_AS_COMMONJS : messageOf(error)
+    return { problem: `${file} cannot be used: ${reason}`, code: 1 }
   }
 }
 
-/** Node.js read a file with `import` or `export` as CommonJS. */
-function isNoModule (error: unknown): boolean {
-  return error instanceof SyntaxError && /outside a module|token 'export'/.test(error.message)
-}
-
-/** Does the work of a command with the config that it was called with. What the work throws is told in one line. */
+/** Loads the config that `--config` names and calls `work` with it. Prints the problem if the config cannot be used. */
 export async function withConfig (
   values: Values,
   terminal: Terminal,
@@ -85,8 +61,34 @@ export async function withConfig (
 ): Promise<ExitCode> {
   const config = await loadConfig(String(values['config']), terminal.cwd)
   if ('problem' in config) {
-    terminal.complain(`fastify-users: ${config.problem}`)
+    terminal.printError(`fastify-users: ${config.problem}`)
     return config.code
   }
   return await work(config)
+}
+
+async function importConfig (path: string, file: string): Promise<Config | ConfigProblem> {
+  const { default: options, features = async () => {} } = (await import(pathToFileURL(path).href)) as {
+    default?: unknown
+    features?: unknown
+  }
+  if (typeof options !== 'object' || options === null) {
+    const problem = `${file} needs an object as its default export: export default { adapter, secret, backends, … }`
+    return { problem, code: 1 }
+  }
+  if (typeof features !== 'function') {
+    const problem = `the export \`features\` of ${file} must be a function: export async function features (app) { … }`
+    return { problem, code: 1 }
+  }
+  return {
+    file,
+    options: options as CheckedOptions, // resolveOptions checks it
+    features: features as Config['features'],
+    ...resolveOptions(options as UsersOptions)
+  }
+}
+
+/** Checks for the syntax error of a file with `import` or `export` that Node.js reads as CommonJS. */
+function isCommonJsError (error: unknown): boolean {
+  return error instanceof SyntaxError && /outside a module|token 'export'/.test(error.message)
 }

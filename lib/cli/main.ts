@@ -1,25 +1,28 @@
 #!/usr/bin/env node
-import { messageOf } from './arguments.js'
 import { runCommandLine } from './command-line.js'
 import type { ExitCode } from './command.js'
+import { messageOf } from './error-messages.js'
 import { secretInput } from './secret-input.js'
 
-// a client that the config made may fail by an event that nobody hears
+// a database client that the config created may emit an error event without a listener
 process.once('uncaughtException', (error) => {
   process.stderr.write(`fastify-users: ${messageOf(error)}\n`)
-  end(1)
+  exitAfterOutput(1)
 })
 
-end(
+exitAfterOutput(
   await runCommandLine(process.argv.slice(2), {
     cwd: process.cwd(),
     print: (line) => process.stdout.write(`${line}\n`),
-    complain: (line) => process.stderr.write(`${line}\n`),
+    printError: (line) => process.stderr.write(`${line}\n`),
     ...secretInput(process.stdin, process.stderr)
   })
 )
 
-/** The config may have opened pools or timers that would keep the process alive; first all is written. */
-function end (code: ExitCode): void {
+/**
+ * Exits after all output is written. It does not wait for an empty event loop, because the config may have opened pools
+ * or timers that would keep the process alive.
+ */
+function exitAfterOutput (code: ExitCode): void {
   process.stdout.write('', () => process.stderr.write('', () => process.exit(code)))
 }

@@ -1,61 +1,65 @@
 import { deleteExpired } from '../adapters/shared/delete-expired.js'
-import { withApplication } from './application.js'
-import { messageOf } from './arguments.js'
-import type { Command } from './command.js'
-import { CONFIG_FILE, withConfig } from './config.js'
+import { withApplication, type Application } from './application.js'
+import type { Command, Terminal } from './command.js'
+import { CONFIG_FILE, withConfig, type Config } from './config.js'
+import { messageOf } from './error-messages.js'
 
 const HELP = `Usage: fastify-users prune [options]
 
-Removes what has expired from the database: stored tokens, and what features keep for
-a time. It works in small steps, and may run beside the application.
+Deletes expired rows from the database: stored tokens, and rows of features that
+expire. It works in small batches and can run beside the application.
 
-  --config FILE   The options of the application (${CONFIG_FILE}).
-  --help          Shows this.
+  --config FILE   Config file with the options of the application. Default:
+                  ${CONFIG_FILE}.
+  --help          Prints this text.
 
-Exit codes: 0 done, 1 refused or failed, 2 called in a wrong way.`
+Exit codes: 0 success, 1 refused or failed, 2 wrong usage.`
 
-/** `fastify-users prune`. */
+/** The command `fastify-users prune`. */
 export const pruneCommand: Command = {
-  summary: 'Removes expired tokens.',
+  summary: 'Deletes expired tokens and rows.',
   help: HELP,
   options: { config: { type: 'string', default: CONFIG_FILE } },
 
   run: (values, terminal) =>
     withConfig(values, terminal, async (config) => {
-      const {
-        options: { adapter },
-        settings: { clock }
-      } = config
       try {
-        await withApplication(config, async ({ app, models }) => {
-          await app.ready()
-          let places = 0
-          for (const { name, strategy } of app.users.backends.values()) {
-            if (strategy.purge === undefined) continue
-            terminal.print(`backend ${name}: expired tokens removed: ${await repeat(strategy.purge.bind(strategy))}`)
-            places++
-          }
-          for (const model of models) {
-            const { expires } = model
-            if (expires === undefined) continue
-            terminal.print(
-              `${model.name}: expired rows removed: ${await deleteExpired(adapter, model, expires, new Date(clock()))}`
-            )
-            places++
-          }
-          if (places === 0) terminal.print('Nothing of this application expires in the database.')
+        await withApplication(config, async (application) => {
+          await prune(application, config, terminal)
         })
         return 0
       } catch (error) {
-        terminal.complain(`fastify-users: ${messageOf(error)}`)
+        terminal.printError(`fastify-users: ${messageOf(error)}`)
         return 1
       }
     })
 }
 
-/** Repeats a purge until it finds nothing: strategies of applications may remove a part at a time. */
-async function repeat (step: () => Promise<number>): Promise<number> {
+async function prune ({ app, models }: Application, config: Config, terminal: Terminal): Promise<void> {
+  const {
+    options: { adapter },
+    settings: { clock }
+  } = config
+  await app.ready()
+  let pruned = 0
+  for (const { name, strategy } of app.users.backends.values()) {
+    if (strategy.purge === undefined) continue
+    const count = await purgeAll(strategy.purge.bind(strategy))
+    terminal.print(`backend ${name}: expired tokens removed: ${count}`)
+    pruned++
+  }
+  for (const model of models) {
+    if (model.expires === undefined) continue
+    const count = await deleteExpired(adapter, model, model.expires, new Date(clock()))
+    terminal.print(`${model.name}: expired rows removed: ${count}`)
+    pruned++
+  }
+  if (pruned === 0) terminal.print('Nothing to prune: this application stores nothing that expires.')
+}
+
+/** Calls `purge` until it deletes nothing, because a custom strategy may delete one batch per call. */
+async function purgeAll (purge: () => Promise<number>): Promise<number> {
   let sum = 0
-  for (let count = -1; count !== 0; sum += count) count = await step()
+  for (let count = -1; count !== 0; sum += count) count = await purge()
   return sum
 }

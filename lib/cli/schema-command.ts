@@ -4,10 +4,10 @@ import { sqliteDialect } from '../adapters/sql/dialects/sqlite.js'
 import type { Dialect } from '../adapters/sql/dialects/dialect.js'
 import { migrationOf } from '../adapters/sql/migration/adapter-migration.js'
 import { planCreation } from '../adapters/sql/migration/upgrade.js'
-import type { Model } from '../contracts/models.js'
-import { schemaOf, withApplication } from './application.js'
-import type { Command } from './command.js'
-import { CONFIG_FILE, withConfig } from './config.js'
+import type { StoreSchema } from '../contracts/store-schema.js'
+import { storeSchemaOf, withApplication } from './application.js'
+import type { Command, Values } from './command.js'
+import { CONFIG_FILE, withConfig, type Config } from './config.js'
 import { scriptOf } from './sql-script.js'
 
 const dialects: ReadonlyMap<string, Dialect> = new Map(
@@ -17,39 +17,34 @@ const names = [...dialects.keys()].join(', ')
 
 const HELP = `Usage: fastify-users schema [options]
 
-Prints the statements that make all tables in an empty database: those of the users
-with their custom fields, of stored tokens, and of the features. For mongodb() they are
-a script for mongosh. Changes nothing and needs no database.
+Prints the statements that create all tables in an empty database: users with their
+custom fields, stored tokens, and the tables of features. For mongodb() it prints a
+script for mongosh. It changes nothing and needs no database.
 
-  --dialect NAME   ${names} (that of the adapter).
-  --config FILE    The options of the application (${CONFIG_FILE}).
-  --help           Shows this.
+  --dialect NAME   ${names}. Default: the dialect of the adapter.
+  --config FILE    Config file with the options of the application. Default:
+                   ${CONFIG_FILE}.
+  --help           Prints this text.
 
-Exit codes: 0 done, 1 refused or failed, 2 called in a wrong way.`
+Exit codes: 0 success, 1 refused or failed, 2 wrong usage.`
 
-/** `fastify-users schema`. */
+/** The command `fastify-users schema`. */
 export const schemaCommand: Command = {
-  summary: 'Prints the statements that make the tables.',
+  summary: 'Prints the statements that create the tables.',
   help: HELP,
   options: { config: { type: 'string', default: CONFIG_FILE }, dialect: { type: 'string' } },
 
   async run (values, terminal) {
     const name = values['dialect']
     if (name !== undefined && !dialects.has(String(name))) {
-      terminal.complain(`fastify-users: --dialect is one of ${names}`)
+      terminal.printError(`fastify-users: --dialect must be one of ${names}`)
       return 2
     }
     return await withConfig(values, terminal, async (config) => {
-      const own = schemaOf(config)
-      const migration = migrationOf(config.options.adapter)
-      // the adapter's knows its schema
-      const dialect = migration?.dialect.name === name ? migration?.dialect : dialects.get(String(name))
-      const plan =
-        dialect === undefined
-          ? own?.creation
-          : (models: readonly Model[]) => planCreation(dialect, models, migration?.mappings ?? {})
-      if (plan === undefined) {
-        terminal.complain(`fastify-users: the adapter of ${config.file} has no dialect: say --dialect, one of ${names}`)
+      const plan = planOf(config, name)
+      if (plan === null) {
+        const problem = `the adapter of ${config.file} has no SQL dialect; choose one with --dialect: ${names}`
+        terminal.printError(`fastify-users: ${problem}`)
         return 2
       }
       const { steps } = await withApplication(config, ({ models }) => plan(models))
@@ -57,4 +52,13 @@ export const schemaCommand: Command = {
       return 0
     })
   }
+}
+
+/** Returns the function that plans an empty store, or null if the adapter has no schema and no dialect is named. */
+function planOf (config: Config, name: Values[string]): StoreSchema['creation'] | null {
+  const migration = migrationOf(config.options.adapter)
+  // the adapter's own dialect knows the schema of the database that its tables are in
+  const dialect = migration?.dialect.name === name ? migration?.dialect : dialects.get(String(name))
+  if (dialect === undefined) return storeSchemaOf(config)?.creation ?? null
+  return (models) => planCreation(dialect, models, migration?.mappings ?? {})
 }

@@ -4,16 +4,16 @@ import type { Terminal } from './command.js'
 
 const MAX_BYTES = 8192
 
-/** Reads secrets: asked for on a terminal without echo, else the first line of what is piped in. */
+/** Returns a reader of secrets. It asks without echo on a terminal; otherwise it reads the first line of the pipe. */
 export function secretInput (
   input: NodeJS.ReadStream,
   output: NodeJS.WritableStream
 ): Pick<Terminal, 'interactive' | 'readSecret'> {
-  const interactive = input.isTTY === true // undefined for a pipe
+  const interactive = input.isTTY === true // isTTY is undefined for a pipe
   return { interactive, readSecret: (question) => (interactive ? ask(input, output, question) : readLine(input)) }
 }
 
-/** Null when the person ends the input. */
+/** Asks for a secret. Returns null if the person ends the input with Ctrl-C or Ctrl-D. */
 async function ask (input: NodeJS.ReadStream, output: NodeJS.WritableStream, question: string): Promise<string | null> {
   const silent = new Writable({
     write (_chunk, _encoding, done) {
@@ -35,12 +35,12 @@ async function ask (input: NodeJS.ReadStream, output: NodeJS.WritableStream, que
   }
 }
 
-/** Null for an empty input. Throws a `TypeError` for what is not UTF-8. */
+/** Returns the first line, or null if it is empty. Throws a `TypeError` if it is not UTF-8. */
 async function readLine (input: NodeJS.ReadStream): Promise<string | null> {
   const chunks: Buffer[] = []
   let size = 0
+  // no encoding is set, so chunks are buffers
   for await (const chunk of input as AsyncIterable<Buffer>) {
-    // no encoding is set
     chunks.push(chunk)
     size += chunk.length
     if (chunk.includes('\n') || size > MAX_BYTES) break

@@ -1,6 +1,6 @@
 import type { SchemaStep } from '../contracts/store-schema.js'
 
-/** All statements of a plan, as a script. */
+/** Returns all statements of a plan as one script. */
 export function scriptOf (steps: readonly SchemaStep[]): string {
   return steps
     .flatMap(({ statements }) => statements)

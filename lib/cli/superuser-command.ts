@@ -4,31 +4,32 @@ import { isUsersError } from '../errors.js'
 import { kHost } from '../symbols.js'
 import { userModel } from '../users/index.js'
 import { withApplication } from './application.js'
-import { messageOf } from './arguments.js'
 import type { Command, ExitCode, Terminal, Values } from './command.js'
 import { CONFIG_FILE, withConfig, type Config } from './config.js'
+import { messageOf } from './error-messages.js'
 
-const HELP = `Usage: fastify-users create-superuser --email ADDRESS [options]
+const HELP = `Usage: fastify-users create-superuser --email EMAIL [options]
 
-Stores a user who may do everything, with a verified address. The password is asked
-for on a terminal, or is the line that is piped in; it meets the password policy.
-Hooks run as for app.users.create.
+Creates an active superuser whose e-mail counts as verified. The command asks for the
+password on a terminal; otherwise it reads one line from the pipe. The password must
+meet the password policy. Hooks run as for app.users.create.
 
-  --email ADDRESS    The address.
-  --set FIELD=VALUE  The value of a custom field; once for each field. What is no text
-                     is written as JSON.
-  --promote          Makes a user who exists a superuser. A verified user keeps the
-                     password, and none is read. An unverified one may belong to anybody
-                     who registered the e-mail: it needs a new password, and all its
-                     sessions and linked accounts are removed.
-  --config FILE      The options of the application (${CONFIG_FILE}).
-  --help             Shows this.
+  --email EMAIL      E-mail of the user.
+  --set FIELD=VALUE  Value of a custom field. Repeat it for each field. Values of
+                     fields that are not text are JSON.
+  --promote          Makes an existing user a superuser. A verified user keeps the
+                     password, and the command reads none. An unverified user needs a
+                     new password, because another person may have registered the
+                     e-mail; all sessions and linked accounts of the user are deleted.
+  --config FILE      Config file with the options of the application. Default:
+                     ${CONFIG_FILE}.
+  --help             Prints this text.
 
-Exit codes: 0 done, 1 refused or failed, 2 called in a wrong way.`
+Exit codes: 0 success, 1 refused or failed, 2 wrong usage.`
 
-/** `fastify-users create-superuser`. */
+/** The command `fastify-users create-superuser`. */
 export const superuserCommand: Command = {
-  summary: 'Makes a user who may do everything.',
+  summary: 'Creates a superuser, or promotes an existing user.',
   help: HELP,
   options: {
     email: { type: 'string' },
@@ -41,7 +42,7 @@ export const superuserCommand: Command = {
     const email = String(values['email'] ?? '')
     if (email === '') return refuse(terminal, 'create-superuser needs --email', 2)
     if (values['promote'] === true && values['set'] !== undefined) {
-      return refuse(terminal, '--promote changes no field: leave out --set', 2)
+      return refuse(terminal, '--promote does not change fields; remove --set', 2)
     }
     return await withConfig(values, terminal, async (config) => {
       const fields = readFields(values, config)
@@ -67,12 +68,14 @@ async function create (
   values: Omit<NewUser, 'password'>,
   terminal: Terminal
 ): Promise<ExitCode> {
-  if (known !== null) return refuse(terminal, `${values.email} has a user; --promote makes it a superuser`)
-  const asked = await askPassword(terminal, 'Password: ')
-  if ('problem' in asked) return refuse(terminal, asked.problem)
-  // create checks the fields
-  const user = await app.users.create({ ...values, ...asked, is_superuser: true, is_verified: true } as NewUser)
-  terminal.print(`The superuser ${user.email} was made, with the id ${user.id}.`)
+  if (known !== null) {
+    return refuse(terminal, `a user with the e-mail ${values.email} already exists; use --promote to make it a superuser`)
+  }
+  const entered = await askPassword(terminal, 'Password: ')
+  if ('problem' in entered) return refuse(terminal, entered.problem)
+  // app.users.create validates the fields
+  const user = await app.users.create({ ...values, ...entered, is_superuser: true, is_verified: true } as NewUser)
+  terminal.print(`Created the superuser ${user.email} with the id ${user.id}.`)
   return 0
 }
 
@@ -84,55 +87,53 @@ async function promote (
 ): Promise<ExitCode> {
   if (known === null) return refuse(terminal, `there is no user ${email}`)
   if (known.is_superuser && known.is_verified) {
-    terminal.print(`${known.email} is a superuser already.`)
+    terminal.print(`${known.email} is already a superuser.`)
   } else {
-    const given = known.is_verified ? null : await askNewPassword(app, known, terminal)
-    if (given !== null && 'problem' in given) return refuse(terminal, given.problem)
-    // the e-mail, in case it changes meanwhile
-    await app.users.update(known, { email: known.email, is_superuser: true, ...given })
+    const credentials = known.is_verified ? null : await askNewPassword(app, known, terminal)
+    if (credentials !== null && 'problem' in credentials) return refuse(terminal, credentials.problem)
+    // sets the known e-mail again, in case another request changes it at the same time
+    await app.users.update(known, { email: known.email, is_superuser: true, ...credentials })
     terminal.print(`${known.email} is a superuser now.`)
   }
-  if (!known.is_active) terminal.print('The user is not active, and cannot log in before is_active is true.')
+  if (!known.is_active) terminal.print('The user is not active and cannot log in until is_active is true.')
   return 0
 }
 
 /**
- * Asks for a new password of a user whose e-mail nobody has proved, and removes the linked accounts. The new password
- * and the
- * verification end all sessions when they are stored.
+ * Asks for a new password of a user with an unverified e-mail, which another person may have registered, and deletes
+ * the linked accounts. Storing the new password and the verification revokes all sessions.
  */
 async function askNewPassword (
   app: FastifyInstance,
   known: User,
   terminal: Terminal
 ): Promise<{ password: string; is_verified: true } | { problem: string }> {
-  const asked = await askPassword(terminal, 'The e-mail is not verified. New password: ')
-  if ('problem' in asked) {
-    return {
-      problem: `${known.email} is not verified, so anybody may have registered it, and needs a new password: ${asked.problem}`
-    }
+  const entered = await askPassword(terminal, 'The e-mail is not verified. New password: ')
+  if ('problem' in entered) {
+    const reason = `${known.email} is not verified, so another person may have registered it`
+    return { problem: `${reason}; the user needs a new password: ${entered.problem}` }
   }
   await app[kHost].removeAttached(known)
-  return { ...asked, is_verified: true }
+  return { ...entered, is_verified: true }
 }
 
-/** Asks for a password: twice on a terminal, one line of a pipe. */
+/** Reads a password: asks twice on a terminal, or reads one line from a pipe. */
 async function askPassword (terminal: Terminal, prompt: string): Promise<{ password: string } | { problem: string }> {
   const password = await terminal.readSecret(prompt)
   if (password === null) {
     return {
       problem: terminal.interactive
-        ? 'no password was given'
-        : 'no password was piped in; on a terminal it is asked for'
+        ? 'no password was entered'
+        : 'no password was piped in; pipe one line, or run the command on a terminal'
     }
   }
-  if (terminal.interactive && (await terminal.readSecret('Again: ')) !== password) {
-    return { problem: 'the passwords differ' }
+  if (terminal.interactive && (await terminal.readSecret('Repeat the password: ')) !== password) {
+    return { problem: 'the two passwords differ' }
   }
   return { password }
 }
 
-/** The custom fields of `--set`. */
+/** Parses the custom fields of `--set`. */
 function readFields (
   values: Values,
   { settings: { schemas } }: Config
@@ -144,21 +145,20 @@ function readFields (
     const end = pair.indexOf('=')
     const name = pair.slice(0, Math.max(end, 0))
     if (!names.includes(name)) {
-      return {
-        problem: `--set takes FIELD=VALUE${names.length === 0 ? '; there are no custom fields' : `, with one of the fields ${names.join(', ')}`}`
-      }
+      const known = names.length === 0 ? '; there are no custom fields' : ` with one of the fields ${names.join(', ')}`
+      return { problem: `--set needs FIELD=VALUE${known}` }
     }
     const text = pair.slice(end + 1)
     try {
       read[name] = fields[name]?.type === 'text' ? text : JSON.parse(text)
     } catch {
-      return { problem: `--set ${name}: the value is no JSON` }
+      return { problem: `--set ${name}: the value is not valid JSON` }
     }
   }
   return { values: read }
 }
 
 function refuse (terminal: Terminal, problem: string, code: ExitCode = 1): ExitCode {
-  terminal.complain(`fastify-users: ${problem}`)
+  terminal.printError(`fastify-users: ${problem}`)
   return code
 }

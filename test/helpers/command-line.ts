@@ -8,7 +8,7 @@ import { runCommandLine } from '../../lib/cli/command-line.js'
 import { buildPackage } from './build-package.js'
 import { root } from './root.js'
 
-/** What a command gave. */
+/** Exit code and output of a command. */
 export interface Outcome {
   code: number | null
   out: string
@@ -18,7 +18,7 @@ export interface Outcome {
 /** The library, as a config of a test imports it. */
 export const library = pathToFileURL(join(root, 'dist/lib/index.js')).href
 
-/** Runs a command in this process. `lines` is what is piped in, or, with `interactive`, what a person answers. */
+/** Runs a command in this process. `lines` are the piped input or, with `interactive`, the answers of a person. */
 export async function runIn (
   cwd: string,
   args: readonly string[],
@@ -32,7 +32,7 @@ export async function runIn (
     print: (line) => {
       out.push(line)
     },
-    complain: (line) => {
+    printError: (line) => {
       err.push(line)
     },
     readSecret: async () => left.shift() ?? null
@@ -54,7 +54,7 @@ export function buildProgram (folder: string): Program {
   return { main: join(folder, 'lib/cli/main.js'), library: pathToFileURL(join(folder, 'lib/index.js')).href }
 }
 
-/** Starts the program as a process of its own, and gives it with what it will have given. */
+/** Starts the program in a separate process. Returns the process and a promise of its outcome. */
 export function startProgram (
   { main }: Program,
   cwd: string,
@@ -90,7 +90,7 @@ function start (
   return { child, outcome }
 }
 
-/** What a config of a test says; each part is a piece of JavaScript. `rest` follows the default export. */
+/** Parts of a test's config file, each a piece of JavaScript. `rest` follows the default export. */
 export interface ConfigParts {
   adapter?: string
   fields?: string
@@ -133,7 +133,7 @@ export interface Place {
   ): ReturnType<typeof startProgram>
 }
 
-/** Makes such a folder. Each config gets a file of its own, because a module is imported once. */
+/** Creates such a folder. Each config is written to a new file, because Node.js imports a module only once. */
 export function makePlaceIn (places: string, program: Program): Place {
   const folder = mkdtempSync(join(places, 'place-'))
   let count = 0

@@ -3,19 +3,22 @@ import type { Backend } from '../../contracts/backend.js'
 import type { Settings } from '../../contracts/settings.js'
 import { FST_USERS_STORE_UNAVAILABLE } from '../../errors.js'
 import { generateOpaqueToken } from '../../tokens/index.js'
-import { messageOf } from '../arguments.js'
-import { type Finding, findingsOr, withinTime } from './finding.js'
+import { messageOf } from '../error-messages.js'
+import { type Finding, findingsOrOk, withTimeout } from './finding.js'
 
-const PATIENCE_MS = 10_000
+const TIMEOUT_MS = 10_000
 const LOCAL = /^(?:localhost|.*\.localhost|127(?:\.\d+){3}|\[::1\])$/
 
-/** A cookie as a browser gets it. */
+/** A cookie of a login reply. Attribute names are in lower case. */
 export interface SentCookie {
   readonly name: string
   readonly attributes: ReadonlyMap<string, string>
 }
 
-/** Makes each backend's login reply, and looks at the cookies in it. Called before the application is ready. */
+/**
+ * Registers a route that sends login replies. Returns a function that reads the cookies of a backend's login reply.
+ * Call it before the application is ready.
+ */
 export function prepareCookies (app: FastifyInstance): (backend: Backend) => Promise<readonly SentCookie[]> {
   const url = `/${generateOpaqueToken()}`
   app.get<{ Querystring: { backend: string } }>(url, (request, reply) =>
@@ -27,12 +30,12 @@ export function prepareCookies (app: FastifyInstance): (backend: Backend) => Pro
   }
 }
 
-/** Asks the store of a backend's tokens for one that does not exist. */
+/** Checks that a backend's token store answers, by reading a token that does not exist. */
 export async function checkStrategy ({ name, strategy }: Backend): Promise<readonly Finding[]> {
   const about = `backend ${name}`
   try {
-    await withinTime(
-      PATIENCE_MS,
+    await withTimeout(
+      TIMEOUT_MS,
       () => FST_USERS_STORE_UNAVAILABLE(),
       async () =>
         await strategy.readToken(generateOpaqueToken(), {
@@ -40,19 +43,19 @@ export async function checkStrategy ({ name, strategy }: Backend): Promise<reado
           users: { parseId: () => null, getRow: () => null }
         })
     )
-    return [{ level: 'ok', about, text: 'checks tokens' }]
+    return [{ level: 'ok', about, text: 'can check tokens' }]
   } catch (error) {
     return [
       {
         level: 'fail',
         about,
-        text: `${messageOf(error)}; start the store of its tokens, or correct the strategy's options`
+        text: `${messageOf(error)}; start the token store, or correct the options of the strategy`
       }
     ]
   }
 }
 
-/** Whether browsers keep a cookie at the address of the application. */
+/** Checks that browsers keep a cookie at `publicUrl`. */
 export function checkCookie (
   backend: string,
   { name, attributes }: SentCookie,
@@ -64,7 +67,9 @@ export function checkCookie (
       {
         level: 'warn',
         about,
-        text: 'publicUrl is not set: behind a proxy that changes the Host header, what cookie sessions change is refused; set it to the address in the browser'
+        text:
+          'publicUrl is not set; behind a proxy that changes the Host header, cookie sessions can read but not change ' +
+          'data; set it to the URL that browsers open'
       }
     ]
   }
@@ -76,24 +81,28 @@ export function checkCookie (
     findings.push({
       level: 'fail',
       about,
-      text: `the cookie "${name}" is Secure, and publicUrl is ${publicOrigin}: browsers drop it; serve https, or for development set cookieTransport({ secure: false })`
+      text:
+        `the cookie "${name}" is Secure but publicUrl is ${publicOrigin}, so browsers drop it; ` +
+        'serve https, or set cookieTransport({ secure: false }) in development'
     })
   }
   if (!isSecure && protocol === 'https:') {
     findings.push({
       level: 'warn',
       about,
-      text: `the cookie "${name}" is not Secure, and publicUrl is https: leave out cookieTransport({ secure: false })`
+      text: `the cookie "${name}" is not Secure although publicUrl is https; remove cookieTransport({ secure: false })`
     })
   }
   if (domain !== undefined && domain !== hostname && !hostname.endsWith(`.${domain}`)) {
     findings.push({
       level: 'fail',
       about,
-      text: `the cookie "${name}" is for the domain ${domain}, which publicUrl ${publicOrigin} is not in: browsers drop it; correct the domain, or leave it out`
+      text:
+        `the cookie "${name}" is for the domain ${domain}, which does not contain publicUrl ${publicOrigin}, ` +
+        'so browsers drop it; correct or remove the domain'
     })
   }
-  return findingsOr(about, findings, `browsers keep the cookie "${name}" at ${publicOrigin}`)
+  return findingsOrOk(about, findings, `browsers keep the cookie "${name}" at ${publicOrigin}`)
 }
 
 function readCookie (header: string): SentCookie {

@@ -1,8 +1,8 @@
 import { memory } from '../../adapters/memory/index.js'
-import { schemaOf, withApplication } from '../application.js'
-import { messageOf } from '../arguments.js'
+import { storeSchemaOf, withApplication } from '../application.js'
 import type { Command, ExitCode, Terminal, Values } from '../command.js'
 import { CONFIG_FILE, loadConfig, type Config } from '../config.js'
+import { messageOf } from '../error-messages.js'
 import { checkCookie, checkStrategy, prepareCookies, type SentCookie } from './backend-checks.js'
 import type { Finding } from './finding.js'
 import { checkOrigins, checkSecrets } from './settings-checks.js'
@@ -10,19 +10,20 @@ import { checkFile, checkStore } from './store-checks.js'
 
 const HELP = `Usage: fastify-users doctor [options]
 
-Looks at the options of the application and at its stores, and says what is wrong with
-them: secrets, tables, columns and indexes, clocks, cookies, origins, stores that do not
-answer. Changes nothing. Each line begins with ok, warn or fail.
+Checks the options and stores of the application: secrets, tables, columns, indexes,
+clocks, cookies, origins, and whether the stores answer. It changes nothing. Each line
+begins with ok, warn or fail.
 
-  --json          Prints a list of { level, about, text }.
-  --config FILE   The options of the application (${CONFIG_FILE}).
-  --help          Shows this.
+  --json          Prints a JSON array of { level, about, text }.
+  --config FILE   Config file with the options of the application. Default:
+                  ${CONFIG_FILE}.
+  --help          Prints this text.
 
-Exit codes: 0 nothing failed, 1 something failed, 2 called in a wrong way.`
+Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage.`
 
-/** `fastify-users doctor`. */
+/** The command `fastify-users doctor`. */
 export const doctorCommand: Command = {
-  summary: 'Looks for what is wrong with the options and the stores.',
+  summary: 'Checks the options and the stores for problems.',
   help: HELP,
   options: { config: { type: 'string', default: CONFIG_FILE }, json: { type: 'boolean' } },
 
@@ -32,7 +33,7 @@ export const doctorCommand: Command = {
       return report([{ level: 'fail', about: 'config', text: config.problem }], values, terminal, config.code)
     }
     try {
-      return report(await examine(config), values, terminal)
+      return report(await checkConfig(config), values, terminal)
     } catch (error) {
       return report(
         [{ level: 'fail', about: 'config', text: `${config.file} cannot be used: ${messageOf(error)}` }],
@@ -43,32 +44,42 @@ export const doctorCommand: Command = {
   }
 }
 
-/** The application runs on a store of its own, because opening the configured one may make tables. */
-async function examine (config: Config): Promise<readonly Finding[]> {
+/**
+ * Runs all checks of a config. The application runs with a memory store, because opening the configured store may
+ * create tables.
+ */
+async function checkConfig (config: Config): Promise<readonly Finding[]> {
   const { settings, secrets, options } = config
-  return await withApplication({ ...config, options: { ...options, adapter: memory() } }, async ({ app, models }) => {
+  const inMemory = { ...config, options: { ...options, adapter: memory() } }
+  return await withApplication(inMemory, async ({ app, models }) => {
     const cookiesOf = prepareCookies(app)
     await app.ready()
     const findings: Finding[] = [
       ...checkSecrets(secrets, settings),
-      ...(await checkStore(schemaOf(config), models)),
+      ...(await checkStore(storeSchemaOf(config), models)),
       ...(await checkFile(options.adapter))
     ]
-    const all: SentCookie[] = []
+    const allCookies: SentCookie[] = []
     for (const backend of app.users.backends.values()) {
       const cookies = await cookiesOf(backend)
-      all.push(...cookies)
+      allCookies.push(...cookies)
       findings.push(
         ...(await checkStrategy(backend)),
         ...cookies.flatMap((cookie) => checkCookie(backend.name, cookie, settings))
       )
     }
-    return [...findings, ...checkOrigins(settings, all)]
+    return [...findings, ...checkOrigins(settings, allCookies)]
   })
 }
 
-function report (findings: readonly Finding[], { json }: Values, terminal: Terminal, failed: ExitCode = 1): ExitCode {
+/** Prints the findings. Returns `failureCode` if a check failed, otherwise 0. */
+function report (
+  findings: readonly Finding[],
+  { json }: Values,
+  terminal: Terminal,
+  failureCode: ExitCode = 1
+): ExitCode {
   if (json === true) terminal.print(JSON.stringify(findings, null, 2))
   else for (const { level, about, text } of findings) terminal.print(`${level.padEnd(5)} ${about}: ${text}`)
-  return findings.some(({ level }) => level === 'fail') ? failed : 0
+  return findings.some(({ level }) => level === 'fail') ? failureCode : 0
 }

@@ -1,22 +1,27 @@
-/** What the doctor says of one thing: all right, to be thought about, or to be put right. */
+/** Result of one check. */
 export interface Finding {
+  /** `ok`; `warn`: worth a change; `fail`: must be corrected. */
   readonly level: 'ok' | 'warn' | 'fail'
-  /** The thing that was looked at. */
+  /** Subject of the check: an option, a backend, or a part of the store. */
   readonly about: string
   readonly text: string
 }
 
-/** The worst first where several say something; else that all is right. */
-export function findingsOr (about: string, findings: readonly Finding[], right: string): readonly Finding[] {
-  return findings.length > 0 ? findings : [{ level: 'ok', about, text: right }]
+/** Returns the findings, or one with the level `ok` if there are none. */
+export function findingsOrOk (about: string, findings: readonly Finding[], okText: string): readonly Finding[] {
+  return findings.length > 0 ? findings : [{ level: 'ok', about, text: okText }]
 }
 
-/** Runs a check, and rejects with an error of its own when the answer takes too long. */
-export async function withinTime<T> (milliseconds: number, late: () => Error, check: () => Promise<T>): Promise<T> {
+/** Runs a check. Rejects with the error of `onTimeout` if it takes longer than `milliseconds`. */
+export async function withTimeout<T> (
+  milliseconds: number,
+  onTimeout: () => Error,
+  check: () => Promise<T>
+): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const timeout = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
-      reject(late())
+      reject(onTimeout())
     }, milliseconds)
   })
   try {

@@ -3,10 +3,10 @@ import type { DatabaseAdapter } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import type { SchemaStep, StoreSchema } from '../../contracts/store-schema.js'
 import { FST_USERS_STORE_UNAVAILABLE } from '../../errors.js'
-import { messageOf } from '../arguments.js'
-import { type Finding, findingsOr, withinTime } from './finding.js'
+import { messageOf } from '../error-messages.js'
+import { type Finding, findingsOrOk, withTimeout } from './finding.js'
 
-const PATIENCE_MS = 15_000
+const TIMEOUT_MS = 15_000
 const CLOCK_WARN_MS = 5_000
 const CLOCK_FAIL_MS = 60_000
 const MIGRATE = 'run `npx fastify-users migrate`'
@@ -19,14 +19,14 @@ const LEVELS: Record<Exclude<SchemaStep['kind'], 'note'>, Finding['level']> = {
   constraint: 'fail'
 }
 
-/** Whether the database answers, has our schema, and has the time of this machine. */
+/** Checks that the database answers, has the current schema, and has the same time as this machine. */
 export async function checkStore (schema: StoreSchema | null, models: readonly Model[]): Promise<readonly Finding[]> {
   if (schema === null) {
-    return [{ level: 'warn', about: 'database', text: 'this adapter has no schema that could be looked at' }]
+    return [{ level: 'warn', about: 'database', text: 'this adapter has no schema to check' }]
   }
   try {
-    return await withinTime(
-      PATIENCE_MS,
+    return await withTimeout(
+      TIMEOUT_MS,
       () => FST_USERS_STORE_UNAVAILABLE(),
       async () => [
         { level: 'ok', about: 'database', text: 'answers' },
@@ -35,11 +35,11 @@ export async function checkStore (schema: StoreSchema | null, models: readonly M
       ]
     )
   } catch (error) {
-    return [{ level: 'fail', about: 'database', text: `${messageOf(error)}; start it, or correct the adapter` }]
+    return [{ level: 'fail', about: 'database', text: `${messageOf(error)}; start the database, or correct the adapter` }]
   }
 }
 
-/** Checks that other accounts of the machine cannot read the file of the database. */
+/** Checks that other accounts of this machine cannot read or write the database file. */
 export async function checkFile (adapter: DatabaseAdapter): Promise<readonly Finding[]> {
   const problem = await filePermissionProblem(adapter)
   return problem === null ? [] : [{ level: 'warn', about: 'database', text: problem }]
@@ -51,23 +51,28 @@ async function checkSchema (schema: StoreSchema, models: readonly Model[]): Prom
     ...problems.map((text): Finding => ({ level: 'fail', about: 'schema', text })),
     ...warnings.map((text): Finding => ({ level: 'warn', about: 'schema', text })),
     ...steps.flatMap(({ kind, text }): Finding[] =>
-      kind === 'note' ? [] : [{ level: LEVELS[kind], about: 'schema', text: `missing: ${text}; ${MIGRATE}` }]
+      kind === 'note' ? [] : [{ level: LEVELS[kind], about: 'schema', text: `pending: ${text}; ${MIGRATE}` }]
     )
   ]
-  return findingsOr('schema', findings, 'tables, columns, widths and indexes are there')
+  return findingsOrOk('schema', findings, 'has all tables, columns, widths and indexes')
 }
 
 async function checkClock (schema: StoreSchema): Promise<readonly Finding[]> {
   const before = Date.now()
   const now = await schema.now()
   if (now === null) return []
-  const apart = Math.abs(now - (before + Date.now()) / 2)
-  if (apart < CLOCK_WARN_MS) return [{ level: 'ok', about: 'clock', text: 'the database has the time of this machine' }]
+  const difference = Math.abs(now - (before + Date.now()) / 2)
+  if (difference < CLOCK_WARN_MS) {
+    return [{ level: 'ok', about: 'clock', text: 'the database has the same time as this machine' }]
+  }
+  const seconds = Math.round(difference / 1000)
   return [
     {
-      level: apart < CLOCK_FAIL_MS ? 'warn' : 'fail',
+      level: difference < CLOCK_FAIL_MS ? 'warn' : 'fail',
       about: 'clock',
-      text: `this machine and the database are ${Math.round(apart / 1000)} seconds apart; set both by NTP, for sessions end by the clock`
+      text:
+        `the clocks of this machine and the database differ by ${seconds} seconds; ` +
+        'synchronize both with NTP, because sessions expire by the clock'
     }
   ]
 }

@@ -11,45 +11,45 @@ import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { PLAIN_STAMP_PREFIX } from '../../strategies/database/access-token-model.js'
 import { digestToken } from '../../tokens/index.js'
 import type { UserRow } from '../../contracts/user.js'
-import { adoptedModels } from './adopted-models.js'
+import { fastapiTables } from './fastapi-tables.js'
 import {
   findTables,
   planChanges,
   quoted,
-  type Digests,
+  type DigestBackend,
   type Move,
   type MovedTable,
   type PendingChange
 } from './move.js'
 import { findRowProblems } from './row-problems.js'
 
-/** Rows of a table. */
-interface Counted {
+/** Number of rows in a table. */
+interface RowCount {
   readonly found: MovedTable
   readonly count: number
 }
 
-/** What a move would change. */
+/** Changes that a move applies. */
 export interface Inspection {
   readonly users: MovedTable
   readonly changes: readonly PendingChange[]
-  /** Rows without their user, of the tables that have any. */
-  readonly orphans: readonly Counted[]
-  /** Tokens that are stored as they are, without those of users who are gone; null when there are none. */
-  readonly plainTokens: Counted | null
+  /** Tables with rows whose user does not exist. */
+  readonly orphans: readonly RowCount[]
+  /** Tokens in plain text, except those in `orphans`. Null if there are none. */
+  readonly plainTokens: RowCount | null
 }
 
-/** Looks at everything and changes nothing. Gives what stops the move, if anything does. */
+/** Returns the changes that the move needs, or the problems that prevent it. Changes nothing. */
 export async function inspect (
   database: MigrationDatabase,
   move: Move
 ): Promise<Inspection | { problems: readonly string[] }> {
   const { users, tokens, accounts } = await findTables(database, move)
-  if (users === null) return { problems: [missingUsers(move)] }
+  if (users === null) return { problems: [missingUsersMessage(move)] }
   const { changes, problems } = await planChanges(database, { users, tokens, accounts })
   if (problems.length === 0) problems.push(...(await findRowProblems(database, move, { users, tokens, accounts })))
   if (problems.length > 0) return { problems }
-  const orphans: Counted[] = []
+  const orphans: RowCount[] = []
   for (const found of [tokens, accounts]) {
     const count = found === null ? 0 : await countOrphans(database, found.table, users.table)
     if (found !== null && count > 0) orphans.push({ found, count })
@@ -57,29 +57,32 @@ export async function inspect (
   return { users, changes, orphans, plainTokens: tokens === null ? null : await countPlain(database, tokens, users) }
 }
 
-/** Returns what to do about a table of users that is not there. */
-function missingUsers ({ mappings, config: { settings } }: Move): string {
-  const { model } = adoptedModels(settings).users
+/** Returns the message for a missing table of users. */
+function missingUsersMessage ({ mappings, config: { settings } }: Move): string {
+  const { model } = fastapiTables(settings).users
   const name = mappingOf(model, mappings).table ?? model.table
-  return `there is no table ${quoted(name)} in this database; say the table's name with the adapter's option \`tables\``
+  return `the database has no table ${quoted(name)}; set the table's name in the adapter's option \`tables\``
 }
 
-/** The texts of all that a move would do, in its order. */
-export function pendingOf ({ changes, orphans, plainTokens }: Inspection, { digests }: Move): string[] {
+/** Returns a description of every change, in the order of `applyMove`. */
+export function describeChanges ({ changes, orphans, plainTokens }: Inspection, { digests }: Move): string[] {
   return [
-    ...orphans.map(({ found, count }) => `table ${quoted(found.table.name)}: remove rows whose user is gone: ${count}`),
+    ...orphans.map(
+      ({ found, count }) => `table ${quoted(found.table.name)}: delete rows whose user does not exist: ${count}`
+    ),
     ...changes.map(({ table, text }) => `table ${quoted(table.name)}: ${text}`),
-    ...(digests !== null && plainTokens !== null
-      ? [
-          `table ${quoted(plainTokens.found.table.name)}: replace plain tokens by their digests, for the backend ${quoted(digests.backend)}: ${plainTokens.count}`
-        ]
-      : [])
+    ...(digests === null || plainTokens === null ? [] : [describeDigests(digests, plainTokens)])
   ]
 }
 
+function describeDigests ({ backend }: DigestBackend, { found, count }: RowCount): string {
+  const table = quoted(found.table.name)
+  return `table ${table}: replace plain tokens by digests for the backend ${quoted(backend)}: ${count}`
+}
+
 /**
- * Does what the inspection found, in its transaction. Throws `FST_USERS_TABLE_MISMATCH` when something is left to do
- * then.
+ * Applies the changes of an inspection in the same transaction. Throws `FST_USERS_TABLE_MISMATCH` if the tables still
+ * need a change afterwards.
  */
 export async function applyMove (
   database: MigrationDatabase,
@@ -97,29 +100,34 @@ export async function applyMove (
     changes: [left]
   } = await planChanges(database, tables)
   if (left !== undefined) {
-    throw FST_USERS_TABLE_MISMATCH([left.table.name, `the database does not do this: ${left.text}`])
+    throw FST_USERS_TABLE_MISMATCH([left.table.name, `the database did not apply this change: ${left.text}`])
   }
 }
 
 /**
- * A digest looks like a token, so the stamp beside it tells them apart: plain tokens have none, or one with a mark. The
- * stamp that a row gets is its user's of now, so that the session ends with all others.
+ * Replaces plain tokens by digests. A digest has the form of a token, so `session_stamp` distinguishes them: that of a
+ * plain token is null or begins with a prefix. A null stamp is replaced by the user's current security stamp, so that the
+ * session is revoked together with the user's other sessions.
  */
 async function storeDigests (
   database: MigrationDatabase,
   { rows }: Move,
-  { label }: Digests,
+  { label }: DigestBackend,
   tokens: MovedTable,
   users: MovedTable
 ): Promise<void> {
   for await (const { token, stamp, user } of eachPlainToken(database, tokens.table, users.table, PLAIN_STAMP_PREFIX)) {
-    // all that a stamp is made of
-    const own = stamp === null ? rows.stampOf(user as UserRow) : stamp.slice(PLAIN_STAMP_PREFIX.length)
-    await storeDigest(database, tokens.table, token, digestToken(token, label), own)
+    // eachPlainToken reads the columns that stampOf needs
+    const newStamp = stamp === null ? rows.stampOf(user as UserRow) : stamp.slice(PLAIN_STAMP_PREFIX.length)
+    await storeDigest(database, tokens.table, token, digestToken(token, label), newStamp)
   }
 }
 
-async function countPlain (database: MigrationDatabase, found: MovedTable, users: MovedTable): Promise<Counted | null> {
+async function countPlain (
+  database: MigrationDatabase,
+  found: MovedTable,
+  users: MovedTable
+): Promise<RowCount | null> {
   const { table, stored } = found
   const hasStamp = table.columns.some(
     ({ field, name }) => field === 'session_stamp' && stored.columns.has(table.dialect.foldName(name))

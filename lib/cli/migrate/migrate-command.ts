@@ -7,35 +7,36 @@ import { runUpgrade } from './upgrade-command.js'
 const HELP = `Usage: fastify-users migrate [options]
        fastify-users migrate --from fastapi-users [options]
 
-Brings the tables of the configured database to our schema: makes those that are
-missing, and adds missing columns, widths and indexes; for mongodb() these are
-collections and indexes. Removes nothing. Processes
-that run it at once wait for each other. PostgreSQL and SQLite change all or nothing;
-on MySQL and MariaDB a run that was stopped is finished by the next.
+Brings the configured database to the current schema: creates missing tables, and adds
+missing columns, widths and indexes. For mongodb() these are collections and indexes.
+It deletes nothing. Processes that run it at the same time wait for each other.
+PostgreSQL and SQLite apply all changes in one transaction. On MySQL and MariaDB, run
+it again to finish after it was interrupted.
 
-  --config FILE          The options of the application (${CONFIG_FILE}).
+  --config FILE          Config file with the options of the application. Default:
+                         ${CONFIG_FILE}.
   --dry-run              Prints the statements and changes nothing.
-  --check                Changes nothing, and exits with 1 when changes are pending.
-  --help                 Shows this.
+  --check                Changes nothing and exits with 1 if changes are pending.
+  --help                 Prints this text.
 
-With --from, says what the tables of FastAPI Users lack of ours, and adds it with --yes.
-Rows that stand against it stop the move before anything is changed, and are listed.
+With --from it reports what the existing tables of FastAPI Users lack, and adds it with
+--yes. If rows conflict with the new schema, it lists them and changes nothing.
 
-  --from fastapi-users   Whose tables they are.
-  --yes                  Changes the database. Without it nothing is changed.
-  --check                Exits with 1 when changes are pending.
-  --prune-orphans        Removes tokens and linked accounts whose user is gone.
-  --hash-tokens          Replaces stored tokens by their digests. Stop the application
-                         first, and start it with tokenStorage: 'digest'.
-  --backend NAME         Whose tokens they are, when several backends store tokens.
+  --from fastapi-users   Origin of the tables.
+  --yes                  Applies the changes. Without it nothing is changed.
+  --check                Changes nothing and exits with 1 if changes are pending.
+  --prune-orphans        Deletes tokens and linked accounts whose user does not exist.
+  --hash-tokens          Replaces stored plain tokens by digests. Stop the application
+                         first, then start it with tokenStorage: 'digest'.
+  --backend NAME         Backend of the tokens, if several backends store tokens.
 
-Exit codes: 0 done, 1 refused, failed or pending, 2 called in a wrong way.`
+Exit codes: 0 success, 1 refused, failed or changes pending, 2 wrong usage.`
 
-const ONLY_FROM = ['yes', 'prune-orphans', 'hash-tokens', 'backend']
+const OPTIONS_OF_FROM = ['yes', 'prune-orphans', 'hash-tokens', 'backend']
 
-/** `fastify-users migrate`. */
+/** The command `fastify-users migrate`. */
 export const migrateCommand: Command = {
-  summary: 'Brings the tables of the database to our schema.',
+  summary: 'Brings the database to the current schema.',
   help: HELP,
   options: {
     from: { type: 'string' },
@@ -49,9 +50,9 @@ export const migrateCommand: Command = {
   },
 
   async run (values, terminal) {
-    const misuse = findMisuse(values)
-    if (misuse !== null) {
-      terminal.complain(`fastify-users: ${misuse}`)
+    const usageError = findUsageError(values)
+    if (usageError !== null) {
+      terminal.printError(`fastify-users: ${usageError}`)
       return 2
     }
     return await withConfig(values, terminal, (config) =>
@@ -60,15 +61,15 @@ export const migrateCommand: Command = {
   }
 }
 
-function findMisuse (values: Values): string | null {
+function findUsageError (values: Values): string | null {
   const { from, yes, check, backend, 'hash-tokens': hashTokens, 'dry-run': dryRun } = values
   if (from === undefined) {
-    const stray = ONLY_FROM.find((name) => values[name] !== undefined)
-    if (stray !== undefined) return `--${stray} belongs to --from fastapi-users`
-    return dryRun === true && check === true ? '--check changes nothing: leave out --dry-run' : null
+    const stray = OPTIONS_OF_FROM.find((name) => values[name] !== undefined)
+    if (stray !== undefined) return `--${stray} requires --from fastapi-users`
+    return dryRun === true && check === true ? '--check and --dry-run cannot be combined' : null
   }
-  if (from !== 'fastapi-users') return `migrate --from does not know ${quoted(from)}, only fastapi-users`
-  if (dryRun === true) return '--from changes nothing without --yes: leave out --dry-run'
-  if (yes === true && check === true) return '--check changes nothing: leave out --yes'
-  return backend !== undefined && hashTokens !== true ? '--backend belongs to --hash-tokens' : null
+  if (from !== 'fastapi-users') return `migrate --from supports only fastapi-users, not ${quoted(from)}`
+  if (dryRun === true) return '--dry-run and --from cannot be combined; --from changes nothing without --yes'
+  if (yes === true && check === true) return '--check and --yes cannot be combined'
+  return backend !== undefined && hashTokens !== true ? '--backend requires --hash-tokens' : null
 }

@@ -2,32 +2,33 @@ import { migrationOf } from '../../adapters/sql/migration/adapter-migration.js'
 import type { Migration, MigrationSource } from '../../adapters/sql/migration/migration-source.js'
 import { deriveKeys } from '../../tokens/index.js'
 import { createUserRows, userModel } from '../../users/index.js'
-import { busyText, KEPT, messageOf } from '../arguments.js'
 import type { ExitCode, Terminal, Values } from '../command.js'
 import type { Config } from '../config.js'
-import { applyMove, inspect, pendingOf, type Inspection } from './inspection.js'
-import { quoted, type Digests, type Move } from './move.js'
+import { CHANGES_KEPT, lockTimeoutMessage, messageOf } from '../error-messages.js'
+import { applyMove, inspect, describeChanges, type Inspection } from './inspection.js'
+import { quoted, type DigestBackend, type Move } from './move.js'
 
-/** `fastify-users migrate --from fastapi-users`. */
+/** Runs `fastify-users migrate --from fastapi-users`. */
 export async function runMoveCommand (values: Values, terminal: Terminal, config: Config): Promise<ExitCode> {
   const digests = chooseBackend(values, config)
   if (digests !== null && 'problem' in digests) return refuse(terminal, digests.problem)
   const migration = migrationOf(config.options.adapter)
   if (migration === null) {
-    return refuse(terminal, `the adapter of ${config.file} has no tables that this command could change`)
+    const supported = 'sqlite(), postgres(), mysql() and kysely()'
+    return refuse(terminal, `the adapter of ${config.file} has no SQL tables; --from works with ${supported}`)
   }
   const source = await migration.connect('refuse')
-  const code = await runMove(source, readMove(values, config, migration, digests), values, terminal).catch(
-    (error: unknown): ExitCode => {
-      return refuse(
-        terminal,
-        busyText(error) ??
-          (migration.isAtomic ? `nothing was changed: ${messageOf(error)}` : `${messageOf(error)}; ${KEPT}`)
-      )
-    }
+  const move = createMove(values, config, migration, digests)
+  const code = await runMove(source, move, values, terminal).catch((error: unknown) =>
+    refuse(terminal, failureMessage(error, migration))
   )
   await source.close()
   return code
+}
+
+function failureMessage (error: unknown, { isAtomic }: Migration): string {
+  const reason = messageOf(error)
+  return lockTimeoutMessage(error) ?? (isAtomic ? `nothing was changed: ${reason}` : `${reason}; ${CHANGES_KEPT}`)
 }
 
 async function runMove (source: MigrationSource, move: Move, values: Values, terminal: Terminal): Promise<ExitCode> {
@@ -38,62 +39,65 @@ async function runMove (source: MigrationSource, move: Move, values: Values, ter
     return found
   })
   if ('problems' in inspection) {
-    terminal.complain(`fastify-users: the move is stopped, and nothing was changed:\n${bullets(inspection.problems)}`)
-    return 1
+    return refuse(terminal, `the tables cannot be moved, and nothing was changed:\n${bullets(inspection.problems)}`)
   }
-  const pending = pendingOf(inspection, move)
-  if (pending.length === 0) terminal.print('Nothing to do: the tables are in our form.')
-  else terminal.print(`${changing ? 'Changed' : 'A full move would change'}:\n${bullets(pending)}`)
-  const hint = hintOfTokens(inspection, move)
+  const pending = describeChanges(inspection, move)
+  if (pending.length === 0) terminal.print('Nothing to do: the tables have the current schema.')
+  else terminal.print(`${changing ? 'Changed' : 'Pending'}:\n${bullets(pending)}`)
+  const hint = plainTokensHint(inspection, move)
   if (hint !== null) terminal.print(hint)
   if (changing || pending.length === 0) return 0
-  terminal.print(`Nothing was changed yet. Changes pending: ${pending.length}; --yes makes them.`)
+  terminal.print(`Nothing was changed. Changes pending: ${pending.length}; apply them with --yes.`)
   return values['check'] === true ? 1 : 0
 }
 
-function readMove (values: Values, config: Config, { mappings }: Migration, digests: Digests | null): Move {
+function createMove (values: Values, config: Config, { mappings }: Migration, digests: DigestBackend | null): Move {
   const {
     options,
     settings: { name, schemas },
     secrets
   } = config
-  // as many as there are secrets, one at least
+  // one key per secret, and the options require at least one secret
   const stampKeys = deriveKeys(secrets, `${name}:stamp`).map(({ secret }) => secret) as [string, ...string[]]
-  // reads no rows here: it knows ids and stamps
+  // used only to parse ids and compute security stamps, so it does not need the opened adapter
   const rows = createUserRows(options.adapter, userModel(schemas), schemas, stampKeys)
   return { config, rows, mappings, pruneOrphans: values['prune-orphans'] === true, digests }
 }
 
-/** Digests differ between backends, so it must be clear whose the tokens are. */
+/** Returns the backend of `--hash-tokens`. Digests depend on the backend, so it must be unambiguous. */
 function chooseBackend (
   { 'hash-tokens': hashTokens, backend }: Values,
   { file, options, settings }: Config
-): Digests | { problem: string } | null {
+): DigestBackend | { problem: string } | null {
   if (hashTokens !== true) return null
   if (settings.tokenStorage !== 'digest') {
     return {
-      problem: `--hash-tokens needs tokenStorage: 'digest' in ${file}: with 'plain' the application would know no session any more`
+      problem:
+        `--hash-tokens requires tokenStorage: 'digest' in ${file}: ` +
+        "with 'plain' the application would accept none of the existing sessions"
     }
   }
   const names = options.backends.filter(({ strategy }) => strategy.name === 'database').map(({ name }) => name)
   const name = backend ?? (names.length === 1 ? names[0] : undefined)
   if (name === undefined && names.length === 0) {
-    return { problem: `no backend of ${file} stores tokens; leave out --hash-tokens` }
+    return { problem: `no backend of ${file} stores tokens; remove --hash-tokens` }
   }
   if (typeof name !== 'string') {
-    return { problem: `several backends store tokens: name one of ${names.join(', ')} with --backend` }
+    return { problem: `several backends store tokens; choose one of ${names.join(', ')} with --backend` }
   }
   if (!names.includes(name)) {
-    return { problem: `there is no backend ${quoted(name)} that stores tokens; there are: ${names.join(', ')}` }
+    return { problem: `no backend ${quoted(name)} stores tokens; choose one of ${names.join(', ')}` }
   }
   return { backend: name, label: `${settings.name}:${name}` }
 }
 
-function hintOfTokens ({ plainTokens }: Inspection, { digests, config: { settings } }: Move): string | null {
+function plainTokensHint ({ plainTokens }: Inspection, { digests, config: { settings } }: Move): string | null {
   if (digests !== null || plainTokens === null) return null
-  return settings.tokenStorage === 'digest'
-    ? `Tokens stored as they are: ${plainTokens.count}. With tokenStorage: 'digest' they are not accepted; --hash-tokens replaces them by their digests.`
-    : `Tokens stored as they are: ${plainTokens.count}. When tokenStorage is 'digest', --hash-tokens replaces them by their digests.`
+  const advice =
+    settings.tokenStorage === 'digest'
+      ? "With tokenStorage: 'digest' they are not accepted; replace them by digests with --hash-tokens."
+      : "When you set tokenStorage: 'digest', replace them by digests with --hash-tokens."
+  return `Plain tokens stored: ${plainTokens.count}. ${advice}`
 }
 
 function bullets (texts: readonly string[]): string {
@@ -101,6 +105,6 @@ function bullets (texts: readonly string[]): string {
 }
 
 function refuse (terminal: Terminal, problem: string): ExitCode {
-  terminal.complain(`fastify-users: ${problem}`)
+  terminal.printError(`fastify-users: ${problem}`)
   return 1
 }

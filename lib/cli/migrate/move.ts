@@ -4,55 +4,55 @@ import { makeTable, type Table } from '../../adapters/sql/table.js'
 import { mappingOf, type TableMappings } from '../../adapters/sql/schema.js'
 import type { UserRows } from '../../users/index.js'
 import type { Config } from '../config.js'
-import { adoptedModels, type Adopted } from './adopted-models.js'
+import { fastapiTables, type FastapiTable } from './fastapi-tables.js'
 
-/** How stored tokens become digests: the label of the backend whose they are. */
-export interface Digests {
+/** Backend whose plain tokens are replaced by digests. `label` is the label of its digests. */
+export interface DigestBackend {
   readonly backend: string
   readonly label: string
 }
 
-/** What was asked for, and what it works with. */
+/** Options and services of `migrate --from fastapi-users`. */
 export interface Move {
   readonly config: Config
   readonly rows: UserRows
   readonly mappings: TableMappings
   readonly pruneOrphans: boolean
-  /** Null: tokens stay as they are stored. */
-  readonly digests: Digests | null
+  /** Null: stored tokens are not changed. */
+  readonly digests: DigestBackend | null
 }
 
-/** A table of the database, as it is and as it will be. */
+/** A table of FastAPI Users: our definition (`table`) and the existing one (`stored`). */
 export interface MovedTable {
   readonly table: Table
   readonly stored: StoredTable
-  readonly adopted: Adopted
+  readonly source: FastapiTable
 }
 
-/** The tables that were found. Others are made when the application starts. */
+/** The existing tables. Null: the table does not exist, and the application creates it when it starts. */
 export interface MovedTables {
   readonly users: MovedTable | null
   readonly tokens: MovedTable | null
   readonly accounts: MovedTable | null
 }
 
-/** A pending change with its table. */
+/** A pending change of a table's definition. */
 export interface PendingChange extends SchemaChange {
   readonly table: Table
 }
 
-/** Looks up the tables. */
+/** Returns the existing tables of FastAPI Users. */
 export async function findTables (database: MigrationDatabase, { config, mappings }: Move): Promise<MovedTables> {
-  const { users, tokens, accounts } = adoptedModels(config.settings)
-  const find = async (adopted: Adopted): Promise<MovedTable | null> => {
-    const table = makeTable(adopted.model, database.dialect, mappingOf(adopted.model, mappings))
+  const { users, tokens, accounts } = fastapiTables(config.settings)
+  const find = async (source: FastapiTable): Promise<MovedTable | null> => {
+    const table = makeTable(source.model, database.dialect, mappingOf(source.model, mappings))
     const stored = await database.describe(table.name)
-    return stored === null ? null : { table, stored, adopted }
+    return stored === null ? null : { table, stored, source }
   }
   return { users: await find(users), tokens: await find(tokens), accounts: await find(accounts) }
 }
 
-/** What must change in the tables' definitions, or why it cannot. */
+/** Returns the changes that the table definitions need, and problems that prevent them. */
 export async function planChanges (
   database: MigrationDatabase,
   { users, tokens, accounts }: MovedTables
@@ -61,15 +61,17 @@ export async function planChanges (
   const problems: string[] = []
   for (const found of [users, tokens, accounts]) {
     if (found === null) continue
-    const { table, stored, adopted } = found
+    const { table, stored, source } = found
     const missing = missingColumns(table, stored)
     if (missing.length > 0) {
+      const names = missing.map(quoted).join(', ')
       problems.push(
-        `table ${quoted(table.name)} lacks the columns ${missing.map(quoted).join(', ')}; add them, or map their names with the adapter's option \`tables\``
+        `table ${quoted(table.name)} lacks the columns ${names}; ` +
+        "add them, or map their names with the adapter's option `tables`"
       )
       continue
     }
-    const plan = await schemaChanges(database, table, stored, adopted.widths)
+    const plan = await schemaChanges(database, table, stored, source.widths)
     if (plan.unreadable) {
       problems.push(`table ${quoted(table.name)}: its definition cannot be read; change its columns by hand`)
     }
@@ -78,7 +80,7 @@ export async function planChanges (
   return { changes, problems }
 }
 
-/** A name from the database, so that nothing in it reaches the terminal as a control character. */
-export function quoted (name: unknown): string {
-  return JSON.stringify(name)
+/** Returns a value as JSON, so that control characters in database values do not reach the terminal. */
+export function quoted (value: unknown): string {
+  return JSON.stringify(value)
 }

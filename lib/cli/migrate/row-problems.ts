@@ -12,7 +12,7 @@ import { quoted, type Move, type MovedTable, type MovedTables } from './move.js'
 const SHOWN = 20
 const IS_ASCII = /^[\x21-\x7e]*$/
 
-/** Rows that the new form of the tables would not hold, or that nobody could find in them, in words. */
+/** Returns messages about rows that conflict with the new schema, or that the application could not find in it. */
 export async function findRowProblems (
   database: MigrationDatabase,
   move: Move,
@@ -22,12 +22,12 @@ export async function findRowProblems (
   for (const found of [users, tokens, accounts]) {
     if (found !== null) problems.push(...(await nullProblems(database, found)))
   }
-  problems.push(...(await addressProblems(database, move, users)))
-  const addresses = await findDuplicates(database, users.table, ['email'], SHOWN)
+  problems.push(...(await emailProblems(database, move, users)))
+  const sameEmails = await findDuplicates(database, users.table, ['email'], SHOWN)
   problems.push(
-    ...addresses.map(
+    ...sameEmails.map(
       ({ values: [email], ids }) =>
-        `${nameOf(users)}: addresses that differ only in case: ${list(ids)} (${maskEmail(String(email))})`
+        `${nameOf(users)}: e-mails that differ only in case: ${list(ids)} (${maskEmail(String(email))})`
     )
   )
   if (accounts !== null) {
@@ -43,7 +43,7 @@ export async function findRowProblems (
   return problems
 }
 
-/** As much of an address as tells its owner: first letters and the last label. */
+/** Returns an e-mail with only its first letters and its last label, enough for its owner to recognize it. */
 export function maskEmail (email: string): string {
   const at = email.lastIndexOf('@')
   const domain = email.slice(at + 1)
@@ -61,33 +61,33 @@ async function nullProblems (database: MigrationDatabase, found: MovedTable): Pr
   )
 }
 
-/** Users who could not be found by their e-mail or id, and users who share one e-mail in two Unicode forms. */
-async function addressProblems (
+/** Returns messages about ids and e-mails that lookups would not find, and e-mails equal in another Unicode form. */
+async function emailProblems (
   database: MigrationDatabase,
   { rows, config }: Move,
   users: MovedTable
 ): Promise<string[]> {
-  const addresses: string[] = []
-  const ids: unknown[] = []
+  const unsupported: string[] = []
+  const wrongIds: unknown[] = []
   const internationalized = new Map<string, unknown[]>()
   for await (const [id, email] of eachRow(database, users.table, ['email'])) {
-    if (rows.parseId(String(id)) !== users.table.primaryKey.codec.decode(id)) ids.push(id)
+    if (rows.parseId(String(id)) !== users.table.primaryKey.codec.decode(id)) wrongIds.push(id)
     if (email === null) continue
-    const known = parseEmail(String(email))
-    if (known === null || !isFoundBy(known, String(email))) {
-      addresses.push(`${quoted(id)} (${maskEmail(String(email))})`)
-    } else if (!IS_ASCII.test(known) || String(email).includes('xn--')) push(internationalized, foldEmail(known), id)
+    const normalized = parseEmail(String(email))
+    if (normalized === null || !isFoundByLookup(normalized, String(email))) {
+      unsupported.push(`${quoted(id)} (${maskEmail(String(email))})`)
+    } else if (!IS_ASCII.test(normalized) || String(email).includes('xn--')) {
+      addTo(internationalized, foldEmail(normalized), id)
+    }
   }
   const problems: string[] = []
-  if (ids.length > 0) {
-    problems.push(
-      `${nameOf(users)}: ids that are not of the kind ${quoted(config.settings.schemas.id.name)}, which the option \`schemas\` says: ${list(ids)}`
-    )
+  if (wrongIds.length > 0) {
+    const type = quoted(config.settings.schemas.id.name)
+    problems.push(`${nameOf(users)}: ids that are not of the type ${type} of the option \`schemas\`: ${list(wrongIds)}`)
   }
-  if (addresses.length > 0) {
-    problems.push(
-      `${nameOf(users)}: addresses in a form that is not stored here (one plain address): ${shorten(addresses)}`
-    )
+  if (unsupported.length > 0) {
+    const emails = shorten(unsupported)
+    problems.push(`${nameOf(users)}: e-mails in an unsupported form (name@example.com is required): ${emails}`)
   }
   for (const same of internationalized.values()) {
     if (same.length > 1) {
@@ -97,22 +97,23 @@ async function addressProblems (
   return problems
 }
 
-/** Checks that who types an e-mail in our form finds a row that holds it in another. */
-function isFoundBy (known: string, stored: string): boolean {
-  return storedForms(known).some((form) => foldEmail(form) === foldEmail(stored))
+/** Checks that a lookup by the normalized e-mail finds a row with the stored form. */
+function isFoundByLookup (normalized: string, stored: string): boolean {
+  return storedForms(normalized).some((form) => foldEmail(form) === foldEmail(stored))
 }
 
-function push (map: Map<string, unknown[]>, key: string, value: unknown): void {
+function addTo (map: Map<string, unknown[]>, key: string, value: unknown): void {
   map.set(key, [...(map.get(key) ?? []), value])
 }
 
 function accountProblem (accounts: MovedTable, { values: [provider], ids }: Duplicates): string {
-  return `${nameOf(accounts)}: an account of ${quoted(provider)} that is linked more than once: rows ${list(ids)}`
+  return `${nameOf(accounts)}: duplicate rows of one account of ${quoted(provider)}: ${list(ids)}`
 }
 
 async function orphanProblems (database: MigrationDatabase, found: MovedTable, users: MovedTable): Promise<string[]> {
   const count = await countOrphans(database, found.table, users.table)
-  return count === 0 ? [] : [`${nameOf(found)}: rows whose user is gone: ${count}; --prune-orphans removes them`]
+  const text = `${nameOf(found)}: rows whose user does not exist: ${count}; delete them with --prune-orphans`
+  return count === 0 ? [] : [text]
 }
 
 function nameOf ({ table }: MovedTable): string {

@@ -1,20 +1,20 @@
 import type { SchemaPlan } from '../../contracts/store-schema.js'
-import { schemaOf, withApplication } from '../application.js'
-import { busyText, messageOf } from '../arguments.js'
+import { storeSchemaOf, withApplication } from '../application.js'
 import type { ExitCode, Terminal, Values } from '../command.js'
 import type { Config } from '../config.js'
+import { lockTimeoutMessage, messageOf } from '../error-messages.js'
 import { scriptOf } from '../sql-script.js'
 
-/** `fastify-users migrate` without `--from`. */
+/** Runs `fastify-users migrate` without `--from`. */
 export async function runUpgrade (values: Values, terminal: Terminal, config: Config): Promise<ExitCode> {
-  const schema = schemaOf(config)
+  const schema = storeSchemaOf(config)
   if (schema === null) return refuse(terminal, `the adapter of ${config.file} has no schema to migrate`)
   const isApplied = values['dry-run'] !== true && values['check'] !== true
   let plan
   try {
     plan = await withApplication(config, ({ models }) => (isApplied ? schema.apply(models) : schema.plan(models)))
   } catch (error) {
-    return refuse(terminal, busyText(error) ?? messageOf(error))
+    return refuse(terminal, lockTimeoutMessage(error) ?? messageOf(error))
   }
   if (plan.problems.length > 0) {
     return refuse(terminal, `nothing was changed:\n${plan.problems.map((problem) => `  - ${problem}`).join('\n')}`)
@@ -28,7 +28,7 @@ function report ({ steps }: SchemaPlan, values: Values, terminal: Terminal): Exi
     return 0
   }
   if (steps.length === 0) {
-    terminal.print('Nothing to do: the database has our schema.')
+    terminal.print('Nothing to do: the database has the current schema.')
     return 0
   }
   const pending = values['check'] === true
@@ -37,6 +37,6 @@ function report ({ steps }: SchemaPlan, values: Values, terminal: Terminal): Exi
 }
 
 function refuse (terminal: Terminal, problem: string): ExitCode {
-  terminal.complain(`fastify-users: ${problem}`)
+  terminal.printError(`fastify-users: ${problem}`)
   return 1
 }

@@ -6,20 +6,20 @@ import { accountModel } from '../../features/oauth/account-model.js'
 import { accessTokenModel } from '../../strategies/database/access-token-model.js'
 import { userModel } from '../../users/index.js'
 
-/** A table of FastAPI Users: what it becomes, and what its columns must hold at least. */
-export interface Adopted {
+/** Model of a FastAPI Users table, and the minimum widths of its columns in characters. */
+export interface FastapiTable {
   readonly model: Model
   readonly widths: Widths
 }
 
 /**
- * The tables of FastAPI Users' SQLAlchemy adapter: users, and those that need not be there. Tokens of providers have no
- * length that holds for all.
+ * Returns the tables of FastAPI Users' SQLAlchemy adapter. Only `users` must exist. Provider tokens have no maximum
+ * length, so their width is unlimited (null).
  */
-export function adoptedModels (settings: Pick<Settings, 'name' | 'schemas'>): {
-  users: Adopted
-  tokens: Adopted
-  accounts: Adopted
+export function fastapiTables (settings: Pick<Settings, 'name' | 'schemas'>): {
+  users: FastapiTable
+  tokens: FastapiTable
+  accounts: FastapiTable
 } {
   const { name, schemas } = settings
   return {
