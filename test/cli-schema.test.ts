@@ -632,7 +632,7 @@ t.test(
     )
     t.match(await integers.run(MOVE, { adapter: integers.adapter }), {
       code: 1,
-      err: /ids that are not of the type "uuid", which the option `schemas` says: "7", "8", "9"/
+      err: /ids that are not of the type "uuid" of the option `schemas`: "7", "8", "9"/
     })
   }
 )
