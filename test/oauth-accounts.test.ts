@@ -285,7 +285,7 @@ onStores('somebody new becomes a user with an account and without a password', a
 })
 
 t.test(
-  'PW-12: a user without a password costs a login as much work as another, whatever makes the hashes',
+  'PW-12: a login attempt for a user without a password takes the same work with every hasher',
   async (t) => {
     const hashes: string[] = []
     const plain = argon2Passwords({ memoryCost: 16, timeCost: 2, insecureFastHashing: true })
@@ -340,7 +340,7 @@ onEveryStore('LNK-07: a known account renews tokens and account address, and not
 })
 
 t.test(
-  'making a user without a password needs no turn among the hashes: no full queue or broken helper refuses a login',
+  'a user without a password is created without hashing, so a full queue or a broken helper refuses no login',
   async (t) => {
     for (const end of ['works', 'fails'] as const) {
       let hashes = 0
@@ -359,7 +359,7 @@ t.test(
   }
 )
 
-t.test('PW-12: a password login for a user without a password looks like any failure, and works as much', async (t) => {
+t.test('PW-12: a password login for a user without a password fails like any other, with the same work', async (t) => {
   const { passwords, calls } = countedPasswords()
   const { accounts, create, users, app, events } = await start(t, { options: { passwords } })
   await accounts.resolve(identity(), {})
@@ -408,7 +408,7 @@ t.test('PW-12: a password login for a user without a password looks like any fai
 })
 
 t.test(
-  'OAU-19: a new user is verified only by a trusted provider that says so, and an inactive one gets no session',
+  'OAU-19: only a trusted provider verifies a new user, and an inactive user gets no session',
   async (t) => {
     for (const isVerifiedByDefault of [true, false]) {
       const { accounts } = await start(t, { settings: { isVerifiedByDefault } })
@@ -450,7 +450,7 @@ onStores('LNK-01: an equal address never links by itself', async (t, make) => {
 })
 
 t.test(
-  'LNK-02: with the option, linking needs a trusted provider that verified the address, and a user who did',
+  'LNK-02: linking by e-mail needs a trusted provider and a user who both verified the e-mail',
   async (t) => {
     for (const cell of [0, 1, 2, 3, 4, 5, 6, 7]) {
       const [trust, said, local] = [(cell & 1) > 0, (cell & 2) > 0, (cell & 4) > 0]
@@ -480,7 +480,7 @@ t.test(
 )
 
 onStores(
-  'LNK-03: who takes over an address that was never proved finds nothing of who registered it',
+  'LNK-03: reclaiming an unverified e-mail removes everything of the person who registered it',
   async (t, make) => {
     const { register, bearer, cookie, enter, accounts, send, login, rows, app, events } = await start(t, {
       ...(await make(t)),
@@ -523,7 +523,7 @@ onStores(
   }
 )
 
-t.test('what changes while a login decides is decided again', async (t) => {
+t.test('a login that a parallel change overtakes is decided again', async (t) => {
   const unverified = { associateByEmail: true, reclaimUnverified: true }
   /** Runs `work` once, after the first such call. */
   const after = (
@@ -596,7 +596,7 @@ t.test('what changes while a login decides is decided again', async (t) => {
   }
 })
 
-t.test('parallel takeovers and a change of address meanwhile end in one account', async (t) => {
+t.test('parallel takeovers and a change of e-mail leave one account', async (t) => {
   const { register, accounts, app, rows } = await start(t, {
     slow: 5,
     settings: { associateByEmail: true, reclaimUnverified: true }
@@ -608,7 +608,7 @@ t.test('parallel takeovers and a change of address meanwhile end in one account'
   t.match(await app.users.get(user.id), { is_verified: true })
 })
 
-t.test('OAU-07: who somebody is, is the provider with its id: no other value is a key', async (t) => {
+t.test('OAU-07: an account is identified by the provider and its id, and by no other value', async (t) => {
   const { enter, users, rows } = await start(t)
   for (const id of ['', ' ', 0, null, undefined, {}, [], 'a\0b', '\ud800', 'x'.repeat(321)]) {
     t.equal(await enter(identity({ accountId: id as never })), 'OAUTH_PROVIDER_FAILED', String(id).slice(0, 10))
@@ -624,7 +624,7 @@ t.test('OAU-07: who somebody is, is the provider with its id: no other value is 
   t.equal(await enter(identity({ email: null })), 'OAUTH_NOT_AVAILABLE_EMAIL', 'a known account without an address')
 })
 
-t.test('mapProfile fills custom fields, and nothing else', async (t) => {
+t.test('mapProfile fills custom fields only', async (t) => {
   const schemas = userSchemas({
     display_name: Type.String({ maxLength: 10 }),
     credits: readOnly(Type.Integer({ default: 5 }))
@@ -717,7 +717,7 @@ onEveryStore('of parallel first logins of one identity all enter, as one user wi
 })
 
 t.test(
-  'DEP-03: whichever call to the store fails, no user is left whom nothing leads to, and the next login enters',
+  'DEP-03: if any database call fails, no user without an account remains, and the next login succeeds',
   async (t) => {
     for (const [makeAdapter, associateByEmail] of [
       [memory, false],
@@ -749,7 +749,7 @@ t.test(
   }
 )
 
-t.test('a user who cannot be removed after a failed link stays out of the way of nobody else', async (t) => {
+t.test('a user who cannot be deleted after a failed link does not block other logins', async (t) => {
   const { enter, store, users } = await start(t, { adapter: oneByOne(memory()) })
   store.watch(({ method, model, proceed }) => {
     if ((method === 'create' && model.name === 'oauth_account') || method === 'delete') {
@@ -780,7 +780,7 @@ t.test('a user who cannot be removed after a failed link stays out of the way of
   t.equal(await whole.enter(identity()), user?.['id'], 'one who was stored with the account enters')
 })
 
-t.test('a clash of another field of a new user is told at once, and not taken for a parallel login', async (t) => {
+t.test('a duplicate value of another field is reported and not taken for a parallel login', async (t) => {
   const { enter, store, names } = await start(t)
   store.watch(({ method, proceed }) => {
     if (method === 'createWith') throw FST_USERS_UNIQUE_VIOLATION(['nickname'], { fields: ['nickname'] })
@@ -847,7 +847,7 @@ onEveryStore('LNK-05: of parallel links of one account one user wins', async (t,
   t.equal((await rows()).length, 2)
 })
 
-t.test('a user whose sessions end while an account is being linked does not get it', async (t) => {
+t.test("an account is not linked if the user's sessions are revoked in the meantime", async (t) => {
   for (const end of ['change', 'delete', 'gone before'] as const) {
     const { create, accounts, rows, app, store } = await start(t)
     const { id } = await create()
@@ -864,7 +864,7 @@ t.test('a user whose sessions end while an account is being linked does not get 
   }
 })
 
-/** What whoever registered an address first has: an account of their own, sessions and a password. */
+/** A user whom an attacker registered with an e-mail before its owner: an account, sessions and a password. */
 async function hijack ({
   register,
   accounts,
@@ -884,7 +884,7 @@ async function askReset ({ app, tokenOf }: Round): Promise<string> {
 }
 
 onEveryStore(
-  'RST-13: a reset of a user who never proved the address removes what was attached before and did not vouch for the e-mail',
+  'RST-13: a reset of an unverified user removes the accounts that do not vouch for the e-mail',
   async (t, make) => {
     const revoked: ProviderTokens[] = []
     const client: ProviderClient = {
@@ -921,7 +921,7 @@ onEveryStore(
   }
 )
 
-t.test('RST-13: a reset of a user who proved the address before leaves the accounts', async (t) => {
+t.test('RST-13: a reset of a verified user keeps the accounts', async (t) => {
   const round = await start(t)
   const { app, accounts, enter, tokenOf } = round
   const { id } = await accounts.resolve(identity(), {})
@@ -931,7 +931,7 @@ t.test('RST-13: a reset of a user who proved the address before leaves the accou
   t.equal(await enter(identity()), id)
 })
 
-t.test('RST-13: a reset that is refused removes nothing', async (t) => {
+t.test('RST-13: a refused reset removes nothing', async (t) => {
   const round = await start(t)
   const { app, rows, tick } = round
   await hijack(round)
@@ -944,7 +944,7 @@ t.test('RST-13: a reset that is refused removes nothing', async (t) => {
 })
 
 t.test(
-  'RST-13: whichever call to the store fails, no new password stands beside an old account, and the token is good until there is one',
+  'RST-13: if any database call fails, no new password exists beside an old account, and the token stays valid until it is set',
   async (t) => {
     for (let k = 1, done = false; !done; k++) {
       const round = await start(t)
@@ -1015,7 +1015,7 @@ async function eachPair (run: (first: number, second: number) => Promise<number>
   return pairs
 }
 
-t.test('RST-13, LNK-04: at no moment of a reset do a link under way and a login by it leave a way in', async (t) => {
+t.test('RST-13, LNK-04: linking and a login with the linked account during a reset leave no access', async (t) => {
   let entered = 0
   const pairs = await eachPair(async (first, second) => {
     const round = await start(t)
@@ -1058,7 +1058,7 @@ t.test('RST-13, LNK-04: at no moment of a reset do a link under way and a login 
   t.ok(entered > 0, 'the login works meanwhile')
 })
 
-t.test('RST-13, LNK-04: at no moment of a link do a reset and a login by the account leave a way in', async (t) => {
+t.test('RST-13, LNK-04: a reset and a login with the account during linking leave no access', async (t) => {
   for (const verified of [false, true]) {
     let [entered, resets] = [0, 0]
     await eachPair(async (first, second) => {
@@ -1108,7 +1108,7 @@ t.test('RST-13, LNK-04: at no moment of a link do a reset and a login by the acc
   }
 })
 
-t.test('LNK-03: at no moment of a takeover does a login by an old account leave a session', async (t) => {
+t.test('LNK-03: a login with an old account during a takeover leaves no session', async (t) => {
   let entered = 0
   for (let k = 1, most = Infinity; k <= most; k++) {
     const round = await start(t, { settings: { associateByEmail: true, reclaimUnverified: true } })
@@ -1137,7 +1137,7 @@ t.test('LNK-03: at no moment of a takeover does a login by an old account leave 
 })
 
 onStores(
-  'LNK-06: the own accounts are listed and unlinked by routes, but for the last way to log in, and the owner can be told',
+  'LNK-06: routes list and unlink the accounts, except the last way to log in, and events fire',
   async (t, make) => {
     const revoked: ProviderTokens[] = []
     const client: ProviderClient = {
@@ -1251,7 +1251,7 @@ onEveryStore(
 )
 
 onStores(
-  'OAU-15: tokens of providers are in no store without a key, and nowhere in clear with one',
+  'OAU-15: tokens are not stored without a key, and never unencrypted with one',
   async (t, make) => {
     for (const encryptionKeys of [[], [KEY]]) {
       const lines: string[] = []
@@ -1276,7 +1276,7 @@ onStores(
   }
 )
 
-t.test('encrypted tokens are good in their own row alone, and under any key of the list', async (t) => {
+t.test('encrypted tokens can be decrypted only in their own row, with any key of the list', async (t) => {
   const file = join(t.testdir(), 'users.sqlite')
   const open = async (encryptionKeys: readonly string[], options: Partial<UsersOptions> = {}): Promise<Round> =>
     await start(t, { adapter: sqlite(file), settings: { encryptionKeys }, options })
@@ -1343,7 +1343,7 @@ t.test('encrypted tokens are good in their own row alone, and under any key of t
   )
 })
 
-t.test('in compatibility mode tokens are stored as FastAPI Users does, until a key is set', async (t) => {
+t.test('in compatibility mode, tokens are stored unencrypted until a key is set', async (t) => {
   const file = join(t.testdir(), 'users.sqlite')
   const compatibility = { compatibility: 'fastapi-users' } as const
   const plain = await start(t, { adapter: sqlite(file), options: compatibility })
@@ -1366,7 +1366,7 @@ t.test('in compatibility mode tokens are stored as FastAPI Users does, until a k
 })
 
 t.test(
-  'an account that is unlinked while its tokens are refreshed has none, and a refresh token that stays is kept',
+  'an account unlinked during a refresh returns no tokens, and a refresh token that stays valid is kept',
   async (t) => {
     for (const fails of [false, true]) {
       const client: ProviderClient = {
@@ -1482,7 +1482,7 @@ onEveryStore('ended tokens are refreshed once for all who ask, in one process or
   )
 })
 
-t.test('a refresh that fails tells so, and what is stored stays', async (t) => {
+t.test('a failed refresh throws an error and keeps the stored tokens', async (t) => {
   const client = rotating()
   const { accounts, rows, store, tick } = await start(t, { clients: [client], settings: { encryptionKeys: [KEY] } })
   const { id } = await accounts.resolve(identity({ tokens: tokensOf({ expiresAt: 1 }) }), {})
@@ -1521,7 +1521,7 @@ t.test('a refresh that fails tells so, and what is stored stays', async (t) => {
   t.equal(await foreign.accounts.tokens(third, 'grail'), null, 'nobody to refresh at')
 })
 
-t.test('a login that stores new tokens during a refresh wins', async (t) => {
+t.test('tokens that a login stores during a refresh are kept', async (t) => {
   const client = rotating()
   const { accounts } = await start(t, { clients: [client], settings: { encryptionKeys: [KEY] } })
   const { id } = await accounts.resolve(identity({ tokens: tokensOf({ expiresAt: 1 }) }), {})
@@ -1584,7 +1584,7 @@ onStores(
   }
 )
 
-t.test('without the option, or without the feature, a user has no list of accounts', async (t) => {
+t.test('without the option or the feature, replies contain no list of accounts', async (t) => {
   const { accounts, app, send } = await start(t)
   const own = {
     authorization: `Bearer ${(await app.users.login(await accounts.resolve(identity(), {}), { backend: 'jwt' })).issued?.token ?? ''}`
@@ -1594,7 +1594,7 @@ t.test('without the option, or without the feature, a user has no list of accoun
   t.notOk('oauth_accounts' in (await register()))
 })
 
-t.test('the API document tells of the routes, their guards and replies', async (t) => {
+t.test('the API document describes the routes, their security and replies', async (t) => {
   for (const errorStyle of ['fastify', 'fastapi'] as const) {
     const options: UsersOptions = {
       adapter: memory(),
@@ -1652,7 +1652,7 @@ const ADOPTED = `
 CREATE TABLE "user" (id CHAR(36) PRIMARY KEY, email VARCHAR(320) NOT NULL UNIQUE, hashed_password VARCHAR(1024) NOT NULL, is_active BOOLEAN NOT NULL, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL);
 CREATE TABLE oauth_account (id CHAR(36) PRIMARY KEY, user_id CHAR(36) NOT NULL, oauth_name VARCHAR(100) NOT NULL, access_token VARCHAR(1024) NOT NULL, expires_at INTEGER, refresh_token VARCHAR(1024), account_id VARCHAR(320) NOT NULL, account_email VARCHAR(320) NOT NULL);`
 
-t.test('on an adopted table without the indexes an account still has one user, and goes with it', async (t) => {
+t.test('without the indexes of an existing table, an account has one user and is deleted with it', async (t) => {
   const file = join(t.testdir(), 'users.sqlite')
   const database = new Database(file)
   t.teardown(() => database.close())
@@ -1725,7 +1725,7 @@ t.test('on an adopted table without the indexes an account still has one user, a
   )
 })
 
-t.test("accounts have ids of the users' kind", async (t) => {
+t.test('accounts have the same kind of id as users', async (t) => {
   for (const [kind, form] of [
     [integerId(), /^\d+$/],
     [objectIdId(), /^[0-9a-f]{24}$/]
@@ -1756,7 +1756,7 @@ t.test("accounts have ids of the users' kind", async (t) => {
   }
 })
 
-t.test('the secrets of the application do not decrypt tokens', async (t) => {
+t.test('the secret of the users plugin does not decrypt tokens', async (t) => {
   const { accounts } = await start(t, {
     settings: { encryptionKeys: [KEY] },
     options: { secret: SECRET, name: 'staff' }

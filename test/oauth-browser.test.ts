@@ -29,7 +29,7 @@ const ARTHUR = 'king.arthur@camelot.bt'
 const LANCELOT = 'lancelot@camelot.bt'
 const PICTURES = ['oauth-visitor.png', 'oauth-provider.png', 'oauth-denied.png', 'oauth-user.png'] as const
 
-t.test('in the browser, with a real OpenID provider', { skip: skipWithoutChromium() }, async (t) => {
+t.test('a login in a real browser with a real OpenID provider succeeds', { skip: skipWithoutChromium() }, async (t) => {
   const { page, faults, context, origin } = await open(t)
   const message = page.locator('#message')
   const accounts = page.locator('#accounts li')

@@ -79,7 +79,7 @@ async function login (browser: Browser): Promise<Page> {
   return browser.go((await authorize(browser)).href)
 }
 
-t.test('row 67: the authorization address, with the configured scopes or some of them', async (t) => {
+t.test('row 67: the authorization URL contains the configured scopes, or the requested ones among them', async (t) => {
   const { browser } = await setUp(t)
   const url = await authorize(browser)
   t.same(
@@ -110,7 +110,7 @@ t.test('row 67: the authorization address, with the configured scopes or some of
   }
 })
 
-t.test('row 70, row 77: a new user logs in and gets the bearer token', async (t) => {
+t.test('row 70, row 77: a new user logs in and receives the bearer token', async (t) => {
   const { browser, events, app } = await setUp(t)
   const page = await login(browser)
   t.equal(page.status, 200, page.body)
@@ -128,7 +128,7 @@ t.test('row 70, row 77: a new user logs in and gets the bearer token', async (t)
   )
 })
 
-t.test('row 68: the cookie binds the login to the browser; the state carries its digest alone', async (t) => {
+t.test('row 68: the cookie binds the login to the browser, and the state contains only its digest', async (t) => {
   const { browser, app, events } = await setUp(t)
   const page = await browser.ask('/auth/openid/authorize')
   const [, value = ''] =
@@ -160,7 +160,7 @@ t.test('row 68: the cookie binds the login to the browser; the state carries its
   )
 })
 
-t.test('row 68: the options of the cookie', async (t) => {
+t.test('row 68: the options change the attributes of the cookie', async (t) => {
   const named = await setUp(t, {
     cookie: { name: 'csrf', path: '/auth', domain: 'example.com', sameSite: 'none' },
     stateLifetimeSeconds: 60
@@ -176,7 +176,7 @@ t.test('row 68: the options of the cookie', async (t) => {
   )
 })
 
-t.test('rows 67-68, 75: with compatibility the names and bodies are those of FastAPI Users', async (t) => {
+t.test('rows 67-68, 75: in compatibility mode, names and bodies equal those of FastAPI Users', async (t) => {
   const { browser, app } = await setUp(t, {}, { compatibility: 'fastapi-users', passwords: fastPasswords })
   const url = await authorize(browser)
   t.same(Object.keys(claimsOf(url)).sort(), ['aud', 'csrftoken', 'exp', 'jti'])
@@ -206,7 +206,7 @@ t.test('rows 67-68, 75: with compatibility the names and bodies are those of Fas
   t.equal((await browser.go(url.href)).status, 200)
 })
 
-t.test('row 69: a known account logs in again, whatever its address is now; nobody is registered', async (t) => {
+t.test('row 69: a known account logs in its user even if its e-mail changed, and no user is created', async (t) => {
   const { browser, idp, events, app } = await setUp(t)
   const first = await login(browser)
   const id = await userIdOf(app, first)
@@ -224,7 +224,7 @@ t.test('row 69: a known account logs in again, whatever its address is now; nobo
   ])
 })
 
-t.test('row 71: an address that has a user: refused, or linked when both sides proved it', async (t) => {
+t.test('row 71: an e-mail that a user has is refused, or linked if both sides verified it', async (t) => {
   const off = await setUp(t)
   await off.create({ is_verified: true })
   const page = await login(off.browser)
@@ -235,7 +235,7 @@ t.test('row 71: an address that has a user: refused, or linked when both sides p
   t.equal(await userIdOf(on.app, await login(on.browser)), id)
 })
 
-t.test('row 72: isVerifiedByDefault counts for an address that the provider proved', async (t) => {
+t.test('row 72: isVerifiedByDefault applies to an e-mail that the provider verified', async (t) => {
   const { browser, idp, app } = await setUp(t, { isVerifiedByDefault: true })
   await login(browser)
   t.equal((await app.users.getByEmail(ARTHUR))?.is_verified, true)
@@ -245,7 +245,7 @@ t.test('row 72: isVerifiedByDefault counts for an address that the provider prov
   t.equal((await app.users.getByEmail('lancelot@camelot.bt'))?.is_verified, false)
 })
 
-t.test('row 73, OAU-09: the address to come back to is an option, and the same in the exchange', async (t) => {
+t.test('row 73, OAU-09: the redirect URI comes from an option and is sent again in the exchange', async (t) => {
   const front = await setUp(t, { redirectUrls: { openid: { login: `${ORIGIN}/front` } } })
   const url = await authorize(front.browser, '/auth/openid/authorize', {
     host: 'evil.example',
@@ -267,7 +267,7 @@ t.test('row 73, OAU-09: the address to come back to is an option, and the same i
   t.equal((await authorize(path.browser)).searchParams.get('redirect_uri'), `${ORIGIN}/v1${CALLBACK}`)
 })
 
-t.test('row 74: no address at the provider, and a user who is not active', async (t) => {
+t.test('row 74: a provider account without an e-mail and an inactive user are refused', async (t) => {
   const { browser, idp, app, events } = await setUp(t)
   idp.next.account = 'merlin'
   const none = await login(browser)
@@ -285,7 +285,7 @@ t.test('row 74: no address at the provider, and a user who is not active', async
   t.match([inactive.status, inactive.json()], [400, { code: 'FST_USERS_LOGIN_BAD_CREDENTIALS' }])
 })
 
-t.test('row 75: what the user or the provider refuses, a missing code, a bad and an old state', async (t) => {
+t.test('row 75: a refusal, a missing code, an invalid state and an expired state are reported', async (t) => {
   const { browser, app, idp, tick } = await setUp(t)
   idp.next.consent = false
   const denied = await login(browser)
@@ -303,7 +303,7 @@ t.test('row 75: what the user or the provider refuses, a missing code, a bad and
   t.match([page.status, page.json()], [400, { code: 'FST_USERS_ACCESS_TOKEN_ALREADY_EXPIRED' }])
 })
 
-t.test('row 76, OAU-02: a client may keep the PKCE verifier; else it never leaves the server', async (t) => {
+t.test('row 76, OAU-02: a client may keep the PKCE verifier; otherwise it stays on the server', async (t) => {
   const { browser, app } = await setUp(t)
   const verifier = randomBytes(32).toString('base64url')
   const challenge = createHash('sha256').update(verifier).digest('base64url')
@@ -335,7 +335,7 @@ t.test('row 76, OAU-02: a client may keep the PKCE verifier; else it never leave
   }
 })
 
-t.test('row 77: a cookie backend replies 204 with its cookie, in place of the old session', async (t) => {
+t.test('row 77: a cookie backend replies 204 with a cookie that replaces the old session', async (t) => {
   const { browser, app, create, cookie } = await setUp(t, { backend: 'cookie' })
   await create({ email: 'old@camelot.bt' })
   const { cookie: old } = await cookie('old@camelot.bt')
@@ -351,7 +351,7 @@ t.test('row 77: a cookie backend replies 204 with its cookie, in place of the ol
   )
 })
 
-t.test('row 78: the user who is logged in links an account, and logs in with it', async (t) => {
+t.test('row 78: a logged-in user links an account and can log in with it', async (t) => {
   const { browser, create, bearer, events, app } = await setUp(t)
   const { id } = await create({ email: 'lady@lake.bt' })
   const headers = await bearer('lady@lake.bt')
@@ -371,7 +371,7 @@ t.test('row 78: the user who is logged in links an account, and logs in with it'
   t.equal(await userIdOf(app, await login(openBrowser(app))), id)
 })
 
-t.test("row 79, LNK-04: the state of linking is the user's own; requireVerification", async (t) => {
+t.test("row 79, LNK-04: another user's state is refused, and requireVerification applies to linking", async (t) => {
   const { browser, create, bearer, app } = await setUp(t)
   await create({ email: 'lady@lake.bt' })
   await create({ email: 'other@lake.bt' })
@@ -409,7 +409,7 @@ const UNPROVEN = [
 ]
 
 t.test(
-  "LNK-06, LOG-10: with sensitiveChanges 'confirm' linking starts with the current password, in a body",
+  "LNK-06, LOG-10: with sensitiveChanges 'confirm', linking requires the current password in a body",
   async (t) => {
     const { browser, create, bearer, cookie, send, events, app } = await setUp(t, {}, CONFIRM)
     const { id } = await create({ email: LADY })
@@ -458,7 +458,7 @@ t.test(
   }
 )
 
-t.test("LNK-06, LOG-10: with sensitiveChanges 'confirm' the browser starts by a form", async (t) => {
+t.test("LNK-06, LOG-10: with sensitiveChanges 'confirm', linking in the browser starts with a form", async (t) => {
   const { browser, create, cookie, app } = await setUp(t, { backend: 'cookie', redirects: ['/app'] }, CONFIRM)
   const { id } = await create({ email: LADY })
   const session = (await cookie(LADY)).cookie
@@ -568,7 +568,7 @@ t.test('two tabs of one browser both finish, and a replay of either does not', a
   }
 })
 
-t.test('browser mode: to the provider and back to a place of the application, with the cookie', async (t) => {
+t.test('browser mode: a login leads to the provider and back to the target with the session cookie', async (t) => {
   const { browser, app, idp } = await setUp(t, {
     backend: 'cookie',
     redirects: ['/app', 'https://shop.example.com/account/']
@@ -603,7 +603,7 @@ t.test('browser mode: to the provider and back to a place of the application, wi
 })
 
 t.test(
-  'browser mode: a login that needs a further step hands its ticket to the page, and finishes with it',
+  'browser mode: a login that needs a further step passes its ticket to the page, which finishes it',
   async (t) => {
     const tickets = new Map<string, UserId>()
     const body = { ticket: '', hint: 'Ünïcode; "quotes", and more=1' }
@@ -672,7 +672,7 @@ t.test(
   }
 )
 
-t.test('browser mode: hooks that refuse, that ask for more and that fail show as words', async (t) => {
+t.test('browser mode: refusals, further steps and failures of hooks appear as error codes', async (t) => {
   const veto: { make: () => unknown } = { make: () => undefined }
   const { browser } = await setUp(
     t,
@@ -702,7 +702,7 @@ t.test('browser mode: hooks that refuse, that ask for more and that fail show as
   t.equal(await endsAt(), '?error=INTERNAL_ERROR')
 })
 
-t.test('browser mode: linking', async (t) => {
+t.test('browser mode: linking redirects to the provider and back to the target', async (t) => {
   const { browser, create, cookie, app } = await setUp(t, { backend: 'cookie', redirects: ['/settings'] })
   const { id } = await create({ email: 'lady@lake.bt' })
   const [name = '', value = ''] = (await cookie('lady@lake.bt')).cookie.split('=')
@@ -730,7 +730,7 @@ t.test('browser mode: linking', async (t) => {
   }
 })
 
-t.test('any process finishes what another one started, and transactions that ended are removed', async (t) => {
+t.test('any process finishes a login of another process, and expired transactions are deleted', async (t) => {
   const adapter = memory()
   const idp = await startOidcProvider(t, [ORIGIN + CALLBACK])
   const provider = openidConnect({ issuer: idp.issuer, clientId: idp.clientId, clientSecret: idp.clientSecret })
@@ -755,7 +755,7 @@ t.test('any process finishes what another one started, and transactions that end
   t.equal((await stored()).length, 1)
 })
 
-t.test('the whole flow over sockets', async (t) => {
+t.test('the whole flow works over sockets', async (t) => {
   const { app, idp } = await setUp(t)
   const origin = await app.listen({ host: '127.0.0.1', port: 0 })
   const started = await fetch(`${origin}/auth/openid/authorize`)
@@ -770,7 +770,7 @@ t.test('the whole flow over sockets', async (t) => {
 })
 
 t.test(
-  'row 67, row 87: the API document has the routes, under the names of FastAPI Users where they are asked for',
+  'row 67, row 87: the API document contains the routes, in compatibility mode with the names of FastAPI Users',
   async (t) => {
     const provider = {
       ...openidConnect({ issuer: 'https://login.example.com', clientId: 'id', clientSecret: 's' }),
@@ -982,7 +982,7 @@ t.test(
   }
 )
 
-t.test('OAU-09: wrong options refuse to start, with a word that says what to do', async (t) => {
+t.test('OAU-09: wrong options make registration fail with a coded error', async (t) => {
   const provider = openidConnect({ issuer: 'https://login.example.com', clientId: 'id', clientSecret: 's' })
   const wrong: [Partial<Record<keyof OauthOptions, unknown>> & Record<string, unknown>, string][] = [
     [{ provider }, 'UNKNOWN_OPTION oauth.provider'],
@@ -1076,7 +1076,7 @@ t.test('OAU-09: wrong options refuse to start, with a word that says what to do'
   t.throws(() => oauthAccounts(bare), { code: 'FST_USERS_NOT_REGISTERED' })
 })
 
-t.test('two backends: one registration each, with prefixes of their own', async (t) => {
+t.test('two backends are registered separately with different prefixes', async (t) => {
   const idp = await startOidcProvider(t, [ORIGIN + CALLBACK, `${ORIGIN}/web/openid/callback`])
   const provider = openidConnect({ issuer: idp.issuer, clientId: idp.clientId, clientSecret: idp.clientSecret })
   const { app } = await buildApp(t, { publicUrl: ORIGIN }, async (app) => {

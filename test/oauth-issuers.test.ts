@@ -190,7 +190,7 @@ for (const [store, [make, needs = { skip: false as const }, schemas]] of Object.
   )
 }
 
-t.test('OAU-07: another issuer links no account, and gets no stored token', async (t) => {
+t.test('OAU-07: another issuer cannot link an account and receives no stored token', async (t) => {
   const adapter = memory()
   const arthurs = await startIssuer(t, ARTHUR)
   const mordreds = await startIssuer(t, 'mordred@camelot.bt')
@@ -219,7 +219,7 @@ t.test('OAU-07: another issuer links no account, and gets no stored token', asyn
 })
 
 t.test(
-  'OAU-07: a closing slash and the path of the discovery document make no other issuer, and the first of parallel logins is recorded',
+  'OAU-07: a trailing slash and the discovery path do not change the issuer, and one of parallel logins records it',
   async (t) => {
     const adapter = memory()
     const arthurs = await startIssuer(t, ARTHUR)

@@ -760,7 +760,7 @@ for (const [
   })
 }
 
-t.test('row 80: a login at every provider ends in a session, and a row as FastAPI Users writes it', async (t) => {
+t.test('row 80: a login with every provider starts a session and stores a row like FastAPI Users', async (t) => {
   for (const [name, { provider, said, read, trusted }] of Object.entries(cases)) {
     const { server, staged } = await playing(t, provider, said)
     const { app } = await buildApp(t, { publicUrl: ORIGIN }, async (app) => {
@@ -796,7 +796,7 @@ t.test('row 80: a login at every provider ends in a session, and a row as FastAP
   }
 })
 
-t.test('row 81: a login is refreshed and revoked at the standard endpoints', async (t) => {
+t.test('row 81: tokens are refreshed and revoked at the standard endpoints', async (t) => {
   for (const [name, { provider, said }] of Object.entries(cases)) {
     const { server, staged } = await playing(t, provider, said)
     const {
@@ -832,7 +832,7 @@ t.test('row 81: a login is refreshed and revoked at the standard endpoints', asy
   })
 })
 
-t.test('row 81: Kakao and Naver end a grant in their own ways', async (t) => {
+t.test('row 81: Kakao and Naver end a grant with their own requests', async (t) => {
   const { server, staged } = await playing(t, kakao(CLIENT), caseOf('kakao').said)
   server.answer('https://kapi.kakao.com/v1/user/unlink', { id: 123456789 })
   const {
@@ -871,7 +871,7 @@ t.test('row 81: Kakao and Naver end a grant in their own ways', async (t) => {
   )
 })
 
-t.test('row 81: profiles are asked for as each provider wants it', async (t) => {
+t.test('row 81: profiles are requested in the way of each provider', async (t) => {
   const asked = async (name: string): Promise<OauthServer> => {
     const { provider, said } = caseOf(name)
     const { server, staged } = await playing(t, provider, said)
@@ -892,7 +892,7 @@ t.test('row 81: profiles are asked for as each provider wants it', async (t) => 
   t.equal((await asked('gitlab')).hits('userinfo'), 1, 'the id_token has no address')
 })
 
-t.test('OAU-08: a profile that is no object, or no list where there must be one, fails the login', async (t) => {
+t.test('OAU-08: a profile with the wrong JSON type makes the login fail', async (t) => {
   const rejected: Fault[] = [
     'null',
     'list',
@@ -936,14 +936,14 @@ t.test('OAU-08: a profile that is no object, or no list where there must be one,
   }
 })
 
-t.test('OAU-07: a Google id is people/ and the subject, or none', async (t) => {
+t.test('OAU-07: a Google id consists of people/ and the subject', async (t) => {
   const { server, staged } = await playing(t, google(CLIENT))
   for (const sub of [undefined, null, '', 0, 1, {}, ['1']]) {
     t.equal((await staged.profile(server.api(staged, 'token', { sub, email: EMAIL }))).id, null, String(sub))
   }
 })
 
-t.test('OAU-18: a hosted domain of Google is asked for and checked', async (t) => {
+t.test('OAU-18: the hosted domain of Google is requested and checked', async (t) => {
   const { server, staged } = await playing(t, google({ ...CLIENT, hostedDomain: 'camelot.bt' }), {
     claims: { sub: '1', email: EMAIL, hd: 'camelot.bt' }
   })
@@ -960,7 +960,7 @@ t.test('OAU-18: a hosted domain of Google is asked for and checked', async (t) =
   await t.rejects(staged.profile(server.api(staged, 'token', null)), { code: 'FST_USERS_OAUTH_REFUSED' })
 })
 
-t.test('OAU-04: an OpenID provider says nothing without a checked token', async (t) => {
+t.test('OAU-04: claims of an OpenID provider are used only from a validated id_token', async (t) => {
   for (const name of ['apple', 'google', 'openid', 'okta', 'gitlab', 'franceconnect']) {
     const { provider, said } = caseOf(name)
     const { server, staged } = await playing(t, provider, said)
@@ -969,7 +969,7 @@ t.test('OAU-04: an OpenID provider says nothing without a checked token', async 
   }
 })
 
-t.test("Apple's client secret is a token of its own for each exchange", async (t) => {
+t.test("Apple's client secret is a new JWT for each exchange", async (t) => {
   const { clientSecret } = apple(APPLE)
   const secret = typeof clientSecret === 'function' ? await clientSecret() : ''
   const [header = '', claims = '', signature = ''] = secret.split('.')
@@ -998,7 +998,7 @@ t.test("Apple's client secret is a token of its own for each exchange", async (t
   t.equal(sent.split('.').length, 3)
 })
 
-t.test('options give a provider its name, title, scopes and what it needs', async (t) => {
+t.test('options set the name, title, scopes and own values of a provider', async (t) => {
   const renamed = github({
     ...CLIENT,
     name: 'github-staff',
@@ -1058,7 +1058,7 @@ t.test('options give a provider its name, title, scopes and what it needs', asyn
   t.equal(oauth2({ ...mail, clientAuthentication: 'client_secret_basic' }).clientAuthentication, 'client_secret_basic')
 })
 
-t.test('wrong and unknown options refuse to start', async (t) => {
+t.test('wrong and unknown options are refused', async (t) => {
   const invalid: [string, (options: never) => Provider, object, string][] = [
     ['no client id', github, { clientSecret: 'a' }, 'github.clientId'],
     ['an empty client id', github, { ...CLIENT, clientId: '' }, 'github.clientId'],
@@ -1181,7 +1181,7 @@ t.test('wrong and unknown options refuse to start', async (t) => {
   }
 })
 
-t.test('a provider of the application is defined as ours are', async (t) => {
+t.test('an application can define a provider with defineProvider', async (t) => {
   const castle = defineProvider({
     name: 'castle',
     title: 'Castle',
@@ -1213,7 +1213,7 @@ t.test('a provider of the application is defined as ours are', async (t) => {
   t.equal(server.last('api').url.pathname, '/revoke/client-id')
 })
 
-t.test('every provider has a file, an export, a title and a name of its own', async (t) => {
+t.test('every provider has its own file, export, title and name', async (t) => {
   const shared = new Set(['define-provider', 'index', 'option-checks', 'profiles'])
   const files = readdirSync(join(root, 'lib/features/oauth/providers'))
     .map((file) => file.replace(/\.ts$/, ''))
@@ -1232,7 +1232,7 @@ t.test('every provider has a file, an export, a title and a name of its own', as
   t.ok(all.every(({ title }) => title !== ''))
 })
 
-t.test('the server of the tests refuses what a provider refuses', async (t) => {
+t.test('the test provider refuses the same requests as a real one', async (t) => {
   const { server, staged } = await playing(t, own, caseOf('oauth2').said)
   const authorize = `${server.url}/git.example.com/authorize?`
   const exchange = async (change: (form: URLSearchParams) => void, challenge = true): Promise<unknown> => {
@@ -1286,7 +1286,7 @@ async function sizeAndType (address: string): Promise<unknown> {
   }
 }
 
-t.test('the server of the tests makes every fault, and forged tokens that a client refuses', async (t) => {
+t.test('the test provider produces every fault, and forged tokens that a client refuses', async (t) => {
   const { server, staged } = await playing(t, caseOf('openid').provider, caseOf('openid').said)
   const forged: [string, Partial<Play>][] = [
     ['another issuer', { idTokenClaims: { iss: 'https://evil.example' } }],

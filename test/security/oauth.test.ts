@@ -105,7 +105,7 @@ function untouched (t: Test, { idp, events }: Setup, name: string): void {
 }
 
 t.test(
-  'OAU-01, OAU-03, row 68: a callback that does not fit its transaction ends it before the code is spent',
+  'OAU-01, OAU-03, row 68: a callback that does not match its transaction deletes it before the code is exchanged',
   async (t) => {
     const other = (setup: Setup): Browser => openBrowser(setup.app)
     const withCookie = async ({ browser }: Setup, url: URL, cookie: string): Promise<Page> => {
@@ -210,7 +210,7 @@ t.test(
 )
 
 t.test(
-  "OAU-01, row 75: the first failed check spends the transaction, and so does the provider's refusal",
+  "OAU-01, row 75: the first failed check and the provider's refusal delete the transaction",
   async (t) => {
     const setup = await setUp(t)
     const { browser, app } = setup
@@ -232,7 +232,7 @@ t.test(
   }
 )
 
-t.test('OAU-01: a replay and twenty callbacks at once: exactly one logs in', async (t) => {
+t.test('OAU-01: of a replay and twenty parallel callbacks, exactly one logs in', async (t) => {
   const { browser, app, idp, events } = await setUp(t)
   const url = await comeBack(browser)
   const cookie = `${COOKIE}=${browser.cookie(COOKIE)}`
@@ -247,7 +247,7 @@ t.test('OAU-01: a replay and twenty callbacks at once: exactly one logs in', asy
   t.equal(events.filter(({ name }) => name === 'onAfterRegister').length, 1)
 })
 
-t.test('OAU-01, LNK-04, row 79: a login does not finish as linking, nor linking as a login (D8)', async (t) => {
+t.test('OAU-01, LNK-04, row 79: a login cannot finish as linking, and linking cannot finish as a login', async (t) => {
   const setup = await setUp(t)
   const { browser, create, bearer, events } = setup
   await create({ email: 'lady@lake.bt' })
@@ -265,7 +265,7 @@ t.test('OAU-01, LNK-04, row 79: a login does not finish as linking, nor linking 
   untouched(t, setup, 'mixed purposes')
 })
 
-t.test("LNK-04: an attacker's callback opened by a victim who is logged in links nothing", async (t) => {
+t.test("LNK-04: an attacker's callback URL opened by a logged-in victim links nothing", async (t) => {
   const setup = await setUp(t)
   const { browser, create, bearer, app, events } = setup
   await create({ email: 'attacker@lake.bt' })
@@ -286,7 +286,7 @@ t.test("LNK-04: an attacker's callback opened by a victim who is logged in links
 })
 
 t.test(
-  'LNK-04: a session that ends while the provider is asked links nothing, and another one of the request does not stand in',
+  'LNK-04: a session that ends during the call to the provider links nothing, and another session does not replace it',
   async (t) => {
     const idp = await startServer(t)
     const provider = openidConnect({ issuer: idp.url, ...CLIENT })
@@ -360,7 +360,7 @@ t.test('LNK-04, RST-13: a session that ends at any moment of the callback links 
   }
 })
 
-t.test('OAU-07: two populations in one database share no accounts, though their ids are the same', async (t) => {
+t.test('OAU-07: two tenants in one database share no accounts, even if their ids are equal', async (t) => {
   const idp = await startServer(t)
   const file = join(t.testdir(), 'app.db')
   const app = Fastify()
@@ -402,7 +402,7 @@ t.test('OAU-07: two populations in one database share no accounts, though their 
   }
 })
 
-t.test('OAU-06: an answer of one provider does not pass as that of another', async (t) => {
+t.test('OAU-06: a response of one provider is refused at the callback of another', async (t) => {
   const second = await startServer(t, { clientAuthentication: 'client_secret_post' })
   const generic = oauth2({
     ...CLIENT,
@@ -449,7 +449,7 @@ t.test('OAU-06: an answer of one provider does not pass as that of another', asy
   t.equal(second.hits('token'), 0)
 })
 
-t.test('OAU-06, OAU-07: one name is one provider, in every registration', async (t) => {
+t.test('OAU-06, OAU-07: a name means the same provider in every registration', async (t) => {
   const at = (issuer: string): Partial<OauthOptions> & Pick<OauthOptions, 'providers'> => ({
     providers: [openidConnect({ issuer, ...CLIENT })],
     routes: { login: { prefix: `/${new URL(issuer).hostname}` }, associate: false, accounts: false }
@@ -476,7 +476,7 @@ t.test('OAU-06, OAU-07: one name is one provider, in every registration', async 
 })
 
 t.test(
-  'CK-09: fifty starts leave one cookie that only holds a login together, tabs finish side by side, and the last one clears it',
+  'CK-09: fifty started logins share one cookie, all tabs can finish, and the last one clears it',
   async (t) => {
     const { browser } = await setUp(t, { backend: 'cookie' })
     const host = new URL(ORIGIN).host
@@ -505,7 +505,7 @@ t.test(
 )
 
 t.test(
-  'OAU-12, OAU-11, OAU-13: HEAD runs nothing; repeated parameters, other scopes and reserved parameters are refused',
+  'OAU-12, OAU-11, OAU-13: HEAD has no effect; repeated parameters, other scopes and reserved parameters are refused',
   async (t) => {
     const setup = await setUp(t)
     const { browser, app } = setup
@@ -545,7 +545,7 @@ t.test(
   }
 )
 
-t.test('OAU-02, OAU-09: PKCE with S256 always, and nothing of a request but its query counts', async (t) => {
+t.test('OAU-02, OAU-09: PKCE always uses S256, and only the query of a request matters', async (t) => {
   const { browser, idp } = await setUp(t)
   const url = await comeBack(browser, '/auth/openid/authorize', {
     host: 'evil.example',
@@ -563,7 +563,7 @@ t.test('OAU-02, OAU-09: PKCE with S256 always, and nothing of a request but its 
   )
 })
 
-t.test('OAU-04, OAU-05: id_tokens that are wrong in one way', async (t) => {
+t.test('OAU-04, OAU-05: id_tokens with one defect are refused', async (t) => {
   const setup = await setUp(t)
   const { browser, idp, events } = setup
   const now = Math.floor(Date.now() / 1000)
@@ -611,7 +611,7 @@ t.test('OAU-04, OAU-05: id_tokens that are wrong in one way', async (t) => {
   t.equal((await login(browser)).status, 200, 'and a good one passes')
 })
 
-t.test('EML-08: who has no address at the provider is refused, and none is invented', async (t) => {
+t.test('EML-08: a provider account without an e-mail is refused, and no e-mail is invented', async (t) => {
   const store = watchedAdapter(memory())
   const [idp, other] = [await startServer(t), await startServer(t)]
   const anonymous = other.stage(reddit(CLIENT))
@@ -659,7 +659,7 @@ t.test('EML-08: who has no address at the provider is refused, and none is inven
   t.same(events, [])
 })
 
-t.test('VER-10: what one account at the provider proved counts for no other', async (t) => {
+t.test('VER-10: an e-mail verified by one provider account counts for no other account', async (t) => {
   const { app, browser, idp, create, bearer } = await setUp(t, { associateByEmail: true })
   const email = 'king.arthur@camelot.bt'
   const { id } = await create({ email, is_verified: true })
@@ -690,7 +690,7 @@ t.test('VER-10: what one account at the provider proved counts for no other', as
   t.same(await accounts(), ['x'])
 })
 
-t.test('OAU-07, OAU-19: what an id and an address may be', async (t) => {
+t.test('OAU-07, OAU-19: ids and e-mails of a profile are validated', async (t) => {
   const profile: { given: Record<string, unknown> } = { given: {} }
   const idp = await startServer(t, { clientAuthentication: 'client_secret_post' })
   const provider: Provider = oauth2({
@@ -772,7 +772,7 @@ t.test('OAU-07, OAU-19: what an id and an address may be', async (t) => {
 })
 
 t.test(
-  'OAU-08, OAU-14, DEP-01: whatever a provider answers in the place of what it should, nobody logs in',
+  'OAU-08, OAU-14, DEP-01: no invalid response of a provider leads to a login',
   async (t) => {
     const { browser, idp, events } = await setUp(t)
     const hasty = await appOn(t, idp, { timeoutMs: 300 })
@@ -797,7 +797,7 @@ t.test(
   }
 )
 
-t.test('OAU-08, DEP-01, DEP-02: discovery that fails, lies or comes late, and works the next time', async (t) => {
+t.test('OAU-08, DEP-01, DEP-02: failed, false or late discovery is refused and retried at the next login', async (t) => {
   const { browser, idp } = await setUp(t)
   const hasty = await appOn(t, idp, { timeoutMs: 500 })
   for (const [fault, word] of [
@@ -827,7 +827,7 @@ t.test('OAU-08, DEP-01, DEP-02: discovery that fails, lies or comes late, and wo
   t.equal((await login(browser)).status, 200)
 })
 
-t.test('DEP-01: a provider that is gone', async (t) => {
+t.test('DEP-01: an unreachable provider is reported as unavailable', async (t) => {
   const { browser, idp, events } = await setUp(t)
   const url = await comeBack(browser)
   await idp.close()
@@ -838,7 +838,7 @@ t.test('DEP-01: a provider that is gone', async (t) => {
   t.same(events, [])
 })
 
-t.test('OAU-14: nothing but https to public addresses is called, unless an origin is named', async (t) => {
+t.test('OAU-14: only https URLs with public IP addresses are called, except insecureOrigins', async (t) => {
   const hits: string[] = []
   const server = createServer((request, reply) => {
     hits.push(String(request.url))
@@ -921,7 +921,7 @@ t.test('OAU-14: nothing but https to public addresses is called, unless an origi
   }
 })
 
-t.test('OAU-14: which addresses are public', async (t) => {
+t.test('OAU-14: private and special IP addresses are not public', async (t) => {
   const inside = [
     '0.0.0.0',
     '10.1.2.3',
@@ -978,7 +978,7 @@ t.test('OAU-14: which addresses are public', async (t) => {
   ])
 })
 
-t.test('OAU-10: nothing that a provider or a stranger writes in an error comes back as it is', async (t) => {
+t.test('OAU-10: error texts of a provider or an attacker are not sent back unchanged', async (t) => {
   const { app } = await setUp(t, { backend: 'cookie', redirects: ['/app'] })
   for (const error of [
     '<script>alert(1)</script>',
@@ -1011,7 +1011,7 @@ t.test('OAU-10: nothing that a provider or a stranger writes in an error comes b
 })
 
 t.test(
-  'OAU-16, LOGG-01, LOGG-02: neither redirects nor the log hold a code, a state, a token or the cookie',
+  'OAU-16, LOGG-01, LOGG-02: redirects and logs contain no code, state, token or cookie',
   async (t) => {
     const lines: string[] = []
     const { browser, idp } = await setUp(
@@ -1062,7 +1062,7 @@ t.test(
   }
 )
 
-t.test('CSRF-03: another site starts no login that a cookie would hold', async (t) => {
+t.test('CSRF-03: another site cannot start a login of a cookie backend', async (t) => {
   const { app } = await setUp(t, { backend: 'cookie' })
   for (const headers of [
     { 'sec-fetch-site': 'cross-site' },
@@ -1084,7 +1084,7 @@ t.test('CSRF-03: another site starts no login that a cookie would hold', async (
   }
 })
 
-t.test('RDR-01, RDR-02, RDR-03, RDR-05: the places that a browser may be sent to', async (t) => {
+t.test('RDR-01, RDR-02, RDR-03, RDR-05: a browser is redirected to allowed targets only', async (t) => {
   const hostile = [
     '',
     ' ',
@@ -1194,7 +1194,7 @@ t.test('RDR-01, RDR-02, RDR-03, RDR-05: the places that a browser may be sent to
 })
 
 t.test(
-  'RDR-01, RDR-02: places of native applications: Capacitor, private-use schemes, loopback with any port',
+  'RDR-01, RDR-02: targets may be Capacitor, private-use schemes, and loopback with any port',
   async (t) => {
     const places = [
       'capacitor://localhost/app',
@@ -1291,7 +1291,7 @@ t.test(
   }
 )
 
-t.test('RDR-01: a place that is no longer allowed when the browser comes back', async (t) => {
+t.test('RDR-01: a target that is no longer allowed at the callback is refused', async (t) => {
   const adapter = memory()
   const idp = await startServer(t)
   const build = (place: string): Promise<TestApp> =>
@@ -1314,7 +1314,7 @@ t.test('RDR-01: a place that is no longer allowed when the browser comes back', 
   t.equal(idp.hits('token'), 0)
 })
 
-t.test('RDR-04: a provider that posts its answer: sent on by 303, with its own parameters alone', async (t) => {
+t.test('RDR-04: a posted response is redirected with 303 and only its own parameters', async (t) => {
   const idp = await startServer(t)
   const provider: Provider = { ...openidConnect({ issuer: idp.url, ...CLIENT }), responseMode: 'form_post' }
   const { app, create, bearer } = await buildApp(t, { publicUrl: ORIGIN }, async (app) => {
@@ -1373,7 +1373,7 @@ t.test('RDR-04: a provider that posts its answer: sent on by 303, with its own p
   )
 })
 
-t.test('DEP-01: answers that are no HTTP, and secrets that are made for each exchange', async (t) => {
+t.test('DEP-01: invalid HTTP is refused, and secrets are created for each exchange', async (t) => {
   const secrets: string[] = []
   const idp = await startServer(t, {
     clientSecret: (secret) => secrets.push(secret) > 0,
@@ -1419,7 +1419,7 @@ t.test('DEP-01: answers that are no HTTP, and secrets that are made for each exc
   }
 })
 
-t.test('row 81, OAU-08: expiry, refresh, revocation and profiles that misuse what they are given', async (t) => {
+t.test('row 81, OAU-08: expiry, refresh and revocation work, and misuse by a profile is refused', async (t) => {
   const idp = await startServer(t, { clientAuthentication: 'none', clientSecret: null })
   const reasons: unknown[] = []
   const log = {
