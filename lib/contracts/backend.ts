@@ -1,22 +1,22 @@
 import type { Strategy, StrategyDefinition } from './strategy.js'
 import type { Transport, TransportDefinition, TransportDescription } from './transport.js'
 
-/** One way to be logged in: how the token travels and how it is made. */
+/** An authentication backend: a transport, which carries the token, and a strategy, which creates and checks it. */
 export interface BackendOptions {
-  /** Unique among the backends; part of the routes' path. Lower-case letters, digits, `-` and `_`. */
+  /** Unique name; part of the routes' paths. Lower-case letters, digits, `-` and `_`. */
   name: string
   transport: TransportDefinition
   strategy: StrategyDefinition
-  /** Login and logout at this backend need a verified e-mail (default: that of `routes.auth`, or of the users). */
+  /** Login and logout require a verified e-mail. Default: that of `routes.auth`, then of the plugin. */
   requireVerification?: boolean
 }
 
-/** A backend that is ready. */
+/** A backend of a running application. */
 export interface Backend {
   readonly name: string
   readonly transport: Transport
   readonly strategy: Strategy
   readonly description: TransportDescription
-  /** Login and logout need a verified e-mail. */
+  /** Login and logout require a verified e-mail. */
   readonly requireVerification: boolean
 }

@@ -2,33 +2,33 @@ import type { FastifyPluginAsync } from 'fastify'
 import type { DatabaseAdapter } from './database-adapter.js'
 import type { Settings } from './settings.js'
 
-/** A secret made for one purpose, and the id that tokens signed with it carry. */
+/** A secret for one purpose, and the `kid` of the tokens that it signs. */
 export interface PurposeKey {
   kid?: string
   secret: string
 }
 
-/** What transports and strategies are given when their backend is built. */
+/** Arguments of the `setup` of transports and strategies. */
 export interface BackendDefaults {
   /** Name of the backend. */
   readonly backend: string
   readonly settings: Settings
   readonly store: DatabaseAdapter
-  /** Keys for one purpose, made from the plugin's secrets (HKDF, RFC 5869): the first signs, all verify. */
+  /** Returns keys for one purpose, derived from the plugin's secrets (HKDF, RFC 5869). The first signs; all verify. */
   keysFor(purpose: string): readonly PurposeKey[]
-  /** Runs work that no reply waits for; `app.close()` and `app.users.settled()` do. */
+  /** Runs work in the background. `app.close()` and `app.users.settled()` wait for it; replies do not. */
   background(work: () => Promise<unknown>): void
 }
 
-/** What such a sub-plugin is registered with. */
+/** Options with which the sub-plugin of a transport or a strategy is registered. */
 export interface DefinitionOptions<T> {
   defaults: BackendDefaults
   receive(made: T): void
 }
 
-/** A named sub-plugin that hands the object it makes to its backend. */
+/** A named sub-plugin that creates a transport or a strategy and passes it to `receive`. */
 export interface Definition<Kind extends 'transport' | 'strategy', T> {
-  /** Tells the two halves of a backend apart. */
+  /** Distinguishes transports from strategies. */
   readonly kind: Kind
   readonly name: string
   readonly plugin: FastifyPluginAsync<DefinitionOptions<T>>

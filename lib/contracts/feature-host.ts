@@ -9,8 +9,8 @@ import type { User, UserId, UserRow } from './user.js'
 import type { CallContext } from './users-api.js'
 
 /**
- * Values of a user whom another service vouches for: no password, and custom fields as that service's profile gives
- * them.
+ * Values of a user who registers through a provider: without a password, with custom fields from the provider's
+ * profile.
  */
 export interface ExternalUser {
   email: string
@@ -18,87 +18,83 @@ export interface ExternalUser {
   [field: string]: unknown
 }
 
-/** Makes rows of a new user, as it was stored. It may be called again, and does nothing else. */
+/** Returns the rows that belong to a stored user. It may be called repeatedly and must have no side effects. */
 export type UserDependents = (user: UserRow) => readonly NewRow[]
 
-/** A stored user, then the rows made of it. */
+/** A stored user, followed by its dependent rows. */
 export type StoredUserRows = [user: UserRow, ...dependents: Row[]]
 
 /**
- * Stores a new user and the rows made of it, in one step where the store can. Throws like `DatabaseAdapter.create` for
- * those.
+ * Stores a new user and its dependent rows, atomically if the store can. Throws like `DatabaseAdapter.create`.
  */
 export type StoreUser = (dependents: UserDependents) => Promise<StoredUserRows>
 
 /**
- * Removes what a feature keeps to log in as a user, and returns how much that was: `all` before the user is removed;
- * `unvouched` when the mailbox `user.email` has been proved, for everything that did not prove that mailbox itself.
+ * Deletes the login methods that a feature stores for a user, such as provider accounts, and returns their number.
+ * `all` is used before the user is deleted. `unvouched` is used after the user proved the mailbox `user.email`: it
+ * deletes the methods that did not prove this mailbox themselves.
  */
 export type Removal = (user: User, which: 'all' | 'unvouched') => Promise<number>
 
-/** What the plugin lends to the features that are registered after it. */
+/** The services that the plugin offers to features, which are registered after it. */
 export interface FeatureHost {
   readonly settings: Settings
   readonly log: FastifyBaseLogger
-  /** Models are defined before `ready`. */
+  /** The store. Features add their models before `ready`. */
   readonly store: DatabaseAdapter
   readonly rows: UserReader & {
     getByEmail(email: string): Promise<UserRow | null>
     toUser(row: UserRow): User
   }
-  /** Keys for one purpose, made from the plugin's secrets (HKDF, RFC 5869): the first signs, all verify. */
+  /** Returns keys for one purpose, derived from the plugin's secrets (HKDF, RFC 5869). The first signs; all verify. */
   keysFor(purpose: string): readonly PurposeKey[]
-  /** Makes a scope one of ours: parsers, validation, error replies, headers. */
+  /** Adds the plugin's body parsers, validation, error replies and headers to a scope. */
   prepareScope(scope: FastifyInstance): void
-  /** Calls the listeners of an event. */
+  /** Runs the hooks of an event. */
   fire<N extends EventName>(name: N, payload: UsersEvents[N], context: EventContext): Promise<PendingLogin | null>
   /**
-   * Makes a user who has no password that anybody knows. `link` stores it with what makes it reachable; when it gives
-   * null
-   * or throws after that, the user goes again. Order: form, onBeforeRegister, address, link, onAfterRegister. Null when
-   * `link` gives null. Throws `FST_USERS_INVALID_USER`, `FST_USERS_REGISTER_USER_ALREADY_EXISTS`.
+   * Creates a user without a password. `link` stores the user together with its provider account. If it returns null or
+   * throws after the user is stored, the user is deleted again. Order: validation, `onBeforeRegister`, check for a
+   * duplicate e-mail, `link`, `onAfterRegister`. Returns null if `link` does. Throws `FST_USERS_INVALID_USER` and
+   * `FST_USERS_REGISTER_USER_ALREADY_EXISTS`.
    */
   createExternal(
     values: ExternalUser,
     link: (store: StoreUser) => Promise<UserRow | null>,
     context: CallContext
   ): Promise<UserRow | null>
-  /** Whether the user can log in with a password. */
+  /** Returns true if the user can log in with a password. */
   hasPassword(row: UserRow): boolean
   /**
-   * Gives an unverified user to somebody who proved the mailbox: the e-mail is verified, and the password, all sessions
-   * and
-   * everything attached that did not vouch for the e-mail are removed. Returns null if the user is verified or changed
-   * meanwhile.
+   * Hands an unverified user over to the person who proved the mailbox. The e-mail becomes verified. The password, all
+   * sessions and all login methods that did not prove the e-mail are deleted. Returns null if the user is verified
+   * already or has changed meanwhile.
    */
   reclaimUnverifiedUser(id: UserId, context: CallContext): Promise<UserRow | null>
   /**
-   * Takes a user of `createExternal` back whose first login was refused, with everything attached. Fires
-   * `onAfterDelete`.
-   * A user that was changed meanwhile stays, with nothing attached.
+   * Deletes a user of `createExternal` whose first login was refused, with its login methods. Fires `onAfterDelete`. If
+   * the user has changed meanwhile, only the login methods are deleted.
    */
   deleteRefusedUser(row: UserRow, context: CallContext): Promise<void>
-  /** Adds a function that removes what a feature keeps to log in as a user. */
+  /** Adds a function that deletes the login methods that a feature stores for a user. */
   addRemoval(remove: Removal): void
-  /** Removes everything that features keep to log in as a user. */
+  /** Deletes all login methods that features store for a user. */
   removeAttached(user: User): Promise<void>
   /**
-   * The row of the user that a request comes from, as long as its session lives. Throws `FST_USERS_UNAUTHENTICATED`.
+   * Reads the session of a request again and returns its user. Throws `FST_USERS_UNAUTHENTICATED` if it has ended.
    */
   readActingUser(request: FastifyRequest): Promise<UserRow>
   /**
-   * Asks the user that a request comes from for the current password, where a change needs that (`sensitiveChanges:
-   * 'confirm'`).
-   * Throws `FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD`, `FST_USERS_UNAUTHENTICATED`.
+   * Checks the current password in the body of a sensitive change. Does nothing unless `sensitiveChanges` is `confirm`.
+   * Throws `FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD` and `FST_USERS_UNAUTHENTICATED`.
    */
   requireCurrentPassword(request: FastifyRequest, body: CurrentPasswordBody | undefined): Promise<void>
-  /** Ends the sessions of a user as far as the table and the strategies can. */
+  /** Revokes the sessions of a user, as far as the user table and the strategies support it. */
   revokeSessions(row: UserRow): Promise<void>
-  /** Fills a property of the read schema in what routes reply with a user, where the application's schema has it. */
+  /** Adds a property to the users in replies of routes, if the application's read schema has this property. */
   addToReplies(property: string, read: (user: User) => Promise<unknown>): void
   /**
-   * Runs work that no reply waits for: after this reply has been sent, or without one on the next turn of the event
-   * loop.
+   * Runs work in the background: after `reply` has been sent or, without a reply, in the next turn of the event loop.
    */
   background(work: () => Promise<unknown>, reply?: FastifyReply | null): void
 }

@@ -1,16 +1,16 @@
 import type { UsersApi } from './users-api.js'
 
-/** An application with users, whatever its server, logger and type provider are. */
+/** A Fastify instance with the plugin, with any server, logger and type provider. */
 export interface AnyInstance {
   readonly users: UsersApi
 }
-/** A request of any application, whatever its server, schema and logger types are; HTTP/2 included. */
+/** A Fastify request with any server, schema and logger types, also with HTTP/2. */
 export interface AnyRequest {
   readonly raw: object
   readonly headers: object
   readonly server: object
 }
-/** The reply to such a request. */
+/** A Fastify reply with any types. */
 export interface AnyReply {
   readonly raw: object
   readonly request: object

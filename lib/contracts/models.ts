@@ -1,46 +1,46 @@
 import type { IdKind } from '../../schemas/index.js'
 
-/** A stored value in TypeScript: ids as their kind says, times as `Date`, json as plain data. */
+/** A value of a field: an id has the type of its kind, a time is a `Date`, json is plain data. */
 export type Value = string | number | boolean | Date | null | object
 
-/** How one field of a model is stored. */
+/** The storage type and the constraints of a field. */
 export interface Field {
   type: 'id' | 'text' | 'boolean' | 'integer' | 'number' | 'time' | 'json'
-  /** For `id`: its form. */
+  /** For `id`: the kind of id. */
   id?: IdKind
   nullable?: boolean
-  /** For `text`: the column's width, in characters; absent for unbounded text. */
+  /** For `text`: width of the column in characters. Default: unlimited. */
   maxLength?: number
-  /** Look-ups and uniqueness treat ASCII letters of either case as equal. */
+  /** Queries and unique indexes ignore the case of ASCII letters. */
   ignoreCase?: boolean
-  /** Name of the model whose `id` this field holds; its rows go with that row. */
+  /** Name of the model whose `id` this field holds. If that row is deleted, rows that refer to it are deleted too. */
   references?: string
-  /** An adopted table may lack the column: the field then reads as absent, and writing it does nothing. */
+  /** An existing table may lack this column. The field is then absent when read, and ignored when written. */
   optional?: boolean
-  /** Values as new rows have them, if they are known: a table whose constraints allow none of them does not fit. */
+  /** Typical values of new rows. A table whose constraints refuse all of them cannot be used. */
   examples?: readonly Value[]
-  /** What the rows get that are older than the field. New rows bring their value. */
+  /** Value of the field in rows that are older than the field. New rows have their own value. */
   default?: Value
 }
 
-/** One kind of record, as a value: an adapter creates, encodes and decodes from it. */
+/** A kind of record, such as the user. Adapters create tables from it, and encode and decode rows with it. */
 export interface Model {
-  /** The name that other models and adapter options refer to. */
+  /** Name by which other models and adapter options refer to it. */
   name: string
-  /** The table or collection, unless the adapter's options rename it. */
+  /** Default name of the table or collection; the adapter's options can rename it. */
   table: string
   /** Field names in column order. The first is the primary key. */
   fields: Record<string, Field>
-  /** Groups of fields whose values together are unique. */
+  /** Unique indexes: each is a list of fields. */
   unique?: string[][]
-  /** Groups of fields that look-ups go by. */
+  /** Other indexes: each is a list of fields. */
   index?: string[][]
-  /** Name of a time field: when it has passed, the row is of no use any more, and `fastify-users prune` removes it. */
+  /** Name of a time field after which the row has expired. `fastify-users prune` deletes expired rows. */
   expires?: string
   /**
-   * The name of the registration that the model belongs to, with which `name` then begins; absent for the default one.
+   * Name of the tenant that the model belongs to; `name` then begins with it. Absent for the default tenant.
    */
   tenant?: string
-  /** A document store may keep the rows inside the row that `user_id` names, as a list under this name. */
+  /** A document store may embed the rows in the document of their user, as a list with this name. */
   embed?: string
 }

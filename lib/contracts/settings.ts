@@ -3,23 +3,24 @@ import type { PasswordHelper } from './password-helper.js'
 import type { User } from './user.js'
 import type { UserSchemas } from '../../schemas/index.js'
 
-/** Milliseconds since 1970. */
+/** Returns the current time in milliseconds since 1970. */
 export type Clock = () => number
 
 /** Names of the route groups. */
 export type RouteGroupName = 'auth' | 'register' | 'reset' | 'verify' | 'users'
 
-/** Where the routes of one group are, and whether there are any. */
+/** The prefix of a group of routes, and whether the group is registered. */
 export interface RouteSettings {
   enabled: boolean
   prefix: string
   requireVerification: boolean
 }
 
-/** How the tokens of one purpose, reset or verify, are signed. */
+/** Settings of the reset tokens or the verify tokens. */
 export interface TokenSettings {
   /**
-   * Gives a secret of its own, used as it is; null for keys made from the plugin's secrets. A function is not printed.
+   * Returns a separate secret, used without derivation; null for keys that are derived from the plugin's secrets. It is
+   * a function so that it does not appear in logs.
    */
   secret: (() => string) | null
   lifetimeSeconds: number
@@ -27,19 +28,18 @@ export interface TokenSettings {
 }
 
 /**
- * The password policy: gives the reason as text, or throws `FST_USERS_INVALID_PASSWORD(reason)`, to refuse. `user` is
- * the
- * stored user, or what was sent to register.
+ * The password policy. To refuse a password, it returns the reason as text or throws
+ * `FST_USERS_INVALID_PASSWORD(reason)`. `user` is the stored user, or the body of the registration.
  */
 export type ValidatePassword = (
   password: string,
   user: User | { email: string }
 ) => MaybePromise<string | null | undefined | void>
 
-/** A setting above our upper limits that `allowInsecure` accepts. */
+/** An insecure setting that the option `allowInsecure` can permit. */
 export type InsecureSetting = 'longSessions' | 'longTokens' | 'plainCookies' | 'readableDatabase'
 
-/** The options of one registration, checked and complete. Made once; nothing changes it. */
+/** The checked options of one registration of the plugin, with all defaults. They never change. */
 export interface Settings {
   readonly name: string
   readonly schemas: UserSchemas
@@ -48,12 +48,12 @@ export interface Settings {
   readonly validatePassword: ValidatePassword
   readonly requireVerification: boolean
   readonly revealExistingAccounts: boolean
-  /** Names under `.local` and `.home.arpa` may be domains of e-mails. */
+  /** E-mails may have domains that end in `.local` or `.home.arpa`. */
   readonly allowIntranetEmails: boolean
   readonly sensitiveChanges: 'immediate' | 'confirm'
   /** Origin of `publicUrl`, or null. */
   readonly publicOrigin: string | null
-  /** `publicUrl` with its path, without `/` at the end, or null. */
+  /** `publicUrl` with its path, without a trailing `/`, or null. */
   readonly publicUrl: string | null
   readonly trustedOrigins: ReadonlySet<string>
   readonly routes: Readonly<Record<RouteGroupName, RouteSettings>>
@@ -66,30 +66,30 @@ export interface Settings {
   readonly nullBodies: boolean
   /** 401 replies carry `WWW-Authenticate`. */
   readonly wwwAuthenticate: boolean
-  /** Tokens must carry our own claims (`iat`, `jti`, the stamp). */
+  /** Tokens must have the claims `iat`, `jti` and the security stamp; tokens of FastAPI Users have none of them. */
   readonly requireStamp: boolean
   readonly tokenStorage: 'digest' | 'plain'
-  /** Passwords are brought into Unicode NFC before hashing. */
+  /** Passwords are normalized to Unicode NFC before hashing. */
   readonly normalizePasswords: boolean
-  /** Signed tokens carry `iat`. */
+  /** Signed tokens have the claim `iat`. */
   readonly issuedAt: boolean
-  /** Form of a reset token's fingerprint. */
+  /** Form of the fingerprint in reset tokens. */
   readonly fingerprint: 'keyed' | 'argon2'
-  /** Cookie name where the transport sets none; null for the `__Host-` form. */
+  /** Default name of cookies; null for a name with the prefix `__Host-`. */
   readonly cookieName: string | null
-  /** What two cookies of one name mean. */
+  /** If a request has two cookies of one name, refuse both or use the last one. */
   readonly duplicateCookies: 'refuse' | 'last'
   readonly operationIds: 'fastify' | 'fastapi'
-  /** Which error handler replies to the errors of our routes. */
+  /** The error handler that replies to errors of the plugin's routes. */
   readonly errorHandler: 'plugin' | 'application'
-  /** Guarded routes of the application are part of the API document's security. */
+  /** The OpenAPI document lists the security requirements of the application's guarded routes. */
   readonly openapiSecurity: boolean
-  /** The API document describes bearer backends as the password flow of OAuth 2. */
+  /** The OpenAPI document describes bearer backends as the OAuth 2 password flow. */
   readonly openapiPasswordFlow: boolean
-  /** Seconds after which no backend wants a token of the database any more; null for never: they share one table. */
+  /** Seconds after which stored tokens may be deleted; null for never. All backends share one table. */
   readonly tokensKeptSeconds: number | null
   /** `lifetimeSeconds: null` is allowed. */
   readonly endlessTokens: boolean
-  /** Settings above our upper limits that the application accepts. */
+  /** Insecure settings that the application permits. */
   readonly allowInsecure: ReadonlySet<InsecureSetting>
 }

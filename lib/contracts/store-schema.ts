@@ -1,21 +1,20 @@
 import type { Model } from './models.js'
 
-/** One step that brings a store to our schema. */
+/** A change of the store's schema. */
 export interface SchemaStep {
   /**
-   * What is missing: a table, a column, characters that a column holds, null as its value, an index, an index without
-   * which nothing starts, or a note of ours.
+   * The missing thing: a table, a column, a sufficient width of a column, permission for null, an index, a unique index
+   * without which the application does not start (`constraint`), or a note in the plugin's own table.
    */
   readonly kind: 'table' | 'column' | 'width' | 'null' | 'index' | 'constraint' | 'note'
-  /** What the step does, in words. */
+  /** Description of the step for people. */
   readonly text: string
-  /** The same in the store's own language. */
+  /** The statements of the step in the store's language. */
   readonly statements: readonly string[]
 }
 
 /**
- * The steps in their order, and what stands against them: with problems nothing is changed. Warnings are for people:
- * nothing here changes what they are about.
+ * The steps in order. If there are problems, no step is applied. Warnings are only printed.
  */
 export interface SchemaPlan {
   readonly steps: readonly SchemaStep[]
@@ -23,17 +22,17 @@ export interface SchemaPlan {
   readonly warnings?: readonly string[]
 }
 
-/** What the command line asks of a store with a schema. An adapter keeps it under `kStoreSchema`. */
+/** The schema operations that the command line uses. An adapter has them in its property `kStoreSchema`. */
 export interface StoreSchema {
-  /** Says what makes all in an empty store, and asks none. */
+  /** Returns the steps for an empty store, without a connection. */
   creation(models: readonly Model[]): Promise<SchemaPlan>
-  /** Says what is missing, and changes nothing. */
+  /** Returns the missing steps and changes nothing. */
   plan(models: readonly Model[]): Promise<SchemaPlan>
   /**
-   * Adds what is missing and says what that was. Processes that call it at once wait for each other; one that is killed
-   * leaves nothing that the next cannot finish.
+   * Applies the missing steps and returns them. Parallel calls of several processes wait for each other. If a process
+   * is killed, the next call finishes its work.
    */
   apply(models: readonly Model[]): Promise<SchemaPlan>
-  /** Milliseconds since 1970 by the store's clock; null for a store on this machine. */
+  /** Returns the time of the store's clock in milliseconds since 1970; null for a store on this machine. */
   now(): Promise<number | null>
 }

@@ -3,54 +3,55 @@ import type { MaybePromise } from './database-adapter.js'
 import type { BackendDefaults, Definition } from './definition.js'
 import type { User, UserId, UserRow } from './user.js'
 
-/** A token that a strategy made. */
+/** A token that a strategy created. */
 export interface IssuedToken {
   token: string
-  /** Seconds until it ends; null for one that does not. */
+  /** Lifetime in seconds; null for a token that does not expire. */
   lifetimeSeconds: number | null
-  /** Filled by `onIssueToken` hooks; part of the bearer reply when present. */
+  /** Set by `onIssueToken` hooks, like `expires_in`; part of the bearer reply if set. */
   refresh_token?: string
   expires_in?: number
 }
 
-/** How a strategy finds the user of a token. */
+/** Finds users for strategies. */
 export interface UserReader {
-  /** The id that a token names; null unless it is written as we write it. */
+  /** Returns the id in a token's `sub`; null unless the text is the canonical form of an id. */
   parseId(text: string): UserId | null
   getRow(id: UserId): MaybePromise<UserRow | null>
 }
 
-/** What a token says: its user and, where the token carries it, the stamp that the user had when it was made. */
+/** The user of a token and, if the token has it, the security stamp of the user when the token was created. */
 export interface TokenSubject {
   row: UserRow
   stamp?: string | null
 }
 
-/** How a token is made and checked. */
+/** Creates and checks tokens. */
 export interface Strategy {
   /**
-   * The token's user; null for a token that is not (or no longer) good. The authenticator compares stamps and flags.
+   * Returns the token's user; null for an invalid, expired or revoked token. The caller checks the security stamp and
+   * the flags of the user.
    */
   readToken(
     token: string,
     context: { request: FastifyRequest | null; users: UserReader }
   ): MaybePromise<TokenSubject | null>
   writeToken(row: UserRow, context: { request: FastifyRequest | null; stamp: string }): MaybePromise<IssuedToken>
-  /** Ends one token at once. Absent when the strategy keeps no record of tokens. */
+  /** Revokes one token. Absent if the strategy stores no tokens. */
   destroyToken?(token: string, user: User): Promise<void>
-  /** Ends all tokens of the user. */
+  /** Revokes all tokens of the user. Absent if the strategy stores no tokens. */
   destroyAllTokens?(user: User): Promise<void>
-  /** Removes expired records in batches of bounded size and returns how many. */
+  /** Deletes expired tokens in batches of limited size and returns their number. */
   purge?(): Promise<number>
 }
 
-/** A strategy before its backend exists: what `jwtStrategy()` and `defineStrategy()` return. */
+/** The return value of `jwtStrategy()`, `defineStrategy()` and similar: a strategy that is not set up yet. */
 export interface StrategyDefinition extends Definition<'strategy', Strategy> {
-  /** Seconds that its tokens are kept in the database; null for ever, absent when none are. */
+  /** Seconds for which tokens are stored in the database; null for an unlimited time; absent if none are stored. */
   readonly keepsSeconds?: number | null
 }
 
-/** What `defineStrategy` takes. */
+/** Argument of `defineStrategy`. */
 export interface StrategySpec {
   name: string
   setup(scope: FastifyInstance, defaults: BackendDefaults): MaybePromise<Strategy>

@@ -5,52 +5,54 @@ import type { MaybePromise } from './database-adapter.js'
 import type { IssuedToken } from './strategy.js'
 
 /**
- * How a token travels. The guard runs on the application's routes too: read `request.headers`, not what hooks of a
- * scope left.
+ * Reads tokens from requests and sends them in replies. The guard uses it on all routes of the application, so it must
+ * read `request.headers` and not depend on hooks of a scope.
  */
 export interface Transport {
-  /** True when a browser sends the credential on its own (a cookie): such sessions get the cross-site check. */
+  /**
+   * True if browsers send the credential automatically, as they do with cookies: requests are then checked for CSRF.
+   */
   readonly ambient: boolean
   /**
-   * False when an ambient credential also travels over plain http; then http origins of our host pass the check
-   * (default true).
+   * False if browsers send the credential over plain http too; then the CSRF check accepts http origins of this host.
+   * Default: true.
    */
   readonly secure?: boolean
   extractToken(request: FastifyRequest): string | null
   /**
-   * All tokens of the request, for transports that can meet several: login and logout end the session of each. Absent:
-   * the one of `extractToken`.
+   * Returns all tokens of the request, if there can be several: login and logout revoke the session of each. Default:
+   * the token of `extractToken`.
    */
   extractTokens?(request: FastifyRequest): readonly string[]
-  /** The request headers that carry a token: what clients and tests send. */
+  /** Returns the request headers with which clients and tests send a token. */
   requestHeaders?(token: string): Record<string, string>
   sendLogin(reply: FastifyReply, issued: IssuedToken): FastifyReply
   sendLogout?(reply: FastifyReply): FastifyReply
-  /** Puts a new token into a reply that has a body of its own. Absent when only the login reply can carry one. */
+  /** Adds a new token to a reply that has its own body. Absent if only the login reply can contain a token. */
   renew?(reply: FastifyReply, issued: IssuedToken): void
 }
 
-/** What the API document says of a transport. */
+/** Description of a transport in the OpenAPI document. */
 export interface TransportDescription {
   /** OpenAPI security scheme object. */
   scheme: Record<string, unknown>
-  /** Success replies of login and logout by status, as schemas. */
+  /** Schemas of the successful replies to login and logout, by status. */
   login: Record<number, TSchema>
   logout: Record<number, TSchema>
 }
 
-/** What a description may depend on. */
+/** Argument of `describe`. */
 export type DescriptionDefaults = Pick<BackendDefaults, 'backend' | 'settings'>
 
-/** The part of a transport that describes it before its backend exists. */
+/** Describes a transport that is not set up yet. */
 export interface DescribesTransport {
   describe(defaults: DescriptionDefaults): TransportDescription
 }
 
-/** A transport before its backend exists: what `bearerTransport()` and `defineTransport()` return. */
+/** The return value of `bearerTransport()`, `defineTransport()` and similar: a transport that is not set up yet. */
 export interface TransportDefinition extends Definition<'transport', Transport>, DescribesTransport {}
 
-/** What `defineTransport` takes. */
+/** Argument of `defineTransport`. */
 export interface TransportSpec extends DescribesTransport {
   name: string
   setup(scope: FastifyInstance, defaults: BackendDefaults): MaybePromise<Transport>

@@ -12,26 +12,29 @@ export interface BaseUser {
 /**
  * Tells the package the type of the application's users. Declare it once:
  * `declare module 'fastify-users' { interface UsersRegister { user: UserOf<typeof schemas> } }`.
- * `request.user`, hooks, `app.users` and rows follow. A type without the fields of {@link BaseUser} does not compile.
+ * It is then the type of `request.user` and of the users in hooks and `app.users`. A type without the fields of
+ * {@link BaseUser} does not compile.
  */
 export interface UsersRegister {}
 
-/** What `User` becomes when `UsersRegister.user` lacks a base field: nothing accepts it. */
+/** Replaces `User` if `UsersRegister.user` lacks a base field, so that the application does not compile. */
 export interface UsersRegisterMismatch {
   readonly 'UsersRegister.user must have every field of BaseUser': never
 }
 
-/** A user as the application sees it: never with the password hash. */
+/** A user, without the password hash. */
 export type User = keyof UsersRegister extends never
   ? BaseUser
   : UsersRegister extends { user: infer U extends BaseUser }
     ? U
     : UsersRegisterMismatch
 
-/** A user as it is stored, with the password hash. It never leaves the server. */
+/** A stored user, with the password hash. Never send it to a client. */
 export type UserRow = User & {
   hashed_password: string
-  /** Random text that every session of the user carries; absent on an adopted table without the column. */
+  /**
+   * Security stamp: random text that all sessions of the user contain. Absent if an existing table lacks the column.
+   */
   session_stamp?: string | null
 }
 
@@ -40,7 +43,7 @@ export type UserId = User extends { id: infer I } ? I : never
 
 type Own = Exclude<keyof User, keyof BaseUser>
 
-/** What code may write when it creates a user. */
+/** Argument of `app.users.create`. */
 export type NewUser = {
   email: string
   password: string
@@ -49,7 +52,7 @@ export type NewUser = {
   is_verified?: boolean | null
 } & { [K in Own]?: User[K] }
 
-/** What code may change of a user. `password: null` leaves it. */
+/** Changes for `app.users.update`. `password: null` does not change the password. */
 export type UserChanges = {
   email?: string
   password?: string | null
