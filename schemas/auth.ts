@@ -10,7 +10,7 @@ import {
 } from './common.js'
 
 /**
- * Body of the login route: the OAuth 2 password form (RFC 6749, section 4.3.2); `username` holds the e-mail address.
+ * Body of the login route: the OAuth 2 password form (RFC 6749, section 4.3.2). `username` contains the e-mail.
  */
 export const LoginBody = Type.Object(
   {
@@ -35,7 +35,7 @@ export const BearerReply = Type.Object(
   {
     access_token: Type.String({ maxLength: TOKEN_MAX_LENGTH }),
     token_type: Type.Literal('bearer'),
-    expires_in: Type.Optional(Type.Integer({ description: 'Seconds until the access token ends.' })),
+    expires_in: Type.Optional(Type.Integer({ description: 'Seconds until the access token expires.' })),
     refresh_token: Type.Optional(Type.String())
   },
   component('BearerResponse')
@@ -48,7 +48,7 @@ export type ForgotPasswordBody = Static<typeof ForgotPasswordBody>
 export const ResetPasswordBody = Type.Object({ token: Token, password: Password }, component('ResetPassword'))
 export type ResetPasswordBody = Static<typeof ResetPasswordBody>
 
-/** What a change asks for with `sensitiveChanges: 'confirm'`. */
+/** Body that confirms a change with the current password, for `sensitiveChanges: 'confirm'`. */
 export const CurrentPasswordBody = Type.Object(
   { current_password: Type.Optional(Type.String()) },
   component('CurrentPassword')

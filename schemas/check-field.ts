@@ -2,7 +2,7 @@ import { Kind, OptionalKind, type TSchema } from '@sinclair/typebox'
 import { fieldAccess } from './field-access.js'
 import { invalidField } from './invalid-field.js'
 
-const TAKEN = new Set([
+const RESERVED_NAMES = new Set([
   'id',
   'email',
   'password',
@@ -19,7 +19,7 @@ const TAKEN = new Set([
 ])
 const FIELD_NAME = /^[a-z][a-z0-9_]{0,62}$/i
 
-/** Keywords whose value is a schema, a list of schemas, or an object of schemas (JSON Schema 2020-12, section 10). */
+// keywords whose value is a schema, a list of schemas, or an object of schemas (JSON Schema 2020-12, section 10)
 const SINGLE = [
   'items',
   'additionalItems',
@@ -36,16 +36,18 @@ const SINGLE = [
 const LISTS = ['allOf', 'anyOf', 'oneOf', 'items', 'prefixItems']
 const MAPS = ['properties', 'patternProperties', 'dependentSchemas', '$defs', 'definitions']
 
-/** True for a field that may be absent or has a default: creation does not need a value. */
+/** True for a field that is optional or has a default, so that a user can be created without a value. */
 export function isFillable (schema: TSchema): boolean {
   return OptionalKind in schema || 'default' in schema
 }
 
-/** Throws `FST_USERS_INVALID_FIELD` for a custom field that cannot be served as it is written. */
+/** Throws `FST_USERS_INVALID_FIELD` for a custom field with a reserved name or an unsupported schema. */
 export function checkField (name: string, schema: TSchema): void {
-  if (TAKEN.has(name)) throw invalidField(`the field name "${name}" is taken; choose another`)
+  if (RESERVED_NAMES.has(name)) throw invalidField(`the field name "${name}" is reserved; choose another name`)
   if (!FIELD_NAME.test(name)) {
-    throw invalidField(`the field name "${name}" must be letters, digits and underscores (63 at most), a letter first`)
+    throw invalidField(
+      `the field name "${name}" must begin with a letter and contain at most 63 letters, digits and underscores`
+    )
   }
   checkSchema(name, schema)
   const access = fieldAccess(schema)
@@ -56,11 +58,11 @@ export function checkField (name: string, schema: TSchema): void {
   }
 }
 
-/** Checks that a schema and all schemas in it come from our `Type`, and that no inner one has a marker. */
+/** Checks that a schema and all inner schemas come from the exported `Type`, and that no inner schema has a marker. */
 function checkSchema (field: string, schema: TSchema): void {
-  if (!isOurs(schema)) {
+  if (!isSupportedSchema(schema)) {
     throw invalidField(
-      `the field "${field}" must be made with the Type that fastify-users exports (TypeBox 0.34); schemas of the package typebox 1.x, Zod or plain JSON are not understood`
+      `the field "${field}" must be made with the Type that fastify-users exports (TypeBox 0.34); schemas of the package typebox 1.x, Zod or plain JSON are not supported`
     )
   }
   for (const inner of innerSchemas(schema)) {
@@ -74,8 +76,8 @@ function checkSchema (field: string, schema: TSchema): void {
   }
 }
 
-/** True for a schema of TypeBox 0.34; those of 1.x have hidden properties such as `~kind`, also around ours. */
-function isOurs (schema: unknown): boolean {
+/** True for a schema of TypeBox 0.34. Schemas of 1.x have hidden properties such as `~kind`. */
+function isSupportedSchema (schema: unknown): boolean {
   return isObject(schema) && Kind in schema && !Object.getOwnPropertyNames(schema).some((name) => name.startsWith('~'))
 }
 

@@ -1,29 +1,29 @@
 import { Type } from '@sinclair/typebox'
 
-/** Keyword of a schema that stands in the API document under a name of its own. */
+/** Keyword with the component name of a schema in the API document. */
 export const COMPONENT = 'x-component'
 
-/** Keyword of such a schema for an error reply: the codes that it can have in its place. */
+/** Keyword with the codes that an error reply can have at one status of one route. */
 export const CODES = 'x-codes'
 
-/** Options of such a schema. */
+/** Returns the schema options of a component with this name. */
 export const component = (name: string): { title: string; [COMPONENT]: string } => ({ title: name, [COMPONENT]: name })
 
-/** Longest e-mail address that is stored, in characters (the column's width). */
+/** Maximum length of an e-mail in characters, which is the width of its column. */
 export const EMAIL_MAX_LENGTH = 320
 
-/** Longest password that is looked at, in UTF-8 bytes. */
+/** Maximum length of a password in UTF-8 bytes. */
 export const PASSWORD_MAX_BYTES = 1024
 
-/** Longest token that is looked at, in characters. */
+/** Maximum length of a token in characters. */
 export const TOKEN_MAX_LENGTH = 8192
 
-/** An e-mail that a user gets: one plain addr-spec (RFC 5321, section 4.1.2), internationalised domains included. */
+/** E-mail of a new user or a changed e-mail: a plain addr-spec (RFC 5321, section 4.1.2), also with an IDN domain. */
 export const Email = Type.String({ format: 'email', maxLength: EMAIL_MAX_LENGTH, examples: ['king.arthur@camelot.bt'] })
 
 /**
- * An e-mail that a user may have already: older rules, or those of another program, allowed more (JSON Schema's format
- * for RFC 6531).
+ * E-mail of an existing user. It follows a wider format (`idn-email` of JSON Schema, RFC 6531), because another program
+ * may have stored it.
  */
 export const KnownEmail = Type.String({
   format: 'idn-email',
@@ -31,8 +31,8 @@ export const KnownEmail = Type.String({
   examples: ['king.arthur@camelot.bt']
 })
 
-/** A password: any well-formed Unicode text; the password policy decides about its strength. */
+/** Password: any well-formed Unicode text. The password policy checks its strength. */
 export const Password = Type.String({ format: 'password', maxLength: PASSWORD_MAX_BYTES, examples: ['guinevere-1'] })
 
-/** A reset or verify token, as the hook received it. */
+/** Reset token or verify token, as passed to the hook. */
 export const Token = Type.String({ minLength: 1, maxLength: TOKEN_MAX_LENGTH })

@@ -1,7 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { component } from './common.js'
 
-/** An error reply: Fastify's own fields and `detail`, the contract's value. */
+/** Error reply: the fields of Fastify's error replies, and `detail` in the form of FastAPI Users. */
 export const ErrorReply = Type.Object(
   {
     statusCode: Type.Integer(),
@@ -10,7 +10,7 @@ export const ErrorReply = Type.Object(
     message: Type.String(),
     detail: Type.Unknown({
       description:
-        'The error word, or `{ code, reason }`, or the list of problems of a body that does not fit its schema.'
+        'The error code, or `{ code, reason }`, or the list of problems of a body that does not match its schema.'
     })
   },
   component('Error')

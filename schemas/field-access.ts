@@ -1,13 +1,15 @@
 import type { TSchema } from '@sinclair/typebox'
 import { invalidField } from './invalid-field.js'
 
-const kAccess: unique symbol = Symbol.for('fastify-users.access') // shared by several copies of the package
+const kAccess: unique symbol = Symbol.for('fastify-users.access') // the same symbol in all copies of the package
 
 /**
- * Who may write a custom field: `readOnly` only code, `createOnly` the user at registration, `adminOnly` superusers.
+ * Write access to a custom field: `readOnly` for code only, `createOnly` for the user at registration, `adminOnly` for
+ * superusers and code.
  */
 export type FieldAccess = 'readOnly' | 'createOnly' | 'adminOnly'
-/** What a marker adds to the schema of a field. */
+
+/** Property that a marker adds to the schema of a field. */
 export interface Marked<A extends FieldAccess> {
   [kAccess]: A
 }
@@ -15,21 +17,21 @@ export interface Marked<A extends FieldAccess> {
 // Each marker returns an alias, and not `S & Marked<…>`, because a declaration file can name an alias. TypeScript would
 // write an intersection with `TOptional` by its parts, and one of them is a symbol that no declaration file can name.
 
-/** A field that only code writes. */
+/** Schema of a field that only code can write. */
 export type ReadOnly<S extends TSchema> = S & Marked<'readOnly'>
-/** A field that users set at registration and never again. */
+/** Schema of a field that users can set only at registration. */
 export type CreateOnly<S extends TSchema> = S & Marked<'createOnly'>
-/** A field that only superusers and code write. */
+/** Schema of a field that only superusers and code can write. */
 export type AdminOnly<S extends TSchema> = S & Marked<'adminOnly'>
 
-/** Only code (`app.users`) writes this field; no route does. */
+/** Marks a field that only code can write, through `app.users`. No route writes it. */
 export const readOnly = <S extends TSchema>(schema: S): ReadOnly<S> => mark(schema, 'readOnly')
-/** The user sets this field at registration and never again. */
+/** Marks a field that users can set only at registration. */
 export const createOnly = <S extends TSchema>(schema: S): CreateOnly<S> => mark(schema, 'createOnly')
-/** Only superusers (and code) write this field. */
+/** Marks a field that only superusers and code can write. */
 export const adminOnly = <S extends TSchema>(schema: S): AdminOnly<S> => mark(schema, 'adminOnly')
 
-/** Who may write a field of {@link userSchemas}; undefined for a field without a marker. */
+/** Returns the write access to a field of {@link userSchemas}, or undefined for a field without a marker. */
 export function fieldAccess (schema: TSchema): FieldAccess | undefined {
   return (schema as TSchema & Partial<Marked<FieldAccess>>)[kAccess]
 }

@@ -1,23 +1,24 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { Type, type TInteger, type TSchema, type TString } from '@sinclair/typebox'
 
-/** The value of a user id in TypeScript and on the wire. */
+/** Value of a user id in TypeScript and in JSON. */
 export type IdValue = string | number
 
 /**
- * How user ids look, are read from text and are made. Write your own for other forms (a ULID, say).
- * `parse` returns null for anything that is not an id: the routes answer 404 for it.
+ * Kind of user ids: their schema, storage, parser and generator. Write your own for other ids, such as ULIDs.
  */
 export interface IdKind<T extends IdValue = IdValue, S extends TSchema = TSchema> {
+  /** Name of the kind, such as `uuid`. */
   readonly name: string
   /** Schema of the id in a user's representation. */
   readonly schema: S
-  /** Column form: `uuid` and `objectid` are native where the database has them, else text. */
+  /** Type of the column. `uuid` and `objectid` are native types if the database has them, otherwise text. */
   readonly storage: 'uuid' | 'integer' | 'objectid' | 'text'
-  /** Width of the column for `text`, in characters. */
+  /** Width of a `text` column in characters. */
   readonly maxLength?: number
+  /** Returns the id that the text contains, or null if it is not an id. The routes reply with 404 for null. */
   readonly parse: (text: string) => T | null
-  /** Makes a new id; absent when the database makes it. */
+  /** Creates a new id. Absent if the database creates ids. */
   readonly generate?: () => T
 }
 
@@ -26,7 +27,8 @@ const OBJECT_ID = /^[0-9a-f]{24}$/i
 const INTEGER = /^(?:0|[1-9][0-9]{0,15})$/
 
 /**
- * Version 4 UUIDs (RFC 9562), the default. Reads the hyphenated, compact, braced and `urn:uuid:` forms, in either case.
+ * Creates the default kind of ids: version 4 UUIDs (RFC 9562). It parses the hyphenated, compact, braced and
+ * `urn:uuid:` forms in upper or lower case.
  */
 export function uuidId (): IdKind<string, TString> {
   return {
@@ -38,7 +40,7 @@ export function uuidId (): IdKind<string, TString> {
   }
 }
 
-/** Integers that the database makes, from 0 to `maximum` (default 2147483647, a 32 bit column). */
+/** Creates the kind of integer ids, which the database generates. `maximum` is 2147483647 by default, for 32 bits. */
 export function integerId ({ maximum = 2_147_483_647 }: { maximum?: number } = {}): IdKind<number, TInteger> {
   return {
     name: 'integer',
@@ -48,7 +50,7 @@ export function integerId ({ maximum = 2_147_483_647 }: { maximum?: number } = {
   }
 }
 
-/** MongoDB ObjectIds as 24 hexadecimal digits. */
+/** Creates the kind of MongoDB ObjectIds, written as 24 hexadecimal digits. */
 export function objectIdId (): IdKind<string, TString> {
   return {
     name: 'objectid',
@@ -65,7 +67,7 @@ function parseUuid (text: string): string | null {
   return `${match[2]}-${match[3]}-${match[4]}-${match[5]}-${match[6]}`.toLowerCase()
 }
 
-/** Seconds since 1970 in 4 bytes, then 8 random bytes: the driver's own form, so that ids sort by time. */
+/** Returns seconds since 1970 in 4 bytes, then 8 random bytes. Ids sort by time, as those of MongoDB's driver do. */
 function generateObjectId (): string {
   const bytes = randomBytes(12)
   bytes.writeUInt32BE(Math.floor(Date.now() / 1000) >>> 0)

@@ -1,4 +1,4 @@
-/** Returns the error for a field that `userSchemas` refuses, a `TypeError` with a code. */
+/** Returns a `TypeError` with a code for a field that `userSchemas` refuses. */
 export function invalidField (reason: string): TypeError {
   return Object.assign(new TypeError(`userSchemas: ${reason}`), {
     code: 'FST_USERS_INVALID_FIELD',

@@ -15,21 +15,21 @@ import { fieldAccess, type FieldAccess, type Marked } from './field-access.js'
 import { uuidId, type IdKind } from './ids.js'
 import { oauthAccountRead } from './oauth.js'
 
-/** The schemas of custom fields, by name. */
+/** Schemas of custom fields by name. */
 export type UserFields = TProperties
 type Unmarked<F extends UserFields> = { [K in keyof F as F[K] extends Marked<FieldAccess> ? never : K]: F[K] }
 type WithoutAccess<F extends UserFields, A extends FieldAccess> = {
   [K in keyof F as F[K] extends Marked<A> ? never : K]: F[K]
 }
-/** Of no certain fields: whatever they are, so that every `UserSchemas` is one. */
+/** Fields made optional. Unknown fields stay as they are, so that every `UserSchemas` extends the default one. */
 type OptionalFields<F extends UserFields> = string extends keyof F ? F : { [K in keyof F]: TOptional<F[K]> }
 type Marks<F extends UserFields, A extends FieldAccess> = { [K in keyof F as F[K] extends Marked<A> ? K : never]: F[K] }
 
 type Flag = TUnion<[TBoolean, TNull]>
-// no interface: its index signature would swallow the other fields
+// a type alias, because the index signature of an interface would hide the other fields
 type FlagFields = { is_active: TOptional<Flag>; is_superuser: TOptional<Flag>; is_verified: TOptional<Flag> }
 
-/** What {@link userSchemas} returns: the schemas of the routes, and what the rules and adapters need of them. */
+/** Schemas of a user with custom fields, for routes, services and adapters. {@link userSchemas} creates them. */
 export interface UserSchemas<F extends UserFields = UserFields, I extends IdKind = IdKind> {
   readonly UserRead: TObject<
     { id: I['schema']; email: TString; is_active: TBoolean; is_superuser: TBoolean; is_verified: TBoolean } & F
@@ -51,8 +51,8 @@ export interface UserSchemas<F extends UserFields = UserFields, I extends IdKind
 const flag = (): TOptional<Flag> => Type.Optional(Type.Union([Type.Boolean(), Type.Null()]))
 
 /**
- * What {@link userSchemas} returned, whatever the fields: cheap for the compiler, unlike `UserSchemas`, which it
- * compares member by member.
+ * Schemas that {@link userSchemas} created for any custom fields. The compiler checks this type faster than
+ * `UserSchemas`, which it compares member by member.
  */
 export interface AnyUserSchemas {
   readonly UserRead: TSchema
@@ -63,13 +63,13 @@ export interface AnyUserSchemas {
 }
 
 /**
- * The schemas of a user with custom fields. They are the one definition of a user: validation, serialisation,
- * types, OpenAPI and table columns follow from them. Throws `FST_USERS_INVALID_FIELD` for a field name that is taken,
- * for a
- * schema that was not made with our `Type`, for a marker inside another type, and for a marked field that no route
- * fills and
- * that has neither a `default` nor `Type.Optional`. With `oauthAccounts` our
- * routes tell the linked accounts of the user that they reply with; `request.user` does not have them.
+ * Creates the schemas of a user with custom fields. Validation, serialization, types, OpenAPI and table columns are
+ * derived from them. With `oauthAccounts`, replies with a user contain the user's linked accounts; `request.user` does
+ * not have them.
+ *
+ * Throws `FST_USERS_INVALID_FIELD` for a reserved field name, for a schema that was not created with the exported
+ * `Type`, for a marker inside another type, and for a `readOnly` or `adminOnly` field that has neither a `default` nor
+ * `Type.Optional`.
  */
 export function userSchemas<F extends UserFields = {}, I extends IdKind = IdKind<string, TString>> (
   fields: F = {} as F,
@@ -106,10 +106,10 @@ export function userSchemas<F extends UserFields = {}, I extends IdKind = IdKind
     id,
     fields
   }
-  return schemas as unknown as UserSchemas<F, I> // the mapped types above say the same, key by key
+  return schemas as unknown as UserSchemas<F, I> // the mapped types above describe the same keys
 }
 
-/** The type of a user with the schemas `S`: what `UsersRegister` takes. */
+/** Type of a user with the schemas `S`, for use in `UsersRegister`. */
 export type UserOf<S extends Pick<AnyUserSchemas, 'UserRead'>> = S['UserRead']['static']
 
 function creatable (fields: UserFields): UserFields {
@@ -127,9 +127,10 @@ function updatable (fields: UserFields): UserFields {
 }
 
 /**
- * The rules fill in what is absent; a default in the schema of a body would tell generated clients that it never is.
+ * Returns the schema of a body without the default, which is applied later. With a default in the schema, generated
+ * clients would treat the field as always present.
  */
 function withoutDefault (schema: TSchema): TSchema {
   const { default: _filledIn, ...rest } = schema
-  return rest as TSchema // the same schema, less one keyword
+  return rest as TSchema // the same schema without one keyword
 }
