@@ -77,7 +77,7 @@ const numbers = Array.from({ length: N }, (_, i) => i)
 const service = await needsPostgres()
 const mysqlService = await needsMysql()
 
-/** A store, and the kind of its ids where that is not UUID. */
+/** A store, and the kind of its ids if it is not UUID. */
 interface Made {
   adapter: DatabaseAdapter
   id?: IdKind
@@ -98,7 +98,7 @@ const stores: Record<string, [make: Make, needs?: { skip: string | false }]> = {
   ],
   libsql: [async () => ({ adapter: sqlite(new Libsql(':memory:')) })]
 }
-/** They share the statements of others, and run what races and what compares as it writes. */
+/** Stores that share the SQL of other stores: they run only the tests of races and of conditional writes. */
 const sharing: typeof stores = {
   'an adapter that stores one row at a time': [async () => ({ adapter: oneByOne(memory()) })],
   'kysely on postgres': [
@@ -120,13 +120,13 @@ const sharing: typeof stores = {
   ]
 }
 
-/** An adapter that cannot store rows together. */
+/** Returns an adapter without transactions. */
 function oneByOne (adapter: DatabaseAdapter): DatabaseAdapter {
   const { createWith: _, ...rest } = withSlowReads(adapter, 0)
   return rest
 }
 
-/** Runs a test on these stores. */
+/** Registers a test for each of the stores. */
 function onStores (title: string, run: (t: Test, make: Make) => Promise<void>, some = stores): void {
   for (const [name, [make, needs = {}]] of Object.entries(some)) {
     t.test(`${title} (${name})`, needs, (t) => run(t, make))
@@ -180,7 +180,7 @@ interface Round extends TestApp {
   accounts: OauthAccounts
   rows(): Promise<Row[]>
   users(): Promise<Row[]>
-  /** What a login by this identity gives: the id of the user, or the code of the refusal. */
+  /** Logs in with an identity and returns the id of the user, or the code of the refusal. */
   enter(identity: Identity): Promise<UserId | string>
   names(): string[]
 }
@@ -525,7 +525,7 @@ onStores(
 
 t.test('a login that a parallel change overtakes is decided again', async (t) => {
   const unverified = { associateByEmail: true, reclaimUnverified: true }
-  /** Runs `work` once, after the first such call. */
+  /** Runs `work` once, after the first call of that method. */
   const after = (
     { store }: Round,
     is: (method: string, model: string) => boolean,
@@ -968,7 +968,7 @@ t.test(
 )
 
 /**
- * Lets the attacker's account log in, and gives what ends the test's doubts: the sessions of this user that came of it.
+ * Logs in with the attacker's account and returns the sessions that were started for the user.
  */
 function intruder ({ accounts, app, send }: Round, id: UserId): { logIn(): Promise<void>; alive(): Promise<number> } {
   const tokens: string[] = []
@@ -988,7 +988,7 @@ function intruder ({ accounts, app, send }: Round, id: UserId): { logIn(): Promi
   }
 }
 
-/** Runs each piece of work before the call of its number, counted without the calls that the work makes. */
+/** Runs each piece of work before the database call with its number. Calls of the work itself are not counted. */
 function interrupt ({ store }: Round, work: ReadonlyMap<number, () => Promise<unknown>>): { calls: () => number } {
   let calls = 0
   let inside = false
@@ -1003,7 +1003,7 @@ function interrupt ({ store }: Round, work: ReadonlyMap<number, () => Promise<un
   return { calls: () => calls }
 }
 
-/** Every pair of moments, the first not after the second, until there are no more calls. */
+/** Yields every pair of call numbers, the first not after the second, until there are no more calls. */
 async function eachPair (run: (first: number, second: number) => Promise<number>): Promise<number> {
   let pairs = 0
   for (let last = 1, calls = Infinity; last <= calls; last++) {
@@ -1021,7 +1021,7 @@ t.test('RST-13, LNK-04: linking and a login with the linked account during a res
     const round = await start(t)
     const { app, accounts, store, create, enter } = round
     const { id } = await create()
-    // as the callback read it when its session was good
+    // as the callback read it while its session was valid
     const before = (await store.rows('user'))[0] as unknown as UserRow
     const token = await askReset(round)
     const { logIn, alive } = intruder(round, id)
@@ -1316,7 +1316,7 @@ t.test('encrypted tokens can be decrypted only in their own row, with any key of
   const [own] = database
     .prepare('SELECT access_token a, refresh_token r FROM oauth_account WHERE user_id = ?')
     .all(id) as { a: string; r: string }[]
-  // the last letter may hold bits that do not count
+  // the last character may contain unused bits
   const flipped = String(own?.a).replace(/.(?=.{9}$)/, (letter) => (letter === 'A' ? 'B' : 'A'))
   for (const text of [
     own?.r,
@@ -1415,7 +1415,7 @@ t.test(
   }
 )
 
-/** A provider whose refresh tokens are good once. */
+/** A provider with one-time refresh tokens. */
 function rotating (): ProviderClient & {
   calls: string[]
   good: string
@@ -1647,7 +1647,7 @@ t.test('the API document describes the routes, their security and replies', asyn
   }
 })
 
-/** Tables as an older installation has them: no unique index, no foreign key, narrow columns. */
+/** Tables of an older installation: no unique index, no foreign key, narrow columns. */
 const ADOPTED = `
 CREATE TABLE "user" (id CHAR(36) PRIMARY KEY, email VARCHAR(320) NOT NULL UNIQUE, hashed_password VARCHAR(1024) NOT NULL, is_active BOOLEAN NOT NULL, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL);
 CREATE TABLE oauth_account (id CHAR(36) PRIMARY KEY, user_id CHAR(36) NOT NULL, oauth_name VARCHAR(100) NOT NULL, access_token VARCHAR(1024) NOT NULL, expires_at INTEGER, refresh_token VARCHAR(1024), account_id VARCHAR(320) NOT NULL, account_email VARCHAR(320) NOT NULL);`

@@ -139,7 +139,7 @@ async function link (page: Page, person: string): Promise<void> {
   await page.locator('#accounts li').waitFor()
 }
 
-/** The example with its provider, and a fresh browser on its page. */
+/** Starts the example with its provider, and opens its page in a new browser. */
 async function open (t: Test): Promise<OpenedPage & { origin: string }> {
   const folder = t.testdir()
   buildPackage(folder)

@@ -74,7 +74,7 @@ async function authorize (browser: Browser, path = '/auth/openid/authorize', hea
   return new URL(page.json<{ authorization_url: string }>().authorization_url)
 }
 
-/** A whole login in one browser. */
+/** Runs a complete login in one browser. */
 async function login (browser: Browser): Promise<Page> {
   return browser.go((await authorize(browser)).href)
 }
@@ -399,7 +399,7 @@ t.test("row 79, LNK-04: another user's state is refused, and requireVerification
 const CONFIRM = { sensitiveChanges: 'confirm' } as const
 const LADY = 'lady@lake.bt'
 const START = '/auth/associate/openid/authorize'
-/** What counts as no proof. */
+/** Bodies without the correct current password. */
 const UNPROVEN = [
   {},
   { current_password: '' },

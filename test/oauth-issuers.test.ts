@@ -27,7 +27,7 @@ const createTables = true
 const mongo = connect(t, (await startMongoWirePeer(t)).url)
 const onPostgres = await needsPostgres()
 
-/** Makes a function that returns an adapter for one and the same database at each call. */
+/** Creates a function that returns a new adapter for the same database at each call. */
 type Make = (t: Test) => Promise<() => DatabaseAdapter>
 const stores: Record<string, [make: Make, needs?: { skip: string | false }, schemas?: UsersOptions['schemas']]> = {
   memory: [
@@ -73,7 +73,7 @@ const stores: Record<string, [make: Make, needs?: { skip: string | false }, sche
   ]
 }
 
-/** A provider whose people have the e-mail that is named, and all the same subject. */
+/** A provider with a given e-mail and always the same subject. */
 async function startIssuer (t: Test, email: string): Promise<OauthServer> {
   const server = await startOauthServer({
     clientAuthentication: 'client_secret_basic',

@@ -76,12 +76,12 @@ interface Case {
   at: [string, string] | string
   authentication: string
   trusted: boolean
-  /** Parameters of its own in the authorization request. */
+  /** Additional parameters in the authorization request. */
   parameters?: Record<string, string>
   pkce?: false
   said: Said
   read: Read
-  /** What else it may say, and how that is read; null where the login fails. */
+  /** Other profiles and the expected result; null if the login must fail. */
   others: [name: string, said: Said, read: Partial<Read> | null][]
 }
 
@@ -154,7 +154,7 @@ const graphUser = {
   userPrincipalName: EMAIL,
   businessPhones: []
 }
-/** What Graph says of a user's names, and the e-mail to use. */
+/** Names in a profile of Microsoft Graph, and the expected e-mail. */
 const graphNames: [name: string, userPrincipalName: unknown, mail: unknown, email: string | null][] = [
   ['no principal name', null, 'king@camelot.bt', 'king@camelot.bt'],
   ['an empty principal name', '', 'king@camelot.bt', 'king@camelot.bt'],
@@ -191,7 +191,7 @@ const oidcClaims = { sub: '00u1a2b3', email: EMAIL, email_verified: true }
 
 const readOidc = { id: '00u1a2b3', email: EMAIL, emailVerified: true }
 
-/** What every provider of standard claims is asked. */
+/** Cases for every provider with standard claims. */
 const oidcOthers = (): Case['others'] => [
   [
     'an address that is not verified',
@@ -507,7 +507,7 @@ const cases: Record<string, Case> = {
     at: ['https://nid.naver.com/oauth2.0/authorize', 'https://nid.naver.com/oauth2.0/token'],
     authentication: 'client_secret_post',
     trusted: false,
-    // Naver writes its numbers as text
+    // Naver sends numbers as text
     said: { answers: { [ME.naver]: naverUser }, play: { tokenAnswer: { expires_in: '3600' } } },
     read: { id: '32742776', email: EMAIL, emailVerified: false },
     others: [
@@ -533,7 +533,7 @@ const cases: Record<string, Case> = {
     ],
     authentication: 'client_secret_post',
     trusted: false,
-    // Shopify's answer has no token_type
+    // Shopify's response has no token_type
     said: { answers: { [ME.shopify]: shop }, play: { tokenAnswer: { token_type: undefined } } },
     read: { id: 548380009, email: EMAIL, emailVerified: false },
     others: [['no shop', { answers: { [ME.shopify]: { errors: '[API] Invalid API key' } } }, null]]
@@ -630,7 +630,7 @@ async function startServer (t: Test): Promise<OauthServer> {
   return server
 }
 
-/** A fresh server, as this provider, that says this. */
+/** Starts a server that imitates a provider with the given responses. */
 async function playing (
   t: Test,
   provider: Provider,
@@ -654,7 +654,7 @@ interface Login {
   client: EngineClient
 }
 
-/** A whole login over sockets, with the engine that the routes use. */
+/** Runs a complete login over sockets, with the engine that the routes use. */
 async function login (server: OauthServer, staged: Provider): Promise<Login> {
   const seen: { profile: ProviderProfile; api: ProviderApi }[] = []
   const provider: Provider = {
@@ -1318,7 +1318,7 @@ t.test('the test provider produces every fault, and forged tokens that a client 
   server.answer('https://api.example.com/me', { id: 1 })
   const address = `${server.url}/api.example.com/me`
   for (const fault of Object.keys(faults) as Fault[]) {
-    // the keys of an object of ours
+    // `faults` has the type Record<Fault, …>
     server.fail('https://api.example.com/me', fault)
     t.notSame(await sizeAndType(address), { size: 8, type: 'application/json; charset=utf-8' }, fault)
   }

@@ -40,7 +40,7 @@ async function startServer (t: Test, play: Partial<Play> = {}): Promise<OauthSer
   return server
 }
 
-/** An application with the provider `openid` at a server that does as it is told. */
+/** Creates an application with the provider `openid`, whose test server can be told to misbehave. */
 async function setUp (
   t: Test,
   options: Partial<OauthOptions> = {},
@@ -75,7 +75,7 @@ async function appOn (
   return { ...built, idp, browser: openBrowser(built.app) }
 }
 
-/** The address of the callback, with what the provider gave. */
+/** Returns the URL of the callback with the response of the provider. */
 async function comeBack (
   browser: Browser,
   start = '/auth/openid/authorize',
@@ -95,7 +95,7 @@ function failed (t: Test, page: Page, status: number, word: string, name = word)
   t.match([page.status, page.json()], [status, { code: `FST_USERS_${word}` }], name)
 }
 
-/** Nothing was exchanged, stored or issued. */
+/** Asserts that nothing was exchanged, stored or issued. */
 function untouched (t: Test, { idp, events }: Setup, name: string): void {
   t.same(
     [idp.hits('token'), events.map(({ name }) => name)],
