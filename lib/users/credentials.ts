@@ -5,7 +5,7 @@ import { preparePassword } from '../passwords/index.js'
 import type { Rules } from './rules.js'
 import { invalidUser } from './validation.js'
 
-/** A password as it is hashed. Throws `FST_USERS_INVALID_USER` for text that cannot be one. */
+/** Returns the password in the form that is hashed. Throws `FST_USERS_INVALID_USER` for text that is not allowed. */
 export function readPassword ({ settings }: Rules, password: string): string {
   const prepared = preparePassword(password, { normalize: settings.normalizePasswords })
   if (prepared === null) {
@@ -16,7 +16,7 @@ export function readPassword ({ settings }: Rules, password: string): string {
   return prepared
 }
 
-/** Asks a user for the password that it has. Throws `FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD`. */
+/** Throws `FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD` if the given password is not the user's current one. */
 export async function checkCurrentPassword ({ settings }: Rules, row: UserRow, given = ''): Promise<void> {
   const current = preparePassword(given, { normalize: settings.normalizePasswords })
   const { ok } =
@@ -24,7 +24,7 @@ export async function checkCurrentPassword ({ settings }: Rules, row: UserRow, g
   if (!ok) throw FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD()
 }
 
-/** Asks the password policy; a refusal becomes the error that `toError` makes of its reason. */
+/** Checks a password with the password policy. If the policy refuses it, throws `toError(reason)`. */
 export async function applyPolicy (
   { settings }: Rules,
   password: string,
@@ -44,9 +44,9 @@ export async function applyPolicy (
 }
 
 /**
- * Returns the row with this e-mail, and whether the password is its own; null for an unknown e-mail. Known and unknown
- * e-mails cost the same work. The right password replaces a weaker hash by compare-and-set, and the loser of a race
- * reads again.
+ * Returns the row with this e-mail, with `right: true` if the password matches; null for an unknown e-mail. Unknown
+ * e-mails take the same time. After a correct password, an outdated hash is replaced with a compare-and-set write; if
+ * another process changed the hash first, the row is read again.
  */
 export async function checkCredentials (
   rules: Rules,
@@ -69,7 +69,7 @@ export async function checkCredentials (
   return upgraded === null ? await checkCredentials(rules, { username, password }) : { row: upgraded, right: true }
 }
 
-/** Tells listeners of a failed login. */
+/** Fires `onLoginFailed`. */
 export async function reportFailure (
   { hooks, rows }: Rules,
   reason: LoginFailure,
@@ -82,8 +82,8 @@ export async function reportFailure (
 }
 
 /**
- * The row with its new hash, or null when somebody else changed the hash meanwhile. The stamp stays what it was: an
- * upgrade ends no session. A failing write does not fail the login.
+ * Returns the row with its new hash, or null if another process changed the hash meanwhile. The security stamp is kept,
+ * so that no session ends. If the write fails, the login succeeds with the old hash.
  */
 async function upgradeHash ({ rows, background }: Rules, row: UserRow, newHash: string): Promise<UserRow | null> {
   const stamp = row.session_stamp === null ? { session_stamp: rows.stampOf(row) } : {}
@@ -93,7 +93,7 @@ async function upgradeHash ({ rows, background }: Rules, row: UserRow, newHash: 
       ? { ...row, ...changes }
       : null
   } catch (error) {
-    background.run(() => Promise.reject(error)) // logged; the old hash stays good
+    background.run(() => Promise.reject(error)) // only logged
     return row
   }
 }

@@ -7,9 +7,8 @@ import { demoteUnlessLast, isDemotion, requireOtherSuperuser } from './superuser
 import { authorOf, checkSession } from './user-changes.js'
 
 /**
- * Removes a user, its sessions and what features keep of it first. Throws `FST_USERS_LAST_SUPERUSER` for the only
- * active
- * superuser, whoever asks.
+ * Deletes a user, after its sessions and login methods. Throws `FST_USERS_LAST_SUPERUSER` for the only active
+ * superuser.
  */
 export async function deleteUser (
   rules: Rules,
@@ -36,7 +35,7 @@ async function remove (rules: Rules, row: UserRow): Promise<void> {
   if ((await rules.rows.remove(row.id as UserId)) !== 1) throw FST_USERS_NOT_FOUND()
 }
 
-/** Takes the rights of a superuser first, because a removed row cannot be brought back when it was the last one. */
+/** Removes the superuser flag first: that can be undone if the user was the last superuser, a deletion cannot. */
 async function removeSuperuser (rules: Rules, row: UserRow): Promise<void> {
   const { id } = row
   const undo = (): Promise<number> => rules.rows.update({ id }, { is_superuser: true })

@@ -9,24 +9,23 @@ import { isSameEmail } from './email.js'
 import { contextOf, currentRow, removeAttached, type Rules } from './rules.js'
 import { revokeSessions, deleteStoredTokens, backendsOfCookies, renewSession } from './sessions.js'
 
-/** How the owner of a mailbox proved it. */
+/** Options of `recordProof`. */
 export interface EmailProof {
   /** Further values for the same write, such as the new e-mail or a new password hash. */
   readonly changes?: Changes
-  /** Renews the cookie session of the same user that the request carries (default: true). */
+  /** Renews the cookie session of the same user on the request. Default: true. */
   readonly renews?: boolean
 }
 
 /**
- * Records that the owner of the user's mailbox has proved it. Every way to a verified e-mail ends here.
+ * Marks the e-mail of a user as verified, after its owner proved the mailbox. All verifications by a user use it.
  *
- * The person who used the row before may be somebody other than the owner of the mailbox. So, in this order:
- * provider accounts that did not vouch for the e-mail are removed; one compare-and-set write sets `is_verified` and a
- * new security stamp, which ends all sessions and all mailed tokens; what was attached in between is removed; the
- * cookie session that brought the proof is renewed. If a step before the write fails, nothing is verified and the
- * proof stays valid for another try.
+ * Another person may have registered the user before. So, in this order: provider accounts that did not prove the
+ * e-mail are deleted; one compare-and-set write sets `is_verified` and a new security stamp, which revokes all sessions
+ * and all mailed tokens; provider accounts that were linked in between are deleted; the cookie session on the request
+ * is renewed. If a step before the write fails, nothing is verified, and the proof can be used again.
  *
- * Fires `onAfterVerify` if the e-mail was not verified before. Returns null, and writes nothing, if the row changed.
+ * Fires `onAfterVerify` if the e-mail was not verified before. Returns null and writes nothing if the row has changed.
  */
 export async function recordProof (
   rules: Rules,
@@ -51,9 +50,9 @@ export async function recordProof (
 }
 
 /**
- * Records, for a login method of the application, that the caller has just proved the mailbox `user.email`. Whoever
- * registered the e-mail first may be anybody, so the password of an unverified user is removed as well. A verified user
- * is returned unchanged. Throws `FST_USERS_NOT_FOUND`, and `FST_USERS_VERIFY_USER_BAD_TOKEN` if the user is inactive or
+ * Marks the e-mail as verified after a login method of the application proved the mailbox `user.email`. The password of
+ * an unverified user is deleted too, because another person may have registered the e-mail. A verified user is returned
+ * unchanged. Throws `FST_USERS_NOT_FOUND`, and `FST_USERS_VERIFY_USER_BAD_TOKEN` if the user is inactive or
  * has another e-mail now.
  */
 export async function confirmEmail (rules: Rules, user: User, call: CallContext): Promise<User> {
@@ -66,14 +65,14 @@ export async function confirmEmail (rules: Rules, user: User, call: CallContext)
   return proved === null ? await confirmEmail(rules, user, call) : rules.rows.toUser(proved)
 }
 
-/** Removes accounts that were attached while a proof was being recorded, and ends the sessions that they opened. */
+/** Deletes provider accounts that were linked while a proof was recorded, and revokes their sessions. */
 export async function removeLateAccounts (rules: Rules, row: UserRow): Promise<UserRow> {
   let current = row
   while ((await removeAttached(rules, current, 'unvouched')) > 0) current = await revokeSessions(rules, current)
   return current
 }
 
-/** Returns the condition that a row is active and still as it was read: its e-mail, credentials and security stamp. */
+/** Returns the condition that a row is active, and that its e-mail, hash, flag and security stamp are unchanged. */
 function stateOf ({ id, email, hashed_password: hash, is_verified: isVerified, session_stamp: stamp }: UserRow): Where {
   const state = { id, email, hashed_password: hash, is_verified: isVerified, is_active: true }
   return stamp === undefined ? state : { ...state, session_stamp: stamp }
@@ -89,19 +88,18 @@ async function updateUnlessTaken ({ rows }: Rules, where: Where, changes: Change
   }
 }
 
-/** What a mailed token was made for. */
+/** The purpose of a mailed token. */
 export type MailedPurpose = 'reset' | 'verify' | 'email-change'
 
 /**
- * Returns the fingerprint of a user's state that a mailed token carries. A token is refused when the e-mail, the
- * password
- * or the security stamp has changed since; the use of a token renews the stamp, so that it works once.
+ * Returns the fingerprint that a mailed token contains. The token is refused after a change of the e-mail, the password
+ * or the security stamp. Its use changes the stamp, so that it works once.
  */
 export function stateFingerprint ({ rows, fingerprintKeys }: Rules, row: UserRow, purpose: MailedPurpose): string {
   return fingerprint(fingerprintKeys[0], purpose, row.hashed_password, row.email, rows.stampOf(row))
 }
 
-/** Checks the fingerprint of a mailed token against the user's state now, under any of the keys. */
+/** Returns true if the fingerprint of a mailed token matches the user's current state, with any of the keys. */
 export function hasFingerprint (
   { rows, fingerprintKeys }: Rules,
   row: UserRow,

@@ -13,8 +13,8 @@ import { deleteStoredTokens } from './sessions.js'
 type Link = (store: StoreUser) => Promise<UserRow | null>
 
 /**
- * Has `link` store a user without a password, and fires `onAfterRegister`. Order: form, onBeforeRegister, address,
- * link, onAfterRegister.
+ * Creates a user without a password; `link` stores it with its provider account. Order: validation, `onBeforeRegister`,
+ * check for a duplicate e-mail, `link`, `onAfterRegister`.
  */
 export async function createExternalUser (
   rules: Rules,
@@ -39,13 +39,12 @@ export async function createExternalUser (
   })
   if (row === null) return null
   await hooks.run('onAfterRegister', { user: rows.toUser(row) }, context)
-  return (await rows.getRow(row.id as UserId)) ?? row // a listener may have changed the user, for example verified it
+  return (await rows.getRow(row.id as UserId)) ?? row // a hook may have changed the user
 }
 
 /**
- * Gives an unverified user to somebody who proved the mailbox at a provider: nothing of the person who registered it
- * stays
- * a way in. Returns null if the user is inactive, verified or changed meanwhile.
+ * Hands an unverified user over to the person who proved the mailbox at a provider. The password and all other login
+ * methods of the person who registered it are deleted. Returns null if the user is inactive, verified or has changed.
  */
 export async function reclaimUnverifiedUser (rules: Rules, id: UserId, call: CallContext): Promise<UserRow | null> {
   const row = await rules.rows.getRow(id)
@@ -55,9 +54,8 @@ export async function reclaimUnverifiedUser (rules: Rules, id: UserId, call: Cal
 }
 
 /**
- * Removes a user whom a first login through a provider stored, after that login was refused. A user that the
- * application
- * changed in between stays, without the provider account.
+ * Deletes a user that a first login through a provider created, after that login was refused. If the application has
+ * changed the user meanwhile, only the provider account is deleted.
  */
 export async function deleteRefusedUser (rules: Rules, row: UserRow, call: CallContext): Promise<void> {
   const { rows, hooks } = rules
@@ -84,7 +82,7 @@ function readExternalUser (rules: Rules, values: ExternalUser): ReadUser {
   return { ...user, email: parseEmail(email) as string } // the check accepted it
 }
 
-/** A user whom nothing leads to must not stay. */
+/** Calls `link` and deletes the stored user if `link` fails, because without an account it could not log in. */
 async function linkOrRemove ({ rows, background }: Rules, link: Link, store: StoreUser): Promise<UserRow | null> {
   const made: UserRow[] = []
   let linked: UserRow | null = null

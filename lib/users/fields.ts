@@ -5,7 +5,7 @@ import type { Writer } from '../contracts/users-api.js'
 const FLAGS = ['is_active', 'is_superuser', 'is_verified'] as const
 const NEW_FLAGS: Record<(typeof FLAGS)[number], boolean> = { is_active: true, is_superuser: false, is_verified: false }
 
-/** The flags that `by` may write; null and absent ones are left out. */
+/** Returns the flags that `by` may write, without absent ones and nulls. */
 export function writableFlags (values: object, by: Writer): Partial<Record<(typeof FLAGS)[number], boolean>> {
   if (by === 'self') return {}
   const source = values as Row // read by key
@@ -14,7 +14,7 @@ export function writableFlags (values: object, by: Writer): Partial<Record<(type
   )
 }
 
-/** The custom fields that `by` may write at creation or afterwards, as they were given. */
+/** Returns the custom fields that `by` may write, at creation or later. */
 export function writableFields (fields: UserFields, values: object, by: Writer, creating: boolean): Row {
   const source = values as Row // read by key
   return Object.fromEntries(
@@ -27,7 +27,7 @@ export function writableFields (fields: UserFields, values: object, by: Writer, 
   )
 }
 
-/** The values of a new user that were not given. */
+/** Returns the default values of a new user. */
 export function defaultValues (fields: UserFields): Row {
   const custom = Object.entries(fields).map(([name, schema]): [string, unknown] => [
     name,
@@ -36,7 +36,7 @@ export function defaultValues (fields: UserFields): Row {
   return { ...NEW_FLAGS, ...Object.fromEntries(custom) }
 }
 
-/** Names of the custom fields that creation must be given. */
+/** Returns the names of the custom fields that are required at creation. */
 export function requiredFields (fields: UserFields): string[] {
   return Object.keys(fields).filter((name) => fields[name] !== undefined && !isFillable(fields[name]))
 }

@@ -6,7 +6,7 @@ import { applyPolicy, readPassword } from './credentials.js'
 import { hasFingerprint, recordProof, stateFingerprint } from './email-proof.js'
 import { contextOf, type Rules } from './rules.js'
 
-/** Finds the user now. Makes the token and calls the listeners after the reply has been sent. */
+/** Finds the user. After the reply has been sent, creates the token and fires `onAfterForgotPassword`. */
 export async function forgotPassword (rules: Rules, email: string, call: CallContext): Promise<void> {
   const { rows, hooks, background, tokens } = rules
   const row = await rows.getByEmail(email)
@@ -19,10 +19,9 @@ export async function forgotPassword (rules: Rules, email: string, call: CallCon
 }
 
 /**
- * Sets a new password and ends all sessions. The token was mailed, so its use proves the mailbox: the e-mail of an
- * unverified user becomes verified. The token dies with any change of the password, the e-mail, the state or the
- * sessions;
- * of parallel uses one wins.
+ * Sets a new password and revokes all sessions. The token was mailed, so its use proves the mailbox, and the e-mail
+ * becomes verified. Any change of the password, the e-mail, the flags or the security stamp invalidates the token. Of
+ * parallel uses, one succeeds.
  */
 export async function resetPassword (rules: Rules, token: string, given: string, call: CallContext): Promise<User> {
   const { rows, settings, hooks } = rules
@@ -45,8 +44,8 @@ export async function resetPassword (rules: Rules, token: string, given: string,
 }
 
 /**
- * Checks that the token is bound to the e-mail. One of FastAPI Users is not: it may have gone to an e-mail that the
- * user had before.
+ * Returns true if the token is bound to the e-mail. Tokens of FastAPI Users are not: such a token may have been mailed
+ * to a former e-mail of the user.
  */
 function namesMailbox ({ password_fgpt: print, fgpt }: Claims): boolean {
   return fgpt !== undefined || !String(print).startsWith('$')
@@ -59,8 +58,8 @@ async function rowOf (rules: Rules, claims: Claims): Promise<UserRow | null> {
 }
 
 /**
- * The argon2 form, which FastAPI Users reads, knows the hash alone: `fgpt` beside it holds the rest of the user's
- * state.
+ * Returns the fingerprint claims. FastAPI Users can read the argon2 form, which covers only the hash; the claim `fgpt`
+ * covers the rest of the user's state.
  */
 async function fingerprintsOf (rules: Rules, row: UserRow): Promise<Record<string, string>> {
   const { fingerprint: form, passwords } = rules.settings
@@ -71,8 +70,8 @@ async function fingerprintsOf (rules: Rules, row: UserRow): Promise<Record<strin
 }
 
 /**
- * The keyed form is always read, so that the setting can change while tokens are out. Tokens of a Python service have
- * no `fgpt`.
+ * Returns true if the token matches the user's state. The keyed form is always accepted, so that the setting can be
+ * changed while tokens are valid. Tokens of FastAPI Users have no `fgpt`.
  */
 async function matchesUser (rules: Rules, row: UserRow, { password_fgpt: claim, fgpt }: Claims): Promise<boolean> {
   const given = String(claim) // the codec requires text

@@ -11,10 +11,13 @@ import { defaultValues, requiredFields, writableFields, writableFlags } from './
 import { contextOf, type Rules } from './rules.js'
 import { invalidUser } from './validation.js'
 
-/** A new user, checked, without the password. */
+/** A checked new user, without the password. */
 export type ReadUser = Omit<NewUser, 'password'>
 
-/** Stores a user and fires `onAfterRegister`. Order: form, password policy, onBeforeRegister, address, hash, row. */
+/**
+ * Stores a user and fires `onAfterRegister`. Order: validation, password policy, `onBeforeRegister`, check for a
+ * duplicate e-mail, hash, insert.
+ */
 export async function createUser (rules: Rules, values: NewUser, { by = 'code', ...call }: WriteContext): Promise<User> {
   const { password, ...user } = await readNewUser(rules, values, by)
   const context = contextOf(call)
@@ -28,9 +31,8 @@ export async function createUser (rules: Rules, values: NewUser, { by = 'code', 
 }
 
 /**
- * Registers without telling whether the e-mail had an account (`revealExistingAccounts: false`): both ways hash once
- * and
- * insert once, and listeners run after the reply.
+ * Registers a user without revealing whether the e-mail has an account (`revealExistingAccounts: false`). In both cases
+ * one hash and one insert are done, and the hooks run after the reply.
  */
 export async function registerWithoutReveal (rules: Rules, values: NewUser, call: CallContext): Promise<void> {
   const { password, ...user } = await readNewUser(rules, values, 'self')
@@ -39,7 +41,7 @@ export async function registerWithoutReveal (rules: Rules, values: NewUser, call
   const { rows, hooks, background } = rules
   const known = await rows.getByEmail(user.email)
   const hashed = await rules.settings.passwords.hash(password)
-  // which the unique index tells apart
+  // the unique index does not detect this duplicate
   const isOtherForm = known !== null && foldEmail(known.email) !== foldEmail(user.email)
   const row = isOtherForm ? null : await insertUser(rules, user, hashed)
   background.run(async () => {
@@ -48,7 +50,7 @@ export async function registerWithoutReveal (rules: Rules, values: NewUser, call
   }, context.reply)
 }
 
-/** Calls the listeners that mail the owner of an e-mail which somebody else used. Does nothing if no user has it. */
+/** Fires `onRegisterExisting` and returns true if a user has this e-mail; otherwise returns false. */
 export async function reportExisting (
   { rows, hooks }: Rules,
   email: string,
@@ -76,7 +78,7 @@ async function readNewUser (rules: Rules, values: NewUser, by: NonNullable<Write
   return user
 }
 
-/** Refuses a new user that lacks one of these values. Throws `FST_USERS_INVALID_USER` with all that are missing. */
+/** Throws `FST_USERS_INVALID_USER` with all missing values of a new user. */
 export function requireValues (values: object, names: readonly string[]): void {
   const missing = names.filter((name) => (values as Record<string, unknown>)[name] === undefined) // read by key
   if (missing.length > 0) {
@@ -84,12 +86,12 @@ export function requireValues (values: object, names: readonly string[]): void {
   }
 }
 
-/** The stored row, or null when the address has a user. The index decides between parallel calls. */
+/** Returns the stored row, or null if the e-mail is taken. The unique index decides between parallel calls. */
 export async function insertUser (rules: Rules, user: ReadUser, hashed: string): Promise<UserRow | null> {
   return await unlessTaken(() => rules.rows.insert(newRow(rules, user, hashed)))
 }
 
-/** Like `insertUser`, with rows that are made of the user. */
+/** Does what `insertUser` does, and stores the dependent rows of the user. */
 export async function insertUserAndDependents (
   rules: Rules,
   user: ReadUser,

@@ -10,7 +10,7 @@ import { FST_USERS_NOT_FOUND } from '../errors.js'
 import type { UserRows } from './user-rows.js'
 import type { UserCheck } from './validation.js'
 
-/** What the rules work with. */
+/** The shared objects of one registration of the plugin. */
 export interface Rules {
   readonly settings: Settings
   readonly rows: UserRows
@@ -19,22 +19,22 @@ export interface Rules {
   readonly background: Background
   readonly tokens: PurposeTokens
   readonly backends: ReadonlyMap<string, Backend>
-  /** Keys of the fingerprints in reset and verify tokens: the first makes, all check. */
+  /** Keys of the fingerprints in mailed tokens: the first creates, all check. */
   readonly fingerprintKeys: readonly [string, ...string[]]
-  /** How features remove what else logs in as a user. */
+  /** Functions of features that delete login methods of a user, such as provider accounts. */
   readonly removals: Removal[]
-  /** What features add to a user in the replies of routes, by the property of the read schema. */
+  /** Properties that features add to users in replies, by name in the read schema. */
   readonly additions: Map<string, (user: User) => Promise<unknown>>
 }
 
-/** The event context of a call. */
+/** Returns the event context of a call. */
 export function contextOf ({ request = null, reply = null }: CallContext = {}): EventContext {
   return { request, reply } as EventContext // a request is one, whatever its server and logger types are
 }
 
 /**
- * Removes what features keep to log in as a user: all of it, or what did not vouch for `user.email`. Returns the number
- * removed.
+ * Deletes the login methods that features store for a user: all, or those that did not prove `user.email`. Returns the
+ * number of deleted ones.
  */
 export async function removeAttached ({ removals }: Rules, user: User, which: Parameters<Removal>[1]): Promise<number> {
   let removed = 0
@@ -42,7 +42,7 @@ export async function removeAttached ({ removals }: Rules, user: User, which: Pa
   return removed
 }
 
-/** The row as it is stored now. Throws `FST_USERS_NOT_FOUND`. */
+/** Reads a user again. Throws `FST_USERS_NOT_FOUND` if it is deleted. */
 export async function currentRow ({ rows }: Rules, user: User | UserId): Promise<UserRow> {
   const row = await rows.getRow(typeof user === 'object' ? (user.id as UserId) : user)
   if (row === null) throw FST_USERS_NOT_FOUND()

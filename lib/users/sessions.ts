@@ -15,7 +15,7 @@ import { generateStamp } from '../tokens/index.js'
 import { reportFailure } from './credentials.js'
 import { contextOf, currentRow, type Rules } from './rules.js'
 
-/** The one way to a session. Order: state of the user, onBeforeLogin, token, onIssueToken, onAfterLogin. */
+/** Logs a user in. Order: check of the flags, `onBeforeLogin`, token, `onIssueToken`, `onAfterLogin`. */
 export async function login (
   rules: Rules,
   given: User | UserRow,
@@ -42,15 +42,14 @@ export async function login (
     await hooks.run('onIssueToken', { user, backend: name, issued }, context)
     await hooks.run('onAfterLogin', { user, backend: name, method }, context)
   } catch (error) {
-    await backend.strategy.destroyToken?.(issued.token, user) // a token that nobody gets must not live
+    await backend.strategy.destroyToken?.(issued.token, user) // the client never receives it
     throw error
   }
   return { issued }
 }
 
 /**
- * A token of the user, bound to the stamp of this very row. For a user that was deleted meanwhile throws what `gone`
- * makes.
+ * Creates a token with the security stamp of this row. Throws `notFound()` if the user was deleted meanwhile.
  */
 async function issueToken (
   { rows }: Rules,
@@ -67,9 +66,8 @@ async function issueToken (
 }
 
 /**
- * Reads the session that authenticated the request again, and returns its user's row. Every write on behalf of a
- * session
- * asks for it right before, because the session may have ended since the guard let the request in. Throws
+ * Reads the session of the request again and returns its user. Every write on behalf of a session calls it immediately
+ * before, because the session may have ended since the guard checked it. Throws
  * `FST_USERS_UNAUTHENTICATED` if it has.
  */
 export async function readActingUser (rules: Rules, request: FastifyRequest): Promise<UserRow> {
@@ -83,7 +81,7 @@ export async function readActingUser (rules: Rules, request: FastifyRequest): Pr
   return row
 }
 
-/** Returns the user's row for a token that is still good; null for any other token. */
+/** Returns the user's row for a valid token; otherwise null. */
 async function rowOfToken (
   { rows }: Rules,
   { strategy }: Backend,
@@ -94,7 +92,7 @@ async function rowOfToken (
   return subject == null || (subject.stamp != null && !rows.hasStamp(subject.row, subject.stamp)) ? null : subject.row
 }
 
-/** Returns the backends whose cookies on the request are good sessions of this user. */
+/** Returns the backends of which the request has a cookie with a valid session of this user. */
 export async function backendsOfCookies (
   rules: Rules,
   { id }: UserRow,
@@ -122,7 +120,7 @@ export async function renewSession (
   backend.transport.renew(reply, await issueToken(rules, backend, row, request, FST_USERS_UNAUTHENTICATED))
 }
 
-/** Ends the session that authenticated the request, by the strategy that read it. */
+/** Revokes the session that authenticated the request. */
 export async function logout (rules: Rules, request: FastifyRequest, reply: FastifyReply | null): Promise<void> {
   const { authentication } = request
   if (authentication === null) throw FST_USERS_UNAUTHENTICATED()
@@ -133,7 +131,7 @@ export async function logout (rules: Rules, request: FastifyRequest, reply: Fast
   await rules.hooks.run('onAfterLogout', { user, backend }, { request, reply })
 }
 
-/** Ends every session of the user: a new stamp for tokens that carry it, and removal where they are stored. */
+/** Revokes all sessions of the user: sets a new security stamp and deletes stored tokens. */
 export async function endSessions (rules: Rules, user: User | UserId): Promise<void> {
   const row = await currentRow(rules, user)
   await revokeSessions(rules, row)
@@ -143,7 +141,7 @@ export async function endSessions (rules: Rules, user: User | UserId): Promise<v
 }
 
 /**
- * Ends the sessions of a row as far as the table and the strategies can. Returns the row with its new security stamp.
+ * Revokes the sessions of a user as far as the table and the strategies support it. Returns the row with the new stamp.
  */
 export async function revokeSessions (rules: Rules, row: UserRow): Promise<UserRow> {
   const stamp = generateStamp()
