@@ -55,7 +55,7 @@ function markHandlerErrors (scope: FastifyInstance): WeakSet<object> {
 }
 
 /**
- * Returns a function that calls the application's error handler, also if it was set after our plugin was registered.
+ * Returns a function that calls the application's error handler, also if it was set after this plugin was registered.
  */
 function passToApplication (scope: FastifyInstance, application: FastifyInstance): ErrorHandler {
   const inherited = scope.errorHandler
