@@ -1318,7 +1318,7 @@ t.test('the test provider produces every fault, and forged tokens that a client 
   server.answer('https://api.example.com/me', { id: 1 })
   const address = `${server.url}/api.example.com/me`
   for (const fault of Object.keys(faults) as Fault[]) {
-    // `faults` has the type Record<Fault, …>
+    // the keys of `faults` are of the type Fault
     server.fail('https://api.example.com/me', fault)
     t.notSame(await sizeAndType(address), { size: 8, type: 'application/json; charset=utf-8' }, fault)
   }
