@@ -1,5 +1,6 @@
-// What the plugin adds to the start of a Fastify application. Each start is a process of its own; bare ones and those
-// with the plugin take turns, and medians count. Processor time leaves out what else the machine is doing.
+// Measures the time that the plugin adds to the start of a Fastify application. Each start is a separate process.
+// Starts with and without the plugin take turns, and medians are printed. Processor time excludes other work of the
+// machine.
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
@@ -9,7 +10,7 @@ import { median, printTable, spread } from './helpers/statistics.js'
 const MODES = ['bare', 'memory', 'sqlite', 'fields'] as const
 type Mode = (typeof MODES)[number]
 const PHASES = ['fastify', 'application', 'modules', 'registration', 'ready'] as const
-/** Milliseconds by the clock and of processor time. */
+/** Elapsed time and processor time, in milliseconds. */
 type Cost = Record<'wall' | 'cpu', number>
 type Phases = Record<(typeof PHASES)[number], Cost>
 
@@ -26,7 +27,7 @@ const mode = process.argv[2]
 if (mode === undefined) compareStarts()
 else console.log(JSON.stringify(await start(mode as Mode)))
 
-/** One start. Opening the database and loading TypeBox for own fields is the application's. */
+/** Measures one start. Opening the database and loading TypeBox count as work of the application. */
 async function start (mode: Mode): Promise<Phases> {
   const clock = stopwatch()
   const { default: Fastify } = await import('fastify')
@@ -76,7 +77,7 @@ async function start (mode: Mode): Promise<Phases> {
   return { fastify, application, modules, registration, ready: clock() }
 }
 
-/** The cost since the last call. */
+/** Returns a function that returns the cost since its last call. */
 function stopwatch (): () => Cost {
   let last = performance.now()
   let lastCpu = process.cpuUsage()

@@ -1,5 +1,5 @@
-// What a login costs beside its hash: logins per second over password checks per second, by the same helper with the
-// same number at once. Logins and bare checks are measured in turn; the medians of the ratios count.
+// Measures the cost of a login beside its password hash: the ratio of logins per second to password checks per second,
+// with the same password helper and the same concurrency. Both are measured in turn, and medians are printed.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

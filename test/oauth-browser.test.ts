@@ -39,9 +39,9 @@ t.test('a login in a real browser with a real OpenID provider succeeds', { skip:
     await page.getByRole('link', { name: 'Log in with Camelot ID' }).click()
     await page.getByRole('heading', { name: 'Camelot ID' }).waitFor()
     await take(page, 'oauth-provider.png')
-    await page.getByRole('link', { name: 'No, tell it nothing' }).click()
+    await page.getByRole('link', { name: 'Refuse' }).click()
     await page.locator('#visitor').waitFor()
-    t.equal(await message.innerText(), 'You said no at the provider, so nobody is logged in.')
+    t.equal(await message.innerText(), 'You refused the login at the provider.')
     t.equal(page.url(), `${origin}/`)
     t.strictSame(
       await context.cookies(origin).then((cookies) => cookies.filter(({ name }) => name.startsWith('__Host-users'))),
@@ -122,7 +122,7 @@ t.test('a login in a real browser with a real OpenID provider succeeds', { skip:
     await accounts.waitFor({ state: 'detached' })
     await page.getByRole('link', { name: 'Link Camelot ID' }).click()
     await page.getByRole('link', { name: 'Arthur' }).click()
-    await page.getByText('Another user has this account of the provider.').waitFor()
+    await page.getByText('This provider account is linked to another user.').waitFor()
     t.equal(await accounts.count(), 0)
   })
 

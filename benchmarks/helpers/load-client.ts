@@ -3,7 +3,7 @@ import type { LoadAnswer, LoadOrder } from './load.js'
 
 let next = 0
 
-// plain sockets: Node's own HTTP client would cost more than the server that is measured
+// The client uses plain sockets, because Node's HTTP client would need more processor time than the measured server.
 process.on('message', (order: LoadOrder) => {
   measure(order).then(answer, (error: unknown) => {
     answer({ error: String(error) })
@@ -39,9 +39,7 @@ function open (port: number): Promise<Socket> {
   })
 }
 
-/**
- * Sends until the time is over; gives the number of replies. All connections and rounds take turns through the list.
- */
+/** Sends requests until the time is over, and returns the number of replies. All connections share the list in turn. */
 function loop (
   socket: Socket,
   { requests, expect }: Pick<LoadOrder, 'requests' | 'expect'>,

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-/** Requests that are sent again and again; of several headers each takes its turn. */
+/** A repeated request. Several sets of headers are used in turn. */
 export interface LoadTarget {
   port: number
   method: 'GET' | 'POST'
@@ -11,7 +11,7 @@ export interface LoadTarget {
   expect: number
 }
 
-/** What a round gave: requests per second, and the processor time that this process spent on each, in microseconds. */
+/** Result of a round: requests per second, and the processor time of this process per request, in microseconds. */
 export interface LoadResult {
   perSecond: number
   cpuMicroseconds: number
@@ -21,17 +21,15 @@ export interface LoadOptions {
   connections: number
   milliseconds: number
   /**
-   * The client takes a whole processor and never sleeps; else the server pays for waking it, and the more the slower a
-   * route is.
+   * Keeps the client busy on one processor. Otherwise the server spends time on waking the client, and more of it for
+   * slower routes.
    */
   awake: boolean
 }
 
-/**
- * A closed-loop HTTP client in a process of its own: each connection sends its next request when the reply is there.
- */
+/** An HTTP client in a separate process. Each connection sends its next request after the reply. */
 export interface LoadClient {
-  /** Rejects when a reply has another status than expected. */
+  /** Runs one round. Rejects if a reply has an unexpected status. */
   run(target: LoadTarget, options: LoadOptions): Promise<LoadResult>
   close(): void
 }

@@ -1,6 +1,6 @@
 import type { PgPool, PgQuery } from 'fastify-users'
 
-/** A pool of `pg` that notes every statement that is sent through it. */
+/** Returns a pool of `pg` that records every statement. */
 export function recordQueries (pool: PgPool): { pool: PgPool; queries: PgQuery[] } {
   const queries: PgQuery[] = []
   return {

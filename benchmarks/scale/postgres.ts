@@ -13,7 +13,7 @@ SELECT translate(rtrim(encode(sha256(n::text::bytea), 'base64'), '='), '+/', '-_
 FROM (SELECT id, session_stamp, substr(email, 6, length(email) - 16)::int AS n FROM "user") u;
 VACUUM ANALYZE "user"; VACUUM ANALYZE accesstoken`
 
-/** A database of its own on the server, dropped by `close`. */
+/** Creates a separate database on the server and fills it. `close` drops it. */
 export async function postgresSite (rows: number): Promise<Site> {
   const name = `users_scale_${randomBytes(6).toString('hex')}`
   await administer(`CREATE DATABASE ${name}`)
@@ -42,7 +42,7 @@ export async function postgresSite (rows: number): Promise<Site> {
         await pool.query(`PREPARE explained AS ${query.text}`)
         const lines: string[] = []
         for (const mode of ['force_custom_plan', 'force_generic_plan']) {
-          // when it is new, and when it has run a few times
+          // the plan of a new statement, and the plan after several executions
           await pool.query(`SET plan_cache_mode = ${mode}`)
           const { rows: plan } = await pool.query<{ 'QUERY PLAN': string }>(
             `EXPLAIN EXECUTE explained (${values.join(', ')})`

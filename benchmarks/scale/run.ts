@@ -1,5 +1,5 @@
-// Whether look-ups stay as fast as tables grow: the statements that the adapters send, on ten thousand and on a million
-// users, each with a token. Prints the plans, and fails when one reads a table from end to end. Both sizes take turns.
+// Measures whether lookups stay fast in large tables. It runs the statements of the adapters with ten thousand and with
+// a million users, each with a token, in turn. It prints the plans and fails if one reads a complete table.
 import { median, printTable } from '../helpers/statistics.js'
 import { postgresSite } from './postgres.js'
 import { emailOf, tokenOf, type Site } from './site.js'
@@ -41,7 +41,7 @@ const reads: Record<string, (places: ReadonlyMap<Site, readonly Place[]>) => Rea
           { limit: 100, order: 'created_at' }
         )
 }
-/** What reads a table from end to end, or sorts all that is left of a list before it gives one page. */
+/** Lines of a plan that reads a complete table, or that sorts all remaining rows for one page. */
 const MISS = /Seq Scan|^SCAN/
 const SORTED = /(?<!Incremental )Sort +\(|TEMP B-TREE FOR ORDER BY/
 
@@ -93,7 +93,7 @@ async function compare (name: string, read: Read, sites: readonly Site[]): Promi
   return [small.toFixed(1), large.toFixed(1), (large / small).toFixed(2)]
 }
 
-/** Ids and addresses of users who are spread over the list. */
+/** Returns ids and e-mails of users at regular intervals in the list. */
 async function placesOf ({ adapter, user, rows }: Site): Promise<Place[]> {
   const places: Place[] = []
   for (let k = 0; k < PLACES; k++) {

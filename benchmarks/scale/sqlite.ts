@@ -12,7 +12,7 @@ INSERT INTO accesstoken (token, user_id, created_at, session_stamp)
 SELECT token_of(n), id, strftime('%Y-%m-%d %H:%M:%f000', 'now', '-' || (n * 7919 % 80000) || ' seconds'), session_stamp
 FROM (SELECT id, session_stamp, CAST(substr(email, 6, length(email) - 16) AS INTEGER) AS n FROM user)`
 
-/** A file of its own, removed by `close`. */
+/** Creates a database file and fills it. `close` deletes it. */
 export async function sqliteSite (rows: number): Promise<Site> {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-users-scale-'))
   const database = new Database(join(folder, 'users.db'))
@@ -53,9 +53,9 @@ export async function sqliteSite (rows: number): Promise<Site> {
   }
 }
 
-/** The database, noting the text of every statement that is run. */
+/** Returns the database with methods that record the text of every statement. */
 function recordStatements (database: Database.Database, texts: string[]): Parameters<typeof sqlite>[0] & object {
-  const noted =
+  const recorded =
     <A extends unknown[], R>(text: string, run: (...parameters: A) => R) =>
       (...parameters: A): R => {
         texts.push(text)
@@ -65,9 +65,9 @@ function recordStatements (database: Database.Database, texts: string[]): Parame
     prepare (text) {
       const statement = database.prepare(text)
       return Object.assign(statement, {
-        get: noted(text, statement.get.bind(statement)),
-        all: noted(text, statement.all.bind(statement)),
-        run: noted(text, statement.run.bind(statement))
+        get: recorded(text, statement.get.bind(statement)),
+        all: recorded(text, statement.all.bind(statement)),
+        run: recorded(text, statement.run.bind(statement))
       })
     },
     exec: (text) => database.exec(text),
@@ -78,7 +78,7 @@ function recordStatements (database: Database.Database, texts: string[]): Parame
   }
 }
 
-/** In no order, as random ones. */
+/** Returns a UUID that is derived from a number. Consecutive numbers have unordered UUIDs. */
 function uuidOf (n: number): string {
   const hex = Buffer.from(tokenOf(n), 'base64url').toString('hex')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`

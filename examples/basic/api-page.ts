@@ -4,7 +4,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import { usersOpenapi, type UsersOptions } from 'fastify-users'
 
-/** The page may use what this server gives it: nothing inline, nothing from elsewhere. */
+/** Content security policy: the page loads resources from this server only, and nothing inline. */
 const POLICY = {
   'default-src': "'none'",
   'script-src': "'self'",
@@ -16,7 +16,7 @@ const POLICY = {
   'frame-ancestors': "'none'"
 }
 
-/** Serves the API page at `/docs` and its document at `/docs/json`. It tells of the routes that come after it. */
+/** Serves the API page at `/docs` and the OpenAPI document at `/docs/json`. Call it before registering the routes. */
 export async function addApiPage (app: FastifyInstance, options: UsersOptions): Promise<void> {
   const { openapi, transformObject } = usersOpenapi(options)
   await app.register(swagger, {
@@ -27,11 +27,11 @@ export async function addApiPage (app: FastifyInstance, options: UsersOptions): 
     routePrefix: '/docs',
     staticCSP: POLICY,
     theme: { title: 'Example of fastify-users' },
-    uiConfig: { layout: 'BaseLayout' } // without the top bar, whose logo has an inline style
+    uiConfig: { layout: 'BaseLayout' } // without the top bar, because its logo needs inline styles
   })
 }
 
-/** What the page says of a route that replies with one text under its own name. */
+/** Returns the schema of a route that replies with one string, in a property with the name of the route. */
 export function describeRoute (name: string, summary: string): FastifySchema {
   return { operationId: name, summary, tags: ['example'], response: { 200: Type.Object({ [name]: Type.String() }) } }
 }

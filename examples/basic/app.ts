@@ -15,7 +15,7 @@ import users, {
 } from 'fastify-users'
 import { addApiPage, describeRoute } from './api-page.js'
 
-/** The fields of a user beside the usual ones: users write their name, only superusers write credits. */
+/** Custom fields: users can change their display name, only superusers can change credits. */
 const schemas = userSchemas({
   display_name: Type.String({ maxLength: 80, default: 'stranger' }),
   credits: adminOnly(Type.Integer({ default: 0 }))
@@ -27,7 +27,7 @@ declare module 'fastify-users' {
   }
 }
 
-/** A token on its way to the owner of an address. */
+/** A mail with a token. */
 export interface Mail {
   to: string
   purpose: 'reset' | 'verify'
@@ -41,7 +41,7 @@ export interface AppOptions {
   sendMail(mail: Mail): void | Promise<void>
 }
 
-/** The application: users who log in by bearer token or by cookie, and three routes that ask who is there. */
+/** Builds an application with a bearer token backend, a cookie backend, and three routes with different guards. */
 export async function buildApp ({ file, secret, sendMail }: AppOptions): Promise<FastifyInstance> {
   const app = Fastify({ logger: { level: 'warn' } })
 
@@ -64,7 +64,7 @@ export async function buildApp ({ file, secret, sendMail }: AppOptions): Promise
 
   app.get(
     '/hello',
-    { preHandler: authenticate, schema: describeRoute('hello', 'For whoever is logged in') },
+    { preHandler: authenticate, schema: describeRoute('hello', 'For logged-in users') },
     async (request) => ({ hello: currentUser(request).display_name })
   )
   app.get(
@@ -76,9 +76,9 @@ export async function buildApp ({ file, secret, sendMail }: AppOptions): Promise
     '/feed',
     {
       preHandler: authenticate({ optional: true }),
-      schema: describeRoute('feed', 'For everybody, and it knows who is there')
+      schema: describeRoute('feed', 'For all visitors, with the user if one is logged in')
     },
-    async ({ user }) => ({ feed: user === null ? 'for everybody' : `for ${user.display_name}` })
+    async ({ user }) => ({ feed: user === null ? 'for all visitors' : `for ${user.display_name}` })
   )
   return app
 }

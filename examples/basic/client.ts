@@ -3,7 +3,7 @@ export interface RequestOptions {
   form?: Record<string, string>
   /** A bearer token. */
   token?: string
-  /** Adds this jar's cookies, and keeps those of the answer. */
+  /** Sends the cookies of this jar, and stores the cookies of the reply in it. */
   jar?: Jar
 }
 
@@ -13,28 +13,28 @@ export interface Answer {
   cookie: string | null
 }
 
-/** Cookies by name: as much of a cookie jar as one site needs. */
+/** Cookies by name. This is enough for one site. */
 export type Jar = Map<string, string>
 
-/** Shows what it does, and keeps what was not as expected. */
+/** A client that prints every step and records unexpected results. */
 export interface Client {
-  /** Sends one request; `target` is method and path. */
+  /** Sends one request. `target` is the method and the path, `status` the expected status. */
   send(title: string, target: string, status: number, options?: RequestOptions): Promise<Answer>
-  /** Takes one step that is no request. */
+  /** Runs one step that is not a request. */
   act(title: string, work: () => Promise<unknown>): Promise<void>
-  /** States a fact about the last answer. */
+  /** Records a difference unless `holds` is true. */
   check(fact: string, holds: boolean): void
   readonly steps: number
   readonly differences: readonly string[]
 }
 
-/** A client of the application at `origin`, over the network. `write` gets the lines to show. */
+/** Creates a client of the application at `origin`. It prints with `write`. */
 export function createClient (origin: string, write: (text: string) => void): Client {
   const differences: string[] = []
   let steps = 0
 
   function print (line: string): void {
-    write(line.replace(/(eyJ[\w-]{12})[\w.-]+/g, '$1…')) // a signed token is long
+    write(line.replace(/(eyJ[\w-]{12})[\w.-]+/g, '$1…')) // shorten signed tokens
   }
 
   function begin (title: string): void {
@@ -86,7 +86,7 @@ export function createClient (origin: string, write: (text: string) => void): Cl
   }
 }
 
-/** Browsers and `fetch` send it as multipart/form-data. */
+/** Creates form data, which `fetch` sends as multipart/form-data. */
 function formOf (fields: Record<string, string>): FormData {
   const form = new FormData()
   for (const [name, value] of Object.entries(fields)) form.set(name, value)

@@ -7,7 +7,7 @@ export interface Config {
   secret: string
 }
 
-/** Reads USERS_DB (users.db), PORT (3000) and USERS_SECRET (a random one, kept beside the database). */
+/** Reads USERS_DB (default: users.db), PORT (3000) and USERS_SECRET (a random secret in a file beside the database). */
 export function readConfig ({
   USERS_DB: file = 'users.db',
   PORT: port = '3000',
@@ -16,7 +16,7 @@ export function readConfig ({
   return { file, port: Number(port), secret: secret ?? keepSecret(`${file}-secret`) }
 }
 
-/** With the same secret after a restart, sessions and tokens stay good. */
+/** Returns the stored secret, or creates one. Sessions and tokens are valid after a restart only with this secret. */
 function keepSecret (path: string): string {
   if (!existsSync(path)) writeFileSync(path, randomBytes(48).toString('base64url'), { mode: 0o600 })
   return readFileSync(path, 'utf8')

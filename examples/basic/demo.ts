@@ -1,4 +1,4 @@
-// Plays the whole flow over the network and shows every request and answer: `npm run demo`.
+// Runs the complete flow over the network and prints every request and reply: `npm run demo`.
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

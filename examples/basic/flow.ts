@@ -13,7 +13,7 @@ export interface Stage {
   mails: readonly Mail[]
 }
 
-/** Plays the whole life of a user, from registration to refusal. */
+/** Runs the complete flow: registration, login, profile, passwords, verification, administration and logout. */
 export async function playFlow (stage: Stage): Promise<void> {
   const browser: Jar = new Map()
   await register(stage)
@@ -26,13 +26,13 @@ export async function playFlow (stage: Stage): Promise<void> {
 }
 
 async function register ({ client }: Stage): Promise<void> {
-  await client.send('Nobody is logged in', 'GET /users/me', 401)
+  await client.send('Request the profile without a login', 'GET /users/me', 401)
   const { body } = await client.send('Register', 'POST /auth/register', 201, {
     json: { email: ARTHUR, password: FIRST, display_name: 'Arthur', credits: 99, is_superuser: true }
   })
-  client.check('the user is active and no superuser', body.is_active === true && body.is_superuser === false)
-  client.check('only superusers give credits', body.credits === 0)
-  client.check('the answer holds no password', !JSON.stringify(body).includes('password'))
+  client.check('the user is active and not a superuser', body.is_active === true && body.is_superuser === false)
+  client.check('users cannot set their credits', body.credits === 0)
+  client.check('the reply does not contain the password', !JSON.stringify(body).includes('password'))
   const again = await client.send('An address registers once', 'POST /auth/register', 400, {
     json: { email: ARTHUR, password: FIRST }
   })

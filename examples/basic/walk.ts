@@ -1,12 +1,12 @@
 import type { Mail } from './app.js'
 
-/** One thing to try: a comment, and commands for a shell. */
+/** One step: a title, and commands for a shell. */
 export interface WalkStep {
   title: string
   commands: string[]
 }
 
-/** The whole flow as curl commands. Tokens come by mail: `mailText` holds the commands that use them. */
+/** Returns the complete flow as curl commands. Mails contain tokens: `mailText` prints the commands that use them. */
 export function walkSteps (origin: string, file: string): WalkStep[] {
   const json = "-H 'content-type: application/json'"
   const form = (password: string): string => `-d username=king.arthur@camelot.bt -d password=${password}`
@@ -27,7 +27,7 @@ export function walkSteps (origin: string, file: string): WalkStep[] {
       ]
     },
     {
-      title: 'Use both, also on routes of the application',
+      title: 'Use the token and the cookie, also on routes of the application',
       commands: [
         `curl -i ${origin}/users/me -H "authorization: Bearer $TOKEN"`,
         `curl -i -b $COOKIES ${origin}/hello`,
@@ -69,13 +69,13 @@ export function walkSteps (origin: string, file: string): WalkStep[] {
       ]
     },
     {
-      title: 'Log out; afterwards nobody is there (401)',
+      title: 'Log out; the cookie is then refused (401)',
       commands: [`curl -i -X POST -b $COOKIES ${origin}/auth/cookie/logout`, `curl -i -b $COOKIES ${origin}/users/me`]
     }
   ]
 }
 
-/** The walk as it is printed. */
+/** Returns the text that the server prints at the start. */
 export function describeWalk (origin: string, file: string): string {
   const steps = walkSteps(origin, file).map(
     ({ title, commands }, i) => `# ${i + 1}. ${title}\n${commands.join('\n')}\n`
@@ -83,7 +83,7 @@ export function describeWalk (origin: string, file: string): string {
   return `Listening on ${origin}, with an API page at ${origin}/docs. In another terminal:\n\n${steps.join('\n')}`
 }
 
-/** A mail as it is printed: with the command that uses its token. */
+/** Returns a mail as text, with the command that uses its token. */
 export function mailText (origin: string, { to, purpose, token }: Mail): string {
   const [subject, path, body] =
     purpose === 'reset'

@@ -8,12 +8,12 @@ export interface AppOptions {
   /** Path of the SQLite file. */
   file: string
   secret: string
-  /** Where browsers reach the application. */
+  /** Origin at which browsers reach the application. */
   publicUrl: string
   provider: { issuer: string; clientId: string; clientSecret: string }
 }
 
-/** Users who log in with a password, with an account at an OpenID provider, or with either. */
+/** Builds an application whose users log in with a password or with an account at an OpenID provider. */
 export async function buildApp ({
   file,
   secret,
@@ -40,7 +40,7 @@ export async function buildApp ({
       })
     ],
     redirects: [`${publicUrl}/`],
-    insecureOrigins: [issuer] // this provider runs on this machine, without TLS
+    insecureOrigins: [issuer] // the provider of this example runs on the same machine, without TLS
   })
   addPage(app)
   return app

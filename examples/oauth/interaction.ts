@@ -1,19 +1,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type Provider from 'oidc-provider'
 
-/** Who has an account at Camelot ID. */
+/** The accounts at Camelot ID. */
 export const people = [
   { sub: 'arthur', name: 'Arthur', email: 'king.arthur@camelot.bt', email_verified: true },
   { sub: 'mordred', name: 'Mordred', email: 'mordred@camelot.bt', email_verified: false }
 ]
 
-/** The provider's own page: one asks who is there, the choice or the refusal goes back to the application. */
+/** Serves the login page of the provider, and redirects to the application with the user's choice. */
 export async function answerInteraction (
   provider: Provider,
   request: IncomingMessage,
   response: ServerResponse
 ): Promise<void> {
-  await provider.interactionDetails(request, response) // throws for a visitor without an interaction
+  await provider.interactionDetails(request, response) // throws if the browser has not started a login
   const { searchParams } = new URL(request.url ?? '', 'http://provider')
   const chosen = searchParams.get('person')
   if (chosen === null) {
@@ -30,7 +30,7 @@ export async function answerInteraction (
     request,
     response,
     person === undefined
-      ? { error: 'access_denied', error_description: 'The user said no.' }
+      ? { error: 'access_denied', error_description: 'The user refused the login.' }
       : { login: { accountId: person.sub, remember: false } },
     { mergeWithLastSubmission: false }
   )
@@ -41,5 +41,5 @@ function page (): string {
   return `<!doctype html><html lang="en"><meta charset="utf-8"><title>Camelot ID</title>
 <style>body { font: 1.1rem/1.6 system-ui; max-width: 32rem; margin: 4rem auto }</style>
 <h1>Camelot ID</h1><p>An application wants to know who you are.</p>
-<ul>${links.join('')}</ul><p><a href="?person=">No, tell it nothing</a></p></html>`
+<ul>${links.join('')}</ul><p><a href="?person=">Refuse</a></p></html>`
 }

@@ -1,6 +1,6 @@
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
-// Runs in the browser, with nothing but the routes of the plugin.
+// Runs in the browser and uses only the routes of the plugin.
 
 interface Account {
   id: string
@@ -8,16 +8,16 @@ interface Account {
   account_email: string
 }
 
-/** What the page says for an error's word. */
+/** Messages of the page by error code. */
 const MESSAGES: Record<string, string> = {
-  OAUTH_REFUSED: 'You said no at the provider, so nobody is logged in.',
+  OAUTH_REFUSED: 'You refused the login at the provider.',
   OAUTH_USER_ALREADY_EXISTS:
-    'This e-mail address has an account here. Log in with its password, then link the provider.',
-  OAUTH_ACCOUNT_ALREADY_LINKED: 'Another user has this account of the provider.',
+    'A user with this e-mail exists. Log in with your password, then link the provider.',
+  OAUTH_ACCOUNT_ALREADY_LINKED: 'This provider account is linked to another user.',
   OAUTH_LAST_LOGIN_METHOD: 'This account is your only way to log in. Set a password first.',
-  OAUTH_INVALID_STATE: 'That login was started elsewhere or took too long. Try again.',
-  LOGIN_BAD_CREDENTIALS: 'The e-mail address or the password is wrong.',
-  REGISTER_USER_ALREADY_EXISTS: 'This e-mail address has an account already.'
+  OAUTH_INVALID_STATE: 'The login was started in another browser or took too long. Try again.',
+  LOGIN_BAD_CREDENTIALS: 'The e-mail or the password is wrong.',
+  REGISTER_USER_ALREADY_EXISTS: 'A user with this e-mail exists.'
 }
 
 function part (id: string): HTMLElement {
@@ -50,7 +50,7 @@ function wordOf ({ detail }: { detail?: unknown }): string {
   return reason
 }
 
-/** Everything is asked for before anything is shown: no user sees what another one's visit left on the page. */
+/** Shows the page. All data is loaded first, so that the page never shows data of the previous user. */
 async function show (): Promise<void> {
   const me = await call('GET', '/users/me')
   const { email } = me.ok ? ((await me.json()) as { email: string }) : { email: '' }

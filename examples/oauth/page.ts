@@ -1,8 +1,8 @@
-/** The page may use what this server gives it, and nothing else. */
+/** Content security policy: the page may load resources from this server only. */
 export const PAGE_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-/** One page: what a visitor can do, or what a user has. Its script shows the part that fits. */
+/** The page, with a section for visitors and one for users. Its script shows one of them. */
 export const page = `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

@@ -7,11 +7,11 @@ export interface ProviderOptions {
   port: number
   clientId: string
   clientSecret: string
-  /** The one address to which it sends people back. */
+  /** Redirect URIs that the provider accepts. */
   redirectUris: string[]
 }
 
-/** A real OpenID provider on this machine, so that the example needs no account anywhere: Camelot ID. */
+/** Starts Camelot ID, an OpenID provider on this machine, so that the example needs no account at another provider. */
 export async function startProvider ({
   port,
   clientId,
@@ -49,7 +49,7 @@ function configuration (client: { client_id: string; client_secret: string; redi
     pkce: { required: () => true },
     // seconds
     ttl: { AccessToken: 600, AuthorizationCode: 60, Grant: 600, IdToken: 600, Interaction: 600, Session: 600 },
-    // whoever chose a person has agreed: no second question
+    // choosing an account is also the consent, so the provider shows no second page
     async loadExistingGrant ({
       oidc: {
         client,

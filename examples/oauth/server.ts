@@ -1,4 +1,4 @@
-// Starts the provider, then the application: `npm run start:oauth`.
+// Starts the provider and the application: `npm run start:oauth`.
 import { randomBytes } from 'node:crypto'
 import { readConfig } from '../basic/config.js'
 import { buildApp } from './app.js'
