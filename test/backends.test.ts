@@ -275,7 +275,7 @@ t.test('row 28: backends must have names of their own, equal ones refuse to star
   t.same([...built.app.users.backends.keys()], ['mock-bis', 'mockbis'], 'names that differ are two')
 })
 
-/** Two populations on one store and one secret, so that only their names keep them apart. */
+/** Builds two tenants with the same store and the same secret, so that only their names differ. */
 async function twoPopulations (
   t: Test,
   more: Partial<UsersOptions> = {}
@@ -309,7 +309,7 @@ async function twoPopulations (
 }
 
 t.test(
-  'two populations in sibling scopes are kept apart by keys, audiences, cookie names and operationIds',
+  'two tenants in sibling scopes have different keys, audiences, cookie names and operationIds',
   async (t) => {
     for (const more of [
       {},
@@ -355,7 +355,7 @@ t.test(
   }
 )
 
-t.test('reset and verify tokens of one population are refused by the other', async (t) => {
+t.test('reset and verify tokens of one tenant are refused by the other tenant', async (t) => {
   const seen: string[] = []
   const hooks = {
     onAfterForgotPassword: ({ token }: { token: string }) => {

@@ -294,7 +294,7 @@ t.test('row 87: where every name is taken, ours gets another one', async (t) => 
   })
 })
 
-t.test('row 87: two populations share a document, each with its own schemes, operation ids and users', async (t) => {
+t.test('row 87: two tenants share one document, each with its own schemes, operation ids and users', async (t) => {
   const customers = optionsWith()
   const staff = optionsWith({ name: 'staff', schemas: userSchemas({ badge: Type.String() }) })
   const app = Fastify()
