@@ -799,7 +799,7 @@ t.test('SQLite: options and calls that cannot be meant are refused', async (t) =
   )
   await t.rejects(opened(t, join(path(t), 'no', 'such', 'directory'), [Person]), {
     ...invalid,
-    message: /cannot use .*directory/
+    message: /cannot open .*directory/
   })
   const adapter = sqlite(':memory:')
   adapter.define(Person)
@@ -831,7 +831,7 @@ t.test('SQLite: a file that is no database is an error of open()', async (t) => 
   )
   await t.rejects(opened(t, file, [Person]), {
     code: 'FST_USERS_INVALID_OPTION',
-    message: /cannot use .*users\.db: file is not a database/
+    message: /cannot open .*users\.db: file is not a database/
   })
 })
 

@@ -61,7 +61,7 @@ ok    backend database: can check tokens`,
   const fresh = makePlace()
   t.match(await fresh.run(['doctor']), {
     code: 1,
-    out: /^fail {2}schema: pending: make the table "user"; run `npx fastify-users migrate`$/m
+    out: /^fail {2}schema: pending: create the table "user"; run `npx fastify-users migrate`$/m
   })
   t.notOk(existsSync(fresh.file), 'no database is made')
   t.ok(existsSync(file))
@@ -83,10 +83,10 @@ t.test('doctor finds what the schema lacks', async (t) => {
   const report = await run(['doctor'], { fields: '{ nick: Type.Optional(Type.String()) }' })
   t.equal(report.code, 1)
   t.strictSame(badLines(report), [
-    'fail  schema: pending: table "user": make wider: "hashed_password" to VARCHAR(1024); run `npx fastify-users migrate`',
-    'fail  schema: pending: table "user": add the column "nick" (TEXT, may be null); run `npx fastify-users migrate`',
+    'fail  schema: pending: table "user": widen "hashed_password" to VARCHAR(1024); run `npx fastify-users migrate`',
+    'fail  schema: pending: table "user": add the column "nick" (TEXT, nullable); run `npx fastify-users migrate`',
     'warn  schema: pending: table "user": add the unique index "ix_user_email_lower" on lower(email); run `npx fastify-users migrate`',
-    'fail  schema: pending: table "accesstoken": add the column "session_stamp" (VARCHAR(64), may be null); run `npx fastify-users migrate`',
+    'fail  schema: pending: table "accesstoken": add the column "session_stamp" (VARCHAR(64), nullable); run `npx fastify-users migrate`',
     'warn  schema: pending: table "accesstoken": add the index "ix_accesstoken_user_id" on user_id; run `npx fastify-users migrate`'
   ])
   t.match(await run(['doctor'], { fields: '{ must: Type.String() }' }), {
@@ -295,7 +295,7 @@ t.test('doctor looks at PostgreSQL and Redis', service, async (t) => {
   const { run, start } = makePlace()
   const adapter = `postgres(new pg.Pool({ connectionString: ${JSON.stringify(postgresUrl)}, options: '-c search_path=${schema}' }))`
   t.match(badLines(await run(['doctor'], { adapter })), [
-    /^fail {2}schema: pending: make the table "user"/,
+    /^fail {2}schema: pending: create the table "user"/,
     /"accesstoken"/
   ])
   t.strictSame((await pool.query('SELECT 1 FROM pg_tables WHERE schemaname = $1', [schema])).rowCount, 0)

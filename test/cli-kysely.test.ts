@@ -142,10 +142,10 @@ for (const { name, options, quote, make } of engines) {
       const parts: ConfigParts = { adapter, rest: IMPORTS }
       const user = `${quote}user${quote}`
       t.match(await run(['prune'], parts), { code: 1, out: '', err: /run `npx fastify-users migrate`/ })
-      t.match(await run(['migrate', '--check'], parts), { code: 1, out: /^Pending:\n {2}- make the table "user"\n/ })
+      t.match(await run(['migrate', '--check'], parts), { code: 1, out: /^Pending:\n {2}- create the table "user"\n/ })
       t.strictSame(await run(['migrate', '--dry-run'], parts), await run(['schema'], parts))
       t.match(badLines(await run(['doctor'], parts)), [
-        /^fail {2}schema: pending: make the table "user"/,
+        /^fail {2}schema: pending: create the table "user"/,
         /"accesstoken"/
       ])
       const outcomes = await Promise.all([0, 1, 2].map(() => start(['migrate'], parts).outcome))
@@ -186,7 +186,7 @@ for (const { name, options, quote, make } of engines) {
         err: /^fastify-users: nothing was changed:\n {2}- table "user" lacks "must" and has rows/
       })
       await sql.raw("UPDATE fastify_users_schema SET version = 99 WHERE table_name = 'user'").execute(db)
-      t.match(await run(['migrate'], parts), { code: 1, out: '', err: /was made by a newer version of this package/ })
+      t.match(await run(['migrate'], parts), { code: 1, out: '', err: /was created by a newer version of this package/ })
     }
   )
 
@@ -219,7 +219,7 @@ for (const { name, options, quote, make } of engines) {
       })
       t.match(await run([...args, '--yes'], parts), {
         code: 0,
-        out: /^Changed:\n[^]*make wider: "access_token" to (?:LONG)?TEXT, "refresh_token" to/,
+        out: /^Changed:\n[^]*widen "access_token" to (?:LONG)?TEXT, "refresh_token" to/,
         err: ''
       })
       t.match(await run([...args, '--check'], parts), { code: 0, out: /^Nothing to do/ })

@@ -172,13 +172,13 @@ t.test('SQLite: migrate makes the tables once; the application opens them', asyn
   const { file, run } = makePlace()
   t.strictSame(await run(['migrate', '--check']), {
     code: 1,
-    out: 'Pending:\n  - make the table "user"\n  - make the table "accesstoken"\n  - note version 1 of the schema in "fastify_users_schema"',
+    out: 'Pending:\n  - create the table "user"\n  - create the table "accesstoken"\n  - record version 1 of the schema in "fastify_users_schema"',
     err: ''
   })
   t.notOk(existsSync(file))
   t.strictSame(await run(['migrate']), {
     code: 0,
-    out: 'Changed:\n  - make the table "user"\n  - make the table "accesstoken"\n  - note version 1 of the schema in "fastify_users_schema"',
+    out: 'Changed:\n  - create the table "user"\n  - create the table "accesstoken"\n  - record version 1 of the schema in "fastify_users_schema"',
     err: ''
   })
   const made = rowsOf(file, DEFINITIONS)
@@ -217,7 +217,7 @@ t.test('SQLite: migrate adds columns of new custom fields with what the rows get
   t.strictSame(rowsOf(file, DEFINITIONS), before)
   t.match(await run(['migrate'], { fields }), {
     code: 0,
-    out: /make wider: "nick" to VARCHAR\(40\)\n.*add the column "plan" \(TEXT\)\n[^]*"note" \(TEXT, may be null\)\n[^]*"size" \(INTEGER, may be null\)$/
+    out: /widen "nick" to VARCHAR\(40\)\n.*add the column "plan" \(TEXT\)\n[^]*"note" \(TEXT, nullable\)\n[^]*"size" \(INTEGER, nullable\)$/
   })
   t.strictSame(rowsOf(file, 'SELECT id, nick, plan, credits, ratio, beta, settings, note, size FROM user'), [
     ['1', 'nick', "it's \\ free", 5, 0.5, 1, '{"a":"\'"}', null, null]
@@ -237,19 +237,19 @@ t.test('SQLite: what stands against a change is said, and nothing is changed', a
       'addresses that are equal but for case',
       `DROP INDEX ix_user_email_lower; ${USER} ('1', 'a@b.example', '', 1, 0, 0), ('2', 'A@b.example', '', 1, 0, 0)`,
       '{}',
-      /table "user": rows with the same email, if case does not count: "1", "2"; change or remove all but one$/
+      /table "user": rows with the same email, ignoring case: "1", "2"; change or delete all but one$/
     ],
     [
       'no primary key of ours',
       'DROP TABLE user; CREATE TABLE user (name TEXT)',
       '{}',
-      /lacks "id", without which it is not a table of ours/
+      /lacks "id", which every table of its model needs/
     ],
     [
       'a newer version',
       "UPDATE fastify_users_schema SET version = 99 WHERE table_name = 'user'",
       '{}',
-      /was made by a newer version of this package \(its schema is 99, this package knows 1\); update the package$/
+      /was created by a newer version of this package \(its schema version is 99, this package supports 1\); update the package$/
     ]
   ]
   for (const [name, change, fields, err] of cases) {
@@ -270,7 +270,7 @@ t.test('SQLite: what stands against a change is said, and nothing is changed', a
       adapter:
         "sqlite(new URL('users.sqlite', import.meta.url).pathname, { tables: { user: { columns: { hashed_password: 'hash€' } } } })"
     }),
-    { code: 1, out: '', err: /table "user": its definition cannot be read; change its columns by hand$/ }
+    { code: 1, out: '', err: /table "user": its definition cannot be parsed; change its columns by hand$/ }
   )
   const empty = makePlace()
   await empty.run(['migrate'])
@@ -291,7 +291,7 @@ t.test('SQLite: tables of an earlier form are brought forward, with their rows',
   )
   t.match(await run(['migrate']), {
     code: 0,
-    out: /make wider: "email" to VARCHAR\(320\), "hashed_password" to VARCHAR\(1024\)\n[^]*add the column "session_stamp" \(VARCHAR\(64\), may be null\)\n[^]*the unique index "ix_user_email_lower"[^]*"accesstoken": add the index "ix_accesstoken_created_at"/
+    out: /widen "email" to VARCHAR\(320\), "hashed_password" to VARCHAR\(1024\)\n[^]*add the column "session_stamp" \(VARCHAR\(64\), nullable\)\n[^]*the unique index "ix_user_email_lower"[^]*"accesstoken": add the index "ix_accesstoken_created_at"/
   })
   t.strictSame(rowsOf(file, 'SELECT u.email, t.token FROM user u JOIN accesstoken t ON t.user_id = u.id'), [
     ['a@b.example', 'token']
@@ -327,9 +327,9 @@ t.test(
     database.exec(`${USER} ('1', 'a@b.example', 'hash', 1, 0, 0)`)
     t.strictSame(await migrate(1), [])
     t.strictSame(await migrate(3), [
-      'table "user": bring the rows to version 2',
-      'table "user": bring the rows to version 3',
-      'note version 3 of the schema in "fastify_users_schema"'
+      'table "user": upgrade the rows to version 2',
+      'table "user": upgrade the rows to version 3',
+      'record version 3 of the schema in "fastify_users_schema"'
     ])
     t.strictSame(await migrate(3), [])
     t.equal(database.prepare('SELECT hashed_password FROM user').pluck().get(), 'hash23')
@@ -360,7 +360,7 @@ t.test('SQLite: of several migrations at once one does all; one that waits is to
   t.match(await run(['migrate'], { adapter: "sqlite('no/such/folder/users.sqlite')" }), {
     code: 1,
     out: '',
-    err: /no database file "no\/such\/folder\/users\.sqlite" that can be opened$/
+    err: /no database file "no\/such\/folder\/users\.sqlite", or it cannot be opened$/
   })
   t.match(await run(['migrate'], { adapter: 'memory()' }), {
     code: 1,
@@ -392,11 +392,11 @@ t.test(
       out: '',
       err: /^fastify-users: [^\n]*"user", "accesstoken"[^\n]*run `npx fastify-users migrate`[^\n]*[^:]$/
     })
-    t.match(await run(['migrate', '--check'], { adapter }), { code: 1, out: /make the table "user"/ })
+    t.match(await run(['migrate', '--check'], { adapter }), { code: 1, out: /create the table "user"/ })
     t.strictSame(await tables(), [])
     const script = await run(['migrate', '--dry-run'], { adapter })
     t.strictSame(script, await run(['schema'], { adapter }))
-    t.match(await run(['migrate'], { adapter }), { code: 0, out: /^Changed:\n {2}- make the table "user"\n/, err: '' })
+    t.match(await run(['migrate'], { adapter }), { code: 0, out: /^Changed:\n {2}- create the table "user"\n/, err: '' })
     t.strictSame(await tables(), ['accesstoken', 'fastify_users_schema', 'user'])
     t.match(await run(['prune'], { adapter }), { code: 0, out: 'backend database: expired tokens removed: 0' })
     t.match(
@@ -432,16 +432,16 @@ t.test(
     t.match(await run(['migrate'], { adapter, fields }), {
       code: 0,
       out: `Changed:
-  - table "People": make wider: "E-Mail" to VARCHAR(320), "hashed_password" to VARCHAR(1024)
-  - table "People": add the column "session_stamp" (VARCHAR(64), may be null)
+  - table "People": widen "E-Mail" to VARCHAR(320), "hashed_password" to VARCHAR(1024)
+  - table "People": add the column "session_stamp" (VARCHAR(64), nullable)
   - table "People": add the column "plan" (VARCHAR(20))
   - table "People": add the column "credits" (BIGINT)
   - table "People": add the column "beta" (BOOLEAN)
   - table "People": add the column "settings" (JSON)
   - table "People": add the unique index "ix_People_E-Mail_lower_2" on lower(E-Mail)
-  - table "accesstoken": add the column "session_stamp" (VARCHAR(64), may be null)
+  - table "accesstoken": add the column "session_stamp" (VARCHAR(64), nullable)
   - table "accesstoken": add the index "ix_accesstoken_user_id" on user_id
-  - note version 1 of the schema in "fastify_users_schema"`
+  - record version 1 of the schema in "fastify_users_schema"`
     })
     t.match(await run(['migrate', '--check'], { adapter, fields }), { code: 0 })
     t.strictSame(await column('SELECT to_json(p) FROM "People" p'), [
@@ -468,12 +468,12 @@ t.test(
     t.match(await run(['migrate'], { adapter, fields }), {
       code: 1,
       out: '',
-      err: /rows with the same email, if case does not count: "05fff8ce-3a06-48f2-9c44-a16751012464", "[0-9a-f-]{36}"|rows with the same email, if case does not count: "[0-9a-f-]{36}", "05fff8ce/
+      err: /rows with the same email, ignoring case: "05fff8ce-3a06-48f2-9c44-a16751012464", "[0-9a-f-]{36}"|rows with the same email, ignoring case: "[0-9a-f-]{36}", "05fff8ce/
     })
     await pool.query("UPDATE fastify_users_schema SET version = 7 WHERE table_name = 'accesstoken'")
     t.match(await run(['migrate'], { adapter, fields: fields.replace('{', '{ must: Type.String(),') }), {
       code: 1,
-      err: /"People" lacks "must" and has rows[^]*"accesstoken" was made by a newer version/
+      err: /"People" lacks "must" and has rows[^]*"accesstoken" was created by a newer version/
     })
     await pool.query('DROP TABLE accesstoken; CREATE VIEW accesstoken AS SELECT 1')
     t.match(await run(['migrate'], { adapter: adapter.replace("'E-Mail'", "'extra'") }), {
@@ -597,13 +597,13 @@ t.test(
     await pool.query("UPDATE \"user\" SET email = 'user2@camelot.bt' WHERE email = 'USER1@camelot.bt'")
 
     const FULL = `  - table "accesstoken": delete rows whose user does not exist: 1
-  - table "user": make wider: "hashed_password" to VARCHAR(1024)
-  - table "user": add the column "session_stamp" (VARCHAR(64), may be null)
+  - table "user": widen "hashed_password" to VARCHAR(1024)
+  - table "user": add the column "session_stamp" (VARCHAR(64), nullable)
   - table "user": add the unique index "ix_user_email_lower" on lower(email)
-  - table "accesstoken": add the column "session_stamp" (VARCHAR(64), may be null)
+  - table "accesstoken": add the column "session_stamp" (VARCHAR(64), nullable)
   - table "accesstoken": add the index "ix_accesstoken_user_id" on user_id
-  - table "oauth_account": make wider: "access_token" to TEXT, "refresh_token" to TEXT
-  - table "oauth_account": add the column "email_verified" (BOOLEAN, may be null)
+  - table "oauth_account": widen "access_token" to TEXT, "refresh_token" to TEXT
+  - table "oauth_account": add the column "email_verified" (BOOLEAN, nullable)
   - table "oauth_account": add the unique index "ix_oauth_account_oauth_name_account_id" on oauth_name, account_id
   - table "oauth_account": add the index "ix_oauth_account_user_id" on user_id
   - table "accesstoken": replace plain tokens by digests for the backend "database": 3`
@@ -645,7 +645,7 @@ t.test(
     const { pool, database } = await makeMysqlPool(t)
     const adapter = `mysql(keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))})))`
     t.match(await run(['prune'], { adapter }), { code: 1, out: '', err: /run `npx fastify-users migrate`/ })
-    t.match(await run(['migrate', '--check'], { adapter }), { code: 1, out: /make the table "user"/ })
+    t.match(await run(['migrate', '--check'], { adapter }), { code: 1, out: /create the table "user"/ })
     const script = await run(['migrate', '--dry-run'], { adapter })
     t.strictSame(script, await run(['schema'], { adapter }))
     const outcomes = await Promise.all([0, 1, 2].map(() => start(['migrate'], { adapter }).outcome))
@@ -738,7 +738,7 @@ t.test(
     t.match(await run(['migrate'], { adapter: `mysql(${poolText})`, fields }), {
       code: 1,
       out: '',
-      err: /rows with the same email, if case does not count: "05fff8ce-[^"]*", "15fff8ce-/
+      err: /rows with the same email, ignoring case: "05fff8ce-[^"]*", "15fff8ce-/
     })
   }
 )
@@ -754,7 +754,7 @@ t.test(
     const adapter = `mysql(keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))})))`
     t.match(await run(['migrate'], { adapter }), {
       code: 0,
-      out: /^Changed:\n {2}- table "user": add the column "session_stamp" \(VARCHAR\(64\), may be null\)\n {2}- make the table "accesstoken"\n {2}- note/
+      out: /^Changed:\n {2}- table "user": add the column "session_stamp" \(VARCHAR\(64\), nullable\)\n {2}- create the table "accesstoken"\n {2}- record/
     })
     t.match(await run(['migrate', '--check'], { adapter }), { code: 0 })
     t.match(await run(['create-superuser', '--email', 'A@b.example', '--promote'], { adapter }), {
@@ -781,7 +781,7 @@ t.test(
     await run(['migrate'])
     t.match(await run(['migrate', '--check'], parts), {
       code: 1,
-      out: /^Pending:\n {2}- make the table "oauth_account"\n {2}- make the table "oauth_issuer"\n {2}- make the table "oauth_transaction"\n/
+      out: /^Pending:\n {2}- create the table "oauth_account"\n {2}- create the table "oauth_issuer"\n {2}- create the table "oauth_transaction"\n/
     })
     t.match(await run(['migrate'], parts), { code: 0, out: /^Changed:\n/ })
     t.strictSame(await run(['migrate', '--check'], parts), {
@@ -825,7 +825,7 @@ t.test(
     })
     t.match(await run(['migrate'], { adapter, rest: OAUTH }), {
       code: 0,
-      out: /make the table "oauth_account"\n {2}- make the table "oauth_issuer"\n {2}- make the table "oauth_transaction"/
+      out: /create the table "oauth_account"\n {2}- create the table "oauth_issuer"\n {2}- create the table "oauth_transaction"/
     })
     t.strictSame(await tables(), [
       'accesstoken',

@@ -218,7 +218,7 @@ t.test('tables that an application made itself are known to migrate, with the ve
     })) ?? []
   t.strictSame(
     await migrate(),
-    ['table "user": bring the rows to version 2', 'note version 2 of the schema in "fastify_users_schema"'],
+    ['table "user": upgrade the rows to version 2', 'record version 2 of the schema in "fastify_users_schema"'],
     'a later version brings their rows forward'
   )
   t.strictSame(await migrate(), [])
@@ -346,17 +346,17 @@ for (const collation of ['utf8mb4_general_ci', 'utf8mb4_unicode_ci', 'utf8mb4_bi
       const lower =
         collation === 'utf8mb4_bin'
           ? [
-              '  - table "user": add the column "email_lower", which the database fills, for its index',
+              '  - table "user": add the column "email_lower", which the database computes, for its index',
               '  - table "user": add the unique index "ix_user_email_lower" on lower(email)'
             ]
           : []
       const full = [
         '  - table "accesstoken": delete rows whose user does not exist: 1',
-        '  - table "user": add the column "session_stamp" (VARCHAR(64), may be null)',
+        '  - table "user": add the column "session_stamp" (VARCHAR(64), nullable)',
         ...lower,
-        '  - table "accesstoken": add the column "session_stamp" (VARCHAR(64), may be null)',
-        '  - table "oauth_account": make wider: "access_token" to LONGTEXT, "refresh_token" to LONGTEXT; let be null: "expires_at"',
-        '  - table "oauth_account": add the column "email_verified" (BOOL, may be null)',
+        '  - table "accesstoken": add the column "session_stamp" (VARCHAR(64), nullable)',
+        '  - table "oauth_account": widen "access_token" to LONGTEXT, "refresh_token" to LONGTEXT; make nullable: "expires_at"',
+        '  - table "oauth_account": add the column "email_verified" (BOOL, nullable)',
         '  - table "oauth_account": add the unique index "ix_oauth_account_oauth_name_account_id" on oauth_name, account_id',
         '  - table "accesstoken": replace plain tokens by digests for the backend "database": 1'
       ].join('\n')
@@ -371,7 +371,7 @@ for (const collation of ['utf8mb4_general_ci', 'utf8mb4_unicode_ci', 'utf8mb4_bi
       t.match(await run([...args, '--check'], { adapter }), { code: 0, out: /^Nothing to do/ })
       t.match(await run(['migrate', '--check'], { adapter }), {
         code: 1,
-        out: 'Pending:\n  - note version 1 of the schema in "fastify_users_schema"'
+        out: 'Pending:\n  - record version 1 of the schema in "fastify_users_schema"'
       })
       const [[counted]] = (await pool.query(
         'SELECT (SELECT count(*) FROM `user`) AS people, (SELECT count(*) FROM oauth_account) AS accounts, (SELECT count(*) FROM accesstoken WHERE length(token) = 43 AND length(session_stamp) = 43) AS tokens'
@@ -476,13 +476,13 @@ t.test(
       const parts = { ...(adapter === undefined ? {} : { adapter }), rest: OAUTH }
       t.match(
         (await place.run(['doctor'], parts)).out,
-        /^fail {2}schema: pending: table "oauth_account": make wider: "access_token" to TEXT, "refresh_token" to TEXT; let be null: "expires_at"; run/m
+        /^fail {2}schema: pending: table "oauth_account": widen "access_token" to TEXT, "refresh_token" to TEXT; make nullable: "expires_at"; run/m
       )
       t.match(await place.run(MOVE, parts), {
         code: 0,
-        out: /table "oauth_account": make wider: [^\n]*; let be null: "expires_at"\n/
+        out: /table "oauth_account": widen [^\n]*; make nullable: "expires_at"\n/
       })
-      t.match(await place.run(['migrate'], parts), { code: 0, out: /let be null: "expires_at"/ })
+      t.match(await place.run(['migrate'], parts), { code: 0, out: /make nullable: "expires_at"/ })
       t.match(await place.run(['migrate', '--check'], parts), { code: 0 })
     }
     t.equal(
@@ -499,7 +499,7 @@ t.test(
     await pool.query('ALTER TABLE oauth_account ALTER expires_at SET NOT NULL')
     t.match(await place.run(['doctor'], { adapter: adapters[1] ?? '', rest: OAUTH }), {
       code: 0,
-      out: /^warn {2}schema: pending: table "oauth_account": let be null: "expires_at"; run/m
+      out: /^warn {2}schema: pending: table "oauth_account": make nullable: "expires_at"; run/m
     })
     file.exec('DROP TABLE oauth_account')
     file.exec(
@@ -511,7 +511,7 @@ t.test(
     t.match(await place.run(['migrate'], { rest: OAUTH }), {
       code: 1,
       out: '',
-      err: /table "oauth_account": its definition cannot be read; change its columns by hand$/
+      err: /table "oauth_account": its definition cannot be parsed; change its columns by hand$/
     })
   }
 )

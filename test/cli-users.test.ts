@@ -333,7 +333,7 @@ t.test('prune removes expired rows of every model that says when its rows expire
     "{ name: 'ticket', table: 'ticket', fields: { id: { type: 'text', maxLength: 20 }, ends_at: { type: 'time' } }, expires: 'ends_at' }"
   const strategy = `defineStrategy({ name: 'tickets', setup (_scope, { store }) { store.define(${model}); return { readToken: () => null, writeToken: () => ({ token: 'x', lifetimeSeconds: 1 }) } } })`
   const parts = { backends: `[{ name: 'ticket', transport: bearerTransport(), strategy: ${strategy} }]` }
-  t.match(await run(['migrate'], parts), { code: 0, out: /make the table "ticket"/ })
+  t.match(await run(['migrate'], parts), { code: 0, out: /create the table "ticket"/ })
   const database = new Database(file)
   database.exec(
     "INSERT INTO ticket VALUES ('a', '2026-01-01 00:00:00.000000'), ('b', '2026-01-02 00:00:00.000000'), ('c', '9000-01-01 00:00:00.000000')"

@@ -73,12 +73,12 @@ const SCHEMA = 'SELECT type, name, sql FROM sqlite_master ORDER BY rowid'
 const ALL_ROWS = ['user', 'oauth_account', 'accesstoken'].map((table) => `SELECT * FROM ${table} ORDER BY 1`)
 
 const FULL_MOVE = [
-  '  - table "user": add the column "session_stamp" (VARCHAR(64), may be null)',
+  '  - table "user": add the column "session_stamp" (VARCHAR(64), nullable)',
   '  - table "user": add the unique index "ix_user_email_lower" on lower(email)',
-  '  - table "accesstoken": add the column "session_stamp" (VARCHAR(64), may be null)',
+  '  - table "accesstoken": add the column "session_stamp" (VARCHAR(64), nullable)',
   '  - table "accesstoken": add the index "ix_accesstoken_user_id" on user_id',
-  '  - table "oauth_account": make wider: "access_token" to TEXT, "refresh_token" to TEXT',
-  '  - table "oauth_account": add the column "email_verified" (BOOLEAN, may be null)',
+  '  - table "oauth_account": widen "access_token" to TEXT, "refresh_token" to TEXT',
+  '  - table "oauth_account": add the column "email_verified" (BOOLEAN, nullable)',
   '  - table "oauth_account": add the unique index "ix_oauth_account_oauth_name_account_id" on oauth_name, account_id',
   '  - table "oauth_account": add the index "ix_oauth_account_user_id" on user_id'
 ].join('\n')
@@ -215,7 +215,7 @@ t.test(
     })
     t.match(await run('--yes'), {
       code: 0,
-      out: 'Changed:\n  - table "people": add the column "stamp" (VARCHAR(64), may be null)\n  - table "people": add the unique index "ix_people_mail_lower_2" on lower(mail)\n  - table "accesstoken": add the column "session_stamp" (VARCHAR(64), may be null)'
+      out: 'Changed:\n  - table "people": add the column "stamp" (VARCHAR(64), nullable)\n  - table "people": add the unique index "ix_people_mail_lower_2" on lower(mail)\n  - table "accesstoken": add the column "session_stamp" (VARCHAR(64), nullable)'
     })
     t.match(await run('--check'), { code: 0, out: /^Nothing to do/ })
     t.strictSame(rows('SELECT * FROM people'), [[7, 'king.arthur@camelot.bt', 'x', 1, 0, 0, null]])
@@ -241,7 +241,7 @@ t.test('row 83: columns that are too narrow are widened by a rebuild that keeps 
   })
   t.match(await run('--yes'), {
     code: 0,
-    out: /table "user": make wider: "email" to VARCHAR\(320\), "hashed_password" to VARCHAR\(1024\)\n/,
+    out: /table "user": widen "email" to VARCHAR\(320\), "hashed_password" to VARCHAR\(1024\)\n/,
     err: ''
   })
   const [[sql] = []] = rows("SELECT sql FROM sqlite_master WHERE name = 'user'")
@@ -371,7 +371,7 @@ t.test('a definition that cannot be read, and a change that does not take, stop 
       'DROP TABLE user; CREATE TABLE user (id CHAR(36), email TEXT, hash€ VARCHAR(72), is_active, is_superuser, is_verified)',
     config: { adapter }
   })
-  t.match(await odd.run('--yes'), { code: 1, err: /its definition cannot be read; change its columns by hand/ })
+  t.match(await odd.run('--yes'), { code: 1, err: /its definition cannot be parsed; change its columns by hand/ })
 
   // a database that does something else than it is told
   const adapterOf = (pass: string): string =>

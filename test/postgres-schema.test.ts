@@ -133,9 +133,9 @@ for (const [name, make] of Object.entries(adapters)) {
         args.join(' ')
       )
     }
-    t.match((await run(['doctor'], { adapter, rest })).out, /fail {2}schema: pending: make the table "user"/)
+    t.match((await run(['doctor'], { adapter, rest })).out, /fail {2}schema: pending: create the table "user"/)
     t.strictSame(await tablesIn(pool, schema), [])
-    t.match(await run(['migrate'], { adapter, rest }), { code: 0, out: /make the table "user"/ })
+    t.match(await run(['migrate'], { adapter, rest }), { code: 0, out: /create the table "user"/ })
     t.strictSame(await tablesIn(pool, schema), ALL)
     t.match(await run(['migrate', '--check'], { adapter, rest }), { code: 0 })
     t.match((await run(['doctor'], { adapter, rest })).out, /ok {4}schema:/)
@@ -147,7 +147,7 @@ for (const [name, make] of Object.entries(adapters)) {
     )
     t.match(
       await run(['migrate'], { adapter, rest }),
-      { code: 0, out: /make wider: "email"[^]*unique index "ix_user_email_lower"/ },
+      { code: 0, out: /widen "email"[^]*unique index "ix_user_email_lower"/ },
       'what is missing is added there'
     )
     t.match(await run(['migrate', '--from', 'fastapi-users'], { adapter, rest }), { code: 0, out: /Nothing to do/ })
@@ -184,7 +184,7 @@ t.test('a name that is no schema, and a schema for another database, are refused
   t.teardown(() => database.close())
   t.throws(() => kysely(new Kysely<unknown>({ dialect: new SqliteDialect({ database }) }), { schema: 'a' }), {
     code: 'FST_USERS_INVALID_OPTION',
-    message: /schema: is for PostgreSQL only/
+    message: /schema: is available for PostgreSQL only/
   })
   const adapter = mysql({ getConnection: async () => {}, execute: async () => {} } as never, { schema: 'a' } as never)
   await t.rejects(buildApp(t, { adapter }), { code: 'FST_USERS_UNKNOWN_OPTION' })

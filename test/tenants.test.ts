@@ -419,10 +419,10 @@ t.test('the commands of the command line work on the tables of the tenant', asyn
     (await run(['schema'], staff)).out,
     /CREATE TABLE "staff_user"[^]*CREATE TABLE "staff_accesstoken"[^]*REFERENCES "staff_user"/
   )
-  t.match((await run(['doctor'], staff)).out, /fail {2}schema: pending: make the table "staff_user"/)
+  t.match((await run(['doctor'], staff)).out, /fail {2}schema: pending: create the table "staff_user"/)
   t.match(await run(['migrate'], staff), {
     code: 0,
-    out: /make the table "staff_user"[^]*make the table "staff_accesstoken"/
+    out: /create the table "staff_user"[^]*create the table "staff_accesstoken"/
   })
   t.match(await run(['migrate', '--check'], staff), { code: 0 })
   t.match((await run(['doctor'], staff)).out, /ok {4}schema:/)

@@ -16,31 +16,34 @@ import { inPostgres } from '../sql/migration/postgres-source.js'
 import { inSqlite } from '../sql/migration/sqlite-source.js'
 import type { KyselyInstance } from './instance.js'
 
-/** How one database is used through Kysely. */
+/** How one kind of database is used through Kysely. */
 export interface Engine {
   readonly dialect: Dialect
-  /** What must be so, or is made so, when the adapter opens. */
+  /** Checks and sets session settings when the adapter opens. */
   readonly start?: (driver: SqlDriver) => Promise<void>
   /**
-   * What begins and ends a change of the schema, which excludes other writers, on one connection. A lock that is not
-   * given is a 0.
+   * Statements that begin a schema change and exclude other writers, on one connection. A result of 0 means that the
+   * lock is not free.
    */
   readonly begin: readonly string[]
   readonly commit: string
   readonly rollback: string
-  /** A statement as it runs in UTC. */
+  /** Returns the statement with UTC as its time zone. */
   readonly inUtc?: (sql: string) => string
-  /** Whether a database that can serve refused. An error without a code is of the client: it is closed. */
+  /**
+   * Returns true if a working database refused the statement. An error without a code comes from the client, which is
+   * closed.
+   */
   readonly isRefusal: (error: unknown) => boolean
-  /** Whether a statement failed without an effect, and may run again. */
+  /** Returns true if a statement failed without an effect and can be retried. */
   readonly hadNoEffect?: (error: unknown) => boolean
-  /** How the tables are migrated on one connection. */
+  /** The migration of the tables on one connection. */
   readonly migration: Pick<Migration, 'dialect' | 'isAtomic'> & { readonly inTransaction: InTransaction }
 }
 
 /**
- * Rows are objects here, so columns have names of their own; and the application's client parses what is not text, so
- * all is read as text.
+ * Rows are objects here, so every result column gets a unique name. The application's client parses other types than
+ * text, so all values are read as text.
  */
 const postgresEngine = (schema?: string): Engine => ({
   dialect: withNames(postgresIn(schema), (expression, field) => (isText(field) ? expression : `(${expression})::text`)),
@@ -52,7 +55,7 @@ const postgresEngine = (schema?: string): Engine => ({
   migration: { dialect: postgresIn(schema), isAtomic: true, inTransaction: inPostgres(schema) }
 })
 
-/** Some clients of SQLite cut text at U+0000. */
+/** The dialect for clients that may cut text at U+0000. */
 const sqlite: Engine = {
   dialect: withNames(sqliteWithoutNul, (expression) => expression),
   start: async (driver) => {
@@ -70,11 +73,11 @@ const mysql: Engine = {
   async start (driver) {
     await mysql2Session.checkSession(driver)
     const row = await driver.prepare('SELECT @@sql_mode').get([])
-    // Kysely has mysql2 write values into the statement, with a backslash before quotes
+    // Kysely lets mysql2 insert values into the statement text, with backslashes before quotes
     if (String(row?.[0]).includes('NO_BACKSLASH_ESCAPES')) {
       throw FST_USERS_INVALID_OPTION([
         'adapter',
-        'kysely(): sql_mode NO_BACKSLASH_ESCAPES would let values become SQL; remove it'
+        'kysely(): with sql_mode NO_BACKSLASH_ESCAPES, values could be executed as SQL; remove that mode'
       ])
     }
   },
@@ -87,7 +90,7 @@ const mysql: Engine = {
   migration: { dialect: mysqlDialect, isAtomic: false, inTransaction: inMysql }
 }
 
-/** Engines by what their dialect makes of one query: quotes and placeholders tell them apart. */
+/** Engines by the SQL that their dialect compiles for one test query. Quotes and placeholders differ. */
 const engines: ReadonlyMap<string, (schema?: string) => Engine> = new Map([
   ['select $1 as "a"', postgresEngine],
   ['select ? as "a"', () => sqlite],
@@ -95,17 +98,17 @@ const engines: ReadonlyMap<string, (schema?: string) => Engine> = new Map([
 ])
 
 /**
- * Returns the engine of an instance. Throws `FST_USERS_INVALID_OPTION` for other databases, and for a schema outside of
- * PostgreSQL.
+ * Returns the engine of an instance. Throws `FST_USERS_INVALID_OPTION` for other databases, and for the option `schema`
+ * without PostgreSQL.
  */
 export function engineOf (db: KyselyInstance, schema?: string): Engine {
   const { sql } = db.selectNoFrom((expressions) => expressions.val(1).as('a')).compile()
   const make = engines.get(sql)
   if (make === undefined) {
-    throw FST_USERS_INVALID_OPTION(['adapter', 'kysely() takes an instance for PostgreSQL, MySQL or SQLite'])
+    throw FST_USERS_INVALID_OPTION(['adapter', 'pass to kysely() an instance for PostgreSQL, MySQL or SQLite'])
   }
   if (schema !== undefined && make !== postgresEngine) {
-    throw FST_USERS_INVALID_OPTION(['schema', 'is for PostgreSQL only'])
+    throw FST_USERS_INVALID_OPTION(['schema', 'is available for PostgreSQL only; leave it out'])
   }
   return make(schema)
 }

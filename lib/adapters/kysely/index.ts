@@ -14,21 +14,20 @@ export type { KyselyExpressions, KyselyInstance, KyselyQuery, KyselyResult } fro
 
 /** Options of `kysely`. */
 export interface KyselyOptions extends SqlServerOptions {
-  /** For PostgreSQL: the schema that the tables are in (default: those that the connection's `search_path` finds). */
+  /** PostgreSQL only: the schema of the tables. Default: tables are found through the connection's `search_path`. */
   schema?: string
 }
 
 /**
- * An adapter for the database of a `Kysely` instance (0.28) for PostgreSQL, MySQL or SQLite, whose pool and log it
- * uses. The
- * instance stays open, and its plugins do not see our queries. `open()` checks the tables and throws
- * `FST_USERS_TABLE_MISMATCH` when they are missing, unless `createTables` is set, and `FST_USERS_STORE_UNAVAILABLE` for
- * a
- * server that does not answer; existing tables are never altered. Throws `FST_USERS_INVALID_OPTION`.
+ * Creates an adapter for the database of a `Kysely` instance (0.28) for PostgreSQL, MySQL or SQLite. It uses the
+ * connections and the log of the instance, but not its plugins. The application closes the instance.
+ * `open()` checks the tables and never alters existing ones. It throws `FST_USERS_TABLE_MISMATCH` for missing tables,
+ * unless `createTables` is set; `FST_USERS_STORE_UNAVAILABLE` if the server does not answer; and
+ * `FST_USERS_INVALID_OPTION` for session settings that change stored values.
  */
 export function kysely (db: KyselyInstance, options: KyselyOptions = {}): DatabaseAdapter {
   if (!isInstance(db)) {
-    throw FST_USERS_INVALID_OPTION(['adapter', 'kysely() takes an instance of Kysely that is no transaction'])
+    throw FST_USERS_INVALID_OPTION(['adapter', 'pass to kysely() an instance of Kysely that is not a transaction'])
   }
   const plain = db.withoutPlugins()
   const engine = engineOf(plain, options.schema)
@@ -52,7 +51,6 @@ async function connect (db: KyselyInstance, engine: Engine, timeoutMs: number): 
   return driver
 }
 
-/** Plain JavaScript may hand in anything. */
 function isInstance (value: unknown): value is KyselyInstance {
   return (
     typeof value === 'object' &&

@@ -1,4 +1,4 @@
-/** A query as Kysely runs it: a raw one. */
+/** A raw query of Kysely. */
 export interface KyselyQuery {
   readonly sql: string
   readonly parameters: readonly unknown[]
@@ -10,19 +10,21 @@ export interface KyselyQuery {
   readonly queryId: { readonly queryId: string }
 }
 
-/** What is used of a result of Kysely. */
+/** The properties used of a Kysely result. */
 export interface KyselyResult {
   readonly rows: unknown[]
   readonly numAffectedRows?: bigint
   readonly insertId?: bigint
 }
 
-/** What is used of Kysely's expression builder. */
+/** The method used of Kysely's expression builder. */
 export interface KyselyExpressions {
   val(value: number): { as(name: string): object }
 }
 
-/** What is used of a `Kysely` instance, so that its types are needed by nobody who does not use it. */
+/**
+ * The methods used of a `Kysely` instance. Declared here, so that applications without Kysely do not need its types.
+ */
 export interface KyselyInstance {
   readonly isTransaction: boolean
   withoutPlugins(): KyselyInstance

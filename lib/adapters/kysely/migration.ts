@@ -5,12 +5,10 @@ import { sessionOf, useKysely } from './driver.js'
 import type { Engine } from './engines.js'
 import type { KyselyInstance } from './instance.js'
 
-/** How long a command waits for a connection, and for what it asks of the session. Milliseconds. */
+/** Milliseconds that a command waits for a connection and for the checks of its session. */
 const TIMEOUT_MS = 10_000
 
-/**
- * How the database of an instance without plugins is migrated, by one of its own connections; the instance stays open.
- */
+/** Returns the migration of an instance's database. The instance has no plugins, and the application closes it. */
 export function kyselyMigration (db: KyselyInstance, engine: Engine, mappings: TableMappings): Migration {
   const {
     isRefusal,

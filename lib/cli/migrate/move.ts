@@ -73,7 +73,7 @@ export async function planChanges (
     }
     const plan = await schemaChanges(database, table, stored, source.widths)
     if (plan.unreadable) {
-      problems.push(`table ${quoted(table.name)}: its definition cannot be read; change its columns by hand`)
+      problems.push(`table ${quoted(table.name)}: its definition cannot be parsed; change its columns by hand`)
     }
     changes.push(...plan.changes.map((change) => ({ table, ...change })))
   }

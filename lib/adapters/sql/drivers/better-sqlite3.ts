@@ -11,7 +11,7 @@ const loadPackage = async (): Promise<Client> => (await import('better-sqlite3')
 export async function openBetterSqlite3 (path: string, load: () => Promise<Client> = loadPackage): Promise<SqlDriver> {
   const Opened = await load().catch((cause: unknown) => {
     throw FST_USERS_INVALID_OPTION(
-      ['adapter', 'sqlite(path) needs the package better-sqlite3; `npm install better-sqlite3`'],
+      ['adapter', 'sqlite(path) needs the package better-sqlite3; run `npm install better-sqlite3`'],
       { cause }
     )
   })
@@ -21,7 +21,7 @@ export async function openBetterSqlite3 (path: string, load: () => Promise<Clien
       : FST_USERS_INVALID_OPTION(
         [
           'adapter',
-            `cannot use ${path}: ${String((cause as Error).message)}; file and folder must exist and be writable`
+            `cannot open ${path}: ${String((cause as Error).message)}; its folder must exist, and folder and file must be writable`
         ],
         { cause }
       )
@@ -33,7 +33,7 @@ export async function openBetterSqlite3 (path: string, load: () => Promise<Clien
     throw refuse(error)
   }
   try {
-    // two processes that open a new file at once both switch its mode
+    // two processes that open a new file at the same time both switch its journal mode
     await retryWhileBusy(() => database.pragma('journal_mode = WAL'))
     return useSqlite(database, () => {
       database.close()

@@ -1,6 +1,6 @@
 import type { MaybePromise } from '../../../contracts/database-adapter.js'
 
-/** One prepared statement. Rows are lists of values in column order. */
+/** A prepared statement. Rows are arrays of values in column order. */
 export interface SqlStatement {
   get(parameters: readonly unknown[]): MaybePromise<readonly unknown[] | undefined>
   all(parameters: readonly unknown[]): MaybePromise<readonly (readonly unknown[])[]>
@@ -13,30 +13,34 @@ export interface SqlWrite {
   readonly parameters: readonly unknown[]
 }
 
-/** What a write did. */
+/** The result of a write. */
 export interface SqlWritten {
   readonly changes: number
   readonly insertId: unknown
 }
 
-/** Makes the writes of one transaction, and is told of each what it did before it makes the next. */
+/** A generator of the writes of one transaction. It receives the result of each write before it yields the next one. */
 export type SqlWrites<T> = () => Generator<SqlWrite, T, SqlWritten>
 
-/** What the SQL adapter asks of a database client. Methods of a synchronous client return plain values. */
+/** A database client as the SQL adapter uses it. Methods of a synchronous client return plain values. */
 export interface SqlDriver {
   prepare(sql: string): SqlStatement
-  /** Does all writes or, when one fails, none: of one that is refused for the sake of others all are made again. */
+  /**
+   * Runs all writes in one transaction. If the database aborts it because of a concurrent transaction (a deadlock), all
+   * writes are generated and run again.
+   */
   transaction<T>(writes: SqlWrites<T>): MaybePromise<T>
   /**
-   * Reads `catalog` and runs the statements that `plan` makes of its rows, all in one transaction that excludes other
-   * writers, as far as the database has such for tables. Where statements ran, `plan` gets the catalog that they left.
+   * Reads `catalog`, and runs the statements that `plan` returns for its rows. This happens in one transaction that
+   * excludes other writers, if the database has transactions for schema changes. After the statements `plan` is called
+   * again with the new catalog, to check the result.
    */
   change(catalog: string, plan: (rows: readonly (readonly unknown[])[]) => readonly string[]): MaybePromise<void>
   /**
-   * This driver with statements that run in UTC, for types that depend on the session's time zone. Throws
-   * `FST_USERS_INVALID_OPTION` where that cannot be.
+   * Returns a driver whose statements run in UTC, for types that depend on the session's time zone. Throws
+   * `FST_USERS_INVALID_OPTION` if the server cannot do that.
    */
   inUtc?(): MaybePromise<SqlDriver>
-  /** Closes what the driver opened itself. */
+  /** Closes only what the driver opened. */
   close(): MaybePromise<void>
 }

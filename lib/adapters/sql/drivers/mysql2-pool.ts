@@ -8,7 +8,7 @@ export interface MysqlQuery {
   typeCast: (field: unknown, next: () => unknown) => unknown
 }
 
-/** What is used of a connection that a pool lends. */
+/** The methods used of a pooled connection. */
 export interface MysqlConnection {
   execute(query: MysqlQuery): Promise<[unknown, unknown]>
   unprepare(query: MysqlQuery): unknown
@@ -19,12 +19,15 @@ export interface MysqlConnection {
   destroy(): void
 }
 
-/** What is used of a `Pool` of `mysql2/promise`, so that its types are needed by nobody who does not use it. */
+/**
+ * The methods used of a `Pool` of `mysql2/promise`. Declared here, so that applications without mysql2 do not need its
+ * types.
+ */
 export interface MysqlPool {
   getConnection(): Promise<MysqlConnection>
 }
 
-/** A `Pool` of `mysql2`, whose own methods take callbacks. */
+/** A `Pool` of `mysql2`, which is based on callbacks. */
 export interface MysqlCallbackPool {
   promise(): MysqlPool
 }

@@ -13,29 +13,30 @@ interface Result {
   info: string
 }
 
-/** How long `open` waits for another process that makes the tables. Seconds. */
+/** Seconds that `open()` waits while another process creates tables. */
 const LOCK_TIMEOUT = 60
-/** Of how many statements a connection keeps the plan: a server keeps 16382 for all connections together. */
+/** Maximum number of prepared statements per connection. A server keeps 16382 for all connections together. */
 const MAX_PREPARED = 100
 const LOCK = "left(concat('fastify-users:', database()), 64)"
-/** Takes the lock under which tables are made, for its connection: gives 1, or 0 after the time. */
+/** Acquires the lock for schema changes, which belongs to the connection. Returns 1, or 0 after the time-out. */
 export const LOCK_TABLES = `SELECT get_lock(${LOCK}, ${LOCK_TIMEOUT})`
-/** Gives it back. */
+/** Releases the lock for schema changes. */
 export const UNLOCK_TABLES = `SELECT release_lock(${LOCK})`
 /**
- * The statement had no effect, nor has the transaction that it is of: it was the victim of a deadlock, or not known to
- * the server any more.
+ * Errors after which neither the statement nor its transaction had an effect: it was the victim of a deadlock, or the
+ * server no longer knew the prepared statement.
  */
 const REFUSED: ReadonlySet<unknown> = new Set([1213, 1243, 1615])
-/** A connection to a server that only reads, as after a failover, or one that lost its statements. */
+/**
+ * Errors that make the connection unusable: the server is read-only, as after a failover, or it lost the prepared
+ * statements.
+ */
 const SPENT: ReadonlySet<unknown> = new Set([1290, 1792, 1836, 1243])
 
 /**
- * Errors of a server that cannot serve now: no connection is free, it shuts down, a limit of the account, the
- * connection was
- * ended; a lock is held too long, a deadlock, a row that changed meanwhile, a statement that took too long or was
- * ended; the
- * server only reads.
+ * Errors of a server that cannot serve now: too many connections, a shutdown, an account limit, an ended connection; a
+ * lock wait time-out, a deadlock, a row that changed meanwhile, a statement that took too long or was killed; a
+ * read-only server.
  */
 const NOT_NOW: ReadonlySet<unknown> = new Set([
   1040, 1053, 1152, 1158, 1159, 1160, 1161, 1203, 1226, 1927, 4031, 1205, 1213, 1020, 1317, 1969, 3024, 3572, 1021,
@@ -43,8 +44,8 @@ const NOT_NOW: ReadonlySet<unknown> = new Set([
 ])
 
 /**
- * A driver for a pool of `mysql2`, which stays open. A statement may take that many milliseconds, waiting for a
- * connection included.
+ * Creates a driver for a pool of `mysql2`, which the application closes. A statement may take `timeoutMs` milliseconds,
+ * including the wait for a connection.
  */
 export function useMysql2 (pool: MysqlPool, timeoutMs: number): SqlDriver {
   const kept = new Set<string>()
@@ -85,19 +86,19 @@ export function useMysql2 (pool: MysqlPool, timeoutMs: number): SqlDriver {
   return driver((text) => text)
 }
 
-/** Gives a driver whose statements run in UTC. Throws `FST_USERS_INVALID_OPTION` when they do not. */
+/** Returns the driver if its statements run in UTC. Throws `FST_USERS_INVALID_OPTION` otherwise. */
 export async function checkUtc (driver: SqlDriver): Promise<SqlDriver> {
   const row = await driver.prepare('SELECT @@time_zone').get([])
   if (row?.[0] !== '+00:00') {
     throw FST_USERS_INVALID_OPTION([
       'adapter',
-      'this server does not read columns of type TIMESTAMP in UTC; make them DATETIME'
+      'this server cannot read TIMESTAMP columns in UTC; change them to DATETIME'
     ])
   }
   return driver
 }
 
-/** Works on a connection of the pool; again when it was refused and had no effect. */
+/** Runs work on a connection of the pool, and retries if it was refused without an effect. */
 async function onAny<T> (
   pool: MysqlPool,
   timeoutMs: number,
@@ -111,7 +112,7 @@ async function onAny<T> (
   return await mapStatementErrors(isRefusal, () => retry(attempt, hadNoEffect))
 }
 
-/** Works in a transaction. A connection that cannot take it back is broken by that error. */
+/** Runs work in a transaction. If the rollback fails, its error makes the pool discard the connection. */
 async function allOrNone<T> (connection: MysqlConnection, work: () => Promise<T>): Promise<T> {
   await connection.beginTransaction()
   try {
@@ -135,8 +136,8 @@ function poolAccess (pool: MysqlPool): PoolAccess<MysqlConnection> {
   }
 }
 
-/** A connection of the pool. Throws `FST_USERS_STORE_UNAVAILABLE` when none is free in time. */
-function lend (pool: MysqlPool, timeoutMs: number): Promise<MysqlConnection> {
+/** Returns a connection of the pool. Throws `FST_USERS_STORE_UNAVAILABLE` if none is free in time. */
+function acquireConnection (pool: MysqlPool, timeoutMs: number): Promise<MysqlConnection> {
   return new Promise((resolve, reject) => {
     let late = false
     const timer = setTimeout(() => {
@@ -156,8 +157,8 @@ function lend (pool: MysqlPool, timeoutMs: number): Promise<MysqlConnection> {
 }
 
 /**
- * Reads the catalog again and runs the plan, one process at a time, on a connection that ends with it. Each table comes
- * whole or not at all.
+ * Reads the catalog again and runs the statements of the plan under the lock, on a connection that is closed
+ * afterwards. MySQL commits each table separately.
  */
 function changeUnderLock (
   pool: MysqlPool,
@@ -183,16 +184,15 @@ function changeUnderLock (
 export type RunInSession = (text: string, values?: readonly unknown[]) => Promise<unknown>
 
 /**
- * Runs work on a connection that ends with it, so that nothing of its session stays. The connection must come in time;
- * a
- * change of a large table may take long.
+ * Runs work on a connection that is closed afterwards, so that its session state does not leak into the pool. The
+ * connection must be free in time; the work itself has no time limit.
  */
 export async function inSession<T> (
   pool: MysqlPool,
   timeoutMs: number,
   work: (run: RunInSession) => Promise<T>
 ): Promise<T> {
-  const connection = await lend(pool, timeoutMs)
+  const connection = await acquireConnection(pool, timeoutMs)
   try {
     return await work(runOn(connection))
   } finally {
@@ -201,7 +201,8 @@ export async function inSession<T> (
 }
 
 /**
- * One process at a time: the lock ends with the connection. Throws `FST_USERS_STORE_UNAVAILABLE` when it does not come.
+ * Runs work under the lock for schema changes. The server releases the lock when the connection closes. Throws
+ * `FST_USERS_STORE_UNAVAILABLE` if the lock is not free in time.
  */
 async function underLock<T> (run: RunInSession, work: (run: RunInSession) => Promise<T>): Promise<T> {
   const [locked] = (await run(LOCK_TABLES)) as Rows // of a SELECT
@@ -214,8 +215,8 @@ function runOn (connection: MysqlConnection): RunInSession {
 }
 
 /**
- * What the application chose for its own queries does not count. Numbers go as text: MySQL 8 takes no floating point
- * number for a LIMIT.
+ * Returns a query that overrides the pool's options for the application's queries. Numbers are sent as text, because
+ * MySQL 8 refuses a floating-point number for LIMIT, and mysql2 sends numbers as such.
  */
 function queryOf (sql: string, values: readonly unknown[]): MysqlQuery {
   return {
@@ -229,8 +230,8 @@ function queryOf (sql: string, values: readonly unknown[]): MysqlQuery {
 }
 
 /**
- * The statement in a session whose zone is UTC, while it runs: MariaDB reads the comment that begins it, MySQL the one
- * that follows its first word.
+ * Returns the statement with UTC as its time zone. MariaDB reads the comment before it, MySQL the hint after its first
+ * word.
  */
 export function inUtc (text: string): string {
   return text.replace(/^\w+/, "/*M! SET STATEMENT time_zone = '+00:00' FOR */ $& /*+ SET_VAR(time_zone = '+00:00') */")
@@ -241,28 +242,28 @@ function written (result: Result): SqlWritten {
 }
 
 /**
- * Of an update the rows that matched, whether or not the pool asked for these: the first number of its message, in any
- * language.
+ * Returns the number of rows that an update matched, also without the pool's flag for that: it is the first number of
+ * the server's message, in any language.
  */
 function matchedRows ({ affectedRows, info }: Result): number {
   return Number(/\d+/.exec(info)?.[0] ?? affectedRows)
 }
 
-/** Whether the server itself refused, and is not to blame for it. */
+/** Returns true if the server refused the statement and the connection stays usable. */
 function isUsable (error: unknown): boolean {
   return error instanceof Error && 'sqlState' in error && !SPENT.has(numberOf(error))
 }
 
-/** Whether a statement failed without an effect, and may run again. */
+/** Returns true if a statement failed without an effect and can be retried. */
 export function hadNoEffect (error: unknown): boolean {
   return REFUSED.has(numberOf(error))
 }
 
-/** Returns whether a server that can serve refused. */
+/** Returns true if a working server refused the statement. */
 export function isRefusal (error: unknown): boolean {
   return error instanceof Error && 'sqlState' in error && !NOT_NOW.has(numberOf(error))
 }
 
 function numberOf (error: unknown): unknown {
-  return (error as { errno?: unknown }).errno // the driver rejects with errors alone
+  return (error as { errno?: unknown }).errno // the driver rejects with Error objects only
 }

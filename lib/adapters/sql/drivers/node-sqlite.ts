@@ -9,20 +9,22 @@ export interface NodeSqliteStatement {
   run(...parameters: unknown[]): { changes: number | bigint; lastInsertRowid: number | bigint }
 }
 
-/** What is used of a `DatabaseSync` of `node:sqlite`, which not every supported Node has. */
+/**
+ * The methods used of a `DatabaseSync` of `node:sqlite`. Declared here, because not every supported Node has that
+ * module.
+ */
 export interface NodeSqliteDatabase {
-  /** Since Node 22.16, as lists of values instead of objects are. */
+  /** Exists since Node 22.16, as does `setReturnArrays`. */
   readonly isTransaction: boolean
   prepare(sql: string): NodeSqliteStatement
   exec(sql: string): unknown
 }
 
-/** Plain JavaScript may hand in anything. */
 export function isNodeSqlite (value: unknown): value is NodeSqliteDatabase {
   return typeof value === 'object' && value !== null && 'prepare' in value && 'isTransaction' in value
 }
 
-/** A database of `node:sqlite` in the form of the other clients. */
+/** Returns a `node:sqlite` database with the interface of better-sqlite3. */
 export function fromNodeSqlite (database: NodeSqliteDatabase): SqliteDatabase {
   return {
     get inTransaction () {

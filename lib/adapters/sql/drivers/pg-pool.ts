@@ -7,13 +7,13 @@ export interface PgQuery {
   types: { getTypeParser: () => (value: string) => unknown }
 }
 
-/** What is used of a result of `pg`. */
+/** The properties used of a result of `pg`. */
 export interface PgResult {
   rows: unknown[][]
   rowCount: number | null
 }
 
-/** What is used of a connection that a pool lends. */
+/** The methods used of a pooled connection. */
 export interface PgClient {
   query(query: PgQuery): Promise<PgResult>
   on(event: 'error', listener: (error: Error) => void): unknown
@@ -21,9 +21,9 @@ export interface PgClient {
   release(broken?: boolean): void
 }
 
-/** What is used of a `Pool` of `pg`, so that its types are needed by nobody who does not use it. */
+/** The methods used of a `Pool` of `pg`. Declared here, so that applications without pg do not need its types. */
 export interface PgPool {
-  /** Tells a pool from a single client. */
+  /** Only a pool has this property, not a single client. */
   readonly totalCount: number
   connect(): Promise<PgClient>
   on(event: 'error', listener: (error: Error) => void): unknown

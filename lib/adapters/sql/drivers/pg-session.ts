@@ -4,17 +4,15 @@ import { checkSettings, type SessionSetting } from './session-settings.js'
 const ID = '05fff8ce-3a06-48f2-9c44-a16751012464'
 
 const settings: readonly SessionSetting[] = [
-  ['$1::uuid', (id) => id === ID, 'the pool does not give ids as text; leave out `binary`'],
+  ['$1::uuid', (id) => id === ID, 'the pool returns ids in binary form; remove its option `binary`'],
   [
     "current_setting('extra_float_digits')",
     (digits) => Number(digits) > 0,
-    'numbers would be read rounded; leave extra_float_digits at its default'
+    'extra_float_digits is set so that numbers are rounded when they are read; remove that setting'
   ]
 ]
 
-/**
- * Throws `FST_USERS_INVALID_OPTION` for a pool whose connections would give other values than those that are stored.
- */
+/** Throws `FST_USERS_INVALID_OPTION` if the connections of the pool would return other values than those stored. */
 export async function checkSession (driver: SqlDriver): Promise<void> {
-  await checkSettings(driver, 'postgres', settings, [ID]) // without a parameter, no result is binary
+  await checkSettings(driver, 'postgres', settings, [ID]) // pg returns binary results only for queries with parameters
 }

@@ -5,43 +5,39 @@ import type { PgClient, PgPool, PgQuery, PgResult } from './pg-pool.js'
 import { mapOpeningErrors, mapStatementErrors } from './driver-errors.js'
 import { writeAll } from './write-all.js'
 
-/** Of how many statements each connection keeps a plan; further ones are parsed each time. */
+/** Maximum number of prepared statements per connection. Further ones are parsed on every use. */
 const MAX_NAMED = 500
-/**
- * Takes the advisory lock under which tables are made and changed; its key is the first bytes of a digest of the
- * package's name.
- */
+/** Acquires the advisory lock for schema changes. Its key is derived from a digest of the package's name. */
 export const LOCK_TABLES = `SELECT pg_advisory_xact_lock(${createHash('sha256').update('fastify-users').digest().readInt32BE()})`
 /**
- * A plan that a changed table or a pooler between made useless: feature not supported, no or another statement of that
- * name.
+ * Errors of a prepared statement that a changed table or a connection pooler made unusable: feature not supported,
+ * statement does not exist, duplicate statement.
  */
 const STALE = new Set(['0A000', '26000', '42P05'])
 /**
- * Classes of errors of a server that cannot serve now: connection exception, insufficient resources, operator
+ * SQLSTATE classes of a server that cannot serve now: connection exception, insufficient resources, operator
  * intervention, system error.
  */
 const NOT_NOW_CLASSES = new Set(['08', '53', '57', '58'])
 /**
- * The same for single errors: serialization failure, deadlock, lock not available, only reads (as after a failover),
- * time-outs of transactions.
+ * SQLSTATE codes with the same meaning: serialization failure, deadlock, lock not available, read-only server (as after
+ * a failover), time-outs of transactions.
  */
 const NOT_NOW = new Set(['40001', '40P01', '55P03', '25006', '25P03', '25P04'])
-/** Values as the server writes them: parsers that the application sets for its own queries do not count. */
+/** Returns values as the server's text, whatever type parsers the application configured for its own queries. */
 const types = { getTypeParser: () => (value: string) => value }
 
-/** Runs one statement, bounded in time. */
+/** Runs one statement with a time limit. */
 type Run = (query: PgQuery) => Promise<PgResult>
 
 /**
- * Hears of a connection that breaks: unheard, the event ends the process. The query that it breaks rejects all the
- * same.
+ * Handles the error event of a connection: without a listener it ends the process. The running query rejects anyway.
  */
 const ignore = (): void => {}
 
 /**
- * A driver for a pool of `pg`, which stays open. A statement may take that many milliseconds, waiting for a connection
- * included.
+ * Creates a driver for a pool of `pg`, which the application closes. A statement may take `timeoutMs` milliseconds,
+ * including the wait for a connection.
  */
 export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
   const names = new Map<string, string>()
@@ -59,7 +55,7 @@ export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
     transaction: (writes) =>
       mapStatementErrors(isRefusal, () =>
         withPoolConnection(pooled, timeoutMs, async (client) => {
-          // what fails ends with the connection
+          // after an error the connection is closed, which rolls back
           await client.query(plainQuery('BEGIN'))
           const result = await writeAll(writes, async ({ sql, parameters }) =>
             written(await client.query({ ...plainQuery(sql), values: [...parameters] }))
@@ -103,7 +99,7 @@ function prepare (send: Run, text: string, name: string | undefined): SqlStateme
       return await send({ ...query, name })
     } catch (error) {
       if (!STALE.has(stateOf(error))) throw error
-      return await send(query) // refused before it ran: once more is safe
+      return await send(query) // it was refused before it ran, so a retry is safe
     }
   }
   return {
@@ -118,8 +114,8 @@ function written ({ rows, rowCount }: PgResult): SqlWritten {
 }
 
 /**
- * Reads the catalog again and runs the plan in a transaction, one process at a time. What fails ends with the
- * connection.
+ * Reads the catalog again and runs the statements of the plan in a transaction under the lock. After an error the
+ * connection is closed, which rolls back.
  */
 async function changeUnderLock (
   client: PgClient,
@@ -130,14 +126,14 @@ async function changeUnderLock (
   await run(plainQuery('BEGIN'))
   await run(plainQuery(LOCK_TABLES))
   for (const text of plan((await run(plainQuery(catalog))).rows)) await run(plainQuery(text))
-  plan((await run(plainQuery(catalog))).rows) // what was made must fit
+  plan((await run(plainQuery(catalog))).rows) // checks the new tables
   await run(plainQuery('COMMIT'))
 }
 
 /** Runs one statement of a transaction. */
 export type RunInTransaction = (text: string, values?: readonly unknown[]) => Promise<PgResult>
 
-/** Runs work on one connection, after statements that begin a transaction, and commits. */
+/** Runs the statements that begin a transaction, then work on the same connection, and commits. */
 export async function inTransaction<T> (
   pool: PgPool,
   begin: readonly string[],
@@ -155,7 +151,7 @@ export async function inTransaction<T> (
     return result
   } finally {
     client.removeListener('error', ignore)
-    client.release(!done) // what was begun ends with the connection
+    client.release(!done) // closing the connection rolls back
   }
 }
 
@@ -163,21 +159,21 @@ function plainQuery (text: string): PgQuery {
   return { text, rowMode: 'array', types }
 }
 
-/** A name that is the same for a text in every process, and short: the server keeps 63 bytes. */
+/** Returns a short name for a statement, the same in every process. The server keeps 63 bytes. */
 function nameOf (text: string): string {
   return `users_${createHash('sha256').update(text).digest('base64url').slice(0, 22)}`
 }
 
 /**
- * Returns whether a server that can serve refused. An error without a severity is of the client, that is of the
- * connection.
+ * Returns true if a working server refused the statement. An error without a severity comes from the client and
+ * concerns the connection.
  */
 export function isRefusal (error: unknown): boolean {
   const state = stateOf(error)
   return error instanceof Error && 'severity' in error && !NOT_NOW.has(state) && !NOT_NOW_CLASSES.has(state.slice(0, 2))
 }
 
-/** The SQLSTATE that the server sent, or the client's own code. */
+/** Returns the SQLSTATE of the server's error, or the code of the client's error. */
 function stateOf (error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }

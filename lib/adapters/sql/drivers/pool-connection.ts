@@ -1,20 +1,19 @@
 import { storeUnavailable } from '../../../errors.js'
 import { withTimeout } from '../../shared/time-limit.js'
 
-/** How a pool lends its connections. */
+/** Acquires and releases the connections of a pool. */
 export interface PoolAccess<Client> {
   acquire(): Promise<Client>
-  /** Gives a connection back. A broken one is closed, whatever is under way on it. */
+  /** Returns a connection to the pool. A broken one is closed, even if a statement is still running on it. */
   release(client: Client, broken: boolean): void
-  /** Whether work that failed so costs the connection (default: always). */
+  /** Returns true if the error makes the connection unusable. Default: every error does. */
   isBroken?(error: unknown): boolean
 }
 
 /**
- * Works on a lent connection. Throws `FST_USERS_STORE_UNAVAILABLE` when waiting for it and the work take longer than
- * that
- * many milliseconds in all: the connection is closed then, so that nothing of this work is left in the pool. Whether a
- * write was done all the same, nobody knows.
+ * Runs work on a connection of the pool. Throws `FST_USERS_STORE_UNAVAILABLE` if the wait for a connection and the work
+ * together take longer than `timeoutMs` milliseconds. The connection is closed then, so that the unfinished work cannot
+ * affect the next user of the pool. A write that timed out may or may not have happened.
  */
 export async function withPoolConnection<Client, Result> (
   pool: PoolAccess<Client>,
@@ -27,7 +26,7 @@ export async function withPoolConnection<Client, Result> (
     const client = await pool.acquire()
     if (late) {
       pool.release(client, false)
-      throw storeUnavailable('a connection came too late') // nobody waits for it any more
+      throw storeUnavailable('no connection of the pool was free in time') // ignored: the time-out was already reported
     }
     lent = { client }
     return await work(client)

@@ -1,6 +1,6 @@
 const TRIES = 3
 
-/** Does work again, as long as it fails without an effect. */
+/** Runs work up to three times, as long as it fails without having had an effect. */
 export async function retry<T> (work: () => Promise<T>, hadNoEffect: (error: unknown) => boolean): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {

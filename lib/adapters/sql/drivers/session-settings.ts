@@ -1,13 +1,10 @@
 import { FST_USERS_INVALID_OPTION } from '../../../errors.js'
 import type { SqlDriver } from './driver.js'
 
-/** What a session must be like: an expression, the values of it that fit, and what is wrong about others. */
+/** A check of one session setting: an SQL expression, a test of its value, and the message if the test fails. */
 export type SessionSetting = readonly [expression: string, isValid: (value: string) => boolean, problem: string]
 
-/**
- * Throws `FST_USERS_INVALID_OPTION`, with the adapter's name, for a pool whose connections would store or find other
- * values than those that are given.
- */
+/** Throws `FST_USERS_INVALID_OPTION` with the message of the first session setting whose test fails. */
 export async function checkSettings (
   driver: SqlDriver,
   adapter: string,

@@ -1,4 +1,4 @@
-/** A prepared statement, as better-sqlite3 and libsql make them. */
+/** A prepared statement of better-sqlite3 or libsql. */
 export interface SqliteStatement {
   readonly reader: boolean
   raw(toggle?: boolean): this
@@ -9,8 +9,8 @@ export interface SqliteStatement {
 }
 
 /**
- * What is used of a `Database` of better-sqlite3 or libsql, so that their types are needed by nobody who does not use
- * them.
+ * The methods used of a `Database` of better-sqlite3 or libsql. Declared here, so that applications without them do not
+ * need their types.
  */
 export interface SqliteDatabase {
   readonly inTransaction: boolean
@@ -19,17 +19,19 @@ export interface SqliteDatabase {
   pragma(sql: string): unknown
 }
 
-/** One that we opened, and close. */
+/** A database that the adapter opened and closes. */
 export interface OwnSqliteDatabase extends SqliteDatabase {
   close(): unknown
 }
 
-/** Plain JavaScript may hand in anything. */
 export function isSqliteDatabase (value: unknown): value is SqliteDatabase {
   return typeof value === 'object' && value !== null && 'prepare' in value && 'pragma' in value
 }
 
-/** Whether text with U+0000 comes back whole: libsql and older releases of `node:sqlite` cut it when they read. */
+/**
+ * Returns true if the client reads text with U+0000 completely. libsql and older releases of `node:sqlite` cut it
+ * there.
+ */
 export function keepsNul (database: SqliteDatabase): boolean {
   const [row] = database.prepare('SELECT ?').raw(true).all(['\0']) as unknown[][] // raw rows are arrays
   return row?.[0] === '\0'

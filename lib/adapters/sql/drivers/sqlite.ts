@@ -6,12 +6,12 @@ import type { SqliteDatabase, SqliteStatement } from './sqlite-database.js'
 type Rows = readonly (readonly unknown[])[]
 
 const BUSY_TIMEOUT = 5000 // milliseconds
-const PAUSE = 20 // milliseconds; SQLite's own waiting would hold up the whole process
+const PAUSE = 20 // milliseconds; the busy timeout of SQLite would block the whole process
 const BUSY = 5 // the low byte of every busy code (https://sqlite.org/rescode.html)
 
 /**
- * A driver for an open database, whose own waiting for other processes stays as it is. `close` is called when the
- * adapter closes (default: it stays open).
+ * Creates a driver for an open database and keeps its busy timeout. `close` is called when the adapter closes; by
+ * default the database stays open.
  */
 export function useSqlite (database: SqliteDatabase, close: () => void = () => {}): SqlDriver {
   database.pragma('foreign_keys = ON')
@@ -20,7 +20,7 @@ export function useSqlite (database: SqliteDatabase, close: () => void = () => {
     transaction: (writes) =>
       retryWhileBusy(() =>
         inTransaction(database, () => {
-          // nothing of this process comes in between
+          // synchronous, so no other statement of this process runs in between
           const steps = writes()
           let step = steps.next()
           while (step.done !== true) step = steps.next(write(compile(database, step.value.sql), step.value.parameters))
@@ -30,7 +30,7 @@ export function useSqlite (database: SqliteDatabase, close: () => void = () => {
     change (catalog, plan) {
       const read = (): readonly string[] =>
         plan(database.prepare(catalog).raw(true).safeIntegers(false).all([]) as Rows)
-      if (read().length === 0) return // a read-only database, or one that is being written, opens all the same
+      if (read().length === 0) return // reading first lets read-only databases and locked ones open too
       return retryWhileBusy(() => {
         inTransaction(database, () => {
           for (const sql of read()) database.exec(sql)
@@ -68,11 +68,11 @@ function inTransaction<T> (database: SqliteDatabase, work: () => T): T {
     database.exec('COMMIT')
     return result
   } finally {
-    if (database.inTransaction) database.exec('ROLLBACK') // some faults end it by themselves
+    if (database.inTransaction) database.exec('ROLLBACK') // some errors end the transaction
   }
 }
 
-/** Does the work at once or, when another process writes, as soon as it can: the event loop goes on meanwhile. */
+/** Runs work synchronously. If another process has locked the database, retries without blocking the event loop. */
 export function retryWhileBusy<T> (work: () => T): MaybePromise<T> {
   try {
     return work()
@@ -93,8 +93,11 @@ async function retryUntil<T> (work: () => T, deadline: number): Promise<T> {
   }
 }
 
-/** Whether another connection holds the database: better-sqlite3 and libsql name the code, `node:sqlite` numbers it. */
+/**
+ * Returns true if another connection has locked the database. better-sqlite3 and libsql report a code, `node:sqlite` a
+ * number.
+ */
 export function isBusy (error: unknown): boolean {
-  const { code, errcode } = error as { code?: unknown; errcode?: unknown } // clients throw errors alone
+  const { code, errcode } = error as { code?: unknown; errcode?: unknown } // clients throw Error objects only
   return String(code).startsWith('SQLITE_BUSY') || (Number(errcode) & 0xff) === BUSY
 }

@@ -1,6 +1,6 @@
 import type { SqlWrite, SqlWrites, SqlWritten } from './driver.js'
 
-/** Does writes one after the other; `write` runs each in their transaction. */
+/** Runs the writes of a transaction one after the other with `write`. */
 export async function writeAll<T> (writes: SqlWrites<T>, write: (one: SqlWrite) => Promise<SqlWritten>): Promise<T> {
   const steps = writes()
   let step = steps.next()

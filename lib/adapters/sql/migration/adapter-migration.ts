@@ -4,11 +4,12 @@ import type { Migration } from './migration-source.js'
 import { sqlSchema } from './sql-schema.js'
 
 /**
- * Under which an adapter keeps the way to migrate its database. Registered, so that two copies of the package agree.
+ * Symbol property of an adapter that holds the migration of its database. It is registered globally, so that two copies
+ * of the package share it.
  */
 const kMigration = Symbol.for('fastify-users.migration')
 
-/** Tells of an adapter how its database is migrated. */
+/** Adds the migration of its database to an adapter. */
 export function withMigration<T extends DatabaseAdapter> (adapter: T, migration: Migration): T {
   return Object.defineProperties(adapter, {
     [kMigration]: { value: migration },
@@ -16,7 +17,7 @@ export function withMigration<T extends DatabaseAdapter> (adapter: T, migration:
   })
 }
 
-/** How an adapter's database is migrated; null for adapters without tables. */
+/** Returns the migration of an adapter's database, or null for adapters without SQL tables. */
 export function migrationOf (adapter: DatabaseAdapter): Migration | null {
-  return (adapter as { [kMigration]?: Migration })[kMigration] ?? null // nothing but withMigration writes this symbol
+  return (adapter as { [kMigration]?: Migration })[kMigration] ?? null // only withMigration writes this symbol
 }

@@ -2,76 +2,78 @@ import type { MaybePromise } from '../../../contracts/database-adapter.js'
 import type { Dialect } from '../dialects/dialect.js'
 import type { TableMappings } from '../schema.js'
 
-/** Rows as lists of values. */
+/** Rows as arrays of values. */
 export type Rows = readonly (readonly unknown[])[]
 
-/** A column as it is: the width is null for unbounded text and for what is no text. */
+/** An existing column. The width is null for unlimited text and for other types. */
 export interface StoredColumn {
   readonly name: string
   readonly width: number | null
   readonly nullable: boolean
 }
 
-/** What changes of a column; all else of it stays. */
+/** The change of a column. Everything else of the column stays. */
 export interface ColumnChange {
   readonly type?: string
   readonly nullable?: true
 }
 
 /**
- * An index without conditions. A key is a column's folded name, or `lower(<folded name>)`; other expressions are as the
- * database writes them.
+ * An existing index without a WHERE condition. A key is the folded name of a column or `lower(<folded name>)`; other
+ * expressions are in the database's notation.
  */
 export interface StoredIndex {
   readonly unique: boolean
   readonly keys: readonly string[]
 }
 
-/** A table as it is, its columns by folded name. */
+/** An existing table, with its columns by folded name. */
 export interface StoredTable {
   readonly columns: ReadonlyMap<string, StoredColumn>
   readonly indexes: readonly StoredIndex[]
 }
 
-/** One connection, whatever client it is of. Where rows are objects, a SELECT names its columns apart. */
+/** One connection of any client. Clients whose rows are objects need a unique name for each column of a SELECT. */
 export interface MigrationSession {
   all(sql: string, parameters?: readonly unknown[]): MaybePromise<Rows>
   /** Runs one statement and returns the number of rows that it changed. */
   run(sql: string, parameters?: readonly unknown[]): MaybePromise<number>
 }
 
-/** A database in a transaction, as migrations see it. What differs between databases beyond the dialect is here. */
+/**
+ * A database in a transaction, as migrations use it. It contains the differences between databases beyond the dialect.
+ */
 export interface MigrationDatabase extends MigrationSession {
   readonly dialect: Dialect
-  /** A table, not a view; null without one of that name. */
+  /** Returns an existing table, or null if there is none with that name. Views are ignored. */
   describe(table: string): MaybePromise<StoredTable | null>
   /**
-   * The statements that change columns (by folded name) and keep all else; null when the table's definition cannot be
-   * read.
+   * Returns the statements that change columns (by folded name) and keep everything else, or null if the definition of
+   * the table cannot be parsed.
    */
   alter(table: string, columns: ReadonlyMap<string, ColumnChange>): MaybePromise<readonly string[] | null>
-  /** The rows of a SELECT, or null when the database refuses it. The transaction goes on. */
+  /** Returns the rows of a SELECT, or null if the database refuses it. The transaction continues. */
   attempt(sql: string): Promise<Rows | null>
-  /** Whether an index has this name. */
+  /** Returns true if an index with this name exists. */
   hasIndex(name: string): MaybePromise<boolean>
-  /** Milliseconds since 1970 by the database's clock; null for a database on this machine. */
+  /** Returns milliseconds since 1970 by the database's clock, or null for a database on this machine. */
   now(): MaybePromise<number | null>
 }
 
 /**
- * What a transaction is for: `read` sees one state; `write` keeps other writers out and, where the migration is atomic,
- * changes all or nothing.
+ * `read` sees one consistent state. `write` excludes other writers and, if the migration is atomic, changes everything
+ * or nothing.
  */
 export type TransactionMode = 'read' | 'write'
 
-/** Runs work in one transaction of a connection, which is afterwards as it was. */
+/** Runs work in one transaction of a connection, and restores the session settings afterwards. */
 export type InTransaction = <T>(
   session: MigrationSession,
   mode: TransactionMode,
   work: (database: MigrationDatabase) => Promise<T>
 ) => Promise<T>
 
-/** Where a migration finds a database. */
+/** A connection to the database that is migrated. */
 export interface MigrationSource {
   /** Runs work in one transaction. */
   transaction<T>(mode: TransactionMode, work: (database: MigrationDatabase) => Promise<T>): Promise<T>
@@ -79,18 +81,17 @@ export interface MigrationSource {
 }
 
 /**
- * What happens without a database file: it is made, an error, or looked at as if it were empty. Servers have theirs.
+ * What to do if the database file does not exist: create it, throw an error, or plan for an empty database. Servers
+ * ignore this.
  */
 export type WhenMissing = 'create' | 'refuse' | 'pretend'
 
-/** How an adapter's database is migrated. */
+/** The migration of an adapter's database. */
 export interface Migration {
   readonly dialect: Dialect
-  /**
-   * Whether what was begun and not ended has changed nothing; else each statement is kept, and the next run goes on.
-   */
+  /** True if an interrupted migration changes nothing. Otherwise each statement is kept, and the next run continues. */
   readonly isAtomic: boolean
-  /** Names of adopted tables, as the adapter was told. */
+  /** The adapter's option `tables`. */
   readonly mappings: TableMappings
   connect(missing: WhenMissing): MaybePromise<MigrationSource>
 }

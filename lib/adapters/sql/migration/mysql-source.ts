@@ -15,11 +15,11 @@ import type {
   StoredTable
 } from './migration-source.js'
 
-/** How long a command waits for a connection, and for what it asks of the session. Milliseconds. */
+/** Milliseconds that a command waits for a connection and for the checks of its session. */
 const TIMEOUT_MS = 10_000
-/** How long a change waits for the application's transactions, in seconds: others wait behind it. */
+/** Limits the wait for the application's transactions to 60 seconds, since other statements queue behind the change. */
 const LOCK_TIMEOUT = ['SET @fastify_users_wait = @@lock_wait_timeout', 'SET SESSION lock_wait_timeout = 60']
-const AS_BEFORE = ['SET SESSION lock_wait_timeout = @fastify_users_wait', UNLOCK_TABLES]
+const RESTORE_SESSION = ['SET SESSION lock_wait_timeout = @fastify_users_wait', UNLOCK_TABLES]
 const COLUMNS = `SELECT c.COLUMN_NAME, CASE WHEN c.DATA_TYPE IN ('char', 'varchar') THEN c.CHARACTER_MAXIMUM_LENGTH END AS WIDTH, c.COLLATION_NAME, c.IS_NULLABLE
 FROM information_schema.COLUMNS c JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME
 WHERE t.TABLE_SCHEMA = database() AND t.TABLE_TYPE = 'BASE TABLE' AND BINARY t.TABLE_NAME = ? ORDER BY c.ORDINAL_POSITION`
@@ -28,12 +28,15 @@ WHERE TABLE_SCHEMA = database() AND BINARY TABLE_NAME = ? AND INDEX_TYPE = 'BTRE
 const HAS_INDEX = 'SELECT 1 FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = database() AND INDEX_NAME = ?'
 const NOW = 'SELECT round(unix_timestamp(now(6)) * 1000)'
 
-/** Before anything in quotes: a type, its characters, and whether it may be null. */
+/** Matches the type, character set and NOT NULL at the start of a column definition, before anything in quotes. */
 const NOT_NULL = /^([\w(), ]*) NOT NULL\b/
 
 const { quote } = mysqlDialect
 
-/** How a MySQL or MariaDB database is migrated; the pool stays open. Each change of a table is kept by itself. */
+/**
+ * Returns the migration of a MySQL or MariaDB database. The application closes the pool. Each change of a table is
+ * committed separately.
+ */
 export function mysqlMigration (pool: MysqlPool, mappings: TableMappings): Migration {
   return {
     dialect: mysqlDialect,
@@ -50,8 +53,8 @@ export function mysqlMigration (pool: MysqlPool, mappings: TableMappings): Migra
 }
 
 /**
- * A change of the tables on a connection of any client, one process at a time. Throws `FST_USERS_STORE_UNAVAILABLE`
- * when the lock does not come.
+ * Runs a change of the tables on a connection of any client, one process at a time. Throws
+ * `FST_USERS_STORE_UNAVAILABLE` if the lock is not free in time.
  */
 export const inMysql: InTransaction = async (session, mode, work) => {
   const database = migrationDatabase(session)
@@ -63,15 +66,15 @@ export const inMysql: InTransaction = async (session, mode, work) => {
     for (const text of LOCK_TIMEOUT) await session.run(text)
     return await work(database)
   } finally {
-    // with the connection gone, so is all of its session
-    for (const text of AS_BEFORE) await Promise.resolve(session.all(text)).catch(() => {})
+    // a lost connection ends its session too
+    for (const text of RESTORE_SESSION) await Promise.resolve(session.all(text)).catch(() => {})
   }
 }
 
 function sessionOf (run: RunInSession): MigrationSession {
   return {
-    all: async (sql, parameters) => (await run(sql, parameters)) as Rows, // of a SELECT
-    // of a change
+    all: async (sql, parameters) => (await run(sql, parameters)) as Rows, // a SELECT returns rows
+    // a change returns its result
     run: async (sql, parameters) => ((await run(sql, parameters)) as { affectedRows: number }).affectedRows
   }
 }
@@ -118,8 +121,8 @@ function migrationDatabase (session: MigrationSession): MigrationDatabase {
 }
 
 /**
- * An index of the column that holds the lower-case form of another is one of that form; so is one whose collation
- * ignores case.
+ * Returns the indexes of a table. An index on the generated lower-case column counts as one on `lower(column)`, and so
+ * does an index on a column whose collation ignores case.
  */
 function readIndexes (columns: Rows, rows: Rows): StoredIndex[] {
   const indexes = new Map<unknown, { unique: boolean; keys: string[]; folded: string[] }>()
@@ -131,7 +134,7 @@ function readIndexes (columns: Rows, rows: Rows): StoredIndex[] {
   )
   for (const [name, notUnique, column, part] of rows) {
     const index = indexes.get(name) ?? { unique: Number(notUnique) === 0, keys: [], folded: [] }
-    // no column where the key is an expression
+    // the column is null if the key is an expression
     const key = part === null ? String(column) : `${String(column)}(${String(part)})`
     index.keys.push(lowered.get(key) ?? key)
     index.folded.push(ignoring.has(key) ? `lower(${key})` : (lowered.get(key) ?? key))

@@ -18,15 +18,15 @@ import type {
 
 const CONNECT_TIMEOUT = 10_000 // milliseconds
 /**
- * How long a migration waits for another one, and for the application's transactions, before it gives up: others wait
- * behind it.
+ * Limits the wait for another migration and for the application's transactions to 60 seconds, since other statements
+ * queue behind the change.
  */
 const LOCK_TIMEOUT = "SET LOCAL lock_timeout = '60s'"
 const BEGIN: Record<TransactionMode, readonly string[]> = {
   read: ['BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'],
   write: ['BEGIN', LOCK_TIMEOUT, LOCK_TABLES]
 }
-/** The expression of our index that ignores case, as the server writes it; with and without a cast. */
+/** Matches the expression of the package's lower-case index in the server's notation, with and without a cast. */
 const LOWER = /^lower\(+("(?:[^"]|"")+"|[\p{L}\p{N}_$]+)\)?(?:::text)?\)? COLLATE "C"\)+$/u
 
 const columnsSql = (
@@ -42,7 +42,7 @@ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_index i ON i.indrelid = c.oid JOIN
 CROSS JOIN LATERAL generate_series(1, i.indnkeyatts) k (n) LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k.n - 1]
 WHERE i.indpred IS NULL AND i.indisvalid AND m.amname = 'btree' AND ${visible} AND c.relname = $1::name
 ORDER BY i.indexrelid, k.n`
-/** An index is in the schema of its table. */
+/** Returns the query that finds an index by name, in the schema of the tables. */
 const hasIndexSql = (schema?: string): string =>
   `SELECT 1 FROM pg_catalog.pg_class c WHERE c.relname = $1::name AND ${
     schema === undefined
@@ -51,7 +51,7 @@ const hasIndexSql = (schema?: string): string =>
   }`
 const NOW = 'SELECT round(extract(epoch FROM clock_timestamp()) * 1000)'
 
-/** How the tables of a PostgreSQL database, or of one of its schemas, are migrated; the pool stays open. */
+/** Returns the migration of a PostgreSQL database, or of one of its schemas. The application closes the pool. */
 export function postgresMigration (pool: PgPool, mappings: TableMappings, schema?: string): Migration {
   const dialect = postgresIn(schema)
   return {
@@ -69,7 +69,10 @@ export function postgresMigration (pool: PgPool, mappings: TableMappings, schema
   }
 }
 
-/** Returns how to run a transaction on a connection of another client, for the tables of a schema if one is given. */
+/**
+ * Returns a function that runs a transaction on a connection of another client, for the tables of a schema if one is
+ * given.
+ */
 export function inPostgres (schema?: string): InTransaction {
   const dialect = postgresIn(schema)
   return async (session, mode, work) => {
@@ -79,13 +82,16 @@ export function inPostgres (schema?: string): InTransaction {
       await session.all('COMMIT')
       return result
     } catch (error) {
-      await Promise.resolve(session.all('ROLLBACK')).catch(() => {}) // with the connection gone, so is what was begun
+      await Promise.resolve(session.all('ROLLBACK')).catch(() => {}) // a lost connection rolls back too
       throw error
     }
   }
 }
 
-/** Throws `FST_USERS_STORE_UNAVAILABLE` when the server refuses, or does not answer in time whatever the pool waits. */
+/**
+ * Throws `FST_USERS_STORE_UNAVAILABLE` if the server refuses a connection or does not answer in time. The pool itself
+ * may have no time limit.
+ */
 async function reach (pool: PgPool): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {

@@ -4,20 +4,22 @@ import type { Column, Table } from '../table.js'
 import { columnsOf } from './stored-rows.js'
 import type { ColumnChange, MigrationDatabase, StoredIndex, StoredTable } from './migration-source.js'
 
-/** One change of a table. */
 export type SchemaChange = SchemaStep
 
-/** Characters that columns must hold at least, by field; null for unbounded text. */
+/** The number of characters that columns must hold at least, by field; null for unlimited text. */
 export type Widths = Readonly<Record<string, number | null>>
 
-/** Names of the columns that a table lacks and cannot do without. */
+/** Returns the names of the required columns that a table lacks. */
 export function missingColumns ({ columns, dialect }: Table, stored: StoredTable): string[] {
   return columns
     .filter(({ name, definition }) => definition.optional !== true && !stored.columns.has(dialect.foldName(name)))
     .map(({ name }) => name)
 }
 
-/** What an adopted table lacks of a table of ours, in the order in which it can be made: widths, columns, indexes. */
+/**
+ * Returns the changes that an existing table needs, in the order in which they can run: widths, columns, indexes.
+ * `unreadable` is true if its definition cannot be parsed.
+ */
 export async function schemaChanges (
   database: MigrationDatabase,
   table: Table,
@@ -43,7 +45,7 @@ export async function schemaChanges (
   return { changes, unreadable: statements === null }
 }
 
-/** The columns that are too narrow, or must have a value that not every row has, by folded name. */
+/** Returns the columns, by folded name, that are too narrow, or NOT NULL although the field is nullable. */
 function columnsToAlter ({ dialect, columns }: Table, stored: StoredTable, widths: Widths): Map<string, ColumnChange> {
   const altered = new Map<string, ColumnChange>()
   for (const { field, name, definition } of columns) {
@@ -65,18 +67,18 @@ function alteration (altered: ReadonlyMap<string, ColumnChange>, statements: rea
   const wider = [...altered].flatMap(([name, { type }]) => (type === undefined ? [] : [`${quoted(name)} to ${type}`]))
   const looser = [...altered].flatMap(([name, { nullable }]) => (nullable === true ? [quoted(name)] : []))
   const texts = [
-    ...(wider.length > 0 ? [`make wider: ${wider.join(', ')}`] : []),
-    ...(looser.length > 0 ? [`let be null: ${looser.join(', ')}`] : [])
+    ...(wider.length > 0 ? [`widen ${wider.join(', ')}`] : []),
+    ...(looser.length > 0 ? [`make nullable: ${looser.join(', ')}`] : [])
   ]
   return { kind: wider.length > 0 ? 'width' : 'null', text: texts.join('; '), statements }
 }
 
-/** Whether an index of the table does what a plan is for. */
+/** Returns true if the table already has an index that serves a plan. */
 export function hasIndexFor (table: Table, { indexes }: StoredTable, plan: IndexPlan): boolean {
   return indexes.some((index) => indexCovers(table, index, plan))
 }
 
-/** The rows that are there get the field's default, or null. */
+/** Returns the step that adds a column. Existing rows get the field's default, or null. */
 function columnChange (table: Table, column: Column): SchemaChange {
   const {
     name,
@@ -88,12 +90,15 @@ function columnChange (table: Table, column: Column): SchemaChange {
   const given = fallback === undefined ? '' : ` DEFAULT ${literalOf(table, codec.encode(fallback))}`
   return {
     kind: 'column',
-    text: `add the column ${quoted(name)} (${type}${nullable === true ? ', may be null' : ''})`,
+    text: `add the column ${quoted(name)} (${type}${nullable === true ? ', nullable' : ''})`,
     statements: [`ALTER TABLE ${table.sql} ADD COLUMN ${sql} ${columnTypeSql(table, column)}${given}`]
   }
 }
 
-/** The columns that hold lower-case forms, where an index that ignores case is on such a column and it is not there. */
+/**
+ * Returns the steps that add the missing generated columns with lower-case forms, if the index of a plan is on such
+ * columns.
+ */
 function lowerColumns (table: Table, stored: StoredTable, { fields, lower }: IndexPlan): SchemaChange[] {
   const {
     dialect: { lowerColumn, quote, lower: lowered }
@@ -103,7 +108,7 @@ function lowerColumns (table: Table, stored: StoredTable, { fields, lower }: Ind
     .filter(({ name, definition }) => definition.ignoreCase === true && !stored.columns.has(lowerColumn.name(name)))
     .map(({ name, sql, definition }) => ({
       kind: 'index',
-      text: `add the column ${quoted(lowerColumn.name(name))}, which the database fills, for its index`,
+      text: `add the column ${quoted(lowerColumn.name(name))}, which the database computes, for its index`,
       statements: [
         `ALTER TABLE ${table.sql} ADD COLUMN ${quote(lowerColumn.name(name))} ${lowerColumn.type(lowered(sql), definition)}`
       ]
@@ -114,7 +119,10 @@ function literalOf ({ dialect }: Table, value: unknown): string {
   return typeof value === 'number' ? String(value) : dialect.literal(String(value))
 }
 
-/** A unique index must be the same; for look-ups it is enough to begin with the keys. */
+/**
+ * Returns true if an index serves a plan. A unique index must have exactly the same keys; any other one must begin with
+ * them.
+ */
 function indexCovers (table: Table, { unique, keys }: StoredIndex, plan: IndexPlan): boolean {
   const wanted = keysOf(table, plan)
   const begins = wanted.every((key, position) => keys[position] === key)
@@ -134,7 +142,7 @@ async function freeName (database: MigrationDatabase, wanted: string): Promise<s
   return name
 }
 
-/** A value of the database, without control characters. */
+/** Returns a value of the database in quotes, with control characters escaped. */
 export function quoted (name: unknown): string {
   return JSON.stringify(name)
 }

@@ -5,42 +5,42 @@ import { type FoundTable, makeTable, type Table } from '../table.js'
 import type { MigrationDatabase } from './migration-source.js'
 
 /**
- * The statements that bring the rows of a table to a version, by version: what cannot be seen in its columns and
- * indexes.
+ * Functions that return the statements which upgrade the rows of a table, by version. They are for changes that columns
+ * and indexes do not show.
  */
 export type Upgrades = ReadonlyMap<number, (table: Table) => readonly string[]>
 
-/** Our schema, as it is known here. */
+/** The schema version of this package and the upgrades to it. */
 export interface SchemaVersions {
   readonly current: number
   readonly upgrades: Upgrades
 }
 
-/** A version is counted up when rows must change. Tables without a stored version are of the first. */
+/** The version increases when stored rows must change. Tables without a stored version have version 1. */
 export const schemaVersions: SchemaVersions = { current: 1, upgrades: new Map() }
 
 const FIRST = 1
 
-/** Where the version of each table is stored. */
+/** The table that stores the schema version of each table. */
 const versionModel: Model = {
   name: 'fastify_users_schema',
   table: 'fastify_users_schema',
   fields: { table_name: { type: 'text', maxLength: 255 }, version: { type: 'integer' } }
 }
 
-/** The stored versions, read once. */
+/** The stored versions of all tables. */
 export interface StoredVersions {
-  /** The statements that make the table of versions; none when it is there. */
+  /** The statements that create the table of versions; empty if it exists. */
   readonly create: readonly string[]
   of(table: Table): number
-  /** The statement that stores a version; null when it is stored. */
+  /** Returns the statement that stores a version, or null if it is already stored. */
   record(table: Table, version: number): string | null
 }
 
 /**
- * The statements that note the version of tables which are made next, so that a later version of the package knows in
- * what
- * form their rows are. They come first: where no transaction makes both, a note without its table does no harm.
+ * Returns the statements that record the version of tables which are about to be created, so that a later version of
+ * the package knows the form of their rows. They run first: without a common transaction, a version without its table
+ * does no harm.
  */
 export function recordVersionStatements (
   dialect: Dialect,

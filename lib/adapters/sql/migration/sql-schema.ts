@@ -4,7 +4,7 @@ import { checkMappings } from '../schema.js'
 import type { Migration, MigrationSource, WhenMissing } from './migration-source.js'
 import { planCreation, planUpgrade } from './upgrade.js'
 
-/** The schema of a SQL database, as the command line asks for it. */
+/** Returns the schema operations of an SQL database for the command line. */
 export function sqlSchema ({ dialect, mappings, connect }: Migration): StoreSchema {
   async function use<T> (missing: WhenMissing, work: (source: MigrationSource) => Promise<T>): Promise<T> {
     const source = await connect(missing)
@@ -36,7 +36,7 @@ export function sqlSchema ({ dialect, mappings, connect }: Migration): StoreSche
             steps: [left]
           } = await planUpgrade(database, models, mappings)
           if (left !== undefined) {
-            throw FST_USERS_TABLE_MISMATCH([left.kind, `the database does not do this: ${left.text}`])
+            throw FST_USERS_TABLE_MISMATCH([left.kind, `the database ran this step without an effect: ${left.text}`])
           }
           return plan
         })

@@ -7,13 +7,13 @@ const IGNORED = /^(?:--|\/\*|\s)/
 const ENDS_TYPE = /^(?:constraint|primary|not|null|unique|check|default|collate|references|generated|as)$/i
 const TABLE_CONSTRAINT = /^(?:constraint|primary|unique|check|foreign)$/i
 
-/** A CREATE statement cut at the outermost commas of its first brackets; `parts` are lists of tokens. */
+/** A CREATE statement split at the top-level commas of its first parentheses. `parts` are lists of tokens. */
 interface Definition {
   readonly parts: readonly (readonly string[])[]
   readonly after: readonly string[]
 }
 
-/** The keys of a CREATE INDEX statement without quotes, white space, order and collation, in lower case. */
+/** Returns the keys of a CREATE INDEX statement in lower case, without quotes, white space, order and collation. */
 export function indexKeys (sql: string): string[] {
   return cut(sql).parts.map((tokens) => {
     const words = tokens.filter((token) => !IGNORED.test(token))
@@ -23,8 +23,8 @@ export function indexKeys (sql: string): string[] {
 }
 
 /**
- * A CREATE TABLE statement for another table name, with changes of some columns (by lower-case name). Null when it
- * cannot be read.
+ * Returns a CREATE TABLE statement for another table name, with changes of some columns (by lower-case name). Returns
+ * null if the statement cannot be parsed.
  */
 export function alterTable (sql: string, name: string, changes: ReadonlyMap<string, ColumnChange>): string | null {
   const { parts, after } = cut(sql)
@@ -67,7 +67,7 @@ function cut (sql: string): Definition {
   return { parts, after: tokens.slice(position) }
 }
 
-/** What follows the type of a column: constraints and comments. */
+/** Returns the tokens after the type of a column: constraints and comments. */
 function withoutType (tokens: readonly string[]): readonly string[] {
   let depth = 0
   const end = tokens.findIndex((token) => {
@@ -78,7 +78,7 @@ function withoutType (tokens: readonly string[]): readonly string[] {
   return end === -1 ? [] : tokens.slice(end)
 }
 
-/** The same column without its NOT NULL; null when that has a name of its own, or a clause for conflicts. */
+/** Returns the column without its NOT NULL, or null if that constraint has a name or a conflict clause. */
 function withoutNotNull (tokens: readonly string[]): readonly string[] | null {
   const words = tokens.flatMap((token, position) =>
     IGNORED.test(token) ? [] : [{ word: token.toLowerCase(), position }]

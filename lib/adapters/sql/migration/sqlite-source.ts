@@ -24,7 +24,7 @@ const BUSY_TIMEOUT = 30_000 // milliseconds that a migration waits for another o
 const WIDTH = /char[^(]*\(\s*(\d+)/i
 const { quote, foldName } = sqliteDialect
 
-/** How a SQLite database is migrated: of a path, or open. */
+/** Returns the migration of an SQLite file or of an open database. */
 export function sqliteMigration (pathOrDatabase: string | SqliteDatabase, mappings: TableMappings): Migration {
   return {
     dialect: sqliteDialect,
@@ -36,8 +36,7 @@ export function sqliteMigration (pathOrDatabase: string | SqliteDatabase, mappin
 }
 
 /**
- * Opens a database file as it is, without changing its journal mode. Throws `FST_USERS_INVALID_OPTION` when that cannot
- * be.
+ * Opens a database file without changing its journal mode. Throws `FST_USERS_INVALID_OPTION` if it cannot be opened.
  */
 async function openSource (path: string, missing: WhenMissing): Promise<MigrationSource> {
   const file = missing === 'pretend' && !existsSync(path) ? ':memory:' : path
@@ -47,7 +46,7 @@ async function openSource (path: string, missing: WhenMissing): Promise<Migratio
     if (missing !== 'refuse') createPrivateFile(file)
     database = new Database(file, { fileMustExist: missing === 'refuse', timeout: BUSY_TIMEOUT })
   } catch (cause) {
-    throw FST_USERS_INVALID_OPTION(['adapter', `there is no database file "${path}" that can be opened`], { cause })
+    throw FST_USERS_INVALID_OPTION(['adapter', `there is no database file "${path}", or it cannot be opened`], { cause })
   }
   return makeSource(database, () => {
     database.close()
@@ -63,10 +62,11 @@ function makeSource (database: SqliteDatabase, close: () => void): MigrationSour
   return { close, transaction: (mode, work) => inSqlite(session, mode, work) }
 }
 
-/** A transaction on a connection of any client. */
+/** Runs a transaction on a connection of any client. */
 export const inSqlite: InTransaction = async (session, mode, work) => {
   const foreignKeys = await pragma(session, 'foreign_keys')
-  // a table is rebuilt by dropping it, which must touch no other (https://sqlite.org/lang_altertable.html, section 7)
+  // the old table is dropped after its copy, which must not delete rows that reference it
+  // (https://sqlite.org/lang_altertable.html, section 7)
   await session.run('PRAGMA foreign_keys = OFF')
   const legacy = await pragma(session, 'legacy_alter_table')
   await session.run('PRAGMA legacy_alter_table = ON')
@@ -89,7 +89,7 @@ async function untilCommit<T> (session: MigrationSession, work: () => Promise<T>
     await session.run('COMMIT')
     return result
   } catch (error) {
-    await attempt(() => session.run('ROLLBACK')) // some faults end it by themselves
+    await attempt(() => session.run('ROLLBACK')) // some errors end the transaction
     throw error
   }
 }
@@ -142,7 +142,7 @@ async function readIndexes ({ all }: MigrationSession, table: string): Promise<S
   )
   const indexes: StoredIndex[] = []
   for (const [name, unique, sql] of lists) {
-    // constraints of the table have indexes without a statement, of plain columns
+    // indexes of table constraints have no SQL and consist of plain columns
     const written = typeof sql === 'string' ? indexKeys(sql) : []
     const keys = await all('SELECT name FROM pragma_index_xinfo(?) WHERE key = 1 ORDER BY seqno', [name])
     indexes.push({
@@ -156,8 +156,8 @@ async function readIndexes ({ all }: MigrationSession, table: string): Promise<S
 }
 
 /**
- * SQLite's procedure for changes of a table that ALTER TABLE does not know; indexes and triggers go with the table and
- * are made again.
+ * Returns the statements that rebuild a table, by SQLite's procedure for changes that ALTER TABLE does not support.
+ * Indexes and triggers are dropped with the old table and created again.
  */
 async function rebuild (
   session: MigrationSession,
@@ -188,7 +188,7 @@ async function rebuild (
   ]
 }
 
-/** With AUTOINCREMENT no id is given twice, that of a removed row neither. */
+/** Returns the statements that keep the AUTOINCREMENT counter, so that ids of deleted rows are not reused. */
 async function keepSequence ({ all }: MigrationSession, stored: string, copy: string): Promise<string[]> {
   if ((await all("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'")).length === 0) return []
   const [sequence] = (await all('SELECT seq FROM sqlite_sequence WHERE name = ?', [stored])).flat()
@@ -205,8 +205,8 @@ async function pragma ({ all }: MigrationSession, name: string): Promise<number>
 }
 
 /**
- * Runs work with the check of foreign keys off. Throws `FST_USERS_TABLE_MISMATCH` when more rows than before refer to
- * nothing.
+ * Runs work while foreign keys are not enforced. Throws `FST_USERS_TABLE_MISMATCH` if more rows than before have
+ * dangling references.
  */
 async function keepReferences<T> (session: MigrationSession, work: () => Promise<T>): Promise<T> {
   const before = await brokenReferences(session)
@@ -216,14 +216,14 @@ async function keepReferences<T> (session: MigrationSession, work: () => Promise
     if (known !== undefined && count > known) {
       throw FST_USERS_TABLE_MISMATCH([
         table,
-        'it has rows that refer to rows which would be removed; remove those first'
+        'the change would delete rows that its rows reference; delete those rows first'
       ])
     }
   }
   return result
 }
 
-/** Number of rows whose foreign key leads nowhere, by table. */
+/** Returns the number of rows with dangling foreign keys, by table. */
 async function brokenReferences (session: MigrationSession): Promise<Map<string, number>> {
   const counts = new Map<string, number>()
   for (const [table] of await session.all("SELECT name FROM sqlite_master WHERE type = 'table'")) {
@@ -236,6 +236,6 @@ async function countBroken ({ all }: MigrationSession, table: string): Promise<n
   try {
     return (await all(`PRAGMA foreign_key_check(${quote(table)})`)).length
   } catch {
-    return 0 // a key that refers to no unique columns: SQLite cannot check it, before and after
+    return 0 // SQLite cannot check a foreign key that references columns without a unique index
   }
 }

@@ -3,13 +3,16 @@ import type { MigrationDatabase, Rows } from './migration-source.js'
 
 const PAGE = 5000
 
-/** Rows that have equal values where only one row may have them. */
+/** Rows with equal values that must be unique. */
 export interface Duplicates {
   readonly values: readonly unknown[]
   readonly ids: readonly unknown[]
 }
 
-/** Rows whose values clash in a group of fields, without case where a field ignores it; at most `limit` groups. */
+/**
+ * Returns the groups of rows that have the same values in some fields, at most `limit` groups. Fields with `ignoreCase`
+ * are compared without case.
+ */
 export async function findDuplicates (
   database: MigrationDatabase,
   table: Table,
@@ -36,7 +39,7 @@ export async function findDuplicates (
   return duplicates
 }
 
-/** Names of the columns that must have a value and do not have one everywhere, with the number of such rows. */
+/** Returns the required columns in which rows have no value, with the number of such rows. */
 export async function findNulls (
   database: MigrationDatabase,
   { columns, sql }: Table
@@ -50,22 +53,21 @@ export async function findNulls (
     .filter(({ count }) => count > 0)
 }
 
-/** Whether a table has any row. */
 export async function hasRows (database: MigrationDatabase, { sql }: Table): Promise<boolean> {
   return (await database.all(`SELECT 1 FROM ${sql} LIMIT 1`)).length > 0
 }
 
-/** The number of rows whose user is gone. */
+/** Returns the number of rows whose user no longer exists. */
 export async function countOrphans (database: MigrationDatabase, table: Table, users: Table): Promise<number> {
   return Number((await database.all(`SELECT COUNT(*) FROM ${table.sql} WHERE ${isOrphan(table, users)}`)).flat()[0])
 }
 
-/** Removes the rows whose user is gone, and returns their number. */
+/** Deletes the rows whose user no longer exists, and returns their number. */
 export async function removeOrphans (database: MigrationDatabase, table: Table, users: Table): Promise<number> {
   return await database.run(`DELETE FROM ${table.sql} WHERE ${isOrphan(table, users)}`)
 }
 
-/** All rows, page by page in the order of the primary key: the values of some fields, which the key leads. */
+/** Yields the primary key and some fields of all rows, in the order of the primary key. Rows are read in pages. */
 export async function * eachRow (
   database: MigrationDatabase,
   table: Table,
@@ -81,7 +83,7 @@ export async function * eachRow (
   )
 }
 
-/** A stored token, the stamp beside it, and the fields of its user that a stamp is made of. */
+/** A token stored as plain text, its session stamp, and the fields of its user from which a stamp is computed. */
 export interface PlainToken {
   token: string
   stamp: string | null
@@ -89,8 +91,8 @@ export interface PlainToken {
 }
 
 /**
- * Tokens of users who are there: those without a stamp, and those whose stamp begins with `mark`, are plain. All are
- * when the table has no stamps (`mark` is null).
+ * Returns the number of plain-text tokens of existing users. A token is plain if it has no stamp, or a stamp that
+ * begins with `mark`. If the table has no stamps (`mark` is null), all tokens are plain.
  */
 export async function countPlainTokens (
   database: MigrationDatabase,
@@ -104,7 +106,7 @@ export async function countPlainTokens (
   )
 }
 
-/** The plain tokens, page by page; those read may be replaced meanwhile by `storeDigest`. */
+/** Yields the plain-text tokens, read in pages. `storeDigest` may replace tokens during the iteration. */
 export async function * eachPlainToken (
   database: MigrationDatabase,
   tokens: Table,
@@ -129,7 +131,6 @@ export async function * eachPlainToken (
   }
 }
 
-/** Replaces a stored token and its stamp. */
 export async function storeDigest (
   database: MigrationDatabase,
   tokens: Table,
@@ -145,7 +146,7 @@ export async function storeDigest (
   )
 }
 
-/** Rows of successive pages; each page is asked for with the last key of the one before. */
+/** Yields the rows of successive pages. Each page is read with the last key of the page before. */
 async function * pages (read: (last: readonly unknown[]) => Promise<Rows> | Rows): AsyncGenerator<readonly unknown[]> {
   let last: readonly unknown[] = []
   for (;;) {
@@ -156,7 +157,7 @@ async function * pages (read: (last: readonly unknown[]) => Promise<Rows> | Rows
   }
 }
 
-/** A list of results whose names differ, for clients whose rows are objects. */
+/** Returns a SELECT list with unique column names, for clients whose rows are objects. */
 function selectList (expressions: readonly string[]): string {
   return expressions.map((expression, position) => `${expression} AS users_${position}`).join(', ')
 }
@@ -170,7 +171,7 @@ function isPlain (tokens: Table, prefix: string, mark: string): string {
   return `(${stamp} IS NULL OR ${stamp} LIKE '${mark}%')`
 }
 
-/** The columns of fields, in their order. */
+/** Returns the columns of some fields, in the order of the fields. */
 export function columnsOf ({ columns }: Table, fields: readonly string[]): Column[] {
   return fields.flatMap((field) => columns.filter((column) => column.field === field))
 }

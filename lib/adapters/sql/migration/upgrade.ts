@@ -18,7 +18,10 @@ import { findDuplicates, hasRows } from './stored-rows.js'
 
 const SHOWN = 20
 
-/** What brings the tables of all models to our schema: what is missing is made, nothing is removed. */
+/**
+ * Returns the plan that updates the tables of all models: missing tables, columns and indexes are created, nothing is
+ * removed.
+ */
 export async function planUpgrade (
   database: MigrationDatabase,
   models: readonly Model[],
@@ -38,7 +41,7 @@ export async function planUpgrade (
     if (found === null) {
       steps.push({
         kind: 'table',
-        text: `make the table ${quoted(table.name)}`,
+        text: `create the table ${quoted(table.name)}`,
         statements: createTableStatements(table, targets)
       })
     } else {
@@ -54,13 +57,15 @@ export async function planUpgrade (
   return { steps: makesTables ? withSchema(database.dialect, all) : all, problems }
 }
 
-/** The first step also makes the schema that new tables are in. */
+/** Adds the creation of the PostgreSQL schema to the first step. */
 function withSchema ({ createSchema }: Dialect, [first, ...rest]: readonly SchemaStep[]): SchemaStep[] {
   if (first === undefined) return []
   return [createSchema === undefined ? first : { ...first, statements: [createSchema, ...first.statements] }, ...rest]
 }
 
-/** The tables that new ones refer to, with the types that are there: not every database lets these differ. */
+/**
+ * Returns the tables that new ones reference, with the types of existing columns. Some databases require equal types.
+ */
 function targetsOf (
   tables: ReadonlyMap<string, Table>,
   catalog: ReadonlyMap<string, FoundTable>,
@@ -75,7 +80,7 @@ function targetsOf (
   )
 }
 
-/** What makes all tables in an empty database. */
+/** Returns the plan that creates all tables in an empty database. */
 export function planCreation (
   dialect: Dialect,
   models: readonly Model[],
@@ -110,14 +115,14 @@ async function planTable (
     return {
       steps: [],
       problems: [
-        `${name} was made by a newer version of this package (its schema is ${version}, this package knows ${current}); update the package`
+        `${name} was created by a newer version of this package (its schema version is ${version}, this package supports ${current}); update the package`
       ]
     }
   }
   const problems = await columnProblems(database, table, found)
   if (problems.length > 0) return { steps: [], problems: problems.map((problem) => `${name} ${problem}`) }
   const { changes, unreadable } = await schemaChanges(database, table, found, widthsOf(table))
-  if (unreadable) { return { steps: [], problems: [`${name}: its definition cannot be read; change its columns by hand`] } }
+  if (unreadable) { return { steps: [], problems: [`${name}: its definition cannot be parsed; change its columns by hand`] } }
   const steps: SchemaStep[] = changes.map(({ kind, text, statements }) => ({
     kind,
     text: `${name}: ${text}`,
@@ -125,13 +130,13 @@ async function planTable (
   }))
   for (const [number, write] of upgrades) {
     if (number > version) {
-      steps.push({ kind: 'note', text: `${name}: bring the rows to version ${number}`, statements: write(table) })
+      steps.push({ kind: 'note', text: `${name}: upgrade the rows to version ${number}`, statements: write(table) })
     }
   }
   return { steps, problems: (await duplicateProblems(database, table, found)).map((problem) => `${name}: ${problem}`) }
 }
 
-/** Returns why new rows cannot be stored in a table of another tool. Nothing here can change that. */
+/** Returns the reasons why new rows cannot be stored in a table of another tool. A migration cannot fix them. */
 async function mismatchesOf (
   database: MigrationDatabase,
   { model, dialect, name }: Table,
@@ -146,14 +151,14 @@ async function mismatchesOf (
   return mismatches.map((mismatch) => `table ${quoted(name)}: ${mismatch}`)
 }
 
-/** Columns that cannot be added, because nothing says what the rows would have in them. */
+/** Returns a message for columns that cannot be added, because existing rows would have no value in them. */
 async function columnProblems (database: MigrationDatabase, table: Table, found: StoredTable): Promise<string[]> {
   const { dialect, columns, primaryKey } = table
   const missing = columns.filter(({ name }) => !found.columns.has(dialect.foldName(name)))
   const keys = missing.filter((column) => column === primaryKey || column.definition.references !== undefined)
   if (keys.length > 0) {
     return [
-      `lacks ${listOf(keys)}, without which it is not a table of ours; map its names with the adapter's option \`tables\``
+      `lacks ${listOf(keys)}, which every table of its model needs; if the columns have other names, set the adapter's option \`tables\``
     ]
   }
   const required = missing.filter(({ definition }) => definition.nullable !== true && definition.default === undefined)
@@ -163,7 +168,9 @@ async function columnProblems (database: MigrationDatabase, table: Table, found:
   ]
 }
 
-/** Rows against which a unique index cannot be made. Those of a column that is new have no clash. */
+/**
+ * Returns a message for each group of duplicates that prevents a unique index. Columns that are new have no duplicates.
+ */
 async function duplicateProblems (database: MigrationDatabase, table: Table, found: StoredTable): Promise<string[]> {
   const problems: string[] = []
   for (const plan of indexPlans(table)) {
@@ -173,7 +180,7 @@ async function duplicateProblems (database: MigrationDatabase, table: Table, fou
     if (!plan.unique || isNew || hasIndexFor(table, found, plan)) continue
     for (const { ids } of await findDuplicates(database, table, plan.fields, SHOWN)) {
       problems.push(
-        `rows with the same ${plan.fields.join(', ')}${plan.lower ? ', if case does not count' : ''}: ${ids.slice(0, SHOWN).map(quoted).join(', ')}; change or remove all but one`
+        `rows with the same ${plan.fields.join(', ')}${plan.lower ? ', ignoring case' : ''}: ${ids.slice(0, SHOWN).map(quoted).join(', ')}; change or delete all but one`
       )
     }
   }
@@ -189,13 +196,13 @@ function notes (tables: ReadonlyMap<string, Table>, stored: StoredVersions, { cu
     : [
         {
           kind: 'note',
-          text: `note version ${current} of the schema in "fastify_users_schema"`,
+          text: `record version ${current} of the schema in "fastify_users_schema"`,
           statements: [...stored.create, ...statements]
         }
       ]
 }
 
-/** What the fields of a model need. */
+/** Returns the widths that the fields of a model need. */
 function widthsOf ({ columns }: Table): Widths {
   return Object.fromEntries(
     columns
