@@ -106,13 +106,13 @@ export async function play ({ origin, tokenOf, promote }: Stage): Promise<string
   // @ts-expect-error a name is text
   await bearer.PATCH('/users/me', { body: { display_name: 1 } })
 
+  const asked = await anonymous.POST('/auth/request-verify-token', { body: { email } })
+  const verified = await anonymous.POST('/auth/verify', { body: { token: await tokenOf('verify') } })
+  steps.push(\`verify \${asked.response.status} \${String(verified.data?.is_verified)}\`)
   const forgot = await anonymous.POST('/auth/forgot-password', { body: { email } })
   const reset = await anonymous.POST('/auth/reset-password', { body: { token: await tokenOf('reset'), password: 'round-table-2' } })
   const ended = await bearer.GET('/users/me')
   steps.push(\`reset \${forgot.response.status} \${reset.response.status} \${ended.error?.code ?? ''}\`)
-  const asked = await anonymous.POST('/auth/request-verify-token', { body: { email } })
-  const verified = await anonymous.POST('/auth/verify', { body: { token: await tokenOf('verify') } })
-  steps.push(\`verify \${asked.response.status} \${String(verified.data?.is_verified)}\`)
 
   await promote(email)
   const second = await anonymous.POST('/auth/jwt/login', { body: { username: email, password: 'round-table-2' } })
@@ -188,8 +188,8 @@ t.test(
       'me FST_USERS_UNAUTHENTICATED',
       'changed King Arthur',
       'unfit FST_ERR_VALIDATION',
-      'reset 202 200 FST_USERS_UNAUTHENTICATED',
       'verify 202 true',
+      'reset 202 200 FST_USERS_UNAUTHENTICATED',
       'admin 10 204 FST_USERS_NOT_FOUND',
       'out 204'
     ])

@@ -96,7 +96,7 @@ const EVENTS = {
   onAfterRegister: 1,
   onAfterForgotPassword: 1,
   onAfterResetPassword: 1,
-  onAfterVerify: 1,
+  onAfterVerify: 2,
   onAfterUpdate: 3,
   onAfterLogin: 3,
   onAfterDelete: 3,
@@ -115,7 +115,8 @@ async function makeSteps ({ app, create, login, send, tokenOf }: TestApp): Promi
   await create({ email: MERLIN, is_superuser: true })
   await app.users.forgotPassword(ARTHUR)
   const reset = await tokenOf('onAfterForgotPassword')
-  await app.users.requestVerify(MERLIN)
+  await create({ email: 'galahad@camelot.bt' })
+  await app.users.requestVerify('galahad@camelot.bt')
   const verify = await tokenOf('onAfterRequestVerify')
   const steps: Record<string, Step> = {
     register: {
@@ -128,11 +129,13 @@ async function makeSteps ({ app, create, login, send, tokenOf }: TestApp): Promi
   }
   for (const backend of BACKENDS) {
     const email = `${backend}@camelot.bt`
-    await create({ email })
+    // one user for each step that ends sessions, so that it disturbs no other step
+    for (const name of ['', 'change.', 'leave.']) await create({ email: `${name}${email}` })
     const { id: victim } = await create({ email: `victim.${email}` })
-    const [own, other, admin] = [
+    const [own, changing, leaving, admin] = [
       await session(backend, email),
-      await session(backend, email),
+      await session(backend, `change.${email}`),
+      await session(backend, `leave.${email}`),
       await session(backend, MERLIN)
     ]
     const add = (name: string, success: number, run: Step['run']): void => {
@@ -142,9 +145,9 @@ async function makeSteps ({ app, create, login, send, tokenOf }: TestApp): Promi
     add('read me', 200, () => send('GET', '/users/me', undefined, own))
     add('optional', 200, () => send('GET', '/optional', undefined, own))
     add('optional in a handler', 200, () => send('GET', '/inside', undefined, own))
-    add('change', 200, () => send('PATCH', '/users/me', { email: `new.${email}` }, own))
+    add('change', 200, () => send('PATCH', '/users/me', { email: `new.${email}` }, changing))
     add('delete', 204, () => send('DELETE', `/users/${victim}`, undefined, admin))
-    add('log out', 204, () => send('POST', `/auth/${backend}/logout`, undefined, other))
+    add('log out', 204, () => send('POST', `/auth/${backend}/logout`, undefined, leaving))
   }
   return steps
 }
