@@ -83,7 +83,7 @@ t.test('create-superuser keeps the rules: policy, fields, one user for an addres
   const set = ['--set', 'display_name=Merlin = 1']
   t.match(await run([...CREATE, ...set], { fields }, { lines: ['short'] }), {
     code: 1,
-    err: /refused: .*\(FST_USERS_REGISTER_INVALID_PASSWORD\)$/
+    err: /refused\. .*\(FST_USERS_REGISTER_INVALID_PASSWORD\)$/
   })
   t.match(await run([...CREATE, ...set], { fields }, { lines: [EMAIL] }), {
     code: 1,

@@ -441,7 +441,7 @@ t.test(
     const staff: ConfigParts = { more: "name: 'staff'," }
     t.match(await run(['migrate', '--from', 'fastapi-users'], staff), {
       code: 1,
-      err: /there is no table "staff_user" in this database; say the table's name with the adapter's option `tables`/
+      err: /the database has no table "staff_user"; set the table's name in the adapter's option `tables`/
     })
     const adapter = `sqlite('${file}', { tables: { user: { table: 'user' }, accesstoken: { table: 'accesstoken' } } })`
     t.match(await run(['migrate', '--from', 'fastapi-users'], { ...staff, adapter }), { code: 0, out: /Nothing to do/ })
