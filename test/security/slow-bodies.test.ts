@@ -77,6 +77,8 @@ t.test(
     await built.app.listen({ port: 0, host: '127.0.0.1' })
     const admin = await built.create({ is_superuser: true })
     const other = await built.create({ email: LANCELOT })
+    // the last superuser cannot lose the flag
+    await built.create({ email: 'merlin@camelot.bt', is_superuser: true })
     const { users } = built.app
     for (const [method, body] of [
       ['PATCH', { is_superuser: true }],

@@ -106,8 +106,8 @@ export async function applyMove (
 
 /**
  * Replaces plain tokens by digests. A digest has the form of a token, so `session_stamp` distinguishes them: that of a
- * plain token is null or begins with a prefix. A null stamp is replaced by the user's current security stamp, so that the
- * session is revoked together with the user's other sessions.
+ * plain token is null or begins with a prefix. A null stamp is replaced by the user's current security stamp, so that
+ * the session is revoked together with the user's other sessions.
  */
 async function storeDigests (
   database: MigrationDatabase,
