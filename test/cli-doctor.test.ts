@@ -192,11 +192,11 @@ t.test('doctor tells of options that cannot be used in one line', async (t) => {
     ],
     [
       { backends: cookie("{ name: '__Host-x', domain: 'camelot.bt' }") },
-      /^fail {2}config: .*__Host- needs secure, path \/ and no domain$/
+      /^fail {2}config: .*__Host-, which needs `secure: true`, the path \/ and no domain$/
     ],
     [
       { more: "cookieName: '__Host-x'", backends: cookie("{ domain: 'camelot.bt' }") },
-      /^fail {2}config: .*__Host- needs secure, path \/ and no domain$/
+      /^fail {2}config: .*__Host-, which needs `secure: true`, the path \/ and no domain$/
     ],
     [{ rest: "throw new Error('no\\nstack')" }, /^fail {2}config: .*cannot be used: no$/]
   ]

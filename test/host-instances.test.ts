@@ -118,7 +118,7 @@ t.test('a decorator of the application under one of our names is an error that s
       const register = async (scope: FastifyInstance): Promise<void> => {
         await scope.register(users, optionsWith())
       }
-      const refusal = { code: 'FST_USERS_NAME_TAKEN', message: new RegExp(`decorator "${name}" already.*Rename yours`) }
+      const refusal = { code: 'FST_USERS_NAME_TAKEN', message: new RegExp(`already has a decorator "${name}".*Rename yours`) }
       await t.rejects(
         async () => {
           await (place === 'an outer one' ? app.register(register) : register(app))

@@ -94,9 +94,13 @@ for (const { name, open, options = {} } of clients) {
         is_superuser: false
       })
     }
-    t.equal((await other.send('PATCH', '/users/me', { email: 'new@camelot.bt' }, headers)).statusCode, 200)
-    t.equal((await one.send('POST', '/auth/cookie/logout', undefined, headers)).statusCode, 204)
+    const changed = await other.send('PATCH', '/users/me', { email: 'new@camelot.bt' }, headers)
+    t.equal(changed.statusCode, 200)
+    // the change of the e-mail ends the session and renews the cookie
+    const renewed = { cookie: cookieOf(changed) }
     for (const { send } of [one, other]) t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401)
+    t.equal((await one.send('POST', '/auth/cookie/logout', undefined, renewed)).statusCode, 204)
+    for (const { send } of [one, other]) t.equal((await send('GET', '/users/me', undefined, renewed)).statusCode, 401)
     const many = await Promise.all(
       Array.from(
         { length: 40 },

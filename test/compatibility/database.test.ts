@@ -339,7 +339,7 @@ t.test('row 83: a hash that is longer than its column is refused before it is wr
 
     const mismatch = {
       code: 'FST_USERS_TABLE_MISMATCH',
-      message: /"user".*"hashed_password" holds 72 characters.*widen/
+      message: /"user".*"hashed_password" holds 72 characters.*make the column wider/
     }
     await t.rejects(app.users.create({ email: 'new@camelot.bt', password: 'x' }), mismatch)
     await t.rejects(app.users.update(before[0]?.id as UserId, { password: 'x' }), mismatch)

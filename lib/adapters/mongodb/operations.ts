@@ -65,21 +65,7 @@ const BSON_OPTIONS = {
 
 /** Returns the operations on a collection. Each throws `FST_USERS_STORE_UNAVAILABLE` after `timeoutMs`. */
 export function operationsOf (db: MongoDb, name: string, timeoutMs: number): Operations {
-  const insert = { ...BSON_OPTIONS, writeConcern: { w: 'majority', wtimeoutMS: timeoutMs }, maxTimeMS: timeoutMs }
-  const write = { ...insert, collation: SIMPLE }
-  const read = {
-    ...BSON_OPTIONS,
-    readPreference: 'primary',
-    readConcern: { level: 'local' },
-    maxTimeMS: timeoutMs,
-    collation: SIMPLE
-  }
-  const settings = {
-    readPreference: 'primary',
-    readConcern: { level: 'local' },
-    writeConcern: write.writeConcern,
-    ...BSON_OPTIONS
-  }
+  const { insert, write, read, settings } = operationOptions(timeoutMs)
   const run = <T>(operation: (collection: MongoCollection) => Promise<T>, limit = timeoutMs): Promise<T> =>
     withTimeout(async () => await operation(db.collection(name, settings)), limit)
   return {
@@ -130,6 +116,26 @@ export function operationsOf (db: MongoDb, name: string, timeoutMs: number): Ope
       await created.catch(throwExplained)
     }
   }
+}
+
+/** Returns the driver's options by kind of operation: primary, majority writes, no collation of the collection. */
+function operationOptions (timeoutMs: number) {
+  const insert = { ...BSON_OPTIONS, writeConcern: { w: 'majority', wtimeoutMS: timeoutMs }, maxTimeMS: timeoutMs }
+  const write = { ...insert, collation: SIMPLE }
+  const read = {
+    ...BSON_OPTIONS,
+    readPreference: 'primary',
+    readConcern: { level: 'local' },
+    maxTimeMS: timeoutMs,
+    collation: SIMPLE
+  }
+  const settings = {
+    readPreference: 'primary',
+    readConcern: { level: 'local' },
+    writeConcern: write.writeConcern,
+    ...BSON_OPTIONS
+  }
+  return { insert, write, read, settings }
 }
 
 /**
