@@ -211,7 +211,7 @@ t.test('a path that cannot be created is refused as before', async (t) => {
   const folder = t.testdir()
   writeFileSync(join(folder, 'file'), '')
   for (const path of [join(folder, 'missing', 'users.sqlite'), join(folder, 'file', 'users.sqlite'), folder]) {
-    await t.rejects(start(t, { adapter: sqlite(path) }), { code: INVALID, message: /cannot use/ })
+    await t.rejects(start(t, { adapter: sqlite(path) }), { code: INVALID, message: /cannot open/ })
   }
 })
 
