@@ -274,7 +274,7 @@ for (const [kind, begin] of Object.entries(kinds)) {
       const { app, send, login, register } = await buildApp(t, { adapter: adapter() }, addGuarded, { logger })
       t.match(
         lines.find(({ level }) => level === 50),
-        { msg: /the user store does not answer/ }
+        { msg: /the database does not answer/ }
       )
       const opaque = { cookie: `__Host-users-cookie=${randomBytes(32).toString('base64url')}` }
       const asked = (): Promise<LightMyRequestResponse>[] => [
