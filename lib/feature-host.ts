@@ -20,7 +20,7 @@ declare module 'fastify' {
   }
 }
 
-/** What the plugin is built of, as far as features may have it. */
+/** Parts of the plugin that features may use. */
 interface Parts {
   rules: Rules
   store: DatabaseAdapter
@@ -29,7 +29,7 @@ interface Parts {
   prepareScope(scope: FastifyInstance): void
 }
 
-/** What the plugin lends to features. */
+/** Creates the interface between the plugin and its features. */
 export function createFeatureHost ({ rules, store, log, keysFor, prepareScope }: Parts): FeatureHost {
   const { settings, rows, hooks, background, removals, additions } = rules
   return {

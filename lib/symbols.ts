@@ -3,13 +3,13 @@ import { VERSION } from './version.js'
 // Package managers may install several copies of the package. Copies of equal version share these symbols, so that the
 // guard and the features of one copy find what another one registered.
 
-/** Under which an instance keeps its guard, and a guard hook its options. */
+/** Key of an instance's guard, and of the options of a guard hook. */
 export const kGuard: unique symbol = Symbol.for(`fastify-users.guard@${VERSION}`)
-/** Where the plugin keeps what it lends to features. */
+/** Key of the interface between the plugin and its features. */
 export const kHost: unique symbol = Symbol.for(`fastify-users.host@${VERSION}`)
-/** Names registered on one server. Shared by all versions. */
+/** Key of the names that are registered on one server. Shared by all versions. */
 export const kNames: unique symbol = Symbol.for('fastify-users.names')
-/** The version that registered the users of an instance. Shared by all versions. */
+/** Key of the version that registered the users of an instance. Shared by all versions. */
 export const kVersion: unique symbol = Symbol.for('fastify-users.version')
-/** Under which an adapter keeps its `StoreSchema`. Shared by all versions. */
+/** Key of an adapter's `StoreSchema`. Shared by all versions. */
 export const kStoreSchema = Symbol.for('fastify-users.store-schema')

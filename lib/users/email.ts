@@ -41,14 +41,14 @@ export function parseEmail (text: string): string | null {
 }
 
 /**
- * Reads an e-mail that a user is to get. Returns it in the form in which it is stored, or null when {@link
- * explainEmail} has a reason against it.
+ * Reads a new e-mail of a user. Returns it in the form in which it is stored, or null if {@link explainEmail} has a
+ * reason against it.
  */
 export function parseNewEmail (text: string, rules: EmailRules): string | null {
   return explainEmail(text, rules) === null ? parseEmail(text) : null
 }
 
-/** Returns the reason why an e-mail cannot be given to a user, as the end of a sentence, or null. */
+/** Returns the reason why a user cannot get an e-mail, as the end of a sentence; null if there is no reason. */
 export function explainEmail (text: string, { allowIntranetEmails }: EmailRules): string | null {
   const tooLong = `must have at most ${MAX_BYTES} bytes (RFC 5321)`
   if (text.length > EMAIL_MAX_LENGTH) return tooLong
@@ -72,7 +72,7 @@ export function explainEmail (text: string, { allowIntranetEmails }: EmailRules)
 
 /**
  * Returns the forms in which a store may hold an e-mail: ours, the text itself, then those of other programs (the local
- * part in NFD, the domain in ASCII or in Unicode). They are one mailbox, so that they must not make two accounts.
+ * part in NFD, the domain in ASCII or in Unicode). They are one mailbox, so they must not become two accounts.
  */
 export function storedForms (text: string): string[] {
   const given = text.trim()
@@ -107,9 +107,8 @@ export function foldEmail (email: string): string {
 }
 
 /**
- * Returns the local part in NFC and the domain in ASCII. `domainToASCII` maps some characters one by one, so that it
- * needs
- * NFC too. The length is checked first: `normalize` takes quadratic time.
+ * Returns the local part in NFC and the domain in ASCII. `domainToASCII` maps some characters one by one, so the domain
+ * is brought into NFC before. The length is checked first, because `normalize` takes quadratic time.
  */
 function readParts (text: string): { local: string; domain: string } | null {
   if (text.length > EMAIL_MAX_LENGTH || !text.isWellFormed()) return null
@@ -122,8 +121,8 @@ function readParts (text: string): { local: string; domain: string } | null {
 }
 
 /**
- * A mark at the start would combine with the text before it. A local part that lower case composes anew ("J" and a
- * caron) would be a second spelling of another.
+ * Returns true for a local part without a second spelling. A mark at the start would combine with the text before it.
+ * Some letters compose anew in lower case ("J" with a caron).
  */
 function isNewLocal (local: string): boolean {
   const folded = foldEmail(local)

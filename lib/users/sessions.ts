@@ -101,7 +101,7 @@ export async function backendsOfCookies (
   const presented: Backend[] = []
   for (const backend of request === null ? [] : rules.backends.values()) {
     const token =
-      // not null: the loop ran
+      // the loop above ran at least once
       backend.transport.renew === undefined ? null : backend.transport.extractToken(request as FastifyRequest)
     const row = token === null ? null : await rowOfToken(rules, backend, token, request as FastifyRequest)
     if (row !== null && String(row.id) === String(id)) presented.push(backend)
@@ -150,7 +150,7 @@ export async function revokeSessions (rules: Rules, row: UserRow): Promise<UserR
   return row.session_stamp === undefined ? row : { ...row, session_stamp: stamp }
 }
 
-/** Removes the user's stored tokens from every backend; the stamp has ended them already where the table has one. */
+/** Deletes the user's stored tokens of every backend. Where the table has a stamp, they are revoked already. */
 export async function deleteStoredTokens ({ backends, rows }: Rules, row: UserRow): Promise<void> {
   const user = rows.toUser(row)
   for (const { strategy } of backends.values()) await strategy.destroyAllTokens?.(user)
@@ -163,9 +163,9 @@ function backendNamed ({ backends }: Rules, name: string): Backend {
 }
 
 /**
- * Throws `FST_USERS_LOGIN_BAD_CREDENTIALS` if the user changed during the login: what ended the sessions meanwhile may
- * have
- * removed the stored tokens before ours was there. A table without stamps shows a proved mailbox by the flag alone.
+ * Throws `FST_USERS_LOGIN_BAD_CREDENTIALS` if the user changed during the login. A revocation in the meantime may have
+ * deleted the stored tokens before the new one was there. In a table without stamps, only the flag shows that the
+ * e-mail was verified in the meantime.
  */
 async function checkUnchanged ({ rows }: Rules, row: UserRow): Promise<void> {
   const now = await rows.getRow(row.id as UserId)
@@ -174,10 +174,9 @@ async function checkUnchanged ({ rows }: Rules, row: UserRow): Promise<void> {
 }
 
 /**
- * Throws unless the user may log in. With `revealExistingAccounts: false` a password opens no account before its e-mail
- * is
- * verified, and the reply is that for a wrong password: otherwise a registration and a login would tell a new e-mail
- * from a taken one.
+ * Throws unless the user may log in. With `revealExistingAccounts: false`, a user must be verified to log in with a
+ * password, and the reply is the one for a wrong password. Otherwise a registration followed by a login would reveal
+ * whether the e-mail was taken.
  */
 async function checkState (
   rules: Rules,

@@ -15,11 +15,10 @@ export async function requireOtherSuperuser ({ rows }: Rules, { id }: UserRow): 
 }
 
 /**
- * Runs a change that takes the rights of an active superuser away, unless nobody would have them then. Stores offer no
- * transaction over several rows, so the other superusers are counted before the change and again after it, and a change
- * that left none is undone. Of two parallel demotions of the last two superusers at least one is refused, maybe both;
- * never
- * are both done. Only a process that ends between the change and the second count can leave no superuser.
+ * Runs a change that removes an active superuser, unless it is the last one. Stores offer no transaction over several
+ * rows, so the other superusers are counted before and after the change, and a change that left none is undone. Of two
+ * parallel demotions of the last two superusers, at least one is refused. Only a process that ends between the change
+ * and the second count can leave no superuser.
  */
 export async function demoteUnlessLast<T> (
   rules: Rules,

@@ -16,27 +16,27 @@ import { removeAttached, type Rules } from './rules.js'
 import { readActingUser, deleteStoredTokens } from './sessions.js'
 import { demoteUnlessLast, isDemotion } from './superusers.js'
 
-/** On whose behalf a user is written. */
+/** The author of a change to a user. */
 export interface Author {
   readonly by: Writer
-  /** The user changes itself. A superuser who writes to the own id counts as that. */
+  /** The user changes the own account. A superuser who writes to the own id counts too. */
   readonly isOwn: boolean
-  /** The request whose session is behind the write; null for code. */
+  /** The request whose session makes the change; null for code. */
   readonly session: FastifyRequest | null
 }
 
 const WRITE_ATTEMPTS = 3
 
-/** Returns on whose behalf a call writes to a user. */
+/** Returns the author of a call that changes a user. */
 export function authorOf ({ id }: UserRow, by: Writer, request: FastifyRequest | null): Author {
   const acting = by === 'code' ? null : (request?.authentication ?? null)
   const isOwn = by === 'self' || (acting !== null && String(acting.user.id) === String(id))
   return { by, isOwn, session: acting === null ? null : request }
 }
 
-/** The row as it is stored now, with the hash and stamp that this call wrote: what a renewed session is bound to. */
+/** Returns the row as stored now, with the hash and stamp that this call wrote. A renewed session is bound to it. */
 export async function writeChanges (rules: Rules, row: UserRow, changes: Changes, author: Author): Promise<UserRow> {
-  const ends = endsSessions(row, changes) // whatever the row said when it was read
+  const ends = endsSessions(row, changes)
   const stamp = generateStamp()
   const all = { ...changes, ...(ends ? { session_stamp: stamp } : {}) }
   const isProved = verifies(row, changes)
@@ -59,23 +59,21 @@ export async function writeChanges (rules: Rules, row: UserRow, changes: Changes
   return { ...now, ...hash, ...(now.session_stamp === undefined ? {} : { session_stamp: current ?? null }) }
 }
 
-/** A new password or mailbox, a deactivation and a verification end all sessions. */
+/** Returns true for changes that end all sessions: a new password or e-mail, a deactivation, a verification. */
 export function endsSessions (row: UserRow, changes: Changes): boolean {
   const { hashed_password: hash, is_active: isActive, email } = changes
   const moves = typeof email === 'string' && !isSameEmail(email, row.email)
   return hash !== undefined || isActive === false || moves || verifies(row, changes)
 }
 
-/** A superuser or code says that the mailbox, as it is after this change, is the user's. */
+/** Returns true if a superuser or code marks the e-mail, as it is after this change, as verified. */
 function verifies (row: UserRow, { is_verified: isVerified, email }: Changes): boolean {
   return isVerified === true && (!row.is_verified || (typeof email === 'string' && !isSameEmail(email, row.email)))
 }
 
 /**
- * Writes the changes on behalf of a session, or of code. The session is read again right before, and its security stamp
- * is
- * a condition of the write, so that a session which has ended changes nothing. Returns the row that the change was
- * based on.
+ * Writes the changes of a session or of code. The session is read again right before, and its security stamp is a
+ * condition of the write, so a session that has ended changes nothing. Returns the row before the change.
  */
 async function writeFor (rules: Rules, row: UserRow, all: Changes, author: Author): Promise<UserRow> {
   if (author.isOwn && author.session !== null) return await writeOwn(rules, all, author.by, author.session)
@@ -88,8 +86,7 @@ async function writeFor (rules: Rules, row: UserRow, all: Changes, author: Autho
 }
 
 /**
- * Something harmless, such as the upgrade of a hash, may change the row between the two steps: then the session is read
- * again.
+ * The upgrade of a hash, for example, may change the row between the two steps. Then the session is read again.
  */
 async function writeOwn (rules: Rules, all: Changes, by: Writer, request: FastifyRequest): Promise<UserRow> {
   const rights = by === 'superuser' ? { is_active: true, is_superuser: true } : { is_active: true }
@@ -103,7 +100,7 @@ async function writeOwn (rules: Rules, all: Changes, by: Writer, request: Fastif
   throw FST_USERS_UNAUTHENTICATED()
 }
 
-/** Throws if the session behind a write has ended, or its user may not write any more. */
+/** Throws if the session that makes the change has ended, or its user may not make the change any more. */
 export async function checkSession (rules: Rules, { by, session }: Author): Promise<void> {
   if (session !== null) checkRights(await readActingUser(rules, session), by)
 }
@@ -117,12 +114,12 @@ function missingUserError ({ by }: Author): Error {
   return by === 'self' ? FST_USERS_UNAUTHENTICATED() : FST_USERS_NOT_FOUND()
 }
 
-/** The row as long as nobody ended its sessions. */
+/** Returns the condition that finds the row only if its sessions have not been revoked. */
 function sameSessions ({ id, session_stamp: stamp, hashed_password: hash }: UserRow): Where {
   return stamp === undefined ? { id, hashed_password: hash } : { id, session_stamp: stamp }
 }
 
-/** The values that a row had before these changes. */
+/** Returns the values that a row had before these changes. */
 function before (row: UserRow, changes: Changes): Changes {
   const source = row as unknown as Changes // read by key
   return Object.fromEntries(
@@ -132,7 +129,7 @@ function before (row: UserRow, changes: Changes): Changes {
   )
 }
 
-/** The unique index has the last word between parallel changes. */
+/** Updates rows. Between parallel changes to one e-mail, the unique index decides. */
 async function updateRow ({ rows }: Rules, where: Where, changes: Changes): Promise<number> {
   try {
     return await rows.update(where, changes)

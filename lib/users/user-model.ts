@@ -4,10 +4,10 @@ import type { Field, Model, Value } from '../contracts/models.js'
 
 const HASH_MAX_LENGTH = 1024
 const STAMP_MAX_LENGTH = 64
-/** The forms that hashes have, of argon2 and of bcrypt. */
+/** Samples of argon2 and bcrypt hashes. Constraints of existing tables are checked with them. */
 const HASHES = [`$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$${'A'.repeat(43)}`, `$2b$12$${'A'.repeat(53)}`]
 
-/** The model of users: the contract's columns, the stamp, then the custom fields. */
+/** Returns the model of users: the columns of FastAPI Users, the security stamp, then the custom fields. */
 export function userModel ({ id, fields }: UserSchemas): Model {
   return {
     name: 'user',
@@ -26,7 +26,7 @@ export function userModel ({ id, fields }: UserSchemas): Model {
   }
 }
 
-/** How a custom field is stored, from its schema. */
+/** Returns how a custom field is stored, derived from its schema. */
 function fieldOf (schema: TSchema): Field {
   const variants: TSchema[] = (schema.anyOf as TSchema[] | undefined) ?? [schema]
   const types = new Set(variants.map(storedType))

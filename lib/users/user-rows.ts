@@ -9,23 +9,23 @@ import { createSequentially } from '../adapters/shared/create-sequentially.js'
 import { fingerprint, isSameSecret } from '../tokens/index.js'
 import { foldEmail, storedForms } from './email.js'
 
-/** Reads and writes user rows; knows nothing of rules. */
+/** Reads and writes user rows. */
 export interface UserRows extends UserReader {
-  /** Returns the user of an e-mail, which may be stored in any of the forms that mean the same mailbox. */
+  /** Returns the user of an e-mail, which may be stored in any form of the same e-mail. */
   getByEmail(email: string): Promise<UserRow | null>
   insert(row: Row): Promise<UserRow>
-  /** Stores a user and the rows made of it, in one step where the store can. */
+  /** Stores a user and its dependent rows, in one step if the store supports it. */
   insertWithDependents(row: Row, dependents: UserDependents): Promise<StoredUserRows>
   update(where: Where, changes: Changes): Promise<number>
-  /** Removes a user, if the row still has these values. */
+  /** Deletes a user if the row still has these values. */
   remove(id: UserId, unchanged?: Where): Promise<number>
   /** Returns up to `limit` users who are active superusers. */
   activeSuperusers(limit: number): Promise<UserRow[]>
-  /** The user without the hash: the one copy of a row. */
+  /** Returns the user without the hash and the stamp. */
   toUser(row: UserRow): User
-  /** The stamp that the user's sessions carry: the column or, where that is empty, a keyed fingerprint of the hash. */
+  /** Returns the stamp of the user's sessions: the column or, if it is empty, a keyed fingerprint of the hash. */
   stampOf(row: UserRow): string
-  /** Whether a session that carries this stamp is still good: made under one of the secrets, for the row as it is. */
+  /** Returns true if a session with this stamp is valid for the row, under any of the configured secrets. */
   hasStamp(row: UserRow, stamp: string): boolean
 }
 
@@ -92,8 +92,8 @@ export function createUserRows (
 }
 
 /**
- * Returns the row of the first form that has one, in the same case if possible. What a wider collation of the database
- * found does not count.
+ * Returns the row of the first form that has one, in the same case if possible. Rows that only a wider collation of the
+ * database matches are ignored.
  */
 function closestRow (found: readonly (UserRow | null)[], forms: readonly string[]): UserRow | null {
   const rows = found.filter((row) => row !== null)

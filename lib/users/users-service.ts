@@ -12,17 +12,17 @@ import { contextOf, type Rules } from './rules.js'
 import { endSessions, login, logout } from './sessions.js'
 import { requestVerify, verify } from './verification.js'
 
-/** What the routes need beside `app.users`. */
+/** Methods for the routes, in addition to those of `app.users`. */
 export interface UsersService extends UsersApi {
-  /** Registers without telling whether the address was taken. */
+  /** Registers a user. The reply does not reveal whether the e-mail was taken. */
   registerWithoutReveal(user: NewUser, context: CallContext): Promise<void>
   /**
-   * Changes the user that the request comes from; a cookie session that changed its password goes on in the same reply.
+   * Changes the user of the request. If the change ends the acting cookie session, the reply has a new cookie.
    */
   updateOwn(changes: UserChanges, request: FastifyRequest, reply: FastifyReply): Promise<User>
 }
 
-/** Puts the rules together; each is one function of its own file. */
+/** Creates `app.users` from the functions of this folder. */
 export function createUsersService (rules: Rules): UsersService {
   const { rows, hooks, background, backends } = rules
   const present = (row: UserRow | null): User | null => row && rows.toUser(row)

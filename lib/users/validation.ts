@@ -9,10 +9,10 @@ import { userModel } from './user-model.js'
 
 const addFormats = addFormatsModule.default // the package is CommonJS
 
-/** How deep a custom field may nest: 16 kB of brackets would exhaust the stack. */
+/** Maximum depth of a custom field. 16 kB of brackets would exhaust the stack. */
 const MAX_DEPTH = 64
 
-/** A problem of a value that does not fit its schema. */
+/** A problem of a value that does not match its schema. */
 export interface Problem {
   path: string
   keyword: string
@@ -20,8 +20,8 @@ export interface Problem {
 }
 
 /**
- * The validator of our routes and rules: nothing is coerced and nothing is removed. It does not check schemas by the
- * meta-schema (some 25 ms): the serializer of `UserRead`, which has every custom field, is compiled at the start.
+ * Returns the validator of our routes and rules. It coerces and removes nothing. It does not check schemas against the
+ * meta-schema, which takes 25 ms: the serializer of `UserRead`, which has every custom field, is compiled at the start.
  */
 export function createAjv (settings: Pick<Settings, 'allowIntranetEmails'>): Ajv {
   const ajv = new Ajv({
@@ -44,7 +44,7 @@ export function createAjv (settings: Pick<Settings, 'allowIntranetEmails'>): Ajv
   return ajv
 }
 
-/** A validator as Fastify wants it. */
+/** A validator in the form that Fastify expects. */
 export interface LazyValidator {
   (data: unknown): boolean
   errors?: ErrorObject[] | null
@@ -83,7 +83,7 @@ function valueAt (data: unknown, pointer: string): string {
   return String(keys.reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], data))
 }
 
-/** The problems of a validation, without the values. */
+/** Returns the problems of a validation, without the values. */
 export function problemsOf (errors: readonly ErrorObject[]): Problem[] {
   return errors.map(({ instancePath, keyword, message, params }) => ({
     path:
@@ -95,7 +95,7 @@ export function problemsOf (errors: readonly ErrorObject[]): Problem[] {
   }))
 }
 
-/** Checks what is written to a user, whoever writes. Throws `FST_USERS_INVALID_USER` with the problems. */
+/** Checks values that are written to a user, by any author. Throws `FST_USERS_INVALID_USER` with the problems. */
 export type UserCheck = (values: object) => void
 
 export function createUserCheck (ajv: Ajv, settings: Pick<Settings, 'allowIntranetEmails' | 'schemas'>): UserCheck {
@@ -119,7 +119,8 @@ export function createUserCheck (ajv: Ajv, settings: Pick<Settings, 'allowIntran
   const { fields } = userModel(schemas)
 
   return (values) => {
-    if (!validate(values)) throw invalidUser(problemsOf(validate.errors as ErrorObject[])) // what does not fit has some
+    // Ajv always sets errors if validation fails
+    if (!validate(values)) throw invalidUser(problemsOf(validate.errors as ErrorObject[]))
     for (const [name, value] of Object.entries(values)) {
       if (!Object.hasOwn(custom, name)) continue
       if (fields[name]?.type === 'integer' && typeof value === 'number' && !Number.isSafeInteger(value)) {
@@ -140,7 +141,7 @@ export function createUserCheck (ajv: Ajv, settings: Pick<Settings, 'allowIntran
   }
 }
 
-/** The error for values that do not fit a user's schema. */
+/** Returns the error for values that do not match the user's schema. */
 export function invalidUser (problems: readonly Problem[]): Error {
   return FST_USERS_INVALID_USER([problems.map(({ path, message }) => `${path} ${message}`).join('; ')], {
     detail: problems
@@ -148,8 +149,8 @@ export function invalidUser (problems: readonly Problem[]): Error {
 }
 
 /**
- * Returns true for text and numbers that every store keeps as they are (JSON has no infinite number), and for data that
- * fits every reader's stack.
+ * Returns true for text and numbers that every store keeps unchanged (JSON has no infinite numbers), nested at most
+ * `MAX_DEPTH` levels.
  */
 function isStorable (value: unknown, depth = 0): boolean {
   if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0')

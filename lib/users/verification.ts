@@ -8,7 +8,7 @@ import { hasFingerprint, recordProof, stateFingerprint, type MailedPurpose } fro
 import { reportExisting } from './registration.js'
 import { contextOf, type Rules } from './rules.js'
 
-/** Finds the user now. Makes the token and calls the listeners after the reply has been sent. */
+/** Finds the user. After the reply has been sent, it creates the token and calls the hooks. */
 export async function requestVerify (rules: Rules, email: string, call: CallContext): Promise<void> {
   const row = await rules.rows.getByEmail(email)
   if (row === null || !row.is_active || row.is_verified) return
@@ -16,9 +16,8 @@ export async function requestVerify (rules: Rules, email: string, call: CallCont
 }
 
 /**
- * Sends the proof of a new e-mail to it; the account keeps the old one until then. With `revealExistingAccounts: false`
- * the
- * owner of a taken e-mail is told instead.
+ * Sends a verify token to a new e-mail. The account keeps the old e-mail until the token is used. With
+ * `revealExistingAccounts: false`, the owner of a taken e-mail is notified instead.
  */
 export function requestEmailChange (rules: Rules, row: UserRow, newEmail: string, context: EventContext): void {
   if (rules.settings.revealExistingAccounts) {
@@ -35,9 +34,8 @@ function sendEmailChangeToken (rules: Rules, row: UserRow, newEmail: string, con
 }
 
 /**
- * Marks the e-mail of the token as verified, once; with a token for a new e-mail, that one takes effect. All sessions
- * end,
- * except a cookie session of the same user on the request, which is renewed in the reply.
+ * Marks the e-mail of the token as verified. A token for a new e-mail changes the e-mail. A token works once. All
+ * sessions end, except a cookie session of the same user on the request, which is renewed in the reply.
  */
 export async function verify (rules: Rules, token: string, call: CallContext): Promise<User> {
   const claims = rules.tokens.verify.read(token)
@@ -68,7 +66,7 @@ function sendVerifyToken (
   }, context.reply)
 }
 
-/** The row of the token's id, as long as the address is still its. */
+/** Returns the user of the token if the user still has its e-mail. */
 async function rowOf ({ rows }: Rules, { sub, email }: Claims): Promise<UserRow | null> {
   const id = rows.parseId(sub)
   const row = id === null ? null : await rows.getRow(id)
@@ -76,9 +74,8 @@ async function rowOf ({ rows }: Rules, { sub, email }: Claims): Promise<UserRow 
 }
 
 /**
- * Checks that the user is as the token was made for. Where tokens of FastAPI Users are accepted (`requireStamp:
- * false`),
- * one without a fingerprint is bound to the e-mail alone, as its maker binds it, until it expires.
+ * Checks that the user has not changed since the token was created. If tokens of FastAPI Users are accepted
+ * (`requireStamp: false`), a token without a fingerprint is bound to the e-mail only, until it expires.
  */
 function isBound (rules: Rules, row: UserRow, { new_email: newEmail, fgpt }: Claims): boolean {
   if (newEmail === undefined && fgpt === undefined) return !rules.settings.requireStamp
@@ -86,7 +83,7 @@ function isBound (rules: Rules, row: UserRow, { new_email: newEmail, fgpt }: Cla
   return hasFingerprint(rules, row, newEmail === undefined ? 'verify' : 'email-change', String(fgpt))
 }
 
-/** Returns the error for a token whose user changed while it was used: a parallel use may have been first. */
+/** Returns the error for a token whose user changed while it was used, for example by a parallel use. */
 async function verifyError ({ rows }: Rules, row: UserRow, sameEmail: boolean): Promise<Error> {
   const now = await rows.getRow(row.id as UserId)
   const isDone = sameEmail && now?.is_verified === true && isSameEmail(now.email, row.email)

@@ -2,7 +2,7 @@ import type { Field } from '../../../contracts/models.js'
 
 /**
  * How one type of field travels: the value that a driver binds, and the value that its result becomes. Neither meets
- * null; `decode` gives undefined for what it cannot read.
+ * null; `decode` returns undefined for values that it cannot read.
  */
 export interface Codec {
   encode: (value: unknown) => unknown
@@ -25,11 +25,9 @@ export interface Dialect {
   readonly name: string
   /**
    * Reads every table: rows of table name, column name, whether columns may have collations of their own (0 or 1), and
-   * the
-   * width that a text column is declared with, in characters, or null. Four more values are optional: the column's type
-   * in
-   * the words of a definition; a unique index that the column is in, with a row for each; whether an INSERT must give a
-   * value (`required`, `optional`, `filled` by the database); and the kind of its type, for `fits`.
+   * the width that a text column is declared with, in characters, or null. Four more values are optional: the column's
+   * type in the words of a definition; a unique index that the column is in, with a row for each; whether an INSERT
+   * must give a value (`required`, `optional`, `filled` by the database); and the kind of its type, for `fits`.
    */
   readonly catalog: string
   /** Ends an INSERT that lets the database make the id; empty where the driver reports it. */

@@ -50,8 +50,7 @@ const idCodecs: Record<'uuid' | 'objectid' | 'integer' | 'text', Codec> = {
 
 /**
  * MySQL and MariaDB: types as SQLAlchemy writes them. Collations take different text for equal, accents, case and
- * blanks
- * at the end, so equality is written twice: once for the index, once for the bytes.
+ * blanks at the end, so equality is written twice: once for the index, once for the bytes.
  */
 export const mysqlDialect: Dialect = {
   name: 'mysql',
@@ -177,7 +176,7 @@ function timeCodec (type = types.time): Codec {
   return { encode: (value) => encodeTimeText(value).slice(0, end), decode: decodeTimeText }
 }
 
-/** A driver may be told to give large numbers or decimals as text. */
+/** Reads numbers. A driver may be configured to return large numbers or decimals as text. */
 function decodeNumber (raw: unknown): number | undefined {
   const value = typeof raw === 'number' || typeof raw === 'string' ? Number(raw) : NaN
   return Number.isFinite(value) ? value : undefined

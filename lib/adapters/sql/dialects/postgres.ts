@@ -103,8 +103,7 @@ WHERE k.contype = 'c' AND k.conrelid = ${regclass}`
 
 /**
  * Returns the query of the catalog for tables that fulfil a condition. A collation of its own is one by which different
- * text
- * may be equal; a trigger that runs before an INSERT may fill any column.
+ * text may be equal; a trigger that runs before an INSERT may fill any column.
  */
 function catalogSql (visible: string): string {
   return `SELECT c.relname, a.attname, max((t.typname = 'citext' OR NOT coalesce(l.collisdeterministic, true))::int) OVER (PARTITION BY c.oid),
