@@ -322,7 +322,7 @@ t.test(
       buildApp(t, { adapter: postgres(wrong) }),
       {
         code: 'FST_USERS_INVALID_OPTION',
-        message: /"no_such_database" does not exist; check the name of the database/
+        message: /"no_such_database" does not exist; check the database name/
       },
       'a server that refuses is not absent'
     )
@@ -342,8 +342,8 @@ t.test(
       checkBroken(t, reply, 'tables that do not fit')
     }
     t.match(
-      lines.filter(({ msg }) => msg.includes('cannot be used')),
-      [{ level: 50, err: { message: /lacks "is_active"/ } }]
+      lines.filter(({ msg }) => msg.includes('opening it failed')),
+      [{ level: 50, err: { message: /columns are missing: "is_active"/ } }]
     )
     await direct.query('DROP TABLE "user"')
     await t.resolves(register())
