@@ -30,7 +30,7 @@ const Session: Model = {
   },
   index: [['created_at'], ['user_id']]
 }
-const arthur = '05fff8ce-3a06-48f2-9c44-a16751012464'
+const ARTHUR_ID = '05fff8ce-3a06-48f2-9c44-a16751012464'
 const person = {
   email: 'Galahad@camelot.bt',
   hashed_password: 'hash',
@@ -39,11 +39,11 @@ const person = {
   is_verified: false
 }
 
-function path (t: Test, name = 'users.db'): string {
+function createDatabasePath (t: Test, name = 'users.db'): string {
   return join(t.testdir({}), name)
 }
 
-async function opened (
+async function openAdapter (
   t: Test,
   pathOrDatabase: string | Database.Database,
   defined: readonly Model[],
@@ -56,7 +56,7 @@ async function opened (
   return adapter
 }
 
-function conform (name: string, make: (t: Test) => Omit<ConformanceOptions, 'test'>): void {
+function testConformance (name: string, make: (t: Test) => Omit<ConformanceOptions, 'test'>): void {
   t.test(`row 85: ${name} passes the conformance suite`, async (t) => {
     adapterConformance({
       ...make(t),
@@ -70,40 +70,40 @@ function conform (name: string, make: (t: Test) => Omit<ConformanceOptions, 'tes
   })
 }
 
-conform('memory()', () => ({ makeAdapter: () => memory() }))
+testConformance('memory()', () => ({ makeAdapter: () => memory() }))
 
-// what a store may lack: joins, U+0000, and addresses that a wider collation tells apart
-conform('an asynchronous adapter with the least that is asked of a store', () => ({
+// A store may lack joins, refuse U+0000, and treat e-mails that differ only in accents as duplicates.
+testConformance('an asynchronous adapter with only the required methods', () => ({
   storesNul: false,
   makeAdapter () {
     const adapter = memory()
-    const later = async <T>(work: () => MaybePromise<T>): Promise<T> => {
+    const runLater = async <T>(work: () => MaybePromise<T>): Promise<T> => {
       await nextTurn()
       return await work()
     }
-    const plain = (email: unknown): string => String(email).normalize('NFD').replace(/\p{M}/gu, '').toLowerCase()
+    const foldEmail = (email: unknown): string => String(email).normalize('NFD').replace(/\p{M}/gu, '').toLowerCase()
     return {
       define: (model) => {
         adapter.define(model)
       },
       open: () => adapter.open(),
       create: (model, row) =>
-        later(async () => {
+        runLater(async () => {
           const rows = model === User ? await adapter.findMany(User, {}, { limit: 100 }) : []
-          if (rows.some(({ email }) => plain(email) === plain(row['email']))) {
+          if (rows.some(({ email }) => foldEmail(email) === foldEmail(row['email']))) {
             throw FST_USERS_UNIQUE_VIOLATION(['email'], { fields: ['email'] })
           }
           return await adapter.create(model, row)
         }),
-      findOne: (model, where) => later(() => adapter.findOne(model, where)),
-      findMany: (model, where, options) => later(() => adapter.findMany(model, where, options)),
-      update: (model, where, changes) => later(() => adapter.update(model, where, changes)),
-      delete: (model, where) => later(() => adapter.delete(model, where))
+      findOne: (model, where) => runLater(() => adapter.findOne(model, where)),
+      findMany: (model, where, options) => runLater(() => adapter.findMany(model, where, options)),
+      update: (model, where, changes) => runLater(() => adapter.update(model, where, changes)),
+      delete: (model, where) => runLater(() => adapter.delete(model, where))
     }
   }
 }))
 
-conform('sqlite(file)', (t) => {
+testConformance('sqlite(file)', (t) => {
   const directory = t.testdir({})
   const files = new WeakMap<DatabaseAdapter, string>()
   return {
@@ -117,8 +117,8 @@ conform('sqlite(file)', (t) => {
   }
 })
 
-// the same SQL through a driver that answers later, with numbered placeholders and RETURNING: what servers need
-conform('an asynchronous SQL driver', () => ({
+// Runs the SQL of SQLite as a database server would: asynchronously, with numbered placeholders and RETURNING.
+testConformance('an asynchronous SQL driver', () => ({
   makeAdapter () {
     const database = new Database(':memory:')
     const name = (parameters: readonly unknown[]): Record<string, unknown> =>
@@ -163,7 +163,7 @@ conform('an asynchronous SQL driver', () => ({
   }
 }))
 
-conform('sqlite(database)', (t) => {
+testConformance('sqlite(database)', (t) => {
   const databases = new WeakMap<DatabaseAdapter, Database.Database>()
   const make = (database: Database.Database): DatabaseAdapter => {
     const adapter = sqlite(database)
@@ -176,7 +176,7 @@ conform('sqlite(database)', (t) => {
   }
 })
 
-t.test('the conformance suite refuses adapters that check and then act, share rows or lose conditions', async (t) => {
+t.test('the conformance suite fails for adapters with races, shared rows or ignored conditions', async (t) => {
   const broken: [RegExp, (adapter: DatabaseAdapter) => Partial<DatabaseAdapter>][] = [
     [
       /^RACE-01: only one of many parallel deletes/,
@@ -193,7 +193,7 @@ t.test('the conformance suite refuses adapters that check and then act, share ro
       (adapter) => ({
         async update (model, where, changes) {
           const row = await adapter.findOne(model, where)
-          await sleep(200) // long enough for all the others to check before one acts
+          await sleep(200) // long enough for all parallel updates to read before one of them writes
           return row === null ? 0 : await adapter.update(model, { id: row['id'] as string }, changes)
         }
       })
@@ -234,12 +234,12 @@ t.test('the conformance suite refuses adapters that check and then act, share ro
       })
     ]
   ]
-  for (const [name, spoil] of broken) {
+  for (const [name, breakAdapter] of broken) {
     const runs: (() => Promise<void>)[] = []
     const makeAdapter = (): DatabaseAdapter => {
       const adapter = memory()
       const bound = withSlowReads(adapter, 0)
-      return { ...bound, ...spoil(adapter) }
+      return { ...bound, ...breakAdapter(adapter) }
     }
     adapterConformance({
       makeAdapter,
@@ -252,8 +252,8 @@ t.test('the conformance suite refuses adapters that check and then act, share ro
   }
 })
 
-t.test('memory() and sqlite() answer single reads at once, without a promise', async (t) => {
-  for (const adapter of [memory(), sqlite(path(t))]) {
+t.test('memory() and sqlite() return the result of a single read without a promise', async (t) => {
+  for (const adapter of [memory(), sqlite(createDatabasePath(t))]) {
     for (const model of models) adapter.define(model)
     await adapter.open()
     t.teardown(() => adapter.close?.())
@@ -264,8 +264,8 @@ t.test('memory() and sqlite() answer single reads at once, without a promise', a
   }
 })
 
-t.test('a model of a known name with other fields is refused', async (t) => {
-  for (const adapter of [memory(), sqlite(path(t))]) {
+t.test('a model with a taken name, without fields, or with an index on an unknown field is refused', async (t) => {
+  for (const adapter of [memory(), sqlite(createDatabasePath(t))]) {
     adapter.define(User)
     t.throws(
       () => {
@@ -288,7 +288,7 @@ t.test('a model of a known name with other fields is refused', async (t) => {
   }
 })
 
-t.test('a change to undefined is none, and an id that nobody makes must be given', async (t) => {
+t.test('update() ignores undefined, and create() requires an id that the model does not generate', async (t) => {
   const Badge: Model = {
     name: 'badge',
     table: 'badge',
@@ -305,7 +305,7 @@ t.test('a change to undefined is none, and an id that nobody makes must be given
   }
 })
 
-t.test('row 12: of tokens whose labels differ only in case the exact one is found with its user', async (t) => {
+t.test('row 12: among tokens whose labels differ only in case, the exact one is found with its user', async (t) => {
   const Device: Model = {
     name: 'device',
     table: 'device',
@@ -327,7 +327,7 @@ t.test('row 12: of tokens whose labels differ only in case the exact one is foun
   }
 })
 
-t.test('memory() refuses to change an id that other rows name', async (t) => {
+t.test('memory() refuses to change an id that other rows reference', async (t) => {
   const adapter = memory()
   for (const model of models) adapter.define(model)
   const user = await createUser(adapter)
@@ -339,9 +339,9 @@ t.test('memory() refuses to change an id that other rows name', async (t) => {
   t.equal(await adapter.update(User, { id: user['id'] as string }, { id: randomUUID() }), 1)
 })
 
-t.test('SQLite: tables, columns, types and index names are those of FastAPI Users, with our constraints', async (t) => {
+t.test('SQLite: created tables have the columns of FastAPI Users and the constraints of this plugin', async (t) => {
   const database = new Database(':memory:')
-  await opened(t, database, [
+  await openAdapter(t, database, [
     Person,
     Session,
     { ...Account, unique: [['oauth_name', 'account_id']], index: [['oauth_name'], ['user_id']] }
@@ -369,9 +369,9 @@ t.test('SQLite: tables, columns, types and index names are those of FastAPI User
   t.match(ddl('ix_oauth_account_oauth_name_account_id'), /^CREATE UNIQUE INDEX/)
 })
 
-t.test('SQLite: every type of field and id has its column', async (t) => {
+t.test('SQLite: each type of field and id is stored in a column of its type', async (t) => {
   const database = new Database(':memory:')
-  await opened(t, database, models)
+  await openAdapter(t, database, models)
   const types = (table: string): unknown =>
     database.prepare("SELECT name || ' ' || type FROM pragma_table_info(?)").pluck().all(table)
   t.strictSame(types('user'), [
@@ -393,17 +393,17 @@ t.test('SQLite: every type of field and id has its column', async (t) => {
 })
 
 t.test(
-  'SQLite: a file of ours is in WAL mode with foreign keys; a database that was handed in keeps its mode and stays open',
+  'SQLite: sqlite(path) sets WAL mode; sqlite(database) keeps the journal mode and leaves the database open',
   async (t) => {
-    const file = path(t)
-    const adapter = await opened(t, file, models)
+    const file = createDatabasePath(t)
+    const adapter = await openAdapter(t, file, models)
     await adapter.close?.()
-    t.throws(() => adapter.findOne(User, {}), { code: 'FST_USERS_NOT_READY' }, 'closed')
+    t.throws(() => adapter.findOne(User, {}), { code: 'FST_USERS_NOT_READY' }, 'after close()')
     const database = new Database(file)
     t.equal(database.pragma('journal_mode', { simple: true }), 'wal')
     database.pragma('journal_mode = DELETE')
     database.pragma('foreign_keys = OFF')
-    const other = await opened(t, database, models)
+    const other = await openAdapter(t, database, models)
     t.equal(database.pragma('journal_mode', { simple: true }), 'delete')
     t.equal(database.pragma('foreign_keys', { simple: true }), 1)
     t.equal(database.pragma('busy_timeout', { simple: true }), 5000)
@@ -411,13 +411,13 @@ t.test(
     t.equal(database.open, true)
     database.close()
     await adapter.open()
-    t.equal(adapter.findOne(User, {}), null, 'opened again')
+    t.equal(adapter.findOne(User, {}), null, 'after the second open()')
   }
 )
 
-t.test('SQLite: a write waits for another process without holding up this one', async (t) => {
-  const file = path(t)
-  const adapter = await opened(t, file, models)
+t.test('SQLite: a write waits for the lock of another connection without blocking the event loop', async (t) => {
+  const file = createDatabasePath(t)
+  const adapter = await openAdapter(t, file, models)
   const other = new Database(file)
   t.teardown(() => {
     other.close()
@@ -436,33 +436,33 @@ t.test('SQLite: a write waits for another process without holding up this one', 
     hashed_password: 'x',
     is_active: true
   })
-  t.ok(turns >= 5, 'the event loop went on')
+  t.ok(turns >= 5, 'the event loop was not blocked')
   t.match(adapter.findOne(User, { email: 'king.arthur@camelot.bt' }), { email: 'king.arthur@camelot.bt' })
 })
 
 t.test(
-  'DEP-03: SQLite: rows that are stored together wait for other connections without blocking the process, and come whole',
+  'DEP-03: SQLite: createWith() waits for locks without blocking the event loop, and stores all its rows',
   async (t) => {
-    const file = path(t)
-    // no write-ahead log: a reader is in the way of a commit
+    const file = createDatabasePath(t)
+    // Without a write-ahead log, a reader blocks a commit.
     const [own, other] = [new Database(file, { timeout: 0 }), new Database(file)]
     t.teardown(() => {
       for (const database of [own, other]) database.close()
     })
-    const adapter = await opened(t, own, models)
+    const adapter = await openAdapter(t, own, models)
     await createUser(adapter)
-    let made = 0
+    let attempts = 0
     const create = (): Promise<Row[]> | undefined =>
       adapter.createWith?.(
         User,
         { email: `${randomUUID()}@camelot.bt`, hashed_password: 'x', is_active: true },
         ({ id }) => {
-          made++
+          attempts++
           return [[Account, { user_id: id, oauth_name: 'grail', account_id: randomUUID() }]]
         }
       )
     for (const begin of ['BEGIN IMMEDIATE', 'BEGIN; SELECT * FROM user']) {
-      made = 0
+      attempts = 0
       other.exec(begin)
       let turns = 0
       const counting = setInterval(() => {
@@ -472,7 +472,7 @@ t.test(
         clearInterval(counting)
       })
       const rows = await create()
-      t.ok(turns >= 5, 'the event loop went on')
+      t.ok(turns >= 5, 'the event loop was not blocked')
       t.strictSame(
         [
           adapter.findOne(User, { id: rows?.[0]?.['id'] as string }),
@@ -480,21 +480,21 @@ t.test(
         ],
         [rows?.[0], rows?.slice(1)]
       )
-      t.equal(made > 1, begin !== 'BEGIN IMMEDIATE', 'made again when the commit was refused')
+      t.equal(attempts > 1, begin !== 'BEGIN IMMEDIATE', 'the dependent rows are built again after a refused commit')
     }
     own.exec('BEGIN')
     await t.rejects(
       async () => await create(),
       { message: /within a transaction/ },
-      "not in somebody else's transaction"
+      "createWith() is refused within the application's transaction"
     )
     own.exec('ROLLBACK')
     t.equal((await adapter.findMany(User, {}, { limit: 9 })).length, 3)
   }
 )
 
-t.test('SQLite: a new file that another connection locks is waited for without blocking the process', async (t) => {
-  const file = path(t)
+t.test('SQLite: open() waits until another connection unlocks a new file', async (t) => {
+  const file = createDatabasePath(t)
   const other = new Database(file)
   t.teardown(() => {
     other.close()
@@ -503,12 +503,12 @@ t.test('SQLite: a new file that another connection locks is waited for without b
   setTimeout(() => {
     other.exec('COMMIT')
   }, 100)
-  await t.resolves(opened(t, file, models))
+  await t.resolves(openAdapter(t, file, models))
 })
 
-t.test("SQLite: times are text in UTC with six digits, and other writers' forms are read", async (t) => {
+t.test('SQLite: times are stored as UTC text with microseconds, and other formats can be read', async (t) => {
   const database = new Database(':memory:')
-  const adapter = await opened(t, database, [Person, Session])
+  const adapter = await openAdapter(t, database, [Person, Session])
   const user = await adapter.create(Person, person)
   await adapter.create(Session, {
     token: 'ours',
@@ -540,17 +540,17 @@ t.test("SQLite: times are text in UTC with six digits, and other writers' forms 
   t.hasStrict(adapter.findOne(Person, { id: user['id'] as string }), { is_active: true })
 })
 
-t.test('SQLite: json that cannot be read is an error, not a value', async (t) => {
+t.test('SQLite: invalid JSON in a column is an FST_USERS_TABLE_MISMATCH', async (t) => {
   const database = new Database(':memory:')
-  const adapter = await opened(t, database, models)
+  const adapter = await openAdapter(t, database, models)
   await createUser(adapter, { settings: {} })
   database.prepare("UPDATE user SET settings = '{'").run()
   t.throws(() => adapter.findOne(User, {}), { code: 'FST_USERS_TABLE_MISMATCH' })
 })
 
-t.test('SQLite: an integer that JavaScript would round is an error, not a value', async (t) => {
+t.test('SQLite: an integer that JavaScript would round is an FST_USERS_TABLE_MISMATCH', async (t) => {
   const database = new Database(':memory:')
-  const adapter = await opened(t, database, models)
+  const adapter = await openAdapter(t, database, models)
   await createUser(adapter, { credits: Number.MAX_SAFE_INTEGER })
   t.hasStrict(adapter.findOne(User, {}), { credits: Number.MAX_SAFE_INTEGER })
   for (const value of ['9007199254740993', "'many'", '1.5']) {
@@ -559,7 +559,7 @@ t.test('SQLite: an integer that JavaScript would round is an error, not a value'
   }
 })
 
-t.test('SQLite: look-ups use indexes', async (t) => {
+t.test('SQLite: queries by id, e-mail, token, user, time and provider account use indexes', async (t) => {
   const database = new Database(':memory:')
   const statements: string[] = []
   const prepare = database.prepare.bind(database)
@@ -567,7 +567,7 @@ t.test('SQLite: look-ups use indexes', async (t) => {
     statements.push(sql)
     return prepare(sql)
   }) as typeof database.prepare
-  const adapter = await opened(t, database, models)
+  const adapter = await openAdapter(t, database, models)
   const plan = async (read: () => unknown): Promise<string> => {
     await read()
     const sql = statements.at(-1) ?? ''
@@ -603,15 +603,15 @@ t.test('SQLite: look-ups use indexes', async (t) => {
   const before = statements.length
   adapter.findOne(User, { id: 'y' })
   adapter.findWithUser?.(AccessToken, { token: 'y', created_at: { gte: day } })
-  t.equal(statements.length, before, 'a shape is prepared once')
+  t.equal(statements.length, before, 'a repeated query is not prepared again')
 })
 
-t.test('SQLite: many combinations of changed fields do not pile up statements without limit', async (t) => {
+t.test('SQLite: updates of 256 combinations of fields succeed, although few statements stay prepared', async (t) => {
   const fields = Object.fromEntries(
     Array.from({ length: 8 }, (_, n) => [`f${n}`, { type: 'integer', nullable: true } as const])
   )
   const Wide: Model = { name: 'wide', table: 'wide', fields: { id: { type: 'text' }, ...fields } }
-  const adapter = await opened(t, ':memory:', [Wide])
+  const adapter = await openAdapter(t, ':memory:', [Wide])
   await adapter.create(Wide, { id: 'a' })
   for (let bits = 0; bits < 256; bits++) {
     const changes = Object.fromEntries(
@@ -625,9 +625,9 @@ t.test('SQLite: many combinations of changed fields do not pile up statements wi
 })
 
 t.test(
-  'row 83: a database of FastAPI Users opens as it is: nothing altered, users read, no session_stamp',
+  'row 83: a database of FastAPI Users is used without schema changes, and its users have no session_stamp',
   async (t) => {
-    const file = path(t)
+    const file = createDatabasePath(t)
     copyFileSync(fixturePath('fastapi-users.sqlite'), file)
     const database = new Database(file)
     t.teardown(() => {
@@ -635,11 +635,11 @@ t.test(
     })
     const schema = (): unknown => database.prepare('SELECT * FROM sqlite_master ORDER BY name').all()
     const before = schema()
-    const adapter = await opened(t, file, [Person, Session])
+    const adapter = await openAdapter(t, file, [Person, Session])
     t.strictSame(schema(), before)
     const user = adapter.findOne(Person, { email: 'KING.ARTHUR@camelot.bt' })
     t.hasStrict(user, {
-      id: arthur,
+      id: ARTHUR_ID,
       email: 'king.arthur@camelot.bt',
       is_active: true,
       is_superuser: true,
@@ -651,9 +651,13 @@ t.test(
       row: { created_at: new Date('2026-11-21T03:52:56.545Z') }
     })
 
-    t.equal(await adapter.update(Person, { id: arthur }, { session_stamp: 'x' }), 1, 'nothing to write')
     t.equal(
-      await adapter.update(Person, { id: arthur, session_stamp: null }, { is_verified: false, session_stamp: 'x' }),
+      await adapter.update(Person, { id: ARTHUR_ID }, { session_stamp: 'x' }),
+      1,
+      'the row is counted although no column is written'
+    )
+    t.equal(
+      await adapter.update(Person, { id: ARTHUR_ID, session_stamp: null }, { is_verified: false, session_stamp: 'x' }),
       1
     )
     t.equal(await adapter.update(Person, { session_stamp: 'x' }, { is_verified: true }), 0)
@@ -675,13 +679,13 @@ t.test(
 )
 
 t.test(
-  'row 83: tables and columns of other names are mapped, and their unique indexes named by our fields',
+  'row 83: tables and columns may have other names, and a unique violation reports the names of our fields',
   async (t) => {
     const database = new Database(':memory:')
     database.exec(
       'CREATE TABLE people (uid TEXT PRIMARY KEY, mail TEXT, hash TEXT, active INTEGER, is_superuser INTEGER, is_verified INTEGER); CREATE UNIQUE INDEX mine ON people (lower(mail))'
     )
-    const adapter = await opened(t, database, [Person, Session], {
+    const adapter = await openAdapter(t, database, [Person, Session], {
       tables: {
         user: { table: 'people', columns: { id: 'uid', email: 'mail', hashed_password: 'hash', is_active: 'active' } },
         accesstoken: { columns: { token: 'secret' } }
@@ -706,7 +710,7 @@ t.test(
     await t.rejects(
       adapter.create(Person, { ...person, email: 'x' }),
       { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['hashed_password', 'is_active'] },
-      'an index that the model does not know'
+      'the unique index is missing in the model'
     )
     database.exec(
       'DROP INDEX one_superuser; ALTER TABLE people ADD badge DEFAULT 1; CREATE UNIQUE INDEX badges ON people (badge)'
@@ -714,24 +718,26 @@ t.test(
     await t.rejects(
       adapter.create(Person, { ...person, email: 'x' }),
       { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['badge'] },
-      'a column that no field has'
+      'the unique column belongs to no field'
     )
     await adapter.create(Session, { token: 'a', user_id: user['id'], created_at: new Date() })
     t.hasStrict(adapter.findWithUser?.(Session, { token: 'a' }), { user })
     t.equal(database.prepare('SELECT secret FROM accesstoken').pluck().get(), 'a')
     t.equal(await adapter.delete(Person, { id: user['id'] as string }), 1)
-    t.equal(adapter.findOne(Session, {}), null, 'our token table refers to the adopted one')
+    t.equal(adapter.findOne(Session, {}), null, 'the foreign key of the token table references the existing user table')
   }
 )
 
 t.test(
-  'row 83: a table may have another name alone, and a clash in an index on expressions names the fields that are unique',
+  'row 83: a table may be renamed without its columns, and a duplicate in an expression index names our unique fields',
   async (t) => {
     const database = new Database(':memory:')
     database.exec(`CREATE TABLE people (id TEXT PRIMARY KEY, email TEXT, hashed_password TEXT, is_active INTEGER, is_superuser INTEGER, is_verified INTEGER);
     CREATE TABLE accesstoken (token TEXT PRIMARY KEY, user_id TEXT, created_at TEXT); CREATE UNIQUE INDEX tokens ON accesstoken (lower(token));
     CREATE TABLE oauth_account (id TEXT PRIMARY KEY, user_id TEXT, oauth_name TEXT, account_id TEXT); CREATE UNIQUE INDEX accounts ON oauth_account (lower(oauth_name), account_id)`)
-    const adapter = await opened(t, database, [Person, Session, Account], { tables: { user: { table: 'people' } } })
+    const adapter = await openAdapter(t, database, [Person, Session, Account], {
+      tables: { user: { table: 'people' } }
+    })
     const { id: owner } = await adapter.create(Person, person)
     t.equal(database.prepare('SELECT id FROM people').pluck().get(), owner)
     const token = { token: 'a', user_id: owner, created_at: new Date() }
@@ -749,55 +755,55 @@ t.test(
   }
 )
 
-t.test('EML-03: text compares byte by byte in an adopted table with NOCASE columns', async (t) => {
+t.test('EML-03: text is compared byte by byte in an existing table with NOCASE columns', async (t) => {
   const database = new Database(':memory:')
   database.exec('CREATE TABLE accesstoken (token TEXT COLLATE NOCASE PRIMARY KEY, user_id TEXT, created_at TEXT)')
-  const adapter = await opened(t, database, [Person, Session])
-  await adapter.create(Session, { token: 'Secret', user_id: arthur, created_at: new Date() })
+  const adapter = await openAdapter(t, database, [Person, Session])
+  await adapter.create(Session, { token: 'Secret', user_id: ARTHUR_ID, created_at: new Date() })
   t.equal(adapter.findOne(Session, { token: 'SECRET' }), null)
   t.equal(await adapter.delete(Session, { token: { in: ['SECRET'] } }), 0)
   t.equal(adapter.findOne(Session, { token: { gt: 'Secret' } }), null)
   t.hasStrict(adapter.findOne(Session, { token: 'Secret' }), { token: 'Secret' })
-  t.equal(adapter.findWithUser?.(Session, { token: 'Secret' }), null, 'an orphan')
+  t.equal(adapter.findWithUser?.(Session, { token: 'Secret' }), null, 'the token has no user')
 })
 
-t.test('SQLite: an existing table without a needed column is refused by name', async (t) => {
+t.test('SQLite: an existing table is refused if it lacks columns, and the error names the columns', async (t) => {
   const database = new Database(':memory:')
   database.exec('CREATE TABLE "User" ("ID" CHAR(36) PRIMARY KEY, email TEXT, hashed_password TEXT, is_active BOOLEAN)')
-  await t.rejects(opened(t, database, [Person, Session]), {
+  await t.rejects(openAdapter(t, database, [Person, Session]), {
     code: 'FST_USERS_TABLE_MISMATCH',
     message: /"user".*"is_superuser", "is_verified"; run/
   })
   t.strictSame(
     database.prepare("SELECT name FROM sqlite_master WHERE name LIKE 'accesstoken'").all(),
     [],
-    'nothing was made'
+    'no table is created'
   )
   const Optional: Model = { name: 'user', table: 'user', fields: { badge: { type: 'text', optional: true } } }
-  await t.rejects(opened(t, database, [Optional]), { code: 'FST_USERS_INVALID_OPTION', message: /has no columns/ })
+  await t.rejects(openAdapter(t, database, [Optional]), { code: 'FST_USERS_INVALID_OPTION', message: /has no columns/ })
 })
 
-t.test('SQLite: options and calls that cannot be meant are refused', async (t) => {
-  const unknown = async (options: object): Promise<void> => {
+t.test('SQLite: unknown options, invalid options and calls before open() are refused', async (t) => {
+  const refusesUnknown = async (options: object): Promise<void> => {
     await t.rejects(
-      opened(t, ':memory:', [Person], options),
+      openAdapter(t, ':memory:', [Person], options),
       { code: 'FST_USERS_UNKNOWN_OPTION' },
       JSON.stringify(options)
     )
   }
-  await unknown({ table: {} })
-  await unknown({ tables: { users: {} } })
-  await unknown({ tables: { user: { name: 'x' } } })
-  await unknown({ tables: { user: { columns: { mail: 'x' } } } })
+  await refusesUnknown({ table: {} })
+  await refusesUnknown({ tables: { users: {} } })
+  await refusesUnknown({ tables: { user: { name: 'x' } } })
+  await refusesUnknown({ tables: { user: { columns: { mail: 'x' } } } })
   const invalid = { code: 'FST_USERS_INVALID_OPTION' }
   for (const wrong of ['', null, undefined, 5, {}]) t.throws(() => sqlite(wrong as string), invalid)
-  await t.rejects(opened(t, ':memory:', [Session]), invalid, 'a reference to a model that is not defined')
+  await t.rejects(openAdapter(t, ':memory:', [Session]), invalid, 'the referenced model is not defined')
   await t.rejects(
     openBetterSqlite3(':memory:', () => Promise.reject(new Error('Cannot find package'))),
     invalid,
     'better-sqlite3 is missing'
   )
-  await t.rejects(opened(t, join(path(t), 'no', 'such', 'directory'), [Person]), {
+  await t.rejects(openAdapter(t, join(createDatabasePath(t), 'no', 'such', 'directory'), [Person]), {
     ...invalid,
     message: /cannot open .*directory/
   })
@@ -807,14 +813,14 @@ t.test('SQLite: options and calls that cannot be meant are refused', async (t) =
 })
 
 t.test(
-  'DEP-02: SQLite: an open() that fails takes nothing from who uses the adapter already, as another population may',
+  'DEP-02: SQLite: the adapter keeps working for other tenants when a second open() fails',
   async (t) => {
     const file = join(t.testdir({}), 'users.db')
     const [own, other] = [new Database(file, { timeout: 0 }), new Database(file)]
     t.teardown(() => {
       for (const database of [own, other]) database.close()
     })
-    const adapter = await opened(t, own, models)
+    const adapter = await openAdapter(t, own, models)
     const { id } = await createUser(adapter)
     other.exec('BEGIN EXCLUSIVE')
     await t.rejects(adapter.open(), { code: 'SQLITE_BUSY' })
@@ -824,21 +830,21 @@ t.test(
   }
 )
 
-t.test('SQLite: a file that is no database is an error of open()', async (t) => {
+t.test('SQLite: open() refuses a file that is not a database', async (t) => {
   const file = join(
     t.testdir({ 'users.db': 'this is no database, but long enough to be looked at as one'.repeat(20) }),
     'users.db'
   )
-  await t.rejects(opened(t, file, [Person]), {
+  await t.rejects(openAdapter(t, file, [Person]), {
     code: 'FST_USERS_INVALID_OPTION',
     message: /cannot open .*users\.db: file is not a database/
   })
 })
 
 t.test(
-  'RACE-02: processes that open one new file at once and create the same addresses leave one row each',
+  'RACE-02: two processes that open a new file and create the same e-mails in parallel store each e-mail once',
   async (t) => {
-    const file = path(t)
+    const file = createDatabasePath(t)
     const child = join(import.meta.dirname, 'fixtures', 'create-addresses.js')
     const start = String(Date.now() + 4000)
     const run = promisify(execFile)
@@ -851,7 +857,7 @@ t.test(
       100,
       `created: ${created.join(' and ')}`
     )
-    const adapter = await opened(t, file, [User])
+    const adapter = await openAdapter(t, file, [User])
     t.equal((await adapter.findMany(User, {}, { limit: 999 })).length, 100)
   }
 )

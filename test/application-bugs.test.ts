@@ -16,20 +16,20 @@ import users, {
 import { ARTHUR, addRoutes, backends, buildApp, fastPasswords, SECRET, type TestApp } from './helpers/build-app.js'
 
 const CANARY = 'canary: db.internal'
-const bug = (): never => (undefined as unknown as { canary: () => never }).canary()
-const coded = (code: string, more: object = {}): Error => Object.assign(new Error(CANARY), { code, ...more })
-const named = (name: string): Error => Object.assign(new Error(CANARY), { name })
+const throwTypeError = (): never => (undefined as unknown as { canary: () => never }).canary()
+const errorWithCode = (code: string, more: object = {}): Error => Object.assign(new Error(CANARY), { code, ...more })
+const errorWithName = (name: string): Error => Object.assign(new Error(CANARY), { name })
 
-interface Places {
+interface FailingParts {
   transport?: () => never
   strategy?: () => never | Promise<never>
-  chosen?: () => never | Promise<never>
+  backendsFn?: () => never | Promise<never>
 }
 
-/** An application whose own transport, strategy and `backends` function fail as they are told. */
+/** Builds an application whose transport, strategy or `backends` function is the given function. */
 async function build (
   t: Parameters<typeof buildApp>[0],
-  { transport, strategy, chosen }: Places
+  { transport, strategy, backendsFn }: FailingParts
 ): Promise<TestApp & { lines: string[] }> {
   const lines: string[] = []
   const list: UsersOptions['backends'] = [
@@ -62,8 +62,8 @@ async function build (
         await authenticate(request, reply, { optional: true })
         return 'secret'
       })
-      if (chosen !== undefined) {
-        app.get('/chosen', { preHandler: authenticate({ optional: true, backends: chosen }) }, async () => 'secret')
+      if (backendsFn !== undefined) {
+        app.get('/chosen', { preHandler: authenticate({ optional: true, backends: backendsFn }) }, async () => 'secret')
       }
     },
     {
@@ -83,10 +83,14 @@ async function build (
 t.test(
   'ERR-02, BR-03: a bug in a transport, a strategy or a backends function is a 500 with its cause in the log',
   async (t) => {
-    const places: [string, Places, string[]][] = [
-      ['transport', { transport: bug }, ['/guarded', '/optional', '/handler', '/users/me']],
-      ['strategy', { strategy: bug }, ['/guarded', '/optional', '/handler', '/users/me']],
-      ['strategy, later', { strategy: async () => bug() }, ['/guarded', '/optional', '/handler', '/users/me']],
+    const failures: [string, FailingParts, string[]][] = [
+      ['transport', { transport: throwTypeError }, ['/guarded', '/optional', '/handler', '/users/me']],
+      ['strategy', { strategy: throwTypeError }, ['/guarded', '/optional', '/handler', '/users/me']],
+      [
+        'asynchronous strategy',
+        { strategy: async () => throwTypeError() },
+        ['/guarded', '/optional', '/handler', '/users/me']
+      ],
       [
         'strategy that throws a plain error',
         {
@@ -96,11 +100,11 @@ t.test(
         },
         ['/guarded']
       ],
-      ['backends function', { chosen: bug }, ['/chosen']],
-      ['backends function, later', { chosen: async () => bug() }, ['/chosen']]
+      ['backends function', { backendsFn: throwTypeError }, ['/chosen']],
+      ['asynchronous backends function', { backendsFn: async () => throwTypeError() }, ['/chosen']]
     ]
-    for (const [what, place, urls] of places) {
-      const built = await build(t, place)
+    for (const [what, failing, urls] of failures) {
+      const built = await build(t, failing)
       for (const url of urls) {
         const reply = await built.send('GET', url, undefined, { authorization: 'Bearer any' })
         const { code } = reply.json<{ code: string }>()
@@ -113,33 +117,33 @@ t.test(
         t.match(
           built.lines.at(-1),
           /Cannot read properties of undefined.*canary/,
-          `${what}: ${url}: the log has the cause`
+          `${what}: ${url}: the log contains the cause`
         )
       }
       const logout = await built.send('POST', '/auth/own/logout', undefined, { authorization: 'Bearer any' })
-      if (place.chosen === undefined) t.equal(logout.statusCode, 500, `${what}: logout`)
+      if (failing.backendsFn === undefined) t.equal(logout.statusCode, 500, `${what}: logout`)
     }
   }
 )
 
-t.test('BR-03, DEP-01: errors by which drivers say that their server is away are 503', async (t) => {
-  const away = [
-    coded('ECONNREFUSED'),
-    coded('ETIMEDOUT'),
-    coded('57P01'),
-    coded('08006'),
-    coded('PROTOCOL_CONNECTION_LOST'),
-    coded('P1001'),
-    named('MaxRetriesPerRequestError'),
-    named('MongoServerSelectionError'),
-    new TypeError('fetch failed', { cause: coded('ECONNREFUSED') }),
-    new TypeError('fetch failed', { cause: coded('UND_ERR_CONNECT_TIMEOUT') }),
+t.test('BR-03, DEP-01: an error that means that the database server cannot be reached is a 503', async (t) => {
+  const connectionErrors = [
+    errorWithCode('ECONNREFUSED'),
+    errorWithCode('ETIMEDOUT'),
+    errorWithCode('57P01'),
+    errorWithCode('08006'),
+    errorWithCode('PROTOCOL_CONNECTION_LOST'),
+    errorWithCode('P1001'),
+    errorWithName('MaxRetriesPerRequestError'),
+    errorWithName('MongoServerSelectionError'),
+    new TypeError('fetch failed', { cause: errorWithCode('ECONNREFUSED') }),
+    new TypeError('fetch failed', { cause: errorWithCode('UND_ERR_CONNECT_TIMEOUT') }),
     FST_USERS_STORE_UNAVAILABLE()
   ]
-  for (const error of away) {
+  for (const error of connectionErrors) {
     const built = await build(t, {
       strategy: () => Promise.reject(error),
-      chosen () {
+      backendsFn () {
         throw error
       }
     })
@@ -157,11 +161,11 @@ t.test('BR-03, DEP-01: errors by which drivers say that their server is away are
 })
 
 t.test(
-  'ERR-02: a bug in an adapter is a 500 with its cause in the log, and only an error of the connection is a failing store',
+  'ERR-02: a bug in an adapter is a 500 with its cause in the log, and only a lost connection or a deadlock is a 503',
   async (t) => {
     const table: [() => unknown, number][] = [
-      [bug, 500],
-      [async () => bug(), 500],
+      [throwTypeError, 500],
+      [async () => throwTypeError(), 500],
       [
         () => {
           throw new RangeError(CANARY)
@@ -170,7 +174,7 @@ t.test(
       ],
       [
         () => {
-          throw coded('ERR_ASSERTION')
+          throw errorWithCode('ERR_ASSERTION')
         },
         500
       ],
@@ -182,23 +186,23 @@ t.test(
       ],
       [
         () => {
-          throw coded('ECONNRESET')
+          throw errorWithCode('ECONNRESET')
         },
         503
       ],
       [
         () => {
-          throw coded('40P01')
+          throw errorWithCode('40P01')
         },
         503
       ],
       [
         () => {
-          throw coded('23514')
+          throw errorWithCode('23514')
         },
         500
       ],
-      [() => Promise.reject(new TypeError('fetch failed', { cause: coded('ECONNREFUSED') })), 503]
+      [() => Promise.reject(new TypeError('fetch failed', { cause: errorWithCode('ECONNREFUSED') })), 503]
     ]
     for (const [fail, status] of table) {
       const lines: string[] = []
@@ -229,14 +233,14 @@ t.test(
         const reply = await built.send('GET', url, undefined, headers)
         t.equal(reply.statusCode, status, `${String(fail)} ${url}`)
         t.notMatch(reply.body, 'canary')
-        t.match(lines.at(-1), /canary|ECONN/, 'the log has the cause')
+        t.match(lines.at(-1), /canary|ECONN/, 'the log contains the cause')
       }
       t.equal((await built.login('jwt', ARTHUR)).statusCode, status, `login ${String(fail)}`)
     }
   }
 )
 
-t.test('BR-01: a simulated upgrade without raw headers is authenticated by its token', async (t) => {
+t.test('BR-01: a WebSocket upgrade of injectWS, without raw headers, is authenticated by its token', async (t) => {
   const app = Fastify({ pluginTimeout: 60_000 })
   t.teardown(() => app.close())
   await app.register(websocket)

@@ -14,7 +14,7 @@ type BuildApp = (options: { file: string; secret: string; sendMail: () => void }
 const ARTHUR = 'king.arthur@camelot.bt'
 const SCREENSHOT = join(root, 'docs/api-page.png')
 
-t.test('on the API page of the example', { skip: skipWithoutChromium() }, async (t) => {
+t.test('on the API page of the example application', { skip: skipWithoutChromium() }, async (t) => {
   const folder = t.testdir()
   buildPackage(folder)
   const { buildApp } = (await import(pathToFileURL(join(folder, 'examples/basic/app.js')).href)) as {
@@ -28,39 +28,39 @@ t.test('on the API page of the example', { skip: skipWithoutChromium() }, async 
     password: string
   })
 
-  await t.test('a bearer token logs in: log in there, paste the token, call guarded routes', async (t) => {
-    const { page, faults } = await open(t, origin)
-    t.match(await call(page, 'get', '/hello'), { status: '401', body: { code: 'FST_USERS_UNAUTHENTICATED' } })
+  await t.test('the token of a login opens guarded routes after it is entered under Authorize', async (t) => {
+    const { page, faults } = await openApiPage(t, origin)
+    t.match(await callOperation(page, 'get', '/hello'), { status: '401', body: { code: 'FST_USERS_UNAUTHENTICATED' } })
     const {
       status,
       body: { access_token: token }
     } = await logIn(page, 'jwt', { username: ARTHUR, password: PASSWORD })
     t.equal(status, '200')
     await authorize(page, 'jwt', String(token))
-    t.strictSame(await call(page, 'get', '/hello'), { status: '200', body: { hello: 'Arthur' } })
-    t.match(await call(page, 'get', '/users/me'), {
+    t.strictSame(await callOperation(page, 'get', '/hello'), { status: '200', body: { hello: 'Arthur' } })
+    t.match(await callOperation(page, 'get', '/users/me'), {
       status: '200',
       body: { email: ARTHUR, display_name: 'Arthur', credits: 0, is_superuser: false }
     })
-    t.match(await call(page, 'get', '/admin'), { status: '403', body: { code: 'FST_USERS_FORBIDDEN' } })
-    t.same(faults, ['401', '403'], 'nothing but the refusals of the two calls')
+    t.match(await callOperation(page, 'get', '/admin'), { status: '403', body: { code: 'FST_USERS_FORBIDDEN' } })
+    t.same(faults, ['401', '403'], 'the browser reports only the two refused calls')
   })
 
-  await t.test('a cookie logs in: log in there, and call guarded routes until logout', async (t) => {
-    const { page, faults, context } = await open(t, origin)
+  await t.test('the cookie from the login operation opens guarded routes until logout', async (t) => {
+    const { page, faults, context } = await openApiPage(t, origin)
     t.equal((await logIn(page, 'cookie', { username: ARTHUR, password: 'wrong-password' })).status, '400')
     t.equal((await logIn(page, 'cookie', { username: ARTHUR, password: PASSWORD })).status, '204')
     t.match(await context.cookies(), [
       { name: '__Host-users-cookie', httpOnly: true, secure: true, sameSite: 'Lax', path: '/' }
     ])
-    t.equal(await page.evaluate('document.cookie'), '', 'scripts cannot read it')
-    t.strictSame(await call(page, 'get', '/hello'), { status: '200', body: { hello: 'Arthur' } })
-    t.strictSame(await call(page, 'get', '/feed'), { status: '200', body: { feed: 'for Arthur' } })
+    t.equal(await page.evaluate('document.cookie'), '', 'scripts cannot read the cookie')
+    t.strictSame(await callOperation(page, 'get', '/hello'), { status: '200', body: { hello: 'Arthur' } })
+    t.strictSame(await callOperation(page, 'get', '/feed'), { status: '200', body: { feed: 'for Arthur' } })
     if (process.env.UPDATE_SCREENSHOT === '1') await takeScreenshot(page)
-    t.equal((await call(page, 'post', '/auth/cookie/logout')).status, '204')
-    t.equal((await call(page, 'get', '/hello')).status, '401')
+    t.equal((await callOperation(page, 'post', '/auth/cookie/logout')).status, '204')
+    t.equal((await callOperation(page, 'get', '/hello')).status, '401')
     t.strictSame(await context.cookies(), [])
-    t.same(faults, ['400', '401'], 'nothing but the refusals of the two calls')
+    t.same(faults, ['400', '401'], 'the browser reports only the two refused calls')
   })
 })
 
@@ -68,8 +68,8 @@ t.test('the screenshot of the API page is small', async (t) => {
   t.ok(statSync(SCREENSHOT).size < 300_000)
 })
 
-/** A fresh browser on the API page, which may ask for nothing elsewhere. */
-async function open (t: Test, origin: string): Promise<OpenedPage> {
+/** Opens the API page in a new browser. Records requests to other origins as faults. */
+async function openApiPage (t: Test, origin: string): Promise<OpenedPage> {
   const opened = await openPage(t, { width: 1280, height: 1000 })
   const { page, faults } = opened
   page.on('request', (request) => {
@@ -81,13 +81,13 @@ async function open (t: Test, origin: string): Promise<OpenedPage> {
   return opened
 }
 
-interface Answer {
+interface ShownReply {
   status: string
   body: Record<string, unknown>
 }
 
-/** Unfolds an operation and makes it ready to be sent. */
-async function unfold (page: Page, method: string, path: string): Promise<Locator> {
+/** Opens an operation and clicks "Try it out". */
+async function openOperation (page: Page, method: string, path: string): Promise<Locator> {
   const block = page.locator(`.opblock-${method}`, { has: page.locator(`[data-path="${path}"]`) })
   if (!(await block.locator('.opblock-body').isVisible())) {
     await block.locator('.opblock-summary-control').click()
@@ -96,8 +96,8 @@ async function unfold (page: Page, method: string, path: string): Promise<Locato
   return block
 }
 
-/** Sends the operation; the answer is what the page shows. */
-async function send (block: Locator): Promise<Answer> {
+/** Executes an open operation. Returns the reply that the page shows. */
+async function executeOperation (block: Locator): Promise<ShownReply> {
   if (await block.getByRole('button', { name: 'Clear' }).isVisible()) {
     await block.getByRole('button', { name: 'Clear' }).click()
   }
@@ -112,16 +112,16 @@ async function send (block: Locator): Promise<Answer> {
   }
 }
 
-async function call (page: Page, method: string, path: string): Promise<Answer> {
-  return await send(await unfold(page, method, path))
+async function callOperation (page: Page, method: string, path: string): Promise<ShownReply> {
+  return await executeOperation(await openOperation(page, method, path))
 }
 
-async function logIn (page: Page, backend: string, fields: Record<string, string>): Promise<Answer> {
-  const block = await unfold(page, 'post', `/auth/${backend}/login`)
+async function logIn (page: Page, backend: string, fields: Record<string, string>): Promise<ShownReply> {
+  const block = await openOperation(page, 'post', `/auth/${backend}/login`)
   for (const [name, value] of Object.entries(fields)) {
     await block.locator(`tr[data-property-name="${name}"] input`).first().fill(value)
   }
-  return await send(block)
+  return await executeOperation(block)
 }
 
 /** Pastes a token into the Authorize dialog. */
@@ -134,11 +134,11 @@ async function authorize (page: Page, scheme: string, token: string): Promise<vo
   await form.getByRole('button', { name: 'Close' }).click()
 }
 
-/** The page with an answered call, for the README. */
+/** Takes the screenshot for the README, with the reply of one operation. */
 async function takeScreenshot (page: Page): Promise<void> {
   await page.setViewportSize({ width: 1280, height: 1150 })
   await page.reload()
-  await call(page, 'get', '/hello')
+  await callOperation(page, 'get', '/hello')
   await page.locator('#operations-tag-users').evaluate((heading: { scrollIntoView: () => void }) => {
     heading.scrollIntoView()
   })

@@ -38,7 +38,7 @@ for (const script of scripts) {
   const outfile = /outfile: 'dist\/([\w.]+)'/.exec(script)?.[1] ?? ''
   for (const minify of [false, true]) {
     t.test(
-      `${outfile}${minify ? ', minified,' : ''} registers users and logs them in without the other packages`,
+      `${outfile}${minify ? ', minified,' : ''} registers users and logs them in with only its externals installed`,
       async (t) => {
         const bundle = buildBundle(t, minify ? script.replace('bundle: true', '$&, minify: true') : script, outfile)
         await checkFlow(t, bundle)
@@ -49,9 +49,9 @@ for (const script of scripts) {
 
 /** Runs a build script. Returns the path of the bundle, which has the externals of the script next to it. */
 function buildBundle (t: Test, script: string, outfile: string): string {
-  const place = mkdtempSync(join(tmpdir(), 'fastify-users-bundle-'))
+  const bundleFolder = mkdtempSync(join(tmpdir(), 'fastify-users-bundle-'))
   t.teardown(() => {
-    rmSync(place, { recursive: true, force: true })
+    rmSync(bundleFolder, { recursive: true, force: true })
   })
   writeFileSync(join(folder, 'build.js'), script)
   const { status, stdout, stderr } = spawnSync(process.execPath, ['build.js'], {
@@ -64,15 +64,15 @@ function buildBundle (t: Test, script: string, outfile: string): string {
     { status: 0, stdout: '', stderr: '' },
     'the build has no errors and no warnings'
   )
-  cpSync(join(folder, 'dist', outfile), join(place, outfile))
+  cpSync(join(folder, 'dist', outfile), join(bundleFolder, outfile))
   const external = /external: \[(.*)\]/.exec(script)?.[1] ?? ''
   for (const [, name = ''] of external.matchAll(/'([^']+)'/g)) {
     if (name === 'mongodb') continue // the application has no MongoDB, so it need not be installed
-    const link = join(place, 'node_modules', name)
+    const link = join(bundleFolder, 'node_modules', name)
     mkdirSync(dirname(link), { recursive: true })
     symlinkSync(realpathSync(join(root, 'node_modules', name)), link)
   }
-  return join(place, outfile)
+  return join(bundleFolder, outfile)
 }
 
 async function checkFlow (t: Test, bundle: string): Promise<void> {

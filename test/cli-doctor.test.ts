@@ -28,7 +28,7 @@ function badLines ({ out }: Outcome): string[] {
   return out.split('\n').filter((line) => !line.startsWith('ok '))
 }
 
-t.test('doctor says of a good configuration that it is good, and changes nothing', async (t) => {
+t.test('doctor reports ok for each check of a valid configuration and changes nothing', async (t) => {
   const { run, file } = makePlace()
   await run(['migrate'])
   const parts = {
@@ -63,7 +63,7 @@ ok    backend database: can check tokens`,
     code: 1,
     out: /^fail {2}schema: pending: create the table "user"; run `npx fastify-users migrate`$/m
   })
-  t.notOk(existsSync(fresh.file), 'no database is made')
+  t.notOk(existsSync(fresh.file), 'doctor creates no database file')
   t.ok(existsSync(file))
   chmodSync(file, 0o644)
   t.match(await run(['doctor'], parts), {
@@ -72,7 +72,7 @@ ok    backend database: can check tokens`,
   })
 })
 
-t.test('doctor finds what the schema lacks', async (t) => {
+t.test('doctor reports missing columns and indexes, and columns that are too narrow', async (t) => {
   const { run, file } = makePlace()
   await run(['migrate'])
   const database = new Database(file)
@@ -95,7 +95,7 @@ t.test('doctor finds what the schema lacks', async (t) => {
   })
 })
 
-t.test('doctor finds cookies that browsers drop or that others see, and origins that are not meant', async (t) => {
+t.test('doctor reports cookies that browsers drop or send without TLS, and doubtful trusted origins', async (t) => {
   const { run } = makePlace()
   await run(['migrate'])
   const cases: [ConfigParts, RegExp[]][] = [
@@ -179,7 +179,7 @@ t.test('doctor finds cookies that browsers drop or that others see, and origins 
   }
 })
 
-t.test('doctor tells of options that cannot be used in one line', async (t) => {
+t.test('doctor reports invalid options and config files in one line each', async (t) => {
   const { run, folder } = makePlace()
   const cases: [ConfigParts, RegExp][] = [
     [
@@ -222,9 +222,9 @@ t.test('doctor tells of options that cannot be used in one line', async (t) => {
   })
 })
 
-t.test('doctor finds stores that do not answer, in bounded time, and says nothing of passwords', async (t) => {
+t.test('doctor reports stores that do not answer within a time limit, and prints no passwords', async (t) => {
   const { run } = makePlace()
-  const silent = createServer() // accepts, and never says a word
+  const silent = createServer() // accepts connections and never sends data
   const sockets = new Set<Socket>()
   silent.on('connection', (socket) => {
     sockets.add(socket.on('error', () => {}))
@@ -249,15 +249,18 @@ t.test('doctor finds stores that do not answer, in bounded time, and says nothin
     }),
     run(['doctor'], { adapter: 'memory()', backends: redis('redis://127.0.0.1:1') })
   ])
-  const [refused, black, gone] = reports.map(badLines)
+  const [refused, unanswered, redisRefused] = reports.map(badLines)
   t.match(refused, [
     /^fail {2}database: the store does not answer: .*ECONNREFUSED.*; start the database, or correct the adapter$/
   ])
-  t.match(black, [
+  t.match(unanswered, [
     /^fail {2}database: the store does not answer; start the database/,
     /^fail {2}backend redis: the store does not answer/
   ])
-  t.match(gone, [/^warn {2}database: this adapter has no schema/, /^fail {2}backend redis: the store does not answer/])
+  t.match(
+    redisRefused,
+    [/^warn {2}database: this adapter has no schema/, /^fail {2}backend redis: the store does not answer/]
+  )
   t.strictSame(
     reports.map(({ code }) => code),
     [1, 1, 1]
@@ -265,7 +268,7 @@ t.test('doctor finds stores that do not answer, in bounded time, and says nothin
   t.notMatch(JSON.stringify(reports), /hunter2|\n +at /)
 })
 
-t.test('doctor finds clocks that are apart', async (t) => {
+t.test('doctor reports a difference between the clocks of the database and of this machine', async (t) => {
   const schemaWith = (offset: number): StoreSchema => ({
     creation: async () => ({ steps: [], problems: [] }),
     plan: async () => ({ steps: [], problems: [] }),
@@ -285,7 +288,7 @@ t.test('doctor finds clocks that are apart', async (t) => {
   }
 })
 
-t.test('doctor looks at PostgreSQL and Redis', service, async (t) => {
+t.test('doctor checks PostgreSQL and Redis', service, async (t) => {
   const { schema, drop } = await makeSchema()
   const pool = new pg.Pool(configOf(schema))
   t.teardown(async () => {
@@ -307,9 +310,9 @@ t.test('doctor looks at PostgreSQL and Redis', service, async (t) => {
   t.match(report.out, /^ok {4}backend redis: can check tokens$/m)
 })
 
-t.test('a client of the config that fails by itself is one line and the exit code 1', async (t) => {
+t.test('an uncaught error of a client in the config file is printed as one line, and the exit code is 1', async (t) => {
   const { start } = makePlace()
   const rest =
-    "setTimeout(() => { throw new Error('the client fell\\nover') }, 0); await new Promise((resolve) => { setTimeout(resolve, 5000) })"
-  t.strictSame(await start(['doctor'], { rest }).outcome, { code: 1, out: '', err: 'fastify-users: the client fell\n' })
+    "setTimeout(() => { throw new Error('connection lost\\nsecond line') }, 0); await new Promise((resolve) => { setTimeout(resolve, 5000) })"
+  t.strictSame(await start(['doctor'], { rest }).outcome, { code: 1, out: '', err: 'fastify-users: connection lost\n' })
 })
