@@ -40,16 +40,16 @@ import { ARTHUR, buildApp, cookieOf, PASSWORD } from './helpers/build-app.js'
 import { makeMysqlDatabase, mysqlConfigOf, needsMysql } from './helpers/mysql.js'
 import { configOf, makeSchema, needsPostgres } from './helpers/postgres.js'
 
-/** Tables of the application, as it names them. */
+/** The application's own tables, for its own Kysely queries. */
 interface Tables {
   user: { id: string; email: string; isActive: boolean | number; hashedPassword: string }
 }
 
-/** A place of its own on one engine. */
+/** A new database, schema or file on one engine. */
 interface Store {
-  /** Another instance on it, with plugins that rename and parse what they see. */
+  /** Returns a new Kysely instance on this database, with plugins that rename columns and parse JSON. */
   instance: (config?: Partial<KyselyConfig>) => Kysely<Tables>
-  /** The adapter that needs no Kysely, on the same tables. */
+  /** Returns the adapter that works without Kysely, on the same tables. */
   direct: () => DatabaseAdapter
   drop: () => Promise<void>
 }
@@ -59,19 +59,19 @@ interface Engine {
   options: { skip?: string | false }
   /** `connections` is the size of each pool. */
   make: (connections?: number) => Promise<Store>
-  /** Reads the names of the user table's columns. */
+  /** The query that reads the column names of the user table. */
   columns: string
-  /** Makes an adopted table. */
+  /** The statements that create an existing table for the adapter to use. */
   people: string[]
-  /** Makes a table or index of the name of one of ours, where one failure undoes the rest. */
+  /** The statements that create an index whose name the adapter needs. Set where table creation is transactional. */
   spoil?: string[]
 }
 
 const createTables = true
 const plugins = [new CamelCasePlugin(), new ParseJSONResultsPlugin()]
 
-/** Kysely hears of no connection that breaks, and unheard the event ends the process. */
-function survive (pool: pg.Pool): void {
+/** Kysely does not listen to the pool's errors, and an unhandled `error` event ends the process. */
+function ignoreConnectionErrors (pool: pg.Pool): void {
   pool.on('error', () => {})
   pool.on('connect', (client) => {
     client.on('error', () => {})
@@ -83,7 +83,7 @@ async function makePostgres (connections = 4): Promise<Store> {
   const pools: pg.Pool[] = []
   const open = (): pg.Pool => {
     const pool = new pg.Pool(configOf(schema, { max: connections }))
-    survive(pool)
+    ignoreConnectionErrors(pool)
     pools.push(pool)
     return pool
   }
@@ -141,8 +141,8 @@ function makeSqlite (directory: string): Promise<Store> {
 }
 
 const directory = t.testdir({})
-const spoil = ['CREATE TABLE mine (a INTEGER)', 'CREATE INDEX ix_accesstoken_user_id ON mine (a)']
-const people = [
+const blockingStatements = ['CREATE TABLE mine (a INTEGER)', 'CREATE INDEX ix_accesstoken_user_id ON mine (a)']
+const createPeople = [
   'CREATE TABLE "People" (uid VARCHAR(36) PRIMARY KEY, "E Mail" TEXT, hash TEXT, active BOOLEAN, is_superuser BOOLEAN, is_verified BOOLEAN)',
   'CREATE UNIQUE INDEX mine ON "People" (lower("E Mail"))'
 ]
@@ -154,8 +154,8 @@ const engines: Engine[] = [
     options: {},
     make: () => makeSqlite(directory),
     columns: "SELECT name FROM pragma_table_info('user')",
-    people,
-    spoil
+    people: createPeople,
+    spoil: blockingStatements
   },
   {
     name: 'PostgreSQL',
@@ -163,8 +163,8 @@ const engines: Engine[] = [
     make: makePostgres,
     columns:
       'SELECT attname AS name FROM pg_attribute WHERE attrelid = \'"user"\'::regclass AND attnum > 0 ORDER BY attnum',
-    people,
-    spoil
+    people: createPeople,
+    spoil: blockingStatements
   },
   {
     name: 'MySQL',
@@ -192,7 +192,7 @@ async function openedAdapter (adapter: DatabaseAdapter, defined: readonly Model[
   return adapter
 }
 
-async function made (t: Test, { make }: Engine): Promise<Store> {
+async function makeStore (t: Test, { make }: Engine): Promise<Store> {
   const store = await make()
   t.teardown(store.drop)
   return store
@@ -233,10 +233,10 @@ for (const engine of engines) {
   if (name !== 'SQLite') conform(`${name} with several connections passes the suite's races`, engine, 4, /^RACE/)
 
   t.test(
-    `kysely() on ${name} stores and reads what the direct adapter does, under the same names, whatever plugins do`,
+    `kysely() on ${name} stores and reads the same values under the same names as the direct adapter, with any plugins`,
     options,
     async (t) => {
-      const store = await made(t, engine)
+      const store = await makeStore(t, engine)
       const db = store.instance()
       const ours = await opened(db)
       const direct = await openedAdapter(store.direct())
@@ -284,7 +284,7 @@ for (const engine of engines) {
         .select(['email', 'hashedPassword'])
         .where('isActive', '=', name === 'SQLite' ? 0 : false)
         .execute()
-      t.hasStrict(active, [{ hashedPassword: 'hash' }], "the application's own queries have their plugins")
+      t.hasStrict(active, [{ hashedPassword: 'hash' }], "the plugins apply to the application's own queries")
     }
   )
 
@@ -296,7 +296,7 @@ for (const engine of engines) {
         userSchemas({ credits: Type.Integer() }, { id: uuidId() }),
         userSchemas({ credits: Type.Integer() }, { id: integerId() })
       ]) {
-        const store = await made(t, engine)
+        const store = await makeStore(t, engine)
         const queries: string[] = []
         const db = store.instance({
           log: ({ query }) => {
@@ -335,7 +335,7 @@ for (const engine of engines) {
           'once'
         )
         for (const headers of sessions) {
-          t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401, 'a reset ends sessions')
+          t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401, 'a password reset ends sessions')
         }
         const headers = { cookie: cookieOf(await login('cookie', 'new@camelot.bt', 'excalibur-22')) }
         t.equal((await send('POST', '/auth/cookie/logout', undefined, headers)).statusCode, 204)
@@ -344,19 +344,19 @@ for (const engine of engines) {
         t.equal((await login('cookie', 'new@camelot.bt', 'excalibur-22')).statusCode, 400)
         t.ok(
           queries.some((text) => text.startsWith('INSERT INTO')),
-          "the application's log sees the queries"
+          "the application's log receives the queries"
         )
         await app.close()
-        t.strictSame(await db.selectFrom('user').selectAll().execute(), [], 'the instance stays open')
+        t.strictSame(await db.selectFrom('user').selectAll().execute(), [], 'the instance stays open after the application has closed')
       }
     }
   )
 
   t.test(
-    `kysely() on ${name} makes no tables unless it is told to, and those that cannot be made leave nothing behind`,
+    `kysely() on ${name} creates tables only with createTables: true, and a failed creation leaves no tables behind`,
     options,
     async (t) => {
-      const store = await made(t, engine)
+      const store = await makeStore(t, engine)
       const db = store.instance()
       await t.rejects(opened(db, models, {}), {
         code: 'FST_USERS_TABLE_MISMATCH',
@@ -365,7 +365,7 @@ for (const engine of engines) {
       await t.rejects(
         opened(db, models, {}),
         { message: /run `npx fastify-users migrate`/ },
-        'and names the command that makes them'
+        'the message names the command that creates them'
       )
       await t.rejects(opened(db, models, { createTables: false }), { code: 'FST_USERS_TABLE_MISMATCH' })
       for (const statement of engine.spoil ?? []) await sql.raw(statement).execute(db)
@@ -377,8 +377,8 @@ for (const engine of engines) {
     }
   )
 
-  t.test(`row 83: kysely() on ${name} maps other names, and a clash names our fields`, options, async (t) => {
-    const db = (await made(t, engine)).instance()
+  t.test(`row 83: kysely() on ${name} maps table and column names, and a unique violation names the fields of the model`, options, async (t) => {
+    const db = (await makeStore(t, engine)).instance()
     for (const statement of engine.people) await sql.raw(statement).execute(db)
     const adopted = await opened(db, [Person], {
       tables: {
@@ -404,8 +404,8 @@ for (const engine of engines) {
     })
   })
 
-  t.test(`a ${name} that is gone is 503 with retry-after through kysely(), never 401`, options, async (t) => {
-    const db = (await made(t, engine)).instance()
+  t.test(`a request to ${name} through kysely() replies 503 with retry-after, never 401, when the database is down`, options, async (t) => {
+    const db = (await makeStore(t, engine)).instance()
     const built = await buildApp(t, { adapter: kysely(db, { createTables }) })
     await built.register()
     const sessions = [await built.bearer(ARTHUR), await built.cookie(ARTHUR)]
@@ -424,11 +424,11 @@ for (const engine of engines) {
   })
 }
 
-t.test('a connection that breaks under kysely() is 503, and the next is used', postgresOptions, async (t) => {
+t.test('kysely(): a request whose connection breaks replies 503, and later requests use a new connection', postgresOptions, async (t) => {
   const { schema, drop } = await makeSchema()
   const pool = new pg.Pool(configOf(schema, { application_name: schema }))
   const other = new pg.Pool(configOf(schema))
-  for (const one of [pool, other]) survive(one)
+  for (const one of [pool, other]) ignoreConnectionErrors(one)
   t.teardown(async () => {
     await Promise.all([pool.end(), other.end()])
     await drop()
@@ -457,7 +457,7 @@ t.test('a connection that breaks under kysely() is 503, and the next is used', p
   blocker.release()
   const statuses = new Set<number>()
   while (!statuses.has(200)) {
-    // the pool may not know yet that the connection has ended
+    // the pool can return the ended connection a few more times before it notices
     statuses.add((await built.send('GET', '/users/me', undefined, headers)).statusCode)
     await sleep(10)
   }
@@ -470,12 +470,12 @@ t.test('a connection that breaks under kysely() is 503, and the next is used', p
 })
 
 t.test(
-  'DEP-01, DEP-03: rows that are stored together through kysely() come in time, or not at all',
+  'DEP-01, DEP-03: kysely() stores related rows together before its timeout, or stores none of them',
   postgresOptions,
   async (t) => {
     const { schema, drop } = await makeSchema()
     const pools = [new pg.Pool(configOf(schema, { max: 1 })), new pg.Pool(configOf(schema))] as const
-    for (const one of pools) survive(one)
+    for (const one of pools) ignoreConnectionErrors(one)
     t.teardown(async () => {
       await Promise.all(pools.map((pool) => pool.end()))
       await drop()
@@ -498,13 +498,13 @@ t.test(
       )
       await blocker.query('ROLLBACK')
       blocker.release()
-      t.same(await adapter.findMany(User, {}, { limit: 9 }), [], `nothing came after the answer: ${table}`)
+      t.same(await adapter.findMany(User, {}, { limit: 9 }), [], `no row of the failed transaction is stored: ${table}`)
     }
   }
 )
 
 t.test(
-  "DEP-03: a deadlock of MySQL is no fault of the caller's: what kysely() asked for runs again",
+  'DEP-03: kysely() runs a transaction or a statement again after a deadlock of MySQL',
   mysqlOptions,
   async (t) => {
     const { database, drop } = await makeMysqlDatabase()
@@ -522,7 +522,7 @@ t.test(
     })
     const deadlock = async (first: string, victim: () => Promise<unknown> | undefined, last: string): Promise<void> => {
       await other.query('START TRANSACTION')
-      await other.query('UPDATE heavy SET seq = seq + 1') // the server gives up the lighter of two
+      await other.query('UPDATE heavy SET seq = seq + 1') // InnoDB rolls back the transaction that changed fewer rows
       await other.query(first, [owner])
       const waiting = victim()
       while (
@@ -535,15 +535,15 @@ t.test(
         )[0].length === 0
       ) {
         await sleep(150)
-      } // the server's view is renewed only when nobody read it for 0.1 s
+      } // InnoDB refreshes INNODB_TRX only if nobody has read it for 0.1 s
       await other.query(last, [owner])
       await other.query('ROLLBACK')
       await waiting
     }
-    let made = 0
+    let runs = 0
     const create = (): Promise<unknown> | undefined =>
       adapter.createWith?.(User, { email: 'new@x.org', hashed_password: 'hash', is_active: true }, ({ id }) => {
-        made++
+        runs++
         return [[Account, { user_id: id, oauth_name: 'grail', account_id: '1' }]]
       })
     await deadlock(
@@ -551,7 +551,7 @@ t.test(
       create,
       "UPDATE user SET email = 'new@x.org' WHERE id = ?"
     )
-    t.equal(made, 2, 'all of it is done again')
+    t.equal(runs, 2, 'the whole transaction runs again')
     t.equal((await adapter.findMany(Account, {}, { limit: 9 })).length, 1)
 
     const { id: last } = await createUser(adapter, {
@@ -568,7 +568,7 @@ t.test(
   }
 )
 
-t.test("PostgreSQL values are read alike whatever parsers the application's pool has", postgresOptions, async (t) => {
+t.test("kysely() reads the same PostgreSQL values with any type parsers of the application's pool", postgresOptions, async (t) => {
   const { schema, drop } = await makeSchema()
   const strange = (oid: number): ((value: string) => unknown) =>
     [16, 20, 21, 23, 114, 700, 701, 1082, 1114, 1184, 1700, 3802].includes(oid)
@@ -599,7 +599,7 @@ t.test("PostgreSQL values are read alike whatever parsers the application's pool
 })
 
 t.test(
-  "MySQL values are read alike whatever the application's pool does with them, and TIMESTAMP columns in UTC",
+  "kysely() reads the same MySQL values with any settings of the application's pool, and reads TIMESTAMP as UTC",
   mysqlOptions,
   async (t) => {
     const { database, drop } = await makeMysqlDatabase()
@@ -650,7 +650,7 @@ t.test(
 )
 
 t.test(
-  'kysely() refuses sessions of MySQL that would change data or let values become SQL',
+  'kysely() refuses MySQL sessions whose mode changes data or lets values become SQL',
   mysqlOptions,
   async (t) => {
     for (const [mode, message] of [
@@ -672,7 +672,7 @@ t.test(
   }
 )
 
-t.test('kysely() refuses a pool of PostgreSQL that gives binary values', postgresOptions, async (t) => {
+t.test('kysely() refuses a PostgreSQL pool that returns binary values', postgresOptions, async (t) => {
   const pool = new pg.Pool({ ...configOf('public'), binary: true } as pg.PoolConfig)
   t.teardown(() => pool.end())
   await t.rejects(opened(new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })), {
@@ -681,7 +681,7 @@ t.test('kysely() refuses a pool of PostgreSQL that gives binary values', postgre
   })
 })
 
-t.test('kysely() refuses what is no instance for one of its databases', async (t) => {
+t.test('kysely() refuses values that are not a Kysely instance, transactions and unsupported databases', async (t) => {
   const invalid = { code: 'FST_USERS_INVALID_OPTION' }
   const database = new Database(':memory:')
   t.teardown(() => {

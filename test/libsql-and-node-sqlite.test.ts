@@ -17,12 +17,12 @@ interface Client {
   options?: { skip: string }
 }
 
-const absent =
+const skipWithoutNodeSqlite =
   openNodeSqlite === undefined ? { options: { skip: `Node ${process.versions.node} has no node:sqlite` } } : {}
 const clients: Client[] = [
   { name: 'libsql', open: (path) => new Libsql(path) },
-  { name: 'node:sqlite', open: openNodeSqlite ?? openLikeNodeSqlite, ...absent },
-  { name: 'a database of the form of node:sqlite', open: openLikeNodeSqlite }
+  { name: 'node:sqlite', open: openNodeSqlite ?? openLikeNodeSqlite, ...skipWithoutNodeSqlite },
+  { name: 'a database with the interface of node:sqlite', open: openLikeNodeSqlite }
 ]
 
 function path (t: Test): string {
@@ -41,7 +41,8 @@ async function opened (t: Test, database: Opened): Promise<DatabaseAdapter> {
 
 /** All values of one column. */
 function column (database: Opened, sql: string): unknown[] {
-  const statement = database.prepare(sql) as NodeSqliteStatement // without parameters all clients agree
+  // without parameters, `all` has the same signature in all clients
+  const statement = database.prepare(sql) as NodeSqliteStatement
   return (statement.all() as Record<string, unknown>[]).map((row) => Object.values(row)[0])
 }
 
@@ -71,7 +72,7 @@ for (const { name, open, options = {} } of clients) {
     })
   })
 
-  t.test(`rows 21, 22: every flow works on ${name}, with two applications that write one file`, options, async (t) => {
+  t.test(`rows 21, 22: every flow works on ${name} while two applications write to one file`, options, async (t) => {
     const file = path(t)
     const databases = [open(file), open(file)] as const
     t.teardown(() => {
@@ -116,11 +117,11 @@ for (const { name, open, options = {} } of clients) {
       many.map(() => 201)
     )
     await one.app.close()
-    t.strictSame(column(databases[0], 'SELECT count(*) FROM user'), [41], 'the database stays open')
+    t.strictSame(column(databases[0], 'SELECT count(*) FROM user'), [41], 'the database stays open after the application has closed')
   })
 
   t.test(
-    `${name}: foreign keys are kept, the journal mode stays, and a write waits for another connection`,
+    `${name}: foreign keys are enforced, the journal mode is unchanged, and a write waits for another connection's lock`,
     options,
     async (t) => {
       const file = path(t)
@@ -141,18 +142,18 @@ for (const { name, open, options = {} } of clients) {
         clearInterval(counting)
       })
       const user = await createUser(adapter)
-      t.ok(turns >= 5, 'the event loop went on')
+      t.ok(turns >= 5, 'the event loop keeps running while the write waits')
       other.exec('BEGIN IMMEDIATE; UPDATE "user" SET email = \'taken@camelot.bt\'')
       const late = t.rejects(
         createUser(adapter, { email: 'TAKEN@camelot.bt' }),
         { code: 'FST_USERS_UNIQUE_VIOLATION' },
-        'taken meanwhile'
+        'the other connection stores the e-mail first'
       )
       other.exec('COMMIT')
       await late
       Object.assign(user, { email: 'taken@camelot.bt' })
       await createToken(adapter, user, 'token')
-      t.hasStrict(adapter.findWithUser?.(AccessToken, { token: 'token' }), { user }, 'an answer at once')
+      t.hasStrict(adapter.findWithUser?.(AccessToken, { token: 'token' }), { user }, 'the adapter reads synchronously')
       for (const read of [() => adapter.findOne(User, {}), () => adapter.findWithUser?.(AccessToken, {})]) {
         await read()
         await t.resolves(async () => {
@@ -164,7 +165,7 @@ for (const { name, open, options = {} } of clients) {
     }
   )
 
-  t.test(`${name}: text with U+0000 is refused or stored whole, and json keeps it`, options, async (t) => {
+  t.test(`${name}: text with U+0000 is refused or stored completely, and JSON keeps it`, options, async (t) => {
     const adapter = await opened(t, open(':memory:'))
     const user = await createUser(adapter, { order: 'a', settings: { text: 'a\0b' } })
     t.strictSame(await adapter.findOne(User, { order: 'a' }), user)
@@ -186,7 +187,7 @@ for (const { name, open, options = {} } of clients) {
     }
   })
 
-  t.test(`${name}: tables that cannot be made are left out whole`, options, async (t) => {
+  t.test(`${name}: a failed creation leaves no tables behind`, options, async (t) => {
     const database = open(':memory:')
     t.teardown(() => {
       database.close()

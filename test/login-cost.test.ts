@@ -16,51 +16,51 @@ import { buildApp, PASSWORD, storedModel, visible, type TestApp } from './helper
 const OWN = { memoryCost: 64, timeCost: 2, parallelism: 1, insecureFastHashing: true } as const
 const ARGON2 = { algorithm: 'argon2id', memoryCost: 256, timeCost: 3, parallelism: 4 } as const
 const BCRYPT = { algorithm: 'bcrypt', cost: 6 } as const
-const NOT_NAMED = 'FST_USERS_STORED_FORMAT_NOT_NAMED'
+const FORMAT_NOT_NAMED = 'FST_USERS_STORED_FORMAT_NOT_NAMED'
 
-interface Done {
+interface Work {
   argon2: number
   bcrypt: number
 }
 
-/** An engine that adds up its work: KiB times passes of argon2, rounds of bcrypt. */
-function countingEngine (engine: HashEngine = nativeHashEngine): HashEngine & { take(): Done } {
-  let done: Done = { argon2: 0, bcrypt: 0 }
+/** Returns an engine that counts its work: KiB times passes for argon2, rounds for bcrypt. */
+function countingEngine (engine: HashEngine = nativeHashEngine): HashEngine & { take(): Work } {
+  let work: Work = { argon2: 0, bcrypt: 0 }
   return {
     take () {
-      const taken = done
-      done = { argon2: 0, bcrypt: 0 }
+      const taken = work
+      work = { argon2: 0, bcrypt: 0 }
       return taken
     },
     hashArgon2 (password, cost) {
-      done.argon2 += cost.memoryCost * cost.timeCost
+      work.argon2 += cost.memoryCost * cost.timeCost
       return engine.hashArgon2(password, cost)
     },
     verifyArgon2 (password, hash) {
       const { memoryCost, timeCost } = parseOptions(hash)
-      done.argon2 += memoryCost * timeCost
+      work.argon2 += memoryCost * timeCost
       return engine.verifyArgon2(password, hash)
     },
     verifyBcrypt (password, hash) {
-      done.bcrypt += 2 ** Number(hash.split('$')[2])
+      work.bcrypt += 2 ** Number(hash.split('$')[2])
       return engine.verifyBcrypt(password, hash)
     }
   }
 }
 
-/** The work without the remainder that no whole KiB of three passes can make up. */
-function rounded ({ argon2, bcrypt }: Done): Done {
+/** Rounds the argon2 work to a multiple of 3, because the padding uses whole KiB in three passes. */
+function rounded ({ argon2, bcrypt }: Work): Work {
   return { argon2: Math.round(argon2 / 3) * 3, bcrypt }
 }
 
-/** An engine that does nothing: no password is right. */
+/** An engine that does no work and accepts no password. */
 const idleEngine: HashEngine = {
   hashArgon2: async () => '',
   verifyArgon2: async () => false,
   verifyBcrypt: async () => false
 }
 
-/** Hashes of `PASSWORD` as other programs may have stored them. */
+/** Returns hashes of `PASSWORD` in formats that other programs can have stored. */
 async function storedHashes (passwords: PasswordHelper): Promise<Record<string, string>> {
   const argon2 = (algorithm: number, memoryCost: number, timeCost: number, parallelism = 1): Promise<string> =>
     makeArgon2(PASSWORD, { algorithm, memoryCost, timeCost, parallelism })
@@ -86,7 +86,7 @@ interface Seeded extends TestApp {
 
 const emailOf = (name: string): string => `${name.replaceAll(' ', '-')}@camelot.bt`
 
-/** An application whose users have these hashes. */
+/** Builds an application and stores one user for each of these hashes. */
 async function seed (
   t: Test,
   hashes: Record<string, string>,
@@ -108,7 +108,7 @@ async function seed (
   return { ...built, adapter, names: Object.keys(hashes) }
 }
 
-/** Warnings of this code while the work runs. */
+/** Returns the messages of the warnings with this code that are emitted while `work` runs. */
 async function warningsOf (code: string, work: () => Promise<unknown>): Promise<string[]> {
   const messages: string[] = []
   const listen = (warning: Error & { code?: string }): void => {
@@ -116,7 +116,8 @@ async function warningsOf (code: string, work: () => Promise<unknown>): Promise<
   }
   process.on('warning', listen)
   await work()
-  const marker = once(process, 'warning') // warnings are emitted in order, on a later tick
+  // Node emits warnings in order and on a later tick, so this one arrives after all others
+  const marker = once(process, 'warning')
   process.emitWarning('done', { code: 'DONE' })
   await marker
   await new Promise(setImmediate)
@@ -176,7 +177,7 @@ t.test('LOG-02: the right password of an inactive user costs what a wrong one co
   for (const attempt of attempts) t.same(attempt, { ...attempts[0], work: { argon2: 768, bcrypt: 64 } })
 })
 
-t.test('LOG-02: the work of all formats is done in one turn of the queue', async (t) => {
+t.test('LOG-02: the hash queue counts the work for all formats as one job', async (t) => {
   let running = 0
   let most = 0
   const tracked =
@@ -219,7 +220,7 @@ t.test(
 )
 
 t.test(
-  'LOG-02: one warning names a stored format that costs more than the named ones, without salt or digest',
+  'LOG-02: a stored hash that costs more than the named formats causes one warning, which shows no salt or digest',
   async (t) => {
     const bcrypt = await makeBcrypt(PASSWORD, 12)
     const cases: [Partial<UsersOptions>, string[]][] = [
@@ -228,11 +229,12 @@ t.test(
         { passwords: createPasswordHelper({ ...OWN, storedFormats: [{ algorithm: 'bcrypt', cost: 12 }] }, idleEngine) },
         []
       ],
-      [{ compatibility: 'fastapi-users', passwords: undefined as never }, []] // its own formats
+      // compatibility mode names its own formats
+      [{ compatibility: 'fastapi-users', passwords: undefined as never }, []]
     ]
     for (const [options, formats] of cases) {
       const { login } = await seed(t, { arthur: bcrypt }, options as Parameters<typeof seed>[2])
-      const warnings = await warningsOf(NOT_NAMED, async () => {
+      const warnings = await warningsOf(FORMAT_NOT_NAMED, async () => {
         for (let i = 0; i < 2; i++) await login('jwt', emailOf('arthur'), 'wrong-password')
       })
       t.same(
@@ -242,14 +244,14 @@ t.test(
       t.notMatch(warnings.join(), bcrypt.slice(10))
     }
     const argon2 = await makeArgon2('x', { memoryCost: 65, timeCost: 2, parallelism: 1 })
-    const [warning] = await warningsOf(NOT_NAMED, () =>
+    const [warning] = await warningsOf(FORMAT_NOT_NAMED, () =>
       createPasswordHelper(OWN, idleEngine).verifyAndUpdate('x', argon2)
     )
     t.match(warning, '(argon2id v=19 m=65,t=2,p=1)')
   }
 )
 
-t.test('stored formats that are wrong refuse to start', async (t) => {
+t.test('wrong stored formats refuse to start', async (t) => {
   const refused: unknown[] = [
     null,
     {},
@@ -291,7 +293,7 @@ t.test('stored formats that are wrong refuse to start', async (t) => {
   }
 })
 
-/** An engine that holds every hash of a stored hash, which is what reset tokens of compatibility mode are made of. */
+/** Returns an engine that pauses when it hashes a stored hash. Compatibility mode does this for each reset token. */
 function holdingEngine (): { engine: HashEngine; held(): number; release(): void } {
   let held = 0
   let release: () => void = () => {}
@@ -316,7 +318,7 @@ function holdingEngine (): { engine: HashEngine; held(): number; release(): void
   }
 }
 
-t.test('PW-11: logins pass while 150 reset tokens of compatibility mode wait for their hash', async (t) => {
+t.test('PW-11: logins succeed while 150 reset tokens of compatibility mode wait for their hash', async (t) => {
   const { engine, held, release } = holdingEngine()
   const passwords = createPasswordHelper({ ...OWN, concurrency: 1, maxQueued: 0 }, engine)
   const { app, login, send, create, events } = await seed(t, {}, { passwords, fingerprint: 'argon2' })
@@ -335,10 +337,10 @@ t.test('PW-11: logins pass while 150 reset tokens of compatibility mode wait for
   for (const reply of replies) t.same(visible(reply), visible(unknown))
   release()
   await app.users.settled()
-  t.equal(events.filter(({ name }) => name === 'onAfterForgotPassword').length, 150, 'all tokens are made in the end')
+  t.equal(events.filter(({ name }) => name === 'onAfterForgotPassword').length, 150, 'all tokens are created in the end')
 })
 
-t.test('PW-11: more reset tokens than may wait change no reply and are logged', async (t) => {
+t.test("PW-11: reset tokens beyond the queue's limit change no reply and are logged", async (t) => {
   const { engine, release } = holdingEngine()
   const passwords = createPasswordHelper({ ...OWN, concurrency: 1, maxQueued: 0 }, engine)
   const lines: string[] = []
@@ -367,6 +369,6 @@ t.test('PW-11: more reset tokens than may wait change no reply and are logged', 
   t.equal((await login('jwt', emailOf('arthur'))).statusCode, 200)
   release()
   await app.users.settled()
-  t.equal(events.filter(({ name }) => name === 'onAfterForgotPassword').length, 257, 'one ran and 256 waited')
+  t.equal(events.filter(({ name }) => name === 'onAfterForgotPassword').length, 257, 'one token was hashed and 256 waited')
   t.equal(lines.filter((line) => line.includes('FST_USERS_PASSWORD_QUEUE_FULL')).length, 43)
 })

@@ -62,7 +62,7 @@ async function app (t: Test, options: Partial<UsersOptions> = {}) {
 }
 
 t.test('bearer login', async (t) => {
-  t.test('row 7, CK-08: replies 200 with the token, not to be cached', async (t) => {
+  t.test('row 7, CK-08: replies 200 with the token and cache-control: no-store', async (t) => {
     const { create, login, send } = await app(t)
     await create()
     const reply = await login('jwt', ARTHUR)
@@ -74,7 +74,7 @@ t.test('bearer login', async (t) => {
     t.equal((await send('GET', '/users/me', undefined, { authorization: `Bearer ${token}` })).statusCode, 200)
   })
 
-  t.test('row 7: two logins in one second give two tokens', async (t) => {
+  t.test('row 7: two logins in the same second return different tokens', async (t) => {
     const { create, bearer } = await app(t, { clock: () => 1_800_000_000_000 })
     await create()
     t.not((await bearer(ARTHUR)).authorization, (await bearer(ARTHUR)).authorization)
@@ -82,7 +82,7 @@ t.test('bearer login', async (t) => {
 })
 
 t.test('the login body', async (t) => {
-  t.test('row 8: is a urlencoded form, a multipart form or JSON', async (t) => {
+  t.test('row 8: may be a urlencoded form, a multipart form or JSON', async (t) => {
     const { create, post } = await app(t)
     await create({ email: 'Merlin.Émrys@camelot.bt', password: 'пароль🔑 +&=%' })
     const fields = [
@@ -103,7 +103,7 @@ t.test('the login body', async (t) => {
     }
   })
 
-  t.test('row 9: grant_type is absent, empty or password; an empty field is a missing one', async (t) => {
+  t.test('row 9: may omit grant_type, or set it to an empty text or password; an empty field counts as missing', async (t) => {
     const { create, post } = await app(t)
     await create()
     const good = { username: ARTHUR, password: PASSWORD }
@@ -138,7 +138,7 @@ t.test('the login body', async (t) => {
         const name = `${type.split(';')[0]} ${JSON.stringify(fields).slice(0, 100)}`
         if (paths === null) t.equal(reply.statusCode, 200, name)
         else misfit(t, reply, paths, name)
-        t.notOk(reply.body.includes(PASSWORD), 'the password is not in the reply')
+        t.notOk(reply.body.includes(PASSWORD), 'the reply does not contain the password')
       }
     }
     misfit(t, await post(FORM, ''), ['/password', '/username'], 'an empty form')
@@ -148,7 +148,7 @@ t.test('the login body', async (t) => {
       t,
       await post('application/json', JSON.stringify({ ...good, password: null, username: [ARTHUR] })),
       ['/password', '/username'],
-      'null and a list'
+      'null and an array'
     )
     misfit(
       t,
@@ -158,7 +158,7 @@ t.test('the login body', async (t) => {
     )
   })
 
-  t.test('row 8: with a file, a repeated field, broken parts or another type is refused', async (t) => {
+  t.test('row 8: is refused if it has a file, a repeated field, broken parts or an unsupported content type', async (t) => {
     const { create, post, sessions } = await app(t)
     await create()
     const pair = [
@@ -195,7 +195,7 @@ t.test('the login body', async (t) => {
   })
 
   t.test(
-    'row 8: invalid UTF-8 is refused in every kind of body, raw and percent-encoded, so that it opens no account',
+    'row 8: is refused in every content type if it contains invalid UTF-8, raw or percent-encoded',
     async (t) => {
       const { create, post, sessions } = await app(t)
       await create({ email: 'merliné@camelot.bt', password: 'guinevere-\ufffd' })
@@ -289,7 +289,7 @@ t.test('the login body', async (t) => {
       t.equal(
         (await send(FORM, bytes(`username=${user}&password=guinevere-%EF%BF%BD`))).statusCode,
         204,
-        'the character U+FFFD itself is text like any other'
+        'U+FFFD itself is accepted'
       )
       t.equal(
         (
@@ -308,12 +308,12 @@ t.test('the login body', async (t) => {
       t.equal(
         (await send(FORM, bytes('username=galahad@camelot.bt&password=100%+guinevere+%zz'))).statusCode,
         204,
-        'a percent sign that escapes nothing stays'
+        'a percent sign without two hex digits is kept'
       )
     }
   )
 
-  t.test('LOG-10: credentials are read from the body alone', async (t) => {
+  t.test('LOG-10: is the only source of credentials', async (t) => {
     const { create, app: fastify } = await app(t)
     await create()
     const query = new URLSearchParams({ username: ARTHUR, password: PASSWORD }).toString()
@@ -335,7 +335,7 @@ t.test('the login body', async (t) => {
 
 t.test('a failed login', async (t) => {
   t.test(
-    'rows 10, 17, LOG-01: looks the same for an unknown, an inactive and an unverified user and for a wrong password',
+    'rows 10, 17, LOG-01: gets the same reply for an unknown, inactive or unverified user and for a wrong password',
     async (t) => {
       for (const backend of ['jwt', 'cookie']) {
         const { create, login, sessions } = await app(t, { requireVerification: true })
@@ -375,7 +375,7 @@ t.test('a failed login', async (t) => {
     }
   )
 
-  t.test('row 66, LOG-02: costs one hash, whoever it is for', async (t) => {
+  t.test('row 66, LOG-02: costs one hash for known and unknown users', async (t) => {
     const { passwords, calls } = countedPasswords()
     const { create, login, setHash } = await app(t, { passwords, requireVerification: true })
     const accounts = {
@@ -399,14 +399,14 @@ t.test('a failed login', async (t) => {
       return [...calls]
     }
     t.same(await cost('nobody@camelot.bt', PASSWORD), ['hash'])
-    t.same(await cost('no address', PASSWORD), ['hash'])
+    t.same(await cost('no e-mail', PASSWORD), ['hash'])
     for (const name of Object.keys(accounts)) {
       t.same(await cost(`${name}@camelot.bt`, 'wrong-password'), ['verify'], `${name}, wrong password`)
       t.same(await cost(`${name}@camelot.bt`, PASSWORD), ['verify'], `${name}, right password`)
     }
   })
 
-  t.test('PW-10: follows from a stored hash that cannot be read', async (t) => {
+  t.test('PW-10: is the result of a stored hash that cannot be read', async (t) => {
     const { create, login, setHash } = await app(t)
     await create()
     for (const hash of [
@@ -423,12 +423,12 @@ t.test('a failed login', async (t) => {
     ]) {
       await setHash(hash)
       refused(t, await login('jwt', ARTHUR), 400, 'LOGIN_BAD_CREDENTIALS', undefined, hash.slice(0, 40))
-      t.equal((await login('jwt', ARTHUR, hash || 'x')).statusCode, 400, 'the stored text is no password')
+      t.equal((await login('jwt', ARTHUR, hash || 'x')).statusCode, 400, 'the stored text is not accepted as a password')
     }
   })
 })
 
-t.test('row 11: an unverified user with the right password is told so when verification is required', async (t) => {
+t.test('row 11: an unverified user with the right password gets LOGIN_USER_NOT_VERIFIED if verification is required', async (t) => {
   const { create, login, app: fastify } = await app(t, { requireVerification: true })
   const { id } = await create()
   for (const backend of ['jwt', 'cookie']) {
@@ -439,10 +439,10 @@ t.test('row 11: an unverified user with the right password is told so when verif
   t.equal((await login('jwt', ARTHUR)).statusCode, 200)
   const lax = await app(t)
   await lax.create()
-  t.equal((await lax.login('jwt', ARTHUR)).statusCode, 200, 'and logs in when it is not')
+  t.equal((await lax.login('jwt', ARTHUR)).statusCode, 200, 'without required verification the login succeeds')
 })
 
-t.test('row 12: the address may be written in any case', async (t) => {
+t.test('row 12: a login accepts the e-mail in any case', async (t) => {
   const { create, login } = await app(t)
   await create({ email: 'King.Arthur@camelot.bt' })
   for (const username of ['King.Arthur@camelot.bt', 'king.arthur@camelot.bt', 'KING.ARTHUR@CAMELOT.BT']) {
@@ -450,7 +450,7 @@ t.test('row 12: the address may be written in any case', async (t) => {
   }
 })
 
-t.test('PW-04: a password typed in another normal form is the same one, compatibility forms are not', async (t) => {
+t.test('PW-04: NFC and NFD of a password are equal; a ligature differs from its letters', async (t) => {
   const { create, login } = await app(t)
   await create({ password: 'caf\u00e9-guinevere' })
   await create({ email: LANCELOT, password: 'caf\u0065\u0301-lancelot' })
@@ -460,7 +460,7 @@ t.test('PW-04: a password typed in another normal form is the same one, compatib
   t.equal((await login('jwt', 'fi@camelot.bt', 'fi-guinevere')).statusCode, 400)
 })
 
-t.test('PW-02: long passwords count to their last character', async (t) => {
+t.test('PW-02: every character of a long password counts', async (t) => {
   const { create, login } = await app(t)
   const password = `${'correct horse '.repeat(7)}a`
   await create({ password })
@@ -480,14 +480,14 @@ t.test('cookies', async (t) => {
     { name: 'cookie', transport: cookieTransport(options), strategy: databaseStrategy({ lifetimeSeconds: 86_400 }) }
   ]
 
-  /** Name, value and attributes of a reply's one cookie. */
+  /** Parses the only Set-Cookie header of a reply into name, value and attributes. */
   function parse (header: unknown): { name: string | undefined; value: string | undefined; attributes: string[] } {
     const [pair = '', ...attributes] = String(header).split('; ')
     const at = pair.indexOf('=')
     return { name: pair.slice(0, at), value: pair.slice(at + 1), attributes: attributes.sort() }
   }
 
-  t.test('row 13, CK-01, CK-10: login replies 204 and sets a __Host- cookie that ends with the browser', async (t) => {
+  t.test('row 13, CK-01, CK-10: a login replies 204 and sets a __Host- cookie that ends with the browser session', async (t) => {
     const { create, login } = await app(t)
     await create()
     const reply = await login('cookie', ARTHUR)
@@ -517,7 +517,7 @@ t.test('cookies', async (t) => {
   ]
 
   t.test(
-    'rows 13, 14, 16, CK-01: each option is in the cookie, and logout clears it with the same attributes',
+    'rows 13, 14, 16, CK-01: the cookie has each configured attribute, and logout clears it with the same attributes',
     async (t) => {
       for (const [options, name, attributes] of table) {
         const { create, login, send } = await app(t, { backends: backendOf(options) })
@@ -538,7 +538,7 @@ t.test('cookies', async (t) => {
     }
   )
 
-  t.test('CK-06: Secure does not follow what headers say of the protocol', async (t) => {
+  t.test('CK-06: Secure is set whatever the forwarded headers say about the protocol', async (t) => {
     const { create, post } = await app(t)
     await create()
     const reply = await post(FORM, new URLSearchParams({ username: ARTHUR, password: PASSWORD }).toString(), 'cookie', {
@@ -548,7 +548,7 @@ t.test('cookies', async (t) => {
     t.ok(parse(reply.headers['set-cookie']).attributes.includes('Secure'))
   })
 
-  t.test('LOG-03: a login ends the session whose cookie the browser sent, whatever that was', async (t) => {
+  t.test('LOG-03: a login ends the session whose cookie the browser sent, even a session of another user', async (t) => {
     const { create, cookie, post, send, sessions } = await app(t)
     await create()
     await create({ email: LANCELOT })
@@ -556,7 +556,7 @@ t.test('cookies', async (t) => {
     const form = (username: string, password = PASSWORD): string =>
       new URLSearchParams({ username, password }).toString()
     t.equal((await post(FORM, form(LANCELOT, 'wrong-password'), 'cookie', old)).statusCode, 400)
-    t.equal((await send('GET', '/users/me', undefined, old)).statusCode, 200, 'a failed login leaves it')
+    t.equal((await send('GET', '/users/me', undefined, old)).statusCode, 200, 'a failed login keeps the session')
 
     const fresh = await post(FORM, form(LANCELOT), 'cookie', old)
     t.equal(fresh.statusCode, 204)
@@ -573,21 +573,21 @@ t.test('cookies', async (t) => {
     t.equal(
       (await send('GET', '/users/me', undefined, fixed)).statusCode,
       401,
-      'a value that was planted does not become a session'
+      'a token that an attacker chose does not become a session'
     )
     const other = await post(FORM, form(ARTHUR), 'cookie', { cookie: `other=1; ${cookieOf(fresh)}; more=2` })
     t.equal(other.statusCode, 204)
     t.equal(
       (await send('GET', '/users/me', undefined, { cookie: cookieOf(fresh) })).statusCode,
       401,
-      'among other cookies'
+      'the old session ends when the request has other cookies too'
     )
     t.equal((await sessions()).length, 2)
   })
 })
 
 t.test('events', async (t) => {
-  t.test('row 60, PW-13: a login fires its events in order; what they hear is free of password and hash', async (t) => {
+  t.test('row 60, PW-13: a login emits its events in order, without the password or its hash', async (t) => {
     for (const [backend, status] of [
       ['jwt', 200],
       ['cookie', 204]
@@ -606,7 +606,7 @@ t.test('events', async (t) => {
     }
   })
 
-  t.test('a failed login tells its listeners why, and no one else', async (t) => {
+  t.test('a failed login reports its reason to onLoginFailed only', async (t) => {
     const { create, login, events } = await app(t, { requireVerification: true })
     const users = {
       inactive: await create({ email: 'inactive@camelot.bt', is_active: false, is_verified: true }),
@@ -627,7 +627,7 @@ t.test('events', async (t) => {
     }
   })
 
-  t.test('row 61: onAfterLogin can add to the reply, and hears of the request', async (t) => {
+  t.test('row 61: onAfterLogin receives the request and can add headers to the reply', async (t) => {
     const { create, login } = await app(t, {
       hooks: {
         async onAfterLogin ({ user, backend }, { request, reply }) {
@@ -641,7 +641,7 @@ t.test('events', async (t) => {
     }
   })
 
-  t.test('onIssueToken can add refresh_token and expires_in to a bearer reply, and nothing else', async (t) => {
+  t.test('onIssueToken can add refresh_token and expires_in to a bearer reply, and no other fields', async (t) => {
     const { create, login } = await app(t, {
       hooks: {
         async onIssueToken ({ issued }) {
@@ -658,7 +658,7 @@ t.test('events', async (t) => {
     t.equal(cookie.body, '')
   })
 
-  t.test('onBeforeLogin can ask for a further step: 403 with its code and body, and no session', async (t) => {
+  t.test('onBeforeLogin can require a further step: the reply is 403 with its code and body, and no session is created', async (t) => {
     const { create, login, events, sessions } = await app(t, {
       hooks: {
         async onBeforeLogin ({ user }) {
@@ -682,7 +682,7 @@ t.test('events', async (t) => {
     t.equal((await login('jwt', LANCELOT)).statusCode, 200)
   })
 
-  t.test('LOG-06: a listener that throws stops the login, and no session is left in the store', async (t) => {
+  t.test('LOG-06: a hook that throws stops the login, and no session stays in the store', async (t) => {
     const cases = [
       [Object.assign(new Error('blocked'), { statusCode: 403, code: 'APP_BLOCKED' }), 403, 'APP_BLOCKED'],
       [new Error('database password is x'), 500, 'FST_USERS_INTERNAL_ERROR']
@@ -709,7 +709,7 @@ t.test('events', async (t) => {
           t.equal(reply.headers['set-cookie'], undefined)
           t.notMatch(reply.body, /access_token|database password/)
         }
-        t.same(await sessions(), [], `${event}: no row`)
+        t.same(await sessions(), [], `${event}: no session is stored`)
         for (const token of tokens.filter((one) => TOKEN.test(one))) {
           t.equal(
             (await send('GET', '/users/me', undefined, { cookie: `__Host-users-cookie=${token}` })).statusCode,
@@ -726,7 +726,7 @@ t.test('events', async (t) => {
     }
   })
 
-  t.test('LOG-02: a listener of onLoginFailed that throws does not let anybody in', async (t) => {
+  t.test('LOG-02: a wrong password is refused with the error that onLoginFailed throws', async (t) => {
     const { create, login, sessions } = await app(t, {
       hooks: {
         async onLoginFailed () {
@@ -742,7 +742,7 @@ t.test('events', async (t) => {
     t.same(await sessions(), [])
   })
 
-  t.test('row 60: a logout fires onAfterLogout once, with the backend that had authenticated', async (t) => {
+  t.test('row 60: a logout emits onAfterLogout once, with the backend that authenticated the request', async (t) => {
     const { create, bearer, cookie, events, send } = await app(t)
     const user = await create()
     for (const [headers, backend] of [
@@ -756,9 +756,9 @@ t.test('events', async (t) => {
   })
 })
 
-t.test('old hashes', async (t) => {
+t.test('stored hashes of other programs', async (t) => {
   t.test(
-    'row 64, PW-09, PW-03: each hash of another program logs in; one that is weaker than new ones is replaced once, a stronger one stays',
+    'row 64, PW-09, PW-03: log in; a hash weaker than new ones is replaced once, a stronger one is kept',
     async (t) => {
       for (const [name, { password, hash }] of Object.entries({
         ...hashes,
@@ -769,7 +769,7 @@ t.test('old hashes', async (t) => {
         await setHash(hash)
         const before = await userRow()
         refused(t, await login('jwt', ARTHUR, `wrong ${password}`), 400, 'LOGIN_BAD_CREDENTIALS')
-        t.equal((await userRow())?.['hashed_password'], hash, `${name}: a wrong password replaces nothing`)
+        t.equal((await userRow())?.['hashed_password'], hash, `${name}: a wrong password does not replace the hash`)
         const reply = await login('jwt', ARTHUR, password)
         t.equal(reply.statusCode, 200, name)
         t.same(Object.keys(reply.json<object>()), ['access_token', 'token_type'])
@@ -780,15 +780,15 @@ t.test('old hashes', async (t) => {
         t.same(
           { ...after, hashed_password: null },
           { ...before, hashed_password: null },
-          'the stamp stays: no session ends'
+          'the session stamp is unchanged, so no session ends'
         )
-        t.equal((await login('jwt', ARTHUR, password)).statusCode, 200, 'and logs in again')
+        t.equal((await login('jwt', ARTHUR, password)).statusCode, 200, 'the next login succeeds')
         t.equal((await userRow())?.['hashed_password'], after?.['hashed_password'])
       }
     }
   )
 
-  t.test('PW-09, row 64: sessions from before the upgrade live on, and no event is fired for it', async (t) => {
+  t.test('PW-09, row 64: an upgrade keeps earlier sessions and emits no event of its own', async (t) => {
     const { create, login, cookie, setHash, send, events } = await app(t)
     await create()
     const session = await cookie(ARTHUR)
@@ -802,7 +802,7 @@ t.test('old hashes', async (t) => {
     t.equal((await send('GET', '/users/me', undefined, session)).statusCode, 200)
   })
 
-  t.test('PW-09: an upgrade that cannot be stored or made does not fail the login', async (t) => {
+  t.test('PW-09: a failed upgrade does not fail the login', async (t) => {
     const adapter = memory()
     let failing = true
     const broken = Object.assign(Object.create(adapter), {
@@ -840,7 +840,7 @@ t.test('old hashes', async (t) => {
     t.match((await row())?.['hashed_password'], /^\$argon2id/)
   })
 
-  t.test('PW-09, RACE-01: parallel logins that upgrade one hash all work, and so do their sessions', async (t) => {
+  t.test('PW-09, RACE-01: parallel logins that upgrade one hash all succeed, and their sessions work', async (t) => {
     const { create, login, setHash, send, userRow } = await app(t)
     await create()
     await setHash(await weakerHash('excalibur-1'))
@@ -858,7 +858,7 @@ t.test('old hashes', async (t) => {
     t.match((await userRow())?.['hashed_password'], /^\$argon2id\$v=19\$m=8,t=1,p=1\$/)
   })
 
-  t.test('RACE-01: an upgrade does not overwrite a password that changed meanwhile', async (t) => {
+  t.test('RACE-01: an upgrade does not overwrite a password that changed at the same time', async (t) => {
     const old = await weakerHash('excalibur-1')
     let meanwhile = async (): Promise<void> => {}
     const passwords: PasswordHelper = {
@@ -883,7 +883,7 @@ t.test('old hashes', async (t) => {
   })
 })
 
-t.test("row 65: a password helper of one's own makes, checks and replaces all hashes", async (t) => {
+t.test('row 65: a custom password helper creates, verifies and replaces all hashes', async (t) => {
   const reverse = (text: string): string => [...text].reverse().join('')
   const passwords: PasswordHelper = {
     hash: async (password) => `v2:${reverse(password)}`,
@@ -906,7 +906,7 @@ t.test("row 65: a password helper of one's own makes, checks and replaces all ha
 })
 
 t.test('logout', async (t) => {
-  t.test('row 15: of a bearer session replies 204; a JWT, of which no record is kept, lives on', async (t) => {
+  t.test('row 15: of a bearer session replies 204; a JWT stays valid, because the server stores none', async (t) => {
     const { create, bearer, send } = await app(t)
     await create()
     const headers = await bearer(ARTHUR)
@@ -921,7 +921,7 @@ t.test('logout', async (t) => {
   })
 
   t.test(
-    'rows 16, 22, LOG-07: of a cookie session removes its row, then clears the cookie; a second one is 401',
+    'rows 16, 22, LOG-07: of a cookie session deletes its row and clears the cookie; a second logout is 401',
     async (t) => {
       const { create, cookie, send, sessions } = await app(t)
       await create()
@@ -933,12 +933,12 @@ t.test('logout', async (t) => {
       t.equal((await sessions()).length, 1)
       t.equal((await send('GET', '/users/me', undefined, first)).statusCode, 401)
       refused(t, await send('POST', '/auth/cookie/logout', undefined, first), 401, 'UNAUTHENTICATED', 'Unauthorized')
-      t.equal((await send('GET', '/users/me', undefined, second)).statusCode, 200, 'the other session lives')
+      t.equal((await send('GET', '/users/me', undefined, second)).statusCode, 200, 'the other session stays valid')
     }
   )
 
   t.test(
-    "LOG-07: ends a session by the strategy that authenticated it, whichever backend's route is called",
+    'LOG-07: ends a session through the strategy that authenticated it, at the route of any backend',
     async (t) => {
       const backends: UsersOptions['backends'] = [
         { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) },
@@ -967,7 +967,7 @@ t.test('logout', async (t) => {
   )
 
   t.test(
-    'LOG-07: of the cookie backend ends the session of the cookie that it clears, when another credential authenticated too',
+    "LOG-07: at the cookie backend's route ends the cookie's session, even if a bearer token authenticated too",
     async (t) => {
       const { create, bearer, cookie, send, sessions } = await app(t)
       await create()
@@ -981,13 +981,13 @@ t.test('logout', async (t) => {
     }
   )
 
-  t.test('LOG-07: ends exactly the session that the request presents to the backend, or refuses', async (t) => {
+  t.test('LOG-07: ends only the session that the request presents to the backend, or is refused', async (t) => {
     const backends: UsersOptions['backends'] = [
       { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) },
       { name: 'db', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) },
       { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) }
     ]
-    // which logout, more headers, the status, and which of the two sessions lives on
+    // the backend of the logout route, extra headers, the status, and which of the two sessions stays valid
     const table: [string, Record<string, string>, number, { bearer: boolean; cookie: boolean }][] = [
       ['cookie', {}, 204, { bearer: true, cookie: false }],
       ['db', {}, 204, { bearer: false, cookie: true }],
@@ -1031,7 +1031,7 @@ t.test('logout', async (t) => {
     }
   })
 
-  t.test('LOG-07: a session that may not log out is not passed over for another one', async (t) => {
+  t.test('LOG-07: of a session that may not log out is 403, and no other session of the request ends', async (t) => {
     const { create, bearer, cookie, send, app: fastify, sessions } = await app(t, { requireVerification: true })
     await create({ is_verified: true })
     const { id } = await create({ email: LANCELOT, is_verified: true })
@@ -1043,7 +1043,7 @@ t.test('logout', async (t) => {
     t.equal((await sessions()).length, 1)
   })
 
-  t.test('row 17: needs a live session of an active user, verified where that is required', async (t) => {
+  t.test('row 17: requires a valid session of an active user, who is verified if requireVerification is set', async (t) => {
     for (const requireVerification of [false, true]) {
       const { create, bearer, cookie, send, app: fastify } = await app(t, { requireVerification })
       const { id } = await create({ is_verified: true })
@@ -1085,7 +1085,7 @@ t.test('logout', async (t) => {
     }
   })
 
-  t.test('LOG-08: is POST alone', async (t) => {
+  t.test('LOG-08: accepts only POST', async (t) => {
     const { create, cookie, app: fastify, send } = await app(t)
     await create()
     const headers = await cookie(ARTHUR)
@@ -1095,7 +1095,7 @@ t.test('logout', async (t) => {
     t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 200)
   })
 
-  t.test('LOG-09: replies are not to be cached and send no Clear-Site-Data', async (t) => {
+  t.test('LOG-09: sends cache-control: no-store and no Clear-Site-Data', async (t) => {
     const { create, cookie, send } = await app(t)
     await create()
     const { headers } = await send('POST', '/auth/cookie/logout', undefined, await cookie(ARTHUR))
@@ -1104,7 +1104,7 @@ t.test('logout', async (t) => {
   })
 })
 
-t.test('code can log users in and check passwords without a request', async (t) => {
+t.test('app.users.login and app.users.checkCredentials work without a request', async (t) => {
   const { create, app: fastify, send, events } = await app(t)
   await create()
   events.length = 0
@@ -1133,7 +1133,7 @@ t.test('code can log users in and check passwords without a request', async (t) 
   })
 })
 
-t.test('LOG-05: app.users.login asks for verification as the routes do', async (t) => {
+t.test('LOG-05: app.users.login requires verification as the routes do', async (t) => {
   const { create, app: fastify, sessions } = await app(t, { requireVerification: true })
   await create()
   const row = await fastify.users.checkCredentials({ username: ARTHUR, password: PASSWORD })

@@ -33,7 +33,7 @@ const schemaOf = (adapter: DatabaseAdapter): StoreSchema =>
   (adapter as unknown as { [kStoreSchema]: StoreSchema })[kStoreSchema]
 
 const objectId = objectIdId()
-/** Users and accounts as Beanie has them. */
+/** The users and accounts of Beanie's collections. */
 const Person: Model = {
   name: 'user',
   table: 'user',
@@ -83,7 +83,7 @@ async function opened (
   return adapter
 }
 
-/** Accounts lie in the users' documents. */
+/** Stores accounts inside of the user documents. */
 function embedding (adapter: DatabaseAdapter): DatabaseAdapter {
   const define = adapter.define.bind(adapter)
   return Object.assign(adapter, {
@@ -93,7 +93,7 @@ function embedding (adapter: DatabaseAdapter): DatabaseAdapter {
   })
 }
 
-/** Settings of an application that reads and writes for itself in other ways. */
+/** Settings of an application whose own reads and writes differ from the adapter's. */
 const OTHER_SETTINGS: MongoClientOptions = {
   readPreference: 'secondaryPreferred',
   readConcern: { level: 'available' },
@@ -118,7 +118,7 @@ const variants: {
     wrap: embedding
   },
   {
-    name: 'mongodb() with ids as text beside _id',
+    name: 'mongodb() with ids stored as text in a field beside _id',
     options: {
       collections: {
         user: { collection: 'members', fields: { id: 'id' }, ids: 'text' },
@@ -187,20 +187,20 @@ for (const { name: storeName, row, skip, start } of stores) {
   })
 
   t.test(
-    `${row}collections that Beanie made are served as they are on ${storeName}: rows of both writers read, other fields kept`,
+    `${row}collections that Beanie made work unchanged on ${storeName}: rows of both programs are read, unknown fields kept`,
     { skip },
     async (t) => {
       await adopt(t, freshDb(t, connect(t, await start(t))))
     }
   )
 
-  t.test(`${row}older layouts are served by mapping on ${storeName}`, { skip }, async (t) => {
+  t.test(`${row}mapping serves older collection layouts on ${storeName}`, { skip }, async (t) => {
     await adoptOlder(t, { start })
   })
 }
 
 for (const { name, skip, start } of stores) {
-  t.test(`RACE-02: an account of a provider is of one user, once, on ${name}`, { skip }, async (t) => {
+  t.test(`RACE-02: a provider account belongs to one user and is stored once, on ${name}`, { skip }, async (t) => {
     const adapter = await opened(freshDb(t, connect(t, await start(t))), beanie)
     const make = (email: string): Promise<Row> =>
       adapter.create(Person, { email, hashed_password: 'hash', is_active: true })
@@ -225,17 +225,17 @@ for (const { name, skip, start } of stores) {
     const clash = { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['oauth_name', 'account_id'] }
     for (const user of users) await t.rejects(link(user['id'], '1'), clash)
     await t.rejects(link(one?.['user_id'], '3', { id: one?.['id'] }), { ...clash, fields: ['id'] })
-    await t.rejects(link('f'.repeat(24), '2'), { code: 'FST_USERS_TABLE_MISMATCH' }, 'no such user')
+    await t.rejects(link('f'.repeat(24), '2'), { code: 'FST_USERS_TABLE_MISMATCH' }, 'the user does not exist')
 
     const two = await link(one?.['user_id'], '2')
     const id = two['id'] as string
-    await t.rejects(adapter.update(Linked, { id }, { account_id: '1' }), clash, 'within one document')
+    await t.rejects(adapter.update(Linked, { id }, { account_id: '1' }), clash, 'a duplicate within one document')
     await t.rejects(
       adapter.update(Linked, { user_id: two['user_id'] as string }, { oauth_name: 'x', account_id: 'x' }),
       clash,
-      'two at once'
+      'one update of two accounts'
     )
-    t.equal(await adapter.update(Linked, { id }, { account_id: '2', oauth_name: 'google' }), 1, 'its own is not taken')
+    t.equal(await adapter.update(Linked, { id }, { account_id: '2', oauth_name: 'google' }), 1, 'an update may keep its own value')
     t.equal(await adapter.update(Linked, { user_id: two['user_id'] as string }, {}), 2)
     t.equal(await adapter.update(Linked, { id, account_email: 'other' }, { access_token: 'x' }), 0)
     t.equal(await adapter.update(Linked, { id: 'nothing' }, { access_token: 'x' }), 0)
@@ -256,7 +256,7 @@ for (const { name, skip, start } of stores) {
   })
 }
 
-/** A document as Beanie 2 writes it, with numbers of each width. */
+/** Returns a user document as Beanie 2 writes it, with numbers of each BSON type. */
 const arthur = (): Document => ({
   _id: new ObjectId('6650f1c2a7b3d4e5f6a7b8c9'),
   email: 'King.Arthur@camelot.bt',
@@ -319,7 +319,7 @@ async function adopt (t: Test, db: Db): Promise<void> {
   t.match(
     command,
     /db\.getCollection\("User"\)\.createIndex\(\{"oauth_accounts\.oauth_name":1,"oauth_accounts\.account_id":1\}, .*"unique":true.*"partialFilterExpression"/,
-    'one index is asked for: that of accounts'
+    'the message names the one missing index, which is on accounts'
   )
   await opened(db, beanie)
   t.strictSame(
@@ -343,7 +343,7 @@ async function adopt (t: Test, db: Db): Promise<void> {
   t.equal(
     await adapter.update(Person, { session_stamp: null }, { session_stamp: 'x' }),
     1,
-    'what the collection lacks is not written'
+    'a field that the documents lack is not written'
   )
   t.strictSame(await adapter.findWithUser?.(Token, { token: 'theirs' }), {
     row: { token: 'theirs', user_id: expected.id, created_at: new Date('2026-11-21T03:52:56.545Z') },
@@ -367,7 +367,7 @@ async function adopt (t: Test, db: Db): Promise<void> {
   t.strictSame(
     { revision: after?.['revision_id'], settings: after?.['settings'], accounts: after?.['oauth_accounts'] },
     { revision, settings: rest['settings'], accounts: rest['oauth_accounts'] },
-    'what was not named is as it was'
+    'other fields are unchanged'
   )
 
   const built = await buildApp(t, {
@@ -399,7 +399,7 @@ async function checkAccounts (t: Test, adapter: DatabaseAdapter, user: Row): Pro
     expires_at: null,
     refresh_token: null
   })
-  t.equal(await adapter.findOne(Linked, { oauth_name: 'google', account_id: '2' }), null, 'both of one account')
+  t.equal(await adapter.findOne(Linked, { oauth_name: 'google', account_id: '2' }), null, 'both values must be in the same account')
   t.strictSame(await adapter.findWithUser?.(Linked, { oauth_name: 'github', account_id: '2' }), { row: github, user })
   t.equal(
     await adapter.update(
@@ -483,12 +483,12 @@ async function adoptOlder (t: Test, { start }: Pick<MongoStore, 'start'>): Promi
         collections: { user: { collection: 'members', fields: { id: 'id' }, ids: ids === 'text' ? 'native' : 'text' } }
       }),
       { ...mismatch, message: /"id" of a stored document is not of type/ },
-      'the wrong form'
+      'ids of the wrong form'
     )
   }
 }
 
-/** A peer, a database of it, and the bodies of commands by name. */
+/** Starts a peer and returns it, a database on it, and a function that returns the command bodies of some work. */
 async function onPeer (
   t: Test,
   options?: MongoClientOptions
@@ -504,7 +504,7 @@ async function onPeer (
 }
 
 t.test(
-  'DEP-05: on the wire peer, reads go to the primary and writes ask for a majority, each bounded, whatever the client is set to',
+  'DEP-05: mongodb() reads from the primary and writes with majority, each with a time limit, on any client settings',
   async (t) => {
     const { db, sent, peer } = await onPeer(t, {
       readPreference: 'secondaryPreferred',
@@ -533,7 +533,7 @@ t.test(
       await adapter.delete(Person, { id })
     })
     for (const command of commands) {
-      t.equal(command['$readPreference'], undefined, 'the primary')
+      t.equal(command['$readPreference'], undefined, 'the primary is the default')
       t.equal(command['maxTimeMS'], 4000)
       if ('find' in command || 'aggregate' in command) {
         t.match(command, { readConcern: { level: 'local' }, collation: { locale: 'simple' } })
@@ -580,7 +580,7 @@ t.test(
 )
 
 t.test(
-  'on the wire peer, a session and its user are one round trip, and an address is found by the collation of its index',
+  'mongodb() reads a session and its user in one round trip, and an e-mail through the collation of its index',
   async (t) => {
     const { db, sent } = await onPeer(t)
     const adapter = await opened(db, [User, AccessToken])
@@ -625,12 +625,12 @@ t.test(
     t.equal(
       await adapter.findOne(User, { email: 'KING.arthur@camelot.bt', hashed_password: 'HASH' }),
       null,
-      'other text compares byte by byte'
+      'other fields compare byte by byte'
     )
     t.equal(
       await adapter.findOne(User, { email: 'king.arthur@camelot\u00ad.bt' }),
       null,
-      'a wider match does not count'
+      'characters that only the collation ignores do not match'
     )
     t.equal(await adapter.update(User, { email: 'king.arthur@camelot\u00ad.bt' }, { credits: 1 }), 0)
     t.equal(await adapter.findWithUser?.(AccessToken, { token: '\ud800' }), null)
@@ -641,7 +641,7 @@ t.test(
   }
 )
 
-t.test('INP-04: no value and no name of a caller becomes an operator of MongoDB', async (t) => {
+t.test('INP-04: no value or field name from a caller becomes a MongoDB operator', async (t) => {
   const { db, sent } = await onPeer(t)
   const adapter = await opened(db, beanie)
   for (const hostile of [
@@ -700,7 +700,7 @@ t.test('INP-04: no value and no name of a caller becomes an operator of MongoDB'
   }
 })
 
-t.test('MongoDB: options and models that cannot be meant are refused', async (t) => {
+t.test('mongodb() refuses wrong options and models', async (t) => {
   const { db, peer } = await onPeer(t)
   for (const wrong of [null, undefined, '', peer.url, {}, db.client]) {
     t.throws(() => mongodb(wrong as unknown as MongoDb), refused)
@@ -728,10 +728,10 @@ t.test('MongoDB: options and models that cannot be meant are refused', async (t)
   await t.rejects(
     opened(db, [Person], { collections: { user: { fields: { email: 'hashed_password' } } } }),
     refused,
-    'two fields of one name'
+    'two fields with one name'
   )
-  await t.rejects(opened(db, [Linked]), refused, 'no users')
-  await t.rejects(opened(db, [Token]), refused, 'a reference to nothing')
+  await t.rejects(opened(db, [Linked]), refused, 'accounts without a user model')
+  await t.rejects(opened(db, [Token]), refused, 'a reference to an unknown model')
   await t.rejects(
     opened(db, [
       Person,
@@ -758,7 +758,7 @@ t.test('MongoDB: options and models that cannot be meant are refused', async (t)
   await t.rejects(async () => await adapter.findOne(Person, {}), { code: 'FST_USERS_NOT_READY' })
 })
 
-t.test('MongoDB: indexes that are missing are asked for, and those that cannot be made are told', async (t) => {
+t.test('MongoDB: a missing index is named in the error, and an index that cannot be created is reported', async (t) => {
   const { db, peer, sent } = await onPeer(t)
   const commands = await sent(() =>
     t.rejects(opened(db, beanie, {}), {
@@ -804,7 +804,7 @@ t.test('MongoDB: indexes that are missing are asked for, and those that cannot b
   }
 })
 
-t.test('MongoDB: documents that cannot be read are told by name', async (t) => {
+t.test('MongoDB: the error for a document that cannot be read names the field', async (t) => {
   const { db, peer } = await onPeer(t)
   const adapter = await opened(db, [User])
   const { id } = await createUser(adapter)
@@ -846,7 +846,7 @@ t.test('MongoDB: documents that cannot be read are told by name', async (t) => {
   )
 })
 
-t.test('MongoDB: integer ids go on after those that are there', async (t) => {
+t.test('MongoDB: integer ids continue after the highest existing id', async (t) => {
   const { db, peer } = await onPeer(t)
   const [owner] = models.filter(({ name }) => name === 'person_integer') as [Model]
   const adapter = await opened(db, [owner])
@@ -886,14 +886,14 @@ t.test('MongoDB: integer ids go on after those that are there', async (t) => {
   t.match(
     withLinks,
     [{ email: 'c@x.org' }, { id: 3, user_id: withLinks?.[0]['id'] }, { id: 4, user_id: holder }],
-    'in its own list, and in that of another user'
+    'one account inside of the new user, one inside of another user'
   )
   t.match(
     await accounts.createWith?.(counted, linkOf({ id: holder }, '5')[1], (link) => [
       linkOf({ id: link['user_id'] }, '6')
     ]),
     [{ id: 5 }, { id: 6 }],
-    'a row in a list and one that is made of it'
+    'an account and a second one created from it'
   )
   t.equal((await accounts.findMany(counted, {}, { limit: 9 })).length, 4)
   await accounts.delete(counted, {})
@@ -918,7 +918,7 @@ t.test('MongoDB: integer ids go on after those that are there', async (t) => {
   await t.rejects(
     createUser(users),
     { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['email'] },
-    'a server that names no key'
+    'a server that does not name the duplicate key'
   )
   peer.onCommand(({ name }) =>
     name === 'insert'
@@ -928,12 +928,12 @@ t.test('MongoDB: integer ids go on after those that are there', async (t) => {
   await t.rejects(
     createUser(users),
     { code: 'FST_USERS_UNIQUE_VIOLATION', fields: ['badge'] },
-    'an index of the application'
+    'a unique index of the application'
   )
 })
 
 t.test(
-  'DEP-01, DEP-02: a MongoDB that fails, on the wire peer, is 503 in bounded time, never 401 nor anonymous, and is used again when it is back',
+  'DEP-01, DEP-02: while MongoDB fails, requests reply 503 within the time limit, never 401 or anonymous; they succeed when it is back',
   async (t) => {
     const { peer, db } = await onPeer(t, { heartbeatFrequencyMS: 500 })
     const built = await buildApp(t, { adapter: mongodb(db, { createTables, timeoutMs: 1500 }) }, (app) => {
@@ -965,11 +965,11 @@ t.test(
       t.strictSame(statuses, [200, 200])
     }
     const faults: [string, PeerFault][] = [
-      ['an answer that is cut', 'cut'],
+      ['a response that is cut off', 'cut'],
       ['silence', 'silence'],
-      ['no longer primary', { ok: 0, code: 10107, codeName: 'NotWritablePrimary', errmsg: 'not primary' }],
+      ['a server that is no longer primary', { ok: 0, code: 10107, codeName: 'NotWritablePrimary', errmsg: 'not primary' }],
       ['shutdown', { ok: 0, code: 11600, codeName: 'InterruptedAtShutdown', errmsg: 'interrupted at shutdown' }],
-      ['too late', { ok: 0, code: 50, codeName: 'MaxTimeMSExpired', errmsg: 'operation exceeded time limit' }]
+      ['a time limit that is exceeded', { ok: 0, code: 50, codeName: 'MaxTimeMSExpired', errmsg: 'operation exceeded time limit' }]
     ]
     for (const [name, fault] of faults) {
       peer.onCommand(() => fault)
@@ -981,7 +981,7 @@ t.test(
     t.strictSame(
       await replies(),
       [500, 500, 500, 500, 500, 500],
-      'a server that refuses does not get better by trying again'
+      'a permanent refusal of the server is not reported as temporary'
     )
     peer.onCommand(() => undefined)
     await recovered()
@@ -989,7 +989,7 @@ t.test(
     t.strictSame(await replies(), [503, 503, 503, 503, 503, 503], 'gone')
     await peer.start()
     await recovered()
-    t.equal(peer.collection('app', 'User').documents.length, 1, 'nobody was made')
+    t.equal(peer.collection('app', 'User').documents.length, 1, 'no user was created by the failed requests')
     peer.onCommand(({ name }) =>
       name === 'insert'
         ? { ok: 1, n: 1, writeConcernError: { code: 64, errmsg: 'waiting for replication timed out' } }
@@ -998,15 +998,15 @@ t.test(
     t.equal(
       (await built.send('POST', '/auth/register', { email: 'c@x.org', password: PASSWORD })).statusCode,
       503,
-      'no majority'
+      'no majority confirmed the write'
     )
     await built.app.close()
     peer.onCommand(() => undefined)
-    t.ok(await db.collection('User').find({}).toArray(), 'the client stays open')
+    t.ok(await db.collection('User').find({}).toArray(), 'the client stays open after the application has closed')
   }
 )
 
-t.test('DEP-01: an application that started before its MongoDB works as soon as that does', async (t) => {
+t.test('DEP-01: an application that starts before its MongoDB works as soon as MongoDB runs', async (t) => {
   const { peer, db } = await onPeer(t, { serverSelectionTimeoutMS: 1500 })
   await peer.stop()
   const { app, register } = await buildApp(t, { adapter: mongodb(db, { createTables, timeoutMs: 10_000 }) })
@@ -1020,7 +1020,7 @@ t.test('DEP-01: an application that started before its MongoDB works as soon as 
   t.match(await register(), { email: ARTHUR })
 })
 
-t.test('on the wire peer, a change of the primary in the middle of a write is not seen', async (t) => {
+t.test('mongodb() retries reads and writes when the primary changes', async (t) => {
   const { peer, db } = await onPeer(t, { heartbeatFrequencyMS: 500 })
   const adapter = await opened(db, [User, AccessToken])
   const user = await createUser(adapter)
@@ -1048,7 +1048,7 @@ t.test('on the wire peer, a change of the primary in the middle of a write is no
 })
 
 t.test(
-  'a collection whose validator refuses every user refuses to start, and one that allows them is used',
+  'mongodb() refuses to start on a collection whose validator refuses every user, and accepts other validators',
   async (t) => {
     const client = connect(t, (await startMongoWirePeer(t)).url)
     const required = (...names: string[]): object => ({ $jsonSchema: { required: names } })
@@ -1062,8 +1062,8 @@ t.test(
       ])
     )
     const refusing: [string, object, RegExp][] = [
-      ['a field that nothing fills', required('email', 'tenant_id'), /its validator requires "tenant_id"/],
-      ['the same in a query', { $and: [{ tenant_id: { $exists: true } }] }, /its validator requires "tenant_id"/],
+      ['a required field that the adapter does not write', required('email', 'tenant_id'), /its validator requires "tenant_id"/],
+      ['the same rule as a query', { $and: [{ tenant_id: { $exists: true } }] }, /its validator requires "tenant_id"/],
       [
         'ids of another type',
         typed('_id', 'objectId'),
@@ -1072,7 +1072,7 @@ t.test(
       ['flags of another type', typed('is_active', ['int', 'string']), /requires "is_active" to be int or string/],
       ['a type in a query', { hashed_password: { $type: 'binData' } }, /requires "hashed_password" to be binData/],
       [
-        'a field that is not allowed',
+        'a field that the validator does not allow',
         { $jsonSchema: { additionalProperties: false, properties: { ...known, session_stamp: undefined, other: {} } } },
         /does not allow the field "session_stamp"/
       ]
@@ -1084,7 +1084,7 @@ t.test(
       const { problems } = await schemaOf(mongodb(db)).plan([userModel(userSchemas())])
       t.ok(
         problems.some((problem) => message.test(problem)),
-        `${what}: doctor`
+        `${what}: the doctor command reports it`
       )
     }
     const allowing: [object, object][] = [
@@ -1114,7 +1114,7 @@ t.test(
   }
 )
 
-t.test('a document that a validator refuses is a 500 whose cause is logged, never "try again later"', async (t) => {
+t.test('a document that a validator refuses is a 500 with a logged cause, never a 503', async (t) => {
   const peer = await startMongoWirePeer(t)
   const lines: string[] = []
   const logger = {

@@ -49,7 +49,7 @@ async function opened (
   return adapter
 }
 
-/** The first value of each row. */
+/** Returns the first value of each row. */
 async function column (pool: Pool, sql: string, values: unknown[] = []): Promise<unknown[]> {
   const [rows] = await pool.query({ sql, values, rowsAsArray: true })
   return (rows as unknown[][]).map(([value]) => value)
@@ -58,7 +58,7 @@ async function column (pool: Pool, sql: string, values: unknown[] = []): Promise
 const tableNames = (pool: Pool): Promise<unknown[]> =>
   column(pool, 'SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = database()')
 
-/** What SQLAlchemy makes on MySQL of the tables of FastAPI Users. */
+/** Creates the tables of FastAPI Users as SQLAlchemy creates them on MySQL. */
 async function makePythonTables (pool: Pool): Promise<void> {
   for (const sql of pythonTables('CHAR(36)', 'BOOL', 'TIMESTAMP', '')) await pool.query(sql)
 }
@@ -99,7 +99,7 @@ function conform (name: string, config: PoolOptions = {}, only = /./): void {
 conform('mysql(pool) passes the conformance suite')
 conform("mysql() on a pool of one connection passes the suite's races", { connectionLimit: 1 }, /^RACE/)
 
-t.test('MySQL: tables, types and index names are those of FastAPI Users, with our constraints', service, async (t) => {
+t.test('MySQL: tables, types and index names are those of FastAPI Users, with additional constraints', service, async (t) => {
   const { pool } = await makeMysqlPool(t)
   await opened(pool)
   const types = (table: string): Promise<unknown[]> =>
@@ -169,11 +169,11 @@ t.test('MySQL: tables, types and index names are those of FastAPI Users, with ou
     [['id char(36) utf8mb4_bin'], ['id varchar(255) utf8mb4_bin']]
   )
   t.strictSame(await wide.create(Wide, { id: 2 ** 40, name: 'Name' }), { id: 2 ** 40, note: null, name: 'Name' })
-  t.hasStrict(await wide.findOne(Wide, { name: 'NAME' }), { id: 2 ** 40 }, 'without an index on it')
+  t.hasStrict(await wide.findOne(Wide, { name: 'NAME' }), { id: 2 ** 40 }, 'found without an index')
 })
 
 t.test(
-  'MySQL: a database without the tables is refused with the statements that make them, and nothing is made',
+  'MySQL: a missing table refuses to start with the statements that create it, and creates nothing',
   service,
   async (t) => {
     const { pool, database } = await makeMysqlPool(t)
@@ -188,12 +188,12 @@ t.test(
     const byHand = await mysql2.createConnection(mysqlConfigOf(database, { multipleStatements: true }))
     await byHand.query(String(message).split('development:\n')[1] ?? '')
     await byHand.end()
-    await t.resolves(opened(pool, models, {}), 'the statements are whole')
+    await t.resolves(opened(pool, models, {}), 'the printed statements run')
   }
 )
 
 t.test(
-  'MySQL: an existing table without a needed column is refused by name, and nothing is made',
+  'MySQL: an existing table without a required column refuses to start, names the column, and creates nothing',
   service,
   async (t) => {
     const { pool } = await makeMysqlPool(t)
@@ -206,7 +206,7 @@ t.test(
   }
 )
 
-t.test('MySQL: options that cannot be meant are refused', service, async (t) => {
+t.test('MySQL: wrong options are refused', service, async (t) => {
   const { pool, database } = await makeMysqlPool(t)
   const connection = await mysql2.createConnection(mysqlConfigOf(database))
   for (const wrong of [null, undefined, '', 'mysql://127.0.0.1', {}, connection]) {
@@ -220,7 +220,7 @@ t.test('MySQL: options that cannot be meant are refused', service, async (t) => 
   })
 })
 
-t.test('MySQL: sessions that would change what is stored are refused, and say why', service, async (t) => {
+t.test('MySQL: session settings that change stored data refuse to start, and the message names the setting', service, async (t) => {
   const { database, pool } = await makeMysqlPool(t)
   const cases: [PoolOptions, string, RegExp][] = [
     [{ database: undefined as unknown as string }, '', /no `database`/],
@@ -248,7 +248,7 @@ t.test('MySQL: sessions that would change what is stored are refused, and say wh
 })
 
 t.test(
-  'MySQL: what the application chose for its own queries changes neither what is stored nor what is read',
+  "MySQL: the pool's options change neither the stored values nor the values that are read",
   service,
   async (t) => {
     const { pool, database } = await makeMysqlPool(t)
@@ -307,7 +307,7 @@ t.test(
       t.equal(
         await other.update(User, { id: user['id'] as string }, { is_active: true }),
         1,
-        'rows that match, not rows that change'
+        'the count is of matching rows, not of changed rows'
       )
       t.equal(await other.update(User, { id: 'x' }, { is_active: true }), 0)
       await createUser(other, { ...fields, email: `${position}@x.org` })
@@ -322,7 +322,7 @@ t.test(
   }
 )
 
-t.test('MySQL: a pool of callbacks is taken too', service, async (t) => {
+t.test("MySQL: a pool of mysql2's callback API works too", service, async (t) => {
   const { database } = await makeMysqlDatabaseFor(t)
   const pool = callbacks.createPool(mysqlConfigOf(database))
   t.teardown(() => pool.promise().end())
@@ -341,7 +341,7 @@ async function makeMysqlDatabaseFor (t: {
   return { database }
 }
 
-t.test('MySQL: look-ups use indexes, each in one round trip, on our tables and on adopted ones', service, async (t) => {
+t.test('MySQL: look-ups use indexes and need one round trip each, on new and on existing tables', service, async (t) => {
   for (const adopted of [false, true]) {
     const { pool } = await makeMysqlPool(t)
     const queries: MysqlQuery[] = []
@@ -437,7 +437,7 @@ t.test('MySQL: look-ups use indexes, each in one round trip, on our tables and o
   }
 })
 
-t.test('MySQL: many combinations of changed fields do not pile up prepared statements', service, async (t) => {
+t.test('MySQL: many combinations of changed fields do not accumulate prepared statements', service, async (t) => {
   const { pool } = await makeMysqlPool(t, { connectionLimit: 1 })
   const fields = Object.fromEntries(
     Array.from({ length: 9 }, (_, n) => [`f${n}`, { type: 'integer', nullable: true } as const])
@@ -462,7 +462,7 @@ t.test('MySQL: many combinations of changed fields do not pile up prepared state
 })
 
 t.test(
-  'EML-03: text compares byte by byte whatever the collation of the column, and the index of the collation serves it',
+  "EML-03: text compares byte by byte with any collation of the column, and the collation's index is used",
   service,
   async (t) => {
     const collations: [name: string, ignoresCase: boolean][] = [
@@ -513,7 +513,7 @@ t.test(
       t.strictSame(
         (await adapter.findMany(User, { order: { gt: 'Jose@x.org' } }, { limit: 9, order: 'order' })).length,
         2,
-        'bytes, not the order of a language'
+        'the order is by bytes, not by language'
       )
       const token = await createToken(adapter, users[0] ?? {}, 'Secret')
       for (const wrong of ['SECRET', 'Secret ', 'S\u00E9cret']) {
@@ -522,7 +522,7 @@ t.test(
       t.strictSame(
         await adapter.findWithUser?.(AccessToken, { token: 'Secret' }),
         { row: token, user: users[0] },
-        'a table of ours beside an adopted one'
+        'a new table that references an existing one'
       )
       t.equal(mysqlDialect.ignoresCase?.(`varchar(320) CHARACTER SET x COLLATE ${collation}`), ignoresCase, collation)
     }
@@ -530,7 +530,7 @@ t.test(
 )
 
 t.test(
-  'MySQL: an adopted table gets its index on addresses by the statement of the documentation',
+  'MySQL: the statement of the documentation adds the e-mail index to an existing table',
   service,
   async (t) => {
     const { pool } = await makeMysqlPool(t)
@@ -555,7 +555,7 @@ t.test(
 )
 
 t.test(
-  'MySQL: times are UTC whatever the zones of session, pool and process are, in DATETIME and in TIMESTAMP',
+  'MySQL: times are UTC in any time zone of session, pool and process, for DATETIME and TIMESTAMP',
   service,
   async (t) => {
     const { pool, database } = await makeMysqlPool(t)
@@ -593,7 +593,7 @@ t.test(
       t.strictSame(
         row,
         { token: zone, user_id: user['id'], created_at: whole, seen: whole, fine: time },
-        'whole seconds are cut, not rounded'
+        'fractions of a second are cut off, not rounded'
       )
       for (const where of [
         { created_at: time },
@@ -609,7 +609,7 @@ t.test(
       t.strictSame(
         await column(strange.promise(), `SELECT @@time_zone = ${zone} FROM user`),
         [1],
-        'the session keeps its zone'
+        'the session keeps its time zone'
       )
       await strange.promise().end()
     }
@@ -632,16 +632,16 @@ t.test(
 )
 
 t.test(
-  'MySQL: a server that does not heed the zone of a statement is refused for columns of type TIMESTAMP',
+  'MySQL: TIMESTAMP columns are refused on a server that ignores the time zone set in a statement',
   service,
   async (t) => {
-    const deaf = {
+    const ignoringConnection = {
       execute: async () => [[['SYSTEM']], []],
       unprepare () {},
       release () {},
       destroy () {}
     } as unknown as MysqlConnection
-    await t.rejects(async () => await useMysql2({ getConnection: async () => deaf }, 5000).inUtc?.(), {
+    await t.rejects(async () => await useMysql2({ getConnection: async () => ignoringConnection }, 5000).inUtc?.(), {
       ...invalid,
       message: /DATETIME/
     })
@@ -649,7 +649,7 @@ t.test(
 )
 
 t.test(
-  'MySQL: other column types of adopted tables are read and written, and what does not fit is refused',
+  'MySQL: other column types of existing tables work, and values that do not fit the column are refused',
   service,
   async (t) => {
     const { pool } = await makeMysqlPool(t)
@@ -672,7 +672,7 @@ t.test(
     t.strictSame(
       (await adapter.findMany(User, { order: { lt: 'a' } }, { limit: 9 })).map((row) => row['order']),
       ['B'],
-      'bytes, not the order of a language'
+      'the order is by bytes, not by language'
     )
     await t.rejects(createUser(adapter, { order: 'abcdef' }), { ...mismatch, message: /"order" holds 5 characters/ })
     for (const change of [
@@ -709,7 +709,7 @@ t.test(
     await t.rejects(
       async () => await adapter.findOne(User, { id: user['id'] as string }),
       { ...mismatch, message: /"credits"/ },
-      'an integer that JavaScript would round'
+      "an integer beyond JavaScript's safe range"
     )
     await pool.query('UPDATE user SET credits = 5 WHERE credits > 5')
     await pool.query(
@@ -722,7 +722,7 @@ t.test(
   }
 )
 
-t.test('INP-07: hostile values reach MySQL as they are, or are refused, and never as SQL', service, async (t) => {
+t.test('INP-07: hostile values are stored unchanged or refused by MySQL, and never run as SQL', service, async (t) => {
   const { pool } = await makeMysqlPool(t)
   const adapter = await opened(pool)
   const user = await createUser(adapter, { order: 'a' })
@@ -775,7 +775,7 @@ t.test('INP-07: hostile values reach MySQL as they are, or are refused, and neve
 })
 
 t.test(
-  'row 83: MySQL tables that SQLAlchemy made are served as they are: nothing altered, rows of both writers read',
+  'row 83: MySQL tables made by SQLAlchemy work unchanged, with rows of both programs',
   service,
   async (t) => {
     const { pool } = await makeMysqlPool(t)
@@ -814,12 +814,12 @@ t.test(
     )
     const built = await buildApp(t, { adapter: mysql(pool), compatibility: 'fastapi-users' })
     await flow(t, built, 'bedivere@camelot.bt')
-    t.strictSame(await definitions(), before, 'nothing was altered')
+    t.strictSame(await definitions(), before, 'no table was altered')
   }
 )
 
 t.test(
-  'row 83: MySQL tables of other names are mapped, and their unique indexes named by our fields',
+  'row 83: MySQL tables with other names are mapped, and a unique violation names the fields of the model',
   service,
   async (t) => {
     const { pool } = await makeMysqlPool(t)
@@ -863,7 +863,7 @@ t.test(
     await t.rejects(
       again.create(Person, { ...given, email: 'x', hashed_password: 'y' }),
       clash(['badge']),
-      'a column that no field has'
+      'a column without a field'
     )
     const messages = [
       "Duplicate entry 'a' for key 'b'' for key 'ix'",
@@ -883,7 +883,7 @@ t.test(
 )
 
 t.test(
-  'rows 21, 22, 49, RACE-05: every flow works on MySQL, on one connection, with both backends and every kind of id',
+  'rows 21, 22, 49, RACE-05: every flow works on MySQL with one connection, both backends and every kind of id',
   service,
   async (t) => {
     const custom: IdKind<string> = {
@@ -926,7 +926,7 @@ t.test(
 )
 
 t.test(
-  'RACE-02: two processes that make the tables on MySQL and register one address 100 times each, at once, leave one user and no failure',
+  'RACE-02: two processes create the tables on MySQL and register one e-mail 100 times each: one user is stored, and no request fails with 5xx',
   service,
   async (t) => {
     const { pool, database } = await makeMysqlPool(t)
@@ -945,7 +945,7 @@ t.test(
   }
 )
 
-t.test('RACE-02: many pools that make the tables at once all open', service, async (t) => {
+t.test('RACE-02: eight pools create the tables on MySQL at the same time, and all open', service, async (t) => {
   const { database } = await makeMysqlPool(t)
   const pools = Array.from({ length: 8 }, () => mysql2.createPool(mysqlConfigOf(database, { connectionLimit: 1 })))
   await Promise.all(pools.map((pool) => opened(pool)))
@@ -954,7 +954,7 @@ t.test('RACE-02: many pools that make the tables at once all open', service, asy
 })
 
 t.test(
-  'MySQL: tables that cannot be made are an error of open(), what was made stays whole, and the lock is free again',
+  'MySQL: open() throws if a table cannot be created, keeps the tables created before, and releases the lock',
   service,
   async (t) => {
     const { pool } = await makeMysqlPool(t)
@@ -964,7 +964,7 @@ t.test(
     await t.rejects(
       opened(pool, [{ name: 'a', table: 'a', fields: { id: { type: 'text', maxLength: 9 } } }, User, Account]),
       { code: 'ER_CANT_CREATE_TABLE' },
-      'a reference to what is no key'
+      'a reference to a column without a key'
     )
     t.strictSame((await tableNames(pool)).sort(), ['a', 'fastify_users_schema', 'user'])
     t.strictSame(await column(pool, "SELECT is_free_lock(left(concat('fastify-users:', database()), 64))"), [1])
@@ -972,17 +972,17 @@ t.test(
 )
 
 t.test(
-  'DEP-01, DEP-03: MySQL: rows that are stored together come whole or not at all, in bounded time, and again after a deadlock',
+  'DEP-01, DEP-03: MySQL: related rows are stored together or not at all, within the timeout, and again after a deadlock',
   service,
   async (t) => {
     const { pool: direct, database } = await makeMysqlPool(t)
     const pool = mysql2.createPool(mysqlConfigOf(database, { connectionLimit: 1 }))
     t.teardown(() => pool.end())
     const adapter = await opened(pool, models, { createTables, timeoutMs: 3000 })
-    let made = 0
+    let runs = 0
     const create = (n: number): Promise<unknown> | undefined =>
       adapter.createWith?.(User, { email: `${n}@x.org`, hashed_password: 'hash', is_active: true }, ({ id }) => {
-        made++
+        runs++
         return [[Account, { user_id: id, oauth_name: 'grail', account_id: String(n) }]]
       })
     const counts = async (): Promise<number[]> => [
@@ -997,7 +997,7 @@ t.test(
     })
     const hold = async (account: string): Promise<void> => {
       await other.query('START TRANSACTION')
-      await other.query('UPDATE heavy SET seq = seq + 1') // the server gives up the lighter of two
+      await other.query('UPDATE heavy SET seq = seq + 1') // InnoDB rolls back the transaction that changed fewer rows
       await other.query(
         'INSERT INTO oauth_account (id, user_id, oauth_name, account_id) VALUES (uuid(), ?, "grail", ?)',
         [owner, account]
@@ -1007,13 +1007,13 @@ t.test(
     await t.rejects(
       async () => await create(1),
       { code: 'FST_USERS_STORE_UNAVAILABLE' },
-      'the second row does not come in time'
+      'the second row waits for a lock longer than the timeout'
     )
     await other.query('ROLLBACK')
     t.same(await counts(), [1, 0])
 
     await hold('2')
-    made = 0
+    runs = 0
     const waiting = create(2)
     while (
       (
@@ -1024,11 +1024,12 @@ t.test(
       ).length === 0
     ) {
       await sleep(150)
-    } // as below
-    await other.query('UPDATE user SET email = "2@x.org" WHERE id = ?', [owner]) // now each waits for the other
+    } // InnoDB refreshes INNODB_TRX only if nobody has read it for 0.1 s
+    // both transactions now wait for each other
+    await other.query('UPDATE user SET email = "2@x.org" WHERE id = ?', [owner])
     await other.query('ROLLBACK')
     await waiting
-    t.equal(made, 2, 'all of it is done again')
+    t.equal(runs, 2, 'the whole transaction runs again')
     t.same(await counts(), [2, 1])
     await Promise.all(
       [3, 4, 5, 6].map(async (n) => {
@@ -1040,7 +1041,7 @@ t.test(
 )
 
 t.test(
-  "MySQL: a deadlock and a lost statement are no fault of the caller's: the statement runs again",
+  'MySQL: a statement runs again after a deadlock and after the server lost the prepared statement',
   service,
   async (t) => {
     const { pool } = await makeMysqlPool(t, { connectionLimit: 3 })
@@ -1050,9 +1051,9 @@ t.test(
     await pool.query('CREATE TABLE heavy SELECT seq FROM seq_1_to_1000')
     const other = await pool.getConnection()
     await other.query('START TRANSACTION')
-    await other.query('UPDATE heavy SET seq = seq + 1') // the server gives up the lighter of two
+    await other.query('UPDATE heavy SET seq = seq + 1') // InnoDB rolls back the transaction that changed fewer rows
     await other.query('UPDATE user SET credits = 5 WHERE id = ?', [ids[1]])
-    // locks the first user, waits for the second
+    // locks the first user and waits for the second
     const waiting = adapter.update(User, {}, { credits: { increment: 1 } })
     while (
       (
@@ -1063,7 +1064,7 @@ t.test(
       ).length === 0
     ) {
       await sleep(150)
-    } // the server's view is renewed only when nobody read it for 0.1 s
+    } // InnoDB refreshes INNODB_TRX only if nobody has read it for 0.1 s
     await other.query('UPDATE user SET credits = 5 WHERE id = ?', [ids[0]])
     await other.query('COMMIT')
     t.equal(await waiting, 2)
@@ -1075,14 +1076,14 @@ t.test(
     const statements = [...core._statements.entries()]
     t.ok(statements.length > 0)
     await other.reset()
-    // as after a proxy that changed the session behind it
+    // restores the client's list, as if a proxy had changed the session behind the client
     for (const [key, statement] of statements) core._statements.set(key, statement)
     for (let n = 0; n < 4; n++) t.hasStrict(await adapter.findOne(User, { id: ids[0] as string }), { credits: 6 })
   }
 )
 
 t.test(
-  'DEP-01, DEP-02: a MySQL that is gone or silent is 503 with retry-after in bounded time, never 401, and is used again when it is back',
+  'DEP-01, DEP-02: while MySQL is down or silent, requests reply 503 with retry-after in time, never 401; they succeed when it is back',
   service,
   async (t) => {
     const { pool: direct, database } = await makeMysqlPool(t)
@@ -1135,7 +1136,7 @@ t.test(
     await t.rejects(
       async () => await driver.prepare('SELECT 2').get([]),
       { code: 'FST_USERS_STORE_UNAVAILABLE' },
-      'a statement that the connection does not know yet'
+      'a statement that the connection has not prepared yet'
     )
     await proxy.refuse()
     await proxy.pass()
@@ -1143,7 +1144,7 @@ t.test(
     await small.end()
 
     await built.app.close()
-    t.strictSame(await column(pool, 'SELECT 1'), [1], 'the pool stays open')
+    t.strictSame(await column(pool, 'SELECT 1'), [1], 'the pool stays open after the application has closed')
     await pool.end()
     const blocker = await direct.getConnection()
     await blocker.query('START TRANSACTION')
@@ -1154,7 +1155,7 @@ t.test(
     })
     const late = await buildApp(t, { adapter: mysql(waiter) })
     const reply = await late.send('PATCH', '/users/me', { email: 'late@camelot.bt' }, sessions[1])
-    t.strictSame([reply.statusCode, reply.headers['retry-after']], [503, '1'], 'a lock that is held too long')
+    t.strictSame([reply.statusCode, reply.headers['retry-after']], [503, '1'], 'a row lock that is held too long')
     await blocker.query('ROLLBACK')
     blocker.release()
     await late.app.close()
@@ -1163,7 +1164,7 @@ t.test(
 )
 
 t.test(
-  'MySQL: a lock that another process holds too long, and a server that turned read-only, are errors that end',
+  'MySQL: a held migration lock and a read-only server are reported as unavailable, and the connection is closed',
   service,
   async (t) => {
     const failing = (error: object, answer: unknown[][]): { pool: MysqlPool; ended: string[] } => {

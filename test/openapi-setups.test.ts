@@ -40,7 +40,7 @@ const optionsWith = (options: Partial<UsersOptions> = {}): UsersOptions => ({
 
 const documentOf = (app: FastifyInstance): ApiDocument => JSON.parse(JSON.stringify(app.swagger())) as ApiDocument
 
-/** An application whose document is set up as given, with the users under a prefix. */
+/** Builds an application with this Swagger set-up, and with the users plugin under a prefix. */
 async function build (t: Test, setup: SwaggerOptions, options: UsersOptions, prefix = ''): Promise<FastifyInstance> {
   const app = Fastify()
   t.teardown(() => app.close())
@@ -91,7 +91,7 @@ t.test('a Swagger 2 document throws an error that names usersOpenapi', async (t)
   }
 })
 
-t.test("a security scheme of the application's document stays as it is", async (t) => {
+t.test('a security scheme of the application with the same name is kept', async (t) => {
   const jwt = { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'Ours.' } as const
   for (const openapiPasswordFlow of [false, true]) {
     const options = optionsWith({ openapiPasswordFlow })
@@ -106,7 +106,7 @@ t.test("a security scheme of the application's document stays as it is", async (
   }
 })
 
-t.test("a transform for Zod's schemas describes the application's routes and leaves ours alone", async (t) => {
+t.test("a transform for Zod schemas describes the application's routes and leaves the routes of the plugin unchanged", async (t) => {
   const options = optionsWith()
   const { openapi, transformObject } = usersOpenapi(options)
   const app = Fastify()
@@ -138,7 +138,7 @@ t.test("a transform for Zod's schemas describes the application's routes and lea
 })
 
 t.test(
-  'openapiPasswordFlow describes bearer backends as the password flow, with the path of their login',
+  'openapiPasswordFlow describes bearer backends as the password flow, with the URL of their login route',
   async (t) => {
     for (const prefix of ['', '/api']) {
       for (const withUsersOpenapi of [true, false]) {
@@ -162,7 +162,7 @@ t.test(
         })
         t.ok(
           operationsOf(document).some(({ path, method }) => path === tokenUrl && method === 'post'),
-          'the route exists'
+          'the login route exists'
         )
         t.strictSame(document.paths[`${prefix}/users/me`]?.get?.security, [{ jwt: [] }, { cookie: [] }])
       }
@@ -171,7 +171,7 @@ t.test(
 )
 
 t.test(
-  'openapiPasswordFlow keeps the scheme of a bearer backend without a login route, and must be a boolean',
+  'openapiPasswordFlow keeps the bearer scheme of a backend without a login route, and must be a boolean',
   async (t) => {
     const { openapi } = usersOpenapi(optionsWith({ openapiPasswordFlow: true, routes: { auth: false } }))
     t.strictSame(openapi.components.securitySchemes.jwt, { type: 'http', scheme: 'bearer' })

@@ -32,7 +32,7 @@ const fields = {
   score: readOnly(Type.Number({ default: 0 }))
 }
 
-/** Gives the application's schemas their `$id` as a name, which the option of that name is for. */
+/** Names the components of the document by the `$id` of their schemas. */
 const byId: RefResolver = { buildLocalReference: (json, _baseUri, _fragment, i) => String(json.$id ?? `def-${i}`) }
 
 const optionsWith = (options: Partial<UsersOptions> = {}): UsersOptions => ({
@@ -50,7 +50,7 @@ interface Documented {
   document: ApiDocument
 }
 
-/** An application with an API document. `extend` comes before the users. */
+/** Builds an application with an API document. `extend` runs before the users plugin is registered. */
 async function build (
   t: Test,
   options: UsersOptions,
@@ -85,7 +85,7 @@ function addGuarded (app: FastifyInstance): void {
     { onRequest: authenticate({ optional: true }), preHandler: [async () => {}, authenticate({ superuser: true })] },
     handler
   )
-  app.get('/own/told', { preHandler: authenticate, schema: { security: [{ jwt: [] }] } as object }, handler)
+  app.get('/own/declared', { preHandler: authenticate, schema: { security: [{ jwt: [] }] } as object }, handler)
   app.get('/own/open', handler)
 }
 
@@ -123,7 +123,7 @@ const BROKEN: Record<string, (document: ApiDocument) => void> = {
 }
 
 t.test(
-  'row 87: two validators agree that the document is valid OpenAPI 3.1, and that a broken one is not',
+  'row 87: two validators accept the document as OpenAPI 3.1 and reject broken ones',
   async (t) => {
     const { document } = await build(t, optionsWith(), addClashing)
     t.equal(document.openapi, '3.1.0')
@@ -132,7 +132,7 @@ t.test(
       const broken = structuredClone(document)
       breakIt(broken)
       const { seriousme, readme } = await verdicts(broken)
-      t.ok(seriousme !== null && readme !== null, `both refuse ${name}`)
+      t.ok(seriousme !== null && readme !== null, `both reject ${name}`)
     }
     for (const options of [
       optionsWith({ compatibility: 'fastapi-users' }),
@@ -143,7 +143,7 @@ t.test(
   }
 )
 
-t.test('row 87: every operation of ours has an id of its own, a summary and a tag', async (t) => {
+t.test('row 87: every operation of the plugin has a unique id, a summary and a tag', async (t) => {
   const { document } = await build(t, optionsWith())
   const ours = operationsOf(document).filter(({ path }) => !path.startsWith('/own'))
   t.strictSame(ours.map(({ operation }) => operation.operationId).sort(), [
@@ -171,7 +171,7 @@ t.test('row 87: every operation of ours has an id of its own, a summary and a ta
 })
 
 t.test(
-  'row 87: a scheme per backend, and the right alternatives on our routes and on those of the application',
+  'row 87: each backend has a security scheme, and guarded routes of plugin and application list the right ones',
   async (t) => {
     const { document } = await build(t, optionsWith(), addClashing)
     t.strictSame(document.components.securitySchemes, {
@@ -189,7 +189,7 @@ t.test(
       '/own/both': all,
       '/own/optional': [{}, ...all],
       '/own/cookie': [{ cookie: [] }],
-      '/own/told': [{ jwt: [] }]
+      '/own/declared': [{ jwt: [] }]
     }
     for (const { path, method, operation } of operationsOf(document)) {
       const open = path.startsWith('/own') ? undefined : []
@@ -200,12 +200,15 @@ t.test(
       )
     }
     const silent = await build(t, optionsWith({ openapiSecurity: false }))
-    t.notOk('security' in (silent.document.paths['/own/guarded']?.get ?? {}), 'only with openapiSecurity')
+    t.notOk(
+      'security' in (silent.document.paths['/own/guarded']?.get ?? {}),
+      "the application's routes are described only with openapiSecurity"
+    )
     t.strictSame(silent.document.paths['/users/me']?.get?.security, all)
   }
 )
 
-t.test('row 87: named components hold the custom fields, each where it may be written', async (t) => {
+t.test('row 87: the schemas UserRead, UserCreate and UserUpdate contain the custom fields that each may have', async (t) => {
   const {
     document: {
       components: { schemas }
@@ -238,13 +241,13 @@ t.test('row 87: named components hold the custom fields, each where it may be wr
   t.notMatch(
     JSON.stringify([schemas.UserCreate, schemas.UserUpdate]),
     /"default"/,
-    'generated clients take a default for a field that is never absent'
+    'no defaults in requests, because generated clients make such fields required'
   )
   t.notOk(JSON.stringify(schemas).includes('hash'), 'no hash')
   t.notMatch(JSON.stringify(schemas), /x-component|x-codes|x-response|x-examples/)
 })
 
-t.test("row 87: the application's own schemas of the same names stay what they are", async (t) => {
+t.test('row 87: schemas of the application with the same names are unchanged', async (t) => {
   for (const [name, resolver] of [
     ['numbered', undefined],
     ['by $id', byId]
@@ -263,22 +266,26 @@ t.test("row 87: the application's own schemas of the same names stay what they a
     t.strictSame(
       Object.keys(schemas[referring.$ref.replace('#/components/schemas/', '')]?.properties ?? {}),
       ['nick'],
-      `${name}: the application's`
+      `${name}: the application's schema`
     )
     const ours = paths['/users/me']?.get?.responses['200']?.content?.['application/json']?.schema as { $ref: string }
-    t.equal(ours.$ref, `#/components/schemas/${resolver === undefined ? 'UserRead' : 'UsersUserRead'}`, `${name}: ours`)
+    t.equal(
+      ours.$ref,
+      `#/components/schemas/${resolver === undefined ? 'UserRead' : 'UsersUserRead'}`,
+      `${name}: the plugin's schema`
+    )
     t.ok(schemas[ours.$ref.replace('#/components/schemas/', '')]?.properties.email)
     t.match(
       paths['/own/titled']?.get?.responses['200']?.content,
       { 'application/json': { schema: { title: 'UserRead', properties: { nick: {} } } } },
-      `${name}: inline`
+      `${name}: the inline schema`
     )
     t.strictSame((await app.inject('/own/referring')).json(), { nick: 'own' })
     t.strictSame((await app.inject('/own/titled')).json(), { nick: 'own' })
   }
 })
 
-t.test('row 87: where every name is taken, ours gets another one', async (t) => {
+t.test("row 87: the plugin's schema gets another name if the application uses all of its names", async (t) => {
   const { document } = await build(
     t,
     optionsWith(),
@@ -329,13 +336,13 @@ t.test('row 87: two tenants share one document, each with its own schemes, opera
       StaffUserCreate?.properties.badge &&
       StaffUserUpdate?.properties.badge
   )
-  t.ok(Error !== undefined && StaffError === undefined, 'what is equal is shared')
+  t.ok(Error !== undefined && StaffError === undefined, 'equal schemas are shared')
 })
 
-t.test('row 87: operationIds: fastapi gives exactly the ids, summaries and statuses of FastAPI Users', async (t) => {
+t.test('row 87: operationIds: with fastapi, the ids, summaries and statuses equal those of FastAPI Users', async (t) => {
   const { document } = await build(t, optionsWith({ compatibility: 'fastapi-users' }))
   const ours = operationsOf(document).filter(({ path }) => !path.startsWith('/own'))
-  const told = Object.fromEntries(
+  const actual = Object.fromEntries(
     ours.map(({ operation: { operationId, summary, responses } }) => [
       operationId,
       [
@@ -346,7 +353,7 @@ t.test('row 87: operationIds: fastapi gives exactly the ids, summaries and statu
       ]
     ])
   )
-  t.strictSame(told, {
+  t.strictSame(actual, {
     auth_jwt_login_auth_jwt_login_post: ['Auth:Jwt.Login', '200,400,403,422'],
     auth_jwt_logout_auth_jwt_logout_post: ['Auth:Jwt.Logout', '204,401,403,415'],
     auth_cookie_login_auth_cookie_login_post: ['Auth:Cookie.Login', '204,400,403,422'],
@@ -413,13 +420,14 @@ t.test('row 87: login documents and takes its body in three forms', async (t) =>
   }
 })
 
-// The document against the running application: each operation is called in every way below, and each reply is looked
+// Compares the document with the running application: each request below is sent to each operation, and each reply is
+// looked up in the document.
 // up.
 
 type Request = Omit<InjectOptions, 'headers'> & { headers: Record<string, string> }
 
-/** What can happen to a valid request of an operation. */
-interface Play {
+/** The state that a request can change to cause another reply of an operation. */
+interface Scenario {
   app: FastifyInstance
   operation: Operation
   method: string
@@ -433,9 +441,9 @@ const json = (payload: unknown): Partial<Request> => ({ payload: JSON.stringify(
 const JSON_TYPE = { 'content-type': 'application/json' }
 const FORM_TYPE = { 'content-type': 'application/x-www-form-urlencoded' }
 
-/** A new user, verified unless told otherwise, with a fresh session. */
+/** Creates a user, verified by default, and returns it with the headers of a new session. */
 async function session (
-  { app }: Play,
+  { app }: Scenario,
   attributes: Partial<User>,
   backend: string
 ): Promise<{ user: User; headers: Record<string, string> }> {
@@ -455,13 +463,13 @@ async function session (
   }
 }
 
-/** A request of the operation that succeeds. */
-async function valid (play: Play, backend = 'jwt'): Promise<{ request: Request; user: User }> {
-  const { app, operation, method, path, tokens } = play
+/** Creates a request of the operation that succeeds. */
+async function valid (scenario: Scenario, backend = 'jwt'): Promise<{ request: Request; user: User }> {
+  const { app, operation, method, path, tokens } = scenario
   const [name] = operation.operationId.split(':')
   const guarded = operation.security?.length !== 0
   const { user, headers } = guarded
-    ? await session(play, { is_superuser: true }, backend)
+    ? await session(scenario, { is_superuser: true }, backend)
     : {
         user: await createUser(app, {
           password: PASSWORD,
@@ -506,36 +514,36 @@ const ofOwnId = (request: Request, { id }: User): Request => ({
   ...request,
   url: String(request.url).replace(/\/users\/[0-9a-f-]{36}$/, `/users/${String(id)}`)
 })
-type Provoke = (play: Play, given: { request: Request; user: User }) => Request | Promise<Request>
+type Provoke = (scenario: Scenario, given: { request: Request; user: User }) => Request | Promise<Request>
 
-/** How each code is provoked; some make another one on some routes. */
+/** Returns the request that causes each code. On some routes it causes another code. */
 const PROVOKE: Record<string, Provoke> = {
-  nothing: (_play, { request }) => request,
-  'other backend': async (play) => (await valid(play, 'cookie')).request,
-  'unknown keys': (_play, { request }) => withBody(request, { extra: 1 }),
-  'no body': (_play, { request: { payload, ...request } }) => ({
+  nothing: (_scenario, { request }) => request,
+  'other backend': async (scenario) => (await valid(scenario, 'cookie')).request,
+  'unknown keys': (_scenario, { request }) => withBody(request, { extra: 1 }),
+  'no body': (_scenario, { request: { payload, ...request } }) => ({
     ...request,
     headers: { ...request.headers, ...JSON_TYPE }
   }),
-  'no content type': (_play, { request }) => ({ ...request, headers: { ...request.headers, 'content-type': '' } }),
-  'a wrong type': (_play, { request }) => withBody(request, { email: 1, token: 1, username: 1, display_name: 1 }),
-  FST_ERR_VALIDATION: (_play, { request }) => ({
+  'no content type': (_scenario, { request }) => ({ ...request, headers: { ...request.headers, 'content-type': '' } }),
+  'a wrong type': (_scenario, { request }) => withBody(request, { email: 1, token: 1, username: 1, display_name: 1 }),
+  FST_ERR_VALIDATION: (_scenario, { request }) => ({
     ...request,
     headers: { ...request.headers, ...JSON_TYPE },
     payload: '[]'
   }),
-  FST_ERR_CTP_BODY_TOO_LARGE: (_play, { request }) => withBody(request, { extra: 'x'.repeat(20_000) }),
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: (_play, { request }) => ({
+  FST_ERR_CTP_BODY_TOO_LARGE: (_scenario, { request }) => withBody(request, { extra: 'x'.repeat(20_000) }),
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: (_scenario, { request }) => ({
     ...request,
     headers: { ...request.headers, 'content-type': 'text/plain' },
     payload: 'x'
   }),
-  FST_USERS_BAD_REQUEST: (_play, { request }) => ({
+  FST_USERS_BAD_REQUEST: (_scenario, { request }) => ({
     ...request,
     headers: { ...request.headers, ...JSON_TYPE },
     payload: '{"'
   }),
-  FST_USERS_INTERNAL_ERROR: (_play, { request }) => ({ ...request, headers: { ...request.headers, 'x-break': '1' } }),
+  FST_USERS_INTERNAL_ERROR: (_scenario, { request }) => ({ ...request, headers: { ...request.headers, 'x-break': '1' } }),
   FST_USERS_STORE_UNAVAILABLE: ({ store }, { request }) => {
     store.watch(() => {
       throw Object.assign(new Error('the store is down'), { code: 'ECONNREFUSED' })
@@ -547,7 +555,7 @@ const PROVOKE: Record<string, Provoke> = {
     return withBody(request, { password: bodyOf(request).username === undefined ? 'round-table-2' : PASSWORD })
   },
   FST_USERS_UNAUTHENTICATED: (
-    _play,
+    _scenario,
     {
       request: {
         headers: { authorization, ...headers },
@@ -559,19 +567,19 @@ const PROVOKE: Record<string, Provoke> = {
     await app.users.update(user, { is_verified: false })
     return request
   },
-  FST_USERS_CROSS_SITE_REQUEST: async (play) => {
-    const { request } = await valid(play, 'cookie')
+  FST_USERS_CROSS_SITE_REQUEST: async (scenario) => {
+    const { request } = await valid(scenario, 'cookie')
     return { ...request, headers: { ...request.headers, 'sec-fetch-site': 'cross-site' } }
   },
-  FST_USERS_NOT_FOUND: (_play, { request }) => ({
+  FST_USERS_NOT_FOUND: (_scenario, { request }) => ({
     ...request,
     url: String(request.url).replace(/\/users\/[0-9a-f-]{36}$/, '/users/05fff8ce-3a06-48f2-9c44-a16751012464')
   }),
-  FST_USERS_INVALID_USER: (_play, { request }) => withBody(request, { display_name: 'a\0b' }),
-  FST_USERS_REGISTER_USER_ALREADY_EXISTS: (_play, { request, user }) => withBody(request, { email: user.email }),
-  FST_USERS_REGISTER_INVALID_PASSWORD: (_play, { request }) =>
+  FST_USERS_INVALID_USER: (_scenario, { request }) => withBody(request, { display_name: 'a\0b' }),
+  FST_USERS_REGISTER_USER_ALREADY_EXISTS: (_scenario, { request, user }) => withBody(request, { email: user.email }),
+  FST_USERS_REGISTER_INVALID_PASSWORD: (_scenario, { request }) =>
     withBody(request, { password: 'short', current_password: PASSWORD }),
-  FST_USERS_LOGIN_BAD_CREDENTIALS: (_play, { request }) => withBody(request, { password: 'wrong-password' }),
+  FST_USERS_LOGIN_BAD_CREDENTIALS: (_scenario, { request }) => withBody(request, { password: 'wrong-password' }),
   FST_USERS_LOGIN_USER_NOT_VERIFIED: async ({ app }, { request, user }) => {
     await app.users.update(user, { is_verified: false })
     return request
@@ -580,16 +588,16 @@ const PROVOKE: Record<string, Provoke> = {
     await app.users.create({ email: 'pending@camelot.bt', password: PASSWORD, is_verified: true }).catch(() => {})
     return withBody(request, { username: 'pending@camelot.bt', password: PASSWORD })
   },
-  FST_USERS_RESET_PASSWORD_BAD_TOKEN: (_play, { request }) => withBody(request, { token: 'x' }),
+  FST_USERS_RESET_PASSWORD_BAD_TOKEN: (_scenario, { request }) => withBody(request, { token: 'x' }),
   FST_USERS_VERIFY_USER_ALREADY_VERIFIED: async ({ app }, { request, user }) => {
     await app.users.update(user, { is_verified: true })
     return request
   },
   FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS: async ({ app }, { request }) =>
     withBody(request, { email: (await createUser(app)).email }),
-  FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD: (_play, { request }) =>
+  FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD: (_scenario, { request }) =>
     withBody(request, { password: 'round-table-2', current_password: 'wrong-password' }),
-  'a wrong current password for the own id': (_play, { request, user }) =>
+  'a wrong current password for the own id': (_scenario, { request, user }) =>
     withBody(ofOwnId(request, user), { password: 'round-table-2', current_password: 'wrong-password' }),
   FST_USERS_LAST_SUPERUSER: async ({ app, store }, { request, user }) => {
     if (!user.is_superuser) return request
@@ -598,11 +606,11 @@ const PROVOKE: Record<string, Provoke> = {
     }
     return withBody(ofOwnId(request, user), { is_superuser: false })
   },
-  'new password': (_play, { request }) => withBody(request, { password: 'round-table-2', current_password: PASSWORD })
+  'new password': (_scenario, { request }) => withBody(request, { password: 'round-table-2', current_password: PASSWORD })
 }
 
-/** What a login with a JSON body cannot have where only forms are read. */
-const LOGINS = [
+/** Documented outcomes of a login with a JSON body, which do not occur where only forms are accepted. */
+const JSON_LOGIN_OUTCOMES = [
   'login:jwt 200',
   'login:jwt 400',
   'login:jwt 403',
@@ -620,14 +628,14 @@ interface Compare {
   (operation: Operation, reply: LightMyRequestResponse): { outcome: string; problems: string[] }
 }
 
-/** Looks a reply up in the document. */
-function comparer (document: ApiDocument): Compare {
+/** Returns a function that looks up a reply in the document and lists the differences. */
+function createComparer (document: ApiDocument): Compare {
   const ajv = new Ajv2020({ strict: false, allErrors: true })
   addFormats(ajv)
   ajv.addFormat('password', true)
   ajv.addSchema(document, 'document')
   const compiled = new Map<object, ReturnType<typeof ajv.compile>>()
-  const fits = (schema: object, value: unknown): string[] => {
+  const listSchemaErrors = (schema: object, value: unknown): string[] => {
     const absolute = JSON.parse(JSON.stringify(schema).replaceAll('"#/', '"document#/')) as object
     const check = compiled.get(schema) ?? ajv.compile(absolute)
     compiled.set(schema, check)
@@ -635,32 +643,32 @@ function comparer (document: ApiDocument): Compare {
   }
   return ({ operationId, responses }, reply) => {
     const { statusCode, headers, body } = reply
-    const told = responses[statusCode]
-    if (told === undefined) {
+    const documented = responses[statusCode]
+    if (documented === undefined) {
       return { outcome: `${operationId} ${statusCode}`, problems: [`no status ${statusCode}: ${body}`] }
     }
-    if (told.content === undefined) {
+    if (documented.content === undefined) {
       return { outcome: `${operationId} ${statusCode}`, problems: body === '' ? [] : [`a body: ${body}`] }
     }
     const [type = ''] = String(headers['content-type']).split(';')
-    const media = told.content[type]
+    const media = documented.content[type]
     if (media === undefined) return { outcome: `${operationId} ${statusCode}`, problems: [`no content ${type}`] }
     const value: unknown = type === 'application/json' ? JSON.parse(body) : body
     const problems = [
-      ...fits(media.schema, value),
-      ...Object.values(media.examples ?? {}).flatMap((example) => fits(media.schema, example.value))
+      ...listSchemaErrors(media.schema, value),
+      ...Object.values(media.examples ?? {}).flatMap((example) => listSchemaErrors(media.schema, example.value))
     ]
     if (statusCode < 400) return { outcome: `${operationId} ${statusCode}`, problems }
     const { code } = value as { code?: string }
     if (code === undefined) return { outcome: `${operationId} ${statusCode}`, problems }
     const example = media.examples?.[code]?.value
     const differs =
-      example === undefined ? [`no example of ${code}`] : sameRefusal(example as Refusal, value as Refusal)
+      example === undefined ? [`no example of ${code}`] : compareErrors(example as ErrorBody, value as ErrorBody)
     return { outcome: `${operationId} ${statusCode} ${code}`, problems: [...problems, ...differs] }
   }
 }
 
-interface Refusal {
+interface ErrorBody {
   statusCode: number
   code: string
   error: string
@@ -668,9 +676,9 @@ interface Refusal {
   detail: unknown
 }
 
-/** A refusal and its example: the same but for reasons, problems and the request's id. */
-function sameRefusal (example: Refusal, given: Refusal): string[] {
-  const plain = ({ statusCode, code, error, detail }: Refusal): string =>
+/** Lists the differences of an error from its example, except for reasons, validation problems and the request id. */
+function compareErrors (example: ErrorBody, given: ErrorBody): string[] {
+  const plain = ({ statusCode, code, error, detail }: ErrorBody): string =>
     JSON.stringify({
       statusCode,
       code,
@@ -684,8 +692,8 @@ function sameRefusal (example: Refusal, given: Refusal): string[] {
   ]
 }
 
-/** Plays every request on an application with these options, and returns what was seen and documented. */
-async function playAll (
+/** Sends every request to an application with these options, and returns the seen and the documented outcomes. */
+async function sendAll (
   t: Test,
   options: Partial<UsersOptions>
 ): Promise<{ seen: Set<string>; documented: Set<string> }> {
@@ -726,11 +734,11 @@ async function playAll (
       })
     }
   )
-  const compare = comparer(document)
+  const compare = createComparer(document)
   const seen = new Set<string>()
   const documented = new Set<string>()
   for (const { method, path, operation } of operationsOf(document).filter(({ path }) => !path.startsWith('/own'))) {
-    const play: Play = { app, operation, method, path, store, full, tokens }
+    const scenario: Scenario = { app, operation, method, path, store, full, tokens }
     for (const [status, { content }] of Object.entries(operation.responses)) {
       const codes =
         Number(status) < 400 || options.errorStyle === 'fastapi'
@@ -739,7 +747,7 @@ async function playAll (
       for (const code of codes) documented.add(`${operation.operationId} ${status}${code}`)
     }
     for (const [name, provoke] of Object.entries(PROVOKE)) {
-      const reply = await app.inject(await provoke(play, await valid(play)))
+      const reply = await app.inject(await provoke(scenario, await valid(scenario)))
       store.watch()
       full.queue = false
       const { outcome, problems } = compare(operation, reply)
@@ -750,8 +758,8 @@ async function playAll (
   return { seen, documented }
 }
 
-t.test('row 87: every documented status and code happens as its example shows, and no other one does', async (t) => {
-  const { seen, documented } = await playAll(t, {})
+t.test('row 87: every documented status and code occurs as its example shows, and no other one does', async (t) => {
+  const { seen, documented } = await sendAll(t, {})
   t.strictSame(
     [...documented].filter((outcome) => !seen.has(outcome)),
     []
@@ -764,8 +772,8 @@ t.test('row 87: every documented status and code happens as its example shows, a
   )
 })
 
-t.test('row 87: the document follows the options that change replies', async (t) => {
-  const { seen, documented } = await playAll(t, { sensitiveChanges: 'confirm', revealExistingAccounts: false })
+t.test('row 87: the document changes with the options that change replies', async (t) => {
+  const { seen, documented } = await sendAll(t, { sensitiveChanges: 'confirm', revealExistingAccounts: false })
   t.strictSame(
     [...documented].filter((outcome) => !seen.has(outcome)),
     []
@@ -781,12 +789,12 @@ t.test('row 87: the document follows the options that change replies', async (t)
   )
 })
 
-t.test("row 87: with FastAPI's replies the document tells of those", async (t) => {
-  const { seen, documented } = await playAll(t, { errorStyle: 'fastapi', nullBodies: true })
+t.test('row 87: the document describes the replies of errorStyle: fastapi', async (t) => {
+  const { seen, documented } = await sendAll(t, { errorStyle: 'fastapi', nullBodies: true })
   t.strictSame(
     [...documented].filter((outcome) => !seen.has(outcome)),
-    LOGINS,
-    'all but logins, whose JSON bodies count as none'
+    JSON_LOGIN_OUTCOMES,
+    'only logins with a JSON body are missing, because this mode accepts forms only'
   )
   t.ok(documented.has('register 422') && documented.has('register 500') && !documented.has('register 415'))
 })

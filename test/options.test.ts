@@ -27,10 +27,10 @@ import users, {
 } from '../lib/index.js'
 import { ARTHUR, PASSWORD, SECRET, backends, buildApp, fastPasswords } from './helpers/build-app.js'
 
-type Given = Record<string, unknown>
-const good = (): UsersOptions => ({ adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
+type AnyOptions = Record<string, unknown>
+const validOptions = (): UsersOptions => ({ adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
 
-/** Starts an application; plain JavaScript may hand in anything. */
+/** Starts an application. The options may have any type, because JavaScript callers can pass anything. */
 async function start (t: Test, make: () => unknown): Promise<FastifyInstance> {
   const app = Fastify()
   t.teardown(() => app.close())
@@ -39,8 +39,8 @@ async function start (t: Test, make: () => unknown): Promise<FastifyInstance> {
   return app
 }
 
-/** The error with which the application refuses to start. */
-async function refusal (t: Test, make: () => unknown): Promise<Partial<UsersError>> {
+/** Returns the error with which the application refuses to start. */
+async function startError (t: Test, make: () => unknown): Promise<Partial<UsersError>> {
   return await start(t, make).then(
     () => ({}),
     (error: unknown) => error as UsersError
@@ -50,7 +50,7 @@ async function refusal (t: Test, make: () => unknown): Promise<Partial<UsersErro
 const INVALID = 'FST_USERS_INVALID_OPTION'
 const UNKNOWN = 'FST_USERS_UNKNOWN_OPTION'
 const BAD_SECRET = 'FST_USERS_INVALID_SECRET'
-const withCookie = (options: Given): Given => ({
+const withCookie = (options: AnyOptions): AnyOptions => ({
   backends: [
     {
       name: 'cookie',
@@ -59,12 +59,12 @@ const withCookie = (options: Given): Given => ({
     }
   ]
 })
-const withJwt = (options: Given): Given => ({
+const withJwt = (options: AnyOptions): AnyOptions => ({
   backends: [
     { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy(options as unknown as JwtStrategyOptions) }
   ]
 })
-const withStored = (options: Given): Given => ({
+const withStored = (options: AnyOptions): AnyOptions => ({
   backends: [
     {
       name: 'db',
@@ -74,8 +74,8 @@ const withStored = (options: Given): Given => ({
   ]
 })
 
-t.test('the options that the tables below change start as they are', async (t) => {
-  await t.resolves(start(t, good))
+t.test('the options that the tables of this file modify are valid', async (t) => {
+  await t.resolves(start(t, validOptions))
 })
 
 t.test(
@@ -104,25 +104,25 @@ t.test(
       'digits in order': '12345678901234567890123456789012345'
     }
     for (const [what, secret] of Object.entries(bad)) {
-      const error = await refusal(t, () => ({ ...good(), secret }))
+      const error = await startError(t, () => ({ ...validOptions(), secret }))
       t.equal(error.code, BAD_SECRET, what)
       t.match(error.message, /secret.*openssl rand/, what)
-      const listed = await refusal(t, () => ({ ...good(), secret: [SECRET, secret] }))
+      const listed = await startError(t, () => ({ ...validOptions(), secret: [SECRET, secret] }))
       t.equal(listed.code, BAD_SECRET, `${what} in a list`)
       t.match(listed.message, 'secret[1]', what)
       if (secret === undefined) continue
       for (const purpose of ['reset', 'verify']) {
-        const own = await refusal(t, () => ({ ...good(), tokens: { [purpose]: { secret } } }))
+        const own = await startError(t, () => ({ ...validOptions(), tokens: { [purpose]: { secret } } }))
         t.equal(own.code, BAD_SECRET, `${what} for ${purpose}`)
         t.match(own.message, `tokens.${purpose}.secret`, what)
       }
       t.equal(
-        (await refusal(t, () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, secret }) }))).code,
+        (await startError(t, () => ({ ...validOptions(), ...withJwt({ lifetimeSeconds: 60, secret }) }))).code,
         BAD_SECRET,
         `${what} for a JWT backend`
       )
     }
-    t.equal((await refusal(t, () => ({ ...good(), secret: [] }))).code, INVALID)
+    t.equal((await startError(t, () => ({ ...validOptions(), secret: [] }))).code, INVALID)
     for (const secret of [
       randomBytes(32).toString('base64url'),
       randomBytes(32).toString('hex'),
@@ -130,7 +130,7 @@ t.test(
       'Zwölf Boxkämpfer jagen Viktor quer',
       [randomBytes(24).toString('base64url'), SECRET]
     ]) {
-      await t.resolves(start(t, () => ({ ...good(), secret })))
+      await t.resolves(start(t, () => ({ ...validOptions(), secret })))
     }
   }
 )
@@ -141,16 +141,16 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
   const describe = (): TransportDescription => ({ scheme: {}, login: {}, logout: {} })
   const table: [string, () => unknown, string, string | RegExp][] = [
     ['no options', () => undefined, INVALID, 'adapter'],
-    ['an unknown option', () => ({ ...good(), secrets: [] }), UNKNOWN, 'secrets'],
-    ['an option in other case', () => ({ ...good(), publicURL: 'https://a.example' }), UNKNOWN, 'publicURL'],
-    ['no adapter', () => ({ ...good(), adapter: undefined }), INVALID, /adapter.*sqlite/],
-    ['null for the adapter', () => ({ ...good(), adapter: null }), INVALID, 'adapter'],
-    ['text for the adapter', () => ({ ...good(), adapter: 'app.db' }), INVALID, 'adapter'],
-    ['an adapter function that was not called', () => ({ ...good(), adapter: memory }), INVALID, 'adapter'],
+    ['an unknown option', () => ({ ...validOptions(), secrets: [] }), UNKNOWN, 'secrets'],
+    ['an option in the wrong case', () => ({ ...validOptions(), publicURL: 'https://a.example' }), UNKNOWN, 'publicURL'],
+    ['no adapter', () => ({ ...validOptions(), adapter: undefined }), INVALID, /adapter.*sqlite/],
+    ['null for the adapter', () => ({ ...validOptions(), adapter: null }), INVALID, 'adapter'],
+    ['text for the adapter', () => ({ ...validOptions(), adapter: 'app.db' }), INVALID, 'adapter'],
+    ['an adapter function that was not called', () => ({ ...validOptions(), adapter: memory }), INVALID, 'adapter'],
     [
       'an adapter without delete',
       () => ({
-        ...good(),
+        ...validOptions(),
         adapter: {
           ...Object.fromEntries(
             ['define', 'open', 'create', 'findOne', 'findMany', 'update'].map((name) => [name, () => {}])
@@ -160,66 +160,66 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
       INVALID,
       'adapter'
     ],
-    ['no backends', () => ({ ...good(), backends: undefined }), INVALID, 'backends'],
-    ['an empty list of backends', () => ({ ...good(), backends: [] }), INVALID, 'backends'],
-    ['backends by name', () => ({ ...good(), backends: { jwt: backend } }), INVALID, 'backends'],
+    ['no backends', () => ({ ...validOptions(), backends: undefined }), INVALID, 'backends'],
+    ['an empty list of backends', () => ({ ...validOptions(), backends: [] }), INVALID, 'backends'],
+    ['backends by name', () => ({ ...validOptions(), backends: { jwt: backend } }), INVALID, 'backends'],
     [
       'a backend without a name',
-      () => ({ ...good(), backends: [{ ...backend, name: undefined }] }),
+      () => ({ ...validOptions(), backends: [{ ...backend, name: undefined }] }),
       INVALID,
       'backends[].name'
     ],
-    ['null for a backend', () => ({ ...good(), backends: [null] }), INVALID, 'backends'],
-    ['text for a backend', () => ({ ...good(), backends: ['jwt'] }), INVALID, 'backends'],
+    ['null for a backend', () => ({ ...validOptions(), backends: [null] }), INVALID, 'backends'],
+    ['text for a backend', () => ({ ...validOptions(), backends: ['jwt'] }), INVALID, 'backends'],
     [
       'an unknown option of a backend',
-      () => ({ ...good(), backends: [{ ...backend, prefix: '/x' }] }),
+      () => ({ ...validOptions(), backends: [{ ...backend, prefix: '/x' }] }),
       UNKNOWN,
       'prefix'
     ],
     [
       'a backend without transport',
-      () => ({ ...good(), backends: [{ ...backend, transport: undefined }] }),
+      () => ({ ...validOptions(), backends: [{ ...backend, transport: undefined }] }),
       INVALID,
       'transport'
     ],
     [
       'a backend without strategy',
-      () => ({ ...good(), backends: [{ ...backend, strategy: undefined }] }),
+      () => ({ ...validOptions(), backends: [{ ...backend, strategy: undefined }] }),
       INVALID,
       'strategy'
     ],
     [
       'a transport function that was not called',
-      () => ({ ...good(), backends: [{ ...backend, transport: bearerTransport }] }),
+      () => ({ ...validOptions(), backends: [{ ...backend, transport: bearerTransport }] }),
       INVALID,
       'transport'
     ],
     [
       'a strategy for a transport',
-      () => ({ ...good(), backends: [{ ...backend, transport: backend?.strategy }] }),
+      () => ({ ...validOptions(), backends: [{ ...backend, transport: backend?.strategy }] }),
       INVALID,
       'transport'
     ],
     [
       'a transport for a strategy',
-      () => ({ ...good(), backends: [{ ...backend, strategy: backend?.transport }] }),
+      () => ({ ...validOptions(), backends: [{ ...backend, strategy: backend?.transport }] }),
       INVALID,
       'strategy'
     ],
     [
       'a transport without methods',
       () => ({
-        ...good(),
+        ...validOptions(),
         backends: [{ ...backend, transport: defineTransport({ name: 'x', describe, setup: () => ({}) as never }) }]
       }),
       INVALID,
       'transport'
     ],
     [
-      'a transport that is nothing',
+      'an empty object as a transport',
       () => ({
-        ...good(),
+        ...validOptions(),
         backends: [{ ...backend, transport: defineTransport({ name: 'x', describe, setup: () => undefined as never }) }]
       }),
       INVALID,
@@ -228,7 +228,7 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
     [
       'a strategy without writeToken',
       () => ({
-        ...good(),
+        ...validOptions(),
         backends: [
           {
             ...backend,
@@ -240,62 +240,62 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
       'strategy'
     ],
     [
-      'a strategy that is nothing',
+      'an empty object as a strategy',
       () => ({
-        ...good(),
+        ...validOptions(),
         backends: [{ ...backend, strategy: defineStrategy({ name: 'x', setup: () => null as never }) }]
       }),
       INVALID,
       'strategy'
     ],
     [
-      'two backends of one name',
-      () => ({ ...good(), backends: [backend, backend] }),
+      'two backends with the same name',
+      () => ({ ...validOptions(), backends: [backend, backend] }),
       'FST_USERS_DUPLICATE_BACKEND',
       'jwt'
     ],
     [
-      'two backends of one name, others between',
-      () => ({ ...good(), backends: [...backends(), { ...backends()[1], name: 'jwt' }] }),
+      'two backends with the same name and others between',
+      () => ({ ...validOptions(), backends: [...backends(), { ...backends()[1], name: 'jwt' }] }),
       'FST_USERS_DUPLICATE_BACKEND',
       'jwt'
     ],
-    ['schemas that are none', () => ({ ...good(), schemas: {} }), INVALID, /schemas.*userSchemas/],
-    ['fields instead of schemas', () => ({ ...good(), schemas: { name: Type.String() } }), INVALID, 'schemas'],
-    ['a helper without methods', () => ({ ...good(), passwords: {} }), INVALID, /passwords.*argon2Passwords/],
-    ['text for the helper', () => ({ ...good(), passwords: 'argon2' }), INVALID, 'passwords'],
-    ['text for validatePassword', () => ({ ...good(), validatePassword: 'long' }), INVALID, 'validatePassword'],
-    ['a pattern for validatePassword', () => ({ ...good(), validatePassword: /.{8}/ }), INVALID, 'validatePassword'],
-    ['a number for the clock', () => ({ ...good(), clock: 0 }), INVALID, 'clock'],
-    ['a Date for the clock', () => ({ ...good(), clock: new Date() }), INVALID, 'clock'],
+    ['schemas that userSchemas did not create', () => ({ ...validOptions(), schemas: {} }), INVALID, /schemas.*userSchemas/],
+    ['fields instead of schemas', () => ({ ...validOptions(), schemas: { name: Type.String() } }), INVALID, 'schemas'],
+    ['a helper without methods', () => ({ ...validOptions(), passwords: {} }), INVALID, /passwords.*argon2Passwords/],
+    ['text for the helper', () => ({ ...validOptions(), passwords: 'argon2' }), INVALID, 'passwords'],
+    ['text for validatePassword', () => ({ ...validOptions(), validatePassword: 'long' }), INVALID, 'validatePassword'],
+    ['a pattern for validatePassword', () => ({ ...validOptions(), validatePassword: /.{8}/ }), INVALID, 'validatePassword'],
+    ['a number for the clock', () => ({ ...validOptions(), clock: 0 }), INVALID, 'clock'],
+    ['a Date for the clock', () => ({ ...validOptions(), clock: new Date() }), INVALID, 'clock'],
     [
       'an unknown hook',
-      () => ({ ...good(), hooks: { onAfterRegistration: () => {} } }),
+      () => ({ ...validOptions(), hooks: { onAfterRegistration: () => {} } }),
       'FST_USERS_UNKNOWN_HOOK',
       /onAfterRegistration.*onAfterRegister/
     ],
     [
       'a hook named __proto__',
-      () => ({ ...good(), hooks: JSON.parse('{"__proto__": 1}') as object }),
+      () => ({ ...validOptions(), hooks: JSON.parse('{"__proto__": 1}') as object }),
       'FST_USERS_UNKNOWN_HOOK',
       '__proto__'
     ],
     [
-      'a hook that is no function',
-      () => ({ ...good(), hooks: { onAfterRegister: 'x' } }),
+      'a hook that is not a function',
+      () => ({ ...validOptions(), hooks: { onAfterRegister: 'x' } }),
       'FST_USERS_INVALID_HOOK',
       'onAfterRegister'
     ],
     [
       'a list of hooks',
-      () => ({ ...good(), hooks: { onAfterRegister: [() => {}] } }),
+      () => ({ ...validOptions(), hooks: { onAfterRegister: [() => {}] } }),
       'FST_USERS_INVALID_HOOK',
       'onAfterRegister'
     ],
     [
       'a hook with a callback',
       () => ({
-        ...good(),
+        ...validOptions(),
         hooks: {
           onAfterRegister: (_payload: object, _context: object, done: () => void) => {
             done()
@@ -305,108 +305,108 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
       'FST_USERS_INVALID_HOOK',
       'onAfterRegister'
     ],
-    ['a function for hooks', () => ({ ...good(), hooks: () => {} }), INVALID, 'hooks'],
-    ['text for hooks', () => ({ ...good(), hooks: 'onAfterRegister' }), INVALID, 'hooks'],
-    ['an unknown group of routes', () => ({ ...good(), routes: { login: false } }), UNKNOWN, 'routes.login'],
+    ['a function for hooks', () => ({ ...validOptions(), hooks: () => {} }), INVALID, 'hooks'],
+    ['text for hooks', () => ({ ...validOptions(), hooks: 'onAfterRegister' }), INVALID, 'hooks'],
+    ['an unknown group of routes', () => ({ ...validOptions(), routes: { login: false } }), UNKNOWN, 'routes.login'],
     [
       'an unknown option of a group',
-      () => ({ ...good(), routes: { auth: { prefix: '/a', tags: [] } } }),
+      () => ({ ...validOptions(), routes: { auth: { prefix: '/a', tags: [] } } }),
       UNKNOWN,
       'routes.auth.tags'
     ],
-    ['text for routes', () => ({ ...good(), routes: '/api' }), INVALID, 'routes'],
-    ['false for routes', () => ({ ...good(), routes: false }), INVALID, 'routes'],
-    ['true for a group', () => ({ ...good(), routes: { auth: true } }), INVALID, 'routes.auth'],
-    ['null for a group', () => ({ ...good(), routes: { auth: null } }), INVALID, 'routes.auth'],
-    ['text for a group', () => ({ ...good(), routes: { auth: '/auth' } }), INVALID, 'routes.auth'],
-    ['a group without prefix', () => ({ ...good(), routes: { users: {} } }), INVALID, 'routes.users.prefix'],
+    ['text for routes', () => ({ ...validOptions(), routes: '/api' }), INVALID, 'routes'],
+    ['false for routes', () => ({ ...validOptions(), routes: false }), INVALID, 'routes'],
+    ['true for a group', () => ({ ...validOptions(), routes: { auth: true } }), INVALID, 'routes.auth'],
+    ['null for a group', () => ({ ...validOptions(), routes: { auth: null } }), INVALID, 'routes.auth'],
+    ['text for a group', () => ({ ...validOptions(), routes: { auth: '/auth' } }), INVALID, 'routes.auth'],
+    ['a group without prefix', () => ({ ...validOptions(), routes: { users: {} } }), INVALID, 'routes.users.prefix'],
     [
-      'a prefix without slash',
-      () => ({ ...good(), routes: { users: { prefix: 'users' } } }),
+      'a prefix without a slash',
+      () => ({ ...validOptions(), routes: { users: { prefix: 'users' } } }),
       INVALID,
       'routes.users.prefix'
     ],
     [
-      'a prefix with a blank',
-      () => ({ ...good(), routes: { users: { prefix: '/my users' } } }),
+      'a prefix with a space',
+      () => ({ ...validOptions(), routes: { users: { prefix: '/my users' } } }),
       INVALID,
       'routes.users.prefix'
     ],
-    ['an empty prefix', () => ({ ...good(), routes: { users: { prefix: '' } } }), INVALID, 'routes.users.prefix'],
-    ['a number for a prefix', () => ({ ...good(), routes: { users: { prefix: 5 } } }), INVALID, 'routes.users.prefix'],
+    ['an empty prefix', () => ({ ...validOptions(), routes: { users: { prefix: '' } } }), INVALID, 'routes.users.prefix'],
+    ['a number for a prefix', () => ({ ...validOptions(), routes: { users: { prefix: 5 } } }), INVALID, 'routes.users.prefix'],
     [
       'a list for a prefix',
-      () => ({ ...good(), routes: { users: { prefix: ['/users'] } } }),
+      () => ({ ...validOptions(), routes: { users: { prefix: ['/users'] } } }),
       INVALID,
       'routes.users.prefix'
     ],
-    ['text for tokens', () => ({ ...good(), tokens: 'x' }), INVALID, 'tokens'],
-    ['an unknown purpose', () => ({ ...good(), tokens: { login: {} } }), UNKNOWN, 'tokens.login'],
+    ['text for tokens', () => ({ ...validOptions(), tokens: 'x' }), INVALID, 'tokens'],
+    ['an unknown purpose', () => ({ ...validOptions(), tokens: { login: {} } }), UNKNOWN, 'tokens.login'],
     [
       'an unknown option of a purpose',
-      () => ({ ...good(), tokens: { reset: { lifetime: 60 } } }),
+      () => ({ ...validOptions(), tokens: { reset: { lifetime: 60 } } }),
       UNKNOWN,
       'tokens.reset.lifetime'
     ],
-    ['text for a purpose', () => ({ ...good(), tokens: { reset: SECRET } }), INVALID, 'tokens.reset'],
+    ['text for a purpose', () => ({ ...validOptions(), tokens: { reset: SECRET } }), INVALID, 'tokens.reset'],
     [
       'a number for an audience',
-      () => ({ ...good(), tokens: { reset: { audience: 5 } } }),
+      () => ({ ...validOptions(), tokens: { reset: { audience: 5 } } }),
       INVALID,
       'tokens.reset.audience'
     ],
     [
       'an empty audience',
-      () => ({ ...good(), tokens: { verify: { audience: '' } } }),
+      () => ({ ...validOptions(), tokens: { verify: { audience: '' } } }),
       INVALID,
       'tokens.verify.audience'
     ],
-    ['a public URL without scheme', () => ({ ...good(), publicUrl: 'app.example' }), INVALID, /publicUrl.*https:/],
-    ['a public URL of another scheme', () => ({ ...good(), publicUrl: 'ftp://app.example' }), INVALID, 'publicUrl'],
-    ['a public URL with a wildcard', () => ({ ...good(), publicUrl: 'https://*.app.example' }), INVALID, 'publicUrl'],
-    ['a number for the public URL', () => ({ ...good(), publicUrl: 80 }), INVALID, 'publicUrl'],
+    ['a public URL without scheme', () => ({ ...validOptions(), publicUrl: 'app.example' }), INVALID, /publicUrl.*https:/],
+    ['a public URL with another scheme', () => ({ ...validOptions(), publicUrl: 'ftp://app.example' }), INVALID, 'publicUrl'],
+    ['a public URL with a wildcard', () => ({ ...validOptions(), publicUrl: 'https://*.app.example' }), INVALID, 'publicUrl'],
+    ['a number for the public URL', () => ({ ...validOptions(), publicUrl: 80 }), INVALID, 'publicUrl'],
     [
-      'an URL object for the public URL',
-      () => ({ ...good(), publicUrl: new URL('https://app.example') }),
+      'a URL object for the public URL',
+      () => ({ ...validOptions(), publicUrl: new URL('https://app.example') }),
       INVALID,
       'publicUrl'
     ],
-    ['text for trusted origins', () => ({ ...good(), trustedOrigins: 'https://a.example' }), INVALID, 'trustedOrigins'],
-    ['a wrong sensitiveChanges', () => ({ ...good(), sensitiveChanges: 'ask' }), INVALID, /sensitiveChanges.*confirm/],
-    ['true for sensitiveChanges', () => ({ ...good(), sensitiveChanges: true }), INVALID, 'sensitiveChanges'],
+    ['text for trusted origins', () => ({ ...validOptions(), trustedOrigins: 'https://a.example' }), INVALID, 'trustedOrigins'],
+    ['a wrong sensitiveChanges', () => ({ ...validOptions(), sensitiveChanges: 'ask' }), INVALID, /sensitiveChanges.*confirm/],
+    ['true for sensitiveChanges', () => ({ ...validOptions(), sensitiveChanges: true }), INVALID, 'sensitiveChanges'],
     [
-      'a key that is none for JWTs',
-      () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, audiences: ['x'] }) }),
+      'an unknown option of jwtStrategy',
+      () => ({ ...validOptions(), ...withJwt({ lifetimeSeconds: 60, audiences: ['x'] }) }),
       UNKNOWN,
       'jwtStrategy.audiences'
     ],
     [
       'a strategy without its options',
-      () => ({ ...good(), ...withJwt(undefined as unknown as Given) }),
+      () => ({ ...validOptions(), ...withJwt(undefined as unknown as AnyOptions) }),
       INVALID,
       'jwtStrategy'
     ],
     [
       'text for the audience',
-      () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, audience: 'x' }) }),
+      () => ({ ...validOptions(), ...withJwt({ lifetimeSeconds: 60, audience: 'x' }) }),
       INVALID,
       'jwtStrategy.audience'
     ],
     [
       'an empty list of audiences',
-      () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, audience: [] }) }),
+      () => ({ ...validOptions(), ...withJwt({ lifetimeSeconds: 60, audience: [] }) }),
       INVALID,
       'jwtStrategy.audience'
     ],
     [
       'a number among the audiences',
-      () => ({ ...good(), ...withJwt({ lifetimeSeconds: 60, audience: ['x', 1] }) }),
+      () => ({ ...validOptions(), ...withJwt({ lifetimeSeconds: 60, audience: ['x', 1] }) }),
       INVALID,
       'jwtStrategy.audience'
     ],
     [
-      'a key that is none for stored tokens',
-      () => ({ ...good(), ...withStored({ lifetimeSeconds: 60, table: 'x' }) }),
+      'an unknown option of databaseStrategy',
+      () => ({ ...validOptions(), ...withStored({ lifetimeSeconds: 60, table: 'x' }) }),
       UNKNOWN,
       'databaseStrategy.table'
     ]
@@ -444,42 +444,42 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
   ]) {
     table.push([
       `trusted origin ${String(origin)}`,
-      () => ({ ...good(), trustedOrigins: ['https://fine.example', origin] }),
+      () => ({ ...validOptions(), trustedOrigins: ['https://fine.example', origin] }),
       INVALID,
       'trustedOrigins[1]'
     ])
   }
   for (const name of ['', 'Users', '1a', 'a b', 'a/b', '../x', 'ä', 'a'.repeat(33), 5, ['users']]) {
-    table.push([`name ${String(name)}`, () => ({ ...good(), name }), INVALID, 'name'])
+    table.push([`name ${String(name)}`, () => ({ ...validOptions(), name }), INVALID, 'name'])
     table.push([
       `backend name ${String(name)}`,
-      () => ({ ...good(), backends: [{ ...backend, name }] }),
+      () => ({ ...validOptions(), backends: [{ ...backend, name }] }),
       INVALID,
       'backends'
     ])
   }
   for (const flag of ['requireVerification', 'revealExistingAccounts', 'endlessTokens', 'openapiSecurity']) {
     for (const value of ['false', 0, {}]) {
-      table.push([`${flag}: ${String(value)}`, () => ({ ...good(), [flag]: value }), INVALID, flag])
+      table.push([`${flag}: ${String(value)}`, () => ({ ...validOptions(), [flag]: value }), INVALID, flag])
     }
   }
   for (const seconds of [0, -1, 0.5, undefined, null, Infinity, NaN, '3600', true, [60]]) {
     table.push([
       `JWT lifetime ${String(seconds)}`,
-      () => ({ ...good(), ...withJwt({ lifetimeSeconds: seconds }) }),
+      () => ({ ...validOptions(), ...withJwt({ lifetimeSeconds: seconds }) }),
       INVALID,
       'jwtStrategy.lifetimeSeconds'
     ])
     table.push([
       `stored lifetime ${String(seconds)}`,
-      () => ({ ...good(), ...withStored({ lifetimeSeconds: seconds }) }),
+      () => ({ ...validOptions(), ...withStored({ lifetimeSeconds: seconds }) }),
       INVALID,
       'databaseStrategy.lifetimeSeconds'
     ])
     if (seconds !== undefined) {
       table.push([
         `reset lifetime ${String(seconds)}`,
-        () => ({ ...good(), tokens: { reset: { lifetimeSeconds: seconds } } }),
+        () => ({ ...validOptions(), tokens: { reset: { lifetimeSeconds: seconds } } }),
         INVALID,
         'tokens.reset.lifetimeSeconds'
       ])
@@ -487,7 +487,7 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
     if (seconds !== undefined) {
       table.push([
         `cookie maxAge ${String(seconds)}`,
-        () => ({ ...good(), ...withCookie({ maxAge: seconds }) }),
+        () => ({ ...validOptions(), ...withCookie({ maxAge: seconds }) }),
         INVALID,
         'cookieTransport.maxAge'
       ])
@@ -521,18 +521,18 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
     [{ max_age: 5 }, UNKNOWN, 'cookieTransport.max_age'],
     [{ signed: true }, UNKNOWN, 'cookieTransport.signed']
   ] as const) {
-    table.push([`cookie ${JSON.stringify(options)}`, () => ({ ...good(), ...withCookie(options) }), code, named])
+    table.push([`cookie ${JSON.stringify(options)}`, () => ({ ...validOptions(), ...withCookie(options) }), code, named])
   }
 
   for (const [what, make, code, named] of table) {
-    const error = await refusal(t, make)
+    const error = await startError(t, make)
     t.equal(error.code, code, what)
     t.match(error.message, named, what)
   }
 })
 
-t.test('options that are fine start', async (t) => {
-  const fine: [string, Given][] = [
+t.test('valid options start', async (t) => {
+  const fine: [string, AnyOptions][] = [
     ['a name', { name: 'staff' }],
     ['a public URL with a path', { publicUrl: 'https://app.example/base/' }],
     [
@@ -560,12 +560,12 @@ t.test('options that are fine start', async (t) => {
       { tokens: { reset: { lifetimeSeconds: 1, audience: 'x', secret: randomBytes(32).toString('hex') }, verify: {} } }
     ],
     [
-      'undefined for what is absent',
+      'undefined for optional options',
       { name: undefined, hooks: undefined, routes: undefined, tokens: undefined, clock: undefined }
     ],
-    ['endless tokens', { endlessTokens: true, ...withStored({ lifetimeSeconds: null }) }],
+    ['tokens that never expire', { endlessTokens: true, ...withStored({ lifetimeSeconds: null }) }],
     [
-      'a cookie across sites',
+      'a cookie with SameSite=None',
       withCookie({
         sameSite: 'none',
         secure: true,
@@ -579,13 +579,13 @@ t.test('options that are fine start', async (t) => {
   ]
   for (const [what, options] of fine) {
     await t.resolves(
-      start(t, () => ({ ...good(), ...options })),
+      start(t, () => ({ ...validOptions(), ...options })),
       what
     )
   }
 })
 
-t.test('an error in the set-up of a transport or strategy refuses to start', async (t) => {
+t.test('an error in setup() of a strategy refuses to start', async (t) => {
   const [backend] = backends()
   const fault = new Error('no')
   const strategy = defineStrategy({
@@ -596,11 +596,11 @@ t.test('an error in the set-up of a transport or strategy refuses to start', asy
   })
   const later = defineStrategy({ name: 'x', setup: () => Promise.reject(fault) })
   for (const made of [strategy, later]) {
-    t.equal(await refusal(t, () => ({ ...good(), backends: [{ ...backend, strategy: made }] })), fault)
+    t.equal(await startError(t, () => ({ ...validOptions(), backends: [{ ...backend, strategy: made }] })), fault)
   }
 })
 
-t.test('options are read and never changed', async (t) => {
+t.test('the options are not modified', async (t) => {
   const freeze = (value: unknown, seen = new Set<unknown>()): void => {
     if ((typeof value !== 'object' && typeof value !== 'function') || value === null || seen.has(value)) return
     seen.add(value)
@@ -608,7 +608,7 @@ t.test('options are read and never changed', async (t) => {
     Object.freeze(value)
   }
   const options: UsersOptions = {
-    ...good(),
+    ...validOptions(),
     secret: [SECRET, randomBytes(32).toString('hex')],
     backends: [
       {
@@ -642,15 +642,15 @@ t.test('options are read and never changed', async (t) => {
     t.equal(reply.statusCode, backend === 'jwt' ? 200 : 204)
   }
   const again = await start(t, () => ({ ...options, adapter: memory() }))
-  t.ok(again.users, 'the same definitions serve a second application')
+  t.ok(again.users, 'the same backends and schemas work in a second application')
 })
 
 t.test(
-  'app.users.addHook refuses unknown events, what is no function, callbacks, and what comes after ready',
+  'app.users.addHook refuses unknown events, values that are not functions, callback-style hooks and hooks after ready',
   async (t) => {
     const app = Fastify()
     t.teardown(() => app.close())
-    await app.register(users, good())
+    await app.register(users, validOptions())
     const add = app.users.addHook as (name: unknown, hook: unknown) => void
     const wrong: [unknown, unknown, string][] = [
       ['onNothing', () => {}, 'FST_USERS_UNKNOWN_HOOK'],
@@ -684,16 +684,16 @@ t.test(
   }
 )
 
-t.test('app.users before the application is ready says so', async (t) => {
+t.test('methods of app.users throw FST_USERS_NOT_READY before the application is ready', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(users, good())
+  await app.register(users, validOptions())
   await t.rejects(app.users.getByEmail(ARTHUR), { code: 'FST_USERS_NOT_READY' })
   await app.ready()
   t.equal(await app.users.getByEmail(ARTHUR), null)
 })
 
-t.test('userSchemas refuses names that are taken and fields that nobody can fill', async (t) => {
+t.test('userSchemas refuses reserved or malformed names, and required fields that no client can set', async (t) => {
   const text = Type.String()
   const taken = [
     'id',
@@ -719,7 +719,7 @@ t.test('userSchemas refuses names that are taken and fields that nobody can fill
   t.doesNotThrow(() => userSchemas({ birth_year: createOnly(Type.Integer()), display_name: text }))
 })
 
-t.test('every error has its own code, a status and a message, and is exported from errors.ts', async (t) => {
+t.test('every error has a unique code, a status and a message, and is exported from errors.ts', async (t) => {
   const makers: Record<string, unknown> = { ...errors, FST_USERS_REFUSED: () => refuse(403, 'NO', 'No.') }
   const codes = errorTable.map(({ code }) => code)
   t.equal(new Set(codes).size, codes.length)
@@ -752,7 +752,7 @@ t.test('every error has its own code, a status and a message, and is exported fr
   }
 })
 
-t.test('refuse() makes errors of status 400 to 499, else 403', async (t) => {
+t.test('refuse() creates errors with a status from 400 to 499, and with 403 for any other status', async (t) => {
   for (const [given, statusCode] of [
     [400, 400],
     [409, 409],
@@ -772,7 +772,7 @@ t.test('refuse() makes errors of status 400 to 499, else 403', async (t) => {
   }
 })
 
-t.test('hooks given as an option may be absent one by one', async (t) => {
+t.test('the hooks option may contain any subset of the hooks', async (t) => {
   const seen: string[] = []
   const hooks: UsersHooks = {
     onAfterRegister ({ user }) {
