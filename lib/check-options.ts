@@ -4,7 +4,7 @@ import type { BackendOptions } from './contracts/backend.js'
 import type { PasswordHelper } from './contracts/password-helper.js'
 import { FST_USERS_DUPLICATE_BACKEND, FST_USERS_INVALID_OPTION } from './errors.js'
 import type { UsersOptions } from './options.js'
-import { checked, checkObject, flag, isFunction, isName, refuseUnknown } from './validation/options.js'
+import { checkOption, checkObject, checkBoolean, isFunction, isName, checkKnownKeys } from './validation/options.js'
 
 const KEYS: Record<Exclude<keyof UsersOptions, keyof CompatibilityOptions>, true> = {
   adapter: true,
@@ -39,7 +39,7 @@ const ADAPTER_METHODS = ['define', 'open', 'create', 'findOne', 'findMany', 'upd
  */
 export function checkRequiredOptions (options: UsersOptions): void {
   refuseRegisterOptions(options)
-  refuseUnknown('', options, [...Object.keys(KEYS), ...compatibilityKeys])
+  checkKnownKeys('', options, [...Object.keys(KEYS), ...compatibilityKeys])
   checkAdapter(options.adapter)
   checkObject('hooks', options.hooks ?? {})
   checkBackends(options.backends)
@@ -47,7 +47,7 @@ export function checkRequiredOptions (options: UsersOptions): void {
 
 /** Returns the name. Throws `FST_USERS_INVALID_OPTION` if it is not the name of a tenant or a backend. */
 export function checkName (option: string, name: string): string {
-  return checked(option, name, isName, 'must be a lower-case letter, then up to 31 letters, digits, - or _')
+  return checkOption(option, name, isName, 'must be a lower-case letter, then up to 31 letters, digits, - or _')
 }
 
 /** True for an object with the methods of a password helper. */
@@ -102,7 +102,7 @@ function checkBackend (backend: Partial<BackendOptions>): string {
   if (typeof backend !== 'object' || backend === null) {
     throw FST_USERS_INVALID_OPTION(['backends', 'must contain objects: { name, transport, strategy }'])
   }
-  refuseUnknown('backends[].', backend, ['name', 'transport', 'strategy', 'requireVerification'])
+  checkKnownKeys('backends[].', backend, ['name', 'transport', 'strategy', 'requireVerification'])
   const name = checkName('backends[].name', backend.name ?? '')
   if (backend.transport?.kind !== 'transport') {
     throw FST_USERS_INVALID_OPTION([
@@ -116,6 +116,6 @@ function checkBackend (backend: Partial<BackendOptions>): string {
       'must be created by jwtStrategy(), databaseStrategy(), redisStrategy() or defineStrategy()'
     ])
   }
-  flag(`backends["${name}"].requireVerification`, backend.requireVerification, false)
+  checkBoolean(`backends["${name}"].requireVerification`, backend.requireVerification, false)
   return name
 }

@@ -10,14 +10,14 @@ import { argon2Passwords, passwordPolicy } from './passwords/index.js'
 import { checkSecret } from './tokens/index.js'
 import { checkSeconds, MAX_RESET_SECONDS, MAX_VERIFY_SECONDS, readAllowInsecure } from './validation/limits.js'
 import {
-  checked,
-  flag,
+  checkOption,
+  checkBoolean,
   isFunction,
   parseBaseUrl,
   parseOrigin,
   parseTrustedOrigin,
   readRoute,
-  refuseUnknown
+  checkKnownKeys
 } from './validation/options.js'
 
 const PREFIXES: Record<RouteGroupName, string> = {
@@ -40,19 +40,19 @@ export function resolveOptions (
   const name = checkName('name', options.name ?? 'users')
   const compatibility = resolveCompatibility(name, options)
   const allowInsecure = readAllowInsecure(options.allowInsecure)
-  const requireVerification = flag('requireVerification', options.requireVerification, false)
+  const requireVerification = checkBoolean('requireVerification', options.requireVerification, false)
   const settings: Settings = {
     name,
     ...readFunctions(options),
     ...readChoices(options),
     ...readOrigins(options),
     requireVerification,
-    revealExistingAccounts: flag('revealExistingAccounts', options.revealExistingAccounts, true),
-    allowIntranetEmails: flag('allowIntranetEmails', options.allowIntranetEmails, false),
+    revealExistingAccounts: checkBoolean('revealExistingAccounts', options.revealExistingAccounts, true),
+    allowIntranetEmails: checkBoolean('allowIntranetEmails', options.allowIntranetEmails, false),
     routes: readRoutes(options.routes ?? {}, requireVerification),
     tokens: readTokens(compatibility.audiencePrefix, options.tokens ?? {}, allowInsecure),
-    openapiSecurity: flag('openapiSecurity', options.openapiSecurity, false),
-    openapiPasswordFlow: flag('openapiPasswordFlow', options.openapiPasswordFlow, false),
+    openapiSecurity: checkBoolean('openapiSecurity', options.openapiSecurity, false),
+    openapiPasswordFlow: checkBoolean('openapiPasswordFlow', options.openapiPasswordFlow, false),
     tokensKeptSeconds: longestTokenSeconds(options.backends),
     allowInsecure,
     ...compatibility
@@ -67,25 +67,25 @@ function readFunctions (
 ): Pick<Settings, 'schemas' | 'clock' | 'passwords' | 'validatePassword'> {
   const isFastapi = options.compatibility !== undefined
   return {
-    schemas: checked(
+    schemas: checkOption(
       'schemas',
       (options.schemas ?? userSchemas()) as UserSchemas, // isUserSchemas checks what the type claims
       isUserSchemas,
       'must be the return value of userSchemas()'
     ),
-    clock: checked(
+    clock: checkOption(
       'clock',
       options.clock ?? Date.now,
       isFunction,
       'must be a function that returns milliseconds, such as Date.now'
     ),
-    passwords: checked(
+    passwords: checkOption(
       'passwords',
       options.passwords ?? argon2Passwords(isFastapi ? FASTAPI_USERS_PASSWORDS : {}),
       isPasswordHelper,
       'must have the methods hash and verifyAndUpdate, such as argon2Passwords()'
     ),
-    validatePassword: checked(
+    validatePassword: checkOption(
       'validatePassword',
       options.validatePassword ?? (isFastapi ? () => null : passwordPolicy()),
       isFunction,
@@ -96,13 +96,13 @@ function readFunctions (
 
 function readChoices (options: UsersOptions): Pick<Settings, 'sensitiveChanges' | 'errorHandler'> {
   return {
-    sensitiveChanges: checked(
+    sensitiveChanges: checkOption(
       'sensitiveChanges',
       options.sensitiveChanges ?? 'immediate',
       (value) => value === 'immediate' || value === 'confirm',
       "must be 'immediate' or 'confirm'"
     ),
-    errorHandler: checked(
+    errorHandler: checkOption(
       'errorHandler',
       options.errorHandler ?? 'plugin',
       (value) => value === 'plugin' || value === 'application',
@@ -115,7 +115,7 @@ function readOrigins ({
   publicUrl,
   trustedOrigins = []
 }: UsersOptions): Pick<Settings, 'publicOrigin' | 'publicUrl' | 'trustedOrigins'> {
-  const origins = checked('trustedOrigins', trustedOrigins, Array.isArray, 'must be a list of origins')
+  const origins = checkOption('trustedOrigins', trustedOrigins, Array.isArray, 'must be a list of origins')
   return {
     publicOrigin: publicUrl === undefined ? null : parseOrigin('publicUrl', publicUrl),
     publicUrl: publicUrl === undefined ? null : parseBaseUrl('publicUrl', publicUrl),
@@ -137,7 +137,7 @@ function longestTokenSeconds (backends: readonly BackendOptions[]): number | nul
 }
 
 function readRoutes (given: NonNullable<UsersOptions['routes']>, requireVerification: boolean): Settings['routes'] {
-  refuseUnknown('routes.', given, Object.keys(PREFIXES))
+  checkKnownKeys('routes.', given, Object.keys(PREFIXES))
   const entries = Object.entries(PREFIXES).map(([group, prefix]): [string, RouteSettings] => {
     // users have no session when they call the routes of the other groups
     const verification = group === 'auth' || group === 'users' ? requireVerification : null
@@ -151,12 +151,12 @@ function readTokens (
   given: NonNullable<UsersOptions['tokens']>,
   allowInsecure: Settings['allowInsecure']
 ): Settings['tokens'] {
-  refuseUnknown('tokens.', given, ['reset', 'verify'])
+  checkKnownKeys('tokens.', given, ['reset', 'verify'])
   const read = (purpose: 'reset' | 'verify', maxSeconds: number): TokenSettings => {
     const options = given[purpose] ?? {}
-    refuseUnknown(`tokens.${purpose}.`, options, ['secret', 'lifetimeSeconds', 'audience'])
+    checkKnownKeys(`tokens.${purpose}.`, options, ['secret', 'lifetimeSeconds', 'audience'])
     const { secret, lifetimeSeconds = 3600, audience = `${audiencePrefix}:${purpose}` } = options
-    checked(
+    checkOption(
       `tokens.${purpose}.audience`,
       audience,
       (value) => typeof value === 'string' && value !== '',

@@ -1,6 +1,6 @@
 import type { InsecureSetting, Settings } from '../contracts/settings.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
-import { checked } from './options.js'
+import { checkOption } from './options.js'
 
 const DAY_SECONDS = 86_400
 
@@ -32,7 +32,7 @@ export function readAllowInsecure (names: readonly InsecureSetting[] = []): Read
   const isKnown = (list: readonly InsecureSetting[]): boolean =>
     Array.isArray(list) && list.every((name) => INSECURE_SETTINGS.includes(name))
   return new Set(
-    checked(
+    checkOption(
       'allowInsecure',
       names,
       isKnown,

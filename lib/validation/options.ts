@@ -9,14 +9,15 @@ const NOT_NATIVE = /^(?:https?|wss?|ftp|file|filesystem|data|blob|about|javascri
 const ANY_LOOPBACK_PORT = /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\]):\*$/
 
 /** Returns the value of an option. Throws `FST_USERS_INVALID_OPTION` with the reason if the value is not valid. */
-export function checked<T> (option: string, value: T, isValid: (value: T) => boolean, reason: string): T {
+export function checkOption<T> (option: string, value: T, isValid: (value: T) => boolean, reason: string): T {
   if (!isValid(value)) throw FST_USERS_INVALID_OPTION([option, reason])
   return value
 }
 
 /** Returns the value of a boolean option, or `fallback` if it is absent. Throws `FST_USERS_INVALID_OPTION`. */
-export function flag (option: string, value: unknown, fallback: boolean): boolean {
-  return checked(option, value ?? fallback, (given) => typeof given === 'boolean', 'must be true or false') as boolean
+export function checkBoolean (option: string, value: unknown, fallback: boolean): boolean {
+  const isBoolean = (given: unknown): boolean => typeof given === 'boolean'
+  return checkOption(option, value ?? fallback, isBoolean, 'must be true or false') as boolean
 }
 
 /** Throws `FST_USERS_INVALID_OPTION` if the value of an option is not an object. */
@@ -27,7 +28,7 @@ export function checkObject (option: string, given: unknown): void {
 }
 
 /** Throws `FST_USERS_UNKNOWN_OPTION` for the first key that is not known. `path` is empty or ends in a dot. */
-export function refuseUnknown (path: string, given: object, known: readonly string[]): void {
+export function checkKnownKeys (path: string, given: object, known: readonly string[]): void {
   checkObject(path.slice(0, -1), given)
   const unknown = Object.keys(given).find((key) => !known.includes(key))
   if (unknown !== undefined) throw FST_USERS_UNKNOWN_OPTION([path + unknown, known.join(', ')])
@@ -53,18 +54,20 @@ export function readRoute (
 ): RouteSettings {
   const defaults = { prefix, requireVerification: requireVerification ?? false }
   if (route === undefined || route === false) return { enabled: route !== false, ...defaults }
-  refuseUnknown(`${option}.`, route, requireVerification === null ? ['prefix'] : ['prefix', 'requireVerification'])
+  checkKnownKeys(`${option}.`, route, requireVerification === null ? ['prefix'] : ['prefix', 'requireVerification'])
   // an empty object is a mistake: the empty prefix makes the check below fail
   const given = route.prefix ?? (route.requireVerification === undefined ? '' : prefix)
   return {
     enabled: true,
-    prefix: checked(
+    prefix: checkOption(
       `${option}.prefix`,
       given,
       (value) => typeof value === 'string' && /^\/\S*$/.test(value),
       'must start with /'
     ).replace(/\/$/, ''),
-    requireVerification: flag(`${option}.requireVerification`, route.requireVerification, defaults.requireVerification)
+    requireVerification: checkBoolean(
+      `${option}.requireVerification`, route.requireVerification, defaults.requireVerification
+    )
   }
 }
 

@@ -9,7 +9,7 @@ import type {
 } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
-import { misuse } from '../shared/errors.js'
+import { invalidArgument } from '../shared/errors.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
 import { incrementOf } from '../shared/values.js'
 import { compareKeys, keyOf } from '../shared/compare.js'
@@ -58,14 +58,16 @@ class MemoryAdapter implements DatabaseAdapter {
     const table = this.#table(model.name)
     const { primaryKey } = table
     const sort = order ?? primaryKey
-    if (table.column(sort).field.type === 'json') throw misuse(model.name, sort, 'is a json field, which has no order')
-    if (!Number.isSafeInteger(limit) || limit < 0) throw misuse(model.name, '', '`limit` must be an integer')
+    if (table.column(sort).field.type === 'json') {
+      throw invalidArgument(model.name, sort, 'is a json field, which has no order')
+    }
+    if (!Number.isSafeInteger(limit) || limit < 0) throw invalidArgument(model.name, '', '`limit` must be an integer')
     const compare = (one: Row, other: Row): number =>
       compareKeys(keyOf(one[sort], false), keyOf(other[sort], false)) ||
       compareKeys(keyOf(one[primaryKey], false), keyOf(other[primaryKey], false))
     if (after !== undefined) {
       for (const field of [sort, primaryKey]) {
-        if (after[field] === undefined) throw misuse(model.name, field, 'must be set in `after`')
+        if (after[field] === undefined) throw invalidArgument(model.name, field, 'must be set in `after`')
       }
     }
     const rows = table
@@ -113,7 +115,7 @@ class MemoryAdapter implements DatabaseAdapter {
 
   #table (name: string): MemoryTable {
     const table = this.#tables.get(name)
-    if (table === undefined) throw misuse(name, '', 'there is no such model; define it before open()')
+    if (table === undefined) throw invalidArgument(name, '', 'there is no such model; define it before open()')
     return table
   }
 

@@ -2,9 +2,9 @@ import type { Row, Where } from '../../contracts/database-adapter.js'
 import type { Field, Model } from '../../contracts/models.js'
 import { FST_USERS_UNIQUE_VIOLATION } from '../../errors.js'
 import { eachCondition, type Operator } from '../shared/conditions.js'
-import { misuse } from '../shared/errors.js'
+import { invalidArgument } from '../shared/errors.js'
 import { primaryKeyOf } from '../shared/model-registry.js'
-import { acceptorOf, type Accepts, checkComparable, checkWrite, isWellFormed } from '../shared/values.js'
+import { typeCheckOf, type TypeCheck, checkComparable, checkWrite, isWellFormed } from '../shared/values.js'
 import { compareKeys, matchesComparison, type Key, keyOf } from '../shared/compare.js'
 import { GroupIndex } from './group-index.js'
 
@@ -17,7 +17,7 @@ interface Condition {
 interface Column {
   name: string
   field: Field
-  accepts: Accepts
+  accepts: TypeCheck
 }
 
 /** The rows of one model. Stored rows are never modified, only replaced. Callers receive copies. */
@@ -33,7 +33,7 @@ export class MemoryTable {
     this.model = model
     this.primaryKey = primaryKeyOf(model).name
     this.columns = new Map(
-      Object.entries(model.fields).map(([name, field]) => [name, { name, field, accepts: acceptorOf(field) }])
+      Object.entries(model.fields).map(([name, field]) => [name, { name, field, accepts: typeCheckOf(field) }])
     )
     const plain = [
       ...(model.index ?? []),
@@ -121,7 +121,7 @@ export class MemoryTable {
   /** Returns the column of a field. Throws `FST_USERS_INVALID_OPTION` for an unknown field. */
   column (name: string): Column {
     const column = this.columns.get(name)
-    if (column === undefined) throw misuse(this.model.name, name, 'there is no such field')
+    if (column === undefined) throw invalidArgument(this.model.name, name, 'there is no such field')
     return column
   }
 

@@ -1,6 +1,6 @@
 import type { Changes, FindManyOptions, Row, Where } from '../../contracts/database-adapter.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
-import { misuse } from '../shared/errors.js'
+import { invalidArgument } from '../shared/errors.js'
 import type { MongoDocument } from './driver.js'
 import { type Filter, type Query, readWhere } from './filter.js'
 import type { IdCounters } from './id-counters.js'
@@ -108,7 +108,7 @@ export class EmbeddedRows implements ModelRows {
     const encoded = encodeChanges(layout, changes)
     const [counted] = encoded.steps.keys()
     if (counted !== undefined) {
-      throw misuse(layout.model.name, counted.field, 'cannot be incremented: its rows are array elements')
+      throw invalidArgument(layout.model.name, counted.field, 'cannot be incremented: its rows are array elements')
     }
     const query = readWhere(layout, where)
     const found = await this.#findElements(query)

@@ -1,9 +1,9 @@
 import type { Field, Model } from '../../contracts/models.js'
 import type { Row } from '../../contracts/database-adapter.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
-import { misuse } from '../shared/errors.js'
+import { invalidArgument } from '../shared/errors.js'
 import { primaryKeyOf, userModelOf } from '../shared/model-registry.js'
-import { type Accepts, acceptorOf } from '../shared/values.js'
+import { type TypeCheck, typeCheckOf } from '../shared/values.js'
 import { checkKeys } from '../shared/check-keys.js'
 import { checkDistinctStorage, type StorageName } from '../shared/claims.js'
 import { optionNameOf, tenantOf } from '../shared/tenant.js'
@@ -31,7 +31,7 @@ export interface StoredField {
   readonly name: string
   /** The path from the root of the document, after `$unwind` if the field is in an array element. */
   readonly path: string
-  readonly accepts: Accepts
+  readonly accepts: TypeCheck
   readonly codec: Codec
 }
 
@@ -70,7 +70,7 @@ export function createLayouts (
     const storage = field.id?.storage ?? 'text'
     const asText = mappings[target]?.ids === 'text'
     if (asText && storage === 'integer') {
-      throw misuse(`collections.${target}`, 'ids', 'cannot be "text", because the ids are integers')
+      throw invalidArgument(`collections.${target}`, 'ids', 'cannot be "text", because the ids are integers')
     }
     return asText ? 'text' : storage
   }
@@ -88,7 +88,7 @@ export function createLayouts (
           definition,
           name,
           path: prefix + name,
-          accepts: acceptorOf(definition),
+          accepts: typeCheckOf(definition),
           codec: codecOf(definition, formOf(model, definition), bson)
         }
       })
@@ -125,7 +125,7 @@ export function storageNamesOf (layouts: Iterable<Layout>): StorageName[] {
 /** Returns the layout of a model. Throws `FST_USERS_INVALID_OPTION` for an unknown model. */
 export function layoutOf (layouts: ReadonlyMap<string, Layout>, name: string): Layout {
   const layout = layouts.get(name)
-  if (layout === undefined) throw misuse(name, '', 'there is no such model; define it before open()')
+  if (layout === undefined) throw invalidArgument(name, '', 'there is no such model; define it before open()')
   return layout
 }
 
@@ -142,7 +142,7 @@ export function usesDocumentId ({ primaryKey: { name }, embedded }: Layout): boo
 /** Returns a field by name. Throws `FST_USERS_INVALID_OPTION` for an unknown field. */
 export function fieldOf (layout: Layout, name: string): StoredField {
   const field = layout.byField.get(name)
-  if (field === undefined) throw misuse(layout.model.name, name, 'there is no such field')
+  if (field === undefined) throw invalidArgument(layout.model.name, name, 'there is no such field')
   return field
 }
 
@@ -196,7 +196,9 @@ function embeddedLayout (model: Model, list: string, owner: Layout, make: (prefi
   )
   for (const { field, definition } of fields) {
     if (definition.ignoreCase === true) {
-      throw misuse(model.name, field, 'is in an array element, where case-insensitive lookups are not supported')
+      throw invalidArgument(
+        model.name, field, 'is in an array element, where case-insensitive lookups are not supported'
+      )
     }
   }
   const layout = { model, collection: owner.collection, ...indexed(model, fields) }
@@ -207,7 +209,7 @@ function indexed (model: Model, fields: StoredField[]): Pick<Layout, 'fields' | 
   const byField = new Map(fields.map((field) => [field.field, field]))
   const primaryKey = byField.get(primaryKeyOf(model).name)
   if (primaryKey === undefined || new Set(fields.map(({ path }) => path)).size < fields.length) {
-    throw misuse(model.name, '', 'has two fields with the same name in its documents')
+    throw invalidArgument(model.name, '', 'has two fields with the same name in its documents')
   }
   return { fields, byField, primaryKey }
 }
@@ -218,7 +220,7 @@ function checkMapping (model: Model, mapping: CollectionMapping): void {
   checkKeys(`collections.${name}`, mapping, ['collection', 'fields', 'ids'])
   checkKeys(`collections.${name}.fields`, mapping.fields ?? {}, Object.keys(fields))
   if (!['native', 'text', undefined].includes(mapping.ids)) {
-    throw misuse(`collections.${name}`, 'ids', 'must be "native" or "text"')
+    throw invalidArgument(`collections.${name}`, 'ids', 'must be "native" or "text"')
   }
 }
 
@@ -226,6 +228,6 @@ function checkMapping (model: Model, mapping: CollectionMapping): void {
 export function checkName ({ name: model }: Model, name: string): void {
   if (typeof name !== 'string' || name === '' || name.startsWith('$') || /[.\0]/.test(name)) {
     const rule = 'must be a field name of MongoDB: not empty, without ".", NUL and a leading "$"'
-    throw misuse(model, String(name), rule)
+    throw invalidArgument(model, String(name), rule)
   }
 }

@@ -1,6 +1,6 @@
 import type { Changes, FindManyOptions, Row, Where } from '../../contracts/database-adapter.js'
 import { FST_USERS_TABLE_MISMATCH, FST_USERS_UNIQUE_VIOLATION, type UsersError } from '../../errors.js'
-import { misuse } from '../shared/errors.js'
+import { invalidArgument } from '../shared/errors.js'
 import { checkWrite, incrementOf } from '../shared/values.js'
 import { compareKeys, keyOf } from '../shared/compare.js'
 import type { MongoDocument } from './driver.js'
@@ -71,7 +71,7 @@ export function encodeChanges (layout: Layout, changes: Changes): EncodedChanges
       field.path === '_id' ||
       (layout.embedded !== undefined && (field === layout.primaryKey || field === layout.embedded.reference))
     ) {
-      throw misuse(layout.model.name, name, 'is a key, and keys cannot be changed')
+      throw invalidArgument(layout.model.name, name, 'is a key, and keys cannot be changed')
     }
     const step = incrementOf(layout.model, name, field.definition, field.accepts, change)
     if (step === undefined) set.set(field, encodeValue(layout, field, change))
@@ -91,8 +91,10 @@ export function groupSetEverywhere (layout: Layout, { set }: EncodedChanges): re
 export function readPage (layout: Layout, { limit, order, after }: FindManyOptions): Page {
   const { model, primaryKey } = layout
   const sort = order === undefined ? primaryKey : fieldOf(layout, order)
-  if (sort.definition.type === 'json') throw misuse(model.name, sort.field, 'is a json field, which has no order')
-  if (!Number.isSafeInteger(limit) || limit < 0) throw misuse(model.name, '', '`limit` must be an integer')
+  if (sort.definition.type === 'json') {
+    throw invalidArgument(model.name, sort.field, 'is a json field, which has no order')
+  }
+  if (!Number.isSafeInteger(limit) || limit < 0) throw invalidArgument(model.name, '', '`limit` must be an integer')
   const page = {
     sort: { [sort.path]: 1 as const, [primaryKey.path]: 1 as const },
     limit,
@@ -101,7 +103,7 @@ export function readPage (layout: Layout, { limit, order, after }: FindManyOptio
   }
   if (after === undefined) return page
   for (const { field } of [sort, primaryKey]) {
-    if (after[field] === undefined) throw misuse(model.name, field, 'must be set in `after`')
+    if (after[field] === undefined) throw invalidArgument(model.name, field, 'must be set in `after`')
   }
   const [value, key] = [sort, primaryKey].map((field) =>
     after[field.field] === null ? null : field.codec.encode(after[field.field])
@@ -179,7 +181,7 @@ function encodeValue ({ model }: Layout, field: StoredField, value: unknown): un
   if (value === null) return null
   const encoded = field.codec.encode(value)
   if (encoded === undefined) {
-    throw misuse(model.name, field.field, `must be a valid value of type ${field.definition.type}`)
+    throw invalidArgument(model.name, field.field, `must be a valid value of type ${field.definition.type}`)
   }
   return encoded
 }

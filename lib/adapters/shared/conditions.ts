@@ -1,6 +1,6 @@
 import type { Comparison, Where } from '../../contracts/database-adapter.js'
 import type { Value } from '../../contracts/models.js'
-import { misuse } from './errors.js'
+import { invalidArgument } from './errors.js'
 
 /** The operator of one condition: `=` or `null` for plain values, otherwise the property name of a `Comparison`. */
 export type Operator = '=' | 'null' | 'lt' | 'lte' | 'gt' | 'gte' | 'in'
@@ -18,7 +18,7 @@ export function eachCondition (model: string, where: Where, visit: ConditionVisi
   for (const field in where) {
     const value: unknown = where[field]
     if (value === null) visit(field, 'null', null)
-    else if (value === undefined) throw misuse(model, field, 'has no value to compare with')
+    else if (value === undefined) throw invalidArgument(model, field, 'has no value to compare with')
     else if (isComparison(value)) eachComparison(model, field, value, visit)
     else visit(field, '=', value)
   }
@@ -27,16 +27,16 @@ export function eachCondition (model: string, where: Where, visit: ConditionVisi
 function eachComparison (model: string, field: string, comparison: Comparison, visit: ConditionVisitor): void {
   let count = 0
   for (const operator in comparison) {
-    if (!isOperator(operator)) throw misuse(model, field, `cannot be compared by "${operator}"`)
+    if (!isOperator(operator)) throw invalidArgument(model, field, `cannot be compared by "${operator}"`)
     const value: unknown = comparison[operator]
-    if (value === undefined || value === null) throw misuse(model, field, 'has no value to compare with')
+    if (value === undefined || value === null) throw invalidArgument(model, field, 'has no value to compare with')
     if ((operator === 'in') !== Array.isArray(value)) {
-      throw misuse(model, field, '`in` takes a list, the others take one value')
+      throw invalidArgument(model, field, '`in` takes a list, the others take one value')
     }
     visit(field, operator, value)
     count++
   }
-  if (count === 0) throw misuse(model, field, 'has no value to compare with')
+  if (count === 0) throw invalidArgument(model, field, 'has no value to compare with')
 }
 
 function isComparison (value: unknown): value is Comparison & Exclude<Value, Date> {

@@ -1,5 +1,5 @@
 import type { Field, Model } from '../../contracts/models.js'
-import { misuse } from './errors.js'
+import { invalidArgument } from './errors.js'
 
 /** The models that were defined on an adapter, by name. */
 export class ModelRegistry {
@@ -11,7 +11,9 @@ export class ModelRegistry {
    */
   define (model: Model): void {
     const known = this.#models.get(model.name)
-    if (known !== undefined && !isSame(known, model)) throw misuse(model.name, '', 'a different model with this name is already defined')
+    if (known !== undefined && !isSame(known, model)) {
+      throw invalidArgument(model.name, '', 'a different model with this name is already defined')
+    }
     checkModel(model)
     if (known === undefined) this.#models.set(model.name, model)
   }
@@ -19,7 +21,7 @@ export class ModelRegistry {
   /** Returns the model with this name. Throws `FST_USERS_INVALID_OPTION` if it is not defined. */
   get (name: string): Model {
     const model = this.#models.get(name)
-    if (model === undefined) throw misuse(name, '', 'the model is not defined; call define() before open()')
+    if (model === undefined) throw invalidArgument(name, '', 'the model is not defined; call define() before open()')
     return model
   }
 
@@ -31,7 +33,7 @@ export class ModelRegistry {
 /** Returns the name and definition of a model's primary key, which is its first field. */
 export function primaryKeyOf (model: Model): { name: string; field: Field } {
   const [first] = Object.entries(model.fields)
-  if (first === undefined) throw misuse(model.name, '', 'has no fields')
+  if (first === undefined) throw invalidArgument(model.name, '', 'has no fields')
   return { name: first[0], field: first[1] }
 }
 
@@ -41,7 +43,7 @@ export function primaryKeyOf (model: Model): { name: string; field: Field } {
  */
 export function userModelOf (model: Model): string {
   const name = model.fields['user_id']?.references
-  if (name === undefined) throw misuse(model.name, 'user_id', 'must reference the user model')
+  if (name === undefined) throw invalidArgument(model.name, 'user_id', 'must reference the user model')
   return name
 }
 
@@ -57,6 +59,8 @@ function describe (model: Model): string {
 function checkModel (model: Model): void {
   primaryKeyOf(model)
   for (const name of [...(model.unique ?? []), ...(model.index ?? [])].flat()) {
-    if (!Object.hasOwn(model.fields, name)) throw misuse(model.name, name, 'is used in `unique` or `index`, but is not a field')
+    if (!Object.hasOwn(model.fields, name)) {
+      throw invalidArgument(model.name, name, 'is used in `unique` or `index`, but is not a field')
+    }
   }
 }

@@ -1,6 +1,6 @@
 import type { Row } from '../../contracts/database-adapter.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
-import { misuse } from '../shared/errors.js'
+import { invalidArgument } from '../shared/errors.js'
 import { checkComparable, checkWrite, isWellFormed } from '../shared/values.js'
 import { type Column, columnOf, databaseMakesId, type Table } from './table.js'
 
@@ -31,7 +31,7 @@ export function encodeValue (table: Table, column: Column, value: unknown): unkn
   }
   if (value === null) return null
   if (!canHold(column, value)) {
-    throw misuse(
+    throw invalidArgument(
       table.model.name,
       column.field,
       `cannot be stored in a column of type ${table.dialect.columnType(column.definition)}`

@@ -1,5 +1,5 @@
 import type { Changes, Row } from '../../contracts/database-adapter.js'
-import { misuse } from '../shared/errors.js'
+import { invalidArgument } from '../shared/errors.js'
 import { incrementOf } from '../shared/values.js'
 import { encodeComparison, encodeValue } from './encoder.js'
 import type { Assignment } from './statements.js'
@@ -29,7 +29,7 @@ export function pushAssignments (table: Table, changes: Changes, parameters: unk
 export function pushAfter (table: Table, column: Column, after: Row, parameters: unknown[]): 'null' | 'value' {
   const { primaryKey } = table
   for (const { field } of [column, primaryKey]) {
-    if (after[field] === undefined) throw misuse(table.model.name, field, 'is missing in `after`')
+    if (after[field] === undefined) throw invalidArgument(table.model.name, field, 'is missing in `after`')
   }
   const isNull = after[column.field] === null
   if (!isNull && column !== primaryKey) {

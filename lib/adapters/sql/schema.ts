@@ -3,7 +3,7 @@ import type { Model } from '../../contracts/models.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { checkKeys } from '../shared/check-keys.js'
 import { checkDistinctStorage, type StorageName } from '../shared/claims.js'
-import { misuse } from '../shared/errors.js'
+import { invalidArgument } from '../shared/errors.js'
 import { optionNameOf, tenantOf } from '../shared/tenant.js'
 import type { Dialect } from './dialects/dialect.js'
 import { columnMismatches } from './table-check.js'
@@ -18,7 +18,7 @@ import {
 } from './table.js'
 
 const MAX_NAME_BYTES = 63
-const DEMANDS = ['required', 'optional', 'filled'] as const
+const ON_INSERT = ['required', 'optional', 'filled'] as const
 
 /** Names of existing tables and their columns, by model name. */
 export type TableMappings = Record<string, TableMapping>
@@ -109,13 +109,13 @@ export function fieldsOfIndex (
 /** Returns the tables of a catalog result, by folded name. */
 export function readCatalog (dialect: Dialect, catalog: readonly (readonly unknown[])[]): Map<string, FoundTable> {
   const tables = new Map<string, FoundTable & { columns: Map<string, FoundColumn>; indexes: Map<string, string[]> }>()
-  for (const [tableName, columnName, collated, width, type, index, demand, kind] of catalog) {
+  for (const [tableName, columnName, collated, width, type, index, onInsert, kind] of catalog) {
     const name = dialect.foldName(String(tableName))
     const table = tables.get(name) ?? { columns: new Map(), collated: Number(collated) !== 0, indexes: new Map() }
     table.columns.set(dialect.foldName(String(columnName)), {
       width: width === null ? null : Number(width),
       type: type === null ? undefined : (type as string | undefined), // the catalog returns text
-      demand: DEMANDS.find((one) => one === demand),
+      onInsert: ON_INSERT.find((one) => one === onInsert),
       kind: typeof kind === 'string' ? kind : undefined
     })
     if (typeof index === 'string') table.indexes.set(index, [...(table.indexes.get(index) ?? []), String(columnName)])
@@ -195,7 +195,9 @@ function targetOf (
 ): Table | undefined {
   if (references === undefined) return undefined
   const target = tables.get(references)
-  if (target === undefined) throw misuse(table.model.name, field, `references the model "${references}", which is not defined`)
+  if (target === undefined) {
+    throw invalidArgument(table.model.name, field, `references the model "${references}", which is not defined`)
+  }
   return target
 }
 

@@ -12,7 +12,7 @@ import type { Model } from '../../contracts/models.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_NOT_READY } from '../../errors.js'
 import { checkKeys } from '../shared/check-keys.js'
 import { claimStorageNames } from '../shared/claims.js'
-import { misuse } from '../shared/errors.js'
+import { invalidArgument } from '../shared/errors.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
 import { checkTimeLimit } from '../shared/time-limit.js'
 import type { SqlDriver, SqlStatement } from './drivers/driver.js'
@@ -126,8 +126,12 @@ class SqlAdapter implements DatabaseAdapter {
     const { table } = shape
     const sort = order ?? table.primaryKey.field
     const column = columnOf(table, sort)
-    if (column === undefined || column.definition.type === 'json') throw misuse(model.name, sort, 'cannot be sorted by')
-    if (!Number.isSafeInteger(limit) || limit < 0) throw misuse(model.name, '', '`limit` must be a non-negative integer')
+    if (column === undefined || column.definition.type === 'json') {
+      throw invalidArgument(model.name, sort, 'cannot be sorted by')
+    }
+    if (!Number.isSafeInteger(limit) || limit < 0) {
+      throw invalidArgument(model.name, '', '`limit` must be a non-negative integer')
+    }
     const start = after === undefined ? 'start' : pushAfter(table, column, after, parameters)
     const statement = shape.statement(`many ${column.field} ${start}`, () =>
       sql.selectManySql(shape, { column, after: start })

@@ -25,7 +25,7 @@ const PLAIN_NAME = /^[\p{L}\p{N}_$]+$/u
 export function columnMismatches (table: Table, found: FoundTable): string[] {
   const { dialect, columns, primaryKey } = table
   const own = new Set(columns.map(({ name }) => dialect.foldName(name)))
-  const unfilled = [...found.columns].filter(([name, { demand }]) => demand === 'required' && !own.has(name))
+  const unfilled = [...found.columns].filter(([name, { onInsert }]) => onInsert === 'required' && !own.has(name))
   const mismatches = unfilled.map(
     ([name]) =>
       `column "${name}" must have a value, but nothing sets it: ` +
@@ -39,7 +39,7 @@ export function columnMismatches (table: Table, found: FoundTable): string[] {
     }
   }
   const key = found.columns.get(dialect.foldName(primaryKey.name))
-  if (databaseMakesId(table) && (key?.demand === 'required' || key?.demand === 'optional')) {
+  if (databaseMakesId(table) && (key?.onInsert === 'required' || key?.onInsert === 'optional')) {
     mismatches.push(
       `the database does not generate ids: give column "${primaryKey.name}" a default such as an identity, or ${CHOOSE_IDS}`
     )
@@ -135,7 +135,7 @@ function columnsIn (expression: string, { foldName }: Dialect, { columns }: Foun
 /** Returns sample values of a column, encoded as parameters, or null if they are not known. */
 function samplesOf ({ columns, dialect }: Table, name: string, found: FoundTable): readonly unknown[] | null {
   const column = columns.find((one) => dialect.foldName(one.name) === name)
-  if (column === undefined) return found.columns.get(name)?.demand === 'optional' ? [null] : null
+  if (column === undefined) return found.columns.get(name)?.onInsert === 'optional' ? [null] : null
   const examples = examplesOf(column.definition) ?? null
   return examples?.map((value) => (value === null ? null : dialect.sample(column.codec, value))) ?? null
 }

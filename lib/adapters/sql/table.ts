@@ -1,6 +1,6 @@
 import type { Field, Model } from '../../contracts/models.js'
-import { misuse } from '../shared/errors.js'
-import { type Accepts, acceptorOf } from '../shared/values.js'
+import { invalidArgument } from '../shared/errors.js'
+import { type TypeCheck, typeCheckOf } from '../shared/values.js'
 import type { Codec, Dialect } from './dialects/dialect.js'
 
 /** The names of an existing table and of its columns, by field. */
@@ -15,7 +15,7 @@ export interface Column {
   readonly definition: Field
   readonly name: string
   readonly sql: string
-  readonly accepts: Accepts
+  readonly accepts: TypeCheck
   readonly codec: Codec
   /** The SQL type, if the catalog has types. */
   readonly type: string | undefined
@@ -51,7 +51,7 @@ export interface FoundColumn {
    * `required` if an INSERT must have a value, `optional` if it may be left out, `filled` if the database sets it;
    * undefined if that is not known.
    */
-  readonly demand: 'required' | 'optional' | 'filled' | undefined
+  readonly onInsert: 'required' | 'optional' | 'filled' | undefined
   /** The kind of its type, as `Dialect.matchesColumn` expects it. */
   readonly kind: string | undefined
 }
@@ -76,7 +76,7 @@ export function makeTable (model: Model, dialect: Dialect, mapping: TableMapping
     }
   }
   const [primaryKey] = columns
-  if (primaryKey === undefined) throw misuse(model.name, '', 'has no columns; check the option `tables`')
+  if (primaryKey === undefined) throw invalidArgument(model.name, '', 'has no columns; check the option `tables`')
   const name = mapping.table ?? model.table
   return {
     model,
@@ -111,7 +111,7 @@ function makeColumn (
     name,
     sql: dialect.quote(name),
     type,
-    accepts: acceptorOf(definition),
+    accepts: typeCheckOf(definition),
     codec: dialect.codec(definition, type),
     collated: isText && found?.collated === true,
     lowerSql,
@@ -127,7 +127,7 @@ function makeColumn (
 export function columnOf (table: Table, field: string): Column | undefined {
   const column = table.byField.get(field)
   if (column === undefined && !Object.hasOwn(table.model.fields, field)) {
-    throw misuse(table.model.name, field, 'is not a field of the model')
+    throw invalidArgument(table.model.name, field, 'is not a field of the model')
   }
   return column
 }

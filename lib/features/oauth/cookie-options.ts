@@ -1,6 +1,6 @@
 import type { Settings } from '../../contracts/settings.js'
 import { checkSecureCookie } from '../../validation/limits.js'
-import { checked, flag, refuseUnknown } from '../../validation/options.js'
+import { checkOption, checkBoolean, checkKnownKeys } from '../../validation/options.js'
 import type { BrowserCookieSettings } from './browser-cookie.js'
 
 /** Attributes of the cookie that binds a login to its browser. The cookie is always `HttpOnly`. */
@@ -19,26 +19,26 @@ const FASTAPI_USERS_NAME = 'fastapiusersoauthcsrf'
 
 /** Returns the attributes of the cookie. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`. */
 export function readCookieOptions (given: OauthCookieOptions, settings: Settings): BrowserCookieSettings {
-  refuseUnknown('oauth.cookie.', given, ['name', 'path', 'domain', 'secure', 'sameSite'])
+  checkKnownKeys('oauth.cookie.', given, ['name', 'path', 'domain', 'secure', 'sameSite'])
   const { path = '/', domain = null, sameSite = 'lax' } = given
-  const secure = flag('oauth.cookie.secure', given.secure, true)
+  const secure = checkBoolean('oauth.cookie.secure', given.secure, true)
   checkSecureCookie('oauth.cookie.secure', secure, settings)
   const isHostOnly = secure && path === '/' && domain === null
   const name = given.name ?? defaultName(settings, isHostOnly)
   checkName(name, secure, isHostOnly)
-  checked(
+  checkOption(
     'oauth.cookie.path',
     path,
     (value) => typeof value === 'string' && /^\/[^;\s]*$/.test(value),
     'must start with / and contain no white space or semicolon'
   )
-  checked(
+  checkOption(
     'oauth.cookie.domain',
     domain,
     (value) => value === null || (typeof value === 'string' && /^[^;\s]+$/.test(value)),
     'must be a domain such as example.com'
   )
-  checked(
+  checkOption(
     'oauth.cookie.sameSite',
     sameSite,
     (value) => value === 'lax' || (value === 'none' && secure),
@@ -54,19 +54,19 @@ function defaultName ({ name, cookieName }: Settings, isHostOnly: boolean): stri
 
 /** Checks the name and its prefix (RFC 6265bis, section 4.1.3). */
 function checkName (name: string, secure: boolean, isHostOnly: boolean): void {
-  checked(
+  checkOption(
     'oauth.cookie.name',
     name,
     (value) => typeof value === 'string' && COOKIE_NAME.test(value),
     'must be a cookie name: letters, digits, - and _'
   )
-  checked(
+  checkOption(
     'oauth.cookie.name',
     name,
     () => isHostOnly || !name.startsWith('__Host-'),
     'starts with __Host-, so it needs secure: true, path: / and no domain'
   )
-  checked(
+  checkOption(
     'oauth.cookie.name',
     name,
     () => secure || !name.startsWith('__Secure-'),

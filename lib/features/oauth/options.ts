@@ -2,7 +2,15 @@ import type { Backend } from '../../contracts/backend.js'
 import type { RouteSettings, Settings } from '../../contracts/settings.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_UNKNOWN_BACKEND } from '../../errors.js'
 import { checkSecret } from '../../tokens/index.js'
-import { parseBaseUrl, checked, flag, isFunction, parseOrigin, readRoute, refuseUnknown } from '../../validation/options.js'
+import {
+  parseBaseUrl,
+  checkOption,
+  checkBoolean,
+  isFunction,
+  parseOrigin,
+  readRoute,
+  checkKnownKeys
+} from '../../validation/options.js'
 import type { BrowserCookieSettings } from './browser-cookie.js'
 import type { AccountSettings, MapProfile, Provider, ProviderFetch } from './contracts.js'
 import { readCookieOptions, type OauthCookieOptions } from './cookie-options.js'
@@ -127,7 +135,7 @@ export function resolveOauthOptions (
   settings: Settings,
   backends: ReadonlyMap<string, Backend>
 ): OauthSettings {
-  refuseUnknown('oauth.', options, Object.keys(KEYS))
+  checkKnownKeys('oauth.', options, Object.keys(KEYS))
   const { redirectUrls = {}, stateSecret } = options
   const publicUrl =
     options.publicUrl === undefined ? settings.publicUrl : parseBaseUrl('oauth.publicUrl', options.publicUrl)
@@ -144,7 +152,7 @@ export function resolveOauthOptions (
     redirectUri: readRedirectUrls(redirectUrls, providers, publicUrl, routes),
     ...readAccountOptions(options),
     requireVerification:
-      flag('oauth.requireVerification', options.requireVerification, false) || backend.requireVerification,
+      checkBoolean('oauth.requireVerification', options.requireVerification, false) || backend.requireVerification,
     state: {
       secret: stateSecret === undefined ? null : checkSecret('oauth.stateSecret', stateSecret),
       lifetimeSeconds: readPositive('oauth.stateLifetimeSeconds', options.stateLifetimeSeconds ?? 600, 3600)
@@ -160,9 +168,9 @@ function readAccountOptions ({ encryptionKey = [], mapProfile, ...flags }: Oauth
   const keys: readonly string[] =
     typeof encryptionKey === 'string' ? [encryptionKey] : listOf('oauth.encryptionKey', encryptionKey)
   return {
-    associateByEmail: flag('oauth.associateByEmail', flags.associateByEmail, false),
-    reclaimUnverified: flag('oauth.reclaimUnverified', flags.reclaimUnverified, false),
-    isVerifiedByDefault: flag('oauth.isVerifiedByDefault', flags.isVerifiedByDefault, false),
+    associateByEmail: checkBoolean('oauth.associateByEmail', flags.associateByEmail, false),
+    reclaimUnverified: checkBoolean('oauth.reclaimUnverified', flags.reclaimUnverified, false),
+    isVerifiedByDefault: checkBoolean('oauth.isVerifiedByDefault', flags.isVerifiedByDefault, false),
     mapProfile: readFunction('oauth.mapProfile', mapProfile, 'must be a function that returns custom fields'),
     encryptionKeys: keys.map((key) => checkSecret('oauth.encryptionKey', key))
   }
@@ -208,7 +216,7 @@ function checkBrowserBackend ({ name, transport }: Backend): void {
 }
 
 function readRoutes (given: NonNullable<OauthOptions['routes']>): OauthSettings['routes'] {
-  refuseUnknown('oauth.routes.', given, Object.keys(PREFIXES))
+  checkKnownKeys('oauth.routes.', given, Object.keys(PREFIXES))
   return Object.fromEntries(
     Object.entries(PREFIXES).map(([group, prefix]) => [
       group,
@@ -223,15 +231,15 @@ function readOrigins (origins: readonly string[]): ReadonlySet<string> {
 }
 
 function readFunction<F> (option: string, value: F | undefined, reason: string): F | null {
-  return checked(option, value ?? null, (given) => given === null || isFunction(given), reason)
+  return checkOption(option, value ?? null, (given) => given === null || isFunction(given), reason)
 }
 
 function listOf (option: string, list: readonly string[]): readonly string[] {
-  return checked(option, list, (value) => Array.isArray(value), 'must be a list')
+  return checkOption(option, list, (value) => Array.isArray(value), 'must be a list')
 }
 
 function readPositive (option: string, value: number, max: number): number {
-  return checked(
+  return checkOption(
     option,
     value,
     (given) => Number.isInteger(given) && given > 0 && given <= max,

@@ -1,6 +1,6 @@
 import type { RouteSettings } from '../../contracts/settings.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
-import { checked, refuseUnknown, parseHttpUrl } from '../../validation/options.js'
+import { checkOption, checkKnownKeys, parseHttpUrl } from '../../validation/options.js'
 import type { Provider } from './contracts.js'
 import { createRedirects, type Redirects } from './redirects.js'
 
@@ -15,9 +15,11 @@ export type RedirectUriOf = (provider: string, purpose: Purpose, path: string) =
 
 /** Returns the allowed targets of browser mode, or null if it is off. Throws `FST_USERS_INVALID_OPTION`. */
 export function readRedirects (targets: readonly string[], publicUrl: string | null): Redirects | null {
-  checked('oauth.redirects', targets, (value) => Array.isArray(value), 'must be a list')
+  checkOption('oauth.redirects', targets, (value) => Array.isArray(value), 'must be a list')
   if (targets.length === 0) return null
-  if (publicUrl === null) throw FST_USERS_INVALID_OPTION(['oauth.redirects', 'needs `publicUrl`, such as https://app.example.com'])
+  if (publicUrl === null) {
+    throw FST_USERS_INVALID_OPTION(['oauth.redirects', 'needs `publicUrl`, such as https://app.example.com'])
+  }
   return createRedirects(targets, publicUrl)
 }
 
@@ -47,10 +49,10 @@ export function readRedirectUrls (
 
 function readFixedUrls (given: RedirectUrls, providers: readonly Provider[]): ReadonlyMap<string, string> {
   const names = providers.map(({ name }) => name)
-  refuseUnknown('oauth.redirectUrls.', given, names)
+  checkKnownKeys('oauth.redirectUrls.', given, names)
   const fixed = new Map<string, string>()
   for (const [name, urls] of Object.entries(given)) {
-    refuseUnknown(`oauth.redirectUrls.${name}.`, urls, PURPOSES)
+    checkKnownKeys(`oauth.redirectUrls.${name}.`, urls, PURPOSES)
     for (const [purpose, text] of Object.entries(urls)) {
       fixed.set(`${purpose} ${name}`, readRedirectUrl(`oauth.redirectUrls.${name}.${purpose}`, text))
     }

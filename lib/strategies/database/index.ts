@@ -5,7 +5,7 @@ import type { Model } from '../../contracts/models.js'
 import type { Strategy, StrategyDefinition, TokenSubject, UserReader } from '../../contracts/strategy.js'
 import type { UserId, UserRow } from '../../contracts/user.js'
 import { digestToken, generateOpaqueToken, isOpaqueToken } from '../../tokens/index.js'
-import { refuseUnknown } from '../../validation/options.js'
+import { checkKnownKeys } from '../../validation/options.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
 import { accessTokenModel, PLAIN_STAMP_PREFIX } from './access-token-model.js'
@@ -30,7 +30,7 @@ const PURGE_INTERVAL_MS = 3_600_000
  * databaseStrategy({ lifetimeSeconds: 604_800 })
  */
 export function databaseStrategy (options: DatabaseStrategyOptions): StrategyDefinition {
-  refuseUnknown('databaseStrategy.', options, ['lifetimeSeconds'])
+  checkKnownKeys('databaseStrategy.', options, ['lifetimeSeconds'])
   const definition = defineStrategy({
     name: 'database',
     setup (scope, defaults) {

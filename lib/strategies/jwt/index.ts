@@ -10,7 +10,7 @@ import {
   type JwtKey,
   type JwtKeyOptions
 } from '../../tokens/index.js'
-import { refuseUnknown } from '../../validation/options.js'
+import { checkKnownKeys } from '../../validation/options.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
 
@@ -43,7 +43,7 @@ const KEYS = ['lifetimeSeconds', 'keys', 'algorithm', 'audience', 'secret', 'pri
  * jwtStrategy({ lifetimeSeconds: 3600 })
  */
 export function jwtStrategy (options: JwtStrategyOptions): StrategyDefinition {
-  refuseUnknown('jwtStrategy.', options, KEYS)
+  checkKnownKeys('jwtStrategy.', options, KEYS)
   if (options.audience !== undefined && !isAudience(options.audience)) {
     throw FST_USERS_INVALID_OPTION(['jwtStrategy.audience', 'must be a list of at least one non-empty string'])
   }

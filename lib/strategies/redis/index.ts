@@ -6,7 +6,7 @@ import type { Strategy, StrategyDefinition, TokenSubject, UserReader } from '../
 import type { UserId } from '../../contracts/user.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 import { digestToken, generateOpaqueToken, isOpaqueToken } from '../../tokens/index.js'
-import { refuseUnknown } from '../../validation/options.js'
+import { checkKnownKeys } from '../../validation/options.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
 import { addCommandTimeouts } from './command-timeouts.js'
@@ -44,7 +44,7 @@ const KEYS = ['client', 'lifetimeSeconds', 'keyPrefix', 'timeoutMs']
  * redisStrategy({ client: new Redis(), lifetimeSeconds: 604_800 })
  */
 export function redisStrategy (options: RedisStrategyOptions): StrategyDefinition {
-  refuseUnknown('redisStrategy.', options, KEYS)
+  checkKnownKeys('redisStrategy.', options, KEYS)
   const { client, keyPrefix, lifetimeSeconds, timeoutMs = 2000 } = options
   const commands = commandsOf(client)
   if (commands === null) {

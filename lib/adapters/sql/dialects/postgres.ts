@@ -110,7 +110,7 @@ function catalogSql (visible: string): string {
 CASE WHEN t.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN (a.atttypmod - 4)::text END AS width, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, NULL AS unique_index,
 CASE WHEN c.relkind IN ('v', 'm') THEN NULL WHEN a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL THEN 'filled'
 WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgtype & 7 = 7) THEN NULL
-WHEN a.attnotnull OR t.typnotnull THEN 'required' ELSE 'optional' END AS demand,
+WHEN a.attnotnull OR t.typnotnull THEN 'required' ELSE 'optional' END AS on_insert,
 t.typcategory::text || ':' || coalesce(b.typname, t.typname)::text AS kind
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation

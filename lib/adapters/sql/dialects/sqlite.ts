@@ -30,7 +30,7 @@ export const sqliteDialect: Dialect = {
 CASE WHEN c.type LIKE '%char%(%' THEN CAST(substr(c.type, instr(c.type, '(') + 1) AS INTEGER) END AS width, NULL AS type, NULL AS unique_index,
 CASE WHEN m.type <> 'table' THEN NULL WHEN c.dflt_value IS NOT NULL OR c.hidden > 1
 OR (c.pk = 1 AND upper(c.type) = 'INTEGER' AND (SELECT count(*) FROM pragma_table_info(m.name) k WHERE k.pk > 0) = 1) THEN 'filled'
-WHEN c."notnull" = 1 THEN 'required' ELSE 'optional' END AS demand, c.type AS kind
+WHEN c."notnull" = 1 THEN 'required' ELSE 'optional' END AS on_insert, c.type AS kind
 FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type IN ('table', 'view')`,
   returnsId: false,
   nullsFirst: '',

@@ -1,6 +1,6 @@
 import type { MaybePromise } from '../../../contracts/database-adapter.js'
 import { FST_USERS_INVALID_OPTION } from '../../../errors.js'
-import { refuseUnknown } from '../../../validation/options.js'
+import { checkKnownKeys } from '../../../validation/options.js'
 import type { Provider, ProviderApi, ProviderProfile } from '../contracts.js'
 import { flag, isObject, optional, text, textMatching, unsupported, webUrl, type OptionCheck } from './option-checks.js'
 
@@ -168,7 +168,7 @@ function checkOptions<O extends PublicClientOptions> (spec: ProviderSpec<O>, opt
   const { clientSecret } = spec
   const secret = typeof clientSecret === 'function' ? unsupported : clientSecret === 'optional' ? optional(text) : text
   const checks: Record<string, OptionCheck> = { ...COMMON, clientSecret: secret, ...spec.options }
-  refuseUnknown(
+  checkKnownKeys(
     `${spec.name}.`,
     options,
     Object.keys(checks).filter((key) => checks[key] !== unsupported)
