@@ -46,7 +46,7 @@ t.test('mongodb(): migrate makes what the adapter needs, whoever runs it, and do
   ])
   t.strictSame(await run(['migrate', '--check'], parts), {
     code: 1,
-    out: 'Pending:\n  - create the collection "User" with its indexes: "case_insensitive_email_index"\n  - create the collection "AccessToken" with its indexes: "token_1", "user_id_1", "created_at_1"\n  - store version 1 of the schema in "fastify_users_schema"',
+    out: 'Pending:\n  - create the collection "User" with its indexes: "case_insensitive_email_index"\n  - create the collection "AccessToken" with its indexes: "token_1", "user_id_1", "created_at_1"\n  - record version 1 of the schema in "fastify_users_schema"',
     err: ''
   })
   const script = await run(['schema'], parts)
@@ -105,7 +105,7 @@ t.test('mongodb(): with oauth among the features, the indexes of accounts in a l
   })
   t.match(await run(['migrate'], parts), {
     code: 0,
-    out: /create the collection "oauth_issuer"[^]*create the collection "oauth_transaction"[^]*store version 1/
+    out: /create the collection "oauth_issuer"[^]*create the collection "oauth_transaction"[^]*record version 1/
   })
   t.match(await run(['migrate', '--check'], parts), { code: 0 })
   t.match(await run(['prune'], parts), { code: 0, out: /oauth_transaction: expired rows removed: 0/ })
@@ -209,7 +209,7 @@ t.test(
           db
             .collection<{ _id: string }>('fastify_users_schema')
             .insertOne({ _id: 'User', version: 99 } as { _id: string }),
-        [/^fail {2}schema: the collection "User" was made by a newer version of this package \(its schema is 99/],
+        [/^fail {2}schema: the collection "User" was created by a newer version of this package \(its schema version is 99/],
         1,
         /update the package$/
       ]

@@ -185,7 +185,7 @@ function read (document: unknown, name: string): unknown {
 }
 
 function separateLayout (model: Model, collection: string, fields: StoredField[]): Layout {
-  return { model, collection, ...indexed(model, fields) }
+  return { model, collection, ...fieldsByName(model, fields) }
 }
 
 /** Returns the layout of rows in an array. Their `user_id` is not stored in the element: it is the user's own key. */
@@ -201,11 +201,11 @@ function embeddedLayout (model: Model, list: string, owner: Layout, make: (prefi
       )
     }
   }
-  const layout = { model, collection: owner.collection, ...indexed(model, fields) }
+  const layout = { model, collection: owner.collection, ...fieldsByName(model, fields) }
   return { ...layout, embedded: { list, owner, reference: fieldOf(layout, 'user_id') } }
 }
 
-function indexed (model: Model, fields: StoredField[]): Pick<Layout, 'fields' | 'byField' | 'primaryKey'> {
+function fieldsByName (model: Model, fields: StoredField[]): Pick<Layout, 'fields' | 'byField' | 'primaryKey'> {
   const byField = new Map(fields.map((field) => [field.field, field]))
   const primaryKey = byField.get(primaryKeyOf(model).name)
   if (primaryKey === undefined || new Set(fields.map(({ path }) => path)).size < fields.length) {

@@ -46,7 +46,7 @@ interface Findings {
 /** Creates the schema tool for MongoDB that the command line uses. Several processes may run `apply` at once. */
 export function mongodbSchema (db: MongoDb, { collections }: Pick<MongoSettings, 'collections'>): StoreSchema {
   const use = (collection: string): Operations => operationsOf(db, collection, TIMEOUT_MS)
-  const findings = async (models: readonly Model[]): Promise<Findings> => {
+  const findMissing = async (models: readonly Model[]): Promise<Findings> => {
     const bson = await loadBsonTypes()
     await connectClient(db, TIMEOUT_MS)
     return await findMissingParts([...createLayouts(models, collections, bson).values()], use, bson)
@@ -67,10 +67,10 @@ export function mongodbSchema (db: MongoDb, { collections }: Pick<MongoSettings,
       })
     },
 
-    plan: async (models) => schemaPlanOf(await findings(models)),
+    plan: async (models) => schemaPlanOf(await findMissing(models)),
 
     async apply (models) {
-      const found = await findings(models)
+      const found = await findMissing(models)
       if (found.problems.length > 0) return schemaPlanOf(found)
       for (const { layout, plans } of found.missing) {
         if (plans.length > 0) {
@@ -79,7 +79,7 @@ export function mongodbSchema (db: MongoDb, { collections }: Pick<MongoSettings,
         }
       }
       for (const { layout, needsVersion } of found.missing) if (needsVersion) await storeVersion(layout, use(VERSIONS))
-      const { steps } = schemaPlanOf(await findings(models))
+      const { steps } = schemaPlanOf(await findMissing(models))
       const [left] = steps
       if (left !== undefined) {
         throw FST_USERS_TABLE_MISMATCH([left.kind, `the database did not apply this step: ${left.text}`])
@@ -105,8 +105,8 @@ async function findMissingParts (layouts: readonly Layout[], use: Use, bson: Bso
     const version = versions.get(locationOf(layout))
     if ((version ?? CURRENT) > CURRENT) {
       problems.push(
-        `${collectionLabel(layout)} was made by a newer version of this package (its schema is ${version}, ` +
-          `this package knows ${CURRENT}); update the package`
+        `${collectionLabel(layout)} was created by a newer version of this package (its schema version is ${version}, ` +
+          `this package supports ${CURRENT}); update the package`
       )
       continue
     }
@@ -164,7 +164,7 @@ function schemaPlanOf ({ missing, problems, warnings }: Findings): SchemaPlan {
       }))
   )
   const statements = missing.filter(({ needsVersion }) => needsVersion).map(({ layout }) => versionCommand(layout))
-  const text = `store version ${CURRENT} of the schema in "${VERSIONS}"`
+  const text = `record version ${CURRENT} of the schema in "${VERSIONS}"`
   const versionSteps: SchemaStep[] = statements.length === 0 ? [] : [{ kind: 'note', text, statements }]
   return { steps: [...steps, ...versionSteps], problems, warnings }
 }

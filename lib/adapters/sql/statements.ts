@@ -2,27 +2,33 @@ import type { Dialect } from './dialects/dialect.js'
 import { isComparedTwice, prefersExact, type Shape, type Term } from './shape.js'
 import type { Column, Table } from './table.js'
 
-const signs = { lt: '<', lte: '<=', gt: '>', gte: '>=' } as const
+const comparisonSigns = { lt: '<', lte: '<=', gt: '>', gte: '>=' } as const
 
-/** One column to set, or to count up. */
+/** A column that an UPDATE sets to a value or increments by a value. */
 export interface Assignment {
   column: Column
   increment: boolean
 }
 
-/** How a list is sorted and where it continues: from the start, after a null of the sort column, or after a value. */
+/**
+ * The sort column of a list, and the position of the page: at the start, after a row with null in the sort column, or
+ * after a row with a value in it.
+ */
 export interface ListOrder {
   column: Column
   after: 'start' | 'null' | 'value'
 }
 
-/** Reads one row. Its parameters are followed by the values at the shape's `exact` positions. */
+/**
+ * Returns the SELECT of one row. Its parameters are the values of the conditions, then the values at the shape's
+ * `exact` positions.
+ */
 export function selectOneSql ({ table, terms }: Shape): string {
   const bind = binder(table.dialect)
   return `SELECT ${columnList(table)} FROM ${table.sql}${where(table.dialect, terms, bind)}${orderExactFirst(table, terms, bind)} LIMIT 1`
 }
 
-/** Reads one row and its user. Parameters as for `selectOneSql`. */
+/** Returns the SELECT of one row and its user. It has the same parameters as `selectOneSql`. */
 export function selectWithUserSql ({ table, terms }: Shape, users: Table): string {
   const reference = table.byField.get('user_id')?.sql ?? ''
   const bind = binder(table.dialect)
@@ -32,33 +38,35 @@ export function selectWithUserSql ({ table, terms }: Shape, users: Table): strin
   )
 }
 
-/** Reads rows in order. The conditions' parameters are followed by the values to continue after, and the limit. */
+/**
+ * Returns the SELECT of one page of rows. Its parameters are the values of the conditions, the values of the last row
+ * of the previous page, and the limit.
+ */
 export function selectManySql ({ table, terms }: Shape, { column, after }: ListOrder): string {
   const { dialect, primaryKey } = table
   const bind = binder(dialect)
   const conditions = terms.map((term) => condition(dialect, term, bind, ''))
   const isKey = column === primaryKey
   const comparand = ({ definition, type }: Column): string => dialect.comparand(bind(), definition, type)
-  const isBehind = (first: Column, last: Column): string =>
+  const followsLastRow = (first: Column, last: Column): string =>
     dialect.comparesRows
       ? `(${first.sql}, ${last.sql}) > (${comparand(first)}, ${comparand(last)})`
       : `${first.sql} >= ${comparand(first)} AND (${first.sql} > ${comparand(first)} OR ${last.sql} > ${comparand(last)})`
   if (after === 'null') conditions.push(`(${column.sql} IS NOT NULL OR ${primaryKey.sql} > ${comparand(primaryKey)})`)
   else if (after === 'value') {
-    conditions.push(isKey ? `${primaryKey.sql} > ${comparand(primaryKey)}` : isBehind(column, primaryKey))
+    conditions.push(isKey ? `${primaryKey.sql} > ${comparand(primaryKey)}` : followsLastRow(column, primaryKey))
   }
   const order = isKey
     ? primaryKey.sql
     : `${column.sql}${column.definition.nullable === true ? dialect.nullsFirst : ''}, ${primaryKey.sql}`
-  return `SELECT ${columnList(table)} FROM ${table.sql}${all(conditions)} ORDER BY ${order} LIMIT ${bind()}`
+  return `SELECT ${columnList(table)} FROM ${table.sql}${whereAll(conditions)} ORDER BY ${order} LIMIT ${bind()}`
 }
 
-/** Counts rows. */
 export function countSql ({ table, terms }: Shape): string {
   return `SELECT count(*) FROM ${table.sql}${where(table.dialect, terms, binder(table.dialect))}`
 }
 
-/** Stores one row; without its primary key where the database makes it. */
+/** Returns the INSERT of one row. `columns` lacks the primary key if the database generates it. */
 export function insertSql (table: Table, columns: readonly Column[]): string {
   const { dialect, primaryKey } = table
   const bind = binder(dialect)
@@ -66,7 +74,7 @@ export function insertSql (table: Table, columns: readonly Column[]): string {
   return `INSERT INTO ${table.sql} (${columns.map(({ sql }) => sql).join(', ')}) VALUES (${columns.map(bind).join(', ')})${returning}`
 }
 
-/** Changes rows. The assigned values come before the conditions' parameters. */
+/** Returns the UPDATE of rows. Its parameters are the assigned values, then the values of the conditions. */
 export function updateSql ({ table, terms }: Shape, assignments: readonly Assignment[]): string {
   const bind = binder(table.dialect)
   const set = assignments.map(({ column: { sql }, increment }) =>
@@ -75,11 +83,11 @@ export function updateSql ({ table, terms }: Shape, assignments: readonly Assign
   return `UPDATE ${table.sql} SET ${set.join(', ')}${where(table.dialect, terms, bind)}`
 }
 
-/** Removes rows. */
 export function deleteSql ({ table, terms }: Shape): string {
   return `DELETE FROM ${table.sql}${where(table.dialect, terms, binder(table.dialect))}`
 }
 
+/** Returns a function that returns the placeholder of the next parameter. */
 function binder (dialect: Dialect): () => string {
   let position = 0
   return () => dialect.placeholder(++position)
@@ -92,10 +100,10 @@ function columnList (table: Table, prefix = ''): string {
 }
 
 function where (dialect: Dialect, terms: readonly Term[], bind: () => string, prefix = ''): string {
-  return all(terms.map((term) => condition(dialect, term, bind, prefix)))
+  return whereAll(terms.map((term) => condition(dialect, term, bind, prefix)))
 }
 
-function all (conditions: readonly string[]): string {
+function whereAll (conditions: readonly string[]): string {
   return conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
 }
 
@@ -107,8 +115,8 @@ function condition (dialect: Dialect, { column, operator, size }: Term, bind: ()
   if (operator === '=' || operator === 'in') {
     return size === 0 ? '1 = 0' : equals(dialect, { column, operator, size }, bind, prefix)
   }
-  if (collated) return `${dialect.binary(sql)} ${signs[operator]} ${bind()}`
-  return `${definition.type === 'text' ? dialect.ordered(sql) : sql} ${signs[operator]} ${dialect.comparand(bind(), definition)}`
+  if (collated) return `${dialect.binary(sql)} ${comparisonSigns[operator]} ${bind()}`
+  return `${definition.type === 'text' ? dialect.ordered(sql) : sql} ${comparisonSigns[operator]} ${dialect.comparand(bind(), definition)}`
 }
 
 function equals (
@@ -131,6 +139,7 @@ function equals (
   return isComparedTwice(column, operator) ? `${byColumn()} AND ${exactly()}` : exactly()
 }
 
+/** Returns the ORDER BY that puts rows first which match the conditions in case too. */
 function orderExactFirst ({ dialect, primaryKey }: Table, terms: readonly Term[], bind: () => string, prefix = ''): string {
   const exact = terms
     .filter(prefersExact)

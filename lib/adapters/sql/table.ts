@@ -48,8 +48,8 @@ export interface FoundColumn {
   readonly width: number | null
   readonly type: string | undefined
   /**
-   * `required` if an INSERT must have a value, `optional` if it may be left out, `filled` if the database sets it;
-   * undefined if that is not known.
+   * `required` if an INSERT must contain the column, `optional` if not, `filled` if the database sets it; undefined if
+   * that is not known.
    */
   readonly onInsert: 'required' | 'optional' | 'filled' | undefined
   /** The kind of its type, as `Dialect.matchesColumn` expects it. */

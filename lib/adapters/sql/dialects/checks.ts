@@ -3,15 +3,15 @@ import { tokensOf } from '../migration/sqlite-definition.js'
 const IGNORED = /^(?:--|\/\*|\s)/
 const NOT_ENFORCED = /^\/\*!\d+ NOT ENFORCED/
 
-/** Returns the conditions of all CHECK constraints in the statement that makes a table. */
+/** Returns the conditions of the CHECK constraints in a CREATE TABLE statement that the database enforces. */
 export function checksOf (definition: string): string[] {
   const tokens = tokensOf(definition)
   const checks: string[] = []
   for (let at = 0; at < tokens.length; at++) {
     if (tokens[at]?.toLowerCase() !== 'check') continue
-    const start = nextOf(tokens, at + 1)
+    const start = skipIgnored(tokens, at + 1)
     if (tokens[start] !== '(') continue
-    const end = closingOf(tokens, start)
+    const end = findClosingBracket(tokens, start)
     if (
       !NOT_ENFORCED.test(
         tokens
@@ -27,13 +27,13 @@ export function checksOf (definition: string): string[] {
   return checks
 }
 
-function nextOf (tokens: readonly string[], from: number): number {
+function skipIgnored (tokens: readonly string[], from: number): number {
   let at = from
   while (IGNORED.test(tokens[at] ?? '')) at++
   return at
 }
 
-function closingOf (tokens: readonly string[], start: number): number {
+function findClosingBracket (tokens: readonly string[], start: number): number {
   let depth = 0
   for (let at = start; at < tokens.length; at++) {
     if (tokens[at] === '(') depth++

@@ -1,108 +1,110 @@
 import type { Field } from '../../../contracts/models.js'
 
-/**
- * How one type of field travels: the value that a driver binds, and the value that its result becomes. Neither meets
- * null; `decode` returns undefined for values that it cannot read.
- */
+/** Converts the values of one field to values that a driver binds, and results back. Null is not converted. */
 export interface Codec {
   encode: (value: unknown) => unknown
+  /** Returns the value of a result; undefined if the result has another type. */
   decode: (raw: unknown) => unknown
   /**
-   * Whether a column can hold a value (default: any of its type). What it cannot is refused when written, and equals
-   * nothing.
+   * Returns false for values of the field's type that a column cannot store. Writes of such a value are refused, and
+   * conditions with it match no row. Default: columns can store all values.
    */
   holds?: (value: unknown) => boolean
 }
 
 /**
- * What clashed, as far as the database says: columns, or the name of an index, with the words of its definition that
- * the message shows.
+ * The unique constraint that a write violated, as the database names it: by its columns, or by the name of its index
+ * and the names in the key of that index.
  */
 export type UniqueViolation = { columns: readonly string[] } | { index: string; words?: readonly string[] }
 
-/** What differs between SQL databases. */
+/** The differences between SQL databases. */
 export interface Dialect {
   readonly name: string
   /**
-   * Reads every table: rows of table name, column name, whether columns may have collations of their own (0 or 1), and
-   * the width that a text column is declared with, in characters, or null. Four more values are optional: the column's
-   * type in the words of a definition; a unique index that the column is in, with a row for each; whether an INSERT
-   * must give a value (`required`, `optional`, `filled` by the database); and the kind of its type, for `fits`.
+   * A query that returns one row for each column of all tables, with these values:
+   * 1. the name of the table;
+   * 2. the name of the column;
+   * 3. 1 if a column of the table may have its own collation, otherwise 0;
+   * 4. the declared width of a text column in characters, or null;
+   * 5. the type of the column as a definition has it, or null;
+   * 6. the name of a unique index on the column, or null. A column with several indexes has one row for each;
+   * 7. `required` if an INSERT must contain the column, `optional` if not, `filled` if the database sets it, or null if
+   *    that is not known;
+   * 8. the `kind` of the type, as `matchesColumn` expects it.
    */
   readonly catalog: string
-  /** Ends an INSERT that lets the database make the id; empty where the driver reports it. */
+  /** True if an INSERT returns the generated id by RETURNING. Otherwise the driver reports the id. */
   readonly returnsId: boolean
-  /** Ends an ascending ORDER BY term so that nulls come first. */
+  /** The end of an ascending ORDER BY term that puts nulls first. */
   readonly nullsFirst: string
-  /** Whether an index serves `(a, b) > (x, y)`. */
+  /** True if the database uses an index for `(a, b) > (x, y)`. */
   readonly comparesRows: boolean
-  /** The codec of a field; `type` is its column's, where the catalog has types. */
+  /** Returns the codec of a field. `type` is the type of its column, if `catalog` returns types. */
   codec(field: Field, type?: string): Codec
   quote(name: string): string
   /**
-   * The name of a table with its schema, quoted, where tables are in one that the connection does not look in by itself
-   * (default: `quote`).
+   * Returns the quoted name of a table with its schema, if the adapter has the option `schema`. Default: `quote`.
    */
   qualify?(name: string): string
-  /** Creates that schema unless it exists. It runs before tables are made. */
+  /** A statement that creates that schema if it is missing. It runs before tables are created. */
   readonly createSchema?: string
-  /** Text as a literal. */
+  /** Returns text as an SQL literal. */
   literal(text: string): string
-  /** The placeholder of a parameter, counted from 1. */
+  /** Returns the placeholder of a parameter. The first position is 1. */
   placeholder(position: number): string
   /**
-   * A column in a list of results, in the form that its codec decodes. The name is its own in that list, for clients
-   * whose rows are objects.
+   * Returns the SELECT expression of a column, in the form that its codec decodes. `name` is unique in the SELECT list,
+   * for clients whose rows are objects.
    */
   read(expression: string, field: Field, name: string): string
   /**
-   * The placeholder of a value to compare a column with, so that one outside the column's range is no error. `type` is
-   * the column's, where the catalog has types.
+   * Returns an expression that compares a column with a placeholder's value without an error if the value is outside of
+   * the column's range. `type` is the type of the column, if `catalog` returns types.
    */
   comparand(placeholder: string, field: Field, type?: string): string
-  /** Lower-cases the ASCII letters of an expression. */
+  /** Returns an expression with ASCII letters in lower case. */
   lower(expression: string): string
-  /** Compares an expression byte by byte, whatever its collation. */
+  /** Returns an expression that is compared byte by byte. */
   binary(expression: string): string
-  /** Compares text in the order of its bytes, whatever the database's language. */
+  /** Returns an expression that is sorted in the order of its bytes. */
   ordered(expression: string): string
   columnType(field: Field): string
-  /** Whether a column of that kind and width can hold the values of a field. */
+  /** Returns true if a column of this kind and width can store the values of a field. */
   matchesColumn(field: Field, kind: string, width: number | null): boolean
-  /** Reads the references of one column to another table: rows of column and table name. */
+  /** Returns a query for the foreign keys with one column: rows of column and referenced table. */
   referencesSql(table: string): string
-  /** Reads the checks of a table, for `readChecks`. */
+  /** Returns a query whose rows `readChecks` reads. */
   checksSql(table: string): string
+  /** Returns the conditions of the CHECK constraints of a table. */
   readChecks(rows: readonly (readonly unknown[])[]): readonly string[]
-  /** A value as `samplesSql` takes it. */
+  /** Returns a value in the form that `samplesSql` expects. */
   sample(codec: Codec, value: unknown): unknown
-  /** Rows of a table that are not stored, as a source of a SELECT. `table` is quoted. */
+  /** Returns a derived table, for FROM, with rows that are not stored. `table` is the quoted name of their table. */
   samplesSql(table: string, samples: readonly Record<string, unknown>[]): string
-  /**
-   * Whether columns of this type take text for equal that differs in the case of ASCII letters, so that their index
-   * finds it.
-   */
+  /** Returns true if columns of this type treat text as equal that differs in the case of ASCII letters. */
   ignoresCase?(type: string): boolean
-  /** Whether values of this type are read and written in the time zone of the session. */
+  /** Returns true if values of this type depend on the time zone of the session. */
   isZoned?(type: string): boolean
-  /** Where no index is on an expression: the column that holds the lower-case form of another, kept by the database. */
+  /** The generated column with the lower-case form of another column. Only for databases without expression indexes. */
   readonly lowerColumn?: { name: (column: string) => string; type: (expression: string, field: Field) => string }
-  /** Whether indexes are made with their table: there is no transaction that makes both or none. */
+  /** True if CREATE TABLE contains the indexes, because the database cannot roll back the creation of a table. */
   readonly indexesInTable: boolean
-  /** What follows the definition of a table. */
+  /** The end of a CREATE TABLE statement, after the brackets. */
   readonly tableOptions: string
-  /** What follows the type of a primary key that the database makes itself. */
+  /** The end of the definition of a primary key that the database generates, after its type. */
   readonly identity: string
-  /** The form of a table or column name by which the database finds it. */
+  /** Returns a table or column name in the form in which the database compares names. */
   foldName(name: string): string
+  /** Returns the unique constraint that a write violated, or null for other errors. */
   uniqueViolation(error: unknown): UniqueViolation | null
-  /** Whether a write was refused because a value does not fit its column. */
+  /** Returns true if a write was refused because a value does not fit its column. */
   isInvalidValue(error: unknown): boolean
-  /** Whether a write was refused by a constraint, a type or a width of the table: no value, a check, a reference. */
+  /** Returns true if a write was refused by NOT NULL, a check, a foreign key, or the type or width of a column. */
   isConstraint(error: unknown): boolean
   /**
-   * Whether a look-up was refused because the database's character set lacks a letter of it, so that no row can have
-   * it.
+   * Returns true if a lookup was refused because the database's character set lacks one of its characters. No row can
+   * match such a lookup.
    */
   isUnknownLetter?(error: unknown): boolean
 }

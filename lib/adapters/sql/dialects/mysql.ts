@@ -9,24 +9,27 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const OBJECT_ID = /^[0-9a-f]{24}$/
 const INT_MAXIMUM = 2_147_483_647
 const DUPLICATE = 1062
-/** Out of range (of a column, of arithmetic), wrong value, wrong characters, no JSON. */
+/** Errors for invalid values: out of range (column, arithmetic), wrong value, wrong characters, invalid JSON. */
 const INVALID_VALUES: ReadonlySet<unknown> = new Set([1264, 1690, 1292, 1366, 3140])
-/** No value, no default, a reference, a check (of MySQL, of MariaDB, of a view), truncated, too long. */
+/**
+ * Errors for constraints: no value, no default, a foreign key, a check (MySQL, MariaDB, a view), truncated or too long
+ * values.
+ */
 const CONSTRAINTS: ReadonlySet<unknown> = new Set([
   1048, 1364, 1216, 1217, 1451, 1452, 1761, 1762, 3819, 4025, 1369, 1265, 1406
 ])
 /**
- * The last words in quotes of `Duplicate entry 'a@x.org' for key 'ix_user_email'`, in any language; MySQL 8 puts the
- * table's name before.
+ * Matches the index name in `Duplicate entry 'a@x.org' for key 'ix_user_email'`. It is the last quoted text in every
+ * language of the server. MySQL 8 writes the table's name before it.
  */
 const INDEX = /'(?:[^'.]*\.)?([^']*)'[^']*$/
 /**
- * Collations by which `A` and `a` are one: not those of bytes, not those that tell case, not Turkish, where `I` is
- * another letter.
+ * Matches collations that treat `A` and `a` as equal. Turkish collations do not match, because in Turkish `I` is not
+ * the capital of `i`.
  */
 const IGNORES_CASE = /(?<!_turkish|_tr_0900_ai|_az_0900_ai|_uca1400_turkish_ai)_ci$/
 
-/** What the catalog adds to the type of a text column. */
+/** Matches the character set and the collation that `catalog` appends to the type of a text column. */
 const CHARACTERS = / CHARACTER SET (\w+) COLLATE (\w+)$/
 
 const text: Codec = { encode: (value) => value, decode: (raw) => (typeof raw === 'string' ? raw : undefined) }
@@ -49,8 +52,9 @@ const idCodecs: Record<'uuid' | 'objectid' | 'integer' | 'text', Codec> = {
 }
 
 /**
- * MySQL and MariaDB: types as SQLAlchemy writes them. Collations take different text for equal, accents, case and
- * blanks at the end, so equality is written twice: once for the index, once for the bytes.
+ * The dialect of MySQL and MariaDB. Column types are those of SQLAlchemy. Collations treat text as equal that differs
+ * in case, accents or trailing blanks. So each equality condition is written twice: one uses the index, the other one
+ * compares the bytes.
  */
 export const mysqlDialect: Dialect = {
   name: 'mysql',
@@ -74,15 +78,16 @@ WHERE c.TABLE_SCHEMA = database()`,
   comparesRows: false,
   identity: 'AUTO_INCREMENT PRIMARY KEY',
   quote: (name) => `\`${name.replaceAll('`', '``')}\``,
-  // in brackets, which the default of a long text needs; by its bytes where sql_mode would decide what a backslash
-  // means
+  // brackets, because the default of a long text column must be an expression;
+  // the bytes for text with a backslash, whose meaning depends on sql_mode
   literal: (value) =>
     value.includes('\\') ? `(_utf8mb4 X'${Buffer.from(value).toString('hex')}')` : `('${value.replaceAll("'", "''")}')`,
   placeholder: () => '?',
-  // as text: how the driver reads times and JSON is the application's choice
+  // as text, because the application's driver options decide how other types are returned
   read: (expression, { type }) => (type === 'time' || type === 'json' ? `cast(${expression} AS CHAR)` : expression),
   comparand,
-  // of the bytes of UTF-8 taken for Hebrew, a character set whose only letters with case are those of ASCII
+  // reads the UTF-8 bytes in the character set `hebrew`, in which only ASCII letters have two cases, so that `lower`
+  // does not change the bytes of other letters
   lower: (expression) => `cast(lower(convert(${binary(expression)} USING hebrew)) AS BINARY)`,
   binary,
   ordered: binary,
@@ -113,7 +118,7 @@ AND REFERENCED_TABLE_NAME IS NOT NULL GROUP BY CONSTRAINT_NAME HAVING count(*) =
 const NUMBERS = /^(?:tinyint|smallint|mediumint|int|bigint|decimal|float|double)$/
 const TEXTS = /^(?:char|varchar|tinytext|text|mediumtext|longtext)$/
 const ID_WIDTHS = { uuid: 36, objectid: 24 }
-/** Types that certainly do not hold a field. */
+/** Matches the column types that cannot store a field, by type of the field. */
 const INCOMPATIBLE: Record<Exclude<Field['type'], 'id'>, RegExp> = {
   text: /^(?:tinyint|smallint|mediumint|int|bigint|decimal|float|double|bit|year|date|time|datetime|timestamp|uuid)$/,
   boolean: /^(?:date|time|datetime|timestamp|uuid)$/,
@@ -145,7 +150,7 @@ function columnType (field: Field): string {
     case 'integer':
       return Number(field.id?.schema['maximum']) > INT_MAXIMUM ? 'BIGINT' : 'INTEGER'
     default:
-      return `VARCHAR(${field.id?.maxLength ?? 255})` // a key needs a width
+      return `VARCHAR(${field.id?.maxLength ?? 255})` // MySQL cannot index text without a width
   }
 }
 
@@ -153,14 +158,14 @@ function storageOf ({ id }: Field): keyof typeof idCodecs {
   return id?.storage ?? 'uuid'
 }
 
-/** The bytes of the UTF-8 form, whatever the column's character set. */
+/** Returns the UTF-8 bytes of an expression with any character set. */
 function binary (expression: string): string {
   return `cast(convert(${expression} USING utf8mb4) AS BINARY)`
 }
 
 /**
- * Text in the column's character set and collation, if that is not the connection's: what it has no letter for becomes
- * a question mark, and the bytes decide.
+ * Returns the placeholder, converted to the column's character set and collation if they differ from the connection's.
+ * Characters that the set lacks become question marks. The comparison of the bytes then excludes wrong matches.
  */
 function comparand (placeholder: string, _field: Field, type = ''): string {
   const [, set, collation] = CHARACTERS.exec(type) ?? []
@@ -169,14 +174,17 @@ function comparand (placeholder: string, _field: Field, type = ''): string {
     : `convert(${placeholder} USING ${set}) COLLATE ${collation}`
 }
 
-/** Times are text in UTC, cut to the digits that the column has: the server may round them into the future. */
+/**
+ * Returns the codec for times in a column of a type. The text is cut to the digits that the column stores, because the
+ * server would round it, possibly to a time in the future.
+ */
 function timeCodec (type = types.time): Codec {
   const digits = Number(/\((\d)\)/.exec(type)?.[1] ?? 0)
   const end = 19 + (digits === 0 ? 0 : digits + 1)
   return { encode: (value) => encodeTimeText(value).slice(0, end), decode: decodeTimeText }
 }
 
-/** Reads numbers. A driver may be configured to return large numbers or decimals as text. */
+/** Returns a number. Drivers can be configured to return large numbers and decimals as text. */
 function decodeNumber (raw: unknown): number | undefined {
   const value = typeof raw === 'number' || typeof raw === 'string' ? Number(raw) : NaN
   return Number.isFinite(value) ? value : undefined
@@ -191,13 +199,13 @@ function decodeJson (raw: unknown): unknown {
   try {
     return JSON.parse(String(raw))
   } catch {
-    return undefined // of a column that is text
+    return undefined // a text column may contain other text
   }
 }
 
-/** The server's number of an error; undefined for one of the driver or of the network. */
+/** Returns the number of a server error; undefined for errors of the driver or the network. */
 function numberOf (error: unknown): unknown {
-  return (error as { errno?: unknown }).errno // the driver rejects with errors alone
+  return (error as { errno?: unknown }).errno // the driver rejects only with objects of type Error
 }
 
 function uniqueViolation (error: unknown): UniqueViolation | null {

@@ -7,19 +7,21 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const OBJECT_ID = /^[0-9a-f]{24}$/
 const INT_MAXIMUM = 2_147_483_647
 /**
- * The part of a violation's detail that shows the index: `(email)` of `Key (email)=(a@x.org) already exists.`, in any
- * language.
+ * Matches the key of the index in the detail of a unique violation, in every language of the server: `email` in
+ * `Key (email)=(a@x.org) already exists.`.
  */
 const INDEX_KEY = /^[^(]*\((.*?)\)=\(/s
-/** Out of the range of a number or a time, or text with a letter that the database's character set lacks. */
+/** Errors for numbers and times out of range, and for characters that the database's character set lacks. */
 const INVALID_VALUES = new Set(['22003', '22008', '22015', '22021', '22P05'])
 /**
- * Classes "integrity constraint violation" and "data exception", a type that differs, a view's check, a column that the
- * database fills.
+ * Matches the codes of constraint violations and of invalid data (classes 23 and 22), a wrong type, the check of a
+ * view, and a write to a generated column.
  */
 const CONSTRAINT = /^(?:23|22|42804$|44000$|428C9$)/
+/** Matches the names in the key of an index. */
 const WORDS = /"(?:[^"]|"")+"|[\p{L}\p{N}_$]+/gu
 
+/** PostgreSQL cannot store U+0000 in text. */
 const storable: Pick<Codec, 'holds'> = { holds: (value) => !String(value).includes('\0') }
 const text: Codec = { ...storable, encode: (value) => value, decode: (raw) => raw }
 const number: Codec = { encode: (value) => value, decode: decodeNumber }
@@ -33,12 +35,12 @@ const codecs: Record<Exclude<Field['type'], 'id'>, Codec> = {
     encode: (value) => (value === true ? 't' : 'f'),
     decode: (raw) => raw === 't' || raw === 'true' || raw === '1'
   },
-  time: { encode: (value) => (value as Date).toISOString(), decode: decodeTime }, // checked before
+  time: { encode: (value) => (value as Date).toISOString(), decode: decodeTime }, // callers check the type
   json: { encode: (value) => JSON.stringify(value), decode: decodeJson }
 }
 
 const idCodecs: Record<'uuid' | 'objectid' | 'integer' | 'text', Codec> = {
-  // the database's own form alone, so that ids compare byte by byte
+  // only the form in which the database returns ids, so that equal ids have equal text
   uuid: { ...text, holds: (value) => UUID.test(String(value)) },
   objectid: { ...text, holds: (value) => OBJECT_ID.test(String(value)) },
   integer,
@@ -46,8 +48,8 @@ const idCodecs: Record<'uuid' | 'objectid' | 'integer' | 'text', Codec> = {
 }
 
 /**
- * Returns the dialect for tables in a schema, or for those that a name without schema finds. Throws
- * `FST_USERS_INVALID_OPTION`.
+ * Returns the dialect for the tables of a schema, or, without `schema`, for the tables on the search path. Throws
+ * `FST_USERS_INVALID_OPTION` for an invalid name.
  */
 export function postgresIn (schema?: string): Dialect {
   if (schema !== undefined && !isSchemaName(schema)) {
@@ -74,20 +76,23 @@ function isSchemaName (value: unknown): boolean {
   )
 }
 
-/** Returns the condition that a table `c` is in a schema, or is found by a name without schema. */
+/** Returns the condition that a table `c` is in a schema or, without `schema`, on the search path. */
 export function visibleSql (schema?: string): string {
   return schema === undefined
     ? "pg_catalog.pg_table_is_visible(c.oid) AND c.relnamespace <> 'pg_catalog'::regnamespace"
     : `c.relnamespace = pg_catalog.to_regnamespace(${literal(quote(schema))})`
 }
 
-/** Asks first: CREATE SCHEMA IF NOT EXISTS needs the right to create one also where it exists. */
+/**
+ * Returns a statement that creates a missing schema. It does not use CREATE SCHEMA IF NOT EXISTS, which needs the
+ * permission to create schemas even if the schema exists.
+ */
 function createSchemaSql (schema: string): string {
   const body = `BEGIN IF pg_catalog.to_regnamespace(${literal(quote(schema))}) IS NULL THEN CREATE SCHEMA ${quote(schema)}; END IF; END`
   return `DO ${literal(body)}`
 }
 
-/** `regclass` is the table as an expression. A table in another schema is named with it. */
+/** `regclass` is an expression for the table. Referenced tables in another schema are returned as `schema.table`. */
 function referencesSql (regclass: string): string {
   return `SELECT a.attname::text AS column_name,
 CASE WHEN f.relnamespace = c.relnamespace OR pg_catalog.pg_table_is_visible(f.oid) THEN f.relname ELSE n.nspname || '.' || f.relname END AS target
@@ -102,8 +107,9 @@ WHERE k.contype = 'c' AND k.conrelid = ${regclass}`
 }
 
 /**
- * Returns the query of the catalog for tables that fulfil a condition. A collation of its own is one by which different
- * text may be equal; a trigger that runs before an INSERT may fill any column.
+ * Returns the `catalog` query for the tables that meet a condition. Its third value is 1 if the table has a column that
+ * treats different text as equal. For tables with a trigger before INSERT, `on_insert` is null, because the trigger may
+ * set any column.
  */
 function catalogSql (visible: string): string {
   return `SELECT c.relname, a.attname, max((t.typname = 'citext' OR NOT coalesce(l.collisdeterministic, true))::int) OVER (PARTITION BY c.oid),
@@ -118,8 +124,8 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdro
 }
 
 /**
- * Types as SQLAlchemy writes them. Times are read as milliseconds, so that the session's zone and date style do not
- * matter.
+ * The parts of the dialect that are the same for all schemas. Column types are those of SQLAlchemy. Times are read as
+ * milliseconds, which do not depend on the time zone and the date style of the session.
  */
 const BASE: Omit<Dialect, 'catalog' | 'referencesSql' | 'checksSql'> = {
   name: 'postgres',
@@ -135,7 +141,7 @@ const BASE: Omit<Dialect, 'catalog' | 'referencesSql' | 'checksSql'> = {
   placeholder: (position) => `$${position}`,
   read: (expression, { type }) =>
     type === 'time' ? `round(extract(epoch FROM date_trunc('milliseconds', ${expression})) * 1000)` : expression,
-  // an index on INTEGER serves BIGINT
+  // with this cast, a number beyond INTEGER is no error, and an index on an INTEGER column is still used
   comparand: (placeholder, field) => (isWhole(field) ? `${placeholder}::bigint` : placeholder),
   lower: (expression) => `lower(${expression}::text COLLATE "C")`,
   binary,
@@ -157,15 +163,15 @@ function quote (name: string): string {
   return `"${name.replaceAll('"', '""')}"`
 }
 
-/** The same whatever standard_conforming_strings says. */
+/** Returns text as a literal that does not depend on the setting `standard_conforming_strings`. */
 function literal (text: string): string {
   return `${text.includes('\\') ? 'E' : ''}'${text.replaceAll(/['\\]/g, '$&$&')}'`
 }
 
 const ID_WIDTHS = { uuid: 36, objectid: 24 }
 /**
- * Kinds that certainly do not hold a field: categories of types
- * (https://www.postgresql.org/docs/current/catalog-pg-type.html), and types of the category "user-defined".
+ * Matches the column types that cannot store a field, by type of the field. A column type is given as `category:name`
+ * (https://www.postgresql.org/docs/current/catalog-pg-type.html).
  */
 const INCOMPATIBLE: Record<Exclude<Field['type'], 'id'>, RegExp> = {
   text: /^(?:[NBD]:|U:(?:uuid|jsonb?)$)/,
@@ -229,7 +235,7 @@ function decodeNumber (raw: unknown): number | undefined {
   return Number.isFinite(value) ? value : undefined
 }
 
-/** Reads milliseconds, and what was just written. */
+/** Returns the time of a number of milliseconds, as `read` selects it, or of an encoded time. */
 function decodeTime (raw: unknown): Date | undefined {
   const time = new Date(String(raw).endsWith('Z') ? String(raw) : Number(raw))
   return Number.isNaN(time.getTime()) ? undefined : time
@@ -239,19 +245,19 @@ function decodeJson (raw: unknown): unknown {
   try {
     return JSON.parse(String(raw))
   } catch {
-    return undefined // of a column that is text
+    return undefined // a text column may contain other text
   }
 }
 
 function codeOf (error: unknown): string {
-  return String((error as { code?: unknown }).code) // the driver rejects with errors alone
+  return String((error as { code?: unknown }).code) // the driver rejects only with objects of type Error
 }
 
 function uniqueViolation (error: unknown): UniqueViolation | null {
   if (codeOf(error) !== '23505') return null
-  // the driver's fields of the server's message
+  // the driver copies these fields from the server's message
   const { constraint, detail } = error as { constraint?: string; detail?: string }
-  // no detail for a role that may not read the table
+  // the server sends no detail to a role without permission to read the table
   const words = INDEX_KEY.exec(String(detail))?.[1]?.match(WORDS) ?? []
   return {
     index: String(constraint),
@@ -259,5 +265,5 @@ function uniqueViolation (error: unknown): UniqueViolation | null {
   }
 }
 
-/** PostgreSQL, with tables that a name without schema finds. */
+/** The dialect for PostgreSQL tables on the search path. */
 export const postgresDialect: Dialect = postgresIn()

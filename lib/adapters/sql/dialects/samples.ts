@@ -1,6 +1,6 @@
 import type { Dialect } from './dialect.js'
 
-/** Returns rows of values as a source of a SELECT. */
+/** Returns a derived table, for the FROM clause of a SELECT, that contains the given rows. */
 export function unionOf (
   { quote, literal }: Pick<Dialect, 'quote' | 'literal'>,
   samples: readonly Record<string, unknown>[]

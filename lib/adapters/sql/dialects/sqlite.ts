@@ -18,11 +18,14 @@ const codecs: Record<Field['type'], Codec> = {
   number,
   boolean: { encode: (value) => (value === true ? 1 : 0), decode: (raw) => raw !== 0 },
   time: { encode: (value) => `${encodeTimeText(value)}000`, decode: decodeTimeText },
-  // a column of type JSON has numeric affinity: SQLite hands a lone number back as one
+  // a column of type JSON has numeric affinity: SQLite returns a JSON number as a number, not as text
   json: { encode: (value) => JSON.stringify(value), decode: decodeJson }
 }
 
-/** SQLite: types as SQLAlchemy writes them, times as text in UTC with six digits, which compares as text. */
+/**
+ * The dialect of SQLite. Column types are those of SQLAlchemy. Times are text in UTC with six digits of a second, so
+ * that the order of the text is the order of the times.
+ */
 export const sqliteDialect: Dialect = {
   name: 'sqlite',
   codec: codecOf,
@@ -37,7 +40,7 @@ FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type IN ('table',
   comparesRows: true,
   indexesInTable: false,
   tableOptions: '',
-  identity: 'PRIMARY KEY AUTOINCREMENT', // without it SQLite gives the id of a deleted user to the next one
+  identity: 'PRIMARY KEY AUTOINCREMENT', // otherwise SQLite reuses the id of a deleted user
   quote: (name) => `"${name.replaceAll('"', '""')}"`,
   literal: (text) => `'${text.replaceAll("'", "''")}'`,
   placeholder: () => '?',
@@ -61,7 +64,9 @@ FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type IN ('table',
   isConstraint
 }
 
-/** SQLite through a client that cuts text at U+0000: such text is refused when written, and finds nothing. */
+/**
+ * The dialect for SQLite clients that cut text at U+0000. Text with U+0000 is refused by writes and matches no row.
+ */
 export const sqliteWithoutNul: Dialect = {
   ...sqliteDialect,
   codec (field) {
@@ -71,13 +76,16 @@ export const sqliteWithoutNul: Dialect = {
 }
 
 /**
- * Types of columns that make numbers of text, and of columns that make text of numbers
+ * Column types with an affinity that converts text to numbers, and column types that do not convert numbers
  * (https://sqlite.org/datatype3.html, section 3.1).
  */
 const NUMERIC = /INT|REAL|FLOA|DOUB/i
 const TEXTUAL = /CHAR|CLOB|TEXT|UUID|BLOB/i
 
-/** Any column holds any value but ids: a column of the other affinity changes them, or refuses them. */
+/**
+ * Returns false if a column of this type changes or refuses the ids, because of its affinity. SQLite stores all other
+ * values in columns of any type.
+ */
 function matchesColumn ({ type, id }: Field, kind: string): boolean {
   if (type !== 'id') return true
   return id?.storage === 'integer' ? NUMERIC.test(kind) || !TEXTUAL.test(kind) : !NUMERIC.test(kind)
@@ -110,11 +118,11 @@ function decodeJson (raw: unknown): unknown {
   }
 }
 
-/** The low byte of the codes of constraints and of types that differ. */
+/** SQLITE_CONSTRAINT and SQLITE_MISMATCH. They are the low byte of `errcode` in `node:sqlite`. */
 const CONSTRAINT_NUMBERS = new Set([19, 20])
 
 function isConstraint (error: unknown): boolean {
-  const { code, errcode } = error as { code?: unknown; errcode?: unknown } // clients throw errors alone
+  const { code, errcode } = error as { code?: unknown; errcode?: unknown } // clients throw only objects of type Error
   return /^SQLITE_(?:CONSTRAINT|MISMATCH)/.test(String(code)) || CONSTRAINT_NUMBERS.has(Number(errcode) & 0xff)
 }
 

@@ -1,12 +1,12 @@
 const TIME = /^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d{1,3})?\d*(Z|[+-]\d\d:\d\d)?$/
 
-/** A time as `YYYY-MM-DD HH:MM:SS.mmm` in UTC, which compares as text. */
+/** Returns a time as `YYYY-MM-DD HH:MM:SS.mmm` in UTC, so that the order of the text is the order of the times. */
 export function encodeTimeText (value: unknown): string {
-  const text = (value as Date).toISOString() // checked before
+  const text = (value as Date).toISOString() // callers check the type
   return `${text.slice(0, 10)} ${text.slice(11, 23)}`
 }
 
-/** Reads SQLAlchemy's form, and seconds or milliseconds alone; undefined for what is no time. */
+/** Returns the time of a text with 0 to 6 digits of a second, as SQLAlchemy writes it; undefined for other values. */
 export function decodeTimeText (raw: unknown): Date | undefined {
   const parts = typeof raw === 'string' ? TIME.exec(raw) : null
   if (parts === null) return undefined

@@ -1,4 +1,7 @@
-/** Returns an integer that JavaScript holds exactly; undefined for others. A rounded id may be that of another row. */
+/**
+ * Returns an integer that JavaScript represents exactly; undefined for other values, because a rounded id may be the id
+ * of another row.
+ */
 export function wholeNumber (value: unknown): number | undefined {
   return typeof value === 'number' && Number.isSafeInteger(value) ? value : undefined
 }

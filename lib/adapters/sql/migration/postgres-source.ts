@@ -59,7 +59,7 @@ export function postgresMigration (pool: PgPool, mappings: TableMappings, schema
     isAtomic: true,
     mappings,
     async connect () {
-      await reach(pool)
+      await checkConnection(pool)
       return {
         close () {},
         transaction: (mode, work) =>
@@ -92,7 +92,7 @@ export function inPostgres (schema?: string): InTransaction {
  * Throws `FST_USERS_STORE_UNAVAILABLE` if the server refuses a connection or does not answer in time. The pool itself
  * may have no time limit.
  */
-async function reach (pool: PgPool): Promise<void> {
+async function checkConnection (pool: PgPool): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(reject, CONNECT_TIMEOUT)

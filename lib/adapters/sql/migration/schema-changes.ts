@@ -6,7 +6,7 @@ import type { ColumnChange, MigrationDatabase, StoredIndex, StoredTable } from '
 
 export type SchemaChange = SchemaStep
 
-/** The number of characters that columns must hold at least, by field; null for unlimited text. */
+/** The minimum width of columns in characters, by field; null for unlimited text. */
 export type Widths = Readonly<Record<string, number | null>>
 
 /** Returns the names of the required columns that a table lacks. */

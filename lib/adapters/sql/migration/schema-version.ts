@@ -32,6 +32,7 @@ const versionModel: Model = {
 export interface StoredVersions {
   /** The statements that create the table of versions; empty if it exists. */
   readonly create: readonly string[]
+  /** Returns the version of a table; 1 if none is stored. */
   of(table: Table): number
   /** Returns the statement that stores a version, or null if it is already stored. */
   record(table: Table, version: number): string | null

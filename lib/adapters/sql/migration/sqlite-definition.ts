@@ -1,6 +1,6 @@
 import type { ColumnChange } from './migration-source.js'
 
-// comments, quoted text and names, brackets, words, the rest: SQLite keeps a statement as it was written
+// comments, quoted text, quoted names, words, white space, other characters; SQLite stores statements unchanged
 const TOKEN =
   /--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|[\p{L}\p{N}_$]+|\s+|[\s\S]/gu
 const IGNORED = /^(?:--|\/\*|\s)/
@@ -15,7 +15,7 @@ interface Definition {
 
 /** Returns the keys of a CREATE INDEX statement in lower case, without quotes, white space, order and collation. */
 export function indexKeys (sql: string): string[] {
-  return cut(sql).parts.map((tokens) => {
+  return splitDefinition(sql).parts.map((tokens) => {
     const words = tokens.filter((token) => !IGNORED.test(token))
     const end = words.findIndex((word, position) => position > 0 && /^(?:asc|desc|collate)$/i.test(word))
     return (end === -1 ? words : words.slice(0, end)).map(unquote).join('').toLowerCase()
@@ -27,7 +27,7 @@ export function indexKeys (sql: string): string[] {
  * null if the statement cannot be parsed.
  */
 export function alterTable (sql: string, name: string, changes: ReadonlyMap<string, ColumnChange>): string | null {
-  const { parts, after } = cut(sql)
+  const { parts, after } = splitDefinition(sql)
   let changed = 0
   const lines = parts.map((tokens) => {
     const first = tokens.findIndex((token) => !IGNORED.test(token))
@@ -50,7 +50,7 @@ export function tokensOf (sql: string): string[] {
   return Array.from(sql.matchAll(TOKEN), ([token]) => token)
 }
 
-function cut (sql: string): Definition {
+function splitDefinition (sql: string): Definition {
   const tokens = tokensOf(sql)
   const start = tokens.indexOf('(') + 1
   let part: string[] = []

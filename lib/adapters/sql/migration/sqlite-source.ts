@@ -20,7 +20,8 @@ import type {
 } from './migration-source.js'
 import { alterTable, indexKeys } from './sqlite-definition.js'
 
-const BUSY_TIMEOUT = 30_000 // milliseconds that a migration waits for another one
+/** Milliseconds that a migration waits until another one has ended. */
+const BUSY_TIMEOUT = 30_000
 const WIDTH = /char[^(]*\(\s*(\d+)/i
 const { quote, foldName } = sqliteDialect
 
@@ -72,7 +73,7 @@ export const inSqlite: InTransaction = async (session, mode, work) => {
   await session.run('PRAGMA legacy_alter_table = ON')
   try {
     await session.run(mode === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN')
-    return await untilCommit(session, () =>
+    return await commitOrRollBack(session, () =>
       mode === 'write'
         ? keepReferences(session, () => work(migrationDatabase(session)))
         : work(migrationDatabase(session))
@@ -83,18 +84,18 @@ export const inSqlite: InTransaction = async (session, mode, work) => {
   }
 }
 
-async function untilCommit<T> (session: MigrationSession, work: () => Promise<T>): Promise<T> {
+async function commitOrRollBack<T> (session: MigrationSession, work: () => Promise<T>): Promise<T> {
   try {
     const result = await work()
     await session.run('COMMIT')
     return result
   } catch (error) {
-    await attempt(() => session.run('ROLLBACK')) // some errors end the transaction
+    await ignoreErrors(() => session.run('ROLLBACK')) // some errors end the transaction
     throw error
   }
 }
 
-async function attempt<T> (work: () => MaybePromise<T>): Promise<T | undefined> {
+async function ignoreErrors<T> (work: () => MaybePromise<T>): Promise<T | undefined> {
   try {
     return await work()
   } catch {
@@ -107,7 +108,7 @@ function migrationDatabase (session: MigrationSession): MigrationDatabase {
   return {
     dialect: sqliteDialect,
     ...session,
-    attempt: async (sql) => (await attempt(async () => await all(sql))) ?? null,
+    attempt: async (sql) => (await ignoreErrors(async () => await all(sql))) ?? null,
     hasIndex: async (name) =>
       (await all("SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ? COLLATE NOCASE", [name])).length > 0,
     async describe (table) {

@@ -16,6 +16,7 @@ import { quoted, schemaChanges, hasIndexFor, type Widths } from './schema-change
 import { readVersions, schemaVersions, type SchemaVersions, type StoredVersions } from './schema-version.js'
 import { findDuplicates, hasRows } from './stored-rows.js'
 
+/** Maximum number of duplicates that a message lists. */
 const SHOWN = 20
 
 /**
@@ -50,7 +51,7 @@ export async function planUpgrade (
       problems.push(...plan.problems, ...(await mismatchesOf(database, table, targets, catalog)))
     }
   }
-  const all = [...steps, ...notes(tables, stored, versions)]
+  const all = [...steps, ...versionSteps(tables, stored, versions)]
   const makesTables = all.some(
     ({ kind, statements }) => kind === 'table' || statements.some((text) => stored.create.includes(text))
   )
@@ -187,7 +188,11 @@ async function duplicateProblems (database: MigrationDatabase, table: Table, fou
   return [...new Set(problems)]
 }
 
-function notes (tables: ReadonlyMap<string, Table>, stored: StoredVersions, { current }: SchemaVersions): SchemaStep[] {
+function versionSteps (
+  tables: ReadonlyMap<string, Table>,
+  stored: StoredVersions,
+  { current }: SchemaVersions
+): SchemaStep[] {
   const statements = [...tables.values()].flatMap((table) =>
     stored.of(table) > current ? [] : (stored.record(table, current) ?? [])
   )
