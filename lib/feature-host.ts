@@ -2,12 +2,11 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { FeatureHost } from './contracts/feature-host.js'
 import type { DatabaseAdapter } from './contracts/database-adapter.js'
 import { isUnusableHash } from './passwords/index.js'
+import { readActingUser, revokeSessions } from './sessions/index.js'
 import { kHost } from './symbols.js'
 import {
-  readActingUser,
   checkCurrentPassword,
   createExternalUser,
-  revokeSessions,
   reclaimUnverifiedUser,
   removeAttached,
   deleteRefusedUser,

@@ -45,7 +45,8 @@ const layers: [RegExp, number][] = [
   [/^lib\/contracts\//, 1],
   [/^lib\/(?=(copies|errors|error-definitions|symbols|version)\.ts$)/, 1],
   [/^lib\/(passwords|tokens|hooks|adapters|validation)\//, 2],
-  [/^lib\/users\//, 3],
+  [/^lib\/sessions\//, 3],
+  [/^lib\/users\//, 3.5], // changes of users end sessions
   [/^lib\/(transports|strategies)\//, 4],
   [/^lib\/authentication\//, 5],
   [/^lib\/routes\//, 6],
@@ -337,6 +338,7 @@ t.test('the import check refuses what the layers forbid', async (t) => {
     ['lib/users/email.ts', "let a: import('../routes/auth.js').A"],
     ['lib/users/email.ts', "import '../../test/helpers/build-app.js'"],
     ['lib/users/email.ts', "import 'fastify-users'"],
+    ['lib/sessions/login.ts', "import type { A } from '../users/rules.js'"],
     ['lib/passwords/argon2-hasher.ts', "import { a } from '../tokens/keys.js'"],
     ['lib/transports/define.ts', "import { a } from '../strategies/define.js'"],
     ['lib/contracts/user.ts', "import type { A } from '../errors.js'"],
@@ -355,6 +357,7 @@ t.test('the import check refuses what the layers forbid', async (t) => {
       "import { a } from './users-service.js'; import { b } from '../passwords/index.js'; import { c } from '../../schemas/index.js'; import 'node:crypto'"
     ],
     ['lib/adapters/sql/encoder.ts', "import { a } from '../shared/values.js'"],
+    ['lib/users/deletion.ts', "import { a } from '../sessions/index.js'"],
     ['lib/plugin.ts', "import { a } from './options.js'"],
     [
       'lib/features/oauth/providers/github.ts',

@@ -1,4 +1,3 @@
-import type { EventContext, LoginFailure } from '../contracts/events.js'
 import type { User, UserRow } from '../contracts/user.js'
 import { FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD, isUsersError } from '../errors.js'
 import { preparePassword } from '../passwords/index.js'
@@ -67,18 +66,6 @@ export async function checkCredentials (
   if (!ok || newHash === null) return { row, right: ok }
   const upgraded = await upgradeHash(rules, row, newHash)
   return upgraded === null ? await checkCredentials(rules, { username, password }) : { row: upgraded, right: true }
-}
-
-/** Fires `onLoginFailed`. */
-export async function reportFailure (
-  { hooks, rows }: Rules,
-  reason: LoginFailure,
-  username: string,
-  row: UserRow | null,
-  backend: string | null,
-  context: EventContext
-): Promise<void> {
-  await hooks.run('onLoginFailed', { username, user: row && rows.toUser(row), backend, reason }, context)
 }
 
 /**

@@ -1,8 +1,8 @@
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { WriteContext } from '../contracts/users-api.js'
 import { FST_USERS_NOT_FOUND } from '../errors.js'
-import { contextOf, currentRow, removeAttached, type Rules } from './rules.js'
-import { deleteStoredTokens } from './sessions.js'
+import { contextOf, currentRow, deleteStoredTokens } from '../sessions/index.js'
+import { removeAttached, type Rules } from './rules.js'
 import { demoteUnlessLast, isDemotion, requireOtherSuperuser } from './superusers.js'
 import { authorOf, checkSession } from './user-changes.js'
 

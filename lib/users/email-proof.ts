@@ -4,10 +4,10 @@ import type { User, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_VERIFY_USER_BAD_TOKEN, isUsersError } from '../errors.js'
 import { createUnusableHash } from '../passwords/index.js'
+import { backendsOfCookies, contextOf, currentRow, deleteStoredTokens, renewSession, revokeSessions } from '../sessions/index.js'
 import { fingerprint, generateStamp, isSameSecret } from '../tokens/index.js'
 import { isSameEmail } from './email.js'
-import { contextOf, currentRow, removeAttached, type Rules } from './rules.js'
-import { revokeSessions, deleteStoredTokens, backendsOfCookies, renewSession } from './sessions.js'
+import { removeAttached, type Rules } from './rules.js'
 
 /** Options of `recordProof`. */
 export interface EmailProof {

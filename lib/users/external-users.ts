@@ -3,12 +3,12 @@ import type { UserId, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_REGISTER_USER_ALREADY_EXISTS } from '../errors.js'
 import { createUnusableHash } from '../passwords/index.js'
+import { contextOf, deleteStoredTokens } from '../sessions/index.js'
 import { parseEmail } from './email.js'
 import { recordProof } from './email-proof.js'
 import { requiredFields, writableFields } from './fields.js'
 import { insertUserAndDependents, requireValues, type ReadUser } from './registration.js'
-import { contextOf, removeAttached, type Rules } from './rules.js'
-import { deleteStoredTokens } from './sessions.js'
+import { removeAttached, type Rules } from './rules.js'
 
 type Link = (store: StoreUser) => Promise<UserRow | null>
 

@@ -1,10 +1,11 @@
 import type { User, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_RESET_PASSWORD_BAD_TOKEN, FST_USERS_RESET_PASSWORD_INVALID_PASSWORD } from '../errors.js'
+import { contextOf } from '../sessions/index.js'
 import type { Claims } from '../tokens/index.js'
 import { applyPolicy, readPassword } from './credentials.js'
 import { hasFingerprint, recordProof, stateFingerprint } from './email-proof.js'
-import { contextOf, type Rules } from './rules.js'
+import type { Rules } from './rules.js'
 
 /** Finds the user. After the reply has been sent, creates the token and fires `onAfterForgotPassword`. */
 export async function forgotPassword (rules: Rules, email: string, call: CallContext): Promise<void> {

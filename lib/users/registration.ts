@@ -4,11 +4,12 @@ import type { StoredUserRows, UserDependents } from '../contracts/feature-host.j
 import type { NewUser, User, UserRow } from '../contracts/user.js'
 import type { WriteContext, CallContext } from '../contracts/users-api.js'
 import { FST_USERS_REGISTER_INVALID_PASSWORD, FST_USERS_REGISTER_USER_ALREADY_EXISTS, isUsersError } from '../errors.js'
+import { contextOf } from '../sessions/index.js'
 import { generateStamp } from '../tokens/index.js'
 import { applyPolicy, readPassword } from './credentials.js'
 import { foldEmail, parseEmail } from './email.js'
 import { defaultValues, requiredFields, writableFields, writableFlags } from './fields.js'
-import { contextOf, type Rules } from './rules.js'
+import type { Rules } from './rules.js'
 import { invalidUser } from './validation.js'
 
 /** A checked new user, without the password. */

@@ -9,11 +9,11 @@ import {
   FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS,
   isUsersError
 } from '../errors.js'
+import { deleteStoredTokens, readActingUser } from '../sessions/index.js'
 import { generateStamp } from '../tokens/index.js'
 import { isSameEmail } from './email.js'
 import { removeLateAccounts } from './email-proof.js'
 import { removeAttached, type Rules } from './rules.js'
-import { readActingUser, deleteStoredTokens } from './sessions.js'
 import { demoteUnlessLast, isDemotion } from './superusers.js'
 
 /** The author of a change to a user. */

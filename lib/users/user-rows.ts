@@ -1,32 +1,25 @@
-import type { Row, MaybePromise, Changes, Where, DatabaseAdapter, Dependents } from '../contracts/database-adapter.js'
+import type { Row, MaybePromise, Where, DatabaseAdapter, Dependents } from '../contracts/database-adapter.js'
 import type { Model } from '../contracts/models.js'
-import type { UserReader } from '../contracts/strategy.js'
 import type { StoredUserRows, UserDependents } from '../contracts/feature-host.js'
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { UserSchemas } from '../../schemas/index.js'
 import { OptionalKind } from '@sinclair/typebox'
 import { createSequentially } from '../adapters/shared/create-sequentially.js'
+import type { SessionUsers } from '../sessions/index.js'
 import { fingerprint, isSameSecret } from '../tokens/index.js'
 import { foldEmail, storedForms } from './email.js'
 
 /** Reads and writes user rows. */
-export interface UserRows extends UserReader {
+export interface UserRows extends SessionUsers {
   /** Returns the user of an e-mail, which may be stored in any form of the same e-mail. */
   getByEmail(email: string): Promise<UserRow | null>
   insert(row: Row): Promise<UserRow>
   /** Stores a user and its dependent rows, in one step if the store supports it. */
   insertWithDependents(row: Row, dependents: UserDependents): Promise<StoredUserRows>
-  update(where: Where, changes: Changes): Promise<number>
   /** Deletes a user if the row still has these values. */
   remove(id: UserId, unchanged?: Where): Promise<number>
   /** Returns up to `limit` users who are active superusers. */
   activeSuperusers(limit: number): Promise<UserRow[]>
-  /** Returns the user without the hash and the stamp. */
-  toUser(row: UserRow): User
-  /** Returns the stamp of the user's sessions: the column or, if it is empty, a keyed fingerprint of the hash. */
-  stampOf(row: UserRow): string
-  /** Returns true if a session with this stamp is valid for the row, under any of the configured secrets. */
-  hasStamp(row: UserRow, stamp: string): boolean
 }
 
 export function createUserRows (

@@ -1,15 +1,15 @@
 import type { CallContext, UsersApi } from '../contracts/users-api.js'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { NewUser, User, UserChanges, UserRow } from '../contracts/user.js'
+import { contextOf, endSessions, login, logout, reportFailure } from '../sessions/index.js'
 import { createUser, registerWithoutReveal } from './registration.js'
 import { updateOwnUser, updateUser } from './accounts.js'
-import { checkCredentials, reportFailure } from './credentials.js'
+import { checkCredentials } from './credentials.js'
 import { deleteUser } from './deletion.js'
 import { confirmEmail } from './email-proof.js'
 import { forgotPassword, resetPassword } from './password-reset.js'
 import { parseEmail } from './email.js'
-import { contextOf, type Rules } from './rules.js'
-import { endSessions, login, logout } from './sessions.js'
+import type { Rules } from './rules.js'
 import { requestVerify, verify } from './verification.js'
 
 /** Methods for the routes, in addition to those of `app.users`. */

@@ -2,11 +2,12 @@ import type { EventContext } from '../contracts/events.js'
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_VERIFY_USER_ALREADY_VERIFIED, FST_USERS_VERIFY_USER_BAD_TOKEN } from '../errors.js'
+import { contextOf } from '../sessions/index.js'
 import type { Claims } from '../tokens/index.js'
 import { isSameEmail } from './email.js'
 import { hasFingerprint, recordProof, stateFingerprint, type MailedPurpose } from './email-proof.js'
 import { reportExisting } from './registration.js'
-import { contextOf, type Rules } from './rules.js'
+import type { Rules } from './rules.js'
 
 /** Finds the user. After the reply has been sent, it creates the token and calls the hooks. */
 export async function requestVerify (rules: Rules, email: string, call: CallContext): Promise<void> {

@@ -1,0 +1,6 @@
+export * from './acting-user.js'
+export * from './end.js'
+export * from './issue.js'
+export * from './login.js'
+export * from './login-failure.js'
+export * from './session-rules.js'

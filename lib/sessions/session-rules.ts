@@ -1,0 +1,47 @@
+import type { Backend } from '../contracts/backend.js'
+import type { Changes, Where } from '../contracts/database-adapter.js'
+import type { EventContext } from '../contracts/events.js'
+import type { Settings } from '../contracts/settings.js'
+import type { UserReader } from '../contracts/strategy.js'
+import type { User, UserId, UserRow } from '../contracts/user.js'
+import type { CallContext } from '../contracts/users-api.js'
+import { FST_USERS_NOT_FOUND, FST_USERS_UNKNOWN_BACKEND } from '../errors.js'
+import type { HookRegistry } from '../hooks/index.js'
+
+/** The functions for user rows that sessions need. */
+export interface SessionUsers extends UserReader {
+  update(where: Where, changes: Changes): Promise<number>
+  /** Returns the user without the hash and the stamp. */
+  toUser(row: UserRow): User
+  /** Returns the stamp of the user's sessions: the column or, if it is empty, a keyed fingerprint of the hash. */
+  stampOf(row: UserRow): string
+  /** Returns true if a session with this stamp is valid for the row, under any of the configured secrets. */
+  hasStamp(row: UserRow, stamp: string): boolean
+}
+
+/** The shared objects of one registration of the plugin that sessions need. */
+export interface SessionRules {
+  readonly settings: Settings
+  readonly rows: SessionUsers
+  readonly hooks: HookRegistry
+  readonly backends: ReadonlyMap<string, Backend>
+}
+
+/** Returns the event context of a call. */
+export function contextOf ({ request = null, reply = null }: CallContext = {}): EventContext {
+  return { request, reply } as EventContext // a request is one, whatever its server and logger types are
+}
+
+/** Reads a user again. Throws `FST_USERS_NOT_FOUND` if it is deleted. */
+export async function currentRow ({ rows }: SessionRules, user: User | UserId): Promise<UserRow> {
+  const row = await rows.getRow(typeof user === 'object' ? (user.id as UserId) : user)
+  if (row === null) throw FST_USERS_NOT_FOUND()
+  return row
+}
+
+/** Returns the backend with this name. Throws `FST_USERS_UNKNOWN_BACKEND`. */
+export function backendNamed ({ backends }: SessionRules, name: string): Backend {
+  const backend = backends.get(name)
+  if (backend === undefined) throw FST_USERS_UNKNOWN_BACKEND([name, [...backends.keys()].join(', ')])
+  return backend
+}
