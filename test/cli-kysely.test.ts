@@ -28,17 +28,17 @@ process.env['USERS_SECRET'] = SECRET
 
 const makePlace = (): Place => makePlaceIn(places, program)
 
-/** The first words of what several runs at once said, sorted. */
+/** Returns the first word of each output, sorted. */
 function firstWords (outcomes: readonly Outcome[]): (string | undefined)[] {
   return outcomes.map(({ out }) => out.split(/[: ]/)[0]).sort()
 }
 
-/** The lines of a report that are not `ok`. */
+/** Returns the lines of a report that do not begin with `ok`. */
 function badLines ({ out }: Outcome): string[] {
   return out.split('\n').filter((line) => !line.startsWith('ok '))
 }
 
-/** An instance of Kysely of a test, the same in the words of a config, and how the tables of Python are there. */
+/** A Kysely instance, the adapter expression of a config file for the same database, and the FastAPI Users tables. */
 interface KyselyPlace {
   place: Place
   adapter: string
@@ -58,8 +58,8 @@ const IMPORTS = `
   import { createPool } from 'mysql2'
   import { CamelCasePlugin, Kysely, MysqlDialect, PostgresDialect, SqliteDialect } from 'kysely'`
 
-/** An adapter in the words of a config, whose instance ends with the tests. */
-function kyselyOf (dialect: string, options = '{}'): string {
+/** Returns the adapter expression of a config file. Its Kysely instance is destroyed after the tests. */
+function kyselyExpression (dialect: string, options = '{}'): string {
   return `kysely((() => { const db = new Kysely({ dialect: ${dialect}, plugins: [new CamelCasePlugin()] }); keep({ end: () => db.destroy() }); return db })(), ${options})`
 }
 
@@ -77,7 +77,7 @@ const engines: KyselyEngine[] = [
       return {
         place,
         db,
-        adapter: kyselyOf(
+        adapter: kyselyExpression(
           "new SqliteDialect({ database: new Database(new URL('users.sqlite', import.meta.url).pathname).defaultSafeIntegers(true) })"
         ),
         python: pythonTables('CHAR(36)', 'BOOLEAN', 'TIMESTAMP', '"'),
@@ -100,7 +100,7 @@ const engines: KyselyEngine[] = [
       return {
         place: makePlace(),
         db,
-        adapter: kyselyOf(`new PostgresDialect({ pool: ${pool} })`),
+        adapter: kyselyExpression(`new PostgresDialect({ pool: ${pool} })`),
         python: pythonTables('UUID', 'BOOLEAN', 'TIMESTAMP WITH TIME ZONE', '"'),
         boolean: (value) => value === 1
       }
@@ -121,7 +121,7 @@ const engines: KyselyEngine[] = [
       return {
         place: makePlace(),
         db,
-        adapter: kyselyOf(`new MysqlDialect({ pool: createPool(${JSON.stringify(config)}) })`),
+        adapter: kyselyExpression(`new MysqlDialect({ pool: createPool(${JSON.stringify(config)}) })`),
         python: pythonTables('CHAR(36)', 'BOOL', 'TIMESTAMP', '`'),
         boolean: (value) => value
       }
@@ -131,7 +131,7 @@ const engines: KyselyEngine[] = [
 
 for (const { name, options, quote, make } of engines) {
   t.test(
-    `kysely() on ${name}: migrate makes the tables once, whoever runs it; doctor finds what they lack, and migrate adds it`,
+    `kysely() on ${name}: parallel migrations create the tables once; doctor reports missing parts, which migrate adds`,
     options,
     async (t) => {
       const {
@@ -167,7 +167,7 @@ for (const { name, options, quote, make } of engines) {
       await sql
         .raw(`DROP INDEX ix_accesstoken_user_id${name === 'MySQL' ? ' ON accesstoken' : ''}`)
         .execute(db)
-        // MySQL keeps the one of a foreign key
+        // MySQL refuses to drop the index of a foreign key.
         .catch(() => sql.raw('DROP INDEX ix_accesstoken_created_at ON accesstoken').execute(db))
       const more = { ...parts, fields: "{ nick: Type.String({ maxLength: 40, default: 'none' }) }" }
       t.match(badLines(await run(['doctor'], more)), [
@@ -191,7 +191,7 @@ for (const { name, options, quote, make } of engines) {
   )
 
   t.test(
-    `row 83: kysely() on ${name}: migrate --from fastapi-users moves the tables of Python, with their rows`,
+    `row 83: kysely() on ${name}: migrate --from fastapi-users upgrades the tables and keeps their rows`,
     options,
     async (t) => {
       const {
@@ -233,12 +233,12 @@ for (const { name, options, quote, make } of engines) {
         sql`UPDATE ${sql.table('user')} SET email = ${'KING.arthur@camelot.bt'} WHERE email = ${'lancelot@camelot.bt'}`.execute(
           db
         ),
-        'addresses are unique without case'
+        'e-mails that differ only in case are duplicates'
       )
     }
   )
 
-  t.test(`kysely() on ${name}: a migration that fails leaves the connection as it was`, options, async (t) => {
+  t.test(`kysely() on ${name}: a failed migration restores the settings of the connection`, options, async (t) => {
     const { db } = await make(t)
     const source = await migrationOf(kysely(db))?.connect('refuse')
     const settings = async (): Promise<unknown> =>
@@ -263,7 +263,7 @@ for (const { name, options, quote, make } of engines) {
           }),
         mode === 'read' && name === 'PostgreSQL' ? { code: '25006' } : { message: 'no' }
       )
-      if (name !== 'MySQL') await t.rejects(sql`SELECT * FROM mine`.execute(db), 'nothing was changed')
+      if (name !== 'MySQL') await t.rejects(sql`SELECT * FROM mine`.execute(db), 'the table is rolled back')
       else await sql`DROP TABLE mine`.execute(db)
       t.strictSame(await settings(), before)
     }

@@ -6,20 +6,20 @@ import { SECRET } from './helpers/build-app.js'
 import { buildProgram, endPools, library, makePlaceIn, type ConfigParts, type Outcome } from './helpers/command-line.js'
 import { startMongoWirePeer } from './helpers/mongo-wire-peer.js'
 
-// no MongoDB server can be had from package registries: the commands are run against the wire peer
+// The commands run against a peer that speaks the wire protocol, because no npm package contains a MongoDB server.
 
 const places = t.testdir()
 const program = buildProgram(join(places, 'program'))
 t.teardown(endPools)
 process.env['USERS_SECRET'] = SECRET
 
-const CASELESS = { locale: 'en', strength: 2 }
+const CASE_INSENSITIVE = { locale: 'en', strength: 2 }
 const OAUTH = `
   import { github, oauth } from '${library.replace('lib/index.js', 'lib/features/oauth/index.js')}'
   export const features = (app) => app.register(oauth, { publicUrl: 'https://app.example.com', providers: [github({ clientId: 'id', clientSecret: 'secret' })] })`
 
-/** A config on a server; its client is closed with the tests. */
-function partsOf (url: string, rest = '', serverSelectionTimeoutMS = 30_000): ConfigParts {
+/** Returns a config for the server at the URL. Its client is closed after the tests. */
+function createConfig (url: string, rest = '', serverSelectionTimeoutMS = 30_000): ConfigParts {
   const client = `(() => { const client = new MongoClient('${url}', { serverSelectionTimeoutMS: ${serverSelectionTimeoutMS} }); keep({ end: () => client.close() }); return client })()`
   return {
     adapter: `mongodb(${client}.db('app'))`,
@@ -28,15 +28,15 @@ function partsOf (url: string, rest = '', serverSelectionTimeoutMS = 30_000): Co
   }
 }
 
-/** The lines of a report that are not `ok`. */
+/** Returns the lines of a report that do not begin with `ok`. */
 function badLines ({ out }: Outcome): string[] {
   return out.split('\n').filter((line) => !line.startsWith('ok '))
 }
 
-t.test('mongodb(): migrate makes what the adapter needs, whoever runs it, and doctor finds it good', async (t) => {
+t.test('mongodb(): parallel migrate commands create collections and indexes once, and doctor reports ok', async (t) => {
   const peer = await startMongoWirePeer(t)
   const { run, start } = makePlaceIn(places, program)
-  const parts = partsOf(peer.url)
+  const parts = createConfig(peer.url)
   const indexesOf = (database: string): unknown =>
     ['User', 'AccessToken'].map((name) => peer.collection(database, name).indexes)
   t.match(await run(['prune'], parts), { code: 1, out: '', err: /"User"[^\n]*run `npx fastify-users migrate`/ })
@@ -53,7 +53,7 @@ t.test('mongodb(): migrate makes what the adapter needs, whoever runs it, and do
   t.strictSame(await run(['migrate', '--dry-run'], parts), script)
   t.notOk(
     peer.commands.some(({ name }) => ['createIndexes', 'insert', 'update', 'findAndModify'].includes(name)),
-    'nothing was changed'
+    'the commands before migrate change nothing'
   )
   const outcomes = await Promise.all([0, 1, 2].map(() => start(['migrate'], parts).outcome))
   t.strictSame(
@@ -84,9 +84,9 @@ t.test('mongodb(): migrate makes what the adapter needs, whoever runs it, and do
   const mongosh = client.db('script')
   const db = { getCollection: (name: string): unknown => mongosh.collection(name) }
   const commands = script.out.split('\n')
-  // the driver has the same methods as mongosh
+  // The driver has the methods of mongosh that the script calls.
   for (const line of commands) await (runInNewContext(line, { db }) as Promise<unknown>)
-  t.strictSame(indexesOf('script'), indexesOf('app'), 'the printed script makes the same')
+  t.strictSame(indexesOf('script'), indexesOf('app'), 'the printed script creates the same indexes')
   t.strictSame(peer.collection('script', 'fastify_users_schema').documents, [
     { _id: 'User', version: 1 },
     { _id: 'AccessToken', version: 1 }
@@ -94,11 +94,11 @@ t.test('mongodb(): migrate makes what the adapter needs, whoever runs it, and do
   t.strictSame(peer.refusals, [])
 })
 
-t.test('mongodb(): with oauth among the features, the indexes of accounts in a list are made too', async (t) => {
+t.test('mongodb(): with the oauth feature, migrate also creates its collections and indexes', async (t) => {
   const peer = await startMongoWirePeer(t)
   const { run } = makePlaceIn(places, program)
-  const parts = partsOf(peer.url, OAUTH)
-  t.match(await run(['migrate'], partsOf(peer.url)), { code: 0 })
+  const parts = createConfig(peer.url, OAUTH)
+  t.match(await run(['migrate'], createConfig(peer.url)), { code: 0 })
   t.match(await run(['doctor'], parts), {
     code: 1,
     out: /^fail {2}schema: pending: the collection "User": add the unique index "[^"]*" on oauth_accounts\.oauth_name, oauth_accounts\.account_id; run/m
@@ -119,11 +119,11 @@ t.test('mongodb(): with oauth among the features, the indexes of accounts in a l
 })
 
 t.test(
-  'mongodb(): an application that makes its collections itself notes their version, and migrate finds nothing to do',
+  'mongodb(): an application with createTables records the schema version, and migrate has nothing to do',
   async (t) => {
     const peer = await startMongoWirePeer(t)
     const { run } = makePlaceIn(places, program)
-    const parts = partsOf(peer.url)
+    const parts = createConfig(peer.url)
     t.match(
       await run(['prune'], {
         ...parts,
@@ -140,14 +140,14 @@ t.test(
 )
 
 t.test(
-  'mongodb(): indexes that are not what the adapter needs are told, and what stands in their place is not dropped',
+  'mongodb(): doctor reports missing and unsuitable indexes, and migrate never drops an index',
   async (t) => {
     const email = { key: { email: 1 }, name: 'case_insensitive_email_index' } as const
     const plain = { key: { email: 1 }, name: 'email_1', unique: true } as const
     const cases: [string, (db: Db) => Promise<unknown>, RegExp[], number, RegExp][] = [
       [
         'not unique',
-        (db) => db.collection('User').createIndexes([{ ...email, collation: CASELESS }]),
+        (db) => db.collection('User').createIndexes([{ ...email, collation: CASE_INSENSITIVE }]),
         [
           /^fail {2}schema: the collection "User" has the index "case_insensitive_email_index" instead of the unique case-insensitive index "case_insensitive_email_index" on email; drop it with db\.getCollection\("User"\)\.dropIndex\("case_insensitive_email_index"\) in mongosh, and run migrate$/
         ],
@@ -162,8 +162,8 @@ t.test(
         /drop it with/
       ],
       [
-        'as older adapters of Python made it',
-        (db) => db.collection('User').createIndexes([plain, { ...email, collation: CASELESS }]),
+        'as older Python adapters create it',
+        (db) => db.collection('User').createIndexes([plain, { ...email, collation: CASE_INSENSITIVE }]),
         [
           /^warn {2}schema: the collection "User" has the index "case_insensitive_email_index" instead of the unique/
         ],
@@ -171,7 +171,7 @@ t.test(
         /^$/
       ],
       [
-        'unique with case',
+        'unique but case-sensitive',
         (db) => db.collection('User').createIndexes([plain]),
         [
           /^warn {2}schema: pending: the collection "User": add the unique case-insensitive index "case_insensitive_email_index" on email; run/
@@ -180,31 +180,31 @@ t.test(
         /^$/
       ],
       [
-        'a look-up index is gone',
+        'a lookup index is missing',
         async () => {},
         [/^warn {2}schema: pending: the collection "AccessToken": add the index "created_at_1" on created_at; run/],
         0,
         /^$/
       ],
       [
-        'addresses clash',
+        'duplicate e-mails',
         (db) =>
           db
             .collection('User')
-            .insertMany(['a@b.example', 'A@b.example'].map((address) => ({ _id: new ObjectId(), email: address }))),
+            .insertMany(['a@b.example', 'A@b.example'].map((value) => ({ _id: new ObjectId(), email: value }))),
         [/^fail {2}schema: pending: the collection "User": add the unique case-insensitive index/],
         1,
         /^fastify-users: Table "User" cannot be used. Change it or its mapping: a unique index cannot be created, because several documents have the same values: the unique case-insensitive index "case_insensitive_email_index" on email; change or delete the duplicates$/
       ],
       [
-        'ids of another kind',
+        'ids of another type',
         (db) => db.collection('AccessToken').insertOne({ token: 'x', user_id: 'text', created_at: new Date() }),
         [/^fail {2}schema: Table "AccessToken" cannot be used. Change it or its mapping: "user_id" of a stored document is not of type objectId/],
         1,
         /"user_id" of a stored document is not of type objectId/
       ],
       [
-        'a newer version',
+        'a newer schema version',
         (db) =>
           db
             .collection<{ _id: string }>('fastify_users_schema')
@@ -219,33 +219,33 @@ t.test(
       const client = new MongoClient(peer.url)
       t.teardown(() => client.close())
       const { run } = makePlaceIn(places, program)
-      const parts = partsOf(peer.url)
+      const parts = createConfig(peer.url)
       await run(['migrate'], parts)
       const users = peer.collection('app', 'User')
-      if (/unique|collation|Python|clash/.test(name)) users.indexes = users.indexes.slice(0, 1)
-      if (name === 'a look-up index is gone') peer.collection('app', 'AccessToken').indexes.pop()
-      if (name === 'a newer version') peer.collection('app', 'fastify_users_schema').documents = []
+      if (/unique|collation|Python|duplicate/.test(name)) users.indexes = users.indexes.slice(0, 1)
+      if (name === 'a lookup index is missing') peer.collection('app', 'AccessToken').indexes.pop()
+      if (name === 'a newer schema version') peer.collection('app', 'fastify_users_schema').documents = []
       await change(client.db('app'))
       const report = await run(['doctor'], parts)
       t.match(badLines(report), lines, name)
       t.equal(badLines(report).length, lines.length, badLines(report).join('\n'))
       const outcome = await run(['migrate'], parts)
       t.match(outcome, { code, err }, name)
-      t.notMatch(JSON.stringify([report, outcome]), /b\.example/, 'no address is printed')
+      t.notMatch(JSON.stringify([report, outcome]), /b\.example/, 'no e-mail is printed')
       if (code === 0) t.match(await run(['migrate', '--check'], parts), { code: 0 }, `${name}: migrated`)
     }
   }
 )
 
 t.test(
-  'mongodb(): a server that does not answer, and one that does not let the user in, are told apart; no password is printed',
+  'mongodb(): an unreachable server and a refused login are reported with different advice and without the password',
   async (t) => {
     const peer = await startMongoWirePeer(t)
     const { run } = makePlaceIn(places, program)
-    t.match(badLines(await run(['doctor'], partsOf('mongodb://arthur:hunter2@127.0.0.1:1/', '', 300))), [
+    t.match(badLines(await run(['doctor'], createConfig('mongodb://arthur:hunter2@127.0.0.1:1/', '', 300))), [
       /^fail {2}database: [^\n]*ECONNREFUSED[^\n]*; start the database, or correct the adapter$/
     ])
-    const parts = partsOf(peer.url.replace('mongodb://', 'mongodb://arthur:hunter2@').replace('/?', '/admin?'))
+    const parts = createConfig(peer.url.replace('mongodb://', 'mongodb://arthur:hunter2@').replace('/?', '/admin?'))
     peer.onCommand(({ name }) =>
       name.startsWith('sasl')
         ? { ok: 0, code: 18, codeName: 'AuthenticationFailed', errmsg: 'Authentication failed.' }
@@ -265,16 +265,16 @@ t.test(
         ? { ok: 0, code: 13, codeName: 'Unauthorized', errmsg: 'not authorized on app' }
         : undefined
     )
-    t.match(await run(['prune'], partsOf(peer.url)), {
+    t.match(await run(['prune'], createConfig(peer.url)), {
       code: 1,
       err: /the database server refuses the connection: not authorized on app; grant the missing rights to the user/
     })
     peer.onCommand(({ name }) =>
       name === 'createIndexes' ? { ok: 0, code: 11_600, errmsg: 'interrupted' } : undefined
     )
-    t.match(await run(['migrate'], partsOf(peer.url)), { code: 1, err: /interrupted/ })
+    t.match(await run(['migrate'], createConfig(peer.url)), { code: 1, err: /interrupted/ })
     peer.onCommand(({ name }) => (name === 'createIndexes' ? { ok: 1 } : undefined))
-    t.match(await run(['migrate'], partsOf(peer.url)), {
+    t.match(await run(['migrate'], createConfig(peer.url)), {
       code: 1,
       err: /the database did not apply this step: create the collection "User"/
     })

@@ -26,19 +26,19 @@ process.env['USERS_SECRET'] = SECRET
 
 const makePlace = (): Place => makePlaceIn(places, program)
 
-/** The same, on a PostgreSQL schema of its own; `adapter` begins `parts`. */
+/** Creates a folder like makePlace, and a PostgreSQL schema for its adapter. */
 async function makePostgresPlace (t: Test) {
   const { schema, drop } = await makeSchema()
-  return placeOn(t, postgresUrl, schema, drop)
+  return makePlaceOn(t, postgresUrl, schema, drop)
 }
 
-/** The same, on a database of its own: the lock under which tables are made holds up every schema of a database. */
+/** Like makePostgresPlace with a new database, because the lock for changes of tables covers the whole database. */
 async function makeDatabasePlace (t: Test) {
   const { url, drop } = await makeDatabase()
-  return placeOn(t, url, 'public', drop)
+  return makePlaceOn(t, url, 'public', drop)
 }
 
-function placeOn (t: Test, url: string, schema: string, drop: () => Promise<void>) {
+function makePlaceOn (t: Test, url: string, schema: string, drop: () => Promise<void>) {
   const pool = new pg.Pool(configOf(schema, { connectionString: url }))
   t.teardown(async () => {
     await pool.end()
@@ -58,7 +58,7 @@ function placeOn (t: Test, url: string, schema: string, drop: () => Promise<void
   }
 }
 
-function edit (file: string, sql: string): void {
+function executeSql (file: string, sql: string): void {
   const database = new Database(file)
   database.exec(sql)
   database.close()
@@ -67,13 +67,13 @@ function edit (file: string, sql: string): void {
 const DEFINITIONS = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
 const USER = 'INSERT INTO user (id, email, hashed_password, is_active, is_superuser, is_verified) VALUES'
 
-/** The end of a config whose application logs in with a provider. */
+/** The end of a config file that registers oauth with one provider. */
 const OAUTH = `
   import { github, oauth } from '${library.replace('lib/index.js', 'lib/features/oauth/index.js')}'
   export const features = (app) => app.register(oauth, { publicUrl: 'https://app.example.com', providers: [github({ clientId: 'id', clientSecret: 'secret' })] })`
 
 t.test(
-  'every command has a help that says its options and exit codes, and refuses what it does not know',
+  'each command prints its options and exit codes with --help, and refuses unknown arguments',
   async (t) => {
     for (const name of ['schema', 'migrate', 'create-superuser', 'prune', 'doctor']) {
       for (const flag of ['--help', '-h']) {
@@ -105,7 +105,7 @@ t.test(
   }
 )
 
-t.test('schema prints what makes all tables, and needs no database', async (t) => {
+t.test('schema prints the statements that create all tables, without a database', async (t) => {
   const { folder, file, run } = makePlace()
   const fields = '{ display_name: Type.String({ maxLength: 80 }), nick: Type.Optional(Type.String()) }'
   const own = await run(['schema'], { fields })
@@ -117,10 +117,10 @@ t.test('schema prints what makes all tables, and needs no database', async (t) =
   t.notOk(existsSync(file))
   const database = new Database(':memory:')
   database.exec(own.out)
-  t.equal(database.prepare('SELECT count(*) FROM fastify_users_schema').pluck().get(), 2, 'the script is whole')
+  t.equal(database.prepare('SELECT count(*) FROM fastify_users_schema').pluck().get(), 2, 'the script runs to its end')
   database.close()
   const dry = await run(['migrate', '--dry-run'], { fields })
-  t.strictSame(dry, own, 'the same that migrate would do')
+  t.strictSame(dry, own, 'migrate --dry-run prints the same')
   t.notOk(existsSync(file))
 
   t.match(await run(['schema', '--dialect', 'postgres'], { fields, adapter: 'memory()' }), {
@@ -168,7 +168,7 @@ t.test('schema prints what makes all tables, and needs no database', async (t) =
   t.notOk(existsSync(join(folder, 'x.sqlite')))
 })
 
-t.test('SQLite: migrate makes the tables once; the application opens them', async (t) => {
+t.test('SQLite: migrate creates the tables once, and the application starts with them', async (t) => {
   const { file, run } = makePlace()
   t.strictSame(await run(['migrate', '--check']), {
     code: 1,
@@ -181,7 +181,7 @@ t.test('SQLite: migrate makes the tables once; the application opens them', asyn
     out: 'Changed:\n  - create the table "user"\n  - create the table "accesstoken"\n  - record version 1 of the schema in "fastify_users_schema"',
     err: ''
   })
-  const made = rowsOf(file, DEFINITIONS)
+  const createdTables = rowsOf(file, DEFINITIONS)
   t.strictSame(rowsOf(file, 'SELECT * FROM fastify_users_schema ORDER BY 1'), [
     ['accesstoken', 1],
     ['user', 1]
@@ -198,13 +198,13 @@ t.test('SQLite: migrate makes the tables once; the application opens them', asyn
   })
   await app.ready()
   await app.close()
-  t.strictSame(rowsOf(file, DEFINITIONS), made)
+  t.strictSame(rowsOf(file, DEFINITIONS), createdTables)
 })
 
-t.test('SQLite: migrate adds columns of new custom fields with what the rows get, and keeps the rows', async (t) => {
+t.test('SQLite: migrate adds columns for new custom fields and fills them with the defaults', async (t) => {
   const { file, run } = makePlace()
   await run(['migrate'], { fields: '{ nick: Type.String({ maxLength: 20 }) }' })
-  edit(file, "INSERT INTO user VALUES ('1', 'a@b.example', 'hash', 1, 0, 0, NULL, 'nick')")
+  executeSql(file, "INSERT INTO user VALUES ('1', 'a@b.example', 'hash', 1, 0, 0, NULL, 'nick')")
   const fields = `{
     nick: Type.String({ maxLength: 40 }), plan: Type.String({ default: "it's \\\\ free" }), credits: Type.Integer({ default: 5 }), ratio: Type.Number({ default: 0.5 }),
     beta: Type.Boolean({ default: true }), settings: Type.Object({}, { default: { a: "'" } }), note: Type.Optional(Type.String()), size: Type.Union([Type.Integer(), Type.Null()], { default: null })
@@ -225,7 +225,7 @@ t.test('SQLite: migrate adds columns of new custom fields with what the rows get
   t.match(await run(['migrate', '--check'], { fields }), { code: 0 })
 })
 
-t.test('SQLite: what stands against a change is said, and nothing is changed', async (t) => {
+t.test('SQLite: a change that cannot be made is reported with its reason, and nothing is changed', async (t) => {
   const cases: [string, string, string, RegExp][] = [
     [
       'a required field without a value for the rows',
@@ -234,13 +234,13 @@ t.test('SQLite: what stands against a change is said, and nothing is changed', a
       /table "user" lacks "plan" and has rows: give the field a default/
     ],
     [
-      'addresses that are equal but for case',
+      'e-mails that differ only in case',
       `DROP INDEX ix_user_email_lower; ${USER} ('1', 'a@b.example', '', 1, 0, 0), ('2', 'A@b.example', '', 1, 0, 0)`,
       '{}',
       /table "user": rows with the same email, ignoring case: "1", "2"; change or delete all but one$/
     ],
     [
-      'no primary key of ours',
+      'a table without the primary key "id"',
       'DROP TABLE user; CREATE TABLE user (name TEXT)',
       '{}',
       /lacks "id", which every table of its model needs/
@@ -255,7 +255,7 @@ t.test('SQLite: what stands against a change is said, and nothing is changed', a
   for (const [name, change, fields, err] of cases) {
     const { file, run } = makePlace()
     await run(['migrate'])
-    edit(file, change)
+    executeSql(file, change)
     const before = readFileSync(file)
     for (const args of [['migrate'], ['migrate', '--dry-run'], ['migrate', '--check']]) {
       t.match(await run(args, { fields }), { code: 1, out: '', err }, `${name}: ${args.join(' ')}`)
@@ -263,10 +263,13 @@ t.test('SQLite: what stands against a change is said, and nothing is changed', a
     t.ok(before.equals(readFileSync(file)), name)
     t.match((await run(['migrate'], { fields })).err, /^fastify-users: nothing was changed:\n {2}- table "user"/)
   }
-  const odd = makePlace()
-  edit(odd.file, 'CREATE TABLE user (id CHAR(36), email TEXT, hash€ VARCHAR(72), is_active, is_superuser, is_verified)')
+  const unparsable = makePlace()
+  executeSql(
+    unparsable.file,
+    'CREATE TABLE user (id CHAR(36), email TEXT, hash€ VARCHAR(72), is_active, is_superuser, is_verified)'
+  )
   t.match(
-    await odd.run(['migrate'], {
+    await unparsable.run(['migrate'], {
       adapter:
         "sqlite(new URL('users.sqlite', import.meta.url).pathname, { tables: { user: { columns: { hashed_password: 'hash€' } } } })"
     }),
@@ -277,13 +280,13 @@ t.test('SQLite: what stands against a change is said, and nothing is changed', a
   t.match(
     await empty.run(['migrate'], { fields: '{ plan: Type.String() }' }),
     { code: 0, out: /add the column "plan" \(TEXT\)$/ },
-    'a table without rows gets any column'
+    'a required column needs no default while the table has no rows'
   )
 })
 
-t.test('SQLite: tables of an earlier form are brought forward, with their rows', async (t) => {
+t.test('SQLite: migrate upgrades tables of an earlier version and keeps their rows', async (t) => {
   const { file, run } = makePlace()
-  edit(
+  executeSql(
     file,
     `CREATE TABLE user (id CHAR(36) PRIMARY KEY, email VARCHAR(255) NOT NULL, hashed_password VARCHAR(72) NOT NULL, is_active BOOLEAN NOT NULL, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL);
     CREATE TABLE accesstoken (token VARCHAR(43) PRIMARY KEY, user_id CHAR(36) NOT NULL REFERENCES user (id) ON DELETE CASCADE, created_at TIMESTAMP NOT NULL);
@@ -301,7 +304,7 @@ t.test('SQLite: tables of an earlier form are brought forward, with their rows',
 })
 
 t.test(
-  'a version of the schema whose rows must change is brought forward once, from the version that each table has',
+  'a schema version that changes rows is applied once, beginning with the recorded version of the table',
   async (t) => {
     const database = new Database(':memory:')
     const models: Model[] = [userModel(userSchemas())]
@@ -338,7 +341,7 @@ t.test(
   }
 )
 
-t.test('SQLite: of several migrations at once one does all; one that waits is told so', async (t) => {
+t.test('SQLite: one of several parallel migrations makes all changes, and a locked database is reported', async (t) => {
   const { file, folder, start, run } = makePlace()
   const outcomes = await Promise.all([0, 1, 2].map(() => start(['migrate']).outcome))
   t.strictSame(
@@ -370,7 +373,7 @@ t.test('SQLite: of several migrations at once one does all; one that waits is to
   t.notOk(existsSync(join(folder, 'no')))
 })
 
-t.test('a wrong call of migrate exits with 2', async (t) => {
+t.test('migrate exits with 2 if its options cannot be combined', async (t) => {
   const calls: [string[], RegExp][] = [
     [['--yes'], /--yes requires --from/],
     [['--prune-orphans'], /--prune-orphans requires --from/],
@@ -383,7 +386,7 @@ t.test('a wrong call of migrate exits with 2', async (t) => {
 })
 
 t.test(
-  'PostgreSQL: a database without tables is refused with the command, and the command makes them',
+  'PostgreSQL: the error about missing tables names the command that creates them',
   service,
   async (t) => {
     const { run, adapter, tables } = await makePostgresPlace(t)
@@ -402,7 +405,7 @@ t.test(
     t.match(
       await run(['migrate', '--check'], { adapter }),
       { code: 0, out: /^Nothing to do/ },
-      'nothing is found that would be made again'
+      'a second migration has nothing to do'
     )
 
     const other = await makePostgresPlace(t)
@@ -410,13 +413,13 @@ t.test(
     t.match(
       await other.run(['migrate', '--check'], { adapter: other.adapter }),
       { code: 0 },
-      'the printed script makes the same'
+      'the printed script creates the same tables'
     )
   }
 )
 
 t.test(
-  'PostgreSQL: tables of SQLAlchemy with odd names are brought to our schema, with their rows',
+  'PostgreSQL: migrate upgrades SQLAlchemy tables with unusual names and keeps their rows',
   service,
   async (t) => {
     const { run, poolText, pool, column } = await makePostgresPlace(t)
@@ -484,7 +487,7 @@ t.test(
   }
 )
 
-t.test('PostgreSQL: of several migrations at once one does all, and nobody fails', service, async (t) => {
+t.test('PostgreSQL: one of several parallel migrations makes all changes, and all succeed', service, async (t) => {
   const { start, adapter, tables } = await makePostgresPlace(t)
   const outcomes = await Promise.all([0, 1, 2].map(() => start(['migrate'], { adapter }).outcome))
   t.strictSame(
@@ -500,7 +503,7 @@ t.test('PostgreSQL: of several migrations at once one does all, and nobody fails
 })
 
 t.test(
-  'PostgreSQL: killed while it waits for the lock, and at any statement, migrate leaves the old state, and the next run does all',
+  'PostgreSQL: a migration that is killed changes nothing, and the next run makes all changes',
   service,
   async (t) => {
     const { start, adapter, pool, poolText, tables, column } = await makeDatabasePlace(t)
@@ -521,7 +524,7 @@ t.test(
     holder.release()
     t.strictSame(await tables(), [])
 
-    const killing = `postgres((() => {
+    const killAdapter = `postgres((() => {
     const pool = ${poolText}
     let left = Number(process.env.KILL_AT)
     pool.on('connect', (client) => {
@@ -534,23 +537,23 @@ t.test(
     return pool
   })())`
     for (const at of [0, 3, 9]) {
-      const { code } = await start(['migrate'], { adapter: killing }, { env: { KILL_AT: String(at) } }).outcome
+      const { code } = await start(['migrate'], { adapter: killAdapter }, { env: { KILL_AT: String(at) } }).outcome
       t.equal(code, null, `killed at statement ${at}`)
       t.strictSame(await tables(), [])
     }
     const stopped = start(
       ['migrate'],
-      { adapter: killing.replaceAll("process.kill(process.pid, 'SIGKILL')", "process.kill(process.pid, 'SIGINT')") },
+      { adapter: killAdapter.replaceAll("process.kill(process.pid, 'SIGKILL')", "process.kill(process.pid, 'SIGINT')") },
       { env: { KILL_AT: '4' } }
     )
     const [, signal] = (await once(stopped.child, 'close')) as [number | null, string | null]
-    t.equal(signal, 'SIGINT', 'Ctrl-C ends it')
+    t.equal(signal, 'SIGINT', 'SIGINT ends the command')
     t.strictSame(await tables(), [])
     t.match(await start(['migrate'], { adapter }).outcome, { code: 0, out: /^Changed/ })
   }
 )
 
-t.test('a database that does not answer is one line and the exit code 1', async (t) => {
+t.test('an unreachable database is reported in one line, with exit code 1', async (t) => {
   const { run } = makePlace()
   const adapter = "postgres(new pg.Pool({ connectionString: 'postgres://postgres:hunter2@127.0.0.1:1/test' }))"
   for (const args of [
@@ -568,11 +571,11 @@ t.test('a database that does not answer is one line and the exit code 1', async 
 })
 
 t.test(
-  'row 83: PostgreSQL: migrate --from fastapi-users reports, stops on rows that clash, and moves all with --yes',
+  'row 83: PostgreSQL: migrate --from fastapi-users lists the changes, stops at duplicate rows, and writes with --yes',
   service,
   async (t) => {
     const { run, adapter, pool, column } = await makePostgresPlace(t)
-    const MOVE = ['migrate', '--from', 'fastapi-users']
+    const MIGRATE_FROM = ['migrate', '--from', 'fastapi-users']
     await pool.query(`CREATE TABLE "user" (id UUID NOT NULL, email VARCHAR(320) NOT NULL, hashed_password VARCHAR(72) NOT NULL, is_active BOOLEAN NOT NULL, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL, PRIMARY KEY (id));
     CREATE UNIQUE INDEX ix_user_email ON "user" (email);
     CREATE TABLE accesstoken (user_id UUID NOT NULL, token VARCHAR(43) NOT NULL, created_at TIMESTAMP WITH TIME ZONE NOT NULL, PRIMARY KEY (token));
@@ -581,7 +584,7 @@ t.test(
     INSERT INTO "user" SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid, 'user' || n || '@camelot.bt', 'hash', true, false, false FROM generate_series(1, 3) n;
     INSERT INTO accesstoken SELECT id, 'plain-' || email, now() FROM "user"; INSERT INTO accesstoken VALUES (gen_random_uuid(), 'orphan', now());
     INSERT INTO oauth_account SELECT gen_random_uuid(), id, 'google', 'a', 1, NULL, 'same', email FROM "user" LIMIT 2`)
-    const stopped = await run([...MOVE, '--yes'], { adapter })
+    const stopped = await run([...MIGRATE_FROM, '--yes'], { adapter })
     t.match(stopped, {
       code: 1,
       out: '',
@@ -590,13 +593,13 @@ t.test(
     await pool.query(
       "DELETE FROM oauth_account; UPDATE \"user\" SET email = 'USER1@camelot.bt' WHERE email = 'user2@camelot.bt'"
     )
-    t.match(await run([...MOVE, '--prune-orphans'], { adapter }), {
+    t.match(await run([...MIGRATE_FROM, '--prune-orphans'], { adapter }), {
       code: 1,
       err: /e-mails that differ only in case: "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002" \(u\*\*\*@c\*\*\*\.bt\)/
     })
     await pool.query("UPDATE \"user\" SET email = 'user2@camelot.bt' WHERE email = 'USER1@camelot.bt'")
 
-    const FULL = `  - table "accesstoken": delete rows whose user does not exist: 1
+    const ALL_CHANGES = `  - table "accesstoken": delete rows whose user does not exist: 1
   - table "user": widen "hashed_password" to VARCHAR(1024)
   - table "user": add the column "session_stamp" (VARCHAR(64), nullable)
   - table "user": add the unique index "ix_user_email_lower" on lower(email)
@@ -607,14 +610,14 @@ t.test(
   - table "oauth_account": add the unique index "ix_oauth_account_oauth_name_account_id" on oauth_name, account_id
   - table "oauth_account": add the index "ix_oauth_account_user_id" on user_id
   - table "accesstoken": replace plain tokens by digests for the backend "database": 3`
-    const args = [...MOVE, '--prune-orphans', '--hash-tokens']
+    const args = [...MIGRATE_FROM, '--prune-orphans', '--hash-tokens']
     t.match(await run([...args, '--check'], { adapter }), {
       code: 1,
-      out: `Pending:\n${FULL}\nNothing was changed.`,
+      out: `Pending:\n${ALL_CHANGES}\nNothing was changed.`,
       err: ''
     })
     t.strictSame(await column('SELECT count(*)::int FROM accesstoken'), [4])
-    t.strictSame(await run([...args, '--yes'], { adapter }), { code: 0, out: `Changed:\n${FULL}`, err: '' })
+    t.strictSame(await run([...args, '--yes'], { adapter }), { code: 0, out: `Changed:\n${ALL_CHANGES}`, err: '' })
     t.match(await run([...args, '--check'], { adapter }), { code: 0, out: /^Nothing to do/ })
     t.strictSame(
       await column('SELECT count(*)::int FROM accesstoken WHERE length(token) = 43 AND length(session_stamp) = 43'),
@@ -627,10 +630,13 @@ t.test(
       .query(`CREATE TABLE "user" (id SERIAL PRIMARY KEY, email TEXT NOT NULL, hashed_password TEXT NOT NULL, is_active BOOLEAN NOT NULL, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL);
     INSERT INTO "user" SELECT n, 'user' || n || '@camelot.bt', 'hash', true, false, false FROM generate_series(7, 9) n`)
     t.match(
-      await integers.run(MOVE, { adapter: integers.adapter, more: 'schemas: userSchemas({}, { id: integerId() })' }),
+      await integers.run(MIGRATE_FROM, {
+        adapter: integers.adapter,
+        more: 'schemas: userSchemas({}, { id: integerId() })'
+      }),
       { code: 0, out: /^Pending:/ }
     )
-    t.match(await integers.run(MOVE, { adapter: integers.adapter }), {
+    t.match(await integers.run(MIGRATE_FROM, { adapter: integers.adapter }), {
       code: 1,
       err: /ids that are not of the type "uuid" of the option `schemas`: "7", "8", "9"/
     })
@@ -638,7 +644,7 @@ t.test(
 )
 
 t.test(
-  'MySQL: migrate makes the tables once, whoever runs it, and the application opens them',
+  'MySQL: parallel migrations create the tables once, and the application starts with them',
   mysqlService,
   async (t) => {
     const { run, start } = makePlace()
@@ -673,7 +679,7 @@ t.test(
 )
 
 t.test(
-  'MySQL: killed at any statement, migrate is finished by the next run; rows and other columns are kept',
+  'MySQL: a migration that is killed is completed by later runs, and keeps rows and other columns',
   mysqlService,
   async (t) => {
     const { run, start } = makePlace()
@@ -681,12 +687,12 @@ t.test(
     await pool.query(`CREATE TABLE user (id CHAR(36) NOT NULL PRIMARY KEY, email VARCHAR(255) COLLATE utf8mb4_bin NOT NULL COMMENT 'of the user', hashed_password VARCHAR(72) NOT NULL DEFAULT 'it''s, none', is_active BOOL NOT NULL, is_superuser BOOL NOT NULL, is_verified BOOL NOT NULL, extra TEXT, UNIQUE INDEX ix_user_email (email)) COLLATE utf8mb4_general_ci;
     INSERT INTO user VALUES ('05fff8ce-3a06-48f2-9c44-a16751012464', 'a@b.example', 'hash', 1, 0, 0, 'kept')`)
     const poolText = `keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))}))`
-    const killing = `mysql((() => {
+    const killAdapter = `mysql((() => {
     const pool = ${poolText}
     let left = Number(process.env.KILL_AT)
-    const lend = pool.getConnection.bind(pool)
+    const getConnection = pool.getConnection.bind(pool)
     pool.getConnection = async () => {
-      const connection = await lend()
+      const connection = await getConnection()
       const execute = connection.execute.bind(connection)
       connection.execute = (query) => {
         if (/^(CREATE|ALTER|INSERT)/.test(query.sql) && left-- === 0) process.kill(process.pid, 'SIGKILL')
@@ -700,15 +706,15 @@ t.test(
       '{ plan: Type.String({ maxLength: 20, default: "it\'s \\\\ free" }), note: Type.String({ default: "it\'s" }), credits: Type.Integer({ default: 5 }), beta: Type.Boolean({ default: true }), settings: Type.Object({}, { default: { a: 1 } }) }'
     let kills = 0
     for (; ; kills++) {
-      const { code, out, err } = await start(['migrate'], { adapter: killing, fields }, { env: { KILL_AT: '1' } })
-        .outcome // one statement for each run
+      const { code, out, err } = await start(['migrate'], { adapter: killAdapter, fields }, { env: { KILL_AT: '1' } })
+        .outcome // killed after one change
       if (code === 0) {
         t.match(out, /^Changed:\n/)
         break
       }
       t.strictSame([code, err], [null, ''])
     }
-    t.ok(kills > 8, `${kills} kills`)
+    t.ok(kills > 8, `killed ${kills} times`)
     t.match(await run(['migrate', '--check'], { adapter: `mysql(${poolText})`, fields }), {
       code: 0,
       out: /^Nothing to do/
@@ -744,7 +750,7 @@ t.test(
 )
 
 t.test(
-  'MySQL: tables of SQLAlchemy, whose collation ignores case, need no further column for addresses',
+  'MySQL: SQLAlchemy tables with a case-insensitive collation get no additional column for e-mails',
   mysqlService,
   async (t) => {
     const { run } = makePlace()
@@ -765,7 +771,7 @@ t.test(
 )
 
 t.test(
-  'SQLite: with oauth among the features, the commands know its tables, and prune removes logins that nobody finished',
+  'SQLite: with the oauth feature, migrate creates its tables, and prune deletes expired oauth transactions',
   async (t) => {
     const { file, run } = makePlace()
     const parts = { rest: OAUTH }
@@ -793,7 +799,7 @@ t.test(
       ['old', '-1'],
       ['new', '+1']
     ]) {
-      edit(
+      executeSql(
         file,
         `INSERT INTO oauth_transaction (id, provider, backend, purpose, browser, expires_at) VALUES ('${id}', 'github', 'database', 'login', 'b', strftime('%Y-%m-%d %H:%M:%f000', 'now', '${age} hours'))`
       )
@@ -808,7 +814,7 @@ t.test(
 )
 
 t.test(
-  'PostgreSQL: an application with oauth refuses to start until migrate has made its tables',
+  'PostgreSQL: an application with oauth fails to start until migrate has created its tables',
   service,
   async (t) => {
     const { run, adapter, tables, poolText } = await makePostgresPlace(t)

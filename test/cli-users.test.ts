@@ -21,12 +21,15 @@ const PASSWORD = 'broceliande-9'
 const CREATE = ['create-superuser', '--email', EMAIL]
 const USERS = 'SELECT email, is_active, is_superuser, is_verified FROM user ORDER BY email'
 
-t.test('row 86: create-superuser makes a user who can log in, from a line that is piped in', async (t) => {
+t.test('row 86: create-superuser reads a piped password and creates a user who can log in', async (t) => {
   const { file, start } = makePlace()
-  const made = await start(CREATE, {}, { input: `${PASSWORD}\r\nsecond line\n` }).outcome
-  t.match(made, { code: 0, out: /^Created the superuser merlin@camelot\.bt with the id [0-9a-f-]{36}\.\n$/, err: '' })
+  const outcome = await start(CREATE, {}, { input: `${PASSWORD}\r\nsecond line\n` }).outcome
+  t.match(
+    outcome,
+    { code: 0, out: /^Created the superuser merlin@camelot\.bt with the id [0-9a-f-]{36}\.\n$/, err: '' }
+  )
   t.strictSame(rowsOf(file, USERS), [[EMAIL, 1, 1, 1]])
-  t.notMatch(JSON.stringify(made), PASSWORD)
+  t.notMatch(JSON.stringify(outcome), PASSWORD)
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(users, {
@@ -43,7 +46,7 @@ t.test('row 86: create-superuser makes a user who can log in, from a line that i
   t.equal(login.statusCode, 200)
 })
 
-t.test('create-superuser takes the password from nowhere else, and asks nothing when it is piped', async (t) => {
+t.test('create-superuser requires a password on standard input, and refuses one in its arguments', async (t) => {
   const { start, run, file } = makePlace()
   await run(['migrate'])
   t.match(await start(CREATE).outcome, { code: 1, out: '', err: /no password was piped in/ })
@@ -64,7 +67,7 @@ t.test('create-superuser takes the password from nowhere else, and asks nothing 
   t.strictSame(rowsOf(file, USERS), [])
 })
 
-t.test('create-superuser asks a person twice', async (t) => {
+t.test('create-superuser asks twice for the password on a terminal', async (t) => {
   const { run, file } = makePlace()
   t.match(await run(CREATE, {}, { interactive: true }), { code: 1, err: 'fastify-users: no password was entered' })
   t.match(await run(CREATE, {}, { interactive: true, lines: [PASSWORD, 'other'] }), {
@@ -75,7 +78,7 @@ t.test('create-superuser asks a person twice', async (t) => {
   t.strictSame(rowsOf(file, USERS), [[EMAIL, 1, 1, 1]])
 })
 
-t.test('create-superuser keeps the rules: policy, fields, one user for an address', async (t) => {
+t.test('create-superuser checks the password policy, the fields, and that the e-mail is free', async (t) => {
   const { run, file } = makePlace()
   const fields =
     '{ display_name: Type.String({ maxLength: 10 }), credits: Type.Integer({ default: 3 }), note: Type.Optional(Type.String()) }'
@@ -125,18 +128,21 @@ t.test('create-superuser keeps the rules: policy, fields, one user for an addres
   t.equal(rowsOf(file, USERS).length, 1)
 })
 
-t.test('create-superuser runs the hooks of the application, which may refuse', async (t) => {
+t.test('create-superuser runs the hooks of the application, and an error in a hook stops it', async (t) => {
   const { run, file } = makePlace()
-  const refusing = "hooks: { onBeforeRegister () { throw new Error('knights only') } }"
-  t.match(await run(CREATE, { more: refusing }, { lines: [PASSWORD] }), { code: 1, err: 'fastify-users: knights only' })
+  const refusingHooks = "hooks: { onBeforeRegister () { throw new Error('knights only') } }"
+  t.match(
+    await run(CREATE, { more: refusingHooks }, { lines: [PASSWORD] }),
+    { code: 1, err: 'fastify-users: knights only' }
+  )
   t.strictSame(rowsOf(file, USERS), [])
-  const telling = 'hooks: { onAfterRegister ({ user }, { request }) { globalThis.registered = [user.email, request] } }'
-  t.match(await run(CREATE, { more: telling }, { lines: [PASSWORD] }), { code: 0 })
+  const recordingHooks = 'hooks: { onAfterRegister ({ user }, { request }) { globalThis.registered = [user.email, request] } }'
+  t.match(await run(CREATE, { more: recordingHooks }, { lines: [PASSWORD] }), { code: 0 })
   t.strictSame((globalThis as { registered?: unknown }).registered, [EMAIL, null])
 })
 
-/** An application on the file of a place, which closes itself. */
-async function open (t: Test, file: string): Promise<FastifyInstance> {
+/** Starts an application on the database file. It is closed after the test. */
+async function startApplication (t: Test, file: string): Promise<FastifyInstance> {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(users, {
@@ -149,14 +155,14 @@ async function open (t: Test, file: string): Promise<FastifyInstance> {
   return app
 }
 
-t.test('--promote makes a superuser of a verified user, and reads no password', async (t) => {
+t.test('--promote makes a verified user a superuser and reads no password', async (t) => {
   const { run, file } = makePlace()
   t.match(await run([...CREATE, '--promote']), {
     code: 1,
     out: '',
     err: 'fastify-users: there is no user merlin@camelot.bt'
   })
-  const app = await open(t, file)
+  const app = await startApplication(t, file)
   await app.users.create({ email: EMAIL, password: PASSWORD, is_active: false, is_verified: true })
   const [hash] = rowsOf(file, 'SELECT hashed_password FROM user')
   t.match(await run([...CREATE, '--promote']), {
@@ -169,11 +175,11 @@ t.test('--promote makes a superuser of a verified user, and reads no password', 
 })
 
 t.test(
-  'REG-04: --promote of an unverified user needs a new password, and leaves nothing of whoever registered the e-mail',
+  'REG-04: --promote of an unverified user requires a new password and ends all earlier sessions',
   async (t) => {
     const { run, start, file } = makePlace()
     await run(['migrate'])
-    const app = await open(t, file)
+    const app = await startApplication(t, file)
     const login = async (password: string): Promise<number> =>
       (await app.inject({ method: 'POST', url: '/auth/database/login', payload: { username: EMAIL, password } }))
         .statusCode
@@ -219,21 +225,21 @@ t.test(
 )
 
 t.test(
-  '--promote of an unverified user removes the linked accounts, also those that vouched for the e-mail',
+  '--promote of an unverified user deletes all linked accounts, even those with a verified e-mail',
   async (t) => {
     const { run, file } = makePlace()
     const rest = `import { oauth, google } from '${library.replace('index', 'features/oauth/index')}'
     export async function features (app) { await app.register(oauth, { providers: [google({ clientId: 'id', clientSecret: 'secret' })], publicUrl: 'https://camelot.example' }) }`
     await run(['migrate'], { rest })
-    const app = await open(t, file)
+    const app = await startApplication(t, file)
     const { id } = await app.users.create({ email: EMAIL, password: PASSWORD })
     const database = new Database(file)
-    for (const [key, vouches] of [
+    for (const [key, emailVerified] of [
       ['a', 0],
       ['b', 1]
     ]) {
       database.exec(
-        `INSERT INTO oauth_account (id, user_id, oauth_name, access_token, account_id, account_email, email_verified) VALUES ('05fff8ce-3a06-48f2-9c44-a1675101246${String(key)}', '${id}', 'google', '', '${String(key)}', '${EMAIL}', ${String(vouches)})`
+        `INSERT INTO oauth_account (id, user_id, oauth_name, access_token, account_id, account_email, email_verified) VALUES ('05fff8ce-3a06-48f2-9c44-a1675101246${String(key)}', '${id}', 'google', '', '${String(key)}', '${EMAIL}', ${String(emailVerified)})`
       )
     }
     database.close()
@@ -243,7 +249,7 @@ t.test(
 )
 
 t.test(
-  'PostgreSQL: of two that make the same superuser at once one does, and the other is refused',
+  'PostgreSQL: of two parallel commands for the same e-mail, one creates the superuser and one is refused',
   service,
   async (t) => {
     const { schema, drop } = await makeSchema()
@@ -262,7 +268,7 @@ t.test(
   }
 )
 
-t.test('a secret is read from a terminal without echo, and from a pipe as its first line', async (t) => {
+t.test('a secret is read without echo from a terminal, and as the first line from a pipe', async (t) => {
   const terminal = (keys: string): { read: Promise<string | null>; shown: () => string } => {
     const input = Object.assign(new PassThrough(), { isTTY: true, setRawMode: () => input })
     const output = new PassThrough()
@@ -294,7 +300,7 @@ t.test('a secret is read from a terminal without echo, and from a pipe as its fi
 
 const TOKENS = 'SELECT token FROM accesstoken ORDER BY token'
 
-t.test('prune removes what has expired, more than a batch, and leaves the rest', async (t) => {
+t.test('prune deletes all expired tokens, even more than one batch, and keeps the others', async (t) => {
   const { run, file } = makePlace()
   await run(CREATE, {}, { lines: [PASSWORD] })
   const database = new Database(file)
@@ -317,7 +323,7 @@ t.test('prune removes what has expired, more than a batch, and leaves the rest',
   })
 })
 
-t.test('prune says once why a store does not answer', async (t) => {
+t.test('prune reports in one line why a store does not answer', async (t) => {
   const { run } = makePlace()
   t.match(
     await run(['prune'], {
@@ -327,7 +333,7 @@ t.test('prune says once why a store does not answer', async (t) => {
   )
 })
 
-t.test('prune removes expired rows of every model that says when its rows expire', async (t) => {
+t.test('prune deletes the expired rows of each model that has `expires`', async (t) => {
   const { run, file } = makePlace()
   const model =
     "{ name: 'ticket', table: 'ticket', fields: { id: { type: 'text', maxLength: 20 }, ends_at: { type: 'time' } }, expires: 'ends_at' }"
@@ -343,7 +349,7 @@ t.test('prune removes expired rows of every model that says when its rows expire
   t.strictSame(rowsOf(file, 'SELECT id FROM ticket'), [['c']])
 })
 
-t.test('tokens of a backend are not removed by the shorter lifetime of another', async (t) => {
+t.test('prune keeps a token until the longest lifetime of the backends of its table has passed', async (t) => {
   const { run, file } = makePlace()
   const parts = {
     backends:

@@ -16,50 +16,50 @@ interface Mail {
 }
 type BuildApp = (options: { file: string; secret: string; sendMail: (mail: Mail) => void }) => Promise<FastifyInstance>
 
-/** What the client needs beside its types and an address. */
-interface Stage {
+/** The options of the generated client. */
+interface ClientOptions {
   origin: string
-  /** The token of the newest mail, which must be of this purpose. */
+  /** Returns the token of the newest mail. Checks that the mail has this purpose. */
   tokenOf(purpose: Mail['purpose']): Promise<string>
   promote(email: string): Promise<void>
 }
 
-// A person's own program: it knows the document's types, openapi-fetch, and nothing of this package.
+// The program of an API consumer. It imports the generated types and openapi-fetch, and nothing of this package.
 const CLIENT = `
 import createClient from 'openapi-fetch'
 import type { components, paths } from './api.js'
 
 type User = components['schemas']['UserRead']
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false
-const prove = <T extends true>(): T | void => {}
+const assertType = <T extends true>(): T | void => {}
 
-interface Stage {
+interface ClientOptions {
   origin: string
   tokenOf (purpose: 'reset' | 'verify'): Promise<string>
   promote (email: string): Promise<void>
 }
 
-function must<T> (value: T | undefined, what: string): T {
+function required<T> (value: T | undefined, what: string): T {
   if (value === undefined) throw new Error(what)
   return value
 }
 
-export async function play ({ origin, tokenOf, promote }: Stage): Promise<string[]> {
+export async function runFlow ({ origin, tokenOf, promote }: ClientOptions): Promise<string[]> {
   const email = 'king.arthur@camelot.bt'
   const steps: string[] = []
   const anonymous = createClient<paths>({ baseUrl: origin })
 
   const registered = await anonymous.POST('/auth/register', { body: { email, password: 'guinevere-1', display_name: 'Arthur' } })
-  const user: User = must(registered.data, 'register')
-  prove<Equal<User, { id: string, email: string, is_active: boolean, is_superuser: boolean, is_verified: boolean, display_name: string, credits: number }>>()
+  const user: User = required(registered.data, 'register')
+  assertType<Equal<User, { id: string, email: string, is_active: boolean, is_superuser: boolean, is_verified: boolean, display_name: string, credits: number }>>()
   steps.push(\`\${registered.response.status} \${user.display_name} \${user.credits}\`)
   // @ts-expect-error a password is needed
   const nothing: Parameters<typeof anonymous.POST<'/auth/register', { body: { email: string } }>>[1] = { body: { email } }
   // @ts-expect-error there is no hash
-  prove<'hashed_password' extends keyof User ? true : false>()
+  assertType<'hashed_password' extends keyof User ? true : false>()
 
   const again = await anonymous.POST('/auth/register', { body: { email, password: 'guinevere-1' } })
-  const code = must(again.error, 'a second registration').code
+  const code = required(again.error, 'a second registration').code
   switch (code) {
     case 'FST_USERS_REGISTER_USER_ALREADY_EXISTS': steps.push(\`taken \${again.error?.statusCode} \${String(again.error?.detail)}\`); break
     case 'FST_USERS_REGISTER_INVALID_PASSWORD':
@@ -71,7 +71,7 @@ export async function play ({ origin, tokenOf, promote }: Stage): Promise<string
     case 'FST_ERR_VALIDATION':
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE': throw new Error(code)
-    default: prove<Equal<typeof code, never>>()     // these are all codes of the route
+    default: assertType<Equal<typeof code, never>>()     // these are all codes of the route
   }
 
   const wrong = await anonymous.POST('/auth/jwt/login', { body: { username: email, password: 'wrong-password' } })
@@ -80,12 +80,12 @@ export async function play ({ origin, tokenOf, promote }: Stage): Promise<string
   if (wrong.error?.code === 'FST_USERS_LOGIN_BAD_CREDENTIALS') steps.push('bad credentials')
 
   const login = await anonymous.POST('/auth/jwt/login', { body: { username: email, password: 'guinevere-1' } })
-  const { access_token, token_type } = must(login.data, 'login')
-  prove<Equal<typeof token_type, 'bearer'>>()
+  const { access_token, token_type } = required(login.data, 'login')
+  assertType<Equal<typeof token_type, 'bearer'>>()
   const bearer = createClient<paths>({ baseUrl: origin, headers: { authorization: \`Bearer \${access_token}\` } })
 
   const cookieLogin = await anonymous.POST('/auth/cookie/login', { body: { username: email, password: 'guinevere-1' }, headers: { 'content-type': 'application/x-www-form-urlencoded' } })
-  prove<Equal<typeof cookieLogin.data, undefined>>()
+  assertType<Equal<typeof cookieLogin.data, undefined>>()
   const cookieOf = (response: Response): string => response.headers.getSetCookie()[0]?.split(';')[0] ?? ''
   const browser = createClient<paths>({ baseUrl: origin, headers: { cookie: cookieOf(cookieLogin.response) } })
   steps.push(\`cookie \${cookieLogin.response.status}\`)
@@ -101,8 +101,8 @@ export async function play ({ origin, tokenOf, promote }: Stage): Promise<string
 
   const changed = await bearer.PATCH('/users/me', { body: { display_name: 'King Arthur' } })
   steps.push(\`changed \${changed.data?.display_name ?? changed.error?.code ?? ''}\`)
-  const unfit = await bearer.PATCH('/users/me', { body: { display_name: 'x'.repeat(81) } })
-  steps.push(\`unfit \${unfit.error?.code ?? ''}\`)
+  const tooLong = await bearer.PATCH('/users/me', { body: { display_name: 'x'.repeat(81) } })
+  steps.push(\`tooLong \${tooLong.error?.code ?? ''}\`)
   // @ts-expect-error a name is text
   await bearer.PATCH('/users/me', { body: { display_name: 1 } })
 
@@ -116,8 +116,8 @@ export async function play ({ origin, tokenOf, promote }: Stage): Promise<string
 
   await promote(email)
   const second = await anonymous.POST('/auth/jwt/login', { body: { username: email, password: 'round-table-2' } })
-  const admin = createClient<paths>({ baseUrl: origin, headers: { authorization: \`Bearer \${must(second.data, 'second login').access_token}\` } })
-  const other = must((await anonymous.POST('/auth/register', { body: { email: 'mordred@camelot.bt', password: 'guinevere-1' } })).data, 'register another')
+  const admin = createClient<paths>({ baseUrl: origin, headers: { authorization: \`Bearer \${required(second.data, 'second login').access_token}\` } })
+  const other = required((await anonymous.POST('/auth/register', { body: { email: 'mordred@camelot.bt', password: 'guinevere-1' } })).data, 'register another')
   const path = { id: other.id }
   const given = await admin.PATCH('/users/{id}', { params: { path }, body: { credits: 10, is_active: false } })
   const removed = await admin.DELETE('/users/{id}', { params: { path } })
@@ -127,13 +127,13 @@ export async function play ({ origin, tokenOf, promote }: Stage): Promise<string
   await admin.GET('/users/{id}', { params: {} })
 
   const out = await admin.POST('/auth/jwt/logout')
-  steps.push(\`out \${out.response.status}\`)
+  steps.push(\`logout \${out.response.status}\`)
   return steps
 }
 `
 
 t.test(
-  'a client generated from the document of the example compiles under strict, and plays the whole flow with typed errors',
+  'a client that is generated from the OpenAPI document of the example compiles in strict mode and runs the flow',
   async (t) => {
     const folder = t.testdir()
     buildPackage(folder)
@@ -152,7 +152,11 @@ t.test(
     const origin = await app.listen({ host: '127.0.0.1', port: 0 })
 
     const document = (await (await fetch(`${origin}/docs/json`)).json()) as object
-    t.strictSame(await verdicts(document), { seriousme: null, readme: null }, 'two validators agree')
+    t.strictSame(
+      await verdicts(document),
+      { seriousme: null, readme: null },
+      'two OpenAPI validators accept the document'
+    )
     writeFileSync(
       join(folder, 'api.ts'),
       astToString(await openapiTypescript(document as Parameters<typeof openapiTypescript>[0]))
@@ -160,10 +164,10 @@ t.test(
     writeFileSync(join(folder, 'client.ts'), CLIENT)
     t.strictSame(compile(folder, ['api.ts', 'client.ts']), [])
 
-    const { play } = (await import(pathToFileURL(join(folder, 'client.js')).href)) as {
-      play: (stage: Stage) => Promise<string[]>
+    const { runFlow } = (await import(pathToFileURL(join(folder, 'client.js')).href)) as {
+      runFlow: (options: ClientOptions) => Promise<string[]>
     }
-    const steps = await play({
+    const steps = await runFlow({
       origin,
       async tokenOf (purpose) {
         await app.users.settled()
@@ -187,16 +191,16 @@ t.test(
       'hello Arthur',
       'me FST_USERS_UNAUTHENTICATED',
       'changed King Arthur',
-      'unfit FST_ERR_VALIDATION',
+      'tooLong FST_ERR_VALIDATION',
       'verify 202 true',
       'reset 202 200 FST_USERS_UNAUTHENTICATED',
       'admin 10 204 FST_USERS_NOT_FOUND',
-      'out 204'
+      'logout 204'
     ])
   }
 )
 
-/** Compiles modules as a strict project does, and returns what is wrong. */
+/** Compiles modules with the options of a strict project. Returns the errors. */
 function compile (folder: string, names: string[]): string[] {
   const program = ts.createProgram(
     names.map((name) => join(folder, name)),

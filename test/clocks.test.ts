@@ -6,8 +6,8 @@ import { ARTHUR, PASSWORD, addRoutes, buildApp } from './helpers/build-app.js'
 import { startOidcProvider } from './helpers/oidc-provider.js'
 
 const START = Date.UTC(2030, 0, 1)
-/** Milliseconds by which the clock of the checking process is behind, and whether it accepts a token made just now. */
-const differences: [number, boolean][] = [
+/** The milliseconds that the clock of the verifying process is behind, and whether it accepts a new token. */
+const CLOCK_DIFFERENCES: [number, boolean][] = [
   [0, true],
   [1, true],
   [59_999, true],
@@ -16,41 +16,44 @@ const differences: [number, boolean][] = [
   [3_600_000, false]
 ]
 
-t.test('JWT-07: sessions, reset and verify tokens of a process whose clock is a minute ahead are good', async (t) => {
-  for (const [behind, accepted] of differences) {
+t.test('JWT-07: sessions, reset and verify tokens are valid up to one minute before their issue time', async (t) => {
+  for (const [behind, accepted] of CLOCK_DIFFERENCES) {
     let now = START
     const options = { adapter: memory(), clock: () => now }
-    const ahead = await buildApp(t, options)
-    const late = await buildApp(t, options)
-    await ahead.create()
-    const session = await ahead.bearer(ARTHUR)
-    await ahead.send('POST', '/auth/request-verify-token', { email: ARTHUR })
-    await ahead.send('POST', '/auth/forgot-password', { email: ARTHUR })
-    const [reset, verify] = [await ahead.tokenOf('onAfterForgotPassword'), await ahead.tokenOf('onAfterRequestVerify')]
+    const issuer = await buildApp(t, options)
+    const verifier = await buildApp(t, options)
+    await issuer.create()
+    const session = await issuer.bearer(ARTHUR)
+    await issuer.send('POST', '/auth/request-verify-token', { email: ARTHUR })
+    await issuer.send('POST', '/auth/forgot-password', { email: ARTHUR })
+    const [reset, verify] = [
+      await issuer.tokenOf('onAfterForgotPassword'),
+      await issuer.tokenOf('onAfterRequestVerify')
+    ]
     now = START - behind
     t.equal(
-      (await late.send('GET', '/users/me', undefined, session)).statusCode,
+      (await verifier.send('GET', '/users/me', undefined, session)).statusCode,
       accepted ? 200 : 401,
       `session, ${behind} ms`
     )
     t.equal(
-      (await late.send('POST', '/auth/verify', { token: verify })).statusCode,
+      (await verifier.send('POST', '/auth/verify', { token: verify })).statusCode,
       accepted ? 200 : 400,
       `verify, ${behind} ms`
     )
     now = START
-    await ahead.send('POST', '/auth/forgot-password', { email: ARTHUR })
-    const fresh = accepted ? await ahead.tokenOf('onAfterForgotPassword') : reset
+    await issuer.send('POST', '/auth/forgot-password', { email: ARTHUR })
+    const fresh = accepted ? await issuer.tokenOf('onAfterForgotPassword') : reset
     now = START - behind
     t.equal(
-      (await late.send('POST', '/auth/reset-password', { token: fresh, password: `${PASSWORD}-2` })).statusCode,
+      (await verifier.send('POST', '/auth/reset-password', { token: fresh, password: `${PASSWORD}-2` })).statusCode,
       accepted ? 200 : 400,
       `reset, ${behind} ms`
     )
   }
 })
 
-t.test('JWT-07: the end of a token has no tolerance', async (t) => {
+t.test('JWT-07: the expiry of a token is checked without tolerance', async (t) => {
   let now = START
   const built = await buildApp(t, { clock: () => now })
   await built.create()
@@ -65,7 +68,7 @@ t.test('JWT-07: the end of a token has no tolerance', async (t) => {
   t.equal((await built.send('POST', '/auth/verify', { token: verify })).statusCode, 200)
 })
 
-t.test('JWT-07: a provider login may end at a process whose clock is a minute behind', async (t) => {
+t.test('JWT-07: a provider login can be completed by a process whose clock is one minute behind', async (t) => {
   const callback = '/auth/openid/callback'
   const idp = await startOidcProvider(t, [ORIGIN + callback])
   let now = START
@@ -78,12 +81,12 @@ t.test('JWT-07: a provider login may end at a process whose clock is a minute be
       insecureOrigins: [idp.issuer]
     })
   })
-  for (const [behind, accepted] of differences) {
+  for (const [behind, accepted] of CLOCK_DIFFERENCES) {
     now = START
     const browser = openBrowser(app)
     const page = await browser.ask('/auth/openid/authorize')
     now = START - behind
-    const back = await browser.go(page.json<{ authorization_url: string }>().authorization_url)
-    t.equal(back.status, accepted ? 200 : 400, `${behind} ms: ${back.body}`)
+    const callbackReply = await browser.go(page.json<{ authorization_url: string }>().authorization_url)
+    t.equal(callbackReply.status, accepted ? 200 : 400, `${behind} ms: ${callbackReply.body}`)
   }
 })
