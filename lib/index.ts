@@ -1,3 +1,9 @@
+/**
+ * The plugin, its options, backends, adapters, guards, hooks and error codes.
+ *
+ * @module fastify-users
+ */
+
 export { Type, type Static } from '@sinclair/typebox'
 // Declaration files of applications need the names of its types. With pnpm, applications cannot import that package.
 export type * from '@sinclair/typebox'

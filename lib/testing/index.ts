@@ -1,3 +1,9 @@
+/**
+ * Helpers for tests of applications and of database adapters.
+ *
+ * @module fastify-users/testing
+ */
+
 export { adapterConformance } from './adapter-conformance.js'
 export type { ConformanceOptions, TestFunction } from './adapter-conformance.js'
 export { withSlowReads } from './slow-reads.js'

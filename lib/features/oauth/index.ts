@@ -1,3 +1,9 @@
+/**
+ * Login with OAuth 2.0 and OpenID Connect providers, and linked accounts.
+ *
+ * @module fastify-users/oauth
+ */
+
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { FeatureHost } from '../../contracts/feature-host.js'

@@ -1,5 +1,6 @@
 import type { DescriptionDefaults } from '../../contracts/transport.js'
-import { FST_USERS_INVALID_OPTION, FST_USERS_UNKNOWN_OPTION } from '../../errors.js'
+import { FST_USERS_INVALID_OPTION } from '../../errors.js'
+import { checkKnownKeys } from '../../validation/options.js'
 import type { CookiePlace } from './former-cookies.js'
 
 /** Options of `cookieTransport`. */
@@ -52,7 +53,7 @@ export function cookieName (
 
 /** Checks the options. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`. */
 export function checkCookieOptions (options: CookieTransportOptions): void {
-  refuseUnknown('cookieTransport', options, KEYS)
+  checkKnownKeys('cookieTransport.', options, KEYS)
   const { maxAge, secure = true, sameSite = 'lax', partitioned = false, formerly = [] } = options
   if (maxAge !== undefined && !(Number.isInteger(maxAge) && maxAge > 0)) {
     throw refuse('maxAge', 'must be a whole number of seconds above 0')
@@ -88,7 +89,7 @@ function checkFormer (option: string, place: CookiePlace): void {
   if (typeof place !== 'object' || place === null || Array.isArray(place)) {
     throw refuse(option, 'must be an object { domain, path, partitioned }')
   }
-  refuseUnknown(`cookieTransport.${option}`, place, ['domain', 'path', 'partitioned'])
+  checkKnownKeys(`cookieTransport.${option}.`, place, ['domain', 'path', 'partitioned'])
   checkPlace(`${option}.`, place)
   if (typeof (place.partitioned ?? false) !== 'boolean') throw refuse(`${option}.partitioned`, 'must be true or false')
 }
@@ -100,11 +101,6 @@ function checkPlace (prefix: string, { path = '/', domain }: CookiePlace): void 
   if (domain !== undefined && !(typeof domain === 'string' && /^[^;\s]+$/.test(domain))) {
     throw refuse(`${prefix}domain`, 'must be a domain name without white space and semicolons')
   }
-}
-
-function refuseUnknown (where: string, given: object, known: readonly string[]): void {
-  const unknown = Object.keys(given).find((key) => !known.includes(key))
-  if (unknown !== undefined) throw FST_USERS_UNKNOWN_OPTION([`${where}.${unknown}`, known.join(', ')])
 }
 
 function refuse (option: string, reason: string): Error {
