@@ -4,18 +4,19 @@
 //   node test/run.mjs login oauth      the test files whose path contains one of these words
 //   node test/run.mjs --fast           without tests that need a server, a browser, a compiler or a child process
 import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { compile } from './compile.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-/** What a fast test does not use, directly or through a helper. */
+/** A test that imports one of these packages, directly or through a helper, is not run by `--fast`. */
 const SLOW_PACKAGES = new Set([
   'node:child_process',
   'ioredis',
   'kysely',
   'libsql',
+  'mongodb',
   'mysql2',
   'pg',
   'playwright-core',
@@ -48,6 +49,17 @@ function selectFiles () {
     .sort()
 }
 
+/**
+ * Builds tap with the plugins of .taprc, once per installation.
+ * Tap does so itself during its first run, but then still loads the TypeScript plugin into every test file of that run.
+ */
+function buildTap () {
+  const built = join(root, 'node_modules/@tapjs/test/test-built/dist/esm/index.js')
+  if (!existsSync(built) || !readFileSync(built, 'utf8').includes('@tapjs/typescript')) return
+  spawnSync(process.execPath, [tap, 'build'], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
+}
+
+const tap = join(root, 'node_modules/tap/dist/esm/run.mjs')
 const failed = compile()
 if (failed !== 0) process.exit(failed)
 const files = selectFiles()
@@ -55,7 +67,7 @@ if (files.length === 0) {
   console.error(`No test file matches ${words.join(', ')}.`)
   process.exit(1)
 }
-const tap = join(root, 'node_modules/tap/dist/esm/run.mjs')
+buildTap()
 const reporting =
   words.length === 0 && !fast ? ['--reporter=base', '--output-file=.tap/results.tap'] : ['--reporter=terse']
 const { status } = spawnSync(process.execPath, [tap, '--disable-coverage', ...reporting, ...files], {
