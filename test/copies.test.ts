@@ -19,7 +19,7 @@ interface Copy {
   testing: typeof Testing
 }
 
-/** Builds the package into a folder of its own, under another version if one is given, and imports it from there. */
+/** Builds the package into a new folder, with the given version, and imports it from there. */
 async function installCopy (folder: string, version = VERSION): Promise<Copy> {
   mkdirSync(folder, { recursive: true })
   buildPackage(folder)
@@ -32,7 +32,7 @@ async function installCopy (folder: string, version = VERSION): Promise<Copy> {
   }
 }
 
-function newApp (t: Test): FastifyInstance {
+function createApp (t: Test): FastifyInstance {
   const app = Fastify()
   t.teardown(() => app.close())
   return app
@@ -45,18 +45,18 @@ const optionsOf = ({ library: { memory } }: Copy): Library.UsersOptions => ({
   passwords: fastPasswords
 })
 
-t.test('the version that copies compare is that of the package', async (t) => {
+t.test('VERSION equals the version in package.json', async (t) => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
   t.equal(VERSION, version)
 })
 
-t.test('two copies of one version work together', async (t) => {
+t.test('two installed copies of the same version work together', async (t) => {
   const folder = t.testdir()
   const [first, second] = [await installCopy(join(folder, 'a')), await installCopy(join(folder, 'b'))]
-  t.not(first.library.authenticate, second.library.authenticate, 'they are two')
+  t.not(first.library.authenticate, second.library.authenticate, 'the copies are separate modules')
   const { authenticate, adminOnly, currentUser, isUsersError, Type, userSchemas } = second.library
 
-  const app = newApp(t)
+  const app = createApp(t)
   await app.register(swagger, { openapi: {} })
   const schemas = userSchemas({ credits: adminOnly(Type.Integer({ default: 0 })) })
   await app.register(first.library.users, {
@@ -85,7 +85,7 @@ t.test('two copies of one version work together', async (t) => {
     url: '/auth/register',
     payload: { email: 'arthur@camelot.bt', password: 'guinevere-1', credits: 9 }
   })
-  t.match([registered.statusCode, registered.json()], [201, { credits: 0 }], 'a marker of the other copy counts')
+  t.match([registered.statusCode, registered.json()], [201, { credits: 0 }], 'a marker of the other copy is respected')
   const headers = await second.testing.asUser(app, { email: 'lancelot@camelot.bt' })
   t.same((await app.inject({ url: '/guarded', headers })).json(), { email: 'lancelot@camelot.bt' })
   t.equal((await app.inject('/guarded')).statusCode, 401)
@@ -103,17 +103,17 @@ t.test('two copies of one version work together', async (t) => {
   )
   t.throws(() => app.get('/nowhere', { preHandler: authenticate({ backends: ['nowhere'] }) }, async () => ({})))
 
-  const again = newApp(t)
-  await again.register(first.library.users, optionsOf(first))
+  const secondApp = createApp(t)
+  await secondApp.register(first.library.users, optionsOf(first))
   await t.rejects(
     async () => {
-      await again.register(second.library.users, { ...optionsOf(second), name: 'staff' })
+      await secondApp.register(second.library.users, { ...optionsOf(second), name: 'staff' })
     },
     { code: 'FST_USERS_ALREADY_REGISTERED' }
   )
 })
 
-t.test('two copies of different versions are an error that names both', async (t) => {
+t.test('two copies of different versions are refused with an error that names both versions', async (t) => {
   const folder = t.testdir()
   const [first, second] = [await installCopy(join(folder, 'a')), await installCopy(join(folder, 'b'), '99.1.2')]
   const refusal = {
@@ -123,7 +123,7 @@ t.test('two copies of different versions are an error that names both', async (t
     )
   }
 
-  const app = newApp(t)
+  const app = createApp(t)
   await app.register(first.library.users, { ...optionsOf(first), publicUrl: 'https://camelot.example' })
   app.get('/guarded', { preHandler: second.library.authenticate }, async () => ({}))
   app.get('/handler', async (request, reply) => await second.library.authenticate(request, reply, { optional: true }))
@@ -133,15 +133,15 @@ t.test('two copies of different versions are an error that names both', async (t
     t.match((await app.inject(url)).json(), { statusCode: 500, ...refusal }, url)
   }
 
-  const places: Record<string, (app: FastifyInstance) => Promise<unknown>> = {
+  const registrations: Record<string, (app: FastifyInstance) => Promise<unknown>> = {
     users: async (app) => await app.register(second.library.users, { ...optionsOf(second), name: 'staff' }),
     oauth: async (app) =>
       await app.register(second.oauth.oauth, {
         providers: [second.oauth.github({ clientId: 'id', clientSecret: 'secret' })]
       })
   }
-  for (const [name, register] of Object.entries(places)) {
-    const app = newApp(t)
+  for (const [name, register] of Object.entries(registrations)) {
+    const app = createApp(t)
     await app.register(first.library.users, { ...optionsOf(first), publicUrl: 'https://camelot.example' })
     await t.rejects(
       async () => {
@@ -153,9 +153,9 @@ t.test('two copies of different versions are an error that names both', async (t
   }
 })
 
-t.test('without the plugin, the guard of one copy says that it is not registered', async (t) => {
+t.test('without the plugin, the guard replies 500 FST_USERS_NOT_REGISTERED', async (t) => {
   const copy = await installCopy(join(t.testdir(), 'a'))
-  const app = newApp(t)
+  const app = createApp(t)
   app.get('/guarded', { preHandler: copy.library.authenticate }, async () => ({}))
   t.match((await app.inject('/guarded')).json(), { statusCode: 500, code: 'FST_USERS_NOT_REGISTERED' })
 })

@@ -7,9 +7,9 @@ import { adminOnly, createOnly, memory, readOnly, users, userSchemas } from '../
 import { ARTHUR, backends, buildApp, fastPasswords, PASSWORD, SECRET } from './helpers/build-app.js'
 
 const MARKERS = { adminOnly, createOnly, readOnly }
-const T1 = typebox.Type
+const TypeBox1 = typebox.Type
 
-/** Types around a marked schema, which cannot have an effect there. */
+/** Types that contain a marked schema. The marker has no effect inside them. */
 const WRAPPERS: Record<string, (inner: TSchema) => TSchema> = {
   'Type.Union': (inner) => Type.Union([inner, Type.Null()]),
   'an optional Type.Union': (inner) => Type.Optional(Type.Union([inner, Type.Null()])),
@@ -27,7 +27,7 @@ const WRAPPERS: Record<string, (inner: TSchema) => TSchema> = {
 }
 
 for (const [marker, mark] of Object.entries(MARKERS)) {
-  t.test(`${marker} inside another type is refused at start`, async (t) => {
+  t.test(`${marker} inside another type is refused at startup`, async (t) => {
     for (const [wrapper, wrap] of Object.entries(WRAPPERS)) {
       for (const outer of [(schema: TSchema) => schema, adminOnly]) {
         const field = outer(wrap(mark(Type.String({ default: 'x' }))))
@@ -41,9 +41,9 @@ for (const [marker, mark] of Object.entries(MARKERS)) {
   })
 }
 
-t.test('a marker is honoured on either side of a type that keeps it', async (t) => {
+t.test('a marker works inside and outside of Type.Optional, Type.Readonly and unions of one type', async (t) => {
   const inner = Type.String()
-  const around: Record<string, TSchema> = {
+  const fields: Record<string, TSchema> = {
     outside: adminOnly(Type.Optional(inner)),
     inside: Type.Optional(adminOnly(inner)),
     readonly: Type.Readonly(Type.Optional(adminOnly(inner))),
@@ -52,15 +52,15 @@ t.test('a marker is honoured on either side of a type that keeps it', async (t) 
     whole_union: adminOnly(Type.Optional(Type.Union([inner, Type.Null()])))
   }
   const { app, send, register, bearer } = await buildApp(t, {
-    schemas: userSchemas(around) as ReturnType<typeof userSchemas>
+    schemas: userSchemas(fields) as ReturnType<typeof userSchemas>
   })
-  const values = Object.fromEntries(Object.keys(around).map((name) => [name, 'taken']))
+  const values = Object.fromEntries(Object.keys(fields).map((name) => [name, 'taken']))
   const user = await register(values)
-  const own = await send('PATCH', '/users/me', values, await bearer(ARTHUR))
-  for (const name of Object.keys(around)) t.equal(own.json<Record<string, unknown>>()[name] ?? null, null, name)
+  const ownReply = await send('PATCH', '/users/me', values, await bearer(ARTHUR))
+  for (const name of Object.keys(fields)) t.equal(ownReply.json<Record<string, unknown>>()[name] ?? null, null, name)
   await app.users.update(user, { is_superuser: true })
-  const given = await send('PATCH', `/users/${user.id}`, values, await bearer(ARTHUR))
-  t.match(given.json(), values)
+  const adminReply = await send('PATCH', `/users/${user.id}`, values, await bearer(ARTHUR))
+  t.match(adminReply.json(), values)
 })
 
 t.test('two different markers on one schema are refused', async (t) => {
@@ -70,26 +70,27 @@ t.test('two different markers on one schema are refused', async (t) => {
   t.doesNotThrow(() => adminOnly(adminOnly(Type.String())))
 })
 
-/** Schemas of other libraries, which our `Type` would only half understand. */
-const FOREIGN: Record<string, () => unknown> = {
-  'typebox 1: String': () => T1.String(),
-  'typebox 1: Optional': () => T1.Optional(T1.String()),
-  'typebox 1: marked Optional': () => adminOnly(T1.Optional(T1.String()) as unknown as TSchema),
-  'typebox 1: with a default': () => readOnly(T1.String({ default: 'x' }) as unknown as TSchema),
-  'typebox 1: around ours': () => T1.Optional(adminOnly(Type.String()) as unknown as typebox.TSchema),
-  'typebox 1: Union': () => T1.Union([T1.String(), T1.Null()]),
-  'typebox 1: inside our Array': () => Type.Array(T1.String() as unknown as TSchema),
-  'typebox 1: inside our Object': () => Type.Object({ a: T1.Optional(T1.String()) as unknown as TSchema }),
-  'typebox 1: inside our Optional': () => Type.Optional(T1.String() as unknown as TSchema),
-  'typebox 1: inside our Union': () => Type.Union([Type.Null(), T1.String() as unknown as TSchema]),
+/** Schemas of other libraries, which the plugin cannot read reliably. */
+const OTHER_LIBRARIES: Record<string, () => unknown> = {
+  'typebox 1: String': () => TypeBox1.String(),
+  'typebox 1: Optional': () => TypeBox1.Optional(TypeBox1.String()),
+  'typebox 1: marked Optional': () => adminOnly(TypeBox1.Optional(TypeBox1.String()) as unknown as TSchema),
+  'typebox 1: with a default': () => readOnly(TypeBox1.String({ default: 'x' }) as unknown as TSchema),
+  'typebox 1: around our type': () =>
+    TypeBox1.Optional(adminOnly(Type.String()) as unknown as typebox.TSchema),
+  'typebox 1: Union': () => TypeBox1.Union([TypeBox1.String(), TypeBox1.Null()]),
+  'typebox 1: inside our Array': () => Type.Array(TypeBox1.String() as unknown as TSchema),
+  'typebox 1: inside our Object': () => Type.Object({ a: TypeBox1.Optional(TypeBox1.String()) as unknown as TSchema }),
+  'typebox 1: inside our Optional': () => Type.Optional(TypeBox1.String() as unknown as TSchema),
+  'typebox 1: inside our Union': () => Type.Union([Type.Null(), TypeBox1.String() as unknown as TSchema]),
   Zod: () => z.string(),
   'plain JSON': () => ({ type: 'string' }),
   text: () => 'string',
   nothing: () => null
 }
 
-t.test('schemas of other libraries are refused at start, with a message that says so', async (t) => {
-  for (const [name, make] of Object.entries(FOREIGN)) {
+t.test('schemas of other libraries are refused at startup with a message that names our Type', async (t) => {
+  for (const [name, make] of Object.entries(OTHER_LIBRARIES)) {
     t.throws(
       () => userSchemas({ nick: make() } as TProperties),
       { code: 'FST_USERS_INVALID_FIELD', message: /"nick" must be made with the Type that fastify-users exports/ },
@@ -98,7 +99,7 @@ t.test('schemas of other libraries are refused at start, with a message that say
   }
 })
 
-t.test('every type of our own Type that has a column is accepted', async (t) => {
+t.test('each type that has a database column is accepted as a custom field', async (t) => {
   const schemas = userSchemas({
     text: Type.String({ default: '' }),
     choice: Type.Union([Type.Literal('a'), Type.Literal('b'), Type.Null()], { default: null }),

@@ -35,14 +35,14 @@ const dist = join(folder, 'dist')
 emitDeclarations(dist)
 installLikePnpm(folder, dist, ['fastify', '@types/node', ...snippets.flatMap(([, text]) => packagesOf(text))])
 
-t.test('constants that an application exports can be declared, as pnpm installs the package', async (t) => {
+t.test('TypeScript can declare the exported constants of an application in the pnpm layout', async (t) => {
   const constants = readFileSync(join(root, 'test/package/consumer/constants.mts'), 'utf8')
   t.strictSame(declarationProblems({ constants }), [])
 })
 
-t.test('constants that the documentation exports can be declared', async (t) => {
+t.test('TypeScript can declare the constants that the documentation exports', async (t) => {
   t.ok(snippets.length > 5, `${snippets.length} snippets`)
-  // each would change the others' users
+  // Each of these augments the User type, so each is compiled alone.
   const declaring = snippets.filter(([, text]) => text.includes('declare module'))
   const programs = [
     snippets.filter((snippet) => !declaring.includes(snippet)),
@@ -54,7 +54,7 @@ t.test('constants that the documentation exports can be declared', async (t) => 
   )
 })
 
-t.test('a type that cannot be named is found', async (t) => {
+t.test('the check finds a constant whose type cannot be named', async (t) => {
   const text =
     "import { userSchemas } from 'fastify-users'\nimport { hidden } from './hidden.mjs'\nexport const schemas = userSchemas(), own = hidden()"
   const hidden = 'interface Hidden { a: 1 }\nexport declare const hidden: () => Hidden'
@@ -83,7 +83,7 @@ function exportingSnippets (page: string): [name: string, text: string][] {
   return texts.flatMap((text, i) => (text.includes('export ') ? [[`${page}-${i}`.replaceAll(/\W/g, '-'), text]] : []))
 }
 
-/** Returns the packages that a module imports besides ours, with the packages of their types. */
+/** Returns the packages that a module imports, without fastify-users, and the packages of their types. */
 function packagesOf (text: string): string[] {
   const names = [...text.matchAll(/ from '((?:@[\w-]+\/)?[\w-]+)/g)].map(([, name = '']) => name)
   return names
@@ -99,7 +99,7 @@ function emitDeclarations (outDir: string): void {
   ts.createProgram(fileNames, { ...options, emitDeclarationOnly: true, outDir }).emit()
 }
 
-/** Compiles modules of the application with `declaration: true`. Returns what TypeScript complains about. */
+/** Compiles modules of the application with `declaration: true`. Returns the errors of TypeScript. */
 function declarationProblems (modules: Record<string, string>): string[] {
   const files = Object.entries(modules).map(([name, text]) => {
     const file = join(folder, `${name}.mts`)
@@ -116,7 +116,7 @@ function declarationProblems (modules: Record<string, string>): string[] {
 }
 
 /**
- * Returns the interfaces and classes that the exports of some declaration files refer to and that they do not export.
+ * Returns the interfaces and classes that exports of the declaration files reference and that are not exported.
  */
 function unexportedTypes (entries: readonly string[]): string[] {
   const program = ts.createProgram(entries, OPTIONS)
@@ -139,12 +139,12 @@ function unexportedTypes (entries: readonly string[]): string[] {
     if (seen.has(symbol) || own.length === 0) return
     seen.add(symbol)
     const isNamed = declarations.some((node) => ts.isInterfaceDeclaration(node) || ts.isClassDeclaration(node))
-    const isAugmented = own.length < declarations.length // an interface of Fastify, to which ours adds members
+    const isAugmented = own.length < declarations.length // an interface of Fastify to which the package adds members
     if (isNamed && !isAugmented && !exported.has(symbol)) missing.add(symbol.name)
     own.forEach(visitNode)
   }
   const visitNode = (node: ts.Node): void => {
-    // a symbol of ours: for no one else
+    // Members with symbol keys are internal.
     if (ts.isPropertySignature(node) && ts.isComputedPropertyName(node.name)) return
     const name = referenceOf(node)
     const symbol = name && checker.getSymbolAtLocation(name)

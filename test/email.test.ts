@@ -57,7 +57,7 @@ const stores: Store[] = [
   }))
 ]
 
-/** Spellings of one e-mail each. */
+/** Each entry lists spellings of the same e-mail. */
 const SPELLINGS: readonly (readonly [string, ...string[]])[] = [
   ['José@x.example', 'Jose\u0301@x.example', 'jos\u00e9@X.EXAMPLE', 'jose\u0301@x.example', ' jose\u0301@x.example\t'],
   [
@@ -79,7 +79,7 @@ const SPELLINGS: readonly (readonly [string, ...string[]])[] = [
 
 for (const { name, options, make } of stores) {
   t.test(
-    `EML-01, EML-03: forms of one e-mail that differ in Unicode normalization, case or white space are one account in ${name}`,
+    `EML-01, EML-03: spellings that differ in Unicode form, case or white space are one account in ${name}`,
     options,
     async (t) => {
       const adapter = await make(t)
@@ -99,16 +99,20 @@ for (const { name, options, make } of stores) {
           t.equal((await app.users.getByEmail(email))?.id, id)
         }
       }
-      const twins = ['galahad\u00e9@x.example', 'galahade\u0301@x.example', 'GALAHADe\u0301@x.example']
+      const spellings = ['galahad\u00e9@x.example', 'galahade\u0301@x.example', 'GALAHADe\u0301@x.example']
       const replies = await Promise.all(
-        twins.map((email) => send('POST', '/auth/register', { email, password: PASSWORD }))
+        spellings.map((email) => send('POST', '/auth/register', { email, password: PASSWORD }))
       )
-      t.same(replies.map(({ statusCode }) => statusCode).sort(), [201, 400, 400], 'of parallel registrations one wins')
+      t.same(
+        replies.map(({ statusCode }) => statusCode).sort(),
+        [201, 400, 400],
+        'one of the parallel registrations succeeds'
+      )
     }
   )
 
   t.test(
-    `EML-01: a row that another program stored in another form is found, and gets no twin, in ${name}`,
+    `EML-01: an e-mail that another program stored in another form is found and not duplicated in ${name}`,
     options,
     async (t) => {
       const adapter = await make(t)
@@ -134,19 +138,23 @@ for (const { name, options, make } of stores) {
           events.length = 0
           t.equal((await send('POST', '/auth/forgot-password', { email })).statusCode, 202)
           await tokenOf('onAfterForgotPassword')
-          t.match(events, [{ name: 'onAfterForgotPassword', user: { email: stored } }], 'mail goes to the stored form')
+          t.match(
+            events,
+            [{ name: 'onAfterForgotPassword', user: { email: stored } }],
+            'the mail is sent to the stored e-mail'
+          )
         }
         t.equal(
           (await app.users.update(id, { email: typed })).email,
           typed.replace('BÜCHER', 'bücher'),
-          'its own user may change to our form'
+          'the user may change the e-mail to its normalized form'
         )
       }
     }
   )
 }
 
-t.test('EML-01: two capital letters and marks that lower case composes anew make no second account', async (t) => {
+t.test('EML-01: a capital letter and a mark that become one character in lower case are refused', async (t) => {
   const { register, send } = await buildApp(t)
   await register({ email: 'ǰ@x.example' })
   for (const email of [
@@ -160,7 +168,7 @@ t.test('EML-01: two capital letters and marks that lower case composes anew make
   }
 })
 
-t.test('EML-01: white space around an e-mail is removed wherever an e-mail is read', async (t) => {
+t.test('EML-01: white space around an e-mail is removed by all routes and methods', async (t) => {
   const { app, create, bearer, send, login, tokenOf, events } = await buildApp(t)
   const user = await create({ email: `\t${ARTHUR}\n` })
   t.equal(user.email, ARTHUR)
@@ -191,11 +199,11 @@ t.test('EML-01: white space around an e-mail is removed wherever an e-mail is re
   t.match(
     events.at(-1),
     { name: 'onLoginFailed', username: 'Nobody@camelot.bt', reason: 'UNKNOWN_USER' },
-    'listeners get one form'
+    'listeners get the normalized e-mail'
   )
 })
 
-/** What FastAPI Users stores and we do not give to new users. */
+/** E-mails that FastAPI Users may have stored and that this plugin refuses for new users. */
 const EXISTING = [
   '😀@camelot.bt',
   `${'a'.repeat(65)}@camelot.bt`,
@@ -219,7 +227,7 @@ for (const [compatibility, status] of [
   ['fastapi-users', 422]
 ] as const) {
   t.test(
-    `EML-05: with compatibility ${String(compatibility)}, users whose e-mail we would refuse today log in, reset, verify and keep it, and nobody registers with one`,
+    `EML-05: with compatibility ${String(compatibility)}, stored e-mails that registration refuses remain usable`,
     async (t) => {
       const adapter = memory()
       const { create, send, login, tokenOf, bearer, app } = await buildApp(t, {
@@ -251,12 +259,12 @@ for (const [compatibility, status] of [
         t.match(
           (await send('PATCH', '/users/me', { email, is_active: true }, headers)).json(),
           { email },
-          'a form that sends back what it read changes nothing'
+          'an unchanged e-mail is accepted'
         )
         t.equal(
           (await send('PATCH', '/users/me', { email: `x${email}` }, headers)).statusCode,
           email.startsWith('\u0301') ? 200 : status,
-          'a new one meets the rules'
+          'a new e-mail must meet the rules'
         )
         await app.users.delete(id)
       }
@@ -265,12 +273,12 @@ for (const [compatibility, status] of [
 }
 
 t.test(
-  'EML-05: forgot-password and request-verify refuse what is no e-mail, and reply alike to all that is',
+  'EML-05: forgot-password and request-verify-token refuse invalid e-mails, and reply the same to all others',
   async (t) => {
     const { create, send, events, app } = await buildApp(t)
     await create()
     events.length = 0
-    const none = [
+    const invalid = [
       'Arthur <king.arthur@camelot.bt>',
       `<${ARTHUR}>`,
       `${ARTHUR} (king)`,
@@ -287,7 +295,7 @@ t.test(
       'a@127.0.0.1'
     ]
     for (const path of ['forgot-password', 'request-verify-token']) {
-      for (const email of none) {
+      for (const email of invalid) {
         misfit(t, await send('POST', `/auth/${path}`, { email }), ['/email'], `${path} ${JSON.stringify(email)}`)
       }
       const known = await send('POST', `/auth/${path}`, { email: ARTHUR })
@@ -296,11 +304,11 @@ t.test(
       }
     }
     await app.users.settled()
-    t.equal(events.length, 2, 'the known e-mail alone got tokens')
+    t.equal(events.length, 2, 'only the known e-mail gets tokens')
   }
 )
 
-t.test('allowIntranetEmails', async (t) => {
+t.test('the option allowIntranetEmails', async (t) => {
   const INTRANET = ['a@x.local', 'a@host.sub.LOCAL', 'a@x.home.arpa']
   const RESERVED = [
     'a@x.test',
@@ -312,22 +320,22 @@ t.test('allowIntranetEmails', async (t) => {
     'a@local'
   ]
 
-  t.test('EML-05: e-mails of private networks are accepted with it alone; reserved domains never', async (t) => {
-    const closed = await buildApp(t)
-    const open = await buildApp(t, { allowIntranetEmails: true })
+  t.test('EML-05: the option allows e-mails of private networks, but no reserved domains', async (t) => {
+    const defaultApp = await buildApp(t)
+    const intranetApp = await buildApp(t, { allowIntranetEmails: true })
     for (const email of INTRANET) {
-      misfit(t, await closed.send('POST', '/auth/register', { email, password: PASSWORD }), ['/email'], email)
-      t.rejects(closed.create({ email }), { code: 'FST_USERS_INVALID_USER' })
-      const { id } = await open.register({ email })
-      t.equal((await open.login('jwt', email)).statusCode, 200)
-      t.equal((await open.app.users.update(id, { email: `new-${email}` })).email, `new-${email.toLowerCase()}`)
+      misfit(t, await defaultApp.send('POST', '/auth/register', { email, password: PASSWORD }), ['/email'], email)
+      t.rejects(defaultApp.create({ email }), { code: 'FST_USERS_INVALID_USER' })
+      const { id } = await intranetApp.register({ email })
+      t.equal((await intranetApp.login('jwt', email)).statusCode, 200)
+      t.equal((await intranetApp.app.users.update(id, { email: `new-${email}` })).email, `new-${email.toLowerCase()}`)
     }
     for (const email of RESERVED) {
-      misfit(t, await open.send('POST', '/auth/register', { email, password: PASSWORD }), ['/email'], email)
+      misfit(t, await intranetApp.send('POST', '/auth/register', { email, password: PASSWORD }), ['/email'], email)
     }
   })
 
-  t.test('the reason of a refused e-mail is the true one', async (t) => {
+  t.test('the reply to a refused e-mail states the reason', async (t) => {
     const reasons: [string, RegExp][] = [
       ['a@x.local', /private networks/],
       ['a@x.home.arpa', /private networks/],
@@ -339,11 +347,11 @@ t.test('allowIntranetEmails', async (t) => {
       ['Arthur <a@camelot.bt>', /one plain e-mail/],
       ['arthur', /one plain e-mail/]
     ]
-    const ours = await buildApp(t)
-    const theirs = await buildApp(t, { compatibility: 'fastapi-users' })
+    const plainApp = await buildApp(t)
+    const compatibleApp = await buildApp(t, { compatibility: 'fastapi-users' })
     for (const [email, reason] of reasons) {
       const body = { email, password: PASSWORD }
-      const { message, detail } = (await ours.send('POST', '/auth/register', body)).json<{
+      const { message, detail } = (await plainApp.send('POST', '/auth/register', body)).json<{
         message: string
         detail: { message: string }[]
       }>()
@@ -353,15 +361,15 @@ t.test('allowIntranetEmails', async (t) => {
         email
       )
       t.match(
-        (await theirs.send('POST', '/auth/register', body)).json(),
+        (await compatibleApp.send('POST', '/auth/register', body)).json(),
         { detail: [{ type: 'value_error', msg: reason, ctx: { reason } }] },
         email
       )
-      await t.rejects(ours.create(body), { code: 'FST_USERS_INVALID_USER', message: reason })
+      await t.rejects(plainApp.create(body), { code: 'FST_USERS_INVALID_USER', message: reason })
     }
   })
 
-  t.test('is true or false', async (t) => {
+  t.test('must be true or false', async (t) => {
     for (const wrong of ['true', 1, ['local']]) {
       await t.rejects(buildApp(t, { allowIntranetEmails: wrong as never }), {
         code: 'FST_USERS_INVALID_OPTION',
@@ -371,7 +379,7 @@ t.test('allowIntranetEmails', async (t) => {
   })
 })
 
-t.test('EML-01: every accepted form is stable, and normalization never makes two of one', async (t) => {
+t.test('EML-01: an accepted e-mail does not change when it is parsed or normalized again', async (t) => {
   const { parseNewEmail, foldEmail } = await import('../lib/users/index.js')
   const rules = { allowIntranetEmails: false }
   const seen = new Map<string, string>()
@@ -391,11 +399,11 @@ t.test('EML-01: every accepted form is stable, and normalization never makes two
       const others = ['NFC', 'NFD']
         .map((form) => parseNewEmail(text.normalize(form), rules))
         .filter((other) => other !== null)
-      const twin = seen.get(folded.normalize('NFD')) ?? folded
+      const knownForm = seen.get(folded.normalize('NFD')) ?? folded
       if (
         parseNewEmail(email, rules) !== email ||
         others.some((other) => foldEmail(other) !== folded) ||
-        twin !== folded
+        knownForm !== folded
       ) {
         wrong.push(JSON.stringify(text))
       }

@@ -10,7 +10,7 @@ import {
 import { watchedAdapter, type WatchedAdapter } from './fixtures/watched-adapter.js'
 import { ARTHUR, buildApp, cookieOf, type TestApp } from './helpers/build-app.js'
 
-// A session may end at any moment of a request that it is behind. Each test ends it before one of the calls to the
+// A session may end while one of its requests is handled. Each test ends the session before one of the calls to the
 // store.
 
 const MERLIN = 'merlin@camelot.bt'
@@ -21,13 +21,13 @@ const backends = (): UsersOptions['backends'] => [
   { name: 'stored', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) }
 ]
 
-interface Scene extends TestApp {
+interface Setup extends TestApp {
   store: WatchedAdapter
   ids: Record<string, string>
   headers: Record<string, string>
 }
 
-async function makeScene (t: Test, backend: string, options: Partial<UsersOptions>): Promise<Scene> {
+async function createSetup (t: Test, backend: string, options: Partial<UsersOptions>): Promise<Setup> {
   const store = watchedAdapter(memory())
   const built = await buildApp(t, { adapter: store.adapter, backends: backends(), ...options })
   const ids: Record<string, string> = {}
@@ -42,29 +42,29 @@ async function makeScene (t: Test, backend: string, options: Partial<UsersOption
   return { ...built, store, ids, headers }
 }
 
-/** Requests on behalf of Arthur's session. */
-const requests: Record<string, { send(scene: Scene): ReturnType<TestApp['send']>; options?: Partial<UsersOptions> }> = {
-  'the own e-mail': { send: ({ send, headers }) => send('PATCH', '/users/me', { email: 'new@camelot.bt' }, headers) },
-  'the own password': { send: ({ send, headers }) => send('PATCH', '/users/me', { password: 'excalibur-2' }, headers) },
-  'a proof of a new e-mail': {
+/** Requests that Arthur's session authenticates. */
+const requests: Record<string, { send(setup: Setup): ReturnType<TestApp['send']>; options?: Partial<UsersOptions> }> = {
+  'own e-mail': { send: ({ send, headers }) => send('PATCH', '/users/me', { email: 'new@camelot.bt' }, headers) },
+  'own password': { send: ({ send, headers }) => send('PATCH', '/users/me', { password: 'excalibur-2' }, headers) },
+  'own e-mail with confirmation': {
     send: ({ send, headers }) =>
       send('PATCH', '/users/me', { email: 'new@camelot.bt', current_password: 'guinevere-1' }, headers),
     options: { sensitiveChanges: 'confirm' }
   },
-  'the own flags by id': {
+  'own flags by id': {
     send: ({ send, headers, ids }) => send('PATCH', `/users/${ids[ARTHUR] ?? ''}`, { is_verified: false }, headers)
   },
   "another user's e-mail": {
     send: ({ send, headers, ids }) =>
       send('PATCH', `/users/${ids[GALAHAD] ?? ''}`, { email: 'new@camelot.bt' }, headers)
   },
-  'the removal of another user': {
+  'deletion of another user': {
     send: ({ send, headers, ids }) => send('DELETE', `/users/${ids[GALAHAD] ?? ''}`, undefined, headers)
   }
 }
 
-/** What ends the session, or takes the rights of its user. */
-const ends: Record<string, (scene: Scene) => Promise<unknown>> = {
+/** Calls that end the session. */
+const endings: Record<string, (setup: Setup) => Promise<unknown>> = {
   endSessions: ({ app, ids }) => app.users.endSessions(ids[ARTHUR] as never),
   'a password change': ({ app, ids }) => app.users.update(ids[ARTHUR] as never, { password: 'lancelot-99' }),
   'deactivation and reactivation': async ({ app, ids }) => {
@@ -73,8 +73,8 @@ const ends: Record<string, (scene: Scene) => Promise<unknown>> = {
   }
 }
 
-/** What a request of an ended session must not have done. */
-async function traces ({ store, events, app }: Scene): Promise<unknown> {
+/** Returns the stored users, the number of verify mails, and whether the new password is valid. */
+async function readEffects ({ store, events, app }: Setup): Promise<unknown> {
   await app.users.settled()
   const users = (await store.rows('user')).map(({ email, is_verified: isVerified }) => [email, isVerified])
   return [
@@ -86,80 +86,81 @@ async function traces ({ store, events, app }: Scene): Promise<unknown> {
 
 for (const backend of ['jwt', 'stored']) {
   for (const [what, { send, options = {} }] of Object.entries(requests)) {
-    t.test(`SES-06, RACE-04: a session that ends before the write does not change ${what} (${backend})`, async (t) => {
-      for (const [end, act] of Object.entries(ends).filter(([end]) => backend === 'jwt' || end === 'endSessions')) {
+    t.test(`SES-06, RACE-04: a session that ends before the write has no effect: ${what} (${backend})`, async (t) => {
+      for (const [end, act] of Object.entries(endings).filter(([end]) => backend === 'jwt' || end === 'endSessions')) {
         let refusals = 0
-        for (let k = 1, done = false; !done; k++) {
-          const scene = await makeScene(t, backend, options)
-          const { store } = scene
-          const before = await traces(scene)
-          let [count, inside, written] = [0, false, false]
+        for (let callNumber = 1, isComplete = false; !isComplete; callNumber++) {
+          const setup = await createSetup(t, backend, options)
+          const { store } = setup
+          const before = await readEffects(setup)
+          let [count, isEnding, written] = [0, false, false]
           store.watch(async ({ method, model, proceed }) => {
-            if (inside) return await proceed()
-            if (++count === k && !written) {
-              inside = true
-              await act(scene)
-              inside = false
+            if (isEnding) return await proceed()
+            if (++count === callNumber && !written) {
+              isEnding = true
+              await act(setup)
+              isEnding = false
             }
             if (['update', 'delete'].includes(method) && model.name === 'user') written = true
             return await proceed()
           })
-          const reply = await send(scene)
+          const reply = await send(setup)
           store.watch()
-          done = count < k // it makes no more calls
-          if (reply.statusCode < 300) continue // it was done before the session ended
+          isComplete = count < callNumber // the request makes fewer calls
+          if (reply.statusCode < 300) continue // the write came before the end of the session
           refusals++
-          t.equal(reply.statusCode, 401, `${end} before call ${k}`)
-          t.strictSame(await traces(scene), before, `${end} before call ${k}: nothing is written`)
+          t.equal(reply.statusCode, 401, `${end} before call ${callNumber}`)
+          t.strictSame(await readEffects(setup), before, `${end} before call ${callNumber}: nothing is written`)
         }
-        t.ok(refusals >= 2, `${end}: ${refusals} moments`)
+        t.ok(refusals >= 2, `${end}: refused before ${refusals} calls`)
       }
     })
   }
 }
 
-t.test('LOG-07: a session that logs out before the write changes nothing', async (t) => {
+t.test('LOG-07: a request is refused if its session logs out before the write', async (t) => {
   for (const [what, { send, options = {} }] of Object.entries(requests)) {
     let refusals = 0
-    for (let k = 1, done = false; !done; k++) {
-      const scene = await makeScene(t, 'stored', options)
-      const { store, headers } = scene
-      const before = await traces(scene)
-      let [count, inside] = [0, false]
+    for (let callNumber = 1, isComplete = false; !isComplete; callNumber++) {
+      const setup = await createSetup(t, 'stored', options)
+      const { store, headers } = setup
+      const before = await readEffects(setup)
+      let [count, isEnding] = [0, false]
       store.watch(async ({ method, proceed }) => {
-        if (inside) return await proceed()
-        if (++count === k && method === 'findWithUser') {
-          // each of the reads of the session
-          inside = true
-          await scene.send('POST', '/auth/stored/logout', undefined, headers)
-          inside = false
+        if (isEnding) return await proceed()
+        if (++count === callNumber && method === 'findWithUser') {
+          // before each read of the session
+          isEnding = true
+          await setup.send('POST', '/auth/stored/logout', undefined, headers)
+          isEnding = false
         }
         return await proceed()
       })
-      const reply = await send(scene)
+      const reply = await send(setup)
       store.watch()
-      done = count < k // it makes no more calls
+      isComplete = count < callNumber // the request makes fewer calls
       if (reply.statusCode < 300) continue
       refusals++
-      t.equal(reply.statusCode, 401, `${what}, call ${k}`)
-      t.strictSame(await traces(scene), before, `${what}, call ${k}`)
+      t.equal(reply.statusCode, 401, `${what}, call ${callNumber}`)
+      t.strictSame(await readEffects(setup), before, `${what}, call ${callNumber}`)
     }
-    t.ok(refusals >= 3, `${what}: ${refusals} moments`)
+    t.ok(refusals >= 3, `${what}: refused before ${refusals} calls`)
   }
 })
 
 t.test(
-  'USR-10: a superuser that is demoted before the write changes no other user, and does not promote itself again',
+  'USR-10: a superuser who is demoted before the write changes no other user and cannot promote itself',
   async (t) => {
-    const acts: Record<string, (scene: Scene) => ReturnType<TestApp['send']>> = {
+    const attempts: Record<string, (setup: Setup) => ReturnType<TestApp['send']>> = {
       "another user's flags": ({ send, headers, ids }) =>
         send('PATCH', `/users/${ids[GALAHAD] ?? ''}`, { is_superuser: true }, headers),
-      'the own flags': ({ send, headers, ids }) =>
+      'own flags': ({ send, headers, ids }) =>
         send('PATCH', `/users/${ids[ARTHUR] ?? ''}`, { is_superuser: true }, headers),
-      'a removal': ({ send, headers, ids }) => send('DELETE', `/users/${ids[GALAHAD] ?? ''}`, undefined, headers)
+      'deletion of another user': ({ send, headers, ids }) =>
+        send('DELETE', `/users/${ids[GALAHAD] ?? ''}`, undefined, headers)
     }
-    for (const [what, send] of Object.entries(acts)) {
-      const scene = await makeScene(t, 'jwt', {
+    for (const [what, send] of Object.entries(attempts)) {
+      const setup = await createSetup(t, 'jwt', {
         hooks: Object.fromEntries(
           ['onBeforeUpdate', 'onBeforeDelete'].map((name) => [
             name,
@@ -169,9 +170,9 @@ t.test(
           ])
         )
       })
-      const demote = (): Promise<unknown> => scene.app.users.update(scene.ids[ARTHUR] as never, { is_superuser: false })
-      t.equal((await send(scene)).statusCode, 403, what)
-      const users = await scene.store.rows('user')
+      const demote = (): Promise<unknown> => setup.app.users.update(setup.ids[ARTHUR] as never, { is_superuser: false })
+      t.equal((await send(setup)).statusCode, 403, what)
+      const users = await setup.store.rows('user')
       t.strictSame(
         users.filter(({ is_superuser: is }) => is === true).map(({ email }) => email),
         [MERLIN],

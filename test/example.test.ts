@@ -27,7 +27,7 @@ buildPackage(folder)
 const example = (name: string): string => join(folder, 'examples/basic', `${name}.js`)
 const load = async <T>(name: string): Promise<T> => (await import(pathToFileURL(example(name)).href)) as T
 
-t.test('the demo plays the whole flow, and everything is as expected', async (t) => {
+t.test('the demo runs the complete flow, and each reply has the expected status', async (t) => {
   const { status, stdout, stderr } = spawnSync(process.execPath, [example('demo')], {
     encoding: 'utf8',
     timeout: 300_000
@@ -45,14 +45,14 @@ t.test('the demo plays the whole flow, and everything is as expected', async (t)
   }
 })
 
-t.test('an answer with another status is a difference', async (t) => {
+t.test('a reply with an unexpected status is a difference', async (t) => {
   const server = createServer((_request, response) => response.writeHead(418).end())
   t.teardown(() => server.close())
   await once(server.listen(0, '127.0.0.1'), 'listening')
   const { createClient } = await load<{ createClient: CreateClient }>('client')
   const client = createClient(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, () => {})
-  await client.send('Tea', 'GET /', 418)
-  await client.send('Coffee', 'GET /', 200)
+  await client.send('First', 'GET /', 418)
+  await client.send('Second', 'GET /', 200)
   t.strictSame(
     { steps: client.steps, differences: client.differences },
     { steps: 2, differences: ['step 2: status 200'] }
@@ -60,22 +60,22 @@ t.test('an answer with another status is a difference', async (t) => {
 })
 
 t.test(
-  'the server prints commands that work when they are pasted',
+  'the commands that the server prints work in a shell',
   { skip: spawnSync('curl', ['--version']).status === 0 ? false : 'curl is not installed' },
   async (t) => {
     const cwd = t.testdir()
-    const { server, origin, output, stop } = await start(t, cwd)
+    const { server, origin, output, stop } = await startServer(t, cwd)
     const { walkSteps } = await load<{ walkSteps: WalkSteps }>('walk')
     const steps = walkSteps(origin, 'users.db')
     for (const { title, commands } of steps) t.ok(output().includes([`. ${title}`, ...commands].join('\n')), title)
 
     const shell = spawn('bash', { cwd })
-    let answers = ''
+    let shellOutput = ''
     shell.stdout.on('data', (data: Buffer) => {
-      answers += data.toString()
+      shellOutput += data.toString()
     })
     const paste = async (commands: string[]): Promise<string[]> => {
-      answers = ''
+      shellOutput = ''
       shell.stdin.write(
         [
           ...commands.map((command) => command.replace('dist/examples', join(folder, 'examples'))),
@@ -83,8 +83,8 @@ t.test(
           ''
         ].join('\n')
       )
-      while (!answers.endsWith('\ndone\n')) await sleep(20)
-      return [...answers.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => String(status))
+      while (!shellOutput.endsWith('\ndone\n')) await sleep(20)
+      return [...shellOutput.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => String(status))
     }
     const statuses: string[][] = []
     for (const { commands } of steps) {
@@ -116,24 +116,24 @@ t.test(
     const { access_token: token } = (await login.json()) as { access_token: string }
     await stop()
     t.equal(server.exitCode, 0)
-    const again = await start(t, cwd)
+    const restarted = await startServer(t, cwd)
     t.equal(
-      (await fetch(`${again.origin}/hello`, { headers: { authorization: `Bearer ${token}` } })).status,
+      (await fetch(`${restarted.origin}/hello`, { headers: { authorization: `Bearer ${token}` } })).status,
       200,
-      'the secret is kept: sessions go on after a restart'
+      'the secret is kept, so the session is valid after a restart'
     )
-    await again.stop()
+    await restarted.stop()
   }
 )
 
-interface Started {
+interface RunningServer {
   server: ChildProcess
   origin: string
   output: () => string
   stop: () => Promise<void>
 }
 
-async function start (t: Test, cwd: string): Promise<Started> {
+async function startServer (t: Test, cwd: string): Promise<RunningServer> {
   const server = spawn(process.execPath, [example('server')], {
     cwd,
     env: { ...process.env, PORT: '0', USERS_DB: 'users.db', USERS_SECRET: undefined }

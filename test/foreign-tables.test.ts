@@ -20,7 +20,7 @@ import { buildProgram, endPools, makePlaceIn } from './helpers/command-line.js'
 import { makeMysqlPool, mysqlConfigOf, needsMysql } from './helpers/mysql.js'
 import { configOf, makePool, needsPostgres } from './helpers/postgres.js'
 
-// Tables that another tool made. The columns that users need are all there.
+// Tables that another tool created and that have all columns of the plugin.
 
 const servers = { postgres: await needsPostgres(), mysql: await needsMysql(), none: { skip: false as const } }
 const createTables = true
@@ -31,9 +31,9 @@ process.env['USERS_SECRET'] = 'kM1Vn4xTqZ8wBb2LsPfE7hYcRgUdJa3o'
 t.teardown(endPools)
 
 interface Store {
-  /** The same database through each adapter. */
+  /** Functions that create an adapter for the database, by name. */
   adapters: Record<string, () => DatabaseAdapter>
-  /** The adapter in the words of a config. */
+  /** The adapter expression of a config file. */
   config: string
   run(sql: string): Promise<unknown>
 }
@@ -100,7 +100,8 @@ const engines: Record<string, Engine> = {
 }
 
 /**
- * How a table of users differs from ours. `id` and `flags` replace definitions; `more` adds columns and constraints.
+ * How a user table differs from that of the plugin. `id`, `hash` and `active` replace column definitions, `more` adds
+ * columns and constraints, and `before` and `after` are further statements.
  */
 interface Table {
   id?: string
@@ -119,92 +120,92 @@ function createSql (
 is_active ${active}, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL, session_stamp VARCHAR(64)${more === '' ? '' : `, ${more}`})`
 }
 
-/** Tables that refuse every registration: the table, what the error says, and the kind of ids. */
-const misfits: Record<
+/** Tables that cannot store a user, with the expected error message. */
+const unusableTables: Record<
   string,
-  { table: (engine: Engine) => Table; says: RegExp; schemas?: () => AnyUserSchemas; only?: string[] }
+  { table: (engine: Engine) => Table; message: RegExp; schemas?: () => AnyUserSchemas; only?: string[] }
 > = {
-  'a required column that nothing fills': {
+  'an unknown required column': {
     table: () => ({ more: 'tenant_id INTEGER NOT NULL' }),
-    says: /column "tenant_id" must have a value/
+    message: /column "tenant_id" must have a value/
   },
-  'a required column after one with a default': {
+  'an unknown required column after a column with a default': {
     table: () => ({ more: "plan VARCHAR(9) NOT NULL DEFAULT 'free', created_at TIMESTAMP NULL, age INTEGER NOT NULL" }),
-    says: /column "age" must have a value/
+    message: /column "age" must have a value/
   },
-  'ids that are numbers': {
+  'an integer column for UUIDs': {
     table: () => ({ id: 'INTEGER' }),
-    says: /"id" has the type .*int.*, and ids of the kind "uuid" need/i
+    message: /"id" has the type .*int.*, and ids of the kind "uuid" need/i
   },
-  'ids that are text, where numbers are expected': {
+  'a text column for integer ids': {
     table: ({ text }) => ({ id: text }),
     schemas: () => userSchemas({}, { id: integerId() }),
-    says: /"id" has the type .*char.*ids of the kind "int/i
+    message: /"id" has the type .*char.*ids of the kind "int/i
   },
-  'ids that are too short': {
+  'a column that is too short for UUIDs': {
     table: () => ({ id: 'VARCHAR(20)' }),
-    says: /"id" has the type .*20.*ids of the kind/i,
+    message: /"id" has the type .*20.*ids of the kind/i,
     only: ['PostgreSQL', 'MySQL']
   },
-  'ids that the database does not make': {
+  'integer ids that the database does not generate': {
     table: () => ({ id: 'BIGINT' }),
     schemas: () => userSchemas({}, { id: integerId() }),
-    says: /the database does not generate ids/
+    message: /the database does not generate ids/
   },
-  'a native UUID, where object ids are expected': {
+  'a UUID column for object ids': {
     table: () => ({ id: 'UUID' }),
     schemas: () => userSchemas({}, { id: objectIdId() }),
-    says: /ids of the kind "objectid"/i,
+    message: /ids of the kind "objectid"/i,
     only: ['PostgreSQL', 'MySQL']
   },
-  'flags that are dates': {
+  'a timestamp column for a flag': {
     table: () => ({ active: 'TIMESTAMP' }),
-    says: /"is_active" has the type .*cannot store values of type boolean/,
+    message: /"is_active" has the type .*cannot store values of type boolean/,
     only: ['PostgreSQL', 'MySQL']
   },
-  'e-mails that are numbers': {
+  'an integer column for a text field': {
     table: () => ({ more: 'note INTEGER' }),
     schemas: () => userSchemas({ note: Type.Optional(Type.String()) }),
-    says: /"note" has the type .*cannot store values of type text/,
+    message: /"note" has the type .*cannot store values of type text/,
     only: ['PostgreSQL', 'MySQL']
   },
-  'a check on our columns': {
+  'a CHECK on the flags that no new user fulfils': {
     table: () => ({ more: 'CHECK (is_active = is_superuser)' }),
-    says: /CHECK \(.*is_active.*\) refuses every new row/
+    message: /CHECK \(.*is_active.*\) refuses every new row/
   },
-  'a check on the hash': {
+  'a CHECK for another hash format': {
     table: () => ({ more: "CONSTRAINT ok CHECK (hashed_password LIKE 'pbkdf2:%')" }),
-    says: /CHECK \(.*pbkdf2.*\) refuses every new row/
+    message: /CHECK \(.*pbkdf2.*\) refuses every new row/
   },
-  'a check on a column that is not ours': {
+  'a CHECK on an unknown column': {
     table: () => ({ more: 'tenant_id INTEGER, CHECK (tenant_id IS NOT NULL)' }),
-    says: /CHECK \(.*tenant_id.*\) refuses every new row/
+    message: /CHECK \(.*tenant_id.*\) refuses every new row/
   },
-  'ids of another table': {
+  'a foreign key on the user id': {
     table: ({ id }) => ({
       before: `CREATE TABLE person (id ${id} NOT NULL PRIMARY KEY)`,
       more: 'FOREIGN KEY (id) REFERENCES person (id)'
     }),
-    says: /column "id" references the table "person"/
+    message: /column "id" references the table "person"/
   },
-  'tokens of other users': {
+  'a token table that references other users': {
     table: (engine) => ({
       before: `CREATE TABLE member (id ${engine.id} NOT NULL PRIMARY KEY)`,
       after: `CREATE TABLE accesstoken (token VARCHAR(43) NOT NULL PRIMARY KEY, user_id ${engine.id} NOT NULL, created_at TIMESTAMP NOT NULL, session_stamp VARCHAR(64), FOREIGN KEY (user_id) REFERENCES member (id))`
     }),
-    says: /column "user_id" references the table "member", but the users are in "user"/
+    message: /column "user_id" references the table "member", but the users are in "user"/
   }
 }
 
-/** Tables of another tool that hold our users. */
-const fitting: Record<string, (engine: Engine) => Table> = {
-  'columns with defaults, and columns that may be null': () => ({
+/** Tables of another tool that can store users. */
+const usableTables: Record<string, (engine: Engine) => Table> = {
+  'additional columns that have a default or may be null': () => ({
     more: "plan VARCHAR(9) NOT NULL DEFAULT 'free', seats INTEGER NOT NULL DEFAULT 1, note VARCHAR(80), age INTEGER"
   }),
-  'checks that some registrations fulfil': () => ({
+  'CHECK constraints that some registrations fulfil': () => ({
     more: "tenant_id INTEGER DEFAULT 4, CHECK (email LIKE '%@camelot.bt'), CHECK (tenant_id > 3), CHECK (is_verified OR is_active), CHECK (hashed_password LIKE '$argon2%')"
   }),
-  'ids in a text column, and a reference of another column': ({ text }) => ({
+  'ids in a text column, and a foreign key on another column': ({ text }) => ({
     id: text,
     before: 'CREATE TABLE team (id INTEGER NOT NULL PRIMARY KEY)',
     more: 'team_id INTEGER, FOREIGN KEY (team_id) REFERENCES team (id)'
@@ -212,23 +213,23 @@ const fitting: Record<string, (engine: Engine) => Table> = {
 }
 
 for (const [name, engine] of Object.entries(engines)) {
-  for (const [what, { table, says, schemas, only = [name] }] of Object.entries(misfits)) {
+  for (const [what, { table, message, schemas, only = [name] }] of Object.entries(unusableTables)) {
     if (!only.includes(name)) continue
-    t.test(`${name}: a table with ${what} refuses to start, and doctor says why`, engine.service, async (t) => {
+    t.test(`${name}: a table with ${what} is refused at startup and by doctor`, engine.service, async (t) => {
       const { adapters, config, run } = await engine.open(t)
       const own = table(engine)
       for (const sql of [own.before, createSql(engine, own), own.after]) if (sql !== undefined) await run(sql)
       for (const [adapterName, make] of Object.entries(adapters)) {
         await t.rejects(
           buildApp(t, { adapter: make(), ...(schemas === undefined ? {} : { schemas: schemas() }) }),
-          { ...TABLE_MISMATCH, message: says },
+          { ...TABLE_MISMATCH, message },
           adapterName
         )
       }
       const more =
         schemas === undefined
           ? ''
-          : `schemas: ${what.includes('object ids') ? 'userSchemas({}, { id: objectIdId() })' : what.includes('e-mails') ? 'userSchemas({ note: Type.Optional(Type.String()) })' : 'userSchemas({}, { id: integerId() })'},`
+          : `schemas: ${what.includes('object ids') ? 'userSchemas({}, { id: objectIdId() })' : what.includes('text field') ? 'userSchemas({ note: Type.Optional(Type.String()) })' : 'userSchemas({}, { id: integerId() })'},`
       const { out, code } = await makePlaceIn(places, program).run(['doctor'], { adapter: config, more })
       t.equal(code, 1)
       t.match(
@@ -236,12 +237,12 @@ for (const [name, engine] of Object.entries(engines)) {
           .split('\n')
           .filter((line) => line.startsWith('fail  schema:'))
           .join('\n'),
-        says
+        message
       )
     })
   }
 
-  for (const [what, table] of Object.entries(fitting)) {
+  for (const [what, table] of Object.entries(usableTables)) {
     t.test(`${name}: a table with ${what} is used`, engine.service, async (t) => {
       const { adapters, config, run } = await engine.open(t)
       const own = table(engine)
@@ -257,7 +258,7 @@ for (const [name, engine] of Object.entries(engines)) {
   }
 
   t.test(
-    `${name}: a row that a constraint refuses is a 500 whose cause is logged, never "try again later"`,
+    `${name}: a row that a constraint refuses is a 500 without retry-after, and its cause is logged`,
     engine.service,
     async (t) => {
       const { adapters, run } = await engine.open(t)
@@ -293,7 +294,11 @@ for (const [name, engine] of Object.entries(engines)) {
           `${adapterName}: a change`
         )
         await run(`INSERT INTO device (user_id) VALUES ('${String(id)}')`)
-        await t.rejects(app.users.delete({ id } as never), TABLE_MISMATCH, `${adapterName}: a row that others refer to`)
+        await t.rejects(
+          app.users.delete({ id } as never),
+          TABLE_MISMATCH,
+          `${adapterName}: a row that other rows reference`
+        )
         await run('DELETE FROM device')
         await t.resolves(app.users.delete({ id } as never))
       }
@@ -301,7 +306,7 @@ for (const [name, engine] of Object.entries(engines)) {
   )
 
   t.test(
-    `${name}: a table that is dropped while the application runs is a 500, whose cause says so`,
+    `${name}: a table that is dropped while the application runs is a 500 with the cause`,
     engine.service,
     async (t) => {
       const { adapters, run } = await engine.open(t)

@@ -13,7 +13,7 @@ import { verdicts, type ApiDocument } from './helpers/api-document.js'
 import { ARTHUR, backends, fastPasswords, PASSWORD, refused, SECRET } from './helpers/build-app.js'
 
 type Extend = (app: FastifyInstance) => void
-interface Place {
+interface Setup {
   before?: Extend
   after?: Extend
   options?: Partial<UsersOptions>
@@ -27,7 +27,7 @@ const optionsWith = (options: Partial<UsersOptions> = {}): UsersOptions => ({
   ...options
 })
 
-async function build (t: Test, { before, after, options }: Place): Promise<FastifyInstance> {
+async function build (t: Test, { before, after, options }: Setup): Promise<FastifyInstance> {
   const app = Fastify()
   t.teardown(() => app.close())
   before?.(app)
@@ -38,8 +38,8 @@ async function build (t: Test, { before, after, options }: Place): Promise<Fasti
   return app
 }
 
-/** Headers that say nothing of the error. */
-const USUAL = new Set([
+/** Headers that do not depend on the error. */
+const COMMON_HEADERS = new Set([
   'cache-control',
   'x-content-type-options',
   'content-type',
@@ -48,14 +48,15 @@ const USUAL = new Set([
   'connection'
 ])
 
-function told ({ statusCode, headers, body }: LightMyRequestResponse): object {
-  return { statusCode, body, headers: Object.fromEntries(Object.entries(headers).filter(([name]) => !USUAL.has(name))) }
+function errorParts ({ statusCode, headers, body }: LightMyRequestResponse): object {
+  const ownHeaders = Object.entries(headers).filter(([name]) => !COMMON_HEADERS.has(name))
+  return { statusCode, body, headers: Object.fromEntries(ownHeaders) }
 }
 
 const UNDER_PRESSURE = createError('FST_UNDER_PRESSURE', 'Service Unavailable', 503)
 
-/** Errors as plugins throw them in hooks, each with the status of its reply. */
-const FOREIGN: Record<string, [number, (request: FastifyRequest, reply: FastifyReply) => unknown]> = {
+/** Errors that other plugins throw in hooks, each with the expected status of the reply. */
+const PLUGIN_ERRORS: Record<string, [number, (request: FastifyRequest, reply: FastifyReply) => unknown]> = {
   'an overloaded server': [
     503,
     (_request, reply) => {
@@ -63,7 +64,7 @@ const FOREIGN: Record<string, [number, (request: FastifyRequest, reply: FastifyR
       return new UNDER_PRESSURE()
     }
   ],
-  'a rate limiter with a body of its own': [
+  'a rate limiter with a custom body': [
     429,
     (_request, reply) => {
       reply.headers({ 'retry-after': 60, 'x-ratelimit-limit': 3, 'x-ratelimit-remaining': 0 })
@@ -76,7 +77,7 @@ const FOREIGN: Record<string, [number, (request: FastifyRequest, reply: FastifyR
       }
     }
   ],
-  'a body of its own with a status that our routes document': [
+  'a custom body with a status that our routes document': [
     403,
     () => ({ statusCode: 403, reason: 'not from here', list: [1, { two: 2 }] })
   ],
@@ -89,7 +90,10 @@ const FOREIGN: Record<string, [number, (request: FastifyRequest, reply: FastifyR
         headers: { 'www-authenticate': 'Basic realm="camelot"' }
       })
   ],
-  'the status of Koa': [418, () => Object.assign(new Error('A teapot.'), { status: 418, code: 'APP_TEAPOT' })],
+  'an error with `status` instead of `statusCode`': [
+    418,
+    () => Object.assign(new Error('A teapot.'), { status: 418, code: 'APP_TEAPOT' })
+  ],
   'a status set on the reply': [
     507,
     (_request, reply) => {
@@ -98,8 +102,8 @@ const FOREIGN: Record<string, [number, (request: FastifyRequest, reply: FastifyR
     }
   ],
   'a status above 500': [504, () => Object.assign(new Error('Late.'), { statusCode: 504, code: 'APP_LATE' })],
-  'a 500 that says so': [500, () => createError('APP_BROKEN', 'The disk is full.', 500)()],
-  'a problem of validation by another code': [
+  'an explicit status 500': [500, () => createError('APP_BROKEN', 'The disk is full.', 500)()],
+  'a validation error with another code': [
     422,
     () => Object.assign(new Error('No.'), { statusCode: 422, code: 'APP_NO' })
   ]
@@ -107,14 +111,14 @@ const FOREIGN: Record<string, [number, (request: FastifyRequest, reply: FastifyR
 
 const HOOKS = ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'preSerialization', 'onSend'] as const
 
-for (const [name, [status, make]] of Object.entries(FOREIGN)) {
-  t.test(`the error of another plugin's hook stays as it is on our routes: ${name}`, async (t) => {
+for (const [name, [status, make]] of Object.entries(PLUGIN_ERRORS)) {
+  t.test(`an error of another plugin's hook is not changed on our routes: ${name}`, async (t) => {
     for (const hook of HOOKS) {
       const app = await build(t, {
         before (app) {
           let thrown = false
           app.addHook(hook as 'onRequest', async (request, reply) => {
-            // the hooks differ in parameters that are not read
+            // `as 'onRequest'`: the hooks differ only in parameters that are not used here
             if (thrown) return
             thrown = true
             throw make(request, reply)
@@ -129,13 +133,13 @@ for (const [name, [status, make]] of Object.entries(FOREIGN)) {
       const own = await app.inject({ method: 'POST', url: '/own/register', payload })
       const ours = await app.inject({ method: 'POST', url: '/auth/register', payload })
       t.equal(ours.statusCode, status, hook)
-      t.same(told(ours), told(own), `${hook}: as on the application's own routes`)
+      t.same(errorParts(ours), errorParts(own), `${hook}: equals the reply of the application's own route`)
     }
   })
 }
 
 t.test(
-  'the error of another plugin reaches the error handler of the application, set before or after ours',
+  "an error of another plugin reaches the application's error handler, set before or after the plugin",
   async (t) => {
     const setHandler: Extend = (app) => {
       app.setErrorHandler(async (error: FastifyError, _request, reply) => {
@@ -148,7 +152,7 @@ t.test(
         throw new UNDER_PRESSURE()
       })
     }
-    const places: Record<string, Place> = {
+    const setups: Record<string, Setup> = {
       before: {
         before: (app) => {
           setHandler(app)
@@ -157,9 +161,9 @@ t.test(
       },
       after: { before: addHook, after: setHandler }
     }
-    for (const [name, place] of Object.entries(places)) {
+    for (const [name, setup] of Object.entries(setups)) {
       for (const compatibility of [undefined, 'fastapi-users'] as const) {
-        const app = await build(t, { ...place, options: compatibility === undefined ? {} : { compatibility } })
+        const app = await build(t, { ...setup, options: compatibility === undefined ? {} : { compatibility } })
         const reply = await app.inject({ method: 'POST', url: '/auth/register', payload: {} })
         t.same(
           [reply.statusCode, reply.headers['x-handler'], reply.json()],
@@ -171,7 +175,7 @@ t.test(
   }
 )
 
-t.test('an error of another plugin without a status is a 500 that reveals nothing', async (t) => {
+t.test('an error of another plugin without a valid status is a 500 without details', async (t) => {
   for (const error of [
     new TypeError('canary'),
     Object.assign(new Error('canary'), { statusCode: 200 }),
@@ -212,11 +216,15 @@ t.test('by default our errors do not reach the error handler of the application'
     415
   )
   t.same(seen, [])
-  t.same((await app.inject('/guarded')).json(), { own: true }, 'those of the guard on its own routes do')
+  t.same(
+    (await app.inject('/guarded')).json(),
+    { own: true },
+    "errors of the guard on the application's routes reach it"
+  )
 })
 
 t.test(
-  "with errorHandler: 'application' every error of ours reaches the error handler of the application",
+  "with errorHandler: 'application' each error of the plugin reaches the application's error handler",
   async (t) => {
     const handle: Extend = (app) => {
       app.setErrorHandler(async (error: FastifyError & { detail?: unknown }, _request, reply) => {
@@ -279,7 +287,7 @@ t.test(
 )
 
 t.test(
-  "with errorHandler: 'application' and no error handler, Fastify's own replies with code and detail",
+  "with errorHandler: 'application' and no error handler, the default handler of Fastify replies with code and detail",
   async (t) => {
     const app = await build(t, {
       options: {
@@ -309,7 +317,7 @@ t.test(
 )
 
 t.test(
-  "with errorHandler: 'application' the API document names statuses and codes and leaves the form open",
+  "with errorHandler: 'application' the OpenAPI document lists statuses and codes without reply schemas",
   async (t) => {
     const options = optionsWith({ errorHandler: 'application' })
     const app = Fastify()
@@ -328,7 +336,7 @@ t.test(
   }
 )
 
-t.test('errorHandler takes its two words only', async (t) => {
+t.test('an unknown value of errorHandler is refused', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await t.rejects(

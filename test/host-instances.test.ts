@@ -16,8 +16,8 @@ const optionsWith = (options: Partial<UsersOptions> = {}): UsersOptions => ({
   ...options
 })
 
-// The point of this test is that it compiles: each instance has other type arguments.
-t.test('instances with any logger and server take the plugins and the test helpers', async (t) => {
+// This test checks types: it must compile for instances with different type arguments.
+t.test('the plugins and test helpers accept instances with any logger and server type', async (t) => {
   const lines: string[] = []
   const logged = Fastify({
     loggerInstance: pino(
@@ -67,13 +67,13 @@ t.test('instances with any logger and server take the plugins and the test helpe
   t.match(await asUser(http2, { email: ARTHUR }), { authorization: /^Bearer / })
 })
 
-function newApp (t: Test): FastifyInstance {
+function createApp (t: Test): FastifyInstance {
   const app = Fastify()
   t.teardown(() => app.close())
   return app
 }
 
-t.test('an option of register that belongs to a scope is refused, with the scope in the message', async (t) => {
+t.test('prefix, logLevel and logSerializers are refused with advice to set them on a scope', async (t) => {
   for (const option of [{ prefix: '/api' }, { logLevel: 'warn' as const }, { logSerializers: {} }]) {
     const [name = ''] = Object.keys(option)
     const message = new RegExp(
@@ -81,13 +81,13 @@ t.test('an option of register that belongs to a scope is refused, with the scope
     )
     await t.rejects(
       async () => {
-        await newApp(t).register(users, { ...optionsWith(), ...option })
+        await createApp(t).register(users, { ...optionsWith(), ...option })
       },
       { code: 'FST_USERS_INVALID_OPTION', message },
       name
     )
   }
-  const app = newApp(t)
+  const app = createApp(t)
   await app.register(
     async (scope) => {
       await scope.register(users, optionsWith())
@@ -104,7 +104,7 @@ t.test('an option of register that belongs to a scope is refused, with the scope
   t.equal((await app.inject('/api/guarded')).statusCode, 401)
 })
 
-t.test('a decorator of the application under one of our names is an error that says what to do', async (t) => {
+t.test('a decorator of the application with a name of the plugin is refused with advice', async (t) => {
   const own: Record<string, (app: FastifyInstance) => unknown> = {
     users: (app) => app.decorate('users' as 'x', []),
     authenticate: (app) => app.decorate('authenticate' as 'x', async () => {}),
@@ -112,8 +112,8 @@ t.test('a decorator of the application under one of our names is an error that s
     authentication: (app) => app.decorateRequest('authentication' as 'x', '')
   }
   for (const [name, decorate] of Object.entries(own)) {
-    for (const place of ['the same instance', 'an outer one']) {
-      const app = newApp(t)
+    for (const location of ['the same instance', 'the parent instance']) {
+      const app = createApp(t)
       decorate(app)
       const register = async (scope: FastifyInstance): Promise<void> => {
         await scope.register(users, optionsWith())
@@ -121,26 +121,26 @@ t.test('a decorator of the application under one of our names is an error that s
       const refusal = { code: 'FST_USERS_NAME_TAKEN', message: new RegExp(`already has a decorator "${name}".*Rename yours`) }
       await t.rejects(
         async () => {
-          await (place === 'an outer one' ? app.register(register) : register(app))
+          await (location === 'the parent instance' ? app.register(register) : register(app))
         },
         refusal,
-        `${name} on ${place}`
+        `${name} on ${location}`
       )
     }
   }
   await t.rejects(
     async () => {
-      const app = newApp(t)
+      const app = createApp(t)
       await app.register(users, optionsWith())
       await app.register(users, optionsWith({ name: 'staff' }))
     },
     { code: 'FST_USERS_ALREADY_REGISTERED' },
-    'a second registration has its own error'
+    'a second registration is another error'
   )
 })
 
-t.test('@fastify/jwt of the application may be there first: it has the same request.user', async (t) => {
-  const app = newApp(t)
+t.test('@fastify/jwt may be registered first, although it decorates request.user too', async (t) => {
+  const app = createApp(t)
   await app.register(fastifyJwt, { secret: SECRET })
   await app.register(users, optionsWith())
   app.get('/guarded', { preHandler: authenticate }, async (request) => ({ email: currentUser(request).email }))
