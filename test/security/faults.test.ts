@@ -93,11 +93,14 @@ for (const [position, [flowName, flow]] of Object.entries(flows).entries()) {
       const complete = changesOf(usersBefore, await whole.store.rows('user'))
       t.ok(calls > 0, `${calls} calls`)
 
+      const round = await start(t, flow.options)
+      const { store, app, own, session, login, send } = round
+      const run = await flow.prepare(round)
+      await app.users.settled()
+      const restore = await store.snapshot()
       for (let k = 1; k <= calls; k++) {
         for (const [faultName, fault] of faultsFor(position + k)) {
-          const round = await start(t, flow.options)
-          const { store, app, own, session, login, send } = round
-          const run = await flow.prepare(round)
+          await restore()
           const before = { users: await store.rows('user'), tokens: await store.rows('accesstoken') }
           store.watch(failAt(k, fault))
           const reply = await run()
@@ -142,6 +145,7 @@ for (const [position, [flowName, flow]] of Object.entries(flows).entries()) {
             again.statusCode === flow.success || changed.length > 0 || flow.success >= 400,
             `${label}: works when the store does (${again.statusCode})`
           )
+          await app.users.settled()
         }
       }
     }
@@ -157,9 +161,12 @@ t.test('DEP-01, ERR-02: an answer that is lost after the write is 503 too, and l
     await good()
     const calls = whole.store.calls
     const complete = changesOf(usersBefore, await whole.store.rows('user'))
+    const round = await start(t, flow.options)
+    const run = await flow.prepare(round)
+    await round.app.users.settled()
+    const restore = await round.store.snapshot()
     for (let k = 1; k <= calls; k++) {
-      const round = await start(t, flow.options)
-      const run = await flow.prepare(round)
+      await restore()
       const before = await round.store.rows('user')
       round.store.watch(({ n, proceed }) =>
         n === k
@@ -169,6 +176,7 @@ t.test('DEP-01, ERR-02: an answer that is lost after the write is 503 too, and l
           : proceed()
       )
       const reply = await run()
+      await round.app.users.settled()
       round.store.watch()
       if (flow.bestEffort?.includes(k) === true) continue
       t.equal(reply.statusCode, 503, `${flowName}, call ${k}`)
@@ -381,32 +389,35 @@ t.test(
   'ERR-01, ERR-02, ERR-03, LOG-06, RST-02: whatever a hook throws, a request never succeeds by it, and nothing of it is told',
   async (t) => {
     for (const [turnOf, [event, [flowName, later, options = {}]]] of Object.entries(firing).entries()) {
+      let hook: () => unknown = () => {}
+      const round = await start(t, { hooks: { [event]: () => hook() }, ...options })
+      const { store, app } = round
+      const flow = flows[flowName]
+      if (flow === undefined) throw new Error(flowName)
+      const run =
+        event === 'onRegisterExisting'
+          ? () => round.send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })
+          : await flow.prepare(round)
+      await app.users.settled()
+      const restore = await store.snapshot()
       for (const [position, [what, make]] of Object.entries(throwables).entries()) {
         // each event meets several, and each of them several events
         if (position > 1 && position % 4 !== turnOf % 4) continue
         for (const how of position < 2
           ? (['throws', 'rejects'] as const)
           : ([position % 2 === 0 ? 'throws' : 'rejects'] as const)) {
-          let armed = false
-          const hook =
+          hook = () => {}
+          await restore()
+          const before = { all: await store.dump(), tokens: (await store.rows('accesstoken')).length }
+          hook =
             how === 'throws'
               ? () => {
-                  if (armed) throw make()
+                  throw make()
                 }
               : async () => {
                 await turn()
-                if (armed) throw make()
+                throw make()
               }
-          const round = await start(t, { hooks: { [event]: hook }, ...options })
-          const { store, app } = round
-          const flow = flows[flowName]
-          if (flow === undefined) throw new Error(flowName)
-          const run =
-            event === 'onRegisterExisting'
-              ? () => round.send('POST', '/auth/register', { email: ARTHUR, password: PASSWORD })
-              : await flow.prepare(round)
-          const before = { all: await store.dump(), tokens: (await store.rows('accesstoken')).length }
-          armed = true
           const reply = await run()
           await app.users.settled()
           const label = `${event} ${how} ${what}`
