@@ -22,6 +22,8 @@ const backends = (): UsersOptions['backends'] => [
 ]
 
 interface Setup extends TestApp {
+  /** Restores the rows that were stored when the setup was complete. */
+  restore(): Promise<void>
   store: WatchedAdapter
   ids: Record<string, string>
   headers: Record<string, string>
@@ -39,7 +41,8 @@ async function createSetup (t: Test, backend: string, options: Partial<UsersOpti
     reply.statusCode === 204
       ? { cookie: cookieOf(reply) }
       : { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` }
-  return { ...built, store, ids, headers }
+  await built.app.users.settled()
+  return { ...built, store, ids, headers, restore: await store.snapshot() }
 }
 
 /** Requests that Arthur's session authenticates. */
@@ -87,11 +90,13 @@ async function readEffects ({ store, events, app }: Setup): Promise<unknown> {
 for (const backend of ['jwt', 'stored']) {
   for (const [what, { send, options = {} }] of Object.entries(requests)) {
     t.test(`SES-06, RACE-04: a session that ends before the write has no effect: ${what} (${backend})`, async (t) => {
+      const setup = await createSetup(t, backend, options)
+      const { store } = setup
       for (const [end, act] of Object.entries(endings).filter(([end]) => backend === 'jwt' || end === 'endSessions')) {
         let refusals = 0
         for (let callNumber = 1, isComplete = false; !isComplete; callNumber++) {
-          const setup = await createSetup(t, backend, options)
-          const { store } = setup
+          await setup.restore()
+          setup.events.length = 0
           const before = await readEffects(setup)
           let [count, isEnding, written] = [0, false, false]
           store.watch(async ({ method, model, proceed }) => {
@@ -105,6 +110,7 @@ for (const backend of ['jwt', 'stored']) {
             return await proceed()
           })
           const reply = await send(setup)
+          await setup.app.users.settled()
           store.watch()
           isComplete = count < callNumber // the request makes fewer calls
           if (reply.statusCode < 300) continue // the write came before the end of the session
@@ -120,10 +126,12 @@ for (const backend of ['jwt', 'stored']) {
 
 t.test('LOG-07: a request is refused if its session logs out before the write', async (t) => {
   for (const [what, { send, options = {} }] of Object.entries(requests)) {
+    const setup = await createSetup(t, 'stored', options)
+    const { store, headers } = setup
     let refusals = 0
     for (let callNumber = 1, isComplete = false; !isComplete; callNumber++) {
-      const setup = await createSetup(t, 'stored', options)
-      const { store, headers } = setup
+      await setup.restore()
+      setup.events.length = 0
       const before = await readEffects(setup)
       let [count, isEnding] = [0, false]
       store.watch(async ({ method, proceed }) => {
@@ -137,6 +145,7 @@ t.test('LOG-07: a request is refused if its session logs out before the write', 
         return await proceed()
       })
       const reply = await send(setup)
+      await setup.app.users.settled()
       store.watch()
       isComplete = count < callNumber // the request makes fewer calls
       if (reply.statusCode < 300) continue

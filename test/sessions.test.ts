@@ -635,9 +635,11 @@ interface Actor {
 }
 type Name = 'a' | 'b'
 
+// one for all tests: Node.js 20 copies every storage that was ever used into each new asynchronous resource
+const context = new AsyncLocalStorage<Name>()
+
 /** Runs two tasks in one process and lets their calls of the store happen in a given order, one at a time. */
 class Turns {
-  readonly #context = new AsyncLocalStorage<Name>()
   #actors: Partial<Record<Name, Actor>> = {}
   /** The calls that happened: who, what. */
   readonly log: [Name, string][] = []
@@ -646,7 +648,7 @@ class Turns {
     const gated =
       <A extends unknown[], R>(name: string, call: (...args: A) => R) =>
         async (...args: A): Promise<Awaited<R>> => {
-          const actor = this.#context.getStore()
+          const actor = context.getStore()
           if (actor !== undefined) {
             await this.#turn(actor)
             this.log.push([actor, name])
@@ -692,7 +694,7 @@ class Turns {
 
   async #start<T>(name: Name, task: () => Promise<T>): Promise<T> {
     try {
-      return await this.#context.run(name, async () => await task()) // inject() begins when it is awaited
+      return await context.run(name, async () => await task()) // inject() begins when it is awaited
     } finally {
       const actor = this.#actors[name]
       if (actor !== undefined) {

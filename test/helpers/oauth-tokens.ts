@@ -8,28 +8,30 @@ interface SigningKey {
   jwk: JsonWebKey
 }
 
-/** Signs id_tokens, well or ill. */
+/** Signs valid and invalid ID tokens. */
 export interface TokenSigner {
-  /** What the JWKS endpoint gives. */
+  /** The body of the JWKS endpoint's reply. */
   jwks: { keys: JsonWebKey[] }
   sign(claims: object, how?: SigningOptions): string
 }
 
 export interface SigningOptions {
-  /** `none` and `HS256` are for attacks: no signature, or one with the client secret's bytes. */
+  /** Attacks use `none` (no signature) and `HS256` (signed with `hmacSecret`). The default is RS256. */
   alg?: SigningAlgorithm | 'none' | 'HS256'
-  /** A key that the JWKS does not list, under the kid of one that it does. */
+  /** Sign with a key that is not in the JWKS, but use the `kid` of one that is. */
   foreignKey?: boolean
-  /** Another key id. */
+  /** The `kid` of the header. The default is that of the key. */
   kid?: string
   hmacSecret?: string
   header?: object
 }
 
-// RSA keys take long to make: one set serves all servers of a test file
+// creating an RSA key takes long: all servers of a test file share one set
 const keys = { RS256: makeKey('RS256', 'rsa-1'), ES256: makeKey('ES256', 'ec-1') }
 
-/** A signer of both algorithms. */
+const foreignKeys = new Map<string, SigningKey>()
+
+/** Creates a signer for both algorithms. */
 export function makeSigner (): TokenSigner {
   return {
     jwks: { keys: [keys.RS256.jwk, keys.ES256.jwk] },
@@ -38,10 +40,17 @@ export function makeSigner (): TokenSigner {
       const known = alg === 'ES256' ? keys.ES256 : keys.RS256
       const input = `${encode({ alg, typ: 'JWT', kid: kid ?? known.kid, ...header })}.${encode(claims)}`
       if (alg === 'HS256') return `${input}.${createHmac('sha256', hmacSecret).update(input).digest('base64url')}`
-      const { privateKey } = foreignKey ? makeKey(alg, known.kid) : known
+      const { privateKey } = foreignKey ? findForeignKey(alg, known.kid) : known
       return `${input}.${sign('sha256', Buffer.from(input), { key: privateKey, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`
     }
   }
+}
+
+/** Returns a key that the JWKS does not contain. Creates one for each algorithm and key id. */
+function findForeignKey (alg: SigningAlgorithm, kid: string): SigningKey {
+  const key = foreignKeys.get(`${alg} ${kid}`) ?? makeKey(alg, kid)
+  foreignKeys.set(`${alg} ${kid}`, key)
+  return key
 }
 
 function makeKey (alg: SigningAlgorithm, kid: string): SigningKey {

@@ -4,6 +4,9 @@ import type { AddressInfo } from 'node:net'
 import Provider, { type Configuration } from 'oidc-provider'
 import type { Test } from 'tap'
 
+// creating an RSA key takes long: all providers of a test file share one
+const signingKey = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' })
+
 /** Somebody with an account at the provider. */
 export interface Account {
   email?: string
@@ -62,7 +65,7 @@ export async function startOidcProvider (
     jwks: {
       keys: [
         {
-          ...generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' }),
+          ...signingKey,
           use: 'sig',
           kid: 'rsa'
         }
