@@ -1,9 +1,15 @@
 import { defineConfig } from 'vitepress'
 
+/** Returns the anchor of a heading in the form of GitHub, so that links to headings work on both sites. */
+function anchorOf (heading: string): string {
+  return heading.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-')
+}
+
 export default defineConfig({
   title: 'fastify-users',
   description: 'User management for Fastify',
   cleanUrls: true,
+  markdown: { anchor: { slugify: anchorOf } },
   themeConfig: {
     search: { provider: 'local' },
     outline: [2, 3],
