@@ -20,62 +20,63 @@ const LANCELOT = 'lancelot@camelot.bt'
 const NEW_PASSWORD = 'excalibur-9'
 
 type AnyHook = (payload: Record<string, unknown>, context: EventContext) => unknown
-/** Listeners of any event; what they return is not looked at, except by the plugin. */
-const hooksOf = (hooks: Partial<Record<EventName, AnyHook>>): UsersHooks => hooks as UsersHooks
-const add = (built: { app: TestApp['app'] }, name: EventName, hook: AnyHook): void => {
+/** Returns the listeners as `UsersHooks`, without the types of their events. */
+const asUsersHooks = (hooks: Partial<Record<EventName, AnyHook>>): UsersHooks => hooks as UsersHooks
+const addListener = (built: { app: TestApp['app'] }, name: EventName, hook: AnyHook): void => {
   built.app.users.addHook(name, hook as UsersHook<EventName>)
 }
 
-interface Journey {
+interface RequestCase {
   /** Events that the request fires, in order. */
-  fires: readonly EventName[]
+  events: readonly EventName[]
   options?: Partial<UsersOptions>
-  /** The status of the reply when nobody objects. */
+  /** The status of the reply when no listener throws. */
   status: number
-  /** The request is answered before the listeners run. */
+  /** Whether the listeners run after the reply. */
   background?: true
   run(built: TestApp): Promise<LightMyRequestResponse>
-  /** Whether the request has taken effect. */
-  done(built: TestApp): Promise<boolean>
+  /** Returns whether the request has taken effect. */
+  hasTakenEffect(built: TestApp): Promise<boolean>
 }
 
 const OTHER_SUPERUSER = 'lady.of.the.lake@camelot.bt'
-const exists = async ({ app }: TestApp, email: string): Promise<boolean> => (await app.users.getByEmail(email)) !== null
-const opens = async (built: TestApp, password: string): Promise<boolean> =>
+const userExists = async ({ app }: TestApp, email: string): Promise<boolean> =>
+  (await app.users.getByEmail(email)) !== null
+const isPassword = async (built: TestApp, password: string): Promise<boolean> =>
   (await built.app.users.checkCredentials({ username: ARTHUR, password })) !== null
 const form = { username: ARTHUR, password: PASSWORD }
 
-/** One request for every event. Arthur is an unverified superuser, and not the only one. */
-const journeys: Record<string, Journey> = {
+/** Requests that fire all events of the core. Arthur is an unverified superuser, and another superuser exists. */
+const requestCases: Record<string, RequestCase> = {
   register: {
-    fires: ['onBeforeRegister', 'onAfterRegister'],
+    events: ['onBeforeRegister', 'onAfterRegister'],
     status: 201,
     run: ({ send }) => send('POST', '/auth/register', { email: LANCELOT, password: PASSWORD }),
-    done: (built) => exists(built, LANCELOT)
+    hasTakenEffect: (built) => userExists(built, LANCELOT)
   },
-  'register quietly': {
-    fires: ['onBeforeRegister'],
+  'register with hidden accounts': {
+    events: ['onBeforeRegister'],
     options: { revealExistingAccounts: false },
     status: 202,
     run: ({ send }) => send('POST', '/auth/register', { email: LANCELOT, password: PASSWORD }),
-    done: (built) => exists(built, LANCELOT)
+    hasTakenEffect: (built) => userExists(built, LANCELOT)
   },
-  'register a known address quietly': {
-    fires: ['onRegisterExisting'],
+  'register a known e-mail with hidden accounts': {
+    events: ['onRegisterExisting'],
     options: { revealExistingAccounts: false },
     status: 202,
     background: true,
     run: ({ send }) => send('POST', '/auth/register', { email: ARTHUR, password: NEW_PASSWORD }),
-    done: async () => true
+    hasTakenEffect: async () => true
   },
-  'change the own profile': {
-    fires: ['onBeforeUpdate', 'onAfterUpdate'],
+  'change own profile': {
+    events: ['onBeforeUpdate', 'onAfterUpdate'],
     status: 200,
     run: async ({ send, bearer }) => await send('PATCH', '/users/me', { password: NEW_PASSWORD }, await bearer(ARTHUR)),
-    done: (built) => opens(built, NEW_PASSWORD)
+    hasTakenEffect: (built) => isPassword(built, NEW_PASSWORD)
   },
   'change a user': {
-    fires: ['onBeforeUpdate', 'onAfterUpdate'],
+    events: ['onBeforeUpdate', 'onAfterUpdate'],
     status: 200,
     run: async ({ app, send, bearer }) =>
       await send(
@@ -84,40 +85,40 @@ const journeys: Record<string, Journey> = {
         { is_verified: true },
         await bearer(ARTHUR)
       ),
-    done: async ({ app }) => (await app.users.getByEmail(ARTHUR))?.is_verified === true
+    hasTakenEffect: async ({ app }) => (await app.users.getByEmail(ARTHUR))?.is_verified === true
   },
   'delete a user': {
-    fires: ['onBeforeDelete', 'onAfterDelete'],
+    events: ['onBeforeDelete', 'onAfterDelete'],
     status: 204,
     run: async ({ app, send, bearer }) =>
       await send('DELETE', `/users/${(await app.users.getByEmail(ARTHUR))?.id ?? ''}`, undefined, await bearer(ARTHUR)),
-    done: async (built) => !(await exists(built, ARTHUR))
+    hasTakenEffect: async (built) => !(await userExists(built, ARTHUR))
   },
   'ask for a verify token': {
-    fires: ['onAfterRequestVerify'],
+    events: ['onAfterRequestVerify'],
     status: 202,
     background: true,
     run: ({ send }) => send('POST', '/auth/request-verify-token', { email: ARTHUR }),
-    done: async () => true
+    hasTakenEffect: async () => true
   },
   verify: {
-    fires: ['onAfterVerify'],
+    events: ['onAfterVerify'],
     status: 200,
     run: async (built) => {
       await built.app.users.requestVerify(ARTHUR)
       return await built.send('POST', '/auth/verify', { token: await built.tokenOf('onAfterRequestVerify') })
     },
-    done: async ({ app }) => (await app.users.getByEmail(ARTHUR))?.is_verified === true
+    hasTakenEffect: async ({ app }) => (await app.users.getByEmail(ARTHUR))?.is_verified === true
   },
   'ask for a reset token': {
-    fires: ['onAfterForgotPassword'],
+    events: ['onAfterForgotPassword'],
     status: 202,
     background: true,
     run: ({ send }) => send('POST', '/auth/forgot-password', { email: ARTHUR }),
-    done: async () => true
+    hasTakenEffect: async () => true
   },
   'reset the password': {
-    fires: ['onAfterVerify', 'onAfterResetPassword'],
+    events: ['onAfterVerify', 'onAfterResetPassword'],
     status: 200,
     run: async (built) => {
       await built.app.users.forgotPassword(ARTHUR)
@@ -126,31 +127,31 @@ const journeys: Record<string, Journey> = {
         password: NEW_PASSWORD
       })
     },
-    done: (built) => opens(built, NEW_PASSWORD)
+    hasTakenEffect: (built) => isPassword(built, NEW_PASSWORD)
   },
   login: {
-    fires: ['onBeforeLogin', 'onIssueToken', 'onAfterLogin'],
+    events: ['onBeforeLogin', 'onIssueToken', 'onAfterLogin'],
     status: 200,
     run: ({ send }) => send('POST', '/auth/jwt/login', form),
-    done: async () => true
+    hasTakenEffect: async () => true
   },
   'log in with a cookie': {
-    fires: ['onBeforeLogin', 'onIssueToken', 'onAfterLogin'],
+    events: ['onBeforeLogin', 'onIssueToken', 'onAfterLogin'],
     status: 204,
     run: ({ send }) => send('POST', '/auth/cookie/login', form),
-    done: async () => true
+    hasTakenEffect: async () => true
   },
   'log in with a wrong password': {
-    fires: ['onLoginFailed'],
+    events: ['onLoginFailed'],
     status: 400,
     run: ({ send }) => send('POST', '/auth/jwt/login', { ...form, password: NEW_PASSWORD }),
-    done: async () => true
+    hasTakenEffect: async () => true
   },
   'log out': {
-    fires: ['onAfterLogout'],
+    events: ['onAfterLogout'],
     status: 204,
     run: async ({ send, cookie }) => await send('POST', '/auth/cookie/logout', undefined, await cookie(ARTHUR)),
-    done: async () => true
+    hasTakenEffect: async () => true
   }
 }
 
@@ -165,41 +166,41 @@ async function withArthur (
   return built
 }
 
-/** Events that routes of features fire. */
-const ofFeatures = ['onAfterLink', 'onAfterUnlink']
+/** Events that only features fire. */
+const featureEvents = ['onAfterLink', 'onAfterUnlink']
 
-t.test('every event has a request in the tests below', async (t) => {
+t.test('each event is fired by a request of the tests below', async (t) => {
   t.same(
-    [...new Set(Object.values(journeys).flatMap(({ fires }) => fires)), ...ofFeatures].sort(),
+    [...new Set(Object.values(requestCases).flatMap(({ events }) => events)), ...featureEvents].sort(),
     [...eventNames].sort()
   )
 })
 
-t.test('row 60: listeners of an event run one after the other, that of the options first', async (t) => {
-  for (const [what, { fires, options, status, run }] of Object.entries(journeys)) {
-    for (const name of fires) {
+t.test('row 60: listeners of an event run one after the other, and the listener of the options is first', async (t) => {
+  for (const [what, { events, options, status, run }] of Object.entries(requestCases)) {
+    for (const name of events) {
       const seen: string[] = []
       const listener =
-        (which: string): AnyHook =>
+        (label: string): AnyHook =>
           async () => {
-            seen.push(`${which} starts`)
+            seen.push(`${label} starts`)
             await nextTurn()
             await nextTurn()
-            seen.push(`${which} ends`)
+            seen.push(`${label} ends`)
           }
-      const built = await withArthur(t, { ...options, hooks: hooksOf({ [name]: listener('option') }) }, (app) => {
-        add({ app }, name, listener('first'))
-        add({ app }, name, () => {
+      const built = await withArthur(t, { ...options, hooks: asUsersHooks({ [name]: listener('option') }) }, (app) => {
+        addListener({ app }, name, listener('first'))
+        addListener({ app }, name, () => {
           seen.push('synchronous')
         })
-        add({ app }, name, listener('last'))
+        addListener({ app }, name, listener('last'))
       })
       await built.app.users.settled()
       seen.length = 0
       const reply = await run(built)
       await built.app.users.settled()
       t.equal(reply.statusCode, status, what)
-      const once = [
+      const expectedSteps = [
         'option starts',
         'option ends',
         'first starts',
@@ -208,13 +209,13 @@ t.test('row 60: listeners of an event run one after the other, that of the optio
         'last starts',
         'last ends'
       ]
-      t.same(seen.slice(-once.length), once, `${what}: ${name}`)
-      t.equal(seen.length % once.length, 0, `${what}: ${name}`)
+      t.same(seen.slice(-expectedSteps.length), expectedSteps, `${what}: ${name}`)
+      t.equal(seen.length % expectedSteps.length, 0, `${what}: ${name}`)
     }
   }
 })
 
-t.test("row 60: a request fires its events in order, with the contract's payloads and the request", async (t) => {
+t.test('row 60: a request fires its events in order, with the documented payloads', async (t) => {
   const payloads: Record<EventName, string[]> = {
     onBeforeRegister: ['user'],
     onAfterRegister: ['user'],
@@ -235,11 +236,11 @@ t.test("row 60: a request fires its events in order, with the contract's payload
     onBeforeDelete: ['user'],
     onAfterDelete: ['user']
   }
-  for (const [what, { fires, options, run }] of Object.entries(journeys)) {
+  for (const [what, { events, options, run }] of Object.entries(requestCases)) {
     const seen: { name: EventName; payload: Record<string, unknown>; context: EventContext }[] = []
     const built = await withArthur(t, { ...options }, (app) => {
       for (const name of eventNames) {
-        add({ app }, name, (payload, context) => {
+        addListener({ app }, name, (payload, context) => {
           seen.push({ name, payload, context })
         })
       }
@@ -249,29 +250,29 @@ t.test("row 60: a request fires its events in order, with the contract's payload
     await built.app.users.settled()
     const names = seen.map(({ name }) => name)
     const fired =
-      what === 'register quietly'
-        ? [...fires, 'onAfterRegister']
-        : what === 'register a known address quietly'
-          ? ['onBeforeRegister', ...fires]
-          : fires
+      what === 'register with hidden accounts'
+        ? [...events, 'onAfterRegister']
+        : what === 'register a known e-mail with hidden accounts'
+          ? ['onBeforeRegister', ...events]
+          : events
     t.same(names.slice(-fired.length), fired, what)
     for (const {
       name,
       payload,
-      context: { request, reply: answer }
+      context: { request, reply: contextReply }
     } of seen.slice(-fired.length)) {
       t.same(Object.keys(payload).sort(), payloads[name], `${what}: ${name}`)
       t.equal(request?.url, reply.raw.req.url, `${what}: ${name} has the request`)
-      t.equal(answer?.request, request, `${what}: ${name} has its reply`)
+      t.equal(contextReply?.request, request, `${what}: ${name} has the reply`)
     }
   }
 })
 
-t.test('row 60: events of calls without a request have null for request and reply', async (t) => {
+t.test('row 60: events of calls without a request have null as request and reply', async (t) => {
   const contexts: [EventName, EventContext][] = []
   const built = await buildApp(t, {}, (app) => {
     for (const name of eventNames) {
-      add({ app }, name, (_payload, context) => {
+      addListener({ app }, name, (_payload, context) => {
         contexts.push([name, context])
       })
     }
@@ -289,54 +290,57 @@ t.test('row 60: events of calls without a request have null for request and repl
   await users.update(arthur, { is_verified: false })
   await users.delete(arthur)
   await users.settled()
-  const expected = eventNames.filter((name) => !['onAfterLogout', 'onRegisterExisting', ...ofFeatures].includes(name))
+  const otherEvents = ['onAfterLogout', 'onRegisterExisting', ...featureEvents]
+  const expected = eventNames.filter((name) => !otherEvents.includes(name))
   t.same([...new Set(contexts.map(([name]) => name))].sort(), [...expected].sort())
   for (const [name, context] of contexts) t.same(context, { request: null, reply: null }, name)
 })
 
-/** Errors of listeners, and the reply: its status, code and message. Other errors become the fixed 500. */
+/** Errors that listeners throw, with the status and code of the reply. */
 const REFUSED = Object.assign(new Error('Not today.'), { statusCode: 402, code: 'PAY_FIRST', detail: { price: 5 } })
-const FIXED: [number, string] = [500, 'FST_USERS_INTERNAL_ERROR']
-const faults: Record<string, [unknown, [number, string]]> = {
-  'a plain error': [new Error('canary: db.internal'), FIXED],
-  'an error with a code': [Object.assign(new Error('canary'), { code: 'ECONNREFUSED' }), FIXED],
-  'an error with status 500': [Object.assign(new Error('canary'), { statusCode: 500, code: 'X' }), FIXED],
-  'an error with status 503': [Object.assign(new Error('canary'), { statusCode: 503, code: 'X' }), FIXED],
-  'an error with status 200': [Object.assign(new Error('canary'), { statusCode: 200, code: 'X' }), FIXED],
-  'an error with status 302': [Object.assign(new Error('canary'), { statusCode: 302, code: 'X' }), FIXED],
-  'an error with text for a status': [Object.assign(new Error('canary'), { statusCode: '404', code: 'X' }), FIXED],
-  text: ['canary', FIXED],
-  'a number': [42, FIXED],
-  null: [null, FIXED],
-  undefined: [undefined, FIXED],
+const FIXED_500: [number, string] = [500, 'FST_USERS_INTERNAL_ERROR']
+const listenerErrors: Record<string, [unknown, [number, string]]> = {
+  'a plain error': [new Error('canary: db.internal'), FIXED_500],
+  'an error with a code': [Object.assign(new Error('canary'), { code: 'ECONNREFUSED' }), FIXED_500],
+  'an error with status 500': [Object.assign(new Error('canary'), { statusCode: 500, code: 'X' }), FIXED_500],
+  'an error with status 503': [Object.assign(new Error('canary'), { statusCode: 503, code: 'X' }), FIXED_500],
+  'an error with status 200': [Object.assign(new Error('canary'), { statusCode: 200, code: 'X' }), FIXED_500],
+  'an error with status 302': [Object.assign(new Error('canary'), { statusCode: 302, code: 'X' }), FIXED_500],
+  'an error with text for a status': [Object.assign(new Error('canary'), { statusCode: '404', code: 'X' }), FIXED_500],
+  text: ['canary', FIXED_500],
+  'a number': [42, FIXED_500],
+  null: [null, FIXED_500],
+  undefined: [undefined, FIXED_500],
   'a refusal': [REFUSED, [402, 'PAY_FIRST']],
   'a refusal made by refuse()': [refuse(423, 'LOCKED', 'Locked.'), [423, 'FST_USERS_REFUSED']],
   'a refusal without code': [Object.assign(new Error('Not today.'), { statusCode: 409 }), [409, 'FST_USERS_REFUSED']]
 }
 
-/** Each journey with those of its events that no journey before it has. */
-const firstOfEvent: [string, Journey, EventName[]][] = Object.entries(journeys).map(([what, journey], i, all) => [
-  what,
-  journey,
-  journey.fires.filter((name) => !all.slice(0, i).some(([, { fires }]) => fires.includes(name)))
-])
+/** Each request with those of its events that no earlier request fires. */
+const casesWithNewEvents: [string, RequestCase, EventName[]][] = Object.entries(requestCases).map(
+  ([what, requestCase], i, all) => [
+    what,
+    requestCase,
+    requestCase.events.filter((name) => !all.slice(0, i).some(([, { events }]) => events.includes(name)))
+  ]
+)
 
 t.test(
-  'ERR-01, ERR-02: a listener before the deed that throws prevents it; a 4xx error is the reply, any other a fixed 500',
+  'ERR-01, ERR-02: an error in an onBefore listener stops the action; a 4xx error is the reply, others become a 500',
   async (t) => {
-    for (const [what, { options, run, done }, names] of firstOfEvent) {
+    for (const [what, { options, run, hasTakenEffect }, names] of casesWithNewEvents) {
       for (const name of names.filter((event) => event.startsWith('onBefore'))) {
-        for (const [fault, [error, expected]] of Object.entries(faults)) {
+        for (const [fault, [error, expected]] of Object.entries(listenerErrors)) {
           let later = 0
           const built = await withArthur(t, { ...options }, (app) => {
             const isKnown = ({ email }: { email: string }): boolean => [ARTHUR, OTHER_SUPERUSER].includes(email)
-            let armed = name !== 'onBeforeRegister' // those who are there before are let in
-            if (name === 'onBeforeLogin') armed = what.startsWith('log')
-            add({ app }, name, ({ user }) => {
-              if (!armed && isKnown(user as { email: string })) return
+            let isThrowing = name !== 'onBeforeRegister' // the two users of the setup are created
+            if (name === 'onBeforeLogin') isThrowing = what.startsWith('log')
+            addListener({ app }, name, ({ user }) => {
+              if (!isThrowing && isKnown(user as { email: string })) return
               throw error
             })
-            add({ app }, name, ({ user }) => {
+            addListener({ app }, name, ({ user }) => {
               if (!isKnown(user as { email: string }) || name !== 'onBeforeRegister') later++
             })
           })
@@ -344,8 +348,8 @@ t.test(
           const about = `${what}: ${name} throws ${fault}`
           t.same([reply.statusCode, reply.json<{ code: string }>().code], expected, about)
           t.notMatch(reply.body, 'canary', about)
-          t.equal(later, 0, `${about}: later listeners do not run`)
-          t.notOk(name !== 'onBeforeLogin' && (await done(built)), `${about}: nothing happened`)
+          t.equal(later, 0, `${about}: the later listeners do not run`)
+          t.notOk(name !== 'onBeforeLogin' && (await hasTakenEffect(built)), `${about}: the action has no effect`)
           t.equal(reply.headers['set-cookie'], undefined, about)
           t.notMatch(reply.body, 'access_token', about)
           if (error === REFUSED) t.match(reply.json(), { message: 'Not today.', detail: { price: 5 } })
@@ -355,7 +359,7 @@ t.test(
   }
 )
 
-t.test('row 62: onBeforeDelete keeps the user, whose session goes on', async (t) => {
+t.test('row 62: an error in onBeforeDelete keeps the user and the session', async (t) => {
   const built = await withArthur(t, {
     hooks: {
       onBeforeDelete () {
@@ -370,30 +374,30 @@ t.test('row 62: onBeforeDelete keeps the user, whose session goes on', async (t)
   t.equal((await built.send('GET', '/users/me', undefined, cookie)).statusCode, 200)
 })
 
-t.test('ERR-01: a listener after the deed that throws fails the request, and the deed stays done', async (t) => {
-  for (const [what, { options, background, run, done }, names] of firstOfEvent) {
+t.test('ERR-01: an error in an onAfter listener fails the request, but the action has taken effect', async (t) => {
+  for (const [what, { options, background, run, hasTakenEffect }, names] of casesWithNewEvents) {
     for (const name of names.filter((event) => !event.startsWith('onBefore'))) {
       if (background === true) continue
-      for (const [fault, [error, expected]] of Object.entries(faults)) {
-        let armed = false
+      for (const [fault, [error, expected]] of Object.entries(listenerErrors)) {
+        let isThrowing = false
         const built = await withArthur(t, { ...options }, (app) => {
-          add({ app }, name, () => {
-            if (armed) throw error
+          addListener({ app }, name, () => {
+            if (isThrowing) throw error
           })
         })
-        armed = true
+        isThrowing = true
         const reply = await run(built)
         const about = `${what}: ${name} throws ${fault}`
         t.same([reply.statusCode, reply.json<{ code: string }>().code], expected, about)
         t.notMatch(reply.body, 'canary', about)
-        armed = false
-        t.ok(await done(built), `${about}: it is done`)
+        isThrowing = false
+        t.ok(await hasTakenEffect(built), `${about}: the action has taken effect`)
       }
     }
   }
 })
 
-t.test('ERR-02: a listener of a login that throws leaves no session behind', async (t) => {
+t.test('ERR-02: a login whose listener throws leaves no stored session', async (t) => {
   for (const name of ['onBeforeLogin', 'onIssueToken', 'onAfterLogin'] as const) {
     const adapter = memory()
     const written: Record<string, unknown>[] = []
@@ -411,7 +415,7 @@ t.test('ERR-02: a listener of a login that throws leaves no session behind', asy
     })
     const built = await withArthur(t, {
       adapter: watched,
-      hooks: hooksOf({
+      hooks: asUsersHooks({
         [name] () {
           throw new Error('no')
         }
@@ -421,14 +425,14 @@ t.test('ERR-02: a listener of a login that throws leaves no session behind', asy
     const reply = await built.send('POST', '/auth/cookie/login', form)
     t.equal(reply.statusCode, 500)
     t.equal(reply.headers['set-cookie'], undefined)
-    t.equal(written.length, name === 'onBeforeLogin' ? 0 : 1, 'a token is made only after onBeforeLogin')
+    t.equal(written.length, name === 'onBeforeLogin' ? 0 : 1, 'a token is created only after onBeforeLogin')
     const tokens = models.find((model) => model.name === 'accesstoken')
     t.same(tokens && (await adapter.findMany(tokens, {}, { limit: 9 })), [], name)
   }
 })
 
 t.test(
-  'REG-02, RST-01, VER-01: listeners that send mail begin after the reply has been sent, their synchronous part too',
+  'REG-02, RST-01, VER-01: listeners that send mail start after the reply, including their synchronous part',
   async (t) => {
     const cases: Record<
       string,
@@ -466,7 +470,7 @@ t.test(
         app.addHook('onResponse', async ({ method }) => {
           seen.push(`replied to ${method}`)
         })
-        add({ app }, name as EventName, (_payload, { reply }) => {
+        addListener({ app }, name as EventName, (_payload, { reply }) => {
           if (reply !== null) seen.push(reply.raw.writableFinished ? 'mail after the reply' : 'mail before the reply')
         })
       })
@@ -474,13 +478,13 @@ t.test(
       t.equal((await run(built)).statusCode, status, what)
       await built.app.users.settled()
       t.equal(seen.filter((entry) => String(entry).startsWith('mail')).join(), 'mail after the reply', what)
-      t.equal(seen.at(-1), 'mail after the reply', `${what}: last of all`)
+      t.equal(seen.at(-1), 'mail after the reply', `${what}: the mail is sent last`)
     }
   }
 )
 
 t.test(
-  'work after a reply that never comes begins when the connection ends, and work without a reply begins at once',
+  'background work starts when the connection closes without a reply, and at once if there is no request',
   async (t) => {
     const mails: string[] = []
     const built = await withArthur(
@@ -509,19 +513,19 @@ t.test(
   }
 )
 
-t.test('an error of a listener after the reply is logged, changes no reply and stops only its own event', async (t) => {
+t.test('an error in a listener after the reply is logged and stops the later listeners of its event', async (t) => {
   for (const [
     what,
     {
-      fires: [name],
+      events: [name],
       options,
       status,
       background,
       run
     }
-  ] of Object.entries(journeys)) {
+  ] of Object.entries(requestCases)) {
     if (background !== true || name === undefined) continue
-    for (const [fault, [error]] of Object.entries(faults)) {
+    for (const [fault, [error]] of Object.entries(listenerErrors)) {
       let later = 0
       const lines: string[] = []
       const logger = {
@@ -536,10 +540,10 @@ t.test('an error of a listener after the reply is logged, changes no reply and s
         t,
         { ...options },
         (app) => {
-          add({ app }, name, () => {
+          addListener({ app }, name, () => {
             throw error
           })
-          add({ app }, name, () => {
+          addListener({ app }, name, () => {
             later++
           })
         },
@@ -557,7 +561,7 @@ t.test('an error of a listener after the reply is logged, changes no reply and s
 })
 
 t.test(
-  'onLoginFailed tells why, also of users that the reply does not tell of, and may refuse with its own status',
+  'onLoginFailed gets the reason, even if the reply hides it, and may refuse with another status',
   async (t) => {
     const seen: unknown[] = []
     let limit = false
@@ -592,7 +596,7 @@ t.test(
   }
 )
 
-t.test('onBeforeLogin may ask for a further step: 403 with its code, no token, and no later listener', async (t) => {
+t.test('onBeforeLogin may require another step: the reply is a 403 without a token', async (t) => {
   let later = 0
   for (const backend of ['jwt', 'cookie']) {
     const built = await withArthur(
@@ -600,7 +604,7 @@ t.test('onBeforeLogin may ask for a further step: 403 with its code, no token, a
       { hooks: { onBeforeLogin: () => ({ pending: { code: 'TOTP_NEEDED', body: { methods: ['totp'] } } }) } },
       (app) => {
         for (const name of ['onBeforeLogin', 'onIssueToken', 'onAfterLogin'] as const) {
-          add({ app }, name, () => {
+          addListener({ app }, name, () => {
             later++
           })
         }
@@ -617,7 +621,7 @@ t.test('onBeforeLogin may ask for a further step: 403 with its code, no token, a
   t.equal(later, 0)
 })
 
-t.test('what listeners return is not looked at, except a pending step of onBeforeLogin', async (t) => {
+t.test('return values of listeners are ignored, except `pending` of onBeforeLogin', async (t) => {
   const values: unknown[] = [
     1,
     0,
@@ -635,18 +639,18 @@ t.test('what listeners return is not looked at, except a pending step of onBefor
   ]
   for (const value of values) {
     const about = `returns ${typeof value} ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`
-    for (const [what, { options, status, run }, names] of firstOfEvent) {
-      const silent = names.filter(
+    for (const [what, { options, status, run }, names] of casesWithNewEvents) {
+      const ignored = names.filter(
         (name) => name !== 'onBeforeLogin' || typeof value !== 'object' || value === null || !('pending' in value)
       )
-      if (silent.length === 0) continue
+      if (ignored.length === 0) continue
       const later = new Set<EventName>()
       const built = await withArthur(
         t,
-        { ...options, hooks: hooksOf(Object.fromEntries(silent.map((name) => [name, () => value]))) },
+        { ...options, hooks: asUsersHooks(Object.fromEntries(ignored.map((name) => [name, () => value]))) },
         (app) => {
-          for (const name of silent) {
-            add({ app }, name, () => {
+          for (const name of ignored) {
+            addListener({ app }, name, () => {
               later.add(name)
             })
           }
@@ -657,7 +661,7 @@ t.test('what listeners return is not looked at, except a pending step of onBefor
       const reply = await run(built)
       await built.app.users.settled()
       t.equal(reply.statusCode, status, `${what} ${about}`)
-      t.same([...later].sort(), [...silent].sort(), `${what} ${about}: the next listeners run`)
+      t.same([...later].sort(), [...ignored].sort(), `${what} ${about}: the next listeners run`)
     }
   }
 })
@@ -686,10 +690,10 @@ t.test('row 61: onAfterLogin can add headers to the reply', async (t) => {
   for (const backend of ['jwt', 'cookie']) t.equal((await built.login(backend, ARTHUR)).headers['x-welcome'], 'Arthur')
 })
 
-t.test('settled() and close() wait for listeners that run after replies', async (t) => {
+t.test('settled() and close() wait for listeners that run after the reply', async (t) => {
   let release = (): void => {}
   const steps: string[] = []
-  const gate = (): void => {
+  const blockListener = (): void => {
     const held = new Promise<void>((resolve) => {
       release = resolve
     })
@@ -706,11 +710,11 @@ t.test('settled() and close() wait for listeners that run after replies', async 
     }
   })
   const { app } = built
-  t.equal(await app.users.settled(), undefined, 'nothing to wait for')
+  t.equal(await app.users.settled(), undefined, 'settled() resolves without listeners')
 
-  gate()
+  blockListener()
   t.equal((await built.send('POST', '/auth/forgot-password', { email: ARTHUR })).statusCode, 202)
-  t.notOk(steps.includes('ends'), 'the reply does not wait')
+  t.notOk(steps.includes('ends'), 'the reply does not wait for the listener')
   const settled = app.users.settled().then(() => {
     steps.push('settled')
   })
@@ -720,7 +724,7 @@ t.test('settled() and close() wait for listeners that run after replies', async 
   t.same(steps, ['starts', 'ends', 'settled'])
 
   steps.length = 0
-  gate()
+  blockListener()
   await built.send('POST', '/auth/forgot-password', { email: ARTHUR })
   const closed = app.close().then(() => {
     steps.push('closed')
@@ -731,7 +735,7 @@ t.test('settled() and close() wait for listeners that run after replies', async 
   t.same(steps, ['starts', 'ends', 'closed'])
 })
 
-t.test('work after a reply can use the store while the application closes', async (t) => {
+t.test('a listener that runs after the reply can use the store while the application closes', async (t) => {
   const found: unknown[] = []
   let release = (): void => {}
   const held = new Promise<void>((resolve) => {
@@ -750,7 +754,7 @@ t.test('work after a reply can use the store while the application closes', asyn
   t.same(found, [ARTHUR])
 })
 
-t.test('LOGG-01: no payload of any event holds a password, a hash or a stamp', async (t) => {
+t.test('LOGG-01: no event payload contains a password, a hash or a security stamp', async (t) => {
   const payloads: [EventName, unknown][] = []
   const hashes = new Set<string>()
   const store = memory()
@@ -772,19 +776,19 @@ t.test('LOGG-01: no payload of any event holds a password, a hash or a stamp', a
     nickname: Type.Optional(Type.String()),
     settings: Type.Optional(Type.Object({ theme: Type.String() }))
   })
-  for (const { fires, options, run } of Object.values(journeys)) {
+  for (const { events, options, run } of Object.values(requestCases)) {
     const built = await buildApp(
       t,
       { ...options, adapter: adapter as DatabaseAdapter, schemas, backends: backends() },
       (app) => {
         for (const name of eventNames) {
-          add({ app }, name, (payload) => {
+          addListener({ app }, name, (payload) => {
             payloads.push([name, structuredClone(payload)])
           })
         }
       }
     )
-    if (!(await exists(built, OTHER_SUPERUSER))) await built.create({ email: OTHER_SUPERUSER, is_superuser: true })
+    if (!(await userExists(built, OTHER_SUPERUSER))) await built.create({ email: OTHER_SUPERUSER, is_superuser: true })
     await built.create({ is_superuser: true, nickname: 'Wart', settings: { theme: 'dark' } })
     await run(built)
     await built.app.users.settled()
@@ -792,7 +796,7 @@ t.test('LOGG-01: no payload of any event holds a password, a hash or a stamp', a
       const user = await built.app.users.getByEmail(email)
       if (user !== null) await built.app.users.delete(user)
     }
-    t.ok(fires.every((name) => payloads.some(([event]) => event === name)))
+    t.ok(events.every((name) => payloads.some(([event]) => event === name)))
   }
   t.ok(hashes.size > 10)
   const texts = (value: unknown, path: string): [string, string][] =>
@@ -802,7 +806,7 @@ t.test('LOGG-01: no payload of any event holds a password, a hash or a stamp', a
   const all = payloads.flatMap(([name, payload]) => texts(payload, name))
   t.ok(
     all.some(([, text]) => text === 'Wart'),
-    'the search is deep'
+    'nested values are searched'
   )
   const found = all.filter(
     ([path, text]) =>
@@ -819,7 +823,7 @@ t.test('LOGG-01: no payload of any event holds a password, a hash or a stamp', a
   t.same([...new Set(masked)], ['**********'], 'a changed password is masked')
 })
 
-t.test('close() gives up a listener that never ends, and logs how many were left', async (t) => {
+t.test('close() stops waiting for a listener that never ends, and logs the number of such listeners', async (t) => {
   const lines: string[] = []
   const built = await buildApp(t, { hooks: { onAfterForgotPassword: () => new Promise(() => {}) } }, () => {}, {
     logger: {
@@ -840,7 +844,7 @@ t.test('close() gives up a listener that never ends, and logs how many were left
   )
 })
 
-t.test("ERR-01: a refusal may have a status without a name, and problems of the application's own", async (t) => {
+t.test('ERR-01: a refusal may have a status without a standard name, or be a validation error', async (t) => {
   let thrown: Error = refuse(499, 'CASTLE_CLOSED', 'Come again tomorrow.')
   const built = await buildApp(t, {
     hooks: {
