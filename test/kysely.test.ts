@@ -335,7 +335,11 @@ for (const engine of engines) {
           'once'
         )
         for (const headers of sessions) {
-          t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401, 'a password reset ends sessions')
+          t.equal(
+            (await send('GET', '/users/me', undefined, headers)).statusCode,
+            401,
+            'a password reset ends sessions'
+          )
         }
         const headers = { cookie: cookieOf(await login('cookie', 'new@camelot.bt', 'excalibur-22')) }
         t.equal((await send('POST', '/auth/cookie/logout', undefined, headers)).statusCode, 204)
@@ -347,7 +351,11 @@ for (const engine of engines) {
           "the application's log receives the queries"
         )
         await app.close()
-        t.strictSame(await db.selectFrom('user').selectAll().execute(), [], 'the instance stays open after the application has closed')
+        t.strictSame(
+          await db.selectFrom('user').selectAll().execute(),
+          [],
+          'the instance stays open after the application has closed'
+        )
       }
     }
   )
@@ -377,97 +385,109 @@ for (const engine of engines) {
     }
   )
 
-  t.test(`row 83: kysely() on ${name} maps table and column names, and a unique violation names the fields of the model`, options, async (t) => {
-    const db = (await makeStore(t, engine)).instance()
-    for (const statement of engine.people) await sql.raw(statement).execute(db)
-    const adopted = await opened(db, [Person], {
-      tables: {
-        user: { table: 'People', columns: { id: 'uid', email: 'E Mail', hashed_password: 'hash', is_active: 'active' } }
+  t.test(
+    `row 83: kysely() on ${name} maps table and column names, and a unique violation names the fields of the model`,
+    options,
+    async (t) => {
+      const db = (await makeStore(t, engine)).instance()
+      for (const statement of engine.people) await sql.raw(statement).execute(db)
+      const adopted = await opened(db, [Person], {
+        tables: {
+          user: { table: 'People', columns: { id: 'uid', email: 'E Mail', hashed_password: 'hash', is_active: 'active' } }
+        }
+      })
+      const given = {
+        email: 'Galahad@camelot.bt',
+        hashed_password: 'hash',
+        is_active: true,
+        is_superuser: false,
+        is_verified: false
       }
-    })
-    const given = {
-      email: 'Galahad@camelot.bt',
-      hashed_password: 'hash',
-      is_active: true,
-      is_superuser: false,
-      is_verified: false
+      const user = await adopted.create(Person, given)
+      t.strictSame(await adopted.findOne(Person, { email: 'GALAHAD@camelot.bt' }), user)
+      await t.rejects(adopted.create(Person, { ...given, email: 'GALAHAD@camelot.bt' }), {
+        code: 'FST_USERS_UNIQUE_VIOLATION',
+        fields: ['email']
+      })
+      await t.rejects(adopted.create(Person, { ...given, id: user['id'], email: 'x' }), {
+        code: 'FST_USERS_UNIQUE_VIOLATION',
+        fields: ['id']
+      })
     }
-    const user = await adopted.create(Person, given)
-    t.strictSame(await adopted.findOne(Person, { email: 'GALAHAD@camelot.bt' }), user)
-    await t.rejects(adopted.create(Person, { ...given, email: 'GALAHAD@camelot.bt' }), {
-      code: 'FST_USERS_UNIQUE_VIOLATION',
-      fields: ['email']
-    })
-    await t.rejects(adopted.create(Person, { ...given, id: user['id'], email: 'x' }), {
-      code: 'FST_USERS_UNIQUE_VIOLATION',
-      fields: ['id']
-    })
-  })
+  )
 
-  t.test(`a request to ${name} through kysely() replies 503 with retry-after, never 401, when the database is down`, options, async (t) => {
-    const db = (await makeStore(t, engine)).instance()
-    const built = await buildApp(t, { adapter: kysely(db, { createTables }) })
-    await built.register()
-    const sessions = [await built.bearer(ARTHUR), await built.cookie(ARTHUR)]
-    await db.destroy()
-    const replies = await Promise.all([
-      ...sessions.map((headers) => built.send('GET', '/users/me', undefined, headers)),
-      built.login('cookie', ARTHUR),
-      built.send('POST', '/auth/register', { email: 'a@camelot.bt', password: PASSWORD })
-    ])
-    for (const reply of replies) {
-      t.strictSame(
-        [reply.statusCode, reply.headers['retry-after'], reply.json<{ code: string }>().code],
-        [503, '1', 'FST_USERS_STORE_UNAVAILABLE']
-      )
+  t.test(
+    `a request to ${name} through kysely() replies 503 with retry-after, never 401, when the database is down`,
+    options,
+    async (t) => {
+      const db = (await makeStore(t, engine)).instance()
+      const built = await buildApp(t, { adapter: kysely(db, { createTables }) })
+      await built.register()
+      const sessions = [await built.bearer(ARTHUR), await built.cookie(ARTHUR)]
+      await db.destroy()
+      const replies = await Promise.all([
+        ...sessions.map((headers) => built.send('GET', '/users/me', undefined, headers)),
+        built.login('cookie', ARTHUR),
+        built.send('POST', '/auth/register', { email: 'a@camelot.bt', password: PASSWORD })
+      ])
+      for (const reply of replies) {
+        t.strictSame(
+          [reply.statusCode, reply.headers['retry-after'], reply.json<{ code: string }>().code],
+          [503, '1', 'FST_USERS_STORE_UNAVAILABLE']
+        )
+      }
     }
-  })
+  )
 }
 
-t.test('kysely(): a request whose connection breaks replies 503, and later requests use a new connection', postgresOptions, async (t) => {
-  const { schema, drop } = await makeSchema()
-  const pool = new pg.Pool(configOf(schema, { application_name: schema }))
-  const other = new pg.Pool(configOf(schema))
-  for (const one of [pool, other]) ignoreConnectionErrors(one)
-  t.teardown(async () => {
-    await Promise.all([pool.end(), other.end()])
-    await drop()
-  })
-  const built = await buildApp(t, {
-    adapter: kysely(new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) }), { createTables })
-  })
-  await built.register()
-  const headers = await built.cookie(ARTHUR)
-  const blocker = await other.connect()
-  await blocker.query('BEGIN; LOCK TABLE accesstoken IN ACCESS EXCLUSIVE MODE')
-  const waiting = built.send('GET', '/users/me', undefined, headers)
-  while (
-    (
-      await other.query(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'",
-        [schema]
-      )
-    ).rowCount === 0
-  ) {
-    await sleep(10)
+t.test(
+  'kysely(): a request whose connection breaks replies 503, and later requests use a new connection',
+  postgresOptions,
+  async (t) => {
+    const { schema, drop } = await makeSchema()
+    const pool = new pg.Pool(configOf(schema, { application_name: schema }))
+    const other = new pg.Pool(configOf(schema))
+    for (const one of [pool, other]) ignoreConnectionErrors(one)
+    t.teardown(async () => {
+      await Promise.all([pool.end(), other.end()])
+      await drop()
+    })
+    const built = await buildApp(t, {
+      adapter: kysely(new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) }), { createTables })
+    })
+    await built.register()
+    const headers = await built.cookie(ARTHUR)
+    const blocker = await other.connect()
+    await blocker.query('BEGIN; LOCK TABLE accesstoken IN ACCESS EXCLUSIVE MODE')
+    const waiting = built.send('GET', '/users/me', undefined, headers)
+    while (
+      (
+        await other.query(
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'",
+          [schema]
+        )
+      ).rowCount === 0
+    ) {
+      await sleep(10)
+    }
+    const reply = await waiting
+    t.strictSame([reply.statusCode, reply.headers['retry-after']], [503, '1'])
+    await blocker.query('ROLLBACK')
+    blocker.release()
+    const statuses = new Set<number>()
+    while (!statuses.has(200)) {
+      // the pool can return the ended connection a few more times before it notices
+      statuses.add((await built.send('GET', '/users/me', undefined, headers)).statusCode)
+      await sleep(10)
+    }
+    t.strictSame(
+      [...statuses].filter((status) => ![200, 503].includes(status)),
+      []
+    )
+    await built.app.close()
+    t.equal(pool.ended, false)
   }
-  const reply = await waiting
-  t.strictSame([reply.statusCode, reply.headers['retry-after']], [503, '1'])
-  await blocker.query('ROLLBACK')
-  blocker.release()
-  const statuses = new Set<number>()
-  while (!statuses.has(200)) {
-    // the pool can return the ended connection a few more times before it notices
-    statuses.add((await built.send('GET', '/users/me', undefined, headers)).statusCode)
-    await sleep(10)
-  }
-  t.strictSame(
-    [...statuses].filter((status) => ![200, 503].includes(status)),
-    []
-  )
-  await built.app.close()
-  t.equal(pool.ended, false)
-})
+)
 
 t.test(
   'DEP-01, DEP-03: kysely() stores related rows together before its timeout, or stores none of them',
@@ -568,35 +588,39 @@ t.test(
   }
 )
 
-t.test("kysely() reads the same PostgreSQL values with any type parsers of the application's pool", postgresOptions, async (t) => {
-  const { schema, drop } = await makeSchema()
-  const strange = (oid: number): ((value: string) => unknown) =>
-    [16, 20, 21, 23, 114, 700, 701, 1082, 1114, 1184, 1700, 3802].includes(oid)
-      ? () => ({ parsed: 'by the application' })
-      : (value) => value
-  const pool = new pg.Pool({
-    ...configOf(schema),
-    options: `-c search_path=${schema} -c TimeZone=Asia/Kathmandu -c DateStyle=SQL,DMY`,
-    types: { getTypeParser: strange } as unknown as pg.CustomTypesConfig
-  })
-  t.teardown(async () => {
-    await pool.end()
-    await drop()
-  })
-  await openedAdapter(postgres(pool, { createTables }))
-  const adapter = await opened(new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) }), models, {})
-  const user = await createUser(adapter, {
-    is_active: false,
-    credits: 2 ** 40,
-    ratio: 0.1,
-    settings: { a: [5] },
-    seen_at: new Date('2026-11-21T03:52:56.005+02:00')
-  })
-  t.strictSame(
-    await adapter.findOne(User, { id: user['id'] as string, credits: 2 ** 40, seen_at: user['seen_at'] as Date }),
-    user
-  )
-})
+t.test(
+  "kysely() reads the same PostgreSQL values with any type parsers of the application's pool",
+  postgresOptions,
+  async (t) => {
+    const { schema, drop } = await makeSchema()
+    const strange = (oid: number): ((value: string) => unknown) =>
+      [16, 20, 21, 23, 114, 700, 701, 1082, 1114, 1184, 1700, 3802].includes(oid)
+        ? () => ({ parsed: 'by the application' })
+        : (value) => value
+    const pool = new pg.Pool({
+      ...configOf(schema),
+      options: `-c search_path=${schema} -c TimeZone=Asia/Kathmandu -c DateStyle=SQL,DMY`,
+      types: { getTypeParser: strange } as unknown as pg.CustomTypesConfig
+    })
+    t.teardown(async () => {
+      await pool.end()
+      await drop()
+    })
+    await openedAdapter(postgres(pool, { createTables }))
+    const adapter = await opened(new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) }), models, {})
+    const user = await createUser(adapter, {
+      is_active: false,
+      credits: 2 ** 40,
+      ratio: 0.1,
+      settings: { a: [5] },
+      seen_at: new Date('2026-11-21T03:52:56.005+02:00')
+    })
+    t.strictSame(
+      await adapter.findOne(User, { id: user['id'] as string, credits: 2 ** 40, seen_at: user['seen_at'] as Date }),
+      user
+    )
+  }
+)
 
 t.test(
   "kysely() reads the same MySQL values with any settings of the application's pool, and reads TIMESTAMP as UTC",

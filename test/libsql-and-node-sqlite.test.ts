@@ -117,11 +117,15 @@ for (const { name, open, options = {} } of clients) {
       many.map(() => 201)
     )
     await one.app.close()
-    t.strictSame(column(databases[0], 'SELECT count(*) FROM user'), [41], 'the database stays open after the application has closed')
+    t.strictSame(
+      column(databases[0], 'SELECT count(*) FROM user'),
+      [41],
+      'the database stays open after the application has closed'
+    )
   })
 
   t.test(
-    `${name}: foreign keys are enforced, the journal mode is unchanged, and a write waits for another connection's lock`,
+    `${name}: foreign keys are enforced, the journal mode is kept, and writes wait for other connections`,
     options,
     async (t) => {
       const file = path(t)

@@ -337,7 +337,11 @@ t.test('PW-11: logins succeed while 150 reset tokens of compatibility mode wait 
   for (const reply of replies) t.same(visible(reply), visible(unknown))
   release()
   await app.users.settled()
-  t.equal(events.filter(({ name }) => name === 'onAfterForgotPassword').length, 150, 'all tokens are created in the end')
+  t.equal(
+    events.filter(({ name }) => name === 'onAfterForgotPassword').length,
+    150,
+    'all tokens are created in the end'
+  )
 })
 
 t.test("PW-11: reset tokens beyond the queue's limit change no reply and are logged", async (t) => {
@@ -369,6 +373,10 @@ t.test("PW-11: reset tokens beyond the queue's limit change no reply and are log
   t.equal((await login('jwt', emailOf('arthur'))).statusCode, 200)
   release()
   await app.users.settled()
-  t.equal(events.filter(({ name }) => name === 'onAfterForgotPassword').length, 257, 'one token was hashed and 256 waited')
+  t.equal(
+    events.filter(({ name }) => name === 'onAfterForgotPassword').length,
+    257,
+    'one token was hashed and 256 waited'
+  )
   t.equal(lines.filter((line) => line.includes('FST_USERS_PASSWORD_QUEUE_FULL')).length, 43)
 })

@@ -103,96 +103,102 @@ t.test('the login body', async (t) => {
     }
   })
 
-  t.test('row 9: may omit grant_type, or set it to an empty text or password; an empty field counts as missing', async (t) => {
-    const { create, post } = await app(t)
-    await create()
-    const good = { username: ARTHUR, password: PASSWORD }
-    const forms: [fields: Record<string, string>, paths: string[] | null][] = [
-      [good, null],
-      [{ ...good, grant_type: '' }, null],
-      [{ ...good, grant_type: 'password' }, null],
-      [{ ...good, grant_type: 'password', scope: 'a b', client_id: 'x', client_secret: 'y' }, null],
-      [{ ...good, scope: '', client_id: '', client_secret: '', more: 'x' }, null],
-      [{ ...good, grant_type: 'foo' }, ['/grant_type']],
-      [{ ...good, grant_type: 'Password' }, ['/grant_type']],
-      [{ ...good, grant_type: 'passwordx' }, ['/grant_type']],
-      [{ ...good, grant_type: 'password\n' }, ['/grant_type']],
-      [{ ...good, password: '' }, ['/password']],
-      [{ ...good, username: '' }, ['/username']],
-      [{ username: '', password: '' }, ['/username', '/password']],
-      [{ username: ARTHUR }, ['/password']],
-      [{ password: PASSWORD }, ['/username']],
-      [{ email: ARTHUR, password: PASSWORD }, ['/username']],
-      [{ grant_type: 'foo' }, ['/grant_type', '/password', '/username']],
-      [{ ...good, password: 'x'.repeat(1025) }, ['/password']],
-      [{ ...good, username: `${'x'.repeat(320)}@camelot.bt` }, ['/username']]
-    ]
-    for (const [fields, paths] of forms) {
-      const form = multipart(Object.entries(fields))
-      for (const [type, payload] of [
-        [FORM, new URLSearchParams(fields).toString()],
-        [form.type, form.payload],
-        ['application/json', JSON.stringify(fields)]
-      ] as const) {
-        const reply = await post(type, payload)
-        const name = `${type.split(';')[0]} ${JSON.stringify(fields).slice(0, 100)}`
-        if (paths === null) t.equal(reply.statusCode, 200, name)
-        else misfit(t, reply, paths, name)
-        t.notOk(reply.body.includes(PASSWORD), 'the reply does not contain the password')
+  t.test(
+    'row 9: may omit grant_type, or set it to an empty text or password; an empty field counts as missing',
+    async (t) => {
+      const { create, post } = await app(t)
+      await create()
+      const good = { username: ARTHUR, password: PASSWORD }
+      const forms: [fields: Record<string, string>, paths: string[] | null][] = [
+        [good, null],
+        [{ ...good, grant_type: '' }, null],
+        [{ ...good, grant_type: 'password' }, null],
+        [{ ...good, grant_type: 'password', scope: 'a b', client_id: 'x', client_secret: 'y' }, null],
+        [{ ...good, scope: '', client_id: '', client_secret: '', more: 'x' }, null],
+        [{ ...good, grant_type: 'foo' }, ['/grant_type']],
+        [{ ...good, grant_type: 'Password' }, ['/grant_type']],
+        [{ ...good, grant_type: 'passwordx' }, ['/grant_type']],
+        [{ ...good, grant_type: 'password\n' }, ['/grant_type']],
+        [{ ...good, password: '' }, ['/password']],
+        [{ ...good, username: '' }, ['/username']],
+        [{ username: '', password: '' }, ['/username', '/password']],
+        [{ username: ARTHUR }, ['/password']],
+        [{ password: PASSWORD }, ['/username']],
+        [{ email: ARTHUR, password: PASSWORD }, ['/username']],
+        [{ grant_type: 'foo' }, ['/grant_type', '/password', '/username']],
+        [{ ...good, password: 'x'.repeat(1025) }, ['/password']],
+        [{ ...good, username: `${'x'.repeat(320)}@camelot.bt` }, ['/username']]
+      ]
+      for (const [fields, paths] of forms) {
+        const form = multipart(Object.entries(fields))
+        for (const [type, payload] of [
+          [FORM, new URLSearchParams(fields).toString()],
+          [form.type, form.payload],
+          ['application/json', JSON.stringify(fields)]
+        ] as const) {
+          const reply = await post(type, payload)
+          const name = `${type.split(';')[0]} ${JSON.stringify(fields).slice(0, 100)}`
+          if (paths === null) t.equal(reply.statusCode, 200, name)
+          else misfit(t, reply, paths, name)
+          t.notOk(reply.body.includes(PASSWORD), 'the reply does not contain the password')
+        }
       }
+      misfit(t, await post(FORM, ''), ['/password', '/username'], 'an empty form')
+      misfit(t, await post('application/json', ''), [''], 'no body')
+      misfit(t, await post('application/json', JSON.stringify({ ...good, password: 1 })), ['/password'], 'a number')
+      misfit(
+        t,
+        await post('application/json', JSON.stringify({ ...good, password: null, username: [ARTHUR] })),
+        ['/password', '/username'],
+        'null and an array'
+      )
+      misfit(
+        t,
+        await post('application/json', '{"username":"a@camelot.bt","password":"\\ud800guinevere"}'),
+        ['/password'],
+        'a lone surrogate'
+      )
     }
-    misfit(t, await post(FORM, ''), ['/password', '/username'], 'an empty form')
-    misfit(t, await post('application/json', ''), [''], 'no body')
-    misfit(t, await post('application/json', JSON.stringify({ ...good, password: 1 })), ['/password'], 'a number')
-    misfit(
-      t,
-      await post('application/json', JSON.stringify({ ...good, password: null, username: [ARTHUR] })),
-      ['/password', '/username'],
-      'null and an array'
-    )
-    misfit(
-      t,
-      await post('application/json', '{"username":"a@camelot.bt","password":"\\ud800guinevere"}'),
-      ['/password'],
-      'a lone surrogate'
-    )
-  })
+  )
 
-  t.test('row 8: is refused if it has a file, a repeated field, broken parts or an unsupported content type', async (t) => {
-    const { create, post, sessions } = await app(t)
-    await create()
-    const pair = [
-      ['username', ARTHUR],
-      ['password', PASSWORD]
-    ] as const
-    const file =
-      '--knight\r\ncontent-disposition: form-data; name="file"; filename="x.txt"\r\ncontent-type: text/plain\r\n\r\nx\r\n'
-    const filePassword = `--knight\r\ncontent-disposition: form-data; name="password"; filename="p"\r\n\r\n${PASSWORD}\r\n`
-    const multiparts = [
-      multipart(pair, file),
-      multipart([['username', ARTHUR]], filePassword),
-      multipart([...pair, ['password', 'other']]),
-      multipart(Array.from({ length: 11 }, (_, i) => [`f${i}`, 'x'] as const)),
-      multipart([...pair, ['scope', 'x'.repeat(5000)]]),
-      { type: 'multipart/form-data', payload: multipart(pair).payload },
-      { type: 'multipart/form-data; boundary=knight', payload: multipart(pair).payload.slice(0, -20) }
-    ]
-    for (const { type, payload } of multiparts) {
-      refused(t, await post(type, payload, 'cookie'), 400, 'BAD_REQUEST', 'Bad Request', `${type} ${payload.length}`)
+  t.test(
+    'row 8: is refused if it has a file, a repeated field, broken parts or an unsupported content type',
+    async (t) => {
+      const { create, post, sessions } = await app(t)
+      await create()
+      const pair = [
+        ['username', ARTHUR],
+        ['password', PASSWORD]
+      ] as const
+      const file =
+        '--knight\r\ncontent-disposition: form-data; name="file"; filename="x.txt"\r\ncontent-type: text/plain\r\n\r\nx\r\n'
+      const filePassword = `--knight\r\ncontent-disposition: form-data; name="password"; filename="p"\r\n\r\n${PASSWORD}\r\n`
+      const multiparts = [
+        multipart(pair, file),
+        multipart([['username', ARTHUR]], filePassword),
+        multipart([...pair, ['password', 'other']]),
+        multipart(Array.from({ length: 11 }, (_, i) => [`f${i}`, 'x'] as const)),
+        multipart([...pair, ['scope', 'x'.repeat(5000)]]),
+        { type: 'multipart/form-data', payload: multipart(pair).payload },
+        { type: 'multipart/form-data; boundary=knight', payload: multipart(pair).payload.slice(0, -20) }
+      ]
+      for (const { type, payload } of multiparts) {
+        refused(t, await post(type, payload, 'cookie'), 400, 'BAD_REQUEST', 'Bad Request', `${type} ${payload.length}`)
+      }
+      for (const payload of [
+        `username=${ARTHUR}&password=${PASSWORD}&password=other`,
+        `username=${ARTHUR}&username=x&password=${PASSWORD}`
+      ]) {
+        refused(t, await post(FORM, payload, 'cookie'), 400, 'BAD_REQUEST', 'Bad Request', payload)
+      }
+      const form = new URLSearchParams(Object.fromEntries(pair)).toString()
+      for (const type of ['text/plain', 'application/xml', 'application/octet-stream', null]) {
+        t.equal((await post(type, form, 'cookie')).statusCode, 415, String(type))
+      }
+      t.equal((await post(FORM, `${form}&scope=${'x'.repeat(17_000)}`, 'cookie')).statusCode, 413)
+      t.same(await sessions(), [])
     }
-    for (const payload of [
-      `username=${ARTHUR}&password=${PASSWORD}&password=other`,
-      `username=${ARTHUR}&username=x&password=${PASSWORD}`
-    ]) {
-      refused(t, await post(FORM, payload, 'cookie'), 400, 'BAD_REQUEST', 'Bad Request', payload)
-    }
-    const form = new URLSearchParams(Object.fromEntries(pair)).toString()
-    for (const type of ['text/plain', 'application/xml', 'application/octet-stream', null]) {
-      t.equal((await post(type, form, 'cookie')).statusCode, 415, String(type))
-    }
-    t.equal((await post(FORM, `${form}&scope=${'x'.repeat(17_000)}`, 'cookie')).statusCode, 413)
-    t.same(await sessions(), [])
-  })
+  )
 
   t.test(
     'row 8: is refused in every content type if it contains invalid UTF-8, raw or percent-encoded',
@@ -423,24 +429,31 @@ t.test('a failed login', async (t) => {
     ]) {
       await setHash(hash)
       refused(t, await login('jwt', ARTHUR), 400, 'LOGIN_BAD_CREDENTIALS', undefined, hash.slice(0, 40))
-      t.equal((await login('jwt', ARTHUR, hash || 'x')).statusCode, 400, 'the stored text is not accepted as a password')
+      t.equal(
+        (await login('jwt', ARTHUR, hash || 'x')).statusCode,
+        400,
+        'the stored text is not accepted as a password'
+      )
     }
   })
 })
 
-t.test('row 11: an unverified user with the right password gets LOGIN_USER_NOT_VERIFIED if verification is required', async (t) => {
-  const { create, login, app: fastify } = await app(t, { requireVerification: true })
-  const { id } = await create()
-  for (const backend of ['jwt', 'cookie']) {
-    refused(t, await login(backend, ARTHUR), 400, 'LOGIN_USER_NOT_VERIFIED')
-    refused(t, await login(backend, ARTHUR, 'wrong-password'), 400, 'LOGIN_BAD_CREDENTIALS')
+t.test(
+  'row 11: an unverified user with the right password gets LOGIN_USER_NOT_VERIFIED if verification is required',
+  async (t) => {
+    const { create, login, app: fastify } = await app(t, { requireVerification: true })
+    const { id } = await create()
+    for (const backend of ['jwt', 'cookie']) {
+      refused(t, await login(backend, ARTHUR), 400, 'LOGIN_USER_NOT_VERIFIED')
+      refused(t, await login(backend, ARTHUR, 'wrong-password'), 400, 'LOGIN_BAD_CREDENTIALS')
+    }
+    await fastify.users.update(id, { is_verified: true })
+    t.equal((await login('jwt', ARTHUR)).statusCode, 200)
+    const lax = await app(t)
+    await lax.create()
+    t.equal((await lax.login('jwt', ARTHUR)).statusCode, 200, 'without required verification the login succeeds')
   }
-  await fastify.users.update(id, { is_verified: true })
-  t.equal((await login('jwt', ARTHUR)).statusCode, 200)
-  const lax = await app(t)
-  await lax.create()
-  t.equal((await lax.login('jwt', ARTHUR)).statusCode, 200, 'without required verification the login succeeds')
-})
+)
 
 t.test('row 12: a login accepts the e-mail in any case', async (t) => {
   const { create, login } = await app(t)
@@ -487,19 +500,22 @@ t.test('cookies', async (t) => {
     return { name: pair.slice(0, at), value: pair.slice(at + 1), attributes: attributes.sort() }
   }
 
-  t.test('row 13, CK-01, CK-10: a login replies 204 and sets a __Host- cookie that ends with the browser session', async (t) => {
-    const { create, login } = await app(t)
-    await create()
-    const reply = await login('cookie', ARTHUR)
-    t.equal(reply.statusCode, 204)
-    t.equal(reply.body, '')
-    for (const name of ['content-type', 'content-length']) t.equal(reply.headers[name], undefined, name)
-    t.equal(reply.headers['cache-control'], 'no-store')
-    const { name, value, attributes } = parse(reply.headers['set-cookie'])
-    t.equal(name, '__Host-users-cookie')
-    t.match(value, TOKEN)
-    t.same(attributes, ['HttpOnly', 'Path=/', 'SameSite=Lax', 'Secure'])
-  })
+  t.test(
+    'row 13, CK-01, CK-10: a login replies 204 and sets a __Host- cookie that ends with the browser session',
+    async (t) => {
+      const { create, login } = await app(t)
+      await create()
+      const reply = await login('cookie', ARTHUR)
+      t.equal(reply.statusCode, 204)
+      t.equal(reply.body, '')
+      for (const name of ['content-type', 'content-length']) t.equal(reply.headers[name], undefined, name)
+      t.equal(reply.headers['cache-control'], 'no-store')
+      const { name, value, attributes } = parse(reply.headers['set-cookie'])
+      t.equal(name, '__Host-users-cookie')
+      t.match(value, TOKEN)
+      t.same(attributes, ['HttpOnly', 'Path=/', 'SameSite=Lax', 'Secure'])
+    }
+  )
 
   const table: [options: CookieTransportOptions, name: string, attributes: string[]][] = [
     [{}, '__Host-users-cookie', ['HttpOnly', 'Path=/', 'SameSite=Lax', 'Secure']],
@@ -548,42 +564,45 @@ t.test('cookies', async (t) => {
     t.ok(parse(reply.headers['set-cookie']).attributes.includes('Secure'))
   })
 
-  t.test('LOG-03: a login ends the session whose cookie the browser sent, even a session of another user', async (t) => {
-    const { create, cookie, post, send, sessions } = await app(t)
-    await create()
-    await create({ email: LANCELOT })
-    const old = await cookie(ARTHUR)
-    const form = (username: string, password = PASSWORD): string =>
-      new URLSearchParams({ username, password }).toString()
-    t.equal((await post(FORM, form(LANCELOT, 'wrong-password'), 'cookie', old)).statusCode, 400)
-    t.equal((await send('GET', '/users/me', undefined, old)).statusCode, 200, 'a failed login keeps the session')
+  t.test(
+    'LOG-03: a login ends the session whose cookie the browser sent, even a session of another user',
+    async (t) => {
+      const { create, cookie, post, send, sessions } = await app(t)
+      await create()
+      await create({ email: LANCELOT })
+      const old = await cookie(ARTHUR)
+      const form = (username: string, password = PASSWORD): string =>
+        new URLSearchParams({ username, password }).toString()
+      t.equal((await post(FORM, form(LANCELOT, 'wrong-password'), 'cookie', old)).statusCode, 400)
+      t.equal((await send('GET', '/users/me', undefined, old)).statusCode, 200, 'a failed login keeps the session')
 
-    const fresh = await post(FORM, form(LANCELOT), 'cookie', old)
-    t.equal(fresh.statusCode, 204)
-    t.equal((await send('GET', '/users/me', undefined, old)).statusCode, 401)
-    t.match((await send('GET', '/users/me', undefined, { cookie: cookieOf(fresh) })).json<object>(), {
-      email: LANCELOT
-    })
-    t.equal((await sessions()).length, 1)
+      const fresh = await post(FORM, form(LANCELOT), 'cookie', old)
+      t.equal(fresh.statusCode, 204)
+      t.equal((await send('GET', '/users/me', undefined, old)).statusCode, 401)
+      t.match((await send('GET', '/users/me', undefined, { cookie: cookieOf(fresh) })).json<object>(), {
+        email: LANCELOT
+      })
+      t.equal((await sessions()).length, 1)
 
-    const fixed = { cookie: `__Host-users-cookie=${'A'.repeat(43)}` }
-    const after = await post(FORM, form(ARTHUR), 'cookie', fixed)
-    t.equal(after.statusCode, 204)
-    t.not(cookieOf(after), fixed.cookie)
-    t.equal(
-      (await send('GET', '/users/me', undefined, fixed)).statusCode,
-      401,
-      'a token that an attacker chose does not become a session'
-    )
-    const other = await post(FORM, form(ARTHUR), 'cookie', { cookie: `other=1; ${cookieOf(fresh)}; more=2` })
-    t.equal(other.statusCode, 204)
-    t.equal(
-      (await send('GET', '/users/me', undefined, { cookie: cookieOf(fresh) })).statusCode,
-      401,
-      'the old session ends when the request has other cookies too'
-    )
-    t.equal((await sessions()).length, 2)
-  })
+      const fixed = { cookie: `__Host-users-cookie=${'A'.repeat(43)}` }
+      const after = await post(FORM, form(ARTHUR), 'cookie', fixed)
+      t.equal(after.statusCode, 204)
+      t.not(cookieOf(after), fixed.cookie)
+      t.equal(
+        (await send('GET', '/users/me', undefined, fixed)).statusCode,
+        401,
+        'a token that an attacker chose does not become a session'
+      )
+      const other = await post(FORM, form(ARTHUR), 'cookie', { cookie: `other=1; ${cookieOf(fresh)}; more=2` })
+      t.equal(other.statusCode, 204)
+      t.equal(
+        (await send('GET', '/users/me', undefined, { cookie: cookieOf(fresh) })).statusCode,
+        401,
+        'the old session ends when the request has other cookies too'
+      )
+      t.equal((await sessions()).length, 2)
+    }
+  )
 })
 
 t.test('events', async (t) => {
@@ -658,29 +677,32 @@ t.test('events', async (t) => {
     t.equal(cookie.body, '')
   })
 
-  t.test('onBeforeLogin can require a further step: the reply is 403 with its code and body, and no session is created', async (t) => {
-    const { create, login, events, sessions } = await app(t, {
-      hooks: {
-        async onBeforeLogin ({ user }) {
-          if (user.email === ARTHUR) {
-            return { pending: { code: 'TOTP_REQUIRED', body: { ticket: 't-1', methods: ['totp'] } } }
+  t.test(
+    'onBeforeLogin can require a further step: the reply is 403 with its code and body, and no session is created',
+    async (t) => {
+      const { create, login, events, sessions } = await app(t, {
+        hooks: {
+          async onBeforeLogin ({ user }) {
+            if (user.email === ARTHUR) {
+              return { pending: { code: 'TOTP_REQUIRED', body: { ticket: 't-1', methods: ['totp'] } } }
+            }
           }
         }
+      })
+      await create()
+      await create({ email: LANCELOT })
+      for (const backend of ['jwt', 'cookie']) {
+        events.length = 0
+        const reply = await login(backend, ARTHUR)
+        refused(t, reply, 403, 'LOGIN_PENDING', { code: 'TOTP_REQUIRED', ticket: 't-1', methods: ['totp'] })
+        t.equal(reply.headers['set-cookie'], undefined)
+        t.same(events, [], 'no token was issued')
+        refused(t, await login(backend, ARTHUR, 'wrong-password'), 400, 'LOGIN_BAD_CREDENTIALS')
       }
-    })
-    await create()
-    await create({ email: LANCELOT })
-    for (const backend of ['jwt', 'cookie']) {
-      events.length = 0
-      const reply = await login(backend, ARTHUR)
-      refused(t, reply, 403, 'LOGIN_PENDING', { code: 'TOTP_REQUIRED', ticket: 't-1', methods: ['totp'] })
-      t.equal(reply.headers['set-cookie'], undefined)
-      t.same(events, [], 'no token was issued')
-      refused(t, await login(backend, ARTHUR, 'wrong-password'), 400, 'LOGIN_BAD_CREDENTIALS')
+      t.same(await sessions(), [])
+      t.equal((await login('jwt', LANCELOT)).statusCode, 200)
     }
-    t.same(await sessions(), [])
-    t.equal((await login('jwt', LANCELOT)).statusCode, 200)
-  })
+  )
 
   t.test('LOG-06: a hook that throws stops the login, and no session stays in the store', async (t) => {
     const cases = [
@@ -1043,47 +1065,50 @@ t.test('logout', async (t) => {
     t.equal((await sessions()).length, 1)
   })
 
-  t.test('row 17: requires a valid session of an active user, who is verified if requireVerification is set', async (t) => {
-    for (const requireVerification of [false, true]) {
-      const { create, bearer, cookie, send, app: fastify } = await app(t, { requireVerification })
-      const { id } = await create({ is_verified: true })
-      for (const backend of ['jwt', 'cookie']) {
-        const anonymous = await send('POST', `/auth/${backend}/logout`)
-        refused(t, anonymous, 401, 'UNAUTHENTICATED', 'Unauthorized')
-        t.equal(anonymous.headers['www-authenticate'], 'Bearer')
-        t.equal(anonymous.headers['set-cookie'], undefined)
-        refused(
-          t,
-          await send('POST', `/auth/${backend}/logout`, undefined, {
-            authorization: 'Bearer nonsense',
-            cookie: '__Host-users-cookie=nonsense'
-          }),
-          401,
-          'UNAUTHENTICATED',
-          'Unauthorized'
-        )
-        for (const start of [bearer, cookie]) {
-          const headers: Record<string, string> = await start(ARTHUR)
-          await fastify.users.update(id, { is_verified: false })
-          const reply = await send('POST', `/auth/${backend}/logout`, undefined, headers)
-          if (requireVerification) refused(t, reply, 403, 'FORBIDDEN', 'Forbidden')
-          else t.equal(reply.statusCode, 204)
-          await fastify.users.update(id, { is_verified: true })
-        }
-        for (const headers of [await bearer(ARTHUR), await cookie(ARTHUR)] as Record<string, string>[]) {
-          await fastify.users.update(id, { is_active: false })
+  t.test(
+    'row 17: requires a valid session of an active user, who is verified if requireVerification is set',
+    async (t) => {
+      for (const requireVerification of [false, true]) {
+        const { create, bearer, cookie, send, app: fastify } = await app(t, { requireVerification })
+        const { id } = await create({ is_verified: true })
+        for (const backend of ['jwt', 'cookie']) {
+          const anonymous = await send('POST', `/auth/${backend}/logout`)
+          refused(t, anonymous, 401, 'UNAUTHENTICATED', 'Unauthorized')
+          t.equal(anonymous.headers['www-authenticate'], 'Bearer')
+          t.equal(anonymous.headers['set-cookie'], undefined)
           refused(
             t,
-            await send('POST', `/auth/${backend}/logout`, undefined, headers),
+            await send('POST', `/auth/${backend}/logout`, undefined, {
+              authorization: 'Bearer nonsense',
+              cookie: '__Host-users-cookie=nonsense'
+            }),
             401,
             'UNAUTHENTICATED',
             'Unauthorized'
           )
-          await fastify.users.update(id, { is_active: true })
+          for (const start of [bearer, cookie]) {
+            const headers: Record<string, string> = await start(ARTHUR)
+            await fastify.users.update(id, { is_verified: false })
+            const reply = await send('POST', `/auth/${backend}/logout`, undefined, headers)
+            if (requireVerification) refused(t, reply, 403, 'FORBIDDEN', 'Forbidden')
+            else t.equal(reply.statusCode, 204)
+            await fastify.users.update(id, { is_verified: true })
+          }
+          for (const headers of [await bearer(ARTHUR), await cookie(ARTHUR)] as Record<string, string>[]) {
+            await fastify.users.update(id, { is_active: false })
+            refused(
+              t,
+              await send('POST', `/auth/${backend}/logout`, undefined, headers),
+              401,
+              'UNAUTHENTICATED',
+              'Unauthorized'
+            )
+            await fastify.users.update(id, { is_active: true })
+          }
         }
       }
     }
-  })
+  )
 
   t.test('LOG-08: accepts only POST', async (t) => {
     const { create, cookie, app: fastify, send } = await app(t)

@@ -187,7 +187,7 @@ for (const { name: storeName, row, skip, start } of stores) {
   })
 
   t.test(
-    `${row}collections that Beanie made work unchanged on ${storeName}: rows of both programs are read, unknown fields kept`,
+    `${row}collections that Beanie made work unchanged on ${storeName}: both programs' rows are read, unknown fields kept`,
     { skip },
     async (t) => {
       await adopt(t, freshDb(t, connect(t, await start(t))))
@@ -235,7 +235,11 @@ for (const { name, skip, start } of stores) {
       clash,
       'one update of two accounts'
     )
-    t.equal(await adapter.update(Linked, { id }, { account_id: '2', oauth_name: 'google' }), 1, 'an update may keep its own value')
+    t.equal(
+      await adapter.update(Linked, { id }, { account_id: '2', oauth_name: 'google' }),
+      1,
+      'an update may keep its own value'
+    )
     t.equal(await adapter.update(Linked, { user_id: two['user_id'] as string }, {}), 2)
     t.equal(await adapter.update(Linked, { id, account_email: 'other' }, { access_token: 'x' }), 0)
     t.equal(await adapter.update(Linked, { id: 'nothing' }, { access_token: 'x' }), 0)
@@ -399,7 +403,11 @@ async function checkAccounts (t: Test, adapter: DatabaseAdapter, user: Row): Pro
     expires_at: null,
     refresh_token: null
   })
-  t.equal(await adapter.findOne(Linked, { oauth_name: 'google', account_id: '2' }), null, 'both values must be in the same account')
+  t.equal(
+    await adapter.findOne(Linked, { oauth_name: 'google', account_id: '2' }),
+    null,
+    'both values must be in the same account'
+  )
   t.strictSame(await adapter.findWithUser?.(Linked, { oauth_name: 'github', account_id: '2' }), { row: github, user })
   t.equal(
     await adapter.update(
@@ -933,7 +941,7 @@ t.test('MongoDB: integer ids continue after the highest existing id', async (t) 
 })
 
 t.test(
-  'DEP-01, DEP-02: while MongoDB fails, requests reply 503 within the time limit, never 401 or anonymous; they succeed when it is back',
+  'DEP-01, DEP-02: requests reply 503 in time, never 401 or anonymous, while MongoDB fails, and then succeed again',
   async (t) => {
     const { peer, db } = await onPeer(t, { heartbeatFrequencyMS: 500 })
     const built = await buildApp(t, { adapter: mongodb(db, { createTables, timeoutMs: 1500 }) }, (app) => {
@@ -967,9 +975,9 @@ t.test(
     const faults: [string, PeerFault][] = [
       ['a response that is cut off', 'cut'],
       ['silence', 'silence'],
-      ['a server that is no longer primary', { ok: 0, code: 10107, codeName: 'NotWritablePrimary', errmsg: 'not primary' }],
+      ['no longer primary', { ok: 0, code: 10107, codeName: 'NotWritablePrimary', errmsg: 'not primary' }],
       ['shutdown', { ok: 0, code: 11600, codeName: 'InterruptedAtShutdown', errmsg: 'interrupted at shutdown' }],
-      ['a time limit that is exceeded', { ok: 0, code: 50, codeName: 'MaxTimeMSExpired', errmsg: 'operation exceeded time limit' }]
+      ['an exceeded time limit', { ok: 0, code: 50, codeName: 'MaxTimeMSExpired', errmsg: 'operation exceeded time limit' }]
     ]
     for (const [name, fault] of faults) {
       peer.onCommand(() => fault)
@@ -1062,7 +1070,10 @@ t.test(
       ])
     )
     const refusing: [string, object, RegExp][] = [
-      ['a required field that the adapter does not write', required('email', 'tenant_id'), /its validator requires "tenant_id"/],
+      ['a required field that the adapter does not write', required(
+        'email',
+        'tenant_id'
+      ), /its validator requires "tenant_id"/],
       ['the same rule as a query', { $and: [{ tenant_id: { $exists: true } }] }, /its validator requires "tenant_id"/],
       [
         'ids of another type',

@@ -99,78 +99,85 @@ function conform (name: string, config: PoolOptions = {}, only = /./): void {
 conform('mysql(pool) passes the conformance suite')
 conform("mysql() on a pool of one connection passes the suite's races", { connectionLimit: 1 }, /^RACE/)
 
-t.test('MySQL: tables, types and index names are those of FastAPI Users, with additional constraints', service, async (t) => {
-  const { pool } = await makeMysqlPool(t)
-  await opened(pool)
-  const types = (table: string): Promise<unknown[]> =>
-    column(
-      pool,
-      `SELECT concat(COLUMN_NAME, ' ', COLUMN_TYPE, IF(COLLATION_NAME IS NULL, '', concat(' ', COLLATION_NAME)), IF(IS_NULLABLE = 'YES', ' null', ''))
+t.test(
+  'MySQL: tables, types and index names are those of FastAPI Users, with additional constraints',
+  service,
+  async (t) => {
+    const { pool } = await makeMysqlPool(t)
+    await opened(pool)
+    const types = (table: string): Promise<unknown[]> =>
+      column(
+        pool,
+        `SELECT concat(COLUMN_NAME, ' ', COLUMN_TYPE, IF(COLLATION_NAME IS NULL, '', concat(' ', COLLATION_NAME)), IF(IS_NULLABLE = 'YES', ' null', ''))
     FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = database() AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION`,
-      [table]
+        [table]
+      )
+    t.strictSame(
+      (await types('user')).map((type) => String(type).replace(/(int|bigint)\(\d{2}\)/, '$1')),
+      [
+        'id char(36) utf8mb4_bin',
+        'email varchar(320) utf8mb4_bin',
+        'hashed_password varchar(1024) utf8mb4_bin',
+        'is_active tinyint(1)',
+        'session_stamp varchar(43) utf8mb4_bin null',
+        'nickname varchar(80) utf8mb4_bin null',
+        'credits bigint null',
+        'ratio double null',
+        'settings longtext utf8mb4_bin null',
+        'seen_at datetime(6) null',
+        'order longtext utf8mb4_bin null',
+        'email_lower varbinary(1280) null',
+        'nickname_lower varbinary(320) null'
+      ]
     )
-  t.strictSame(
-    (await types('user')).map((type) => String(type).replace(/(int|bigint)\(\d{2}\)/, '$1')),
-    [
-      'id char(36) utf8mb4_bin',
-      'email varchar(320) utf8mb4_bin',
-      'hashed_password varchar(1024) utf8mb4_bin',
-      'is_active tinyint(1)',
-      'session_stamp varchar(43) utf8mb4_bin null',
-      'nickname varchar(80) utf8mb4_bin null',
-      'credits bigint null',
-      'ratio double null',
-      'settings longtext utf8mb4_bin null',
-      'seen_at datetime(6) null',
-      'order longtext utf8mb4_bin null',
-      'email_lower varbinary(1280) null',
-      'nickname_lower varbinary(320) null'
-    ]
-  )
-  t.strictSame(await types('person_objectid'), ['id char(24) utf8mb4_bin', 'email varchar(320) utf8mb4_bin'])
-  t.strictSame(await types('person_custom_token'), ['token varchar(43) utf8mb4_bin', 'user_id varchar(30) utf8mb4_bin'])
-  const indexes = await column(
-    pool,
-    `SELECT concat(IF(NON_UNIQUE, '', 'unique '), INDEX_NAME, ' ', group_concat(COLUMN_NAME ORDER BY SEQ_IN_INDEX)) FROM information_schema.STATISTICS
+    t.strictSame(await types('person_objectid'), ['id char(24) utf8mb4_bin', 'email varchar(320) utf8mb4_bin'])
+    t.strictSame(
+      await types('person_custom_token'),
+      ['token varchar(43) utf8mb4_bin', 'user_id varchar(30) utf8mb4_bin']
+    )
+    const indexes = await column(
+      pool,
+      `SELECT concat(IF(NON_UNIQUE, '', 'unique '), INDEX_NAME, ' ', group_concat(COLUMN_NAME ORDER BY SEQ_IN_INDEX)) FROM information_schema.STATISTICS
     WHERE TABLE_SCHEMA = database() AND TABLE_NAME IN ('user', 'oauth_account') GROUP BY TABLE_NAME, INDEX_NAME, NON_UNIQUE ORDER BY TABLE_NAME DESC, INDEX_NAME`
-  )
-  t.strictSame(indexes, [
-    'unique ix_user_email email',
-    'unique ix_user_email_lower email_lower',
-    'ix_user_nickname_lower nickname_lower',
-    'unique PRIMARY id',
-    'unique ix_oauth_account_oauth_name_account_id oauth_name,account_id',
-    'ix_oauth_account_user_id user_id',
-    'unique PRIMARY id'
-  ])
-  const Wide: Model = {
-    name: 'wide',
-    table: 'wide',
-    fields: {
-      id: { type: 'id', id: integerId({ maximum: 2 ** 40 }) },
-      note: { type: 'text', nullable: true },
-      name: { type: 'text', ignoreCase: true, maxLength: 9 }
-    }
-  }
-  const Free: Model = {
-    name: 'free',
-    table: 'free',
-    fields: {
-      id: {
-        type: 'id',
-        id: { name: 'free', schema: Type.String(), storage: 'text', parse: (text) => text } satisfies IdKind<string>
+    )
+    t.strictSame(indexes, [
+      'unique ix_user_email email',
+      'unique ix_user_email_lower email_lower',
+      'ix_user_nickname_lower nickname_lower',
+      'unique PRIMARY id',
+      'unique ix_oauth_account_oauth_name_account_id oauth_name,account_id',
+      'ix_oauth_account_user_id user_id',
+      'unique PRIMARY id'
+    ])
+    const Wide: Model = {
+      name: 'wide',
+      table: 'wide',
+      fields: {
+        id: { type: 'id', id: integerId({ maximum: 2 ** 40 }) },
+        note: { type: 'text', nullable: true },
+        name: { type: 'text', ignoreCase: true, maxLength: 9 }
       }
     }
+    const Free: Model = {
+      name: 'free',
+      table: 'free',
+      fields: {
+        id: {
+          type: 'id',
+          id: { name: 'free', schema: Type.String(), storage: 'text', parse: (text) => text } satisfies IdKind<string>
+        }
+      }
+    }
+    const Plain: Model = { name: 'plain', table: 'plain', fields: { id: { type: 'id' } } }
+    const wide = await opened(pool, [Wide, Plain, Free])
+    t.strictSame(
+      [await types('plain'), await types('free')],
+      [['id char(36) utf8mb4_bin'], ['id varchar(255) utf8mb4_bin']]
+    )
+    t.strictSame(await wide.create(Wide, { id: 2 ** 40, name: 'Name' }), { id: 2 ** 40, note: null, name: 'Name' })
+    t.hasStrict(await wide.findOne(Wide, { name: 'NAME' }), { id: 2 ** 40 }, 'found without an index')
   }
-  const Plain: Model = { name: 'plain', table: 'plain', fields: { id: { type: 'id' } } }
-  const wide = await opened(pool, [Wide, Plain, Free])
-  t.strictSame(
-    [await types('plain'), await types('free')],
-    [['id char(36) utf8mb4_bin'], ['id varchar(255) utf8mb4_bin']]
-  )
-  t.strictSame(await wide.create(Wide, { id: 2 ** 40, name: 'Name' }), { id: 2 ** 40, note: null, name: 'Name' })
-  t.hasStrict(await wide.findOne(Wide, { name: 'NAME' }), { id: 2 ** 40 }, 'found without an index')
-})
+)
 
 t.test(
   'MySQL: a missing table refuses to start with the statements that create it, and creates nothing',
@@ -220,32 +227,36 @@ t.test('MySQL: wrong options are refused', service, async (t) => {
   })
 })
 
-t.test('MySQL: session settings that change stored data refuse to start, and the message names the setting', service, async (t) => {
-  const { database, pool } = await makeMysqlPool(t)
-  const cases: [PoolOptions, string, RegExp][] = [
-    [{ database: undefined as unknown as string }, '', /no `database`/],
-    [{ charset: 'LATIN1_SWEDISH_CI' }, '', /`charset`/],
-    [{ charset: 'UTF8_GENERAL_CI' }, '', /`charset`/],
-    [{}, 'SET character_set_results = NULL', /`charset`/],
-    [{}, "SET sql_mode = ''", /strict/],
-    [{}, "SET sql_mode = concat(@@sql_mode, ',EMPTY_STRING_IS_NULL')", /changes stored text/],
-    [{}, "SET sql_mode = concat(@@sql_mode, ',PAD_CHAR_TO_FULL_LENGTH')", /changes stored text/],
-    [{}, 'SET autocommit = 0', /autocommit/],
-    [{}, 'SET foreign_key_checks = 0', /foreign_key_checks/],
-    [{}, 'SET unique_checks = 0', /unique_checks/]
-  ]
-  for (const [config, sql, problem] of cases) {
-    const strange = callbacks.createPool(mysqlConfigOf(database, config))
-    if (sql !== '') {
-      strange.on('connection', (connection) => {
-        connection.query(sql)
-      })
+t.test(
+  'MySQL: session settings that change stored data refuse to start, and the message names the setting',
+  service,
+  async (t) => {
+    const { database, pool } = await makeMysqlPool(t)
+    const cases: [PoolOptions, string, RegExp][] = [
+      [{ database: undefined as unknown as string }, '', /no `database`/],
+      [{ charset: 'LATIN1_SWEDISH_CI' }, '', /`charset`/],
+      [{ charset: 'UTF8_GENERAL_CI' }, '', /`charset`/],
+      [{}, 'SET character_set_results = NULL', /`charset`/],
+      [{}, "SET sql_mode = ''", /strict/],
+      [{}, "SET sql_mode = concat(@@sql_mode, ',EMPTY_STRING_IS_NULL')", /changes stored text/],
+      [{}, "SET sql_mode = concat(@@sql_mode, ',PAD_CHAR_TO_FULL_LENGTH')", /changes stored text/],
+      [{}, 'SET autocommit = 0', /autocommit/],
+      [{}, 'SET foreign_key_checks = 0', /foreign_key_checks/],
+      [{}, 'SET unique_checks = 0', /unique_checks/]
+    ]
+    for (const [config, sql, problem] of cases) {
+      const strange = callbacks.createPool(mysqlConfigOf(database, config))
+      if (sql !== '') {
+        strange.on('connection', (connection) => {
+          connection.query(sql)
+        })
+      }
+      await t.rejects(opened(strange.promise()), { ...invalid, message: problem }, `${sql}${JSON.stringify(config)}`)
+      await strange.promise().end()
     }
-    await t.rejects(opened(strange.promise()), { ...invalid, message: problem }, `${sql}${JSON.stringify(config)}`)
-    await strange.promise().end()
+    t.strictSame(await tableNames(pool), [])
   }
-  t.strictSame(await tableNames(pool), [])
-})
+)
 
 t.test(
   "MySQL: the pool's options change neither the stored values nor the values that are read",
@@ -341,101 +352,105 @@ async function makeMysqlDatabaseFor (t: {
   return { database }
 }
 
-t.test('MySQL: look-ups use indexes and need one round trip each, on new and on existing tables', service, async (t) => {
-  for (const adopted of [false, true]) {
-    const { pool } = await makeMysqlPool(t)
-    const queries: MysqlQuery[] = []
-    const watched: MysqlPool = {
-      async getConnection () {
-        const connection = await pool.getConnection()
-        return {
-          execute: (query) => {
-            queries.push(query)
-            return connection.execute(query as never)
-          },
-          unprepare: (query) => {
-            connection.unprepare(query as never)
-          },
-          beginTransaction: () => connection.beginTransaction(),
-          commit: () => connection.commit(),
-          rollback: () => connection.rollback(),
-          release: () => {
-            connection.release()
-          },
-          destroy: () => {
-            connection.destroy()
+t.test(
+  'MySQL: look-ups use indexes and need one round trip each, on new and on existing tables',
+  service,
+  async (t) => {
+    for (const adopted of [false, true]) {
+      const { pool } = await makeMysqlPool(t)
+      const queries: MysqlQuery[] = []
+      const watched: MysqlPool = {
+        async getConnection () {
+          const connection = await pool.getConnection()
+          return {
+            execute: (query) => {
+              queries.push(query)
+              return connection.execute(query as never)
+            },
+            unprepare: (query) => {
+              connection.unprepare(query as never)
+            },
+            beginTransaction: () => connection.beginTransaction(),
+            commit: () => connection.commit(),
+            rollback: () => connection.rollback(),
+            release: () => {
+              connection.release()
+            },
+            destroy: () => {
+              connection.destroy()
+            }
           }
-        }
-      },
-      execute: 1
-    } as MysqlPool
-    if (adopted) await makePythonTables(pool)
-    const adapter = await opened(watched, [Person, AccessToken])
-    await pool.query(
-      "INSERT INTO user (id, email, hashed_password, is_active, is_superuser, is_verified) SELECT concat(lpad(seq, 8, '0'), '-3a06-48f2-9c44-a16751012464'), concat('User', seq, '@x.org'), 'hash', 1, 0, 0 FROM seq_1_to_5000"
-    )
-    await pool.query(
-      "INSERT INTO accesstoken (token, user_id, created_at) SELECT concat('token', substr(id, 5, 4)), id, now() - INTERVAL rand() * 365 DAY FROM user"
-    )
-    await pool.query('ANALYZE TABLE user, accesstoken')
-    const userId = '00000007-3a06-48f2-9c44-a16751012464'
-    t.hasStrict(await adapter.findOne(Person, { email: 'USER7@x.org' }), { id: userId, email: 'User7@x.org' })
-    const plan = async (read: () => unknown): Promise<string> => {
-      const before = queries.length
-      await read()
-      t.equal(queries.length, before + 1, 'one round trip')
-      const { sql, values } = queries.at(-1) as MysqlQuery
-      const [rows] = await pool.execute<mysql2.RowDataPacket[]>({
-        sql: sql.replace(/^(\/\*.*?\*\/ )?/, '$1EXPLAIN '),
-        values: values as string[]
-      })
-      return rows
-        .map(({ table, type, key, rows }) => `${table} ${type} ${key} ${Number(rows) < 500 ? 'few' : 'many'}`)
-        .join(', ')
+        },
+        execute: 1
+      } as MysqlPool
+      if (adopted) await makePythonTables(pool)
+      const adapter = await opened(watched, [Person, AccessToken])
+      await pool.query(
+        "INSERT INTO user (id, email, hashed_password, is_active, is_superuser, is_verified) SELECT concat(lpad(seq, 8, '0'), '-3a06-48f2-9c44-a16751012464'), concat('User', seq, '@x.org'), 'hash', 1, 0, 0 FROM seq_1_to_5000"
+      )
+      await pool.query(
+        "INSERT INTO accesstoken (token, user_id, created_at) SELECT concat('token', substr(id, 5, 4)), id, now() - INTERVAL rand() * 365 DAY FROM user"
+      )
+      await pool.query('ANALYZE TABLE user, accesstoken')
+      const userId = '00000007-3a06-48f2-9c44-a16751012464'
+      t.hasStrict(await adapter.findOne(Person, { email: 'USER7@x.org' }), { id: userId, email: 'User7@x.org' })
+      const plan = async (read: () => unknown): Promise<string> => {
+        const before = queries.length
+        await read()
+        t.equal(queries.length, before + 1, 'one round trip')
+        const { sql, values } = queries.at(-1) as MysqlQuery
+        const [rows] = await pool.execute<mysql2.RowDataPacket[]>({
+          sql: sql.replace(/^(\/\*.*?\*\/ )?/, '$1EXPLAIN '),
+          values: values as string[]
+        })
+        return rows
+          .map(({ table, type, key, rows }) => `${table} ${type} ${key} ${Number(rows) < 500 ? 'few' : 'many'}`)
+          .join(', ')
+      }
+      const old = new Date(Date.now() - 364 * 86_400_000)
+      const email = adopted ? 'user (const|range) ix_user_email few' : 'user (const|range) ix_user_email_lower few'
+      const token = { token: 'token0009' }
+      t.match(await plan(() => adapter.findOne(Person, { id: userId })), /^user const PRIMARY/)
+      t.match(await plan(() => adapter.findOne(Person, { email: 'user9@X.org' })), new RegExp(`^${email}`))
+      t.match(
+        await plan(() => adapter.findMany(Person, { email: { in: ['user9@X.org', 'user8@X.org'] } }, { limit: 9 })),
+        new RegExp(`^${email}`)
+      )
+      t.match(
+        await plan(() => adapter.findMany(Person, { id: { in: [userId, 'x'] } }, { limit: 9 })),
+        /^user range PRIMARY few/
+      )
+      t.match(
+        await plan(() => adapter.findWithUser?.(AccessToken, { ...token, created_at: { gte: old } })),
+        /^t const PRIMARY few, u const PRIMARY few$/
+      )
+      t.match(
+        await plan(() => adapter.update(Person, { id: userId, is_active: true }, { is_verified: true })),
+        /^user range PRIMARY few/
+      )
+      t.match(
+        await plan(() => adapter.delete(AccessToken, { user_id: userId })),
+        /^accesstoken range (ix_accesstoken_)?user_id few/
+      )
+      t.match(
+        await plan(() => adapter.delete(AccessToken, { created_at: { lt: old } })),
+        /^accesstoken range ix_accesstoken_created_at few/
+      )
+      t.match(
+        await plan(() =>
+          adapter.findMany(Person, {}, { limit: 20, after: { id: '00004990-3a06-48f2-9c44-a16751012464' } })
+        ),
+        /^user range PRIMARY few/
+      )
+      t.match(
+        await plan(() =>
+          adapter.findMany(Person, {}, { limit: 20, order: 'email', after: { email: 'User999@x.org', id: userId } })
+        ),
+        /^user range ix_user_email few/
+      )
     }
-    const old = new Date(Date.now() - 364 * 86_400_000)
-    const email = adopted ? 'user (const|range) ix_user_email few' : 'user (const|range) ix_user_email_lower few'
-    const token = { token: 'token0009' }
-    t.match(await plan(() => adapter.findOne(Person, { id: userId })), /^user const PRIMARY/)
-    t.match(await plan(() => adapter.findOne(Person, { email: 'user9@X.org' })), new RegExp(`^${email}`))
-    t.match(
-      await plan(() => adapter.findMany(Person, { email: { in: ['user9@X.org', 'user8@X.org'] } }, { limit: 9 })),
-      new RegExp(`^${email}`)
-    )
-    t.match(
-      await plan(() => adapter.findMany(Person, { id: { in: [userId, 'x'] } }, { limit: 9 })),
-      /^user range PRIMARY few/
-    )
-    t.match(
-      await plan(() => adapter.findWithUser?.(AccessToken, { ...token, created_at: { gte: old } })),
-      /^t const PRIMARY few, u const PRIMARY few$/
-    )
-    t.match(
-      await plan(() => adapter.update(Person, { id: userId, is_active: true }, { is_verified: true })),
-      /^user range PRIMARY few/
-    )
-    t.match(
-      await plan(() => adapter.delete(AccessToken, { user_id: userId })),
-      /^accesstoken range (ix_accesstoken_)?user_id few/
-    )
-    t.match(
-      await plan(() => adapter.delete(AccessToken, { created_at: { lt: old } })),
-      /^accesstoken range ix_accesstoken_created_at few/
-    )
-    t.match(
-      await plan(() =>
-        adapter.findMany(Person, {}, { limit: 20, after: { id: '00004990-3a06-48f2-9c44-a16751012464' } })
-      ),
-      /^user range PRIMARY few/
-    )
-    t.match(
-      await plan(() =>
-        adapter.findMany(Person, {}, { limit: 20, order: 'email', after: { email: 'User999@x.org', id: userId } })
-      ),
-      /^user range ix_user_email few/
-    )
   }
-})
+)
 
 t.test('MySQL: many combinations of changed fields do not accumulate prepared statements', service, async (t) => {
   const { pool } = await makeMysqlPool(t, { connectionLimit: 1 })
@@ -926,7 +941,7 @@ t.test(
 )
 
 t.test(
-  'RACE-02: two processes create the tables on MySQL and register one e-mail 100 times each: one user is stored, and no request fails with 5xx',
+  'RACE-02: of two processes that create the tables on MySQL and register one e-mail 200 times, one request succeeds',
   service,
   async (t) => {
     const { pool, database } = await makeMysqlPool(t)
@@ -972,7 +987,7 @@ t.test(
 )
 
 t.test(
-  'DEP-01, DEP-03: MySQL: related rows are stored together or not at all, within the timeout, and again after a deadlock',
+  'DEP-01, DEP-03: MySQL: related rows are stored together or not at all, in time and again after a deadlock',
   service,
   async (t) => {
     const { pool: direct, database } = await makeMysqlPool(t)
@@ -1083,7 +1098,7 @@ t.test(
 )
 
 t.test(
-  'DEP-01, DEP-02: while MySQL is down or silent, requests reply 503 with retry-after in time, never 401; they succeed when it is back',
+  'DEP-01, DEP-02: requests reply 503 in time, never 401, while MySQL is down or silent, and then succeed again',
   service,
   async (t) => {
     const { pool: direct, database } = await makeMysqlPool(t)

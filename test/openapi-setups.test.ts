@@ -106,36 +106,39 @@ t.test('a security scheme of the application with the same name is kept', async 
   }
 })
 
-t.test("a transform for Zod schemas describes the application's routes and leaves the routes of the plugin unchanged", async (t) => {
-  const options = optionsWith()
-  const { openapi, transformObject } = usersOpenapi(options)
-  const app = Fastify()
-  t.teardown(() => app.close())
-  app.setValidatorCompiler(validatorCompiler).setSerializerCompiler(serializerCompiler)
-  await app.register(swagger, {
-    openapi: { ...openapi, info: { title: 'Test', version: '1.0.0' } },
-    transform: jsonSchemaTransform,
-    transformObject: (documents) => transformObject({ openapiObject: jsonSchemaTransformObject(documents) })
-  })
-  await app.register(users, options)
-  app
-    .withTypeProvider<ZodTypeProvider>()
-    .get(
-      '/own',
-      { schema: { response: { 200: z.object({ own: z.string() }) } }, preHandler: authenticate },
-      async () => ({ own: 'x' })
-    )
-  await app.ready()
-  const document = documentOf(app)
-  t.strictSame(await verdicts(document), VALID)
-  t.match(document.paths['/own']?.get, {
-    security: [{ jwt: [] }, { cookie: [] }],
-    responses: { 200: { content: { 'application/json': { schema: { properties: { own: { type: 'string' } } } } } } }
-  })
-  t.match(document.paths['/users/me']?.get?.responses['200']?.content, {
-    'application/json': { schema: { $ref: '#/components/schemas/UserRead' } }
-  })
-})
+t.test(
+  "a transform for Zod schemas describes the application's routes and leaves the routes of the plugin unchanged",
+  async (t) => {
+    const options = optionsWith()
+    const { openapi, transformObject } = usersOpenapi(options)
+    const app = Fastify()
+    t.teardown(() => app.close())
+    app.setValidatorCompiler(validatorCompiler).setSerializerCompiler(serializerCompiler)
+    await app.register(swagger, {
+      openapi: { ...openapi, info: { title: 'Test', version: '1.0.0' } },
+      transform: jsonSchemaTransform,
+      transformObject: (documents) => transformObject({ openapiObject: jsonSchemaTransformObject(documents) })
+    })
+    await app.register(users, options)
+    app
+      .withTypeProvider<ZodTypeProvider>()
+      .get(
+        '/own',
+        { schema: { response: { 200: z.object({ own: z.string() }) } }, preHandler: authenticate },
+        async () => ({ own: 'x' })
+      )
+    await app.ready()
+    const document = documentOf(app)
+    t.strictSame(await verdicts(document), VALID)
+    t.match(document.paths['/own']?.get, {
+      security: [{ jwt: [] }, { cookie: [] }],
+      responses: { 200: { content: { 'application/json': { schema: { properties: { own: { type: 'string' } } } } } } }
+    })
+    t.match(document.paths['/users/me']?.get?.responses['200']?.content, {
+      'application/json': { schema: { $ref: '#/components/schemas/UserRead' } }
+    })
+  }
+)
 
 t.test(
   'openapiPasswordFlow describes bearer backends as the password flow, with the URL of their login route',

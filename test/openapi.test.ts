@@ -208,44 +208,47 @@ t.test(
   }
 )
 
-t.test('row 87: the schemas UserRead, UserCreate and UserUpdate contain the custom fields that each may have', async (t) => {
-  const {
-    document: {
-      components: { schemas }
-    }
-  } = await build(t, optionsWith())
-  t.strictSame(Object.keys(schemas).sort(), [
-    'BearerResponse',
-    'Error',
-    'ForgotPassword',
-    'LoginForm',
-    'RequestVerify',
-    'ResetPassword',
-    'UserCreate',
-    'UserRead',
-    'UserUpdate',
-    'Verify'
-  ])
-  const custom = (name: string): string[] =>
-    Object.keys(schemas[name]?.properties ?? {}).filter((field) => field in fields)
-  t.strictSame(
-    { read: custom('UserRead'), create: custom('UserCreate'), update: custom('UserUpdate') },
-    {
-      read: ['display_name', 'birthday', 'credits', 'score'],
-      create: ['display_name', 'birthday', 'credits'],
-      update: ['display_name', 'credits']
-    }
-  )
-  t.same(schemas.UserRead?.properties.display_name, { type: 'string', maxLength: 80, default: 'stranger' })
-  t.strictSame(schemas.UserCreate?.required, ['email', 'password'])
-  t.notMatch(
-    JSON.stringify([schemas.UserCreate, schemas.UserUpdate]),
-    /"default"/,
-    'no defaults in requests, because generated clients make such fields required'
-  )
-  t.notOk(JSON.stringify(schemas).includes('hash'), 'no hash')
-  t.notMatch(JSON.stringify(schemas), /x-component|x-codes|x-response|x-examples/)
-})
+t.test(
+  'row 87: the schemas UserRead, UserCreate and UserUpdate contain the custom fields that each may have',
+  async (t) => {
+    const {
+      document: {
+        components: { schemas }
+      }
+    } = await build(t, optionsWith())
+    t.strictSame(Object.keys(schemas).sort(), [
+      'BearerResponse',
+      'Error',
+      'ForgotPassword',
+      'LoginForm',
+      'RequestVerify',
+      'ResetPassword',
+      'UserCreate',
+      'UserRead',
+      'UserUpdate',
+      'Verify'
+    ])
+    const custom = (name: string): string[] =>
+      Object.keys(schemas[name]?.properties ?? {}).filter((field) => field in fields)
+    t.strictSame(
+      { read: custom('UserRead'), create: custom('UserCreate'), update: custom('UserUpdate') },
+      {
+        read: ['display_name', 'birthday', 'credits', 'score'],
+        create: ['display_name', 'birthday', 'credits'],
+        update: ['display_name', 'credits']
+      }
+    )
+    t.same(schemas.UserRead?.properties.display_name, { type: 'string', maxLength: 80, default: 'stranger' })
+    t.strictSame(schemas.UserCreate?.required, ['email', 'password'])
+    t.notMatch(
+      JSON.stringify([schemas.UserCreate, schemas.UserUpdate]),
+      /"default"/,
+      'no defaults in requests, because generated clients make such fields required'
+    )
+    t.notOk(JSON.stringify(schemas).includes('hash'), 'no hash')
+    t.notMatch(JSON.stringify(schemas), /x-component|x-codes|x-response|x-examples/)
+  }
+)
 
 t.test('row 87: schemas of the application with the same names are unchanged', async (t) => {
   for (const [name, resolver] of [
@@ -339,43 +342,46 @@ t.test('row 87: two tenants share one document, each with its own schemes, opera
   t.ok(Error !== undefined && StaffError === undefined, 'equal schemas are shared')
 })
 
-t.test('row 87: operationIds: with fastapi, the ids, summaries and statuses equal those of FastAPI Users', async (t) => {
-  const { document } = await build(t, optionsWith({ compatibility: 'fastapi-users' }))
-  const ours = operationsOf(document).filter(({ path }) => !path.startsWith('/own'))
-  const actual = Object.fromEntries(
-    ours.map(({ operation: { operationId, summary, responses } }) => [
-      operationId,
-      [
-        summary,
-        Object.keys(responses)
-          .filter((status) => !['413', '500', '503'].includes(status))
-          .join()
-      ]
+t.test(
+  'row 87: operationIds: with fastapi, the ids, summaries and statuses equal those of FastAPI Users',
+  async (t) => {
+    const { document } = await build(t, optionsWith({ compatibility: 'fastapi-users' }))
+    const ours = operationsOf(document).filter(({ path }) => !path.startsWith('/own'))
+    const actual = Object.fromEntries(
+      ours.map(({ operation: { operationId, summary, responses } }) => [
+        operationId,
+        [
+          summary,
+          Object.keys(responses)
+            .filter((status) => !['413', '500', '503'].includes(status))
+            .join()
+        ]
+      ])
+    )
+    t.strictSame(actual, {
+      auth_jwt_login_auth_jwt_login_post: ['Auth:Jwt.Login', '200,400,403,422'],
+      auth_jwt_logout_auth_jwt_logout_post: ['Auth:Jwt.Logout', '204,401,403,415'],
+      auth_cookie_login_auth_cookie_login_post: ['Auth:Cookie.Login', '204,400,403,422'],
+      auth_cookie_logout_auth_cookie_logout_post: ['Auth:Cookie.Logout', '204,401,403,415'],
+      register_register_auth_register_post: ['Register:Register', '201,400,422'],
+      reset_forgot_password_auth_forgot_password_post: ['Reset:Forgot Password', '202,422'],
+      reset_reset_password_auth_reset_password_post: ['Reset:Reset Password', '200,400,422'],
+      verify_request_token_auth_request_verify_token_post: ['Verify:Request-Token', '202,422'],
+      verify_verify_auth_verify_post: ['Verify:Verify', '200,400,422'],
+      users_current_user_users_me_get: ['Users:Current User', '200,401,403'],
+      users_patch_current_user_users_me_patch: ['Users:Patch Current User', '200,400,401,403,422'],
+      users_user_users__id__get: ['Users:User', '200,401,403,404'],
+      users_patch_user_users__id__patch: ['Users:Patch User', '200,400,401,403,404,422'],
+      users_delete_user_users__id__delete: ['Users:Delete User', '204,400,401,403,404,415,422']
+    })
+    t.strictSame(Object.keys(document.paths['/auth/jwt/login']?.post?.requestBody?.content ?? {}), [
+      'application/x-www-form-urlencoded',
+      'multipart/form-data'
     ])
-  )
-  t.strictSame(actual, {
-    auth_jwt_login_auth_jwt_login_post: ['Auth:Jwt.Login', '200,400,403,422'],
-    auth_jwt_logout_auth_jwt_logout_post: ['Auth:Jwt.Logout', '204,401,403,415'],
-    auth_cookie_login_auth_cookie_login_post: ['Auth:Cookie.Login', '204,400,403,422'],
-    auth_cookie_logout_auth_cookie_logout_post: ['Auth:Cookie.Logout', '204,401,403,415'],
-    register_register_auth_register_post: ['Register:Register', '201,400,422'],
-    reset_forgot_password_auth_forgot_password_post: ['Reset:Forgot Password', '202,422'],
-    reset_reset_password_auth_reset_password_post: ['Reset:Reset Password', '200,400,422'],
-    verify_request_token_auth_request_verify_token_post: ['Verify:Request-Token', '202,422'],
-    verify_verify_auth_verify_post: ['Verify:Verify', '200,400,422'],
-    users_current_user_users_me_get: ['Users:Current User', '200,401,403'],
-    users_patch_current_user_users_me_patch: ['Users:Patch Current User', '200,400,401,403,422'],
-    users_user_users__id__get: ['Users:User', '200,401,403,404'],
-    users_patch_user_users__id__patch: ['Users:Patch User', '200,400,401,403,404,422'],
-    users_delete_user_users__id__delete: ['Users:Delete User', '204,400,401,403,404,415,422']
-  })
-  t.strictSame(Object.keys(document.paths['/auth/jwt/login']?.post?.requestBody?.content ?? {}), [
-    'application/x-www-form-urlencoded',
-    'multipart/form-data'
-  ])
-  t.strictSame(document.components.securitySchemes.cookie, { type: 'apiKey', in: 'cookie', name: 'fastapiusersauth' })
-  t.strictSame(document.components.schemas.ErrorModel?.required, ['detail'])
-})
+    t.strictSame(document.components.securitySchemes.cookie, { type: 'apiKey', in: 'cookie', name: 'fastapiusersauth' })
+    t.strictSame(document.components.schemas.ErrorModel?.required, ['detail'])
+  }
+)
 
 t.test('row 87: login documents and takes its body in three forms', async (t) => {
   const { app, document } = await build(t, optionsWith())
@@ -518,32 +524,32 @@ type Provoke = (scenario: Scenario, given: { request: Request; user: User }) => 
 
 /** Returns the request that causes each code. On some routes it causes another code. */
 const PROVOKE: Record<string, Provoke> = {
-  nothing: (_scenario, { request }) => request,
+  nothing: (_, { request }) => request,
   'other backend': async (scenario) => (await valid(scenario, 'cookie')).request,
-  'unknown keys': (_scenario, { request }) => withBody(request, { extra: 1 }),
-  'no body': (_scenario, { request: { payload, ...request } }) => ({
+  'unknown keys': (_, { request }) => withBody(request, { extra: 1 }),
+  'no body': (_, { request: { payload, ...request } }) => ({
     ...request,
     headers: { ...request.headers, ...JSON_TYPE }
   }),
-  'no content type': (_scenario, { request }) => ({ ...request, headers: { ...request.headers, 'content-type': '' } }),
-  'a wrong type': (_scenario, { request }) => withBody(request, { email: 1, token: 1, username: 1, display_name: 1 }),
-  FST_ERR_VALIDATION: (_scenario, { request }) => ({
+  'no content type': (_, { request }) => ({ ...request, headers: { ...request.headers, 'content-type': '' } }),
+  'a wrong type': (_, { request }) => withBody(request, { email: 1, token: 1, username: 1, display_name: 1 }),
+  FST_ERR_VALIDATION: (_, { request }) => ({
     ...request,
     headers: { ...request.headers, ...JSON_TYPE },
     payload: '[]'
   }),
-  FST_ERR_CTP_BODY_TOO_LARGE: (_scenario, { request }) => withBody(request, { extra: 'x'.repeat(20_000) }),
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: (_scenario, { request }) => ({
+  FST_ERR_CTP_BODY_TOO_LARGE: (_, { request }) => withBody(request, { extra: 'x'.repeat(20_000) }),
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: (_, { request }) => ({
     ...request,
     headers: { ...request.headers, 'content-type': 'text/plain' },
     payload: 'x'
   }),
-  FST_USERS_BAD_REQUEST: (_scenario, { request }) => ({
+  FST_USERS_BAD_REQUEST: (_, { request }) => ({
     ...request,
     headers: { ...request.headers, ...JSON_TYPE },
     payload: '{"'
   }),
-  FST_USERS_INTERNAL_ERROR: (_scenario, { request }) => ({ ...request, headers: { ...request.headers, 'x-break': '1' } }),
+  FST_USERS_INTERNAL_ERROR: (_, { request }) => ({ ...request, headers: { ...request.headers, 'x-break': '1' } }),
   FST_USERS_STORE_UNAVAILABLE: ({ store }, { request }) => {
     store.watch(() => {
       throw Object.assign(new Error('the store is down'), { code: 'ECONNREFUSED' })
@@ -571,15 +577,15 @@ const PROVOKE: Record<string, Provoke> = {
     const { request } = await valid(scenario, 'cookie')
     return { ...request, headers: { ...request.headers, 'sec-fetch-site': 'cross-site' } }
   },
-  FST_USERS_NOT_FOUND: (_scenario, { request }) => ({
+  FST_USERS_NOT_FOUND: (_, { request }) => ({
     ...request,
     url: String(request.url).replace(/\/users\/[0-9a-f-]{36}$/, '/users/05fff8ce-3a06-48f2-9c44-a16751012464')
   }),
-  FST_USERS_INVALID_USER: (_scenario, { request }) => withBody(request, { display_name: 'a\0b' }),
-  FST_USERS_REGISTER_USER_ALREADY_EXISTS: (_scenario, { request, user }) => withBody(request, { email: user.email }),
-  FST_USERS_REGISTER_INVALID_PASSWORD: (_scenario, { request }) =>
+  FST_USERS_INVALID_USER: (_, { request }) => withBody(request, { display_name: 'a\0b' }),
+  FST_USERS_REGISTER_USER_ALREADY_EXISTS: (_, { request, user }) => withBody(request, { email: user.email }),
+  FST_USERS_REGISTER_INVALID_PASSWORD: (_, { request }) =>
     withBody(request, { password: 'short', current_password: PASSWORD }),
-  FST_USERS_LOGIN_BAD_CREDENTIALS: (_scenario, { request }) => withBody(request, { password: 'wrong-password' }),
+  FST_USERS_LOGIN_BAD_CREDENTIALS: (_, { request }) => withBody(request, { password: 'wrong-password' }),
   FST_USERS_LOGIN_USER_NOT_VERIFIED: async ({ app }, { request, user }) => {
     await app.users.update(user, { is_verified: false })
     return request
@@ -588,16 +594,16 @@ const PROVOKE: Record<string, Provoke> = {
     await app.users.create({ email: 'pending@camelot.bt', password: PASSWORD, is_verified: true }).catch(() => {})
     return withBody(request, { username: 'pending@camelot.bt', password: PASSWORD })
   },
-  FST_USERS_RESET_PASSWORD_BAD_TOKEN: (_scenario, { request }) => withBody(request, { token: 'x' }),
+  FST_USERS_RESET_PASSWORD_BAD_TOKEN: (_, { request }) => withBody(request, { token: 'x' }),
   FST_USERS_VERIFY_USER_ALREADY_VERIFIED: async ({ app }, { request, user }) => {
     await app.users.update(user, { is_verified: true })
     return request
   },
   FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS: async ({ app }, { request }) =>
     withBody(request, { email: (await createUser(app)).email }),
-  FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD: (_scenario, { request }) =>
+  FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD: (_, { request }) =>
     withBody(request, { password: 'round-table-2', current_password: 'wrong-password' }),
-  'a wrong current password for the own id': (_scenario, { request, user }) =>
+  'a wrong current password for the own id': (_, { request, user }) =>
     withBody(ofOwnId(request, user), { password: 'round-table-2', current_password: 'wrong-password' }),
   FST_USERS_LAST_SUPERUSER: async ({ app, store }, { request, user }) => {
     if (!user.is_superuser) return request
@@ -606,7 +612,10 @@ const PROVOKE: Record<string, Provoke> = {
     }
     return withBody(ofOwnId(request, user), { is_superuser: false })
   },
-  'new password': (_scenario, { request }) => withBody(request, { password: 'round-table-2', current_password: PASSWORD })
+  'new password': (_, { request }) => withBody(
+    request,
+    { password: 'round-table-2', current_password: PASSWORD }
+  )
 }
 
 /** Documented outcomes of a login with a JSON body, which do not occur where only forms are accepted. */

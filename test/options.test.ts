@@ -28,7 +28,12 @@ import users, {
 import { ARTHUR, PASSWORD, SECRET, backends, buildApp, fastPasswords } from './helpers/build-app.js'
 
 type AnyOptions = Record<string, unknown>
-const validOptions = (): UsersOptions => ({ adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
+const valid = (): UsersOptions => ({
+  adapter: memory(),
+  secret: SECRET,
+  backends: backends(),
+  passwords: fastPasswords
+})
 
 /** Starts an application. The options may have any type, because JavaScript callers can pass anything. */
 async function start (t: Test, make: () => unknown): Promise<FastifyInstance> {
@@ -75,7 +80,7 @@ const withStored = (options: AnyOptions): AnyOptions => ({
 })
 
 t.test('the options that the tables of this file modify are valid', async (t) => {
-  await t.resolves(start(t, validOptions))
+  await t.resolves(start(t, valid))
 })
 
 t.test(
@@ -104,25 +109,25 @@ t.test(
       'digits in order': '12345678901234567890123456789012345'
     }
     for (const [what, secret] of Object.entries(bad)) {
-      const error = await startError(t, () => ({ ...validOptions(), secret }))
+      const error = await startError(t, () => ({ ...valid(), secret }))
       t.equal(error.code, BAD_SECRET, what)
       t.match(error.message, /secret.*openssl rand/, what)
-      const listed = await startError(t, () => ({ ...validOptions(), secret: [SECRET, secret] }))
+      const listed = await startError(t, () => ({ ...valid(), secret: [SECRET, secret] }))
       t.equal(listed.code, BAD_SECRET, `${what} in a list`)
       t.match(listed.message, 'secret[1]', what)
       if (secret === undefined) continue
       for (const purpose of ['reset', 'verify']) {
-        const own = await startError(t, () => ({ ...validOptions(), tokens: { [purpose]: { secret } } }))
+        const own = await startError(t, () => ({ ...valid(), tokens: { [purpose]: { secret } } }))
         t.equal(own.code, BAD_SECRET, `${what} for ${purpose}`)
         t.match(own.message, `tokens.${purpose}.secret`, what)
       }
       t.equal(
-        (await startError(t, () => ({ ...validOptions(), ...withJwt({ lifetimeSeconds: 60, secret }) }))).code,
+        (await startError(t, () => ({ ...valid(), ...withJwt({ lifetimeSeconds: 60, secret }) }))).code,
         BAD_SECRET,
         `${what} for a JWT backend`
       )
     }
-    t.equal((await startError(t, () => ({ ...validOptions(), secret: [] }))).code, INVALID)
+    t.equal((await startError(t, () => ({ ...valid(), secret: [] }))).code, INVALID)
     for (const secret of [
       randomBytes(32).toString('base64url'),
       randomBytes(32).toString('hex'),
@@ -130,7 +135,7 @@ t.test(
       'Zwölf Boxkämpfer jagen Viktor quer',
       [randomBytes(24).toString('base64url'), SECRET]
     ]) {
-      await t.resolves(start(t, () => ({ ...validOptions(), secret })))
+      await t.resolves(start(t, () => ({ ...valid(), secret })))
     }
   }
 )
@@ -141,16 +146,16 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
   const describe = (): TransportDescription => ({ scheme: {}, login: {}, logout: {} })
   const table: [string, () => unknown, string, string | RegExp][] = [
     ['no options', () => undefined, INVALID, 'adapter'],
-    ['an unknown option', () => ({ ...validOptions(), secrets: [] }), UNKNOWN, 'secrets'],
-    ['an option in the wrong case', () => ({ ...validOptions(), publicURL: 'https://a.example' }), UNKNOWN, 'publicURL'],
-    ['no adapter', () => ({ ...validOptions(), adapter: undefined }), INVALID, /adapter.*sqlite/],
-    ['null for the adapter', () => ({ ...validOptions(), adapter: null }), INVALID, 'adapter'],
-    ['text for the adapter', () => ({ ...validOptions(), adapter: 'app.db' }), INVALID, 'adapter'],
-    ['an adapter function that was not called', () => ({ ...validOptions(), adapter: memory }), INVALID, 'adapter'],
+    ['an unknown option', () => ({ ...valid(), secrets: [] }), UNKNOWN, 'secrets'],
+    ['an option in the wrong case', () => ({ ...valid(), publicURL: 'https://a.example' }), UNKNOWN, 'publicURL'],
+    ['no adapter', () => ({ ...valid(), adapter: undefined }), INVALID, /adapter.*sqlite/],
+    ['null for the adapter', () => ({ ...valid(), adapter: null }), INVALID, 'adapter'],
+    ['text for the adapter', () => ({ ...valid(), adapter: 'app.db' }), INVALID, 'adapter'],
+    ['an adapter function that was not called', () => ({ ...valid(), adapter: memory }), INVALID, 'adapter'],
     [
       'an adapter without delete',
       () => ({
-        ...validOptions(),
+        ...valid(),
         adapter: {
           ...Object.fromEntries(
             ['define', 'open', 'create', 'findOne', 'findMany', 'update'].map((name) => [name, () => {}])
@@ -160,57 +165,57 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
       INVALID,
       'adapter'
     ],
-    ['no backends', () => ({ ...validOptions(), backends: undefined }), INVALID, 'backends'],
-    ['an empty list of backends', () => ({ ...validOptions(), backends: [] }), INVALID, 'backends'],
-    ['backends by name', () => ({ ...validOptions(), backends: { jwt: backend } }), INVALID, 'backends'],
+    ['no backends', () => ({ ...valid(), backends: undefined }), INVALID, 'backends'],
+    ['an empty list of backends', () => ({ ...valid(), backends: [] }), INVALID, 'backends'],
+    ['backends by name', () => ({ ...valid(), backends: { jwt: backend } }), INVALID, 'backends'],
     [
       'a backend without a name',
-      () => ({ ...validOptions(), backends: [{ ...backend, name: undefined }] }),
+      () => ({ ...valid(), backends: [{ ...backend, name: undefined }] }),
       INVALID,
       'backends[].name'
     ],
-    ['null for a backend', () => ({ ...validOptions(), backends: [null] }), INVALID, 'backends'],
-    ['text for a backend', () => ({ ...validOptions(), backends: ['jwt'] }), INVALID, 'backends'],
+    ['null for a backend', () => ({ ...valid(), backends: [null] }), INVALID, 'backends'],
+    ['text for a backend', () => ({ ...valid(), backends: ['jwt'] }), INVALID, 'backends'],
     [
       'an unknown option of a backend',
-      () => ({ ...validOptions(), backends: [{ ...backend, prefix: '/x' }] }),
+      () => ({ ...valid(), backends: [{ ...backend, prefix: '/x' }] }),
       UNKNOWN,
       'prefix'
     ],
     [
       'a backend without transport',
-      () => ({ ...validOptions(), backends: [{ ...backend, transport: undefined }] }),
+      () => ({ ...valid(), backends: [{ ...backend, transport: undefined }] }),
       INVALID,
       'transport'
     ],
     [
       'a backend without strategy',
-      () => ({ ...validOptions(), backends: [{ ...backend, strategy: undefined }] }),
+      () => ({ ...valid(), backends: [{ ...backend, strategy: undefined }] }),
       INVALID,
       'strategy'
     ],
     [
       'a transport function that was not called',
-      () => ({ ...validOptions(), backends: [{ ...backend, transport: bearerTransport }] }),
+      () => ({ ...valid(), backends: [{ ...backend, transport: bearerTransport }] }),
       INVALID,
       'transport'
     ],
     [
       'a strategy for a transport',
-      () => ({ ...validOptions(), backends: [{ ...backend, transport: backend?.strategy }] }),
+      () => ({ ...valid(), backends: [{ ...backend, transport: backend?.strategy }] }),
       INVALID,
       'transport'
     ],
     [
       'a transport for a strategy',
-      () => ({ ...validOptions(), backends: [{ ...backend, strategy: backend?.transport }] }),
+      () => ({ ...valid(), backends: [{ ...backend, strategy: backend?.transport }] }),
       INVALID,
       'strategy'
     ],
     [
       'a transport without methods',
       () => ({
-        ...validOptions(),
+        ...valid(),
         backends: [{ ...backend, transport: defineTransport({ name: 'x', describe, setup: () => ({}) as never }) }]
       }),
       INVALID,
@@ -219,7 +224,7 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
     [
       'an empty object as a transport',
       () => ({
-        ...validOptions(),
+        ...valid(),
         backends: [{ ...backend, transport: defineTransport({ name: 'x', describe, setup: () => undefined as never }) }]
       }),
       INVALID,
@@ -228,7 +233,7 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
     [
       'a strategy without writeToken',
       () => ({
-        ...validOptions(),
+        ...valid(),
         backends: [
           {
             ...backend,
@@ -242,7 +247,7 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
     [
       'an empty object as a strategy',
       () => ({
-        ...validOptions(),
+        ...valid(),
         backends: [{ ...backend, strategy: defineStrategy({ name: 'x', setup: () => null as never }) }]
       }),
       INVALID,
@@ -250,52 +255,52 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
     ],
     [
       'two backends with the same name',
-      () => ({ ...validOptions(), backends: [backend, backend] }),
+      () => ({ ...valid(), backends: [backend, backend] }),
       'FST_USERS_DUPLICATE_BACKEND',
       'jwt'
     ],
     [
       'two backends with the same name and others between',
-      () => ({ ...validOptions(), backends: [...backends(), { ...backends()[1], name: 'jwt' }] }),
+      () => ({ ...valid(), backends: [...backends(), { ...backends()[1], name: 'jwt' }] }),
       'FST_USERS_DUPLICATE_BACKEND',
       'jwt'
     ],
-    ['schemas that userSchemas did not create', () => ({ ...validOptions(), schemas: {} }), INVALID, /schemas.*userSchemas/],
-    ['fields instead of schemas', () => ({ ...validOptions(), schemas: { name: Type.String() } }), INVALID, 'schemas'],
-    ['a helper without methods', () => ({ ...validOptions(), passwords: {} }), INVALID, /passwords.*argon2Passwords/],
-    ['text for the helper', () => ({ ...validOptions(), passwords: 'argon2' }), INVALID, 'passwords'],
-    ['text for validatePassword', () => ({ ...validOptions(), validatePassword: 'long' }), INVALID, 'validatePassword'],
-    ['a pattern for validatePassword', () => ({ ...validOptions(), validatePassword: /.{8}/ }), INVALID, 'validatePassword'],
-    ['a number for the clock', () => ({ ...validOptions(), clock: 0 }), INVALID, 'clock'],
-    ['a Date for the clock', () => ({ ...validOptions(), clock: new Date() }), INVALID, 'clock'],
+    ['schemas that userSchemas did not create', () => ({ ...valid(), schemas: {} }), INVALID, /schemas.*userSchemas/],
+    ['fields instead of schemas', () => ({ ...valid(), schemas: { name: Type.String() } }), INVALID, 'schemas'],
+    ['a helper without methods', () => ({ ...valid(), passwords: {} }), INVALID, /passwords.*argon2Passwords/],
+    ['text for the helper', () => ({ ...valid(), passwords: 'argon2' }), INVALID, 'passwords'],
+    ['text for validatePassword', () => ({ ...valid(), validatePassword: 'long' }), INVALID, 'validatePassword'],
+    ['a pattern for validatePassword', () => ({ ...valid(), validatePassword: /.{8}/ }), INVALID, 'validatePassword'],
+    ['a number for the clock', () => ({ ...valid(), clock: 0 }), INVALID, 'clock'],
+    ['a Date for the clock', () => ({ ...valid(), clock: new Date() }), INVALID, 'clock'],
     [
       'an unknown hook',
-      () => ({ ...validOptions(), hooks: { onAfterRegistration: () => {} } }),
+      () => ({ ...valid(), hooks: { onAfterRegistration: () => {} } }),
       'FST_USERS_UNKNOWN_HOOK',
       /onAfterRegistration.*onAfterRegister/
     ],
     [
       'a hook named __proto__',
-      () => ({ ...validOptions(), hooks: JSON.parse('{"__proto__": 1}') as object }),
+      () => ({ ...valid(), hooks: JSON.parse('{"__proto__": 1}') as object }),
       'FST_USERS_UNKNOWN_HOOK',
       '__proto__'
     ],
     [
       'a hook that is not a function',
-      () => ({ ...validOptions(), hooks: { onAfterRegister: 'x' } }),
+      () => ({ ...valid(), hooks: { onAfterRegister: 'x' } }),
       'FST_USERS_INVALID_HOOK',
       'onAfterRegister'
     ],
     [
       'a list of hooks',
-      () => ({ ...validOptions(), hooks: { onAfterRegister: [() => {}] } }),
+      () => ({ ...valid(), hooks: { onAfterRegister: [() => {}] } }),
       'FST_USERS_INVALID_HOOK',
       'onAfterRegister'
     ],
     [
       'a hook with a callback',
       () => ({
-        ...validOptions(),
+        ...valid(),
         hooks: {
           onAfterRegister: (_payload: object, _context: object, done: () => void) => {
             done()
@@ -305,108 +310,108 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
       'FST_USERS_INVALID_HOOK',
       'onAfterRegister'
     ],
-    ['a function for hooks', () => ({ ...validOptions(), hooks: () => {} }), INVALID, 'hooks'],
-    ['text for hooks', () => ({ ...validOptions(), hooks: 'onAfterRegister' }), INVALID, 'hooks'],
-    ['an unknown group of routes', () => ({ ...validOptions(), routes: { login: false } }), UNKNOWN, 'routes.login'],
+    ['a function for hooks', () => ({ ...valid(), hooks: () => {} }), INVALID, 'hooks'],
+    ['text for hooks', () => ({ ...valid(), hooks: 'onAfterRegister' }), INVALID, 'hooks'],
+    ['an unknown group of routes', () => ({ ...valid(), routes: { login: false } }), UNKNOWN, 'routes.login'],
     [
       'an unknown option of a group',
-      () => ({ ...validOptions(), routes: { auth: { prefix: '/a', tags: [] } } }),
+      () => ({ ...valid(), routes: { auth: { prefix: '/a', tags: [] } } }),
       UNKNOWN,
       'routes.auth.tags'
     ],
-    ['text for routes', () => ({ ...validOptions(), routes: '/api' }), INVALID, 'routes'],
-    ['false for routes', () => ({ ...validOptions(), routes: false }), INVALID, 'routes'],
-    ['true for a group', () => ({ ...validOptions(), routes: { auth: true } }), INVALID, 'routes.auth'],
-    ['null for a group', () => ({ ...validOptions(), routes: { auth: null } }), INVALID, 'routes.auth'],
-    ['text for a group', () => ({ ...validOptions(), routes: { auth: '/auth' } }), INVALID, 'routes.auth'],
-    ['a group without prefix', () => ({ ...validOptions(), routes: { users: {} } }), INVALID, 'routes.users.prefix'],
+    ['text for routes', () => ({ ...valid(), routes: '/api' }), INVALID, 'routes'],
+    ['false for routes', () => ({ ...valid(), routes: false }), INVALID, 'routes'],
+    ['true for a group', () => ({ ...valid(), routes: { auth: true } }), INVALID, 'routes.auth'],
+    ['null for a group', () => ({ ...valid(), routes: { auth: null } }), INVALID, 'routes.auth'],
+    ['text for a group', () => ({ ...valid(), routes: { auth: '/auth' } }), INVALID, 'routes.auth'],
+    ['a group without prefix', () => ({ ...valid(), routes: { users: {} } }), INVALID, 'routes.users.prefix'],
     [
       'a prefix without a slash',
-      () => ({ ...validOptions(), routes: { users: { prefix: 'users' } } }),
+      () => ({ ...valid(), routes: { users: { prefix: 'users' } } }),
       INVALID,
       'routes.users.prefix'
     ],
     [
       'a prefix with a space',
-      () => ({ ...validOptions(), routes: { users: { prefix: '/my users' } } }),
+      () => ({ ...valid(), routes: { users: { prefix: '/my users' } } }),
       INVALID,
       'routes.users.prefix'
     ],
-    ['an empty prefix', () => ({ ...validOptions(), routes: { users: { prefix: '' } } }), INVALID, 'routes.users.prefix'],
-    ['a number for a prefix', () => ({ ...validOptions(), routes: { users: { prefix: 5 } } }), INVALID, 'routes.users.prefix'],
+    ['an empty prefix', () => ({ ...valid(), routes: { users: { prefix: '' } } }), INVALID, 'routes.users.prefix'],
+    ['a number for a prefix', () => ({ ...valid(), routes: { users: { prefix: 5 } } }), INVALID, 'routes.users.prefix'],
     [
       'a list for a prefix',
-      () => ({ ...validOptions(), routes: { users: { prefix: ['/users'] } } }),
+      () => ({ ...valid(), routes: { users: { prefix: ['/users'] } } }),
       INVALID,
       'routes.users.prefix'
     ],
-    ['text for tokens', () => ({ ...validOptions(), tokens: 'x' }), INVALID, 'tokens'],
-    ['an unknown purpose', () => ({ ...validOptions(), tokens: { login: {} } }), UNKNOWN, 'tokens.login'],
+    ['text for tokens', () => ({ ...valid(), tokens: 'x' }), INVALID, 'tokens'],
+    ['an unknown purpose', () => ({ ...valid(), tokens: { login: {} } }), UNKNOWN, 'tokens.login'],
     [
       'an unknown option of a purpose',
-      () => ({ ...validOptions(), tokens: { reset: { lifetime: 60 } } }),
+      () => ({ ...valid(), tokens: { reset: { lifetime: 60 } } }),
       UNKNOWN,
       'tokens.reset.lifetime'
     ],
-    ['text for a purpose', () => ({ ...validOptions(), tokens: { reset: SECRET } }), INVALID, 'tokens.reset'],
+    ['text for a purpose', () => ({ ...valid(), tokens: { reset: SECRET } }), INVALID, 'tokens.reset'],
     [
       'a number for an audience',
-      () => ({ ...validOptions(), tokens: { reset: { audience: 5 } } }),
+      () => ({ ...valid(), tokens: { reset: { audience: 5 } } }),
       INVALID,
       'tokens.reset.audience'
     ],
     [
       'an empty audience',
-      () => ({ ...validOptions(), tokens: { verify: { audience: '' } } }),
+      () => ({ ...valid(), tokens: { verify: { audience: '' } } }),
       INVALID,
       'tokens.verify.audience'
     ],
-    ['a public URL without scheme', () => ({ ...validOptions(), publicUrl: 'app.example' }), INVALID, /publicUrl.*https:/],
-    ['a public URL with another scheme', () => ({ ...validOptions(), publicUrl: 'ftp://app.example' }), INVALID, 'publicUrl'],
-    ['a public URL with a wildcard', () => ({ ...validOptions(), publicUrl: 'https://*.app.example' }), INVALID, 'publicUrl'],
-    ['a number for the public URL', () => ({ ...validOptions(), publicUrl: 80 }), INVALID, 'publicUrl'],
+    ['a public URL without scheme', () => ({ ...valid(), publicUrl: 'app.example' }), INVALID, /publicUrl.*https:/],
+    ['a public URL with another scheme', () => ({ ...valid(), publicUrl: 'ftp://app.example' }), INVALID, 'publicUrl'],
+    ['a public URL with a wildcard', () => ({ ...valid(), publicUrl: 'https://*.app.example' }), INVALID, 'publicUrl'],
+    ['a number for the public URL', () => ({ ...valid(), publicUrl: 80 }), INVALID, 'publicUrl'],
     [
       'a URL object for the public URL',
-      () => ({ ...validOptions(), publicUrl: new URL('https://app.example') }),
+      () => ({ ...valid(), publicUrl: new URL('https://app.example') }),
       INVALID,
       'publicUrl'
     ],
-    ['text for trusted origins', () => ({ ...validOptions(), trustedOrigins: 'https://a.example' }), INVALID, 'trustedOrigins'],
-    ['a wrong sensitiveChanges', () => ({ ...validOptions(), sensitiveChanges: 'ask' }), INVALID, /sensitiveChanges.*confirm/],
-    ['true for sensitiveChanges', () => ({ ...validOptions(), sensitiveChanges: true }), INVALID, 'sensitiveChanges'],
+    ['text for trusted origins', () => ({ ...valid(), trustedOrigins: 'https://a.example' }), INVALID, 'trustedOrigins'],
+    ['a wrong sensitiveChanges', () => ({ ...valid(), sensitiveChanges: 'ask' }), INVALID, /sensitiveChanges.*confirm/],
+    ['true for sensitiveChanges', () => ({ ...valid(), sensitiveChanges: true }), INVALID, 'sensitiveChanges'],
     [
       'an unknown option of jwtStrategy',
-      () => ({ ...validOptions(), ...withJwt({ lifetimeSeconds: 60, audiences: ['x'] }) }),
+      () => ({ ...valid(), ...withJwt({ lifetimeSeconds: 60, audiences: ['x'] }) }),
       UNKNOWN,
       'jwtStrategy.audiences'
     ],
     [
       'a strategy without its options',
-      () => ({ ...validOptions(), ...withJwt(undefined as unknown as AnyOptions) }),
+      () => ({ ...valid(), ...withJwt(undefined as unknown as AnyOptions) }),
       INVALID,
       'jwtStrategy'
     ],
     [
       'text for the audience',
-      () => ({ ...validOptions(), ...withJwt({ lifetimeSeconds: 60, audience: 'x' }) }),
+      () => ({ ...valid(), ...withJwt({ lifetimeSeconds: 60, audience: 'x' }) }),
       INVALID,
       'jwtStrategy.audience'
     ],
     [
       'an empty list of audiences',
-      () => ({ ...validOptions(), ...withJwt({ lifetimeSeconds: 60, audience: [] }) }),
+      () => ({ ...valid(), ...withJwt({ lifetimeSeconds: 60, audience: [] }) }),
       INVALID,
       'jwtStrategy.audience'
     ],
     [
       'a number among the audiences',
-      () => ({ ...validOptions(), ...withJwt({ lifetimeSeconds: 60, audience: ['x', 1] }) }),
+      () => ({ ...valid(), ...withJwt({ lifetimeSeconds: 60, audience: ['x', 1] }) }),
       INVALID,
       'jwtStrategy.audience'
     ],
     [
       'an unknown option of databaseStrategy',
-      () => ({ ...validOptions(), ...withStored({ lifetimeSeconds: 60, table: 'x' }) }),
+      () => ({ ...valid(), ...withStored({ lifetimeSeconds: 60, table: 'x' }) }),
       UNKNOWN,
       'databaseStrategy.table'
     ]
@@ -444,42 +449,42 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
   ]) {
     table.push([
       `trusted origin ${String(origin)}`,
-      () => ({ ...validOptions(), trustedOrigins: ['https://fine.example', origin] }),
+      () => ({ ...valid(), trustedOrigins: ['https://fine.example', origin] }),
       INVALID,
       'trustedOrigins[1]'
     ])
   }
   for (const name of ['', 'Users', '1a', 'a b', 'a/b', '../x', 'ä', 'a'.repeat(33), 5, ['users']]) {
-    table.push([`name ${String(name)}`, () => ({ ...validOptions(), name }), INVALID, 'name'])
+    table.push([`name ${String(name)}`, () => ({ ...valid(), name }), INVALID, 'name'])
     table.push([
       `backend name ${String(name)}`,
-      () => ({ ...validOptions(), backends: [{ ...backend, name }] }),
+      () => ({ ...valid(), backends: [{ ...backend, name }] }),
       INVALID,
       'backends'
     ])
   }
   for (const flag of ['requireVerification', 'revealExistingAccounts', 'endlessTokens', 'openapiSecurity']) {
     for (const value of ['false', 0, {}]) {
-      table.push([`${flag}: ${String(value)}`, () => ({ ...validOptions(), [flag]: value }), INVALID, flag])
+      table.push([`${flag}: ${String(value)}`, () => ({ ...valid(), [flag]: value }), INVALID, flag])
     }
   }
   for (const seconds of [0, -1, 0.5, undefined, null, Infinity, NaN, '3600', true, [60]]) {
     table.push([
       `JWT lifetime ${String(seconds)}`,
-      () => ({ ...validOptions(), ...withJwt({ lifetimeSeconds: seconds }) }),
+      () => ({ ...valid(), ...withJwt({ lifetimeSeconds: seconds }) }),
       INVALID,
       'jwtStrategy.lifetimeSeconds'
     ])
     table.push([
       `stored lifetime ${String(seconds)}`,
-      () => ({ ...validOptions(), ...withStored({ lifetimeSeconds: seconds }) }),
+      () => ({ ...valid(), ...withStored({ lifetimeSeconds: seconds }) }),
       INVALID,
       'databaseStrategy.lifetimeSeconds'
     ])
     if (seconds !== undefined) {
       table.push([
         `reset lifetime ${String(seconds)}`,
-        () => ({ ...validOptions(), tokens: { reset: { lifetimeSeconds: seconds } } }),
+        () => ({ ...valid(), tokens: { reset: { lifetimeSeconds: seconds } } }),
         INVALID,
         'tokens.reset.lifetimeSeconds'
       ])
@@ -487,7 +492,7 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
     if (seconds !== undefined) {
       table.push([
         `cookie maxAge ${String(seconds)}`,
-        () => ({ ...validOptions(), ...withCookie({ maxAge: seconds }) }),
+        () => ({ ...valid(), ...withCookie({ maxAge: seconds }) }),
         INVALID,
         'cookieTransport.maxAge'
       ])
@@ -521,7 +526,7 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
     [{ max_age: 5 }, UNKNOWN, 'cookieTransport.max_age'],
     [{ signed: true }, UNKNOWN, 'cookieTransport.signed']
   ] as const) {
-    table.push([`cookie ${JSON.stringify(options)}`, () => ({ ...validOptions(), ...withCookie(options) }), code, named])
+    table.push([`cookie ${JSON.stringify(options)}`, () => ({ ...valid(), ...withCookie(options) }), code, named])
   }
 
   for (const [what, make, code, named] of table) {
@@ -579,7 +584,7 @@ t.test('valid options start', async (t) => {
   ]
   for (const [what, options] of fine) {
     await t.resolves(
-      start(t, () => ({ ...validOptions(), ...options })),
+      start(t, () => ({ ...valid(), ...options })),
       what
     )
   }
@@ -596,7 +601,7 @@ t.test('an error in setup() of a strategy refuses to start', async (t) => {
   })
   const later = defineStrategy({ name: 'x', setup: () => Promise.reject(fault) })
   for (const made of [strategy, later]) {
-    t.equal(await startError(t, () => ({ ...validOptions(), backends: [{ ...backend, strategy: made }] })), fault)
+    t.equal(await startError(t, () => ({ ...valid(), backends: [{ ...backend, strategy: made }] })), fault)
   }
 })
 
@@ -608,7 +613,7 @@ t.test('the options are not modified', async (t) => {
     Object.freeze(value)
   }
   const options: UsersOptions = {
-    ...validOptions(),
+    ...valid(),
     secret: [SECRET, randomBytes(32).toString('hex')],
     backends: [
       {
@@ -650,7 +655,7 @@ t.test(
   async (t) => {
     const app = Fastify()
     t.teardown(() => app.close())
-    await app.register(users, validOptions())
+    await app.register(users, valid())
     const add = app.users.addHook as (name: unknown, hook: unknown) => void
     const wrong: [unknown, unknown, string][] = [
       ['onNothing', () => {}, 'FST_USERS_UNKNOWN_HOOK'],
@@ -687,7 +692,7 @@ t.test(
 t.test('methods of app.users throw FST_USERS_NOT_READY before the application is ready', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
-  await app.register(users, validOptions())
+  await app.register(users, valid())
   await t.rejects(app.users.getByEmail(ARTHUR), { code: 'FST_USERS_NOT_READY' })
   await app.ready()
   t.equal(await app.users.getByEmail(ARTHUR), null)

@@ -17,13 +17,13 @@ const program = buildProgram(join(places, 'program'))
 process.env['USERS_SECRET'] = SECRET
 t.teardown(endPools)
 
-/** Each adapter for PostgreSQL. */
+/** The adapters that support PostgreSQL. */
 const adapters: Record<string, (pool: pg.Pool, options: PostgresOptions) => DatabaseAdapter> = {
   postgres,
   kysely: (pool, options) => kysely(new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) }), options)
 }
 
-/** A name of a schema that needs quotes, which does not exist yet and is removed after the test. */
+/** Returns a schema name that needs quoting, and drops the schema after the test. */
 function schemaName (t: Test, pool: pg.Pool): string {
   const name = `Users "${randomBytes(5).toString('hex')}' test`
   t.teardown(async () => {
@@ -44,7 +44,7 @@ const ALL = ['accesstoken', 'fastify_users_schema', 'user']
 
 for (const [name, make] of Object.entries(adapters)) {
   t.test(
-    `${name}(): tables are made and used in the schema that the option names, whatever the search_path finds`,
+    `${name}(): tables are created and used in the schema of the option, with any search_path`,
     service,
     async (t) => {
       const { pool, schema: first } = await makePool(t)
@@ -53,13 +53,13 @@ for (const [name, make] of Object.entries(adapters)) {
       await t.rejects(
         buildApp(t, { adapter: make(pool, { schema }) }),
         { ...TABLE_MISMATCH, message: /CREATE SCHEMA/ },
-        'nothing is made without being asked'
+        'without createTables nothing is created'
       )
       t.strictSame(await tablesIn(pool, schema), [])
 
       const built = await buildApp(t, { adapter: make(pool, { schema, createTables }) })
       t.strictSame(await tablesIn(pool, schema), ALL)
-      t.strictSame(await tablesIn(pool, first), ['accesstoken', 'user'], 'the others stay as they are')
+      t.strictSame(await tablesIn(pool, first), ['accesstoken', 'user'], 'the tables of the search_path are unchanged')
       const { id } = await built.register()
       t.equal(
         (await built.send('POST', '/auth/register', { email: ARTHUR.toUpperCase(), password: PASSWORD })).statusCode,
@@ -73,11 +73,14 @@ for (const [name, make] of Object.entries(adapters)) {
         401,
         'the session is deleted with its user'
       )
-      await t.resolves(buildApp(t, { adapter: make(pool, { schema }) }), 'the start check finds the tables')
+      await t.resolves(
+        buildApp(t, { adapter: make(pool, { schema }) }),
+        'without createTables the existing tables pass the check at start'
+      )
     }
   )
 
-  t.test(`${name}(): tables of another tool in the schema are checked at the start`, service, async (t) => {
+  t.test(`${name}(): existing tables of other programs in the schema are checked at start`, service, async (t) => {
     const { pool } = await makePool(t)
     const { schema } = await makePool(t)
     await pool.query(
@@ -94,22 +97,26 @@ for (const [name, make] of Object.entries(adapters)) {
     })
   })
 
-  t.test(`${name}(): two tenants may have tables of one name in two schemas of one pool`, service, async (t) => {
-    const { pool } = await makePool(t)
-    const tables = { user: { table: 'people' }, accesstoken: { table: 'sessions' } }
-    const [one, other] = [schemaName(t, pool), schemaName(t, pool)]
-    const first = await buildApp(t, { adapter: make(pool, { schema: one, createTables, tables }) })
-    const second = await buildApp(t, { name: 'staff', adapter: make(pool, { schema: other, createTables, tables }) })
-    await first.register()
-    await second.register()
-    t.strictSame(
-      [await tablesIn(pool, one), await tablesIn(pool, other)],
-      [
-        ['fastify_users_schema', 'people', 'sessions'],
-        ['fastify_users_schema', 'people', 'sessions']
-      ]
-    )
-  })
+  t.test(
+    `${name}(): two tenants may have tables with the same names in two schemas of one pool`,
+    service,
+    async (t) => {
+      const { pool } = await makePool(t)
+      const tables = { user: { table: 'people' }, accesstoken: { table: 'sessions' } }
+      const [one, other] = [schemaName(t, pool), schemaName(t, pool)]
+      const first = await buildApp(t, { adapter: make(pool, { schema: one, createTables, tables }) })
+      const second = await buildApp(t, { name: 'staff', adapter: make(pool, { schema: other, createTables, tables }) })
+      await first.register()
+      await second.register()
+      t.strictSame(
+        [await tablesIn(pool, one), await tablesIn(pool, other)],
+        [
+          ['fastify_users_schema', 'people', 'sessions'],
+          ['fastify_users_schema', 'people', 'sessions']
+        ]
+      )
+    }
+  )
 
   t.test(`${name}(): the commands of the command line work in the schema`, service, async (t) => {
     const { pool, schema: first } = await makePool(t)
@@ -148,14 +155,14 @@ for (const [name, make] of Object.entries(adapters)) {
     t.match(
       await run(['migrate'], { adapter, rest }),
       { code: 0, out: /widen "email"[^]*unique index "ix_user_email_lower"/ },
-      'what is missing is added there'
+      'missing parts are added in the schema'
     )
     t.match(await run(['migrate', '--from', 'fastapi-users'], { adapter, rest }), { code: 0, out: /Nothing to do/ })
     t.strictSame(await tablesIn(pool, first), [])
   })
 }
 
-t.test('a role that may not create schemas uses one that exists', service, async (t) => {
+t.test('a role without the right to create schemas uses an existing one', service, async (t) => {
   const { pool } = await makePool(t)
   const { schema } = await makePool(t)
   const role = `users_test_${randomBytes(6).toString('hex')}`
@@ -170,7 +177,7 @@ t.test('a role that may not create schemas uses one that exists', service, async
   await t.resolves(register())
 })
 
-t.test('a name that is no schema, and a schema for another database, are refused', async (t) => {
+t.test('an invalid schema name and a schema for another database are refused', async (t) => {
   const pool = new pg.Pool()
   t.teardown(() => pool.end())
   for (const schema of ['', 'a'.repeat(64), 'a\0b', '\ud800', 5, null]) {

@@ -35,7 +35,7 @@ async function opened (
   return adapter
 }
 
-/** The first value of each row. */
+/** Returns the first value of each row. */
 async function column (pool: pg.Pool, sql: string, values: unknown[] = []): Promise<unknown[]> {
   return (await pool.query<unknown[]>({ text: sql, values, rowMode: 'array' })).rows.map(([value]) => value)
 }
@@ -81,7 +81,7 @@ conform('postgres() on a pool of one connection', { max: 1 })
 conform('postgres() with slow reads', {}, (adapter) => withSlowReads(adapter, 5))
 
 t.test(
-  'PostgreSQL: tables, native types and index names are those of FastAPI Users, with our constraints',
+  'PostgreSQL: tables, native types and index names are those of FastAPI Users, with additional constraints',
   service,
   async (t) => {
     const { pool, schema } = await makePool(t)
@@ -136,7 +136,7 @@ t.test(
 )
 
 t.test(
-  'PostgreSQL: a database without the tables is refused with the statements that make them, and nothing is made',
+  'PostgreSQL: a missing table refuses to start with the statements that create it, and creates nothing',
   service,
   async (t) => {
     const { pool } = await makePool(t)
@@ -152,12 +152,12 @@ t.test(
     )
     const message = await opened(pool, models, {}).catch((error: Error) => error.message)
     await pool.query(String(message).split('development:\n')[1] ?? '')
-    await t.resolves(opened(pool, models, {}), 'the statements are whole')
+    await t.resolves(opened(pool, models, {}), 'the printed statements run')
   }
 )
 
 t.test(
-  'PostgreSQL: an existing table without a needed column is refused by name, and nothing is made',
+  'PostgreSQL: an existing table without a required column refuses to start, names the column, and creates nothing',
   service,
   async (t) => {
     const { pool } = await makePool(t)
@@ -170,7 +170,7 @@ t.test(
   }
 )
 
-t.test('PostgreSQL: options that cannot be meant are refused', service, async (t) => {
+t.test('PostgreSQL: wrong options are refused', service, async (t) => {
   const { pool } = await makePool(t)
   const client = new pg.Client(postgresUrl)
   for (const wrong of [null, undefined, '', postgresUrl, {}, client]) {
@@ -193,7 +193,7 @@ t.test('PostgreSQL: options that cannot be meant are refused', service, async (t
 })
 
 t.test(
-  'DEP-01, DEP-03: PostgreSQL: rows that are stored together come whole or not at all, in bounded time, through a pool of one connection',
+  'DEP-01, DEP-03: PostgreSQL: related rows are stored together or not at all, within the timeout, with one connection',
   service,
   async (t) => {
     const { schema, pool: direct } = await makePool(t)
@@ -209,7 +209,7 @@ t.test(
     await t.rejects(
       async () => await create(1),
       { code: 'FST_USERS_STORE_UNAVAILABLE' },
-      'the second row does not come in time'
+      'the second row waits for a lock longer than the timeout'
     )
     await blocker.query('ROLLBACK')
     blocker.release()
@@ -288,7 +288,7 @@ t.test('PostgreSQL: look-ups use indexes, and each is one named statement', serv
   t.equal(queries.at(-1)?.name, queries.at(-2)?.name)
 })
 
-t.test('PostgreSQL: many combinations of changed fields do not pile up named statements', service, async (t) => {
+t.test('PostgreSQL: many combinations of changed fields do not accumulate named statements', service, async (t) => {
   const { pool } = await makePool(t, { max: 1 })
   const fields = Object.fromEntries(
     Array.from({ length: 10 }, (_, n) => [`f${n}`, { type: 'integer', nullable: true } as const])
@@ -309,22 +309,26 @@ t.test('PostgreSQL: many combinations of changed fields do not pile up named sta
   t.ok(Number(count) <= 500, `${String(count)} statements`)
 })
 
-t.test('PostgreSQL: a changed column or a lost prepared statement is no fault', service, async (t) => {
-  const { pool } = await makePool(t, { max: 1 })
-  const adapter = await opened(pool)
-  const { id } = await createUser(adapter)
-  const find = async (): Promise<unknown> => (await adapter.findOne(User, { id: id as string }))?.['id']
-  t.equal(await find(), id)
-  await pool.query('ALTER TABLE "user" ALTER hashed_password TYPE TEXT')
-  t.equal(await find(), id, 'another type of result')
-  await pool.query('DEALLOCATE ALL')
-  t.equal(await find(), id, 'a statement that is gone')
-  await pool.query('ALTER TABLE "user" DROP hashed_password')
-  await t.rejects(find(), { code: '42703' })
-})
+t.test(
+  'PostgreSQL: a query runs again after a column changed its type or a prepared statement was lost',
+  service,
+  async (t) => {
+    const { pool } = await makePool(t, { max: 1 })
+    const adapter = await opened(pool)
+    const { id } = await createUser(adapter)
+    const find = async (): Promise<unknown> => (await adapter.findOne(User, { id: id as string }))?.['id']
+    t.equal(await find(), id)
+    await pool.query('ALTER TABLE "user" ALTER hashed_password TYPE TEXT')
+    t.equal(await find(), id, 'after the type of a result column changed')
+    await pool.query('DEALLOCATE ALL')
+    t.equal(await find(), id, 'after the prepared statement was removed')
+    await pool.query('ALTER TABLE "user" DROP hashed_password')
+    await t.rejects(find(), { code: '42703' })
+  }
+)
 
 t.test(
-  'PostgreSQL: times, numbers and booleans are read alike whatever the session and the application set',
+  'PostgreSQL: times, numbers and booleans are read alike with any settings of session and pool',
   service,
   async (t) => {
     const { pool, schema } = await makePool(t)
@@ -347,7 +351,7 @@ t.test(
     t.hasStrict(
       await other.findOne(User, { seen_at: { gte: seen_at } }),
       { seen_at: new Date('2026-11-21T01:52:56.545Z') },
-      'six digits'
+      'microseconds are cut off'
     )
     for (const time of ['0001-01-01T00:00:00.000Z', '1969-12-31T23:59:59.999Z', '9999-12-31T23:59:59.999Z']) {
       await other.update(User, {}, { seen_at: new Date(time) })
@@ -360,22 +364,26 @@ t.test(
   }
 )
 
-t.test('PostgreSQL: sessions that would change what is read are refused, and say why', service, async (t) => {
-  const { schema, pool } = await makePool(t)
-  const cases: [pg.PoolConfig, RegExp][] = [
-    [{ binary: true } as pg.PoolConfig, /`binary`/],
-    [{ options: `-c search_path=${schema} -c extra_float_digits=0` }, /extra_float_digits/]
-  ]
-  for (const [config, problem] of cases) {
-    const strange = new pg.Pool(configOf(schema, config))
-    await t.rejects(opened(strange), { code: 'FST_USERS_INVALID_OPTION', message: problem }, JSON.stringify(config))
-    await strange.end()
+t.test(
+  'PostgreSQL: session settings that change the values read refuse to start, and the message names them',
+  service,
+  async (t) => {
+    const { schema, pool } = await makePool(t)
+    const cases: [pg.PoolConfig, RegExp][] = [
+      [{ binary: true } as pg.PoolConfig, /`binary`/],
+      [{ options: `-c search_path=${schema} -c extra_float_digits=0` }, /extra_float_digits/]
+    ]
+    for (const [config, problem] of cases) {
+      const strange = new pg.Pool(configOf(schema, config))
+      await t.rejects(opened(strange), { code: 'FST_USERS_INVALID_OPTION', message: problem }, JSON.stringify(config))
+      await strange.end()
+    }
+    t.strictSame(await column(pool, "SELECT to_regclass('accesstoken')::text"), [null])
   }
-  t.strictSame(await column(pool, "SELECT to_regclass('accesstoken')::text"), [null])
-})
+)
 
 t.test(
-  'PostgreSQL: a database whose encoding lacks letters finds nobody by them, and refuses to store them',
+  'PostgreSQL: characters that the database encoding lacks match no user and are refused when written',
   service,
   async (t) => {
     const name = `users_test_${randomBytes(6).toString('hex')}`
@@ -389,7 +397,7 @@ t.test(
       await admin.query(`DROP DATABASE ${name}`)
     })
     await register({ email: 'élaine@camelot.bt' })
-    t.equal((await login('cookie', 'ÉLAINE@camelot.bt')).statusCode, 400, 'the case of ASCII letters alone')
+    t.equal((await login('cookie', 'ÉLAINE@camelot.bt')).statusCode, 400, 'case is ignored for ASCII letters only')
     t.equal((await login('cookie', 'élaine@CAMELOT.bt')).statusCode, 204)
     t.equal((await login('cookie', 'łancelot@camelot.bt')).statusCode, 400)
     t.equal((await send('POST', '/auth/forgot-password', { email: 'łancelot@camelot.bt' })).statusCode, 202)
@@ -400,7 +408,7 @@ t.test(
   }
 )
 
-t.test('PostgreSQL: other column types of adopted tables are read and written', service, async (t) => {
+t.test('PostgreSQL: other column types of existing tables work', service, async (t) => {
   const { pool } = await makePool(t)
   await pool.query(`CREATE TABLE "user" (id VARCHAR(36) PRIMARY KEY, email VARCHAR(320), hashed_password TEXT, is_active BOOLEAN, nickname VARCHAR(80), credits INTEGER,
     ratio NUMERIC, settings JSONB, seen_at TIMESTAMP WITHOUT TIME ZONE, "order" VARCHAR(5) COLLATE "und-x-icu")`)
@@ -421,7 +429,7 @@ t.test('PostgreSQL: other column types of adopted tables are read and written', 
   t.strictSame(
     (await adapter.findMany(User, { order: { lt: 'a' } }, { limit: 9 })).map((row) => row['order']),
     ['B'],
-    'bytes, not the order of a language'
+    'the order is by bytes, not by language'
   )
   await t.rejects(createUser(adapter, { order: 'abcdef' }), { ...mismatch, message: /"order" holds 5 characters/ })
   for (const change of [{ credits: 2 ** 40 }, { credits: { increment: 2_147_483_647 } }, { settings: { nul: '\0' } }]) {
@@ -442,7 +450,7 @@ t.test('PostgreSQL: other column types of adopted tables are read and written', 
   await t.rejects(
     async () => await adapter.findOne(User, { id: user['id'] as string }),
     { ...mismatch, message: /"credits"/ },
-    'an integer that JavaScript would round'
+    "an integer beyond JavaScript's safe range"
   )
   await pool.query('UPDATE "user" SET credits = 5 WHERE credits > 5')
   await pool.query('ALTER TABLE "user" ALTER settings TYPE TEXT; UPDATE "user" SET settings = \'{\' WHERE credits = 5')
@@ -462,11 +470,11 @@ t.test('EML-03: text compares byte by byte in a column whose collation ignores c
   t.hasStrict(await adapter.findWithUser?.(AccessToken, { token: 'Secret' }), { user })
 })
 
-t.test('PostgreSQL: values that no column holds find nothing, and are refused when written', service, async (t) => {
+t.test('PostgreSQL: values that no column can store match no row and are refused when written', service, async (t) => {
   const { pool } = await makePool(t)
   const adapter = await opened(pool)
   const user = await createUser(adapter, { order: 'a', settings: { text: 'a\0' } })
-  t.strictSame(user['settings'], { text: 'a\0' }, 'json keeps NUL')
+  t.strictSame(user['settings'], { text: 'a\0' }, 'JSON keeps NUL')
   t.strictSame(await adapter.findOne(User, { order: 'a' }), user)
   const refused = { code: 'FST_USERS_INVALID_OPTION' }
   await t.rejects(createUser(adapter, { order: 'a\0' }), refused)
@@ -498,7 +506,7 @@ t.test('PostgreSQL: values that no column holds find nothing, and are refused wh
 })
 
 t.test(
-  'row 83: PostgreSQL tables that SQLAlchemy made are served as they are: nothing altered, rows of both writers read',
+  'row 83: PostgreSQL tables made by SQLAlchemy work unchanged, with rows of both programs',
   service,
   async (t) => {
     const { pool, schema } = await makePool(t)
@@ -541,12 +549,12 @@ t.test(
       'king.arthur@camelot.bt',
       'percival@camelot.bt'
     ])
-    t.strictSame(await state(), before, 'nothing was altered')
+    t.strictSame(await state(), before, 'no table was altered')
   }
 )
 
 t.test(
-  'row 83: rows that Python wrote are served from PostgreSQL, and ours are as Python writes them',
+  "row 83: rows written by Python are read from PostgreSQL, and new rows have Python's format",
   service,
   async (t) => {
     const { pool } = await makePool(t)
@@ -568,7 +576,7 @@ t.test(
 )
 
 t.test(
-  'row 83: PostgreSQL tables of other names are mapped, and their unique indexes named by our fields',
+  'row 83: PostgreSQL tables with other names are mapped, and a unique violation names the fields of the model',
   service,
   async (t) => {
     const { pool } = await makePool(t)
@@ -593,12 +601,12 @@ t.test(
     await pool.query('CREATE UNIQUE INDEX one_superuser ON "People" (hash, active)')
     await t.rejects(adapter.create(Person, { ...given, email: 'x' }), clash(['hashed_password', 'is_active']))
     await pool.query('DROP INDEX one_superuser; CREATE UNIQUE INDEX badges ON "People" (badge)')
-    await t.rejects(adapter.create(Person, { ...given, email: 'x' }), clash(['badge']), 'a column that no field has')
+    await t.rejects(adapter.create(Person, { ...given, email: 'x' }), clash(['badge']), 'a column without a field')
     const hidden = Object.assign(new Error('duplicate key'), { code: '23505', constraint: 'mine' })
     t.strictSame(
       postgresDialect.uniqueViolation(hidden),
       { index: 'mine', words: [] },
-      'a role that may not read the table is told no detail'
+      'the server sends no detail to a role that may not read the table'
     )
   }
 )
@@ -634,7 +642,7 @@ t.test(
 )
 
 t.test(
-  'RACE-02: two processes that make the tables and register one address 100 times each, at once, leave one user and no failure',
+  'RACE-02: of two processes that create the tables and register one e-mail 200 times, one request succeeds',
   service,
   async (t) => {
     const { pool, schema } = await makePool(t)
@@ -653,7 +661,7 @@ t.test(
   }
 )
 
-t.test('RACE-02: many pools that make the tables at once all open', service, async (t) => {
+t.test('RACE-02: several pools create the tables at the same time, and all open', service, async (t) => {
   const { schema } = await makePool(t)
   const pools = Array.from({ length: 8 }, () => new pg.Pool(configOf(schema, { max: 1 })))
   await Promise.all(pools.map((pool) => opened(pool)))
@@ -662,7 +670,7 @@ t.test('RACE-02: many pools that make the tables at once all open', service, asy
 })
 
 t.test(
-  'a PostgreSQL that is gone is 503 with retry-after, never 401, and is used again when it is back',
+  'requests reply 503 with retry-after, never 401, while PostgreSQL is down, and succeed when it is back',
   service,
   async (t) => {
     const { schema } = await makePool(t)
@@ -694,7 +702,7 @@ t.test(
     await proxy.pass()
     t.strictSame(await statuses(), [200, 200])
     await built.app.close()
-    t.equal(pool.ended, false, 'the pool stays open')
+    t.equal(pool.ended, false, 'the pool stays open after the application has closed')
     t.equal(pool.listenerCount('error'), 0)
     await pool.end()
 
@@ -702,13 +710,13 @@ t.test(
     const closed = new pg.Pool({ host: '127.0.0.1', port: proxy.port })
     closed.on('error', () => {})
     await t.rejects(opened(closed), { code: 'FST_USERS_STORE_UNAVAILABLE', cause: { code: 'ECONNREFUSED' } })
-    t.equal(closed.listenerCount('error'), 1, "a listener of the application's own is enough")
+    t.equal(closed.listenerCount('error'), 1, 'the adapter adds no error listener if the application has one')
     await closed.end()
   }
 )
 
 t.test(
-  'a PostgreSQL that goes while the tables are made is an error of open(), and nothing else',
+  'open() throws if the connection ends during table creation, and the pool works afterwards',
   service,
   async (t) => {
     const { pool, schema } = await makePool(t)
@@ -723,11 +731,11 @@ t.test(
     await waiting
     await blocker.query('SELECT pg_advisory_unlock(-1264620168)')
     blocker.release()
-    await t.resolves(opened(other), 'the pool goes on')
+    await t.resolves(opened(other), 'the pool still works')
   }
 )
 
-t.test('tables that cannot be made leave nothing behind, and the connection goes', service, async (t) => {
+t.test('a failed creation leaves no tables behind', service, async (t) => {
   const { pool } = await makePool(t)
   await pool.query(
     'CREATE TABLE "user" (id UUID, email TEXT, hashed_password TEXT, is_active BOOLEAN, nickname TEXT, credits INT, ratio REAL, settings JSON, seen_at TIMESTAMPTZ, "order" TEXT)'
@@ -735,7 +743,7 @@ t.test('tables that cannot be made leave nothing behind, and the connection goes
   await t.rejects(
     opened(pool, [{ name: 'a', table: 'a', fields: { id: { type: 'text' } } }, User, Account]),
     { code: '42830' },
-    'a reference to what is no key'
+    'a reference to a column without a key'
   )
   t.strictSame(await column(pool, "SELECT to_regclass('a')::text"), [null])
 })

@@ -12,7 +12,8 @@ import { buildPackage, transpile } from './helpers/build-package.js'
 import { root } from './helpers/root.js'
 import { backends, fastPasswords, SECRET } from './helpers/build-app.js'
 
-// A snippet marked ```ts is a whole module; one marked ```ts partial continues an application, and gets a beginning.
+// A snippet marked ```ts is a complete module. One marked ```ts partial gets imports and an application in front. All
+// snippets are type-checked against the sources and run.
 // Both are type-checked against the sources, and run.
 interface Snippet {
   name: string
@@ -20,13 +21,13 @@ interface Snippet {
   partial: boolean
 }
 
-/** Errors that every route has, or every route with a body. */
-const COMMON = new Set(['INTERNAL_ERROR', 'STORE_UNAVAILABLE', 'BAD_REQUEST'])
+/** Codes that the table of routes omits, because all or most routes have them. */
+const COMMON_CODES = new Set(['INTERNAL_ERROR', 'STORE_UNAVAILABLE', 'BAD_REQUEST'])
 
-/** Files that several type checks read. */
+/** Source files shared by the type checks, by path. */
 const parsed = new Map<string, ts.SourceFile>()
 
-/** README and docs, without the generated API reference and the built site. */
+/** README.md, CONTRIBUTING.md and docs/, without the generated API reference and the built site. */
 const pages = [
   'README.md',
   'CONTRIBUTING.md',
@@ -38,19 +39,23 @@ const pages = [
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 const snippets = pages.flatMap((page) => snippetsOf(page, read(page)))
 
-t.test('every snippet fits the types', async (t) => {
+t.test('every snippet passes the type check', async (t) => {
   t.ok(snippets.length > 10)
-  const modules = snippets.map(({ name, text, partial }) => ({ name, text: partial ? beginning(text) + text : text }))
-  const declaring = modules.filter(({ text }) => text.includes('declare module')) // each would change the others' users
+  const modules = snippets.map(({ name, text, partial }) => ({
+    name,
+    text: partial ? partialPreamble(text) + text : text
+  }))
+  // checked one by one, because each declaration would apply to all modules of a program
+  const declaring = modules.filter(({ text }) => text.includes('declare module'))
   t.strictSame(
     [modules.filter((module) => !declaring.includes(module)), ...declaring.map((module) => [module])].flatMap(
-      typeProblems
+      typeCheck
     ),
     []
   )
 })
 
-t.test('links lead to pages and headings that exist', async (t) => {
+t.test('links of the pages and of SECURITY.md lead to existing files and headings', async (t) => {
   const anchorsOf = (text: string): Set<string> =>
     new Set(
       [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
@@ -72,15 +77,15 @@ t.test('links lead to pages and headings that exist', async (t) => {
   t.strictSame(broken, [])
 })
 
-t.test('the type check finds what is wrong', async (t) => {
-  t.match(typeProblems([{ name: 'wrong', text: "import { sqlite } from 'fastify-users'\nsqlite(1)" }]), [/^wrong:2: /])
+t.test('the type check reports a type error with its snippet and line', async (t) => {
+  t.match(typeCheck([{ name: 'wrong', text: "import { sqlite } from 'fastify-users'\nsqlite(1)" }]), [/^wrong:2: /])
 })
 
-t.test('the examples fit the types', async (t) => {
+t.test('the examples pass the type check', async (t) => {
   const files = readdirSync(join(root, 'examples'), { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.ts'))
     .map((path) => join(root, 'examples', path))
-  t.strictSame(problemsOf(ts.createProgram(files, options())), [])
+  t.strictSame(formatDiagnostics(ts.createProgram(files, compilerOptions())), [])
 })
 
 t.test('every snippet runs', async (t) => {
@@ -90,7 +95,7 @@ t.test('every snippet runs', async (t) => {
   mkdirSync(cwd)
   const files = snippets.map((snippet) => {
     const file = join(folder, `${snippet.name.replaceAll(/\W/g, '-')}.js`)
-    writeFileSync(file, transpile(runnable(snippet)))
+    writeFileSync(file, transpile(toProgram(snippet)))
     return file
   })
   const program = files.map((file) => `await import(${JSON.stringify(pathToFileURL(file).href)})`).join('\n')
@@ -103,10 +108,10 @@ t.test('every snippet runs', async (t) => {
   t.equal(status, 0, status === 0 ? 'none fails' : `${stdout}${stderr}`)
 })
 
-t.test('the table of errors is errorTable', async (t) => {
+t.test('the table of errors equals errorTable', async (t) => {
   t.strictSame(
     rowsOf('All codes', read('docs/errors.md')).map(([code, status, message]) => ({
-      code: unquoted(code),
+      code: withoutBackticks(code),
       statusCode: Number(status),
       message
     })),
@@ -114,25 +119,25 @@ t.test('the table of errors is errorTable', async (t) => {
   )
 })
 
-t.test('the tables of options, guard flags, events and methods name what there is', async (t) => {
+t.test('the tables of options, guard flags, events and methods equal the types', async (t) => {
   t.strictSame(
-    rowsOf('All options', read('docs/options.md')).map(([option]) => unquoted(option)),
+    rowsOf('All options', read('docs/options.md')).map(([option]) => withoutBackticks(option)),
     membersOf('lib/options.ts', 'UsersOptions')
   )
   t.strictSame(
-    rowsOf('Options of the preset', read('docs/compatibility.md')).map(([option]) => unquoted(option)),
+    rowsOf('Options of the preset', read('docs/compatibility.md')).map(([option]) => withoutBackticks(option)),
     membersOf('lib/compatibility.ts', 'CompatibilityOptions')
   )
   t.strictSame(
-    rowsOf('Flags', read('docs/guard.md')).map(([flag]) => unquoted(flag)),
+    rowsOf('Flags', read('docs/guard.md')).map(([flag]) => withoutBackticks(flag)),
     membersOf('lib/authentication/guard-options.ts', 'AuthenticateOptions')
   )
   t.strictSame(
-    rowsOf('All events', read('docs/hooks.md')).map(([event]) => unquoted(event)),
+    rowsOf('All events', read('docs/hooks.md')).map(([event]) => withoutBackticks(event)),
     eventNames
   )
   t.strictSame(
-    rowsOf('All events', read('docs/hooks.md')).map(([event]) => unquoted(event)),
+    rowsOf('All events', read('docs/hooks.md')).map(([event]) => withoutBackticks(event)),
     membersOf('lib/contracts/events.ts', 'UsersEvents')
   )
   const methods = rowsOf('Methods of app.users', read('docs/concepts.md')).flatMap(([cell = '']) =>
@@ -151,35 +156,38 @@ t.test('the page about hooks has a heading and a snippet for every event', async
   )
 })
 
-t.test('every link of the README and the docs leads to a file and a heading that exist', async (t) => {
+t.test('every link of the README and the docs leads to an existing file and heading', async (t) => {
   const broken = pages.flatMap((page) =>
     linksOf(read(page))
-      .filter((link) => !leadsSomewhere(page, link))
+      .filter((link) => !linkTargetExists(page, link))
       .map((link) => `${page}: ${link}`)
   )
   t.strictSame(broken, [])
   t.ok(pages.flatMap((page) => linksOf(read(page))).length > 50)
-  t.notOk(leadsSomewhere('README.md', 'docs/none.md'), 'a missing file is found')
-  t.notOk(leadsSomewhere('README.md', 'docs/errors.md#none'), 'a missing heading is found')
+  t.notOk(linkTargetExists('README.md', 'docs/none.md'), 'a link to a missing file is broken')
+  t.notOk(linkTargetExists('README.md', 'docs/errors.md#none'), 'a link to a missing heading is broken')
 })
 
-t.test('the README is short, and links every page of the docs directly or through the start page', async (t) => {
-  t.ok(read('README.md').split('\n').length <= 250)
-  const linked = new Set(
-    ['README.md', 'docs/index.md'].flatMap((page) =>
-      linksOf(read(page)).map((link) => posix.join(posix.dirname(page), link.replace(/#.*/, '')))
+t.test(
+  'the README has at most 250 lines; every page of the docs is linked from it or from the start page',
+  async (t) => {
+    t.ok(read('README.md').split('\n').length <= 250)
+    const linked = new Set(
+      ['README.md', 'docs/index.md'].flatMap((page) =>
+        linksOf(read(page)).map((link) => posix.join(posix.dirname(page), link.replace(/#.*/, '')))
+      )
     )
-  )
-  const guides = pages.filter(
-    (page) => page.startsWith('docs/') && page !== 'docs/index.md' && !page.startsWith('docs/contributing/')
-  )
-  t.strictSame(
-    guides.filter((page) => !linked.has(page)),
-    []
-  )
-})
+    const guides = pages.filter(
+      (page) => page.startsWith('docs/') && page !== 'docs/index.md' && !page.startsWith('docs/contributing/')
+    )
+    t.strictSame(
+      guides.filter((page) => !linked.has(page)),
+      []
+    )
+  }
+)
 
-t.test('the sidebar of the site has every page once', async (t) => {
+t.test('the sidebar of the site lists every page once', async (t) => {
   const links = [...read('docs/.vitepress/config.mts').matchAll(/text: '[^']+', link: '\/([^']*)' }/g)].map(
     ([, link = '']) => (link === '' ? 'index' : link)
   )
@@ -246,13 +254,13 @@ t.test('the page about OAuth names every option, route and provider', async (t) 
   t.strictSame(told.sort(), routes.sort())
 })
 
-t.test('the table of routes is that of an application, with the errors that its schemas name', async (t) => {
+t.test('the table of routes lists the routes of an application and the error codes of their schemas', async (t) => {
   const routes = new Map<string, Set<string>>()
   const app = Fastify()
   t.teardown(() => app.close())
   app.addHook('onRoute', ({ method, url, schema }) => {
     const route = `${String(method)} ${url.replace(/\/(jwt|cookie)\//, '/<backend>/')}`
-    routes.set(route, new Set([...(routes.get(route) ?? []), ...errorWords(schema?.response)]))
+    routes.set(route, new Set([...(routes.get(route) ?? []), ...errorCodes(schema?.response)]))
   })
   await app.register(library.users, {
     adapter: library.memory(),
@@ -262,7 +270,7 @@ t.test('the table of routes is that of an application, with the errors that its 
   })
   await app.ready()
   const told = rowsOf('All routes', read('docs/routes.md')).map(([route, , , words = '']) => [
-    unquoted(route),
+    withoutBackticks(route),
     [...words.matchAll(/`(\w+)`/g)].map(([, word]) => word).sort()
   ])
   t.strictSame(
@@ -271,7 +279,7 @@ t.test('the table of routes is that of an application, with the errors that its 
   )
 })
 
-t.test('the commands of the example, the README and the flow page call routes that exist', async (t) => {
+t.test('the commands of the example, the README and the flow page call existing routes', async (t) => {
   const folder = t.testdir()
   buildPackage(folder)
   const load = async (name: string): Promise<Record<string, (...args: unknown[]) => unknown>> =>
@@ -303,7 +311,7 @@ t.test('the commands of the example, the README and the flow page call routes th
   )
 })
 
-/** Returns the targets of a page's links and pictures that lie within the repository. */
+/** Returns the targets of a page's links and pictures within the repository. */
 function linksOf (text: string): string[] {
   const prose = text.replace(/^```.*?^```$/gms, '').replace(/`[^`\n]*`/g, '')
   return [...prose.matchAll(/\]\(([^)\s]+)\)/g)]
@@ -311,7 +319,7 @@ function linksOf (text: string): string[] {
     .filter((target) => !/^[a-z]+:/.test(target))
 }
 
-function leadsSomewhere (page: string, link: string): boolean {
+function linkTargetExists (page: string, link: string): boolean {
   const [path = '', anchor] = link.split('#')
   const target = path === '' ? page : posix.join(posix.dirname(page), path)
   if (!existsSync(join(root, target))) return false
@@ -321,7 +329,7 @@ function leadsSomewhere (page: string, link: string): boolean {
   )
 }
 
-/** Returns the anchor of a heading, as GitHub makes it. */
+/** Returns the anchor that GitHub generates for a heading. */
 function anchorOf (heading: string): string {
   return heading
     .toLowerCase()
@@ -338,12 +346,13 @@ function snippetsOf (page: string, text: string): Snippet[] {
 }
 
 /**
- * What a partial snippet continues: every name of the package, an application, and users unless it registers its own.
+ * Returns what is put in front of a partial snippet: imports of all names, an application, and the users plugin unless
+ * the snippet registers it.
  */
-function beginning (text: string): string {
+function partialPreamble (text: string): string {
   return [
-    `import { ${namesOf(library)} } from 'fastify-users'`,
-    `import { ${namesOf(oauthLibrary)} } from 'fastify-users/oauth'`,
+    `import { ${exportNames(library)} } from 'fastify-users'`,
+    `import { ${exportNames(oauthLibrary)} } from 'fastify-users/oauth'`,
     "import Fastify from 'fastify'",
     'const app = Fastify()',
     `const secret = '${SECRET}'`,
@@ -352,24 +361,24 @@ function beginning (text: string): string {
     'const digitsAreRight = async (user: object, digits: string): Promise<boolean> => true',
     text.includes('register(users') ? '' : 'await app.register(users, { adapter: memory(), secret, backends })',
     ''
-  ].join('; ') // one line, so that line numbers stay those of the snippet
+  ].join('; ') // one line, so that the line numbers of the snippet stay correct
 }
 
-function namesOf (module: object): string {
+function exportNames (module: object): string {
   return Object.keys(module)
     .filter((name) => name !== 'default')
     .join(', ')
 }
 
-/** A snippet as a program that ends. */
-function runnable ({ text, partial }: Snippet): string {
-  const whole = (partial ? beginning(text) : '') + text
+/** Returns the snippet as a program that ends: the application listens on a free port and is closed. */
+function toProgram ({ text, partial }: Snippet): string {
+  const whole = (partial ? partialPreamble(text) : '') + text
   return whole.includes('const app = ')
     ? `${whole.replace('port: 3000', 'port: 0')}\nawait app.ready()\nawait app.close()\n`
     : whole
 }
 
-function options (): ts.CompilerOptions {
+function compilerOptions (): ts.CompilerOptions {
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile) as { config: object }
   const paths = {
     'fastify-users': [join(root, 'lib/index.ts')],
@@ -385,12 +394,12 @@ function options (): ts.CompilerOptions {
   }
 }
 
-/** Type-checks modules that stand at the top of the repository, without writing them there. */
-function typeProblems (modules: { name: string; text: string }[]): string[] {
+/** Type-checks modules as if they were files in the root folder of the repository. */
+function typeCheck (modules: { name: string; text: string }[]): string[] {
   const texts = new Map(
     modules.map(({ name, text }) => [join(root, `${name.replaceAll(/\W/g, '-')}.ts`), { name, text }])
   )
-  const host = ts.createCompilerHost(options())
+  const host = ts.createCompilerHost(compilerOptions())
   const { fileExists, readFile, getSourceFile } = host
   host.fileExists = (path) => texts.has(path) || fileExists(path)
   host.readFile = (path) => texts.get(path)?.text ?? readFile(path)
@@ -399,17 +408,18 @@ function typeProblems (modules: { name: string; text: string }[]): string[] {
     if (tree !== undefined && !texts.has(path)) parsed.set(path, tree)
     return tree
   }
-  return problemsOf(ts.createProgram([...texts.keys()], options(), host), (path) => texts.get(path)?.name ?? path)
+  const program = ts.createProgram([...texts.keys()], compilerOptions(), host)
+  return formatDiagnostics(program, (path) => texts.get(path)?.name ?? path)
 }
 
-function problemsOf (program: ts.Program, nameOf: (path: string) => string = String): string[] {
+function formatDiagnostics (program: ts.Program, nameOf: (path: string) => string = String): string[] {
   return ts.getPreEmitDiagnostics(program).map(({ file, start = 0, messageText }) => {
     const line = file === undefined ? 0 : file.getLineAndCharacterOfPosition(start).line + 1
     return `${nameOf(file?.fileName ?? '')}:${line}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`
   })
 }
 
-/** The cells of the first table below a heading, without its head. */
+/** Returns the cells of the first table below a heading, without the header. */
 function rowsOf (heading: string, page: string): string[][] {
   const [, section = ''] = page.split(`# ${heading}\n`)
   const [table = ''] = /^\|.*(?:\n\|.*)*/m.exec(section) ?? []
@@ -424,7 +434,7 @@ function rowsOf (heading: string, page: string): string[][] {
     )
 }
 
-function unquoted (cell: string | undefined): string | undefined {
+function withoutBackticks (cell: string | undefined): string | undefined {
   return cell?.replaceAll('`', '')
 }
 
@@ -437,12 +447,12 @@ function membersOf (path: string, name: string): string[] {
   return found?.members.map((member) => member.name?.getText() ?? '') ?? []
 }
 
-/** The words of a route's error replies, without the common ones. */
-function errorWords (response: unknown): string[] {
+/** Returns the error codes of a route's schema without their prefix, except for the common ones. */
+function errorCodes (response: unknown): string[] {
   const replies = Object.values(response ?? {}) as { 'x-examples'?: object }[]
   return replies
     .flatMap((reply) => Object.keys(reply['x-examples'] ?? {}))
     .filter((code) => code.startsWith('FST_USERS_'))
     .map((code) => code.replace('FST_USERS_', ''))
-    .filter((word) => !COMMON.has(word))
+    .filter((word) => !COMMON_CODES.has(word))
 }

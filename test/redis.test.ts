@@ -38,7 +38,7 @@ const NEW_PASSWORD = 'guinevere-2'
 const LIFETIME = 3600
 const MODES = ['digest', 'plain'] as const
 
-/** Whether that is left of a lifetime that has just begun. */
+/** Returns true if a session that started at most a minute ago can have this time left. */
 const isLifetime = (seconds: number): boolean => seconds <= LIFETIME && seconds > LIFETIME - 60
 
 interface Fixture {
@@ -47,9 +47,7 @@ interface Fixture {
 }
 const fixture = JSON.parse(readFileSync('test/fixtures/fastapi-users.json', 'utf8')) as Fixture
 
-/**
- * Connects each kind of client; a client that lost its server tries again every 20 ms, and queues commands meanwhile.
- */
+/** Connects each kind of client. A disconnected client reconnects every 20 ms and queues commands until then. */
 const clients = {
   async ioredis (t: Test, address = url) {
     const client = new Redis(address, { retryStrategy: () => 20, maxRetriesPerRequest: null }).on('error', () => {})
@@ -81,8 +79,8 @@ t.teardown(() => {
   raw.disconnect()
 })
 
-/** A prefix of this test alone, whose keys are removed after it. */
-function ownPrefix (t: Test): string {
+/** Returns a key prefix for one test and deletes its keys after the test. */
+function makePrefix (t: Test): string {
   const prefix = `test-${randomBytes(6).toString('hex')}:`
   t.teardown(async () => {
     for (const key of await keysOf(prefix)) await raw.del(key)
@@ -103,7 +101,7 @@ const tokenKeys = async (prefix: string): Promise<string[]> =>
 const setKeys = async (prefix: string): Promise<string[]> =>
   (await keysOf(prefix)).filter((key) => key.startsWith(`${prefix}user:`))
 
-/** All keys and values below a prefix as text. */
+/** Returns all keys with a prefix and their values as text. */
 async function dump (prefix: string): Promise<string> {
   const parts = []
   for (const key of await keysOf(prefix)) {
@@ -113,12 +111,12 @@ async function dump (prefix: string): Promise<string> {
 }
 
 interface Service extends TestApp {
-  /** The token of a fresh session. */
+  /** Logs in and returns the token of the new session. */
   token(email?: string, backend?: string): Promise<string>
   status(token: string): Promise<number>
 }
 
-const as = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` })
+const bearerHeader = (token: string): { authorization: string } => ({ authorization: `Bearer ${token}` })
 
 async function serve (
   t: Test,
@@ -145,7 +143,7 @@ async function serve (
       if (reply.statusCode !== 200) throw new Error(`login: ${reply.statusCode} ${reply.body}`)
       return reply.json<{ access_token: string }>().access_token
     },
-    status: async (token) => (await app.send('GET', '/guarded', undefined, as(token))).statusCode
+    status: async (token) => (await app.send('GET', '/guarded', undefined, bearerHeader(token))).statusCode
   }
 }
 
@@ -158,8 +156,8 @@ function unavailable (t: Test, reply: LightMyRequestResponse, name = '503'): voi
   )
 }
 
-/** A client that notes the commands that it is given, with their arguments. */
-function noted (client: Redis): { client: RedisClient; commands: [string, ...unknown[]][] } {
+/** Returns a client that records each command with its arguments. */
+function recordCommands (client: Redis): { client: RedisClient; commands: [string, ...unknown[]][] } {
   const commands: [string, ...unknown[]][] = []
   const call = (name: string, args: unknown[]): unknown => {
     commands.push([name, ...args])
@@ -174,9 +172,9 @@ function noted (client: Redis): { client: RedisClient; commands: [string, ...unk
 for (const kind of CLIENTS) {
   t.test(`row 24: with ${kind}`, { skip }, async (t) => {
     await t.test(
-      'row 24: plain tokens have the key, the value and the lifetime of the original; logout deletes',
+      'row 24: plain tokens have the key, value and lifetime that FastAPI Users uses; logout deletes the key',
       async (t) => {
-        const prefix = ownPrefix(t)
+        const prefix = makePrefix(t)
         const app = await serve(t, { client: await clients[kind](t), keyPrefix: prefix }, { tokenStorage: 'plain' })
         const { id } = await app.create()
         const token = await app.token()
@@ -186,41 +184,48 @@ for (const kind of CLIENTS) {
         t.ok(isLifetime(await raw.ttl(prefix + token)))
         t.equal(await app.status(token), 200)
         const other = await app.token()
-        t.equal((await app.send('POST', '/auth/redis/logout', undefined, as(token))).statusCode, 204)
+        t.equal((await app.send('POST', '/auth/redis/logout', undefined, bearerHeader(token))).statusCode, 204)
         t.strictSame(await tokenKeys(prefix), [prefix + other])
-        t.strictSame(await raw.zrange(`${prefix}user:${String(id)}`, 0, '-1'), [other], 'its name is gone too')
+        t.strictSame(
+          await raw.zrange(`${prefix}user:${String(id)}`, 0, '-1'),
+          [other],
+          "the token is removed from the user's set too"
+        )
         t.strictSame([await app.status(token), await app.status(other)], [401, 200])
       }
     )
 
-    await t.test('row 24, SES-02: digests have the lifetime too, and no key or value holds the token', async (t) => {
-      const prefix = ownPrefix(t)
-      const app = await serve(t, { client: await clients[kind](t), keyPrefix: prefix })
-      const { id } = await app.create()
-      const token = await app.token()
-      const [key = ''] = await tokenKeys(prefix)
-      t.equal(key, prefix + createHash('sha256').update(`users:redis\n${token}`).digest('base64url'))
-      t.match(await raw.get(key), new RegExp(`^[A-Za-z0-9_-]+:${String(id)}$`))
-      t.ok(isLifetime(await raw.ttl(key)))
-      const all = await dump(prefix)
-      const bytes = Buffer.from(token, 'base64url')
-      for (const form of [
-        token,
-        bytes.toString('base64'),
-        bytes.toString('hex'),
-        Buffer.from(token).toString('hex'),
-        Buffer.from(token).toString('base64')
-      ]) {
-        t.notOk(all.includes(form))
+    await t.test(
+      'row 24, SES-02: digests have the same lifetime, and no key or value contains the token',
+      async (t) => {
+        const prefix = makePrefix(t)
+        const app = await serve(t, { client: await clients[kind](t), keyPrefix: prefix })
+        const { id } = await app.create()
+        const token = await app.token()
+        const [key = ''] = await tokenKeys(prefix)
+        t.equal(key, prefix + createHash('sha256').update(`users:redis\n${token}`).digest('base64url'))
+        t.match(await raw.get(key), new RegExp(`^[A-Za-z0-9_-]+:${String(id)}$`))
+        t.ok(isLifetime(await raw.ttl(key)))
+        const all = await dump(prefix)
+        const bytes = Buffer.from(token, 'base64url')
+        for (const form of [
+          token,
+          bytes.toString('base64'),
+          bytes.toString('hex'),
+          Buffer.from(token).toString('hex'),
+          Buffer.from(token).toString('base64')
+        ]) {
+          t.notOk(all.includes(form))
+        }
+        t.equal(await app.status(token), 200)
+        t.equal((await app.send('POST', '/auth/redis/logout', undefined, bearerHeader(token))).statusCode, 204)
+        t.strictSame(await keysOf(prefix), [])
+        t.equal(await app.status(token), 401)
       }
-      t.equal(await app.status(token), 200)
-      t.equal((await app.send('POST', '/auth/redis/logout', undefined, as(token))).statusCode, 204)
-      t.strictSame(await keysOf(prefix), [])
-      t.equal(await app.status(token), 401)
-    })
+    )
 
-    await t.test('row 24: a lifetime of null has no end', async (t) => {
-      const prefix = ownPrefix(t)
+    await t.test('row 24: with lifetimeSeconds: null the keys never expire', async (t) => {
+      const prefix = makePrefix(t)
       const app = await serve(
         t,
         { client: await clients[kind](t), keyPrefix: prefix, lifetimeSeconds: null },
@@ -235,9 +240,9 @@ for (const kind of CLIENTS) {
     })
 
     await t.test(
-      'many sessions end in one call, and what ended long ago is forgotten at login, all of it, a hundred at a time',
+      'endSessions deletes many sessions in one call, and a login removes all expired tokens from the set',
       async (t) => {
-        const prefix = ownPrefix(t)
+        const prefix = makePrefix(t)
         const app = await serve(t, { client: await clients[kind](t), keyPrefix: prefix })
         const user = await app.create()
         await app.token()
@@ -263,7 +268,7 @@ for (const kind of CLIENTS) {
   })
 }
 
-t.test('row 24: the prefix is that of the original unless another is given', { skip }, async (t) => {
+t.test('row 24: the default prefix is that of FastAPI Users', { skip }, async (t) => {
   const app = await serve(t, { client: raw }, { tokenStorage: 'plain' })
   const user = await app.create()
   t.teardown(() => app.app.users.endSessions(user))
@@ -271,11 +276,11 @@ t.test('row 24: the prefix is that of the original unless another is given', { s
   t.equal(await raw.get(`fastapi_users_token:${token}`), user.id)
 })
 
-t.test('rows 24, 90: a token of the original is good here, and logout deletes it', { skip }, async (t) => {
+t.test('rows 24, 90: a token of FastAPI Users is accepted, and logout deletes it', { skip }, async (t) => {
   const file = join(t.testdir(), 'users.sqlite')
   copyFileSync('test/fixtures/fastapi-users.sqlite', file)
   chmodSync(file, 0o644)
-  const prefix = ownPrefix(t)
+  const prefix = makePrefix(t)
   const { redis: token } = fixture.tokens_of_king_arthur
   const stored = fixture.redis[`fastapi_users_token:${token}`]
   await raw.set(prefix + token, stored?.value ?? '')
@@ -284,40 +289,40 @@ t.test('rows 24, 90: a token of the original is good here, and logout deletes it
     { client: raw, keyPrefix: prefix, lifetimeSeconds: null },
     { adapter: sqlite(file), compatibility: 'fastapi-users' }
   )
-  const me = await app.send('GET', '/users/me', undefined, as(token))
+  const me = await app.send('GET', '/users/me', undefined, bearerHeader(token))
   t.match({ status: me.statusCode, id: me.json<{ id: string }>().id }, { status: 200, id: stored?.value ?? 'none' })
   const own = await app.login('redis', 'king.arthur@camelot.bt', 'guinevere')
   const { access_token: ours } = own.json<{ access_token: string }>()
   t.strictSame(
     [await raw.get(prefix + ours), await raw.ttl(prefix + ours)],
     [stored?.value, stored?.ttl],
-    'the original reads ours'
+    'FastAPI Users can read the token'
   )
-  t.equal((await app.send('POST', '/auth/redis/logout', undefined, as(token))).statusCode, 204)
+  t.equal((await app.send('POST', '/auth/redis/logout', undefined, bearerHeader(token))).statusCode, 204)
   t.equal(await raw.exists(prefix + token), 0)
 })
 
 t.test('a guarded request costs one GET', { skip }, async (t) => {
-  const { client, commands } = noted(raw)
-  const app = await serve(t, { client, keyPrefix: ownPrefix(t) })
+  const { client, commands } = recordCommands(raw)
+  const app = await serve(t, { client, keyPrefix: makePrefix(t) })
   await app.create()
   const token = await app.token()
   commands.length = 0
-  t.equal((await app.send('GET', '/first', undefined, as(token))).statusCode, 200)
+  t.equal((await app.send('GET', '/first', undefined, bearerHeader(token))).statusCode, 200)
   t.strictSame(
     commands.map(([name]) => name),
     ['get']
   )
 })
 
-t.test('no command names two keys, for a cluster', { skip }, async (t) => {
-  const { client, commands } = noted(raw)
-  const prefix = ownPrefix(t)
+t.test('each command names one key, as Redis Cluster requires', { skip }, async (t) => {
+  const { client, commands } = recordCommands(raw)
+  const prefix = makePrefix(t)
   const app = await serve(t, { client, keyPrefix: prefix })
   const user = await app.create()
   const token = await app.token()
   for (let n = 0; n < 3; n++) await app.token()
-  await app.send('POST', '/auth/redis/logout', undefined, as(token))
+  await app.send('POST', '/auth/redis/logout', undefined, bearerHeader(token))
   await app.app.users.endSessions(user)
   t.ok(commands.filter(([name]) => name === 'del').length >= 4)
   for (const [name, ...args] of commands) {
@@ -326,15 +331,15 @@ t.test('no command names two keys, for a cluster', { skip }, async (t) => {
   t.strictSame(await keysOf(prefix), [])
 })
 
-// the clients of clusters fit the option's type too
+// the clients of ioredis and redis for clusters must be assignable to the option's type
 export const clusters = (one: Cluster, other: ReturnType<typeof createCluster>): RedisClient[] => [one, other]
 
 t.test(
-  'SES-14: text that has not the form of a token is refused without a command, whatever the prefix',
+  'SES-14: text that does not have the form of a token is refused without a command, with any prefix',
   { skip },
   async (t) => {
-    const { client, commands } = noted(raw)
-    const prefix = `${ownPrefix(t)}[a*?`
+    const { client, commands } = recordCommands(raw)
+    const prefix = `${makePrefix(t)}[a*?`
     for (const tokenStorage of MODES) {
       const app = await serve(t, { client, keyPrefix: prefix }, { tokenStorage })
       const { id } = await app.create()
@@ -360,9 +365,9 @@ t.test(
   }
 )
 
-t.test('an unknown token, an unknown user and values that are not ours mean nobody', { skip }, async (t) => {
+t.test('an unknown token, a deleted user and foreign values authenticate no user', { skip }, async (t) => {
   for (const tokenStorage of MODES) {
-    const prefix = ownPrefix(t)
+    const prefix = makePrefix(t)
     const adapter = memory()
     const app = await serve(t, { client: raw, keyPrefix: prefix }, { tokenStorage, adapter })
     const user = await app.create()
@@ -391,9 +396,9 @@ t.test('an unknown token, an unknown user and values that are not ours mean nobo
     await raw.set(key, good)
     t.equal(await app.status(token), 200)
     await adapter.delete(storedModel('user'), { id })
-    t.equal(await app.status(token), 401, 'a user who is gone')
+    t.equal(await app.status(token), 401, 'the user was deleted')
   }
-  const prefix = ownPrefix(t)
+  const prefix = makePrefix(t)
   const app = await serve(
     t,
     { client: raw, keyPrefix: prefix },
@@ -401,37 +406,41 @@ t.test('an unknown token, an unknown user and values that are not ours mean nobo
   )
   await app.create()
   const token = await app.token()
-  t.equal(await app.status(token), 200, 'an integer as id')
+  t.equal(await app.status(token), 200, 'integer ids')
   for (const value of ['01', '1.0', '1e0', ' 1', '0']) {
     await raw.set(prefix + token, value)
     t.equal(await app.status(token), 401, value)
   }
 })
 
-t.test('a stored digest is no token, and backends of one prefix accept only their own', { skip }, async (t) => {
-  const prefix = ownPrefix(t)
-  const adapter = memory()
-  const app = await serve(t, { client: raw, keyPrefix: prefix }, { adapter })
-  await app.create()
-  const token = await app.token()
-  t.strictSame(
-    [
-      (await app.send('GET', '/first', undefined, as(token))).statusCode,
-      (await app.send('GET', '/second', undefined, as(token))).statusCode
-    ],
-    [200, 401]
-  )
-  const [key = ''] = await tokenKeys(prefix)
-  const plain = await serve(t, { client: raw, keyPrefix: prefix }, { adapter, tokenStorage: 'plain' })
-  for (const service of [app, plain]) t.equal(await service.status(key.slice(prefix.length)), 401)
-})
+t.test(
+  'a stored digest is not accepted as a token, and backends with one prefix accept only their own tokens',
+  { skip },
+  async (t) => {
+    const prefix = makePrefix(t)
+    const adapter = memory()
+    const app = await serve(t, { client: raw, keyPrefix: prefix }, { adapter })
+    await app.create()
+    const token = await app.token()
+    t.strictSame(
+      [
+        (await app.send('GET', '/first', undefined, bearerHeader(token))).statusCode,
+        (await app.send('GET', '/second', undefined, bearerHeader(token))).statusCode
+      ],
+      [200, 401]
+    )
+    const [key = ''] = await tokenKeys(prefix)
+    const plain = await serve(t, { client: raw, keyPrefix: prefix }, { adapter, tokenStorage: 'plain' })
+    for (const service of [app, plain]) t.equal(await service.status(key.slice(prefix.length)), 401)
+  }
+)
 
-t.test('what ends sessions', { skip }, async (t) => {
+t.test('events that end sessions', { skip }, async (t) => {
   type Act = (app: Service, id: string, token: string) => Promise<unknown>
   const acts: Record<string, Act> = {
     endSessions: (app, id) => app.app.users.endSessions(id),
     'a password change by the user': (app, _id, token) =>
-      app.send('PATCH', '/users/me', { password: NEW_PASSWORD }, as(token)),
+      app.send('PATCH', '/users/me', { password: NEW_PASSWORD }, bearerHeader(token)),
     'a password change by code': (app, id) => app.app.users.update(id, { password: NEW_PASSWORD }),
     async 'a password reset' (app) {
       await app.send('POST', '/auth/forgot-password', { email: ARTHUR })
@@ -450,7 +459,7 @@ t.test('what ends sessions', { skip }, async (t) => {
   for (const tokenStorage of MODES) {
     for (const [name, act] of Object.entries(acts)) {
       await t.test(`${tokenStorage}: ${name}`, async (t) => {
-        const prefix = ownPrefix(t)
+        const prefix = makePrefix(t)
         const app = await serve(t, { client: raw, keyPrefix: prefix }, { tokenStorage })
         const { id } = await app.create()
         await app.create({ email: LANCELOT })
@@ -459,13 +468,13 @@ t.test('what ends sessions', { skip }, async (t) => {
         await act(app, String(id), own[0] ?? '')
         for (const token of own) t.equal(await app.status(token), 401)
         t.equal(await app.status(other), 200)
-        t.equal((await tokenKeys(prefix)).length, 1, 'nothing of the user is left')
+        t.equal((await tokenKeys(prefix)).length, 1, 'no key of the user is left')
       })
     }
   }
 
-  await t.test('a new stamp alone ends a session at once, though its key is there', async (t) => {
-    const prefix = ownPrefix(t)
+  await t.test('a new session stamp alone ends a session, even if its key exists', async (t) => {
+    const prefix = makePrefix(t)
     const adapter = memory()
     const app = await serve(t, { client: raw, keyPrefix: prefix }, { adapter })
     const { id } = await app.create()
@@ -477,7 +486,7 @@ t.test('what ends sessions', { skip }, async (t) => {
 })
 
 t.test('sessions end after their lifetime, by the clock of Redis', { skip }, async (t) => {
-  const prefix = ownPrefix(t)
+  const prefix = makePrefix(t)
   const app = await serve(t, { client: raw, keyPrefix: prefix, lifetimeSeconds: 3 })
   await app.create()
   const token = await app.token()
@@ -487,8 +496,8 @@ t.test('sessions end after their lifetime, by the clock of Redis', { skip }, asy
   t.strictSame(await tokenKeys(prefix), [])
 })
 
-t.test('the set of a user outlives its tokens, also after a shorter lifetime was configured', { skip }, async (t) => {
-  const prefix = ownPrefix(t)
+t.test('the set of a user outlives its tokens, even if the lifetime was shortened', { skip }, async (t) => {
+  const prefix = makePrefix(t)
   const adapter = memory()
   const app = await serve(t, { client: raw, keyPrefix: prefix }, { adapter })
   const user = await app.create()
@@ -501,33 +510,37 @@ t.test('the set of a user outlives its tokens, also after a shorter lifetime was
   t.ok((await raw.ttl(key)) > LIFETIME)
   await raw.persist(key)
   await shorter.token()
-  t.equal(await raw.ttl(key), -1, 'a set that holds endless tokens stays')
+  t.equal(await raw.ttl(key), -1, 'a set with tokens that never expire is kept')
   await app.app.users.endSessions(user)
   t.strictSame(await keysOf(prefix), [])
 })
 
-t.test('DEP-04: a Redis that lost everything logs out, and nothing else', { skip }, async (t) => {
-  const prefix = ownPrefix(t)
-  const app = await serve(t, { client: raw, keyPrefix: prefix })
-  const user = await app.create()
-  await app.send('POST', '/auth/forgot-password', { email: ARTHUR })
-  const spent = await app.tokenOf('onAfterForgotPassword')
-  t.equal((await app.send('POST', '/auth/reset-password', { token: spent, password: PASSWORD })).statusCode, 200)
-  const token = await app.token()
-  for (const key of await keysOf(prefix)) await raw.del(key)
-  t.equal(await app.status(token), 401)
-  refused(
-    t,
-    await app.send('POST', '/auth/reset-password', { token: spent, password: NEW_PASSWORD }),
-    400,
-    'RESET_PASSWORD_BAD_TOKEN'
-  )
-  t.strictSame(await app.app.users.getByEmail(ARTHUR), { ...user, is_verified: true }, 'a reset verifies the e-mail')
-  t.equal(await app.status(await app.token()), 200)
-})
+t.test(
+  'DEP-04: if Redis loses all data, sessions end; users, passwords and used tokens are unaffected',
+  { skip },
+  async (t) => {
+    const prefix = makePrefix(t)
+    const app = await serve(t, { client: raw, keyPrefix: prefix })
+    const user = await app.create()
+    await app.send('POST', '/auth/forgot-password', { email: ARTHUR })
+    const spent = await app.tokenOf('onAfterForgotPassword')
+    t.equal((await app.send('POST', '/auth/reset-password', { token: spent, password: PASSWORD })).statusCode, 200)
+    const token = await app.token()
+    for (const key of await keysOf(prefix)) await raw.del(key)
+    t.equal(await app.status(token), 401)
+    refused(
+      t,
+      await app.send('POST', '/auth/reset-password', { token: spent, password: NEW_PASSWORD }),
+      400,
+      'RESET_PASSWORD_BAD_TOKEN'
+    )
+    t.strictSame(await app.app.users.getByEmail(ARTHUR), { ...user, is_verified: true }, 'a reset verifies the e-mail')
+    t.equal(await app.status(await app.token()), 200)
+  }
+)
 
-t.test("two applications on one Redis see each other's revocations at once", { skip }, async (t) => {
-  const prefix = ownPrefix(t)
+t.test('a revocation in one application applies at once in another one with the same Redis', { skip }, async (t) => {
+  const prefix = makePrefix(t)
   const adapter = memory()
   const options = { adapter, secret: SECRET }
   const first = await serve(t, { client: await clients.ioredis(t), keyPrefix: prefix }, options)
@@ -537,7 +550,7 @@ t.test("two applications on one Redis see each other's revocations at once", { s
   for (const token of [one, two, three]) {
     t.strictSame([await first.status(token), await second.status(token)], [200, 200])
   }
-  await second.send('POST', '/auth/redis/logout', undefined, as(one))
+  await second.send('POST', '/auth/redis/logout', undefined, bearerHeader(one))
   t.strictSame([await first.status(one), await first.status(two)], [401, 200])
   await first.app.users.endSessions(user)
   t.strictSame([await second.status(two), await second.status(three), (await keysOf(prefix)).length], [401, 401, 0])
@@ -545,12 +558,12 @@ t.test("two applications on one Redis see each other's revocations at once", { s
 
 for (const kind of CLIENTS) {
   t.test(
-    `DEP-01, DEP-02: ${kind}: a Redis that is gone or silent means 503 in time, never anonymous, and comes back by itself`,
+    `DEP-01, DEP-02: ${kind}: requests reply 503 in time, never anonymous, while Redis is down or silent, and then succeed again`,
     { skip },
     async (t) => {
       const proxy = await startTcpProxy(hostname, Number(port || 6379))
       t.teardown(() => proxy.refuse())
-      const prefix = ownPrefix(t)
+      const prefix = makePrefix(t)
       const app = await serve(t, {
         client: await clients[kind](t, `redis://127.0.0.1:${proxy.port}`),
         keyPrefix: prefix,
@@ -561,42 +574,42 @@ for (const kind of CLIENTS) {
       const token = await app.token()
       const kept = await app.token()
       const calls: Record<string, () => ReturnType<TestApp['send']>> = {
-        guarded: () => app.send('GET', '/guarded', undefined, as(token)),
-        optional: () => app.send('GET', '/optional', undefined, as(token)),
+        guarded: () => app.send('GET', '/guarded', undefined, bearerHeader(token)),
+        optional: () => app.send('GET', '/optional', undefined, bearerHeader(token)),
         'an unknown token on an optional route': () =>
-          app.send('GET', '/optional', undefined, as(randomBytes(32).toString('base64url'))),
-        'the profile': () => app.send('GET', '/users/me', undefined, as(token)),
+          app.send('GET', '/optional', undefined, bearerHeader(randomBytes(32).toString('base64url'))),
+        'the profile': () => app.send('GET', '/users/me', undefined, bearerHeader(token)),
         login: () => app.login('redis', ARTHUR),
-        logout: () => app.send('POST', '/auth/redis/logout', undefined, as(token))
+        logout: () => app.send('POST', '/auth/redis/logout', undefined, bearerHeader(token))
       }
       for (const [fault, begin] of Object.entries({ silent: proxy.blackHole, gone: proxy.refuse })) {
         await begin()
         for (const [name, call] of Object.entries(calls)) {
-          unavailable(t, await call(), `${fault}: ${name}`) // the client itself would wait for ever
+          unavailable(t, await call(), `${fault}: ${name}`) // without the time limit the client would wait forever
         }
-        t.equal((await app.send('GET', '/optional')).body, 'anonymous', 'without a token nobody asks Redis')
+        t.equal((await app.send('GET', '/optional')).body, 'anonymous', 'a request without a token needs no Redis')
         t.equal(await app.status('*'), 401)
-        await proxy.refuse() // what waited in a socket or a queue is not what is tested here
+        await proxy.refuse() // discards commands that wait in a socket or a queue
         await proxy.pass()
         let fresh = 0
         for (let n = 0; n < 50 && fresh !== 200; n++) {
           fresh = (await app.login('redis', MERLIN)).statusCode
           if (fresh !== 200) await sleep(50)
         }
-        t.equal(fresh, 200, `${fault}: back without a restart`)
+        t.equal(fresh, 200, `${fault}: works again without a restart`)
         t.strictSame(
           [await app.status(await app.token()), await app.status(kept)],
           [200, 200],
-          'the sessions from before too'
+          'earlier sessions stay valid'
         )
       }
     }
   )
 }
 
-t.test('DEP-01: a closed port and a client that throws mean 503', async (t) => {
-  const gone = await startTcpProxy('127.0.0.1', 1)
-  await gone.refuse()
+t.test('DEP-01: a closed port and a client that throws cause 503', async (t) => {
+  const closedProxy = await startTcpProxy('127.0.0.1', 1)
+  await closedProxy.refuse()
   const never = (): never => {
     throw new Error('closed')
   }
@@ -607,13 +620,13 @@ t.test('DEP-01: a closed port and a client that throws mean 503', async (t) => {
     ])
   ) as unknown as RedisClient
   for (const client of [
-    await clients.ioredis(t, `redis://127.0.0.1:${gone.port}`),
-    await clients.redis(t, `redis://127.0.0.1:${gone.port}`),
+    await clients.ioredis(t, `redis://127.0.0.1:${closedProxy.port}`),
+    await clients.redis(t, `redis://127.0.0.1:${closedProxy.port}`),
     broken
   ]) {
     const app = await serve(t, { client, timeoutMs: 400 })
     await app.create()
-    const headers = as(randomBytes(32).toString('base64url'))
+    const headers = bearerHeader(randomBytes(32).toString('base64url'))
     for (const reply of [
       await app.send('GET', '/guarded', undefined, headers),
       await app.send('GET', '/optional', undefined, headers),
@@ -625,7 +638,7 @@ t.test('DEP-01: a closed port and a client that throws mean 503', async (t) => {
 })
 
 t.test(
-  'DEP-01: a client of the package redis without a listener does not end the process when its server goes, and stays as it was',
+  'DEP-01: a client of the package redis without an error listener survives an outage, and gets no lasting listener',
   { skip },
   async (t) => {
     const proxy = await startTcpProxy(hostname, Number(port || 6379))
@@ -635,11 +648,11 @@ t.test(
       client.destroy()
       await proxy.refuse()
     })
-    const app = await serve(t, { client, keyPrefix: ownPrefix(t), timeoutMs: 400 })
+    const app = await serve(t, { client, keyPrefix: makePrefix(t), timeoutMs: 400 })
     await app.create()
     const kept = await app.token()
     await proxy.refuse()
-    unavailable(t, await app.send('GET', '/guarded', undefined, as(kept)))
+    unavailable(t, await app.send('GET', '/guarded', undefined, bearerHeader(kept)))
     await proxy.pass()
     while ((await app.status(kept)) !== 200) await sleep(20)
     await app.app.close()
@@ -648,10 +661,10 @@ t.test(
 )
 
 t.test(
-  'a set without an end stays that way also with a client of ioredis that gives numbers as text',
+  'a set that never expires is kept so with an ioredis client that returns numbers as text',
   { skip },
   async (t) => {
-    const prefix = ownPrefix(t)
+    const prefix = makePrefix(t)
     const client = new Redis(url, { stringNumbers: true })
     t.teardown(() => {
       client.disconnect()
@@ -668,7 +681,7 @@ t.test(
   }
 )
 
-t.test('wrong and unknown options refuse', async (t) => {
+t.test('wrong and unknown options are refused', async (t) => {
   const client = raw
   const make = redisStrategy as (options: object) => unknown
   const wrong: [object, string][] = [

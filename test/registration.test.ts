@@ -26,7 +26,7 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{1
 const body = { email: ARTHUR, password: PASSWORD }
 
 t.test('a new user', async (t) => {
-  t.test('row 1: is replied with 201, its representation and no hash', async (t) => {
+  t.test('row 1: gets 201 with its fields and without the hash', async (t) => {
     const adapter = memory()
     const { send, events } = await buildApp(t, { adapter })
     const reply = await send('POST', '/auth/register', body)
@@ -44,11 +44,11 @@ t.test('a new user', async (t) => {
         { name: 'onBeforeRegister', user: { email: ARTHUR } },
         { name: 'onAfterRegister', user: reply.json<object>() }
       ],
-      'the listeners get no password and no hash'
+      'the hooks receive no password and no hash'
     )
   })
 
-  t.test('REG-07: is not logged in by registering', async (t) => {
+  t.test('REG-07: gets no session from the registration', async (t) => {
     const adapter = memory()
     const { send } = await buildApp(t, { adapter })
     const reply = await send('POST', '/auth/register', body)
@@ -60,7 +60,7 @@ t.test('a new user', async (t) => {
 })
 
 t.test(
-  'row 2, CFG-07, REG-01: there are no users at first, and no key of the body makes one that is more than plain',
+  'row 2, CFG-07, REG-01: there are no users at first, and the body can set no flag, id or internal field',
   async (t) => {
     const adapter = memory()
     const { send } = await buildApp(t, { adapter })
@@ -119,7 +119,7 @@ t.test(
   }
 )
 
-t.test('REG-01: keys that reach for the prototype are refused, and nothing is stored', async (t) => {
+t.test('REG-01: the keys __proto__ and constructor.prototype are refused, and nothing is stored', async (t) => {
   const adapter = memory()
   const { app } = await buildApp(t, { adapter })
   for (const key of ['"__proto__"', '"\\u005f_proto__"']) {
@@ -148,7 +148,7 @@ t.test('REG-01: keys that reach for the prototype are refused, and nothing is st
   t.same(await storedRows(adapter, 'user'), [])
 })
 
-t.test('row 3, EML-01: a taken address in another case or another form of its domain is refused', async (t) => {
+t.test('row 3, EML-01: an e-mail that exists in another case or another form of its domain is refused', async (t) => {
   const adapter = memory()
   const { send, register } = await buildApp(t, { adapter })
   await register()
@@ -173,12 +173,12 @@ t.test('row 3, EML-01: a taken address in another case or another form of its do
       email
     )
   }
-  t.same(await storedRows(adapter, 'user'), before, 'nothing changed')
+  t.same(await storedRows(adapter, 'user'), before, 'no row changed')
 })
 
 t.test('the password', async (t) => {
   t.test(
-    'row 4, REG-08, PW-07: is judged before the address, whether that is taken or not, and is not echoed',
+    'row 4, REG-08, PW-07: is checked before the e-mail, so the reply is the same for new and existing e-mails',
     async (t) => {
       const { send, register, events } = await buildApp(t)
       await register()
@@ -201,15 +201,20 @@ t.test('the password', async (t) => {
             },
             password
           )
-          if (password !== 'king.arthur') t.notOk(reply.body.includes(password), 'the password is not in the reply')
+          if (password !== 'king.arthur') {
+            t.notOk(
+              reply.body.includes(password),
+              'the reply does not contain the password'
+            )
+          }
         }
         t.same(visible(replies[0] as typeof free), visible(replies[1] as typeof free))
       }
-      t.same(events, [], 'no listener is called')
+      t.same(events, [], 'no hook is called')
     }
   )
 
-  t.test("row 4: is refused by a validatePassword of one's own, with any reason", async (t) => {
+  t.test('row 4: is refused by a custom validatePassword, with any reason', async (t) => {
     const asked: unknown[] = []
     const { send } = await buildApp(t, {
       async validatePassword (password, user) {
@@ -233,10 +238,14 @@ t.test('the password', async (t) => {
       'Internal Server Error'
     )
     t.equal((await send('POST', '/auth/register', { ...body, password: 'abc' })).statusCode, 201)
-    t.same(asked[1], { password: 'ab', user: { email: ARTHUR, password: 'ab' } }, 'the policy hears of what was sent')
+    t.same(
+      asked[1],
+      { password: 'ab', user: { email: ARTHUR, password: 'ab' } },
+      'validatePassword receives the fields that were sent'
+    )
   })
 
-  t.test('PW-05, PW-06: is refused when it is longer than 1024 bytes or ill-formed', async (t) => {
+  t.test('PW-05, PW-06: is refused if it is longer than 1024 bytes or ill-formed', async (t) => {
     const { app, send } = await buildApp(t)
     for (const password of ['x'.repeat(1025), 'é'.repeat(513), '\u0300\u0323'.repeat(1000)]) {
       misfit(
@@ -257,8 +266,8 @@ t.test('the password', async (t) => {
   })
 })
 
-/** Texts that are no e-mail: no route takes them. */
-const NO_EMAILS = [
+/** Texts that are not an e-mail and that every route refuses. */
+const INVALID_EMAILS = [
   '',
   '@',
   'a',
@@ -324,8 +333,8 @@ const NO_EMAILS = [
   `${'a'.repeat(400)}@camelot.bt`
 ]
 
-/** E-mails that other programs stored and that no new user gets. */
-const NO_NEW_EMAILS = [
+/** E-mails that other programs may have stored: recovery accepts them, registration refuses them. */
+const RECOVERY_ONLY_EMAILS = [
   'a%evil.example@camelot.bt',
   'evil.example!a@camelot.bt',
   '.a@camelot.bt',
@@ -380,13 +389,13 @@ const CANONICAL: [given: string, stored: string][] = [
   [`a@${'b'.repeat(63)}.bt`, `a@${'b'.repeat(63)}.bt`]
 ]
 
-t.test('the address', async (t) => {
+t.test('the e-mail', async (t) => {
   t.test(
-    `row 5, EML-05: none of ${NO_EMAILS.length} texts that are not one plain e-mail is accepted, and ${NO_NEW_EMAILS.length} forms of e-mails at recovery alone`,
+    `row 5, EML-05: is refused for ${INVALID_EMAILS.length} invalid texts on every route, and for ${RECOVERY_ONLY_EMAILS.length} unusual forms at registration only`,
     async (t) => {
       const adapter = memory()
       const { send } = await buildApp(t, { adapter })
-      for (const email of [...NO_EMAILS, ...NO_NEW_EMAILS]) {
+      for (const email of [...INVALID_EMAILS, ...RECOVERY_ONLY_EMAILS]) {
         misfit(
           t,
           await send('POST', '/auth/register', { email, password: PASSWORD }),
@@ -395,10 +404,10 @@ t.test('the address', async (t) => {
         )
       }
       for (const path of ['forgot-password', 'request-verify-token']) {
-        for (const email of NO_EMAILS) {
+        for (const email of INVALID_EMAILS) {
           t.equal((await send('POST', `/auth/${path}`, { email })).statusCode, 400, `${path} ${JSON.stringify(email)}`)
         }
-        for (const email of NO_NEW_EMAILS) {
+        for (const email of RECOVERY_ONLY_EMAILS) {
           t.equal((await send('POST', `/auth/${path}`, { email })).statusCode, 202, `${path} ${JSON.stringify(email)}`)
         }
       }
@@ -407,7 +416,7 @@ t.test('the address', async (t) => {
   )
 
   t.test(
-    'row 5, EML-01, EML-02: is stored in one form: domain in lower case and Unicode, local part as it is in NFC',
+    'row 5, EML-01, EML-02: is stored with its domain in lower-case Unicode and its local part in NFC',
     async (t) => {
       const { register, login, app } = await buildApp(t)
       for (const [given, stored] of CANONICAL) {
@@ -420,7 +429,7 @@ t.test('the address', async (t) => {
     }
   )
 
-  t.test('EML-02, EML-03: look-alikes in other scripts and accents are other addresses', async (t) => {
+  t.test('EML-02, EML-03: look-alikes with other scripts or accents are different e-mails', async (t) => {
     const { register, login } = await buildApp(t)
     const addresses = [
       'mike@github.com',
@@ -445,12 +454,12 @@ t.test('the address', async (t) => {
       t.same(
         replies.flatMap(({ statusCode }, j) => (statusCode === 200 ? [j] : [])),
         [i],
-        `${email} has one password`
+        `${email} logs in with its own password only`
       )
     }
   })
 
-  t.test('EML-07: a domain that mixes scripts is stored as its ASCII form', async (t) => {
+  t.test('EML-07: a domain that mixes scripts is stored in its ASCII form', async (t) => {
     const { register } = await buildApp(t)
     for (const [given, stored] of [
       ['a@раypal.com', 'a@xn--ypal-43d9g.com'],
@@ -461,7 +470,7 @@ t.test('the address', async (t) => {
     }
   })
 
-  t.test('EML-09: what was registered reaches listeners as it is stored, markup included, as data', async (t) => {
+  t.test('EML-09: hooks receive fields as they are stored, including markup', async (t) => {
     const schemas = userSchemas({ display_name: Type.Optional(Type.String()) })
     const { register, events } = await buildApp(t, { schemas })
     const display_name = '<img src=x onerror=alert(1)>\r\nBcc: mordred@camelot.bt'
@@ -470,8 +479,8 @@ t.test('the address', async (t) => {
   })
 })
 
-t.test('a body that does not fit', async (t) => {
-  t.test('is refused with a problem for each field, and without what was sent', async (t) => {
+t.test('an invalid body', async (t) => {
+  t.test('is refused with a problem for each field, without the values that were sent', async (t) => {
     const { send } = await buildApp(t)
     const cases: [payload: object, paths: string[]][] = [
       [{}, ['/email', '/password']],
@@ -492,11 +501,11 @@ t.test('a body that does not fit', async (t) => {
     for (const [payload, paths] of cases) {
       const reply = await send('POST', '/auth/register', payload)
       misfit(t, reply, paths, JSON.stringify(payload))
-      t.notOk(reply.body.includes(PASSWORD) || reply.body.includes(ARTHUR), 'nothing of the body is in the reply')
+      t.notOk(reply.body.includes(PASSWORD) || reply.body.includes(ARTHUR), 'the reply contains no value of the body')
     }
   })
 
-  t.test('is refused when it is no JSON or says that it is something else', async (t) => {
+  t.test('is refused if it is not JSON or has another content type', async (t) => {
     const adapter = memory()
     const { app } = await buildApp(t, { adapter })
     const post = (payload: string | Buffer, type: string | null = 'application/json') =>
@@ -527,7 +536,7 @@ t.test('a body that does not fit', async (t) => {
       'BAD_REQUEST',
       'Bad Request'
     )
-    misfit(t, await post(''), [''], 'no body')
+    misfit(t, await post(''), [''], 'an empty body')
     for (const text of ['null', '"text"', '1', 'true']) misfit(t, await post(text), [''], text)
     for (const type of [
       'text/plain',
@@ -585,7 +594,7 @@ t.test('custom fields', async (t) => {
   }
 
   t.test(
-    'INP-01: a number that is too large for JSON is refused, in fields of numbers and in fields of anything',
+    'INP-01: a number too large for JSON is refused in number fields and in fields of any type',
     async (t) => {
       const fields = {
         height: Type.Number({ default: 0 }),
@@ -660,7 +669,7 @@ t.test('custom fields', async (t) => {
   })
 
   t.test(
-    'row 6: take their defaults, each user its own, and are absent without a value when they are optional',
+    'row 6: have their own copy of the default for each user; optional fields without a value are absent',
     async (t) => {
       const { register, bearer, send } = await buildApp(t, { schemas })
       const { id, email, is_active, is_superuser, is_verified, ...custom } = (await register(
@@ -676,7 +685,7 @@ t.test('custom fields', async (t) => {
     }
   )
 
-  t.test('row 6: are checked against their schemas at registration and change', async (t) => {
+  t.test('row 6: are validated at registration and at changes', async (t) => {
     const app = await buildApp(t, { schemas })
     const { register, bearer, send } = app
     const cases: [values: object, paths: string[]][] = [
@@ -703,7 +712,7 @@ t.test('custom fields', async (t) => {
         `register ${JSON.stringify(values)}`
       )
     }
-    misfit(t, await send('POST', '/auth/register', body), ['/castle', '/first_name'], 'without the required ones')
+    misfit(t, await send('POST', '/auth/register', body), ['/castle', '/first_name'], 'without the required fields')
     await register(required)
     const headers = await bearer(ARTHUR)
     for (const [values, paths] of cases) {
@@ -719,7 +728,7 @@ t.test('custom fields', async (t) => {
     t.match((await send('GET', '/users/me', undefined, headers)).json<object>(), { ...required, ...defaults })
   })
 
-  t.test('USR-02: are written by whom their marker allows', async (t) => {
+  t.test('USR-02: can be written only by the role that their marker allows', async (t) => {
     const app = await buildApp(t, { schemas })
     const { register, bearer, send, events } = app
     const everything = { plan: 'gold', invited_by: 'merlin', credits: 100, note: 'vip', theme: 'dark' }
@@ -745,7 +754,7 @@ t.test('custom fields', async (t) => {
     t.same(
       events.at(-1),
       { name: 'onAfterUpdate', user: own.json<object>(), changes: { theme: 'dim' } },
-      'listeners hear of the fields that counted'
+      'the hook receives only the fields that were applied'
     )
 
     const byId = await send(
@@ -763,16 +772,16 @@ t.test('custom fields', async (t) => {
     t.match(
       await app.app.users.update(user.id, { plan: 'gold', invited_by: 'code' } as object),
       { plan: 'gold', invited_by: 'code' },
-      'code writes all'
+      'app.users.update writes all fields'
     )
     t.match(
       await app.create({ ...required, ...everything, email: 'x@camelot.bt' }),
       everything,
-      'code creates with all'
+      'app.users.create writes all fields'
     )
   })
 
-  t.test('a marked field that no route fills needs a default', async (t) => {
+  t.test('a readOnly or adminOnly field needs a default, and reserved or malformed names are refused', async (t) => {
     t.throws(() => userSchemas({ plan: readOnly(Type.String()) }), TypeError)
     t.throws(() => userSchemas({ credits: adminOnly(Type.Integer()) }), TypeError)
     for (const name of [
@@ -804,7 +813,7 @@ t.test('custom fields', async (t) => {
 })
 
 t.test('with revealExistingAccounts: false', async (t) => {
-  async function quietApp (t: Test, more: Parameters<typeof buildApp>[1] = {}) {
+  async function buildConcealingApp (t: Test, more: Parameters<typeof buildApp>[1] = {}) {
     const adapter = memory()
     const { passwords, calls } = countedPasswords()
     const app = await buildApp(t, { adapter, passwords, revealExistingAccounts: false, ...more })
@@ -816,8 +825,8 @@ t.test('with revealExistingAccounts: false', async (t) => {
     }
   }
 
-  t.test('REG-02: a new and a known address get the same bytes for the same work', async (t) => {
-    const { post, calls, adapter, app } = await quietApp(t)
+  t.test('REG-02: a new and an existing e-mail get the same bytes for the same work', async (t) => {
+    const { post, calls, adapter, app } = await buildConcealingApp(t)
     const first = await post(ARTHUR)
     t.equal(first.statusCode, 202)
     t.equal(first.body, '')
@@ -833,12 +842,12 @@ t.test('with revealExistingAccounts: false', async (t) => {
     t.same(
       (await storedRows(adapter, 'user')).find(({ email }) => email === ARTHUR),
       row,
-      'the account is what it was'
+      'the existing account is unchanged'
     )
   })
 
-  t.test('REG-08: a refused password looks the same for both', async (t) => {
-    const { app, post, events } = await quietApp(t)
+  t.test('REG-08: a refused password gets the same reply for a new and an existing e-mail', async (t) => {
+    const { app, post, events } = await buildConcealingApp(t)
     await post(ARTHUR)
     await app.users.settled()
     events.length = 0
@@ -849,24 +858,27 @@ t.test('with revealExistingAccounts: false', async (t) => {
   })
 
   t.test(
-    'REG-03: the owner of a known address is told of after the reply, once for each attempt, by the stored address',
+    'REG-03: onRegisterExisting receives the stored e-mail after the reply, once for each attempt',
     async (t) => {
       let open = (): void => {}
       const closed = new Promise<void>((resolve) => {
         open = resolve
       })
-      const heard: unknown[] = []
+      const received: unknown[] = []
       const wait = async ({ user }: { user: { email: string } }): Promise<void> => {
         await closed
-        heard.push(user.email)
+        received.push(user.email)
       }
-      const { post, events, app } = await quietApp(t, { hooks: { onAfterRegister: wait, onRegisterExisting: wait } })
+      const { post, events, app } = await buildConcealingApp(
+        t,
+        { hooks: { onAfterRegister: wait, onRegisterExisting: wait } }
+      )
       t.equal((await post(ARTHUR)).statusCode, 202)
       t.equal((await post('KING.ARTHUR@CAMELOT.BT')).statusCode, 202)
-      t.same(heard, [], 'the replies did not wait for the listeners')
+      t.same(received, [], 'the replies did not wait for the hooks')
       open()
       await app.users.settled()
-      t.same(heard, [ARTHUR, ARTHUR])
+      t.same(received, [ARTHUR, ARTHUR])
       t.same(events.map(({ name }) => name).sort(), [
         'onAfterRegister',
         'onBeforeRegister',
@@ -876,11 +888,11 @@ t.test('with revealExistingAccounts: false', async (t) => {
     }
   )
 
-  t.test('REG-02: a listener that throws changes neither reply', async (t) => {
+  t.test('REG-02: a hook that throws changes neither reply', async (t) => {
     const fail = async (): Promise<void> => {
       throw new Error('the mail server is down')
     }
-    const { post, app } = await quietApp(t, { hooks: { onAfterRegister: fail, onRegisterExisting: fail } })
+    const { post, app } = await buildConcealingApp(t, { hooks: { onAfterRegister: fail, onRegisterExisting: fail } })
     const replies = [await post(ARTHUR), await post(ARTHUR)]
     t.same(
       replies.map(({ statusCode }) => statusCode),
@@ -889,8 +901,8 @@ t.test('with revealExistingAccounts: false', async (t) => {
     await app.users.settled()
   })
 
-  t.test('REG-05: parallel registrations make one user, and all get the same reply', async (t) => {
-    const { post, adapter, app, events } = await quietApp(t)
+  t.test('REG-05: parallel registrations create one user, and all get the same reply', async (t) => {
+    const { post, adapter, app, events } = await buildConcealingApp(t)
     const replies = await Promise.all(Array.from({ length: 20 }, () => post(ARTHUR)))
     for (const reply of replies) t.same(visible(reply), visible(replies[0] as typeof reply))
     t.equal((await storedRows(adapter, 'user')).length, 1)
@@ -901,7 +913,7 @@ t.test('with revealExistingAccounts: false', async (t) => {
 })
 
 t.test(
-  'row 3, REG-05, RACE-02: of parallel registrations of one address one is stored, and the others get the code',
+  'row 3, REG-05, RACE-02: of parallel registrations with one e-mail one succeeds; the others are duplicates',
   async (t) => {
     const adapter = memory()
     const { send, login, events } = await buildApp(t, { adapter })
@@ -931,7 +943,7 @@ t.test(
 
 t.test('events', async (t) => {
   t.test(
-    'row 60: registering fires onBeforeRegister, then onAfterRegister, with the request and the reply, awaited before the reply',
+    'row 60: a registration awaits onBeforeRegister and onAfterRegister before the reply, each with request and reply',
     async (t) => {
       const log: unknown[] = []
       const adapter = memory()
@@ -962,7 +974,7 @@ t.test('events', async (t) => {
     }
   )
 
-  t.test('REG-09: a listener of onBeforeRegister that throws keeps everybody out', async (t) => {
+  t.test('REG-09: a hook onBeforeRegister that throws prevents registrations and app.users.create', async (t) => {
     const adapter = memory()
     const { send, app, events } = await buildApp(t, {
       adapter,
@@ -974,12 +986,12 @@ t.test('events', async (t) => {
     })
     const reply = await send('POST', '/auth/register', body)
     t.match(reply.json<object>(), { statusCode: 403, code: 'APP_CLOSED' })
-    await t.rejects(app.users.create(body), { code: 'APP_CLOSED' }, 'code is kept out as well')
+    await t.rejects(app.users.create(body), { code: 'APP_CLOSED' }, 'app.users.create throws the error of the hook')
     t.same(await storedRows(adapter, 'user'), [])
     t.same(events, [])
   })
 
-  t.test('row 60: an error of a listener of onAfterRegister fails the request; the user stays', async (t) => {
+  t.test('row 60: an error in onAfterRegister fails the request, and the user stays stored', async (t) => {
     const { send, login } = await buildApp(t, {
       hooks: {
         async onAfterRegister () {
@@ -994,7 +1006,7 @@ t.test('events', async (t) => {
   })
 })
 
-t.test('row 86: code creates users without a request, flags and superusers included', async (t) => {
+t.test('row 86: app.users.create creates users without a request, with flags', async (t) => {
   const { app, events, send, bearer } = await buildApp(t)
   const user = await app.users.create({ ...body, is_superuser: true, is_verified: true, is_active: true })
   t.match(user, { email: ARTHUR, is_superuser: true, is_verified: true, is_active: true })
@@ -1008,7 +1020,7 @@ t.test('row 86: code creates users without a request, flags and superusers inclu
   await t.rejects(app.users.create({ email: ARTHUR } as never), { code: 'FST_USERS_INVALID_USER' })
 })
 
-t.test('PW-13: no reply to a registration, refused or not, holds the password or its hash', async (t) => {
+t.test('PW-13: no reply to a registration contains the password or its hash', async (t) => {
   const adapter = memory()
   const { send, app } = await buildApp(t, {
     adapter,

@@ -2,7 +2,7 @@ import t from 'tap'
 import { bearerTransport, cookieTransport, databaseStrategy, jwtStrategy, type UsersOptions } from '../lib/index.js'
 import { ARTHUR, buildApp, refused } from './helpers/build-app.js'
 
-const list = (jwt?: boolean, cookie?: boolean): UsersOptions['backends'] => [
+const makeBackends = (jwt?: boolean, cookie?: boolean): UsersOptions['backends'] => [
   {
     name: 'jwt',
     transport: bearerTransport(),
@@ -17,12 +17,14 @@ const list = (jwt?: boolean, cookie?: boolean): UsersOptions['backends'] => [
   }
 ]
 
-/** Options, and where an unverified user is refused: login and logout by backend, and the routes of `/users`. */
+/**
+ * The options, and where an unverified user is then refused: login and logout by backend, and the routes of `/users`.
+ */
 const table: [string, Partial<UsersOptions>, { jwt: boolean; cookie: boolean; users: boolean }][] = [
   ['nothing', {}, { jwt: false, cookie: false, users: false }],
-  ['the users', { requireVerification: true }, { jwt: true, cookie: true, users: true }],
-  ['one backend', { backends: list(true) }, { jwt: true, cookie: false, users: false }],
-  ['the other backend', { backends: list(undefined, true) }, { jwt: false, cookie: true, users: false }],
+  ['the top-level option', { requireVerification: true }, { jwt: true, cookie: true, users: true }],
+  ['the bearer backend', { backends: makeBackends(true) }, { jwt: true, cookie: false, users: false }],
+  ['the cookie backend', { backends: makeBackends(undefined, true) }, { jwt: false, cookie: true, users: false }],
   ['the auth routes', { routes: { auth: { requireVerification: true } } }, { jwt: true, cookie: true, users: false }],
   [
     'the users routes',
@@ -30,28 +32,28 @@ const table: [string, Partial<UsersOptions>, { jwt: boolean; cookie: boolean; us
     { jwt: false, cookie: false, users: true }
   ],
   [
-    'the users routes, elsewhere',
+    'the users routes with another prefix',
     { routes: { users: { prefix: '/people', requireVerification: true } } },
     { jwt: false, cookie: false, users: true }
   ],
   [
-    'all but one backend',
-    { requireVerification: true, backends: list(false) },
+    'the top-level option, except for one backend',
+    { requireVerification: true, backends: makeBackends(false) },
     { jwt: false, cookie: true, users: true }
   ],
   [
-    'all but the auth routes',
+    'the top-level option, except for the auth routes',
     { requireVerification: true, routes: { auth: { requireVerification: false } } },
     { jwt: false, cookie: false, users: true }
   ],
   [
-    'all but the users routes',
+    'the top-level option, except for the users routes',
     { requireVerification: true, routes: { users: { requireVerification: false } } },
     { jwt: true, cookie: true, users: false }
   ],
   [
-    'a backend against its group',
-    { backends: list(undefined, false), routes: { auth: { requireVerification: true } } },
+    'the auth routes, except for one backend',
+    { backends: makeBackends(undefined, false), routes: { auth: { requireVerification: true } } },
     { jwt: true, cookie: false, users: false }
   ]
 ]
@@ -83,7 +85,7 @@ for (const [what, options, expected] of table) {
       t.equal(
         (await built.send('GET', '/guarded', undefined, sessions[backend])).statusCode,
         200,
-        "the application's own routes are not touched"
+        "the application's own routes are not affected"
       )
       const logout = await built.send('POST', `/auth/${backend}/logout`, undefined, sessions[backend])
       t.equal(logout.statusCode, expected[backend] ? 403 : 204, `logout at ${backend}`)
@@ -91,9 +93,9 @@ for (const [what, options, expected] of table) {
   })
 }
 
-t.test('CFG-05: requireVerification in the wrong place, or with a wrong value, refuses to start', async (t) => {
+t.test('CFG-05: requireVerification in an unsupported group or with a wrong value refuses to start', async (t) => {
   const wrong: [object, string, RegExp][] = [
-    [{ backends: list('yes' as never) }, 'INVALID_OPTION', /backends\["jwt"\]\.requireVerification/],
+    [{ backends: makeBackends('yes' as never) }, 'INVALID_OPTION', /backends\["jwt"\]\.requireVerification/],
     [{ routes: { users: { requireVerification: 1 } } }, 'INVALID_OPTION', /routes\.users\.requireVerification/],
     [{ routes: { auth: { requireVerification: 'true' } } }, 'INVALID_OPTION', /routes\.auth\.requireVerification/],
     [{ routes: { auth: { prefix: 'auth' } } }, 'INVALID_OPTION', /routes\.auth\.prefix/],

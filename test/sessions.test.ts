@@ -38,7 +38,7 @@ const NEW_PASSWORD = 'guinevere-2'
 const ADMIN = 'merlin@camelot.bt'
 type Headers = Record<string, string>
 
-/** Every strategy on every transport. */
+/** Returns a backend for each pair of strategy and transport. */
 const allBackends = (): UsersOptions['backends'] => [
   { name: 'jwt-bearer', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) },
   { name: 'db-bearer', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) },
@@ -47,7 +47,7 @@ const allBackends = (): UsersOptions['backends'] => [
 ]
 const NAMES = ['jwt-bearer', 'db-bearer', 'jwt-cookie', 'db-cookie']
 
-/** The headers of the session that a login reply carries; null for a refused login. */
+/** Returns the request headers for the session of a login reply, or null for a refused login. */
 function headersOf (reply: Awaited<ReturnType<TestApp['login']>>): Headers | null {
   if (reply.statusCode === 204) return { cookie: cookieOf(reply) }
   return reply.statusCode === 200
@@ -74,7 +74,7 @@ async function verifyToken (app: TestApp): Promise<string> {
   return app.tokenOf('onAfterRequestVerify')
 }
 
-t.test('what ends sessions', async (t) => {
+t.test('events that end sessions', async (t) => {
   type Act = (app: TestApp, user: User) => Promise<unknown>
   const asAdmin = async (app: TestApp): Promise<Headers> => session(app, 'db-bearer', ADMIN)
   const ends: Record<string, Act> = {
@@ -121,7 +121,7 @@ t.test('what ends sessions', async (t) => {
       app.users.endSessions((await app.users.getByEmail(ADMIN)) as User)
   }
 
-  async function court (
+  async function buildAppWithSessions (
     t: Test
   ): Promise<{ app: TestApp; user: User; adapter: DatabaseAdapter; sessions: Map<string, Headers> }> {
     const adapter = memory()
@@ -130,38 +130,38 @@ t.test('what ends sessions', async (t) => {
     await app.create({ email: ADMIN, is_superuser: true })
     const sessions = new Map<string, Headers>()
     for (const name of NAMES) for (const i of [1, 2]) sessions.set(`${name} ${i}`, await session(app, name))
-    for (const [name, headers] of sessions) t.equal(await statusOf(app, headers), 200, `${name} is good`)
+    for (const [name, headers] of sessions) t.equal(await statusOf(app, headers), 200, `${name} is valid before`)
     return { app, user, adapter, sessions }
   }
 
   for (const [name, act] of Object.entries(ends)) {
     t.test(`SES-06, LOG-04: ${name} ends the sessions of every strategy on every transport`, async (t) => {
-      const { app, user, adapter, sessions } = await court(t)
+      const { app, user, adapter, sessions } = await buildAppWithSessions(t)
       const other = await session(app, 'db-bearer', ADMIN)
       await act(app, user)
       for (const [one, headers] of sessions) t.equal(await statusOf(app, headers), 401, one)
-      t.equal(await statusOf(app, other), 200, 'those of others go on')
+      t.equal(await statusOf(app, other), 200, 'the sessions of other users stay valid')
       const rows = await storedRows(adapter, 'accesstoken')
       t.ok(
         rows.filter((row) => row['user_id'] === user.id).length <= 1,
-        'stored sessions are removed, but for a renewed one'
+        'stored sessions are deleted, except for a renewed one'
       )
     })
   }
 
   for (const [name, act] of Object.entries(keeps)) {
     t.test(`${name} ends no session`, async (t) => {
-      const { app, user, sessions } = await court(t)
+      const { app, user, sessions } = await buildAppWithSessions(t)
       await act(app, user)
       for (const [one, headers] of sessions) t.equal(await statusOf(app, headers), 200, one)
     })
   }
 
   t.test(
-    'SES-07, row 42: after a password change an acting cookie session goes on under a new secret, an acting bearer session ends',
+    'SES-07, row 42: a password change renews the cookie session that sent it and ends a bearer session that sent it',
     async (t) => {
       for (const name of NAMES) {
-        const { app, adapter } = await court(t)
+        const { app, adapter } = await buildAppWithSessions(t)
         const acting = await session(app, name)
         const reply = await app.send('PATCH', '/users/me', { password: NEW_PASSWORD }, acting)
         t.equal(reply.statusCode, 200, name)
@@ -183,7 +183,7 @@ t.test('what ends sessions', async (t) => {
   )
 
   t.test(
-    'SES-07: what else a user changes of itself renews an acting cookie session only if it ends the sessions',
+    'SES-07: other changes by the user renew the cookie session only if they end sessions',
     async (t) => {
       const changes: [method: 'me' | 'own id', payload: object, renews: boolean][] = [
         ['me', {}, false],
@@ -197,7 +197,7 @@ t.test('what ends sessions', async (t) => {
       ]
       for (const name of ['jwt-cookie', 'db-cookie']) {
         for (const [route, payload, renews] of changes) {
-          const { app, user } = await court(t)
+          const { app, user } = await buildAppWithSessions(t)
           await app.app.users.update(user.id, { is_superuser: true })
           const acting = await session(app, name)
           const reply = await app.send('PATCH', `/users/${route === 'me' ? 'me' : String(user.id)}`, payload, acting)
@@ -212,14 +212,14 @@ t.test('what ends sessions', async (t) => {
   )
 
   t.test(
-    'SES-07: a proof of the e-mail renews the cookie session of the same user that brings it, and no other',
+    'SES-07: a verification renews the cookie session of the same user that sent it, and no other session',
     async (t) => {
       for (const name of NAMES) {
-        const { app, user } = await court(t)
+        const { app, user } = await buildAppWithSessions(t)
         const acting = await session(app, name)
         const reply = await app.send('POST', '/auth/verify', { token: await verifyToken(app) }, acting)
         t.equal(reply.statusCode, 200, name)
-        t.equal(await statusOf(app, acting), 401, `${name}: the old session`)
+        t.equal(await statusOf(app, acting), 401, `${name}: the old session has ended`)
         t.equal(reply.headers['set-cookie'] !== undefined, name.endsWith('cookie'), name)
         if (name.endsWith('cookie')) {
           t.match((await app.send('GET', '/guarded', undefined, { cookie: cookieOf(reply) })).json<object>(), {
@@ -227,13 +227,13 @@ t.test('what ends sessions', async (t) => {
             backend: name
           })
         }
-        const strange = await court(t)
+        const strange = await buildAppWithSessions(t)
         const admins = await session(strange.app, name, ADMIN)
         const other = await strange.app.send('POST', '/auth/verify', { token: await verifyToken(strange.app) }, admins)
         t.strictSame(
           [other.statusCode, other.headers['set-cookie'], await statusOf(strange.app, admins)],
           [200, undefined, 200],
-          `${name}: another user's session`
+          `${name}: another user's session is unchanged`
         )
       }
     }
@@ -241,19 +241,19 @@ t.test('what ends sessions', async (t) => {
 })
 
 t.test(
-  'SES-06: a deactivation ends sessions also when the user was reactivated between its look-up and its write',
+  'SES-06: a deactivation ends sessions even if the user was reactivated between its read and its write',
   async (t) => {
     const adapter = memory()
-    let interfere = async (): Promise<void> => {}
-    const app = await buildApp(t, { adapter, backends: allBackends(), hooks: { onBeforeUpdate: () => interfere() } })
+    let duringUpdate = async (): Promise<void> => {}
+    const app = await buildApp(t, { adapter, backends: allBackends(), hooks: { onBeforeUpdate: () => duringUpdate() } })
     const { id } = await app.create({ is_active: false })
     const sessions: Headers[] = []
-    interfere = async () => {
+    duringUpdate = async () => {
       await adapter.update(storedModel('user'), { id }, { is_active: true })
       for (const name of NAMES) sessions.push(await session(app, name))
     }
     await app.app.users.update(id, { is_active: false })
-    interfere = async () => {}
+    duringUpdate = async () => {}
     await app.app.users.update(id, { is_active: true })
     t.equal(sessions.length, NAMES.length)
     for (const headers of sessions) t.equal(await statusOf(app, headers), 401)
@@ -261,7 +261,7 @@ t.test(
 )
 
 t.test(
-  'SES-01, SES-02, row 23: an opaque token is 43 random characters, and the store holds only a digest of it',
+  'SES-01, SES-02, row 23: an opaque token is 43 random characters, and only its digest is stored',
   async (t) => {
     const adapter = memory()
     const app = await buildApp(t, { adapter, backends: allBackends() })
@@ -290,13 +290,13 @@ t.test(
         { authorization: `Bearer ${String(row['token'])}` },
         { cookie: `__Host-users-db-cookie=${String(row['token'])}` }
       ]) {
-        t.equal(await statusOf(app, headers), 401, 'the stored text is no token')
+        t.equal(await statusOf(app, headers), 401, 'the stored digest is not accepted as a token')
       }
     }
   }
 )
 
-t.test('BR-03: a token is good on its own backend alone', async (t) => {
+t.test('BR-03: a token is accepted only by the backend that issued it', async (t) => {
   const app = await buildApp(t, { backends: allBackends() })
   await app.create()
   for (const name of NAMES) {
@@ -320,7 +320,7 @@ t.test('expiry', async (t) => {
   const START = 1_800_000_000_000
 
   t.test(
-    'row 23, SES-04: is decided by created_at and the clock, to the millisecond, whatever the cookie says',
+    'row 23, SES-04: depends on created_at and the clock, to the millisecond, whatever Max-Age the cookie has',
     async (t) => {
       let now = START
       const backends: UsersOptions['backends'] = [
@@ -348,7 +348,7 @@ t.test('expiry', async (t) => {
       now = START + 3_500_000
       t.equal(await statusOf(app, headers), 200)
       now = START + 3_700_000
-      t.equal(await statusOf(app, headers), 401, 'use does not prolong it')
+      t.equal(await statusOf(app, headers), 401, 'use does not extend a session')
     }
   )
 
@@ -368,7 +368,7 @@ t.test('expiry', async (t) => {
     }
   })
 
-  t.test('row 23: another lifetime applies to the sessions that are there', async (t) => {
+  t.test('row 23: a changed lifetime applies to existing sessions', async (t) => {
     let now = START
     const adapter = memory()
     const cookie = (lifetimeSeconds: number): UsersOptions['backends'] => [
@@ -389,13 +389,13 @@ t.test('expiry', async (t) => {
 
   for (const makeStore of [memory, () => sqlite(join(t.testdir(), 'users.sqlite'))]) {
     t.test(
-      `SES-13, SES-04: the first login of an hour removes all expired rows, in batches, and none of them is good again (${makeStore.name || 'sqlite'})`,
+      `SES-13, SES-04: the first login of an hour deletes all expired rows in batches (${makeStore.name || 'sqlite'})`,
       async (t) => {
         let now = START
         const adapter = makeStore()
         const batches: number[] = []
         const watched: DatabaseAdapter = {
-          ...bound(adapter),
+          ...ownMethods(adapter),
           delete (model, where) {
             const { in: keys } = (where['token'] ?? {}) as { in?: unknown[] }
             if (keys !== undefined) batches.push(keys.length)
@@ -428,31 +428,31 @@ t.test('expiry', async (t) => {
         t.equal(await count(), 2, 'the first session and the new one')
         t.same(batches, [1000, 1000, 500])
         now += 1000
-        t.equal(await statusOf(app, first), 401, 'it expired meanwhile')
+        t.equal(await statusOf(app, first), 401, 'the first session has expired')
         await logIn()
-        t.equal(await count(), 3, 'the next removal is an hour later')
-        t.equal(await app.app.users.backends.get('cookie')?.strategy.purge?.(), 1, 'unless it is asked for')
+        t.equal(await count(), 3, 'the next purge is an hour later')
+        t.equal(await app.app.users.backends.get('cookie')?.strategy.purge?.(), 1, 'purge() runs at once')
         now = START + 2 * 86_400_000 + 3_600_001
         await logIn()
-        t.equal(await count(), 1, 'all that expired are gone')
+        t.equal(await count(), 1, 'all expired rows are deleted')
       }
     )
   }
 
   t.test(
-    'SES-13: a removal goes on when another process deletes the same rows, and stops when the application closes',
+    'SES-13: a purge continues if another process deletes the same rows, and stops when the application closes',
     async (t) => {
       let now = START
       const adapter = memory()
       const model = storedModel('accesstoken')
       let reads = 0
-      let meanwhile = async (): Promise<void> => {}
+      let duringRead = async (): Promise<void> => {}
       const watched: DatabaseAdapter = {
-        ...bound(adapter),
+        ...ownMethods(adapter),
         async findMany (...args) {
           const rows = await adapter.findMany(...args)
           if (rows.length === 1000) reads++
-          await meanwhile()
+          await duringRead()
           return rows
         }
       }
@@ -472,8 +472,8 @@ t.test('expiry', async (t) => {
       }
       now = START + 2 * 86_400_000
       await fill()
-      meanwhile = async () => {
-        meanwhile = async () => {}
+      duringRead = async () => {
+        duringRead = async () => {}
         const rows = await adapter.findMany(model, {}, { limit: 1000, order: 'created_at' })
         await adapter.delete(model, { token: { in: rows.map(({ token }) => String(token)) } })
       }
@@ -487,21 +487,21 @@ t.test('expiry', async (t) => {
         begin = resolve
       })
       const closed = begun.then(() => app.app.close())
-      meanwhile = async () => {
+      duringRead = async () => {
         begin()
-        for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate)
+        for (let scheduler = 0; scheduler < 20; scheduler++) await new Promise(setImmediate)
       }
       await app.cookie(ARTHUR)
       await closed
-      t.ok(reads < 5, `${reads} of 10 batches`)
+      t.ok(reads < 5, `${reads} of 10 batches were read`)
       t.ok((await storedRows(adapter, 'accesstoken')).length > 5000)
     }
   )
 
-  t.test('SES-13: a purge that fails disturbs no login', async (t) => {
+  t.test('SES-13: a purge that fails does not affect logins', async (t) => {
     const adapter = memory()
     const broken: DatabaseAdapter = {
-      ...bound(adapter),
+      ...ownMethods(adapter),
       findMany: async () => {
         throw new Error('no')
       }
@@ -514,14 +514,14 @@ t.test('expiry', async (t) => {
   })
 })
 
-t.test('SES-08: revocation is shared by all processes on a store, and survives a restart', async (t) => {
+t.test('SES-08: a revocation applies to all processes with the same store, and after a restart', async (t) => {
   const adapter = memory()
   const [one, other] = [
     await buildApp(t, { adapter, backends: allBackends() }),
     await buildApp(t, { adapter, backends: allBackends() })
   ]
   const { id } = await one.create()
-  const acts: [string, (app: TestApp) => Promise<unknown>][] = [
+  const actions: [string, (app: TestApp) => Promise<unknown>][] = [
     ['endSessions', ({ app }) => app.users.endSessions(id)],
     ['password change', ({ app }) => app.users.update(id, { password: PASSWORD })],
     [
@@ -532,10 +532,10 @@ t.test('SES-08: revocation is shared by all processes on a store, and survives a
       }
     ]
   ]
-  for (const [name, act] of acts) {
+  for (const [name, act] of actions) {
     for (const backend of NAMES) {
       const headers = await session(one, backend)
-      t.equal(await statusOf(other, headers), 200, `${backend} of one process is good in the other`)
+      t.equal(await statusOf(other, headers), 200, `${backend}: a session of one process is valid in the other`)
       await act(other)
       const restarted = await buildApp(t, { adapter, backends: allBackends() })
       for (const app of [one, other, restarted]) t.equal(await statusOf(app, headers), 401, name)
@@ -543,7 +543,7 @@ t.test('SES-08: revocation is shared by all processes on a store, and survives a
   }
 })
 
-t.test("SES-11: a token's subject is an id only in the form that we write", async (t) => {
+t.test('SES-11: the subject of a token is accepted only in the exact form that the plugin writes', async (t) => {
   const secret = 'tQ7wX2zR9vB4nL6kM1pH8dF3sJ5cG0yA'
   const backends = (): UsersOptions['backends'] => [
     { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600, secret }) }
@@ -594,7 +594,7 @@ t.test("SES-11: a token's subject is an id only in the form that we write", asyn
   }
 })
 
-t.test('SES-15: a session whose user is gone from the store is unauthenticated', async (t) => {
+t.test('SES-15: a session of a user who was deleted from the store is unauthenticated', async (t) => {
   const adapter = memory()
   const app = await buildApp(t, { adapter, backends: allBackends() })
   const { id } = await app.create()
@@ -610,8 +610,8 @@ t.test('SES-15: a session whose user is gone from the store is unauthenticated',
   }
 })
 
-/** The adapter's methods as own properties. */
-function bound (adapter: DatabaseAdapter): DatabaseAdapter {
+/** Returns the adapter's methods as own properties, so that a test can spread and replace them. */
+function ownMethods (adapter: DatabaseAdapter): DatabaseAdapter {
   return {
     define: (model) => {
       adapter.define(model)
@@ -635,17 +635,17 @@ interface Actor {
 }
 type Name = 'a' | 'b'
 
-// one for all tests: Node.js 20 copies every storage that was ever used into each new asynchronous resource
+// shared by all tests, because Node.js 20 copies every storage that was ever used into each new asynchronous resource
 const context = new AsyncLocalStorage<Name>()
 
-/** Runs two tasks in one process and lets their calls of the store happen in a given order, one at a time. */
-class Turns {
+/** Runs two tasks in one process and lets their store calls happen in a given order, one at a time. */
+class CallScheduler {
   #actors: Partial<Record<Name, Actor>> = {}
-  /** The calls that happened: who, what. */
+  /** The store calls in order: the task and the method. */
   readonly log: [Name, string][] = []
 
   wrap (adapter: DatabaseAdapter): DatabaseAdapter {
-    const gated =
+    const waitForTurn =
       <A extends unknown[], R>(name: string, call: (...args: A) => R) =>
         async (...args: A): Promise<Awaited<R>> => {
           const actor = context.getStore()
@@ -655,19 +655,19 @@ class Turns {
           }
           return await call(...args)
         }
-    const all = bound(adapter)
+    const all = ownMethods(adapter)
     return {
       ...all,
-      create: gated('create', all.create),
-      findOne: gated('findOne', all.findOne),
-      findMany: gated('findMany', all.findMany),
-      update: gated('update', all.update),
-      delete: gated('delete', all.delete),
-      findWithUser: gated('findWithUser', all.findWithUser as NonNullable<DatabaseAdapter['findWithUser']>)
+      create: waitForTurn('create', all.create),
+      findOne: waitForTurn('findOne', all.findOne),
+      findMany: waitForTurn('findMany', all.findMany),
+      update: waitForTurn('update', all.update),
+      delete: waitForTurn('delete', all.delete),
+      findWithUser: waitForTurn('findWithUser', all.findWithUser as NonNullable<DatabaseAdapter['findWithUser']>)
     }
   }
 
-  /** Where the order says nothing any more, first `a` ends, then `b`. */
+  /** After the given order has ended, all calls of `a` run first, then those of `b`. */
   async run<A, B>(order: string, a: () => Promise<A>, b: () => Promise<B>): Promise<[A, B]> {
     this.log.length = 0
     this.#actors = { a: this.#actor(), b: this.#actor() }
@@ -678,7 +678,7 @@ class Turns {
     return both
   }
 
-  /** How many calls of the store a task makes. */
+  /** Returns the number of store calls that a task makes. */
   async count (task: () => Promise<unknown>): Promise<number> {
     await this.run('', task, async () => {})
     return this.log.length
@@ -694,7 +694,7 @@ class Turns {
 
   async #start<T>(name: Name, task: () => Promise<T>): Promise<T> {
     try {
-      return await context.run(name, async () => await task()) // inject() begins when it is awaited
+      return await context.run(name, async () => await task()) // inject() starts only when it is awaited
     } finally {
       const actor = this.#actors[name]
       if (actor !== undefined) {
@@ -727,22 +727,22 @@ class Turns {
   }
 }
 
-/** Every order of so many turns of each. */
-function orders (a: number, b: number): string[] {
+/** Returns every possible order of `a` calls of one task and `b` calls of the other. */
+function interleavings (a: number, b: number): string[] {
   if (a === 0 || b === 0) return ['a'.repeat(a) + 'b'.repeat(b)]
-  return [...orders(a - 1, b).map((rest) => `a${rest}`), ...orders(a, b - 1).map((rest) => `b${rest}`)]
+  return [...interleavings(a - 1, b).map((rest) => `a${rest}`), ...interleavings(a, b - 1).map((rest) => `b${rest}`)]
 }
 
-t.test('a login at the same time as', async (t) => {
-  interface Scene {
+t.test('a parallel login and', async (t) => {
+  interface Scenario {
     app: TestApp
     id: User['id']
     email: string
     token: string
   }
-  const acts: Record<
+  const actions: Record<
     string,
-    { act(scene: Scene): Promise<unknown>; after?(scene: Scene): Promise<unknown>; mayLive?: boolean }
+    { act(scenario: Scenario): Promise<unknown>; after?(scenario: Scenario): Promise<unknown>; mayLive?: boolean }
   > = {
     'a password change': { act: ({ app, id }) => app.app.users.update(id, { password: NEW_PASSWORD }) },
     'a password reset': { act: ({ app, token }) => app.app.users.resetPassword(token, NEW_PASSWORD) },
@@ -756,38 +756,38 @@ t.test('a login at the same time as', async (t) => {
 
   for (const backend of ['db-cookie', 'db-bearer', 'jwt-bearer']) {
     for (const upgrades of [false, true]) {
-      for (const [name, { act, after, mayLive = false }] of Object.entries(acts)) {
+      for (const [name, { act, after, mayLive = false }] of Object.entries(actions)) {
         t.test(
-          `RACE-04: ${name} leaves no live session of the old state (${backend}${upgrades ? ', login upgrades the hash' : ''})`,
+          `RACE-04: ${name} leave no valid session of the old state (${backend}${upgrades ? ', the login upgrades the hash' : ''})`,
           async (t) => {
-            const turns = new Turns()
+            const scheduler = new CallScheduler()
             const adapter = memory()
             const app = await buildApp(t, {
-              adapter: turns.wrap(adapter),
+              adapter: scheduler.wrap(adapter),
               backends: allBackends().filter(({ name }) => name === backend)
             })
             const hash = await (upgrades ? weakerHash(PASSWORD) : fastPasswords.hash(PASSWORD))
             let made = 0
-            const scene = async (): Promise<Scene> => {
+            const makeScenario = async (): Promise<Scenario> => {
               const email = `knight${++made}@camelot.bt`
               const { id } = await app.create({ email })
               await adapter.update(storedModel('user'), { id }, { hashed_password: hash })
               return { app, id, email, token: await resetToken(app, email) }
             }
-            await app.login(backend, (await scene()).email) // the purge of the first login is over
+            await app.login(backend, (await makeScenario()).email) // waits until the purge of the first login has ended
             await app.app.users.settled()
-            const [first, second] = [await scene(), await scene()]
+            const [first, second] = [await makeScenario(), await makeScenario()]
             const calls = [
-              await turns.count(() => app.login(backend, first.email)),
-              await turns.count(() => act(second))
+              await scheduler.count(() => app.login(backend, first.email)),
+              await scheduler.count(() => act(second))
             ]
-            const all = orders(calls[0] ?? 0, calls[1] ?? 0)
+            const all = interleavings(calls[0] ?? 0, calls[1] ?? 0)
             t.ok(all.length >= 6, `${all.length} orders`)
             const wrong: string[] = []
-            let lived = 0
+            let validCount = 0
             for (const order of all) {
-              const now = await scene()
-              const [login, acted] = await turns.run(
+              const now = await makeScenario()
+              const [login, acted] = await scheduler.run(
                 order,
                 () => app.login(backend, now.email),
                 () =>
@@ -796,7 +796,7 @@ t.test('a login at the same time as', async (t) => {
                     (error: { code: string }) => error.code
                   )
               )
-              const log = turns.log.map((entry) => entry.join(' '))
+              const log = scheduler.log.map((entry) => entry.join(' '))
               await after?.(now)
               const headers = headersOf(login)
               if (headers === null) {
@@ -805,19 +805,19 @@ t.test('a login at the same time as', async (t) => {
               } else if ((await statusOf(app, headers)) !== 401) {
                 const began = log.findIndex((entry) => entry.startsWith('a '))
                 const ended = log.indexOf('b update')
-                if ((mayLive && began > ended) || acted !== 'done') lived++
-                else wrong.push(`${order}: a live session after ${log.join(', ')}`)
+                if ((mayLive && began > ended) || acted !== 'done') validCount++
+                else wrong.push(`${order}: a valid session after ${log.join(', ')}`)
               }
-              // a reset token dies with a hash upgrade, so the reset may lose
+              // a hash upgrade invalidates the reset token, so the reset may fail
               if (acted !== 'done' && !(upgrades && acted === 'FST_USERS_RESET_PASSWORD_BAD_TOKEN')) {
-                wrong.push(`${order}: the other got ${acted}`)
+                wrong.push(`${order}: the other task returned ${acted}`)
               }
             }
             t.same(wrong, [])
             t.equal(
-              lived > 0,
+              validCount > 0,
               mayLive || (upgrades && name === 'a password reset'),
-              'a login that began afterwards, or whose upgrade undid the reset token, is good'
+              'only a login that began afterwards, or whose hash upgrade invalidated the reset token, may leave a valid session'
             )
           }
         )
@@ -827,17 +827,17 @@ t.test('a login at the same time as', async (t) => {
 })
 
 t.test(
-  'RACE-04, SES-07: a password change by a cookie session at the same time as a reset, deactivation or end of sessions leaves no live session',
+  'RACE-04, SES-07: a password change by a cookie session, parallel to another event that ends sessions, leaves no valid session',
   async (t) => {
-    interface Scene {
+    interface Scenario {
       id: User['id']
       token: string
     }
-    const acts: Record<
+    const actions: Record<
       string,
       {
-        act(app: TestApp, scene: Scene): Promise<unknown>
-        after?(app: TestApp, scene: Scene): Promise<unknown>
+        act(app: TestApp, scenario: Scenario): Promise<unknown>
+        after?(app: TestApp, scenario: Scenario): Promise<unknown>
         wins?: string
       }
     > = {
@@ -857,34 +857,34 @@ t.test(
       'a deletion': { act: ({ app }, { id }) => app.users.delete(id) }
     }
     for (const backend of ['db-cookie', 'jwt-cookie']) {
-      for (const [name, { act, after, wins }] of Object.entries(acts)) {
+      for (const [name, { act, after, wins }] of Object.entries(actions)) {
         t.test(`${name} (${backend})`, async (t) => {
-          const turns = new Turns()
+          const scheduler = new CallScheduler()
           const adapter = memory()
           const app = await buildApp(t, {
-            adapter: turns.wrap(adapter),
+            adapter: scheduler.wrap(adapter),
             backends: allBackends().filter(({ name }) => name === backend)
           })
           let made = 0
-          const scene = async (): Promise<Scene & { headers: Headers; email: string }> => {
+          const makeScenario = async (): Promise<Scenario & { headers: Headers; email: string }> => {
             const email = `knight${++made}@camelot.bt`
             const { id } = await app.create({ email })
             const headers = await session(app, backend, email)
             return { id, headers, email, token: await resetToken(app, email) }
           }
-          await scene()
+          await makeScenario()
           await app.app.users.settled()
-          const probe = await scene()
-          const second = await scene()
+          const probe = await makeScenario()
+          const second = await makeScenario()
           const patch = ({ headers }: { headers: Headers }) =>
             app.send('PATCH', '/users/me', { password: 'guinevere-own' }, headers)
-          const calls = [await turns.count(() => patch(probe)), await turns.count(() => act(app, second))]
-          const all = orders(calls[0] ?? 0, calls[1] ?? 0)
+          const calls = [await scheduler.count(() => patch(probe)), await scheduler.count(() => act(app, second))]
+          const all = interleavings(calls[0] ?? 0, calls[1] ?? 0)
           t.ok(all.length >= 15, `${all.length} orders`)
           const wrong: string[] = []
           for (const order of all) {
-            const now = await scene()
-            const [reply, acted] = await turns.run(
+            const now = await makeScenario()
+            const [reply, acted] = await scheduler.run(
               order,
               () => patch(now),
               () =>
@@ -893,19 +893,19 @@ t.test(
                   (error: { code: string }) => error.code
                 )
             )
-            const log = turns.log.map((entry) => entry.join(' ')).join(', ')
+            const log = scheduler.log.map((entry) => entry.join(' ')).join(', ')
             if (
               wins !== undefined &&
               acted === 'done' &&
               headersOf(await app.login(backend, now.email, wins)) === null
             ) {
-              wrong.push(`${order}: the password is not the one that ended the sessions: ${log}`)
+              wrong.push(`${order}: the password is not that of the event that ended the sessions: ${log}`)
             }
             await after?.(app, now)
-            if ((await statusOf(app, now.headers)) !== 401) wrong.push(`${order}: the old session lives`)
+            if ((await statusOf(app, now.headers)) !== 401) wrong.push(`${order}: the old session is valid`)
             const renewed = reply.headers['set-cookie'] === undefined ? null : { cookie: cookieOf(reply) }
             if (renewed !== null && acted === 'done' && (await statusOf(app, renewed)) !== 401) {
-              wrong.push(`${order}: the renewed session lives: ${log}`)
+              wrong.push(`${order}: the renewed session is valid: ${log}`)
             }
             if (reply.statusCode !== 200 && reply.statusCode !== 401) wrong.push(`${order}: ${reply.body}`)
           }
@@ -917,7 +917,7 @@ t.test(
 )
 
 t.test(
-  'the logout of a request that nobody was found for is refused, and one without a reply ends the session',
+  'app.users.logout refuses an unauthenticated request, and ends the session of a route that sends its own reply',
   async (t) => {
     const app = await buildApp(t, {}, (app) => {
       app.post('/open/logout', async (request) => await app.users.logout(request))
@@ -934,14 +934,14 @@ t.test(
       statusCode: 401,
       code: 'FST_USERS_UNAUTHENTICATED'
     })
-    t.equal(await statusOf(app, headers), 200, 'the session goes on')
+    t.equal(await statusOf(app, headers), 200, 'the session stays valid')
     t.same((await app.send('POST', '/guarded/logout', undefined, stored)).json(), { user: null, authentication: null })
     t.equal(await statusOf(app, stored), 401)
     t.match(app.events.at(-1), { name: 'onAfterLogout', backend: 'cookie' })
   }
 )
 
-t.test('SES-07: a request that a hook of the application logged out changes no password', async (t) => {
+t.test('SES-07: a request that a hook of the application has logged out cannot change the password', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   app.addHook('preHandler', async (request) => {
@@ -960,11 +960,11 @@ t.test('SES-07: a request that a hook of the application logged out changes no p
       })
     ).statusCode
   t.equal(await change('yes'), 401)
-  t.ok(await app.users.checkCredentials({ username: ARTHUR, password: PASSWORD }), 'the password is the old one')
+  t.ok(await app.users.checkCredentials({ username: ARTHUR, password: PASSWORD }), 'the password is unchanged')
   t.equal(await change('no'), 200)
 })
 
-t.test('SES-07: a listener that logs out while the password changes is not overruled by a new session', async (t) => {
+t.test('SES-07: a hook that logs out during a password change gets no renewed session', async (t) => {
   const app = await buildApp(t, {}, (app) => {
     app.users.addHook('onAfterUpdate', async (_payload, { request }) => {
       if (request !== null) await app.users.logout(request)

@@ -11,45 +11,52 @@ const activeSuperusers = async ({ app }: TestApp, emails: readonly string[]): Pr
   return found.filter((user) => user?.is_superuser === true && user.is_active).length
 }
 
-t.test('USR-07: the last active superuser cannot be demoted, deactivated or removed, whoever asks', async (t) => {
-  const app = await buildApp(t)
-  const { id } = await app.create({ is_superuser: true, is_verified: true })
-  await app.create({ email: 'inactive@camelot.bt', is_superuser: true, is_active: false })
-  await app.create({ email: 'galahad@camelot.bt' })
-  const url = `/users/${String(id)}`
-  const headers = await app.cookie(ARTHUR)
-  app.events.length = 0
-  for (const change of [
-    { is_superuser: false },
-    { is_active: false },
-    { is_superuser: false, is_active: false, email: 'new@camelot.bt' }
-  ]) {
-    refused(t, await app.send('PATCH', url, change, headers), 400, 'LAST_SUPERUSER')
-    await t.rejects(app.app.users.update(id, change), { code: 'FST_USERS_LAST_SUPERUSER' })
-  }
-  refused(t, await app.send('DELETE', url, undefined, headers), 400, 'LAST_SUPERUSER')
-  await t.rejects(app.app.users.delete(id), { code: 'FST_USERS_LAST_SUPERUSER' })
-  t.strictSame(app.events, [], 'no listener hears of it')
-  t.match(await app.app.users.get(id), { email: ARTHUR, is_active: true, is_superuser: true })
-  t.equal(
-    (await app.send('PATCH', url, { is_superuser: true, is_active: true }, headers)).statusCode,
-    200,
-    'other changes are free'
-  )
+t.test(
+  'USR-07: the last active superuser cannot be demoted, deactivated or deleted, by a route or by code',
+  async (t) => {
+    const app = await buildApp(t)
+    const { id } = await app.create({ is_superuser: true, is_verified: true })
+    await app.create({ email: 'inactive@camelot.bt', is_superuser: true, is_active: false })
+    await app.create({ email: 'galahad@camelot.bt' })
+    const url = `/users/${String(id)}`
+    const headers = await app.cookie(ARTHUR)
+    app.events.length = 0
+    for (const change of [
+      { is_superuser: false },
+      { is_active: false },
+      { is_superuser: false, is_active: false, email: 'new@camelot.bt' }
+    ]) {
+      refused(t, await app.send('PATCH', url, change, headers), 400, 'LAST_SUPERUSER')
+      await t.rejects(app.app.users.update(id, change), { code: 'FST_USERS_LAST_SUPERUSER' })
+    }
+    refused(t, await app.send('DELETE', url, undefined, headers), 400, 'LAST_SUPERUSER')
+    await t.rejects(app.app.users.delete(id), { code: 'FST_USERS_LAST_SUPERUSER' })
+    t.strictSame(app.events, [], 'no hook is called')
+    t.match(await app.app.users.get(id), { email: ARTHUR, is_active: true, is_superuser: true })
+    t.equal(
+      (await app.send('PATCH', url, { is_superuser: true, is_active: true }, headers)).statusCode,
+      200,
+      'changes that keep the flags are allowed'
+    )
 
-  const other = await app.create({ email: MERLIN, is_superuser: true })
-  t.equal((await app.send('PATCH', url, { is_superuser: false }, headers)).statusCode, 200, 'with another one it may')
-  await app.app.users.update(id, { is_superuser: true })
-  await app.app.users.delete(other)
-  t.equal(await app.app.users.getByEmail(MERLIN), null)
-})
+    const other = await app.create({ email: MERLIN, is_superuser: true })
+    t.equal(
+      (await app.send('PATCH', url, { is_superuser: false }, headers)).statusCode,
+      200,
+      'allowed if there is another superuser'
+    )
+    await app.app.users.update(id, { is_superuser: true })
+    await app.app.users.delete(other)
+    t.equal(await app.app.users.getByEmail(MERLIN), null)
+  }
+)
 
 for (const [store, make] of Object.entries({
   memory: () => withSlowReads(memory(), 3),
   sqlite: () => sqlite(':memory:')
 })) {
   t.test(
-    `USR-07, RACE-01: parallel demotions, deactivations and removals never take the last superuser (${store})`,
+    `USR-07, RACE-01: parallel demotions, deactivations and deletions always leave an active superuser (${store})`,
     async (t) => {
       const emails = [ARTHUR, MERLIN, 'morgana@camelot.bt']
       interface Knight {
@@ -57,7 +64,7 @@ for (const [store, make] of Object.entries({
         headers: { authorization: string }
       }
       type Act = (app: TestApp, own: Knight, next: Knight) => Promise<unknown>
-      const acts: Record<string, Act> = {
+      const actions: Record<string, Act> = {
         'demote themselves': ({ send }, { id, headers }) =>
           send('PATCH', `/users/${id}`, { is_superuser: false }, headers),
         'remove themselves': ({ send }, { id, headers }) => send('DELETE', `/users/${id}`, undefined, headers),
@@ -65,7 +72,7 @@ for (const [store, make] of Object.entries({
           send('PATCH', `/users/${id}`, { is_active: false }, headers),
         'are removed by code': ({ app }, { id }) => app.users.delete(id).catch(() => {})
       }
-      for (const [name, act] of Object.entries(acts)) {
+      for (const [name, act] of Object.entries(actions)) {
         const app = await buildApp(t, { adapter: make() })
         const knights: Knight[] = []
         for (const email of emails) {
@@ -79,7 +86,7 @@ for (const [store, make] of Object.entries({
   )
 }
 
-t.test('USR-07: a removal that fails gives a superuser the rights back', async (t) => {
+t.test('USR-07: a failed deletion restores the rights of the superuser', async (t) => {
   const adapter = memory()
   const failing = withSlowReads(adapter, 0)
   let down = false
@@ -97,7 +104,7 @@ t.test('USR-07: a removal that fails gives a superuser the rights back', async (
 })
 
 t.test(
-  "USR-09: with sensitiveChanges: 'confirm' a superuser proves the current password at the own id too",
+  "USR-09: with sensitiveChanges: 'confirm', superusers confirm their password at their own id too",
   async (t) => {
     const app = await buildApp(t, { sensitiveChanges: 'confirm' })
     const { id } = await app.create({ is_superuser: true, is_verified: true })
@@ -114,7 +121,7 @@ t.test(
       )
     }
     const proposed = await app.send('PATCH', url, { email: 'new@camelot.bt', current_password: PASSWORD }, headers)
-    t.match(proposed.json<object>(), { email: ARTHUR, is_verified: true }, 'the new e-mail is proved first')
+    t.match(proposed.json<object>(), { email: ARTHUR, is_verified: true }, 'the new e-mail must be verified first')
     t.equal((await app.send('PATCH', url, { is_verified: true }, headers)).statusCode, 200, 'flags need no password')
     t.equal(
       (await app.send('PATCH', url, { password: NEW_PASSWORD, current_password: PASSWORD }, headers)).statusCode,
@@ -131,7 +138,7 @@ t.test(
         )
       ).statusCode,
       200,
-      'others are changed without'
+      'changes of other users need no password'
     )
   }
 )

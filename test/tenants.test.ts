@@ -40,7 +40,7 @@ const database = (): UsersOptions['backends'] => [
   { name: 'session', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 3600 }) }
 ]
 
-/** An application with two tenants, each in a scope with the tenant's name as its prefix. */
+/** Builds an application with these tenants, each in a scope with its name as the prefix. */
 async function register (
   t: Test,
   adapters: Record<string, DatabaseAdapter>,
@@ -69,8 +69,8 @@ async function register (
   return app
 }
 
-/** Registers one e-mail with both tenants, and shows that neither knows passwords and sessions of the other. */
-async function showSeparate (t: Test, app: FastifyInstance): Promise<void> {
+/** Registers one e-mail with both tenants, and checks that neither accepts passwords and sessions of the other. */
+async function checkIsolation (t: Test, app: FastifyInstance): Promise<void> {
   const tokens: Record<string, string> = {}
   for (const [name, password] of Object.entries(PASSWORDS)) {
     const registered = await app.inject({
@@ -106,12 +106,12 @@ async function showSeparate (t: Test, app: FastifyInstance): Promise<void> {
 
 /** A database that tenants share. */
 interface SharedStore {
-  /** Makes an adapter with these options. */
+  /** Creates an adapter with these options. */
   adapter(options?: SqlServerOptions): DatabaseAdapter
   tables(): Promise<unknown[]>
 }
 
-const OWN_TABLES = /^(?!fastify_users_|sqlite_)/
+const USER_TABLES = /^(?!fastify_users_|sqlite_)/
 const servers = { postgres: await needsPostgres(), mysql: await needsMysql(), none: { skip: false as const } }
 
 const stores: Record<string, { service: { skip: string | false }; open: (t: Test) => Promise<SharedStore> }> = {
@@ -174,40 +174,40 @@ const stores: Record<string, { service: { skip: string | false }; open: (t: Test
 }
 
 for (const [store, { service, open }] of Object.entries(stores)) {
-  t.test(`two tenants in ${store} have tables of their own`, service, async (t) => {
+  t.test(`two tenants in ${store} have separate tables`, service, async (t) => {
     const { adapter, tables } = await open(t)
     const app = await register(t, { users: adapter(), staff: adapter() })
-    t.strictSame((await tables()).filter((name) => OWN_TABLES.test(String(name))).sort(), TABLES)
-    await showSeparate(t, app)
+    t.strictSame((await tables()).filter((name) => USER_TABLES.test(String(name))).sort(), TABLES)
+    await checkIsolation(t, app)
   })
 
-  t.test(`two tenants that share one adapter of ${store} have tables of their own`, service, async (t) => {
+  t.test(`two tenants that share one adapter of ${store} have separate tables`, service, async (t) => {
     const { adapter, tables } = await open(t)
     const shared = adapter()
     const app = await register(t, { users: shared, staff: shared })
-    t.strictSame((await tables()).filter((name) => OWN_TABLES.test(String(name))).sort(), TABLES)
-    await showSeparate(t, app)
+    t.strictSame((await tables()).filter((name) => USER_TABLES.test(String(name))).sort(), TABLES)
+    await checkIsolation(t, app)
   })
 
   t.test(
-    `${store}: tables that the options name are used as they are, and never by two tenants`,
+    `${store}: tables named in the options are used, and never by two tenants`,
     service,
     async (t) => {
       const { adapter, tables } = await open(t)
       const named = { user: { table: 'people' }, accesstoken: { table: 'sessions' } }
-      const both = adapter({ tables: named })
-      await t.rejects(register(t, { users: both, staff: both }), {
+      const sharedAdapter = adapter({ tables: named })
+      await t.rejects(register(t, { users: sharedAdapter, staff: sharedAdapter }), {
         code: 'FST_USERS_INVALID_OPTION',
         message: /"users" and "staff" would share the table .people./
       })
       const app = await register(t, { staff: adapter({ tables: named }), users: adapter() })
-      t.strictSame((await tables()).filter((name) => OWN_TABLES.test(String(name))).sort(), [
+      t.strictSame((await tables()).filter((name) => USER_TABLES.test(String(name))).sort(), [
         'accesstoken',
         'people',
         'sessions',
         'user'
       ])
-      await showSeparate(t, app)
+      await checkIsolation(t, app)
     }
   )
 }
@@ -220,28 +220,28 @@ for (const store of ['a database of SQLite', 'PostgreSQL', 'Kysely', 'MySQL']) {
     }
   }
   t.test(
-    `a tenant does not start on the tables that another one uses through the same client (${store})`,
+    `a tenant refuses to start on tables that another tenant uses through the same client (${store})`,
     service,
     async (t) => {
       const { adapter } = await open(t)
-      const ours = { user: { table: 'user' }, accesstoken: { table: 'accesstoken' } }
+      const defaultTables = { user: { table: 'user' }, accesstoken: { table: 'accesstoken' } }
       const first = await register(t, { users: adapter() })
-      await t.rejects(register(t, { staff: adapter({ tables: ours }) }), {
+      await t.rejects(register(t, { staff: adapter({ tables: defaultTables }) }), {
         code: 'FST_USERS_INVALID_OPTION',
         message: /share the table .(user|accesstoken)./
       })
-      await register(t, { users: adapter() }) // the same tenant, as another process would
+      await register(t, { users: adapter() }) // the same tenant may register again, as in a second process
       await first.close()
       await t.rejects(
-        register(t, { staff: adapter({ tables: ours }) }),
+        register(t, { staff: adapter({ tables: defaultTables }) }),
         { code: 'FST_USERS_INVALID_OPTION' },
-        'the second application of "users" still runs'
+        'the second application of "users" is still open'
       )
     }
   )
 }
 
-t.test('what one tenant used is free for another one after it closed', async (t) => {
+t.test('a tenant may use the tables of another tenant that has closed', async (t) => {
   const client = new Database(':memory:')
   t.teardown(() => client.close())
   const first = await register(t, { users: sqlite(client) })
@@ -251,15 +251,15 @@ t.test('what one tenant used is free for another one after it closed', async (t)
   })
 })
 
-t.test('two tenants that share one memory() adapter know nothing of each other', async (t) => {
+t.test('two tenants that share one memory() adapter are isolated', async (t) => {
   const shared = memory()
-  await showSeparate(t, await register(t, { users: shared, staff: shared }))
+  await checkIsolation(t, await register(t, { users: shared, staff: shared }))
 })
 
-t.test('two tenants in one MongoDB database have collections of their own', async (t) => {
+t.test('two tenants in one MongoDB database have separate collections', async (t) => {
   const client: MongoClient = connect(t, (await startMongoWirePeer(t)).url)
   const db = freshDb(t, client)
-  await showSeparate(
+  await checkIsolation(
     t,
     await register(t, { users: mongodb(db, { createTables }), staff: mongodb(db, { createTables }) })
   )
@@ -268,14 +268,14 @@ t.test('two tenants in one MongoDB database have collections of their own', asyn
 
   const shared = freshDb(t, client)
   const adapter = mongodb(shared, { createTables })
-  await showSeparate(t, await register(t, { users: adapter, staff: adapter }))
+  await checkIsolation(t, await register(t, { users: adapter, staff: adapter }))
   const collections = { user: { collection: 'User' } }
   await t.rejects(register(t, { staff: mongodb(client.db(shared.databaseName), { collections }) }), {
     code: 'FST_USERS_INVALID_OPTION',
     message: /share the collection "User" of/
   })
-  const both = mongodb(freshDb(t, client), { createTables, collections })
-  await t.rejects(register(t, { users: both, staff: both }), { code: 'FST_USERS_INVALID_OPTION' })
+  const sharedAdapter = mongodb(freshDb(t, client), { createTables, collections })
+  await t.rejects(register(t, { users: sharedAdapter, staff: sharedAdapter }), { code: 'FST_USERS_INVALID_OPTION' })
 })
 
 const raw = new Redis(REDIS_URL, { lazyConnect: true, retryStrategy: () => null }).on('error', () => {})
@@ -288,7 +288,7 @@ t.teardown(() => {
   raw.disconnect()
 })
 
-/** The keys that are in Redis under a prefix. */
+/** Returns the Redis keys with a prefix. */
 async function keysOf (prefix: string): Promise<string[]> {
   const keys: string[] = []
   for await (const found of raw.scanStream({ match: `${prefix}*`, count: 1000 })) keys.push(...(found as string[]))
@@ -297,7 +297,7 @@ async function keysOf (prefix: string): Promise<string[]> {
 
 for (const tokenStorage of ['plain', 'digest'] as const) {
   t.test(
-    `two tenants that share one Redis do not accept each other's sessions, tokens stored as ${tokenStorage}`,
+    `two tenants that share one Redis do not accept each other's sessions (tokens stored as ${tokenStorage})`,
     { skip: reason },
     async (t) => {
       const names = ['red', 'blue'].map((color) => `${color}${randomBytes(5).toString('hex')}`) as [string, string]
@@ -330,14 +330,14 @@ for (const tokenStorage of ['plain', 'digest'] as const) {
         const headers = { authorization: `Bearer ${login.json<{ access_token: string }>().access_token}` }
         t.equal((await app.inject({ url: `/${name}/users/me`, headers })).statusCode, 200)
         t.equal((await app.inject({ url: `/${other}/users/me`, headers })).statusCode, 401)
-        t.equal((await keysOf(`${name}_fastapi_users_token:`)).length, 2, 'the token and the set of the user')
+        t.equal((await keysOf(`${name}_fastapi_users_token:`)).length, 2, "the token and the user's set")
       }
     }
   )
 }
 
 t.test(
-  'two tenants with the same user ids that share one Redis do not log each other in',
+  'two tenants with the same Redis key prefix refuse to start',
   { skip: reason },
   async (t) => {
     const names = ['red', 'blue'].map((color) => `${color}${randomBytes(5).toString('hex')}`)
@@ -355,7 +355,7 @@ t.test(
 
     const [red = '', blue = ''] = names
     const first = await register(t, { [red]: memory() }, { tokenStorage: 'plain', backends })
-    // the same tenant, as another process would
+    // the same tenant may register again, as in a second process
     await register(t, { [red]: memory() }, { tokenStorage: 'plain', backends })
     await t.rejects(register(t, { [blue]: memory() }, { tokenStorage: 'plain', backends }), {
       code: 'FST_USERS_INVALID_OPTION'
@@ -367,19 +367,22 @@ t.test(
   }
 )
 
-t.test('a model of a tenant refers to models of the same tenant, and the default tenant keeps all names', async (t) => {
-  const token = { name: 'token', table: 'token', fields: { user_id: { type: 'id' as const, references: 'user' } } }
-  t.equal(tenantModel('users', User), User)
-  t.match(tenantModel('staff', User), { name: 'staff:user', table: 'staff_user', tenant: 'staff' })
-  t.match(tenantModel('staff', token), {
-    name: 'staff:token',
-    table: 'staff_token',
-    fields: { user_id: { references: 'staff:user' } }
-  })
-})
+t.test(
+  "a tenant's model references models of the same tenant, and models of the default tenant keep their names",
+  async (t) => {
+    const token = { name: 'token', table: 'token', fields: { user_id: { type: 'id' as const, references: 'user' } } }
+    t.equal(tenantModel('users', User), User)
+    t.match(tenantModel('staff', User), { name: 'staff:user', table: 'staff_user', tenant: 'staff' })
+    t.match(tenantModel('staff', token), {
+      name: 'staff:token',
+      table: 'staff_token',
+      fields: { user_id: { references: 'staff:user' } }
+    })
+  }
+)
 
 t.test(
-  'the longest name of a tenant makes tables and indexes whose names every database takes',
+  'the longest tenant name results in table and index names that every database accepts',
   servers.mysql,
   async (t) => {
     const name = 'a'.repeat(32)
@@ -412,7 +415,7 @@ const places = t.testdir()
 const program = buildProgram(join(places, 'program'))
 process.env['USERS_SECRET'] = SECRET
 
-t.test('the commands of the command line work on the tables of the tenant', async (t) => {
+t.test('the commands of the command line use the tables of the tenant', async (t) => {
   const { run, file } = makePlaceIn(places, program)
   const staff: ConfigParts = { more: "name: 'staff'," }
   t.match(
@@ -434,7 +437,7 @@ t.test('the commands of the command line work on the tables of the tenant', asyn
 })
 
 t.test(
-  'migrate --from fastapi-users for a tenant says which table is missing, and takes the one that the options name',
+  'migrate --from fastapi-users names the missing table of a tenant, and uses the table of the options',
   async (t) => {
     const { run, file } = makePlaceIn(places, program)
     await run(['migrate'])

@@ -26,12 +26,12 @@ async function build (
 ): Promise<{ app: FastifyInstance; captured: CapturedEvents; clock: ReturnType<typeof manualClock> }> {
   const app = Fastify()
   t.teardown(() => app.close())
-  const nowhere = defineTransport({
+  const headerlessTransport = defineTransport({
     name: 'nowhere',
     describe: () => ({ scheme: {}, login: {}, logout: {} }),
     setup: () => ({ ambient: false, extractToken: () => null, sendLogin: (reply) => reply })
   })
-  const more = { name: 'nowhere', transport: nowhere, strategy: jwtStrategy({ lifetimeSeconds: 60 }) }
+  const more = { name: 'nowhere', transport: headerlessTransport, strategy: jwtStrategy({ lifetimeSeconds: 60 }) }
   await app.register(users, {
     adapter: memory(),
     secret: SECRET,
@@ -46,7 +46,7 @@ async function build (
   return { app, captured, clock }
 }
 
-t.test('asUser acts as a new user with the attributes given', async (t) => {
+t.test('asUser logs in a new user with the given attributes', async (t) => {
   const { app } = await build(t)
   const headers = await asUser(app, { is_superuser: true })
   const { is_superuser: isSuperuser, is_active: isActive } = (await app.inject({ url: '/who', headers })).json()
@@ -54,7 +54,7 @@ t.test('asUser acts as a new user with the attributes given', async (t) => {
   t.equal((await app.inject({ url: '/who', headers: await asUser(app) })).statusCode, 200)
 })
 
-t.test('asUser acts as a user that exists, by the backend named', async (t) => {
+t.test('asUser logs in an existing user at the given backend', async (t) => {
   const { app, captured } = await build(t)
   const user = await createUser(app, { email: ARTHUR })
   const headers = await asUser(app, user, { backend: 'cookie' })
@@ -66,20 +66,20 @@ t.test('asUser acts as a user that exists, by the backend named', async (t) => {
   )
 })
 
-t.test('asUser says why it cannot', async (t) => {
+t.test('asUser throws a coded error if it cannot log in the user', async (t) => {
   const { app } = await build(t)
   await t.rejects(asUser(app, {}, { backend: 'other' }), { code: 'FST_USERS_UNKNOWN_BACKEND' })
   await t.rejects(
     asUser(app, {}, { backend: 'nowhere' }),
     { code: 'FST_USERS_INVALID_OPTION' },
-    'its transport has no request headers'
+    'its transport uses no request headers'
   )
   await t.rejects(asUser(app, { is_active: false }), { code: 'FST_USERS_LOGIN_BAD_CREDENTIALS' })
   const { app: pending } = await build(t, undefined, { onBeforeLogin: () => ({ pending: { code: 'SECOND_FACTOR' } }) })
   await t.rejects(asUser(pending), { code: 'FST_USERS_INVALID_OPTION', message: /the login waits for another step/ })
 })
 
-t.test('captured events come in order and give tokens', async (t) => {
+t.test('captureEvents records the events in order and returns their tokens', async (t) => {
   const { app, captured } = await build(t)
   await createUser(app, { email: ARTHUR, password: PASSWORD })
   t.strictSame(captured.names(), ['onBeforeRegister', 'onAfterRegister'])
@@ -96,7 +96,7 @@ t.test('captured events come in order and give tokens', async (t) => {
   t.strictSame(captured.names(), ['onAfterForgotPassword', 'onAfterVerify', 'onAfterResetPassword'])
 })
 
-t.test('the manual clock stands until it is moved', async (t) => {
+t.test('manualClock stays at its time until it is moved', async (t) => {
   const { app, clock } = await build(t, manualClock(Date.UTC(2030, 0, 1)))
   t.equal(clock(), clock())
   const headers = await asUser(app)
@@ -106,7 +106,7 @@ t.test('the manual clock stands until it is moved', async (t) => {
   t.equal(clock(), Date.UTC(2030, 0, 1) + 3_601_000)
 })
 
-t.test('refuse makes the error of a refusal, always a 4xx', async (t) => {
+t.test('refuse creates an error with a status from 400 to 499', async (t) => {
   t.match(refuse(422, 'NO_INVITE', 'Ask for an invitation.'), {
     statusCode: 422,
     code: 'FST_USERS_REFUSED',
@@ -116,7 +116,7 @@ t.test('refuse makes the error of a refusal, always a 4xx', async (t) => {
   for (const status of [200, 399, 500, Number.NaN]) t.equal(refuse(status, 'X', 'y').statusCode, 403)
 })
 
-t.test('slow reads leave writes as they are, of several rows too', async (t) => {
+t.test('withSlowReads delays reads and leaves writes unchanged, also writes of several rows', async (t) => {
   const model = { name: 'knight', table: 'knight', fields: { name: { type: 'text' } } } as const
   const slow = withSlowReads(memory(), 30)
   slow.define(model)
@@ -128,5 +128,5 @@ t.test('slow reads leave writes as they are, of several rows too', async (t) => 
   t.same(await slow.findOne(model, { name: 'Percival' }), { name: 'Percival' })
   t.ok(performance.now() - start > 25)
   const { createWith: _, ...plain } = slow
-  t.equal(withSlowReads(plain, 30).createWith, undefined, 'what the adapter cannot do')
+  t.equal(withSlowReads(plain, 30).createWith, undefined, 'createWith stays undefined if the adapter lacks it')
 })

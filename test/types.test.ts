@@ -6,12 +6,10 @@ import t from 'tap'
 import ts from 'typescript'
 import { root } from './helpers/root.js'
 
-// `UsersRegister` is one for a whole program, so that each folder below test/types is compiled alone; plain.test-d.ts
-// is the
-// application that declares nothing.
+// A program has one `UsersRegister`, so each folder of test/types is compiled alone. plain.test-d.ts declares nothing.
 const folder = join(root, 'test/types')
 const MISMATCH = "Omit<UserOf<typeof schemas>, 'email'>"
-// below the repository, so that its dependencies are found; git and ESLint ignore it
+// within the repository, so that TypeScript finds the dependencies; git and ESLint ignore the folder
 mkdirSync(join(root, '.tap'), { recursive: true })
 const declarations = mkdtempSync(join(root, '.tap/types-'))
 t.teardown(() => {
@@ -20,7 +18,7 @@ t.teardown(() => {
 
 const parsed = new Map<string, ts.SourceFile | undefined>()
 
-/** Errors of the type tests in a file, one line of text each. `edit` changes its text first. */
+/** Returns the errors of a type test file, one text per error. `edit` changes the file's text before. */
 function errorsOf (name: string, entry: string, edit = (text: string) => text): string[] {
   const file = join(folder, name)
   const project = ts.findConfigFile(dirname(file), ts.sys.fileExists) ?? ''
@@ -33,7 +31,7 @@ function errorsOf (name: string, entry: string, edit = (text: string) => text): 
   const parse = host.getSourceFile.bind(host)
   host.getSourceFile = (path, version) => {
     if (resolve(path) === file) return ts.createSourceFile(path, edit(readFileSync(file, 'utf8')), version, true)
-    if (!parsed.has(path)) parsed.set(path, parse(path, version)) // the programs share what they have in common
+    if (!parsed.has(path)) parsed.set(path, parse(path, version)) // all programs share their parsed files
     return parsed.get(path)
   }
   const program = ts.createProgram([file], { ...options, paths: { 'fastify-users': [entry] } }, host)
@@ -59,7 +57,7 @@ t.test(
   'an application needs under 15 % more type instantiations than Fastify alone',
   { timeout: 600_000 },
   async (t) => {
-    // rejects above the budget
+    // exits with an error if the number is above the budget
     const { stdout } = await promisify(execFile)(process.execPath, [join(folder, 'instantiations.mjs'), declarations])
     t.comment(stdout.trim())
     t.match(stdout, /with the plugin \d+, \d+\.\d % more/)
@@ -75,7 +73,7 @@ const cases: [title: string, name: string, entry: string][] = [
     built
   ],
   ['custom fields reach request.user, hooks, app.users and rows', 'custom-fields/custom-fields.test-d.ts', built],
-  ['so they do where the sources are compiled with the application', 'custom-fields/custom-fields.test-d.ts', sources],
+  ['custom fields also do so in a program that compiles the sources', 'custom-fields/custom-fields.test-d.ts', sources],
   ['an integer id reaches app.users, rows and hooks', 'integer-id/integer-id.test-d.ts', built],
   ['HTTP/2 applications type-check', 'http2/http2.test-d.ts', built]
 ]
@@ -85,27 +83,28 @@ for (const [title, name, entry] of cases) {
   })
 }
 
-t.test('what the compiler says of a wrong option names it', { timeout: 600_000 }, async (t) => {
+t.test("the compiler's error for a wrong option names the option", { timeout: 600_000 }, async (t) => {
   const name = 'messages/messages.test-d.ts'
   const errors = errorsOf(name, built)
   const lines = readFileSync(join(folder, name), 'utf8').split('\n')
-  const said = (mark: string): string => errors.find((error) => lines[lineOf(error) - 1]?.endsWith(`// ${mark}`)) ?? ''
+  const errorAt = (mark: string): string =>
+    errors.find((error) => lines[lineOf(error) - 1]?.endsWith(`// ${mark}`)) ?? ''
   t.equal(errors.length, 3)
-  t.match(said('MISSING'), /Property 'secret' is missing in type .* but required in type 'UsersOptions'/)
-  t.match(said('UNKNOWN'), /'requireVerified' does not exist in type 'UsersOptions'/)
-  t.match(said('SWAPPED'), /in type '(Strategy)?Definition.* but required in type 'TransportDefinition'/)
+  t.match(errorAt('MISSING'), /Property 'secret' is missing in type .* but required in type 'UsersOptions'/)
+  t.match(errorAt('UNKNOWN'), /'requireVerified' does not exist in type 'UsersOptions'/)
+  t.match(errorAt('SWAPPED'), /in type '(Strategy)?Definition.* but required in type 'TransportDefinition'/)
 })
 
 const mismatches: Record<string, string> = {
-  'without the address': `{ user: ${MISMATCH} }`,
+  'without the e-mail': `{ user: ${MISMATCH} }`,
   'with a flag of another type': "{ user: Omit<UserOf<typeof schemas>, 'is_active'> & { is_active: string } }",
-  'with an id that is no id': "{ user: Omit<UserOf<typeof schemas>, 'id'> & { id: Date } }",
+  'with an id of a wrong type': "{ user: Omit<UserOf<typeof schemas>, 'id'> & { id: Date } }",
   'that may be absent': '{ user?: UserOf<typeof schemas> }',
   'under another name': '{ User: UserOf<typeof schemas> }'
 }
 for (const [what, register] of Object.entries(mismatches)) {
   t.test(
-    `row 89: a user ${what} in UsersRegister does not compile where the plugin is registered, nor where a user is read`,
+    `row 89: a user ${what} in UsersRegister is a compile error where the plugin is registered and where a user is read`,
     { timeout: 600_000 },
     async (t) => {
       const name = 'mismatch/mismatch.test-d.ts'
@@ -113,11 +112,11 @@ for (const [what, register] of Object.entries(mismatches)) {
       const marked = readFileSync(join(folder, name), 'utf8')
         .split('\n')
         .flatMap((line, i) => (line.endsWith('// MISMATCH') ? [i + 1] : []))
-      t.strictSame([...new Set(errors.map(lineOf))], marked, 'an error in each marked line and in no other')
+      t.strictSame([...new Set(errors.map(lineOf))], marked, 'each marked line has an error, and no other line has one')
       t.match(
         errors.find((error) => lineOf(error) === marked[0]),
         /UsersRegister\.user must have every field of BaseUser/,
-        'it says what is wrong'
+        'the error states the rule'
       )
     }
   )

@@ -9,7 +9,7 @@ const done = (_request: unknown, _reply: unknown, next: () => void): void => {
   next()
 }
 
-/** An application in whose scope these routes are added after the plugin. */
+/** Builds an application and adds routes after the plugin, in the plugin's scope. */
 async function start (t: Test, add: (app: FastifyInstance) => void): Promise<FastifyInstance> {
   const app = Fastify({ pluginTimeout: 60_000 })
   t.teardown(() => app.close())
@@ -21,11 +21,11 @@ async function start (t: Test, add: (app: FastifyInstance) => void): Promise<Fas
   return app
 }
 
-/** Options that the types refuse, as JavaScript and `any` pass them. */
+/** Returns route options that TypeScript refuses but JavaScript can pass. */
 const route = (options: object): object => ({ method: 'GET', url: '/x', handler: async () => 'secret', ...options })
 
 t.test(
-  'an undefined hook of a request refuses to start, and the error names the route, the hook and the ways out',
+  'an undefined request hook refuses to start, and the error names the route, the hook and the solutions',
   async (t) => {
     for (const hook of HOOKS) {
       for (const value of [undefined, [undefined], [authenticate, undefined], [undefined, done]]) {
@@ -46,7 +46,7 @@ t.test(
   }
 )
 
-t.test('app.authenticate that was read before the plugin had loaded refuses to start', async (t) => {
+t.test('a route with app.authenticate from before the plugin was loaded refuses to start', async (t) => {
   for (const add of [
     (app: FastifyInstance, early: never) => {
       app.get('/x', { preHandler: early }, async () => 'secret')
@@ -69,7 +69,8 @@ t.test('app.authenticate that was read before the plugin had loaded refuses to s
     const app = Fastify({ pluginTimeout: 60_000 })
     t.teardown(() => app.close())
     app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
-    const early = (app as { authenticate?: unknown }).authenticate as never // undefined: the plugin has not loaded
+    // undefined, because the plugin has not loaded yet
+    const early = (app as { authenticate?: unknown }).authenticate as never
     app.register(async (scope) => {
       add(scope, early)
     })
@@ -82,7 +83,7 @@ t.test('app.authenticate that was read before the plugin had loaded refuses to s
   }
 })
 
-t.test('absent keys, empty lists and undefined hooks that cannot be guards start', async (t) => {
+t.test('absent hooks, empty lists and undefined hooks of other kinds are accepted', async (t) => {
   for (const options of [
     {},
     ...HOOKS.map((hook) => ({ [hook]: [] })),
@@ -97,7 +98,7 @@ t.test('absent keys, empty lists and undefined hooks that cannot be guards start
   }
 })
 
-t.test("routes beside the scope of the plugin are the application's own", async (t) => {
+t.test("routes outside of the plugin's scope are not checked", async (t) => {
   const app = Fastify({ pluginTimeout: 60_000 })
   t.teardown(() => app.close())
   app.register(async (scope) => {

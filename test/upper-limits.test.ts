@@ -38,7 +38,7 @@ const plainCookie = (): Partial<UsersOptions> => ({
   ]
 })
 
-/** Starts and ends an application. Returns what it warned of. */
+/** Starts and closes an application, and returns its warnings. */
 async function start (
   t: Test,
   options: Partial<UsersOptions>,
@@ -83,7 +83,7 @@ function setProduction (t: Test, value: string | undefined): void {
 }
 
 t.test(
-  'CFG-05: a session or token that lives longer than its limit refuses to start, unless it is accepted by name',
+  'CFG-05: a lifetime above its limit refuses to start, unless allowInsecure names the setting',
   async (t) => {
     const limits: Record<string, [(seconds: number) => Partial<UsersOptions>, number, InsecureSetting]> = {
       'jwtStrategy.lifetimeSeconds': [
@@ -124,7 +124,7 @@ t.test(
         await t.rejects(
           start(t, { ...make(seconds), allowInsecure: [other] }),
           { code: INVALID },
-          `${option}: another setting is accepted`
+          `${option}: allowInsecure names another setting`
         )
         t.match(await start(t, { ...make(seconds), allowInsecure: [setting] }), [
           `fastify-users: allowInsecure accepts ${setting}`
@@ -134,12 +134,12 @@ t.test(
     t.match(
       await start(t, { ...ofStrategy(jwtStrategy({ lifetimeSeconds: 50 * 365 * DAY })), endlessTokens: true }),
       [/endlessTokens is on/],
-      'where sessions may be endless, they may be long'
+      'endlessTokens allows long sessions too'
     )
   }
 )
 
-t.test('CFG-08: a cookie without Secure is refused in production, unless it is accepted by name', async (t) => {
+t.test('CFG-08: a cookie without Secure is refused in production, unless allowInsecure names it', async (t) => {
   const provider = github({ clientId: 'x', clientSecret: 'y' })
   const withOauth = (secure: boolean) => (app: ReturnType<typeof Fastify>) =>
     app.register(oauth, {
@@ -172,7 +172,7 @@ t.test('CFG-08: a cookie without Secure is refused in production, unless it is a
 })
 
 t.test(
-  'CFG-05: a database file that other accounts can read is warned of; new files belong to their owner',
+  'CFG-05: a database file that other accounts can access causes a warning; new files are private',
   { skip: isWindows },
   async (t) => {
     const file = join(t.testdir(), 'users.sqlite')
@@ -196,18 +196,18 @@ t.test(
     for (const mode of [0o640, 0o660, 0o600]) {
       chmodSync(file, mode)
       t.same(await start(t, { adapter: sqlite(file) }), [], mode.toString(8))
-      t.equal(modeOf(file), mode, 'an existing file keeps its permissions')
+      t.equal(modeOf(file), mode, 'the permissions of an existing file are unchanged')
     }
     t.same(await start(t, { adapter: sqlite(':memory:') }), [])
     t.notOk(existsSync(':memory:'))
     const made = join(t.testdir(), 'made.sqlite')
     const source = await migrationOf(sqlite(made))?.connect('create' as never)
     await source?.close()
-    t.equal(modeOf(made), 0o600, 'the command line makes private files too')
+    t.equal(modeOf(made), 0o600, 'the command line creates private files too')
   }
 )
 
-t.test('a path that cannot be created is refused as before', async (t) => {
+t.test('a database path that cannot be opened refuses to start', async (t) => {
   const folder = t.testdir()
   writeFileSync(join(folder, 'file'), '')
   for (const path of [join(folder, 'missing', 'users.sqlite'), join(folder, 'file', 'users.sqlite'), folder]) {
@@ -215,7 +215,7 @@ t.test('a path that cannot be created is refused as before', async (t) => {
   }
 })
 
-t.test('allowInsecure takes a list of known names', async (t) => {
+t.test('allowInsecure must be a list of known names', async (t) => {
   for (const allowInsecure of [true, 'longSessions', {}, null, ['all'], ['longSessions', 'x'], [1]]) {
     await t.rejects(
       start(t, { allowInsecure: allowInsecure as never }),

@@ -35,7 +35,7 @@ const ADMIN = 'merlin@camelot.bt'
 const UNKNOWN_ID = '05fff8ce-3a06-48f2-9c44-a16751012464'
 type Headers = Record<string, string>
 
-interface Court extends TestApp {
+interface AppWithUsers extends TestApp {
   arthur: User
   lancelot: User
   merlin: User
@@ -44,8 +44,12 @@ interface Court extends TestApp {
   row(email: string): Promise<Record<string, unknown> | undefined>
 }
 
-/** Arthur and Lancelot, plain and verified users, and Merlin, a verified superuser. */
-async function court (t: Test, options: Partial<UsersOptions> = {}, extend = addRoutes): Promise<Court> {
+/** Builds an application with the verified users Arthur and Lancelot and the verified superuser Merlin. */
+async function buildAppWithUsers (
+  t: Test,
+  options: Partial<UsersOptions> = {},
+  extend = addRoutes
+): Promise<AppWithUsers> {
   const adapter = options.adapter ?? memory()
   const made = await buildApp(t, { adapter, ...options }, extend)
   const arthur = await made.create({ is_verified: true })
@@ -64,7 +68,7 @@ async function court (t: Test, options: Partial<UsersOptions> = {}, extend = add
   }
 }
 
-t.test('rows 37, 43, USR-01: who may do what, cell by cell', async (t) => {
+t.test('rows 37, 43, USR-01: the status of every route for every kind of user', async (t) => {
   const personas: Record<string, { is_active?: boolean; is_verified?: boolean; is_superuser?: boolean } | null> = {
     anonymous: null,
     inactive: { is_active: false },
@@ -91,7 +95,7 @@ t.test('rows 37, 43, USR-01: who may do what, cell by cell', async (t) => {
     ['DELETE', 'own']
   ] as const
 
-  /** The table: what a persona gets of a route. */
+  /** Returns the expected status. */
   function expected (persona: string, method: string, target: string, required: boolean): number {
     const flags = personas[persona]
     if (flags == null || flags.is_active === false) return 401
@@ -107,14 +111,16 @@ t.test('rows 37, 43, USR-01: who may do what, cell by cell', async (t) => {
       t.test(`${persona}${requireVerification ? ', verification required' : ''}`, async (t) => {
         const adapter = memory()
         const { create, bearer, cookie, send } = await buildApp(t, { adapter, requireVerification })
-        await create({ email: 'lady.of.the.lake@camelot.bt', is_superuser: true }) // another superuser, who stays
+        // a superuser who stays, so that the others can be deleted
+        await create({ email: 'lady.of.the.lake@camelot.bt', is_superuser: true })
         for (const transport of ['bearer', 'cookie'] as const) {
           const email = `self-${transport}@camelot.bt`
           const self = await create({ email, is_verified: true })
           const other = await create({ email: `other-${transport}@camelot.bt` })
           const headers: Headers =
             flags === null ? {} : transport === 'bearer' ? await bearer(email) : await cookie(email)
-          // below the rules: a deactivation by them would end the session, and the flag alone must do
+          // changed directly in the store, because app.users.update would end the session; the flag alone must refuse
+          // access
           if (flags !== null) await adapter.update(storedModel('user'), { email }, { is_verified: false, ...flags })
           const urls: Record<string, string> = {
             me: 'me',
@@ -143,9 +149,9 @@ t.test('rows 37, 43, USR-01: who may do what, cell by cell', async (t) => {
   }
 })
 
-t.test('LOG-04, USR-10: a flag that is set in the store below the rules acts on the next request', async (t) => {
+t.test('LOG-04, USR-10: a flag changed directly in the store applies to the next request', async (t) => {
   const adapter = memory()
-  const { asArthur, asMerlin, send, arthur } = await court(t, { adapter })
+  const { asArthur, asMerlin, send, arthur } = await buildAppWithUsers(t, { adapter })
   const set = (email: string, changes: Record<string, boolean>) =>
     adapter.update(storedModel('user'), { email }, changes)
   await set(ADMIN, { is_superuser: false })
@@ -156,8 +162,8 @@ t.test('LOG-04, USR-10: a flag that is set in the store below the rules acts on 
   t.equal((await send('GET', `/users/${String(arthur.id)}`, undefined, asArthur)).statusCode, 200)
 })
 
-t.test('USR-04: who is no superuser cannot tell which ids exist', async (t) => {
-  const { asArthur, send, lancelot } = await court(t)
+t.test('USR-04: a user without superuser rights cannot find out which ids exist', async (t) => {
+  const { asArthur, send, lancelot } = await buildAppWithUsers(t)
   for (const headers of [asArthur, {}]) {
     for (const method of ['GET', 'PATCH', 'DELETE'] as const) {
       const replies = await Promise.all(
@@ -172,9 +178,9 @@ t.test('USR-04: who is no superuser cannot tell which ids exist', async (t) => {
 })
 
 t.test(
-  'row 47, USR-01: authentication comes before the id, the id before the body, the body before the rules',
+  'row 47, USR-01: authentication is checked before the id, the id before the body, the body before the rules',
   async (t) => {
-    const { app, arthur, asArthur, asMerlin } = await court(t, { requireVerification: true })
+    const { app, arthur, asArthur, asMerlin } = await buildAppWithUsers(t, { requireVerification: true })
     const bodies: [payload: string, type: string, status: number][] = [
       ['{', 'application/json', 400],
       ['', 'application/json', 400],
@@ -222,8 +228,8 @@ t.test(
   }
 )
 
-t.test('row 46, USR-05: what is no id is 404 for a superuser', async (t) => {
-  const { app, asMerlin, arthur } = await court(t)
+t.test('row 46, USR-05: a malformed id is 404 for a superuser', async (t) => {
+  const { app, asMerlin, arthur } = await buildAppWithUsers(t)
   const malformed = [
     'nonsense',
     '0',
@@ -274,7 +280,7 @@ t.test('row 46, USR-05: what is no id is 404 for a superuser', async (t) => {
     }
   }
   const long = await app.inject({ method: 'GET', url: `/users/${'x'.repeat(10_000)}`, headers: asMerlin })
-  t.equal(long.statusCode, 414, "a longer path segment is refused by Fastify's router, whoever asks")
+  t.equal(long.statusCode, 414, "Fastify's router refuses a longer path segment for any user")
   for (const [url, status] of [
     ['/users/../users/me', 200],
     ['/users//me', 404],
@@ -287,7 +293,7 @@ t.test('row 46, USR-05: what is no id is 404 for a superuser', async (t) => {
   }
 })
 
-t.test('row 49: ids of every kind work from registration to deletion', async (t) => {
+t.test('row 49: each kind of id works from registration to deletion', async (t) => {
   let made = 0
   const slugId: IdKind<string> = {
     name: 'slug',
@@ -380,8 +386,8 @@ t.test('row 49: ids of every kind work from registration to deletion', async (t)
 })
 
 t.test('GET', async (t) => {
-  t.test('rows 37, 43, USR-03: replies with the user as registered, never with a hash or stamp', async (t) => {
-    const { arthur, asArthur, asMerlin, send, row } = await court(t)
+  t.test('rows 37, 43, USR-03: replies with the user as registered, without hash and stamp', async (t) => {
+    const { arthur, asArthur, asMerlin, send, row } = await buildAppWithUsers(t)
     const stored = await row(ARTHUR)
     for (const [url, headers] of [
       ['/users/me', asArthur],
@@ -402,8 +408,8 @@ t.test('GET', async (t) => {
 })
 
 t.test('PATCH /users/me', async (t) => {
-  t.test('row 38: with nothing to change replies 200 and still tells its listeners', async (t) => {
-    const { arthur, asArthur, send, events, row } = await court(t)
+  t.test('row 38: an empty body replies 200 and calls the hooks', async (t) => {
+    const { arthur, asArthur, send, events, row } = await buildAppWithUsers(t)
     const before = await row(ARTHUR)
     const reply = await send('PATCH', '/users/me', {}, asArthur)
     t.equal(reply.statusCode, 200)
@@ -415,16 +421,16 @@ t.test('PATCH /users/me', async (t) => {
     t.same(await row(ARTHUR), before)
   })
 
-  t.test('row 38: changes a custom field, and nothing else', async (t) => {
+  t.test('row 38: changes only the given custom field', async (t) => {
     const schemas = userSchemas({ first_name: Type.Optional(Type.String()) }) as unknown as UserSchemas
-    const { arthur, asArthur, send, events } = await court(t, { schemas })
+    const { arthur, asArthur, send, events } = await buildAppWithUsers(t, { schemas })
     const reply = await send('PATCH', '/users/me', { first_name: 'Artus' }, asArthur)
     t.same(reply.json<object>(), { ...arthur, first_name: 'Artus' })
     t.same(events.at(-1), { name: 'onAfterUpdate', user: reply.json<object>(), changes: { first_name: 'Artus' } })
   })
 
-  t.test('row 39, USR-02, USR-08: flags, null flags and keys that are none of its fields change nothing', async (t) => {
-    const { arthur, asArthur, send, events, row } = await court(t)
+  t.test('row 39, USR-02, USR-08: ignores flags, null flags and unknown keys', async (t) => {
+    const { arthur, asArthur, send, events, row } = await buildAppWithUsers(t)
     const before = await row(ARTHUR)
     const extras = [
       { is_superuser: true },
@@ -447,7 +453,7 @@ t.test('PATCH /users/me', async (t) => {
       const reply = await send('PATCH', '/users/me', extra, asArthur)
       t.equal(reply.statusCode, 200, JSON.stringify(extra))
       t.same(reply.json<object>(), arthur)
-      t.same(await row(ARTHUR), before, 'the row is the same')
+      t.same(await row(ARTHUR), before, 'the row is unchanged')
       t.same(
         events.map((event) => ('changes' in event ? event.changes : null)),
         'email' in extra ? [{ email: ARTHUR }, { email: ARTHUR }] : [{}, {}]
@@ -458,8 +464,8 @@ t.test('PATCH /users/me', async (t) => {
     }
   })
 
-  t.test('row 40: another address makes the user unverified', async (t) => {
-    const { arthur, asArthur, send, events, login } = await court(t)
+  t.test('row 40: a new e-mail makes the user unverified', async (t) => {
+    const { arthur, asArthur, send, events, login } = await buildAppWithUsers(t)
     const reply = await send(
       'PATCH',
       '/users/me',
@@ -471,7 +477,7 @@ t.test('PATCH /users/me', async (t) => {
     t.same(
       events.map(({ name }) => name),
       ['onBeforeUpdate', 'onAfterUpdate'],
-      'nothing is sent'
+      'no mail event is emitted'
     )
     t.same(events.at(-1), {
       name: 'onAfterUpdate',
@@ -482,15 +488,15 @@ t.test('PATCH /users/me', async (t) => {
     t.equal((await login('jwt', 'arthur.pendragon@camelot.bt')).statusCode, 200)
   })
 
-  t.test('row 40: and locks the user out where verification is required', async (t) => {
-    const { asArthur, send, login } = await court(t, { requireVerification: true })
+  t.test('row 40: a new e-mail locks the user out if verification is required', async (t) => {
+    const { asArthur, send, login } = await buildAppWithUsers(t, { requireVerification: true })
     t.equal((await send('PATCH', '/users/me', { email: 'new@camelot.bt' }, asArthur)).statusCode, 200)
     refused(t, await send('GET', '/users/me', undefined, asArthur), 401, 'UNAUTHENTICATED', 'Unauthorized')
     refused(t, await login('jwt', 'new@camelot.bt'), 400, 'LOGIN_USER_NOT_VERIFIED')
   })
 
-  t.test('row 41: the same address in another case keeps the user verified', async (t) => {
-    const { asArthur, send, login } = await court(t)
+  t.test('row 41: the same e-mail in another case keeps the user verified', async (t) => {
+    const { asArthur, send, login } = await buildAppWithUsers(t)
     for (const email of ['King.Arthur@camelot.bt', 'KING.ARTHUR@CAMELOT.bt', ARTHUR]) {
       t.match((await send('PATCH', '/users/me', { email }, asArthur)).json<object>(), {
         email: email.replace('CAMELOT', 'camelot'),
@@ -500,8 +506,8 @@ t.test('PATCH /users/me', async (t) => {
     }
   })
 
-  t.test('row 41: an address of another user, in any case, is refused, and nothing is written', async (t) => {
-    const { asArthur, asMerlin, arthur, send, events, row } = await court(t)
+  t.test('row 41: the e-mail of another user, in any case, is refused, and nothing is written', async (t) => {
+    const { asArthur, asMerlin, arthur, send, events, row } = await buildAppWithUsers(t)
     const before = await row(ARTHUR)
     for (const email of [LANCELOT, 'LANCELOT@camelot.bt', 'Lancelot@CAMELOT.BT']) {
       refused(
@@ -525,8 +531,8 @@ t.test('PATCH /users/me', async (t) => {
     t.same(events, [])
   })
 
-  t.test('row 42: a new password logs in, the old one does not; null leaves it', async (t) => {
-    const { arthur, asArthur, bearer, send, events, login } = await court(t)
+  t.test('row 42: a new password replaces the old one; null keeps the old one', async (t) => {
+    const { arthur, asArthur, bearer, send, events, login } = await buildAppWithUsers(t)
     t.equal((await send('PATCH', '/users/me', { password: null }, asArthur)).statusCode, 200)
     t.equal((await login('jwt', ARTHUR)).statusCode, 200)
     events.length = 0
@@ -536,16 +542,16 @@ t.test('PATCH /users/me', async (t) => {
     t.same(
       events.slice(-1),
       [{ name: 'onAfterUpdate', user: arthur, changes: { password: '**********' } }],
-      'the listeners get the password masked'
+      'the hook receives the password masked'
     )
     t.notMatch(JSON.stringify(events), /guinevere/)
     t.equal((await login('jwt', ARTHUR)).statusCode, 400)
     t.equal((await login('jwt', ARTHUR, 'guinevere-2')).statusCode, 200)
   })
 
-  t.test('row 42, PW-07: a refused password writes nothing, not even what was good beside it', async (t) => {
+  t.test('row 42, PW-07: a refused password prevents all other changes of the body', async (t) => {
     const asked: unknown[] = []
-    const { arthur, asArthur, asMerlin, send, row, events } = await court(t, {
+    const { arthur, asArthur, asMerlin, send, row, events } = await buildAppWithUsers(t, {
       validatePassword (password, user) {
         asked.push([password, user])
         if (password.length < 8) throw FST_USERS_INVALID_PASSWORD('too short')
@@ -569,10 +575,10 @@ t.test('PATCH /users/me', async (t) => {
         detail
       )
     }
-    t.same(asked.at(-1), ['short', arthur], 'the policy hears of the stored user')
+    t.same(asked.at(-1), ['short', arthur], 'validatePassword receives the stored user')
     t.same(await row(ARTHUR), before)
     t.same(events, [])
-    const plain = await court(t)
+    const plain = await buildAppWithUsers(t)
     for (const password of ['password1', ARTHUR, 'king.arthur', '1234567']) {
       t.match(
         (await plain.send('PATCH', '/users/me', { password }, plain.asArthur)).json<object>(),
@@ -582,8 +588,8 @@ t.test('PATCH /users/me', async (t) => {
     }
   })
 
-  t.test('row 41: null and what is no address are refused', async (t) => {
-    const { asArthur, asMerlin, arthur, send } = await court(t)
+  t.test('row 41: null and invalid e-mails are refused', async (t) => {
+    const { asArthur, asMerlin, arthur, send } = await buildAppWithUsers(t)
     for (const [values, path] of [
       [{ email: null }, '/email'],
       [{ email: '' }, '/email'],
@@ -601,8 +607,8 @@ t.test('PATCH /users/me', async (t) => {
 })
 
 t.test('PATCH /users/{id}', async (t) => {
-  t.test('row 44: by a superuser applies every flag', async (t) => {
-    const { arthur, asMerlin, send, events, row } = await court(t)
+  t.test('row 44: a superuser can set every flag', async (t) => {
+    const { arthur, asMerlin, send, events, row } = await buildAppWithUsers(t)
     for (const flags of [
       { is_superuser: true },
       { is_verified: false },
@@ -617,8 +623,8 @@ t.test('PATCH /users/{id}', async (t) => {
     }
   })
 
-  t.test('row 44, USR-08: leaves out what is null and what is not there', async (t) => {
-    const { arthur, asMerlin, send, row } = await court(t)
+  t.test('row 44, USR-08: ignores null and unknown fields', async (t) => {
+    const { arthur, asMerlin, send, row } = await buildAppWithUsers(t)
     const before = await row(ARTHUR)
     for (const values of [
       {},
@@ -639,9 +645,9 @@ t.test('PATCH /users/{id}', async (t) => {
   })
 
   t.test(
-    'row 44, VER-08: another address makes unverified, unless the superuser says otherwise in the same body',
+    'row 44, VER-08: a new e-mail makes the user unverified, unless the body sets is_verified',
     async (t) => {
-      const { arthur, asMerlin, app, send } = await court(t)
+      const { arthur, asMerlin, app, send } = await buildAppWithUsers(t)
       const url = `/users/${String(arthur.id)}`
       t.match((await send('PATCH', url, { email: 'a1@camelot.bt' }, asMerlin)).json<object>(), {
         email: 'a1@camelot.bt',
@@ -666,8 +672,8 @@ t.test('PATCH /users/{id}', async (t) => {
     }
   )
 
-  t.test('row 44: sets a password', async (t) => {
-    const { arthur, asMerlin, send, login } = await court(t)
+  t.test('row 44: a superuser can set a password', async (t) => {
+    const { arthur, asMerlin, send, login } = await buildAppWithUsers(t)
     t.equal(
       (await send('PATCH', `/users/${String(arthur.id)}`, { password: 'set-by-merlin-1' }, asMerlin)).statusCode,
       200
@@ -676,8 +682,8 @@ t.test('PATCH /users/{id}', async (t) => {
     t.equal((await login('jwt', ARTHUR)).statusCode, 400)
   })
 
-  t.test('USR-10: a superuser that demotes itself is none on the next request', async (t) => {
-    const { arthur, merlin, asMerlin, send, create } = await court(t)
+  t.test('USR-10: superusers who demote themselves lose the rights with the next request', async (t) => {
+    const { arthur, merlin, asMerlin, send, create } = await buildAppWithUsers(t)
     await create({ email: 'morgana@camelot.bt', is_superuser: true })
     t.equal((await send('PATCH', `/users/${String(merlin.id)}`, { is_superuser: false }, asMerlin)).statusCode, 200)
     for (const method of ['GET', 'PATCH', 'DELETE'] as const) {
@@ -692,10 +698,10 @@ t.test('PATCH /users/{id}', async (t) => {
 
 t.test('DELETE /users/{id}', async (t) => {
   t.test(
-    'row 45, SES-15: replies 204 without a body; the user is gone, and so are its sessions and password',
+    'row 45, SES-15: replies 204 without a body, and deletes the user with all sessions',
     async (t) => {
       const adapter = memory()
-      const { arthur, asArthur, asMerlin, cookie, send, login, row, register } = await court(t, { adapter })
+      const { arthur, asArthur, asMerlin, cookie, send, login, row, register } = await buildAppWithUsers(t, { adapter })
       const asCookie = await cookie(ARTHUR)
       const url = `/users/${String(arthur.id)}`
       const reply = await send('DELETE', url, undefined, { ...asMerlin, 'content-type': 'application/json' })
@@ -717,19 +723,19 @@ t.test('DELETE /users/{id}', async (t) => {
       refused(t, await login('jwt', ARTHUR), 400, 'LOGIN_BAD_CREDENTIALS')
       t.equal(await row(ARTHUR), undefined)
       t.same(await storedRows(adapter, 'accesstoken'), [])
-      t.not((await register()).id, arthur.id, 'the address is free again')
+      t.not((await register()).id, arthur.id, 'the e-mail can be registered again')
       for (const headers of [asArthur, asCookie] as Headers[]) {
         t.equal(
           (await send('GET', '/users/me', undefined, headers)).statusCode,
           401,
-          "old sessions do not become the new user's"
+          'old sessions are not valid for the new user'
         )
       }
     }
   )
 
-  t.test('row 45: a body is not needed and not looked at, whatever it says it is', async (t) => {
-    const { create, asMerlin, app } = await court(t)
+  t.test('row 45: needs no body and ignores the content type', async (t) => {
+    const { create, asMerlin, app } = await buildAppWithUsers(t)
     for (const [i, type] of [null, 'application/json', 'application/json; charset=utf-8'].entries()) {
       const { id } = await create({ email: `page${i}@camelot.bt` })
       const reply = await app.inject({
@@ -742,26 +748,26 @@ t.test('DELETE /users/{id}', async (t) => {
     }
   })
 
-  t.test('row 45: a superuser may delete itself while there is another one', async (t) => {
-    const { merlin, asMerlin, send, create } = await court(t)
+  t.test('row 45: superusers may delete themselves while there is another one', async (t) => {
+    const { merlin, asMerlin, send, create } = await buildAppWithUsers(t)
     await create({ email: 'morgana@camelot.bt', is_superuser: true })
     t.equal((await send('DELETE', `/users/${String(merlin.id)}`, undefined, asMerlin)).statusCode, 204)
     t.equal((await send('GET', '/users/me', undefined, asMerlin)).statusCode, 401)
   })
 
-  t.test('row 60: fires onBeforeDelete while the user is there and onAfterDelete when it is gone', async (t) => {
+  t.test('row 60: emits onBeforeDelete before the user is deleted and onAfterDelete afterwards', async (t) => {
     const log: unknown[] = []
     const adapter = memory()
-    const seen = async (): Promise<number> =>
+    const countArthur = async (): Promise<number> =>
       (await storedRows(adapter, 'user')).filter((row) => row['email'] === ARTHUR).length
-    const { arthur, asMerlin, send, events } = await court(t, {
+    const { arthur, asMerlin, send, events } = await buildAppWithUsers(t, {
       adapter,
       hooks: {
         async onBeforeDelete ({ user }, { request, reply }) {
-          log.push(['before', user, request?.method, reply === null, await seen()])
+          log.push(['before', user, request?.method, reply === null, await countArthur()])
         },
         async onAfterDelete ({ user }, { request }) {
-          log.push(['after', user, request?.method, await seen()])
+          log.push(['after', user, request?.method, await countArthur()])
         }
       }
     })
@@ -776,8 +782,8 @@ t.test('DELETE /users/{id}', async (t) => {
     )
   })
 
-  t.test('row 62: a listener of onBeforeDelete that throws keeps the user and its sessions', async (t) => {
-    const { arthur, asArthur, asMerlin, cookie, send, events } = await court(t, {
+  t.test('row 62: a hook onBeforeDelete that throws keeps the user and the sessions', async (t) => {
+    const { arthur, asArthur, asMerlin, cookie, send, events } = await buildAppWithUsers(t, {
       hooks: {
         async onBeforeDelete () {
           throw Object.assign(new Error('still owes'), { statusCode: 409, code: 'APP_OWES' })
@@ -796,8 +802,8 @@ t.test('DELETE /users/{id}', async (t) => {
     t.same(events, [])
   })
 
-  t.test('parallel deletions: one wins, the others find nobody', async (t) => {
-    const { arthur, asMerlin, send, events } = await court(t)
+  t.test('of parallel deletions one succeeds, and the others are 404', async (t) => {
+    const { arthur, asMerlin, send, events } = await buildAppWithUsers(t)
     const replies = await Promise.all(
       Array.from({ length: 5 }, () => send('DELETE', `/users/${String(arthur.id)}`, undefined, asMerlin))
     )
@@ -806,62 +812,65 @@ t.test('DELETE /users/{id}', async (t) => {
   })
 })
 
-t.test('events of changes', async (t) => {
-  t.test('row 60: onBeforeUpdate and onAfterUpdate frame the write, for both routes', async (t) => {
-    const log: unknown[] = []
-    const adapter = memory()
-    const { arthur, asArthur, asMerlin, send, app } = await court(t, {
-      adapter,
-      hooks: {
-        async onBeforeUpdate ({ user, changes }, { request }) {
-          log.push([
-            'before',
-            user.email,
-            changes,
-            request?.routeOptions.url,
-            (await adapter.findOne(storedModel('user'), { email: 'new@camelot.bt' })) === null
-          ])
-        },
-        async onAfterUpdate ({ user, changes }, { request, reply }) {
-          log.push([
-            'after',
-            user.email,
-            changes,
-            request?.routeOptions.url,
-            (await adapter.findOne(storedModel('user'), { email: 'new@camelot.bt' })) === null
-          ])
-          reply?.header('x-changed', 'yes')
+t.test('update events', async (t) => {
+  t.test(
+    'row 60: onBeforeUpdate is emitted before the write and onAfterUpdate after it, for both routes',
+    async (t) => {
+      const log: unknown[] = []
+      const adapter = memory()
+      const { arthur, asArthur, asMerlin, send, app } = await buildAppWithUsers(t, {
+        adapter,
+        hooks: {
+          async onBeforeUpdate ({ user, changes }, { request }) {
+            log.push([
+              'before',
+              user.email,
+              changes,
+              request?.routeOptions.url,
+              (await adapter.findOne(storedModel('user'), { email: 'new@camelot.bt' })) === null
+            ])
+          },
+          async onAfterUpdate ({ user, changes }, { request, reply }) {
+            log.push([
+              'after',
+              user.email,
+              changes,
+              request?.routeOptions.url,
+              (await adapter.findOne(storedModel('user'), { email: 'new@camelot.bt' })) === null
+            ])
+            reply?.header('x-changed', 'yes')
+          }
         }
-      }
-    })
-    const changes = { email: 'new@camelot.bt' }
-    t.equal((await send('PATCH', '/users/me', changes, asArthur)).headers['x-changed'], 'yes')
-    t.same(log, [
-      ['before', ARTHUR, changes, '/users/me', true],
-      ['after', 'new@camelot.bt', changes, '/users/me', false]
-    ])
-    log.length = 0
-    await send('PATCH', `/users/${String(arthur.id)}`, { is_superuser: true }, asMerlin)
-    t.match(log, [
-      ['before', 'new@camelot.bt', { is_superuser: true }, '/users/:id'],
-      ['after', 'new@camelot.bt', { is_superuser: true }, '/users/:id']
-    ])
-    log.length = 0
-    await app.users.update(arthur.id, { is_superuser: false })
-    t.match(
-      log,
-      [
-        ['before', 'new@camelot.bt', { is_superuser: false }, undefined],
-        ['after', 'new@camelot.bt', { is_superuser: false }, undefined]
-      ],
-      'and for code, without a request'
-    )
-  })
+      })
+      const changes = { email: 'new@camelot.bt' }
+      t.equal((await send('PATCH', '/users/me', changes, asArthur)).headers['x-changed'], 'yes')
+      t.same(log, [
+        ['before', ARTHUR, changes, '/users/me', true],
+        ['after', 'new@camelot.bt', changes, '/users/me', false]
+      ])
+      log.length = 0
+      await send('PATCH', `/users/${String(arthur.id)}`, { is_superuser: true }, asMerlin)
+      t.match(log, [
+        ['before', 'new@camelot.bt', { is_superuser: true }, '/users/:id'],
+        ['after', 'new@camelot.bt', { is_superuser: true }, '/users/:id']
+      ])
+      log.length = 0
+      await app.users.update(arthur.id, { is_superuser: false })
+      t.match(
+        log,
+        [
+          ['before', 'new@camelot.bt', { is_superuser: false }, undefined],
+          ['after', 'new@camelot.bt', { is_superuser: false }, undefined]
+        ],
+        'app.users.update emits them without a request'
+      )
+    }
+  )
 
   t.test(
-    'a listener of onBeforeUpdate that throws keeps the user as it was; one of onAfterUpdate does not undo',
+    'a hook onBeforeUpdate that throws keeps the user unchanged; one of onAfterUpdate undoes nothing',
     async (t) => {
-      const { asArthur, send, row } = await court(t, {
+      const { asArthur, send, row } = await buildAppWithUsers(t, {
         hooks: {
           async onBeforeUpdate ({ changes }) {
             if (changes.email === 'no@camelot.bt') {
@@ -878,7 +887,7 @@ t.test('events of changes', async (t) => {
         { statusCode: 409, code: 'APP_NO' }
       )
       t.same(await row(ARTHUR), before)
-      const after = await court(t, {
+      const after = await buildAppWithUsers(t, {
         hooks: {
           async onAfterUpdate () {
             throw new Error('mail')
@@ -897,15 +906,15 @@ t.test('events of changes', async (t) => {
   )
 })
 
-t.test('changes at the same time', async (t) => {
-  t.test('USR-08, RACE-03: of different fields are all kept', async (t) => {
+t.test('parallel changes', async (t) => {
+  t.test('USR-08, RACE-03: of different fields are all stored', async (t) => {
     const schemas = userSchemas({
       a: Type.Integer({ default: 0 }),
       b: Type.Integer({ default: 0 }),
       c: Type.Integer({ default: 0 })
     }) as unknown as UserSchemas
     const adapter = memory()
-    const { arthur, asArthur, asMerlin, send, row } = await court(t, {
+    const { arthur, asArthur, asMerlin, send, row } = await buildAppWithUsers(t, {
       adapter: withSlowReads(adapter, 5),
       schemas
     }).then((made) => ({
@@ -924,11 +933,11 @@ t.test('changes at the same time', async (t) => {
     t.match(await row(), { a: 1, b: 2, c: 3, is_superuser: true, email: 'new@camelot.bt', is_verified: false })
   })
 
-  t.test('USR-08, RACE-03: a profile change does not undo a deactivation, nor the other way round', async (t) => {
+  t.test('USR-08, RACE-03: of the profile and of is_active do not undo each other', async (t) => {
     const schemas = userSchemas({ first_name: Type.Optional(Type.String()) }) as unknown as UserSchemas
     for (let round = 0; round < 10; round++) {
       const adapter = memory()
-      const { arthur, asArthur, asMerlin, send } = await court(t, {
+      const { arthur, asArthur, asMerlin, send } = await buildAppWithUsers(t, {
         adapter: withSlowReads(adapter, round % 3),
         schemas
       })
@@ -946,46 +955,49 @@ t.test('changes at the same time', async (t) => {
     }
   })
 
-  t.test('RACE-02, row 41: to one address: one wins, the others get the code', async (t) => {
-    for (const slow of [0, 3]) {
-      const adapter = memory()
-      const { create, bearer, send, register } = await buildApp(t, {
-        adapter: slow === 0 ? adapter : withSlowReads(adapter, slow)
-      })
-      const knights = await Promise.all(
-        Array.from({ length: 8 }, async (_, i) => {
-          await create({ email: `knight${i}@camelot.bt` })
-          return bearer(`knight${i}@camelot.bt`)
+  t.test(
+    'RACE-02, row 41: to the same e-mail: one succeeds, the others get UPDATE_USER_EMAIL_ALREADY_EXISTS',
+    async (t) => {
+      for (const slow of [0, 3]) {
+        const adapter = memory()
+        const { create, bearer, send, register } = await buildApp(t, {
+          adapter: slow === 0 ? adapter : withSlowReads(adapter, slow)
         })
-      )
-      const spellings = ['Grail@camelot.bt', 'grail@camelot.bt', 'GRAIL@CAMELOT.bt']
-      const replies = await Promise.all(
-        knights.map((headers, i) => send('PATCH', '/users/me', { email: spellings[i % 3] }, headers))
-      )
-      t.equal(replies.filter(({ statusCode }) => statusCode === 200).length, 1)
-      for (const reply of replies) {
-        if (reply.statusCode !== 200) refused(t, reply, 400, 'UPDATE_USER_EMAIL_ALREADY_EXISTS')
-      }
-      t.equal(
-        (await storedRows(adapter, 'user')).filter((row) => String(row['email']).toLowerCase() === 'grail@camelot.bt')
-          .length,
-        1
-      )
-      const race = await Promise.all([
-        send('PATCH', '/users/me', { email: 'free@camelot.bt' }, knights[0]),
-        register({ email: 'FREE@camelot.bt' }).then(
-          () => true,
-          () => false
+        const knights = await Promise.all(
+          Array.from({ length: 8 }, async (_, i) => {
+            await create({ email: `knight${i}@camelot.bt` })
+            return bearer(`knight${i}@camelot.bt`)
+          })
         )
-      ])
-      t.equal(race[0].statusCode === 200, !race[1], 'and between a change and a registration')
+        const spellings = ['Grail@camelot.bt', 'grail@camelot.bt', 'GRAIL@CAMELOT.bt']
+        const replies = await Promise.all(
+          knights.map((headers, i) => send('PATCH', '/users/me', { email: spellings[i % 3] }, headers))
+        )
+        t.equal(replies.filter(({ statusCode }) => statusCode === 200).length, 1)
+        for (const reply of replies) {
+          if (reply.statusCode !== 200) refused(t, reply, 400, 'UPDATE_USER_EMAIL_ALREADY_EXISTS')
+        }
+        t.equal(
+          (await storedRows(adapter, 'user')).filter((row) => String(row['email']).toLowerCase() === 'grail@camelot.bt')
+            .length,
+          1
+        )
+        const race = await Promise.all([
+          send('PATCH', '/users/me', { email: 'free@camelot.bt' }, knights[0]),
+          register({ email: 'FREE@camelot.bt' }).then(
+            () => true,
+            () => false
+          )
+        ])
+        t.equal(race[0].statusCode === 200, !race[1], 'of a change and a registration only one succeeds')
+      }
     }
-  })
+  )
 })
 
 t.test('routing', async (t) => {
   t.test('row 48: an application may add its own DELETE /users/me', async (t) => {
-    const { asArthur, asMerlin, send, row } = await court(t, {}, (app) => {
+    const { asArthur, asMerlin, send, row } = await buildAppWithUsers(t, {}, (app) => {
       app.delete('/users/me', { preHandler: authenticate }, async (request, reply) => {
         await app.users.delete(currentUser(request), { request, reply })
         return reply.code(204).send()
@@ -998,20 +1010,20 @@ t.test('routing', async (t) => {
       statusCode: 400,
       code: 'FST_USERS_LAST_SUPERUSER'
     })
-    const without = await court(t)
+    const without = await buildAppWithUsers(t)
     refused(
       t,
       await without.send('DELETE', '/users/me', undefined, without.asMerlin),
       404,
       'NOT_FOUND',
       'Not Found',
-      'without it the word is an id that nobody has'
+      "without the application's route, `me` is an unknown id"
     )
     refused(t, await without.send('DELETE', '/users/me', undefined, without.asArthur), 403, 'FORBIDDEN', 'Forbidden')
   })
 
   t.test('row 48: there is no list of users', async (t) => {
-    const { asMerlin, send } = await court(t)
+    const { asMerlin, send } = await buildAppWithUsers(t)
     for (const url of ['/users', '/users/']) {
       for (const method of ['GET', 'POST'] as const) {
         t.equal((await send(method, url, method === 'POST' ? {} : undefined, asMerlin)).statusCode, 404)
@@ -1045,7 +1057,7 @@ t.test('routing', async (t) => {
   } as const
   type Group = keyof typeof groups
   const names = Object.keys(groups) as Group[]
-  const usual: Record<Group, string> = {
+  const defaultPrefixes: Record<Group, string> = {
     auth: '/auth',
     register: '/auth',
     reset: '/auth',
@@ -1060,24 +1072,30 @@ t.test('routing', async (t) => {
         routes: Object.fromEntries(names.filter((name) => !on.includes(name)).map((name) => [name, false as const]))
       })
       const found = names.filter((name) =>
-        groups[name].every(([method, url]) => app.hasRoute({ method, url: usual[name] + url }))
+        groups[name].every(([method, url]) => app.hasRoute({ method, url: defaultPrefixes[name] + url }))
       )
       const partly = names.filter((name) =>
-        groups[name].some(([method, url]) => app.hasRoute({ method, url: usual[name] + url }))
+        groups[name].some(([method, url]) => app.hasRoute({ method, url: defaultPrefixes[name] + url }))
       )
       t.same([found, partly], [on, on], on.join(' ') || 'none')
-      if (mask === 0) t.equal((await app.inject({ url: '/guarded' })).statusCode, 401, 'the guard works without routes')
+      if (mask === 0) {
+        t.equal(
+          (await app.inject({ url: '/guarded' })).statusCode,
+          401,
+          "the guard works without the plugin's routes"
+        )
+      }
     }
   })
 
-  t.test('row 88: each group takes another prefix', async (t) => {
+  t.test('row 88: each group accepts another prefix', async (t) => {
     const { app, create, send } = await buildApp(t, {
       routes: Object.fromEntries(names.map((name) => [name, { prefix: `/api/v1/${name}` }]))
     })
     for (const name of names) {
       for (const [method, url] of groups[name]) {
         t.ok(app.hasRoute({ method, url: `/api/v1/${name}${url}` }), `${method} ${name}${url}`)
-        t.notOk(app.hasRoute({ method, url: usual[name] + url }))
+        t.notOk(app.hasRoute({ method, url: defaultPrefixes[name] + url }))
       }
     }
     await create({ is_superuser: true })
@@ -1094,7 +1112,7 @@ t.test('routing', async (t) => {
     t.equal((await send('POST', '/api/v1/verify/request-verify-token', { email: ARTHUR })).statusCode, 202)
   })
 
-  t.test('row 88: the plugin can be registered below a prefix of the application', async (t) => {
+  t.test('row 88: the plugin can be registered in a scope with a prefix', async (t) => {
     const { default: Fastify } = await import('fastify')
     const { default: users } = await import('../lib/index.js')
     const { backends, fastPasswords, SECRET } = await import('./helpers/build-app.js')
@@ -1129,15 +1147,15 @@ t.test('routing', async (t) => {
 
 t.test("with sensitiveChanges: 'confirm'", async (t) => {
   const NEW = 'arthur.pendragon@camelot.bt'
-  const confirm = (t: Test, options: Partial<UsersOptions> = {}) =>
-    court(t, { sensitiveChanges: 'confirm', ...options })
-  const bad = (t: Test, reply: Awaited<ReturnType<TestApp['send']>>, name?: string) => {
+  const buildConfirmingApp = (t: Test, options: Partial<UsersOptions> = {}) =>
+    buildAppWithUsers(t, { sensitiveChanges: 'confirm', ...options })
+  const refusedCurrentPassword = (t: Test, reply: Awaited<ReturnType<TestApp['send']>>, name?: string) => {
     refused(t, reply, 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD', undefined, name)
   }
 
-  t.test('VER-05, USR-09: a new password or address needs the current password; anything else does not', async (t) => {
+  t.test('VER-05, USR-09: a new password or e-mail requires the current password; other changes do not', async (t) => {
     const schemas = userSchemas({ first_name: Type.Optional(Type.String()) }) as unknown as UserSchemas
-    const { asArthur, send, row, events } = await confirm(t, { schemas })
+    const { asArthur, send, row, events } = await buildConfirmingApp(t, { schemas })
     const before = await row(ARTHUR)
     for (const current of [
       undefined,
@@ -1154,7 +1172,7 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
         { email: 'KING.ARTHUR@camelot.bt' },
         { email: NEW, password: 'short' }
       ]) {
-        bad(
+        refusedCurrentPassword(
           t,
           await send(
             'PATCH',
@@ -1176,21 +1194,21 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
     }
   })
 
-  t.test('VER-05: with the current password a new one takes effect', async (t) => {
-    const { asArthur, send, login, events } = await confirm(t)
+  t.test('VER-05: with the current password a new password applies at once', async (t) => {
+    const { asArthur, send, login, events } = await buildConfirmingApp(t)
     t.equal(
       (await send('PATCH', '/users/me', { password: 'guinevere-2', current_password: PASSWORD }, asArthur)).statusCode,
       200
     )
-    t.notMatch(JSON.stringify(events), /guinevere/, 'neither password reaches the listeners')
+    t.notMatch(JSON.stringify(events), /guinevere/, 'the hooks receive neither password')
     t.equal((await login('jwt', ARTHUR, 'guinevere-2')).statusCode, 200)
     t.equal((await login('jwt', ARTHUR)).statusCode, 400)
   })
 
   t.test(
-    'VER-04, row 60: a new address takes effect when its owner proves it, once, and ends all sessions',
+    'VER-04, row 60: a new e-mail applies when it is verified, once, and ends all sessions',
     async (t) => {
-      const { arthur, asArthur, cookie, send, login, events, tokenOf, row } = await confirm(t)
+      const { arthur, asArthur, cookie, send, login, events, tokenOf, row } = await buildConfirmingApp(t)
       const asCookie = await cookie(ARTHUR)
       events.length = 0
       const reply = await send(
@@ -1200,13 +1218,13 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
         asArthur
       )
       t.equal(reply.statusCode, 200)
-      t.same(reply.json<object>(), arthur, 'the account is what it was')
+      t.same(reply.json<object>(), arthur, 'the user is unchanged')
       const token = await tokenOf('onAfterRequestVerify')
       t.same(
         events.find(({ name }) => name === 'onAfterRequestVerify'),
         { name: 'onAfterRequestVerify', user: arthur, token, email: 'Arthur.Pendragon@camelot.bt' }
       )
-      t.equal((await login('jwt', NEW)).statusCode, 400, 'the new address does not log in yet')
+      t.equal((await login('jwt', NEW)).statusCode, 400, 'the new e-mail cannot log in yet')
       t.equal((await login('jwt', ARTHUR)).statusCode, 200)
       for (const headers of [asArthur, asCookie] as Headers[]) {
         t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 200)
@@ -1226,8 +1244,8 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
     }
   )
 
-  t.test('VER-04: proving makes an unverified user verified', async (t) => {
-    const { create, bearer, send, tokenOf } = await confirm(t)
+  t.test('VER-04: the verification of a new e-mail makes an unverified user verified', async (t) => {
+    const { create, bearer, send, tokenOf } = await buildConfirmingApp(t)
     await create({ email: 'gawain@camelot.bt' })
     await send('PATCH', '/users/me', { email: NEW, current_password: PASSWORD }, await bearer('gawain@camelot.bt'))
     t.match((await send('POST', '/auth/verify', { token: await tokenOf('onAfterRequestVerify') })).json<object>(), {
@@ -1236,9 +1254,9 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
     })
   })
 
-  t.test('RACE-01: of parallel proofs with one token one wins', async (t) => {
+  t.test('RACE-01: of parallel verifications with one token one succeeds', async (t) => {
     const adapter = memory()
-    const { asArthur, send, tokenOf, events } = await confirm(t, { adapter: withSlowReads(adapter, 2) })
+    const { asArthur, send, tokenOf, events } = await buildConfirmingApp(t, { adapter: withSlowReads(adapter, 2) })
     await send('PATCH', '/users/me', { email: NEW, current_password: PASSWORD }, asArthur)
     const token = await tokenOf('onAfterRequestVerify')
     const replies = await Promise.all(Array.from({ length: 10 }, () => send('POST', '/auth/verify', { token })))
@@ -1248,18 +1266,18 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
   })
 
   t.test(
-    'VER-03: of two changes under way each token proves its own address, and the first proof ends the other',
+    'VER-03: of two pending changes each token verifies its own e-mail, and the first use invalidates the other token',
     async (t) => {
-      const { asArthur, arthur, send, events, app } = await confirm(t)
-      const addresses = ['first@camelot.bt', 'second@camelot.bt']
-      for (const email of addresses) {
+      const { asArthur, arthur, send, events, app } = await buildConfirmingApp(t)
+      const emails = ['first@camelot.bt', 'second@camelot.bt']
+      for (const email of emails) {
         t.equal((await send('PATCH', '/users/me', { email, current_password: PASSWORD }, asArthur)).statusCode, 200)
       }
       await app.users.settled()
       const tokens = events.flatMap((event) => (event.name === 'onAfterRequestVerify' ? [event] : []))
       t.same(
         tokens.map(({ email }) => email),
-        addresses
+        emails
       )
       t.match((await send('POST', '/auth/verify', { token: tokens[1]?.token })).json<object>(), {
         id: arthur.id,
@@ -1269,26 +1287,33 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
     }
   )
 
-  t.test('VER-07: a taken address looks free, then and later; the index decides', async (t) => {
-    const { asArthur, arthur, send, tokenOf, row } = await confirm(t)
-    const [taken, free] = [
-      await send('PATCH', '/users/me', { email: LANCELOT, current_password: PASSWORD }, asArthur),
-      await send('PATCH', '/users/me', { email: NEW, current_password: PASSWORD }, asArthur)
-    ]
-    t.same(visible(taken), visible(free))
-    await send('PATCH', '/users/me', { email: 'LANCELOT@camelot.bt', current_password: PASSWORD }, asArthur)
-    refused(
-      t,
-      await send('POST', '/auth/verify', { token: await tokenOf('onAfterRequestVerify') }),
-      400,
-      'VERIFY_USER_BAD_TOKEN'
-    )
-    t.match(await row(ARTHUR), { id: arthur.id })
-    t.match((await send('GET', '/users/me', undefined, asArthur)).json<object>(), arthur, 'a failed proof ends nothing')
-  })
+  t.test(
+    'VER-07: the e-mail of another user gets the same reply as a free one; its verification is refused',
+    async (t) => {
+      const { asArthur, arthur, send, tokenOf, row } = await buildConfirmingApp(t)
+      const [taken, free] = [
+        await send('PATCH', '/users/me', { email: LANCELOT, current_password: PASSWORD }, asArthur),
+        await send('PATCH', '/users/me', { email: NEW, current_password: PASSWORD }, asArthur)
+      ]
+      t.same(visible(taken), visible(free))
+      await send('PATCH', '/users/me', { email: 'LANCELOT@camelot.bt', current_password: PASSWORD }, asArthur)
+      refused(
+        t,
+        await send('POST', '/auth/verify', { token: await tokenOf('onAfterRequestVerify') }),
+        400,
+        'VERIFY_USER_BAD_TOKEN'
+      )
+      t.match(await row(ARTHUR), { id: arthur.id })
+      t.match(
+        (await send('GET', '/users/me', undefined, asArthur)).json<object>(),
+        arthur,
+        'a failed verification ends no session'
+      )
+    }
+  )
 
-  t.test('VER-07: an address that was taken meanwhile is refused at its proof', async (t) => {
-    const { asArthur, send, tokenOf, create, row } = await confirm(t)
+  t.test('VER-07: an e-mail that another user registered before its verification is refused', async (t) => {
+    const { asArthur, send, tokenOf, create, row } = await buildConfirmingApp(t)
     await send('PATCH', '/users/me', { email: NEW, current_password: PASSWORD }, asArthur)
     const token = await tokenOf('onAfterRequestVerify')
     await create({ email: NEW.toUpperCase() })
@@ -1296,33 +1321,36 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
     t.ok(await row(ARTHUR))
   })
 
-  t.test('VER-02: the token dies with a change of password, state, sessions or account, and with time', async (t) => {
-    const ways: Record<string, (made: Court) => Promise<unknown>> = {
-      'password change': ({ app, arthur }) => app.users.update(arthur.id, { password: 'guinevere-2' }),
-      'address change by a superuser': ({ app, arthur }) => app.users.update(arthur.id, { email: 'other@camelot.bt' }),
-      deactivation: ({ app, arthur }) => app.users.update(arthur.id, { is_active: false }),
-      'deactivation and reactivation': async ({ app, arthur }) => {
-        await app.users.update(arthur.id, { is_active: false })
-        await app.users.update(arthur.id, { is_active: true })
-      },
-      endSessions: ({ app, arthur }) => app.users.endSessions(arthur.id),
-      deletion: ({ app, arthur }) => app.users.delete(arthur.id),
-      time: async ({ tick }) => {
-        tick(3601)
+  t.test(
+    'VER-02: the token is invalid after a change of password, e-mail, status or sessions, after deletion and expiry',
+    async (t) => {
+      const changes: Record<string, (made: AppWithUsers) => Promise<unknown>> = {
+        'password change': ({ app, arthur }) => app.users.update(arthur.id, { password: 'guinevere-2' }),
+        'e-mail change by a superuser': ({ app, arthur }) => app.users.update(arthur.id, { email: 'other@camelot.bt' }),
+        deactivation: ({ app, arthur }) => app.users.update(arthur.id, { is_active: false }),
+        'deactivation and reactivation': async ({ app, arthur }) => {
+          await app.users.update(arthur.id, { is_active: false })
+          await app.users.update(arthur.id, { is_active: true })
+        },
+        endSessions: ({ app, arthur }) => app.users.endSessions(arthur.id),
+        deletion: ({ app, arthur }) => app.users.delete(arthur.id),
+        time: async ({ tick }) => {
+          tick(3601)
+        }
+      }
+      for (const [name, act] of Object.entries(changes)) {
+        const made = await buildConfirmingApp(t)
+        await made.send('PATCH', '/users/me', { email: NEW, current_password: PASSWORD }, made.asArthur)
+        const token = await made.tokenOf('onAfterRequestVerify')
+        await act(made)
+        refused(t, await made.send('POST', '/auth/verify', { token }), 400, 'VERIFY_USER_BAD_TOKEN', undefined, name)
+        t.equal(await made.row(NEW), undefined)
       }
     }
-    for (const [name, act] of Object.entries(ways)) {
-      const made = await confirm(t)
-      await made.send('PATCH', '/users/me', { email: NEW, current_password: PASSWORD }, made.asArthur)
-      const token = await made.tokenOf('onAfterRequestVerify')
-      await act(made)
-      refused(t, await made.send('POST', '/auth/verify', { token }), 400, 'VERIFY_USER_BAD_TOKEN', undefined, name)
-      t.equal(await made.row(NEW), undefined)
-    }
-  })
+  )
 
-  t.test('another spelling of the same address takes effect at once', async (t) => {
-    const { asArthur, send, events, app } = await confirm(t)
+  t.test('another spelling of the same e-mail applies at once', async (t) => {
+    const { asArthur, send, events, app } = await buildConfirmingApp(t)
     t.match(
       (
         await send('PATCH', '/users/me', { email: 'King.Arthur@camelot.bt', current_password: PASSWORD }, asArthur)
@@ -1333,8 +1361,8 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
     t.notOk(events.some(({ name }) => name === 'onAfterRequestVerify'))
   })
 
-  t.test('a superuser changes others as before, and code everybody', async (t) => {
-    const { arthur, lancelot, asMerlin, send, app } = await confirm(t)
+  t.test('superusers change other users, and app.users.update any user, without a current password', async (t) => {
+    const { arthur, lancelot, asMerlin, send, app } = await buildConfirmingApp(t)
     t.match(
       (
         await send('PATCH', `/users/${String(arthur.id)}`, { email: NEW, password: 'guinevere-2' }, asMerlin)
@@ -1344,8 +1372,8 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
     t.match(await app.users.update(lancelot.id, { email: 'l@camelot.bt' }), { email: 'l@camelot.bt' })
   })
 
-  t.test('row 42: the cookie session that changed its password is renewed, and counts on', async (t) => {
-    const { cookie, send } = await confirm(t)
+  t.test('row 42: a cookie session that changes its password is renewed', async (t) => {
+    const { cookie, send } = await buildConfirmingApp(t)
     const asCookie = await cookie(ARTHUR)
     const reply = await send('PATCH', '/users/me', { password: 'guinevere-2', current_password: PASSWORD }, asCookie)
     t.equal(reply.statusCode, 200)
@@ -1354,8 +1382,8 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
   })
 })
 
-t.test('code changes users by object or id, with every flag', async (t) => {
-  const { arthur, app } = await court(t)
+t.test('app.users.update accepts a user or an id, and every flag', async (t) => {
+  const { arthur, app } = await buildAppWithUsers(t)
   t.match(await app.users.update(arthur, { is_superuser: true } as UserChanges), { is_superuser: true })
   t.match(await app.users.update(arthur.id, { is_verified: false, email: 'x@camelot.bt' }, { by: 'superuser' }), {
     is_verified: false,
@@ -1364,7 +1392,7 @@ t.test('code changes users by object or id, with every flag', async (t) => {
   t.match(
     await app.users.update(arthur.id, { is_verified: true }, { by: 'self' }),
     { is_verified: false },
-    'by self the flags do not count'
+    'by: self ignores the flags'
   )
   await t.rejects(app.users.update(UNKNOWN_ID, {}), { code: 'FST_USERS_NOT_FOUND' })
   await t.rejects(app.users.delete(UNKNOWN_ID), { code: 'FST_USERS_NOT_FOUND' })

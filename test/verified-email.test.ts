@@ -39,19 +39,19 @@ const identity = (accountId: string, values: Partial<Identity> = {}): Identity =
   ...values
 })
 
-/** Accounts that do not vouch for Arthur's e-mail, each for another reason, and one that does. */
-const strangers: Record<string, Identity> = {
+/** Accounts whose provider did not verify Arthur's e-mail, each for another reason. */
+const unverifiedAccounts: Record<string, Identity> = {
   'another e-mail': identity('1', { email: 'mordred@camelot.bt' }),
   'an unverified e-mail': identity('2', { emailVerified: false }),
   'a provider that is not trusted': identity('3', { provider: provider('wild', false) }),
-  'an e-mail that begins alike': identity('4', { email: `${ARTHUR}x` })
+  'an e-mail with the same beginning': identity('4', { email: `${ARTHUR}x` })
 }
-const OWNERS = identity('owner')
+const OWNER_IDENTITY = identity('owner')
 
 interface Round extends TestApp {
   store: WatchedAdapter
   accounts: OauthAccounts
-  /** Logs in with an identity, and returns the user's id or the code of the refusal. */
+  /** Logs in with an identity, and returns the user's id or the error code. */
   enter(identity: Identity): Promise<unknown>
 }
 
@@ -69,7 +69,7 @@ async function start (
 ): Promise<Round> {
   const store = watchedAdapter(memory())
   const made: { accounts?: OauthAccounts } = {}
-  let current = OWNERS
+  let current = OWNER_IDENTITY
   const built = await buildApp(t, { adapter: store.adapter, ...options }, async (app) => {
     addRoutes(app)
     hooks(app)
@@ -103,8 +103,8 @@ async function start (
     ...built,
     store,
     accounts: made.accounts,
-    async enter (somebody) {
-      current = somebody
+    async enter (nextIdentity) {
+      current = nextIdentity
       const reply = await built.send('POST', '/enter')
       if (reply.statusCode !== 200) return reply.json<{ code: string }>().code.replace('FST_USERS_', '')
       const { token } = reply.json<{ token: string }>()
@@ -120,8 +120,8 @@ async function verifyToken ({ app, tokenOf }: Round): Promise<string> {
   return await tokenOf('onAfterRequestVerify')
 }
 
-/** Every way on which the owner of the mailbox proves it, and whether a password from before still logs in. */
-const ways: Record<
+/** All events that verify an e-mail, and whether the earlier password works afterwards. */
+const verifications: Record<
   string,
   { run(round: Round, id: UserId): Promise<unknown>; keepsPassword: boolean; email?: string }
 > = {
@@ -146,7 +146,7 @@ const ways: Record<
     keepsPassword: true,
     email: NEW_EMAIL
   },
-  'a provider that vouches for the e-mail': {
+  'a login with a provider that verified the e-mail': {
     run: async ({ enter }) => enter(identity('first-login')),
     keepsPassword: false
   },
@@ -160,9 +160,9 @@ const ways: Record<
   }
 }
 
-for (const [name, { run, keepsPassword, email = ARTHUR }] of Object.entries(ways)) {
+for (const [name, { run, keepsPassword, email = ARTHUR }] of Object.entries(verifications)) {
   t.test(
-    `RST-13, LNK-03, SES-06: when ${name} verifies the e-mail, what did not vouch for it is no way in any more`,
+    `RST-13, LNK-03, SES-06: ${name} ends all sessions and unlinks the accounts that had not verified the e-mail`,
     async (t) => {
       const round = await start(t, {
         settings: { associateByEmail: true, reclaimUnverified: true },
@@ -170,10 +170,10 @@ for (const [name, { run, keepsPassword, email = ARTHUR }] of Object.entries(ways
       })
       const { register, accounts, enter, bearer, cookie, send, login, app, events } = round
       const { id } = (await register()) as { id: UserId }
-      for (const stranger of Object.values(strangers)) await accounts.link(id, stranger, {})
-      await accounts.link(id, { ...OWNERS, email }, {})
-      for (const [why, stranger] of Object.entries(strangers)) {
-        t.equal(await enter(stranger), id, `${why}: logs in before`)
+      for (const unverifiedAccount of Object.values(unverifiedAccounts)) await accounts.link(id, unverifiedAccount, {})
+      await accounts.link(id, { ...OWNER_IDENTITY, email }, {})
+      for (const [why, unverifiedAccount] of Object.entries(unverifiedAccounts)) {
+        t.equal(await enter(unverifiedAccount), id, `${why}: logs in before`)
       }
       const sessions = [await bearer(ARTHUR), await cookie(ARTHUR)]
       events.length = 0
@@ -181,17 +181,23 @@ for (const [name, { run, keepsPassword, email = ARTHUR }] of Object.entries(ways
       await run(round, id)
       t.match(await app.users.get(id), { email, is_verified: true })
       for (const headers of sessions) {
-        t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401, 'the sessions ended')
+        t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401, 'the sessions have ended')
       }
-      for (const [why, stranger] of Object.entries(strangers)) t.not(await enter(stranger), id, why)
-      t.equal(await enter({ ...OWNERS, email }), id, 'the account that vouched stays')
-      t.equal((await login('jwt', email)).statusCode, keepsPassword ? 200 : 400, 'the password from before')
+      for (const [why, unverifiedAccount] of Object.entries(unverifiedAccounts)) {
+        t.not(
+          await enter(unverifiedAccount),
+          id,
+          why
+        )
+      }
+      t.equal(await enter({ ...OWNER_IDENTITY, email }), id, 'the account that verified the e-mail stays linked')
+      t.equal((await login('jwt', email)).statusCode, keepsPassword ? 200 : 400, 'the earlier password')
       t.equal(events.filter(({ name }) => name === 'onAfterVerify').length, name === 'a superuser' ? 0 : 1)
     }
   )
 }
 
-t.test('an account vouches by what its provider said at the last login', async (t) => {
+t.test('an account counts as verified by the claim of the provider at its last login', async (t) => {
   for (const [first, last, stays] of [
     [true, false, false],
     [false, true, true]
@@ -199,39 +205,39 @@ t.test('an account vouches by what its provider said at the last login', async (
     const round = await start(t)
     const { register, accounts, enter } = round
     const { id } = (await register()) as { id: UserId }
-    await accounts.link(id, { ...OWNERS, emailVerified: first }, {})
-    await enter({ ...OWNERS, emailVerified: last })
+    await accounts.link(id, { ...OWNER_IDENTITY, emailVerified: first }, {})
+    await enter({ ...OWNER_IDENTITY, emailVerified: last })
     await round.app.users.verify(await verifyToken(round))
     t.equal((await accounts.list(id)).length, stays ? 1 : 0)
   }
 })
 
-t.test('a row without a word on the e-mail, such as one of FastAPI Users, does not vouch', async (t) => {
+t.test('an account without a stored claim, such as one of FastAPI Users, does not count as verified', async (t) => {
   const round = await start(t)
   const { register, accounts, store, app } = round
   const { id } = (await register()) as { id: UserId }
-  await accounts.link(id, OWNERS, {})
+  await accounts.link(id, OWNER_IDENTITY, {})
   await store.adapter.update({ name: 'oauth_account' } as never, {}, { email_verified: null })
   await app.users.verify(await verifyToken(round))
   t.same(await accounts.list(id), [])
 })
 
-t.test('a verified user keeps the accounts at a reset, and confirmEmail does nothing to it', async (t) => {
+t.test('a verified user keeps the linked accounts at a reset, and confirmEmail changes nothing', async (t) => {
   const round = await start(t)
   const { create, accounts, app, bearer, send, login, tokenOf } = round
   const user = await create({ is_verified: true })
   const { id } = user as { id: UserId }
-  for (const stranger of Object.values(strangers)) await accounts.link(id, stranger, {})
+  for (const unverifiedAccount of Object.values(unverifiedAccounts)) await accounts.link(id, unverifiedAccount, {})
   const headers = await bearer(ARTHUR)
   t.match(await app.users.confirmEmail(user), { id, is_verified: true })
   t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 200)
   t.equal((await login('jwt', ARTHUR)).statusCode, 200)
   await app.users.forgotPassword(ARTHUR)
   await app.users.resetPassword(await tokenOf('onAfterForgotPassword'), NEW_PASSWORD)
-  t.equal((await accounts.list(id)).length, Object.keys(strangers).length)
+  t.equal((await accounts.list(id)).length, Object.keys(unverifiedAccounts).length)
 })
 
-t.test('confirmEmail proves the e-mail of the user that it is given, and no other', async (t) => {
+t.test('confirmEmail verifies only the e-mail of the given user object', async (t) => {
   const { create, app } = await start(t)
   const user = await create()
   await app.users.update(user.id, { email: NEW_EMAIL })
@@ -243,24 +249,27 @@ t.test('confirmEmail proves the e-mail of the user that it is given, and no othe
   await t.rejects(app.users.confirmEmail(user), { code: 'FST_USERS_NOT_FOUND' })
 })
 
-t.test('RACE-01: of parallel calls of confirmEmail one verifies, and all return the verified user', async (t) => {
-  const { create, app, events } = await start(t)
-  const user = await create()
-  for (const done of await Promise.all(Array.from({ length: 10 }, () => app.users.confirmEmail(user)))) {
-    t.match(done, { is_verified: true })
+t.test(
+  'RACE-01: of parallel calls of confirmEmail one verifies the user, and all return the verified user',
+  async (t) => {
+    const { create, app, events } = await start(t)
+    const user = await create()
+    for (const done of await Promise.all(Array.from({ length: 10 }, () => app.users.confirmEmail(user)))) {
+      t.match(done, { is_verified: true })
+    }
+    t.equal(events.filter(({ name }) => name === 'onAfterVerify').length, 1)
   }
-  t.equal(events.filter(({ name }) => name === 'onAfterVerify').length, 1)
-})
+)
 
 t.test(
-  'RST-13: whichever call to the store fails during a verification, no stranger is left beside a verified e-mail',
+  'RST-13: after a store failure at any point of a verification, no unverified account stays linked',
   async (t) => {
     for (let k = 1, done = false; !done; k++) {
       const round = await start(t)
       const { register, accounts, app, store, enter } = round
       const { id } = (await register()) as { id: UserId }
-      const stranger = identity('1', { email: 'mordred@camelot.bt' })
-      await accounts.link(id, stranger, {})
+      const unverifiedAccount = identity('1', { email: 'mordred@camelot.bt' })
+      await accounts.link(id, unverifiedAccount, {})
       const token = await verifyToken(round)
       store.watch(({ n, proceed }) => {
         if (n === k) throw Object.assign(new Error('down'), { code: 'ECONNRESET' })
@@ -274,102 +283,108 @@ t.test(
       store.watch()
       t.equal(failed, done ? null : 'FST_USERS_STORE_UNAVAILABLE', `call ${k}`)
       if ((await app.users.get(id))?.is_verified !== true) await app.users.verify(token)
-      t.not(await enter(stranger), id, `call ${k}`)
+      t.not(await enter(unverifiedAccount), id, `call ${k}`)
     }
   }
 )
 
-t.test('LNK-04: at no moment of a verification does a link under way, or a login by it, leave a way in', async (t) => {
-  const stranger = identity('1', { email: 'mordred@camelot.bt' })
-  for (let k = 1, calls = Infinity; k <= calls; k++) {
-    const round = await start(t)
-    const { create, accounts, app, store, enter, send } = round
-    const { id } = (await create()) as { id: UserId }
-    // as the callback read it when its session was good
-    const before = (await store.rows('user'))[0] as unknown as UserRow
-    const token = await verifyToken(round)
-    const sessions: string[] = []
-    let count = 0
-    let inside = false
-    store.watch(async ({ proceed }) => {
-      if (inside || ++count !== k) return await proceed()
-      inside = true
-      await accounts.link(before, stranger, {}).catch(() => {})
-      const row = await accounts.resolve(stranger, {}).catch(() => null)
-      const login = row?.id === id ? await app.users.login(row, { backend: 'jwt' }).catch(() => null) : null
-      if (login?.issued !== undefined) sessions.push(login.issued.token)
-      inside = false
-      return await proceed()
-    })
-    await app.users.verify(token)
-    store.watch()
-    calls = count
-    for (const session of sessions) {
-      t.equal(
-        (await send('GET', '/users/me', undefined, { authorization: `Bearer ${session}` })).statusCode,
-        401,
-        `call ${k}: the session`
-      )
-    }
-    t.not(await enter(stranger), id, `call ${k}: the account`)
-  }
-})
-
-t.test('LOG-05, LOG-06: a refused first login leaves neither a user nor an account, whatever refused it', async (t) => {
-  const refusals: Record<string, [Parameters<typeof start>[1], string, string[]]> = {
-    'verification is required': [
-      { options: { requireVerification: true } },
-      'LOGIN_USER_NOT_VERIFIED',
-      ['onLoginFailed']
-    ],
-    'the feature requires verification': [
-      { settings: { requireVerification: true } },
-      'LOGIN_USER_NOT_VERIFIED',
-      ['onLoginFailed']
-    ],
-    'a hook refuses the login': [
-      {
-        hooks: (app) => {
-          app.users.addHook('onBeforeLogin', () => {
-            throw refuse(403, 'CLOSED', 'Closed.')
-          })
-        }
-      },
-      'REFUSED',
-      ['onBeforeRegister', 'onAfterRegister', 'onBeforeLogin', 'onLoginFailed', 'onAfterDelete']
-    ],
-    'a late hook refuses the login': [
-      {
-        hooks: (app) => {
-          app.users.addHook('onAfterLogin', () => {
-            throw refuse(403, 'CLOSED', 'Closed.')
-          })
-        }
-      },
-      'REFUSED',
-      ['onBeforeRegister', 'onAfterRegister', 'onBeforeLogin', 'onIssueToken', 'onAfterLogin', 'onAfterDelete']
-    ]
-  }
-  for (const [why, [setting, code, names]] of Object.entries(refusals)) {
-    const { enter, store, events } = await start(t, setting)
-    for (const somebody of [identity('1', { emailVerified: false }), identity('1')]) {
-      events.length = 0
-      t.equal(await enter(somebody), code, why)
-      t.strictSame(
-        [await store.rows('user'), await store.rows('oauth_account'), await store.rows('accesstoken')],
-        [[], [], []],
-        why
-      )
-      t.strictSame(
-        events.map(({ name }) => name),
-        names,
-        why
-      )
+t.test(
+  'LNK-04: an account linked, or logged in, at any point of a verification cannot log in afterwards',
+  async (t) => {
+    const unverifiedAccount = identity('1', { email: 'mordred@camelot.bt' })
+    for (let k = 1, calls = Infinity; k <= calls; k++) {
+      const round = await start(t)
+      const { create, accounts, app, store, enter, send } = round
+      const { id } = (await create()) as { id: UserId }
+      // the user as the linking callback read it, before the verification
+      const before = (await store.rows('user'))[0] as unknown as UserRow
+      const token = await verifyToken(round)
+      const sessions: string[] = []
+      let count = 0
+      let inside = false
+      store.watch(async ({ proceed }) => {
+        if (inside || ++count !== k) return await proceed()
+        inside = true
+        await accounts.link(before, unverifiedAccount, {}).catch(() => {})
+        const row = await accounts.resolve(unverifiedAccount, {}).catch(() => null)
+        const login = row?.id === id ? await app.users.login(row, { backend: 'jwt' }).catch(() => null) : null
+        if (login?.issued !== undefined) sessions.push(login.issued.token)
+        inside = false
+        return await proceed()
+      })
+      await app.users.verify(token)
+      store.watch()
+      calls = count
+      for (const session of sessions) {
+        t.equal(
+          (await send('GET', '/users/me', undefined, { authorization: `Bearer ${session}` })).statusCode,
+          401,
+          `call ${k}: the session`
+        )
+      }
+      t.not(await enter(unverifiedAccount), id, `call ${k}: the account`)
     }
   }
-})
+)
 
-t.test('LOG-04: the first login of a user that a listener deactivates is refused, and leaves nothing', async (t) => {
+t.test(
+  'LOG-05, LOG-06: a first login that is refused for any reason leaves neither a user nor an account',
+  async (t) => {
+    const refusals: Record<string, [Parameters<typeof start>[1], string, string[]]> = {
+      'verification is required': [
+        { options: { requireVerification: true } },
+        'LOGIN_USER_NOT_VERIFIED',
+        ['onLoginFailed']
+      ],
+      'the feature requires verification': [
+        { settings: { requireVerification: true } },
+        'LOGIN_USER_NOT_VERIFIED',
+        ['onLoginFailed']
+      ],
+      'a hook refuses the login': [
+        {
+          hooks: (app) => {
+            app.users.addHook('onBeforeLogin', () => {
+              throw refuse(403, 'CLOSED', 'Closed.')
+            })
+          }
+        },
+        'REFUSED',
+        ['onBeforeRegister', 'onAfterRegister', 'onBeforeLogin', 'onLoginFailed', 'onAfterDelete']
+      ],
+      'a late hook refuses the login': [
+        {
+          hooks: (app) => {
+            app.users.addHook('onAfterLogin', () => {
+              throw refuse(403, 'CLOSED', 'Closed.')
+            })
+          }
+        },
+        'REFUSED',
+        ['onBeforeRegister', 'onAfterRegister', 'onBeforeLogin', 'onIssueToken', 'onAfterLogin', 'onAfterDelete']
+      ]
+    }
+    for (const [why, [setting, code, names]] of Object.entries(refusals)) {
+      const { enter, store, events } = await start(t, setting)
+      for (const nextIdentity of [identity('1', { emailVerified: false }), identity('1')]) {
+        events.length = 0
+        t.equal(await enter(nextIdentity), code, why)
+        t.strictSame(
+          [await store.rows('user'), await store.rows('oauth_account'), await store.rows('accesstoken')],
+          [[], [], []],
+          why
+        )
+        t.strictSame(
+          events.map(({ name }) => name),
+          names,
+          why
+        )
+      }
+    }
+  }
+)
+
+t.test('LOG-04: the first login of a user whom a hook deactivates is refused, and stores nothing', async (t) => {
   const { enter, store } = await start(t, {
     hooks: (app) => {
       app.users.addHook('onAfterRegister', async ({ user }) => {
@@ -377,28 +392,28 @@ t.test('LOG-04: the first login of a user that a listener deactivates is refused
       })
     }
   })
-  t.equal(await enter(OWNERS), 'LOGIN_BAD_CREDENTIALS')
+  t.equal(await enter(OWNER_IDENTITY), 'LOGIN_BAD_CREDENTIALS')
   t.strictSame([await store.rows('user'), await store.rows('oauth_account')], [[], []])
 })
 
 t.test(
-  'a listener may verify a new user at the first login, and a login that is pending keeps user and account',
+  'a hook may verify a new user at the first login, and a pending login keeps user and account',
   async (t) => {
-    const trusting = await start(t, {
+    const verifyingApp = await start(t, {
       hooks: (app) => {
         app.users.addHook('onAfterRegister', async ({ user }) => {
           await app.users.update(user, { is_verified: true })
         })
       }
     })
-    t.type(await trusting.enter(OWNERS), 'string')
-    t.match(await trusting.store.rows('user'), [{ is_verified: true }])
+    t.type(await verifyingApp.enter(OWNER_IDENTITY), 'string')
+    t.match(await verifyingApp.store.rows('user'), [{ is_verified: true }])
     const pending = await start(t, {
       hooks: (app) => {
         app.users.addHook('onBeforeLogin', () => ({ pending: { code: 'SECOND_FACTOR' } }))
       }
     })
-    t.equal(await pending.enter(OWNERS), 'LOGIN_PENDING')
+    t.equal(await pending.enter(OWNER_IDENTITY), 'LOGIN_PENDING')
     t.strictSame(
       [(await pending.store.rows('user')).length, (await pending.store.rows('oauth_account')).length],
       [1, 1]
@@ -406,7 +421,7 @@ t.test(
   }
 )
 
-t.test('a later login that is refused removes nothing', async (t) => {
+t.test('a later login that is refused deletes nothing', async (t) => {
   let closed = false
   const { enter, store } = await start(t, {
     hooks: (app) => {
@@ -415,45 +430,48 @@ t.test('a later login that is refused removes nothing', async (t) => {
       })
     }
   })
-  const id = await enter(OWNERS)
+  const id = await enter(OWNER_IDENTITY)
   closed = true
-  t.equal(await enter(OWNERS), 'REFUSED')
+  t.equal(await enter(OWNER_IDENTITY), 'REFUSED')
   closed = false
-  t.equal(await enter(OWNERS), id)
+  t.equal(await enter(OWNER_IDENTITY), id)
   t.equal((await store.rows('oauth_account')).length, 1)
 })
 
-t.test('RST-13: the magic link of the recipes leaves nothing of whoever registered the e-mail first', async (t) => {
-  const page = readFileSync(join(root, 'docs/recipes.md'), 'utf8')
-  const recipe = /^app\.post<[^(]*\('\/auth\/magic'.*?^}\)$/ms.exec(page)?.[0] ?? ''
-  const { code } = await transform(`export default (app, emailOfLink, refuse) => { ${recipe} }`, { loader: 'ts' })
-  type Recipe = (
-    app: TestApp['app'],
-    emailOfLink: (link: string) => Promise<string | null>,
-    refusal: typeof refuse
-  ) => void
-  const { default: addRecipe } = (await import(`data:text/javascript,${encodeURIComponent(code)}`)) as {
-    default: Recipe
-  }
-  const { register, accounts, bearer, send, login, enter } = await start(t, {
-    hooks: (app) => {
-      addRecipe(app, async (link) => (link === 'good' ? ARTHUR : null), refuse)
+t.test(
+  'RST-13: the magic link of the recipes deletes all access of a person who registered the e-mail first',
+  async (t) => {
+    const page = readFileSync(join(root, 'docs/recipes.md'), 'utf8')
+    const recipe = /^app\.post<[^(]*\('\/auth\/magic'.*?^}\)$/ms.exec(page)?.[0] ?? ''
+    const { code } = await transform(`export default (app, emailOfLink, refuse) => { ${recipe} }`, { loader: 'ts' })
+    type Recipe = (
+      app: TestApp['app'],
+      emailOfLink: (link: string) => Promise<string | null>,
+      refusal: typeof refuse
+    ) => void
+    const { default: addRecipe } = (await import(`data:text/javascript,${encodeURIComponent(code)}`)) as {
+      default: Recipe
     }
-  })
-  const { id } = (await register()) as { id: UserId }
-  const stranger = identity('1', { email: 'mordred@camelot.bt' })
-  await accounts.link(id, stranger, {})
-  const attackers = await bearer(ARTHUR)
-  for (let i = 0; i < 2; i++) {
-    const reply = await send('POST', '/auth/magic', { link: 'good' })
-    t.equal(reply.statusCode, 204)
-    t.match((await send('GET', '/users/me', undefined, { cookie: cookieOf(reply) })).json<object>(), {
-      id,
-      is_verified: true
+    const { register, accounts, bearer, send, login, enter } = await start(t, {
+      hooks: (app) => {
+        addRecipe(app, async (link) => (link === 'good' ? ARTHUR : null), refuse)
+      }
     })
+    const { id } = (await register()) as { id: UserId }
+    const unverifiedAccount = identity('1', { email: 'mordred@camelot.bt' })
+    await accounts.link(id, unverifiedAccount, {})
+    const attackerHeaders = await bearer(ARTHUR)
+    for (let i = 0; i < 2; i++) {
+      const reply = await send('POST', '/auth/magic', { link: 'good' })
+      t.equal(reply.statusCode, 204)
+      t.match((await send('GET', '/users/me', undefined, { cookie: cookieOf(reply) })).json<object>(), {
+        id,
+        is_verified: true
+      })
+    }
+    t.equal((await send('GET', '/users/me', undefined, attackerHeaders)).statusCode, 401)
+    t.equal((await login('jwt', ARTHUR)).statusCode, 400, 'the earlier password')
+    t.not(await enter(unverifiedAccount), id)
+    t.equal((await send('POST', '/auth/magic', { link: 'bad' })).statusCode, 400)
   }
-  t.equal((await send('GET', '/users/me', undefined, attackers)).statusCode, 401)
-  t.equal((await login('jwt', ARTHUR)).statusCode, 400, 'the password from before')
-  t.not(await enter(stranger), id)
-  t.equal((await send('POST', '/auth/magic', { link: 'bad' })).statusCode, 400)
-})
+)
