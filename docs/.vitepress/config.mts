@@ -19,7 +19,18 @@ export default defineConfig({
       { text: 'API reference', link: '/api/' }
     ],
     sidebar: {
-      '/api/': [{ text: 'API reference', link: '/api/' }, { text: 'Guide', link: '/' }],
+      '/api/': [
+        {
+          text: 'API reference',
+          link: '/api/',
+          items: [
+            { text: 'fastify-users', link: '/api/fastify-users/' },
+            { text: 'fastify-users/oauth', link: '/api/fastify-users/oauth/' },
+            { text: 'fastify-users/testing', link: '/api/fastify-users/testing/' }
+          ]
+        },
+        { text: 'Guide', link: '/' }
+      ],
       '/': [
         {
           text: 'Start',
