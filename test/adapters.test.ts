@@ -423,12 +423,12 @@ t.test('SQLite: a write waits for the lock of another connection without blockin
     other.close()
   })
   other.exec('BEGIN IMMEDIATE')
-  let turns = 0
-  const counting = setInterval(() => {
-    if (++turns === 5) other.exec('COMMIT')
+  let loopTurns = 0
+  const timer = setInterval(() => {
+    if (++loopTurns === 5) other.exec('COMMIT')
   }, 1)
   t.teardown(() => {
-    clearInterval(counting)
+    clearInterval(timer)
   })
   await adapter.create(User, {
     id: randomUUID(),
@@ -436,7 +436,7 @@ t.test('SQLite: a write waits for the lock of another connection without blockin
     hashed_password: 'x',
     is_active: true
   })
-  t.ok(turns >= 5, 'the event loop was not blocked')
+  t.ok(loopTurns >= 5, 'the event loop was not blocked')
   t.match(adapter.findOne(User, { email: 'king.arthur@camelot.bt' }), { email: 'king.arthur@camelot.bt' })
 })
 
@@ -464,15 +464,15 @@ t.test(
     for (const begin of ['BEGIN IMMEDIATE', 'BEGIN; SELECT * FROM user']) {
       attempts = 0
       other.exec(begin)
-      let turns = 0
-      const counting = setInterval(() => {
-        if (++turns === 5) other.exec('COMMIT')
+      let loopTurns = 0
+      const timer = setInterval(() => {
+        if (++loopTurns === 5) other.exec('COMMIT')
       }, 1)
       t.teardown(() => {
-        clearInterval(counting)
+        clearInterval(timer)
       })
       const rows = await create()
-      t.ok(turns >= 5, 'the event loop was not blocked')
+      t.ok(loopTurns >= 5, 'the event loop was not blocked')
       t.strictSame(
         [
           adapter.findOne(User, { id: rows?.[0]?.['id'] as string }),

@@ -107,7 +107,11 @@ async function checkFlow (t: Test, bundle: string): Promise<void> {
     return form
   }
 
-  t.equal(await postJson('/auth/register', { email: ARTHUR, password: 'password1' }), 400, 'a common password')
+  t.equal(
+    await postJson('/auth/register', { email: ARTHUR, password: 'password1' }),
+    400,
+    'a common password is refused'
+  )
   t.equal(await postJson('/auth/register', { email: ARTHUR, password: PASSWORD }), 201)
   const login = await post('/auth/jwt/login', new URLSearchParams({ username: ARTHUR, password: PASSWORD }))
   t.equal(login.status, 200)

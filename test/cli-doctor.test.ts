@@ -19,12 +19,12 @@ process.env['USERS_SECRET'] = SECRET
 
 const URL_OPTION = "publicUrl: 'https://app.camelot.bt'"
 
-function cookie (options: string): string {
+function cookieBackends (options: string): string {
   return `[{ name: 'cookie', transport: cookieTransport(${options}), strategy: jwtStrategy({ lifetimeSeconds: 60 }) }]`
 }
 
-/** The lines of a report that are not `ok`. */
-function badLines ({ out }: Outcome): string[] {
+/** Returns the lines of a report that do not begin with `ok`. */
+function problemLines ({ out }: Outcome): string[] {
   return out.split('\n').filter((line) => !line.startsWith('ok '))
 }
 
@@ -32,7 +32,7 @@ t.test('doctor reports ok for each check of a valid configuration and changes no
   const { run, file } = makePlace()
   await run(['migrate'])
   const parts = {
-    backends: cookie('').replace(
+    backends: cookieBackends('').replace(
       ']',
       ", { name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }]"
     ),
@@ -82,7 +82,7 @@ t.test('doctor reports missing columns and indexes, and columns that are too nar
   database.close()
   const report = await run(['doctor'], { fields: '{ nick: Type.Optional(Type.String()) }' })
   t.equal(report.code, 1)
-  t.strictSame(badLines(report), [
+  t.strictSame(problemLines(report), [
     'fail  schema: pending: table "user": widen "hashed_password" to VARCHAR(1024); run `npx fastify-users migrate`',
     'fail  schema: pending: table "user": add the column "nick" (TEXT, nullable); run `npx fastify-users migrate`',
     'warn  schema: pending: table "user": add the unique index "ix_user_email_lower" on lower(email); run `npx fastify-users migrate`',
@@ -99,32 +99,32 @@ t.test('doctor reports cookies that browsers drop or send without TLS, and doubt
   const { run } = makePlace()
   await run(['migrate'])
   const cases: [ConfigParts, RegExp[]][] = [
-    [{ backends: cookie('') }, [/^warn {2}backend cookie: publicUrl is not set/]],
+    [{ backends: cookieBackends('') }, [/^warn {2}backend cookie: publicUrl is not set/]],
     [
-      { backends: cookie(''), more: "publicUrl: 'http://app.camelot.bt'" },
+      { backends: cookieBackends(''), more: "publicUrl: 'http://app.camelot.bt'" },
       [
         /^fail {2}backend cookie: the cookie "__Host-users-cookie" is Secure but publicUrl is http:\/\/app\.camelot\.bt/
       ]
     ],
     ...['localhost:3000', '127.0.0.1', '[::1]:80', 'app.localhost'].map((host): [ConfigParts, RegExp[]] => [
-      { backends: cookie(''), more: `publicUrl: 'http://${host}'` },
+      { backends: cookieBackends(''), more: `publicUrl: 'http://${host}'` },
       []
     ]),
     [
-      { backends: cookie('{ secure: false }'), more: URL_OPTION },
+      { backends: cookieBackends('{ secure: false }'), more: URL_OPTION },
       [/^warn {2}backend cookie: the cookie "users-cookie" is not Secure/]
     ],
-    [{ backends: cookie("{ domain: 'camelot.bt' }"), more: URL_OPTION }, []],
-    [{ backends: cookie("{ domain: '.app.camelot.bt' }"), more: URL_OPTION }, []],
+    [{ backends: cookieBackends("{ domain: 'camelot.bt' }"), more: URL_OPTION }, []],
+    [{ backends: cookieBackends("{ domain: '.app.camelot.bt' }"), more: URL_OPTION }, []],
     [
-      { backends: cookie("{ domain: 'amelot.bt' }"), more: URL_OPTION },
+      { backends: cookieBackends("{ domain: 'amelot.bt' }"), more: URL_OPTION },
       [/^fail {2}backend cookie: the cookie "users-cookie" is for the domain amelot\.bt/]
     ],
-    [{ backends: cookie("{ name: '__Host-x' }"), more: URL_OPTION }, []],
-    [{ backends: cookie(''), more: `${URL_OPTION}, trustedOrigins: ['https://www.camelot.bt']` }, []],
+    [{ backends: cookieBackends("{ name: '__Host-x' }"), more: URL_OPTION }, []],
+    [{ backends: cookieBackends(''), more: `${URL_OPTION}, trustedOrigins: ['https://www.camelot.bt']` }, []],
     [
       {
-        backends: cookie(''),
+        backends: cookieBackends(''),
         more: `${URL_OPTION}, trustedOrigins: ['https://app.camelot.bt', 'http://www.camelot.bt', 'http://localhost:5173', 'https://other.example']`
       },
       [
@@ -136,18 +136,24 @@ t.test('doctor reports cookies that browsers drop or send without TLS, and doubt
       ]
     ],
     [
-      { backends: cookie("{ sameSite: 'none' }"), more: `${URL_OPTION}, trustedOrigins: ['https://other.example']` },
+      {
+        backends: cookieBackends("{ sameSite: 'none' }"),
+        more: `${URL_OPTION}, trustedOrigins: ['https://other.example']`
+      },
       []
     ],
     [
       {
-        backends: cookie("{ sameSite: 'none' }"),
+        backends: cookieBackends("{ sameSite: 'none' }"),
         more: `${URL_OPTION}, trustedOrigins: ['capacitor://localhost', 'com.example.app://main']`
       },
       []
     ],
     [
-      { backends: cookie("{ sameSite: 'none' }"), more: `${URL_OPTION}, trustedOrigins: ['http://127.0.0.1:*']` },
+      {
+        backends: cookieBackends("{ sameSite: 'none' }"),
+        more: `${URL_OPTION}, trustedOrigins: ['http://127.0.0.1:*']`
+      },
       [/^warn {2}trustedOrigins: http:\/\/127\.0\.0\.1:\* can be any program on a visitor's machine/]
     ],
     [
@@ -172,7 +178,7 @@ t.test('doctor reports cookies that browsers drop or send without TLS, and doubt
   ]
   for (const [parts, patterns] of cases) {
     const report = await run(['doctor'], parts)
-    const lines = badLines(report)
+    const lines = problemLines(report)
     t.equal(report.code, lines.some((line) => line.startsWith('fail')) ? 1 : 0)
     t.equal(lines.length, patterns.length, `${JSON.stringify(parts)}: ${lines.join('\n')}`)
     for (const [position, pattern] of patterns.entries()) t.match(lines[position], pattern)
@@ -191,11 +197,11 @@ t.test('doctor reports invalid options and config files in one line each', async
       /^fail {2}config: .*Option secret: is a (?:placeholder|repeated pattern)/
     ],
     [
-      { backends: cookie("{ name: '__Host-x', domain: 'camelot.bt' }") },
+      { backends: cookieBackends("{ name: '__Host-x', domain: 'camelot.bt' }") },
       /^fail {2}config: .*__Host-, which needs `secure: true`, the path \/ and no domain$/
     ],
     [
-      { more: "cookieName: '__Host-x'", backends: cookie("{ domain: 'camelot.bt' }") },
+      { more: "cookieName: '__Host-x'", backends: cookieBackends("{ domain: 'camelot.bt' }") },
       /^fail {2}config: .*__Host-, which needs `secure: true`, the path \/ and no domain$/
     ],
     [{ rest: "throw new Error('no\\nstack')" }, /^fail {2}config: .*cannot be used: no$/]
@@ -222,7 +228,7 @@ t.test('doctor reports invalid options and config files in one line each', async
   })
 })
 
-t.test('doctor reports stores that do not answer within a time limit, and prints no passwords', async (t) => {
+t.test('doctor reports a store that does not answer before a time limit, and prints no passwords', async (t) => {
   const { run } = makePlace()
   const silent = createServer() // accepts connections and never sends data
   const sockets = new Set<Socket>()
@@ -249,7 +255,7 @@ t.test('doctor reports stores that do not answer within a time limit, and prints
     }),
     run(['doctor'], { adapter: 'memory()', backends: redis('redis://127.0.0.1:1') })
   ])
-  const [refused, unanswered, redisRefused] = reports.map(badLines)
+  const [refused, unanswered, redisRefused] = reports.map(problemLines)
   t.match(refused, [
     /^fail {2}database: the store does not answer: .*ECONNREFUSED.*; start the database, or correct the adapter$/
   ])
@@ -297,7 +303,7 @@ t.test('doctor checks PostgreSQL and Redis', service, async (t) => {
   })
   const { run, start } = makePlace()
   const adapter = `postgres(new pg.Pool({ connectionString: ${JSON.stringify(postgresUrl)}, options: '-c search_path=${schema}' }))`
-  t.match(badLines(await run(['doctor'], { adapter })), [
+  t.match(problemLines(await run(['doctor'], { adapter })), [
     /^fail {2}schema: pending: create the table "user"/,
     /"accesstoken"/
   ])

@@ -34,7 +34,7 @@ function firstWords (outcomes: readonly Outcome[]): (string | undefined)[] {
 }
 
 /** Returns the lines of a report that do not begin with `ok`. */
-function badLines ({ out }: Outcome): string[] {
+function problemLines ({ out }: Outcome): string[] {
   return out.split('\n').filter((line) => !line.startsWith('ok '))
 }
 
@@ -144,7 +144,7 @@ for (const { name, options, quote, make } of engines) {
       t.match(await run(['prune'], parts), { code: 1, out: '', err: /run `npx fastify-users migrate`/ })
       t.match(await run(['migrate', '--check'], parts), { code: 1, out: /^Pending:\n {2}- create the table "user"\n/ })
       t.strictSame(await run(['migrate', '--dry-run'], parts), await run(['schema'], parts))
-      t.match(badLines(await run(['doctor'], parts)), [
+      t.match(problemLines(await run(['doctor'], parts)), [
         /^fail {2}schema: pending: create the table "user"/,
         /"accesstoken"/
       ])
@@ -159,7 +159,7 @@ for (const { name, options, quote, make } of engines) {
       )
       t.strictSame(firstWords(outcomes), ['Changed', 'Nothing', 'Nothing'])
       t.match(await run(['migrate', '--check'], parts), { code: 0, out: /^Nothing to do/ })
-      t.strictSame(badLines(await run(['doctor'], parts)), [])
+      t.strictSame(problemLines(await run(['doctor'], parts)), [])
       t.match(await run(['create-superuser', '--email', 'a@b.example'], parts, { lines: ['a long enough password'] }), {
         code: 0
       })
@@ -170,7 +170,7 @@ for (const { name, options, quote, make } of engines) {
         // MySQL refuses to drop the index of a foreign key.
         .catch(() => sql.raw('DROP INDEX ix_accesstoken_created_at ON accesstoken').execute(db))
       const more = { ...parts, fields: "{ nick: Type.String({ maxLength: 40, default: 'none' }) }" }
-      t.match(badLines(await run(['doctor'], more)), [
+      t.match(problemLines(await run(['doctor'], more)), [
         /^fail {2}schema: pending: table "user": add the column "nick"/,
         /^warn {2}schema: pending: table "accesstoken": add the index "ix_accesstoken_/
       ])

@@ -29,7 +29,7 @@ function createConfig (url: string, rest = '', serverSelectionTimeoutMS = 30_000
 }
 
 /** Returns the lines of a report that do not begin with `ok`. */
-function badLines ({ out }: Outcome): string[] {
+function problemLines ({ out }: Outcome): string[] {
   return out.split('\n').filter((line) => !line.startsWith('ok '))
 }
 
@@ -40,7 +40,7 @@ t.test('mongodb(): parallel migrate commands create collections and indexes once
   const indexesOf = (database: string): unknown =>
     ['User', 'AccessToken'].map((name) => peer.collection(database, name).indexes)
   t.match(await run(['prune'], parts), { code: 1, out: '', err: /"User"[^\n]*run `npx fastify-users migrate`/ })
-  t.match(badLines(await run(['doctor'], parts)), [
+  t.match(problemLines(await run(['doctor'], parts)), [
     /^fail {2}schema: pending: create the collection "User" with its indexes: "case_insensitive_email_index"; run `npx fastify-users migrate`$/,
     /"AccessToken"/
   ])
@@ -227,8 +227,8 @@ t.test(
       if (name === 'a newer schema version') peer.collection('app', 'fastify_users_schema').documents = []
       await change(client.db('app'))
       const report = await run(['doctor'], parts)
-      t.match(badLines(report), lines, name)
-      t.equal(badLines(report).length, lines.length, badLines(report).join('\n'))
+      t.match(problemLines(report), lines, name)
+      t.equal(problemLines(report).length, lines.length, problemLines(report).join('\n'))
       const outcome = await run(['migrate'], parts)
       t.match(outcome, { code, err }, name)
       t.notMatch(JSON.stringify([report, outcome]), /b\.example/, 'no e-mail is printed')
@@ -242,7 +242,7 @@ t.test(
   async (t) => {
     const peer = await startMongoWirePeer(t)
     const { run } = makePlaceIn(places, program)
-    t.match(badLines(await run(['doctor'], createConfig('mongodb://arthur:hunter2@127.0.0.1:1/', '', 300))), [
+    t.match(problemLines(await run(['doctor'], createConfig('mongodb://arthur:hunter2@127.0.0.1:1/', '', 300))), [
       /^fail {2}database: [^\n]*ECONNREFUSED[^\n]*; start the database, or correct the adapter$/
     ])
     const parts = createConfig(peer.url.replace('mongodb://', 'mongodb://arthur:hunter2@').replace('/?', '/admin?'))

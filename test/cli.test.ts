@@ -424,7 +424,7 @@ t.test('--hash-tokens replaces plain tokens by digests for one backend, and can 
     ['plain', plain, 401],
     ['plain', digest, 401]
   ] as const) {
-    const app = await serve(t, { ...options, tokenStorage, clock: () => FIXTURE_TIME })
+    const app = await startApplication(t, { ...options, tokenStorage, clock: () => FIXTURE_TIME })
     t.equal(
       (await app.inject({ url: '/guarded', headers: { authorization: `Bearer ${String(token)}` } })).statusCode,
       status,
@@ -501,7 +501,7 @@ t.test(
     const { default: options } = (await import(pathToFileURL(join(folder, 'users.config.js')).href)) as {
       default: UsersOptions
     }
-    const app = await serve(t, options)
+    const app = await startApplication(t, options)
     t.equal(
       (
         await app.inject({
@@ -649,7 +649,7 @@ t.test(
     /** Runs the application of a step. Checks that all sessions are valid before and after new logins. */
     const runStep = async (name: string, config: string): Promise<void> => {
       const { default: options } = (await import(pathToFileURL(join(folder, config)).href)) as { default: UsersOptions }
-      const app = await serve(t, { ...options, clock: () => now })
+      const app = await startApplication(t, { ...options, clock: () => now })
       const checkSessions = async (when: string): Promise<void> => {
         for (const [session, { headers, user }] of sessions) {
           const reply = await app.inject({ url: '/guarded', headers })
@@ -710,7 +710,7 @@ t.test(
     const expired = [...sessions.keys()].filter((name) => /^step [123].* by (jwt|cookie)$|^Python: last/.test(name))
     t.equal(expired.length, 13)
     const { default: options } = (await import(pathToFileURL(join(folder, digests)).href)) as { default: UsersOptions }
-    const app = await serve(t, { ...options, clock: () => now })
+    const app = await startApplication(t, { ...options, clock: () => now })
     for (const name of expired) {
       t.equal(
         (await app.inject({ url: '/guarded', headers: sessions.get(name)?.headers ?? {} })).statusCode,
@@ -736,7 +736,7 @@ function createPythonToken (exp: number): string {
     .digest('base64url')}`
 }
 
-async function serve (t: Test, options: UsersOptions): Promise<FastifyInstance> {
+async function startApplication (t: Test, options: UsersOptions): Promise<FastifyInstance> {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(users, options)

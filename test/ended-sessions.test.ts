@@ -89,7 +89,7 @@ async function readEffects ({ store, events, app }: Setup): Promise<unknown> {
 
 for (const backend of ['jwt', 'stored']) {
   for (const [what, { send, options = {} }] of Object.entries(requests)) {
-    t.test(`SES-06, RACE-04: a session that ends before the write has no effect: ${what} (${backend})`, async (t) => {
+    t.test(`SES-06, RACE-04: ${what} is refused if the session ends before the write (${backend})`, async (t) => {
       const setup = await createSetup(t, backend, options)
       const { store } = setup
       for (const [end, act] of Object.entries(endings).filter(([end]) => backend === 'jwt' || end === 'endSessions')) {

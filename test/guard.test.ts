@@ -178,10 +178,10 @@ t.test('rows 30, 31: each form of the guard admits a user with a session and ref
 
   for (const [form, add] of Object.entries(forms)) {
     t.test(form, async (t) => {
-      let ran = 0
+      let handlerCalls = 0
       const built = await buildApp(t, {}, (app) => {
         add(app, () => {
-          ran++
+          handlerCalls++
         })
       })
       await built.register()
@@ -191,11 +191,11 @@ t.test('rows 30, 31: each form of the guard admits a user with a session and ref
         statusAndCode(await built.send('GET', url, undefined, { authorization: 'Bearer no.such.token' })),
         UNAUTHENTICATED
       )
-      t.equal(ran, 0, 'the handler does not run')
+      t.equal(handlerCalls, 0, 'the handler does not run')
       const reply = await built.send('GET', url, undefined, await built.bearer(ARTHUR))
       t.equal(reply.statusCode, 200)
       t.equal(reply.json<User>().email, ARTHUR)
-      t.equal(ran, 1)
+      t.equal(handlerCalls, 1)
     })
   }
 })
@@ -229,9 +229,9 @@ t.test(
 t.test('outside of the scope of the plugin, the guard replies 500 and the handler does not run', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
-  let ran = 0
+  let handlerCalls = 0
   const handler = async (): Promise<string> => {
-    ran++
+    handlerCalls++
     return 'secret'
   }
   await app.register(async (scope) => {
@@ -252,7 +252,7 @@ t.test('outside of the scope of the plugin, the guard replies 500 and the handle
     t.same(statusAndCode(await app.inject(url)), [500, 'FST_USERS_NOT_REGISTERED'], url)
   }
   t.same(statusAndCode(await app.inject('/inside')), UNAUTHENTICATED)
-  t.equal(ran, 0)
+  t.equal(handlerCalls, 0)
 })
 
 t.test('rows 30, 31, 32, 33, 34: each combination of guard options and user flags has its result', async (t) => {
@@ -358,9 +358,9 @@ t.test('BR-05: a guard with invalid arguments throws when it is created, so that
 
 t.test('a guard call with invalid arguments replies 500 and the handler does not run', async (t) => {
   const call = authenticate as (...args: unknown[]) => Promise<unknown>
-  let ran = 0
+  let handlerCalls = 0
   const handler = async (): Promise<string> => {
-    ran++
+    handlerCalls++
     return 'secret'
   }
   const invalidCalls: Record<string, [object, string]> = {
@@ -431,22 +431,22 @@ t.test('a guard call with invalid arguments replies 500 and the handler does not
   for (const [url, [, code]] of Object.entries(invalidCalls)) {
     t.same(statusAndCode(await built.send('GET', url, undefined, headers)), [500, code], url)
   }
-  t.equal(ran, 0)
+  t.equal(handlerCalls, 0)
 })
 
 t.test('a guard in the wrong hook of a route never admits a request', async (t) => {
-  let ran = 0
+  let handlerCalls = 0
   for (const guard of [authenticate, authenticate({})] as unknown[]) {
     const built = await buildApp(t, {}, (app) => {
       app.get('/x', { preParsing: guard } as object, async () => {
-        ran++
+        handlerCalls++
         return 'secret'
       })
     })
     const reply = await built.send('GET', '/x')
     t.ok(reply.statusCode >= 400, String(reply.statusCode))
   }
-  t.equal(ran, 0)
+  t.equal(handlerCalls, 0)
 })
 
 t.test('a route whose guard names an unknown backend is refused at registration', async (t) => {

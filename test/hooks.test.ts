@@ -334,7 +334,7 @@ t.test(
           let later = 0
           const built = await withArthur(t, { ...options }, (app) => {
             const isKnown = ({ email }: { email: string }): boolean => [ARTHUR, OTHER_SUPERUSER].includes(email)
-            let isThrowing = name !== 'onBeforeRegister' // the two users of the setup are created
+            let isThrowing = name !== 'onBeforeRegister' // the two existing users must be created
             if (name === 'onBeforeLogin') isThrowing = what.startsWith('log')
             addListener({ app }, name, ({ user }) => {
               if (!isThrowing && isKnown(user as { email: string })) return

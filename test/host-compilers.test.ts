@@ -163,7 +163,7 @@ async function build (t: Test, { server, set, addRoute }: Host, order: 'before' 
 for (const [name, host] of Object.entries(HOSTS)) {
   for (const order of ['before', 'after'] as const) {
     t.test(
-      `with ${name}, set ${order} the plugin, the application's route uses it and our routes do not`,
+      `only the application's route is affected by ${name}, set ${order} the plugin`,
       async (t) => {
         const app = await build(t, host, order)
         const post = async (url: string, payload: object): Promise<LightMyRequestResponse> =>

@@ -118,7 +118,7 @@ for (const [name, [status, make]] of Object.entries(PLUGIN_ERRORS)) {
         before (app) {
           let thrown = false
           app.addHook(hook as 'onRequest', async (request, reply) => {
-            // `as 'onRequest'`: the hooks differ only in parameters that are not used here
+            // The hooks differ only in parameters that are not used here.
             if (thrown) return
             thrown = true
             throw make(request, reply)

@@ -636,9 +636,9 @@ t.test(
     ]) {
       t.equal(await useToken(rotated, token), REFUSED, JSON.stringify(headerOf(token)))
     }
-    const without = await buildJwtApp(t, { keys: [c, b] }, { adapter })
-    t.equal(await useToken(without, tokenA), REFUSED)
-    t.equal(await useToken(without, tokenC), '200')
+    const withoutKeyA = await buildJwtApp(t, { keys: [c, b] }, { adapter })
+    t.equal(await useToken(withoutKeyA, tokenA), REFUSED)
+    t.equal(await useToken(withoutKeyA, tokenC), '200')
 
     const verifyOnly = await buildJwtApp(
       t,
@@ -663,14 +663,14 @@ t.test(
     await built.send('POST', '/auth/forgot-password', { email: ARTHUR })
     const reset = await built.tokenOf('onAfterForgotPassword')
 
-    const gone = await buildApp(t, { adapter, secret: k2 })
-    t.equal(await useToken(gone, session), REFUSED)
+    const newSecretApp = await buildApp(t, { adapter, secret: k2 })
+    t.equal(await useToken(newSecretApp, session), REFUSED)
     t.equal(
-      (await gone.send('POST', '/auth/verify', { token: verify })).json<{ code: string }>().code,
+      (await newSecretApp.send('POST', '/auth/verify', { token: verify })).json<{ code: string }>().code,
       'FST_USERS_VERIFY_USER_BAD_TOKEN'
     )
     t.equal(
-      (await gone.send('POST', '/auth/reset-password', { token: reset, password: 'excalibur-9' })).json<{
+      (await newSecretApp.send('POST', '/auth/reset-password', { token: reset, password: 'excalibur-9' })).json<{
         code: string
       }>().code,
       'FST_USERS_RESET_PASSWORD_BAD_TOKEN'
@@ -682,7 +682,7 @@ t.test(
     const fresh = await createToken(rotated)
     t.not(headerOf(fresh)['kid'], headerOf(session)['kid'])
     t.equal(await useToken(built, fresh), REFUSED)
-    t.equal(await useToken(gone, fresh), '200')
+    t.equal(await useToken(newSecretApp, fresh), '200')
     t.equal((await rotated.send('POST', '/auth/verify', { token: verify })).statusCode, 200)
     // The verification has invalidated the earlier reset token.
     await built.send('POST', '/auth/forgot-password', { email: ARTHUR })
