@@ -1,15 +1,9 @@
-/** Status, message and reply data of one error code. */
-export interface ErrorDefinition {
-  statusCode: number
-  /** `%s` is replaced by the arguments of the factory. */
-  message: string
-  /** Value of `detail` in the reply; default: the code without the prefix. */
-  detail?: string
-}
+import type { ErrorDefinition } from './contracts/errors.js'
 
 /**
- * All errors of the package. The key is the code without the prefix `FST_USERS_`; it is also the reply's `detail`
- * unless `detail` is set here. A test keeps the table in docs/errors.md equal to this one.
+ * The errors of the core. The key is the code without the prefix `FST_USERS_`; it is also the reply's `detail`
+ * unless `detail` is set here. A test keeps the table in docs/errors.md equal to this one. Features have
+ * their own definitions.
  */
 export const errorDefinitions = {
   // Replies of the user routes, with the codes of FastAPI Users.
@@ -50,9 +44,17 @@ export const errorDefinitions = {
     statusCode: 400,
     message: 'The user is the last active superuser. Make another user a superuser first.'
   },
-  LOGIN_PENDING: { statusCode: 403, message: 'The login needs a further step, which `detail` describes.' },
+  LOGIN_PENDING: {
+    statusCode: 403,
+    message: 'The login needs a further step, which `detail` describes.',
+    example: { code: 'SECOND_FACTOR' }
+  },
   INVALID_PASSWORD: { statusCode: 400, message: 'The password is refused. Choose another one: %s' },
-  INVALID_USER: { statusCode: 400, message: 'The user is not valid. Correct these values: %s' },
+  INVALID_USER: {
+    statusCode: 400,
+    message: 'The user is not valid. Correct these values: %s',
+    example: [{ path: '/display_name', keyword: 'text', message: 'must be well-formed Unicode without NUL' }]
+  },
   REFUSED: { statusCode: 403, message: 'A hook of the application refused the request.' },
   UNAUTHENTICATED: {
     statusCode: 401,
@@ -89,60 +91,6 @@ export const errorDefinitions = {
     statusCode: 500,
     message: 'An internal error occurred. The server log has the cause.',
     detail: 'Internal Server Error'
-  },
-  // Replies of the OAuth routes: first the codes of FastAPI Users, then those that it does not have.
-  OAUTH_NOT_AVAILABLE_EMAIL: {
-    statusCode: 400,
-    message: 'The provider returned no e-mail. Allow it to share the e-mail, or log in another way.'
-  },
-  OAUTH_USER_ALREADY_EXISTS: {
-    statusCode: 400,
-    message: 'A user with this e-mail exists already. Log in as this user and link the provider account.'
-  },
-  OAUTH_INVALID_STATE: {
-    statusCode: 400,
-    message: 'The login was started in another browser, is finished already, or took too long. Start again.'
-  },
-  ACCESS_TOKEN_DECODE_ERROR: {
-    statusCode: 400,
-    message: 'The parameter `state` of the login is not valid. Start the login again.'
-  },
-  ACCESS_TOKEN_ALREADY_EXPIRED: { statusCode: 400, message: 'The login took too long. Start again.' },
-  OAUTH_REFUSED: {
-    statusCode: 400,
-    message: 'The provider or the user refused the login. Start again and allow it.',
-    detail: 'Bad Request'
-  },
-  OAUTH_BAD_REDIRECT: {
-    statusCode: 400,
-    message: 'The URL to return to after the login is not allowed. Add it to the option `redirects`.'
-  },
-  OAUTH_ACCOUNT_ALREADY_LINKED: {
-    statusCode: 400,
-    message: 'Another user has linked this provider account. Unlink it there first.'
-  },
-  OAUTH_ACCOUNT_NOT_FOUND: {
-    statusCode: 404,
-    message: 'The user has no provider account with this id. Check the id.',
-    detail: 'Not Found'
-  },
-  OAUTH_LAST_LOGIN_METHOD: {
-    statusCode: 400,
-    message: 'The provider account is the only way to log in. Set a password first.'
-  },
-  OAUTH_PROFILE_INCOMPLETE: {
-    statusCode: 400,
-    message: "The provider's profile lacks values that a user needs. Complete the profile, or register: %s"
-  },
-  OAUTH_PROVIDER_FAILED: {
-    statusCode: 502,
-    message: "The provider's response cannot be used. Try again; the server log has the cause."
-  },
-  OAUTH_PROVIDER_UNAVAILABLE: { statusCode: 503, message: 'The provider does not answer. Try again later.' },
-  OAUTH_ISSUER_CHANGED: {
-    statusCode: 500,
-    message:
-      'The accounts of the provider "%s" belong to the issuer %s, not to %s. Give the new issuer another `name`, or list the old one in `formerIssuers` if both issuers use the same subject for each person.'
   },
   // Errors for the developer: wrong options and wrong calls.
   INVALID_OPTION: { statusCode: 500, message: 'Option %s: %s' },

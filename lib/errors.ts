@@ -1,37 +1,21 @@
 import createError from '@fastify/error'
 import { invalidField } from '../schemas/invalid-field.js'
-import { errorDefinitions, type ErrorDefinition } from './error-definitions.js'
+import type { ErrorDefinition, UsersError, UsersErrorFactory } from './contracts/errors.js'
+import { errorDefinitions } from './error-definitions.js'
+
+export type { UsersError } from './contracts/errors.js'
 
 type Word = keyof typeof errorDefinitions
 
-/** The codes of all errors of the package, for example for `switch`. */
-export type UsersErrorCode = `FST_USERS_${Word}`
-
-/** An error of the package, with its code, HTTP status and reply data. */
-export interface UsersError extends Error {
-  readonly code: UsersErrorCode
-  readonly statusCode: number
-  /** Value of `detail` in the reply: usually the code without `FST_USERS_`, sometimes an object with more data. */
-  readonly detail: unknown
-  /** Additional headers of the reply, such as `www-authenticate` or `retry-after`. */
-  readonly headers?: Record<string, string>
-  /** Fields whose values another row has; only for `FST_USERS_UNIQUE_VIOLATION`. */
-  readonly fields?: readonly string[]
+declare module './contracts/errors.js' {
+  interface UsersErrorCodes extends Readonly<Record<`FST_USERS_${Word}`, true>> {}
 }
 
-/** Optional properties of an error, besides its code, status and message. */
-export interface UsersErrorExtras {
-  detail?: unknown
-  headers?: Record<string, string>
-  fields?: readonly string[]
-  cause?: unknown
-}
-
-/** Creates an error with a fixed code. `args` replace the `%s` in its message. */
-export type UsersErrorFactory = (args?: readonly string[], extras?: UsersErrorExtras) => UsersError
-
-function define (word: Word): UsersErrorFactory {
-  const { statusCode, message, detail = word }: ErrorDefinition = errorDefinitions[word]
+/** Returns a function that creates errors with the code `FST_USERS_<word>`. */
+export function createErrorFactory (
+  word: string,
+  { statusCode, message, detail = word }: ErrorDefinition
+): UsersErrorFactory {
   const Base = createError(`FST_USERS_${word}`, message, statusCode)
   return function create (args = [], { cause, ...extras } = {}) {
     const error = new Base(...args, ...(cause === undefined ? [] : [{ cause }]))
@@ -40,27 +24,17 @@ function define (word: Word): UsersErrorFactory {
   }
 }
 
+function define (word: Word): UsersErrorFactory {
+  return createErrorFactory(word, errorDefinitions[word])
+}
+
 function withReason (word: Word): (reason: unknown) => UsersError {
   const create = define(word)
   return (reason) =>
     create([typeof reason === 'string' ? reason : 'see detail.reason'], { detail: { code: word, reason } })
 }
 
-/** One row of `errorTable`. */
-export interface ErrorTableEntry {
-  code: UsersErrorCode
-  statusCode: number
-  message: string
-  detail: string
-}
-
-/** All error codes with status, message and default `detail`, in the order of the table in docs/errors.md. */
-export const errorTable: readonly ErrorTableEntry[] = Object.entries(errorDefinitions).map(([word, definition]) => {
-  const { statusCode, message, detail = word }: ErrorDefinition = definition
-  return { code: `FST_USERS_${word as Word}`, statusCode, message, detail }
-})
-
-/** Returns true for an error of this package. */
+/** Returns true for an error of this package or of a feature. */
 export function isUsersError (error: unknown): error is UsersError {
   return (
     error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code.startsWith('FST_USERS_')
@@ -113,21 +87,6 @@ export function storeUnavailable (cause: unknown): UsersError {
 }
 export const FST_USERS_PASSWORD_QUEUE_FULL = define('PASSWORD_QUEUE_FULL')
 export const FST_USERS_INTERNAL_ERROR = define('INTERNAL_ERROR')
-export const FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL = define('OAUTH_NOT_AVAILABLE_EMAIL')
-export const FST_USERS_OAUTH_USER_ALREADY_EXISTS = define('OAUTH_USER_ALREADY_EXISTS')
-export const FST_USERS_OAUTH_INVALID_STATE = define('OAUTH_INVALID_STATE')
-export const FST_USERS_ACCESS_TOKEN_DECODE_ERROR = define('ACCESS_TOKEN_DECODE_ERROR')
-export const FST_USERS_ACCESS_TOKEN_ALREADY_EXPIRED = define('ACCESS_TOKEN_ALREADY_EXPIRED')
-export const FST_USERS_OAUTH_REFUSED = define('OAUTH_REFUSED')
-export const FST_USERS_OAUTH_BAD_REDIRECT = define('OAUTH_BAD_REDIRECT')
-export const FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED = define('OAUTH_ACCOUNT_ALREADY_LINKED')
-export const FST_USERS_OAUTH_ACCOUNT_NOT_FOUND = define('OAUTH_ACCOUNT_NOT_FOUND')
-export const FST_USERS_OAUTH_LAST_LOGIN_METHOD = define('OAUTH_LAST_LOGIN_METHOD')
-export const FST_USERS_OAUTH_PROFILE_INCOMPLETE = define('OAUTH_PROFILE_INCOMPLETE')
-export const FST_USERS_OAUTH_PROVIDER_FAILED = define('OAUTH_PROVIDER_FAILED')
-export const FST_USERS_OAUTH_PROVIDER_UNAVAILABLE = define('OAUTH_PROVIDER_UNAVAILABLE')
-/** Creates the error for a provider whose stored accounts belong to another issuer. */
-export const FST_USERS_OAUTH_ISSUER_CHANGED = define('OAUTH_ISSUER_CHANGED')
 export const FST_USERS_INVALID_OPTION = define('INVALID_OPTION')
 /** Creates the `TypeError` that `userSchemas` throws for a wrong custom field. */
 export const FST_USERS_INVALID_FIELD = ([reason = '']: readonly string[] = []): Error => invalidField(reason)

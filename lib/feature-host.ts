@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { ErrorDefinition } from './contracts/errors.js'
 import type { FeatureHost } from './contracts/feature-host.js'
 import type { DatabaseAdapter } from './contracts/database-adapter.js'
 import { isUnusableHash } from './passwords/index.js'
@@ -43,6 +44,10 @@ export function createFeatureHost ({ rules, store, log, keysFor, prepareScope }:
     hasPassword: ({ hashed_password: hash }) => !isUnusableHash(hash),
     reclaimUnverifiedUser: (id, context) => reclaimUnverifiedUser(rules, id, context),
     deleteRefusedUser: (row, context) => deleteRefusedUser(rules, row, context),
+    addErrors: (errors) => {
+      const registry = settings.errors as Map<string, ErrorDefinition> // created by resolveOptions
+      for (const [word, definition] of Object.entries(errors)) registry.set(word, definition)
+    },
     addRemoval: (remove) => {
       removals.push(remove)
     },

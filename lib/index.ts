@@ -93,19 +93,18 @@ export {
   type UserOf,
   type UserSchemas
 } from '../schemas/index.js'
+export { errorTable } from './error-registry.js'
 export {
-  errorTable,
   FST_USERS_INVALID_PASSWORD,
   FST_USERS_STORE_UNAVAILABLE,
   FST_USERS_UNIQUE_VIOLATION,
   isUsersError,
-  refuse,
-  type UsersError,
-  type UsersErrorCode
+  refuse
 } from './errors.js'
 export type * from './contracts/backend.js'
 export type * from './contracts/database-adapter.js'
 export type * from './contracts/definition.js'
+export type * from './contracts/errors.js'
 export type * from './contracts/events.js'
 export type * from './contracts/models.js'
 export type * from './contracts/password-helper.js'
@@ -130,6 +129,5 @@ export type {
 export type { Argon2Options, HashQueueOptions, PasswordPolicy, PasswordPolicyOptions } from './passwords/index.js'
 export type { JwtAlgorithm, JwtKeyOptions } from './tokens/index.js'
 export type { AdminOnly, CreateOnly, FieldAccess, IdValue, Marked, ReadOnly, UserFields } from '../schemas/index.js'
-export type { ErrorTableEntry, UsersErrorExtras, UsersErrorFactory } from './errors.js'
 export type { RouteGroupOptions } from './validation/options.js'
 export type { RouteGroupName, RouteSettings, TokenSettings } from './contracts/settings.js'

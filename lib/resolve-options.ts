@@ -4,6 +4,7 @@ import { checkName, checkRequiredOptions, isPasswordHelper, isUserSchemas } from
 import { FASTAPI_USERS_PASSWORDS, resolveCompatibility } from './compatibility.js'
 import type { BackendOptions } from './contracts/backend.js'
 import type { RouteGroupName, RouteSettings, Settings, TokenSettings } from './contracts/settings.js'
+import { createErrorRegistry } from './error-registry.js'
 import { FST_USERS_INVALID_OPTION } from './errors.js'
 import type { UsersOptions } from './options.js'
 import { argon2Passwords, passwordPolicy } from './passwords/index.js'
@@ -43,6 +44,7 @@ export function resolveOptions (
   const requireVerification = checkBoolean('requireVerification', options.requireVerification, false)
   const settings: Settings = {
     name,
+    errors: createErrorRegistry(),
     ...readFunctions(options),
     ...readChoices(options),
     ...readOrigins(options),

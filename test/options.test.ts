@@ -3,6 +3,7 @@ import { Type } from '@sinclair/typebox'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import * as errors from '../lib/errors.js'
+import { oauthErrors } from '../lib/features/oauth/errors.js'
 import users, {
   adminOnly,
   bearerTransport,
@@ -724,11 +725,16 @@ t.test('userSchemas refuses reserved or malformed names, and required fields tha
   t.doesNotThrow(() => userSchemas({ birth_year: createOnly(Type.Integer()), display_name: text }))
 })
 
-t.test('every error has a unique code, a status and a message, and is exported from errors.ts', async (t) => {
-  const makers: Record<string, unknown> = { ...errors, FST_USERS_REFUSED: () => refuse(403, 'NO', 'No.') }
-  const codes = errorTable.map(({ code }) => code)
+t.test('every error has a unique code, a status and a message, and has a factory', async (t) => {
+  const makers: Record<string, unknown> = {
+    ...errors,
+    ...oauthErrors,
+    FST_USERS_REFUSED: () => refuse(403, 'NO', 'No.')
+  }
+  const table = errorTable([{ errors: oauthErrors.definitions }])
+  const codes = table.map(({ code }) => code)
   t.equal(new Set(codes).size, codes.length)
-  for (const { code, statusCode, message } of errorTable) {
+  for (const { code, statusCode, message } of table) {
     t.match(code, /^FST_USERS_[A-Z]+(_[A-Z]+)*$/)
     t.ok(Number.isInteger(statusCode) && statusCode >= 400 && statusCode < 600, code)
     t.ok(message.length > 10 && message.endsWith('.') !== message.endsWith('%s'), code)

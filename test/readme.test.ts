@@ -108,15 +108,17 @@ t.test('every snippet runs', async (t) => {
   t.equal(status, 0, status === 0 ? 'none fails' : `${stdout}${stderr}`)
 })
 
-t.test('the table of errors equals errorTable', async (t) => {
-  t.strictSame(
-    rowsOf('All codes', read('docs/errors.md')).map(([code, status, message]) => ({
+t.test('the tables of errors equal errorTable()', async (t) => {
+  const errorsOf = (heading: string, page: string): object[] =>
+    rowsOf(heading, read(page)).map(([code, status, message]) => ({
       code: withoutBackticks(code),
       statusCode: Number(status),
       message
-    })),
-    library.errorTable.map(({ code, statusCode, message }) => ({ code, statusCode, message }))
-  )
+    }))
+  const defined = library
+    .errorTable([{ errors: oauthLibrary.oauthErrors.definitions }])
+    .map(({ code, statusCode, message }) => ({ code, statusCode, message }))
+  t.strictSame([...errorsOf('All codes', 'docs/errors.md'), ...errorsOf('Errors', 'docs/oauth.md')], defined)
 })
 
 t.test('the tables of options, guard flags, events and methods equal the types', async (t) => {
@@ -219,7 +221,14 @@ t.test('the page about OAuth names every option, route and provider', async (t) 
       )
     ].sort()
   )
-  const { defineProvider: _, oauth, oauthAccounts: _accounts, default: _default, ...providers } = oauthLibrary
+  const {
+    defineProvider: _,
+    oauth,
+    oauthAccounts: _accounts,
+    oauthErrors: _errors,
+    default: _default,
+    ...providers
+  } = oauthLibrary
   t.strictSame(
     rowsOf('Providers', page)
       .map(([name = '']) => /^`(\w+)`/.exec(name)?.[1])

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest }
 import type { CurrentPasswordBody } from '../../schemas/index.js'
 import type { DatabaseAdapter, NewRow, Row } from './database-adapter.js'
 import type { PurposeKey } from './definition.js'
+import type { ErrorDefinitions } from './errors.js'
 import type { EventContext, EventName, PendingLogin, UsersEvents } from './events.js'
 import type { Settings } from './settings.js'
 import type { UserReader } from './strategy.js'
@@ -76,6 +77,8 @@ export interface FeatureHost {
    * the user has changed meanwhile, only the login methods are deleted.
    */
   deleteRefusedUser(row: UserRow, context: CallContext): Promise<void>
+  /** Adds the errors of a feature, so that its routes can document them. */
+  addErrors(errors: ErrorDefinitions): void
   /** Adds a function that deletes the login methods that a feature stores for a user. */
   addRemoval(remove: Removal): void
   /** Deletes all login methods that features store for a user. */

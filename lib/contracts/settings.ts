@@ -1,4 +1,5 @@
 import type { MaybePromise } from './database-adapter.js'
+import type { ErrorRegistry } from './errors.js'
 import type { PasswordHelper } from './password-helper.js'
 import type { User } from './user.js'
 import type { UserSchemas } from '../../schemas/index.js'
@@ -44,6 +45,8 @@ export interface Settings {
   readonly name: string
   readonly schemas: UserSchemas
   readonly clock: Clock
+  /** The errors of the plugin and its features. */
+  readonly errors: ErrorRegistry
   readonly passwords: PasswordHelper
   readonly validatePassword: ValidatePassword
   readonly requireVerification: boolean

@@ -1,12 +1,12 @@
 import { STATUS_CODES } from 'node:http'
 import { Type, type TSchema } from '@sinclair/typebox'
 import { CODES, component, ErrorReply } from '../../schemas/index.js'
+import type { ErrorRegistry, UsersErrorCode, WordOf } from '../contracts/errors.js'
 import type { Settings } from '../contracts/settings.js'
-import { errorTable, type UsersErrorCode } from '../errors.js'
+import { FST_USERS_INVALID_OPTION } from '../errors.js'
 
-type UsersWord = UsersErrorCode extends `FST_USERS_${infer W}` ? W : never
-/** An error code without its prefix: a code of the plugin, or one of Fastify's errors about a body. */
-export type ErrorWord = UsersWord | 'BODY_TOO_LARGE' | 'INVALID_MEDIA_TYPE' | 'VALIDATION'
+/** An error code without its prefix: a code of the plugin or a feature, or one of Fastify's errors about a body. */
+export type ErrorWord = WordOf<UsersErrorCode> | 'BODY_TOO_LARGE' | 'INVALID_MEDIA_TYPE' | 'VALIDATION'
 
 /** Errors of a body that the route does not read. */
 export const UNREAD_BODY_ERRORS = [
@@ -25,14 +25,15 @@ export const CONFIRM_ERRORS = [
 
 /**
  * Returns the response schemas of the errors of a route, by status. Each refers to the component `Error` and has the
- * codes of the status with an example for each. 500 and 503 are added to every route.
+ * codes of the status with an example for each. 500 and 503 are added to every route. Throws
+ * `FST_USERS_INVALID_OPTION` for a word that neither the plugin nor a feature defines.
  */
 export function errorReplies (
-  { errorStyle, errorHandler }: Settings,
+  { errorStyle, errorHandler, errors }: Settings,
   ...words: readonly ErrorWord[]
 ): Record<number, object> {
   const named = new Set<string>([...words, 'INTERNAL_ERROR', 'STORE_UNAVAILABLE'])
-  const refusals = REFUSALS.filter(({ word }) => named.has(word)).map((refusal) =>
+  const refusals = refusalsOf(errors, named).map((refusal) =>
     errorStyle === 'fastapi' ? toFastapi(refusal, named) : refusal
   )
   const statuses = new Set(refusals.map(({ statusCode }) => statusCode))
@@ -61,18 +62,8 @@ interface Refusal {
 
 const REASON = 'Use at least 8 characters.'
 
-/** Examples of `detail` for errors whose detail is not a string. */
-const DETAILS: Record<string, unknown> = {
-  INVALID_USER: [{ path: '/display_name', keyword: 'text', message: 'must be well-formed Unicode without NUL' }],
-  LOGIN_PENDING: { code: 'SECOND_FACTOR' }
-}
-
-const REFUSALS: readonly Refusal[] = [
-  ...errorTable.map(({ code, statusCode, message, detail }) => {
-    const word = code.replace('FST_USERS_', '')
-    const given = message.includes('%s') ? { code: detail, reason: REASON } : detail
-    return { word, code, statusCode, message: message.replace('%s', REASON), detail: DETAILS[word] ?? given }
-  }),
+/** Errors of Fastify. */
+const FASTIFY_REFUSALS: readonly Refusal[] = [
   {
     word: 'VALIDATION',
     code: 'FST_ERR_VALIDATION',
@@ -95,6 +86,23 @@ const REFUSALS: readonly Refusal[] = [
     detail: 'Unsupported Media Type'
   }
 ]
+
+/** Returns the named errors, in the order of their definition. */
+function refusalsOf (errors: ErrorRegistry, named: ReadonlySet<string>): readonly Refusal[] {
+  const unknown = [...named].find((word) => !errors.has(word) && FASTIFY_REFUSALS.every((own) => own.word !== word))
+  if (unknown !== undefined) throw FST_USERS_INVALID_OPTION(['errorReplies', `there is no error code ${unknown}`])
+  const defined = [...errors].map(([word, { statusCode, message, detail = word, example }]) => {
+    const usual = message.includes('%s') ? { code: detail, reason: REASON } : detail
+    return {
+      word,
+      code: `FST_USERS_${word}`,
+      statusCode,
+      message: message.replace('%s', REASON),
+      detail: example ?? usual
+    }
+  })
+  return [...defined, ...FASTIFY_REFUSALS].filter(({ word }) => named.has(word))
+}
 
 function fastifyReply (refusals: readonly Refusal[]): object {
   return Type.Object(ErrorReply.properties, {

@@ -309,5 +309,5 @@ if (isUsersError(late)) {
     case 'FST_USERS_LOGIN_BAD_PASSWORD': break
   }
 }
-same<Equal<(typeof errorTable)[number]['code'], UsersErrorCode>>()
+same<Equal<ReturnType<typeof errorTable>[number]['code'], UsersErrorCode>>()
 usersOpenapi(smallest).openapi.openapi satisfies '3.1.0'

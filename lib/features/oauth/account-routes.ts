@@ -4,7 +4,7 @@ import { CurrentPasswordBody, oauthAccountRead } from '../../../schemas/index.js
 import { authenticate, currentUser } from '../../authentication/index.js'
 import type { FeatureHost } from '../../contracts/feature-host.js'
 import type { UserId } from '../../contracts/user.js'
-import { FST_USERS_OAUTH_ACCOUNT_NOT_FOUND } from '../../errors.js'
+import { FST_USERS_OAUTH_ACCOUNT_NOT_FOUND } from './errors.js'
 import {
   CONFIRM_ERRORS,
   describeRoute,

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { UserId } from '../../contracts/user.js'
-import { FST_USERS_OAUTH_PROVIDER_FAILED, isUsersError } from '../../errors.js'
+import { isUsersError } from '../../errors.js'
+import { FST_USERS_OAUTH_PROVIDER_FAILED } from './errors.js'
 import type { AccountRow } from './account-model.js'
 import type { OauthAccounts, ProviderClient, ProviderTokens } from './contracts.js'
 import type { AccountRules } from './resolve.js'

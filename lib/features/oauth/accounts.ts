@@ -4,6 +4,7 @@ import type { AccountRow } from './account-model.js'
 import { createAccountRows, vouchesFor } from './account-rows.js'
 import { createTokenReader } from './account-tokens.js'
 import type { AccountSettings, OauthAccounts, ProviderClient } from './contracts.js'
+import { oauthErrors } from './errors.js'
 import { createIssuers, type Issuers } from './issuers.js'
 import { linkAccount, listAccounts, unlinkAccount } from './link.js'
 import { resolveUser, type AccountRules } from './resolve.js'
@@ -15,6 +16,7 @@ export function createOauthAccounts (
   settings: AccountSettings,
   clients: ReadonlyMap<string, ProviderClient>
 ): OauthAccounts {
+  host.addErrors(oauthErrors.definitions)
   const vault = createTokenVault(settings, host.settings)
   const accounts = createAccountRows(host, vault)
   const issuers = createIssuers(host)

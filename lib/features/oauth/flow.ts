@@ -1,14 +1,8 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { CallbackQuery } from '../../../schemas/index.js'
-import {
-  FST_USERS_BAD_REQUEST,
-  FST_USERS_OAUTH_BAD_REDIRECT,
-  FST_USERS_OAUTH_INVALID_STATE,
-  FST_USERS_OAUTH_REFUSED,
-  isUsersError,
-  type UsersError
-} from '../../errors.js'
+import { FST_USERS_BAD_REQUEST, isUsersError, type UsersError } from '../../errors.js'
+import { FST_USERS_OAUTH_BAD_REDIRECT, FST_USERS_OAUTH_INVALID_STATE, FST_USERS_OAUTH_REFUSED } from './errors.js'
 import { generateOpaqueToken, isSameSecret } from '../../tokens/index.js'
 import type { BrowserCookie } from './browser-cookie.js'
 import { errorCodeOf, isRefusal, sendBrowser, withError } from './browser-reply.js'

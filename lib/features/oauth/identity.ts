@@ -1,4 +1,4 @@
-import { FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL, FST_USERS_OAUTH_PROVIDER_FAILED } from '../../errors.js'
+import { FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL, FST_USERS_OAUTH_PROVIDER_FAILED } from './errors.js'
 import { ACCOUNT_TEXT_MAX_LENGTH } from './account-model.js'
 import type { Identity } from './contracts.js'
 

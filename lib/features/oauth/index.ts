@@ -26,6 +26,7 @@ import { createStates } from './state.js'
 import { createTransactions } from './transactions.js'
 
 export * from './providers/index.js'
+export { oauthErrors } from './errors.js'
 export type * from './contracts.js'
 export type { OauthCookieOptions, OauthOptions, OauthRouteGroup } from './options.js'
 

@@ -1,6 +1,7 @@
 import type { FeatureHost } from '../../contracts/feature-host.js'
 import type { Model } from '../../contracts/models.js'
-import { FST_USERS_OAUTH_ISSUER_CHANGED, isUsersError } from '../../errors.js'
+import { isUsersError } from '../../errors.js'
+import { FST_USERS_OAUTH_ISSUER_CHANGED } from './errors.js'
 import type { Provider } from './contracts.js'
 
 const ISSUER_MAX_LENGTH = 2048

@@ -1,11 +1,11 @@
 import type { CallContext } from '../../contracts/users-api.js'
 import type { User, UserId, UserRow } from '../../contracts/user.js'
+import { FST_USERS_UNAUTHENTICATED } from '../../errors.js'
 import {
   FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED,
   FST_USERS_OAUTH_ACCOUNT_NOT_FOUND,
-  FST_USERS_OAUTH_LAST_LOGIN_METHOD,
-  FST_USERS_UNAUTHENTICATED
-} from '../../errors.js'
+  FST_USERS_OAUTH_LAST_LOGIN_METHOD
+} from './errors.js'
 import { toAccount, type AccountRow } from './account-model.js'
 import type { Identity, OauthAccount } from './contracts.js'
 import { checkIdentity } from './identity.js'

@@ -3,14 +3,12 @@ import type { EventContext } from '../../contracts/events.js'
 import type { FeatureHost } from '../../contracts/feature-host.js'
 import type { CallContext } from '../../contracts/users-api.js'
 import type { UserId, UserRow } from '../../contracts/user.js'
+import { FST_USERS_LOGIN_USER_NOT_VERIFIED, FST_USERS_STORE_UNAVAILABLE, isUsersError } from '../../errors.js'
 import {
-  FST_USERS_LOGIN_USER_NOT_VERIFIED,
   FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL,
   FST_USERS_OAUTH_PROFILE_INCOMPLETE,
-  FST_USERS_OAUTH_USER_ALREADY_EXISTS,
-  FST_USERS_STORE_UNAVAILABLE,
-  isUsersError
-} from '../../errors.js'
+  FST_USERS_OAUTH_USER_ALREADY_EXISTS
+} from './errors.js'
 import { parseEmail, parseNewEmail } from '../../users/index.js'
 import { toAccount, type AccountRow } from './account-model.js'
 import type { AccountRows } from './account-rows.js'

@@ -1,10 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { FeatureHost } from '../../contracts/feature-host.js'
-import {
-  FST_USERS_ACCESS_TOKEN_ALREADY_EXPIRED,
-  FST_USERS_ACCESS_TOKEN_DECODE_ERROR,
-  type UsersError
-} from '../../errors.js'
+import { type UsersError } from '../../errors.js'
+import { FST_USERS_ACCESS_TOKEN_ALREADY_EXPIRED, FST_USERS_ACCESS_TOKEN_DECODE_ERROR } from './errors.js'
 import { checkJwtKey, createJwtCodec } from '../../tokens/index.js'
 
 /** The claims of a state. */

@@ -84,7 +84,7 @@ export const me = () => currentUser(request)
 export const authentication = () => request.authentication
 export const api = () => app.users
 export const { login, create, update } = app.users
-export const errors = [library.errorTable, library.FST_USERS_INVALID_PASSWORD, library.FST_USERS_UNIQUE_VIOLATION, library.refuse(400, 'NO', 'No.')] as const
+export const errors = [library.errorTable(), library.FST_USERS_INVALID_PASSWORD, library.FST_USERS_UNIQUE_VIOLATION, library.refuse(400, 'NO', 'No.')] as const
 export const asError = (error: unknown) => library.isUsersError(error) ? error : null
 export async function buildApp () {
   const app = Fastify()

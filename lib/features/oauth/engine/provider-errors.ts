@@ -1,9 +1,5 @@
-import {
-  FST_USERS_OAUTH_PROVIDER_FAILED,
-  FST_USERS_OAUTH_PROVIDER_UNAVAILABLE,
-  isUsersError,
-  type UsersError
-} from '../../../errors.js'
+import { isUsersError, type UsersError } from '../../../errors.js'
+import { FST_USERS_OAUTH_PROVIDER_FAILED, FST_USERS_OAUTH_PROVIDER_UNAVAILABLE } from '../errors.js'
 
 const RETRY_AFTER_SECONDS = '10'
 /** Text that is harmless in a log. */

@@ -1,4 +1,4 @@
-import { FST_USERS_OAUTH_REFUSED } from '../../../errors.js'
+import { FST_USERS_OAUTH_REFUSED } from '../errors.js'
 import { defineProvider, type ProviderOptions } from './define-provider.js'
 import { optional, textMatching } from './option-checks.js'
 import { openidProfile } from './profiles.js'

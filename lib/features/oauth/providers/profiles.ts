@@ -1,4 +1,4 @@
-import { FST_USERS_OAUTH_PROVIDER_FAILED } from '../../../errors.js'
+import { FST_USERS_OAUTH_PROVIDER_FAILED } from '../errors.js'
 import type { ProviderApi, ProviderProfile } from '../contracts.js'
 import { isObject } from './option-checks.js'
 

@@ -1,6 +1,7 @@
 import type { FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import type { AuthorizeQuery } from '../../../../schemas/index.js'
-import { FST_USERS_BAD_REQUEST, FST_USERS_OAUTH_BAD_REDIRECT } from '../../../errors.js'
+import { FST_USERS_BAD_REQUEST } from '../../../errors.js'
+import { FST_USERS_OAUTH_BAD_REDIRECT } from '../errors.js'
 import type { Provider } from '../contracts.js'
 import type { FlowStart } from '../flow.js'
 import type { OauthSettings } from '../options.js'
