@@ -62,9 +62,9 @@ interface Engine {
   /** The query that reads the column names of the user table. */
   columns: string
   /** The statements that create an existing table for the adapter to use. */
-  people: string[]
+  existingTable: string[]
   /** The statements that create an index whose name the adapter needs. Set where table creation is transactional. */
-  spoil?: string[]
+  conflictingStatements?: string[]
 }
 
 const createTables = true
@@ -154,8 +154,8 @@ const engines: Engine[] = [
     options: {},
     make: () => makeSqlite(directory),
     columns: "SELECT name FROM pragma_table_info('user')",
-    people: createPeople,
-    spoil: blockingStatements
+    existingTable: createPeople,
+    conflictingStatements: blockingStatements
   },
   {
     name: 'PostgreSQL',
@@ -163,8 +163,8 @@ const engines: Engine[] = [
     make: makePostgres,
     columns:
       'SELECT attname AS name FROM pg_attribute WHERE attrelid = \'"user"\'::regclass AND attnum > 0 ORDER BY attnum',
-    people: createPeople,
-    spoil: blockingStatements
+    existingTable: createPeople,
+    conflictingStatements: blockingStatements
   },
   {
     name: 'MySQL',
@@ -172,7 +172,7 @@ const engines: Engine[] = [
     make: makeMysql,
     columns:
       "SELECT COLUMN_NAME AS name FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = database() AND TABLE_NAME = 'user' AND EXTRA NOT LIKE '%GENERATED%' ORDER BY ORDINAL_POSITION",
-    people: [
+    existingTable: [
       'CREATE TABLE People (uid VARCHAR(36) PRIMARY KEY, `E Mail` VARCHAR(320) UNIQUE, hash TEXT, active BOOLEAN, is_superuser BOOLEAN, is_verified BOOLEAN) COLLATE utf8mb4_general_ci'
     ]
   }
@@ -376,10 +376,10 @@ for (const engine of engines) {
         'the message names the command that creates them'
       )
       await t.rejects(opened(db, models, { createTables: false }), { code: 'FST_USERS_TABLE_MISMATCH' })
-      for (const statement of engine.spoil ?? []) await sql.raw(statement).execute(db)
-      if (engine.spoil !== undefined) await t.rejects(opened(db), { message: /already exists/ })
+      for (const statement of engine.conflictingStatements ?? []) await sql.raw(statement).execute(db)
+      if (engine.conflictingStatements !== undefined) await t.rejects(opened(db), { message: /already exists/ })
       await t.rejects(db.selectFrom('user').selectAll().execute(), { message: /no such table|does(?: not|n't) exist/ })
-      if (engine.spoil !== undefined) await sql.raw('DROP TABLE mine').execute(db)
+      if (engine.conflictingStatements !== undefined) await sql.raw('DROP TABLE mine').execute(db)
       await t.resolves(Promise.all(Array.from({ length: 4 }, () => opened(db))))
       await t.resolves(opened(db, models, {}))
     }
@@ -390,7 +390,7 @@ for (const engine of engines) {
     options,
     async (t) => {
       const db = (await makeStore(t, engine)).instance()
-      for (const statement of engine.people) await sql.raw(statement).execute(db)
+      for (const statement of engine.existingTable) await sql.raw(statement).execute(db)
       const adopted = await opened(db, [Person], {
         tables: {
           user: { table: 'People', columns: { id: 'uid', email: 'E Mail', hashed_password: 'hash', is_active: 'active' } }
@@ -593,14 +593,14 @@ t.test(
   postgresOptions,
   async (t) => {
     const { schema, drop } = await makeSchema()
-    const strange = (oid: number): ((value: string) => unknown) =>
+    const customParser = (oid: number): ((value: string) => unknown) =>
       [16, 20, 21, 23, 114, 700, 701, 1082, 1114, 1184, 1700, 3802].includes(oid)
         ? () => ({ parsed: 'by the application' })
         : (value) => value
     const pool = new pg.Pool({
       ...configOf(schema),
       options: `-c search_path=${schema} -c TimeZone=Asia/Kathmandu -c DateStyle=SQL,DMY`,
-      types: { getTypeParser: strange } as unknown as pg.CustomTypesConfig
+      types: { getTypeParser: customParser } as unknown as pg.CustomTypesConfig
     })
     t.teardown(async () => {
       await pool.end()

@@ -449,9 +449,9 @@ t.test(
     }
     await fastify.users.update(id, { is_verified: true })
     t.equal((await login('jwt', ARTHUR)).statusCode, 200)
-    const lax = await app(t)
-    await lax.create()
-    t.equal((await lax.login('jwt', ARTHUR)).statusCode, 200, 'without required verification the login succeeds')
+    const withoutVerification = await app(t)
+    await withoutVerification.create()
+    t.equal((await withoutVerification.login('jwt', ARTHUR)).statusCode, 200, 'without required verification the login succeeds')
   }
 )
 

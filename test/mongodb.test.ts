@@ -994,7 +994,7 @@ t.test(
     peer.onCommand(() => undefined)
     await recovered()
     await peer.stop()
-    t.strictSame(await replies(), [503, 503, 503, 503, 503, 503], 'gone')
+    t.strictSame(await replies(), [503, 503, 503, 503, 503, 503], 'the server is down')
     await peer.start()
     await recovered()
     t.equal(peer.collection('app', 'User').documents.length, 1, 'no user was created by the failed requests')

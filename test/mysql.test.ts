@@ -245,14 +245,14 @@ t.test(
       [{}, 'SET unique_checks = 0', /unique_checks/]
     ]
     for (const [config, sql, problem] of cases) {
-      const strange = callbacks.createPool(mysqlConfigOf(database, config))
+      const customPool = callbacks.createPool(mysqlConfigOf(database, config))
       if (sql !== '') {
-        strange.on('connection', (connection) => {
+        customPool.on('connection', (connection) => {
           connection.query(sql)
         })
       }
-      await t.rejects(opened(strange.promise()), { ...invalid, message: problem }, `${sql}${JSON.stringify(config)}`)
-      await strange.promise().end()
+      await t.rejects(opened(customPool.promise()), { ...invalid, message: problem }, `${sql}${JSON.stringify(config)}`)
+      await customPool.promise().end()
     }
     t.strictSame(await tableNames(pool), [])
   }
@@ -298,8 +298,8 @@ t.test(
       { queryFormat: () => 'SELECT 1' }
     ]
     for (const [position, config] of configs.entries()) {
-      const strange = mysql2.createPool(mysqlConfigOf(database, config))
-      const other = await opened(strange)
+      const customPool = mysql2.createPool(mysqlConfigOf(database, config))
+      const other = await opened(customPool)
       const name = JSON.stringify(config)
       t.strictSame(
         await other.findOne(User, {
@@ -327,7 +327,7 @@ t.test(
       t.equal(await other.delete(AccessToken, { user_id: user['id'] as string }), 1)
       const [owner] = models.filter(({ name }) => name === 'person_integer') as [Model]
       t.type((await other.create(owner, { email: `${position}@x.org` }))['id'], 'number')
-      await strange.end()
+      await customPool.end()
     }
     t.strictSame([...new Set(await column(pool, raw))], stored)
   }
@@ -584,11 +584,11 @@ t.test(
     const time = new Date('2026-03-29T02:30:00.987Z')
     const zones = ["'+00:00'", "'+05:45'", "'-11:00'", "'SYSTEM'"]
     for (const zone of zones) {
-      const strange = callbacks.createPool(mysqlConfigOf(database, { timezone: '-03:00' }))
-      strange.on('connection', (connection) => {
+      const customPool = callbacks.createPool(mysqlConfigOf(database, { timezone: '-03:00' }))
+      customPool.on('connection', (connection) => {
         connection.query(`SET time_zone = ${zone}`)
       })
-      const adapter = await opened(strange.promise(), [Person, Token])
+      const adapter = await opened(customPool.promise(), [Person, Token])
       const user =
         (await adapter.findOne(Person, {})) ??
         (await adapter.create(Person, {
@@ -622,11 +622,11 @@ t.test(
       t.equal(await adapter.update(Token, { token: zone, created_at: whole }, { fine: new Date(0.5e12) }), 1)
       t.hasStrict(await adapter.findOne(Token, { token: zone, fine: { lt: whole } }), { fine: new Date(0.5e12) })
       t.strictSame(
-        await column(strange.promise(), `SELECT @@time_zone = ${zone} FROM user`),
+        await column(customPool.promise(), `SELECT @@time_zone = ${zone} FROM user`),
         [1],
         'the session keeps its time zone'
       )
-      await strange.promise().end()
+      await customPool.promise().end()
     }
     t.strictSame(
       await column(

@@ -111,13 +111,13 @@ const BROKEN: Record<string, (document: ApiDocument) => void> = {
   'no info': (document) => {
     delete (document as { info?: object }).info
   },
-  'a scheme of no kind': ({ components }) => {
+  'a security scheme of an unknown type': ({ components }) => {
     components.securitySchemes.jwt = { type: 'magic' }
   },
   'a component name with a space': ({ components }) => {
     components.schemas['User Read'] = components.schemas.UserRead as never
   },
-  'security that is no list': ({ paths }) => {
+  'security that is not an array': ({ paths }) => {
     Object.assign(paths['/users/me']?.get as object, { security: { jwt: [] } })
   }
 }
@@ -428,7 +428,6 @@ t.test('row 87: login documents and takes its body in three forms', async (t) =>
 
 // Compares the document with the running application: each request below is sent to each operation, and each reply is
 // looked up in the document.
-// up.
 
 type Request = Omit<InjectOptions, 'headers'> & { headers: Record<string, string> }
 

@@ -173,10 +173,10 @@ t.test('the hash queue', async (t) => {
     const keepAlive = setInterval(() => {}, 1000)
     t.teardown(() => clearInterval(keepAlive))
     await t.rejects(run(late.work), { ...queueFull, headers: { 'retry-after': '1' } })
-    const next = run(async () => 'in the place of the late one')
+    const next = run(async () => 'runs in the freed place')
     running.end()
     await first
-    t.equal(await next, 'in the place of the late one')
+    t.equal(await next, 'runs in the freed place')
     t.notOk(late.begun)
   })
 

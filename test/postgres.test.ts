@@ -339,13 +339,13 @@ t.test(
       await column(pool, "SELECT to_char(seen_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') FROM \"user\""),
       ['2026-11-21 01:52:56.005000']
     )
-    const strange = new pg.Pool({
+    const customPool = new pg.Pool({
       ...configOf(schema, { max: 1 }),
       options: `-c search_path=${schema} -c TimeZone=Asia/Kathmandu -c DateStyle=SQL,DMY`,
       types: { getTypeParser: () => () => 'parsed by the application' } as unknown as pg.CustomTypesConfig
     })
-    t.teardown(() => strange.end())
-    const other = await opened(strange)
+    t.teardown(() => customPool.end())
+    const other = await opened(customPool)
     t.strictSame(await other.findOne(User, { id: user['id'] as string, seen_at }), user)
     await pool.query('UPDATE "user" SET seen_at = \'2026-11-21 01:52:56.545992+00\'')
     t.hasStrict(
@@ -374,9 +374,9 @@ t.test(
       [{ options: `-c search_path=${schema} -c extra_float_digits=0` }, /extra_float_digits/]
     ]
     for (const [config, problem] of cases) {
-      const strange = new pg.Pool(configOf(schema, config))
-      await t.rejects(opened(strange), { code: 'FST_USERS_INVALID_OPTION', message: problem }, JSON.stringify(config))
-      await strange.end()
+      const customPool = new pg.Pool(configOf(schema, config))
+      await t.rejects(opened(customPool), { code: 'FST_USERS_INVALID_OPTION', message: problem }, JSON.stringify(config))
+      await customPool.end()
     }
     t.strictSame(await column(pool, "SELECT to_regclass('accesstoken')::text"), [null])
   }

@@ -14,7 +14,6 @@ import { backends, fastPasswords, SECRET } from './helpers/build-app.js'
 
 // A snippet marked ```ts is a complete module. One marked ```ts partial gets imports and an application in front. All
 // snippets are type-checked against the sources and run.
-// Both are type-checked against the sources, and run.
 interface Snippet {
   name: string
   text: string

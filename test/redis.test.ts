@@ -102,7 +102,7 @@ const setKeys = async (prefix: string): Promise<string[]> =>
   (await keysOf(prefix)).filter((key) => key.startsWith(`${prefix}user:`))
 
 /** Returns all keys with a prefix and their values as text. */
-async function dump (prefix: string): Promise<string> {
+async function readAllText (prefix: string): Promise<string> {
   const parts = []
   for (const key of await keysOf(prefix)) {
     parts.push(key, (await raw.type(key)) === 'zset' ? (await raw.zrange(key, 0, '-1')).join(' ') : await raw.get(key))
@@ -206,7 +206,7 @@ for (const kind of CLIENTS) {
         t.equal(key, prefix + createHash('sha256').update(`users:redis\n${token}`).digest('base64url'))
         t.match(await raw.get(key), new RegExp(`^[A-Za-z0-9_-]+:${String(id)}$`))
         t.ok(isLifetime(await raw.ttl(key)))
-        const all = await dump(prefix)
+        const all = await readAllText(prefix)
         const bytes = Buffer.from(token, 'base64url')
         for (const form of [
           token,
@@ -441,7 +441,7 @@ t.test('events that end sessions', { skip }, async (t) => {
     endSessions: (app, id) => app.app.users.endSessions(id),
     'a password change by the user': (app, _id, token) =>
       app.send('PATCH', '/users/me', { password: NEW_PASSWORD }, bearerHeader(token)),
-    'a password change by code': (app, id) => app.app.users.update(id, { password: NEW_PASSWORD }),
+    'a password change by app.users.update': (app, id) => app.app.users.update(id, { password: NEW_PASSWORD }),
     async 'a password reset' (app) {
       await app.send('POST', '/auth/forgot-password', { email: ARTHUR })
       await app.send('POST', '/auth/reset-password', {

@@ -84,7 +84,7 @@ t.test('events that end sessions', async (t) => {
       app.send('PATCH', '/users/me', { password: PASSWORD }, await session(app, 'db-cookie')),
     'a password change by a superuser': async (app, { id }) =>
       app.send('PATCH', `/users/${String(id)}`, { password: NEW_PASSWORD }, await asAdmin(app)),
-    'a password change by code': (app, { id }) => app.app.users.update(id, { password: NEW_PASSWORD }),
+    'a password change by app.users.update': (app, { id }) => app.app.users.update(id, { password: NEW_PASSWORD }),
     'a password reset': async (app) =>
       app.send('POST', '/auth/reset-password', { token: await resetToken(app), password: NEW_PASSWORD }),
     deactivation: async (app, { id }) =>
@@ -97,7 +97,7 @@ t.test('events that end sessions', async (t) => {
       app.send('PATCH', '/users/me', { email: 'new@camelot.bt' }, await session(app, 'jwt-bearer')),
     'a change of the e-mail by a superuser': async (app, { id }) =>
       app.send('PATCH', `/users/${String(id)}`, { email: 'new@camelot.bt' }, await asAdmin(app)),
-    'a change of the e-mail by code': (app, { id }) => app.app.users.update(id, { email: 'new@camelot.bt' }),
+    'a change of the e-mail by app.users.update': (app, { id }) => app.app.users.update(id, { email: 'new@camelot.bt' }),
     'a verification by mail': async (app) => app.send('POST', '/auth/verify', { token: await verifyToken(app) }),
     'a verification by a superuser': async (app, { id }) =>
       app.send('PATCH', `/users/${String(id)}`, { is_verified: true }, await asAdmin(app)),
@@ -106,7 +106,7 @@ t.test('events that end sessions', async (t) => {
     endSessions: (app, user) => app.app.users.endSessions(user)
   }
   const keeps: Record<string, Act> = {
-    'a change of nothing': async (app, { id }) => app.app.users.update(id, {}),
+    'an empty change': async (app, { id }) => app.app.users.update(id, {}),
     'a change of the case of the e-mail': (app, { id }) =>
       app.app.users.update(id, { email: 'King.Arthur@camelot.bt' }),
     'a change of other flags': (app, { id }) =>
@@ -227,11 +227,11 @@ t.test('events that end sessions', async (t) => {
             backend: name
           })
         }
-        const strange = await buildAppWithSessions(t)
-        const admins = await session(strange.app, name, ADMIN)
-        const other = await strange.app.send('POST', '/auth/verify', { token: await verifyToken(strange.app) }, admins)
+        const second = await buildAppWithSessions(t)
+        const admins = await session(second.app, name, ADMIN)
+        const other = await second.app.send('POST', '/auth/verify', { token: await verifyToken(second.app) }, admins)
         t.strictSame(
-          [other.statusCode, other.headers['set-cookie'], await statusOf(strange.app, admins)],
+          [other.statusCode, other.headers['set-cookie'], await statusOf(second.app, admins)],
           [200, undefined, 200],
           `${name}: another user's session is unchanged`
         )
@@ -746,7 +746,7 @@ t.test('a parallel login and', async (t) => {
   > = {
     'a password change': { act: ({ app, id }) => app.app.users.update(id, { password: NEW_PASSWORD }) },
     'a password reset': { act: ({ app, token }) => app.app.users.resetPassword(token, NEW_PASSWORD) },
-    'a deactivation that is taken back': {
+    'a deactivation and reactivation': {
       act: ({ app, id }) => app.app.users.update(id, { is_active: false }),
       after: ({ app, id }) => app.app.users.update(id, { is_active: true })
     },
@@ -846,11 +846,11 @@ t.test(
         act: ({ app }, { token }) => app.users.resetPassword(token, 'guinevere-reset'),
         wins: 'guinevere-reset'
       },
-      'a password change by code': {
+      'a password change by app.users.update': {
         act: ({ app }, { id }) => app.users.update(id, { password: 'guinevere-code' }),
         wins: 'guinevere-code'
       },
-      'a deactivation that is taken back': {
+      'a deactivation and reactivation': {
         act: ({ app }, { id }) => app.users.update(id, { is_active: false }),
         after: ({ app }, { id }) => app.users.update(id, { is_active: true })
       },

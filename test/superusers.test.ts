@@ -59,27 +59,27 @@ for (const [store, make] of Object.entries({
     `USR-07, RACE-01: parallel demotions, deactivations and deletions always leave an active superuser (${store})`,
     async (t) => {
       const emails = [ARTHUR, MERLIN, 'morgana@camelot.bt']
-      interface Knight {
+      interface Superuser {
         id: string
         headers: { authorization: string }
       }
-      type Act = (app: TestApp, own: Knight, next: Knight) => Promise<unknown>
+      type Act = (app: TestApp, own: Superuser, next: Superuser) => Promise<unknown>
       const actions: Record<string, Act> = {
         'demote themselves': ({ send }, { id, headers }) =>
           send('PATCH', `/users/${id}`, { is_superuser: false }, headers),
-        'remove themselves': ({ send }, { id, headers }) => send('DELETE', `/users/${id}`, undefined, headers),
+        'delete themselves': ({ send }, { id, headers }) => send('DELETE', `/users/${id}`, undefined, headers),
         'deactivate each other': ({ send }, { headers }, { id }) =>
           send('PATCH', `/users/${id}`, { is_active: false }, headers),
-        'are removed by code': ({ app }, { id }) => app.users.delete(id).catch(() => {})
+        'are deleted by app.users.delete': ({ app }, { id }) => app.users.delete(id).catch(() => {})
       }
       for (const [name, act] of Object.entries(actions)) {
         const app = await buildApp(t, { adapter: make() })
-        const knights: Knight[] = []
+        const superusers: Superuser[] = []
         for (const email of emails) {
           const { id } = await app.create({ email, is_superuser: true })
-          knights.push({ id: String(id), headers: await app.bearer(email) })
+          superusers.push({ id: String(id), headers: await app.bearer(email) })
         }
-        await Promise.all(knights.map((own, i) => act(app, own, knights[(i + 1) % knights.length] ?? own)))
+        await Promise.all(superusers.map((own, i) => act(app, own, superusers[(i + 1) % superusers.length] ?? own)))
         t.ok((await activeSuperusers(app, emails)) >= 1, name)
       }
     }

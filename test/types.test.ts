@@ -99,7 +99,7 @@ const mismatches: Record<string, string> = {
   'without the e-mail': `{ user: ${MISMATCH} }`,
   'with a flag of another type': "{ user: Omit<UserOf<typeof schemas>, 'is_active'> & { is_active: string } }",
   'with an id of a wrong type': "{ user: Omit<UserOf<typeof schemas>, 'id'> & { id: Date } }",
-  'that may be absent': '{ user?: UserOf<typeof schemas> }',
+  'that is optional': '{ user?: UserOf<typeof schemas> }',
   'under another name': '{ User: UserOf<typeof schemas> }'
 }
 for (const [what, register] of Object.entries(mismatches)) {

@@ -133,7 +133,7 @@ const verifications: Record<
     },
     keepsPassword: false
   },
-  'the proof of a new e-mail': {
+  'the verification of a new e-mail': {
     async run (round) {
       await round.send(
         'PATCH',
