@@ -33,6 +33,7 @@ import {
   weakerHash,
   type TestApp
 } from './helpers/build-app.js'
+import { watchedAdapter } from './fixtures/watched-adapter.js'
 
 const NEW_PASSWORD = 'guinevere-2'
 const ADMIN = 'merlin@camelot.bt'
@@ -121,22 +122,25 @@ t.test('events that end sessions', async (t) => {
       app.users.endSessions((await app.users.getByEmail(ADMIN)) as User)
   }
 
-  async function buildAppWithSessions (
-    t: Test
-  ): Promise<{ app: TestApp; user: User; adapter: DatabaseAdapter; sessions: Map<string, Headers> }> {
-    const adapter = memory()
-    const app = await buildApp(t, { adapter, backends: allBackends() })
-    const user = await app.create()
-    await app.create({ email: ADMIN, is_superuser: true })
-    const sessions = new Map<string, Headers>()
-    for (const name of NAMES) for (const i of [1, 2]) sessions.set(`${name} ${i}`, await session(app, name))
+  const { adapter, snapshot } = watchedAdapter(memory())
+  const app = await buildApp(t, { adapter, backends: allBackends() })
+  const user = await app.create()
+  await app.create({ email: ADMIN, is_superuser: true })
+  const sessions = new Map<string, Headers>()
+  for (const name of NAMES) for (const i of [1, 2]) sessions.set(`${name} ${i}`, await session(app, name))
+  await app.app.users.settled()
+  const restoreRows = await snapshot()
+
+  /** Restores the users and their sessions, and checks that every session is valid. */
+  async function restoreSessions (t: Test): Promise<void> {
+    await app.app.users.settled()
+    await restoreRows()
     for (const [name, headers] of sessions) t.equal(await statusOf(app, headers), 200, `${name} is valid before`)
-    return { app, user, adapter, sessions }
   }
 
   for (const [name, act] of Object.entries(ends)) {
     t.test(`SES-06, LOG-04: ${name} ends the sessions of every strategy on every transport`, async (t) => {
-      const { app, user, adapter, sessions } = await buildAppWithSessions(t)
+      await restoreSessions(t)
       const other = await session(app, 'db-bearer', ADMIN)
       await act(app, user)
       for (const [one, headers] of sessions) t.equal(await statusOf(app, headers), 401, one)
@@ -151,7 +155,7 @@ t.test('events that end sessions', async (t) => {
 
   for (const [name, act] of Object.entries(keeps)) {
     t.test(`${name} ends no session`, async (t) => {
-      const { app, user, sessions } = await buildAppWithSessions(t)
+      await restoreSessions(t)
       await act(app, user)
       for (const [one, headers] of sessions) t.equal(await statusOf(app, headers), 200, one)
     })
@@ -161,7 +165,7 @@ t.test('events that end sessions', async (t) => {
     'SES-07, row 42: a password change renews the cookie session that sent it and ends a bearer session that sent it',
     async (t) => {
       for (const name of NAMES) {
-        const { app, adapter } = await buildAppWithSessions(t)
+        await restoreSessions(t)
         const acting = await session(app, name)
         const reply = await app.send('PATCH', '/users/me', { password: NEW_PASSWORD }, acting)
         t.equal(reply.statusCode, 200, name)
@@ -197,7 +201,7 @@ t.test('events that end sessions', async (t) => {
       ]
       for (const name of ['jwt-cookie', 'db-cookie']) {
         for (const [route, payload, renews] of changes) {
-          const { app, user } = await buildAppWithSessions(t)
+          await restoreSessions(t)
           await app.app.users.update(user.id, { is_superuser: true })
           const acting = await session(app, name)
           const reply = await app.send('PATCH', `/users/${route === 'me' ? 'me' : String(user.id)}`, payload, acting)
@@ -215,7 +219,7 @@ t.test('events that end sessions', async (t) => {
     'SES-07: a verification renews the cookie session of the same user that sent it, and no other session',
     async (t) => {
       for (const name of NAMES) {
-        const { app, user } = await buildAppWithSessions(t)
+        await restoreSessions(t)
         const acting = await session(app, name)
         const reply = await app.send('POST', '/auth/verify', { token: await verifyToken(app) }, acting)
         t.equal(reply.statusCode, 200, name)
@@ -227,11 +231,11 @@ t.test('events that end sessions', async (t) => {
             backend: name
           })
         }
-        const second = await buildAppWithSessions(t)
-        const admins = await session(second.app, name, ADMIN)
-        const other = await second.app.send('POST', '/auth/verify', { token: await verifyToken(second.app) }, admins)
+        await restoreSessions(t)
+        const admins = await session(app, name, ADMIN)
+        const other = await app.send('POST', '/auth/verify', { token: await verifyToken(app) }, admins)
         t.strictSame(
-          [other.statusCode, other.headers['set-cookie'], await statusOf(second.app, admins)],
+          [other.statusCode, other.headers['set-cookie'], await statusOf(app, admins)],
           [200, undefined, 200],
           `${name}: another user's session is unchanged`
         )
@@ -761,7 +765,7 @@ t.test('a parallel login and', async (t) => {
           `RACE-04: ${name} leave no valid session of the old state (${backend}${upgrades ? ', the login upgrades the hash' : ''})`,
           async (t) => {
             const scheduler = new CallScheduler()
-            const adapter = memory()
+            const { adapter, snapshot } = watchedAdapter(memory())
             const app = await buildApp(t, {
               adapter: scheduler.wrap(adapter),
               backends: allBackends().filter(({ name }) => name === backend)
@@ -776,17 +780,17 @@ t.test('a parallel login and', async (t) => {
             }
             await app.login(backend, (await makeScenario()).email) // waits until the purge of the first login has ended
             await app.app.users.settled()
-            const [first, second] = [await makeScenario(), await makeScenario()]
-            const calls = [
-              await scheduler.count(() => app.login(backend, first.email)),
-              await scheduler.count(() => act(second))
-            ]
+            const now = await makeScenario()
+            const restore = await snapshot()
+            const loginCalls = await scheduler.count(() => app.login(backend, now.email))
+            await restore()
+            const calls = [loginCalls, await scheduler.count(() => act(now))]
             const all = interleavings(calls[0] ?? 0, calls[1] ?? 0)
             t.ok(all.length >= 6, `${all.length} orders`)
             const wrong: string[] = []
             let validCount = 0
             for (const order of all) {
-              const now = await makeScenario()
+              await restore()
               const [login, acted] = await scheduler.run(
                 order,
                 () => app.login(backend, now.email),
@@ -860,7 +864,7 @@ t.test(
       for (const [name, { act, after, wins }] of Object.entries(actions)) {
         t.test(`${name} (${backend})`, async (t) => {
           const scheduler = new CallScheduler()
-          const adapter = memory()
+          const { adapter, snapshot } = watchedAdapter(memory())
           const app = await buildApp(t, {
             adapter: scheduler.wrap(adapter),
             backends: allBackends().filter(({ name }) => name === backend)
@@ -874,16 +878,18 @@ t.test(
           }
           await makeScenario()
           await app.app.users.settled()
-          const probe = await makeScenario()
-          const second = await makeScenario()
+          const now = await makeScenario()
+          const restore = await snapshot()
           const patch = ({ headers }: { headers: Headers }) =>
             app.send('PATCH', '/users/me', { password: 'guinevere-own' }, headers)
-          const calls = [await scheduler.count(() => patch(probe)), await scheduler.count(() => act(app, second))]
+          const patchCalls = await scheduler.count(() => patch(now))
+          await restore()
+          const calls = [patchCalls, await scheduler.count(() => act(app, now))]
           const all = interleavings(calls[0] ?? 0, calls[1] ?? 0)
           t.ok(all.length >= 15, `${all.length} orders`)
           const wrong: string[] = []
           for (const order of all) {
-            const now = await makeScenario()
+            await restore()
             const [reply, acted] = await scheduler.run(
               order,
               () => patch(now),
