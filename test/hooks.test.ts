@@ -14,6 +14,7 @@ import {
   type UsersOptions
 } from '../lib/index.js'
 import { eventNames } from '../lib/hooks/index.js'
+import { watchedAdapter } from './fixtures/watched-adapter.js'
 import { ARTHUR, PASSWORD, backends, buildApp, type TestApp } from './helpers/build-app.js'
 
 const LANCELOT = 'lancelot@camelot.bt'
@@ -330,20 +331,27 @@ t.test(
   async (t) => {
     for (const [what, { options, run, hasTakenEffect }, names] of casesWithNewEvents) {
       for (const name of names.filter((event) => event.startsWith('onBefore'))) {
-        for (const [fault, [error, expected]] of Object.entries(listenerErrors)) {
-          let later = 0
-          const built = await withArthur(t, { ...options }, (app) => {
-            const isKnown = ({ email }: { email: string }): boolean => [ARTHUR, OTHER_SUPERUSER].includes(email)
-            let isThrowing = name !== 'onBeforeRegister' // the two existing users must be created
-            if (name === 'onBeforeLogin') isThrowing = what.startsWith('log')
-            addListener({ app }, name, ({ user }) => {
-              if (!isThrowing && isKnown(user as { email: string })) return
-              throw error
-            })
-            addListener({ app }, name, ({ user }) => {
-              if (!isKnown(user as { email: string }) || name !== 'onBeforeRegister') later++
-            })
+        let later = 0
+        let error: unknown
+        const { adapter, snapshot } = watchedAdapter(memory())
+        const built = await withArthur(t, { ...options, adapter }, (app) => {
+          const isKnown = ({ email }: { email: string }): boolean => [ARTHUR, OTHER_SUPERUSER].includes(email)
+          let isThrowing = name !== 'onBeforeRegister' // the two existing users must be created
+          if (name === 'onBeforeLogin') isThrowing = what.startsWith('log')
+          addListener({ app }, name, ({ user }) => {
+            if (!isThrowing && isKnown(user as { email: string })) return
+            throw error
           })
+          addListener({ app }, name, ({ user }) => {
+            if (!isKnown(user as { email: string }) || name !== 'onBeforeRegister') later++
+          })
+        })
+        const restore = await snapshot()
+        for (const [fault, [thrown, expected]] of Object.entries(listenerErrors)) {
+          await built.app.users.settled()
+          await restore()
+          later = 0
+          error = thrown
           const reply = await run(built)
           const about = `${what}: ${name} throws ${fault}`
           t.same([reply.statusCode, reply.json<{ code: string }>().code], expected, about)
@@ -378,13 +386,20 @@ t.test('ERR-01: an error in an onAfter listener fails the request, but the actio
   for (const [what, { options, background, run, hasTakenEffect }, names] of casesWithNewEvents) {
     for (const name of names.filter((event) => !event.startsWith('onBefore'))) {
       if (background === true) continue
-      for (const [fault, [error, expected]] of Object.entries(listenerErrors)) {
-        let isThrowing = false
-        const built = await withArthur(t, { ...options }, (app) => {
-          addListener({ app }, name, () => {
-            if (isThrowing) throw error
-          })
+      let isThrowing = false
+      let error: unknown
+      const { adapter, snapshot } = watchedAdapter(memory())
+      const built = await withArthur(t, { ...options, adapter }, (app) => {
+        addListener({ app }, name, () => {
+          if (isThrowing) throw error
         })
+      })
+      await built.app.users.settled()
+      const restore = await snapshot()
+      for (const [fault, [thrown, expected]] of Object.entries(listenerErrors)) {
+        await built.app.users.settled()
+        await restore()
+        error = thrown
         isThrowing = true
         const reply = await run(built)
         const about = `${what}: ${name} throws ${fault}`
@@ -525,31 +540,40 @@ t.test('an error in a listener after the reply is logged and stops the later lis
     }
   ] of Object.entries(requestCases)) {
     if (background !== true || name === undefined) continue
-    for (const [fault, [error]] of Object.entries(listenerErrors)) {
-      let later = 0
-      const lines: string[] = []
-      const logger = {
-        level: 'error',
-        stream: {
-          write (line: string) {
-            lines.push(line)
-          }
+    let later = 0
+    let error: unknown
+    const lines: string[] = []
+    const logger = {
+      level: 'error',
+      stream: {
+        write (line: string) {
+          lines.push(line)
         }
       }
-      const built = await buildApp(
-        t,
-        { ...options },
-        (app) => {
-          addListener({ app }, name, () => {
-            throw error
-          })
-          addListener({ app }, name, () => {
-            later++
-          })
-        },
-        { logger }
-      )
-      await built.create()
+    }
+    const { adapter, snapshot } = watchedAdapter(memory())
+    const built = await buildApp(
+      t,
+      { ...options, adapter },
+      (app) => {
+        addListener({ app }, name, () => {
+          throw error
+        })
+        addListener({ app }, name, () => {
+          later++
+        })
+      },
+      { logger }
+    )
+    await built.create()
+    await built.app.users.settled()
+    const restore = await snapshot()
+    for (const [fault, [thrown]] of Object.entries(listenerErrors)) {
+      await built.app.users.settled()
+      await restore()
+      lines.length = 0
+      later = 0
+      error = thrown
       const reply = await run(built)
       await built.app.users.settled()
       t.equal(reply.statusCode, status, `${what}: ${fault}`)
@@ -637,26 +661,32 @@ t.test('return values of listeners are ignored, except `pending` of onBeforeLogi
     undefined,
     { pending: { code: 'X' } }
   ]
-  for (const value of values) {
-    const about = `returns ${typeof value} ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`
-    for (const [what, { options, status, run }, names] of casesWithNewEvents) {
-      const ignored = names.filter(
-        (name) => name !== 'onBeforeLogin' || typeof value !== 'object' || value === null || !('pending' in value)
+  for (const [what, { options, status, run }, names] of casesWithNewEvents) {
+    if (names.length === 0) continue
+    let value: unknown
+    let ignored: EventName[] = []
+    const later = new Set<EventName>()
+    const { adapter, snapshot } = watchedAdapter(memory())
+    const listeners = names.map((name) => [name, () => (ignored.includes(name) ? value : undefined)])
+    const hooks = asUsersHooks(Object.fromEntries(listeners))
+    const built = await withArthur(t, { ...options, adapter, hooks }, (app) => {
+      for (const name of names) {
+        addListener({ app }, name, () => {
+          if (ignored.includes(name)) later.add(name)
+        })
+      }
+    })
+    await built.app.users.settled()
+    const restore = await snapshot()
+    for (value of values) {
+      const returned = value
+      ignored = names.filter(
+        (name) =>
+          name !== 'onBeforeLogin' || typeof returned !== 'object' || returned === null || !('pending' in returned)
       )
       if (ignored.length === 0) continue
-      const later = new Set<EventName>()
-      const built = await withArthur(
-        t,
-        { ...options, hooks: asUsersHooks(Object.fromEntries(ignored.map((name) => [name, () => value]))) },
-        (app) => {
-          for (const name of ignored) {
-            addListener({ app }, name, () => {
-              later.add(name)
-            })
-          }
-        }
-      )
-      await built.app.users.settled()
+      const about = `returns ${typeof value} ${typeof value === 'object' ? JSON.stringify(value) : String(value)}`
+      await restore()
       later.clear()
       const reply = await run(built)
       await built.app.users.settled()
