@@ -19,7 +19,7 @@ export function walkSteps (origin: string, file: string): WalkStep[] {
       ]
     },
     {
-      title: 'Log in: once for a bearer token, once for a cookie',
+      title: 'Log in with the bearer backend, then with the cookie backend',
       commands: [
         `TOKEN=$(curl -s ${origin}/auth/jwt/login ${form('guinevere-1')} | ${field('access_token')})`,
         'COOKIES=$(mktemp)',
@@ -35,7 +35,7 @@ export function walkSteps (origin: string, file: string): WalkStep[] {
       ]
     },
     {
-      title: 'Change the profile, then the password: the cookie is renewed, the bearer token ends (401)',
+      title: 'Change the profile, then the password. The cookie is renewed, the bearer token is refused (401)',
       commands: [
         `curl -i -X PATCH -b $COOKIES ${origin}/users/me ${json} -d '{"display_name":"King Arthur"}'`,
         `curl -i -X PATCH -b $COOKIES -c $COOKIES ${origin}/users/me ${json} -d '{"password":"round-table-2"}'`,
@@ -44,15 +44,15 @@ export function walkSteps (origin: string, file: string): WalkStep[] {
       ]
     },
     {
-      title: 'Verify the e-mail: then run the command of the mail that is printed here (all sessions end)',
+      title: 'Request a verification, then run the command in the mail that this program prints (it ends all sessions)',
       commands: [`curl -i ${origin}/auth/request-verify-token ${json} -d '{"email":"king.arthur@camelot.bt"}'`]
     },
     {
-      title: 'Forget the password: then run the command of that mail',
+      title: 'Request a password reset, then run the command in the printed mail',
       commands: [`curl -i ${origin}/auth/forgot-password ${json} -d '{"email":"king.arthur@camelot.bt"}'`]
     },
     {
-      title: 'Become a superuser, and log in with the new password',
+      title: 'Make the user a superuser and log in with the new password',
       commands: [
         `USERS_DB=${file} node dist/examples/basic/superuser.js king.arthur@camelot.bt`,
         `curl -i -c $COOKIES ${origin}/auth/cookie/login ${form('excalibur-3')}`,
@@ -69,7 +69,7 @@ export function walkSteps (origin: string, file: string): WalkStep[] {
       ]
     },
     {
-      title: 'Log out; the cookie is then refused (401)',
+      title: 'Log out. The cookie is then refused (401)',
       commands: [`curl -i -X POST -b $COOKIES ${origin}/auth/cookie/logout`, `curl -i -b $COOKIES ${origin}/users/me`]
     }
   ]

@@ -22,37 +22,37 @@ import users, {
   type Row,
   type User,
   type UsersEvents,
-  type UsersHooks,
   type UsersOptions
 } from '../../lib/index.js'
+import { eventNames } from '../../lib/hooks/index.js'
 
-/** Cheap enough for tests; production refuses these parameters. */
+/** A password helper with cheap parameters, which the library refuses in production. */
 export const fastPasswords = argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true })
 
-/** A hash that is weaker than those of `fastPasswords`: the next login replaces it. */
+/** Returns a hash that is weaker than those of `fastPasswords`, so that the next login replaces it. */
 export function weakerHash (password: string): Promise<string> {
   return makeArgon2(password, { algorithm: 1, memoryCost: 8, timeCost: 1, parallelism: 1 }) // argon2i
 }
 
 export const SECRET = randomBytes(32).toString('base64url')
 
-/** An event as a listener got it. */
+/** An event with its name and payload. */
 export type Captured = { [N in keyof UsersEvents]: { name: N } & UsersEvents[N] }[keyof UsersEvents]
 
 export interface TestApp {
   app: FastifyInstance
   /** All events so far, in order. */
   events: Captured[]
-  /** Every route of the application, ours and those of `extend`. */
+  /** All routes of the application: those of the plugin and those that `extend` adds. */
   routes: RouteOptions[]
-  /** Waits for work after replies, then gives the token of the newest event of this name. */
+  /** Waits for listeners that run after replies, then returns the token of the newest event with this name. */
   tokenOf(name: 'onAfterForgotPassword' | 'onAfterRequestVerify'): Promise<string>
   register(values?: Record<string, unknown>): Promise<User>
-  /** A user made by code: flags count. */
+  /** Creates a user with `app.users.create`, which accepts all flags. */
   create(values?: Record<string, unknown>): Promise<User>
-  /** Headers of a fresh bearer session. */
+  /** Logs in and returns the headers of the new bearer session. */
   bearer(email: string, password?: string): Promise<{ authorization: string }>
-  /** Headers of a fresh cookie session. */
+  /** Logs in and returns the headers of the new cookie session. */
   cookie(email: string, password?: string): Promise<{ cookie: string }>
   /** Sends JSON. */
   send(
@@ -63,7 +63,7 @@ export interface TestApp {
   ): Promise<LightMyRequestResponse>
   /** Sends the login form. */
   login(backend: string, username: string, password?: string): Promise<LightMyRequestResponse>
-  /** Moves the clock on by seconds. */
+  /** Moves the clock forward. */
   tick(seconds: number): void
 }
 
@@ -76,10 +76,10 @@ export const backends = (): UsersOptions['backends'] => [
   { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 86_400 }) }
 ]
 
-/** Where more routes are added before the application is ready. */
+/** Adds routes before the application is ready. */
 export type Extend = (app: FastifyInstance) => void | Promise<void>
 
-/** An application with users on a memory store, which closes itself. Options replace the defaults. */
+/** Creates an application with a memory store. It closes when the test ends. `options` replace the defaults. */
 export async function buildApp (
   t: Test,
   options: Partial<UsersOptions> = {},
@@ -154,12 +154,12 @@ export async function buildApp (
   }
 }
 
-/** The `name=value` of the reply's Set-Cookie header. */
+/** Returns the `name=value` of the reply's Set-Cookie header. */
 export function cookieOf (reply: LightMyRequestResponse): string {
   return String(reply.headers['set-cookie']).split(';')[0] ?? ''
 }
 
-/** Guarded routes of the application: what a test calls unless it brings its own. */
+/** Adds guarded routes. It is the default of `extend`. */
 export function addRoutes (app: FastifyInstance): void {
   app.get('/guarded', { preHandler: authenticate }, async (request) => ({
     user: currentUser(request),
@@ -168,28 +168,7 @@ export function addRoutes (app: FastifyInstance): void {
   app.post('/guarded', { preHandler: authenticate }, async (request) => ({ user: currentUser(request) }))
 }
 
-const eventNames = [
-  'onBeforeRegister',
-  'onAfterRegister',
-  'onRegisterExisting',
-  'onBeforeUpdate',
-  'onAfterUpdate',
-  'onAfterRequestVerify',
-  'onAfterVerify',
-  'onAfterForgotPassword',
-  'onAfterResetPassword',
-  'onBeforeLogin',
-  'onIssueToken',
-  'onAfterLogin',
-  'onLoginFailed',
-  'onAfterLogout',
-  'onAfterLink',
-  'onAfterUnlink',
-  'onBeforeDelete',
-  'onAfterDelete'
-] as const satisfies readonly (keyof UsersHooks)[]
-
-/** Asserts a refusal: status, code and `detail` (the code's word unless another is given). */
+/** Asserts the status, the code and `detail` of an error reply. `detail` defaults to `word`, the end of the code. */
 export function refused (
   t: Test,
   reply: LightMyRequestResponse,
@@ -206,7 +185,7 @@ export function refused (
   )
 }
 
-/** Asserts a reply about a body that does not fit its schema: 400 with a problem at each of these paths. */
+/** Asserts a validation error: 400 with a problem at exactly these paths. */
 export function misfit (
   t: Test,
   reply: LightMyRequestResponse,
@@ -222,12 +201,12 @@ export function misfit (
   )
 }
 
-/** What a caller can tell of a reply: all but the date. */
+/** Returns everything in a reply that a caller can see, except the date. */
 export function visible ({ statusCode, headers, rawPayload }: LightMyRequestResponse): object {
   return { statusCode, headers: { ...headers, date: null }, body: rawPayload.toString('latin1') }
 }
 
-/** The cheap password helper, and its calls so far by method. */
+/** Returns the cheap password helper and the list of its calls. */
 export function countedPasswords (): { passwords: PasswordHelper; calls: string[] } {
   const calls: string[] = []
   return {
@@ -246,12 +225,12 @@ export function countedPasswords (): { passwords: PasswordHelper; calls: string[
   }
 }
 
-/** The stored rows of a memory adapter. */
+/** Returns the stored rows of a memory adapter. */
 export function storedRows (adapter: DatabaseAdapter, name: 'user' | 'accesstoken'): Promise<Row[]> {
   return adapter.findMany(storedModel(name), {}, { limit: 100_000 })
 }
 
-/** Enough of a model to reach the rows of a memory adapter. */
+/** Returns a model that is sufficient for calls to a memory adapter. */
 export function storedModel (name: 'user' | 'accesstoken'): Model {
   return { name, table: name, fields: {} }
 }

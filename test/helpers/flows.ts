@@ -6,10 +6,10 @@ import { ARTHUR, buildApp, PASSWORD, weakerHash, type Extend, type TestApp } fro
 
 export const MERLIN = 'merlin@camelot.bt'
 export const NEW_PASSWORD = 'excalibur-2'
-/** Begins what a fault says, and may appear nowhere. */
+/** The beginning of every simulated error message. No reply may contain it. */
 export const CANARY = 'canary-postgres://u:p@db/x'
 
-/** An application with two users, of whom one has a session of each kind. */
+/** An application with two users and their sessions. */
 export interface Round extends TestApp {
   store: WatchedAdapter
   id: string
@@ -18,17 +18,17 @@ export interface Round extends TestApp {
   session: { cookie: string }
 }
 
-/** One request, and what it takes. */
+/** A request and its preparation. */
 export interface Flow {
-  /** What is done before faults begin; gives the request. */
+  /** Runs before faults are simulated. Returns a function that sends the request. */
   prepare(round: Round): Promise<() => Promise<LightMyRequestResponse>>
   success: number
-  /** Numbers of calls whose failure does not fail the request. */
+  /** Numbers of the calls to the store whose failure does not fail the request. */
   bestEffort?: readonly number[]
   options?: Partial<UsersOptions>
 }
 
-/** Makes the application, whose adapter is watched. */
+/** Creates the application with a watched adapter, two users and their sessions. */
 export async function start (
   t: Test,
   options: Partial<UsersOptions> = {},
@@ -37,7 +37,7 @@ export async function start (
 ): Promise<Round> {
   const store = watchedAdapter(makeStore())
   const built = await buildApp(t, { adapter: store.adapter, ...options }, extend)
-  // whose logins ask for it
+  // with revealExistingAccounts: false, a login requires a verified e-mail
   const { id } = await built.create({ is_verified: options.revealExistingAccounts === false })
   await built.create({ email: MERLIN, is_superuser: true, is_verified: true })
   const round = {
@@ -48,11 +48,11 @@ export async function start (
     admin: await built.bearer(MERLIN),
     session: await built.cookie(ARTHUR)
   }
-  await built.app.users.settled() // calls to the store that no reply waits for are over
+  await built.app.users.settled() // waits for calls to the store that replies do not wait for
   return round
 }
 
-/** Routes of the application with each form of the guard. */
+/** Adds a route for each form of the guard. */
 export function addGuarded (app: Parameters<Extend>[0]): void {
   app.get('/guarded', { preHandler: authenticate }, async () => 'in')
   app.get('/optional', { preHandler: authenticate({ optional: true }) }, async (request) =>
@@ -82,7 +82,7 @@ const simple = (
   ...more
 })
 
-/** Every flow by name. */
+/** All flows by name. */
 export const flows: Record<string, Flow> = {
   register: simple(
     ({ send }) => send('POST', '/auth/register', { email: 'lancelot@camelot.bt', password: PASSWORD }),
@@ -172,7 +172,7 @@ export const flows: Record<string, Flow> = {
   'log out by cookie': simple(({ send, session }) => send('POST', '/auth/cookie/logout', undefined, session), 204)
 }
 
-/** The columns of rows that differ, by model and row. */
+/** Returns the columns that differ, the new rows and the deleted rows. */
 export function changesOf (before: Row[], after: Row[]): string[] {
   const key = (row: Row): unknown => row['id'] ?? row['token']
   const changed = after.flatMap((row) => {
@@ -189,10 +189,7 @@ export function changesOf (before: Row[], after: Row[]): string[] {
   ]
 }
 
-/**
- * Asserts the 500 of a store that fails in a way that trying again does not mend; its reply tells nothing of the fault
- * either.
- */
+/** Asserts the 500 for a store error that a retry does not fix. The reply must not contain the error's text. */
 export function checkBroken (t: Test, reply: LightMyRequestResponse, label: string): void {
   t.equal(reply.statusCode, 500, `${label}: 500`)
   t.equal(reply.headers['retry-after'], undefined, `${label}: no retry-after`)
@@ -210,7 +207,7 @@ export function checkBroken (t: Test, reply: LightMyRequestResponse, label: stri
   t.notMatch(reply.body + JSON.stringify(reply.headers), 'canary', `${label}: tells nothing`)
 }
 
-/** Asserts the 503 of a store that fails, which tells nothing of the fault and gives no session. */
+/** Asserts the 503 for an unavailable store. The reply must contain neither the error's text nor a session. */
 export function checkUnavailable (t: Test, reply: LightMyRequestResponse, label: string): void {
   t.equal(reply.statusCode, 503, `${label}: 503`)
   t.match(reply.headers['retry-after'], /^\d+$/, `${label}: with retry-after`)

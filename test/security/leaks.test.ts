@@ -13,6 +13,7 @@ import usersPlugin, {
   type UsersHooks,
   type UsersOptions
 } from '../../lib/index.js'
+import { eventNames } from '../../lib/hooks/index.js'
 import { ARTHUR, backends, buildApp, cookieOf, fastPasswords, SECRET, type TestApp } from '../helpers/build-app.js'
 import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'
 
@@ -21,26 +22,6 @@ const PASSWORD = 'canary-password-Zx81'
 const WRONG = 'canary-wrong-Qy72'
 const NEW_PASSWORD = 'canary-new-Wv63'
 const ADAPTER = 'canary-adapter-postgres://u:p@db/x'
-const EVENTS = [
-  'onBeforeRegister',
-  'onAfterRegister',
-  'onRegisterExisting',
-  'onBeforeUpdate',
-  'onAfterUpdate',
-  'onAfterRequestVerify',
-  'onAfterVerify',
-  'onAfterForgotPassword',
-  'onAfterResetPassword',
-  'onBeforeLogin',
-  'onIssueToken',
-  'onAfterLogin',
-  'onLoginFailed',
-  'onAfterLogout',
-  'onAfterLink',
-  'onAfterUnlink',
-  'onBeforeDelete',
-  'onAfterDelete'
-] as const satisfies readonly (keyof UsersHooks)[]
 
 interface Round extends TestApp {
   store: WatchedAdapter
@@ -59,7 +40,7 @@ async function start (t: Test, options: Partial<UsersOptions> = {}): Promise<Rou
   const users: string[] = []
   const store = watchedAdapter(memory())
   const hooks = Object.fromEntries(
-    EVENTS.map((name) => [
+    eventNames.map((name) => [
       name,
       async (payload: object) => {
         heard.push({ name, text: show(payload) })
