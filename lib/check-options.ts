@@ -1,6 +1,7 @@
 import type { UserSchemas } from '../schemas/index.js'
 import { compatibilityKeys, type CompatibilityOptions } from './compatibility.js'
 import type { BackendOptions } from './contracts/backend.js'
+import type { Feature, FeatureParts } from './contracts/feature.js'
 import type { PasswordHelper } from './contracts/password-helper.js'
 import { FST_USERS_DUPLICATE_BACKEND, FST_USERS_INVALID_OPTION } from './errors.js'
 import type { UsersOptions } from './options.js'
@@ -10,6 +11,7 @@ const KEYS: Record<Exclude<keyof UsersOptions, keyof CompatibilityOptions>, true
   adapter: true,
   secret: true,
   backends: true,
+  features: true,
   name: true,
   schemas: true,
   passwords: true,
@@ -31,6 +33,10 @@ const KEYS: Record<Exclude<keyof UsersOptions, keyof CompatibilityOptions>, true
   clock: true
 }
 
+const FEATURE_KEYS: Record<keyof Feature, true> = { name: true, models: true, errors: true, events: true, setup: true }
+
+const PART_KEYS: Record<keyof FeatureParts, true> = { routes: true, hooks: true, api: true }
+
 const ADAPTER_METHODS = ['define', 'open', 'create', 'findOne', 'findMany', 'update', 'delete']
 
 /**
@@ -43,6 +49,13 @@ export function checkRequiredOptions (options: UsersOptions): void {
   checkAdapter(options.adapter)
   checkObject('hooks', options.hooks ?? {})
   checkBackends(options.backends)
+  checkFeatures(options.features ?? [])
+}
+
+/** Checks the return value of a feature's `setup`. A mistyped key could switch a check off. */
+export function checkFeatureParts (name: string, parts: FeatureParts): void {
+  checkObject(`features["${name}"].setup()`, parts)
+  checkKnownKeys(`features["${name}"].setup().`, parts, Object.keys(PART_KEYS))
 }
 
 /** Returns the name. Throws `FST_USERS_INVALID_OPTION` if it is not the name of a tenant or a backend. */
@@ -118,4 +131,24 @@ function checkBackend (backend: Partial<BackendOptions>): string {
   }
   checkBoolean(`backends["${name}"].requireVerification`, backend.requireVerification, false)
   return name
+}
+
+/** Checks that every feature is one, and that no two have the same name. */
+function checkFeatures (features: unknown): void {
+  if (!Array.isArray(features)) {
+    throw FST_USERS_INVALID_OPTION(['features', 'must be a list of features, such as [oauth({ providers })]'])
+  }
+  const names = new Set<string>()
+  for (const feature of features as readonly Partial<Feature>[]) {
+    if (typeof feature !== 'object' || feature === null || !isFunction(feature.setup)) {
+      throw FST_USERS_INVALID_OPTION(['features', 'must contain features: objects with a name and a function setup'])
+    }
+    const name = checkName('features[].name', feature.name ?? '')
+    // a mistyped key could switch a check off
+    checkKnownKeys(`features["${name}"].`, feature, Object.keys(FEATURE_KEYS))
+    if (names.has(name)) {
+      throw FST_USERS_INVALID_OPTION(['features', `has two features named "${name}"; give each its own name`])
+    }
+    names.add(name)
+  }
 }

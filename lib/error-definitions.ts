@@ -99,6 +99,7 @@ export const errorDefinitions = {
   INVALID_SECRET: { statusCode: 500, message: 'Option %s: %s' },
   DUPLICATE_BACKEND: { statusCode: 500, message: 'Two backends are named "%s". Give each backend its own name.' },
   UNKNOWN_BACKEND: { statusCode: 500, message: 'There is no backend "%s". Use one of: %s' },
+  UNKNOWN_FEATURE: { statusCode: 500, message: 'There is no feature "%s". Use one of: %s' },
   ALREADY_REGISTERED: {
     statusCode: 500,
     message:

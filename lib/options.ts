@@ -3,6 +3,7 @@ import type { CompatibilityOptions } from './compatibility.js'
 import type { BackendOptions } from './contracts/backend.js'
 import type { DatabaseAdapter } from './contracts/database-adapter.js'
 import type { UsersHooks } from './contracts/events.js'
+import type { Feature } from './contracts/feature.js'
 import type { PasswordHelper } from './contracts/password-helper.js'
 import type { Clock, InsecureSetting, RouteGroupName, ValidatePassword } from './contracts/settings.js'
 import type { User, UsersRegisterMismatch } from './contracts/user.js'
@@ -29,6 +30,8 @@ export interface UsersOptions extends CompatibilityOptions {
   secret: string | readonly string[]
   /** Authentication backends, tried in order. The first one that identifies the user is used. */
   backends: readonly BackendOptions[]
+  /** Features, such as `oauth(…)`. They start in this order, after the backends. Default none. */
+  features?: readonly Feature[]
   /**
    * Name of the tenant. Default `users`. The tables and Redis keys of a tenant with any other name begin with that
    * name.

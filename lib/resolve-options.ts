@@ -44,7 +44,7 @@ export function resolveOptions (
   const requireVerification = checkBoolean('requireVerification', options.requireVerification, false)
   const settings: Settings = {
     name,
-    errors: createErrorRegistry(),
+    errors: createErrorRegistry(options.features),
     ...readFunctions(options),
     ...readChoices(options),
     ...readOrigins(options),

@@ -50,7 +50,8 @@ const layers: [RegExp, number][] = [
   [/^lib\/(transports|strategies)\//, 4],
   [/^lib\/authentication\//, 5],
   [/^lib\/routes\//, 6],
-  [/^lib\/(?=(plugin|feature-host|options|check-options|resolve-options|openapi|compatibility)\.ts$)/, 7],
+  [/^lib\/feature\//, 6.5], // the public kit
+  [/^lib\/(?=(plugin|core|mount|models|feature-host|options|check-options|resolve-options|openapi|compatibility)\.ts$)/, 7],
   [/^lib\/features\/[^/]+\//, 7],
   [/^lib\/(cli|testing)\//, 8],
   [/^lib\/(?=index\.ts$)/, 8]

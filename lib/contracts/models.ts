@@ -44,3 +44,11 @@ export interface Model {
   /** A document store may embed the rows in the document of their user, as a list with this name. */
   embed?: string
 }
+
+/** Properties of a registration from which features and strategies derive their models. */
+export interface ModelBase {
+  /** Kind of the users' ids, for fields that refer to a user. */
+  readonly id: IdKind
+  /** Name of the tenant. The plugin prefixes the names of models and tables itself. */
+  readonly tenant: string
+}

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { MaybePromise } from './database-adapter.js'
 import type { BackendDefaults, Definition } from './definition.js'
+import type { ModelBase, Model } from './models.js'
 import type { User, UserId, UserRow } from './user.js'
 
 /** A token that a strategy created. */
@@ -47,6 +48,11 @@ export interface Strategy {
 
 /** The return value of `jwtStrategy()`, `defineStrategy()` and similar: a strategy that is not set up yet. */
 export interface StrategyDefinition extends Definition<'strategy', Strategy> {
+  /**
+   * Returns the models of the strategy. Calls with equal arguments return equal models. The command line reads the
+   * models from here, and the plugin defines them before `setup`.
+   */
+  models?(base: ModelBase): readonly Model[]
   /** Seconds for which tokens are stored in the database; null for an unlimited time; absent if none are stored. */
   readonly keepsSeconds?: number | null
 }

@@ -1,5 +1,6 @@
 import type { Backend } from './backend.js'
 import type { EventName, PendingLogin, UsersHook } from './events.js'
+import type { FeatureApi } from './feature.js'
 import type { AnyReply, AnyRequest } from './instances.js'
 import type { IssuedToken } from './strategy.js'
 import type { NewUser, User, UserChanges, UserId, UserRow } from './user.js'
@@ -94,6 +95,8 @@ export interface UsersApi {
    * a handler before the reply: the handler might wait for itself.
    */
   settled(): Promise<void>
+  /** Returns the functions of a feature, by the feature's name. Throws `FST_USERS_UNKNOWN_FEATURE`. */
+  feature<N extends string>(name: N): FeatureApi<N>
   /** The backends by name, in the order in which they are tried. */
   readonly backends: ReadonlyMap<string, Backend>
 }

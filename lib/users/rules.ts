@@ -18,6 +18,8 @@ export interface Rules extends SessionRules {
   readonly removals: Removal[]
   /** Properties that features add to users in replies, by name in the read schema. */
   readonly additions: Map<string, (user: User) => Promise<unknown>>
+  /** The functions of started features for application code, by the name of the feature. */
+  readonly features: ReadonlyMap<string, unknown>
 }
 
 /**

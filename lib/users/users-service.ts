@@ -1,6 +1,8 @@
 import type { CallContext, UsersApi } from '../contracts/users-api.js'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FeatureApi } from '../contracts/feature.js'
 import type { NewUser, User, UserChanges, UserRow } from '../contracts/user.js'
+import { FST_USERS_UNKNOWN_FEATURE } from '../errors.js'
 import { contextOf, endSessions, login, logout, reportFailure } from '../sessions/index.js'
 import { createUser, registerWithoutReveal } from './registration.js'
 import { updateOwnUser, updateUser } from './accounts.js'
@@ -67,6 +69,12 @@ export function createUsersService (rules: Rules): UsersService {
       hooks.add(name, hook)
     },
     settled: () => background.settled(),
+    feature: <N extends string>(name: N) => featureNamed(rules, name) as FeatureApi<N>, // the feature declares the type
     backends
   }
+}
+
+function featureNamed ({ features }: Rules, name: string): unknown {
+  if (!features.has(name)) throw FST_USERS_UNKNOWN_FEATURE([name, [...features.keys()].join(', ')])
+  return features.get(name)
 }

@@ -45,7 +45,7 @@ export function databaseStrategy (options: DatabaseStrategyOptions): StrategyDef
       )
     }
   })
-  return { ...definition, keepsSeconds: options.lifetimeSeconds }
+  return { ...definition, models: ({ id }) => [accessTokenModel(id)], keepsSeconds: options.lifetimeSeconds }
 }
 
 function createDatabaseStrategy (
@@ -55,7 +55,6 @@ function createDatabaseStrategy (
 ): Strategy {
   const { clock, name, schemas, tokenStorage, tokensKeptSeconds } = settings
   const model = accessTokenModel(schemas.id)
-  store.define(model)
   const label = `${name}:${backend}`
   const stampPrefix = tokenStorage === 'plain' ? PLAIN_STAMP_PREFIX : ''
   const toStored = (token: string): string => (tokenStorage === 'plain' ? token : digestToken(token, label))

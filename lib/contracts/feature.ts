@@ -1,0 +1,77 @@
+import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync, FastifyReply } from 'fastify'
+import type { DatabaseAdapter, MaybePromise } from './database-adapter.js'
+import type { PurposeKey } from './definition.js'
+import type { ErrorDefinitions } from './errors.js'
+import type { EventContext, EventName, PendingLogin, UsersEvents, UsersHooks } from './events.js'
+import type { Model, ModelBase } from './models.js'
+import type { Clock, Settings } from './settings.js'
+import type { UserReader } from './strategy.js'
+import type { User, UserRow } from './user.js'
+import type { UsersApi } from './users-api.js'
+
+/**
+ * A feature of the plugin, such as `oauth(…)`. Pass it in the option `features`. It is a value: models, errors and
+ * events can be read from it without starting an application.
+ */
+export interface Feature<Api = unknown> {
+  /** Unique name. Lower-case letters, digits, `-` and `_`. */
+  readonly name: string
+  /** Returns the models of the feature. Calls with equal arguments return equal models. */
+  models?(base: ModelBase): readonly Model[]
+  /** Errors of the feature, by code without the prefix `FST_USERS_`. */
+  readonly errors?: ErrorDefinitions
+  /** Names of the events of the feature. Their payload types are added to the interface `UsersEvents`. */
+  readonly events?: readonly string[]
+  /** Starts the feature. Features start in the order of the option, after the backends. */
+  setup(kit: FeatureKit): MaybePromise<FeatureParts<Api>>
+}
+
+/** The parts of a started feature. */
+export interface FeatureParts<Api = unknown> {
+  /** Registers routes in the scope of the feature. The scope has the plugin's parsers, validation and error replies. */
+  readonly routes?: FastifyPluginAsync
+  /** One listener per event. They run after those of the option `hooks`. */
+  readonly hooks?: UsersHooks
+  /** Functions for application code: the result of `app.users.feature(name)`. */
+  readonly api?: Api
+}
+
+/** Types of `app.users.feature(name)`, by name. Features and applications add to it by interface merging. */
+export interface UsersFeatures {}
+
+/** The type of `app.users.feature(name)`: unknown unless `UsersFeatures` has the name. */
+export type FeatureApi<N extends string> = N extends keyof UsersFeatures ? UsersFeatures[N] : unknown
+
+/** The services that the plugin offers to a feature. */
+export interface FeatureKit {
+  /** Name of the feature. */
+  readonly name: string
+  /** Encapsulated scope of the feature, in which its routes are registered. */
+  readonly scope: FastifyInstance
+  readonly settings: Settings
+  readonly log: FastifyBaseLogger
+  readonly clock: Clock
+  /** Store of the tenant. The models of the feature are defined. It is open from `onReady` on. */
+  readonly store: DatabaseAdapter
+  /** Reads users with their password hash. */
+  readonly rows: UserReader & {
+    getByEmail(email: string): Promise<UserRow | null>
+    /** Returns the user without the hash and the stamp. */
+    toUser(row: UserRow): User
+  }
+  /** `app.users`. */
+  readonly users: UsersApi
+  /** Returns keys for one purpose, derived from the plugin's secrets (HKDF, RFC 5869). The first signs; all verify. */
+  keysFor(purpose: string): readonly PurposeKey[]
+  /**
+   * Runs work in the background: after `reply` has been sent or, without a reply, in the next turn of the event loop.
+   */
+  background(work: () => Promise<unknown>, reply?: FastifyReply | null): void
+  /** Runs the hooks of an event. */
+  fire<N extends EventName>(name: N, payload: UsersEvents[N], context: EventContext): Promise<PendingLogin | null>
+  /**
+   * Returns the value that the features of one registration share under this key. The first call creates it. Begin the
+   * key with the name of your package.
+   */
+  shared<T>(key: string, create: () => T): T
+}

@@ -1,0 +1,114 @@
+import type { FastifyInstance } from 'fastify'
+import { availableStore, type Store } from './adapters/available-store.js'
+import { tenantStore } from './adapters/tenant-store.js'
+import type { Backend, BackendOptions } from './contracts/backend.js'
+import type { PurposeKey } from './contracts/definition.js'
+import type { EventName, UsersHook } from './contracts/events.js'
+import type { Feature } from './contracts/feature.js'
+import type { Settings } from './contracts/settings.js'
+import { FST_USERS_NOT_READY } from './errors.js'
+import { createBackground, createHookRegistry } from './hooks/index.js'
+import { declaredModels } from './models.js'
+import type { CheckedOptions } from './options.js'
+import { deriveKeys, purposeTokens, type PurposeTokens } from './tokens/index.js'
+import {
+  createAjv,
+  createUserCheck,
+  createUserRows,
+  createUsersService,
+  userModel,
+  type Rules,
+  type UsersService
+} from './users/index.js'
+
+const DEFAULT_PLUGIN_TIMEOUT = 10_000 // milliseconds, Fastify's default
+
+/** Objects that are created once per registration and shared by its scopes. */
+export interface Core {
+  readonly settings: Settings
+  readonly store: Store
+  readonly ajv: ReturnType<typeof createAjv>
+  readonly rules: Rules
+  readonly service: UsersService
+  /** Backends by name. Filled in list order while the scopes of the backends load. */
+  readonly backends: Map<string, Backend>
+  readonly names: readonly string[]
+  readonly backendOptions: readonly BackendOptions[]
+  readonly features: readonly Feature[]
+  /** The functions of features for application code, by name. Filled in list order while the features start. */
+  readonly featureApis: Map<string, unknown>
+  /** Values that features share, by key. */
+  readonly sharedValues: Map<string, unknown>
+  keysFor(purpose: string): readonly PurposeKey[]
+}
+
+/** Creates the shared objects of one registration, and defines the models of its parts. */
+export async function createCore (
+  app: FastifyInstance,
+  options: CheckedOptions,
+  settings: Settings,
+  secrets: readonly string[]
+): Promise<Core> {
+  const { adapter, backends: list, features = [], hooks: listeners = {} } = options
+  const keysFor: Core['keysFor'] = (purpose) => deriveKeys(secrets, `${settings.name}:${purpose}`)
+  // there is one key per secret, and at least one secret
+  const secretsFor = (purpose: string): [string, ...string[]] =>
+    keysFor(purpose).map(({ secret }) => secret) as [string, ...string[]]
+  const store = availableStore(tenantStore(adapter, settings.name), app.log, storeTimeoutOf(app))
+  for (const model of declaredModels(options, settings)) store.define(model)
+
+  const ajv = createAjv(settings)
+  const hooks = createHookRegistry()
+  // hooks.add throws for an unknown name
+  for (const [name, hook] of Object.entries(listeners)) hooks.add(name as EventName, hook as UsersHook<EventName>)
+  const backends = new Map<string, Backend>()
+  const featureApis = new Map<string, unknown>()
+  const rules: Rules = {
+    settings,
+    rows: createUserRows(store, userModel(settings.schemas), settings.schemas, secretsFor('stamp')),
+    check: createUserCheck(ajv, settings),
+    hooks,
+    background: createBackground(app.log),
+    tokens: await startTokens(app, settings, keysFor),
+    backends,
+    fingerprintKeys: secretsFor('fingerprint'),
+    removals: [],
+    additions: new Map(),
+    features: featureApis
+  }
+  return {
+    settings,
+    store,
+    ajv,
+    rules,
+    service: createUsersService(rules),
+    backends,
+    names: list.map(({ name }) => name),
+    backendOptions: list,
+    features,
+    featureApis,
+    sharedValues: new Map(),
+    keysFor
+  }
+}
+
+/**
+ * Returns how long the start waits for the store, in milliseconds. It is half of `pluginTimeout`, after which Fastify
+ * aborts the start.
+ */
+function storeTimeoutOf ({ initialConfig: { pluginTimeout = 0 } }: FastifyInstance): number {
+  return (pluginTimeout === 0 ? DEFAULT_PLUGIN_TIMEOUT : pluginTimeout) / 2
+}
+
+async function startTokens (app: FastifyInstance, settings: Settings, keysFor: Core['keysFor']): Promise<PurposeTokens> {
+  let tokens: PurposeTokens | undefined
+  await app.register(purposeTokens, {
+    settings,
+    keysFor,
+    receive: (created) => {
+      tokens = created
+    }
+  })
+  if (tokens === undefined) throw FST_USERS_NOT_READY()
+  return tokens
+}

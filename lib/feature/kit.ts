@@ -1,0 +1,42 @@
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { DatabaseAdapter } from '../contracts/database-adapter.js'
+import type { FeatureKit } from '../contracts/feature.js'
+import type { UsersApi } from '../contracts/users-api.js'
+import type { Rules } from '../users/index.js'
+
+/** Objects of one registration that its features may use. */
+export interface KitParts {
+  readonly rules: Rules
+  readonly store: DatabaseAdapter
+  readonly service: UsersApi
+  readonly log: FastifyBaseLogger
+  /** Values that features share, by key. */
+  readonly sharedValues: Map<string, unknown>
+  keysFor: FeatureKit['keysFor']
+}
+
+/** Creates the services that one feature receives. `scope` is the feature's own scope. */
+export function createFeatureKit (
+  { rules, store, service, log, sharedValues, keysFor }: KitParts,
+  name: string,
+  scope: FastifyInstance
+): FeatureKit {
+  const { settings, rows, hooks, background } = rules
+  return {
+    name,
+    scope,
+    settings,
+    log,
+    clock: settings.clock,
+    store,
+    rows,
+    users: service,
+    keysFor,
+    background: background.run,
+    fire: (event, payload, context) => hooks.run(event, payload, context),
+    shared<T> (key: string, create: () => T): T {
+      if (!sharedValues.has(key)) sharedValues.set(key, create())
+      return sharedValues.get(key) as T // the callers of one key agree on its type
+    }
+  }
+}

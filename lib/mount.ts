@@ -1,0 +1,90 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { createBackend, documentGuards } from './authentication/index.js'
+import { checkFeatureParts } from './check-options.js'
+import type { BackendOptions } from './contracts/backend.js'
+import type { EventName, UsersHook } from './contracts/events.js'
+import type { Feature } from './contracts/feature.js'
+import type { Core } from './core.js'
+import { createFeatureKit } from './feature/kit.js'
+import {
+  authRoutes,
+  checkUserReply,
+  completeUsers,
+  documentRoutes,
+  prepareScope,
+  registerRoutes,
+  resetPasswordRoutes,
+  usersRoutes,
+  verifyRoutes
+} from './routes/index.js'
+
+/** Registers a backend and its login and logout routes in a separate scope. */
+export async function mountBackend (app: FastifyInstance, core: Core, backend: BackendOptions): Promise<void> {
+  const {
+    settings,
+    store,
+    keysFor,
+    rules: { background },
+    service: users
+  } = core
+  await app.register(async (scope) => {
+    prepareRouteScope(scope, app, core)
+    const built = await createBackend(scope, backend, {
+      backend: backend.name,
+      settings,
+      store,
+      keysFor,
+      background: background.run
+    })
+    core.backends.set(backend.name, built)
+    const { enabled, prefix } = settings.routes.auth
+    if (enabled) {
+      await scope.register(authRoutes, { prefix: `${prefix}/${backend.name}`, users, settings, backend: built })
+    }
+  })
+}
+
+/** Registers the route groups of the core. */
+export async function mountRoutes (app: FastifyInstance, core: Core): Promise<void> {
+  const { settings, service: users } = core
+  checkUserReply(settings)
+  await app.register(async (scope) => {
+    prepareRouteScope(scope, app, core)
+    const groups = { register: registerRoutes, reset: resetPasswordRoutes, verify: verifyRoutes, users: usersRoutes }
+    for (const [group, routes] of Object.entries(groups)) {
+      const { enabled, prefix } = settings.routes[group as keyof typeof groups]
+      if (enabled) await scope.register(routes, { prefix, users, settings })
+    }
+  })
+}
+
+/** Starts a feature as an encapsulated sub-plugin with a prepared scope. */
+export async function mountFeature (app: FastifyInstance, core: Core, feature: Feature): Promise<void> {
+  const { name } = feature
+  async function featurePlugin (scope: FastifyInstance): Promise<void> {
+    prepareRouteScope(scope, app, core)
+    const parts = await feature.setup(createFeatureKit({ ...core, log: app.log }, name, scope))
+    checkFeatureParts(name, parts)
+    const { routes, hooks = {}, api } = parts
+    // hooks.add throws for an unknown name
+    for (const [event, hook] of Object.entries(hooks)) {
+      core.rules.hooks.add(event as EventName, hook as UsersHook<EventName>)
+    }
+    core.featureApis.set(name, api)
+    if (routes !== undefined) await scope.register(routes)
+  }
+  await app.register(fp(featurePlugin, { name: `fastify-users:${name}`, fastify: '5.x', encapsulate: true }))
+}
+
+/** Prepares a scope for routes of the plugin. */
+export function prepareRouteScope (
+  scope: FastifyInstance,
+  app: FastifyInstance,
+  { ajv, settings, names, backendOptions, rules: { additions } }: Core
+): void {
+  prepareScope(scope, app, ajv, settings)
+  documentGuards(scope, settings, names, true)
+  documentRoutes(scope, app, backendOptions, settings)
+  completeUsers(scope, settings, additions)
+}
