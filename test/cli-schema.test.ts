@@ -443,6 +443,10 @@ t.test(
   - table "People": add the column "settings" (JSON)
   - table "People": add the unique index "ix_People_E-Mail_lower_2" on lower(E-Mail)
   - table "accesstoken": add the column "session_stamp" (VARCHAR(64), nullable)
+  - table "accesstoken": add the column "session_id" (VARCHAR(64), nullable)
+  - table "accesstoken": add the column "authenticated_at" (TIMESTAMP WITH TIME ZONE, nullable)
+  - table "accesstoken": add the column "methods" (TEXT, nullable)
+  - table "accesstoken": add the column "details" (TEXT, nullable)
   - table "accesstoken": add the index "ix_accesstoken_user_id" on user_id
   - record version 1 of the schema in "fastify_users_schema"`
     })
@@ -604,6 +608,10 @@ t.test(
   - table "user": add the column "session_stamp" (VARCHAR(64), nullable)
   - table "user": add the unique index "ix_user_email_lower" on lower(email)
   - table "accesstoken": add the column "session_stamp" (VARCHAR(64), nullable)
+  - table "accesstoken": add the column "session_id" (VARCHAR(64), nullable)
+  - table "accesstoken": add the column "authenticated_at" (TIMESTAMP WITH TIME ZONE, nullable)
+  - table "accesstoken": add the column "methods" (TEXT, nullable)
+  - table "accesstoken": add the column "details" (TEXT, nullable)
   - table "accesstoken": add the index "ix_accesstoken_user_id" on user_id
   - table "oauth_account": widen "access_token" to TEXT, "refresh_token" to TEXT
   - table "oauth_account": add the column "email_verified" (BOOLEAN, nullable)

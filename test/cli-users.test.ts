@@ -306,7 +306,7 @@ t.test('prune deletes all expired tokens, even more than one batch, and keeps th
   const database = new Database(file)
   const add = (count: number, name: string, when: string): void => {
     database.exec(
-      `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count}) INSERT INTO accesstoken SELECT '${name}' || i, (SELECT id FROM user), strftime('%Y-%m-%d %H:%M:%f000', 'now', '${when}'), NULL FROM n`
+      `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count}) INSERT INTO accesstoken SELECT '${name}' || i, (SELECT id FROM user), strftime('%Y-%m-%d %H:%M:%f000', 'now', '${when}'), NULL, NULL, NULL, NULL, NULL FROM n`
     )
   }
   add(2500, 'old', '-2 hours')
@@ -362,7 +362,7 @@ t.test('prune keeps a token until the longest lifetime of the backends of its ta
     ['old', '-2 days']
   ]) {
     database.exec(
-      `INSERT INTO accesstoken SELECT '${name}', id, strftime('%Y-%m-%d %H:%M:%f000', 'now', '${when}'), NULL FROM user`
+      `INSERT INTO accesstoken SELECT '${name}', id, strftime('%Y-%m-%d %H:%M:%f000', 'now', '${when}'), NULL, NULL, NULL, NULL, NULL FROM user`
     )
   }
   database.close()

@@ -76,6 +76,10 @@ const ALL_CHANGES = [
   '  - table "user": add the column "session_stamp" (VARCHAR(64), nullable)',
   '  - table "user": add the unique index "ix_user_email_lower" on lower(email)',
   '  - table "accesstoken": add the column "session_stamp" (VARCHAR(64), nullable)',
+  '  - table "accesstoken": add the column "session_id" (VARCHAR(64), nullable)',
+  '  - table "accesstoken": add the column "authenticated_at" (TIMESTAMP, nullable)',
+  '  - table "accesstoken": add the column "methods" (TEXT, nullable)',
+  '  - table "accesstoken": add the column "details" (TEXT, nullable)',
   '  - table "accesstoken": add the index "ix_accesstoken_user_id" on user_id',
   '  - table "oauth_account": widen "access_token" to TEXT, "refresh_token" to TEXT',
   '  - table "oauth_account": add the column "email_verified" (BOOLEAN, nullable)',
@@ -160,13 +164,13 @@ t.test('row 83: migrate --from fastapi-users lists all changes and does not writ
   const report = await run()
   t.strictSame(report, {
     code: 0,
-    out: `Pending:\n${ALL_CHANGES}\nPlain tokens stored: 1. With tokenStorage: 'digest' they are not accepted; replace them by digests with --hash-tokens.\nNothing was changed. Changes pending: 8; apply them with --yes.`,
+    out: `Pending:\n${ALL_CHANGES}\nPlain tokens stored: 1. With tokenStorage: 'digest' they are not accepted; replace them by digests with --hash-tokens.\nNothing was changed. Changes pending: 12; apply them with --yes.`,
     err: ''
   })
   t.strictSame(await run('--check'), { ...report, code: 1 })
   t.match(await run('--hash-tokens'), {
     code: 0,
-    out: /\n {2}- table "accesstoken": replace plain tokens by digests for the backend "database": 1\nNothing was changed. Changes pending: 9;/
+    out: /\n {2}- table "accesstoken": replace plain tokens by digests for the backend "database": 1\nNothing was changed. Changes pending: 13;/
   })
   t.ok(before.equals(readFileSync(file)))
   t.notOk(existsSync(`${file}-wal`) || existsSync(join(folder, 'users.sqlite-journal')))
@@ -180,7 +184,11 @@ t.test('row 83: migrate --from fastapi-users --yes makes the changes once and ke
   t.strictSame(await run('--yes'), { code: 0, out: `Changed:\n${ALL_CHANGES}\n${hint}`, err: '' })
   t.strictSame(
     ALL_ROWS.map((sql) => rows(sql)),
-    [people, accounts, tokens].map((stored) => stored?.map((row) => [...row, null]))
+    [
+      [people, [null]],
+      [accounts, [null]],
+      [tokens, [null, null, null, null, null]]
+    ].map(([stored, added = []]) => stored?.map((row) => [row, added].flat()))
   )
   const schema = rows(SCHEMA)
   t.match(
@@ -540,7 +548,7 @@ t.test('the command of the built package', async (t) => {
     t.strictSame(await run(folder, ['--version']), { code: 0, out: '1.2.3\n', err: '' })
     t.match(
       await run(folder, [...MIGRATE_FROM, '--check']),
-      { code: 1, out: /pending: 8; apply them with --yes\.\n$/, err: '' }
+      { code: 1, out: /pending: 12; apply them with --yes\.\n$/, err: '' }
     )
     t.match(await run(folder, ['migrate', '--yes']), {
       code: 2,
@@ -575,7 +583,7 @@ t.test('the command of the built package', async (t) => {
       t.equal(code, null)
       t.strictSame(state(), before, `killed at statement ${kills}`)
     }
-    t.equal(kills, 15)
+    t.equal(kills, 19)
     t.strictSame(rows('PRAGMA integrity_check'), [['ok']])
     t.match(await run(folder, [...MIGRATE_FROM, '--check', '--hash-tokens']), { code: 0, out: /^Nothing to do/ })
   })

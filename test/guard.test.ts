@@ -77,7 +77,8 @@ async function createSession ({ app }: TestApp, email: string, backend = 'jwt'):
   const row = await app.users.checkCredentials({ username: email, password: PASSWORD })
   const made = app.users.backends.get(backend)
   if (row === null || made === undefined) throw new Error('no such user or backend')
-  const { token } = await made.strategy.writeToken(row, { request: null, stamp: String(row.session_stamp) })
+  const session = { id: 'a', createdAt: new Date(), authenticatedAt: null, methods: [], details: {} }
+  const { token } = await made.strategy.writeToken(row, { request: null, stamp: String(row.session_stamp), session })
   return backend === 'cookie' ? { cookie: `__Host-users-cookie=${token}` } : { authorization: `Bearer ${token}` }
 }
 

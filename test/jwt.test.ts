@@ -86,9 +86,17 @@ t.test('row 18, JWT-12: access tokens have the documented header and exactly the
   const { kid, ...header } = headerOf(token)
   t.same(header, { alg: 'HS256', typ: 'JWT' })
   t.match(kid, /^[A-Za-z0-9_-]{8}$/, 'the header has a key id')
-  const { jti, ver, ...claims } = claimsOf(token)
+  const { jti, ver, sid, ...claims } = claimsOf(token)
   const seconds = Math.floor(now / 1000)
-  t.same(claims, { sub: id, aud: ['users:auth'], iat: seconds, exp: seconds + 3600 })
+  t.same(claims, {
+    sub: id,
+    aud: ['users:auth'],
+    iat: seconds,
+    exp: seconds + 3600,
+    auth_time: seconds,
+    amr: ['pwd']
+  })
+  t.match(sid, /^[A-Za-z0-9_-]{22}$/)
   t.match(jti, /^[0-9a-f-]{36}$/)
   t.match(ver, /^[A-Za-z0-9_-]{22}$/)
   t.equal(await useToken(built, token), '200')

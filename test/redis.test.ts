@@ -204,7 +204,15 @@ for (const kind of CLIENTS) {
         const token = await app.token()
         const [key = ''] = await tokenKeys(prefix)
         t.equal(key, prefix + createHash('sha256').update(`users:redis\n${token}`).digest('base64url'))
-        t.match(await raw.get(key), new RegExp(`^[A-Za-z0-9_-]+:${String(id)}$`))
+        t.match(JSON.parse((await raw.get(key)) ?? ''), {
+          stamp: /^[A-Za-z0-9_-]{22}$/,
+          id,
+          sid: /^[A-Za-z0-9_-]{22}$/,
+          created: Number,
+          authenticated: Number,
+          methods: ['password'],
+          details: {}
+        })
         t.ok(isLifetime(await raw.ttl(key)))
         const all = await readAllText(prefix)
         const bytes = Buffer.from(token, 'base64url')

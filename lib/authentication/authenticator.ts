@@ -2,9 +2,11 @@ import '@fastify/jwt' // declares `request.user`, which the declaration below ex
 import type { FastifyRequest } from 'fastify'
 import type { Backend } from '../contracts/backend.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
+import type { Session } from '../contracts/session.js'
 import type { TokenSubject } from '../contracts/strategy.js'
 import type { Transport } from '../contracts/transport.js'
 import type { User } from '../contracts/user.js'
+import { sessionOfToken } from '../sessions/index.js'
 import type { UserRows } from '../users/index.js'
 
 /** The authenticated user of a request, with the token and the backend that identified the user. */
@@ -14,6 +16,8 @@ export interface Authentication {
   readonly token: string
   /** Name of the backend that accepted the token. */
   readonly backend: string
+  /** The session of the token. It is decoded when it is read for the first time. It is not enumerable. */
+  readonly session: Session
 }
 
 declare module 'fastify' {
@@ -68,9 +72,9 @@ export function createAuthenticator (backends: ReadonlyMap<string, Backend>, row
   /** Refuses a token if the security stamp of the user has changed since the token was issued. */
   function acceptSubject (subject: TokenSubject | null, token: string, { name }: Backend): Authentication | null {
     if (subject === null) return null
-    const { row, stamp } = subject
+    const { row, stamp, session } = subject
     if (stamp !== undefined && stamp !== null && !rows.hasStamp(row, stamp)) return null
-    return new HiddenTokenAuthentication(rows.toUser(row), name, token)
+    return new HiddenTokenAuthentication(rows.toUser(row), name, token, session)
   }
 
   return {
@@ -108,16 +112,24 @@ export function isPromise<T> (value: MaybePromise<T>): value is Promise<T> {
 /** An authentication that does not reveal its token when it is printed or serialized. */
 class HiddenTokenAuthentication implements Authentication {
   readonly #token: string
+  readonly #read: (() => Session) | undefined
+  #session: Session | undefined
 
   constructor (
     readonly user: User,
     readonly backend: string,
-    token: string
+    token: string,
+    read: (() => Session) | undefined
   ) {
     this.#token = token
+    this.#read = read
   }
 
   get token (): string {
     return this.#token
+  }
+
+  get session (): Session {
+    return (this.#session ??= this.#read?.() ?? sessionOfToken(this.#token))
   }
 }

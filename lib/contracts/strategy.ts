@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { MaybePromise } from './database-adapter.js'
 import type { BackendDefaults, Definition } from './definition.js'
 import type { ModelBase, Model } from './models.js'
+import type { Session } from './session.js'
 import type { User, UserId, UserRow } from './user.js'
 
 /** A token that a strategy created. */
@@ -9,6 +10,11 @@ export interface IssuedToken {
   token: string
   /** Lifetime in seconds; null for a token that does not expire. */
   lifetimeSeconds: number | null
+  /**
+   * The session of the token, as `readToken` will return it. A strategy that stores sessions sets it. Otherwise the
+   * plugin sets a session with an id that is derived from the token.
+   */
+  session?: Session
   /** Set by `onIssueToken` hooks, like `expires_in`; part of the bearer reply if set. */
   refresh_token?: string
   expires_in?: number
@@ -25,6 +31,20 @@ export interface UserReader {
 export interface TokenSubject {
   row: UserRow
   stamp?: string | null
+  /**
+   * Returns the session. It is called only if the session is needed. Without it, the session has an id that is derived
+   * from the token.
+   */
+  session?: () => Session
+}
+
+/** Argument of `Strategy.writeToken`. */
+export interface WriteTokenContext {
+  request: FastifyRequest | null
+  /** Security stamp of the user. */
+  stamp: string
+  /** The session that the token identifies. */
+  session: Session
 }
 
 /** Creates and checks tokens. */
@@ -37,7 +57,7 @@ export interface Strategy {
     token: string,
     context: { request: FastifyRequest | null; users: UserReader }
   ): MaybePromise<TokenSubject | null>
-  writeToken(row: UserRow, context: { request: FastifyRequest | null; stamp: string }): MaybePromise<IssuedToken>
+  writeToken(row: UserRow, context: WriteTokenContext): MaybePromise<IssuedToken>
   /** Revokes one token. Absent if the strategy stores no tokens. */
   destroyToken?(token: string, user: User): Promise<void>
   /** Revokes all tokens of the user. Absent if the strategy stores no tokens. */

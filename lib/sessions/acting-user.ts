@@ -1,7 +1,9 @@
 import type { FastifyRequest } from 'fastify'
 import type { Backend } from '../contracts/backend.js'
+import type { TokenSubject } from '../contracts/strategy.js'
 import type { UserRow } from '../contracts/user.js'
 import { FST_USERS_UNAUTHENTICATED } from '../errors.js'
+import { sessionOfToken, type PresentedSession } from './issue.js'
 import type { SessionRules } from './session-rules.js'
 
 /**
@@ -12,38 +14,40 @@ import type { SessionRules } from './session-rules.js'
 export async function readActingUser (rules: SessionRules, request: FastifyRequest): Promise<UserRow> {
   const { authentication } = request
   const backend = rules.backends.get(authentication?.backend ?? '')
-  const row =
+  const subject =
     authentication === null || backend === undefined
       ? null
-      : await rowOfToken(rules, backend, authentication.token, request)
-  if (row === null) throw FST_USERS_UNAUTHENTICATED()
-  return row
+      : await readSubject(rules, backend, authentication.token, request)
+  if (subject === null) throw FST_USERS_UNAUTHENTICATED()
+  return subject.row
 }
 
-/** Returns the backends of which the request has a cookie with a valid session of this user. */
-export async function backendsOfCookies (
+/** Returns the valid sessions of this user for which the request has cookies. */
+export async function sessionsOfCookies (
   rules: SessionRules,
   { id }: UserRow,
   request: FastifyRequest | null
-): Promise<Backend[]> {
-  const presented: Backend[] = []
+): Promise<PresentedSession[]> {
+  const presented: PresentedSession[] = []
   for (const backend of request === null ? [] : rules.backends.values()) {
     const token =
       // the loop above ran at least once
       backend.transport.renew === undefined ? null : backend.transport.extractToken(request as FastifyRequest)
-    const row = token === null ? null : await rowOfToken(rules, backend, token, request as FastifyRequest)
-    if (row !== null && String(row.id) === String(id)) presented.push(backend)
+    if (token === null) continue
+    const subject = await readSubject(rules, backend, token, request as FastifyRequest)
+    if (subject === null || String(subject.row.id) !== String(id)) continue
+    presented.push({ backend, session: subject.session?.() ?? sessionOfToken(token) })
   }
   return presented
 }
 
-/** Returns the user's row for a valid token; otherwise null. */
-async function rowOfToken (
+/** Returns the subject of a valid token; otherwise null. */
+async function readSubject (
   { rows }: SessionRules,
   { strategy }: Backend,
   token: string,
   request: FastifyRequest
-): Promise<UserRow | null> {
+): Promise<TokenSubject | null> {
   const subject = await strategy.readToken(token, { request, users: rows })
-  return subject == null || (subject.stamp != null && !rows.hasStamp(subject.row, subject.stamp)) ? null : subject.row
+  return subject == null || (subject.stamp != null && !rows.hasStamp(subject.row, subject.stamp)) ? null : subject
 }

@@ -4,7 +4,7 @@ import type { IssuedToken } from '../contracts/strategy.js'
 import type { LoginContext, LoginResult } from '../contracts/users-api.js'
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import { FST_USERS_LOGIN_BAD_CREDENTIALS, FST_USERS_LOGIN_USER_NOT_VERIFIED } from '../errors.js'
-import { issueToken } from './issue.js'
+import { createSession } from './issue.js'
 import { reportFailure } from './login-failure.js'
 import { backendNamed, contextOf, currentRow, type SessionRules } from './session-rules.js'
 
@@ -44,7 +44,8 @@ async function decideLogin (rules: SessionRules, attempt: LoginAttempt): Promise
 async function completeLogin (rules: SessionRules, attempt: LoginAttempt): Promise<IssuedToken> {
   const { row, backend, method, context } = attempt
   const user = rules.rows.toUser(row)
-  const issued = await issueToken(rules, backend, row, context.request, FST_USERS_LOGIN_BAD_CREDENTIALS)
+  const session = { authenticatedAt: new Date(rules.settings.clock()), methods: [method], details: {} }
+  const issued = await createSession(rules, { ...session, row, backend, context }, FST_USERS_LOGIN_BAD_CREDENTIALS)
   try {
     await checkUnchanged(rules, row)
     await rules.hooks.run('onIssueToken', { user, backend: backend.name, issued }, context)

@@ -21,7 +21,7 @@ export interface InspectedToken {
 /** Signs and checks the tokens of one purpose. */
 export interface JwtCodec {
   /** Creates a token. `jti` is random unless the claims contain it. */
-  sign(claims: Record<string, string>): string
+  sign(claims: Readonly<Record<string, unknown>>): string
   /** Returns the claims of a valid token with a subject, or null. */
   read(token: string): Claims | null
   /** Like `read`, but also accepts expired tokens and tokens without a subject. */

@@ -88,8 +88,10 @@ function emailChanges (row: UserRow, email: string): Changes {
 
 /** Renews the cookie session that sent the change, in the same reply. A session with a token in a header ends. */
 async function renewOwnSession (rules: Rules, row: UserRow, context: EventContext): Promise<void> {
-  const backend = rules.backends.get(context.request?.authentication?.backend ?? '')
-  if (backend !== undefined) await renewSession(rules, row, backend, context)
+  const authentication = context.request?.authentication
+  const backend = rules.backends.get(authentication?.backend ?? '')
+  if (authentication == null || backend === undefined) return
+  await renewSession(rules, row, { backend, session: authentication.session }, context)
 }
 
 async function readNewPassword (rules: Rules, row: UserRow, given: string): Promise<string> {

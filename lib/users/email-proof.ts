@@ -4,7 +4,14 @@ import type { User, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_VERIFY_USER_BAD_TOKEN, isUsersError } from '../errors.js'
 import { createUnusableHash } from '../passwords/index.js'
-import { backendsOfCookies, contextOf, currentRow, deleteStoredTokens, renewSession, revokeSessions } from '../sessions/index.js'
+import {
+  contextOf,
+  currentRow,
+  deleteStoredTokens,
+  renewSession,
+  revokeSessions,
+  sessionsOfCookies
+} from '../sessions/index.js'
 import { fingerprint, generateStamp, isSameSecret } from '../tokens/index.js'
 import { isSameEmail } from './email.js'
 import { removeAttached, type Rules } from './rules.js'
@@ -37,14 +44,14 @@ export async function recordProof (
   const isNew = !row.is_verified || changes.email !== undefined
   // fields of the user model
   const proved = { ...row, is_verified: true, ...changes, session_stamp: generateStamp() } as UserRow
-  const acting = renews ? await backendsOfCookies(rules, row, context.request) : []
+  const acting = renews ? await sessionsOfCookies(rules, row, context.request) : []
   if (isNew) await removeAttached(rules, proved, 'unvouched')
   const written = { is_verified: true, ...changes, session_stamp: proved.session_stamp as string }
   if ((await updateUnlessTaken(rules, stateOf(row), written)) !== 1) return null
   if (row.session_stamp === undefined) delete proved.session_stamp // the table has no such column
   const settled = isNew ? await removeLateAccounts(rules, proved) : proved
   await deleteStoredTokens(rules, settled)
-  for (const backend of acting) await renewSession(rules, settled, backend, context)
+  for (const presented of acting) await renewSession(rules, settled, presented, context)
   if (isNew && settled.is_verified) await hooks.run('onAfterVerify', { user: rows.toUser(settled) }, context)
   return settled
 }

@@ -200,7 +200,7 @@ t.test(
     )
     t.strictSame(
       Object.keys(claims),
-      ['sub', 'ver', 'aud', 'exp', 'jti'],
+      ['sub', 'ver', 'sid', 'auth_time', 'amr', 'aud', 'exp', 'jti'],
       'its claims in its order, and ours, which it does not read'
     )
     t.strictSame({ sub: claims.sub, aud: claims.aud }, { sub: user.id, aud: AUDIENCE })
@@ -298,7 +298,7 @@ t.test('rows 20, 23: a lifetime of null makes tokens without exp, and stored tok
     }
   )
   const [jwt, stored] = [await login('jwt'), await login('db')]
-  t.strictSame(Object.keys(decodeLikePython(jwt, SECRETS.auth, 'HS256', AUDIENCE)), ['sub', 'ver', 'aud', 'jti'])
+  t.strictSame(Object.keys(decodeLikePython(jwt, SECRETS.auth, 'HS256', AUDIENCE)), ['sub', 'ver', 'sid', 'auth_time', 'amr', 'aud', 'jti'])
   ahead = 100 * 365 * 86_400_000
   t.equal(await me(jwt), 200)
   t.equal(await me(stored), 200)

@@ -518,6 +518,9 @@ t.test(
     const claimNames = new Set([
       'sub',
       'ver',
+      'sid',
+      'auth_time',
+      'amr',
       'aud',
       'iat',
       'exp',

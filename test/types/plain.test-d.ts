@@ -11,11 +11,11 @@ import plugin, {
   type AnyUserSchemas, type Argon2PasswordsOptions, type Authenticate, type AuthenticateOptions, type Authentication, type Backend, type BackendDefaults, type BackendOptions, type BaseUser,
   type CallContext, type Changes, type Clock, type Comparison, type CookieTransportOptions, type DatabaseAdapter, type DatabaseStrategyOptions, type EventContext,
   type EventName, type Field, type FindManyOptions, type GuardHook, type IdKind, type IssuedToken, type JwtStrategyOptions, type LinkedAccount, type LoginContext, type LoginFailure,
-  type LoginResult, type MaybePromise, type Model, type NewUser, type PasswordHelper, type PendingLogin, type PurposeKey, type Row, type Settings, type Strategy,
+  type LoginResult, type MaybePromise, type Model, type NewUser, type PasswordHelper, type PendingLogin, type PurposeKey, type Row, type Session, type Settings, type Strategy,
   type StrategyDefinition, type StrategySpec, type TokenOptions, type TokenSubject, type Transport, type TransportDefinition, type TransportDescription,
   type TransportSpec, type User, type UserChanges, type UserId, type UserOf, type UserReader, type UserRow, type UsersApi, type UserSchemas, type UsersError,
   type UsersErrorCode, type UsersEvents, type UsersHook, type UsersHooks, type UsersOptions, type UsersRegister, type ValidatePassword, type Value, type Where,
-  type WriteContext, type Writer
+  type WriteContext, type WriteTokenContext, type Writer
 } from 'fastify-users'
 import { same, type Equal } from './equal.js'
 
@@ -38,7 +38,8 @@ same<Equal<keyof NewUser, 'email' | 'password' | 'is_active' | 'is_superuser' | 
 same<Equal<keyof UserChanges, 'email' | 'password' | 'current_password' | 'is_active' | 'is_superuser' | 'is_verified'>>()
 same<Equal<FastifyRequest['user'], User | null>>()
 same<Equal<FastifyRequest['authentication'], Authentication | null>>()
-same<Equal<Authentication, { readonly user: User, readonly token: string, readonly backend: string }>>()
+same<Equal<Authentication, { readonly user: User, readonly token: string, readonly backend: string, readonly session: Session }>>()
+same<Equal<keyof Session, 'id' | 'createdAt' | 'authenticatedAt' | 'methods' | 'details'>>()
 same<Equal<ReturnType<typeof currentUser>, BaseUser>>()
 
 // @ts-expect-error a user never has its hash
@@ -270,7 +271,7 @@ const keyed: StrategyDefinition = defineStrategy({
         const row = id === null ? null : await (users satisfies UserReader).getRow(id)
         return row && { row }
       },
-      writeToken: (row, { stamp }) => ({ token: `${String(row.id)}${stamp}${key?.secret ?? ''}`, lifetimeSeconds: (settings satisfies Settings).clock() })
+      writeToken: (row, { stamp, session }: WriteTokenContext) => ({ token: `${String(row.id)}${stamp}${key?.secret ?? ''}`, lifetimeSeconds: (settings satisfies Settings).clock(), session })
     }
   }
 } satisfies StrategySpec)

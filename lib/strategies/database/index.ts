@@ -2,13 +2,14 @@ import { deleteExpired } from '../../adapters/shared/delete-expired.js'
 import type { BackendDefaults } from '../../contracts/definition.js'
 import type { DatabaseAdapter, Row, Where } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
+import type { Session } from '../../contracts/session.js'
 import type { Strategy, StrategyDefinition, TokenSubject, UserReader } from '../../contracts/strategy.js'
 import type { UserId, UserRow } from '../../contracts/user.js'
 import { digestToken, generateOpaqueToken, isOpaqueToken } from '../../tokens/index.js'
 import { checkKnownKeys } from '../../validation/options.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
-import { accessTokenModel, PLAIN_STAMP_PREFIX } from './access-token-model.js'
+import { accessTokenModel, PLAIN_STAMP_PREFIX, rowOfSession, sessionOfRow } from './access-token-model.js'
 
 /** Options of `databaseStrategy`. */
 export interface DatabaseStrategyOptions {
@@ -78,20 +79,21 @@ function createDatabaseStrategy (
       return findSubject(store, model, where, users, stampPrefix)
     },
 
-    async writeToken (row, { stamp }) {
+    async writeToken (row, { stamp, session }) {
       const now = clock()
       if (now - purgedAt > PURGE_INTERVAL_MS) {
         purgedAt = now
         background(purge)
       }
       const token = generateOpaqueToken()
-      await store.create(model, {
+      const stored = await store.create(model, {
         token: toStored(token),
         user_id: row.id,
         created_at: new Date(now),
-        session_stamp: stampPrefix + stamp
+        session_stamp: stampPrefix + stamp,
+        ...rowOfSession(session)
       })
-      return { token, lifetimeSeconds }
+      return { token, lifetimeSeconds, session: sessionOfRow(stored) }
     },
 
     async destroyToken (token) {
@@ -139,7 +141,9 @@ async function findSubjectInTwoReads (
  * Returns the subject of a stored token. A token without a stamp comes from an existing table and is valid until it
  * expires. Returns null if the stamp has another prefix, so that a leaked digest is not accepted as a plain token.
  */
-function toTokenSubject (row: UserRow, { session_stamp: stamp }: Row, stampPrefix: string): TokenSubject | null {
-  if (typeof stamp !== 'string') return { row }
-  return stamp.startsWith(stampPrefix) ? { row, stamp: stamp.slice(stampPrefix.length) } : null
+function toTokenSubject (row: UserRow, token: Row, stampPrefix: string): TokenSubject | null {
+  const stamp = token['session_stamp']
+  const session = (): Session => sessionOfRow(token)
+  if (typeof stamp !== 'string') return { row, session }
+  return stamp.startsWith(stampPrefix) ? { row, stamp: stamp.slice(stampPrefix.length), session } : null
 }

@@ -1,4 +1,5 @@
 import type { BackendDefaults } from '../../contracts/definition.js'
+import type { Session } from '../../contracts/session.js'
 import type { StrategyDefinition, TokenSubject } from '../../contracts/strategy.js'
 import type { UserRow } from '../../contracts/user.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
@@ -13,6 +14,7 @@ import {
 import { checkKnownKeys } from '../../validation/options.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
+import { asSigned, claimsOfSession, sessionOfClaims } from './session-claims.js'
 
 /** Options of `jwtStrategy`. */
 export interface JwtStrategyOptions extends Omit<JwtKeyOptions, 'kid'> {
@@ -70,18 +72,22 @@ export function jwtStrategy (options: JwtStrategyOptions): StrategyDefinition {
           if (claims === null || id === null) return null
           const row = users.getRow(id)
           return row instanceof Promise
-            ? row.then((found) => subjectOfClaims(found, claims))
-            : subjectOfClaims(row, claims)
+            ? row.then((found) => subjectOfClaims(found, claims, token))
+            : subjectOfClaims(row, claims, token)
         },
-        writeToken: (row, { stamp }) => ({ token: codec.sign({ sub: String(row.id), ver: stamp }), lifetimeSeconds })
+        writeToken (row, { stamp, session }) {
+          const token = codec.sign({ sub: String(row.id), ver: stamp, ...claimsOfSession(session) })
+          return { token, lifetimeSeconds, session: asSigned(session, settings.issuedAt) }
+        }
       }
     }
   })
 }
 
-function subjectOfClaims (row: UserRow | null, { ver }: Claims): TokenSubject | null {
+function subjectOfClaims (row: UserRow | null, claims: Claims, token: string): TokenSubject | null {
   if (row === null) return null
-  return ver === undefined ? { row } : { row, stamp: String(ver) }
+  const session = (): Session => sessionOfClaims(claims, token)
+  return claims['ver'] === undefined ? { row, session } : { row, stamp: String(claims['ver']), session }
 }
 
 function readKeys (

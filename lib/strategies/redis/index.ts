@@ -11,6 +11,7 @@ import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
 import { addCommandTimeouts } from './command-timeouts.js'
 import { attachErrorListener, commandsOf, type RedisClient, type RedisCommands } from './client.js'
+import { readPlain, readValue, type StoredToken, unknownSession, writeValue } from './stored-token.js'
 import { createUserTokens } from './user-tokens.js'
 
 export type { IoredisClient, NodeRedisClient, RedisClient } from './client.js'
@@ -96,17 +97,21 @@ function createRedisStrategy (
   return {
     async readToken (token, { users }) {
       if (!isOpaqueToken(token)) return null
-      const value = await redis.get(keyPrefix + keyPartOf(token))
-      return value === null ? null : await subjectOfStored(plain ? { id: value } : readValue(value), users)
+      const keyPart = keyPartOf(token)
+      const value = await redis.get(keyPrefix + keyPart)
+      return value === null
+        ? null
+        : await subjectOfStored(plain ? readPlain(value, keyPart) : readValue(value, keyPart), users)
     },
 
-    async writeToken (row, { stamp }) {
+    async writeToken (row, { stamp, session }) {
       const token = generateOpaqueToken()
       const keyPart = keyPartOf(token)
       // before the token is stored, so that `destroyAllTokens` finds every stored token
       await tokens.add(setKeyOf(row.id as UserId), keyPart, lifetimeSeconds)
-      await redis.set(keyPrefix + keyPart, plain ? String(row.id) : writeValue(String(row.id), stamp), lifetimeSeconds)
-      return { token, lifetimeSeconds }
+      const value = plain ? String(row.id) : writeValue(String(row.id), stamp, session)
+      await redis.set(keyPrefix + keyPart, value, lifetimeSeconds)
+      return { token, lifetimeSeconds, session: plain ? unknownSession(keyPart) : session }
     },
 
     destroyToken: (token, user) => tokens.remove(setKeyOf(user.id as UserId), keyPartOf(token)),
@@ -114,25 +119,8 @@ function createRedisStrategy (
   }
 }
 
-/** The value of a stored token. A plain token has no stamp. */
-interface StoredToken {
-  id: string
-  stamp?: string
-}
-
-/** Puts the stamp first: it never contains a colon, but an id may. */
-function writeValue (id: string, stamp: string): string {
-  return `${stamp}:${id}`
-}
-
-function readValue (value: string): StoredToken {
-  const end = value.indexOf(':')
-  // a value without a colon gets an empty stamp, which matches no user
-  return { stamp: value.slice(0, Math.max(end, 0)), id: value.slice(end + 1) }
-}
-
-async function subjectOfStored ({ id: text, ...stamp }: StoredToken, users: UserReader): Promise<TokenSubject | null> {
+async function subjectOfStored ({ id: text, ...rest }: StoredToken, users: UserReader): Promise<TokenSubject | null> {
   const id = users.parseId(text)
   const row = id === null ? null : await users.getRow(id)
-  return row === null ? null : { row, ...stamp }
+  return row === null ? null : { row, ...rest }
 }
