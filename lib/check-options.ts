@@ -33,7 +33,14 @@ const KEYS: Record<Exclude<keyof UsersOptions, keyof CompatibilityOptions>, true
   clock: true
 }
 
-const FEATURE_KEYS: Record<keyof Feature, true> = { name: true, models: true, errors: true, events: true, setup: true }
+const FEATURE_KEYS: Record<keyof Feature, true> = {
+  name: true,
+  models: true,
+  errors: true,
+  events: true,
+  guardFlags: true,
+  setup: true
+}
 
 const PART_KEYS: Record<keyof FeatureParts, true> = { routes: true, hooks: true, api: true }
 

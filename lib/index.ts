@@ -14,8 +14,6 @@ export {
   authenticate,
   currentUser,
   type Authenticate,
-  type AuthenticateOptions,
-  type Authentication,
   type GuardHook
 } from './authentication/index.js'
 export {
@@ -101,6 +99,7 @@ export {
   isUsersError,
   refuse
 } from './errors.js'
+export type * from './contracts/authentication.js'
 export type * from './contracts/backend.js'
 export type * from './contracts/database-adapter.js'
 export type * from './contracts/definition.js'

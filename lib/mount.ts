@@ -18,6 +18,7 @@ import {
   usersRoutes,
   verifyRoutes
 } from './routes/index.js'
+import { kGuard } from './symbols.js'
 
 /** Registers a backend and its login and logout routes in a separate scope. */
 export async function mountBackend (app: FastifyInstance, core: Core, backend: BackendOptions): Promise<void> {
@@ -81,10 +82,10 @@ export async function mountFeature (app: FastifyInstance, core: Core, feature: F
 export function prepareRouteScope (
   scope: FastifyInstance,
   app: FastifyInstance,
-  { ajv, settings, names, backendOptions, rules: { additions } }: Core
+  { ajv, settings, backendOptions, rules: { additions } }: Core
 ): void {
   prepareScope(scope, app, ajv, settings)
-  documentGuards(scope, settings, names, true)
+  documentGuards(scope, settings, app[kGuard], true)
   documentRoutes(scope, app, backendOptions, settings)
   completeUsers(scope, settings, additions)
 }

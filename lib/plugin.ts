@@ -5,6 +5,7 @@ import {
   checkGuardedRoutes,
   createAuthenticator,
   createGuard,
+  createGuardFlags,
   documentGuards
 } from './authentication/index.js'
 import type { DatabaseAdapter } from './contracts/database-adapter.js'
@@ -44,7 +45,8 @@ function decorate (app: FastifyInstance, core: Core): void {
     backends,
     rules: { rows },
     settings,
-    names
+    names,
+    features
   } = core
   app.decorate(kVersion, VERSION)
   app.decorate('users', service)
@@ -59,11 +61,12 @@ function decorate (app: FastifyInstance, core: Core): void {
     })
   )
   app.decorate('authenticate', authenticate)
-  app.decorate(kGuard, createGuard(createAuthenticator(backends, rows), backends, settings, names))
+  const flags = createGuardFlags(features)
+  app.decorate(kGuard, createGuard(createAuthenticator(backends, rows), backends, settings, names, flags))
   if (!app.hasRequestDecorator('user')) app.decorateRequest('user', null)
   app.decorateRequest('authentication', null)
-  checkGuardedRoutes(app, names)
-  if (settings.openapiSecurity) documentGuards(app, settings, names, false)
+  checkGuardedRoutes(app, app[kGuard])
+  if (settings.openapiSecurity) documentGuards(app, settings, app[kGuard], false)
 }
 
 /**

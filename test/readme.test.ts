@@ -131,7 +131,7 @@ t.test('the tables of options, guard flags, events and methods equal the types',
   )
   t.strictSame(
     rowsOf('Flags', read('docs/guard.md')).map(([flag]) => withoutBackticks(flag)),
-    membersOf('lib/authentication/guard-options.ts', 'AuthenticateOptions')
+    membersOf('lib/contracts/authentication.ts', 'AuthenticateOptions')
   )
   t.strictSame(
     rowsOf('All events', read('docs/hooks.md')).map(([event]) => withoutBackticks(event)),

@@ -75,7 +75,9 @@ const cases: [title: string, name: string, entry: string][] = [
   ['custom fields reach request.user, hooks, app.users and rows', 'custom-fields/custom-fields.test-d.ts', built],
   ['custom fields also do so in a program that compiles the sources', 'custom-fields/custom-fields.test-d.ts', sources],
   ['an integer id reaches app.users, rows and hooks', 'integer-id/integer-id.test-d.ts', built],
-  ['HTTP/2 applications type-check', 'http2/http2.test-d.ts', built]
+  ['HTTP/2 applications type-check', 'http2/http2.test-d.ts', built],
+  ['a feature adds error codes and guard flags by interface merging', 'registries/registries.test-d.ts', built],
+  ['a feature also does so in a program that compiles the sources', 'registries/registries.test-d.ts', sources]
 ]
 for (const [title, name, entry] of cases) {
   t.test(`row 89: ${title}`, { timeout: 600_000 }, async (t) => {

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { toCallError } from '../adapters/shared/store-errors.js'
+import type { AuthenticateOptions } from '../contracts/authentication.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
 import type { AnyReply, AnyRequest } from '../contracts/instances.js'
 import type { User } from '../contracts/user.js'
@@ -8,7 +9,7 @@ import { FST_USERS_GUARD_MISUSED, type UsersError } from '../errors.js'
 import { kGuard } from '../symbols.js'
 import { isPromise } from './authenticator.js'
 import type { Guard } from './guard.js'
-import { readGuardOptions, type AuthenticateOptions, type GuardOptions } from './guard-options.js'
+import { readGuardOptions, type GuardOptions } from './guard-options.js'
 
 /** A route hook that refuses requests which do not meet the options of the guard. */
 export type GuardHook = (request: AnyRequest, reply: AnyReply, done: HookHandlerDoneFunction) => void

@@ -1,5 +1,6 @@
 import '@fastify/jwt' // declares `request.user`, which the declaration below extends; the import is kept in the .d.ts
 import type { FastifyRequest } from 'fastify'
+import type { Authentication } from '../contracts/authentication.js'
 import type { Backend } from '../contracts/backend.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
 import type { Session } from '../contracts/session.js'
@@ -8,17 +9,6 @@ import type { Transport } from '../contracts/transport.js'
 import type { User } from '../contracts/user.js'
 import { sessionOfToken } from '../sessions/index.js'
 import type { UserRows } from '../users/index.js'
-
-/** The authenticated user of a request, with the token and the backend that identified the user. */
-export interface Authentication {
-  readonly user: User
-  /** The presented token. It is not enumerable: printing, serializing or copying the object omits it. */
-  readonly token: string
-  /** Name of the backend that accepted the token. */
-  readonly backend: string
-  /** The session of the token. It is decoded when it is read for the first time. It is not enumerable. */
-  readonly session: Session
-}
 
 declare module 'fastify' {
   interface FastifyRequest {

@@ -1,50 +1,45 @@
-import type { FastifyRequest } from 'fastify'
-import type { MaybePromise } from '../contracts/database-adapter.js'
+import type { AuthenticateOptions } from '../contracts/authentication.js'
 import { FST_USERS_GUARD_MISUSED, FST_USERS_UNKNOWN_BACKEND } from '../errors.js'
 
-/** Options of `authenticate`. */
-export interface AuthenticateOptions {
-  /** Requests that the guard would refuse pass with `request.user` null. Default: false. */
-  optional?: boolean
-  /** The user must be active; otherwise the reply is 401. Default: true. */
-  active?: boolean
-  /** The user must be verified; otherwise the reply is 403. Default: false. */
-  verified?: boolean
-  /** The user must be a superuser; otherwise the reply is 403. Default: false. */
-  superuser?: boolean
-  /** Names of the accepted backends, or a function that returns them for a request. Default: all backends. */
-  backends?: readonly string[] | ((request: FastifyRequest) => MaybePromise<readonly string[]>)
-}
-
-/** Options of a guard with all defaults. `backends` is null for all backends. */
-export interface GuardOptions extends Required<Omit<AuthenticateOptions, 'backends'>> {
+/** Options of a guard with all defaults. */
+export interface GuardOptions {
+  readonly optional: boolean
+  readonly active: boolean
+  readonly verified: boolean
+  readonly superuser: boolean
+  /** Null for all backends. */
   readonly backends: NonNullable<AuthenticateOptions['backends']> | null
+  /** Flags of features with their values. Null if there are none, as for most guards. */
+  readonly flags: ReadonlyMap<string, unknown> | null
 }
 
-const FLAGS: readonly string[] = ['optional', 'active', 'verified', 'superuser']
+/** Flags of the plugin, in the order of the documentation. */
+export const CORE_FLAGS: readonly string[] = ['optional', 'active', 'verified', 'superuser']
 
 /**
- * Returns the options of a guard with all defaults. A mistyped option could leave a route open, so it throws
- * `FST_USERS_GUARD_MISUSED`.
+ * Returns the options of a guard with all defaults. A wrong option could leave a route open, so it throws
+ * `FST_USERS_GUARD_MISUSED`. Other names than those of the plugin are kept: the registration knows the flags of its
+ * features and refuses all others.
  */
 export function readGuardOptions (options: AuthenticateOptions = {}): GuardOptions {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw misused('the options must be an object')
-  }
+  if (typeof options !== 'object' || options === null) throw misused('the options must be an object')
   if ('raw' in options && 'headers' in options) {
     throw misused('the reply is missing; call it with (request, reply, options)')
   }
-  for (const [key, value] of Object.entries(options)) {
-    if (key !== 'backends' && !FLAGS.includes(key)) {
-      throw misused(`there is no option "${key}"; options are ${FLAGS.join(', ')} and backends`)
-    }
-    if (key !== 'backends' && typeof value !== 'boolean') throw misused(`option "${key}" must be true or false`)
+  if (!isPlainObject(options)) throw misused('the options must be a plain object')
+  const flags = new Map<string, unknown>()
+  for (const key of Reflect.ownKeys(options)) {
+    if (typeof key === 'symbol') throw misused('the options must not have symbols as names')
+    const value: unknown = options[key as keyof typeof options]
+    if (key === 'backends') continue
+    if (!CORE_FLAGS.includes(key)) flags.set(key, value)
+    else if (typeof value !== 'boolean') throw misused(`option "${key}" must be true or false`)
   }
   const { optional = false, active = true, verified = false, superuser = false, backends = null } = options
   if (backends !== null && typeof backends !== 'function' && !isNameList(backends)) {
     throw misused('option "backends" must be a list of at least one backend name, or a function')
   }
-  return Object.freeze({ optional, active, verified, superuser, backends })
+  return Object.freeze({ optional, active, verified, superuser, backends, flags: flags.size === 0 ? null : flags })
 }
 
 /**
@@ -58,10 +53,17 @@ export function checkBackendNames (names: readonly string[], known: readonly str
   return names
 }
 
+/** Returns true for objects without inherited properties, which the checks of the options would not see. */
+function isPlainObject (value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
 function isNameList (value: unknown): boolean {
   return Array.isArray(value) && value.length > 0 && value.every((name) => typeof name === 'string')
 }
 
-function misused (reason: string): Error {
+/** Creates the error for a guard that is used in a wrong way. */
+export function misused (reason: string): Error {
   return FST_USERS_GUARD_MISUSED([reason])
 }

@@ -1,12 +1,14 @@
 import type { FastifyRequest } from 'fastify'
 import { toCallError } from '../adapters/shared/store-errors.js'
+import type { Authentication } from '../contracts/authentication.js'
 import type { Backend } from '../contracts/backend.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
 import type { Settings } from '../contracts/settings.js'
 import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_FORBIDDEN, FST_USERS_UNAUTHENTICATED } from '../errors.js'
 import { kGuard } from '../symbols.js'
-import { isPromise, type Authentication, type Authenticator } from './authenticator.js'
+import { isPromise, type Authenticator } from './authenticator.js'
 import { isCrossSite, isUnsafe } from './csrf.js'
+import { createFlagReader, findFlagRefusal, type GivenFlag, type GuardFlagRegistry } from './guard-flags.js'
 import { checkBackendNames, type GuardOptions } from './guard-options.js'
 import { findLogoutSession } from './logout-session.js'
 
@@ -14,6 +16,11 @@ import { findLogoutSession } from './logout-session.js'
 export interface Guard {
   /** Sets `request.user` and `request.authentication`. Throws the error that refuses the request. */
   check(request: FastifyRequest, options: GuardOptions): MaybePromise<void>
+  /**
+   * Returns the flags of features in the options. Throws `FST_USERS_GUARD_MISUSED` for an unknown flag or a wrong
+   * value, `FST_USERS_UNKNOWN_BACKEND` for an unknown backend.
+   */
+  checkOptions(options: GuardOptions): readonly GivenFlag[]
   /**
    * Sets `request.authentication` to the session that a logout at this backend ends. Throws `FST_USERS_UNAUTHENTICATED`
    * unless there is exactly one.
@@ -36,6 +43,8 @@ interface GuardContext {
   backends: ReadonlyMap<string, Backend>
   settings: Settings
   backendNames: readonly string[]
+  /** Returns the flags of features that a guard has. Throws `FST_USERS_GUARD_MISUSED`. */
+  readFlags(flags: ReadonlyMap<string, unknown>): readonly GivenFlag[]
 }
 
 /** Creates the guard of one registration. */
@@ -43,13 +52,18 @@ export function createGuard (
   authenticator: Authenticator,
   backends: ReadonlyMap<string, Backend>,
   settings: Settings,
-  backendNames: readonly string[]
+  backendNames: readonly string[],
+  flags: GuardFlagRegistry
 ): Guard {
-  const context: GuardContext = { authenticator, backends, settings, backendNames }
+  const context: GuardContext = { authenticator, backends, settings, backendNames, readFlags: createFlagReader(flags) }
   return {
     backendNames,
     errorStyle: settings.errorHandler === 'application' ? 'fastify' : settings.errorStyle,
     check: (request, options) => checkRequest(context, request, options),
+    checkOptions (options) {
+      if (Array.isArray(options.backends)) checkBackendNames(options.backends, backendNames)
+      return options.flags === null ? [] : context.readFlags(options.flags)
+    },
     async selectForLogout (request, backend) {
       const session = await findLogoutSession(authenticator, request, backend, backendNames).catch((error: unknown) => {
         throw toCallError(error)
@@ -61,7 +75,8 @@ export function createGuard (
 }
 
 function checkRequest (context: GuardContext, request: FastifyRequest, options: GuardOptions): MaybePromise<void> {
-  const { backends: enabled } = options
+  const { backends: enabled, flags } = options
+  if (flags !== null) context.readFlags(flags) // an unknown flag refuses every request
   if (enabled === null) {
     // an earlier guard has authenticated this request
     if (request.authentication !== null) return applyFlags(context, request, request.authentication, options)
@@ -82,23 +97,47 @@ function authenticateRequest (
 ): MaybePromise<void> {
   const found = context.authenticator.find(request, enabled)
   return isPromise(found)
-    ? found.then((result) => {
-      applyFlags(context, request, result, options)
-    })
+    ? found.then((result) => applyFlags(context, request, result, options))
     : applyFlags(context, request, found, options)
 }
 
-/** Sets the user of the request if the flags of the guard accept it. Throws the refusal unless `optional` is set. */
+/**
+ * Sets the user of the request if the flags of the guard accept it. Throws the refusal unless `optional` is set. Stays
+ * synchronous without flags of features.
+ */
 function applyFlags (
   context: GuardContext,
   request: FastifyRequest,
   found: Authentication | null,
   options: GuardOptions
-): void {
+): MaybePromise<void> {
   const refusal = findRefusal(context, request, found, options)
+  if (options.flags !== null && refusal === null && found !== null) {
+    return applyFeatureFlags(context.readFlags(options.flags), request, found, options)
+  }
+  admit(request, found, refusal, options)
+}
+
+async function applyFeatureFlags (
+  flags: readonly GivenFlag[],
+  request: FastifyRequest,
+  found: Authentication,
+  options: GuardOptions
+): Promise<void> {
+  request.authentication = null // until the flags have accepted the user, also if one of them throws
+  request.user = null
+  admit(request, found, await findFlagRefusal(flags, found, request), options)
+}
+
+function admit (
+  request: FastifyRequest,
+  found: Authentication | null,
+  refusal: Error | null,
+  { optional }: GuardOptions
+): void {
   request.authentication = refusal === null ? found : null
   request.user = request.authentication?.user ?? null
-  if (refusal !== null && !options.optional) throw refusal
+  if (refusal !== null && !optional) throw refusal
 }
 
 function findRefusal (

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
-import type { Authentication, Authenticator } from './authenticator.js'
+import type { Authentication } from '../contracts/authentication.js'
+import type { Authenticator } from './authenticator.js'
 
 /**
  * Returns the session that a logout at a backend ends: the session that the request presents to this backend. If the

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync, FastifyReply } from 'fastify'
+import type { GuardFlag } from './authentication.js'
 import type { DatabaseAdapter, MaybePromise } from './database-adapter.js'
 import type { PurposeKey } from './definition.js'
 import type { ErrorDefinitions } from './errors.js'
@@ -22,6 +23,8 @@ export interface Feature<Api = unknown> {
   readonly errors?: ErrorDefinitions
   /** Names of the events of the feature. Their payload types are added to the interface `UsersEvents`. */
   readonly events?: readonly string[]
+  /** Flags of `authenticate`, by name. The types of their values are added to the interface `GuardFlags`. */
+  readonly guardFlags?: Readonly<Record<string, GuardFlag>>
   /** Starts the feature. Features start in the order of the option, after the backends. */
   setup(kit: FeatureKit): MaybePromise<FeatureParts<Api>>
 }
