@@ -40,7 +40,7 @@ export function createFeatureHost ({ rules, store, log, keysFor, prepareScope }:
     keysFor,
     prepareScope,
     fire: (name, payload, context) => hooks.run(name, payload, context),
-    createExternal: (values, link, context) => createExternalUser(rules, values, link, context),
+    createExternal: (values, dependents, context) => createExternalUser(rules, values, dependents, context),
     hasPassword: ({ hashed_password: hash }) => !isUnusableHash(hash),
     reclaimUnverifiedUser: (id, context) => reclaimUnverifiedUser(rules, id, context),
     deleteRefusedUser: (row, context) => deleteRefusedUser(rules, row, context),

@@ -102,6 +102,7 @@ export {
 export type * from './contracts/authentication.js'
 export type * from './contracts/backend.js'
 export type * from './contracts/database-adapter.js'
+export { idOf, resolveRow, type RowReference } from './adapters/shared/row-references.js'
 export type * from './contracts/definition.js'
 export type * from './contracts/errors.js'
 export type * from './contracts/events.js'

@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import { memory } from '../lib/adapters/memory/index.js'
+import { idOf, resolveRow } from '../lib/adapters/shared/row-references.js'
 import { openBetterSqlite3 } from '../lib/adapters/sql/drivers/better-sqlite3.js'
 import type { SqlDriver, SqlWritten } from '../lib/adapters/sql/drivers/driver.js'
 import { sqliteDialect } from '../lib/adapters/sql/dialects/sqlite.js'
@@ -206,11 +207,14 @@ t.test('the conformance suite fails for adapters with races, shared rows or igno
       })
     ],
     [
-      /^DEP-03: a failed createWith/,
+      /^DEP-03: a failed createAll/,
       (adapter) => ({
-        async createWith (model, row, dependents) {
-          const stored = await adapter.create(model, row)
-          return [stored, ...(await Promise.all(dependents(stored).map(([other, one]) => adapter.create(other, one))))]
+        async createAll (rows) {
+          const stored: Row[] = []
+          for (const [position, [model]] of rows.entries()) {
+            stored.push(await adapter.create(model, resolveRow(rows, position, stored)))
+          }
+          return stored
         }
       })
     ],
@@ -441,7 +445,7 @@ t.test('SQLite: a write waits for the lock of another connection without blockin
 })
 
 t.test(
-  'DEP-03: SQLite: createWith() waits for locks without blocking the event loop, and stores all its rows',
+  'DEP-03: SQLite: createAll() waits for locks without blocking the event loop, and stores all its rows',
   async (t) => {
     const file = createDatabasePath(t)
     // Without a write-ahead log, a reader blocks a commit.
@@ -453,14 +457,20 @@ t.test(
     await createUser(adapter)
     let attempts = 0
     const create = (): Promise<Row[]> | undefined =>
-      adapter.createWith?.(
-        User,
-        { email: `${randomUUID()}@camelot.bt`, hashed_password: 'x', is_active: true },
-        ({ id }) => {
-          attempts++
-          return [[Account, { user_id: id, oauth_name: 'grail', account_id: randomUUID() }]]
-        }
-      )
+      adapter.createAll?.([
+        [User, { email: `${randomUUID()}@camelot.bt`, hashed_password: 'x', is_active: true }],
+        [
+          Account,
+          {
+            user_id: idOf(0),
+            account_id: randomUUID(),
+            get oauth_name () {
+              attempts++ // read once in each attempt
+              return 'grail'
+            }
+          }
+        ]
+      ])
     for (const begin of ['BEGIN IMMEDIATE', 'BEGIN; SELECT * FROM user']) {
       attempts = 0
       other.exec(begin)
@@ -480,13 +490,13 @@ t.test(
         ],
         [rows?.[0], rows?.slice(1)]
       )
-      t.equal(attempts > 1, begin !== 'BEGIN IMMEDIATE', 'the dependent rows are built again after a refused commit')
+      t.equal(attempts > 1, begin !== 'BEGIN IMMEDIATE', 'all rows are written again after a refused commit')
     }
     own.exec('BEGIN')
     await t.rejects(
       async () => await create(),
       { message: /within a transaction/ },
-      "createWith() is refused within the application's transaction"
+      "createAll() is refused within the application's transaction"
     )
     own.exec('ROLLBACK')
     t.equal((await adapter.findMany(User, {}, { limit: 9 })).length, 3)

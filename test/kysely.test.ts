@@ -20,6 +20,7 @@ import { createPool, type PoolOptions, type RowDataPacket, type TypeCast } from 
 import mysqlPromise from 'mysql2/promise'
 import pg from 'pg'
 import t, { type Test } from 'tap'
+import { idOf } from '../lib/adapters/shared/row-references.js'
 import type { DatabaseAdapter } from '../lib/contracts/database-adapter.js'
 import type { Model } from '../lib/contracts/models.js'
 import {
@@ -509,11 +510,10 @@ t.test(
       await blocker.query(`BEGIN; LOCK TABLE ${table}`)
       await t.rejects(
         async () =>
-          await adapter.createWith?.(
-            User,
-            { email: 'late@x.org', hashed_password: 'hash', is_active: true },
-            ({ id }) => [[Account, { user_id: id, oauth_name: 'grail', account_id: '1' }]]
-          ),
+          await adapter.createAll?.([
+            [User, { email: 'late@x.org', hashed_password: 'hash', is_active: true }],
+            [Account, { user_id: idOf(0), oauth_name: 'grail', account_id: '1' }]
+          ]),
         { code: 'FST_USERS_STORE_UNAVAILABLE' }
       )
       await blocker.query('ROLLBACK')
@@ -562,10 +562,20 @@ t.test(
     }
     let runs = 0
     const create = (): Promise<unknown> | undefined =>
-      adapter.createWith?.(User, { email: 'new@x.org', hashed_password: 'hash', is_active: true }, ({ id }) => {
-        runs++
-        return [[Account, { user_id: id, oauth_name: 'grail', account_id: '1' }]]
-      })
+      adapter.createAll?.([
+        [User, { email: 'new@x.org', hashed_password: 'hash', is_active: true }],
+        [
+          Account,
+          {
+            user_id: idOf(0),
+            account_id: '1',
+            get oauth_name () {
+              runs++ // read once in each run of the transaction
+              return 'grail'
+            }
+          }
+        ]
+      ])
     await deadlock(
       "INSERT INTO oauth_account (id, user_id, oauth_name, account_id) VALUES (uuid(), ?, 'grail', '1')",
       create,

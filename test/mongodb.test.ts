@@ -1,6 +1,7 @@
 import { Binary, type Db, Double, Int32, Long, ObjectId, type Document, type MongoClientOptions } from 'mongodb'
 import t, { type Test } from 'tap'
 import { loadBsonTypes } from '../lib/adapters/mongodb/driver.js'
+import { idOf } from '../lib/adapters/shared/row-references.js'
 import type { DatabaseAdapter, Row } from '../lib/contracts/database-adapter.js'
 import type { Model } from '../lib/contracts/models.js'
 import {
@@ -886,22 +887,20 @@ t.test('MongoDB: integer ids continue after the highest existing id', async (t) 
     counted,
     { user_id: id, oauth_name: 'google', access_token: 't', account_id, account_email: 'a@x.org' }
   ]
-  const withLinks = await accounts.createWith?.(
-    Person,
-    { email: 'c@x.org', hashed_password: 'hash', is_active: true },
-    (user) => [linkOf(user, '3'), linkOf({ id: holder }, '4')]
-  )
+  const withLinks = await accounts.createAll?.([
+    [Person, { email: 'c@x.org', hashed_password: 'hash', is_active: true }],
+    linkOf({ id: idOf(0) }, '3'),
+    linkOf({ id: holder }, '4')
+  ])
   t.match(
     withLinks,
-    [{ email: 'c@x.org' }, { id: 3, user_id: withLinks?.[0]['id'] }, { id: 4, user_id: holder }],
+    [{ email: 'c@x.org' }, { id: 3, user_id: withLinks?.[0]?.['id'] }, { id: 4, user_id: holder }],
     'one account inside of the new user, one inside of another user'
   )
   t.match(
-    await accounts.createWith?.(counted, linkOf({ id: holder }, '5')[1], (link) => [
-      linkOf({ id: link['user_id'] }, '6')
-    ]),
+    await accounts.createAll?.([linkOf({ id: holder }, '5'), linkOf({ id: holder }, '6')]),
     [{ id: 5 }, { id: 6 }],
-    'an account and a second one created from it'
+    'two accounts of an existing user'
   )
   t.equal((await accounts.findMany(counted, {}, { limit: 9 })).length, 4)
   await accounts.delete(counted, {})

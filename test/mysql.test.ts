@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import callbacks from 'mysql2'
 import mysql2, { type Pool, type PoolOptions } from 'mysql2/promise'
 import t from 'tap'
+import { idOf } from '../lib/adapters/shared/row-references.js'
 import { mysqlDialect } from '../lib/adapters/sql/dialects/mysql.js'
 import { useMysql2 } from '../lib/adapters/sql/drivers/mysql2.js'
 import type { SqlServerOptions } from '../lib/adapters/sql/index.js'
@@ -996,10 +997,20 @@ t.test(
     const adapter = await opened(pool, models, { createTables, timeoutMs: 3000 })
     let runs = 0
     const create = (n: number): Promise<unknown> | undefined =>
-      adapter.createWith?.(User, { email: `${n}@x.org`, hashed_password: 'hash', is_active: true }, ({ id }) => {
-        runs++
-        return [[Account, { user_id: id, oauth_name: 'grail', account_id: String(n) }]]
-      })
+      adapter.createAll?.([
+        [User, { email: `${n}@x.org`, hashed_password: 'hash', is_active: true }],
+        [
+          Account,
+          {
+            user_id: idOf(0),
+            account_id: String(n),
+            get oauth_name () {
+              runs++ // read once in each run of the transaction
+              return 'grail'
+            }
+          }
+        ]
+      ])
     const counts = async (): Promise<number[]> => [
       (await adapter.findMany(User, {}, { limit: 9 })).length,
       (await adapter.findMany(Account, {}, { limit: 9 })).length

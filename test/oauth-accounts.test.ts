@@ -122,7 +122,7 @@ const sharing: typeof stores = {
 
 /** Returns an adapter without transactions. */
 function oneByOne (adapter: DatabaseAdapter): DatabaseAdapter {
-  const { createWith: _, ...rest } = withSlowReads(adapter, 0)
+  const { createAll: _, ...rest } = withSlowReads(adapter, 0)
   return rest
 }
 
@@ -584,7 +584,7 @@ t.test('a login that a parallel change overtakes is decided again', async (t) =>
     if (associateByEmail) await stuck.create({ is_verified: local })
     const before = await stuck.users()
     stuck.store.watch(({ method, model, proceed }) => {
-      if ((method === 'create' && model.name === 'oauth_account') || method === 'createWith') {
+      if ((method === 'create' && model.name === 'oauth_account') || method === 'createAll') {
         throw FST_USERS_UNIQUE_VIOLATION(['oauth_name, account_id'], { fields: ['oauth_name', 'account_id'] })
       }
       return proceed()
@@ -771,7 +771,7 @@ t.test('a user who cannot be deleted after a failed link does not block other lo
   let isStored = false
   whole.store.watch(({ method, proceed }) => {
     if (isStored) throw Object.assign(new Error('down'), { code: 'ECONNRESET' })
-    isStored = method === 'createWith'
+    isStored = method === 'createAll'
     return proceed()
   })
   t.equal(await whole.enter(identity()), 'STORE_UNAVAILABLE')
@@ -783,7 +783,7 @@ t.test('a user who cannot be deleted after a failed link does not block other lo
 t.test('a duplicate value of another field is reported and not taken for a parallel login', async (t) => {
   const { enter, store, names } = await start(t)
   store.watch(({ method, proceed }) => {
-    if (method === 'createWith') throw FST_USERS_UNIQUE_VIOLATION(['nickname'], { fields: ['nickname'] })
+    if (method === 'createAll') throw FST_USERS_UNIQUE_VIOLATION(['nickname'], { fields: ['nickname'] })
     return proceed()
   })
   t.equal(await enter(identity()), 'UNIQUE_VIOLATION')

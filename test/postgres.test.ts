@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import t from 'tap'
+import { idOf } from '../lib/adapters/shared/row-references.js'
 import { postgresDialect } from '../lib/adapters/sql/dialects/postgres.js'
 import type { SqlServerOptions } from '../lib/adapters/sql/index.js'
 import type { DatabaseAdapter } from '../lib/contracts/database-adapter.js'
@@ -201,8 +202,9 @@ t.test(
     t.teardown(() => pool.end())
     const adapter = await opened(pool, models, { createTables, timeoutMs: 1000 })
     const create = (n: number): Promise<unknown> | undefined =>
-      adapter.createWith?.(User, { email: `${n}@x.org`, hashed_password: 'hash', is_active: true }, ({ id }) => [
-        [Account, { user_id: id, oauth_name: 'grail', account_id: String(n) }]
+      adapter.createAll?.([
+        [User, { email: `${n}@x.org`, hashed_password: 'hash', is_active: true }],
+        [Account, { user_id: idOf(0), oauth_name: 'grail', account_id: String(n) }]
       ])
     const blocker = await direct.connect()
     await blocker.query('BEGIN; LOCK TABLE oauth_account')

@@ -120,13 +120,13 @@ t.test('withSlowReads delays reads and leaves writes unchanged, also writes of s
   const model = { name: 'knight', table: 'knight', fields: { name: { type: 'text' } } } as const
   const slow = withSlowReads(memory(), 30)
   slow.define(model)
-  t.same(await slow.createWith?.(model, { name: 'Galahad' }, () => [[model, { name: 'Percival' }]]), [
+  t.same(await slow.createAll?.([[model, { name: 'Galahad' }], [model, { name: 'Percival' }]]), [
     { name: 'Galahad' },
     { name: 'Percival' }
   ])
   const start = performance.now()
   t.same(await slow.findOne(model, { name: 'Percival' }), { name: 'Percival' })
   t.ok(performance.now() - start > 25)
-  const { createWith: _, ...plain } = slow
-  t.equal(withSlowReads(plain, 30).createWith, undefined, 'createWith stays undefined if the adapter lacks it')
+  const { createAll: _, ...plain } = slow
+  t.equal(withSlowReads(plain, 30).createAll, undefined, 'createAll stays undefined if the adapter lacks it')
 })

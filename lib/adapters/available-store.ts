@@ -43,7 +43,7 @@ export function availableStore (adapter: DatabaseAdapter, log: FastifyBaseLogger
     },
     open: () => opening.begin(),
     create: guard((model, row) => adapter.create(model, row)),
-    ...(adapter.createWith === undefined ? {} : { createWith: guard(adapter.createWith.bind(adapter)) }),
+    ...(adapter.createAll === undefined ? {} : { createAll: guard(adapter.createAll.bind(adapter)) }),
     findOne: guard((model, where) => adapter.findOne(model, where)),
     findMany: guard((model, where, options) => adapter.findMany(model, where, options)),
     update: guard((model, where, changes) => adapter.update(model, where, changes)),

@@ -18,20 +18,16 @@ export function tenantStore (adapter: DatabaseAdapter, tenant: string): Database
     return made
   }
 
-  const { createWith, findWithUser, close } = adapter
-  const ownRows = (rows: readonly NewRow[]): NewRow[] => rows.map(([model, row]) => [own(model), row])
+  const { createAll, findWithUser, close } = adapter
   return {
     define: (model) => {
       adapter.define(own(model))
     },
     open: () => adapter.open(),
     create: (model, row) => adapter.create(own(model), row),
-    ...(createWith === undefined
+    ...(createAll === undefined
       ? {}
-      : {
-          createWith: (model, row, dependents) =>
-            createWith.call(adapter, own(model), row, (stored) => ownRows(dependents(stored)))
-        }),
+      : { createAll: (rows) => createAll.call(adapter, rows.map(([model, row]): NewRow => [own(model), row])) }),
     findOne: (model, where) => adapter.findOne(own(model), where),
     findMany: (model, where, options) => adapter.findMany(own(model), where, options),
     update: (model, where, changes) => adapter.update(own(model), where, changes),

@@ -33,14 +33,8 @@ export interface FindManyOptions {
   after?: Row
 }
 
-/** A row to store, with its model. */
+/** A row to store, with its model. In a list of rows, the value `idOf(n)` stands for the primary key of row `n`. */
 export type NewRow = readonly [model: Model, row: Row]
-
-/** Returns the rows that belong to a stored row. It may be called repeatedly and must have no side effects. */
-export type Dependents = (stored: Row) => readonly NewRow[]
-
-/** A stored row, followed by its dependent rows in order. */
-export type StoredRows = [stored: Row, ...dependents: Row[]]
 
 /**
  * The store of users, tokens and accounts. When a retry can help, an adapter throws `FST_USERS_STORE_UNAVAILABLE` or a
@@ -60,11 +54,12 @@ export interface DatabaseAdapter {
   /** Stores a row and returns it. Throws `FST_USERS_UNIQUE_VIOLATION` with `fields` for a duplicate. */
   create(model: Model, row: Row): Promise<Row>
   /**
-   * Stores a row and its dependent rows atomically, also if the process crashes. Throws like `create`, with the fields
-   * of the duplicate row. Without this method, the rows are stored one after the other and deleted again if one fails;
-   * a crash in between leaves some of them.
+   * Stores all rows or none, also if the process crashes, and returns them in order. A value `idOf(n)` stands for the
+   * primary key of the earlier row `n` of the list; `resolveRow` replaces it. Throws like `create`, with the fields of
+   * the duplicate row. Without this method, the rows are stored one after the other and deleted again if one fails; a
+   * crash in between leaves some of them.
    */
-  createWith?(model: Model, row: Row, dependents: Dependents): Promise<StoredRows>
+  createAll?(rows: readonly NewRow[]): Promise<Row[]>
   /** Returns a row, or null. If rows differ only in the case of an `ignoreCase` field, exact matches come first. */
   findOne(model: Model, where: Where): MaybePromise<Row | null>
   findMany(model: Model, where: Where, options: FindManyOptions): Promise<Row[]>

@@ -19,16 +19,15 @@ export interface ExternalUser {
   [field: string]: unknown
 }
 
-/** Returns the rows that belong to a stored user. It may be called repeatedly and must have no side effects. */
-export type UserDependents = (user: UserRow) => readonly NewRow[]
-
 /** A stored user, followed by its dependent rows. */
 export type StoredUserRows = [user: UserRow, ...dependents: Row[]]
 
-/**
- * Stores a new user and its dependent rows, atomically if the store can. Throws like `DatabaseAdapter.create`.
- */
-export type StoreUser = (dependents: UserDependents) => Promise<StoredUserRows>
+/** The rows that are stored together with a new user, whose id is `idOf(0)` in them. */
+export interface UserDependents {
+  readonly rows: readonly NewRow[]
+  /** Rows for an existing table whose columns are too narrow for `rows`. */
+  readonly shorter?: readonly NewRow[] | undefined
+}
 
 /**
  * Deletes the login methods that a feature stores for a user, such as provider accounts, and returns their number.
@@ -54,16 +53,16 @@ export interface FeatureHost {
   /** Runs the hooks of an event. */
   fire<N extends EventName>(name: N, payload: UsersEvents[N], context: EventContext): Promise<PendingLogin | null>
   /**
-   * Creates a user without a password. `link` stores the user together with its provider account. If it returns null or
-   * throws after the user is stored, the user is deleted again. Order: validation, `onBeforeRegister`, check for a
-   * duplicate e-mail, `link`, `onAfterRegister`. Returns null if `link` does. Throws `FST_USERS_INVALID_USER` and
+   * Creates a user without a password and stores the dependent rows with it, for example a provider account. Returns
+   * null, and stores nothing, if one of these rows exists already. Order: validation, `onBeforeRegister`, check for a
+   * duplicate e-mail, insert, `onAfterRegister`. Throws `FST_USERS_INVALID_USER` and
    * `FST_USERS_REGISTER_USER_ALREADY_EXISTS`.
    */
   createExternal(
     values: ExternalUser,
-    link: (store: StoreUser) => Promise<UserRow | null>,
+    dependents: UserDependents,
     context: CallContext
-  ): Promise<UserRow | null>
+  ): Promise<StoredUserRows | null>
   /** Returns true if the user can log in with a password. */
   hasPassword(row: UserRow): boolean
   /**

@@ -1,6 +1,6 @@
 import type { ConformanceOptions, Declare } from './conformance/context.js'
 import { declareConditionTests } from './conformance/conditions.js'
-import { declareDependentTests } from './conformance/dependents.js'
+import { declareCreateAllTests } from './conformance/create-all.js'
 import { models } from './conformance/models.js'
 import { declareRaceTests } from './conformance/races.js'
 import { declareRelationTests } from './conformance/relations.js'
@@ -29,6 +29,6 @@ export function adapterConformance (options: ConformanceOptions): void {
   declareConditionTests(declare)
   declareUniquenessTests(declare)
   declareRelationTests(declare, options)
-  declareDependentTests(declare)
+  declareCreateAllTests(declare)
   declareRaceTests(declare)
 }

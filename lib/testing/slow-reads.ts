@@ -20,8 +20,8 @@ export function withSlowReads (adapter: DatabaseAdapter, milliseconds: number): 
     update: (model, where, changes) => adapter.update(model, where, changes),
     delete: (model, where) => adapter.delete(model, where)
   }
-  const { createWith, findWithUser, close } = adapter
-  if (createWith !== undefined) slow.createWith = createWith.bind(adapter)
+  const { createAll, findWithUser, close } = adapter
+  if (createAll !== undefined) slow.createAll = createAll.bind(adapter)
   if (findWithUser !== undefined) slow.findWithUser = (model, where) => delay(findWithUser.call(adapter, model, where))
   if (close !== undefined) slow.close = () => close.call(adapter)
   return slow

@@ -1,4 +1,4 @@
-import type { ExternalUser, StoreUser } from '../contracts/feature-host.js'
+import type { ExternalUser, StoredUserRows, UserDependents } from '../contracts/feature-host.js'
 import type { UserId, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_REGISTER_USER_ALREADY_EXISTS } from '../errors.js'
@@ -7,21 +7,20 @@ import { contextOf, deleteStoredTokens } from '../sessions/index.js'
 import { parseEmail } from './email.js'
 import { recordProof } from './email-proof.js'
 import { requiredFields, writableFields } from './fields.js'
-import { insertUserAndDependents, requireValues, type ReadUser } from './registration.js'
+import { newUserRow, requireValues, type ReadUser } from './registration.js'
 import { removeAttached, type Rules } from './rules.js'
 
-type Link = (store: StoreUser) => Promise<UserRow | null>
-
 /**
- * Creates a user without a password; `link` stores it with its provider account. Order: validation, `onBeforeRegister`,
- * check for a duplicate e-mail, `link`, `onAfterRegister`.
+ * Creates a user without a password and stores the dependent rows with it. Returns null, and stores nothing, if one of
+ * these rows exists already. Order: validation, `onBeforeRegister`, check for a duplicate e-mail, insert,
+ * `onAfterRegister`.
  */
 export async function createExternalUser (
   rules: Rules,
   values: ExternalUser,
-  link: Link,
+  dependents: UserDependents,
   call: CallContext
-): Promise<UserRow | null> {
+): Promise<StoredUserRows | null> {
   const {
     rows,
     hooks,
@@ -31,15 +30,12 @@ export async function createExternalUser (
   const context = contextOf(call)
   await hooks.run('onBeforeRegister', { user }, context)
   if ((await rows.getByEmail(user.email)) !== null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
-  const hashed = await createUnusableHash(passwords)
-  const row = await linkOrRemove(rules, link, async (dependents) => {
-    const stored = await insertUserAndDependents(rules, user, hashed, dependents)
-    if (stored === null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
-    return stored
-  })
-  if (row === null) return null
-  await hooks.run('onAfterRegister', { user: rows.toUser(row) }, context)
-  return (await rows.getRow(row.id as UserId)) ?? row // a hook may have changed the user
+  const row = newUserRow(rules, user, await createUnusableHash(passwords))
+  const stored = await rows.insertWithDependents(row, dependents)
+  if (stored === null) return null
+  const [created, ...others] = stored
+  await hooks.run('onAfterRegister', { user: rows.toUser(created) }, context)
+  return [(await rows.getRow(created.id as UserId)) ?? created, ...others] // a hook may have changed the user
 }
 
 /**
@@ -80,26 +76,4 @@ function readExternalUser (rules: Rules, values: ExternalUser): ReadUser {
   check(user)
   requireValues(user, requiredFields(fields))
   return { ...user, email: parseEmail(email) as string } // the check accepted it
-}
-
-/** Calls `link` and deletes the stored user if `link` fails, because without an account it could not log in. */
-async function linkOrRemove ({ rows, background }: Rules, link: Link, store: StoreUser): Promise<UserRow | null> {
-  const made: UserRow[] = []
-  let linked: UserRow | null = null
-  try {
-    linked = await link(async (dependents) => {
-      const stored = await store(dependents)
-      made.push(stored[0])
-      return stored
-    })
-    return linked
-  } finally {
-    if (linked === null) {
-      for (const { id } of made) {
-        await rows.remove(id as UserId).catch((failure: unknown) => {
-          background.run(() => Promise.reject(failure))
-        })
-      }
-    } // logged
-  }
 }

@@ -1,6 +1,5 @@
 import type { Row } from '../contracts/database-adapter.js'
 import type { EventContext, ExistingAttempt } from '../contracts/events.js'
-import type { StoredUserRows, UserDependents } from '../contracts/feature-host.js'
 import type { NewUser, User, UserRow } from '../contracts/user.js'
 import type { WriteContext, CallContext } from '../contracts/users-api.js'
 import { FST_USERS_REGISTER_INVALID_PASSWORD, FST_USERS_REGISTER_USER_ALREADY_EXISTS, isUsersError } from '../errors.js'
@@ -89,20 +88,16 @@ export function requireValues (values: object, names: readonly string[]): void {
 
 /** Returns the stored row, or null if the e-mail is taken. The unique index decides between parallel calls. */
 export async function insertUser (rules: Rules, user: ReadUser, hashed: string): Promise<UserRow | null> {
-  return await unlessTaken(() => rules.rows.insert(newRow(rules, user, hashed)))
+  try {
+    return await rules.rows.insert(newUserRow(rules, user, hashed))
+  } catch (error) {
+    if (isUsersError(error) && error.fields?.includes('email') === true) return null
+    throw error
+  }
 }
 
-/** Does what `insertUser` does, and stores the dependent rows of the user. */
-export async function insertUserAndDependents (
-  rules: Rules,
-  user: ReadUser,
-  hashed: string,
-  dependents: UserDependents
-): Promise<StoredUserRows | null> {
-  return await unlessTaken(() => rules.rows.insertWithDependents(newRow(rules, user, hashed), dependents))
-}
-
-function newRow (
+/** Returns the values of a new user with defaults, a security stamp and, if this process generates ids, an id. */
+export function newUserRow (
   {
     settings: {
       schemas: { id, fields }
@@ -117,14 +112,5 @@ function newRow (
     ...user,
     hashed_password: hashed,
     session_stamp: generateStamp()
-  }
-}
-
-async function unlessTaken<T> (insert: () => Promise<T>): Promise<T | null> {
-  try {
-    return await insert()
-  } catch (error) {
-    if (isUsersError(error) && error.fields?.includes('email') === true) return null
-    throw error
   }
 }

@@ -1,12 +1,12 @@
-import type { Row, MaybePromise, Where, DatabaseAdapter, Dependents } from '../contracts/database-adapter.js'
+import type { Row, MaybePromise, Where, DatabaseAdapter } from '../contracts/database-adapter.js'
 import type { Model } from '../contracts/models.js'
 import type { StoredUserRows, UserDependents } from '../contracts/feature-host.js'
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { UserSchemas } from '../../schemas/index.js'
 import { OptionalKind } from '@sinclair/typebox'
-import { createSequentially } from '../adapters/shared/create-sequentially.js'
 import type { SessionUsers } from '../sessions/index.js'
 import { fingerprint, isSameSecret } from '../tokens/index.js'
+import { insertWithDependents } from './dependent-rows.js'
 import { foldEmail, storedForms } from './email.js'
 
 /** Reads and writes user rows. */
@@ -14,8 +14,11 @@ export interface UserRows extends SessionUsers {
   /** Returns the user of an e-mail, which may be stored in any form of the same e-mail. */
   getByEmail(email: string): Promise<UserRow | null>
   insert(row: Row): Promise<UserRow>
-  /** Stores a user and its dependent rows, in one step if the store supports it. */
-  insertWithDependents(row: Row, dependents: UserDependents): Promise<StoredUserRows>
+  /**
+   * Stores a user and its dependent rows, atomically if the store can. Returns null, and stores nothing, if a dependent
+   * row exists already. Throws `FST_USERS_REGISTER_USER_ALREADY_EXISTS` if the e-mail is taken.
+   */
+  insertWithDependents(row: Row, dependents: UserDependents): Promise<StoredUserRows | null>
   /** Deletes a user if the row still has these values. */
   remove(id: UserId, unchanged?: Where): Promise<number>
   /** Returns up to `limit` users who are active superusers. */
@@ -52,11 +55,7 @@ export function createUserRows (
     },
 
     insert: async (row) => (await store.create(model, row)) as unknown as UserRow,
-    async insertWithDependents (row, dependents) {
-      const make: Dependents = (stored) => dependents(stored as unknown as UserRow) // of the user model
-      return (await (store.createWith?.(model, row, make) ??
-        createSequentially(store, model, row, make))) as unknown as StoredUserRows
-    },
+    insertWithDependents: (row, dependents) => insertWithDependents(store, [model, row], dependents),
     update: (where, changes) => store.update(model, where, changes),
     remove: (id, unchanged = {}) => store.delete(model, { ...unchanged, id }),
     async activeSuperusers (limit) {

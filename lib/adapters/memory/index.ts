@@ -1,16 +1,16 @@
 import type {
   Changes,
   DatabaseAdapter,
-  Dependents,
   FindManyOptions,
+  NewRow,
   Row,
-  StoredRows,
   Where
 } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { invalidArgument } from '../shared/errors.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
+import { resolveRow } from '../shared/row-references.js'
 import { incrementOf } from '../shared/values.js'
 import { compareKeys, keyOf } from '../shared/compare.js'
 import { MemoryTable } from './memory-table.js'
@@ -36,16 +36,18 @@ class MemoryAdapter implements DatabaseAdapter {
     return table.copy(stored)
   }
 
-  async createWith (model: Model, row: Row, dependents: Dependents): Promise<StoredRows> {
-    const first = this.#insert(model, row)
-    const inserted = [first]
+  async createAll (rows: readonly NewRow[]): Promise<Row[]> {
+    const inserted: { table: MemoryTable; stored: Row }[] = []
     try {
-      for (const [other, one] of dependents(first.table.copy(first.stored))) inserted.push(this.#insert(other, one))
+      for (const [position, [model]] of rows.entries()) {
+        const earlier = inserted.map(({ stored }) => stored)
+        inserted.push(this.#insert(model, resolveRow(rows, position, earlier)))
+      }
     } catch (error) {
       for (const { table, stored } of inserted) table.replace([stored], [])
       throw error
     }
-    return inserted.map(({ table, stored }) => table.copy(stored)) as StoredRows // never empty
+    return inserted.map(({ table, stored }) => table.copy(stored))
   }
 
   findOne (model: Model, where: Where): Row | null {

@@ -1,16 +1,14 @@
 import type {
   Changes,
   DatabaseAdapter,
-  Dependents,
   FindManyOptions,
+  NewRow,
   Row,
-  StoredRows,
   Where
 } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import { FST_USERS_NOT_READY, FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { claimStorageNames, type StorageName } from '../shared/claims.js'
-import { createSequentially } from '../shared/create-sequentially.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
 import { type BsonTypes, loadBsonTypes, type MongoDb, type MongoDocument } from './driver.js'
 import { EmbeddedRows, type ListLayout } from './embedded-rows.js'
@@ -18,7 +16,7 @@ import { idCounters } from './id-counters.js'
 import { ensureIndexes } from './indexes.js'
 import { checkName, type CollectionMappings, createLayouts, type Layout, layoutOf, storageNamesOf } from './layout.js'
 import type { ModelRows } from './model-rows.js'
-import { createDocument } from './new-document.js'
+import { createDocuments } from './new-document.js'
 import { storeVersion, VERSIONS } from './schema-version.js'
 import { connectClient, type Operations, operationsOf } from './operations.js'
 import { SeparateRows } from './separate-rows.js'
@@ -75,10 +73,8 @@ export class MongodbAdapter implements DatabaseAdapter {
     return await this.#rowsOf(model).create(row)
   }
 
-  async createWith (model: Model, row: Row, dependents: Dependents): Promise<StoredRows> {
-    const rows = this.#rowsOf(model)
-    if (!(rows instanceof SeparateRows)) return await createSequentially(this, model, row, dependents)
-    return await createDocument(this, rows, (other) => this.#rowsOf(other), row, dependents)
+  async createAll (rows: readonly NewRow[]): Promise<Row[]> {
+    return await createDocuments(this, rows, (model) => this.#rowsOf(model))
   }
 
   async findOne (model: Model, where: Where): Promise<Row | null> {

@@ -1,74 +1,86 @@
-import type { DatabaseAdapter, Dependents, NewRow, Row, StoredRows } from '../../contracts/database-adapter.js'
+import type { DatabaseAdapter, NewRow, Row } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import { keyOf } from '../shared/compare.js'
-import { addSequentially } from '../shared/create-sequentially.js'
+import { rollBackOnError } from '../shared/create-sequentially.js'
+import { positionOf, resolveRow } from '../shared/row-references.js'
 import type { MongoDocument } from './driver.js'
 import { EmbeddedRows, type ListLayout } from './embedded-rows.js'
 import { groupsOf, type Layout } from './layout.js'
 import { uniqueViolation, type ModelRows } from './model-rows.js'
-import type { EmbeddedLists, SeparateRows } from './separate-rows.js'
+import { type EmbeddedLists, SeparateRows } from './separate-rows.js'
 
 type RowsOf = (model: Model) => ModelRows
 
-/** The arrays of a new document, and the stored rows by the new rows that they come from. */
-interface FilledLists extends EmbeddedLists {
-  readonly rows: ReadonlyMap<NewRow, Row>
-}
+/** The stored rows by their position in the list. Rows that are not stored yet are undefined. */
+type StoredRows = (Row | undefined)[]
 
 /**
- * Stores a row with its dependent rows. Rows in arrays are inserted together with their document, in one atomic
- * operation. Separate documents are inserted one after the other; if one fails, all are deleted again.
+ * Stores rows in their order. A row that belongs in an array of a new document is inserted together with that document,
+ * in one atomic operation. Separate documents are inserted one after the other; if one fails, all are deleted again.
  */
-export async function createDocument (
+export async function createDocuments (
   adapter: DatabaseAdapter,
-  owner: SeparateRows,
-  rowsOf: RowsOf,
-  row: Row,
-  dependents: Dependents
-): Promise<StoredRows> {
-  const { layout } = owner
-  let others: readonly NewRow[] = []
-  let inside: ReadonlyMap<NewRow, Row> = new Map()
-  const stored = await owner.create(row, async (newRow) => {
-    others = dependents(newRow)
-    const filled = await fillLists(layout, newRow, others, rowsOf)
-    inside = filled.rows
-    return filled
+  rows: readonly NewRow[],
+  rowsOf: RowsOf
+): Promise<Row[]> {
+  return await rollBackOnError(adapter, async (added) => {
+    let stored: StoredRows = []
+    for (const [position, [model]] of rows.entries()) {
+      if (stored[position] !== undefined) continue // inside of an earlier document
+      const target = rowsOf(model)
+      const row = resolveRow(rows, position, stored)
+      let filled = stored
+      const created =
+        target instanceof SeparateRows
+          ? await target.create(row, async (owner) => {
+            filled = withRow(stored, position, owner)
+            return await fillLists(target.layout, position, { rows, stored: filled, rowsOf })
+          })
+          : await target.create(row)
+      stored = withRow(filled, position, created)
+      added.push([model, created])
+    }
+    return stored as Row[] // each position is filled
   })
-  const outside = others.filter((other) => !inside.has(other))
-  const added = await addSequentially(adapter, [layout.model, stored], () => outside)
-  // each dependent row is either in an array or in `added`
-  return [stored, ...others.map((other) => inside.get(other) ?? (added[outside.indexOf(other)] as Row))]
 }
 
+/** Builds the arrays of the document of the row at `position`, and adds their rows to `stored`. */
 async function fillLists (
   { model, primaryKey }: Layout,
-  owner: Row,
-  others: readonly NewRow[],
-  rowsOf: RowsOf
-): Promise<FilledLists> {
+  position: number,
+  { rows, stored, rowsOf }: { rows: readonly NewRow[]; stored: StoredRows; rowsOf: RowsOf }
+): Promise<EmbeddedLists> {
   const lists: Record<string, MongoDocument[]> = {}
   const layouts = new Set<ListLayout>()
-  const rows = new Map<NewRow, Row>()
   const taken = new Set<string>()
-  for (const other of others) {
-    const [otherModel, row] = other
-    const inList = rowsOf(otherModel)
-    if (
-      !(inList instanceof EmbeddedRows) ||
-      inList.layout.embedded.owner.model.name !== model.name ||
-      row['user_id'] !== owner[primaryKey.field]
-    ) {
-      continue
-    }
-    const { element, stored } = await inList.buildElement(row)
-    checkUniqueInDocument(inList.layout, stored, taken)
+  const ownerId = stored[position]?.[primaryKey.field]
+  for (const [other, [otherModel, given]] of rows.entries()) {
+    const inList = other > position ? rowsOf(otherModel) : undefined
+    if (!(inList instanceof EmbeddedRows) || inList.layout.embedded.owner.model.name !== model.name) continue
+    if (refersToMissingRow(given, stored)) continue
+    const row = resolveRow(rows, other, stored)
+    if (row['user_id'] !== ownerId) continue
+    const built = await inList.buildElement(row)
+    checkUniqueInDocument(inList.layout, built.stored, taken)
     const { list } = inList.layout.embedded
-    lists[list] = [...(lists[list] ?? []), element]
+    lists[list] = [...(lists[list] ?? []), built.element]
     layouts.add(inList.layout)
-    rows.set(other, stored)
+    stored[other] = built.stored
   }
-  return { lists, layouts: [...layouts], rows }
+  return { lists, layouts: [...layouts] }
+}
+
+function withRow (stored: StoredRows, position: number, row: Row): StoredRows {
+  const copy = [...stored]
+  copy[position] = row
+  return copy
+}
+
+function refersToMissingRow (row: Row, stored: StoredRows): boolean {
+  return Object.values(row).some((value) => {
+    const position = positionOf(value)
+    return position !== undefined && stored[position] === undefined
+  })
 }
 
 /**

@@ -1,40 +1,39 @@
-import type { DatabaseAdapter, Dependents, NewRow, Row, StoredRows } from '../../contracts/database-adapter.js'
-import type { Model } from '../../contracts/models.js'
+import type { DatabaseAdapter, NewRow, Row } from '../../contracts/database-adapter.js'
 import { storeUnavailable } from '../../errors.js'
 import { primaryKeyOf } from './model-registry.js'
+import { resolveRow } from './row-references.js'
 
 type Store = Pick<DatabaseAdapter, 'create' | 'delete'>
 
 /**
- * Stores a row and its dependent rows one after the other, for stores without transactions. Throws as
- * `addSequentially` does.
+ * Stores rows one after the other, for stores without transactions. If one fails, deletes all of them in reverse order.
+ * Throws `FST_USERS_STORE_UNAVAILABLE` if they cannot be deleted.
  */
-export async function createSequentially (
-  store: Store,
-  model: Model,
-  row: Row,
-  dependents: Dependents
-): Promise<StoredRows> {
-  const stored = await store.create(model, row)
-  return [stored, ...(await addSequentially(store, [model, stored], () => dependents(stored)))]
+export async function createSequentially (store: Store, rows: readonly NewRow[]): Promise<Row[]> {
+  return await rollBackOnError(store, async (added) => {
+    const stored: Row[] = []
+    for (const [position, [model]] of rows.entries()) {
+      const row = await store.create(model, resolveRow(rows, position, stored))
+      stored.push(row)
+      added.push([model, row])
+    }
+    return stored
+  })
 }
 
-/**
- * Stores the rows that depend on a stored row. If one fails, deletes all of them in reverse order, and the stored row
- * too. Throws `FST_USERS_STORE_UNAVAILABLE` if they cannot be deleted.
- */
-export async function addSequentially (store: Store, first: NewRow, others: () => readonly NewRow[]): Promise<Row[]> {
+/** Runs work that stores rows and appends them to `added`. If it fails, deletes these rows in reverse order. */
+export async function rollBackOnError<T> (store: Store, work: (added: NewRow[]) => Promise<T>): Promise<T> {
   const added: NewRow[] = []
   try {
-    for (const [model, row] of others()) added.push([model, await store.create(model, row)])
+    return await work(added)
   } catch (error) {
-    await rollBack(store, [first, ...added])
+    await deleteRows(store, added)
     throw error
   }
-  return added.map(([, row]) => row)
 }
 
-async function rollBack (store: Store, rows: readonly NewRow[]): Promise<void> {
+/** Deletes stored rows in reverse order. Throws `FST_USERS_STORE_UNAVAILABLE` if that fails. */
+export async function deleteRows (store: Store, rows: readonly NewRow[]): Promise<void> {
   try {
     for (const [model, row] of rows.toReversed()) {
       const { name } = primaryKeyOf(model)

@@ -1,11 +1,10 @@
 import type {
   Changes,
   DatabaseAdapter,
-  Dependents,
   FindManyOptions,
   MaybePromise,
+  NewRow,
   Row,
-  StoredRows,
   Where
 } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
@@ -24,7 +23,7 @@ import { Shape, shapeOf } from './shape.js'
 import type { SqlAdapterOptions, SqlConnection, SqlServerOptions, SqlSettings } from './sql-options.js'
 import * as sql from './statements.js'
 import { columnOf, type Table } from './table.js'
-import { insertOf, insertWith, run } from './writes.js'
+import { insertAll, insertOf, run } from './writes.js'
 
 const DEFAULT_TIMEOUT_MS = 5000
 
@@ -91,9 +90,10 @@ class SqlAdapter implements DatabaseAdapter {
     return stored(insertId)
   }
 
-  async createWith (model: Model, row: Row, dependents: Dependents): Promise<StoredRows> {
-    const { driver } = this.#root(model.name)
-    return await insertWith(driver, ({ name }) => this.#root(name).table, [model, row], dependents)
+  async createAll (rows: readonly NewRow[]): Promise<Row[]> {
+    const [shape] = rows.map(([{ name }]) => this.#root(name))
+    if (shape === undefined) return []
+    return await insertAll(shape.driver, ({ name }) => this.#root(name).table, rows)
   }
 
   findOne (model: Model, where: Where): MaybePromise<Row | null> {

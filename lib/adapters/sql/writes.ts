@@ -1,6 +1,7 @@
-import type { Dependents, NewRow, Row, StoredRows } from '../../contracts/database-adapter.js'
+import type { NewRow, Row } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import { FST_USERS_INVALID_USER, FST_USERS_TABLE_MISMATCH, FST_USERS_UNIQUE_VIOLATION } from '../../errors.js'
+import { resolveRow } from '../shared/row-references.js'
 import type { SqlDriver, SqlStatement, SqlWrite, SqlWritten } from './drivers/driver.js'
 import { decodeRow, encodeRow } from './encoder.js'
 import { fieldsOfIndex } from './schema.js'
@@ -30,44 +31,29 @@ export function insertOf (table: Table, row: Row): Insert {
   }
 }
 
-/** Inserts a row and its dependent rows in one transaction. */
-export async function insertWith (
+/** Inserts all rows in one transaction. */
+export async function insertAll (
   driver: SqlDriver,
   tableOf: (model: Model) => Table,
-  first: NewRow,
-  dependents: Dependents
-): Promise<StoredRows> {
-  let table = tableOf(first[0])
+  rows: readonly NewRow[]
+): Promise<Row[]> {
+  let [table] = rows.map(([model]) => tableOf(model)) // the table of the row that is being written
 
-  let mistake: { error: unknown } | undefined
-  /** Errors of the caller's function are not errors of the database. */
-  function make (stored: Row): readonly NewRow[] {
-    try {
-      return dependents(stored)
-    } catch (error) {
-      mistake = { error }
-      throw error
+  function * writes (): Generator<SqlWrite, Row[], SqlWritten> {
+    const inserted: Row[] = []
+    for (const [position, [model]] of rows.entries()) {
+      table = tableOf(model)
+      const { columns, parameters, stored } = insertOf(table, resolveRow(rows, position, inserted))
+      const { insertId } = yield { sql: insertSql(table, columns), parameters }
+      inserted.push(stored(insertId))
     }
-  }
-
-  function * insert ([model, row]: NewRow): Generator<SqlWrite, Row, SqlWritten> {
-    table = tableOf(model)
-    const { columns, parameters, stored } = insertOf(table, row)
-    const { insertId } = yield { sql: insertSql(table, columns), parameters }
-    return stored(insertId)
-  }
-
-  function * insertAll (): Generator<SqlWrite, StoredRows, SqlWritten> {
-    const stored = yield * insert(first)
-    const rows: StoredRows = [stored]
-    for (const dependent of make(stored)) rows.push(yield * insert(dependent))
-    return rows
+    return inserted
   }
 
   try {
-    return await driver.transaction(insertAll)
+    return await driver.transaction(writes)
   } catch (cause) {
-    throw mistake === undefined ? explain(table, cause) : mistake.error
+    throw table === undefined ? cause : explain(table, cause)
   }
 }
 

@@ -1,8 +1,10 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Changes, DatabaseAdapter, Row } from '../../contracts/database-adapter.js'
-import type { FeatureHost, StoreUser } from '../../contracts/feature-host.js'
+import type { Changes, DatabaseAdapter, NewRow, Row } from '../../contracts/database-adapter.js'
+import type { ExternalUser, FeatureHost } from '../../contracts/feature-host.js'
 import type { Model } from '../../contracts/models.js'
 import type { UserId, UserRow } from '../../contracts/user.js'
+import type { CallContext } from '../../contracts/users-api.js'
+import { idOf } from '../../adapters/shared/row-references.js'
 import { isUsersError } from '../../errors.js'
 import { FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED } from './errors.js'
 import { isSameEmail } from '../../users/index.js'
@@ -12,6 +14,8 @@ import { isProven } from './identity.js'
 import { NO_TOKENS, type AccountKey, type StoredTokens, type TokenVault } from './token-vault.js'
 
 const MAX_ACCOUNTS = 1000 // of one user
+const TOO_LONG =
+  "fastify-users: the provider's tokens do not fit their columns and are not stored. Widen the columns"
 /** Error codes of stores for a text that is longer than its column. */
 const TOO_LONG_CODES: ReadonlySet<string> = new Set(['FST_USERS_TABLE_MISMATCH', 'FST_USERS_INVALID_USER'])
 
@@ -26,8 +30,8 @@ export interface AccountRows {
   get(id: AccountRow['id']): Promise<AccountRow | null>
   /** Adds an account. Returns null if it belongs to a user already. */
   add(userId: UserRow['id'], identity: Identity): Promise<AccountRow | null>
-  /** Stores a new user with an account and returns the user. Returns null if the account belongs to a user already. */
-  addWith(store: StoreUser, identity: Identity): Promise<UserRow | null>
+  /** Creates a user with an account. Returns null if the account belongs to a user already. */
+  createUser(values: ExternalUser, identity: Identity, call: CallContext): Promise<UserRow | null>
   /** Updates the e-mail and the tokens of an account. Returns false if the account was deleted. */
   renew(row: AccountRow, identity: Identity): Promise<boolean>
   /** Stores refreshed tokens. Returns false if the stored refresh token is no longer that of `row`. */
@@ -45,7 +49,8 @@ interface RowParts {
   log: FastifyBaseLogger
 }
 
-export function createAccountRows ({ store, settings, log }: FeatureHost, vault: TokenVault): AccountRows {
+export function createAccountRows (host: FeatureHost, vault: TokenVault): AccountRows {
+  const { store, settings, log } = host
   const model = accountModel(settings)
   store.define(model)
   const parts: RowParts = { store, model, vault, log }
@@ -55,7 +60,7 @@ export function createAccountRows ({ store, settings, log }: FeatureHost, vault:
     ofUser: (userId) => findMany(parts, { user_id: userId }),
     get: async (id) => (await store.findOne(model, { id })) as AccountRow | null,
     add: (userId, identity) => addAccount(parts, userId, identity),
-    addWith: (storeUser, identity) => addUserWithAccount(parts, storeUser, identity),
+    createUser: (values, identity, call) => createUserWithAccount(parts, host, { values, identity, call }),
     renew: (row, identity) => renewAccount(parts, row, identity),
 
     replaceTokens: async (row, tokens) =>
@@ -89,25 +94,24 @@ async function addAccount (parts: RowParts, userId: UserRow['id'], identity: Ide
   const { store, model, vault } = parts
   const tokens = vault.store(keyOf(identity), identity.tokens)
   const added = await nullOnDuplicate(() =>
-    writeTokens(parts, tokens, (stored) => store.create(model, rowOf(userId, identity, stored)))
+    writeTokens(parts, tokens, (stored) => store.create(model, { ...rowOf(identity, stored), user_id: userId }))
   )
   return added !== null && (await isUnique(parts, added as AccountRow)) ? (added as AccountRow) : null
 }
 
-async function addUserWithAccount (
-  parts: RowParts,
-  storeUser: StoreUser,
-  identity: Identity
+async function createUserWithAccount (
+  { model, vault, log }: RowParts,
+  host: FeatureHost,
+  { values, identity, call }: { values: ExternalUser; identity: Identity; call: CallContext }
 ): Promise<UserRow | null> {
-  const { model, vault } = parts
   const tokens = vault.store(keyOf(identity), identity.tokens)
-  const rows = await nullOnDuplicate(
-    () => writeTokens(parts, tokens, (stored) => storeUser(({ id }) => [[model, rowOf(id, identity, stored)]])),
-    model
-  )
-  if (rows === null) return null
-  const [user, account] = rows
-  return (await isUnique(parts, account as AccountRow)) ? user : null // the only dependent row is the account
+  const rowsWith = (some: StoredTokens): NewRow[] => [[model, { ...rowOf(identity, some), user_id: idOf(0) }]]
+  const shorter = tokens.access_token === '' ? undefined : rowsWith(NO_TOKENS)
+  const stored = await host.createExternal(values, { rows: rowsWith(tokens), shorter }, call)
+  if (stored === null) return null
+  const [user, account] = stored
+  if (shorter !== undefined && account?.['access_token'] === '') log.warn(`${TOO_LONG}.`)
+  return user
 }
 
 async function renewAccount (parts: RowParts, row: AccountRow, identity: Identity): Promise<boolean> {
@@ -138,10 +142,7 @@ async function writeTokens<T> (
   } catch (error) {
     if (!isUsersError(error) || !TOO_LONG_CODES.has(error.code) || tokens.access_token === '') throw error
     const written = await action(NO_TOKENS)
-    log.warn(
-      { code: error.code },
-      `fastify-users: the provider's tokens do not fit their columns and are not stored. Widen the columns: ${error.message}`
-    )
+    log.warn({ code: error.code }, `${TOO_LONG}: ${error.message}`)
     return written
   }
 }
@@ -156,13 +157,12 @@ async function isUnique (parts: RowParts, { id, oauth_name, account_id }: Accoun
   return false
 }
 
-/** Returns null if a row violates a unique index; with `model`, only if the index is one of that model. */
-async function nullOnDuplicate<T> (action: () => Promise<T>, model?: Model): Promise<T | null> {
+/** Returns null if a row violates a unique index. */
+async function nullOnDuplicate<T> (action: () => Promise<T>): Promise<T | null> {
   try {
     return await action()
   } catch (error) {
     if (!isUsersError(error) || error.code !== 'FST_USERS_UNIQUE_VIOLATION') throw error
-    if (model !== undefined && error.fields?.every((field) => Object.hasOwn(model.fields, field)) === false) throw error
     return null
   }
 }
@@ -171,8 +171,9 @@ function keyOf ({ provider: { name }, accountId }: Identity): AccountKey {
   return { oauth_name: name, account_id: accountId }
 }
 
-function rowOf (userId: UserRow['id'], identity: Identity, tokens: StoredTokens): Row {
-  return { ...keyOf(identity), user_id: userId, ...emailColumnsOf(identity), ...tokens }
+/** Returns the values of a new account without its `user_id`. */
+function rowOf (identity: Identity, tokens: StoredTokens): Row {
+  return { ...keyOf(identity), ...emailColumnsOf(identity), ...tokens }
 }
 
 function emailColumnsOf (identity: Identity): Pick<AccountRow, 'account_email'> & { email_verified: boolean } {

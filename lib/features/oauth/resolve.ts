@@ -176,7 +176,7 @@ async function create (
   const fields = await mapProfile?.(identity.profile, identity)
   try {
     const values = { ...fields, email, is_verified: isVerified }
-    const row = await host.createExternal(values, (store) => accounts.addWith(store, identity), call)
+    const row = await accounts.createUser(values, identity, call)
     if (row !== null) created.add(row)
     return row
   } catch (error) {

@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import type { DatabaseAdapter, NewRow, Row } from '../../contracts/database-adapter.js'
+import { idOf } from '../../adapters/shared/row-references.js'
+import type { Declare } from './context.js'
+import { AccessToken, Account, createUser, idKinds, User } from './models.js'
+
+const PARALLEL = 20
+const duplicate = (...fields: string[]): object => ({ code: 'FST_USERS_UNIQUE_VIOLATION', fields })
+const duplicateAccount = duplicate('oauth_name', 'account_id')
+const invalid = { code: 'FST_USERS_INVALID_OPTION' }
+
+/** Calls of createAll that fail when the e-mail `taken@x.org` and the account `taken` exist. */
+const refusedCalls: [title: string, error: object, user: Row, ...others: NewRow[]][] = [
+  ['the first row is a duplicate', duplicate('email'), { email: 'TAKEN@x.org' }, accountOf(idOf(0))],
+  ['the second row is a duplicate', duplicateAccount, {}, accountOf(idOf(0), 'taken')],
+  ['the third row is a duplicate', duplicateAccount, {}, accountOf(idOf(0)), accountOf(idOf(0), 'taken')],
+  [
+    'the third row is a duplicate of the second',
+    duplicateAccount,
+    {},
+    accountOf(idOf(0), 'twice'),
+    accountOf(idOf(0), 'twice')
+  ],
+  ['the rows belong to several models', duplicateAccount, {}, tokenOf(idOf(0)), accountOf(idOf(0), 'taken')],
+  ['the first row is invalid', invalid, { credits: 'many' }, accountOf(idOf(0))],
+  ['the third row is invalid', invalid, {}, accountOf(idOf(0)), [AccessToken, { token: 1, user_id: idOf(0) }]],
+  ['a row refers to itself', invalid, {}, accountOf(idOf(1))],
+  ['a row refers to a later row', invalid, {}, accountOf(idOf(2)), [User, newUser()]],
+  ['a row refers to no row', invalid, {}, accountOf(idOf(-1))]
+]
+
+/** Declares the tests of createAll: all rows are stored together or not at all. */
+export function declareCreateAllTests (declare: Declare): void {
+  for (const { kind, owner, token } of idKinds) {
+    declare(
+      `DEP-03, row 49: createAll stores rows, and rows that refer to the ${kind.name} ids of earlier ones`,
+      async ({ adapter }) => {
+        if (adapter.createAll === undefined) return
+        const tokenOf = (text: string, position: number): NewRow => [token, { token: text, user_id: idOf(position) }]
+        const [first, one, second, ...others] = await adapter.createAll([
+          [owner, { email: 'a@x.org' }],
+          tokenOf('1', 0),
+          [owner, { email: 'b@x.org' }],
+          tokenOf('2', 0),
+          tokenOf('3', 2)
+        ])
+        const ids = [first?.['id'], second?.['id']]
+        for (const id of ids) assert.equal(kind.parse(String(id)), id)
+        assert.notEqual(ids[0], ids[1])
+        assert.deepEqual(
+          [one, ...others],
+          [
+            { token: '1', user_id: ids[0] },
+            { token: '2', user_id: ids[0] },
+            { token: '3', user_id: ids[1] }
+          ]
+        )
+        const [third] = await adapter.createAll([[owner, { email: 'c@x.org' }]])
+        assert.deepEqual(await adapter.createAll([]), [])
+        assert.deepEqual(await adapter.findMany(owner, {}, { limit: 9, order: 'email' }), [first, second, third])
+        assert.deepEqual(await adapter.findMany(token, {}, { limit: 9 }), [one, ...others])
+      }
+    )
+  }
+
+  declare('DEP-03: createAll returns copies of all rows with all fields', async ({ adapter }) => {
+    if (adapter.createAll === undefined) return
+    const settings = { theme: { dark: true } }
+    const given = newUser()
+    const rows = await adapter.createAll([[User, { ...given, settings }], accountOf(idOf(0))])
+    const expected = structuredClone(rows)
+    ;(rows[0]?.['settings'] as typeof settings).theme.dark = false
+    settings.theme.dark = false
+    const [user, account] = expected
+    assert.deepEqual(Object.keys(user ?? {}).sort(), Object.keys(User.fields).sort())
+    assert.deepEqual(await adapter.findOne(User, { id: given['id'] as string }), user)
+    assert.deepEqual(await adapter.findMany(Account, {}, { limit: 9 }), [account])
+  })
+  declareRefusalTests(declare)
+  declareParallelTests(declare)
+}
+
+function declareRefusalTests (declare: Declare): void {
+  declare(
+    'DEP-03: a failed createAll stores no row, and the error of a duplicate contains the names of the fields',
+    async ({ adapter }) => {
+      if (adapter.createAll === undefined) return
+      const user = await createUser(adapter, { email: 'taken@x.org' })
+      await adapter.create(Account, { ...accountOf(user['id'], 'taken')[1], id: randomUUID() })
+      const before = await allRows(adapter)
+      for (const [title, error, fields, ...others] of refusedCalls) {
+        await assert.rejects(
+          async () => await adapter.createAll?.([[User, { ...newUser(), ...fields }], ...others]),
+          error,
+          title
+        )
+        assert.deepEqual(await allRows(adapter), before, title)
+      }
+      const whole = await adapter.createAll([
+        [User, newUser()],
+        accountOf(idOf(0), null),
+        tokenOf(idOf(0)),
+        accountOf(idOf(0), null)
+      ])
+      assert.equal(whole.length, 4, 'rows with a null are not duplicates')
+    }
+  )
+}
+
+function declareParallelTests (declare: Declare): void {
+  declare(
+    'DEP-03, RACE-02: only one of many parallel createAll calls with the same values succeeds',
+    async ({ adapter }) => {
+      if (adapter.createAll === undefined) return
+      const cases: [string, (n: number) => { email: string; account: string }, number][] = [
+        ['the same e-mail', (n) => ({ email: n % 2 === 0 ? 'one@x.org' : 'ONE@x.org', account: `e-mail ${n}` }), 1],
+        ['the same account', (n) => ({ email: `account${n}@x.org`, account: 'one' }), 1],
+        ['the same e-mail and account', () => ({ email: 'both@x.org', account: 'both' }), 1],
+        ['different values', (n) => ({ email: `neither${n}@x.org`, account: `neither ${n}` }), PARALLEL]
+      ]
+      let wins = 0
+      for (const [title, make, expected] of cases) {
+        const ends = await Promise.allSettled(
+          Array.from({ length: PARALLEL }, async (_, n) => {
+            const { email, account } = make(n)
+            return await adapter.createAll?.([[User, { ...newUser(), email }], accountOf(idOf(0), account)])
+          })
+        )
+        for (const end of ends) {
+          if (end.status === 'rejected') {
+            assert.equal((end.reason as { code?: string }).code, 'FST_USERS_UNIQUE_VIOLATION', title)
+          }
+        }
+        assert.equal(ends.filter(({ status }) => status === 'fulfilled').length, expected, title)
+        wins += expected
+        const [users, accounts] = await allRows(adapter)
+        assert.deepEqual(accounts?.map((row) => row['user_id']).sort(), users?.map((row) => row['id']).sort(), title)
+        assert.equal(users?.length, wins, title)
+      }
+    }
+  )
+}
+
+function newUser (): Row {
+  return { id: randomUUID(), email: `${randomUUID()}@camelot.bt`, hashed_password: 'hash', is_active: true }
+}
+
+function accountOf (userId: unknown, account: string | null = randomUUID()): NewRow {
+  return [Account, { user_id: userId, oauth_name: 'grail', account_id: account }]
+}
+
+function tokenOf (userId: unknown): NewRow {
+  return [AccessToken, { token: randomUUID(), user_id: userId, created_at: new Date() }]
+}
+
+async function allRows (adapter: DatabaseAdapter): Promise<Row[][]> {
+  return await Promise.all([User, Account, AccessToken].map((model) => adapter.findMany(model, {}, { limit: 99 })))
+}
