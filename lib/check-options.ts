@@ -1,13 +1,13 @@
 import type { UserSchemas } from '../schemas/index.js'
-import { compatibilityKeys, type CompatibilityOptions } from './compatibility.js'
 import type { BackendOptions } from './contracts/backend.js'
 import type { Feature, FeatureParts } from './contracts/feature.js'
 import type { PasswordHelper } from './contracts/password-helper.js'
 import { FST_USERS_DUPLICATE_BACKEND, FST_USERS_INVALID_OPTION } from './errors.js'
 import type { UsersOptions } from './options.js'
 import { checkOption, checkObject, checkBoolean, isFunction, isName, checkKnownKeys } from './validation/options.js'
+import { refuseMisplacedParts } from './wire/index.js'
 
-const KEYS: Record<Exclude<keyof UsersOptions, keyof CompatibilityOptions>, true> = {
+const KEYS: Record<keyof UsersOptions, true> = {
   adapter: true,
   secret: true,
   backends: true,
@@ -52,7 +52,8 @@ const ADAPTER_METHODS = ['define', 'open', 'create', 'findOne', 'findMany', 'upd
  */
 export function checkRequiredOptions (options: UsersOptions): void {
   refuseRegisterOptions(options)
-  checkKnownKeys('', options, [...Object.keys(KEYS), ...compatibilityKeys])
+  refuseMisplacedParts(options)
+  checkKnownKeys('', options, Object.keys(KEYS))
   checkAdapter(options.adapter)
   checkObject('hooks', options.hooks ?? {})
   checkBackends(options.backends)

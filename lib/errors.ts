@@ -41,6 +41,12 @@ export function isUsersError (error: unknown): error is UsersError {
   )
 }
 
+/** Returns true for an error that a handler or an event hook may reply with. Every other error becomes a 500. */
+export function isRefusal (error: Error & { statusCode?: number }): boolean {
+  const { statusCode = 500 } = error
+  return isUsersError(error) ? statusCode !== 500 : statusCode >= 400 && statusCode < 500
+}
+
 export const FST_USERS_REGISTER_USER_ALREADY_EXISTS = define('REGISTER_USER_ALREADY_EXISTS')
 export const FST_USERS_REGISTER_INVALID_PASSWORD = withReason('REGISTER_INVALID_PASSWORD')
 export const FST_USERS_LOGIN_BAD_CREDENTIALS = define('LOGIN_BAD_CREDENTIALS')

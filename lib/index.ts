@@ -118,7 +118,7 @@ export type * from './contracts/users-api.js'
 
 // The parts of the types above. Without them, declaration files of applications could not name the types of constants.
 export type { SecurityScheme } from './openapi.js'
-export type { CompatibilityOptions } from './compatibility.js'
+export type { CompatibilityOptions } from './wire/index.js'
 export type * from './contracts/instances.js'
 export type { CollectionMappings } from './adapters/mongodb/index.js'
 export type {

@@ -1,5 +1,4 @@
 import type { AnyUserSchemas } from '../schemas/index.js'
-import type { CompatibilityOptions } from './compatibility.js'
 import type { BackendOptions } from './contracts/backend.js'
 import type { DatabaseAdapter } from './contracts/database-adapter.js'
 import type { UsersHooks } from './contracts/events.js'
@@ -8,6 +7,7 @@ import type { PasswordHelper } from './contracts/password-helper.js'
 import type { Clock, InsecureSetting, RouteGroupName, ValidatePassword } from './contracts/settings.js'
 import type { User, UsersRegisterMismatch } from './contracts/user.js'
 import type { RouteGroupOptions } from './validation/options.js'
+import type { CompatibilityOptions } from './wire/index.js'
 
 /** Options of the reset token or the verify token, both of which are sent by mail. */
 export interface TokenOptions {
@@ -23,7 +23,7 @@ export interface TokenOptions {
 }
 
 /** Options of the plugin. An unknown key stops the start. */
-export interface UsersOptions extends CompatibilityOptions {
+export interface UsersOptions {
   /** Database that stores the users: `sqlite(…)`, `postgres(…)`, `memory()` or your own adapter. */
   adapter: DatabaseAdapter
   /** At least 32 random bytes. In a list, the first secret signs and all of them verify. */
@@ -88,10 +88,10 @@ export interface UsersOptions extends CompatibilityOptions {
    */
   sensitiveChanges?: 'immediate' | 'confirm'
   /**
-   * Sets the options of {@link CompatibilityOptions}, password hashing and password policy to the behaviour of FastAPI
-   * Users. Default none.
+   * Replies, tokens and stored values of FastAPI Users: all of them, together with its password hashing and without a
+   * password policy (`fastapi-users`), or single ones. Default none.
    */
-  compatibility?: 'fastapi-users'
+  compatibility?: 'fastapi-users' | CompatibilityOptions
   /**
    * Error handler that replies to the errors of the plugin's routes: `plugin`, or `application` for the one that you
    * passed to `setErrorHandler`. Errors of other plugins that have a status always reach yours. Default `plugin`.

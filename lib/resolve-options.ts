@@ -1,9 +1,9 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { userSchemas, type UserSchemas } from '../schemas/index.js'
 import { checkName, checkRequiredOptions, isPasswordHelper, isUserSchemas } from './check-options.js'
-import { FASTAPI_USERS_PASSWORDS, resolveCompatibility } from './compatibility.js'
 import type { BackendOptions } from './contracts/backend.js'
 import type { RouteGroupName, RouteSettings, Settings, TokenSettings } from './contracts/settings.js'
+import type { WireFormat } from './contracts/wire-format.js'
 import { createErrorRegistry } from './error-registry.js'
 import { FST_USERS_INVALID_OPTION } from './errors.js'
 import type { UsersOptions } from './options.js'
@@ -20,6 +20,7 @@ import {
   readRoute,
   checkKnownKeys
 } from './validation/options.js'
+import { FASTAPI_USERS_PASSWORDS, readCompatibility } from './wire/index.js'
 
 const PREFIXES: Record<RouteGroupName, string> = {
   auth: '/auth',
@@ -39,35 +40,35 @@ export function resolveOptions (
 ): { settings: Settings; secrets: readonly string[] } {
   checkRequiredOptions(options)
   const name = checkName('name', options.name ?? 'users')
-  const compatibility = resolveCompatibility(name, options)
+  const { wire, isFastapiUsers } = readCompatibility(name, options.compatibility)
   const allowInsecure = readAllowInsecure(options.allowInsecure)
   const requireVerification = checkBoolean('requireVerification', options.requireVerification, false)
   const settings: Settings = {
     name,
     errors: createErrorRegistry(options.features),
-    ...readFunctions(options),
+    ...readFunctions(options, isFastapiUsers),
     ...readChoices(options),
     ...readOrigins(options),
     requireVerification,
     revealExistingAccounts: checkBoolean('revealExistingAccounts', options.revealExistingAccounts, true),
     allowIntranetEmails: checkBoolean('allowIntranetEmails', options.allowIntranetEmails, false),
     routes: readRoutes(options.routes ?? {}, requireVerification),
-    tokens: readTokens(compatibility.audiencePrefix, options.tokens ?? {}, allowInsecure),
+    tokens: readTokens(wire, options.tokens ?? {}, allowInsecure),
     openapiSecurity: checkBoolean('openapiSecurity', options.openapiSecurity, false),
     openapiPasswordFlow: checkBoolean('openapiPasswordFlow', options.openapiPasswordFlow, false),
     tokensKeptSeconds: longestTokenSeconds(options.backends),
     allowInsecure,
-    ...compatibility
+    wire
   }
-  if (settings.endlessTokens) log?.warn('fastify-users: endlessTokens is on: sessions may never expire')
+  if (wire.endlessTokens) log?.warn('fastify-users: endlessTokens is on: sessions may never expire')
   if (allowInsecure.size > 0) log?.warn(`fastify-users: allowInsecure accepts ${[...allowInsecure].join(', ')}`)
   return { settings, secrets: readSecrets(options.secret) }
 }
 
 function readFunctions (
-  options: UsersOptions
+  options: UsersOptions,
+  isFastapiUsers: boolean
 ): Pick<Settings, 'schemas' | 'clock' | 'passwords' | 'validatePassword'> {
-  const isFastapi = options.compatibility !== undefined
   return {
     schemas: checkOption(
       'schemas',
@@ -83,13 +84,13 @@ function readFunctions (
     ),
     passwords: checkOption(
       'passwords',
-      options.passwords ?? argon2Passwords(isFastapi ? FASTAPI_USERS_PASSWORDS : {}),
+      options.passwords ?? argon2Passwords(isFastapiUsers ? FASTAPI_USERS_PASSWORDS : {}),
       isPasswordHelper,
       'must have the methods hash and verifyAndUpdate, such as argon2Passwords()'
     ),
     validatePassword: checkOption(
       'validatePassword',
-      options.validatePassword ?? (isFastapi ? () => null : passwordPolicy()),
+      options.validatePassword ?? (isFastapiUsers ? () => null : passwordPolicy()),
       isFunction,
       'must be a function, such as passwordPolicy()'
     )
@@ -149,7 +150,7 @@ function readRoutes (given: NonNullable<UsersOptions['routes']>, requireVerifica
 }
 
 function readTokens (
-  audiencePrefix: string,
+  { signedTokens }: WireFormat,
   given: NonNullable<UsersOptions['tokens']>,
   allowInsecure: Settings['allowInsecure']
 ): Settings['tokens'] {
@@ -157,7 +158,7 @@ function readTokens (
   const read = (purpose: 'reset' | 'verify', maxSeconds: number): TokenSettings => {
     const options = given[purpose] ?? {}
     checkKnownKeys(`tokens.${purpose}.`, options, ['secret', 'lifetimeSeconds', 'audience'])
-    const { secret, lifetimeSeconds = 3600, audience = `${audiencePrefix}:${purpose}` } = options
+    const { secret, lifetimeSeconds = 3600, audience = signedTokens.audienceOf(purpose) } = options
     checkOption(
       `tokens.${purpose}.audience`,
       audience,

@@ -49,9 +49,10 @@ const layers: [RegExp, number][] = [
   [/^lib\/users\//, 3.5], // changes of users end sessions
   [/^lib\/(transports|strategies)\//, 4],
   [/^lib\/authentication\//, 5],
+  [/^lib\/wire\//, 5.5],
   [/^lib\/routes\//, 6],
   [/^lib\/feature\//, 6.5], // the public kit
-  [/^lib\/(?=(plugin|core|mount|models|feature-host|options|check-options|resolve-options|openapi|compatibility)\.ts$)/, 7],
+  [/^lib\/(?=(plugin|core|mount|models|feature-host|options|check-options|resolve-options|openapi)\.ts$)/, 7],
   [/^lib\/features\/[^/]+\//, 7],
   [/^lib\/(cli|testing)\//, 8],
   [/^lib\/(?=index\.ts$)/, 8]

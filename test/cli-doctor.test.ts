@@ -201,7 +201,7 @@ t.test('doctor reports invalid options and config files in one line each', async
       /^fail {2}config: .*__Host-, which needs `secure: true`, the path \/ and no domain$/
     ],
     [
-      { more: "cookieName: '__Host-x'", backends: cookieBackends("{ domain: 'camelot.bt' }") },
+      { more: "compatibility: { cookieName: '__Host-x' }", backends: cookieBackends("{ domain: 'camelot.bt' }") },
       /^fail {2}config: .*__Host-, which needs `secure: true`, the path \/ and no domain$/
     ],
     [{ rest: "throw new Error('no\\nstack')" }, /^fail {2}config: .*cannot be used: no$/]

@@ -393,7 +393,7 @@ t.test('row 83: MySQL: users can log in after migrate --from fastapi-users', mys
   t.match(
     await run([...MIGRATE_FROM, '--yes'], {
       adapter: `mysql(keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))})))`,
-      more: "tokenStorage: 'plain'"
+      more: "compatibility: { tokenStorage: 'plain' }"
     }),
     { code: 0, out: /^Changed:\n/ }
   )

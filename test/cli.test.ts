@@ -177,7 +177,7 @@ t.test('row 83: migrate --from fastapi-users lists all changes and does not writ
 })
 
 t.test('row 83: migrate --from fastapi-users --yes makes the changes once and keeps all rows', async (t) => {
-  const { run, rows } = createFolder({ config: { more: "tokenStorage: 'plain'" } })
+  const { run, rows } = createFolder({ config: { more: "compatibility: { tokenStorage: 'plain' }" } })
   const [people, accounts, tokens] = ALL_ROWS.map((sql) => rows(sql))
   const hint =
     "Plain tokens stored: 1. When you set tokenStorage: 'digest', replace them by digests with --hash-tokens."
@@ -245,7 +245,7 @@ t.test('row 83: a table with too narrow columns is rebuilt with wider ones and k
       INSERT INTO user (id, email, hashed_password, is_active, is_superuser, is_verified, boss) VALUES (1, 'a@b.bt', 'x', 1, 0, 0, NULL), (2, 'c@d.bt', 'y', 1, 0, 0, 1), (9, 'z@d.bt', 'y', 1, 0, 0, 1);
       DELETE FROM user WHERE id = 9;
       INSERT INTO accesstoken VALUES ('old', 2, '2026-01-01 00:00:00.000000')`,
-    config: { more: "schemas: userSchemas({}, { id: integerId() }), tokenStorage: 'plain'" }
+    config: { more: "schemas: userSchemas({}, { id: integerId() }), compatibility: { tokenStorage: 'plain' }" }
   })
   t.match(await run('--yes'), {
     code: 0,
@@ -432,7 +432,7 @@ t.test('--hash-tokens replaces plain tokens by digests for one backend, and can 
     ['plain', plain, 401],
     ['plain', digest, 401]
   ] as const) {
-    const app = await startApplication(t, { ...options, tokenStorage, clock: () => FIXTURE_TIME })
+    const app = await startApplication(t, { ...options, compatibility: { tokenStorage }, clock: () => FIXTURE_TIME })
     t.equal(
       (await app.inject({ url: '/guarded', headers: { authorization: `Bearer ${String(token)}` } })).statusCode,
       status,
@@ -493,7 +493,7 @@ t.test('--hash-tokens requires tokenStorage "digest" and one backend that stores
       /no backend "tv" stores tokens; choose one of web, app/
     ],
     [{ backends: "[backend('web'), backend('app')]" }, ['--backend', 'app'], 0, /^$/],
-    [{ more: "compatibility: 'fastapi-users', tokenStorage: 'digest'" }, [], 0, /^$/]
+    [{ more: "compatibility: { preset: 'fastapi-users', tokenStorage: 'digest' }" }, [], 0, /^$/]
   ]
   for (const [config, args, code, err] of cases) {
     const { run } = createFolder({ config })
@@ -644,7 +644,7 @@ t.test(
     }
     const first = write('first.config.js', blocks[0])
     const named = write('named.config.js', blocks[1])
-    const digests = write('digests.config.js', blocks[1]?.replace("  tokenStorage: 'plain',\n", ''))
+    const digests = write('digests.config.js', blocks[1]?.replace("    tokenStorage: 'plain',\n", ''))
     const last = write('last.config.js', blocks[2])
 
     let now = FIXTURE_TIME
@@ -731,7 +731,7 @@ t.test(
     await runStep('step 5', last)
     t.equal(sessions.size, 19)
     const { default: final } = (await import(pathToFileURL(join(folder, last)).href)) as { default: UsersOptions }
-    t.notOk('compatibility' in final)
+    t.strictSame(final.compatibility, { normalizePasswords: false }, 'only the part that stays')
   }
 )
 

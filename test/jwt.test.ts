@@ -779,7 +779,7 @@ t.test('JWT-06: a token of another deployment with the same keys is refused beca
   const ours = await buildJwtApp(t, { secret: KEY }, { adapter })
   await ours.register()
   // Both applications use the same store, so the user exists in both.
-  const otherDeployment = await buildJwtApp(t, { secret: KEY }, { adapter, audiencePrefix: 'sister' })
+  const otherDeployment = await buildJwtApp(t, { secret: KEY }, { adapter, compatibility: { audiencePrefix: 'sister' } })
   t.equal(await useToken(otherDeployment, await createToken(ours)), REFUSED)
   t.equal(await useToken(ours, await createToken(otherDeployment)), REFUSED)
   t.equal(await useToken(otherDeployment, await createToken(otherDeployment)), '200')
@@ -1017,7 +1017,8 @@ t.test(
     t.equal(await useToken(built, forge(HEADER, { ...claims, nbf: start / 1000 + 61 })), '200')
 
     await t.rejects(buildJwtApp(t, { lifetimeSeconds: null }), { code: 'FST_USERS_INVALID_OPTION' })
-    const endless = await buildJwtApp(t, { lifetimeSeconds: null, secret: KEY }, { endlessTokens: true })
+    const compatibility = { endlessTokens: true }
+    const endless = await buildJwtApp(t, { lifetimeSeconds: null, secret: KEY }, { compatibility })
     await endless.register()
     const endlessToken = await createToken(endless)
     t.notOk('exp' in claimsOf(endlessToken))

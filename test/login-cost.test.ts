@@ -3,7 +3,6 @@ import { hash as makeArgon2, parseOptions } from '@node-rs/argon2'
 import { hash as makeBcrypt } from '@node-rs/bcrypt'
 import t, { type Test } from 'tap'
 import { memory, type DatabaseAdapter, type PasswordHelper, type UsersOptions } from '../lib/index.js'
-import { FASTAPI_USERS_PASSWORDS } from '../lib/compatibility.js'
 import {
   createPasswordHelper,
   createUnusableHash,
@@ -11,6 +10,7 @@ import {
   type Argon2PasswordsOptions,
   type HashEngine
 } from '../lib/passwords/index.js'
+import { FASTAPI_USERS_PASSWORDS } from '../lib/wire/index.js'
 import { buildApp, PASSWORD, storedModel, visible, type TestApp } from './helpers/build-app.js'
 
 const OWN = { memoryCost: 64, timeCost: 2, parallelism: 1, insecureFastHashing: true } as const
@@ -321,7 +321,7 @@ function holdingEngine (): { engine: HashEngine; held(): number; release(): void
 t.test('PW-11: logins succeed while 150 reset tokens of compatibility mode wait for their hash', async (t) => {
   const { engine, held, release } = holdingEngine()
   const passwords = createPasswordHelper({ ...OWN, concurrency: 1, maxQueued: 0 }, engine)
-  const { app, login, send, create, events } = await seed(t, {}, { passwords, fingerprint: 'argon2' })
+  const { app, login, send, create, events } = await seed(t, {}, { passwords, compatibility: { fingerprint: 'argon2' } })
   for (const name of ['arthur', 'lancelot']) await create({ email: emailOf(name) })
   const replies = await Promise.all(
     Array.from({ length: 150 }, () => send('POST', '/auth/forgot-password', { email: emailOf('arthur') }))
@@ -351,7 +351,7 @@ t.test("PW-11: reset tokens beyond the queue's limit change no reply and are log
   const adapter = memory()
   const { app, login, send, create, events } = await buildApp(
     t,
-    { adapter, passwords, fingerprint: 'argon2' },
+    { adapter, passwords, compatibility: { fingerprint: 'argon2' } },
     undefined,
     {
       logger: {

@@ -1601,7 +1601,7 @@ t.test('the API document describes the routes, their security and replies', asyn
       secret: SECRET,
       backends: backends(),
       schemas: userSchemas({}, { oauthAccounts: true, id: integerId() }),
-      errorStyle
+      compatibility: { errorStyle }
     }
     const app = Fastify()
     t.teardown(() => app.close())

@@ -464,7 +464,7 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
       'backends'
     ])
   }
-  for (const flag of ['requireVerification', 'revealExistingAccounts', 'endlessTokens', 'openapiSecurity']) {
+  for (const flag of ['requireVerification', 'revealExistingAccounts', 'openapiSecurity']) {
     for (const value of ['false', 0, {}]) {
       table.push([`${flag}: ${String(value)}`, () => ({ ...valid(), [flag]: value }), INVALID, flag])
     }
@@ -569,7 +569,7 @@ t.test('valid options start', async (t) => {
       'undefined for optional options',
       { name: undefined, hooks: undefined, routes: undefined, tokens: undefined, clock: undefined }
     ],
-    ['tokens that never expire', { endlessTokens: true, ...withStored({ lifetimeSeconds: null }) }],
+    ['tokens that never expire', { compatibility: { endlessTokens: true }, ...withStored({ lifetimeSeconds: null }) }],
     [
       'a cookie with SameSite=None',
       withCookie({

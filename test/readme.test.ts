@@ -126,8 +126,8 @@ t.test('the tables of options, guard flags, events and methods equal the types',
     membersOf('lib/options.ts', 'UsersOptions')
   )
   t.strictSame(
-    rowsOf('Options of the preset', read('docs/compatibility.md')).map(([option]) => withoutBackticks(option)),
-    membersOf('lib/compatibility.ts', 'CompatibilityOptions')
+    rowsOf('Parts of the option', read('docs/compatibility.md')).map(([option]) => withoutBackticks(option)),
+    membersOf('lib/wire/compatibility.ts', 'CompatibilityOptions')
   )
   t.strictSame(
     rowsOf('Flags', read('docs/guard.md')).map(([flag]) => withoutBackticks(flag)),

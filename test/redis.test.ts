@@ -175,7 +175,7 @@ for (const kind of CLIENTS) {
       'row 24: plain tokens have the key, value and lifetime that FastAPI Users uses; logout deletes the key',
       async (t) => {
         const prefix = makePrefix(t)
-        const app = await serve(t, { client: await clients[kind](t), keyPrefix: prefix }, { tokenStorage: 'plain' })
+        const app = await serve(t, { client: await clients[kind](t), keyPrefix: prefix }, { compatibility: { tokenStorage: 'plain' } })
         const { id } = await app.create()
         const token = await app.token()
         t.match(token, /^[A-Za-z0-9_-]{43}$/)
@@ -237,7 +237,7 @@ for (const kind of CLIENTS) {
       const app = await serve(
         t,
         { client: await clients[kind](t), keyPrefix: prefix, lifetimeSeconds: null },
-        { endlessTokens: true }
+        { compatibility: { endlessTokens: true } }
       )
       const user = await app.create()
       const tokens = [await app.token(), await app.token()]
@@ -277,7 +277,7 @@ for (const kind of CLIENTS) {
 }
 
 t.test('row 24: the default prefix is that of FastAPI Users', { skip }, async (t) => {
-  const app = await serve(t, { client: raw }, { tokenStorage: 'plain' })
+  const app = await serve(t, { client: raw }, { compatibility: { tokenStorage: 'plain' } })
   const user = await app.create()
   t.teardown(() => app.app.users.endSessions(user))
   const token = await app.token()
@@ -349,7 +349,7 @@ t.test(
     const { client, commands } = recordCommands(raw)
     const prefix = `${makePrefix(t)}[a*?`
     for (const tokenStorage of MODES) {
-      const app = await serve(t, { client, keyPrefix: prefix }, { tokenStorage })
+      const app = await serve(t, { client, keyPrefix: prefix }, { compatibility: { tokenStorage } })
       const { id } = await app.create()
       const token = await app.token()
       t.equal(await app.status(token), 200)
@@ -377,7 +377,7 @@ t.test('an unknown token, a deleted user and foreign values authenticate no user
   for (const tokenStorage of MODES) {
     const prefix = makePrefix(t)
     const adapter = memory()
-    const app = await serve(t, { client: raw, keyPrefix: prefix }, { tokenStorage, adapter })
+    const app = await serve(t, { client: raw, keyPrefix: prefix }, { compatibility: { tokenStorage }, adapter })
     const user = await app.create()
     t.equal(await app.status(randomBytes(32).toString('base64url')), 401)
     const token = await app.token()
@@ -410,7 +410,7 @@ t.test('an unknown token, a deleted user and foreign values authenticate no user
   const app = await serve(
     t,
     { client: raw, keyPrefix: prefix },
-    { tokenStorage: 'plain', schemas: userSchemas({}, { id: integerId() }) }
+    { compatibility: { tokenStorage: 'plain' }, schemas: userSchemas({}, { id: integerId() }) }
   )
   await app.create()
   const token = await app.token()
@@ -438,7 +438,7 @@ t.test(
       [200, 401]
     )
     const [key = ''] = await tokenKeys(prefix)
-    const plain = await serve(t, { client: raw, keyPrefix: prefix }, { adapter, tokenStorage: 'plain' })
+    const plain = await serve(t, { client: raw, keyPrefix: prefix }, { adapter, compatibility: { tokenStorage: 'plain' } })
     for (const service of [app, plain]) t.equal(await service.status(key.slice(prefix.length)), 401)
   }
 )
@@ -468,7 +468,7 @@ t.test('events that end sessions', { skip }, async (t) => {
     for (const [name, act] of Object.entries(acts)) {
       await t.test(`${tokenStorage}: ${name}`, async (t) => {
         const prefix = makePrefix(t)
-        const app = await serve(t, { client: raw, keyPrefix: prefix }, { tokenStorage })
+        const app = await serve(t, { client: raw, keyPrefix: prefix }, { compatibility: { tokenStorage } })
         const { id } = await app.create()
         await app.create({ email: LANCELOT })
         const own = [await app.token(), await app.token(), await app.token(ARTHUR, 'other')]
@@ -677,7 +677,7 @@ t.test(
     t.teardown(() => {
       client.disconnect()
     })
-    const options = { endlessTokens: true, adapter: memory() }
+    const options = { compatibility: { endlessTokens: true }, adapter: memory() }
     const endless = await serve(t, { client, keyPrefix: prefix, lifetimeSeconds: null }, options)
     const user = await endless.create()
     await endless.token()

@@ -55,7 +55,7 @@ async function register (
       secret: SECRET,
       passwords: fastPasswords,
       backends: database(),
-      tokenStorage: 'plain',
+      compatibility: { tokenStorage: 'plain' },
       ...options
     }
     await app.register(
@@ -312,7 +312,7 @@ for (const tokenStorage of ['plain', 'digest'] as const) {
         }
       ]
       const app = await register(t, Object.fromEntries(names.map((name) => [name, memory()])), {
-        tokenStorage,
+        compatibility: { tokenStorage },
         backends
       })
       const payload = { email: EMAIL, password: 'broceliande-9', username: EMAIL }
@@ -348,20 +348,20 @@ t.test(
     const strategy = redisStrategy({ client: raw, lifetimeSeconds: 600, keyPrefix: prefix })
     const backends: UsersOptions['backends'] = [{ name: 'session', transport: bearerTransport(), strategy }]
     const adapters = Object.fromEntries(names.map((name) => [name, memory()]))
-    await t.rejects(register(t, adapters, { tokenStorage: 'plain', backends }), {
+    await t.rejects(register(t, adapters, { compatibility: { tokenStorage: 'plain' }, backends }), {
       code: 'FST_USERS_INVALID_OPTION',
       message: /would share the key prefix "test-/
     })
 
     const [red = '', blue = ''] = names
-    const first = await register(t, { [red]: memory() }, { tokenStorage: 'plain', backends })
+    const first = await register(t, { [red]: memory() }, { compatibility: { tokenStorage: 'plain' }, backends })
     // the same tenant may register again, as in a second process
-    await register(t, { [red]: memory() }, { tokenStorage: 'plain', backends })
-    await t.rejects(register(t, { [blue]: memory() }, { tokenStorage: 'plain', backends }), {
+    await register(t, { [red]: memory() }, { compatibility: { tokenStorage: 'plain' }, backends })
+    await t.rejects(register(t, { [blue]: memory() }, { compatibility: { tokenStorage: 'plain' }, backends }), {
       code: 'FST_USERS_INVALID_OPTION'
     })
     await first.close()
-    await t.rejects(register(t, { [blue]: memory() }, { tokenStorage: 'plain', backends }), {
+    await t.rejects(register(t, { [blue]: memory() }, { compatibility: { tokenStorage: 'plain' }, backends }), {
       code: 'FST_USERS_INVALID_OPTION'
     })
   }

@@ -132,7 +132,10 @@ t.test(
       }
     }
     t.match(
-      await start(t, { ...ofStrategy(jwtStrategy({ lifetimeSeconds: 50 * 365 * DAY })), endlessTokens: true }),
+      await start(t, {
+        ...ofStrategy(jwtStrategy({ lifetimeSeconds: 50 * 365 * DAY })),
+        compatibility: { endlessTokens: true }
+      }),
       [/endlessTokens is on/],
       'endlessTokens allows long sessions too'
     )

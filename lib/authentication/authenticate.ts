@@ -90,15 +90,15 @@ function runHook (request: AnyRequest, reply: AnyReply, options: GuardOptions, d
   } else done()
 }
 
-/** Passes the error to the application's error handler, or replies directly if clients expect FastAPI's format. */
+/** Passes the error to the application's error handler, or replies directly if the wire format has a reply for it. */
 function refuseRequest (request: AnyRequest, reply: AnyReply, error: UsersError, done: HookHandlerDoneFunction): void {
-  const { errorStyle } = guardOf(request) ?? {}
-  if (errorStyle !== 'fastapi' || error.statusCode === 500) return done(error)
+  const body = guardOf(request)?.replyTo(error) ?? null
+  if (body === null) return done(error)
   const fastifyReply = reply as FastifyReply // AnyReply has only what the reply types of all applications share
   fastifyReply
     .code(error.statusCode)
     .headers(error.headers ?? {})
-    .send({ detail: error.detail })
+    .send(body)
 }
 
 async function authenticateInHandler (request: AnyRequest, options: GuardOptions): Promise<User | null> {

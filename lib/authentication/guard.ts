@@ -3,6 +3,7 @@ import { toCallError } from '../adapters/shared/store-errors.js'
 import type { Authentication } from '../contracts/authentication.js'
 import type { Backend } from '../contracts/backend.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
+import type { UsersError } from '../contracts/errors.js'
 import type { Settings } from '../contracts/settings.js'
 import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_FORBIDDEN, FST_USERS_UNAUTHENTICATED } from '../errors.js'
 import { kGuard } from '../symbols.js'
@@ -26,8 +27,8 @@ export interface Guard {
    * unless there is exactly one.
    */
   selectForLogout(request: FastifyRequest, backend: string): Promise<void>
-  /** Format of the errors of refused requests. With `fastapi` the guard sends the reply, not the error handler. */
-  readonly errorStyle: Settings['errorStyle']
+  /** Returns the body with which the guard itself refuses a request; null if the error handler replies. */
+  replyTo(error: UsersError): object | null
   /** Names of all backends, in order. */
   readonly backendNames: readonly string[]
 }
@@ -58,7 +59,7 @@ export function createGuard (
   const context: GuardContext = { authenticator, backends, settings, backendNames, readFlags: createFlagReader(flags) }
   return {
     backendNames,
-    errorStyle: settings.errorHandler === 'application' ? 'fastify' : settings.errorStyle,
+    replyTo: (error) => (settings.errorHandler === 'application' ? null : settings.wire.errors.guardReply(error)),
     check: (request, options) => checkRequest(context, request, options),
     checkOptions (options) {
       if (Array.isArray(options.backends)) checkBackendNames(options.backends, backendNames)
@@ -157,7 +158,7 @@ function findRefusal (
 }
 
 function unauthenticated ({ backends, settings }: GuardContext): Error {
-  if (!settings.wwwAuthenticate) return FST_USERS_UNAUTHENTICATED()
+  if (!settings.wire.wwwAuthenticate) return FST_USERS_UNAUTHENTICATED()
   return FST_USERS_UNAUTHENTICATED([], { headers: { 'www-authenticate': challengeOf(backends) } })
 }
 

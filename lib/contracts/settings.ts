@@ -2,6 +2,7 @@ import type { MaybePromise } from './database-adapter.js'
 import type { ErrorRegistry } from './errors.js'
 import type { PasswordHelper } from './password-helper.js'
 import type { User } from './user.js'
+import type { WireFormat } from './wire-format.js'
 import type { UserSchemas } from '../../schemas/index.js'
 
 /** Returns the current time in milliseconds since 1970. */
@@ -61,28 +62,8 @@ export interface Settings {
   readonly trustedOrigins: ReadonlySet<string>
   readonly routes: Readonly<Record<RouteGroupName, RouteSettings>>
   readonly tokens: Readonly<Record<'reset' | 'verify', TokenSettings>>
-  /** First part of the audiences of tokens: `<prefix>:auth`, `<prefix>:reset`, `<prefix>:verify`. */
-  readonly audiencePrefix: string
-  /** Form of error replies: Fastify's with `detail`, or FastAPI's `{ detail }` with 422. */
-  readonly errorStyle: 'fastify' | 'fastapi'
-  /** Replies without content that are not 204 have the body `null`. */
-  readonly nullBodies: boolean
-  /** 401 replies carry `WWW-Authenticate`. */
-  readonly wwwAuthenticate: boolean
-  /** Tokens must have the claims `iat`, `jti` and the security stamp; tokens of FastAPI Users have none of them. */
-  readonly requireStamp: boolean
-  readonly tokenStorage: 'digest' | 'plain'
-  /** Passwords are normalized to Unicode NFC before hashing. */
-  readonly normalizePasswords: boolean
-  /** Signed tokens have the claim `iat`. */
-  readonly issuedAt: boolean
-  /** Form of the fingerprint in reset tokens. */
-  readonly fingerprint: 'keyed' | 'argon2'
-  /** Default name of cookies; null for a name with the prefix `__Host-`. */
-  readonly cookieName: string | null
-  /** If a request has two cookies of one name, refuse both or use the last one. */
-  readonly duplicateCookies: 'refuse' | 'last'
-  readonly operationIds: 'fastify' | 'fastapi'
+  /** The form of replies, tokens and stored values. */
+  readonly wire: WireFormat
   /** The error handler that replies to errors of the plugin's routes. */
   readonly errorHandler: 'plugin' | 'application'
   /** The OpenAPI document lists the security requirements of the application's guarded routes. */
@@ -91,8 +72,6 @@ export interface Settings {
   readonly openapiPasswordFlow: boolean
   /** Seconds after which stored tokens may be deleted; null for never. All backends share one table. */
   readonly tokensKeptSeconds: number | null
-  /** `lifetimeSeconds: null` is allowed. */
-  readonly endlessTokens: boolean
   /** Insecure settings that the application permits. */
   readonly allowInsecure: ReadonlySet<InsecureSetting>
 }

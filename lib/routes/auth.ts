@@ -8,12 +8,9 @@ import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_LOGIN_BAD_CREDENTIALS } from '.
 import { kGuard } from '../symbols.js'
 import type { UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
-import { ignoreJsonBodies } from './fastapi-bodies.js'
-import { addFormParsers } from './parsers.js'
+import { addFormParsers, ignoreJsonBodies } from './parsers.js'
 import { BODY_ERRORS, errorReplies, UNREAD_BODY_ERRORS } from './replies.js'
 import { endPresentedSessions, startSession } from './start-session.js'
-
-const FORMS = ['application/x-www-form-urlencoded', 'multipart/form-data']
 
 interface BackendRoutesOptions {
   users: UsersService
@@ -24,7 +21,7 @@ interface BackendRoutesOptions {
 /** Registers the routes for login and logout at one backend. */
 export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async (scope, options) => {
   addFormParsers(scope)
-  if (options.settings.errorStyle === 'fastapi') ignoreJsonBodies(scope)
+  if (!readsJson(options.settings)) ignoreJsonBodies(scope)
   addLoginRoute(scope, options)
   addLogoutRoute(scope, options)
 }
@@ -40,7 +37,7 @@ function addLoginRoute (scope: FastifyInstance, { users, settings, backend }: Ba
           operation: `login:${name}`,
           upstream: `auth:${name}.login`,
           summary: 'Log in',
-          consumes: settings.errorStyle === 'fastapi' ? FORMS : [...FORMS, 'application/json']
+          consumes: settings.wire.errors.loginTypes
         }),
         body: LoginBody,
         response: {
@@ -88,7 +85,7 @@ function addLogoutRoute (scope: FastifyInstance, { users, settings, backend }: B
             'UNAUTHENTICATED',
             'FORBIDDEN',
             'CROSS_SITE_REQUEST',
-            ...UNREAD_BODY_ERRORS.filter((word) => settings.errorStyle !== 'fastapi' || word !== 'BAD_REQUEST')
+            ...UNREAD_BODY_ERRORS.filter((word) => readsJson(settings) || word !== 'BAD_REQUEST')
           )
         }
       },
@@ -110,4 +107,8 @@ function addLogoutRoute (scope: FastifyInstance, { users, settings, backend }: B
       return replyTransport?.sendLogout?.(reply) ?? reply.code(204).send()
     }
   )
+}
+
+function readsJson ({ wire }: Settings): boolean {
+  return wire.errors.loginTypes.includes('application/json')
 }

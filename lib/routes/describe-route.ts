@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifySchema } from 'fastify'
+import type { FastifySchema } from 'fastify'
 import type { Settings } from '../contracts/settings.js'
 
 interface Description {
@@ -14,33 +14,9 @@ interface Description {
 
 /** Returns the part of a route's schema that only the API document uses. */
 export function describeRoute (
-  { name, operationIds }: Settings,
-  { operation, upstream, ...rest }: Description
+  { name, wire }: Settings,
+  { operation, upstream, summary, ...rest }: Description
 ): FastifySchema {
-  const schema: object =
-    operationIds === 'fastapi'
-      ? { ...rest, operationId: upstream, summary: titleOf(upstream) }
-      : { ...rest, operationId: name === 'users' ? operation : `${name}.${operation}` }
+  const schema: object = { ...rest, ...wire.operations.describe({ name, operation, upstream, summary }) }
   return schema // FastifySchema does not declare the keywords of API documents
-}
-
-/** Completes operation ids as FastAPI does, from name, path and method, so that generated clients keep their names. */
-export function completeOperationIds (scope: FastifyInstance, { operationIds }: Settings): void {
-  if (operationIds !== 'fastapi') return
-  scope.addHook('onRoute', (route) => {
-    const { operationId } = route.schema as { operationId?: string }
-    const path = route.url.replace(/:(\w+)/g, '{$1}')
-    route.schema = {
-      ...route.schema,
-      ...{ operationId: `${operationId}${path}`.replace(/\W/g, '_') + `_${String(route.method).toLowerCase()}` }
-    }
-  })
-}
-
-/** Returns the summary as FastAPI does: `users:patch_current_user` becomes `Users:Patch Current User`. */
-function titleOf (upstream: string): string {
-  return upstream
-    .replaceAll('_', ' ')
-    .toLowerCase()
-    .replace(/(^|[^a-z])([a-z])/g, (_match, before: string, letter: string) => before + letter.toUpperCase())
 }

@@ -1,24 +1,19 @@
-import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { ErrorObject } from 'ajv'
-import type { ErrorReply } from '../../schemas/index.js'
 import type { Settings } from '../contracts/settings.js'
-import { FST_USERS_INTERNAL_ERROR, isUsersError } from '../errors.js'
-import { problemsOf } from '../users/index.js'
-import { toFastapiReply } from './fastapi-errors.js'
+import { FST_USERS_INTERNAL_ERROR, isRefusal, isUsersError } from '../errors.js'
 
 type ErrorHandler = (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => unknown
 
 /**
- * Sets the error handler of the plugin's routes. Errors of the plugin become replies with `detail`, or replies in
- * FastAPI's format. Errors of other plugins that have a status are passed to the application's error handler. All other
- * errors become a fixed 500 that reveals nothing. With `errorHandler: 'application'`, all errors are passed to the
- * application's error handler.
+ * Sets the error handler of the plugin's routes. Errors of the plugin become replies in the wire format. Errors
+ * of other plugins that have a status are passed to the application's error handler. All other errors become a fixed
+ * 500 that reveals nothing. With `errorHandler: 'application'`, all errors are passed to the application's error
+ * handler.
  */
 export function handleErrors (
   scope: FastifyInstance,
   application: FastifyInstance,
-  { errorStyle, errorHandler }: Settings
+  { wire, errorHandler }: Settings
 ): void {
   const handlerErrors = markHandlerErrors(scope)
   const passOn = passToApplication(scope, application)
@@ -30,7 +25,7 @@ export function handleErrors (
       return passOn(isOwn && !isRefusal(error) ? internalError(error) : error, request, reply)
     }
     if (!isOwn && !isBodyError(error) && hasStatus(error, reply)) return passOn(error, request, reply)
-    const { statusCode, body } = errorStyle === 'fastapi' ? toFastapiReply(error, request) : toReply(error, request)
+    const { statusCode, body } = wire.errors.toReply(error, request)
     request.log[statusCode >= 500 ? 'error' : 'debug']({ err: error }, statusCode >= 500 ? 'fastify-users: request failed' : 'fastify-users: request refused')
     if (isUsersError(error) && error.headers !== undefined) reply.headers(error.headers)
     return reply.code(statusCode).send(body)
@@ -66,35 +61,12 @@ function passToApplication (scope: FastifyInstance, application: FastifyInstance
   }
 }
 
-function toReply (error: FastifyError, { id }: FastifyRequest): { statusCode: number; body: ErrorReply } {
-  const { statusCode = 500, code, message, validation } = error
-  if (validation !== undefined) {
-    return refusal(400, 'FST_ERR_VALIDATION', message, problemsOf(validation as ErrorObject[]))
-  }
-  if (isRefusal(error)) {
-    return refusal(
-      statusCode,
-      code ?? 'FST_USERS_REFUSED',
-      message,
-      (error as { detail?: unknown }).detail ?? STATUS_CODES[statusCode]
-    )
-  }
-  const { code: fixed, message: text, detail } = FST_USERS_INTERNAL_ERROR()
-  return refusal(500, fixed, `${text} Request ${String(id)}.`, detail)
-}
-
 function isError (thrown: unknown): boolean {
   return (
     typeof thrown === 'object' &&
     thrown !== null &&
     Number.isInteger((thrown as Partial<FastifyError>).statusCode ?? 500)
   )
-}
-
-/** Returns true for an error that a handler or an event hook may reply with. Every other error becomes a 500. */
-function isRefusal (error: FastifyError): boolean {
-  const { statusCode = 500 } = error
-  return isUsersError(error) ? statusCode !== 500 : statusCode >= 400 && statusCode < 500
 }
 
 /** Returns true for Fastify's errors about a body, which the plugin's routes document. */
@@ -110,13 +82,4 @@ function hasStatus (error: FastifyError, reply: FastifyReply): boolean {
 
 function internalError (cause: unknown): FastifyError {
   return FST_USERS_INTERNAL_ERROR([], { cause }) as unknown as FastifyError
-}
-
-function refusal (
-  statusCode: number,
-  code: string,
-  message: string,
-  detail: unknown
-): { statusCode: number; body: ErrorReply } {
-  return { statusCode, body: { statusCode, code, error: STATUS_CODES[statusCode] ?? 'Error', message, detail } }
 }

@@ -27,6 +27,18 @@ export function addJsonParser (scope: FastifyInstance): void {
   )
 }
 
+/** Treats a JSON body as empty, because the login route of FastAPI Users reads forms only. */
+export function ignoreJsonBodies (scope: FastifyInstance): void {
+  scope.removeContentTypeParser('application/json')
+  scope.addContentTypeParser(
+    'application/json',
+    { parseAs: 'buffer', bodyLimit: BODY_LIMIT },
+    (_request, _body, done) => {
+      done(null, undefined)
+    }
+  )
+}
+
 /** Adds parsers for URL-encoded and multipart forms. */
 export function addFormParsers (scope: FastifyInstance): void {
   scope.addContentTypeParser(

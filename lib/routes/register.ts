@@ -1,7 +1,6 @@
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { NewUser } from '../contracts/user.js'
 import type { UsersService } from '../users/index.js'
-import { emptyReplySchema, sendEmptyReply } from './empty-reply.js'
 import { describeRoute } from './describe-route.js'
 import { BODY_ERRORS, errorReplies, replyOf } from './replies.js'
 
@@ -26,7 +25,7 @@ export const registerRoutes: RouteGroup<UsersService> = async (scope, { users, s
         response: {
           ...(revealExistingAccounts
             ? { 201: replyOf(UserRead, 'The new user.') }
-            : { 202: emptyReplySchema(settings, 'Accepted. The reply is the same for a new and a known e-mail.') }),
+            : { 202: settings.wire.emptyReplies.schema('Accepted. The reply is the same for a new and a known e-mail.') }),
           ...errorReplies(
             settings,
             ...BODY_ERRORS,
@@ -44,7 +43,7 @@ export const registerRoutes: RouteGroup<UsersService> = async (scope, { users, s
         return reply.code(201).send(await users.create(request.body, { ...context, by: 'self' }))
       }
       await users.registerWithoutReveal(request.body, context)
-      return sendEmptyReply(reply, 202, settings)
+      return settings.wire.emptyReplies.send(reply, 202)
     }
   )
 }

@@ -1,7 +1,6 @@
 import { ForgotPasswordBody, ResetPasswordBody } from '../../schemas/index.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { UsersService } from '../users/index.js'
-import { emptyReplySchema, sendEmptyReply } from './empty-reply.js'
 import { describeRoute } from './describe-route.js'
 import { BODY_ERRORS, errorReplies } from './replies.js'
 
@@ -20,14 +19,14 @@ export const resetPasswordRoutes: RouteGroup<UsersService> = async (scope, { use
         }),
         body: ForgotPasswordBody,
         response: {
-          202: emptyReplySchema(settings, 'Accepted. The reply is the same for every e-mail.'),
+          202: settings.wire.emptyReplies.schema('Accepted. The reply is the same for every e-mail.'),
           ...errorReplies(settings, ...BODY_ERRORS)
         }
       }
     },
     async (request, reply) => {
       await users.forgotPassword(request.body.email, { request, reply })
-      return sendEmptyReply(reply, 202, settings)
+      return settings.wire.emptyReplies.send(reply, 202)
     }
   )
 
@@ -43,7 +42,7 @@ export const resetPasswordRoutes: RouteGroup<UsersService> = async (scope, { use
         }),
         body: ResetPasswordBody,
         response: {
-          200: emptyReplySchema(settings, 'The password is changed and all sessions are revoked.'),
+          200: settings.wire.emptyReplies.schema('The password is changed and all sessions are revoked.'),
           ...errorReplies(
             settings,
             ...BODY_ERRORS,
@@ -56,7 +55,7 @@ export const resetPasswordRoutes: RouteGroup<UsersService> = async (scope, { use
     },
     async (request, reply) => {
       await users.resetPassword(request.body.token, request.body.password, { request, reply })
-      return sendEmptyReply(reply, 200, settings)
+      return settings.wire.emptyReplies.send(reply, 200)
     }
   )
 }

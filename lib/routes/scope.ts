@@ -3,9 +3,7 @@ import type { FastifyInstance, FastifySchema } from 'fastify'
 import type { Settings } from '../contracts/settings.js'
 import { validationError } from '../errors.js'
 import { compileLazily } from '../users/index.js'
-import { completeOperationIds } from './describe-route.js'
 import { handleErrors } from './error-handler.js'
-import { acceptLaxBooleans } from './fastapi-bodies.js'
 import { addJsonParser } from './parsers.js'
 import { logWithoutQuery } from './request-log.js'
 import { compileSerializer } from './serializer.js'
@@ -24,9 +22,9 @@ export function prepareScope (
   addJsonParser(scope)
   setCompilers(scope, ajv, settings)
   handleErrors(scope, application, settings)
-  completeOperationIds(scope, settings)
+  settings.wire.operations.complete(scope)
   logWithoutQuery(scope)
-  if (settings.errorStyle === 'fastapi') acceptLaxBooleans(scope)
+  settings.wire.errors.prepareScope(scope)
   scope.addHook('onRequest', (_request, reply, done) => {
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff')
     done()

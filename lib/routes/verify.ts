@@ -1,7 +1,6 @@
 import { RequestVerifyBody, VerifyBody } from '../../schemas/index.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { UsersService } from '../users/index.js'
-import { emptyReplySchema, sendEmptyReply } from './empty-reply.js'
 import { describeRoute } from './describe-route.js'
 import { BODY_ERRORS, errorReplies, replyOf } from './replies.js'
 
@@ -20,14 +19,14 @@ export const verifyRoutes: RouteGroup<UsersService> = async (scope, { users, set
         }),
         body: RequestVerifyBody,
         response: {
-          202: emptyReplySchema(settings, 'Accepted. The reply is the same for every e-mail.'),
+          202: settings.wire.emptyReplies.schema('Accepted. The reply is the same for every e-mail.'),
           ...errorReplies(settings, ...BODY_ERRORS)
         }
       }
     },
     async (request, reply) => {
       await users.requestVerify(request.body.email, { request, reply })
-      return sendEmptyReply(reply, 202, settings)
+      return settings.wire.emptyReplies.send(reply, 202)
     }
   )
 

@@ -7,13 +7,13 @@ import { checkSeconds, MAX_SESSION_SECONDS } from '../validation/limits.js'
  * longer lifetimes are allowed, and null for sessions that never expire. Throws `FST_USERS_INVALID_OPTION`.
  */
 export function checkLifetime (option: string, seconds: number | null, settings: Settings): number | null {
-  if (seconds === null && settings.endlessTokens) return null
+  if (seconds === null && settings.wire.endlessTokens) return null
   if (typeof seconds === 'number' && Number.isInteger(seconds) && seconds > 0) {
-    if (!settings.endlessTokens) checkSeconds(option, seconds, MAX_SESSION_SECONDS, settings, 'longSessions')
+    if (!settings.wire.endlessTokens) checkSeconds(option, seconds, MAX_SESSION_SECONDS, settings, 'longSessions')
     return seconds
   }
   throw FST_USERS_INVALID_OPTION([
     option,
-    'must be a whole number of seconds above 0; null, for tokens that never expire, needs `endlessTokens: true`'
+    'must be a whole number of seconds above 0; null, for tokens that never expire, needs `compatibility: { endlessTokens: true }`'
   ])
 }

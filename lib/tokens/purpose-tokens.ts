@@ -30,8 +30,8 @@ async function purposeTokens (
       audience,
       lifetimeSeconds,
       clock: settings.clock,
-      issuedAt: settings.issuedAt,
-      strict: settings.requireStamp,
+      issuedAt: settings.wire.signedTokens.issuedAt,
+      strict: settings.wire.signedTokens.requireStamp,
       required
     })
   }

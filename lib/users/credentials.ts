@@ -6,7 +6,7 @@ import { invalidUser } from './validation.js'
 
 /** Returns the password in the form that is hashed. Throws `FST_USERS_INVALID_USER` for text that is not allowed. */
 export function readPassword ({ settings }: Rules, password: string): string {
-  const prepared = preparePassword(password, { normalize: settings.normalizePasswords })
+  const prepared = preparePassword(password, { normalize: settings.wire.normalizePasswords })
   if (prepared === null) {
     throw invalidUser([
       { path: '/password', keyword: 'format', message: 'must be well-formed Unicode of at most 1024 bytes' }
@@ -17,7 +17,7 @@ export function readPassword ({ settings }: Rules, password: string): string {
 
 /** Throws `FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD` if the given password is not the user's current one. */
 export async function checkCurrentPassword ({ settings }: Rules, row: UserRow, given = ''): Promise<void> {
-  const current = preparePassword(given, { normalize: settings.normalizePasswords })
+  const current = preparePassword(given, { normalize: settings.wire.normalizePasswords })
   const { ok } =
     current === null ? { ok: false } : await settings.passwords.verifyAndUpdate(current, row.hashed_password)
   if (!ok) throw FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD()
@@ -53,9 +53,9 @@ export async function checkCredentials (
 ): Promise<{ row: UserRow; right: boolean } | null> {
   const {
     rows,
-    settings: { passwords, normalizePasswords }
+    settings: { passwords, wire }
   } = rules
-  const prepared = preparePassword(password, { normalize: normalizePasswords })
+  const prepared = preparePassword(password, { normalize: wire.normalizePasswords })
   if (prepared === null) return null
   const row = await rows.getByEmail(username)
   if (row === null) {

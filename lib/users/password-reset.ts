@@ -63,9 +63,9 @@ async function rowOf (rules: Rules, claims: Claims): Promise<UserRow | null> {
  * covers the rest of the user's state.
  */
 async function fingerprintsOf (rules: Rules, row: UserRow): Promise<Record<string, string>> {
-  const { fingerprint: form, passwords } = rules.settings
+  const { passwords, wire } = rules.settings
   const own = stateFingerprint(rules, row, 'reset')
-  return form === 'keyed'
+  return wire.signedTokens.fingerprint === 'keyed'
     ? { password_fgpt: own }
     : { password_fgpt: await passwords.hash(row.hashed_password, { background: true }), fgpt: own }
 }
@@ -78,7 +78,7 @@ async function matchesUser (rules: Rules, row: UserRow, { password_fgpt: claim, 
   const given = String(claim) // the codec requires text
   if (!given.startsWith('$')) return hasFingerprint(rules, row, 'reset', given)
   if (
-    rules.settings.fingerprint === 'keyed' ||
+    rules.settings.wire.signedTokens.fingerprint === 'keyed' ||
     (fgpt !== undefined && !hasFingerprint(rules, row, 'reset', String(fgpt)))
   ) {
     return false

@@ -79,7 +79,7 @@ async function rowOf ({ rows }: Rules, { sub, email }: Claims): Promise<UserRow 
  * (`requireStamp: false`), a token without a fingerprint is bound to the e-mail only, until it expires.
  */
 function isBound (rules: Rules, row: UserRow, { new_email: newEmail, fgpt }: Claims): boolean {
-  if (newEmail === undefined && fgpt === undefined) return !rules.settings.requireStamp
+  if (newEmail === undefined && fgpt === undefined) return !rules.settings.wire.signedTokens.requireStamp
   if (newEmail !== undefined && typeof newEmail !== 'string') return false
   return hasFingerprint(rules, row, newEmail === undefined ? 'verify' : 'email-change', String(fgpt))
 }

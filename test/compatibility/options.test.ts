@@ -13,6 +13,7 @@ import users, {
   memory,
   passwordPolicy,
   userSchemas,
+  type CompatibilityOptions,
   type CookieTransportOptions,
   type DatabaseAdapter,
   type NewUser,
@@ -100,7 +101,7 @@ interface Part {
   seen: { ours: unknown; theirs: unknown }
 }
 
-type Name = Exclude<keyof NonNullable<Partial<UsersOptions>> & string, 'adapter'>
+type Name = Exclude<keyof CompatibilityOptions, 'preset'>
 
 const parts: Partial<Record<Name, Part>> = {
   errorStyle: {
@@ -262,10 +263,12 @@ for (const [name, { ours, theirs, look, seen }] of Object.entries(parts)) {
   t.test(`${name} changes its part alone, with and without compatibility`, async (t) => {
     const cases: [string, Partial<UsersOptions>, unknown][] = [
       ['by default', {}, seen.ours],
-      ['alone', { [name]: theirs }, seen.theirs],
+      ['alone', { compatibility: { [name]: theirs } }, seen.theirs],
       ['as a part of compatibility', { compatibility: 'fastapi-users' }, seen.theirs],
-      ['taken out of compatibility', { compatibility: 'fastapi-users', [name]: ours }, seen.ours],
-      ['undefined is no value', { compatibility: 'fastapi-users', [name]: undefined }, seen.theirs]
+      ['the preset in the long form', { compatibility: { preset: 'fastapi-users' } }, seen.theirs],
+      ['taken out of the preset', { compatibility: { preset: 'fastapi-users', [name]: ours } }, seen.ours],
+      ['undefined is no value', { compatibility: { preset: 'fastapi-users', [name]: undefined } }, seen.theirs],
+      ['nothing given', { compatibility: {} }, seen.ours]
     ]
     for (const [title, options, expected] of cases) {
       const service = await serve(t, options)
@@ -289,7 +292,7 @@ for (const [name, { ours, theirs, look, seen }] of Object.entries(parts)) {
 }
 
 t.test('every part of the compatibility mode has a case here', async (t) => {
-  const { compatibilityKeys } = await import('../../lib/compatibility.js')
+  const { compatibilityKeys } = await import('../../lib/wire/index.js')
   t.strictSame([...Object.keys(parts), 'endlessTokens'].sort(), [...compatibilityKeys].sort())
 })
 
@@ -302,9 +305,9 @@ t.test('row 20: endlessTokens allows a lifetime of null, and warns', async (t) =
   })
   for (const [options, starts] of [
     [{}, false],
-    [{ endlessTokens: true }, true],
+    [{ compatibility: { endlessTokens: true } }, true],
     [{ compatibility: 'fastapi-users' }, true],
-    [{ compatibility: 'fastapi-users', endlessTokens: false }, false]
+    [{ compatibility: { preset: 'fastapi-users', endlessTokens: false } }, false]
   ] as const) {
     const lines: string[] = []
     const app = Fastify({
@@ -385,7 +388,7 @@ t.test('row 90: with errorStyle fastapi the guard answers on routes of the appli
     })
   })
   const service = await serve(t, {
-    errorStyle: 'fastapi',
+    compatibility: { errorStyle: 'fastapi' },
     backends: [...backends(), { name: 'broken', transport: bearerTransport(), strategy: broken }]
   })
   const { app } = service
@@ -416,40 +419,51 @@ t.test('a cookie name of the transport wins over cookieName', async (t) => {
 })
 
 t.test('wrong values refuse to start', async (t) => {
-  const wrong: [object, string?][] = [
-    ...['fastapi', 'FASTAPI-USERS', '', true, null, ['fastapi-users']].map((compatibility): [object] => [
-      { compatibility }
-    ]),
+  const wrongParts: [parts: object, more?: object, code?: string][] = [
     ...['errorStyle', 'tokenStorage', 'fingerprint', 'duplicateCookies', 'operationIds'].flatMap((name) =>
       ['', 'both', null, true, 7].map((value): [object] => [{ [name]: value }])
     ),
     [{ errorStyle: ['fastapi'] }],
     [{ tokenStorage: ['plain'] }],
     ...['nullBodies', 'wwwAuthenticate', 'requireStamp', 'normalizePasswords', 'issuedAt', 'endlessTokens'].flatMap(
-      (name) => ['', 'true', null, 0, 1].map((value): [object] => [{ [name]: value }])
+      (name) => ['', 'true', 'false', null, 0, 1, {}].map((value): [object] => [{ [name]: value }])
     ),
     ...['', null, 7, ['x']].map((audiencePrefix): [object] => [{ audiencePrefix }]),
     ...['', 'a b', 'a;b', 'a=b', 'é', 7, true, ['x']].map((cookieName): [object] => [{ cookieName }]),
-    [{ cookieName: '__Host-x', backends: backends({ path: '/x' }) }],
-    [{ cookieName: '__Host-x', backends: backends({ secure: false }) }],
-    [{ cookieName: '__Secure-x', backends: backends({ secure: false }) }],
-    [{ errorstyle: 'fastapi' }, 'FST_USERS_UNKNOWN_OPTION'],
-    [{ nullBody: true }, 'FST_USERS_UNKNOWN_OPTION']
+    [{ cookieName: '__Host-x' }, { backends: backends({ path: '/x' }) }],
+    [{ cookieName: '__Host-x' }, { backends: backends({ secure: false }) }],
+    [{ cookieName: '__Secure-x' }, { backends: backends({ secure: false }) }],
+    [{ errorstyle: 'fastapi' }, {}, 'FST_USERS_UNKNOWN_OPTION'],
+    [{ nullBody: true }, {}, 'FST_USERS_UNKNOWN_OPTION']
   ]
-  for (const [options, code = 'FST_USERS_INVALID_OPTION'] of wrong) {
-    for (const compatibility of [{}, { compatibility: 'fastapi-users' }]) {
-      const app = Fastify()
-      t.teardown(() => app.close())
-      const given = {
-        adapter: memory(),
-        secret: SECRETS.auth,
-        passwords: fastPasswords,
-        backends: backends(),
-        ...compatibility,
-        ...options
-      } as UsersOptions
-      await t.rejects(async () => await app.register(users, given).ready(), { code }, JSON.stringify(options))
-    }
+  const wrong: [options: object, code: string][] = [
+    ...['fastapi', 'FASTAPI-USERS', '', true, null, ['fastapi-users']].flatMap((preset): [object, string][] => [
+      [{ compatibility: preset }, 'FST_USERS_INVALID_OPTION'],
+      [{ compatibility: { preset } }, 'FST_USERS_INVALID_OPTION']
+    ]),
+    ...wrongParts.flatMap(([parts, more = {}, code = 'FST_USERS_INVALID_OPTION']): [object, string][] => [
+      [{ compatibility: parts, ...more }, code],
+      [{ compatibility: { preset: 'fastapi-users', ...parts }, ...more }, code]
+    ])
+  ]
+  for (const [options, code] of wrong) {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    const given = {
+      adapter: memory(),
+      secret: SECRETS.auth,
+      passwords: fastPasswords,
+      backends: backends(),
+      ...options
+    } as UsersOptions
+    await t.rejects(async () => await app.register(users, given).ready(), { code }, JSON.stringify(options))
+  }
+})
+
+t.test('a part of compatibility among the options of the plugin refuses to start and names its place', async (t) => {
+  for (const [name, { theirs }] of [...Object.entries(parts), ['endlessTokens', { theirs: true }] as const]) {
+    const message = new RegExp(`Option ${name}: .*compatibility: \\{ ${name}: … \\}`)
+    await t.rejects(serve(t, { [name]: theirs }), { code: 'FST_USERS_INVALID_OPTION', message }, name)
   }
 })
 
@@ -461,7 +475,7 @@ t.test(
       level: Type.Optional(Type.Integer({ minimum: 1 })),
       born: Type.Optional(Type.String({ format: 'date' }))
     }
-    const { app } = await serve(t, { errorStyle: 'fastapi', schemas: userSchemas(fields) })
+    const { app } = await serve(t, { compatibility: { errorStyle: 'fastapi' }, schemas: userSchemas(fields) })
     const problemsOf = async (values: object): Promise<unknown[]> => {
       const reply = await app.inject({
         method: 'POST',
@@ -495,7 +509,7 @@ t.test(
 t.test('row 90: with errorStyle fastapi errors of listeners have its form, too', async (t) => {
   let thrown: unknown
   const { app, user } = await serve(t, {
-    errorStyle: 'fastapi',
+    compatibility: { errorStyle: 'fastapi' },
     hooks: {
       onBeforeDelete: () => {
         throw thrown

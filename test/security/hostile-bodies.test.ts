@@ -55,7 +55,7 @@ interface Round extends TestApp {
 /** An application with two users, and a request that would succeed for every route with a body. */
 async function start (t: Test, { makeStore, errorStyle = 'fastify' }: Variant = { makeStore: memory }): Promise<Round> {
   const store = watchedAdapter(makeStore())
-  const built = await buildApp(t, { adapter: store.adapter, schemas: schemas as never, errorStyle })
+  const built = await buildApp(t, { adapter: store.adapter, schemas: schemas as never, compatibility: { errorStyle } })
   const { create, bearer, app, tokenOf, routes } = built
   const user = await create({ email: ARTHUR, nick: 'Art' })
   await create({ email: MERLIN, is_superuser: true })

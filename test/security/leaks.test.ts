@@ -202,7 +202,7 @@ for (const errorStyle of ['fastify', 'fastapi'] as const) {
   t.test(
     `PW-13, LOGG-01, USR-03, CK-05, REG-08: in a whole life no secret is in a log line, an event or a reply that it does not belong to (${errorStyle})`,
     async (t) => {
-      const round = await start(t, { errorStyle })
+      const round = await start(t, { compatibility: { errorStyle } })
       const secrets = await live(round)
       const { log, heard, replies, users } = round
       const seen = [Object.keys(secrets).length > 20, log.length > 100, heard.length > 15, replies.length > 50]

@@ -86,6 +86,11 @@ app.register(users, { adapter: memory(), secret })
 app.register(users, { adapter: memory(), secret: process.env['USERS_SECRET'], backends })
 // @ts-expect-error there is no such option
 app.register(users, { ...smallest, requireVerified: true })
+// @ts-expect-error it is a part of `compatibility`
+app.register(users, { ...smallest, errorStyle: 'fastapi' })
+app.register(users, { ...smallest, compatibility: { preset: 'fastapi-users', errorStyle: 'fastify' } })
+// @ts-expect-error there is no such part of `compatibility`
+app.register(users, { ...smallest, compatibility: { errorForm: 'fastify' } })
 // @ts-expect-error there is no such option of a strategy
 jwtStrategy({ lifetimeSeconds: 3600, expiresIn: 3600 })
 // @ts-expect-error a lifetime must be given

@@ -70,7 +70,7 @@ function chooseBackend (
   { file, options, settings }: Config
 ): DigestBackend | { problem: string } | null {
   if (hashTokens !== true) return null
-  if (settings.tokenStorage !== 'digest') {
+  if (!settings.wire.storedTokens.areDigests) {
     return {
       problem:
         `--hash-tokens requires tokenStorage: 'digest' in ${file}: ` +
@@ -94,7 +94,7 @@ function chooseBackend (
 function plainTokensHint ({ plainTokens }: Inspection, { digests, config: { settings } }: Move): string | null {
   if (digests !== null || plainTokens === null) return null
   const advice =
-    settings.tokenStorage === 'digest'
+    settings.wire.storedTokens.areDigests
       ? "With tokenStorage: 'digest' they are not accepted; replace them by digests with --hash-tokens."
       : "When you set tokenStorage: 'digest', replace them by digests with --hash-tokens."
   return `Plain tokens stored: ${plainTokens.count}. ${advice}`

@@ -33,7 +33,7 @@ export interface BrowserCookie {
 
 export async function createBrowserCookie (
   scope: FastifyInstance,
-  { duplicateCookies }: Settings,
+  { wire: { cookies } }: Settings,
   { name, domain, ...rest }: BrowserCookieSettings,
   maxAge: number
 ): Promise<BrowserCookie> {
@@ -41,7 +41,7 @@ export async function createBrowserCookie (
   const attributes = { ...rest, httpOnly: true, encode: String, ...(domain === null ? {} : { domain }) }
 
   function read ({ headers }: FastifyRequest): string | null {
-    const value = readCookie(headers.cookie, name, duplicateCookies)
+    const value = readCookie(headers.cookie, name, cookies.duplicates)
     return value !== null && isOpaqueToken(value) ? value : null
   }
 

@@ -47,8 +47,8 @@ export function readCookieOptions (given: OauthCookieOptions, settings: Settings
   return { name, path, domain, secure, sameSite }
 }
 
-function defaultName ({ name, cookieName }: Settings, isHostOnly: boolean): string {
-  if (cookieName === 'fastapiusersauth') return FASTAPI_USERS_NAME
+function defaultName ({ name, wire }: Settings, isHostOnly: boolean): string {
+  if (wire.cookies.name === 'fastapiusersauth') return FASTAPI_USERS_NAME
   return `${isHostOnly ? '__Host-' : ''}${name}-oauth`
 }
 

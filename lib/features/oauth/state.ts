@@ -37,14 +37,15 @@ export async function createStates (
   { settings, keysFor }: FeatureHost,
   { secret, lifetimeSeconds }: StateSettings
 ): Promise<States> {
+  const { signedTokens } = settings.wire
   const keys = secret === null ? keysFor('oauth-state') : [{ secret }]
   const codec = await createJwtCodec(scope, {
     keys: keys.map((key) => checkJwtKey('stateSecret', key)),
-    audience: `${settings.audiencePrefix}:oauth-state`,
+    audience: signedTokens.audienceOf('oauth-state'),
     lifetimeSeconds,
     clock: settings.clock,
-    issuedAt: settings.issuedAt,
-    strict: settings.requireStamp,
+    issuedAt: signedTokens.issuedAt,
+    strict: signedTokens.requireStamp,
     required: []
   })
 

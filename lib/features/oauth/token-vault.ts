@@ -27,10 +27,10 @@ export interface TokenVault {
 /** Creates a vault. Tokens stored unencrypted stay readable with a key, and are encrypted when next written. */
 export function createTokenVault (
   { encryptionKeys: [first, ...rest] }: AccountSettings,
-  { name, tokenStorage }: Settings
+  { name, wire }: Settings
 ): TokenVault {
   const cipher = first === undefined ? null : createTokenCipher([first, ...rest], name)
-  const keeps = cipher !== null || tokenStorage === 'plain'
+  const keeps = cipher !== null || !wire.storedTokens.areDigests
   const encode = (text: string, account: AccountKey, field: string): string =>
     cipher === null ? text : cipher.seal(text, placeOf(account, field))
 

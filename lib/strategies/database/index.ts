@@ -5,7 +5,7 @@ import type { Model } from '../../contracts/models.js'
 import type { Session } from '../../contracts/session.js'
 import type { Strategy, StrategyDefinition, TokenSubject, UserReader } from '../../contracts/strategy.js'
 import type { UserId, UserRow } from '../../contracts/user.js'
-import { digestToken, generateOpaqueToken, isOpaqueToken } from '../../tokens/index.js'
+import { generateOpaqueToken, isOpaqueToken } from '../../tokens/index.js'
 import { checkKnownKeys } from '../../validation/options.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
@@ -54,11 +54,12 @@ function createDatabaseStrategy (
   { backend, settings, store, background }: BackendDefaults,
   isClosing: () => boolean
 ): Strategy {
-  const { clock, name, schemas, tokenStorage, tokensKeptSeconds } = settings
+  const { clock, name, schemas, tokensKeptSeconds, wire } = settings
+  const { areDigests, toStored: storedForm } = wire.storedTokens
   const model = accessTokenModel(schemas.id)
   const label = `${name}:${backend}`
-  const stampPrefix = tokenStorage === 'plain' ? PLAIN_STAMP_PREFIX : ''
-  const toStored = (token: string): string => (tokenStorage === 'plain' ? token : digestToken(token, label))
+  const stampPrefix = areDigests ? '' : PLAIN_STAMP_PREFIX
+  const toStored = (token: string): string => storedForm(token, label)
   const secondsAgo = (seconds: number): Date => new Date(clock() - seconds * 1000)
   let purgedAt = 0
 

@@ -53,15 +53,16 @@ export function jwtStrategy (options: JwtStrategyOptions): StrategyDefinition {
     name: 'jwt',
     async setup (scope, defaults) {
       const { settings } = defaults
+      const { signedTokens } = settings.wire
       const lifetimeSeconds = checkLifetime('jwtStrategy.lifetimeSeconds', options.lifetimeSeconds, settings)
       const codec = await createJwtCodec(scope, {
         keys: readKeys(options, defaults),
-        audience: options.audience ?? [`${settings.audiencePrefix}:auth`],
+        audience: options.audience ?? [signedTokens.audienceOf('auth')],
         lifetimeSeconds,
         clock: settings.clock,
-        issuedAt: settings.issuedAt,
-        strict: settings.requireStamp,
-        required: settings.requireStamp ? ['ver'] : [],
+        issuedAt: signedTokens.issuedAt,
+        strict: signedTokens.requireStamp,
+        required: signedTokens.requireStamp ? ['ver'] : [],
         cachedSignatures: CACHED_SIGNATURES
       })
 
@@ -77,7 +78,7 @@ export function jwtStrategy (options: JwtStrategyOptions): StrategyDefinition {
         },
         writeToken (row, { stamp, session }) {
           const token = codec.sign({ sub: String(row.id), ver: stamp, ...claimsOfSession(session) })
-          return { token, lifetimeSeconds, session: asSigned(session, settings.issuedAt) }
+          return { token, lifetimeSeconds, session: asSigned(session, signedTokens.issuedAt) }
         }
       }
     }

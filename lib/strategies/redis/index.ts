@@ -5,7 +5,7 @@ import type { BackendDefaults } from '../../contracts/definition.js'
 import type { Strategy, StrategyDefinition, TokenSubject, UserReader } from '../../contracts/strategy.js'
 import type { UserId } from '../../contracts/user.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
-import { digestToken, generateOpaqueToken, isOpaqueToken } from '../../tokens/index.js'
+import { generateOpaqueToken, isOpaqueToken } from '../../tokens/index.js'
 import { checkKnownKeys } from '../../validation/options.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
@@ -87,11 +87,11 @@ function createRedisStrategy (
   lifetimeSeconds: number | null,
   { backend, settings, background }: BackendDefaults
 ): Strategy {
-  const { clock, name, tokenStorage } = settings
-  const plain = tokenStorage === 'plain'
+  const { clock, name, wire } = settings
+  const { areDigests, toStored } = wire.storedTokens
   const label = `${name}:${backend}`
-  const keyPartOf = (token: string): string => (plain ? token : digestToken(token, label))
-  const setKeyOf = (id: UserId): string => `${keyPrefix}user:${plain ? '' : `${label}:`}${String(id)}`
+  const keyPartOf = (token: string): string => toStored(token, label)
+  const setKeyOf = (id: UserId): string => `${keyPrefix}user:${areDigests ? `${label}:` : ''}${String(id)}`
   const tokens = createUserTokens(redis, keyPrefix, clock, background)
 
   return {
@@ -101,7 +101,7 @@ function createRedisStrategy (
       const value = await redis.get(keyPrefix + keyPart)
       return value === null
         ? null
-        : await subjectOfStored(plain ? readPlain(value, keyPart) : readValue(value, keyPart), users)
+        : await subjectOfStored(areDigests ? readValue(value, keyPart) : readPlain(value, keyPart), users)
     },
 
     async writeToken (row, { stamp, session }) {
@@ -109,9 +109,9 @@ function createRedisStrategy (
       const keyPart = keyPartOf(token)
       // before the token is stored, so that `destroyAllTokens` finds every stored token
       await tokens.add(setKeyOf(row.id as UserId), keyPart, lifetimeSeconds)
-      const value = plain ? String(row.id) : writeValue(String(row.id), stamp, session)
+      const value = areDigests ? writeValue(String(row.id), stamp, session) : String(row.id)
       await redis.set(keyPrefix + keyPart, value, lifetimeSeconds)
-      return { token, lifetimeSeconds, session: plain ? unknownSession(keyPart) : session }
+      return { token, lifetimeSeconds, session: areDigests ? session : unknownSession(keyPart) }
     },
 
     destroyToken: (token, user) => tokens.remove(setKeyOf(user.id as UserId), keyPartOf(token)),

@@ -33,10 +33,10 @@ export function cookieTransport (options: CookieTransportOptions = {}): Transpor
       if (!scope.hasDecorator('serializeCookie')) await scope.register(fastifyCookie, { hook: false })
       const name = cookieName(options, defaults)
       checkSecureCookie('cookieTransport.secure', options.secure ?? true, defaults.settings)
-      // the name may come from the option `cookieName` of the plugin, and its prefix may require certain attributes
+      // the name may come from the option `compatibility` of the plugin, and its prefix may require certain attributes
       checkCookieOptions({ ...options, name })
       if (options.secure !== false) warnOfPlainHttp(scope, name)
-      return createCookieTransport(options, name, defaults.settings.duplicateCookies, scope.serializeCookie)
+      return createCookieTransport(options, name, defaults.settings.wire.cookies.duplicates, scope.serializeCookie)
     }
   })
 }

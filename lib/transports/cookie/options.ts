@@ -46,7 +46,7 @@ export function cookieName (
   { name, path = '/', domain, secure = true }: CookieTransportOptions,
   { backend, settings }: DescriptionDefaults
 ): string {
-  const base = name ?? settings.cookieName
+  const base = name ?? settings.wire.cookies.name
   if (base !== null) return base
   return `${secure && path === '/' && domain === undefined ? '__Host-' : ''}${settings.name}-${backend}`
 }

@@ -1,5 +1,4 @@
 import type { FastifyInstance } from 'fastify'
-import { BODY_LIMIT } from './parsers.js'
 
 type Json = Record<string, unknown>
 
@@ -19,18 +18,6 @@ export function acceptLaxBooleans (scope: FastifyInstance): void {
     }
     done()
   })
-}
-
-/** Treats a JSON body as empty, because FastAPI's login route reads forms only. */
-export function ignoreJsonBodies (scope: FastifyInstance): void {
-  scope.removeContentTypeParser('application/json')
-  scope.addContentTypeParser(
-    'application/json',
-    { parseAs: 'buffer', bodyLimit: BODY_LIMIT },
-    (_request, _body, done) => {
-      done(null, undefined)
-    }
-  )
 }
 
 function isBoolean ({ type, anyOf }: Json): boolean {

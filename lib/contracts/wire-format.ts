@@ -1,0 +1,98 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { UsersError } from './errors.js'
+
+/**
+ * The form of replies, API documents, tokens and stored values. There are two, the plugin's own and that of FastAPI
+ * Users; the option `compatibility` selects one and can replace single parts.
+ */
+export interface WireFormat {
+  readonly errors: ErrorFormat
+  readonly emptyReplies: EmptyReplyFormat
+  readonly operations: OperationFormat
+  readonly cookies: CookieFormat
+  readonly storedTokens: StoredTokenFormat
+  readonly signedTokens: SignedTokenFormat
+  /** 401 replies carry `WWW-Authenticate` (RFC 9110, section 11.6.1). */
+  readonly wwwAuthenticate: boolean
+  /** Passwords are normalized to Unicode NFC before hashing. */
+  readonly normalizePasswords: boolean
+  /** `lifetimeSeconds: null` is allowed. */
+  readonly endlessTokens: boolean
+}
+
+/** The error replies of the plugin's routes and of the guard, and the bodies that the routes accept. */
+export interface ErrorFormat {
+  /** Media types that the login route reads. */
+  readonly loginTypes: readonly string[]
+  /** Adds the hooks that a scope of the plugin's routes needs for bodies in this format. */
+  prepareScope(scope: FastifyInstance): void
+  toReply(error: FastifyError, request: FastifyRequest): { statusCode: number; body: unknown }
+  /** Returns the body with which the guard replies itself; null if the application's error handler replies. */
+  guardReply(error: UsersError): object | null
+  /** Returns the error with the status and the detail that a route with these errors replies. */
+  describe(error: DescribedError, routeErrors: ReadonlySet<string>): DescribedError
+  /** Returns the response schema of the errors of one status. */
+  schemaOf(statusCode: number, errors: readonly DescribedError[]): object
+}
+
+/** An error reply in the API document. */
+export interface DescribedError {
+  /** The code without its prefix. */
+  readonly word: string
+  readonly code: string
+  readonly statusCode: number
+  readonly message: string
+  readonly detail: unknown
+}
+
+/** Replies without content that are not 204. */
+export interface EmptyReplyFormat {
+  send(reply: FastifyReply, statusCode: number): FastifyReply
+  /** Returns the response schema of such a reply. */
+  schema(description: string): object
+}
+
+/** Operation ids and summaries in the API document. */
+export interface OperationFormat {
+  describe(operation: DescribedOperation): { operationId: string; summary: string }
+  /** Adds the hooks that complete the operation ids of a scope. */
+  complete(scope: FastifyInstance): void
+}
+
+/** An operation of the API document, before its id has a form. */
+export interface DescribedOperation {
+  /** Name of the registration. */
+  readonly name: string
+  readonly operation: string
+  /** Name of the route in FastAPI Users. */
+  readonly upstream: string
+  readonly summary: string
+}
+
+/** Session cookies. */
+export interface CookieFormat {
+  /** Name of the cookie if the transport has none; null for `__Host-<name>-<backend>`. */
+  readonly name: string | null
+  /** If a request has two cookies of one name, refuse both or use the last one. */
+  readonly duplicates: 'refuse' | 'last'
+}
+
+/** Opaque tokens in the store. */
+export interface StoredTokenFormat {
+  /** Tokens are stored as digests, and not as plain text. */
+  readonly areDigests: boolean
+  /** Returns the stored form of a token. `label` is the place of the token: each place has different digests. */
+  toStored(token: string, label: string): string
+}
+
+/** Signed tokens. */
+export interface SignedTokenFormat {
+  /** Returns the audience of the tokens for a purpose: `<prefix>:<purpose>`. */
+  audienceOf(purpose: string): string
+  /** Tokens have the claim `iat`. */
+  readonly issuedAt: boolean
+  /** Tokens must have the claims `iat`, `jti` and the security stamp; tokens of FastAPI Users have none of them. */
+  readonly requireStamp: boolean
+  /** Form of the fingerprint in reset tokens. */
+  readonly fingerprint: 'keyed' | 'argon2'
+}
