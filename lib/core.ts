@@ -58,7 +58,7 @@ export async function createCore (
   for (const model of declaredModels(options, settings)) store.define(model)
 
   const ajv = createAjv(settings)
-  const hooks = createHookRegistry()
+  const hooks = createHookRegistry(features)
   // hooks.add throws for an unknown name
   for (const [name, hook] of Object.entries(listeners)) hooks.add(name as EventName, hook as UsersHook<EventName>)
   const backends = new Map<string, Backend>()

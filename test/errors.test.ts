@@ -1,7 +1,13 @@
+import swagger from '@fastify/swagger'
+import Fastify from 'fastify'
 import t from 'tap'
 import type { ErrorDefinitions } from '../lib/contracts/errors.js'
 import { createErrorRegistry, defineErrors, errorTable } from '../lib/error-registry.js'
 import { isUsersError } from '../lib/errors.js'
+import users, { memory, usersOpenapi, type Feature, type UsersOptions } from '../lib/index.js'
+import { errorReplies, type ErrorWord } from '../lib/routes/index.js'
+import { verdicts, type ApiDocument } from './helpers/api-document.js'
+import { backends, buildApp, fastPasswords, SECRET } from './helpers/build-app.js'
 
 const GRAIL = {
   GRAIL_LOST: { statusCode: 404, message: 'The grail %s is lost. Look elsewhere.' },
@@ -89,5 +95,101 @@ t.test('two features may define a code equally, and not differently', async (t) 
       code: 'FST_USERS_INVALID_OPTION',
       message: /features\["other"\]\.errors/
     })
+  }
+})
+
+const grailErrors = defineErrors({
+  ...GRAIL,
+  GRAIL_BROKEN: { statusCode: 500, message: 'The grail is broken: canary.' },
+  GRAIL_AWAY: { statusCode: 503, message: 'The grail is away. Try again later.' },
+  GRAIL_RIDDLE: { statusCode: 400, message: 'The answer is wrong.', example: { code: 'GRAIL_RIDDLE', left: 2 } }
+})
+const WORDS = ['GRAIL_LOST', 'GRAIL_GUARDED', 'GRAIL_AWAY', 'GRAIL_RIDDLE', 'FORBIDDEN'] as readonly string[]
+
+/** A feature with a route that throws each of its errors. */
+const grail: Feature = {
+  name: 'grail',
+  errors: grailErrors.definitions,
+  setup: ({ settings }) => ({
+    async routes (scope) {
+      scope.get('/grail/:word', { schema: { response: errorReplies(settings, ...(WORDS as ErrorWord[])) } }, (request) => {
+        const { word } = request.params as { word: string }
+        const error = grailErrors[`FST_USERS_${word}` as keyof typeof grailErrors] as typeof grailErrors.FST_USERS_GRAIL_LOST
+        throw error(['of Aaargh'], { headers: { 'retry-after': '3' } })
+      })
+    }
+  })
+}
+
+t.test('errors of a feature are replies with their code, in both formats', async (t) => {
+  const own = await buildApp(t, { features: [grail] })
+  const fastapi = await buildApp(t, { features: [grail], errorStyle: 'fastapi' })
+  for (const [word, statusCode, message, detail] of [
+    ['GRAIL_LOST', 404, 'The grail of Aaargh is lost. Look elsewhere.', 'GRAIL_LOST'],
+    ['GRAIL_GUARDED', 403, GRAIL.GRAIL_GUARDED.message, 'Forbidden'],
+    ['GRAIL_AWAY', 503, 'The grail is away. Try again later.', 'GRAIL_AWAY'],
+    ['GRAIL_RIDDLE', 400, 'The answer is wrong.', 'GRAIL_RIDDLE']
+  ] as const) {
+    const reply = await own.send('GET', `/grail/${word}`)
+    t.match(
+      [reply.statusCode, reply.headers['retry-after'], reply.json()],
+      [statusCode, '3', { statusCode, code: `FST_USERS_${word}`, message, detail }]
+    )
+    const bare = await fastapi.send('GET', `/grail/${word}`)
+    t.same([bare.statusCode, bare.headers['retry-after'], bare.json()], [statusCode, '3', { detail }])
+  }
+  for (const { send } of [own, fastapi]) {
+    const reply = await send('GET', '/grail/GRAIL_BROKEN')
+    t.equal(reply.statusCode, 500)
+    t.notMatch(reply.body, 'canary', 'the message of a 500 is for the log')
+  }
+})
+
+t.test('errors of a feature are in the API document, in both formats', async (t) => {
+  for (const errorStyle of ['fastify', 'fastapi'] as const) {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    const options: UsersOptions = {
+      adapter: memory(),
+      secret: SECRET,
+      backends: backends(),
+      passwords: fastPasswords,
+      errorStyle,
+      features: [grail]
+    }
+    const { openapi, ...transforms } = usersOpenapi(options)
+    const info = { title: 'Camelot', version: '1' }
+    await app.register(swagger, { openapi: { ...openapi, info }, ...transforms } as never)
+    await app.register(users, options)
+    await app.ready()
+    const document = JSON.parse(JSON.stringify(app.swagger())) as ApiDocument
+    const responses = document.paths['/grail/{word}']?.['get']?.responses ?? {}
+    t.same(Object.keys(responses), ['400', '403', '404', '500', '503'], errorStyle)
+    const text = JSON.stringify(responses['400'])
+    t.match(text, '"FST_USERS_GRAIL_RIDDLE"')
+    t.match(text, '{"code":"GRAIL_RIDDLE","left":2}', 'the example of the definition')
+    t.match(JSON.stringify(responses['403']), /FST_USERS_FORBIDDEN.*FST_USERS_GRAIL_GUARDED/)
+    t.strictSame(await verdicts(document), { seriousme: null, readme: null }, errorStyle)
+  }
+})
+
+t.test('a route that documents an error which nobody defines refuses to start', async (t) => {
+  const unknown: Feature = {
+    name: 'unknown',
+    setup: ({ settings }) => ({
+      async routes (scope) {
+        const response = errorReplies(settings, 'GRAIL_LOST' as ErrorWord)
+        scope.get('/grail', { schema: { response } }, async () => null)
+      }
+    })
+  }
+  await t.rejects(buildApp(t, { features: [unknown] }), { code: 'FST_USERS_INVALID_OPTION', message: /GRAIL_LOST/ })
+})
+
+t.test('a feature whose errors are invalid or contradict others refuses to start', async (t) => {
+  const setup = (): object => ({})
+  for (const [what, errors] of [...WRONG, ['a code of the plugin', { FORBIDDEN: { statusCode: 400, message: 'No.' } }]]) {
+    const start = buildApp(t, { features: [{ name: 'wrong', errors, setup } as Feature] })
+    await t.rejects(start, { code: 'FST_USERS_INVALID_OPTION' }, String(what))
   }
 })

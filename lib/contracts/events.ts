@@ -32,7 +32,10 @@ export interface LinkedAccount {
  */
 export type ExistingAttempt = 'register' | 'email-change' | 'provider-login'
 
-/** The payloads of all events. Passwords are masked, and users have no password hash. */
+/**
+ * The payloads of all events. Passwords are masked, and users have no password hash. Features add their events by
+ * interface merging.
+ */
 export interface UsersEvents {
   /** Before a user is stored; throw to refuse. */
   onBeforeRegister: { user: Omit<NewUser, 'password'> }

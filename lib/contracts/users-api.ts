@@ -90,6 +90,8 @@ export interface UsersApi {
   endSessions(user: User | UserId): Promise<void>
   /** Adds a hook. Hooks of one event run in the order in which they were added. Throws after `ready`. */
   addHook<N extends EventName>(name: N, hook: UsersHook<N>): void
+  /** Names of all events, those of features included. */
+  readonly eventNames: readonly EventName[]
   /**
    * Resolves when all hooks and other work that run after replies are done, for tests and shutdown. Do not await it in
    * a handler before the reply: the handler might wait for itself.

@@ -1,7 +1,6 @@
 import type { UsersEvents } from '../contracts/events.js'
 import type { AnyInstance } from '../contracts/instances.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
-import { eventNames } from '../hooks/index.js'
 
 /** The name of an event and the properties that its listeners received. */
 export type CapturedEvent = { [N in keyof UsersEvents]: { name: N } & UsersEvents[N] }[keyof UsersEvents]
@@ -21,10 +20,10 @@ export interface CapturedEvents {
   clear(): void
 }
 
-/** Captures all events of an application. Call it after `register` and before `ready`. */
+/** Captures all events of an application, those of features included. Call it after `register` and before `ready`. */
 export function captureEvents (app: AnyInstance): CapturedEvents {
   const events: CapturedEvent[] = []
-  for (const name of eventNames) {
+  for (const name of app.users.eventNames) {
     app.users.addHook(name, (payload) => {
       events.push({ name, ...payload } as CapturedEvent)
     })

@@ -68,6 +68,7 @@ export function createUsersService (rules: Rules): UsersService {
     addHook: (name, hook) => {
       hooks.add(name, hook)
     },
+    eventNames: hooks.names,
     settled: () => background.settled(),
     feature: <N extends string>(name: N) => featureNamed(rules, name) as FeatureApi<N>, // the feature declares the type
     backends

@@ -24,7 +24,6 @@ import users, {
   type UsersEvents,
   type UsersOptions
 } from '../../lib/index.js'
-import { eventNames } from '../../lib/hooks/index.js'
 
 /** A password helper with cheap parameters, which the library refuses in production. */
 export const fastPasswords = argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true })
@@ -102,7 +101,7 @@ export async function buildApp (
     clock: () => Date.now() + ahead * 1000,
     ...options
   })
-  for (const name of eventNames) {
+  for (const name of app.users.eventNames) {
     app.users.addHook(name, (payload) => {
       events.push({ name, ...payload } as Captured)
     })
