@@ -123,7 +123,7 @@ const grail: Feature = {
 
 t.test('errors of a feature are replies with their code, in both formats', async (t) => {
   const own = await buildApp(t, { features: [grail] })
-  const fastapi = await buildApp(t, { features: [grail], errorStyle: 'fastapi' })
+  const fastapi = await buildApp(t, { features: [grail], compatibility: { errorStyle: 'fastapi' } })
   for (const [word, statusCode, message, detail] of [
     ['GRAIL_LOST', 404, 'The grail of Aaargh is lost. Look elsewhere.', 'GRAIL_LOST'],
     ['GRAIL_GUARDED', 403, GRAIL.GRAIL_GUARDED.message, 'Forbidden'],
@@ -154,7 +154,7 @@ t.test('errors of a feature are in the API document, in both formats', async (t)
       secret: SECRET,
       backends: backends(),
       passwords: fastPasswords,
-      errorStyle,
+      compatibility: { errorStyle },
       features: [grail]
     }
     const { openapi, ...transforms } = usersOpenapi(options)
