@@ -1,6 +1,6 @@
 import { PASSWORD_MAX_BYTES } from '../../schemas/common.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
-import { lazyCommonPasswords } from './common-passwords.js'
+import { isCommonPassword } from './common-passwords.js'
 
 /** Options of `preparePassword`. */
 export interface PreparePasswordOptions {
@@ -50,7 +50,6 @@ export function passwordPolicy ({ minimumLength = MIN_LENGTH }: PasswordPolicyOp
   if (!Number.isInteger(minimumLength) || minimumLength < MIN_LENGTH || minimumLength > MAX_MINIMUM_LENGTH) {
     throw FST_USERS_INVALID_OPTION(['minimumLength', `must be an integer from ${MIN_LENGTH} to ${MAX_MINIMUM_LENGTH}.`])
   }
-  const isCommon = lazyCommonPasswords(MIN_LENGTH)
 
   return async (password, user) => {
     const text = preparePassword(password)
@@ -58,7 +57,7 @@ export function passwordPolicy ({ minimumLength = MIN_LENGTH }: PasswordPolicyOp
     if ([...text].length < minimumLength) return `Use at least ${minimumLength} characters.`
     const folded = text.toLowerCase()
     if (isEmailOrLocalPart(folded, user.email)) return 'Do not use your e-mail as the password.'
-    return (await isCommon(folded)) ? 'Use a password that is less common.' : null
+    return (await isCommonPassword(folded, MIN_LENGTH)) ? 'Use a password that is less common.' : null
   }
 }
 
