@@ -7,13 +7,13 @@ import t from 'tap'
 import { checkStore } from '../lib/cli/doctor/store-checks.js'
 import type { StoreSchema } from '../lib/contracts/store-schema.js'
 import { SECRET } from './helpers/build-app.js'
-import { buildProgram, makePlaceIn, runIn, type ConfigParts, type Outcome, type Place } from './helpers/command-line.js'
+import { buildProgram, createCommandFolder, runIn, type ConfigParts, type Outcome, type CommandFolder } from './helpers/command-line.js'
 import { configOf, makeSchema, needsPostgres, postgresUrl } from './helpers/postgres.js'
 
 const service = await needsPostgres()
-const places = t.testdir()
-const program = buildProgram(join(places, 'program'))
-const makePlace = (): Place => makePlaceIn(places, program)
+const testFolder = t.testdir()
+const program = buildProgram(join(testFolder, 'program'))
+const createFolder = (): CommandFolder => createCommandFolder(testFolder, program)
 const redisUrl = process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379'
 process.env['USERS_SECRET'] = SECRET
 
@@ -29,7 +29,7 @@ function problemLines ({ out }: Outcome): string[] {
 }
 
 t.test('doctor reports ok for each check of a valid configuration and changes nothing', async (t) => {
-  const { run, file } = makePlace()
+  const { run, file } = createFolder()
   await run(['migrate'])
   const parts = {
     backends: cookieBackends('').replace(
@@ -58,7 +58,7 @@ ok    backend database: can check tokens`,
     good.out
   )
   t.notMatch(good.out, SECRET)
-  const fresh = makePlace()
+  const fresh = createFolder()
   t.match(await fresh.run(['doctor']), {
     code: 1,
     out: /^fail {2}schema: pending: create the table "user"; run `npx fastify-users migrate`$/m
@@ -73,7 +73,7 @@ ok    backend database: can check tokens`,
 })
 
 t.test('doctor reports missing columns and indexes, and columns that are too narrow', async (t) => {
-  const { run, file } = makePlace()
+  const { run, file } = createFolder()
   await run(['migrate'])
   const database = new Database(file)
   database.exec(`DROP INDEX ix_user_email_lower; DROP INDEX ix_accesstoken_user_id; ALTER TABLE accesstoken DROP COLUMN session_stamp;
@@ -96,7 +96,7 @@ t.test('doctor reports missing columns and indexes, and columns that are too nar
 })
 
 t.test('doctor reports cookies that browsers drop or send without TLS, and doubtful trusted origins', async (t) => {
-  const { run } = makePlace()
+  const { run } = createFolder()
   await run(['migrate'])
   const cases: [ConfigParts, RegExp[]][] = [
     [{ backends: cookieBackends('') }, [/^warn {2}backend cookie: publicUrl is not set/]],
@@ -186,7 +186,7 @@ t.test('doctor reports cookies that browsers drop or send without TLS, and doubt
 })
 
 t.test('doctor reports invalid options and config files in one line each', async (t) => {
-  const { run, folder } = makePlace()
+  const { run, folder } = createFolder()
   const cases: [ConfigParts, RegExp][] = [
     [
       { more: "secret: 'hunter2'" },
@@ -229,7 +229,7 @@ t.test('doctor reports invalid options and config files in one line each', async
 })
 
 t.test('doctor reports a store that does not answer before a time limit, and prints no passwords', async (t) => {
-  const { run } = makePlace()
+  const { run } = createFolder()
   const silent = createServer() // accepts connections and never sends data
   const sockets = new Set<Socket>()
   silent.on('connection', (socket) => {
@@ -301,7 +301,7 @@ t.test('doctor checks PostgreSQL and Redis', service, async (t) => {
     await pool.end()
     await drop()
   })
-  const { run, start } = makePlace()
+  const { run, start } = createFolder()
   const adapter = `postgres(new pg.Pool({ connectionString: ${JSON.stringify(postgresUrl)}, options: '-c search_path=${schema}' }))`
   t.match(problemLines(await run(['doctor'], { adapter })), [
     /^fail {2}schema: pending: create the table "user"/,
@@ -317,7 +317,7 @@ t.test('doctor checks PostgreSQL and Redis', service, async (t) => {
 })
 
 t.test('an uncaught error of a client in the config file is printed as one line, and the exit code is 1', async (t) => {
-  const { start } = makePlace()
+  const { start } = createFolder()
   const rest =
     "setTimeout(() => { throw new Error('connection lost\\nsecond line') }, 0); await new Promise((resolve) => { setTimeout(resolve, 5000) })"
   t.strictSame(await start(['doctor'], { rest }).outcome, { code: 1, out: '', err: 'fastify-users: connection lost\n' })

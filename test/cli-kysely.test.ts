@@ -10,10 +10,10 @@ import { SECRET } from './helpers/build-app.js'
 import {
   buildProgram,
   endPools,
-  makePlaceIn,
+  createCommandFolder,
   type ConfigParts,
   type Outcome,
-  type Place
+  type CommandFolder
 } from './helpers/command-line.js'
 import { makeMysqlDatabase, mysqlConfigOf, needsMysql } from './helpers/mysql.js'
 import { configOf, makeSchema, needsPostgres, postgresUrl } from './helpers/postgres.js'
@@ -21,12 +21,12 @@ import { pythonRows, pythonTables } from './helpers/python-tables.js'
 
 const service = await needsPostgres()
 const mysqlService = await needsMysql()
-const places = t.testdir()
-const program = buildProgram(join(places, 'program'))
+const testFolder = t.testdir()
+const program = buildProgram(join(testFolder, 'program'))
 t.teardown(endPools)
 process.env['USERS_SECRET'] = SECRET
 
-const makePlace = (): Place => makePlaceIn(places, program)
+const createFolder = (): CommandFolder => createCommandFolder(testFolder, program)
 
 /** Returns the first word of each output, sorted. */
 function firstWords (outcomes: readonly Outcome[]): (string | undefined)[] {
@@ -40,7 +40,7 @@ function problemLines ({ out }: Outcome): string[] {
 
 /** A Kysely instance, the adapter expression of a config file for the same database, and the FastAPI Users tables. */
 interface KyselyPlace {
-  place: Place
+  place: CommandFolder
   adapter: string
   db: Kysely<unknown>
   python: string[]
@@ -69,7 +69,7 @@ const engines: KyselyEngine[] = [
     options: {},
     quote: '"',
     async make (t) {
-      const place = makePlace()
+      const place = createFolder()
       const db = new Kysely<unknown>({
         dialect: new SqliteDialect({ database: new Database(place.file).defaultSafeIntegers(true) })
       })
@@ -98,7 +98,7 @@ const engines: KyselyEngine[] = [
       })
       const pool = `new pg.Pool({ connectionString: ${JSON.stringify(postgresUrl)}, options: '-c search_path=${schema}' })`
       return {
-        place: makePlace(),
+        place: createFolder(),
         db,
         adapter: kyselyExpression(`new PostgresDialect({ pool: ${pool} })`),
         python: pythonTables('UUID', 'BOOLEAN', 'TIMESTAMP WITH TIME ZONE', '"'),
@@ -119,7 +119,7 @@ const engines: KyselyEngine[] = [
         await drop()
       })
       return {
-        place: makePlace(),
+        place: createFolder(),
         db,
         adapter: kyselyExpression(`new MysqlDialect({ pool: createPool(${JSON.stringify(config)}) })`),
         python: pythonTables('CHAR(36)', 'BOOL', 'TIMESTAMP', '`'),

@@ -3,13 +3,13 @@ import { runInNewContext } from 'node:vm'
 import { MongoClient, ObjectId, type Db } from 'mongodb'
 import t from 'tap'
 import { SECRET } from './helpers/build-app.js'
-import { buildProgram, endPools, library, makePlaceIn, type ConfigParts, type Outcome } from './helpers/command-line.js'
+import { buildProgram, endPools, library, createCommandFolder, type ConfigParts, type Outcome } from './helpers/command-line.js'
 import { startMongoWirePeer } from './helpers/mongo-wire-peer.js'
 
 // The commands run against a peer that speaks the wire protocol, because no npm package contains a MongoDB server.
 
-const places = t.testdir()
-const program = buildProgram(join(places, 'program'))
+const testFolder = t.testdir()
+const program = buildProgram(join(testFolder, 'program'))
 t.teardown(endPools)
 process.env['USERS_SECRET'] = SECRET
 
@@ -35,7 +35,7 @@ function problemLines ({ out }: Outcome): string[] {
 
 t.test('mongodb(): parallel migrate commands create collections and indexes once, and doctor reports ok', async (t) => {
   const peer = await startMongoWirePeer(t)
-  const { run, start } = makePlaceIn(places, program)
+  const { run, start } = createCommandFolder(testFolder, program)
   const parts = createConfig(peer.url)
   const indexesOf = (database: string): unknown =>
     ['User', 'AccessToken'].map((name) => peer.collection(database, name).indexes)
@@ -96,7 +96,7 @@ t.test('mongodb(): parallel migrate commands create collections and indexes once
 
 t.test('mongodb(): with the oauth feature, migrate also creates its collections and indexes', async (t) => {
   const peer = await startMongoWirePeer(t)
-  const { run } = makePlaceIn(places, program)
+  const { run } = createCommandFolder(testFolder, program)
   const parts = createConfig(peer.url, OAUTH)
   t.match(await run(['migrate'], createConfig(peer.url)), { code: 0 })
   t.match(await run(['doctor'], parts), {
@@ -122,7 +122,7 @@ t.test(
   'mongodb(): an application with createTables records the schema version, and migrate has nothing to do',
   async (t) => {
     const peer = await startMongoWirePeer(t)
-    const { run } = makePlaceIn(places, program)
+    const { run } = createCommandFolder(testFolder, program)
     const parts = createConfig(peer.url)
     t.match(
       await run(['prune'], {
@@ -218,7 +218,7 @@ t.test(
       const peer = await startMongoWirePeer(t)
       const client = new MongoClient(peer.url)
       t.teardown(() => client.close())
-      const { run } = makePlaceIn(places, program)
+      const { run } = createCommandFolder(testFolder, program)
       const parts = createConfig(peer.url)
       await run(['migrate'], parts)
       const users = peer.collection('app', 'User')
@@ -241,7 +241,7 @@ t.test(
   'mongodb(): an unreachable server and a refused login are reported with different advice and without the password',
   async (t) => {
     const peer = await startMongoWirePeer(t)
-    const { run } = makePlaceIn(places, program)
+    const { run } = createCommandFolder(testFolder, program)
     t.match(problemLines(await run(['doctor'], createConfig('mongodb://arthur:hunter2@127.0.0.1:1/', '', 300))), [
       /^fail {2}database: [^\n]*ECONNREFUSED[^\n]*; start the database, or correct the adapter$/
     ])

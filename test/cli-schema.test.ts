@@ -13,20 +13,20 @@ import users, { bearerTransport, databaseStrategy, sqlite, type Model } from '..
 import { userModel } from '../lib/users/index.js'
 import { userSchemas } from '../schemas/index.js'
 import { SECRET } from './helpers/build-app.js'
-import { buildProgram, endPools, library, makePlaceIn, rowsOf, runIn, type Place } from './helpers/command-line.js'
+import { buildProgram, endPools, library, createCommandFolder, rowsOf, runIn, type CommandFolder } from './helpers/command-line.js'
 import { makeMysqlPool, mysqlConfigOf, needsMysql } from './helpers/mysql.js'
 import { configOf, makeDatabase, makeSchema, needsPostgres, postgresUrl } from './helpers/postgres.js'
 
 const service = await needsPostgres()
 const mysqlService = await needsMysql()
-const places = t.testdir()
-const program = buildProgram(join(places, 'program'))
+const testFolder = t.testdir()
+const program = buildProgram(join(testFolder, 'program'))
 t.teardown(endPools)
 process.env['USERS_SECRET'] = SECRET
 
-const makePlace = (): Place => makePlaceIn(places, program)
+const createFolder = (): CommandFolder => createCommandFolder(testFolder, program)
 
-/** Creates a folder like makePlace, and a PostgreSQL schema for its adapter. */
+/** Creates a folder like createFolder, and a PostgreSQL schema for its adapter. */
 async function makePostgresPlace (t: Test) {
   const { schema, drop } = await makeSchema()
   return makePlaceOn(t, postgresUrl, schema, drop)
@@ -48,7 +48,7 @@ function makePlaceOn (t: Test, url: string, schema: string, drop: () => Promise<
   const column = async (sql: string, values: unknown[] = []): Promise<unknown[]> =>
     (await pool.query<unknown[]>({ text: sql, values, rowMode: 'array' })).rows.map(([value]) => value)
   return {
-    ...makePlace(),
+    ...createFolder(),
     schema,
     pool,
     poolText,
@@ -106,7 +106,7 @@ t.test(
 )
 
 t.test('schema prints the statements that create all tables, without a database', async (t) => {
-  const { folder, file, run } = makePlace()
+  const { folder, file, run } = createFolder()
   const fields = '{ display_name: Type.String({ maxLength: 80 }), nick: Type.Optional(Type.String()) }'
   const own = await run(['schema'], { fields })
   t.match(own, {
@@ -169,7 +169,7 @@ t.test('schema prints the statements that create all tables, without a database'
 })
 
 t.test('SQLite: migrate creates the tables once, and the application starts with them', async (t) => {
-  const { file, run } = makePlace()
+  const { file, run } = createFolder()
   t.strictSame(await run(['migrate', '--check']), {
     code: 1,
     out: 'Pending:\n  - create the table "user"\n  - create the table "accesstoken"\n  - record version 1 of the schema in "fastify_users_schema"',
@@ -202,7 +202,7 @@ t.test('SQLite: migrate creates the tables once, and the application starts with
 })
 
 t.test('SQLite: migrate adds columns for new custom fields and fills them with the defaults', async (t) => {
-  const { file, run } = makePlace()
+  const { file, run } = createFolder()
   await run(['migrate'], { fields: '{ nick: Type.String({ maxLength: 20 }) }' })
   executeSql(file, "INSERT INTO user VALUES ('1', 'a@b.example', 'hash', 1, 0, 0, NULL, 'nick')")
   const fields = `{
@@ -253,7 +253,7 @@ t.test('SQLite: a change that cannot be made is reported with its reason, and no
     ]
   ]
   for (const [name, change, fields, err] of cases) {
-    const { file, run } = makePlace()
+    const { file, run } = createFolder()
     await run(['migrate'])
     executeSql(file, change)
     const before = readFileSync(file)
@@ -263,7 +263,7 @@ t.test('SQLite: a change that cannot be made is reported with its reason, and no
     t.ok(before.equals(readFileSync(file)), name)
     t.match((await run(['migrate'], { fields })).err, /^fastify-users: nothing was changed:\n {2}- table "user"/)
   }
-  const unparsable = makePlace()
+  const unparsable = createFolder()
   executeSql(
     unparsable.file,
     'CREATE TABLE user (id CHAR(36), email TEXT, hash€ VARCHAR(72), is_active, is_superuser, is_verified)'
@@ -275,7 +275,7 @@ t.test('SQLite: a change that cannot be made is reported with its reason, and no
     }),
     { code: 1, out: '', err: /table "user": its definition cannot be parsed; change its columns by hand$/ }
   )
-  const empty = makePlace()
+  const empty = createFolder()
   await empty.run(['migrate'])
   t.match(
     await empty.run(['migrate'], { fields: '{ plan: Type.String() }' }),
@@ -285,7 +285,7 @@ t.test('SQLite: a change that cannot be made is reported with its reason, and no
 })
 
 t.test('SQLite: migrate upgrades tables of an earlier version and keeps their rows', async (t) => {
-  const { file, run } = makePlace()
+  const { file, run } = createFolder()
   executeSql(
     file,
     `CREATE TABLE user (id CHAR(36) PRIMARY KEY, email VARCHAR(255) NOT NULL, hashed_password VARCHAR(72) NOT NULL, is_active BOOLEAN NOT NULL, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL);
@@ -342,7 +342,7 @@ t.test(
 )
 
 t.test('SQLite: one of several parallel migrations makes all changes, and a locked database is reported', async (t) => {
-  const { file, folder, start, run } = makePlace()
+  const { file, folder, start, run } = createFolder()
   const outcomes = await Promise.all([0, 1, 2].map(() => start(['migrate']).outcome))
   t.strictSame(
     outcomes.map(({ code }) => code),
@@ -381,7 +381,7 @@ t.test('migrate exits with 2 if its options cannot be combined', async (t) => {
     [['--from', 'fastapi-users', '--dry-run'], /--dry-run and --from cannot be combined/]
   ]
   for (const [args, err] of calls) {
-    t.match(await runIn(places, ['migrate', ...args]), { code: 2, out: '', err }, args.join(' '))
+    t.match(await runIn(testFolder, ['migrate', ...args]), { code: 2, out: '', err }, args.join(' '))
   }
 })
 
@@ -558,7 +558,7 @@ t.test(
 )
 
 t.test('an unreachable database is reported in one line, with exit code 1', async (t) => {
-  const { run } = makePlace()
+  const { run } = createFolder()
   const adapter = "postgres(new pg.Pool({ connectionString: 'postgres://postgres:hunter2@127.0.0.1:1/test' }))"
   for (const args of [
     ['migrate'],
@@ -655,7 +655,7 @@ t.test(
   'MySQL: parallel migrations create the tables once, and the application starts with them',
   mysqlService,
   async (t) => {
-    const { run, start } = makePlace()
+    const { run, start } = createFolder()
     const { pool, database } = await makeMysqlPool(t)
     const adapter = `mysql(keep(mysql2.createPool(${JSON.stringify(mysqlConfigOf(database))})))`
     t.match(await run(['prune'], { adapter }), { code: 1, out: '', err: /run `npx fastify-users migrate`/ })
@@ -690,7 +690,7 @@ t.test(
   'MySQL: a migration that is killed is completed by later runs, and keeps rows and other columns',
   mysqlService,
   async (t) => {
-    const { run, start } = makePlace()
+    const { run, start } = createFolder()
     const { pool, database } = await makeMysqlPool(t, { multipleStatements: true })
     await pool.query(`CREATE TABLE user (id CHAR(36) NOT NULL PRIMARY KEY, email VARCHAR(255) COLLATE utf8mb4_bin NOT NULL COMMENT 'of the user', hashed_password VARCHAR(72) NOT NULL DEFAULT 'it''s, none', is_active BOOL NOT NULL, is_superuser BOOL NOT NULL, is_verified BOOL NOT NULL, extra TEXT, UNIQUE INDEX ix_user_email (email)) COLLATE utf8mb4_general_ci;
     INSERT INTO user VALUES ('05fff8ce-3a06-48f2-9c44-a16751012464', 'a@b.example', 'hash', 1, 0, 0, 'kept')`)
@@ -761,7 +761,7 @@ t.test(
   'MySQL: SQLAlchemy tables with a case-insensitive collation get no additional column for e-mails',
   mysqlService,
   async (t) => {
-    const { run } = makePlace()
+    const { run } = createFolder()
     const { pool, database } = await makeMysqlPool(t, { multipleStatements: true })
     await pool.query(`CREATE TABLE user (id CHAR(36) NOT NULL PRIMARY KEY, email VARCHAR(320) NOT NULL, hashed_password VARCHAR(1024) NOT NULL, is_active BOOL NOT NULL, is_superuser BOOL NOT NULL, is_verified BOOL NOT NULL, UNIQUE INDEX ix_user_email (email)) COLLATE utf8mb4_general_ci;
     INSERT INTO user VALUES ('05fff8ce-3a06-48f2-9c44-a16751012464', 'a@b.example', 'hash', 1, 0, 1)`)
@@ -781,7 +781,7 @@ t.test(
 t.test(
   'SQLite: with the oauth feature, migrate creates its tables, and prune deletes expired oauth transactions',
   async (t) => {
-    const { file, run } = makePlace()
+    const { file, run } = createFolder()
     const parts = { rest: OAUTH }
     t.match(await run(['schema'], parts), {
       code: 0,

@@ -13,19 +13,19 @@ import users, { jwtStrategy, bearerTransport, mysql, postgres, sqlite, type Data
 import { userModel } from '../lib/users/index.js'
 import { userSchemas } from '../schemas/index.js'
 import { SECRET } from './helpers/build-app.js'
-import { buildProgram, endPools, library, makePlaceIn, type Place } from './helpers/command-line.js'
+import { buildProgram, endPools, library, createCommandFolder, type CommandFolder } from './helpers/command-line.js'
 import { makeMysqlPool, mysqlConfigOf, needsMysql } from './helpers/mysql.js'
 import { configOf, makeSchema, needsPostgres, postgresUrl } from './helpers/postgres.js'
 import { pythonRows, pythonTables, servePythonRows } from './helpers/python-tables.js'
 
 const service = await needsPostgres()
 const mysqlService = await needsMysql()
-const places = t.testdir()
-const program = buildProgram(join(places, 'program'))
+const testFolder = t.testdir()
+const program = buildProgram(join(testFolder, 'program'))
 t.teardown(endPools)
 process.env['USERS_SECRET'] = SECRET
 
-const makePlace = (): Place => makePlaceIn(places, program)
+const createFolder = (): CommandFolder => createCommandFolder(testFolder, program)
 const MIGRATE_FROM = ['migrate', '--from', 'fastapi-users']
 const OAUTH = `
   import { github, oauth } from '${library.replace('lib/index.js', 'lib/features/oauth/index.js')}'
@@ -49,7 +49,7 @@ async function startApplication (adapter: DatabaseAdapter): Promise<void> {
 /** Checks that the application and each command with a store fail with the message, and print no password. */
 async function checkRefusals (t: Test, adapter: DatabaseAdapter, text: string, expected: RegExp): Promise<void> {
   await t.rejects(startApplication(adapter), { code: 'FST_USERS_INVALID_OPTION', message: expected })
-  const { run } = makePlace()
+  const { run } = createFolder()
   for (const args of [
     ['migrate'],
     ['migrate', '--check'],
@@ -183,7 +183,7 @@ t.test(
 )
 
 t.test('migrate knows the schema version of tables that the application created', async (t) => {
-  const { file, run } = makePlace()
+  const { file, run } = createFolder()
   const database = new Database(file)
   t.teardown(() => {
     database.close()
@@ -240,7 +240,7 @@ t.test(
   'createTables records the schema version on PostgreSQL and MySQL',
   { skip: service.skip || mysqlService.skip },
   async (t) => {
-    const { run } = makePlace()
+    const { run } = createFolder()
     const { schema, drop } = await makeSchema()
     t.teardown(drop)
     const { database } = await makeMysqlPool(t)
@@ -271,7 +271,7 @@ async function fillPythonTables (pool: mysql2.Pool): Promise<void> {
 /** Repeats a command that is killed after one change, until it has nothing left to change. */
 async function killAtEachStatement (
   t: Test,
-  start: Place['start'],
+  start: CommandFolder['start'],
   args: readonly string[],
   poolText: string
 ): Promise<void> {
@@ -307,7 +307,7 @@ for (const collation of ['utf8mb4_general_ci', 'utf8mb4_unicode_ci', 'utf8mb4_bi
     `row 83: MySQL, ${collation}: migrate --from fastapi-users lists changes, stops at duplicates and writes with --yes`,
     mysqlService,
     async (t) => {
-      const { run, start } = makePlace()
+      const { run, start } = createFolder()
       const { pool, database } = await makeMysqlPool(t)
       await pool.query(`ALTER DATABASE ${database} COLLATE ${collation}`)
       await fillPythonTables(pool)
@@ -387,7 +387,7 @@ for (const collation of ['utf8mb4_general_ci', 'utf8mb4_unicode_ci', 'utf8mb4_bi
 }
 
 t.test('row 83: MySQL: users can log in after migrate --from fastapi-users', mysqlService, async (t) => {
-  const { run } = makePlace()
+  const { run } = createFolder()
   const { pool, database } = await makeMysqlPool(t)
   await fillPythonTables(pool)
   t.match(
@@ -405,7 +405,7 @@ t.test('row 83: MySQL: users can log in after migrate --from fastapi-users', mys
 })
 
 t.test('MySQL: a migration waits a limited time for a lock and then reports it', mysqlService, async (t) => {
-  const { run } = makePlace()
+  const { run } = createFolder()
   const { pool, database } = await makeMysqlPool(t)
   await fillPythonTables(pool)
   const shortTimeoutAdapter = `mysql((() => {
@@ -457,7 +457,7 @@ t.test(
       await pool.end()
       await drop()
     })
-    const place = makePlace()
+    const place = createFolder()
     const file = new Database(place.file)
     t.teardown(() => {
       file.close()

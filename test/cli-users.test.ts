@@ -7,13 +7,13 @@ import t, { type Test } from 'tap'
 import { secretInput } from '../lib/cli/secret-input.js'
 import users, { argon2Passwords, bearerTransport, databaseStrategy, sqlite } from '../lib/index.js'
 import { SECRET } from './helpers/build-app.js'
-import { buildProgram, library, makePlaceIn, rowsOf, type Place } from './helpers/command-line.js'
+import { buildProgram, library, createCommandFolder, rowsOf, type CommandFolder } from './helpers/command-line.js'
 import { configOf, makeSchema, needsPostgres, postgresUrl } from './helpers/postgres.js'
 
 const service = await needsPostgres()
-const places = t.testdir()
-const program = buildProgram(join(places, 'program'))
-const makePlace = (): Place => makePlaceIn(places, program)
+const testFolder = t.testdir()
+const program = buildProgram(join(testFolder, 'program'))
+const createFolder = (): CommandFolder => createCommandFolder(testFolder, program)
 process.env['USERS_SECRET'] = SECRET
 
 const EMAIL = 'merlin@camelot.bt'
@@ -22,7 +22,7 @@ const CREATE = ['create-superuser', '--email', EMAIL]
 const USERS = 'SELECT email, is_active, is_superuser, is_verified FROM user ORDER BY email'
 
 t.test('row 86: create-superuser reads a piped password and creates a user who can log in', async (t) => {
-  const { file, start } = makePlace()
+  const { file, start } = createFolder()
   const outcome = await start(CREATE, {}, { input: `${PASSWORD}\r\nsecond line\n` }).outcome
   t.match(
     outcome,
@@ -47,7 +47,7 @@ t.test('row 86: create-superuser reads a piped password and creates a user who c
 })
 
 t.test('create-superuser requires a password on standard input, and refuses one in its arguments', async (t) => {
-  const { start, run, file } = makePlace()
+  const { start, run, file } = createFolder()
   await run(['migrate'])
   t.match(await start(CREATE).outcome, { code: 1, out: '', err: /no password was piped in/ })
   t.match(await start(CREATE, {}, { input: '\n' }).outcome, { code: 1, out: '', err: /no password was piped in/ })
@@ -68,7 +68,7 @@ t.test('create-superuser requires a password on standard input, and refuses one 
 })
 
 t.test('create-superuser asks twice for the password on a terminal', async (t) => {
-  const { run, file } = makePlace()
+  const { run, file } = createFolder()
   t.match(await run(CREATE, {}, { interactive: true }), { code: 1, err: 'fastify-users: no password was entered' })
   t.match(await run(CREATE, {}, { interactive: true, lines: [PASSWORD, 'other'] }), {
     code: 1,
@@ -79,7 +79,7 @@ t.test('create-superuser asks twice for the password on a terminal', async (t) =
 })
 
 t.test('create-superuser checks the password policy, the fields, and that the e-mail is free', async (t) => {
-  const { run, file } = makePlace()
+  const { run, file } = createFolder()
   const fields =
     '{ display_name: Type.String({ maxLength: 10 }), credits: Type.Integer({ default: 3 }), note: Type.Optional(Type.String()) }'
   const lines = [PASSWORD]
@@ -129,7 +129,7 @@ t.test('create-superuser checks the password policy, the fields, and that the e-
 })
 
 t.test('create-superuser runs the hooks of the application, and an error in a hook stops it', async (t) => {
-  const { run, file } = makePlace()
+  const { run, file } = createFolder()
   const refusingHooks = "hooks: { onBeforeRegister () { throw new Error('knights only') } }"
   t.match(
     await run(CREATE, { more: refusingHooks }, { lines: [PASSWORD] }),
@@ -156,7 +156,7 @@ async function startApplication (t: Test, file: string): Promise<FastifyInstance
 }
 
 t.test('--promote makes a verified user a superuser and reads no password', async (t) => {
-  const { run, file } = makePlace()
+  const { run, file } = createFolder()
   t.match(await run([...CREATE, '--promote']), {
     code: 1,
     out: '',
@@ -177,7 +177,7 @@ t.test('--promote makes a verified user a superuser and reads no password', asyn
 t.test(
   'REG-04: --promote of an unverified user requires a new password and ends all earlier sessions',
   async (t) => {
-    const { run, start, file } = makePlace()
+    const { run, start, file } = createFolder()
     await run(['migrate'])
     const app = await startApplication(t, file)
     const login = async (password: string): Promise<number> =>
@@ -227,7 +227,7 @@ t.test(
 t.test(
   '--promote of an unverified user deletes all linked accounts, even those with a verified e-mail',
   async (t) => {
-    const { run, file } = makePlace()
+    const { run, file } = createFolder()
     const rest = `import { oauth, google } from '${library.replace('index', 'features/oauth/index')}'
     export async function features (app) { await app.register(oauth, { providers: [google({ clientId: 'id', clientSecret: 'secret' })], publicUrl: 'https://camelot.example' }) }`
     await run(['migrate'], { rest })
@@ -258,7 +258,7 @@ t.test(
       await pool.end()
       await drop()
     })
-    const { run, start } = makePlace()
+    const { run, start } = createFolder()
     const adapter = `postgres(new pg.Pool({ connectionString: ${JSON.stringify(postgresUrl)}, options: '-c search_path=${schema}' }))`
     await run(['migrate'], { adapter })
     const outcomes = await Promise.all([0, 1].map(() => start(CREATE, { adapter }, { input: `${PASSWORD}\n` }).outcome))
@@ -301,7 +301,7 @@ t.test('a secret is read without echo from a terminal, and as the first line fro
 const TOKENS = 'SELECT token FROM accesstoken ORDER BY token'
 
 t.test('prune deletes all expired tokens, even more than one batch, and keeps the others', async (t) => {
-  const { run, file } = makePlace()
+  const { run, file } = createFolder()
   await run(CREATE, {}, { lines: [PASSWORD] })
   const database = new Database(file)
   const add = (count: number, name: string, when: string): void => {
@@ -324,7 +324,7 @@ t.test('prune deletes all expired tokens, even more than one batch, and keeps th
 })
 
 t.test('prune reports in one line why a store does not answer', async (t) => {
-  const { run } = makePlace()
+  const { run } = createFolder()
   t.match(
     await run(['prune'], {
       adapter: "postgres(new pg.Pool({ connectionString: 'postgres://postgres@127.0.0.1:1/test' }))"
@@ -334,7 +334,7 @@ t.test('prune reports in one line why a store does not answer', async (t) => {
 })
 
 t.test('prune deletes the expired rows of each model that has `expires`', async (t) => {
-  const { run, file } = makePlace()
+  const { run, file } = createFolder()
   const model =
     "{ name: 'ticket', table: 'ticket', fields: { id: { type: 'text', maxLength: 20 }, ends_at: { type: 'time' } }, expires: 'ends_at' }"
   const strategy = `defineStrategy({ name: 'tickets', setup (_scope, { store }) { store.define(${model}); return { readToken: () => null, writeToken: () => ({ token: 'x', lifetimeSeconds: 1 }) } } })`
@@ -350,7 +350,7 @@ t.test('prune deletes the expired rows of each model that has `expires`', async 
 })
 
 t.test('prune keeps a token until the longest lifetime of the backends of its table has passed', async (t) => {
-  const { run, file } = makePlace()
+  const { run, file } = createFolder()
   const parts = {
     backends:
       "[['short', 60], ['long', 86400]].map(([name, lifetimeSeconds]) => ({ name, transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds }) }))"

@@ -10,7 +10,7 @@ import users, { type UsersOptions } from '../lib/index.js'
 import { addRoutes, cookieOf } from './helpers/build-app.js'
 import { buildPackage } from './helpers/build-package.js'
 import { root } from './helpers/root.js'
-import { library, rowsOf, runIn, spawned, type Outcome } from './helpers/command-line.js'
+import { library, rowsOf, runIn, runNode, type Outcome } from './helpers/command-line.js'
 
 interface Fixture {
   tokens_of_king_arthur: Record<'jwt' | 'db' | 'cookie', string>
@@ -18,7 +18,7 @@ interface Fixture {
 }
 
 const fixture = JSON.parse(readFileSync(join(root, 'test/fixtures/fastapi-users.json'), 'utf8')) as Fixture
-const places = t.testdir()
+const testFolder = t.testdir()
 const ARTHUR = '05fff8ce-3a06-48f2-9c44-a16751012464'
 const LANCELOT = '71d36bdb-9c4e-40f1-9e4c-a8dc329a29d8'
 /** A time at which the tokens of the fixture are valid. */
@@ -66,7 +66,7 @@ function configText ({
 
 /** Creates a new folder, because Node.js caches modules by their path. */
 function createEmptyFolder (): string {
-  return mkdtempSync(join(places, 'place-'))
+  return mkdtempSync(join(testFolder, 'place-'))
 }
 
 const SCHEMA = 'SELECT type, name, sql FROM sqlite_master ORDER BY rowid'
@@ -541,7 +541,7 @@ t.test('the command of the built package', async (t) => {
     return { folder, file, rows: (sql) => rowsOf(file, sql) }
   }
   const run = (cwd: string, args: readonly string[], env: Record<string, string> = {}): Promise<Outcome> =>
-    spawned([join(built, 'lib/cli/main.js'), ...args], cwd, { NODE_OPTIONS: '', ...env })
+    runNode([join(built, 'lib/cli/main.js'), ...args], cwd, { NODE_OPTIONS: '', ...env })
 
   await t.test('the command writes all output to a pipe, and exits although a timer is active', async (t) => {
     const { folder } = createPackageFolder({ more: '...(setInterval(() => {}, 1000), {})' })
@@ -624,7 +624,7 @@ t.test('main.js runs the command', async (t) => {
     [
       [...MIGRATE_FROM, '--check'],
       ['migrate', '--yes']
-    ].map((args) => spawned([...process.execArgv, main, ...args], folder))
+    ].map((args) => runNode([...process.execArgv, main, ...args], folder))
   )
   t.match(checked, { code: 1, out: /pending/, err: '' })
   t.match(misused, { code: 2, out: '', err: /--from/ })

@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import openapiTypescript, { astToString } from 'openapi-typescript'
 import t from 'tap'
 import ts from 'typescript'
-import { verdicts } from './helpers/api-document.js'
+import { validateDocument } from './helpers/api-document.js'
 import { SECRET } from './helpers/build-app.js'
 import { buildPackage } from './helpers/build-package.js'
 
@@ -153,7 +153,7 @@ t.test(
 
     const document = (await (await fetch(`${origin}/docs/json`)).json()) as object
     t.strictSame(
-      await verdicts(document),
+      await validateDocument(document),
       { seriousme: null, readme: null },
       'two OpenAPI validators accept the document'
     )

@@ -6,7 +6,7 @@ import { createErrorRegistry, defineErrors, errorTable } from '../lib/error-regi
 import { isUsersError } from '../lib/errors.js'
 import users, { memory, usersOpenapi, type Feature, type UsersOptions } from '../lib/index.js'
 import { errorReplies, type ErrorWord } from '../lib/routes/index.js'
-import { verdicts, type ApiDocument } from './helpers/api-document.js'
+import { validateDocument, type ApiDocument } from './helpers/api-document.js'
 import { backends, buildApp, fastPasswords, SECRET } from './helpers/build-app.js'
 
 const GRAIL = {
@@ -169,7 +169,7 @@ t.test('errors of a feature are in the API document, in both formats', async (t)
     t.match(text, '"FST_USERS_GRAIL_RIDDLE"')
     t.match(text, '{"code":"GRAIL_RIDDLE","left":2}', 'the example of the definition')
     t.match(JSON.stringify(responses['403']), /FST_USERS_FORBIDDEN.*FST_USERS_GRAIL_GUARDED/)
-    t.strictSame(await verdicts(document), { seriousme: null, readme: null }, errorStyle)
+    t.strictSame(await validateDocument(document), { seriousme: null, readme: null }, errorStyle)
   }
 })
 

@@ -16,7 +16,7 @@ import {
   type DatabaseAdapter
 } from '../lib/index.js'
 import { ARTHUR, buildApp, PASSWORD } from './helpers/build-app.js'
-import { buildProgram, endPools, makePlaceIn } from './helpers/command-line.js'
+import { buildProgram, endPools, createCommandFolder } from './helpers/command-line.js'
 import { makeMysqlPool, mysqlConfigOf, needsMysql } from './helpers/mysql.js'
 import { configOf, makePool, needsPostgres } from './helpers/postgres.js'
 
@@ -25,8 +25,8 @@ import { configOf, makePool, needsPostgres } from './helpers/postgres.js'
 const servers = { postgres: await needsPostgres(), mysql: await needsMysql(), none: { skip: false as const } }
 const createTables = true
 const TABLE_MISMATCH = { code: 'FST_USERS_TABLE_MISMATCH' }
-const places = t.testdir()
-const program = buildProgram(join(places, 'program'))
+const testFolder = t.testdir()
+const program = buildProgram(join(testFolder, 'program'))
 process.env['USERS_SECRET'] = 'kM1Vn4xTqZ8wBb2LsPfE7hYcRgUdJa3o'
 t.teardown(endPools)
 
@@ -230,7 +230,7 @@ for (const [name, engine] of Object.entries(engines)) {
         schemas === undefined
           ? ''
           : `schemas: ${what.includes('object ids') ? 'userSchemas({}, { id: objectIdId() })' : what.includes('text field') ? 'userSchemas({ note: Type.Optional(Type.String()) })' : 'userSchemas({}, { id: integerId() })'},`
-      const { out, code } = await makePlaceIn(places, program).run(['doctor'], { adapter: config, more })
+      const { out, code } = await createCommandFolder(testFolder, program).run(['doctor'], { adapter: config, more })
       t.equal(code, 1)
       t.match(
         out
@@ -252,7 +252,7 @@ for (const [name, engine] of Object.entries(engines)) {
         const reply = await send('POST', '/auth/register', { email: `${adapterName}@camelot.bt`, password: PASSWORD })
         t.equal(reply.statusCode, 201, adapterName)
       }
-      const { out } = await makePlaceIn(places, program).run(['doctor'], { adapter: config })
+      const { out } = await createCommandFolder(testFolder, program).run(['doctor'], { adapter: config })
       t.notMatch(out, /must have a value|refuses every|references the table|has the type/)
     })
   }

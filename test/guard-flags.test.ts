@@ -13,7 +13,7 @@ import users, {
   type GuardFlag,
   type UsersOptions
 } from '../lib/index.js'
-import { verdicts, type ApiDocument } from './helpers/api-document.js'
+import { validateDocument, type ApiDocument } from './helpers/api-document.js'
 import { ARTHUR, backends, buildApp, fastPasswords, SECRET } from './helpers/build-app.js'
 
 const scopeErrors = defineErrors({
@@ -376,5 +376,5 @@ t.test('the API document shows the scopes and flags that a route requires', asyn
   }
   const read = document.paths['/users/{id}']?.['get'] as unknown as Record<string, unknown>
   t.same(read['x-authorization'], { superuser: true }, 'routes of the plugin too')
-  t.strictSame(await verdicts(document), { seriousme: null, readme: null })
+  t.strictSame(await validateDocument(document), { seriousme: null, readme: null })
 })

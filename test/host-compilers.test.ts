@@ -12,7 +12,7 @@ import t, { type Test } from 'tap'
 import * as typebox from 'typebox'
 import { z } from 'zod'
 import { adminOnly, authenticate, memory, userSchemas, users } from '../lib/index.js'
-import { ARTHUR, backends, fastPasswords, misfit, PASSWORD, SECRET } from './helpers/build-app.js'
+import { ARTHUR, backends, fastPasswords, assertValidationError, PASSWORD, SECRET } from './helpers/build-app.js'
 
 interface OldTypeBoxTypeProvider extends FastifyTypeProvider {
   validator: this['schema'] extends TSchema ? Static<this['schema']> : unknown
@@ -178,8 +178,8 @@ for (const [name, host] of Object.entries(HOSTS)) {
         t.equal(registered.statusCode, 201)
         const { id, ...user } = registered.json<Record<string, unknown>>()
         t.same(user, { email: ARTHUR, is_active: true, is_superuser: false, is_verified: false, credits: 0 })
-        misfit(t, await post('/auth/register', { email: ['lancelot@camelot.bt'], password: PASSWORD }), ['/email'])
-        misfit(t, await post('/auth/register', { email: 'lancelot@camelot.bt' }), ['/password'])
+        assertValidationError(t, await post('/auth/register', { email: ['lancelot@camelot.bt'], password: PASSWORD }), ['/email'])
+        assertValidationError(t, await post('/auth/register', { email: 'lancelot@camelot.bt' }), ['/password'])
         const refusal = await post('/auth/register', { email: ARTHUR, password: PASSWORD })
         t.match(refusal.json(), {
           statusCode: 400,

@@ -9,8 +9,8 @@ import Fastify, {
 } from 'fastify'
 import t, { type Test } from 'tap'
 import { authenticate, memory, refuse, users, usersOpenapi, type UsersOptions } from '../lib/index.js'
-import { verdicts, type ApiDocument } from './helpers/api-document.js'
-import { ARTHUR, backends, fastPasswords, PASSWORD, refused, SECRET } from './helpers/build-app.js'
+import { validateDocument, type ApiDocument } from './helpers/api-document.js'
+import { ARTHUR, backends, fastPasswords, PASSWORD, assertErrorReply, SECRET } from './helpers/build-app.js'
 
 type Extend = (app: FastifyInstance) => void
 interface Setup {
@@ -190,7 +190,7 @@ t.test('an error of another plugin without a valid status is a 500 without detai
       }
     })
     const reply = await app.inject({ method: 'POST', url: '/auth/forgot-password', payload: { email: ARTHUR } })
-    refused(t, reply, 500, 'INTERNAL_ERROR', 'Internal Server Error')
+    assertErrorReply(t, reply, 500, 'INTERNAL_ERROR', 'Internal Server Error')
     t.notMatch(reply.body, /canary/)
   }
 })
@@ -205,7 +205,7 @@ t.test('by default our errors do not reach the error handler of the application'
       })
     }
   })
-  refused(t, await app.inject('/users/me'), 401, 'UNAUTHENTICATED', 'Unauthorized')
+  assertErrorReply(t, await app.inject('/users/me'), 401, 'UNAUTHENTICATED', 'Unauthorized')
   t.equal(
     (await app.inject({ method: 'POST', url: '/auth/register', payload: {} })).json<{ code: string }>().code,
     'FST_ERR_VALIDATION'
@@ -327,7 +327,7 @@ t.test(
     await app.register(users, options)
     await app.ready()
     const document = JSON.parse(JSON.stringify(app.swagger())) as ApiDocument
-    t.strictSame(await verdicts(document), { seriousme: null, readme: null })
+    t.strictSame(await validateDocument(document), { seriousme: null, readme: null })
     t.match(document.paths['/users/me']?.get?.responses['401'], {
       description: 'FST_USERS_UNAUTHENTICATED',
       content: { 'application/json': { schema: {} } }

@@ -16,12 +16,12 @@ import {
   cookieOf,
   countedPasswords,
   fastPasswords,
-  misfit,
+  assertValidationError,
   PASSWORD,
-  refused,
+  assertErrorReply,
   storedModel,
   storedRows,
-  visible,
+  comparableReply,
   weakerHash
 } from './helpers/build-app.js'
 import { fixturePath } from './helpers/root.js'
@@ -139,20 +139,20 @@ t.test('the login body', async (t) => {
           const reply = await post(type, payload)
           const name = `${type.split(';')[0]} ${JSON.stringify(fields).slice(0, 100)}`
           if (paths === null) t.equal(reply.statusCode, 200, name)
-          else misfit(t, reply, paths, name)
+          else assertValidationError(t, reply, paths, name)
           t.notOk(reply.body.includes(PASSWORD), 'the reply does not contain the password')
         }
       }
-      misfit(t, await post(FORM, ''), ['/password', '/username'], 'an empty form')
-      misfit(t, await post('application/json', ''), [''], 'no body')
-      misfit(t, await post('application/json', JSON.stringify({ ...good, password: 1 })), ['/password'], 'a number')
-      misfit(
+      assertValidationError(t, await post(FORM, ''), ['/password', '/username'], 'an empty form')
+      assertValidationError(t, await post('application/json', ''), [''], 'no body')
+      assertValidationError(t, await post('application/json', JSON.stringify({ ...good, password: 1 })), ['/password'], 'a number')
+      assertValidationError(
         t,
         await post('application/json', JSON.stringify({ ...good, password: null, username: [ARTHUR] })),
         ['/password', '/username'],
         'null and an array'
       )
-      misfit(
+      assertValidationError(
         t,
         await post('application/json', '{"username":"a@camelot.bt","password":"\\ud800guinevere"}'),
         ['/password'],
@@ -183,13 +183,13 @@ t.test('the login body', async (t) => {
         { type: 'multipart/form-data; boundary=knight', payload: multipart(pair).payload.slice(0, -20) }
       ]
       for (const { type, payload } of multiparts) {
-        refused(t, await post(type, payload, 'cookie'), 400, 'BAD_REQUEST', 'Bad Request', `${type} ${payload.length}`)
+        assertErrorReply(t, await post(type, payload, 'cookie'), 400, 'BAD_REQUEST', 'Bad Request', `${type} ${payload.length}`)
       }
       for (const payload of [
         `username=${ARTHUR}&password=${PASSWORD}&password=other`,
         `username=${ARTHUR}&username=x&password=${PASSWORD}`
       ]) {
-        refused(t, await post(FORM, payload, 'cookie'), 400, 'BAD_REQUEST', 'Bad Request', payload)
+        assertErrorReply(t, await post(FORM, payload, 'cookie'), 400, 'BAD_REQUEST', 'Bad Request', payload)
       }
       const form = new URLSearchParams(Object.fromEntries(pair)).toString()
       for (const type of ['text/plain', 'application/xml', 'application/octet-stream', null]) {
@@ -228,7 +228,7 @@ t.test('the login body', async (t) => {
         const escaped = [...bytes(invalid)].map((byte) => `%${byte.toString(16)}`).join('')
         const mixed = escaped.length > 3 ? `${escaped.slice(0, -3)}${invalid.slice(-1)}` : escaped.toUpperCase()
         for (const text of [invalid, escaped, mixed]) {
-          refused(
+          assertErrorReply(
             t,
             await send(FORM, bytes(`username=${user}&password=guinevere-${text}`)),
             400,
@@ -236,7 +236,7 @@ t.test('the login body', async (t) => {
             'Bad Request',
             `password=${JSON.stringify(text)}`
           )
-          refused(
+          assertErrorReply(
             t,
             await send(FORM, bytes(`username=merlin${text}@camelot.bt&password=x`)),
             400,
@@ -244,7 +244,7 @@ t.test('the login body', async (t) => {
             'Bad Request',
             `username=${JSON.stringify(text)}`
           )
-          refused(
+          assertErrorReply(
             t,
             await send(FORM, bytes(`username=${user}&password=x&m${text}=x`)),
             400,
@@ -253,7 +253,7 @@ t.test('the login body', async (t) => {
             `name ${JSON.stringify(text)}`
           )
         }
-        refused(
+        assertErrorReply(
           t,
           await send(MULTIPART, parts(named, part('password', bytes(`guinevere-${invalid}`)))),
           400,
@@ -261,14 +261,14 @@ t.test('the login body', async (t) => {
           'Bad Request',
           `multipart ${JSON.stringify(invalid)}`
         )
-        refused(
+        assertErrorReply(
           t,
           await send(MULTIPART, parts(named, part('password', bytes('x')), part(invalid, bytes('x')))),
           400,
           'BAD_REQUEST',
           'Bad Request'
         )
-        refused(
+        assertErrorReply(
           t,
           await send('application/json', json(invalid)),
           400,
@@ -282,7 +282,7 @@ t.test('the login body', async (t) => {
         ['Content-Type: text/plain;\r\n charset=latin1\r\n', bytes('guinevere-\xc3\xa9')],
         ['content-type: text/plain; charset="iso-8859-1"\r\n', bytes('guinevere-\xe9')]
       ] as const) {
-        refused(
+        assertErrorReply(
           t,
           await send(MULTIPART, parts(named, part('password', value, type))),
           400,
@@ -373,8 +373,8 @@ t.test('a failed login', async (t) => {
         const replies = []
         for (const [username, password] of attempts) replies.push(await login(backend, username, password))
         for (const [i, reply] of replies.entries()) {
-          refused(t, reply, 400, 'LOGIN_BAD_CREDENTIALS', undefined, JSON.stringify(attempts[i]))
-          t.same(visible(reply), visible(replies[0] as typeof reply))
+          assertErrorReply(t, reply, 400, 'LOGIN_BAD_CREDENTIALS', undefined, JSON.stringify(attempts[i]))
+          t.same(comparableReply(reply), comparableReply(replies[0] as typeof reply))
         }
         t.same(await sessions(), [])
       }
@@ -428,7 +428,7 @@ t.test('a failed login', async (t) => {
       'a'.repeat(1024)
     ]) {
       await setHash(hash)
-      refused(t, await login('jwt', ARTHUR), 400, 'LOGIN_BAD_CREDENTIALS', undefined, hash.slice(0, 40))
+      assertErrorReply(t, await login('jwt', ARTHUR), 400, 'LOGIN_BAD_CREDENTIALS', undefined, hash.slice(0, 40))
       t.equal(
         (await login('jwt', ARTHUR, hash || 'x')).statusCode,
         400,
@@ -444,8 +444,8 @@ t.test(
     const { create, login, app: fastify } = await app(t, { requireVerification: true })
     const { id } = await create()
     for (const backend of ['jwt', 'cookie']) {
-      refused(t, await login(backend, ARTHUR), 400, 'LOGIN_USER_NOT_VERIFIED')
-      refused(t, await login(backend, ARTHUR, 'wrong-password'), 400, 'LOGIN_BAD_CREDENTIALS')
+      assertErrorReply(t, await login(backend, ARTHUR), 400, 'LOGIN_USER_NOT_VERIFIED')
+      assertErrorReply(t, await login(backend, ARTHUR, 'wrong-password'), 400, 'LOGIN_BAD_CREDENTIALS')
     }
     await fastify.users.update(id, { is_verified: true })
     t.equal((await login('jwt', ARTHUR)).statusCode, 200)
@@ -694,10 +694,10 @@ t.test('events', async (t) => {
       for (const backend of ['jwt', 'cookie']) {
         events.length = 0
         const reply = await login(backend, ARTHUR)
-        refused(t, reply, 403, 'LOGIN_PENDING', { code: 'TOTP_REQUIRED', ticket: 't-1', methods: ['totp'] })
+        assertErrorReply(t, reply, 403, 'LOGIN_PENDING', { code: 'TOTP_REQUIRED', ticket: 't-1', methods: ['totp'] })
         t.equal(reply.headers['set-cookie'], undefined)
         t.same(events, [], 'no token was issued')
-        refused(t, await login(backend, ARTHUR, 'wrong-password'), 400, 'LOGIN_BAD_CREDENTIALS')
+        assertErrorReply(t, await login(backend, ARTHUR, 'wrong-password'), 400, 'LOGIN_BAD_CREDENTIALS')
       }
       t.same(await sessions(), [])
       t.equal((await login('jwt', LANCELOT)).statusCode, 200)
@@ -790,7 +790,7 @@ t.test('stored hashes of other programs', async (t) => {
         await create()
         await setHash(hash)
         const before = await userRow()
-        refused(t, await login('jwt', ARTHUR, `wrong ${password}`), 400, 'LOGIN_BAD_CREDENTIALS')
+        assertErrorReply(t, await login('jwt', ARTHUR, `wrong ${password}`), 400, 'LOGIN_BAD_CREDENTIALS')
         t.equal((await userRow())?.['hashed_password'], hash, `${name}: a wrong password does not replace the hash`)
         const reply = await login('jwt', ARTHUR, password)
         t.equal(reply.statusCode, 200, name)
@@ -898,7 +898,7 @@ t.test('stored hashes of other programs', async (t) => {
       meanwhile = async () => {}
       await fastify.users.update(id, { password: 'changed-pass-1' })
     }
-    refused(t, await login('jwt', ARTHUR, 'excalibur-1'), 400, 'LOGIN_BAD_CREDENTIALS')
+    assertErrorReply(t, await login('jwt', ARTHUR, 'excalibur-1'), 400, 'LOGIN_BAD_CREDENTIALS')
     t.match((await userRow())?.['hashed_password'], /^\$argon2id\$v=19\$m=8,t=1,p=1\$/)
     t.equal((await login('jwt', ARTHUR, 'changed-pass-1')).statusCode, 200)
     t.equal((await login('jwt', ARTHUR, 'excalibur-1')).statusCode, 400)
@@ -954,7 +954,7 @@ t.test('logout', async (t) => {
       t.match(reply.headers['set-cookie'], /^__Host-users-cookie=; Max-Age=0; /)
       t.equal((await sessions()).length, 1)
       t.equal((await send('GET', '/users/me', undefined, first)).statusCode, 401)
-      refused(t, await send('POST', '/auth/cookie/logout', undefined, first), 401, 'UNAUTHENTICATED', 'Unauthorized')
+      assertErrorReply(t, await send('POST', '/auth/cookie/logout', undefined, first), 401, 'UNAUTHENTICATED', 'Unauthorized')
       t.equal((await send('GET', '/users/me', undefined, second)).statusCode, 200, 'the other session stays valid')
     }
   )
@@ -1060,7 +1060,7 @@ t.test('logout', async (t) => {
     const headers = { ...(await bearer(ARTHUR)), ...(await cookie(LANCELOT)) }
     await fastify.users.update(id, { is_verified: false })
     const reply = await send('POST', '/auth/cookie/logout', undefined, headers)
-    refused(t, reply, 403, 'FORBIDDEN', 'Forbidden')
+    assertErrorReply(t, reply, 403, 'FORBIDDEN', 'Forbidden')
     t.equal(reply.headers['set-cookie'], undefined)
     t.equal((await sessions()).length, 1)
   })
@@ -1073,10 +1073,10 @@ t.test('logout', async (t) => {
         const { id } = await create({ is_verified: true })
         for (const backend of ['jwt', 'cookie']) {
           const anonymous = await send('POST', `/auth/${backend}/logout`)
-          refused(t, anonymous, 401, 'UNAUTHENTICATED', 'Unauthorized')
+          assertErrorReply(t, anonymous, 401, 'UNAUTHENTICATED', 'Unauthorized')
           t.equal(anonymous.headers['www-authenticate'], 'Bearer')
           t.equal(anonymous.headers['set-cookie'], undefined)
-          refused(
+          assertErrorReply(
             t,
             await send('POST', `/auth/${backend}/logout`, undefined, {
               authorization: 'Bearer nonsense',
@@ -1090,13 +1090,13 @@ t.test('logout', async (t) => {
             const headers: Record<string, string> = await start(ARTHUR)
             await fastify.users.update(id, { is_verified: false })
             const reply = await send('POST', `/auth/${backend}/logout`, undefined, headers)
-            if (requireVerification) refused(t, reply, 403, 'FORBIDDEN', 'Forbidden')
+            if (requireVerification) assertErrorReply(t, reply, 403, 'FORBIDDEN', 'Forbidden')
             else t.equal(reply.statusCode, 204)
             await fastify.users.update(id, { is_verified: true })
           }
           for (const headers of [await bearer(ARTHUR), await cookie(ARTHUR)] as Record<string, string>[]) {
             await fastify.users.update(id, { is_active: false })
-            refused(
+            assertErrorReply(
               t,
               await send('POST', `/auth/${backend}/logout`, undefined, headers),
               401,

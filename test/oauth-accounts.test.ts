@@ -48,7 +48,7 @@ import { FST_USERS_PASSWORD_QUEUE_FULL } from '../lib/errors.js'
 import { kHost } from '../lib/symbols.js'
 import { withSlowReads } from '../lib/testing/index.js'
 import { watchedAdapter, type WatchedAdapter } from './fixtures/watched-adapter.js'
-import { verdicts, type ApiDocument } from './helpers/api-document.js'
+import { validateDocument, type ApiDocument } from './helpers/api-document.js'
 import {
   addRoutes,
   ARTHUR,
@@ -57,9 +57,9 @@ import {
   countedPasswords,
   fastPasswords,
   PASSWORD,
-  refused,
+  assertErrorReply,
   SECRET,
-  visible,
+  comparableReply,
   type TestApp
 } from './helpers/build-app.js'
 import { connect, freshDb } from './helpers/mongo-stores.js'
@@ -175,7 +175,7 @@ const none: AccountSettings = {
   encryptionKeys: []
 }
 
-interface Round extends TestApp {
+interface AccountApp extends TestApp {
   store: WatchedAdapter
   accounts: OauthAccounts
   rows(): Promise<Row[]>
@@ -195,7 +195,7 @@ interface Start extends Partial<Made> {
 async function start (
   t: Test,
   { settings = {}, options = {}, clients = [], adapter = memory(), id, slow = 0 }: Start = {}
-): Promise<Round> {
+): Promise<AccountApp> {
   const store = watchedAdapter(adapter)
   let accounts: OauthAccounts | undefined
   const built = await buildApp(
@@ -390,14 +390,14 @@ t.test('PW-12: a password login for a user without a password fails like any oth
           payload: { username, password }
         })
         attempts.push({
-          reply: visible(reply),
+          reply: comparableReply(reply),
           calls: calls.length,
           events: events.map((event) => [
             event.name,
             username === 'unknown@camelot.bt' ? 'WRONG_PASSWORD' : (event as { reason?: string }).reason
           ])
         })
-        refused(t, reply, 400, 'LOGIN_BAD_CREDENTIALS')
+        assertErrorReply(t, reply, 400, 'LOGIN_BAD_CREDENTIALS')
       }
       t.same(attempts[0], attempts[1], 'as for a wrong password')
       t.same(attempts[0], attempts[2], 'as for nobody')
@@ -527,7 +527,7 @@ t.test('a login that a parallel change overtakes is decided again', async (t) =>
   const unverified = { associateByEmail: true, reclaimUnverified: true }
   /** Runs `work` once, after the first call of that method. */
   const after = (
-    { store }: Round,
+    { store }: AccountApp,
     is: (method: string, model: string) => boolean,
     work: () => Promise<unknown>
   ): void => {
@@ -870,7 +870,7 @@ async function hijack ({
   accounts,
   bearer,
   cookie
-}: Round): Promise<{ id: UserId; sessions: Record<string, string>[] }> {
+}: AccountApp): Promise<{ id: UserId; sessions: Record<string, string>[] }> {
   const { id } = await register()
   await accounts.link(id, MORDRED, {})
   return { id, sessions: [await bearer(ARTHUR), await cookie(ARTHUR)] }
@@ -878,7 +878,7 @@ async function hijack ({
 
 const MORDRED = identity({ accountId: 'mordred', email: 'mordred@camelot.bt' })
 
-async function askReset ({ app, tokenOf }: Round): Promise<string> {
+async function askReset ({ app, tokenOf }: AccountApp): Promise<string> {
   await app.users.forgotPassword(ARTHUR)
   return tokenOf('onAfterForgotPassword')
 }
@@ -970,7 +970,10 @@ t.test(
 /**
  * Logs in with the attacker's account and returns the sessions that were started for the user.
  */
-function intruder ({ accounts, app, send }: Round, id: UserId): { logIn(): Promise<void>; alive(): Promise<number> } {
+function intruder (
+  { accounts, app, send }: AccountApp,
+  id: UserId
+): { logIn(): Promise<void>; alive(): Promise<number> } {
   const tokens: string[] = []
   return {
     async logIn () {
@@ -989,7 +992,7 @@ function intruder ({ accounts, app, send }: Round, id: UserId): { logIn(): Promi
 }
 
 /** Runs each piece of work before the database call with its number. Calls of the work itself are not counted. */
-function interrupt ({ store }: Round, work: ReadonlyMap<number, () => Promise<unknown>>): { calls: () => number } {
+function interrupt ({ store }: AccountApp, work: ReadonlyMap<number, () => Promise<unknown>>): { calls: () => number } {
   let calls = 0
   let inside = false
   store.watch(async ({ proceed }) => {
@@ -1174,7 +1177,7 @@ onStores(
     t.same((await send('GET', '/users/me/oauth-accounts', undefined, merlin)).json(), [])
     t.equal((await send('GET', '/users/me/oauth-accounts')).statusCode, 401)
     t.equal((await send('DELETE', url('grail'))).statusCode, 401)
-    refused(
+    assertErrorReply(
       t,
       await send('DELETE', url('grail'), undefined, merlin),
       404,
@@ -1183,7 +1186,7 @@ onStores(
       "another user's"
     )
     for (const odd of ['me', '0', '%00', String(id)]) {
-      refused(
+      assertErrorReply(
         t,
         await send('DELETE', `/users/me/oauth-accounts/${odd}`, undefined, headers),
         404,
@@ -1205,7 +1208,7 @@ onStores(
     t.match(events, [{ user: { id }, account: { oauth_name: 'grail', account_id: 'arthur-1' } }])
     await app.users.settled()
     t.match(revoked, [tokensOf()], 'the grant ends at the provider')
-    refused(
+    assertErrorReply(
       t,
       await send('DELETE', url('grail'), undefined, headers),
       404,
@@ -1213,7 +1216,7 @@ onStores(
       'Not Found',
       'twice'
     )
-    refused(t, await send('DELETE', url('other'), undefined, headers), 400, 'OAUTH_LAST_LOGIN_METHOD')
+    assertErrorReply(t, await send('DELETE', url('other'), undefined, headers), 400, 'OAUTH_LAST_LOGIN_METHOD')
     t.match(await rows(), [{ oauth_name: 'other' }])
 
     await app.users.update(id, { is_verified: true })
@@ -1278,7 +1281,7 @@ onStores(
 
 t.test('encrypted tokens can be decrypted only in their own row, with any key of the list', async (t) => {
   const file = join(t.testdir(), 'users.sqlite')
-  const open = async (encryptionKeys: readonly string[], options: Partial<UsersOptions> = {}): Promise<Round> =>
+  const open = async (encryptionKeys: readonly string[], options: Partial<UsersOptions> = {}): Promise<AccountApp> =>
     await start(t, { adapter: sqlite(file), settings: { encryptionKeys }, options })
   const first = await open([KEY])
   const { id } = await first.accounts.resolve(identity(), {})
@@ -1569,7 +1572,7 @@ onStores(
     }
     const fresh = await send('POST', '/auth/register', { email: 'new@camelot.bt', password: PASSWORD })
     t.same([fresh.statusCode, fresh.json<{ oauth_accounts: unknown }>().oauth_accounts], [201, []])
-    refused(t, await send('GET', `/users/${id}`, undefined, again), 403, 'FORBIDDEN', 'Forbidden')
+    assertErrorReply(t, await send('GET', `/users/${id}`, undefined, again), 403, 'FORBIDDEN', 'Forbidden')
     t.equal((await send('POST', '/auth/forgot-password', { email: ARTHUR })).statusCode, 202)
 
     const models: string[] = []
@@ -1622,7 +1625,7 @@ t.test('the API document describes the routes, their security and replies', asyn
     })
     await app.ready()
     const document = JSON.parse(JSON.stringify(app.swagger())) as ApiDocument
-    t.strictSame(await verdicts(document), { seriousme: null, readme: null }, errorStyle)
+    t.strictSame(await validateDocument(document), { seriousme: null, readme: null }, errorStyle)
     const list = document.paths['/users/me/oauth-accounts']?.['get']
     const unlink = document.paths['/users/me/oauth-accounts/{id}']?.['delete']
     t.match(

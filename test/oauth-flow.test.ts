@@ -16,7 +16,7 @@ import usersPlugin, {
   type UsersOptions
 } from '../lib/index.js'
 import { oauth, oauthAccounts, openidConnect, type OauthOptions } from '../lib/features/oauth/index.js'
-import { operationsOf, verdicts, type ApiDocument } from './helpers/api-document.js'
+import { operationsOf, validateDocument, type ApiDocument } from './helpers/api-document.js'
 import { openBrowser, ORIGIN, type Browser, type Page } from './helpers/browser.js'
 import {
   addRoutes,
@@ -25,9 +25,9 @@ import {
   buildApp,
   cookieOf,
   fastPasswords,
-  misfit,
+  assertValidationError,
   PASSWORD,
-  refused,
+  assertErrorReply,
   SECRET,
   type TestApp
 } from './helpers/build-app.js'
@@ -145,8 +145,8 @@ t.test('row 68: the cookie binds the login to the browser, and the state contain
   const back = await browser.go(url.href, isCallback)
   t.equal(back.url.searchParams.get('iss'), url.origin, 'the provider names itself')
   const stranger = await app.inject({ url: back.url.pathname + back.url.search })
-  refused(t, stranger, 400, 'OAUTH_INVALID_STATE')
-  refused(
+  assertErrorReply(t, stranger, 400, 'OAUTH_INVALID_STATE')
+  assertErrorReply(
     t,
     await app.inject({ url: back.url.pathname + back.url.search, headers: { cookie: `__Host-users-oauth=${value}` } }),
     400,
@@ -292,9 +292,9 @@ t.test('row 75: a refusal, a missing code, an invalid state and an expired state
   t.match([denied.status, denied.json()], [400, { code: 'FST_USERS_OAUTH_REFUSED', detail: 'access_denied' }])
   t.equal(browser.cookie('__Host-users-oauth'), undefined, 'the cookie goes with its last login')
 
-  refused(t, await app.inject({ url: CALLBACK }), 400, 'BAD_REQUEST', 'Bad Request')
-  refused(t, await app.inject({ url: `${CALLBACK}?code=c` }), 400, 'ACCESS_TOKEN_DECODE_ERROR')
-  refused(t, await app.inject({ url: `${CALLBACK}?code=c&state=a.b.c` }), 400, 'ACCESS_TOKEN_DECODE_ERROR')
+  assertErrorReply(t, await app.inject({ url: CALLBACK }), 400, 'BAD_REQUEST', 'Bad Request')
+  assertErrorReply(t, await app.inject({ url: `${CALLBACK}?code=c` }), 400, 'ACCESS_TOKEN_DECODE_ERROR')
+  assertErrorReply(t, await app.inject({ url: `${CALLBACK}?code=c&state=a.b.c` }), 400, 'ACCESS_TOKEN_DECODE_ERROR')
 
   idp.next.consent = true
   const late = await browser.go((await authorize(browser)).href, isCallback)
@@ -420,22 +420,22 @@ t.test(
     for (const body of UNPROVEN) {
       for (const url of [START, `${START}?current_password=${PASSWORD}`]) {
         const reply = await send('POST', url, body, headers)
-        refused(t, reply, 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD', undefined, JSON.stringify(body))
+        assertErrorReply(t, reply, 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD', undefined, JSON.stringify(body))
         t.notOk(reply.headers['set-cookie'])
       }
     }
-    misfit(t, await send('POST', START, { current_password: 1 }, headers), ['/current_password'])
-    misfit(t, await send('POST', START, undefined, headers), [''])
+    assertValidationError(t, await send('POST', START, { current_password: 1 }, headers), ['/current_password'])
+    assertValidationError(t, await send('POST', START, undefined, headers), [''])
     const proof = { current_password: PASSWORD }
-    refused(t, await send('POST', START, proof), 401, 'UNAUTHENTICATED', 'Unauthorized')
-    refused(
+    assertErrorReply(t, await send('POST', START, proof), 401, 'UNAUTHENTICATED', 'Unauthorized')
+    assertErrorReply(
       t,
       await send('POST', START, proof, { ...(await cookie(LADY)), origin: 'https://evil.example' }),
       403,
       'CROSS_SITE_REQUEST',
       'Forbidden'
     )
-    refused(t, await send('POST', `${START}?scopes=admin`, proof, headers), 400, 'BAD_REQUEST', 'Bad Request')
+    assertErrorReply(t, await send('POST', `${START}?scopes=admin`, proof, headers), 400, 'BAD_REQUEST', 'Bad Request')
 
     events.length = 0
     const started = await send('POST', `${START}?scopes=email`, proof, headers)
@@ -514,7 +514,7 @@ t.test("LNK-06: with sensitiveChanges 'confirm' unlinking needs the current pass
   const list = (): Promise<{ id: string | number }[]> => oauthAccounts(app).list(id as never)
   const url = `/users/me/oauth-accounts/${(await list())[0]?.id ?? ''}`
   for (const body of UNPROVEN) {
-    refused(
+    assertErrorReply(
       t,
       await send('DELETE', `${url}?current_password=${PASSWORD}`, body, headers),
       400,
@@ -523,8 +523,8 @@ t.test("LNK-06: with sensitiveChanges 'confirm' unlinking needs the current pass
       JSON.stringify(body)
     )
   }
-  misfit(t, await send('DELETE', url, undefined, headers), [''])
-  misfit(t, await send('DELETE', url, { current_password: null }, headers), ['/current_password'])
+  assertValidationError(t, await send('DELETE', url, undefined, headers), [''])
+  assertValidationError(t, await send('DELETE', url, { current_password: null }, headers), ['/current_password'])
   t.equal((await list()).length, 1)
   t.equal((await send('DELETE', url, { current_password: PASSWORD }, headers)).statusCode, 204)
   t.equal(events.at(-1)?.name, 'onAfterUnlink', 'the owner can be told')
@@ -534,7 +534,7 @@ t.test("LNK-06: with sensitiveChanges 'confirm' unlinking needs the current pass
   const bare = { authorization: `Bearer ${page.json<{ access_token: string }>().access_token}` }
   const account = `/users/me/oauth-accounts/${(await send('GET', '/users/me/oauth-accounts', undefined, bare)).json<{ id: string }[]>()[0]?.id ?? ''}`
   for (const body of UNPROVEN) {
-    refused(
+    assertErrorReply(
       t,
       await send('DELETE', account, body, bare),
       400,
@@ -542,7 +542,7 @@ t.test("LNK-06: with sensitiveChanges 'confirm' unlinking needs the current pass
       undefined,
       'who has no password cannot confirm'
     )
-    refused(t, await send('POST', START, body, bare), 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
+    assertErrorReply(t, await send('POST', START, body, bare), 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
   }
   await app.users.requestVerify(ARTHUR)
   await app.users.verify(await tokenOf('onAfterRequestVerify'))
@@ -798,7 +798,7 @@ t.test(
       return JSON.parse(JSON.stringify(app.swagger())) as ApiDocument
     }
     const ours = await documentOf({}, { backend: 'cookie', redirects: ['/app'] })
-    t.same(await verdicts(ours), { seriousme: null, readme: null })
+    t.same(await validateDocument(ours), { seriousme: null, readme: null })
     const operations = operationsOf(ours).filter(
       ({ path }) => path.includes('openid') || path.includes('oauth-accounts')
     )
@@ -896,7 +896,7 @@ t.test(
     t.ok(ours.components.schemas.OAuth2AuthorizeResponse)
 
     const confirming = await documentOf(CONFIRM, { backend: 'cookie', redirects: ['/app'] })
-    t.same(await verdicts(confirming), { seriousme: null, readme: null })
+    t.same(await validateDocument(confirming), { seriousme: null, readme: null })
     const changed = operationsOf(confirming).filter(
       ({ path, method }) =>
         /associate.*(authorize|login)$|accounts.\{id/.test(path) || (path.includes('associate') && method === 'get')
@@ -969,7 +969,7 @@ t.test(
     t.notOk(ours.components.schemas.CurrentPassword)
 
     const theirs = await documentOf({ compatibility: 'fastapi-users', passwords: fastPasswords })
-    t.same(await verdicts(theirs), { seriousme: null, readme: null })
+    t.same(await validateDocument(theirs), { seriousme: null, readme: null })
     const ids = operationsOf(theirs)
       .filter(({ path, method }) => path.includes('openid') && method === 'get')
       .map(({ operation }) => [operation.operationId, operation.summary])

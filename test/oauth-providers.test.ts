@@ -9,7 +9,7 @@ import { oauth, oauthAccounts } from '../lib/features/oauth/index.js'
 import * as providers from '../lib/features/oauth/providers/index.js'
 import { openBrowser, ORIGIN } from './helpers/browser.js'
 import { buildApp } from './helpers/build-app.js'
-import { startOauthServer, type OauthServer, type Play } from './helpers/oauth-server.js'
+import { startOauthServer, type OauthServer, type ServerBehavior } from './helpers/oauth-server.js'
 import { faults, type Fault } from './helpers/oauth-faults.js'
 import { root } from './helpers/root.js'
 
@@ -61,7 +61,7 @@ type Answers = Record<`https://${string}`, unknown>
 interface Said {
   answers?: Answers
   claims?: Record<string, unknown>
-  play?: Partial<Play>
+  play?: Partial<ServerBehavior>
 }
 interface Read {
   id: unknown
@@ -640,8 +640,8 @@ async function playing (
   const staged = server.stage(provider)
   for (const { answers = {}, claims, play = {} } of said) {
     for (const [url, body] of Object.entries(answers)) server.answer(url as keyof Answers, body) // the keys of Answers
-    if (claims !== undefined) server.play.claims = claims
-    Object.assign(server.play, play)
+    if (claims !== undefined) server.behavior.claims = claims
+    Object.assign(server.behavior, play)
   }
   return { server, staged }
 }
@@ -990,7 +990,7 @@ t.test("Apple's client secret is a new JWT for each exchange", async (t) => {
 
   const { server, staged } = await playing(t, apple(APPLE), caseOf('apple').said)
   let sent = ''
-  server.play.clientSecret = (given) => {
+  server.behavior.clientSecret = (given) => {
     sent = given
     return given.split('.').length === 3
   }
@@ -1288,7 +1288,7 @@ async function sizeAndType (address: string): Promise<unknown> {
 
 t.test('the test provider produces every fault, and forged tokens that a client refuses', async (t) => {
   const { server, staged } = await playing(t, caseOf('openid').provider, caseOf('openid').said)
-  const forged: [string, Partial<Play>][] = [
+  const forged: [string, Partial<ServerBehavior>][] = [
     ['another issuer', { idTokenClaims: { iss: 'https://evil.example' } }],
     ['another audience', { idTokenClaims: { aud: 'other-client' } }],
     ['another nonce', { idTokenClaims: { nonce: 'a' } }],
@@ -1303,17 +1303,17 @@ t.test('the test provider produces every fault, and forged tokens that a client 
     ['text', { idToken: 'a.b.c' }],
     ['another issuer in the response', { sendIssuer: 'https://evil.example' }]
   ]
-  const honest = { ...server.play }
+  const honest = { ...server.behavior }
   await t.resolves(login(server, staged))
   for (const [what, play] of forged) {
-    Object.assign(server.play, honest, play)
+    Object.assign(server.behavior, honest, play)
     await t.rejects(login(server, staged), { code: 'FST_USERS_OAUTH_PROVIDER_FAILED' }, what)
   }
-  Object.assign(server.play, honest, { sendIssuer: true })
+  Object.assign(server.behavior, honest, { sendIssuer: true })
   await t.resolves(login(server, staged), 'the true issuer in the response')
-  Object.assign(server.play, honest, { refuse: { error: 'access_denied' } })
+  Object.assign(server.behavior, honest, { refuse: { error: 'access_denied' } })
   await t.rejects(login(server, staged), 'a refusal brings no code')
-  Object.assign(server.play, honest)
+  Object.assign(server.behavior, honest)
 
   server.answer('https://api.example.com/me', { id: 1 })
   const address = `${server.url}/api.example.com/me`

@@ -13,7 +13,7 @@ import t, { type Test } from 'tap'
 import { z } from 'zod'
 import { github, oauth } from '../lib/features/oauth/index.js'
 import { adminOnly, authenticate, memory, users, userSchemas, usersOpenapi, type UsersOptions } from '../lib/index.js'
-import { operationsOf, verdicts, type ApiDocument } from './helpers/api-document.js'
+import { operationsOf, validateDocument, type ApiDocument } from './helpers/api-document.js'
 import { ARTHUR, backends, fastPasswords, PASSWORD, SECRET } from './helpers/build-app.js'
 import { openPage, skipWithoutChromium } from './helpers/chromium.js'
 
@@ -76,7 +76,7 @@ t.test('a document without usersOpenapi is valid and has the security schemes', 
     ] as const) {
       const document = documentOf(await build(t, setup, optionsWith(options)))
       t.equal(document.openapi, version)
-      t.strictSame(await verdicts(document), VALID, `${version} ${JSON.stringify(options)}`)
+      t.strictSame(await validateDocument(document), VALID, `${version} ${JSON.stringify(options)}`)
       t.strictSame(Object.keys(document.components.securitySchemes), ['jwt', 'cookie'])
       t.strictSame(document.paths['/users/me']?.get?.security, [{ jwt: [] }, { cookie: [] }])
       t.strictSame(document.paths['/own/guarded']?.get?.security, [{ jwt: [] }, { cookie: [] }])
@@ -101,7 +101,7 @@ t.test('a security scheme of the application with the same name is kept', async 
       transformObject
     }
     const document = documentOf(await build(t, setup, options, '/api'))
-    t.strictSame(await verdicts(document), VALID)
+    t.strictSame(await validateDocument(document), VALID)
     t.strictSame(document.components.securitySchemes.jwt, jwt)
   }
 })
@@ -129,7 +129,7 @@ t.test(
       )
     await app.ready()
     const document = documentOf(app)
-    t.strictSame(await verdicts(document), VALID)
+    t.strictSame(await validateDocument(document), VALID)
     t.match(document.paths['/own']?.get, {
       security: [{ jwt: [] }, { cookie: [] }],
       responses: { 200: { content: { 'application/json': { schema: { properties: { own: { type: 'string' } } } } } } }
@@ -157,7 +157,7 @@ t.test(
             prefix
           )
         )
-        t.strictSame(await verdicts(document), VALID)
+        t.strictSame(await validateDocument(document), VALID)
         const tokenUrl = `${prefix}/login/jwt/login`
         t.strictSame(document.components.securitySchemes, {
           jwt: { type: 'oauth2', flows: { password: { tokenUrl, scopes: {} } } },

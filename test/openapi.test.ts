@@ -20,7 +20,7 @@ import {
 import { FST_USERS_PASSWORD_QUEUE_FULL } from '../lib/errors.js'
 import { createUser } from '../lib/testing/index.js'
 import { watchedAdapter } from './fixtures/watched-adapter.js'
-import { operationsOf, verdicts, type ApiDocument, type Operation } from './helpers/api-document.js'
+import { operationsOf, validateDocument, type ApiDocument, type Operation } from './helpers/api-document.js'
 import { backends, cookieOf, fastPasswords, PASSWORD, SECRET } from './helpers/build-app.js'
 
 type RefResolver = NonNullable<FastifyDynamicSwaggerOptions['refResolver']>
@@ -127,18 +127,18 @@ t.test(
   async (t) => {
     const { document } = await build(t, optionsWith(), addClashing)
     t.equal(document.openapi, '3.1.0')
-    t.strictSame(await verdicts(document), { seriousme: null, readme: null })
+    t.strictSame(await validateDocument(document), { seriousme: null, readme: null })
     for (const [name, breakIt] of Object.entries(BROKEN)) {
       const broken = structuredClone(document)
       breakIt(broken)
-      const { seriousme, readme } = await verdicts(broken)
+      const { seriousme, readme } = await validateDocument(broken)
       t.ok(seriousme !== null && readme !== null, `both reject ${name}`)
     }
     for (const options of [
       optionsWith({ compatibility: 'fastapi-users' }),
       optionsWith({ sensitiveChanges: 'confirm', revealExistingAccounts: false })
     ]) {
-      t.strictSame(await verdicts((await build(t, options)).document), { seriousme: null, readme: null })
+      t.strictSame(await validateDocument((await build(t, options)).document), { seriousme: null, readme: null })
     }
   }
 )
@@ -262,7 +262,7 @@ t.test('row 87: schemas of the application with the same names are unchanged', a
         paths
       }
     } = await build(t, optionsWith(), addClashing, resolver)
-    t.strictSame(await verdicts(documentOf(app)), { seriousme: null, readme: null }, name)
+    t.strictSame(await validateDocument(documentOf(app)), { seriousme: null, readme: null }, name)
     const referring = paths['/own/referring']?.get?.responses['200']?.content?.['application/json']?.schema as {
       $ref: string
     }
@@ -298,7 +298,7 @@ t.test("row 87: the plugin's schema gets another name if the application uses al
     },
     byId
   )
-  t.strictSame(await verdicts(document), { seriousme: null, readme: null })
+  t.strictSame(await validateDocument(document), { seriousme: null, readme: null })
   t.match(document.paths['/users/me']?.get?.responses['200']?.content, {
     'application/json': { schema: { $ref: '#/components/schemas/UserRead_' } }
   })
@@ -323,7 +323,7 @@ t.test('row 87: two tenants share one document, each with its own schemes, opera
   )
   await app.ready()
   const document = documentOf(app)
-  t.strictSame(await verdicts(document), { seriousme: null, readme: null })
+  t.strictSame(await validateDocument(document), { seriousme: null, readme: null })
   const operations = operationsOf(document).filter(({ path }) => path !== '/staff/own')
   t.equal(new Set(operations.map(({ operation }) => operation.operationId)).size, 28)
   t.ok(

@@ -6,14 +6,14 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import { kysely, mysql, postgres, type DatabaseAdapter, type PostgresOptions } from '../lib/index.js'
 import { ARTHUR, buildApp, PASSWORD, SECRET } from './helpers/build-app.js'
-import { buildProgram, endPools, makePlaceIn } from './helpers/command-line.js'
+import { buildProgram, endPools, createCommandFolder } from './helpers/command-line.js'
 import { configOf, makePool, needsPostgres } from './helpers/postgres.js'
 
 const service = await needsPostgres()
 const createTables = true
 const TABLE_MISMATCH = { code: 'FST_USERS_TABLE_MISMATCH' }
-const places = t.testdir()
-const program = buildProgram(join(places, 'program'))
+const testFolder = t.testdir()
+const program = buildProgram(join(testFolder, 'program'))
 process.env['USERS_SECRET'] = SECRET
 t.teardown(endPools)
 
@@ -127,7 +127,7 @@ for (const [name, make] of Object.entries(adapters)) {
       name === 'postgres' ? connection : `new Kysely({ dialect: new PostgresDialect({ pool: ${connection} }) })`
     const adapter = `${name}(${client}, ${JSON.stringify({ schema })})`
     const rest = name === 'postgres' ? '' : "import { Kysely, PostgresDialect } from 'kysely'"
-    const { run } = makePlaceIn(places, program)
+    const { run } = createCommandFolder(testFolder, program)
     const quoted = `"${schema.replaceAll('"', '""')}"`
 
     for (const args of [['schema'], ['schema', '--dialect', 'postgres']]) {

@@ -24,7 +24,7 @@ import {
   ARTHUR,
   buildApp,
   PASSWORD,
-  refused,
+  assertErrorReply,
   SECRET,
   storedModel,
   type TestApp
@@ -536,7 +536,7 @@ t.test(
     const token = await app.token()
     for (const key of await keysOf(prefix)) await raw.del(key)
     t.equal(await app.status(token), 401)
-    refused(
+    assertErrorReply(
       t,
       await app.send('POST', '/auth/reset-password', { token: spent, password: NEW_PASSWORD }),
       400,

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { bearerTransport, cookieTransport, databaseStrategy, jwtStrategy, type UsersOptions } from '../lib/index.js'
-import { ARTHUR, buildApp, refused } from './helpers/build-app.js'
+import { ARTHUR, buildApp, assertErrorReply } from './helpers/build-app.js'
 
 const makeBackends = (jwt?: boolean, cookie?: boolean): UsersOptions['backends'] => [
   {
@@ -71,7 +71,7 @@ for (const [what, options, expected] of table) {
     for (const backend of ['jwt', 'cookie'] as const) {
       const login = await built.login(backend, ARTHUR)
       t.equal(login.statusCode >= 400, expected[backend], `login at ${backend}`)
-      if (expected[backend]) refused(t, login, 400, 'LOGIN_USER_NOT_VERIFIED')
+      if (expected[backend]) assertErrorReply(t, login, 400, 'LOGIN_USER_NOT_VERIFIED')
       const byCode = built.app.users.login((await built.app.users.get(id)) ?? (t.fail('no user') as never), {
         backend,
         method: 'magic'

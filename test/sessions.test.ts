@@ -26,7 +26,7 @@ import {
   cookieOf,
   fastPasswords,
   PASSWORD,
-  refused,
+  assertErrorReply,
   SECRET,
   storedModel,
   storedRows,
@@ -605,7 +605,7 @@ t.test('SES-15: a session of a user who was deleted from the store is unauthenti
   const sessions = await Promise.all(NAMES.map((name) => session(app, name)))
   await adapter.delete(storedModel('user'), { id })
   for (const headers of sessions) {
-    refused(t, await app.send('GET', '/users/me', undefined, headers), 401, 'UNAUTHENTICATED', 'Unauthorized')
+    assertErrorReply(t, await app.send('GET', '/users/me', undefined, headers), 401, 'UNAUTHENTICATED', 'Unauthorized')
   }
   for (const method of ['GET', 'PATCH'] as const) {
     for (const headers of sessions) {

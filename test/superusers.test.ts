@@ -1,7 +1,7 @@
 import t from 'tap'
 import { memory, sqlite } from '../lib/index.js'
 import { withSlowReads } from '../lib/testing/index.js'
-import { ARTHUR, buildApp, PASSWORD, refused, type TestApp } from './helpers/build-app.js'
+import { ARTHUR, buildApp, PASSWORD, assertErrorReply, type TestApp } from './helpers/build-app.js'
 
 const MERLIN = 'merlin@camelot.bt'
 const NEW_PASSWORD = 'excalibur-2'
@@ -26,10 +26,10 @@ t.test(
       { is_active: false },
       { is_superuser: false, is_active: false, email: 'new@camelot.bt' }
     ]) {
-      refused(t, await app.send('PATCH', url, change, headers), 400, 'LAST_SUPERUSER')
+      assertErrorReply(t, await app.send('PATCH', url, change, headers), 400, 'LAST_SUPERUSER')
       await t.rejects(app.app.users.update(id, change), { code: 'FST_USERS_LAST_SUPERUSER' })
     }
-    refused(t, await app.send('DELETE', url, undefined, headers), 400, 'LAST_SUPERUSER')
+    assertErrorReply(t, await app.send('DELETE', url, undefined, headers), 400, 'LAST_SUPERUSER')
     await t.rejects(app.app.users.delete(id), { code: 'FST_USERS_LAST_SUPERUSER' })
     t.strictSame(app.events, [], 'no hook is called')
     t.match(await app.app.users.get(id), { email: ARTHUR, is_active: true, is_superuser: true })
@@ -112,8 +112,8 @@ t.test(
     const url = `/users/${String(id)}`
     const headers = await app.cookie(ARTHUR)
     for (const change of [{ password: NEW_PASSWORD }, { email: 'new@camelot.bt' }]) {
-      refused(t, await app.send('PATCH', url, change, headers), 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
-      refused(
+      assertErrorReply(t, await app.send('PATCH', url, change, headers), 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
+      assertErrorReply(
         t,
         await app.send('PATCH', url, { ...change, current_password: 'wrong-password' }, headers),
         400,

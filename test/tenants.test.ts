@@ -24,7 +24,7 @@ import users, {
 import { github, oauth } from '../lib/features/oauth/index.js'
 import { User } from '../lib/testing/conformance/models.js'
 import { fastPasswords, SECRET } from './helpers/build-app.js'
-import { buildProgram, makePlaceIn, rowsOf, type ConfigParts } from './helpers/command-line.js'
+import { buildProgram, createCommandFolder, rowsOf, type ConfigParts } from './helpers/command-line.js'
 import { connect, freshDb } from './helpers/mongo-stores.js'
 import { startMongoWirePeer } from './helpers/mongo-wire-peer.js'
 import { makeMysqlPool, needsMysql } from './helpers/mysql.js'
@@ -411,12 +411,12 @@ t.test(
   }
 )
 
-const places = t.testdir()
-const program = buildProgram(join(places, 'program'))
+const testFolder = t.testdir()
+const program = buildProgram(join(testFolder, 'program'))
 process.env['USERS_SECRET'] = SECRET
 
 t.test('the commands of the command line use the tables of the tenant', async (t) => {
-  const { run, file } = makePlaceIn(places, program)
+  const { run, file } = createCommandFolder(testFolder, program)
   const staff: ConfigParts = { more: "name: 'staff'," }
   t.match(
     (await run(['schema'], staff)).out,
@@ -439,7 +439,7 @@ t.test('the commands of the command line use the tables of the tenant', async (t
 t.test(
   'migrate --from fastapi-users names the missing table of a tenant, and uses the table of the options',
   async (t) => {
-    const { run, file } = makePlaceIn(places, program)
+    const { run, file } = createCommandFolder(testFolder, program)
     await run(['migrate'])
     const staff: ConfigParts = { more: "name: 'staff'," }
     t.match(await run(['migrate', '--from', 'fastapi-users'], staff), {

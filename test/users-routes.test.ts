@@ -21,12 +21,12 @@ import {
   addRoutes,
   buildApp,
   cookieOf,
-  misfit,
+  assertValidationError,
   PASSWORD,
-  refused,
+  assertErrorReply,
   storedModel,
   storedRows,
-  visible,
+  comparableReply,
   type TestApp
 } from './helpers/build-app.js'
 
@@ -137,11 +137,11 @@ t.test('rows 37, 43, USR-01: the status of every route for every kind of user', 
               `${method} ${target} by ${transport}`
             )
             if (reply.statusCode === 401) {
-              refused(t, reply, 401, 'UNAUTHENTICATED', 'Unauthorized')
+              assertErrorReply(t, reply, 401, 'UNAUTHENTICATED', 'Unauthorized')
               t.equal(reply.headers['www-authenticate'], 'Bearer')
             }
-            if (reply.statusCode === 403) refused(t, reply, 403, 'FORBIDDEN', 'Forbidden')
-            if (reply.statusCode === 404) refused(t, reply, 404, 'NOT_FOUND', 'Not Found')
+            if (reply.statusCode === 403) assertErrorReply(t, reply, 403, 'FORBIDDEN', 'Forbidden')
+            if (reply.statusCode === 404) assertErrorReply(t, reply, 404, 'NOT_FOUND', 'Not Found')
           }
         }
       })
@@ -171,7 +171,7 @@ t.test('USR-04: a user without superuser rights cannot find out which ids exist'
           send(method, `/users/${id}`, method === 'PATCH' ? { email: 1 } : undefined, headers)
         )
       )
-      for (const reply of replies) t.same(visible(reply), visible(replies[0] as typeof reply), method)
+      for (const reply of replies) t.same(comparableReply(reply), comparableReply(replies[0] as typeof reply), method)
       t.equal(replies[0]?.statusCode, headers === asArthur ? 403 : 401)
     }
   }
@@ -215,7 +215,7 @@ t.test(
       t.equal((await patch('me', asArthur)).statusCode, status, `${payload.slice(0, 20)} to me`)
       t.equal((await patch(arthur.id, asMerlin)).statusCode, status, `${payload.slice(0, 20)} to an id`)
     }
-    misfit(
+    assertValidationError(
       t,
       await app.inject({
         method: 'PATCH',
@@ -460,7 +460,7 @@ t.test('PATCH /users/me', async (t) => {
       )
     }
     for (const values of [{ is_superuser: 'true' }, { is_active: 0 }, { is_verified: {} }]) {
-      misfit(t, await send('PATCH', '/users/me', values, asArthur), [`/${Object.keys(values)[0]}`])
+      assertValidationError(t, await send('PATCH', '/users/me', values, asArthur), [`/${Object.keys(values)[0]}`])
     }
   })
 
@@ -491,8 +491,8 @@ t.test('PATCH /users/me', async (t) => {
   t.test('row 40: a new e-mail locks the user out if verification is required', async (t) => {
     const { asArthur, send, login } = await buildAppWithUsers(t, { requireVerification: true })
     t.equal((await send('PATCH', '/users/me', { email: 'new@camelot.bt' }, asArthur)).statusCode, 200)
-    refused(t, await send('GET', '/users/me', undefined, asArthur), 401, 'UNAUTHENTICATED', 'Unauthorized')
-    refused(t, await login('jwt', 'new@camelot.bt'), 400, 'LOGIN_USER_NOT_VERIFIED')
+    assertErrorReply(t, await send('GET', '/users/me', undefined, asArthur), 401, 'UNAUTHENTICATED', 'Unauthorized')
+    assertErrorReply(t, await login('jwt', 'new@camelot.bt'), 400, 'LOGIN_USER_NOT_VERIFIED')
   })
 
   t.test('row 41: the same e-mail in another case keeps the user verified', async (t) => {
@@ -510,7 +510,7 @@ t.test('PATCH /users/me', async (t) => {
     const { asArthur, asMerlin, arthur, send, events, row } = await buildAppWithUsers(t)
     const before = await row(ARTHUR)
     for (const email of [LANCELOT, 'LANCELOT@camelot.bt', 'Lancelot@CAMELOT.BT']) {
-      refused(
+      assertErrorReply(
         t,
         await send('PATCH', '/users/me', { email, password: 'guinevere-2' }, asArthur),
         400,
@@ -518,7 +518,7 @@ t.test('PATCH /users/me', async (t) => {
         undefined,
         email
       )
-      refused(
+      assertErrorReply(
         t,
         await send('PATCH', `/users/${String(arthur.id)}`, { email, is_superuser: true }, asMerlin),
         400,
@@ -560,14 +560,14 @@ t.test('PATCH /users/me', async (t) => {
     const before = await row(ARTHUR)
     const detail = { code: 'UPDATE_USER_INVALID_PASSWORD', reason: 'too short' }
     for (const password of ['', 'short']) {
-      refused(
+      assertErrorReply(
         t,
         await send('PATCH', '/users/me', { email: 'new@camelot.bt', password }, asArthur),
         400,
         'UPDATE_USER_INVALID_PASSWORD',
         detail
       )
-      refused(
+      assertErrorReply(
         t,
         await send('PATCH', `/users/${String(arthur.id)}`, { is_superuser: true, password }, asMerlin),
         400,
@@ -600,8 +600,8 @@ t.test('PATCH /users/me', async (t) => {
       [{ password: ['guinevere-2'] }, '/password'],
       [{ password: 'x'.repeat(1025) }, '/password']
     ] as const) {
-      misfit(t, await send('PATCH', '/users/me', values, asArthur), [path], JSON.stringify(values).slice(0, 40))
-      misfit(t, await send('PATCH', `/users/${String(arthur.id)}`, values, asMerlin), [path])
+      assertValidationError(t, await send('PATCH', '/users/me', values, asArthur), [path], JSON.stringify(values).slice(0, 40))
+      assertValidationError(t, await send('PATCH', `/users/${String(arthur.id)}`, values, asMerlin), [path])
     }
   })
 })
@@ -709,7 +709,7 @@ t.test('DELETE /users/{id}', async (t) => {
       t.equal(reply.body, '')
       for (const name of ['content-type', 'content-length']) t.equal(reply.headers[name], undefined)
       for (const method of ['DELETE', 'GET', 'PATCH'] as const) {
-        refused(
+        assertErrorReply(
           t,
           await send(method, url, method === 'PATCH' ? {} : undefined, asMerlin),
           404,
@@ -718,9 +718,9 @@ t.test('DELETE /users/{id}', async (t) => {
         )
       }
       for (const headers of [asArthur, asCookie] as Headers[]) {
-        refused(t, await send('GET', '/users/me', undefined, headers), 401, 'UNAUTHENTICATED', 'Unauthorized')
+        assertErrorReply(t, await send('GET', '/users/me', undefined, headers), 401, 'UNAUTHENTICATED', 'Unauthorized')
       }
-      refused(t, await login('jwt', ARTHUR), 400, 'LOGIN_BAD_CREDENTIALS')
+      assertErrorReply(t, await login('jwt', ARTHUR), 400, 'LOGIN_BAD_CREDENTIALS')
       t.equal(await row(ARTHUR), undefined)
       t.same(await storedRows(adapter, 'accesstoken'), [])
       t.not((await register()).id, arthur.id, 'the e-mail can be registered again')
@@ -894,7 +894,7 @@ t.test('update events', async (t) => {
           }
         }
       })
-      refused(
+      assertErrorReply(
         t,
         await after.send('PATCH', '/users/me', { email: 'new@camelot.bt' }, after.asArthur),
         500,
@@ -975,7 +975,7 @@ t.test('parallel changes', async (t) => {
         )
         t.equal(replies.filter(({ statusCode }) => statusCode === 200).length, 1)
         for (const reply of replies) {
-          if (reply.statusCode !== 200) refused(t, reply, 400, 'UPDATE_USER_EMAIL_ALREADY_EXISTS')
+          if (reply.statusCode !== 200) assertErrorReply(t, reply, 400, 'UPDATE_USER_EMAIL_ALREADY_EXISTS')
         }
         t.equal(
           (await storedRows(adapter, 'user')).filter((row) => String(row['email']).toLowerCase() === 'grail@camelot.bt')
@@ -1011,7 +1011,7 @@ t.test('routing', async (t) => {
       code: 'FST_USERS_LAST_SUPERUSER'
     })
     const without = await buildAppWithUsers(t)
-    refused(
+    assertErrorReply(
       t,
       await without.send('DELETE', '/users/me', undefined, without.asMerlin),
       404,
@@ -1019,7 +1019,7 @@ t.test('routing', async (t) => {
       'Not Found',
       "without the application's route, `me` is an unknown id"
     )
-    refused(t, await without.send('DELETE', '/users/me', undefined, without.asArthur), 403, 'FORBIDDEN', 'Forbidden')
+    assertErrorReply(t, await without.send('DELETE', '/users/me', undefined, without.asArthur), 403, 'FORBIDDEN', 'Forbidden')
   })
 
   t.test('row 48: there is no list of users', async (t) => {
@@ -1150,7 +1150,7 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
   const buildConfirmingApp = (t: Test, options: Partial<UsersOptions> = {}) =>
     buildAppWithUsers(t, { sensitiveChanges: 'confirm', ...options })
   const refusedCurrentPassword = (t: Test, reply: Awaited<ReturnType<TestApp['send']>>, name?: string) => {
-    refused(t, reply, 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD', undefined, name)
+    assertErrorReply(t, reply, 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD', undefined, name)
   }
 
   t.test('VER-05, USR-09: a new password or e-mail requires the current password; other changes do not', async (t) => {
@@ -1184,7 +1184,7 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
         )
       }
     }
-    misfit(t, await send('PATCH', '/users/me', { password: 'guinevere-2', current_password: 1 }, asArthur), [
+    assertValidationError(t, await send('PATCH', '/users/me', { password: 'guinevere-2', current_password: 1 }, asArthur), [
       '/current_password'
     ])
     t.same(await row(ARTHUR), before)
@@ -1240,7 +1240,7 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
       }
       t.equal((await login('jwt', ARTHUR)).statusCode, 400)
       t.equal((await login('jwt', NEW)).statusCode, 200)
-      refused(t, await send('POST', '/auth/verify', { token }), 400, 'VERIFY_USER_BAD_TOKEN')
+      assertErrorReply(t, await send('POST', '/auth/verify', { token }), 400, 'VERIFY_USER_BAD_TOKEN')
     }
   )
 
@@ -1261,7 +1261,7 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
     const token = await tokenOf('onAfterRequestVerify')
     const replies = await Promise.all(Array.from({ length: 10 }, () => send('POST', '/auth/verify', { token })))
     t.equal(replies.filter(({ statusCode }) => statusCode === 200).length, 1)
-    for (const reply of replies) if (reply.statusCode !== 200) refused(t, reply, 400, 'VERIFY_USER_BAD_TOKEN')
+    for (const reply of replies) if (reply.statusCode !== 200) assertErrorReply(t, reply, 400, 'VERIFY_USER_BAD_TOKEN')
     t.equal(events.filter(({ name }) => name === 'onAfterVerify').length, 1)
   })
 
@@ -1283,7 +1283,7 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
         id: arthur.id,
         email: 'second@camelot.bt'
       })
-      refused(t, await send('POST', '/auth/verify', { token: tokens[0]?.token }), 400, 'VERIFY_USER_BAD_TOKEN')
+      assertErrorReply(t, await send('POST', '/auth/verify', { token: tokens[0]?.token }), 400, 'VERIFY_USER_BAD_TOKEN')
     }
   )
 
@@ -1295,9 +1295,9 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
         await send('PATCH', '/users/me', { email: LANCELOT, current_password: PASSWORD }, asArthur),
         await send('PATCH', '/users/me', { email: NEW, current_password: PASSWORD }, asArthur)
       ]
-      t.same(visible(taken), visible(free))
+      t.same(comparableReply(taken), comparableReply(free))
       await send('PATCH', '/users/me', { email: 'LANCELOT@camelot.bt', current_password: PASSWORD }, asArthur)
-      refused(
+      assertErrorReply(
         t,
         await send('POST', '/auth/verify', { token: await tokenOf('onAfterRequestVerify') }),
         400,
@@ -1317,7 +1317,7 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
     await send('PATCH', '/users/me', { email: NEW, current_password: PASSWORD }, asArthur)
     const token = await tokenOf('onAfterRequestVerify')
     await create({ email: NEW.toUpperCase() })
-    refused(t, await send('POST', '/auth/verify', { token }), 400, 'VERIFY_USER_BAD_TOKEN')
+    assertErrorReply(t, await send('POST', '/auth/verify', { token }), 400, 'VERIFY_USER_BAD_TOKEN')
     t.ok(await row(ARTHUR))
   })
 
@@ -1343,7 +1343,7 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
         await made.send('PATCH', '/users/me', { email: NEW, current_password: PASSWORD }, made.asArthur)
         const token = await made.tokenOf('onAfterRequestVerify')
         await act(made)
-        refused(t, await made.send('POST', '/auth/verify', { token }), 400, 'VERIFY_USER_BAD_TOKEN', undefined, name)
+        assertErrorReply(t, await made.send('POST', '/auth/verify', { token }), 400, 'VERIFY_USER_BAD_TOKEN', undefined, name)
         t.equal(await made.row(NEW), undefined)
       }
     }

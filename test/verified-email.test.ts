@@ -48,7 +48,7 @@ const unverifiedAccounts: Record<string, Identity> = {
 }
 const OWNER_IDENTITY = identity('owner')
 
-interface Round extends TestApp {
+interface AccountApp extends TestApp {
   store: WatchedAdapter
   accounts: OauthAccounts
   /** Logs in with an identity, and returns the user's id or the error code. */
@@ -66,7 +66,7 @@ async function start (
     options?: Partial<UsersOptions>
     hooks?: (app: TestApp['app']) => void
   } = {}
-): Promise<Round> {
+): Promise<AccountApp> {
   const store = watchedAdapter(memory())
   const made: { accounts?: OauthAccounts } = {}
   let current = OWNER_IDENTITY
@@ -115,7 +115,7 @@ async function start (
   }
 }
 
-async function verifyToken ({ app, tokenOf }: Round): Promise<string> {
+async function verifyToken ({ app, tokenOf }: AccountApp): Promise<string> {
   await app.users.requestVerify(ARTHUR)
   return await tokenOf('onAfterRequestVerify')
 }
@@ -123,7 +123,7 @@ async function verifyToken ({ app, tokenOf }: Round): Promise<string> {
 /** All events that verify an e-mail, and whether the earlier password works afterwards. */
 const verifications: Record<
   string,
-  { run(round: Round, id: UserId): Promise<unknown>; keepsPassword: boolean; email?: string }
+  { run(round: AccountApp, id: UserId): Promise<unknown>; keepsPassword: boolean; email?: string }
 > = {
   'a verify token': { run: async (round) => round.app.users.verify(await verifyToken(round)), keepsPassword: true },
   'a password reset': {

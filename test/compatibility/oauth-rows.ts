@@ -47,7 +47,7 @@ export interface OauthWorld {
   reset(who: Person): Promise<void>
   /** Requests to the provider's token endpoint. */
   exchanges(): number
-  heard(event: string): number
+  countEvents(event: string): number
 }
 
 /** A GET request and its reply. */
@@ -427,7 +427,7 @@ const logins: readonly OauthRow[] = [
             Math.abs(Number(row.expires_at) - Date.now() / 1000 - 3600) < 60 &&
             world.emails().includes('galahad@camelot.bt') &&
             !world.emails().includes('new@gmail.example') &&
-            world.heard('onAfterRegister') === 0
+            world.countEvents('onAfterRegister') === 0
           )
         }
       }
@@ -496,7 +496,7 @@ const logins: readonly OauthRow[] = [
         after: (world) =>
           world.emails().includes(NEWCOMER.email) &&
           of(world, 'people/2002').length === 1 &&
-          world.heard('onAfterRegister') === 1
+          world.countEvents('onAfterRegister') === 1
       }
     ]
   },
@@ -505,7 +505,7 @@ const logins: readonly OauthRow[] = [
     name: 'the same, and the user can log in again',
     steps: [
       { before: be(NEWCOMER), ...enters },
-      { ...enters, after: (world) => of(world, 'people/2002').length === 1 && world.heard('onAfterRegister') === 1 }
+      { ...enters, after: (world) => of(world, 'people/2002').length === 1 && world.countEvents('onAfterRegister') === 1 }
     ]
   },
   {
@@ -582,7 +582,7 @@ const logins: readonly OauthRow[] = [
       {
         before: be({ ...NEWCOMER, verified: true }),
         ...enters,
-        after: (world) => world.heard('onAfterRegister verified') === 1
+        after: (world) => world.countEvents('onAfterRegister verified') === 1
       }
     ]
   },
@@ -594,7 +594,7 @@ const logins: readonly OauthRow[] = [
       {
         before: be({ ...NEWCOMER, verified: false }),
         ...enters,
-        after: (world) => world.heard('onAfterRegister verified') === 0
+        after: (world) => world.countEvents('onAfterRegister verified') === 0
       }
     ],
     differs: { upstream: '200, and the user is verified', reason: 'OAU-19: only what a trusted provider proved' }
@@ -635,7 +635,7 @@ const links: readonly OauthRow[] = [
         status: 200,
         body: lancelot,
         after: (world) =>
-          of(world, 'people/3003')[0]?.user_id === world.ids.lancelot && world.heard('onAfterUpdate') === 1
+          of(world, 'people/3003')[0]?.user_id === world.ids.lancelot && world.countEvents('onAfterUpdate') === 1
       }
     ]
   },

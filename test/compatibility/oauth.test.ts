@@ -34,7 +34,7 @@ const STATE_SECRET = 'state-Qw8Er7Ty6Ui5Op4As3Df2Gh1Jk0LzXcV'
 const ME = 'https://api.github.com/user'
 const GALAHAD = { id: '1001', email: 'galahad@gmail.example' }
 const service = await needsPostgres()
-const places = t.testdir()
+const testFolder = t.testdir()
 
 /** Two providers that do as they are told, and who is there. */
 interface Providers {
@@ -56,7 +56,7 @@ async function startProviders (t: Test): Promise<Providers> {
       timeoutMs: 10_000
     },
     be ({ id, email = null, verified = true }) {
-      servers.google.play.claims = { sub: id, ...(email === null ? {} : { email, email_verified: verified }) }
+      servers.google.behavior.claims = { sub: id, ...(email === null ? {} : { email, email_verified: verified }) }
       servers.github.answer(ME, { id: Number(id), login: 'knight' })
       servers.github.answer(`${ME}/emails`, email === null ? [] : [{ email, primary: true, verified }])
     }
@@ -129,7 +129,7 @@ async function login (
 }
 
 function copyFixture (t: Test, ...changes: string[]): { file: string; python: Database.Database } {
-  const file = join(mkdtempSync(join(places, 'database-')), 'users.sqlite')
+  const file = join(mkdtempSync(join(testFolder, 'database-')), 'users.sqlite')
   copyFileSync('test/fixtures/fastapi-users.sqlite', file)
   chmodSync(file, 0o644)
   const python = new Database(file)
@@ -184,7 +184,7 @@ async function build (
       return started.url
     },
     fail (endpoint, fault) {
-      if (fault === 'empty-token') providers.servers.google.play.tokenAnswer = { access_token: undefined }
+      if (fault === 'empty-token') providers.servers.google.behavior.tokenAnswer = { access_token: undefined }
       else if (endpoint === 'api') providers.servers.github.fail(ME, fault)
       else providers.servers.google.fail('token', fault)
     },
@@ -204,7 +204,7 @@ async function build (
       await app.users.resetPassword(await tokenOf('onAfterForgotPassword'), 'excalibur-3')
     },
     exchanges: () => Object.values(providers.servers).reduce((sum, server) => sum + server.hits('token'), 0),
-    heard: (wanted) =>
+    countEvents: (wanted) =>
       events.filter(
         (event) =>
           event.name === wanted.split(' ')[0] &&
@@ -289,8 +289,8 @@ t.test(
     providers.be(GALAHAD)
     t.equal(await login(t, app, providers, 'google'), galahad.id)
     providers.be({ id: '583231', email: 'lancelot@camelot.bt' })
-    providers.servers.github.play.expiresIn = null
-    providers.servers.github.play.refreshTokens = false
+    providers.servers.github.behavior.expiresIn = null
+    providers.servers.github.behavior.refreshTokens = false
     t.equal(await login(t, app, providers, 'github'), lancelot)
     const [hub, goog] = python
       .prepare('SELECT *, typeof(expires_at) AS kind FROM oauth_account ORDER BY oauth_name')
@@ -357,7 +357,7 @@ t.test('row 83: accounts in older tables: other names, and an expiry that must b
   )
   const second = await serve(t, sqlite(older.file), providers)
   t.match(await login(t, second.app, providers, 'google'), /^[0-9a-f-]{36}$/)
-  providers.servers.github.play.expiresIn = null
+  providers.servers.github.behavior.expiresIn = null
   providers.be({ id: '9', email: 'bors@camelot.bt' })
   const { url, cookie } = await begin(second.app, providers, 'github')
   const reply = await second.app.inject({ url, headers: { cookie: `${COOKIE}=${cookie}` } })

@@ -21,7 +21,7 @@ export interface World {
   /** Seconds since 1970. */
   readonly now: number
   /** The newest token that was mailed to a user, after asking for it. */
-  mailed(purpose: 'reset' | 'verify', who: Actor): Promise<string>
+  requestToken(purpose: 'reset' | 'verify', who: Actor): Promise<string>
   /** Changes a user by code. */
   change(who: Actor, changes: object): Promise<void>
   /** Gives a user a stored hash of an older version, made of the usual password. */
@@ -32,7 +32,7 @@ export interface World {
   /** Waits for the work that runs after replies. */
   settled(): Promise<void>
   /** Payloads of an event so far. */
-  heard(event: string): object[]
+  eventsNamed(event: string): object[]
 }
 
 type Later<T> = T | ((world: World) => T)
@@ -1179,7 +1179,7 @@ const profiles: readonly WireRow[] = [
       {
         ...mine({}, same),
         after: (world) =>
-          JSON.stringify(world.heard('onAfterUpdate').map((event) => (event as { changes: object }).changes)) === '[{}]'
+          JSON.stringify(world.eventsNamed('onAfterUpdate').map((event) => (event as { changes: object }).changes)) === '[{}]'
       }
     ]
   },
@@ -1229,7 +1229,7 @@ const profiles: readonly WireRow[] = [
       {
         ...mine({ password: null }, same),
         after: (world) =>
-          JSON.stringify(world.heard('onAfterUpdate').map((event) => (event as { changes: object }).changes)) === '[{}]'
+          JSON.stringify(world.eventsNamed('onAfterUpdate').map((event) => (event as { changes: object }).changes)) === '[{}]'
       },
       { ...login({}), status: 200, body: BEARER }
     ],
@@ -1542,7 +1542,7 @@ const DONE = { status: 200, body: null }
 const keep =
   (key: string, who: Actor = 'galahad', purpose: 'reset' | 'verify' = 'reset') =>
     async (world: World): Promise<void> => {
-      world.kept[key] = await world.mailed(purpose, who)
+      world.kept[key] = await world.requestToken(purpose, who)
     }
 const use = (key: string, password = 'excalibur-3'): Pick<Step, 'send' | 'json'> => ({
   send: RESET,
@@ -1566,7 +1566,7 @@ const resets: readonly WireRow[] = [
       ...ACCEPTED,
       async after (world) {
         await world.settled()
-        return world.heard('onAfterForgotPassword').length === (i === 2 ? 1 : 0)
+        return world.eventsNamed('onAfterForgotPassword').length === (i === 2 ? 1 : 0)
       }
     })),
     differs: {
@@ -1619,7 +1619,7 @@ const resets: readonly WireRow[] = [
         ...ACCEPTED,
         after: async (world) => {
           await world.settled()
-          return world.heard('onAfterForgotPassword').length === 1
+          return world.eventsNamed('onAfterForgotPassword').length === 1
         }
       }
     ]
@@ -1783,7 +1783,7 @@ const resets: readonly WireRow[] = [
       {
         send: RESET,
         before: async (world) => {
-          world.kept.token = resigned(await world.mailed('reset', 'galahad'), SECRETS.reset)
+          world.kept.token = resigned(await world.requestToken('reset', 'galahad'), SECRETS.reset)
         },
         json: ({ kept }: World) => ({ token: kept.token, password: 'excalibur-3' }),
         ...DONE
@@ -1818,7 +1818,7 @@ const resets: readonly WireRow[] = [
         ...use('token'),
         before: keep('token'),
         ...DONE,
-        after: (world) => world.heard('onAfterResetPassword').length === 1 && world.heard('onAfterUpdate').length === 0
+        after: (world) => world.eventsNamed('onAfterResetPassword').length === 1 && world.eventsNamed('onAfterUpdate').length === 0
       }
     ]
   },
@@ -1856,13 +1856,13 @@ const verifications: readonly WireRow[] = [
         send: ASK_VERIFY,
         json: { email: 'galahad@camelot.bt' },
         ...ACCEPTED,
-        after: (world) => world.heard('onAfterRequestVerify').length === 0
+        after: (world) => world.eventsNamed('onAfterRequestVerify').length === 0
       },
       {
         send: ASK_VERIFY,
         json: { email: 'mordred@camelot.bt' },
         ...ACCEPTED,
-        after: (world) => world.heard('onAfterRequestVerify').length === 0
+        after: (world) => world.eventsNamed('onAfterRequestVerify').length === 0
       }
     ]
   },

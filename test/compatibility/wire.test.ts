@@ -139,7 +139,7 @@ async function build (t: Test, variant: Variant): Promise<{ app: FastifyInstance
     get now () {
       return Math.floor(Date.now() / 1000)
     },
-    async mailed (purpose, who) {
+    async requestToken (purpose, who) {
       await (purpose === 'reset' ? app.users.forgotPassword(emailOf(who)) : app.users.requestVerify(emailOf(who)))
       return await tokenOf(purpose === 'reset' ? 'onAfterForgotPassword' : 'onAfterRequestVerify')
     },
@@ -155,7 +155,7 @@ async function build (t: Test, variant: Variant): Promise<{ app: FastifyInstance
       return String(issued?.token)
     },
     settled: () => app.users.settled(),
-    heard: (event) => events.filter(({ name }) => name === event)
+    eventsNamed: (event) => events.filter(({ name }) => name === event)
   }
   return { app, world }
 }
@@ -167,7 +167,7 @@ function copyFixture (t: Test): string {
   return file
 }
 
-const later = <T>(value: T | ((world: World) => T) | undefined, world: World): T | undefined =>
+const resolveValue = <T>(value: T | ((world: World) => T) | undefined, world: World): T | undefined =>
   typeof value === 'function' ? (value as (world: World) => T)(world) : value
 
 /** Sends the step's request. */
@@ -181,7 +181,7 @@ function send (app: FastifyInstance, world: World, step: Step): Promise<LightMyR
     headers: {
       ...sessionOf(step, world),
       ...(body.type === undefined ? {} : { 'content-type': body.type }),
-      ...later(step.headers, world)
+      ...resolveValue(step.headers, world)
     },
     ...(body.text === undefined ? {} : { payload: body.text })
   })
@@ -189,9 +189,9 @@ function send (app: FastifyInstance, world: World, step: Step): Promise<LightMyR
 
 function bodyOf ({ json, form, multipart, raw }: Step, world: World): { text?: string; type?: string } {
   if (raw !== undefined) return { text: raw.body, ...(raw.type === undefined ? {} : { type: raw.type }) }
-  if (json !== undefined) return { text: JSON.stringify(later(json, world)), type: 'application/json' }
+  if (json !== undefined) return { text: JSON.stringify(resolveValue(json, world)), type: 'application/json' }
   if (form !== undefined) {
-    return { text: new URLSearchParams(later(form, world)).toString(), type: 'application/x-www-form-urlencoded' }
+    return { text: new URLSearchParams(resolveValue(form, world)).toString(), type: 'application/x-www-form-urlencoded' }
   }
   if (multipart === undefined) return {}
   const parts = Object.entries(multipart).map(
@@ -232,7 +232,7 @@ function cookieMeaning (text: string): object | null {
   return { pair: pair.replace(/=""$/, '='), ...(Object.fromEntries(meaning) as object) }
 }
 
-async function play (t: Test, { variant = 'plain', steps }: WireRow): Promise<void> {
+async function runRow (t: Test, { variant = 'plain', steps }: WireRow): Promise<void> {
   const { app, world } = await build(t, variant)
   for (const [i, step] of steps.entries()) {
     await step.before?.(world)
@@ -266,7 +266,7 @@ for (const [title, group] of Object.entries(groups)) {
           '#',
           ''
         ),
-        (t) => play(t, row)
+        (t) => runRow(t, row)
       )
     }
   })

@@ -38,7 +38,7 @@ export interface ApiDocument {
 }
 
 /** What two validators that know nothing of each other say of a document: nothing where it is valid. */
-export async function verdicts (document: object): Promise<{ seriousme: unknown; readme: unknown }> {
+export async function validateDocument (document: object): Promise<{ seriousme: unknown; readme: unknown }> {
   const { valid, errors } = await new Validator().validate(structuredClone(document) as Record<string, unknown>)
   const result = await validate(structuredClone(document) as Parameters<typeof validate>[0])
   return { seriousme: valid ? null : (errors ?? 'invalid'), readme: result.valid ? null : compileErrors(result) }

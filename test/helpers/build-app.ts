@@ -36,12 +36,12 @@ export function weakerHash (password: string): Promise<string> {
 export const SECRET = randomBytes(32).toString('base64url')
 
 /** An event with its name and payload. */
-export type Captured = { [N in keyof UsersEvents]: { name: N } & UsersEvents[N] }[keyof UsersEvents]
+export type CapturedEvent = { [N in keyof UsersEvents]: { name: N } & UsersEvents[N] }[keyof UsersEvents]
 
 export interface TestApp {
   app: FastifyInstance
   /** All events so far, in order. */
-  events: Captured[]
+  events: CapturedEvent[]
   /** All routes of the application: those of the plugin and those that `extend` adds. */
   routes: RouteOptions[]
   /** Waits for listeners that run after replies, then returns the token of the newest event with this name. */
@@ -87,7 +87,7 @@ export async function buildApp (
 ): Promise<TestApp> {
   const app = Fastify({ pluginTimeout: 60_000, ...server }) // a store may be slow to open on a busy machine
   t.teardown(() => app.close())
-  const events: Captured[] = []
+  const events: CapturedEvent[] = []
   const routes: RouteOptions[] = []
   app.addHook('onRoute', (route) => {
     routes.push(route)
@@ -103,7 +103,7 @@ export async function buildApp (
   })
   for (const name of app.users.eventNames) {
     app.users.addHook(name, (payload) => {
-      events.push({ name, ...payload } as Captured)
+      events.push({ name, ...payload } as CapturedEvent)
     })
   }
   await extend(app)
@@ -168,7 +168,7 @@ export function addRoutes (app: FastifyInstance): void {
 }
 
 /** Asserts the status, the code and `detail` of an error reply. `detail` defaults to `word`, the end of the code. */
-export function refused (
+export function assertErrorReply (
   t: Test,
   reply: LightMyRequestResponse,
   statusCode: number,
@@ -176,16 +176,16 @@ export function refused (
   detail: unknown = word,
   name = `${statusCode} ${word}`
 ): void {
-  const { code, detail: given, statusCode: told } = reply.json<{ code: string; detail: unknown; statusCode: number }>()
+  const body = reply.json<{ code: string; detail: unknown; statusCode: number }>()
   t.same(
-    { statusCode: reply.statusCode, told, code, detail: given },
-    { statusCode, told: statusCode, code: `FST_USERS_${word}`, detail },
+    { status: reply.statusCode, statusCode: body.statusCode, code: body.code, detail: body.detail },
+    { status: statusCode, statusCode, code: `FST_USERS_${word}`, detail },
     name
   )
 }
 
 /** Asserts a validation error: 400 with a problem at exactly these paths. */
-export function misfit (
+export function assertValidationError (
   t: Test,
   reply: LightMyRequestResponse,
   paths: readonly string[],
@@ -200,8 +200,8 @@ export function misfit (
   )
 }
 
-/** Returns everything in a reply that a caller can see, except the date. */
-export function visible ({ statusCode, headers, rawPayload }: LightMyRequestResponse): object {
+/** Returns the status, the headers except the date, and the body of a reply, for comparison with another reply. */
+export function comparableReply ({ statusCode, headers, rawPayload }: LightMyRequestResponse): object {
   return { statusCode, headers: { ...headers, date: null }, body: rawPayload.toString('latin1') }
 }
 

@@ -65,7 +65,7 @@ export function startProgram (
 }
 
 /** Runs Node.js. */
-export function spawned (args: readonly string[], cwd: string, env: Record<string, string> = {}): Promise<Outcome> {
+export function runNode (args: readonly string[], cwd: string, env: Record<string, string> = {}): Promise<Outcome> {
   return start(args, cwd, env).outcome
 }
 
@@ -120,7 +120,7 @@ function configText (
 }
 
 /** A folder of a test, with a SQLite file unless a config says otherwise. */
-export interface Place {
+export interface CommandFolder {
   readonly folder: string
   readonly file: string
   /** Runs a command in this process. */
@@ -134,8 +134,8 @@ export interface Place {
 }
 
 /** Creates such a folder. Each config is written to a new file, because Node.js imports a module only once. */
-export function makePlaceIn (places: string, program: Program): Place {
-  const folder = mkdtempSync(join(places, 'place-'))
+export function createCommandFolder (parent: string, program: Program): CommandFolder {
+  const folder = mkdtempSync(join(parent, 'command-'))
   let count = 0
   const write = (from: string, parts: ConfigParts): string => {
     const name = `config-${count++}.js`

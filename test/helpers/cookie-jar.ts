@@ -35,7 +35,7 @@ export function createJar (given: readonly Cookie[] = []): Jar {
     },
     header: (host, path) =>
       cookies
-        .filter((cookie) => fits(cookie, host, path))
+        .filter((cookie) => isSentTo(cookie, host, path))
         .map(({ name, value }) => `${name}=${value}`)
         .join('; '),
     count: (name) => cookies.filter((cookie) => cookie.name === name).length,
@@ -63,7 +63,7 @@ function keyOf ({ name, domain, hostOnly, path, partitioned }: Cookie): string {
   return JSON.stringify([name, domain, hostOnly, path, partitioned])
 }
 
-function fits ({ domain, hostOnly, path }: Cookie, host: string, url: string): boolean {
+function isSentTo ({ domain, hostOnly, path }: Cookie, host: string, url: string): boolean {
   const fitsHost = host === domain || (!hostOnly && host.endsWith(`.${domain}`))
   return fitsHost && (path === '/' || url === path || url.startsWith(`${path}/`))
 }

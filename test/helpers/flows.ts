@@ -10,7 +10,7 @@ export const NEW_PASSWORD = 'excalibur-2'
 export const CANARY = 'canary-postgres://u:p@db/x'
 
 /** An application with two users and their sessions. */
-export interface Round extends TestApp {
+export interface FlowApp extends TestApp {
   store: WatchedAdapter
   id: string
   own: { authorization: string }
@@ -21,7 +21,7 @@ export interface Round extends TestApp {
 /** A request and its preparation. */
 export interface Flow {
   /** Runs before faults are simulated. Returns a function that sends the request. */
-  prepare(round: Round): Promise<() => Promise<LightMyRequestResponse>>
+  prepare(round: FlowApp): Promise<() => Promise<LightMyRequestResponse>>
   success: number
   /** Numbers of the calls to the store whose failure does not fail the request. */
   bestEffort?: readonly number[]
@@ -34,7 +34,7 @@ export async function start (
   options: Partial<UsersOptions> = {},
   makeStore: () => DatabaseAdapter = memory,
   extend: Extend = addGuarded
-): Promise<Round> {
+): Promise<FlowApp> {
   const store = watchedAdapter(makeStore())
   const built = await buildApp(t, { adapter: store.adapter, ...options }, extend)
   // with revealExistingAccounts: false, a login requires a verified e-mail
@@ -64,7 +64,7 @@ export function addGuarded (app: Parameters<Extend>[0]): void {
   app.get('/cheap', async () => 'ok')
 }
 
-async function weaken ({ store, app }: Round): Promise<void> {
+async function storeWeakerHash ({ store, app }: FlowApp): Promise<void> {
   const row = (await store.rows('user')).find(({ email }) => email === ARTHUR)
   const hash = await weakerHash(PASSWORD)
   const model = { name: 'user' } as never
@@ -73,7 +73,7 @@ async function weaken ({ store, app }: Round): Promise<void> {
 }
 
 const simple = (
-  request: (round: Round) => Promise<LightMyRequestResponse>,
+  request: (round: FlowApp) => Promise<LightMyRequestResponse>,
   success: number,
   more: Partial<Flow> = {}
 ): Flow => ({
@@ -107,7 +107,7 @@ export const flows: Record<string, Flow> = {
   ),
   'log in with an old hash': {
     async prepare (round) {
-      await weaken(round)
+      await storeWeakerHash(round)
       return () => round.login('cookie', ARTHUR)
     },
     success: 204,

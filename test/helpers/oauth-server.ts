@@ -9,7 +9,7 @@ import { makeSigner, type SigningOptions, type TokenSigner } from './oauth-token
 export type Role = 'discovery' | 'authorize' | 'token' | 'userinfo' | 'jwks' | 'revoke' | 'api'
 
 /** A request that came in. */
-export interface Seen {
+export interface ReceivedRequest {
   role: Role
   method: string
   /** The address as the provider's own: `https://api.github.com/user` when that is played. */
@@ -21,7 +21,7 @@ export interface Seen {
 }
 
 /** How the server plays. Tests change it as they like, at any time. */
-export interface Play {
+export interface ServerBehavior {
   clientId: string
   /** Null for a public client. */
   clientSecret: string | null | ((secret: string) => boolean)
@@ -60,16 +60,16 @@ export interface Play {
 export interface OauthServer {
   /** Where it listens: `http://127.0.0.1:<port>`. Itself an OpenID issuer. */
   url: string
-  play: Play
+  behavior: ServerBehavior
   /** Every request, in order. */
-  seen: Seen[]
+  seen: ReceivedRequest[]
   hits(role: Role): number
   /** The last request to an endpoint. */
-  last(role: Role): Seen
+  last(role: Role): ReceivedRequest
   /** Makes an endpoint (or the address that is named) fail until it is given null. */
   fail(where: Role | `https://${string}`, fault: Fault | null): void
   /** What an address of a provider answers: JSON, or a function that says it. A query counts only when it is given. */
-  answer(url: `https://${string}`, body: unknown | ((seen: Seen) => unknown)): void
+  answer(url: `https://${string}`, body: unknown | ((seen: ReceivedRequest) => unknown)): void
   /**
    * The provider with every fixed address led to this server: `https://api.github.com/user` to
    * `<url>/api.github.com/user`.
@@ -95,13 +95,13 @@ interface Grant {
 }
 
 /** A provider of OAuth 2 and OpenID Connect on a loopback port, which does as it is told. */
-export async function startOauthServer (play: Partial<Play> = {}): Promise<OauthServer> {
+export async function startOauthServer (changes: Partial<ServerBehavior> = {}): Promise<OauthServer> {
   const roles = new Map<string, Role>()
   const answers = new Map<string, unknown>()
   const failing = new Map<string, Fault>()
   const grants = new Map<string, Grant>()
   const signer = makeSigner()
-  const seen: Seen[] = []
+  const seen: ReceivedRequest[] = []
   const tokens = { access: new Set<string>(), refresh: new Set<string>() }
 
   const http = createServer((request, reply) => {
@@ -121,7 +121,7 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
   })
   const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`
 
-  const settings: Play = {
+  const settings: ServerBehavior = {
     clientId: 'client-id',
     clientSecret: 'client-secret',
     clientAuthentication: 'client_secret_post',
@@ -139,7 +139,7 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
     expiresIn: 3600,
     refreshTokens: true,
     refuse: null,
-    ...play
+    ...changes
   }
   const ROOT: Record<string, Role> = {
     '/.well-known/openid-configuration': 'discovery',
@@ -150,7 +150,7 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
     '/revoke': 'revoke'
   }
 
-  async function readRequest (request: IncomingMessage): Promise<Seen> {
+  async function readRequest (request: IncomingMessage): Promise<ReceivedRequest> {
     const { pathname, search } = new URL(request.url ?? '/', url)
     const isRoot = ROOT[pathname] !== undefined
     const own = new URL(isRoot ? `${url}${pathname}${search}` : `https:/${pathname}${search}`)
@@ -172,7 +172,7 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
     }
   }
 
-  const endpoints: Record<Role, (came: Seen, reply: ServerResponse) => void> = {
+  const endpoints: Record<Role, (came: ReceivedRequest, reply: ServerResponse) => void> = {
     discovery (_, reply) {
       sendJson(reply, 200, {
         issuer: settings.issuer,
@@ -271,7 +271,7 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
       const answer = answers.get(came.url.href) ?? answers.get(keyOf(came.url))
       if (answer === undefined) return sendJson(reply, 404, { message: 'Not Found' })
       if (!isAuthorized(came)) return sendJson(reply, 401, { message: 'Bad credentials' })
-      sendJson(reply, 200, typeof answer === 'function' ? (answer as (came: Seen) => unknown)(came) : answer)
+      sendJson(reply, 200, typeof answer === 'function' ? (answer as (came: ReceivedRequest) => unknown)(came) : answer)
     }
   }
 
@@ -288,7 +288,7 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
   }
 
   /** Why a client is not who it says, or null. */
-  function refuseClient ({ headers, form }: Seen): string | null {
+  function refuseClient ({ headers, form }: ReceivedRequest): string | null {
     const basic =
       headers.authorization?.startsWith('Basic ') === true
         ? Buffer.from(headers.authorization.slice(6), 'base64').toString().split(':').map(formDecode)
@@ -351,7 +351,7 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
     )
   }
 
-  function isAuthorized ({ headers }: Seen): boolean {
+  function isAuthorized ({ headers }: ReceivedRequest): boolean {
     const [scheme, token] = headers.authorization?.split(' ') ?? []
     return scheme !== undefined && /^(bearer|token)$/i.test(scheme) && tokens.access.has(token ?? '')
   }
@@ -361,7 +361,7 @@ export async function startOauthServer (play: Partial<Play> = {}): Promise<Oauth
 
   return {
     url,
-    play: settings,
+    behavior: settings,
     seen,
     signer,
     tokens,

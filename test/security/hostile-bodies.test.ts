@@ -26,7 +26,7 @@ const schemas = userSchemas({
 })
 const BODY_LIMIT = 16_384
 const MERLIN = 'merlin@camelot.bt'
-const stores: Record<string, { makeStore: () => DatabaseAdapter; errorStyle?: Round['errorStyle'] }> = {
+const stores: Record<string, { makeStore: () => DatabaseAdapter; errorStyle?: HostileBodyApp['errorStyle'] }> = {
   memory: { makeStore: memory },
   sqlite: { makeStore: () => sqlite(':memory:') },
   'memory, FastAPI style': { makeStore: memory, errorStyle: 'fastapi' }
@@ -45,7 +45,7 @@ interface Target {
   fields: Record<string, Field>
   key: string
 }
-interface Round extends TestApp {
+interface HostileBodyApp extends TestApp {
   store: WatchedAdapter
   errorStyle: 'fastify' | 'fastapi'
   targets: Target[]
@@ -53,7 +53,7 @@ interface Round extends TestApp {
 }
 
 /** An application with two users, and a request that would succeed for every route with a body. */
-async function start (t: Test, { makeStore, errorStyle = 'fastify' }: Variant = { makeStore: memory }): Promise<Round> {
+async function start (t: Test, { makeStore, errorStyle = 'fastify' }: Variant = { makeStore: memory }): Promise<HostileBodyApp> {
   const store = watchedAdapter(makeStore())
   const built = await buildApp(t, { adapter: store.adapter, schemas: schemas as never, compatibility: { errorStyle } })
   const { create, bearer, app, tokenOf, routes } = built
@@ -101,7 +101,7 @@ function hasBody ({ schema }: RouteOptions): boolean {
 /** Sends hostile requests and checks that each is refused clearly and that the store is as it was. */
 async function refuses (
   t: Test,
-  { app, store, errorStyle }: Round,
+  { app, store, errorStyle }: HostileBodyApp,
   name: string,
   requests: Iterable<{
     label: string
@@ -144,7 +144,7 @@ async function refuses (
 
 function problemOf (
   reply: LightMyRequestResponse,
-  errorStyle: Round['errorStyle'],
+  errorStyle: HostileBodyApp['errorStyle'],
   statuses?: readonly number[]
 ): string | null {
   const { statusCode } = reply
@@ -239,7 +239,7 @@ function wrongValues (name: string, field: Field): [string, unknown][] {
 }
 
 /** FastAPI reads some texts and numbers as booleans, and no JSON at all on login. */
-function isLax ({ errorStyle }: Round, name: string, label: string): boolean {
+function isLax ({ errorStyle }: HostileBodyApp, name: string, label: string): boolean {
   return (
     errorStyle === 'fastapi' &&
     name.startsWith('is_') &&

@@ -8,7 +8,7 @@ import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter
 
 const MERLIN = 'merlin@camelot.bt'
 
-interface Round extends TestApp {
+interface ListeningApp extends TestApp {
   store: WatchedAdapter
   user: User
   own: { authorization: string }
@@ -19,7 +19,7 @@ interface Round extends TestApp {
 }
 
 /** A listening application with a user, a superuser and their sessions. `server` are options of the host. */
-async function start (t: Test, server: FastifyServerOptions = {}, extend: Extend = addGuarded): Promise<Round> {
+async function start (t: Test, server: FastifyServerOptions = {}, extend: Extend = addGuarded): Promise<ListeningApp> {
   const store = watchedAdapter(memory())
   const built = await buildApp(t, { adapter: store.adapter }, extend, server)
   const user = await built.create()

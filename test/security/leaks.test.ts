@@ -23,27 +23,27 @@ const WRONG = 'canary-wrong-Qy72'
 const NEW_PASSWORD = 'canary-new-Wv63'
 const ADAPTER = 'canary-adapter-postgres://u:p@db/x'
 
-interface Round extends TestApp {
+interface RecordedApp extends TestApp {
   store: WatchedAdapter
   log: string[]
   replies: LightMyRequestResponse[]
   /** Payloads by event, as text that shows everything. */
-  heard: { name: string; text: string }[]
+  eventTexts: { name: string; text: string }[]
   users: string[]
 }
 
 /** An application that logs everything and whose every reply, event and log line is kept. */
-async function start (t: Test, options: Partial<UsersOptions> = {}): Promise<Round> {
+async function start (t: Test, options: Partial<UsersOptions> = {}): Promise<RecordedApp> {
   const log: string[] = []
   const replies: LightMyRequestResponse[] = []
-  const heard: Round['heard'] = []
+  const eventTexts: RecordedApp['eventTexts'] = []
   const users: string[] = []
   const store = watchedAdapter(memory())
   const hooks = Object.fromEntries(
     eventNames.map((name) => [
       name,
       async (payload: object) => {
-        heard.push({ name, text: show(payload) })
+        eventTexts.push({ name, text: show(payload) })
       }
     ])
   ) as UsersHooks
@@ -80,14 +80,14 @@ async function start (t: Test, options: Partial<UsersOptions> = {}): Promise<Rou
     return reply
   }
   built.app.inject = recorded as typeof inject
-  return { ...built, store, log, replies, heard, users }
+  return { ...built, store, log, replies, eventTexts, users }
 }
 
 const show = (value: unknown): string =>
   `${inspect(value, { depth: 10, showHidden: true, getters: true })} ${JSON.stringify(value)}`
 
 /** The whole life of a user, with all that goes wrong on the way. Gives the secrets that were issued. */
-async function live ({ app, send, login, tokenOf, store }: Round): Promise<Record<string, string>> {
+async function live ({ app, send, login, tokenOf, store }: RecordedApp): Promise<Record<string, string>> {
   const secrets: Record<string, string> = { PASSWORD, WRONG, NEW_PASSWORD, SECRET }
   const keepHash = async (name: string): Promise<void> => {
     const row = (await store.rows('user')).find(({ email }) => email === ARTHUR)
@@ -204,8 +204,8 @@ for (const errorStyle of ['fastify', 'fastapi'] as const) {
     async (t) => {
       const round = await start(t, { compatibility: { errorStyle } })
       const secrets = await live(round)
-      const { log, heard, replies, users } = round
-      const seen = [Object.keys(secrets).length > 20, log.length > 100, heard.length > 15, replies.length > 50]
+      const { log, eventTexts, replies, users } = round
+      const seen = [Object.keys(secrets).length > 20, log.length > 100, eventTexts.length > 15, replies.length > 50]
       t.same(seen, [true, true, true, true], 'much was seen')
       t.match(log.join(''), '"level":20', 'debug lines too')
       const lines = log.filter((line) => !line.includes('"msg":"seen"'))
@@ -226,11 +226,11 @@ for (const errorStyle of ['fastify', 'fastapi'] as const) {
         onAfterRequestVerify: /^verify$/,
         onIssueToken: /access|cookie/
       }
-      for (const { name, text } of heard) {
+      for (const { name, text } of eventTexts) {
         const left = found(text, secrets).filter((secret) => belongs[name]?.test(secret) !== true)
         t.same(left, [], name)
       }
-      t.notMatch(heard.map(({ text }) => text).join(), /hashed_password|session_stamp|\$argon2/)
+      t.notMatch(eventTexts.map(({ text }) => text).join(), /hashed_password|session_stamp|\$argon2/)
 
       for (const { statusCode, body, headers, raw } of replies) {
         const label = `${raw.req.method} ${raw.req.url} ${statusCode}`

@@ -20,9 +20,9 @@ import { createRedirects } from '../../lib/features/oauth/redirects.js'
 import users, { integerId, memory, sqlite, userSchemas, type User, type UsersOptions } from '../../lib/index.js'
 import { watchedAdapter } from '../fixtures/watched-adapter.js'
 import { openBrowser, ORIGIN, type Browser, type Page } from '../helpers/browser.js'
-import { backends, buildApp, fastPasswords, PASSWORD, refused, SECRET, type TestApp } from '../helpers/build-app.js'
+import { backends, buildApp, fastPasswords, PASSWORD, assertErrorReply, SECRET, type TestApp } from '../helpers/build-app.js'
 import { faults, type Fault } from '../helpers/oauth-faults.js'
-import { startOauthServer, type OauthServer, type Play, type Role } from '../helpers/oauth-server.js'
+import { startOauthServer, type OauthServer, type ServerBehavior, type Role } from '../helpers/oauth-server.js'
 
 const CLIENT = { clientId: 'client-id', clientSecret: 'client-secret' }
 const STATE_SECRET = createHash('sha256').update(SECRET).digest('base64url')
@@ -34,7 +34,7 @@ interface Setup extends TestApp {
   browser: Browser
 }
 
-async function startServer (t: Test, play: Partial<Play> = {}): Promise<OauthServer> {
+async function startServer (t: Test, play: Partial<ServerBehavior> = {}): Promise<OauthServer> {
   const server = await startOauthServer({ clientAuthentication: 'client_secret_basic', ...play })
   t.teardown(() => server.close())
   return server
@@ -44,7 +44,7 @@ async function startServer (t: Test, play: Partial<Play> = {}): Promise<OauthSer
 async function setUp (
   t: Test,
   options: Partial<OauthOptions> = {},
-  play: Partial<Play> = {},
+  play: Partial<ServerBehavior> = {},
   users: Partial<UsersOptions> = {},
   server: FastifyServerOptions = {}
 ): Promise<Setup> {
@@ -241,7 +241,7 @@ t.test('OAU-01: of a replay and twenty parallel callbacks, exactly one logs in',
   )
   t.equal(replies.filter(({ statusCode }) => statusCode === 200).length, 1)
   for (const reply of replies.filter(({ statusCode }) => statusCode !== 200)) {
-    refused(t, reply, 400, 'OAUTH_INVALID_STATE')
+    assertErrorReply(t, reply, 400, 'OAUTH_INVALID_STATE')
   }
   t.equal(idp.hits('token'), 1)
   t.equal(events.filter(({ name }) => name === 'onAfterRegister').length, 1)
@@ -521,7 +521,7 @@ t.test(
     t.equal((await browser.ask(url.href)).status, 200, 'the code and the transaction were not spent')
 
     for (const scope of ['admin', 'openid admin', 'openid%0aadmin', 'OPENID', 'openid&scopes=admin']) {
-      refused(
+      assertErrorReply(
         t,
         await app.inject({ url: `/auth/openid/authorize?scopes=${scope}` }),
         400,
@@ -567,7 +567,7 @@ t.test('OAU-04, OAU-05: id_tokens with one defect are refused', async (t) => {
   const setup = await setUp(t)
   const { browser, idp, events } = setup
   const now = Math.floor(Date.now() / 1000)
-  const forgeries: Record<string, Partial<Play>> = {
+  const forgeries: Record<string, Partial<ServerBehavior>> = {
     'no id_token': { idToken: false },
     'no JWT': { idToken: 'garbage' },
     'an empty one': { idToken: '' },
@@ -597,17 +597,17 @@ t.test('OAU-04, OAU-05: id_tokens with one defect are refused', async (t) => {
     }
   }
   const good = structuredClone({
-    idToken: idp.play.idToken,
+    idToken: idp.behavior.idToken,
     idTokenClaims: {},
     userinfoClaims: {},
-    claims: idp.play.claims
+    claims: idp.behavior.claims
   })
   for (const [name, play] of Object.entries(forgeries)) {
-    Object.assign(idp.play, structuredClone(good), play)
+    Object.assign(idp.behavior, structuredClone(good), play)
     failed(t, await login(browser), 502, 'OAUTH_PROVIDER_FAILED', name)
   }
   t.same(events, [], 'nobody was stored or logged in')
-  Object.assign(idp.play, good)
+  Object.assign(idp.behavior, good)
   t.equal((await login(browser)).status, 200, 'and a good one passes')
 })
 
@@ -631,7 +631,7 @@ t.test('EML-08: a provider account without an e-mail is refused, and no e-mail i
   await create({ email: 'lady@lake.bt' })
   const headers = await bearer('lady@lake.bt')
   const known = openBrowser(app)
-  idp.play.claims = { sub: 'known', email: 'known@camelot.bt', email_verified: true }
+  idp.behavior.claims = { sub: 'known', email: 'known@camelot.bt', email_verified: true }
   t.equal((await login(known)).status, 200)
   const rows = async (): Promise<unknown> => [await store.rows('user'), await store.rows('oauth_account')]
   const before = await rows()
@@ -646,7 +646,7 @@ t.test('EML-08: a provider account without an e-mail is refused, and no e-mail i
     { preferred_username: 'a@b.example', upn: 'a@b.example', name: 'a@b.example' }
   ]) {
     for (const sub of ['known', 'new']) {
-      idp.play.claims = { sub, email_verified: true, ...claims }
+      idp.behavior.claims = { sub, email_verified: true, ...claims }
       failed(t, await login(openBrowser(app)), 400, 'OAUTH_NOT_AVAILABLE_EMAIL', `${sub} ${JSON.stringify(claims)}`)
     }
   }
@@ -665,21 +665,21 @@ t.test('VER-10: an e-mail verified by one provider account counts for no other a
   const { id } = await create({ email, is_verified: true })
   const accounts = async (): Promise<string[]> =>
     (await oauthAccounts(app).list(id as never)).map(({ account_id: account }) => account)
-  idp.play.claims = { sub: 'x', email, email_verified: true }
+  idp.behavior.claims = { sub: 'x', email, email_verified: true }
   t.equal((await login(openBrowser(app))).status, 200, 'X proved the address')
   for (const proof of [{}, { email_verified: false }, { email_verified: 'x' }]) {
-    idp.play.claims = { sub: 'y', email, ...proof }
+    idp.behavior.claims = { sub: 'y', email, ...proof }
     failed(t, await login(openBrowser(app)), 400, 'OAUTH_USER_ALREADY_EXISTS', 'Y did not')
   }
   t.same(await accounts(), ['x'])
 
   const headers = await bearer(email)
-  idp.play.claims = { sub: 'y', email: 'mordred@camelot.bt', email_verified: true }
+  idp.behavior.claims = { sub: 'y', email: 'mordred@camelot.bt', email_verified: true }
   const codeOfY = (await comeBack(openBrowser(app))).searchParams.get('code') ?? ''
-  idp.play.claims = { sub: 'z', email: 'arthur@work.example', email_verified: true }
+  idp.behavior.claims = { sub: 'z', email: 'arthur@work.example', email_verified: true }
   const url = await comeBack(browser, '/auth/associate/openid/authorize', headers)
   url.searchParams.set('code', codeOfY)
-  idp.play.claims = { sub: 'y', email: 'mordred@camelot.bt', email_verified: true }
+  idp.behavior.claims = { sub: 'y', email: 'mordred@camelot.bt', email_verified: true }
   failed(
     t,
     await browser.ask(url.href, { headers }),
@@ -776,8 +776,8 @@ t.test(
   async (t) => {
     const { browser, idp, events } = await setUp(t)
     const hasty = await appOn(t, idp, { timeoutMs: 300 })
-    idp.play.claims = { sub: 'subject-1' }
-    idp.play.userinfoClaims = { email: 'a@camelot.bt' }
+    idp.behavior.claims = { sub: 'subject-1' }
+    idp.behavior.userinfoClaims = { email: 'a@camelot.bt' }
     const late = new Set<Fault>(['tarpit', 'drip', 'switches', 'cut', 'cutWithin', 'error429', 'error503'])
     for (const role of ['token', 'jwks', 'userinfo'] as const satisfies readonly Role[]) {
       for (const fault of Object.keys(faults) as Fault[]) {
@@ -821,9 +821,9 @@ t.test('OAU-08, DEP-01, DEP-02: failed, false or late discovery is refused and r
     )
   }
   idp.fail('discovery', null)
-  idp.play.issuer = 'https://evil.example'
+  idp.behavior.issuer = 'https://evil.example'
   failed(t, await browser.ask('/auth/openid/authorize'), 502, 'OAUTH_PROVIDER_FAILED', 'another issuer')
-  idp.play.issuer = idp.url
+  idp.behavior.issuer = idp.url
   t.equal((await login(browser)).status, 200)
 })
 
@@ -872,7 +872,7 @@ t.test('OAU-14: only https URLs with public IP addresses are called, except inse
     const { app } = await buildApp(t, { publicUrl: ORIGIN }, async (app) => {
       await app.register(oauth, { providers: [openidConnect({ issuer: host, ...CLIENT })], timeoutMs: 2000 })
     })
-    refused(
+    assertErrorReply(
       t,
       await app.inject({ url: '/auth/openid/authorize' }),
       502,
@@ -993,7 +993,7 @@ t.test('OAU-10: error texts of a provider or an attacker are not sent back uncha
     const reply = await app.inject({
       url: `${CALLBACK}?${new URLSearchParams({ error, error_description: error, error_uri: 'https://evil.example' }).toString()}`
     })
-    refused(t, reply, 400, 'OAUTH_REFUSED', 'Bad Request', JSON.stringify(error))
+    assertErrorReply(t, reply, 400, 'OAUTH_REFUSED', 'Bad Request', JSON.stringify(error))
     t.match(reply.headers, {
       'content-type': /^application\/json/,
       'x-content-type-options': 'nosniff',
@@ -1001,7 +1001,7 @@ t.test('OAU-10: error texts of a provider or an attacker are not sent back uncha
     })
     t.notOk(reply.headers.location)
   }
-  refused(
+  assertErrorReply(
     t,
     await app.inject({ url: `${CALLBACK}?error=access_denied&error_description=no` }),
     400,
@@ -1041,7 +1041,7 @@ t.test(
     }
     idp.fail('token', null)
     idp.fail('userinfo', 'error401')
-    idp.play.claims = { sub: 'x' }
+    idp.behavior.claims = { sub: 'x' }
     await browser.ask((await comeBack(browser, '/auth/openid/login')).href)
 
     const log = lines.join('')
@@ -1070,7 +1070,7 @@ t.test('CSRF-03: another site cannot start a login of a cookie backend', async (
     { origin: 'https://evil.example' },
     { origin: 'null' }
   ]) {
-    refused(
+    assertErrorReply(
       t,
       await app.inject({ url: '/auth/openid/authorize', headers }),
       403,
@@ -1167,7 +1167,7 @@ t.test('RDR-01, RDR-02, RDR-03, RDR-05: a browser is redirected to allowed targe
   const { app, idp } = await setUp(t, { backend: 'cookie', redirects: ['/app', 'https://shop.example.com/account/'] })
   for (const redirect of hostile) {
     const reply = await app.inject({ url: `/auth/openid/login?${new URLSearchParams({ redirect }).toString()}` })
-    refused(t, reply, 400, 'OAUTH_BAD_REDIRECT', 'OAUTH_BAD_REDIRECT', encodeURIComponent(redirect.slice(0, 60)))
+    assertErrorReply(t, reply, 400, 'OAUTH_BAD_REDIRECT', 'OAUTH_BAD_REDIRECT', encodeURIComponent(redirect.slice(0, 60)))
   }
   t.equal((await app.inject({ url: '/auth/openid/login?redirect=/app&redirect=/app' })).statusCode, 400)
   t.equal(idp.hits('discovery'), 0)
@@ -1310,7 +1310,7 @@ t.test('RDR-01: a target that is no longer allowed at the callback is refused', 
     url: url.pathname + url.search,
     headers: { cookie: `${COOKIE}=${browser.cookie(COOKIE)}` }
   })
-  refused(t, page, 400, 'OAUTH_BAD_REDIRECT')
+  assertErrorReply(t, page, 400, 'OAUTH_BAD_REDIRECT')
   t.equal(idp.hits('token'), 0)
 })
 
@@ -1408,7 +1408,7 @@ t.test('DEP-01: invalid HTTP is refused, and secrets are created for each exchan
     const built = await buildApp(t, { publicUrl: ORIGIN }, async (app) => {
       await app.register(oauth, { providers: [openidConnect({ issuer, ...CLIENT })], insecureOrigins: [issuer] })
     })
-    refused(
+    assertErrorReply(
       t,
       await built.app.inject({ url: '/auth/openid/authorize' }),
       502,
@@ -1452,13 +1452,13 @@ t.test('row 81, OAU-08: expiry, refresh and revocation work, and misuse by a pro
     return client.identify({ redirectUri, code: String(params.get('code')), iss: undefined, verifier, nonce: null })
   }
   const plain: Provider = { ...base, server }
-  idp.play.idToken = false
+  idp.behavior.idToken = false
   t.match(
     await identify(plain),
     { accountId: 'subject-1', email: null, tokens: { expiresAt: 4600, refreshToken: /^refresh-/ } },
     'a public client, without an id_token'
   )
-  Object.assign(idp.play, {
+  Object.assign(idp.behavior, {
     expiresIn: null,
     refreshTokens: false,
     tokenAnswer: { refresh_token: null, token_type: undefined }
@@ -1468,9 +1468,9 @@ t.test('row 81, OAU-08: expiry, refresh and revocation work, and misuse by a pro
     { expiresAt: null, refreshToken: null },
     'an answer that says as little as may be'
   )
-  idp.play.tokenAnswer = { expires_at: 77_777 }
+  idp.behavior.tokenAnswer = { expires_at: 77_777 }
   t.equal((await identify(plain)).tokens.expiresAt, 77_777)
-  Object.assign(idp.play, { tokenAnswer: {}, idToken: 'garbage' })
+  Object.assign(idp.behavior, { tokenAnswer: {}, idToken: 'garbage' })
   t.equal(
     (await identify(plain)).accountId,
     'subject-1',
@@ -1496,11 +1496,11 @@ t.test('row 81, OAU-08: expiry, refresh and revocation work, and misuse by a pro
   t.same(reasons.slice(0, 3), ['unknown', 'a URL is malformed', 'a URL contains a user name'])
   t.notMatch(reasons.join(), 'secret')
 
-  Object.assign(idp.play, { idToken: false, refreshTokens: true })
+  Object.assign(idp.behavior, { idToken: false, refreshTokens: true })
   idp.tokens.refresh.add('old')
   t.match(await clientOf(plain).refresh('old'), { refreshToken: /^refresh-/ })
   idp.tokens.refresh.add('kept')
-  idp.play.tokenAnswer = { refresh_token: undefined }
+  idp.behavior.tokenAnswer = { refresh_token: undefined }
   t.equal((await clientOf(plain).refresh('kept')).refreshToken, 'kept', 'a provider that does not change it')
 
   idp.tokens.access.add('a')

@@ -11,12 +11,16 @@ const N = 12
 const stores: Record<string, () => DatabaseAdapter> = { memory, sqlite: () => sqlite(':memory:') }
 const numbers = Array.from({ length: N }, (_, i) => i)
 
-interface Round extends TestApp {
+interface SlowReadApp extends TestApp {
   store: WatchedAdapter
 }
 
 /** An application whose every read is late, so that what is decided by reading shows. */
-async function start (t: Test, makeStore: () => DatabaseAdapter, options: Partial<UsersOptions> = {}): Promise<Round> {
+async function start (
+  t: Test,
+  makeStore: () => DatabaseAdapter,
+  options: Partial<UsersOptions> = {}
+): Promise<SlowReadApp> {
   const store = watchedAdapter(makeStore())
   return { ...(await buildApp(t, { adapter: withSlowReads(store.adapter, 8), ...options })), store }
 }
@@ -293,7 +297,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
   t.test(
     `RACE-04, LOG-04, SES-06: logins beside a deactivation, a reset or a deletion leave no live session of the old state (${name})`,
     async (t) => {
-      const ways: Record<string, (round: Round, id: string) => Promise<unknown>> = {
+      const ways: Record<string, (round: SlowReadApp, id: string) => Promise<unknown>> = {
         deactivate: ({ app }, id) => app.users.update(id as never, { is_active: false }),
         'change the password': ({ app }, id) => app.users.update(id as never, { password: 'excalibur-2' }),
         delete: ({ app }, id) => app.users.delete(id as never)

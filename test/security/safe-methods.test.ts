@@ -4,7 +4,7 @@ import { oauth, oauthAccounts, openidConnect, type OauthOptions } from '../../li
 import { memory, type UsersOptions } from '../../lib/index.js'
 import { watchedAdapter } from '../fixtures/watched-adapter.js'
 import { openBrowser, ORIGIN, type Page } from '../helpers/browser.js'
-import { ARTHUR, buildApp, PASSWORD, refused, type TestApp } from '../helpers/build-app.js'
+import { ARTHUR, buildApp, PASSWORD, assertErrorReply, type TestApp } from '../helpers/build-app.js'
 import { startOauthServer } from '../helpers/oauth-server.js'
 
 const LINK = '/auth/associate/openid'
@@ -57,11 +57,11 @@ t.test('CSRF-07: a GET with a cookie starts linking for pages of the same origin
       const name = `${route} ${JSON.stringify(headers)}`
       const reply = await send('GET', `${LINK}/${route}`, undefined, { ...session, ...headers })
       if (allowed) t.equal(reply.statusCode, status, name)
-      else refused(t, reply, 403, 'CROSS_SITE_REQUEST', 'Forbidden', name)
+      else assertErrorReply(t, reply, 403, 'CROSS_SITE_REQUEST', 'Forbidden', name)
       t.equal(reply.headers['set-cookie'] !== undefined, allowed, `${name}: a refusal sets no cookie`)
     }
   }
-  refused(t, await send('GET', `${LINK}/login`, undefined, SAME_ORIGIN), 401, 'UNAUTHENTICATED', 'Unauthorized')
+  assertErrorReply(t, await send('GET', `${LINK}/login`, undefined, SAME_ORIGIN), 401, 'UNAUTHENTICATED', 'Unauthorized')
 })
 
 t.test(
@@ -94,7 +94,7 @@ t.test(
         )
       }
       for (const headers of foreign) {
-        refused(
+        assertErrorReply(
           t,
           await send('POST', `${LINK}/${route}`, undefined, { ...session, ...headers }),
           403,
@@ -113,7 +113,7 @@ t.test(
         route === 'login' ? 302 : 200,
         'an API client'
       )
-      refused(t, await send('POST', `${LINK}/${route}`), 401, 'UNAUTHENTICATED', 'Unauthorized')
+      assertErrorReply(t, await send('POST', `${LINK}/${route}`), 401, 'UNAUTHENTICATED', 'Unauthorized')
     }
     t.equal(
       (

@@ -23,12 +23,12 @@ const NEW_PASSWORD = 'excalibur-2'
 const COOKIE = '__Host-users-cookie'
 type Claims = Record<string, string>
 
-interface Round extends TestApp {
+interface TokenApp extends TestApp {
   store: WatchedAdapter
   secrets: Record<string, string>
 }
 
-async function start (t: Test, options: Partial<UsersOptions> = {}): Promise<Round> {
+async function start (t: Test, options: Partial<UsersOptions> = {}): Promise<TokenApp> {
   const store = watchedAdapter(memory())
   const built = await buildApp(t, { adapter: store.adapter, sensitiveChanges: 'confirm', ...options }, (app) => {
     app.get('/guarded', { preHandler: authenticate }, async () => 'in')
@@ -51,7 +51,7 @@ async function start (t: Test, options: Partial<UsersOptions> = {}): Promise<Rou
 }
 
 /** Things that an attacker may have seen and that are no token of anything. */
-async function worthless ({ store, secrets }: Round): Promise<Record<string, string>> {
+async function worthless ({ store, secrets }: TokenApp): Promise<Record<string, string>> {
   const [user] = await store.rows('user')
   const [token] = await store.rows('accesstoken')
   const claims = claimsOf(secrets['reset'])
