@@ -2,7 +2,8 @@
 //
 //   node test/run.mjs                  all tests
 //   node test/run.mjs login oauth      the test files whose path contains one of these words
-//   node test/run.mjs --fast           without tests that need a server, a browser, a compiler or a child process
+//   node test/run.mjs --fast           without tests that need a server, a browser, a compiler, a child process or
+//                                      production hashes
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
@@ -23,6 +24,8 @@ const SLOW_PACKAGES = new Set([
   'redis',
   'typescript'
 ])
+/** Tests that need seconds because they hash passwords with production parameters. `--fast` does not run them. */
+const EXPENSIVE_FILES = ['compatibility/hashes.test.js', 'production-hashes.test.js']
 const [fast, words] = process.argv[2] === '--fast' ? [true, process.argv.slice(3)] : [false, process.argv.slice(2)]
 
 /** Returns true if a module or a helper that it imports uses one of the slow packages. */
@@ -43,8 +46,8 @@ function selectFiles () {
   const folder = join(root, 'dist/test')
   return readdirSync(folder, { recursive: true })
     .filter((name) => name.endsWith('.test.js') && (words.length === 0 || words.some((word) => name.includes(word))))
+    .filter((name) => !fast || words.length > 0 || !(EXPENSIVE_FILES.includes(name) || isSlow(join(folder, name))))
     .map((name) => join(folder, name))
-    .filter((file) => !fast || words.length > 0 || !isSlow(file))
     .map((file) => relative(root, file))
     .sort()
 }

@@ -24,6 +24,7 @@ import users, {
   type UsersOptions
 } from '../../lib/index.js'
 import { captureEvents } from '../../lib/testing/index.js'
+import { watchedAdapter } from '../fixtures/watched-adapter.js'
 import { fastPasswords, storedModel } from '../helpers/build-app.js'
 import {
   CENTURY,
@@ -101,11 +102,26 @@ function backends (cookie: CookieTransportOptions = {}): UsersOptions['backends'
   ]
 }
 
-/** An application in compatibility mode with the four actors. */
-async function build (t: Test, variant: Variant): Promise<{ app: FastifyInstance; world: World }> {
+interface BuiltVariant {
+  app: FastifyInstance
+  /** Restores the rows of the four actors and returns the helpers of a test. */
+  reset(): Promise<World>
+}
+
+const builtVariants = new Map<Variant, Promise<BuiltVariant>>()
+
+/** Returns the application of a variant. All rows of the table with this variant use it. */
+async function findOrBuild (variant: Variant): Promise<BuiltVariant> {
+  const built = builtVariants.get(variant) ?? build(variant)
+  builtVariants.set(variant, built)
+  return await built
+}
+
+/** Creates an application in compatibility mode with the four actors. */
+async function build (variant: Variant): Promise<BuiltVariant> {
   const app = Fastify()
   t.teardown(() => app.close())
-  const adapter = variant === 'fixture' ? sqlite(copyFixture(t)) : memory()
+  const { adapter, snapshot } = watchedAdapter(variant === 'fixture' ? sqlite(copyFixture(t)) : memory())
   await app.register(users, {
     adapter,
     secret: SECRETS.auth,
@@ -115,7 +131,7 @@ async function build (t: Test, variant: Variant): Promise<{ app: FastifyInstance
     backends: backends(),
     ...variants[variant]()
   })
-  const { events, tokenOf } = captureEvents(app)
+  const { events, tokenOf, clear } = captureEvents(app)
   app.get('/guarded', { preHandler: authenticate }, async (request) => currentUser(request))
   app.get('/superusers', { preHandler: authenticate({ superuser: true }) }, async (request) => currentUser(request))
   await app.ready()
@@ -133,7 +149,7 @@ async function build (t: Test, variant: Variant): Promise<{ app: FastifyInstance
     ids[who] = String(known.id)
   }
   const idOf = (who: Actor): UserId => String(ids[who]) as UserId
-  const world: World = {
+  const createWorld = (): World => ({
     ids: ids as Record<Actor, string>,
     kept: {},
     get now () {
@@ -156,8 +172,18 @@ async function build (t: Test, variant: Variant): Promise<{ app: FastifyInstance
     },
     settled: () => app.users.settled(),
     eventsNamed: (event) => events.filter(({ name }) => name === event)
+  })
+  await app.users.settled()
+  const restoreRows = await snapshot()
+  return {
+    app,
+    async reset () {
+      await app.users.settled()
+      await restoreRows()
+      clear()
+      return createWorld()
+    }
   }
-  return { app, world }
 }
 
 function copyFixture (t: Test): string {
@@ -233,7 +259,8 @@ function cookieMeaning (text: string): object | null {
 }
 
 async function runRow (t: Test, { variant = 'plain', steps }: WireRow): Promise<void> {
-  const { app, world } = await build(t, variant)
+  const { app, reset } = await findOrBuild(variant)
+  const world = await reset()
   for (const [i, step] of steps.entries()) {
     await step.before?.(world)
     const replies = await Promise.all(Array.from({ length: step.times ?? 1 }, () => send(app, world, step)))
