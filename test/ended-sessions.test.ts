@@ -1,10 +1,13 @@
 import t, { type Test } from 'tap'
 import {
+  authenticate,
   bearerTransport,
   cookieTransport,
   databaseStrategy,
   jwtStrategy,
   memory,
+  type Session,
+  type User,
   type UsersOptions
 } from '../lib/index.js'
 import { watchedAdapter, type WatchedAdapter } from './fixtures/watched-adapter.js'
@@ -123,6 +126,34 @@ for (const backend of ['jwt', 'stored']) {
     })
   }
 }
+
+t.test('RACE-04: a change of the own profile reads a signed session twice: before the body and after it', async (t) => {
+  const setup = await createSetup(t, 'jwt', {})
+  const reads: string[] = []
+  setup.store.watch(({ method, model, proceed }) => {
+    reads.push(`${method} ${model.name}`)
+    return proceed()
+  })
+  const reply = await setup.send('PATCH', '/users/me', { password: 'excalibur-2' }, setup.headers)
+  setup.store.watch()
+  t.equal(reply.statusCode, 200)
+  t.strictSame(reads.slice(0, reads.indexOf('update user')), ['findOne user', 'findOne user'])
+})
+
+t.test('RACE-04: an authentication that the application sets is read before the write', async (t) => {
+  const store = watchedAdapter(memory())
+  const { create, bearer, send } = await buildApp(t, { adapter: store.adapter }, (app) => {
+    app.patch('/copied', { preHandler: authenticate }, async (request, reply) => {
+      const { user, token = '', backend = '', session } = request.authentication ?? {}
+      request.authentication = { user: user as User, token, backend, session: session as Session }
+      await app.users.endSessions(request.authentication.user)
+      return await app.users.update(request.authentication.user, { is_verified: true }, { request, reply, by: 'self' })
+    })
+  })
+  await create({ email: ARTHUR })
+  const reply = await send('PATCH', '/copied', {}, await bearer(ARTHUR))
+  t.equal(reply.statusCode, 401)
+})
 
 t.test('LOG-07: a request is refused if its session logs out before the write', async (t) => {
   for (const [what, { send, options = {} }] of Object.entries(requests)) {

@@ -3,11 +3,10 @@ import type { FastifyRequest } from 'fastify'
 import type { Authentication } from '../contracts/authentication.js'
 import type { Backend } from '../contracts/backend.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
-import type { Session } from '../contracts/session.js'
 import type { TokenSubject } from '../contracts/strategy.js'
 import type { Transport } from '../contracts/transport.js'
 import type { User } from '../contracts/user.js'
-import { sessionOfToken } from '../sessions/index.js'
+import { GuardedAuthentication } from '../sessions/index.js'
 import type { UserRows } from '../users/index.js'
 
 declare module 'fastify' {
@@ -62,9 +61,9 @@ export function createAuthenticator (backends: ReadonlyMap<string, Backend>, row
   /** Refuses a token if the security stamp of the user has changed since the token was issued. */
   function acceptSubject (subject: TokenSubject | null, token: string, { name }: Backend): Authentication | null {
     if (subject === null) return null
-    const { row, stamp, session } = subject
+    const { row, stamp } = subject
     if (stamp !== undefined && stamp !== null && !rows.hasStamp(row, stamp)) return null
-    return new HiddenTokenAuthentication(rows.toUser(row), name, token, session)
+    return new GuardedAuthentication(rows.toUser(row), name, token, subject)
   }
 
   return {
@@ -97,29 +96,4 @@ export function presentedTokens (transport: Transport, request: FastifyRequest):
 /** Returns true for any thenable, not only for native promises. */
 export function isPromise<T> (value: MaybePromise<T>): value is Promise<T> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
-}
-
-/** An authentication that does not reveal its token when it is printed or serialized. */
-class HiddenTokenAuthentication implements Authentication {
-  readonly #token: string
-  readonly #read: (() => Session) | undefined
-  #session: Session | undefined
-
-  constructor (
-    readonly user: User,
-    readonly backend: string,
-    token: string,
-    read: (() => Session) | undefined
-  ) {
-    this.#token = token
-    this.#read = read
-  }
-
-  get token (): string {
-    return this.#token
-  }
-
-  get session (): Session {
-    return (this.#session ??= this.#read?.() ?? sessionOfToken(this.#token))
-  }
 }

@@ -3,13 +3,31 @@ import type { Backend } from '../contracts/backend.js'
 import type { TokenSubject } from '../contracts/strategy.js'
 import type { UserRow } from '../contracts/user.js'
 import { FST_USERS_UNAUTHENTICATED } from '../errors.js'
+import { GuardedAuthentication } from './guarded-authentication.js'
 import { sessionOfToken, type PresentedSession } from './issue.js'
 import type { SessionRules } from './session-rules.js'
 
+/** Returns the user of the session as the guard read it last, or reads it. Throws `FST_USERS_UNAUTHENTICATED`. */
+export async function actingUser (rules: SessionRules, request: FastifyRequest): Promise<UserRow> {
+  return GuardedAuthentication.subjectOf(request.authentication)?.row ?? (await readActingUser(rules, request))
+}
+
 /**
- * Reads the session of the request again and returns its user. Every write on behalf of a session calls it immediately
- * before, because the session may have ended since the guard checked it. Throws
- * `FST_USERS_UNAUTHENTICATED` if it has.
+ * Returns the row that the guard read last, if every end of the session changes the security stamp of the user: then a
+ * write with the stamp as its condition needs no further read. Returns null for a stored session, which can end alone,
+ * and for a token without a stamp.
+ */
+export function rowOfStamp ({ backends }: SessionRules, request: FastifyRequest): UserRow | null {
+  const { authentication } = request
+  const subject = GuardedAuthentication.subjectOf(authentication)
+  const backend = backends.get(authentication?.backend ?? '')
+  if (typeof subject?.stamp !== 'string' || backend === undefined) return null
+  return backend.strategy.destroyToken === undefined ? subject.row : null
+}
+
+/**
+ * Reads the session of the request again and returns its user. A write on behalf of a session calls it immediately
+ * before, because the session may have ended since the guard checked it. Throws `FST_USERS_UNAUTHENTICATED` if it has.
  */
 export async function readActingUser (rules: SessionRules, request: FastifyRequest): Promise<UserRow> {
   const { authentication } = request

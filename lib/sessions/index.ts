@@ -1,5 +1,6 @@
 export * from './acting-user.js'
 export * from './end.js'
+export * from './guarded-authentication.js'
 export * from './issue.js'
 export * from './login.js'
 export * from './login-failure.js'

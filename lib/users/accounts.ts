@@ -4,7 +4,7 @@ import type { EventContext } from '../contracts/events.js'
 import type { User, UserChanges, UserId, UserRow } from '../contracts/user.js'
 import type { WriteContext, Writer } from '../contracts/users-api.js'
 import { FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS, FST_USERS_UPDATE_USER_INVALID_PASSWORD } from '../errors.js'
-import { contextOf, currentRow, readActingUser, renewSession } from '../sessions/index.js'
+import { actingUser, contextOf, currentRow, renewSession } from '../sessions/index.js'
 import { applyPolicy, checkCurrentPassword, readPassword } from './credentials.js'
 import { isSameEmail, parseEmail } from './email.js'
 import { writableFields, writableFlags } from './fields.js'
@@ -38,7 +38,7 @@ export async function updateOwnUser (
   reply: FastifyReply
 ): Promise<User> {
   rules.check(given)
-  const row = await readActingUser(rules, request)
+  const row = await actingUser(rules, request)
   return rules.rows.toUser(await changeRow(rules, row, given, { request, reply, by: 'self' }))
 }
 

@@ -9,7 +9,7 @@ import {
   FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS,
   isUsersError
 } from '../errors.js'
-import { deleteStoredTokens, readActingUser } from '../sessions/index.js'
+import { deleteStoredTokens, readActingUser, rowOfStamp } from '../sessions/index.js'
 import { generateStamp } from '../tokens/index.js'
 import { isSameEmail } from './email.js'
 import { removeLateAccounts } from './email-proof.js'
@@ -72,8 +72,9 @@ function verifies (row: UserRow, { is_verified: isVerified, email }: Changes): b
 }
 
 /**
- * Writes the changes of a session or of code. The session is read again right before, and its security stamp is a
- * condition of the write, so a session that has ended changes nothing. Returns the row before the change.
+ * Writes the changes of a session or of code. A session that has ended changes nothing: its security stamp is a
+ * condition of the write, and a session that can end without a new stamp is read again right before. Returns the row
+ * before the change.
  */
 async function writeFor (rules: Rules, row: UserRow, all: Changes, author: Author): Promise<UserRow> {
   if (author.isOwn && author.session !== null) return await writeOwn(rules, all, author.by, author.session)
@@ -86,14 +87,17 @@ async function writeFor (rules: Rules, row: UserRow, all: Changes, author: Autho
 }
 
 /**
- * The upgrade of a hash, for example, may change the row between the two steps. Then the session is read again.
+ * The row may have changed since it was read, for example by the upgrade of its hash. Then the session is read again.
  */
 async function writeOwn (rules: Rules, all: Changes, by: Writer, request: FastifyRequest): Promise<UserRow> {
   const rights = by === 'superuser' ? { is_active: true, is_superuser: true } : { is_active: true }
+  const isEmpty = Object.keys(all).length === 0 // without a write, nothing checks the stamp
+  let known = isEmpty ? null : rowOfStamp(rules, request)
   for (let left = WRITE_ATTEMPTS; left > 0; left--) {
-    const acting = await readActingUser(rules, request)
+    const acting = known ?? (await readActingUser(rules, request))
+    known = null
     checkRights(acting, by)
-    if (Object.keys(all).length === 0 || (await updateRow(rules, { ...sameSessions(acting), ...rights }, all)) === 1) {
+    if (isEmpty || (await updateRow(rules, { ...sameSessions(acting), ...rights }, all)) === 1) {
       return acting
     }
   }
