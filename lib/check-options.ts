@@ -42,7 +42,7 @@ const FEATURE_KEYS: Record<keyof Feature, true> = {
   setup: true
 }
 
-const PART_KEYS: Record<keyof FeatureParts, true> = { routes: true, hooks: true, api: true }
+const PART_KEYS: Record<keyof FeatureParts, true> = { routes: true, hooks: true, sessions: true, api: true }
 
 const ADAPTER_METHODS = ['define', 'open', 'create', 'findOne', 'findMany', 'update', 'delete']
 

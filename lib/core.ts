@@ -74,7 +74,8 @@ export async function createCore (
     fingerprintKeys: secretsFor('fingerprint'),
     removals: [],
     additions: new Map(),
-    features: featureApis
+    features: featureApis,
+    observers: []
   }
   return {
     settings,

@@ -67,11 +67,12 @@ export async function mountFeature (app: FastifyInstance, core: Core, feature: F
     prepareRouteScope(scope, app, core)
     const parts = await feature.setup(createFeatureKit({ ...core, log: app.log }, name, scope))
     checkFeatureParts(name, parts)
-    const { routes, hooks = {}, api } = parts
+    const { routes, hooks = {}, sessions, api } = parts
     // hooks.add throws for an unknown name
     for (const [event, hook] of Object.entries(hooks)) {
       core.rules.hooks.add(event as EventName, hook as UsersHook<EventName>)
     }
+    if (sessions !== undefined) core.rules.observers.push(sessions)
     core.featureApis.set(name, api)
     if (routes !== undefined) await scope.register(routes)
   }

@@ -312,6 +312,17 @@ function undocumentedExports (entry: string, sources: Source[]): string[] {
   })
 }
 
+const endings = new Set(['destroyToken', 'destroyAllTokens', 'destroySession'])
+
+/** Tokens are revoked in one folder, where their end is reported to the observers of sessions. */
+const revokesInOnePlace: Check = (source) => {
+  if (/^lib\/(sessions|strategies)\//.test(source.path)) return []
+  return [...descendants(source.tree)]
+    .filter((node) => ts.isCallExpression(node) && ts.isPropertyAccessExpression(node.expression))
+    .filter((node) => endings.has(((node as ts.CallExpression).expression as ts.PropertyAccessExpression).name.text))
+    .map((node) => `${at(source, node)} revokes a token; use a function of lib/sessions`)
+}
+
 const machinePath = /(?:^|[^\w.])\/(?:work|farm|root|Users|home)\//
 const registryHost = /registry\.npmjs|registry\.yarnpkg|npmmirror\.|deb\.debian|archive\.ubuntu/
 
@@ -403,6 +414,14 @@ t.test('nothing is left undone, and no check is switched off by a comment', asyn
     '// @ts-ign' + 'ore'
   ]) {
     t.equal(runOn(hidesNothing, 'lib/a.ts', text), 1, text)
+  }
+})
+
+t.test('SES-07: tokens are revoked in lib/sessions only, which reports the end of their sessions', async (t) => {
+  t.strictSame(sources.flatMap(revokesInOnePlace), [])
+  for (const text of ['strategy.destroyToken(token, user)', 'await backend.strategy.destroyAllTokens?.(user)']) {
+    t.equal(runOn(revokesInOnePlace, 'lib/routes/a.ts', text), 1, text)
+    t.equal(runOn(revokesInOnePlace, 'lib/sessions/a.ts', text), 0, text)
   }
 })
 

@@ -4,9 +4,8 @@ import type { Authentication } from '../contracts/authentication.js'
 import type { Backend } from '../contracts/backend.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
 import type { TokenSubject } from '../contracts/strategy.js'
-import type { Transport } from '../contracts/transport.js'
 import type { User } from '../contracts/user.js'
-import { GuardedAuthentication } from '../sessions/index.js'
+import { GuardedAuthentication, presentedTokens } from '../sessions/index.js'
 import type { UserRows } from '../users/index.js'
 
 declare module 'fastify' {
@@ -84,13 +83,6 @@ export function createAuthenticator (backends: ReadonlyMap<string, Backend>, row
       return found
     }
   }
-}
-
-/** Returns all tokens that a request presents to a transport. */
-export function presentedTokens (transport: Transport, request: FastifyRequest): readonly string[] {
-  if (transport.extractTokens !== undefined) return transport.extractTokens(request)
-  const token = transport.extractToken(request)
-  return token === null ? [] : [token]
 }
 
 /** Returns true for any thenable, not only for native promises. */

@@ -5,6 +5,7 @@ import type { PurposeKey } from './definition.js'
 import type { ErrorDefinitions } from './errors.js'
 import type { EventContext, EventName, PendingLogin, UsersEvents, UsersHooks } from './events.js'
 import type { Model, ModelBase } from './models.js'
+import type { SessionObserver, SessionService } from './session-service.js'
 import type { Clock, Settings } from './settings.js'
 import type { UserReader } from './strategy.js'
 import type { User, UserRow } from './user.js'
@@ -33,6 +34,8 @@ export interface Feature<Api = unknown> {
 export interface FeatureParts<Api = unknown> {
   /** Registers routes in the scope of the feature. The scope has the plugin's parsers, validation and error replies. */
   readonly routes?: FastifyPluginAsync
+  /** Functions that are called when sessions begin and end. */
+  readonly sessions?: SessionObserver
   /** One listener per event. They run after those of the option `hooks`. */
   readonly hooks?: UsersHooks
   /** Functions for application code: the result of `app.users.feature(name)`. */
@@ -62,6 +65,8 @@ export interface FeatureKit {
     /** Returns the user without the hash and the stamp. */
     toUser(row: UserRow): User
   }
+  /** Creates, lists and revokes sessions. */
+  readonly sessions: SessionService
   /** `app.users`. */
   readonly users: UsersApi
   /** Returns keys for one purpose, derived from the plugin's secrets (HKDF, RFC 5869). The first signs; all verify. */

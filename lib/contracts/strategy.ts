@@ -38,6 +38,12 @@ export interface TokenSubject {
   session?: () => Session
 }
 
+/** A stored session and, if it has one, the security stamp of the user when it was created. */
+export interface StoredSession {
+  session: Session
+  stamp?: string | null
+}
+
 /** Argument of `Strategy.writeToken`. */
 export interface WriteTokenContext {
   request: FastifyRequest | null
@@ -60,8 +66,17 @@ export interface Strategy {
   writeToken(row: UserRow, context: WriteTokenContext): MaybePromise<IssuedToken>
   /** Revokes one token. Absent if the strategy stores no tokens. */
   destroyToken?(token: string, user: User): Promise<void>
-  /** Revokes all tokens of the user. Absent if the strategy stores no tokens. */
-  destroyAllTokens?(user: User): Promise<void>
+  /**
+   * Revokes all tokens of the user, or those of all sessions but `except`. Absent if the strategy stores no tokens.
+   */
+  destroyAllTokens?(user: User, options?: { except?: string }): Promise<void>
+  /**
+   * Revokes the tokens of one session and returns true if there were any. Absent if the strategy cannot find the
+   * sessions of a user.
+   */
+  destroySession?(user: User, id: string): Promise<boolean>
+  /** Returns the newest 1000 sessions of a user that have not expired, the oldest first. */
+  listSessions?(user: User): Promise<StoredSession[]>
   /** Deletes expired tokens in batches of limited size and returns their number. */
   purge?(): Promise<number>
 }

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { DatabaseAdapter } from '../contracts/database-adapter.js'
 import type { FeatureKit } from '../contracts/feature.js'
 import type { UsersApi } from '../contracts/users-api.js'
+import { createSessionService } from '../sessions/index.js'
 import type { Rules } from '../users/index.js'
 
 /** Objects of one registration that its features may use. */
@@ -30,6 +31,7 @@ export function createFeatureKit (
     clock: settings.clock,
     store,
     rows,
+    sessions: createSessionService(rules),
     users: service,
     keysFor,
     background: background.run,

@@ -10,7 +10,6 @@ import type { UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
 import { addFormParsers, ignoreJsonBodies } from './parsers.js'
 import { BODY_ERRORS, errorReplies, UNREAD_BODY_ERRORS } from './replies.js'
-import { endPresentedSessions, startSession } from './start-session.js'
 
 interface BackendRoutesOptions {
   users: UsersService
@@ -61,7 +60,7 @@ function addLoginRoute (scope: FastifyInstance, { users, settings, backend }: Ba
       const context = { request, reply, backend: name }
       const row = await users.checkCredentials(request.body, context)
       if (row === null) throw FST_USERS_LOGIN_BAD_CREDENTIALS()
-      return transport.sendLogin(reply, await startSession(users, backend, row, { request, reply }))
+      return transport.sendLogin(reply, await users.startSession(backend, row, { request, reply }))
     }
   )
 }
@@ -102,7 +101,7 @@ function addLogoutRoute (scope: FastifyInstance, { users, settings, backend }: B
       const sessionBackend = users.backends.get(sessionBackendName)
       await users.logout(request, reply)
       // duplicates of the cookie are revoked too: otherwise the browser would stay logged in with one of them
-      if (sessionBackend === backend) await endPresentedSessions(backend, request, token)
+      if (sessionBackend === backend) await users.endPresentedSessions(backend, request, token)
       const replyTransport = transport.sendLogout === undefined ? sessionBackend?.transport : transport
       return replyTransport?.sendLogout?.(reply) ?? reply.code(204).send()
     }

@@ -4,8 +4,8 @@ import type { TokenSubject } from '../contracts/strategy.js'
 import type { UserRow } from '../contracts/user.js'
 import { FST_USERS_UNAUTHENTICATED } from '../errors.js'
 import { GuardedAuthentication } from './guarded-authentication.js'
-import { sessionOfToken, type PresentedSession } from './issue.js'
-import type { SessionRules } from './session-rules.js'
+import type { PresentedSession } from './issue.js'
+import { sessionOfToken, type SessionRules } from './session-rules.js'
 
 /** Returns the user of the session as the guard read it last, or reads it. Throws `FST_USERS_UNAUTHENTICATED`. */
 export async function actingUser (rules: SessionRules, request: FastifyRequest): Promise<UserRow> {

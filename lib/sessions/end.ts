@@ -1,17 +1,32 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Backend } from '../contracts/backend.js'
+import type { IssuedToken } from '../contracts/strategy.js'
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import { FST_USERS_SESSIONS_NOT_REVOCABLE, FST_USERS_UNAUTHENTICATED } from '../errors.js'
 import { generateStamp } from '../tokens/index.js'
-import { backendNamed, currentRow, type SessionRules } from './session-rules.js'
+import { reportEnded } from './observers.js'
+import { backendNamed, currentRow, sessionOfToken, type SessionRules } from './session-rules.js'
+
+/** Revokes the session of a token, as far as the strategy supports it, and reports its end to the observers. */
+export async function endSession (
+  rules: SessionRules,
+  { strategy }: Backend,
+  user: User,
+  { token, session = sessionOfToken(token) }: Pick<IssuedToken, 'token' | 'session'>
+): Promise<void> {
+  await strategy.destroyToken?.(token, user)
+  await reportEnded(rules, user, { id: session.id })
+}
 
 /** Revokes the session that authenticated the request. */
 export async function logout (rules: SessionRules, request: FastifyRequest, reply: FastifyReply | null): Promise<void> {
   const { authentication } = request
   if (authentication === null) throw FST_USERS_UNAUTHENTICATED()
-  const { user, token, backend } = authentication
+  const { user, token, session, backend } = authentication
   await backendNamed(rules, backend).strategy.destroyToken?.(token, user)
   request.authentication = null
   request.user = null
+  await reportEnded(rules, user, { id: session.id })
   await rules.hooks.run('onAfterLogout', { user, backend }, { request, reply })
 }
 
@@ -34,8 +49,12 @@ export async function revokeSessions (rules: SessionRules, row: UserRow): Promis
   return row.session_stamp === undefined ? row : { ...row, session_stamp: stamp }
 }
 
-/** Deletes the user's stored tokens of every backend. Where the table has a stamp, they are revoked already. */
-export async function deleteStoredTokens ({ backends, rows }: SessionRules, row: UserRow): Promise<void> {
-  const user = rows.toUser(row)
-  for (const { strategy } of backends.values()) await strategy.destroyAllTokens?.(user)
+/**
+ * Deletes the user's stored tokens of every backend, and reports the end of all sessions to the observers. Where the
+ * table has a stamp, the sessions are revoked already.
+ */
+export async function deleteStoredTokens (rules: SessionRules, row: UserRow): Promise<void> {
+  const user = rules.rows.toUser(row)
+  for (const { strategy } of rules.backends.values()) await strategy.destroyAllTokens?.(user)
+  await reportEnded(rules, user, 'all')
 }

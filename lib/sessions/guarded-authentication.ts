@@ -2,7 +2,7 @@ import type { Authentication } from '../contracts/authentication.js'
 import type { Session } from '../contracts/session.js'
 import type { TokenSubject } from '../contracts/strategy.js'
 import type { User } from '../contracts/user.js'
-import { sessionOfToken } from './issue.js'
+import { sessionOfToken } from './session-rules.js'
 
 /**
  * The authentication that the guard sets on a request. Printing, serializing or copying it reveals neither the token

@@ -1,14 +1,14 @@
 import type { Backend } from '../contracts/backend.js'
 import type { EventContext } from '../contracts/events.js'
 import type { Session, SessionValues } from '../contracts/session.js'
-import type { IssuedToken } from '../contracts/strategy.js'
+import type { IssuedSession } from '../contracts/session-service.js'
+import type { WriteTokenContext } from '../contracts/strategy.js'
 import type { UserId, UserRow } from '../contracts/user.js'
 import { FST_USERS_UNAUTHENTICATED } from '../errors.js'
-import { deriveSessionId, generateSessionId } from '../tokens/index.js'
-import type { SessionRules } from './session-rules.js'
-
-/** A token that was created, with its session. */
-export type IssuedSession = IssuedToken & { session: Session }
+import { generateSessionId } from '../tokens/index.js'
+import { endSession } from './end.js'
+import { reportIssued } from './observers.js'
+import { sessionOfToken, type SessionRules } from './session-rules.js'
 
 /** A session that a request presents, and its backend. */
 export interface PresentedSession {
@@ -21,30 +21,47 @@ export interface NewSession extends SessionValues {
   readonly row: UserRow
   readonly backend: Backend
   readonly context: EventContext
+  /** Default: a new id. */
+  readonly id?: string
 }
 
 /**
- * Creates a session with the security stamp of this row, and its token. Throws `notFound()` if the user was deleted
- * meanwhile.
+ * Creates a session with the security stamp of this row, and its token, and reports it to the observers. All sessions
+ * are created here. Throws `notFound()` if the user was deleted meanwhile. If an observer throws, the session is
+ * revoked.
  */
 export async function createSession (
-  { rows, settings }: SessionRules,
-  { row, backend, context, ...values }: NewSession,
+  rules: SessionRules,
+  { row, backend, context, id = generateSessionId(), ...values }: NewSession,
   notFound: () => Error
 ): Promise<IssuedSession> {
-  const session = { id: generateSessionId(), createdAt: new Date(settings.clock()), ...values }
+  const { rows, settings } = rules
+  const session = { id, createdAt: new Date(settings.clock()), ...values }
+  const written = { request: context.request, stamp: rows.stampOf(row), session }
+  const issued = await writeToken(rules, row, backend, written, notFound)
+  const user = rows.toUser(row)
   try {
-    const written = { request: context.request, stamp: rows.stampOf(row), session }
-    const issued = await backend.strategy.writeToken(row, written)
+    await reportIssued(rules, { user, backend: backend.name, issued, context })
+  } catch (error) {
+    await endSession(rules, backend, user, issued) // the client never receives the token
+    throw error
+  }
+  return issued
+}
+
+async function writeToken (
+  { rows }: SessionRules,
+  row: UserRow,
+  { strategy }: Backend,
+  context: WriteTokenContext,
+  notFound: () => Error
+): Promise<IssuedSession> {
+  try {
+    const issued = await strategy.writeToken(row, context)
     return { ...issued, session: issued.session ?? sessionOfToken(issued.token) }
   } catch (error) {
     throw (await rows.getRow(row.id as UserId)) === null ? notFound() : error
   }
-}
-
-/** Returns the session of a token whose strategy stores none: only its id is known. */
-export function sessionOfToken (token: string): Session {
-  return { id: deriveSessionId(token), createdAt: null, authenticatedAt: null, methods: [], details: {} }
 }
 
 /**

@@ -4,6 +4,7 @@ import type { IssuedToken } from '../contracts/strategy.js'
 import type { LoginContext, LoginResult } from '../contracts/users-api.js'
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import { FST_USERS_LOGIN_BAD_CREDENTIALS, FST_USERS_LOGIN_USER_NOT_VERIFIED } from '../errors.js'
+import { endSession } from './end.js'
 import { createSession } from './issue.js'
 import { reportFailure } from './login-failure.js'
 import { backendNamed, contextOf, currentRow, type SessionRules } from './session-rules.js'
@@ -47,25 +48,25 @@ async function completeLogin (rules: SessionRules, attempt: LoginAttempt): Promi
   const session = { authenticatedAt: new Date(rules.settings.clock()), methods: [method], details: {} }
   const issued = await createSession(rules, { ...session, row, backend, context }, FST_USERS_LOGIN_BAD_CREDENTIALS)
   try {
-    await checkUnchanged(rules, row)
+    if (!(await isUnchanged(rules, row))) throw FST_USERS_LOGIN_BAD_CREDENTIALS()
     await rules.hooks.run('onIssueToken', { user, backend: backend.name, issued }, context)
     await rules.hooks.run('onAfterLogin', { user, backend: backend.name, method }, context)
   } catch (error) {
-    await backend.strategy.destroyToken?.(issued.token, user) // the client never receives it
+    await endSession(rules, backend, user, issued) // the client never receives the token
     throw error
   }
   return issued
 }
 
 /**
- * Throws `FST_USERS_LOGIN_BAD_CREDENTIALS` if the user changed during the login. A revocation in the meantime may have
- * deleted the stored tokens before the new one was there. In a table without stamps, only the flag shows that the
- * e-mail was verified in the meantime.
+ * Returns false if the user changed while a session was created. A revocation in the meantime may have deleted the
+ * stored tokens before the new one was there. In a table without stamps, only the flag shows that the e-mail was
+ * verified in the meantime.
  */
-async function checkUnchanged ({ rows }: SessionRules, row: UserRow): Promise<void> {
+export async function isUnchanged ({ rows }: SessionRules, row: UserRow): Promise<boolean> {
   const now = await rows.getRow(row.id as UserId)
   const isSame = now !== null && now.is_active && rows.stampOf(now) === rows.stampOf(row)
-  if (!isSame || now.is_verified !== row.is_verified || now.email !== row.email) throw FST_USERS_LOGIN_BAD_CREDENTIALS()
+  return isSame && now.is_verified === row.is_verified && now.email === row.email
 }
 
 /**

@@ -2,11 +2,14 @@ import type { Backend } from '../contracts/backend.js'
 import type { Changes, Where } from '../contracts/database-adapter.js'
 import type { EventContext } from '../contracts/events.js'
 import type { Settings } from '../contracts/settings.js'
+import type { Session } from '../contracts/session.js'
+import type { SessionObserver } from '../contracts/session-service.js'
 import type { UserReader } from '../contracts/strategy.js'
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_NOT_FOUND, FST_USERS_UNKNOWN_BACKEND } from '../errors.js'
 import type { HookRegistry } from '../hooks/index.js'
+import { deriveSessionId } from '../tokens/index.js'
 
 /** The functions for user rows that sessions need. */
 export interface SessionUsers extends UserReader {
@@ -25,6 +28,8 @@ export interface SessionRules {
   readonly rows: SessionUsers
   readonly hooks: HookRegistry
   readonly backends: ReadonlyMap<string, Backend>
+  /** Functions of features that are called when sessions begin and end. */
+  readonly observers: readonly SessionObserver[]
 }
 
 /** Returns the event context of a call. */
@@ -44,4 +49,9 @@ export function backendNamed ({ backends }: SessionRules, name: string): Backend
   const backend = backends.get(name)
   if (backend === undefined) throw FST_USERS_UNKNOWN_BACKEND([name, [...backends.keys()].join(', ')])
   return backend
+}
+
+/** Returns the session of a token whose strategy stores none: only its id is known. */
+export function sessionOfToken (token: string): Session {
+  return { id: deriveSessionId(token), createdAt: null, authenticatedAt: null, methods: [], details: {} }
 }

@@ -1,4 +1,5 @@
 import type { Removal } from '../contracts/feature-host.js'
+import type { SessionObserver } from '../contracts/session-service.js'
 import type { User } from '../contracts/user.js'
 import type { Background } from '../hooks/index.js'
 import type { SessionRules } from '../sessions/index.js'
@@ -9,6 +10,7 @@ import type { UserCheck } from './validation.js'
 /** The shared objects of one registration of the plugin. */
 export interface Rules extends SessionRules {
   readonly rows: UserRows
+  readonly observers: SessionObserver[]
   readonly check: UserCheck
   readonly background: Background
   readonly tokens: PurposeTokens

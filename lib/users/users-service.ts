@@ -1,9 +1,20 @@
+import type { Backend } from '../contracts/backend.js'
+import type { IssuedToken } from '../contracts/strategy.js'
 import type { CallContext, UsersApi } from '../contracts/users-api.js'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FeatureApi } from '../contracts/feature.js'
 import type { NewUser, User, UserChanges, UserRow } from '../contracts/user.js'
 import { FST_USERS_UNKNOWN_FEATURE } from '../errors.js'
-import { contextOf, endSessions, login, logout, reportFailure } from '../sessions/index.js'
+import {
+  contextOf,
+  endPresentedSessions,
+  endSessions,
+  login,
+  logout,
+  reportFailure,
+  startSession,
+  type StartContext
+} from '../sessions/index.js'
 import { createUser, registerWithoutReveal } from './registration.js'
 import { updateOwnUser, updateUser } from './accounts.js'
 import { checkCredentials } from './credentials.js'
@@ -16,6 +27,13 @@ import { requestVerify, verify } from './verification.js'
 
 /** Methods for the routes, in addition to those of `app.users`. */
 export interface UsersService extends UsersApi {
+  /**
+   * Creates a session for a user and revokes the sessions whose cookies the request presents. Throws the errors of
+   * `login`, and `FST_USERS_LOGIN_PENDING` if the login needs another step.
+   */
+  startSession(backend: Backend, row: UserRow, context: StartContext): Promise<IssuedToken>
+  /** Revokes the sessions of all cookies that a browser presents to a backend, except that of the token `ended`. */
+  endPresentedSessions(backend: Backend, request: FastifyRequest, ended?: string): Promise<void>
   /** Registers a user. The reply does not reveal whether the e-mail was taken. */
   registerWithoutReveal(user: NewUser, context: CallContext): Promise<void>
   /**
@@ -64,6 +82,8 @@ export function createUsersService (rules: Rules): UsersService {
       return logout(rules, request as FastifyRequest, reply) // a request was given
     },
     endSessions: (user) => endSessions(rules, user),
+    startSession: (backend, row, context) => startSession(rules, backend, row, context),
+    endPresentedSessions: (backend, request, ended) => endPresentedSessions(rules, backend, request, ended),
 
     addHook: (name, hook) => {
       hooks.add(name, hook)

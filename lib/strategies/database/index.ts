@@ -2,7 +2,6 @@ import { deleteExpired } from '../../adapters/shared/delete-expired.js'
 import type { BackendDefaults } from '../../contracts/definition.js'
 import type { DatabaseAdapter, Row, Where } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
-import type { Session } from '../../contracts/session.js'
 import type { Strategy, StrategyDefinition, TokenSubject, UserReader } from '../../contracts/strategy.js'
 import type { UserId, UserRow } from '../../contracts/user.js'
 import { generateOpaqueToken, isOpaqueToken } from '../../tokens/index.js'
@@ -10,6 +9,7 @@ import { checkKnownKeys } from '../../validation/options.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
 import { accessTokenModel, PLAIN_STAMP_PREFIX, rowOfSession, sessionOfRow } from './access-token-model.js'
+import { createUserSessions } from './user-sessions.js'
 
 /** Options of `databaseStrategy`. */
 export interface DatabaseStrategyOptions {
@@ -61,6 +61,8 @@ function createDatabaseStrategy (
   const stampPrefix = areDigests ? '' : PLAIN_STAMP_PREFIX
   const toStored = (token: string): string => storedForm(token, label)
   const secondsAgo = (seconds: number): Date => new Date(clock() - seconds * 1000)
+  const unexpired = (): Where => (lifetimeSeconds === null ? {} : { created_at: { gte: secondsAgo(lifetimeSeconds) } })
+  const sessions = createUserSessions(store, model)
   let purgedAt = 0
 
   async function purge (): Promise<number> {
@@ -73,11 +75,7 @@ function createDatabaseStrategy (
 
     readToken (token, { users }) {
       if (!isOpaqueToken(token)) return null
-      const where: Where =
-        lifetimeSeconds === null
-          ? { token: toStored(token) }
-          : { token: toStored(token), created_at: { gte: secondsAgo(lifetimeSeconds) } }
-      return findSubject(store, model, where, users, stampPrefix)
+      return findSubject(store, model, { token: toStored(token), ...unexpired() }, users, stampPrefix)
     },
 
     async writeToken (row, { stamp, session }) {
@@ -101,9 +99,13 @@ function createDatabaseStrategy (
       await store.delete(model, { token: toStored(token) })
     },
 
-    async destroyAllTokens ({ id }) {
-      await store.delete(model, { user_id: id })
-    }
+    async destroyAllTokens (user, { except } = {}) {
+      if (except === undefined) await store.delete(model, { user_id: user.id })
+      else await sessions.removeOthers(user, except)
+    },
+
+    destroySession: (user, id) => sessions.remove(user, id),
+    listSessions: (user) => sessions.list(user, unexpired(), (token) => readStamp(token, stampPrefix))
   }
 }
 
@@ -138,13 +140,17 @@ async function findSubjectInTwoReads (
   return row && token && toTokenSubject(row, token, stampPrefix)
 }
 
+/** Returns the subject of a stored token; null if its stamp has another prefix. */
+function toTokenSubject (row: UserRow, token: Row, stampPrefix: string): TokenSubject | null {
+  const stamp = readStamp(token, stampPrefix)
+  return stamp && { row, stamp: stamp.stamp, session: () => sessionOfRow(token) }
+}
+
 /**
- * Returns the subject of a stored token. A token without a stamp comes from an existing table and is valid until it
+ * Returns the stamp of a stored token. A token without a stamp comes from an existing table and is valid until it
  * expires. Returns null if the stamp has another prefix, so that a leaked digest is not accepted as a plain token.
  */
-function toTokenSubject (row: UserRow, token: Row, stampPrefix: string): TokenSubject | null {
-  const stamp = token['session_stamp']
-  const session = (): Session => sessionOfRow(token)
-  if (typeof stamp !== 'string') return { row, session }
-  return stamp.startsWith(stampPrefix) ? { row, stamp: stamp.slice(stampPrefix.length), session } : null
+function readStamp ({ session_stamp: stamp }: Row, prefix: string): { stamp: string | null } | null {
+  if (typeof stamp !== 'string') return { stamp: null }
+  return stamp.startsWith(prefix) ? { stamp: stamp.slice(prefix.length) } : null
 }

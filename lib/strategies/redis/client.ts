@@ -50,7 +50,8 @@ export interface RedisCommands {
   expire(key: string, seconds: number): Promise<unknown>
   addMember(key: string, member: string, score: number): Promise<unknown>
   removeMembers(key: string, members: readonly string[]): Promise<unknown>
-  firstMembers(key: string, count: number): Promise<string[]>
+  /** Returns members in the order of their scores, from a position on. */
+  membersFrom(key: string, start: number, count: number): Promise<string[]>
   membersUpTo(key: string, score: number, count: number): Promise<string[]>
 }
 
@@ -91,7 +92,7 @@ function ofIoredis (client: IoredisClient): RedisCommands {
     expire: (key, seconds) => client.expire(key, seconds),
     addMember: (key, member, score) => client.zadd(key, score, member),
     removeMembers: (key, members) => client.zrem(key, ...members),
-    firstMembers: (key, count) => client.zrange(key, 0, String(count - 1)),
+    membersFrom: (key, start, count) => client.zrange(key, start, String(start + count - 1)),
     membersUpTo: (key, score, count) => client.zrangebyscore(key, '-inf', score, 'LIMIT', 0, count)
   }
 }
@@ -106,7 +107,7 @@ function ofNodeRedis (client: NodeRedisClient): RedisCommands {
     expire: (key, seconds) => client.expire(key, seconds),
     addMember: (key, member, score) => client.zAdd(key, { score, value: member }),
     removeMembers: (key, members) => client.zRem(key, [...members]),
-    firstMembers: async (key, count) => listOf(await client.zRange(key, 0, count - 1)),
+    membersFrom: async (key, start, count) => listOf(await client.zRange(key, start, start + count - 1)),
     membersUpTo: async (key, score, count) =>
       listOf(await client.zRangeByScore(key, '-inf', score, { LIMIT: { offset: 0, count } }))
   }

@@ -15,7 +15,7 @@ export function addCommandTimeouts (commands: RedisCommands, timeoutMs: number):
     expire: (key, seconds) => limited(() => commands.expire(key, seconds)),
     addMember: (key, member, score) => limited(() => commands.addMember(key, member, score)),
     removeMembers: (key, members) => limited(() => commands.removeMembers(key, members)),
-    firstMembers: (key, count) => limited(() => commands.firstMembers(key, count)),
+    membersFrom: (key, start, count) => limited(() => commands.membersFrom(key, start, count)),
     membersUpTo: (key, score, count) => limited(() => commands.membersUpTo(key, score, count))
   }
 }

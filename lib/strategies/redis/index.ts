@@ -2,17 +2,18 @@ import { claimStorageNames } from '../../adapters/shared/claims.js'
 import { tenantName } from '../../adapters/shared/tenant.js'
 import { checkTimeLimit } from '../../adapters/shared/time-limit.js'
 import type { BackendDefaults } from '../../contracts/definition.js'
-import type { Strategy, StrategyDefinition, TokenSubject, UserReader } from '../../contracts/strategy.js'
+import type { StoredSession, Strategy, StrategyDefinition, TokenSubject, UserReader } from '../../contracts/strategy.js'
 import type { UserId } from '../../contracts/user.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 import { generateOpaqueToken, isOpaqueToken } from '../../tokens/index.js'
 import { checkKnownKeys } from '../../validation/options.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
+import { addNewest } from '../newest-sessions.js'
 import { addCommandTimeouts } from './command-timeouts.js'
 import { attachErrorListener, commandsOf, type RedisClient, type RedisCommands } from './client.js'
 import { readPlain, readValue, type StoredToken, unknownSession, writeValue } from './stored-token.js'
-import { createUserTokens } from './user-tokens.js'
+import { createUserTokens, type NamedToken } from './user-tokens.js'
 
 export type { IoredisClient, NodeRedisClient, RedisClient } from './client.js'
 
@@ -93,15 +94,15 @@ function createRedisStrategy (
   const keyPartOf = (token: string): string => toStored(token, label)
   const setKeyOf = (id: UserId): string => `${keyPrefix}user:${areDigests ? `${label}:` : ''}${String(id)}`
   const tokens = createUserTokens(redis, keyPrefix, clock, background)
+  const readStored = ({ value, keyPart }: NamedToken): StoredToken =>
+    areDigests ? readValue(value, keyPart) : readPlain(value, keyPart)
 
   return {
     async readToken (token, { users }) {
       if (!isOpaqueToken(token)) return null
       const keyPart = keyPartOf(token)
       const value = await redis.get(keyPrefix + keyPart)
-      return value === null
-        ? null
-        : await subjectOfStored(areDigests ? readValue(value, keyPart) : readPlain(value, keyPart), users)
+      return value === null ? null : await subjectOfStored(readStored({ value, keyPart }), users)
     },
 
     async writeToken (row, { stamp, session }) {
@@ -115,7 +116,30 @@ function createRedisStrategy (
     },
 
     destroyToken: (token, user) => tokens.remove(setKeyOf(user.id as UserId), keyPartOf(token)),
-    destroyAllTokens: (user) => tokens.removeAll(setKeyOf(user.id as UserId))
+    destroyAllTokens: (user, { except } = {}) =>
+      tokens.removeAll(
+        setKeyOf(user.id as UserId),
+        except === undefined ? undefined : (token) => readStored(token).session().id === except
+      ),
+
+    async destroySession (user, id) {
+      const setKey = setKeyOf(user.id as UserId)
+      const found: NamedToken[] = []
+      for await (const batch of tokens.batches(setKey)) {
+        found.push(...batch.filter((token) => readStored(token).session().id === id))
+      }
+      for (const { keyPart } of found) await tokens.remove(setKey, keyPart)
+      return found.length > 0
+    },
+
+    async listSessions (user) {
+      let sessions: StoredSession[] = []
+      for await (const batch of tokens.batches(setKeyOf(user.id as UserId))) {
+        const stored = batch.map(readStored)
+        sessions = addNewest(sessions, stored.map(({ stamp = null, session }) => ({ stamp, session: session() })))
+      }
+      return sessions
+    }
   }
 }
 

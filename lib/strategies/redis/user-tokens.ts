@@ -10,8 +10,16 @@ export interface UserTokens {
    */
   add(setKey: string, keyPart: string, lifetimeSeconds: number | null): Promise<void>
   remove(setKey: string, keyPart: string): Promise<void>
-  /** Deletes all tokens of the set and removes them from it. */
-  removeAll(setKey: string): Promise<void>
+  /** Deletes all tokens of the set and removes them from it, except those that `keeps` accepts. */
+  removeAll(setKey: string, keeps?: (token: NamedToken) => boolean): Promise<void>
+  /** Yields the stored tokens of the set in batches. */
+  batches(setKey: string): AsyncGenerator<readonly NamedToken[]>
+}
+
+/** A stored token: its part of the key, and its value. */
+export interface NamedToken {
+  keyPart: string
+  value: string
 }
 
 const EXPIRED_BATCH_SIZE = 100
@@ -42,6 +50,15 @@ export function createUserTokens (
     return expired.length === EXPIRED_BATCH_SIZE
   }
 
+  /** Returns the tokens of these members that are still stored. */
+  async function read (members: readonly string[]): Promise<NamedToken[]> {
+    const values = await Promise.all(members.map((keyPart) => redis.get(tokenPrefix + keyPart)))
+    return members.flatMap((keyPart, position) => {
+      const value = values[position] ?? null
+      return value === null ? [] : [{ keyPart, value }]
+    })
+  }
+
   return {
     async add (setKey, keyPart, lifetimeSeconds) {
       const now = clock()
@@ -62,14 +79,27 @@ export function createUserTokens (
 
     /**
      * Deletes the tokens before their members, so that a call after a failure finds them again. Members of logins that
-     * happen meanwhile stay in the set.
+     * happen meanwhile stay in the set. Tokens that stay are read again with each batch: there are few.
      */
-    async removeAll (setKey) {
+    async removeAll (setKey, keeps) {
       let members: string[]
       do {
-        members = await redis.firstMembers(setKey, REMOVAL_BATCH_SIZE)
-        await Promise.all(members.map((keyPart) => redis.remove(tokenPrefix + keyPart)))
-        if (members.length > 0) await redis.removeMembers(setKey, members)
+        members = await redis.membersFrom(setKey, 0, REMOVAL_BATCH_SIZE)
+        const kept = keeps === undefined ? [] : (await read(members)).filter(keeps).map(({ keyPart }) => keyPart)
+        const removed = members.filter((keyPart) => !kept.includes(keyPart))
+        await Promise.all(removed.map((keyPart) => redis.remove(tokenPrefix + keyPart)))
+        if (removed.length > 0) await redis.removeMembers(setKey, removed)
+        if (kept.length === REMOVAL_BATCH_SIZE) return
+      } while (members.length === REMOVAL_BATCH_SIZE)
+    },
+
+    async * batches (setKey) {
+      let members: string[]
+      let start = 0
+      do {
+        members = await redis.membersFrom(setKey, start, REMOVAL_BATCH_SIZE)
+        yield await read(members)
+        start += members.length
       } while (members.length === REMOVAL_BATCH_SIZE)
     }
   }

@@ -1,0 +1,87 @@
+import type { Session } from '../contracts/session.js'
+import type { IssuedSession, SessionOptions, SessionSelection, SessionService } from '../contracts/session-service.js'
+import type { CallContext } from '../contracts/users-api.js'
+import type { User, UserRow } from '../contracts/user.js'
+import { FST_USERS_UNAUTHENTICATED } from '../errors.js'
+import { endSession, endSessions } from './end.js'
+import { createSession, renewSession } from './issue.js'
+import { isUnchanged } from './login.js'
+import { reportEnded } from './observers.js'
+import { backendNamed, contextOf, currentRow, type SessionRules } from './session-rules.js'
+
+/** Creates the service of the kit of features. */
+export function createSessionService (rules: SessionRules): SessionService {
+  return {
+    create: (row, options) => createWithoutLogin(rules, row, options),
+    end: (user, which, context) => endSelected(rules, user, which, context),
+    list: (user) => listSessions(rules, user)
+  }
+}
+
+async function createWithoutLogin (
+  rules: SessionRules,
+  row: UserRow,
+  { backend: name, id, request = null, authenticatedAt = null, methods = [], details = {} }: SessionOptions
+): Promise<IssuedSession> {
+  const backend = backendNamed(rules, name)
+  const values = { authenticatedAt, methods, details, ...(id === undefined ? {} : { id }) }
+  const context = contextOf({ request })
+  const issued = await createSession(rules, { row, backend, context, ...values }, FST_USERS_UNAUTHENTICATED)
+  // a revocation in the meantime may have deleted the stored tokens before the new one was there
+  if (await isUnchanged(rules, row)) return issued
+  await endSession(rules, backend, rules.rows.toUser(row), issued)
+  throw FST_USERS_UNAUTHENTICATED()
+}
+
+async function endSelected (
+  rules: SessionRules,
+  user: User,
+  which: SessionSelection,
+  call: CallContext = {}
+): Promise<boolean> {
+  if (which === 'all') await endSessions(rules, user)
+  else if ('except' in which) await endOthers(rules, user, which.except, call)
+  else return await endOne(rules, user, which.id)
+  return true
+}
+
+async function endOne (rules: SessionRules, user: User, id: string): Promise<boolean> {
+  let isFound = false
+  // backends may share one table
+  for (const { strategy } of rules.backends.values()) {
+    if ((await strategy.destroySession?.(user, id)) === true) isFound = true
+  }
+  if (isFound) await reportEnded(rules, user, { id })
+  return isFound
+}
+
+/**
+ * If all strategies store their sessions, the others are deleted one by one. Otherwise only a new security stamp ends
+ * them, and with them the session that should stay; a cookie is renewed.
+ */
+async function endOthers (rules: SessionRules, user: User, except: string, call: CallContext): Promise<void> {
+  const strategies = [...rules.backends.values()].map(({ strategy }) => strategy)
+  if (strategies.every(({ destroySession }) => destroySession !== undefined)) {
+    for (const strategy of strategies) await strategy.destroyAllTokens?.(user, { except })
+    await reportEnded(rules, user, { except })
+    return
+  }
+  const context = contextOf(call)
+  const authentication = context.request?.authentication
+  const acting = authentication?.session.id === except ? authentication : null
+  await endSessions(rules, user)
+  const backend = rules.backends.get(acting?.backend ?? '')
+  if (acting == null || backend === undefined) return
+  await renewSession(rules, await currentRow(rules, user), { backend, session: acting.session }, context)
+}
+
+async function listSessions (rules: SessionRules, user: User): Promise<Session[]> {
+  const row = await currentRow(rules, user)
+  const sessions = new Map<string, Session>()
+  for (const { strategy } of rules.backends.values()) {
+    for (const { session, stamp } of (await strategy.listSessions?.(user)) ?? []) {
+      if (stamp == null || rules.rows.hasStamp(row, stamp)) sessions.set(session.id, session)
+    }
+  }
+  return [...sessions.values()]
+}
