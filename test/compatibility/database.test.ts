@@ -41,7 +41,7 @@ const { AUTH_SECRET, RESET_SECRET, VERIFY_SECRET } = fixture.secrets
 
 type Rows = Record<string, unknown>[]
 
-/** A copy of the original's file, and a second connection to it, as the Python service beside us has one. */
+/** Copies the database of FastAPI Users and opens a second connection, which stands for the Python service. */
 function copyFixture (t: Test, ...changes: string[]): { file: string; python: Database.Database } {
   const file = join(t.testdir(), 'users.sqlite')
   copyFileSync('test/fixtures/fastapi-users.sqlite', file)
@@ -49,7 +49,7 @@ function copyFixture (t: Test, ...changes: string[]): { file: string; python: Da
   return open(t, file, changes)
 }
 
-/** A file with other tables, as an older or a renamed installation has them. */
+/** Creates a database file with the tables of an older or renamed installation. */
 function makeDatabase (t: Test, ...statements: string[]): { file: string; python: Database.Database } {
   return open(t, join(t.testdir(), 'users.sqlite'), statements)
 }
@@ -148,7 +148,7 @@ const FORMS: Record<string, Record<string, [type: string, form: RegExp]>> = {
 }
 
 t.test(
-  'rows 83, 90: the database of the original is served as it is, and stays one that the original reads',
+  'rows 83, 90: the database of FastAPI Users is used unchanged and stays readable for FastAPI Users',
   async (t) => {
     const { file, python } = copyFixture(t)
     const [schema, accounts, before] = [schemaOf(python), rowsOf(python, 'oauth_account'), rowsOf(python, 'user')]
@@ -217,7 +217,7 @@ t.test(
   }
 )
 
-t.test('row 90: a Python service beside us: each sees at once what the other writes', async (t) => {
+t.test('row 90: a Python service on the same database sees every write at once, and so does the plugin', async (t) => {
   const { file, python } = copyFixture(t)
   const { app, token, me } = await serve(t, file, { passwords: fastPasswords })
   const theirs = randomBytes(32).toString('base64url')
@@ -244,7 +244,7 @@ t.test('row 90: a Python service beside us: each sees at once what the other wri
   t.equal((await me(bearer(ours))).statusCode, 401, 'a user that it removed, whose tokens it leaves behind')
 })
 
-t.test('row 83: without the column session_stamp a password change ends our JWTs', async (t) => {
+t.test('row 83: without the column session_stamp, a password change invalidates JWTs of the plugin', async (t) => {
   const { file } = copyFixture(t)
   const { app, token, me } = await serve(t, file, { passwords: fastPasswords })
   const bors = await app.users.create({ email: 'bors@camelot.bt', password: 'bors' })
@@ -261,7 +261,7 @@ t.test('row 83: without the column session_stamp a password change ends our JWTs
 })
 
 t.test(
-  "row 83: without the column session_stamp a password change of one's own ends our JWTs, and loses to another change",
+  'row 83: without the column session_stamp, a change of the own password invalidates JWTs and fails after another change',
   async (t) => {
     const { file, python } = copyFixture(t)
     let hash: string | null = null
@@ -290,7 +290,7 @@ t.test(
 )
 
 t.test(
-  'row 83: without the column session_stamp endSessions names what it cannot end, and ends the rest',
+  'row 83: without the column session_stamp, endSessions reports the backends it cannot revoke and revokes the others',
   async (t) => {
     const { file, python } = copyFixture(t)
     const { app, me, post, events } = await serve(t, file, { passwords: fastPasswords })
@@ -325,7 +325,7 @@ const TOKENS_TABLE =
 const insertUser = (hash: string, email = 'bors@camelot.bt', id: string = randomUUID()): string =>
   `INSERT INTO user (id, email, hashed_password, is_active, is_superuser, is_verified) VALUES ('${id}', '${email}', '${hash}', 1, 0, 0)`
 
-t.test('row 83: a hash that is longer than its column is refused before it is written, and logins go on', async (t) => {
+t.test('row 83: a hash that is longer than its column is refused before the write, and logins still work', async (t) => {
   for (const type of ['VARCHAR(72)', 'varchar (72)', 'NVARCHAR(72)', 'CHARACTER VARYING(72)']) {
     const bcrypt = await hashBcrypt('bors', 4)
     const { file, python } = makeDatabase(t, usersTable(type), TOKENS_TABLE, insertUser(bcrypt))
@@ -361,7 +361,7 @@ t.test('row 83: a hash that is longer than its column is refused before it is wr
   }
 })
 
-t.test('row 83: columns without a width, or wide enough, take every hash; widths count characters', async (t) => {
+t.test('row 83: columns without a width or with a sufficient width accept every hash; widths count characters', async (t) => {
   for (const type of ['VARCHAR', 'TEXT', 'VARCHAR(97)', 'VARCHAR(255)', 'CLOB']) {
     const { file, python } = makeDatabase(t, usersTable(type, ', nick VARCHAR(3)'), TOKENS_TABLE)
     const { app } = await serve(t, file, {
@@ -379,7 +379,7 @@ t.test('row 83: columns without a width, or wide enough, take every hash; widths
 })
 
 t.test(
-  'rows 12, 83: of addresses that differ in case the exact one counts, else one of them; nothing is a 500',
+  'rows 12, 83: of e-mails that differ only in letter case, the exact one is used, otherwise one of them; no request is a 500',
   async (t) => {
     const [first, second] = ['00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000002']
     const { file, python } = makeDatabase(
@@ -482,7 +482,7 @@ t.test('rows 49, 83: integer ids, and tables and columns under other names', asy
 })
 
 t.test(
-  'row 83: tables of older versions: without is_verified a clear refusal; without foreign keys sessions still go with their user',
+  'row 83: older tables: without is_verified the start is refused; without foreign keys, sessions are still deleted with their user',
   async (t) => {
     const old = makeDatabase(
       t,

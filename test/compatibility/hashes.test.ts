@@ -24,7 +24,7 @@ const {
 
 interface Service {
   app: FastifyInstance
-  /** Stores a row as another service wrote it. */
+  /** Stores a user with a hash of another service. */
   store(name: string, hash: string): Promise<void>
   hashOf(name: string): Promise<string>
   login(name: string, password: string): Promise<number>
@@ -32,7 +32,7 @@ interface Service {
   resetToken(name: string): Promise<string>
 }
 
-/** A service in compatibility mode, with its own hash parameters. */
+/** Creates an application in compatibility mode with the default hash parameters of that mode. */
 async function serve (t: Test): Promise<Service> {
   const app = Fastify()
   t.teardown(() => app.close())
@@ -80,7 +80,7 @@ async function serve (t: Test): Promise<Service> {
 }
 
 t.test(
-  'rows 63, 64: every format that was ever written is verified, and replaced at login by that of the original',
+  'rows 63, 64: every hash format of FastAPI Users verifies, and a login replaces it by the current format',
   async (t) => {
     const { store, hashOf, login } = await serve(t)
     const salt = Buffer.from('8 bytes!')
@@ -100,18 +100,18 @@ t.test(
     for (const [name, { password, hash }] of Object.entries(samples)) {
       await store(name, hash)
       t.equal(await login(name, `${password.slice(0, -1)}_`.slice(0, 60)), 400, `${name}: a wrong password`)
-      t.equal(await hashOf(name), hash, `${name}: which changes nothing`)
-      t.equal(await login(name, password), 200, `${name}: the right one`)
+      t.equal(await hashOf(name), hash, `${name}: the hash is unchanged`)
+      t.equal(await login(name, password), 200, `${name}: the right password`)
       const written = await hashOf(name)
-      if (name === 'argon2id_unicode') t.equal(written, hash, `${name}: has the parameters already`)
+      if (name === 'argon2id_unicode') t.equal(written, hash, `${name}: is kept because its parameters are current`)
       else t.match(written, WRITTEN, `${name}: replaced`)
-      t.ok(await verifyArgon2(written, password), `${name}: and is of that password`)
+      t.ok(await verifyArgon2(written, password), `${name}: the new hash matches the password`)
     }
   }
 )
 
 t.test(
-  "row 63: a hash with the parameters of the original stays as it is: neither service rewrites the other's",
+  'row 63: a hash with the parameters of FastAPI Users is kept, so neither service rewrites hashes of the other',
   async (t) => {
     const { store, hashOf, login, post } = await serve(t)
     await store('arthur', current.hash)
@@ -127,7 +127,7 @@ t.test(
   }
 )
 
-t.test('row 64: of a password over 72 bytes the old hash knows the first 72; the new one knows all', async (t) => {
+t.test('row 64: a bcrypt hash matches the first 72 bytes of a password, and its replacement matches all bytes', async (t) => {
   const { store, hashOf, login } = await serve(t)
   t.ok(Buffer.byteLength(long.password) > 72)
   await store('arthur', long.hash)
@@ -140,7 +140,7 @@ t.test('row 64: of a password over 72 bytes the old hash knows the first 72; the
   t.equal(await login('lancelot', `x${long.password.slice(1, 71)}y`), 400, 'the first 72 bytes count')
 })
 
-t.test('rows 52, 64: a reset token is dead after the login that replaced the hash', async (t) => {
+t.test('rows 52, 64: a login that replaces the hash invalidates earlier reset tokens', async (t) => {
   const { store, login, post, resetToken } = await serve(t)
   await store('arthur', bcrypt.hash)
   const token = await resetToken('arthur')
@@ -148,7 +148,7 @@ t.test('rows 52, 64: a reset token is dead after the login that replaced the has
   t.equal(await post('/auth/reset-password', { token, password: 'x' }), 400)
 })
 
-t.test('row 63: passwords are hashed as they were typed: not normalised, NUL allowed, no least length', async (t) => {
+t.test('row 63: passwords are hashed unchanged: without normalisation, with NUL, and without a minimum length', async (t) => {
   const { login, post, hashOf } = await serve(t)
   const decomposed = 'cafe\u0301'
   t.equal(await post('/auth/register', { email: 'a@camelot.bt', password: decomposed }), 201)
@@ -158,7 +158,7 @@ t.test('row 63: passwords are hashed as they were typed: not normalised, NUL all
   t.strictSame([await login('b', 'a\0b'), await login('b', 'a')], [200, 400])
 })
 
-t.test('row 10: a hash of no known form is a wrong password', async (t) => {
+t.test('row 10: a login with a stored hash of an unknown format is refused as a wrong password', async (t) => {
   const { store, login } = await serve(t)
   for (const [i, hash] of ['', 'pbkdf2_sha256$1$x$y', '$2b$12$', '$argon2id$v=19$m=65536', '!'].entries()) {
     await store(`user-${i}`, hash)

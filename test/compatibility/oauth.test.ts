@@ -36,7 +36,7 @@ const GALAHAD = { id: '1001', email: 'galahad@gmail.example' }
 const service = await needsPostgres()
 const testFolder = t.testdir()
 
-/** Two providers that do as they are told, and who is there. */
+/** Two test providers and their users. */
 interface Providers {
   servers: Record<'google' | 'github', OauthServer>
   options: OauthOptions
@@ -65,7 +65,7 @@ async function startProviders (t: Test): Promise<Providers> {
 
 const jwt = () => jwtStrategy({ secret: SECRETS.auth, lifetimeSeconds: 3600 })
 
-/** An application in compatibility mode that logs in with these providers. */
+/** Creates an application in compatibility mode with these providers. */
 async function serve (
   t: Test,
   adapter: DatabaseAdapter,
@@ -97,7 +97,7 @@ const sessionOf = (id: string): { authorization: string } => ({
   authorization: `Bearer ${signLikePython({ sub: id, aud: ['fastapi-users:auth'], exp: CENTURY }, SECRETS.auth)}`
 })
 
-/** Starts a login or a linking, and gives the address of the callback with the cookie. */
+/** Starts a login or linking. Returns the URL of the callback and the cookie. */
 async function begin (
   app: FastifyInstance,
   { servers }: Providers,
@@ -111,7 +111,7 @@ async function begin (
   return { url: url.pathname + url.search, cookie: reply.cookies.find(({ name }) => name === COOKIE)?.value ?? '' }
 }
 
-/** A whole login. Gives the id of who is logged in then. */
+/** Runs a complete login. Returns the id of the user. */
 async function login (
   t: Test,
   app: FastifyInstance,
@@ -138,7 +138,7 @@ function copyFixture (t: Test, ...changes: string[]): { file: string; python: Da
   return { file, python }
 }
 
-/** A row as SQLAlchemy writes it. */
+/** Returns a row in the format of SQLAlchemy. */
 const accountOf = (userId: string, name: string, accountId: string, email: string): string =>
   `INSERT INTO oauth_account VALUES ('${randomUUID()}', '${userId}', '${name}', 'theirs', 1893456000, 'theirs-too', '${accountId}', '${email}')`
 const MORDRED = '0f8fad5b-d9cb-469f-a165-70867728950e'
@@ -214,7 +214,7 @@ async function build (
   return { app, world, cookie: () => (cookie === null ? {} : { cookie: `${COOKIE}=${cookie}` }) }
 }
 
-/** The body with ids and tokens replaced by their names. */
+/** Returns a body with placeholders for ids and tokens. */
 function readable (text: string): string {
   return text
     .replace(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, '<jwt>')
@@ -239,7 +239,7 @@ async function play (t: Test, { variant = 'plain', steps }: OauthRow): Promise<v
 }
 
 for (const [title, group] of Object.entries(groups)) {
-  t.test(`${title}: replies as FastAPI Users does, or differs for the reason given`, async (t) => {
+  t.test(`${title}: replies equal those of FastAPI Users, or differ for the stated reason`, async (t) => {
     for (const row of group) {
       await t.test(
         `${row.at} ${row.name}${row.differs === undefined ? '' : ` (differs: ${row.differs.reason})`}`,
@@ -249,7 +249,7 @@ for (const [title, group] of Object.entries(groups)) {
   })
 }
 
-t.test('every row has its own name, and every difference about OAuth that the contract names is there', async (t) => {
+t.test('row names are unique, and every documented difference of OAuth has a row', async (t) => {
   t.equal(new Set(rows.map(({ at, name }) => `${at} ${name}`)).size, rows.length)
   const reasons = rows.map(({ differs }) => differs?.reason ?? '').join()
   for (const defect of ['D7', 'D8', 'D9', 'D10', 'D11', 'D15', 'D16', 'D19', 'D25', 'D27', 'D32', 'D33']) {
@@ -264,7 +264,7 @@ const DEFINITIONS =
   "SELECT name, sql FROM sqlite_master WHERE tbl_name NOT IN ('oauth_issuer', 'oauth_transaction', 'fastify_users_schema') ORDER BY name"
 
 t.test(
-  'rows 69, 83: on the database of the original a stored account leads to its user, whatever stands in it',
+  'rows 69, 83: with the database of FastAPI Users, a stored account identifies its user, whatever tokens and expiry it contains',
   async (t) => {
     const providers = await startProviders(t)
     const { file, python } = copyFixture(t)
@@ -339,7 +339,7 @@ t.test(
   }
 )
 
-t.test('row 83: accounts in older tables: other names, and an expiry that must be there', async (t) => {
+t.test('row 83: account tables of older versions work: other column names, and a required expiry', async (t) => {
   const providers = await startProviders(t)
   const { file, python } = copyFixture(t, 'ALTER TABLE oauth_account RENAME TO oauthaccount')
   const { app } = await serve(t, sqlite(file, { tables: { oauth_account: { table: 'oauthaccount' } } }), providers)
@@ -368,7 +368,7 @@ t.test('row 83: accounts in older tables: other names, and an expiry that must b
   )
 })
 
-/** The tables that SQLAlchemy makes on PostgreSQL. */
+/** Returns the tables that SQLAlchemy creates on PostgreSQL. */
 const ON_POSTGRES = `
   CREATE TABLE "user" (id UUID NOT NULL, email VARCHAR(320) NOT NULL, hashed_password VARCHAR(1024) NOT NULL, is_active BOOLEAN NOT NULL, is_superuser BOOLEAN NOT NULL, is_verified BOOLEAN NOT NULL, PRIMARY KEY (id));
   CREATE UNIQUE INDEX ix_user_email ON "user" (email);
@@ -376,7 +376,7 @@ const ON_POSTGRES = `
   INSERT INTO "user" VALUES ('${MORDRED}', 'galahad@camelot.bt', 'x', true, false, true)`
 
 t.test(
-  'rows 69, 83: on PostgreSQL the one table that the original lacks is asked for, and made by the statements of the refusal',
+  'rows 69, 83: on PostgreSQL the start is refused without the one additional table, and the statements of the error create it',
   service,
   async (t) => {
     const providers = await startProviders(t)

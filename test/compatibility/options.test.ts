@@ -93,10 +93,10 @@ const accessToken = async ({ login }: Service, backend = 'jwt'): Promise<string>
   (await login(backend)).json<{ access_token: string }>().access_token
 
 interface Part {
-  /** The value of the default, and that of FastAPI Users. */
+  /** The default value and the value of FastAPI Users. */
   ours: unknown
   theirs: unknown
-  /** What shows it. */
+  /** Returns a result that depends on the setting. */
   look: (service: Service) => Promise<unknown>
   seen: { ours: unknown; theirs: unknown }
 }
@@ -260,7 +260,7 @@ const parts: Partial<Record<Name, Part>> = {
 }
 
 for (const [name, { ours, theirs, look, seen }] of Object.entries(parts)) {
-  t.test(`${name} changes its part alone, with and without compatibility`, async (t) => {
+  t.test(`${name} changes only its own part, with and without compatibility`, async (t) => {
     const cases: [string, Partial<UsersOptions>, unknown][] = [
       ['by default', {}, seen.ours],
       ['alone', { compatibility: { [name]: theirs } }, seen.theirs],
@@ -291,7 +291,7 @@ for (const [name, { ours, theirs, look, seen }] of Object.entries(parts)) {
   })
 }
 
-t.test('every part of the compatibility mode has a case here', async (t) => {
+t.test('every setting of the compatibility mode is tested here', async (t) => {
   const { compatibilityKeys } = await import('../../lib/wire/index.js')
   t.strictSame([...Object.keys(parts), 'endlessTokens'].sort(), [...compatibilityKeys].sort())
 })
@@ -338,7 +338,7 @@ t.test('row 20: endlessTokens allows a lifetime of null, and warns', async (t) =
   }
 })
 
-t.test('row 63: compatibility brings its own hash parameters, unless passwords are given', async (t) => {
+t.test('row 63: the compatibility mode sets the hash parameters, unless the option passwords is set', async (t) => {
   const theirs = { memoryCost: 65_536, timeCost: 3, parallelism: 4 }
   const cases: [Partial<UsersOptions>, string][] = [
     [{}, 'm=19456,t=2,p=1'],
@@ -356,7 +356,7 @@ t.test('row 63: compatibility brings its own hash parameters, unless passwords a
   }
 })
 
-t.test('rows 4, 42, 54: compatibility asks for no least length, unless a policy is given', async (t) => {
+t.test('rows 4, 42, 54: the compatibility mode requires no minimum length, unless a policy is set', async (t) => {
   const cases: [Partial<UsersOptions>, boolean][] = [
     [{}, false],
     [{ validatePassword: () => null }, true],
@@ -377,7 +377,7 @@ t.test('rows 4, 42, 54: compatibility asks for no least length, unless a policy 
   }
 })
 
-t.test('row 90: with errorStyle fastapi the guard answers on routes of the application as FastAPI does', async (t) => {
+t.test('row 90: with errorStyle fastapi replies of the guard on routes of the application equal those of FastAPI', async (t) => {
   const broken = defineStrategy({
     name: 'broken',
     setup: () => ({
@@ -407,18 +407,18 @@ t.test('row 90: with errorStyle fastapi the guard answers on routes of the appli
   t.equal((await app.inject({ url: '/guarded', ...bearer(token) })).statusCode, 200)
 })
 
-t.test('the guard in a handler throws, so that the error handler of the application decides', async (t) => {
+t.test('the guard in a handler throws, so that the error handler of the application creates the reply', async (t) => {
   const { app } = await serve(t, { compatibility: 'fastapi-users' })
   const reply = await app.inject('/in-handler')
   t.strictSame([reply.statusCode, reply.json<{ code: string }>().code], [401, 'FST_USERS_UNAUTHENTICATED'])
 })
 
-t.test('a cookie name of the transport wins over cookieName', async (t) => {
+t.test('the cookie name of the transport takes precedence over cookieName', async (t) => {
   const { login } = await serve(t, { compatibility: 'fastapi-users', backends: backends({ name: 'sess' }) })
   t.equal(cookieOf(await login('cookie')).split('=')[0], 'sess')
 })
 
-t.test('wrong values refuse to start', async (t) => {
+t.test('invalid values refuse to start', async (t) => {
   const wrongParts: [parts: object, more?: object, code?: string][] = [
     ...['errorStyle', 'tokenStorage', 'fingerprint', 'duplicateCookies', 'operationIds'].flatMap((name) =>
       ['', 'both', null, true, 7].map((value): [object] => [{ [name]: value }])
@@ -460,7 +460,7 @@ t.test('wrong values refuse to start', async (t) => {
   }
 })
 
-t.test('a part of compatibility among the options of the plugin refuses to start and names its place', async (t) => {
+t.test('a setting of compatibility among the options of the plugin refuses to start, and the error names its place', async (t) => {
   for (const [name, { theirs }] of [...Object.entries(parts), ['endlessTokens', { theirs: true }] as const]) {
     const message = new RegExp(`Option ${name}: .*compatibility: \\{ ${name}: … \\}`)
     await t.rejects(serve(t, { [name]: theirs }), { code: 'FST_USERS_INVALID_OPTION', message }, name)
@@ -468,7 +468,7 @@ t.test('a part of compatibility among the options of the plugin refuses to start
 })
 
 t.test(
-  "row 90: with errorStyle fastapi custom fields are told of with Pydantic's types, and long values are left out",
+  "row 90: with errorStyle fastapi validation errors of custom fields have Pydantic's types, and long values are omitted",
   async (t) => {
     const fields = {
       nick: Type.Optional(Type.String({ minLength: 2 })),
@@ -506,7 +506,7 @@ t.test(
   }
 )
 
-t.test('row 90: with errorStyle fastapi errors of listeners have its form, too', async (t) => {
+t.test('row 90: with errorStyle fastapi errors of listeners have the format of FastAPI, too', async (t) => {
   let thrown: unknown
   const { app, user } = await serve(t, {
     compatibility: { errorStyle: 'fastapi' },

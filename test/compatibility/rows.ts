@@ -1,37 +1,36 @@
-// The wire of FastAPI Users 15.0.5, row by row (contract 1.2 to 1.9, 1.12 and 1.13; OAuth is in `oauth-rows.ts`).
-// Nothing but data and
-// node: modules here: `differences.mjs` reads the table too.
+// Requests and replies of FastAPI Users 15.0.5 (for OAuth see `oauth-rows.ts`). This file contains only data and
+// imports only node: modules, because `differences.mjs` reads it, too.
 import { createHmac } from 'node:crypto'
 
-/** Section of the contract. */
+/** Number of the group of rows. */
 export type Section = '1.2' | '1.4' | '1.5' | '1.6' | '1.7' | '1.8' | '1.9' | '1.12' | '1.13'
 
-/** Who is in every world: a verified superuser, two plain users of whom one is verified, and an inactive one. */
+/** Users of every application: a verified superuser, a verified user, an unverified user, and an inactive user. */
 export type Actor = 'arthur' | 'galahad' | 'lancelot' | 'mordred'
 
-/** How the application differs from the plain one; the test says how each is made. */
+/** Variants of the application. `wire.test.ts` contains the options of each. */
 export type Variant =
   'plain' | 'verified' | 'policy' | 'faulty' | 'cookie-age' | 'cookie-own' | 'broken-store' | 'custom' | 'fixture'
 
-/** Where a row is played. */
+/** Users, values and helpers of the application to which a row sends its requests. */
 export interface World {
   readonly ids: Record<Actor, string>
-  /** Values that a step leaves for the next. */
+  /** Values that a step stores for later steps. */
   readonly kept: Record<string, string>
   /** Seconds since 1970. */
   readonly now: number
-  /** The newest token that was mailed to a user, after asking for it. */
+  /** Requests a token by e-mail for a user, and returns it. */
   requestToken(purpose: 'reset' | 'verify', who: Actor): Promise<string>
-  /** Changes a user by code. */
+  /** Changes a user with `app.users.update`. */
   change(who: Actor, changes: object): Promise<void>
-  /** Gives a user a stored hash of an older version, made of the usual password. */
+  /** Replaces the stored hash of a user by a bcrypt hash of `PASSWORD`. */
   makeOldHash(who: Actor): Promise<void>
-  /** Removes a user by code. */
+  /** Deletes a user with `app.users.delete`. */
   remove(who: Actor): Promise<void>
   login(backend: string, who: Actor): Promise<string>
   /** Waits for the work that runs after replies. */
   settled(): Promise<void>
-  /** Payloads of an event so far. */
+  /** Returns the payloads of an event since the beginning of the row. */
   eventsNamed(event: string): object[]
 }
 
@@ -39,33 +38,33 @@ type Later<T> = T | ((world: World) => T)
 
 /** A request and its reply. */
 export interface Step {
-  /** What happens before the request. */
+  /** Runs before the request. */
   before?: (world: World) => Promise<unknown>
-  /** Method and path; `{arthur}` is the user's id. */
+  /** Method and path. `{arthur}` stands for the id of the user. */
   send: string
-  /** The session: a JWT as the Python service signs it, in the header or in the cookie. */
+  /** The user of the session. Its JWT is signed as by FastAPI Users and sent in the header or in the cookie. */
   as?: Actor | `${Actor}:cookie`
   headers?: Later<Record<string, string>>
   json?: Later<unknown>
   form?: Later<Record<string, string>>
   multipart?: Record<string, string>
-  /** A body as it is, with or without a content type. */
+  /** An unprocessed body, with or without a content type. */
   raw?: { body: string; type?: string }
-  /** So many at once; `status` and `body` are of the first, `others` of the rest. */
+  /** Number of parallel requests. `status` and `body` belong to the first reply, `others` to the rest. */
   times?: number
   status: number
   others?: { status: number; body: unknown }
-  /** Data, compared as JSON text: key order counts. Text is compared as it is; absent means an empty body. */
+  /** Text, or data that is compared as JSON text including the order of keys. The default is an empty body. */
   body?: unknown
-  /** The cookie string of the original; order and case of the attributes do not count, nor `""` for an empty value. */
+  /** The Set-Cookie header of FastAPI Users. Order and case of attributes and `""` for an empty value are ignored. */
   cookie?: string
-  /** Other headers; null for one that must be absent. */
+  /** Other headers. Null means that the header must be absent. */
   has?: Record<string, string | null>
-  /** What must hold afterwards. */
+  /** Returns true if the state after the request is right. */
   after?: (world: World) => boolean | Promise<boolean>
 }
 
-/** What the original does instead, and why we do not. */
+/** The reply of FastAPI Users, and the reason for another reply. */
 export interface Difference {
   upstream: string
   reason: string
@@ -88,7 +87,7 @@ export const SECRETS = {
 export const CENTURY = 4_948_833_177
 export const emailOf = (who: Actor): string => `${who}@camelot.bt`
 
-/** A JWT as PyJWT writes it: compact JSON in the order given, HS256. */
+/** Creates a JWT as PyJWT does: compact JSON in the given order, HS256. */
 export function signLikePython (claims: unknown, secret: string, header: object = { alg: 'HS256', typ: 'JWT' }): string {
   const hash =
     { HS256: 'sha256', HS384: 'sha384', HS512: 'sha512' }[String((header as { alg?: unknown }).alg)] ?? 'sha256'
@@ -881,7 +880,7 @@ const logins: readonly WireRow[] = [
         cookie: ''
       }
     ],
-    differs: { upstream: '204, logged in', reason: 'Q7, decision 3: the cross-site check (CSRF) stays on' }
+    differs: { upstream: '204, logged in', reason: 'Q7: the cross-site check (CSRF) stays on' }
   }
 ]
 
@@ -1313,7 +1312,7 @@ const profiles: readonly WireRow[] = [
         headers: { origin: 'https://evil.example', host: 'localhost' }
       }
     ],
-    differs: { upstream: '200', reason: 'Q7, decision 3: the cross-site check (CSRF) stays on' }
+    differs: { upstream: '200', reason: 'Q7: the cross-site check (CSRF) stays on' }
   },
   {
     at: '1.9',

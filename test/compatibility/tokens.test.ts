@@ -28,7 +28,7 @@ import { CENTURY, SECRETS, signLikePython } from './rows.js'
 const EMAIL = 'king.arthur@camelot.bt'
 const PASSWORD = 'guinevere'
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
-// cheap, and of the form that argon2-cffi writes
+// cheap hashes in the format of argon2-cffi
 const COST = { memoryCost: 32, timeCost: 1, parallelism: 4 }
 
 type Claims = Record<string, unknown>
@@ -44,7 +44,7 @@ interface Service {
   post(url: string, body: object): Promise<{ status: number; detail: unknown }>
 }
 
-/** A service in compatibility mode with one user, whose access tokens have this key. */
+/** Creates an application in compatibility mode with one user and this key for access tokens. */
 async function serve (
   t: Test,
   key: Partial<JwtStrategyOptions> = {},
@@ -112,8 +112,8 @@ const ed = generateKeyPairSync('ed25519', {
 })
 
 /**
- * The second stand-in for the Python service: what `jwt.decode(token, key, algorithms=[alg], audience=…)` checks, by
- * hand.
+ * Stands for the Python service: performs the checks of `jwt.decode(token, key, algorithms=[alg], audience=…)`
+ * without a library.
  */
 function decodeLikePython (token: string, key: string, alg: string, audience: readonly string[]): Claims {
   const [header = '', payload = '', signature = '', ...more] = token.split('.')
@@ -157,7 +157,7 @@ function isSigned (text: string, signature: Buffer, key: string, alg: string): b
     .verify(alg === 'ES256' ? { key, dsaEncoding: 'ieee-p1363' } : key, signature)
 }
 
-/** A JWT as PyJWT writes it with a private key. */
+/** Creates a JWT as PyJWT does with a private key. */
 function signWithKey (claims: Claims, key: string, alg: string): string {
   const text = [{ alg, typ: 'JWT' }, claims]
     .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
@@ -175,7 +175,7 @@ const AUDIENCE = ['fastapi-users:auth']
 const claimsOf = (user: User): Claims => ({ sub: String(user.id), aud: AUDIENCE, exp: CENTURY })
 
 t.test(
-  'rows 18, 20, 90: access tokens that a Python service signed are accepted, and ours by a Python service',
+  'rows 18, 20, 90: access tokens of a Python service are accepted, and a Python service accepts those of the plugin',
   async (t) => {
     const { user, me, login } = await serve(t)
     t.equal(await me(signLikePython(claimsOf(user), SECRETS.auth)), 200, 'audiences as a list')
@@ -230,7 +230,7 @@ t.test('rows 19, 90: RS256 and ES256 in both directions', async (t) => {
   }
 })
 
-t.test('row 19: the other algorithms of PyJWT that we have', async (t) => {
+t.test('row 19: the other supported algorithms of PyJWT work', async (t) => {
   for (const algorithm of ['HS384', 'HS512'] as const) {
     const secret = randomBytes(64).toString('base64url')
     const { user, me, login } = await serve(t, { algorithm, secret })
@@ -241,7 +241,7 @@ t.test('row 19: the other algorithms of PyJWT that we have', async (t) => {
   t.equal(await me(signWithKey(claimsOf(user), ed.privateKey, 'EdDSA')), 200, 'EdDSA')
 })
 
-t.test('row 19: a public key alone refuses to start: the service has to sign, too', async (t) => {
+t.test('row 19: a public key alone refuses to start, because logins need a key that signs', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   await t.rejects(
@@ -264,7 +264,7 @@ t.test('row 19: a public key alone refuses to start: the service has to sign, to
   )
 })
 
-t.test('row 20: audiences are written as they are configured, and a token must name one of them', async (t) => {
+t.test('row 20: tokens contain the configured audiences, and a token must contain one of them', async (t) => {
   const audience = ['first', 'second']
   const { user, me, login } = await serve(t, { audience })
   t.strictSame(decodeLikePython(await login('jwt'), SECRETS.auth, 'HS256', ['second']).aud, audience)
@@ -280,7 +280,7 @@ t.test('row 20: audiences are written as they are configured, and a token must n
   }
 })
 
-t.test('rows 20, 23: a lifetime of null makes tokens without exp, and stored tokens that never end', async (t) => {
+t.test('rows 20, 23: with a lifetime of null, JWTs have no exp and stored tokens never expire', async (t) => {
   let ahead = 0
   const { me, login } = await serve(
     t,
@@ -304,7 +304,7 @@ t.test('rows 20, 23: a lifetime of null makes tokens without exp, and stored tok
   t.equal(await me(stored), 200)
 })
 
-t.test('rows 16, 20: a cookie with an age keeps it when its token never ends', async (t) => {
+t.test('rows 16, 20: a cookie keeps its maxAge if its token never expires', async (t) => {
   const { app } = await serve(
     t,
     {},
@@ -328,7 +328,7 @@ t.test('rows 16, 20: a cookie with an age keeps it when its token never ends', a
 })
 
 t.test(
-  'rows 22, 23, 90: stored tokens have the original form, in both directions; the age counts when they are read',
+  'rows 22, 23, 90: stored tokens have the format of FastAPI Users in both directions; their age is checked when they are read',
   async (t) => {
     let ahead = 0
     const { user, adapter, me, login } = await serve(t, {}, { clock: () => Date.now() + ahead })
@@ -353,7 +353,7 @@ t.test(
   }
 )
 
-t.test('rows 51, 90: a reset token of the Python service sets a password here, once', async (t) => {
+t.test('rows 51, 90: a reset token of a Python service sets a password once', async (t) => {
   const { user, storedHash, post } = await serve(t)
   const print = await hashArgon2(await storedHash(), { ...COST, algorithm: 2 })
   const token = signLikePython(
@@ -367,7 +367,7 @@ t.test('rows 51, 90: a reset token of the Python service sets a password here, o
   })
 })
 
-t.test('rows 51, 90: our reset token has the claims and the fingerprint that a Python service checks', async (t) => {
+t.test('rows 51, 90: a reset token of the plugin has the claims and the fingerprint that a Python service checks', async (t) => {
   const { user, storedHash, mailed } = await serve(t)
   const token = await mailed('reset')
   const claims = decodeLikePython(token, SECRETS.reset, 'HS256', ['fastapi-users:reset'])
@@ -381,7 +381,7 @@ t.test('rows 51, 90: our reset token has the claims and the fingerprint that a P
   t.ok(await verifyArgon2(String(claims.password_fgpt), await storedHash()), 'the hash of the stored hash')
 })
 
-t.test('row 51: fingerprints that are of another hash or of no known form prove nothing', async (t) => {
+t.test('row 51: a reset token with the fingerprint of another hash or of an unknown format is refused', async (t) => {
   const { user, storedHash, post } = await serve(t)
   const stored = await storedHash()
   const prints = [
@@ -411,7 +411,7 @@ t.test('row 51: fingerprints that are of another hash or of no known form prove 
 })
 
 t.test(
-  'row 51, RST-05: our reset token dies with a new address and with endSessions too; one of the Python service knows the hash alone',
+  'row 51, RST-05: a new e-mail and endSessions invalidate reset tokens of the plugin, but not those of a Python service',
   async (t) => {
     const { app, user, storedHash, mailed, post } = await serve(t)
     const bad = { status: 400, detail: 'RESET_PASSWORD_BAD_TOKEN' }
@@ -444,7 +444,7 @@ t.test(
   }
 )
 
-t.test('rows 56, 58, 90: verify tokens in both directions', async (t) => {
+t.test('rows 56, 58, 90: verify tokens are accepted in both directions', async (t) => {
   const { user, mailed, post } = await serve(t)
   const claims = decodeLikePython(await mailed('verify'), SECRETS.verify, 'HS256', ['fastapi-users:verify'])
   t.strictSame(Object.keys(claims), ['sub', 'email', 'fgpt', 'aud', 'exp', 'jti'], 'it reads those that it knows')
@@ -459,7 +459,7 @@ t.test('rows 56, 58, 90: verify tokens in both directions', async (t) => {
   t.equal((await post('/auth/verify', theirs(EMAIL))).status, 200)
 })
 
-t.test('row 59: secrets, lifetimes and audiences of mailed tokens are those of the Python service', async (t) => {
+t.test('row 59: secrets, lifetimes and audiences of mailed tokens can equal those of a Python service', async (t) => {
   const { mailed, user, post } = await serve(
     t,
     {},
@@ -481,7 +481,7 @@ t.test('row 59: secrets, lifetimes and audiences of mailed tokens are those of t
   )
 })
 
-t.test('row 90: in every place a token of one purpose is none for another', async (t) => {
+t.test('row 90: a token of one purpose is refused for every other purpose', async (t) => {
   const { user, me, mailed, login, post } = await serve(
     t,
     {},

@@ -58,7 +58,7 @@ const brokenStrategy = defineStrategy({
   })
 })
 
-/** The policy of the variant of that name. */
+/** The password policy of the variant `policy`. */
 function refuseShort (password: string): string | null {
   if (password === 'list') throw errors.FST_USERS_INVALID_PASSWORD({ rules: ['length'] })
   return password.length < 3 ? 'Too short' : null
@@ -196,7 +196,7 @@ function copyFixture (t: Test): string {
 const resolveValue = <T>(value: T | ((world: World) => T) | undefined, world: World): T | undefined =>
   typeof value === 'function' ? (value as (world: World) => T)(world) : value
 
-/** Sends the step's request. */
+/** Sends the request of a step. */
 function send (app: FastifyInstance, world: World, step: Step): Promise<LightMyRequestResponse> {
   const [method = '', path = ''] = step.send.split(' ')
   const url = path.replace(/\{(\w+)\}/g, (_all, name: string) => String(world.kept[name] ?? world.ids[name as Actor]))
@@ -233,7 +233,7 @@ function sessionOf ({ as }: Step, { ids }: World): Record<string, string> {
   return transport === 'cookie' ? { cookie: `fastapiusersauth=${token}` } : { authorization: `Bearer ${token}` }
 }
 
-/** The body with ids and tokens replaced by their names. */
+/** Returns a body with placeholders for ids and tokens. */
 function readable (text: string): string {
   return text
     .replace(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, '<jwt>')
@@ -244,7 +244,8 @@ const textOf = (body: unknown): string =>
   body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body)
 
 /**
- * What a browser makes of a Set-Cookie string: order and case of attributes do not count, nor quotes around nothing.
+ * Parses a Set-Cookie string as a browser does: the order and case of attributes and quotes around an empty value are
+ * ignored.
  */
 function cookieMeaning (text: string): object | null {
   if (text === '') return null
@@ -286,7 +287,7 @@ async function runRow (t: Test, { variant = 'plain', steps }: WireRow): Promise<
 }
 
 for (const [title, group] of Object.entries(groups)) {
-  t.test(`${title}: replies as FastAPI Users does, or differs for the reason given`, async (t) => {
+  t.test(`${title}: replies equal those of FastAPI Users, or differ for the stated reason`, async (t) => {
     for (const row of group) {
       await t.test(
         `${row.at} ${row.name}${row.differs === undefined ? '' : ` (differs: ${row.differs.reason})`}`.replaceAll(
@@ -299,7 +300,7 @@ for (const [title, group] of Object.entries(groups)) {
   })
 }
 
-t.test('every row has its own name, and every difference says what the original does and why we do not', async (t) => {
+t.test('row names are unique, and every difference states the reply of FastAPI Users and the reason', async (t) => {
   t.equal(new Set(rows.map(({ at, name }) => `${at} ${name}`)).size, rows.length)
   t.ok(rows.every(({ steps }) => steps.length > 0))
   for (const { name, differs } of rows) {
@@ -309,7 +310,7 @@ t.test('every row has its own name, and every difference says what the original 
   }
 })
 
-t.test('row 87: operation ids and summaries are those that FastAPI makes of the original', async (t) => {
+t.test('row 87: operation ids and summaries equal those of FastAPI Users', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   const routes: RouteOptions[] = []
@@ -323,7 +324,7 @@ t.test('row 87: operation ids and summaries are those that FastAPI makes of the 
     backends: backends()
   })
   await app.ready()
-  // complete when all hooks have run
+  // hooks have completed the schemas
   const schemas = routes.map(({ schema }) => schema as { operationId: string; summary: string })
   t.strictSame(Object.fromEntries(schemas.map(({ operationId, summary }) => [operationId, summary])), {
     auth_jwt_login_auth_jwt_login_post: 'Auth:Jwt.Login',

@@ -30,13 +30,13 @@ async function quiet (
   return { ...built, adapter }
 }
 
-/** The events of the owner of a taken e-mail. */
+/** Returns the e-mail and attempt of each `onRegisterExisting` event. */
 const noticesOf = ({ events }: TestApp): unknown[] =>
   events.flatMap((event) => (event.name === 'onRegisterExisting' ? [[event.user.email, event.attempt]] : []))
 
 for (const requireVerification of [false, true]) {
   t.test(
-    `REG-02, LOG-01: a registration and a login do not tell a new e-mail from a taken one, with requireVerification ${requireVerification}`,
+    `REG-02, LOG-01: replies to registrations and logins are the same for a new and a taken e-mail, with requireVerification ${requireVerification}`,
     async (t) => {
       const { passwords, calls } = countedPasswords()
       const built = await quiet(t, { requireVerification, passwords })
@@ -87,7 +87,7 @@ for (const requireVerification of [false, true]) {
 
 for (const sensitiveChanges of ['immediate', 'confirm'] as const) {
   t.test(
-    `REG-02: a change of the own e-mail does not tell a new one from a taken one, with sensitiveChanges ${sensitiveChanges}`,
+    `REG-02: the reply to a change of the own e-mail is the same for a new and a taken one, with sensitiveChanges ${sensitiveChanges}`,
     async (t) => {
       const built = await quiet(t, { sensitiveChanges })
       const { send, bearer, events, app, adapter, tokenOf, login } = built
@@ -122,7 +122,7 @@ for (const sensitiveChanges of ['immediate', 'confirm'] as const) {
   )
 }
 
-t.test('REG-02: a superuser and code hear that an e-mail is taken', async (t) => {
+t.test('REG-02: superusers and calls of `app.users` get the error for a taken e-mail', async (t) => {
   const { send, bearer, create, app } = await quiet(t)
   const { id } = await create({ email: NEW })
   await create({ email: 'merlin@camelot.bt', is_superuser: true, is_verified: true })
@@ -137,7 +137,7 @@ t.test('REG-02: a superuser and code hear that an e-mail is taken', async (t) =>
 
 for (const isVerifiedByDefault of [false, true]) {
   t.test(
-    `REG-02: a first provider login with an unverified e-mail does not tell a new one from a taken one, with isVerifiedByDefault ${isVerifiedByDefault}`,
+    `REG-02: the reply to a first provider login with an unverified e-mail is the same for a new and a taken one, with isVerifiedByDefault ${isVerifiedByDefault}`,
     async (t) => {
       async function enter (taken: boolean): Promise<{ built: TestApp; pages: Page[]; rows: number }> {
         const idp = await startOidcProvider(t, [`${ORIGIN}/auth/openid/callback`])

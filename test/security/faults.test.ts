@@ -32,13 +32,13 @@ process.on('uncaughtException', (error) => {
   crashes.push(error)
 })
 
-/** Whatever it is, as something that may be thrown: stores and hooks do not keep to errors. */
+/** Returns a value as an `Error` type, because stores and hooks may throw values of any type. */
 const throwable = (value: unknown): Error => value as Error
 const fail = (value: unknown): Promise<never> => Promise.reject(throwable(value))
 
-/** The error of a connection that broke. */
+/** Returns the error of a broken connection. */
 const gone = (): Error => Object.assign(new Error(CANARY), { code: 'ECONNRESET' })
-/** The faults after which trying again can help; what else a store throws is a fault of the store. */
+/** Errors after which a retry can succeed. All other errors of a store are bugs (500). */
 const PASSING = ['rejects', 'throws at once']
 
 const faults: Record<string, () => never | Promise<never>> = {
@@ -67,13 +67,13 @@ const faults: Record<string, () => never | Promise<never>> = {
   'rejects with a frozen thing': () => fail(Object.freeze(Object.create(null)))
 }
 
-/** A plain rejection, and one of the others in turn: each flow meets several of them. */
+/** Returns a plain rejection and one of the other faults in turn, so that each flow meets several of them. */
 function faultsFor (n: number): [string, () => unknown][] {
   const [plain, ...others] = Object.entries(faults)
   return [plain, others[n % others.length]].filter((one) => one !== undefined)
 }
 
-/** Fails the k-th call. */
+/** Makes the k-th call fail. */
 const failAt =
   (k: number, fault: () => unknown): Intercept =>
     ({ n, proceed }) =>
@@ -81,7 +81,7 @@ const failAt =
 
 for (const [position, [flowName, flow]] of Object.entries(flows).entries()) {
   t.test(
-    `ERR-01, ERR-02, DEP-01, DEP-02, DEP-03: ${flowName}: whichever call to the store fails, the reply says so and nothing is half done`,
+    `ERR-01, ERR-02, DEP-01, DEP-02, DEP-03: ${flowName}: if any call to the store fails, the reply reports it and no change is incomplete`,
     async (t) => {
       const whole = await start(t, flow.options)
       const good = await flow.prepare(whole)
@@ -152,7 +152,7 @@ for (const [position, [flowName, flow]] of Object.entries(flows).entries()) {
   )
 }
 
-t.test('DEP-01, ERR-02: an answer that is lost after the write is 503 too, and leaves no half of it', async (t) => {
+t.test('DEP-01, ERR-02: if the answer of the store is lost after the write, the reply is 503 and no change is incomplete', async (t) => {
   for (const [flowName, flow] of Object.entries(flows)) {
     const whole = await start(t, flow.options)
     const good = await flow.prepare(whole)
@@ -188,7 +188,7 @@ t.test('DEP-01, ERR-02: an answer that is lost after the write is 503 too, and l
 })
 
 t.test(
-  'DEP-01, BR-03, ERR-02: a store that is down is never anonymous and never 401, and a backend that fails is not skipped',
+  'DEP-01, BR-03, ERR-02: while the store is down, requests are neither anonymous nor 401, and a failing backend is not skipped',
   async (t) => {
     const { send, own, session, store } = await start(t)
     store.watch(() => {
@@ -213,7 +213,7 @@ t.test(
 )
 
 t.test(
-  'ERR-02, DEP-01: a store that answers by objects with `then` is waited for, and its faults are 503',
+  'ERR-02, DEP-01: results of a store may be objects with `then`, and their rejections are 503',
   async (t) => {
     const { send, own, session, store, login } = await start(t)
     const thenable = <T>(promise: Promise<T>): unknown => ({ then: promise.then.bind(promise) })
@@ -229,7 +229,7 @@ t.test(
 )
 
 t.test(
-  'DEP-01, DEP-02: a store that cannot be reached when the application starts is opened by the first call that finds it; what it refuses is refused',
+  'DEP-01, DEP-02: a store that is unreachable at start is opened by the first call that reaches it; other errors stop the start',
   async (t) => {
     const coded = (code: string, cause?: unknown): Error => Object.assign(new Error(code, { cause }), { code })
     let deep = coded('ECONNRESET')
@@ -280,7 +280,7 @@ t.test(
 )
 
 t.test(
-  'DEP-01, DEP-02: an application starts while its store takes long to open, answers 503, and works when it is open',
+  'DEP-01, DEP-02: while its store takes long to open, an application starts and replies 503; later it works',
   async (t) => {
     const { adapter } = watchedAdapter(memory())
     let end = (): void => {}
@@ -313,7 +313,7 @@ t.test(
 )
 
 t.test(
-  'DEP-07: an application that closes while its store is opened late answers who waits, and closes the store',
+  'DEP-07: an application that closes while its store opens answers waiting requests and closes the store',
   async (t) => {
     const inner = memory()
     let begin = (): void => {}
@@ -359,7 +359,7 @@ const throwables: Record<string, () => unknown> = {
   'a frozen error': () => Object.freeze(new Error(CANARY))
 }
 
-/** Which flow fires an event, and whether its listeners run after the reply. */
+/** The flow that emits each event. Listeners of an event with `later` run after the reply. */
 const firing: {
   [N in Exclude<keyof UsersHooks, 'onAfterLink' | 'onAfterUnlink'>]-?: [
     flow: string,
@@ -386,7 +386,7 @@ const firing: {
 }
 
 t.test(
-  'ERR-01, ERR-02, ERR-03, LOG-06, RST-02: whatever a hook throws, a request never succeeds by it, and nothing of it is told',
+  'ERR-01, ERR-02, ERR-03, LOG-06, RST-02: a value that a hook throws never makes a request succeed and is never sent',
   async (t) => {
     for (const [turnOf, [event, [flowName, later, options = {}]]] of Object.entries(firing).entries()) {
       let hook: () => unknown = () => {}
@@ -401,7 +401,7 @@ t.test(
       await app.users.settled()
       const restore = await store.snapshot()
       for (const [position, [what, make]] of Object.entries(throwables).entries()) {
-        // each event meets several, and each of them several events
+        // each event meets several values, and each value several events
         if (position > 1 && position % 4 !== turnOf % 4) continue
         for (const how of position < 2
           ? (['throws', 'rejects'] as const)
@@ -449,7 +449,7 @@ t.test(
   }
 )
 
-t.test('ERR-02, ERR-03: what listeners return does not matter, but a pending login does', async (t) => {
+t.test('ERR-02, ERR-03: return values of listeners are ignored, except for a pending login', async (t) => {
   for (const value of [1, 'text', true, Symbol('x'), () => {}, [], {}, null, 0n, { pending: undefined }]) {
     const hooks = Object.fromEntries(
       Object.keys(firing).map((event) => [event, async () => value])
@@ -471,7 +471,7 @@ t.test('ERR-02, ERR-03: what listeners return does not matter, but a pending log
   await app.users.settled()
 })
 
-/** Password hashing that takes long enough to be looked at, one at a time; counts what was asked of it. */
+/** Creates a password helper that computes one slow hash at a time and counts its calls. */
 function slowPasswords (limits: { maxQueued: number; maxWaitMs?: number; timeCost?: number }): {
   passwords: NonNullable<UsersOptions['passwords']>
   asked(): number
@@ -499,7 +499,7 @@ function slowPasswords (limits: { maxQueued: number; maxWaitMs?: number; timeCos
 }
 
 t.test(
-  'PW-11: a full password queue is 503 with retry-after on every route that hashes, changes nothing, and leaves other routes alone',
+  'PW-11: with a full password queue, every route that hashes replies 503 with retry-after and changes nothing; other routes work',
   async (t) => {
     const { passwords, asked } = slowPasswords({ maxQueued: 2, timeCost: 50 })
     const store = watchedAdapter(memory())
@@ -522,7 +522,7 @@ t.test(
         return statusCode
       }
     )
-    while (asked() - already < 3) await turn() // one is hashed, two wait
+    while (asked() - already < 3) await turn() // one hash runs, two wait
     const refused: Record<string, () => Promise<LightMyRequestResponse>> = {
       'a known address': () => login('jwt', ARTHUR),
       'an unknown address': () => login('jwt', 'nobody@camelot.bt'),
@@ -556,7 +556,7 @@ t.test(
   }
 )
 
-t.test('PW-11: who waits too long for a hash gets 503, and the queue goes on', async (t) => {
+t.test('PW-11: a request that waits too long for a hash gets 503, and the queue continues', async (t) => {
   const { passwords } = slowPasswords({ maxQueued: 10, maxWaitMs: 1 })
   const { create, login } = await buildApp(t, { passwords })
   await create()
@@ -570,7 +570,7 @@ t.test('PW-11: who waits too long for a hash gets 503, and the queue goes on', a
   t.equal((await login('jwt', ARTHUR)).statusCode, 200)
 })
 
-t.test('DEP-07: closing lets slow logins finish, tells connections to end, and waits for mails', async (t) => {
+t.test('DEP-07: closing lets slow logins finish, sends connection: close, and waits for mails', async (t) => {
   for (const makeStore of [memory, () => sqlite(`${t.testdir()}/users.db`)]) {
     const { passwords, asked } = slowPasswords({ maxQueued: 100 })
     const mails: string[] = []
@@ -603,7 +603,7 @@ t.test('DEP-07: closing lets slow logins finish, tells connections to end, and w
       t.ok(status === 200 || status === 204, `login: ${status}`)
       t.equal(connection, 'close', 'the connection ends with the reply')
     }
-    // an idle connection is kept for 72 s
+    // otherwise an idle connection is kept for 72 s
     const late = sleep(30_000, 'late', { signal: stop.signal, ref: false }).catch(() => 'late')
     t.equal(await Promise.race([closing, late]), 'closed', 'close() does not wait for idle connections')
     stop.abort()
@@ -633,7 +633,7 @@ function post (
   })
 }
 
-t.test('ERR-03: none of this was an unhandled rejection or an uncaught exception', async (t) => {
+t.test('ERR-03: no test of this file caused an unhandled rejection or an uncaught exception', async (t) => {
   for (let i = 0; i < 10; i++) await turn()
   t.same(crashes, [])
 })

@@ -52,7 +52,7 @@ interface HostileBodyApp extends TestApp {
   logins: Target[]
 }
 
-/** An application with two users, and a request that would succeed for every route with a body. */
+/** Creates an application with two users and, for each route with a body, a request that succeeds. */
 async function start (t: Test, { makeStore, errorStyle = 'fastify' }: Variant = { makeStore: memory }): Promise<HostileBodyApp> {
   const store = watchedAdapter(makeStore())
   const built = await buildApp(t, { adapter: store.adapter, schemas: schemas as never, compatibility: { errorStyle } })
@@ -98,7 +98,7 @@ function hasBody ({ schema }: RouteOptions): boolean {
   return schema?.body !== undefined
 }
 
-/** Sends hostile requests and checks that each is refused clearly and that the store is as it was. */
+/** Sends hostile requests. Asserts that each gets a 4xx reply and that the store is unchanged. */
 async function refuses (
   t: Test,
   { app, store, errorStyle }: HostileBodyApp,
@@ -172,7 +172,7 @@ const json = (value: unknown): string => JSON.stringify(value)
 const LONE = 'pass\ud800word-1'
 const FLOOD = '\u0300\u0323'.repeat(50_000)
 
-/** Values that no field of this kind takes. */
+/** Returns values that are invalid for a field of this type. */
 function wrongValues (name: string, field: Field): [string, unknown][] {
   const kinds = new Set((field.anyOf ?? [field]).map(({ type }) => type))
   const values: [string, unknown][] = [
@@ -234,11 +234,11 @@ function wrongValues (name: string, field: Field): [string, unknown][] {
       ['1000 levels', new Raw(`{"a":${'['.repeat(1000)}${']'.repeat(1000)}}`)]
     )
   }
-  // absent fields of these two mean what they say
+  // both routes accept a body without these fields
   return values.filter(([label]) => !(name === 'meta' && ['an operator', 'a pattern'].includes(label)))
 }
 
-/** FastAPI reads some texts and numbers as booleans, and no JSON at all on login. */
+/** FastAPI accepts some strings and numbers as booleans, and does not read JSON bodies of logins. */
 function isLax ({ errorStyle }: HostileBodyApp, name: string, label: string): boolean {
   return (
     errorStyle === 'fastapi' &&
@@ -247,7 +247,7 @@ function isLax ({ errorStyle }: HostileBodyApp, name: string, label: string): bo
   )
 }
 
-/** JSON text that is deeper than JSON.stringify can go. */
+/** Returns JSON text that is nested more deeply than JSON.stringify allows. */
 class Raw {
   constructor (readonly text: string) {}
 }
@@ -283,7 +283,7 @@ for (const [storeName, variant] of Object.entries(stores)) {
   )
 
   t.test(
-    `INP-05: keys that reach for the prototype are refused and pollute nothing, also in JSON fields (${storeName})`,
+    `INP-05: keys such as __proto__ are refused and change no prototype, also in JSON fields (${storeName})`,
     async (t) => {
       const round = await start(t, variant)
       const keys = [
@@ -308,7 +308,7 @@ for (const [storeName, variant] of Object.entries(stores)) {
     }
   )
 
-  t.test(`INP-03, INP-05: broken JSON, hostile bytes and other roots are refused (${storeName})`, async (t) => {
+  t.test(`INP-03, INP-05: broken JSON, invalid bytes and JSON that is not an object are refused (${storeName})`, async (t) => {
     const round = await start(t, variant)
     const bodies: Record<string, string | Buffer> = {
       'an open object': '{',
@@ -363,7 +363,7 @@ for (const [storeName, variant] of Object.entries(stores)) {
     )
   })
 
-  t.test(`INP-02, CSRF-04: a body of another content type is never read (${storeName})`, async (t) => {
+  t.test(`INP-02, CSRF-04: a body with another content type is refused and never parsed (${storeName})`, async (t) => {
     const round = await start(t, variant)
     const types: (string | null)[] = [
       'text/plain',
@@ -428,7 +428,7 @@ for (const [storeName, variant] of Object.entries(stores)) {
     )
   })
 
-  t.test(`INP-02: a body is validated under every spelling of its content type (${storeName})`, async (t) => {
+  t.test(`INP-02: a body is validated for every spelling of its content type (${storeName})`, async (t) => {
     const round = await start(t, variant)
     const types = [
       'application/json',
@@ -623,7 +623,7 @@ for (const [storeName, variant] of Object.entries(stores)) {
   })
 
   t.test(
-    `REG-01, INP-01, CFG-07, RST-07: unknown and privileged keys have no effect, whatever they hold (${storeName})`,
+    `REG-01, INP-01, CFG-07, RST-07: unknown and privileged keys have no effect, whatever their values are (${storeName})`,
     async (t) => {
       const { send, store, bearer, app } = await start(t, variant)
       const extra = {
@@ -675,7 +675,7 @@ for (const [storeName, variant] of Object.entries(stores)) {
     }
   )
 
-  t.test(`INP-03: of two equal keys the one that is checked is the one that is used (${storeName})`, async (t) => {
+  t.test(`INP-03: if a key occurs twice, the validated value is the one that is used (${storeName})`, async (t) => {
     const { app, store, errorStyle } = await start(t, variant)
     const refused = errorStyle === 'fastapi' ? 422 : 400
     const post = async (payload: string): Promise<number> =>
@@ -697,7 +697,7 @@ for (const [storeName, variant] of Object.entries(stores)) {
   })
 }
 
-t.test('INP-03: a byte order mark before good JSON changes nothing of the reply', async (t) => {
+t.test('INP-03: a byte order mark before valid JSON does not change the reply', async (t) => {
   const { app, store } = await start(t)
   const reply = await app.inject({
     method: 'POST',
@@ -710,7 +710,7 @@ t.test('INP-03: a byte order mark before good JSON changes nothing of the reply'
 })
 
 t.test(
-  'PW-05, PW-06, EML-06: no text is normalised before its length is known, so a flood of marks costs nothing',
+  'PW-05, PW-06, EML-06: text is normalised only after the check of its length, so millions of combining marks cost nothing',
   async (t) => {
     const longest: Record<string, number> = {}
     const text: { normalize: typeof String.prototype.normalize } = String.prototype
@@ -740,7 +740,7 @@ t.test(
   }
 )
 
-t.test('PW-05, PW-11: while the longest flood that is a password is hashed, another request is answered', async (t) => {
+t.test('PW-05, PW-11: other requests are answered while the longest valid password is hashed', async (t) => {
   const { app, login, register } = await buildApp(t, { passwords: argon2Passwords() }, (app) => {
     addRoutes(app)
     app.get('/cheap', async () => 'ok')

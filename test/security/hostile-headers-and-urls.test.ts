@@ -18,7 +18,7 @@ interface ListeningApp extends TestApp {
   raw(lines: readonly string[], body?: string | Buffer): Promise<RawReply>
 }
 
-/** A listening application with a user, a superuser and their sessions. `server` are options of the host. */
+/** Creates a listening application with a user, a superuser and their sessions. `server` are options of Fastify. */
 async function start (t: Test, server: FastifyServerOptions = {}, extend: Extend = addGuarded): Promise<ListeningApp> {
   const store = watchedAdapter(memory())
   const built = await buildApp(t, { adapter: store.adapter }, extend, server)
@@ -50,7 +50,7 @@ function addGuarded (app: Parameters<Extend>[0]): void {
   app.get('/admin', { preHandler: authenticate({ superuser: true }) }, async (request) => currentUser(request).email)
 }
 
-t.test('BR-01, BR-02: two Authorization headers, or an odd one, are no session and no error', async (t) => {
+t.test('BR-01, BR-02: a request with two Authorization headers or a malformed one is anonymous, without an error', async (t) => {
   const { raw, own, admin, app } = await start(t)
   const token = own.authorization.slice(7)
   const refused: string[][] = [
@@ -103,7 +103,7 @@ t.test('BR-01, BR-02: two Authorization headers, or an odd one, are no session a
 })
 
 t.test(
-  'CK-02, CK-03, CK-04, CK-07: two cookies, another name or a broken value are no session and no error',
+  'CK-02, CK-03, CK-04, CK-07: a request with two session cookies, another name or a malformed value is anonymous, without an error',
   async (t) => {
     const {
       raw,
@@ -158,7 +158,7 @@ t.test(
 )
 
 t.test(
-  'CSRF-02, CSRF-05, CSRF-08: no spelling or doubling of Origin and its neighbours lets a foreign site use a cookie',
+  'CSRF-02, CSRF-05, CSRF-08: no spelling or repetition of Origin and related headers lets another site use a cookie',
   async (t) => {
     const {
       raw,
@@ -265,7 +265,7 @@ t.test(
   }
 )
 
-t.test('INP-02, INP-08: doubled and odd framing headers never skip validation or end in a 5xx', async (t) => {
+t.test('INP-02, INP-08: repeated and malformed framing headers never skip validation and never cause a 5xx', async (t) => {
   const { raw, store } = await start(t)
   const before = await store.dump()
   const bad = '{"email":1,"password":{}}'
@@ -303,7 +303,7 @@ t.test('INP-02, INP-08: doubled and odd framing headers never skip validation or
 })
 
 t.test(
-  'USR-05, SES-11: ids and paths of any spelling are 404 or 400, reach no other route and no other user',
+  'USR-05, SES-11: unusual spellings of ids and paths are 404 or 400, and reach no other route or user',
   async (t) => {
     const { raw, admin, own, user, store } = await start(t)
     const id = String(user.id)
@@ -405,7 +405,7 @@ t.test(
 )
 
 t.test(
-  'INP-06, CSRF-07, LOG-08: no method but its own reaches a route, and none of the safe ones changes anything',
+  'INP-06, CSRF-07, LOG-08: a route answers only its own method, and safe methods change nothing',
   async (t) => {
     const { raw, routes, own, admin, session, user, store, app } = await start(t)
     const ours = routes.filter(({ url }) => url.startsWith('/auth') || url.startsWith('/users'))
@@ -437,7 +437,7 @@ t.test(
         'LOCK',
         ...['GET', 'POST', 'PATCH', 'DELETE'].filter((one) => !methods.has(one))
       ]) {
-        if (method === 'DELETE' && path === '/users/me') continue // that is /users/:id, with an id that is none
+        if (method === 'DELETE' && path === '/users/me') continue // this is /users/:id with an invalid id
         for (const headers of credentials) {
           const { status } = await raw([
             `${method} ${path}`,
@@ -477,7 +477,7 @@ t.test('LOG-10: credentials in the query are not read', async (t) => {
 })
 
 t.test(
-  'CFG-06, CK-06: forwarded headers and Host steer neither cookies nor the cross-site check, whatever the host trusts',
+  'CFG-06, CK-06: forwarded headers and Host change neither cookies nor the cross-site check, for every trustProxy setting',
   async (t) => {
     for (const trustProxy of [false, true]) {
       const { raw, session, store, tokenOf } = await start(t, { trustProxy })
@@ -529,7 +529,7 @@ t.test(
   }
 )
 
-t.test('CFG-06, CSRF-05: with a public address the Host header does not decide about origins', async (t) => {
+t.test('CFG-06, CSRF-05: with publicUrl, the Host header does not affect the origin check', async (t) => {
   const { app, cookie, create } = await buildApp(
     t,
     { publicUrl: 'https://camelot.bt/app', trustedOrigins: ['https://round.table.bt'] },
@@ -559,7 +559,7 @@ t.test('CFG-06, CSRF-05: with a public address the Host header does not decide a
   t.equal(await post({ origin: 'https://round.table.bt', 'sec-fetch-site': 'cross-site' }), 200)
 })
 
-t.test("RL-08, BR-05: options of the host's router give routes more spellings, and open no guard", async (t) => {
+t.test('RL-08, BR-05: router options that allow more spellings of a path bypass no guard', async (t) => {
   const routerOptions = {
     caseSensitive: false,
     ignoreTrailingSlash: true,
@@ -615,7 +615,7 @@ t.test("RL-08, BR-05: options of the host's router give routes more spellings, a
   t.equal(await store.dump(), before)
 })
 
-t.test('LOGG-02, USR-04: replies that find nothing echo neither path nor query', async (t) => {
+t.test('LOGG-02, USR-04: replies with 404 contain neither path nor query', async (t) => {
   const { raw, admin, own } = await start(t)
   const canary = 'canary-4711'
   for (const id of [canary, '00000000-0000-4000-8000-000000000000']) {

@@ -17,7 +17,7 @@ import { makePool, needsPostgres } from '../helpers/postgres.js'
 const createTables = true
 
 /**
- * A store that two processes share: where the other one finds it, and how many users are there when that was killed
+ * A store that two processes share: its location, and the number of its users after the other process was killed right
  * after its first write.
  */
 type Make = (t: Test) => Promise<{ adapter: DatabaseAdapter; place: string; users: number }>
@@ -54,7 +54,7 @@ const stores: Record<string, [make: Make, needs?: { skip: string | false }]> = {
 
 for (const [name, [make, needs = {}]] of Object.entries(stores)) {
   t.test(
-    `DEP-03: a process that is killed within a first login leaves no user without an account, and the next login enters (${name})`,
+    `DEP-03: a process that is killed during a first login leaves no user without a provider account, and the next login succeeds (${name})`,
     needs,
     async (t) => {
       const { adapter, place, users } = await make(t)

@@ -27,12 +27,12 @@ interface RecordedApp extends TestApp {
   store: WatchedAdapter
   log: string[]
   replies: LightMyRequestResponse[]
-  /** Payloads by event, as text that shows everything. */
+  /** Name and payload of each event. The payload is text that includes hidden properties. */
   eventTexts: { name: string; text: string }[]
   users: string[]
 }
 
-/** An application that logs everything and whose every reply, event and log line is kept. */
+/** Creates an application with the log level `trace` and records all replies, events and log lines. */
 async function start (t: Test, options: Partial<UsersOptions> = {}): Promise<RecordedApp> {
   const log: string[] = []
   const replies: LightMyRequestResponse[] = []
@@ -86,7 +86,7 @@ async function start (t: Test, options: Partial<UsersOptions> = {}): Promise<Rec
 const show = (value: unknown): string =>
   `${inspect(value, { depth: 10, showHidden: true, getters: true })} ${JSON.stringify(value)}`
 
-/** The whole life of a user, with all that goes wrong on the way. Gives the secrets that were issued. */
+/** Runs all flows of a user, with successes and failures. Returns the secrets that were issued. */
 async function live ({ app, send, login, tokenOf, store }: RecordedApp): Promise<Record<string, string>> {
   const secrets: Record<string, string> = { PASSWORD, WRONG, NEW_PASSWORD, SECRET }
   const keepHash = async (name: string): Promise<void> => {
@@ -182,7 +182,7 @@ async function live ({ app, send, login, tokenOf, store }: RecordedApp): Promise
   return secrets
 }
 
-/** Names of the secrets that a text holds, whole or in the common encodings. */
+/** Returns the names of the secrets that a text contains, plain or in a common encoding. */
 function found (text: string, secrets: Record<string, string>): string[] {
   return Object.entries(secrets)
     .filter(([, secret]) => {
@@ -200,7 +200,7 @@ function found (text: string, secrets: Record<string, string>): string[] {
 
 for (const errorStyle of ['fastify', 'fastapi'] as const) {
   t.test(
-    `PW-13, LOGG-01, USR-03, CK-05, REG-08: in a whole life no secret is in a log line, an event or a reply that it does not belong to (${errorStyle})`,
+    `PW-13, LOGG-01, USR-03, CK-05, REG-08: no flow of a user leaks a secret into a log line, or into an event or reply of another purpose (${errorStyle})`,
     async (t) => {
       const round = await start(t, { compatibility: { errorStyle } })
       const secrets = await live(round)
@@ -250,7 +250,7 @@ for (const errorStyle of ['fastify', 'fastapi'] as const) {
   )
 }
 
-t.test('ERR-01, LOGG-01: what a store says in an error stays in the log', async (t) => {
+t.test('ERR-01, LOGG-01: the text of a store error is logged and not sent', async (t) => {
   const round = await start(t)
   const { store, send, login, app, log } = round
   await app.users.create({ email: ARTHUR, password: PASSWORD })
@@ -288,7 +288,7 @@ t.test('ERR-01, LOGG-01: what a store says in an error stays in the log', async 
   t.same(found(log.join(''), { PASSWORD, access }), [])
 })
 
-t.test('ERR-01: bodies of 500 and 503 are fixed', async (t) => {
+t.test('ERR-01: replies with 500 and 503 have constant bodies', async (t) => {
   const { send, store, login } = await start(t, {
     hooks: {
       onBeforeRegister: () => {
@@ -321,7 +321,7 @@ t.test('ERR-01: bodies of 500 and 503 are fixed', async (t) => {
 })
 
 t.test(
-  'ERR-04, CK-08, CSRF-09: every reply of ours forbids caching and sniffing, names its form, and allows no other site',
+  'ERR-04, CK-08, CSRF-09: every reply of the plugin has cache-control: no-store, nosniff, a content type, and no CORS headers',
   async (t) => {
     const round = await start(t)
     await live(round)
@@ -361,7 +361,7 @@ t.test(
   }
 )
 
-t.test('REG-08, LOGG-01: problems of a body name the field and never the value', async (t) => {
+t.test('REG-08, LOGG-01: validation errors contain the name of the field and never its value', async (t) => {
   const { send } = await start(t)
   const canary = 'canary-value'
   const bodies: [string, object][] = [
@@ -385,7 +385,7 @@ t.test('REG-08, LOGG-01: problems of a body name the field and never the value',
 })
 
 t.test(
-  'LOGG-02: the log of every route of ours names the path without its query, in the form that the application gives',
+  'LOGG-02: log lines of every route of the plugin contain the path without the query, in the format of the application',
   async (t) => {
     const canary = 'canary-in-a-query'
     const forms: Record<string, FastifyServerOptions['logger'] & object> = {
@@ -443,7 +443,7 @@ t.test(
   }
 )
 
-t.test('LOGG-02: what an application serializes in the scope around the plugin gets no query either', async (t) => {
+t.test('LOGG-02: request serializers of a surrounding scope receive no query either', async (t) => {
   const lines: string[] = []
   const app = Fastify({
     logger: {
@@ -472,7 +472,7 @@ t.test('LOGG-02: what an application serializes in the scope around the plugin g
 })
 
 t.test(
-  'LOGG-03: whatever a request says, a line of the log is one line of JSON, without control characters, and short',
+  'LOGG-03: for every request, a log entry is one short line of JSON without control characters',
   async (t) => {
     const { app, send, log } = await start(t)
     const forged = '\n{"level":60,"msg":"forged"}\r\u0000\u001b[2J\u2028'
@@ -521,7 +521,7 @@ t.test(
   }
 )
 
-t.test('LOGG-04: objects of ours that are printed, serialized or copied show no secret', async (t) => {
+t.test('LOGG-04: objects of the plugin reveal no secret when they are printed, serialized or copied', async (t) => {
   const [resetSecret, jwtSecret, stateSecret, encryptionKey, clientSecret] = Array.from({ length: 5 }, () =>
     randomBytes(32).toString('base64url')
   ) as [string, string, string, string, string]

@@ -14,7 +14,7 @@ import { buildApp, type TestApp } from '../helpers/build-app.js'
 import { startOauthServer, type OauthServer } from '../helpers/oauth-server.js'
 
 const CLIENT = { clientId: 'client-id', clientSecret: 'client-secret' }
-/** A host that no DNS server knows: only the proxy reaches it. */
+/** A host without a DNS record. Only the proxy reaches it. */
 const OUTSIDE = 'https://login.camelot.invalid'
 
 interface Setup {
@@ -57,13 +57,13 @@ async function setUp (
   }
 }
 
-/** What an egress proxy does: it reaches hosts that the application cannot look up. */
+/** Returns a `fetch` that works like an egress proxy: it reaches hosts that the application cannot look up. */
 const proxied =
   (idp: OauthServer): ProviderFetch =>
     (url, init) =>
       fetch(url.replace(OUTSIDE, idp.url), init)
 
-t.test('OAU-14: the option `fetch` sends every call to a provider, whose host need not be known here', async (t) => {
+t.test('OAU-14: every call to a provider uses the option `fetch`, even if its host has no DNS record', async (t) => {
   const calls: [string, string, string, boolean, boolean][] = []
   const { login, built } = await setUp(t, (idp) => (url, init) => {
     calls.push([init.method, url, init.redirect, init.signal instanceof AbortSignal, init.body === undefined])
@@ -81,7 +81,7 @@ t.test('OAU-14: the option `fetch` sends every call to a provider, whose host ne
   ])
 })
 
-/** Bytes without an end. */
+/** Returns an endless stream of bytes. */
 async function * endless (): AsyncGenerator<Uint8Array> {
   for (;;) {
     yield new Uint8Array(65_536)
@@ -100,7 +100,7 @@ const throwing =
       throw error
     }
 
-t.test('OAU-14, OAU-08: the bounds hold whatever the function does', async (t) => {
+t.test('OAU-14, OAU-08: a late, endless, redirected or failing reply of the option `fetch` is refused with 502 or 503', async (t) => {
   const cases: Record<string, [ProviderFetch, number]> = {
     'it never answers, and ignores the signal': [() => new Promise(() => {}), 503],
     'its answer never ends': [async () => ({ status: 200, headers, body: endless() }), 502],
@@ -135,11 +135,11 @@ t.test('OAU-14, OAU-08: the bounds hold whatever the function does', async (t) =
     const { login, built } = await setUp(t, () => fetch, { timeoutMs: name.includes('never') ? 300 : 10_000 })
     const page = await login()
     t.equal(page.status, status, `${name}: ${page.body}`)
-    t.same(built.events, [], `${name}: nobody is logged in`)
+    t.same(built.events, [], `${name}: no user is logged in`)
   }
 })
 
-t.test('OAU-14: addresses that must not be called are not passed to the function', async (t) => {
+t.test('OAU-14: the option `fetch` is not called with forbidden URLs', async (t) => {
   const called: string[] = []
   const fetch: ProviderFetch = async (url) => {
     called.push(url)

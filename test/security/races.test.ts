@@ -15,7 +15,7 @@ interface SlowReadApp extends TestApp {
   store: WatchedAdapter
 }
 
-/** An application whose every read is late, so that what is decided by reading shows. */
+/** Creates an application with delayed reads, so that decisions based on an earlier read cause visible races. */
 async function start (
   t: Test,
   makeStore: () => DatabaseAdapter,
@@ -27,7 +27,7 @@ async function start (
 
 for (const [name, makeStore] of Object.entries(stores)) {
   t.test(
-    `REG-05, RACE-01, RACE-02: of parallel registrations of one address, in any case, one wins (${name})`,
+    `REG-05, RACE-01, RACE-02: exactly one of parallel registrations of one e-mail succeeds, in any letter case (${name})`,
     async (t) => {
       const { send, store, events, login } = await start(t, makeStore)
       const replies = await Promise.all(
@@ -51,7 +51,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
     }
   )
 
-  t.test(`REG-02, REG-05: parallel quiet registrations all look alike and leave one user (${name})`, async (t) => {
+  t.test(`REG-02, REG-05: with revealExistingAccounts: false, parallel registrations get equal replies and create one user (${name})`, async (t) => {
     const { send, store, events, app } = await start(t, makeStore, { revealExistingAccounts: false })
     const replies = await Promise.all(
       numbers.map((i) => send('POST', '/auth/register', { email: ARTHUR, password: `${PASSWORD}-${i}` }))
@@ -64,7 +64,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
   })
 
   t.test(
-    `RST-04, RACE-01: of parallel uses of one reset token one wins, and only its password works (${name})`,
+    `RST-04, RACE-01: exactly one of parallel uses of a reset token succeeds, and only its password works (${name})`,
     async (t) => {
       const { create, app, tokenOf, send, store, login, bearer, events } = await start(t, makeStore)
       await create()
@@ -87,7 +87,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
   )
 
   t.test(
-    `RST-04, RST-05: of several reset tokens and a change of password, all at once, one of the passwords is left (${name})`,
+    `RST-04, RST-05: after parallel uses of several reset tokens and a password change, exactly one of the passwords works (${name})`,
     async (t) => {
       const { create, app, tokenOf, send, login, bearer } = await start(t, makeStore)
       await create()
@@ -115,7 +115,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
     }
   )
 
-  t.test(`RACE-01: of parallel uses of one verify token one wins (${name})`, async (t) => {
+  t.test(`RACE-01: exactly one of parallel uses of a verify token succeeds (${name})`, async (t) => {
     const { create, app, tokenOf, send, store, events } = await start(t, makeStore)
     await create()
     await app.users.requestVerify(ARTHUR)
@@ -127,7 +127,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
   })
 
   t.test(
-    `RACE-01, VER-02: a verification beside a change of address never verifies the new address (${name})`,
+    `RACE-01, VER-02: a verification during a change of the e-mail never verifies the new e-mail (${name})`,
     async (t) => {
       const { create, app, tokenOf, send, store, bearer } = await start(t, makeStore)
       await create()
@@ -148,7 +148,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
     }
   )
 
-  t.test(`RACE-02: of parallel changes to one address one wins (${name})`, async (t) => {
+  t.test(`RACE-02: exactly one of parallel changes to the same e-mail succeeds (${name})`, async (t) => {
     const { create, bearer, send, store } = await start(t, makeStore)
     const sessions = []
     for (const i of numbers) {
@@ -165,7 +165,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
   })
 
   t.test(
-    `VER-03, VER-07, RACE-01: of parallel proofs of new addresses one wins: one token twice, several of one user, several users (${name})`,
+    `VER-03, VER-07, RACE-01: exactly one of parallel confirmations of new e-mails succeeds: one token twice, several tokens of a user, several users (${name})`,
     async (t) => {
       const { create, bearer, send, store, tokenOf } = await start(t, makeStore, { sensitiveChanges: 'confirm' })
       const askFor = async (email: string, newEmail: string): Promise<string> => {
@@ -194,7 +194,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
     }
   )
 
-  t.test(`PW-09, RACE-01: parallel logins that upgrade a hash all succeed and end no session (${name})`, async (t) => {
+  t.test(`PW-09, RACE-01: parallel logins that upgrade a hash all succeed and revoke no session (${name})`, async (t) => {
     const { create, bearer, login, store, send } = await start(t, makeStore)
     const { id } = await create()
     const headers = await bearer(ARTHUR)
@@ -210,7 +210,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
   })
 
   t.test(
-    `PW-09, RACE-03, RACE-04: an upgrade of the old hash never brings the old password back (${name})`,
+    `PW-09, RACE-03, RACE-04: an upgrade of the old hash never restores the old password (${name})`,
     async (t) => {
       for (const delay of [0, 4, 8, 12, 16, 20]) {
         const { create, bearer, login, store, send } = await start(t, makeStore)
@@ -239,7 +239,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
   )
 
   t.test(
-    `PW-09, RACE-03: a password that changes right before the upgrade of its hash is written stays changed (${name})`,
+    `PW-09, RACE-03: a password change right before the write of a hash upgrade persists (${name})`,
     async (t) => {
       const store = watchedAdapter(makeStore())
       const { create, login, app } = await buildApp(t, { adapter: store.adapter })
@@ -261,7 +261,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
   )
 
   t.test(
-    `RACE-04, SES-06: a session that is stored right before or after the sessions are ended is none (${name})`,
+    `RACE-04, SES-06: a session that is stored right before or after the revocation of all sessions is invalid (${name})`,
     async (t) => {
       for (const when of ['before', 'after'] as const) {
         for (const backend of ['jwt', 'cookie']) {
@@ -295,7 +295,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
   )
 
   t.test(
-    `RACE-04, LOG-04, SES-06: logins beside a deactivation, a reset or a deletion leave no live session of the old state (${name})`,
+    `RACE-04, LOG-04, SES-06: logins during a deactivation, a reset or a deletion leave no valid session of the old state (${name})`,
     async (t) => {
       const ways: Record<string, (round: SlowReadApp, id: string) => Promise<unknown>> = {
         deactivate: ({ app }, id) => app.users.update(id as never, { is_active: false }),
@@ -331,7 +331,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
   )
 
   t.test(
-    `RACE-01, SES-15: of parallel deletions one wins, and requests beside them are refused, not broken (${name})`,
+    `RACE-01, SES-15: exactly one of parallel deletions succeeds, and parallel requests are refused without a 5xx (${name})`,
     async (t) => {
       const { create, bearer, cookie, send, store, events } = await start(t, makeStore)
       const { id } = await create()
@@ -357,7 +357,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
   )
 
   t.test(
-    `USR-08, RACE-03: a change of the own profile never undoes what a superuser does meanwhile (${name})`,
+    `USR-08, RACE-03: a change of the own profile never reverts a simultaneous change by a superuser (${name})`,
     async (t) => {
       for (const delay of [0, 5, 10, 15, 20]) {
         const { create, bearer, send, store, app } = await start(t, makeStore)
@@ -381,7 +381,7 @@ function sessionOf (reply: { statusCode: number; json<T>(): T }): Record<string,
 }
 
 t.test(
-  'REG-05, RACE-02: two processes on one file that register one address 100 times at once leave one user and no 5xx',
+  'REG-05, RACE-02: two processes on one file that register one e-mail 100 times in parallel create one user, without a 5xx',
   async (t) => {
     const file = join(t.testdir(), 'users.db')
     const servers = await Promise.all([startProcess(t, file), startProcess(t, file)])
@@ -400,7 +400,7 @@ t.test(
   }
 )
 
-t.test('RST-04, RACE-01: two processes that get one reset token 20 times at once accept it once', async (t) => {
+t.test('RST-04, RACE-01: two processes that receive one reset token 20 times in parallel accept it once', async (t) => {
   const file = join(t.testdir(), 'users.db')
   const { app, create, tokenOf, login, store } = await start(t, () => sqlite(file))
   await create()
@@ -420,7 +420,7 @@ t.test('RST-04, RACE-01: two processes that get one reset token 20 times at once
 })
 
 t.test(
-  'SES-08, USR-10, LOG-04, LOG-07: what one process revokes is over in the other at once, and after a restart',
+  'SES-08, USR-10, LOG-04, LOG-07: a session that one process revokes is refused by the other at once, and after a restart',
   async (t) => {
     const file = join(t.testdir(), 'users.db')
     const [one, two] = await Promise.all([startProcess(t, file), startProcess(t, file)])
@@ -436,7 +436,7 @@ t.test(
     const statuses = (server: ServerProcess, all: Record<string, string>[], path = '/guarded'): Promise<number[]> =>
       Promise.all(all.map(async (headers) => (await server.post(path, undefined, headers, 'GET')).status))
     const create = (email = ARTHUR): Promise<Response> => one.post('/script', { email, action: 'create' })
-    await create('lady.of.the.lake@camelot.bt') // another superuser, who stays
+    await create('lady.of.the.lake@camelot.bt') // another superuser, because the last one cannot be deleted
 
     for (const action of ['end sessions', 'deactivate', 'delete']) {
       await one.post('/script', { email: ARTHUR, action: 'delete' })

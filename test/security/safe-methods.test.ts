@@ -10,7 +10,7 @@ import { startOauthServer } from '../helpers/oauth-server.js'
 const LINK = '/auth/associate/openid'
 const SAME_ORIGIN = { 'sec-fetch-site': 'same-origin' }
 
-/** An application whose users link accounts with either backend. */
+/** Creates an application whose users can link provider accounts with both backends. */
 async function setUp (
   t: Test,
   users: Partial<UsersOptions> = {},
@@ -30,7 +30,7 @@ async function setUp (
   })
 }
 
-/** Where a browser may say that a request comes from, and whether linking may start with a GET from there. */
+/** Headers by which a browser reports the origin of a GET, and whether linking may start from there. */
 const PLACES: [headers: Record<string, string>, allowed: boolean][] = [
   [SAME_ORIGIN, true],
   [{}, false],
@@ -45,7 +45,7 @@ const PLACES: [headers: Record<string, string>, allowed: boolean][] = [
   [{ referer: `${ORIGIN}/app` }, false]
 ]
 
-t.test('CSRF-07: a GET with a cookie starts linking for pages of the same origin alone', async (t) => {
+t.test('CSRF-07: a GET with a cookie starts linking only for pages of the same origin', async (t) => {
   const { create, cookie, send } = await setUp(t)
   await create()
   const session = await cookie(ARTHUR)
@@ -65,7 +65,7 @@ t.test('CSRF-07: a GET with a cookie starts linking for pages of the same origin
 })
 
 t.test(
-  'CSRF-01, CSRF-02: a POST starts linking from our own and trusted origins, and with a bearer token from anywhere',
+  'CSRF-01, CSRF-02: a POST starts linking from the own origin and trusted origins, and with a bearer token from any origin',
   async (t) => {
     const { create, cookie, bearer, send } = await setUp(t)
     await create()
@@ -128,7 +128,7 @@ t.test(
   }
 )
 
-t.test('CSRF-07, LNK-04: linking that a form started links the account', async (t) => {
+t.test('CSRF-07, LNK-04: linking that started with a form links the account', async (t) => {
   const { app, create, cookie } = await setUp(t)
   const { id } = await create()
   const browser = openBrowser(app)
@@ -151,7 +151,7 @@ t.test('CSRF-07, LNK-04: linking that a form started links the account', async (
 })
 
 t.test(
-  'CSRF-07, INP-06: no GET or HEAD of ours changes the store, but that the start of a login stores its transaction',
+  'CSRF-07, INP-06: no GET or HEAD route of the plugin changes the store, except that the start of a login stores its transaction',
   async (t) => {
     const store = watchedAdapter(memory())
     const built = await setUp(t, { adapter: store.adapter, requireVerification: false })

@@ -28,9 +28,9 @@ import { configOf, makePool, needsPostgres, postgresUrl } from '../helpers/postg
 
 const service = await needsPostgres()
 const createTables = true
-const timeoutMs = 1500 // what a busy machine needs for a good answer is far below
+const timeoutMs = 1500 // a busy machine answers much faster
 
-/** PostgreSQL behind a proxy: `pool` goes through it, `direct` does not. */
+/** PostgreSQL behind a proxy: `pool` connects through the proxy, `direct` without it. */
 async function behindProxy (
   t: Test,
   config: pg.PoolConfig = {}
@@ -39,7 +39,7 @@ async function behindProxy (
   const url = new URL(postgresUrl)
   const proxy = await startTcpProxy(url.hostname, Number(url.port || 5432))
   url.host = `127.0.0.1:${proxy.port}`
-  const options = `-c search_path=${schema} -c synchronous_commit=off` // no crash of the machine is tested
+  const options = `-c search_path=${schema} -c synchronous_commit=off` // the tests do not crash the machine
   const pool = new pg.Pool(
     configOf(schema, { connectionString: url.href, connectionTimeoutMillis: timeoutMs, options, ...config })
   ).on('error', () => {})
@@ -62,7 +62,7 @@ t.teardown(() => {
 })
 const both = { skip: service.skip === false ? noRedis : service.skip }
 
-/** A backend whose tokens are in Redis, with a client that gives a silent connection up and tries again soon. */
+/** Returns a backend with tokens in Redis. Its client closes a silent connection and retries soon. */
 function redisBackend (t: Test, url: string): UsersOptions['backends'] {
   const client = new Redis(url, { retryStrategy: () => 20, maxRetriesPerRequest: null, socketTimeout: timeoutMs }).on(
     'error',
@@ -84,7 +84,7 @@ function redisBackend (t: Test, url: string): UsersOptions['backends'] {
   ]
 }
 
-/** One request of a flow: made ready when all is well, sent when it is not, and once more afterwards. */
+/** A request of a flow. It is prepared while the servers work, sent during the fault, and sent again afterwards. */
 interface Step {
   run(): Promise<LightMyRequestResponse>
   success: number
@@ -103,7 +103,7 @@ const EVENTS = {
   onAfterLogout: 3
 }
 
-/** Steps of every flow; those that need a session for each backend, with users of its own. */
+/** Returns the steps of every flow. Steps that need a session exist for each backend and have their own users. */
 async function makeSteps ({ app, create, login, send, tokenOf }: TestApp): Promise<Record<string, Step>> {
   const session = async (backend: string, email: string): Promise<Record<string, string>> => {
     const reply = await login(backend, email)
@@ -129,7 +129,7 @@ async function makeSteps ({ app, create, login, send, tokenOf }: TestApp): Promi
   }
   for (const backend of BACKENDS) {
     const email = `${backend}@camelot.bt`
-    // one user for each step that ends sessions, so that it disturbs no other step
+    // each step that revokes sessions has its own user, so that the other steps are unaffected
     for (const name of ['', 'change.', 'leave.']) await create({ email: `${name}${email}` })
     const { id: victim } = await create({ email: `victim.${email}` })
     const [own, changing, leaving, admin] = [
@@ -152,7 +152,7 @@ async function makeSteps ({ app, create, login, send, tokenOf }: TestApp): Promi
   return steps
 }
 
-/** All that is stored, as text. */
+/** Returns all stored rows as text. */
 async function dump (pool: pg.Pool): Promise<string> {
   const all = await Promise.all(
     ['"user" t ORDER BY id', 'accesstoken t ORDER BY token'].map(
@@ -171,7 +171,7 @@ const kinds: Record<string, (proxy: TcpProxy) => Promise<void>> = {
 
 for (const [kind, begin] of Object.entries(kinds)) {
   t.test(
-    `DEP-01, DEP-02: every flow with every backend, while a server ${kind}: 503, nothing changed, and all works afterwards`,
+    `DEP-01, DEP-02: while a server ${kind}, every flow with every backend replies 503 and changes nothing; afterwards it succeeds`,
     both,
     async (t) => {
       const { proxy, pool, direct } = await behindProxy(t)
@@ -241,12 +241,12 @@ for (const [kind, begin] of Object.entries(kinds)) {
   )
 }
 
-/** Waits until something is true that the next attempts of a client bring about. */
+/** Waits until a condition is true that depends on the retries of a client. */
 async function settle (isDone: () => Promise<boolean>): Promise<void> {
   for (let n = 0; n < 100 && !(await isDone()); n++) await sleep(20)
 }
 
-/** Lines that a logger of the application got. */
+/** Returns the log lines of an application. */
 function logged (): { logger: object; lines: { level: number; msg: string; err?: { message: string } }[] } {
   const lines: { level: number; msg: string; err?: { message: string } }[] = []
   return {
@@ -264,7 +264,7 @@ function logged (): { logger: object; lines: { level: number; msg: string; err?:
 
 for (const [kind, begin] of Object.entries(kinds)) {
   t.test(
-    `DEP-01, DEP-02: an application starts while its PostgreSQL ${kind}, answers 503, and works as soon as the server does`,
+    `DEP-01, DEP-02: an application starts while its PostgreSQL ${kind}, replies 503, and works as soon as the server is available`,
     service,
     async (t) => {
       const { proxy, pool, direct } = await behindProxy(t)
@@ -310,7 +310,7 @@ for (const [kind, begin] of Object.entries(kinds)) {
 }
 
 t.test(
-  'DEP-01, DEP-02: tables that do not fit refuse to start; found late they are 500 and an error in the log, and mending them is enough',
+  'DEP-01, DEP-02: wrong tables refuse to start; detected after the start, they cause 500 and a log entry until they are repaired',
   service,
   async (t) => {
     const { proxy, pool, direct } = await behindProxy(t)
@@ -350,7 +350,7 @@ t.test(
   }
 )
 
-t.test('DEP-01: an application that closes while it looks for its store closes', service, async (t) => {
+t.test('DEP-01: an application closes while it still tries to open its store', service, async (t) => {
   const { proxy, pool } = await behindProxy(t)
   await proxy.blackHole()
   const { app } = await buildApp(t, { adapter: postgres(pool, { createTables, timeoutMs }) })
@@ -361,7 +361,7 @@ t.test('DEP-01: an application that closes while it looks for its store closes',
 })
 
 t.test(
-  'RACE-05, DEP-01, DEP-02: a pool of one connection serves every flow at once; while it is lent to others they get 503',
+  'RACE-05, DEP-01, DEP-02: a pool with one connection serves all flows in parallel; while the connection is in use elsewhere, they get 503',
   both,
   async (t) => {
     const { pool, direct } = await behindProxy(t, { max: 1, connectionTimeoutMillis: 0 })
@@ -395,7 +395,7 @@ t.test(
 
 for (const when of ['before', 'after'] as const) {
   t.test(
-    `ERR-01, DEP-01, DEP-02, DEP-03: PostgreSQL: a connection that breaks ${when} any statement of any flow leaves nothing half done`,
+    `ERR-01, DEP-01, DEP-02, DEP-03: PostgreSQL: if a connection breaks ${when} any statement of any flow, no change is incomplete`,
     service,
     async (t) => {
       const { proxy, pool } = await behindProxy(t, { max: 1 })
@@ -420,7 +420,7 @@ for (const when of ['before', 'after'] as const) {
           if (k === 0) {
             complete = changed
             t.equal(reply.statusCode, flow.success, `${label}: succeeds without a fault`)
-            // a read that is lost is like one that did not happen
+            // a lost reply to a read has no effect
             if (when === 'after' && changed.length + tokens.length === 0) break
             continue
           }

@@ -150,7 +150,7 @@ t.test(
   }
 )
 
-/** Waits until something is true that the next attempts of a client bring about. */
+/** Waits until a condition is true that depends on the retries of a client. */
 async function until (isDone: () => Promise<boolean>): Promise<void> {
   for (let n = 0; n < 4000; n++) {
     if (await isDone()) return

@@ -6,8 +6,8 @@ import { ARTHUR, buildApp, PASSWORD, type TestApp } from '../helpers/build-app.j
 const LANCELOT = 'lancelot@camelot.bt'
 
 /**
- * Sends the headers and the first byte of a body, lets `meanwhile` happen, then sends the rest. Gives the reply's
- * status.
+ * Sends the headers and the first byte of a body, runs `meanwhile`, then sends the rest. Returns the status of the
+ * reply.
  */
 async function sendSlowly (
   { app }: TestApp,
@@ -37,7 +37,7 @@ async function sendSlowly (
       .join('')}\r\n${body.slice(0, 1)}`
   )
   await arrived
-  await new Promise((resolve) => setImmediate(resolve)) // the guard has looked by now
+  await new Promise((resolve) => setImmediate(resolve)) // the guard has run by now
   await meanwhile()
   socket.write(body.slice(1))
   const chunks: Buffer[] = []
@@ -55,7 +55,7 @@ const bodies: Record<string, object> = {
 }
 
 for (const [what, body] of Object.entries(bodies)) {
-  t.test(`SES-06, LOG-04: a session that ends while ${what} is on its way changes nothing`, async (t) => {
+  t.test(`SES-06, LOG-04: a request whose session ends while ${what} is transferred changes nothing`, async (t) => {
     const built = await buildApp(t)
     await built.app.listen({ port: 0, host: '127.0.0.1' })
     const user = await built.create()
@@ -71,13 +71,13 @@ for (const [what, body] of Object.entries(bodies)) {
 }
 
 t.test(
-  'SES-06, USR-10: a superuser who is none any more when the body has come changes and removes nobody',
+  'SES-06, USR-10: a user who loses is_superuser while the body is transferred changes and deletes no other user',
   async (t) => {
     const built = await buildApp(t)
     await built.app.listen({ port: 0, host: '127.0.0.1' })
     const admin = await built.create({ is_superuser: true })
     const other = await built.create({ email: LANCELOT })
-    // the last superuser cannot lose the flag
+    // the last superuser cannot lose is_superuser
     await built.create({ email: 'merlin@camelot.bt', is_superuser: true })
     const { users } = built.app
     for (const [method, body] of [
@@ -100,7 +100,7 @@ t.test(
   }
 )
 
-t.test('SES-06: with a body that comes in one piece the same requests go through', async (t) => {
+t.test('SES-06: the same requests succeed when the body arrives in one piece', async (t) => {
   const built = await buildApp(t)
   await built.app.listen({ port: 0, host: '127.0.0.1' })
   await built.create()

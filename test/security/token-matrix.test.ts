@@ -50,7 +50,7 @@ async function start (t: Test, options: Partial<UsersOptions> = {}): Promise<Tok
   return { ...built, store, secrets }
 }
 
-/** Things that an attacker may have seen and that are no token of anything. */
+/** Returns values that an attacker may know and that are not tokens, such as ids and digests. */
 async function worthless ({ store, secrets }: TokenApp): Promise<Record<string, string>> {
   const [user] = await store.rows('user')
   const [token] = await store.rows('accesstoken')
@@ -83,12 +83,12 @@ async function worthless ({ store, secrets }: TokenApp): Promise<Record<string, 
 const claimsOf = (token = ''): Claims =>
   JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Claims
 
-/** Header and payload of one token with the signature of another. */
+/** Returns the header and payload of one token with the signature of another. */
 function mixture (one = '', other = ''): string {
   return [...one.split('.').slice(0, 2), other.split('.')[2]].join('.')
 }
 
-/** Every place that takes a token, and the kinds that belong there. */
+/** Every place that accepts a token, and the kinds of tokens that are valid there. */
 const places: Record<string, { own: string[]; accepts(round: TestApp, token: string): Promise<boolean> }> = {
   'bearer on our route': {
     own: ['access'],
@@ -174,7 +174,7 @@ const places: Record<string, { own: string[]; accepts(round: TestApp, token: str
 }
 
 t.test(
-  'CFG-03, SES-02, RST-06, JWT-01, JWT-06, CK-04: every kind of token is refused everywhere but at its own place',
+  'CFG-03, SES-02, RST-06, JWT-01, JWT-06, CK-04: every kind of token is refused at the places of other kinds',
   async (t) => {
     const round = await start(t)
     const { store, secrets, app } = round
@@ -203,7 +203,7 @@ t.test(
 )
 
 t.test(
-  'CFG-03: each purpose has a key of its own, and no token is taken for another when the audiences are equal',
+  'CFG-03: each purpose has its own key, so tokens of other purposes are refused even with equal audiences',
   async (t) => {
     const audience = 'camelot'
     const round = await start(t, {
@@ -232,7 +232,7 @@ t.test(
 )
 
 t.test(
-  'CFG-03, JWT-06: tokens of a sister application with the same secret but another name are refused',
+  'CFG-03, JWT-06: tokens of an application with the same secret and another name are refused',
   async (t) => {
     const ours = await start(t, { name: 'staff' })
     const shop = await start(t, { name: 'customers' })
@@ -245,7 +245,7 @@ t.test(
       ...all[0],
       user_id: theirs?.['id'],
       session_stamp: theirs?.['session_stamp']
-    }) // even with the row
+    }) // the stored session exists, too
     for (const [kind, place] of [
       ['access', 'bearer on our route'],
       ['cookie', 'cookie on our route'],
@@ -260,7 +260,7 @@ t.test(
   }
 )
 
-t.test('BR-03, CFG-03: a token of one backend is not accepted by another of the same kind', async (t) => {
+t.test('BR-03, CFG-03: a token of one backend is refused by another backend with the same strategy', async (t) => {
   const pairs: UsersOptions['backends'] = [
     { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60 }) },
     { name: 'jwt2', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60 }) },
@@ -300,7 +300,7 @@ t.test('BR-03, CFG-03: a token of one backend is not accepted by another of the 
   }
 })
 
-t.test('SES-02, SES-01: no secret that was given out is in the store, in any form', async (t) => {
+t.test('SES-02, SES-01: the store contains no issued secret in any encoding', async (t) => {
   const round = await start(t)
   const { store, secrets } = round
   const text = await store.dump()
@@ -313,7 +313,7 @@ t.test('SES-02, SES-01: no secret that was given out is in the store, in any for
   t.match(text, /"token": "[\w-]{43}"/)
 })
 
-t.test('SES-02: no secret that was given out is in the database file or its log', async (t) => {
+t.test('SES-02: the database file and its write-ahead log contain no issued secret', async (t) => {
   const folder = t.testdir()
   const { create, bearer, cookie, app, tokenOf, send } = await buildApp(t, {
     adapter: sqlite(join(folder, 'users.db'))
@@ -344,7 +344,7 @@ t.test('SES-02: no secret that was given out is in the database file or its log'
   }
 })
 
-/** A text as it is, its parts, and its usual encodings. */
+/** Returns a text, its parts, and its usual encodings. */
 function formsOf (secret: string): string[] {
   const raw = Buffer.from(secret)
   const decoded = Buffer.from(secret, 'base64url')
@@ -365,7 +365,7 @@ function formsOf (secret: string): string[] {
     .filter((form) => form.length > 8)
 }
 
-t.test('SES-02, RST-06: rows that hold null, nothing or a plain token let nobody in', async (t) => {
+t.test('SES-02, RST-06: rows with null, an empty string or a plain token authenticate no request', async (t) => {
   const { store, secrets, app } = await start(t)
   const [user] = await store.rows('user')
   const model = { name: 'accesstoken' } as never
@@ -392,7 +392,7 @@ t.test('SES-02, RST-06: rows that hold null, nothing or a plain token let nobody
   }
 })
 
-t.test('CFG-04, SES-08: when a secret is removed, everything that it made is over', async (t) => {
+t.test('CFG-04, SES-08: after the removal of a secret, all its tokens and sessions are invalid', async (t) => {
   const store = watchedAdapter(memory())
   const other = 'q3Zk0x7Yw1Vn5Tb9Rm2Lp6Hj4Gd8Fs-_Ac'
   const first = await buildApp(t, { adapter: store.adapter, secret: SECRET, backends: backends() })
@@ -417,7 +417,7 @@ t.test('CFG-04, SES-08: when a secret is removed, everything that it made is ove
 })
 
 t.test(
-  'JWT-13: no route signs what its caller chose: no signed text of a reply, a header or a listener holds it, and no signature fits it',
+  'JWT-13: no route signs text that its caller chose: replies, headers and events contain no signature of it',
   async (t) => {
     const schemas = userSchemas({ nickname: Type.String({ maxLength: 1000 }) })
     const round = await buildApp(
@@ -570,7 +570,7 @@ t.test(
   }
 )
 
-t.test("DEP-06: a clock that jumps an hour lengthens no token's life and takes none that was used", async (t) => {
+t.test("DEP-06: a clock that jumps by an hour extends no token's lifetime and makes no used token valid again", async (t) => {
   const hour = 3_600_000
   const begin = Date.UTC(2030, 0, 1)
   let now = begin
@@ -617,7 +617,7 @@ t.test("DEP-06: a clock that jumps an hour lengthens no token's life and takes n
   const used = await make()
   const bySide = await make()
   t.equal(await verify(used.verify), 200)
-  const last = await make() // the verification ended the reset tokens from before
+  const last = await make() // the verification invalidated earlier reset tokens
   t.equal(await reset(last.reset), 200)
   for (const at of [0, hour - 1, -hour, hour, 0]) {
     now = begin + at

@@ -35,7 +35,7 @@ async function answer (reply: Promise<Response>): Promise<Answer> {
   return { statusCode: status, ...rest }
 }
 
-/** Two server processes that begin at once on an empty schema. */
+/** Starts two server processes at the same time on an empty schema. */
 async function startTwo (t: Test): Promise<{ servers: [ServerProcess, ServerProcess]; pool: pg.Pool; schema: string }> {
   const { pool, schema } = await makePool(t)
   const prefix = `test-${randomBytes(6).toString('hex')}:`
@@ -69,7 +69,7 @@ t.test(
     const at = (n: number): ServerProcess => (n % 2 === 0 ? one : two)
 
     await t.test(
-      'REG-05, RACE-02: of 200 parallel registrations of one address, in any case, over both processes one wins, and none is a 500',
+      'REG-05, RACE-02: exactly one of 200 parallel registrations of one e-mail at both processes succeeds, in any letter case, without a 500',
       async (t) => {
         const replies = await Promise.all(
           Array.from({ length: N }, (_, n) =>
@@ -95,7 +95,7 @@ t.test(
       }
     )
 
-    await t.test('RST-04, RACE-01: of 40 parallel uses of one reset token over both processes one wins', async (t) => {
+    await t.test('RST-04, RACE-01: exactly one of 40 parallel uses of a reset token at both processes succeeds', async (t) => {
       const own = new pg.Pool(configOf(schema))
       t.teardown(() => own.end())
       const { app, create, tokenOf } = await buildApp(t, { adapter: postgres(own), secret: SECRET })
@@ -120,7 +120,7 @@ t.test(
     })
 
     await t.test(
-      'SES-08, USR-10, LOG-04, LOG-07: what one process ends is over in the other at once, by jwt, database and Redis',
+      'SES-08, USR-10, LOG-04, LOG-07: a session that one process revokes is refused by the other at once, with the strategies jwt, database and Redis',
       async (t) => {
         const status = async (server: ServerProcess, headers: Headers): Promise<number> =>
           (await server.post('/guarded', undefined, headers, 'GET')).status
@@ -181,7 +181,7 @@ t.test(
     )
 
     await t.test(
-      'RACE-04: logins in one process beside changes of password in the other leave no session of the old password',
+      'RACE-04: logins in one process during password changes in the other leave no session of the old password',
       async (t) => {
         await one.post('/script', { email: ARTHUR, action: 'delete' })
         await one.post('/script', { email: ARTHUR, action: 'create' })
