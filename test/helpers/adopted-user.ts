@@ -3,7 +3,7 @@ import { uuidId } from '../../schemas/index.js'
 
 export const id = uuidId()
 
-/** The user table of FastAPI Users, with our optional column. */
+/** The user table of FastAPI Users with the optional column of the plugin. */
 export const Person: Model = {
   name: 'user',
   table: 'user',

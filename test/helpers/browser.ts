@@ -1,6 +1,6 @@
 import type { FastifyInstance, InjectOptions } from 'fastify'
 
-/** What a browser sees. */
+/** A reply as a browser receives it. */
 export interface Page {
   url: URL
   status: number
@@ -9,18 +9,18 @@ export interface Page {
   json<T = Record<string, unknown>>(): T
 }
 
-/** A browser as far as redirects and cookies go: the application by `inject`, everything else over sockets. */
+/** A browser that follows redirects and keeps cookies. It calls the application with `inject`, other hosts by HTTP. */
 export interface Browser {
   /** Cookies by host. */
   jar: Map<string, Map<string, string>>
-  /** One request. */
+  /** Sends one request. */
   ask(
     url: string,
     init?: { method?: 'GET' | 'POST' | 'HEAD'; headers?: Record<string, string>; body?: URLSearchParams }
   ): Promise<Page>
-  /** Follows redirects until a page, or until an address that `until` accepts, which is not asked for. */
+  /** Follows redirects until a page, or until a URL that `until` accepts. That URL is not requested. */
   go(url: string, until?: (url: URL) => boolean): Promise<Page>
-  /** The value of a cookie for the application. */
+  /** Returns the value of a cookie for the application. */
   cookie(name: string): string | undefined
 }
 

@@ -19,7 +19,7 @@ export function buildPackage (folder: string): void {
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'fastify-users', type: 'module', exports }))
 }
 
-/** Returns a module as JavaScript. */
+/** Returns TypeScript code as JavaScript. */
 export function transpile (text: string): string {
   const compilerOptions = { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true }
   return ts.transpileModule(text, { compilerOptions }).outputText

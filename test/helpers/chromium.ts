@@ -15,8 +15,8 @@ const SWITCHES = [
 ]
 
 /**
- * A page of a fresh browser. `faults` are what it complains of: statuses of refused calls as such, and errors of
- * scripts.
+ * A page of a new browser. `faults` are the messages of its console: errors of scripts and the statuses of failed
+ * requests.
  */
 export interface OpenedPage {
   page: Page
@@ -24,7 +24,7 @@ export interface OpenedPage {
   faults: string[]
 }
 
-/** Why a test of the browser cannot run, for tap's `skip`. Fails where every service must answer. */
+/** Returns the reason to skip tests of the browser, or false. Throws with REQUIRE_SERVICES=1. */
 export function skipWithoutChromium (): string | false {
   const missing = existsSync(EXECUTABLE) ? false : `${EXECUTABLE} is not installed: apt-get install chromium`
   if (missing !== false && process.env.REQUIRE_SERVICES === '1') t.fail(missing)
@@ -40,7 +40,7 @@ export async function openPage (t: Test, viewport: { width: number; height: numb
   })
   t.teardown(() => browser.close())
   const context = await browser.newContext({ viewport })
-  context.setDefaultTimeout(60_000) // of a loaded machine
+  context.setDefaultTimeout(60_000) // the machine may be busy
   const page = await context.newPage()
   const faults: string[] = []
   page.on('console', (message) => {

@@ -15,10 +15,10 @@ export interface Outcome {
   err: string
 }
 
-/** The library, as a config of a test imports it. */
+/** The URL from which config files of tests import the library. */
 export const library = pathToFileURL(join(root, 'dist/lib/index.js')).href
 
-/** Runs a command in this process. `lines` are the piped input or, with `interactive`, the answers of a person. */
+/** Runs a command in this process. `lines` are the piped input or, with `interactive`, the input at a terminal. */
 export async function runIn (
   cwd: string,
   args: readonly string[],
@@ -64,7 +64,7 @@ export function startProgram (
   return start([main, ...args], cwd, { NODE_OPTIONS: '', NODE_NO_WARNINGS: '1', ...env }, input)
 }
 
-/** Runs Node.js. */
+/** Runs Node.js and returns its outcome. */
 export function runNode (args: readonly string[], cwd: string, env: Record<string, string> = {}): Promise<Outcome> {
   return start(args, cwd, env).outcome
 }
@@ -77,7 +77,7 @@ function start (
 ): { child: ChildProcess; outcome: Promise<Outcome> } {
   const child = spawn(process.execPath, args, { cwd, env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
   let [out, err] = ['', '']
-  child.stdin.on('error', () => {}) // a program that reads nothing has ended
+  child.stdin.on('error', () => {}) // fails if the program ends without reading its input
   if (input === undefined) child.stdin.end()
   else child.stdin.end(input)
   child.stdout.on('data', (data: Buffer) => {
@@ -90,7 +90,7 @@ function start (
   return { child, outcome }
 }
 
-/** Parts of a test's config file, each a piece of JavaScript. `rest` follows the default export. */
+/** JavaScript code for parts of a config file. `rest` follows the default export. */
 export interface ConfigParts {
   adapter?: string
   fields?: string
@@ -119,7 +119,7 @@ function configText (
     ${rest}`
 }
 
-/** A folder of a test, with a SQLite file unless a config says otherwise. */
+/** A folder for the commands of a test. Config files use a SQLite file in it by default. */
 export interface CommandFolder {
   readonly folder: string
   readonly file: string
@@ -133,7 +133,7 @@ export interface CommandFolder {
   ): ReturnType<typeof startProgram>
 }
 
-/** Creates such a folder. Each config is written to a new file, because Node.js imports a module only once. */
+/** Creates a folder. Each config is written to a new file, because Node.js imports a module only once. */
 export function createCommandFolder (parent: string, program: Program): CommandFolder {
   const folder = mkdtempSync(join(parent, 'command-'))
   let count = 0
@@ -151,7 +151,7 @@ export function createCommandFolder (parent: string, program: Program): CommandF
   }
 }
 
-/** Reads a SQLite file. */
+/** Returns the rows of a query on a SQLite file. */
 export function rowsOf (file: string, sql: string): unknown[][] {
   const database = new Database(file, { readonly: true })
   try {
@@ -161,9 +161,9 @@ export function rowsOf (file: string, sql: string): unknown[][] {
   }
 }
 
-/** Ends the pools that configs made by `keep`, which would hold up the end of the tests. */
+/** Ends the pools that configs created with `keep`. Open pools would keep the test process alive. */
 export async function endPools (): Promise<void> {
-  // a config shares nothing else with its test
+  // configs share only this global variable with their test
   const { pools = [] } = globalThis as { pools?: { end: () => Promise<void> }[] }
   await Promise.all(pools.splice(0).map((pool) => pool.end()))
 }

@@ -7,15 +7,15 @@ interface Cookie {
   partitioned: boolean
 }
 
-/** The cookies of one browser, as far as RFC 6265, section 5.3, and CHIPS tell them apart. */
+/** The cookies of one browser. RFC 6265, section 5.3, and CHIPS define which cookies are the same. */
 export interface Jar {
-  /** Takes Set-Cookie headers of a reply. */
+  /** Stores the cookies of a reply. */
   store(host: string, headers: string | string[] | undefined): void
-  /** The Cookie header for a request; empty without cookies. */
+  /** Returns the Cookie header for a request, or an empty string. */
   header(host: string, path: string): string
   count(name: string): number
   copy(): Jar
-  /** A jar with the cookies of both. */
+  /** Returns a jar with the cookies of both jars. */
   with(other: Jar): Jar
   readonly cookies: readonly Cookie[]
 }

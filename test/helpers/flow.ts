@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import { PASSWORD, type TestApp } from './build-app.js'
 
-/** Registers, logs in both ways, changes, resets, logs out and deletes, on an application with both backends. */
+/** Runs all flows with both backends: registration, login, change, password reset, logout and deletion. */
 export async function flow (
   t: Test,
   { app, register, bearer, cookie, send, login, tokenOf }: TestApp,

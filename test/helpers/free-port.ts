@@ -3,12 +3,12 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 
 /**
- * Below the ports that systems give out by themselves, so that no other socket takes it before it is used, or while
- * what listened there is down.
+ * Ports below the range that systems assign to sockets, so that no other socket takes the port before its use or while
+ * its server is stopped.
  */
 const [FIRST, END] = [10_240, 32_768]
 
-/** A port of 127.0.0.1 on which nothing listens. */
+/** Returns a free port of 127.0.0.1. */
 export async function freePort (): Promise<number> {
   const port = randomInt(FIRST, END)
   const server = createServer().listen(port, '127.0.0.1')

@@ -13,7 +13,7 @@ interface Automaton {
   follow: number[][]
 }
 
-/** One of every kind of character that expressions tell apart. */
+/** One character of each class that the expressions distinguish. */
 const ALPHABET = [
   ...Array.from({ length: 0x250 }, (_, code) => String.fromCharCode(code)),
   '\u0301',
@@ -31,20 +31,20 @@ const MOST_COPIES = 3
 const ANY: Tree = { kind: 'letter', fits: /^[^]$/u }
 
 /**
- * Why a backtracking match can take more than linear time, or null. The expression is read as an automaton with a state
- * per character that it consumes. Time explodes exactly where one text leads along several ways: from a state back to
- * itself by two (exponential), or from one loop into another that takes the same text (polynomial). Counted repetitions
- * are cut to three copies; assertions are taken for empty, which can only add ways.
+ * Returns the growth of the time of a backtracking match, or null if it is linear. The expression becomes an automaton
+ * with a state for each character that it consumes. The time is not linear if the same text has several paths: two
+ * paths from a state to itself (exponential), or a path from one loop to another loop with the same text (polynomial).
+ * Counted repetitions are limited to three copies. Assertions count as empty, which can only add paths.
  */
 export function slownessOf ({ source, flags }: RegExp): 'exponential' | 'polynomial' | null {
   const tree = parse(source, flags.replace(/[gyd]/g, ''))
   const choices = tree.kind === 'choice' ? tree.parts : [tree]
   const isAnchored = choices.every((choice) => choice.kind === 'sequence' && choice.parts[0]?.kind === 'start')
-  const takesAll = source.endsWith('|[\\s\\S]') // matches wherever it starts
+  const takesAll = source.endsWith('|[\\s\\S]') // matches at every position
   const automaton: Automaton = { letters: [], follow: [] }
   const unanchored: Tree = { kind: 'sequence', parts: [{ kind: 'repetition', of: ANY, min: 0, max: Infinity }, tree] }
   const { last } = build(isAnchored || takesAll ? tree : unanchored, automaton)
-  const final = new Set(hasAssertion(tree) ? [] : last) // there it has matched, and tries nothing again
+  const final = new Set(hasAssertion(tree) ? [] : last) // a final state has matched, so no backtracking follows
   const follow = automaton.follow.map((next, state) => (final.has(state) ? [] : next.filter((one) => !final.has(one))))
   const kinds = [
     ...new Map(
@@ -104,8 +104,8 @@ function hasAssertion (tree: Tree): boolean {
 }
 
 /**
- * Adds the states of an expression, and says which of them begin and end it (Glushkov). What follows twice stands there
- * twice.
+ * Adds the states of an expression to the automaton. Returns its first and last states (Glushkov). Successors with two
+ * paths occur twice.
  */
 function build (tree: Tree, automaton: Automaton): Part {
   const { letters, follow } = automaton

@@ -1,15 +1,15 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Document } from 'mongodb'
 
-// How the wire peer compares and selects: the operators that the adapter sends, and no others.
+// Comparison and filters of the wire peer. It supports only the operators that the adapter sends.
 
-/** The collation of an operation or an index; without a strength, bytes count. */
+/** The collation of an operation or an index. Without a strength, bytes are compared. */
 export interface PeerCollation {
   locale?: string
   strength?: number
 }
 
-/** What the peer does not do: the adapter sends something new, or the test asks too much. */
+/** Thrown for commands and operators that the peer does not support. */
 export class PeerRefusal extends Error {}
 
 const collator = new Intl.Collator('en', { sensitivity: 'accent' }) // ICU's strength 2
@@ -25,7 +25,7 @@ const types = new Map([
   ['date', 9]
 ])
 
-/** The place of a value's type in the order of BSON; missing counts as null. */
+/** Returns the position of a value's type in the order of BSON. Missing values count as null. */
 function rankOf (value: unknown): number {
   if (value === null || value === undefined) return 1
   if (typeof value === 'number') return 2
@@ -43,7 +43,7 @@ function rankOf (value: unknown): number {
         : 4
 }
 
-/** Orders two values as a server does. */
+/** Compares two values as a server does. */
 export function compare (one: unknown, other: unknown, collation: PeerCollation = {}): number {
   const rank = rankOf(one)
   if (rank !== rankOf(other)) return rank - rankOf(other)
@@ -66,7 +66,7 @@ function compareBinary (one: Document, other: Document): number {
   return left.length - right.length || one['sub_type'] - other['sub_type'] || Buffer.compare(left, right)
 }
 
-/** The values at a path: of each element where the path goes through a list. */
+/** Returns the values at a path, including those of each element of a list. */
 export function valuesAt (value: unknown, path: string): unknown[] {
   const [name = '', ...rest] = path.split('.')
   if (Array.isArray(value)) return value.flatMap((element) => valuesAt(element, path))
@@ -77,7 +77,7 @@ export function valuesAt (value: unknown, path: string): unknown[] {
   return rest.length === 0 ? [inner] : valuesAt(inner, rest.join('.'))
 }
 
-/** Whether a document fulfils a filter. */
+/** Returns true if a document matches a filter. */
 export function matches (document: unknown, filter: Document, collation?: PeerCollation): boolean {
   return Object.entries(filter).every(([path, condition]: [string, unknown]) => {
     if (path === '$and') return (condition as Document[]).every((one) => matches(document, one, collation))

@@ -2,9 +2,9 @@ import { isDeepStrictEqual } from 'node:util'
 import { BSON, type Document } from 'mongodb'
 import { compare, matches, type PeerCollation, PeerRefusal, valuesAt } from './mongo-peer-query.js'
 
-// The documents of the wire peer, and the commands that the adapter sends. Anything else is refused.
+// The documents of the wire peer and the commands that the adapter sends. Other commands are refused.
 
-/** A failure that the peer answers with. */
+/** An error that the peer sends as a reply. */
 export class PeerError extends Error {
   constructor (readonly answer: Document) {
     super(String(answer['errmsg']))
@@ -54,7 +54,7 @@ function checkFields (body: Document, known: string[]): void {
 export class PeerStore {
   readonly collections = new Map<string, PeerCollection>()
 
-  /** The collection, which is made when it is missing. */
+  /** Returns a collection. Creates it if it is missing. */
   collection (name: string): PeerCollection {
     const found = this.collections.get(name) ?? {
       documents: [],
@@ -65,7 +65,7 @@ export class PeerStore {
     return found
   }
 
-  /** Executes a command, and gives its answer. Like a server, refuses fields that the command does not have. */
+  /** Executes a command and returns its reply. Like a server, it refuses unknown fields. */
   run (name: string, body: Document): Document {
     const target = String(body[name])
     checkFields(body, [name, ...COMMON, ...(FIELDS[name] ?? [])])
@@ -109,7 +109,7 @@ export class PeerStore {
     )
   }
 
-  /** Keeps the validator, and does not apply it. */
+  /** Stores the validator without applying it. */
   #create (name: string, { validator, validationAction, validationLevel }: Document): Document {
     const given = Object.entries({ validator, validationAction, validationLevel }).filter(
       ([, value]) => value !== undefined
@@ -247,7 +247,7 @@ export class PeerStore {
     return { ok: 1 }
   }
 
-  /** Puts a document in the place of others, unless it clashes. */
+  /** Replaces documents by another one. Throws if a unique index has a duplicate. */
   #put (name: string, old: Document[], fresh: Document): void {
     const target = this.collection(name)
     if (old[0] !== undefined && compare(old[0]['_id'], fresh['_id']) !== 0) {
@@ -280,7 +280,7 @@ function sorted (documents: Document[], sort: Document = {}): Document[] {
   })
 }
 
-/** Takes in the named paths; `_id` unless it is left out; `$$ROOT` for the whole. */
+/** Returns the named paths and, unless excluded, `_id`. `$$ROOT` stands for the whole document. */
 function project (document: Document, projection: Document | undefined): Document {
   if (projection === undefined) return document
   const result: Document =
@@ -319,7 +319,7 @@ function changeDocument (document: Document, update: Document, arrayFilters: Doc
   return fresh
 }
 
-/** Null plus anything is null, as on a server. */
+/** Evaluates an expression. The sum of null and any value is null, as on a server. */
 function evaluate (document: Document, expression: Document): unknown {
   if ('$literal' in expression) return expression['$literal']
   const [path, step] = (expression['$add'] ?? []) as [string, number]
@@ -344,7 +344,7 @@ function change (document: Document, operator: string, path: string, value: unkn
   } else throw new PeerRefusal(`the peer has no ${operator}`)
 }
 
-/** Values of an index's fields; one tuple for each element where they lie in a list. */
+/** Returns the values of an index's fields, one tuple for each element of a list. */
 function tuplesOf (document: Document, paths: string[]): unknown[][] {
   const [head = ''] = paths[0]?.split('.') ?? []
   const list = document[head] as unknown
@@ -352,7 +352,7 @@ function tuplesOf (document: Document, paths: string[]): unknown[][] {
   return parts.map((part) => paths.map((path) => valuesAt(part, path)[0] ?? null))
 }
 
-/** A unique index holds between documents, not within one. */
+/** A unique index compares documents, not the elements of one document. */
 function checkUnique (document: Document, others: Document[], indexes: Document[]): void {
   for (const { key, name, unique, collation, partialFilterExpression: partial = {} } of indexes) {
     if ((unique !== true && name !== '_id_') || !matches(document, partial as Document)) continue

@@ -6,18 +6,18 @@ import { startMongoWirePeer } from './mongo-wire-peer.js'
 /** A kind of store on which the same tests run. */
 export interface MongoStore {
   name: string
-  /** Begins the name of a test that shows a row of the scoreboard: empty where no MongoDB runs. */
+  /** Prefix of the titles of tests for the scoreboard. It is empty if no MongoDB server is available. */
   row: string
   skip: string | false
-  /** The address of a store that lives until the test ends. */
+  /** Creates a store that exists until the test ends. Returns its URL. */
   start(t: Test): Promise<string>
 }
 
 const url = process.env['MONGODB_URL']
 
 /**
- * The wire peer always; MongoDB where MONGODB_URL names one. No server can be had from package registries, so that its
- * absence fails nothing.
+ * The wire peer, and MongoDB if MONGODB_URL is set. Package registries contain no MongoDB server, so a missing server
+ * is not a failure.
  */
 export const stores: MongoStore[] = [
   { name: 'the wire peer', row: '', skip: false, start: async (t) => (await startMongoWirePeer(t)).url },
@@ -29,14 +29,14 @@ export const stores: MongoStore[] = [
   }
 ]
 
-/** A client that gives up soon, and is closed when the test ends. */
+/** Creates a client with short timeouts. It is closed when the test ends. */
 export function connect (t: Test, address: string, options: MongoClientOptions = {}): MongoClient {
   const client = new MongoClient(address, { serverSelectionTimeoutMS: 3000, ...options })
   t.teardown(() => client.close())
   return client
 }
 
-/** An empty database, which is dropped when the test ends. */
+/** Creates an empty database. It is dropped when the test ends. */
 export function freshDb (t: Test, client: MongoClient): Db {
   const db = client.db(`users_test_${randomBytes(6).toString('hex')}`)
   t.teardown(() => db.dropDatabase())

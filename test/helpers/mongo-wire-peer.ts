@@ -3,31 +3,30 @@ import { BSON, type Document } from 'mongodb'
 import { PeerRefusal } from './mongo-peer-query.js'
 import { type PeerCollection, PeerError, PeerStore } from './mongo-peer-store.js'
 
-// This is not MongoDB. It is a peer for the official driver in tests where no server can be installed: it speaks the
-// wire protocol (OP_MSG, and OP_QUERY for the first handshake), notes every command, and executes the few that the
-// adapter sends on documents in memory. What it does not know it refuses. Tests against a real server are those that
-// run when MONGODB_URL is set.
+// A peer for the official MongoDB driver, for tests without a server. It implements the wire protocol (OP_MSG, and
+// OP_QUERY for the first handshake), records every command, executes the commands that the adapter sends on documents
+// in memory, and refuses other commands. With MONGODB_URL, the tests also run against a real server.
 
-/** What happens to a command instead of its execution; `cut` ends the connection in the middle of the answer. */
+/** A fault that replaces the execution of a command. `cut` closes the connection in the middle of the reply. */
 export type PeerFault = 'cut' | 'silence' | Document
 
-/** A command as it came, with its documents in place. */
+/** A received command with its documents. */
 export interface PeerCommand {
   name: string
   body: Document
 }
 
 export interface MongoWirePeer {
-  /** For one server of a replica set, as production has it: writes are retried. */
+  /** URL with the options of a replica set, as in production: the driver retries writes. */
   readonly url: string
   /** Commands on documents and indexes, newest last. */
   readonly commands: PeerCommand[]
-  /** What the peer did not know. */
+  /** Errors for commands that the peer does not support. */
   readonly refusals: string[]
   collection(database: string, name: string): PeerCollection
-  /** Asks this for every command on documents. */
+  /** Calls this function for every command on documents. */
   onCommand(fault: (command: PeerCommand) => PeerFault | undefined): void
-  /** Ends all connections and takes no new ones. */
+  /** Closes all connections and refuses new ones. */
   stop(): Promise<void>
   start(): Promise<void>
 }
@@ -37,7 +36,7 @@ const OP_QUERY = 2004
 const OP_MSG = 2013
 const QUIET = new Set(['ping', 'endSessions', 'killCursors', 'dropDatabase'])
 
-/** Starts a peer, which stops when the test ends. */
+/** Starts a peer. It stops when the test ends. */
 export async function startMongoWirePeer (t: {
   teardown: (undo: () => Promise<void>) => void
 }): Promise<MongoWirePeer> {
@@ -147,7 +146,7 @@ function hello (port: number): Document {
   }
 }
 
-/** The command of a message: its body, with the documents of further sections under their names. */
+/** Returns the command of a message: its body and the documents of further sections by name. */
 function readMessage (message: Buffer): Document {
   if (message.readInt32LE(12) === OP_QUERY) return readDocument(message, message.indexOf(0, 20) + 9)
   const body: Document = {}

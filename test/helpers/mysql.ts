@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import mysql from 'mysql2/promise'
 
-/** Where the tests find MySQL or MariaDB. */
+/** The URL of MySQL or MariaDB. */
 export const mysqlUrl = process.env['MYSQL_URL'] ?? 'mysql://root@127.0.0.1:3306/test'
 
-/** Waiting for a connection ends some time; a busy machine is no fault. */
+/** Timeout for a connection. It is long because the machine may be busy. */
 const LONG_MS = 30_000
 
-/** Options of a test: skipped with a reason when no server answers, unless services are required. */
+/** Returns options that skip a test with a reason if no server replies, unless REQUIRE_SERVICES=1. */
 export async function needsMysql (): Promise<{ skip: string | false }> {
   try {
     await run('SELECT 1')
@@ -18,7 +18,7 @@ export async function needsMysql (): Promise<{ skip: string | false }> {
   }
 }
 
-/** Runs one statement on a connection of its own. */
+/** Runs one statement on a new connection. */
 async function run (sql: string): Promise<void> {
   const connection = await mysql.createConnection({ uri: mysqlUrl, connectTimeout: LONG_MS })
   try {
@@ -28,7 +28,7 @@ async function run (sql: string): Promise<void> {
   }
 }
 
-/** Configuration of a pool on one database. */
+/** Returns the configuration of a pool for one database. */
 export function mysqlConfigOf (database: string, config: mysql.PoolOptions = {}): mysql.PoolOptions {
   const { hostname, port, username, password } = new URL(mysqlUrl)
   return {
@@ -43,14 +43,14 @@ export function mysqlConfigOf (database: string, config: mysql.PoolOptions = {})
   }
 }
 
-/** A database of its own. `drop` removes it with all that is in it. */
+/** Creates a database. `drop` deletes it. */
 export async function makeMysqlDatabase (): Promise<{ database: string; drop: () => Promise<void> }> {
   const database = `users_test_${randomBytes(6).toString('hex')}`
   await run(`CREATE DATABASE ${database}`)
   return { database, drop: () => run(`DROP DATABASE ${database}`) }
 }
 
-/** An empty database and a pool on it, which a test's end removes. */
+/** Creates an empty database and a pool. Both are removed when the test ends. */
 export async function makeMysqlPool (
   t: { teardown: (undo: () => Promise<void>) => void },
   config?: mysql.PoolOptions

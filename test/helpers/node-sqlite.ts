@@ -5,13 +5,13 @@ type Open = (path: string) => NodeSqliteDatabase & { close(): unknown }
 const builtin = process.getBuiltinModule('node:sqlite') as
   { DatabaseSync: new (path: string) => ReturnType<Open> } | undefined
 
-/** Opens a `DatabaseSync`; undefined where Node has none. */
+/** Opens a `DatabaseSync`. It is undefined if this version of Node.js has no `node:sqlite`. */
 export const openNodeSqlite: Open | undefined =
   builtin === undefined ? undefined : (path) => new builtin.DatabaseSync(path)
 
 /**
- * What `node:sqlite` answers, by better-sqlite3: objects unless lists are asked for, its own error codes, and text cut
- * at U+0000 as its first releases do.
+ * Simulates `node:sqlite` with better-sqlite3: rows are objects unless arrays are requested, error codes are those of
+ * `node:sqlite`, and text ends at U+0000 as in its first releases.
  */
 export const openLikeNodeSqlite: Open = (path) => {
   const database = new Database(path, { timeout: 0 })
@@ -61,7 +61,7 @@ export const openLikeNodeSqlite: Open = (path) => {
   }
 }
 
-/** Runs work; SQLite's own errors become those of `node:sqlite`. */
+/** Runs a function. Converts errors of better-sqlite3 to those of `node:sqlite`. */
 function coded<T> (work: () => T): T {
   try {
     return work()

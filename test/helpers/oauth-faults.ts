@@ -1,11 +1,11 @@
 import type { ServerResponse } from 'node:http'
 import { gzipSync } from 'node:zlib'
 
-/** What a provider that fails sends. Each ends by itself, or with the server. */
+/** Faulty replies of a provider. Each ends by itself or when the server closes. */
 export const faults = {
-  /** A page, as a proxy in trouble sends it. */
+  /** An HTML page, as a failing proxy sends it. */
   html: (reply) => send(reply, 200, 'text/html', '<!doctype html><script>alert(1)</script>'),
-  /** A failure that comes with status 200. */
+  /** An error with status 200. */
   error200: (reply) =>
     sendJson(reply, 200, { error: 'bad_verification_code', error_description: '<b>the code is wrong</b>' }),
   error400: (reply) => sendJson(reply, 400, { error: 'invalid_grant', error_description: 'the code is used' }),
@@ -22,11 +22,11 @@ export const faults = {
   text: (reply) => sendJson(reply, 200, 'text'),
   invalidJson: (reply) => send(reply, 200, 'application/json', '{"id": 1'),
   invalidUtf8: (reply) => send(reply, 200, 'application/json', Buffer.from('{"id":"\xff\xfe"}', 'latin1')),
-  /** JSON that says it is something else. */
+  /** JSON with another content type. */
   wrongType: (reply) => send(reply, 200, 'text/plain', '{"id":1,"sub":"1","access_token":"t","token_type":"bearer"}'),
-  /** 16 MiB, told beforehand. */
+  /** A reply with a content-length of 16 MiB. */
   huge: (reply) => send(reply, 200, 'application/json', `{"id":1,"bio":"${'a'.repeat(16 << 20)}"}`),
-  /** Never ends, and says no length. */
+  /** An endless reply without a content-length. */
   endless (reply) {
     reply.writeHead(200, { 'content-type': 'application/json' }).write('{"id":1,"bio":"')
     const pour = (): void => {
@@ -35,7 +35,7 @@ export const faults = {
     reply.on('drain', pour)
     pour()
   },
-  /** 64 MiB in 64 KiB. */
+  /** 64 KiB that decompress to 64 MiB. */
   gzipBomb: (reply) =>
     send(
       reply.setHeader('content-encoding', 'gzip'),
@@ -44,22 +44,22 @@ export const faults = {
       gzipSync(`{"id":1,"bio":"${'a'.repeat(64 << 20)}"}`)
     ),
   redirectLoop: (reply, url) => reply.writeHead(302, { location: url }).end(),
-  /** To an address within the network. */
+  /** A redirect to a private IP address. */
   redirectInside: (reply) => reply.writeHead(307, { location: 'http://169.254.169.254/latest/meta-data' }).end(),
-  /** Takes the request, and says nothing. */
+  /** Receives the request and never replies. */
   tarpit: () => undefined,
-  /** A byte each 50 ms. */
+  /** Sends one byte every 50 ms. */
   drip (reply) {
     reply.writeHead(200, { 'content-type': 'application/json' })
     const timer = setInterval(() => reply.write(' '), 50)
     reply.on('close', () => clearInterval(timer))
   },
-  /** Speaks another protocol from now on, which nobody asked for. */
+  /** Switches to another protocol without a request for it. */
   switches: (reply) =>
     reply.socket?.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: odd\r\n\r\nodd'),
-  /** Ends the connection without a word. */
+  /** Closes the connection without a reply. */
   cut: (reply) => reply.destroy(),
-  /** Ends the connection within the body. */
+  /** Closes the connection in the middle of the body. */
   cutWithin: (reply) =>
     reply
       .writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' })

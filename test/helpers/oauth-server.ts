@@ -5,83 +5,83 @@ import type { Provider, ProviderApi, ProviderEndpoints } from '../../lib/feature
 import { faults, send, sendJson, type Fault } from './oauth-faults.js'
 import { makeSigner, type SigningOptions, type TokenSigner } from './oauth-tokens.js'
 
-/** What an endpoint is for. `api` is every other address of the provider's. */
+/** The purpose of an endpoint. `api` stands for every other URL of the provider. */
 export type Role = 'discovery' | 'authorize' | 'token' | 'userinfo' | 'jwks' | 'revoke' | 'api'
 
-/** A request that came in. */
+/** A received request. */
 export interface ReceivedRequest {
   role: Role
   method: string
-  /** The address as the provider's own: `https://api.github.com/user` when that is played. */
+  /** The URL at the simulated provider, such as `https://api.github.com/user`. */
   url: URL
   headers: IncomingMessage['headers']
-  /** The body's fields, of a form. */
+  /** Fields of a form body. */
   form: Record<string, string>
   body: string
 }
 
-/** How the server plays. Tests change it as they like, at any time. */
+/** Settings of the server. Tests may change them at any time. */
 export interface ServerBehavior {
   clientId: string
   /** Null for a public client. */
   clientSecret: string | null | ((secret: string) => boolean)
-  /** Refuses clients that say who they are in another way. */
+  /** Required client authentication. Others are refused. */
   clientAuthentication: 'client_secret_post' | 'client_secret_basic' | 'none'
-  /** The only redirect URI that is accepted; null for any. */
+  /** The only accepted redirect URI. Null accepts all. */
   redirectUri: string | null
   /** Refuses an exchange without PKCE. */
   requirePkce: boolean
   /** `iss` in id_tokens and, when `sendIssuer`, in the authorization response. */
   issuer: string
-  /** Sends `iss` with the code (RFC 9207); text is sent in its place. */
+  /** Sends `iss` with the code (RFC 9207). A string replaces its value. */
   sendIssuer: boolean | string
-  /** Claims of who logs in, for id_token and userinfo. */
+  /** Claims of the user for id_token and userinfo. */
   claims: Record<string, unknown>
-  /** Changes to the id_token's claims; `undefined` takes one away. */
+  /** Changes to the claims of the id_token. `undefined` deletes a claim. */
   idTokenClaims: Record<string, unknown>
-  /** Changes to what userinfo says. */
+  /** Changes to the claims of userinfo. */
   userinfoClaims: Record<string, unknown>
-  /** Signing of id_tokens; false for no id_token, text to send that text. */
+  /** Signing of id_tokens. False sends no id_token, a string is sent as the id_token. */
   idToken: SigningOptions | false | string
-  /** Changes to the answer of the token endpoint; `undefined` takes a member away. */
+  /** Changes to the reply of the token endpoint. `undefined` deletes a member. */
   tokenAnswer: Record<string, unknown>
-  /** Gives an id_token without the scope `openid` too, as Apple does. */
+  /** Sends an id_token even without the scope `openid`, as Apple does. */
   alwaysIdToken: boolean
-  /** Userinfo comes as a signed token (OpenID Connect Core 1.0, section 5.3.2), as FranceConnect's does. */
+  /** Sends userinfo as a signed JWT (OpenID Connect Core 1.0, section 5.3.2), as FranceConnect does. */
   signedUserinfo: boolean
-  /** Seconds that access tokens live; null to say nothing. */
+  /** Lifetime of access tokens in seconds. Null omits it. */
   expiresIn: number | null
-  /** Gives refresh tokens, and a new one at each refresh. */
+  /** Issues refresh tokens, and a new one at each refresh. */
   refreshTokens: boolean
-  /** What comes back in the place of a code: `{ error: 'access_denied' }`. */
+  /** Parameters of the callback instead of a code, such as `{ error: 'access_denied' }`. */
   refuse: Record<string, string> | null
 }
 
 export interface OauthServer {
-  /** Where it listens: `http://127.0.0.1:<port>`. Itself an OpenID issuer. */
+  /** The origin of the server, `http://127.0.0.1:<port>`. It is also the OpenID issuer. */
   url: string
   behavior: ServerBehavior
-  /** Every request, in order. */
+  /** All requests, in order. */
   seen: ReceivedRequest[]
   hits(role: Role): number
-  /** The last request to an endpoint. */
+  /** Returns the last request to an endpoint. */
   last(role: Role): ReceivedRequest
-  /** Makes an endpoint (or the address that is named) fail until it is given null. */
+  /** Makes an endpoint or a URL fail until the next call with null. */
   fail(where: Role | `https://${string}`, fault: Fault | null): void
-  /** What an address of a provider answers: JSON, or a function that says it. A query counts only when it is given. */
+  /** Sets the JSON reply of a URL, or a function that returns it. Without a query, it applies to all queries. */
   answer(url: `https://${string}`, body: unknown | ((seen: ReceivedRequest) => unknown)): void
   /**
-   * The provider with every fixed address led to this server: `https://api.github.com/user` to
+   * Returns a provider whose URLs lead to this server: `https://api.github.com/user` becomes
    * `<url>/api.github.com/user`.
    */
   stage(provider: Provider): Provider
-  /** Calls of a profile as the engine makes them, without its checks. */
+  /** Returns the API that profiles use, without the checks of the engine. */
   api(provider: Provider, accessToken?: string, claims?: Record<string, unknown> | null): ProviderApi
-  /** Does the browser's part at the provider: what comes to the callback. */
+  /** Acts as the browser at the provider. Returns the request to the callback. */
   visit(authorizationUrl: string): Promise<{ method: 'GET' | 'POST'; url: URL; params: URLSearchParams }>
   /** Signs id_tokens with the keys of the JWKS. */
   signer: TokenSigner
-  /** The tokens that live. */
+  /** The valid tokens. */
   tokens: { access: Set<string>; refresh: Set<string> }
   close(): Promise<void>
 }
@@ -94,7 +94,7 @@ interface Grant {
   used: boolean
 }
 
-/** A provider of OAuth 2 and OpenID Connect on a loopback port, which does as it is told. */
+/** Starts a provider of OAuth 2 and OpenID Connect on a loopback port. Tests control its replies. */
 export async function startOauthServer (changes: Partial<ServerBehavior> = {}): Promise<OauthServer> {
   const roles = new Map<string, Role>()
   const answers = new Map<string, unknown>()
@@ -222,7 +222,7 @@ export async function startOauthServer (changes: Partial<ServerBehavior> = {}): 
         return sendJson(reply, 200, tokenAnswer(null))
       }
       if (form['grant_type'] === 'delete') {
-        // Naver's revocation
+        // revocation at Naver
         const isKnown = tokens.access.delete(form['access_token'] ?? '')
         return sendJson(
           reply,
@@ -287,7 +287,7 @@ export async function startOauthServer (changes: Partial<ServerBehavior> = {}): 
     return code
   }
 
-  /** Why a client is not who it says, or null. */
+  /** Returns the error of the client authentication, or null. */
   function refuseClient ({ headers, form }: ReceivedRequest): string | null {
     const basic =
       headers.authorization?.startsWith('Basic ') === true
@@ -383,7 +383,7 @@ export async function startOauthServer (changes: Partial<ServerBehavior> = {}): 
       settings.clientId = provider.clientId
       settings.clientAuthentication = provider.clientAuthentication
       const secret = typeof provider.clientSecret === 'function' ? provider.clientSecret() : provider.clientSecret
-      // a token is another one each time
+      // every token is different
       settings.clientSecret = typeof secret === 'string' && secret.split('.').length < 3 ? secret : () => true
       settings.requirePkce = provider.pkce !== false
       const moved = (api: ProviderApi): ProviderApi => ({
@@ -468,7 +468,7 @@ function keyOf ({ origin, pathname }: URL): string {
   return origin + pathname
 }
 
-/** A page that posts itself (OAuth 2.0 Form Post Response Mode), written so that `visit` can read it. */
+/** Returns a page that submits itself (OAuth 2.0 Form Post Response Mode) in a format that `visit` reads. */
 function formPage (action: string, params: URLSearchParams): string {
   const fields = [...params].map(([name, value]) => `<input type="hidden" name="${name}" value="${value}">`).join('')
   return `<!doctype html><form action="${action}" data-fields="${params.toString()}" method="post">${fields}</form><script>document.forms[0].submit()</script>`

@@ -18,7 +18,7 @@ export interface TokenSigner {
 export interface SigningOptions {
   /** Attacks use `none` (no signature) and `HS256` (signed with `hmacSecret`). The default is RS256. */
   alg?: SigningAlgorithm | 'none' | 'HS256'
-  /** Sign with a key that is not in the JWKS, but use the `kid` of one that is. */
+  /** Signs with a key that is missing in the JWKS, with the `kid` of a key of the JWKS. */
   foreignKey?: boolean
   /** The `kid` of the header. The default is that of the key. */
   kid?: string

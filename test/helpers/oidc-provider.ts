@@ -7,7 +7,7 @@ import type { Test } from 'tap'
 // creating an RSA key takes long: all providers of a test file share one
 const signingKey = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' })
 
-/** Somebody with an account at the provider. */
+/** A user of the provider. */
 export interface Account {
   email?: string
   email_verified?: boolean
@@ -19,11 +19,11 @@ export interface OidcProvider {
   clientId: string
   clientSecret: string
   accounts: Record<string, Account>
-  /** Who logs in next, and whether the consent is given. */
+  /** The user of the next login, and whether the user consents. */
   next: { account: string; consent: boolean }
 }
 
-/** Starts the provider. It asks for PKCE, sends `iss`, and its pages answer themselves. */
+/** Starts the provider. It requires PKCE, sends `iss`, and its pages need no input. */
 export async function startOidcProvider (
   t: Test,
   redirectUris: string[],

@@ -13,9 +13,8 @@ interface Manifest {
 const OTHER_FILES = /\.(?:[cm]?js|map|md|node|c|cc|h)$|(?<!\.d)\.[cm]?ts$/
 
 /**
- * Installs the types of this package, and of `others` as dependencies of an application, into `folder` as pnpm does:
- * each
- * package is in `node_modules/.pnpm`, beside links to its own dependencies, and the application sees only its own ones.
+ * Installs the types of this package and of `others` into `folder` as pnpm does: each package is in
+ * `node_modules/.pnpm` beside links to its dependencies, and the application can import only its own dependencies.
  */
 export function installLikePnpm (folder: string, declarations: string, others: readonly string[]): void {
   const placed = new Map<string, string>()
@@ -55,7 +54,7 @@ function dependenciesOf ({ dependencies = {}, peerDependencies = {}, peerDepende
   return [...Object.keys(dependencies), ...peers]
 }
 
-/** Returns the folder of a package as Node.js finds it from another one. */
+/** Returns the folder of a package as Node.js resolves it from another package. */
 function findPackage (name: string, from: string): string | undefined {
   const found = join(from, 'node_modules', name)
   if (existsSync(join(found, 'package.json'))) return realpathSync(found)

@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 
-/** Where the tests find PostgreSQL. */
+/** The URL of PostgreSQL. */
 export const postgresUrl =
   process.env['DATABASE_URL'] ?? process.env['POSTGRES_URL'] ?? 'postgres://postgres@127.0.0.1:5432/test'
 
-/** Waiting for a connection ends some time; a busy machine is no fault. */
+/** Timeout for a connection. It is long because the machine may be busy. */
 const LONG_MS = 30_000
 
-/** Options of a test: skipped with a reason when no server answers, unless services are required. */
+/** Returns options that skip a test with a reason if no server replies, unless REQUIRE_SERVICES=1. */
 export async function needsPostgres (): Promise<{ skip: string | false }> {
   const client = new pg.Client({ connectionString: postgresUrl, connectionTimeoutMillis: LONG_MS })
   try {
@@ -21,7 +21,7 @@ export async function needsPostgres (): Promise<{ skip: string | false }> {
   }
 }
 
-/** Configuration of a pool whose tables are in one schema. */
+/** Returns the configuration of a pool for one schema. */
 export function configOf (schema: string, config: pg.PoolConfig = {}): pg.PoolConfig {
   return {
     connectionString: postgresUrl,
@@ -32,7 +32,7 @@ export function configOf (schema: string, config: pg.PoolConfig = {}): pg.PoolCo
   }
 }
 
-/** Runs one statement on a connection of its own. */
+/** Runs one statement on a new connection. */
 async function run (sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: postgresUrl })
   await client.connect()
@@ -40,21 +40,21 @@ async function run (sql: string): Promise<void> {
   await client.end()
 }
 
-/** A schema of its own. `drop` removes it with all that is in it. */
+/** Creates a schema. `drop` deletes it with its tables. */
 export async function makeSchema (): Promise<{ schema: string; drop: () => Promise<void> }> {
   const schema = `users_test_${randomBytes(6).toString('hex')}`
   await run(`CREATE SCHEMA ${schema}`)
   return { schema, drop: () => run(`DROP SCHEMA ${schema} CASCADE`) }
 }
 
-/** A database of its own, for a test that holds what all schemas of a database share. `drop` removes it. */
+/** Creates a database, for tests that lock what all schemas of a database share. `drop` deletes it. */
 export async function makeDatabase (): Promise<{ url: string; drop: () => Promise<void> }> {
   const name = `users_test_${randomBytes(6).toString('hex')}`
   await run(`CREATE DATABASE ${name}`)
   return { url: String(new URL(`/${name}`, postgresUrl)), drop: () => run(`DROP DATABASE ${name} WITH (FORCE)`) }
 }
 
-/** An empty schema and a pool on it, which a test's end removes. */
+/** Creates an empty schema and a pool. Both are removed when the test ends. */
 export async function makePool (
   t: { teardown: (undo: () => Promise<void>) => void },
   config?: pg.PoolConfig

@@ -17,7 +17,8 @@ interface Fixture {
 }
 
 /**
- * The tables of FastAPI Users as SQLAlchemy compiles them, for its two types that differ between databases, and quotes.
+ * Returns the tables of FastAPI Users as SQLAlchemy creates them. The arguments are the column types and the quote
+ * character of the database.
  */
 export function pythonTables (id: string, boolean: string, time: string, quote: string): string[] {
   const user = `${quote}user${quote}`
@@ -33,7 +34,7 @@ export function pythonTables (id: string, boolean: string, time: string, quote: 
   ]
 }
 
-/** The rows that Python wrote into the fixture: values in the order of the columns above. */
+/** Returns the rows that FastAPI Users wrote into the fixture, with values in the order of the columns above. */
 export function pythonRows (): Record<'user' | 'oauth_account' | 'accesstoken', unknown[][]> {
   const file = new Database('test/fixtures/fastapi-users.sqlite', { readonly: true })
   const read = (table: string): unknown[][] => file.prepare(`SELECT * FROM "${table}"`).raw().all() as unknown[][]
@@ -43,8 +44,8 @@ export function pythonRows (): Record<'user' | 'oauth_account' | 'accesstoken', 
 }
 
 /**
- * Serves tables with the rows of Python, in both directions. `read` gives the rows of a query, as another client sees
- * them.
+ * Checks that the plugin reads the rows of FastAPI Users, and that another client reads the rows of the plugin. `read`
+ * returns the rows of a query of that client.
  */
 export async function servePythonRows (
   t: Test,

@@ -4,13 +4,13 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import { SECRET } from './build-app.js'
 
-/** A server in a process of its own. */
+/** A server in a separate process. */
 export interface ServerProcess {
   post(path: string, body?: object, headers?: Record<string, string>, method?: string): Promise<Response>
   stop(): Promise<void>
 }
 
-/** Starts a server process on a database file, or on a schema of PostgreSQL with a prefix of Redis. */
+/** Starts a server process on a database file, or on a PostgreSQL schema with a Redis key prefix. */
 export async function startProcess (
   t: Test,
   ...store: [file: string] | [schema: string, keyPrefix: string]
@@ -44,7 +44,7 @@ export async function startProcess (
   }
 }
 
-/** Statuses and details of answers, each with its number. */
+/** Counts replies by status and detail. */
 export function tally (replies: readonly { statusCode: number; body: string }[]): Record<string, number> {
   const counts: Record<string, number> = {}
   for (const { statusCode, body } of replies) {

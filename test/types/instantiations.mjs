@@ -1,6 +1,5 @@
-// Prints how many types the compiler instantiates for a small Fastify application alone and with the plugin, against
-// the
-// declarations that users get. Exits 1 above the budget.
+// Prints the number of types that the compiler instantiates for a small Fastify application without and with the plugin,
+// using the published declarations. Exits with 1 above the budget.
 //   node test/types/instantiations.mjs [folder]     the folder keeps the built declarations
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -10,7 +9,7 @@ import ts from 'typescript'
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..')
 const BUDGET = 0.15
 const [, , given] = process.argv
-mkdirSync(join(root, '.tap'), { recursive: true })     // below the repository, so that its dependencies are found
+mkdirSync(join(root, '.tap'), { recursive: true })     // a folder of the repository, so that dependencies are found
 const folder = given ?? mkdtempSync(join(root, '.tap/types-'))
 
 const BARE = `

@@ -1,5 +1,5 @@
-// The types of an application that declares nothing: every public name, with the five base fields and an id of either
-// kind.
+// An application without type declarations: the types of every public name, with the five base fields and ids of both
+// kinds.
 import type { Database } from 'better-sqlite3'
 import Fastify, { type FastifyInstance, type FastifyPluginAsync, type FastifyReply, type FastifyRequest } from 'fastify'
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
@@ -42,9 +42,9 @@ same<Equal<Authentication, { readonly user: User, readonly token: string, readon
 same<Equal<keyof Session, 'id' | 'createdAt' | 'authenticatedAt' | 'methods' | 'details'>>()
 same<Equal<ReturnType<typeof currentUser>, BaseUser>>()
 
-// @ts-expect-error a user never has its hash
+// @ts-expect-error a user has no password hash
 currentUser(request).hashed_password.length.toFixed()
-// @ts-expect-error null before `authenticate`
+// @ts-expect-error the user may be null before `authenticate`
 request.user.email.toLowerCase()
 
 // options
@@ -84,26 +84,26 @@ app.register(users, { adapter: memory(), backends })
 app.register(users, { adapter: memory(), secret })
 // @ts-expect-error the secret of the environment may be absent
 app.register(users, { adapter: memory(), secret: process.env['USERS_SECRET'], backends })
-// @ts-expect-error there is no such option
+// @ts-expect-error the option does not exist
 app.register(users, { ...smallest, requireVerified: true })
-// @ts-expect-error it is a part of `compatibility`
+// @ts-expect-error the setting belongs to `compatibility`
 app.register(users, { ...smallest, errorStyle: 'fastapi' })
 app.register(users, { ...smallest, compatibility: { preset: 'fastapi-users', errorStyle: 'fastify' } })
-// @ts-expect-error there is no such part of `compatibility`
+// @ts-expect-error the setting of `compatibility` does not exist
 app.register(users, { ...smallest, compatibility: { errorForm: 'fastify' } })
-// @ts-expect-error there is no such option of a strategy
+// @ts-expect-error the option of the strategy does not exist
 jwtStrategy({ lifetimeSeconds: 3600, expiresIn: 3600 })
-// @ts-expect-error a lifetime must be given
+// @ts-expect-error the lifetime is missing
 jwtStrategy({})
-// @ts-expect-error a strategy is no transport
+// @ts-expect-error a strategy is not a transport
 app.register(users, { ...smallest, backends: [{ name: 'jwt', transport: jwtStrategy({ lifetimeSeconds: 3600 }), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) }] })
-// @ts-expect-error a transport is no strategy
+// @ts-expect-error a transport is not a strategy
 app.register(users, { ...smallest, backends: [{ name: 'jwt', transport: bearerTransport(), strategy: bearerTransport() }] })
-// @ts-expect-error there is no such group of routes
+// @ts-expect-error the group of routes does not exist
 app.register(users, { ...smallest, routes: { login: false } })
-// @ts-expect-error schemas are what `userSchemas()` returned
+// @ts-expect-error schemas must be a result of `userSchemas()`
 app.register(users, { ...smallest, schemas: { display_name: Type.String() } })
-// @ts-expect-error there is no such event
+// @ts-expect-error the event does not exist
 app.register(users, { ...smallest, hooks: { onRegister () {} } })
 
 jwtStrategy({ lifetimeSeconds: 60, algorithm: 'ES256', keys: [{ kid: 'a', privateKey: secret }, { kid: 'b', publicKey: secret }], audience: ['api'] } satisfies JwtStrategyOptions)
@@ -127,15 +127,15 @@ api.forgotPassword('a@example.com', { request } satisfies CallContext)
 api.backends.get('jwt') satisfies Backend | undefined
 same<Equal<Awaited<ReturnType<typeof api.checkCredentials>>, UserRow | null>>()
 
-// @ts-expect-error a password is needed
+// @ts-expect-error the password is missing
 api.create({ email: 'a@example.com' })
-// @ts-expect-error there is no such field
+// @ts-expect-error the field does not exist
 api.create({ email: 'a@example.com', password: 'guinevere-1', display_name: 'A' })
-// @ts-expect-error the database or the id kind makes ids
+// @ts-expect-error the database or the id kind creates ids
 api.update(1, { id: 2 })
-// @ts-expect-error hashes are made of passwords
+// @ts-expect-error the plugin creates hashes from passwords
 api.update(1, { hashed_password: '$argon2id$' })
-// @ts-expect-error a login names its backend
+// @ts-expect-error the backend is missing
 api.login(row, {})
 
 // events
@@ -179,14 +179,14 @@ const hooks: UsersHooks = {
 }
 app.register(users, { ...smallest, hooks })
 
-// @ts-expect-error there is no such event
+// @ts-expect-error the event does not exist
 api.addHook('onRegister', async () => {})
-// @ts-expect-error this event has no token
+// @ts-expect-error the event has no token
 api.addHook('onAfterRegister', async ({ token }) => { token.at(0) })
-// @ts-expect-error only onBeforeLogin asks for a further step
+// @ts-expect-error only onBeforeLogin may return a pending login
 api.addHook('onAfterLogin', () => ({ pending: { code: 'TOTP_REQUIRED' } }))
 
-// the guard, in every form
+// all forms of the guard
 
 same<Equal<FastifyInstance['authenticate'], Authenticate>>()
 app.get('/a', { preHandler: authenticate }, async (request) => currentUser(request))
@@ -208,11 +208,11 @@ const scoped: FastifyPluginAsync = async (scope) => {
 }
 app.register(scoped)
 
-// @ts-expect-error there is no such flag
+// @ts-expect-error the flag does not exist
 authenticate({ superUser: true })
-// @ts-expect-error a reply is needed in a handler
+// @ts-expect-error the reply is missing
 app.get('/i', async (request) => await authenticate(request, { optional: true }))
-// @ts-expect-error names are a list
+// @ts-expect-error the names must be an array
 authenticate({ backends: 'jwt' })
 // @ts-expect-error `currentUser` takes a request
 currentUser(app)
@@ -253,7 +253,7 @@ integerId({ maximum: 10 }) satisfies IdKind<number>
 const ulid: IdKind<string> = { name: 'ulid', schema: Type.String(), storage: 'text', maxLength: 26, parse: (text) => text === '' ? null : text }
 userSchemas({}, { id: ulid }).id satisfies IdKind<string>
 
-// own transports and strategies
+// custom transports and strategies
 
 const header: TransportDefinition = defineTransport({
   name: 'header',
@@ -282,9 +282,9 @@ const keyed: StrategyDefinition = defineStrategy({
 } satisfies StrategySpec)
 app.register(users, { ...smallest, backends: [{ name: 'own', transport: header, strategy: keyed }] })
 
-// @ts-expect-error a transport reads and sends tokens
+// @ts-expect-error a transport needs methods that read and send tokens
 defineTransport({ name: 'half', describe: () => ({ scheme: {}, login: {}, logout: {} }), setup: () => ({ ambient: false, extractToken: () => null }) })
-// @ts-expect-error a strategy gives rows, not users
+// @ts-expect-error a strategy returns rows, not users
 defineStrategy({ name: 'half', setup: () => ({ readToken: () => ({ row: currentUser(request) }), writeToken: () => ({ token: '', lifetimeSeconds: 1 }) }) })
 
 // adapters

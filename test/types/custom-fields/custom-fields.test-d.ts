@@ -1,4 +1,4 @@
-// An application that declares its user: every place that shows a user follows.
+// An application that declares the type of its user. All types that contain a user use it.
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { Type, type Static } from '@sinclair/typebox'
 import users, {
@@ -38,7 +38,7 @@ interface Expected {
 declare const app: FastifyInstance
 declare const request: FastifyRequest
 
-// the user, wherever it is shown
+// types that contain the user
 
 same<Equal<{ [K in keyof User]: User[K] }, { [K in keyof Expected]: Expected[K] }>>()
 same<Equal<User, Static<typeof schemas.UserRead>>>()
@@ -54,7 +54,7 @@ same<Equal<UsersEvents['onBeforeRegister']['user'], Omit<NewUser, 'password'>>>(
 same<Equal<Parameters<ValidatePassword>[1], User | { email: string }>>()
 same<Equal<User extends BaseUser ? true : false, true>>()
 
-// registering
+// registration
 
 const options: UsersOptions = {
   adapter: memory(),
@@ -77,13 +77,13 @@ api.update('05fff8ce-3a06-48f2-9c44-a16751012464', { plan: 'paid', address: { ci
 api.get('05fff8ce-3a06-48f2-9c44-a16751012464').then((user) => { same<Equal<typeof user, User | null>>() })
 api.addHook('onAfterUpdate', async ({ user, changes }) => { same<Equal<[typeof user, typeof changes], [User, UserChanges]>>() })
 
-// @ts-expect-error a field of another type
+// @ts-expect-error the field has another type
 api.create({ email: 'a@example.com', password: 'guinevere-1', display_name: 5 })
-// @ts-expect-error there is no such field
+// @ts-expect-error the field does not exist
 api.create({ email: 'a@example.com', password: 'guinevere-1', nickname: 'A' })
-// @ts-expect-error not one of the plans
+// @ts-expect-error the plan is unknown
 api.update('a', { plan: 'gold' })
-// @ts-expect-error the id is text
+// @ts-expect-error the id is a string
 api.get(1)
 
 // the guard
@@ -94,7 +94,7 @@ app.get('/hello', { preHandler: authenticate }, async (request) => {
 })
 app.get('/optional', async (request, reply) => (await authenticate(request, reply, { optional: true }))?.address?.city)
 
-// @ts-expect-error there is no such field
+// @ts-expect-error the field does not exist
 currentUser(request).nickname.toLowerCase()
-// @ts-expect-error a user never has its hash
+// @ts-expect-error a user has no password hash
 request.user?.hashed_password.toLowerCase()

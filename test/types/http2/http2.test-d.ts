@@ -1,4 +1,4 @@
-// HTTP/2 applications, plain and secure: the guard, `request.user` and registration type-check as everywhere.
+// HTTP/2 applications, plain and secure: the guard, `request.user` and registration type-check as with HTTP/1.
 import { readFileSync } from 'node:fs'
 import type { Http2SecureServer, Http2Server } from 'node:http2'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -48,5 +48,5 @@ secure.register(async (scope) => {
 export function addRoutes (app: FastifyInstance<Http2SecureServer>): void {
   app.get('/f', { preHandler: app.authenticate }, async (request) => currentUser(request))
 }
-// @ts-expect-error there is no such flag, here either
+// @ts-expect-error the flag does not exist
 secure.get('/g', { preHandler: authenticate({ admin: true }) }, async () => {})

@@ -1,4 +1,4 @@
-// An application with integer ids and no fields of its own.
+// An application with integer ids and without custom fields.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { authenticate, currentUser, integerId, memory, userSchemas, type User, type UserId, type UserOf, type UserReader, type UserRow, type UsersOptions } from 'fastify-users'
 import { same, type Equal } from '../equal.js'

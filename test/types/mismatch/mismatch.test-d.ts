@@ -1,11 +1,11 @@
-// A user without the base fields: `types.test.ts` expects an error in each line that ends in `MISMATCH`, and in no other.
+// A user type without base fields. `types.test.ts` expects errors exactly in the lines that end in `MISMATCH`.
 import type { FastifyInstance } from 'fastify'
 import users, { currentUser, userSchemas, type User, type UserOf, type UsersOptions } from 'fastify-users'
 
 export const schemas = userSchemas()
 
 declare module 'fastify-users' {
-  interface UsersRegister { user: Omit<UserOf<typeof schemas>, 'email'> }     // the address is missing
+  interface UsersRegister { user: Omit<UserOf<typeof schemas>, 'email'> }     // the e-mail is missing
 }
 
 declare const app: FastifyInstance
