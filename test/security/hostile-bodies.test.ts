@@ -53,7 +53,10 @@ interface HostileBodyApp extends TestApp {
 }
 
 /** Creates an application with two users and, for each route with a body, a request that succeeds. */
-async function start (t: Test, { makeStore, errorStyle = 'fastify' }: Variant = { makeStore: memory }): Promise<HostileBodyApp> {
+async function start (
+  t: Test,
+  { makeStore, errorStyle = 'fastify' }: Variant = { makeStore: memory }
+): Promise<HostileBodyApp> {
   const store = watchedAdapter(makeStore())
   const built = await buildApp(t, { adapter: store.adapter, schemas: schemas as never, compatibility: { errorStyle } })
   const { create, bearer, app, tokenOf, routes } = built
