@@ -5,6 +5,7 @@ import type { Backend, BackendOptions } from './contracts/backend.js'
 import type { PurposeKey } from './contracts/definition.js'
 import type { EventName, UsersHook } from './contracts/events.js'
 import type { Feature } from './contracts/feature.js'
+import type { Model } from './contracts/models.js'
 import type { Settings } from './contracts/settings.js'
 import { FST_USERS_NOT_READY } from './errors.js'
 import { createBackground, createHookRegistry } from './hooks/index.js'
@@ -27,6 +28,8 @@ const DEFAULT_PLUGIN_TIMEOUT = 10_000 // milliseconds, Fastify's default
 export interface Core {
   readonly settings: Settings
   readonly store: Store
+  /** The models of the registration, by name. */
+  readonly models: ReadonlyMap<string, Model>
   readonly ajv: ReturnType<typeof createAjv>
   readonly rules: Rules
   readonly service: UsersService
@@ -55,7 +58,8 @@ export async function createCore (
   const secretsFor = (purpose: string): [string, ...string[]] =>
     keysFor(purpose).map(({ secret }) => secret) as [string, ...string[]]
   const store = availableStore(tenantStore(adapter, settings.name), app.log, storeTimeoutOf(app))
-  for (const model of declaredModels(options, settings)) store.define(model)
+  const models = declaredModels(options, settings)
+  for (const model of models) store.define(model)
 
   const ajv = createAjv(settings)
   const hooks = createHookRegistry(features)
@@ -80,6 +84,7 @@ export async function createCore (
   return {
     settings,
     store,
+    models: new Map(models.map((model) => [model.name, model])),
     ajv,
     rules,
     service: createUsersService(rules),

@@ -1,20 +1,27 @@
+import { mergeModels } from './adapters/shared/merge-models.js'
 import { tenantModel } from './adapters/shared/tenant.js'
-import type { Model, ModelBase } from './contracts/models.js'
+import type { Model, ModelBase, ModelExtension } from './contracts/models.js'
 import type { Settings } from './contracts/settings.js'
+import { FST_USERS_INVALID_OPTION } from './errors.js'
 import type { UsersOptions } from './options.js'
 import { userModel } from './users/index.js'
 
-/** Returns the models of the core, the strategies and the features. The store of the tenant prefixes their names. */
+/**
+ * Returns the models of the core, the strategies and the features. The store of the tenant prefixes their names. Throws
+ * `FST_USERS_INVALID_OPTION` for a column that a feature adds under the name of another field.
+ */
 export function declaredModels (
   { backends, features = [] }: Pick<UsersOptions, 'backends' | 'features'>,
   { schemas, name }: Pick<Settings, 'schemas' | 'name'>
 ): readonly Model[] {
   const base: ModelBase = { id: schemas.id, tenant: name }
-  return [
+  const declared = features.flatMap((feature) => feature.models?.(base) ?? [])
+  checkReplyFields(declared, schemas)
+  return mergeModels([
     userModel(schemas),
     ...backends.flatMap(({ strategy }) => strategy.models?.(base) ?? []),
-    ...features.flatMap((feature) => feature.models?.(base) ?? [])
-  ]
+    ...declared
+  ])
 }
 
 /** Returns the models of a registration as an adapter of several tenants sees them, each once. */
@@ -24,4 +31,15 @@ export function modelsOf (
 ): readonly Model[] {
   const models = declaredModels(options, settings).map((model) => tenantModel(settings.name, model))
   return [...new Map(models.map((model) => [model.name, model])).values()]
+}
+
+/** Throws `FST_USERS_INVALID_OPTION` if replies would contain a column that a feature adds to the user. */
+function checkReplyFields (declared: readonly (Model | ModelExtension)[], { UserRead }: Settings['schemas']): void {
+  for (const one of declared) {
+    if (!('extends' in one) || one.extends !== 'user') continue
+    const shown = Object.keys(one.fields).find((field) => Object.hasOwn(UserRead.properties, field))
+    if (shown !== undefined) {
+      throw FST_USERS_INVALID_OPTION([`user.${shown}`, 'is added by a feature, but is a property of users in replies'])
+    }
+  }
 }

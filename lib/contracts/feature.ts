@@ -4,7 +4,7 @@ import type { DatabaseAdapter, MaybePromise } from './database-adapter.js'
 import type { PurposeKey } from './definition.js'
 import type { ErrorDefinitions } from './errors.js'
 import type { EventContext, EventName, PendingLogin, UsersEvents, UsersHooks } from './events.js'
-import type { Model, ModelBase } from './models.js'
+import type { Model, ModelBase, ModelExtension } from './models.js'
 import type { SessionObserver, SessionService } from './session-service.js'
 import type { Clock, Settings } from './settings.js'
 import type { UserReader } from './strategy.js'
@@ -18,8 +18,11 @@ import type { UsersApi } from './users-api.js'
 export interface Feature<Api = unknown> {
   /** Unique name. Lower-case letters, digits, `-` and `_`. */
   readonly name: string
-  /** Returns the models of the feature. Calls with equal arguments return equal models. */
-  models?(base: ModelBase): readonly Model[]
+  /**
+   * Returns the models of the feature, and columns that it adds to models of the core. Calls with equal arguments
+   * return equal models.
+   */
+  models?(base: ModelBase): readonly (Model | ModelExtension)[]
   /** Errors of the feature, by code without the prefix `FST_USERS_`. */
   readonly errors?: ErrorDefinitions
   /** Names of the events of the feature. Their payload types are added to the interface `UsersEvents`. */
@@ -59,6 +62,11 @@ export interface FeatureKit {
   readonly clock: Clock
   /** Store of the tenant. The models of the feature are defined. It is open from `onReady` on. */
   readonly store: DatabaseAdapter
+  /**
+   * Returns a model of the registration for the methods of `store`, such as `user`, with the columns of all features.
+   * Throws `FST_USERS_INVALID_OPTION` for an unknown name.
+   */
+  model(name: string): Model
   /** Reads users with their password hash. */
   readonly rows: UserReader & {
     getByEmail(email: string): Promise<UserRow | null>

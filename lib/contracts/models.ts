@@ -19,7 +19,7 @@ export interface Field {
   optional?: boolean
   /** Typical values of new rows. A table whose constraints refuse all of them cannot be used. */
   examples?: readonly Value[]
-  /** Value of the field in rows that are older than the field. New rows have their own value. */
+  /** Value of the field in rows that are older than the field, and in new rows that lack it. */
   default?: Value
 }
 
@@ -43,6 +43,21 @@ export interface Model {
   tenant?: string
   /** A document store may embed the rows in the document of their user, as a list with this name. */
   embed?: string
+}
+
+/**
+ * Columns that a feature adds to a model of the core. They are part of stored rows, and never of users in replies or of
+ * `request.user`. `fastify-users migrate` adds them to existing tables.
+ */
+export interface ModelExtension {
+  /** Name of the model: `user`, or `accesstoken` if the registration stores its tokens in the database. */
+  extends: 'user' | 'accesstoken'
+  /** The added fields. Each must be nullable or have a default, because existing rows have no value. */
+  fields: Record<string, Field>
+  /** Unique indexes on added fields. */
+  unique?: string[][]
+  /** Other indexes on added fields. */
+  index?: string[][]
 }
 
 /** Properties of a registration from which features and strategies derive their models. */

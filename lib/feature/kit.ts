@@ -1,7 +1,9 @@
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { DatabaseAdapter } from '../contracts/database-adapter.js'
 import type { FeatureKit } from '../contracts/feature.js'
+import type { Model } from '../contracts/models.js'
 import type { UsersApi } from '../contracts/users-api.js'
+import { FST_USERS_INVALID_OPTION } from '../errors.js'
 import { createSessionService } from '../sessions/index.js'
 import type { Rules } from '../users/index.js'
 
@@ -9,6 +11,8 @@ import type { Rules } from '../users/index.js'
 export interface KitParts {
   readonly rules: Rules
   readonly store: DatabaseAdapter
+  /** The models of the registration, by name. */
+  readonly models: ReadonlyMap<string, Model>
   readonly service: UsersApi
   readonly log: FastifyBaseLogger
   /** Values that features share, by key. */
@@ -18,7 +22,7 @@ export interface KitParts {
 
 /** Creates the services that one feature receives. `scope` is the feature's own scope. */
 export function createFeatureKit (
-  { rules, store, service, log, sharedValues, keysFor }: KitParts,
+  { rules, store, models, service, log, sharedValues, keysFor }: KitParts,
   name: string,
   scope: FastifyInstance
 ): FeatureKit {
@@ -30,6 +34,11 @@ export function createFeatureKit (
     log,
     clock: settings.clock,
     store,
+    model (modelName) {
+      const model = models.get(modelName)
+      if (model === undefined) throw FST_USERS_INVALID_OPTION([modelName, 'is not the name of a model'])
+      return model
+    },
     rows,
     sessions: createSessionService(rules),
     users: service,

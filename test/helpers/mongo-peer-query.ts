@@ -52,6 +52,7 @@ export function compare (one: unknown, other: unknown, collation: PeerCollation 
       ? collator.compare(one, other)
       : Buffer.compare(Buffer.from(one), Buffer.from(other))
   }
+  if (rank === 1) return 0 // missing and null
   if (rank === 2) return Number(one) - Number(other)
   if (rank === 6) return compareBinary(one as Document, other as Document)
   if (rank === 7) return Buffer.compare((one as { id: Uint8Array }).id, (other as { id: Uint8Array }).id)

@@ -322,9 +322,10 @@ function changeDocument (document: Document, update: Document, arrayFilters: Doc
 /** Evaluates an expression. The sum of null and any value is null, as on a server. */
 function evaluate (document: Document, expression: Document): unknown {
   if ('$literal' in expression) return expression['$literal']
-  const [path, step] = (expression['$add'] ?? []) as [string, number]
+  const [summand, step] = (expression['$add'] ?? []) as [string | { $ifNull: [string, unknown] }, number]
   if (typeof step !== 'number') throw new PeerRefusal('the peer has $literal and $add only')
-  const value = document[path.slice(1)] as unknown
+  const [path, fallback] = typeof summand === 'string' ? [summand, null] : summand.$ifNull
+  const value = (document[path.slice(1)] as unknown) ?? fallback
   return value === null || value === undefined ? null : Number(value) + step
 }
 

@@ -4,7 +4,7 @@ import { FST_USERS_UNIQUE_VIOLATION } from '../../errors.js'
 import { eachCondition, type Operator } from '../shared/conditions.js'
 import { invalidArgument } from '../shared/errors.js'
 import { primaryKeyOf } from '../shared/model-registry.js'
-import { typeCheckOf, type TypeCheck, checkComparable, checkWrite, isWellFormed } from '../shared/values.js'
+import { typeCheckOf, type TypeCheck, checkComparable, checkWrite, isWellFormed, newValueOf } from '../shared/values.js'
 import { compareKeys, matchesComparison, type Key, keyOf } from '../shared/compare.js'
 import { GroupIndex } from './group-index.js'
 
@@ -49,7 +49,10 @@ export class MemoryTable {
     for (const name in row) this.column(name)
     const stored: Row = {}
     for (const column of this.columns.values()) {
-      const value = row[column.name] ?? (column.name === this.primaryKey ? this.#generateId(column.field) : null)
+      const value =
+        column.name === this.primaryKey
+          ? (row[column.name] ?? this.#generateId(column.field))
+          : newValueOf(column.field, row[column.name])
       stored[column.name] = this.store(column, value)
     }
     const id = stored[this.primaryKey]

@@ -1,9 +1,9 @@
 import type { Where } from '../../contracts/database-adapter.js'
-import { foldCase } from '../shared/compare.js'
+import { foldCase, keyOf, matchesComparison } from '../shared/compare.js'
 import { eachCondition, type Operator } from '../shared/conditions.js'
 import { checkComparable, isWellFormed } from '../shared/values.js'
 import type { MongoDocument } from './driver.js'
-import { fieldOf, isMissingField, type Layout, type StoredField } from './layout.js'
+import { absentValueOf, fieldOf, isMissingField, type Layout, type StoredField } from './layout.js'
 
 /** Conditions by path. Each value follows an operator, so that the server never reads an input as an operator. */
 export type Filter = Record<string, MongoDocument>
@@ -42,6 +42,7 @@ const operators = { '=': '$eq', lt: '$lt', lte: '$lte', gt: '$gt', gte: '$gte', 
 export function readWhere (layout: Layout, where: Where): Query {
   const filter: Filter = {}
   const folded: CaselessCondition[] = []
+  const absent = new Map<string, boolean>()
   let never = false
   let single = false
 
@@ -55,6 +56,8 @@ export function readWhere (layout: Layout, where: Where): Query {
       })
       return
     }
+    const isFulfilled = matchesAbsent(field, operator, values)
+    absent.set(field.path, isFulfilled && absent.get(field.path) !== false)
     const encoded = values.map((one) => field.codec.encode(one)).filter((one) => one !== undefined)
     if (encoded.length === 0) never = true
     else filter[field.path] = { ...filter[field.path], [operators[operator]]: operator === 'in' ? encoded : encoded[0] }
@@ -73,6 +76,9 @@ export function readWhere (layout: Layout, where: Where): Query {
       single ||= isKey(field, operator, layout)
     }
   })
+  if (layout.embedded === undefined) {
+    for (const [path, isFulfilled] of absent) if (isFulfilled) includeAbsent(filter, path)
+  }
   return { filter, folded, never: never || folded.some(({ values }) => values.length === 0), single }
 }
 
@@ -86,6 +92,25 @@ export function foldedFilter (folded: readonly CaselessCondition[]): Filter {
 /** Checks whether a stored text equals a value of the condition, apart from the case of ASCII letters. */
 export function matchesIgnoringCase ({ values }: CaselessCondition, stored: unknown): boolean {
   return typeof stored === 'string' && values.some((value) => foldCase(value) === foldCase(stored))
+}
+
+/** Checks whether a condition holds for documents that are older than the field. */
+function matchesAbsent (
+  { definition }: StoredField,
+  operator: Exclude<Operator, 'null'>,
+  values: readonly unknown[]
+): boolean {
+  const stored = keyOf(absentValueOf(definition) ?? null, false)
+  return matchesComparison(stored, operator, values.map((value) => keyOf(value, false)))
+}
+
+/** Changes the conditions on a path so that they match documents without it too. */
+function includeAbsent (filter: Filter, path: string): void {
+  const { [path]: conditions } = filter
+  if (conditions === undefined) return
+  delete filter[path]
+  const alternatives = { $or: [{ [path]: conditions }, { [path]: { $exists: false } }] }
+  filter['$and'] = [...((filter['$and'] as MongoDocument[] | undefined) ?? []), alternatives] as unknown as MongoDocument
 }
 
 function isKey (field: StoredField, operator: Operator, { primaryKey, embedded }: Layout): boolean {

@@ -146,6 +146,15 @@ export function fieldOf (layout: Layout, name: string): StoredField {
   return field
 }
 
+/**
+ * Returns the value of a field in documents that are older than the field: null or the default of the field; undefined
+ * for a required field.
+ */
+export function absentValueOf ({ nullable, optional, default: fallback, type }: Field): unknown {
+  if (nullable === true || optional === true) return null
+  return type === 'json' ? structuredClone(fallback) : fallback
+}
+
 /** Checks whether an existing collection has no such optional field. It is then read as null and never written. */
 export function isMissingField ({ fields }: Layout, field: StoredField): boolean {
   return field.definition.optional === true && !fields.includes(field)
@@ -167,11 +176,11 @@ export function decodeDocument (layout: Layout, document: object): Row {
   const row: Row = {}
   for (const field of layout.fields) {
     const raw = field === inside?.reference ? read(document, field.path) : read(element, field.name)
-    const { nullable, optional, type } = field.definition
-    const isNull = raw === null || (raw === undefined && (nullable === true || optional === true))
-    const value = isNull ? null : raw === undefined ? undefined : field.codec.decode(raw)
+    const { definition } = field
+    const value =
+      raw === undefined ? absentValueOf(definition) : raw === null ? null : field.codec.decode(raw)
     if (value === undefined) {
-      throw FST_USERS_TABLE_MISMATCH([collection, `"${field.path}" of a stored document is not of type ${type}`])
+      throw FST_USERS_TABLE_MISMATCH([collection, `"${field.path}" of a stored document is not of type ${definition.type}`])
     }
     row[field.field] = value
   }

@@ -1,7 +1,7 @@
 import type { Changes, FindManyOptions, Row, Where } from '../../contracts/database-adapter.js'
 import { FST_USERS_TABLE_MISMATCH, FST_USERS_UNIQUE_VIOLATION, type UsersError } from '../../errors.js'
 import { invalidArgument } from '../shared/errors.js'
-import { checkWrite, incrementOf } from '../shared/values.js'
+import { checkWrite, incrementOf, newValueOf } from '../shared/values.js'
 import { compareKeys, keyOf } from '../shared/compare.js'
 import type { MongoDocument } from './driver.js'
 import { fieldsOfKey } from './indexes.js'
@@ -45,8 +45,11 @@ export function completeRow (layout: Layout, row: Row): Map<StoredField, unknown
   for (const name in row) fieldOf(layout, name)
   const whole = new Map<StoredField, unknown>()
   for (const field of layout.fields) {
-    const generated = field === layout.primaryKey ? field.definition.id?.generate?.() : null
-    const value = row[field.field] ?? generated ?? null
+    const { definition } = field
+    const value =
+      field === layout.primaryKey
+        ? (row[field.field] ?? definition.id?.generate?.() ?? null)
+        : newValueOf(definition, row[field.field])
     if (value !== null || field !== layout.primaryKey || !usesCounter(layout)) {
       whole.set(field, encodeValue(layout, field, value))
     }

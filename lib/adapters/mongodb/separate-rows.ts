@@ -3,7 +3,7 @@ import { isUsersError } from '../../errors.js'
 import type { BsonTypes, MongoDocument } from './driver.js'
 import { CASELESS, foldedFilter, matchesIgnoringCase, type Query, readWhere } from './filter.js'
 import type { IdCounters } from './id-counters.js'
-import { decodeDocument, fieldOf, usesDocumentId, type Layout, projectionOf, type StoredField } from './layout.js'
+import { absentValueOf, decodeDocument, fieldOf, usesDocumentId, type Layout, projectionOf, type StoredField } from './layout.js'
 import {
   completeRow,
   encodeChanges,
@@ -242,6 +242,9 @@ export function allOf (filters: readonly MongoDocument[]): MongoDocument {
 function updateOf ({ set, steps }: EncodedChanges): MongoDocument | MongoDocument[] {
   if (steps.size === 0) return { $set: Object.fromEntries([...set].map(([{ name }, value]) => [name, value])) }
   const values = [...set].map(([{ name }, value]) => [name, { $literal: value }] as const)
-  const sums = [...steps].map(([{ name }, step]) => [name, { $add: [`$${name}`, step] }] as const)
+  const sums = [...steps].map(([{ name, definition }, step]) => {
+    const absent = absentValueOf(definition) ?? null
+    return [name, { $add: [absent === null ? `$${name}` : { $ifNull: [`$${name}`, absent] }, step] }] as const
+  })
   return [{ $set: Object.fromEntries<unknown>([...values, ...sums]) }]
 }

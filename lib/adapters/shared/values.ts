@@ -32,6 +32,11 @@ export function isWellFormed (text: string): boolean {
   return !ILL_FORMED.test(text)
 }
 
+/** Returns the value of a field in a new row: if it is absent, the default of the field, or null. */
+export function newValueOf ({ default: fallback = null }: Field, value: unknown): unknown {
+  return value === undefined ? fallback : value
+}
+
 /** Throws `FST_USERS_INVALID_OPTION` if the field cannot store the value. */
 export function checkWrite (model: Model, name: string, field: Field, accepts: TypeCheck, value: unknown): void {
   if (value === null) {

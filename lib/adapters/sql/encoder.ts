@@ -1,17 +1,21 @@
 import type { Row } from '../../contracts/database-adapter.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { invalidArgument } from '../shared/errors.js'
-import { checkComparable, checkWrite, isWellFormed } from '../shared/values.js'
+import { checkComparable, checkWrite, isWellFormed, newValueOf } from '../shared/values.js'
 import { type Column, columnOf, databaseMakesId, type Table } from './table.js'
 
 /**
- * Returns the encoded values of a new row in column order. Missing fields become null; a missing primary key is
- * generated if its id kind can do that.
+ * Returns the encoded values of a new row in column order. Missing fields get their default or null; a missing primary
+ * key is generated if its id kind can do that.
  */
 export function encodeRow (table: Table, row: Row): unknown[] {
   for (const field in row) columnOf(table, field)
   return table.columns.map((column) => {
-    const value = row[column.field] ?? (column === table.primaryKey ? column.definition.id?.generate?.() : null) ?? null
+    const { definition, field } = column
+    const value =
+      column === table.primaryKey
+        ? (row[field] ?? definition.id?.generate?.() ?? null)
+        : newValueOf(definition, row[field])
     const isMadeByDatabase = value === null && column === table.primaryKey && databaseMakesId(table)
     return isMadeByDatabase ? null : encodeValue(table, column, value)
   })
