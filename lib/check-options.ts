@@ -39,10 +39,18 @@ const FEATURE_KEYS: Record<keyof Feature, true> = {
   errors: true,
   events: true,
   guardFlags: true,
+  loginSteps: true,
+  singleUse: true,
   setup: true
 }
 
-const PART_KEYS: Record<keyof FeatureParts, true> = { routes: true, hooks: true, sessions: true, api: true }
+const PART_KEYS: Record<keyof FeatureParts, true> = {
+  routes: true,
+  hooks: true,
+  loginSteps: true,
+  sessions: true,
+  api: true
+}
 
 const ADAPTER_METHODS = ['define', 'open', 'create', 'findOne', 'findMany', 'update', 'delete']
 

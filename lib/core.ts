@@ -11,6 +11,7 @@ import { FST_USERS_NOT_READY } from './errors.js'
 import { createBackground, createHookRegistry } from './hooks/index.js'
 import { declaredModels } from './models.js'
 import type { CheckedOptions } from './options.js'
+import { createSingleUse, MAX_ANSWERS, STEP_SECONDS } from './sessions/index.js'
 import { deriveKeys, purposeTokens, type PurposeTokens } from './tokens/index.js'
 import {
   createAjv,
@@ -67,14 +68,20 @@ export async function createCore (
   for (const [name, hook] of Object.entries(listeners)) hooks.add(name as EventName, hook as UsersHook<EventName>)
   const backends = new Map<string, Backend>()
   const featureApis = new Map<string, unknown>()
+  const background = createBackground(app.log)
   const rules: Rules = {
     settings,
     rows: createUserRows(store, userModel(settings.schemas), settings.schemas, secretsFor('stamp')),
     check: createUserCheck(ajv, settings),
     hooks,
-    background: createBackground(app.log),
+    background,
     tokens: await startTokens(app, settings, keysFor),
     backends,
+    loginSteps: [],
+    pendingLogins: createSingleUse({ store, clock: settings.clock, background: background.run }, 'login', {
+      lifetimeSeconds: STEP_SECONDS,
+      maxAttempts: MAX_ANSWERS
+    }),
     fingerprintKeys: secretsFor('fingerprint'),
     removals: [],
     additions: new Map(),

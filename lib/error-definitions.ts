@@ -49,6 +49,10 @@ export const errorDefinitions = {
     message: 'The login needs a further step, which `detail` describes.',
     example: { code: 'SECOND_FACTOR' }
   },
+  LOGIN_TICKET_INVALID: {
+    statusCode: 400,
+    message: 'The login was started in another browser, is finished already, or took too long. Log in again.'
+  },
   INVALID_PASSWORD: { statusCode: 400, message: 'The password is refused. Choose another one: %s' },
   INVALID_USER: {
     statusCode: 400,

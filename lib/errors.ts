@@ -60,6 +60,7 @@ export const FST_USERS_UPDATE_USER_INVALID_PASSWORD = withReason('UPDATE_USER_IN
 export const FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD = define('UPDATE_USER_BAD_CURRENT_PASSWORD')
 export const FST_USERS_LAST_SUPERUSER = define('LAST_SUPERUSER')
 export const FST_USERS_LOGIN_PENDING = define('LOGIN_PENDING')
+export const FST_USERS_LOGIN_TICKET_INVALID = define('LOGIN_TICKET_INVALID')
 /**
  * Creates the error that `validatePassword` throws to refuse a password. `reason` is part of the reply; the reply has
  * the code of its route, such as `REGISTER_INVALID_PASSWORD`.

@@ -1,9 +1,11 @@
 import { mergeModels } from './adapters/shared/merge-models.js'
 import { tenantModel } from './adapters/shared/tenant.js'
+import type { Feature } from './contracts/feature.js'
 import type { Model, ModelBase, ModelExtension } from './contracts/models.js'
 import type { Settings } from './contracts/settings.js'
 import { FST_USERS_INVALID_OPTION } from './errors.js'
 import type { UsersOptions } from './options.js'
+import { singleUseModel } from './sessions/index.js'
 import { userModel } from './users/index.js'
 
 /**
@@ -20,8 +22,14 @@ export function declaredModels (
   return mergeModels([
     userModel(schemas),
     ...backends.flatMap(({ strategy }) => strategy.models?.(base) ?? []),
-    ...declared
+    ...declared,
+    ...(features.some(usesSingleUse) ? [singleUseModel] : [])
   ])
+}
+
+/** Returns true if the feature stores single-use values. Tickets of login steps are such values. */
+export function usesSingleUse ({ singleUse = false, loginSteps = [] }: Feature): boolean {
+  return singleUse || loginSteps.length > 0
 }
 
 /** Returns the models of a registration as an adapter of several tenants sees them, each once. */

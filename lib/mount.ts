@@ -1,17 +1,22 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { createBackend, documentGuards } from './authentication/index.js'
+import { checkLoginSteps } from './check-login-steps.js'
 import { checkFeatureParts } from './check-options.js'
 import type { BackendOptions } from './contracts/backend.js'
 import type { EventName, UsersHook } from './contracts/events.js'
 import type { Feature } from './contracts/feature.js'
+import type { LoginStep } from './contracts/login-step.js'
 import type { Core } from './core.js'
+import { validationError } from './errors.js'
 import { createFeatureKit } from './feature/kit.js'
+import { usesSingleUse } from './models.js'
 import {
   authRoutes,
   checkUserReply,
   completeUsers,
   documentRoutes,
+  loginStepRoutes,
   prepareScope,
   registerRoutes,
   resetPasswordRoutes,
@@ -19,6 +24,7 @@ import {
   verifyRoutes
 } from './routes/index.js'
 import { kGuard } from './symbols.js'
+import { compileLazily } from './users/index.js'
 
 /** Registers a backend and its login and logout routes in a separate scope. */
 export async function mountBackend (app: FastifyInstance, core: Core, backend: BackendOptions): Promise<void> {
@@ -65,8 +71,10 @@ export async function mountFeature (app: FastifyInstance, core: Core, feature: F
   const { name } = feature
   async function featurePlugin (scope: FastifyInstance): Promise<void> {
     prepareRouteScope(scope, app, core)
-    const parts = await feature.setup(createFeatureKit({ ...core, log: app.log }, name, scope))
+    const identity = { name, hasSingleUse: usesSingleUse(feature) }
+    const parts = await feature.setup(createFeatureKit({ ...core, log: app.log }, identity, scope))
     checkFeatureParts(name, parts)
+    addLoginSteps(core, feature, checkLoginSteps(feature, parts, core.settings))
     const { routes, hooks = {}, sessions, api } = parts
     // hooks.add throws for an unknown name
     for (const [event, hook] of Object.entries(hooks)) {
@@ -77,6 +85,34 @@ export async function mountFeature (app: FastifyInstance, core: Core, feature: F
     if (routes !== undefined) await scope.register(routes)
   }
   await app.register(fp(featurePlugin, { name: `fastify-users:${name}`, fastify: '5.x', encapsulate: true }))
+}
+
+/** Adds the login steps of a feature. Logins that begin later pass them. */
+function addLoginSteps ({ rules, ajv, settings }: Core, { name }: Feature, steps: readonly LoginStep[]): void {
+  for (const step of steps) {
+    const validate = compileLazily(ajv, step.body, settings)
+    rules.loginSteps.push({
+      step,
+      feature: name,
+      checkAnswer (answer) {
+        if (!validate(answer)) throw validationError('the answer does not match the schema of the login step')
+      }
+    })
+  }
+}
+
+/** Registers the routes for answers to login steps, at every backend. */
+export async function mountLoginSteps (app: FastifyInstance, core: Core): Promise<void> {
+  const { settings, backends, rules, service: users } = core
+  const { enabled, prefix } = settings.routes.auth
+  const steps = rules.loginSteps.map(({ step }) => step)
+  if (!enabled || steps.length === 0) return
+  await app.register(async (scope) => {
+    prepareRouteScope(scope, app, core)
+    for (const backend of backends.values()) {
+      await scope.register(loginStepRoutes, { prefix: `${prefix}/${backend.name}`, users, settings, backend, steps })
+    }
+  })
 }
 
 /** Prepares a scope for routes of the plugin. */

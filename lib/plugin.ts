@@ -14,7 +14,7 @@ import { otherCopy } from './copies.js'
 import { createCore, type Core } from './core.js'
 import { FST_USERS_ALREADY_REGISTERED, FST_USERS_NAME_TAKEN } from './errors.js'
 import { createFeatureHost } from './feature-host.js'
-import { mountBackend, mountFeature, mountRoutes, prepareRouteScope } from './mount.js'
+import { mountBackend, mountFeature, mountLoginSteps, mountRoutes, prepareRouteScope } from './mount.js'
 import type { CheckedOptions } from './options.js'
 import { resolveOptions } from './resolve-options.js'
 import { kGuard, kHost, kNames, kVersion } from './symbols.js'
@@ -37,6 +37,7 @@ async function users (app: FastifyInstance, options: CheckedOptions): Promise<vo
   for (const backend of options.backends) await mountBackend(app, core, backend)
   await mountRoutes(app, core)
   for (const feature of core.features) await mountFeature(app, core, feature)
+  await mountLoginSteps(app, core)
 }
 
 function decorate (app: FastifyInstance, core: Core): void {

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { userSchemas, type UserSchemas } from '../schemas/index.js'
+import { readStepNames } from './check-login-steps.js'
 import { checkName, checkRequiredOptions, isPasswordHelper, isUserSchemas } from './check-options.js'
 import type { BackendOptions } from './contracts/backend.js'
 import type { RouteGroupName, RouteSettings, Settings, TokenSettings } from './contracts/settings.js'
@@ -46,6 +47,7 @@ export function resolveOptions (
   const settings: Settings = {
     name,
     errors: createErrorRegistry(options.features),
+    loginSteps: readStepNames(options.features),
     ...readFunctions(options, isFastapiUsers),
     ...readChoices(options),
     ...readOrigins(options),

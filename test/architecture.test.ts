@@ -43,6 +43,7 @@ function at ({ path, tree }: Source, node: ts.Node): string {
 const layers: [RegExp, number][] = [
   [/^schemas\//, 0],
   [/^lib\/contracts\//, 1],
+  [/^lib\/shared\//, 1.7],
   [/^lib\/(?=(copies|errors|error-definitions|error-registry|symbols|version)\.ts$)/, 1.5],
   [/^lib\/(passwords|tokens|hooks|adapters|validation)\//, 2],
   [/^lib\/sessions\//, 3],
@@ -52,7 +53,7 @@ const layers: [RegExp, number][] = [
   [/^lib\/wire\//, 5.5],
   [/^lib\/routes\//, 6],
   [/^lib\/feature\//, 6.5], // the public kit
-  [/^lib\/(?=(plugin|core|mount|models|feature-host|options|check-options|resolve-options|openapi)\.ts$)/, 7],
+  [/^lib\/(?=(plugin|core|mount|models|feature-host|options|check-options|check-login-steps|resolve-options|openapi)\.ts$)/, 7],
   [/^lib\/features\/[^/]+\//, 7],
   [/^lib\/(cli|testing)\//, 8],
   [/^lib\/(?=index\.ts$)/, 8]

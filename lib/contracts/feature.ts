@@ -1,15 +1,17 @@
-import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync, FastifyReply } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { GuardFlag } from './authentication.js'
 import type { DatabaseAdapter, MaybePromise } from './database-adapter.js'
 import type { PurposeKey } from './definition.js'
 import type { ErrorDefinitions } from './errors.js'
 import type { EventContext, EventName, PendingLogin, UsersEvents, UsersHooks } from './events.js'
+import type { LoginProof, LoginStep } from './login-step.js'
 import type { Model, ModelBase, ModelExtension } from './models.js'
 import type { SessionObserver, SessionService } from './session-service.js'
 import type { Clock, Settings } from './settings.js'
+import type { SingleUse, SingleUseOptions } from './single-use.js'
 import type { UserReader } from './strategy.js'
 import type { User, UserRow } from './user.js'
-import type { UsersApi } from './users-api.js'
+import type { LoginContext, LoginResult, UsersApi } from './users-api.js'
 
 /**
  * A feature of the plugin, such as `oauth(…)`. Pass it in the option `features`. It is a value: models, errors and
@@ -29,6 +31,10 @@ export interface Feature<Api = unknown> {
   readonly events?: readonly string[]
   /** Flags of `authenticate`, by name. The types of their values are added to the interface `GuardFlags`. */
   readonly guardFlags?: Readonly<Record<string, GuardFlag>>
+  /** Names of the login steps that `setup` returns. Lower-case letters, digits, `-` and `_`. */
+  readonly loginSteps?: readonly string[]
+  /** The feature uses `kit.singleUse`. The table of single-use values exists if a feature needs it. */
+  readonly singleUse?: boolean
   /** Starts the feature. Features start in the order of the option, after the backends. */
   setup(kit: FeatureKit): MaybePromise<FeatureParts<Api>>
 }
@@ -41,6 +47,8 @@ export interface FeatureParts<Api = unknown> {
   readonly sessions?: SessionObserver
   /** One listener per event. They run after those of the option `hooks`. */
   readonly hooks?: UsersHooks
+  /** The steps that `loginSteps` of the feature names. Users do the steps in the order of the features. */
+  readonly loginSteps?: readonly LoginStep[]
   /** Functions for application code: the result of `app.users.feature(name)`. */
   readonly api?: Api
 }
@@ -50,6 +58,29 @@ export interface UsersFeatures {}
 
 /** The type of `app.users.feature(name)`: unknown unless `UsersFeatures` has the name. */
 export type FeatureApi<N extends string> = N extends keyof UsersFeatures ? UsersFeatures[N] : unknown
+
+/** Continues pending logins. */
+export interface FeatureLogin {
+  /**
+   * Continues a pending login whose step the feature has checked itself, without `verify`: for example in a callback
+   * route of its own. The ticket is used up. Only steps of the feature itself can be continued. Throws like
+   * `app.users.resumeLogin`.
+   */
+  resume(
+    ticket: string,
+    step: string,
+    context: Omit<LoginContext, 'method'>,
+    proof?: LoginProof
+  ): Promise<LoginResult>
+  /**
+   * Sends the result of a login as the login route does, and revokes the sessions whose cookies the request presents.
+   * Throws `FST_USERS_LOGIN_PENDING` with the ticket if the login needs another step.
+   */
+  send(
+    result: LoginResult,
+    context: { backend: string; request: FastifyRequest; reply: FastifyReply }
+  ): Promise<FastifyReply>
+}
 
 /** The services that the plugin offers to a feature. */
 export interface FeatureKit {
@@ -85,6 +116,13 @@ export interface FeatureKit {
   background(work: () => Promise<unknown>, reply?: FastifyReply | null): void
   /** Runs the hooks of an event. */
   fire<N extends EventName>(name: N, payload: UsersEvents[N], context: EventContext): Promise<PendingLogin | null>
+  /**
+   * Returns a kind of single-use values, such as challenges. `purpose` is unique within the feature. Throws
+   * `FST_USERS_INVALID_OPTION` unless the feature has `singleUse: true` or login steps.
+   */
+  singleUse<T>(purpose: string, options: SingleUseOptions): SingleUse<T>
+  /** Continues pending logins. */
+  readonly login: FeatureLogin
   /**
    * Returns the value that the features of one registration share under this key. The first call creates it. Begin the
    * key with the name of your package.

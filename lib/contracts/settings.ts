@@ -48,6 +48,8 @@ export interface Settings {
   readonly clock: Clock
   /** The errors of the plugin and its features. */
   readonly errors: ErrorRegistry
+  /** Names of the login steps of all features. */
+  readonly loginSteps: readonly string[]
   readonly passwords: PasswordHelper
   readonly validatePassword: ValidatePassword
   readonly requireVerification: boolean

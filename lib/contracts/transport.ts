@@ -18,6 +18,10 @@ export interface Transport {
    * Default: true.
    */
   readonly secure?: boolean
+  /** `SameSite` of the session cookie. The cookie of a pending login is `none` if this is. Default: `lax`. */
+  readonly sameSite?: 'lax' | 'strict' | 'none'
+  /** The session cookie is `Partitioned`; the cookie of a pending login is too. Default: false. */
+  readonly partitioned?: boolean
   extractToken(request: FastifyRequest): string | null
   /**
    * Returns all tokens of the request, if there can be several: login and logout revoke the session of each. Default:

@@ -2,6 +2,7 @@ import type { Backend } from './backend.js'
 import type { EventName, PendingLogin, UsersHook } from './events.js'
 import type { FeatureApi } from './feature.js'
 import type { AnyReply, AnyRequest } from './instances.js'
+import type { LoginAnswer, OfferedStep } from './login-step.js'
 import type { IssuedToken } from './strategy.js'
 import type { NewUser, User, UserChanges, UserId, UserRow } from './user.js'
 
@@ -23,8 +24,18 @@ export interface LoginContext extends CallContext {
   method?: string
 }
 
-/** Result of a login: a token that is not sent yet, or a further step. */
-export type LoginResult = { issued: IssuedToken; pending?: undefined } | { issued?: undefined; pending: PendingLogin }
+/** A login that waits for a further step: one that a hook asks for, or the steps of features. */
+export interface LoginPending extends PendingLogin {
+  /** The ticket for the answer, if features ask for the step. `code` is then `LOGIN_STEP_REQUIRED`. */
+  readonly ticket?: string
+  /** The steps that the user can choose from, if features ask for the step. */
+  readonly steps?: readonly OfferedStep[]
+}
+
+/** Result of a login: the user and a token that is not sent yet, or a further step. */
+export type LoginResult =
+  | { issued: IssuedToken; user: User; pending?: undefined }
+  | { issued?: undefined; user?: undefined; pending: LoginPending }
 
 /** `app.users`: the service behind the routes, also for scripts. Its errors have an `FST_USERS_…` code. */
 export interface UsersApi {
@@ -80,10 +91,17 @@ export interface UsersApi {
   resetPassword(token: string, password: string, context?: CallContext): Promise<User>
   /**
    * Logs a user in: checks that the user is active and verified, fires the login events and creates the token, which
-   * the caller sends. A `UserRow` is not read again: if its password has changed meanwhile, the login fails. Throws
+   * the caller sends. If features ask for a further step, returns a ticket for `resumeLogin` instead of a token. A
+   * `UserRow` is not read again: if its password has changed meanwhile, the login fails. Throws
    * `FST_USERS_LOGIN_BAD_CREDENTIALS`, `FST_USERS_LOGIN_USER_NOT_VERIFIED`, `FST_USERS_UNKNOWN_BACKEND`.
    */
   login(user: User | UserRow, context: LoginContext): Promise<LoginResult>
+  /**
+   * Continues a pending login with the answer to one of its steps. Returns the token, which the caller sends, or the
+   * next steps with a new ticket. The login of a cookie backend continues only with the request of the same browser.
+   * Throws `FST_USERS_LOGIN_TICKET_INVALID`, the error of the step, `FST_USERS_UNKNOWN_BACKEND`.
+   */
+  resumeLogin(answer: LoginAnswer, context: Omit<LoginContext, 'method'>): Promise<LoginResult>
   /** Revokes the session that authenticated the request. Throws `FST_USERS_UNAUTHENTICATED`. */
   logout(request: AnyRequest, reply?: AnyReply): Promise<void>
   /** Revokes all sessions of the user on all backends. Throws `FST_USERS_SESSIONS_NOT_REVOCABLE`. */

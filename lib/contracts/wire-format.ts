@@ -1,3 +1,4 @@
+import type { TSchema } from '@sinclair/typebox'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { UsersError } from './errors.js'
 
@@ -33,6 +34,8 @@ export interface ErrorFormat {
   describe(error: DescribedError, routeErrors: ReadonlySet<string>): DescribedError
   /** Returns the response schema of the errors of one status. */
   schemaOf(statusCode: number, errors: readonly DescribedError[]): object
+  /** Returns the response schema of a login that waits for a step. `detail` is the schema of its `detail`. */
+  pendingSchema(detail: TSchema): object
 }
 
 /** An error reply in the API document. */

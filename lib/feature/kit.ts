@@ -2,10 +2,12 @@ import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { DatabaseAdapter } from '../contracts/database-adapter.js'
 import type { FeatureKit } from '../contracts/feature.js'
 import type { Model } from '../contracts/models.js'
+import type { SingleUse, SingleUseOptions } from '../contracts/single-use.js'
 import type { UsersApi } from '../contracts/users-api.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
-import { createSessionService } from '../sessions/index.js'
+import { acceptLogin, backendNamed, createSessionService, createSingleUse, resumeVerified } from '../sessions/index.js'
 import type { Rules } from '../users/index.js'
+import { checkOption } from '../validation/options.js'
 
 /** Objects of one registration that its features may use. */
 export interface KitParts {
@@ -23,7 +25,7 @@ export interface KitParts {
 /** Creates the services that one feature receives. `scope` is the feature's own scope. */
 export function createFeatureKit (
   { rules, store, models, service, log, sharedValues, keysFor }: KitParts,
-  name: string,
+  { name, hasSingleUse }: { name: string; hasSingleUse: boolean },
   scope: FastifyInstance
 ): FeatureKit {
   const { settings, rows, hooks, background } = rules
@@ -44,10 +46,31 @@ export function createFeatureKit (
     users: service,
     keysFor,
     background: background.run,
+    singleUse<T> (purpose: string, options: SingleUseOptions): SingleUse<T> {
+      checkOption(
+        `features["${name}"].singleUse`,
+        hasSingleUse,
+        Boolean,
+        'must be true, because the feature calls kit.singleUse()'
+      )
+      const parts = { store, clock: settings.clock, background: background.run }
+      return createSingleUse<T>(parts, `${name}:${purpose}`, options)
+    },
+    login: createFeatureLogin(rules, name),
     fire: (event, payload, context) => hooks.run(event, payload, context),
     shared<T> (key: string, create: () => T): T {
       if (!sharedValues.has(key)) sharedValues.set(key, create())
       return sharedValues.get(key) as T // the callers of one key agree on its type
+    }
+  }
+}
+
+function createFeatureLogin (rules: Rules, feature: string): FeatureKit['login'] {
+  return {
+    resume: (ticket, step, context, proof) => resumeVerified(rules, { ticket, step, feature }, context, proof),
+    async send (result, { backend: name, request, reply }) {
+      const backend = backendNamed(rules, name)
+      return await backend.transport.sendLogin(reply, await acceptLogin(rules, backend, { request }, result))
     }
   }
 }

@@ -4,6 +4,7 @@ import type { Settings } from '../contracts/settings.js'
 import type { DescribedError } from '../contracts/wire-format.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
 import { codesOf } from '../wire/index.js'
+import { pendingDetailOf, withPendingReply } from './pending-reply.js'
 
 /** An error code without its prefix: a code of the plugin or a feature, or one of Fastify's errors about a body. */
 export type ErrorWord = WordOf<UsersErrorCode> | 'BODY_TOO_LARGE' | 'INVALID_MEDIA_TYPE' | 'VALIDATION'
@@ -29,17 +30,21 @@ export const CONFIRM_ERRORS = [
  * `FST_USERS_INVALID_OPTION` for a word that neither the plugin nor a feature defines.
  */
 export function errorReplies (
-  { wire, errorHandler, errors }: Settings,
+  { wire, errorHandler, errors, loginSteps }: Settings,
   ...words: readonly ErrorWord[]
 ): Record<number, object> {
   const named = new Set<string>([...words, 'INTERNAL_ERROR', 'STORE_UNAVAILABLE'])
-  const described = describeErrors(errors, named).map((error) => wire.errors.describe(error, named))
+  const offersSteps = loginSteps.length > 0 && named.has('LOGIN_PENDING')
+  const described = describeErrors(errors, named)
+    .map((error) => wire.errors.describe(error, named))
+    .map((error) => (error.word === 'LOGIN_PENDING' ? { ...error, ...pendingDetailOf(loginSteps) } : error))
   const statuses = new Set(described.map(({ statusCode }) => statusCode))
   return Object.fromEntries(
     [...statuses].map((status) => {
       const ofStatus = described.filter(({ statusCode }) => statusCode === status)
       if (errorHandler === 'application') return [status, Type.Unknown({ 'x-response-description': codesOf(ofStatus) })]
-      return [status, wire.errors.schemaOf(status, ofStatus)]
+      const reply = wire.errors.schemaOf(status, ofStatus)
+      return [status, offersSteps && status === 403 ? withPendingReply(reply, wire.errors, loginSteps) : reply]
     })
   )
 }

@@ -5,6 +5,7 @@ import type { User, UserId, UserRow } from '../contracts/user.js'
 import { FST_USERS_SESSIONS_NOT_REVOCABLE, FST_USERS_UNAUTHENTICATED } from '../errors.js'
 import { generateStamp } from '../tokens/index.js'
 import { reportEnded } from './observers.js'
+import { endBrowserLogins, endPendingLogins } from './pending-login.js'
 import { backendNamed, currentRow, sessionOfToken, type SessionRules } from './session-rules.js'
 
 /** Revokes the session of a token, as far as the strategy supports it, and reports its end to the observers. */
@@ -18,16 +19,18 @@ export async function endSession (
   await reportEnded(rules, user, { id: session.id })
 }
 
-/** Revokes the session that authenticated the request. */
+/** Revokes the session that authenticated the request, and the pending logins of its browser. */
 export async function logout (rules: SessionRules, request: FastifyRequest, reply: FastifyReply | null): Promise<void> {
   const { authentication } = request
   if (authentication === null) throw FST_USERS_UNAUTHENTICATED()
-  const { user, token, session, backend } = authentication
-  await backendNamed(rules, backend).strategy.destroyToken?.(token, user)
+  const { user, token, session, backend: name } = authentication
+  const backend = backendNamed(rules, name)
+  await backend.strategy.destroyToken?.(token, user)
+  await endBrowserLogins(rules, { backend, context: { request, reply } })
   request.authentication = null
   request.user = null
   await reportEnded(rules, user, { id: session.id })
-  await rules.hooks.run('onAfterLogout', { user, backend }, { request, reply })
+  await rules.hooks.run('onAfterLogout', { user, backend: name }, { request, reply })
 }
 
 /** Revokes all sessions of the user: sets a new security stamp and deletes stored tokens. */
@@ -50,11 +53,12 @@ export async function revokeSessions (rules: SessionRules, row: UserRow): Promis
 }
 
 /**
- * Deletes the user's stored tokens of every backend, and reports the end of all sessions to the observers. Where the
- * table has a stamp, the sessions are revoked already.
+ * Deletes the user's stored tokens of every backend and the pending logins, and reports the end of all sessions to the
+ * observers. Where the table has a stamp, the sessions are revoked already.
  */
 export async function deleteStoredTokens (rules: SessionRules, row: UserRow): Promise<void> {
   const user = rules.rows.toUser(row)
   for (const { strategy } of rules.backends.values()) await strategy.destroyAllTokens?.(user)
+  await endPendingLogins(rules, row)
   await reportEnded(rules, user, 'all')
 }

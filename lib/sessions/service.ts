@@ -3,10 +3,11 @@ import type { IssuedSession, SessionOptions, SessionSelection, SessionService } 
 import type { CallContext } from '../contracts/users-api.js'
 import type { User, UserRow } from '../contracts/user.js'
 import { FST_USERS_UNAUTHENTICATED } from '../errors.js'
+import { isUnchanged } from './complete-login.js'
 import { endSession, endSessions } from './end.js'
 import { createSession, renewSession } from './issue.js'
-import { isUnchanged } from './login.js'
 import { reportEnded } from './observers.js'
+import { endPendingLogins } from './pending-login.js'
 import { backendNamed, contextOf, currentRow, type SessionRules } from './session-rules.js'
 
 /** Creates the service of the kit of features. */
@@ -63,6 +64,7 @@ async function endOthers (rules: SessionRules, user: User, except: string, call:
   const strategies = [...rules.backends.values()].map(({ strategy }) => strategy)
   if (strategies.every(({ destroySession }) => destroySession !== undefined)) {
     for (const strategy of strategies) await strategy.destroyAllTokens?.(user, { except })
+    await endPendingLogins(rules, user)
     await reportEnded(rules, user, { except })
     return
   }

@@ -1,14 +1,17 @@
 import type { Backend } from '../contracts/backend.js'
 import type { Changes, Where } from '../contracts/database-adapter.js'
 import type { EventContext } from '../contracts/events.js'
+import type { LoginStep } from '../contracts/login-step.js'
 import type { Settings } from '../contracts/settings.js'
 import type { Session } from '../contracts/session.js'
 import type { SessionObserver } from '../contracts/session-service.js'
+import type { SingleUse } from '../contracts/single-use.js'
 import type { UserReader } from '../contracts/strategy.js'
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_NOT_FOUND, FST_USERS_UNKNOWN_BACKEND } from '../errors.js'
 import type { HookRegistry } from '../hooks/index.js'
+import type { PendingRecord } from './pending-record.js'
 import { deriveSessionId } from '../tokens/index.js'
 
 /** The functions for user rows that sessions need. */
@@ -22,6 +25,15 @@ export interface SessionUsers extends UserReader {
   hasStamp(row: UserRow, stamp: string): boolean
 }
 
+/** A login step of a feature. */
+export interface RegisteredStep {
+  readonly step: LoginStep
+  /** Name of the feature. */
+  readonly feature: string
+  /** Throws Fastify's validation error if an answer does not match the schema of the step. */
+  checkAnswer(answer: object): void
+}
+
 /** The shared objects of one registration of the plugin that sessions need. */
 export interface SessionRules {
   readonly settings: Settings
@@ -30,6 +42,10 @@ export interface SessionRules {
   readonly backends: ReadonlyMap<string, Backend>
   /** Functions of features that are called when sessions begin and end. */
   readonly observers: readonly SessionObserver[]
+  /** The login steps of all features, in their order. Filled while the features start. */
+  readonly loginSteps: readonly RegisteredStep[]
+  /** The logins that wait for a step. */
+  readonly pendingLogins: SingleUse<PendingRecord>
 }
 
 /** Returns the event context of a call. */

@@ -1,11 +1,14 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Backend } from '../contracts/backend.js'
+import type { LoginAnswer } from '../contracts/login-step.js'
 import type { IssuedToken } from '../contracts/strategy.js'
+import type { LoginResult } from '../contracts/users-api.js'
 import type { UserRow } from '../contracts/user.js'
 import { FST_USERS_LOGIN_PENDING } from '../errors.js'
 import { endSession } from './end.js'
 import { login } from './login.js'
 import { endPresentedSessions } from './presented.js'
+import { resumeLogin } from './resume-login.js'
 import type { SessionRules } from './session-rules.js'
 
 /** The request that logs a user in, its reply, and the method of the login. Default: `password`. */
@@ -25,12 +28,38 @@ export async function startSession (
   row: UserRow,
   context: StartContext
 ): Promise<IssuedToken> {
-  const { issued, pending } = await login(rules, row, { ...context, backend: backend.name })
-  if (pending !== undefined) throw FST_USERS_LOGIN_PENDING([], { detail: { code: pending.code, ...pending.body } })
+  return await acceptLogin(rules, backend, context, await login(rules, row, { ...context, backend: backend.name }))
+}
+
+/** Continues a pending login like `resumeLogin`, and revokes the sessions whose cookies the request presents. */
+export async function resumeSession (
+  rules: SessionRules,
+  backend: Backend,
+  answer: LoginAnswer,
+  context: StartContext
+): Promise<IssuedToken> {
+  const result = await resumeLogin(rules, answer, { ...context, backend: backend.name })
+  return await acceptLogin(rules, backend, context, result)
+}
+
+/**
+ * Returns the token of a login after revoking the sessions whose cookies the request presents. Throws
+ * `FST_USERS_LOGIN_PENDING` if the login needs another step.
+ */
+export async function acceptLogin (
+  rules: SessionRules,
+  backend: Backend,
+  { request }: Pick<StartContext, 'request'>,
+  { issued, user, pending }: LoginResult
+): Promise<IssuedToken> {
+  if (pending !== undefined) {
+    const { code, body, ticket, steps } = pending
+    throw FST_USERS_LOGIN_PENDING([], { detail: ticket === undefined ? { code, ...body } : { code, ticket, steps } })
+  }
   try {
-    await endPresentedSessions(rules, backend, context.request)
+    await endPresentedSessions(rules, backend, request)
   } catch (error) {
-    await endSession(rules, backend, rules.rows.toUser(row), issued) // the client never receives this token
+    await endSession(rules, backend, user, issued) // the client never receives this token
     throw error
   }
   return issued

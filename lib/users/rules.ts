@@ -2,13 +2,14 @@ import type { Removal } from '../contracts/feature-host.js'
 import type { SessionObserver } from '../contracts/session-service.js'
 import type { User } from '../contracts/user.js'
 import type { Background } from '../hooks/index.js'
-import type { SessionRules } from '../sessions/index.js'
+import type { RegisteredStep, SessionRules } from '../sessions/index.js'
 import type { PurposeTokens } from '../tokens/index.js'
 import type { UserRows } from './user-rows.js'
 import type { UserCheck } from './validation.js'
 
 /** The shared objects of one registration of the plugin. */
 export interface Rules extends SessionRules {
+  readonly loginSteps: RegisteredStep[]
   readonly rows: UserRows
   readonly observers: SessionObserver[]
   readonly check: UserCheck

@@ -3,6 +3,7 @@ import type { IssuedToken } from '../contracts/strategy.js'
 import type { CallContext, UsersApi } from '../contracts/users-api.js'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { FeatureApi } from '../contracts/feature.js'
+import type { LoginAnswer } from '../contracts/login-step.js'
 import type { NewUser, User, UserChanges, UserRow } from '../contracts/user.js'
 import { FST_USERS_UNKNOWN_FEATURE } from '../errors.js'
 import {
@@ -12,6 +13,8 @@ import {
   login,
   logout,
   reportFailure,
+  resumeLogin,
+  resumeSession,
   startSession,
   type StartContext
 } from '../sessions/index.js'
@@ -32,6 +35,8 @@ export interface UsersService extends UsersApi {
    * `login`, and `FST_USERS_LOGIN_PENDING` if the login needs another step.
    */
   startSession(backend: Backend, row: UserRow, context: StartContext): Promise<IssuedToken>
+  /** Continues a pending login like `resumeLogin`, and does what `startSession` does. */
+  resumeSession(backend: Backend, answer: LoginAnswer, context: StartContext): Promise<IssuedToken>
   /** Revokes the sessions of all cookies that a browser presents to a backend, except that of the token `ended`. */
   endPresentedSessions(backend: Backend, request: FastifyRequest, ended?: string): Promise<void>
   /** Registers a user. The reply does not reveal whether the e-mail was taken. */
@@ -77,12 +82,14 @@ export function createUsersService (rules: Rules): UsersService {
     forgotPassword: (email, context = {}) => forgotPassword(rules, email, context),
     resetPassword: (token, password, context = {}) => resetPassword(rules, token, password, context),
     login: (user, context) => login(rules, user, context),
+    resumeLogin: (answer, context) => resumeLogin(rules, answer, context),
     logout (given, givenReply) {
       const { request, reply } = contextOf({ request: given, reply: givenReply ?? null })
       return logout(rules, request as FastifyRequest, reply) // a request was given
     },
     endSessions: (user) => endSessions(rules, user),
     startSession: (backend, row, context) => startSession(rules, backend, row, context),
+    resumeSession: (backend, answer, context) => resumeSession(rules, backend, answer, context),
     endPresentedSessions: (backend, request, ended) => endPresentedSessions(rules, backend, request, ended),
 
     addHook: (name, hook) => {

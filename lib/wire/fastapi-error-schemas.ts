@@ -13,7 +13,8 @@ export const fastapiErrors: ErrorFormat = {
   toReply: toFastapiReply,
   guardReply: ({ statusCode, detail }) => (statusCode === 500 ? null : { detail }),
   describe: describeFastapiError,
-  schemaOf: fastapiErrorSchema
+  schemaOf: fastapiErrorSchema,
+  pendingSchema: (detail) => Type.Object({ detail }, component('LoginPending'))
 }
 
 /** Returns the response schema: `{ detail }`, or plain text for a 500. */

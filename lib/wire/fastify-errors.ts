@@ -15,7 +15,17 @@ export const fastifyErrors: ErrorFormat = {
   toReply: toFastifyReply,
   guardReply: () => null,
   describe: (error) => error,
-  schemaOf: (_status, errors) => errorSchema(errors)
+  schemaOf: (_status, errors) => errorSchema(errors),
+  pendingSchema: (detail) =>
+    Type.Object(
+      {
+        ...ErrorReply.properties,
+        statusCode: Type.Literal(403),
+        code: Type.Literal('FST_USERS_LOGIN_PENDING'),
+        detail
+      },
+      component('LoginPending')
+    )
 }
 
 function toFastifyReply (error: FastifyError, { id }: FastifyRequest): { statusCode: number; body: ErrorReply } {

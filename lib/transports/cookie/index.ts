@@ -5,7 +5,7 @@ import { TOKEN_MAX_LENGTH } from '../../../schemas/index.js'
 import type { Transport, TransportDefinition } from '../../contracts/transport.js'
 import { checkSecureCookie } from '../../validation/limits.js'
 import { defineTransport } from '../define.js'
-import { isToken, readCookie, readCookies, type Duplicates } from './cookie-header.js'
+import { isToken, readCookie, readCookies, type Duplicates } from '../../shared/cookie-header.js'
 import { formerPlaces, type CookiePlace } from './former-cookies.js'
 import { checkCookieOptions, cookieName, type CookieTransportOptions } from './options.js'
 import { warnOfPlainHttp } from './plain-http.js'
@@ -72,6 +72,8 @@ function createCookieTransport (
   return {
     ambient: true,
     secure,
+    sameSite,
+    partitioned: place.partitioned ?? false,
     extractToken (request) {
       const token = readCookie(request.headers.cookie, name, duplicates)
       if (token === null) warnOfDuplicates(request, readCookies(request.headers.cookie, name).length)

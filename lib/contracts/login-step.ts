@@ -1,0 +1,77 @@
+import type { Static, TObject } from '@sinclair/typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { MaybePromise } from './database-adapter.js'
+import type { JsonValue } from './single-use.js'
+import type { UserRow } from './user.js'
+
+/** A login before its session exists. */
+export interface LoginAttempt {
+  readonly user: UserRow
+  /** Name of the backend that will create the session. */
+  readonly backend: string
+  /** The method with which the login began, such as `password`. */
+  readonly method: string
+  /** All methods so far: that of the login, and those of the steps that are done. */
+  readonly methods: readonly string[]
+  /** Null if code logs the user in without a request. */
+  readonly request: FastifyRequest | null
+  readonly reply: FastifyReply | null
+}
+
+/** What a step begins with. */
+export interface LoginChallenge {
+  /** Values for the client. They become properties of the step in the reply. */
+  readonly send?: { readonly [key: string]: JsonValue | undefined }
+  /** A value that the server keeps until the answer, and then passes to `verify`. */
+  readonly keep?: JsonValue
+}
+
+/** What a right answer proves. */
+export interface LoginProof {
+  /** Methods for `session.methods`. Default: the name of the step. */
+  readonly methods?: readonly string[]
+}
+
+/**
+ * A step between the first proof of identity and the session, such as a second factor. Every login passes the steps of
+ * all features. The client answers with `POST /auth/<backend>/login/<name>`.
+ */
+export interface LoginStep<Body extends TObject = TObject> {
+  /** Unique name over all features; part of the path. Lower-case letters, digits, `-` and `_`. */
+  readonly name: string
+  /** Steps of one group are alternatives: one of them suffices. Default: the name of the step. */
+  readonly group?: string
+  /** Summary of the route in the API document. Default: derived from the name. */
+  readonly summary?: string
+  /** Seconds for the answer, at most 600. Default: 300. With alternatives, the longest applies to all of them. */
+  readonly lifetimeSeconds?: number
+  /** Returns true if the user has this step and must do it, or one of its alternatives. */
+  needed(attempt: LoginAttempt): MaybePromise<boolean>
+  /** Begins the step. It is called for every step that the reply offers. */
+  challenge?(attempt: LoginAttempt): MaybePromise<LoginChallenge>
+  /** Schema of the answer, without `ticket`. */
+  readonly body: Body
+  /** Codes of the errors that `verify` throws, without the prefix `FST_USERS_`. */
+  readonly errors?: readonly string[]
+  /**
+   * Checks an answer. Throws an error with a code if it is wrong. `kept` is `keep` of the challenge, or null. The
+   * attempt is counted before the call.
+   */
+  verify(attempt: LoginAttempt, answer: Static<Body>, kept: JsonValue): MaybePromise<LoginProof | void>
+}
+
+/** A step that a pending login offers, with the values of its challenge. */
+export interface OfferedStep {
+  readonly name: string
+  readonly [key: string]: JsonValue | undefined
+}
+
+/** Argument of `app.users.resumeLogin`. */
+export interface LoginAnswer {
+  /** The ticket of the pending login. */
+  readonly ticket: string
+  /** Name of the step. */
+  readonly step: string
+  /** The answer, which must match the schema of the step. */
+  readonly answer: object
+}

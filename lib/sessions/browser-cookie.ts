@@ -1,0 +1,65 @@
+import { hash } from 'node:crypto'
+import { fastifyCookie } from '@fastify/cookie'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { readCookie, type Duplicates } from '../shared/cookie-header.js'
+import { generateOpaqueToken, isOpaqueToken } from '../tokens/index.js'
+
+/** Attributes of a browser cookie (RFC 6265, section 4.1.2). It is always `HttpOnly`. */
+export interface BrowserCookieSettings {
+  name: string
+  path: string
+  domain: string | null
+  secure: boolean
+  sameSite: 'lax' | 'none'
+  partitioned: boolean
+  /** Lifetime in seconds. */
+  maxAge: number
+  /** How several cookies with this name are treated. */
+  duplicates: Duplicates
+}
+
+/** A cookie that binds single-use values to the browser for which they were created. */
+export interface BrowserCookie {
+  /** Returns the SHA-256 digest of the cookie; null if it is missing or has another form. */
+  digestOf(request: FastifyRequest): string | null
+  /** Sets the cookie and returns its SHA-256 digest. An existing value is kept, so several tabs can log in at once. */
+  set(request: FastifyRequest, reply: FastifyReply): string
+  /** Deletes the cookie. */
+  clear(reply: FastifyReply): void
+}
+
+/** Creates a cookie with a random value, of which the server stores only the digest. */
+export function createBrowserCookie ({
+  name,
+  domain,
+  maxAge,
+  duplicates,
+  ...rest
+}: BrowserCookieSettings): BrowserCookie {
+  const attributes = { ...rest, httpOnly: true, encode: String, ...(domain === null ? {} : { domain }) }
+
+  function read ({ headers }: FastifyRequest): string | null {
+    const value = readCookie(headers.cookie, name, duplicates)
+    return value !== null && isOpaqueToken(value) ? value : null
+  }
+
+  return {
+    digestOf (request) {
+      const value = read(request)
+      return value && digest(value)
+    },
+    set (request, reply) {
+      const value = read(request) ?? generateOpaqueToken()
+      reply.header('set-cookie', fastifyCookie.serialize(name, value, { ...attributes, maxAge }))
+      return digest(value)
+    },
+    clear (reply) {
+      reply.header('set-cookie', fastifyCookie.serialize(name, '', { ...attributes, maxAge: 0 }))
+    }
+  }
+}
+
+/** Returns what is stored instead of the cookie. Whoever reads it does not learn the cookie. */
+function digest (value: string): string {
+  return hash('sha256', value, 'base64url')
+}

@@ -1,0 +1,51 @@
+import type { LoginAttempt, LoginStep } from '../contracts/login-step.js'
+import type { LoginResult } from '../contracts/users-api.js'
+import { FST_USERS_INVALID_OPTION } from '../errors.js'
+import { attemptOf, completeLogin, type OngoingLogin } from './complete-login.js'
+import { openTicket } from './pending-login.js'
+import type { RegisteredStep, SessionRules } from './session-rules.js'
+
+/**
+ * Returns the next steps of a login with a ticket or, if none is left, creates the session. `done` lists the groups of
+ * which the user has answered a step.
+ */
+export async function continueLogin (
+  rules: SessionRules,
+  login: OngoingLogin,
+  done: readonly string[]
+): Promise<LoginResult> {
+  const steps = await nextSteps(rules.loginSteps, attemptOf(login), done)
+  if (steps.length > 0) return { pending: await openTicket(rules, login, done, steps) }
+  const issued = await completeLogin(rules, login)
+  return { issued, user: rules.rows.toUser(login.row) }
+}
+
+/** Returns the name of the group of a step. */
+export function groupOf ({ name, group = name }: LoginStep): string {
+  return group
+}
+
+/** Returns the needed steps of the first group that is not done and has any. */
+async function nextSteps (
+  registered: readonly RegisteredStep[],
+  attempt: LoginAttempt,
+  done: readonly string[]
+): Promise<readonly LoginStep[]> {
+  const groups = new Set(registered.map(({ step }) => groupOf(step)))
+  for (const group of groups) {
+    if (done.includes(group)) continue
+    const needed: LoginStep[] = []
+    for (const { step } of registered) {
+      if (groupOf(step) === group && (await isNeeded(step, attempt))) needed.push(step)
+    }
+    if (needed.length > 0) return needed
+  }
+  return []
+}
+
+/** Any value but true or false is a mistake in the step. It must not let the user skip the step. */
+async function isNeeded (step: LoginStep, attempt: LoginAttempt): Promise<boolean> {
+  const needed: unknown = await step.needed(attempt)
+  if (typeof needed === 'boolean') return needed
+  throw FST_USERS_INVALID_OPTION([`features: login step "${step.name}"`, 'needed must return true or false'])
+}

@@ -1,0 +1,119 @@
+import type { FastifyRequest } from 'fastify'
+import type { Backend } from '../contracts/backend.js'
+import type { LoginStep, OfferedStep } from '../contracts/login-step.js'
+import type { Settings } from '../contracts/settings.js'
+import type { JsonValue } from '../contracts/single-use.js'
+import type { LoginPending } from '../contracts/users-api.js'
+import type { UserId, UserRow } from '../contracts/user.js'
+import { createBrowserCookie, type BrowserCookie } from './browser-cookie.js'
+import { attemptOf, stateOf, type OngoingLogin } from './complete-login.js'
+import type { PendingRecord } from './pending-record.js'
+import type { SessionRules } from './session-rules.js'
+
+/** Seconds for the answer to a step. */
+export const STEP_SECONDS = 300
+/** Maximum of `lifetimeSeconds` of a step. */
+export const MAX_STEP_SECONDS = 600
+/** Number of answers that one ticket allows. */
+export const MAX_ANSWERS = 5
+
+/** Begins the steps of one group and stores the pending login. Returns its ticket and the values for the client. */
+export async function openTicket (
+  rules: SessionRules,
+  login: OngoingLogin,
+  done: readonly string[],
+  steps: readonly LoginStep[]
+): Promise<LoginPending & { ticket: string }> {
+  const { row, backend, method, methods } = login
+  const offered: OfferedStep[] = []
+  const kept: { name: string; keep: JsonValue }[] = []
+  for (const step of steps) {
+    const { send = {}, keep = null } = (await step.challenge?.(attemptOf(login))) ?? {}
+    offered.push(Object.assign({ name: step.name }, send, { name: step.name }))
+    kept.push({ name: step.name, keep })
+  }
+  const record: PendingRecord = {
+    user: row.id as UserId,
+    state: stateOf(rules, row),
+    backend: backend.name,
+    method,
+    methods,
+    done,
+    steps: kept
+  }
+  const ticket = await rules.pendingLogins.create(record, {
+    userId: record.user,
+    browser: bindBrowser(rules, login),
+    lifetimeSeconds: Math.max(...steps.map(({ lifetimeSeconds = STEP_SECONDS }) => lifetimeSeconds))
+  })
+  return { code: 'LOGIN_STEP_REQUIRED', ticket, steps: offered }
+}
+
+/**
+ * Returns what the client of a request presents besides the ticket: null for a backend whose credentials browsers do
+ * not send automatically, and for calls without a request. Otherwise a text, which is empty without the cookie and then
+ * fits no ticket.
+ */
+export function presentedBrowser (
+  { settings }: SessionRules,
+  backend: Backend,
+  request: FastifyRequest | null
+): string | null {
+  if (!backend.transport.ambient || request === null) return null
+  return loginCookie(settings, backend).digestOf(request) ?? ''
+}
+
+/** Deletes the cookie of pending logins, unless the browser has another pending login. */
+export async function releaseBrowser (
+  { settings, pendingLogins }: SessionRules,
+  { backend, context: { request, reply } }: Pick<OngoingLogin, 'backend' | 'context'>
+): Promise<void> {
+  if (!backend.transport.ambient || request === null || reply === null) return
+  const cookie = loginCookie(settings, backend)
+  const digest = cookie.digestOf(request)
+  if (digest !== null && !(await pendingLogins.hasOpen(digest))) cookie.clear(reply)
+}
+
+/** Deletes the pending logins of a user. */
+export async function endPendingLogins (
+  { loginSteps, pendingLogins }: SessionRules,
+  { id }: Pick<UserRow, 'id'>
+): Promise<void> {
+  if (loginSteps.length > 0) await pendingLogins.deleteOf({ userId: id as UserId })
+}
+
+/** Deletes the pending logins of the browser that logs out, and their cookie. */
+export async function endBrowserLogins (
+  rules: SessionRules,
+  { backend, context }: Pick<OngoingLogin, 'backend' | 'context'>
+): Promise<void> {
+  const browser = rules.loginSteps.length === 0 ? null : presentedBrowser(rules, backend, context.request)
+  if (browser === null || browser === '') return
+  await rules.pendingLogins.deleteOf({ browser })
+  await releaseBrowser(rules, { backend, context })
+}
+
+/**
+ * Returns the SHA-256 of the cookie that the reply sets, or null if no browser is bound. A pending login of a cookie
+ * backend that is not bound to a browser continues only from code without a request.
+ */
+function bindBrowser ({ settings }: SessionRules, { backend, context }: OngoingLogin): string | null {
+  const { request, reply } = context
+  if (!backend.transport.ambient || request === null || reply === null) return null
+  return loginCookie(settings, backend).set(request, reply)
+}
+
+/** Returns the cookie of pending logins, with the attributes that let the session cookie reach its browser. */
+function loginCookie ({ name, wire }: Settings, { transport }: Backend): BrowserCookie {
+  const { secure = true, sameSite, partitioned = false } = transport
+  return createBrowserCookie({
+    name: `${secure ? '__Host-' : ''}${name}-login`,
+    path: '/',
+    domain: null,
+    secure,
+    sameSite: sameSite === 'none' ? 'none' : 'lax',
+    partitioned,
+    maxAge: MAX_STEP_SECONDS,
+    duplicates: wire.cookies.duplicates
+  })
+}

@@ -1,0 +1,24 @@
+import type { JsonValue } from '../contracts/single-use.js'
+import type { UserId } from '../contracts/user.js'
+
+/** The state of a user that a login depends on. */
+export interface LoginState {
+  /** Security stamp. */
+  readonly stamp: string
+  readonly email: string
+  readonly isVerified: boolean
+}
+
+/** A login that waits for an answer, as it is stored. */
+export interface PendingRecord {
+  readonly user: UserId
+  /** A change of this state ends the login. */
+  readonly state: LoginState
+  readonly backend: string
+  readonly method: string
+  readonly methods: readonly string[]
+  /** Groups of which the user has answered a step. */
+  readonly done: readonly string[]
+  /** The offered steps, with the values that they keep. */
+  readonly steps: readonly { readonly name: string; readonly keep: JsonValue }[]
+}

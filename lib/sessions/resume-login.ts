@@ -1,0 +1,140 @@
+import type { Static, TObject } from '@sinclair/typebox'
+import type { Backend } from '../contracts/backend.js'
+import type { EventContext } from '../contracts/events.js'
+import type { LoginAnswer, LoginAttempt, LoginProof } from '../contracts/login-step.js'
+import type { MaybePromise } from '../contracts/database-adapter.js'
+import type { JsonValue } from '../contracts/single-use.js'
+import type { LoginContext, LoginResult } from '../contracts/users-api.js'
+import type { UserRow } from '../contracts/user.js'
+import { FST_USERS_INVALID_OPTION, FST_USERS_LOGIN_TICKET_INVALID } from '../errors.js'
+import { attemptOf, hasState, stateFailure, type OngoingLogin } from './complete-login.js'
+import { reportFailure } from './login-failure.js'
+import { continueLogin, groupOf } from './login-steps.js'
+import { presentedBrowser, releaseBrowser } from './pending-login.js'
+import type { PendingRecord } from './pending-record.js'
+import { backendNamed, contextOf, type RegisteredStep, type SessionRules } from './session-rules.js'
+
+/** Context of a continued login. */
+export type ResumeContext = Omit<LoginContext, 'method'>
+
+/** A pending login that a client presented, and the value that its step kept. */
+interface ClaimedLogin {
+  record: PendingRecord
+  row: UserRow
+  keep: JsonValue
+}
+
+/** Checks the answer to a step of a pending login and continues the login. */
+export async function resumeLogin (
+  rules: SessionRules,
+  { ticket, step: name, answer }: LoginAnswer,
+  context: ResumeContext
+): Promise<LoginResult> {
+  const entry = stepNamed(rules, name)
+  entry.checkAnswer(answer)
+  return await resumeWith(rules, entry, ticket, context, (attempt, kept) =>
+    // the answer matches the schema of the step
+    entry.step.verify(attempt, answer as Static<TObject>, kept)
+  )
+}
+
+/** Continues a pending login after a feature has checked its own step `name`, for example with a callback route. */
+export async function resumeVerified (
+  rules: SessionRules,
+  { ticket, step: name, feature }: { ticket: string; step: string; feature: string },
+  context: ResumeContext,
+  proof: LoginProof = {}
+): Promise<LoginResult> {
+  const entry = stepNamed(rules, name)
+  if (entry.feature !== feature) {
+    throw FST_USERS_INVALID_OPTION([`features["${feature}"]`, `resumes a login at "${name}", a step of another feature`])
+  }
+  return await resumeWith(rules, entry, ticket, context, () => proof)
+}
+
+/**
+ * Counts the attempt, checks it, and uses the ticket up. Of parallel right answers only one continues the login, and
+ * nothing of the login survives an error after that.
+ */
+async function resumeWith (
+  rules: SessionRules,
+  { step }: RegisteredStep,
+  ticket: string,
+  { backend: backendName, ...call }: ResumeContext,
+  verify: (attempt: LoginAttempt, kept: JsonValue) => MaybePromise<LoginProof | void>
+): Promise<LoginResult> {
+  const backend = backendNamed(rules, backendName)
+  const context = contextOf(call)
+  const { record, row, keep } = await claimLogin(rules, step.name, ticket, backend, context)
+  const { method, methods, done } = record
+  const login: OngoingLogin = { row, backend, method, methods, context, changed: FST_USERS_LOGIN_TICKET_INVALID }
+
+  const proof: unknown = await verifyStep(rules, login, () => verify(attemptOf(login), keep))
+  const proved = readProof(step.name, proof)
+  const browser = presentedBrowser(rules, backend, context.request)
+  if ((await rules.pendingLogins.consume(ticket, { browser })) === null) throw FST_USERS_LOGIN_TICKET_INVALID()
+
+  const further = { ...login, methods: [...new Set([...methods, ...proved])] }
+  const result = await continueLogin(rules, further, [...done, groupOf(step)])
+  if (result.pending === undefined) await releaseBrowser(rules, login)
+  return result
+}
+
+/**
+ * Returns the pending login of a ticket. Throws `FST_USERS_LOGIN_TICKET_INVALID` for every ticket that does not fit the
+ * backend, the browser, the step and the present state of its user.
+ */
+async function claimLogin (
+  rules: SessionRules,
+  name: string,
+  ticket: string,
+  backend: Backend,
+  { request }: EventContext
+): Promise<ClaimedLogin> {
+  const browser = presentedBrowser(rules, backend, request)
+  const record = await rules.pendingLogins.attempt(ticket, { browser })
+  const offered = record?.steps.find((step) => step.name === name)
+  if (record === null || offered === undefined || record.backend !== backend.name) {
+    throw FST_USERS_LOGIN_TICKET_INVALID()
+  }
+  const row = await rules.rows.getRow(record.user)
+  const isOpen =
+    row !== null &&
+    hasState(rules, row, record.state) &&
+    stateFailure(rules, { row, backend, method: record.method }) === null
+  if (isOpen) return { record, row, keep: offered.keep }
+  await rules.pendingLogins.consume(ticket, { browser })
+  throw FST_USERS_LOGIN_TICKET_INVALID()
+}
+
+/** Fires `onLoginFailed` if the answer is wrong. */
+async function verifyStep (
+  rules: SessionRules,
+  { row, backend, context }: OngoingLogin,
+  verify: () => MaybePromise<LoginProof | void>
+): Promise<unknown> {
+  try {
+    return await verify()
+  } catch (error) {
+    const { statusCode } = error as { statusCode?: unknown }
+    const isRefused = typeof statusCode === 'number' && statusCode < 500
+    if (isRefused) await reportFailure(rules, 'STEP_FAILED', row.email, row, backend.name, context)
+    throw error
+  }
+}
+
+/** Returns the methods that an answer proves. `false` and other values are a mistake in the step, not a proof. */
+function readProof (name: string, proof: unknown): readonly string[] {
+  if (proof === undefined || proof === null) return [name]
+  const { methods = [name] } = typeof proof === 'object' ? (proof as LoginProof) : { methods: null }
+  if (Array.isArray(methods)) return methods as readonly string[]
+  const reason = 'verify must throw for a wrong answer, and return nothing or { methods } for a right one'
+  throw FST_USERS_INVALID_OPTION([`features: login step "${name}"`, reason])
+}
+
+/** Names come from clients, so an unknown one is refused like an unknown ticket. */
+function stepNamed ({ loginSteps }: SessionRules, name: string): RegisteredStep {
+  const entry = loginSteps.find(({ step }) => step.name === name)
+  if (entry === undefined) throw FST_USERS_LOGIN_TICKET_INVALID()
+  return entry
+}

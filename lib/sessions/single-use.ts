@@ -1,0 +1,86 @@
+import { deleteExpired } from '../adapters/shared/delete-expired.js'
+import type { DatabaseAdapter, Row } from '../contracts/database-adapter.js'
+import type { Clock } from '../contracts/settings.js'
+import type { SingleUse, SingleUseOptions, SingleUseProof } from '../contracts/single-use.js'
+import { digestToken, generateOpaqueToken, isOpaqueToken, isSameSecret } from '../tokens/index.js'
+import { singleUseModel as model } from './single-use-model.js'
+
+/** The services that single-use values need. */
+export interface SingleUseParts {
+  readonly store: DatabaseAdapter
+  readonly clock: Clock
+  background(work: () => Promise<unknown>): void
+}
+
+/** Creates single-use values for a purpose. The digests of different purposes differ, so tokens cannot be mixed up. */
+export function createSingleUse<T> (
+  { store, clock, background }: SingleUseParts,
+  purpose: string,
+  { lifetimeSeconds, maxAttempts = Number.MAX_SAFE_INTEGER }: SingleUseOptions
+): SingleUse<T> {
+  const idOf = (token: string): string => digestToken(token, `single-use:${purpose}`)
+  let purging = false
+
+  function purge (): void {
+    if (purging) return
+    purging = true
+    background(() =>
+      deleteExpired(store, model, 'expires_at', new Date(clock())).finally(() => {
+        purging = false
+      })
+    )
+  }
+
+  async function find (token: string, proof: SingleUseProof): Promise<{ row: Row; isUsable: boolean } | null> {
+    const row = typeof token === 'string' && isOpaqueToken(token) ? await store.findOne(model, { id: idOf(token) }) : null
+    return row && { row, isUsable: (row.expires_at as Date).getTime() > clock() && isBoundTo(row, proof) }
+  }
+
+  return {
+    async create (value, { userId = null, browser = null, lifetimeSeconds: seconds = lifetimeSeconds } = {}) {
+      purge()
+      const token = generateOpaqueToken()
+      await store.create(model, {
+        id: idOf(token),
+        purpose,
+        user_id: userId === null ? null : String(userId),
+        browser,
+        attempts: 0,
+        data: value,
+        expires_at: new Date(clock() + seconds * 1000)
+      })
+      return token
+    },
+
+    async consume (token, proof = {}) {
+      const found = await find(token, proof)
+      if (found === null || (await store.delete(model, { id: idOf(token) })) !== 1) return null
+      return found.isUsable ? (found.row.data as T) : null // the value that `create` stored
+    },
+
+    async attempt (token, proof = {}) {
+      const found = await find(token, proof)
+      if (found === null || !found.isUsable) return null
+      const open = { id: idOf(token), attempts: { lt: maxAttempts } }
+      const counted = await store.update(model, open, { attempts: { increment: 1 } })
+      return counted === 1 ? (found.row.data as T) : null // the value that `create` stored
+    },
+
+    async hasOpen (browser) {
+      const open = { browser, purpose, expires_at: { gt: new Date(clock()) } }
+      const [row] = await store.findMany(model, open, { limit: 1 })
+      return row !== undefined
+    },
+
+    deleteOf (owner) {
+      const owned = 'browser' in owner ? { browser: owner.browser } : { user_id: String(owner.userId) }
+      return store.delete(model, { ...owned, purpose })
+    }
+  }
+}
+
+/** Returns true if the value may be used by any client, or by the browser that presents it. */
+function isBoundTo ({ browser: wanted }: Row, { browser = null }: SingleUseProof): boolean {
+  if (wanted === null) return browser === null
+  return browser !== null && isSameSecret(wanted as string, browser)
+}
