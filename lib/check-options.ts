@@ -2,9 +2,11 @@ import type { UserSchemas } from '../schemas/index.js'
 import type { BackendOptions } from './contracts/backend.js'
 import type { Feature, FeatureParts } from './contracts/feature.js'
 import type { PasswordHelper } from './contracts/password-helper.js'
-import { FST_USERS_DUPLICATE_BACKEND, FST_USERS_INVALID_OPTION } from './errors.js'
+import { FST_USERS_DUPLICATE_BACKEND, FST_USERS_INVALID_OPTION, FST_USERS_TWO_COPIES } from './errors.js'
 import type { UsersOptions } from './options.js'
+import { kVersion } from './symbols.js'
 import { checkOption, checkObject, checkBoolean, isFunction, isName, checkKnownKeys } from './validation/options.js'
+import { VERSION } from './version.js'
 import { refuseMisplacedParts } from './wire/index.js'
 
 const KEYS: Record<keyof UsersOptions, true> = {
@@ -36,6 +38,7 @@ const KEYS: Record<keyof UsersOptions, true> = {
 const FEATURE_KEYS: Record<keyof Feature, true> = {
   name: true,
   models: true,
+  replyFields: true,
   errors: true,
   events: true,
   guardFlags: true,
@@ -48,7 +51,9 @@ const PART_KEYS: Record<keyof FeatureParts, true> = {
   routes: true,
   hooks: true,
   loginSteps: true,
+  loginMethods: true,
   sessions: true,
+  replyFields: true,
   api: true
 }
 
@@ -159,6 +164,8 @@ function checkFeatures (features: unknown): void {
     if (typeof feature !== 'object' || feature === null || !isFunction(feature.setup)) {
       throw FST_USERS_INVALID_OPTION(['features', 'must contain features: objects with a name and a function setup'])
     }
+    const { [kVersion]: version = VERSION } = feature as { [kVersion]?: string } // set by defineFeature
+    if (version !== VERSION) throw FST_USERS_TWO_COPIES([VERSION, version])
     const name = checkName('features[].name', feature.name ?? '')
     // a mistyped key could switch a check off
     checkKnownKeys(`features["${name}"].`, feature, Object.keys(FEATURE_KEYS))

@@ -83,7 +83,7 @@ export async function createCore (
       maxAttempts: MAX_ANSWERS
     }),
     fingerprintKeys: secretsFor('fingerprint'),
-    removals: [],
+    loginMethods: [],
     additions: new Map(),
     features: featureApis,
     observers: []

@@ -7,14 +7,12 @@ import type {
   ErrorTableEntry,
   UsersErrorCode
 } from './contracts/errors.js'
+import type { Feature } from './contracts/feature.js'
 import { errorDefinitions } from './error-definitions.js'
 import { createErrorFactory, FST_USERS_INVALID_OPTION } from './errors.js'
 
 /** A feature, as far as its errors are concerned. */
-interface ErrorSource {
-  readonly name?: string
-  readonly errors?: ErrorDefinitions
-}
+type ErrorSource = Partial<Pick<Feature, 'name' | 'errors'>>
 
 const WORD = /^[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*$/
 const MAX_WORD_LENGTH = 100

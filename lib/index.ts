@@ -106,7 +106,9 @@ export { idOf, resolveRow, type RowReference } from './adapters/shared/row-refer
 export type * from './contracts/definition.js'
 export type * from './contracts/errors.js'
 export type * from './contracts/events.js'
+export type * from './contracts/external-user.js'
 export type * from './contracts/feature.js'
+export type * from './contracts/login-methods.js'
 export type * from './contracts/login-step.js'
 export type * from './contracts/models.js'
 export type * from './contracts/password-helper.js'
@@ -118,6 +120,7 @@ export type * from './contracts/strategy.js'
 export type * from './contracts/transport.js'
 export type * from './contracts/user.js'
 export type * from './contracts/users-api.js'
+export type * from './contracts/wire-format.js'
 
 // The parts of the types above. Without them, declaration files of applications could not name the types of constants.
 export type { SecurityScheme } from './openapi.js'

@@ -1,4 +1,5 @@
 import { mergeModels } from './adapters/shared/merge-models.js'
+import { ModelRegistry } from './adapters/shared/model-registry.js'
 import { tenantModel } from './adapters/shared/tenant.js'
 import type { Feature } from './contracts/feature.js'
 import type { Model, ModelBase, ModelExtension } from './contracts/models.js'
@@ -19,12 +20,19 @@ export function declaredModels (
   const base: ModelBase = { id: schemas.id, tenant: name }
   const declared = features.flatMap((feature) => feature.models?.(base) ?? [])
   checkReplyFields(declared, schemas)
-  return mergeModels([
+  const models = mergeModels([
     userModel(schemas),
     ...backends.flatMap(({ strategy }) => strategy.models?.(base) ?? []),
     ...declared,
     ...(features.some(usesSingleUse) ? [singleUseModel] : [])
   ])
+  for (const { name: model, embed } of models) {
+    // a document store would use one property for both
+    if (embed !== undefined && embed in schemas.fields) {
+      throw FST_USERS_INVALID_OPTION(['schemas', `has the field ${embed}, under which "${model}" is stored; rename it`])
+    }
+  }
+  return models
 }
 
 /** Returns true if the feature stores single-use values. Tickets of login steps are such values. */
@@ -32,13 +40,17 @@ export function usesSingleUse ({ singleUse = false, loginSteps = [] }: Feature):
   return singleUse || loginSteps.length > 0
 }
 
-/** Returns the models of a registration as an adapter of several tenants sees them, each once. */
+/**
+ * Returns the models of a registration as its adapter sees them, each once. Throws `FST_USERS_INVALID_OPTION` for
+ * different models with one name.
+ */
 export function modelsOf (
   options: Pick<UsersOptions, 'backends' | 'features'>,
   settings: Pick<Settings, 'schemas' | 'name'>
 ): readonly Model[] {
-  const models = declaredModels(options, settings).map((model) => tenantModel(settings.name, model))
-  return [...new Map(models.map((model) => [model.name, model])).values()]
+  const registry = new ModelRegistry()
+  for (const model of declaredModels(options, settings)) registry.define(tenantModel(settings.name, model))
+  return registry.all
 }
 
 /** Throws `FST_USERS_INVALID_OPTION` if replies would contain a column that a feature adds to the user. */

@@ -75,12 +75,14 @@ export async function mountFeature (app: FastifyInstance, core: Core, feature: F
     const parts = await feature.setup(createFeatureKit({ ...core, log: app.log }, identity, scope))
     checkFeatureParts(name, parts)
     addLoginSteps(core, feature, checkLoginSteps(feature, parts, core.settings))
-    const { routes, hooks = {}, sessions, api } = parts
+    const { routes, hooks = {}, loginMethods, sessions, replyFields = {}, api } = parts
     // hooks.add throws for an unknown name
     for (const [event, hook] of Object.entries(hooks)) {
       core.rules.hooks.add(event as EventName, hook as UsersHook<EventName>)
     }
     if (sessions !== undefined) core.rules.observers.push(sessions)
+    if (loginMethods !== undefined) core.rules.loginMethods.push(loginMethods)
+    for (const [field, read] of Object.entries(replyFields)) core.rules.additions.set(field, read)
     core.featureApis.set(name, api)
     if (routes !== undefined) await scope.register(routes)
   }
@@ -116,13 +118,13 @@ export async function mountLoginSteps (app: FastifyInstance, core: Core): Promis
 }
 
 /** Prepares a scope for routes of the plugin. */
-export function prepareRouteScope (
+function prepareRouteScope (
   scope: FastifyInstance,
   app: FastifyInstance,
-  { ajv, settings, backendOptions, rules: { additions } }: Core
+  { ajv, settings, backendOptions, features, rules: { additions } }: Core
 ): void {
   prepareScope(scope, app, ajv, settings)
   documentGuards(scope, settings, app[kGuard], true)
   documentRoutes(scope, app, backendOptions, settings)
-  completeUsers(scope, settings, additions)
+  if (features.some(({ replyFields }) => replyFields !== undefined)) completeUsers(scope, settings, additions)
 }

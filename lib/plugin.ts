@@ -13,11 +13,10 @@ import type { UsersApi } from './contracts/users-api.js'
 import { otherCopy } from './copies.js'
 import { createCore, type Core } from './core.js'
 import { FST_USERS_ALREADY_REGISTERED, FST_USERS_NAME_TAKEN } from './errors.js'
-import { createFeatureHost } from './feature-host.js'
-import { mountBackend, mountFeature, mountLoginSteps, mountRoutes, prepareRouteScope } from './mount.js'
+import { mountBackend, mountFeature, mountLoginSteps, mountRoutes } from './mount.js'
 import type { CheckedOptions } from './options.js'
 import { resolveOptions } from './resolve-options.js'
-import { kGuard, kHost, kNames, kVersion } from './symbols.js'
+import { kGuard, kNames, kVersion } from './symbols.js'
 import { warnIfFileIsReadable } from './validation/file-permissions.js'
 import { VERSION } from './version.js'
 
@@ -51,16 +50,6 @@ function decorate (app: FastifyInstance, core: Core): void {
   } = core
   app.decorate(kVersion, VERSION)
   app.decorate('users', service)
-  app.decorate(
-    kHost,
-    createFeatureHost({
-      ...core,
-      log: app.log,
-      prepareScope: (scope) => {
-        prepareRouteScope(scope, app, core)
-      }
-    })
-  )
   app.decorate('authenticate', authenticate)
   const flags = createGuardFlags(features)
   app.decorate(kGuard, createGuard(createAuthenticator(backends, rows), backends, settings, names, flags))

@@ -9,6 +9,7 @@ import { createErrorRegistry } from './error-registry.js'
 import { FST_USERS_INVALID_OPTION } from './errors.js'
 import type { UsersOptions } from './options.js'
 import { argon2Passwords, passwordPolicy } from './passwords/index.js'
+import { addReplyFields } from './reply-fields.js'
 import { checkSecret } from './tokens/index.js'
 import { checkSeconds, MAX_RESET_SECONDS, MAX_VERIFY_SECONDS, readAllowInsecure } from './validation/limits.js'
 import {
@@ -72,12 +73,7 @@ function readFunctions (
   isFastapiUsers: boolean
 ): Pick<Settings, 'schemas' | 'clock' | 'passwords' | 'validatePassword'> {
   return {
-    schemas: checkOption(
-      'schemas',
-      (options.schemas ?? userSchemas()) as UserSchemas, // isUserSchemas checks what the type claims
-      isUserSchemas,
-      'must be the return value of userSchemas()'
-    ),
+    schemas: readSchemas(options),
     clock: checkOption(
       'clock',
       options.clock ?? Date.now,
@@ -97,6 +93,12 @@ function readFunctions (
       'must be a function, such as passwordPolicy()'
     )
   }
+}
+
+function readSchemas ({ schemas, features = [], name = 'users' }: UsersOptions): UserSchemas {
+  const given = (schemas ?? userSchemas()) as UserSchemas // isUserSchemas checks what the type claims
+  checkOption('schemas', given, isUserSchemas, 'must be the return value of userSchemas()')
+  return addReplyFields(given, features, name)
 }
 
 function readChoices (options: UsersOptions): Pick<Settings, 'sensitiveChanges' | 'errorHandler'> {

@@ -5,8 +5,6 @@ import { VERSION } from './version.js'
 
 /** Key of an instance's guard, and of the options of a guard hook. */
 export const kGuard: unique symbol = Symbol.for(`fastify-users.guard@${VERSION}`)
-/** Key of the interface between the plugin and its features. */
-export const kHost: unique symbol = Symbol.for(`fastify-users.host@${VERSION}`)
 /** Key of the names that are registered on one server. Shared by all versions. */
 export const kNames: unique symbol = Symbol.for('fastify-users.names')
 /** Key of the version that registered the users of an instance. Shared by all versions. */

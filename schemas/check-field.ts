@@ -11,7 +11,6 @@ const RESERVED_NAMES = new Set([
   'is_active',
   'is_superuser',
   'is_verified',
-  'oauth_accounts',
   'current_password',
   '__proto__',
   'constructor',

@@ -1,7 +1,6 @@
 export * from './common.js'
 export * from './ids.js'
 export * from './auth.js'
-export * from './oauth.js'
 export * from './error.js'
 export * from './field-access.js'
 export { isFillable } from './check-field.js'

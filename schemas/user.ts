@@ -13,7 +13,6 @@ import { checkField, isFillable } from './check-field.js'
 import { component, Email, Password } from './common.js'
 import { fieldAccess, type FieldAccess, type Marked } from './field-access.js'
 import { uuidId, type IdKind } from './ids.js'
-import { oauthAccountRead } from './oauth.js'
 
 /** Schemas of custom fields by name. */
 export type UserFields = TProperties
@@ -64,8 +63,7 @@ export interface AnyUserSchemas {
 
 /**
  * Creates the schemas of a user with custom fields. Validation, serialization, types, OpenAPI and table columns are
- * derived from them. With `oauthAccounts`, replies with a user contain the user's linked accounts; `request.user` does
- * not have them.
+ * derived from them.
  *
  * Throws `FST_USERS_INVALID_FIELD` for a reserved field name, for a schema that was not created with the exported
  * `Type`, for a marker inside another type, and for a `readOnly` or `adminOnly` field that has neither a `default` nor
@@ -73,14 +71,13 @@ export interface AnyUserSchemas {
  */
 export function userSchemas<F extends UserFields = {}, I extends IdKind = IdKind<string, TString>> (
   fields: F = {} as F,
-  { id = uuidId() as unknown as I, oauthAccounts = false }: { id?: I; oauthAccounts?: boolean } = {}
+  { id = uuidId() as unknown as I }: { id?: I } = {}
 ): UserSchemas<F, I> {
   for (const [name, schema] of Object.entries(fields)) checkField(name, schema)
   const flags = { is_active: flag(), is_superuser: flag(), is_verified: flag() }
   const schemas = {
     UserRead: Type.Object(
       {
-        ...(oauthAccounts ? { oauth_accounts: Type.Optional(Type.Array(oauthAccountRead(id))) } : {}),
         id: id.schema,
         email: { ...Email },
         is_active: Type.Boolean(),

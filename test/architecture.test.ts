@@ -53,7 +53,10 @@ const layers: [RegExp, number][] = [
   [/^lib\/wire\//, 5.5],
   [/^lib\/routes\//, 6],
   [/^lib\/feature\//, 6.5], // the public kit
-  [/^lib\/(?=(plugin|core|mount|models|feature-host|options|check-options|check-login-steps|resolve-options|openapi)\.ts$)/, 7],
+  [
+    /^lib\/(?=(plugin|core|mount|models|options|reply-fields|check-options|check-login-steps|resolve-options|openapi)\.ts$)/,
+    7
+  ],
   [/^lib\/features\/[^/]+\//, 7],
   [/^lib\/(cli|testing)\//, 8],
   [/^lib\/(?=index\.ts$)/, 8]

@@ -16,7 +16,7 @@ process.env['USERS_SECRET'] = SECRET
 const CASE_INSENSITIVE = { locale: 'en', strength: 2 }
 const OAUTH = `
   import { github, oauth } from '${library.replace('lib/index.js', 'lib/features/oauth/index.js')}'
-  export const features = (app) => app.register(oauth, { publicUrl: 'https://app.example.com', providers: [github({ clientId: 'id', clientSecret: 'secret' })] })`
+  function listFeatures () { return [oauth({ publicUrl: 'https://app.example.com', providers: [github({ clientId: 'id', clientSecret: 'secret' })] })] }`
 
 /** Returns a config for the server at the URL. Its client is closed after the tests. */
 function createConfig (url: string, rest = '', serverSelectionTimeoutMS = 30_000): ConfigParts {

@@ -70,7 +70,7 @@ const USER = 'INSERT INTO user (id, email, hashed_password, is_active, is_superu
 /** The end of a config file that registers oauth with one provider. */
 const OAUTH = `
   import { github, oauth } from '${library.replace('lib/index.js', 'lib/features/oauth/index.js')}'
-  export const features = (app) => app.register(oauth, { publicUrl: 'https://app.example.com', providers: [github({ clientId: 'id', clientSecret: 'secret' })] })`
+  function listFeatures () { return [oauth({ publicUrl: 'https://app.example.com', providers: [github({ clientId: 'id', clientSecret: 'secret' })] })] }`
 
 t.test(
   'each command prints its options and exit codes with --help, and refuses unknown arguments',
@@ -150,17 +150,19 @@ t.test('schema prints the statements that create all tables, without a database'
   t.match(await run(['schema'], { rest: 'export const features = 1' }), {
     code: 1,
     out: '',
-    err: /the export `features` of config-\d+\.js must be a function/
+    err: /the export `features` of config-\d+\.js has no effect; list the features in the options/
   })
-  const feature =
-    "export async function features (app) { await app.register(async (scope) => { scope.decorate('feature', true) }) }"
-  t.match(await run(['schema'], { rest: feature }), { code: 0 })
-  t.match(
-    await run(['schema'], {
-      rest: "export async function features () { throw new Error('no such provider\\nat all') }"
-    }),
-    { code: 1, out: '', err: 'fastify-users: no such provider' }
-  )
+  t.match(await run(['schema'], { more: 'features: {}' }), { code: 1, out: '', err: /Option features: must be a list/ })
+  // models are read from the values: no feature is started
+  const feature = (models: string): string =>
+    `features: [{ name: 'grail', models: ${models}, setup () { throw new Error('was started') } }]`
+  const grail = "{ name: 'grail', table: 'grail', fields: { id: { type: 'text', maxLength: 9 } } }"
+  t.match(await run(['schema'], { more: feature(`() => [${grail}]`) }), { code: 0, out: /CREATE TABLE "grail"/ })
+  t.match(await run(['schema'], { more: feature("() => { throw new Error('no such provider\\nat all') }") }), {
+    code: 1,
+    out: '',
+    err: 'fastify-users: no such provider'
+  })
   t.match(await run(['schema'], { adapter: "sqlite('x.sqlite', { tables: { people: {} } })" }), {
     code: 1,
     err: /no option tables\.people/

@@ -29,7 +29,7 @@ const createFolder = (): CommandFolder => createCommandFolder(testFolder, progra
 const MIGRATE_FROM = ['migrate', '--from', 'fastapi-users']
 const OAUTH = `
   import { github, oauth } from '${library.replace('lib/index.js', 'lib/features/oauth/index.js')}'
-  export const features = (app) => app.register(oauth, { publicUrl: 'https://app.example.com', providers: [github({ clientId: 'id', clientSecret: 'secret' })] })`
+  function listFeatures () { return [oauth({ publicUrl: 'https://app.example.com', providers: [github({ clientId: 'id', clientSecret: 'secret' })] })] }`
 
 /** Starts an application with the adapter, and closes it. */
 async function startApplication (adapter: DatabaseAdapter): Promise<void> {

@@ -229,7 +229,7 @@ t.test(
   async (t) => {
     const { run, file } = createFolder()
     const rest = `import { oauth, google } from '${library.replace('index', 'features/oauth/index')}'
-    export async function features (app) { await app.register(oauth, { providers: [google({ clientId: 'id', clientSecret: 'secret' })], publicUrl: 'https://camelot.example' }) }`
+    function listFeatures () { return [oauth({ providers: [google({ clientId: 'id', clientSecret: 'secret' })], publicUrl: 'https://camelot.example' })] }`
     await run(['migrate'], { rest })
     const app = await startApplication(t, file)
     const { id } = await app.users.create({ email: EMAIL, password: PASSWORD })
@@ -337,7 +337,7 @@ t.test('prune deletes the expired rows of each model that has `expires`', async 
   const { run, file } = createFolder()
   const model =
     "{ name: 'ticket', table: 'ticket', fields: { id: { type: 'text', maxLength: 20 }, ends_at: { type: 'time' } }, expires: 'ends_at' }"
-  const strategy = `defineStrategy({ name: 'tickets', setup (_scope, { store }) { store.define(${model}); return { readToken: () => null, writeToken: () => ({ token: 'x', lifetimeSeconds: 1 }) } } })`
+  const strategy = `defineStrategy({ name: 'tickets', models: () => [${model}], setup () { return { readToken: () => null, writeToken: () => ({ token: 'x', lifetimeSeconds: 1 }) } } })`
   const parts = { backends: `[{ name: 'ticket', transport: bearerTransport(), strategy: ${strategy} }]` }
   t.match(await run(['migrate'], parts), { code: 0, out: /create the table "ticket"/ })
   const database = new Database(file)

@@ -72,14 +72,17 @@ t.test('JWT-07: a provider login can be completed by a process whose clock is on
   const callback = '/auth/openid/callback'
   const idp = await startOidcProvider(t, [ORIGIN + callback])
   let now = START
-  const { app } = await buildApp(t, { publicUrl: ORIGIN, clock: () => now }, async (app) => {
-    addRoutes(app)
-    await app.register(oauth, {
+  const { app } = await buildApp(t, {
+    publicUrl: ORIGIN,
+    clock: () => now,
+    features: [oauth({
       providers: [
         openidConnect({ issuer: idp.issuer, clientId: idp.clientId, clientSecret: idp.clientSecret, trustEmail: true })
       ],
       insecureOrigins: [idp.issuer]
-    })
+    })]
+  }, async (app) => {
+    addRoutes(app)
   })
   for (const [behind, accepted] of CLOCK_DIFFERENCES) {
     now = START

@@ -63,12 +63,12 @@ t.test('two installed copies of the same version work together', async (t) => {
     ...optionsOf(first),
     schemas,
     openapiSecurity: true,
-    publicUrl: 'https://camelot.example'
-  })
-  await app.register(second.oauth.oauth, {
-    backend: 'cookie',
-    redirects: ['/app'],
-    providers: [second.oauth.github({ clientId: 'id', clientSecret: 'secret' })]
+    publicUrl: 'https://camelot.example',
+    features: [second.oauth.oauth({
+      backend: 'cookie',
+      redirects: ['/app'],
+      providers: [second.oauth.github({ clientId: 'id', clientSecret: 'secret' })]
+    })]
   })
   app.get('/guarded', { preHandler: authenticate }, async (request) => ({ email: currentUser(request).email }))
   app.get('/superuser', { preHandler: authenticate({ superuser: true }) }, async () => ({}))
@@ -93,7 +93,7 @@ t.test('two installed copies of the same version work together', async (t) => {
   t.same((await app.inject('/handler')).json(), { user: null })
   t.same((await app.inject('/caught')).json(), { first: true, second: true })
   t.equal((await app.inject('/auth/github/authorize')).statusCode, 200)
-  t.same(await second.oauth.oauthAccounts(app).list(registered.json<{ id: string }>().id), [])
+  t.same(await app.users.feature('oauth').list(registered.json<{ id: string }>().id), [])
   t.ok(events.names().includes('onAfterRegister'))
   const document = app.swagger() as unknown as ApiDocument
   t.same(
@@ -127,22 +127,23 @@ t.test('two copies of different versions are refused with an error that names bo
   await app.register(first.library.users, { ...optionsOf(first), publicUrl: 'https://camelot.example' })
   app.get('/guarded', { preHandler: second.library.authenticate }, async () => ({}))
   app.get('/handler', async (request, reply) => await second.library.authenticate(request, reply, { optional: true }))
-  t.throws(() => second.oauth.oauthAccounts(app), refusal)
   await app.ready()
   for (const url of ['/guarded', '/handler']) {
     t.match((await app.inject(url)).json(), { statusCode: 500, ...refusal }, url)
   }
 
-  const registrations: Record<string, (app: FastifyInstance) => Promise<unknown>> = {
-    users: async (app) => await app.register(second.library.users, { ...optionsOf(second), name: 'staff' }),
-    oauth: async (app) =>
-      await app.register(second.oauth.oauth, {
-        providers: [second.oauth.github({ clientId: 'id', clientSecret: 'secret' })]
-      })
+  const registrations: Record<string, (app: FastifyInstance) => Promise<void>> = {
+    users: async (app) => {
+      await app.register(first.library.users, optionsOf(first))
+      await app.register(second.library.users, { ...optionsOf(second), name: 'staff' })
+    },
+    oauth: async (app) => {
+      const providers = [second.oauth.github({ clientId: 'id', clientSecret: 'secret' })]
+      await app.register(first.library.users, { ...optionsOf(first), features: [second.oauth.oauth({ providers })] })
+    }
   }
   for (const [name, register] of Object.entries(registrations)) {
     const app = createApp(t)
-    await app.register(first.library.users, { ...optionsOf(first), publicUrl: 'https://camelot.example' })
     await t.rejects(
       async () => {
         await register(app)

@@ -2,7 +2,7 @@ import fastifyJwt from '@fastify/jwt'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
-import { github, oauth, oauthAccounts } from '../lib/features/oauth/index.js'
+import { github, oauth } from '../lib/features/oauth/index.js'
 import { authenticate, currentUser, memory, users, type UsersOptions } from '../lib/index.js'
 import { asUser, captureEvents, createUser } from '../lib/testing/index.js'
 import { ARTHUR, backends, fastPasswords, PASSWORD, SECRET } from './helpers/build-app.js'
@@ -36,11 +36,13 @@ t.test('the plugins and test helpers accept instances with any logger and server
     })
   }
 
-  await logged.register(users, optionsWith())
-  await logged.register(oauth, {
-    backend: 'cookie',
-    redirects: ['/app'],
-    providers: [github({ clientId: 'id', clientSecret: 'secret' })]
+  await logged.register(users, {
+    ...optionsWith(),
+    features: [oauth({
+      backend: 'cookie',
+      redirects: ['/app'],
+      providers: [github({ clientId: 'id', clientSecret: 'secret' })]
+    })]
   })
   logged.get('/guarded', { preHandler: authenticate }, async (request) => ({ email: currentUser(request).email }))
   logged.post('/out', { preHandler: authenticate }, async (request, reply) => {
@@ -52,7 +54,7 @@ t.test('the plugins and test helpers accept instances with any logger and server
   const headers = await asUser(logged, { email: ARTHUR })
   t.same((await logged.inject({ url: '/guarded', headers })).json(), { email: ARTHUR })
   t.same((await logged.inject({ method: 'POST', url: '/out', headers })).json(), { out: true })
-  t.same(await oauthAccounts(logged).list((await createUser(logged)).id), [])
+  t.same(await logged.users.feature('oauth').list((await createUser(logged)).id), [])
   t.ok(events.names().includes('onAfterLogin'))
   t.ok(lines.some((line) => line.includes('/guarded')))
 

@@ -8,7 +8,6 @@ import { Kysely, MysqlDialect, PostgresDialect } from 'kysely'
 import Libsql from 'libsql'
 import t, { type Test } from 'tap'
 import { accountRoutes } from '../lib/features/oauth/account-routes.js'
-import { createOauthAccounts } from '../lib/features/oauth/accounts.js'
 import type {
   AccountSettings,
   Identity,
@@ -45,9 +44,9 @@ import users, {
   type UsersOptions
 } from '../lib/index.js'
 import { FST_USERS_PASSWORD_QUEUE_FULL } from '../lib/errors.js'
-import { kHost } from '../lib/symbols.js'
 import { withSlowReads } from '../lib/testing/index.js'
 import { watchedAdapter, type WatchedAdapter } from './fixtures/watched-adapter.js'
+import { accountsFeature } from './helpers/accounts-feature.js'
 import { validateDocument, type ApiDocument } from './helpers/api-document.js'
 import {
   addRoutes,
@@ -190,11 +189,12 @@ interface Start extends Partial<Made> {
   options?: Partial<UsersOptions>
   clients?: readonly ProviderClient[]
   slow?: number
+  accountsInReplies?: boolean
 }
 
 async function start (
   t: Test,
-  { settings = {}, options = {}, clients = [], adapter = memory(), id, slow = 0 }: Start = {}
+  { settings = {}, options = {}, clients = [], adapter = memory(), id, slow = 0, accountsInReplies = false }: Start = {}
 ): Promise<AccountApp> {
   const store = watchedAdapter(adapter)
   let accounts: OauthAccounts | undefined
@@ -203,21 +203,24 @@ async function start (
     {
       adapter: slow > 0 ? withSlowReads(store.adapter, slow) : store.adapter,
       ...(id === undefined ? {} : { schemas: userSchemas({}, { id }) as never }),
-      ...options
-    },
-    async (app) => {
-      addRoutes(app)
-      await app.register(async (scope) => {
-        const host = scope[kHost]
-        host.prepareScope(scope)
-        accounts = createOauthAccounts(
-          host,
+      ...options,
+      features: [
+        accountsFeature(
           { ...none, ...settings },
-          new Map(clients.map((client) => [client.provider.name, client]))
+          (rules, kit) => {
+            accounts = rules
+            return {
+              routes: async (scope) => {
+                await scope.register(accountRoutes, { prefix: '/users', kit, accounts: rules })
+              }
+            }
+          },
+          new Map(clients.map((client) => [client.provider.name, client])),
+          accountsInReplies
         )
-        await scope.register(accountRoutes, { prefix: '/users', host, accounts })
-      })
-    }
+      ]
+    },
+    addRoutes
   )
   if (accounts === undefined) throw new Error('not built')
   const rules = accounts
@@ -1541,11 +1544,12 @@ onStores(
   'row 82: with the option, replies with a user list its accounts, and nothing else loads them',
   async (t, make) => {
     const { adapter, id: kind = uuidId() } = await make(t)
-    const schemas = userSchemas({ display_name: Type.Optional(Type.String()) }, { id: kind, oauthAccounts: true })
+    const schemas = userSchemas({ display_name: Type.Optional(Type.String()) }, { id: kind })
     const { accounts, app, send, create, bearer, tokenOf, store } = await start(t, {
       adapter,
       options: { schemas: schemas as never },
-      settings: { encryptionKeys: [KEY] }
+      settings: { encryptionKeys: [KEY] },
+      accountsInReplies: true
     })
     const { id } = await accounts.resolve(identity(), {})
     const [account] = await accounts.list(id)
@@ -1593,8 +1597,20 @@ t.test('without the option or the feature, replies contain no list of accounts',
     authorization: `Bearer ${(await app.users.login(await accounts.resolve(identity(), {}), { backend: 'jwt' })).issued?.token ?? ''}`
   }
   t.notMatch((await send('GET', '/users/me', undefined, own)).body, /oauth/)
-  const { register } = await buildApp(t, { schemas: userSchemas({}, { oauthAccounts: true }) })
+  const { register } = await buildApp(t)
   t.notOk('oauth_accounts' in (await register()))
+})
+
+t.test('a custom field named oauth_accounts refuses to start together with this feature', async (t) => {
+  const schemas = userSchemas({ oauth_accounts: Type.Optional(Type.String()) }) as never
+  await t.resolves(buildApp(t, { schemas }))
+  for (const accountsInReplies of [false, true]) {
+    const features = [accountsFeature(none, () => {}, new Map(), accountsInReplies)]
+    await t.rejects(buildApp(t, { schemas, features }), {
+      code: 'FST_USERS_INVALID_OPTION',
+      message: /oauth_accounts/
+    })
+  }
 })
 
 t.test('the API document describes the routes, their security and replies', async (t) => {
@@ -1603,8 +1619,20 @@ t.test('the API document describes the routes, their security and replies', asyn
       adapter: memory(),
       secret: SECRET,
       backends: backends(),
-      schemas: userSchemas({}, { oauthAccounts: true, id: integerId() }),
-      compatibility: { errorStyle }
+      schemas: userSchemas({}, { id: integerId() }),
+      compatibility: { errorStyle },
+      features: [
+        accountsFeature(
+          none,
+          (accounts, kit) => ({
+            routes: async (scope) => {
+              await scope.register(accountRoutes, { prefix: '/users', kit, accounts })
+            }
+          }),
+          new Map(),
+          true
+        )
+      ]
     }
     const app = Fastify()
     t.teardown(() => app.close())
@@ -1614,15 +1642,6 @@ t.test('the API document describes the routes, their security and replies', asyn
       transformObject
     } as object)
     await app.register(users, options)
-    await app.register(async (scope) => {
-      const host = scope[kHost]
-      host.prepareScope(scope)
-      await scope.register(accountRoutes, {
-        prefix: '/users',
-        host,
-        accounts: createOauthAccounts(host, none, new Map())
-      })
-    })
     await app.ready()
     const document = JSON.parse(JSON.stringify(app.swagger())) as ApiDocument
     t.strictSame(await validateDocument(document), { seriousme: null, readme: null }, errorStyle)

@@ -15,7 +15,7 @@ import usersPlugin, {
   type UserId,
   type UsersOptions
 } from '../lib/index.js'
-import { oauth, oauthAccounts, openidConnect, type OauthOptions } from '../lib/features/oauth/index.js'
+import { oauth, openidConnect, type OauthOptions } from '../lib/features/oauth/index.js'
 import { operationsOf, validateDocument, type ApiDocument } from './helpers/api-document.js'
 import { openBrowser, ORIGIN, type Browser, type Page } from './helpers/browser.js'
 import {
@@ -54,16 +54,19 @@ async function setUp (
     t,
     [CALLBACK, ASSOCIATE, '/front', '/v1/auth/openid/callback'].map((path) => ORIGIN + path)
   )
-  const built = await buildApp(t, { publicUrl: ORIGIN, ...users }, async (app: FastifyInstance) => {
-    addRoutes(app)
-    extend(app)
-    await app.register(oauth, {
+  const built = await buildApp(t, {
+    publicUrl: ORIGIN,
+    ...users,
+    features: [oauth({
       providers: [
         openidConnect({ issuer: idp.issuer, clientId: idp.clientId, clientSecret: idp.clientSecret, trustEmail: true })
       ],
       insecureOrigins: [idp.issuer],
       ...options
-    })
+    })]
+  }, async (app: FastifyInstance) => {
+    addRoutes(app)
+    extend(app)
   })
   return { ...built, idp, browser: openBrowser(built.app) }
 }
@@ -219,7 +222,7 @@ t.test('row 69: a known account logs in its user even if its e-mail changed, and
     events.map(({ name }) => name),
     ['onBeforeLogin', 'onIssueToken', 'onAfterLogin']
   )
-  t.match(await oauthAccounts(app).list(id as never), [
+  t.match(await app.users.feature('oauth').list(id as never), [
     { oauth_name: 'openid', account_id: 'arthur', account_email: 'arthur.pendragon@camelot.bt' }
   ])
 })
@@ -384,7 +387,7 @@ t.test("row 79, LNK-04: another user's state is refused, and requireVerification
     { code: 'FST_USERS_OAUTH_INVALID_STATE' },
     'and it is spent'
   )
-  t.same(await oauthAccounts(app).list((await app.users.getByEmail('other@lake.bt'))?.id as never), [])
+  t.same(await app.users.feature('oauth').list((await app.users.getByEmail('other@lake.bt'))?.id as never), [])
 
   const strict = await setUp(t, { requireVerification: true })
   await strict.create({ email: 'lady@lake.bt' })
@@ -497,7 +500,7 @@ t.test("LNK-06, LOG-10: with sensitiveChanges 'confirm', linking in the browser 
   t.equal(there.status, 303)
   const done = await browser.go(String(there.headers.location), isPlace)
   t.equal(done.url.href, `${ORIGIN}/app/me?tab=1`)
-  t.equal((await oauthAccounts(app).list(id as never)).length, 1)
+  t.equal((await app.users.feature('oauth').list(id as never)).length, 1)
 })
 
 t.test("LNK-06: with sensitiveChanges 'confirm' unlinking needs the current password", async (t) => {
@@ -511,7 +514,7 @@ t.test("LNK-06: with sensitiveChanges 'confirm' unlinking needs the current pass
   )
   const back = await browser.go(started.json<{ authorization_url: string }>().authorization_url, isCallback)
   t.equal((await browser.ask(back.url.href, { headers })).status, 200)
-  const list = (): Promise<{ id: string | number }[]> => oauthAccounts(app).list(id as never)
+  const list = (): Promise<{ id: string | number }[]> => app.users.feature('oauth').list(id as never)
   const url = `/users/me/oauth-accounts/${(await list())[0]?.id ?? ''}`
   for (const body of UNPROVEN) {
     assertErrorReply(
@@ -714,7 +717,7 @@ t.test('browser mode: linking redirects to the provider and back to the target',
     return browser.go(String(there.headers.location), isSettings)
   }
   t.equal((await go()).url.href, `${ORIGIN}/settings`)
-  t.match(await oauthAccounts(app).list(id as never), [{ account_id: 'arthur' }])
+  t.match(await app.users.feature('oauth').list(id as never), [{ account_id: 'arthur' }])
   t.match((await browser.ask('/auth/associate/openid/login', { headers: { 'sec-fetch-site': 'cross-site' } })).json(), {
     code: 'FST_USERS_CROSS_SITE_REQUEST'
   })
@@ -722,7 +725,7 @@ t.test('browser mode: linking redirects to the provider and back to the target',
   const [other, session] = await secondUser()
   browser.jar.set('app.example.com', new Map([[name, session]]))
   t.equal((await go()).url.href, `${ORIGIN}/settings?error=OAUTH_ACCOUNT_ALREADY_LINKED`)
-  t.same(await oauthAccounts(app).list(other as never), [])
+  t.same(await app.users.feature('oauth').list(other as never), [])
 
   async function secondUser (): Promise<[unknown, string]> {
     const user = await create({ email: 'second@lake.bt' })
@@ -735,9 +738,11 @@ t.test('any process finishes a login of another process, and expired transaction
   const idp = await startOidcProvider(t, [ORIGIN + CALLBACK])
   const provider = openidConnect({ issuer: idp.issuer, clientId: idp.clientId, clientSecret: idp.clientSecret })
   const build = (): Promise<TestApp> =>
-    buildApp(t, { adapter, publicUrl: ORIGIN }, async (app) => {
-      await app.register(oauth, { providers: [provider], insecureOrigins: [idp.issuer] })
-    })
+    buildApp(t, {
+      adapter,
+      publicUrl: ORIGIN,
+      features: [oauth({ providers: [provider], insecureOrigins: [idp.issuer] })]
+    }, () => {})
   const [one, two] = [await build(), await build()]
   const browser = openBrowser(one.app)
   const back = await browser.go((await authorize(browser)).href, isCallback)
@@ -792,8 +797,7 @@ t.test(
       }
       const { openapi, transformObject } = usersOpenapi(given)
       await app.register(swagger, { openapi: { ...openapi, info: { title: 'Test', version: '1' } }, transformObject })
-      await app.register(usersPlugin, given)
-      await app.register(oauth, { providers: [provider], ...options })
+      await app.register(usersPlugin, { ...given, features: [oauth({ providers: [provider], ...options })] })
       await app.ready()
       return JSON.parse(JSON.stringify(app.swagger())) as ApiDocument
     }
@@ -1030,15 +1034,14 @@ t.test('OAU-09: wrong options make registration fail with a coded error', async 
   ]
   for (const [options, told] of wrong) {
     const [word = '', option = ''] = told.split(' ')
-    const started = buildApp(t, { publicUrl: ORIGIN }, async (app) => {
-      await app.register(oauth, { providers: [provider], ...options } as OauthOptions)
-    })
+    const started = buildApp(t, {
+      publicUrl: ORIGIN,
+      features: [oauth({ providers: [provider], ...options } as OauthOptions)]
+    }, () => {})
     await t.rejects(started, { code: `FST_USERS_${word}`, message: option }, JSON.stringify(options))
   }
   const without = (options: Partial<OauthOptions>): Promise<TestApp> =>
-    buildApp(t, {}, async (app) => {
-      await app.register(oauth, { providers: [provider], ...options })
-    })
+    buildApp(t, { features: [oauth({ providers: [provider], ...options })] }, () => {})
   await t.rejects(without({}), { code: 'FST_USERS_INVALID_OPTION', message: /Set `publicUrl`/ })
   await t.rejects(
     without({ redirectUrls: { openid: { login: ORIGIN } } }),
@@ -1062,32 +1065,21 @@ t.test('OAU-09: wrong options make registration fail with a coded error', async 
     [true, false, true]
   )
 
-  await t.rejects(
-    async () => {
-      await Fastify()
-        .register(oauth, { providers: [provider] })
-        .ready()
-    },
-    { message: /fastify-users/ },
-    'without the users plugin'
-  )
-  t.throws(() => oauthAccounts(Fastify()), { code: 'FST_USERS_NOT_REGISTERED' })
   const { app: bare } = await buildApp(t)
-  t.throws(() => oauthAccounts(bare), { code: 'FST_USERS_NOT_REGISTERED' })
+  t.throws(() => bare.users.feature('oauth'), { code: 'FST_USERS_UNKNOWN_FEATURE' })
 })
 
 t.test('two backends are registered separately with different prefixes', async (t) => {
   const idp = await startOidcProvider(t, [ORIGIN + CALLBACK, `${ORIGIN}/web/openid/callback`])
   const provider = openidConnect({ issuer: idp.issuer, clientId: idp.clientId, clientSecret: idp.clientSecret })
-  const { app } = await buildApp(t, { publicUrl: ORIGIN }, async (app) => {
-    const shared = { providers: [provider], insecureOrigins: [idp.issuer] }
-    await app.register(oauth, shared)
-    await app.register(oauth, {
-      ...shared,
-      backend: 'cookie',
-      routes: { login: { prefix: '/web' }, associate: false, accounts: false }
-    })
+  const shared = { providers: [provider], insecureOrigins: [idp.issuer] }
+  const web = oauth({
+    ...shared,
+    name: 'oauth-web',
+    backend: 'cookie',
+    routes: { login: { prefix: '/web' }, associate: false, accounts: false }
   })
+  const { app } = await buildApp(t, { publicUrl: ORIGIN, features: [oauth(shared), web] })
   const browser = openBrowser(app)
   const back = await browser.go((await authorize(browser, '/web/openid/authorize')).href, isCallback)
   t.match(
@@ -1119,14 +1111,17 @@ for (const [name, make] of Object.entries(stores)) {
     t.teardown(() => idp.close())
     const client = { clientId: 'client-id', clientSecret: 'client-secret', issuer: idp.url }
     const { options, mongo } = await make(t)
-    const { app, create, events } = await buildApp(t, { publicUrl: ORIGIN, ...options }, async (app) => {
-      addRoutes(app)
-      await app.register(oauth, {
+    const { app, create, events } = await buildApp(t, {
+      publicUrl: ORIGIN,
+      ...options,
+      features: [oauth({
         providers: ['first', 'second'].map((name) => openidConnect({ ...client, name })),
         insecureOrigins: [idp.url],
         backend: 'cookie',
         encryptionKey: SECRET
-      })
+      })]
+    }, async (app) => {
+      addRoutes(app)
     })
     await create({ email: 'merlin@camelot.bt' })
     events.length = 0
@@ -1181,7 +1176,7 @@ for (const [name, make] of Object.entries(stores)) {
     await app.users.delete(id as never)
     await app.users.settled()
     t.equal((await browser.ask('/users/me')).status, 401)
-    t.same(await oauthAccounts(app).list(id as never), [])
+    t.same(await app.users.feature('oauth').list(id as never), [])
     if (mongo !== null) {
       t.match(
         (await mongo.collection('User').find({}).toArray()).map(({ email }) => email as string),

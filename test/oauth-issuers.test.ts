@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { Kysely, PostgresDialect } from 'kysely'
 import t, { type Test } from 'tap'
-import { oauth, oauthAccounts, openidConnect, type OauthOptions } from '../lib/features/oauth/index.js'
+import { oauth, openidConnect, type OauthOptions } from '../lib/features/oauth/index.js'
 import {
   kysely,
   memory,
@@ -112,10 +112,8 @@ async function setUp (
   const options: OauthOptions = { providers: [provider], insecureOrigins: [new URL(url).origin], encryptionKey: SECRET }
   const built = await buildApp(
     t,
-    { adapter, publicUrl: ORIGIN, ...(schemas === undefined ? {} : { schemas }) },
-    async (app) => {
-      await app.register(oauth, options)
-    },
+    { adapter, publicUrl: ORIGIN, ...(schemas === undefined ? {} : { schemas }), features: [oauth(options)] },
+    () => {},
     {
       logger: {
         level: 'error',
@@ -198,17 +196,17 @@ t.test('OAU-07: another issuer cannot link an account and receives no stored tok
   await first.login()
   const user = await first.app.users.getByEmail(ARTHUR)
   const id = user?.id as UserId
-  t.match(await oauthAccounts(first.app).tokens(id, 'keycloak'), { refreshToken: /^refresh-/ })
+  t.match(await first.app.users.feature('oauth').tokens(id, 'keycloak'), { refreshToken: /^refresh-/ })
 
   const changed = await setUp(t, adapter, mordreds)
   await changed.create({ email: 'lady@lake.bt' })
   t.equal((await changed.link(await changed.bearer('lady@lake.bt'))).status, 500)
   const lady = await changed.app.users.getByEmail('lady@lake.bt')
-  t.strictSame(await oauthAccounts(changed.app).list(lady?.id as UserId), [])
+  t.strictSame(await changed.app.users.feature('oauth').list(lady?.id as UserId), [])
 
   const exchanges = mordreds.hits('token')
   changed.tick(120)
-  await t.rejects(oauthAccounts(changed.app).tokens(id, 'keycloak'), { code: 'FST_USERS_OAUTH_ISSUER_CHANGED' })
+  await t.rejects(changed.app.users.feature('oauth').tokens(id, 'keycloak'), { code: 'FST_USERS_OAUTH_ISSUER_CHANGED' })
   await changed.app.users.delete(id)
   await changed.app.users.settled()
   t.same(

@@ -5,7 +5,7 @@ import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import type { Identity, Provider, ProviderApi, ProviderProfile } from '../lib/features/oauth/contracts.js'
 import { createClient, type EngineClient } from '../lib/features/oauth/engine/index.js'
-import { oauth, oauthAccounts } from '../lib/features/oauth/index.js'
+import { oauth } from '../lib/features/oauth/index.js'
 import * as providers from '../lib/features/oauth/providers/index.js'
 import { openBrowser, ORIGIN } from './helpers/browser.js'
 import { buildApp } from './helpers/build-app.js'
@@ -763,9 +763,10 @@ for (const [
 t.test('row 80: a login with every provider starts a session and stores a row like FastAPI Users', async (t) => {
   for (const [name, { provider, said, read, trusted }] of Object.entries(cases)) {
     const { server, staged } = await playing(t, provider, said)
-    const { app } = await buildApp(t, { publicUrl: ORIGIN }, async (app) => {
-      await app.register(oauth, { providers: [staged], insecureOrigins: [server.url], isVerifiedByDefault: true })
-    })
+    const { app } = await buildApp(t, {
+      publicUrl: ORIGIN,
+      features: [oauth({ providers: [staged], insecureOrigins: [server.url], isVerifiedByDefault: true })]
+    }, () => {})
     const browser = openBrowser(app)
     const { authorization_url: address } = (await browser.ask(`/auth/${name}/authorize`)).json<{
       authorization_url: string
@@ -789,7 +790,7 @@ t.test('row 80: a login with every provider starts a session and stores a row li
     const user = await app.users.getByEmail(String(read.email))
     t.equal(user?.is_verified, trusted && read.emailVerified, `${name}: verified by a trusted flag alone`)
     t.match(
-      await oauthAccounts(app).list(user?.id ?? ''),
+      await app.users.feature('oauth').list(user?.id ?? ''),
       [{ oauth_name: name, account_id: String(read.id), account_email: read.email }],
       name
     )

@@ -18,14 +18,11 @@ import { ARTHUR, backends, fastPasswords, PASSWORD, SECRET } from './helpers/bui
 import { openPage, skipWithoutChromium } from './helpers/chromium.js'
 
 const VALID = { seriousme: null, readme: null }
-const schemas = userSchemas(
-  {
-    nick: Type.Optional(Type.Union([Type.String(), Type.Null()])),
-    rank: adminOnly(Type.Union([Type.Literal('page'), Type.Literal('knight')], { default: 'page' })),
-    tags: Type.Array(Type.String(), { default: [] })
-  },
-  { oauthAccounts: true }
-)
+const schemas = userSchemas({
+  nick: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+  rank: adminOnly(Type.Union([Type.Literal('page'), Type.Literal('knight')], { default: 'page' })),
+  tags: Type.Array(Type.String(), { default: [] })
+})
 
 const optionsWith = (options: Partial<UsersOptions> = {}): UsersOptions => ({
   adapter: memory(),
@@ -47,11 +44,14 @@ async function build (t: Test, setup: SwaggerOptions, options: UsersOptions, pre
   await app.register(swagger, setup)
   await app.register(
     async (scope) => {
-      await scope.register(users, options)
-      await scope.register(oauth, {
-        backend: 'cookie',
-        redirects: ['/app'],
-        providers: [github({ clientId: 'id', clientSecret: 'secret' })]
+      await scope.register(users, {
+        ...options,
+        features: [oauth({
+          accountsInReplies: true,
+          backend: 'cookie',
+          redirects: ['/app'],
+          providers: [github({ clientId: 'id', clientSecret: 'secret' })]
+        })]
       })
       scope.get('/own/guarded', { preHandler: authenticate }, async () => ({}))
     },

@@ -710,7 +710,6 @@ t.test('userSchemas refuses reserved or malformed names, and required fields tha
     'is_active',
     'is_superuser',
     'is_verified',
-    'oauth_accounts',
     'current_password',
     'constructor',
     'prototype'

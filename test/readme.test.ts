@@ -207,7 +207,7 @@ t.test('the page about OAuth names every option, route and provider', async (t) 
   const namesIn = (cells: (string | undefined)[]): (string | undefined)[] =>
     cells.flatMap((cell = '') => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name))
   t.strictSame(
-    namesIn(rowsOf('Options of the plugin', page).map(([option]) => option)),
+    namesIn(rowsOf('Options of oauth', page).map(([option]) => option)),
     membersOf('lib/features/oauth/options.ts', 'OauthOptions')
   )
   t.strictSame(
@@ -223,7 +223,6 @@ t.test('the page about OAuth names every option, route and provider', async (t) 
   const {
     defineProvider: _,
     oauth,
-    oauthAccounts: _accounts,
     oauthErrors: _errors,
     default: _default,
     ...providers
@@ -238,20 +237,21 @@ t.test('the page about OAuth names every option, route and provider', async (t) 
   const routes: string[] = []
   const app = Fastify()
   t.teardown(() => app.close())
+  app.addHook('onRoute', ({ method, url }) => {
+    routes.push(`${String(method)} ${url.replace('/github/', '/<provider>/')}`)
+  })
   await app.register(library.users, {
     adapter: library.memory(),
     secret: SECRET,
     backends: backends(),
     passwords: fastPasswords,
-    publicUrl: 'https://app.example.com'
-  })
-  app.addHook('onRoute', ({ method, url }) => {
-    routes.push(`${String(method)} ${url.replace('/github/', '/<provider>/')}`)
-  })
-  await app.register(oauth, {
-    backend: 'cookie',
-    redirects: ['/app'],
-    providers: [providers.github({ clientId: 'id', clientSecret: 'secret' })]
+    publicUrl: 'https://app.example.com',
+    routes: { auth: false, register: false, reset: false, verify: false, users: false },
+    features: [oauth({
+      backend: 'cookie',
+      redirects: ['/app'],
+      providers: [providers.github({ clientId: 'id', clientSecret: 'secret' })]
+    })]
   })
   await app.ready()
   const told = namesIn(rowsOf('Routes', page).map(([route]) => route)).map((name = '', i, all) =>

@@ -395,9 +395,9 @@ t.test(
       secret: SECRET,
       passwords: fastPasswords,
       backends: database(),
-      publicUrl: 'https://app.example'
+      publicUrl: 'https://app.example',
+      features: [oauth({ providers: [github({ clientId: 'id', clientSecret: 'secret' })] })]
     })
-    await app.register(oauth, { providers: [github({ clientId: 'id', clientSecret: 'secret' })] })
     await app.ready()
     const [rows] = await pool.query({ sql: 'SHOW TABLES', rowsAsArray: true })
     t.match((rows as unknown[]).flat(), [

@@ -39,11 +39,7 @@ const plainCookie = (): Partial<UsersOptions> => ({
 })
 
 /** Starts and closes an application, and returns its warnings. */
-async function start (
-  t: Test,
-  options: Partial<UsersOptions>,
-  extend: (app: ReturnType<typeof Fastify>) => unknown = () => {}
-): Promise<string[]> {
+async function start (t: Test, options: Partial<UsersOptions>): Promise<string[]> {
   const lines: string[] = []
   const app = Fastify({
     pluginTimeout: 60_000,
@@ -64,7 +60,6 @@ async function start (
     backends: backends(),
     ...options
   })
-  await extend(app)
   await app.ready()
   await app.close()
   return lines
@@ -144,34 +139,32 @@ t.test(
 
 t.test('CFG-08: a cookie without Secure is refused in production, unless allowInsecure names it', async (t) => {
   const provider = github({ clientId: 'x', clientSecret: 'y' })
-  const withOauth = (secure: boolean) => (app: ReturnType<typeof Fastify>) =>
-    app.register(oauth, {
-      providers: [provider],
-      backend: 'jwt',
-      publicUrl: 'https://app.camelot.bt',
-      cookie: { secure }
-    })
-  const cases: [string, Partial<UsersOptions>, Parameters<typeof start>[2]][] = [
-    ['cookieTransport.secure', plainCookie(), () => {}],
-    ['oauth.cookie.secure', {}, withOauth(false)]
+  const withOauth = (secure: boolean): Partial<UsersOptions> => ({
+    features: [
+      oauth({ providers: [provider], backend: 'jwt', publicUrl: 'https://app.camelot.bt', cookie: { secure } })
+    ]
+  })
+  const cases: [string, Partial<UsersOptions>][] = [
+    ['cookieTransport.secure', plainCookie()],
+    ['oauth.cookie.secure', withOauth(false)]
   ]
-  for (const [option, options, extend] of cases) {
+  for (const [option, options] of cases) {
     for (const environment of [undefined, 'development', 'test']) {
       setProduction(t, environment)
-      await t.resolves(start(t, options, extend), `${option} in ${environment}`)
+      await t.resolves(start(t, options), `${option} in ${environment}`)
     }
     setProduction(t, 'production')
     const insecure = { passwords: undefined as never } // fast hashing is refused in production
     await t.rejects(
-      start(t, { ...options, ...insecure }, extend),
+      start(t, { ...options, ...insecure }),
       { code: INVALID, message: new RegExp(`${option}.*allowInsecure: \\['plainCookies'\\]`) },
       option
     )
-    t.match(await start(t, { ...options, ...insecure, allowInsecure: ['plainCookies'] }, extend), [
+    t.match(await start(t, { ...options, ...insecure, allowInsecure: ['plainCookies'] }), [
       'fastify-users: allowInsecure accepts plainCookies'
     ])
   }
-  await t.resolves(start(t, { passwords: undefined as never }, withOauth(true)), 'the defaults start in production')
+  await t.resolves(start(t, { ...withOauth(true), passwords: undefined as never }), 'the defaults start in production')
 })
 
 t.test(

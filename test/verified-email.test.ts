@@ -3,12 +3,11 @@ import { join } from 'node:path'
 import { transform } from 'esbuild'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
-import { createOauthAccounts } from '../lib/features/oauth/accounts.js'
 import type { AccountSettings, Identity, OauthAccounts, Provider } from '../lib/features/oauth/contracts.js'
 import { enterWith } from '../lib/features/oauth/enter.js'
 import { memory, refuse, type User, type UserId, type UserRow, type UsersOptions } from '../lib/index.js'
-import { kHost } from '../lib/symbols.js'
 import { watchedAdapter, type WatchedAdapter } from './fixtures/watched-adapter.js'
+import { accountsFeature } from './helpers/accounts-feature.js'
 import { root } from './helpers/root.js'
 import { addRoutes, ARTHUR, buildApp, cookieOf, PASSWORD, type TestApp } from './helpers/build-app.js'
 
@@ -70,33 +69,31 @@ async function start (
   const store = watchedAdapter(memory())
   const made: { accounts?: OauthAccounts } = {}
   let current = OWNER_IDENTITY
-  const built = await buildApp(t, { adapter: store.adapter, ...options }, async (app) => {
+  const requireVerification = settings.requireVerification ?? options.requireVerification ?? false
+  const all: AccountSettings = {
+    associateByEmail: false,
+    reclaimUnverified: false,
+    isVerifiedByDefault: false,
+    mapProfile: null,
+    encryptionKeys: [],
+    ...settings,
+    requireVerification
+  }
+  const feature = accountsFeature(all, (accounts, kit) => {
+    made.accounts = accounts
+    return {
+      async routes (scope) {
+        scope.post('/enter', async (request: FastifyRequest, reply: FastifyReply) => {
+          const backend = kit.users.backends.get('jwt')
+          if (backend === undefined) throw new Error('no backend')
+          return await enterWith({ kit, accounts, backend, requireVerification }, current, { request, reply })
+        })
+      }
+    }
+  })
+  const built = await buildApp(t, { adapter: store.adapter, ...options, features: [feature] }, (app) => {
     addRoutes(app)
     hooks(app)
-    await app.register(async (scope) => {
-      const host = scope[kHost]
-      host.prepareScope(scope)
-      const requireVerification = settings.requireVerification ?? options.requireVerification ?? false
-      const all: AccountSettings = {
-        associateByEmail: false,
-        reclaimUnverified: false,
-        isVerifiedByDefault: false,
-        mapProfile: null,
-        encryptionKeys: [],
-        ...settings,
-        requireVerification
-      }
-      const accounts = createOauthAccounts(host, all, new Map())
-      made.accounts = accounts
-      scope.post('/enter', async (request: FastifyRequest, reply: FastifyReply) => {
-        const backend = scope.users.backends.get('jwt')
-        if (backend === undefined) throw new Error('no backend')
-        return await enterWith({ host, users: scope.users, accounts, backend, requireVerification }, current, {
-          request,
-          reply
-        })
-      })
-    })
   })
   if (made.accounts === undefined) throw new Error('not built')
   return {

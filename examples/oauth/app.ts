@@ -27,20 +27,20 @@ export async function buildApp ({
     publicUrl,
     backends: [
       { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 86_400 }) }
-    ]
-  })
-  await app.register(oauth, {
-    providers: [
-      openidConnect({
-        name: 'camelot',
-        title: 'Camelot ID',
-        issuer,
-        ...client,
-        authorizationParameters: { prompt: 'login' }
-      })
     ],
-    redirects: [`${publicUrl}/`],
-    insecureOrigins: [issuer] // the provider of this example runs on the same machine, without TLS
+    features: [oauth({
+      providers: [
+        openidConnect({
+          name: 'camelot',
+          title: 'Camelot ID',
+          issuer,
+          ...client,
+          authorizationParameters: { prompt: 'login' }
+        })
+      ],
+      redirects: [`${publicUrl}/`],
+      insecureOrigins: [issuer] // the provider of this example runs on the same machine, without TLS
+    })]
   })
   addPage(app)
   return app

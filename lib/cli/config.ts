@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs'
 import { relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { FastifyInstance } from 'fastify'
 import type { Settings } from '../contracts/settings.js'
 import type { CheckedOptions, UsersOptions } from '../options.js'
 import { resolveOptions } from '../resolve-options.js'
@@ -13,8 +12,6 @@ export interface Config {
   /** Path of the file, relative to the working folder. */
   readonly file: string
   readonly options: CheckedOptions
-  /** Registers the features of the application. */
-  readonly features: (app: FastifyInstance) => unknown
   readonly settings: Settings
   readonly secrets: readonly string[]
 }
@@ -33,8 +30,8 @@ const READ_AS_COMMONJS =
   'or rename it to users.config.mjs and run with --config users.config.mjs'
 
 /**
- * Imports a config file. Its default export is the object that `app.register(users, options)` takes. The optional
- * export `features` registers the features of the application. Returns the problem if the file cannot be used.
+ * Imports a config file. Its default export is the object that `app.register(users, options)` takes. Returns
+ * the problem if the file cannot be used.
  */
 export async function loadConfig (name: string, cwd: string): Promise<Config | ConfigProblem> {
   const path = resolve(cwd, name)
@@ -68,7 +65,7 @@ export async function withConfig (
 }
 
 async function importConfig (path: string, file: string): Promise<Config | ConfigProblem> {
-  const { default: options, features = async () => {} } = (await import(pathToFileURL(path).href)) as {
+  const { default: options, features } = (await import(pathToFileURL(path).href)) as {
     default?: unknown
     features?: unknown
   }
@@ -76,14 +73,15 @@ async function importConfig (path: string, file: string): Promise<Config | Confi
     const problem = `${file} needs an object as its default export: export default { adapter, secret, backends, … }`
     return { problem, code: 1 }
   }
-  if (typeof features !== 'function') {
-    const problem = `the export \`features\` of ${file} must be a function: export async function features (app) { … }`
+  if (features !== undefined) {
+    const problem =
+      `the export \`features\` of ${file} has no effect; list the features in the options: ` +
+      'export default { features: [oauth({ … })], … }'
     return { problem, code: 1 }
   }
   return {
     file,
     options: options as CheckedOptions, // resolveOptions checks it
-    features: features as Config['features'],
     ...resolveOptions(options as UsersOptions)
   }
 }

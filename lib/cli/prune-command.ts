@@ -1,5 +1,7 @@
+import type { FastifyInstance } from 'fastify'
 import { deleteExpired } from '../adapters/shared/delete-expired.js'
-import { withApplication, type Application } from './application.js'
+import { modelsOf } from '../models.js'
+import { withApplication } from './application.js'
 import type { Command, Terminal } from './command.js'
 import { CONFIG_FILE, withConfig, type Config } from './config.js'
 import { messageOf } from './error-messages.js'
@@ -24,8 +26,8 @@ export const pruneCommand: Command = {
   run: (values, terminal) =>
     withConfig(values, terminal, async (config) => {
       try {
-        await withApplication(config, async (application) => {
-          await prune(application, config, terminal)
+        await withApplication(config, async (app) => {
+          await prune(app, config, terminal)
         })
         return 0
       } catch (error) {
@@ -35,11 +37,8 @@ export const pruneCommand: Command = {
     })
 }
 
-async function prune ({ app, models }: Application, config: Config, terminal: Terminal): Promise<void> {
-  const {
-    options: { adapter },
-    settings: { clock }
-  } = config
+async function prune (app: FastifyInstance, config: Config, terminal: Terminal): Promise<void> {
+  const { options, settings } = config
   await app.ready()
   let pruned = 0
   for (const { name, strategy } of app.users.backends.values()) {
@@ -48,9 +47,9 @@ async function prune ({ app, models }: Application, config: Config, terminal: Te
     terminal.print(`backend ${name}: expired tokens removed: ${count}`)
     pruned++
   }
-  for (const model of models) {
+  for (const model of modelsOf(options, settings)) {
     if (model.expires === undefined) continue
-    const count = await deleteExpired(adapter, model, model.expires, new Date(clock()))
+    const count = await deleteExpired(options.adapter, model, model.expires, new Date(settings.clock()))
     terminal.print(`${model.name}: expired rows removed: ${count}`)
     pruned++
   }

@@ -5,7 +5,8 @@ import type { Dialect } from '../adapters/sql/dialects/dialect.js'
 import { migrationOf } from '../adapters/sql/migration/adapter-migration.js'
 import { planCreation } from '../adapters/sql/migration/upgrade.js'
 import type { StoreSchema } from '../contracts/store-schema.js'
-import { storeSchemaOf, withApplication } from './application.js'
+import { modelsOf } from '../models.js'
+import { storeSchemaOf } from './application.js'
 import type { Command, Values } from './command.js'
 import { CONFIG_FILE, withConfig, type Config } from './config.js'
 import { scriptOf } from './sql-script.js'
@@ -47,7 +48,7 @@ export const schemaCommand: Command = {
         terminal.printError(`fastify-users: ${problem}`)
         return 2
       }
-      const { steps } = await withApplication(config, ({ models }) => plan(models))
+      const { steps } = await plan(modelsOf(config.options, config.settings))
       terminal.print(scriptOf(steps))
       return 0
     })

@@ -1,8 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { NewUser, User } from '../contracts/user.js'
 import { isUsersError } from '../errors.js'
-import { kHost } from '../symbols.js'
-import { userModel } from '../users/index.js'
+import { userModel, type UsersService } from '../users/index.js'
 import { withApplication } from './application.js'
 import type { Command, ExitCode, Terminal, Values } from './command.js'
 import { CONFIG_FILE, withConfig, type Config } from './config.js'
@@ -48,7 +47,7 @@ export const superuserCommand: Command = {
       const fields = readFields(values, config)
       if ('problem' in fields) return refuse(terminal, fields.problem, 2)
       try {
-        return await withApplication(config, async ({ app }) => {
+        return await withApplication(config, async (app) => {
           await app.ready()
           const known = await app.users.getByEmail(email)
           return await (values['promote'] === true
@@ -113,7 +112,7 @@ async function askNewPassword (
     const reason = `${known.email} is not verified, so another person may have registered it`
     return { problem: `${reason}; the user needs a new password: ${entered.problem}` }
   }
-  await app[kHost].removeAttached(known)
+  await (app.users as UsersService).removeLoginMethods(known) // the plugin decorates with the service
   return { ...entered, is_verified: true }
 }
 

@@ -1,17 +1,22 @@
+import type { TSchema } from '@sinclair/typebox'
 import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { CurrentPasswordBody } from '../../schemas/index.js'
 import type { GuardFlag } from './authentication.js'
+import type { Backend } from './backend.js'
 import type { DatabaseAdapter, MaybePromise } from './database-adapter.js'
 import type { PurposeKey } from './definition.js'
 import type { ErrorDefinitions } from './errors.js'
 import type { EventContext, EventName, PendingLogin, UsersEvents, UsersHooks } from './events.js'
+import type { ExternalUser, StoredUserRows, UserDependents } from './external-user.js'
+import type { LoginMethods } from './login-methods.js'
 import type { LoginProof, LoginStep } from './login-step.js'
 import type { Model, ModelBase, ModelExtension } from './models.js'
 import type { SessionObserver, SessionService } from './session-service.js'
 import type { Clock, Settings } from './settings.js'
 import type { SingleUse, SingleUseOptions } from './single-use.js'
-import type { UserReader } from './strategy.js'
-import type { User, UserRow } from './user.js'
-import type { LoginContext, LoginResult, UsersApi } from './users-api.js'
+import type { IssuedToken, UserReader } from './strategy.js'
+import type { User, UserId, UserRow } from './user.js'
+import type { CallContext, LoginContext, LoginResult, UsersApi } from './users-api.js'
 
 /**
  * A feature of the plugin, such as `oauth(…)`. Pass it in the option `features`. It is a value: models, errors and
@@ -25,6 +30,11 @@ export interface Feature<Api = unknown> {
    * return equal models.
    */
   models?(base: ModelBase): readonly (Model | ModelExtension)[]
+  /**
+   * Returns schemas of properties that the users in replies have in addition, by name. `replyFields` of the started
+   * feature reads their values. `request.user` does not have them.
+   */
+  replyFields?(base: ModelBase): Readonly<Record<string, TSchema>>
   /** Errors of the feature, by code without the prefix `FST_USERS_`. */
   readonly errors?: ErrorDefinitions
   /** Names of the events of the feature. Their payload types are added to the interface `UsersEvents`. */
@@ -49,6 +59,10 @@ export interface FeatureParts<Api = unknown> {
   readonly hooks?: UsersHooks
   /** The steps that `loginSteps` of the feature names. Users do the steps in the order of the features. */
   readonly loginSteps?: readonly LoginStep[]
+  /** Login methods that the feature stores for users, such as provider accounts. */
+  readonly loginMethods?: LoginMethods
+  /** Functions that return the values of the properties that `replyFields` of the feature declares. */
+  readonly replyFields?: Readonly<Record<string, (user: User) => Promise<unknown>>>
   /** Functions for application code: the result of `app.users.feature(name)`. */
   readonly api?: Api
 }
@@ -116,6 +130,28 @@ export interface FeatureKit {
   background(work: () => Promise<unknown>, reply?: FastifyReply | null): void
   /** Runs the hooks of an event. */
   fire<N extends EventName>(name: N, payload: UsersEvents[N], context: EventContext): Promise<PendingLogin | null>
+  /** Returns true if the user can log in with a password. */
+  hasPassword(row: UserRow): boolean
+  /** Creates users who log in without a password. */
+  readonly externalUsers: ExternalUsers
+  /** Reads the session of a request again and returns its user. Throws `FST_USERS_UNAUTHENTICATED` if it has ended. */
+  readActingUser(request: FastifyRequest): Promise<UserRow>
+  /**
+   * Checks the current password in the body of a sensitive change. Does nothing unless `sensitiveChanges` is `confirm`.
+   * Throws `FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD` and `FST_USERS_UNAUTHENTICATED`.
+   */
+  requireCurrentPassword(request: FastifyRequest, body: CurrentPasswordBody | undefined): Promise<void>
+  /** Revokes the sessions of a user, as far as the user table and the strategies support it. */
+  revokeSessions(row: UserRow): Promise<void>
+  /**
+   * Logs a user in and revokes the sessions whose cookies the request presents. Returns the token, which the caller
+   * sends. Throws the errors of `app.users.login`, and `FST_USERS_LOGIN_PENDING` if the login needs another step.
+   */
+  startSession(
+    backend: Backend,
+    row: UserRow,
+    context: { request: FastifyRequest; reply: FastifyReply; method: string }
+  ): Promise<IssuedToken>
   /**
    * Returns a kind of single-use values, such as challenges. `purpose` is unique within the feature. Throws
    * `FST_USERS_INVALID_OPTION` unless the feature has `singleUse: true` or login steps.
@@ -128,4 +164,26 @@ export interface FeatureKit {
    * key with the name of your package.
    */
   shared<T>(key: string, create: () => T): T
+}
+
+/** Creates and hands over users who log in without a password. */
+export interface ExternalUsers {
+  /**
+   * Creates a user without a password and stores the dependent rows with it, for example a provider account. Returns
+   * null, and stores nothing, if one of these rows exists already. Order: validation, `onBeforeRegister`, check for a
+   * duplicate e-mail, insert, `onAfterRegister`. Throws `FST_USERS_INVALID_USER` and
+   * `FST_USERS_REGISTER_USER_ALREADY_EXISTS`.
+   */
+  create(values: ExternalUser, dependents: UserDependents, context: CallContext): Promise<StoredUserRows | null>
+  /**
+   * Hands an unverified user over to the person who proved the mailbox. The e-mail becomes verified. The password, all
+   * sessions and all login methods that did not prove the e-mail are deleted. Returns null if the user is verified
+   * already or has changed meanwhile.
+   */
+  reclaimUnverified(id: UserId, context: CallContext): Promise<UserRow | null>
+  /**
+   * Deletes a user of `create` whose first login was refused, with its login methods. Fires `onAfterDelete`. If the
+   * user has changed meanwhile, only the login methods are deleted.
+   */
+  deleteRefused(row: UserRow, context: CallContext): Promise<void>
 }

@@ -95,5 +95,7 @@ export interface StrategyDefinition extends Definition<'strategy', Strategy> {
 /** Argument of `defineStrategy`. */
 export interface StrategySpec {
   name: string
+  /** Returns the models of the strategy, if it stores rows with `defaults.store`. */
+  models?: StrategyDefinition['models']
   setup(scope: FastifyInstance, defaults: BackendDefaults): MaybePromise<Strategy>
 }

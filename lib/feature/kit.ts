@@ -3,10 +3,25 @@ import type { DatabaseAdapter } from '../contracts/database-adapter.js'
 import type { FeatureKit } from '../contracts/feature.js'
 import type { Model } from '../contracts/models.js'
 import type { SingleUse, SingleUseOptions } from '../contracts/single-use.js'
-import type { UsersApi } from '../contracts/users-api.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
-import { acceptLogin, backendNamed, createSessionService, createSingleUse, resumeVerified } from '../sessions/index.js'
-import type { Rules } from '../users/index.js'
+import { isUnusableHash } from '../passwords/index.js'
+import {
+  acceptLogin,
+  backendNamed,
+  createSessionService,
+  createSingleUse,
+  readActingUser,
+  resumeVerified,
+  revokeSessions
+} from '../sessions/index.js'
+import {
+  checkCurrentPassword,
+  createExternalUser,
+  deleteRefusedUser,
+  reclaimUnverifiedUser,
+  type Rules,
+  type UsersService
+} from '../users/index.js'
 import { checkOption } from '../validation/options.js'
 
 /** Objects of one registration that its features may use. */
@@ -15,7 +30,7 @@ export interface KitParts {
   readonly store: DatabaseAdapter
   /** The models of the registration, by name. */
   readonly models: ReadonlyMap<string, Model>
-  readonly service: UsersApi
+  readonly service: UsersService
   readonly log: FastifyBaseLogger
   /** Values that features share, by key. */
   readonly sharedValues: Map<string, unknown>
@@ -58,6 +73,22 @@ export function createFeatureKit (
     },
     login: createFeatureLogin(rules, name),
     fire: (event, payload, context) => hooks.run(event, payload, context),
+    hasPassword: ({ hashed_password: hash }) => !isUnusableHash(hash),
+    externalUsers: {
+      create: (values, dependents, context) => createExternalUser(rules, values, dependents, context),
+      reclaimUnverified: (id, context) => reclaimUnverifiedUser(rules, id, context),
+      deleteRefused: (row, context) => deleteRefusedUser(rules, row, context)
+    },
+    readActingUser: (request) => readActingUser(rules, request),
+    async requireCurrentPassword (request, body) {
+      if (settings.sensitiveChanges === 'confirm') {
+        await checkCurrentPassword(rules, await readActingUser(rules, request), body?.current_password)
+      }
+    },
+    async revokeSessions (row) {
+      await revokeSessions(rules, row)
+    },
+    startSession: (backend, row, context) => service.startSession(backend, row, context),
     shared<T> (key: string, create: () => T): T {
       if (!sharedValues.has(key)) sharedValues.set(key, create())
       return sharedValues.get(key) as T // the callers of one key agree on its type

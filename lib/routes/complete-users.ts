@@ -12,7 +12,6 @@ export function completeUsers (
   { schemas: { UserRead } }: Settings,
   additions: ReadonlyMap<string, (user: User) => Promise<unknown>>
 ): void {
-  if (!('oauth_accounts' in UserRead.properties)) return
   scope.addHook('preSerialization', async ({ routeOptions: { schema } }, { statusCode }, payload) => {
     // the routes of the plugin have one response schema per status
     const replies = schema?.response as Record<number, { [COMPONENT]?: string }> | undefined

@@ -9,7 +9,6 @@ export { BODY_ERRORS, CONFIRM_ERRORS, errorReplies, replyOf, UNREAD_BODY_ERRORS,
 export { rereadSession } from './reread-session.js'
 export { addFormParsers } from './parsers.js'
 export { prepareScope } from './scope.js'
-export { startSession } from './start-session.js'
 export { usersRoutes } from './users.js'
 export { verifyRoutes } from './verify.js'
 export { checkUserReply } from './serializer.js'

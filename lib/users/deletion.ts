@@ -2,7 +2,7 @@ import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { WriteContext } from '../contracts/users-api.js'
 import { FST_USERS_NOT_FOUND } from '../errors.js'
 import { contextOf, currentRow, deleteStoredTokens } from '../sessions/index.js'
-import { removeAttached, type Rules } from './rules.js'
+import { removeLoginMethods, type Rules } from './rules.js'
 import { demoteUnlessLast, isDemotion, requireOtherSuperuser } from './superusers.js'
 import { authorOf, checkSession } from './user-changes.js'
 
@@ -31,7 +31,7 @@ export async function deleteUser (
 
 async function remove (rules: Rules, row: UserRow): Promise<void> {
   await deleteStoredTokens(rules, row)
-  await removeAttached(rules, row, 'all')
+  await removeLoginMethods(rules, row, 'all')
   if ((await rules.rows.remove(row.id as UserId)) !== 1) throw FST_USERS_NOT_FOUND()
 }
 

@@ -1,5 +1,5 @@
 import type { DatabaseAdapter, NewRow } from '../contracts/database-adapter.js'
-import type { StoredUserRows, UserDependents } from '../contracts/feature-host.js'
+import type { StoredUserRows, UserDependents } from '../contracts/external-user.js'
 import { createSequentially, deleteRows } from '../adapters/shared/create-sequentially.js'
 import { FST_USERS_REGISTER_USER_ALREADY_EXISTS, isUsersError, type UsersError } from '../errors.js'
 

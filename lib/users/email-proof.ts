@@ -14,7 +14,7 @@ import {
 } from '../sessions/index.js'
 import { fingerprint, generateStamp, isSameSecret } from '../tokens/index.js'
 import { isSameEmail } from './email.js'
-import { removeAttached, type Rules } from './rules.js'
+import { removeLoginMethods, type Rules } from './rules.js'
 
 /** Options of `recordProof`. */
 export interface EmailProof {
@@ -45,7 +45,7 @@ export async function recordProof (
   // fields of the user model
   const proved = { ...row, is_verified: true, ...changes, session_stamp: generateStamp() } as UserRow
   const acting = renews ? await sessionsOfCookies(rules, row, context.request) : []
-  if (isNew) await removeAttached(rules, proved, 'unvouched')
+  if (isNew) await removeLoginMethods(rules, proved, 'unproved')
   const written = { is_verified: true, ...changes, session_stamp: proved.session_stamp as string }
   if ((await updateUnlessTaken(rules, stateOf(row), written)) !== 1) return null
   if (row.session_stamp === undefined) delete proved.session_stamp // the table has no such column
@@ -75,7 +75,7 @@ export async function confirmEmail (rules: Rules, user: User, call: CallContext)
 /** Deletes provider accounts that were linked while a proof was recorded, and revokes their sessions. */
 export async function removeLateAccounts (rules: Rules, row: UserRow): Promise<UserRow> {
   let current = row
-  while ((await removeAttached(rules, current, 'unvouched')) > 0) current = await revokeSessions(rules, current)
+  while ((await removeLoginMethods(rules, current, 'unproved')) > 0) current = await revokeSessions(rules, current)
   return current
 }
 

@@ -1,4 +1,4 @@
-import type { ExternalUser, StoredUserRows, UserDependents } from '../contracts/feature-host.js'
+import type { ExternalUser, StoredUserRows, UserDependents } from '../contracts/external-user.js'
 import type { UserId, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_REGISTER_USER_ALREADY_EXISTS } from '../errors.js'
@@ -8,7 +8,7 @@ import { parseEmail } from './email.js'
 import { recordProof } from './email-proof.js'
 import { requiredFields, writableFields } from './fields.js'
 import { newUserRow, requireValues, type ReadUser } from './registration.js'
-import { removeAttached, type Rules } from './rules.js'
+import { removeLoginMethods, type Rules } from './rules.js'
 
 /**
  * Creates a user without a password and stores the dependent rows with it. Returns null, and stores nothing, if one of
@@ -56,7 +56,7 @@ export async function reclaimUnverifiedUser (rules: Rules, id: UserId, call: Cal
 export async function deleteRefusedUser (rules: Rules, row: UserRow, call: CallContext): Promise<void> {
   const { rows, hooks } = rules
   const { id, email, hashed_password: hash, session_stamp: stamp } = row
-  await removeAttached(rules, row, 'all')
+  await removeLoginMethods(rules, row, 'all')
   await deleteStoredTokens(rules, row)
   const unchanged = { email, hashed_password: hash, ...(stamp === undefined ? {} : { session_stamp: stamp }) }
   if ((await rows.remove(id as UserId, unchanged)) === 1) {

@@ -1,4 +1,4 @@
-import type { Removal } from '../contracts/feature-host.js'
+import type { LoginMethods } from '../contracts/login-methods.js'
 import type { SessionObserver } from '../contracts/session-service.js'
 import type { User } from '../contracts/user.js'
 import type { Background } from '../hooks/index.js'
@@ -17,8 +17,8 @@ export interface Rules extends SessionRules {
   readonly tokens: PurposeTokens
   /** Keys of the fingerprints in mailed tokens: the first creates, all check. */
   readonly fingerprintKeys: readonly [string, ...string[]]
-  /** Functions of features that delete login methods of a user, such as provider accounts. */
-  readonly removals: Removal[]
+  /** Login methods that features store for users, such as provider accounts. */
+  readonly loginMethods: LoginMethods[]
   /** Properties that features add to users in replies, by name in the read schema. */
   readonly additions: Map<string, (user: User) => Promise<unknown>>
   /** The functions of started features for application code, by the name of the feature. */
@@ -29,8 +29,14 @@ export interface Rules extends SessionRules {
  * Deletes the login methods that features store for a user: all, or those that did not prove `user.email`. Returns the
  * number of deleted ones.
  */
-export async function removeAttached ({ removals }: Rules, user: User, which: Parameters<Removal>[1]): Promise<number> {
+export async function removeLoginMethods (
+  { loginMethods }: Rules,
+  user: User,
+  which: 'all' | 'unproved'
+): Promise<number> {
   let removed = 0
-  for (const remove of removals) removed += await remove(user, which)
+  for (const methods of loginMethods) {
+    removed += (await (which === 'all' ? methods.removeAll?.(user) : methods.removeUnproved?.(user))) ?? 0
+  }
   return removed
 }

@@ -13,7 +13,7 @@ import { deleteStoredTokens, readActingUser, rowOfStamp } from '../sessions/inde
 import { generateStamp } from '../tokens/index.js'
 import { isSameEmail } from './email.js'
 import { removeLateAccounts } from './email-proof.js'
-import { removeAttached, type Rules } from './rules.js'
+import { removeLoginMethods, type Rules } from './rules.js'
 import { demoteUnlessLast, isDemotion } from './superusers.js'
 
 /** The author of a change to a user. */
@@ -41,7 +41,7 @@ export async function writeChanges (rules: Rules, row: UserRow, changes: Changes
   const all = { ...changes, ...(ends ? { session_stamp: stamp } : {}) }
   const isProved = verifies(row, changes)
   const proved = { ...row, ...changes } as UserRow // fields of the user model
-  if (isProved) await removeAttached(rules, proved, 'unvouched')
+  if (isProved) await removeLoginMethods(rules, proved, 'unproved')
   const acting = isDemotion(row, changes)
     ? await demoteUnlessLast(
       rules,

@@ -1,6 +1,6 @@
 import type { Row, MaybePromise, Where, DatabaseAdapter } from '../contracts/database-adapter.js'
 import type { Model } from '../contracts/models.js'
-import type { StoredUserRows, UserDependents } from '../contracts/feature-host.js'
+import type { StoredUserRows, UserDependents } from '../contracts/external-user.js'
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { UserSchemas } from '../../schemas/index.js'
 import { OptionalKind } from '@sinclair/typebox'
@@ -31,8 +31,8 @@ export function createUserRows (
   schemas: UserSchemas,
   stampKeys: readonly [string, ...string[]]
 ): UserRows {
-  // of other rows: routes add them
-  const keys = Object.keys(schemas.UserRead.properties).filter((key) => key !== 'oauth_accounts')
+  // features add other properties to users in replies
+  const keys = Object.keys(schemas.UserRead.properties).filter((key) => Object.hasOwn(model.fields, key))
   const absent = new Set(
     Object.entries(schemas.fields)
       .filter(([, schema]) => OptionalKind in schema)

@@ -25,7 +25,7 @@ import { deleteUser } from './deletion.js'
 import { confirmEmail } from './email-proof.js'
 import { forgotPassword, resetPassword } from './password-reset.js'
 import { parseEmail } from './email.js'
-import type { Rules } from './rules.js'
+import { removeLoginMethods, type Rules } from './rules.js'
 import { requestVerify, verify } from './verification.js'
 
 /** Methods for the routes, in addition to those of `app.users`. */
@@ -45,6 +45,8 @@ export interface UsersService extends UsersApi {
    * Changes the user of the request. If the change ends the acting cookie session, the reply has a new cookie.
    */
   updateOwn(changes: UserChanges, request: FastifyRequest, reply: FastifyReply): Promise<User>
+  /** Deletes all login methods that features store for a user. */
+  removeLoginMethods(user: User): Promise<void>
 }
 
 /** Creates `app.users` from the functions of this folder. */
@@ -58,6 +60,9 @@ export function createUsersService (rules: Rules): UsersService {
     create: (user, context = {}) => createUser(rules, user, context),
     registerWithoutReveal: (user, context) => registerWithoutReveal(rules, user, context),
     update: (user, changes, context = {}) => updateUser(rules, user, changes, context),
+    async removeLoginMethods (user) {
+      await removeLoginMethods(rules, user, 'all')
+    },
     updateOwn: (changes, request, reply) => updateOwnUser(rules, changes, request, reply),
     delete: (user, context = {}) => deleteUser(rules, user, context),
 

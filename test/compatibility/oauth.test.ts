@@ -85,9 +85,9 @@ async function serve (
       { name: 'jwt', transport: bearerTransport(), strategy: jwt() },
       { name: 'cookie', transport: cookieTransport(), strategy: jwt() }
     ],
-    ...more
+    ...more,
+    features: [oauth({ ...options, ...own })]
   })
-  await app.register(oauth, { ...options, ...own })
   const { events, tokenOf } = captureEvents(app)
   await app.ready()
   return { app, events, tokenOf }
@@ -448,9 +448,9 @@ t.test(
         }
       ]
     })
-    const schemas = userSchemas({}, { id: objectIdId(), oauthAccounts: true }) as never
+    const schemas = userSchemas({}, { id: objectIdId() }) as never
     const refusal = (): Promise<unknown> =>
-      serve(t, mongodb(db), providers, { schemas }).catch((error: Error) => error.message)
+      serve(t, mongodb(db), providers, { schemas }, { accountsInReplies: true }).catch((error: Error) => error.message)
     t.match(await refusal(), /"oauth_issuer"[^]*createIndex\(\{"oauth_name":1\}/, 'the index of issuers is asked for')
     await db.collection('oauth_issuer').createIndex({ oauth_name: 1 }, { name: 'oauth_name_1', unique: true })
     t.match(
@@ -458,7 +458,8 @@ t.test(
       /createIndex\(\{"oauth_accounts\.oauth_name":1,"oauth_accounts\.account_id":1\}/,
       'the index of accounts is asked for'
     )
-    const { app } = await serve(t, mongodb(db, { createTables: true }), providers, { schemas })
+    const store = mongodb(db, { createTables: true })
+    const { app } = await serve(t, store, providers, { schemas }, { accountsInReplies: true })
     providers.be(GALAHAD)
     t.equal(await login(t, app, providers, 'google'), String(galahad))
     const before = (await collection.findOne({})) as Document

@@ -90,7 +90,10 @@ function start (
   return { child, outcome }
 }
 
-/** JavaScript code for parts of a config file. `rest` follows the default export. */
+/**
+ * JavaScript code for parts of a config file. `rest` follows the default export. It may declare a function
+ * `listFeatures`, which returns the option `features`.
+ */
 export interface ConfigParts {
   adapter?: string
   fields?: string
@@ -115,7 +118,7 @@ function configText (
     import { argon2Passwords, bearerTransport, cookieTransport, databaseStrategy, defineStrategy, integerId, jwtStrategy, kysely, memory, mongodb, mysql, objectIdId, postgres, redisStrategy, sqlite, Type, userSchemas } from '${from}'
     const keep = (pool) => { (globalThis.pools ??= []).push(pool); return pool }
     const passwords = argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true })
-    export default { adapter: ${adapter}, secret: process.env.USERS_SECRET, schemas: userSchemas(${fields}), backends: ${backends}, passwords, ${more} }
+    export default { adapter: ${adapter}, secret: process.env.USERS_SECRET, schemas: userSchemas(${fields}), backends: ${backends}, passwords, features: typeof listFeatures === 'function' ? listFeatures() : [], ${more} }
     ${rest}`
 }
 

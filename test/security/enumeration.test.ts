@@ -142,8 +142,11 @@ for (const isVerifiedByDefault of [false, true]) {
       async function enter (taken: boolean): Promise<{ built: TestApp; pages: Page[]; rows: number }> {
         const idp = await startOidcProvider(t, [`${ORIGIN}/auth/openid/callback`])
         const adapter = memory()
-        const built = await buildApp(t, { adapter, publicUrl: ORIGIN, revealExistingAccounts: false }, async (app) => {
-          await app.register(oauth, {
+        const built = await buildApp(t, {
+          adapter,
+          publicUrl: ORIGIN,
+          revealExistingAccounts: false,
+          features: [oauth({
             providers: [
               openidConnect({
                 issuer: idp.issuer,
@@ -155,8 +158,8 @@ for (const isVerifiedByDefault of [false, true]) {
             insecureOrigins: [idp.issuer],
             isVerifiedByDefault,
             associateByEmail: true
-          })
-        })
+          })]
+        }, () => {})
         if (taken) await built.create({ is_verified: true })
         const browser = openBrowser(built.app)
         const start = await browser.ask('/auth/openid/authorize')

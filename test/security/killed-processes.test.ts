@@ -2,12 +2,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { createOauthAccounts } from '../../lib/features/oauth/accounts.js'
 import type { OauthAccounts } from '../../lib/features/oauth/contracts.js'
 import { mongodb, mysql, postgres, sqlite, type DatabaseAdapter } from '../../lib/index.js'
-import { kHost } from '../../lib/symbols.js'
 import { identity, settings } from '../fixtures/somebody-new.js'
 import { watchedAdapter } from '../fixtures/watched-adapter.js'
+import { accountsFeature } from '../helpers/accounts-feature.js'
 import { buildApp } from '../helpers/build-app.js'
 import { connect } from '../helpers/mongo-stores.js'
 import { startMongoWirePeer } from '../helpers/mongo-wire-peer.js'
@@ -60,9 +59,10 @@ for (const [name, [make, needs = {}]] of Object.entries(stores)) {
       const { adapter, place, users } = await make(t)
       const store = watchedAdapter(adapter)
       const all: OauthAccounts[] = []
-      await buildApp(t, { adapter: store.adapter }, async (app) => {
-        all.push(createOauthAccounts(app[kHost], settings, new Map()))
+      const feature = accountsFeature(settings, (accounts) => {
+        all.push(accounts)
       })
+      await buildApp(t, { adapter: store.adapter, features: [feature] })
       const script = join(import.meta.dirname, '..', 'fixtures', 'killed-first-login.js')
       const child = spawn(process.execPath, [...process.execArgv, script, name, place], {
         stdio: ['ignore', 'ignore', 'inherit']

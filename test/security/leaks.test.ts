@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import Fastify, { type FastifyRequest, type FastifyServerOptions, type LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import { google, oauth, oauthAccounts } from '../../lib/features/oauth/index.js'
+import { google, oauth } from '../../lib/features/oauth/index.js'
 import usersPlugin, {
   argon2Passwords,
   authenticate,
@@ -536,7 +536,7 @@ t.test('LOGG-04: objects of the plugin reveal no secret when they are printed, s
   const list = [{ name: 'jwt', transport: bearerTransport(), strategy }, ...backends().slice(1)]
   const { app, bearer, cookie } = await buildApp(
     t,
-    { backends: list, tokens: { reset: { secret: resetSecret } }, publicUrl: 'https://app.example.com' },
+    { backends: list, tokens: { reset: { secret: resetSecret } }, publicUrl: 'https://app.example.com', features: [oauth({ providers: [provider], stateSecret, encryptionKey })] },
     async (app) => {
       app.get('/guarded/:name', { preHandler: authenticate }, async (request) => {
         const { name } = request.params as { name: string }
@@ -547,8 +547,7 @@ t.test('LOGG-04: objects of the plugin reveal no secret when they are printed, s
         request.log.info({ authentication: request.authentication })
         return { ...request.authentication, token: request.authentication?.token }
       })
-      await app.register(oauth, { providers: [provider], stateSecret, encryptionKey })
-      Object.assign(printed, { accounts: oauthAccounts(app) })
+      Object.assign(printed, { accounts: app.users.feature('oauth') })
     }
   )
   const { hashed_password: hash, session_stamp: stamp } = (await app.users.checkCredentials({

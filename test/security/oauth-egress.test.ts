@@ -40,9 +40,10 @@ async function setUp (
       jwks_uri: `${OUTSIDE}/jwks`
     }
   }
-  const built = await buildApp(t, { publicUrl: ORIGIN }, async (app) => {
-    await app.register(oauth, { providers: [provider], fetch: fetch(idp), timeoutMs: 10_000, ...options })
-  })
+  const built = await buildApp(t, {
+    publicUrl: ORIGIN,
+    features: [oauth({ providers: [provider], fetch: fetch(idp), timeoutMs: 10_000, ...options })]
+  }, () => {})
   const browser = openBrowser(built.app)
   return {
     built,

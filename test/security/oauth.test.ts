@@ -7,7 +7,6 @@ import t, { type Test } from 'tap'
 import {
   oauth,
   oauth2,
-  oauthAccounts,
   openidConnect,
   reddit,
   type Identity,
@@ -60,16 +59,18 @@ async function appOn (
 ): Promise<Setup> {
   const built = await buildApp(
     t,
-    { publicUrl: ORIGIN, ...users },
-    async (app) => {
-      await app.register(oauth, {
+    {
+      publicUrl: ORIGIN,
+      ...users,
+      features: [oauth({
         providers: [openidConnect({ issuer: idp.url, ...CLIENT, trustEmail: true })],
         insecureOrigins: [idp.url],
         stateSecret: STATE_SECRET,
         timeoutMs: 10_000, // the server that fails shares our process, and is slow at times
         ...options
-      })
+      })]
     },
+    () => {},
     server
   )
   return { ...built, idp, browser: openBrowser(built.app) }
@@ -376,11 +377,11 @@ t.test('OAU-07: two tenants in one database share no accounts, even if their ids
           publicUrl: ORIGIN,
           backends: backends(),
           passwords: fastPasswords,
-          schemas: userSchemas({}, { id: integerId() })
-        })
-        await scope.register(oauth, {
-          providers: [openidConnect({ issuer: idp.url, ...CLIENT })],
-          insecureOrigins: [idp.url]
+          schemas: userSchemas({}, { id: integerId() }),
+          features: [oauth({
+            providers: [openidConnect({ issuer: idp.url, ...CLIENT })],
+            insecureOrigins: [idp.url]
+          })]
         })
         scope.addHook('onReady', async () => {
           if (name === 'staff') {
@@ -413,12 +414,13 @@ t.test('OAU-06: a response of one provider is refused at the callback of another
     profile: async (api) => ({ id: 'x', email: null, emailVerified: false, raw: api.claims ?? {} })
   })
   const idp = await startServer(t, { sendIssuer: true })
-  const { app, events } = await buildApp(t, { publicUrl: ORIGIN }, async (app) => {
-    await app.register(oauth, {
+  const { app, events } = await buildApp(t, {
+    publicUrl: ORIGIN,
+    features: [oauth({
       providers: [openidConnect({ issuer: idp.url, ...CLIENT }), generic],
       insecureOrigins: [idp.url, second.url]
-    })
-  })
+    })]
+  }, () => {})
   const browser = openBrowser(app)
   const url = await comeBack(browser)
   failed(
@@ -456,22 +458,20 @@ t.test('OAU-06, OAU-07: a name means the same provider in every registration', a
   })
   const first = 'https://one.example'
   await t.rejects(
-    buildApp(t, { publicUrl: ORIGIN }, async (app) => {
-      await app.register(oauth, at(first))
-      await app.register(oauth, at('https://two.example'))
-    }),
+    buildApp(t, { publicUrl: ORIGIN, features: [oauth(at(first)), oauth({ ...at('https://two.example'), name: 'oauth-two' })] }, () => {}),
     { code: 'FST_USERS_INVALID_OPTION', message: /"openid"/ },
     'else somebody there is who has the same id here, and gets codes of here'
   )
   await t.resolves(
-    buildApp(t, { publicUrl: ORIGIN }, async (app) => {
-      await app.register(oauth, at(first))
-      await app.register(oauth, {
+    buildApp(t, {
+      publicUrl: ORIGIN,
+      features: [oauth(at(first)), oauth({
         ...at(first),
+        name: 'oauth-two',
         backend: 'cookie',
         routes: { login: { prefix: '/web' }, associate: false, accounts: false }
-      })
-    })
+      })]
+    }, () => {})
   )
 })
 
@@ -618,15 +618,17 @@ t.test('EML-08: a provider account without an e-mail is refused, and no e-mail i
   other.answer('https://oauth.reddit.com/api/v1/me', { id: 'k1', name: 'knight', icon_img: 'x@placeholder.example' })
   const { app, create, bearer, events } = await buildApp(
     t,
-    { publicUrl: ORIGIN, adapter: store.adapter },
-    async (app) => {
-      await app.register(oauth, {
+    {
+      publicUrl: ORIGIN,
+      adapter: store.adapter,
+      features: [oauth({
         providers: [openidConnect({ issuer: idp.url, ...CLIENT, trustEmail: true }), anonymous],
         insecureOrigins: [idp.url, other.url],
         isVerifiedByDefault: true,
         associateByEmail: true
-      })
-    }
+      })]
+    },
+    () => {}
   )
   await create({ email: 'lady@lake.bt' })
   const headers = await bearer('lady@lake.bt')
@@ -664,7 +666,7 @@ t.test('VER-10: an e-mail verified by one provider account counts for no other a
   const email = 'king.arthur@camelot.bt'
   const { id } = await create({ email, is_verified: true })
   const accounts = async (): Promise<string[]> =>
-    (await oauthAccounts(app).list(id as never)).map(({ account_id: account }) => account)
+    (await app.users.feature('oauth').list(id as never)).map(({ account_id: account }) => account)
   idp.behavior.claims = { sub: 'x', email, email_verified: true }
   t.equal((await login(openBrowser(app))).status, 200, 'X proved the address')
   for (const proof of [{}, { email_verified: false }, { email_verified: 'x' }]) {
@@ -701,9 +703,10 @@ t.test('OAU-07, OAU-19: ids and e-mails of a profile are validated', async (t) =
     trustEmail: true,
     profile: async () => ({ raw: {}, ...profile.given }) as never
   })
-  const { app, events } = await buildApp(t, { publicUrl: ORIGIN }, async (app) => {
-    await app.register(oauth, { providers: [provider], insecureOrigins: [idp.url], isVerifiedByDefault: true })
-  })
+  const { app, events } = await buildApp(t, {
+    publicUrl: ORIGIN,
+    features: [oauth({ providers: [provider], insecureOrigins: [idp.url], isVerifiedByDefault: true })]
+  }, () => {})
   const browser = openBrowser(app)
   const email = 'a@camelot.bt'
   for (const id of [
@@ -869,9 +872,10 @@ t.test('OAU-14: only https URLs with public IP addresses are called, except inse
     'https://[fe80::1]'
   ]
   for (const host of hosts) {
-    const { app } = await buildApp(t, { publicUrl: ORIGIN }, async (app) => {
-      await app.register(oauth, { providers: [openidConnect({ issuer: host, ...CLIENT })], timeoutMs: 2000 })
-    })
+    const { app } = await buildApp(t, {
+      publicUrl: ORIGIN,
+      features: [oauth({ providers: [openidConnect({ issuer: host, ...CLIENT })], timeoutMs: 2000 })]
+    }, () => {})
     assertErrorReply(
       t,
       await app.inject({ url: '/auth/openid/authorize' }),
@@ -884,13 +888,14 @@ t.test('OAU-14: only https URLs with public IP addresses are called, except inse
   t.same(hits, [])
 
   const idp = await startServer(t)
-  const { app } = await buildApp(t, { publicUrl: ORIGIN }, async (app) => {
-    await app.register(oauth, {
+  const { app } = await buildApp(t, {
+    publicUrl: ORIGIN,
+    features: [oauth({
       providers: [inner('https://169.254.169.254/latest'), inner(`http://127.0.0.1:${port}/inner`, 'other')],
       insecureOrigins: [idp.url],
       timeoutMs: 2000
-    })
-  })
+    })]
+  }, () => {})
   failed(
     t,
     await openBrowser(app)
@@ -1295,14 +1300,16 @@ t.test('RDR-01: a target that is no longer allowed at the callback is refused', 
   const adapter = memory()
   const idp = await startServer(t)
   const build = (place: string): Promise<TestApp> =>
-    buildApp(t, { adapter, publicUrl: ORIGIN }, async (app) => {
-      await app.register(oauth, {
+    buildApp(t, {
+      adapter,
+      publicUrl: ORIGIN,
+      features: [oauth({
         providers: [openidConnect({ issuer: idp.url, ...CLIENT })],
         insecureOrigins: [idp.url],
         backend: 'cookie',
         redirects: [place]
-      })
-    })
+      })]
+    }, () => {})
   const [before, after] = [await build('/app'), await build('/other')]
   const browser = openBrowser(before.app)
   const url = await comeBack(browser, '/auth/openid/login?redirect=/app')
@@ -1317,9 +1324,10 @@ t.test('RDR-01: a target that is no longer allowed at the callback is refused', 
 t.test('RDR-04: a posted response is redirected with 303 and only its own parameters', async (t) => {
   const idp = await startServer(t)
   const provider: Provider = { ...openidConnect({ issuer: idp.url, ...CLIENT }), responseMode: 'form_post' }
-  const { app, create, bearer } = await buildApp(t, { publicUrl: ORIGIN }, async (app) => {
-    await app.register(oauth, { providers: [provider], insecureOrigins: [idp.url] })
-  })
+  const { app, create, bearer } = await buildApp(t, {
+    publicUrl: ORIGIN,
+    features: [oauth({ providers: [provider], insecureOrigins: [idp.url] })]
+  }, () => {})
   const browser = openBrowser(app)
   const { authorization_url: address } = (await browser.ask('/auth/openid/authorize')).json<{
     authorization_url: string
@@ -1385,9 +1393,10 @@ t.test('DEP-01: invalid HTTP is refused, and secrets are created for each exchan
     clientAuthentication: 'client_secret_post',
     clientSecret: async () => `made-${++count}`
   }
-  const { app } = await buildApp(t, { publicUrl: ORIGIN }, async (app) => {
-    await app.register(oauth, { providers: [provider], insecureOrigins: [idp.url] })
-  })
+  const { app } = await buildApp(t, {
+    publicUrl: ORIGIN,
+    features: [oauth({ providers: [provider], insecureOrigins: [idp.url] })]
+  }, () => {})
   for (let i = 0; i < 2; i++) t.equal((await login(openBrowser(app))).status, 200)
   t.same(secrets, ['made-1', 'made-2'])
 
@@ -1405,9 +1414,10 @@ t.test('DEP-01: invalid HTTP is refused, and secrets are created for each exchan
         })
     )
     const issuer = `http://127.0.0.1:${(raw.address() as AddressInfo).port}`
-    const built = await buildApp(t, { publicUrl: ORIGIN }, async (app) => {
-      await app.register(oauth, { providers: [openidConnect({ issuer, ...CLIENT })], insecureOrigins: [issuer] })
-    })
+    const built = await buildApp(t, {
+      publicUrl: ORIGIN,
+      features: [oauth({ providers: [openidConnect({ issuer, ...CLIENT })], insecureOrigins: [issuer] })]
+    }, () => {})
     assertErrorReply(
       t,
       await built.app.inject({ url: '/auth/openid/authorize' }),

@@ -1,6 +1,6 @@
 import type { RouteOptions } from 'fastify'
 import t, { type Test } from 'tap'
-import { oauth, oauthAccounts, openidConnect, type OauthOptions } from '../../lib/features/oauth/index.js'
+import { oauth, openidConnect, type OauthOptions } from '../../lib/features/oauth/index.js'
 import { memory, type UsersOptions } from '../../lib/index.js'
 import { watchedAdapter } from '../fixtures/watched-adapter.js'
 import { openBrowser, ORIGIN, type Page } from '../helpers/browser.js'
@@ -19,15 +19,18 @@ async function setUp (
   const idp = await startOauthServer({ clientAuthentication: 'client_secret_basic' })
   t.teardown(() => idp.close())
   const provider = openidConnect({ issuer: idp.url, clientId: 'client-id', clientSecret: 'client-secret' })
-  return buildApp(t, { publicUrl: ORIGIN, trustedOrigins: ['https://front.example.com'], ...users }, async (app) => {
-    await app.register(oauth, {
+  return buildApp(t, {
+    publicUrl: ORIGIN,
+    trustedOrigins: ['https://front.example.com'],
+    ...users,
+    features: [oauth({
       providers: [{ ...provider, responseMode: 'form_post' }],
       insecureOrigins: [idp.url],
       backend: 'cookie',
       redirects: ['/app'],
       ...options
-    })
-  })
+    })]
+  }, () => {})
 }
 
 /** Headers by which a browser reports the origin of a GET, and whether linking may start from there. */
@@ -147,7 +150,7 @@ t.test('CSRF-07, LNK-04: linking that started with a form links the account', as
     (await browser.go(`${LINK}/callback?${fields.toString()}`, ({ pathname }) => pathname === '/app/me')).url.href,
     `${ORIGIN}/app/me`
   )
-  t.match(await oauthAccounts(app).list(id as never), [{ account_id: 'subject-1' }])
+  t.match(await app.users.feature('oauth').list(id as never), [{ account_id: 'subject-1' }])
 })
 
 t.test(

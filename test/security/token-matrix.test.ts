@@ -426,10 +426,8 @@ t.test(
     const schemas = userSchemas({ nickname: Type.String({ maxLength: 1000 }) })
     const round = await buildApp(
       t,
-      { schemas, publicUrl: 'https://app.example.com', sensitiveChanges: 'confirm' },
-      async (app) => {
-        await app.register(oauth, { providers: [github({ clientId: 'client-id', clientSecret: 'client-secret' })] })
-      }
+      { schemas, publicUrl: 'https://app.example.com', sensitiveChanges: 'confirm', features: [oauth({ providers: [github({ clientId: 'client-id', clientSecret: 'client-secret' })] })] },
+      () => {}
     )
     const { app, send, routes, events } = round
     const victim = await app.users.create({

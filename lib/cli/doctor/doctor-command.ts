@@ -1,4 +1,5 @@
 import { memory } from '../../adapters/memory/index.js'
+import { modelsOf } from '../../models.js'
 import { storeSchemaOf, withApplication } from '../application.js'
 import type { Command, ExitCode, Terminal, Values } from '../command.js'
 import { CONFIG_FILE, loadConfig, type Config } from '../config.js'
@@ -50,13 +51,12 @@ export const doctorCommand: Command = {
  */
 async function checkConfig (config: Config): Promise<readonly Finding[]> {
   const { settings, secrets, options } = config
-  const inMemory = { ...config, options: { ...options, adapter: memory() } }
-  return await withApplication(inMemory, async ({ app, models }) => {
+  return await withApplication({ options: { ...options, adapter: memory() } }, async (app) => {
     const cookiesOf = prepareCookies(app)
     await app.ready()
     const findings: Finding[] = [
       ...checkSecrets(secrets, settings),
-      ...(await checkStore(storeSchemaOf(config), models)),
+      ...(await checkStore(storeSchemaOf(config), modelsOf(options, settings))),
       ...(await checkFile(options.adapter))
     ]
     const allCookies: SentCookie[] = []

@@ -28,6 +28,9 @@ export function fastapiTables (settings: Pick<Settings, 'name' | 'schemas'>): {
       widths: { email: 254, hashed_password: 255, session_stamp: 64 }
     },
     tokens: { model: tenantModel(name, accessTokenModel(schemas.id)), widths: { token: 43, session_stamp: 64 } },
-    accounts: { model: tenantModel(name, accountModel(settings)), widths: { access_token: null, refresh_token: null } }
+    accounts: {
+      model: tenantModel(name, accountModel(schemas.id)),
+      widths: { access_token: null, refresh_token: null }
+    }
   }
 }

@@ -1,5 +1,6 @@
 import type { SchemaPlan } from '../../contracts/store-schema.js'
-import { storeSchemaOf, withApplication } from '../application.js'
+import { modelsOf } from '../../models.js'
+import { storeSchemaOf } from '../application.js'
 import type { ExitCode, Terminal, Values } from '../command.js'
 import type { Config } from '../config.js'
 import { lockTimeoutMessage, messageOf } from '../error-messages.js'
@@ -12,7 +13,8 @@ export async function runUpgrade (values: Values, terminal: Terminal, config: Co
   const isApplied = values['dry-run'] !== true && values['check'] !== true
   let plan
   try {
-    plan = await withApplication(config, ({ models }) => (isApplied ? schema.apply(models) : schema.plan(models)))
+    const models = modelsOf(config.options, config.settings)
+    plan = await (isApplied ? schema.apply(models) : schema.plan(models))
   } catch (error) {
     return refuse(terminal, lockTimeoutMessage(error) ?? messageOf(error))
   }

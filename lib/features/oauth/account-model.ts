@@ -1,6 +1,4 @@
-import type { Row } from '../../contracts/database-adapter.js'
-import type { Model } from '../../contracts/models.js'
-import type { Settings } from '../../contracts/settings.js'
+import type { Model, Row, IdKind } from '../../feature/index.js'
 import type { OauthAccount } from './contracts.js'
 
 /** A stored account. Its tokens are encrypted, unencrypted or empty. */
@@ -20,7 +18,7 @@ export const ACCOUNT_TEXT_MAX_LENGTH = 320
  * Returns the model of linked accounts: the columns of FastAPI Users, and the unique index that prevents two users with
  * the same account.
  */
-export function accountModel ({ schemas: { id } }: Pick<Settings, 'schemas'>): Model {
+export function accountModel (id: IdKind): Model {
   return {
     name: 'oauth_account',
     table: 'oauth_account',

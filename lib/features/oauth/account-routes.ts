@@ -1,32 +1,34 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
-import { CurrentPasswordBody, oauthAccountRead } from '../../../schemas/index.js'
-import { authenticate, currentUser } from '../../authentication/index.js'
-import type { FeatureHost } from '../../contracts/feature-host.js'
-import type { UserId } from '../../contracts/user.js'
-import { FST_USERS_OAUTH_ACCOUNT_NOT_FOUND } from './errors.js'
 import {
+  authenticate,
   CONFIRM_ERRORS,
+  CurrentPasswordBody,
+  currentUser,
   describeRoute,
   errorReplies,
+  type FeatureKit,
   replyOf,
   rereadSession,
-  UNREAD_BODY_ERRORS
-} from '../../routes/index.js'
+  UNREAD_BODY_ERRORS,
+  type UserId
+} from '../../feature/index.js'
+import { FST_USERS_OAUTH_ACCOUNT_NOT_FOUND } from './errors.js'
 import type { OauthAccount, OauthAccounts } from './contracts.js'
+import { oauthAccountRead } from './schemas.js'
 
 export interface AccountRoutesOptions {
-  host: FeatureHost
+  kit: FeatureKit
   accounts: OauthAccounts
 }
 
 /** Registers the routes that list and unlink the accounts of the user of the request. */
-export const accountRoutes: FastifyPluginAsync<AccountRoutesOptions> = async (scope, { host, accounts }) => {
-  addListRoute(scope, { host, accounts })
-  addUnlinkRoute(scope, { host, accounts })
+export const accountRoutes: FastifyPluginAsync<AccountRoutesOptions> = async (scope, { kit, accounts }) => {
+  addListRoute(scope, { kit, accounts })
+  addUnlinkRoute(scope, { kit, accounts })
 }
 
-function addListRoute (scope: FastifyInstance, { host: { settings }, accounts }: AccountRoutesOptions): void {
+function addListRoute (scope: FastifyInstance, { kit: { settings }, accounts }: AccountRoutesOptions): void {
   scope.get(
     '/me/oauth-accounts',
     {
@@ -49,8 +51,8 @@ function addListRoute (scope: FastifyInstance, { host: { settings }, accounts }:
   )
 }
 
-function addUnlinkRoute (scope: FastifyInstance, { host, accounts }: AccountRoutesOptions): void {
-  const { settings } = host
+function addUnlinkRoute (scope: FastifyInstance, { kit, accounts }: AccountRoutesOptions): void {
+  const { settings } = kit
   const idKind = settings.schemas.id
   const confirms = settings.sensitiveChanges === 'confirm'
   const own = authenticate({ verified: settings.routes.users.requireVerification })
@@ -85,10 +87,10 @@ function addUnlinkRoute (scope: FastifyInstance, { host, accounts }: AccountRout
       preHandler: rereadSession(own)
     },
     async (request, reply) => {
-      await host.requireCurrentPassword(request, request.body)
+      await kit.requireCurrentPassword(request, request.body)
       const id = idKind.parse(request.params.id) as OauthAccount['id'] | null // accounts have ids of the users' kind
       if (id === null) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
-      await accounts.unlink(await host.readActingUser(request), id, { request, reply })
+      await accounts.unlink(await kit.readActingUser(request), id, { request, reply })
       return reply.code(204).send()
     }
   )

@@ -1,13 +1,20 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Changes, DatabaseAdapter, NewRow, Row } from '../../contracts/database-adapter.js'
-import type { ExternalUser, FeatureHost } from '../../contracts/feature-host.js'
-import type { Model } from '../../contracts/models.js'
-import type { UserId, UserRow } from '../../contracts/user.js'
-import type { CallContext } from '../../contracts/users-api.js'
-import { idOf } from '../../adapters/shared/row-references.js'
-import { isUsersError } from '../../errors.js'
+import {
+  type CallContext,
+  type Changes,
+  type DatabaseAdapter,
+  type ExternalUser,
+  type FeatureKit,
+  idOf,
+  isSameEmail,
+  isUsersError,
+  type Model,
+  type NewRow,
+  type Row,
+  type UserId,
+  type UserRow
+} from '../../feature/index.js'
 import { FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED } from './errors.js'
-import { isSameEmail } from '../../users/index.js'
 import { accountModel, ACCOUNT_TEXT_MAX_LENGTH, type AccountRow } from './account-model.js'
 import type { Identity, ProviderTokens } from './contracts.js'
 import { isProven } from './identity.js'
@@ -49,10 +56,9 @@ interface RowParts {
   log: FastifyBaseLogger
 }
 
-export function createAccountRows (host: FeatureHost, vault: TokenVault): AccountRows {
-  const { store, settings, log } = host
-  const model = accountModel(settings)
-  store.define(model)
+export function createAccountRows (kit: FeatureKit, vault: TokenVault): AccountRows {
+  const { store, settings, log } = kit
+  const model = accountModel(settings.schemas.id)
   const parts: RowParts = { store, model, vault, log }
 
   return {
@@ -60,7 +66,7 @@ export function createAccountRows (host: FeatureHost, vault: TokenVault): Accoun
     ofUser: (userId) => findMany(parts, { user_id: userId }),
     get: async (id) => (await store.findOne(model, { id })) as AccountRow | null,
     add: (userId, identity) => addAccount(parts, userId, identity),
-    createUser: (values, identity, call) => createUserWithAccount(parts, host, { values, identity, call }),
+    createUser: (values, identity, call) => createUserWithAccount(parts, kit, { values, identity, call }),
     renew: (row, identity) => renewAccount(parts, row, identity),
 
     replaceTokens: async (row, tokens) =>
@@ -101,13 +107,13 @@ async function addAccount (parts: RowParts, userId: UserRow['id'], identity: Ide
 
 async function createUserWithAccount (
   { model, vault, log }: RowParts,
-  host: FeatureHost,
+  kit: FeatureKit,
   { values, identity, call }: { values: ExternalUser; identity: Identity; call: CallContext }
 ): Promise<UserRow | null> {
   const tokens = vault.store(keyOf(identity), identity.tokens)
   const rowsWith = (some: StoredTokens): NewRow[] => [[model, { ...rowOf(identity, some), user_id: idOf(0) }]]
   const shorter = tokens.access_token === '' ? undefined : rowsWith(NO_TOKENS)
-  const stored = await host.createExternal(values, { rows: rowsWith(tokens), shorter }, call)
+  const stored = await kit.externalUsers.create(values, { rows: rowsWith(tokens), shorter }, call)
   if (stored === null) return null
   const [user, account] = stored
   if (shorter !== undefined && account?.['access_token'] === '') log.warn(`${TOO_LONG}.`)

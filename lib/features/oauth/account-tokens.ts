@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { UserId } from '../../contracts/user.js'
-import { isUsersError } from '../../errors.js'
+import { isUsersError, type UserId } from '../../feature/index.js'
 import { FST_USERS_OAUTH_PROVIDER_FAILED } from './errors.js'
 import type { AccountRow } from './account-model.js'
 import type { OauthAccounts, ProviderClient, ProviderTokens } from './contracts.js'
@@ -45,7 +44,7 @@ export function createTokenReader (
 }
 
 function hasExpired ({ rules }: ReaderParts, { expiresAt }: ProviderTokens): boolean {
-  return expiresAt !== null && expiresAt - EARLY_SECONDS <= rules.host.settings.clock() / 1000
+  return expiresAt !== null && expiresAt - EARLY_SECONDS <= rules.kit.settings.clock() / 1000
 }
 
 /** Returns new tokens, after they are stored. Returns null if there is nothing to refresh. */

@@ -1,65 +1,84 @@
-import type { FeatureHost } from '../../contracts/feature-host.js'
-import type { UserId, UserRow } from '../../contracts/user.js'
+import type { FeatureKit, LoginMethods, UserId, UserRow } from '../../feature/index.js'
 import type { AccountRow } from './account-model.js'
-import { createAccountRows, vouchesFor } from './account-rows.js'
+import { createAccountRows, vouchesFor, type AccountRows } from './account-rows.js'
 import { createTokenReader } from './account-tokens.js'
 import type { AccountSettings, OauthAccounts, ProviderClient } from './contracts.js'
-import { oauthErrors } from './errors.js'
 import { createIssuers, type Issuers } from './issuers.js'
 import { linkAccount, listAccounts, unlinkAccount } from './link.js'
 import { resolveUser, type AccountRules } from './resolve.js'
+import { sharedState, type SharedState } from './shared.js'
 import { createTokenVault } from './token-vault.js'
 
-/** Creates the rules about accounts. Call it before the application is ready, because it defines models. */
+/** The rules about accounts, and the accounts as login methods. */
+export interface OauthAccountParts {
+  readonly accounts: OauthAccounts
+  readonly loginMethods: Required<LoginMethods>
+}
+
+/** Creates the rules about accounts. */
 export function createOauthAccounts (
-  host: FeatureHost,
+  kit: FeatureKit,
   settings: AccountSettings,
-  clients: ReadonlyMap<string, ProviderClient>
-): OauthAccounts {
-  host.addErrors(oauthErrors.definitions)
-  const vault = createTokenVault(settings, host.settings)
-  const accounts = createAccountRows(host, vault)
-  const issuers = createIssuers(host)
+  clients: ReadonlyMap<string, ProviderClient>,
+  { revocations }: Pick<SharedState, 'revocations'> = sharedState(kit)
+): OauthAccountParts {
+  const vault = createTokenVault(settings, kit.settings)
+  const accounts = createAccountRows(kit, vault)
+  const issuers = createIssuers(kit)
   const checkedClients = new Map([...clients].map(([name, client]) => [name, withIssuerCheck(client, issuers)]))
   const created = new WeakSet<UserRow>()
-  const rules: AccountRules = { host, settings, accounts, created }
-
-  /** Ends the grant at the provider in the background, if tokens are stored. */
-  function revoke (row: AccountRow): void {
-    const tokens = vault.read(row)
-    const client = checkedClients.get(row.oauth_name)
-    if (tokens !== null && client !== undefined) host.background(() => client.revoke(tokens))
+  const rules: AccountRules = { kit, settings, accounts, created }
+  const revoke = (row: AccountRow): void => {
+    for (const endGrant of revocations) endGrant(row)
   }
 
-  host.addRemoval(async ({ id, email }, which) => {
-    // an existing table may have no cascading foreign key, so rows are deleted explicitly
-    const rows = (await accounts.ofUser(id as UserId)).filter((row) => which === 'all' || !vouchesFor(row, email))
-    let removed = 0
-    if (which === 'all' && rows.length > 0) removed = await accounts.removeAll(id)
-    else for (const row of rows) removed += await accounts.remove(row)
-    rows.forEach(revoke)
-    return removed
+  // ends the grant at the provider in the background, if tokens are stored
+  revocations.push((row) => {
+    const tokens = vault.read(row)
+    const client = checkedClients.get(row.oauth_name)
+    if (tokens !== null && client !== undefined) kit.background(() => client.revoke(tokens))
   })
 
-  host.addToReplies('oauth_accounts', async ({ id }) => await listAccounts(rules, id as UserId))
-
   return {
-    async resolve (identity, context) {
-      await issuers.claim(identity.provider)
-      return await resolveUser(rules, identity, context)
+    accounts: {
+      async resolve (identity, context) {
+        await issuers.claim(identity.provider)
+        return await resolveUser(rules, identity, context)
+      },
+      async withdraw (row, context) {
+        if (created.delete(row)) await kit.externalUsers.deleteRefused(row, context)
+      },
+      async link (user, identity, context) {
+        await issuers.claim(identity.provider)
+        return await linkAccount(rules, user, identity, context)
+      },
+      list: (userId) => listAccounts(rules, userId),
+      async unlink (user, accountId, context) {
+        revoke(await unlinkAccount(rules, user, accountId, context))
+      },
+      tokens: createTokenReader(rules, vault, checkedClients)
     },
-    async withdraw (row, context) {
-      if (created.delete(row)) await host.deleteRefusedUser(row, context)
+    loginMethods: createLoginMethods(accounts, revoke)
+  }
+}
+
+/** Rows are deleted explicitly, because an existing table may have no cascading foreign key. */
+function createLoginMethods (accounts: AccountRows, revoke: (row: AccountRow) => void): Required<LoginMethods> {
+  return {
+    count: async ({ id }) => (await accounts.ofUser(id as UserId)).length,
+    async removeUnproved ({ id, email }) {
+      const rows = (await accounts.ofUser(id as UserId)).filter((row) => !vouchesFor(row, email))
+      let removed = 0
+      for (const row of rows) removed += await accounts.remove(row)
+      rows.forEach(revoke)
+      return removed
     },
-    async link (user, identity, context) {
-      await issuers.claim(identity.provider)
-      return await linkAccount(rules, user, identity, context)
-    },
-    list: (userId) => listAccounts(rules, userId),
-    async unlink (user, accountId, context) {
-      revoke(await unlinkAccount(rules, user, accountId, context))
-    },
-    tokens: createTokenReader(rules, vault, checkedClients)
+    async removeAll ({ id }) {
+      const rows = await accounts.ofUser(id as UserId)
+      const removed = rows.length > 0 ? await accounts.removeAll(id) : 0
+      rows.forEach(revoke)
+      return removed
+    }
   }
 }
 

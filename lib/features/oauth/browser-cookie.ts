@@ -1,9 +1,7 @@
 import { hash } from 'node:crypto'
 import fastifyCookie from '@fastify/cookie'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Settings } from '../../contracts/settings.js'
-import { generateOpaqueToken, isOpaqueToken } from '../../tokens/index.js'
-import { readCookie } from '../../shared/cookie-header.js'
+import { generateOpaqueToken, isOpaqueToken, readCookie, type Settings } from '../../feature/index.js'
 
 /** Maximum characters of the pending cookie. Browsers drop cookies of more than 4096 bytes (RFC 6265, section 6.1). */
 const PENDING_MAX_LENGTH = 3500

@@ -1,5 +1,5 @@
 import type { FastifyReply } from 'fastify'
-import { isUsersError } from '../../errors.js'
+import { isUsersError } from '../../feature/index.js'
 
 /** Codes that a hook may put into a redirect. */
 const HOOK_CODE = /^[A-Z][A-Z0-9_]{0,63}$/

@@ -1,7 +1,4 @@
-import type { MaybePromise } from '../../contracts/database-adapter.js'
-import type { LinkedAccount } from '../../contracts/events.js'
-import type { CallContext } from '../../contracts/users-api.js'
-import type { User, UserId, UserRow } from '../../contracts/user.js'
+import type { CallContext, LinkedAccount, MaybePromise, User, UserId, UserRow } from '../../feature/index.js'
 
 /** Endpoints of a provider, named as in RFC 8414, section 2. */
 export interface ProviderEndpoints {
@@ -181,3 +178,6 @@ export interface ProviderClient {
   refresh(refreshToken: string): Promise<ProviderTokens>
   revoke(tokens: ProviderTokens): Promise<void>
 }
+
+/** The functions for application code: `app.users.feature('oauth')`. */
+export type OauthApi = Pick<OauthAccounts, 'list' | 'unlink' | 'tokens'>

@@ -1,6 +1,4 @@
-import type { Settings } from '../../contracts/settings.js'
-import { checkSecureCookie } from '../../validation/limits.js'
-import { checkOption, checkBoolean, checkKnownKeys } from '../../validation/options.js'
+import { checkBoolean, checkKnownKeys, checkOption, checkSecureCookie, type Settings } from '../../feature/index.js'
 import type { BrowserCookieSettings } from './browser-cookie.js'
 
 /** Attributes of the cookie that binds a login to its browser. The cookie is always `HttpOnly`. */

@@ -1,16 +1,16 @@
-import type { Backend } from '../../contracts/backend.js'
-import type { EventContext } from '../../contracts/events.js'
-import type { FeatureHost } from '../../contracts/feature-host.js'
-import type { IssuedToken } from '../../contracts/strategy.js'
-import type { UserRow } from '../../contracts/user.js'
-import type { UsersApi } from '../../contracts/users-api.js'
-import { FST_USERS_LOGIN_USER_NOT_VERIFIED, isUsersError } from '../../errors.js'
-import { startSession } from '../../routes/index.js'
+import {
+  type Backend,
+  type EventContext,
+  type FeatureKit,
+  FST_USERS_LOGIN_USER_NOT_VERIFIED,
+  type IssuedToken,
+  isUsersError,
+  type UserRow,
+} from '../../feature/index.js'
 import type { Identity, OauthAccounts } from './contracts.js'
 
 export interface EnterParts {
-  host: FeatureHost
-  users: UsersApi
+  kit: FeatureKit
   accounts: OauthAccounts
   backend: Backend
   requireVerification: boolean
@@ -20,7 +20,7 @@ type Exchange = { [K in keyof EventContext]: NonNullable<EventContext[K]> }
 
 /** Logs in the user of an identity. If a first login is refused, the new user and its account are deleted. */
 export async function enterWith (parts: EnterParts, identity: Identity, exchange: Exchange): Promise<IssuedToken> {
-  const { host, users, accounts, backend } = parts
+  const { kit, accounts, backend } = parts
   const row = await accounts.resolve(identity, exchange).catch(async (error: unknown) => {
     if (isCode(error, 'FST_USERS_LOGIN_USER_NOT_VERIFIED')) {
       await reportUnverified(parts, identity.email ?? '', null, exchange)
@@ -29,11 +29,11 @@ export async function enterWith (parts: EnterParts, identity: Identity, exchange
   })
   try {
     await checkVerified(parts, row, exchange)
-    return await startSession(users, backend, row, { ...exchange, method: `oauth:${identity.provider.name}` })
+    return await kit.startSession(backend, row, { ...exchange, method: `oauth:${identity.provider.name}` })
   } catch (error) {
     if (isCode(error, 'FST_USERS_LOGIN_PENDING')) throw error // not a refusal: the login continues with a further step
     await accounts.withdraw(row, exchange).catch((failure: unknown) => {
-      host.background(() => Promise.reject(failure)) // logs the failure
+      kit.background(() => Promise.reject(failure)) // logs the failure
     })
     throw error
   }
@@ -48,13 +48,13 @@ async function checkVerified (parts: EnterParts, row: UserRow, exchange: Exchang
 }
 
 async function reportUnverified (
-  { host, backend }: EnterParts,
+  { kit, backend }: EnterParts,
   email: string,
   row: UserRow | null,
   exchange: Exchange
 ): Promise<void> {
-  const user = row && host.rows.toUser(row)
-  await host.fire('onLoginFailed', { username: email, user, backend: backend.name, reason: 'NOT_VERIFIED' }, exchange)
+  const user = row && kit.rows.toUser(row)
+  await kit.fire('onLoginFailed', { username: email, user, backend: backend.name, reason: 'NOT_VERIFIED' }, exchange)
 }
 
 function isCode (error: unknown, code: string): boolean {

@@ -1,5 +1,4 @@
-import { defineErrors } from '../../error-registry.js'
-import type { ErrorCodesOf } from '../../contracts/errors.js'
+import { defineErrors, type ErrorCodesOf } from '../../feature/index.js'
 
 declare module '../../contracts/errors.js' {
   interface UsersErrorCodes extends ErrorCodesOf<typeof oauthErrors> {}

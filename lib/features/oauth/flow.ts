@@ -1,14 +1,19 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { CallbackQuery } from '../../../schemas/index.js'
-import { FST_USERS_BAD_REQUEST, isUsersError, type UsersError } from '../../errors.js'
+import {
+  FST_USERS_BAD_REQUEST,
+  generateOpaqueToken,
+  isSameSecret,
+  isUsersError,
+  type UsersError
+} from '../../feature/index.js'
 import { FST_USERS_OAUTH_BAD_REDIRECT, FST_USERS_OAUTH_INVALID_STATE, FST_USERS_OAUTH_REFUSED } from './errors.js'
-import { generateOpaqueToken, isSameSecret } from '../../tokens/index.js'
 import type { BrowserCookie } from './browser-cookie.js'
 import { errorCodeOf, isRefusal, sendBrowser, withError } from './browser-reply.js'
 import type { Identity } from './contracts.js'
 import type { EngineClient } from './engine/index.js'
 import type { Redirects } from './redirects.js'
+import type { CallbackQuery } from './schemas.js'
 import type { States } from './state.js'
 import type { Transaction, Transactions } from './transactions.js'
 

@@ -5,109 +5,101 @@
  */
 
 import type { FastifyInstance } from 'fastify'
-import fp from 'fastify-plugin'
-import type { FeatureHost } from '../../contracts/feature-host.js'
-import type { AnyInstance } from '../../contracts/instances.js'
-import { notRegistered } from '../../copies.js'
-import { FST_USERS_INVALID_OPTION, FST_USERS_NOT_REGISTERED } from '../../errors.js'
-import { kHost } from '../../symbols.js'
+import { checkObject, defineFeature, Type, type Feature, type FeatureKit, type FeatureParts, type UserId } from '../../feature/index.js'
+import { accountModel } from './account-model.js'
 import { accountRoutes } from './account-routes.js'
 import { createOauthAccounts } from './accounts.js'
 import { createBrowserCookie } from './browser-cookie.js'
-import type { OauthAccounts, Provider } from './contracts.js'
+import type { OauthApi } from './contracts.js'
 import { createClient } from './engine/index.js'
+import { oauthErrors } from './errors.js'
 import { createFlow } from './flow.js'
-import { issuerOf } from './issuers.js'
+import { issuerModel } from './issuers.js'
 import { resolveOauthOptions, type OauthOptions } from './options.js'
 import { associateRoutes } from './routes/associate.js'
-import type { FlowRoutesOptions } from './routes/provider-flow.js'
 import { loginRoutes } from './routes/login.js'
+import type { FlowRoutesOptions } from './routes/provider-flow.js'
+import { oauthAccountRead } from './schemas.js'
+import { claimNames, sharedState } from './shared.js'
 import { createStates } from './state.js'
+import { transactionModel } from './transaction-model.js'
 import { createTransactions } from './transactions.js'
 
-export * from './providers/index.js'
 export { oauthErrors } from './errors.js'
+export * from './providers/index.js'
 export type * from './contracts.js'
 export type { OauthCookieOptions, OauthOptions, OauthRouteGroup } from './options.js'
 
-// symbols on the host, which several copies of one package version share
-const kAccounts: unique symbol = Symbol.for('fastify-users.oauth')
-const kIssuers: unique symbol = Symbol.for('fastify-users.oauth-issuers')
-type Host = FeatureHost & { [kAccounts]?: OauthAccounts; [kIssuers]?: Map<string, string> }
-
-/**
- * Returns the functions that list and unlink provider accounts and read their tokens, for application code. Throws
- * `FST_USERS_NOT_REGISTERED`.
- */
-export function oauthAccounts (app: AnyInstance): Pick<OauthAccounts, 'list' | 'unlink' | 'tokens'> {
-  const { [kAccounts]: accounts } = hostOf(app)
-  if (accounts === undefined) throw FST_USERS_NOT_REGISTERED()
-  return accounts
+declare module '../../contracts/feature.js' {
+  interface UsersFeatures {
+    oauth: OauthApi
+    /** Further registrations, such as `oauth({ name: 'oauth-staff', … })`. */
+    [name: `oauth-${string}`]: OauthApi
+  }
 }
 
-async function oauthPlugin (scope: FastifyInstance, options: OauthOptions): Promise<void> {
-  const host = hostOf(scope)
-  const settings = resolveOauthOptions(options, host.settings, scope.users.backends)
-  claimNames(host, settings.providers)
+/**
+ * Creates the feature for login with OAuth 2 and OpenID Connect providers. `app.users.feature('oauth')` lists and
+ * unlinks accounts and reads their tokens. An invalid option stops the start with a coded error.
+ *
+ * @example
+ * await app.register(users, {
+ *   adapter, secret, backends, publicUrl,
+ *   features: [oauth({ providers: [google({ clientId, clientSecret })] })]
+ * })
+ */
+export function oauth (options: OauthOptions): Feature<OauthApi> {
+  checkObject('oauth', options)
+  return defineFeature({
+    name: options.name ?? 'oauth',
+    models: ({ id }) => [accountModel(id), issuerModel, transactionModel],
+    ...(options.accountsInReplies === true
+      ? { replyFields: ({ id }) => ({ oauth_accounts: Type.Array(oauthAccountRead(id)) }) }
+      : {}),
+    errors: oauthErrors.definitions,
+    setup: (kit) => startOauth(kit, options)
+  })
+}
+export default oauth
+
+async function startOauth (kit: FeatureKit, options: OauthOptions): Promise<FeatureParts<OauthApi>> {
+  const settings = resolveOauthOptions(options, kit.settings, kit.users.backends)
+  const shared = sharedState(kit)
+  claimNames(shared, settings.providers)
   const { insecureOrigins, timeoutMs, fetch, redirects, state } = settings
   const clients = new Map(
     settings.providers.map((provider) => [
       provider.name,
-      createClient(provider, { insecureOrigins, timeoutMs, fetch, clock: host.settings.clock, log: host.log })
+      createClient(provider, { insecureOrigins, timeoutMs, fetch, clock: kit.clock, log: kit.log })
     ])
   )
-  const accounts = createOauthAccounts(host, settings, clients)
-  host[kAccounts] ??= accounts
-
-  host.prepareScope(scope)
+  const { accounts, loginMethods } = createOauthAccounts(kit, settings, clients, shared)
   const flow = createFlow({
     backend: settings.backend.name,
     redirects,
-    states: await createStates(scope, host, state),
-    transactions: createTransactions(host, state.lifetimeSeconds),
-    cookie: await createBrowserCookie(scope, host.settings, settings.cookie, state.lifetimeSeconds)
+    states: await createStates(kit.scope, kit, state),
+    transactions: createTransactions(kit, state.lifetimeSeconds),
+    cookie: await createBrowserCookie(kit.scope, kit.settings, settings.cookie, state.lifetimeSeconds)
   })
-  const parts: FlowRoutesOptions = { host, settings, flow, accounts, clients }
-  if (settings.routes.login.enabled) await scope.register(loginRoutes, parts)
-  if (settings.routes.associate.enabled) await scope.register(associateRoutes, parts)
-  if (settings.routes.accounts.enabled) {
-    await scope.register(accountRoutes, { prefix: settings.routes.accounts.prefix, host, accounts })
+  const parts: FlowRoutesOptions = { kit, settings, flow, accounts, clients }
+  return {
+    routes: (scope) => registerRoutes(scope, parts),
+    // all registrations use the same accounts, so the first one counts and deletes them
+    ...(shared.revocations.length === 1 ? { loginMethods } : {}),
+    ...(settings.accountsInReplies
+      ? { replyFields: { oauth_accounts: async ({ id }) => await accounts.list(id as UserId) } }
+      : {}),
+    api: accounts
   }
 }
 
-/**
- * Checks that a provider name means the same issuer in all registrations, because the name is part of the key of an
- * account.
- */
-function claimNames (host: Host, providers: readonly Provider[]): void {
-  const issuers = (host[kIssuers] ??= new Map())
-  for (const provider of providers) {
-    const { name } = provider
-    const issuer = issuerOf(provider)
-    if ((issuers.get(name) ?? issuer) !== issuer) {
-      throw FST_USERS_INVALID_OPTION([
-        'oauth.providers',
-        `has the name "${name}", which an earlier registration uses for another provider. Set a different \`name\``
-      ])
-    }
-    issuers.set(name, issuer)
-  }
+async function registerRoutes (scope: FastifyInstance, parts: FlowRoutesOptions): Promise<void> {
+  const {
+    kit,
+    accounts,
+    settings: { routes }
+  } = parts
+  if (routes.login.enabled) await scope.register(loginRoutes, parts)
+  if (routes.associate.enabled) await scope.register(associateRoutes, parts)
+  if (routes.accounts.enabled) await scope.register(accountRoutes, { prefix: routes.accounts.prefix, kit, accounts })
 }
-
-function hostOf (app: AnyInstance): Host {
-  const { [kHost]: host } = app as { [kHost]?: Host }
-  if (host === undefined) throw notRegistered(app)
-  return host
-}
-
-/**
- * Plugin for login with OAuth 2 and OpenID Connect providers. Register it after the users plugin. Throws a coded error
- * if an option is invalid.
- */
-export const oauth = fp(oauthPlugin, {
-  name: 'fastify-users:oauth',
-  fastify: '5.x',
-  dependencies: ['fastify-users'],
-  encapsulate: true
-})
-export default oauth

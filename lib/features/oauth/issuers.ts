@@ -1,11 +1,10 @@
-import type { FeatureHost } from '../../contracts/feature-host.js'
-import type { Model } from '../../contracts/models.js'
-import { isUsersError } from '../../errors.js'
+import { type FeatureKit, isUsersError, type Model } from '../../feature/index.js'
 import { FST_USERS_OAUTH_ISSUER_CHANGED } from './errors.js'
 import type { Provider } from './contracts.js'
 
 const ISSUER_MAX_LENGTH = 2048
-const model: Model = {
+/** The model of the recorded issuers. */
+export const issuerModel: Model = {
   name: 'oauth_issuer',
   table: 'oauth_issuer',
   fields: {
@@ -29,12 +28,10 @@ export interface Issuers {
 }
 
 /** Creates the record in a separate table, because existing tables of accounts have no column for it. */
-export function createIssuers ({ store }: FeatureHost): Issuers {
-  store.define(model)
-
+export function createIssuers ({ store }: FeatureKit): Issuers {
   /** Checks whether an issuer is recorded for the provider's name. Throws if it is another one. */
   async function isRecorded (provider: Provider): Promise<boolean> {
-    const row = await store.findOne(model, { oauth_name: provider.name })
+    const row = await store.findOne(issuerModel, { oauth_name: provider.name })
     if (row === null) return false
     const recorded = String(row['issuer'])
     const accepted = [issuerOf(provider), ...(provider.formerIssuers ?? [])].map(withoutSlash)
@@ -52,7 +49,7 @@ export function createIssuers ({ store }: FeatureHost): Issuers {
     async claim (provider) {
       if (await isRecorded(provider)) return
       try {
-        await store.create(model, { oauth_name: provider.name, issuer: withoutSlash(issuerOf(provider)) })
+        await store.create(issuerModel, { oauth_name: provider.name, issuer: withoutSlash(issuerOf(provider)) })
       } catch (error) {
         if (!isUsersError(error) || error.code !== 'FST_USERS_UNIQUE_VIOLATION') throw error
         await isRecorded(provider) // a parallel login recorded an issuer

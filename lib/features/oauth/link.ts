@@ -1,6 +1,10 @@
-import type { CallContext } from '../../contracts/users-api.js'
-import type { User, UserId, UserRow } from '../../contracts/user.js'
-import { FST_USERS_UNAUTHENTICATED } from '../../errors.js'
+import {
+  type CallContext,
+  FST_USERS_UNAUTHENTICATED,
+  type User,
+  type UserId,
+  type UserRow
+} from '../../feature/index.js'
 import {
   FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED,
   FST_USERS_OAUTH_ACCOUNT_NOT_FOUND,
@@ -21,13 +25,13 @@ export async function linkAccount (
   identity: Identity,
   call: CallContext
 ): Promise<User> {
-  const { host } = rules
+  const { kit } = rules
   checkIdentity(identity)
   const row = typeof given === 'object' ? given : await readUser(rules, given)
   const added = (await renewOwn(rules, row, identity)) ? null : await add(rules, row, identity)
-  const user = host.rows.toUser(row)
-  await host.fire('onAfterUpdate', { user, changes: {} }, contextOf(call))
-  if (added !== null) await host.fire('onAfterLink', { user, account: toAccount(added) }, contextOf(call))
+  const user = kit.rows.toUser(row)
+  await kit.fire('onAfterUpdate', { user, changes: {} }, contextOf(call))
+  if (added !== null) await kit.fire('onAfterLink', { user, account: toAccount(added) }, contextOf(call))
   return user
 }
 
@@ -46,12 +50,12 @@ export async function unlinkAccount (
   accountId: OauthAccount['id'],
   call: CallContext
 ): Promise<AccountRow> {
-  const { host, accounts } = rules
+  const { kit, accounts } = rules
   const row = typeof given === 'object' ? given : await readUser(rules, given)
   const userId = row.id as UserId
   const account = await accounts.get(accountId)
   if (account === null || !belongsTo(account, userId)) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
-  const hasNoPassword = !host.hasPassword(row)
+  const hasNoPassword = !kit.hasPassword(row)
   if (hasNoPassword && (await accounts.ofUser(userId)).length < 2) throw FST_USERS_OAUTH_LAST_LOGIN_METHOD()
   if (!isUnchanged(await readUser(rules, userId), row)) throw FST_USERS_UNAUTHENTICATED()
   if ((await accounts.remove(account)) === 0) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
@@ -59,7 +63,7 @@ export async function unlinkAccount (
     await accounts.restore(account)
     throw FST_USERS_OAUTH_LAST_LOGIN_METHOD()
   }
-  await host.fire('onAfterUnlink', { user: host.rows.toUser(row), account: toAccount(account) }, contextOf(call))
+  await kit.fire('onAfterUnlink', { user: kit.rows.toUser(row), account: toAccount(account) }, contextOf(call))
   return account
 }
 
@@ -67,11 +71,11 @@ export async function unlinkAccount (
  * Updates the account if the user has it already, and returns whether so. Throws
  * `FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED` if another user has it. Deletes an account whose user no longer exists.
  */
-async function renewOwn ({ host, accounts }: AccountRules, { id }: UserRow, identity: Identity): Promise<boolean> {
+async function renewOwn ({ kit, accounts }: AccountRules, { id }: UserRow, identity: Identity): Promise<boolean> {
   const account = await accounts.find(identity)
   if (account === null) return false
   if (belongsTo(account, id as UserId)) return await accounts.renew(account, identity)
-  if ((await host.rows.getRow(account.user_id as UserId)) !== null) throw FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED()
+  if ((await kit.rows.getRow(account.user_id as UserId)) !== null) throw FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED()
   await accounts.remove(account)
   return false
 }
@@ -81,21 +85,21 @@ async function renewOwn ({ host, accounts }: AccountRules, { id }: UserRow, iden
  * the user's sessions were revoked in the meantime.
  */
 async function add (rules: AccountRules, row: UserRow, identity: Identity): Promise<AccountRow | null> {
-  const { host, accounts } = rules
+  const { kit, accounts } = rules
   const added = await accounts.add(row.id, identity)
   if (added === null) {
     if (await renewOwn(rules, row, identity)) return null
     throw FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED()
   }
-  const now = await host.rows.getRow(row.id as UserId)
+  const now = await kit.rows.getRow(row.id as UserId)
   if (now !== null && isUnchanged(now, row)) return added
   await accounts.remove(added)
-  if (now !== null) await host.revokeSessions(now) // the account may have been used to log in meanwhile
+  if (now !== null) await kit.revokeSessions(now) // the account may have been used to log in meanwhile
   throw FST_USERS_UNAUTHENTICATED()
 }
 
-async function readUser ({ host }: AccountRules, id: UserId): Promise<UserRow> {
-  const row = await host.rows.getRow(id)
+async function readUser ({ kit }: AccountRules, id: UserId): Promise<UserRow> {
+  const row = await kit.rows.getRow(id)
   if (row === null) throw FST_USERS_UNAUTHENTICATED()
   return row
 }

@@ -1,16 +1,18 @@
-import type { Backend } from '../../contracts/backend.js'
-import type { RouteSettings, Settings } from '../../contracts/settings.js'
-import { FST_USERS_INVALID_OPTION, FST_USERS_UNKNOWN_BACKEND } from '../../errors.js'
-import { checkSecret } from '../../tokens/index.js'
 import {
-  parseBaseUrl,
-  checkOption,
+  type Backend,
   checkBoolean,
+  checkKnownKeys,
+  checkOption,
+  checkSecret,
+  FST_USERS_INVALID_OPTION,
+  FST_USERS_UNKNOWN_BACKEND,
   isFunction,
+  parseBaseUrl,
   parseOrigin,
   readRoute,
-  checkKnownKeys
-} from '../../validation/options.js'
+  type RouteSettings,
+  type Settings
+} from '../../feature/index.js'
 import type { BrowserCookieSettings } from './browser-cookie.js'
 import type { AccountSettings, MapProfile, Provider, ProviderFetch } from './contracts.js'
 import { readCookieOptions, type OauthCookieOptions } from './cookie-options.js'
@@ -22,6 +24,11 @@ export type { OauthCookieOptions } from './cookie-options.js'
 
 /** Options of `oauth`. Unknown keys make registration fail. */
 export interface OauthOptions {
+  /**
+   * Name of the feature (`oauth`). A second registration in one application needs a name of its own, such as
+   * `oauth-staff`.
+   */
+  name?: string
   /** Providers, such as `google({ clientId, clientSecret })`. */
   providers: readonly Provider[]
   /** Name of the backend that logs users in (the first). */
@@ -52,6 +59,8 @@ export interface OauthOptions {
    * and all keys decrypt (none: tokens are not stored).
    */
   encryptionKey?: string | readonly string[]
+  /** Users in replies contain their linked accounts as `oauth_accounts`, without the provider's tokens (false). */
+  accountsInReplies?: boolean
   /** Requires a verified user for login and linking, even if the backend does not (that of the backend). */
   requireVerification?: boolean
   /** Separate secret that signs the state, used as it is (a key derived from the users plugin's secret). */
@@ -87,6 +96,8 @@ export interface OauthSettings extends AccountSettings {
   /** The backend that logs users in. */
   readonly backend: Backend
   readonly requireVerification: boolean
+  /** Users in replies contain their linked accounts. */
+  readonly accountsInReplies: boolean
   readonly state: StateSettings
   readonly cookie: BrowserCookieSettings
   readonly routes: Readonly<Record<OauthRouteGroup, RouteSettings>>
@@ -105,6 +116,7 @@ const PREFIXES: Readonly<Record<OauthRouteGroup, string>> = {
   accounts: '/users'
 }
 const KEYS: Record<keyof OauthOptions, true> = {
+  name: true,
   providers: true,
   backend: true,
   publicUrl: true,
@@ -114,6 +126,7 @@ const KEYS: Record<keyof OauthOptions, true> = {
   isVerifiedByDefault: true,
   mapProfile: true,
   encryptionKey: true,
+  accountsInReplies: true,
   requireVerification: true,
   stateSecret: true,
   stateLifetimeSeconds: true,
@@ -151,6 +164,7 @@ export function resolveOauthOptions (
     redirects,
     redirectUri: readRedirectUrls(redirectUrls, providers, publicUrl, routes),
     ...readAccountOptions(options),
+    accountsInReplies: checkBoolean('oauth.accountsInReplies', options.accountsInReplies, false),
     requireVerification:
       checkBoolean('oauth.requireVerification', options.requireVerification, false) || backend.requireVerification,
     state: {

@@ -1,6 +1,10 @@
-import type { RouteSettings } from '../../contracts/settings.js'
-import { FST_USERS_INVALID_OPTION } from '../../errors.js'
-import { checkOption, checkKnownKeys, parseHttpUrl } from '../../validation/options.js'
+import {
+  checkKnownKeys,
+  checkOption,
+  FST_USERS_INVALID_OPTION,
+  parseHttpUrl,
+  type RouteSettings
+} from '../../feature/index.js'
 import type { Provider } from './contracts.js'
 import { createRedirects, type Redirects } from './redirects.js'
 

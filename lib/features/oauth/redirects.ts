@@ -1,4 +1,4 @@
-import { FST_USERS_INVALID_OPTION } from '../../errors.js'
+import { FST_USERS_INVALID_OPTION } from '../../feature/index.js'
 
 /** The allowlist of URLs that a browser may be redirected to after a login. */
 export interface Redirects {

@@ -1,22 +1,28 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { EventContext } from '../../contracts/events.js'
-import type { FeatureHost } from '../../contracts/feature-host.js'
-import type { CallContext } from '../../contracts/users-api.js'
-import type { UserId, UserRow } from '../../contracts/user.js'
-import { FST_USERS_LOGIN_USER_NOT_VERIFIED, FST_USERS_STORE_UNAVAILABLE, isUsersError } from '../../errors.js'
+import {
+  type CallContext,
+  type EventContext,
+  type FeatureKit,
+  FST_USERS_LOGIN_USER_NOT_VERIFIED,
+  FST_USERS_STORE_UNAVAILABLE,
+  isUsersError,
+  parseEmail,
+  parseNewEmail,
+  type UserId,
+  type UserRow
+} from '../../feature/index.js'
 import {
   FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL,
   FST_USERS_OAUTH_PROFILE_INCOMPLETE,
   FST_USERS_OAUTH_USER_ALREADY_EXISTS
 } from './errors.js'
-import { parseEmail, parseNewEmail } from '../../users/index.js'
 import { toAccount, type AccountRow } from './account-model.js'
 import type { AccountRows } from './account-rows.js'
 import type { AccountSettings, Identity } from './contracts.js'
 import { checkIdentity, isProven } from './identity.js'
 
 export interface AccountRules {
-  readonly host: FeatureHost
+  readonly kit: FeatureKit
   readonly settings: AccountSettings
   readonly accounts: AccountRows
   /** Users that a first login has created. They are deleted if that login is refused. */
@@ -50,7 +56,7 @@ async function decide (
   last: boolean
 ): Promise<UserRow | null> {
   const {
-    host: { rows, settings },
+    kit: { rows, settings },
     accounts
   } = rules
   const account = await accounts.find(identity)
@@ -68,11 +74,11 @@ async function decide (
  * Returns the error for an e-mail that the provider does not vouch for. It is the same for new and existing e-mails, so
  * it does not reveal users. Nothing is stored. For an existing user, `onRegisterExisting` fires after the reply.
  */
-function refuseUnproven ({ host }: AccountRules, existing: UserRow | null, call: CallContext): Error {
+function refuseUnproven ({ kit }: AccountRules, existing: UserRow | null, call: CallContext): Error {
   const context = contextOf(call)
   if (existing !== null) {
-    const payload = { user: host.rows.toUser(existing), attempt: 'provider-login' } as const
-    host.background(() => host.fire('onRegisterExisting', payload, context), context.reply)
+    const payload = { user: kit.rows.toUser(existing), attempt: 'provider-login' } as const
+    kit.background(() => kit.fire('onRegisterExisting', payload, context), context.reply)
   }
   return FST_USERS_LOGIN_USER_NOT_VERIFIED()
 }
@@ -82,7 +88,7 @@ function refuseUnproven ({ host }: AccountRules, existing: UserRow | null, call:
  * exists.
  */
 async function enter (
-  { host: { rows }, accounts }: AccountRules,
+  { kit: { rows }, accounts }: AccountRules,
   account: AccountRow,
   identity: Identity
 ): Promise<UserRow | null> {
@@ -99,11 +105,11 @@ async function enter (
  * its account.
  */
 async function isBeingCreated (
-  { host, accounts }: AccountRules,
+  { kit, accounts }: AccountRules,
   row: UserRow,
   { provider: { name }, accountId }: Identity
 ): Promise<boolean> {
-  if (host.hasPassword(row)) return false
+  if (kit.hasPassword(row)) return false
   const linked = await accounts.ofUser(row.id as UserId)
   return (
     linked.length === 0 || linked.some((account) => account.oauth_name === name && account.account_id === accountId)
@@ -146,8 +152,8 @@ async function reclaim (
   identity: Identity,
   call: CallContext
 ): Promise<UserRow | null> {
-  const { host, accounts } = rules
-  const row = await host.reclaimUnverifiedUser(id as UserId, call)
+  const { kit, accounts } = rules
+  const row = await kit.externalUsers.reclaimUnverified(id as UserId, call)
   const added = row === null ? null : await accounts.add(id, identity)
   if (row === null || added === null) return null
   await fireLinked(rules, row, added, call)
@@ -165,12 +171,12 @@ async function create (
   call: CallContext
 ): Promise<UserRow | null> {
   const {
-    host,
+    kit,
     settings: { isVerifiedByDefault, requireVerification, mapProfile },
     accounts,
     created
   } = rules
-  if (parseNewEmail(email, host.settings) === null) throw FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL()
+  if (parseNewEmail(email, kit.settings) === null) throw FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL()
   const isVerified = isVerifiedByDefault && isProven(identity)
   if (!isVerified && requireVerification === true) throw FST_USERS_LOGIN_USER_NOT_VERIFIED()
   const fields = await mapProfile?.(identity.profile, identity)
@@ -186,12 +192,12 @@ async function create (
 }
 
 async function fireLinked (
-  { host }: AccountRules,
+  { kit }: AccountRules,
   row: UserRow,
   account: AccountRow,
   call: CallContext
 ): Promise<void> {
-  await host.fire('onAfterLink', { user: host.rows.toUser(row), account: toAccount(account) }, contextOf(call))
+  await kit.fire('onAfterLink', { user: kit.rows.toUser(row), account: toAccount(account) }, contextOf(call))
 }
 
 /** Returns the event context of a call. */

@@ -1,8 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import type { FeatureHost } from '../../contracts/feature-host.js'
-import { type UsersError } from '../../errors.js'
+import { checkJwtKey, createJwtCodec, type FeatureKit, type UsersError } from '../../feature/index.js'
 import { FST_USERS_ACCESS_TOKEN_ALREADY_EXPIRED, FST_USERS_ACCESS_TOKEN_DECODE_ERROR } from './errors.js'
-import { checkJwtKey, createJwtCodec } from '../../tokens/index.js'
 
 /** The claims of a state. */
 export interface State {
@@ -34,7 +32,7 @@ export interface StateSettings {
 
 export async function createStates (
   scope: FastifyInstance,
-  { settings, keysFor }: FeatureHost,
+  { settings, keysFor }: FeatureKit,
   { secret, lifetimeSeconds }: StateSettings
 ): Promise<States> {
   const { signedTokens } = settings.wire

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
-import { deriveKeys } from '../../tokens/index.js'
+import { deriveKeys } from '../../feature/index.js'
 
 const ALGORITHM = 'aes-256-gcm' // NIST SP 800-38D
 const KEY_BYTES = 32

@@ -1,4 +1,4 @@
-import type { Settings } from '../../contracts/settings.js'
+import type { Settings } from '../../feature/index.js'
 import type { AccountRow } from './account-model.js'
 import type { AccountSettings, ProviderTokens } from './contracts.js'
 import { createTokenCipher, isSealed, type TokenCipher } from './token-cipher.js'

@@ -1,4 +1,4 @@
-import type { Model } from '../../contracts/models.js'
+import type { Model } from '../../feature/index.js'
 
 /** The model of transactions: the values of a login in progress that only the server may know. */
 export const transactionModel: Model = {

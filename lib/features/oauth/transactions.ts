@@ -1,6 +1,4 @@
-import { deleteExpired } from '../../adapters/shared/delete-expired.js'
-import type { FeatureHost } from '../../contracts/feature-host.js'
-import { digestToken } from '../../tokens/index.js'
+import { deleteExpired, digestToken, type FeatureKit } from '../../feature/index.js'
 import { transactionModel as model } from './transaction-model.js'
 
 /** A login or linking between its authorize step and its callback step. */
@@ -37,10 +35,9 @@ export interface Transactions {
 const LABEL = 'oauth-state'
 
 export function createTransactions (
-  { store, settings: { clock }, background }: FeatureHost,
+  { store, settings: { clock }, background }: FeatureKit,
   lifetimeSeconds: number
 ): Transactions {
-  store.define(model)
   let purging = false
 
   return {

@@ -7,7 +7,7 @@ import {
   integerId, jwtStrategy, memory, objectIdId, passwordPolicy, readOnly, sqlite, Type, userSchemas, usersOpenapi, type TProperties, type TSchema, type UserOf, type UsersOptions
 } from 'fastify-users'
 import * as oauthLibrary from 'fastify-users/oauth'
-import { defineProvider, github, oauth, oauthAccounts } from 'fastify-users/oauth'
+import { defineProvider, github, oauth } from 'fastify-users/oauth'
 import * as testing from 'fastify-users/testing'
 
 declare const app: FastifyInstance
@@ -48,7 +48,7 @@ export const schemas = userSchemas({
   color: Type.Optional(Color)
 }, { id: integerId() })
 export const plainSchemas = userSchemas()
-export const objectIds = userSchemas({}, { id: objectIdId(), oauthAccounts: true })
+export const objectIds = userSchemas({}, { id: objectIdId() })
 export const { UserRead, UserCreate, UserUpdate, id, fields } = schemas
 export const Registration = Type.Composite([schemas.UserCreate, Type.Object({ captcha: Type.String() })])
 export const PublicUser = Type.Pick(schemas.UserRead, ['id', 'display_name'])
@@ -88,8 +88,7 @@ export const errors = [library.errorTable(), library.FST_USERS_INVALID_PASSWORD,
 export const asError = (error: unknown) => library.isUsersError(error) ? error : null
 export async function buildApp () {
   const app = Fastify()
-  await app.register(users, options)
-  await app.register(oauth, { providers })
+  await app.register(users, { ...options, features: [oauth({ providers })] })
   return app
 }
 
@@ -104,7 +103,8 @@ export const gitea = defineProvider({
   server: { discover: 'https://git.camelot.example' },
   profile: async (provider) => ({ id: 1, email: null, emailVerified: false, raw: provider.claims ?? {} })
 })
-export const accounts = () => oauthAccounts(app)
+export const accounts = () => app.users.feature('oauth')
+export const loginWithProviders = oauth({ providers })
 
 // everything else that the package exports: functions, what they return, and other values
 

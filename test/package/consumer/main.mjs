@@ -8,9 +8,9 @@ const app = Fastify()
 await app.register(users, {
   adapter: memory(),
   secret: randomBytes(32).toString('base64url'),
-  backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) }]
+  backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) }],
+  features: [oauth({ providers: [github({ clientId: 'id', clientSecret: 'secret' })], publicUrl: 'https://app.example.com' })]
 })
-await app.register(oauth, { providers: [github({ clientId: 'id', clientSecret: 'secret' })], publicUrl: 'https://app.example.com' })
 app.get('/hello', { preHandler: authenticate }, async (request) => currentUser(request).email)
 await app.ready()
 const headers = await asUser(app, { email: 'king.arthur@camelot.bt' })

@@ -11,9 +11,9 @@ async function main (): Promise<void> {
   await app.register(users, {
     adapter: memory(),
     secret: crypto.randomBytes(32).toString('base64url'),
-    backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) }]
+    backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) }],
+    features: [oauth({ providers: [github({ clientId: 'id', clientSecret: 'secret' })], publicUrl: 'https://app.example.com' })]
   })
-  await app.register(oauth, { providers: [github({ clientId: 'id', clientSecret: 'secret' })], publicUrl: 'https://app.example.com' })
   app.get('/hello', { preHandler: authenticate }, async (request): Promise<string> => currentUser(request).email)
   await app.ready()
   console.log((await app.inject('/hello')).statusCode)

@@ -16,9 +16,9 @@ await app.register(users, {
   adapter: memory(),
   secret: randomBytes(32).toString('base64url'),
   schemas,
-  backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) }]
+  backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) }],
+  features: [oauth({ providers: [google({ clientId: 'id', clientSecret: 'secret' })], publicUrl: 'https://app.example.com' })]
 })
-await app.register(oauth, { providers: [google({ clientId: 'id', clientSecret: 'secret' })], publicUrl: 'https://app.example.com' })
 app.get('/hello', { preHandler: authenticate }, async (request): Promise<string> => currentUser(request).display_name)
 await app.ready()
 const headers = await asUser(app, { display_name: 'Arthur' })

@@ -1,6 +1,6 @@
 import * as oidc from 'openid-client'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Clock } from '../../../contracts/settings.js'
+import type { Clock } from '../../../feature/index.js'
 import type { Identity, Provider, ProviderClient, ProviderTokens } from '../contracts.js'
 import { configure } from './configuration.js'
 import { toIdentity } from './identity.js'

@@ -1,4 +1,4 @@
-import { parseEmail } from '../../../users/index.js'
+import { parseEmail } from '../../../feature/index.js'
 import type { Identity, Provider, ProviderProfile, ProviderTokens } from '../contracts.js'
 import { providerFailed } from './provider-errors.js'
 

@@ -1,4 +1,4 @@
-import { isUsersError, type UsersError } from '../../../errors.js'
+import { isUsersError, type UsersError } from '../../../feature/index.js'
 import { FST_USERS_OAUTH_PROVIDER_FAILED, FST_USERS_OAUTH_PROVIDER_UNAVAILABLE } from '../errors.js'
 
 const RETRY_AFTER_SECONDS = '10'

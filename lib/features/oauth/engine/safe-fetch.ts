@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { request as requestHttp, type IncomingMessage, type RequestOptions } from 'node:http'
 import { request as requestHttps } from 'node:https'
-import { isUsersError } from '../../../errors.js'
+import { isUsersError } from '../../../feature/index.js'
 import type { ProviderFetch } from '../contracts.js'
 import { providerFailed, providerUnavailable, toProviderError } from './provider-errors.js'
 import { isPrivateIpHost, lookupPublic } from './public-ip.js'

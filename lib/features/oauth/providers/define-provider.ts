@@ -1,6 +1,4 @@
-import type { MaybePromise } from '../../../contracts/database-adapter.js'
-import { FST_USERS_INVALID_OPTION } from '../../../errors.js'
-import { checkKnownKeys } from '../../../validation/options.js'
+import { checkKnownKeys, FST_USERS_INVALID_OPTION, type MaybePromise } from '../../../feature/index.js'
 import type { Provider, ProviderApi, ProviderProfile } from '../contracts.js'
 import { flag, isObject, optional, text, textMatching, unsupported, webUrl, type OptionCheck } from './option-checks.js'
 

@@ -1,4 +1,4 @@
-import { explainEmail } from '../../../users/index.js'
+import { explainEmail } from '../../../feature/index.js'
 import { defineProvider, type ProviderOptions } from './define-provider.js'
 import { optional, textMatching } from './option-checks.js'
 import { fetchObject, profileOf } from './profiles.js'

@@ -1,18 +1,23 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import { CallbackQuery } from '../../../../schemas/index.js'
-import { authenticate, currentUser } from '../../../authentication/index.js'
-import type { AuthenticateOptions } from '../../../contracts/authentication.js'
-import type { User } from '../../../contracts/user.js'
-import { FST_USERS_BAD_REQUEST } from '../../../errors.js'
-import { describeRoute, errorReplies, replyOf } from '../../../routes/index.js'
+import {
+  authenticate,
+  type AuthenticateOptions,
+  currentUser,
+  describeRoute,
+  errorReplies,
+  FST_USERS_BAD_REQUEST,
+  replyOf,
+  type User
+} from '../../../feature/index.js'
+import { CallbackQuery } from '../schemas.js'
 import { formPostRoute } from './form-post.js'
 import { CALLBACK_ERRORS, createProviderFlow, GUARD_ERRORS, type FlowRoutesOptions } from './provider-flow.js'
 import { startLinkRoutes, type StartLinkOptions } from './start-link.js'
 
 /** Registers the routes that link accounts of the providers to the user of the request. */
 export const associateRoutes: FastifyPluginAsync<FlowRoutesOptions> = async (scope, parts) => {
-  const { host, settings: oauth, clients } = parts
+  const { kit, settings: oauth, clients } = parts
 
   for (const client of clients.values()) {
     const { name, responseMode } = client.provider
@@ -23,7 +28,7 @@ export const associateRoutes: FastifyPluginAsync<FlowRoutesOptions> = async (sco
     addCallbackRoute(scope, options)
     if (responseMode === 'form_post') {
       await scope.register(formPostRoute, {
-        settings: host.settings,
+        settings: kit.settings,
         providerFlow,
         path,
         operation: `oauthAssociateFormPost:${name}`,
@@ -34,8 +39,8 @@ export const associateRoutes: FastifyPluginAsync<FlowRoutesOptions> = async (sco
 }
 
 function addCallbackRoute (scope: FastifyInstance, options: StartLinkOptions): void {
-  const { host, settings: oauth, flow, accounts, providerFlow, path, upstream } = options
-  const { settings } = host
+  const { kit, settings: oauth, flow, accounts, providerFlow, path, upstream } = options
+  const { settings } = kit
   const { provider } = providerFlow.client
   const guard = { verified: oauth.requireVerification }
 
@@ -71,7 +76,7 @@ function addCallbackRoute (scope: FastifyInstance, options: StartLinkOptions): v
       const { id } = currentUser(request)
       return flow.finish(providerFlow, request.query, String(id), { request, reply }, async (identity) => {
         await checkSession(request, reply, guard, id)
-        return accounts.link(await host.readActingUser(request), identity, { request, reply })
+        return accounts.link(await kit.readActingUser(request), identity, { request, reply })
       })
     }
   )

@@ -1,10 +1,10 @@
 import type { FastifyRequest, HookHandlerDoneFunction } from 'fastify'
-import type { AuthorizeQuery } from '../../../../schemas/index.js'
-import { FST_USERS_BAD_REQUEST } from '../../../errors.js'
+import { FST_USERS_BAD_REQUEST } from '../../../feature/index.js'
 import { FST_USERS_OAUTH_BAD_REDIRECT } from '../errors.js'
 import type { Provider } from '../contracts.js'
 import type { FlowStart } from '../flow.js'
 import type { OauthSettings } from '../options.js'
+import type { AuthorizeQuery } from '../schemas.js'
 
 /** Hook that turns a single `scopes` parameter into a list, as a repeated one is. */
 export function wrapScopes (request: FastifyRequest, _reply: unknown, done: HookHandlerDoneFunction): void {

@@ -1,7 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import type { FastifyPluginAsync } from 'fastify'
-import type { Settings } from '../../../contracts/settings.js'
-import { addFormParsers, BODY_ERRORS, describeRoute, errorReplies } from '../../../routes/index.js'
+import { addFormParsers, BODY_ERRORS, describeRoute, errorReplies, type Settings } from '../../../feature/index.js'
 import { sendBrowser } from '../browser-reply.js'
 import type { ProviderFlow } from '../flow.js'
 

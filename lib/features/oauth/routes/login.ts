@@ -1,13 +1,18 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
-import { AuthorizeQuery, AuthorizeReply, BrowserLoginQuery, CallbackQuery } from '../../../../schemas/index.js'
-import { isCrossSite } from '../../../authentication/index.js'
-import { FST_USERS_CROSS_SITE_REQUEST } from '../../../errors.js'
-import { describeRoute, errorReplies, replyOf, type ErrorWord } from '../../../routes/index.js'
+import {
+  describeRoute,
+  errorReplies,
+  type ErrorWord,
+  FST_USERS_CROSS_SITE_REQUEST,
+  isCrossSite,
+  replyOf
+} from '../../../feature/index.js'
 import { sendBrowser } from '../browser-reply.js'
 import type { Identity } from '../contracts.js'
 import { enterWith, type EnterParts } from '../enter.js'
 import type { ProviderFlow } from '../flow.js'
+import { AuthorizeQuery, AuthorizeReply, BrowserLoginQuery, CallbackQuery } from '../schemas.js'
 import { readAuthorizeQuery, readBrowserQuery, wrapScopes } from './authorize-request.js'
 import { formPostRoute } from './form-post.js'
 import { AUTHORIZE_ERRORS, CALLBACK_ERRORS, createProviderFlow, type FlowRoutesOptions } from './provider-flow.js'
@@ -30,7 +35,7 @@ interface LoginRouteOptions extends FlowRoutesOptions {
 
 /** Registers the login routes of every provider. */
 export const loginRoutes: FastifyPluginAsync<FlowRoutesOptions> = async (scope, parts) => {
-  const { host, settings: oauth, clients } = parts
+  const { kit, settings: oauth, clients } = parts
 
   for (const client of clients.values()) {
     const { path, providerFlow } = createProviderFlow(scope, client, 'login', oauth)
@@ -40,7 +45,7 @@ export const loginRoutes: FastifyPluginAsync<FlowRoutesOptions> = async (scope, 
     addCallbackRoute(scope, options)
     if (client.provider.responseMode === 'form_post') {
       await scope.register(formPostRoute, {
-        settings: host.settings,
+        settings: kit.settings,
         providerFlow,
         path,
         operation: `oauthFormPost:${id}`,
@@ -52,8 +57,8 @@ export const loginRoutes: FastifyPluginAsync<FlowRoutesOptions> = async (scope, 
 }
 
 function addAuthorizeRoute (scope: FastifyInstance, options: LoginRouteOptions): void {
-  const { host, settings: oauth, flow, providerFlow, path, id } = options
-  const { settings } = host
+  const { kit, settings: oauth, flow, providerFlow, path, id } = options
+  const { settings } = kit
   const { transport } = oauth.backend
   const { provider } = providerFlow.client
 
@@ -87,11 +92,11 @@ function addAuthorizeRoute (scope: FastifyInstance, options: LoginRouteOptions):
 }
 
 function addCallbackRoute (scope: FastifyInstance, options: LoginRouteOptions): void {
-  const { host, settings: oauth, flow, accounts, providerFlow, path, id } = options
-  const { settings } = host
+  const { kit, settings: oauth, flow, accounts, providerFlow, path, id } = options
+  const { settings } = kit
   const { backend, redirects, requireVerification } = oauth
   const { provider } = providerFlow.client
-  const parts: EnterParts = { host, users: scope.users, accounts, backend, requireVerification }
+  const parts: EnterParts = { kit, accounts, backend, requireVerification }
 
   scope.get<{ Querystring: CallbackQuery }>(
     `${path}/callback`,
@@ -123,8 +128,8 @@ function addCallbackRoute (scope: FastifyInstance, options: LoginRouteOptions): 
 
 /** Cross-site requests are accepted: the link only starts a login, and the browser logs in as its own user. */
 function addBrowserLoginRoute (scope: FastifyInstance, options: LoginRouteOptions): void {
-  const { host, settings: oauth, flow, providerFlow, path, id } = options
-  const { settings } = host
+  const { kit, settings: oauth, flow, providerFlow, path, id } = options
+  const { settings } = kit
   const { provider } = providerFlow.client
 
   scope.get<{ Querystring: BrowserLoginQuery }>(

@@ -1,6 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import type { FeatureHost } from '../../../contracts/feature-host.js'
-import type { ErrorWord } from '../../../routes/index.js'
+import type { ErrorWord, FeatureKit } from '../../../feature/index.js'
 import type { OauthAccounts } from '../contracts.js'
 import type { EngineClient } from '../engine/index.js'
 import type { Flow, ProviderFlow } from '../flow.js'
@@ -8,7 +7,7 @@ import type { OauthSettings } from '../options.js'
 
 /** Options of the plugins that register the routes of the flow. */
 export interface FlowRoutesOptions {
-  host: FeatureHost
+  kit: FeatureKit
   settings: OauthSettings
   flow: Flow
   accounts: OauthAccounts

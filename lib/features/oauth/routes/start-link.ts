@@ -1,20 +1,23 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
-import { AuthorizeQuery, AuthorizeReply, BrowserLoginQuery, CurrentPasswordBody } from '../../../../schemas/index.js'
-import { authenticate, currentUser } from '../../../authentication/index.js'
-import { FST_USERS_CROSS_SITE_REQUEST, isUsersError } from '../../../errors.js'
 import {
   addFormParsers,
+  authenticate,
   CONFIRM_ERRORS,
+  CurrentPasswordBody,
+  currentUser,
   describeRoute,
   errorReplies,
+  type ErrorWord,
+  FST_USERS_CROSS_SITE_REQUEST,
+  isUsersError,
   replyOf,
   rereadSession,
-  UNREAD_BODY_ERRORS,
-  type ErrorWord
-} from '../../../routes/index.js'
+  UNREAD_BODY_ERRORS
+} from '../../../feature/index.js'
 import { sendBrowser, withError } from '../browser-reply.js'
 import type { FlowStart, ProviderFlow } from '../flow.js'
+import { AuthorizeQuery, AuthorizeReply, BrowserLoginQuery } from '../schemas.js'
 import { readAuthorizeQuery, readBrowserQuery, wrapScopes } from './authorize-request.js'
 import { AUTHORIZE_ERRORS, GUARD_ERRORS, type FlowRoutesOptions } from './provider-flow.js'
 
@@ -46,8 +49,8 @@ export const startLinkRoutes: FastifyPluginAsync<StartLinkOptions> = async (scop
 }
 
 const authorizeRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, options) => {
-  const { host, flow, providerFlow, path, upstream } = options
-  const { settings } = host
+  const { kit, flow, providerFlow, path, upstream } = options
+  const { settings } = kit
   const { provider } = providerFlow.client
 
   for (const { method, suffix, hooks, errors } of methodsOf(scope, options)) {
@@ -71,7 +74,7 @@ const authorizeRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, opti
       ...hooks,
       preValidation: wrapScopes,
       async handler (request, reply) {
-        await host.requireCurrentPassword(request, request.body)
+        await kit.requireCurrentPassword(request, request.body)
         const start = startOfUser(request, readAuthorizeQuery(provider, request.query))
         return { authorization_url: await flow.start(providerFlow, start, { request, reply }) }
       }
@@ -80,8 +83,8 @@ const authorizeRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, opti
 }
 
 const browserRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, options) => {
-  const { host, settings: oauth, flow, providerFlow, path, upstream } = options
-  const { settings } = host
+  const { kit, settings: oauth, flow, providerFlow, path, upstream } = options
+  const { settings } = kit
   const { provider } = providerFlow.client
   addFormParsers(scope)
 
@@ -109,7 +112,7 @@ const browserRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, option
       async handler (request, reply): Promise<FastifyReply> {
         const start = readBrowserQuery(provider, oauth, request.query.redirect)
         try {
-          await host.requireCurrentPassword(request, request.body)
+          await kit.requireCurrentPassword(request, request.body)
         } catch (error) {
           if (!isUsersError(error) || error.code !== 'FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD') throw error
           return sendBrowser(reply, withError(start.redirect, 'UPDATE_USER_BAD_CURRENT_PASSWORD'), status)
@@ -122,8 +125,8 @@ const browserRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, option
 }
 
 /** Returns the methods that start linking, with the hooks that protect them. */
-function methodsOf (scope: FastifyInstance, { host, settings: oauth }: StartLinkOptions): StartMethod[] {
-  const confirms = host.settings.sensitiveChanges === 'confirm'
+function methodsOf (scope: FastifyInstance, { kit, settings: oauth }: StartLinkOptions): StartMethod[] {
+  const confirms = kit.settings.sensitiveChanges === 'confirm'
   const own = authenticate({ verified: oauth.requireVerification })
   const errors = [...GUARD_ERRORS, ...AUTHORIZE_ERRORS, 'CROSS_SITE_REQUEST'] as const
   const post: StartMethod = {
@@ -153,7 +156,7 @@ function refuseOtherOrigins (scope: FastifyInstance) {
   }
 }
 
-function bodySchema ({ host: { settings } }: StartLinkOptions): { body?: typeof CurrentPasswordBody } {
+function bodySchema ({ kit: { settings } }: StartLinkOptions): { body?: typeof CurrentPasswordBody } {
   return settings.sensitiveChanges === 'confirm' ? { body: CurrentPasswordBody } : {}
 }
 

@@ -1,6 +1,5 @@
 import { Type, type Static, type TObject, type TSchema, type TString } from '@sinclair/typebox'
-import { component } from './common.js'
-import type { IdKind } from './ids.js'
+import { component, type IdKind } from '../../feature/index.js'
 
 /** Returns the schema of a linked account. It excludes the provider's tokens. */
 export function oauthAccountRead (

@@ -1,0 +1,95 @@
+/**
+ * The kit for writing features: the interfaces, and functions for routes, schemas, options and tokens.
+ *
+ * @module fastify-users/feature
+ */
+
+export type * from '../contracts/authentication.js'
+export type * from '../contracts/backend.js'
+export type * from '../contracts/database-adapter.js'
+export type * from '../contracts/errors.js'
+export type * from '../contracts/events.js'
+export type * from '../contracts/external-user.js'
+export type * from '../contracts/feature.js'
+export type * from '../contracts/instances.js'
+export type * from '../contracts/login-methods.js'
+export type * from '../contracts/login-step.js'
+export type * from '../contracts/models.js'
+export type * from '../contracts/session.js'
+export type * from '../contracts/session-service.js'
+export type * from '../contracts/settings.js'
+export type * from '../contracts/single-use.js'
+export type * from '../contracts/strategy.js'
+export type * from '../contracts/user.js'
+export type * from '../contracts/users-api.js'
+
+export { defineFeature } from './define-feature.js'
+
+// schemas and routes
+export { Type, type Static, type TObject, type TProperties, type TSchema, type TString } from '@sinclair/typebox'
+export { component, CurrentPasswordBody, type IdKind } from '../../schemas/index.js'
+export {
+  addFormParsers,
+  BODY_ERRORS,
+  CONFIRM_ERRORS,
+  describeRoute,
+  errorReplies,
+  replyOf,
+  rereadSession,
+  UNREAD_BODY_ERRORS,
+  type ErrorWord
+} from '../routes/index.js'
+export { authenticate, currentUser, isCrossSite, type GuardHook } from '../authentication/index.js'
+export { readCookie } from '../shared/cookie-header.js'
+
+// errors
+export { defineErrors } from '../error-registry.js'
+export {
+  FST_USERS_BAD_REQUEST,
+  FST_USERS_CROSS_SITE_REQUEST,
+  FST_USERS_FORBIDDEN,
+  FST_USERS_INVALID_OPTION,
+  FST_USERS_LOGIN_BAD_CREDENTIALS,
+  FST_USERS_LOGIN_USER_NOT_VERIFIED,
+  FST_USERS_NOT_FOUND,
+  FST_USERS_STORE_UNAVAILABLE,
+  FST_USERS_UNAUTHENTICATED,
+  FST_USERS_UNKNOWN_BACKEND,
+  isUsersError,
+  refuse
+} from '../errors.js'
+
+// options
+export { checkSecureCookie } from '../validation/limits.js'
+export {
+  checkBoolean,
+  checkKnownKeys,
+  checkObject,
+  checkOption,
+  isFunction,
+  isName,
+  parseBaseUrl,
+  parseHttpUrl,
+  parseOrigin,
+  readRoute,
+  type RouteGroupOptions
+} from '../validation/options.js'
+
+// e-mails, tokens and rows
+export { explainEmail, isSameEmail, parseEmail, parseNewEmail } from '../users/index.js'
+export {
+  checkJwtKey,
+  checkSecret,
+  createJwtCodec,
+  deriveKeys,
+  digestToken,
+  generateOpaqueToken,
+  isOpaqueToken,
+  isSameSecret,
+  type Claims,
+  type InspectedToken,
+  type JwtCodec,
+  type JwtCodecOptions
+} from '../tokens/index.js'
+export { deleteExpired } from '../adapters/shared/delete-expired.js'
+export { idOf } from '../adapters/shared/row-references.js'
