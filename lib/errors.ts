@@ -49,7 +49,9 @@ export function isRefusal (error: Error & { statusCode?: number }): boolean {
 
 export const FST_USERS_REGISTER_USER_ALREADY_EXISTS = define('REGISTER_USER_ALREADY_EXISTS')
 export const FST_USERS_REGISTER_INVALID_PASSWORD = withReason('REGISTER_INVALID_PASSWORD')
+/** Creates the error for a login with wrong credentials: 400. */
 export const FST_USERS_LOGIN_BAD_CREDENTIALS = define('LOGIN_BAD_CREDENTIALS')
+/** Creates the error for a login that needs a verified e-mail: 400. */
 export const FST_USERS_LOGIN_USER_NOT_VERIFIED = define('LOGIN_USER_NOT_VERIFIED')
 export const FST_USERS_RESET_PASSWORD_BAD_TOKEN = define('RESET_PASSWORD_BAD_TOKEN')
 export const FST_USERS_RESET_PASSWORD_INVALID_PASSWORD = withReason('RESET_PASSWORD_INVALID_PASSWORD')
@@ -76,10 +78,15 @@ export function refuse (statusCode: number, detail: string, message: string): Us
   const status = Number.isInteger(statusCode) && statusCode >= 400 && statusCode < 500 ? statusCode : 403
   return Object.assign(REFUSED([], { detail }), { statusCode: status, message })
 }
+/** Creates the error for a request without a valid session: 401. */
 export const FST_USERS_UNAUTHENTICATED = define('UNAUTHENTICATED')
+/** Creates the error for a user without the permission: 403. */
 export const FST_USERS_FORBIDDEN = define('FORBIDDEN')
+/** Creates the error for a request of another site that a cookie authenticated: 403. */
 export const FST_USERS_CROSS_SITE_REQUEST = define('CROSS_SITE_REQUEST')
+/** Creates the error for a record that does not exist: 404. */
 export const FST_USERS_NOT_FOUND = define('NOT_FOUND')
+/** Creates the error for a malformed request: 400. */
 export const FST_USERS_BAD_REQUEST = define('BAD_REQUEST')
 const VALIDATION = createError('FST_ERR_VALIDATION', '%s', 400)
 /** Returns Fastify's validation error, for a part of a request that does not match its schema. */
@@ -94,12 +101,14 @@ export function storeUnavailable (cause: unknown): UsersError {
 }
 export const FST_USERS_PASSWORD_QUEUE_FULL = define('PASSWORD_QUEUE_FULL')
 export const FST_USERS_INTERNAL_ERROR = define('INTERNAL_ERROR')
+/** Creates the error for a wrong option, which stops the start. `args`: the option, and what is wrong with it. */
 export const FST_USERS_INVALID_OPTION = define('INVALID_OPTION')
 /** Creates the `TypeError` that `userSchemas` throws for a wrong custom field. */
 export const FST_USERS_INVALID_FIELD = ([reason = '']: readonly string[] = []): Error => invalidField(reason)
 export const FST_USERS_UNKNOWN_OPTION = define('UNKNOWN_OPTION')
 export const FST_USERS_INVALID_SECRET = define('INVALID_SECRET')
 export const FST_USERS_DUPLICATE_BACKEND = define('DUPLICATE_BACKEND')
+/** Creates the error for a name that is no backend. `args`: the name, and the known names. */
 export const FST_USERS_UNKNOWN_BACKEND = define('UNKNOWN_BACKEND')
 export const FST_USERS_UNKNOWN_FEATURE = define('UNKNOWN_FEATURE')
 export const FST_USERS_ALREADY_REGISTERED = define('ALREADY_REGISTERED')

@@ -111,6 +111,17 @@ const importsPointDownwards: Check = (source) => {
   return problems
 }
 
+/** A feature of this package uses what a feature of another package can use. */
+const featuresImportOnlyTheKit: Check = (source) => {
+  const folder = /^lib\/features\/[^/]+\//.exec(source.path)?.[0]
+  if (folder === undefined) return []
+  return moduleSpecifiers(source)
+    .filter((specifier) => specifier.startsWith('.'))
+    .map((specifier) => posix.join(posix.dirname(source.path), specifier).replace(/\.js$/, '.ts'))
+    .filter((target) => target !== 'lib/feature/index.ts' && !target.startsWith(folder))
+    .map((target) => `${source.path} imports ${target}, which is not part of the kit`)
+}
+
 /** The lines that hold code, neither blank nor comment alone. */
 function codeLines ({ tree }: Source): Set<number> {
   const lines = new Set<number>()
@@ -378,11 +389,28 @@ t.test('the import check refuses what the layers forbid', async (t) => {
     ['lib/plugin.ts', "import { a } from './options.js'"],
     [
       'lib/features/oauth/providers/github.ts',
-      "import { a } from '../state.js'; import { b } from '../../../routes/auth.js'"
+      "import { a } from '../state.js'; import { b } from '../../../feature/index.js'"
     ],
     ['lib/index.ts', "export { users } from './plugin.js'; export { oauth } from './features/oauth/index.js'"]
   ]
   for (const [path, text] of accepted) t.strictSame(importsPointDownwards(parse(path, text)), [], `${path}: ${text}`)
+})
+
+t.test('features import only their own folder and the public kit', async (t) => {
+  t.strictSame(sources.flatMap(featuresImportOnlyTheKit), [])
+  for (const text of [
+    "import { a } from '../../routes/index.js'",
+    "import type { A } from '../../contracts/user.js'",
+    "import { a } from '../../feature/kit.js'",
+    "import { a } from '../totp/index.js'",
+    "import { a } from '../../../schemas/index.js'",
+    "const later = () => import('../../plugin.js')"
+  ]) {
+    t.equal(runOn(featuresImportOnlyTheKit, 'lib/features/oauth/index.ts', text), 1, text)
+  }
+  for (const text of ["import { a } from '../../feature/index.js'", "import './flow.js'", "import 'fastify'"]) {
+    t.equal(runOn(featuresImportOnlyTheKit, 'lib/features/oauth/index.ts', text), 0, text)
+  }
 })
 
 t.test('a file has at most 250 code lines and a function at most 60', async (t) => {
@@ -577,6 +605,7 @@ t.test('modules hold no state', async (t) => {
 
 t.test('every name that the package exports has a doc comment', async (t) => {
   t.strictSame(undocumentedExports('lib/index.ts', sources), [])
+  t.strictSame(undocumentedExports('lib/feature/index.ts', sources), [])
   t.strictSame(undocumentedExports('lib/features/oauth/index.ts', sources), [])
   if (existsSync(join(root, 'lib/testing/index.ts'))) {
     t.strictSame(undocumentedExports('lib/testing/index.ts', sources), [])

@@ -390,6 +390,7 @@ function compilerOptions (): ts.CompilerOptions {
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile) as { config: object }
   const paths = {
     'fastify-users': [join(root, 'lib/index.ts')],
+    'fastify-users/feature': [join(root, 'lib/feature/index.ts')],
     'fastify-users/oauth': [join(root, 'lib/features/oauth/index.ts')],
     'fastify-users/testing': [join(root, 'lib/testing/index.ts')]
   }

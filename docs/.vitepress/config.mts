@@ -25,6 +25,7 @@ export default defineConfig({
           link: '/api/',
           items: [
             { text: 'fastify-users', link: '/api/fastify-users/' },
+            { text: 'fastify-users/feature', link: '/api/fastify-users/feature/' },
             { text: 'fastify-users/oauth', link: '/api/fastify-users/oauth/' },
             { text: 'fastify-users/testing', link: '/api/fastify-users/testing/' }
           ]

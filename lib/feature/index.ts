@@ -37,7 +37,8 @@ export {
   replyOf,
   rereadSession,
   UNREAD_BODY_ERRORS,
-  type ErrorWord
+  type ErrorWord,
+  type RouteDescription
 } from '../routes/index.js'
 export { authenticate, currentUser, isCrossSite, type GuardHook } from '../authentication/index.js'
 export { readCookie } from '../shared/cookie-header.js'
@@ -89,7 +90,8 @@ export {
   type Claims,
   type InspectedToken,
   type JwtCodec,
-  type JwtCodecOptions
+  type JwtCodecOptions,
+  type JwtKey
 } from '../tokens/index.js'
 export { deleteExpired } from '../adapters/shared/delete-expired.js'
 export { idOf } from '../adapters/shared/row-references.js'

@@ -1,6 +1,6 @@
 export { authRoutes } from './auth.js'
 export { completeUsers } from './complete-users.js'
-export { describeRoute } from './describe-route.js'
+export { describeRoute, type RouteDescription } from './describe-route.js'
 export { documentRoutes, securitySchemes } from './document-routes.js'
 export { loginStepRoutes } from './login-steps.js'
 export { registerRoutes } from './register.js'

@@ -112,6 +112,7 @@ export function parseHttpUrl (option: string, text: string): URL {
   return url
 }
 
+/** Returns true for a function. */
 export function isFunction (value: unknown): boolean {
   return typeof value === 'function'
 }

@@ -13,6 +13,7 @@ export function buildPackage (folder: string): void {
   }
   const exports = {
     '.': './lib/index.js',
+    './feature': './lib/feature/index.js',
     './oauth': './lib/features/oauth/index.js',
     './testing': './lib/testing/index.js'
   }
