@@ -6,10 +6,10 @@ import Database from 'better-sqlite3'
 import Fastify from 'fastify'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { planUpgrade } from '../lib/adapters/sql/migration/upgrade.js'
-import { migrationOf } from '../lib/adapters/sql/migration/adapter-migration.js'
 import { LOCK_TABLES } from '../lib/adapters/sql/drivers/pg.js'
-import users, { bearerTransport, databaseStrategy, sqlite, type Model } from '../lib/index.js'
+import type { StoreSchema } from '../lib/contracts/store-schema.js'
+import users, { bearerTransport, databaseStrategy, sqlite, type Model, type UpgradeStep } from '../lib/index.js'
+import { kStoreSchema } from '../lib/symbols.js'
 import { userModel } from '../lib/users/index.js'
 import { userSchemas } from '../schemas/index.js'
 import { SECRET } from './helpers/build-app.js'
@@ -309,37 +309,29 @@ t.test(
   'a schema version that changes rows is applied once, beginning with the recorded version of the table',
   async (t) => {
     const database = new Database(':memory:')
-    const models: Model[] = [userModel(userSchemas())]
-    const source = await migrationOf(sqlite(database))?.connect('refuse')
-    const migrate = async (current: number): Promise<string[]> =>
-      (await source?.transaction('write', async (view) => {
-        const upgrades = new Map(
-          [2, 3].map((version) => [
-            version,
-            () => [`UPDATE user SET hashed_password = hashed_password || '${version}'`]
-          ])
-        )
-        const { steps, problems } = await planUpgrade(
-          view,
-          models,
-          {},
-          { current, upgrades: new Map([...upgrades].filter(([version]) => version <= current)) }
-        )
-        for (const { statements } of steps) for (const statement of statements) await view.run(statement)
-        return [...problems, ...steps.map(({ text }) => text)]
-      })) ?? []
+    const schema = sqlite(database) as { [kStoreSchema]?: StoreSchema }
+    const migrate = async (version: number): Promise<string[]> => {
+      const upgrades = [2, 3]
+        .filter((number) => number <= version)
+        .map((number): [number, UpgradeStep[]] => [
+          number,
+          [{ transform: ({ hashed_password: hash }) => ({ hashed_password: `${String(hash)}${number}` }) }]
+        ])
+      const models: Model[] = [{ ...userModel(userSchemas()), version, upgrades: Object.fromEntries(upgrades) }]
+      const { steps = [], problems = [] } = (await schema[kStoreSchema]?.apply(models)) ?? {}
+      return [...problems, ...steps.map(({ text }) => text)]
+    }
     await migrate(1)
     database.exec(`${USER} ('1', 'a@b.example', 'hash', 1, 0, 0)`)
     t.strictSame(await migrate(1), [])
     t.strictSame(await migrate(3), [
-      'table "user": upgrade the rows to version 2',
-      'table "user": upgrade the rows to version 3',
+      'table "user": version 2: transform the rows',
+      'table "user": version 3: transform the rows',
       'record version 3 of the schema in "fastify_users_schema"'
     ])
     t.strictSame(await migrate(3), [])
     t.equal(database.prepare('SELECT hashed_password FROM user').pluck().get(), 'hash23')
     t.match(await migrate(2), [/newer version/])
-    await source?.close()
   }
 )
 

@@ -5,11 +5,17 @@ import Fastify from 'fastify'
 import mysql2 from 'mysql2/promise'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { migrationOf } from '../lib/adapters/sql/migration/adapter-migration.js'
-import { recordVersionStatements } from '../lib/adapters/sql/migration/schema-version.js'
-import { planUpgrade } from '../lib/adapters/sql/migration/upgrade.js'
-import { makeTable } from '../lib/adapters/sql/table.js'
-import users, { jwtStrategy, bearerTransport, mysql, postgres, sqlite, type DatabaseAdapter } from '../lib/index.js'
+import type { StoreSchema } from '../lib/contracts/store-schema.js'
+import users, {
+  jwtStrategy,
+  bearerTransport,
+  mysql,
+  postgres,
+  sqlite,
+  type DatabaseAdapter,
+  type Row
+} from '../lib/index.js'
+import { kStoreSchema } from '../lib/symbols.js'
 import { userModel } from '../lib/users/index.js'
 import { userSchemas } from '../schemas/index.js'
 import { SECRET } from './helpers/build-app.js'
@@ -205,33 +211,26 @@ t.test('migrate knows the schema version of tables that the application created'
     "INSERT INTO user (id, email, hashed_password, is_active, is_superuser, is_verified) VALUES ('1', 'a@b.example', 'hash', 1, 0, 0)"
   )
 
-  const source = await migrationOf(sqlite(database))?.connect('refuse')
-  const versions = {
-    current: 2,
-    upgrades: new Map([[2, () => ["UPDATE user SET hashed_password = hashed_password || '2'"]]])
+  const model = {
+    ...userModel(userSchemas()),
+    version: 2,
+    upgrades: { 2: [{ transform: ({ hashed_password: hash }: Row) => ({ hashed_password: `${String(hash)}2` }) }] }
   }
+  const adapter = sqlite(database) as DatabaseAdapter & { [kStoreSchema]?: StoreSchema }
   const migrate = async (): Promise<string[]> =>
-    (await source?.transaction('write', async (view) => {
-      const { steps } = await planUpgrade(view, [userModel(userSchemas())], {}, versions)
-      for (const { statements } of steps) for (const statement of statements) await view.run(statement)
-      return steps.map(({ text }) => text)
-    })) ?? []
+    (await adapter[kStoreSchema]?.apply([model]))?.steps.map(({ text }) => text) ?? []
   t.strictSame(
     await migrate(),
-    ['table "user": upgrade the rows to version 2', 'record version 2 of the schema in "fastify_users_schema"'],
+    ['table "user": version 2: transform the rows', 'record version 2 of the schema in "fastify_users_schema"'],
     'rows of version 1 are upgraded'
   )
   t.strictSame(await migrate(), [])
-  await source?.transaction('write', async (view) => {
-    for (const statement of recordVersionStatements(
-      view.dialect,
-      [makeTable(userModel(userSchemas()), view.dialect, {})],
-      new Map([['fastify_users_schema', { columns: new Map(), collated: false, indexes: new Map() }]]),
-      2
-    )) {
-      await view.run(statement)
-    }
-  })
+  database.exec('DROP TABLE accesstoken; DROP TABLE user')
+  adapter.define(model)
+  await adapter.open()
+  database.exec(
+    "INSERT INTO user (id, email, hashed_password, is_active, is_superuser, is_verified) VALUES ('1', 'a@b.example', 'hash2', 1, 0, 0)"
+  )
   t.strictSame(await migrate(), [], 'rows of a table that was created in version 2 are not upgraded')
   t.equal(database.prepare('SELECT hashed_password FROM user').pluck().get(), 'hash2')
 })

@@ -23,6 +23,23 @@ export interface Field {
   default?: Value
 }
 
+/**
+ * One change of stored rows and their columns. Missing columns, wider columns and new indexes need no step: `migrate`
+ * adds them by itself.
+ */
+export type UpgradeStep =
+  /** Renames a field. Its values stay. */
+  | { readonly rename: string; readonly to: string }
+  /** Drops a field with its values and its indexes. `was` is its former definition. */
+  | { readonly drop: string; readonly was: Field }
+  /** Drops the indexes on exactly these fields. */
+  | { readonly dropIndex: readonly string[] }
+  /**
+   * Returns the changed values of a row, or null if the row stays as it is. It must be pure and idempotent: it may be
+   * called again with a row that it has changed. The row has the fields that exist before and after the step.
+   */
+  | { readonly transform: (row: Readonly<Record<string, unknown>>) => Record<string, Value> | null }
+
 /** A kind of record, such as the user. Adapters create tables from it, and encode and decode rows with it. */
 export interface Model {
   /** Name by which other models and adapter options refer to it. */
@@ -43,6 +60,16 @@ export interface Model {
   tenant?: string
   /** A document store may embed the rows in the document of their user, as a list with this name. */
   embed?: string
+  /**
+   * Version of the stored form, a positive integer. Default: 1. Increase it when stored rows must change, and add the
+   * steps to `upgrades`.
+   */
+  version?: number
+  /**
+   * The steps to each version from the one before, by version. `fastify-users migrate` applies the missing ones in
+   * order. An application does not start while steps are missing.
+   */
+  upgrades?: Readonly<Record<number, readonly UpgradeStep[]>>
 }
 
 /**

@@ -4,9 +4,10 @@ import type { Model } from './models.js'
 export interface SchemaStep {
   /**
    * The missing thing: a table, a column, a sufficient width of a column, permission for null, an index, a unique index
-   * without which the application does not start (`constraint`), or a note in the plugin's own table.
+   * without which the application does not start (`constraint`), an upgrade step of a model, or a note in the plugin's
+   * own table.
    */
-  readonly kind: 'table' | 'column' | 'width' | 'null' | 'index' | 'constraint' | 'note'
+  readonly kind: 'table' | 'column' | 'width' | 'null' | 'index' | 'constraint' | 'upgrade' | 'note'
   /** Description of the step for people. */
   readonly text: string
   /** The statements of the step in the store's language. */

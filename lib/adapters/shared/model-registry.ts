@@ -1,5 +1,6 @@
 import type { Field, Model } from '../../contracts/models.js'
 import { invalidArgument } from './errors.js'
+import { checkUpgrades } from './upgrades.js'
 
 /** The models that were defined on an adapter, by name. */
 export class ModelRegistry {
@@ -53,11 +54,12 @@ function isSame (one: Model, other: Model): boolean {
 
 /** Leaves functions out, so that the models of two `uuidId()` calls are equal. */
 function describe (model: Model): string {
-  return JSON.stringify([model.table, Object.entries(model.fields), model.unique, model.index])
+  return JSON.stringify([model.table, Object.entries(model.fields), model.unique, model.index, model.version])
 }
 
 function checkModel (model: Model): void {
   primaryKeyOf(model)
+  checkUpgrades(model)
   for (const name of [...(model.unique ?? []), ...(model.index ?? [])].flat()) {
     if (!Object.hasOwn(model.fields, name)) {
       throw invalidArgument(model.name, name, 'is used in `unique` or `index`, but is not a field')

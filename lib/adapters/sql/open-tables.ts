@@ -3,7 +3,7 @@ import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { isUnreachable } from '../shared/unreachable.js'
 import type { Dialect } from './dialects/dialect.js'
 import type { SqlDriver } from './drivers/driver.js'
-import { recordVersionStatements } from './migration/schema-version.js'
+import { checkVersions, recordVersionStatements } from './migration/schema-version.js'
 import { planTables, type TableMappings } from './schema.js'
 import type { FoundTable, Table } from './table.js'
 import { constraintMismatches } from './table-check.js'
@@ -38,6 +38,7 @@ export async function openTables (
     if (!creates && plan.missing.length > 0) throw missingTables(plan.missing, statements)
     return statements
   })
+  await checkVersions(async (text) => await driver.prepare(text).all([]), tables.values(), found)
   await checkConstraints(driver, tables, found)
   const isUtc = needsUtc(dialect, tables)
   return { tables, driver: (isUtc ? await driver.inUtc?.() : undefined) ?? driver }

@@ -16,7 +16,8 @@ const LEVELS: Record<Exclude<SchemaStep['kind'], 'note'>, Finding['level']> = {
   width: 'fail',
   null: 'warn',
   index: 'warn',
-  constraint: 'fail'
+  constraint: 'fail',
+  upgrade: 'fail'
 }
 
 /** Checks that the database answers, has the current schema, and has the same time as this machine. */

@@ -23,6 +23,7 @@ export interface ColumnChange {
  * expressions are in the database's notation.
  */
 export interface StoredIndex {
+  readonly name: string
   readonly unique: boolean
   readonly keys: readonly string[]
 }
@@ -56,6 +57,12 @@ export interface MigrationDatabase extends MigrationSession {
   attempt(sql: string): Promise<Rows | null>
   /** Returns true if an index with this name exists. */
   hasIndex(name: string): MaybePromise<boolean>
+  /** Returns the statement that drops an index of a table, with the constraint that it belongs to. */
+  dropIndex(table: string, index: string): MaybePromise<string>
+  /** Runs writes that must not mix with those of the application. Rows that `rowLock` has selected stay unchanged. */
+  exclusively<T>(work: () => Promise<T>): Promise<T>
+  /** The end of a SELECT whose rows nobody else may change until the work of `exclusively` ends. */
+  readonly rowLock: string
   /** Returns milliseconds since 1970 by the database's clock, or null for a database on this machine. */
   now(): MaybePromise<number | null>
 }

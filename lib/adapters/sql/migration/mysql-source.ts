@@ -19,7 +19,13 @@ import type {
 const TIMEOUT_MS = 10_000
 /** Limits the wait for the application's transactions to 60 seconds, since other statements queue behind the change. */
 const LOCK_TIMEOUT = ['SET @fastify_users_wait = @@lock_wait_timeout', 'SET SESSION lock_wait_timeout = 60']
-const RESTORE_SESSION = ['SET SESSION lock_wait_timeout = @fastify_users_wait', UNLOCK_TABLES]
+/** The types of some columns depend on the time zone of the session. */
+const IN_UTC = ['SET @fastify_users_zone = @@time_zone', "SET time_zone = '+00:00'"]
+const RESTORE_SESSION = [
+  'SET SESSION lock_wait_timeout = @fastify_users_wait',
+  'SET time_zone = @fastify_users_zone',
+  UNLOCK_TABLES
+]
 const COLUMNS = `SELECT c.COLUMN_NAME, CASE WHEN c.DATA_TYPE IN ('char', 'varchar') THEN c.CHARACTER_MAXIMUM_LENGTH END AS WIDTH, c.COLLATION_NAME, c.IS_NULLABLE
 FROM information_schema.COLUMNS c JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = c.TABLE_SCHEMA AND t.TABLE_NAME = c.TABLE_NAME
 WHERE t.TABLE_SCHEMA = database() AND t.TABLE_TYPE = 'BASE TABLE' AND BINARY t.TABLE_NAME = ? ORDER BY c.ORDINAL_POSITION`
@@ -63,7 +69,7 @@ export const inMysql: InTransaction = async (session, mode, work) => {
     throw storeUnavailable('another process holds the lock of the tables')
   }
   try {
-    for (const text of LOCK_TIMEOUT) await session.run(text)
+    for (const text of [...LOCK_TIMEOUT, ...IN_UTC]) await session.run(text)
     return await work(database)
   } finally {
     // a lost connection ends its session too
@@ -116,6 +122,21 @@ function migrationDatabase (session: MigrationSession): MigrationDatabase {
             (name, position) => `ALTER TABLE ${quote(table)} MODIFY COLUMN ${quote(name)} ${lines[position]}`
           )
     },
+    dropIndex: (table, index) => `DROP INDEX ${quote(index)} ON ${quote(table)}`,
+    async exclusively (work) {
+      await session.run('SET autocommit = 0')
+      try {
+        const result = await work()
+        await session.run('COMMIT')
+        return result
+      } catch (error) {
+        await Promise.resolve(session.run('ROLLBACK')).catch(() => {}) // a lost connection rolls back too
+        throw error
+      } finally {
+        await Promise.resolve(session.run('SET autocommit = 1')).catch(() => {})
+      }
+    },
+    rowLock: ' FOR UPDATE',
     now: async () => Number((await all(NOW))[0]?.[0])
   }
 }
@@ -140,8 +161,8 @@ function readIndexes (columns: Rows, rows: Rows): StoredIndex[] {
     index.folded.push(ignoring.has(key) ? `lower(${key})` : (lowered.get(key) ?? key))
     indexes.set(name, index)
   }
-  return [...indexes.values()].flatMap(({ unique, keys, folded }) => [
-    { unique, keys },
-    { unique, keys: folded }
+  return [...indexes].flatMap(([name, { unique, keys, folded }]) => [
+    { name: String(name), unique, keys },
+    { name: String(name), unique, keys: folded }
   ])
 }

@@ -37,11 +37,14 @@ WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped AND ${visi
 ORDER BY a.attnum`
 const indexesSql = (
   visible: string
-): string => `SELECT i.indexrelid, i.indisunique::text, a.attname, pg_catalog.pg_get_indexdef(i.indexrelid, k.n, true)
+): string => `SELECT i.indexrelid, i.indisunique::text, a.attname, x.relname, pg_catalog.pg_get_indexdef(i.indexrelid, k.n, true)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_index i ON i.indrelid = c.oid JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = x.relam
 CROSS JOIN LATERAL generate_series(1, i.indnkeyatts) k (n) LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k.n - 1]
 WHERE i.indpred IS NULL AND i.indisvalid AND m.amname = 'btree' AND ${visible} AND c.relname = $1::name
 ORDER BY i.indexrelid, k.n`
+/** Returns the query that finds a unique constraint of a table by name. */
+const isConstraintSql = (visible: string): string =>
+  `SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_constraint o ON o.conrelid = c.oid WHERE o.contype = 'u' AND ${visible} AND c.relname = $1::name AND o.conname = $2::name`
 /** Returns the query that finds an index by name, in the schema of the tables. */
 const hasIndexSql = (schema?: string): string =>
   `SELECT 1 FROM pg_catalog.pg_class c WHERE c.relname = $1::name AND ${
@@ -152,14 +155,20 @@ function migrationDatabase (session: MigrationSession, dialect: Dialect, schema?
           (change) => `ALTER TABLE ${qualify(table)} ALTER COLUMN ${quote(name)} ${change}`
         )
       ),
+    dropIndex: async (table, index) =>
+      (await all(isConstraintSql(visible), [table, index])).length > 0
+        ? `ALTER TABLE ${qualify(table)} DROP CONSTRAINT ${quote(index)}`
+        : `DROP INDEX ${qualify(index)}`,
+    exclusively: (work) => work(), // in the transaction of the migration
+    rowLock: ' FOR UPDATE',
     now: async () => Number((await all(NOW))[0]?.[0])
   }
 }
 
 function readIndexes (rows: Rows): StoredIndex[] {
-  const indexes = new Map<unknown, { unique: boolean; keys: string[] }>()
-  for (const [id, unique, column, expression] of rows) {
-    const index = indexes.get(id) ?? { unique: unique === 'true', keys: [] }
+  const indexes = new Map<unknown, StoredIndex & { keys: string[] }>()
+  for (const [id, unique, column, name, expression] of rows) {
+    const index = indexes.get(id) ?? { name: String(name), unique: unique === 'true', keys: [] }
     index.keys.push(typeof column === 'string' ? column : keyOf(String(expression)))
     indexes.set(id, index)
   }

@@ -9,6 +9,15 @@ export type SchemaChange = SchemaStep
 /** The minimum width of columns in characters, by field; null for unlimited text. */
 export type Widths = Readonly<Record<string, number | null>>
 
+/** Returns the widths that the fields of a model need. */
+export function widthsOf ({ columns }: Table): Widths {
+  return Object.fromEntries(
+    columns
+      .filter(({ definition: { type } }) => type === 'text')
+      .map(({ field, definition }) => [field, definition.maxLength ?? null])
+  )
+}
+
 /** Returns the names of the required columns that a table lacks. */
 export function missingColumns ({ columns, dialect }: Table, stored: StoredTable): string[] {
   return columns

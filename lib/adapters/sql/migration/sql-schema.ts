@@ -2,6 +2,7 @@ import type { StoreSchema } from '../../../contracts/store-schema.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../../errors.js'
 import { checkMappings } from '../schema.js'
 import type { Migration, MigrationSource, WhenMissing } from './migration-source.js'
+import { applyUpgrades } from './model-upgrades.js'
 import { planCreation, planUpgrade } from './upgrade.js'
 
 /** Returns the schema operations of an SQL database for the command line. */
@@ -31,7 +32,13 @@ export function sqlSchema ({ dialect, mappings, connect }: Migration): StoreSche
         source.transaction('write', async (database) => {
           const plan = await planUpgrade(database, models, mappings)
           if (plan.problems.length > 0) return plan
-          for (const { statements } of plan.steps) for (const statement of statements) await database.run(statement)
+          await applyUpgrades(database, models, mappings)
+          const isUpgraded = plan.steps.some(({ kind }) => kind === 'upgrade')
+          const { steps, problems } = isUpgraded ? await planUpgrade(database, models, mappings) : plan
+          if (problems.length > 0) {
+            throw FST_USERS_TABLE_MISMATCH(['upgrade', `the upgraded tables cannot be used: ${problems.join('; ')}`])
+          }
+          for (const { statements } of steps) for (const statement of statements) await database.run(statement)
           const {
             steps: [left]
           } = await planUpgrade(database, models, mappings)

@@ -124,6 +124,9 @@ function migrationDatabase (session: MigrationSession): MigrationDatabase {
           } satisfies StoredTable)
     },
     alter: (table, columns) => rebuild(session, table, columns),
+    dropIndex: (_table, index) => `DROP INDEX ${quote(index)}`,
+    exclusively: (work) => work(), // the transaction excludes other writers
+    rowLock: '',
     now: () => null
   }
 }
@@ -147,6 +150,7 @@ async function readIndexes ({ all }: MigrationSession, table: string): Promise<S
     const written = typeof sql === 'string' ? indexKeys(sql) : []
     const keys = await all('SELECT name FROM pragma_index_xinfo(?) WHERE key = 1 ORDER BY seqno', [name])
     indexes.push({
+      name: String(name),
       unique: unique === 1,
       keys: keys.map(([column], position) =>
         typeof column === 'string' ? foldName(column) : String(written[position])

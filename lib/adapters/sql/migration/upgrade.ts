@@ -1,5 +1,6 @@
 import type { Model } from '../../../contracts/models.js'
 import type { SchemaPlan, SchemaStep } from '../../../contracts/store-schema.js'
+import { newerMessage, pendingSteps, type PendingStep, versionOf } from '../../shared/upgrades.js'
 import type { Dialect } from '../dialects/dialect.js'
 import {
   checkMappings,
@@ -12,8 +13,9 @@ import {
 import { type Column, type FoundTable, makeTable, type Table } from '../table.js'
 import type { MigrationDatabase, StoredTable } from './migration-source.js'
 import { columnMismatches, constraintMismatches } from '../table-check.js'
-import { quoted, schemaChanges, hasIndexFor, type Widths } from './schema-changes.js'
-import { readVersions, schemaVersions, type SchemaVersions, type StoredVersions } from './schema-version.js'
+import { describeUpgrades } from './model-upgrades.js'
+import { quoted, schemaChanges, hasIndexFor, widthsOf } from './schema-changes.js'
+import { readVersions, recordingStep } from './schema-version.js'
 import { findDuplicates, hasRows } from './stored-rows.js'
 
 /** Maximum number of duplicates that a message lists. */
@@ -26,8 +28,7 @@ const SHOWN = 20
 export async function planUpgrade (
   database: MigrationDatabase,
   models: readonly Model[],
-  mappings: TableMappings,
-  versions: SchemaVersions = schemaVersions
+  mappings: TableMappings
 ): Promise<SchemaPlan> {
   const tables = new Map(
     models.map((model) => [model.name, makeTable(model, database.dialect, mappingOf(model, mappings))])
@@ -46,12 +47,19 @@ export async function planUpgrade (
         statements: createTableStatements(table, targets)
       })
     } else {
-      const plan = await planTable(database, table, found, stored.of(table), versions)
+      const progress = stored.of(table)
+      const pending = pendingSteps(table.model, progress)
+      const plan =
+        progress.version > versionOf(table.model)
+          ? { steps: [], problems: [`table ${quoted(table.name)} ${newerMessage(table.model, progress.version)}`] }
+          : await planTable(database, table, found, pending, mappings)
       steps.push(...plan.steps)
-      problems.push(...plan.problems, ...(await mismatchesOf(database, table, targets, catalog)))
+      // the constraints of a table are checked after its upgrade steps
+      problems.push(...plan.problems, ...(pending.length > 0 ? [] : await mismatchesOf(database, table, targets, catalog)))
     }
   }
-  const all = [...steps, ...versionSteps(tables, stored, versions)]
+  const recording = recordingStep([...tables.values()], stored)
+  const all = recording === null ? steps : [...steps, recording]
   const makesTables = all.some(
     ({ kind, statements }) => kind === 'table' || statements.some((text) => stored.create.includes(text))
   )
@@ -97,6 +105,9 @@ export function planCreation (
       alter: () => [],
       attempt: async () => null,
       hasIndex: () => false,
+      dropIndex: () => '',
+      exclusively: (work) => work(),
+      rowLock: '',
       now: () => null
     },
     models,
@@ -108,33 +119,22 @@ async function planTable (
   database: MigrationDatabase,
   table: Table,
   found: StoredTable,
-  version: number,
-  { current, upgrades }: SchemaVersions
+  pending: readonly PendingStep[],
+  mappings: TableMappings
 ): Promise<SchemaPlan> {
   const name = `table ${quoted(table.name)}`
-  if (version > current) {
-    return {
-      steps: [],
-      problems: [
-        `${name} was created by a newer version of this package (its schema version is ${version}, this package supports ${current}); update the package`
-      ]
-    }
-  }
-  const problems = await columnProblems(database, table, found)
+  const { steps, after } = await describeUpgrades(database, table, found, pending, mappings)
+  const problems = await columnProblems(database, table, after)
   if (problems.length > 0) return { steps: [], problems: problems.map((problem) => `${name} ${problem}`) }
-  const { changes, unreadable } = await schemaChanges(database, table, found, widthsOf(table))
-  if (unreadable) { return { steps: [], problems: [`${name}: its definition cannot be parsed; change its columns by hand`] } }
-  const steps: SchemaStep[] = changes.map(({ kind, text, statements }) => ({
-    kind,
-    text: `${name}: ${text}`,
-    statements
-  }))
-  for (const [number, write] of upgrades) {
-    if (number > version) {
-      steps.push({ kind: 'note', text: `${name}: upgrade the rows to version ${number}`, statements: write(table) })
-    }
+  const { changes, unreadable } = await schemaChanges(database, table, after, widthsOf(table))
+  // the definition has the columns of `found`
+  if (unreadable && pending.length === 0) {
+    return { steps: [], problems: [`${name}: its definition cannot be parsed; change its columns by hand`] }
   }
-  return { steps, problems: (await duplicateProblems(database, table, found)).map((problem) => `${name}: ${problem}`) }
+  steps.push(...changes.map(({ kind, text, statements }) => ({ kind, text: `${name}: ${text}`, statements })))
+  // upgrade steps may remove duplicates, which are then looked for afterwards
+  const duplicates = pending.length > 0 ? [] : await duplicateProblems(database, table, found)
+  return { steps, problems: duplicates.map((problem) => `${name}: ${problem}`) }
 }
 
 /** Returns the reasons why new rows cannot be stored in a table of another tool. A migration cannot fix them. */
@@ -186,34 +186,6 @@ async function duplicateProblems (database: MigrationDatabase, table: Table, fou
     }
   }
   return [...new Set(problems)]
-}
-
-function versionSteps (
-  tables: ReadonlyMap<string, Table>,
-  stored: StoredVersions,
-  { current }: SchemaVersions
-): SchemaStep[] {
-  const statements = [...tables.values()].flatMap((table) =>
-    stored.of(table) > current ? [] : (stored.record(table, current) ?? [])
-  )
-  return statements.length === 0
-    ? []
-    : [
-        {
-          kind: 'note',
-          text: `record version ${current} of the schema in "fastify_users_schema"`,
-          statements: [...stored.create, ...statements]
-        }
-      ]
-}
-
-/** Returns the widths that the fields of a model need. */
-function widthsOf ({ columns }: Table): Widths {
-  return Object.fromEntries(
-    columns
-      .filter(({ definition: { type } }) => type === 'text')
-      .map(({ field, definition }) => [field, definition.maxLength ?? null])
-  )
 }
 
 function listOf (columns: readonly Column[]): string {
