@@ -39,6 +39,7 @@ const FIELDS: Record<string, string[]> = {
   findAndModify: ['query', 'update', 'upsert', 'new', 'remove', 'collation'],
   listIndexes: ['cursor'],
   createIndexes: ['indexes'],
+  dropIndexes: ['index'],
   listCollections: ['filter', 'cursor'],
   create: ['validator', 'validationAction', 'validationLevel']
 }
@@ -92,6 +93,8 @@ export class PeerStore {
         return this.#listIndexes(target)
       case 'createIndexes':
         return this.#createIndexes(target, body['indexes'] as Document[])
+      case 'dropIndexes':
+        return this.#dropIndex(target, String(body['index']))
       case 'listCollections':
         return this.#listCollections(body['filter'] as Document)
       case 'create':
@@ -247,6 +250,14 @@ export class PeerStore {
     return { ok: 1 }
   }
 
+  #dropIndex (name: string, index: string): Document {
+    const { indexes } = this.collection(name)
+    const position = indexes.findIndex((one) => one['name'] === index)
+    if (position === -1) throw new PeerError({ ok: 0, code: 27, codeName: 'IndexNotFound', errmsg: 'index not found' })
+    indexes.splice(position, 1)
+    return { ok: 1 }
+  }
+
   /** Replaces documents by another one. Throws if a unique index has a duplicate. */
   #put (name: string, old: Document[], fresh: Document): void {
     const target = this.collection(name)
@@ -339,7 +350,11 @@ function change (document: Document, operator: string, path: string, value: unkn
   else if (operator === '$set') document[list] = value
   else if (operator === '$inc') document[list] = Number(document[list] ?? 0) + Number(value)
   else if (operator === '$max') document[list] = compare(document[list], value) < 0 ? value : document[list]
-  else if (operator === '$push') document[list] = [...((document[list] ?? []) as unknown[]), value]
+  else if (operator === '$unset') Reflect.deleteProperty(document, list)
+  else if (operator === '$rename') {
+    document[String(value)] = document[list] as unknown
+    Reflect.deleteProperty(document, list)
+  } else if (operator === '$push') document[list] = [...((document[list] ?? []) as unknown[]), value]
   else if (operator === '$pull') {
     document[list] = (document[list] as unknown[]).filter((element) => !matches(element, value as Document))
   } else throw new PeerRefusal(`the peer has no ${operator}`)

@@ -27,6 +27,7 @@ export interface MongoCollection {
   deleteMany(filter: MongoDocument, options: object): Promise<{ deletedCount: number }>
   findOneAndUpdate(filter: MongoDocument, update: MongoDocument, options: object): Promise<object | null>
   listIndexes(options: object): MongoCursor
+  dropIndex(name: string): Promise<unknown>
   createIndexes(indexes: { key: Record<string, 1>; name: string }[], options: object): Promise<unknown>
 }
 

@@ -127,7 +127,7 @@ export function indexPlans (layout: Layout): IndexPlan[] {
     .filter((fields) => !fields.some((field) => field === embedded?.reference))
   const unique = groupsOf(layout).flatMap((fields) => [
     uniqueIndexPlan(layout, fields),
-    ...(embedded === undefined ? [] : [indexPlanOf(fields.toReversed())])
+    ...(embedded === undefined ? [] : [lookUpIndexPlan(fields)])
   ]) // lookups in arrays do not use partial indexes
   const key = usesDocumentId(layout)
     ? []
@@ -151,6 +151,12 @@ function indexPlanOf (fields: readonly StoredField[]): IndexPlan {
           .join('_')
       }
     : { key, name: `case_insensitive_${fields.map(({ name }) => name).join('_')}_index`, collation: CASELESS }
+}
+
+/** Returns the index for lookups by unique fields. Its name differs from that of the unique index. */
+function lookUpIndexPlan (fields: readonly StoredField[]): IndexPlan {
+  const plan = indexPlanOf(fields.toReversed())
+  return fields.length === 1 ? { ...plan, name: `${plan.name}_lookup` } : plan
 }
 
 /**

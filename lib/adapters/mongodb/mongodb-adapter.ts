@@ -10,6 +10,7 @@ import type { Model } from '../../contracts/models.js'
 import { FST_USERS_NOT_READY, FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { claimStorageNames, type StorageName } from '../shared/claims.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
+import { FIRST_VERSION, versionMismatch, versionOf } from '../shared/upgrades.js'
 import { type BsonTypes, loadBsonTypes, type MongoDb, type MongoDocument } from './driver.js'
 import { EmbeddedRows, type ListLayout } from './embedded-rows.js'
 import { idCounters } from './id-counters.js'
@@ -17,7 +18,7 @@ import { ensureIndexes } from './indexes.js'
 import { checkName, type CollectionMappings, createLayouts, type Layout, layoutOf, storageNamesOf } from './layout.js'
 import type { ModelRows } from './model-rows.js'
 import { createDocuments } from './new-document.js'
-import { storeVersion, VERSIONS } from './schema-version.js'
+import { locationOf, progressOf, readVersions, storeVersion, VERSIONS } from './schema-version.js'
 import { connectClient, type Operations, operationsOf } from './operations.js'
 import { SeparateRows } from './separate-rows.js'
 import { validatorMismatches } from './validators.js'
@@ -54,11 +55,15 @@ export class MongodbAdapter implements DatabaseAdapter {
     const layouts = createLayouts(this.#models.all, this.#settings.collections, bson)
     this.#claim(layouts)
     await connectClient(this.#db, this.#settings.timeoutMs)
+    const versions = await readVersions(this.#operations(VERSIONS))
     for (const [name, layout] of layouts) {
       const operations = this.#operations(layout.collection)
-      if (await ensureIndexes(layout, operations, this.#settings.createTables)) {
-        await storeVersion(layout, this.#operations(VERSIONS))
-      }
+      const progress = await progressOf(layout, versions, operations)
+      const mismatch = versionMismatch(layout.model, locationOf(layout), progress)
+      if (mismatch !== null) throw mismatch
+      const isCreated = await ensureIndexes(layout, operations, this.#settings.createTables)
+      const isUnrecorded = versionOf(layout.model) > FIRST_VERSION && !versions.has(locationOf(layout))
+      if (isCreated || isUnrecorded) await storeVersion(layout, this.#operations(VERSIONS))
       layouts.set(
         name,
         isInList(layout)

@@ -1,6 +1,7 @@
 import type { Model } from '../../contracts/models.js'
 import type { SchemaPlan, SchemaStep, StoreSchema } from '../../contracts/store-schema.js'
 import { FST_USERS_TABLE_MISMATCH, isUsersError } from '../../errors.js'
+import { describeStep, newerMessage, pendingSteps, type PendingStep, versionOf } from '../shared/upgrades.js'
 import { type BsonTypes, loadBsonTypes, type MongoDb } from './driver.js'
 import {
   createIndexCommand,
@@ -11,11 +12,22 @@ import {
   buildIndexes,
   describeIndex
 } from './indexes.js'
-import { type Layout, createLayouts } from './layout.js'
+import { type CollectionMappings, type Layout, createLayouts } from './layout.js'
 import { adaptToSample, type MongoSettings } from './mongodb-adapter.js'
 import { connectClient, type Operations, operationsOf } from './operations.js'
 import { validatorMismatches } from './validators.js'
-import { CURRENT, locationOf, readVersions, storeVersion, versionCommand, VERSIONS } from './schema-version.js'
+import {
+  locationOf,
+  progressOf,
+  readVersions,
+  storeStep,
+  storeVersion,
+  versionCommand,
+  VERSIONS,
+  versionsOf
+} from './schema-version.js'
+import { type RenewLock, whileLocked } from './upgrade-lock.js'
+import { applyStep, indexesToDrop, layoutBefore } from './upgrades.js'
 
 /** Time limit of one command, in milliseconds. Index builds have no limit. */
 const TIMEOUT_MS = 10_000
@@ -26,14 +38,21 @@ interface MissingIndex {
   readonly isRequired: boolean
 }
 
+/** A pending upgrade step, and the layout before it. */
+interface PendingUpgrade {
+  readonly step: PendingStep
+  readonly before: Layout
+}
+
 /** The missing parts of one layout. */
 interface MissingParts {
   readonly layout: Layout
   readonly plans: readonly MissingIndex[]
   /** True if the collection does not exist. */
   readonly isNew: boolean
-  /** True if no schema version is stored for the layout. */
+  /** True if the current version is not stored for the layout. */
   readonly needsVersion: boolean
+  readonly upgrades: readonly PendingUpgrade[]
 }
 
 /** The missing parts of all layouts, with problems that `migrate` cannot solve and warnings. */
@@ -49,7 +68,11 @@ export function mongodbSchema (db: MongoDb, { collections }: Pick<MongoSettings,
   const findMissing = async (models: readonly Model[]): Promise<Findings> => {
     const bson = await loadBsonTypes()
     await connectClient(db, TIMEOUT_MS)
-    return await findMissingParts([...createLayouts(models, collections, bson).values()], use, bson)
+    return await findMissingParts(models, collections, use, bson)
+  }
+  const now = async (): Promise<number> => {
+    const { localTime } = (await db.command({ hello: 1 }, {})) as { localTime: Date } // every server sends it
+    return localTime.getTime()
   }
 
   return {
@@ -60,7 +83,8 @@ export function mongodbSchema (db: MongoDb, { collections }: Pick<MongoSettings,
           layout,
           plans: indexPlans(layout).map((plan) => ({ plan, isRequired: plan.unique === true })),
           isNew: true,
-          needsVersion: true
+          needsVersion: true,
+          upgrades: []
         })),
         problems: [],
         warnings: []
@@ -70,15 +94,27 @@ export function mongodbSchema (db: MongoDb, { collections }: Pick<MongoSettings,
     plan: async (models) => schemaPlanOf(await findMissing(models)),
 
     async apply (models) {
+      const upgradeAll = async (renew: RenewLock): Promise<Findings> => {
+        const { missing } = await findMissing(models) // another process may have upgraded them meanwhile
+        for (const { layout, upgrades } of missing) await applyUpgrades(layout, upgrades, use, renew)
+        return await findMissing(models)
+      }
       const found = await findMissing(models)
       if (found.problems.length > 0) return schemaPlanOf(found)
-      for (const { layout, plans } of found.missing) {
+      const upgraded = hasUpgrades(found) ? await whileLocked(use(VERSIONS), now, upgradeAll) : found
+      if (upgraded.problems.length > 0) {
+        const problems = upgraded.problems.join('; ')
+        throw FST_USERS_TABLE_MISMATCH(['upgrade', `the upgraded collections cannot be used: ${problems}`])
+      }
+      for (const { layout, plans } of upgraded.missing) {
         if (plans.length > 0) {
           const missing = plans.map(({ plan }) => plan)
           await buildIndexes(layout, use(layout.collection), missing)
         }
       }
-      for (const { layout, needsVersion } of found.missing) if (needsVersion) await storeVersion(layout, use(VERSIONS))
+      for (const { layout, needsVersion } of upgraded.missing) {
+        if (needsVersion) await storeVersion(layout, use(VERSIONS))
+      }
       const { steps } = schemaPlanOf(await findMissing(models))
       const [left] = steps
       if (left !== undefined) {
@@ -87,30 +123,52 @@ export function mongodbSchema (db: MongoDb, { collections }: Pick<MongoSettings,
       return schemaPlanOf(found)
     },
 
-    async now () {
-      const { localTime } = (await db.command({ hello: 1 }, {})) as { localTime: Date } // every server sends it
-      return localTime.getTime()
-    }
+    now
   }
 }
 
 type Use = (collection: string) => Operations
 
-async function findMissingParts (layouts: readonly Layout[], use: Use, bson: BsonTypes): Promise<Findings> {
+function hasUpgrades ({ missing }: Findings): boolean {
+  return missing.some(({ upgrades }) => upgrades.length > 0)
+}
+
+async function applyUpgrades (
+  layout: Layout,
+  upgrades: readonly PendingUpgrade[],
+  use: Use,
+  renew: RenewLock
+): Promise<void> {
+  for (const { step, before } of upgrades) {
+    await renew()
+    await applyStep(before, layout, step, use(layout.collection), renew)
+    await storeStep(layout, step, use(VERSIONS))
+  }
+}
+
+async function findMissingParts (
+  models: readonly Model[],
+  collections: CollectionMappings,
+  use: Use,
+  bson: BsonTypes
+): Promise<Findings> {
   const versions = await readVersions(use(VERSIONS))
   const missing: MissingParts[] = []
   const problems: string[] = []
   const warnings: string[] = []
-  for (const layout of layouts) {
-    const version = versions.get(locationOf(layout))
-    if ((version ?? CURRENT) > CURRENT) {
-      problems.push(
-        `${collectionLabel(layout)} was created by a newer version of this package (its schema version is ${version}, ` +
-          `this package supports ${CURRENT}); update the package`
-      )
+  for (const layout of createLayouts(models, collections, bson).values()) {
+    const { model } = layout
+    const progress = await progressOf(layout, versions, use(layout.collection))
+    if (progress.version > versionOf(model)) {
+      problems.push(`${collectionLabel(layout)} ${newerMessage(model, progress.version)}`)
       continue
     }
-    const found = (await use(layout.collection).indexes()) as FoundIndex[] | null // the reply of listIndexes
+    const upgrades = pendingSteps(model, progress).map((step): PendingUpgrade => {
+      return { step, before: layoutBefore(step, models, collections, bson) }
+    })
+    const stored = (await use(layout.collection).indexes()) as FoundIndex[] | null // the reply of listIndexes
+    const dropped = upgrades.flatMap(({ step, before }) => indexesToDrop(before, step.change, stored ?? []))
+    const found = stored?.filter((index) => !dropped.includes(index)) ?? null
     const plans: MissingIndex[] = []
     for (const plan of indexPlans(layout)) {
       const { match, conflicting } = compareIndexes(found ?? [], plan)
@@ -119,8 +177,9 @@ async function findMissingParts (layouts: readonly Layout[], use: Use, bson: Bso
       else if (match === 'weak') warnings.push(describeConflict(layout, conflicting, plan))
       else problems.push(describeConflict(layout, conflicting, plan))
     }
-    missing.push({ layout, plans, isNew: found === null, needsVersion: version === undefined })
-    if (found !== null && layout.embedded === undefined) {
+    const recorded = versions.get(locationOf(layout))?.version ?? 0
+    missing.push({ layout, plans, isNew: found === null, needsVersion: recorded < versionOf(model), upgrades })
+    if (found !== null && layout.embedded === undefined && upgrades.length === 0) {
       problems.push(...(await sampleProblems(layout, use(layout.collection), bson)))
     }
   }
@@ -148,6 +207,7 @@ async function sampleProblems (layout: Layout, operations: Operations, bson: Bso
 }
 
 function schemaPlanOf ({ missing, problems, warnings }: Findings): SchemaPlan {
+  const upgradeSteps = missing.flatMap(({ layout, upgrades }) => upgrades.map((one) => upgradeStepOf(layout, one)))
   const steps = missing.flatMap(({ layout, plans, isNew }): SchemaStep[] =>
     isNew && layout.embedded === undefined
       ? [
@@ -163,10 +223,21 @@ function schemaPlanOf ({ missing, problems, warnings }: Findings): SchemaPlan {
         statements: [createIndexCommand(layout.collection, plan)]
       }))
   )
-  const statements = missing.filter(({ needsVersion }) => needsVersion).map(({ layout }) => versionCommand(layout))
-  const text = `record version ${CURRENT} of the schema in "${VERSIONS}"`
+  const unrecorded = missing.filter(({ needsVersion }) => needsVersion).map(({ layout }) => layout)
+  const statements = unrecorded.map(versionCommand)
+  const text = `record version ${versionsOf(unrecorded.map(({ model }) => model))} of the schema in "${VERSIONS}"`
   const versionSteps: SchemaStep[] = statements.length === 0 ? [] : [{ kind: 'note', text, statements }]
-  return { steps: [...steps, ...versionSteps], problems, warnings }
+  return { steps: [...upgradeSteps, ...steps, ...versionSteps], problems, warnings }
+}
+
+function upgradeStepOf (layout: Layout, { step, before }: PendingUpgrade): SchemaStep {
+  const nameOf = (field: string): string => (before.byField.get(field) ?? layout.byField.get(field))?.name ?? field
+  const text = describeStep(step, nameOf)
+  return {
+    kind: 'upgrade',
+    text: `${collectionLabel(layout)}: ${text}`,
+    statements: [`// the command fastify-users migrate applies to ${JSON.stringify(locationOf(layout))}: ${text}`]
+  }
 }
 
 function indexNames (indexes: readonly MissingIndex[]): string {

@@ -11,7 +11,7 @@ export interface Operations {
   readonly name: string
   find(
     filter: MongoDocument,
-    options: { projection: MongoDocument; limit?: number; sort?: Record<string, 1 | -1>; collation?: Collation }
+    options: { projection?: MongoDocument; limit?: number; sort?: Record<string, 1 | -1>; collation?: Collation }
   ): Promise<object[]>
   aggregate(pipeline: MongoDocument[]): Promise<object[]>
   insert(document: MongoDocument): Promise<void>
@@ -29,12 +29,15 @@ export interface Operations {
   indexes(): Promise<object[] | null>
   /** Returns the options of the collection, such as its validator; empty if the user has no permission to read them. */
   options(): Promise<MongoDocument>
+  /** Drops an index. Does nothing if another process has dropped it. */
+  dropIndex(name: string): Promise<void>
   /** Creates indexes. With `unlimited` there is no time limit: an index on a large collection may take hours. */
   createIndexes(indexes: { key: Record<string, 1>; name: string }[], unlimited?: boolean): Promise<void>
 }
 
 const UNAUTHORIZED = 13
 const NAMESPACE_NOT_FOUND = 26
+const INDEX_NOT_FOUND = 27
 /** Names of driver errors that mean that no server was reached or that it did not reply. */
 const UNAVAILABLE_NAMES =
   /Network|ServerSelection|Timeout|TimedOut|NotConnected|TopologyClosed|PoolClosed|PoolCleared|ClientClosed|ExpiredSession|WriteConcern/
@@ -105,6 +108,11 @@ export function operationsOf (db: MongoDb, name: string, timeoutMs: number): Ope
         if (codeOf(error) === UNAUTHORIZED) return {}
         throw error
       }),
+    async dropIndex (index) {
+      await run((collection) => collection.dropIndex(index)).catch((error: unknown) => {
+        if (codeOf(error) !== INDEX_NOT_FOUND) throw error
+      })
+    },
     async createIndexes (indexes, unlimited = false) {
       const created = unlimited
         ? db.collection(name, settings).createIndexes(indexes, { writeConcern: { w: 'majority' } })

@@ -57,12 +57,13 @@ export function describeStep ({ version, change }: PendingStep, nameOf: (field: 
 
 /** Returns the error of a start with rows of another version than that of the model; null if the version is right. */
 export function versionMismatch (model: Model, place: string, progress: Progress): UsersError | null {
-  if (progress.version > versionOf(model)) return FST_USERS_TABLE_MISMATCH([place, newerMessage(model, progress.version)])
+  const { version } = progress
+  if (version > versionOf(model)) return FST_USERS_TABLE_MISMATCH([place, newerMessage(model, version)])
   const count = pendingSteps(model, progress).length
   if (count === 0) return null
   return FST_USERS_TABLE_MISMATCH([
     place,
-    `its rows have version ${progress.version} of the model "${model.name}", and upgrade steps to version ` +
+    `its rows have version ${version} of the model "${model.name}", and upgrade steps to version ` +
       `${versionOf(model)} are pending; run \`npx fastify-users migrate\``
   ])
 }

@@ -7,9 +7,10 @@ import { runUpgrade } from './upgrade-command.js'
 const HELP = `Usage: fastify-users migrate [options]
        fastify-users migrate --from fastapi-users [options]
 
-Brings the configured database to the current schema: creates missing tables, and adds
-missing columns, widths and indexes. For mongodb() these are collections and indexes.
-It deletes nothing. Processes that run it at the same time wait for each other.
+Brings the configured database to the current schema: creates missing tables, applies
+the upgrade steps of models, and adds missing columns, widths and indexes. For mongodb()
+these are collections and indexes. Only upgrade steps drop columns and indexes.
+Processes that run it at the same time wait for each other.
 PostgreSQL and SQLite apply all changes in one transaction. On MySQL and MariaDB, run
 it again to finish after it was interrupted.
 

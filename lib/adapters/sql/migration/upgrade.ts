@@ -55,7 +55,8 @@ export async function planUpgrade (
           : await planTable(database, table, found, pending, mappings)
       steps.push(...plan.steps)
       // the constraints of a table are checked after its upgrade steps
-      problems.push(...plan.problems, ...(pending.length > 0 ? [] : await mismatchesOf(database, table, targets, catalog)))
+      problems.push(...plan.problems)
+      if (pending.length === 0) problems.push(...(await mismatchesOf(database, table, targets, catalog)))
     }
   }
   const recording = recordingStep([...tables.values()], stored)
