@@ -1,19 +1,18 @@
-// The OAuth routes of FastAPI Users 15.0.5, row by row (contract 1.10 to 1.12, 2.1 and section 10). Nothing but data
-// and
-// type imports here: `differences.mjs` reads the table too.
+// Requests to the OAuth routes of FastAPI Users 15.0.5 and their replies. This file contains only data and imports only
+// types, because `differences.mjs` reads it, too.
 import type { LightMyRequestResponse } from 'fastify'
 import type { Difference } from './rows.js'
 
 /**
- * Who has accounts in the database of the original: galahad one at Google; arthur is verified and has none; mordred is
- * inactive, with one at GitHub.
+ * Users in the database of FastAPI Users. Galahad has an account at Google, Mordred is inactive and has an account at
+ * GitHub. Arthur is verified. Arthur and Lancelot have no account.
  */
 export type Person = 'arthur' | 'galahad' | 'lancelot' | 'mordred'
 
-/** How the application differs from the plain one. */
+/** Variants of the application. `oauth.test.ts` contains the options of each. */
 export type OauthVariant = 'plain' | 'cookie' | 'associate-by-email' | 'verified-by-default' | 'verified'
 
-/** An account as it is stored. */
+/** A row of the table `oauth_account`. */
 export interface StoredAccount {
   user_id: string
   oauth_name: string
@@ -24,46 +23,49 @@ export interface StoredAccount {
   account_email: string
 }
 
-/** Where a row is played: one browser, two providers, and the tables. */
-export interface OauthWorld {
+/** Users and helpers of a row: they control the browser and the two providers, and read the tables. */
+export interface OauthRowContext {
   ids: Record<Person, string>
   /**
-   * Starts a login, or as somebody a linking, goes to the provider, and gives the address of the callback. The browser
-   * has its cookie then.
+   * Starts a login, or linking for the user `as`, and visits the provider. Returns the URL of the callback. The browser
+   * then has the cookie of the flow.
    */
   begin(provider?: 'google' | 'github', as?: Person): Promise<string>
-  /** Who is at the provider now. */
+  /** Sets the person who is logged in at the provider. */
   be(person: { id: string; email?: string | null; verified?: boolean }): void
-  /** What the provider's endpoint does from now on. */
+  /** Makes an endpoint of the provider fail from now on. */
   fail(endpoint: 'token' | 'api', fault: 'error400' | 'error500' | 'empty-token'): void
-  /** A state with these claims, which the original would have made for the browser's cookie. */
+  /** Returns a state as FastAPI Users creates it for the cookie of the browser. `claims` replace its claims. */
   state(claims?: object, secret?: string): string
-  /** Another cookie in the browser; null for none. */
+  /** Replaces the cookie of the browser; null deletes it. */
   cookie(value: string | null): void
   accounts(): StoredAccount[]
   emails(): string[]
+  /** Stores an account at Google for a user. */
   link(who: Person, accountId: string): void
-  /** Resets the password by mail. */
+  /** Resets the password of a user with a mailed token. */
   reset(who: Person): Promise<void>
-  /** Requests to the provider's token endpoint. */
+  /** Returns the number of requests to the token endpoints. */
   exchanges(): number
+  /** Counts the events with a name. With ` verified` after the name, only those of verified users. */
   countEvents(event: string): number
 }
 
 /** A GET request and its reply. */
 export interface OauthStep {
-  before?: (world: OauthWorld) => unknown
-  /** The address; text, or made by the world. */
-  get: string | ((world: OauthWorld) => string | Promise<string>)
+  before?: (context: OauthRowContext) => unknown
+  /** The URL, or a function that returns it. `again` repeats the URL of the previous step. */
+  get: string | ((context: OauthRowContext) => string | Promise<string>)
   as?: Person
   headers?: Record<string, string>
   status: number
-  /** Data, compared as JSON; absent where `after` looks. */
+  /** Text, or data that is compared as JSON text including the order of keys. Absent: the body is not compared. */
   body?: unknown
-  after?: (world: OauthWorld, reply: LightMyRequestResponse) => boolean
+  /** Returns true if the reply and the state after the request are right. */
+  after?: (context: OauthRowContext, reply: LightMyRequestResponse) => boolean
 }
 
-/** One row of the table. */
+/** Requests that are sent in order to one application. `at` is a section of docs/contributing/upstream.md. */
 export interface OauthRow {
   at: '1.7' | '1.10' | '1.11' | '1.12' | '1.13' | '2.1'
   name: string
@@ -81,48 +83,48 @@ const NEWCOMER = { id: '2002', email: 'percival@camelot.bt' }
 const HIDDEN = '**********'
 const bad = (detail: string): Pick<OauthStep, 'status' | 'body'> => ({ status: 400, body: { detail } })
 const callback =
-  (query: (world: OauthWorld) => Record<string, string>): OauthStep['get'] =>
-    (world) =>
-    `${CALLBACK}?${new URLSearchParams(query(world)).toString()}`
-const finish = { get: (world: OauthWorld) => world.begin() }
-const enters = { ...finish, status: 200, body: BEARER }
-const addressOf = (reply: LightMyRequestResponse): URL =>
+  (query: (context: OauthRowContext) => Record<string, string>): OauthStep['get'] =>
+    (context) =>
+    `${CALLBACK}?${new URLSearchParams(query(context)).toString()}`
+const finish = { get: (context: OauthRowContext) => context.begin() }
+const logsIn = { ...finish, status: 200, body: BEARER }
+const authorizationUrlOf = (reply: LightMyRequestResponse): URL =>
   new URL(reply.json<{ authorization_url: string }>().authorization_url)
-const be = (person: Parameters<OauthWorld['be']>[0]) => (world: OauthWorld) => {
-  world.be(person)
+const be = (person: Parameters<OauthRowContext['be']>[0]) => (context: OauthRowContext) => {
+  context.be(person)
 }
-const of = (world: OauthWorld, id: string): StoredAccount[] =>
-  world.accounts().filter((account) => account.account_id === id)
-const unspent = (world: OauthWorld): boolean => world.exchanges() === 0
+const accountsWith = (context: OauthRowContext, id: string): StoredAccount[] =>
+  context.accounts().filter((account) => account.account_id === id)
+const hasNoExchange = (context: OauthRowContext): boolean => context.exchanges() === 0
 
 const starts: readonly OauthRow[] = [
   {
     at: '1.10',
-    name: 'authorize: an address in JSON, its parameters in this order',
+    name: 'authorize: the URL in JSON, with the parameters in this order',
     steps: [
       {
         get: START,
         status: 200,
-        after: (_world, reply) =>
-          [...addressOf(reply).searchParams.keys()].join() ===
+        after: (_context, reply) =>
+          [...authorizationUrlOf(reply).searchParams.keys()].join() ===
           'response_type,client_id,redirect_uri,state,scope,code_challenge,code_challenge_method,nonce'
       }
     ],
     differs: {
       upstream: '200, without code_challenge, code_challenge_method and nonce',
-      reason: 'OAU-02, OAU-04: PKCE and, where an id_token comes, a nonce'
+      reason: 'OAU-02, OAU-04: PKCE, and a nonce if the provider sends an id_token'
     }
   },
   {
     at: '1.10',
-    name: 'authorize: of a provider without id_tokens',
+    name: 'authorize: the scopes of a provider without id_tokens',
     steps: [
       {
         get: '/auth/github/authorize',
         status: 200,
-        after: (_world, reply) =>
-          addressOf(reply).searchParams.get('scope') === 'user user:email' &&
-          /&scope=user\+user%3Aemail/.test(addressOf(reply).search)
+        after: (_context, reply) =>
+          authorizationUrlOf(reply).searchParams.get('scope') === 'user user:email' &&
+          /&scope=user\+user%3Aemail/.test(authorizationUrlOf(reply).search)
       }
     ]
   },
@@ -133,7 +135,7 @@ const starts: readonly OauthRow[] = [
       {
         get: START,
         status: 200,
-        after: (_world, reply) =>
+        after: (_context, reply) =>
           /^fastapiusersoauthcsrf=[\w-]{43}; Max-Age=600; Path=\/; HttpOnly; Secure; SameSite=Lax$/.test(
             String(reply.headers['set-cookie'])
           )
@@ -148,13 +150,13 @@ const starts: readonly OauthRow[] = [
       {
         get: START,
         status: 200,
-        after: (_world, reply) =>
-          /^csrftoken,(?:jti,)?aud,exp(?:,jti)?$/.test(Object.keys(claimsOf(addressOf(reply))).join()) &&
-          claimsOf(addressOf(reply))['aud'] === 'fastapi-users:oauth-state'
+        after: (_context, reply) =>
+          /^csrftoken,(?:jti,)?aud,exp(?:,jti)?$/.test(Object.keys(claimsOf(authorizationUrlOf(reply))).join()) &&
+          claimsOf(authorizationUrlOf(reply))['aud'] === 'fastapi-users:oauth-state'
       }
     ],
     differs: {
-      upstream: '200, without jti; csrftoken is the cookie itself',
+      upstream: '200, without jti; csrftoken is the value of the cookie',
       reason: 'D16, OAU-01: jti names the transaction, and the provider does not learn the cookie'
     }
   },
@@ -165,7 +167,7 @@ const starts: readonly OauthRow[] = [
       {
         get: '/auth/github/authorize?scopes=user',
         status: 200,
-        after: (_world, reply) => addressOf(reply).searchParams.get('scope') === 'user'
+        after: (_context, reply) => authorizationUrlOf(reply).searchParams.get('scope') === 'user'
       }
     ]
   },
@@ -176,7 +178,7 @@ const starts: readonly OauthRow[] = [
       {
         get: '/auth/github/authorize?scopes=user:email&scopes=user',
         status: 200,
-        after: (_world, reply) => addressOf(reply).searchParams.get('scope') === 'user:email user'
+        after: (_context, reply) => authorizationUrlOf(reply).searchParams.get('scope') === 'user:email user'
       }
     ]
   },
@@ -186,7 +188,7 @@ const starts: readonly OauthRow[] = [
     steps: [{ get: '/auth/github/authorize?scopes=repo', ...bad('Bad Request') }],
     differs: {
       upstream: '200, and asks the provider for it',
-      reason: 'OAU-13: a request names configured scopes alone'
+      reason: 'OAU-13: a request can name only configured scopes'
     }
   },
   {
@@ -196,24 +198,24 @@ const starts: readonly OauthRow[] = [
       {
         get: '/auth/github/authorize?scopes=',
         status: 200,
-        after: (_world, reply) => addressOf(reply).searchParams.get('scope') === 'user user:email'
+        after: (_context, reply) => authorizationUrlOf(reply).searchParams.get('scope') === 'user user:email'
       }
     ],
-    differs: { upstream: '200, with an empty scope', reason: 'D33: blank counts as absent' }
+    differs: { upstream: '200, with an empty scope', reason: 'D33: an empty parameter counts as absent' }
   },
   {
     at: '1.10',
-    name: 'authorize: the address to come back to, for a request with another Host',
+    name: 'authorize: the redirect URI for a request with another Host',
     steps: [
       {
         get: START,
         headers: { host: 'evil.example' },
         status: 200,
-        after: (_world, reply) =>
-          addressOf(reply).searchParams.get('redirect_uri') === 'https://app.example.com/auth/google/callback'
+        after: (_context, reply) =>
+          authorizationUrlOf(reply).searchParams.get('redirect_uri') === 'https://app.example.com/auth/google/callback'
       }
     ],
-    differs: { upstream: '200, of the Host of the request', reason: 'D25, OAU-09: of `publicUrl` alone' }
+    differs: { upstream: '200, with the Host of the request', reason: 'D25, OAU-09: only `publicUrl` determines it' }
   }
 ]
 
@@ -231,11 +233,11 @@ const callbacks: readonly OauthRow[] = [
     at: '1.12',
     name: 'callback with an error that is markup',
     steps: [{ get: `${CALLBACK}?error=%3Cscript%3E`, ...bad('Bad Request') }],
-    differs: { upstream: '400, with the text', reason: 'OAU-10: nothing but plain words is repeated' }
+    differs: { upstream: '400, with the text', reason: 'OAU-10: the reply contains only plain words of the provider' }
   },
   {
     at: '1.12',
-    name: 'callback without a state, or with garbage',
+    name: 'callback without a state, or with a malformed one',
     steps: [
       { get: `${CALLBACK}?code=c`, ...bad('ACCESS_TOKEN_DECODE_ERROR') },
       { get: `${CALLBACK}?code=c&state=garbage`, ...bad('ACCESS_TOKEN_DECODE_ERROR') }
@@ -243,20 +245,20 @@ const callbacks: readonly OauthRow[] = [
   },
   {
     at: '1.12',
-    name: 'callback with a state of another signature',
+    name: 'callback with a state that another secret signed',
     steps: [
       {
-        get: callback((world) => ({ code: 'c', state: world.state({}, 'x'.repeat(32)) })),
+        get: callback((context) => ({ code: 'c', state: context.state({}, 'x'.repeat(32)) })),
         ...bad('ACCESS_TOKEN_DECODE_ERROR')
       }
     ]
   },
   {
     at: '1.12',
-    name: 'callback with a state that has ended',
+    name: 'callback with an expired state',
     steps: [
       {
-        get: callback((world) => ({ code: 'c', state: world.state({ exp: 1 }) })),
+        get: callback((context) => ({ code: 'c', state: context.state({ exp: 1 }) })),
         ...bad('ACCESS_TOKEN_ALREADY_EXPIRED')
       }
     ]
@@ -266,38 +268,48 @@ const callbacks: readonly OauthRow[] = [
     name: `callback with a state ${aud === null ? 'without an audience' : 'of another audience'}`,
     steps: [
       {
-        get: callback((world) => ({ code: 'c', state: world.state({ aud: aud ?? undefined }) })),
+        get: callback((context) => ({ code: 'c', state: context.state({ aud: aud ?? undefined }) })),
         ...bad('ACCESS_TOKEN_DECODE_ERROR')
       }
     ],
-    differs: { upstream: '500', reason: 'D7: a bad state like any other' }
+    differs: { upstream: '500', reason: 'D7: handled like every other invalid state' }
   })),
   {
     at: '1.12',
     name: 'callback without the cookie',
-    steps: [{ get: (world) => withCookie(world, null), ...bad('OAUTH_INVALID_STATE') }]
+    steps: [{ get: (context) => withCookie(context, null), ...bad('OAUTH_INVALID_STATE') }]
   },
   {
     at: '1.12',
     name: 'callback with another cookie',
-    steps: [{ get: (world) => withCookie(world, 'x'.repeat(43)), ...bad('OAUTH_INVALID_STATE') }]
+    steps: [{ get: (context) => withCookie(context, 'x'.repeat(43)), ...bad('OAUTH_INVALID_STATE') }]
   },
   {
     at: '1.12',
     name: 'callback with a state without csrftoken',
-    steps: [{ get: (world) => withState(world, { csrftoken: undefined }), ...bad('OAUTH_INVALID_STATE') }]
+    steps: [{ get: (context) => withState(context, { csrftoken: undefined }), ...bad('OAUTH_INVALID_STATE') }]
   },
   {
     at: '1.12',
     name: 'callback with a cookie that is not ASCII',
-    steps: [{ get: (world) => withCookie(world, 'é'.repeat(43)), ...bad('OAUTH_INVALID_STATE'), after: unspent }],
-    differs: { upstream: '500', reason: 'D9: a wrong cookie like any other' }
+    steps: [
+      {
+        get: (context) => withCookie(context, 'é'.repeat(43)),
+        ...bad('OAUTH_INVALID_STATE'),
+        after: hasNoExchange
+      }
+    ],
+    differs: { upstream: '500', reason: 'D9: handled like every other wrong cookie' }
   },
   {
     at: '1.10',
-    name: 'callback with a state that is wrong spends no code',
+    name: 'callback with an invalid state does not exchange the code',
     steps: [
-      { get: callback(() => ({ code: 'c', state: 'garbage' })), ...bad('ACCESS_TOKEN_DECODE_ERROR'), after: unspent }
+      {
+        get: callback(() => ({ code: 'c', state: 'garbage' })),
+        ...bad('ACCESS_TOKEN_DECODE_ERROR'),
+        after: hasNoExchange
+      }
     ],
     differs: {
       upstream: '500: the code is exchanged first, and the provider refuses it',
@@ -307,10 +319,10 @@ const callbacks: readonly OauthRow[] = [
   {
     at: '2.1',
     name: 'callback of a login that Python started',
-    steps: [{ get: (world) => withState(world), ...bad('OAUTH_INVALID_STATE') }],
+    steps: [{ get: (context) => withState(context), ...bad('OAUTH_INVALID_STATE') }],
     differs: {
       upstream: '200',
-      reason: 'D16, OAU-01: a login is finished where its transaction is; the user starts again'
+      reason: 'D16, OAU-01: only the application with the stored transaction finishes a login; the user starts again'
     }
   },
   {
@@ -328,8 +340,8 @@ const callbacks: readonly OauthRow[] = [
       }
     ],
     differs: {
-      upstream: '400: the last one counts, and it has no state',
-      reason: 'OAU-11: repeated parameters are refused, in the form of 1.13'
+      upstream: '400: the last value is used, and the state is missing',
+      reason: 'OAU-11: repeated parameters are refused with the validation error of section 1.13'
     }
   },
   {
@@ -338,14 +350,15 @@ const callbacks: readonly OauthRow[] = [
     steps: [
       {
         before: be(GALAHAD),
-        ...enters,
-        after: (_world, reply) => /^fastapiusersoauthcsrf=; Max-Age=0/.test([reply.headers['set-cookie']].flat().join())
+        ...logsIn,
+        after: (_context, reply) =>
+          /^fastapiusersoauthcsrf=; Max-Age=0/.test([reply.headers['set-cookie']].flat().join())
       },
       { get: 'again', ...bad('OAUTH_INVALID_STATE') }
     ],
     differs: {
-      upstream: '200, 200 for an hour, as long as the provider takes the code; the cookie stays',
-      reason: 'D16, OAU-01: once, and the cookie goes'
+      upstream: '200, 200 for an hour, if the provider accepts the code again; the cookie is kept',
+      reason: 'D16, OAU-01: a state works once, and the cookie is deleted'
     }
   },
   {
@@ -353,8 +366,8 @@ const callbacks: readonly OauthRow[] = [
     name: 'the provider refuses the code',
     steps: [
       {
-        before: (world) => {
-          world.fail('token', 'error400')
+        before: (context) => {
+          context.fail('token', 'error400')
         },
         ...finish,
         status: 502,
@@ -362,48 +375,48 @@ const callbacks: readonly OauthRow[] = [
       }
     ],
     differs: {
-      upstream: '500 with the text of the provider',
-      reason: 'D10, OAU-10: a code of ours, and nothing that the provider wrote'
+      upstream: '500 with the error text of the provider',
+      reason: 'D10, OAU-10: a code of the plugin, without the text of the provider'
     }
   },
   {
     at: '1.10',
-    name: 'the provider answers the exchange with 200 and without a token',
+    name: 'the provider replies to the exchange with 200 and without a token',
     steps: [
       {
-        before: (world) => {
-          world.fail('token', 'empty-token')
+        before: (context) => {
+          context.fail('token', 'empty-token')
         },
         ...finish,
         status: 502,
         body: { detail: 'OAUTH_PROVIDER_FAILED' }
       }
     ],
-    differs: { upstream: '500 as text', reason: 'D32: like any failed exchange' }
+    differs: { upstream: '500 as plain text', reason: 'D32: handled like every other failed exchange' }
   },
   {
     at: '1.10',
-    name: 'the provider does not tell the profile',
+    name: 'the request for the profile fails',
     steps: [
       {
-        before: (world) => {
-          world.fail('api', 'error500')
+        before: (context) => {
+          context.fail('api', 'error500')
         },
-        get: (world) => world.begin('github'),
+        get: (context) => context.begin('github'),
         status: 502,
         body: { detail: 'OAUTH_PROVIDER_FAILED' }
       }
     ],
-    differs: { upstream: '500 as text', reason: 'D10: a code of ours' }
+    differs: { upstream: '500 as plain text', reason: 'D10: a code of the plugin' }
   },
   {
     at: '1.10',
-    name: 'no address at the provider',
+    name: 'the profile has no e-mail',
     steps: [{ before: be({ id: '2002', email: null }), ...finish, ...bad('OAUTH_NOT_AVAILABLE_EMAIL') }]
   },
   {
     at: '1.10',
-    name: 'an address that is empty text at the provider',
+    name: 'the e-mail in the profile is empty',
     steps: [{ before: be({ id: '2002', email: '' }), ...finish, ...bad('OAUTH_NOT_AVAILABLE_EMAIL') }]
   }
 ]
@@ -411,23 +424,23 @@ const callbacks: readonly OauthRow[] = [
 const logins: readonly OauthRow[] = [
   {
     at: '1.12',
-    name: 'a known account, whose address has changed',
+    name: 'login with a linked account whose e-mail has changed',
     steps: [
       {
         before: be({ id: '1001', email: 'new@gmail.example' }),
-        ...enters,
-        after (world) {
-          const [row, ...others] = of(world, 'people/1001')
+        ...logsIn,
+        after (context) {
+          const [row, ...others] = accountsWith(context, 'people/1001')
           return (
             others.length === 0 &&
-            row?.user_id === world.ids.galahad &&
+            row?.user_id === context.ids.galahad &&
             row.account_email === 'new@gmail.example' &&
             /^access-/.test(row.access_token) &&
             /^refresh-/.test(String(row.refresh_token)) &&
             Math.abs(Number(row.expires_at) - Date.now() / 1000 - 3600) < 60 &&
-            world.emails().includes('galahad@camelot.bt') &&
-            !world.emails().includes('new@gmail.example') &&
-            world.countEvents('onAfterRegister') === 0
+            context.emails().includes('galahad@camelot.bt') &&
+            !context.emails().includes('new@gmail.example') &&
+            context.countEvents('onAfterRegister') === 0
           )
         }
       }
@@ -435,31 +448,31 @@ const logins: readonly OauthRow[] = [
   },
   {
     at: '1.12',
-    name: 'a new account, whose address a user has',
+    name: 'first login with an account whose e-mail belongs to a user',
     steps: [
       {
         before: be({ id: '2002', email: 'KING.ARTHUR@camelot.bt', verified: true }),
         ...finish,
         ...bad('OAUTH_USER_ALREADY_EXISTS'),
-        after: (world) => of(world, 'people/2002').length === 0
+        after: (context) => accountsWith(context, 'people/2002').length === 0
       }
     ]
   },
   {
     at: '1.12',
-    name: 'the same with associateByEmail, both sides verified',
+    name: 'associateByEmail: the user and the provider have verified the e-mail',
     variant: 'associate-by-email',
     steps: [
       {
         before: be({ id: '2002', email: 'king.arthur@camelot.bt', verified: true }),
-        ...enters,
-        after: (world) => of(world, 'people/2002')[0]?.user_id === world.ids.arthur
+        ...logsIn,
+        after: (context) => accountsWith(context, 'people/2002')[0]?.user_id === context.ids.arthur
       }
     ]
   },
   {
     at: '1.12',
-    name: 'the same, a user who never proved the address',
+    name: 'associateByEmail: the user has not verified the e-mail',
     variant: 'associate-by-email',
     steps: [
       {
@@ -470,12 +483,12 @@ const logins: readonly OauthRow[] = [
     ],
     differs: {
       upstream: '200',
-      reason: 'D27, LNK-02: somebody else may have registered the address (`reclaimUnverified`)'
+      reason: 'D27, LNK-02: another person may have registered the e-mail (`reclaimUnverified`)'
     }
   },
   {
     at: '1.12',
-    name: 'the same, an address that the provider did not prove',
+    name: 'associateByEmail: the provider has not verified the e-mail',
     variant: 'associate-by-email',
     steps: [
       {
@@ -484,78 +497,82 @@ const logins: readonly OauthRow[] = [
         ...bad('OAUTH_USER_ALREADY_EXISTS')
       }
     ],
-    differs: { upstream: '200', reason: 'LNK-02: anybody may write any address there' }
+    differs: { upstream: '200', reason: 'LNK-02: users of the provider can enter any e-mail' }
   },
   {
     at: '1.12',
-    name: 'a new account with a new address',
+    name: 'first login with an account whose e-mail is new',
     steps: [
       {
         before: be(NEWCOMER),
-        ...enters,
-        after: (world) =>
-          world.emails().includes(NEWCOMER.email) &&
-          of(world, 'people/2002').length === 1 &&
-          world.countEvents('onAfterRegister') === 1
+        ...logsIn,
+        after: (context) =>
+          context.emails().includes(NEWCOMER.email) &&
+          accountsWith(context, 'people/2002').length === 1 &&
+          context.countEvents('onAfterRegister') === 1
       }
     ]
   },
   {
     at: '1.12',
-    name: 'the same, and the user can log in again',
+    name: 'first login with an account whose e-mail is new, then a second login',
     steps: [
-      { before: be(NEWCOMER), ...enters },
-      { ...enters, after: (world) => of(world, 'people/2002').length === 1 && world.countEvents('onAfterRegister') === 1 }
-    ]
-  },
-  {
-    at: '1.7',
-    name: 'a user who proved the address and has reset the password',
-    steps: [
+      { before: be(NEWCOMER), ...logsIn },
       {
-        before: async (world) => {
-          world.link('arthur', 'people/2002')
-          world.be(NEWCOMER)
-          await world.reset('arthur')
-        },
-        ...enters,
-        after: (world) => of(world, 'people/2002')[0]?.user_id === world.ids.arthur
+        ...logsIn,
+        after: (context) =>
+          accountsWith(context, 'people/2002').length === 1 && context.countEvents('onAfterRegister') === 1
       }
     ]
   },
   {
     at: '1.7',
-    name: 'a user who never proved the address and has reset the password',
+    name: 'login of a verified user after a password reset',
     steps: [
       {
-        before: async (world) => {
-          world.be(GALAHAD)
-          await world.reset('galahad')
+        before: async (context) => {
+          context.link('arthur', 'people/2002')
+          context.be(NEWCOMER)
+          await context.reset('arthur')
         },
-        ...enters,
-        after: (world) => !of(world, 'people/1001').some(({ user_id: id }) => id === world.ids.galahad)
+        ...logsIn,
+        after: (context) => accountsWith(context, 'people/2002')[0]?.user_id === context.ids.arthur
+      }
+    ]
+  },
+  {
+    at: '1.7',
+    name: 'login of an unverified user after a password reset',
+    steps: [
+      {
+        before: async (context) => {
+          context.be(GALAHAD)
+          await context.reset('galahad')
+        },
+        ...logsIn,
+        after: (context) => !accountsWith(context, 'people/1001').some(({ user_id: id }) => id === context.ids.galahad)
       }
     ],
     differs: {
       upstream: '200, as that user',
-      reason: 'RST-13: whoever registered the address before its owner may have linked the account'
+      reason: 'RST-13: a person who registered the e-mail before its owner may have linked the account'
     }
   },
   {
     at: '1.10',
-    name: 'an inactive user',
+    name: 'login of an inactive user',
     steps: [
       {
         before: be({ id: '583231', email: 'mordred@camelot.bt' }),
-        get: (world) => world.begin('github'),
+        get: (context) => context.begin('github'),
         ...bad('LOGIN_BAD_CREDENTIALS'),
-        after: (world) => /^access-/.test(String(of(world, '583231')[0]?.access_token))
+        after: (context) => /^access-/.test(String(accountsWith(context, '583231')[0]?.access_token))
       }
     ]
   },
   {
     at: '1.10',
-    name: 'a login with a cookie',
+    name: 'login with a cookie backend',
     variant: 'cookie',
     steps: [
       {
@@ -563,45 +580,48 @@ const logins: readonly OauthRow[] = [
         ...finish,
         status: 204,
         body: '',
-        after: (_world, reply) => /fastapiusersauth=eyJ/.test([reply.headers['set-cookie']].flat().join())
+        after: (_context, reply) => /fastapiusersauth=eyJ/.test([reply.headers['set-cookie']].flat().join())
       }
     ]
   },
   {
     at: '1.10',
-    name: 'an unverified user where users must be verified',
+    name: 'login of an unverified user, with `requireVerification`',
     variant: 'verified',
     steps: [{ before: be(GALAHAD), ...finish, ...bad('LOGIN_USER_NOT_VERIFIED') }],
-    differs: { upstream: '200, and 403 on the routes', reason: 'D19: the requirement counts for every login' }
+    differs: { upstream: '200, and 403 on the routes', reason: 'D19: the requirement applies to every login' }
   },
   {
     at: '1.10',
-    name: 'isVerifiedByDefault',
+    name: 'isVerifiedByDefault: first login with an e-mail that the provider has verified',
     variant: 'verified-by-default',
     steps: [
       {
         before: be({ ...NEWCOMER, verified: true }),
-        ...enters,
-        after: (world) => world.countEvents('onAfterRegister verified') === 1
+        ...logsIn,
+        after: (context) => context.countEvents('onAfterRegister verified') === 1
       }
     ]
   },
   {
     at: '1.10',
-    name: 'isVerifiedByDefault with an address that the provider did not prove',
+    name: 'isVerifiedByDefault: first login with an e-mail that the provider has not verified',
     variant: 'verified-by-default',
     steps: [
       {
         before: be({ ...NEWCOMER, verified: false }),
-        ...enters,
-        after: (world) => world.countEvents('onAfterRegister verified') === 0
+        ...logsIn,
+        after: (context) => context.countEvents('onAfterRegister verified') === 0
       }
     ],
-    differs: { upstream: '200, and the user is verified', reason: 'OAU-19: only what a trusted provider proved' }
+    differs: {
+      upstream: '200, and the user is verified',
+      reason: 'OAU-19: only an e-mail that a trusted provider has verified'
+    }
   }
 ]
 
-const ownLink = { get: (world: OauthWorld) => world.begin('google', 'lancelot'), as: 'lancelot' } as const
+const ownLink = { get: (context: OauthRowContext) => context.begin('google', 'lancelot'), as: 'lancelot' } as const
 const lancelot = { id: '<id>', email: 'lancelot@camelot.bt', is_active: true, is_superuser: false, is_verified: false }
 const SECOND = { id: '3003', email: 'lance@gmail.example' }
 
@@ -621,21 +641,22 @@ const links: readonly OauthRow[] = [
   },
   {
     at: '1.11',
-    name: 'associate by an unverified user where users must be verified',
+    name: 'associate by login of an unverified user, with `requireVerification`',
     variant: 'verified',
     steps: [{ get: `${LINK}/authorize`, as: 'lancelot', status: 403, body: { detail: 'Forbidden' } }]
   },
   {
     at: '1.11',
-    name: 'associate: 200 with the user, and a row',
+    name: 'associate: 200 with the user, and the account is stored',
     steps: [
       {
         before: be(SECOND),
         ...ownLink,
         status: 200,
         body: lancelot,
-        after: (world) =>
-          of(world, 'people/3003')[0]?.user_id === world.ids.lancelot && world.countEvents('onAfterUpdate') === 1
+        after: (context) =>
+          accountsWith(context, 'people/3003')[0]?.user_id === context.ids.lancelot &&
+          context.countEvents('onAfterUpdate') === 1
       }
     ]
   },
@@ -649,36 +670,36 @@ const links: readonly OauthRow[] = [
   },
   {
     at: '1.12',
-    name: 'associate with the state of another user',
+    name: 'associate with a state of another user',
     steps: [
       {
         before: be(SECOND),
         ...ownLink,
         as: 'galahad',
         ...bad('Bad Request'),
-        after: (world) => of(world, 'people/3003').length === 0
+        after: (context) => accountsWith(context, 'people/3003').length === 0
       }
     ]
   },
   {
     at: '1.11',
-    name: 'associate with the state of a login',
+    name: 'associate with a state of a login',
     steps: [
       {
-        get: async (world) => (await world.begin()).replace(CALLBACK, `${LINK}/callback`),
+        get: async (context) => (await context.begin()).replace(CALLBACK, `${LINK}/callback`),
         as: 'lancelot',
         ...bad('OAUTH_INVALID_STATE')
       }
     ],
-    differs: { upstream: '500', reason: 'D8: a state of another purpose is none' }
+    differs: { upstream: '500', reason: 'D8: a state of another purpose is invalid' }
   },
   {
     at: '1.11',
-    name: 'a login with the state of associating',
+    name: 'login with a state of associate',
     steps: [
       {
         before: be(SECOND),
-        get: async (world) => (await world.begin('google', 'lancelot')).replace(`${LINK}/callback`, CALLBACK),
+        get: async (context) => (await context.begin('google', 'lancelot')).replace(`${LINK}/callback`, CALLBACK),
         ...bad('OAUTH_INVALID_STATE')
       }
     ],
@@ -689,7 +710,7 @@ const links: readonly OauthRow[] = [
     name: 'associate the same account twice',
     steps: [
       { before: be(SECOND), ...ownLink, status: 200, body: lancelot },
-      { ...ownLink, status: 200, body: lancelot, after: (world) => of(world, 'people/3003').length === 1 }
+      { ...ownLink, status: 200, body: lancelot, after: (context) => accountsWith(context, 'people/3003').length === 1 }
     ],
     differs: { upstream: '200, 200 and two rows', reason: 'D11: one row, with new tokens' }
   },
@@ -701,56 +722,56 @@ const links: readonly OauthRow[] = [
         before: be(GALAHAD),
         ...ownLink,
         ...bad('OAUTH_ACCOUNT_ALREADY_LINKED'),
-        after: (world) => of(world, 'people/1001').length === 1
+        after: (context) => accountsWith(context, 'people/1001').length === 1
       }
     ],
     differs: { upstream: '200', reason: 'D11, LNK-05: an account has one user' }
   },
   {
     at: '1.12',
-    name: 'a login with an account that two users have',
+    name: 'login with an account that two users have',
     steps: [
       {
-        before: (world) => {
-          world.link('lancelot', 'people/1001')
-          world.be(GALAHAD)
+        before: (context) => {
+          context.link('lancelot', 'people/1001')
+          context.be(GALAHAD)
         },
         ...finish,
         ...bad('OAUTH_ACCOUNT_ALREADY_LINKED')
       }
     ],
-    differs: { upstream: '500', reason: 'D11: nobody can say whose it is' }
+    differs: { upstream: '500', reason: 'D11: the user of the account is ambiguous' }
   },
   {
     at: '1.12',
-    name: 'a login with an account that one user has twice',
+    name: 'login with an account that one user has twice',
     steps: [
       {
-        before: (world) => {
-          world.link('galahad', 'people/1001')
-          world.be(GALAHAD)
+        before: (context) => {
+          context.link('galahad', 'people/1001')
+          context.be(GALAHAD)
         },
-        ...enters,
-        after: (world) =>
-          of(world, 'people/1001').every(
-            ({ user_id: id, access_token: token }) => id === world.ids.galahad && token.startsWith('access-')
+        ...logsIn,
+        after: (context) =>
+          accountsWith(context, 'people/1001').every(
+            ({ user_id: id, access_token: token }) => id === context.ids.galahad && token.startsWith('access-')
           )
       }
     ]
   }
 ]
 
-/** The callback of a login, in a browser with another cookie. */
-async function withCookie (world: OauthWorld, value: string | null): Promise<string> {
-  const url = await world.begin()
-  world.cookie(value)
+/** Returns the URL of a login's callback, after the cookie of the browser was replaced. */
+async function withCookie (context: OauthRowContext, value: string | null): Promise<string> {
+  const url = await context.begin()
+  context.cookie(value)
   return url
 }
 
-/** A callback with a state of the original's for this browser. */
-async function withState (world: OauthWorld, claims: object = {}): Promise<string> {
-  await world.begin()
-  return `${CALLBACK}?code=c&state=${world.state(claims)}`
+/** Returns the URL of a callback with a state as FastAPI Users creates it for this browser. */
+async function withState (context: OauthRowContext, claims: object = {}): Promise<string> {
+  await context.begin()
+  return `${CALLBACK}?code=c&state=${context.state(claims)}`
 }
 
 function claimsOf (url: URL): Record<string, unknown> {
@@ -760,13 +781,13 @@ function claimsOf (url: URL): Record<string, unknown> {
   >
 }
 
-/** The table by the rows of the scoreboard that its parts show in this mode. */
+/** All rows, by the title of the test that sends them. */
 export const groups: Readonly<Record<string, readonly OauthRow[]>> = {
-  'rows 67, 68: the start of a login': starts,
-  'row 75: what comes back and fits nothing': callbacks,
-  'rows 69-72, 74, 77: logins': logins,
-  'rows 78, 79: linking': links
+  'rows 67, 68: a login starts like in FastAPI Users': starts,
+  'row 75: invalid callbacks are refused': callbacks,
+  'rows 69-72, 74, 77: logins reply like FastAPI Users': logins,
+  'rows 78, 79: linking replies like FastAPI Users': links
 }
 
-/** The whole table. */
+/** All rows. */
 export const rows: readonly OauthRow[] = Object.values(groups).flat()

@@ -24,7 +24,14 @@ import { connect, freshDb } from '../helpers/mongo-stores.js'
 import { startMongoWirePeer } from '../helpers/mongo-wire-peer.js'
 import { startOauthServer, type OauthServer } from '../helpers/oauth-server.js'
 import { makePool, needsPostgres } from '../helpers/postgres.js'
-import { groups, rows, type OauthRow, type OauthVariant, type OauthWorld, type StoredAccount } from './oauth-rows.js'
+import {
+  groups,
+  rows,
+  type OauthRow,
+  type OauthRowContext,
+  type OauthVariant,
+  type StoredAccount
+} from './oauth-rows.js'
 import { CENTURY, SECRETS, signLikePython } from './rows.js'
 
 const ORIGIN = 'https://app.example.com'
@@ -40,7 +47,7 @@ const testFolder = t.testdir()
 interface Providers {
   servers: Record<'google' | 'github', OauthServer>
   options: OauthOptions
-  be: OauthWorld['be']
+  be: OauthRowContext['be']
 }
 
 async function startProviders (t: Test): Promise<Providers> {
@@ -154,7 +161,7 @@ const variants: Readonly<Record<OauthVariant, [Partial<UsersOptions>, Partial<Oa
 async function build (
   t: Test,
   variant: OauthVariant
-): Promise<{ app: FastifyInstance; world: OauthWorld; cookie: () => Record<string, string> }> {
+): Promise<{ app: FastifyInstance; context: OauthRowContext; cookie: () => Record<string, string> }> {
   const providers = await startProviders(t)
   const { file, python } = copyFixture(
     t,
@@ -175,7 +182,7 @@ async function build (
   }
   let cookie: string | null = null
   providers.be(GALAHAD)
-  const world: OauthWorld = {
+  const context: OauthRowContext = {
     ids,
     be: providers.be,
     async begin (provider = 'google', as) {
@@ -211,7 +218,7 @@ async function build (
           (!wanted.includes(' verified') || ('user' in event && event.user?.is_verified === true))
       ).length
   }
-  return { app, world, cookie: () => (cookie === null ? {} : { cookie: `${COOKIE}=${cookie}` }) }
+  return { app, context, cookie: () => (cookie === null ? {} : { cookie: `${COOKIE}=${cookie}` }) }
 }
 
 /** Returns a body with placeholders for ids and tokens. */
@@ -222,19 +229,19 @@ function readable (text: string): string {
 }
 
 async function play (t: Test, { variant = 'plain', steps }: OauthRow): Promise<void> {
-  const { app, world, cookie } = await build(t, variant)
+  const { app, context, cookie } = await build(t, variant)
   let last = ''
   for (const { before, get, as, headers, status, body, after } of steps) {
-    await before?.(world)
-    const url = typeof get === 'function' ? await get(world) : get === 'again' ? last : get
+    await before?.(context)
+    const url = typeof get === 'function' ? await get(context) : get === 'again' ? last : get
     last = url
     const reply: LightMyRequestResponse = await app.inject({
       url,
-      headers: { ...cookie(), ...(as === undefined ? {} : sessionOf(world.ids[as])), ...headers }
+      headers: { ...cookie(), ...(as === undefined ? {} : sessionOf(context.ids[as])), ...headers }
     })
     t.equal(reply.statusCode, status, `${url.split('?')[0]}: ${reply.body}`)
     if (body !== undefined) t.equal(readable(reply.body), body === '' ? '' : JSON.stringify(body))
-    if (after !== undefined) t.ok(after(world, reply), 'afterwards')
+    if (after !== undefined) t.ok(after(context, reply), 'the reply and the state are right')
   }
 }
 
@@ -284,7 +291,7 @@ t.test(
       2,
       'the missing tables were made'
     )
-    t.strictSame(python.prepare(DEFINITIONS).all(), schema, 'and nothing else')
+    t.strictSame(python.prepare(DEFINITIONS).all(), schema, 'the definitions of the tables are unchanged')
 
     providers.be(GALAHAD)
     t.equal(await login(t, app, providers, 'google'), galahad.id)

@@ -2,7 +2,7 @@
 // imports only node: modules, because `differences.mjs` reads it, too.
 import { createHmac } from 'node:crypto'
 
-/** Number of the group of rows. */
+/** Section of docs/contributing/upstream.md that describes the behaviour. */
 export type Section = '1.2' | '1.4' | '1.5' | '1.6' | '1.7' | '1.8' | '1.9' | '1.12' | '1.13'
 
 /** Users of every application: a verified superuser, a verified user, an unverified user, and an inactive user. */
@@ -13,7 +13,7 @@ export type Variant =
   'plain' | 'verified' | 'policy' | 'faulty' | 'cookie-age' | 'cookie-own' | 'broken-store' | 'custom' | 'fixture'
 
 /** Users, values and helpers of the application to which a row sends its requests. */
-export interface World {
+export interface RowContext {
   readonly ids: Record<Actor, string>
   /** Values that a step stores for later steps. */
   readonly kept: Record<string, string>
@@ -34,12 +34,12 @@ export interface World {
   eventsNamed(event: string): object[]
 }
 
-type Later<T> = T | ((world: World) => T)
+type Later<T> = T | ((context: RowContext) => T)
 
 /** A request and its reply. */
 export interface Step {
   /** Runs before the request. */
-  before?: (world: World) => Promise<unknown>
+  before?: (context: RowContext) => Promise<unknown>
   /** Method and path. `{arthur}` stands for the id of the user. */
   send: string
   /** The user of the session. Its JWT is signed as by FastAPI Users and sent in the header or in the cookie. */
@@ -61,7 +61,7 @@ export interface Step {
   /** Other headers. Null means that the header must be absent. */
   has?: Record<string, string | null>
   /** Returns true if the state after the request is right. */
-  after?: (world: World) => boolean | Promise<boolean>
+  after?: (context: RowContext) => boolean | Promise<boolean>
 }
 
 /** The reply of FastAPI Users, and the reason for another reply. */
@@ -193,8 +193,8 @@ const tooShort = (field: string): object => ({
   ctx: { min_length: 1 }
 })
 const NO_EMPTY_TOKEN = {
-  upstream: '400, as for any other bad token',
-  reason: 'RST-06: an empty token does not get as far as the rules'
+  upstream: '400, as for every other invalid token',
+  reason: 'RST-06: an empty token fails the validation of the body'
 }
 const RESET = 'POST /auth/reset-password'
 const FORGOT = 'POST /auth/forgot-password'
@@ -213,13 +213,13 @@ const bad = (word: string): Pick<Step, 'status' | 'body'> => ({ status: 400, bod
 const newcomer = (email: string): object => ({ email, password: PASSWORD })
 
 const SECURITY_BR_01 =
-  'Q18, BR-01: one blank after the scheme (RFC 6750), so that a proxy in front reads the same token'
+  'Q18, BR-01: exactly one blank after the scheme (RFC 6750), so that a proxy in front reads the same token'
 const SECURITY_JWT_05 = 'Q18, JWT-05: claims have exactly the type of RFC 7519'
 const SECURITY_JWT_04 =
-  'Q18, JWT-04: one text per token (RFC 7515 has no padding), so that nothing passes a deny list in another spelling'
-const SECURITY_EML_05 = 'Q20, EML-05: one plain address and nothing around it, so that mail cannot go elsewhere'
+  'Q18, JWT-04: a token has one spelling (RFC 7515 has no padding), so that no other spelling passes a deny list'
+const SECURITY_EML_05 = 'Q20, EML-05: only one plain e-mail is accepted, so that no mail is sent to another one'
 
-/** Rows of register: what is sent, what comes back. */
+/** Rows of the route for registration. */
 const registrations: readonly WireRow[] = [
   {
     at: '1.6',
@@ -248,7 +248,7 @@ const registrations: readonly WireRow[] = [
     ],
     differs: {
       upstream: "loc is the offset and ctx.error the text of Python's parser",
-      reason: '1.13 says not to match the parser; offset 0, and a fixed text that quotes nothing of the body'
+      reason: '1.13: messages of the Python parser are not copied: offset 0, and a text without parts of the body'
     }
   },
   ...['application/x-www-form-urlencoded', 'text/plain', undefined].map((type): WireRow => ({
@@ -262,8 +262,8 @@ const registrations: readonly WireRow[] = [
       }
     ],
     differs: {
-      upstream: 'input is the whole text, the password in it',
-      reason: 'D14: secrets are redacted, and text of another type is not looked into'
+      upstream: 'input is the whole text, including the password',
+      reason: 'D14: secrets are redacted, and text of another content type is not parsed'
     }
   })),
   { at: '1.12', name: 'register with an array', steps: [{ ...register([1]), ...refuse(noObject([1])) }] },
@@ -276,11 +276,11 @@ const registrations: readonly WireRow[] = [
   },
   {
     at: '1.12',
-    name: 'register with an address without @',
+    name: 'register with an e-mail without @',
     steps: [{ ...register(newcomer('arthur')), ...refuse(noEmail('arthur')) }],
     differs: {
-      upstream: 'the reason in msg and ctx is a sentence of the library email-validator',
-      reason: 'the text is ours; type, loc and the first words of msg are the same'
+      upstream: 'msg and ctx contain a sentence of the library email-validator',
+      reason: '1.13: the sentence is that of the plugin; type, loc and the first words of msg are equal'
     }
   },
   {
@@ -293,7 +293,7 @@ const registrations: readonly WireRow[] = [
     at: '1.12',
     name: 'register with null as password',
     steps: [{ ...register({ email: 'a@camelot.bt', password: null }), ...refuse(noString('password', HIDDEN)) }],
-    differs: { upstream: 'input is null', reason: 'D14: whatever was sent as a secret is redacted' }
+    differs: { upstream: 'input is null', reason: 'D14: every value of a secret field is redacted' }
   },
   {
     at: '1.12',
@@ -309,7 +309,7 @@ const registrations: readonly WireRow[] = [
   },
   {
     at: '1.6',
-    name: 'register a taken address with a bad password: the password comes first',
+    name: 'register a taken e-mail with a refused password: the password is checked first',
     variant: 'policy',
     steps: [
       {
@@ -333,7 +333,7 @@ const registrations: readonly WireRow[] = [
   },
   {
     at: '1.12',
-    name: 'register a taken address in another case',
+    name: 'register a taken e-mail in another case',
     steps: [{ ...register(newcomer('GALAHAD@camelot.bt')), ...bad('REGISTER_USER_ALREADY_EXISTS') }]
   },
   {
@@ -370,7 +370,7 @@ const registrations: readonly WireRow[] = [
   })),
   {
     at: '1.13',
-    name: 'register with several problems: all of them, in schema order',
+    name: 'register with several problems: all are reported, in the order of the schema',
     steps: [
       {
         ...register({ is_verified: 'maybe', email: 7 }),
@@ -384,9 +384,9 @@ const registrations: readonly WireRow[] = [
   },
   {
     at: '1.13',
-    name: 'register without an address',
+    name: 'register without an e-mail',
     steps: [{ ...register({ password: 'secret' }), ...refuse(missing('email', { password: HIDDEN })) }],
-    differs: { upstream: 'input is the whole body, the password in it', reason: 'D14: secrets are redacted' }
+    differs: { upstream: 'input is the whole body, including the password', reason: 'D14: secrets are redacted' }
   },
   {
     at: '1.12',
@@ -414,13 +414,13 @@ const registrations: readonly WireRow[] = [
       { send: ASK_VERIFY, json: { email }, ...ACCEPTED }
     ],
     differs: {
-      upstream: '201, stored as it is',
-      reason: 'Q20, EML-05: new e-mails only; who has one logs in, resets and verifies'
+      upstream: '201, stored unchanged',
+      reason: 'Q20, EML-05: only new e-mails are refused; users who have one can log in, reset and verify'
     }
   })),
   {
     at: '1.12',
-    name: 'register with white space around the address',
+    name: 'register with white space around the e-mail',
     steps: [{ ...register(newcomer(' bob@camelot.bt\u3000')), status: 201, body: user('bob@camelot.bt') }]
   },
   ...[
@@ -444,7 +444,7 @@ const registrations: readonly WireRow[] = [
   })),
   {
     at: '1.13',
-    name: 'register with an address of 10 kB: one problem',
+    name: 'register with an e-mail of 10 kB: one problem',
     steps: [{ ...register(newcomer(`${'a'.repeat(10_000)}@camelot.bt`)), ...refuse(noEmail(HIDDEN, TOO_LONG)) }],
     differs: { upstream: 'input is the whole text', reason: 'D14: long text is not echoed' }
   },
@@ -463,7 +463,7 @@ const registrations: readonly WireRow[] = [
         })
       }
     ],
-    differs: { upstream: '201', reason: 'PW-05: length is capped before any work is done on a password' }
+    differs: { upstream: '201', reason: 'PW-05: the length of a password is checked before any other work' }
   },
   ...[{}, [], { a: 1 }, [true], 1.5, 1e30].map((flag): WireRow => ({
     at: '1.12',
@@ -481,7 +481,7 @@ const registrations: readonly WireRow[] = [
   ),
   {
     at: '1.12',
-    name: 'register one address three times at once',
+    name: 'register one e-mail three times in parallel',
     steps: [
       {
         ...register(newcomer('new@camelot.bt')),
@@ -491,7 +491,7 @@ const registrations: readonly WireRow[] = [
         others: { status: 400, body: detail('REGISTER_USER_ALREADY_EXISTS') }
       }
     ],
-    differs: { upstream: '500 for the losers', reason: 'D4: the unique index decides, and says so' }
+    differs: { upstream: '500 for two of the requests', reason: 'D4: a violation of the unique index is a 400' }
   },
   {
     at: '1.4',
@@ -519,7 +519,7 @@ const registrations: readonly WireRow[] = [
       },
       { ...register({ ...newcomer('b@camelot.bt'), nick: 7 }), ...refuse(noString('nick', 7)) }
     ],
-    differs: { upstream: 'input is the whole body, the password in it', reason: 'D14: secrets are redacted' }
+    differs: { upstream: 'input is the whole body, including the password', reason: 'D14: secrets are redacted' }
   },
   {
     at: '1.4',
@@ -559,7 +559,7 @@ const registrations: readonly WireRow[] = [
         })
       }
     ],
-    differs: { upstream: '201', reason: 'PW-05: length is capped before any work is done on a password' }
+    differs: { upstream: '201', reason: 'PW-05: the length of a password is checked before any other work' }
   },
   {
     at: '1.13',
@@ -576,7 +576,7 @@ const registrations: readonly WireRow[] = [
     ],
     differs: {
       upstream: 'the key is ignored',
-      reason: "Q11, INP-05: Fastify's parser refuses it; the reply is that of a body that cannot be read"
+      reason: "Q11, INP-05: Fastify's parser refuses it; the reply is the one for a malformed body"
     }
   },
   {
@@ -589,7 +589,7 @@ const registrations: readonly WireRow[] = [
         body: detail('Payload Too Large')
       }
     ],
-    differs: { upstream: 'no limit', reason: 'INP-08: bodies of our routes are at most 16 KiB' }
+    differs: { upstream: 'no limit', reason: 'INP-08: bodies of the routes of the plugin have at most 16 KiB' }
   }
 ]
 
@@ -622,7 +622,7 @@ const logins: readonly WireRow[] = [
   },
   {
     at: '1.5',
-    name: 'cookie login with attributes of its own',
+    name: 'cookie login with configured cookie attributes',
     variant: 'cookie-own',
     steps: [
       {
@@ -639,12 +639,12 @@ const logins: readonly WireRow[] = [
     steps: [{ send: 'POST /auth/cookie/logout', as: 'galahad:cookie', status: 204, cookie: CLEARED }],
     differs: {
       upstream: 'the cleared value is written as two double quotes',
-      reason: '1.13: an empty value, which every browser treats the same'
+      reason: '1.13: browsers treat an empty value and two double quotes equally'
     }
   },
   {
     at: '1.5',
-    name: 'cookie logout with attributes of its own',
+    name: 'cookie logout with configured cookie attributes',
     variant: 'cookie-own',
     steps: [
       {
@@ -725,7 +725,7 @@ const logins: readonly WireRow[] = [
   },
   {
     at: '1.13',
-    name: 'login with grant_type foo alone: its problem comes first',
+    name: 'login with only grant_type foo: its problem is the first',
     steps: [
       {
         send: 'POST /auth/jwt/login',
@@ -761,21 +761,21 @@ const logins: readonly WireRow[] = [
   },
   {
     at: '1.12',
-    name: 'login with the address in another case',
+    name: 'login with the e-mail in another case',
     steps: [{ ...login({ username: 'GALAHAD@CAMELOT.BT' }), status: 200, body: BEARER }]
   },
   {
     at: '1.12',
-    name: 'login with blanks around the address',
+    name: 'login with blanks around the e-mail',
     steps: [{ ...login({ username: ' galahad@camelot.bt ' }), status: 200, body: BEARER }],
     differs: {
       upstream: '400 LOGIN_BAD_CREDENTIALS',
-      reason: 'Q20: white space around an e-mail is removed wherever one is read'
+      reason: 'Q20: white space around an e-mail is removed by every route'
     }
   },
   {
     at: '1.12',
-    name: 'login unverified with the switch on',
+    name: 'login of an unverified user, with `requireVerification`',
     variant: 'verified',
     steps: [
       { ...login({ username: 'lancelot@camelot.bt' }), ...bad('LOGIN_USER_NOT_VERIFIED') },
@@ -784,7 +784,7 @@ const logins: readonly WireRow[] = [
   },
   {
     at: '1.12',
-    name: 'login inactive and unverified with the switch on',
+    name: 'login of an inactive, unverified user, with `requireVerification`',
     variant: 'verified',
     steps: [{ ...login({ username: 'mordred@camelot.bt' }), status: 400, body: BAD_CREDENTIALS }]
   },
@@ -805,7 +805,7 @@ const logins: readonly WireRow[] = [
     ],
     differs: {
       upstream: '400 LOGIN_BAD_CREDENTIALS',
-      reason: 'INP-01, EML-06: no address is longer than its column; refused before any look-up'
+      reason: 'INP-01, EML-06: e-mails longer than their column are refused before any look-up'
     }
   },
   {
@@ -825,35 +825,35 @@ const logins: readonly WireRow[] = [
     ],
     differs: {
       upstream: '400 LOGIN_BAD_CREDENTIALS',
-      reason: 'PW-05: length is capped before any work is done on a password'
+      reason: 'PW-05: the length of a password is checked before any other work'
     }
   },
   {
     at: '1.12',
-    name: 'two JWT logins in one second',
+    name: 'two JWT logins in the same second',
     steps: [
       {
         ...login({}),
-        before: async (world) => {
-          world.kept.first = await world.login('jwt', 'galahad')
+        before: async (context) => {
+          context.kept.first = await context.login('jwt', 'galahad')
         },
         status: 200,
         body: BEARER,
-        after: async (world) => (await world.login('jwt', 'galahad')) !== world.kept.first
+        after: async (context) => (await context.login('jwt', 'galahad')) !== context.kept.first
       }
     ],
-    differs: { upstream: 'the same token twice', reason: 'D17: each token has a jti of its own' }
+    differs: { upstream: 'the same token twice', reason: 'D17: each token has a different jti' }
   },
   {
     at: '1.13',
-    name: 'login with a form that cannot be read',
+    name: 'login with a malformed form',
     steps: [
       { send: 'POST /auth/jwt/login', raw: { body: 'x', type: 'multipart/form-data' }, status: 400, body: noForm }
     ]
   },
   {
     at: '1.5',
-    name: 'login with a field twice',
+    name: 'login with a repeated field',
     steps: [
       {
         send: 'POST /auth/jwt/login',
@@ -863,13 +863,13 @@ const logins: readonly WireRow[] = [
       }
     ],
     differs: {
-      upstream: 'one of the two counts',
-      reason: 'INP-03: a repeated field is refused, so that nobody else reads the other one'
+      upstream: 'one of the two values is used',
+      reason: 'INP-03: a repeated field is refused, because a proxy may have checked the other value'
     }
   },
   {
     at: '1.5',
-    name: 'cookie login that another site posts',
+    name: 'cookie login by a form of another site',
     steps: [
       {
         ...login({}),
@@ -880,7 +880,7 @@ const logins: readonly WireRow[] = [
         cookie: ''
       }
     ],
-    differs: { upstream: '204, logged in', reason: 'Q7: the cross-site check (CSRF) stays on' }
+    differs: { upstream: '204, logged in', reason: 'Q7: the cross-site check (CSRF) is always on' }
   }
 ]
 
@@ -901,7 +901,7 @@ const logouts: readonly WireRow[] = [
   },
   {
     at: '1.12',
-    name: 'logout unverified with the switch on',
+    name: 'logout of an unverified user, with `requireVerification`',
     variant: 'verified',
     steps: [{ send: 'POST /auth/jwt/logout', as: 'lancelot', status: 403, body: FORBIDDEN }]
   },
@@ -914,14 +914,14 @@ const logouts: readonly WireRow[] = [
   },
   {
     at: '1.5',
-    name: 'logout with a body that nobody reads',
+    name: 'logout with a body, which is ignored',
     steps: [
       { send: 'POST /auth/jwt/logout', as: 'galahad', raw: { body: '{"x"', type: 'application/json' }, status: 204 }
     ]
   },
   {
     at: '1.5',
-    name: 'logout with a body of another type',
+    name: 'logout with a body of an unsupported content type',
     steps: [
       {
         send: 'POST /auth/jwt/logout',
@@ -931,7 +931,7 @@ const logouts: readonly WireRow[] = [
         body: detail('Unsupported Media Type')
       }
     ],
-    differs: { upstream: '204', reason: 'INP-02: bodies of types that a route does not take are refused' }
+    differs: { upstream: '204', reason: 'INP-02: bodies of unsupported content types are refused' }
   },
   {
     at: '1.12',
@@ -946,8 +946,8 @@ const logouts: readonly WireRow[] = [
     name: 'logout with a stored token, then the same token, and logout again',
     steps: [
       {
-        before: async (world) => {
-          world.kept.db = await world.login('db', 'galahad')
+        before: async (context) => {
+          context.kept.db = await context.login('db', 'galahad')
         },
         send: 'POST /auth/db/logout',
         headers: ({ kept }) => bearer(String(kept.db)),
@@ -962,8 +962,8 @@ const logouts: readonly WireRow[] = [
     name: 'logout of another backend with a stored token',
     steps: [
       {
-        before: async (world) => {
-          world.kept.db = await world.login('db', 'galahad')
+        before: async (context) => {
+          context.kept.db = await context.login('db', 'galahad')
         },
         send: 'POST /auth/jwt/logout',
         headers: ({ kept }) => bearer(String(kept.db)),
@@ -972,8 +972,8 @@ const logouts: readonly WireRow[] = [
       { send: 'GET /users/me', headers: ({ kept }) => bearer(String(kept.db)), status: 401, body: UNAUTHORIZED }
     ],
     differs: {
-      upstream: '204, and the token lives on',
-      reason: 'D23, decision 7: the strategy that authenticated the request ends the session'
+      upstream: '204, and the token stays valid',
+      reason: 'D23: the strategy that authenticated the request ends the session'
     }
   },
   {
@@ -983,18 +983,22 @@ const logouts: readonly WireRow[] = [
   }
 ]
 
-/** Access tokens: the claims, what comes back, and why when it is not what the original does. */
-const accepted: readonly [string, (world: World) => string][] = [
-  ['as it writes them', ({ ids }) => access({ sub: ids.galahad })],
+/** Access tokens that FastAPI Users and the plugin accept. */
+const accepted: readonly [string, (context: RowContext) => string][] = [
+  ['the claims of FastAPI Users', ({ ids }) => access({ sub: ids.galahad })],
   ['aud as text', ({ ids }) => access({ sub: ids.galahad, aud: 'fastapi-users:auth' })],
-  ['aud as a list with ours in it', ({ ids }) => access({ sub: ids.galahad, aud: ['other', 'fastapi-users:auth'] })],
+  [
+    'aud as a list that contains the expected one',
+    ({ ids }) => access({ sub: ids.galahad, aud: ['other', 'fastapi-users:auth'] })
+  ],
   ['further claims', ({ ids }) => access({ sub: ids.galahad, iss: 'x', roles: ['y'] })],
   ['no typ', ({ ids }) => access({ sub: ids.galahad }, { alg: 'HS256' })],
   ['exp with a fraction', ({ ids }) => access({ sub: ids.galahad, exp: CENTURY + 0.5 })],
   ['no exp', ({ ids }) => access({ sub: ids.galahad, exp: undefined })],
   ['iat and nbf in the past', ({ ids }) => access({ sub: ids.galahad, iat: 1, nbf: 1 })]
 ]
-const refused: readonly [string, (world: World) => string][] = [
+/** Access tokens that FastAPI Users and the plugin refuse. */
+const refused: readonly [string, (context: RowContext) => string][] = [
   ['no aud', ({ ids }) => access({ sub: ids.galahad, aud: undefined })],
   ['empty aud', ({ ids }) => access({ sub: ids.galahad, aud: [] })],
   ['wrong aud', ({ ids }) => access({ sub: ids.galahad, aud: ['other'] })],
@@ -1002,31 +1006,35 @@ const refused: readonly [string, (world: World) => string][] = [
   ['unreadable exp', ({ ids }) => access({ sub: ids.galahad, exp: 'soon' })],
   ['nbf in the future', ({ ids, now }) => access({ sub: ids.galahad, nbf: now + 3600 })],
   ['iat in the future', ({ ids, now }) => access({ sub: ids.galahad, iat: now + 3600 })],
-  ['iat that is no integer', ({ ids }) => access({ sub: ids.galahad, iat: 'then' })],
-  ['jti that is no text', ({ ids }) => access({ sub: ids.galahad, jti: 7 })],
-  ['sub that is no text', () => access({ sub: 7 })],
+  ['iat that is not an integer', ({ ids }) => access({ sub: ids.galahad, iat: 'then' })],
+  ['jti that is not text', ({ ids }) => access({ sub: ids.galahad, jti: 7 })],
+  ['sub that is not text', () => access({ sub: 7 })],
   ['another HMAC size', ({ ids }) => access({ sub: ids.galahad }, { alg: 'HS512', typ: 'JWT' })],
   ['alg none', ({ ids }) => access({ sub: ids.galahad }, { alg: 'none', typ: 'JWT' })],
   ['unknown crit', ({ ids }) => access({ sub: ids.galahad }, { alg: 'HS256', typ: 'JWT', crit: ['x'], x: 1 })],
-  ['a payload that is no object', () => signLikePython([1], SECRETS.auth)],
+  ['a payload that is not an object', () => signLikePython([1], SECRETS.auth)],
   ['an extra segment', ({ ids }) => `${access({ sub: ids.galahad })}.e30`],
   ['the claim user_id of old versions', ({ ids }) => access({ user_id: ids.galahad })],
   ['another secret', ({ ids }) => signLikePython({ sub: ids.galahad, aud: AUDIENCE, exp: CENTURY }, SECRETS.reset)],
-  ['a sub that is no id', () => access({ sub: 'king' })],
-  ['a sub that nobody has', () => access({ sub: '00000000-0000-4000-8000-000000000000' })],
-  ['a reset token under the same secret', ({ ids }) => reset({ sub: ids.galahad, password_fgpt: 'x' }, SECRETS.auth)],
+  ['a sub that is not an id', () => access({ sub: 'king' })],
+  ['a sub without a user', () => access({ sub: '00000000-0000-4000-8000-000000000000' })],
   [
-    'a verify token under the same secret',
+    'a reset token that is signed with the same secret',
+    ({ ids }) => reset({ sub: ids.galahad, password_fgpt: 'x' }, SECRETS.auth)
+  ],
+  [
+    'a verify token that is signed with the same secret',
     ({ ids }) => verify({ sub: ids.galahad, email: 'galahad@camelot.bt' }, SECRETS.auth)
   ]
 ]
-const stricter: readonly [string, (world: World) => string, string][] = [
+/** Access tokens that FastAPI Users accepts and the plugin refuses, with the reason. */
+const stricter: readonly [string, (context: RowContext) => string, string][] = [
   ['exp as text with digits', ({ ids }) => access({ sub: ids.galahad, exp: String(CENTURY) }), SECURITY_JWT_05],
   ['padding', ({ ids }) => `${access({ sub: ids.galahad })}=`, SECURITY_JWT_04],
   [
     'a sub in capitals',
     ({ ids }) => access({ sub: ids.galahad.toUpperCase() }),
-    'JWT-05: an id in a token is written as we and the original write it; no token of either has another form'
+    'JWT-05: only the canonical form of an id is accepted, which FastAPI Users and the plugin write'
   ]
 ]
 const me = (headers: Step['headers'], reply: Pick<Step, 'status' | 'body'>): Step => ({
@@ -1040,24 +1048,27 @@ const sessions: readonly WireRow[] = [
   ...accepted.map(([name, make]): WireRow => ({
     at: '1.12',
     name: `JWT: ${name}`,
-    steps: [me((world) => bearer(make(world)), { status: 200, body: galahad })]
+    steps: [me((context) => bearer(make(context)), { status: 200, body: galahad })]
   })),
   ...refused.map(([name, make]): WireRow => ({
     at: '1.12',
     name: `JWT: ${name}`,
-    steps: [me((world) => bearer(make(world)), NOBODY)]
+    steps: [me((context) => bearer(make(context)), NOBODY)]
   })),
   ...stricter.map(([name, make, reason]): WireRow => ({
     at: '1.12',
     name: `JWT: ${name}`,
-    steps: [me((world) => bearer(make(world)), NOBODY)],
+    steps: [me((context) => bearer(make(context)), NOBODY)],
     differs: { upstream: '200', reason }
   })),
   {
     at: '1.12',
-    name: 'JWT of a user who was removed',
+    name: 'JWT of a deleted user',
     steps: [
-      { ...me(({ ids }) => bearer(access({ sub: ids.galahad })), NOBODY), before: (world) => world.remove('galahad') }
+      {
+        ...me(({ ids }) => bearer(access({ sub: ids.galahad })), NOBODY),
+        before: (context) => context.remove('galahad')
+      }
     ]
   },
   { at: '1.12', name: 'me without a token', steps: [me({}, NOBODY)] },
@@ -1083,21 +1094,21 @@ const sessions: readonly WireRow[] = [
   },
   {
     at: '1.12',
-    name: 'me with a bad bearer and a good cookie',
+    name: 'me with an invalid bearer token and a valid cookie',
     steps: [
       me(({ ids }) => ({ ...bearer('a.b.c'), ...cookie(access({ sub: ids.galahad })) }), { status: 200, body: galahad })
     ]
   },
   {
     at: '1.12',
-    name: 'me with the bearer of an inactive user and the cookie of another',
+    name: 'me with the bearer token of an inactive user and the cookie of another user',
     steps: [
       me(({ ids }) => ({ ...bearer(access({ sub: ids.mordred })), ...cookie(access({ sub: ids.galahad })) }), NOBODY)
     ]
   },
   {
     at: '1.12',
-    name: 'me with the bearer of one user and the cookie of another',
+    name: 'me with the bearer token of one user and the cookie of another user',
     steps: [
       me(({ ids }) => ({ ...bearer(access({ sub: ids.galahad })), ...cookie(access({ sub: ids.arthur })) }), {
         status: 200,
@@ -1107,7 +1118,7 @@ const sessions: readonly WireRow[] = [
   },
   {
     at: '1.12',
-    name: 'me with the same cookie twice: the last one',
+    name: 'me with the same cookie twice: the last one is used',
     steps: [
       me(
         ({ ids }) => ({
@@ -1126,11 +1137,11 @@ const sessions: readonly WireRow[] = [
       me(bearer('a.b.c'), { status: 503, body: detail('Service Unavailable') }),
       me(({ ids }) => bearer(access({ sub: ids.galahad })), { status: 200, body: galahad })
     ],
-    differs: { upstream: '500', reason: 'D34: 503, which says that trying again helps; never anonymous' }
+    differs: { upstream: '500', reason: 'D34: 503, because a retry can help; the request is never anonymous' }
   },
   {
     at: '1.9',
-    name: 'me unverified with the switch on',
+    name: 'me of an unverified user, with `requireVerification`',
     variant: 'verified',
     steps: [
       { send: 'GET /users/me', as: 'lancelot', status: 403, body: FORBIDDEN },
@@ -1177,8 +1188,10 @@ const profiles: readonly WireRow[] = [
     steps: [
       {
         ...mine({}, same),
-        after: (world) =>
-          JSON.stringify(world.eventsNamed('onAfterUpdate').map((event) => (event as { changes: object }).changes)) === '[{}]'
+        after: (context) =>
+          JSON.stringify(
+            context.eventsNamed('onAfterUpdate').map((event) => (event as { changes: object }).changes)
+          ) === '[{}]'
       }
     ]
   },
@@ -1196,7 +1209,7 @@ const profiles: readonly WireRow[] = [
     ],
     differs: {
       upstream: '400 UPDATE_USER_EMAIL_ALREADY_EXISTS',
-      reason: "D3: one's own mailbox is not taken by another"
+      reason: 'D3: another spelling of the own e-mail is not a duplicate'
     }
   },
   {
@@ -1227,14 +1240,16 @@ const profiles: readonly WireRow[] = [
     steps: [
       {
         ...mine({ password: null }, same),
-        after: (world) =>
-          JSON.stringify(world.eventsNamed('onAfterUpdate').map((event) => (event as { changes: object }).changes)) === '[{}]'
+        after: (context) =>
+          JSON.stringify(
+            context.eventsNamed('onAfterUpdate').map((event) => (event as { changes: object }).changes)
+          ) === '[{}]'
       },
       { ...login({}), status: 200, body: BEARER }
     ],
     differs: {
-      upstream: 'the listener gets { password: null }',
-      reason: 'D20: listeners hear what changes, and nothing does; the reply is the same'
+      upstream: 'the listener receives { password: null }',
+      reason: 'D20: listeners receive only real changes, and there is none; the reply is equal'
     }
   },
   {
@@ -1253,7 +1268,7 @@ const profiles: readonly WireRow[] = [
     at: '1.12',
     name: 'PATCH me with null as address',
     steps: [mine({ email: null }, refuse(noString('email', null)))],
-    differs: { upstream: '500', reason: 'D1: 422 as for any other value that is no text' }
+    differs: { upstream: '500', reason: 'D1: 422 as for every other value that is not text' }
   },
   {
     at: '1.12',
@@ -1288,9 +1303,9 @@ const profiles: readonly WireRow[] = [
     steps: [
       {
         ...mine({ password: 'excalibur-3' }, same),
-        before: async (world) => {
-          world.kept.ours = await world.login('jwt', 'galahad')
-          world.kept.db = await world.login('db', 'galahad')
+        before: async (context) => {
+          context.kept.ours = await context.login('jwt', 'galahad')
+          context.kept.db = await context.login('db', 'galahad')
         }
       },
       { send: 'GET /users/me', as: 'galahad', ...same },
@@ -1298,8 +1313,8 @@ const profiles: readonly WireRow[] = [
       me(({ kept }) => bearer(String(kept.db)), NOBODY)
     ],
     differs: {
-      upstream: 'all sessions live on',
-      reason: 'D18, decision 4: a password change ends every session that carries a stamp, and all stored ones'
+      upstream: 'all sessions stay valid',
+      reason: 'D18: a password change ends every session that carries a stamp, and all stored ones'
     }
   },
   {
@@ -1312,7 +1327,7 @@ const profiles: readonly WireRow[] = [
         headers: { origin: 'https://evil.example', host: 'localhost' }
       }
     ],
-    differs: { upstream: '200', reason: 'Q7: the cross-site check (CSRF) stays on' }
+    differs: { upstream: '200', reason: 'Q7: the cross-site check (CSRF) is always on' }
   },
   {
     at: '1.9',
@@ -1373,8 +1388,8 @@ const byId: readonly WireRow[] = [
       (id: string) => `urn:uuid:${id}`
     ].map((form): Step => ({
       send: 'GET /users/{form}',
-      before: async (world) => {
-        world.kept.form = form(world.ids.galahad)
+      before: async (context) => {
+        context.kept.form = form(context.ids.galahad)
       },
       as: 'arthur',
       ...same
@@ -1422,7 +1437,7 @@ const byId: readonly WireRow[] = [
     at: '1.12',
     name: 'PATCH id: is_active null',
     steps: [{ send: 'PATCH /users/{galahad}', as: 'arthur', json: { is_active: null }, ...same }],
-    differs: { upstream: '500', reason: 'D2: null leaves the flag' }
+    differs: { upstream: '500', reason: 'D2: null does not change the flag' }
   },
   {
     at: '1.9',
@@ -1461,7 +1476,7 @@ const byId: readonly WireRow[] = [
     at: '1.9',
     name: 'a superuser demotes itself',
     steps: [{ send: 'PATCH /users/{arthur}', as: 'arthur', json: { is_superuser: false }, ...bad('LAST_SUPERUSER') }],
-    differs: { upstream: '200', reason: 'Q22: the last active superuser stays' }
+    differs: { upstream: '200', reason: 'Q22: the last active superuser cannot be removed' }
   },
   {
     at: '1.9',
@@ -1469,7 +1484,7 @@ const byId: readonly WireRow[] = [
     steps: [
       {
         send: 'PATCH /users/{arthur}',
-        before: (world) => world.change('galahad', { is_superuser: true }),
+        before: (context) => context.change('galahad', { is_superuser: true }),
         as: 'arthur',
         json: { is_superuser: false },
         status: 200,
@@ -1488,17 +1503,17 @@ const byId: readonly WireRow[] = [
   },
   {
     at: '1.9',
-    name: 'a superuser removes itself',
+    name: 'a superuser deletes itself',
     steps: [{ send: 'DELETE /users/{arthur}', as: 'arthur', ...bad('LAST_SUPERUSER') }],
-    differs: { upstream: '204', reason: 'Q22: the last active superuser stays' }
+    differs: { upstream: '204', reason: 'Q22: the last active superuser cannot be removed' }
   },
   {
     at: '1.9',
-    name: 'a superuser removes itself while there is another one',
+    name: 'a superuser deletes itself while there is another one',
     steps: [
       {
         send: 'DELETE /users/{arthur}',
-        before: (world) => world.change('galahad', { is_superuser: true }),
+        before: (context) => context.change('galahad', { is_superuser: true }),
         as: 'arthur',
         status: 204
       },
@@ -1515,12 +1530,12 @@ const byId: readonly WireRow[] = [
   },
   {
     at: '1.9',
-    name: 'by id, an unverified superuser with the switch on',
+    name: 'by id, an unverified superuser, with `requireVerification`',
     variant: 'verified',
     steps: [
       {
         send: 'GET /users/{galahad}',
-        before: (world) => world.change('lancelot', { is_superuser: true }),
+        before: (context) => context.change('lancelot', { is_superuser: true }),
         as: 'lancelot',
         status: 403,
         body: FORBIDDEN
@@ -1532,7 +1547,7 @@ const byId: readonly WireRow[] = [
     name: 'DELETE a user with OAuth accounts',
     variant: 'fixture',
     steps: [{ send: 'DELETE /users/{galahad}', as: 'arthur', status: 204 }],
-    differs: { upstream: '500 with the documented model', reason: 'D12: the account rows go with the user' }
+    differs: { upstream: '500 with the documented model', reason: 'D12: the account rows are deleted with the user' }
   }
 ]
 
@@ -1540,12 +1555,12 @@ const BAD_RESET = bad('RESET_PASSWORD_BAD_TOKEN')
 const DONE = { status: 200, body: null }
 const keep =
   (key: string, who: Actor = 'galahad', purpose: 'reset' | 'verify' = 'reset') =>
-    async (world: World): Promise<void> => {
-      world.kept[key] = await world.requestToken(purpose, who)
+    async (context: RowContext): Promise<void> => {
+      context.kept[key] = await context.requestToken(purpose, who)
     }
 const use = (key: string, password = 'excalibur-3'): Pick<Step, 'send' | 'json'> => ({
   send: RESET,
-  json: ({ kept }: World) => ({ token: kept[key], password })
+  json: ({ kept }: RowContext) => ({ token: kept[key], password })
 })
 
 const resets: readonly WireRow[] = [
@@ -1558,19 +1573,19 @@ const resets: readonly WireRow[] = [
   },
   {
     at: '1.7',
-    name: 'forgot: listeners hear of known and active users only',
+    name: 'forgot: listeners are called for known and active users only',
     steps: ['nobody@camelot.bt', 'mordred@camelot.bt', 'galahad@camelot.bt'].map((email, i): Step => ({
       send: FORGOT,
       json: { email },
       ...ACCEPTED,
-      async after (world) {
-        await world.settled()
-        return world.eventsNamed('onAfterForgotPassword').length === (i === 2 ? 1 : 0)
+      async after (context) {
+        await context.settled()
+        return context.eventsNamed('onAfterForgotPassword').length === (i === 2 ? 1 : 0)
       }
     })),
     differs: {
       upstream: 'the listener is awaited before the reply',
-      reason: 'D13, RST-01: token and listeners come after the reply, so that its time tells nothing'
+      reason: 'D13, RST-01: token and listeners follow the reply, so that its time does not reveal the user'
     }
   },
   {
@@ -1588,7 +1603,7 @@ const resets: readonly WireRow[] = [
   },
   {
     at: '1.13',
-    name: 'null for the parameter of a body is a missing one',
+    name: 'null for a parameter of a body counts as missing',
     steps: [
       ...[FORGOT, ASK_VERIFY].map((route): Step => ({
         send: route,
@@ -1610,22 +1625,22 @@ const resets: readonly WireRow[] = [
   },
   {
     at: '1.7',
-    name: 'forgot with white space around the address',
+    name: 'forgot with white space around the e-mail',
     steps: [
       {
         send: FORGOT,
         json: { email: ' galahad@camelot.bt ' },
         ...ACCEPTED,
-        after: async (world) => {
-          await world.settled()
-          return world.eventsNamed('onAfterForgotPassword').length === 1
+        after: async (context) => {
+          await context.settled()
+          return context.eventsNamed('onAfterForgotPassword').length === 1
         }
       }
     ]
   },
   {
     at: '1.7',
-    name: 'forgot with an address that is none',
+    name: 'forgot with text that is not an e-mail',
     steps: [
       { send: FORGOT, json: { email: 'x' }, ...refuse(noEmail('x')) },
       { send: FORGOT, json: { email: 7 }, ...refuse(noString('email', 7)) }
@@ -1642,14 +1657,14 @@ const resets: readonly WireRow[] = [
   },
   {
     at: '1.7',
-    name: 'reset: JWTs of the Python service go on, our sessions end',
+    name: 'reset: JWTs of the Python service stay valid, sessions of the plugin end',
     steps: [
       {
         ...use('token'),
-        before: async (world) => {
-          world.kept.ours = await world.login('jwt', 'galahad')
-          world.kept.db = await world.login('db', 'galahad')
-          await keep('token')(world)
+        before: async (context) => {
+          context.kept.ours = await context.login('jwt', 'galahad')
+          context.kept.db = await context.login('db', 'galahad')
+          await keep('token')(context)
         },
         ...DONE
       },
@@ -1658,8 +1673,8 @@ const resets: readonly WireRow[] = [
       me(({ kept }) => bearer(String(kept.db)), NOBODY)
     ],
     differs: {
-      upstream: 'all sessions live on',
-      reason: 'D18, decision 4: a reset ends every session that carries a stamp, and all stored ones'
+      upstream: 'all sessions stay valid',
+      reason: 'D18: a reset ends every session that carries a stamp, and all stored ones'
     }
   },
   {
@@ -1689,13 +1704,13 @@ const resets: readonly WireRow[] = [
   },
   {
     at: '1.12',
-    name: 'two outstanding reset tokens, the first then the second',
+    name: 'two unused reset tokens: the first is used, then the second',
     steps: [
       {
         ...use('one'),
-        before: async (world) => {
-          await keep('one')(world)
-          await keep('two')(world)
+        before: async (context) => {
+          await keep('one')(context)
+          await keep('two')(context)
         },
         ...DONE
       },
@@ -1704,13 +1719,13 @@ const resets: readonly WireRow[] = [
   },
   {
     at: '1.12',
-    name: 'reset token, then a login replaces an old hash',
+    name: 'reset token after a login replaced an old hash',
     steps: [
       {
         ...login({}),
-        before: async (world) => {
-          await world.makeOldHash('galahad')
-          await keep('token')(world)
+        before: async (context) => {
+          await context.makeOldHash('galahad')
+          await keep('token')(context)
         },
         status: 200,
         body: BEARER
@@ -1720,18 +1735,18 @@ const resets: readonly WireRow[] = [
   },
   {
     at: '1.12',
-    name: 'reset token, then a new address',
+    name: 'reset token after a change of the e-mail',
     steps: [
       {
         ...use('token'),
-        before: async (world) => {
-          await keep('token')(world)
-          await world.change('galahad', { email: 'new@camelot.bt' })
+        before: async (context) => {
+          await keep('token')(context)
+          await context.change('galahad', { email: 'new@camelot.bt' })
         },
         ...BAD_RESET
       }
     ],
-    differs: { upstream: '200', reason: 'Q23, RST-05: a token that went to the old mailbox is dead' }
+    differs: { upstream: '200', reason: 'Q23, RST-05: a token that was mailed to the old e-mail is invalid' }
   },
   {
     at: '1.12',
@@ -1739,9 +1754,9 @@ const resets: readonly WireRow[] = [
     steps: [
       {
         ...use('token'),
-        before: async (world) => {
-          await keep('token')(world)
-          await world.change('galahad', { is_active: false })
+        before: async (context) => {
+          await keep('token')(context)
+          await context.change('galahad', { is_active: false })
         },
         ...BAD_RESET
       }
@@ -1753,15 +1768,15 @@ const resets: readonly WireRow[] = [
       ['wrong audience', ({ ids }) => verify({ sub: ids.galahad, password_fgpt: 'x' }, SECRETS.reset)],
       ['expired', ({ ids, now }) => reset({ sub: ids.galahad, password_fgpt: 'x', exp: now - 1 })],
       ['no sub', () => reset({ password_fgpt: 'x' })],
-      ['a sub that is no id', () => reset({ sub: 'king', password_fgpt: 'x' })],
+      ['a sub that is not an id', () => reset({ sub: 'king', password_fgpt: 'x' })],
       ['an unknown user', () => reset({ sub: UNKNOWN_ID, password_fgpt: 'x' })],
       ['no fingerprint', ({ ids }) => reset({ sub: ids.galahad })],
-      ['no token at all', () => 'x']
-    ] satisfies [string, (world: World) => string][]
+      ['text that is not a token', () => 'x']
+    ] satisfies [string, (context: RowContext) => string][]
   ).map(([name, make]): WireRow => ({
     at: '1.7',
     name: `reset token: ${name}`,
-    steps: [{ send: RESET, json: (world: World) => ({ token: make(world), password: 'x' }), ...BAD_RESET }]
+    steps: [{ send: RESET, json: (context: RowContext) => ({ token: make(context), password: 'x' }), ...BAD_RESET }]
   })),
   ...['x', '$argon2id$v=19$m=8,t=1,p=1$broken', '$2b$12$x', ''].map((print): WireRow => ({
     at: '1.12',
@@ -1769,11 +1784,11 @@ const resets: readonly WireRow[] = [
     steps: [
       {
         send: RESET,
-        json: ({ ids }: World) => ({ token: reset({ sub: ids.galahad, password_fgpt: print }), password: 'x' }),
+        json: ({ ids }: RowContext) => ({ token: reset({ sub: ids.galahad, password_fgpt: print }), password: 'x' }),
         ...BAD_RESET
       }
     ],
-    differs: { upstream: '500', reason: 'D5: what is no hash proves nothing' }
+    differs: { upstream: '500', reason: 'D5: a fingerprint that is not a hash is invalid' }
   })),
   {
     at: '1.12',
@@ -1781,17 +1796,17 @@ const resets: readonly WireRow[] = [
     steps: [
       {
         send: RESET,
-        before: async (world) => {
-          world.kept.token = resigned(await world.requestToken('reset', 'galahad'), SECRETS.reset)
+        before: async (context) => {
+          context.kept.token = resigned(await context.requestToken('reset', 'galahad'), SECRETS.reset)
         },
-        json: ({ kept }: World) => ({ token: kept.token, password: 'excalibur-3' }),
+        json: ({ kept }: RowContext) => ({ token: kept.token, password: 'excalibur-3' }),
         ...DONE
       }
     ]
   },
   {
     at: '1.7',
-    name: 'reset with a password that the policy refuses: the token stays good',
+    name: 'reset with a password that the policy refuses: the token stays valid',
     variant: 'policy',
     steps: [
       {
@@ -1805,19 +1820,20 @@ const resets: readonly WireRow[] = [
   },
   {
     at: '1.7',
-    name: 'reset with a bad token and a bad password: the token comes first',
+    name: 'reset with an invalid token and a refused password: the token is checked first',
     variant: 'policy',
     steps: [{ send: RESET, json: { token: 'x', password: 'no' }, ...BAD_RESET }]
   },
   {
     at: '1.7',
-    name: 'reset: listeners hear of the reset, not of an update',
+    name: 'reset: fires the event of the reset and no event of an update',
     steps: [
       {
         ...use('token'),
         before: keep('token'),
         ...DONE,
-        after: (world) => world.eventsNamed('onAfterResetPassword').length === 1 && world.eventsNamed('onAfterUpdate').length === 0
+        after: (context) =>
+          context.eventsNamed('onAfterResetPassword').length === 1 && context.eventsNamed('onAfterUpdate').length === 0
       }
     ]
   },
@@ -1835,7 +1851,7 @@ const resets: readonly WireRow[] = [
 const BAD_VERIFY = bad('VERIFY_USER_BAD_TOKEN')
 const prove = (key: string): Pick<Step, 'send' | 'json'> => ({
   send: VERIFY,
-  json: ({ kept }: World) => ({ token: kept[key] })
+  json: ({ kept }: RowContext) => ({ token: kept[key] })
 })
 const verified = { status: 200, body: user('lancelot@camelot.bt', { is_verified: true }) }
 
@@ -1849,19 +1865,19 @@ const verifications: readonly WireRow[] = [
   },
   {
     at: '1.8',
-    name: 'request-verify: a token only for the active and unverified',
+    name: 'request-verify: only active, unverified users get a token',
     steps: [
       {
         send: ASK_VERIFY,
         json: { email: 'galahad@camelot.bt' },
         ...ACCEPTED,
-        after: (world) => world.eventsNamed('onAfterRequestVerify').length === 0
+        after: (context) => context.eventsNamed('onAfterRequestVerify').length === 0
       },
       {
         send: ASK_VERIFY,
         json: { email: 'mordred@camelot.bt' },
         ...ACCEPTED,
-        after: (world) => world.eventsNamed('onAfterRequestVerify').length === 0
+        after: (context) => context.eventsNamed('onAfterRequestVerify').length === 0
       }
     ]
   },
@@ -1892,13 +1908,13 @@ const verifications: readonly WireRow[] = [
   },
   {
     at: '1.12',
-    name: 'verify after a new address',
+    name: 'verify after a change of the e-mail',
     steps: [
       {
         ...prove('token'),
-        before: async (world) => {
-          await keep('token', 'lancelot', 'verify')(world)
-          await world.change('lancelot', { email: 'new@camelot.bt' })
+        before: async (context) => {
+          await keep('token', 'lancelot', 'verify')(context)
+          await context.change('lancelot', { email: 'new@camelot.bt' })
         },
         ...BAD_VERIFY
       }
@@ -1906,11 +1922,11 @@ const verifications: readonly WireRow[] = [
   },
   {
     at: '1.12',
-    name: 'verify with the id of one user and the address of another',
+    name: 'verify with the id of one user and the e-mail of another user',
     steps: [
       {
         send: VERIFY,
-        json: ({ ids }: World) => ({ token: verify({ sub: ids.galahad, email: 'lancelot@camelot.bt' }) }),
+        json: ({ ids }: RowContext) => ({ token: verify({ sub: ids.galahad, email: 'lancelot@camelot.bt' }) }),
         ...BAD_VERIFY
       }
     ]
@@ -1921,22 +1937,22 @@ const verifications: readonly WireRow[] = [
     steps: [
       {
         send: VERIFY,
-        json: ({ ids }: World) => ({ token: verify({ sub: ids.mordred, email: 'mordred@camelot.bt' }) }),
+        json: ({ ids }: RowContext) => ({ token: verify({ sub: ids.mordred, email: 'mordred@camelot.bt' }) }),
         ...BAD_VERIFY
       }
     ],
     differs: {
       upstream: '200, and the user stays inactive',
-      reason: 'LOG-04: a deactivated user changes nothing, and its tokens are dead'
+      reason: 'LOG-04: a deactivated user cannot change anything, and its tokens are invalid'
     }
   },
   {
     at: '1.8',
-    name: 'verify with the address in another case',
+    name: 'verify with the e-mail in another case',
     steps: [
       {
         send: VERIFY,
-        json: ({ ids }: World) => ({ token: verify({ sub: ids.lancelot, email: 'LANCELOT@camelot.bt' }) }),
+        json: ({ ids }: RowContext) => ({ token: verify({ sub: ids.lancelot, email: 'LANCELOT@camelot.bt' }) }),
         ...verified
       }
     ]
@@ -1949,13 +1965,13 @@ const verifications: readonly WireRow[] = [
       ['bad signature', ({ ids }) => verify({ sub: ids.lancelot, email: 'lancelot@camelot.bt' }, SECRETS.reset)],
       ['no sub', () => verify({ email: 'lancelot@camelot.bt' })],
       ['no email', ({ ids }) => verify({ sub: ids.lancelot })],
-      ['an address that nobody has', ({ ids }) => verify({ sub: ids.lancelot, email: 'nobody@camelot.bt' })],
-      ['a sub that is no id', () => verify({ sub: 'king', email: 'lancelot@camelot.bt' })]
-    ] satisfies [string, (world: World) => string][]
+      ['an e-mail without a user', ({ ids }) => verify({ sub: ids.lancelot, email: 'nobody@camelot.bt' })],
+      ['a sub that is not an id', () => verify({ sub: 'king', email: 'lancelot@camelot.bt' })]
+    ] satisfies [string, (context: RowContext) => string][]
   ).map(([name, make]): WireRow => ({
     at: '1.8',
     name: `verify token: ${name}`,
-    steps: [{ send: VERIFY, json: (world: World) => ({ token: make(world) }), ...BAD_VERIFY }]
+    steps: [{ send: VERIFY, json: (context: RowContext) => ({ token: make(context) }), ...BAD_VERIFY }]
   }))
 ]
 
@@ -1968,12 +1984,12 @@ const commons: readonly WireRow[] = [
     ],
     differs: {
       upstream: 'content-type: application/json',
-      reason: '1.13: Fastify adds the charset, which changes nothing'
+      reason: '1.13: Fastify adds the charset, which has no effect for JSON'
     }
   },
   {
     at: '1.2',
-    name: 'replies that say nothing are null in JSON',
+    name: 'replies without content are null in JSON',
     steps: [
       {
         send: FORGOT,
@@ -2003,7 +2019,7 @@ const commons: readonly WireRow[] = [
   },
   {
     at: '1.2',
-    name: 'a fault in a listener',
+    name: 'an error in a listener',
     variant: 'faulty',
     steps: [
       {
@@ -2024,7 +2040,7 @@ const commons: readonly WireRow[] = [
   },
   {
     at: '1.2',
-    name: 'no reply may be kept',
+    name: 'no reply may be cached',
     steps: [
       {
         send: 'GET /users/me',
@@ -2033,7 +2049,7 @@ const commons: readonly WireRow[] = [
         has: { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }
       }
     ],
-    differs: { upstream: 'no such headers', reason: 'CK-08: replies about users are not for caches' }
+    differs: { upstream: 'no such headers', reason: 'CK-08: replies about users must not be cached' }
   },
   ...[
     ['POST /auth/register/', 404],
@@ -2054,12 +2070,12 @@ const commons: readonly WireRow[] = [
     ],
     differs: String(send).endsWith('/')
       ? {
-          upstream: '307 to the address without the slash',
-          reason: "1.13: what else there is below a prefix is the application's (`ignoreTrailingSlash`)"
+          upstream: '307 to the URL without the slash',
+          reason: '1.13: the application decides about other paths below a prefix (`ignoreTrailingSlash`)'
         }
       : {
           upstream: '405 with `allow`',
-          reason: "1.13: other verbs are the application's to add (row 48), so its own 404 answers; INP-06 for HEAD"
+          reason: '1.13: the application may add other methods (row 48), so its own 404 is sent; INP-06 for HEAD'
         }
   })),
   {
@@ -2075,7 +2091,7 @@ const commons: readonly WireRow[] = [
   }
 ]
 
-/** The same claims without `exp`, signed again. */
+/** Returns a token with the same claims except `exp`, signed again. */
 function resigned (token: string, secret: string): string {
   const { exp, ...claims } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Record<
     string,
@@ -2084,18 +2100,18 @@ function resigned (token: string, secret: string): string {
   return signLikePython(claims, secret)
 }
 
-/** The table by the rows of the scoreboard that its parts show in this mode. */
+/** All rows, by the title of the test that sends them. */
 export const groups: Readonly<Record<string, readonly WireRow[]>> = {
-  'what all replies have in common': commons,
+  'all routes': commons,
   'rows 1-5: register': registrations,
   'rows 7-14: login': logins,
   'rows 15-17: logout': logouts,
   'rows 20, 21, 26, 27: sessions': sessions,
-  'rows 37-42: the own profile': profiles,
+  'rows 37-42: profile of the user': profiles,
   'rows 43-47: users by id': byId,
-  'rows 50-54: a lost password': resets,
-  'rows 55-58: the proof of an address': verifications
+  'rows 50-54: password reset': resets,
+  'rows 55-58: e-mail verification': verifications
 }
 
-/** The whole table. */
+/** All rows. */
 export const rows: readonly WireRow[] = Object.values(groups).flat()
