@@ -1,6 +1,7 @@
 import type { UserSchemas } from '../schemas/index.js'
 import type { BackendOptions } from './contracts/backend.js'
 import type { Feature, FeatureParts } from './contracts/feature.js'
+import type { LoginMethods } from './contracts/login-methods.js'
 import type { PasswordHelper } from './contracts/password-helper.js'
 import { FST_USERS_DUPLICATE_BACKEND, FST_USERS_INVALID_OPTION, FST_USERS_TWO_COPIES } from './errors.js'
 import type { UsersOptions } from './options.js'
@@ -57,6 +58,8 @@ const PART_KEYS: Record<keyof FeatureParts, true> = {
   api: true
 }
 
+const LOGIN_METHOD_KEYS: Record<keyof LoginMethods, true> = { count: true, removeUnproved: true, removeAll: true }
+
 const ADAPTER_METHODS = ['define', 'open', 'create', 'findOne', 'findMany', 'update', 'delete']
 
 /**
@@ -77,6 +80,14 @@ export function checkRequiredOptions (options: UsersOptions): void {
 export function checkFeatureParts (name: string, parts: FeatureParts): void {
   checkObject(`features["${name}"].setup()`, parts)
   checkKnownKeys(`features["${name}"].setup().`, parts, Object.keys(PART_KEYS))
+  if (parts.loginMethods !== undefined) checkLoginMethods(`features["${name}"].setup().loginMethods`, parts.loginMethods)
+}
+
+function checkLoginMethods (option: string, given: LoginMethods): void {
+  checkKnownKeys(`${option}.`, given, Object.keys(LOGIN_METHOD_KEYS))
+  for (const [key, value] of [['count', given.count] as const, ...Object.entries(given)]) {
+    checkOption(`${option}.${key}`, value, isFunction, 'must be a function')
+  }
 }
 
 /** Returns the name. Throws `FST_USERS_INVALID_OPTION` if it is not the name of a tenant or a backend. */

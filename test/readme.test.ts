@@ -141,6 +141,10 @@ t.test('the tables of options, guard flags, events and methods equal the types',
     rowsOf('All events', read('docs/hooks.md')).map(([event]) => withoutBackticks(event)),
     membersOf('lib/contracts/events.ts', 'UsersEvents')
   )
+  t.strictSame(
+    rowsOf('Events', read('docs/linked-accounts.md')).map(([event]) => withoutBackticks(event)),
+    oauthLibrary.oauth({ providers: [] }).events
+  )
   const methods = rowsOf('Methods of app.users', read('docs/concepts.md')).flatMap(([cell = '']) =>
     [...cell.matchAll(/`(\w+)/g)].map(([, name]) => name)
   )

@@ -18,14 +18,6 @@ export interface PendingLogin {
   body?: Record<string, unknown>
 }
 
-/** A provider account that is linked to a user, without the provider's tokens. */
-export interface LinkedAccount {
-  id: string | number
-  oauth_name: string
-  account_id: string
-  account_email: string
-}
-
 /**
  * How another person used the e-mail of an existing user: by registering, by changing their own e-mail to it, or by a
  * first login through a provider.
@@ -60,9 +52,6 @@ export interface UsersEvents {
   onAfterLogin: { user: User; backend: string; method: string }
   onLoginFailed: { username: string; user: User | null; backend: string | null; reason: LoginFailure }
   onAfterLogout: { user: User; backend: string }
-  /** After a provider account is linked to an existing user. Not fired for the account with which a user registers. */
-  onAfterLink: { user: User; account: LinkedAccount }
-  onAfterUnlink: { user: User; account: LinkedAccount }
   /** Before a user is deleted; throw to refuse. */
   onBeforeDelete: { user: User }
   onAfterDelete: { user: User }

@@ -8,7 +8,7 @@ import type { PurposeKey } from './definition.js'
 import type { ErrorDefinitions } from './errors.js'
 import type { EventContext, EventName, PendingLogin, UsersEvents, UsersHooks } from './events.js'
 import type { ExternalUser, StoredUserRows, UserDependents } from './external-user.js'
-import type { LoginMethods } from './login-methods.js'
+import type { LoginMethods, LoginMethodsService } from './login-methods.js'
 import type { LoginProof, LoginStep } from './login-step.js'
 import type { Model, ModelBase, ModelExtension } from './models.js'
 import type { SessionObserver, SessionService } from './session-service.js'
@@ -130,8 +130,8 @@ export interface FeatureKit {
   background(work: () => Promise<unknown>, reply?: FastifyReply | null): void
   /** Runs the hooks of an event. */
   fire<N extends EventName>(name: N, payload: UsersEvents[N], context: EventContext): Promise<PendingLogin | null>
-  /** Returns true if the user can log in with a password. */
-  hasPassword(row: UserRow): boolean
+  /** Counts and removes the login methods of users. */
+  readonly loginMethods: LoginMethodsService
   /** Creates users who log in without a password. */
   readonly externalUsers: ExternalUsers
   /** Reads the session of a request again and returns its user. Throws `FST_USERS_UNAUTHENTICATED` if it has ended. */

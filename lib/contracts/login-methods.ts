@@ -1,14 +1,43 @@
-import type { User } from './user.js'
+import type { MaybePromise } from './database-adapter.js'
+import type { User, UserRow } from './user.js'
 
-/** The login methods that a feature stores for users, such as provider accounts. */
+/**
+ * The login methods that a feature stores for users, such as provider accounts or passkeys. A login method is enough to
+ * log in. A second factor is not a login method.
+ */
 export interface LoginMethods {
   /** Returns the number of login methods that the feature stores for the user. */
-  count(user: User): Promise<number>
+  count(user: User): MaybePromise<number>
   /**
-   * Deletes the login methods that did not prove the mailbox `user.email` themselves, after the user proved it. Returns
-   * their number.
+   * Deletes the login methods that did not prove the mailbox `user.email` themselves, after the user proved it. Another
+   * person may have added them. Returns the number of deleted ones.
    */
-  removeUnproved?(user: User): Promise<number>
-  /** Deletes all login methods of the user, before the user is deleted. Returns their number. */
-  removeAll?(user: User): Promise<number>
+  removeUnproved?(user: User): MaybePromise<number>
+  /** Deletes all login methods of the user, before the user is deleted. Returns the number of deleted ones. */
+  removeAll?(user: User): MaybePromise<number>
+}
+
+/** The removal of one login method by its user. */
+export interface LoginMethodRemoval {
+  /** Deletes the login method. Returns the number of deleted rows: 0 if it does not exist any more. */
+  remove(): Promise<number>
+  /** Stores the deleted login method again, unchanged. */
+  restore(): Promise<unknown>
+  /** Creates the error for a login method that is the only one of its user. */
+  refusal(): Error
+}
+
+/** The login methods of users: the password, and those of all features. */
+export interface LoginMethodsService {
+  /** Returns true if the user can log in with a password. */
+  hasPassword(row: UserRow): boolean
+  /** Returns the number of login methods of a user: 1 for a password, and those of all features. */
+  count(row: UserRow): Promise<number>
+  /**
+   * Removes a login method of a user unless it is the only one. The methods are counted again after the removal, and
+   * the method is restored if there are none: parallel removals, also by different features, cannot remove the last
+   * methods. Returns false if the method does not exist any more. Throws `refusal()` for the only method, and
+   * `FST_USERS_UNAUTHENTICATED` if the sessions of the user were revoked since `row` was read.
+   */
+  removeOne(row: UserRow, removal: LoginMethodRemoval): Promise<boolean>
 }

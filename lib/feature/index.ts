@@ -77,7 +77,7 @@ export {
 } from '../validation/options.js'
 
 // e-mails, tokens and rows
-export { explainEmail, isSameEmail, parseEmail, parseNewEmail } from '../users/index.js'
+export { explainEmail, isSameEmail, isUnchanged, parseEmail, parseNewEmail } from '../users/index.js'
 export {
   checkJwtKey,
   checkSecret,

@@ -4,7 +4,6 @@ import type { FeatureKit } from '../contracts/feature.js'
 import type { Model } from '../contracts/models.js'
 import type { SingleUse, SingleUseOptions } from '../contracts/single-use.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
-import { isUnusableHash } from '../passwords/index.js'
 import {
   acceptLogin,
   backendNamed,
@@ -17,6 +16,7 @@ import {
 import {
   checkCurrentPassword,
   createExternalUser,
+  createLoginMethods,
   deleteRefusedUser,
   reclaimUnverifiedUser,
   type Rules,
@@ -73,7 +73,7 @@ export function createFeatureKit (
     },
     login: createFeatureLogin(rules, name),
     fire: (event, payload, context) => hooks.run(event, payload, context),
-    hasPassword: ({ hashed_password: hash }) => !isUnusableHash(hash),
+    loginMethods: createLoginMethods(rules),
     externalUsers: {
       create: (values, dependents, context) => createExternalUser(rules, values, dependents, context),
       reclaimUnverified: (id, context) => reclaimUnverifiedUser(rules, id, context),

@@ -30,8 +30,6 @@ export const eventNames: readonly EventName[] = [
   'onAfterLogin',
   'onLoginFailed',
   'onAfterLogout',
-  'onAfterLink',
-  'onAfterUnlink',
   'onBeforeDelete',
   'onAfterDelete'
 ]

@@ -14,7 +14,8 @@ import {
 } from '../sessions/index.js'
 import { fingerprint, generateStamp, isSameSecret } from '../tokens/index.js'
 import { isSameEmail } from './email.js'
-import { removeLoginMethods, type Rules } from './rules.js'
+import { removeLoginMethods } from './login-methods.js'
+import type { Rules } from './rules.js'
 
 /** Options of `recordProof`. */
 export interface EmailProof {

@@ -8,7 +8,8 @@ import { parseEmail } from './email.js'
 import { recordProof } from './email-proof.js'
 import { requiredFields, writableFields } from './fields.js'
 import { newUserRow, requireValues, type ReadUser } from './registration.js'
-import { removeLoginMethods, type Rules } from './rules.js'
+import { removeLoginMethods } from './login-methods.js'
+import type { Rules } from './rules.js'
 
 /**
  * Creates a user without a password and stores the dependent rows with it. Returns null, and stores nothing, if one of

@@ -24,19 +24,3 @@ export interface Rules extends SessionRules {
   /** The functions of started features for application code, by the name of the feature. */
   readonly features: ReadonlyMap<string, unknown>
 }
-
-/**
- * Deletes the login methods that features store for a user: all, or those that did not prove `user.email`. Returns the
- * number of deleted ones.
- */
-export async function removeLoginMethods (
-  { loginMethods }: Rules,
-  user: User,
-  which: 'all' | 'unproved'
-): Promise<number> {
-  let removed = 0
-  for (const methods of loginMethods) {
-    removed += (await (which === 'all' ? methods.removeAll?.(user) : methods.removeUnproved?.(user))) ?? 0
-  }
-  return removed
-}

@@ -13,7 +13,8 @@ import { deleteStoredTokens, readActingUser, rowOfStamp } from '../sessions/inde
 import { generateStamp } from '../tokens/index.js'
 import { isSameEmail } from './email.js'
 import { removeLateAccounts } from './email-proof.js'
-import { removeLoginMethods, type Rules } from './rules.js'
+import { removeLoginMethods } from './login-methods.js'
+import type { Rules } from './rules.js'
 import { demoteUnlessLast, isDemotion } from './superusers.js'
 
 /** The author of a change to a user. */

@@ -25,7 +25,8 @@ import { deleteUser } from './deletion.js'
 import { confirmEmail } from './email-proof.js'
 import { forgotPassword, resetPassword } from './password-reset.js'
 import { parseEmail } from './email.js'
-import { removeLoginMethods, type Rules } from './rules.js'
+import { removeLoginMethods } from './login-methods.js'
+import type { Rules } from './rules.js'
 import { requestVerify, verify } from './verification.js'
 
 /** Methods for the routes, in addition to those of `app.users`. */

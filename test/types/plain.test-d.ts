@@ -10,7 +10,7 @@ import plugin, {
   sqlite, users, userSchemas, usersOpenapi, uuidId,
   type AnyUserSchemas, type Argon2PasswordsOptions, type Authenticate, type AuthenticateOptions, type Authentication, type Backend, type BackendDefaults, type BackendOptions, type BaseUser,
   type CallContext, type Changes, type Clock, type Comparison, type CookieTransportOptions, type DatabaseAdapter, type DatabaseStrategyOptions, type EventContext,
-  type EventName, type Field, type FindManyOptions, type GuardHook, type IdKind, type IssuedToken, type JwtStrategyOptions, type LinkedAccount, type LoginContext, type LoginFailure,
+  type EventName, type Field, type FindManyOptions, type GuardHook, type IdKind, type IssuedToken, type JwtStrategyOptions, type LoginContext, type LoginFailure,
   type LoginResult, type MaybePromise, type Model, type NewUser, type PasswordHelper, type PendingLogin, type PurposeKey, type Row, type Session, type Settings, type Strategy,
   type StrategyDefinition, type StrategySpec, type TokenOptions, type TokenSubject, type Transport, type TransportDefinition, type TransportDescription,
   type TransportSpec, type User, type UserChanges, type UserId, type UserOf, type UserReader, type UserRow, type UsersApi, type UserSchemas, type UsersError,
@@ -155,8 +155,6 @@ interface Payloads {
   onAfterLogin: { user: User, backend: string, method: string }
   onLoginFailed: { username: string, user: User | null, backend: string | null, reason: LoginFailure }
   onAfterLogout: { user: User, backend: string }
-  onAfterLink: { user: User, account: LinkedAccount }
-  onAfterUnlink: { user: User, account: LinkedAccount }
   onBeforeDelete: { user: User }
   onAfterDelete: { user: User }
 }

@@ -1,4 +1,5 @@
-import type { CallContext, LinkedAccount, MaybePromise, User, UserId, UserRow } from '../../feature/index.js'
+import type { CallContext, MaybePromise, User, UserId, UserRow } from '../../feature/index.js'
+import type { LinkedAccount } from './events.js'
 
 /** Endpoints of a provider, named as in RFC 8414, section 2. */
 export interface ProviderEndpoints {

@@ -13,6 +13,7 @@ import { createBrowserCookie } from './browser-cookie.js'
 import type { OauthApi } from './contracts.js'
 import { createClient } from './engine/index.js'
 import { oauthErrors } from './errors.js'
+import { oauthEvents } from './events.js'
 import { createFlow } from './flow.js'
 import { issuerModel } from './issuers.js'
 import { resolveOauthOptions, type OauthOptions } from './options.js'
@@ -28,6 +29,7 @@ import { createTransactions } from './transactions.js'
 export { oauthErrors } from './errors.js'
 export * from './providers/index.js'
 export type * from './contracts.js'
+export type { LinkedAccount } from './events.js'
 export type { OauthCookieOptions, OauthOptions, OauthRouteGroup } from './options.js'
 
 declare module '../../contracts/feature.js' {
@@ -57,6 +59,7 @@ export function oauth (options: OauthOptions): Feature<OauthApi> {
       ? { replyFields: ({ id }) => ({ oauth_accounts: Type.Array(oauthAccountRead(id)) }) }
       : {}),
     errors: oauthErrors.definitions,
+    events: oauthEvents,
     setup: (kit) => startOauth(kit, options)
   })
 }

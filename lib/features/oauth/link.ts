@@ -1,6 +1,7 @@
 import {
   type CallContext,
   FST_USERS_UNAUTHENTICATED,
+  isUnchanged,
   type User,
   type UserId,
   type UserRow
@@ -41,8 +42,7 @@ export async function listAccounts ({ accounts }: AccountRules, userId: UserId):
 }
 
 /**
- * Unlinks an account, unless it is the only way to log in. The remaining accounts are counted again after the deletion,
- * and the account is restored if there are none: parallel calls cannot unlink the last two accounts.
+ * Unlinks an account, unless it is the only login method.
  */
 export async function unlinkAccount (
   rules: AccountRules,
@@ -55,14 +55,12 @@ export async function unlinkAccount (
   const userId = row.id as UserId
   const account = await accounts.get(accountId)
   if (account === null || !belongsTo(account, userId)) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
-  const hasNoPassword = !kit.hasPassword(row)
-  if (hasNoPassword && (await accounts.ofUser(userId)).length < 2) throw FST_USERS_OAUTH_LAST_LOGIN_METHOD()
-  if (!isUnchanged(await readUser(rules, userId), row)) throw FST_USERS_UNAUTHENTICATED()
-  if ((await accounts.remove(account)) === 0) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
-  if (hasNoPassword && (await accounts.ofUser(userId)).length === 0) {
-    await accounts.restore(account)
-    throw FST_USERS_OAUTH_LAST_LOGIN_METHOD()
-  }
+  const isRemoved = await kit.loginMethods.removeOne(row, {
+    remove: () => accounts.remove(account),
+    restore: () => accounts.restore(account),
+    refusal: () => FST_USERS_OAUTH_LAST_LOGIN_METHOD()
+  })
+  if (!isRemoved) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
   await kit.fire('onAfterUnlink', { user: kit.rows.toUser(row), account: toAccount(account) }, contextOf(call))
   return account
 }
@@ -102,15 +100,6 @@ async function readUser ({ kit }: AccountRules, id: UserId): Promise<UserRow> {
   const row = await kit.rows.getRow(id)
   if (row === null) throw FST_USERS_UNAUTHENTICATED()
   return row
-}
-
-/**
- * Checks that the user's sessions were not revoked between two reads. The other columns serve tables without a column
- * for the security stamp.
- */
-function isUnchanged (now: UserRow, before: UserRow): boolean {
-  const keys = ['session_stamp', 'hashed_password', 'email', 'is_verified', 'is_active'] as const
-  return keys.every((key) => now[key] === before[key])
 }
 
 function belongsTo (account: AccountRow, userId: UserId): boolean {

@@ -109,7 +109,7 @@ async function isBeingCreated (
   row: UserRow,
   { provider: { name }, accountId }: Identity
 ): Promise<boolean> {
-  if (kit.hasPassword(row)) return false
+  if (kit.loginMethods.hasPassword(row)) return false
   const linked = await accounts.ofUser(row.id as UserId)
   return (
     linked.length === 0 || linked.some((account) => account.oauth_name === name && account.account_id === accountId)

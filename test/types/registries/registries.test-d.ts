@@ -1,12 +1,15 @@
 // A feature outside the package: its error codes and guard flags are typed by interface merging.
 import type { FastifyInstance } from 'fastify'
-import { authenticate, errorTable, type AuthenticateOptions, type ErrorCodesOf, type Feature, type GuardFlag, type UsersErrorCode } from 'fastify-users'
+import { authenticate, errorTable, type AuthenticateOptions, type ErrorCodesOf, type EventName, type Feature, type GuardFlag, type User, type UsersErrorCode, type UsersHooks } from 'fastify-users'
 import { same, type Equal } from '../equal.js'
 
 const definitions = { GRAIL_LOST: { statusCode: 404, message: 'The grail is lost. Look elsewhere.' } } as const
 
 declare module 'fastify-users' {
   interface UsersErrorCodes extends ErrorCodesOf<{ definitions: typeof definitions }> {}
+  interface UsersEvents {
+    onAfterGrail: { user: User, grail: string }
+  }
   interface GuardFlags {
     scopes?: readonly ('grail' | 'quest')[]
     fresh?: number
@@ -36,6 +39,16 @@ authenticate({ fresh: '60' })
 // @ts-expect-error: no such flag
 authenticate({ frehs: 60 })
 
+app.users.addHook('onAfterGrail', async ({ user, grail }, { request }) => {
+  same<Equal<typeof user, User>>()
+  same<Equal<typeof grail, string>>()
+  request?.log.info(grail)
+})
+export const hooks: UsersHooks = { onAfterGrail: ({ grail }) => { grail.toUpperCase() } }
+same<Equal<Extract<EventName, `${string}Grail`>, 'onAfterGrail'>>()
+// @ts-expect-error: no such event
+app.users.addHook('onAfterGrial', () => {})
+
 const scopes: GuardFlag<readonly string[]> = {
   check: (value) => Array.isArray(value) ? null : 'must be a list',
   accepts ({ user, token, backend }, value, request) {
@@ -44,7 +57,7 @@ const scopes: GuardFlag<readonly string[]> = {
   },
   scopes: (value) => value
 }
-const feature: Feature = { name: 'grail', errors: definitions, guardFlags: { scopes }, setup: () => ({}) }
+const feature: Feature = { name: 'grail', errors: definitions, events: ['onAfterGrail'], guardFlags: { scopes }, setup: () => ({}) }
 errorTable([feature, { errors: definitions }])
 // @ts-expect-error: no function accepts
 export const wrong: GuardFlag = { check: () => null }
