@@ -1124,6 +1124,30 @@ t.test(
   }
 )
 
+t.test('mongodb() stores new optional fields in a collection of its own, unless a validator refuses them', async (t) => {
+  const client = connect(t, (await startMongoWirePeer(t)).url)
+  const fields = { ...Person.fields, last_login: { type: 'time', nullable: true, optional: true } } as const
+  const later: Model = { ...Person, fields }
+  const former = Object.keys(Person.fields).map((name) => [name === 'id' ? '_id' : name, {}])
+  const closed = { $jsonSchema: { additionalProperties: false, properties: Object.fromEntries(former) as Document } }
+  const time = new Date('2030-01-02T03:04:05.678Z')
+  const cases: [string, object, object, unknown][] = [
+    ['a document of an earlier version', { session_stamp: null }, {}, time],
+    ['a document of another program', {}, {}, undefined],
+    ['a validator that knows the former fields only', { session_stamp: null }, { validator: closed }, undefined]
+  ]
+  for (const [title, given, options, expected] of cases) {
+    const db = freshDb(t, client)
+    await db.createCollection('User', options)
+    const user = { email: 'a@x.org', hashed_password: 'hash', is_active: true, credits: 1, ratio: 1, settings: {} }
+    await db.collection('User').insertOne({ ...user, ...given })
+    const adapter = await opened(db, [later])
+    t.equal(await adapter.update(later, { email: 'a@x.org' }, { last_login: time }), 1, title)
+    t.same((await adapter.findOne(later, { email: 'a@x.org' }))?.['last_login'], expected, title)
+    t.same((await db.collection('User').findOne({ email: { $eq: 'a@x.org' } }))?.['last_login'], expected, title)
+  }
+})
+
 t.test('a document that a validator refuses is a 500 with a logged cause, never a 503', async (t) => {
   const peer = await startMongoWirePeer(t)
   const lines: string[] = []

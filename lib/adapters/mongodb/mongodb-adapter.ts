@@ -173,10 +173,11 @@ async function checkValidator (layout: Layout, operations: Operations): Promise<
 }
 
 /**
- * Reads one stored document and returns the layout without the optional fields that the document does not have.
- * Returns the layout as it is for an empty collection. Throws `FST_USERS_TABLE_MISMATCH` if the stored ids have another
- * type: otherwise no user would ever be found. The query contains an ObjectId, which a driver of another major version
- * refuses.
+ * Reads one stored document and returns the layout without the optional fields that the document does not have. A
+ * document with some of them was stored by this package, which then had fewer fields: the layout keeps all, unless a
+ * validator refuses them. Returns the layout as it is for an empty collection. Throws `FST_USERS_TABLE_MISMATCH` if the
+ * stored ids have another type: otherwise no user would ever be found. The query contains an ObjectId, which a driver
+ * of another major version refuses.
  */
 export async function adaptToSample (layout: Layout, operations: Operations, bson: BsonTypes): Promise<Layout> {
   const checked = layout.fields.filter(({ definition }) => definition.type === 'id' || definition.optional === true)
@@ -195,10 +196,12 @@ export async function adaptToSample (layout: Layout, operations: Operations, bso
         `choose the matching id kind in \`userSchemas\`, or map ${field} in the option \`collections\``
     ])
   }
-  return {
-    ...layout,
-    fields: layout.fields.filter(
-      ({ path, definition }) => definition.optional !== true || Object.hasOwn(document, path)
-    )
-  }
+  const missing = layout.fields.filter(
+    ({ path, definition }) => definition.optional === true && !Object.hasOwn(document, path)
+  )
+  const optional = layout.fields.filter(({ definition }) => definition.optional === true)
+  if (missing.length === 0) return layout
+  const isOwn = missing.length < optional.length
+  if (isOwn && validatorMismatches(layout, await operations.options()).length === 0) return layout
+  return { ...layout, fields: layout.fields.filter((field) => !missing.includes(field)) }
 }
