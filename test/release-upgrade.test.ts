@@ -14,10 +14,14 @@ import {
   mysql,
   postgres,
   sqlite,
-  type DatabaseAdapter
+  type DatabaseAdapter,
+  type Feature,
+  type FeatureKit,
+  type ModelExtension
 } from '../lib/index.js'
-import { buildApp } from './helpers/build-app.js'
-import { createCommandFolder, endPools, type CommandFolder, type ConfigParts } from './helpers/command-line.js'
+import { github, oauth } from '../lib/features/oauth/index.js'
+import { buildApp, type TestApp } from './helpers/build-app.js'
+import { createCommandFolder, endPools, library, type CommandFolder, type ConfigParts } from './helpers/command-line.js'
 import { connect, freshDb, stores as mongoStores } from './helpers/mongo-stores.js'
 import { makeMysqlPool, mysqlConfigOf, needsMysql } from './helpers/mysql.js'
 import { configOf, makePool, needsPostgres } from './helpers/postgres.js'
@@ -34,6 +38,7 @@ interface OldApplication {
   /** Milliseconds since 1970. */
   time: number
   secret: string
+  encryptionKey: string
   password: string
   arthur: OldSessions & { id: string }
   merlin: OldSessions
@@ -48,6 +53,19 @@ interface OldDatabase {
 const release = (name: string): string => readFileSync(fixturePath(join('release-0.1.0', name)), 'utf8')
 const old = JSON.parse(release('application.json')) as OldApplication
 const testFolder = t.testdir()
+/** The features of the application now: that of the release, and one that adds columns. */
+const columns: ModelExtension = {
+  extends: 'user',
+  fields: { failed_logins: { type: 'integer', default: 0 }, phone: { type: 'text', maxLength: 40, nullable: true } }
+}
+const oauthOptions = { publicUrl: 'https://app.example.com', encryptionKey: old.encryptionKey }
+const FEATURES = `
+  import { github, oauth } from '${library.replace('lib/index.js', 'lib/features/oauth/index.js')}'
+  function listFeatures () {
+    const providers = [github({ clientId: 'id', clientSecret: 'secret' })]
+    const phones = { name: 'phones', models: () => [${JSON.stringify(columns)}], setup: () => ({}) }
+    return [oauth({ ...${JSON.stringify(oauthOptions)}, providers }), phones]
+  }`
 process.env['USERS_SECRET'] = old.secret
 t.teardown(endPools)
 
@@ -159,8 +177,9 @@ const databases: {
 ]
 
 /** Starts an application with the secret of the release, one minute after its last request. */
-async function startAfterwards (t: Test, adapter: DatabaseAdapter): ReturnType<typeof buildApp> {
-  return await buildApp(t, { adapter, secret: old.secret, clock: () => old.time + 60_000 }, (app) => {
+async function startAfterwards (t: Test, adapter: DatabaseAdapter, features: Feature[] = []): Promise<TestApp> {
+  const options = { adapter, secret: old.secret, clock: () => old.time + 60_000, features }
+  return await buildApp(t, options, (app) => {
     app.get('/session', { preHandler: authenticate }, async (request) => ({
       email: currentUser(request).email,
       ...request.authentication?.session
@@ -168,10 +187,8 @@ async function startAfterwards (t: Test, adapter: DatabaseAdapter): ReturnType<t
   })
 }
 
-type Started = Awaited<ReturnType<typeof buildApp>>
-
 /** Checks that the users of the release are logged in, and that each session has an identity. */
-async function checkOldSessions (t: Test, { send }: Started): Promise<void> {
+async function checkOldSessions (t: Test, { send }: TestApp): Promise<void> {
   for (const [email, { authorization, cookie }] of [
     ['King.Arthur@camelot.bt', old.arthur],
     ['merlin@camelot.bt', old.merlin]
@@ -191,7 +208,7 @@ async function checkOldSessions (t: Test, { send }: Started): Promise<void> {
 }
 
 /** Checks that the application works with its former rows and with new ones. */
-async function checkEverything (t: Test, started: Started): Promise<void> {
+async function checkEverything (t: Test, started: TestApp): Promise<void> {
   const { send, login, register, bearer, cookie } = started
   await checkOldSessions(t, started)
   t.equal((await login('jwt', 'king.arthur@CAMELOT.bt', old.password)).statusCode, 200)
@@ -224,11 +241,31 @@ for (const { name, options, open } of databases) {
     const { adapter, config } = await open(t, folder)
     await checkOldSessions(t, await startAfterwards(t, adapter()))
 
-    const run = (...args: string[]): ReturnType<CommandFolder['run']> => folder.run(args, config)
-    const needed = await run('migrate', '--check')
-    t.equal(needed.err, '')
-    t.match(await run('migrate'), { code: 0, err: '', out: needed.code === 0 ? /Nothing to do/ : /^Changed:/ })
+    const parts = { ...config, rest: `${config.rest ?? ''}\n${FEATURES}` }
+    const run = (...args: string[]): ReturnType<CommandFolder['run']> => folder.run(args, parts)
+    t.match(await run('migrate', '--check'), { code: 1, err: '', out: /^Pending:/ })
+    t.match(await run('migrate'), { code: 0, err: '', out: /^Changed:/ })
     t.match(await run('migrate'), { code: 0, err: '', out: /Nothing to do/ })
-    await checkEverything(t, await startAfterwards(t, adapter()))
+
+    const kits: FeatureKit[] = []
+    const phones: Feature = {
+      name: 'phones',
+      models: () => [columns],
+      setup (kit) {
+        kits.push(kit)
+        return {}
+      }
+    }
+    const providers = [github({ clientId: 'id', clientSecret: 'secret' })]
+    const started = await startAfterwards(t, adapter(), [oauth({ ...oauthOptions, providers }), phones])
+    const accounts = started.app.users.feature('oauth')
+    t.match(await accounts.list(old.arthur.id), [{ oauth_name: 'github', account_id: '1' }])
+    t.match(await accounts.tokens(old.arthur.id, 'github'), { accessToken: 'the provider token' })
+    for (const { store, model } of kits) {
+      const users = await store.findMany(model('user'), { failed_logins: 0, phone: null }, { limit: 9 })
+      t.equal(users.length, 3, 'the users of the release have the values of the new columns')
+    }
+    await checkEverything(t, started)
+    t.same(await accounts.list(old.arthur.id), [], 'the account is deleted with its user')
   })
 }
