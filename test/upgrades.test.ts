@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { Kysely, MysqlDialect, PostgresDialect, SqliteDialect } from 'kysely'
 import t, { type Test } from 'tap'
@@ -6,11 +8,14 @@ import { kysely, memory, mongodb, type DatabaseAdapter, type Model, type Row, ty
 import { kStoreSchema } from '../lib/symbols.js'
 import { userModel } from '../lib/users/index.js'
 import { userSchemas, uuidId } from '../schemas/index.js'
+import { SECRET } from './helpers/build-app.js'
+import { library, runNode, type Outcome } from './helpers/command-line.js'
 import { everyStore, type EveryStore } from './helpers/every-store.js'
 import { connect, freshDb } from './helpers/mongo-stores.js'
 import { startMongoWirePeer } from './helpers/mongo-wire-peer.js'
-import { makeMysqlPool, needsMysql } from './helpers/mysql.js'
+import { makeMysqlPool, mysqlConfigOf, needsMysql } from './helpers/mysql.js'
 import { makePool, needsPostgres } from './helpers/postgres.js'
+import { root } from './helpers/root.js'
 
 const BATCH = 500
 const createTables = true
@@ -234,6 +239,93 @@ for (const store of stores) {
       await opened(t, make(), models)
     })
   }
+}
+
+/** Writes config files for both versions of a feature. Its transformation kills the process in row KILL_AT. */
+function writeConfigs (folder: string, adapter: string): void {
+  const config = (badge: string): string => `
+import { bearerTransport, jwtStrategy, mysql, sqlite } from '${library}'
+import { createPool } from 'mysql2/promise'
+const id = { type: 'integer' }
+let calls = 0
+const transform = ({ title }) => {
+  if (String(++calls) === process.env.KILL_AT) process.kill(process.pid, 'SIGKILL')
+  return title.endsWith('!') ? null : { title: title + '!' }
+}
+export default {
+  adapter: ${adapter},
+  secret: '${SECRET}',
+  backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60 }) }],
+  features: [{ name: 'badges', models: () => [{ name: 'badge', table: 'badge', ${badge} }], setup: () => ({}) }]
+}`
+  const steps = "[{ rename: 'label', to: 'title' }, { transform }, { drop: 'holder', was: { type: 'text' } }]"
+  writeFileSync(join(folder, 'one.mjs'), config("fields: { id, label: { type: 'text' }, holder: { type: 'text' } }"))
+  writeFileSync(
+    join(folder, 'two.mjs'),
+    config(`fields: { id, title: { type: 'text' } }, version: 2, upgrades: { 2: ${steps} }`)
+  )
+}
+
+const databases: [string, { skip: string | false }, (t: Test, folder: string) => Promise<CommandLineStore>][] = [
+  [
+    'SQLite',
+    { skip: false },
+    async (_t, folder) => {
+      const file = join(folder, 'users.db')
+      return {
+        adapter: `sqlite(${JSON.stringify(file)})`,
+        async query (sql) {
+          const database = new Database(file)
+          try {
+            const statement = database.prepare(sql)
+            return statement.reader ? statement.raw().all() : [statement.run().changes]
+          } finally {
+            database.close()
+          }
+        }
+      }
+    }
+  ],
+  [
+    'MySQL',
+    await needsMysql(),
+    async (t) => {
+      const { pool, database } = await makeMysqlPool(t)
+      return {
+        adapter: `mysql(createPool(${JSON.stringify(mysqlConfigOf(database))}))`,
+        query: async (sql) => (await pool.query({ sql, rowsAsArray: true }))[0] as unknown[]
+      }
+    }
+  ]
+]
+
+interface CommandLineStore {
+  adapter: string
+  query(sql: string): Promise<unknown[]>
+}
+
+for (const [name, options, open] of databases) {
+  t.test(`${name}: the command line shows, checks and applies upgrade steps, also after it was killed`, options, async (t) => {
+    const folder = t.testdir()
+    const { adapter, query } = await open(t, folder)
+    writeConfigs(folder, adapter)
+    const run = (config: string, args: string[], env: Record<string, string> = {}): Promise<Outcome> =>
+      runNode([join(root, 'dist/lib/cli/main.js'), ...args, '--config', config], folder, env)
+    t.match(await run('one.mjs', ['migrate']), { code: 0 })
+    for (const n of [1, 2, 3]) await query(`INSERT INTO badge (id, label, holder) VALUES (${n}, 'Badge ${n}', 'Gawain')`)
+
+    t.match(await run('two.mjs', ['migrate', '--check']), { code: 1, out: /version 2: transform the rows/ })
+    t.match(await run('two.mjs', ['migrate', '--dry-run']), { code: 0, out: /RENAME COLUMN .label. TO .title.;\n--/ })
+    t.match(await run('two.mjs', ['doctor']), { code: 1, out: /fail +schema: pending: .*version 2: drop "holder"/ })
+    t.match(await run('two.mjs', ['prune']), { code: 1, err: /npx fastify-users migrate/ }, 'the store does not open')
+    t.equal((await run('two.mjs', ['migrate'], { KILL_AT: '2' })).code, null, 'killed by a signal')
+    const [first, second] = await Promise.all([run('two.mjs', ['migrate']), run('two.mjs', ['migrate'])])
+    t.strictSame([first.code, second.code], [0, 0])
+    t.strictSame(await query('SELECT * FROM badge ORDER BY id'), [1, 2, 3].map((n) => [n, `Badge ${n}!`]))
+    t.match(await run('two.mjs', ['migrate', '--check']), { code: 0 })
+    t.match(await run('two.mjs', ['doctor']), { code: 0 })
+    t.match(await run('one.mjs', ['migrate']), { code: 1, err: /newer version/ })
+  })
 }
 
 t.test('MongoDB: the upgrade lock of a process that was killed is taken over when it expires', async (t) => {
