@@ -175,3 +175,17 @@ t.test('expired values are deleted when another one is stored', async (t) => {
   await built.app.users.settled()
   t.equal((await adapter.findMany(SINGLE_USE, {}, { limit: 1000 })).length, 1)
 })
+
+t.test('a feature that does not declare single-use values cannot use them, and has no table', async (t) => {
+  const undeclared: Feature = { name: 'a', setup: ({ singleUse }) => ({ api: singleUse('b', { lifetimeSeconds: 1 }) }) }
+  await t.rejects(buildApp(t, { features: [undeclared] }), { code: 'FST_USERS_INVALID_OPTION' })
+  const names: string[] = []
+  const adapter = memory()
+  const define = adapter.define.bind(adapter)
+  adapter.define = (model) => {
+    names.push(model.name)
+    define(model)
+  }
+  await buildApp(t, { adapter, features: [{ name: 'a', setup: () => ({}) }] })
+  t.notOk(names.includes('single_use'))
+})

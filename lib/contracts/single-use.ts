@@ -41,7 +41,7 @@ export interface SingleUse<T> {
   create(value: T, binding?: SingleUseBinding): Promise<string>
   /**
    * Deletes the value and returns it. Of parallel calls only one gets it. Returns null if the token is unknown, used,
-   * expired, or presented by another browser.
+   * expired, or presented by another browser, which uses the value up too.
    */
   consume(token: string, proof?: SingleUseProof): Promise<T | null>
   /**

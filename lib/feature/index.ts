@@ -41,6 +41,7 @@ export {
   type RouteDescription
 } from '../routes/index.js'
 export { authenticate, currentUser, isCrossSite, type GuardHook } from '../authentication/index.js'
+export { createBrowserCookie, type BrowserCookie, type BrowserCookieSettings } from '../sessions/index.js'
 export { readCookie } from '../shared/cookie-header.js'
 
 // errors

@@ -28,7 +28,7 @@ export interface BrowserCookie {
   clear(reply: FastifyReply): void
 }
 
-/** Creates a cookie with a random value, of which the server stores only the digest. */
+/** Creates a cookie with a random value. The server stores only its digest. */
 export function createBrowserCookie ({
   name,
   domain,

@@ -33,7 +33,7 @@ export async function completeLogin (rules: SessionRules, login: OngoingLogin): 
   const session = { authenticatedAt: new Date(rules.settings.clock()), methods, details: {} }
   const issued = await createSession(rules, { ...session, row, backend, context }, changed)
   try {
-    if (!(await isUnchanged(rules, row))) throw changed()
+    if (!(await isUserUnchanged(rules, row))) throw changed()
     await rules.hooks.run('onIssueToken', { user, backend: backend.name, issued }, context)
     await rules.hooks.run('onAfterLogin', { user, backend: backend.name, method }, context)
   } catch (error) {
@@ -47,7 +47,7 @@ export async function completeLogin (rules: SessionRules, login: OngoingLogin): 
  * Returns false if the user changed while a session was created. A revocation in the meantime may have deleted the
  * stored tokens before the new one was there.
  */
-export async function isUnchanged (rules: SessionRules, row: UserRow): Promise<boolean> {
+export async function isUserUnchanged (rules: SessionRules, row: UserRow): Promise<boolean> {
   const now = await rules.rows.getRow(row.id as UserId)
   return now !== null && hasState(rules, now, stateOf(rules, row))
 }

@@ -3,7 +3,7 @@ import type { IssuedSession, SessionOptions, SessionSelection, SessionService } 
 import type { CallContext } from '../contracts/users-api.js'
 import type { User, UserRow } from '../contracts/user.js'
 import { FST_USERS_UNAUTHENTICATED } from '../errors.js'
-import { isUnchanged } from './complete-login.js'
+import { isUserUnchanged } from './complete-login.js'
 import { endSession, endSessions } from './end.js'
 import { createSession, renewSession } from './issue.js'
 import { reportEnded } from './observers.js'
@@ -29,7 +29,7 @@ async function createWithoutLogin (
   const context = contextOf({ request })
   const issued = await createSession(rules, { row, backend, context, ...values }, FST_USERS_UNAUTHENTICATED)
   // a revocation in the meantime may have deleted the stored tokens before the new one was there
-  if (await isUnchanged(rules, row)) return issued
+  if (await isUserUnchanged(rules, row)) return issued
   await endSession(rules, backend, rules.rows.toUser(row), issued)
   throw FST_USERS_UNAUTHENTICATED()
 }

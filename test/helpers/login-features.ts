@@ -1,6 +1,6 @@
 import { hash, randomBytes, randomInt } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
-import { defineErrors } from '../../lib/error-registry.js'
+import { defineErrors } from '../../lib/feature/index.js'
 import type { Feature, LoginStep, Model, UserRow } from '../../lib/index.js'
 
 const codeErrors = defineErrors({

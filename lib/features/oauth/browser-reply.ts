@@ -11,6 +11,25 @@ export function withError (target: string, code: string): string {
   return url.href
 }
 
+/** Returns the URL with a fragment in place of its own; unchanged for an empty fragment. */
+export function withFragment (target: string, fragment: string): string {
+  if (fragment === '') return target
+  const url = new URL(target)
+  url.hash = fragment
+  return url.href
+}
+
+/**
+ * Splits the detail of a pending login. The ticket and the names of the steps go into the fragment of the URL, because
+ * browsers send no fragments to servers. The rest is for the cookie.
+ */
+export function splitPending (detail: unknown): { fragment: string; detail: unknown } {
+  const { ticket, ...rest } = detail as { code: string; ticket?: string; steps?: readonly { name: string }[] }
+  if (rest.code !== 'LOGIN_STEP_REQUIRED' || ticket === undefined) return { fragment: '', detail }
+  const names = rest.steps?.map(({ name }) => name) ?? []
+  return { fragment: `ticket=${ticket}&steps=${names.join()}`, detail: rest }
+}
+
 /** Redirects the browser. `Referrer-Policy` keeps the callback URL, which contains the code, from the next page. */
 export function sendBrowser (reply: FastifyReply, url: string, statusCode: 302 | 303): FastifyReply {
   return reply.header('referrer-policy', 'no-referrer').redirect(url, statusCode)

@@ -1,5 +1,5 @@
 import { checkBoolean, checkKnownKeys, checkOption, checkSecureCookie, type Settings } from '../../feature/index.js'
-import type { BrowserCookieSettings } from './browser-cookie.js'
+import type { OauthCookieSettings } from './oauth-cookie.js'
 
 /** Attributes of the cookie that binds a login to its browser. The cookie is always `HttpOnly`. */
 export interface OauthCookieOptions {
@@ -16,7 +16,7 @@ const COOKIE_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/ // token of RFC 9110, sectio
 const FASTAPI_USERS_NAME = 'fastapiusersoauthcsrf'
 
 /** Returns the attributes of the cookie. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`. */
-export function readCookieOptions (given: OauthCookieOptions, settings: Settings): BrowserCookieSettings {
+export function readCookieOptions (given: OauthCookieOptions, settings: Settings): OauthCookieSettings {
   checkKnownKeys('oauth.cookie.', given, ['name', 'path', 'domain', 'secure', 'sameSite'])
   const { path = '/', domain = null, sameSite = 'lax' } = given
   const secure = checkBoolean('oauth.cookie.secure', given.secure, true)

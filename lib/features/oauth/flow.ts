@@ -8,10 +8,10 @@ import {
   type UsersError
 } from '../../feature/index.js'
 import { FST_USERS_OAUTH_BAD_REDIRECT, FST_USERS_OAUTH_INVALID_STATE, FST_USERS_OAUTH_REFUSED } from './errors.js'
-import type { BrowserCookie } from './browser-cookie.js'
-import { errorCodeOf, isRefusal, sendBrowser, withError } from './browser-reply.js'
+import { errorCodeOf, isRefusal, sendBrowser, splitPending, withError, withFragment } from './browser-reply.js'
 import type { Identity } from './contracts.js'
 import type { EngineClient } from './engine/index.js'
+import type { OauthCookie } from './oauth-cookie.js'
 import type { Redirects } from './redirects.js'
 import type { CallbackQuery } from './schemas.js'
 import type { States } from './state.js'
@@ -22,7 +22,7 @@ export interface FlowParts {
   backend: string
   states: States
   transactions: Transactions
-  cookie: BrowserCookie
+  cookie: OauthCookie
   redirects: Redirects | null
 }
 
@@ -139,10 +139,11 @@ async function finishFlow<T> (
       { err: error },
       'fastify-users: a login with a provider failed; the browser is redirected with the error code'
     )
-    if (isUsersError(error) && error.code === 'FST_USERS_LOGIN_PENDING') {
-      cookie.setPending(request, reply, error.detail)
-    }
-    return sendBrowser(reply, withError(target, errorCodeOf(error)), 302)
+    const url = withError(target, errorCodeOf(error))
+    if (!isUsersError(error) || error.code !== 'FST_USERS_LOGIN_PENDING') return sendBrowser(reply, url, 302)
+    const { fragment, detail } = splitPending(error.detail)
+    cookie.setPending(request, reply, detail)
+    return sendBrowser(reply, withFragment(url, fragment), 302)
   }
 }
 

@@ -9,7 +9,7 @@ import { checkObject, defineFeature, Type, type Feature, type FeatureKit, type F
 import { accountModel } from './account-model.js'
 import { accountRoutes } from './account-routes.js'
 import { createOauthAccounts } from './accounts.js'
-import { createBrowserCookie } from './browser-cookie.js'
+import { createOauthCookie } from './oauth-cookie.js'
 import type { OauthApi } from './contracts.js'
 import { createClient } from './engine/index.js'
 import { oauthErrors } from './errors.js'
@@ -82,7 +82,7 @@ async function startOauth (kit: FeatureKit, options: OauthOptions): Promise<Feat
     redirects,
     states: await createStates(kit.scope, kit, state),
     transactions: createTransactions(kit, state.lifetimeSeconds),
-    cookie: await createBrowserCookie(kit.scope, kit.settings, settings.cookie, state.lifetimeSeconds)
+    cookie: createOauthCookie(kit.settings, settings.cookie, state.lifetimeSeconds)
   })
   const parts: FlowRoutesOptions = { kit, settings, flow, accounts, clients }
   return {

@@ -13,7 +13,7 @@ import {
   type RouteSettings,
   type Settings
 } from '../../feature/index.js'
-import type { BrowserCookieSettings } from './browser-cookie.js'
+import type { OauthCookieSettings } from './oauth-cookie.js'
 import type { AccountSettings, MapProfile, Provider, ProviderFetch } from './contracts.js'
 import { readCookieOptions, type OauthCookieOptions } from './cookie-options.js'
 import { readRedirects, readRedirectUrls, type RedirectUriOf, type RedirectUrls } from './redirect-options.js'
@@ -99,7 +99,7 @@ export interface OauthSettings extends AccountSettings {
   /** Users in replies contain their linked accounts. */
   readonly accountsInReplies: boolean
   readonly state: StateSettings
-  readonly cookie: BrowserCookieSettings
+  readonly cookie: OauthCookieSettings
   readonly routes: Readonly<Record<OauthRouteGroup, RouteSettings>>
   /** Null if browser mode is off. */
   readonly redirects: Redirects | null

@@ -1,0 +1,44 @@
+import { fastifyCookie } from '@fastify/cookie'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import {
+  createBrowserCookie,
+  type BrowserCookie,
+  type BrowserCookieSettings,
+  type Settings
+} from '../../feature/index.js'
+
+/** Maximum characters of the pending cookie. Browsers drop cookies of more than 4096 bytes (RFC 6265, section 6.1). */
+const PENDING_MAX_LENGTH = 3500
+
+/** Attributes of the cookie (RFC 6265, section 4.1.2). */
+export type OauthCookieSettings = Pick<BrowserCookieSettings, 'name' | 'path' | 'domain' | 'secure' | 'sameSite'>
+
+/** The cookie that binds a login to the browser that started it. */
+export interface OauthCookie extends BrowserCookie {
+  /**
+   * Sets the cookie `<name>-pending` with the detail of a pending login. Scripts of the target page can read it, as
+   * they can read the JSON reply. In a URL, the detail would appear in logs and in the browser's history.
+   */
+  setPending(request: FastifyRequest, reply: FastifyReply, detail: unknown): void
+}
+
+/** Creates the cookie. `maxAge` is its lifetime in seconds. */
+export function createOauthCookie (
+  { wire: { cookies } }: Settings,
+  settings: OauthCookieSettings,
+  maxAge: number
+): OauthCookie {
+  const { name, domain, ...rest } = settings
+  const attributes = { ...rest, maxAge, encode: String, ...(domain === null ? {} : { domain }) }
+  return {
+    ...createBrowserCookie({ ...settings, partitioned: false, maxAge, duplicates: cookies.duplicates }),
+    setPending ({ log }, reply, detail) {
+      const value = encodeURIComponent(JSON.stringify(detail))
+      if (value.length > PENDING_MAX_LENGTH) {
+        log.error(`fastify-users: the detail of a pending login is not sent: encoded, it exceeds ${PENDING_MAX_LENGTH} characters of a cookie. Shorten it in onBeforeLogin`)
+      } else {
+        reply.header('set-cookie', fastifyCookie.serialize(`${name}-pending`, value, attributes))
+      }
+    }
+  }
+}
