@@ -51,6 +51,7 @@ export default defineConfig({
           items: [
             { text: 'Guard', link: '/guard' },
             { text: 'Hooks', link: '/hooks' },
+            { text: 'Login steps', link: '/login-steps' },
             { text: 'Sending mail', link: '/mail' },
             { text: 'Cookies and CSRF', link: '/cookies-and-csrf' },
             { text: 'Login with providers', link: '/oauth' },
