@@ -3,7 +3,8 @@ import type { LoginStep } from './contracts/login-step.js'
 import type { Settings } from './contracts/settings.js'
 import { FST_USERS_INVALID_OPTION } from './errors.js'
 import { MAX_STEP_SECONDS } from './sessions/index.js'
-import { checkKnownKeys, checkObject, checkOption, isFunction, isName } from './validation/options.js'
+import { checkKnownKeys, checkObject, checkOption, isName } from './shared/option-checks.js'
+import { isFunction } from './shared/values.js'
 
 const STEP_KEYS: Record<keyof LoginStep, true> = {
   name: true,

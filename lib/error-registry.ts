@@ -10,6 +10,7 @@ import type {
 import type { Feature } from './contracts/feature.js'
 import { errorDefinitions } from './error-definitions.js'
 import { createErrorFactory, FST_USERS_INVALID_OPTION } from './errors.js'
+import { isObject } from './shared/values.js'
 
 /** A feature, as far as its errors are concerned. */
 type ErrorSource = Partial<Pick<Feature, 'name' | 'errors'>>
@@ -97,10 +98,6 @@ function checkDefinition (option: string, word: string, definition: unknown): vo
     throw invalid(`${option}.${word}.message`, 'must be a text')
   }
   if (detail !== undefined && typeof detail !== 'string') throw invalid(`${option}.${word}.detail`, 'must be a text')
-}
-
-function isObject (value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function invalid (option: string, reason: string): Error {

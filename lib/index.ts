@@ -137,5 +137,5 @@ export type {
 export type { Argon2Options, HashQueueOptions, PasswordPolicy, PasswordPolicyOptions } from './passwords/index.js'
 export type { JwtAlgorithm, JwtKeyOptions } from './tokens/index.js'
 export type { AdminOnly, CreateOnly, FieldAccess, IdValue, Marked, ReadOnly, UserFields } from '../schemas/index.js'
-export type { RouteGroupOptions } from './validation/options.js'
+export type { RouteGroupOptions } from './shared/option-checks.js'
 export type { RouteGroupName, RouteSettings, TokenSettings } from './contracts/settings.js'

@@ -1,12 +1,12 @@
 import { mergeModels } from './adapters/shared/merge-models.js'
 import { ModelRegistry } from './adapters/shared/model-registry.js'
-import { tenantModel } from './adapters/shared/tenant.js'
 import type { Feature } from './contracts/feature.js'
 import type { Model, ModelBase, ModelExtension } from './contracts/models.js'
 import type { Settings } from './contracts/settings.js'
 import { FST_USERS_INVALID_OPTION } from './errors.js'
 import type { UsersOptions } from './options.js'
 import { singleUseModel } from './sessions/index.js'
+import { tenantModel } from './shared/tenant.js'
 import { userModel } from './users/index.js'
 
 /**

@@ -6,7 +6,7 @@ import type { Feature } from './contracts/feature.js'
 import type { PasswordHelper } from './contracts/password-helper.js'
 import type { Clock, InsecureSetting, RouteGroupName, ValidatePassword } from './contracts/settings.js'
 import type { User, UsersRegisterMismatch } from './contracts/user.js'
-import type { RouteGroupOptions } from './validation/options.js'
+import type { RouteGroupOptions } from './shared/option-checks.js'
 import type { CompatibilityOptions } from './wire/index.js'
 
 /** Options of the reset token or the verify token, both of which are sent by mail. */

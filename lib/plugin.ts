@@ -17,7 +17,7 @@ import { mountBackend, mountFeature, mountLoginSteps, mountRoutes } from './moun
 import type { CheckedOptions } from './options.js'
 import { resolveOptions } from './resolve-options.js'
 import { kGuard, kNames, kVersion } from './symbols.js'
-import { warnIfFileIsReadable } from './validation/file-permissions.js'
+import { warnIfFileIsReadable } from './shared/file-permissions.js'
 import { VERSION } from './version.js'
 
 declare module 'fastify' {

@@ -10,18 +10,18 @@ import { FST_USERS_INVALID_OPTION } from './errors.js'
 import type { UsersOptions } from './options.js'
 import { argon2Passwords, passwordPolicy } from './passwords/index.js'
 import { addReplyFields } from './reply-fields.js'
+import { isFunction } from './shared/values.js'
 import { checkSecret } from './tokens/index.js'
-import { checkSeconds, MAX_RESET_SECONDS, MAX_VERIFY_SECONDS, readAllowInsecure } from './validation/limits.js'
+import { checkSeconds, MAX_RESET_SECONDS, MAX_VERIFY_SECONDS, readAllowInsecure } from './shared/limits.js'
 import {
   checkOption,
   checkBoolean,
-  isFunction,
   parseBaseUrl,
   parseOrigin,
   parseTrustedOrigin,
   readRoute,
   checkKnownKeys
-} from './validation/options.js'
+} from './shared/option-checks.js'
 import { FASTAPI_USERS_PASSWORDS, readCompatibility } from './wire/index.js'
 
 const PREFIXES: Record<RouteGroupName, string> = {

@@ -43,9 +43,10 @@ function at ({ path, tree }: Source, node: ts.Node): string {
 const layers: [RegExp, number][] = [
   [/^schemas\//, 0],
   [/^lib\/contracts\//, 1],
+  [/^lib\/(?=(copies|errors|error-definitions|symbols|version)\.ts$)/, 1.5],
   [/^lib\/shared\//, 1.7],
-  [/^lib\/(?=(copies|errors|error-definitions|error-registry|symbols|version)\.ts$)/, 1.5],
-  [/^lib\/(passwords|tokens|hooks|adapters|validation)\//, 2],
+  [/^lib\/(?=error-registry\.ts$)/, 1.8],
+  [/^lib\/(passwords|tokens|hooks|adapters)\//, 2],
   [/^lib\/sessions\//, 3],
   [/^lib\/users\//, 3.5], // changes of users end sessions
   [/^lib\/(transports|strategies)\//, 4],

@@ -6,7 +6,7 @@ import { Redis } from 'ioredis'
 import { Kysely, PostgresDialect } from 'kysely'
 import type { MongoClient } from 'mongodb'
 import t, { type Test } from 'tap'
-import { tenantModel } from '../lib/adapters/shared/tenant.js'
+import { tenantModel } from '../lib/shared/tenant.js'
 import type { SqlServerOptions } from '../lib/adapters/sql/index.js'
 import users, {
   bearerTransport,

@@ -1,6 +1,6 @@
 import type { DatabaseAdapter, NewRow } from '../contracts/database-adapter.js'
 import type { Model } from '../contracts/models.js'
-import { DEFAULT_TENANT, tenantModel } from './shared/tenant.js'
+import { DEFAULT_TENANT, tenantModel } from '../shared/tenant.js'
 
 /**
  * Returns an adapter that keeps the rows of one tenant in separate tables, so that several tenants can share one

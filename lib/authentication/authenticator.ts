@@ -6,6 +6,7 @@ import type { MaybePromise } from '../contracts/database-adapter.js'
 import type { TokenSubject } from '../contracts/strategy.js'
 import type { User } from '../contracts/user.js'
 import { GuardedAuthentication, presentedTokens } from '../sessions/index.js'
+import { isPromise } from '../shared/values.js'
 import type { UserRows } from '../users/index.js'
 
 declare module 'fastify' {
@@ -83,9 +84,4 @@ export function createAuthenticator (backends: ReadonlyMap<string, Backend>, row
       return found
     }
   }
-}
-
-/** Returns true for any thenable, not only for native promises. */
-export function isPromise<T> (value: MaybePromise<T>): value is Promise<T> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }

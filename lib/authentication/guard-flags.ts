@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Authentication, GuardFlag } from '../contracts/authentication.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
 import { FST_USERS_FORBIDDEN, FST_USERS_INVALID_OPTION } from '../errors.js'
+import { isObject } from '../shared/values.js'
 import { CORE_FLAGS, misused } from './guard-options.js'
 
 /** The flags of the features of one registration, by name. */
@@ -100,10 +101,6 @@ function checkFlag (option: string, name: string, flag: unknown): void {
   if (scopes !== undefined && typeof scopes !== 'function') {
     throw FST_USERS_INVALID_OPTION([`${option}.scopes`, 'must be a function'])
   }
-}
-
-function isObject (value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** Returns true also for errors of another realm. */

@@ -62,20 +62,27 @@ export {
 } from '../errors.js'
 
 // options
-export { checkSecureCookie } from '../validation/limits.js'
+export {
+  cookieDomainProblem,
+  cookieNameProblem,
+  cookiePathProblem,
+  hostPrefixOf,
+  type CookieScope
+} from '../shared/cookie-attributes.js'
+export { checkSecureCookie } from '../shared/limits.js'
 export {
   checkBoolean,
   checkKnownKeys,
   checkObject,
   checkOption,
-  isFunction,
   isName,
   parseBaseUrl,
   parseHttpUrl,
   parseOrigin,
   readRoute,
   type RouteGroupOptions
-} from '../validation/options.js'
+} from '../shared/option-checks.js'
+export { isFunction, isObject } from '../shared/values.js'
 
 // e-mails, tokens and rows
 export { explainEmail, isSameEmail, isUnchanged, parseEmail, parseNewEmail } from '../users/index.js'

@@ -22,7 +22,7 @@ import {
   type Rules,
   type UsersService
 } from '../users/index.js'
-import { checkOption } from '../validation/options.js'
+import { checkOption } from '../shared/option-checks.js'
 
 /** Objects of one registration that its features may use. */
 export interface KitParts {

@@ -1,6 +1,6 @@
 import type { Settings } from '../contracts/settings.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
-import { checkSeconds, MAX_SESSION_SECONDS } from '../validation/limits.js'
+import { checkSeconds, MAX_SESSION_SECONDS } from '../shared/limits.js'
 
 /**
  * Checks the lifetime of a session in seconds and returns it: a whole number, at most 30 days. With `endlessTokens`,

@@ -1,6 +1,7 @@
 import { domainToASCII, domainToUnicode } from 'node:url'
 import { EMAIL_MAX_LENGTH } from '../../schemas/index.js'
 import type { Settings } from '../contracts/settings.js'
+import { foldCase } from '../shared/text.js'
 
 type EmailRules = Pick<Settings, 'allowIntranetEmails'>
 
@@ -86,7 +87,7 @@ export function storedForms (text: string): string[] {
     for (const form of [local, local.normalize('NFD')]) for (const name of domains) forms.push(`${form}@${name}`)
   }
   const byFold = new Map<string, string>()
-  for (const form of forms) if (!byFold.has(foldEmail(form))) byFold.set(foldEmail(form), form)
+  for (const form of forms) if (!byFold.has(foldCase(form))) byFold.set(foldCase(form), form)
   return [...byFold.values()].filter((form) => form.isWellFormed() && !form.includes('\0'))
 }
 
@@ -95,15 +96,7 @@ export function storedForms (text: string): string[] {
  * storedForms} only.
  */
 export function isSameEmail (one: string, other: string): boolean {
-  return foldEmail(parseEmail(one) ?? one) === foldEmail(parseEmail(other) ?? other)
-}
-
-/**
- * Returns the form under which e-mails are unique: ASCII letters in lower case. Other letters keep their case, so that
- * two mailboxes stay two.
- */
-export function foldEmail (email: string): string {
-  return email.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
+  return foldCase(parseEmail(one) ?? one) === foldCase(parseEmail(other) ?? other)
 }
 
 /**
@@ -125,7 +118,7 @@ function readParts (text: string): { local: string; domain: string } | null {
  * Some letters compose anew in lower case ("J" with a caron).
  */
 function isNewLocal (local: string): boolean {
-  const folded = foldEmail(local)
+  const folded = foldCase(local)
   return NEW_LOCAL.test(local) && !/^\p{M}/u.test(local) && folded.normalize('NFC') === folded
 }
 

@@ -4,9 +4,10 @@ import type { NewUser, User, UserRow } from '../contracts/user.js'
 import type { WriteContext, CallContext } from '../contracts/users-api.js'
 import { FST_USERS_REGISTER_INVALID_PASSWORD, FST_USERS_REGISTER_USER_ALREADY_EXISTS, isUsersError } from '../errors.js'
 import { contextOf } from '../sessions/index.js'
+import { foldCase } from '../shared/text.js'
 import { generateStamp } from '../tokens/index.js'
 import { applyPolicy, readPassword } from './credentials.js'
-import { foldEmail, parseEmail } from './email.js'
+import { parseEmail } from './email.js'
 import { defaultValues, requiredFields, writableFields, writableFlags } from './fields.js'
 import type { Rules } from './rules.js'
 import { invalidUser } from './validation.js'
@@ -42,7 +43,7 @@ export async function registerWithoutReveal (rules: Rules, values: NewUser, call
   const known = await rows.getByEmail(user.email)
   const hashed = await rules.settings.passwords.hash(password)
   // the unique index does not detect this duplicate
-  const isOtherForm = known !== null && foldEmail(known.email) !== foldEmail(user.email)
+  const isOtherForm = known !== null && foldCase(known.email) !== foldCase(user.email)
   const row = isOtherForm ? null : await insertUser(rules, user, hashed)
   background.run(async () => {
     if (row === null) await reportExisting(rules, user.email, 'register', context)

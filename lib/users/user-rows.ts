@@ -5,9 +5,10 @@ import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { UserSchemas } from '../../schemas/index.js'
 import { OptionalKind } from '@sinclair/typebox'
 import type { SessionUsers } from '../sessions/index.js'
+import { foldCase } from '../shared/text.js'
 import { fingerprint, isSameSecret } from '../tokens/index.js'
 import { insertWithDependents } from './dependent-rows.js'
-import { foldEmail, storedForms } from './email.js'
+import { storedForms } from './email.js'
 
 /** Reads and writes user rows. */
 export interface UserRows extends SessionUsers {
@@ -89,7 +90,7 @@ export function createUserRows (
  */
 function closestRow (found: readonly (UserRow | null)[], forms: readonly string[]): UserRow | null {
   const rows = found.filter((row) => row !== null)
-  const spellings = [(text: string) => text, foldEmail]
+  const spellings = [(text: string) => text, foldCase]
   for (const form of forms) {
     for (const spell of spellings) {
       const row = rows.find(({ email }) => spell(email) === spell(form))

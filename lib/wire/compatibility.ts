@@ -1,6 +1,7 @@
 import type { WireFormat } from '../contracts/wire-format.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
-import { checkKnownKeys } from '../validation/options.js'
+import { isCookieName } from '../shared/cookie-attributes.js'
+import { checkKnownKeys } from '../shared/option-checks.js'
 import { fastapiFormat } from './fastapi.js'
 import { fastifyFormat } from './fastify.js'
 
@@ -54,8 +55,6 @@ export interface CompatibilityOptions {
   endlessTokens?: boolean
 }
 
-const COOKIE_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/ // a token (RFC 9110, section 5.6.2)
-
 type Part = Exclude<keyof CompatibilityOptions, 'preset'>
 type Check = readonly [isValid: (value: unknown) => boolean, reason: string]
 
@@ -75,7 +74,7 @@ const CHECKS: Readonly<Record<Part, Check>> = {
   issuedAt: FLAG,
   fingerprint: oneOf('keyed', 'argon2'),
   cookieName: [
-    (value) => value === null || (typeof value === 'string' && COOKIE_NAME.test(value)),
+    (value) => value === null || isCookieName(value),
     'must be a cookie name or null'
   ],
   duplicateCookies: oneOf('refuse', 'last'),

@@ -1,5 +1,6 @@
 import type { IdKind } from '../../../schemas/index.js'
 import type { Field } from '../../contracts/models.js'
+import { isUuid } from '../../shared/text.js'
 import { isWellFormed } from '../shared/values.js'
 import type { BsonTypes, BsonValue } from './driver.js'
 
@@ -16,7 +17,6 @@ export interface Codec {
 /** The storage of an id: the storage of its kind, or text in older collections. */
 export type IdForm = IdKind['storage']
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 const OBJECT_ID = /^[0-9a-f]{24}$/
 const UUID_SUBTYPE = 4
 const JSON_SUBTYPE = 0x80 // the first user-defined subtype of BSON binary data
@@ -61,7 +61,7 @@ function idCodec (form: IdForm, bson: BsonTypes): Codec {
       return {
         type: 'binData',
         encode: (value) =>
-          UUID.test(String(value))
+          isUuid(value)
             ? new bson.Binary(Buffer.from(String(value).replaceAll('-', ''), 'hex'), UUID_SUBTYPE)
             : undefined,
         decode: (raw) => uuidOf(bytesOf(raw, UUID_SUBTYPE)?.toString('hex'))

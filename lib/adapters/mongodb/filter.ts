@@ -1,5 +1,6 @@
 import type { Where } from '../../contracts/database-adapter.js'
-import { foldCase, keyOf, matchesComparison } from '../shared/compare.js'
+import { foldCase } from '../../shared/text.js'
+import { keyOf, matchesComparison } from '../shared/compare.js'
 import { eachCondition, type Operator } from '../shared/conditions.js'
 import { checkComparable, isWellFormed } from '../shared/values.js'
 import type { MongoDocument } from './driver.js'

@@ -1,8 +1,8 @@
 import type { DatabaseAdapter } from '../../contracts/database-adapter.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 import { kStoreSchema } from '../../symbols.js'
-import { checkKeys } from '../shared/check-keys.js'
-import { checkTimeLimit } from '../shared/time-limit.js'
+import { checkKnownKeys } from '../../shared/option-checks.js'
+import { checkTimeLimit } from '../../shared/time-limit.js'
 import type { MongoDb } from './driver.js'
 import type { CollectionMappings } from './layout.js'
 import { MongodbAdapter } from './mongodb-adapter.js'
@@ -31,7 +31,7 @@ export function mongodb (db: MongoDb, options: MongodbOptions = {}): DatabaseAda
   if (!isDb(db)) {
     throw FST_USERS_INVALID_OPTION(['adapter', 'mongodb() needs a Db of the package mongodb: `client.db(name)`'])
   }
-  checkKeys('', options, ['collections', 'createTables', 'timeoutMs'])
+  checkKnownKeys('', options, ['collections', 'createTables', 'timeoutMs'])
   if (typeof createTables !== 'boolean') throw FST_USERS_INVALID_OPTION(['createTables', 'must be true or false'])
   return Object.defineProperty(
     new MongodbAdapter(db, { collections, createTables, timeoutMs: checkTimeLimit('timeoutMs', timeoutMs) }),

@@ -4,9 +4,9 @@ import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { invalidArgument } from '../shared/errors.js'
 import { primaryKeyOf, userModelOf } from '../shared/model-registry.js'
 import { type TypeCheck, typeCheckOf } from '../shared/values.js'
-import { checkKeys } from '../shared/check-keys.js'
+import { checkKnownKeys } from '../../shared/option-checks.js'
 import { checkDistinctStorage, type StorageName } from '../shared/claims.js'
-import { optionNameOf, tenantOf } from '../shared/tenant.js'
+import { optionNameOf, tenantOf } from '../../shared/tenant.js'
 import { type Codec, codecOf, type IdForm } from './codecs.js'
 import type { BsonTypes, MongoDocument } from './driver.js'
 
@@ -63,7 +63,7 @@ export function createLayouts (
   mappings: CollectionMappings,
   bson: BsonTypes
 ): Map<string, Layout> {
-  checkKeys('collections', mappings, [...new Set(models.map(optionNameOf))])
+  checkKnownKeys('collections.', mappings, [...new Set(models.map(optionNameOf))])
   const layouts = new Map<string, Layout>()
   const formOf = (model: Model, field: Field): IdForm => {
     const target = optionNameOf({ ...model, name: field.references ?? model.name })
@@ -226,8 +226,8 @@ function fieldsByName (model: Model, fields: StoredField[]): Pick<Layout, 'field
 function checkMapping (model: Model, mapping: CollectionMapping): void {
   const name = optionNameOf(model)
   const { fields } = model
-  checkKeys(`collections.${name}`, mapping, ['collection', 'fields', 'ids'])
-  checkKeys(`collections.${name}.fields`, mapping.fields ?? {}, Object.keys(fields))
+  checkKnownKeys(`collections.${name}.`, mapping, ['collection', 'fields', 'ids'])
+  checkKnownKeys(`collections.${name}.fields.`, mapping.fields ?? {}, Object.keys(fields))
   if (!['native', 'text', undefined].includes(mapping.ids)) {
     throw invalidArgument(`collections.${name}`, 'ids', 'must be "native" or "text"')
   }

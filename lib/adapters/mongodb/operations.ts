@@ -1,4 +1,5 @@
 import { FST_USERS_INVALID_OPTION, storeUnavailable } from '../../errors.js'
+import { limitTime } from '../../shared/time-limit.js'
 import { connectionOptionError } from '../shared/connection-errors.js'
 import type { MongoCollection, MongoDb, MongoDocument } from './driver.js'
 import { SIMPLE } from './filter.js'
@@ -70,7 +71,7 @@ const BSON_OPTIONS = {
 export function operationsOf (db: MongoDb, name: string, timeoutMs: number): Operations {
   const { insert, write, read, settings } = operationOptions(timeoutMs)
   const run = <T>(operation: (collection: MongoCollection) => Promise<T>, limit = timeoutMs): Promise<T> =>
-    withTimeout(async () => await operation(db.collection(name, settings)), limit)
+    runInTime(async () => await operation(db.collection(name, settings)), limit)
   return {
     name,
     find: (filter, options) => run((collection) => collection.find(filter, { ...read, ...options }).toArray()),
@@ -101,7 +102,7 @@ export function operationsOf (db: MongoDb, name: string, timeoutMs: number): Ope
         return throwExplained(error)
       }),
     options: () =>
-      withTimeout(
+      runInTime(
         async () => optionsIn(await db.command({ listCollections: 1, filter: { name }, cursor: {} }, BSON_OPTIONS)),
         timeoutMs
       ).catch((error: unknown) => {
@@ -152,7 +153,7 @@ function operationOptions (timeoutMs: number) {
  * `FST_USERS_INVALID_OPTION` if the server refuses the login.
  */
 export async function connectClient ({ client }: MongoDb, timeoutMs: number): Promise<void> {
-  await withTimeout(async () => await client.connect(), timeoutMs).catch(throwExplained)
+  await runInTime(async () => await client.connect(), timeoutMs).catch(throwExplained)
 }
 
 /** Throws an error with advice if the login or a permission is wrong; otherwise the same error. */
@@ -176,18 +177,9 @@ export function codeOf (error: unknown): unknown {
  * Rejects with `FST_USERS_STORE_UNAVAILABLE` after a time limit. The driver may still run the operation later, when it
  * finds a server. That does no harm, because each operation is atomic.
  */
-function withTimeout<T> (operation: () => Promise<T>, timeoutMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(storeUnavailable(`MongoDB did not reply within ${timeoutMs} ms`))
-    }, timeoutMs)
-  })
-  return Promise.race([operation(), late])
-    .catch(throwConverted)
-    .finally(() => {
-      clearTimeout(timer)
-    })
+function runInTime<T> (operation: () => Promise<T>, timeoutMs: number): Promise<T> {
+  const onTimeout = (): Error => storeUnavailable(`MongoDB did not reply within ${timeoutMs} ms`)
+  return limitTime(operation, timeoutMs, onTimeout).catch(throwConverted)
 }
 
 /** Checks whether an error means that the server is unreachable, does not reply, or refuses work for now. */

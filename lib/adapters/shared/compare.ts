@@ -1,3 +1,4 @@
+import { foldCase } from '../../shared/text.js'
 import type { Operator } from './conditions.js'
 
 /** A stored value in a form that `===` compares: a time is its milliseconds since 1970. */
@@ -10,11 +11,6 @@ export function keyOf (value: unknown, fold: boolean): Key | null {
   if (typeof value === 'string') return fold ? foldCase(value) : value
   if (value instanceof Date) return value.getTime()
   return typeof value === 'number' || typeof value === 'boolean' ? value : null
-}
-
-/** Lower-cases ASCII letters only, as the databases do for `ignoreCase` fields. */
-export function foldCase (text: string): string {
-  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
 }
 
 /** Compares two keys for sorting: null first, text by its UTF-8 bytes. */

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { Model } from '../../contracts/models.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
-import { checkKeys } from '../shared/check-keys.js'
+import { checkKnownKeys } from '../../shared/option-checks.js'
 import { checkDistinctStorage, type StorageName } from '../shared/claims.js'
 import { invalidArgument } from '../shared/errors.js'
-import { optionNameOf, tenantOf } from '../shared/tenant.js'
+import { optionNameOf, tenantOf } from '../../shared/tenant.js'
 import type { Dialect } from './dialects/dialect.js'
 import { columnMismatches } from './table-check.js'
 import {
@@ -65,13 +65,13 @@ export function planTables (
  * `FST_USERS_INVALID_OPTION` if two models have the same table.
  */
 export function checkMappings (dialect: Dialect, models: readonly Model[], mappings: TableMappings): void {
-  checkKeys('tables', mappings, [...new Set(models.map(optionNameOf))])
+  checkKnownKeys('tables.', mappings, [...new Set(models.map(optionNameOf))])
   for (const model of models) {
     const name = optionNameOf(model)
     const mapping = mappings[name]
     if (mapping === undefined) continue
-    checkKeys(`tables.${name}`, mapping, ['table', 'columns'])
-    checkKeys(`tables.${name}.columns`, mapping.columns ?? {}, Object.keys(model.fields))
+    checkKnownKeys(`tables.${name}.`, mapping, ['table', 'columns'])
+    checkKnownKeys(`tables.${name}.columns.`, mapping.columns ?? {}, Object.keys(model.fields))
   }
   checkDistinctStorage('tables', storageNamesOf(dialect, models, mappings))
 }

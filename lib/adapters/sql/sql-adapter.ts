@@ -9,11 +9,11 @@ import type {
 } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_NOT_READY } from '../../errors.js'
-import { checkKeys } from '../shared/check-keys.js'
+import { checkKnownKeys } from '../../shared/option-checks.js'
 import { claimStorageNames } from '../shared/claims.js'
 import { invalidArgument } from '../shared/errors.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
-import { checkTimeLimit } from '../shared/time-limit.js'
+import { checkTimeLimit } from '../../shared/time-limit.js'
 import type { SqlDriver, SqlStatement } from './drivers/driver.js'
 import { decodeRow } from './encoder.js'
 import { openTables } from './open-tables.js'
@@ -68,7 +68,7 @@ class SqlAdapter implements DatabaseAdapter {
     const models = this.#models.all
     const { dialect, connect } = this.#connection
     const { known, creates, timeoutMs } = this.#settings
-    checkKeys('', this.#options, known)
+    checkKnownKeys('', this.#options, known)
     checkMappings(dialect, models, mappings)
     this.#claim(models, mappings)
     const driver = (this.#driver ??= await connect(timeoutMs))

@@ -2,9 +2,10 @@ import type { FastifyInstance } from 'fastify'
 import type { Backend } from '../../contracts/backend.js'
 import type { Settings } from '../../contracts/settings.js'
 import { FST_USERS_STORE_UNAVAILABLE } from '../../errors.js'
+import { limitTime } from '../../shared/time-limit.js'
 import { generateOpaqueToken } from '../../tokens/index.js'
 import { messageOf } from '../error-messages.js'
-import { type Finding, findingsOrOk, withTimeout } from './finding.js'
+import { type Finding, findingsOrOk } from './finding.js'
 
 const TIMEOUT_MS = 10_000
 const LOCAL = /^(?:localhost|.*\.localhost|127(?:\.\d+){3}|\[::1\])$/
@@ -34,14 +35,11 @@ export function prepareCookies (app: FastifyInstance): (backend: Backend) => Pro
 export async function checkStrategy ({ name, strategy }: Backend): Promise<readonly Finding[]> {
   const about = `backend ${name}`
   try {
-    await withTimeout(
+    const users = { parseId: () => null, getRow: () => null }
+    await limitTime(
+      async () => await strategy.readToken(generateOpaqueToken(), { request: null, users }),
       TIMEOUT_MS,
-      () => FST_USERS_STORE_UNAVAILABLE(),
-      async () =>
-        await strategy.readToken(generateOpaqueToken(), {
-          request: null,
-          users: { parseId: () => null, getRow: () => null }
-        })
+      () => FST_USERS_STORE_UNAVAILABLE()
     )
     return [{ level: 'ok', about, text: 'can check tokens' }]
   } catch (error) {

@@ -11,22 +11,3 @@ export interface Finding {
 export function findingsOrOk (about: string, findings: readonly Finding[], okText: string): readonly Finding[] {
   return findings.length > 0 ? findings : [{ level: 'ok', about, text: okText }]
 }
-
-/** Runs a check. Rejects with the error of `onTimeout` if it takes longer than `milliseconds`. */
-export async function withTimeout<T> (
-  milliseconds: number,
-  onTimeout: () => Error,
-  check: () => Promise<T>
-): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(onTimeout())
-    }, milliseconds)
-  })
-  try {
-    return await Promise.race([check(), timeout])
-  } finally {
-    clearTimeout(timer)
-  }
-}

@@ -1,10 +1,11 @@
-import { filePermissionProblem } from '../../validation/file-permissions.js'
+import { filePermissionProblem } from '../../shared/file-permissions.js'
 import type { DatabaseAdapter } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import type { SchemaStep, StoreSchema } from '../../contracts/store-schema.js'
 import { FST_USERS_STORE_UNAVAILABLE } from '../../errors.js'
+import { limitTime } from '../../shared/time-limit.js'
 import { messageOf } from '../error-messages.js'
-import { type Finding, findingsOrOk, withTimeout } from './finding.js'
+import { type Finding, findingsOrOk } from './finding.js'
 
 const TIMEOUT_MS = 15_000
 const CLOCK_WARN_MS = 5_000
@@ -26,14 +27,14 @@ export async function checkStore (schema: StoreSchema | null, models: readonly M
     return [{ level: 'warn', about: 'database', text: 'this adapter has no schema to check' }]
   }
   try {
-    return await withTimeout(
-      TIMEOUT_MS,
-      () => FST_USERS_STORE_UNAVAILABLE(),
+    return await limitTime<readonly Finding[]>(
       async () => [
         { level: 'ok', about: 'database', text: 'answers' },
         ...(await checkSchema(schema, models)),
         ...(await checkClock(schema))
-      ]
+      ],
+      TIMEOUT_MS,
+      () => FST_USERS_STORE_UNAVAILABLE()
     )
   } catch (error) {
     return [{ level: 'fail', about: 'database', text: `${messageOf(error)}; start the database, or correct the adapter` }]

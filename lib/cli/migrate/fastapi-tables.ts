@@ -1,5 +1,5 @@
 import type { Widths } from '../../adapters/sql/migration/schema-changes.js'
-import { tenantModel } from '../../adapters/shared/tenant.js'
+import { tenantModel } from '../../shared/tenant.js'
 import type { Model } from '../../contracts/models.js'
 import type { Settings } from '../../contracts/settings.js'
 import { accountModel } from '../../features/oauth/account-model.js'

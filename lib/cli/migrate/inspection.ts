@@ -8,6 +8,7 @@ import {
 } from '../../adapters/sql/migration/stored-rows.js'
 import { mappingOf } from '../../adapters/sql/schema.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
+import { quoted } from '../../shared/text.js'
 import { PLAIN_STAMP_PREFIX } from '../../strategies/database/access-token-model.js'
 import { digestToken } from '../../tokens/index.js'
 import type { UserRow } from '../../contracts/user.js'
@@ -15,7 +16,6 @@ import { fastapiTables } from './fastapi-tables.js'
 import {
   findTables,
   planChanges,
-  quoted,
   type DigestBackend,
   type Move,
   type MovedTable,

@@ -1,6 +1,6 @@
+import { quoted } from '../../shared/text.js'
 import type { Command, Values } from '../command.js'
 import { CONFIG_FILE, withConfig } from '../config.js'
-import { quoted } from './move.js'
 import { runMoveCommand } from './move-command.js'
 import { runUpgrade } from './upgrade-command.js'
 

@@ -1,12 +1,13 @@
 import { migrationOf } from '../../adapters/sql/migration/adapter-migration.js'
 import type { Migration, MigrationSource } from '../../adapters/sql/migration/migration-source.js'
+import { quoted } from '../../shared/text.js'
 import { deriveKeys } from '../../tokens/index.js'
 import { createUserRows, userModel } from '../../users/index.js'
 import type { ExitCode, Terminal, Values } from '../command.js'
 import type { Config } from '../config.js'
 import { CHANGES_KEPT, lockTimeoutMessage, messageOf } from '../error-messages.js'
 import { applyMove, inspect, describeChanges, type Inspection } from './inspection.js'
-import { quoted, type DigestBackend, type Move } from './move.js'
+import type { DigestBackend, Move } from './move.js'
 
 /** Runs `fastify-users migrate --from fastapi-users`. */
 export async function runMoveCommand (values: Values, terminal: Terminal, config: Config): Promise<ExitCode> {

@@ -2,6 +2,7 @@ import type { MigrationDatabase, StoredTable } from '../../adapters/sql/migratio
 import { missingColumns, schemaChanges, type SchemaChange } from '../../adapters/sql/migration/schema-changes.js'
 import { makeTable, type Table } from '../../adapters/sql/table.js'
 import { mappingOf, type TableMappings } from '../../adapters/sql/schema.js'
+import { quoted } from '../../shared/text.js'
 import type { UserRows } from '../../users/index.js'
 import type { Config } from '../config.js'
 import { fastapiTables, type FastapiTable } from './fastapi-tables.js'
@@ -78,9 +79,4 @@ export async function planChanges (
     changes.push(...plan.changes.map((change) => ({ table, ...change })))
   }
   return { changes, problems }
-}
-
-/** Returns a value as JSON, so that control characters in database values do not reach the terminal. */
-export function quoted (value: unknown): string {
-  return JSON.stringify(value)
 }

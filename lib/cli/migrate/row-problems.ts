@@ -6,8 +6,9 @@ import {
   findNulls,
   type Duplicates
 } from '../../adapters/sql/migration/stored-rows.js'
-import { foldEmail, parseEmail, storedForms } from '../../users/index.js'
-import { quoted, type Move, type MovedTable, type MovedTables } from './move.js'
+import { foldCase, quoted } from '../../shared/text.js'
+import { parseEmail, storedForms } from '../../users/index.js'
+import type { Move, MovedTable, MovedTables } from './move.js'
 
 const SHOWN = 20
 const IS_ASCII = /^[\x21-\x7e]*$/
@@ -77,7 +78,7 @@ async function emailProblems (
     if (normalized === null || !isFoundByLookup(normalized, String(email))) {
       unsupported.push(`${quoted(id)} (${maskEmail(String(email))})`)
     } else if (!IS_ASCII.test(normalized) || String(email).includes('xn--')) {
-      addTo(internationalized, foldEmail(normalized), id)
+      addTo(internationalized, foldCase(normalized), id)
     }
   }
   const problems: string[] = []
@@ -99,7 +100,7 @@ async function emailProblems (
 
 /** Checks that a lookup by the normalized e-mail finds a row with the stored form. */
 function isFoundByLookup (normalized: string, stored: string): boolean {
-  return storedForms(normalized).some((form) => foldEmail(form) === foldEmail(stored))
+  return storedForms(normalized).some((form) => foldCase(form) === foldCase(stored))
 }
 
 function addTo (map: Map<string, unknown[]>, key: string, value: unknown): void {

@@ -1,4 +1,16 @@
-import { checkBoolean, checkKnownKeys, checkOption, checkSecureCookie, type Settings } from '../../feature/index.js'
+import {
+  checkBoolean,
+  checkKnownKeys,
+  checkOption,
+  checkSecureCookie,
+  cookieDomainProblem,
+  cookieNameProblem,
+  cookiePathProblem,
+  FST_USERS_INVALID_OPTION,
+  hostPrefixOf,
+  type CookieScope,
+  type Settings
+} from '../../feature/index.js'
 import type { OauthCookieSettings } from './oauth-cookie.js'
 
 /** Attributes of the cookie that binds a login to its browser. The cookie is always `HttpOnly`. */
@@ -11,7 +23,6 @@ export interface OauthCookieOptions {
   sameSite?: 'lax' | 'none'
 }
 
-const COOKIE_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/ // token of RFC 9110, section 5.6.2
 /** Name of the cookie in FastAPI Users, used if the session cookie has its FastAPI Users name too. */
 const FASTAPI_USERS_NAME = 'fastapiusersoauthcsrf'
 
@@ -21,21 +32,11 @@ export function readCookieOptions (given: OauthCookieOptions, settings: Settings
   const { path = '/', domain = null, sameSite = 'lax' } = given
   const secure = checkBoolean('oauth.cookie.secure', given.secure, true)
   checkSecureCookie('oauth.cookie.secure', secure, settings)
-  const isHostOnly = secure && path === '/' && domain === null
-  const name = given.name ?? defaultName(settings, isHostOnly)
-  checkName(name, secure, isHostOnly)
-  checkOption(
-    'oauth.cookie.path',
-    path,
-    (value) => typeof value === 'string' && /^\/[^;\s]*$/.test(value),
-    'must start with / and contain no white space or semicolon'
-  )
-  checkOption(
-    'oauth.cookie.domain',
-    domain,
-    (value) => value === null || (typeof value === 'string' && /^[^;\s]+$/.test(value)),
-    'must be a domain such as example.com'
-  )
+  const scope = { secure, path, domain }
+  const name = given.name ?? defaultName(settings, scope)
+  refuseProblem('name', cookieNameProblem(name, scope))
+  refuseProblem('path', cookiePathProblem(path))
+  refuseProblem('domain', domain === null ? null : cookieDomainProblem(domain))
   checkOption(
     'oauth.cookie.sameSite',
     sameSite,
@@ -45,29 +46,11 @@ export function readCookieOptions (given: OauthCookieOptions, settings: Settings
   return { name, path, domain, secure, sameSite }
 }
 
-function defaultName ({ name, wire }: Settings, isHostOnly: boolean): string {
+function defaultName ({ name, wire }: Settings, scope: CookieScope): string {
   if (wire.cookies.name === 'fastapiusersauth') return FASTAPI_USERS_NAME
-  return `${isHostOnly ? '__Host-' : ''}${name}-oauth`
+  return `${hostPrefixOf(scope)}${name}-oauth`
 }
 
-/** Checks the name and its prefix (RFC 6265bis, section 4.1.3). */
-function checkName (name: string, secure: boolean, isHostOnly: boolean): void {
-  checkOption(
-    'oauth.cookie.name',
-    name,
-    (value) => typeof value === 'string' && COOKIE_NAME.test(value),
-    'must be a cookie name: letters, digits, - and _'
-  )
-  checkOption(
-    'oauth.cookie.name',
-    name,
-    () => isHostOnly || !name.startsWith('__Host-'),
-    'starts with __Host-, so it needs secure: true, path: / and no domain'
-  )
-  checkOption(
-    'oauth.cookie.name',
-    name,
-    () => secure || !name.startsWith('__Secure-'),
-    'starts with __Secure-, so it needs secure: true'
-  )
+function refuseProblem (attribute: string, problem: string | null): void {
+  if (problem !== null) throw FST_USERS_INVALID_OPTION([`oauth.cookie.${attribute}`, problem])
 }

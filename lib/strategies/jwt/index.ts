@@ -11,7 +11,7 @@ import {
   type JwtKey,
   type JwtKeyOptions
 } from '../../tokens/index.js'
-import { checkKnownKeys } from '../../validation/options.js'
+import { checkKnownKeys } from '../../shared/option-checks.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
 import { asSigned, claimsOfSession, sessionOfClaims } from './session-claims.js'

@@ -1,6 +1,7 @@
 import type { DescriptionDefaults } from '../../contracts/transport.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
-import { checkKnownKeys } from '../../validation/options.js'
+import { cookieDomainProblem, cookieNameProblem, cookiePathProblem, hostPrefixOf } from '../../shared/cookie-attributes.js'
+import { checkKnownKeys } from '../../shared/option-checks.js'
 import type { CookiePlace } from './former-cookies.js'
 
 /** Options of `cookieTransport`. */
@@ -39,16 +40,15 @@ export interface CookieTransportOptions {
 }
 
 const KEYS = ['name', 'maxAge', 'path', 'domain', 'secure', 'httpOnly', 'sameSite', 'partitioned', 'formerly']
-const COOKIE_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/ // `token` of RFC 9110, section 5.6.2
 
 /** Returns the name of a backend's cookie. */
 export function cookieName (
-  { name, path = '/', domain, secure = true }: CookieTransportOptions,
+  { name, ...scope }: CookieTransportOptions,
   { backend, settings }: DescriptionDefaults
 ): string {
   const base = name ?? settings.wire.cookies.name
   if (base !== null) return base
-  return `${secure && path === '/' && domain === undefined ? '__Host-' : ''}${settings.name}-${backend}`
+  return `${hostPrefixOf(scope)}${settings.name}-${backend}`
 }
 
 /** Checks the options. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`. */
@@ -74,15 +74,10 @@ export function checkCookieOptions (options: CookieTransportOptions): void {
   })
 }
 
-function checkName ({ name, secure = true, path = '/', domain }: CookieTransportOptions): void {
+function checkName ({ name, ...scope }: CookieTransportOptions): void {
   if (name === undefined) return
-  if (typeof name !== 'string' || !COOKIE_NAME.test(name)) {
-    throw refuse('name', 'is not a valid cookie name (RFC 6265, section 4.1.1)')
-  }
-  if (name.startsWith('__Host-') && (!secure || path !== '/' || domain !== undefined)) {
-    throw refuse('name', 'starts with __Host-, which needs `secure: true`, the path / and no domain')
-  }
-  if (name.startsWith('__Secure-') && !secure) throw refuse('name', 'starts with __Secure-, which needs `secure: true`')
+  const problem = cookieNameProblem(name, scope)
+  if (problem !== null) throw refuse('name', problem)
 }
 
 function checkFormer (option: string, place: CookiePlace): void {
@@ -95,12 +90,10 @@ function checkFormer (option: string, place: CookiePlace): void {
 }
 
 function checkPlace (prefix: string, { path = '/', domain }: CookiePlace): void {
-  if (typeof path !== 'string' || !/^\/[^;\s]*$/.test(path)) {
-    throw refuse(`${prefix}path`, 'must start with / and contain no white space and no semicolon')
-  }
-  if (domain !== undefined && !(typeof domain === 'string' && /^[^;\s]+$/.test(domain))) {
-    throw refuse(`${prefix}domain`, 'must be a domain name without white space and semicolons')
-  }
+  const pathProblem = cookiePathProblem(path)
+  if (pathProblem !== null) throw refuse(`${prefix}path`, pathProblem)
+  const domainProblem = domain === undefined ? null : cookieDomainProblem(domain)
+  if (domainProblem !== null) throw refuse(`${prefix}domain`, domainProblem)
 }
 
 function refuse (option: string, reason: string): Error {

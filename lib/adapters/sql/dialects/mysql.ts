@@ -1,11 +1,11 @@
 import type { Field } from '../../../contracts/models.js'
+import { isUuid } from '../../../shared/text.js'
 import { checksOf } from './checks.js'
 import type { Codec, Dialect, UniqueViolation } from './dialect.js'
 import { unionOf } from './samples.js'
 import { decodeTimeText, encodeTimeText } from './time-text.js'
 import { wholeNumber } from './whole-number.js'
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const OBJECT_ID = /^[0-9a-f]{24}$/
 const INT_MAXIMUM = 2_147_483_647
 const DUPLICATE = 1062
@@ -45,7 +45,7 @@ const codecs: Record<Exclude<Field['type'], 'id' | 'time'>, Codec> = {
 }
 
 const idCodecs: Record<'uuid' | 'objectid' | 'integer' | 'text', Codec> = {
-  uuid: { ...text, holds: (value) => UUID.test(String(value)) },
+  uuid: { ...text, holds: isUuid },
   objectid: { ...text, holds: (value) => OBJECT_ID.test(String(value)) },
   integer,
   text

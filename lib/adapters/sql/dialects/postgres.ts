@@ -1,9 +1,9 @@
 import type { Field } from '../../../contracts/models.js'
 import { FST_USERS_INVALID_OPTION } from '../../../errors.js'
+import { isUuid } from '../../../shared/text.js'
 import type { Codec, Dialect, UniqueViolation } from './dialect.js'
 import { wholeNumber } from './whole-number.js'
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const OBJECT_ID = /^[0-9a-f]{24}$/
 const INT_MAXIMUM = 2_147_483_647
 /**
@@ -41,7 +41,7 @@ const codecs: Record<Exclude<Field['type'], 'id'>, Codec> = {
 
 const idCodecs: Record<'uuid' | 'objectid' | 'integer' | 'text', Codec> = {
   // only the form in which the database returns ids, so that equal ids have equal text
-  uuid: { ...text, holds: (value) => UUID.test(String(value)) },
+  uuid: { ...text, holds: isUuid },
   objectid: { ...text, holds: (value) => OBJECT_ID.test(String(value)) },
   integer,
   text

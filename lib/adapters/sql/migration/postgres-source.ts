@@ -1,4 +1,5 @@
 import { FST_USERS_STORE_UNAVAILABLE } from '../../../errors.js'
+import { limitTime } from '../../../shared/time-limit.js'
 import { connectionOptionError } from '../../shared/connection-errors.js'
 import type { Dialect } from '../dialects/dialect.js'
 import { postgresIn, visibleSql } from '../dialects/postgres.js'
@@ -96,20 +97,13 @@ export function inPostgres (schema?: string): InTransaction {
  * may have no time limit.
  */
 async function checkConnection (pool: PgPool): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(reject, CONNECT_TIMEOUT)
-  })
-  const attempt = pool.connect().then((client) => {
-    client.release()
-  })
-  await Promise.race([attempt, late])
-    .catch((cause: unknown) => {
+  const connect = async (): Promise<void> => {
+    const client = await pool.connect().catch((cause: unknown) => {
       throw connectionOptionError(cause) ?? FST_USERS_STORE_UNAVAILABLE([], { cause })
     })
-    .finally(() => {
-      clearTimeout(timer)
-    })
+    client.release()
+  }
+  await limitTime(connect, CONNECT_TIMEOUT, () => FST_USERS_STORE_UNAVAILABLE())
 }
 
 function sessionOf (query: RunInTransaction): MigrationSession {

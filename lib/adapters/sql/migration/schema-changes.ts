@@ -1,4 +1,5 @@
 import type { SchemaStep } from '../../../contracts/store-schema.js'
+import { quoted } from '../../../shared/text.js'
 import { columnTypeSql, createIndexSql, indexPlans, type IndexPlan } from '../schema.js'
 import type { Column, Table } from '../table.js'
 import { columnsOf } from './stored-rows.js'
@@ -149,9 +150,4 @@ async function freeName (database: MigrationDatabase, wanted: string): Promise<s
   let name = wanted
   for (let count = 2; await database.hasIndex(name); count++) name = `${wanted}_${count}`
   return name
-}
-
-/** Returns a value of the database in quotes, with control characters escaped. */
-export function quoted (name: unknown): string {
-  return JSON.stringify(name)
 }

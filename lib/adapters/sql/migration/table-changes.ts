@@ -1,8 +1,8 @@
 import type { UpgradeStep } from '../../../contracts/models.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../../errors.js'
+import { quoted } from '../../../shared/text.js'
 import type { Table } from '../table.js'
 import type { MigrationDatabase, StoredIndex, StoredTable } from './migration-source.js'
-import { quoted } from './schema-changes.js'
 
 /** An upgrade step that changes columns or indexes. */
 export type TableChange = Exclude<UpgradeStep, { transform: unknown }>

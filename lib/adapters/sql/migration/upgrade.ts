@@ -1,5 +1,6 @@
 import type { Model } from '../../../contracts/models.js'
 import type { SchemaPlan, SchemaStep } from '../../../contracts/store-schema.js'
+import { quoted } from '../../../shared/text.js'
 import { newerMessage, pendingSteps, type PendingStep, versionOf } from '../../shared/upgrades.js'
 import type { Dialect } from '../dialects/dialect.js'
 import {
@@ -14,7 +15,7 @@ import { type Column, type FoundTable, makeTable, type Table } from '../table.js
 import type { MigrationDatabase, StoredTable } from './migration-source.js'
 import { columnMismatches, constraintMismatches } from '../table-check.js'
 import { describeUpgrades } from './model-upgrades.js'
-import { quoted, schemaChanges, hasIndexFor, widthsOf } from './schema-changes.js'
+import { schemaChanges, hasIndexFor, widthsOf } from './schema-changes.js'
 import { readVersions, recordingStep } from './schema-version.js'
 import { findDuplicates, hasRows } from './stored-rows.js'
 

@@ -1,6 +1,6 @@
-import { checkKnownKeys, FST_USERS_INVALID_OPTION, type MaybePromise } from '../../../feature/index.js'
+import { checkKnownKeys, FST_USERS_INVALID_OPTION, isObject, type MaybePromise } from '../../../feature/index.js'
 import type { Provider, ProviderApi, ProviderProfile } from '../contracts.js'
-import { flag, isObject, optional, text, textMatching, unsupported, webUrl, type OptionCheck } from './option-checks.js'
+import { flag, optional, text, textMatching, unsupported, webUrl, type OptionCheck } from './option-checks.js'
 
 /** Options of every provider. Unknown options are refused. */
 export interface PublicClientOptions {

@@ -1,6 +1,6 @@
 import { FST_USERS_OAUTH_PROVIDER_FAILED } from '../errors.js'
 import { defineProvider } from './define-provider.js'
-import { isObject } from './option-checks.js'
+import { isObject } from '../../../feature/index.js'
 import { fetchObject, profileOf } from './profiles.js'
 
 const HEADERS = { accept: 'application/vnd.github+json', 'x-github-api-version': '2022-11-28' }

@@ -43,8 +43,3 @@ export function textMatching (pattern: RegExp, reason: string): OptionCheck {
 export function optional (check: OptionCheck): OptionCheck {
   return (value) => (value === undefined ? null : check(value))
 }
-
-/** Checks for an object that is not an array. */
-export function isObject (value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}

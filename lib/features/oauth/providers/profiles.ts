@@ -1,6 +1,6 @@
 import { FST_USERS_OAUTH_PROVIDER_FAILED } from '../errors.js'
 import type { ProviderApi, ProviderProfile } from '../contracts.js'
-import { isObject } from './option-checks.js'
+import { isObject } from '../../../feature/index.js'
 
 /** Returns a provider's reply if it is an object. Otherwise throws `FST_USERS_OAUTH_PROVIDER_FAILED`. */
 export function objectOf (answer: unknown): Record<string, unknown> {

@@ -1,4 +1,4 @@
-import type { Model } from '../../contracts/models.js'
+import type { Model } from '../contracts/models.js'
 
 /** The default `name` of a registration. Its tables and keys have the same names as those of FastAPI Users. */
 export const DEFAULT_TENANT = 'users'

@@ -1,6 +1,6 @@
 import type { InsecureSetting, Settings } from '../contracts/settings.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
-import { checkOption } from './options.js'
+import { checkOption } from './option-checks.js'
 
 const DAY_SECONDS = 86_400
 

@@ -1,5 +1,6 @@
 import type { RouteSettings } from '../contracts/settings.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_UNKNOWN_OPTION } from '../errors.js'
+import { isObject } from './values.js'
 
 const NAME = /^[a-z][a-z0-9_-]{0,31}$/
 /** Origin of a page in a native application, as browsers write it in `Origin`: only a host follows the scheme. */
@@ -22,9 +23,7 @@ export function checkBoolean (option: string, value: unknown, fallback: boolean)
 
 /** Throws `FST_USERS_INVALID_OPTION` if the value of an option is not an object. */
 export function checkObject (option: string, given: unknown): void {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    throw FST_USERS_INVALID_OPTION([option, 'must be an object'])
-  }
+  if (!isObject(given)) throw FST_USERS_INVALID_OPTION([option, 'must be an object'])
 }
 
 /** Throws `FST_USERS_UNKNOWN_OPTION` for the first key that is not known. `path` is empty or ends in a dot. */
@@ -110,11 +109,6 @@ export function parseHttpUrl (option: string, text: string): URL {
     ])
   }
   return url
-}
-
-/** Returns true for a function. */
-export function isFunction (value: unknown): boolean {
-  return typeof value === 'function'
 }
 
 /** True for the name of a tenant or a backend. */

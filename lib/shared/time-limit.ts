@@ -1,0 +1,26 @@
+import { FST_USERS_INVALID_OPTION } from '../errors.js'
+
+const MAX_MS = 2_147_483_647 // the longest delay of `setTimeout`
+
+/**
+ * Runs work. Throws the error of `onTimeout` if it takes longer than `timeoutMs` milliseconds; then the work continues
+ * and its result is ignored.
+ */
+export async function limitTime<T> (work: () => Promise<T>, timeoutMs: number, onTimeout: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(onTimeout())
+    }, timeoutMs)
+  })
+  const run = async (): Promise<T> => await work() // a client may throw synchronously
+  return await Promise.race([run(), late]).finally(() => {
+    clearTimeout(timer)
+  })
+}
+
+/** Returns a time limit in milliseconds. Throws `FST_USERS_INVALID_OPTION` if it is not a valid one. */
+export function checkTimeLimit (option: string, timeoutMs: number): number {
+  if (Number.isInteger(timeoutMs) && timeoutMs >= 1 && timeoutMs <= MAX_MS) return timeoutMs
+  throw FST_USERS_INVALID_OPTION([option, `must be a whole number of milliseconds from 1 to ${MAX_MS}`])
+}

@@ -1,0 +1,16 @@
+import type { MaybePromise } from '../contracts/database-adapter.js'
+
+/** Returns true for objects other than lists. */
+export function isObject (value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Returns true for a function. */
+export function isFunction (value: unknown): boolean {
+  return typeof value === 'function'
+}
+
+/** Returns true for any thenable, not only for native promises. */
+export function isPromise<T> (value: MaybePromise<T>): value is Promise<T> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}
