@@ -357,7 +357,7 @@ t.test('imports point downwards, and within a layer only inside one folder', asy
   t.strictSame(sources.flatMap(importsPointDownwards), [])
 })
 
-t.test('the import check refuses what the layers forbid', async (t) => {
+t.test('the import check refuses imports that the layers forbid', async (t) => {
   const refused: [string, string][] = [
     ['lib/users/email.ts', "import { a } from '../routes/auth.js'"],
     ['lib/users/email.ts', "import type { A } from '../authentication/guard.js'"],
@@ -426,11 +426,14 @@ t.test('the size check counts code, not blanks and comments', async (t) => {
     0
   )
   t.equal(runOn(staysSmall, 'lib/a.ts', `const a = () => {\n${lines(maxFunctionLines - 1, 'a()')}}`), 1)
-  t.equal(runOn(staysSmall, 'lib/a.ts', `const a = () => {\n${lines(maxFunctionLines - 2, 'a()')}${lines(99, '// a')}}`), 0)
+  t.equal(
+    runOn(staysSmall, 'lib/a.ts', `const a = () => {\n${lines(maxFunctionLines - 2, 'a()')}${lines(99, '// a')}}`),
+    0
+  )
   t.equal(runOn(staysSmall, 'lib/a.ts', `function a () {\nreturn \`\n${lines(maxFunctionLines, 'text')}\`\n}`), 1)
 })
 
-t.test('no type is any, and nothing is asserted to be there', async (t) => {
+t.test('no type is any, and no value is asserted to be non-null', async (t) => {
   t.strictSame(sources.flatMap(keepsTypes), [])
   for (const text of ['let a: any', 'f<any>()', 'a!.b', 'class A { b!: string }']) {
     t.equal(runOn(keepsTypes, 'lib/a.ts', text), 1, text)
@@ -438,7 +441,7 @@ t.test('no type is any, and nothing is asserted to be there', async (t) => {
   t.equal(runOn(keepsTypes, 'lib/a.ts', '/** any! */ const any = !a'), 0)
 })
 
-t.test('nothing is left undone, and no check is switched off by a comment', async (t) => {
+t.test('no comment marks unfinished work or switches a check off', async (t) => {
   t.strictSame(sources.flatMap(hidesNothing), [])
   for (const text of [
     '// TO' + 'DO later',
@@ -498,7 +501,7 @@ t.test('SES-03: secrets are never compared by an operator, which stops at the fi
   }
 })
 
-t.test('CFG-10: the versions of packages with known weaknesses are those that mended them', async (t) => {
+t.test('CFG-10: packages with known weaknesses have a version that fixed them', async (t) => {
   interface Manifest {
     version?: string
     dependencies?: Record<string, string>
@@ -572,7 +575,7 @@ t.test('INP-10, EML-06: every regular expression that text of a request can reac
         found.push(new RegExp(node.initializer.text, 'u'))
       }
       if (ts.isNewExpression(node) && node.expression.getText() === 'RegExp') {
-        t.match(node.getText(), /^new RegExp\([A-Z]+, '\w+'\)$/, 'made of one that is written out')
+        t.match(node.getText(), /^new RegExp\([A-Z]+, '\w+'\)$/, 'the expression is built from a literal one')
       }
     }
   }

@@ -198,7 +198,10 @@ t.test('row 83: migrate --from fastapi-users --yes makes the changes once and ke
   t.strictSame(rows('PRAGMA foreign_key_check'), [])
   t.strictSame(rows('PRAGMA integrity_check'), [['ok']])
   for (const args of [[], ['--check'], ['--yes']]) {
-    t.strictSame(await run(...args), { code: 0, out: `Nothing to do: the tables have the current schema.\n${hint}`, err: '' })
+    t.strictSame(
+      await run(...args),
+      { code: 0, out: `Nothing to do: the tables have the current schema.\n${hint}`, err: '' }
+    )
   }
   t.strictSame(rows(SCHEMA), schema)
 })
@@ -731,7 +734,7 @@ t.test(
     await runStep('step 5', last)
     t.equal(sessions.size, 19)
     const { default: final } = (await import(pathToFileURL(join(folder, last)).href)) as { default: UsersOptions }
-    t.strictSame(final.compatibility, { normalizePasswords: false }, 'only the part that stays')
+    t.strictSame(final.compatibility, { normalizePasswords: false }, 'only the permanent setting is left')
   }
 )
 

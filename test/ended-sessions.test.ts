@@ -140,7 +140,7 @@ t.test('RACE-04: a change of the own profile reads a signed session twice: befor
   t.strictSame(reads.slice(0, reads.indexOf('update user')), ['findOne user', 'findOne user'])
 })
 
-t.test('RACE-04: an authentication that the application sets is read before the write', async (t) => {
+t.test('RACE-04: a session that the application set on the request is read again before the write', async (t) => {
   const store = watchedAdapter(memory())
   const { create, bearer, send } = await buildApp(t, { adapter: store.adapter }, (app) => {
     app.patch('/copied', { preHandler: authenticate }, async (request, reply) => {

@@ -80,7 +80,7 @@ t.test('the registry has the errors of all features after those of the plugin', 
   t.notOk(createErrorRegistry().has('GRAIL_LOST'), 'other registrations do not have them')
 })
 
-t.test('two features may define a code equally, and not differently', async (t) => {
+t.test('two features may define the same code only if the definitions are equal', async (t) => {
   const first = { name: 'grail', errors: GRAIL }
   const equal = { GRAIL_LOST: { ...GRAIL.GRAIL_LOST, detail: 'GRAIL_LOST', example: undefined } }
   t.equal(createErrorRegistry([first, { name: 'again', errors: equal }]).size, createErrorRegistry([first]).size)
@@ -173,7 +173,7 @@ t.test('errors of a feature are in the API document, in both formats', async (t)
   }
 })
 
-t.test('a route that documents an error which nobody defines refuses to start', async (t) => {
+t.test('a route that documents an error that neither the plugin nor a feature defines refuses to start', async (t) => {
   const unknown: Feature = {
     name: 'unknown',
     setup: ({ settings }) => ({

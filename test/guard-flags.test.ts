@@ -54,7 +54,7 @@ const statusAndCode = (reply: LightMyRequestResponse): [number, string] => [
 ]
 const MISUSED: [number, string] = [500, 'FST_USERS_GUARD_MISUSED']
 
-t.test('a guard with flags of a feature admits what the flags accept, in each form', async (t) => {
+t.test('a guard with flags of a feature admits the requests that the flags accept, in each form', async (t) => {
   const options = anyOptions({ scopes: ['grail', 'quest'], fresh: 60 })
   const { app, create, bearer } = await buildApp(t, { features }, (app) => {
     app.get('/hook', { preHandler: authenticate(options) }, async ({ user }) => user?.email)
@@ -175,7 +175,7 @@ t.test('BR-05: a scope with a guard for an unknown backend refuses to start', as
   await t.rejects(start, { code: 'FST_USERS_UNKNOWN_BACKEND' })
 })
 
-t.test('BR-05: where the start cannot see a wrong guard, every request is refused', async (t) => {
+t.test('BR-05: if a wrong guard is not detected at startup, every request is refused', async (t) => {
   for (const [what, guardOptions] of Object.entries(WRONG)) {
     const app = Fastify()
     t.teardown(() => app.close())

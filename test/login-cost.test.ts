@@ -251,7 +251,7 @@ t.test(
   }
 )
 
-t.test('wrong stored formats refuse to start', async (t) => {
+t.test('invalid stored formats are refused at startup', async (t) => {
   const refused: unknown[] = [
     null,
     {},

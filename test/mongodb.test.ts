@@ -188,7 +188,7 @@ for (const { name: storeName, row, skip, start } of stores) {
   })
 
   t.test(
-    `${row}collections that Beanie made work unchanged on ${storeName}: both programs' rows are read, unknown fields kept`,
+    `${row}collections that Beanie created work unchanged on ${storeName}: all rows are read, unknown fields kept`,
     { skip },
     async (t) => {
       await adopt(t, freshDb(t, connect(t, await start(t))))

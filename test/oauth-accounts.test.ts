@@ -251,7 +251,7 @@ function codeOf (error: unknown): string {
 const code = (work: Promise<unknown>): Promise<unknown> => work.then(() => 'done', codeOf)
 const idOf = ({ id }: User | UserRow): UserId => id
 
-onStores('somebody new becomes a user with an account and without a password', async (t, make) => {
+onStores('a first login creates a user with an account and without a password', async (t, make) => {
   const { accounts, rows, users, names, login, app, tokenOf, events } = await start(t, { ...(await make(t)) })
   const row = await accounts.resolve(identity({ email: 'King.Arthur@CAMELOT.bt' }), {})
   t.match(row, { email: 'King.Arthur@camelot.bt', is_active: true, is_superuser: false, is_verified: false })
@@ -274,7 +274,7 @@ onStores('somebody new becomes a user with an account and without a password', a
   t.match(
     hash,
     /^\$argon2id\$v=19\$m=8,t=1,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/,
-    'a hash of the cost of all others'
+    'the hash has the cost of all other hashes'
   )
   t.notSame(hash, String((await users())[1]?.['hashed_password']))
   for (const password of ['', hash, 'no password here', PASSWORD]) {
@@ -284,7 +284,7 @@ onStores('somebody new becomes a user with an account and without a password', a
 
   await app.users.forgotPassword(ARTHUR)
   await app.users.resetPassword(await tokenOf('onAfterForgotPassword'), PASSWORD)
-  t.equal((await login('jwt', ARTHUR)).statusCode, 200, 'a reset gives a password')
+  t.equal((await login('jwt', ARTHUR)).statusCode, 200, 'after a reset the user has a password')
 })
 
 t.test(
@@ -330,10 +330,10 @@ onEveryStore('LNK-07: a known account renews tokens and account address, and not
   t.same(
     await accounts.tokens(idOf(first), 'grail'),
     { accessToken: 'new', refreshToken: REFRESH, expiresAt: 2 ** 31 - 1 },
-    'the refresh token stays where none comes'
+    'the refresh token is kept if the provider sends no new one'
   )
   t.equal(await enter(identity({ email: `${'a'.repeat(400)}@x` })), first.id)
-  t.match(await rows(), [{ account_email: 'other@camelot.bt' }], 'an address that does not fit is not stored')
+  t.match(await rows(), [{ account_email: 'other@camelot.bt' }], 'an e-mail that does not fit its column is not stored')
   const bare = identity({ accountId: '2', email: MERLIN, tokens: tokensOf({ refreshToken: null }) })
   const merlin = await enter(bare)
   t.equal(await enter(bare), merlin)
@@ -357,7 +357,7 @@ t.test(
         t.type(await enter(identity({ accountId: `new-${i}`, email: `new-${i}@camelot.bt` })), 'string')
       }
       t.equal((await users()).length, N, end)
-      t.equal(hashes, end === 'works' ? 1 : N, 'one tells the cost of all')
+      t.equal(hashes, end === 'works' ? 1 : N, 'one hash determines the cost of all')
     }
   }
 )
@@ -372,7 +372,7 @@ t.test('PW-12: a password login for a user without a password fails like any oth
   t.equal(
     hashOf(ARTHUR).split('$').slice(0, 4).join('$'),
     hashOf(MERLIN).split('$').slice(0, 4).join('$'),
-    'the cost of all others'
+    'the hash has the cost of all other hashes'
   )
   for (const password of [
     hashOf(ARTHUR),
@@ -402,12 +402,12 @@ t.test('PW-12: a password login for a user without a password fails like any oth
         })
         assertErrorReply(t, reply, 400, 'LOGIN_BAD_CREDENTIALS')
       }
-      t.same(attempts[0], attempts[1], 'as for a wrong password')
-      t.same(attempts[0], attempts[2], 'as for nobody')
+      t.same(attempts[0], attempts[1], 'the same work as for a wrong password')
+      t.same(attempts[0], attempts[2], 'the same work as for an unknown e-mail')
       t.match(attempts[0], { calls: 1, events: [['onLoginFailed', 'WRONG_PASSWORD']] })
     }
   }
-  t.same(await users(), before, 'and no attempt replaces the hash')
+  t.same(await users(), before, 'no attempt replaces the hash')
 })
 
 t.test(
@@ -495,7 +495,7 @@ onStores(
     await app.users.settled()
     const attackers = identity({ accountId: 'mordred', email: 'mordred@camelot.bt' })
     await accounts.link(user.id, attackers, {})
-    t.equal(await enter(attackers), user.id, 'the attacker is in by password, sessions and an account')
+    t.equal(await enter(attackers), user.id, 'the attacker has a password, sessions and an account')
 
     events.length = 0
     t.equal(await enter(identity()), user.id)
@@ -520,7 +520,7 @@ onStores(
     t.equal(
       await enter(identity({ provider: provider('other') })),
       user.id,
-      'a second provider of the owner adds to it'
+      'a second provider of the owner adds an account'
     )
     t.equal((await accounts.list(user.id)).length, 2)
   }
@@ -547,14 +547,14 @@ t.test('a login that a parallel change overtakes is decided again', async (t) =>
   const deleted = await start(t, { settings: unverified })
   const old = await deleted.create()
   after(deleted, readsUser, () => deleted.app.users.delete(old.id))
-  t.not(await deleted.enter(identity()), old.id, 'a user who is deleted')
+  t.not(await deleted.enter(identity()), old.id, 'the user is deleted in the meantime')
   t.match(await deleted.users(), [{ email: ARTHUR }])
 
   const verified = await start(t, { settings: unverified })
   const user = await verified.create()
   after(verified, readsUser, () => verified.app.users.update(user.id, { is_verified: true }))
-  t.equal(await verified.enter(identity()), user.id, 'a user who verifies')
-  t.equal((await verified.login('jwt', ARTHUR)).statusCode, 200, 'and keeps the password')
+  t.equal(await verified.enter(identity()), user.id, 'the user verifies the e-mail in the meantime')
+  t.equal((await verified.login('jwt', ARTHUR)).statusCode, 200, 'the password is kept')
 
   const unlinked = await start(t)
   const { id } = await unlinked.accounts.resolve(identity(), {})
@@ -562,7 +562,7 @@ t.test('a login that a parallel change overtakes is decided again', async (t) =>
   after(unlinked, readsUser, () =>
     unlinked.store.adapter.delete({ name: 'oauth_account' } as never, { id: account?.id ?? '' })
   )
-  t.equal(await unlinked.enter(identity()), 'OAUTH_USER_ALREADY_EXISTS', 'an account that goes')
+  t.equal(await unlinked.enter(identity()), 'OAUTH_USER_ALREADY_EXISTS', 'the account is deleted in the meantime')
 
   await unlinked.accounts.link(id, identity(), {})
   const [again] = await unlinked.accounts.list(id)
@@ -575,7 +575,7 @@ t.test('a login that a parallel change overtakes is decided again', async (t) =>
   t.equal(
     await code(unlinked.accounts.unlink(id, again?.id ?? '', {})),
     'OAUTH_ACCOUNT_NOT_FOUND',
-    'an account that somebody else unlinks'
+    'another request unlinks the account in the meantime'
   )
 
   for (const [associateByEmail, local] of [
@@ -592,7 +592,11 @@ t.test('a login that a parallel change overtakes is decided again', async (t) =>
       }
       return proceed()
     })
-    t.equal(await stuck.enter(identity()), 'STORE_UNAVAILABLE', 'an index that sees an account where none is')
+    t.equal(
+      await stuck.enter(identity()),
+      'STORE_UNAVAILABLE',
+      'the index reports a duplicate, but no account is found'
+    )
     t.equal((await stuck.users()).length, before.length)
     const { id } = await stuck.create({ email: MERLIN })
     t.equal(await code(stuck.accounts.link(id, identity(), {})), 'OAUTH_ACCOUNT_ALREADY_LINKED')
@@ -621,10 +625,10 @@ t.test('OAU-07: an account is identified by the provider and its id, and by no o
   }
   t.same([await users(), await rows()], [[], []])
   const first = await enter(identity())
-  t.equal(await enter(identity({ email: 'other@camelot.bt' })), first, 'another address, the same id')
-  t.equal(await enter(identity({ accountId: 'ARTHUR-1' })), 'OAUTH_USER_ALREADY_EXISTS', 'the same address, another id')
+  t.equal(await enter(identity({ email: 'other@camelot.bt' })), first, 'another e-mail, the same id')
+  t.equal(await enter(identity({ accountId: 'ARTHUR-1' })), 'OAUTH_USER_ALREADY_EXISTS', 'the same e-mail, another id')
   t.equal(await enter(identity({ provider: provider('other') })), 'OAUTH_USER_ALREADY_EXISTS')
-  t.equal(await enter(identity({ email: null })), 'OAUTH_NOT_AVAILABLE_EMAIL', 'a known account without an address')
+  t.equal(await enter(identity({ email: null })), 'OAUTH_NOT_AVAILABLE_EMAIL', 'a known account without an e-mail')
 })
 
 t.test('mapProfile fills custom fields only', async (t) => {
@@ -766,7 +770,7 @@ t.test('a user who cannot be deleted after a failed link does not block other lo
   t.equal(
     await enter(identity()),
     'OAUTH_USER_ALREADY_EXISTS',
-    'the address is taken: a password reset gives it to its owner'
+    'the e-mail is taken; its owner can reset the password'
   )
   t.not(await enter(identity({ accountId: '2', email: MERLIN })), 'OAUTH_USER_ALREADY_EXISTS')
 
@@ -780,7 +784,7 @@ t.test('a user who cannot be deleted after a failed link does not block other lo
   t.equal(await whole.enter(identity()), 'STORE_UNAVAILABLE')
   whole.store.watch()
   const [user] = await whole.users()
-  t.equal(await whole.enter(identity()), user?.['id'], 'one who was stored with the account enters')
+  t.equal(await whole.enter(identity()), user?.['id'], 'a user who was stored with the account can log in')
 })
 
 t.test('a duplicate value of another field is reported and not taken for a parallel login', async (t) => {
@@ -815,7 +819,7 @@ onStores('an account is linked to a user once, and to no second user', async (t,
 
   await accounts.link(arthur.id, identity({ email: 'new@x.bt', tokens: tokensOf({ accessToken: 'newer' }) }), {})
   t.match(await rows(), [{ account_email: 'new@x.bt', id: row?.['id'] }])
-  t.equal((await rows()).length, 1, 'twice is once, with new tokens')
+  t.equal((await rows()).length, 1, 'linking twice stores one account, with the new tokens')
   t.match(await accounts.tokens(arthur.id, 'grail'), { accessToken: 'newer' })
   const before = await rows()
   t.equal(await code(accounts.link(merlin.id, identity(), {})), 'OAUTH_ACCOUNT_ALREADY_LINKED')
@@ -845,7 +849,7 @@ onEveryStore('LNK-05: of parallel links of one account one user wins', async (t,
   t.same(
     own,
     numbers.map(() => 'done'),
-    'the same user, several times'
+    'parallel links by the same user'
   )
   t.equal((await rows()).length, 2)
 })
@@ -905,7 +909,7 @@ onEveryStore(
     await accounts.link(id, identity({ provider: provider('fourth'), accountId: 'owner' }), {})
     const merlin = await create({ email: MERLIN })
     await accounts.link(merlin.id, identity({ accountId: 'merlin' }), {})
-    t.equal(await enter(MORDRED), id, 'the attacker is in by password, sessions and accounts')
+    t.equal(await enter(MORDRED), id, 'the attacker has a password, sessions and accounts')
 
     await app.users.resetPassword(await askReset(round), 'excalibur-2')
     for (const headers of sessions) t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401)
@@ -913,14 +917,14 @@ onEveryStore(
     t.strictSame(
       (await rows()).map(({ account_id: account }) => account).toSorted(),
       ['merlin', 'owner'],
-      "another user's stays, and the one that proved the mailbox"
+      'the account of another user and the account that proved the mailbox are kept'
     )
     t.not(await enter(MORDRED), id)
     t.equal((await login('jwt', ARTHUR, 'excalibur-2')).statusCode, 200)
     t.match(await app.users.get(id), { is_verified: true }, 'the reset proves the mailbox')
     t.equal(names().filter((name) => name === 'onAfterResetPassword').length, 1)
     await app.users.settled()
-    t.match(revoked, [tokensOf()], 'the grant ends at the provider')
+    t.match(revoked, [tokensOf()], 'the grant is revoked at the provider')
   }
 )
 
@@ -964,7 +968,7 @@ t.test(
       t.equal(failed, done ? 'done' : 'STORE_UNAVAILABLE', `call ${k}`)
       const isSet = (await login('jwt', ARTHUR, 'excalibur-2')).statusCode === 200
       if (!isSet) await app.users.resetPassword(token, 'excalibur-2')
-      t.not(await enter(MORDRED), id, `call ${k}: ${isSet ? 'the password was set' : 'another try'}`)
+      t.not(await enter(MORDRED), id, `call ${k}: ${isSet ? 'the password was set' : 'the second attempt'}`)
       t.equal((await login('jwt', ARTHUR, 'excalibur-2')).statusCode, 200)
     }
   }
@@ -1061,7 +1065,7 @@ t.test('RST-13, LNK-04: linking and a login with the linked account during a res
     return calls()
   })
   t.ok(pairs >= 10, `${pairs} pairs`)
-  t.ok(entered > 0, 'the login works meanwhile')
+  t.ok(entered > 0, 'the login succeeds in the meantime')
 })
 
 t.test('RST-13, LNK-04: a reset and a login with the account during linking leave no access', async (t) => {
@@ -1110,7 +1114,7 @@ t.test('RST-13, LNK-04: a reset and a login with the account during linking leav
       t.same(await accounts.list(id), [], `${title}: the account`)
       return calls()
     })
-    t.ok(entered > 0 && resets >= 3, `${resets} resets; the login works meanwhile`)
+    t.ok(entered > 0 && resets >= 3, `${resets} resets; the login succeeds in the meantime`)
   }
 })
 
@@ -1139,7 +1143,7 @@ t.test('LNK-03: a login with an old account during a takeover leaves no session'
     t.equal(await alive(), 0, `login at call ${k}`)
     t.match(await accounts.list(id), [{ account_id: 'arthur-1' }])
   }
-  t.ok(entered > 0, 'the login works meanwhile')
+  t.ok(entered > 0, 'the login succeeds in the meantime')
 })
 
 onStores(
@@ -1210,7 +1214,7 @@ onStores(
     t.same(names(), ['onAfterUnlink'])
     t.match(events, [{ user: { id }, account: { oauth_name: 'grail', account_id: 'arthur-1' } }])
     await app.users.settled()
-    t.match(revoked, [tokensOf()], 'the grant ends at the provider')
+    t.match(revoked, [tokensOf()], 'the grant is revoked at the provider')
     assertErrorReply(
       t,
       await send('DELETE', url('grail'), undefined, headers),
@@ -1228,7 +1232,7 @@ onStores(
     t.equal(
       (await send('DELETE', url('other'), undefined, await bearer(ARTHUR))).statusCode,
       204,
-      'with a password nothing else is needed'
+      'a user with a password can unlink the last account'
     )
     t.same(await rows(), [])
   }
@@ -1250,7 +1254,7 @@ onEveryStore(
       t.same(
         row,
         before.find((was) => was['id'] === row['id']),
-        'as it was'
+        'the account is unchanged'
       )
     }
   }
@@ -1277,7 +1281,7 @@ onStores(
       t.same(await accounts.tokens(id, 'grail'), encryptionKeys.length > 0 ? tokensOf() : null)
       t.equal(await accounts.tokens(id, 'unknown'), null)
       await app.users.delete(id)
-      t.same(await store.rows('oauth_account'), [], 'gone with the user')
+      t.same(await store.rows('oauth_account'), [], 'the accounts are deleted with the user')
     }
   }
 )
@@ -1301,18 +1305,18 @@ t.test('encrypted tokens can be decrypted only in their own row, with any key of
       .toSorted()
       .join(),
     sealed.toSorted().join(),
-    'a new nonce each time'
+    'each encryption has a new nonce'
   )
 
   const rotated = await open([NEW_KEY, KEY])
-  t.same(await rotated.accounts.tokens(id, 'grail'), tokensOf(), 'an old key reads')
+  t.same(await rotated.accounts.tokens(id, 'grail'), tokensOf(), 'an old key decrypts')
   await rotated.accounts.resolve(identity(), {})
   const last = await open([NEW_KEY])
-  t.same(await last.accounts.tokens(id, 'grail'), tokensOf(), 'and the new one writes')
+  t.same(await last.accounts.tokens(id, 'grail'), tokensOf(), 'the new key encrypts')
   t.equal(
     await last.accounts.tokens(merlin.id, 'grail'),
     null,
-    'what only a dropped key could read counts as not there'
+    'tokens that only a removed key could decrypt count as absent'
   )
   t.equal(await last.enter(identity()), id)
 
@@ -1338,14 +1342,14 @@ t.test('encrypted tokens can be decrypted only in their own row, with any key of
     t.equal(await last.accounts.tokens(id, 'grail'), null, String(text).slice(0, 30))
   }
   set('UPDATE oauth_account SET access_token = ? WHERE user_id = ?', own?.a, merlin.id)
-  t.equal(await last.accounts.tokens(merlin.id, 'grail'), null, "another row's")
+  t.equal(await last.accounts.tokens(merlin.id, 'grail'), null, 'the tokens of another row')
   set('UPDATE oauth_account SET access_token = ? WHERE user_id = ?', own?.a, id)
   t.match(await last.accounts.tokens(id, 'grail'), { accessToken: ACCESS })
-  t.equal(await (await open([])).accounts.tokens(id, 'grail'), null, 'without keys')
+  t.equal(await (await open([])).accounts.tokens(id, 'grail'), null, 'no keys are configured')
   t.equal(
     await (await open([], { compatibility: 'fastapi-users' })).accounts.tokens(id, 'grail'),
     null,
-    'not even in compatibility mode'
+    'no keys are configured in compatibility mode'
   )
 })
 
@@ -1356,16 +1360,16 @@ t.test('in compatibility mode, tokens are stored unencrypted until a key is set'
   const { id } = await plain.accounts.resolve(identity({ tokens: tokensOf({ expiresAt: 2e9 }) }), {})
   t.match(await plain.rows(), [{ access_token: ACCESS, refresh_token: REFRESH, expires_at: 2e9 }])
   const keyed = await start(t, { adapter: sqlite(file), options: compatibility, settings: { encryptionKeys: [KEY] } })
-  t.same(await keyed.accounts.tokens(id, 'grail'), tokensOf({ expiresAt: 2e9 }), 'plain rows stay readable')
+  t.same(await keyed.accounts.tokens(id, 'grail'), tokensOf({ expiresAt: 2e9 }), 'unencrypted rows stay readable')
   await keyed.accounts.resolve(identity({ tokens: tokensOf({ refreshToken: null }) }), {})
-  t.notMatch(JSON.stringify(await keyed.rows()), /canary/, 'and are encrypted when written')
+  t.notMatch(JSON.stringify(await keyed.rows()), /canary/, 'unencrypted rows are encrypted at the next write')
   t.same(await keyed.accounts.tokens(id, 'grail'), tokensOf())
   for (const text of ['a\0b', '\ud800']) {
     const { accountId } = identity()
     t.equal(
       await plain.enter(identity({ accountId, tokens: tokensOf({ accessToken: text }) })),
       id,
-      'what no store keeps is not stored'
+      'a value that no store can keep is not stored'
     )
     t.match(await plain.rows(), [{ access_token: '', refresh_token: null }])
   }
@@ -1416,7 +1420,7 @@ t.test(
     t.match(
       await accounts.tokens(id, 'grail'),
       { accessToken: 'by a login' },
-      'what a login stored before the refresh began'
+      'the tokens that a login stored before the refresh began'
     )
   }
 )
@@ -1480,11 +1484,11 @@ onEveryStore('ended tokens are refreshed once for all who ask, in one process or
   client.lifetime = 9000
   const both = await Promise.all([first, second, first, second].map(({ accounts }) => accounts.tokens(id, 'grail')))
   const live = both.map((tokens) => tokens?.accessToken)
-  t.ok(client.calls.length <= 3, 'two at most')
+  t.ok(client.calls.length <= 3, 'at most two further refreshes run')
   t.same(
     live.filter((token) => token !== `${ACCESS}-2`),
     [],
-    'whoever came second has what the first stored'
+    'the second caller gets the tokens that the first one stored'
   )
 })
 
@@ -1494,7 +1498,7 @@ t.test('a failed refresh throws an error and keeps the stored tokens', async (t)
   const { id } = await accounts.resolve(identity({ tokens: tokensOf({ expiresAt: 1 }) }), {})
   const before = await rows()
   client.fail = refuse(400, 'x', 'x')
-  t.equal(await code(accounts.tokens(id, 'grail')), 'REFUSED', 'a coded error as it is')
+  t.equal(await code(accounts.tokens(id, 'grail')), 'REFUSED', 'a coded error is thrown unchanged')
   client.fail = new TypeError('fetch failed')
   t.equal(await code(accounts.tokens(id, 'grail')), 'OAUTH_PROVIDER_FAILED')
   t.same(await rows(), before)
@@ -1509,22 +1513,26 @@ t.test('a failed refresh throws an error and keeps the stored tokens', async (t)
   t.match(
     await accounts.tokens(id, 'grail'),
     { refreshToken: `${REFRESH}-1` },
-    'a rotated refresh token is not lost to a store that stumbles'
+    'a new refresh token is stored although the store fails once'
   )
 
   tick(4000)
   down = Infinity
-  t.equal(await code(accounts.tokens(id, 'grail')), 'STORE_UNAVAILABLE', 'unless it stays down')
+  t.equal(
+    await code(accounts.tokens(id, 'grail')),
+    'STORE_UNAVAILABLE',
+    'a store that keeps failing makes the call fail'
+  )
   store.watch()
 
   const { id: other } = await accounts.resolve(
     identity({ accountId: '2', email: MERLIN, tokens: tokensOf({ expiresAt: 1, refreshToken: null }) }),
     {}
   )
-  t.equal(await accounts.tokens(other, 'grail'), null, 'nothing to refresh with')
+  t.equal(await accounts.tokens(other, 'grail'), null, 'the account has no refresh token')
   const foreign = await start(t, { settings: { encryptionKeys: [KEY] } })
   const { id: third } = await foreign.accounts.resolve(identity({ tokens: tokensOf({ expiresAt: 1 }) }), {})
-  t.equal(await foreign.accounts.tokens(third, 'grail'), null, 'nobody to refresh at')
+  t.equal(await foreign.accounts.tokens(third, 'grail'), null, 'the provider is not configured')
 })
 
 t.test('tokens that a login stores during a refresh are kept', async (t) => {
@@ -1587,7 +1595,7 @@ onStores(
     const guarded = await send('GET', '/guarded', undefined, again)
     t.equal(guarded.statusCode, 200)
     t.notMatch(guarded.body, /oauth/)
-    t.same(models, ['user'], 'the guard reads what it did before')
+    t.same(models, ['user'], 'the guard reads the same as before')
   }
 )
 
@@ -1686,16 +1694,16 @@ t.test('without the indexes of an existing table, an account has one user and is
   })
   const knights = await Promise.all(numbers.map((i) => create({ email: `knight${i}@camelot.bt` })))
   await Promise.all(knights.map(({ id }) => code(accounts.link(id, identity(), {}))))
-  t.ok((await rows()).length <= 1, 'of parallel links one stays at most')
+  t.ok((await rows()).length <= 1, 'of parallel links at most one is kept')
   await Promise.all(numbers.map(() => enter(identity({ accountId: 'new', email: 'new@camelot.bt' }))))
   t.equal((await rows()).filter(({ account_id: id }) => id === 'new').length, 1)
   await Promise.all(numbers.map((i) => enter(identity({ accountId: 'moving', email: `moving${i}@camelot.bt` }))))
   const moving = (await rows()).filter(({ account_id: id }) => id === 'moving')
-  t.ok(moving.length <= 1, 'of parallel first logins with other addresses one stays at most')
+  t.ok(moving.length <= 1, 'of parallel first logins with other e-mails at most one account is kept')
   t.same(
     (await users()).filter(({ email }) => String(email).startsWith('moving')).map(({ id }) => id),
     moving.map(({ user_id: id }) => id),
-    'and with it its user alone'
+    'only the user of the kept account is kept'
   )
 
   const lancelot = await accounts.resolve(
@@ -1725,10 +1733,10 @@ t.test('without the indexes of an existing table, an account has one user and is
   t.equal(
     await enter(identity({ accountId: 'twice' })),
     'OAUTH_ACCOUNT_ALREADY_LINKED',
-    "an account of two users is nobody's"
+    'an account of two users identifies no user'
   )
   await app.users.delete(first.id)
-  t.equal(await enter(identity({ accountId: 'twice' })), second.id, 'the accounts of a user go with it')
+  t.equal(await enter(identity({ accountId: 'twice' })), second.id, 'the accounts of a user are deleted with the user')
   database.prepare('DELETE FROM "user" WHERE id = ?').run(second.id)
   const count = (await users()).length
   const fresh = await enter(identity({ accountId: 'twice', email: 'fresh@camelot.bt' }))
@@ -1736,14 +1744,14 @@ t.test('without the indexes of an existing table, an account has one user and is
   t.match(
     (await rows()).filter(({ account_id: id }) => id === 'twice'),
     [{ user_id: fresh }],
-    'an account without its user leads to a new one'
+    'a login with an account without a user creates a user'
   )
   database.prepare('DELETE FROM "user" WHERE id = ?').run(fresh)
   await accounts.link(lancelot.id, identity({ accountId: 'twice' }), {})
   t.match(
     (await rows()).filter(({ account_id: id }) => id === 'twice'),
     [{ user_id: lancelot.id }],
-    'or to who links it'
+    'an account without a user can be linked'
   )
 })
 

@@ -34,7 +34,7 @@ t.test('a login in a real browser with a real OpenID provider succeeds', { skip:
   const message = page.locator('#message')
   const accounts = page.locator('#accounts li')
 
-  await t.test('who says no at the provider reads so on the page, and is nobody', async (t) => {
+  await t.test('after a refusal at the provider, the page shows the reason and no user is logged in', async (t) => {
     await take(page, 'oauth-visitor.png')
     await page.getByRole('link', { name: 'Log in with Camelot ID' }).click()
     await page.getByRole('heading', { name: 'Camelot ID' }).waitFor()
@@ -50,7 +50,7 @@ t.test('a login in a real browser with a real OpenID provider succeeds', { skip:
     await take(page, 'oauth-denied.png')
   })
 
-  await t.test('who says yes is logged in, and sees the linked account', async (t) => {
+  await t.test('after consent at the provider, the user is logged in and sees the linked account', async (t) => {
     await page.getByRole('link', { name: 'Log in with Camelot ID' }).click()
     await page.getByRole('link', { name: 'Arthur' }).click()
     await page.locator('#user').waitFor()
@@ -67,14 +67,14 @@ t.test('a login in a real browser with a real OpenID provider succeeds', { skip:
     t.equal(await accounts.count(), 1)
   })
 
-  await t.test('log out, and nobody is there any more', async (t) => {
+  await t.test('after logout the page shows no user', async (t) => {
     await page.getByRole('button', { name: 'Log out' }).click()
     await page.locator('#visitor').waitFor()
     t.equal(await page.locator('#user').isVisible(), false)
   })
 
   await t.test(
-    'somebody with a password links an account, unlinks it, links it again and logs in with it',
+    'a user with a password links an account, unlinks it, links it again and logs in with it',
     async (t) => {
       await page.getByLabel('E-mail').fill(LANCELOT)
       await page.getByLabel('Password').fill(PASSWORD)
@@ -96,7 +96,7 @@ t.test('a login in a real browser with a real OpenID provider succeeds', { skip:
       t.equal(
         await page.locator('#user').isVisible(),
         false,
-        'nothing of Arthur is shown until all of Lancelot is known'
+        'the page shows no data of Arthur while it loads the data of Lancelot'
       )
       goOn()
       await page.locator('#user').waitFor()
@@ -113,7 +113,7 @@ t.test('a login in a real browser with a real OpenID provider succeeds', { skip:
       await page.getByRole('link', { name: 'Log in with Camelot ID' }).click()
       await page.getByRole('link', { name: 'Mordred' }).click()
       await page.locator('#user').waitFor()
-      t.equal(await page.locator('#email').innerText(), LANCELOT, 'the account leads to the user that it is linked to')
+      t.equal(await page.locator('#email').innerText(), LANCELOT, 'a login with the account is a login of its user')
     }
   )
 
@@ -126,7 +126,7 @@ t.test('a login in a real browser with a real OpenID provider succeeds', { skip:
     t.equal(await accounts.count(), 0)
   })
 
-  t.same(faults, ['401', '401', '400', '401', '401'], 'nothing but the refusals that the page asked for')
+  t.same(faults, ['401', '401', '400', '401', '401'], 'the browser reports only the refused requests')
 })
 
 t.test('the screenshots are small', async (t) => {

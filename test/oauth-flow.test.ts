@@ -102,7 +102,7 @@ t.test('row 67: the authorization URL contains the configured scopes, or the req
     'email openid'
   )
   const fewer = await authorize(browser, '/auth/openid/authorize?scopes=email')
-  t.equal(fewer.searchParams.get('scope'), 'email openid', 'openid stays: without it there is no proof of who logs in')
+  t.equal(fewer.searchParams.get('scope'), 'email openid', 'openid is kept: without it the provider sends no id_token')
   t.equal((await browser.go(fewer.href)).status, 200)
   for (const blank of ['scopes=', 'scopes=&scopes=', 'scopes=%20']) {
     t.equal(
@@ -146,7 +146,7 @@ t.test('row 68: the cookie binds the login to the browser, and the state contain
   t.notMatch(page.body, value)
 
   const back = await browser.go(url.href, isCallback)
-  t.equal(back.url.searchParams.get('iss'), url.origin, 'the provider names itself')
+  t.equal(back.url.searchParams.get('iss'), url.origin, 'the provider sends its issuer')
   const stranger = await app.inject({ url: back.url.pathname + back.url.search })
   assertErrorReply(t, stranger, 400, 'OAUTH_INVALID_STATE')
   assertErrorReply(
@@ -257,7 +257,11 @@ t.test('row 73, OAU-09: the redirect URI comes from an option and is sent again 
   })
   t.equal(url.searchParams.get('redirect_uri'), `${ORIGIN}/front`)
   const back = await front.browser.go(url.href, ({ pathname }) => pathname === '/front')
-  t.equal((await front.browser.ask(CALLBACK + back.url.search)).status, 200, 'the page there calls our callback')
+  t.equal(
+    (await front.browser.ask(CALLBACK + back.url.search)).status,
+    200,
+    'the page of the application calls the callback'
+  )
 
   const own = await setUp(t)
   t.equal(
@@ -278,7 +282,7 @@ t.test('row 74: a provider account without an e-mail and an inactive user are re
     [none.status, none.json()],
     [400, { code: 'FST_USERS_OAUTH_NOT_AVAILABLE_EMAIL', detail: 'OAUTH_NOT_AVAILABLE_EMAIL' }]
   )
-  t.same(events, [], 'nobody is stored half-way')
+  t.same(events, [], 'no user is stored')
 
   idp.next.account = 'arthur'
   const other = openBrowser(app)
@@ -293,7 +297,7 @@ t.test('row 75: a refusal, a missing code, an invalid state and an expired state
   idp.next.consent = false
   const denied = await login(browser)
   t.match([denied.status, denied.json()], [400, { code: 'FST_USERS_OAUTH_REFUSED', detail: 'access_denied' }])
-  t.equal(browser.cookie('__Host-users-oauth'), undefined, 'the cookie goes with its last login')
+  t.equal(browser.cookie('__Host-users-oauth'), undefined, 'the cookie is deleted with its last login')
 
   assertErrorReply(t, await app.inject({ url: CALLBACK }), 400, 'BAD_REQUEST', 'Bad Request')
   assertErrorReply(t, await app.inject({ url: `${CALLBACK}?code=c` }), 400, 'ACCESS_TOKEN_DECODE_ERROR')
@@ -325,7 +329,7 @@ t.test('row 76, OAU-02: a client may keep the PKCE verifier; otherwise it stays 
   t.equal(
     (await browser.ask(`${ours.url.href}&code_verifier=${verifier}`)).status,
     200,
-    'where the server has the verifier, another one is not looked at'
+    'if the server has the verifier, one from the client is ignored'
   )
 
   for (const query of [
@@ -350,7 +354,7 @@ t.test('row 77: a cookie backend replies 204 with a cookie that replaces the old
   t.equal(
     (await app.inject({ url: '/users/me', headers: { cookie: old } })).statusCode,
     401,
-    'the session that the browser had is over'
+    'the earlier session of the browser has ended'
   )
 })
 
@@ -363,7 +367,7 @@ t.test('row 78: a logged-in user links an account and can log in with it', async
   t.equal(url.searchParams.get('redirect_uri'), ORIGIN + ASSOCIATE)
   t.equal(claimsOf(url).sub, id)
   const back = await browser.go(url.href, isCallback)
-  t.equal((await browser.ask(back.url.href)).status, 401, 'authentication comes first')
+  t.equal((await browser.ask(back.url.href)).status, 401, 'authentication is checked first')
   const page = await browser.ask(back.url.href, { headers })
   t.match([page.status, page.json()], [200, { id, email: 'lady@lake.bt' }])
   t.same(
@@ -385,7 +389,7 @@ t.test("row 79, LNK-04: another user's state is refused, and requireVerification
   t.match(
     (await browser.ask(back.url.href, { headers: own })).json(),
     { code: 'FST_USERS_OAUTH_INVALID_STATE' },
-    'and it is spent'
+    'the state cannot be used again'
   )
   t.same(await app.users.feature('oauth').list((await app.users.getByEmail('other@lake.bt'))?.id as never), [])
 
@@ -395,7 +399,11 @@ t.test("row 79, LNK-04: another user's state is refused, and requireVerification
   for (const path of ['/auth/associate/openid/authorize', ASSOCIATE]) {
     t.match((await strict.browser.ask(path, { headers })).json(), { code: 'FST_USERS_FORBIDDEN' }, path)
   }
-  t.match((await login(strict.browser)).json(), { code: 'FST_USERS_LOGIN_USER_NOT_VERIFIED' }, 'and login')
+  t.match(
+    (await login(strict.browser)).json(),
+    { code: 'FST_USERS_LOGIN_USER_NOT_VERIFIED' },
+    'the login is refused, too'
+  )
   t.match(strict.events.at(-1), { name: 'onLoginFailed', reason: 'NOT_VERIFIED' })
 })
 
@@ -455,7 +463,7 @@ t.test(
     t.same(
       events.map(({ name }) => name),
       ['onAfterUpdate', 'onAfterLink'],
-      'the owner can be told'
+      'an event is fired, so that the owner can be notified'
     )
     t.equal(await userIdOf(app, await login(openBrowser(app))), id)
   }
@@ -530,7 +538,7 @@ t.test("LNK-06: with sensitiveChanges 'confirm' unlinking needs the current pass
   assertValidationError(t, await send('DELETE', url, { current_password: null }, headers), ['/current_password'])
   t.equal((await list()).length, 1)
   t.equal((await send('DELETE', url, { current_password: PASSWORD }, headers)).statusCode, 204)
-  t.equal(events.at(-1)?.name, 'onAfterUnlink', 'the owner can be told')
+  t.equal(events.at(-1)?.name, 'onAfterUnlink', 'an event is fired, so that the owner can be notified')
   t.same(await list(), [])
 
   const page = await login(openBrowser(app))
@@ -554,7 +562,7 @@ t.test("LNK-06: with sensitiveChanges 'confirm' unlinking needs the current pass
   t.equal(
     (await send('DELETE', account, { current_password: PASSWORD }, await bearer(ARTHUR))).statusCode,
     204,
-    'a reset gives a password'
+    'after a reset the user has a password'
   )
 })
 
@@ -593,7 +601,7 @@ t.test('browser mode: a login leads to the provider and back to the target with 
   )
   t.equal(shop.url.href, 'https://shop.example.com/account/orders')
   const first = await openBrowser(app).go('/auth/openid/login', isPlace)
-  t.equal(first.url.href, `${ORIGIN}/app`, 'without a place the first one')
+  t.equal(first.url.href, `${ORIGIN}/app`, 'without a target, the first allowed one is used')
 
   idp.next.consent = false
   const denied = await openBrowser(app).go('/auth/openid/login?redirect=/app?error=old', isPlace)
@@ -644,23 +652,23 @@ t.test(
     t.match(
       [page.status, page.headers.location],
       [302, `${ORIGIN}/app/inbox?error=LOGIN_PENDING`],
-      'no ticket in the URL'
+      'the URL does not contain the ticket'
     )
     t.notMatch(
       events.map(({ name }) => name),
       ['onAfterLogin'],
-      'nobody is logged in yet'
+      'no user is logged in yet'
     )
     const cookies = [page.headers['set-cookie']].flat().map(String)
     t.match(
       cookies.filter((cookie) => cookie.startsWith('__Host-users-oauth-pending=')),
       [/^[^;]+; Max-Age=600; Path=\/; Secure; SameSite=Lax$/],
-      'a script can read it'
+      'scripts can read the cookie'
     )
     t.notOk(browser.cookie('__Host-users-cookie'))
 
     const detail = JSON.parse(decodeURIComponent(browser.cookie('__Host-users-oauth-pending') ?? '')) as typeof body
-    t.strictSame(detail, { code: 'SECOND_FACTOR', ...body }, 'what the JSON reply has')
+    t.strictSame(detail, { code: 'SECOND_FACTOR', ...body }, 'the cookie contains the same data as the JSON reply')
     const done = await app.inject({ method: 'POST', url: '/auth/second-factor', payload: { ticket: detail.ticket } })
     t.equal(done.statusCode, 204)
     t.match((await app.inject({ url: '/users/me', headers: { cookie: cookieOf(done) } })).json(), { email: ARTHUR })
@@ -1046,7 +1054,7 @@ t.test('OAU-09: wrong options make registration fail with a coded error', async 
   await t.rejects(
     without({ redirectUrls: { openid: { login: ORIGIN } } }),
     { code: 'FST_USERS_INVALID_OPTION' },
-    'the address for linking is open'
+    'the redirect URI for linking is missing'
   )
   await t.rejects(
     without({ redirectUrls: { openid: { login: ORIGIN, associate: ORIGIN } }, backend: 'cookie', redirects: [ORIGIN] }),
@@ -1159,15 +1167,19 @@ for (const [name, make] of Object.entries(stores)) {
         'in the document of the user'
       )
       t.notMatch(JSON.stringify(document), /access-|refresh-/)
-      t.strictSame(await mongo.collection('oauth_transaction').find({}).toArray(), [], 'no login is under way')
+      t.strictSame(
+        await mongo.collection('oauth_transaction').find({}).toArray(),
+        [],
+        'no transaction of a login is stored'
+      )
     }
     t.equal(await remove(linked[0]?.id), 204)
-    t.equal(await remove(linked[1]?.id), 400, 'the last way to log in')
+    t.equal(await remove(linked[1]?.id), 400, 'the last login method cannot be unlinked')
     t.same(await accounts(), linked.slice(1))
 
     browser.jar.clear()
     t.equal((await enter(`/auth/${linked[1]?.oauth_name}/authorize`)).status, 204)
-    t.equal(await me(), id, 'by the account that is left')
+    t.equal(await me(), id, 'the remaining account logs in the same user')
     t.same(
       events.filter(({ name }) => /Register|Link|Unlink/.test(name)).map(({ name }) => name),
       ['onBeforeRegister', 'onAfterRegister', 'onAfterLink', 'onAfterUnlink']
@@ -1183,10 +1195,10 @@ for (const [name, make] of Object.entries(stores)) {
         ['merlin@camelot.bt']
       )
     }
-    t.equal(idp.hits('revoke') > 0, true, 'the grants are ended at the provider')
+    t.equal(idp.hits('revoke') > 0, true, 'the grants are revoked at the provider')
     browser.jar.clear()
     t.equal((await enter('/auth/second/authorize')).status, 204)
-    t.not(await me(), id, 'who comes again is a new user')
+    t.not(await me(), id, 'a later login with the account creates a new user')
   })
 }
 

@@ -148,7 +148,7 @@ async function emailOf ({ app }: Setup, page: Page): Promise<string> {
 
 for (const [store, [make, needs = { skip: false as const }, schemas]] of Object.entries(stores)) {
   t.test(
-    `OAU-07: people of another issuer do not get the accounts that are stored under a provider's name (${store})`,
+    `OAU-07: another issuer with the name of a provider cannot log in with its stored accounts (${store})`,
     needs,
     async (t) => {
       const adapter = await make(t)
@@ -166,24 +166,24 @@ for (const [store, [make, needs = { skip: false as const }, schemas]] of Object.
         [500, { code: 'FST_USERS_INTERNAL_ERROR' }],
         'the reply does not name issuers'
       )
-      t.match(changed.log.join(''), /"FST_USERS_OAUTH_ISSUER_CHANGED"/, 'the log says why')
+      t.match(changed.log.join(''), /"FST_USERS_OAUTH_ISSUER_CHANGED"/, 'the log contains the reason')
       t.match(changed.log.join(''), new RegExp(`keycloak[^]*${arthurs.url}[^]*${mordreds.url}`))
-      t.equal(await changed.app.users.getByEmail('mordred@camelot.bt'), null, 'nobody is stored')
+      t.equal(await changed.app.users.getByEmail('mordred@camelot.bt'), null, 'no user is stored')
 
       const renamed = await setUp(t, adapter(), mordreds, { name: 'modron', schemas })
       t.equal(
         await emailOf(renamed, await renamed.login()),
         'mordred@camelot.bt',
-        'another name has accounts of its own'
+        'a provider with another name has separate accounts'
       )
 
       const moved = await setUp(t, adapter(), mordreds, { formerIssuers: [`${arthurs.url}/`], schemas })
       t.equal(
         await emailOf(moved, await moved.login()),
         ARTHUR,
-        'a server that moved keeps its accounts when its former issuer is named'
+        'a provider with a new issuer keeps its accounts if its former issuer is configured'
       )
-      t.equal(await emailOf(first, await first.login()), ARTHUR, 'and a process that was not replaced yet still works')
+      t.equal(await emailOf(first, await first.login()), ARTHUR, 'a process with the old configuration still works')
     }
   )
 }

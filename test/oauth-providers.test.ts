@@ -718,19 +718,19 @@ for (const [
     t.equal(provider.pkce, pkce)
     const { server } = provider
     t.strictSame('discover' in server ? server.discover : [server.authorization_endpoint, server.token_endpoint], at)
-    if ('discover' in server) t.ok(provider.idToken, 'a provider by discovery is one of OpenID Connect')
+    if ('discover' in server) t.ok(provider.idToken, 'a provider with discovery uses OpenID Connect')
     const canCheck = 'discover' in server || server.jwks_uri !== undefined
-    t.equal(canCheck, provider.idToken, 'id_tokens are checked, or not looked at')
+    t.equal(canCheck, provider.idToken, 'id_tokens are validated or ignored')
   })
 
-  t.test(`row 80: a whole login with ${name}`, async (t) => {
+  t.test(`row 80: a complete login with ${name} succeeds`, async (t) => {
     const { server, staged } = await playing(t, provider, said)
     const { profile, authorization, identity } = await login(server, staged)
     t.strictSame(readOf(profile), read)
     t.match(
       identity,
       { accountId: String(read.id), email: read.email, emailVerified: trusted && read.emailVerified },
-      'numbers are text, and only some are trusted'
+      'ids are text, and only some e-mails are trusted'
     )
     t.type(identity.profile, 'object')
     const contract = ['response_type', 'client_id', 'redirect_uri', 'state', ...(scopes.length === 0 ? [] : ['scope'])]
@@ -743,7 +743,7 @@ for (const [
   })
 
   if (others.length === 0) continue
-  t.test(`row 80: what ${name} says of id and e-mail`, async (t) => {
+  t.test(`row 80: id and e-mail are read from the profile of ${name}`, async (t) => {
     for (const [what, other, expected] of others) {
       const { server, staged } = await playing(t, provider, said, { play: { userinfoClaims: {} } }, other)
       if (expected === null) {
@@ -754,7 +754,7 @@ for (const [
       t.strictSame(readOf(profile), { ...readOf(profile), ...expected }, what)
       t.notOk(
         profile.emailVerified && typeof profile.email !== 'string',
-        `${what}: nothing is verified without an address`
+        `${what}: without an e-mail, nothing is verified`
       )
     }
   })
@@ -788,7 +788,7 @@ t.test('row 80: a login with every provider starts a session and stores a row li
     }
     t.equal(page.status, 200, `${name} ${page.body}`)
     const user = await app.users.getByEmail(String(read.email))
-    t.equal(user?.is_verified, trusted && read.emailVerified, `${name}: verified by a trusted flag alone`)
+    t.equal(user?.is_verified, trusted && read.emailVerified, `${name}: only a trusted flag verifies the e-mail`)
     t.match(
       await app.users.feature('oauth').list(user?.id ?? ''),
       [{ oauth_name: name, account_id: String(read.id), account_email: read.email }],
@@ -813,7 +813,11 @@ t.test('row 81: tokens are refreshed and revoked at the standard endpoints', asy
     if (staged.revoke !== undefined) continue
     await client.revoke(refreshed)
     const canRevoke = 'discover' in staged.server || staged.server.revocation_endpoint !== undefined
-    t.equal(server.tokens.refresh.has(String(refreshed.refreshToken)), !canRevoke, `${name} revokes, where it can`)
+    t.equal(
+      server.tokens.refresh.has(String(refreshed.refreshToken)),
+      !canRevoke,
+      `${name} revokes if it has an endpoint for that`
+    )
     t.equal(server.hits('revoke'), Number(canRevoke))
   }
   const revocation = Object.entries(cases).flatMap(
@@ -889,8 +893,8 @@ t.test('row 81: profiles are requested in the way of each provider', async (t) =
   t.match((await asked('reddit')).last('api').headers, { 'user-agent': /client-id/ })
   const shopServer = await asked('shopify')
   t.ok(shopServer.tokens.access.has(String(shopServer.last('api').headers['x-shopify-access-token'])))
-  t.equal((await asked('google')).hits('userinfo'), 0, 'the id_token says all')
-  t.equal((await asked('gitlab')).hits('userinfo'), 1, 'the id_token has no address')
+  t.equal((await asked('google')).hits('userinfo'), 0, 'the id_token contains all claims')
+  t.equal((await asked('gitlab')).hits('userinfo'), 1, 'the id_token has no e-mail')
 })
 
 t.test('OAU-08: a profile with the wrong JSON type makes the login fail', async (t) => {
@@ -928,12 +932,12 @@ t.test('OAU-08: a profile with the wrong JSON type makes the login fail', async 
   const { server, staged } = await playing(t, github(CLIENT), caseOf('github').said)
   for (const fault of ['null', 'emptyObject', 'text'] as const) {
     server.fail(ME.emails, fault)
-    await t.rejects(login(server, staged), { code: 'FST_USERS_OAUTH_PROVIDER_FAILED' }, `addresses: ${fault}`)
+    await t.rejects(login(server, staged), { code: 'FST_USERS_OAUTH_PROVIDER_FAILED' }, `e-mails: ${fault}`)
   }
   server.fail(ME.emails, null)
   for (const fault of ['emptyObject', 'error200'] as const) {
     server.fail(ME.github, fault)
-    await t.rejects(login(server, staged), { code: 'FST_USERS_OAUTH_PROVIDER_FAILED' }, `no id: ${fault}`)
+    await t.rejects(login(server, staged), { code: 'FST_USERS_OAUTH_PROVIDER_FAILED' }, `without an id: ${fault}`)
   }
 })
 

@@ -383,7 +383,7 @@ t.test(
   }
 )
 
-t.test('row 87: login documents and takes its body in three forms', async (t) => {
+t.test('row 87: login documents and accepts its body in three content types', async (t) => {
   const { app, document } = await build(t, optionsWith())
   await createUser(app, { email: 'king.arthur@camelot.bt', password: PASSWORD })
   const bodies: Record<string, [string, string]> = {
@@ -766,7 +766,7 @@ async function sendAll (
   return { seen, documented }
 }
 
-t.test('row 87: every documented status and code occurs as its example shows, and no other one does', async (t) => {
+t.test('row 87: every documented status and code occurs with its example, and no other one occurs', async (t) => {
   const { seen, documented } = await sendAll(t, {})
   t.strictSame(
     [...documented].filter((outcome) => !seen.has(outcome)),

@@ -96,7 +96,7 @@ async function checkIdentity (t: Test, { built, token, session }: Identified, pr
   t.match(second, { id: ID, createdAt: at, authenticatedAt: at, methods: ['badge'] })
   t.not(first?.id, second?.id)
   t.equal((await session(one))?.id, first?.id, 'the id is the same in every request')
-  t.notOk(one.includes(String(first?.id)), 'the id is no part of the token')
+  t.notOk(one.includes(String(first?.id)), 'the token does not contain the id')
   const login = await built.login('own', ARTHUR)
   t.equal(login.statusCode, 200)
   t.strictSame(Object.keys(login.json()).sort(), ['access_token', 'token_type'], 'the reply has no session')
@@ -157,7 +157,7 @@ t.test('redisStrategy: values of earlier versions and plain values are valid ses
   t.not((await plain.session(one))?.id, (await plain.session(other))?.id)
 })
 
-t.test('databaseStrategy: a table of FastAPI Users has sessions with a derived id, and gets no values', async (t) => {
+t.test('databaseStrategy: in a table of FastAPI Users, sessions have a derived id and no stored values', async (t) => {
   const database = new Database(':memory:')
   for (const sql of pythonTables('CHAR(36)', 'BOOLEAN', 'TIMESTAMP', '"')) database.exec(sql)
   for (const tokenStorage of ['plain', 'digest'] as const) {
@@ -171,7 +171,7 @@ t.test('databaseStrategy: a table of FastAPI Users has sessions with a derived i
     t.match(session?.id, ID)
     t.not((await served.session(other))?.id, session?.id)
     const stored = JSON.stringify(database.prepare('SELECT * FROM accesstoken').all())
-    t.notOk(stored.includes(String(session?.id)), 'the id is no part of the stored token')
+    t.notOk(stored.includes(String(session?.id)), 'the stored token does not contain the id')
     t.equal(database.prepare('SELECT * FROM accesstoken').columns().length, 3)
   }
   const served = await serve(t, databaseStrategy(LIFETIME), {
@@ -181,7 +181,11 @@ t.test('databaseStrategy: a table of FastAPI Users has sessions with a derived i
   const theirs = randomBytes(32).toString('base64url')
   const id = database.prepare('SELECT id FROM user').pluck().get()
   database.prepare('INSERT INTO accesstoken VALUES (?, ?, ?)').run(id, theirs, '2030-01-01 11:59:00.123456')
-  t.match(await served.session(theirs), { ...UNKNOWN, id: ID, createdAt: '2030-01-01T11:59:00.123Z' }, 'a token of Python')
+  t.match(
+    await served.session(theirs),
+    { ...UNKNOWN, id: ID, createdAt: '2030-01-01T11:59:00.123Z' },
+    'a token of FastAPI Users'
+  )
 })
 
 t.test('databaseStrategy: columns with values of another form count as unknown', async (t) => {

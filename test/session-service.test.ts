@@ -164,8 +164,11 @@ async function checkService (t: Test, served: Served, isPlain = false): Promise<
   t.equal(await sessions.end(user, 'all'), true)
   t.equal(await idOf(bare.token), null)
   t.strictSame(await sessions.list(user), [])
-  t.equal(await idOf(theirs.token), theirs.session.id, 'the sessions of other users stay')
-  t.strictSame(reported(), [`ended ${made.session.id} ${ARTHUR}`, `ended all but ${bare.session.id} ${ARTHUR}`, `ended all ${ARTHUR}`])
+  t.equal(await idOf(theirs.token), theirs.session.id, 'the sessions of other users stay valid')
+  t.strictSame(
+    reported(),
+    [`ended ${made.session.id} ${ARTHUR}`, `ended all but ${bare.session.id} ${ARTHUR}`, `ended all ${ARTHUR}`]
+  )
 }
 
 /** Checks that all sessions but one end, if there are more than one read returns. */
@@ -198,7 +201,7 @@ for (const tokenStorage of ['digest', 'plain'] as const) {
   })
 }
 
-t.test('SES-05: a table of FastAPI Users: one session, all but one, or all end', async (t) => {
+t.test('SES-05: with a table of FastAPI Users, one session, all but one, or all can be ended', async (t) => {
   const database = new Database(':memory:')
   for (const sql of pythonTables('CHAR(36)', 'BOOLEAN', 'TIMESTAMP', '"')) database.exec(sql)
   const served = await serve(t, own(databaseStrategy(LIFETIME)), { adapter: sqlite(database) })
@@ -246,7 +249,11 @@ t.test('SES-07: create refuses a user that has changed since the row was read', 
     const refused = { code: 'FST_USERS_UNAUTHENTICATED' }
     await app.users.endSessions(user)
     await t.rejects(sessions.create(row, { backend: 'own' }), refused)
-    t.match(reported().slice(1), [/^issued /, /^ended [\w-]{22} /], 'what an observer stored is removed again')
+    t.match(
+      reported().slice(1),
+      [/^issued /, /^ended [\w-]{22} /],
+      'observers are notified that the session has ended'
+    )
     await app.users.update(user, { is_active: false })
     await t.rejects(sessions.create({ ...(await rowOf()) }, { backend: 'own' }), refused)
     t.strictSame(await sessions.list(user), [])
@@ -466,5 +473,5 @@ t.test('an observer that fails cannot keep a session alive, and does not hide it
   const cookie = `own=${(await login('cookie', ARTHUR)).cookies[0]?.value ?? ''}`
   t.equal((await send('POST', '/auth/cookie/logout', undefined, { cookie })).statusCode, 500)
   t.equal((await send('GET', '/session', undefined, { cookie })).statusCode, 401)
-  t.match(log, [/^issued /, /^ended /], 'the second observer learns it too')
+  t.match(log, [/^issued /, /^ended /], 'the second observer is called, too')
 })

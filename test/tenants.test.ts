@@ -330,7 +330,11 @@ for (const tokenStorage of ['plain', 'digest'] as const) {
         const headers = { authorization: `Bearer ${login.json<{ access_token: string }>().access_token}` }
         t.equal((await app.inject({ url: `/${name}/users/me`, headers })).statusCode, 200)
         t.equal((await app.inject({ url: `/${other}/users/me`, headers })).statusCode, 401)
-        t.equal((await keysOf(`${name}_fastapi_users_token:`)).length, 2, "the token and the user's set")
+        t.equal(
+          (await keysOf(`${name}_fastapi_users_token:`)).length,
+          2,
+          'Redis contains the token and the set of the user'
+        )
       }
     }
   )

@@ -188,7 +188,11 @@ for (const [name, { run, keepsPassword, email = ARTHUR }] of Object.entries(veri
         )
       }
       t.equal(await enter({ ...OWNER_IDENTITY, email }), id, 'the account that verified the e-mail stays linked')
-      t.equal((await login('jwt', email)).statusCode, keepsPassword ? 200 : 400, 'the earlier password')
+      t.equal(
+        (await login('jwt', email)).statusCode,
+        keepsPassword ? 200 : 400,
+        'the result of a login with the earlier password'
+      )
       t.equal(events.filter(({ name }) => name === 'onAfterVerify').length, name === 'a superuser' ? 0 : 1)
     }
   )
@@ -467,7 +471,7 @@ t.test(
       })
     }
     t.equal((await send('GET', '/users/me', undefined, attackerHeaders)).statusCode, 401)
-    t.equal((await login('jwt', ARTHUR)).statusCode, 400, 'the earlier password')
+    t.equal((await login('jwt', ARTHUR)).statusCode, 400, 'the result of a login with the earlier password')
     t.not(await enter(unverifiedAccount), id)
     t.equal((await send('POST', '/auth/magic', { link: 'bad' })).statusCode, 400)
   }

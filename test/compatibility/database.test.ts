@@ -164,7 +164,7 @@ t.test(
       t.strictSame(
         [reply.statusCode, reply.json()],
         [200, { id: arthur.id, email: arthur.email, is_active: true, is_superuser: true, is_verified: true }],
-        `its live ${name} token`
+        `a valid ${name} token of FastAPI Users`
       )
     }
     for (const { email, password } of fixture.users) {
@@ -178,27 +178,35 @@ t.test(
     t.equal(
       (await login('jwt', merlin.email.replace('É', 'é'), merlin.password)).statusCode,
       400,
-      'other letters are what they are, as with its lower() on SQLite'
+      'other letters keep their case, as with lower() of SQLite in FastAPI Users'
     )
 
     const verified = await post('/auth/verify', { token: fixture.verify_token_of_lancelot })
-    t.strictSame([verified.statusCode, verified.json<User>().is_verified], [200, true], 'its verify token')
+    t.strictSame(
+      [verified.statusCode, verified.json<User>().is_verified],
+      [200, true],
+      'a verify token of FastAPI Users'
+    )
     const dead = await post('/auth/reset-password', { token: fixture.reset_token_of_lancelot, password: 'x' })
-    t.strictSame([dead.statusCode, dead.body], [400, '{"detail":"RESET_PASSWORD_BAD_TOKEN"}'], 'its dead reset token')
+    t.strictSame(
+      [dead.statusCode, dead.body],
+      [400, '{"detail":"RESET_PASSWORD_BAD_TOKEN"}'],
+      'a used reset token of FastAPI Users'
+    )
 
     const after = rowsOf(python, 'user')
     const changed = after.filter((row, i) => JSON.stringify(row) !== JSON.stringify(before[i]))
     t.strictSame(
       changed.map(({ email }) => email),
       [lancelot.email],
-      'only the bcrypt hash was replaced, and its user verified'
+      'only the bcrypt hash was replaced, and only its user was verified'
     )
     t.ok(await verifyArgon2(String(changed[0]?.hashed_password), lancelot.password))
 
     t.equal((await post('/auth/register', { email: 'bors@camelot.bt', password: 'x' })).statusCode, 201)
     t.equal((await login('db', 'bors@camelot.bt', 'x')).statusCode, 200)
     for (const [table, columns] of Object.entries(FORMS)) {
-      t.ok(rowsOf(python, table).length > 1, `${table}: rows of both`)
+      t.ok(rowsOf(python, table).length > 1, `${table}: the rows of FastAPI Users and of the plugin`)
       for (const [column, [type, form]] of Object.entries(columns)) {
         const values = python.prepare(`SELECT typeof("${column}") type, "${column}" value FROM "${table}"`).all() as {
           type: string
@@ -210,10 +218,10 @@ t.test(
       }
     }
 
-    t.strictSame(rowsOf(python, 'oauth_account'), accounts, 'the OAuth account is as it was')
+    t.strictSame(rowsOf(python, 'oauth_account'), accounts, 'the OAuth account is unchanged')
     await app.users.delete(galahad.id as UserId)
-    t.strictSame(rowsOf(python, 'oauth_account'), [], 'and goes with its user')
-    t.strictSame(schemaOf(python), schema, 'no table and no index was made or altered')
+    t.strictSame(rowsOf(python, 'oauth_account'), [], 'the OAuth account is deleted with its user')
+    t.strictSame(schemaOf(python), schema, 'no table and no index is created or altered')
   }
 )
 
@@ -224,9 +232,9 @@ t.test('row 90: a Python service on the same database sees every write at once, 
   python
     .prepare('INSERT INTO accesstoken (user_id, token, created_at) VALUES (?, ?, ?)')
     .run(arthur.id, theirs, '2026-01-02 03:04:05.678901')
-  t.equal((await me(bearer(theirs))).statusCode, 200, 'a session that it made')
+  t.equal((await me(bearer(theirs))).statusCode, 200, 'a session that the Python service created')
   python.prepare('DELETE FROM accesstoken WHERE token = ?').run(theirs)
-  t.equal((await me(bearer(theirs))).statusCode, 401, 'and ended')
+  t.equal((await me(bearer(theirs))).statusCode, 401, 'a session that the Python service ended')
 
   await app.users.create({ email: 'bors@camelot.bt', password: 'bors' })
   const ours = await token('db', 'bors@camelot.bt', 'bors')
@@ -235,13 +243,13 @@ t.test('row 90: a Python service on the same database sees every write at once, 
       'SELECT u.email, t.created_at FROM accesstoken t JOIN user u ON u.id = t.user_id WHERE t.token = ? AND t.created_at >= ?'
     )
     .get(ours, '2026-01-01 00:00:00.000000') as { email: string }
-  t.equal(row.email, 'bors@camelot.bt', 'a session that we made, as its query finds it')
+  t.equal(row.email, 'bors@camelot.bt', 'the query of the Python service finds a session of the plugin')
   python.prepare('UPDATE user SET is_active = 0 WHERE email = ?').run('bors@camelot.bt')
-  t.equal((await me(bearer(ours))).statusCode, 401, 'a user that it deactivated')
+  t.equal((await me(bearer(ours))).statusCode, 401, 'a user that the Python service deactivated')
 
   python.pragma('foreign_keys = OFF')
   python.prepare('DELETE FROM user WHERE email = ?').run('bors@camelot.bt')
-  t.equal((await me(bearer(ours))).statusCode, 401, 'a user that it removed, whose tokens it leaves behind')
+  t.equal((await me(bearer(ours))).statusCode, 401, 'a user that the Python service deleted without its tokens')
 })
 
 t.test('row 83: without the column session_stamp, a password change invalidates JWTs of the plugin', async (t) => {
@@ -256,7 +264,7 @@ t.test('row 83: without the column session_stamp, a password change invalidates 
   t.equal(
     (await me(bearer(theirs))).statusCode,
     200,
-    'a JWT that says nothing of the password goes on, as it does there'
+    'a JWT without a security stamp stays valid, as in FastAPI Users'
   )
 })
 
@@ -284,7 +292,7 @@ t.test(
     t.equal((await me(bearer(session))).statusCode, 401)
     const next = await token('jwt', email, 'bors-2')
     hash = await fastPasswords.hash('bors-3')
-    t.equal(await change(next, 'bors-4'), 401, 'the password was changed meanwhile')
+    t.equal(await change(next, 'bors-4'), 401, 'the password has changed in the meantime')
     t.equal((await me(bearer(await token('jwt', email, 'bors-3')))).statusCode, 200)
   }
 )
@@ -335,7 +343,10 @@ t.test('row 83: a hash that is longer than its column is refused before the writ
     const session = await token('jwt', 'bors@camelot.bt', 'bors')
     t.match(session, /^eyJ/, `${type}: the login works`)
     await app.users.settled()
-    t.ok(logged.join('').includes('FST_USERS_TABLE_MISMATCH'), 'and the log tells why the hash was not replaced')
+    t.ok(
+      logged.join('').includes('FST_USERS_TABLE_MISMATCH'),
+      'the log contains the reason why the hash was not replaced'
+    )
 
     const mismatch = {
       code: 'FST_USERS_TABLE_MISMATCH',
@@ -356,7 +367,7 @@ t.test('row 83: a hash that is longer than its column is refused before the writ
         })
       ).statusCode,
       200,
-      'what fits is written'
+      'a hash that fits its column is written'
     )
   }
 })
@@ -395,7 +406,7 @@ t.test(
       (await me(bearer(await token('jwt', email, password)))).json<User>().id
     t.equal(await idOf('bors@camelot.bt', 'first'), first)
     t.equal(await idOf('Bors@camelot.bt', 'second'), second)
-    t.equal(await idOf('BORS@camelot.bt', 'first'), first, 'neither is exact: always the same one')
+    t.equal(await idOf('BORS@camelot.bt', 'first'), first, 'without an exact match always the same user is found')
     t.equal((await login('jwt', 'BORS@camelot.bt', 'second')).statusCode, 400)
 
     for (const [email, id] of [
@@ -418,7 +429,7 @@ t.test(
     t.equal(
       (await app.users.update(second as UserId, { email: 'bors.2@camelot.bt' })).email,
       'bors.2@camelot.bt',
-      'and the two can be told apart again'
+      'the two users can be distinguished again'
     )
     t.equal(rowsOf(python, 'user').length, 2)
   }
@@ -451,11 +462,11 @@ t.test('rows 49, 83: integer ids, and tables and columns under other names', asy
     })
   })
   const bors = { id: 7, email: 'bors@camelot.bt', is_active: true, is_superuser: true, is_verified: true }
-  t.strictSame((await me(bearer(theirs))).json(), bors, 'its stored session')
+  t.strictSame((await me(bearer(theirs))).json(), bors, 'a stored session of FastAPI Users')
   t.strictSame(
     (await me(bearer(signLikePython({ sub: '7', aud: ['fastapi-users:auth'], exp: CENTURY }, AUTH_SECRET)))).json(),
     bors,
-    'its JWT, whose sub is text'
+    'a JWT of FastAPI Users, with text as sub'
   )
   const ours = await token('jwt', bors.email, 'bors')
   t.equal((JSON.parse(Buffer.from(String(ours.split('.')[1]), 'base64url').toString()) as { sub: unknown }).sub, '7')
@@ -489,7 +500,10 @@ t.test(
       'CREATE TABLE user (id CHAR(36) NOT NULL, email VARCHAR(320) NOT NULL, hashed_password VARCHAR NOT NULL, is_active BOOLEAN NOT NULL, is_superuser BOOLEAN NOT NULL, PRIMARY KEY (id))',
       TOKENS_TABLE
     )
-    await t.rejects(serve(t, old.file), { code: 'FST_USERS_TABLE_MISMATCH', message: /"user".*columns are missing: "is_verified"/ })
+    await t.rejects(
+      serve(t, old.file),
+      { code: 'FST_USERS_TABLE_MISMATCH', message: /"user".*columns are missing: "is_verified"/ }
+    )
 
     const { file, python } = makeDatabase(t, usersTable('VARCHAR'), TOKENS_TABLE)
     const { app, token } = await serve(t, file, { passwords: fastPasswords })

@@ -103,8 +103,13 @@ t.test(
       t.equal(await hashOf(name), hash, `${name}: the hash is unchanged`)
       t.equal(await login(name, password), 200, `${name}: the right password`)
       const written = await hashOf(name)
-      if (name === 'argon2id_unicode') t.equal(written, hash, `${name}: is kept because its parameters are current`)
-      else t.match(written, WRITTEN, `${name}: replaced`)
+      if (name === 'argon2id_unicode') {
+        t.equal(
+          written,
+          hash,
+        `${name}: the hash is kept because its parameters are current`
+        )
+      } else t.match(written, WRITTEN, `${name}: replaced`)
       t.ok(await verifyArgon2(written, password), `${name}: the new hash matches the password`)
     }
   }
@@ -120,7 +125,7 @@ t.test(
 
     t.equal(await post('/auth/register', { email: 'new@camelot.bt', password: 'x' }), 201)
     const written = await hashOf('new')
-    t.match(written, WRITTEN, 'a new hash has its parameters, salt and length')
+    t.match(written, WRITTEN, 'a new hash has the parameters, salt length and digest length of FastAPI Users')
     t.equal(written.length, 97)
     t.equal(await login('new', 'x'), 200)
     t.equal(await hashOf('new'), written)
@@ -133,7 +138,7 @@ t.test('row 64: a bcrypt hash matches the first 72 bytes of a password, and its 
   await store('arthur', long.hash)
   t.equal(await login('arthur', long.password), 200)
   t.match(await hashOf('arthur'), WRITTEN)
-  t.equal(await login('arthur', long.password.slice(0, 72)), 400, 'cut off')
+  t.equal(await login('arthur', long.password.slice(0, 72)), 400, 'a password without the bytes after the first 72')
   t.equal(await login('arthur', long.password), 200)
 
   await store('lancelot', long.hash)

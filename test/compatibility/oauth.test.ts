@@ -289,7 +289,7 @@ t.test(
         .pluck()
         .get(),
       2,
-      'the missing tables were made'
+      'the missing tables were created'
     )
     t.strictSame(python.prepare(DEFINITIONS).all(), schema, 'the definitions of the tables are unchanged')
 
@@ -311,13 +311,13 @@ t.test(
         kind: 'integer',
         account_email: GALAHAD.email
       },
-      'tokens are as they are'
+      'tokens are unchanged'
     )
     t.ok(Math.abs(goog['expires_at'] - Date.now() / 1000 - 3600) < 60)
     t.match(
       hub,
       { id: before[0]?.['id'], access_token: /^access-/, refresh_token: 'theirs-too', expires_at: null },
-      'the refresh token stays where none comes'
+      'the refresh token is kept if the provider sends no new one'
     )
     t.strictSame(python.prepare("SELECT * FROM user WHERE email LIKE 'galahad@%'").get(), galahad)
     t.equal(python.prepare('SELECT count(*) FROM oauth_transaction').pluck().get(), 0)
@@ -332,7 +332,7 @@ t.test(
         oauth_name: 'google',
         access_token: /^access-/
       },
-      'a new account is one that the original reads'
+      'FastAPI Users can read a new account'
     )
     const admin = python.prepare('SELECT id FROM user WHERE is_superuser = 1').pluck().get() as string
     for (const id of [percival, galahad.id]) {
@@ -341,7 +341,7 @@ t.test(
     t.strictSame(
       python.prepare('SELECT account_id FROM oauth_account').pluck().all(),
       ['583231'],
-      'the accounts of a user go with it (D12)'
+      'the accounts of a user are deleted with the user (D12)'
     )
   }
 )
@@ -458,12 +458,16 @@ t.test(
     const schemas = userSchemas({}, { id: objectIdId() }) as never
     const refusal = (): Promise<unknown> =>
       serve(t, mongodb(db), providers, { schemas }, { accountsInReplies: true }).catch((error: Error) => error.message)
-    t.match(await refusal(), /"oauth_issuer"[^]*createIndex\(\{"oauth_name":1\}/, 'the index of issuers is asked for')
+    t.match(
+      await refusal(),
+      /"oauth_issuer"[^]*createIndex\(\{"oauth_name":1\}/,
+      'the error contains the index of issuers'
+    )
     await db.collection('oauth_issuer').createIndex({ oauth_name: 1 }, { name: 'oauth_name_1', unique: true })
     t.match(
       await refusal(),
       /createIndex\(\{"oauth_accounts\.oauth_name":1,"oauth_accounts\.account_id":1\}/,
-      'the index of accounts is asked for'
+      'the error contains the index of accounts'
     )
     const store = mongodb(db, { createTables: true })
     const { app } = await serve(t, store, providers, { schemas }, { accountsInReplies: true })
@@ -486,7 +490,7 @@ t.test(
           }
         ]
       },
-      'of the one element, tokens and address'
+      'only the tokens and the e-mail of one element change'
     )
 
     providers.be({ id: '7007', email: 'lance@gmail.example' })

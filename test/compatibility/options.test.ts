@@ -282,7 +282,7 @@ for (const [name, { ours, theirs, look, seen }] of Object.entries(parts)) {
             })
           ).statusCode,
           200,
-          `${title}: our own sessions work`
+          `${title}: sessions of the plugin work`
         )
       }
       t.equal((await storedRows(adapter, 'user')).length, 1)
@@ -401,7 +401,7 @@ t.test('row 90: with errorStyle fastapi replies of the guard on routes of the ap
   t.strictSame(
     await ask('/guarded'),
     [401, '{"detail":"Unauthorized"}', 'Bearer', null],
-    'a challenge, unless wwwAuthenticate is off'
+    'the reply has a challenge unless wwwAuthenticate is off'
   )
   t.strictSame(await ask('/superusers', bearer(token)), [403, '{"detail":"Forbidden"}', null, null])
   t.strictSame(await ask('/guarded', bearer('x')), [503, '{"detail":"Service Unavailable"}', null, '1'])

@@ -187,7 +187,7 @@ t.test(
     t.equal(
       await me(signLikePython({ sub: String(user.id), aud: AUDIENCE }, SECRETS.auth)),
       200,
-      'of a service without a lifetime'
+      'a token of a service without a lifetime'
     )
 
     const before = Math.floor(Date.now() / 1000)
@@ -196,19 +196,19 @@ t.test(
     t.equal(
       Buffer.from(String(ours.split('.')[0]), 'base64url').toString(),
       '{"alg":"HS256","typ":"JWT"}',
-      'the header is the same text'
+      'the encoded header is equal'
     )
     t.strictSame(
       Object.keys(claims),
       ['sub', 'ver', 'sid', 'auth_time', 'amr', 'aud', 'exp', 'jti'],
-      'its claims in its order, and ours, which it does not read'
+      'the claims of FastAPI Users in its order, then those that only the plugin reads'
     )
     t.strictSame({ sub: claims.sub, aud: claims.aud }, { sub: user.id, aud: AUDIENCE })
     t.ok(
       Number.isInteger(claims.exp) &&
         Number(claims.exp) >= before + 3600 &&
         Number(claims.exp) <= Math.floor(Date.now() / 1000) + 3600,
-      'an hour'
+      'the lifetime is one hour'
     )
     t.equal(typeof claims.ver, 'string')
     t.match(claims.jti, UUID)
@@ -222,11 +222,23 @@ t.test('rows 19, 90: RS256 and ES256 in both directions', async (t) => {
     ['ES256', ec]
   ] as const) {
     const { user, me, login } = await serve(t, { algorithm, privateKey, publicKey })
-    t.equal(await me(signWithKey(claimsOf(user), privateKey, algorithm)), 200, `${algorithm}: its token here`)
+    t.equal(
+      await me(signWithKey(claimsOf(user), privateKey, algorithm)),
+      200,
+      `${algorithm}: the plugin accepts a token of the Python service`
+    )
     const ours = await login('jwt')
-    t.equal(decodeLikePython(ours, publicKey, algorithm, AUDIENCE).sub, user.id, `${algorithm}: ours there`)
+    t.equal(
+      decodeLikePython(ours, publicKey, algorithm, AUDIENCE).sub,
+      user.id,
+      `${algorithm}: the Python service accepts a token of the plugin`
+    )
     t.equal(Buffer.from(String(ours.split('.')[0]), 'base64url').toString(), `{"alg":"${algorithm}","typ":"JWT"}`)
-    t.equal(await me(signLikePython(claimsOf(user), publicKey)), 401, `${algorithm}: the public key is no HMAC secret`)
+    t.equal(
+      await me(signLikePython(claimsOf(user), publicKey)),
+      401,
+      `${algorithm}: the public key is not accepted as an HMAC secret`
+    )
   }
 })
 
@@ -298,7 +310,10 @@ t.test('rows 20, 23: with a lifetime of null, JWTs have no exp and stored tokens
     }
   )
   const [jwt, stored] = [await login('jwt'), await login('db')]
-  t.strictSame(Object.keys(decodeLikePython(jwt, SECRETS.auth, 'HS256', AUDIENCE)), ['sub', 'ver', 'sid', 'auth_time', 'amr', 'aud', 'jti'])
+  t.strictSame(
+    Object.keys(decodeLikePython(jwt, SECRETS.auth, 'HS256', AUDIENCE)),
+    ['sub', 'ver', 'sid', 'auth_time', 'amr', 'aud', 'jti']
+  )
   ahead = 100 * 365 * 86_400_000
   t.equal(await me(jwt), 200)
   t.equal(await me(stored), 200)
@@ -338,7 +353,7 @@ t.test(
     t.strictSame(
       { token: row?.token, user_id: row?.user_id },
       { token: ours, user_id: user.id },
-      'stored as it is: a Python service finds it'
+      'the token is stored as plain text: a Python service finds it'
     )
 
     const theirs = randomBytes(32).toString('base64url')
@@ -349,7 +364,7 @@ t.test(
     })
     t.equal(await me(theirs), 200)
     ahead = 3_570_000
-    t.strictSame([await me(ours), await me(theirs)], [200, 401], 'the older one has ended')
+    t.strictSame([await me(ours), await me(theirs)], [200, 401], 'the older session has ended')
   }
 )
 
@@ -378,7 +393,10 @@ t.test('rows 51, 90: a reset token of the plugin has the claims and the fingerpr
     'the audience is text, not a list'
   )
   t.match(claims.password_fgpt, /^\$argon2id\$v=19\$m=\d+,t=\d+,p=\d+\$[\w+/]{22}\$[\w+/]{43}$/)
-  t.ok(await verifyArgon2(String(claims.password_fgpt), await storedHash()), 'the hash of the stored hash')
+  t.ok(
+    await verifyArgon2(String(claims.password_fgpt), await storedHash()),
+    'the fingerprint is a hash of the stored hash'
+  )
 })
 
 t.test('row 51: a reset token with the fingerprint of another hash or of an unknown format is refused', async (t) => {
@@ -427,10 +445,10 @@ t.test(
         password: 'x'
       }),
       bad,
-      'of another type'
+      'a fingerprint of another type'
     )
     await app.users.update(user, { email: 'arthur@camelot.bt' })
-    t.strictSame(await post('/auth/reset-password', { token: ours, password: 'x' }), bad, 'after a new address')
+    t.strictSame(await post('/auth/reset-password', { token: ours, password: 'x' }), bad, 'after a new e-mail')
     const theirs = signLikePython(
       {
         sub: user.id,
@@ -447,7 +465,11 @@ t.test(
 t.test('rows 56, 58, 90: verify tokens are accepted in both directions', async (t) => {
   const { user, mailed, post } = await serve(t)
   const claims = decodeLikePython(await mailed('verify'), SECRETS.verify, 'HS256', ['fastapi-users:verify'])
-  t.strictSame(Object.keys(claims), ['sub', 'email', 'fgpt', 'aud', 'exp', 'jti'], 'it reads those that it knows')
+  t.strictSame(
+    Object.keys(claims),
+    ['sub', 'email', 'fgpt', 'aud', 'exp', 'jti'],
+    'the claims that the Python service reads'
+  )
   t.strictSame(
     { sub: claims.sub, email: claims.email, aud: claims.aud },
     { sub: user.id, email: EMAIL, aud: 'fastapi-users:verify' }
@@ -471,13 +493,13 @@ t.test('row 59: secrets, lifetimes and audiences of mailed tokens can equal thos
     }
   )
   const claims = decodeLikePython(await mailed('reset'), SECRETS.auth, 'HS256', ['camelot:reset'])
-  t.ok(Number(claims.exp) <= Date.now() / 1000 + 61, 'a minute')
+  t.ok(Number(claims.exp) <= Date.now() / 1000 + 61, 'the lifetime is one minute')
   decodeLikePython(await mailed('verify'), SECRETS.auth, 'HS256', ['camelot:verify'])
   const token = signLikePython({ sub: user.id, email: EMAIL, aud: 'camelot:reset', exp: CENTURY }, SECRETS.auth)
   t.equal(
     (await post('/auth/verify', { token })).status,
     400,
-    'with one secret for all, the audience keeps purposes apart'
+    'with one secret for all purposes, the audience separates them'
   )
 })
 
@@ -496,6 +518,6 @@ t.test('row 90: a token of one purpose is refused for every other purpose', asyn
   t.equal(
     await me(signLikePython({ user_id: user.id, aud: AUDIENCE, exp: CENTURY }, SECRETS.auth)),
     401,
-    'tokens from before 10.3, which it refuses too'
+    'tokens from before FastAPI Users 10.3, which current versions refuse too'
   )
 })

@@ -204,7 +204,7 @@ export function checkBroken (t: Test, reply: LightMyRequestResponse, label: stri
       message: /^An internal error occurred\. The server log has the cause\.( Request req-\w+\.)?$/
     }
   )
-  t.notMatch(reply.body + JSON.stringify(reply.headers), 'canary', `${label}: tells nothing`)
+  t.notMatch(reply.body + JSON.stringify(reply.headers), 'canary', `${label}: reveals nothing`)
 }
 
 /** Asserts the 503 for an unavailable store. The reply must contain neither the error's text nor a session. */
@@ -222,5 +222,5 @@ export function checkUnavailable (t: Test, reply: LightMyRequestResponse, label:
       message: 'The user store does not answer. Try again later.'
     }
   )
-  t.notMatch(reply.body + JSON.stringify(reply.headers), 'canary', `${label}: tells nothing`)
+  t.notMatch(reply.body + JSON.stringify(reply.headers), 'canary', `${label}: reveals nothing`)
 }

@@ -67,7 +67,7 @@ export async function servePythonRows (
   })
   const me = async (headers: Record<string, string>): Promise<unknown> =>
     (await built.send('GET', '/users/me', undefined, headers)).json<{ id: unknown }>().id
-  t.equal(await me({ cookie: `fastapiusersauth=${tokens.db}` }), arthur?.id, 'a token of Python')
+  t.equal(await me({ cookie: `fastapiusersauth=${tokens.db}` }), arthur?.id, 'a token of FastAPI Users')
   for (const user of [arthur, lancelot, merlin]) {
     t.equal(await me(await built.cookie(user?.email.toUpperCase() ?? '', user?.password)), user?.id, user?.email ?? '')
   }
@@ -85,7 +85,11 @@ export async function servePythonRows (
   t.match(made.id, /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/)
   t.strictSame([row?.['is_active'], row?.['is_superuser'], row?.['is_verified']].map(Number), [1, 0, 0])
   const [token] = await read(`SELECT user_id, token FROM accesstoken WHERE token = '${cookie.split('=')[1]}'`)
-  t.strictSame({ ...token }, { user_id: made.id, token: cookie.split('=')[1] }, 'a token as Python stores it')
+  t.strictSame(
+    { ...token },
+    { user_id: made.id, token: cookie.split('=')[1] },
+    'a token in the format of FastAPI Users'
+  )
   await built.app.users.update(made, { is_superuser: true }) // the last active superuser cannot be deleted
   await built.app.users.delete({ id: arthur?.id ?? '' } as typeof made)
   t.strictSame(await read(`SELECT token FROM accesstoken WHERE user_id = '${arthur?.id}'`), [])

@@ -64,14 +64,14 @@ for (const requireVerification of [false, true]) {
           [ARTHUR, 'register'],
           [ARTHUR, 'register']
         ],
-        'the owner is told'
+        'the owner is notified'
       )
       t.ok(
         events.some(
           (event) =>
             event.name === 'onLoginFailed' && event.reason === 'NOT_VERIFIED' && event.user?.email === `jwt.${NEW}`
         ),
-        'listeners know the reason'
+        'listeners receive the reason'
       )
 
       await send('POST', '/auth/request-verify-token', { email: `jwt.${NEW}` })
@@ -96,7 +96,11 @@ for (const sensitiveChanges of ['immediate', 'confirm'] as const) {
       const change = (email: string) => send('PATCH', '/users/me', { email, ...proof }, headers)
       const replies = [await change(ARTHUR), await change('KING.arthur@CAMELOT.bt'), await change(NEW)]
       for (const reply of replies) t.same(comparableReply(reply), comparableReply(replies[0] as typeof reply))
-      t.match(replies[0]?.json(), { email: MALLORY, is_verified: true }, 'the e-mail stays until the new one is proved')
+      t.match(
+        replies[0]?.json(),
+        { email: MALLORY, is_verified: true },
+        'the e-mail is unchanged until the new one is verified'
+      )
       await app.users.settled()
       t.same(noticesOf(built), [
         [ARTHUR, 'email-change'],
@@ -105,18 +109,18 @@ for (const sensitiveChanges of ['immediate', 'confirm'] as const) {
       t.same(
         events.flatMap((event) => (event.name === 'onAfterRequestVerify' ? [event.email] : [])),
         [NEW],
-        'a token goes to the new e-mail alone'
+        'the token is sent only to the new e-mail'
       )
       t.same((await storedRows(adapter, 'user')).map(({ email }) => email).sort(), [ARTHUR, MALLORY])
 
       t.equal((await send('POST', '/auth/verify', { token: await tokenOf('onAfterRequestVerify') })).statusCode, 200)
-      t.equal((await login('jwt', NEW)).statusCode, 200, 'the proof makes the change')
+      t.equal((await login('jwt', NEW)).statusCode, 200, 'the verification changes the e-mail')
       t.equal(
         (await send('PATCH', '/users/me', { email: NEW.toUpperCase(), ...proof }, await bearer(NEW))).json<{
           email: string
         }>().email,
         NEW.toUpperCase().replace('CAMELOT.BT', 'camelot.bt'),
-        'another spelling needs none'
+        'another spelling needs no verification'
       )
     }
   )

@@ -108,42 +108,42 @@ for (const [position, [flowName, flow]] of Object.entries(flows).entries()) {
           store.watch()
           const label = `call ${k} ${faultName}`
           if (flow.bestEffort?.includes(k) === true) {
-            t.equal(reply.statusCode, flow.success, `${label}: succeeds all the same`)
+            t.equal(reply.statusCode, flow.success, `${label}: succeeds in spite of the fault`)
             continue
           }
           if (PASSING.includes(faultName)) checkUnavailable(t, reply, label)
           else checkBroken(t, reply, label)
           const changed = changesOf(before.users, await store.rows('user'))
-          if (changed.length > 0) t.same(changed, complete, `${label}: all of the change or nothing`)
+          if (changed.length > 0) t.same(changed, complete, `${label}: the change is complete or absent`)
           const tokens = await store.rows('accesstoken')
           t.notOk(
             tokens.some(({ token }) => !before.tokens.some((old) => old['token'] === token)),
-            `${label}: no session that nobody has`
+            `${label}: no session is stored whose token was not sent`
           )
           if (changed.some((name) => /session_stamp|no /.test(name))) {
             for (const headers of [own, session]) {
               t.equal(
                 (await send('GET', '/users/me', undefined, headers)).statusCode,
                 401,
-                `${label}: the old sessions are over`
+                `${label}: the old sessions have ended`
               )
             }
           } else {
             t.equal(
               (await send('GET', '/users/me', undefined, own)).statusCode,
               200,
-              `${label}: the session is good afterwards`
+              `${label}: the session is valid afterwards`
             )
           }
           const [oldWorks, newWorks] = [
             (await login('jwt', ARTHUR)).statusCode === 200,
             (await login('jwt', ARTHUR, NEW_PASSWORD)).statusCode === 200
           ]
-          t.notOk(oldWorks && newWorks, `${label}: never two passwords`)
+          t.notOk(oldWorks && newWorks, `${label}: only one password is valid`)
           const again = await run()
           t.ok(
             again.statusCode === flow.success || changed.length > 0 || flow.success >= 400,
-            `${label}: works when the store does (${again.statusCode})`
+            `${label}: succeeds when the store works again (${again.statusCode})`
           )
           await app.users.settled()
         }
@@ -201,13 +201,17 @@ t.test(
       }
     }
     for (const url of ['/optional', '/inside']) {
-      t.equal((await send('GET', url)).body, 'anonymous', 'who shows nothing is nobody without the store')
+      t.equal(
+        (await send('GET', url)).body,
+        'anonymous',
+        'a request without a token is anonymous, even if the store is down'
+      )
     }
     t.equal((await send('GET', '/guarded')).statusCode, 401)
     t.equal(
       (await send('GET', '/guarded', undefined, { authorization: 'Bearer junk' })).statusCode,
       401,
-      'a bad token is bad without the store'
+      'a malformed token is refused without the store'
     )
   }
 )
@@ -273,7 +277,7 @@ t.test(
       late = null
       attempts = 0
       await Promise.all([register(), login('jwt', ARTHUR), login('cookie', ARTHUR)])
-      t.equal(attempts, 1, 'one attempt for all that wait')
+      t.equal(attempts, 1, 'all waiting requests share one attempt')
       t.equal((await login('jwt', ARTHUR)).statusCode, 200)
     }
   }
@@ -308,7 +312,7 @@ t.test(
     end()
     t.match(await register(), { email: ARTHUR })
     t.equal((await login('jwt', ARTHUR)).statusCode, 200)
-    t.equal(attempts, 1, 'the first attempt went on')
+    t.equal(attempts, 1, 'the first attempt continued')
   }
 )
 
@@ -337,7 +341,7 @@ t.test(
     const waiting = t.rejects(app.users.getByEmail(ARTHUR), { code: 'FST_USERS_NOT_READY' })
     const closing = app.close()
     for (let n = 0; n < 20; n++) await turn()
-    t.notOk(closed, 'the store is closed when it is open')
+    t.notOk(closed, 'the store is closed only after it has opened')
     begin()
     await Promise.all([waiting, closing])
     t.ok(closed)
@@ -422,7 +426,7 @@ t.test(
           await app.users.settled()
           const label = `${event} ${how} ${what}`
           if (later === 'later') {
-            t.equal(reply.statusCode, 202, `${label}: the reply does not depend on it`)
+            t.equal(reply.statusCode, 202, `${label}: the reply does not depend on the listener`)
             continue
           }
           t.equal(reply.statusCode, 500, `${label}: 500`)
@@ -436,7 +440,11 @@ t.test(
             },
             label
           )
-          t.match(reply.json<{ message: string }>().message, /^An internal error occurred\. The server log has the cause\. Request req-\w+\.$/, label)
+          t.match(
+            reply.json<{ message: string }>().message,
+            /^An internal error occurred\. The server log has the cause\. Request req-\w+\.$/,
+            label
+          )
           t.equal(reply.headers['set-cookie'], undefined, `${label}: no session`)
           t.equal(reply.headers['cache-control'], 'no-store', label)
           if (event.startsWith('onBefore') || event.includes('Login') || event === 'onIssueToken') {
@@ -541,17 +549,17 @@ t.test(
       t.match(reply.headers['retry-after'], /^\d+$/, label)
       bodies.add(reply.body)
     }
-    t.equal(bodies.size, 1, 'known and unknown addresses look the same')
+    t.equal(bodies.size, 1, 'known and unknown e-mails get the same reply')
     t.equal(await store.dump(), before, 'nothing changed')
     for (const url of ['/cheap', '/guarded', '/users/me']) {
-      t.equal((await send('GET', url, undefined, headers)).statusCode, 200, `${url} is answered`)
+      t.equal((await send('GET', url, undefined, headers)).statusCode, 200, `${url} gets a reply`)
     }
-    t.equal(answered, 0, 'all that while the first password was hashed')
-    t.same(await Promise.all(waiting), [200, 400, 400], 'those that waited are answered')
+    t.equal(answered, 0, 'the other replies were sent before the first password was hashed')
+    t.same(await Promise.all(waiting), [200, 400, 400], 'the waiting requests get a reply')
     t.equal(
       (await send('POST', '/auth/reset-password', { token, password: NEW_PASSWORD })).statusCode,
       200,
-      'the token was not spent'
+      'the token can still be used'
     )
   }
 )
@@ -608,7 +616,7 @@ t.test('DEP-07: closing lets slow logins finish, sends connection: close, and wa
     t.equal(await Promise.race([closing, late]), 'closed', 'close() does not wait for idle connections')
     stop.abort()
     t.same(mails, [ARTHUR])
-    await t.rejects(post(port, agent, '/auth/jwt/login', {}), 'nobody is let in afterwards')
+    await t.rejects(post(port, agent, '/auth/jwt/login', {}), 'later connections are refused')
   }
 })
 

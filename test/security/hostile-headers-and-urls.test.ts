@@ -88,7 +88,7 @@ t.test('BR-01, BR-02: a request with two Authorization headers or a malformed on
     t.equal(reply.status, 401, label)
     t.ok(
       reply.headers.some(([name, value]) => name === 'www-authenticate' && value === 'Bearer'),
-      'has a challenge'
+      'the reply has a challenge'
     )
     t.equal((await raw(['GET /optional', ...headers])).body.includes('nobody'), true, `optional: ${label}`)
     t.equal((await raw(['GET /guarded', ...headers])).status, 401, `guarded: ${label}`)
@@ -151,9 +151,9 @@ t.test(
     t.equal(
       (await raw(['GET /users/me', `Cookie: a=%; b="${'\xff'}"; ${cookie}; c`])).status,
       200,
-      'among broken neighbours'
+      'the valid cookie is found among malformed ones'
     )
-    t.equal((await app.inject({ url: '/users/me', headers: { cookie } })).statusCode, 200, 'the session is still good')
+    t.equal((await app.inject({ url: '/users/me', headers: { cookie } })).statusCode, 200, 'the session is still valid')
   }
 )
 
@@ -248,7 +248,7 @@ t.test(
     t.equal(
       (await raw(['POST /guarded', `Cookie: ${cookie}`, 'Content-Length: 0', `Origin: ${here}`])).status,
       200,
-      'our own origin'
+      'the own origin is accepted'
     )
     t.equal(
       (
@@ -632,7 +632,7 @@ t.test('LOGG-02, USR-04: replies with 404 contain neither path nor query', async
     t.equal(
       (await raw([`GET /users/${id}`, `Authorization: ${own.authorization}`])).status,
       403,
-      'and a plain user learns nothing'
+      'a user without superuser rights gets the same reply'
     )
   }
 })

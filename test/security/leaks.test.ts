@@ -206,18 +206,18 @@ for (const errorStyle of ['fastify', 'fastapi'] as const) {
       const secrets = await live(round)
       const { log, eventTexts, replies, users } = round
       const seen = [Object.keys(secrets).length > 20, log.length > 100, eventTexts.length > 15, replies.length > 50]
-      t.same(seen, [true, true, true, true], 'much was seen')
-      t.match(log.join(''), '"level":20', 'debug lines too')
+      t.same(seen, [true, true, true, true], 'the flows produced enough secrets, log lines, events and replies')
+      t.match(log.join(''), '"level":20', 'the log contains debug lines')
       const lines = log.filter((line) => !line.includes('"msg":"seen"'))
       t.same(
         lines.filter((line) => found(line, { ...secrets, ARTHUR, MERLIN }).length > 0),
         [],
-        'no line of the log holds a secret or an address'
+        'no log line contains a secret or an e-mail'
       )
       t.same(
         log.filter((line) => found(line, secrets).length > 0),
         [],
-        'nor does one that the application wrote of its user'
+        'log lines in which the application logs its user contain no secret'
       )
       for (const text of users) t.same(found(text, secrets), [], 'request.user')
 
@@ -244,7 +244,7 @@ for (const errorStyle of ['fastify', 'fastapi'] as const) {
         t.same(found(JSON.stringify(others), secrets), [], label)
         if (!isLogin && raw.req.method !== 'PATCH') t.same(found(String(setCookie), secrets), [], label)
         t.notMatch(body, /hashed_password|session_stamp|\$argon2|password_fgpt/, label)
-        if (errorStyle === 'fastify') t.notMatch(body, 'canary', `${label}: validation echoes no value`)
+        if (errorStyle === 'fastify') t.notMatch(body, 'canary', `${label}: validation errors contain no value`)
       }
     }
   )
@@ -283,7 +283,7 @@ t.test('ERR-01, LOGG-01: the text of a store error is logged and not sent', asyn
   }
   t.ok(
     log.some((line) => line.includes(ADAPTER)),
-    'the operator reads the cause'
+    'the log contains the cause'
   )
   t.same(found(log.join(''), { PASSWORD, access }), [])
 })
@@ -337,7 +337,7 @@ t.test(
     const ours = replies.filter(({ raw }) => /^\/(?:auth|users)\//.test(raw.req.url ?? ''))
     const statuses = new Set(ours.map(({ statusCode }) => statusCode))
     for (const status of [200, 201, 202, 204, 400, 401, 403, 404, 413, 415]) {
-      t.ok(statuses.has(status), `a reply of ${status} was seen`)
+      t.ok(statuses.has(status), `a reply with ${status} occurred`)
     }
     for (const { statusCode, headers, body, raw } of ours) {
       const label = `${raw.req.method} ${raw.req.url} ${statusCode}`
@@ -433,12 +433,12 @@ t.test(
       t.same(
         seen.map(({ req: { mine } }) => mine === true),
         ours.map(() => form !== "Fastify's own"),
-        `${form}: and all else as it is`
+        `${form}: all other values are unchanged`
       )
       t.notMatch(lines.join(''), canary)
       lines.length = 0
       await app.inject({ url: `/theirs?token=${canary}` })
-      t.match(lines.join(''), canary, `${form}: routes of the application are its own matter`)
+      t.match(lines.join(''), canary, `${form}: log lines of the application are unchanged`)
     }
   }
 )
@@ -515,7 +515,7 @@ t.test(
     for (const line of log) {
       t.match(line, /^[^\p{Cc}]*\n$/u)
       const { level, msg } = JSON.parse(line) as { level: number; msg: string }
-      t.ok(level < 50 && msg !== 'forged', 'nothing forged')
+      t.ok(level < 50 && msg !== 'forged', 'no log line is forged')
       t.ok(line.length < 3000, `${line.length} characters: ${line.slice(0, 200)}`)
     }
   }
@@ -572,7 +572,7 @@ t.test('LOGG-04: objects of the plugin reveal no secret when they are printed, s
     t.equal(
       (await app.inject({ url: `/guarded/${name}`, headers })).json<{ token: string }>().token,
       token,
-      'who asks for the token by name gets it'
+      'the token can be read by its name'
     )
     secrets[`token of ${name}`] = token
   }

@@ -101,7 +101,7 @@ function untouched (t: Test, { idp, events }: Setup, name: string): void {
   t.same(
     [idp.hits('token'), events.map(({ name }) => name)],
     [0, []],
-    `${name}: no code is spent, nobody is stored or logged in`
+    `${name}: no code is exchanged, no user is stored or logged in`
   )
 }
 
@@ -355,7 +355,7 @@ t.test('LNK-04, RST-13: a session that ends at any moment of the callback links 
     const page = await browser.ask(url.href, { headers })
     store.watch()
     if (ended) failed(t, page, 401, 'UNAUTHENTICATED', `before call ${k}`)
-    else t.equal(page.status, 200, `${k - 1} calls, and the sessions did not end`)
+    else t.equal(page.status, 200, `the callback succeeds after ${k - 1} calls`)
     t.equal((await store.rows('oauth_account')).length, ended ? 0 : 1, `call ${k}`)
     await app.users.delete(id)
   }
@@ -437,7 +437,7 @@ t.test('OAU-06: a response of one provider is refused at the callback of another
     failed(t, await browser.ask(answer.href), 502, 'OAUTH_PROVIDER_FAILED', `iss ${iss}`)
   }
   t.same([idp.hits('token'), second.hits('token'), events], [0, 0, []])
-  t.equal((await browser.ask((await comeBack(browser)).href)).status, 200, 'with the right iss it goes on')
+  t.equal((await browser.ask((await comeBack(browser)).href)).status, 200, 'with the right iss the login succeeds')
 
   const tenant = await comeBack(browser, '/auth/second/authorize')
   tenant.searchParams.set('iss', idp.url)
@@ -446,7 +446,7 @@ t.test('OAU-06: a response of one provider is refused at the callback of another
     await browser.ask(tenant.href),
     502,
     'OAUTH_PROVIDER_FAILED',
-    'iss of the other at a provider that sends none'
+    'the iss of another provider at a provider that sends none'
   )
   t.equal(second.hits('token'), 0)
 })
@@ -460,7 +460,7 @@ t.test('OAU-06, OAU-07: a name means the same provider in every registration', a
   await t.rejects(
     buildApp(t, { publicUrl: ORIGIN, features: [oauth(at(first)), oauth({ ...at('https://two.example'), name: 'oauth-two' })] }, () => {}),
     { code: 'FST_USERS_INVALID_OPTION', message: /"openid"/ },
-    'else somebody there is who has the same id here, and gets codes of here'
+    'otherwise a user of the other issuer with the same id would log in as the user of this one'
   )
   await t.resolves(
     buildApp(t, {
@@ -497,7 +497,7 @@ t.test(
     t.match(
       [(await other.ask(String(tabs[1]))).status, other.cookie(COOKIE) !== undefined],
       [204, true],
-      'one tab is still under way'
+      'the login in the other tab is not finished yet'
     )
     t.match([(await other.ask(String(tabs[0]))).status, other.cookie(COOKIE)], [204, undefined])
     t.same([...(other.jar.get(host)?.keys() ?? [])], ['__Host-users-cookie'])
@@ -518,7 +518,7 @@ t.test(
       t.match([page.status, page.json()], [400, { code: 'FST_ERR_VALIDATION' }], name)
     }
     untouched(t, setup, 'before')
-    t.equal((await browser.ask(url.href)).status, 200, 'the code and the transaction were not spent')
+    t.equal((await browser.ask(url.href)).status, 200, 'the code and the transaction can still be used')
 
     for (const scope of ['admin', 'openid admin', 'openid%0aadmin', 'OPENID', 'openid&scopes=admin']) {
       assertErrorReply(
@@ -606,9 +606,9 @@ t.test('OAU-04, OAU-05: id_tokens with one defect are refused', async (t) => {
     Object.assign(idp.behavior, structuredClone(good), play)
     failed(t, await login(browser), 502, 'OAUTH_PROVIDER_FAILED', name)
   }
-  t.same(events, [], 'nobody was stored or logged in')
+  t.same(events, [], 'no user was stored or logged in')
   Object.assign(idp.behavior, good)
-  t.equal((await login(browser)).status, 200, 'and a good one passes')
+  t.equal((await login(browser)).status, 200, 'a valid id_token is accepted')
 })
 
 t.test('EML-08: a provider account without an e-mail is refused, and no e-mail is invented', async (t) => {
@@ -668,7 +668,7 @@ t.test('VER-10: an e-mail verified by one provider account counts for no other a
   const accounts = async (): Promise<string[]> =>
     (await app.users.feature('oauth').list(id as never)).map(({ account_id: account }) => account)
   idp.behavior.claims = { sub: 'x', email, email_verified: true }
-  t.equal((await login(openBrowser(app))).status, 200, 'X proved the address')
+  t.equal((await login(openBrowser(app))).status, 200, 'the provider X verified the e-mail')
   for (const proof of [{}, { email_verified: false }, { email_verified: 'x' }]) {
     idp.behavior.claims = { sub: 'y', email, ...proof }
     failed(t, await login(openBrowser(app)), 400, 'OAUTH_USER_ALREADY_EXISTS', 'Y did not')
@@ -796,7 +796,7 @@ t.test(
       idp.fail(role, null)
     }
     t.same([...events, ...hasty.events], [])
-    t.equal((await login(browser)).status, 200, 'afterwards all is well')
+    t.equal((await login(browser)).status, 200, 'the next login succeeds')
   }
 )
 
@@ -1466,7 +1466,7 @@ t.test('row 81, OAU-08: expiry, refresh and revocation work, and misuse by a pro
   t.match(
     await identify(plain),
     { accountId: 'subject-1', email: null, tokens: { expiresAt: 4600, refreshToken: /^refresh-/ } },
-    'a public client, without an id_token'
+    'a public client gets no id_token'
   )
   Object.assign(idp.behavior, {
     expiresIn: null,
@@ -1476,7 +1476,7 @@ t.test('row 81, OAU-08: expiry, refresh and revocation work, and misuse by a pro
   t.match(
     (await identify(plain)).tokens,
     { expiresAt: null, refreshToken: null },
-    'an answer that says as little as may be'
+    'a reply without optional values'
   )
   idp.behavior.tokenAnswer = { expires_at: 77_777 }
   t.equal((await identify(plain)).tokens.expiresAt, 77_777)
@@ -1484,7 +1484,7 @@ t.test('row 81, OAU-08: expiry, refresh and revocation work, and misuse by a pro
   t.equal(
     (await identify(plain)).accountId,
     'subject-1',
-    'an id_token that nobody asked for, and that nobody can check, is not looked at'
+    'an id_token that was not requested and cannot be validated is ignored'
   )
 
   const text: unknown = 'text' // anything can be thrown
@@ -1511,11 +1511,15 @@ t.test('row 81, OAU-08: expiry, refresh and revocation work, and misuse by a pro
   t.match(await clientOf(plain).refresh('old'), { refreshToken: /^refresh-/ })
   idp.tokens.refresh.add('kept')
   idp.behavior.tokenAnswer = { refresh_token: undefined }
-  t.equal((await clientOf(plain).refresh('kept')).refreshToken, 'kept', 'a provider that does not change it')
+  t.equal(
+    (await clientOf(plain).refresh('kept')).refreshToken,
+    'kept',
+    'the refresh token is kept if the provider sends no new one'
+  )
 
   idp.tokens.access.add('a')
   await clientOf(plain).revoke({ accessToken: 'a', refreshToken: 'r', expiresAt: null })
-  t.equal(idp.hits('revoke'), 0, 'there is no such endpoint')
+  t.equal(idp.hits('revoke'), 0, 'without a revocation endpoint no request is sent')
   const revocable: Provider = { ...plain, server: { ...server, revocation_endpoint: `${idp.url}/revoke` } }
   for (const refreshToken of ['r', null]) {
     await clientOf(revocable).revoke({ accessToken: 'a', refreshToken, expiresAt: null })
@@ -1531,7 +1535,7 @@ t.test('row 81, OAU-08: expiry, refresh and revocation work, and misuse by a pro
         resolve(found)
       })
     })
-  t.same(await look('8.8.8.8'), [null, '8.8.8.8', 4], 'one address where one is asked for')
+  t.same(await look('8.8.8.8'), [null, '8.8.8.8', 4], 'one IP address is returned if one is requested')
   t.same(await look('8.8.8.8', { all: true }), [null, [{ address: '8.8.8.8', family: 4 }]])
   t.match(await look('nowhere.invalid'), [{ syscall: 'getaddrinfo' }])
 })

@@ -40,13 +40,13 @@ for (const [name, makeStore] of Object.entries(stores)) {
       )
       t.same(tally(replies), { 201: 1, '400 REGISTER_USER_ALREADY_EXISTS': N - 1 })
       t.equal((await store.rows('user')).length, 1)
-      t.equal(events.filter((event) => event.name === 'onAfterRegister').length, 1, 'one event')
+      t.equal(events.filter((event) => event.name === 'onAfterRegister').length, 1, 'one event is fired')
       const winner = replies.findIndex(({ statusCode }) => statusCode === 201)
       const logins = await Promise.all(numbers.map((i) => login('jwt', ARTHUR, `${PASSWORD}-${i}`)))
       t.same(
         logins.map(({ statusCode }) => statusCode === 200),
         numbers.map((i) => i === winner),
-        "only the winner's password"
+        'only the password of the successful request works'
       )
     }
   )
@@ -79,8 +79,12 @@ for (const [name, makeStore] of Object.entries(stores)) {
       for (const i of numbers) {
         t.equal((await login('jwt', ARTHUR, `excalibur-${i}`)).statusCode, i === winner ? 200 : 400, `password ${i}`)
       }
-      t.equal((await login('jwt', ARTHUR)).statusCode, 400, 'the old one is over')
-      t.equal((await send('GET', '/users/me', undefined, headers)).statusCode, 401, 'and so are its sessions')
+      t.equal((await login('jwt', ARTHUR)).statusCode, 400, 'the old password is refused')
+      t.equal(
+        (await send('GET', '/users/me', undefined, headers)).statusCode,
+        401,
+        'the sessions of the old password have ended'
+      )
       t.equal(events.filter((event) => event.name === 'onAfterResetPassword').length, 1)
       t.equal((await store.rows('user')).length, 1)
     }
@@ -101,7 +105,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
         ...[1, 2, 3].map((i) => send('POST', '/auth/reset-password', { token: tokens[i], password: `excalibur-${i}` })),
         send('PATCH', '/users/me', { password: 'excalibur-0' }, headers)
       ])
-      t.ok(resets.slice(0, 3).filter(({ statusCode }) => statusCode === 200).length <= 1, 'one token at most')
+      t.ok(resets.slice(0, 3).filter(({ statusCode }) => statusCode === 200).length <= 1, 'at most one token succeeds')
       const logins = await Promise.all([0, 1, 2, 3].map((i) => login('jwt', ARTHUR, `excalibur-${i}`)))
       t.equal(logins.filter(({ statusCode }) => statusCode === 200).length, 1)
       t.same(
@@ -143,7 +147,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
       t.equal(
         row?.['is_verified'],
         row?.['email'] === ARTHUR,
-        'the new e-mail is not verified; a proof of the old one ends the session that changes it'
+        'the new e-mail is not verified; a verification of the old one ends the session that changes it'
       )
     }
   )
@@ -184,7 +188,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
       t.equal(
         replies.filter(({ statusCode }) => statusCode === 200).length,
         3 - addresses.filter((email) => email.startsWith('knight')).length,
-        'as many as there are new addresses'
+        'the number of successes is the number of new e-mails'
       )
       t.equal(addresses.filter((email) => email === ARTHUR).length, 1)
       t.notOk(replies.some(({ statusCode }) => statusCode >= 500))
@@ -223,14 +227,14 @@ for (const [name, makeStore] of Object.entries(stores)) {
           ...numbers.map((i) => sleep(i * 3).then(() => login(i % 2 === 0 ? 'jwt' : 'cookie', ARTHUR)))
         ])
         t.equal((await change).statusCode, 200)
-        t.equal((await login('jwt', ARTHUR)).statusCode, 400, `after ${delay} ms: the old password is over`)
+        t.equal((await login('jwt', ARTHUR)).statusCode, 400, `after ${delay} ms: the old password is refused`)
         t.equal((await login('jwt', ARTHUR, 'excalibur-2')).statusCode, 200)
         for (const reply of logins) {
           if (reply.statusCode < 300) {
             t.equal(
               (await send('GET', '/users/me', undefined, sessionOf(reply))).statusCode,
               401,
-              'and every session of it'
+              'every session of the old password has ended'
             )
           }
         }
@@ -252,9 +256,9 @@ for (const [name, makeStore] of Object.entries(stores)) {
         changed = true
         return app.users.update(id, { password: 'excalibur-2' }).then(() => proceed())
       })
-      t.equal((await login('cookie', ARTHUR)).statusCode, 400, 'the login lost')
+      t.equal((await login('cookie', ARTHUR)).statusCode, 400, 'the login is refused')
       t.ok(changed)
-      t.equal((await login('jwt', ARTHUR)).statusCode, 400, 'the old password is over')
+      t.equal((await login('jwt', ARTHUR)).statusCode, 400, 'the old password is refused')
       t.equal((await login('jwt', ARTHUR, 'excalibur-2')).statusCode, 200)
       t.same(await store.rows('accesstoken'), [])
     }
@@ -287,7 +291,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
             )
           } else t.equal(reply.statusCode, 400)
           for (const { session_stamp: stamp } of await store.rows('accesstoken')) {
-            t.not(stamp, (await store.rows('user'))[0]?.['session_stamp'], 'what is left is dead')
+            t.not(stamp, (await store.rows('user'))[0]?.['session_stamp'], 'a remaining token has an outdated stamp')
           }
         }
       }
@@ -324,7 +328,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
               )
             }
           }
-          if (way === 'delete') t.same(await store.rows('accesstoken'), [], 'no orphan')
+          if (way === 'delete') t.same(await store.rows('accesstoken'), [], 'no token without a user remains')
         }
       }
     }
@@ -442,16 +446,16 @@ t.test(
       await one.post('/script', { email: ARTHUR, action: 'delete' })
       t.equal((await create()).status, 200)
       const live = await sessions()
-      t.same(await statuses(two, live), [200, 200], `${action}: known in both processes`)
+      t.same(await statuses(two, live), [200, 200], `${action}: the sessions are valid in both processes`)
       await one.post('/script', { email: ARTHUR, action })
-      t.same(await statuses(two, live), [401, 401], `${action}: over in the other`)
+      t.same(await statuses(two, live), [401, 401], `${action}: the sessions have ended in the other process`)
       t.same(await statuses(one, live), [401, 401])
     }
 
     await create()
     const changed = await sessions()
     t.equal((await one.post('/users/me', { password: 'excalibur-2' }, changed[0], 'PATCH')).status, 200)
-    t.same(await statuses(two, changed), [401, 401], 'a change of password')
+    t.same(await statuses(two, changed), [401, 401], 'a change of the password ends the sessions')
     await one.post('/script', { email: ARTHUR, action: 'delete' })
     await create()
 
@@ -460,14 +464,18 @@ t.test(
     t.same(await statuses(one, ended), [200, 401], 'a logout ends its own session')
 
     const id = ((await (await one.post('/users/me', undefined, ended[0], 'GET')).json()) as { id: string }).id
-    t.same(await statuses(two, [ended[0] ?? {}], `/users/${id}`), [200], 'a superuser')
+    t.same(await statuses(two, [ended[0] ?? {}], `/users/${id}`), [200], 'before the demotion the user is a superuser')
     await one.post('/script', { email: ARTHUR, action: 'demote' })
-    t.same(await statuses(two, [ended[0] ?? {}], `/users/${id}`), [403], 'is none at once')
+    t.same(await statuses(two, [ended[0] ?? {}], `/users/${id}`), [403], 'the demotion applies at once')
 
     await one.post('/script', { email: ARTHUR, action: 'end sessions' })
     await two.stop()
     const three = await startProcess(t, file)
-    t.same(await statuses(three, [...changed, ...ended]), [401, 401, 401, 401], 'a new process forgets nothing')
+    t.same(
+      await statuses(three, [...changed, ...ended]),
+      [401, 401, 401, 401],
+      'revoked sessions stay revoked in a new process'
+    )
     t.same(await statuses(three, await sessions()), [200, 200])
   }
 )

@@ -203,17 +203,21 @@ for (const [kind, begin] of Object.entries(kinds)) {
           )
         }
         await app.users.settled()
-        t.equal((await send('GET', '/optional')).body, 'anonymous', 'who shows nothing is nobody without the store')
+        t.equal(
+          (await send('GET', '/optional')).body,
+          'anonymous',
+          'a request without a token is anonymous, even if the store is down'
+        )
         t.equal(
           (await send('GET', '/users/me', undefined, { authorization: 'Bearer junk' })).statusCode,
           401,
-          'a bad token is bad without the store'
+          'a malformed token is refused without the store'
         )
         t.equal(await dump(direct), before, `${store}: nothing changed`)
         t.same(
           events.filter(({ name }) => name.startsWith('onAfter')),
           [],
-          `${store}: nothing happened`
+          `${store}: no event is fired`
         )
         events.length = 0
         await faulty.slow(5)
@@ -236,7 +240,7 @@ for (const [kind, begin] of Object.entries(kinds)) {
       const counts = Object.fromEntries(
         Object.keys(EVENTS).map((name) => [name, events.filter((event) => event.name === name).length])
       )
-      t.same(counts, EVENTS, 'each event once')
+      t.same(counts, EVENTS, 'each event is fired once')
     }
   )
 }
@@ -293,7 +297,7 @@ for (const [kind, begin] of Object.entries(kinds)) {
         ...Array.from({ length: 5 }, () => login('jwt', 'nobody@camelot.bt'))
       ])
       t.equal(first.email, ARTHUR, 'the first request opens the store')
-      for (const { statusCode } of others) t.equal(statusCode, 400, 'and those beside it')
+      for (const { statusCode } of others) t.equal(statusCode, 400, 'the requests at the same time succeed, too')
       t.equal(lines.filter(({ msg }) => msg.includes('the database can be reached again')).length, 1, 'once')
 
       await begin(proxy)
@@ -303,7 +307,7 @@ for (const [kind, begin] of Object.entries(kinds)) {
       t.same(
         (await direct.query('SELECT email FROM "user"')).rows,
         [{ email: ARTHUR }],
-        'an application that closes before its store came leaves no trace'
+        'an application that closes before its store opens leaves nothing open'
       )
     }
   )
@@ -324,7 +328,7 @@ t.test(
         code: 'FST_USERS_INVALID_OPTION',
         message: /"no_such_database" does not exist; check the database name/
       },
-      'a server that refuses is not absent'
+      'a server that refuses a statement is not reported as unreachable'
     )
     await proxy.refuse()
     const { logger, lines } = logged()
@@ -387,7 +391,7 @@ t.test(
     lent.release()
     await Promise.all(
       Object.entries(steps).map(async ([name, { run, success }]) => {
-        t.equal((await run()).statusCode, success, `${name}: waits its turn`)
+        t.equal((await run()).statusCode, success, `${name}: waits for the connection`)
       })
     )
   }
@@ -426,33 +430,38 @@ for (const when of ['before', 'after'] as const) {
           }
           if (!wasCut) {
             t.equal(reply.statusCode, flow.success, `${label}: succeeds without a fault`)
-            t.ok(k > 1, `${label}: all before failed once`)
+            t.ok(k > 1, `${label}: each earlier call failed once`)
             break
           }
           if (flow.bestEffort?.includes(k) === true) {
-            t.equal(reply.statusCode, flow.success, `${label}: succeeds all the same`)
+            t.equal(reply.statusCode, flow.success, `${label}: succeeds in spite of the fault`)
             continue
           }
           checkUnavailable(t, reply, label)
-          if (changed.length > 0) t.same(changed, complete, `${label}: all of the change or nothing`)
-          if (when === 'before') t.notOk(tokens.includes('a new row'), `${label}: no session that nobody has`)
+          if (changed.length > 0) t.same(changed, complete, `${label}: the change is complete or absent`)
+          if (when === 'before') {
+            t.notOk(
+              tokens.includes('a new row'),
+            `${label}: no session is stored whose token was not sent`
+            )
+          }
           const over = changed.some((name) => /session_stamp|no /.test(name))
           for (const headers of tokens.length === 0 ? [own, session] : [own]) {
             t.equal(
               (await send('GET', '/users/me', undefined, headers)).statusCode,
               over ? 401 : 200,
-              `${label}: the sessions are good afterwards, or all over`
+              `${label}: the sessions are all valid afterwards, or have all ended`
             )
           }
           const works = [
             (await login('jwt', ARTHUR)).statusCode === 200,
             (await login('jwt', ARTHUR, NEW_PASSWORD)).statusCode === 200
           ]
-          t.notOk(works[0] === true && works[1] === true, `${label}: never two passwords`)
+          t.notOk(works[0] === true && works[1] === true, `${label}: only one password is valid`)
           const again = await run()
           t.ok(
             again.statusCode === flow.success || changed.length > 0 || flow.success >= 400 || tokens.length > 0,
-            `${label}: works when the store does (${again.statusCode})`
+            `${label}: succeeds when the store works again (${again.statusCode})`
           )
         }
       }

@@ -189,11 +189,15 @@ t.test(
         t.equal(await accepts(round, token), false, `${kind} as ${place}`)
       }
     }
-    t.equal(await store.dump(), before, 'and nothing changed')
+    t.equal(await store.dump(), before, 'nothing is changed')
     for (const place of Object.keys(places)) {
       for (const kind of places[place]?.own ?? []) {
         await restoreRows()
-        t.equal(await places[place]?.accepts(round, 'x'), false, `${kind} has to be right`)
+        t.equal(
+          await places[place]?.accepts(round, 'x'),
+          false,
+          `text that is not a token is refused in place of ${kind}`
+        )
       }
     }
     for (const [place, { own, accepts }] of Object.entries(places)) {
@@ -339,7 +343,7 @@ t.test('SES-02: the database file and its write-ahead log contain no issued secr
   const bytes = readdirSync(folder)
     .map((name) => readFileSync(join(folder, name), 'latin1'))
     .join('')
-  t.match(bytes, ARTHUR, 'the file was looked at')
+  t.match(bytes, ARTHUR, 'the file was read')
   for (const [kind, secret] of Object.entries(secrets)) {
     t.notOk(
       formsOf(secret).some((form) => bytes.includes(form)),
@@ -545,7 +549,7 @@ t.test(
       t.not(claims['sub'], victim.id)
       t.notOk(
         (email !== undefined || newEmail !== undefined) && texts.some((text) => text.includes(token)),
-        'an address is signed for its mailbox alone'
+        'a token that contains an e-mail is only sent to that e-mail'
       )
     }
     t.same(
@@ -606,8 +610,8 @@ t.test("DEP-06: a clock that jumps by an hour extends no token's lifetime and ma
     now = begin + at
     const [jwt, cookie] = await seen()
     t.equal(cookie, 200)
-    t.equal(jwt, at < 0 ? 401 : 200, `${at}: a JWT is not good before it was made`)
-    t.equal(JSON.stringify(await store.rows('accesstoken')), stored, 'no use at any time moves the end')
+    t.equal(jwt, at < 0 ? 401 : 200, `${at}: a JWT is refused before its issue time`)
+    t.equal(JSON.stringify(await store.rows('accesstoken')), stored, 'no use extends a stored session')
   }
   for (const at of [2 * hour + 1, 3 * hour, 2 * hour + 1]) {
     now = begin + at
@@ -641,7 +645,7 @@ t.test("DEP-06: a clock that jumps by an hour extends no token's lifetime and ma
     t.equal(
       (await send('GET', '/users/me', undefined, { authorization })).statusCode,
       status,
-      'a token made while the clock was ahead ends where it says'
+      'a token from a clock that was ahead expires at its exp'
     )
   }
 })

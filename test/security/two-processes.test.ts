@@ -88,7 +88,7 @@ t.test(
           t.equal(
             (await server.post('/auth/jwt/login', { username: ARTHUR, password: `${PASSWORD}-${winner}` })).status,
             200,
-            'its password works in both'
+            'the password works in both processes'
           )
         }
         await one.post('/script', { email: ARTHUR, action: 'delete' })
@@ -114,7 +114,7 @@ t.test(
       t.same(
         logins.map(({ status }) => status === 200),
         replies.map(({ statusCode }) => statusCode === 200),
-        "only the winner's password"
+        'only the password of the successful request works'
       )
       await one.post('/script', { email: ARTHUR, action: 'delete' })
     })
@@ -148,7 +148,7 @@ t.test(
             t.same(
               await Promise.all(sessions.map((headers) => status(server, headers))),
               sessions.map(() => 200),
-              `${name}: both know all sessions`
+              `${name}: all sessions are valid in both processes`
             )
           }
           await act(id, sessions)
@@ -156,7 +156,7 @@ t.test(
             t.same(
               await Promise.all(sessions.map((headers) => status(server, headers))),
               sessions.map(() => 401),
-              `${name}: all are over in both`
+              `${name}: all sessions have ended in both processes`
             )
           }
           await one.post('/script', { email: ARTHUR, action: 'delete' })
@@ -174,9 +174,13 @@ t.test(
         }
         const admin = await sessionOf(one, 'jwt', ARTHUR)
         const { id } = (await (await one.post('/users/me', undefined, admin, 'GET')).json()) as { id: string }
-        t.equal((await two.post(`/users/${id}`, undefined, admin, 'GET')).status, 200, 'a superuser')
+        t.equal(
+          (await two.post(`/users/${id}`, undefined, admin, 'GET')).status,
+          200,
+          'before the demotion the user is a superuser'
+        )
         await one.post('/script', { email: ARTHUR, action: 'demote' })
-        t.equal((await two.post(`/users/${id}`, undefined, admin, 'GET')).status, 403, 'is none at once')
+        t.equal((await two.post(`/users/${id}`, undefined, admin, 'GET')).status, 403, 'the demotion applies at once')
       }
     )
 
