@@ -166,7 +166,7 @@ function checkBackend (backend: Partial<BackendOptions>): string {
   return name
 }
 
-/** Checks that every feature is one, and that no two have the same name. */
+/** Checks that the option is a list of features, and that no two features have the same name. */
 function checkFeatures (features: unknown): void {
   if (!Array.isArray(features)) {
     throw FST_USERS_INVALID_OPTION(['features', 'must be a list of features, such as [oauth({ providers })]'])

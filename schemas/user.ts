@@ -129,5 +129,5 @@ function updatable (fields: UserFields): UserFields {
  */
 function withoutDefault (schema: TSchema): TSchema {
   const { default: _filledIn, ...rest } = schema
-  return rest as TSchema // the same schema without one keyword
+  return rest as TSchema // the type does not depend on the removed keyword
 }

@@ -38,8 +38,8 @@ function at ({ path, tree }: Source, node: ts.Node): string {
   return `${path}:${tree.getLineAndCharacterOfPosition(node.getStart()).line + 1}`
 }
 
-// layers: the first pattern that matches a path gives its layer; its whole match is the folder within which a layer may
-// import
+// The first pattern that matches a path determines its layer. The matched text is the folder within which files of a
+// layer may import each other.
 const layers: [RegExp, number][] = [
   [/^schemas\//, 0],
   [/^lib\/contracts\//, 1],
@@ -48,12 +48,12 @@ const layers: [RegExp, number][] = [
   [/^lib\/(?=error-registry\.ts$)/, 1.8],
   [/^lib\/(passwords|tokens|hooks|adapters)\//, 2],
   [/^lib\/sessions\//, 3],
-  [/^lib\/users\//, 3.5], // changes of users end sessions
+  [/^lib\/users\//, 3.5], // imports lib/sessions, because changes of users end sessions
   [/^lib\/(transports|strategies)\//, 4],
   [/^lib\/authentication\//, 5],
   [/^lib\/wire\//, 5.5],
   [/^lib\/routes\//, 6],
-  [/^lib\/feature\//, 6.5], // the public kit
+  [/^lib\/feature\//, 6.5], // the kit that features receive
   [
     /^lib\/(?=(plugin|core|mount|models|options|reply-fields|check-options|check-login-steps|resolve-options|openapi)\.ts$)/,
     7
@@ -123,7 +123,7 @@ const featuresImportOnlyTheKit: Check = (source) => {
     .map((target) => `${source.path} imports ${target}, which is not part of the kit`)
 }
 
-/** The lines that hold code, neither blank nor comment alone. */
+/** Returns the numbers of the lines that contain code, not only blanks and comments. */
 function codeLines ({ tree }: Source): Set<number> {
   const lines = new Set<number>()
   for (const node of descendants(tree)) {
@@ -168,7 +168,7 @@ const keepsTypes: Check = (source) => {
   return problems
 }
 
-// put together here, so that a search for these words over the repository finds none in this file
+// these words are concatenated, so that the check does not find them in this file
 const unfinished = new RegExp(`\\b(${['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X'].join('|')})\\b`)
 const switchedOff = new RegExp(
   [
@@ -234,7 +234,7 @@ const keepsNoState: Check = (source) =>
 
 const secretName = /(?:token|secret|password|digest|hash|stamp|fingerprint|fgpt|signature|verifier|challenge|nonce)$/i
 
-/** The last name of what is read or called: `stamp` of `row.session_stamp`. */
+/** Returns the last name of an expression that is read or called: `session_stamp` of `row.session_stamp`. */
 function nameOf (node: ts.Node): string {
   if (
     ts.isCallExpression(node) ||
@@ -247,7 +247,7 @@ function nameOf (node: ts.Node): string {
   return ts.isPropertyAccessExpression(node) ? node.name.text : ts.isIdentifier(node) ? node.text : ''
 }
 
-/** Secrets are compared by `isSameSecret`. Two stored rows may be: nobody sent either. */
+/** Secrets are compared by `isSameSecret`. Values that no client sent may be compared by operators. */
 const comparesSecretsInConstantTime: Check = (source) => {
   const operators = new Set([
     ts.SyntaxKind.EqualsEqualsToken,
@@ -288,7 +288,7 @@ const canBeBundled: Check = (source) => {
   return problems
 }
 
-/** The exported names that an entry file reaches and that stand in its sources without a doc comment. */
+/** Returns the names that an entry file exports and that have no doc comment in their source file. */
 function undocumentedExports (entry: string, sources: Source[]): string[] {
   const byPath = new Map(sources.map((source) => [source.path, source]))
   const host: ts.CompilerHost = {
@@ -297,7 +297,7 @@ function undocumentedExports (entry: string, sources: Source[]): string[] {
     fileExists: (path) => byPath.has(path),
     readFile: (path) => byPath.get(path)?.text,
     getSourceFile: (path) => byPath.get(path)?.tree,
-    // only files of ours: packages stay unresolved, which exported names do not mind
+    // resolves only files of the repository: exported names do not need the packages
     resolveModuleNameLiterals: (literals, from) =>
       literals.map(({ text }) => {
         const resolvedFileName = posix.join(posix.dirname(from), text).replace(/\.js$/, '.ts')

@@ -312,7 +312,7 @@ const listenerErrors: Record<string, [unknown, [number, string]]> = {
   'a refusal without code': [Object.assign(new Error('Not today.'), { statusCode: 409 }), [409, 'FST_USERS_REFUSED']]
 }
 
-/** Each request with those of its events that no earlier request fires. */
+/** The requests with their events, except for events that an earlier request of the list fires, too. */
 const casesWithNewEvents: [string, RequestCase, EventName[]][] = Object.entries(requestCases).map(
   ([what, requestCase], i, all) => [
     what,

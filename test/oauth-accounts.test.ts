@@ -1106,7 +1106,7 @@ t.test('RST-13, LNK-04: a reset and a login with the account during linking leav
       )
       const end = await code(accounts.link(before, MORDRED, {}))
       store.watch()
-      if (!isReset) return calls() // the link was there first
+      if (!isReset) return calls() // the account was linked before the reset
       resets++
       const title = `reset at call ${first}, login at ${second}, ${verified ? 'verified' : 'unverified'}`
       t.not(end, 'done', `${title}: the link`)

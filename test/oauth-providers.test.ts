@@ -1167,11 +1167,11 @@ t.test('wrong and unknown options are refused', async (t) => {
       () => make(options as never),
       { code: 'FST_USERS_INVALID_OPTION', message: new RegExp(`^Option ${option.replace('.', '\\.')}:`) },
       what
-    ) // wrong on purpose
+    ) // wrong type on purpose, as JavaScript callers can pass it
   }
   for (const options of [undefined, null, 'a', []]) {
     t.throws(() => github(options as never), { code: 'FST_USERS_INVALID_OPTION' }, String(options))
-  } // wrong on purpose
+  } // wrong type on purpose, as JavaScript callers can pass it
   const unknown: [(options: never) => Provider, object, string][] = [
     [github, { ...CLIENT, clientID: 'a' }, 'github.clientID'],
     [github, { ...CLIENT, tenant: 'a' }, 'github.tenant'],
@@ -1182,7 +1182,7 @@ t.test('wrong and unknown options are refused', async (t) => {
       () => make(options as never),
       { code: 'FST_USERS_UNKNOWN_OPTION', message: new RegExp(`^There is no option ${option}`) },
       option
-    ) // wrong on purpose
+    ) // wrong type on purpose, as JavaScript callers can pass it
   }
 })
 

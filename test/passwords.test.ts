@@ -382,13 +382,13 @@ t.test('stored hashes', async (t) => {
       { memoryCost: 17, timeCost: 1 },
       { timeCost: 3 },
       { timeCost: 3, outputLen: 64 },
-      { algorithm: 0, timeCost: 3 }, // less work
+      { algorithm: 0, timeCost: 3 }, // less work than new hashes
       { memoryCost: 31, timeCost: 2, parallelism: 3 },
-      { memoryCost: 8, timeCost: 8, parallelism: 1 }, // as much work, less memory
+      { memoryCost: 8, timeCost: 8, parallelism: 1 }, // the same work as new hashes, less memory
       { algorithm: 0 },
       { algorithm: 1 },
       { version: 0 },
-      { algorithm: 1, parallelism: 1, outputLen: 64 }, // as much work and memory, another variant
+      { algorithm: 1, parallelism: 1, outputLen: 64 }, // the same work and memory, a weaker variant
       { outputLen: 16 },
       { salt: Buffer.alloc(8, 7) },
       { parallelism: 1 }

@@ -1,9 +1,7 @@
 // Prints which rows of docs/contributing/behaviour.md and which rules of docs/contributing/security-rules.md the tests
-// show.
-// Planned rules do not count.
-// A test names them before the first colon of its title: `row 7: …`, `rows 10, 12: …`,
-// `rows 30-34: …`, `CFG-01, CFG-02: …`, `row 21, JWT-01: …`. A row or rule is shown when a
-// passing test names it, no failing test does, and nothing within that passing test was skipped.
+// show. Planned rules do not count. A test names them before the first colon of its title: `row 7: …`,
+// `rows 10, 12: …`, `rows 30-34: …`, `CFG-01, CFG-02: …`, `row 21, JWT-01: …`. A row or rule is shown if a passing test
+// without skipped parts names it, and no failing test names it.
 //
 //   node test/scoreboard.mjs           runs the suite, then prints
 //   node test/scoreboard.mjs --last    prints from the results of the last `npm run unit` or `npm test`

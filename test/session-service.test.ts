@@ -50,7 +50,7 @@ function prefixOf (t: Test): string {
 
 interface Served extends TestApp {
   sessions: SessionService
-  /** What the observer was told since the last call, as text. */
+  /** Returns the reports to the observer since the last call, as text. */
   reported(): string[]
   rowOf(email?: string): Promise<UserRow>
   /** Sends a request with a token of the backend `own`; returns the id of its session, or null if it is refused. */
@@ -60,7 +60,7 @@ interface Served extends TestApp {
 const textOf = (which: SessionSelection): string =>
   which === 'all' ? 'all' : 'id' in which ? which.id : `all but ${which.except}`
 
-/** Returns a feature that passes the service to a test and writes down what it observes. */
+/** Returns a feature that passes the service to a test and records what it observes. */
 function watcher (log: string[], more: SessionObserver = {}): Feature<SessionService> {
   return {
     name: 'watcher',

@@ -4,7 +4,7 @@ import { FST_USERS_INTERNAL_ERROR, isUsersError, storeUnavailable } from '../err
 import { withTimeout } from './shared/time-limit.js'
 import { isUnreachable } from './shared/unreachable.js'
 
-/** Opens an adapter and holds the state of that. */
+/** The opening of an adapter, with its state. */
 export interface StoreOpening {
   readonly state: 'closed' | 'absent' | 'open'
   /** Tries to open the adapter at the start. Resolves also if the database cannot be reached. */

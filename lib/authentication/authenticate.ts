@@ -26,7 +26,7 @@ export interface Authenticate {
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The same function as the exported `authenticate`: a hook, a maker of hooks, or a call in a handler. */
+    /** The same function as the exported `authenticate`: it is a hook, creates hooks, or is called in a handler. */
     authenticate: Authenticate
   }
 }

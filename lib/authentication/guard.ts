@@ -19,8 +19,8 @@ export interface Guard {
   /** Sets `request.user` and `request.authentication`. Throws the error that refuses the request. */
   check(request: FastifyRequest, options: GuardOptions): MaybePromise<void>
   /**
-   * Returns the flags of features in the options. Throws `FST_USERS_GUARD_MISUSED` for an unknown flag or a wrong
-   * value, `FST_USERS_UNKNOWN_BACKEND` for an unknown backend.
+   * Returns the flags in the guard's options that features have defined. Throws `FST_USERS_GUARD_MISUSED` for an
+   * unknown flag or a wrong value, `FST_USERS_UNKNOWN_BACKEND` for an unknown backend.
    */
   checkOptions(options: GuardOptions): readonly GivenFlag[]
   /**
@@ -45,7 +45,7 @@ interface GuardContext {
   backends: ReadonlyMap<string, Backend>
   settings: Settings
   backendNames: readonly string[]
-  /** Returns the flags of features that a guard has. Throws `FST_USERS_GUARD_MISUSED`. */
+  /** Returns the flags in the options of a guard that features have defined. Throws `FST_USERS_GUARD_MISUSED`. */
   readFlags(flags: ReadonlyMap<string, unknown>): readonly GivenFlag[]
 }
 
@@ -126,7 +126,7 @@ async function applyFeatureFlags (
   found: Authentication,
   options: GuardOptions
 ): Promise<void> {
-  request.authentication = null // until the flags have accepted the user, also if one of them throws
+  request.authentication = null // admit() sets it again if the flags accept the user
   request.user = null
   admit(request, found, await findFlagRefusal(flags, found, request), options)
 }

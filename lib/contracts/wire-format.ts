@@ -48,21 +48,21 @@ export interface DescribedError {
   readonly detail: unknown
 }
 
-/** Replies without content that are not 204. */
+/** Form of replies without content whose status is not 204. */
 export interface EmptyReplyFormat {
   send(reply: FastifyReply, statusCode: number): FastifyReply
   /** Returns the response schema of such a reply. */
   schema(description: string): object
 }
 
-/** Operation ids and summaries in the API document. */
+/** Form of operation ids and summaries in the API document. */
 export interface OperationFormat {
   describe(operation: DescribedOperation): { operationId: string; summary: string }
   /** Adds the hooks that complete the operation ids of a scope. */
   complete(scope: FastifyInstance): void
 }
 
-/** An operation of the API document, before its id has a form. */
+/** An operation of the API document, from which the format creates operation id and summary. */
 export interface DescribedOperation {
   /** Name of the registration. */
   readonly name: string
@@ -72,7 +72,7 @@ export interface DescribedOperation {
   readonly summary: string
 }
 
-/** Session cookies. */
+/** Form of session cookies. */
 export interface CookieFormat {
   /** Name of the cookie if the transport has none; null for `__Host-<name>-<backend>`. */
   readonly name: string | null
@@ -80,7 +80,7 @@ export interface CookieFormat {
   readonly duplicates: 'refuse' | 'last'
 }
 
-/** Opaque tokens in the store. */
+/** Form of opaque tokens in the store. */
 export interface StoredTokenFormat {
   /** Tokens are stored as digests, and not as plain text. */
   readonly areDigests: boolean
@@ -88,7 +88,7 @@ export interface StoredTokenFormat {
   toStored(token: string, label: string): string
 }
 
-/** Signed tokens. */
+/** Form of signed tokens. */
 export interface SignedTokenFormat {
   /** Returns the audience of the tokens for a purpose: `<prefix>:<purpose>`. */
   audienceOf(purpose: string): string

@@ -81,7 +81,7 @@ const FASTIFY_ERRORS: readonly DescribedError[] = [
   }
 ]
 
-/** Returns the named errors, in the order of their definition. */
+/** Returns the errors with these words, in the order of their definition. */
 function describeErrors (errors: ErrorRegistry, named: ReadonlySet<string>): readonly DescribedError[] {
   const unknown = [...named].find((word) => !errors.has(word) && FASTIFY_ERRORS.every((own) => own.word !== word))
   if (unknown !== undefined) throw FST_USERS_INVALID_OPTION(['errorReplies', `there is no error code ${unknown}`])

@@ -22,7 +22,7 @@ const UPDATE_ERRORS: readonly ErrorWord[] = [
   'PASSWORD_QUEUE_FULL'
 ]
 
-/** What the routes of the group share. */
+/** Values that the routes of the group share. */
 interface RouteContext {
   users: UsersService
   settings: Settings

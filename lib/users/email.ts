@@ -108,7 +108,7 @@ function readParts (text: string): { local: string; domain: string } | null {
   const [local = '', name = '', ...more] = text.trim().normalize('NFC').split('@')
   if (more.length > 0 || !KNOWN_LOCAL.test(local) || !KNOWN_DOMAIN.test(name)) return null
   const domain = domainToASCII(name)
-  // not an IP address, and not '' for an invalid name
+  // false for an IP address, and for '', which stands for an invalid name
   const endsInName = /[a-z]/.test(domain.slice(domain.lastIndexOf('.')))
   return endsInName ? { local, domain } : null
 }
@@ -130,7 +130,7 @@ function isNewDomain (domain: string): boolean {
   )
 }
 
-/** Checks an A-label: it stands for letters, marks and digits, and for nothing that has another A-label. */
+/** Returns true if an A-label decodes to letters, marks and digits, and if encoding them results in this A-label. */
 function isUnicodeLabel (label: string): boolean {
   const unicode = domainToUnicode(label)
   return UNICODE_LABEL.test(unicode) && domainToASCII(unicode) === label

@@ -8,7 +8,7 @@ const NEW_FLAGS: Record<(typeof FLAGS)[number], boolean> = { is_active: true, is
 /** Returns the flags that `by` may write, without absent ones and nulls. */
 export function writableFlags (values: object, by: Writer): Partial<Record<(typeof FLAGS)[number], boolean>> {
   if (by === 'self') return {}
-  const source = values as Row // read by key
+  const source = values as Row // the cast allows access by field name
   return Object.fromEntries(
     FLAGS.filter((flag) => typeof source[flag] === 'boolean').map((flag) => [flag, source[flag]])
   )
@@ -16,7 +16,7 @@ export function writableFlags (values: object, by: Writer): Partial<Record<(type
 
 /** Returns the custom fields that `by` may write, at creation or later. */
 export function writableFields (fields: UserFields, values: object, by: Writer, creating: boolean): Row {
-  const source = values as Row // read by key
+  const source = values as Row // the cast allows access by field name
   return Object.fromEntries(
     Object.entries(fields)
       .filter(

@@ -81,7 +81,8 @@ async function readNewUser (rules: Rules, values: NewUser, by: NonNullable<Write
 
 /** Throws `FST_USERS_INVALID_USER` with all missing values of a new user. */
 export function requireValues (values: object, names: readonly string[]): void {
-  const missing = names.filter((name) => (values as Record<string, unknown>)[name] === undefined) // read by key
+  // the cast allows access by field name
+  const missing = names.filter((name) => (values as Record<string, unknown>)[name] === undefined)
   if (missing.length > 0) {
     throw invalidUser(missing.map((name) => ({ path: `/${name}`, keyword: 'required', message: 'is missing' })))
   }

@@ -41,7 +41,7 @@ export async function writeChanges (rules: Rules, row: UserRow, changes: Changes
   const stamp = generateStamp()
   const all = { ...changes, ...(ends ? { session_stamp: stamp } : {}) }
   const isProved = verifies(row, changes)
-  const proved = { ...row, ...changes } as UserRow // fields of the user model
+  const proved = { ...row, ...changes } as UserRow // these are fields of the user model
   if (isProved) await removeLoginMethods(rules, proved, 'unproved')
   const acting = isDemotion(row, changes)
     ? await demoteUnlessLast(
@@ -80,7 +80,7 @@ function verifies (row: UserRow, { is_verified: isVerified, email }: Changes): b
 async function writeFor (rules: Rules, row: UserRow, all: Changes, author: Author): Promise<UserRow> {
   if (author.isOwn && author.session !== null) return await writeOwn(rules, all, author.by, author.session)
   await checkSession(rules, author)
-  // it is this one that is verified
+  // the known e-mail becomes verified, so it must not change meanwhile
   const knownEmail = verifies(row, all) && all.email === undefined ? { email: row.email } : {}
   const where = author.isOwn ? sameSessions(row) : { id: row.id, ...knownEmail }
   if (Object.keys(all).length > 0 && (await updateRow(rules, where, all)) !== 1) throw missingUserError(author)
@@ -126,7 +126,7 @@ function sameSessions ({ id, session_stamp: stamp, hashed_password: hash }: User
 
 /** Returns the values that a row had before these changes. */
 function before (row: UserRow, changes: Changes): Changes {
-  const source = row as unknown as Changes // read by key
+  const source = row as unknown as Changes // the cast allows access by field name
   return Object.fromEntries(
     Object.keys(changes)
       .filter((key) => source[key] !== undefined)

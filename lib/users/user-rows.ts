@@ -65,7 +65,7 @@ export function createUserRows (
     },
 
     toUser (row) {
-      const source = row as unknown as Row // read by key
+      const source = row as unknown as Row // the cast allows access by field name
       const user: Row = {}
       for (const key of keys) {
         const value = source[key]

@@ -33,7 +33,7 @@ export function createAjv (settings: Pick<Settings, 'allowIntranetEmails'>): Ajv
     allErrors: true,
     strict: false,
     strictNumbers: true
-  }) // `1e400` is no number
+  }) // `1e400` is parsed as Infinity
   addFormats(ajv)
   ajv.addFormat('email', { type: 'string', validate: (text: string) => parseNewEmail(text, settings) !== null })
   ajv.addFormat('idn-email', { type: 'string', validate: (text: string) => parseEmail(text) !== null })

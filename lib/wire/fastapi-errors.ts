@@ -32,7 +32,7 @@ export function toFastapiReply (error: FastifyError, request: FastifyRequest): F
   if (validation !== undefined) return unprocessable(describeProblems(validation as ErrorObject[], request))
   if (code === 'FST_USERS_INVALID_USER') return unprocessable(describeInvalidUser(error))
   if (code === 'FST_USERS_BAD_REQUEST' && request.method === 'GET') {
-    return { statusCode: 400, body: { detail: STATUS_CODES[400] } } // about the query, because GET has no body
+    return { statusCode: 400, body: { detail: STATUS_CODES[400] } } // a validation error of a GET is about the query
   }
   if (code === 'FST_USERS_BAD_REQUEST' && isForm(request)) {
     return { statusCode: 400, body: { detail: 'There was an error parsing the body' } }

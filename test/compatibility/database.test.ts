@@ -36,7 +36,7 @@ const [arthur, lancelot, merlin, galahad] = fixture.users as [
   Fixture['users'][0],
   Fixture['users'][0],
   Fixture['users'][0]
-] // the four of the README
+] // the secrets of the README
 const { AUTH_SECRET, RESET_SECRET, VERIFY_SECRET } = fixture.secrets
 
 type Rows = Record<string, unknown>[]

@@ -25,7 +25,7 @@ import { cookieOf, fastPasswords, storedModel, storedRows } from '../helpers/bui
 import { CENTURY, SECRETS, signLikePython } from './rows.js'
 
 const EMAIL = 'king.arthur@camelot.bt'
-const PASSWORD = 'cafe\u0301-cafe\u0301-9' // decomposed
+const PASSWORD = 'cafe\u0301-cafe\u0301-9' // in Unicode NFD
 
 interface Service {
   app: FastifyInstance

@@ -53,7 +53,7 @@ export interface ServerBehavior {
   expiresIn: number | null
   /** Issues refresh tokens, and a new one at each refresh. */
   refreshTokens: boolean
-  /** Parameters of the callback instead of a code, such as `{ error: 'access_denied' }`. */
+  /** If set, the authorization is refused: the callback gets these parameters, such as an `error`, and no code. */
   refuse: Record<string, string> | null
 }
 

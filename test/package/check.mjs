@@ -1,7 +1,6 @@
 // Packs the package, installs the tarball into an empty folder and uses it there as its users do: from ESM, CommonJS
-// and
-// TypeScript of both kinds, with several versions of TypeScript and Node.js. Prints what it saw; exits 1 when something
-// fails.
+// and TypeScript of both kinds, with several versions of TypeScript and Node.js. Prints the results, and exits with 1
+// if a check fails.
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -41,10 +40,10 @@ run('npm', ['install', '--no-audit', '--no-fund', tarball, `fastify@${devDepende
 
 check('ES module', () => ` -> ${run('node', ['main.mjs']).trim()}`)
 check('CommonJS', () => ` -> ${run('node', ['main.cjs']).trim()}`)
-// after the checks above: nothing but the adapters needs them
+// installed after the checks above, which must pass without them
 run('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', ...DRIVERS.map((name) => `${name}@${devDependencies[name]}`)])
 for (const version of TYPESCRIPTS) {
-  check(`TypeScript ${version}`, () => {     // our types are looked at too, which is more than most users do
+  check(`TypeScript ${version}`, () => {     // checks the declaration files of the package, too (skipLibCheck is off)
     run('node', [`node_modules/typescript-${version}/bin/tsc`, '-p', '.', '--skipLibCheck', 'false', '--outDir', `out-${version}`])
     return ` -> ${run('node', [`out-${version}/typed.mjs`]).trim()}; ${run('node', [`out-${version}/typed.cjs`]).trim()}`
   })
@@ -71,7 +70,7 @@ for (const version of NODES) {
 }
 check('publint', () => ` -> ${run(join(root, 'node_modules/.bin/publint'), ['--strict', tarball], root).trim().split('\n').at(-1)}`)
 check('are the types wrong', () => {
-  // exits 1 when it finds something
+  // exits with 1 if it finds a problem
   run(join(root, 'node_modules/.bin/attw'), [tarball, '--profile', 'esm-only', '--format', 'ascii', '--no-emoji'], root)
   return ' -> no problems (profile esm-only)'
 })

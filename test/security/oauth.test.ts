@@ -39,7 +39,7 @@ async function startServer (t: Test, play: Partial<ServerBehavior> = {}): Promis
   return server
 }
 
-/** Creates an application with the provider `openid`, whose test server can be told to misbehave. */
+/** Creates an application with the provider `openid`, whose test server can simulate faults. */
 async function setUp (
   t: Test,
   options: Partial<OauthOptions> = {},
@@ -66,7 +66,7 @@ async function appOn (
         providers: [openidConnect({ issuer: idp.url, ...CLIENT, trustEmail: true })],
         insecureOrigins: [idp.url],
         stateSecret: STATE_SECRET,
-        timeoutMs: 10_000, // the server that fails shares our process, and is slow at times
+        timeoutMs: 10_000, // the test server runs in the same process and can be slow
         ...options
       })]
     },
@@ -1487,7 +1487,7 @@ t.test('row 81, OAU-08: expiry, refresh and revocation work, and misuse by a pro
     'an id_token that was not requested and cannot be validated is ignored'
   )
 
-  const text: unknown = 'text' // anything can be thrown
+  const text: unknown = 'text' // code may throw any value
   const faults: Provider['profile'][] = [
     () => Promise.reject(text),
     async (api) => ({ id: await api.fetchJson('no address'), email: null, emailVerified: false, raw: {} }),

@@ -70,7 +70,7 @@ async function runTransaction<T> (
       checkTime()
       return written(await transaction.executeQuery({ ...queryOf(wrapSql(sql)), parameters }))
     })
-    checkTime() // before the commit
+    checkTime() // after this, the transaction is committed
     return result
   })
 }

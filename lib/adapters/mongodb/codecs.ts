@@ -10,7 +10,7 @@ export interface Codec {
   readonly type: 'string' | 'bool' | 'number' | 'date' | 'binData' | 'objectId' | 'object'
   /** Returns the BSON value; undefined for a value that no document can contain. */
   encode(value: unknown): unknown
-  /** Returns the value of a BSON value; undefined for a BSON value of another type. */
+  /** Returns the JavaScript value of a BSON value; undefined for a BSON value of another type. */
   decode(raw: unknown): unknown
 }
 

@@ -174,7 +174,10 @@ function uniqueIndexPlan ({ embedded }: Layout, fields: readonly StoredField[]):
   }
 }
 
-/** Checks whether an existing index keeps values unique. Its collation may treat more values as equal, never fewer. */
+/**
+ * Checks whether an existing index keeps values unique. It is also sufficient if its collation treats different values
+ * as equal, but not if it distinguishes values that the planned index treats as equal.
+ */
 function ensuresUniqueness (index: FoundIndex, plan: IndexPlan): boolean {
   const { key, unique, partialFilterExpression: partial = {} } = index
   if (unique !== true || Object.keys(key).length !== Object.keys(plan.key).length || !coversFields(key, plan.key)) {

@@ -83,7 +83,10 @@ export function encodeChanges (layout: Layout, changes: Changes): EncodedChanges
   return { set, steps }
 }
 
-/** Returns a unique group whose fields all get a new value, which no two rows may share; undefined if there is none. */
+/**
+ * Returns the first unique group whose fields are all set to values that are not null: such a change can apply to one
+ * row only. Returns undefined if there is no such group.
+ */
 export function groupSetEverywhere (layout: Layout, { set }: EncodedChanges): readonly StoredField[] | undefined {
   return [[layout.primaryKey], ...groupsOf(layout)].find((fields) =>
     fields.every((field) => (set.get(field) ?? null) !== null)

@@ -26,7 +26,7 @@ export async function createDocuments (
   return await rollBackOnError(adapter, async (added) => {
     let stored: StoredRows = []
     for (const [position, [model]] of rows.entries()) {
-      if (stored[position] !== undefined) continue // inside of an earlier document
+      if (stored[position] !== undefined) continue // the row is in an array of an earlier document
       const target = rowsOf(model)
       const row = resolveRow(rows, position, stored)
       let filled = stored
@@ -40,7 +40,7 @@ export async function createDocuments (
       stored = withRow(filled, position, created)
       added.push([model, created])
     }
-    return stored as Row[] // each position is filled
+    return stored as Row[] // the loop has filled each position
   })
 }
 

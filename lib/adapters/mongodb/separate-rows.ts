@@ -33,7 +33,7 @@ export interface RelatedModels {
   dependents(): readonly Dependents[]
 }
 
-/** The arrays of a new document by name, and the layouts of their rows. */
+/** The arrays to insert with a new document, by name, and the layouts of the rows in them. */
 export interface EmbeddedLists {
   readonly lists: MongoDocument
   readonly layouts: readonly Layout[]
@@ -203,7 +203,10 @@ export class SeparateRows implements ModelRows {
     return one === undefined ? null : allOf([filter, { _id: { $eq: one['_id'] } }])
   }
 
-  /** Returns a filter that compares bytes only, with the spellings that are stored; null if no document matches. */
+  /**
+   * Returns a filter that compares bytes only. Conditions that ignore case are replaced by the ids and the stored
+   * spellings of the documents that match them. Returns null if no document matches.
+   */
   async #exactFilter (query: Query): Promise<MongoDocument | null> {
     const { folded, filter, never } = query
     if (never) return null

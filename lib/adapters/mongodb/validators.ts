@@ -96,7 +96,7 @@ function namesOf (layout: Layout): string[] {
   return [...new Set([...(usesDocumentId(layout) ? [] : ['_id']), ...layout.fields.map(({ path }) => path)])]
 }
 
-/** Returns one name or several as a list; an empty list if types are given by number. */
+/** Returns the type names of a rule as a list. Returns an empty list if the rule gives types as numbers. */
 function listOf (value: unknown): string[] {
   const list: unknown[] = Array.isArray(value) ? value : [value]
   return list.every((one) => typeof one === 'string') ? list : []

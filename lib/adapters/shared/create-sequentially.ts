@@ -37,7 +37,7 @@ export async function deleteRows (store: Store, rows: readonly NewRow[]): Promis
   try {
     for (const [model, row] of rows.toReversed()) {
       const { name } = primaryKeyOf(model)
-      await store.delete(model, { [name]: row[name] as string | number }) // a key
+      await store.delete(model, { [name]: row[name] as string | number }) // primary keys are text or numbers
     }
   } catch (failure) {
     throw storeUnavailable(failure)

@@ -2,7 +2,7 @@ import type { NewRow, Row } from '../../contracts/database-adapter.js'
 import { invalidArgument } from './errors.js'
 import { primaryKeyOf } from './model-registry.js'
 
-/** The same for every copy of this package, because an adapter may come from another copy. */
+/** Registered globally, because the adapter may come from another copy of this package. */
 const kPosition: unique symbol = Symbol.for('fastify-users.idOf')
 
 /** Stands for the primary key of an earlier row in the list that `createAll` stores. */

@@ -11,7 +11,7 @@ import { constraintMismatches } from './table-check.js'
 type Rows = readonly (readonly unknown[])[]
 type Tables = ReadonlyMap<string, Table>
 
-/** What `openTables` opens. */
+/** Argument of `openTables`. */
 export interface TablesToOpen {
   readonly dialect: Dialect
   readonly models: readonly Model[]

@@ -7,7 +7,7 @@ import type { UserRows } from '../../users/index.js'
 import type { Config } from '../config.js'
 import { fastapiTables, type FastapiTable } from './fastapi-tables.js'
 
-/** Backend whose plain tokens are replaced by digests. `label` is the label of its digests. */
+/** Backend whose plain tokens are replaced by digests. `digestToken` computes them with `label`. */
 export interface DigestBackend {
   readonly backend: string
   readonly label: string

@@ -66,7 +66,7 @@ export async function unlinkAccount (
 }
 
 /**
- * Updates the account if the user has it already, and returns whether so. Throws
+ * Updates the account and returns true if the user has it already; otherwise returns false. Throws
  * `FST_USERS_OAUTH_ACCOUNT_ALREADY_LINKED` if another user has it. Deletes an account whose user no longer exists.
  */
 async function renewOwn ({ kit, accounts }: AccountRules, { id }: UserRow, identity: Identity): Promise<boolean> {

@@ -31,7 +31,7 @@ export interface OauthOptions {
   name?: string
   /** Providers, such as `google({ clientId, clientSecret })`. */
   providers: readonly Provider[]
-  /** Name of the backend that logs users in (the first). */
+  /** Name of the backend that logs users in. Default: the first one. */
   backend?: string
   /** URL at which browsers reach the application; redirect URIs are built from it (`publicUrl` of the users plugin). */
   publicUrl?: string
@@ -50,7 +50,7 @@ export interface OauthOptions {
    * sessions and the accounts that do not vouch for the e-mail are removed (false).
    */
   reclaimUnverified?: boolean
-  /** Marks new users as verified if a trusted provider states that their e-mail is verified (false). */
+  /** Marks new users as verified if a trusted provider states that their e-mail is verified. Default: false. */
   isVerifiedByDefault?: boolean
   /** Returns custom fields of a new user from the provider's profile. */
   mapProfile?: MapProfile
@@ -65,7 +65,7 @@ export interface OauthOptions {
   requireVerification?: boolean
   /** Separate secret that signs the state, used as it is (a key derived from the users plugin's secret). */
   stateSecret?: string
-  /** Seconds within which a login must be finished (600). */
+  /** Seconds within which a login must be finished. Default: 600. */
   stateLifetimeSeconds?: number
   cookie?: OauthCookieOptions
   /** Per group of routes `false`, or another prefix (`/auth`, `/auth/associate`, `/users`). */
@@ -78,7 +78,7 @@ export interface OauthOptions {
   redirects?: readonly string[]
   /** Origins of providers that may use http and private IP addresses, for on-premises providers and tests (none). */
   insecureOrigins?: readonly string[]
-  /** Time limit of each call to a provider, in milliseconds (5000). */
+  /** Time limit of each call to a provider, in milliseconds. Default: 5000. */
   timeoutMs?: number
   /**
    * Sends the calls to providers, for servers behind an egress proxy (Node's client). Time, size, https and redirects

@@ -54,7 +54,8 @@ export function createUserSessions (store: DatabaseAdapter, model: Model): UserS
       let removed = await store.delete(model, { user_id: user.id, session_id: id })
       if (removed > 0) return true
       for await (const rows of pages({ user_id: user.id, session_id: null })) {
-        removed += await removeAll(user, rows.filter((row) => sessionOfRow(row).id === id)) // derived ids
+        // a row without a stored id has an id that is derived from its token
+        removed += await removeAll(user, rows.filter((row) => sessionOfRow(row).id === id))
       }
       return removed > 0
     },

@@ -88,7 +88,7 @@ function ofIoredis (client: IoredisClient): RedisCommands {
     get: (key) => client.get(key),
     set: (key, value, seconds) => (seconds === null ? client.set(key, value) : client.setex(key, seconds, value)),
     remove: (key) => client.del(key),
-    secondsLeft: async (key) => Number(await client.ttl(key)), // a string with the option stringNumbers
+    secondsLeft: async (key) => Number(await client.ttl(key)), // ioredis returns text with the option stringNumbers
     expire: (key, seconds) => client.expire(key, seconds),
     addMember: (key, member, score) => client.zadd(key, score, member),
     removeMembers: (key, members) => client.zrem(key, ...members),

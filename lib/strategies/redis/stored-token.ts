@@ -59,7 +59,7 @@ function readJson (text: string, keyPart: string): StoredToken {
   const { id, stamp, ...rest } = readDetails(parseJson(text)) as Partial<Record<keyof TokenValue, unknown>>
   return {
     id: String(id),
-    stamp: typeof stamp === 'string' ? stamp : '', // matches no user
+    stamp: typeof stamp === 'string' ? stamp : '', // an empty stamp matches no user
     session: () => ({
       id: typeof rest.sid === 'string' ? rest.sid : deriveSessionId(keyPart),
       createdAt: readTime(rest.created),

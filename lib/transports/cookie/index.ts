@@ -13,7 +13,7 @@ import { warnOfPlainHttp } from './plain-http.js'
 export type { CookiePlace } from './former-cookies.js'
 export type { CookieTransportOptions } from './options.js'
 
-const MAX_DUPLICATES = 8 // each one costs a read from the store
+const MAX_DUPLICATES = 8 // limits the reads from the store, because each cookie costs one
 
 /**
  * Creates a transport that keeps the token in a cookie (RFC 6265), by default with `Secure`, `HttpOnly`, `SameSite=Lax`

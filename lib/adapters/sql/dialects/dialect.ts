@@ -72,7 +72,7 @@ export interface Dialect {
   columnType(field: Field): string
   /** Returns true if a column of this kind and width can store the values of a field. */
   matchesColumn(field: Field, kind: string, width: number | null): boolean
-  /** Returns a query for the foreign keys with one column: rows of column and referenced table. */
+  /** Returns a query for the foreign keys of one column. Its rows contain the column and the referenced table. */
   referencesSql(table: string): string
   /** Returns a query whose rows `readChecks` reads. */
   checksSql(table: string): string

@@ -78,12 +78,12 @@ WHERE c.TABLE_SCHEMA = database()`,
   comparesRows: false,
   identity: 'AUTO_INCREMENT PRIMARY KEY',
   quote: (name) => `\`${name.replaceAll('`', '``')}\``,
-  // brackets, because the default of a long text column must be an expression;
-  // the bytes for text with a backslash, whose meaning depends on sql_mode
+  // in brackets, because MySQL accepts only expressions as the default of a long text column; text with a backslash is
+  // written as hexadecimal bytes, because sql_mode decides whether a backslash is an escape character
   literal: (value) =>
     value.includes('\\') ? `(_utf8mb4 X'${Buffer.from(value).toString('hex')}')` : `('${value.replaceAll("'", "''")}')`,
   placeholder: () => '?',
-  // as text, because the application's driver options decide how other types are returned
+  // reads times and JSON as text, because the driver options of the application decide how other types are returned
   read: (expression, { type }) => (type === 'time' || type === 'json' ? `cast(${expression} AS CHAR)` : expression),
   comparand,
   // reads the UTF-8 bytes in the character set `hebrew`, in which only ASCII letters have two cases, so that `lower`

@@ -40,7 +40,7 @@ const codecs: Record<Exclude<Field['type'], 'id'>, Codec> = {
 }
 
 const idCodecs: Record<'uuid' | 'objectid' | 'integer' | 'text', Codec> = {
-  // only the form in which the database returns ids, so that equal ids have equal text
+  // ids are accepted only in the form in which the database returns them, so that equal ids have equal text
   uuid: { ...text, holds: isUuid },
   objectid: { ...text, holds: (value) => OBJECT_ID.test(String(value)) },
   integer,

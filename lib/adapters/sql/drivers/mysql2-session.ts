@@ -1,7 +1,7 @@
 import type { SqlDriver } from './driver.js'
 import { checkSettings, type SessionSetting } from './session-settings.js'
 
-/** Session settings without which a row is stored or compared differently than it was written. */
+/** Required session settings. With other values the server would store or compare different values than intended. */
 const settings: readonly SessionSetting[] = [
   ['database()', (name) => name !== '', 'the pool has no `database`; set it'],
   [

@@ -174,7 +174,7 @@ function changeUnderLock (
   }
   return withPoolConnection(pooled, timeoutMs, (connection) =>
     underLock(runOn(connection), async (run) => {
-      for (const text of plan((await run(catalog)) as Rows)) await run(text) // of a SELECT
+      for (const text of plan((await run(catalog)) as Rows)) await run(text) // a SELECT returns rows
       plan((await run(catalog)) as Rows)
     })
   )
@@ -205,7 +205,7 @@ export async function inSession<T> (
  * `FST_USERS_STORE_UNAVAILABLE` if the lock is not free in time.
  */
 async function underLock<T> (run: RunInSession, work: (run: RunInSession) => Promise<T>): Promise<T> {
-  const [locked] = (await run(LOCK_TABLES)) as Rows // of a SELECT
+  const [locked] = (await run(LOCK_TABLES)) as Rows // a SELECT returns rows
   if (Number(locked?.[0]) !== 1) throw storeUnavailable('another process holds the lock of the tables')
   return await work(run)
 }

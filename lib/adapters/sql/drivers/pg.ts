@@ -126,7 +126,7 @@ async function changeUnderLock (
   await run(plainQuery('BEGIN'))
   await run(plainQuery(LOCK_TABLES))
   for (const text of plan((await run(plainQuery(catalog))).rows)) await run(plainQuery(text))
-  plan((await run(plainQuery(catalog))).rows) // checks the new tables
+  plan((await run(plainQuery(catalog))).rows) // throws if the new tables do not fit
   await run(plainQuery('COMMIT'))
 }
 

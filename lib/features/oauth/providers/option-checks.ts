@@ -1,17 +1,17 @@
 /** Checks an option: returns the reason why its value is refused, or null. */
 export type OptionCheck = (value: unknown) => string | null
 
-/** Checks for a string that is not empty. */
+/** Checks that the value is a string that is not empty. */
 export function text (value: unknown): string | null {
   return typeof value === 'string' && value !== '' ? null : 'must be a string that is not empty'
 }
 
-/** Checks for true or false. */
+/** Checks that the value is true or false. */
 export function flag (value: unknown): string | null {
   return typeof value === 'boolean' ? null : 'must be true or false'
 }
 
-/** Checks for a function. */
+/** Checks that the value is a function. */
 export function isFunction (value: unknown): string | null {
   return typeof value === 'function' ? null : 'must be a function'
 }
@@ -29,12 +29,12 @@ export function unsupported (): null {
   return null
 }
 
-/** Returns a check for one of these strings. */
+/** Returns a check that the value is one of these strings. */
 export function oneOf (...words: readonly string[]): OptionCheck {
   return (value) => (typeof value === 'string' && words.includes(value) ? null : `must be one of: ${words.join(', ')}`)
 }
 
-/** Returns a check for a string that matches a pattern. */
+/** Returns a check that the value is a string that matches a pattern. */
 export function textMatching (pattern: RegExp, reason: string): OptionCheck {
   return (value) => (typeof value === 'string' && pattern.test(value) ? null : reason)
 }

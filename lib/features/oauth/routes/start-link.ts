@@ -29,7 +29,7 @@ export interface StartLinkOptions extends FlowRoutesOptions {
 }
 type Body = CurrentPasswordBody | undefined
 
-/** One method of a route that starts linking. */
+/** An HTTP method that starts linking, with its hooks. */
 interface StartMethod {
   method: 'GET' | 'POST'
   /** Suffix that makes the operation id unique. */
