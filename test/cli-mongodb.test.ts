@@ -105,16 +105,16 @@ t.test('mongodb(): with the oauth feature, migrate also creates its collections 
   })
   t.match(await run(['migrate'], parts), {
     code: 0,
-    out: /create the collection "oauth_issuer"[^]*create the collection "oauth_transaction"[^]*record version 1/
+    out: /create the collection "oauth_issuer"[^]*create the collection "single_use"[^]*record version 1/
   })
   t.match(await run(['migrate', '--check'], parts), { code: 0 })
-  t.match(await run(['prune'], parts), { code: 0, out: /oauth_transaction: expired rows removed: 0/ })
+  t.match(await run(['prune'], parts), { code: 0, out: /single_use: expired rows removed: 0/ })
   t.match(
     peer
       .collection('app', 'fastify_users_schema')
       .documents.map(({ _id }) => String(_id))
       .sort(),
-    ['AccessToken', 'User', 'User.oauth_accounts', 'oauth_issuer', 'oauth_transaction']
+    ['AccessToken', 'User', 'User.oauth_accounts', 'oauth_issuer', 'single_use']
   )
 })
 

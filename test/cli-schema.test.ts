@@ -780,16 +780,16 @@ t.test(
     t.match(await run(['schema'], parts), {
       code: 0,
       err: '',
-      out: /CREATE TABLE "oauth_account" [^]*CREATE UNIQUE INDEX "ix_oauth_account_oauth_name_account_id"[^]*CREATE TABLE "oauth_issuer" [^]*CREATE TABLE "oauth_transaction" /
+      out: /CREATE TABLE "oauth_account" [^]*CREATE UNIQUE INDEX "ix_oauth_account_oauth_name_account_id"[^]*CREATE TABLE "oauth_issuer" [^]*CREATE TABLE "single_use" /
     })
     t.match(await run(['schema', '--dialect', 'postgres'], parts), {
       code: 0,
-      out: /CREATE TABLE "oauth_transaction" [^]*"expires_at" TIMESTAMP WITH TIME ZONE/
+      out: /CREATE TABLE "single_use" [^]*"expires_at" TIMESTAMP WITH TIME ZONE/
     })
     await run(['migrate'])
     t.match(await run(['migrate', '--check'], parts), {
       code: 1,
-      out: /^Pending:\n {2}- create the table "oauth_account"\n {2}- create the table "oauth_issuer"\n {2}- create the table "oauth_transaction"\n/
+      out: /^Pending:\n {2}- create the table "oauth_account"\n {2}- create the table "oauth_issuer"\n {2}- create the table "single_use"\n/
     })
     t.match(await run(['migrate'], parts), { code: 0, out: /^Changed:\n/ })
     t.strictSame(await run(['migrate', '--check'], parts), {
@@ -803,15 +803,15 @@ t.test(
     ]) {
       executeSql(
         file,
-        `INSERT INTO oauth_transaction (id, provider, backend, purpose, browser, expires_at) VALUES ('${id}', 'github', 'database', 'login', 'b', strftime('%Y-%m-%d %H:%M:%f000', 'now', '${age} hours'))`
+        `INSERT INTO single_use (id, purpose, attempts, data, expires_at) VALUES ('${id}', 'oauth-state', 0, '{}', strftime('%Y-%m-%d %H:%M:%f000', 'now', '${age} hours'))`
       )
     }
     t.strictSame(await run(['prune'], parts), {
       code: 0,
-      out: 'backend database: expired tokens removed: 0\noauth_transaction: expired rows removed: 1',
+      out: 'backend database: expired tokens removed: 0\nsingle_use: expired rows removed: 1',
       err: ''
     })
-    t.strictSame(rowsOf(file, 'SELECT id FROM oauth_transaction'), [['new']])
+    t.strictSame(rowsOf(file, 'SELECT id FROM single_use'), [['new']])
   }
 )
 
@@ -825,27 +825,27 @@ t.test(
     t.match(refusal, {
       code: 1,
       out: '',
-      err: /"oauth_account", "oauth_issuer", "oauth_transaction"[^]*run `npx fastify-users migrate`/
+      err: /"oauth_account", "oauth_issuer", "single_use"[^]*run `npx fastify-users migrate`/
     })
     t.match(await run(['doctor'], { adapter: `postgres(${poolText})`, rest: OAUTH }), {
       code: 1,
-      out: /fail {2}schema: [^]*oauth_transaction[^]*npx fastify-users migrate/
+      out: /fail {2}schema: [^]*single_use[^]*npx fastify-users migrate/
     })
     t.match(await run(['migrate'], { adapter, rest: OAUTH }), {
       code: 0,
-      out: /create the table "oauth_account"\n {2}- create the table "oauth_issuer"\n {2}- create the table "oauth_transaction"/
+      out: /create the table "oauth_account"\n {2}- create the table "oauth_issuer"\n {2}- create the table "single_use"/
     })
     t.strictSame(await tables(), [
       'accesstoken',
       'fastify_users_schema',
       'oauth_account',
       'oauth_issuer',
-      'oauth_transaction',
+      'single_use',
       'user'
     ])
     t.match(await run(['prune'], { adapter, rest: OAUTH }), {
       code: 0,
-      out: /oauth_transaction: expired rows removed: 0/
+      out: /single_use: expired rows removed: 0/
     })
   }
 )

@@ -759,7 +759,7 @@ t.test('any process finishes a login of another process, and expired transaction
   t.equal((await elsewhere.ask(back.url.href)).status, 200)
 
   const stored = (): Promise<unknown[]> =>
-    adapter.findMany({ name: 'oauth_transaction', table: '', fields: {} }, {}, { limit: 100 })
+    adapter.findMany({ name: 'single_use', table: '', fields: {} }, {}, { limit: 100 })
   for (let i = 0; i < 5; i++) await authorize(browser)
   t.equal((await stored()).length, 5)
   one.tick(601)
@@ -1168,7 +1168,7 @@ for (const [name, make] of Object.entries(stores)) {
       )
       t.notMatch(JSON.stringify(document), /access-|refresh-/)
       t.strictSame(
-        await mongo.collection('oauth_transaction').find({}).toArray(),
+        await mongo.collection('single_use').find({}).toArray(),
         [],
         'no transaction of a login is stored'
       )

@@ -408,7 +408,7 @@ t.test(
       `${name}_accesstoken`,
       `${name}_oauth_account`,
       `${name}_oauth_issuer`,
-      `${name}_oauth_transaction`,
+      `${name}_single_use`,
       `${name}_user`,
       'fastify_users_schema'
     ])

@@ -268,7 +268,7 @@ t.test('row names are unique, and every documented difference of OAuth has a row
 })
 
 const DEFINITIONS =
-  "SELECT name, sql FROM sqlite_master WHERE tbl_name NOT IN ('oauth_issuer', 'oauth_transaction', 'fastify_users_schema') ORDER BY name"
+  "SELECT name, sql FROM sqlite_master WHERE tbl_name NOT IN ('oauth_issuer', 'single_use', 'fastify_users_schema') ORDER BY name"
 
 t.test(
   'rows 69, 83: with the database of FastAPI Users, a stored account identifies its user, whatever tokens and expiry it contains',
@@ -284,7 +284,7 @@ t.test(
     t.equal(
       python
         .prepare(
-          "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('oauth_issuer', 'oauth_transaction')"
+          "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('oauth_issuer', 'single_use')"
         )
         .pluck()
         .get(),
@@ -320,7 +320,7 @@ t.test(
       'the refresh token is kept if the provider sends no new one'
     )
     t.strictSame(python.prepare("SELECT * FROM user WHERE email LIKE 'galahad@%'").get(), galahad)
-    t.equal(python.prepare('SELECT count(*) FROM oauth_transaction').pluck().get(), 0)
+    t.equal(python.prepare('SELECT count(*) FROM single_use').pluck().get(), 0)
 
     providers.be({ id: '7007', email: 'percival@camelot.bt' })
     const percival = await login(t, app, providers, 'google')
@@ -390,7 +390,7 @@ t.test(
     const { pool } = await makePool(t)
     await pool.query(`${ON_POSTGRES}; ${accountOf(MORDRED, 'google', 'people/1001', GALAHAD.email)}`)
     const refusal = (await serve(t, postgres(pool), providers).catch((error: Error) => error.message)) as string
-    t.match(refusal, /"oauth_issuer", "oauth_transaction"[^]*run `npx fastify-users migrate`/)
+    t.match(refusal, /"oauth_issuer", "single_use"[^]*run `npx fastify-users migrate`/)
     t.notMatch(refusal, /CREATE TABLE "(?:user|oauth_account)"/)
     await pool.query(refusal.slice(refusal.indexOf('CREATE ')))
     const { app } = await serve(t, postgres(pool), providers)
@@ -520,6 +520,6 @@ t.test(
     t.match(await collection.find({}).toArray(), [
       { _id: new ObjectId(percival), oauth_accounts: [{ account_id: 'people/8008' }] }
     ])
-    t.strictSame(await db.collection('oauth_transaction').find({}).toArray(), [])
+    t.strictSame(await db.collection('single_use').find({}).toArray(), [])
   }
 )

@@ -196,11 +196,11 @@ t.test(
               const name = `${method} ${url}${query}: ${statusCode}`
               const starts = method === 'GET' && /openid\/(authorize|login)$/.test(url) && statusCode < 400
               t.same(
-                writes.filter((write) => !/^(create|delete) oauth_transaction$/.test(write)),
+                writes.filter((write) => !/^(create|delete) single_use$/.test(write)),
                 [],
                 name
               )
-              t.equal(writes.includes('create oauth_transaction'), starts, `${name}, ${expected}`)
+              t.equal(writes.includes('create single_use'), starts, `${name}, ${expected}`)
               if (method === 'HEAD' || !withGet.includes(url)) t.equal(statusCode, 404, name)
             }
           }

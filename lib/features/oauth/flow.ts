@@ -87,27 +87,15 @@ async function startFlow (
   const verifier = challenge !== null || provider.pkce === false ? null : generateOpaqueToken()
   const nonce = provider.idToken ? generateOpaqueToken() : null
   const browser = cookie.set(request, reply)
-  const id = generateOpaqueToken()
-  const state = states.sign({ id, browser, userId })
-  const url = await client.authorizationUrl({
+  const transaction = { provider: provider.name, backend, purpose, userId, verifier, challenge, nonce, redirect }
+  const id = await transactions.open(transaction, browser)
+  return await client.authorizationUrl({
     redirectUri,
-    state,
+    state: states.sign({ id, browser, userId }),
     scopes,
     nonce,
     challenge: verifier === null ? challenge : challengeOf(verifier)
   })
-  await transactions.open(id, {
-    provider: provider.name,
-    backend,
-    purpose,
-    userId,
-    browser,
-    verifier,
-    challenge,
-    nonce,
-    redirect
-  })
-  return url
 }
 
 /**
@@ -159,12 +147,13 @@ async function claimTransaction (
   { request, reply }: Exchange
 ): Promise<Transaction | UsersError> {
   const state = states.read(token)
-  const transaction = state.id === null || state.id === '' ? null : await transactions.take(state.id)
   const browser = cookie.digestOf(request)
-  const isSameBrowser = transaction !== null && browser !== null && isSameSecret(transaction.browser, browser)
-  if (isSameBrowser && !(await transactions.hasOpen(browser))) cookie.clear(reply)
+  const transaction = state.id === null ? null : await transactions.take(state.id, browser)
+  if (transaction !== null && browser !== null && !(await transactions.hasOpen(browser))) cookie.clear(reply)
   if ('refusal' in state) return state.refusal
-  if (!isSameBrowser || !isSameSecret(state.browser, browser)) return FST_USERS_OAUTH_INVALID_STATE()
+  if (transaction === null || browser === null || !isSameSecret(state.browser, browser)) {
+    return FST_USERS_OAUTH_INVALID_STATE()
+  }
   if (transaction.purpose !== purpose || transaction.provider !== provider.name || transaction.backend !== backend) {
     return FST_USERS_OAUTH_INVALID_STATE()
   }

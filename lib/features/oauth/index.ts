@@ -23,7 +23,6 @@ import type { FlowRoutesOptions } from './routes/provider-flow.js'
 import { oauthAccountRead } from './schemas.js'
 import { claimNames, sharedState } from './shared.js'
 import { createStates } from './state.js'
-import { transactionModel } from './transaction-model.js'
 import { createTransactions } from './transactions.js'
 
 export { oauthErrors } from './errors.js'
@@ -54,7 +53,8 @@ export function oauth (options: OauthOptions): Feature<OauthApi> {
   checkObject('oauth', options)
   return defineFeature({
     name: options.name ?? 'oauth',
-    models: ({ id }) => [accountModel(id), issuerModel, transactionModel],
+    models: ({ id }) => [accountModel(id), issuerModel],
+    singleUse: true,
     ...(options.accountsInReplies === true
       ? { replyFields: ({ id }) => ({ oauth_accounts: Type.Array(oauthAccountRead(id)) }) }
       : {}),
