@@ -27,7 +27,7 @@ export function declaredModels (
     ...(features.some(usesSingleUse) ? [singleUseModel] : [])
   ])
   for (const { name: model, embed } of models) {
-    // a document store would use one property for both
+    // a document store keeps the rows of the model and the custom field in properties of the user's document
     if (embed !== undefined && embed in schemas.fields) {
       throw FST_USERS_INVALID_OPTION(['schemas', `has the field ${embed}, under which "${model}" is stored; rename it`])
     }

@@ -24,14 +24,15 @@ export interface StoreOpening {
  */
 export function storeOpening (adapter: DatabaseAdapter, log: FastifyBaseLogger, timeoutMs: number): StoreOpening {
   let state: StoreOpening['state'] = 'closed'
-  let underWay: Promise<void> | null = null
+  let currentAttempt: Promise<void> | null = null
 
   async function open (): Promise<void> {
     // an adapter in plain JavaScript may throw synchronously
     await adapter.open()
   }
 
-  async function late (attempt: Promise<void>): Promise<void> {
+  /** Waits for an attempt and changes the state. Throws coded errors. */
+  async function finishLater (attempt: Promise<void>): Promise<void> {
     try {
       await attempt
     } catch (error) {
@@ -45,12 +46,13 @@ export function storeOpening (adapter: DatabaseAdapter, log: FastifyBaseLogger, 
     log.info('fastify-users: the database can be reached again')
   }
 
-  function follow (attempt: Promise<void>): Promise<void> {
-    const followed = late(attempt).finally(() => {
-      underWay = null
+  /** Makes an attempt the current one until it has finished. */
+  function trackAttempt (attempt: Promise<void>): Promise<void> {
+    const tracked = finishLater(attempt).finally(() => {
+      currentAttempt = null
     })
-    underWay = followed
-    return followed
+    currentAttempt = tracked
+    return tracked
   }
 
   return {
@@ -70,16 +72,16 @@ export function storeOpening (adapter: DatabaseAdapter, log: FastifyBaseLogger, 
           { err: error },
           'fastify-users: the database does not answer; every request that needs it tries to connect again'
         )
-        follow(attempt).catch(() => {}) // the database may only be slow
+        trackAttempt(attempt).catch(() => {}) // the database may only be slow
       }
     },
     async retry () {
-      const attempt = underWay ?? follow(open())
+      const attempt = currentAttempt ?? trackAttempt(open())
       await withTimeout(() => attempt, timeoutMs)
     },
     async end () {
       state = 'closed'
-      const attempt = underWay
+      const attempt = currentAttempt
       if (attempt !== null) await withTimeout(() => attempt, timeoutMs).catch(() => {})
     }
   }

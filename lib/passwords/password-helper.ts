@@ -100,7 +100,7 @@ function warnAboutUnlistedFormat (stored: string): void {
   const format = stored
     .split('$')
     .slice(1, stored.startsWith('$2') ? 3 : 4)
-    .join(' ') // without salt and digest
+    .join(' ') // leaves out salt and digest, which must not appear in logs
   process.emitWarning(
     `a stored password hash (${format}) costs more than all formats in argon2Passwords({ storedFormats }), so the time of a login reveals that the account exists; add the format to storedFormats`,
     { code: 'FST_USERS_STORED_FORMAT_NOT_NAMED' }

@@ -47,8 +47,8 @@ export async function readVersions (versions: Operations): Promise<Versions> {
 }
 
 /**
- * Returns the version of the rows of a layout. Rows without a stored version have version 1; if there are no rows, it
- * is the current version.
+ * Returns the stored progress of a layout. Without stored progress, existing rows have version 1, and a collection
+ * without rows has the current version.
  */
 export async function progressOf (layout: Layout, versions: Versions, rows: Operations): Promise<Progress> {
   const stored = versions.get(locationOf(layout))

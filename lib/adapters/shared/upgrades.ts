@@ -103,16 +103,24 @@ function checkStep (
   if ('rename' in change) {
     const { rename, to } = change
     if (rename === primaryKey || to === primaryKey) throw invalidArgument(model.name, to, 'is the key and cannot be renamed')
-    if (!Object.hasOwn(after, to)) throw invalidArgument(model.name, to, 'is the target of `rename`, but not a field')
-    if (Object.hasOwn(after, rename)) throw invalidArgument(model.name, rename, 'is renamed, but still a field')
+    if (!Object.hasOwn(after, to)) {
+      throw invalidArgument(model.name, to, 'is the target of `rename`, so add it to the fields')
+    }
+    if (Object.hasOwn(after, rename)) {
+      throw invalidArgument(model.name, rename, 'is renamed by an upgrade step, so remove it from the fields')
+    }
   } else if ('drop' in change) {
-    if (Object.hasOwn(after, change.drop)) throw invalidArgument(model.name, change.drop, 'is dropped, but still a field')
+    if (Object.hasOwn(after, change.drop)) {
+      throw invalidArgument(model.name, change.drop, 'is dropped by an upgrade step, so remove it from the fields')
+    }
     if (change.was.references !== undefined) {
       throw invalidArgument(model.name, change.drop, 'refers to another model and cannot be dropped')
     }
   } else if ('dropIndex' in change) {
     for (const field of change.dropIndex) {
-      if (!Object.hasOwn(after, field)) throw invalidArgument(model.name, field, 'is in `dropIndex`, but not a field')
+      if (!Object.hasOwn(after, field)) {
+        throw invalidArgument(model.name, field, 'is in `dropIndex`, but is not a field of the model')
+      }
     }
   } else if (typeof change.transform !== 'function') {
     throw invalidArgument(model.name, '', 'has an unknown upgrade step')

@@ -29,7 +29,7 @@ interface RowCount {
   readonly count: number
 }
 
-/** Changes that a move applies. */
+/** Result of inspecting the tables of FastAPI Users: the changes that the migration will apply. */
 export interface Inspection {
   readonly users: MovedTable
   readonly changes: readonly PendingChange[]

@@ -102,7 +102,7 @@ async function addAccount (parts: RowParts, userId: UserRow['id'], identity: Ide
   const added = await nullOnDuplicate(() =>
     writeTokens(parts, tokens, (stored) => store.create(model, { ...rowOf(identity, stored), user_id: userId }))
   )
-  return added !== null && (await isUnique(parts, added as AccountRow)) ? (added as AccountRow) : null
+  return added !== null && !(await deleteIfDuplicate(parts, added as AccountRow)) ? (added as AccountRow) : null
 }
 
 async function createUserWithAccount (
@@ -154,13 +154,13 @@ async function writeTokens<T> (
 }
 
 /**
- * Checks that no other row has the same key, which is possible without the unique index. If there is one, the new row
- * is deleted.
+ * Deletes a new row if another row has the same key, which is possible without the unique index. Returns true if the
+ * row was deleted.
  */
-async function isUnique (parts: RowParts, { id, oauth_name, account_id }: AccountRow): Promise<boolean> {
-  if ((await findMany(parts, { oauth_name, account_id })).every((account) => account.id === id)) return true
+async function deleteIfDuplicate (parts: RowParts, { id, oauth_name, account_id }: AccountRow): Promise<boolean> {
+  if ((await findMany(parts, { oauth_name, account_id })).every((account) => account.id === id)) return false
   await parts.store.delete(parts.model, { id })
-  return false
+  return true
 }
 
 /** Returns null if a row violates a unique index. */
