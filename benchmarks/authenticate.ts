@@ -14,12 +14,12 @@ import users, {
   currentUser,
   databaseStrategy,
   jwtStrategy,
-  memory,
-  sqlite,
   userSchemas,
   type DatabaseAdapter,
   type User
 } from 'fastify-users'
+import { memory } from 'fastify-users/memory'
+import { sqlite } from 'fastify-users/sqlite'
 import { startLoadClient, type LoadResult } from './helpers/load.js'
 import { median, printTable, spread } from './helpers/statistics.js'
 

@@ -50,12 +50,14 @@ async function start (mode: Mode): Promise<Phases> {
     cookieTransport,
     databaseStrategy,
     jwtStrategy,
-    memory,
-    sqlite,
     userSchemas
   } = await import('fastify-users')
+  const createAdapter = async (): Promise<DatabaseAdapter> =>
+    database === undefined
+      ? (await import('fastify-users/memory')).memory()
+      : (await import('fastify-users/sqlite')).sqlite(database)
+  const adapter = await createAdapter()
   const modules = clock()
-  const adapter: DatabaseAdapter = database === undefined ? memory() : sqlite(database)
   const fields =
     typebox === undefined
       ? {}

@@ -5,14 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import Fastify from 'fastify'
-import users, {
-  argon2Passwords,
-  bearerTransport,
-  cookieTransport,
-  databaseStrategy,
-  jwtStrategy,
-  sqlite
-} from 'fastify-users'
+import users, { argon2Passwords, bearerTransport, cookieTransport, databaseStrategy, jwtStrategy } from 'fastify-users'
+import { sqlite } from 'fastify-users/sqlite'
 import { startLoadClient } from './helpers/load.js'
 import { median, printTable, spread } from './helpers/statistics.js'
 

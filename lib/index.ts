@@ -1,5 +1,5 @@
 /**
- * The plugin, its options, backends, adapters, guards, hooks and error codes.
+ * The plugin, its options, backends, guards, hooks and error codes. Databases and Redis are separate entries.
  *
  * @module fastify-users
  */
@@ -17,41 +17,6 @@ export {
   type GuardHook
 } from './authentication/index.js'
 export {
-  kysely,
-  type KyselyExpressions,
-  type KyselyInstance,
-  type KyselyOptions,
-  type KyselyQuery,
-  type KyselyResult
-} from './adapters/kysely/index.js'
-export { memory } from './adapters/memory/index.js'
-export {
-  mongodb,
-  type CollectionMapping,
-  type MongoCollection,
-  type MongoCursor,
-  type MongoDb,
-  type MongoDocument,
-  type MongodbOptions
-} from './adapters/mongodb/index.js'
-export {
-  mysql,
-  postgres,
-  sqlite,
-  type MysqlCallbackPool,
-  type MysqlConnection,
-  type MysqlPool,
-  type MysqlQuery,
-  type NodeSqliteDatabase,
-  type NodeSqliteStatement,
-  type PgClient,
-  type PgPool,
-  type PgQuery,
-  type PgResult,
-  type SqliteDatabase,
-  type SqliteStatement
-} from './adapters/sql/index.js'
-export {
   bearerTransport,
   cookieTransport,
   defineTransport,
@@ -62,13 +27,8 @@ export {
   databaseStrategy,
   defineStrategy,
   jwtStrategy,
-  redisStrategy,
   type DatabaseStrategyOptions,
-  type IoredisClient,
-  type JwtStrategyOptions,
-  type NodeRedisClient,
-  type RedisClient,
-  type RedisStrategyOptions
+  type JwtStrategyOptions
 } from './strategies/index.js'
 export {
   argon2Passwords,
@@ -126,14 +86,6 @@ export type * from './contracts/wire-format.js'
 export type { SecurityScheme } from './openapi.js'
 export type { CompatibilityOptions } from './wire/index.js'
 export type * from './contracts/instances.js'
-export type { CollectionMappings } from './adapters/mongodb/index.js'
-export type {
-  PostgresOptions,
-  SqlAdapterOptions,
-  SqlServerOptions,
-  TableMapping,
-  TableMappings
-} from './adapters/sql/index.js'
 export type { Argon2Options, HashQueueOptions, PasswordPolicy, PasswordPolicyOptions } from './passwords/index.js'
 export type { JwtAlgorithm, JwtKeyOptions } from './tokens/index.js'
 export type { AdminOnly, CreateOnly, FieldAccess, IdValue, Marked, ReadOnly, UserFields } from '../schemas/index.js'

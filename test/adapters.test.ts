@@ -12,7 +12,7 @@ import { openBetterSqlite3 } from '../lib/adapters/sql/drivers/better-sqlite3.js
 import type { SqlDriver, SqlWritten } from '../lib/adapters/sql/drivers/driver.js'
 import { sqliteDialect } from '../lib/adapters/sql/dialects/sqlite.js'
 import { sqlAdapter } from '../lib/adapters/sql/sql-adapter.js'
-import { sqlite, type SqlAdapterOptions } from '../lib/adapters/sql/index.js'
+import { sqlite, type SqlAdapterOptions } from '../lib/entries/sqlite.js'
 import type { Changes, DatabaseAdapter, MaybePromise, Row } from '../lib/contracts/database-adapter.js'
 import type { Model } from '../lib/contracts/models.js'
 import { FST_USERS_UNIQUE_VIOLATION } from '../lib/errors.js'

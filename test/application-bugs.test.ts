@@ -9,10 +9,10 @@ import users, {
   defineStrategy,
   defineTransport,
   FST_USERS_STORE_UNAVAILABLE,
-  memory,
   type DatabaseAdapter,
   type UsersOptions
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import { ARTHUR, addRoutes, backends, buildApp, fastPasswords, SECRET, type TestApp } from './helpers/build-app.js'
 
 const CANARY = 'canary: db.internal'

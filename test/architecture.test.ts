@@ -59,7 +59,7 @@ const layers: [RegExp, number][] = [
     7
   ],
   [/^lib\/features\/[^/]+\//, 7],
-  [/^lib\/(cli|testing)\//, 8],
+  [/^lib\/(cli|testing|entries)\//, 8],
   [/^lib\/(?=index\.ts$)/, 8]
 ]
 

@@ -19,7 +19,6 @@ import users, {
   defineStrategy,
   defineTransport,
   jwtStrategy,
-  memory,
   type CookieTransportOptions,
   type Strategy,
   type StrategyDefinition,
@@ -28,6 +27,7 @@ import users, {
   type UserId,
   type UsersOptions
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import {
   ARTHUR,
   PASSWORD,

@@ -5,7 +5,7 @@ import { createPool } from 'mysql2'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { migrationOf } from '../lib/adapters/sql/migration/adapter-migration.js'
-import { kysely } from '../lib/index.js'
+import { kysely } from '../lib/entries/kysely.js'
 import { SECRET } from './helpers/build-app.js'
 import {
   buildProgram,

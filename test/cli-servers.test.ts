@@ -6,15 +6,10 @@ import mysql2 from 'mysql2/promise'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import type { StoreSchema } from '../lib/contracts/store-schema.js'
-import users, {
-  jwtStrategy,
-  bearerTransport,
-  mysql,
-  postgres,
-  sqlite,
-  type DatabaseAdapter,
-  type Row
-} from '../lib/index.js'
+import users, { jwtStrategy, bearerTransport, type DatabaseAdapter, type Row } from '../lib/index.js'
+import { mysql } from '../lib/entries/mysql.js'
+import { postgres } from '../lib/entries/postgres.js'
+import { sqlite } from '../lib/entries/sqlite.js'
 import { kStoreSchema } from '../lib/symbols.js'
 import { userModel } from '../lib/users/index.js'
 import { userSchemas } from '../schemas/index.js'

@@ -10,7 +10,7 @@ import users, { type UsersOptions } from '../lib/index.js'
 import { addRoutes, cookieOf } from './helpers/build-app.js'
 import { buildPackage } from './helpers/build-package.js'
 import { root } from './helpers/root.js'
-import { library, rowsOf, runIn, runNode, type Outcome } from './helpers/command-line.js'
+import { entryOf, library, rowsOf, runIn, runNode, type Outcome } from './helpers/command-line.js'
 
 interface Fixture {
   tokens_of_king_arthur: Record<'jwt' | 'db' | 'cookie', string>
@@ -59,7 +59,9 @@ function configText ({
 }: ConfigParts): string {
   return `
     import Database from 'better-sqlite3'
-    import { bearerTransport, databaseStrategy, integerId, jwtStrategy, memory, sqlite, userSchemas } from '${from}'
+    import { bearerTransport, databaseStrategy, integerId, jwtStrategy, userSchemas } from '${from}'
+    import { memory } from '${entryOf(from, 'memory')}'
+    import { sqlite } from '${entryOf(from, 'sqlite')}'
     const backend = (name) => ({ name, transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 86400 }) })
     export default { adapter: ${adapter}, secret: process.env.USERS_SECRET, backends: ${backends}, ${more} }`
 }
@@ -642,7 +644,7 @@ t.test(
     const blocks = [...text.matchAll(/```js\n([^]*?)```/g)].map(([, block = '']) => block)
     t.equal(blocks.length, 3)
     const write = (name: string, block = ''): string => {
-      writeFileSync(join(folder, name), block.replace("'fastify-users'", JSON.stringify(library)))
+      writeFileSync(join(folder, name), toLocalImports(block))
       return name
     }
     const first = write('first.config.js', blocks[0])
@@ -754,4 +756,11 @@ async function startApplication (t: Test, options: UsersOptions): Promise<Fastif
   addRoutes(app)
   await app.ready()
   return app
+}
+
+/** Returns a config with imports from the compiled library of this repository. */
+function toLocalImports (text: string): string {
+  return text.replaceAll(/'fastify-users(?:\/(\w+))?'/g, (_match, entry?: string) =>
+    JSON.stringify(entry === undefined ? library : entryOf(library, entry))
+  )
 }

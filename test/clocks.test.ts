@@ -1,6 +1,6 @@
 import t from 'tap'
 import { oauth, openidConnect } from '../lib/features/oauth/index.js'
-import { memory } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import { openBrowser, ORIGIN } from './helpers/browser.js'
 import { ARTHUR, PASSWORD, addRoutes, buildApp } from './helpers/build-app.js'
 import { startOidcProvider } from './helpers/oidc-provider.js'

@@ -6,6 +6,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type * as Oauth from '../lib/features/oauth/index.js'
 import type * as Library from '../lib/index.js'
+import type * as Memory from '../lib/entries/memory.js'
 import type * as Testing from '../lib/testing/index.js'
 import { VERSION } from '../lib/version.js'
 import type { ApiDocument } from './helpers/api-document.js'
@@ -15,6 +16,7 @@ import { root } from './helpers/root.js'
 
 interface Copy {
   library: typeof Library
+  memory: typeof Memory.memory
   oauth: typeof Oauth
   testing: typeof Testing
 }
@@ -27,6 +29,7 @@ async function installCopy (folder: string, version = VERSION): Promise<Copy> {
   const load = async (path: string): Promise<unknown> => await import(pathToFileURL(join(folder, path)).href)
   return {
     library: (await load('lib/index.js')) as typeof Library,
+    memory: ((await load('lib/entries/memory.js')) as typeof Memory).memory,
     oauth: (await load('lib/features/oauth/index.js')) as typeof Oauth,
     testing: (await load('lib/testing/index.js')) as typeof Testing
   }
@@ -38,7 +41,7 @@ function createApp (t: Test): FastifyInstance {
   return app
 }
 
-const optionsOf = ({ library: { memory } }: Copy): Library.UsersOptions => ({
+const optionsOf = ({ memory }: Copy): Library.UsersOptions => ({
   adapter: memory(),
   secret: SECRET,
   backends: backends(),

@@ -3,7 +3,8 @@ import Fastify from 'fastify'
 import t from 'tap'
 import * as typebox from 'typebox'
 import { z } from 'zod'
-import { adminOnly, createOnly, memory, readOnly, users, userSchemas } from '../lib/index.js'
+import { adminOnly, createOnly, readOnly, users, userSchemas } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import { ARTHUR, backends, buildApp, fastPasswords, PASSWORD, SECRET } from './helpers/build-app.js'
 
 const MARKERS = { adminOnly, createOnly, readOnly }

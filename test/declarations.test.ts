@@ -9,7 +9,13 @@ import { installLikePnpm } from './helpers/pnpm-layout.js'
 // Applications that are compiled with `declaration: true` get declaration files, in which TypeScript has to write the
 // type of every exported constant. It can only write names that the application can import.
 
-const ENTRIES = ['lib/index.d.ts', 'lib/feature/index.d.ts', 'lib/features/oauth/index.d.ts', 'lib/testing/index.d.ts']
+const ENTRIES = [
+  'lib/index.d.ts',
+  'lib/feature/index.d.ts',
+  'lib/features/oauth/index.d.ts',
+  'lib/testing/index.d.ts',
+  ...readdirSync(join(root, 'lib/entries')).map((name) => join('lib/entries', name.replace('.ts', '.d.ts')))
+]
 const OPTIONS: ts.CompilerOptions = {
   target: ts.ScriptTarget.ES2023,
   module: ts.ModuleKind.NodeNext,

@@ -2,17 +2,13 @@ import BetterSqlite from 'better-sqlite3'
 import { Kysely, SqliteDialect } from 'kysely'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import {
-  kysely,
-  memory,
-  mongodb,
-  mysql,
-  postgres,
-  sqlite,
-  userSchemas,
-  type DatabaseAdapter,
-  type KyselyInstance
-} from '../lib/index.js'
+import { userSchemas, type DatabaseAdapter } from '../lib/index.js'
+import { kysely, type KyselyInstance } from '../lib/entries/kysely.js'
+import { memory } from '../lib/entries/memory.js'
+import { mongodb } from '../lib/entries/mongodb.js'
+import { mysql } from '../lib/entries/mysql.js'
+import { postgres } from '../lib/entries/postgres.js'
+import { sqlite } from '../lib/entries/sqlite.js'
 import { userModel } from '../lib/users/index.js'
 import { ARTHUR, buildApp, assertValidationError, PASSWORD, assertErrorReply, comparableReply } from './helpers/build-app.js'
 import { connect, freshDb, stores as mongoStores } from './helpers/mongo-stores.js'

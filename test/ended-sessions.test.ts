@@ -5,11 +5,11 @@ import {
   cookieTransport,
   databaseStrategy,
   jwtStrategy,
-  memory,
   type Session,
   type User,
   type UsersOptions
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import { watchedAdapter, type WatchedAdapter } from './fixtures/watched-adapter.js'
 import { ARTHUR, buildApp, cookieOf, type TestApp } from './helpers/build-app.js'
 

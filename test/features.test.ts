@@ -1,6 +1,7 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import users, { memory, type Feature, type FeatureKit, type Model, type UsersOptions } from '../lib/index.js'
+import users, { type Feature, type FeatureKit, type Model, type UsersOptions } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import { ARTHUR, backends, buildApp, fastPasswords, SECRET } from './helpers/build-app.js'
 
 const noteModel: Model = {

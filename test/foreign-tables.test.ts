@@ -3,18 +3,11 @@ import Database from 'better-sqlite3'
 import { Kysely, MysqlDialect, PostgresDialect, SqliteDialect } from 'kysely'
 import mysql2 from 'mysql2'
 import t, { type Test } from 'tap'
-import {
-  integerId,
-  kysely,
-  mysql,
-  objectIdId,
-  postgres,
-  sqlite,
-  Type,
-  userSchemas,
-  type AnyUserSchemas,
-  type DatabaseAdapter
-} from '../lib/index.js'
+import { integerId, objectIdId, Type, userSchemas, type AnyUserSchemas, type DatabaseAdapter } from '../lib/index.js'
+import { kysely } from '../lib/entries/kysely.js'
+import { mysql } from '../lib/entries/mysql.js'
+import { postgres } from '../lib/entries/postgres.js'
+import { sqlite } from '../lib/entries/sqlite.js'
 import { ARTHUR, buildApp, PASSWORD } from './helpers/build-app.js'
 import { buildProgram, endPools, createCommandFolder } from './helpers/command-line.js'
 import { makeMysqlPool, mysqlConfigOf, needsMysql } from './helpers/mysql.js'

@@ -4,7 +4,6 @@ import t from 'tap'
 import { defineErrors } from '../lib/error-registry.js'
 import users, {
   authenticate,
-  memory,
   refuse,
   usersOpenapi,
   type AuthenticateOptions,
@@ -13,6 +12,7 @@ import users, {
   type GuardFlag,
   type UsersOptions
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import { validateDocument, type ApiDocument } from './helpers/api-document.js'
 import { ARTHUR, backends, buildApp, fastPasswords, SECRET } from './helpers/build-app.js'
 

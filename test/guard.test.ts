@@ -17,11 +17,11 @@ import users, {
   defineStrategy,
   defineTransport,
   jwtStrategy,
-  memory,
   type AuthenticateOptions,
   type DatabaseAdapter,
   type User
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import {
   ARTHUR,
   PASSWORD,

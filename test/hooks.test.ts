@@ -3,7 +3,6 @@ import { Type } from '@sinclair/typebox'
 import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import {
-  memory,
   refuse,
   userSchemas,
   type DatabaseAdapter,
@@ -13,6 +12,7 @@ import {
   type UsersHooks,
   type UsersOptions
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import { eventNames } from '../lib/hooks/index.js'
 import { watchedAdapter } from './fixtures/watched-adapter.js'
 import { ARTHUR, PASSWORD, backends, buildApp, type TestApp } from './helpers/build-app.js'

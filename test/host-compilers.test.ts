@@ -11,7 +11,8 @@ import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fas
 import t, { type Test } from 'tap'
 import * as typebox from 'typebox'
 import { z } from 'zod'
-import { adminOnly, authenticate, memory, userSchemas, users } from '../lib/index.js'
+import { adminOnly, authenticate, userSchemas, users } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import { ARTHUR, backends, fastPasswords, assertValidationError, PASSWORD, SECRET } from './helpers/build-app.js'
 
 interface OldTypeBoxTypeProvider extends FastifyTypeProvider {

@@ -8,7 +8,8 @@ import Fastify, {
   type LightMyRequestResponse
 } from 'fastify'
 import t, { type Test } from 'tap'
-import { authenticate, memory, refuse, users, usersOpenapi, type UsersOptions } from '../lib/index.js'
+import { authenticate, refuse, users, usersOpenapi, type UsersOptions } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import { validateDocument, type ApiDocument } from './helpers/api-document.js'
 import { ARTHUR, backends, fastPasswords, PASSWORD, assertErrorReply, SECRET } from './helpers/build-app.js'
 

@@ -16,13 +16,13 @@ import {
   databaseStrategy,
   integerId,
   jwtStrategy,
-  memory,
   objectIdId,
   userSchemas,
   type JwtStrategyOptions,
   type User,
   type UsersOptions
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import { checkJwtKey, createJwtCodec } from '../lib/tokens/index.js'
 import { ARTHUR, PASSWORD, SECRET, backends, buildApp, storedModel, type TestApp } from './helpers/build-app.js'
 

@@ -23,17 +23,11 @@ import t, { type Test } from 'tap'
 import { idOf } from '../lib/adapters/shared/row-references.js'
 import type { DatabaseAdapter } from '../lib/contracts/database-adapter.js'
 import type { Model } from '../lib/contracts/models.js'
-import {
-  integerId,
-  kysely,
-  mysql,
-  postgres,
-  sqlite,
-  Type,
-  userSchemas,
-  uuidId,
-  type KyselyInstance
-} from '../lib/index.js'
+import { integerId, Type, userSchemas, uuidId } from '../lib/index.js'
+import { kysely, type KyselyInstance } from '../lib/entries/kysely.js'
+import { mysql } from '../lib/entries/mysql.js'
+import { postgres } from '../lib/entries/postgres.js'
+import { sqlite } from '../lib/entries/sqlite.js'
 import { AccessToken, Account, createToken, createUser, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance } from '../lib/testing/index.js'
 import { Person } from './helpers/adopted-user.js'

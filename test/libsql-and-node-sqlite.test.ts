@@ -4,7 +4,12 @@ import Libsql from 'libsql'
 import t, { type Test } from 'tap'
 import type { DatabaseAdapter } from '../lib/contracts/database-adapter.js'
 import { migrationOf } from '../lib/adapters/sql/migration/adapter-migration.js'
-import { sqlite, type NodeSqliteDatabase, type NodeSqliteStatement, type SqliteDatabase } from '../lib/index.js'
+import {
+  sqlite,
+  type NodeSqliteDatabase,
+  type NodeSqliteStatement,
+  type SqliteDatabase
+} from '../lib/entries/sqlite.js'
 import { createToken, createUser, AccessToken, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance } from '../lib/testing/index.js'
 import { ARTHUR, buildApp, cookieOf, PASSWORD } from './helpers/build-app.js'

@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import { hash as makeArgon2, parseOptions } from '@node-rs/argon2'
 import { hash as makeBcrypt } from '@node-rs/bcrypt'
 import t, { type Test } from 'tap'
-import { memory, type DatabaseAdapter, type PasswordHelper, type UsersOptions } from '../lib/index.js'
+import type { DatabaseAdapter, PasswordHelper, UsersOptions } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import {
   createPasswordHelper,
   createUnusableHash,

@@ -1,6 +1,5 @@
 import t, { type Test } from 'tap'
 import {
-  memory,
   refuse,
   type DatabaseAdapter,
   type Feature,
@@ -12,6 +11,7 @@ import {
   type UserId,
   type UserRow
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import type { OauthAccounts } from '../lib/features/oauth/contracts.js'
 import { accountsFeature } from './helpers/accounts-feature.js'
 import { ARTHUR, buildApp, PASSWORD, type TestApp } from './helpers/build-app.js'

@@ -9,9 +9,6 @@ import users, {
   cookieTransport,
   databaseStrategy,
   jwtStrategy,
-  memory,
-  redisStrategy,
-  sqlite,
   usersOpenapi,
   type BackendOptions,
   type DatabaseAdapter,
@@ -21,6 +18,9 @@ import users, {
   type Session,
   type UsersOptions
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
+import { redisStrategy } from '../lib/entries/redis.js'
+import { sqlite } from '../lib/entries/sqlite.js'
 import { manualClock } from '../lib/testing/index.js'
 import { withSlowReads } from '../lib/testing/slow-reads.js'
 import {

@@ -5,11 +5,11 @@ import {
   cookieTransport,
   databaseStrategy,
   jwtStrategy,
-  memory,
   type CookieTransportOptions,
   type PasswordHelper,
   type UsersOptions
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import {
   ARTHUR,
   buildApp,

@@ -1,7 +1,6 @@
 import t, { type Test } from 'tap'
 import { mergeModels } from '../lib/adapters/shared/merge-models.js'
 import {
-  memory,
   Type,
   userSchemas,
   type DatabaseAdapter,
@@ -10,6 +9,7 @@ import {
   type ModelExtension,
   type UserId
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import { userModel } from '../lib/users/index.js'
 import { ARTHUR, buildApp, PASSWORD, type TestApp } from './helpers/build-app.js'
 import { everyStore } from './helpers/every-store.js'

@@ -4,17 +4,8 @@ import { loadBsonTypes } from '../lib/adapters/mongodb/driver.js'
 import { idOf } from '../lib/adapters/shared/row-references.js'
 import type { DatabaseAdapter, Row } from '../lib/contracts/database-adapter.js'
 import type { Model } from '../lib/contracts/models.js'
-import {
-  authenticate,
-  integerId,
-  mongodb,
-  objectIdId,
-  Type,
-  userSchemas,
-  uuidId,
-  type MongoDb,
-  type MongodbOptions
-} from '../lib/index.js'
+import { authenticate, integerId, objectIdId, Type, userSchemas, uuidId } from '../lib/index.js'
+import { mongodb, type MongoDb, type MongodbOptions } from '../lib/entries/mongodb.js'
 import type { StoreSchema } from '../lib/contracts/store-schema.js'
 import { kStoreSchema } from '../lib/symbols.js'
 import { userModel } from '../lib/users/index.js'

@@ -9,22 +9,17 @@ import t from 'tap'
 import { idOf } from '../lib/adapters/shared/row-references.js'
 import { mysqlDialect } from '../lib/adapters/sql/dialects/mysql.js'
 import { useMysql2 } from '../lib/adapters/sql/drivers/mysql2.js'
-import type { SqlServerOptions } from '../lib/adapters/sql/index.js'
+import type { SqlServerOptions } from '../lib/entries/mysql.js'
 import type { DatabaseAdapter } from '../lib/contracts/database-adapter.js'
 import type { Model } from '../lib/contracts/models.js'
+import { integerId, objectIdId, Type, userSchemas, uuidId, type IdKind } from '../lib/index.js'
 import {
-  integerId,
   mysql,
-  objectIdId,
-  Type,
-  userSchemas,
-  uuidId,
-  type IdKind,
   type MysqlCallbackPool,
   type MysqlConnection,
   type MysqlPool,
   type MysqlQuery
-} from '../lib/index.js'
+} from '../lib/entries/mysql.js'
 import { AccessToken, Account, createToken, createUser, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance } from '../lib/testing/index.js'
 import { startTcpProxy } from './fixtures/tcp-proxy.js'

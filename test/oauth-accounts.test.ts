@@ -21,15 +21,9 @@ import users, {
   FST_USERS_UNIQUE_VIOLATION,
   integerId,
   isUsersError,
-  kysely,
-  memory,
-  mongodb,
-  mysql,
   objectIdId,
-  postgres,
   readOnly,
   refuse,
-  sqlite,
   Type,
   userSchemas,
   usersOpenapi,
@@ -43,6 +37,12 @@ import users, {
   type UserRow,
   type UsersOptions
 } from '../lib/index.js'
+import { kysely } from '../lib/entries/kysely.js'
+import { memory } from '../lib/entries/memory.js'
+import { mongodb } from '../lib/entries/mongodb.js'
+import { mysql } from '../lib/entries/mysql.js'
+import { postgres } from '../lib/entries/postgres.js'
+import { sqlite } from '../lib/entries/sqlite.js'
 import { FST_USERS_PASSWORD_QUEUE_FULL } from '../lib/errors.js'
 import { withSlowReads } from '../lib/testing/index.js'
 import { watchedAdapter, type WatchedAdapter } from './fixtures/watched-adapter.js'

@@ -4,17 +4,17 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import type { Db, ObjectId } from 'mongodb'
 import t, { type Test } from 'tap'
 import usersPlugin, {
-  memory,
-  mongodb,
   objectIdId,
   refuse,
-  sqlite,
   userSchemas,
   usersOpenapi,
   type User,
   type UserId,
   type UsersOptions
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
+import { mongodb } from '../lib/entries/mongodb.js'
+import { sqlite } from '../lib/entries/sqlite.js'
 import { oauth, openidConnect, type OauthOptions } from '../lib/features/oauth/index.js'
 import { operationsOf, validateDocument, type ApiDocument } from './helpers/api-document.js'
 import { openBrowser, ORIGIN, type Browser, type Page } from './helpers/browser.js'

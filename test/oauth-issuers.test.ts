@@ -2,19 +2,13 @@ import { join } from 'node:path'
 import { Kysely, PostgresDialect } from 'kysely'
 import t, { type Test } from 'tap'
 import { oauth, openidConnect, type OauthOptions } from '../lib/features/oauth/index.js'
-import {
-  kysely,
-  memory,
-  mongodb,
-  mysql,
-  objectIdId,
-  postgres,
-  sqlite,
-  userSchemas,
-  type DatabaseAdapter,
-  type UserId,
-  type UsersOptions
-} from '../lib/index.js'
+import { objectIdId, userSchemas, type DatabaseAdapter, type UserId, type UsersOptions } from '../lib/index.js'
+import { kysely } from '../lib/entries/kysely.js'
+import { memory } from '../lib/entries/memory.js'
+import { mongodb } from '../lib/entries/mongodb.js'
+import { mysql } from '../lib/entries/mysql.js'
+import { postgres } from '../lib/entries/postgres.js'
+import { sqlite } from '../lib/entries/sqlite.js'
 import { openBrowser, ORIGIN, type Page } from './helpers/browser.js'
 import { ARTHUR, buildApp, SECRET, type TestApp } from './helpers/build-app.js'
 import { connect, freshDb } from './helpers/mongo-stores.js'

@@ -9,7 +9,6 @@ import {
   authenticate,
   createOnly,
   errorTable,
-  memory,
   readOnly,
   users,
   userSchemas,
@@ -17,6 +16,7 @@ import {
   type User,
   type UsersOptions
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import { FST_USERS_PASSWORD_QUEUE_FULL } from '../lib/errors.js'
 import { createUser } from '../lib/testing/index.js'
 import { watchedAdapter } from './fixtures/watched-adapter.js'

@@ -15,7 +15,6 @@ import users, {
   errorTable,
   isUsersError,
   jwtStrategy,
-  memory,
   readOnly,
   refuse,
   userSchemas,
@@ -26,6 +25,7 @@ import users, {
   type UsersHooks,
   type UsersOptions
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import { ARTHUR, PASSWORD, SECRET, backends, buildApp, fastPasswords } from './helpers/build-app.js'
 
 type AnyOptions = Record<string, unknown>

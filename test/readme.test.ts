@@ -6,11 +6,30 @@ import Fastify from 'fastify'
 import t from 'tap'
 import ts from 'typescript'
 import * as oauthLibrary from '../lib/features/oauth/index.js'
+import * as kyselyEntry from '../lib/entries/kysely.js'
+import * as memoryEntry from '../lib/entries/memory.js'
+import * as mongodbEntry from '../lib/entries/mongodb.js'
+import * as mysqlEntry from '../lib/entries/mysql.js'
+import * as postgresEntry from '../lib/entries/postgres.js'
+import * as redisEntry from '../lib/entries/redis.js'
+import * as sqliteEntry from '../lib/entries/sqlite.js'
 import * as library from '../lib/index.js'
 import { eventNames } from '../lib/hooks/index.js'
 import { buildPackage, transpile } from './helpers/build-package.js'
 import { root } from './helpers/root.js'
 import { backends, fastPasswords, SECRET } from './helpers/build-app.js'
+
+const { memory } = memoryEntry
+/** The entries of the databases and of Redis, by their subpath. */
+const entries = {
+  kysely: kyselyEntry,
+  memory: memoryEntry,
+  mongodb: mongodbEntry,
+  mysql: mysqlEntry,
+  postgres: postgresEntry,
+  redis: redisEntry,
+  sqlite: sqliteEntry
+}
 
 // A snippet marked ```ts is a complete module. One marked ```ts partial gets imports and an application in front. All
 // snippets are type-checked against the sources and run.
@@ -77,7 +96,7 @@ t.test('links of the pages and of SECURITY.md lead to existing files and heading
 })
 
 t.test('the type check reports a type error with its snippet and line', async (t) => {
-  t.match(typeCheck([{ name: 'wrong', text: "import { sqlite } from 'fastify-users'\nsqlite(1)" }]), [/^wrong:2: /])
+  t.match(typeCheck([{ name: 'wrong', text: "import { sqlite } from 'fastify-users/sqlite'\nsqlite(1)" }]), [/^wrong:2: /])
 })
 
 t.test('the examples pass the type check', async (t) => {
@@ -245,7 +264,7 @@ t.test('the page about OAuth names every option, route and provider', async (t) 
     routes.push(`${String(method)} ${url.replace('/github/', '/<provider>/')}`)
   })
   await app.register(library.users, {
-    adapter: library.memory(),
+    adapter: memory(),
     secret: SECRET,
     backends: backends(),
     passwords: fastPasswords,
@@ -275,7 +294,7 @@ t.test('the table of routes lists the routes of an application and the error cod
     routes.set(route, new Set([...(routes.get(route) ?? []), ...errorCodes(schema?.response)]))
   })
   await app.register(library.users, {
-    adapter: library.memory(),
+    adapter: memory(),
     secret: SECRET,
     backends: backends(),
     passwords: fastPasswords
@@ -364,6 +383,7 @@ function snippetsOf (page: string, text: string): Snippet[] {
 function partialPreamble (text: string): string {
   return [
     `import { ${exportNames(library)} } from 'fastify-users'`,
+    ...Object.entries(entries).map(([name, entry]) => `import { ${exportNames(entry)} } from 'fastify-users/${name}'`),
     `import { ${exportNames(oauthLibrary)} } from 'fastify-users/oauth'`,
     "import Fastify from 'fastify'",
     'const app = Fastify()',
@@ -396,6 +416,9 @@ function compilerOptions (): ts.CompilerOptions {
     'fastify-users': [join(root, 'lib/index.ts')],
     'fastify-users/feature': [join(root, 'lib/feature/index.ts')],
     'fastify-users/oauth': [join(root, 'lib/features/oauth/index.ts')],
+    ...Object.fromEntries(
+      Object.keys(entries).map((name) => [`fastify-users/${name}`, [join(root, `lib/entries/${name}.ts`)]])
+    ),
     'fastify-users/testing': [join(root, 'lib/testing/index.ts')]
   }
   return {

@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { memory, type DatabaseAdapter, type User, type UsersHooks, type UsersOptions } from '../lib/index.js'
+import type { DatabaseAdapter, User, UsersHooks, UsersOptions } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import { withSlowReads } from '../lib/testing/index.js'
 import {
   ARTHUR,

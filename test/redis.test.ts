@@ -6,18 +6,10 @@ import type { LightMyRequestResponse } from 'fastify'
 import { Redis, type Cluster } from 'ioredis'
 import { createClient, type createCluster } from 'redis'
 import t, { type Test } from 'tap'
-import {
-  authenticate,
-  bearerTransport,
-  integerId,
-  memory,
-  redisStrategy,
-  sqlite,
-  userSchemas,
-  type RedisClient,
-  type RedisStrategyOptions,
-  type UsersOptions
-} from '../lib/index.js'
+import { authenticate, bearerTransport, integerId, userSchemas, type UsersOptions } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
+import { redisStrategy, type RedisClient, type RedisStrategyOptions } from '../lib/entries/redis.js'
+import { sqlite } from '../lib/entries/sqlite.js'
 import { startTcpProxy } from './fixtures/tcp-proxy.js'
 import {
   addRoutes,

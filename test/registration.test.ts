@@ -4,11 +4,11 @@ import {
   adminOnly,
   createOnly,
   FST_USERS_INVALID_PASSWORD,
-  memory,
   readOnly,
   userSchemas,
   type UserSchemas
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import {
   ARTHUR,
   buildApp,

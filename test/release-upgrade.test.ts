@@ -9,16 +9,16 @@ import t, { type Test } from 'tap'
 import {
   authenticate,
   currentUser,
-  kysely,
-  mongodb,
-  mysql,
-  postgres,
-  sqlite,
   type DatabaseAdapter,
   type Feature,
   type FeatureKit,
   type ModelExtension
 } from '../lib/index.js'
+import { kysely } from '../lib/entries/kysely.js'
+import { mongodb } from '../lib/entries/mongodb.js'
+import { mysql } from '../lib/entries/mysql.js'
+import { postgres } from '../lib/entries/postgres.js'
+import { sqlite } from '../lib/entries/sqlite.js'
 import { github, oauth } from '../lib/features/oauth/index.js'
 import { buildApp, type TestApp } from './helpers/build-app.js'
 import { createCommandFolder, endPools, library, type CommandFolder, type ConfigParts } from './helpers/command-line.js'

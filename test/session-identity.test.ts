@@ -11,9 +11,6 @@ import {
   databaseStrategy,
   defineStrategy,
   jwtStrategy,
-  memory,
-  redisStrategy,
-  sqlite,
   type DatabaseAdapter,
   type IssuedToken,
   type Session,
@@ -22,6 +19,9 @@ import {
   type UserReader,
   type UsersOptions
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
+import { redisStrategy } from '../lib/entries/redis.js'
+import { sqlite } from '../lib/entries/sqlite.js'
 import { buildApp, ARTHUR, PASSWORD, type TestApp } from './helpers/build-app.js'
 import { everyStore } from './helpers/every-store.js'
 import { pythonTables } from './helpers/python-tables.js'

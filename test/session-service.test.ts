@@ -9,8 +9,6 @@ import {
   cookieTransport,
   databaseStrategy,
   jwtStrategy,
-  redisStrategy,
-  sqlite,
   type BackendOptions,
   type Feature,
   type Session,
@@ -21,6 +19,8 @@ import {
   type UserRow,
   type UsersOptions
 } from '../lib/index.js'
+import { redisStrategy } from '../lib/entries/redis.js'
+import { sqlite } from '../lib/entries/sqlite.js'
 import { ARTHUR, buildApp, PASSWORD, type TestApp } from './helpers/build-app.js'
 import { everyStore } from './helpers/every-store.js'
 import { pythonTables } from './helpers/python-tables.js'

@@ -9,9 +9,7 @@ import users, {
   databaseStrategy,
   integerId,
   jwtStrategy,
-  memory,
   objectIdId,
-  sqlite,
   userSchemas,
   uuidId,
   type DatabaseAdapter,
@@ -20,6 +18,8 @@ import users, {
   type UserSchemas,
   type UsersOptions
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
+import { sqlite } from '../lib/entries/sqlite.js'
 import {
   ARTHUR,
   buildApp,

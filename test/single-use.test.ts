@@ -1,14 +1,7 @@
 import { hash, randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
-import {
-  memory,
-  type DatabaseAdapter,
-  type Feature,
-  type Model,
-  type SingleUse,
-  type SingleUseOptions,
-  type UserId
-} from '../lib/index.js'
+import type { DatabaseAdapter, Feature, Model, SingleUse, SingleUseOptions, UserId } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import { manualClock } from '../lib/testing/index.js'
 import { withSlowReads } from '../lib/testing/slow-reads.js'
 import { buildApp, type TestApp } from './helpers/build-app.js'

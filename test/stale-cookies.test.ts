@@ -3,10 +3,10 @@ import {
   cookieTransport,
   databaseStrategy,
   jwtStrategy,
-  memory,
   type CookieTransportOptions,
   type UsersOptions
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import { ARTHUR, PASSWORD, buildApp, type TestApp } from './helpers/build-app.js'
 import { createJar, type Jar } from './helpers/cookie-jar.js'
 

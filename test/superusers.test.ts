@@ -1,5 +1,6 @@
 import t from 'tap'
-import { memory, sqlite } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
+import { sqlite } from '../lib/entries/sqlite.js'
 import { withSlowReads } from '../lib/testing/index.js'
 import { ARTHUR, buildApp, PASSWORD, assertErrorReply, type TestApp } from './helpers/build-app.js'
 

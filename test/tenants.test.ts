@@ -7,20 +7,15 @@ import { Kysely, PostgresDialect } from 'kysely'
 import type { MongoClient } from 'mongodb'
 import t, { type Test } from 'tap'
 import { tenantModel } from '../lib/shared/tenant.js'
-import type { SqlServerOptions } from '../lib/adapters/sql/index.js'
-import users, {
-  bearerTransport,
-  databaseStrategy,
-  kysely,
-  memory,
-  mongodb,
-  mysql,
-  postgres,
-  redisStrategy,
-  sqlite,
-  type DatabaseAdapter,
-  type UsersOptions
-} from '../lib/index.js'
+import type { SqlServerOptions } from '../lib/entries/mysql.js'
+import users, { bearerTransport, databaseStrategy, type DatabaseAdapter, type UsersOptions } from '../lib/index.js'
+import { kysely } from '../lib/entries/kysely.js'
+import { memory } from '../lib/entries/memory.js'
+import { mongodb } from '../lib/entries/mongodb.js'
+import { mysql } from '../lib/entries/mysql.js'
+import { postgres } from '../lib/entries/postgres.js'
+import { redisStrategy } from '../lib/entries/redis.js'
+import { sqlite } from '../lib/entries/sqlite.js'
 import { github, oauth } from '../lib/features/oauth/index.js'
 import { User } from '../lib/testing/conformance/models.js'
 import { fastPasswords, SECRET } from './helpers/build-app.js'

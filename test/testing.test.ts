@@ -5,10 +5,10 @@ import users, {
   currentUser,
   defineTransport,
   jwtStrategy,
-  memory,
   refuse,
   type UsersHooks
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import {
   asUser,
   captureEvents,

@@ -34,7 +34,9 @@ function errorsOf (name: string, entry: string, edit = (text: string) => text): 
     if (!parsed.has(path)) parsed.set(path, parse(path, version)) // all programs share their parsed files
     return parsed.get(path)
   }
-  const program = ts.createProgram([file], { ...options, paths: { 'fastify-users': [entry] } }, host)
+  const entries = entry.replace(/index(?=\.)/, 'entries/*')
+  const paths = { 'fastify-users': [entry], 'fastify-users/*': [entries] }
+  const program = ts.createProgram([file], { ...options, paths }, host)
   const source = program.getSourceFile(file)
   const diagnostics = [
     ...program.getOptionsDiagnostics(),

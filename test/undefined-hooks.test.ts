@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import users, { authenticate, memory } from '../lib/index.js'
+import users, { authenticate } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import { backends, fastPasswords, SECRET } from './helpers/build-app.js'
 
 const HOOKS = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const

@@ -4,12 +4,15 @@ import Database from 'better-sqlite3'
 import { Kysely, MysqlDialect, PostgresDialect, SqliteDialect } from 'kysely'
 import t, { type Test } from 'tap'
 import type { SchemaPlan, StoreSchema } from '../lib/contracts/store-schema.js'
-import { kysely, memory, mongodb, type DatabaseAdapter, type Model, type Row, type UpgradeStep } from '../lib/index.js'
+import type { DatabaseAdapter, Model, Row, UpgradeStep } from '../lib/index.js'
+import { kysely } from '../lib/entries/kysely.js'
+import { memory } from '../lib/entries/memory.js'
+import { mongodb } from '../lib/entries/mongodb.js'
 import { kStoreSchema } from '../lib/symbols.js'
 import { userModel } from '../lib/users/index.js'
 import { userSchemas, uuidId } from '../schemas/index.js'
 import { SECRET } from './helpers/build-app.js'
-import { library, runNode, type Outcome } from './helpers/command-line.js'
+import { entryOf, library, runNode, type Outcome } from './helpers/command-line.js'
 import { everyStore, type EveryStore } from './helpers/every-store.js'
 import { connect, freshDb } from './helpers/mongo-stores.js'
 import { startMongoWirePeer } from './helpers/mongo-wire-peer.js'
@@ -244,7 +247,9 @@ for (const store of stores) {
 /** Writes config files for both versions of a feature. Its transformation kills the process in row KILL_AT. */
 function writeConfigs (folder: string, adapter: string): void {
   const config = (badge: string): string => `
-import { bearerTransport, jwtStrategy, mysql, sqlite } from '${library}'
+import { bearerTransport, jwtStrategy } from '${library}'
+import { mysql } from '${entryOf(library, 'mysql')}'
+import { sqlite } from '${entryOf(library, 'sqlite')}'
 import { createPool } from 'mysql2/promise'
 const id = { type: 'integer' }
 let calls = 0

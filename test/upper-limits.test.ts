@@ -7,13 +7,13 @@ import users, {
   cookieTransport,
   databaseStrategy,
   jwtStrategy,
-  memory,
-  redisStrategy,
-  sqlite,
   type InsecureSetting,
   type StrategyDefinition,
   type UsersOptions
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
+import { redisStrategy } from '../lib/entries/redis.js'
+import { sqlite } from '../lib/entries/sqlite.js'
 import oauth, { github } from '../lib/features/oauth/index.js'
 import { migrationOf } from '../lib/adapters/sql/migration/adapter-migration.js'
 import { backends, fastPasswords, SECRET } from './helpers/build-app.js'

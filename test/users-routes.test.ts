@@ -5,7 +5,6 @@ import {
   currentUser,
   FST_USERS_INVALID_PASSWORD,
   integerId,
-  memory,
   objectIdId,
   userSchemas,
   uuidId,
@@ -15,6 +14,7 @@ import {
   type UserSchemas,
   type UsersOptions
 } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
 import { withSlowReads } from '../lib/testing/index.js'
 import {
   ARTHUR,

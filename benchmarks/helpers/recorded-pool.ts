@@ -1,4 +1,4 @@
-import type { PgPool, PgQuery } from 'fastify-users'
+import type { PgPool, PgQuery } from 'fastify-users/postgres'
 
 /** Returns a pool of `pg` that records every statement. */
 export function recordQueries (pool: PgPool): { pool: PgPool; queries: PgQuery[] } {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
-import { postgres } from 'fastify-users'
+import { postgres } from 'fastify-users/postgres'
 import { recordQueries } from '../helpers/recorded-pool.js'
 import { HASH, makeTables, type Site } from './site.js'
 

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
-import { sqlite } from 'fastify-users'
+import { sqlite } from 'fastify-users/sqlite'
 import { HASH, makeTables, tokenOf, type Site } from './site.js'
 
 const FILL = `INSERT INTO user (id, email, hashed_password, is_active, is_superuser, is_verified, session_stamp)

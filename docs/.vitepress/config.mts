@@ -26,7 +26,14 @@ export default defineConfig({
           items: [
             { text: 'fastify-users', link: '/api/fastify-users/' },
             { text: 'fastify-users/feature', link: '/api/fastify-users/feature/' },
+            { text: 'fastify-users/kysely', link: '/api/fastify-users/kysely/' },
+            { text: 'fastify-users/memory', link: '/api/fastify-users/memory/' },
+            { text: 'fastify-users/mongodb', link: '/api/fastify-users/mongodb/' },
+            { text: 'fastify-users/mysql', link: '/api/fastify-users/mysql/' },
             { text: 'fastify-users/oauth', link: '/api/fastify-users/oauth/' },
+            { text: 'fastify-users/postgres', link: '/api/fastify-users/postgres/' },
+            { text: 'fastify-users/redis', link: '/api/fastify-users/redis/' },
+            { text: 'fastify-users/sqlite', link: '/api/fastify-users/sqlite/' },
             { text: 'fastify-users/testing', link: '/api/fastify-users/testing/' }
           ]
         },

@@ -8,11 +8,11 @@ import users, {
   currentUser,
   databaseStrategy,
   jwtStrategy,
-  sqlite,
   userSchemas,
   type UserOf,
   type UsersOptions
 } from 'fastify-users'
+import { sqlite } from 'fastify-users/sqlite'
 import { addApiPage, describeRoute } from './api-page.js'
 
 /** Custom fields: users can change their display name, only superusers can change credits. */

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import Fastify, { type FastifyInstance } from 'fastify'
-import users, { cookieTransport, databaseStrategy, sqlite } from 'fastify-users'
+import users, { cookieTransport, databaseStrategy } from 'fastify-users'
+import { sqlite } from 'fastify-users/sqlite'
 import oauth, { openidConnect } from 'fastify-users/oauth'
 import { page, PAGE_POLICY, style } from './page.js'
 

@@ -13,12 +13,12 @@ import users, {
   databaseStrategy,
   integerId,
   jwtStrategy,
-  sqlite,
   userSchemas,
   type User,
   type UserId,
   type UsersOptions
 } from '../../lib/index.js'
+import { sqlite } from '../../lib/entries/sqlite.js'
 import { captureEvents, type CapturedEvents } from '../../lib/testing/index.js'
 import { fastPasswords } from '../helpers/build-app.js'
 import { CENTURY, signLikePython } from './rows.js'

@@ -10,14 +10,14 @@ import users, {
   bearerTransport,
   cookieTransport,
   jwtStrategy,
-  mongodb,
   objectIdId,
-  postgres,
-  sqlite,
   userSchemas,
   type DatabaseAdapter,
   type UsersOptions
 } from '../../lib/index.js'
+import { mongodb } from '../../lib/entries/mongodb.js'
+import { postgres } from '../../lib/entries/postgres.js'
+import { sqlite } from '../../lib/entries/sqlite.js'
 import { captureEvents } from '../../lib/testing/index.js'
 import { fastPasswords } from '../helpers/build-app.js'
 import { connect, freshDb } from '../helpers/mongo-stores.js'

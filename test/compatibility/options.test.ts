@@ -10,7 +10,6 @@ import users, {
   databaseStrategy,
   defineStrategy,
   jwtStrategy,
-  memory,
   passwordPolicy,
   userSchemas,
   type CompatibilityOptions,
@@ -20,6 +19,7 @@ import users, {
   type User,
   type UsersOptions
 } from '../../lib/index.js'
+import { memory } from '../../lib/entries/memory.js'
 import { captureEvents, type CapturedEvents } from '../../lib/testing/index.js'
 import { cookieOf, fastPasswords, storedModel, storedRows } from '../helpers/build-app.js'
 import { CENTURY, SECRETS, signLikePython } from './rows.js'

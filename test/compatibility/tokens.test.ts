@@ -15,12 +15,12 @@ import users, {
   cookieTransport,
   databaseStrategy,
   jwtStrategy,
-  memory,
   type DatabaseAdapter,
   type JwtStrategyOptions,
   type User,
   type UsersOptions
 } from '../../lib/index.js'
+import { memory } from '../../lib/entries/memory.js'
 import { captureEvents } from '../../lib/testing/index.js'
 import { fastPasswords, storedModel, storedRows } from '../helpers/build-app.js'
 import { CENTURY, SECRETS, signLikePython } from './rows.js'

@@ -13,8 +13,6 @@ import users, {
   databaseStrategy,
   defineStrategy,
   jwtStrategy,
-  memory,
-  sqlite,
   userSchemas,
   type CookieTransportOptions,
   type NewUser,
@@ -23,6 +21,8 @@ import users, {
   type UserId,
   type UsersOptions
 } from '../../lib/index.js'
+import { memory } from '../../lib/entries/memory.js'
+import { sqlite } from '../../lib/entries/sqlite.js'
 import { captureEvents } from '../../lib/testing/index.js'
 import { watchedAdapter } from '../fixtures/watched-adapter.js'
 import { fastPasswords, storedModel } from '../helpers/build-app.js'

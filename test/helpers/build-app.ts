@@ -15,7 +15,6 @@ import users, {
   authenticate,
   databaseStrategy,
   jwtStrategy,
-  memory,
   type DatabaseAdapter,
   type Model,
   type PasswordHelper,
@@ -24,6 +23,7 @@ import users, {
   type UsersEvents,
   type UsersOptions
 } from '../../lib/index.js'
+import { memory } from '../../lib/entries/memory.js'
 
 /** A password helper with cheap parameters, which the library refuses in production. */
 export const fastPasswords = argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true })

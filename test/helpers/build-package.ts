@@ -1,4 +1,4 @@
-import { cpSync, writeFileSync } from 'node:fs'
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import ts from 'typescript'
 import { root } from './root.js'
@@ -11,12 +11,12 @@ export function buildPackage (folder: string): void {
       filter: (path) => !path.endsWith('.map')
     })
   }
-  const exports = {
-    '.': './lib/index.js',
-    './feature': './lib/feature/index.js',
-    './oauth': './lib/features/oauth/index.js',
-    './testing': './lib/testing/index.js'
-  }
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: Record<string, unknown> }
+  const exports = Object.fromEntries(
+    Object.entries(manifest.exports)
+      .filter((entry): entry is [string, { default: string }] => typeof entry[1] !== 'string')
+      .map(([path, { default: file }]) => [path, file.replace('./dist/', './')])
+  )
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'fastify-users', type: 'module', exports }))
 }
 

@@ -18,6 +18,11 @@ export interface Outcome {
 /** The URL from which config files of tests import the library. */
 export const library = pathToFileURL(join(root, 'dist/lib/index.js')).href
 
+/** Returns the URL or the name of another entry, such as `sqlite`, of the library at `root`. */
+export function entryOf (root: string, entry: string): string {
+  return root.endsWith('lib/index.js') ? root.replace('index.js', `entries/${entry}.js`) : `${root}/${entry}`
+}
+
 /** Runs a command in this process. `lines` are the piped input or, with `interactive`, the input at a terminal. */
 export async function runIn (
   cwd: string,
@@ -115,7 +120,14 @@ function configText (
     import { Redis } from 'ioredis'
     import mysql2 from 'mysql2/promise'
     import pg from 'pg'
-    import { argon2Passwords, bearerTransport, cookieTransport, databaseStrategy, defineStrategy, integerId, jwtStrategy, kysely, memory, mongodb, mysql, objectIdId, postgres, redisStrategy, sqlite, Type, userSchemas } from '${from}'
+    import { argon2Passwords, bearerTransport, cookieTransport, databaseStrategy, defineStrategy, integerId, jwtStrategy, objectIdId, Type, userSchemas } from '${from}'
+    import { kysely } from '${entryOf(from, 'kysely')}'
+    import { memory } from '${entryOf(from, 'memory')}'
+    import { mongodb } from '${entryOf(from, 'mongodb')}'
+    import { mysql } from '${entryOf(from, 'mysql')}'
+    import { postgres } from '${entryOf(from, 'postgres')}'
+    import { redisStrategy } from '${entryOf(from, 'redis')}'
+    import { sqlite } from '${entryOf(from, 'sqlite')}'
     const keep = (pool) => { (globalThis.pools ??= []).push(pool); return pool }
     const passwords = argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true })
     export default { adapter: ${adapter}, secret: process.env.USERS_SECRET, schemas: userSchemas(${fields}), backends: ${backends}, passwords, features: typeof listFeatures === 'function' ? listFeatures() : [], ${more} }

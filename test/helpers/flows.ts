@@ -1,6 +1,7 @@
 import type { LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
-import { authenticate, memory, type DatabaseAdapter, type Row, type UsersOptions } from '../../lib/index.js'
+import { authenticate, type DatabaseAdapter, type Row, type UsersOptions } from '../../lib/index.js'
+import { memory } from '../../lib/entries/memory.js'
 import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'
 import { ARTHUR, buildApp, PASSWORD, weakerHash, type Extend, type TestApp } from './build-app.js'
 

@@ -1,5 +1,5 @@
 import Database from 'better-sqlite3'
-import type { NodeSqliteDatabase } from '../../lib/index.js'
+import type { NodeSqliteDatabase } from '../../lib/entries/sqlite.js'
 
 type Open = (path: string) => NodeSqliteDatabase & { close(): unknown }
 const builtin = process.getBuiltinModule('node:sqlite') as

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { oauth, openidConnect } from '../../lib/features/oauth/index.js'
-import { memory, type UsersOptions } from '../../lib/index.js'
+import type { UsersOptions } from '../../lib/index.js'
+import { memory } from '../../lib/entries/memory.js'
 import { openBrowser, ORIGIN, type Page } from '../helpers/browser.js'
 import {
   ARTHUR,

@@ -3,14 +3,9 @@ import type { AddressInfo } from 'node:net'
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import type { LightMyRequestResponse } from 'fastify'
 import t from 'tap'
-import {
-  argon2Passwords,
-  memory,
-  sqlite,
-  type DatabaseAdapter,
-  type UsersHooks,
-  type UsersOptions
-} from '../../lib/index.js'
+import { argon2Passwords, type DatabaseAdapter, type UsersHooks, type UsersOptions } from '../../lib/index.js'
+import { memory } from '../../lib/entries/memory.js'
+import { sqlite } from '../../lib/entries/sqlite.js'
 import { ARTHUR, buildApp, PASSWORD } from '../helpers/build-app.js'
 import {
   addGuarded,

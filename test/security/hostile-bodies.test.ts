@@ -1,16 +1,9 @@
 import { Type } from '@sinclair/typebox'
 import type { LightMyRequestResponse, RouteOptions } from 'fastify'
 import t, { type Test } from 'tap'
-import {
-  adminOnly,
-  argon2Passwords,
-  createOnly,
-  memory,
-  readOnly,
-  sqlite,
-  userSchemas,
-  type DatabaseAdapter
-} from '../../lib/index.js'
+import { adminOnly, argon2Passwords, createOnly, readOnly, userSchemas, type DatabaseAdapter } from '../../lib/index.js'
+import { memory } from '../../lib/entries/memory.js'
+import { sqlite } from '../../lib/entries/sqlite.js'
 import { addRoutes, ARTHUR, buildApp, PASSWORD, type TestApp } from '../helpers/build-app.js'
 import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'
 

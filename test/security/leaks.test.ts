@@ -9,10 +9,10 @@ import usersPlugin, {
   bearerTransport,
   currentUser,
   jwtStrategy,
-  memory,
   type UsersHooks,
   type UsersOptions
 } from '../../lib/index.js'
+import { memory } from '../../lib/entries/memory.js'
 import { eventNames } from '../../lib/hooks/index.js'
 import { ARTHUR, backends, buildApp, cookieOf, fastPasswords, SECRET, type TestApp } from '../helpers/build-app.js'
 import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'

@@ -4,14 +4,9 @@ import type { LightMyRequestResponse } from 'fastify'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import {
-  bearerTransport,
-  postgres,
-  redisStrategy,
-  type DatabaseAdapter,
-  type Row,
-  type UsersOptions
-} from '../../lib/index.js'
+import { bearerTransport, type DatabaseAdapter, type Row, type UsersOptions } from '../../lib/index.js'
+import { postgres } from '../../lib/entries/postgres.js'
+import { redisStrategy } from '../../lib/entries/redis.js'
 import { startTcpProxy, type TcpProxy } from '../fixtures/tcp-proxy.js'
 import { ARTHUR, backends, buildApp, cookieOf, PASSWORD, type TestApp } from '../helpers/build-app.js'
 import {

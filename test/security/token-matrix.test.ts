@@ -10,12 +10,12 @@ import {
   cookieTransport,
   databaseStrategy,
   jwtStrategy,
-  memory,
-  sqlite,
   userSchemas,
   type User,
   type UsersOptions
 } from '../../lib/index.js'
+import { memory } from '../../lib/entries/memory.js'
+import { sqlite } from '../../lib/entries/sqlite.js'
 import { ARTHUR, backends, buildApp, cookieOf, PASSWORD, SECRET, type TestApp } from '../helpers/build-app.js'
 import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'
 

@@ -30,10 +30,11 @@ await app.register(users, {
   ]
 })
 `
-const IMPORTS = 'authenticate, bearerTransport, cookieTransport, currentUser, databaseStrategy, jwtStrategy, sqlite'
+const IMPORTS = 'authenticate, bearerTransport, cookieTransport, currentUser, databaseStrategy, jwtStrategy'
 const WITH_USERS = `
 import Fastify from 'fastify'
 import users, { ${IMPORTS} } from 'fastify-users'
+import { sqlite } from 'fastify-users/sqlite'
 
 const app = Fastify()
 ${REGISTERED.replace('SCHEMAS', '')}
@@ -44,6 +45,7 @@ const WITH_FIELDS = `
 import Fastify from 'fastify'
 import { Type } from '@sinclair/typebox'
 import users, { ${IMPORTS}, userSchemas, type UserOf } from 'fastify-users'
+import { sqlite } from 'fastify-users/sqlite'
 
 const schemas = userSchemas({ display_name: Type.String({ maxLength: 80 }), born: Type.Optional(Type.String({ format: 'date' })) })
 declare module 'fastify-users' { interface UsersRegister { user: UserOf<typeof schemas> } }
@@ -74,7 +76,7 @@ function count (name, text) {
   const file = join(folder, 'applications', `${name}.ts`)
   mkdirSync(dirname(file), { recursive: true })
   writeFileSync(file, text)
-  const program = ts.createProgram([file], { ...options, noEmit: true, declaration: false, rootDir: root, paths: { 'fastify-users': [join(folder, 'lib/index.d.ts')] } })
+  const program = ts.createProgram([file], { ...options, noEmit: true, declaration: false, rootDir: root, paths: { 'fastify-users': [join(folder, 'lib/index.d.ts')], 'fastify-users/*': [join(folder, 'lib/entries/*.d.ts')] } })
   const errors = ts.getPreEmitDiagnostics(program)
   if (errors.length > 0) throw new Error(ts.formatDiagnostics(errors, { getCanonicalFileName: (path) => path, getCurrentDirectory: () => root, getNewLine: () => '\n' }))
   return program.getInstantiationCount()

@@ -1,6 +1,11 @@
 // The adapters take what the drivers' own types say, without a cast. Compiled only.
 import Database from 'better-sqlite3'
-import { kysely, mongodb, mysql, postgres, sqlite, type DatabaseAdapter } from 'fastify-users'
+import type { DatabaseAdapter } from 'fastify-users'
+import { kysely } from 'fastify-users/kysely'
+import { mongodb } from 'fastify-users/mongodb'
+import { mysql } from 'fastify-users/mysql'
+import { postgres } from 'fastify-users/postgres'
+import { sqlite } from 'fastify-users/sqlite'
 import { Kysely, MysqlDialect, PostgresDialect, SqliteDialect } from 'kysely'
 import { MongoClient } from 'mongodb'
 import mysql2 from 'mysql2'

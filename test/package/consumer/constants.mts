@@ -3,9 +3,31 @@
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import users, * as library from 'fastify-users'
 import {
-  adminOnly, argon2Passwords, authenticate, bearerTransport, cookieTransport, createOnly, currentUser, databaseStrategy, defineStrategy, defineTransport,
-  integerId, jwtStrategy, memory, objectIdId, passwordPolicy, readOnly, sqlite, Type, userSchemas, usersOpenapi, type TProperties, type TSchema, type UserOf, type UsersOptions
+  adminOnly,
+  argon2Passwords,
+  authenticate,
+  bearerTransport,
+  cookieTransport,
+  createOnly,
+  currentUser,
+  databaseStrategy,
+  defineStrategy,
+  defineTransport,
+  integerId,
+  jwtStrategy,
+  objectIdId,
+  passwordPolicy,
+  readOnly,
+  Type,
+  userSchemas,
+  usersOpenapi,
+  type TProperties,
+  type TSchema,
+  type UserOf,
+  type UsersOptions
 } from 'fastify-users'
+import { memory } from 'fastify-users/memory'
+import { sqlite } from 'fastify-users/sqlite'
 import * as oauthLibrary from 'fastify-users/oauth'
 import { defineProvider, github, oauth } from 'fastify-users/oauth'
 import * as testing from 'fastify-users/testing'

@@ -1,6 +1,7 @@
 const { randomBytes } = require('node:crypto')
 const Fastify = require('fastify')
-const { users, authenticate, bearerTransport, currentUser, jwtStrategy, memory } = require('fastify-users')
+const { users, authenticate, bearerTransport, currentUser, jwtStrategy } = require('fastify-users')
+const { memory } = require('fastify-users/memory')
 const { asUser } = require('fastify-users/testing')
 
 async function main () {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import Fastify from 'fastify'
-import users, { authenticate, bearerTransport, currentUser, jwtStrategy, memory } from 'fastify-users'
+import users, { authenticate, bearerTransport, currentUser, jwtStrategy } from 'fastify-users'
+import { memory } from 'fastify-users/memory'
 import { github, oauth } from 'fastify-users/oauth'
 import { asUser } from 'fastify-users/testing'
 

@@ -1,9 +1,11 @@
 import Fastify = require('fastify')
 import fastifyUsers = require('fastify-users')
+import fastifyUsersMemory = require('fastify-users/memory')
 import fastifyUsersOauth = require('fastify-users/oauth')
 import crypto = require('node:crypto')
 
-const { users, authenticate, bearerTransport, currentUser, jwtStrategy, memory } = fastifyUsers
+const { users, authenticate, bearerTransport, currentUser, jwtStrategy } = fastifyUsers
+const { memory } = fastifyUsersMemory
 const { github, oauth } = fastifyUsersOauth
 
 async function main (): Promise<void> {

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
-import users, { authenticate, bearerTransport, currentUser, jwtStrategy, memory, userSchemas, type UserOf } from 'fastify-users'
+import users, { authenticate, bearerTransport, currentUser, jwtStrategy, userSchemas, type UserOf } from 'fastify-users'
+import { memory } from 'fastify-users/memory'
 import { google, oauth } from 'fastify-users/oauth'
 import { asUser } from 'fastify-users/testing'
 

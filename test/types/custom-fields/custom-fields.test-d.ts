@@ -2,10 +2,30 @@
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { Type, type Static } from '@sinclair/typebox'
 import users, {
-  adminOnly, authenticate, bearerTransport, createOnly, currentUser, jwtStrategy, memory, readOnly, userSchemas,
-  type Authentication, type BaseUser, type NewUser, type TokenSubject, type User, type UserChanges, type UserId, type UserOf, type UserReader, type UserRow, type UsersApi,
-  type UsersEvents, type UsersOptions, type ValidatePassword
+  adminOnly,
+  authenticate,
+  bearerTransport,
+  createOnly,
+  currentUser,
+  jwtStrategy,
+  readOnly,
+  userSchemas,
+  type Authentication,
+  type BaseUser,
+  type NewUser,
+  type TokenSubject,
+  type User,
+  type UserChanges,
+  type UserId,
+  type UserOf,
+  type UserReader,
+  type UserRow,
+  type UsersApi,
+  type UsersEvents,
+  type UsersOptions,
+  type ValidatePassword
 } from 'fastify-users'
+import { memory } from 'fastify-users/memory'
 import { same, type Equal } from '../equal.js'
 
 const schemas = userSchemas({

@@ -2,7 +2,18 @@
 import { readFileSync } from 'node:fs'
 import type { Http2SecureServer, Http2Server } from 'node:http2'
 import Fastify, { type FastifyInstance } from 'fastify'
-import users, { authenticate, bearerTransport, cookieTransport, currentUser, databaseStrategy, jwtStrategy, memory, type User, type UsersApi, type UsersOptions } from 'fastify-users'
+import users, {
+  authenticate,
+  bearerTransport,
+  cookieTransport,
+  currentUser,
+  databaseStrategy,
+  jwtStrategy,
+  type User,
+  type UsersApi,
+  type UsersOptions
+} from 'fastify-users'
+import { memory } from 'fastify-users/memory'
 import { same, type Equal } from '../equal.js'
 
 const options: UsersOptions = {

@@ -1,6 +1,18 @@
 // An application with integer ids and without custom fields.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { authenticate, currentUser, integerId, memory, userSchemas, type User, type UserId, type UserOf, type UserReader, type UserRow, type UsersOptions } from 'fastify-users'
+import {
+  authenticate,
+  currentUser,
+  integerId,
+  userSchemas,
+  type User,
+  type UserId,
+  type UserOf,
+  type UserReader,
+  type UserRow,
+  type UsersOptions
+} from 'fastify-users'
+import { memory } from 'fastify-users/memory'
 import { same, type Equal } from '../equal.js'
 
 const schemas = userSchemas({}, { id: integerId({ maximum: Number.MAX_SAFE_INTEGER }) })

@@ -1,4 +1,5 @@
-import { bearerTransport, databaseStrategy, jwtStrategy, memory, type UsersOptions } from 'fastify-users'
+import { bearerTransport, databaseStrategy, jwtStrategy, type UsersOptions } from 'fastify-users'
+import { memory } from 'fastify-users/memory'
 
 const backend = { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) }
 
