@@ -207,7 +207,7 @@ t.test('SES-05: with a table of FastAPI Users, one session, all but one, or all 
   const served = await serve(t, own(databaseStrategy(LIFETIME)), { adapter: sqlite(database) })
   await checkService(t, served, true)
   const id = database.prepare("SELECT id FROM user WHERE email = 'lancelot@camelot.bt'").pluck().get()
-  const time = '2030-01-01 11:59:00.123456' // more precise than the time that is read
+  const time = '2030-01-01 11:59:00.123456' // has microseconds, which are lost when the time is read
   const insert = database.prepare('INSERT INTO accesstoken VALUES (?, ?, ?)')
   for (let i = 0; i < 300; i++) insert.run(id, randomBytes(32).toString('base64url'), time)
   const user = (await served.app.users.getByEmail(LANCELOT)) as User

@@ -17,7 +17,7 @@ export interface SingleUseOptions {
   maxAttempts?: number
 }
 
-/** What a new single-use value is bound to. */
+/** Values to which a new single-use value is bound. */
 export interface SingleUseBinding {
   /** The user whom the value belongs to, for `deleteOf`. */
   userId?: UserId | null

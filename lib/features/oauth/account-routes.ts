@@ -47,7 +47,7 @@ function addListRoute (scope: FastifyInstance, { kit: { settings }, accounts }: 
       onRequest: authenticate({ verified: settings.routes.users.requireVerification }),
       exposeHeadRoute: false
     },
-    async (request) => accounts.list(currentUser(request).id as UserId) // of the registered users
+    async (request) => accounts.list(currentUser(request).id as UserId) // the id kind of the registered schemas
   )
 }
 
