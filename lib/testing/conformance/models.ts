@@ -53,6 +53,19 @@ export const Account: Model = {
   index: [['user_id']]
 }
 
+/** Model with fields that have a default. */
+export const Counter: Model = {
+  name: 'counter',
+  table: 'counter',
+  fields: {
+    name: { type: 'text', maxLength: 20 },
+    count: { type: 'integer', default: 3 },
+    is_open: { type: 'boolean', default: false },
+    settings: { type: 'json', default: { steps: [1] } },
+    unit: { type: 'text', maxLength: 20, nullable: true, default: 'knights' }
+  }
+}
+
 const customId: IdKind<string> = {
   name: 'custom',
   schema: Type.String(),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Declare } from './context.js'
-import { AccessToken, createToken, createUser, idKinds, models, User } from './models.js'
+import { AccessToken, Counter, createToken, createUser, idKinds, models, User } from './models.js'
 
 /** Declares the tests of rows with each id kind, of changes and of copies. */
 export function declareRowTests (declare: Declare): void {
@@ -96,6 +96,17 @@ function declareCopyTests (declare: Declare): void {
     await createToken(adapter, { id }, 'token')
     modify(((await adapter.findWithUser?.(AccessToken, { token: 'token' })) ?? { user: structuredClone(whole) }).user)
     assert.deepEqual(await adapter.findOne(User, { id }), whole)
+  })
+
+  declare('a new row has the default of a field that it lacks, and keeps other values', async ({ adapter }) => {
+    const defaults = { count: 3, is_open: false, settings: { steps: [1] }, unit: 'knights' }
+    const given = { count: 0, is_open: true, settings: {}, unit: null }
+    assert.deepEqual(await adapter.create(Counter, { name: 'a' }), { name: 'a', ...defaults })
+    assert.deepEqual(await adapter.create(Counter, { name: 'b', ...given }), { name: 'b', ...given })
+    assert.deepEqual(await adapter.findOne(Counter, { name: 'a', count: { lt: 4 } }), { name: 'a', ...defaults })
+    assert.deepEqual(await adapter.findOne(Counter, { name: 'b' }), { name: 'b', ...given })
+    const required = { code: 'FST_USERS_INVALID_OPTION' }
+    await assert.rejects(adapter.create(Counter, { name: 'c', count: null }), required)
   })
 
   declare('unknown fields and models are refused', async ({ adapter }) => {
