@@ -88,6 +88,17 @@ function moduleSpecifiers ({ tree }: Source): string[] {
   return found
 }
 
+/** Returns the modules that a module loads: those of its imports and exports of values. */
+function loadedSpecifiers ({ tree }: Source): string[] {
+  return tree.statements.flatMap((node) => {
+    const isLoaded =
+      (ts.isImportDeclaration(node) && node.importClause?.isTypeOnly !== true) ||
+      (ts.isExportDeclaration(node) && !node.isTypeOnly)
+    const specifier = isLoaded ? node.moduleSpecifier : undefined
+    return specifier !== undefined && ts.isStringLiteral(specifier) ? [specifier.text] : []
+  })
+}
+
 const importsPointDownwards: Check = (source) => {
   const from = placeOf(source.path)
   if (!from) return [`${source.path} belongs to no layer`]
@@ -597,6 +608,23 @@ t.test('bundlers can follow every import of the library', async (t) => {
   }
   t.equal(runOn(canBeBundled, 'lib/a.ts', "await import('mongodb')"), 0)
   t.equal(runOn(canBeBundled, 'lib/cli/a.ts', 'await import(path)'), 0)
+})
+
+t.test('the root entry loads no database adapter and no Redis client', async (t) => {
+  const entries = /^lib\/(adapters\/(sql|kysely|mongodb|memory)|strategies\/redis)\//
+  const loadedBy = (path: string, loaded = new Set<string>()): Set<string> => {
+    const source = sources.find((one) => one.path === path)
+    if (source === undefined || loaded.has(path)) return loaded
+    loaded.add(path)
+    for (const specifier of loadedSpecifiers(source)) {
+      if (specifier.startsWith('.')) {
+        loadedBy(posix.join(posix.dirname(path), specifier).replace(/\.js$/, '.ts'), loaded)
+      }
+    }
+    return loaded
+  }
+  t.strictSame([...loadedBy('lib/index.ts')].filter((path) => entries.test(path)), [])
+  t.ok([...loadedBy('lib/entries/sqlite.ts')].some((path) => entries.test(path)))
 })
 
 t.test('modules hold no state', async (t) => {
