@@ -169,7 +169,7 @@ function checkBackend (backend: Partial<BackendOptions>): string {
 /** Checks that the option is a list of features, and that no two features have the same name. */
 function checkFeatures (features: unknown): void {
   if (!Array.isArray(features)) {
-    throw FST_USERS_INVALID_OPTION(['features', 'must be a list of features, such as [oauth({ providers })]'])
+    throw FST_USERS_INVALID_OPTION(['features', 'must be a list of features'])
   }
   const names = new Set<string>()
   for (const feature of features as readonly Partial<Feature>[]) {

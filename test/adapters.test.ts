@@ -16,7 +16,7 @@ import { sqlite, type SqlAdapterOptions } from '../lib/entries/sqlite.js'
 import type { Changes, DatabaseAdapter, MaybePromise, Row } from '../lib/contracts/database-adapter.js'
 import type { Model } from '../lib/contracts/models.js'
 import { FST_USERS_UNIQUE_VIOLATION } from '../lib/errors.js'
-import { AccessToken, Account, createToken, createUser, models, User } from '../lib/testing/conformance/models.js'
+import { AccessToken, createToken, createUser, Membership, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance, type ConformanceOptions, withSlowReads } from '../lib/testing/index.js'
 import { id, Person } from './helpers/adopted-user.js'
 import { fixturePath } from './helpers/root.js'
@@ -348,7 +348,7 @@ t.test('SQLite: created tables have the columns of FastAPI Users and the constra
   await openAdapter(t, database, [
     Person,
     Session,
-    { ...Account, unique: [['oauth_name', 'account_id']], index: [['oauth_name'], ['user_id']] }
+    { ...Membership, unique: [['team', 'member_number']], index: [['team'], ['user_id']] }
   ])
   const ddl = (name: string): unknown =>
     database.prepare('SELECT sql FROM sqlite_master WHERE name = ?').pluck().get(name)
@@ -367,10 +367,10 @@ t.test('SQLite: created tables have the columns of FastAPI Users and the constra
   t.equal(ddl('ix_accesstoken_created_at'), 'CREATE INDEX "ix_accesstoken_created_at" ON "accesstoken" ("created_at")')
   t.equal(ddl('ix_accesstoken_user_id'), 'CREATE INDEX "ix_accesstoken_user_id" ON "accesstoken" ("user_id")')
   t.equal(
-    ddl('ix_oauth_account_oauth_name'),
-    'CREATE INDEX "ix_oauth_account_oauth_name" ON "oauth_account" ("oauth_name")'
+    ddl('ix_membership_team'),
+    'CREATE INDEX "ix_membership_team" ON "membership" ("team")'
   )
-  t.match(ddl('ix_oauth_account_oauth_name_account_id'), /^CREATE UNIQUE INDEX/)
+  t.match(ddl('ix_membership_team_member_number'), /^CREATE UNIQUE INDEX/)
 })
 
 t.test('SQLite: each type of field and id is stored in a column of its type', async (t) => {
@@ -460,13 +460,13 @@ t.test(
       adapter.createAll?.([
         [User, { email: `${randomUUID()}@camelot.bt`, hashed_password: 'x', is_active: true }],
         [
-          Account,
+          Membership,
           {
             user_id: idOf(0),
-            account_id: randomUUID(),
-            get oauth_name () {
+            member_number: randomUUID(),
+            get team () {
               attempts++ // read once in each attempt
-              return 'grail'
+              return 'knights'
             }
           }
         ]
@@ -486,7 +486,7 @@ t.test(
       t.strictSame(
         [
           adapter.findOne(User, { id: rows?.[0]?.['id'] as string }),
-          await adapter.findMany(Account, { user_id: rows?.[0]?.['id'] as string }, { limit: 9 })
+          await adapter.findMany(Membership, { user_id: rows?.[0]?.['id'] as string }, { limit: 9 })
         ],
         [rows?.[0], rows?.slice(1)]
       )
@@ -603,8 +603,8 @@ t.test('SQLite: queries by id, e-mail, token, user, time and provider account us
   t.match(await plan(() => adapter.delete(AccessToken, { user_id: 'x' })), /ix_accesstoken_user_id/)
   t.match(await plan(() => adapter.delete(AccessToken, { created_at: { lt: day } })), /ix_accesstoken_created_at/)
   t.match(
-    await plan(() => adapter.findOne(Account, { oauth_name: 'x', account_id: 'x' })),
-    /ix_oauth_account_oauth_name_account_id/
+    await plan(() => adapter.findOne(Membership, { team: 'x', member_number: 'x' })),
+    /ix_membership_team_member_number/
   )
   t.notMatch(
     await plan(() => adapter.findMany(User, {}, { limit: 1, order: 'email', after: { email: 'x', id: 'x' } })),
@@ -744,8 +744,8 @@ t.test(
     const database = new Database(':memory:')
     database.exec(`CREATE TABLE people (id TEXT PRIMARY KEY, email TEXT, hashed_password TEXT, is_active INTEGER, is_superuser INTEGER, is_verified INTEGER);
     CREATE TABLE accesstoken (token TEXT PRIMARY KEY, user_id TEXT, created_at TEXT); CREATE UNIQUE INDEX tokens ON accesstoken (lower(token));
-    CREATE TABLE oauth_account (id TEXT PRIMARY KEY, user_id TEXT, oauth_name TEXT, account_id TEXT); CREATE UNIQUE INDEX accounts ON oauth_account (lower(oauth_name), account_id)`)
-    const adapter = await openAdapter(t, database, [Person, Session, Account], {
+    CREATE TABLE membership (id TEXT PRIMARY KEY, user_id TEXT, team TEXT, member_number TEXT); CREATE UNIQUE INDEX memberships ON membership (lower(team), member_number)`)
+    const adapter = await openAdapter(t, database, [Person, Session, Membership], {
       tables: { user: { table: 'people' } }
     })
     const { id: owner } = await adapter.create(Person, person)
@@ -756,11 +756,11 @@ t.test(
       code: 'FST_USERS_UNIQUE_VIOLATION',
       fields: []
     })
-    const account = { id: randomUUID(), user_id: owner, oauth_name: 'github', account_id: '1' }
-    await adapter.create(Account, account)
-    await t.rejects(adapter.create(Account, { ...account, id: randomUUID(), oauth_name: 'GitHub' }), {
+    const membership = { id: randomUUID(), user_id: owner, team: 'knights', member_number: '1' }
+    await adapter.create(Membership, membership)
+    await t.rejects(adapter.create(Membership, { ...membership, id: randomUUID(), team: 'Knights' }), {
       code: 'FST_USERS_UNIQUE_VIOLATION',
-      fields: ['oauth_name', 'account_id']
+      fields: ['team', 'member_number']
     })
   }
 )

@@ -339,6 +339,26 @@ function undocumentedExports (entry: string, sources: Source[]): string[] {
   })
 }
 
+/** Names of standards in files outside of the feature, with the reason. All of them are about the password form. */
+const standards: Record<string, [text: RegExp, reason: string]> = {
+  'schemas/auth.ts': [/OAuth 2 password form \(RFC 6749, section 4\.3\.2\)/g, 'the format of the login form'],
+  'lib/options.ts': [/password flow of OAuth 2 \(RFC 6749, section 4\.3\)/g, 'the option openapiPasswordFlow'],
+  'lib/contracts/settings.ts': [/OAuth 2 password flow/g, 'the option openapiPasswordFlow'],
+  'lib/routes/document-routes.ts': [/OAuth 2 password flow|type: 'oauth2'/g, 'a value of OpenAPI for this flow'],
+  'lib/openapi.ts': [/type: 'oauth2'/g, 'a value of OpenAPI for this flow']
+}
+
+/** A feature is one folder: no other file depends on it, and none has its name. */
+const namesNoFeature: Check = ({ path, text }) => {
+  if (path.startsWith('lib/features/oauth/')) return []
+  const [standard] = standards[path] ?? []
+  return text
+    .split('\n')
+    .flatMap((line, index) =>
+      /oauth/i.test(standard === undefined ? line : line.replace(standard, '')) ? [`${path}:${index + 1} names OAuth`] : []
+    )
+}
+
 const endings = new Set(['destroyToken', 'destroyAllTokens', 'destroySession'])
 
 /** Tokens are revoked in one folder, where their end is reported to the observers of sessions. */
@@ -423,6 +443,24 @@ t.test('features import only their own folder and the public kit', async (t) => 
   for (const text of ["import { a } from '../../feature/index.js'", "import './flow.js'", "import 'fastify'"]) {
     t.equal(runOn(featuresImportOnlyTheKit, 'lib/features/oauth/index.ts', text), 0, text)
   }
+})
+
+t.test('only the folder of the feature OAuth, and the export of the package, name it', async (t) => {
+  t.strictSame(sources.flatMap(namesNoFeature), [])
+  for (const [path, [text, reason]] of Object.entries(standards)) {
+    const found = sources.find((source) => source.path === path)
+    t.match(found?.text, text, `${path}: ${reason}`)
+  }
+  for (const text of ["import '../features/oauth/index.js'", '// as in OAuth', "const table = 'oauth_account'", 'linkOauth()']) {
+    t.equal(runOn(namesNoFeature, 'lib/users/a.ts', text), 1, text)
+    t.equal(runOn(namesNoFeature, 'lib/openapi.ts', text), 1, text)
+    t.equal(runOn(namesNoFeature, 'lib/features/oauth/a.ts', text), 0, text)
+  }
+  const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: object }
+  t.strictSame(
+    Object.keys(exports).filter((name) => /oauth/i.test(name)),
+    ['./oauth']
+  )
 })
 
 t.test('a file has at most 250 code lines and a function at most 60', async (t) => {

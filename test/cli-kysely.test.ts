@@ -11,6 +11,7 @@ import {
   buildProgram,
   endPools,
   createCommandFolder,
+  library,
   type ConfigParts,
   type Outcome,
   type CommandFolder
@@ -57,6 +58,11 @@ interface KyselyEngine {
 const IMPORTS = `
   import { createPool } from 'mysql2'
   import { CamelCasePlugin, Kysely, MysqlDialect, PostgresDialect, SqliteDialect } from 'kysely'`
+
+/** The end of a config file that registers oauth with one provider. */
+const OAUTH = `
+  import { github, oauth } from '${library.replace('lib/index.js', 'lib/features/oauth/index.js')}'
+  function listFeatures () { return [oauth({ publicUrl: 'https://app.example.com', providers: [github({ clientId: 'id', clientSecret: 'secret' })] })] }`
 
 /** Returns the adapter expression of a config file. Its Kysely instance is destroyed after the tests. */
 function kyselyExpression (dialect: string, options = '{}'): string {
@@ -211,7 +217,7 @@ for (const { name, options, quote, make } of engines) {
       for (const row of rows.oauth_account) await insert('oauth_account', row)
       for (const row of rows.accesstoken) await insert('accesstoken', row)
       const args = ['migrate', '--from', 'fastapi-users', '--hash-tokens']
-      const parts: ConfigParts = { adapter, rest: IMPORTS }
+      const parts: ConfigParts = { adapter, rest: IMPORTS + OAUTH }
       t.match(await run([...args, '--check'], parts), {
         code: 1,
         out: /^Pending:\n[^]*replace plain tokens by digests for the backend "database": 1\n/,
@@ -223,6 +229,10 @@ for (const { name, options, quote, make } of engines) {
         err: ''
       })
       t.match(await run([...args, '--check'], parts), { code: 0, out: /^Nothing to do/ })
+      t.match(await run(args, { ...parts, rest: IMPORTS }), {
+        code: 0,
+        out: /^Nothing to do[^\n]*\nWarning: these tables refer to "user"[^\n]*: "oauth_account"\./
+      })
       const {
         rows: [counted]
       } = await sql<{

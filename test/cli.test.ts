@@ -48,22 +48,32 @@ interface ConfigParts {
   from?: string
   adapter?: string
   backends?: string
+  features?: string
   more?: string
+}
+
+const OAUTH =
+  "[oauth({ publicUrl: 'https://app.example.com', backend: 'database', providers: [github({ clientId: 'id', clientSecret: 'secret' })] })]"
+
+function oauthModule (from: string): string {
+  return from === library ? library.replace('lib/index.js', 'lib/features/oauth/index.js') : `${from}/oauth`
 }
 
 function configText ({
   from = library,
   adapter = "sqlite(new URL('users.sqlite', import.meta.url).pathname)",
   backends = "[backend('database')]",
+  features = OAUTH,
   more = ''
 }: ConfigParts): string {
   return `
+    import { github, oauth } from '${oauthModule(from)}'
     import Database from 'better-sqlite3'
     import { bearerTransport, databaseStrategy, integerId, jwtStrategy, userSchemas } from '${from}'
     import { memory } from '${entryOf(from, 'memory')}'
     import { sqlite } from '${entryOf(from, 'sqlite')}'
     const backend = (name) => ({ name, transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 86400 }) })
-    export default { adapter: ${adapter}, secret: process.env.USERS_SECRET, backends: ${backends}, ${more} }`
+    export default { adapter: ${adapter}, secret: process.env.USERS_SECRET, backends: ${backends}, features: ${features}, ${more} }`
 }
 
 /** Creates a new folder, because Node.js caches modules by their path. */
@@ -301,7 +311,7 @@ t.test(
       ],
       'an account linked twice': [
         duplicateAccount,
-        /table "oauth_account": duplicate rows of one account of "google": "00000000-0000-4000-8000-000000000002", "[0-9a-f-]{36}"/
+        /table "oauth_account": rows with the same oauth_name, account_id: "00000000-0000-4000-8000-000000000002", "[0-9a-f-]{36}"; change or delete all but one/
       ],
       'tokens and accounts without their user': [
         'DELETE FROM user',
@@ -362,6 +372,82 @@ t.test(
     ])
   }
 )
+
+t.test('tables that refer to users and belong to no model of the config are listed and stay as they are', async (t) => {
+  const { run, rows } = createFolder({
+    change:
+      'CREATE TABLE "the posts" (author CHAR(36) REFERENCES USER (id), editor CHAR(36) REFERENCES user (id)); CREATE TABLE likes (token REFERENCES accesstoken (token)); UPDATE oauth_account SET user_id = \'gone\'',
+    config: { features: '[]' }
+  })
+  const definition = "SELECT sql FROM sqlite_master WHERE tbl_name IN ('oauth_account', 'the posts')"
+  const before = [rows(definition), rows('SELECT * FROM oauth_account')]
+  const warning =
+    'Warning: these tables refer to "user", but no model of the config uses them, so they were not checked: "oauth_account", "the posts". If one belongs to a feature, add the feature to the config and run the command again.'
+  const ownChanges = ALL_CHANGES.split('\n').filter((line) => !line.includes('oauth_account'))
+  const args = ['--hash-tokens', '--prune-orphans']
+  const tokenChange = '  - table "accesstoken": replace plain tokens by digests for the backend "database": 1'
+  const changes = [...ownChanges, tokenChange].join('\n')
+  t.strictSame(await run(...args), {
+    code: 0,
+    out: `Pending:\n${changes}\n${warning}\nNothing was changed. Changes pending: 9; apply them with --yes.`,
+    err: ''
+  })
+  t.strictSame(await run(...args, '--yes'), { code: 0, out: `Changed:\n${changes}\n${warning}`, err: '' })
+  t.strictSame(await run('--check'), {
+    code: 0,
+    out: `Nothing to do: the tables have the current schema.\n${warning}`,
+    err: ''
+  })
+  t.strictSame([rows(definition), rows('SELECT * FROM oauth_account')], before)
+})
+
+t.test('the tables of all features are moved, whatever the names of their columns', async (t) => {
+  const features = `[{ name: 'invitations', setup: () => ({}), models: ({ id }) => [
+    { extends: 'user', fields: { phone: { type: 'text', maxLength: 40, nullable: true }, visits: { type: 'integer', default: 0 } }, unique: [['phone']] },
+    { name: 'invitation', table: 'invitation', unique: [['guest', 'year']], fields: {
+      code: { type: 'text', maxLength: 20 }, host: { type: 'id', id, references: 'user' }, guest: { type: 'id', id, references: 'user', nullable: true },
+      year: { type: 'integer', nullable: true }, note: { type: 'text' }
+    } },
+    { name: 'poem', table: 'poem', version: 2, upgrades: { 2: [{ rename: 'text', to: 'verses' }] }, fields: { id: { type: 'text', maxLength: 9 }, verses: { type: 'text' } } }
+  ] }]`
+  const { run, rows, edit } = createFolder({
+    change: `DROP TABLE oauth_account; CREATE TABLE poem (id VARCHAR(9) PRIMARY KEY, text TEXT);
+      CREATE TABLE invitation (code VARCHAR(9) PRIMARY KEY, host CHAR(36) REFERENCES user (id), guest CHAR(36) REFERENCES user (id), year INTEGER, note VARCHAR(100));
+      INSERT INTO invitation VALUES ('a', '${ARTHUR}', NULL, 500, 'x'), ('b', '${ARTHUR}', '${LANCELOT}', 500, 'x'), ('c', '${ARTHUR}', '${LANCELOT}', 500, 'x'), ('d', '${ARTHUR}', 'gone', 500, 'x'), ('e', 'gone', NULL, 500, 'x')`,
+    config: { features }
+  })
+  t.strictSame(await run('--yes'), {
+    code: 1,
+    out: '',
+    err: `fastify-users: the tables cannot be moved, and nothing was changed:
+  - table "invitation": rows with the same guest, year: "b", "c"; change or delete all but one
+  - table "invitation": rows whose user does not exist: 2; delete them with --prune-orphans`
+  })
+  edit("DELETE FROM invitation WHERE code = 'c'")
+  const { code, out } = await run('--yes', '--prune-orphans')
+  t.strictSame(
+    [code, out.split('\n').filter((line) => /invitation|"user"/.test(line))],
+    [
+      0,
+      [
+        '  - table "invitation": delete rows whose user does not exist: 2',
+        '  - table "user": add the column "session_stamp" (VARCHAR(64), nullable)',
+        '  - table "user": add the column "phone" (VARCHAR(40), nullable)',
+        '  - table "user": add the column "visits" (INTEGER)',
+        '  - table "user": add the unique index "ix_user_email_lower" on lower(email)',
+        '  - table "user": add the unique index "ix_user_phone" on phone',
+        '  - table "invitation": widen "code" to VARCHAR(20), "note" to TEXT',
+        '  - table "invitation": add the unique index "ix_invitation_guest_year" on guest, year'
+      ]
+    ]
+  )
+  t.strictSame(rows('SELECT code FROM invitation ORDER BY code'), [['a'], ['b']], 'null refers to no user')
+  t.strictSame(rows('SELECT DISTINCT phone, visits FROM user'), [[null, 0]])
+  t.match(await run('--check'), { code: 0, out: /^Nothing to do/ })
+  t.strictSame(rows("SELECT name FROM pragma_table_info('poem')"), [['id'], ['text']], 'upgrade steps are left to migrate')
+  edit('ALTER TABLE invitation DROP COLUMN note')
+  t.match(await run('--yes'), { code: 1, err: /table "invitation" lacks the columns "note"; add them/ })
+})
 
 t.test('--prune-orphans deletes rows without a user, and stops if other rows reference them', async (t) => {
   const { run, rows } = createFolder({
@@ -640,11 +726,13 @@ t.test(
   async (t) => {
     const text = readFileSync(join(root, 'docs/moving-from-fastapi-users.md'), 'utf8')
     const { folder, file, run, rows } = createFolder()
-    process.env['USERS_DB'] = file
+    Object.assign(process.env, { USERS_DB: file, GOOGLE_ID: 'id', GOOGLE_SECRET: 'secret' })
     const blocks = [...text.matchAll(/```js\n([^]*?)```/g)].map(([, block = '']) => block)
     t.equal(blocks.length, 3)
+    const feature = /```ts\n(import [^\n]*'fastify-users\/oauth'\n[^]*?)```/.exec(text)?.[1] ?? ''
     const write = (name: string, block = ''): string => {
-      writeFileSync(join(folder, name), toLocalImports(block))
+      const config = `${feature.replace('export const', 'const')}${block.replace('export default {', 'export default {\n  features,')}`
+      writeFileSync(join(folder, name), toLocalImports(config))
       return name
     }
     const first = write('first.config.js', blocks[0])
@@ -760,7 +848,9 @@ async function startApplication (t: Test, options: UsersOptions): Promise<Fastif
 
 /** Returns a config with imports from the compiled library of this repository. */
 function toLocalImports (text: string): string {
-  return text.replaceAll(/'fastify-users(?:\/(\w+))?'/g, (_match, entry?: string) =>
-    JSON.stringify(entry === undefined ? library : entryOf(library, entry))
-  )
+  return text
+    .replaceAll("'fastify-users/oauth'", `'${oauthModule(library)}'`)
+    .replaceAll(/'fastify-users(?:\/(\w+))?'/g, (_match, entry?: string) =>
+      JSON.stringify(entry === undefined ? library : entryOf(library, entry))
+    )
 }

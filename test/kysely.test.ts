@@ -28,7 +28,7 @@ import { kysely, type KyselyInstance } from '../lib/entries/kysely.js'
 import { mysql } from '../lib/entries/mysql.js'
 import { postgres } from '../lib/entries/postgres.js'
 import { sqlite } from '../lib/entries/sqlite.js'
-import { AccessToken, Account, createToken, createUser, models, User } from '../lib/testing/conformance/models.js'
+import { AccessToken, createToken, createUser, Membership, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance } from '../lib/testing/index.js'
 import { Person } from './helpers/adopted-user.js'
 import { ARTHUR, buildApp, cookieOf, PASSWORD } from './helpers/build-app.js'
@@ -499,14 +499,14 @@ t.test(
       createTables,
       timeoutMs: 1000
     })
-    for (const table of ['"user"', 'oauth_account']) {
+    for (const table of ['"user"', 'membership']) {
       const blocker = await pools[1].connect()
       await blocker.query(`BEGIN; LOCK TABLE ${table}`)
       await t.rejects(
         async () =>
           await adapter.createAll?.([
             [User, { email: 'late@x.org', hashed_password: 'hash', is_active: true }],
-            [Account, { user_id: idOf(0), oauth_name: 'grail', account_id: '1' }]
+            [Membership, { user_id: idOf(0), team: 'knights', member_number: '1' }]
           ]),
         { code: 'FST_USERS_STORE_UNAVAILABLE' }
       )
@@ -559,24 +559,24 @@ t.test(
       adapter.createAll?.([
         [User, { email: 'new@x.org', hashed_password: 'hash', is_active: true }],
         [
-          Account,
+          Membership,
           {
             user_id: idOf(0),
-            account_id: '1',
-            get oauth_name () {
+            member_number: '1',
+            get team () {
               runs++ // read once in each run of the transaction
-              return 'grail'
+              return 'knights'
             }
           }
         ]
       ])
     await deadlock(
-      "INSERT INTO oauth_account (id, user_id, oauth_name, account_id) VALUES (uuid(), ?, 'grail', '1')",
+      "INSERT INTO membership (id, user_id, team, member_number) VALUES (uuid(), ?, 'knights', '1')",
       create,
       "UPDATE user SET email = 'new@x.org' WHERE id = ?"
     )
     t.equal(runs, 2, 'the whole transaction runs again')
-    t.equal((await adapter.findMany(Account, {}, { limit: 9 })).length, 1)
+    t.equal((await adapter.findMany(Membership, {}, { limit: 9 })).length, 1)
 
     const { id: last } = await createUser(adapter, {
       id: 'ffffffff-ffff-4fff-bfff-ffffffffffff',

@@ -9,7 +9,7 @@ import { mongodb, type MongoDb, type MongodbOptions } from '../lib/entries/mongo
 import type { StoreSchema } from '../lib/contracts/store-schema.js'
 import { kStoreSchema } from '../lib/symbols.js'
 import { userModel } from '../lib/users/index.js'
-import { AccessToken, Account, createToken, createUser, models, User } from '../lib/testing/conformance/models.js'
+import { AccessToken, createToken, createUser, Membership, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance } from '../lib/testing/index.js'
 import { addRoutes, ARTHUR, buildApp, PASSWORD } from './helpers/build-app.js'
 import { flow } from './helpers/flow.js'
@@ -80,7 +80,7 @@ function embedding (adapter: DatabaseAdapter): DatabaseAdapter {
   const define = adapter.define.bind(adapter)
   return Object.assign(adapter, {
     define: (model: Model) => {
-      define(model.name === Account.name ? { ...model, embed: 'oauth_accounts' } : model)
+      define(model.name === Membership.name ? { ...model, embed: 'memberships' } : model)
     }
   })
 }

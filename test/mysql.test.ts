@@ -20,7 +20,7 @@ import {
   type MysqlPool,
   type MysqlQuery
 } from '../lib/entries/mysql.js'
-import { AccessToken, Account, createToken, createUser, models, User } from '../lib/testing/conformance/models.js'
+import { AccessToken, createToken, createUser, Membership, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance } from '../lib/testing/index.js'
 import { startTcpProxy } from './fixtures/tcp-proxy.js'
 import { Person } from './helpers/adopted-user.js'
@@ -134,15 +134,15 @@ t.test(
     const indexes = await column(
       pool,
       `SELECT concat(IF(NON_UNIQUE, '', 'unique '), INDEX_NAME, ' ', group_concat(COLUMN_NAME ORDER BY SEQ_IN_INDEX)) FROM information_schema.STATISTICS
-    WHERE TABLE_SCHEMA = database() AND TABLE_NAME IN ('user', 'oauth_account') GROUP BY TABLE_NAME, INDEX_NAME, NON_UNIQUE ORDER BY TABLE_NAME DESC, INDEX_NAME`
+    WHERE TABLE_SCHEMA = database() AND TABLE_NAME IN ('user', 'membership') GROUP BY TABLE_NAME, INDEX_NAME, NON_UNIQUE ORDER BY TABLE_NAME DESC, INDEX_NAME`
     )
     t.strictSame(indexes, [
       'unique ix_user_email email',
       'unique ix_user_email_lower email_lower',
       'ix_user_nickname_lower nickname_lower',
       'unique PRIMARY id',
-      'unique ix_oauth_account_oauth_name_account_id oauth_name,account_id',
-      'ix_oauth_account_user_id user_id',
+      'unique ix_membership_team_member_number team,member_number',
+      'ix_membership_user_id user_id',
       'unique PRIMARY id'
     ])
     const Wide: Model = {
@@ -973,7 +973,7 @@ t.test(
       'CREATE TABLE user (id CHAR(36), email TEXT, hashed_password TEXT, is_active BOOL, nickname TEXT, credits INT, ratio REAL, settings JSON, seen_at DATETIME, `order` TEXT)'
     )
     await t.rejects(
-      opened(pool, [{ name: 'a', table: 'a', fields: { id: { type: 'text', maxLength: 9 } } }, User, Account]),
+      opened(pool, [{ name: 'a', table: 'a', fields: { id: { type: 'text', maxLength: 9 } } }, User, Membership]),
       { code: 'ER_CANT_CREATE_TABLE' },
       'a reference to a column without a key'
     )
@@ -995,20 +995,20 @@ t.test(
       adapter.createAll?.([
         [User, { email: `${n}@x.org`, hashed_password: 'hash', is_active: true }],
         [
-          Account,
+          Membership,
           {
             user_id: idOf(0),
-            account_id: String(n),
-            get oauth_name () {
+            member_number: String(n),
+            get team () {
               runs++ // read once in each run of the transaction
-              return 'grail'
+              return 'knights'
             }
           }
         ]
       ])
     const counts = async (): Promise<number[]> => [
       (await adapter.findMany(User, {}, { limit: 9 })).length,
-      (await adapter.findMany(Account, {}, { limit: 9 })).length
+      (await adapter.findMany(Membership, {}, { limit: 9 })).length
     ]
     const { id: owner } = await createUser(adapter, { email: '0@x.org' })
     await direct.query('CREATE TABLE heavy SELECT seq FROM seq_1_to_1000')
@@ -1020,7 +1020,7 @@ t.test(
       await other.query('START TRANSACTION')
       await other.query('UPDATE heavy SET seq = seq + 1') // InnoDB rolls back the transaction that changed fewer rows
       await other.query(
-        'INSERT INTO oauth_account (id, user_id, oauth_name, account_id) VALUES (uuid(), ?, "grail", ?)',
+        "INSERT INTO membership (id, user_id, team, member_number) VALUES (uuid(), ?, 'knights', ?)",
         [owner, account]
       )
     }

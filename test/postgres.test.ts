@@ -12,7 +12,7 @@ import type { DatabaseAdapter } from '../lib/contracts/database-adapter.js'
 import type { Model } from '../lib/contracts/models.js'
 import { integerId, Type, userSchemas, uuidId } from '../lib/index.js'
 import { postgres, type PgPool, type PgQuery } from '../lib/entries/postgres.js'
-import { AccessToken, Account, createToken, createUser, models, User } from '../lib/testing/conformance/models.js'
+import { AccessToken, createToken, createUser, Membership, models, User } from '../lib/testing/conformance/models.js'
 import { adapterConformance, withSlowReads } from '../lib/testing/index.js'
 import { startTcpProxy } from './fixtures/tcp-proxy.js'
 import { recordQueries } from '../benchmarks/helpers/recorded-pool.js'
@@ -112,16 +112,16 @@ t.test(
     t.strictSame(await types('person_custom_token'), ['token character varying(43)', 'user_id character varying(30)'])
     const indexes = await column(
       pool,
-      "SELECT replace(indexdef, $1, '') FROM pg_indexes WHERE schemaname = $2 AND tablename IN ('user', 'oauth_account') ORDER BY indexname",
+      "SELECT replace(indexdef, $1, '') FROM pg_indexes WHERE schemaname = $2 AND tablename IN ('user', 'membership') ORDER BY indexname",
       [`${schema}.`, schema]
     )
     t.strictSame(indexes, [
-      'CREATE UNIQUE INDEX ix_oauth_account_oauth_name_account_id ON oauth_account USING btree (oauth_name, account_id)',
-      'CREATE INDEX ix_oauth_account_user_id ON oauth_account USING btree (user_id)',
+      'CREATE UNIQUE INDEX ix_membership_team_member_number ON membership USING btree (team, member_number)',
+      'CREATE INDEX ix_membership_user_id ON membership USING btree (user_id)',
       'CREATE UNIQUE INDEX ix_user_email ON "user" USING btree (email)',
       'CREATE UNIQUE INDEX ix_user_email_lower ON "user" USING btree (lower(((email)::text COLLATE "C")))',
       'CREATE INDEX ix_user_nickname_lower ON "user" USING btree (lower(((nickname)::text COLLATE "C")))',
-      'CREATE UNIQUE INDEX oauth_account_pkey ON oauth_account USING btree (id)',
+      'CREATE UNIQUE INDEX membership_pkey ON membership USING btree (id)',
       'CREATE UNIQUE INDEX user_pkey ON "user" USING btree (id)'
     ])
     const Wide: Model = {
@@ -205,10 +205,10 @@ t.test(
     const create = (n: number): Promise<unknown> | undefined =>
       adapter.createAll?.([
         [User, { email: `${n}@x.org`, hashed_password: 'hash', is_active: true }],
-        [Account, { user_id: idOf(0), oauth_name: 'grail', account_id: String(n) }]
+        [Membership, { user_id: idOf(0), team: 'knights', member_number: String(n) }]
       ])
     const blocker = await direct.connect()
-    await blocker.query('BEGIN; LOCK TABLE oauth_account')
+    await blocker.query('BEGIN; LOCK TABLE membership')
     await t.rejects(
       async () => await create(1),
       { code: 'FST_USERS_STORE_UNAVAILABLE' },
@@ -225,7 +225,7 @@ t.test(
     t.same(
       [
         (await adapter.findMany(User, {}, { limit: 9 })).length,
-        (await adapter.findMany(Account, {}, { limit: 9 })).length
+        (await adapter.findMany(Membership, {}, { limit: 9 })).length
       ],
       [5, 5]
     )
@@ -242,7 +242,7 @@ t.test('PostgreSQL: look-ups use indexes, and each is one named statement', serv
   await pool.query(
     "INSERT INTO accesstoken SELECT 'token' || row_number() OVER (), id, now() - random() * interval '1 year' FROM \"user\""
   )
-  await pool.query('ANALYZE "user"; ANALYZE accesstoken; ANALYZE oauth_account')
+  await pool.query('ANALYZE "user"; ANALYZE accesstoken; ANALYZE membership')
   const user = await adapter.findOne(User, { email: 'USER7@x.org' })
   t.hasStrict(user, { email: 'User7@x.org' })
   const plan = async (read: () => unknown): Promise<string> => {
@@ -744,7 +744,7 @@ t.test('a failed creation leaves no tables behind', service, async (t) => {
     'CREATE TABLE "user" (id UUID, email TEXT, hashed_password TEXT, is_active BOOLEAN, nickname TEXT, credits INT, ratio REAL, settings JSON, seen_at TIMESTAMPTZ, "order" TEXT)'
   )
   await t.rejects(
-    opened(pool, [{ name: 'a', table: 'a', fields: { id: { type: 'text' } } }, User, Account]),
+    opened(pool, [{ name: 'a', table: 'a', fields: { id: { type: 'text' } } }, User, Membership]),
     { code: '42830' },
     'a reference to a column without a key'
   )

@@ -76,7 +76,7 @@ async function importConfig (path: string, file: string): Promise<Config | Confi
   if (features !== undefined) {
     const problem =
       `the export \`features\` of ${file} has no effect; list the features in the options: ` +
-      'export default { features: [oauth({ … })], … }'
+      'export default { features: [ … ], … }'
     return { problem, code: 1 }
   }
   return {

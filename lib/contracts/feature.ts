@@ -19,7 +19,7 @@ import type { User, UserId, UserRow } from './user.js'
 import type { CallContext, LoginContext, LoginResult, UsersApi } from './users-api.js'
 
 /**
- * A feature of the plugin, such as `oauth(…)`. Pass it in the option `features`. It is a value: models, errors and
+ * A feature of the plugin. Pass it in the option `features`. It is a value: models, errors and
  * events can be read from it without starting an application.
  */
 export interface Feature<Api = unknown> {

@@ -6,19 +6,19 @@ import {
   removeOrphans,
   storeDigest
 } from '../../adapters/sql/migration/stored-rows.js'
-import { mappingOf } from '../../adapters/sql/schema.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { quoted } from '../../shared/text.js'
 import { PLAIN_STAMP_PREFIX } from '../../strategies/database/access-token-model.js'
 import { digestToken } from '../../tokens/index.js'
 import type { UserRow } from '../../contracts/user.js'
-import { fastapiTables } from './fastapi-tables.js'
 import {
   findTables,
   planChanges,
+  unusedTables,
   type DigestBackend,
   type Move,
   type MovedTable,
+  type MovedTables,
   type PendingChange
 } from './move.js'
 import { findRowProblems } from './row-problems.js'
@@ -37,6 +37,8 @@ export interface Inspection {
   readonly orphans: readonly RowCount[]
   /** Tokens in plain text, except those in `orphans`. Null if there are none. */
   readonly plainTokens: RowCount | null
+  /** Names of tables that refer to users and belong to no model of the config. */
+  readonly unused: readonly string[]
 }
 
 /** Returns the changes that the move needs, or the problems that prevent it. Changes nothing. */
@@ -44,23 +46,23 @@ export async function inspect (
   database: MigrationDatabase,
   move: Move
 ): Promise<Inspection | { problems: readonly string[] }> {
-  const { users, tokens, accounts } = await findTables(database, move)
-  if (users === null) return { problems: [missingUsersMessage(move)] }
-  const { changes, problems } = await planChanges(database, { users, tokens, accounts })
-  if (problems.length === 0) problems.push(...(await findRowProblems(database, move, { users, tokens, accounts })))
+  const tables = await findTables(database, move)
+  const { users, tokens, found } = tables
+  if (users === null) return { problems: [missingUsersMessage(tables)] }
+  const { changes, problems } = await planChanges(database, tables)
+  if (problems.length === 0) problems.push(...(await findRowProblems(database, move, { found, users })))
   if (problems.length > 0) return { problems }
   const orphans: RowCount[] = []
-  for (const found of [tokens, accounts]) {
-    const count = found === null ? 0 : await countOrphans(database, found.table, users.table)
-    if (found !== null && count > 0) orphans.push({ found, count })
+  for (const one of found) {
+    const count = await countOrphans(database, one.present, users.table)
+    if (count > 0) orphans.push({ found: one, count })
   }
-  return { users, changes, orphans, plainTokens: tokens === null ? null : await countPlain(database, tokens, users) }
+  const plainTokens = tokens === null ? null : await countPlain(database, tokens, users)
+  return { users, changes, orphans, plainTokens, unused: await unusedTables(database, { ...tables, users }) }
 }
 
 /** Returns the message for a missing table of users. */
-function missingUsersMessage ({ mappings, config: { settings } }: Move): string {
-  const { model } = fastapiTables(settings).users
-  const name = mappingOf(model, mappings).table ?? model.table
+function missingUsersMessage ({ names: [name] }: MovedTables): string {
   return `the database has no table ${quoted(name)}; set the table's name in the adapter's option \`tables\``
 }
 
@@ -89,7 +91,7 @@ export async function applyMove (
   move: Move,
   { users, orphans, changes, plainTokens }: Inspection
 ): Promise<void> {
-  for (const { found } of orphans) await removeOrphans(database, found.table, users.table)
+  for (const { found } of orphans) await removeOrphans(database, found.present, users.table)
   for (const { statements } of changes) for (const statement of statements) await database.run(statement)
   if (move.digests !== null && plainTokens !== null) {
     await storeDigests(database, move, move.digests, plainTokens.found, users)

@@ -21,12 +21,13 @@ it again to finish after it was interrupted.
   --help                 Prints this text.
 
 With --from it reports what the existing tables of FastAPI Users lack, and adds it with
---yes. If rows conflict with the new schema, it lists them and changes nothing.
+--yes. These are the tables of the core, the strategies and the features in the config.
+If rows conflict with the new schema, it lists them and changes nothing.
 
   --from fastapi-users   Origin of the tables.
   --yes                  Applies the changes. Without it nothing is changed.
   --check                Changes nothing and exits with 1 if changes are pending.
-  --prune-orphans        Deletes tokens and linked accounts whose user does not exist.
+  --prune-orphans        Deletes rows, such as tokens, whose user does not exist.
   --hash-tokens          Replaces stored plain tokens by digests. Stop the application
                          first, then start it with tokenStorage: 'digest'.
   --backend NAME         Backend of the tokens, if several backends store tokens.

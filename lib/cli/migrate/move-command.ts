@@ -47,6 +47,7 @@ async function runMove (source: MigrationSource, move: Move, values: Values, ter
   else terminal.print(`${changing ? 'Changed' : 'Pending'}:\n${bullets(pending)}`)
   const hint = plainTokensHint(inspection, move)
   if (hint !== null) terminal.print(hint)
+  if (inspection.unused.length > 0) terminal.print(unusedMessage(inspection))
   if (changing || pending.length === 0) return 0
   terminal.print(`Nothing was changed. Changes pending: ${pending.length}; apply them with --yes.`)
   return values['check'] === true ? 1 : 0
@@ -99,6 +100,15 @@ function plainTokensHint ({ plainTokens }: Inspection, { digests, config: { sett
       ? "With tokenStorage: 'digest' they are not accepted; replace them by digests with --hash-tokens."
       : "When you set tokenStorage: 'digest', replace them by digests with --hash-tokens."
   return `Plain tokens stored: ${plainTokens.count}. ${advice}`
+}
+
+/** Returns the warning about tables that no model of the config uses. */
+function unusedMessage ({ users, unused }: Inspection): string {
+  return (
+    `Warning: these tables refer to ${quoted(users.table.name)}, but no model of the config uses them, ` +
+    `so they were not checked: ${unused.map(quoted).join(', ')}. ` +
+    'If one belongs to a feature, add the feature to the config and run the command again.'
+  )
 }
 
 function bullets (texts: readonly string[]): string {

@@ -1,11 +1,19 @@
 import type { MigrationDatabase, StoredTable } from '../../adapters/sql/migration/migration-source.js'
-import { missingColumns, schemaChanges, type SchemaChange } from '../../adapters/sql/migration/schema-changes.js'
+import {
+  missingColumns,
+  schemaChanges,
+  widthsOf,
+  type SchemaChange
+} from '../../adapters/sql/migration/schema-changes.js'
+import { readVersions } from '../../adapters/sql/migration/schema-version.js'
+import { optionNameOf } from '../../shared/tenant.js'
+import { pendingSteps } from '../../adapters/shared/upgrades.js'
 import { makeTable, type Table } from '../../adapters/sql/table.js'
 import { mappingOf, type TableMappings } from '../../adapters/sql/schema.js'
 import { quoted } from '../../shared/text.js'
 import type { UserRows } from '../../users/index.js'
 import type { Config } from '../config.js'
-import { fastapiTables, type FastapiTable } from './fastapi-tables.js'
+import { movedModels } from './moved-models.js'
 
 /** Backend whose plain tokens are replaced by digests. `digestToken` computes them with `label`. */
 export interface DigestBackend {
@@ -23,18 +31,27 @@ export interface Move {
   readonly digests: DigestBackend | null
 }
 
-/** A table of FastAPI Users: our definition (`table`) and the existing one (`stored`). */
+/** An existing table of a model. */
 export interface MovedTable {
+  /** The table as the model defines it. */
   readonly table: Table
+  /** The table with only those columns that exist. */
+  readonly present: Table
   readonly stored: StoredTable
-  readonly source: FastapiTable
+  /** Fields that the table may lack. */
+  readonly added: ReadonlySet<string>
 }
 
-/** The existing tables. Null: the table does not exist, and the application creates it when it starts. */
+/** The tables of all models of the config. The application creates missing ones when it starts. */
 export interface MovedTables {
+  /** The existing tables. Tables with pending upgrade steps of their model are left to `migrate` without `--from`. */
+  readonly found: readonly MovedTable[]
+  /** The table of users, which is one of `found`; null if it does not exist. */
   readonly users: MovedTable | null
+  /** The table of stored tokens, which is one of `found`; null if it does not exist. */
   readonly tokens: MovedTable | null
-  readonly accounts: MovedTable | null
+  /** Names of the tables of all models. The first one is that of the users. */
+  readonly names: readonly string[]
 }
 
 /** A pending change of a table's definition. */
@@ -42,28 +59,44 @@ export interface PendingChange extends SchemaChange {
   readonly table: Table
 }
 
-/** Returns the existing tables of FastAPI Users. */
+/** Returns the tables of the config's models. */
 export async function findTables (database: MigrationDatabase, { config, mappings }: Move): Promise<MovedTables> {
-  const { users, tokens, accounts } = fastapiTables(config.settings)
-  const find = async (source: FastapiTable): Promise<MovedTable | null> => {
-    const table = makeTable(source.model, database.dialect, mappingOf(source.model, mappings))
+  const { dialect } = database
+  const versions = await readVersions(database)
+  const found: MovedTable[] = []
+  const names: string[] = []
+  for (const { model, added } of movedModels(config)) {
+    const table = makeTable(model, dialect, mappingOf(model, mappings))
+    names.push(table.name)
     const stored = await database.describe(table.name)
-    return stored === null ? null : { table, stored, source }
+    if (stored === null || pendingSteps(model, versions.of(table)).length > 0) continue
+    const columns = table.columns.filter(({ name }) => stored.columns.has(dialect.foldName(name)))
+    found.push({ table, present: { ...table, columns }, stored, added })
   }
-  return { users: await find(users), tokens: await find(tokens), accounts: await find(accounts) }
+  const named = (name: string): MovedTable | null =>
+    found.find(({ table }) => optionNameOf(table.model) === name) ?? null
+  return { found, users: named('user'), tokens: named('accesstoken'), names }
+}
+
+/** Returns the names of tables that refer to users and belong to no model of the config. */
+export async function unusedTables (
+  database: MigrationDatabase,
+  { users, names }: Pick<MovedTables, 'names'> & { users: MovedTable }
+): Promise<string[]> {
+  const { foldName } = database.dialect
+  const known = new Set(names.map(foldName))
+  return (await database.referencing(users.table.name)).filter((name) => !known.has(foldName(name)))
 }
 
 /** Returns the changes that the table definitions need, and problems that prevent them. */
 export async function planChanges (
   database: MigrationDatabase,
-  { users, tokens, accounts }: MovedTables
+  { found }: Pick<MovedTables, 'found'>
 ): Promise<{ changes: PendingChange[]; problems: string[] }> {
   const changes: PendingChange[] = []
   const problems: string[] = []
-  for (const found of [users, tokens, accounts]) {
-    if (found === null) continue
-    const { table, stored, source } = found
-    const missing = missingColumns(table, stored)
+  for (const { table, stored, added } of found) {
+    const missing = missingColumns(table, stored, added)
     if (missing.length > 0) {
       const names = missing.map(quoted).join(', ')
       problems.push(
@@ -72,7 +105,7 @@ export async function planChanges (
       )
       continue
     }
-    const plan = await schemaChanges(database, table, stored, source.widths)
+    const plan = await schemaChanges(database, table, stored, widthsOf(table))
     if (plan.unreadable) {
       problems.push(`table ${quoted(table.name)}: its definition cannot be parsed; change its columns by hand`)
     }

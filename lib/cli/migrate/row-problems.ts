@@ -1,5 +1,6 @@
 import type { MigrationDatabase } from '../../adapters/sql/migration/migration-source.js'
 import {
+  columnsOf,
   countOrphans,
   eachRow,
   findDuplicates,
@@ -17,29 +18,14 @@ const IS_ASCII = /^[\x21-\x7e]*$/
 export async function findRowProblems (
   database: MigrationDatabase,
   move: Move,
-  { users, tokens, accounts }: MovedTables & { users: MovedTable }
+  { found, users }: Pick<MovedTables, 'found'> & { users: MovedTable }
 ): Promise<string[]> {
   const problems: string[] = []
-  for (const found of [users, tokens, accounts]) {
-    if (found !== null) problems.push(...(await nullProblems(database, found)))
-  }
+  for (const one of found) problems.push(...(await nullProblems(database, one)))
   problems.push(...(await emailProblems(database, move, users)))
-  const sameEmails = await findDuplicates(database, users.table, ['email'], SHOWN)
-  problems.push(
-    ...sameEmails.map(
-      ({ values: [email], ids }) =>
-        `${nameOf(users)}: e-mails that differ only in case: ${list(ids)} (${maskEmail(String(email))})`
-    )
-  )
-  if (accounts !== null) {
-    problems.push(
-      ...(await findDuplicates(database, accounts.table, ['oauth_name', 'account_id'], SHOWN)).map((duplicates) =>
-        accountProblem(accounts, duplicates)
-      )
-    )
-  }
-  for (const found of [tokens, accounts]) {
-    if (found !== null && !move.pruneOrphans) problems.push(...(await orphanProblems(database, found, users)))
+  for (const one of found) problems.push(...(await duplicateProblems(database, one, users)))
+  for (const one of found) {
+    if (!move.pruneOrphans) problems.push(...(await orphanProblems(database, one, users)))
   }
   return problems
 }
@@ -57,7 +43,7 @@ function hide (text: string): string {
 }
 
 async function nullProblems (database: MigrationDatabase, found: MovedTable): Promise<string[]> {
-  return (await findNulls(database, found.table)).map(
+  return (await findNulls(database, found.present)).map(
     ({ column, count }) => `${nameOf(found)}: rows without a value in ${quoted(column)}: ${count}`
   )
 }
@@ -107,12 +93,35 @@ function addTo (map: Map<string, unknown[]>, key: string, value: unknown): void 
   map.set(key, [...(map.get(key) ?? []), value])
 }
 
-function accountProblem (accounts: MovedTable, { values: [provider], ids }: Duplicates): string {
-  return `${nameOf(accounts)}: duplicate rows of one account of ${quoted(provider)}: ${list(ids)}`
+/** Returns a message for each group of rows that prevents a unique index of the model. */
+async function duplicateProblems (
+  database: MigrationDatabase,
+  found: MovedTable,
+  users: MovedTable
+): Promise<string[]> {
+  const { table, present } = found
+  const problems: string[] = []
+  for (const fields of table.model.unique ?? []) {
+    // columns that are new have no duplicates
+    if (columnsOf(present, fields).length < fields.length) continue
+    for (const duplicates of await findDuplicates(database, present, fields, SHOWN)) {
+      const isEmail = found === users && fields.join() === 'email'
+      problems.push(isEmail ? sameEmails(found, duplicates) : sameRows(found, fields, duplicates))
+    }
+  }
+  return problems
+}
+
+function sameEmails (users: MovedTable, { values: [email], ids }: Duplicates): string {
+  return `${nameOf(users)}: e-mails that differ only in case: ${list(ids)} (${maskEmail(String(email))})`
+}
+
+function sameRows (found: MovedTable, fields: readonly string[], { ids }: Duplicates): string {
+  return `${nameOf(found)}: rows with the same ${fields.join(', ')}: ${list(ids)}; change or delete all but one`
 }
 
 async function orphanProblems (database: MigrationDatabase, found: MovedTable, users: MovedTable): Promise<string[]> {
-  const count = await countOrphans(database, found.table, users.table)
+  const count = await countOrphans(database, found.present, users.table)
   const text = `${nameOf(found)}: rows whose user does not exist: ${count}; delete them with --prune-orphans`
   return count === 0 ? [] : [text]
 }

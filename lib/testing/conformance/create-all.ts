@@ -3,31 +3,31 @@ import { randomUUID } from 'node:crypto'
 import type { DatabaseAdapter, NewRow, Row } from '../../contracts/database-adapter.js'
 import { idOf } from '../../adapters/shared/row-references.js'
 import type { Declare } from './context.js'
-import { AccessToken, Account, createUser, idKinds, User } from './models.js'
+import { AccessToken, createUser, idKinds, Membership, User } from './models.js'
 
 const PARALLEL = 20
 const duplicate = (...fields: string[]): object => ({ code: 'FST_USERS_UNIQUE_VIOLATION', fields })
-const duplicateAccount = duplicate('oauth_name', 'account_id')
+const duplicateMembership = duplicate('team', 'member_number')
 const invalid = { code: 'FST_USERS_INVALID_OPTION' }
 
-/** Calls of createAll that fail when the e-mail `taken@x.org` and the account `taken` exist. */
+/** Calls of createAll that fail when the e-mail `taken@x.org` and the membership `taken` exist. */
 const refusedCalls: [title: string, error: object, user: Row, ...others: NewRow[]][] = [
-  ['the first row is a duplicate', duplicate('email'), { email: 'TAKEN@x.org' }, accountOf(idOf(0))],
-  ['the second row is a duplicate', duplicateAccount, {}, accountOf(idOf(0), 'taken')],
-  ['the third row is a duplicate', duplicateAccount, {}, accountOf(idOf(0)), accountOf(idOf(0), 'taken')],
+  ['the first row is a duplicate', duplicate('email'), { email: 'TAKEN@x.org' }, membershipOf(idOf(0))],
+  ['the second row is a duplicate', duplicateMembership, {}, membershipOf(idOf(0), 'taken')],
+  ['the third row is a duplicate', duplicateMembership, {}, membershipOf(idOf(0)), membershipOf(idOf(0), 'taken')],
   [
     'the third row is a duplicate of the second',
-    duplicateAccount,
+    duplicateMembership,
     {},
-    accountOf(idOf(0), 'twice'),
-    accountOf(idOf(0), 'twice')
+    membershipOf(idOf(0), 'twice'),
+    membershipOf(idOf(0), 'twice')
   ],
-  ['the rows belong to several models', duplicateAccount, {}, tokenOf(idOf(0)), accountOf(idOf(0), 'taken')],
-  ['the first row is invalid', invalid, { credits: 'many' }, accountOf(idOf(0))],
-  ['the third row is invalid', invalid, {}, accountOf(idOf(0)), [AccessToken, { token: 1, user_id: idOf(0) }]],
-  ['a row refers to itself', invalid, {}, accountOf(idOf(1))],
-  ['a row refers to a later row', invalid, {}, accountOf(idOf(2)), [User, newUser()]],
-  ['a row refers to no row', invalid, {}, accountOf(idOf(-1))]
+  ['the rows belong to several models', duplicateMembership, {}, tokenOf(idOf(0)), membershipOf(idOf(0), 'taken')],
+  ['the first row is invalid', invalid, { credits: 'many' }, membershipOf(idOf(0))],
+  ['the third row is invalid', invalid, {}, membershipOf(idOf(0)), [AccessToken, { token: 1, user_id: idOf(0) }]],
+  ['a row refers to itself', invalid, {}, membershipOf(idOf(1))],
+  ['a row refers to a later row', invalid, {}, membershipOf(idOf(2)), [User, newUser()]],
+  ['a row refers to no row', invalid, {}, membershipOf(idOf(-1))]
 ]
 
 /** Declares the tests of createAll: all rows are stored together or not at all. */
@@ -68,14 +68,14 @@ export function declareCreateAllTests (declare: Declare): void {
     if (adapter.createAll === undefined) return
     const settings = { theme: { dark: true } }
     const given = newUser()
-    const rows = await adapter.createAll([[User, { ...given, settings }], accountOf(idOf(0))])
+    const rows = await adapter.createAll([[User, { ...given, settings }], membershipOf(idOf(0))])
     const expected = structuredClone(rows)
     ;(rows[0]?.['settings'] as typeof settings).theme.dark = false
     settings.theme.dark = false
-    const [user, account] = expected
+    const [user, membership] = expected
     assert.deepEqual(Object.keys(user ?? {}).sort(), Object.keys(User.fields).sort())
     assert.deepEqual(await adapter.findOne(User, { id: given['id'] as string }), user)
-    assert.deepEqual(await adapter.findMany(Account, {}, { limit: 9 }), [account])
+    assert.deepEqual(await adapter.findMany(Membership, {}, { limit: 9 }), [membership])
   })
   declareRefusalTests(declare)
   declareParallelTests(declare)
@@ -87,7 +87,7 @@ function declareRefusalTests (declare: Declare): void {
     async ({ adapter }) => {
       if (adapter.createAll === undefined) return
       const user = await createUser(adapter, { email: 'taken@x.org' })
-      await adapter.create(Account, { ...accountOf(user['id'], 'taken')[1], id: randomUUID() })
+      await adapter.create(Membership, { ...membershipOf(user['id'], 'taken')[1], id: randomUUID() })
       const before = await allRows(adapter)
       for (const [title, error, fields, ...others] of refusedCalls) {
         await assert.rejects(
@@ -99,9 +99,9 @@ function declareRefusalTests (declare: Declare): void {
       }
       const whole = await adapter.createAll([
         [User, newUser()],
-        accountOf(idOf(0), null),
+        membershipOf(idOf(0), null),
         tokenOf(idOf(0)),
-        accountOf(idOf(0), null)
+        membershipOf(idOf(0), null)
       ])
       assert.equal(whole.length, 4, 'rows with a null are not duplicates')
     }
@@ -113,18 +113,18 @@ function declareParallelTests (declare: Declare): void {
     'DEP-03, RACE-02: only one of many parallel createAll calls with the same values succeeds',
     async ({ adapter }) => {
       if (adapter.createAll === undefined) return
-      const cases: [string, (n: number) => { email: string; account: string }, number][] = [
-        ['the same e-mail', (n) => ({ email: n % 2 === 0 ? 'one@x.org' : 'ONE@x.org', account: `e-mail ${n}` }), 1],
-        ['the same account', (n) => ({ email: `account${n}@x.org`, account: 'one' }), 1],
-        ['the same e-mail and account', () => ({ email: 'both@x.org', account: 'both' }), 1],
-        ['different values', (n) => ({ email: `neither${n}@x.org`, account: `neither ${n}` }), PARALLEL]
+      const cases: [string, (n: number) => { email: string; number: string }, number][] = [
+        ['the same e-mail', (n) => ({ email: n % 2 === 0 ? 'one@x.org' : 'ONE@x.org', number: `e-mail ${n}` }), 1],
+        ['the same membership', (n) => ({ email: `member${n}@x.org`, number: 'one' }), 1],
+        ['the same e-mail and membership', () => ({ email: 'both@x.org', number: 'both' }), 1],
+        ['different values', (n) => ({ email: `neither${n}@x.org`, number: `neither ${n}` }), PARALLEL]
       ]
       let wins = 0
       for (const [title, make, expected] of cases) {
         const ends = await Promise.allSettled(
           Array.from({ length: PARALLEL }, async (_, n) => {
-            const { email, account } = make(n)
-            return await adapter.createAll?.([[User, { ...newUser(), email }], accountOf(idOf(0), account)])
+            const { email, number } = make(n)
+            return await adapter.createAll?.([[User, { ...newUser(), email }], membershipOf(idOf(0), number)])
           })
         )
         for (const end of ends) {
@@ -134,8 +134,8 @@ function declareParallelTests (declare: Declare): void {
         }
         assert.equal(ends.filter(({ status }) => status === 'fulfilled').length, expected, title)
         wins += expected
-        const [users, accounts] = await allRows(adapter)
-        assert.deepEqual(accounts?.map((row) => row['user_id']).sort(), users?.map((row) => row['id']).sort(), title)
+        const [users, memberships] = await allRows(adapter)
+        assert.deepEqual(memberships?.map((row) => row['user_id']).sort(), users?.map((row) => row['id']).sort(), title)
         assert.equal(users?.length, wins, title)
       }
     }
@@ -146,8 +146,8 @@ function newUser (): Row {
   return { id: randomUUID(), email: `${randomUUID()}@camelot.bt`, hashed_password: 'hash', is_active: true }
 }
 
-function accountOf (userId: unknown, account: string | null = randomUUID()): NewRow {
-  return [Account, { user_id: userId, oauth_name: 'grail', account_id: account }]
+function membershipOf (userId: unknown, number: string | null = randomUUID()): NewRow {
+  return [Membership, { user_id: userId, team: 'knights', member_number: number }]
 }
 
 function tokenOf (userId: unknown): NewRow {
@@ -155,5 +155,5 @@ function tokenOf (userId: unknown): NewRow {
 }
 
 async function allRows (adapter: DatabaseAdapter): Promise<Row[][]> {
-  return await Promise.all([User, Account, AccessToken].map((model) => adapter.findMany(model, {}, { limit: 99 })))
+  return await Promise.all([User, Membership, AccessToken].map((model) => adapter.findMany(model, {}, { limit: 99 })))
 }

@@ -39,17 +39,17 @@ export const AccessToken: Model = {
   index: [['user_id'], ['created_at']]
 }
 
-/** Model of provider accounts with a unique group of two fields, one of them nullable. */
-export const Account: Model = {
-  name: 'oauth_account',
-  table: 'oauth_account',
+/** Model of team members with a unique group of two fields, one of them nullable. */
+export const Membership: Model = {
+  name: 'membership',
+  table: 'membership',
   fields: {
     id: { type: 'id', id: uuid },
     user_id: { type: 'id', id: uuid, references: 'user' },
-    oauth_name: { type: 'text', maxLength: 100 },
-    account_id: { type: 'text', maxLength: 320, nullable: true }
+    team: { type: 'text', maxLength: 100 },
+    member_number: { type: 'text', maxLength: 320, nullable: true }
   },
-  unique: [['oauth_name', 'account_id']],
+  unique: [['team', 'member_number']],
   index: [['user_id']]
 }
 
@@ -97,7 +97,7 @@ export const idKinds = [
 export const models: readonly Model[] = [
   User,
   AccessToken,
-  Account,
+  Membership,
   ...idKinds.flatMap(({ owner, token }) => [owner, token])
 ]
 

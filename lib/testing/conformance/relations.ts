@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import type { ConformanceOptions, Declare } from './context.js'
-import { AccessToken, Account, createToken, createUser, models, User } from './models.js'
+import { AccessToken, createToken, createUser, Membership, models, User } from './models.js'
 
 /** Declares the tests of references between rows. */
 export function declareRelationTests (declare: Declare, { makeSibling }: ConformanceOptions): void {
@@ -11,17 +11,17 @@ export function declareRelationTests (declare: Declare, { makeSibling }: Conform
 }
 
 function declareCascadeTests (declare: Declare): void {
-  declare('SES-15: deleting a user deletes the tokens and accounts of this user only', async ({ adapter }) => {
+  declare('SES-15: deleting a user deletes the tokens and memberships of this user only', async ({ adapter }) => {
     const one = await createUser(adapter)
     const two = await createUser(adapter)
     for (const user of [one, two]) {
       await createToken(adapter, user)
       await createToken(adapter, user)
-      await adapter.create(Account, {
+      await adapter.create(Membership, {
         id: randomUUID(),
         user_id: user['id'],
-        oauth_name: 'github',
-        account_id: String(user['id'])
+        team: 'knights',
+        member_number: String(user['id'])
       })
     }
     assert.equal(await adapter.delete(User, { id: one['id'] as string }), 1)
@@ -31,7 +31,7 @@ function declareCascadeTests (declare: Declare): void {
       [two['id'], two['id']]
     )
     assert.deepEqual(
-      (await adapter.findMany(Account, {}, { limit: 9 })).map((row) => row['user_id']),
+      (await adapter.findMany(Membership, {}, { limit: 9 })).map((row) => row['user_id']),
       [two['id']]
     )
   })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import type { Declare } from './context.js'
-import { Account, createUser, User } from './models.js'
+import { createUser, Membership, User } from './models.js'
 
 /** Declares the tests of unique groups and of fields that ignore case. */
 export function declareUniquenessTests (declare: Declare): void {
@@ -26,19 +26,19 @@ export function declareUniquenessTests (declare: Declare): void {
 
   declare('a group of fields is unique as a whole, and rows with a null are never duplicates', async ({ adapter }) => {
     const { id: user_id } = await createUser(adapter)
-    const create = async (oauth_name: string, account_id: string | null): Promise<unknown> =>
-      await adapter.create(Account, { id: randomUUID(), user_id, oauth_name, account_id })
-    await create('github', '1')
-    await create('github', '2')
-    await create('google', '1')
-    await create('google', null)
-    await create('google', null)
-    await assert.rejects(create('github', '1'), violates('oauth_name', 'account_id'))
+    const create = async (team: string, member_number: string | null): Promise<unknown> =>
+      await adapter.create(Membership, { id: randomUUID(), user_id, team, member_number })
+    await create('knights', '1')
+    await create('knights', '2')
+    await create('wizards', '1')
+    await create('wizards', null)
+    await create('wizards', null)
+    await assert.rejects(create('knights', '1'), violates('team', 'member_number'))
     await assert.rejects(
-      async () => await adapter.update(Account, { account_id: '2' }, { account_id: '1' }),
-      violates('oauth_name', 'account_id')
+      async () => await adapter.update(Membership, { member_number: '2' }, { member_number: '1' }),
+      violates('team', 'member_number')
     )
-    assert.equal((await adapter.findMany(Account, {}, { limit: 9 })).length, 5)
+    assert.equal((await adapter.findMany(Membership, {}, { limit: 9 })).length, 5)
   })
   declareCaseTests(declare)
   declareUnicodeTest(declare)

@@ -57,6 +57,8 @@ export interface MigrationDatabase extends MigrationSession {
   attempt(sql: string): Promise<Rows | null>
   /** Returns true if an index with this name exists. */
   hasIndex(name: string): MaybePromise<boolean>
+  /** Returns the names of the tables with a foreign key to a table. */
+  referencing(table: string): MaybePromise<readonly string[]>
   /** Returns the statement that drops an index of a table, with the constraint that it belongs to. */
   dropIndex(table: string, index: string): MaybePromise<string>
   /** Runs writes that must not mix with those of the application. Rows that `rowLock` has selected stay unchanged. */

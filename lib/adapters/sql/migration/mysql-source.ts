@@ -14,6 +14,7 @@ import type {
   StoredIndex,
   StoredTable
 } from './migration-source.js'
+import { namesIn } from './stored-rows.js'
 
 /** Milliseconds that a command waits for a connection and for the checks of its session. */
 const TIMEOUT_MS = 10_000
@@ -32,6 +33,8 @@ WHERE t.TABLE_SCHEMA = database() AND t.TABLE_TYPE = 'BASE TABLE' AND BINARY t.T
 const INDEXES = `SELECT INDEX_NAME, NON_UNIQUE, COLUMN_NAME, SUB_PART FROM information_schema.STATISTICS
 WHERE TABLE_SCHEMA = database() AND BINARY TABLE_NAME = ? AND INDEX_TYPE = 'BTREE' ORDER BY INDEX_NAME, SEQ_IN_INDEX`
 const HAS_INDEX = 'SELECT 1 FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = database() AND INDEX_NAME = ?'
+const REFERENCING = `SELECT DISTINCT TABLE_NAME FROM information_schema.KEY_COLUMN_USAGE
+WHERE TABLE_SCHEMA = database() AND REFERENCED_TABLE_SCHEMA = database() AND BINARY REFERENCED_TABLE_NAME = ? ORDER BY TABLE_NAME`
 const NOW = 'SELECT round(unix_timestamp(now(6)) * 1000)'
 
 /** Matches the type, character set and NOT NULL at the start of a column definition, before anything in quotes. */
@@ -92,6 +95,7 @@ function migrationDatabase (session: MigrationSession): MigrationDatabase {
     ...session,
     attempt: (sql) => Promise.resolve(all(sql)).catch(() => null),
     hasIndex: async (name) => (await all(HAS_INDEX, [name])).length > 0,
+    referencing: async (table) => namesIn(await all(REFERENCING, [table])),
     async describe (table) {
       const columns = await all(COLUMNS, [table])
       if (columns.length === 0) return null

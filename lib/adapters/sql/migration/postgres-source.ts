@@ -16,6 +16,7 @@ import type {
   StoredTable,
   TransactionMode
 } from './migration-source.js'
+import { namesIn } from './stored-rows.js'
 
 const CONNECT_TIMEOUT = 10_000 // milliseconds
 /**
@@ -53,6 +54,9 @@ const hasIndexSql = (schema?: string): string =>
       ? '(pg_catalog.pg_table_is_visible(c.oid) OR c.relnamespace = pg_catalog.to_regnamespace(current_schema()::text))'
       : visibleSql(schema)
   }`
+/** Returns the query for the names of the tables with a foreign key to a table. */
+const referencingSql = (visible: string): string =>
+  `SELECT DISTINCT r.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_constraint o ON o.confrelid = c.oid JOIN pg_catalog.pg_class r ON r.oid = o.conrelid WHERE o.contype = 'f' AND ${visible} AND c.relname = $1::name ORDER BY r.relname`
 const NOW = 'SELECT round(extract(epoch FROM clock_timestamp()) * 1000)'
 
 /** Returns the migration of a PostgreSQL database, or of one of its schemas. The application closes the pool. */
@@ -130,6 +134,7 @@ function migrationDatabase (session: MigrationSession, dialect: Dialect, schema?
       }
     },
     hasIndex: async (name) => (await all(hasIndexSql(schema), [name])).length > 0,
+    referencing: async (table) => namesIn(await all(referencingSql(visible), [table])),
     async describe (table) {
       const columns = await all(columnsSql(visible), [table])
       if (columns.length === 0) return null

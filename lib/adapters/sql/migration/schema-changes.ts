@@ -19,10 +19,17 @@ export function widthsOf ({ columns }: Table): Widths {
   )
 }
 
-/** Returns the names of the required columns that a table lacks. */
-export function missingColumns ({ columns, dialect }: Table, stored: StoredTable): string[] {
+/** Returns the names of the required columns that a table lacks, without those of the fields that can be added. */
+export function missingColumns (
+  { columns, dialect }: Table,
+  stored: StoredTable,
+  added: ReadonlySet<string>
+): string[] {
   return columns
-    .filter(({ name, definition }) => definition.optional !== true && !stored.columns.has(dialect.foldName(name)))
+    .filter(({ name }) => !stored.columns.has(dialect.foldName(name)))
+    .filter(({ field, definition: { optional, references } }) =>
+      added.has(field) ? references !== undefined : optional !== true
+    )
     .map(({ name }) => name)
 }
 

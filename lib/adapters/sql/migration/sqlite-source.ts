@@ -18,11 +18,14 @@ import type {
   StoredTable,
   WhenMissing
 } from './migration-source.js'
+import { namesIn } from './stored-rows.js'
 import { alterTable, indexKeys } from './sqlite-definition.js'
 
 /** Milliseconds that a migration waits until another one has ended. */
 const BUSY_TIMEOUT = 30_000
 const WIDTH = /char[^(]*\(\s*(\d+)/i
+const REFERENCING =
+  'SELECT DISTINCT m.name FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f WHERE m.type = \'table\' AND f."table" = ? COLLATE NOCASE ORDER BY m.name'
 const { quote, foldName } = sqliteDialect
 
 /** Returns the migration of an SQLite file or of an open database. */
@@ -111,6 +114,7 @@ function migrationDatabase (session: MigrationSession): MigrationDatabase {
     attempt: async (sql) => (await ignoreErrors(async () => await all(sql))) ?? null,
     hasIndex: async (name) =>
       (await all("SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ? COLLATE NOCASE", [name])).length > 0,
+    referencing: async (table) => namesIn(await all(REFERENCING, [table])),
     async describe (table) {
       const columns = await all(
         'SELECT c.name, c.type, c."notnull" FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type = \'table\' AND m.name = ? COLLATE NOCASE',

@@ -57,12 +57,12 @@ export async function hasRows (database: MigrationDatabase, { sql }: Table): Pro
   return (await database.all(`SELECT 1 FROM ${sql} LIMIT 1`)).length > 0
 }
 
-/** Returns the number of rows whose user no longer exists. */
+/** Returns the number of rows that refer to a user who no longer exists. */
 export async function countOrphans (database: MigrationDatabase, table: Table, users: Table): Promise<number> {
   return Number((await database.all(`SELECT COUNT(*) FROM ${table.sql} WHERE ${isOrphan(table, users)}`)).flat()[0])
 }
 
-/** Deletes the rows whose user no longer exists, and returns their number. */
+/** Deletes the rows that refer to a user who no longer exists, and returns their number. */
 export async function removeOrphans (database: MigrationDatabase, table: Table, users: Table): Promise<number> {
   return await database.run(`DELETE FROM ${table.sql} WHERE ${isOrphan(table, users)}`)
 }
@@ -162,8 +162,15 @@ function selectList (expressions: readonly string[]): string {
   return expressions.map((expression, position) => `${expression} AS users_${position}`).join(', ')
 }
 
+/** Returns the condition of rows in which a column refers to a user who does not exist. */
 function isOrphan (table: Table, users: Table): string {
-  return `NOT EXISTS (SELECT 1 FROM ${users.sql} u WHERE u.${users.primaryKey.sql} = ${table.sql}.${sqlOf(table, 'user_id')})`
+  const conditions = table.columns
+    .filter(({ definition }) => definition.references === users.model.name)
+    .map(({ sql, definition }) => {
+      const exists = `EXISTS (SELECT 1 FROM ${users.sql} u WHERE u.${users.primaryKey.sql} = ${table.sql}.${sql})`
+      return definition.nullable === true ? `(${table.sql}.${sql} IS NOT NULL AND NOT ${exists})` : `NOT ${exists}`
+    })
+  return conditions.length === 0 ? '1 = 0' : `(${conditions.join(' OR ')})`
 }
 
 function isPlain (tokens: Table, prefix: string, mark: string): string {
@@ -184,6 +191,11 @@ function sqlOf (table: Table, field: string): string {
 
 function textOrNull (value: unknown): string | null {
   return value === null ? null : String(value)
+}
+
+/** Returns the names in the first column of rows. */
+export function namesIn (rows: Rows): string[] {
+  return firstColumn(rows).map(String)
 }
 
 function firstColumn (rows: Rows): unknown[] {

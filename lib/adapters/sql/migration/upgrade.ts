@@ -107,6 +107,7 @@ export function planCreation (
       alter: () => [],
       attempt: async () => null,
       hasIndex: () => false,
+      referencing: () => [],
       dropIndex: () => '',
       exclusively: (work) => work(),
       rowLock: '',
