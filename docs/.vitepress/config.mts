@@ -63,6 +63,7 @@ export default defineConfig({
             { text: 'Cookies and CSRF', link: '/cookies-and-csrf' },
             { text: 'Login with providers', link: '/oauth' },
             { text: 'Linked accounts', link: '/linked-accounts' },
+            { text: 'Features', link: '/features' },
             { text: 'In your application', link: '/your-application' },
             { text: 'OpenAPI', link: '/openapi' },
             { text: 'TypeScript', link: '/typescript' },
