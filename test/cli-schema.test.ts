@@ -45,7 +45,8 @@ function makePlaceOn (t: Test, url: string, schema: string, drop: () => Promise<
     await pool.end()
     await drop()
   })
-  const poolText = `new pg.Pool({ connectionString: ${JSON.stringify(url)}, options: '-c search_path=${schema}' })`
+  // the drop of the database terminates the idle connections of this pool, which the pool reports as an error
+  const poolText = `new pg.Pool({ connectionString: ${JSON.stringify(url)}, options: '-c search_path=${schema}' }).on('error', () => {})`
   const column = async (sql: string, values: unknown[] = []): Promise<unknown[]> =>
     (await pool.query<unknown[]>({ text: sql, values, rowMode: 'array' })).rows.map(([value]) => value)
   return {
