@@ -3,6 +3,7 @@ import type { BackendOptions } from './contracts/backend.js'
 import type { Feature, FeatureParts } from './contracts/feature.js'
 import type { LoginMethods } from './contracts/login-methods.js'
 import type { PasswordHelper } from './contracts/password-helper.js'
+import type { Settings } from './contracts/settings.js'
 import { FST_USERS_DUPLICATE_BACKEND, FST_USERS_INVALID_OPTION, FST_USERS_TWO_COPIES } from './errors.js'
 import type { UsersOptions } from './options.js'
 import { kVersion } from './symbols.js'
@@ -78,9 +79,15 @@ export function checkRequiredOptions (options: UsersOptions): void {
 }
 
 /** Checks the return value of a feature's `setup`. A mistyped key could switch a check off. */
-export function checkFeatureParts (name: string, parts: FeatureParts): void {
+export function checkFeatureParts ({ name, replyFields }: Feature, parts: FeatureParts, settings: Settings): void {
   checkObject(`features["${name}"].setup()`, parts)
   checkKnownKeys(`features["${name}"].setup().`, parts, Object.keys(PART_KEYS))
+  const declared = Object.keys(replyFields?.({ id: settings.schemas.id, tenant: settings.name }) ?? {})
+  const read = parts.replyFields ?? {}
+  checkKnownKeys(`features["${name}"].setup().replyFields.`, read, declared)
+  for (const field of declared) {
+    checkOption(`features["${name}"].setup().replyFields.${field}`, read[field], isFunction, 'must be a function')
+  }
   if (parts.loginMethods !== undefined) checkLoginMethods(`features["${name}"].setup().loginMethods`, parts.loginMethods)
 }
 

@@ -73,7 +73,7 @@ export async function mountFeature (app: FastifyInstance, core: Core, feature: F
     prepareRouteScope(scope, app, core)
     const identity = { name, hasSingleUse: usesSingleUse(feature) }
     const parts = await feature.setup(createFeatureKit({ ...core, log: app.log }, identity, scope))
-    checkFeatureParts(name, parts)
+    checkFeatureParts(feature, parts, core.settings)
     addLoginSteps(core, feature, checkLoginSteps(feature, parts, core.settings))
     const { routes, hooks = {}, loginMethods, sessions, replyFields = {}, api } = parts
     // hooks.add throws for an unknown name

@@ -1,5 +1,6 @@
 import Fastify from 'fastify'
 import t from 'tap'
+import { Type } from '@sinclair/typebox'
 import users, { type Feature, type FeatureKit, type Model, type UsersOptions } from '../lib/index.js'
 import { memory } from '../lib/entries/memory.js'
 import { ARTHUR, backends, buildApp, fastPasswords, SECRET } from './helpers/build-app.js'
@@ -116,6 +117,9 @@ t.test('invalid features refuse to start', async (t) => {
     [[{ name: 'a', setup: () => ({ hooks: { onGrail: () => {} } }) }], 'FST_USERS_UNKNOWN_HOOK'],
     [[{ name: 'a', setup: () => ({ route: async () => {} }) }], 'FST_USERS_UNKNOWN_OPTION'],
     [[{ name: 'a', setup: () => null }], 'FST_USERS_INVALID_OPTION'],
+    [[{ name: 'a', setup: () => ({ replyFields: { rank: async () => 1 } }) }], 'FST_USERS_UNKNOWN_OPTION'],
+    [[{ name: 'a', replyFields: () => ({ rank: Type.Integer() }), setup }], 'FST_USERS_INVALID_OPTION'],
+    [[{ name: 'a', replyFields: () => ({ email: Type.Integer() }), setup }], 'FST_USERS_INVALID_OPTION'],
     [[{ name: 'a', models: () => [{ ...noteModel, name: 'user' }], setup }], 'FST_USERS_INVALID_OPTION']
   ]
   for (const [features, code] of cases) {

@@ -1096,7 +1096,19 @@ t.test('two backends are registered separately with different prefixes', async (
     'a login of one backend does not finish at the other'
   )
   t.equal((await browser.go((await authorize(browser, '/web/openid/authorize')).href)).status, 204)
-  t.equal((await login(openBrowser(app))).status, 200)
+  const reply = await login(openBrowser(app))
+  t.equal(reply.status, 200)
+
+  // both registrations use the same accounts: each account is one login method
+  const headers = { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` }
+  const accounts = (await app.inject({ url: '/users/me/oauth-accounts', headers })).json<{ id: string }[]>()
+  t.equal(accounts.length, 1)
+  assertErrorReply(
+    t,
+    await app.inject({ method: 'DELETE', url: `/users/me/oauth-accounts/${accounts[0]?.id ?? ''}`, headers }),
+    400,
+    'OAUTH_LAST_LOGIN_METHOD'
+  )
 })
 
 const stores: Record<string, (t: Test) => Promise<{ options: Partial<UsersOptions>; mongo: Db | null }>> = {

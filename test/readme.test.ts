@@ -164,6 +164,17 @@ t.test('the tables of options, guard flags, events and methods equal the types',
     rowsOf('Events', read('docs/linked-accounts.md')).map(([event]) => withoutBackticks(event)),
     oauthLibrary.oauth({ providers: [] }).events
   )
+  const features = read('docs/features.md')
+  const firstCells = (heading: string): string[] => rowsOf(heading, features).map(([cell = '']) => cell)
+  const namesOf = (cells: readonly string[]): (string | undefined)[] =>
+    cells.flatMap((cell) => [...cell.matchAll(/`(\w+)/g)].map(([, name]) => name)).sort()
+  for (const [heading, name] of [
+    ['Properties of a feature', 'Feature'],
+    ['Parts that setup returns', 'FeatureParts'],
+    ['The kit', 'FeatureKit']
+  ] as const) {
+    t.strictSame(namesOf(firstCells(heading)), membersOf('lib/contracts/feature.ts', name).sort(), heading)
+  }
   const methods = rowsOf('Methods of app.users', read('docs/concepts.md')).flatMap(([cell = '']) =>
     [...cell.matchAll(/`(\w+)/g)].map(([, name]) => name)
   )

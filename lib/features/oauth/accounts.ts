@@ -29,14 +29,15 @@ export function createOauthAccounts (
   const created = new WeakSet<UserRow>()
   const rules: AccountRules = { kit, settings, accounts, created }
   const revoke = (row: AccountRow): void => {
-    for (const endGrant of revocations) endGrant(row)
+    revocations.some((endGrant) => endGrant(row))
   }
 
-  // ends the grant at the provider in the background, if tokens are stored
   revocations.push((row) => {
     const tokens = vault.read(row)
     const client = checkedClients.get(row.oauth_name)
-    if (tokens !== null && client !== undefined) kit.background(() => client.revoke(tokens))
+    if (client === undefined) return false
+    if (tokens !== null) kit.background(() => client.revoke(tokens))
+    return true
   })
 
   return {

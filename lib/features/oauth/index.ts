@@ -76,6 +76,7 @@ async function startOauth (kit: FeatureKit, options: OauthOptions): Promise<Feat
       createClient(provider, { insecureOrigins, timeoutMs, fetch, clock: kit.clock, log: kit.log })
     ])
   )
+  const isFirst = shared.revocations.length === 0
   const { accounts, loginMethods } = createOauthAccounts(kit, settings, clients, shared)
   const flow = createFlow({
     backend: settings.backend.name,
@@ -87,12 +88,12 @@ async function startOauth (kit: FeatureKit, options: OauthOptions): Promise<Feat
   const parts: FlowRoutesOptions = { kit, settings, flow, accounts, clients }
   return {
     routes: (scope) => registerRoutes(scope, parts),
-    // all registrations use the same accounts, so the first one counts and deletes them
-    ...(shared.revocations.length === 1 ? { loginMethods } : {}),
+    // all registrations use the same accounts, so only the first one counts and deletes them
+    ...(isFirst ? { loginMethods } : {}),
     ...(settings.accountsInReplies
       ? { replyFields: { oauth_accounts: async ({ id }) => await accounts.list(id as UserId) } }
       : {}),
-    api: accounts
+    api: { list: accounts.list, unlink: accounts.unlink, tokens: accounts.tokens }
   }
 }
 

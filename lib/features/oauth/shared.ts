@@ -7,8 +7,11 @@ import { issuerOf } from './issuers.js'
 export interface SharedState {
   /** Issuer of each provider name. */
   readonly issuers: Map<string, string>
-  /** One function per registration, which ends the grant of an account at a provider that the registration knows. */
-  readonly revocations: ((row: AccountRow) => void)[]
+  /**
+   * One function per registration, which ends the grant of an account in the background. It returns false if the
+   * registration does not know the provider.
+   */
+  readonly revocations: ((row: AccountRow) => boolean)[]
 }
 
 /** Returns the state that all registrations of this feature share. */
