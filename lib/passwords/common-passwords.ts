@@ -2,7 +2,8 @@
 const lists = new Map<number, Promise<ReadonlySet<string>>>()
 
 /**
- * Returns true for the most common passwords of at least `minimumLength` characters. The password must be in lower case.
+ * Returns true for the most common passwords of at least `minimumLength` characters. The password must be in lower
+ * case.
  *
  * The first call loads the list (3 MB), which takes about 50 ms. The argument of `import()` is a literal, so that
  * bundlers include the list.
