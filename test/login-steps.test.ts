@@ -218,7 +218,7 @@ for (const { name, options, open } of everyStore) {
     assertErrorReply(t, await one.answer('recovery', again, { code: recovery }), 400, 'CODE_WRONG')
   })
 
-  t.test(`TOTP-03: on ${name}, a ticket allows five answers, also in parallel`, options, async (t) => {
+  t.test(`on ${name}, a ticket allows five answers, also in parallel`, options, async (t) => {
     const { enrol, begin, answer, finish } = await serve(t, { adapter: (await open(t))() })
     await enrol()
     const pending = await begin()

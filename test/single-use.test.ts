@@ -49,7 +49,7 @@ for (const { name, options, open } of everyStore) {
     }
   })
 
-  t.test(`TOTP-03: ${name}: parallel attempts are counted, and no more than the maximum are allowed`, options, async (t) => {
+  t.test(`${name}: parallel attempts are counted, and no more than the maximum are allowed`, options, async (t) => {
     const adapterOf = await open(t)
     const most = { maxAttempts: 3 }
     const made = [(await serve(t, adapterOf())).make('a', most), (await serve(t, adapterOf())).make('a', most)]
