@@ -41,6 +41,11 @@ export function isUsersError (error: unknown): error is UsersError {
   )
 }
 
+/** Returns true for the error of this package or of a feature that has this code. */
+export function hasErrorCode (error: unknown, code: string): boolean {
+  return isUsersError(error) && error.code === code
+}
+
 /** Returns true for an error that a handler or an event hook may reply with. Every other error becomes a 500. */
 export function isRefusal (error: Error & { statusCode?: number }): boolean {
   const { statusCode = 500 } = error

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import swagger from '@fastify/swagger'
 import Fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fastify'
-import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import users, {
   authenticate,
@@ -38,20 +37,12 @@ import {
 } from './helpers/build-app.js'
 import { everyStore } from './helpers/every-store.js'
 import { codes, terms, type Codes } from './helpers/login-features.js'
+import { connectRedis } from './helpers/redis.js'
 
 const LIFETIME = { lifetimeSeconds: 3600 }
 const FORM = 'application/x-www-form-urlencoded'
 
-const redisUrl = process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379'
-const redis = new Redis(redisUrl, { lazyConnect: true, retryStrategy: () => null }).on('error', () => {})
-const skip = await redis.connect().then(
-  () => false as const,
-  () => `no Redis answers on ${redisUrl}`
-)
-if (skip !== false && process.env['REQUIRE_SERVICES'] === '1') throw new Error(skip)
-t.teardown(() => {
-  redis.disconnect()
-})
+const { redis, skip } = await connectRedis()
 
 /** A pending login, as its client sees it. */
 interface Pending {

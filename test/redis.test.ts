@@ -21,6 +21,7 @@ import {
   storedModel,
   type TestApp
 } from './helpers/build-app.js'
+import { connectRedis } from './helpers/redis.js'
 
 const url = process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379'
 const { hostname, port } = new URL(url)
@@ -59,17 +60,7 @@ const clients = {
 } satisfies Record<string, (t: Test, address?: string) => Promise<RedisClient>>
 const CLIENTS = Object.keys(clients) as (keyof typeof clients)[]
 
-const raw = new Redis(url, { lazyConnect: true, retryStrategy: () => null }).on('error', () => {})
-const reason = await raw.connect().then(
-  () => false as const,
-  () => `no Redis answers on ${url}`
-)
-if (reason !== false && process.env['REQUIRE_SERVICES'] === '1') throw new Error(reason)
-if (reason !== false) console.error(`skipped: ${reason}`)
-const skip = reason
-t.teardown(() => {
-  raw.disconnect()
-})
+const { redis: raw, skip } = await connectRedis()
 
 /** Returns a key prefix for one test and deletes its keys after the test. */
 function makePrefix (t: Test): string {

@@ -2,7 +2,6 @@ import { createHmac, randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
-import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import {
   authenticate,
@@ -25,6 +24,7 @@ import { sqlite } from '../lib/entries/sqlite.js'
 import { buildApp, ARTHUR, PASSWORD, type TestApp } from './helpers/build-app.js'
 import { everyStore } from './helpers/every-store.js'
 import { pythonTables } from './helpers/python-tables.js'
+import { connectRedis } from './helpers/redis.js'
 
 const ID = /^[A-Za-z0-9_-]{22}$/
 const LIFETIME = { lifetimeSeconds: 3600 }
@@ -32,16 +32,7 @@ const NOW = Date.UTC(2030, 0, 1, 12) + 700
 const UNKNOWN = { createdAt: null, authenticatedAt: null, methods: [], details: {} }
 const KEY = randomBytes(48).toString('base64url')
 
-const redisUrl = process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379'
-const redis = new Redis(redisUrl, { lazyConnect: true, retryStrategy: () => null }).on('error', () => {})
-const skip = await redis.connect().then(
-  () => false as const,
-  () => `no Redis answers on ${redisUrl}`
-)
-if (skip !== false && process.env['REQUIRE_SERVICES'] === '1') throw new Error(skip)
-t.teardown(() => {
-  redis.disconnect()
-})
+const { redis, skip } = await connectRedis()
 
 interface Identified {
   built: TestApp

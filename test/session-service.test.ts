@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import Database from 'better-sqlite3'
 import type { FastifyInstance } from 'fastify'
-import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import {
   authenticate,
@@ -24,20 +23,12 @@ import { sqlite } from '../lib/entries/sqlite.js'
 import { ARTHUR, buildApp, PASSWORD, type TestApp } from './helpers/build-app.js'
 import { everyStore } from './helpers/every-store.js'
 import { pythonTables } from './helpers/python-tables.js'
+import { connectRedis } from './helpers/redis.js'
 
 const LIFETIME = { lifetimeSeconds: 3600 }
 const LANCELOT = 'lancelot@camelot.bt'
 
-const redisUrl = process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379'
-const redis = new Redis(redisUrl, { lazyConnect: true, retryStrategy: () => null }).on('error', () => {})
-const skip = await redis.connect().then(
-  () => false as const,
-  () => `no Redis answers on ${redisUrl}`
-)
-if (skip !== false && process.env['REQUIRE_SERVICES'] === '1') throw new Error(skip)
-t.teardown(() => {
-  redis.disconnect()
-})
+const { redis, skip } = await connectRedis()
 
 function prefixOf (t: Test): string {
   const prefix = `test-${randomBytes(6).toString('hex')}:`

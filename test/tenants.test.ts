@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import Fastify, { type FastifyInstance } from 'fastify'
-import { Redis } from 'ioredis'
 import { Kysely, PostgresDialect } from 'kysely'
 import type { MongoClient } from 'mongodb'
 import t, { type Test } from 'tap'
@@ -24,10 +23,10 @@ import { connect, freshDb } from './helpers/mongo-stores.js'
 import { startMongoWirePeer } from './helpers/mongo-wire-peer.js'
 import { makeMysqlPool, needsMysql } from './helpers/mysql.js'
 import { makePool, needsPostgres } from './helpers/postgres.js'
+import { connectRedis } from './helpers/redis.js'
 
 const EMAIL = 'merlin@camelot.bt'
 const PASSWORDS: Record<string, string> = { users: 'broceliande-9', staff: 'tintagel-rocks-7' }
-const REDIS_URL = process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379'
 const createTables = true
 const TABLES = ['accesstoken', 'staff_accesstoken', 'staff_user', 'user']
 
@@ -273,15 +272,7 @@ t.test('two tenants in one MongoDB database have separate collections', async (t
   await t.rejects(register(t, { users: sharedAdapter, staff: sharedAdapter }), { code: 'FST_USERS_INVALID_OPTION' })
 })
 
-const raw = new Redis(REDIS_URL, { lazyConnect: true, retryStrategy: () => null }).on('error', () => {})
-const reason = await raw.connect().then(
-  () => false as const,
-  () => `no Redis answers on ${REDIS_URL}`
-)
-if (reason !== false && process.env['REQUIRE_SERVICES'] === '1') throw new Error(reason)
-t.teardown(() => {
-  raw.disconnect()
-})
+const { redis: raw, skip: reason } = await connectRedis()
 
 /** Returns the Redis keys with a prefix. */
 async function keysOf (prefix: string): Promise<string[]> {

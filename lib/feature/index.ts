@@ -41,7 +41,7 @@ export {
   type RouteDescription
 } from '../routes/index.js'
 export { authenticate, currentUser, isCrossSite, type GuardHook } from '../authentication/index.js'
-export { createBrowserCookie, type BrowserCookie, type BrowserCookieSettings } from '../sessions/index.js'
+export { contextOf, createBrowserCookie, type BrowserCookie, type BrowserCookieSettings } from '../sessions/index.js'
 export { readCookie } from '../shared/cookie-header.js'
 
 // errors
@@ -57,6 +57,7 @@ export {
   FST_USERS_STORE_UNAVAILABLE,
   FST_USERS_UNAUTHENTICATED,
   FST_USERS_UNKNOWN_BACKEND,
+  hasErrorCode,
   isUsersError,
   refuse
 } from '../errors.js'

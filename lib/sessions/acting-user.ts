@@ -47,12 +47,11 @@ export async function sessionsOfCookies (
   request: FastifyRequest | null
 ): Promise<PresentedSession[]> {
   const presented: PresentedSession[] = []
-  for (const backend of request === null ? [] : rules.backends.values()) {
-    const token =
-      // the loop above ran at least once
-      backend.transport.renew === undefined ? null : backend.transport.extractToken(request as FastifyRequest)
+  if (request === null) return presented
+  for (const backend of rules.backends.values()) {
+    const token = backend.transport.renew === undefined ? null : backend.transport.extractToken(request)
     if (token === null) continue
-    const subject = await readSubject(rules, backend, token, request as FastifyRequest)
+    const subject = await readSubject(rules, backend, token, request)
     if (subject === null || String(subject.row.id) !== String(id)) continue
     presented.push({ backend, session: subject.session?.() ?? sessionOfToken(token) })
   }

@@ -5,7 +5,7 @@ import { contextOf, currentRow, deleteStoredTokens } from '../sessions/index.js'
 import { removeLoginMethods } from './login-methods.js'
 import type { Rules } from './rules.js'
 import { demoteUnlessLast, isDemotion, requireOtherSuperuser } from './superusers.js'
-import { authorOf, checkSession } from './user-changes.js'
+import { authorOf, checkAuthor } from './user-changes.js'
 
 /**
  * Deletes a user, after its sessions and login methods. Throws `FST_USERS_LAST_SUPERUSER` for the only active
@@ -24,7 +24,7 @@ export async function deleteUser (
   const isSuperuser = isDemotion(row, { is_superuser: false })
   if (isSuperuser) await requireOtherSuperuser(rules, row)
   await hooks.run('onBeforeDelete', { user: deleted }, context)
-  await checkSession(rules, author)
+  await checkAuthor(rules, author)
   if (isSuperuser) await removeSuperuser(rules, row)
   else await remove(rules, row)
   await hooks.run('onAfterDelete', { user: deleted }, context)

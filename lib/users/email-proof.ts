@@ -48,7 +48,7 @@ export async function recordProof (
   const acting = renews ? await sessionsOfCookies(rules, row, context.request) : []
   if (isNew) await removeLoginMethods(rules, proved, 'unproved')
   const written = { is_verified: true, ...changes, session_stamp: proved.session_stamp as string }
-  if ((await updateUnlessTaken(rules, stateOf(row), written)) !== 1) return null
+  if ((await updateUnlessTaken(rules, unchangedRow(row), written)) !== 1) return null
   if (row.session_stamp === undefined) delete proved.session_stamp // the table has no such column
   const settled = isNew ? await removeLateAccounts(rules, proved) : proved
   await deleteStoredTokens(rules, settled)
@@ -81,7 +81,13 @@ export async function removeLateAccounts (rules: Rules, row: UserRow): Promise<U
 }
 
 /** Returns the condition that a row is active, and that its e-mail, hash, flag and security stamp are unchanged. */
-function stateOf ({ id, email, hashed_password: hash, is_verified: isVerified, session_stamp: stamp }: UserRow): Where {
+function unchangedRow ({
+  id,
+  email,
+  hashed_password: hash,
+  is_verified: isVerified,
+  session_stamp: stamp
+}: UserRow): Where {
   const state = { id, email, hashed_password: hash, is_verified: isVerified, is_active: true }
   return stamp === undefined ? state : { ...state, session_stamp: stamp }
 }

@@ -79,7 +79,7 @@ function verifies (row: UserRow, { is_verified: isVerified, email }: Changes): b
  */
 async function writeFor (rules: Rules, row: UserRow, all: Changes, author: Author): Promise<UserRow> {
   if (author.isOwn && author.session !== null) return await writeOwn(rules, all, author.by, author.session)
-  await checkSession(rules, author)
+  await checkAuthor(rules, author)
   // the known e-mail becomes verified, so it must not change meanwhile
   const knownEmail = verifies(row, all) && all.email === undefined ? { email: row.email } : {}
   const where = author.isOwn ? sameSessions(row) : { id: row.id, ...knownEmail }
@@ -106,7 +106,7 @@ async function writeOwn (rules: Rules, all: Changes, by: Writer, request: Fastif
 }
 
 /** Throws if the session that makes the change has ended, or its user may not make the change any more. */
-export async function checkSession (rules: Rules, { by, session }: Author): Promise<void> {
+export async function checkAuthor (rules: Rules, { by, session }: Author): Promise<void> {
   if (session !== null) checkRights(await readActingUser(rules, session), by)
 }
 

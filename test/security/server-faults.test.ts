@@ -20,6 +20,7 @@ import {
   start
 } from '../helpers/flows.js'
 import { configOf, makePool, needsPostgres, postgresUrl } from '../helpers/postgres.js'
+import { connectRedis } from '../helpers/redis.js'
 
 const service = await needsPostgres()
 const createTables = true
@@ -46,15 +47,7 @@ async function behindProxy (
 }
 
 const redisUrl = process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379'
-const raw = new Redis(redisUrl, { lazyConnect: true, retryStrategy: () => null }).on('error', () => {})
-const noRedis = await raw.connect().then(
-  () => false as const,
-  () => `no Redis answers on ${redisUrl}`
-)
-if (noRedis !== false && process.env['REQUIRE_SERVICES'] === '1') throw new Error(noRedis)
-t.teardown(() => {
-  raw.disconnect()
-})
+const { redis: raw, skip: noRedis } = await connectRedis()
 const both = { skip: service.skip === false ? noRedis : service.skip }
 
 /** Returns a backend with tokens in Redis. Its client closes a silent connection and retries soon. */

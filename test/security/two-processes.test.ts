@@ -1,23 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import { Redis } from 'ioredis'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { postgres } from '../../lib/entries/postgres.js'
 import { ARTHUR, buildApp, PASSWORD, SECRET } from '../helpers/build-app.js'
 import { configOf, makePool, needsPostgres } from '../helpers/postgres.js'
 import { startProcess, tally, type ServerProcess } from '../helpers/server-process.js'
+import { connectRedis } from '../helpers/redis.js'
 
 const service = await needsPostgres()
-const redisUrl = process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379'
-const raw = new Redis(redisUrl, { lazyConnect: true, retryStrategy: () => null }).on('error', () => {})
-const noRedis = await raw.connect().then(
-  () => false as const,
-  () => `no Redis answers on ${redisUrl}`
-)
-if (noRedis !== false && process.env['REQUIRE_SERVICES'] === '1') throw new Error(noRedis)
-t.teardown(() => {
-  raw.disconnect()
-})
+const { redis: raw, skip: noRedis } = await connectRedis()
 
 const MERLIN = 'merlin@camelot.bt'
 const NEW_PASSWORD = 'excalibur-2'

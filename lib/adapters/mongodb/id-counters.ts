@@ -1,4 +1,4 @@
-import { codeOf, type Operations } from './operations.js'
+import { serverCodeOf, type Operations } from './operations.js'
 
 /** Counters for integer ids, which SQL databases generate themselves. */
 export interface IdCounters {
@@ -15,7 +15,7 @@ export function idCounters (operations: Operations): IdCounters {
   const change = async (name: string, update: Record<string, unknown>): Promise<object | null> => {
     const count = (): Promise<object | null> => operations.upsert({ _id: { $eq: name } }, update)
     return await count().catch((error: unknown) => {
-      if (codeOf(error) === DUPLICATE_KEY) return count() // another process has just created the document
+      if (serverCodeOf(error) === DUPLICATE_KEY) return count() // another process has just created the document
       throw error
     })
   }

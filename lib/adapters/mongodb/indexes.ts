@@ -2,7 +2,7 @@ import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import type { MongoDocument } from './driver.js'
 import { CASELESS } from './filter.js'
 import { fieldOf, groupsOf, usesDocumentId, type Layout, type StoredField } from './layout.js'
-import { codeOf, type Operations } from './operations.js'
+import { serverCodeOf, type Operations } from './operations.js'
 
 /** A planned index, in the form of the command createIndexes. */
 export interface IndexPlan {
@@ -48,7 +48,7 @@ export async function ensureIndexes (layout: Layout, operations: Operations, cre
   try {
     await operations.createIndexes(missing)
   } catch (cause) {
-    if (!REFUSED.has(codeOf(cause))) throw cause
+    if (!REFUSED.has(serverCodeOf(cause))) throw cause
     throw FST_USERS_TABLE_MISMATCH(
       [layout.collection, `the server refused to create an index (${String(cause)}):\n${commands}`],
       { cause }
@@ -83,7 +83,7 @@ export async function buildIndexes (
   try {
     await operations.createIndexes([...plans], true)
   } catch (cause) {
-    if (codeOf(cause) !== DUPLICATES) throw cause
+    if (serverCodeOf(cause) !== DUPLICATES) throw cause
     const unique = plans.filter((plan) => plan.unique).map(describeIndex)
     throw FST_USERS_TABLE_MISMATCH(
       [

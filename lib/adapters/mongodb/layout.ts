@@ -82,7 +82,7 @@ export function createLayouts (
     const fields = (prefix: string, own: (field: string) => string): StoredField[] =>
       Object.entries(model.fields).map(([field, definition]) => {
         const name = mapping.fields?.[field] ?? own(field)
-        checkName(model, name)
+        checkFieldName(model, name)
         return {
           field,
           definition,
@@ -199,7 +199,7 @@ function separateLayout (model: Model, collection: string, fields: StoredField[]
 
 /** Returns the layout of rows in an array. Their `user_id` is not stored in the element: it is the user's own key. */
 function embeddedLayout (model: Model, list: string, owner: Layout, make: (prefix: string) => StoredField[]): Layout {
-  checkName(model, list)
+  checkFieldName(model, list)
   const fields = make(`${list}.`).map((field) =>
     field.field === 'user_id' ? { ...field, name: owner.primaryKey.name, path: owner.primaryKey.path } : field
   )
@@ -234,7 +234,7 @@ function checkMapping (model: Model, mapping: CollectionMapping): void {
 }
 
 /** Throws `FST_USERS_INVALID_OPTION` for a name that MongoDB would read as an operator or a path. */
-export function checkName ({ name: model }: Model, name: string): void {
+export function checkFieldName ({ name: model }: Model, name: string): void {
   if (typeof name !== 'string' || name === '' || name.startsWith('$') || /[.\0]/.test(name)) {
     const rule = 'must be a field name of MongoDB: not empty, without ".", NUL and a leading "$"'
     throw invalidArgument(model, String(name), rule)

@@ -6,7 +6,7 @@ import { compareKeys, keyOf } from '../shared/compare.js'
 import type { MongoDocument } from './driver.js'
 import { fieldsOfKey } from './indexes.js'
 import { fieldOf, groupsOf, isMissingField, type Layout, type StoredField } from './layout.js'
-import { codeOf } from './operations.js'
+import { serverCodeOf } from './operations.js'
 
 /** The operations on the rows of one model, for separate documents and for array elements. */
 export interface ModelRows {
@@ -154,13 +154,13 @@ export async function convertWriteErrors<T> (
   try {
     return await operation()
   } catch (cause) {
-    if (codeOf(cause) === VALIDATION_FAILED) {
+    if (serverCodeOf(cause) === VALIDATION_FAILED) {
       throw FST_USERS_TABLE_MISMATCH(
         [layout.collection, 'the validator of the collection refused the document; the cause contains the reason'],
         { cause }
       )
     }
-    if (codeOf(cause) !== DUPLICATE_KEY) throw cause
+    if (serverCodeOf(cause) !== DUPLICATE_KEY) throw cause
     const pattern = (cause as { keyPattern?: object }).keyPattern // part of the server's error
     throw duplicateError(
       pattern === undefined

@@ -15,7 +15,7 @@ import { type BsonTypes, loadBsonTypes, type MongoDb, type MongoDocument } from 
 import { EmbeddedRows, type ListLayout } from './embedded-rows.js'
 import { idCounters } from './id-counters.js'
 import { ensureIndexes } from './indexes.js'
-import { checkName, type CollectionMappings, createLayouts, type Layout, layoutOf, storageNamesOf } from './layout.js'
+import { checkFieldName, type CollectionMappings, createLayouts, type Layout, layoutOf, storageNamesOf } from './layout.js'
 import type { ModelRows } from './model-rows.js'
 import { createDocuments } from './new-document.js'
 import { locationOf, progressOf, readVersions, storeVersion, VERSIONS } from './schema-version.js'
@@ -46,7 +46,7 @@ export class MongodbAdapter implements DatabaseAdapter {
   }
 
   define (model: Model): void {
-    for (const name in model.fields) checkName(model, name)
+    for (const name in model.fields) checkFieldName(model, name)
     this.#models.define(model)
   }
 

@@ -98,7 +98,7 @@ export function operationsOf (db: MongoDb, name: string, timeoutMs: number): Ope
       ),
     indexes: () =>
       run((collection) => collection.listIndexes(BSON_OPTIONS).toArray()).catch((error: unknown) => {
-        if (codeOf(error) === NAMESPACE_NOT_FOUND) return null
+        if (serverCodeOf(error) === NAMESPACE_NOT_FOUND) return null
         return throwExplained(error)
       }),
     options: () =>
@@ -106,12 +106,12 @@ export function operationsOf (db: MongoDb, name: string, timeoutMs: number): Ope
         async () => optionsIn(await db.command({ listCollections: 1, filter: { name }, cursor: {} }, BSON_OPTIONS)),
         timeoutMs
       ).catch((error: unknown) => {
-        if (codeOf(error) === UNAUTHORIZED) return {}
+        if (serverCodeOf(error) === UNAUTHORIZED) return {}
         throw error
       }),
     async dropIndex (index) {
       await run((collection) => collection.dropIndex(index)).catch((error: unknown) => {
-        if (codeOf(error) !== INDEX_NOT_FOUND) throw error
+        if (serverCodeOf(error) !== INDEX_NOT_FOUND) throw error
       })
     },
     async createIndexes (indexes, unlimited = false) {
@@ -169,7 +169,7 @@ function optionsIn (reply: object): MongoDocument {
 }
 
 /** Returns the code of a server error; undefined for other errors. */
-export function codeOf (error: unknown): unknown {
+export function serverCodeOf (error: unknown): unknown {
   return (error as { code?: unknown }).code // the driver throws objects only
 }
 
@@ -185,7 +185,7 @@ function runInTime<T> (operation: () => Promise<T>, timeoutMs: number): Promise<
 /** Checks whether an error means that the server is unreachable, does not reply, or refuses work for now. */
 function isUnavailable (error: unknown): boolean {
   if (!(error instanceof Error) || !error.name.startsWith('Mongo')) return false
-  if (UNAVAILABLE_NAMES.test(error.name) || UNAVAILABLE_CODES.has(codeOf(error))) return true
+  if (UNAVAILABLE_NAMES.test(error.name) || UNAVAILABLE_CODES.has(serverCodeOf(error))) return true
   const labels = 'errorLabels' in error ? error.errorLabels : []
   return Array.isArray(labels) && labels.some((label) => RETRYABLE.has(label))
 }

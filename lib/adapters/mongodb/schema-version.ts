@@ -1,7 +1,7 @@
 import type { Model } from '../../contracts/models.js'
 import { FIRST_VERSION, type PendingStep, type Progress, versionOf } from '../shared/upgrades.js'
 import type { Layout } from './layout.js'
-import { codeOf, type Operations } from './operations.js'
+import { serverCodeOf, type Operations } from './operations.js'
 
 /** The collection that stores the model version of each collection or array of rows. */
 export const VERSIONS = 'fastify_users_schema'
@@ -22,7 +22,7 @@ export async function storeVersion (layout: Layout, versions: Operations): Promi
   const update = { $max: { version: versionOf(layout.model) } }
   const store = (): Promise<object | null> => versions.upsert({ _id: { $eq: locationOf(layout) } }, update)
   await store().catch((error: unknown) => {
-    if (codeOf(error) !== DUPLICATE_KEY) throw error
+    if (serverCodeOf(error) !== DUPLICATE_KEY) throw error
     return store() // another process has just created the document
   })
 }
@@ -38,7 +38,7 @@ export async function storeStep (layout: Layout, step: PendingStep, versions: Op
 export async function readVersions (versions: Operations): Promise<Versions> {
   const projection = { _id: 1, version: 1, done: 1 }
   const documents = (await versions.find({}, { projection }).catch((error: unknown) => {
-    if (codeOf(error) === UNAUTHORIZED) return []
+    if (serverCodeOf(error) === UNAUTHORIZED) return []
     throw error
   })) as { _id: string; version?: number; done?: number }[] // as storeVersion and storeStep write them
   return new Map(

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { storeUnavailable } from '../../errors.js'
-import { codeOf, type Operations } from './operations.js'
+import { serverCodeOf, type Operations } from './operations.js'
 
 /** The id of the document that locks upgrades. No collection of rows has this name. */
 const LOCK = '(upgrade lock)'
@@ -45,7 +45,7 @@ async function acquire (locks: Operations, now: () => Promise<number>, holder: s
       await locks.upsert(free, { $set: { holder, until: time + LEASE_MS } })
       return
     } catch (error) {
-      if (codeOf(error) !== DUPLICATE_KEY) throw error // the document exists: the lock is held
+      if (serverCodeOf(error) !== DUPLICATE_KEY) throw error // the document exists: the lock is held
     }
     if (waited >= WAIT_MS) throw storeUnavailable('another process holds the lock of the upgrade')
     await sleep(PAUSE_MS)

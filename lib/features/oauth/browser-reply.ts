@@ -36,7 +36,7 @@ export function sendBrowser (reply: FastifyReply, url: string, statusCode: 302 |
 }
 
 /** Checks whether an error is a refusal (4xx) and not a failure of the server. */
-export function isRefusal (error: unknown): boolean {
+export function isClientError (error: unknown): boolean {
   const { statusCode } = error as { statusCode?: unknown }
   return typeof statusCode === 'number' && statusCode < 500
 }
@@ -49,5 +49,5 @@ export function errorCodeOf (error: unknown): string {
       ? detail
       : code.replace('FST_USERS_', '')
   }
-  return isRefusal(error) ? 'REFUSED' : 'INTERNAL_ERROR'
+  return isClientError(error) ? 'REFUSED' : 'INTERNAL_ERROR'
 }

@@ -3,8 +3,8 @@ import {
   type EventContext,
   type FeatureKit,
   FST_USERS_LOGIN_USER_NOT_VERIFIED,
+  hasErrorCode,
   type IssuedToken,
-  isUsersError,
   type UserRow,
 } from '../../feature/index.js'
 import type { Identity, OauthAccounts } from './contracts.js'
@@ -22,7 +22,7 @@ type Exchange = { [K in keyof EventContext]: NonNullable<EventContext[K]> }
 export async function enterWith (parts: EnterParts, identity: Identity, exchange: Exchange): Promise<IssuedToken> {
   const { kit, accounts, backend } = parts
   const row = await accounts.resolve(identity, exchange).catch(async (error: unknown) => {
-    if (isCode(error, 'FST_USERS_LOGIN_USER_NOT_VERIFIED')) {
+    if (hasErrorCode(error, 'FST_USERS_LOGIN_USER_NOT_VERIFIED')) {
       await reportUnverified(parts, identity.email ?? '', null, exchange)
     }
     throw error
@@ -31,7 +31,7 @@ export async function enterWith (parts: EnterParts, identity: Identity, exchange
     await checkVerified(parts, row, exchange)
     return await kit.startSession(backend, row, { ...exchange, method: `oauth:${identity.provider.name}` })
   } catch (error) {
-    if (isCode(error, 'FST_USERS_LOGIN_PENDING')) throw error // not a refusal: the login continues with a further step
+    if (hasErrorCode(error, 'FST_USERS_LOGIN_PENDING')) throw error // not a refusal: the login continues with a further step
     await accounts.withdraw(row, exchange).catch((failure: unknown) => {
       kit.background(() => Promise.reject(failure)) // logs the failure
     })
@@ -55,8 +55,4 @@ async function reportUnverified (
 ): Promise<void> {
   const user = row && kit.rows.toUser(row)
   await kit.fire('onLoginFailed', { username: email, user, backend: backend.name, reason: 'NOT_VERIFIED' }, exchange)
-}
-
-function isCode (error: unknown, code: string): boolean {
-  return isUsersError(error) && error.code === code
 }

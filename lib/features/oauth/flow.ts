@@ -8,7 +8,7 @@ import {
   type UsersError
 } from '../../feature/index.js'
 import { FST_USERS_OAUTH_BAD_REDIRECT, FST_USERS_OAUTH_INVALID_STATE, FST_USERS_OAUTH_REFUSED } from './errors.js'
-import { errorCodeOf, isRefusal, sendBrowser, splitPending, withError, withFragment } from './browser-reply.js'
+import { errorCodeOf, isClientError, sendBrowser, splitPending, withError, withFragment } from './browser-reply.js'
 import type { Identity } from './contracts.js'
 import type { EngineClient } from './engine/index.js'
 import type { OauthCookie } from './oauth-cookie.js'
@@ -123,7 +123,7 @@ async function finishFlow<T> (
     return target === null ? result : sendBrowser(reply, target, 302)
   } catch (error) {
     if (target === null) throw error
-    request.log[isRefusal(error) ? 'debug' : 'error'](
+    request.log[isClientError(error) ? 'debug' : 'error'](
       { err: error },
       'fastify-users: a login with a provider failed; the browser is redirected with the error code'
     )

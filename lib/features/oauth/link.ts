@@ -1,4 +1,5 @@
 import {
+  contextOf,
   type CallContext,
   FST_USERS_UNAUTHENTICATED,
   isUnchanged,
@@ -14,7 +15,7 @@ import {
 import { toAccount, type AccountRow } from './account-model.js'
 import type { Identity, OauthAccount } from './contracts.js'
 import { checkIdentity } from './identity.js'
-import { contextOf, type AccountRules } from './resolve.js'
+import type { AccountRules } from './resolve.js'
 
 /**
  * Links an account to a user. An account that the user has already gets new tokens. Fires `onAfterUpdate`, and

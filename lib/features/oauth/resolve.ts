@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type CallContext,
-  type EventContext,
+  contextOf,
   type FeatureKit,
   FST_USERS_LOGIN_USER_NOT_VERIFIED,
   FST_USERS_STORE_UNAVAILABLE,
-  isUsersError,
+  hasErrorCode,
   parseEmail,
   parseNewEmail,
   type UserId,
@@ -186,8 +186,8 @@ async function create (
     if (row !== null) created.add(row)
     return row
   } catch (error) {
-    if (isCode(error, 'FST_USERS_REGISTER_USER_ALREADY_EXISTS')) return null
-    throw isCode(error, 'FST_USERS_INVALID_USER') ? incomplete(error) : error
+    if (hasErrorCode(error, 'FST_USERS_REGISTER_USER_ALREADY_EXISTS')) return null
+    throw hasErrorCode(error, 'FST_USERS_INVALID_USER') ? incomplete(error) : error
   }
 }
 
@@ -200,18 +200,9 @@ async function fireLinked (
   await kit.fire('onAfterLink', { user: kit.rows.toUser(row), account: toAccount(account) }, contextOf(call))
 }
 
-/** Returns the event context of a call. */
-export function contextOf ({ request = null, reply = null }: CallContext): EventContext {
-  return { request, reply } as EventContext // a request is one, whatever its server and logger types are
-}
-
 /** Returns the error that lists the missing and invalid fields of a profile. */
 function incomplete (error: unknown): Error {
   const problems = (error as { detail: { path: string; message: string }[] }).detail // of FST_USERS_INVALID_USER
   const text = problems.map(({ path, message }) => `${path} ${message}`).join('; ')
   return FST_USERS_OAUTH_PROFILE_INCOMPLETE([text], { detail: { code: 'OAUTH_PROFILE_INCOMPLETE', reason: problems } })
-}
-
-function isCode (error: unknown, code: string): boolean {
-  return isUsersError(error) && error.code === code
 }

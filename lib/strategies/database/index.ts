@@ -75,7 +75,12 @@ function createDatabaseStrategy (
 
     readToken (token, { users }) {
       if (!isOpaqueToken(token)) return null
-      return findSubject(store, model, { token: toStored(token), ...unexpired() }, users, stampPrefix)
+      const stored = toStored(token)
+      const where: Where =
+        lifetimeSeconds === null
+          ? { token: stored }
+          : { token: stored, created_at: { gte: secondsAgo(lifetimeSeconds) } }
+      return findSubject(store, model, where, users, stampPrefix)
     },
 
     async writeToken (row, { stamp, session }) {
@@ -143,14 +148,15 @@ async function findSubjectInTwoReads (
 /** Returns the subject of a stored token; null if its stamp has another prefix. */
 function toTokenSubject (row: UserRow, token: Row, stampPrefix: string): TokenSubject | null {
   const stamp = readStamp(token, stampPrefix)
-  return stamp && { row, stamp: stamp.stamp, session: () => sessionOfRow(token) }
+  return stamp === undefined ? null : { row, stamp, session: () => sessionOfRow(token) }
 }
 
 /**
- * Returns the stamp of a stored token. A token without a stamp comes from an existing table and is valid until it
- * expires. Returns null if the stamp has another prefix, so that a leaked digest is not accepted as a plain token.
+ * Returns the stamp of a stored token. Returns null for a token without a stamp, which comes from an existing table and
+ * is valid until it expires. Returns undefined if the stamp has another prefix, so that a leaked digest is not accepted
+ * as a plain token.
  */
-function readStamp ({ session_stamp: stamp }: Row, prefix: string): { stamp: string | null } | null {
-  if (typeof stamp !== 'string') return { stamp: null }
-  return stamp.startsWith(prefix) ? { stamp: stamp.slice(prefix.length) } : null
+function readStamp ({ session_stamp: stamp }: Row, prefix: string): string | null | undefined {
+  if (typeof stamp !== 'string') return null
+  return stamp.startsWith(prefix) ? stamp.slice(prefix.length) : undefined
 }

@@ -9,8 +9,8 @@ const PAGE = 128
 
 /** The stored sessions of users. */
 export interface UserSessions {
-  /** Returns the newest sessions of a user. `stampOf` returns null for a row that is not valid. */
-  list(user: User, since: Where, stampOf: (row: Row) => Pick<StoredSession, 'stamp'> | null): Promise<StoredSession[]>
+  /** Returns the newest sessions of a user. `stampOf` returns undefined for a row that is not valid. */
+  list(user: User, since: Where, stampOf: (row: Row) => StoredSession['stamp']): Promise<StoredSession[]>
   /** Deletes the tokens of one session. Returns true if there were any. */
   remove(user: User, id: string): Promise<boolean>
   /** Deletes the tokens of all sessions but one. */
@@ -20,8 +20,8 @@ export interface UserSessions {
 /** Creates the functions for the rows of one model. */
 export function createUserSessions (store: DatabaseAdapter, model: Model): UserSessions {
   /**
-   * Yields the rows in pages. They are sorted by the token: two rows have never the same, and a time that another
-   * program stored may be more precise than the one that is read.
+   * Yields the rows in pages, sorted by the token, which is unique. Sorting by the time could skip rows: another
+   * program may have stored times that are more precise than a `Date`.
    */
   async function * pages (where: Where): AsyncGenerator<readonly Row[]> {
     let rows: Row[] = []
@@ -43,7 +43,7 @@ export function createUserSessions (store: DatabaseAdapter, model: Model): UserS
       for await (const rows of pages({ user_id: user.id, ...since })) {
         const valid = rows.flatMap((row) => {
           const stamp = stampOf(row)
-          return stamp === null ? [] : [{ session: sessionOfRow(row), ...stamp }]
+          return stamp === undefined ? [] : [{ session: sessionOfRow(row), stamp }]
         })
         sessions = addNewest(sessions, valid)
       }

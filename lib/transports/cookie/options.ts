@@ -66,7 +66,7 @@ export function checkCookieOptions (options: CookieTransportOptions): void {
     throw refuse('sameSite', "'none' needs `secure: true`; browsers drop the cookie otherwise")
   }
   if (partitioned && !secure) throw refuse('partitioned', 'needs `secure: true`; browsers drop the cookie otherwise')
-  checkName(options)
+  checkCookieName(options)
   checkPlace('', options)
   if (!Array.isArray(formerly)) throw refuse('formerly', 'must be a list of { domain, path, partitioned }')
   formerly.forEach((place: CookiePlace, i) => {
@@ -74,7 +74,7 @@ export function checkCookieOptions (options: CookieTransportOptions): void {
   })
 }
 
-function checkName ({ name, ...scope }: CookieTransportOptions): void {
+function checkCookieName ({ name, ...scope }: CookieTransportOptions): void {
   if (name === undefined) return
   const problem = cookieNameProblem(name, scope)
   if (problem !== null) throw refuse('name', problem)

@@ -98,7 +98,7 @@ function prepare (send: Run, text: string, name: string | undefined): SqlStateme
     try {
       return await send({ ...query, name })
     } catch (error) {
-      if (!STALE.has(stateOf(error))) throw error
+      if (!STALE.has(sqlStateOf(error))) throw error
       return await send(query) // it was refused before it ran, so a retry is safe
     }
   }
@@ -169,11 +169,11 @@ function nameOf (text: string): string {
  * concerns the connection.
  */
 export function isRefusal (error: unknown): boolean {
-  const state = stateOf(error)
+  const state = sqlStateOf(error)
   return error instanceof Error && 'severity' in error && !NOT_NOW.has(state) && !NOT_NOW_CLASSES.has(state.slice(0, 2))
 }
 
 /** Returns the SQLSTATE of the server's error, or the code of the client's error. */
-function stateOf (error: unknown): string {
+function sqlStateOf (error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }

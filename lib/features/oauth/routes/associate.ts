@@ -75,7 +75,7 @@ function addCallbackRoute (scope: FastifyInstance, options: StartLinkOptions): v
     async (request, reply) => {
       const { id } = currentUser(request)
       return flow.finish(providerFlow, request.query, String(id), { request, reply }, async (identity) => {
-        await checkSession(request, reply, guard, id)
+        await authenticateAgain(request, reply, guard, id)
         return accounts.link(await kit.readActingUser(request), identity, { request, reply })
       })
     }
@@ -83,7 +83,7 @@ function addCallbackRoute (scope: FastifyInstance, options: StartLinkOptions): v
 }
 
 /** Authenticates again: the session may have ended, or the user changed, during the calls to the provider. */
-async function checkSession (
+async function authenticateAgain (
   request: FastifyRequest,
   reply: FastifyReply,
   guard: AuthenticateOptions,
