@@ -50,8 +50,8 @@ export function checkLoginSteps (
   for (const step of steps) checkStep(option, step, settings)
   const returned = steps.map((step) => step.name)
   if ([...returned].sort().join() !== [...declared].sort().join()) {
-    const names = declared.length === 0 ? 'no steps' : `the steps ${declared.join(', ')}`
-    throw FST_USERS_INVALID_OPTION([option, `must contain ${names}, as loginSteps of the feature says`])
+    const names = declared.length === 0 ? 'none' : declared.join(', ')
+    throw FST_USERS_INVALID_OPTION([option, `must contain the steps that the feature lists in loginSteps: ${names}`])
   }
   return steps
 }
