@@ -7,10 +7,7 @@ export function notRegistered (instance: object): Error {
   return otherCopy(instance) ?? FST_USERS_NOT_REGISTERED()
 }
 
-/**
- * Returns the error for an instance whose users another version of the package registered; undefined for every other
- * one.
- */
+/** Returns an error if another version of the package registered users on the instance; undefined otherwise. */
 export function otherCopy (instance: object): Error | undefined {
   const { [kVersion]: registered } = instance as { [kVersion]?: string }
   return registered === undefined || registered === VERSION ? undefined : FST_USERS_TWO_COPIES([registered, VERSION])

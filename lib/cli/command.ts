@@ -32,3 +32,9 @@ export interface Command {
   readonly options: NonNullable<ParseArgsConfig['options']>
   run(values: Values, terminal: Terminal): Promise<ExitCode>
 }
+
+/** Prints why a command did nothing and returns its exit code. */
+export function failWith (terminal: Terminal, problem: string, code: ExitCode = 1): ExitCode {
+  terminal.printError(`fastify-users: ${problem}`)
+  return code
+}

@@ -3,7 +3,7 @@ import type { NewUser, User } from '../contracts/user.js'
 import { isUsersError } from '../errors.js'
 import { userModel, type UsersService } from '../users/index.js'
 import { withApplication } from './application.js'
-import type { Command, ExitCode, Terminal, Values } from './command.js'
+import { failWith, type Command, type ExitCode, type Terminal, type Values } from './command.js'
 import { CONFIG_FILE, withConfig, type Config } from './config.js'
 import { messageOf } from './error-messages.js'
 
@@ -39,13 +39,13 @@ export const superuserCommand: Command = {
 
   async run (values, terminal) {
     const email = String(values['email'] ?? '')
-    if (email === '') return refuse(terminal, 'create-superuser needs --email', 2)
+    if (email === '') return failWith(terminal, 'create-superuser needs --email', 2)
     if (values['promote'] === true && values['set'] !== undefined) {
-      return refuse(terminal, '--promote does not change fields; remove --set', 2)
+      return failWith(terminal, '--promote does not change fields; remove --set', 2)
     }
     return await withConfig(values, terminal, async (config) => {
       const fields = readFields(values, config)
-      if ('problem' in fields) return refuse(terminal, fields.problem, 2)
+      if ('problem' in fields) return failWith(terminal, fields.problem, 2)
       try {
         return await withApplication(config, async (app) => {
           await app.ready()
@@ -55,7 +55,7 @@ export const superuserCommand: Command = {
             : create(app, known, { email, ...fields.values }, terminal))
         })
       } catch (error) {
-        return refuse(terminal, isUsersError(error) ? `${messageOf(error)} (${error.code})` : messageOf(error))
+        return failWith(terminal, isUsersError(error) ? `${messageOf(error)} (${error.code})` : messageOf(error))
       }
     })
   }
@@ -68,10 +68,10 @@ async function create (
   terminal: Terminal
 ): Promise<ExitCode> {
   if (known !== null) {
-    return refuse(terminal, `a user with the e-mail ${values.email} already exists; use --promote to make it a superuser`)
+    return failWith(terminal, `a user with the e-mail ${values.email} already exists; use --promote to make it a superuser`)
   }
   const entered = await askPassword(terminal, 'Password: ')
-  if ('problem' in entered) return refuse(terminal, entered.problem)
+  if ('problem' in entered) return failWith(terminal, entered.problem)
   // app.users.create validates the fields
   const user = await app.users.create({ ...values, ...entered, is_superuser: true, is_verified: true } as NewUser)
   terminal.print(`Created the superuser ${user.email} with the id ${user.id}.`)
@@ -84,12 +84,12 @@ async function promote (
   email: string,
   terminal: Terminal
 ): Promise<ExitCode> {
-  if (known === null) return refuse(terminal, `there is no user ${email}`)
+  if (known === null) return failWith(terminal, `there is no user ${email}`)
   if (known.is_superuser && known.is_verified) {
     terminal.print(`${known.email} is already a superuser.`)
   } else {
     const credentials = known.is_verified ? null : await askNewPassword(app, known, terminal)
-    if (credentials !== null && 'problem' in credentials) return refuse(terminal, credentials.problem)
+    if (credentials !== null && 'problem' in credentials) return failWith(terminal, credentials.problem)
     // sets the known e-mail again, in case another request changes it at the same time
     await app.users.update(known, { email: known.email, is_superuser: true, ...credentials })
     terminal.print(`${known.email} is a superuser now.`)
@@ -155,9 +155,4 @@ function readFields (
     }
   }
   return { values: read }
-}
-
-function refuse (terminal: Terminal, problem: string, code: ExitCode = 1): ExitCode {
-  terminal.printError(`fastify-users: ${problem}`)
-  return code
 }

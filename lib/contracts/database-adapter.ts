@@ -27,7 +27,7 @@ export type Changes = Record<string, Value | { increment: number }>
 /** Page and order of the rows that `findMany` returns. */
 export interface FindManyOptions {
   limit: number
-  /** Field to sort by, ascending, then by primary key (default: primary key). */
+  /** Field to sort by, ascending, then by primary key. Default: the primary key. */
   order?: string
   /** Continues after this row: its values of the `order` field and of the primary key. */
   after?: Row

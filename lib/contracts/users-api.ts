@@ -18,7 +18,7 @@ export interface CallContext {
 export interface WriteContext extends CallContext {
   by?: Writer
 }
-/** The backend of a login, and the method by which the user authenticated (default: `password`). */
+/** The backend of a login, and the method by which the user authenticated. Default method: `password`. */
 export interface LoginContext extends CallContext {
   backend: string
   method?: string

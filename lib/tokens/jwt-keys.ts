@@ -49,28 +49,28 @@ export function checkJwtKey (
   if (unknown !== undefined) {
     throw FST_USERS_UNKNOWN_OPTION([`${option}.${unknown}`, 'kid, algorithm, secret, privateKey, publicKey'])
   }
-  if (kid !== undefined && (typeof kid !== 'string' || kid === '')) throw refuse(option, 'has a kid that is not a non-empty string')
+  if (kid !== undefined && (typeof kid !== 'string' || kid === '')) throw invalidKey(option, 'has a kid that is not a non-empty string')
   const bytes = HMAC_BYTES.get(algorithm)
   if (bytes !== undefined) {
     if (privateKey !== undefined || publicKey !== undefined) {
-      throw refuse(option, `has privateKey or publicKey, but ${algorithm} needs secret; set \`algorithm\` to RS256, ES256 or EdDSA`)
+      throw invalidKey(option, `has privateKey or publicKey, but ${algorithm} needs secret; set \`algorithm\` to RS256, ES256 or EdDSA`)
     }
     const checked = checkHmacSecret(option, algorithm, bytes, secret)
     return { kid, algorithm, signKey: checked, verifyKey: checked }
   }
   if (!['RS256', 'ES256', 'EdDSA'].includes(algorithm)) {
-    throw refuse(option, `has the unknown algorithm ${String(algorithm)}; use HS256, HS384, HS512, RS256, ES256 or EdDSA`)
+    throw invalidKey(option, `has the unknown algorithm ${String(algorithm)}; use HS256, HS384, HS512, RS256, ES256 or EdDSA`)
   }
-  if (secret !== undefined) throw refuse(option, `has a secret, but ${algorithm} needs privateKey or publicKey`)
+  if (secret !== undefined) throw invalidKey(option, `has a secret, but ${algorithm} needs privateKey or publicKey`)
   const pem = publicKey ?? privateKey
-  if (pem === undefined) throw refuse(option, `has neither privateKey nor publicKey; ${algorithm} needs one of them in PEM form`)
+  if (pem === undefined) throw invalidKey(option, `has neither privateKey nor publicKey; ${algorithm} needs one of them in PEM form`)
   const verifyKey = publicPem(option, pem)
   checkAsymmetric(option, algorithm, createPublicKey(verifyKey))
   if (privateKey !== undefined) {
     const key = readKey(option, () => createPrivateKey(privateKey))
     checkAsymmetric(option, algorithm, key)
     if (publicPem(option, privateKey) !== verifyKey) {
-      throw refuse(option, 'has a publicKey that does not belong to its privateKey')
+      throw invalidKey(option, 'has a publicKey that does not belong to its privateKey')
     }
   }
   return { kid, algorithm, signKey: privateKey ?? null, verifyKey }
@@ -80,10 +80,10 @@ export function checkJwtKey (
 function checkHmacSecret (option: string, algorithm: string, bytes: number, secret: string | undefined): string {
   const checked = checkSecret(option, secret)
   if (/-----\s*BEGIN|^\s*\{|^\s*(?:ssh-|ecdsa-)/.test(checked)) {
-    throw refuse(option, `is the content of a key file; ${algorithm} needs a random shared secret`)
+    throw invalidKey(option, `is the content of a key file; ${algorithm} needs a random shared secret`)
   }
   if (Buffer.byteLength(checked) < bytes) {
-    throw refuse(option, `has less than ${bytes} bytes, which ${algorithm} needs (RFC 7518, section 3.2)`)
+    throw invalidKey(option, `has less than ${bytes} bytes, which ${algorithm} needs (RFC 7518, section 3.2)`)
   }
   return checked
 }
@@ -91,12 +91,12 @@ function checkHmacSecret (option: string, algorithm: string, bytes: number, secr
 function checkAsymmetric (option: string, algorithm: JwtAlgorithm, key: KeyObject): void {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key
   if (algorithm === 'RS256' && (type !== 'rsa' || (details?.modulusLength ?? 0) < MIN_RSA_BITS)) {
-    throw refuse(option, `needs an RSA key of at least ${MIN_RSA_BITS} bits with RS256`)
+    throw invalidKey(option, `needs an RSA key of at least ${MIN_RSA_BITS} bits with RS256`)
   }
   if (algorithm === 'ES256' && (type !== 'ec' || details?.namedCurve !== 'prime256v1')) {
-    throw refuse(option, 'needs a P-256 key with ES256')
+    throw invalidKey(option, 'needs a P-256 key with ES256')
   }
-  if (algorithm === 'EdDSA' && type !== 'ed25519') throw refuse(option, 'needs an Ed25519 key with EdDSA')
+  if (algorithm === 'EdDSA' && type !== 'ed25519') throw invalidKey(option, 'needs an Ed25519 key with EdDSA')
 }
 
 /** Returns the public key of a PEM in SPKI form, so that two keys can be compared. */
@@ -110,10 +110,10 @@ function readKey (option: string, read: () => KeyObject): KeyObject {
   try {
     return read()
   } catch {
-    throw refuse(option, 'is not a key in PEM form')
+    throw invalidKey(option, 'is not a key in PEM form')
   }
 }
 
-function refuse (option: string, reason: string): Error {
+function invalidKey (option: string, reason: string): Error {
   return FST_USERS_INVALID_SECRET([option, reason])
 }

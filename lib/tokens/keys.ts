@@ -13,15 +13,15 @@ const PLACEHOLDERS =
  */
 export function checkSecret (option: string, secret: unknown): string {
   if (typeof secret !== 'string' || secret === '') {
-    throw refuse(option, 'is missing; set it to at least 32 random bytes, e.g. from `openssl rand -base64 48`')
+    throw invalidSecret(option, 'is missing; set it to at least 32 random bytes, e.g. from `openssl rand -base64 48`')
   }
   if (Buffer.byteLength(secret) < MIN_SECRET_BYTES) {
-    throw refuse(option, `has less than ${MIN_SECRET_BYTES} bytes; create one with \`openssl rand -base64 48\``)
+    throw invalidSecret(option, `has less than ${MIN_SECRET_BYTES} bytes; create one with \`openssl rand -base64 48\``)
   }
   if (new Set(secret).size < 8 || isRepetition(secret)) {
-    throw refuse(option, 'is a repeated pattern; create a random one with `openssl rand -base64 48`')
+    throw invalidSecret(option, 'is a repeated pattern; create a random one with `openssl rand -base64 48`')
   }
-  if (isPlaceholder(secret)) throw refuse(option, 'is a placeholder; create a random one with `openssl rand -base64 48`')
+  if (isPlaceholder(secret)) throw invalidSecret(option, 'is a placeholder; create a random one with `openssl rand -base64 48`')
   return secret
 }
 
@@ -46,6 +46,6 @@ function isPlaceholder (secret: string): boolean {
   return rest.length < secret.length && new Set(rest).size < 16
 }
 
-function refuse (option: string, reason: string): Error {
+function invalidSecret (option: string, reason: string): Error {
   return FST_USERS_INVALID_SECRET([option, reason])
 }

@@ -3,7 +3,7 @@ import type { Migration, MigrationSource } from '../../adapters/sql/migration/mi
 import { quoted } from '../../shared/text.js'
 import { deriveKeys } from '../../tokens/index.js'
 import { createUserRows, userModel } from '../../users/index.js'
-import type { ExitCode, Terminal, Values } from '../command.js'
+import { failWith, type ExitCode, type Terminal, type Values } from '../command.js'
 import type { Config } from '../config.js'
 import { CHANGES_KEPT, lockTimeoutMessage, messageOf } from '../error-messages.js'
 import { applyMove, inspect, describeChanges, type Inspection } from './inspection.js'
@@ -12,16 +12,16 @@ import type { DigestBackend, Move } from './move.js'
 /** Runs `fastify-users migrate --from fastapi-users`. */
 export async function runMoveCommand (values: Values, terminal: Terminal, config: Config): Promise<ExitCode> {
   const digests = chooseBackend(values, config)
-  if (digests !== null && 'problem' in digests) return refuse(terminal, digests.problem)
+  if (digests !== null && 'problem' in digests) return failWith(terminal, digests.problem)
   const migration = migrationOf(config.options.adapter)
   if (migration === null) {
     const supported = 'sqlite(), postgres(), mysql() and kysely()'
-    return refuse(terminal, `the adapter of ${config.file} has no SQL tables; --from works with ${supported}`)
+    return failWith(terminal, `the adapter of ${config.file} has no SQL tables; --from works with ${supported}`)
   }
   const source = await migration.connect('refuse')
   const move = createMove(values, config, migration, digests)
   const code = await runMove(source, move, values, terminal).catch((error: unknown) =>
-    refuse(terminal, failureMessage(error, migration))
+    failWith(terminal, failureMessage(error, migration))
   )
   await source.close()
   return code
@@ -40,7 +40,7 @@ async function runMove (source: MigrationSource, move: Move, values: Values, ter
     return found
   })
   if ('problems' in inspection) {
-    return refuse(terminal, `the tables cannot be moved, and nothing was changed:\n${bullets(inspection.problems)}`)
+    return failWith(terminal, `the tables cannot be moved, and nothing was changed:\n${bullets(inspection.problems)}`)
   }
   const pending = describeChanges(inspection, move)
   if (pending.length === 0) terminal.print('Nothing to do: the tables have the current schema.')
@@ -113,9 +113,4 @@ function unusedMessage ({ users, unused }: Inspection): string {
 
 function bullets (texts: readonly string[]): string {
   return texts.map((text) => `  - ${text}`).join('\n')
-}
-
-function refuse (terminal: Terminal, problem: string): ExitCode {
-  terminal.printError(`fastify-users: ${problem}`)
-  return 1
 }

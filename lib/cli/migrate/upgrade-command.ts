@@ -1,7 +1,7 @@
 import type { SchemaPlan } from '../../contracts/store-schema.js'
 import { modelsOf } from '../../models.js'
 import { storeSchemaOf } from '../application.js'
-import type { ExitCode, Terminal, Values } from '../command.js'
+import { failWith, type ExitCode, type Terminal, type Values } from '../command.js'
 import type { Config } from '../config.js'
 import { lockTimeoutMessage, messageOf } from '../error-messages.js'
 import { scriptOf } from '../sql-script.js'
@@ -9,17 +9,17 @@ import { scriptOf } from '../sql-script.js'
 /** Runs `fastify-users migrate` without `--from`. */
 export async function runUpgrade (values: Values, terminal: Terminal, config: Config): Promise<ExitCode> {
   const schema = storeSchemaOf(config)
-  if (schema === null) return refuse(terminal, `the adapter of ${config.file} has no schema to migrate`)
+  if (schema === null) return failWith(terminal, `the adapter of ${config.file} has no schema to migrate`)
   const isApplied = values['dry-run'] !== true && values['check'] !== true
   let plan
   try {
     const models = modelsOf(config.options, config.settings)
     plan = await (isApplied ? schema.apply(models) : schema.plan(models))
   } catch (error) {
-    return refuse(terminal, lockTimeoutMessage(error) ?? messageOf(error))
+    return failWith(terminal, lockTimeoutMessage(error) ?? messageOf(error))
   }
   if (plan.problems.length > 0) {
-    return refuse(terminal, `nothing was changed:\n${plan.problems.map((problem) => `  - ${problem}`).join('\n')}`)
+    return failWith(terminal, `nothing was changed:\n${plan.problems.map((problem) => `  - ${problem}`).join('\n')}`)
   }
   return report(plan, values, terminal)
 }
@@ -36,9 +36,4 @@ function report ({ steps }: SchemaPlan, values: Values, terminal: Terminal): Exi
   const pending = values['check'] === true
   terminal.print(`${pending ? 'Pending' : 'Changed'}:\n${steps.map(({ text }) => `  - ${text}`).join('\n')}`)
   return pending ? 1 : 0
-}
-
-function refuse (terminal: Terminal, problem: string): ExitCode {
-  terminal.printError(`fastify-users: ${problem}`)
-  return 1
 }

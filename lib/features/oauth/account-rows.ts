@@ -20,7 +20,8 @@ import type { Identity, ProviderTokens } from './contracts.js'
 import { isProven } from './identity.js'
 import { NO_TOKENS, type AccountKey, type StoredTokens, type TokenVault } from './token-vault.js'
 
-const MAX_ACCOUNTS = 1000 // of one user
+/** The most accounts that are read for one user. */
+const MAX_ACCOUNTS = 1000
 const TOO_LONG =
   "fastify-users: the provider's tokens do not fit their columns and are not stored. Widen the columns"
 /** Error codes of stores for a text that is longer than its column. */

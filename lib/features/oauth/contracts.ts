@@ -93,7 +93,7 @@ export interface Provider {
   readonly authorizationParameters?: Readonly<Record<string, string>>
   /** `form_post`: the provider posts its response to the callback. */
   readonly responseMode?: 'query' | 'form_post'
-  /** False disables PKCE for a provider that refuses it (default: S256, RFC 7636). */
+  /** False disables PKCE for a provider that refuses it. Default: S256 (RFC 7636). */
   readonly pkce?: false
   /** The provider's statement that an e-mail is verified is accepted for linking and for `isVerifiedByDefault`. */
   readonly trustEmail: boolean

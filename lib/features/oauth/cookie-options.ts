@@ -15,11 +15,15 @@ import type { OauthCookieSettings } from './oauth-cookie.js'
 
 /** Attributes of the cookie that binds a login to its browser. The cookie is always `HttpOnly`. */
 export interface OauthCookieOptions {
-  /** (`__Host-<users>-oauth`; without the prefix if `secure`, `path` or `domain` do not allow it) */
+  /** Default: `__Host-<users>-oauth`, without the prefix if `secure`, `path` or `domain` do not allow it. */
   name?: string
+  /** Default: `/`. */
   path?: string
+  /** Default: the host that sets the cookie. */
   domain?: string
+  /** Default: true. */
   secure?: boolean
+  /** Default: `lax`. */
   sameSite?: 'lax' | 'none'
 }
 

@@ -25,29 +25,32 @@ export type { OauthCookieOptions } from './cookie-options.js'
 /** Options of `oauth`. Unknown keys make registration fail. */
 export interface OauthOptions {
   /**
-   * Name of the feature (`oauth`). A second registration in one application needs a name of its own, such as
-   * `oauth-staff`.
+   * Name of the feature. A second registration in one application needs another name, such as `oauth-staff`. Default:
+   * `oauth`.
    */
   name?: string
   /** Providers, such as `google({ clientId, clientSecret })`. */
   providers: readonly Provider[]
   /** Name of the backend that logs users in. Default: the first one. */
   backend?: string
-  /** URL at which browsers reach the application; redirect URIs are built from it (`publicUrl` of the users plugin). */
+  /**
+   * URL at which browsers reach the application. Redirect URIs are built from it. Default: `publicUrl` of the users
+   * plugin.
+   */
   publicUrl?: string
   /**
    * Redirect URIs per provider that replace the ones built from `publicUrl`: pages of a front end that call the
-   * callback route (none).
+   * callback route. Default: none.
    */
   redirectUrls?: RedirectUrls
   /**
-   * Links a new provider account to the user with the same e-mail, if both the provider and the user have verified it
-   * (false).
+   * Links a new provider account to the user with the same e-mail, if both the provider and the user have verified it.
+   * Default: false.
    */
   associateByEmail?: boolean
   /**
    * With `associateByEmail`: hands a user with an unverified e-mail over to the person who proved it. The password, the
-   * sessions and the accounts that do not vouch for the e-mail are removed (false).
+   * sessions and the accounts that do not vouch for the e-mail are removed. Default: false.
    */
   reclaimUnverified?: boolean
   /** Marks new users as verified if a trusted provider states that their e-mail is verified. Default: false. */
@@ -56,33 +59,37 @@ export interface OauthOptions {
   mapProfile?: MapProfile
   /**
    * Key of at least 32 random bytes that encrypts the provider's tokens for storage. In a list, the first key encrypts
-   * and all keys decrypt (none: tokens are not stored).
+   * and all keys decrypt. Default: none; tokens are not stored.
    */
   encryptionKey?: string | readonly string[]
-  /** Users in replies contain their linked accounts as `oauth_accounts`, without the provider's tokens (false). */
+  /** Adds the linked accounts to users in replies as `oauth_accounts`, without the tokens. Default: false. */
   accountsInReplies?: boolean
-  /** Requires a verified user for login and linking, even if the backend does not (that of the backend). */
+  /** Requires verified users, even if the backend does not. Default: the setting of the backend. */
   requireVerification?: boolean
-  /** Separate secret that signs the state, used as it is (a key derived from the users plugin's secret). */
+  /** Separate secret that signs the state. Default: a key derived from the users plugin's secret. */
   stateSecret?: string
   /** Seconds within which a login must be finished. Default: 600. */
   stateLifetimeSeconds?: number
+  /** Cookie that binds a login to the browser that began it. */
   cookie?: OauthCookieOptions
-  /** Per group of routes `false`, or another prefix (`/auth`, `/auth/associate`, `/users`). */
+  /**
+   * `false` or another prefix for each group of routes. Default: login `/auth`, associate `/auth/associate`, accounts
+   * `/users`.
+   */
   routes?: Partial<Record<OauthRouteGroup, false | { prefix: string }>>
   /**
    * Allowed targets of redirects after a login, including the paths below them: paths, URLs of other origins, and those
    * of native applications (`capacitor://localhost/app`, `com.example.app:/done`, `http://127.0.0.1:*` for any port).
-   * Enables browser mode (none).
+   * A list enables browser mode. Default: none.
    */
   redirects?: readonly string[]
-  /** Origins of providers that may use http and private IP addresses, for on-premises providers and tests (none). */
+  /** Origins of on-premises and test providers that may use http and private IP addresses. Default: none. */
   insecureOrigins?: readonly string[]
   /** Time limit of each call to a provider, in milliseconds. Default: 5000. */
   timeoutMs?: number
   /**
-   * Sends the calls to providers, for servers behind an egress proxy (Node's client). Time, size, https and redirects
-   * are limited in the same way. The proxy resolves host names, so it must refuse private IP addresses.
+   * Sends the calls to providers, for servers behind an egress proxy. Time, size, https and redirects are limited in
+   * the same way. The proxy resolves host names, so it must refuse private IP addresses. Default: Node's client.
    */
   fetch?: ProviderFetch
 }

@@ -56,19 +56,19 @@ export function checkCookieOptions (options: CookieTransportOptions): void {
   checkKnownKeys('cookieTransport.', options, KEYS)
   const { maxAge, secure = true, sameSite = 'lax', partitioned = false, formerly = [] } = options
   if (maxAge !== undefined && !(Number.isInteger(maxAge) && maxAge > 0)) {
-    throw refuse('maxAge', 'must be a whole number of seconds above 0')
+    throw invalidOption('maxAge', 'must be a whole number of seconds above 0')
   }
   for (const flag of ['secure', 'httpOnly', 'partitioned'] as const) {
-    if (typeof (options[flag] ?? true) !== 'boolean') throw refuse(flag, 'must be true or false')
+    if (typeof (options[flag] ?? true) !== 'boolean') throw invalidOption(flag, 'must be true or false')
   }
-  if (!['lax', 'strict', 'none'].includes(sameSite)) throw refuse('sameSite', "must be 'lax', 'strict' or 'none'")
+  if (!['lax', 'strict', 'none'].includes(sameSite)) throw invalidOption('sameSite', "must be 'lax', 'strict' or 'none'")
   if (sameSite === 'none' && !secure) {
-    throw refuse('sameSite', "'none' needs `secure: true`; browsers drop the cookie otherwise")
+    throw invalidOption('sameSite', "'none' needs `secure: true`; browsers drop the cookie otherwise")
   }
-  if (partitioned && !secure) throw refuse('partitioned', 'needs `secure: true`; browsers drop the cookie otherwise')
+  if (partitioned && !secure) throw invalidOption('partitioned', 'needs `secure: true`; browsers drop the cookie otherwise')
   checkCookieName(options)
   checkPlace('', options)
-  if (!Array.isArray(formerly)) throw refuse('formerly', 'must be a list of { domain, path, partitioned }')
+  if (!Array.isArray(formerly)) throw invalidOption('formerly', 'must be a list of { domain, path, partitioned }')
   formerly.forEach((place: CookiePlace, i) => {
     checkFormer(`formerly[${i}]`, place)
   })
@@ -77,25 +77,25 @@ export function checkCookieOptions (options: CookieTransportOptions): void {
 function checkCookieName ({ name, ...scope }: CookieTransportOptions): void {
   if (name === undefined) return
   const problem = cookieNameProblem(name, scope)
-  if (problem !== null) throw refuse('name', problem)
+  if (problem !== null) throw invalidOption('name', problem)
 }
 
 function checkFormer (option: string, place: CookiePlace): void {
   if (typeof place !== 'object' || place === null || Array.isArray(place)) {
-    throw refuse(option, 'must be an object { domain, path, partitioned }')
+    throw invalidOption(option, 'must be an object { domain, path, partitioned }')
   }
   checkKnownKeys(`cookieTransport.${option}.`, place, ['domain', 'path', 'partitioned'])
   checkPlace(`${option}.`, place)
-  if (typeof (place.partitioned ?? false) !== 'boolean') throw refuse(`${option}.partitioned`, 'must be true or false')
+  if (typeof (place.partitioned ?? false) !== 'boolean') throw invalidOption(`${option}.partitioned`, 'must be true or false')
 }
 
 function checkPlace (prefix: string, { path = '/', domain }: CookiePlace): void {
   const pathProblem = cookiePathProblem(path)
-  if (pathProblem !== null) throw refuse(`${prefix}path`, pathProblem)
+  if (pathProblem !== null) throw invalidOption(`${prefix}path`, pathProblem)
   const domainProblem = domain === undefined ? null : cookieDomainProblem(domain)
-  if (domainProblem !== null) throw refuse(`${prefix}domain`, domainProblem)
+  if (domainProblem !== null) throw invalidOption(`${prefix}domain`, domainProblem)
 }
 
-function refuse (option: string, reason: string): Error {
+function invalidOption (option: string, reason: string): Error {
   return FST_USERS_INVALID_OPTION([`cookieTransport.${option}`, reason])
 }
