@@ -1,0 +1,36 @@
+/** What differs between deployments. It is read from the environment. */
+export interface Settings {
+  databaseUrl: string
+  redisUrl: string
+  /** The newest secret first. */
+  secrets: [string, ...string[]]
+  /** URL at which browsers reach the application. */
+  publicUrl: string
+  /** IP addresses of the proxies whose `X-Forwarded-…` headers are trusted. */
+  proxies: string[]
+  host: string
+  /** 0 for any free port. */
+  port: number
+  /** Seconds between the signal to stop and the end of accepting requests, so that balancers notice `/health/ready`. */
+  drainSeconds: number
+}
+
+/** Reads the settings. Throws if a required variable is missing. */
+export function readSettings (environment: NodeJS.ProcessEnv): Settings {
+  const required = (name: string): string => {
+    const value = environment[name]
+    if (value === undefined || value === '') throw new Error(`the environment variable ${name} is missing`)
+    return value
+  }
+  const [newest = '', ...older] = required('USERS_SECRETS').split(',')
+  return {
+    databaseUrl: required('DATABASE_URL'),
+    redisUrl: required('REDIS_URL'),
+    secrets: [newest, ...older],
+    publicUrl: required('PUBLIC_URL'),
+    proxies: (environment['PROXIES'] ?? '127.0.0.1').split(','),
+    host: environment['HOST'] ?? '127.0.0.1',
+    port: Number(environment['PORT'] ?? 3000),
+    drainSeconds: Number(environment['DRAIN_SECONDS'] ?? 5)
+  }
+}

@@ -1,0 +1,40 @@
+import { Redis } from 'ioredis'
+import pg from 'pg'
+import { bearerTransport, cookieTransport, jwtStrategy, type UsersOptions } from 'fastify-users'
+import { postgres } from 'fastify-users/postgres'
+import { redisStrategy } from 'fastify-users/redis'
+import type { Settings } from './settings.js'
+
+/** Connections that the application opens and closes. */
+export interface Clients {
+  pool: pg.Pool
+  redis: Redis
+}
+
+const WEEK = 7 * 24 * 60 * 60
+
+/** Creates the clients. They connect when they are first used. */
+export function createClients ({ databaseUrl, redisUrl }: Settings): Clients {
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 10, connectionTimeoutMillis: 3000 })
+  const redis = new Redis(redisUrl, { lazyConnect: true, maxRetriesPerRequest: 1 })
+  pool.on('error', () => {}) // an idle connection was lost; the pool opens another one
+  redis.on('error', () => {}) // ioredis connects again by itself
+  return { pool, redis }
+}
+
+/** Options of the plugin for the application and the command line: sessions of browsers in Redis, JWTs for clients. */
+export function usersOptions ({ secrets, publicUrl }: Settings, { pool, redis }: Clients): UsersOptions {
+  return {
+    adapter: postgres(pool),
+    secret: secrets,
+    publicUrl,
+    backends: [
+      {
+        name: 'browser',
+        transport: cookieTransport({ maxAge: WEEK }),
+        strategy: redisStrategy({ client: redis, lifetimeSeconds: WEEK })
+      },
+      { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) }
+    ]
+  }
+}
