@@ -1,0 +1,10 @@
+// Password hashes alone, one at a time: what a login or a registration cannot do without.
+import { hash, verify } from '@node-rs/argon2'
+import { CREDENTIALS } from './support/reply.js'
+import { serve } from './support/serve.js'
+import { COST } from './support/password.js'
+
+serve(async ({ prepared }) => {
+  const stored = await hash(CREDENTIALS.password, COST)
+  return { run: prepared ? () => verify(stored, CREDENTIALS.password) : () => hash(CREDENTIALS.password, COST) }
+})
