@@ -3,6 +3,7 @@ import neostandard, { plugins } from 'neostandard'
 export default [
   ...neostandard({
     ts: true,
+    filesTs: ['**/*.cts'],
     ignores: ['dist/**', '.tap/**', 'coverage/**', 'docs/api/**', 'docs/.vitepress/cache/**', 'docs/.vitepress/dist/**']
   }),
   {
@@ -24,14 +25,14 @@ export default [
     rules: { '@stylistic/max-len': 'off' }
   },
   {
-    files: ['lib/**/*.ts', 'schemas/**/*.ts'],
+    files: ['lib/**/*.{ts,cts}', 'schemas/**/*.ts'],
     rules: {
       'max-lines': ['error', { max: 250, skipBlankLines: true, skipComments: true }],
       'max-lines-per-function': ['error', { max: 60, skipBlankLines: true, skipComments: true }]
     }
   },
   {
-    files: ['lib/**/*.ts'],
+    files: ['lib/**/*.{ts,cts}'],
     plugins: { '@typescript-eslint': plugins['typescript-eslint'].plugin },
     rules: {
       '@typescript-eslint/no-explicit-any': 'error',

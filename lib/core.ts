@@ -14,11 +14,12 @@ import type { CheckedOptions } from './options.js'
 import { createSingleUse, MAX_ANSWERS, STEP_SECONDS } from './sessions/index.js'
 import { deriveKeys, purposeTokens, type PurposeTokens } from './tokens/index.js'
 import {
-  createAjv,
+  createAjvLazily,
   createUserCheck,
   createUserRows,
   createUsersService,
   userModel,
+  type LazyAjv,
   type Rules,
   type UsersService
 } from './users/index.js'
@@ -31,7 +32,7 @@ export interface Core {
   readonly store: Store
   /** The models of the registration, by name. */
   readonly models: ReadonlyMap<string, Model>
-  readonly ajv: ReturnType<typeof createAjv>
+  readonly ajv: LazyAjv
   readonly rules: Rules
   readonly service: UsersService
   /** Backends by name. Filled in list order while the scopes of the backends load. */
@@ -62,7 +63,7 @@ export async function createCore (
   const models = declaredModels(options, settings)
   for (const model of models) store.define(model)
 
-  const ajv = createAjv(settings)
+  const ajv = createAjvLazily(settings)
   const hooks = createHookRegistry(features)
   // hooks.add throws for an unknown name
   for (const [name, hook] of Object.entries(listeners)) hooks.add(name as EventName, hook as UsersHook<EventName>)

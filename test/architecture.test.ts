@@ -25,7 +25,7 @@ function parse (path: string, text: string): Source {
 function readSources (folder: string): Source[] {
   return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
     .map((name) => posix.join(folder, name.replaceAll('\\', '/')))
-    .filter((path) => path.endsWith('.ts'))
+    .filter((path) => /\.c?ts$/.test(path))
     .map((path) => parse(path, readFileSync(join(root, path), 'utf8')))
 }
 
@@ -43,7 +43,7 @@ function at ({ path, tree }: Source, node: ts.Node): string {
 const layers: [RegExp, number][] = [
   [/^schemas\//, 0],
   [/^lib\/contracts\//, 1],
-  [/^lib\/(?=(copies|errors|error-definitions|symbols|version)\.ts$)/, 1.5],
+  [/^lib\/(?=((copies|errors|error-definitions|symbols|version)\.ts|packages\.cts)$)/, 1.5],
   [/^lib\/shared\//, 1.7],
   [/^lib\/(?=error-registry\.ts$)/, 1.8],
   [/^lib\/(passwords|tokens|hooks|adapters)\//, 2],
@@ -111,7 +111,7 @@ const importsPointDownwards: Check = (source) => {
       }
       continue
     }
-    const target = posix.join(posix.dirname(source.path), specifier).replace(/\.js$/, '.ts')
+    const target = posix.join(posix.dirname(source.path), specifier).replace(/\.(c?)js$/, '.$1ts')
     const to = placeOf(target)
     if (!to) problems.push(`${source.path} imports ${target}, which belongs to no layer`)
     else if (to.layer > from.layer) {
@@ -129,7 +129,7 @@ const featuresImportOnlyTheKit: Check = (source) => {
   if (folder === undefined) return []
   return moduleSpecifiers(source)
     .filter((specifier) => specifier.startsWith('.'))
-    .map((specifier) => posix.join(posix.dirname(source.path), specifier).replace(/\.js$/, '.ts'))
+    .map((specifier) => posix.join(posix.dirname(source.path), specifier).replace(/\.(c?)js$/, '.$1ts'))
     .filter((target) => target !== 'lib/feature/index.ts' && !target.startsWith(folder))
     .map((target) => `${source.path} imports ${target}, which is not part of the kit`)
 }
@@ -311,7 +311,7 @@ function undocumentedExports (entry: string, sources: Source[]): string[] {
     // resolves only files of the repository: exported names do not need the packages
     resolveModuleNameLiterals: (literals, from) =>
       literals.map(({ text }) => {
-        const resolvedFileName = posix.join(posix.dirname(from), text).replace(/\.js$/, '.ts')
+        const resolvedFileName = posix.join(posix.dirname(from), text).replace(/\.(c?)js$/, '.$1ts')
         return {
           resolvedModule:
             text.startsWith('.') && byPath.has(resolvedFileName)
@@ -656,7 +656,7 @@ t.test('the root entry loads no database adapter and no Redis client', async (t)
     loaded.add(path)
     for (const specifier of loadedSpecifiers(source)) {
       if (specifier.startsWith('.')) {
-        loadedBy(posix.join(posix.dirname(path), specifier).replace(/\.js$/, '.ts'), loaded)
+        loadedBy(posix.join(posix.dirname(path), specifier).replace(/\.(c?)js$/, '.$1ts'), loaded)
       }
     }
     return loaded

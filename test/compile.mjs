@@ -12,8 +12,8 @@ function deleteOrphans () {
   for (const folder of ['lib', 'schemas', 'test', 'benchmarks', 'examples']) {
     const compiled = join(root, 'dist', folder)
     if (!existsSync(compiled)) continue
-    for (const name of readdirSync(compiled, { recursive: true }).filter((path) => /\.js(\.map)?$/.test(path))) {
-      if (!existsSync(join(root, folder, name.replace(/\.js(\.map)?$/, '.ts')))) rmSync(join(compiled, name))
+    for (const name of readdirSync(compiled, { recursive: true }).filter((path) => /\.c?js(\.map)?$/.test(path))) {
+      if (!existsSync(join(root, folder, name.replace(/\.(c?)js(\.map)?$/, '.$1ts')))) rmSync(join(compiled, name))
     }
   }
 }

@@ -1,4 +1,5 @@
-import '@fastify/jwt' // declares `request.user`, which the declaration below extends; the import is kept in the .d.ts
+// declares `request.user`, which the declaration below extends; the declaration file keeps this line
+export type {} from '@fastify/jwt'
 import type { FastifyRequest } from 'fastify'
 import type { Authentication } from '../contracts/authentication.js'
 import type { Backend } from '../contracts/backend.js'

@@ -1,4 +1,5 @@
-import { parseOptions, type ParsedHashOptions } from '@node-rs/argon2'
+import type { ParsedHashOptions } from '@node-rs/argon2'
+import packages from '../packages.cjs'
 import { argon2Work, isAcceptableCost, resolveCost, type Argon2Options } from './argon2-cost.js'
 import { DIGEST_BYTES, nativeHashEngine, type Argon2Cost, type HashEngine } from './hash-engine.js'
 import type { Verifier } from './verifier.js'
@@ -50,7 +51,7 @@ function isWeaker (stored: ParsedHashOptions, cost: Argon2Cost): boolean {
 
 function parse (hash: string): ParsedHashOptions | null {
   try {
-    const parsed = parseOptions(hash)
+    const parsed = packages.parseOptions(hash)
     return isAcceptableCost(parsed) ? parsed : null
   } catch {
     return null

@@ -1,4 +1,4 @@
-import { hash as computeArgon2, verify as checkArgon2 } from '@node-rs/argon2'
+import packages from '../packages.cjs'
 
 /** Cost of an argon2 hash (RFC 9106, section 3.1). */
 export interface Argon2Cost {
@@ -26,8 +26,8 @@ const ARGON2ID = 2
 
 /** Hash functions of the native libraries, which run outside the event loop. */
 export const nativeHashEngine: HashEngine = {
-  hashArgon2: (password, cost) => computeArgon2(password, { ...cost, algorithm: ARGON2ID, outputLen: DIGEST_BYTES }),
-  verifyArgon2: (password, hash) => checkArgon2(hash, password),
+  hashArgon2: (password, cost) => packages.hash(password, { ...cost, algorithm: ARGON2ID, outputLen: DIGEST_BYTES }),
+  verifyArgon2: (password, hash) => packages.verify(hash, password),
   async verifyBcrypt (password, hash) {
     const { verify } = await import('@node-rs/bcrypt') // loaded when needed: most applications have no bcrypt hashes
     return await verify(password, hash)

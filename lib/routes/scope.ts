@@ -1,8 +1,7 @@
-import type { Ajv } from 'ajv'
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import type { Settings } from '../contracts/settings.js'
 import { validationError } from '../errors.js'
-import { compileLazily } from '../users/index.js'
+import { compileLazily, type LazyAjv } from '../users/index.js'
 import { handleErrors } from './error-handler.js'
 import { addJsonParser } from './parsers.js'
 import { logWithoutQuery } from './request-log.js'
@@ -16,7 +15,7 @@ import { compileSerializer } from './serializer.js'
 export function prepareScope (
   scope: FastifyInstance,
   application: FastifyInstance,
-  ajv: Ajv,
+  ajv: LazyAjv,
   settings: Settings
 ): void {
   addJsonParser(scope)
@@ -33,7 +32,7 @@ export function prepareScope (
 }
 
 /** Replaces the inherited compilers, serializers and formatters, which may not accept JSON Schemas. */
-function setCompilers (scope: FastifyInstance, ajv: Ajv, settings: Settings): void {
+function setCompilers (scope: FastifyInstance, ajv: LazyAjv, settings: Settings): void {
   scope.setValidatorCompiler<FastifySchema>(({ schema }) => compileLazily(ajv, schema, settings))
   scope.setSerializerCompiler<object>(compileSerializer)
   // Fastify accepts null, its default, but the type does not

@@ -1,5 +1,5 @@
-import fastJson from 'fast-json-stringify'
 import type { Settings } from '../contracts/settings.js'
+import packages from '../packages.cjs'
 
 /**
  * Returns the serializer of a reply, independent of the application's serializer compiler. It is compiled when the
@@ -17,14 +17,14 @@ export function compileSerializer ({
   if (Number(httpStatus) >= 400) return serializeErrorReply
   let serialize: ((payload: unknown) => string) | undefined
   return (payload) => {
-    serialize ??= fastJson(schema)
+    serialize ??= packages.loadFastJsonStringify()(schema)
     return serialize(payload)
   }
 }
 
 /** Compiles the serializer of users. Throws if a custom field has an invalid schema. */
 export function checkUserReply ({ schemas: { fields, UserRead } }: Settings): void {
-  if (Object.keys(fields).length > 0) fastJson(UserRead)
+  if (Object.keys(fields).length > 0) packages.loadFastJsonStringify()(UserRead)
 }
 
 function serializeErrorReply (payload: unknown): string {

@@ -1,9 +1,10 @@
 import { hash, randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
-import fastifyJwt, { type JWT } from '@fastify/jwt'
+import type { JWT } from '@fastify/jwt'
 import { TOKEN_MAX_LENGTH } from '../../schemas/index.js'
 import type { Clock } from '../contracts/settings.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
+import packages from '../packages.cjs'
 import type { JwtAlgorithm, JwtKey } from './jwt-keys.js'
 
 /** Payload of a valid token. */
@@ -138,7 +139,7 @@ function cacheSignatures (limit: number, check: (token: string) => Payload | nul
 async function startEngine (scope: FastifyInstance, key: JwtKey, issuedAt: boolean, engines: Engine[]): Promise<void> {
   const { algorithm, signKey, verifyKey } = key
   await scope.register(async (keyScope) => {
-    await keyScope.register(fastifyJwt, {
+    await keyScope.register(packages.fastifyJwt, {
       namespace: NAMESPACE,
       decoratorName: 'fastifyUsersJwt',
       secret: algorithm.startsWith('HS')

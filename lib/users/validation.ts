@@ -1,13 +1,11 @@
 import { Type, type TSchema } from '@sinclair/typebox'
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
-import addFormatsModule from 'ajv-formats'
+import type { Ajv, ErrorObject, ValidateFunction } from 'ajv'
 import { Email, Password, PASSWORD_MAX_BYTES } from '../../schemas/index.js'
 import { FST_USERS_INVALID_USER } from '../errors.js'
 import type { Settings } from '../contracts/settings.js'
+import packages from '../packages.cjs'
 import { explainEmail, parseEmail, parseNewEmail } from './email.js'
 import { userModel } from './user-model.js'
-
-const addFormats = addFormatsModule.default // the package is CommonJS
 
 /** Maximum depth of a custom field. 16 kB of brackets would exhaust the stack. */
 const MAX_DEPTH = 64
@@ -19,12 +17,21 @@ export interface Problem {
   message: string
 }
 
+/** Returns the validator of a registration. The first call creates it. */
+export type LazyAjv = () => Ajv
+
+/** Returns the function that creates the validator of our routes and rules when it is first needed. */
+export function createAjvLazily (settings: Pick<Settings, 'allowIntranetEmails'>): LazyAjv {
+  let ajv: Ajv | undefined
+  return () => (ajv ??= createAjv(settings))
+}
+
 /**
- * Returns the validator of our routes and rules. It coerces and removes nothing. It does not check schemas against the
- * meta-schema, which takes 25 ms: the serializer of `UserRead`, which has every custom field, is compiled at the start.
+ * Returns a validator that coerces and removes nothing. It does not check schemas against the meta-schema, which takes
+ * 25 ms: the serializer of `UserRead`, which has every custom field, is compiled at the start.
  */
-export function createAjv (settings: Pick<Settings, 'allowIntranetEmails'>): Ajv {
-  const ajv = new Ajv({
+function createAjv (settings: Pick<Settings, 'allowIntranetEmails'>): Ajv {
+  const ajv = new (packages.loadAjv().Ajv)({
     meta: false,
     validateSchema: false,
     coerceTypes: false,
@@ -34,7 +41,7 @@ export function createAjv (settings: Pick<Settings, 'allowIntranetEmails'>): Ajv
     strict: false,
     strictNumbers: true
   }) // `1e400` is parsed as Infinity
-  addFormats(ajv)
+  packages.loadAjvFormats().default(ajv)
   ajv.addFormat('email', { type: 'string', validate: (text: string) => parseNewEmail(text, settings) !== null })
   ajv.addFormat('idn-email', { type: 'string', validate: (text: string) => parseEmail(text) !== null })
   ajv.addFormat('password', {
@@ -54,10 +61,14 @@ export interface LazyValidator {
  * Returns a validator that is compiled when it is first called: starts are quicker, and few processes use every route.
  * Problems with e-mails have their reason as message.
  */
-export function compileLazily (ajv: Ajv, schema: object, settings: Pick<Settings, 'allowIntranetEmails'>): LazyValidator {
+export function compileLazily (
+  ajv: LazyAjv,
+  schema: object,
+  settings: Pick<Settings, 'allowIntranetEmails'>
+): LazyValidator {
   let compiled: ValidateFunction | undefined
   const validate: LazyValidator = (data) => {
-    compiled ??= ajv.compile(schema)
+    compiled ??= ajv().compile(schema)
     const fits = compiled(data)
     validate.errors = compiled.errors ?? null
     for (const error of validate.errors ?? []) {
@@ -98,7 +109,7 @@ export function problemsOf (errors: readonly ErrorObject[]): Problem[] {
 /** Checks values that are written to a user, by any author. Throws `FST_USERS_INVALID_USER` with the problems. */
 export type UserCheck = (values: object) => void
 
-export function createUserCheck (ajv: Ajv, settings: Pick<Settings, 'allowIntranetEmails' | 'schemas'>): UserCheck {
+export function createUserCheck (ajv: LazyAjv, settings: Pick<Settings, 'allowIntranetEmails' | 'schemas'>): UserCheck {
   const { schemas } = settings
   const flag = Type.Optional(Type.Union([Type.Boolean(), Type.Null()]))
   const custom = Object.fromEntries(
@@ -113,7 +124,7 @@ export function createUserCheck (ajv: Ajv, settings: Pick<Settings, 'allowIntran
     ...custom
   } satisfies Record<string, TSchema>)
   // a field that cannot be compiled stops the start; the result is kept
-  if (Object.keys(custom).length > 0) ajv.compile(schema)
+  if (Object.keys(custom).length > 0) ajv().compile(schema)
   const validate = compileLazily(ajv, schema, settings)
 
   const { fields } = userModel(schemas)
