@@ -35,6 +35,7 @@ const KEYS: Record<keyof UsersOptions, true> = {
   openapiSecurity: true,
   openapiPasswordFlow: true,
   allowInsecure: true,
+  cache: true,
   clock: true
 }
 

@@ -7,6 +7,7 @@ import type { EventName, UsersHook } from './contracts/events.js'
 import type { Feature } from './contracts/feature.js'
 import type { Model } from './contracts/models.js'
 import type { Settings } from './contracts/settings.js'
+import type { Caching } from './user-cache/index.js'
 import { FST_USERS_NOT_READY } from './errors.js'
 import { createBackground, createHookRegistry } from './hooks/index.js'
 import { declaredModels } from './models.js'
@@ -21,6 +22,7 @@ import {
   userModel,
   type LazyAjv,
   type Rules,
+  type UserRows,
   type UsersService
 } from './users/index.js'
 
@@ -30,6 +32,8 @@ const DEFAULT_PLUGIN_TIMEOUT = 10_000 // milliseconds, Fastify's default
 export interface Core {
   readonly settings: Settings
   readonly store: Store
+  /** The user cache; null if it is off. */
+  readonly caching: Caching | null
   /** The models of the registration, by name. */
   readonly models: ReadonlyMap<string, Model>
   readonly ajv: LazyAjv
@@ -59,7 +63,11 @@ export async function createCore (
   // there is one key per secret, and at least one secret
   const secretsFor = (purpose: string): [string, ...string[]] =>
     keysFor(purpose).map(({ secret }) => secret) as [string, ...string[]]
-  const store = availableStore(tenantStore(adapter, settings.name), app.log, storeTimeoutOf(app))
+  const available = availableStore(tenantStore(adapter, settings.name), app.log, storeTimeoutOf(app))
+  const rowsOf = (from: Store): UserRows =>
+    createUserRows(from, userModel(settings.schemas), settings.schemas, secretsFor('stamp'))
+  const caching = await startCaching(app, settings, available, rowsOf(available))
+  const store = caching?.store ?? available
   const models = declaredModels(options, settings)
   for (const model of models) store.define(model)
 
@@ -72,7 +80,7 @@ export async function createCore (
   const background = createBackground(app.log)
   const rules: Rules = {
     settings,
-    rows: createUserRows(store, userModel(settings.schemas), settings.schemas, secretsFor('stamp')),
+    rows: rowsOf(store),
     check: createUserCheck(ajv, settings),
     hooks,
     background,
@@ -92,6 +100,7 @@ export async function createCore (
   return {
     settings,
     store,
+    caching,
     models: new Map(models.map((model) => [model.name, model])),
     ajv,
     rules,
@@ -112,6 +121,18 @@ export async function createCore (
  */
 function storeTimeoutOf ({ initialConfig: { pluginTimeout = 0 } }: FastifyInstance): number {
   return (pluginTimeout === 0 ? DEFAULT_PLUGIN_TIMEOUT : pluginTimeout) / 2
+}
+
+/** Loads the user cache only if it is on. */
+async function startCaching (
+  app: FastifyInstance,
+  settings: Settings,
+  store: Store,
+  rows: UserRows
+): Promise<Caching | null> {
+  if (settings.cache === null) return null
+  const { createCaching } = await import('./user-cache/index.js')
+  return createCaching(store, rows, settings.cache, settings, app.log)
 }
 
 async function startTokens (app: FastifyInstance, settings: Settings, keysFor: Core['keysFor']): Promise<PurposeTokens> {

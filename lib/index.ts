@@ -79,6 +79,7 @@ export type * from './contracts/single-use.js'
 export type * from './contracts/strategy.js'
 export type * from './contracts/transport.js'
 export type * from './contracts/user.js'
+export type * from './contracts/user-cache.js'
 export type * from './contracts/users-api.js'
 export type * from './contracts/wire-format.js'
 

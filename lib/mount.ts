@@ -23,7 +23,7 @@ import {
   usersRoutes,
   verifyRoutes
 } from './routes/index.js'
-import { kGuard } from './symbols.js'
+import { kGuard, kOwnRoutes } from './symbols.js'
 import { compileLazily } from './users/index.js'
 
 /** Registers a backend and its login and logout routes in a separate scope. */
@@ -123,6 +123,7 @@ function prepareRouteScope (
   app: FastifyInstance,
   { ajv, settings, backendOptions, features, rules: { additions } }: Core
 ): void {
+  scope.decorate(kOwnRoutes, true)
   prepareScope(scope, app, ajv, settings)
   documentGuards(scope, settings, app[kGuard], true)
   documentRoutes(scope, app, backendOptions, settings)

@@ -5,6 +5,7 @@ import type { UsersHooks } from './contracts/events.js'
 import type { Feature } from './contracts/feature.js'
 import type { PasswordHelper } from './contracts/password-helper.js'
 import type { Clock, InsecureSetting, RouteGroupName, ValidatePassword } from './contracts/settings.js'
+import type { UserCacheOptions } from './contracts/user-cache.js'
 import type { User, UsersRegisterMismatch } from './contracts/user.js'
 import type { RouteGroupOptions } from './shared/option-checks.js'
 import type { CompatibilityOptions } from './wire/index.js'
@@ -109,6 +110,11 @@ export interface UsersOptions {
    * `readableDatabase`. Default none.
    */
   allowInsecure?: readonly InsecureSetting[]
+  /**
+   * Guarded requests use the rows of users and sessions from memory for a short time instead of reading them. Changes
+   * through the plugin apply at once in this process, and through `channel` in others. Default: off.
+   */
+  cache?: UserCacheOptions
   /** Returns the time in milliseconds since 1970. Default `Date.now`. */
   clock?: Clock
 }

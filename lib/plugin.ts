@@ -45,6 +45,7 @@ function decorate (app: FastifyInstance, core: Core): void {
     backends,
     rules: { rows },
     settings,
+    caching,
     names,
     features
   } = core
@@ -52,7 +53,7 @@ function decorate (app: FastifyInstance, core: Core): void {
   app.decorate('users', service)
   app.decorate('authenticate', authenticate)
   const flags = createGuardFlags(features)
-  app.decorate(kGuard, createGuard(createAuthenticator(backends, rows), backends, settings, names, flags))
+  app.decorate(kGuard, createGuard(createAuthenticator(backends, rows, caching?.cache ?? null), backends, settings, names, flags))
   if (!app.hasRequestDecorator('user')) app.decorateRequest('user', null)
   app.decorateRequest('authentication', null)
   checkGuardedRoutes(app, app[kGuard])
@@ -80,14 +81,17 @@ function claimName (app: FastifyInstance, name: string): void {
 
 function addLifecycleHooks (
   app: FastifyInstance,
-  { store, settings, rules: { hooks, background } }: Core,
+  { store, caching, settings, rules: { hooks, background } }: Core,
   adapter: DatabaseAdapter
 ): void {
   app.addHook('onReady', async () => {
     await store.open()
     await warnIfFileIsReadable(adapter, settings, app.log)
     hooks.close()
+    caching?.start()
   })
+  // before onClose hooks of the application, which may wait for the connection of the channel
+  if (caching !== null) app.addHook('preClose', () => caching.stop())
   app.addHook('onClose', async () => {
     await background.close()
     await store.close?.()

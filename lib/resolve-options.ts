@@ -22,6 +22,7 @@ import {
   readRoute,
   checkKnownKeys
 } from './shared/option-checks.js'
+import { readCacheOptions } from './user-cache/cache-options.js'
 import { FASTAPI_USERS_PASSWORDS, readCompatibility } from './wire/index.js'
 
 const PREFIXES: Record<RouteGroupName, string> = {
@@ -61,6 +62,7 @@ export function resolveOptions (
     openapiPasswordFlow: checkBoolean('openapiPasswordFlow', options.openapiPasswordFlow, false),
     tokensKeptSeconds: longestTokenSeconds(options.backends),
     allowInsecure,
+    cache: readCacheOptions(options.cache),
     wire
   }
   if (wire.endlessTokens) log?.warn('fastify-users: endlessTokens is on: sessions may never expire')

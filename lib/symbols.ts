@@ -5,6 +5,8 @@ import { VERSION } from './version.js'
 
 /** Key of an instance's guard, and of the options of a guard hook. */
 export const kGuard: unique symbol = Symbol.for(`fastify-users.guard@${VERSION}`)
+/** Key of scopes with the plugin's own routes, whose guards never use the cache. */
+export const kOwnRoutes: unique symbol = Symbol.for(`fastify-users.own-routes@${VERSION}`)
 /** Key of the names that are registered on one server. Shared by all versions. */
 export const kNames: unique symbol = Symbol.for('fastify-users.names')
 /** Key of the version that registered the users of an instance. Shared by all versions. */

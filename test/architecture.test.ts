@@ -50,6 +50,7 @@ const layers: [RegExp, number][] = [
   [/^lib\/sessions\//, 3],
   [/^lib\/users\//, 3.5], // imports lib/sessions, because changes of users end sessions
   [/^lib\/(transports|strategies)\//, 4],
+  [/^lib\/user-cache\//, 4.5],
   [/^lib\/authentication\//, 5],
   [/^lib\/wire\//, 5.5],
   [/^lib\/routes\//, 6],

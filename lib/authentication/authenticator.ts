@@ -4,10 +4,12 @@ import type { FastifyRequest } from 'fastify'
 import type { Authentication } from '../contracts/authentication.js'
 import type { Backend } from '../contracts/backend.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
-import type { TokenSubject } from '../contracts/strategy.js'
+import type { TokenSubject, UserReader } from '../contracts/strategy.js'
 import type { User } from '../contracts/user.js'
-import { GuardedAuthentication, presentedTokens } from '../sessions/index.js'
+import { GuardedAuthentication, presentedTokens, type CachedSubject } from '../sessions/index.js'
 import { isPromise } from '../shared/values.js'
+import { kOwnRoutes } from '../symbols.js'
+import type { UserCache } from '../user-cache/user-cache.js'
 import type { UserRows } from '../users/index.js'
 
 declare module 'fastify' {
@@ -28,35 +30,61 @@ declare module '@fastify/jwt' {
 export interface Authenticator {
   /**
    * Returns the authentication by the first enabled backend, in list order, that identifies a user. Ignores the flags
-   * of the user. Synchronous if the transport, the strategy and the store are.
+   * of the user. Synchronous if the transport, the strategy and the store are. With `cached`, the user cache may be
+   * used if it is on.
    */
-  find(request: FastifyRequest, enabled: readonly string[] | null): MaybePromise<Authentication | null>
+  find(request: FastifyRequest, enabled: readonly string[] | null, cached: boolean): MaybePromise<Authentication | null>
   /** Returns the sessions that a request presents to one backend: several if its transport reads several tokens. */
   findPresented(request: FastifyRequest, backend: string): Promise<Authentication[]>
 }
 
-/** Creates the authenticator of a registration. */
-export function createAuthenticator (backends: ReadonlyMap<string, Backend>, rows: UserRows): Authenticator {
+/** Creates the authenticator of a registration. `cache` is null if the application has no user cache. */
+export function createAuthenticator (
+  backends: ReadonlyMap<string, Backend>,
+  rows: UserRows,
+  cache: UserCache | null
+): Authenticator {
   let list: readonly Backend[] = []
 
   function search (
     request: FastifyRequest,
     enabled: readonly string[] | null,
-    from: number
+    from: number,
+    users: UserReader
   ): MaybePromise<Authentication | null> {
     for (let i = from; i < list.length; i++) {
       const backend = list[i]
       if (backend === undefined || (enabled !== null && !enabled.includes(backend.name))) continue
       const token = backend.transport.extractToken(request)
       if (token === null) continue
-      const subject = backend.strategy.readToken(token, { request, users: rows })
-      if (isPromise(subject)) {
-        return subject.then((read) => acceptSubject(read, token, backend) ?? search(request, enabled, i + 1))
-      }
-      const found = acceptSubject(subject, token, backend)
+      const found = identify(request, backend, token, users)
+      if (isPromise(found)) return found.then((read) => read ?? search(request, enabled, i + 1, users))
       if (found !== null) return found
     }
     return null
+  }
+
+  function identify (
+    request: FastifyRequest,
+    backend: Backend,
+    token: string,
+    users: UserReader
+  ): MaybePromise<Authentication | null> {
+    const subject = backend.strategy.readToken(token, { request, users })
+    if (isPromise(subject)) return subject.then((read) => acceptOrReread(request, backend, token, read))
+    return acceptOrReread(request, backend, token, subject)
+  }
+
+  /** Reads a user again before the stamp of a cached row refuses a token: the row may be older than the token. */
+  function acceptOrReread (
+    request: FastifyRequest,
+    backend: Backend,
+    token: string,
+    subject: TokenSubject | null
+  ): MaybePromise<Authentication | null> {
+    const found = acceptSubject(subject, token, backend)
+    if (found !== null || subject === null || cache?.userOf(subject.row) === undefined) return found
+    return identify(request, backend, token, rows)
   }
 
   /** Refuses a token if the security stamp of the user has changed since the token was issued. */
@@ -64,13 +92,15 @@ export function createAuthenticator (backends: ReadonlyMap<string, Backend>, row
     if (subject === null) return null
     const { row, stamp } = subject
     if (stamp !== undefined && stamp !== null && !rows.hasStamp(row, stamp)) return null
-    return new GuardedAuthentication(rows.toUser(row), name, token, subject)
+    const user = cache?.userOf(row)
+    if (user === undefined) return new GuardedAuthentication(rows.toUser(row), name, token, subject)
+    return new GuardedAuthentication(user, name, token, cachedSubject(subject))
   }
 
   return {
-    find (request, enabled) {
+    find (request, enabled, cached) {
       if (list.length !== backends.size) list = [...backends.values()]
-      return search(request, enabled, 0)
+      return search(request, enabled, 0, cache !== null && cached && !isOwnRoute(request) ? cache : rows)
     },
 
     async findPresented (request, name) {
@@ -85,4 +115,13 @@ export function createAuthenticator (backends: ReadonlyMap<string, Backend>, row
       return found
     }
   }
+}
+
+/** Returns true for the routes of the plugin and its features: they change accounts, so they never use the cache. */
+function isOwnRoute ({ server }: FastifyRequest): boolean {
+  return (server as { [kOwnRoutes]?: true })[kOwnRoutes] === true
+}
+
+function cachedSubject ({ session }: TokenSubject): CachedSubject {
+  return session === undefined ? { row: null } : { row: null, session }
 }

@@ -7,6 +7,8 @@ export interface GuardOptions {
   readonly active: boolean
   readonly verified: boolean
   readonly superuser: boolean
+  /** The guard may use the user cache. */
+  readonly cached: boolean
   /** Null for all backends. */
   readonly backends: NonNullable<AuthenticateOptions['backends']> | null
   /** Flags of features with their values. Null if there are none, as for most guards. */
@@ -14,7 +16,7 @@ export interface GuardOptions {
 }
 
 /** Flags of the plugin, in the order of the documentation. */
-export const CORE_FLAGS: readonly string[] = ['optional', 'active', 'verified', 'superuser']
+export const CORE_FLAGS: readonly string[] = ['optional', 'active', 'verified', 'superuser', 'cached']
 
 /**
  * Returns the options of a guard with all defaults. A wrong option could leave a route open, so it throws
@@ -35,11 +37,19 @@ export function readGuardOptions (options: AuthenticateOptions = {}): GuardOptio
     if (!CORE_FLAGS.includes(key)) flags.set(key, value)
     else if (typeof value !== 'boolean') throw misused(`option "${key}" must be true or false`)
   }
-  const { optional = false, active = true, verified = false, superuser = false, backends = null } = options
+  const { optional = false, active = true, verified = false, superuser = false, cached = true, backends = null } = options
   if (backends !== null && typeof backends !== 'function' && !isNameList(backends)) {
     throw misused('option "backends" must be a list of at least one backend name, or a function')
   }
-  return Object.freeze({ optional, active, verified, superuser, backends, flags: flags.size === 0 ? null : flags })
+  return Object.freeze({
+    optional,
+    active,
+    verified,
+    superuser,
+    cached,
+    backends,
+    flags: flags.size === 0 ? null : flags
+  })
 }
 
 /**

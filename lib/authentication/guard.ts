@@ -6,6 +6,7 @@ import type { MaybePromise } from '../contracts/database-adapter.js'
 import type { UsersError } from '../contracts/errors.js'
 import type { Settings } from '../contracts/settings.js'
 import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_FORBIDDEN, FST_USERS_UNAUTHENTICATED } from '../errors.js'
+import { GuardedAuthentication } from '../sessions/index.js'
 import { isPromise } from '../shared/values.js'
 import { kGuard } from '../symbols.js'
 import type { Authenticator } from './authenticator.js'
@@ -81,7 +82,10 @@ function checkRequest (context: GuardContext, request: FastifyRequest, options: 
   if (flags !== null) context.readFlags(flags) // an unknown flag refuses every request
   if (enabled === null) {
     // an earlier guard has authenticated this request
-    if (request.authentication !== null) return applyFlags(context, request, request.authentication, options)
+    const earlier = request.authentication
+    if (earlier !== null && (options.cached || !GuardedAuthentication.isCached(earlier))) {
+      return applyFlags(context, request, earlier, null, options)
+    }
     return authenticateRequest(context, request, null, options)
   }
   const names = typeof enabled === 'function' ? enabled(request) : enabled
@@ -97,10 +101,10 @@ function authenticateRequest (
   enabled: readonly string[] | null,
   options: GuardOptions
 ): MaybePromise<void> {
-  const found = context.authenticator.find(request, enabled)
+  const found = context.authenticator.find(request, enabled, options.cached)
   return isPromise(found)
-    ? found.then((result) => applyFlags(context, request, result, options))
-    : applyFlags(context, request, found, options)
+    ? found.then((result) => applyFlags(context, request, result, enabled, options))
+    : applyFlags(context, request, found, enabled, options)
 }
 
 /**
@@ -111,9 +115,13 @@ function applyFlags (
   context: GuardContext,
   request: FastifyRequest,
   found: Authentication | null,
+  enabled: readonly string[] | null,
   options: GuardOptions
 ): MaybePromise<void> {
   const refusal = findRefusal(context, request, found, options)
+  if (refusal !== null && found !== null && GuardedAuthentication.isCached(found)) {
+    return authenticateRequest(context, request, enabled, { ...options, cached: false }) // the flags may be outdated
+  }
   if (options.flags !== null && refusal === null && found !== null) {
     return applyFeatureFlags(context.readFlags(options.flags), request, found, options)
   }

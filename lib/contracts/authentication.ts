@@ -35,6 +35,11 @@ export interface AuthenticateOptions extends GuardFlags {
   verified?: boolean
   /** The user must be a superuser; otherwise the reply is 403. Default: false. */
   superuser?: boolean
+  /**
+   * The guard may use the user cache. With false, it reads the user and the session, as if the option `cache` of the
+   * plugin were not set. Default: true.
+   */
+  cached?: boolean
   /** Names of the accepted backends, or a function that returns them for a request. Default: all backends. */
   backends?: readonly string[] | ((request: FastifyRequest) => MaybePromise<readonly string[]>)
 }

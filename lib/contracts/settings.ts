@@ -1,6 +1,7 @@
 import type { MaybePromise } from './database-adapter.js'
 import type { ErrorRegistry } from './errors.js'
 import type { PasswordHelper } from './password-helper.js'
+import type { CacheChannel } from './user-cache.js'
 import type { User } from './user.js'
 import type { WireFormat } from './wire-format.js'
 import type { UserSchemas } from '../../schemas/index.js'
@@ -76,4 +77,13 @@ export interface Settings {
   readonly tokensKeptSeconds: number | null
   /** Insecure settings that the application permits. */
   readonly allowInsecure: ReadonlySet<InsecureSetting>
+  /** The user cache; null if it is off. */
+  readonly cache: CacheSettings | null
+}
+
+/** Settings of the user cache. */
+export interface CacheSettings {
+  readonly maxAgeMs: number
+  readonly max: number
+  readonly channel: CacheChannel | null
 }

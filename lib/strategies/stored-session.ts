@@ -21,16 +21,6 @@ export function readDetails (value: unknown): Session['details'] {
   return isObject ? (value as Session['details']) : {} // an object of JSON values
 }
 
-/** Returns the value of JSON text; null for other values. */
-export function parseJson (text: unknown): unknown {
-  if (typeof text !== 'string') return null
-  try {
-    return JSON.parse(text)
-  } catch {
-    return null
-  }
-}
-
 /** Returns the time of a number of milliseconds since 1970; null for other values. */
 export function readTime (milliseconds: unknown): Date | null {
   const time = typeof milliseconds === 'number' ? new Date(milliseconds) : null

@@ -15,9 +15,22 @@ export async function startProcess (
   t: Test,
   ...store: [file: string] | [schema: string, keyPrefix: string]
 ): Promise<ServerProcess> {
-  const script = join(import.meta.dirname, '..', 'fixtures', 'server-process.js')
   const [first, ...others] = store
-  const child = spawn(process.execPath, [...process.execArgv, script, first, SECRET, ...others], {
+  return await startScript(t, 'server-process.js', [first, SECRET, ...others])
+}
+
+/** Starts a server process with a user cache, on a PostgreSQL schema. */
+export async function startCachedProcess (
+  t: Test,
+  schema: string,
+  channel: 'redis' | 'postgres'
+): Promise<ServerProcess> {
+  return await startScript(t, 'cached-server-process.js', [schema, SECRET, channel])
+}
+
+async function startScript (t: Test, name: string, parameters: readonly string[]): Promise<ServerProcess> {
+  const script = join(import.meta.dirname, '..', 'fixtures', name)
+  const child = spawn(process.execPath, [...process.execArgv, script, ...parameters], {
     stdio: ['pipe', 'pipe', 'inherit']
   })
   const exit = once(child, 'exit')

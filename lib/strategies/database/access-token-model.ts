@@ -2,8 +2,9 @@ import type { IdKind } from '../../../schemas/index.js'
 import type { Row } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import type { Session } from '../../contracts/session.js'
+import { parseJson } from '../../shared/json.js'
 import { deriveSessionId } from '../../tokens/index.js'
-import { encodeDetails, encodeMethods, parseJson, readDetails, readMethods } from '../stored-session.js'
+import { encodeDetails, encodeMethods, readDetails, readMethods } from '../stored-session.js'
 
 /**
  * Prefix of the stored security stamp of a token that is stored in plain text. It prevents that a plain token and a

@@ -2,7 +2,9 @@ import { deleteExpired } from '../../adapters/shared/delete-expired.js'
 import type { BackendDefaults } from '../../contracts/definition.js'
 import type { DatabaseAdapter, Row, Where } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
+import type { Session } from '../../contracts/session.js'
 import type { Strategy, StrategyDefinition, TokenSubject, UserReader } from '../../contracts/strategy.js'
+import type { CachedReader, SessionRows } from '../../contracts/user-cache.js'
 import type { UserId, UserRow } from '../../contracts/user.js'
 import { generateOpaqueToken, isOpaqueToken } from '../../tokens/index.js'
 import { checkKnownKeys } from '../../shared/option-checks.js'
@@ -76,6 +78,10 @@ function createDatabaseStrategy (
     readToken (token, { users }) {
       if (!isOpaqueToken(token)) return null
       const stored = toStored(token)
+      if (isCachedReader(users)) {
+        const since = lifetimeSeconds === null ? null : clock() - lifetimeSeconds * 1000
+        return findCachedSubject(users, model, stored, since, stampPrefix)
+      }
       const where: Where =
         lifetimeSeconds === null
           ? { token: stored }
@@ -114,6 +120,28 @@ function createDatabaseStrategy (
   }
 }
 
+/** Returns true if the session may come from the user cache. */
+function isCachedReader (users: UserReader | CachedReader): users is CachedReader {
+  return 'findSession' in users
+}
+
+/** Finds the token and its user through the user cache. A token that was created before `since` has expired. */
+function findCachedSubject (
+  users: CachedReader,
+  model: Model,
+  stored: string,
+  since: number | null,
+  stampPrefix: string
+): ReturnType<Strategy['readToken']> {
+  const accept = (found: SessionRows | null): TokenSubject | null => {
+    if (found === null || (since !== null && (found.row['created_at'] as Date).getTime() < since)) return null
+    // the session of a request is a copy, because a date can be changed
+    return toTokenSubject(found.user, found.row, stampPrefix, (row) => structuredClone(sessionOfRow(row)))
+  }
+  const found = users.findSession(model, stored)
+  return found instanceof Promise ? found.then(accept) : accept(found)
+}
+
 /** Reads the token and its user in one round trip if the adapter can. */
 function findSubject (
   store: DatabaseAdapter,
@@ -146,9 +174,14 @@ async function findSubjectInTwoReads (
 }
 
 /** Returns the subject of a stored token; null if its stamp has another prefix. */
-function toTokenSubject (row: UserRow, token: Row, stampPrefix: string): TokenSubject | null {
+function toTokenSubject (
+  row: UserRow,
+  token: Row,
+  stampPrefix: string,
+  read: (token: Row) => Session = sessionOfRow
+): TokenSubject | null {
   const stamp = readStamp(token, stampPrefix)
-  return stamp === undefined ? null : { row, stamp, session: () => sessionOfRow(token) }
+  return stamp === undefined ? null : { row, stamp, session: () => read(token) }
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Session } from '../../contracts/session.js'
+import { parseJson } from '../../shared/json.js'
 import { deriveSessionId } from '../../tokens/index.js'
-import { parseJson, readDetails, readMethods, readTime } from '../stored-session.js'
+import { readDetails, readMethods, readTime } from '../stored-session.js'
 
 /** The value of a stored token. A plain token has no stamp. */
 export interface StoredToken {
