@@ -89,6 +89,7 @@ export default defineConfig({
           text: 'Run',
           items: [
             { text: 'Deployment', link: '/deployment' },
+            { text: 'User cache', link: '/user-cache' },
             { text: 'Security', link: '/security' },
             { text: 'Upper limits', link: '/upper-limits' },
             { text: 'Bundling', link: '/bundling' },

@@ -38,12 +38,16 @@ export interface Authenticator {
   findPresented(request: FastifyRequest, backend: string): Promise<Authentication[]>
 }
 
-/** Creates the authenticator of a registration. `cache` is null if the application has no user cache. */
-export function createAuthenticator (
-  backends: ReadonlyMap<string, Backend>,
-  rows: UserRows,
-  cache: UserCache | null
-): Authenticator {
+/** Where the users of a registration are read. */
+interface Readers {
+  readonly rows: UserRows
+  /** Null if the application has no user cache. */
+  readonly cache: UserCache | null
+}
+
+/** Creates the authenticator of a registration. */
+export function createAuthenticator (backends: ReadonlyMap<string, Backend>, readers: Readers): Authenticator {
+  const { rows, cache } = readers
   let list: readonly Backend[] = []
 
   function search (
@@ -57,44 +61,11 @@ export function createAuthenticator (
       if (backend === undefined || (enabled !== null && !enabled.includes(backend.name))) continue
       const token = backend.transport.extractToken(request)
       if (token === null) continue
-      const found = identify(request, backend, token, users)
+      const found = identify(readers, request, backend, token, users)
       if (isPromise(found)) return found.then((read) => read ?? search(request, enabled, i + 1, users))
       if (found !== null) return found
     }
     return null
-  }
-
-  function identify (
-    request: FastifyRequest,
-    backend: Backend,
-    token: string,
-    users: UserReader
-  ): MaybePromise<Authentication | null> {
-    const subject = backend.strategy.readToken(token, { request, users })
-    if (isPromise(subject)) return subject.then((read) => acceptOrReread(request, backend, token, read))
-    return acceptOrReread(request, backend, token, subject)
-  }
-
-  /** Reads a user again before the stamp of a cached row refuses a token: the row may be older than the token. */
-  function acceptOrReread (
-    request: FastifyRequest,
-    backend: Backend,
-    token: string,
-    subject: TokenSubject | null
-  ): MaybePromise<Authentication | null> {
-    const found = acceptSubject(subject, token, backend)
-    if (found !== null || subject === null || cache?.userOf(subject.row) === undefined) return found
-    return identify(request, backend, token, rows)
-  }
-
-  /** Refuses a token if the security stamp of the user has changed since the token was issued. */
-  function acceptSubject (subject: TokenSubject | null, token: string, { name }: Backend): Authentication | null {
-    if (subject === null) return null
-    const { row, stamp } = subject
-    if (stamp !== undefined && stamp !== null && !rows.hasStamp(row, stamp)) return null
-    const user = cache?.userOf(row)
-    if (user === undefined) return new GuardedAuthentication(rows.toUser(row), name, token, subject)
-    return new GuardedAuthentication(user, name, token, cachedSubject(subject))
   }
 
   return {
@@ -108,13 +79,54 @@ export function createAuthenticator (
       const found: Authentication[] = []
       if (backend === undefined) return found
       for (const token of presentedTokens(backend.transport, request)) {
-        const subject = await backend.strategy.readToken(token, { request, users: rows })
-        const session = acceptSubject(subject, token, backend)
+        const session = await identify(readers, request, backend, token, rows)
         if (session !== null) found.push(session)
       }
       return found
     }
   }
+}
+
+function identify (
+  readers: Readers,
+  request: FastifyRequest,
+  backend: Backend,
+  token: string,
+  users: UserReader
+): MaybePromise<Authentication | null> {
+  const subject = backend.strategy.readToken(token, { request, users })
+  return isPromise(subject)
+    ? subject.then((read) => acceptOrReread(readers, request, backend, token, read))
+    : acceptOrReread(readers, request, backend, token, subject)
+}
+
+/** Reads a user again before the stamp of a cached row refuses a token: the row may be older than the token. */
+function acceptOrReread (
+  readers: Readers,
+  request: FastifyRequest,
+  backend: Backend,
+  token: string,
+  subject: TokenSubject | null
+): MaybePromise<Authentication | null> {
+  const found = acceptSubject(readers, backend, token, subject)
+  if (found !== null || subject === null || readers.cache?.userOf(subject.row) === undefined) return found
+  return identify(readers, request, backend, token, readers.rows)
+}
+
+/** Refuses a token if the security stamp of the user has changed since the token was issued. */
+function acceptSubject (
+  { rows, cache }: Readers,
+  { name }: Backend,
+  token: string,
+  subject: TokenSubject | null
+): Authentication | null {
+  if (subject === null) return null
+  const { row, stamp } = subject
+  if (stamp !== undefined && stamp !== null && !rows.hasStamp(row, stamp)) return null
+  const user = cache?.userOf(row)
+  return user === undefined
+    ? new GuardedAuthentication(rows.toUser(row), name, token, subject)
+    : new GuardedAuthentication(user, name, token, cachedSubject(subject))
 }
 
 /** Returns true for the routes of the plugin and its features: they change accounts, so they never use the cache. */

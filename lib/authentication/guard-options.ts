@@ -37,7 +37,8 @@ export function readGuardOptions (options: AuthenticateOptions = {}): GuardOptio
     if (!CORE_FLAGS.includes(key)) flags.set(key, value)
     else if (typeof value !== 'boolean') throw misused(`option "${key}" must be true or false`)
   }
-  const { optional = false, active = true, verified = false, superuser = false, cached = true, backends = null } = options
+  const { optional = false, active = true, verified = false, superuser = false } = options
+  const { cached = true, backends = null } = options
   if (backends !== null && typeof backends !== 'function' && !isNameList(backends)) {
     throw misused('option "backends" must be a list of at least one backend name, or a function')
   }

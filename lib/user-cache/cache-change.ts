@@ -15,7 +15,7 @@ export interface CachedModels {
   readonly session: string
 }
 
-/** Largest number of keys that one change names. Larger writes, such as the deletion of expired sessions, change all. */
+/** Largest number of keys that one change names. Larger writes, such as deletions of expired sessions, change all. */
 const MAX_KEYS = 100
 /** Largest text of a change in bytes. PostgreSQL accepts payloads of less than 8000 bytes. */
 const MAX_BYTES = 7900

@@ -12,6 +12,8 @@ import type { UserCache } from './user-cache.js'
 const REPORT_MS = 1000
 /** Time in milliseconds after which a greeting that has not come back is sent again. */
 const GREETING_MS = 1000
+/** A greeting is shorter. */
+const MAX_GREETING_LENGTH = 100
 /** Number of greetings after which a warning is logged. */
 const GREETINGS_BEFORE_WARNING = 5
 
@@ -36,9 +38,10 @@ export function synchronizeCache (
   topic: string,
   log: FastifyBaseLogger
 ): CacheSynchronization {
+  const greeting = createGreeting(publish, () => {
+    log.warn(`fastify-users: the cache stays off, because the channel "${topic}" does not deliver texts`)
+  })
   let subscription: CacheSubscription | undefined
-  let greeting: string | null = null
-  let timer: NodeJS.Timeout | undefined
   let isLossLogged = false
 
   async function publish (text: string): Promise<void> {
@@ -46,40 +49,22 @@ export function synchronizeCache (
     if (channel !== null) await limitTime(() => channel.publish(topic, text), REPORT_MS, late)
   }
 
-  function sendGreeting (text: string, attempt: number): void {
-    publish(text).catch(() => {}) // the greeting is sent again
-    if (attempt === GREETINGS_BEFORE_WARNING) {
-      log.warn(`fastify-users: the cache stays off, because the channel "${topic}" does not deliver texts; see docs/user-cache.md`)
-    }
-    timer = setTimeout(() => {
-      sendGreeting(text, attempt + 1)
-    }, GREETING_MS)
-    timer.unref()
-  }
-
-  function forgetGreeting (): void {
-    clearTimeout(timer)
-    greeting = null
-  }
-
   const listener = {
     onSubscribed () {
-      forgetGreeting()
-      greeting = randomUUID()
-      sendGreeting(JSON.stringify({ greeting }), 1)
+      greeting.send()
     },
     onText (text: string) {
-      const value = text.length < 100 ? parseJson(text) : null
-      if (!isObject(value) || !('greeting' in value)) {
-        applyChange(cache, readChange(text))
-      } else if (greeting !== null && value['greeting'] === greeting) {
-        forgetGreeting()
+      const received = readGreeting(text)
+      if (received === undefined) applyChange(cache, readChange(text))
+      else if (greeting.isOwn(received)) {
+        greeting.stop()
         isLossLogged = false
         cache.switch(true)
+        log.info(`fastify-users: the cache is on; changes arrive through the channel "${topic}"`)
       }
     },
     onLost (reason: unknown) {
-      forgetGreeting()
+      greeting.stop()
       if (cache.isOn) cache.switch(false)
       if (isLossLogged) return
       isLossLogged = true
@@ -93,7 +78,7 @@ export function synchronizeCache (
       else subscription = channel.subscribe(topic, listener)
     },
     async stop () {
-      forgetGreeting()
+      greeting.stop()
       cache.switch(false)
       await subscription?.close()
     },
@@ -105,4 +90,49 @@ export function synchronizeCache (
       }
     }
   }
+}
+
+/** A text that a process sends to itself until it comes back. */
+interface Greeting {
+  /** Sends a new greeting, and again each second until `stop` is called. */
+  send(): void
+  stop(): void
+  /** Returns true for the greeting that is being sent. */
+  isOwn(received: unknown): boolean
+}
+
+/** Creates the greeting of a process. `warn` is called if it does not come back. */
+function createGreeting (publish: (text: string) => Promise<void>, warn: () => void): Greeting {
+  let current: string | null = null
+  let timer: NodeJS.Timeout | undefined
+
+  function sendAgain (text: string, attempt: number): void {
+    publish(text).catch(() => {}) // it is sent again
+    if (attempt === GREETINGS_BEFORE_WARNING) warn()
+    timer = setTimeout(() => {
+      sendAgain(text, attempt + 1)
+    }, GREETING_MS)
+    timer.unref()
+  }
+
+  function stop (): void {
+    clearTimeout(timer)
+    current = null
+  }
+
+  return {
+    stop,
+    send () {
+      stop()
+      current = randomUUID()
+      sendAgain(JSON.stringify({ greeting: current }), 1)
+    },
+    isOwn: (received) => current !== null && received === current
+  }
+}
+
+/** Returns the value of a greeting; undefined for every other text. */
+function readGreeting (text: string): unknown {
+  const value = text.length < MAX_GREETING_LENGTH ? parseJson(text) : null
+  return isObject(value) ? value['greeting'] : undefined
 }

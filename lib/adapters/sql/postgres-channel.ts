@@ -36,18 +36,18 @@ const LONGEST_DELAY_MS = 5000
 const MAX_NAME_BYTES = 63
 
 /**
- * Creates a channel for the option `cache` that uses `LISTEN` and `NOTIFY` of PostgreSQL. It keeps one connection of the
- * pool, which must come from the server or from a pooler in session mode. All processes use the same database. Throws
- * `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`.
+ * Creates a channel for the option `cache` that uses `LISTEN` and `NOTIFY` of PostgreSQL. It keeps one connection of
+ * the pool, which must come from the server or from a pooler in session mode. All processes use the same database.
+ * Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`.
  *
  * @example
  * cache: { channel: postgresChannel(pool) }
  */
 export function postgresChannel (pool: PgChannelPool, options: PostgresChannelOptions = {}): CacheChannel {
-  checkOption('cache.channel', pool, isPool, 'pass a Pool of the package pg to postgresChannel()')
+  checkOption('postgresChannel', pool, isPool, 'pass a Pool of the package pg to postgresChannel()')
   const { max } = pool.options
   if (max === 1) {
-    throw FST_USERS_INVALID_OPTION(['cache.channel', 'postgresChannel() keeps a connection, so the pool needs a `max` of at least 2'])
+    throw FST_USERS_INVALID_OPTION(['postgresChannel', 'keeps a connection, so the pool needs a `max` of at least 2'])
   }
   checkKnownKeys('postgresChannel.', options, ['topic'])
   if (options.topic !== undefined) {

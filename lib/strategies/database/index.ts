@@ -78,14 +78,9 @@ function createDatabaseStrategy (
     readToken (token, { users }) {
       if (!isOpaqueToken(token)) return null
       const stored = toStored(token)
-      if (isCachedReader(users)) {
-        const since = lifetimeSeconds === null ? null : clock() - lifetimeSeconds * 1000
-        return findCachedSubject(users, model, stored, since, stampPrefix)
-      }
-      const where: Where =
-        lifetimeSeconds === null
-          ? { token: stored }
-          : { token: stored, created_at: { gte: secondsAgo(lifetimeSeconds) } }
+      const since = lifetimeSeconds === null ? null : secondsAgo(lifetimeSeconds)
+      if (isCachedReader(users)) return findCachedSubject(users, model, stored, since, stampPrefix)
+      const where: Where = since === null ? { token: stored } : { token: stored, created_at: { gte: since } }
       return findSubject(store, model, where, users, stampPrefix)
     },
 
@@ -130,11 +125,11 @@ function findCachedSubject (
   users: CachedReader,
   model: Model,
   stored: string,
-  since: number | null,
+  since: Date | null,
   stampPrefix: string
 ): ReturnType<Strategy['readToken']> {
   const accept = (found: SessionRows | null): TokenSubject | null => {
-    if (found === null || (since !== null && (found.row['created_at'] as Date).getTime() < since)) return null
+    if (found === null || (since !== null && (found.row['created_at'] as Date) < since)) return null
     // the session of a request is a copy, because a date can be changed
     return toTokenSubject(found.user, found.row, stampPrefix, (row) => structuredClone(sessionOfRow(row)))
   }

@@ -59,7 +59,7 @@ const LONGEST_DELAY_MS = 5000
  * cache: { channel: redisChannel(new Redis()) }
  */
 export function redisChannel (client: RedisChannelClient, options: RedisChannelOptions = {}): CacheChannel {
-  checkOption('cache.channel', client, isClient, 'pass a client of ioredis or redis for a single server to redisChannel()')
+  checkOption('redisChannel', client, isClient, 'pass a client of ioredis or redis for a single server')
   checkKnownKeys('redisChannel.', options, ['topic'])
   const isName = (value: string): boolean => typeof value === 'string' && value !== ''
   if (options.topic !== undefined) checkOption('redisChannel.topic', options.topic, isName, 'must be text')
@@ -161,6 +161,6 @@ function isIoredis (client: RedisChannelClient): client is IoredisPublisher {
 /** Clusters are refused: their connections do not report the loss of a subscription. */
 function isClient (client: unknown): boolean {
   if (typeof client !== 'object' || client === null) return false
-  const { publish, duplicate, isCluster, masters, slots } = client as Record<string, unknown>
-  return isFunction(publish) && isFunction(duplicate) && isCluster !== true && masters === undefined && slots === undefined
+  const { publish, duplicate, isCluster, masters } = client as Record<string, unknown>
+  return isFunction(publish) && isFunction(duplicate) && isCluster !== true && masters === undefined
 }
