@@ -59,10 +59,21 @@ const HASHED: readonly Omit<Case, 'contender'>[] = [
   { name: 'register', reference: 'hash' }
 ]
 
+/** Other packages, which `libraries/package.json` lists. */
+const LIBRARIES: readonly Omit<Case, 'reference'>[] = [
+  { name: 'secure-session', contender: 'libraries/secure-session' },
+  { name: 'passport-jwt', contender: 'libraries/passport-jwt' },
+  { name: 'fastify-session', contender: 'libraries/fastify-session' },
+  { name: 'express-passport-jwt', contender: 'libraries/express-passport-jwt' },
+  { name: 'better-auth', contender: 'libraries/better-auth' },
+  { name: 'better-auth-cookie-cache', contender: 'libraries/better-auth', settings: { cached: true } }
+]
+
 /** The cases of a complete run, in the order of the table. The names of starts are in `STARTS`. */
 export const CASES: readonly Case[] = [
+  { name: 'bare', contender: 'bare', reference: 'bare' },
   ...GUARDED.flatMap((each) => sides(each.name, each.contender).map((side) => ({ ...each, ...side, reference: 'bare' }))),
-  ...SINGLE.map((each) => ({ ...each, reference: 'bare' })),
+  ...[...SINGLE, ...LIBRARIES].map((each) => ({ ...each, reference: 'bare' })),
   ...HASHED.flatMap((each) =>
     sides(each.name, each.name.replace('-cookie', '')).map((side) => ({ ...each, ...side, connections: 1 }))
   )

@@ -11,6 +11,8 @@ export interface Arguments {
   minutes: number
   /** Adds the results to `results.json`, the table and the chart. A run of all cases does so anyway. */
   save: boolean
+  /** Measures only cases that `results.json` does not contain. */
+  missing: boolean
 }
 
 export const USAGE = `npm run bench -- [options] [case …]
@@ -23,8 +25,9 @@ growth and memory are measured only if they are named.
   --milliseconds M   length of a slot (default 350)
   --connections C    connections of the load generator (default 64)
   --minutes T        no round begins later than this (default 12)
-  --thorough         41 slots of 500 ms, without a time limit
+  --thorough         41 rounds, slots of 500 ms, no time limit
   --save             also write the results of some cases
+  --missing          measure only cases that results.json does not contain
   --list             print the names of all cases`
 
 /** Reads the command line. Throws an error with a readable message for unknown options. */
@@ -39,6 +42,7 @@ export function readArguments (args: readonly string[]): Arguments & { help: boo
       minutes: { type: 'string' },
       thorough: { type: 'boolean', default: false },
       save: { type: 'boolean', default: false },
+      missing: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false }
     }
@@ -51,6 +55,7 @@ export function readArguments (args: readonly string[]): Arguments & { help: boo
     connections: readNumber('connections', values.connections, 64),
     minutes: readNumber('minutes', values.minutes, thorough ? 24 * 60 : 12),
     save: values.save || positionals.length === 0,
+    missing: values.missing,
     list: values.list,
     help: values.help
   }

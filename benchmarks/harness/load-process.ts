@@ -30,6 +30,7 @@ process.on('message', (order: LoadOrder) => {
   })
 })
 process.once('disconnect', () => process.exit())
+process.on('SIGINT', () => {}) // the harness ends this process
 
 function answer (message: object): void {
   process.send?.(message)

@@ -19,6 +19,8 @@ export interface RoundOptions extends Omit<SlotOptions, 'connections'> {
   /** Time at which no further round begins, in milliseconds of `performance.now()`. */
   deadline: number
   report(text: string): void
+  /** Set by Ctrl-C: no further slot begins. */
+  interrupted: boolean
 }
 
 const WARM_UP_MS = 1200
@@ -40,6 +42,7 @@ export async function measureRounds (
       const cases = shuffle(all.filter((each) => each.case.reference === name))
       if (cases.length > 0) await measureRound(cases, reference, options)
     }
+    if (options.interrupted) return round
     options.report(`round ${round} of ${options.rounds}: ${((performance.now() - begin) / 1000 / round).toFixed(0)} s each`)
   }
   return options.rounds
@@ -53,6 +56,7 @@ async function measureRound (
   let before: Slot | undefined
   let connections = 0
   for (const each of cases) {
+    if (options.interrupted) return
     if (each.failure !== undefined) continue
     const wanted = each.case.connections ?? options.connections
     if (before === undefined || wanted !== connections) {
@@ -76,6 +80,7 @@ async function warmUp (
   for (const contender of references.values()) await measureSlot(contender, warm)
   const expected = await readBody(references.get('bare'), options)
   for (const each of all) {
+    if (options.interrupted) return
     options.report(`warm-up: ${each.case.name}`)
     await attempt(each, async () => {
       await measureSlot(each.contender, { ...warm, connections: each.case.connections ?? options.connections })

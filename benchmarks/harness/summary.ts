@@ -24,7 +24,8 @@ export interface CaseResult {
   /** Number of rounds that count, and of rounds that were left out because they were disturbed. */
   rounds: number
   leftOut: number
-  /** Resident memory, in megabytes, and its ratio to that of the reference. Only of starts. */
+  /** Only of starts: the ratio of processor time, resident memory in megabytes, and the ratio of memory. */
+  cpuRatio?: number
   rssMegabytes?: number
   rssRatio?: number
 }

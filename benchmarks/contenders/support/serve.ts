@@ -72,6 +72,7 @@ async function start (build: (settings: Settings) => Promise<Served | Work>): Pr
     process.exit()
   }
   process.once('disconnect', close)
+  process.on('SIGINT', () => {}) // Ctrl-C is sent to all processes; the harness ends this one
   process.on('message', (order: Order) => {
     if ('usage' in order) answer({ usage: readUsage() })
     if ('collect' in order) {
