@@ -65,8 +65,9 @@ export class UserCache implements CachedReader {
     this.forgetAll()
   }
 
+  /** An id of a cached user has the canonical form. */
   parseId (text: string): UserId | null {
-    return this.#parts.rows.parseId(text)
+    return this.#users.get(text as UserId)?.row.id === text ? (text as UserId) : this.#parts.rows.parseId(text)
   }
 
   /** Returns the row of a user from the cache, or reads it. A row of the cache is frozen. */

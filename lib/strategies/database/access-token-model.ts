@@ -46,13 +46,16 @@ export function rowOfSession ({ id, authenticatedAt, methods, details }: Session
   }
 }
 
-/** Returns the session of a stored token. A token of an existing table has only the time of its creation. */
+/**
+ * Returns the session of a stored token. A token of an existing table has only the time of its creation. The dates are
+ * copies, because the user cache keeps the row.
+ */
 export function sessionOfRow (row: Row): Session {
   const { session_id: id, created_at: createdAt, authenticated_at: authenticatedAt } = row
   return {
     id: typeof id === 'string' ? id : deriveSessionId(String(row['token'])),
-    createdAt: createdAt as Date, // the model's fields
-    authenticatedAt: authenticatedAt instanceof Date ? authenticatedAt : null,
+    createdAt: new Date(createdAt as Date), // the model's fields
+    authenticatedAt: authenticatedAt instanceof Date ? new Date(authenticatedAt) : null,
     methods: readMethods(parseJson(row['methods'])),
     details: readDetails(parseJson(row['details']))
   }

@@ -2,7 +2,6 @@ import { deleteExpired } from '../../adapters/shared/delete-expired.js'
 import type { BackendDefaults } from '../../contracts/definition.js'
 import type { DatabaseAdapter, Row, Where } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
-import type { Session } from '../../contracts/session.js'
 import type { Strategy, StrategyDefinition, TokenSubject, UserReader } from '../../contracts/strategy.js'
 import type { CachedReader, SessionRows } from '../../contracts/user-cache.js'
 import type { UserId, UserRow } from '../../contracts/user.js'
@@ -130,8 +129,7 @@ function findCachedSubject (
 ): ReturnType<Strategy['readToken']> {
   const accept = (found: SessionRows | null): TokenSubject | null => {
     if (found === null || (since !== null && (found.row['created_at'] as Date) < since)) return null
-    // the session of a request is a copy, because a date can be changed
-    return toTokenSubject(found.user, found.row, stampPrefix, (row) => structuredClone(sessionOfRow(row)))
+    return toTokenSubject(found.user, found.row, stampPrefix)
   }
   const found = users.findSession(model, stored)
   return found instanceof Promise ? found.then(accept) : accept(found)
@@ -169,14 +167,9 @@ async function findSubjectInTwoReads (
 }
 
 /** Returns the subject of a stored token; null if its stamp has another prefix. */
-function toTokenSubject (
-  row: UserRow,
-  token: Row,
-  stampPrefix: string,
-  read: (token: Row) => Session = sessionOfRow
-): TokenSubject | null {
+function toTokenSubject (row: UserRow, token: Row, stampPrefix: string): TokenSubject | null {
   const stamp = readStamp(token, stampPrefix)
-  return stamp === undefined ? null : { row, stamp, session: () => read(token) }
+  return stamp === undefined ? null : { row, stamp, session: () => sessionOfRow(token) }
 }
 
 /**
