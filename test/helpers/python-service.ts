@@ -1,0 +1,84 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { pythonProgram } from './python.js'
+import { root } from './root.js'
+
+/** The interpreter with FastAPI Users, and the reason to skip its tests if it is missing. */
+export const python = pythonProgram('fastapi-users', 'python')
+
+export interface ServiceReply {
+  status: number
+  /** The parsed JSON of the body, or the text if it is no JSON. */
+  body: unknown
+  text: string
+  headers: Headers
+}
+
+/** A body: an object is sent as JSON, search parameters as a form. */
+export type ServiceBody = object | URLSearchParams | string
+
+/** A server, reached over a socket. */
+export interface Service {
+  readonly name: string
+  request(method: string, path: string, body?: ServiceBody, headers?: Record<string, string>): Promise<ServiceReply>
+}
+
+export interface PythonService extends Service {
+  readonly url: string
+  stop(): Promise<void>
+}
+
+/** Returns a service at a URL. */
+export function serviceAt (name: string, url: string): Service {
+  return {
+    name,
+    async request (method, path, body, headers = {}) {
+      const isJson = typeof body === 'object' && !(body instanceof URLSearchParams)
+      const reply = await fetch(url + path, {
+        method,
+        redirect: 'manual',
+        headers: { ...(isJson ? { 'content-type': 'application/json' } : {}), ...headers },
+        ...(body === undefined ? {} : { body: isJson ? JSON.stringify(body) : body })
+      })
+      const text = await reply.text()
+      return { status: reply.status, body: parse(text), text, headers: reply.headers }
+    }
+  }
+}
+
+function parse (text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+/** Starts the service of `test/python/service.py`. It ends when the test ends, or at `stop`. */
+export async function startPython (t: Test, environment: Record<string, string>): Promise<PythonService> {
+  const child = spawn(python.path, ['-B', 'service.py'], {
+    cwd: join(root, 'test/python'),
+    env: { ...process.env, ...environment },
+    stdio: ['pipe', 'pipe', 'pipe']
+  })
+  let errors = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text
+  })
+  const exit = once(child, 'exit')
+  const stop = async (): Promise<void> => {
+    child.stdin.end()
+    await exit
+  }
+  t.teardown(stop)
+  const [port] = (await Promise.race([
+    once(child.stdout, 'data'),
+    exit.then(() => {
+      throw new Error(`the Python service ended: ${errors}`)
+    })
+  ])) as [Buffer]
+  const url = `http://127.0.0.1:${port.toString().trim()}`
+  return { url, stop, ...serviceAt('FastAPI Users', url) }
+}
