@@ -3,12 +3,13 @@
 //   node test/run.mjs                  all tests
 //   node test/run.mjs login oauth      the test files whose path contains one of these words
 //   node test/run.mjs --fast           without tests that need a server, a browser, a compiler, a child process or
-//                                      production hashes
+//                                      production hashes, run by run-directly.mjs
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { compile } from './compile.mjs'
+import { runDirectly } from './run-directly.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 /** A test that imports one of these packages, directly or through a helper, is not run by `--fast`. */
@@ -70,11 +71,15 @@ if (files.length === 0) {
   console.error(`No test file matches ${words.join(', ')}.`)
   process.exit(1)
 }
-buildTap()
-const reporting =
-  words.length === 0 && !fast ? ['--reporter=base', '--output-file=.tap/results.tap'] : ['--reporter=terse']
-const { status } = spawnSync(process.execPath, [tap, '--disable-coverage', ...reporting, ...files], {
-  cwd: root,
-  stdio: 'inherit'
-})
-process.exitCode = status ?? 1
+if (fast) {
+  process.exitCode = await runDirectly(files)
+} else {
+  buildTap()
+  const reporting =
+    words.length === 0 ? ['--reporter=base', '--output-file=.tap/results.tap'] : ['--reporter=terse']
+  const { status } = spawnSync(process.execPath, [tap, '--disable-coverage', ...reporting, ...files], {
+    cwd: root,
+    stdio: 'inherit'
+  })
+  process.exitCode = status ?? 1
+}
