@@ -672,6 +672,29 @@ t.test(
   }
 )
 
+t.test(
+  'ioredis: the tokens of simultaneous requests are read with one write, and commands of the application are sent too',
+  { skip },
+  async (t) => {
+    const client = await clients.ioredis(t)
+    const app = await serve(t, { client, keyPrefix: makePrefix(t) }, { adapter: memory() })
+    await app.create()
+    const tokens = await Promise.all(Array.from({ length: 10 }, () => app.token()))
+    const socket = client.stream
+    let corked = 0
+    const cork = socket.cork.bind(socket)
+    socket.cork = () => {
+      corked++
+      cork()
+    }
+    const statuses = Promise.all([...tokens, randomBytes(32).toString('base64url')].map((token) => app.status(token)))
+    t.equal(await client.echo('hello'), 'hello')
+    t.strictSame(await statuses, [...tokens.map(() => 200), 401])
+    t.ok(corked > 0 && corked < tokens.length, `${corked} writes`)
+    t.equal(socket.writableCorked, 0)
+  }
+)
+
 t.test('wrong and unknown options are refused', async (t) => {
   const client = raw
   const make = redisStrategy as (options: object) => unknown

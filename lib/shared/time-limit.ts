@@ -6,16 +6,22 @@ const MAX_MS = 2_147_483_647 // the longest delay of `setTimeout`
  * Runs work. Throws the error of `onTimeout` if it takes longer than `timeoutMs` milliseconds; then the work continues
  * and its result is ignored.
  */
-export async function limitTime<T> (work: () => Promise<T>, timeoutMs: number, onTimeout: () => Error): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
+export function limitTime<T> (work: () => Promise<T>, timeoutMs: number, onTimeout: () => Error): Promise<T> {
+  const run = async (): Promise<T> => await work() // a client may throw synchronously
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
       reject(onTimeout())
     }, timeoutMs)
-  })
-  const run = async (): Promise<T> => await work() // a client may throw synchronously
-  return await Promise.race([run(), late]).finally(() => {
-    clearTimeout(timer)
+    run().then(
+      (result) => {
+        clearTimeout(timer)
+        resolve(result)
+      },
+      (error: unknown) => {
+        clearTimeout(timer)
+        reject(error)
+      }
+    )
   })
 }
 

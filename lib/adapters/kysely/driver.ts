@@ -4,6 +4,7 @@ import { mapOpeningErrors, mapStatementErrors } from '../sql/drivers/driver-erro
 import type { SqlDriver, SqlStatement, SqlWrites, SqlWritten } from '../sql/drivers/driver.js'
 import { checkUtc } from '../sql/drivers/mysql2.js'
 import { retry } from '../sql/drivers/retry.js'
+import { readTogether } from '../sql/drivers/union-reads.js'
 import { writeAll } from '../sql/drivers/write-all.js'
 import type { MigrationSession } from '../sql/migration/migration-source.js'
 import type { Engine } from './engines.js'
@@ -30,7 +31,14 @@ export function useKysely (
   const execute: Execute = (query) =>
     mapStatementErrors(isRefusal, () => withTimeout(() => retry(() => db.executeQuery(query), hadNoEffect), timeoutMs))
   return {
-    prepare: (sql) => prepare(execute, wrapSql(sql)),
+    prepare (plain) {
+      const sql = wrapSql(plain)
+      const statement = prepare(execute, sql)
+      if (!engine.isServer) return statement
+      const readAll = async (union: string, parameters: readonly unknown[]): Promise<Rows> =>
+        await prepare(execute, union).all(parameters)
+      return { ...statement, get: readTogether(sql, readAll, statement.get, isRefusal) }
+    },
     ...(inUtc === undefined
       ? {}
       : { inUtc: () => mapOpeningErrors(isRefusal, () => checkUtc(useKysely(db, engine, timeoutMs, inUtc))) }),

@@ -7,9 +7,11 @@ import { postgresIn } from '../sql/dialects/postgres.js'
 import { sqliteDialect, sqliteWithoutNul } from '../sql/dialects/sqlite.js'
 import type { SqlDriver } from '../sql/drivers/driver.js'
 import * as mysql2Session from '../sql/drivers/mysql2-session.js'
+import { hadNoEffect, isRefusal as isMysqlRefusal } from '../sql/drivers/mysql2-errors.js'
 import * as mysql2 from '../sql/drivers/mysql2.js'
 import * as pgSession from '../sql/drivers/pg-session.js'
 import * as pg from '../sql/drivers/pg.js'
+import { isRefusal as isPgRefusal } from '../sql/drivers/pg-errors.js'
 import type { InTransaction, Migration } from '../sql/migration/migration-source.js'
 import { inMysql } from '../sql/migration/mysql-source.js'
 import { inPostgres } from '../sql/migration/postgres-source.js'
@@ -19,6 +21,8 @@ import type { KyselyInstance } from './instance.js'
 /** How one kind of database is used through Kysely. */
 export interface Engine {
   readonly dialect: Dialect
+  /** False for an embedded database, which has no round trips to share. */
+  readonly isServer: boolean
   /** Checks and sets session settings when the adapter opens. */
   readonly start?: (driver: SqlDriver) => Promise<void>
   /**
@@ -47,17 +51,19 @@ export interface Engine {
  */
 const postgresEngine = (schema?: string): Engine => ({
   dialect: withNames(postgresIn(schema), (expression, field) => (isText(field) ? expression : `(${expression})::text`)),
+  isServer: true,
   start: pgSession.checkSession,
   begin: ['BEGIN', pg.LOCK_TABLES],
   commit: 'COMMIT',
   rollback: 'ROLLBACK',
-  isRefusal: pg.isRefusal,
+  isRefusal: isPgRefusal,
   migration: { dialect: postgresIn(schema), isAtomic: true, inTransaction: inPostgres(schema) }
 })
 
 /** The dialect for clients that may cut text at U+0000. */
 const sqlite: Engine = {
   dialect: withNames(sqliteWithoutNul, (expression) => expression),
+  isServer: false,
   start: async (driver) => {
     await driver.prepare('PRAGMA foreign_keys = ON').run([])
   },
@@ -70,6 +76,7 @@ const sqlite: Engine = {
 
 const mysql: Engine = {
   dialect: withNames(mysqlDialect, (expression, field) => (isText(field) ? expression : `cast(${expression} AS CHAR)`)),
+  isServer: true,
   async start (driver) {
     await mysql2Session.checkSession(driver)
     const row = await driver.prepare('SELECT @@sql_mode').get([])
@@ -85,8 +92,8 @@ const mysql: Engine = {
   commit: mysql2.UNLOCK_TABLES,
   rollback: mysql2.UNLOCK_TABLES,
   inUtc: mysql2.inUtc,
-  isRefusal: mysql2.isRefusal,
-  hadNoEffect: mysql2.hadNoEffect,
+  isRefusal: isMysqlRefusal,
+  hadNoEffect,
   migration: { dialect: mysqlDialect, isAtomic: false, inTransaction: inMysql }
 }
 

@@ -14,6 +14,7 @@ import { claimStorageNames } from '../shared/claims.js'
 import { invalidArgument } from '../shared/errors.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
 import { checkTimeLimit } from '../../shared/time-limit.js'
+import { isPromise } from '../../shared/values.js'
 import type { SqlDriver, SqlStatement } from './drivers/driver.js'
 import { decodeRow } from './encoder.js'
 import { openTables } from './open-tables.js'
@@ -101,9 +102,7 @@ class SqlAdapter implements DatabaseAdapter {
     const shape = shapeOf(this.#root(model.name), where, parameters)
     for (const position of shape.exact) parameters.push(parameters[position])
     const statement = shape.statement('one', () => sql.selectOneSql(shape))
-    return then(first(shape.table, statement, parameters), (values) =>
-      values === undefined ? null : decodeRow(shape.table, values)
-    )
+    return readFirst(shape.table, statement, parameters, (values) => decodeRow(shape.table, values))
   }
 
   findWithUser (model: Model, where: Where): MaybePromise<{ row: Row; user: Row } | null> {
@@ -113,11 +112,10 @@ class SqlAdapter implements DatabaseAdapter {
     const { table } = shape
     const { table: users } = this.#root(userModelOf(model))
     const statement = shape.statement('user', () => sql.selectWithUserSql(shape, users))
-    return then(statement.get(parameters), (values) =>
-      values === undefined
-        ? null
-        : { row: decodeRow(table, values), user: decodeRow(users, values, table.columns.length) }
-    )
+    return readFirst(table, statement, parameters, (values) => ({
+      row: decodeRow(table, values),
+      user: decodeRow(users, values, table.columns.length)
+    }))
   }
 
   async findMany (model: Model, where: Where, { limit, order, after }: FindManyOptions): Promise<Row[]> {
@@ -187,22 +185,20 @@ class SqlAdapter implements DatabaseAdapter {
 }
 
 /**
- * Returns the first row, or undefined. Also undefined if the database cannot represent a character of the value that is
+ * Returns the decoded first row, or null. Also null if the database cannot represent a character of the value that is
  * looked up, since no row can contain it.
  */
-function first (
+function readFirst<T> (
   { dialect: { isUnknownLetter } }: Table,
   statement: SqlStatement,
-  parameters: readonly unknown[]
-): ReturnType<SqlStatement['get']> {
+  parameters: readonly unknown[],
+  decode: (values: readonly unknown[]) => T
+): MaybePromise<T | null> {
   const found = statement.get(parameters)
-  if (isUnknownLetter === undefined || !(found instanceof Promise)) return found
-  return found.catch((error: unknown) => {
-    if (isUnknownLetter(error)) return undefined
+  const read = (values: readonly unknown[] | undefined): T | null => (values === undefined ? null : decode(values))
+  if (!isPromise(found)) return read(found)
+  return found.then(read, (error: unknown) => {
+    if (isUnknownLetter?.(error) === true) return null
     throw error
   })
-}
-
-function then<T, U> (value: MaybePromise<T>, next: (value: T) => U): MaybePromise<U> {
-  return value instanceof Promise ? value.then(next) : next(value)
 }

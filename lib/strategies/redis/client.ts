@@ -2,6 +2,8 @@ import { EventEmitter } from 'node:events'
 
 /** The methods of an `ioredis` client that the strategy calls. `new Redis()` and `new Cluster()` have them. */
 export interface IoredisClient {
+  /** The socket to the server. Absent before the client connects, and in a cluster. */
+  readonly stream?: { readonly writableCorked: number; cork(): void; uncork(): void } | null
   get(key: string): Promise<string | null>
   set(key: string, value: string): Promise<unknown>
   setex(key: string, seconds: number, value: string): Promise<unknown>
@@ -85,7 +87,10 @@ function hasMethods<Client extends RedisClient> (client: unknown, names: readonl
 
 function ofIoredis (client: IoredisClient): RedisCommands {
   return {
-    get: (key) => client.get(key),
+    get (key) {
+      holdWrites(client.stream)
+      return client.get(key)
+    },
     set: (key, value, seconds) => (seconds === null ? client.set(key, value) : client.setex(key, seconds, value)),
     remove: (key) => client.del(key),
     secondsLeft: async (key) => Number(await client.ttl(key)), // ioredis returns text with the option stringNumbers
@@ -95,6 +100,19 @@ function ofIoredis (client: IoredisClient): RedisCommands {
     membersFrom: (key, start, count) => client.zrange(key, start, String(start + count - 1)),
     membersUpTo: (key, score, count) => client.zrangebyscore(key, '-inf', score, 'LIMIT', 0, count)
   }
+}
+
+/**
+ * Holds what is written to a socket until the end of this turn of the event loop, so that simultaneous commands are
+ * sent together. `ioredis` writes each command separately, and each write is a system call. A cluster has no socket of
+ * its own.
+ */
+function holdWrites (stream: IoredisClient['stream']): void {
+  if (stream === undefined || stream === null || stream.writableCorked > 0) return
+  stream.cork()
+  setImmediate(() => {
+    stream.uncork()
+  })
 }
 
 /** Converts replies: the application may have mapped types of the client to buffers or strings. */

@@ -5,11 +5,13 @@ export interface MysqlQuery {
   rowsAsArray: true
   nestTables: false
   namedPlaceholders: false
-  typeCast: (field: unknown, next: () => unknown) => unknown
+  typeCast: true | ((field: unknown, next: () => unknown) => unknown)
 }
 
 /** The methods used of a pooled connection. */
 export interface MysqlConnection {
+  /** The connection below the one that is based on promises. */
+  readonly connection?: { readonly config: { readonly typeCast?: unknown } }
   execute(query: MysqlQuery): Promise<[unknown, unknown]>
   unprepare(query: MysqlQuery): unknown
   beginTransaction(): Promise<unknown>

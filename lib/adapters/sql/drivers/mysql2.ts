@@ -4,6 +4,8 @@ import { withPoolConnection, type PoolAccess } from './pool-connection.js'
 import type { SqlDriver, SqlWritten } from './driver.js'
 import type { MysqlConnection, MysqlPool, MysqlQuery } from './mysql2-pool.js'
 import { mapOpeningErrors, mapStatementErrors } from './driver-errors.js'
+import { hadNoEffect, isRefusal, isUsable } from './mysql2-errors.js'
+import { readTogether } from './union-reads.js'
 import { writeAll } from './write-all.js'
 
 type Rows = readonly (readonly unknown[])[]
@@ -23,27 +25,6 @@ export const LOCK_TABLES = `SELECT get_lock(${LOCK}, ${LOCK_TIMEOUT})`
 /** Releases the lock for schema changes. */
 export const UNLOCK_TABLES = `SELECT release_lock(${LOCK})`
 /**
- * Errors after which neither the statement nor its transaction had an effect: it was the victim of a deadlock, or the
- * server no longer knew the prepared statement.
- */
-const REFUSED: ReadonlySet<unknown> = new Set([1213, 1243, 1615])
-/**
- * Errors that make the connection unusable: the server is read-only, as after a failover, or it lost the prepared
- * statements.
- */
-const SPENT: ReadonlySet<unknown> = new Set([1290, 1792, 1836, 1243])
-
-/**
- * Errors of a server that cannot serve now: too many connections, a shutdown, an account limit, an ended connection; a
- * lock wait time-out, a deadlock, a row that changed meanwhile, a statement that took too long or was killed; a
- * read-only server.
- */
-const NOT_NOW: ReadonlySet<unknown> = new Set([
-  1040, 1053, 1152, 1158, 1159, 1160, 1161, 1203, 1226, 1927, 4031, 1205, 1213, 1020, 1317, 1969, 3024, 3572, 1021,
-  1037, 1041, 1290, 1792, 1836
-])
-
-/**
  * Creates a driver for a pool of `mysql2`, which the application closes. A statement may take `timeoutMs` milliseconds,
  * including the wait for a connection.
  */
@@ -51,7 +32,7 @@ export function useMysql2 (pool: MysqlPool, timeoutMs: number): SqlDriver {
   const kept = new Set<string>()
   const send = async (connection: MysqlConnection, text: string, values: readonly unknown[]): Promise<unknown> => {
     if (kept.size < MAX_PREPARED) kept.add(text)
-    const query = queryOf(text, values)
+    const query = queryOf(connection, text, values)
     const [result] = await connection.execute(query)
     if (!kept.has(text)) connection.unprepare(query)
     return result
@@ -61,9 +42,11 @@ export function useMysql2 (pool: MysqlPool, timeoutMs: number): SqlDriver {
   const driver = (wrapSql: (text: string) => string): SqlDriver => ({
     prepare (plain) {
       const text = wrapSql(plain)
+      const readAll = async (sql: string, parameters: readonly unknown[]): Promise<Rows> =>
+        (await run(sql, parameters)) as Rows // a SELECT returns rows
       return {
-        get: async (parameters) => ((await run(text, parameters)) as Rows)[0],
-        all: async (parameters) => (await run(text, parameters)) as Rows,
+        get: readTogether(text, readAll, async (parameters) => (await readAll(text, parameters))[0], isRefusal),
+        all: (parameters) => readAll(text, parameters),
         run: async (parameters) => written((await run(text, parameters)) as Result)
       }
     },
@@ -211,22 +194,27 @@ async function underLock<T> (run: RunInSession, work: (run: RunInSession) => Pro
 }
 
 function runOn (connection: MysqlConnection): RunInSession {
-  return async (text, values = []) => (await connection.execute(queryOf(text, values)))[0]
+  return async (text, values = []) => (await connection.execute(queryOf(connection, text, values)))[0]
 }
 
 /**
  * Returns a query that overrides the pool's options for the application's queries. Numbers are sent as text, because
  * MySQL 8 refuses a floating-point number for LIMIT, and mysql2 sends numbers as such.
  */
-function queryOf (sql: string, values: readonly unknown[]): MysqlQuery {
+function queryOf ({ connection }: MysqlConnection, sql: string, values: readonly unknown[]): MysqlQuery {
   return {
     sql,
     values: values.map((value) => (typeof value === 'number' ? String(value) : value)),
     rowsAsArray: true,
     nestTables: false,
     namedPlaceholders: false,
-    typeCast: (_field, next) => next()
+    // only a function overrides a function of the pool, but mysql2 makes an object for each value that it converts
+    typeCast: connection === undefined || typeof connection.config.typeCast === 'function' ? convert : true
   }
+}
+
+function convert (_field: unknown, next: () => unknown): unknown {
+  return next()
 }
 
 /**
@@ -247,23 +235,4 @@ function written (result: Result): SqlWritten {
  */
 function matchedRows ({ affectedRows, info }: Result): number {
   return Number(/\d+/.exec(info)?.[0] ?? affectedRows)
-}
-
-/** Returns true if the server refused the statement and the connection stays usable. */
-function isUsable (error: unknown): boolean {
-  return error instanceof Error && 'sqlState' in error && !SPENT.has(numberOf(error))
-}
-
-/** Returns true if a statement failed without an effect and can be retried. */
-export function hadNoEffect (error: unknown): boolean {
-  return REFUSED.has(numberOf(error))
-}
-
-/** Returns true if a working server refused the statement. */
-export function isRefusal (error: unknown): boolean {
-  return error instanceof Error && 'sqlState' in error && !NOT_NOW.has(numberOf(error))
-}
-
-function numberOf (error: unknown): unknown {
-  return (error as { errno?: unknown }).errno // the driver rejects with Error objects only
 }

@@ -2,28 +2,15 @@ import { createHash } from 'node:crypto'
 import { withPoolConnection, type PoolAccess } from './pool-connection.js'
 import type { SqlDriver, SqlStatement, SqlWritten } from './driver.js'
 import type { PgClient, PgPool, PgQuery, PgResult } from './pg-pool.js'
+import { readTogether, type WithClient } from './pg-reads.js'
 import { mapOpeningErrors, mapStatementErrors } from './driver-errors.js'
+import { isRefusal, isStale } from './pg-errors.js'
 import { writeAll } from './write-all.js'
 
 /** Maximum number of prepared statements per connection. Further ones are parsed on every use. */
 const MAX_NAMED = 500
 /** Acquires the advisory lock for schema changes. Its key is derived from a digest of the package's name. */
 export const LOCK_TABLES = `SELECT pg_advisory_xact_lock(${createHash('sha256').update('fastify-users').digest().readInt32BE()})`
-/**
- * Errors of a prepared statement that a changed table or a connection pooler made unusable: feature not supported,
- * statement does not exist, duplicate statement.
- */
-const STALE = new Set(['0A000', '26000', '42P05'])
-/**
- * SQLSTATE classes of a server that cannot serve now: connection exception, insufficient resources, operator
- * intervention, system error.
- */
-const NOT_NOW_CLASSES = new Set(['08', '53', '57', '58'])
-/**
- * SQLSTATE codes with the same meaning: serialization failure, deadlock, lock not available, read-only server (as after
- * a failover), time-outs of transactions.
- */
-const NOT_NOW = new Set(['40001', '40P01', '55P03', '25006', '25P03', '25P04'])
 /** Returns values as the server's text, whatever type parsers the application configured for its own queries. */
 const types = { getTypeParser: () => (value: string) => value }
 
@@ -44,26 +31,26 @@ export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
   const alone = pool.listenerCount('error') === 0
   if (alone) pool.on('error', ignore)
   const pooled = poolAccess(pool)
-  const run: Run = (query) =>
-    mapStatementErrors(isRefusal, () => withPoolConnection(pooled, timeoutMs, (client) => client.query(query)))
+  const withClient: WithClient = (work) =>
+    mapStatementErrors(isRefusal, () => withPoolConnection(pooled, timeoutMs, work))
+  const run: Run = (query) => withClient((client) => client.query(query))
   return {
     prepare (text) {
       const name = names.get(text) ?? (names.size < MAX_NAMED ? nameOf(text) : undefined)
       if (name !== undefined) names.set(text, name)
-      return prepare(run, text, name)
+      const statement = prepare(run, text, name)
+      return { ...statement, get: readTogether(withClient, { text, name }, statement.get) }
     },
     transaction: (writes) =>
-      mapStatementErrors(isRefusal, () =>
-        withPoolConnection(pooled, timeoutMs, async (client) => {
-          // after an error the connection is closed, which rolls back
-          await client.query(plainQuery('BEGIN'))
-          const result = await writeAll(writes, async ({ sql, parameters }) =>
-            written(await client.query({ ...plainQuery(sql), values: [...parameters] }))
-          )
-          await client.query(plainQuery('COMMIT'))
-          return result
-        })
-      ),
+      withClient(async (client) => {
+        // after an error the connection is closed, which rolls back
+        await client.query(plainQuery('BEGIN'))
+        const result = await writeAll(writes, async ({ sql, parameters }) =>
+          written(await client.query({ ...plainQuery(sql), values: [...parameters] }))
+        )
+        await client.query(plainQuery('COMMIT'))
+        return result
+      }),
     async change (catalog, plan) {
       await mapOpeningErrors(isRefusal, async () => {
         const { rows } = await run(plainQuery(catalog))
@@ -98,7 +85,7 @@ function prepare (send: Run, text: string, name: string | undefined): SqlStateme
     try {
       return await send({ ...query, name })
     } catch (error) {
-      if (!STALE.has(sqlStateOf(error))) throw error
+      if (!isStale(error)) throw error
       return await send(query) // it was refused before it ran, so a retry is safe
     }
   }
@@ -162,18 +149,4 @@ function plainQuery (text: string): PgQuery {
 /** Returns a short name for a statement, the same in every process. The server keeps 63 bytes. */
 function nameOf (text: string): string {
   return `users_${createHash('sha256').update(text).digest('base64url').slice(0, 22)}`
-}
-
-/**
- * Returns true if a working server refused the statement. An error without a severity comes from the client and
- * concerns the connection.
- */
-export function isRefusal (error: unknown): boolean {
-  const state = sqlStateOf(error)
-  return error instanceof Error && 'severity' in error && !NOT_NOW.has(state) && !NOT_NOW_CLASSES.has(state.slice(0, 2))
-}
-
-/** Returns the SQLSTATE of the server's error, or the code of the client's error. */
-function sqlStateOf (error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
 }

@@ -11,10 +11,10 @@ export async function checkSettings (
   settings: readonly SessionSetting[],
   parameters: readonly unknown[] = []
 ): Promise<void> {
-  const row =
-    (await driver
-      .prepare(`SELECT ${settings.map(([expression], position) => `${expression} AS s${position}`).join(', ')}`)
-      .get(parameters)) ?? []
+  const statement = driver.prepare(
+    `SELECT ${settings.map(([expression], position) => `${expression} AS s${position}`).join(', ')}`
+  )
+  const [row = []] = await statement.all(parameters)
   for (const [position, [, isValid, problem]] of settings.entries()) {
     if (!isValid(String(row[position] ?? ''))) throw FST_USERS_INVALID_OPTION(['adapter', `${adapter}(): ${problem}`])
   }
