@@ -24,8 +24,10 @@ interface Copy {
 /** Builds the package into a new folder, with the given version, and imports it from there. */
 async function installCopy (folder: string, version = VERSION): Promise<Copy> {
   mkdirSync(folder, { recursive: true })
-  buildPackage(folder)
-  writeFileSync(join(folder, 'lib/version.js'), `export const VERSION = '${version}'\n`)
+  const modules = Object.entries(buildPackage(folder))
+  const [file = ''] = modules.find(([, names]) => names.includes('lib/version.js')) ?? []
+  const text = readFileSync(join(folder, file), 'utf8')
+  writeFileSync(join(folder, file), text.replace(`VERSION = "${VERSION}"`, `VERSION = "${version}"`))
   const load = async (path: string): Promise<unknown> => await import(pathToFileURL(join(folder, path)).href)
   return {
     library: (await load('lib/index.js')) as typeof Library,

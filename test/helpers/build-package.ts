@@ -1,10 +1,14 @@
+import { execFileSync } from 'node:child_process'
 import { cpSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import ts from 'typescript'
 import { root } from './root.js'
 
-/** Copies the compiled package and its examples into a folder, where programs import it as `fastify-users`. */
-export function buildPackage (folder: string): void {
+/**
+ * Builds the package as it is published, and copies its examples, into a folder, where programs import it as
+ * `fastify-users`. Returns the modules of each file of the package.
+ */
+export function buildPackage (folder: string): Record<string, string[]> {
   for (const source of ['lib', 'schemas', 'examples']) {
     cpSync(join(root, 'dist', source), join(folder, source), {
       recursive: true,
@@ -18,6 +22,8 @@ export function buildPackage (folder: string): void {
       .map(([path, { default: file }]) => [path, file.replace('./dist/', './')])
   )
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'fastify-users', type: 'module', exports }))
+  const modules = execFileSync(process.execPath, [join(root, 'build/bundle.mjs'), folder], { encoding: 'utf8' })
+  return JSON.parse(modules) as Record<string, string[]> // the build script prints this
 }
 
 /** Returns TypeScript code as JavaScript. */

@@ -7,8 +7,7 @@ import { checkSession } from './drivers/mysql2-session.js'
 import { isRefusal } from './drivers/mysql2-errors.js'
 import { useMysql2 } from './drivers/mysql2.js'
 import { mapOpeningErrors } from './drivers/driver-errors.js'
-import { withMigration } from './migration/adapter-migration.js'
-import { mysqlMigration } from './migration/mysql-source.js'
+import { lazyMigration, withMigration } from './migration/adapter-migration.js'
 import { sqlServerAdapter } from './sql-adapter.js'
 import type { SqlServerOptions } from './sql-options.js'
 
@@ -22,12 +21,16 @@ import type { SqlServerOptions } from './sql-options.js'
 export function mysql (pool: MysqlPool | MysqlCallbackPool, options: SqlServerOptions = {}): DatabaseAdapter {
   const used = poolOf(pool)
   if (used === null) throw FST_USERS_INVALID_OPTION(['adapter', 'pass a Pool of the package mysql2 to mysql(), not a single connection'])
+  const { tables = {} } = options
   return withMigration(
     sqlServerAdapter(
       { dialect: mysqlDialect, client: pool, connect: (timeoutMs) => connect(used, timeoutMs) },
       options
     ),
-    mysqlMigration(used, options.tables ?? {})
+    lazyMigration({ dialect: mysqlDialect, isAtomic: false, mappings: tables }, async () => {
+      const { mysqlMigration } = await import('./migration/mysql-source.js')
+      return mysqlMigration(used, tables)
+    })
   )
 }
 

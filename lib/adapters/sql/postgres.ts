@@ -7,8 +7,7 @@ import { isRefusal } from './drivers/pg-errors.js'
 import type { PgPool } from './drivers/pg-pool.js'
 import { checkSession } from './drivers/pg-session.js'
 import { mapOpeningErrors } from './drivers/driver-errors.js'
-import { withMigration } from './migration/adapter-migration.js'
-import { postgresMigration } from './migration/postgres-source.js'
+import { lazyMigration, withMigration } from './migration/adapter-migration.js'
 import { sqlServerAdapter } from './sql-adapter.js'
 import type { SqlServerOptions } from './sql-options.js'
 
@@ -31,13 +30,20 @@ export interface PostgresOptions extends SqlServerOptions {
 export function postgres (pool: PgPool, options: PostgresOptions = {}): DatabaseAdapter {
   if (!isPool(pool)) throw FST_USERS_INVALID_OPTION(['adapter', 'pass a Pool of the package pg to postgres(), not a single Client'])
   const { schema, tables = {} } = options
+  const dialect = postgresIn(schema)
   const connection = {
-    dialect: postgresIn(schema),
+    dialect,
     client: pool,
     connect: (timeoutMs: number) => connect(pool, timeoutMs),
     options: ['schema']
   }
-  return withMigration(sqlServerAdapter(connection, options), postgresMigration(pool, tables, schema))
+  return withMigration(
+    sqlServerAdapter(connection, options),
+    lazyMigration({ dialect, isAtomic: true, mappings: tables }, async () => {
+      const { postgresMigration } = await import('./migration/postgres-source.js')
+      return postgresMigration(pool, tables, schema)
+    })
+  )
 }
 
 async function connect (pool: PgPool, timeoutMs: number): Promise<SqlDriver> {

@@ -5,8 +5,8 @@ import { openBetterSqlite3 } from './drivers/better-sqlite3.js'
 import { fromNodeSqlite, isNodeSqlite, type NodeSqliteDatabase } from './drivers/node-sqlite.js'
 import { useSqlite } from './drivers/sqlite.js'
 import { isSqliteDatabase, keepsNul, type SqliteDatabase } from './drivers/sqlite-database.js'
-import { withMigration } from './migration/adapter-migration.js'
-import { sqliteMigration } from './migration/sqlite-source.js'
+import { lazyMigration, withMigration } from './migration/adapter-migration.js'
+import type { Migration } from './migration/migration-source.js'
 import { sqlAdapter } from './sql-adapter.js'
 import type { SqlAdapterOptions } from './sql-options.js'
 
@@ -20,7 +20,6 @@ export function sqlite (
   pathOrDatabase: string | SqliteDatabase | NodeSqliteDatabase,
   options: SqlAdapterOptions = {}
 ): DatabaseAdapter {
-  const { tables = {} } = options
   if (typeof pathOrDatabase === 'string' && pathOrDatabase !== '') return fileAdapter(pathOrDatabase, options)
   const database = isNodeSqlite(pathOrDatabase) ? fromNodeSqlite(pathOrDatabase) : pathOrDatabase
   if (!isSqliteDatabase(database)) {
@@ -32,11 +31,18 @@ export function sqlite (
   const dialect = keepsNul(database) ? sqliteDialect : sqliteWithoutNul
   return withMigration(
     sqlAdapter({ dialect, client: pathOrDatabase as object, connect: () => useSqlite(database) }, options),
-    sqliteMigration(database, tables)
+    migrationOfSqlite(database, options)
   )
 }
 
 function fileAdapter (path: string, options: SqlAdapterOptions): DatabaseAdapter {
   const adapter = sqlAdapter({ dialect: sqliteDialect, connect: () => openBetterSqlite3(path) }, options)
-  return withMigration(Object.assign(adapter, { file: path }), sqliteMigration(path, options.tables ?? {}))
+  return withMigration(Object.assign(adapter, { file: path }), migrationOfSqlite(path, options))
+}
+
+function migrationOfSqlite (pathOrDatabase: string | SqliteDatabase, { tables = {} }: SqlAdapterOptions): Migration {
+  return lazyMigration({ dialect: sqliteDialect, isAtomic: true, mappings: tables }, async () => {
+    const { sqliteMigration } = await import('./migration/sqlite-source.js')
+    return sqliteMigration(pathOrDatabase, tables)
+  })
 }

@@ -9,6 +9,11 @@ import { sqlSchema } from './sql-schema.js'
  */
 const kMigration = Symbol.for('fastify-users.migration')
 
+/** Returns a migration whose code is loaded when it connects. Applications that only serve requests never load it. */
+export function lazyMigration (parts: Omit<Migration, 'connect'>, load: () => Promise<Migration>): Migration {
+  return { ...parts, connect: async (missing) => await (await load()).connect(missing) }
+}
+
 /** Adds the migration of its database to an adapter. */
 export function withMigration<T extends DatabaseAdapter> (adapter: T, migration: Migration): T {
   return Object.defineProperties(adapter, {

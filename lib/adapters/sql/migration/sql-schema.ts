@@ -2,8 +2,10 @@ import type { StoreSchema } from '../../../contracts/store-schema.js'
 import { FST_USERS_TABLE_MISMATCH } from '../../../errors.js'
 import { checkMappings } from '../schema.js'
 import type { Migration, MigrationSource, WhenMissing } from './migration-source.js'
-import { applyUpgrades } from './model-upgrades.js'
-import { planCreation, planUpgrade } from './upgrade.js'
+
+// loaded by the first command, because applications that only serve requests do not migrate
+const loadPlans = (): Promise<typeof import('./upgrade.js')> => import('./upgrade.js')
+const loadUpgrades = (): Promise<typeof import('./model-upgrades.js')> => import('./model-upgrades.js')
 
 /** Returns the schema operations of an SQL database for the command line. */
 export function sqlSchema ({ dialect, mappings, connect }: Migration): StoreSchema {
@@ -17,18 +19,20 @@ export function sqlSchema ({ dialect, mappings, connect }: Migration): StoreSche
   }
 
   return {
-    creation: (models) => planCreation(dialect, models, mappings),
+    creation: async (models) => await (await loadPlans()).planCreation(dialect, models, mappings),
 
-    plan (models) {
+    async plan (models) {
       checkMappings(dialect, models, mappings)
-      return use('pretend', (source) =>
+      const { planUpgrade } = await loadPlans()
+      return await use('pretend', (source) =>
         source.transaction('read', (database) => planUpgrade(database, models, mappings))
       )
     },
 
-    apply (models) {
+    async apply (models) {
       checkMappings(dialect, models, mappings)
-      return use('create', (source) =>
+      const [{ planUpgrade }, { applyUpgrades }] = await Promise.all([loadPlans(), loadUpgrades()])
+      return await use('create', (source) =>
         source.transaction('write', async (database) => {
           const plan = await planUpgrade(database, models, mappings)
           if (plan.problems.length > 0) return plan
