@@ -222,7 +222,7 @@ async function loginAtProvider (authorizationUrl: string): Promise<string> {
 
 for (const [storeName, { skip: noStore, create }] of Object.entries(stores)) {
   const skip = python.skip !== false ? python.skip : noStore !== false ? noStore : noRedis
-  t.test(`FastAPI Users and this package on one database: ${storeName}`, { skip }, async (t) => {
+  t.test(`row 90: FastAPI Users and this package on one database: ${storeName}`, { skip }, async (t) => {
     const store = await create(t)
     const sides = await startBoth(t, store)
     const [theirs, ours] = sides
@@ -346,7 +346,7 @@ for (const [storeName, { skip: noStore, create }] of Object.entries(stores)) {
 }
 
 t.test(
-  'row 89: the documented steps of the move, with FastAPI Users running until step 3, log out no user',
+  'row 90: the documented steps of the move, with FastAPI Users running until step 3, log out no user',
   { skip: python.skip },
   async (t) => {
     const folder = t.testdir()

@@ -1295,7 +1295,8 @@ const profiles: readonly WireRow[] = [
         { email: 'x', password: 7, is_active: 'maybe' },
         refuse(noString('password', HIDDEN), noEmail('x'), noBoolean('is_active', 'maybe'))
       )
-    ]
+    ],
+    differs: { upstream: 'input is the password that was sent', reason: 'D14: secrets are redacted' }
   },
   {
     at: '1.9',

@@ -2,7 +2,7 @@ import { copyFileSync, chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import { hash as hashBcrypt } from '@node-rs/bcrypt'
 import { Type } from '@sinclair/typebox'
-import Fastify, { type FastifyInstance, type LightMyRequestResponse, type RouteOptions } from 'fastify'
+import Fastify, { type FastifyInstance, type RouteOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import * as errors from '../../lib/errors.js'
 import users, {
@@ -26,16 +26,14 @@ import { sqlite } from '../../lib/entries/sqlite.js'
 import { captureEvents } from '../../lib/testing/index.js'
 import { watchedAdapter } from '../fixtures/watched-adapter.js'
 import { fastPasswords, storedModel } from '../helpers/build-app.js'
+import { cookieMeaning, readable, requestOf, textOf } from './row-requests.js'
 import {
-  CENTURY,
   emailOf,
   groups,
   PASSWORD,
   rows,
   SECRETS,
-  signLikePython,
   type Actor,
-  type Step,
   type Variant,
   type WireRow,
   type RowContext
@@ -193,82 +191,14 @@ function copyFixture (t: Test): string {
   return file
 }
 
-const resolveValue = <T>(value: T | ((context: RowContext) => T) | undefined, context: RowContext): T | undefined =>
-  typeof value === 'function' ? (value as (context: RowContext) => T)(context) : value
-
-/** Sends the request of a step. */
-function send (app: FastifyInstance, context: RowContext, step: Step): Promise<LightMyRequestResponse> {
-  const [method = '', path = ''] = step.send.split(' ')
-  const { ids, kept } = context
-  const url = path.replace(/\{(\w+)\}/g, (_all, name: string) => String(kept[name] ?? ids[name as Actor]))
-  const body = bodyOf(step, context)
-  return app.inject({
-    method: method as 'GET',
-    url,
-    headers: {
-      ...sessionOf(step, context),
-      ...(body.type === undefined ? {} : { 'content-type': body.type }),
-      ...resolveValue(step.headers, context)
-    },
-    ...(body.text === undefined ? {} : { payload: body.text })
-  })
-}
-
-function bodyOf ({ json, form, multipart, raw }: Step, context: RowContext): { text?: string; type?: string } {
-  if (raw !== undefined) return { text: raw.body, ...(raw.type === undefined ? {} : { type: raw.type }) }
-  if (json !== undefined) return { text: JSON.stringify(resolveValue(json, context)), type: 'application/json' }
-  if (form !== undefined) {
-    return {
-      text: new URLSearchParams(resolveValue(form, context)).toString(),
-      type: 'application/x-www-form-urlencoded'
-    }
-  }
-  if (multipart === undefined) return {}
-  const parts = Object.entries(multipart).map(
-    ([name, value]) => `--edge\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`
-  )
-  return { text: `${parts.join('')}--edge--\r\n`, type: 'multipart/form-data; boundary=edge' }
-}
-
-function sessionOf ({ as }: Step, { ids }: RowContext): Record<string, string> {
-  const [who, transport] = as?.split(':') ?? []
-  if (who === undefined) return {}
-  const token = signLikePython({ sub: ids[who as Actor], aud: ['fastapi-users:auth'], exp: CENTURY }, SECRETS.auth)
-  return transport === 'cookie' ? { cookie: `fastapiusersauth=${token}` } : { authorization: `Bearer ${token}` }
-}
-
-/** Returns a body with placeholders for ids and tokens. */
-function readable (text: string): string {
-  return text
-    .replace(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, '<jwt>')
-    .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<id>')
-}
-
-const textOf = (body: unknown): string =>
-  body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body)
-
-/**
- * Parses a Set-Cookie string as a browser does: the order and case of attributes and quotes around an empty value are
- * ignored.
- */
-function cookieMeaning (text: string): object | null {
-  if (text === '') return null
-  const [pair = '', ...attributes] = text.split('; ')
-  const meaning = attributes
-    .map((attribute) => attribute.split('='))
-    .map(([name = '', value = '']) => [
-      name.toLowerCase(),
-      name.toLowerCase() === 'samesite' ? value.toLowerCase() : value
-    ])
-  return { pair: pair.replace(/=""$/, '='), ...(Object.fromEntries(meaning) as object) }
-}
-
 async function runRow (t: Test, { variant = 'plain', steps }: WireRow): Promise<void> {
   const { app, reset } = await findOrBuild(variant)
   const context = await reset()
   for (const [i, step] of steps.entries()) {
     await step.before?.(context)
-    const replies = await Promise.all(Array.from({ length: step.times ?? 1 }, () => send(app, context, step)))
+    const replies = await Promise.all(
+      Array.from({ length: step.times ?? 1 }, () => app.inject(requestOf(step, context)))
+    )
     const answers = replies
       .map(({ statusCode, body }) => ({ status: statusCode, body: readable(body) }))
       .sort((a, b) => Number(b.status === step.status) - Number(a.status === step.status))

@@ -24,7 +24,12 @@ from fastapi_users.authentication import (
     Strategy,
 )
 from fastapi_users.authentication.strategy.db import DatabaseStrategy
+from fastapi_users.password import PasswordHelper
 from httpx_oauth.clients.openid import OpenID
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+from pwdlib.hashers.bcrypt import BcryptHasher
+from pydantic import Field
 
 SETTINGS = json.loads(os.environ.get("SETTINGS", "{}"))
 AUTH_SECRET, RESET_SECRET, VERIFY_SECRET, STATE_SECRET = (
@@ -44,16 +49,19 @@ else:
     UserId, IdMixin = uuid.UUID, UUIDIDMixin
 
 
-class UserRead(schemas.BaseUser[UserId]):
-    pass
+if SETTINGS.get("custom"):
 
+    class UserRead(schemas.BaseUser[UserId]):
+        nick: str = Field(max_length=5)
 
-class UserCreate(schemas.BaseUserCreate):
-    pass
+    class UserCreate(schemas.BaseUserCreate):
+        nick: str = Field(max_length=5)
 
+    class UserUpdate(schemas.BaseUserUpdate):
+        nick: str | None = Field(None, max_length=5)
 
-class UserUpdate(schemas.BaseUserUpdate):
-    pass
+else:
+    UserRead, UserCreate, UserUpdate = schemas.BaseUser[UserId], schemas.BaseUserCreate, schemas.BaseUserUpdate
 
 
 class UserManager(IdMixin, BaseUserManager[store.User, UserId]):
@@ -92,8 +100,14 @@ class UserManager(IdMixin, BaseUserManager[store.User, UserId]):
         events.append({"name": "onAfterLogin", "email": user.email})
 
 
+# hashes with a low cost, where the tests need many
+helper = None
+if SETTINGS.get("cheap_hashes"):
+    helper = PasswordHelper(PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1), BcryptHasher(rounds=4))))
+
+
 async def get_user_manager(user_db=Depends(store.get_user_db)):
-    yield UserManager(user_db)
+    yield UserManager(user_db, helper)
 
 
 client = redis.asyncio.from_url(os.environ["REDIS_URL"], decode_responses=True)
@@ -127,7 +141,7 @@ backends = [
     AuthenticationBackend("redis", bearer("redis"), redis_strategy),
 ]
 if SETTINGS.get("broken"):
-    backends.append(AuthenticationBackend("broken", bearer("broken"), BrokenStrategy))
+    backends.append(AuthenticationBackend("broken", bearer("broken"), lambda: BrokenStrategy()))
 
 users = FastAPIUsers[store.User, UserId](get_user_manager, backends)
 verified = SETTINGS.get("requires_verification", False)

@@ -1,5 +1,6 @@
 """Tables of FastAPI Users in SQLite or PostgreSQL, as its documentation defines them."""
 
+import json
 import os
 
 from fastapi import Depends
@@ -22,7 +23,9 @@ class OAuthAccount(SQLAlchemyBaseOAuthAccountTableUUID, Base):
 
 
 class User(SQLAlchemyBaseUserTableUUID, Base):
-    oauth_accounts: Mapped[list[OAuthAccount]] = relationship("OAuthAccount", lazy="joined", cascade="all, delete")
+    oauth_accounts: Mapped[list[OAuthAccount]] = relationship("OAuthAccount", lazy="joined")
+    if json.loads(os.environ.get("SETTINGS", "{}")).get("custom"):
+        nick: Mapped[str]
 
 
 class AccessToken(SQLAlchemyBaseAccessTokenTableUUID, Base):
