@@ -11,7 +11,7 @@ import { postgres } from '../lib/entries/postgres.js'
 import { sqlite } from '../lib/entries/sqlite.js'
 import { userModel } from '../lib/users/index.js'
 import { ARTHUR, buildApp, assertValidationError, PASSWORD, assertErrorReply, comparableReply } from './helpers/build-app.js'
-import { connect, freshDb, stores as mongoStores } from './helpers/mongo-stores.js'
+import { freshDbOn, stores as mongoStores } from './helpers/mongo-stores.js'
 import { makeMysqlPool, needsMysql } from './helpers/mysql.js'
 import { makePool, needsPostgres } from './helpers/postgres.js'
 
@@ -46,10 +46,10 @@ const stores: Store[] = [
         { createTables }
       )
   },
-  ...mongoStores.map(({ name, skip, start }): Store => ({
-    name: `mongodb() on ${name}`,
-    options: { skip },
-    make: async (t) => mongodb(freshDb(t, connect(t, await start(t))), { createTables })
+  ...mongoStores.map((store): Store => ({
+    name: `mongodb() on ${store.name}`,
+    options: store.options,
+    make: (t) => mongodb(freshDbOn(t, store), { createTables })
   }))
 ]
 

@@ -61,8 +61,7 @@ import {
   comparableReply,
   type TestApp
 } from './helpers/build-app.js'
-import { connect, freshDb } from './helpers/mongo-stores.js'
-import { startMongoWirePeer } from './helpers/mongo-wire-peer.js'
+import { ferretdb, freshDbOn, mongoeco } from './helpers/mongo-stores.js'
 import { makeMysqlPool, needsMysql } from './helpers/mysql.js'
 import { makePool, needsPostgres } from './helpers/postgres.js'
 
@@ -83,7 +82,6 @@ interface Made {
 }
 type Make = (t: Test) => Promise<Made>
 const createTables = true
-const mongo = connect(t, (await startMongoWirePeer(t)).url)
 const stores: Record<string, [make: Make, needs?: { skip: string | false }]> = {
   memory: [async () => ({ adapter: memory() })],
   sqlite: [async () => ({ adapter: sqlite(':memory:') })],
@@ -92,9 +90,12 @@ const stores: Record<string, [make: Make, needs?: { skip: string | false }]> = {
     async (t) => ({ adapter: mysql((await makeMysqlPool(t, { connectionLimit: 8 })).pool, { createTables }) }),
     mysqlService
   ],
-  'mongodb on the wire peer': [
-    async (t) => ({ adapter: mongodb(freshDb(t, mongo), { createTables }), id: objectIdId() })
-  ],
+  ...Object.fromEntries(
+    [ferretdb, mongoeco].map((store): [string, [Make, { skip: string | false }]] => [
+      `mongodb on ${store.name}`,
+      [async (t) => ({ adapter: mongodb(freshDbOn(t, store), { createTables }), id: objectIdId() }), store.options]
+    ])
+  ),
   libsql: [async () => ({ adapter: sqlite(new Libsql(':memory:')) })]
 }
 /** Stores that share the SQL of other stores: they run only the tests of races and of conditional writes. */

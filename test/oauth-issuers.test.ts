@@ -11,14 +11,12 @@ import { postgres } from '../lib/entries/postgres.js'
 import { sqlite } from '../lib/entries/sqlite.js'
 import { openBrowser, ORIGIN, type Page } from './helpers/browser.js'
 import { ARTHUR, buildApp, SECRET, type TestApp } from './helpers/build-app.js'
-import { connect, freshDb } from './helpers/mongo-stores.js'
-import { startMongoWirePeer } from './helpers/mongo-wire-peer.js'
+import { ferretdb, freshDbOn } from './helpers/mongo-stores.js'
 import { makeMysqlPool, needsMysql } from './helpers/mysql.js'
 import { startOauthServer, type OauthServer } from './helpers/oauth-server.js'
 import { makePool, needsPostgres } from './helpers/postgres.js'
 
 const createTables = true
-const mongo = connect(t, (await startMongoWirePeer(t)).url)
 const onPostgres = await needsPostgres()
 
 /** Creates a function that returns a new adapter for the same database at each call. */
@@ -57,12 +55,12 @@ const stores: Record<string, [make: Make, needs?: { skip: string | false }, sche
     },
     onPostgres
   ],
-  'mongodb on the wire peer': [
+  mongodb: [
     async (t) => {
-      const db = freshDb(t, mongo)
+      const db = freshDbOn(t, ferretdb)
       return () => mongodb(db, { createTables })
     },
-    { skip: false },
+    ferretdb.options,
     userSchemas({}, { id: objectIdId() }) as never
   ]
 }

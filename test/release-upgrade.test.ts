@@ -22,7 +22,7 @@ import { sqlite } from '../lib/entries/sqlite.js'
 import { github, oauth } from '../lib/features/oauth/index.js'
 import { buildApp, type TestApp } from './helpers/build-app.js'
 import { createCommandFolder, endPools, library, type CommandFolder, type ConfigParts } from './helpers/command-line.js'
-import { connect, freshDb, stores as mongoStores } from './helpers/mongo-stores.js'
+import { completeStores, freshDbOn } from './helpers/mongo-stores.js'
 import { makeMysqlPool, mysqlConfigOf, needsMysql } from './helpers/mysql.js'
 import { configOf, makePool, needsPostgres } from './helpers/postgres.js'
 import { fixturePath } from './helpers/root.js'
@@ -157,14 +157,13 @@ const databases: {
       }
     }
   },
-  ...mongoStores.map(({ name, skip, start }) => ({
-    name: `MongoDB (${name})`,
-    options: { skip },
+  ...completeStores.map((store) => ({
+    name: `MongoDB (${store.name})`,
+    options: store.options,
     async open (t: Test) {
-      const url = await start(t)
-      const db = freshDb(t, connect(t, url))
+      const db = freshDbOn(t, store)
       await fillMongodb(db)
-      const client = `(() => { const client = new MongoClient('${url}'); keep({ end: () => client.close() }); return client })()`
+      const client = `(() => { const client = new MongoClient('${store.url}'); keep({ end: () => client.close() }); return client })()`
       return {
         adapter: () => mongodb(db),
         config: {

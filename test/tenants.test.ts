@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { Kysely, PostgresDialect } from 'kysely'
-import type { MongoClient } from 'mongodb'
 import t, { type Test } from 'tap'
 import { tenantModel } from '../lib/shared/tenant.js'
 import type { SqlServerOptions } from '../lib/entries/mysql.js'
@@ -19,8 +18,7 @@ import { github, oauth } from '../lib/features/oauth/index.js'
 import { User } from '../lib/testing/conformance/models.js'
 import { fastPasswords, SECRET } from './helpers/build-app.js'
 import { buildProgram, createCommandFolder, rowsOf, type ConfigParts } from './helpers/command-line.js'
-import { connect, freshDb } from './helpers/mongo-stores.js'
-import { startMongoWirePeer } from './helpers/mongo-wire-peer.js'
+import { connect, ferretdb, freshDb } from './helpers/mongo-stores.js'
 import { makeMysqlPool, needsMysql } from './helpers/mysql.js'
 import { makePool, needsPostgres } from './helpers/postgres.js'
 import { connectRedis } from './helpers/redis.js'
@@ -250,8 +248,8 @@ t.test('two tenants that share one memory() adapter are isolated', async (t) => 
   await checkIsolation(t, await register(t, { users: shared, staff: shared }))
 })
 
-t.test('two tenants in one MongoDB database have separate collections', async (t) => {
-  const client: MongoClient = connect(t, (await startMongoWirePeer(t)).url)
+t.test('two tenants in one MongoDB database have separate collections', ferretdb.options, async (t) => {
+  const client = connect(t, ferretdb.url)
   const db = freshDb(t, client)
   await checkIsolation(
     t,

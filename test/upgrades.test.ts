@@ -14,13 +14,14 @@ import { userSchemas, uuidId } from '../schemas/index.js'
 import { SECRET } from './helpers/build-app.js'
 import { entryOf, library, runNode, type Outcome } from './helpers/command-line.js'
 import { everyStore, type EveryStore } from './helpers/every-store.js'
-import { connect, freshDb } from './helpers/mongo-stores.js'
-import { startMongoWirePeer } from './helpers/mongo-wire-peer.js'
+import { completeStores, freshDbOn, stores as mongoStores } from './helpers/mongo-stores.js'
 import { makeMysqlPool, mysqlConfigOf, needsMysql } from './helpers/mysql.js'
 import { makePool, needsPostgres } from './helpers/postgres.js'
 import { root } from './helpers/root.js'
 
+/** Rows that one batch of an upgrade changes. */
 const BATCH = 500
+const MONGODB_BATCH = 100
 const createTables = true
 const User = userModel(userSchemas())
 const id = uuidId()
@@ -108,7 +109,7 @@ const kyselyStores: EveryStore[] = [
   }
 ]
 const stores = [...everyStore.filter(({ name }) => name !== 'memory'), ...kyselyStores]
-const isMongo = ({ name }: EveryStore): boolean => ['the wire peer', 'MongoDB'].includes(name)
+const hasArrays = ({ name }: EveryStore): boolean => completeStores.some((store) => store.name === name)
 
 function schemaOf (adapter: DatabaseAdapter): StoreSchema {
   const { [kStoreSchema]: schema } = adapter as { [kStoreSchema]?: StoreSchema }
@@ -173,12 +174,13 @@ const STEPS = [
 
 for (const store of stores) {
   const variants: [string, (model: Model) => Model][] = [['', (model) => model]]
-  if (isMongo(store)) variants.push([', in arrays', embedded])
+  if (hasArrays(store)) variants.push([', in arrays', embedded])
   for (const [variant, form] of variants) {
     const title = `${store.name}${variant}`
     t.test(`${title}: migrate upgrades the rows of a feature from version 1 to 3, once`, store.options, async (t) => {
       const make = await store.open(t)
-      const count = variant === '' ? BATCH + 2 : 3
+      const batch = mongoStores.some(({ name }) => name === store.name) ? MONGODB_BATCH : BATCH
+      const count = variant === '' ? batch + 2 : 3
       const user = await fill(t, make(), form(first), count)
       const models = [User, form(third)]
       await t.rejects(opened(t, make(), models), {
@@ -333,18 +335,20 @@ for (const [name, options, open] of databases) {
   })
 }
 
-t.test('MongoDB: the upgrade lock of a process that was killed is taken over when it expires', async (t) => {
-  const peer = await startMongoWirePeer(t)
-  const db = freshDb(t, connect(t, peer.url))
-  const user = await fill(t, mongodb(db, { createTables }), first, 1)
-  await db.collection<{ _id: string }>('fastify_users_schema').insertOne({
-    _id: '(upgrade lock)',
-    holder: 'a killed process',
-    until: Date.now() + 300
-  } as { _id: string })
-  t.strictSame((await schemaOf(mongodb(db)).apply([User, third])).problems, [])
-  await checkThird(t, mongodb(db), third, user, 1)
-})
+for (const store of mongoStores) {
+  const title = `${store.name}: the upgrade lock of a process that was killed is taken over when it expires`
+  t.test(title, store.options, async (t) => {
+    const db = freshDbOn(t, store)
+    const user = await fill(t, mongodb(db, { createTables }), first, 1)
+    await db.collection<{ _id: string }>('fastify_users_schema').insertOne({
+      _id: '(upgrade lock)',
+      holder: 'a killed process',
+      until: Date.now() + 300
+    } as { _id: string })
+    t.strictSame((await schemaOf(mongodb(db)).apply([User, third])).problems, [])
+    await checkThird(t, mongodb(db), third, user, 1)
+  })
+}
 
 t.test('memory: a model with upgrade steps works, because its rows are always new', async (t) => {
   const adapter = await opened(t, memory(), [User, third])

@@ -20,8 +20,7 @@ import { postgres } from '../../lib/entries/postgres.js'
 import { sqlite } from '../../lib/entries/sqlite.js'
 import { captureEvents } from '../../lib/testing/index.js'
 import { fastPasswords } from '../helpers/build-app.js'
-import { connect, freshDb } from '../helpers/mongo-stores.js'
-import { startMongoWirePeer } from '../helpers/mongo-wire-peer.js'
+import { freshDbOn, mongoeco } from '../helpers/mongo-stores.js'
 import { startOauthServer, type OauthServer } from '../helpers/oauth-server.js'
 import { makePool, needsPostgres } from '../helpers/postgres.js'
 import {
@@ -411,10 +410,11 @@ t.test(
 )
 
 t.test(
-  'documents of Beanie, with accounts in their lists, on the wire peer: a stored account leads to its user',
+  'documents of Beanie, with accounts in their lists: a stored account leads to its user',
+  mongoeco.options,
   async (t) => {
     const providers = await startProviders(t)
-    const db = freshDb(t, connect(t, (await startMongoWirePeer(t)).url))
+    const db = freshDbOn(t, mongoeco)
     const collection = db.collection('User')
     const [galahad, account] = [new ObjectId('6650f1c2a7b3d4e5f6a7b8c9'), new ObjectId('6650f1c2a7b3d4e5f6a7b8d0')]
     await collection.createIndexes([

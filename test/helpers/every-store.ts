@@ -8,7 +8,7 @@ import { mongodb } from '../../lib/entries/mongodb.js'
 import { mysql } from '../../lib/entries/mysql.js'
 import { postgres } from '../../lib/entries/postgres.js'
 import { sqlite } from '../../lib/entries/sqlite.js'
-import { connect, freshDb, stores as mongoStores } from './mongo-stores.js'
+import { freshDbOn, stores as mongoStores } from './mongo-stores.js'
 import { makeMysqlPool, needsMysql } from './mysql.js'
 import { makePool, needsPostgres } from './postgres.js'
 
@@ -58,11 +58,11 @@ export const everyStore: readonly EveryStore[] = [
     }
   },
   ...mongoStores.map(
-    ({ name, skip, start }): EveryStore => ({
-      name,
-      options: { skip },
+    (store): EveryStore => ({
+      name: store.name,
+      options: store.options,
       async open (t) {
-        const db = freshDb(t, connect(t, await start(t)))
+        const db = freshDbOn(t, store)
         return () => mongodb(db, { createTables: true })
       }
     })

@@ -12,8 +12,7 @@ import { identity, settings } from '../fixtures/somebody-new.js'
 import { watchedAdapter } from '../fixtures/watched-adapter.js'
 import { accountsFeature } from '../helpers/accounts-feature.js'
 import { buildApp } from '../helpers/build-app.js'
-import { connect } from '../helpers/mongo-stores.js'
-import { startMongoWirePeer } from '../helpers/mongo-wire-peer.js'
+import { freshDbOn, mongoeco } from '../helpers/mongo-stores.js'
 import { makeMysqlPool, needsMysql } from '../helpers/mysql.js'
 import { makePool, needsPostgres } from '../helpers/postgres.js'
 
@@ -46,12 +45,13 @@ const stores: Record<string, [make: Make, needs?: { skip: string | false }]> = {
     },
     await needsMysql()
   ],
-  'mongodb on the wire peer': [
+  mongodb: [
     async (t) => {
-      const { url } = await startMongoWirePeer(t)
+      const db = freshDbOn(t, mongoeco)
       // one document is one write
-      return { adapter: mongodb(connect(t, url).db('app'), { createTables }), place: url, users: 1 }
-    }
+      return { adapter: mongodb(db, { createTables }), place: `${mongoeco.url} ${db.databaseName}`, users: 1 }
+    },
+    mongoeco.options
   ]
 }
 

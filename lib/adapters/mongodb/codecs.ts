@@ -23,8 +23,11 @@ const JSON_SUBTYPE = 0x80 // the first user-defined subtype of BSON binary data
 const JSON_DEPTH = 50 // MongoDB refuses documents with more than 100 levels
 const INT32 = 2_147_483_647
 
-/** Returns the codec of a field. `form` applies to ids only. */
-export function codecOf (field: Field, form: IdForm, bson: BsonTypes): Codec {
+/**
+ * Returns the codec of a field. `form` applies to ids only. `nestsArrays` is false for a server that cannot store
+ * arrays in arrays.
+ */
+export function codecOf (field: Field, form: IdForm, bson: BsonTypes, nestsArrays: boolean): Codec {
   switch (field.type) {
     case 'id':
       return idCodec(form, bson)
@@ -41,7 +44,7 @@ export function codecOf (field: Field, form: IdForm, bson: BsonTypes): Codec {
         decode: (raw) => (raw instanceof Date && !Number.isNaN(raw.getTime()) ? raw : undefined)
       }
     case 'json':
-      return jsonCodec(bson)
+      return jsonCodec(bson, nestsArrays)
     default:
       return textCodec
   }
@@ -101,13 +104,14 @@ function integerCodec ({ Long }: BsonTypes): Codec {
  * Returns a codec that stores JSON values as plain BSON. Values that BSON cannot contain, or that the server or the
  * driver would interpret (such as names with `$`), are stored as JSON text in binary data with a user-defined subtype.
  */
-function jsonCodec ({ Binary }: BsonTypes): Codec {
+function jsonCodec ({ Binary }: BsonTypes, nestsArrays: boolean): Codec {
   return {
     type: 'object',
     encode (value) {
       const text = JSON.stringify(value)
       const copy: unknown = JSON.parse(text)
-      return isStorable(copy, JSON_DEPTH) ? copy : new Binary(Buffer.from(text), JSON_SUBTYPE)
+      const isPlain = isStorable(copy, JSON_DEPTH) && (nestsArrays || !hasNestedArray(copy))
+      return isPlain ? copy : new Binary(Buffer.from(text), JSON_SUBTYPE)
     },
     decode: (raw) => JSON.parse(bytesOf(raw, JSON_SUBTYPE)?.toString() ?? JSON.stringify(raw)) as unknown
   }
@@ -118,6 +122,11 @@ function isStorable (value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return true
   if (depth === 0) return false
   return Object.entries(value).every(([name, inner]) => isStorableName(name) && isStorable(inner, depth - 1))
+}
+
+function hasNestedArray (value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return (Array.isArray(value) && value.some(Array.isArray)) || Object.values(value).some(hasNestedArray)
 }
 
 function isStorableName (name: string): boolean {

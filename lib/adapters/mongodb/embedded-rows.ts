@@ -2,7 +2,7 @@ import type { Changes, FindManyOptions, Row, Where } from '../../contracts/datab
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { invalidArgument } from '../shared/errors.js'
 import type { MongoDocument } from './driver.js'
-import { type Filter, type Query, readWhere } from './filter.js'
+import { allOf, type Filter, type Query, readWhere } from './filter.js'
 import type { IdCounters } from './id-counters.js'
 import { decodeDocument, groupsOf, type Layout, projectionOf, type StoredField } from './layout.js'
 import {
@@ -15,7 +15,6 @@ import {
   uniqueViolation
 } from './model-rows.js'
 import type { Operations } from './operations.js'
-import { allOf } from './separate-rows.js'
 
 /** The layout of rows that are stored in an array of their user's document. */
 export type ListLayout = Layout & Required<Pick<Layout, 'embedded'>>

@@ -10,21 +10,21 @@ import { absentValueOf, fieldOf, isMissingField, type Layout, type StoredField }
 export type Filter = Record<string, MongoDocument>
 
 /**
- * A condition that ignores the case of ASCII letters. The collation of the server ignores more than that, so the
- * adapter checks the documents that the server finds again.
+ * A condition that ignores the case of ASCII letters, for collections without folded copies. The collation of the
+ * server ignores more than that, so the adapter checks the documents that the server finds again.
  */
 export interface CaselessCondition {
   readonly field: StoredField
   readonly values: readonly string[]
-  /** The text of an equality condition: documents that match its case come first. */
-  readonly exact: string | null
 }
 
 /** Encoded conditions. */
 export interface Query {
   /** Conditions that compare bytes, by path. */
   readonly filter: Filter
-  readonly folded: readonly CaselessCondition[]
+  readonly caseless: readonly CaselessCondition[]
+  /** Texts of equality conditions that ignore case, by field: rows that match their case come first. */
+  readonly exact: ReadonlyMap<string, string>
   /** True if no document can match. */
   readonly never: boolean
   /** True if at most one document can match. */
@@ -42,26 +42,37 @@ const operators = { '=': '$eq', lt: '$lt', lte: '$lte', gt: '$gt', gte: '$gte', 
 /** Returns the encoded conditions. Throws `FST_USERS_INVALID_OPTION` for unknown fields and values of another type. */
 export function readWhere (layout: Layout, where: Where): Query {
   const filter: Filter = {}
-  const folded: CaselessCondition[] = []
+  const caseless: CaselessCondition[] = []
+  const exact = new Map<string, string>()
   const absent = new Map<string, boolean>()
   let never = false
   let single = false
 
   function readValues (field: StoredField, operator: Exclude<Operator, 'null'>, values: readonly unknown[]): void {
     for (const one of values) checkComparable(layout.model, field.field, field.definition, field.accepts, one)
-    if (field.definition.ignoreCase === true && (operator === '=' || operator === 'in')) {
-      folded.push({
-        field,
-        values: values.map(String).filter(isWellFormed),
-        exact: operator === '=' ? String(values[0]) : null
-      })
+    if (field.foldedName !== undefined && (operator === '=' || operator === 'in')) {
+      readTexts(field, field.foldedName, operator, values.map(String))
       return
     }
     const isFulfilled = matchesAbsent(field, operator, values)
     absent.set(field.path, isFulfilled && absent.get(field.path) !== false)
     const encoded = values.map((one) => field.codec.encode(one)).filter((one) => one !== undefined)
     if (encoded.length === 0) never = true
-    else filter[field.path] = { ...filter[field.path], [operators[operator]]: operator === 'in' ? encoded : encoded[0] }
+    else {
+      const condition = { [operators[operator]]: operator === 'in' ? encoded : encoded[0] }
+      // MongoDB compares values of the same type only; other servers have an order in which null comes first
+      const isRange = operator !== '=' && operator !== 'in' && field.definition.nullable === true
+      filter[field.path] = { ...filter[field.path], ...condition, ...(isRange ? { $ne: null } : {}) }
+    }
+  }
+
+  function readTexts (field: StoredField, foldedName: string, operator: '=' | 'in', texts: readonly string[]): void {
+    const storable = texts.filter(isWellFormed)
+    const [text] = storable
+    if (operator === '=' && !isUniqueAlone(field, layout)) exact.set(field.field, String(texts[0]))
+    if (text === undefined) never = true
+    else if (layout.lookup === 'collation') caseless.push({ field, values: storable })
+    else filter[foldedName] = operator === '=' ? { $eq: foldCase(text) } : { $in: storable.map(foldCase) }
   }
 
   eachCondition(layout.model.name, where, (name, operator, value) => {
@@ -80,13 +91,19 @@ export function readWhere (layout: Layout, where: Where): Query {
   if (layout.embedded === undefined) {
     for (const [path, isFulfilled] of absent) if (isFulfilled) includeAbsent(filter, path)
   }
-  return { filter, folded, never: never || folded.some(({ values }) => values.length === 0), single }
+  return { filter, caseless, exact, never, single }
+}
+
+/** Returns a filter that matches if all filters match. */
+export function allOf (filters: readonly MongoDocument[]): MongoDocument {
+  const some = filters.filter((filter) => Object.keys(filter).length > 0)
+  return some.length > 1 ? { $and: some } : (some[0] ?? {})
 }
 
 /** Returns the filter for conditions that ignore case. With the collation, it matches more than it should. */
-export function foldedFilter (folded: readonly CaselessCondition[]): Filter {
+export function caselessFilter (caseless: readonly CaselessCondition[]): Filter {
   return Object.fromEntries(
-    folded.map(({ field, values }) => [field.path, values.length === 1 ? { $eq: values[0] } : { $in: values }])
+    caseless.map(({ field, values }) => [field.path, values.length === 1 ? { $eq: values[0] } : { $in: values }])
   )
 }
 
@@ -112,6 +129,11 @@ function includeAbsent (filter: Filter, path: string): void {
   delete filter[path]
   const alternatives = { $or: [{ [path]: conditions }, { [path]: { $exists: false } }] }
   filter['$and'] = [...((filter['$and'] as MongoDocument[] | undefined) ?? []), alternatives] as unknown as MongoDocument
+}
+
+/** Checks whether a unique index with folded copies ensures that at most one row matches. */
+function isUniqueAlone ({ field }: StoredField, { lookup, model }: Layout): boolean {
+  return lookup === 'folded' && (model.unique ?? []).some((group) => group.length === 1 && group[0] === field)
 }
 
 function isKey (field: StoredField, operator: Operator, { primaryKey, embedded }: Layout): boolean {

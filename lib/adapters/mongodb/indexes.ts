@@ -1,5 +1,6 @@
 import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import type { MongoDocument } from './driver.js'
+import { uniqueNameOf } from './duplicates.js'
 import { CASELESS } from './filter.js'
 import { fieldOf, groupsOf, usesDocumentId, type Layout, type StoredField } from './layout.js'
 import { serverCodeOf, type Operations } from './operations.js'
@@ -11,6 +12,7 @@ export interface IndexPlan {
   unique?: true
   collation?: typeof CASELESS
   partialFilterExpression?: MongoDocument
+  sparse?: true
 }
 
 /** An existing index, as listIndexes returns it. */
@@ -23,19 +25,36 @@ export interface FoundIndex {
   collation?: { locale?: string; strength?: number }
 }
 
-const DUPLICATES = 11000
+/** Codes for duplicate values: that of MongoDB, and the internal error of FerretDB. */
+const DUPLICATES = new Set<unknown>([11000, 1])
 // index cannot be created, exists with other options, exists with another key, duplicate values
-const REFUSED = new Set<unknown>([67, 85, 86, 11000])
+const REFUSED = new Set<unknown>([67, 85, 86, ...DUPLICATES])
+
+/** Returns the indexes of a collection; null if it does not exist, or if it has neither documents nor indexes. */
+export async function readIndexes (operations: Operations): Promise<FoundIndex[] | null> {
+  const found = (await operations.indexes()) as FoundIndex[] | null // the reply of listIndexes
+  if (found === null || found.some(({ name }) => name !== '_id_')) return found
+  const documents = await operations.find({}, { projection: { _id: 1 }, limit: 1 })
+  return documents.length === 0 ? null : found
+}
 
 /**
  * Checks the indexes of a layout. With `creates`, it creates all missing indexes. Otherwise it throws
  * `FST_USERS_TABLE_MISMATCH` with the commands if a unique index is missing. Returns true if it created the collection.
  */
-export async function ensureIndexes (layout: Layout, operations: Operations, creates: boolean): Promise<boolean> {
-  const plans = indexPlans(layout)
-  const found = await operations.indexes()
-  const indexes = (found ?? []) as FoundIndex[] // the reply of listIndexes
-  const missing = plans.filter((plan) => (plan.unique === true || creates) && !isSufficient(indexes, plan))
+export async function ensureIndexes (
+  layout: Layout,
+  found: readonly FoundIndex[] | null,
+  operations: Operations,
+  creates: boolean
+): Promise<boolean> {
+  const indexes = found ?? []
+  const alternatives = indexPlans({ ...layout, lookup: 'folded' })
+  const missing = indexPlans(layout).filter((plan, position) => {
+    if (plan.unique !== true && !creates) return false
+    const alternative = alternatives[position]
+    return !isSufficient(indexes, plan) && !(alternative !== undefined && isSufficient(indexes, alternative))
+  })
   if (missing.length === 0) return false
   const commands = missing.map((plan) => createIndexCommand(layout.collection, plan)).join('\n')
   if (!creates) {
@@ -83,7 +102,7 @@ export async function buildIndexes (
   try {
     await operations.createIndexes([...plans], true)
   } catch (cause) {
-    if (serverCodeOf(cause) !== DUPLICATES) throw cause
+    if (!DUPLICATES.has(serverCodeOf(cause))) throw cause
     const unique = plans.filter((plan) => plan.unique).map(describeIndex)
     throw FST_USERS_TABLE_MISMATCH(
       [
@@ -103,7 +122,7 @@ export function describeIndex ({ key, name, unique, collation }: IndexPlan): str
 }
 
 /** Checks whether an existing index has the effect of a planned one. Another collation only makes lookups slower. */
-function isSufficient (indexes: readonly FoundIndex[], plan: IndexPlan): boolean {
+export function isSufficient (indexes: readonly FoundIndex[], plan: IndexPlan): boolean {
   return plan.unique === true
     ? indexes.some((index) => ensuresUniqueness(index, plan))
     : indexes.some((index) => coversFields(index.key, plan.key))
@@ -127,23 +146,25 @@ export function indexPlans (layout: Layout): IndexPlan[] {
     .filter((fields) => !fields.some((field) => field === embedded?.reference))
   const unique = groupsOf(layout).flatMap((fields) => [
     uniqueIndexPlan(layout, fields),
-    ...(embedded === undefined ? [] : [lookUpIndexPlan(fields)])
+    ...(embedded === undefined ? [] : [lookUpIndexPlan(layout, fields)])
   ]) // lookups in arrays do not use partial indexes
   const key = usesDocumentId(layout)
     ? []
-    : [embedded === undefined ? uniqueIndexPlan(layout, [primaryKey]) : indexPlanOf([primaryKey])]
-  return [...key, ...unique, ...plain.map(indexPlanOf)]
+    : [embedded === undefined ? uniqueIndexPlan(layout, [primaryKey]) : indexPlanOf(layout, [primaryKey])]
+  return [...key, ...unique, ...plain.map((fields) => indexPlanOf(layout, fields))]
 }
 
 /** Returns the names of the model's fields for the paths of an index. */
 export function fieldsOfKey ({ fields }: Pick<Layout, 'fields'>, paths: readonly string[]): string[] {
-  return paths.map((path) => fields.find((field) => field.path === path)?.field ?? path)
+  return paths.map(
+    (path) => fields.find((field) => field.path === path || field.foldedName === path)?.field ?? path
+  )
 }
 
-function indexPlanOf (fields: readonly StoredField[]): IndexPlan {
-  const key = Object.fromEntries(fields.map(({ path }) => [path, 1 as const]))
-  const caseless = fields.find(({ definition }) => definition.ignoreCase === true)
-  return caseless === undefined
+function indexPlanOf (layout: Layout, fields: readonly StoredField[]): IndexPlan {
+  const key = Object.fromEntries(fields.map((field) => [uniqueNameOf(layout, field), 1 as const]))
+  const needsCollation = layout.lookup === 'collation' && fields.some(({ foldedName }) => foldedName !== undefined)
+  return !needsCollation
     ? {
         key,
         name: Object.keys(key)
@@ -153,25 +174,30 @@ function indexPlanOf (fields: readonly StoredField[]): IndexPlan {
     : { key, name: `case_insensitive_${fields.map(({ name }) => name).join('_')}_index`, collation: CASELESS }
 }
 
-/** Returns the index for lookups by unique fields. Its name differs from that of the unique index. */
-function lookUpIndexPlan (fields: readonly StoredField[]): IndexPlan {
-  const plan = indexPlanOf(fields.toReversed())
-  return fields.length === 1 ? { ...plan, name: `${plan.name}_lookup` } : plan
+/**
+ * Returns the index for lookups by unique fields. Its key differs from that of the unique index, because MongoDB 4.4
+ * refuses two indexes with one key.
+ */
+function lookUpIndexPlan (layout: Layout, fields: readonly StoredField[]): IndexPlan {
+  const reference = layout.embedded?.reference
+  const isSingle = fields.length === 1 && reference !== undefined
+  return indexPlanOf(layout, isSingle ? [...fields, reference] : fields.toReversed())
 }
 
 /**
  * Returns a unique index. MongoDB treats null as a value, and a missing array as null. For fields that may be null, the
- * index is partial and contains other values only.
+ * index is partial and contains other values only. An index on folded copies is sparse, because other programs may
+ * store documents without them.
  */
-function uniqueIndexPlan ({ embedded }: Layout, fields: readonly StoredField[]): IndexPlan {
+function uniqueIndexPlan (layout: Layout, fields: readonly StoredField[]): IndexPlan {
+  const plan: IndexPlan = { ...indexPlanOf(layout, fields), unique: true }
+  if (!layout.isComplete) return plan
   const partial = fields
-    .filter(({ definition }) => definition.nullable === true || embedded !== undefined)
-    .map(({ path, codec }) => [path, { $type: codec.type }])
-  return {
-    ...indexPlanOf(fields),
-    unique: true,
-    ...(partial.length === 0 ? {} : { partialFilterExpression: Object.fromEntries(partial) })
-  }
+    .filter(({ definition }) => definition.nullable === true || layout.embedded !== undefined)
+    .map((field) => [uniqueNameOf(layout, field), { $type: field.codec.type }])
+  if (partial.length > 0) return { ...plan, partialFilterExpression: Object.fromEntries(partial) }
+  const hasCopy = layout.lookup === 'folded' && fields.some(({ foldedName }) => foldedName !== undefined)
+  return hasCopy ? { ...plan, sparse: true } : plan
 }
 
 /**

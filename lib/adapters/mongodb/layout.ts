@@ -33,6 +33,8 @@ export interface StoredField {
   readonly path: string
   readonly accepts: TypeCheck
   readonly codec: Codec
+  /** For a text that ignores case: the name of the field with its folded copy. Such texts are never in arrays. */
+  readonly foldedName?: string
 }
 
 /** The storage of one model's rows in documents. */
@@ -46,13 +48,30 @@ export interface Layout {
   readonly byField: ReadonlyMap<string, StoredField>
   /** For rows in an array: its name, the layout of the documents with the array, and the field that refers to them. */
   readonly embedded?: { readonly list: string; readonly owner: Layout; readonly reference: StoredField }
+  /** True if the server has all features of MongoDB that the adapter can use. */
+  readonly isComplete: boolean
+  /** How texts that ignore case are found: by their folded copies, or by the collation of an existing index. */
+  readonly lookup: 'folded' | 'collation'
+  /** True if folded copies are stored. */
+  readonly isFolding: boolean
 }
+
+/** The places of rows, which depend on the server. */
+export interface StorageRules {
+  readonly isComplete: boolean
+  /** Checks whether a collection with this name stores rows that a complete server could store in arrays. */
+  isSeparate(collection: string): boolean
+}
+
+/** The rules of MongoDB without stored rows of another server. */
+export const MONGODB_RULES: StorageRules = { isComplete: true, isSeparate: () => false }
 
 /** Default names of collections, as FastAPI Users documents them. */
 const COLLECTIONS = new Map([
   ['user', 'User'],
   ['accesstoken', 'AccessToken']
 ])
+const FOLDED = '_folded'
 
 /**
  * Returns the layouts of all models by name. Throws `FST_USERS_UNKNOWN_OPTION` or `FST_USERS_INVALID_OPTION` for
@@ -61,7 +80,8 @@ const COLLECTIONS = new Map([
 export function createLayouts (
   models: readonly Model[],
   mappings: CollectionMappings,
-  bson: BsonTypes
+  bson: BsonTypes,
+  rules: StorageRules = MONGODB_RULES
 ): Map<string, Layout> {
   checkKnownKeys('collections.', mappings, [...new Set(models.map(optionNameOf))])
   const layouts = new Map<string, Layout>()
@@ -89,18 +109,22 @@ export function createLayouts (
           name,
           path: prefix + name,
           accepts: typeCheckOf(definition),
-          codec: codecOf(definition, formOf(model, definition), bson)
+          codec: codecOf(definition, formOf(model, definition), bson, rules.isComplete),
+          ...(definition.ignoreCase === true ? { foldedName: name + FOLDED } : {})
         }
       })
+    const collection = mapping.collection ?? COLLECTIONS.get(model.name) ?? model.table
+    const { embed } = model
     layouts.set(
       model.name,
-      model.embed === undefined
+      embed === undefined || !rules.isComplete || rules.isSeparate(collection)
         ? separateLayout(
           model,
-          mapping.collection ?? COLLECTIONS.get(model.name) ?? model.table,
+          collection,
+          rules,
           fields('', (field) => (field === 'id' && primaryKeyOf(model).name === 'id' ? '_id' : field))
         )
-        : embeddedLayout(model, mapping.collection ?? model.embed, layoutOf(layouts, userModelOf(model)), (prefix) =>
+        : embeddedLayout(model, mapping.collection ?? embed, layoutOf(layouts, userModelOf(model)), (prefix) =>
           fields(prefix, (field) => field)
         )
     )
@@ -193,8 +217,18 @@ function read (document: unknown, name: string): unknown {
     : undefined
 }
 
-function separateLayout (model: Model, collection: string, fields: StoredField[]): Layout {
-  return { model, collection, ...fieldsByName(model, fields) }
+/** Returns the names of all fields that the adapter writes to new documents. */
+export function writtenNamesOf ({ fields, isFolding }: Layout): string[] {
+  return fields.flatMap(({ path, foldedName }) => (isFolding && foldedName !== undefined ? [path, foldedName] : [path]))
+}
+
+function separateLayout (
+  model: Model,
+  collection: string,
+  { isComplete }: StorageRules,
+  fields: StoredField[]
+): Layout {
+  return { model, collection, isComplete, lookup: 'folded', isFolding: true, ...fieldsByName(model, fields) }
 }
 
 /** Returns the layout of rows in an array. Their `user_id` is not stored in the element: it is the user's own key. */
@@ -210,14 +244,16 @@ function embeddedLayout (model: Model, list: string, owner: Layout, make: (prefi
       )
     }
   }
-  const layout = { model, collection: owner.collection, ...fieldsByName(model, fields) }
+  const { collection, isComplete, lookup } = owner
+  const layout = { model, collection, isComplete, lookup, isFolding: false, ...fieldsByName(model, fields) }
   return { ...layout, embedded: { list, owner, reference: fieldOf(layout, 'user_id') } }
 }
 
 function fieldsByName (model: Model, fields: StoredField[]): Pick<Layout, 'fields' | 'byField' | 'primaryKey'> {
   const byField = new Map(fields.map((field) => [field.field, field]))
   const primaryKey = byField.get(primaryKeyOf(model).name)
-  if (primaryKey === undefined || new Set(fields.map(({ path }) => path)).size < fields.length) {
+  const paths = fields.flatMap(({ path, foldedName }) => (foldedName === undefined ? [path] : [path, foldedName]))
+  if (primaryKey === undefined || new Set(paths).size < paths.length) {
     throw invalidArgument(model.name, '', 'has two fields with the same name in its documents')
   }
   return { fields, byField, primaryKey }

@@ -36,6 +36,8 @@ export interface Page {
 
 const DUPLICATE_KEY = 11000
 const VALIDATION_FAILED = 121
+/** The code with which FerretDB reports that an update would store a duplicate. */
+const INTERNAL_ERROR = 1
 
 /**
  * Returns the checked values of a new row by field, with a generated id if the id kind generates one. Ids from a
@@ -142,34 +144,42 @@ export function sortExactFirst (
   )
 }
 
+/** What `convertWriteErrors` needs to name the fields of a duplicate. */
+export interface WrittenFields {
+  /** The layouts of the rows in arrays of the document. */
+  readonly inside?: readonly Layout[]
+  /** Finds the unique group that another document has taken, for servers whose errors do not name it. */
+  findTaken?(): Promise<readonly StoredField[] | undefined>
+}
+
 /**
  * Runs a write. Throws `FST_USERS_UNIQUE_VIOLATION` with the names of the fields for a duplicate key, and
- * `FST_USERS_TABLE_MISMATCH` if a validator refuses the document. `inside` are the layouts of its arrays.
+ * `FST_USERS_TABLE_MISMATCH` if a validator refuses the document.
  */
 export async function convertWriteErrors<T> (
   layout: Layout,
   operation: () => Promise<T>,
-  inside: readonly Layout[] = []
+  { inside = [], findTaken }: WrittenFields = {}
 ): Promise<T> {
   try {
     return await operation()
   } catch (cause) {
-    if (serverCodeOf(cause) === VALIDATION_FAILED) {
+    const code = serverCodeOf(cause)
+    if (code === VALIDATION_FAILED) {
       throw FST_USERS_TABLE_MISMATCH(
         [layout.collection, 'the validator of the collection refused the document; the cause contains the reason'],
         { cause }
       )
     }
-    if (serverCodeOf(cause) !== DUPLICATE_KEY) throw cause
+    if (code !== DUPLICATE_KEY && code !== INTERNAL_ERROR) throw cause
     const pattern = (cause as { keyPattern?: object }).keyPattern // part of the server's error
-    throw duplicateError(
-      pattern === undefined
-        ? groupsOf(layout)
-          .flat()
-          .map(({ field }) => field)
-        : fieldsOfKey({ fields: [layout, ...inside].flatMap(({ fields }) => fields) }, Object.keys(pattern)),
-      cause
-    )
+    if (pattern !== undefined) {
+      const fields = [layout, ...inside].flatMap((one) => one.fields)
+      throw duplicateError(fieldsOfKey({ fields }, Object.keys(pattern)), cause)
+    }
+    const taken = await findTaken?.()
+    if (taken === undefined && code === INTERNAL_ERROR) throw cause
+    throw duplicateError((taken ?? groupsOf(layout).flat()).map(({ field }) => field), cause)
   }
 }
 

@@ -11,16 +11,19 @@ import { FST_USERS_NOT_READY, FST_USERS_TABLE_MISMATCH } from '../../errors.js'
 import { claimStorageNames, type StorageName } from '../shared/claims.js'
 import { ModelRegistry, userModelOf } from '../shared/model-registry.js'
 import { FIRST_VERSION, versionMismatch, versionOf } from '../shared/upgrades.js'
-import { type BsonTypes, loadBsonTypes, type MongoDb, type MongoDocument } from './driver.js'
+import { type BsonTypes, loadBsonTypes, type MongoDb } from './driver.js'
 import { EmbeddedRows, type ListLayout } from './embedded-rows.js'
 import { idCounters } from './id-counters.js'
-import { ensureIndexes } from './indexes.js'
+import { ensureIndexes, type FoundIndex, readIndexes } from './indexes.js'
 import { checkFieldName, type CollectionMappings, createLayouts, type Layout, layoutOf, storageNamesOf } from './layout.js'
+import { withLookup } from './lookup.js'
 import type { ModelRows } from './model-rows.js'
 import { createDocuments } from './new-document.js'
-import { locationOf, progressOf, readVersions, storeVersion, VERSIONS } from './schema-version.js'
-import { connectClient, type Operations, operationsOf } from './operations.js'
+import { locationOf, progressOf, readVersions, storeVersion, VERSIONS, type Versions } from './schema-version.js'
+import type { Operations } from './operations.js'
+import { adaptToSample } from './sample.js'
 import { SeparateRows } from './separate-rows.js'
+import { connectServer, type Server, storageRules } from './server.js'
 import { validatorMismatches } from './validators.js'
 
 /** The checked options of the adapter. */
@@ -52,26 +55,50 @@ export class MongodbAdapter implements DatabaseAdapter {
 
   async open (): Promise<void> {
     const bson = await loadBsonTypes()
-    const layouts = createLayouts(this.#models.all, this.#settings.collections, bson)
+    const { collections, timeoutMs } = this.#settings
+    this.#claim(createLayouts(this.#models.all, collections, bson))
+    const server = await connectServer(this.#db, timeoutMs)
+    const versions = await readVersions(server.use(VERSIONS))
+    const layouts = createLayouts(this.#models.all, collections, bson, storageRules(server, versions))
     this.#claim(layouts)
-    await connectClient(this.#db, this.#settings.timeoutMs)
-    const versions = await readVersions(this.#operations(VERSIONS))
     for (const [name, layout] of layouts) {
-      const operations = this.#operations(layout.collection)
-      const progress = await progressOf(layout, versions, operations)
-      const mismatch = versionMismatch(layout.model, locationOf(layout), progress)
-      if (mismatch !== null) throw mismatch
-      const isCreated = await ensureIndexes(layout, operations, this.#settings.createTables)
-      const isUnrecorded = versionOf(layout.model) > FIRST_VERSION && !versions.has(locationOf(layout))
-      if (isCreated || isUnrecorded) await storeVersion(layout, this.#operations(VERSIONS))
       layouts.set(
         name,
         isInList(layout)
-          ? { ...layout, embedded: { ...layout.embedded, owner: layoutOf(layouts, layout.embedded.owner.model.name) } }
-          : await checkValidator(await adaptToSample(layout, operations, bson), operations)
+          ? await this.#openList(layout, layoutOf(layouts, layout.embedded.owner.model.name), server, versions)
+          : await this.#openCollection(layout, server, versions, bson)
       )
     }
-    for (const [name, rows] of this.#createRows(layouts, bson)) this.#rows.set(name, rows)
+    for (const [name, rows] of this.#createRows(layouts, server, bson)) this.#rows.set(name, rows)
+  }
+
+  async #openCollection (layout: Layout, server: Server, versions: Versions, bson: BsonTypes): Promise<Layout> {
+    const operations = server.use(layout.collection)
+    const found = await readIndexes(operations)
+    const opened = await withLookup(layout, found, operations)
+    await this.#prepare(opened, found, server, versions)
+    return await checkValidator(await adaptToSample(opened, operations, bson), operations)
+  }
+
+  async #openList (layout: ListLayout, owner: Layout, server: Server, versions: Versions): Promise<ListLayout> {
+    await this.#prepare(layout, await readIndexes(server.use(layout.collection)), server, versions)
+    return { ...layout, embedded: { ...layout.embedded, owner } }
+  }
+
+  /** Checks the version of the rows and the indexes. Creates missing indexes if the options allow it. */
+  async #prepare (
+    layout: Layout,
+    found: readonly FoundIndex[] | null,
+    server: Server,
+    versions: Versions
+  ): Promise<void> {
+    const operations = server.use(layout.collection)
+    const progress = await progressOf(layout, versions, operations)
+    const mismatch = versionMismatch(layout.model, locationOf(layout), progress)
+    if (mismatch !== null) throw mismatch
+    const isCreated = await ensureIndexes(layout, found, operations, this.#settings.createTables)
+    const isUnrecorded = versionOf(layout.model) > FIRST_VERSION && !versions.has(locationOf(layout))
+    if (isCreated || isUnrecorded) await storeVersion(layout, server.use(VERSIONS))
   }
 
   async create (model: Model, row: Row): Promise<Row> {
@@ -121,13 +148,13 @@ export class MongodbAdapter implements DatabaseAdapter {
     this.#release = claimStorageNames(client, 'collections', places)
   }
 
-  #createRows (layouts: ReadonlyMap<string, Layout>, bson: BsonTypes): Map<string, ModelRows> {
-    const counters = idCounters(this.#operations(COUNTERS))
+  #createRows (layouts: ReadonlyMap<string, Layout>, server: Server, bson: BsonTypes): Map<string, ModelRows> {
+    const counters = idCounters(server.use(COUNTERS))
     const rowsByModel = new Map<string, ModelRows>()
     const separate: SeparateRows[] = []
     for (const layout of layouts.values()) {
       const { model } = layout
-      const operations = this.#operations(layout.collection)
+      const operations = server.use(layout.collection)
       if (isInList(layout)) {
         rowsByModel.set(model.name, new EmbeddedRows(layout, operations, counters))
         continue
@@ -135,7 +162,7 @@ export class MongodbAdapter implements DatabaseAdapter {
       const rows = new SeparateRows(layout, operations, {
         bson,
         counters,
-        users: () => layoutOf(layouts, userModelOf(model)),
+        users: () => usersOf(layoutOf(layouts, userModelOf(model)), server),
         dependents: () =>
           separate.flatMap((other) =>
             other.layout.fields
@@ -149,16 +176,16 @@ export class MongodbAdapter implements DatabaseAdapter {
     return rowsByModel
   }
 
-  #operations (collection: string): Operations {
-    return operationsOf(this.#db, collection, this.#settings.timeoutMs)
-  }
-
   #rowsOf ({ name }: Model): ModelRows {
     const rows = this.#rows.get(name)
     if (rows !== undefined) return rows
     this.#models.get(name)
     throw FST_USERS_NOT_READY()
   }
+}
+
+function usersOf (layout: Layout, server: Server): { layout: Layout; operations: Operations } {
+  return { layout, operations: server.use(layout.collection) }
 }
 
 function isInList (layout: Layout): layout is ListLayout {
@@ -170,38 +197,4 @@ async function checkValidator (layout: Layout, operations: Operations): Promise<
   const [mismatch] = validatorMismatches(layout, await operations.options())
   if (mismatch !== undefined) throw FST_USERS_TABLE_MISMATCH([layout.collection, mismatch])
   return layout
-}
-
-/**
- * Reads one stored document and returns the layout without the optional fields that the document does not have. A
- * document with some of them was stored by this package, which then had fewer fields: the layout keeps all, unless a
- * validator refuses them. Returns the layout as it is for an empty collection. Throws `FST_USERS_TABLE_MISMATCH` if the
- * stored ids have another type: otherwise no user would ever be found. The query contains an ObjectId, which a driver
- * of another major version refuses.
- */
-export async function adaptToSample (layout: Layout, operations: Operations, bson: BsonTypes): Promise<Layout> {
-  const checked = layout.fields.filter(({ definition }) => definition.type === 'id' || definition.optional === true)
-  const projection = Object.fromEntries([['_id', 1], ...checked.map(({ path }) => [path, 1])])
-  const [document] = (await operations.find(
-    { _id: { $ne: new bson.ObjectId() } },
-    { projection, sort: { _id: 1 }, limit: 1 }
-  )) as MongoDocument[]
-  if (document === undefined) return layout
-  for (const { field, path, codec, definition } of checked) {
-    const raw = document[path] ?? null
-    if (raw === null || definition.type !== 'id' || codec.decode(raw) !== undefined) continue
-    throw FST_USERS_TABLE_MISMATCH([
-      layout.collection,
-      `"${path}" of a stored document is not of type ${codec.type}; ` +
-        `choose the matching id kind in \`userSchemas\`, or map ${field} in the option \`collections\``
-    ])
-  }
-  const missing = layout.fields.filter(
-    ({ path, definition }) => definition.optional === true && !Object.hasOwn(document, path)
-  )
-  const optional = layout.fields.filter(({ definition }) => definition.optional === true)
-  if (missing.length === 0) return layout
-  const isOwn = missing.length < optional.length
-  if (isOwn && validatorMismatches(layout, await operations.options()).length === 0) return layout
-  return { ...layout, fields: layout.fields.filter((field) => !missing.includes(field)) }
 }

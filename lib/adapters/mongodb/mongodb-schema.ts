@@ -1,75 +1,35 @@
 import type { Model } from '../../contracts/models.js'
 import type { SchemaPlan, SchemaStep, StoreSchema } from '../../contracts/store-schema.js'
-import { FST_USERS_TABLE_MISMATCH, isUsersError } from '../../errors.js'
-import { describeStep, newerMessage, pendingSteps, type PendingStep, versionOf } from '../shared/upgrades.js'
-import { type BsonTypes, loadBsonTypes, type MongoDb } from './driver.js'
+import { FST_USERS_TABLE_MISMATCH } from '../../errors.js'
+import { describeStep } from '../shared/upgrades.js'
+import { loadBsonTypes, type MongoDb } from './driver.js'
+import { storeCopies } from './folded-copies.js'
+import { buildIndexes, createIndexCommand, describeIndex, indexPlans } from './indexes.js'
+import { createLayouts, type Layout } from './layout.js'
+import { caselessFieldsOf, lacksCopies } from './lookup.js'
 import {
-  createIndexCommand,
-  compareIndexes,
-  type FoundIndex,
-  type IndexPlan,
-  indexPlans,
-  buildIndexes,
-  describeIndex
-} from './indexes.js'
-import { type CollectionMappings, type Layout, createLayouts } from './layout.js'
-import { adaptToSample, type MongoSettings } from './mongodb-adapter.js'
-import { connectClient, type Operations, operationsOf } from './operations.js'
-import { validatorMismatches } from './validators.js'
-import {
-  locationOf,
-  progressOf,
-  readVersions,
-  storeStep,
-  storeVersion,
-  versionCommand,
-  VERSIONS,
-  versionsOf
-} from './schema-version.js'
+  collectionLabel,
+  type Findings,
+  findMissingParts,
+  type MissingIndex,
+  type MissingParts,
+  NO_COPIES,
+  type PendingUpgrade
+} from './missing-parts.js'
+import type { MongoSettings } from './mongodb-adapter.js'
+import { locationOf, storeStep, storeVersion, versionCommand, VERSIONS, versionsOf } from './schema-version.js'
+import { connectServer, type Server } from './server.js'
 import { type RenewLock, whileLocked } from './upgrade-lock.js'
-import { applyStep, indexesToDrop, layoutBefore } from './upgrades.js'
+import { applyStep } from './upgrades.js'
 
 /** Time limit of one command, in milliseconds. Index builds have no limit. */
 const TIMEOUT_MS = 10_000
 
-/** An index that does not exist. The adapter cannot open without a required one. */
-interface MissingIndex {
-  readonly plan: IndexPlan
-  readonly isRequired: boolean
-}
-
-/** A pending upgrade step, and the layout before it. */
-interface PendingUpgrade {
-  readonly step: PendingStep
-  readonly before: Layout
-}
-
-/** The missing parts of one layout. */
-interface MissingParts {
-  readonly layout: Layout
-  readonly plans: readonly MissingIndex[]
-  /** True if the collection does not exist. */
-  readonly isNew: boolean
-  /** True if the current version is not stored for the layout. */
-  readonly needsVersion: boolean
-  readonly upgrades: readonly PendingUpgrade[]
-}
-
-/** The missing parts of all layouts, with problems that `migrate` cannot solve and warnings. */
-interface Findings {
-  readonly missing: readonly MissingParts[]
-  readonly problems: readonly string[]
-  readonly warnings: readonly string[]
-}
-
 /** Creates the schema tool for MongoDB that the command line uses. Several processes may run `apply` at once. */
 export function mongodbSchema (db: MongoDb, { collections }: Pick<MongoSettings, 'collections'>): StoreSchema {
-  const use = (collection: string): Operations => operationsOf(db, collection, TIMEOUT_MS)
-  const findMissing = async (models: readonly Model[]): Promise<Findings> => {
-    const bson = await loadBsonTypes()
-    await connectClient(db, TIMEOUT_MS)
-    return await findMissingParts(models, collections, use, bson)
-  }
+  const connect = async (): Promise<Server> => await connectServer(db, TIMEOUT_MS)
+  const findMissing = async (models: readonly Model[], server: Server): Promise<Findings> =>
+    await findMissingParts(models, collections, server, await loadBsonTypes())
   const now = async (): Promise<number> => {
     const { localTime } = (await db.command({ hello: 1 }, {})) as { localTime: Date } // every server sends it
     return localTime.getTime()
@@ -84,39 +44,37 @@ export function mongodbSchema (db: MongoDb, { collections }: Pick<MongoSettings,
           plans: indexPlans(layout).map((plan) => ({ plan, isRequired: plan.unique === true })),
           isNew: true,
           needsVersion: true,
-          upgrades: []
+          upgrades: [],
+          copies: NO_COPIES
         })),
         problems: [],
         warnings: []
       })
     },
 
-    plan: async (models) => schemaPlanOf(await findMissing(models)),
+    plan: async (models) => schemaPlanOf(await findMissing(models, await connect())),
 
     async apply (models) {
-      const upgradeAll = async (renew: RenewLock): Promise<Findings> => {
-        const { missing } = await findMissing(models) // another process may have upgraded them meanwhile
-        for (const { layout, upgrades } of missing) await applyUpgrades(layout, upgrades, use, renew)
-        return await findMissing(models)
+      const server = await connect()
+      const changeAll = async (renew: RenewLock): Promise<Findings> => {
+        const { missing } = await findMissing(models, server) // another process may have upgraded them meanwhile
+        for (const parts of missing) await changeDocuments(parts, server, renew)
+        return await findMissing(models, server)
       }
-      const found = await findMissing(models)
+      const found = await findMissing(models, server)
       if (found.problems.length > 0) return schemaPlanOf(found)
-      const upgraded = hasUpgrades(found) ? await whileLocked(use(VERSIONS), now, upgradeAll) : found
-      if (upgraded.problems.length > 0) {
-        const problems = upgraded.problems.join('; ')
+      const changed = found.missing.some(changesDocuments)
+        ? await whileLocked(server.use(VERSIONS), now, changeAll)
+        : found
+      if (changed.problems.length > 0) {
+        const problems = changed.problems.join('; ')
         throw FST_USERS_TABLE_MISMATCH(['upgrade', `the upgraded collections cannot be used: ${problems}`])
       }
-      for (const { layout, plans } of upgraded.missing) {
-        if (plans.length > 0) {
-          const missing = plans.map(({ plan }) => plan)
-          await buildIndexes(layout, use(layout.collection), missing)
-        }
+      for (const parts of changed.missing) await createMissing(parts, server)
+      for (const { layout, needsVersion } of changed.missing) {
+        if (needsVersion) await storeVersion(layout, server.use(VERSIONS))
       }
-      for (const { layout, needsVersion } of upgraded.missing) {
-        if (needsVersion) await storeVersion(layout, use(VERSIONS))
-      }
-      const { steps } = schemaPlanOf(await findMissing(models))
-      const [left] = steps
+      const [left] = schemaPlanOf(requiredOf(await findMissing(models, server))).steps
       if (left !== undefined) {
         throw FST_USERS_TABLE_MISMATCH([left.kind, `the database did not apply this step: ${left.text}`])
       }
@@ -127,87 +85,43 @@ export function mongodbSchema (db: MongoDb, { collections }: Pick<MongoSettings,
   }
 }
 
-type Use = (collection: string) => Operations
-
-function hasUpgrades ({ missing }: Findings): boolean {
-  return missing.some(({ upgrades }) => upgrades.length > 0)
+/** Checks whether documents must be changed, or their copies compared with their texts. */
+function changesDocuments ({ upgrades, copies }: MissingParts): boolean {
+  return upgrades.length > 0 || copies.areMissing || copies.areDoubtful
 }
 
-async function applyUpgrades (
-  layout: Layout,
-  upgrades: readonly PendingUpgrade[],
-  use: Use,
-  renew: RenewLock
-): Promise<void> {
+/** Applies the upgrade steps of a layout and stores missing copies. */
+async function changeDocuments (parts: MissingParts, server: Server, renew: RenewLock): Promise<void> {
+  const { layout, upgrades } = parts
+  const operations = server.use(layout.collection)
   for (const { step, before } of upgrades) {
     await renew()
-    await applyStep(before, layout, step, use(layout.collection), renew)
-    await storeStep(layout, step, use(VERSIONS))
+    await applyStep(before, layout, step, operations, renew)
+    await storeStep(layout, step, server.use(VERSIONS))
+  }
+  if (caselessFieldsOf(layout).length > 0 && layout.isFolding && changesDocuments(parts)) {
+    await storeCopies(layout, operations, renew)
   }
 }
 
-async function findMissingParts (
-  models: readonly Model[],
-  collections: CollectionMappings,
-  use: Use,
-  bson: BsonTypes
-): Promise<Findings> {
-  const versions = await readVersions(use(VERSIONS))
-  const missing: MissingParts[] = []
-  const problems: string[] = []
-  const warnings: string[] = []
-  for (const layout of createLayouts(models, collections, bson).values()) {
-    const { model } = layout
-    const progress = await progressOf(layout, versions, use(layout.collection))
-    if (progress.version > versionOf(model)) {
-      problems.push(`${collectionLabel(layout)} ${newerMessage(model, progress.version)}`)
-      continue
-    }
-    const upgrades = pendingSteps(model, progress).map((step): PendingUpgrade => {
-      return { step, before: layoutBefore(step, models, collections, bson) }
-    })
-    const stored = (await use(layout.collection).indexes()) as FoundIndex[] | null // the reply of listIndexes
-    const dropped = upgrades.flatMap(({ step, before }) => indexesToDrop(before, step.change, stored ?? []))
-    const found = stored?.filter((index) => !dropped.includes(index)) ?? null
-    const plans: MissingIndex[] = []
-    for (const plan of indexPlans(layout)) {
-      const { match, conflicting } = compareIndexes(found ?? [], plan)
-      if (match === 'full') continue
-      if (conflicting === undefined) plans.push({ plan, isRequired: plan.unique === true && match === 'none' })
-      else if (match === 'weak') warnings.push(describeConflict(layout, conflicting, plan))
-      else problems.push(describeConflict(layout, conflicting, plan))
-    }
-    const recorded = versions.get(locationOf(layout))?.version ?? 0
-    missing.push({ layout, plans, isNew: found === null, needsVersion: recorded < versionOf(model), upgrades })
-    if (found !== null && layout.embedded === undefined && upgrades.length === 0) {
-      problems.push(...(await sampleProblems(layout, use(layout.collection), bson)))
-    }
-  }
-  return { missing, problems, warnings }
+/** Creates missing indexes, and the copies of documents that another process stored without them in the meantime. */
+async function createMissing ({ layout, plans, isNew }: MissingParts, server: Server): Promise<void> {
+  if (plans.length === 0) return
+  const operations = server.use(layout.collection)
+  await buildIndexes(layout, operations, plans.map(({ plan }) => plan))
+  if (isNew || !layout.isFolding || caselessFieldsOf(layout).length === 0) return
+  if (await lacksCopies(layout, operations)) await storeCopies(layout, operations, async () => {})
 }
 
-function describeConflict (layout: Layout, { name }: FoundIndex, plan: IndexPlan): string {
-  const drop = `db.getCollection(${JSON.stringify(layout.collection)}).dropIndex(${JSON.stringify(name)})`
-  return (
-    `${collectionLabel(layout)} has the index ${JSON.stringify(name)} instead of ${describeIndex(plan)}; ` +
-    `drop it with ${drop} in mongosh, and run migrate`
-  )
-}
-
-/** Returns the problems that a stored document and the validator of an existing collection show. */
-async function sampleProblems (layout: Layout, operations: Operations, bson: BsonTypes): Promise<string[]> {
-  try {
-    const adapted = await adaptToSample(layout, operations, bson)
-    const mismatches = validatorMismatches(adapted, await operations.options())
-    return mismatches.map((mismatch) => `${collectionLabel(layout)}: ${mismatch}`)
-  } catch (error) {
-    if (!isUsersError(error) || error.code !== 'FST_USERS_TABLE_MISMATCH') throw error
-    return [error.message]
-  }
+/** Leaves out copies without which the adapter works: another program may store documents without them at any time. */
+function requiredOf (findings: Findings): Findings {
+  const missing = findings.missing.map((parts) => (parts.copies.areRequired ? parts : { ...parts, copies: NO_COPIES }))
+  return { ...findings, missing }
 }
 
 function schemaPlanOf ({ missing, problems, warnings }: Findings): SchemaPlan {
   const upgradeSteps = missing.flatMap(({ layout, upgrades }) => upgrades.map((one) => upgradeStepOf(layout, one)))
+  const copySteps = missing.filter(({ copies }) => copies.areMissing).map(copyStepOf)
   const steps = missing.flatMap(({ layout, plans, isNew }): SchemaStep[] =>
     isNew && layout.embedded === undefined
       ? [
@@ -227,14 +141,22 @@ function schemaPlanOf ({ missing, problems, warnings }: Findings): SchemaPlan {
   const statements = unrecorded.map(versionCommand)
   const text = `record version ${versionsOf(unrecorded.map(({ model }) => model))} of the schema in "${VERSIONS}"`
   const versionSteps: SchemaStep[] = statements.length === 0 ? [] : [{ kind: 'note', text, statements }]
-  return { steps: [...upgradeSteps, ...steps, ...versionSteps], problems, warnings }
+  return { steps: [...upgradeSteps, ...copySteps, ...steps, ...versionSteps], problems, warnings }
 }
 
 function upgradeStepOf (layout: Layout, { step, before }: PendingUpgrade): SchemaStep {
   const nameOf = (field: string): string => (before.byField.get(field) ?? layout.byField.get(field))?.name ?? field
-  const text = describeStep(step, nameOf)
+  return documentStep('upgrade', layout, describeStep(step, nameOf))
+}
+
+function copyStepOf ({ layout, copies }: MissingParts): SchemaStep {
+  const copied = caselessFieldsOf(layout).map(({ path, foldedName }) => `"${path}" in lower case as "${foldedName}"`)
+  return documentStep(copies.areRequired ? 'upgrade' : 'index', layout, `store ${copied.join(', ')}`)
+}
+
+function documentStep (kind: SchemaStep['kind'], layout: Layout, text: string): SchemaStep {
   return {
-    kind: 'upgrade',
+    kind,
     text: `${collectionLabel(layout)}: ${text}`,
     statements: [`// the command fastify-users migrate applies to ${JSON.stringify(locationOf(layout))}: ${text}`]
   }
@@ -242,8 +164,4 @@ function upgradeStepOf (layout: Layout, { step, before }: PendingUpgrade): Schem
 
 function indexNames (indexes: readonly MissingIndex[]): string {
   return indexes.map(({ plan }) => JSON.stringify(plan.name)).join(', ')
-}
-
-function collectionLabel (layout: Layout): string {
-  return `the collection ${JSON.stringify(layout.collection)}`
 }

@@ -14,7 +14,7 @@ export interface Operations {
     filter: MongoDocument,
     options: { projection?: MongoDocument; limit?: number; sort?: Record<string, 1 | -1>; collation?: Collation }
   ): Promise<object[]>
-  aggregate(pipeline: MongoDocument[]): Promise<object[]>
+  aggregate(pipeline: MongoDocument[], options?: { collation?: Collation }): Promise<object[]>
   insert(document: MongoDocument): Promise<void>
   /** Returns the number of matching documents. */
   update(
@@ -67,15 +67,19 @@ const BSON_OPTIONS = {
   forceServerObjectId: false
 }
 
-/** Returns the operations on a collection. Each throws `FST_USERS_STORE_UNAVAILABLE` after `timeoutMs`. */
-export function operationsOf (db: MongoDb, name: string, timeoutMs: number): Operations {
-  const { insert, write, read, settings } = operationOptions(timeoutMs)
+/**
+ * Returns the operations on a collection. Each throws `FST_USERS_STORE_UNAVAILABLE` after `timeoutMs`. `hasCollations`
+ * is false for a server that refuses every collation.
+ */
+export function operationsOf (db: MongoDb, name: string, timeoutMs: number, hasCollations: boolean): Operations {
+  const { insert, write, read, settings } = operationOptions(timeoutMs, hasCollations)
   const run = <T>(operation: (collection: MongoCollection) => Promise<T>, limit = timeoutMs): Promise<T> =>
     runInTime(async () => await operation(db.collection(name, settings)), limit)
   return {
     name,
     find: (filter, options) => run((collection) => collection.find(filter, { ...read, ...options }).toArray()),
-    aggregate: (pipeline) => run((collection) => collection.aggregate(pipeline, read).toArray()),
+    aggregate: (pipeline, options) =>
+      run((collection) => collection.aggregate(pipeline, { ...read, ...options }).toArray()),
     async insert (document) {
       await run((collection) => collection.insertOne(document, insert))
     },
@@ -128,15 +132,16 @@ export function operationsOf (db: MongoDb, name: string, timeoutMs: number): Ope
 }
 
 /** Returns the driver's options by kind of operation: primary, majority writes, no collation of the collection. */
-function operationOptions (timeoutMs: number) {
+function operationOptions (timeoutMs: number, hasCollations: boolean) {
   const insert = { ...BSON_OPTIONS, writeConcern: { w: 'majority', wtimeoutMS: timeoutMs }, maxTimeMS: timeoutMs }
-  const write = { ...insert, collation: SIMPLE }
+  const collation = hasCollations ? { collation: SIMPLE } : {}
+  const write = { ...insert, ...collation }
   const read = {
     ...BSON_OPTIONS,
     readPreference: 'primary',
     readConcern: { level: 'local' },
     maxTimeMS: timeoutMs,
-    collation: SIMPLE
+    ...collation
   }
   const settings = {
     readPreference: 'primary',

@@ -1,9 +1,10 @@
 import type { Changes, FindManyOptions, Row, Where } from '../../contracts/database-adapter.js'
 import { isUsersError } from '../../errors.js'
 import type { BsonTypes, MongoDocument } from './driver.js'
-import { CASELESS, foldedFilter, matchesIgnoringCase, type Query, readWhere } from './filter.js'
+import { findTakenGroup } from './duplicates.js'
+import { allOf, CASELESS, caselessFilter, matchesIgnoringCase, type Query, readWhere } from './filter.js'
 import type { IdCounters } from './id-counters.js'
-import { absentValueOf, decodeDocument, fieldOf, usesDocumentId, type Layout, projectionOf, type StoredField } from './layout.js'
+import { decodeDocument, fieldOf, usesDocumentId, type Layout, projectionOf, type StoredField } from './layout.js'
 import {
   completeRow,
   encodeChanges,
@@ -16,6 +17,8 @@ import {
   convertWriteErrors
 } from './model-rows.js'
 import type { Operations } from './operations.js'
+import { documentChanges } from './stored-values.js'
+import { increment, pipelineOf, updateOf } from './updates.js'
 
 /** Rows of another model that are deleted together with the row that their field refers to. */
 export interface Dependents {
@@ -27,8 +30,11 @@ export interface Dependents {
 export interface RelatedModels {
   readonly bson: BsonTypes
   readonly counters: IdCounters
-  /** Returns the layout of the users that `user_id` refers to. Throws `FST_USERS_INVALID_OPTION` without `user_id`. */
-  users(): Layout
+  /**
+   * Returns the layout of the users that `user_id` refers to, and the operations on them. Throws
+   * `FST_USERS_INVALID_OPTION` without `user_id`.
+   */
+  users(): { readonly layout: Layout; readonly operations: Operations }
   /** Returns the separate rows of other models that refer to this model. */
   dependents(): readonly Dependents[]
 }
@@ -60,7 +66,7 @@ export class SeparateRows implements ModelRows {
   async create (row: Row, buildLists: BuildLists = noLists): Promise<Row> {
     const { layout } = this
     const values = completeRow(layout, row)
-    const document = Object.fromEntries([...values].map(([{ name }, value]) => [name, value]))
+    const { set: document } = documentChanges(layout, values)
     if (!usesDocumentId(layout)) document['_id'] = new this.#related.bson.ObjectId()
     return await (values.has(layout.primaryKey)
       ? this.#insert(document, buildLists)
@@ -72,17 +78,16 @@ export class SeparateRows implements ModelRows {
     const query = readWhere(layout, where)
     if (query.never) return null
     const projection = projectionOf(layout)
-    if (query.folded.length === 0) {
+    if (query.caseless.length === 0 && query.exact.size === 0) {
       const [document] = await this.#operations.find(query.filter, { projection, limit: 1 })
       return document === undefined ? null : decodeDocument(layout, document)
     }
     const documents =
-      Object.keys(query.filter).length === 0
+      query.caseless.length > 0 && Object.keys(query.filter).length === 0
         ? await this.#findCaseless(query, projection)
         : await this.#findByExactFilter(query, projection)
-    const exact = new Map(query.folded.flatMap(({ field, exact }) => (exact === null ? [] : [[field.field, exact]])))
     const rows = documents.map((document) => decodeDocument(layout, document))
-    return sortExactFirst(layout, rows, exact)[0] ?? null
+    return sortExactFirst(layout, rows, query.exact)[0] ?? null
   }
 
   async findMany (where: Where, options: FindManyOptions): Promise<Row[]> {
@@ -101,9 +106,10 @@ export class SeparateRows implements ModelRows {
 
   async findWithUser (where: Where): Promise<{ row: Row; user: Row } | null> {
     const { layout } = this
-    const users = this.#related.users()
+    const { layout: users, operations } = this.#related.users()
     const filter = await this.#exactFilter(readWhere(layout, where))
     if (filter === null) return null
+    if (!layout.isComplete) return await this.#findInTwoSteps(filter, users, operations)
     const localField = `row.${fieldOf(layout, 'user_id').path}`
     const [found] = (await this.#operations.aggregate([
       { $match: filter },
@@ -127,10 +133,7 @@ export class SeparateRows implements ModelRows {
     if (encoded.set.size + encoded.steps.size === 0) return await this.#count(filter)
     const group = query.single ? undefined : groupSetEverywhere(layout, encoded)
     const target = group === undefined ? filter : await this.#singleDocumentFilter(filter, group)
-    if (target === null) return 0
-    return await convertWriteErrors(layout, () =>
-      this.#operations.update(target, updateOf(encoded), { single: query.single || group !== undefined })
-    )
+    return target === null ? 0 : await this.#change(target, encoded, query.single || group !== undefined)
   }
 
   async delete (where: Where): Promise<number> {
@@ -163,7 +166,10 @@ export class SeparateRows implements ModelRows {
     const { layout } = this
     const stored = decodeDocument(layout, document)
     const { lists, layouts } = await buildLists(stored)
-    await convertWriteErrors(layout, () => this.#operations.insert({ ...document, ...lists }), layouts)
+    await convertWriteErrors(layout, () => this.#operations.insert({ ...document, ...lists }), {
+      inside: layouts,
+      findTaken: () => findTakenGroup(layout, this.#operations, document)
+    })
     return stored
   }
 
@@ -187,6 +193,46 @@ export class SeparateRows implements ModelRows {
     }
   }
 
+  async #change (filter: MongoDocument, { set, steps }: EncodedChanges, single: boolean): Promise<number> {
+    const { layout } = this
+    const operations = this.#operations
+    const changes = documentChanges(layout, set)
+    const change = (): Promise<number> => {
+      if (steps.size === 0) return operations.update(filter, updateOf(changes), { single })
+      return layout.isComplete
+        ? operations.update(filter, pipelineOf(changes, steps), { single })
+        : increment(operations, filter, { changes, steps, single })
+    }
+    return await convertWriteErrors(layout, change, {
+      findTaken: async () => {
+        const [document] = (await operations.find(filter, { limit: 1 })) as MongoDocument[]
+        if (document === undefined) return undefined
+        const changed = { ...document, ...changes.set }
+        return await findTakenGroup(layout, operations, changed, { _id: { $ne: document['_id'] } })
+      }
+    })
+  }
+
+  /** Returns a row and its user on a server without joins. */
+  async #findInTwoSteps (
+    filter: MongoDocument,
+    users: Layout,
+    operations: Operations
+  ): Promise<{ row: Row; user: Row } | null> {
+    const { layout } = this
+    const [found] = (await this.#operations.find(filter, {
+      projection: projectionOf(layout),
+      limit: 1
+    })) as MongoDocument[]
+    if (found === undefined) return null
+    const key = found[fieldOf(layout, 'user_id').path]
+    const [user] = await operations.find(
+      { [users.primaryKey.path]: { $eq: key } },
+      { projection: projectionOf(users), limit: 1 }
+    )
+    return user === undefined ? null : { row: decodeDocument(layout, found), user: decodeDocument(users, user) }
+  }
+
   async #count (filter: MongoDocument): Promise<number> {
     // the shape that $count returns
     const [found] = (await this.#operations.aggregate([{ $match: filter }, { $count: 'count' }])) as { count: number }[]
@@ -208,15 +254,17 @@ export class SeparateRows implements ModelRows {
    * spellings of the documents that match them. Returns null if no document matches.
    */
   async #exactFilter (query: Query): Promise<MongoDocument | null> {
-    const { folded, filter, never } = query
+    const { caseless, filter, never } = query
     if (never) return null
-    if (folded.length === 0) return filter
+    if (caseless.length === 0) return filter
     const documents = (await this.#findCaseless(
       query,
-      Object.fromEntries(['_id', ...folded.map(({ field }) => field.path)].map((path) => [path, 1]))
+      Object.fromEntries(['_id', ...caseless.map(({ field }) => field.path)].map((path) => [path, 1]))
     )) as MongoDocument[]
     if (documents.length === 0) return null
-    const spellings = folded.map(({ field: { path } }) => [path, { $in: documents.map((document) => document[path]) }])
+    const spellings = caseless.map(({ field: { path } }) => {
+      return [path, { $in: documents.map((document) => document[path]) }]
+    })
     return allOf([filter, { _id: { $in: documents.map(({ _id: id }) => id) }, ...Object.fromEntries(spellings) }])
   }
 
@@ -226,28 +274,11 @@ export class SeparateRows implements ModelRows {
   }
 
   /** Returns the documents that match the conditions that ignore case. */
-  async #findCaseless ({ folded }: Query, projection: MongoDocument): Promise<object[]> {
-    const documents = (await this.#operations.find(foldedFilter(folded), {
+  async #findCaseless ({ caseless }: Query, projection: MongoDocument): Promise<object[]> {
+    const documents = (await this.#operations.find(caselessFilter(caseless), {
       projection,
       collation: CASELESS
     })) as MongoDocument[]
-    return documents.filter((document) => folded.every((one) => matchesIgnoringCase(one, document[one.field.path])))
+    return documents.filter((document) => caseless.every((one) => matchesIgnoringCase(one, document[one.field.path])))
   }
-}
-
-/** Returns a filter that matches if all filters match. */
-export function allOf (filters: readonly MongoDocument[]): MongoDocument {
-  const some = filters.filter((filter) => Object.keys(filter).length > 0)
-  return some.length > 1 ? { $and: some } : (some[0] ?? {})
-}
-
-/** Returns the update for changes. Increments use `$add`, which keeps null; `$inc` is an error for null. */
-function updateOf ({ set, steps }: EncodedChanges): MongoDocument | MongoDocument[] {
-  if (steps.size === 0) return { $set: Object.fromEntries([...set].map(([{ name }, value]) => [name, value])) }
-  const values = [...set].map(([{ name }, value]) => [name, { $literal: value }] as const)
-  const sums = [...steps].map(([{ name, definition }, step]) => {
-    const absent = absentValueOf(definition) ?? null
-    return [name, { $add: [absent === null ? `$${name}` : { $ifNull: [`$${name}`, absent] }, step] }] as const
-  })
-  return [{ $set: Object.fromEntries<unknown>([...values, ...sums]) }]
 }

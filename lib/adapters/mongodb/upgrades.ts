@@ -6,14 +6,22 @@ import { optionNameOf } from '../../shared/tenant.js'
 import type { PendingStep } from '../shared/upgrades.js'
 import type { BsonTypes, MongoDocument } from './driver.js'
 import type { FoundIndex } from './indexes.js'
-import { type CollectionMappings, createLayouts, decodeDocument, fieldOf, type Layout, layoutOf } from './layout.js'
+import {
+  type CollectionMappings,
+  createLayouts,
+  decodeDocument,
+  fieldOf,
+  type Layout,
+  layoutOf,
+  type StorageRules
+} from './layout.js'
 import { encodeChanges } from './model-rows.js'
 import type { Operations } from './operations.js'
 
 type ColumnChange = Exclude<UpgradeStep, { transform: unknown }>
 type ChangeElement = (element: MongoDocument, document: MongoDocument) => MongoDocument
 
-const BATCH = 500
+const BATCH = 100
 /** Attempts to change a document that the application changes at the same time. */
 const ATTEMPTS = 20
 
@@ -22,7 +30,8 @@ export function layoutBefore (
   step: PendingStep,
   models: readonly Model[],
   mappings: CollectionMappings,
-  bson: BsonTypes
+  bson: BsonTypes,
+  rules: StorageRules
 ): Layout {
   const { before } = step
   const name = optionNameOf(before)
@@ -30,7 +39,7 @@ export function layoutBefore (
   const fields = Object.entries(mapping?.fields ?? {}).filter(([field]) => Object.hasOwn(before.fields, field))
   const own = mapping === undefined ? {} : { [name]: { ...mapping, fields: Object.fromEntries(fields) } }
   const all = models.map((model) => (model.name === before.name ? before : model))
-  return layoutOf(createLayouts(all, { ...mappings, ...own }, bson), before.name)
+  return layoutOf(createLayouts(all, { ...mappings, ...own }, bson, rules), before.name)
 }
 
 /** Returns the indexes that a step drops: those on fields that it renames or drops, or the ones that it names. */
@@ -38,12 +47,15 @@ export function indexesToDrop (layout: Layout, change: UpgradeStep, indexes: rea
   if ('transform' in change) return []
   const own = indexes.filter(({ name }) => name !== '_id_')
   if ('dropIndex' in change) {
-    const keys = change.dropIndex.map((field) => fieldOf(layout, field).path)
-    // lookups in arrays have a second index, with the fields in reverse order
-    return own.filter(({ key }) => [keys.join(), keys.toReversed().join()].includes(Object.keys(key).join()))
+    const fields = change.dropIndex.map((field) => fieldOf(layout, field))
+    const variants = [fields.map(({ path }) => path), fields.map(({ path, foldedName }) => foldedName ?? path)]
+    const reference = layout.embedded?.reference.path ?? ''
+    // lookups in arrays have a second index, with the fields in reverse order, or with the key of the document
+    const keys = variants.flatMap((paths) => [paths.join(), paths.toReversed().join(), [...paths, reference].join()])
+    return own.filter(({ key }) => keys.includes(Object.keys(key).join()))
   }
-  const { path } = fieldOf(layout, 'drop' in change ? change.drop : change.rename)
-  return own.filter(({ key }) => Object.hasOwn(key, path))
+  const { path, foldedName = path } = fieldOf(layout, 'drop' in change ? change.drop : change.rename)
+  return own.filter(({ key }) => Object.hasOwn(key, path) || Object.hasOwn(key, foldedName))
 }
 
 /** Applies one upgrade step. `after` is the layout of the current model, `renew` is called between batches. */
@@ -89,10 +101,14 @@ async function changeFields (
   operations: Operations,
   renew: () => Promise<void>
 ): Promise<void> {
-  const { name, path } = fieldOf(layout, 'drop' in change ? change.drop : change.rename)
+  const { name, path, foldedName } = fieldOf(layout, 'drop' in change ? change.drop : change.rename)
   const target = 'drop' in change ? undefined : (after.byField.get(change.to)?.name ?? change.to)
   if (layout.embedded === undefined) {
-    const update = target === undefined ? { $unset: { [name]: '' } } : { $rename: { [name]: target } }
+    const copy = foldedName === undefined ? {} : { $unset: { [foldedName]: '' } } // it is stored again after the steps
+    const update =
+      target === undefined
+        ? { $unset: { [name]: '', ...copy.$unset } }
+        : { $rename: { [name]: target }, ...copy }
     await operations.update({ [path]: { $exists: true } }, update, { single: false })
     return
   }

@@ -1,5 +1,5 @@
 import type { MongoDocument } from './driver.js'
-import { usesDocumentId, type Layout, type StoredField } from './layout.js'
+import { usesDocumentId, type Layout, type StoredField, writtenNamesOf } from './layout.js'
 
 /** The names that `bsonType` and `type` in a validator use for the type of each codec. */
 const TYPES: Record<StoredField['codec']['type'], readonly string[]> = {
@@ -93,7 +93,7 @@ function isWritten (layout: Layout, name: string): boolean {
 
 /** Returns the names of the fields of every new document. */
 function namesOf (layout: Layout): string[] {
-  return [...new Set([...(usesDocumentId(layout) ? [] : ['_id']), ...layout.fields.map(({ path }) => path)])]
+  return [...new Set([...(usesDocumentId(layout) ? [] : ['_id']), ...writtenNamesOf(layout)])]
 }
 
 /** Returns the type names of a rule as a list. Returns an empty list if the rule gives types as numbers. */

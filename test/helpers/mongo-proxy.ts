@@ -1,31 +1,27 @@
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { BSON, type Document } from 'mongodb'
-import { PeerRefusal } from './mongo-peer-query.js'
-import { type PeerCollection, PeerError, PeerStore } from './mongo-peer-store.js'
+import type { Test } from 'tap'
+import type { MongoStore } from './mongo-stores.js'
 
-// A peer for the official MongoDB driver, for tests without a server. It implements the wire protocol (OP_MSG, and
-// OP_QUERY for the first handshake), records every command, executes the commands that the adapter sends on documents
-// in memory, and refuses other commands. With MONGODB_URL, the tests also run against a real server.
+// A proxy between the driver and a server, for faults that no server can be made to have. It forwards every command
+// and reply unchanged, records the commands, and can answer a command itself, answer with a broken message, or remain
+// silent. It presents itself as the primary of a replica set, so that the driver retries writes.
 
 /** A fault that replaces the execution of a command. `cut` closes the connection in the middle of the reply. */
-export type PeerFault = 'cut' | 'silence' | Document
+export type ProxyFault = 'cut' | 'silence' | Document
 
 /** A received command with its documents. */
-export interface PeerCommand {
+export interface ProxyCommand {
   name: string
   body: Document
 }
 
-export interface MongoWirePeer {
-  /** URL with the options of a replica set, as in production: the driver retries writes. */
+export interface MongoProxy {
   readonly url: string
   /** Commands on documents and indexes, newest last. */
-  readonly commands: PeerCommand[]
-  /** Errors for commands that the peer does not support. */
-  readonly refusals: string[]
-  collection(database: string, name: string): PeerCollection
-  /** Calls this function for every command on documents. */
-  onCommand(fault: (command: PeerCommand) => PeerFault | undefined): void
+  readonly commands: ProxyCommand[]
+  /** Calls this function for every command on documents. Without a fault, the command is forwarded. */
+  onCommand(fault: (command: ProxyCommand) => ProxyFault | undefined): void
   /** Closes all connections and refuses new ones. */
   stop(): Promise<void>
   start(): Promise<void>
@@ -36,58 +32,42 @@ const OP_QUERY = 2004
 const OP_MSG = 2013
 const QUIET = new Set(['ping', 'endSessions', 'killCursors', 'dropDatabase'])
 
-/** Starts a peer. It stops when the test ends. */
-export async function startMongoWirePeer (t: {
-  teardown: (undo: () => Promise<void>) => void
-}): Promise<MongoWirePeer> {
-  const stores = new Map<string, PeerStore>()
+/** Starts a proxy to a server. It stops when the test ends. */
+export async function startMongoProxy (t: Test, { url }: Pick<MongoStore, 'url'>): Promise<MongoProxy> {
+  const { hostname, port: serverPort } = new URL(url)
   const sockets = new Set<Socket>()
-  const commands: PeerCommand[] = []
-  const refusals: string[] = []
-  let fault: (command: PeerCommand) => PeerFault | undefined = () => undefined
+  const commands: ProxyCommand[] = []
+  let fault: (command: ProxyCommand) => ProxyFault | undefined = () => undefined
   let server: Server | undefined
   let port = 0
 
-  function storeOf (database: string): PeerStore {
-    const store = stores.get(database) ?? new PeerStore()
-    stores.set(database, store)
-    return store
-  }
-
-  function answer (body: Document): PeerFault | Document {
+  /** Returns the reply of the proxy; undefined for a command that is forwarded. */
+  function answer (body: Document): ProxyFault | undefined {
     const [name = ''] = Object.keys(body)
-    if (name.toLowerCase() === 'hello' || name.toLowerCase() === 'ismaster') return hello(port)
-    if (name === 'dropDatabase') stores.delete(String(body['$db']))
-    if (QUIET.has(name)) return { ok: 1 }
+    if (name.toLowerCase() === 'hello' || name.toLowerCase() === 'ismaster') return helloReply(port)
+    if (QUIET.has(name)) return undefined
     const command = { name, body }
     commands.push(command)
-    try {
-      return fault(command) ?? storeOf(String(body['$db'])).run(name, body)
-    } catch (error) {
-      if (error instanceof PeerError) return error.answer
-      if (!(error instanceof PeerRefusal)) throw error
-      refusals.push(error.message)
-      return { ok: 0, code: 59, errmsg: error.message }
-    }
+    return fault(command)
   }
 
-  function take (socket: Socket): void {
-    sockets.add(socket)
-    let rest: Buffer = Buffer.alloc(0)
-    socket
-      .on('close', () => sockets.delete(socket))
-      .on('error', () => {})
-      .on('data', (data) => {
-        rest = Buffer.concat([rest, data])
-        while (rest.length >= 4 && rest.length >= rest.readInt32LE(0)) {
-          const message = rest.subarray(0, rest.readInt32LE(0))
-          rest = rest.subarray(message.length)
-          const reply = answer(readMessage(message))
-          if (reply === 'silence') continue
-          if (reply === 'cut') socket.end(writeMessage(message, { ok: 1 }).subarray(0, 20))
-          else socket.write(writeMessage(message, reply as Document))
-        }
+  function take (client: Socket): void {
+    const upstream = connect(Number(serverPort || 27017), hostname)
+    for (const [socket, other] of [[client, upstream], [upstream, client]] as const) {
+      sockets.add(socket)
+      socket.on('error', () => {}).on('close', () => {
+        sockets.delete(socket)
+        other.destroy()
       })
+    }
+    upstream.pipe(client)
+    eachMessage(client, (message) => {
+      const reply = answer(readMessage(message))
+      if (reply === 'silence') return
+      if (reply === undefined) upstream.write(message)
+      else if (reply === 'cut') client.end(writeMessage(message, { ok: 1 }).subarray(0, 20))
+      else client.write(writeMessage(message, reply as Document))
+    })
   }
 
   async function start (): Promise<void> {
@@ -113,10 +93,8 @@ export async function startMongoWirePeer (t: {
   await start()
   t.teardown(stop)
   return {
-    url: `mongodb://127.0.0.1:${port}/?replicaSet=peer`,
+    url: `mongodb://127.0.0.1:${port}/?replicaSet=proxy`,
     commands,
-    refusals,
-    collection: (database, name) => storeOf(database).collection(name),
     onCommand (next) {
       fault = next
     },
@@ -125,13 +103,26 @@ export async function startMongoWirePeer (t: {
   }
 }
 
-function hello (port: number): Document {
+/** Calls a function for each whole message that a socket receives. The first four bytes of a message are its length. */
+function eachMessage (socket: Socket, take: (message: Buffer) => void): void {
+  let rest: Buffer = Buffer.alloc(0)
+  socket.on('data', (data) => {
+    rest = Buffer.concat([rest, data])
+    while (rest.length >= 4 && rest.length >= rest.readInt32LE(0)) {
+      const message = rest.subarray(0, rest.readInt32LE(0))
+      rest = rest.subarray(message.length)
+      take(message)
+    }
+  })
+}
+
+function helloReply (port: number): Document {
   const me = `127.0.0.1:${port}`
   return {
     helloOk: true,
     isWritablePrimary: true,
     ismaster: true,
-    setName: 'peer',
+    setName: 'proxy',
     hosts: [me],
     me,
     primary: me,
