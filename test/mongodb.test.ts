@@ -634,6 +634,17 @@ t.test(
   }
 )
 
+t.test('accounts in arrays are reported on a server that cannot keep them unique', ferretdb.options, async (t) => {
+  const db = freshDbOn(t, ferretdb)
+  await opened(db, [Person])
+  await db.collection('User').insertOne({ ...arthur(), settings: null, email_folded: 'king.arthur@camelot.bt' })
+  const message = /documents of "User" contain "oauth_accounts", [^]* move them to documents of "oauth_account"/
+  await t.rejects(opened(db, beanie), { ...mismatch, message })
+  t.match((await schemaOf(mongodb(db)).apply(beanie)).problems, [message])
+  await db.collection('User').updateMany({}, { $set: { oauth_accounts: [] } })
+  await opened(db, beanie)
+})
+
 t.test(
   'mongodb() reads a session and its user in one round trip',
   mongoeco.options,

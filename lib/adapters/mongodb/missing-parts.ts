@@ -1,5 +1,6 @@
 import type { Model } from '../../contracts/models.js'
 import { isUsersError } from '../../errors.js'
+import { userModelOf } from '../shared/model-registry.js'
 import { newerMessage, pendingSteps, type PendingStep, versionOf } from '../shared/upgrades.js'
 import type { BsonTypes } from './driver.js'
 import { describeDuplicates } from './folded-copies.js'
@@ -12,10 +13,10 @@ import {
   isSufficient,
   readIndexes
 } from './indexes.js'
-import { type CollectionMappings, createLayouts, type Layout } from './layout.js'
+import { type CollectionMappings, createLayouts, type Layout, layoutOf } from './layout.js'
 import { caselessFieldsOf, isCaseless, lacksCopies, refusesCopies } from './lookup.js'
 import type { Operations } from './operations.js'
-import { adaptToSample } from './sample.js'
+import { adaptToSample, describeArrays } from './sample.js'
 import { locationOf, progressOf, readVersions, VERSIONS } from './schema-version.js'
 import { type Server, storageRules } from './server.js'
 import { indexesToDrop, layoutBefore } from './upgrades.js'
@@ -81,8 +82,14 @@ export async function findMissingParts (
   const versions = await readVersions(server.use(VERSIONS))
   const rules = storageRules(server, versions)
   const inspections: Inspection[] = []
-  for (const planned of createLayouts(models, collections, bson, rules).values()) {
+  const layouts = createLayouts(models, collections, bson, rules)
+  for (const planned of layouts.values()) {
     const operations = server.use(planned.collection)
+    if (planned.model.embed !== undefined) {
+      const users = server.use(layoutOf(layouts, userModelOf(planned.model)).collection)
+      const problem = await describeArrays(planned, users, operations)
+      if (problem !== null) inspections.push({ problems: [problem], warnings: [] })
+    }
     const progress = await progressOf(planned, versions, operations)
     if (progress.version > versionOf(planned.model)) {
       const problem = `${collectionLabel(planned)} ${newerMessage(planned.model, progress.version)}`

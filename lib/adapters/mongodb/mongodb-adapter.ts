@@ -21,7 +21,7 @@ import type { ModelRows } from './model-rows.js'
 import { createDocuments } from './new-document.js'
 import { locationOf, progressOf, readVersions, storeVersion, VERSIONS, type Versions } from './schema-version.js'
 import type { Operations } from './operations.js'
-import { adaptToSample } from './sample.js'
+import { adaptToSample, describeArrays } from './sample.js'
 import { SeparateRows } from './separate-rows.js'
 import { connectServer, type Server, storageRules } from './server.js'
 import { validatorMismatches } from './validators.js'
@@ -62,6 +62,7 @@ export class MongodbAdapter implements DatabaseAdapter {
     const layouts = createLayouts(this.#models.all, collections, bson, storageRules(server, versions))
     this.#claim(layouts)
     for (const [name, layout] of layouts) {
+      await checkArrays(layout, layouts, server)
       layouts.set(
         name,
         isInList(layout)
@@ -182,6 +183,14 @@ export class MongodbAdapter implements DatabaseAdapter {
     this.#models.get(name)
     throw FST_USERS_NOT_READY()
   }
+}
+
+/** Throws `FST_USERS_TABLE_MISMATCH` for rows in arrays on a server that cannot keep them unique. */
+async function checkArrays (layout: Layout, layouts: ReadonlyMap<string, Layout>, server: Server): Promise<void> {
+  if (layout.model.embed === undefined) return
+  const users = server.use(layoutOf(layouts, userModelOf(layout.model)).collection)
+  const problem = await describeArrays(layout, users, server.use(layout.collection))
+  if (problem !== null) throw FST_USERS_TABLE_MISMATCH([layout.collection, problem])
 }
 
 function usersOf (layout: Layout, server: Server): { layout: Layout; operations: Operations } {

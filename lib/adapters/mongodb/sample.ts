@@ -40,6 +40,21 @@ export async function adaptToSample (layout: Layout, operations: Operations, bso
   return { ...layout, fields: layout.fields.filter((field) => !missing.includes(field)) }
 }
 
+/**
+ * Returns a description of rows that are stored in arrays although the server cannot keep them unique there; null if
+ * there are none, or if the collection of the rows exists.
+ */
+export async function describeArrays (layout: Layout, users: Operations, rows: Operations): Promise<string | null> {
+  const { embed } = layout.model
+  if (embed === undefined || layout.isComplete || (await rows.indexes())?.length) return null
+  const documents = await users.find({ [`${embed}.0`]: { $exists: true } }, { projection: { _id: 1 }, limit: 1 })
+  if (documents.length === 0) return null
+  return (
+    `documents of "${users.name}" contain "${embed}", which this server cannot keep unique; ` +
+    `move them to documents of "${layout.collection}"`
+  )
+}
+
 /** Returns the layout of a collection of this package with folded copies, unless a validator refuses them. */
 async function withCopies (layout: Layout, operations: Operations): Promise<Layout> {
   if (layout.isFolding || layout.fields.every(({ foldedName }) => foldedName === undefined)) return layout
