@@ -11,21 +11,34 @@ declare module './contracts/errors.js' {
   interface UsersErrorCodes extends Readonly<Record<`FST_USERS_${Word}`, true>> {}
 }
 
-/** Returns a function that creates errors with the code `FST_USERS_<word>`. */
+/**
+ * Returns a function that creates errors with the code `FST_USERS_<word>`. With `hasTrace: false`, their `stack` is the
+ * message alone.
+ */
 export function createErrorFactory (
   word: string,
-  { statusCode, message, detail = word }: ErrorDefinition
+  { statusCode, message, detail = word }: ErrorDefinition,
+  { hasTrace = true }: { hasTrace?: boolean } = {}
 ): UsersErrorFactory {
-  const Base = createError(`FST_USERS_${word}`, message, statusCode)
+  const Base = createError(`FST_USERS_${word}`, message, statusCode, Error, false)
   return function create (args = [], { cause, ...extras } = {}) {
-    const error = new Base(...args, ...(cause === undefined ? [] : [{ cause }]))
-    Error.captureStackTrace(error, create)
-    return Object.assign(error, { detail, ...extras }) as unknown as UsersError
+    const error = cause === undefined ? new Base(...args) : new Base(...args, { cause })
+    if (hasTrace) Error.captureStackTrace(error, create)
+    else Object.defineProperty(error, 'stack', { value: `${error.name}: ${error.message}`, ...HIDDEN })
+    return Object.assign(error, { detail }, extras) as unknown as UsersError
   }
 }
 
+/** Attributes of `stack`, as the engine sets them. */
+const HIDDEN = { enumerable: false, writable: true, configurable: true }
+
 function define (word: Word): UsersErrorFactory {
   return createErrorFactory(word, errorDefinitions[word])
+}
+
+/** Returns a factory for errors without a stack trace, which would cost more than all checks of a guarded request. */
+function defineRefusal (word: Word): UsersErrorFactory {
+  return createErrorFactory(word, errorDefinitions[word], { hasTrace: false })
 }
 
 function withReason (word: Word): (reason: unknown) => UsersError {
@@ -82,6 +95,12 @@ const REFUSED = define('REFUSED')
 export function refuse (statusCode: number, detail: string, message: string): UsersError {
   const status = Number.isInteger(statusCode) && statusCode >= 400 && statusCode < 500 ? statusCode : 403
   return Object.assign(REFUSED([], { detail }), { statusCode: status, message })
+}
+/** Create the errors with which the guard refuses requests. The request explains them, so they have no stack trace. */
+export const guardRefusals = {
+  unauthenticated: defineRefusal('UNAUTHENTICATED'),
+  forbidden: defineRefusal('FORBIDDEN'),
+  crossSite: defineRefusal('CROSS_SITE_REQUEST')
 }
 /** Creates the error for a request without a valid session: 401. */
 export const FST_USERS_UNAUTHENTICATED = define('UNAUTHENTICATED')

@@ -23,6 +23,8 @@ export interface IdKind<T extends IdValue = IdValue, S extends TSchema = TSchema
 }
 
 const UUID = /^(?:urn:uuid:)?(\{)?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})(\})?$/i
+/** The form in which ids are stored and sent. */
+const CANONICAL_UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 const OBJECT_ID = /^[0-9a-f]{24}$/i
 const INTEGER = /^(?:0|[1-9][0-9]{0,15})$/
 
@@ -62,6 +64,7 @@ export function objectIdId (): IdKind<string, TString> {
 }
 
 function parseUuid (text: string): string | null {
+  if (CANONICAL_UUID.test(text)) return text
   const match = UUID.exec(text)
   if (match === null || (match[1] === undefined) !== (match[7] === undefined)) return null
   return `${match[2]}-${match[3]}-${match[4]}-${match[5]}-${match[6]}`.toLowerCase()

@@ -19,7 +19,8 @@ import users, {
   jwtStrategy,
   type AuthenticateOptions,
   type DatabaseAdapter,
-  type User
+  type User,
+  type UsersError
 } from '../lib/index.js'
 import { memory } from '../lib/entries/memory.js'
 import {
@@ -613,12 +614,10 @@ t.test(
     const seen: unknown[] = []
     const built = await buildApp(t, {}, (app) => {
       app.setErrorHandler((error, _request, reply) => {
-        const { statusCode, code, detail, headers } = error as {
-          statusCode: number
-          code: string
-          detail: unknown
-          headers?: Record<string, string>
-        }
+        const { statusCode, code, detail, headers, message, stack, name } = error as UsersError
+        t.ok(error instanceof Error)
+        t.equal(stack, `${name}: ${message}`, 'the refusal of a request needs no stack trace')
+        t.notOk(Object.keys(error as object).includes('stack'))
         seen.push({ statusCode, code, detail, headers })
         return reply.code(418).send({ own: true })
       })

@@ -5,7 +5,7 @@ import type { MaybePromise } from '../contracts/database-adapter.js'
 import type { AnyReply, AnyRequest } from '../contracts/instances.js'
 import type { User } from '../contracts/user.js'
 import { notRegistered } from '../copies.js'
-import { FST_USERS_GUARD_MISUSED, type UsersError } from '../errors.js'
+import { FST_USERS_GUARD_MISUSED } from '../errors.js'
 import { isPromise } from '../shared/values.js'
 import { kGuard } from '../symbols.js'
 import type { Guard } from './guard.js'
@@ -71,27 +71,30 @@ function createHook (options: GuardOptions): GuardHook {
 
 /** Calls `done` synchronously if the check is synchronous. */
 function runHook (request: AnyRequest, reply: AnyReply, options: GuardOptions, done: HookHandlerDoneFunction): void {
-  let checked: MaybePromise<void>
+  let checked: MaybePromise<Error | null>
   try {
     checked = checkRequest(request, options)
   } catch (error) {
-    refuseRequest(request, reply, toCallError(error), done)
+    refuseRequest(request, reply, error, done)
     return
   }
   if (isPromise(checked)) {
     checked.then(
-      () => {
-        done()
+      (refusal) => {
+        if (refusal === null) done()
+        else refuseRequest(request, reply, refusal, done)
       },
       (error: unknown) => {
-        refuseRequest(request, reply, toCallError(error), done)
+        refuseRequest(request, reply, error, done)
       }
     )
-  } else done()
+  } else if (checked === null) done()
+  else refuseRequest(request, reply, checked, done)
 }
 
 /** Passes the error to the application's error handler, or replies directly if the wire format has a reply for it. */
-function refuseRequest (request: AnyRequest, reply: AnyReply, error: UsersError, done: HookHandlerDoneFunction): void {
+function refuseRequest (request: AnyRequest, reply: AnyReply, thrown: unknown, done: HookHandlerDoneFunction): void {
+  const error = toCallError(thrown)
   const body = guardOf(request)?.replyTo(error) ?? null
   if (body === null) return done(error)
   const fastifyReply = reply as FastifyReply // AnyReply has only what the reply types of all applications share
@@ -103,14 +106,15 @@ function refuseRequest (request: AnyRequest, reply: AnyReply, error: UsersError,
 
 async function authenticateInHandler (request: AnyRequest, options: GuardOptions): Promise<User | null> {
   try {
-    await checkRequest(request, options)
+    const refusal = await checkRequest(request, options)
+    if (refusal !== null) throw refusal
   } catch (error) {
     throw toCallError(error)
   }
   return (request as FastifyRequest).user
 }
 
-function checkRequest (request: AnyRequest, options: GuardOptions): MaybePromise<void> {
+function checkRequest (request: AnyRequest, options: GuardOptions): MaybePromise<Error | null> {
   const guard = guardOf(request)
   if (guard === undefined) throw notRegistered(request.server)
   return guard.check(request as FastifyRequest, options)

@@ -5,7 +5,7 @@ import type { Backend } from '../contracts/backend.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
 import type { UsersError } from '../contracts/errors.js'
 import type { Settings } from '../contracts/settings.js'
-import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_FORBIDDEN, FST_USERS_UNAUTHENTICATED } from '../errors.js'
+import { guardRefusals } from '../errors.js'
 import { GuardedAuthentication } from '../sessions/index.js'
 import { isPromise } from '../shared/values.js'
 import { kGuard } from '../symbols.js'
@@ -17,8 +17,11 @@ import { findLogoutSession } from './logout-session.js'
 
 /** The guard of one registration. `authenticate` finds it through `request.server`. */
 export interface Guard {
-  /** Sets `request.user` and `request.authentication`. Throws the error that refuses the request. */
-  check(request: FastifyRequest, options: GuardOptions): MaybePromise<void>
+  /**
+   * Sets `request.user` and `request.authentication`. Returns the error that refuses the request, or null. It is not
+   * thrown, because requests without a session are common. Throws the errors of stores, strategies and other code.
+   */
+  check(request: FastifyRequest, options: GuardOptions): MaybePromise<Error | null>
   /**
    * Returns the flags in the guard's options that features have defined. Throws `FST_USERS_GUARD_MISUSED` for an
    * unknown flag or a wrong value, `FST_USERS_UNKNOWN_BACKEND` for an unknown backend.
@@ -77,7 +80,11 @@ export function createGuard (
   }
 }
 
-function checkRequest (context: GuardContext, request: FastifyRequest, options: GuardOptions): MaybePromise<void> {
+function checkRequest (
+  context: GuardContext,
+  request: FastifyRequest,
+  options: GuardOptions
+): MaybePromise<Error | null> {
   const { backends: enabled, flags } = options
   if (flags !== null) context.readFlags(flags) // an unknown flag refuses every request
   if (enabled === null) {
@@ -89,7 +96,7 @@ function checkRequest (context: GuardContext, request: FastifyRequest, options: 
     return authenticateRequest(context, request, null, options)
   }
   const names = typeof enabled === 'function' ? enabled(request) : enabled
-  const authenticateAmong = (list: readonly string[]): MaybePromise<void> =>
+  const authenticateAmong = (list: readonly string[]): MaybePromise<Error | null> =>
     authenticateRequest(context, request, checkBackendNames(list, context.backendNames), options)
   return isPromise(names) ? names.then(authenticateAmong) : authenticateAmong(names)
 }
@@ -100,7 +107,7 @@ function authenticateRequest (
   request: FastifyRequest,
   enabled: readonly string[] | null,
   options: GuardOptions
-): MaybePromise<void> {
+): MaybePromise<Error | null> {
   const found = context.authenticator.find(request, enabled, options.cached)
   return isPromise(found)
     ? found.then((result) => applyFlags(context, request, result, enabled, options))
@@ -108,7 +115,7 @@ function authenticateRequest (
 }
 
 /**
- * Sets the user of the request if the flags of the guard accept it. Throws the refusal unless `optional` is set. Stays
+ * Sets the user of the request if the flags of the guard accept it. Returns the refusal unless `optional` is set. Stays
  * synchronous without flags of features.
  */
 function applyFlags (
@@ -117,7 +124,7 @@ function applyFlags (
   found: Authentication | null,
   enabled: readonly string[] | null,
   options: GuardOptions
-): MaybePromise<void> {
+): MaybePromise<Error | null> {
   const refusal = findRefusal(context, request, found, options)
   if (refusal !== null && found !== null && GuardedAuthentication.isCached(found)) {
     return authenticateRequest(context, request, enabled, { ...options, cached: false }) // the flags may be outdated
@@ -125,7 +132,7 @@ function applyFlags (
   if (options.flags !== null && refusal === null && found !== null) {
     return applyFeatureFlags(context.readFlags(options.flags), request, found, options)
   }
-  admit(request, found, refusal, options)
+  return admit(request, found, refusal, options)
 }
 
 async function applyFeatureFlags (
@@ -133,21 +140,23 @@ async function applyFeatureFlags (
   request: FastifyRequest,
   found: Authentication,
   options: GuardOptions
-): Promise<void> {
+): Promise<Error | null> {
   request.authentication = null // admit() sets it again if the flags accept the user
   request.user = null
-  admit(request, found, await findFlagRefusal(flags, found, request), options)
+  return admit(request, found, await findFlagRefusal(flags, found, request), options)
 }
 
+/** Sets the user of the request if there is no refusal. Returns the refusal unless `optional` is set. */
 function admit (
   request: FastifyRequest,
   found: Authentication | null,
   refusal: Error | null,
   { optional }: GuardOptions
-): void {
-  request.authentication = refusal === null ? found : null
-  request.user = request.authentication?.user ?? null
-  if (refusal !== null && !optional) throw refusal
+): Error | null {
+  const accepted = refusal === null ? found : null
+  request.authentication = accepted
+  request.user = accepted === null ? null : accepted.user
+  return optional ? null : refusal
 }
 
 function findRefusal (
@@ -160,18 +169,19 @@ function findRefusal (
   const { user } = found
   const transport = context.backends.get(found.backend)?.transport
   if (transport?.ambient === true && isUnsafe(request) && isCrossSite(request, context.settings, transport)) {
-    return FST_USERS_CROSS_SITE_REQUEST()
+    return guardRefusals.crossSite()
   }
   if (active && !user.is_active) return unauthenticated(context)
-  return (verified && !user.is_verified) || (superuser && !user.is_superuser) ? FST_USERS_FORBIDDEN() : null
+  return (verified && !user.is_verified) || (superuser && !user.is_superuser) ? guardRefusals.forbidden() : null
 }
 
 function unauthenticated ({ backends, settings }: GuardContext): Error {
-  if (!settings.wire.wwwAuthenticate) return FST_USERS_UNAUTHENTICATED()
-  return FST_USERS_UNAUTHENTICATED([], { headers: { 'www-authenticate': challengeOf(backends) } })
+  if (!settings.wire.wwwAuthenticate) return guardRefusals.unauthenticated()
+  return guardRefusals.unauthenticated([], { headers: { 'www-authenticate': challengeOf(backends) } })
 }
 
 /** Returns the challenge of a 401 reply (RFC 9110, section 11.6.1). */
 function challengeOf (backends: ReadonlyMap<string, Backend>): string {
-  return [...backends.values()].some(({ transport }) => !transport.ambient) ? 'Bearer' : 'Cookie'
+  for (const { transport } of backends.values()) if (!transport.ambient) return 'Bearer'
+  return 'Cookie'
 }

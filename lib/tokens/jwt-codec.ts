@@ -45,13 +45,15 @@ export interface JwtCodecOptions {
   /** Names of other claims that must be non-empty strings. */
   required: readonly string[]
   /**
-   * Number of tokens whose valid signature is cached. Default 0. Only the signature is cached; claims are checked each
-   * time.
+   * Number of tokens whose claims are cached, if their signature and form are valid. Default 0. Times are checked on
+   * each call.
    */
   cachedSignatures?: number
 }
 
 type Payload = Record<string, unknown>
+/** Returns the claims of a token whose signature and form are valid, or null. */
+type ReadVerified = (token: string) => Payload | null
 interface Engine {
   key: JwtKey
   jwt: JWT
@@ -63,6 +65,8 @@ const NAMESPACE = 'fastifyUsers'
  * and `iat`, never to `exp`.
  */
 const CLOCK_SKEW_MS = 60_000
+/** Longer tokens are not cached, which limits the memory of the cache. */
+const CACHED_LENGTH = 1024 // characters
 
 /**
  * Creates a codec (RFC 7519) that uses one encapsulated instance of `@fastify/jwt` per key. `@fastify/jwt` checks
@@ -80,16 +84,22 @@ export async function createJwtCodec (scope: FastifyInstance, options: JwtCodecO
     throw FST_USERS_INVALID_OPTION(['keys', 'must start with a key that can sign: one with a secret or a privateKey'])
   }
   const audiences = new Set(typeof options.audience === 'string' ? [options.audience] : options.audience)
-  const checkSignature = cacheSignatures(options.cachedSignatures ?? 0, (token) => {
+
+  function verifyToken (token: string): Payload | null {
     const header = token.slice(0, token.indexOf('.'))
     const engine = byHeader.get(header) ?? engineOfHeader(header, byKid)
-    return engine === undefined ? null : verify(engine, token)
-  })
+    const payload = engine === undefined ? null : verify(engine, token)
+    return payload !== null && checkForm(payload, audiences, options) ? Object.freeze(payload) : null
+  }
 
-  function parseToken (token: string): Payload | null {
-    if (token.length > TOKEN_MAX_LENGTH) return null
-    const payload = checkSignature(token)
-    return payload !== null && checkClaims(payload, audiences, options) ? payload : null
+  const { cachedSignatures = 0 } = options
+  const readVerified = cachedSignatures === 0 ? verifyToken : cacheVerified(cachedSignatures, verifyToken)
+
+  function parseToken (token: string, now: number): Payload | null {
+    // an opaque token, which another backend may accept, has no dot
+    if (token.length > TOKEN_MAX_LENGTH || !token.includes('.')) return null
+    const payload = readVerified(token)
+    return payload !== null && hasBegun(payload, now) ? payload : null
   }
 
   return {
@@ -105,33 +115,39 @@ export async function createJwtCodec (scope: FastifyInstance, options: JwtCodecO
     },
 
     read (token) {
-      const payload = parseToken(token)
-      return payload !== null && hasSubject(payload) && !isExpired(payload, options.clock()) ? payload : null
+      const now = options.clock()
+      const payload = parseToken(token, now)
+      return payload !== null && hasSubject(payload) && !isExpired(payload, now) ? payload : null
     },
 
     inspect (token) {
-      const claims = parseToken(token)
-      return claims && { claims, expired: isExpired(claims, options.clock()) }
+      const now = options.clock()
+      const claims = parseToken(token, now)
+      return claims && { claims, expired: isExpired(claims, now) }
     }
   }
 }
 
 /**
- * Caches the payloads of the last tokens that had a valid signature. The cache key is the digest of the whole token
- * (CVE-2026-35039).
+ * Returns a function that caches the claims of the last `limit` tokens that `verifyToken` accepted. The key is the
+ * digest of the whole token (CVE-2026-35039), so the cache contains no token that could be used.
  */
-function cacheSignatures (limit: number, check: (token: string) => Payload | null): (token: string) => Payload | null {
-  if (limit === 0) return check
-  const valid = new Map<string, Payload>()
-  return (token) => {
+function cacheVerified (limit: number, verifyToken: ReadVerified): ReadVerified {
+  const half = Math.ceil(limit / 2)
+  let recent = new Map<string, Payload>()
+  let older = new Map<string, Payload>() // dropped as a whole when `recent` is full: this costs less than a queue
+  return function readVerified (token) {
+    if (token.length > CACHED_LENGTH) return verifyToken(token)
     const digest = hash('sha256', token, 'base64url')
-    const known = valid.get(digest)
+    const known = recent.get(digest)
     if (known !== undefined) return known
-    const claims = check(token)
+    const claims = older.get(digest) ?? verifyToken(token)
     if (claims === null) return null
-    const [oldest] = valid.keys()
-    if (valid.size >= limit && oldest !== undefined) valid.delete(oldest)
-    valid.set(digest, Object.freeze(claims))
+    if (recent.size >= half) {
+      older = recent
+      recent = new Map()
+    }
+    recent.set(digest, claims)
     return claims
   }
 }
@@ -206,24 +222,27 @@ function isExpired ({ exp }: Payload, now: number): boolean {
   return isTime(exp) && now >= exp * 1000
 }
 
-/** Checks all claims except subject and expiry. The clock of the process that signed may be up to a minute ahead. */
-function checkClaims (
+/** Checks what does not depend on the time: the audience, and the types and the presence of the claims. */
+function checkForm (
   claims: Payload,
   audiences: ReadonlySet<unknown>,
-  { clock, issuedAt, strict, lifetimeSeconds, required }: JwtCodecOptions
+  { issuedAt, strict, lifetimeSeconds, required }: JwtCodecOptions
 ): boolean {
   const { aud, exp, nbf, iat, jti } = claims
-  const latest = clock() + CLOCK_SKEW_MS
   if (exp === undefined ? strict && lifetimeSeconds !== null : !isTime(exp)) return false
-  if (nbf !== undefined && !(isTime(nbf) && latest >= nbf * 1000)) return false
-  if (iat === undefined ? strict && issuedAt : !(Number.isInteger(iat) && isTime(iat) && latest >= iat * 1000)) {
-    return false
-  }
+  if (nbf !== undefined && !isTime(nbf)) return false
+  if (iat === undefined ? strict && issuedAt : !Number.isInteger(iat)) return false
   if (jti === undefined ? strict : typeof jti !== 'string') return false
   if (!required.every((claim) => typeof claims[claim] === 'string' && claims[claim] !== '')) return false
   return Array.isArray(aud)
     ? aud.every((a) => typeof a === 'string') && aud.some((a) => audiences.has(a))
     : audiences.has(aud)
+}
+
+/** Returns false for a token of the future. The clock of the process that signed it may be up to a minute ahead. */
+function hasBegun ({ nbf, iat }: Payload, now: number): boolean {
+  const latest = now + CLOCK_SKEW_MS
+  return !(isTime(nbf) && nbf * 1000 > latest) && !(isTime(iat) && iat * 1000 > latest)
 }
 
 function isTime (value: unknown): value is number {

@@ -6,7 +6,6 @@ export type TypeCheck = (value: unknown) => boolean
 
 const EARLIEST = Date.parse('0001-01-01T00:00:00.000Z')
 const LATEST = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
-const ILL_FORMED = /\p{Surrogate}/u
 
 const typeChecks: Record<Exclude<Field['type'], 'id'>, TypeCheck> = {
   text: (value) => typeof value === 'string',
@@ -29,7 +28,7 @@ export function typeCheckOf (field: Field): TypeCheck {
 
 /** Returns false for text with lone surrogates. It has no UTF-8 form, so no database can store or find it. */
 export function isWellFormed (text: string): boolean {
-  return !ILL_FORMED.test(text)
+  return text.isWellFormed()
 }
 
 /** Returns the value of a field in a new row: if it is absent, the default of the field, or null. */

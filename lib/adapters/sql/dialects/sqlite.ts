@@ -43,7 +43,10 @@ FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type IN ('table',
   identity: 'PRIMARY KEY AUTOINCREMENT', // otherwise SQLite reuses the id of a deleted user
   quote: (name) => `"${name.replaceAll('"', '""')}"`,
   literal: (text) => `'${text.replaceAll("'", "''")}'`,
-  placeholder: () => '?',
+  // `+` changes no value, but hides the parameter from the planner. If the database has statistics (`ANALYZE`, `PRAGMA
+  // optimize`), SQLite would otherwise compile a statement again each time that a value is bound to it, because another
+  // value could have a better plan (https://sqlite.org/c3ref/prepare.html, "bound parameter").
+  placeholder: () => '+?',
   read: (expression) => expression,
   comparand: (placeholder) => placeholder,
   lower: (expression) => `lower(${expression})`,
