@@ -263,7 +263,9 @@ t.test('memory() and sqlite() return the result of a single read without a promi
     t.teardown(() => adapter.close?.())
     const user = await createUser(adapter)
     await createToken(adapter, user, 'token')
+    await nextTurn() // in one turn of the event loop, sqlite() returns only the first result without a promise
     t.strictSame(adapter.findOne(User, { id: user['id'] as string }), user)
+    await nextTurn()
     t.hasStrict(adapter.findWithUser?.(AccessToken, { token: 'token' }), { user })
   }
 })
@@ -415,7 +417,7 @@ t.test(
     t.equal(database.open, true)
     database.close()
     await adapter.open()
-    t.equal(adapter.findOne(User, {}), null, 'after the second open()')
+    t.equal(await adapter.findOne(User, {}), null, 'after the second open()')
   }
 )
 
@@ -441,7 +443,7 @@ t.test('SQLite: a write waits for the lock of another connection without blockin
     is_active: true
   })
   t.ok(loopTurns >= 5, 'the event loop was not blocked')
-  t.match(adapter.findOne(User, { email: 'king.arthur@camelot.bt' }), { email: 'king.arthur@camelot.bt' })
+  t.match(await adapter.findOne(User, { email: 'king.arthur@camelot.bt' }), { email: 'king.arthur@camelot.bt' })
 })
 
 t.test(
@@ -485,7 +487,7 @@ t.test(
       t.ok(loopTurns >= 5, 'the event loop was not blocked')
       t.strictSame(
         [
-          adapter.findOne(User, { id: rows?.[0]?.['id'] as string }),
+          await adapter.findOne(User, { id: rows?.[0]?.['id'] as string }),
           await adapter.findMany(Membership, { user_id: rows?.[0]?.['id'] as string }, { limit: 9 })
         ],
         [rows?.[0], rows?.slice(1)]
@@ -540,14 +542,15 @@ t.test('SQLite: times are stored as UTC text with microseconds, and other format
   const write = database.prepare("INSERT OR REPLACE INTO accesstoken VALUES ('theirs', ?, ?)")
   for (const [form, iso] of Object.entries(forms)) {
     write.run(user['id'], form)
-    t.hasStrict(adapter.findOne(Session, { token: 'theirs' }), { created_at: new Date(iso) }, form)
+    t.hasStrict(await adapter.findOne(Session, { token: 'theirs' }), { created_at: new Date(iso) }, form)
   }
   for (const broken of ['yesterday', '2026-13-41 99:00:00', 5, '']) {
     write.run(user['id'], broken)
-    t.throws(() => adapter.findOne(Session, { token: 'theirs' }), { code: 'FST_USERS_TABLE_MISMATCH' }, String(broken))
+    const read = async (): Promise<Row | null> => await adapter.findOne(Session, { token: 'theirs' })
+    await t.rejects(read(), { code: 'FST_USERS_TABLE_MISMATCH' }, String(broken))
   }
   database.prepare('UPDATE user SET is_active = 2').run()
-  t.hasStrict(adapter.findOne(Person, { id: user['id'] as string }), { is_active: true })
+  t.hasStrict(await adapter.findOne(Person, { id: user['id'] as string }), { is_active: true })
 })
 
 t.test('SQLite: invalid JSON in a column is an FST_USERS_TABLE_MISMATCH', async (t) => {
@@ -555,17 +558,18 @@ t.test('SQLite: invalid JSON in a column is an FST_USERS_TABLE_MISMATCH', async 
   const adapter = await openAdapter(t, database, models)
   await createUser(adapter, { settings: {} })
   database.prepare("UPDATE user SET settings = '{'").run()
-  t.throws(() => adapter.findOne(User, {}), { code: 'FST_USERS_TABLE_MISMATCH' })
+  await t.rejects(async () => await adapter.findOne(User, {}), { code: 'FST_USERS_TABLE_MISMATCH' })
 })
 
 t.test('SQLite: an integer that JavaScript would round is an FST_USERS_TABLE_MISMATCH', async (t) => {
   const database = new Database(':memory:')
   const adapter = await openAdapter(t, database, models)
   await createUser(adapter, { credits: Number.MAX_SAFE_INTEGER })
-  t.hasStrict(adapter.findOne(User, {}), { credits: Number.MAX_SAFE_INTEGER })
+  t.hasStrict(await adapter.findOne(User, {}), { credits: Number.MAX_SAFE_INTEGER })
   for (const value of ['9007199254740993', "'many'", '1.5']) {
     database.exec(`UPDATE user SET credits = ${value}`)
-    t.throws(() => adapter.findOne(User, {}), { code: 'FST_USERS_TABLE_MISMATCH', message: /"credits"/ }, value)
+    const read = async (): Promise<Row | null> => await adapter.findOne(User, {})
+    await t.rejects(read(), { code: 'FST_USERS_TABLE_MISMATCH', message: /"credits"/ }, value)
   }
 })
 
@@ -611,8 +615,8 @@ t.test('SQLite: queries by id, e-mail, token, user, time and provider account us
     /SCAN user$/
   )
   const before = statements.length
-  adapter.findOne(User, { id: 'y' })
-  adapter.findWithUser?.(AccessToken, { token: 'y', created_at: { gte: day } })
+  await adapter.findOne(User, { id: 'y' })
+  await adapter.findWithUser?.(AccessToken, { token: 'y', created_at: { gte: day } })
   t.equal(statements.length, before, 'a repeated query is not prepared again')
 })
 
@@ -631,7 +635,7 @@ t.test('SQLite: updates of 256 combinations of fields succeed, although few stat
     )
     t.equal(await adapter.update(Wide, { id: 'a' }, changes), 1)
   }
-  t.hasStrict(adapter.findOne(Wide, { id: 'a' }), { f0: 255, f7: 255 })
+  t.hasStrict(await adapter.findOne(Wide, { id: 'a' }), { f0: 255, f7: 255 })
 })
 
 t.test(
@@ -647,7 +651,7 @@ t.test(
     const before = schema()
     const adapter = await openAdapter(t, file, [Person, Session])
     t.strictSame(schema(), before)
-    const user = adapter.findOne(Person, { email: 'KING.ARTHUR@camelot.bt' })
+    const user = await adapter.findOne(Person, { email: 'KING.ARTHUR@camelot.bt' })
     t.hasStrict(user, {
       id: ARTHUR_ID,
       email: 'king.arthur@camelot.bt',
@@ -656,7 +660,7 @@ t.test(
       is_verified: true
     })
     t.notOk(Object.hasOwn(user as object, 'session_stamp'))
-    t.hasStrict(adapter.findWithUser?.(Session, { token: 'doskgLOY_6m4uUOKgY3PO68_G-aJqhcnSAEyu-XPBzM' }), {
+    t.hasStrict(await adapter.findWithUser?.(Session, { token: 'doskgLOY_6m4uUOKgY3PO68_G-aJqhcnSAEyu-XPBzM' }), {
       user,
       row: { created_at: new Date('2026-11-21T03:52:56.545Z') }
     })
@@ -671,7 +675,7 @@ t.test(
       1
     )
     t.equal(await adapter.update(Person, { session_stamp: 'x' }, { is_verified: true }), 0)
-    t.equal(adapter.findOne(Person, { session_stamp: { in: ['x'] } }), null)
+    t.equal(await adapter.findOne(Person, { session_stamp: { in: ['x'] } }), null)
     const created = await adapter.create(Person, { ...person, session_stamp: 'x' })
     t.notOk(Object.hasOwn(created, 'session_stamp'))
     t.strictSame(database.prepare('SELECT * FROM user WHERE id = ?').get(created['id']), {
@@ -731,10 +735,10 @@ t.test(
       'the unique column belongs to no field'
     )
     await adapter.create(Session, { token: 'a', user_id: user['id'], created_at: new Date() })
-    t.hasStrict(adapter.findWithUser?.(Session, { token: 'a' }), { user })
+    t.hasStrict(await adapter.findWithUser?.(Session, { token: 'a' }), { user })
     t.equal(database.prepare('SELECT secret FROM accesstoken').pluck().get(), 'a')
     t.equal(await adapter.delete(Person, { id: user['id'] as string }), 1)
-    t.equal(adapter.findOne(Session, {}), null, 'the foreign key of the token table references the existing user table')
+    t.equal(await adapter.findOne(Session, {}), null, 'the foreign key of the token table references the existing user table')
   }
 )
 
@@ -770,11 +774,11 @@ t.test('EML-03: text is compared byte by byte in an existing table with NOCASE c
   database.exec('CREATE TABLE accesstoken (token TEXT COLLATE NOCASE PRIMARY KEY, user_id TEXT, created_at TEXT)')
   const adapter = await openAdapter(t, database, [Person, Session])
   await adapter.create(Session, { token: 'Secret', user_id: ARTHUR_ID, created_at: new Date() })
-  t.equal(adapter.findOne(Session, { token: 'SECRET' }), null)
+  t.equal(await adapter.findOne(Session, { token: 'SECRET' }), null)
   t.equal(await adapter.delete(Session, { token: { in: ['SECRET'] } }), 0)
-  t.equal(adapter.findOne(Session, { token: { gt: 'Secret' } }), null)
-  t.hasStrict(adapter.findOne(Session, { token: 'Secret' }), { token: 'Secret' })
-  t.equal(adapter.findWithUser?.(Session, { token: 'Secret' }), null, 'the token has no user')
+  t.equal(await adapter.findOne(Session, { token: { gt: 'Secret' } }), null)
+  t.hasStrict(await adapter.findOne(Session, { token: 'Secret' }), { token: 'Secret' })
+  t.equal(await adapter.findWithUser?.(Session, { token: 'Secret' }), null, 'the token has no user')
 })
 
 t.test('SQLite: an existing table is refused if it lacks columns, and the error names the columns', async (t) => {

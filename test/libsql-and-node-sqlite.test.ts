@@ -162,7 +162,7 @@ for (const { name, open, options = {} } of clients) {
       await late
       Object.assign(user, { email: 'taken@camelot.bt' })
       await createToken(adapter, user, 'token')
-      t.hasStrict(adapter.findWithUser?.(AccessToken, { token: 'token' }), { user }, 'the adapter reads synchronously')
+      t.hasStrict(await adapter.findWithUser?.(AccessToken, { token: 'token' }), { user }, 'the adapter reads the change')
       for (const read of [() => adapter.findOne(User, {}), () => adapter.findWithUser?.(AccessToken, {})]) {
         await read()
         await t.resolves(async () => {
@@ -170,7 +170,7 @@ for (const { name, open, options = {} } of clients) {
         }, 'a read leaves no lock')
       }
       t.equal(await adapter.delete(User, {}), 1)
-      t.equal(adapter.findOne(AccessToken, {}), null)
+      t.equal(await adapter.findOne(AccessToken, {}), null)
     }
   )
 
@@ -226,6 +226,6 @@ for (const { name, open, options = {} } of clients) {
         }),
       { message: 'rolled back' }
     )
-    t.hasStrict(adapter.findOne(User, {}), { nickname: 'Galahad' })
+    t.hasStrict(await adapter.findOne(User, {}), { nickname: 'Galahad' })
   })
 }

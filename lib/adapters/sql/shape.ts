@@ -85,25 +85,18 @@ export function shapeOf (root: Shape, where: Where, parameters: unknown[]): Shap
     } else if (operator === 'in') {
       const values = padToPowerOfTwo(value as readonly unknown[]) // eachCondition checked the list
       shape = shape.with(field, operator, values.length)
-      pushValues(table, column, operator, values, parameters)
+      const encoded = values.map((one) => encodeComparison(table, column, one))
+      parameters.push(...encoded)
+      if (isComparedTwice(column, operator)) parameters.push(...encoded)
     } else {
       shape = shape.with(field, operator, 1)
-      if (operator !== 'null') pushValues(table, column, operator, [value], parameters)
+      if (operator === 'null') return
+      const encoded = encodeComparison(table, column, value)
+      parameters.push(encoded)
+      if (isComparedTwice(column, operator)) parameters.push(encoded)
     }
   })
   return shape
-}
-
-function pushValues (
-  table: Table,
-  column: Column,
-  operator: Operator,
-  values: readonly unknown[],
-  parameters: unknown[]
-): void {
-  const encoded = values.map((value) => encodeComparison(table, column, value))
-  parameters.push(...encoded)
-  if (isComparedTwice(column, operator)) parameters.push(...encoded)
 }
 
 /** Pads a list to a power of two by repeating its last value, so that few statements serve all lengths. */

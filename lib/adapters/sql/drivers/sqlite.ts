@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { MaybePromise } from '../../../contracts/database-adapter.js'
 import type { SqlDriver, SqlStatement, SqlWritten } from './driver.js'
+import { SharedReads } from './shared-reads.js'
 import type { SqliteDatabase, SqliteStatement } from './sqlite-database.js'
 
 type Rows = readonly (readonly unknown[])[]
@@ -15,8 +16,9 @@ const BUSY = 5 // the low byte of every busy code (https://sqlite.org/rescode.ht
  */
 export function useSqlite (database: SqliteDatabase, close: () => void = () => {}): SqlDriver {
   database.pragma('foreign_keys = ON')
+  const reads = new SharedReads(database)
   return {
-    prepare: (sql) => prepare(database, sql),
+    prepare: (sql) => prepare(database, reads, sql),
     transaction: (writes) =>
       retryWhileBusy(() =>
         inTransaction(database, () => {
@@ -38,15 +40,18 @@ export function useSqlite (database: SqliteDatabase, close: () => void = () => {
         })
       })
     },
-    close
+    close () {
+      reads.flush()
+      close()
+    }
   }
 }
 
-function prepare (database: SqliteDatabase, sql: string): SqlStatement {
+function prepare (database: SqliteDatabase, reads: SharedReads, sql: string): SqlStatement {
   const statement = compile(database, sql)
   if (statement.reader) statement.raw(true)
   return {
-    get: (parameters) => statement.get(parameters) as readonly unknown[] | undefined, // raw rows are arrays
+    get: (parameters) => reads.get(statement, parameters),
     all: (parameters) => statement.all(parameters) as Rows,
     run: (parameters) => retryWhileBusy(() => write(statement, parameters))
   }
