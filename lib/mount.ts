@@ -24,6 +24,7 @@ import {
   verifyRoutes
 } from './routes/index.js'
 import { kGuard, kOwnRoutes } from './symbols.js'
+import { createOpaqueTokens } from './tokens/index.js'
 import { compileLazily } from './users/index.js'
 
 /** Registers a backend and its login and logout routes in a separate scope. */
@@ -41,6 +42,7 @@ export async function mountBackend (app: FastifyInstance, core: Core, backend: B
       backend: backend.name,
       settings,
       store,
+      opaqueTokens: createOpaqueTokens(`${settings.name}:${backend.name}`, marksTokens(core)),
       keysFor,
       background: background.run
     })
@@ -50,6 +52,15 @@ export async function mountBackend (app: FastifyInstance, core: Core, backend: B
       await scope.register(authRoutes, { prefix: `${prefix}/${backend.name}`, users, settings, backend: built })
     }
   })
+}
+
+/**
+ * Returns true if several backends store tokens, so that a token must show which of them it belongs to. Plain tokens
+ * are not marked: all backends find them, and FastAPI Users stores them in a column of 43 characters.
+ */
+function marksTokens ({ backendOptions, settings }: Core): boolean {
+  const stored = backendOptions.filter(({ strategy }) => strategy.name !== 'jwt')
+  return settings.wire.storedTokens.areDigests && stored.length > 1
 }
 
 /** Registers the route groups of the core. */

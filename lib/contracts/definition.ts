@@ -8,12 +8,27 @@ export interface PurposeKey {
   secret: string
 }
 
+/** The random tokens of one backend, which a store identifies. */
+export interface OpaqueTokens {
+  /**
+   * Returns a new token: 43 characters, after the marker of the backend if several backends of the registration store
+   * tokens.
+   */
+  generate(): string
+  /**
+   * Returns false for a text that cannot be a token of this backend: it has another form, or the marker of another
+   * backend. A token without a marker may belong to every backend.
+   */
+  canBeOwn(token: string): boolean
+}
+
 /** Arguments of the `setup` of transports and strategies. */
 export interface BackendDefaults {
   /** Name of the backend. */
   readonly backend: string
   readonly settings: Settings
   readonly store: DatabaseAdapter
+  readonly opaqueTokens: OpaqueTokens
   /** Returns keys for one purpose, derived from the plugin's secrets (HKDF, RFC 5869). The first signs; all verify. */
   keysFor(purpose: string): readonly PurposeKey[]
   /** Runs work in the background. `app.close()` and `app.users.settled()` wait for it; replies do not. */

@@ -1,4 +1,5 @@
 import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { OpaqueTokens } from '../contracts/definition.js'
 
 const OPAQUE = /^[A-Za-z0-9_-]{43}$/
 
@@ -15,6 +16,23 @@ export function isOpaqueToken (text: string): boolean {
 /** Returns the SHA-256 digest that is stored instead of an opaque token. Each `label` has different digests. */
 export function digestToken (token: string, label: string): string {
   return hash('sha256', `${label}\n${token}`, 'base64url')
+}
+
+const MARKER_LENGTH = 6
+/** Ends a marker. Neither the random part nor a JWT contains it, and headers and cookies can (RFC 6750, RFC 6265). */
+const MARKER_END = '~'
+
+/**
+ * Creates the tokens of a backend. With `isMarked`, a new token begins with a digest of the backend's label, so the
+ * other backends need not look it up. The marker is not secret. The stored digest is that of the whole token, so a
+ * token with a changed or removed marker is unknown to every backend.
+ */
+export function createOpaqueTokens (label: string, isMarked: boolean): OpaqueTokens {
+  const marker = digestToken(label, 'backend').slice(0, MARKER_LENGTH) + MARKER_END
+  return {
+    generate: () => (isMarked ? marker : '') + generateOpaqueToken(),
+    canBeOwn: (token) => isOpaqueToken(token.startsWith(marker) ? token.slice(marker.length) : token)
+  }
 }
 
 /** Creates a random security stamp: 16 bytes as 22 base64url characters. */

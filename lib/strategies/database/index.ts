@@ -1,11 +1,10 @@
 import { deleteExpired } from '../../adapters/shared/delete-expired.js'
 import type { BackendDefaults } from '../../contracts/definition.js'
-import type { DatabaseAdapter, Row, Where } from '../../contracts/database-adapter.js'
+import type { DatabaseAdapter, MaybePromise, Row, Where } from '../../contracts/database-adapter.js'
 import type { Model } from '../../contracts/models.js'
 import type { Strategy, StrategyDefinition, TokenSubject, UserReader } from '../../contracts/strategy.js'
 import type { CachedReader, SessionRows } from '../../contracts/user-cache.js'
-import type { UserId, UserRow } from '../../contracts/user.js'
-import { generateOpaqueToken, isOpaqueToken } from '../../tokens/index.js'
+import type { UserId } from '../../contracts/user.js'
 import { checkKnownKeys } from '../../shared/option-checks.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
@@ -24,9 +23,9 @@ export interface DatabaseStrategyOptions {
 const PURGE_INTERVAL_MS = 3_600_000
 
 /**
- * Creates a strategy with opaque tokens of 43 characters. The table `accesstoken` stores their SHA-256 digests, so each
- * session can be revoked separately. Token and user are read together. Throws `FST_USERS_INVALID_OPTION`,
- * `FST_USERS_UNKNOWN_OPTION`.
+ * Creates a strategy with opaque tokens of 43 characters, or 50 if several backends store tokens. The table
+ * `accesstoken` stores their SHA-256 digests, so each session can be revoked separately. Token and user are read
+ * together. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`.
  *
  * @example
  * databaseStrategy({ lifetimeSeconds: 604_800 })
@@ -52,19 +51,28 @@ export function databaseStrategy (options: DatabaseStrategyOptions): StrategyDef
 
 function createDatabaseStrategy (
   lifetimeSeconds: number | null,
-  { backend, settings, store, background }: BackendDefaults,
+  { backend, settings, store, opaqueTokens, background }: BackendDefaults,
   isClosing: () => boolean
 ): Strategy {
   const { clock, name, schemas, tokensKeptSeconds, wire } = settings
   const { areDigests, toStored: storedForm } = wire.storedTokens
   const model = accessTokenModel(schemas.id)
-  const label = `${name}:${backend}`
   const stampPrefix = areDigests ? '' : PLAIN_STAMP_PREFIX
-  const toStored = (token: string): string => storedForm(token, label)
+  const toStored = (token: string): string => storedForm(token, `${name}:${backend}`)
   const secondsAgo = (seconds: number): Date => new Date(clock() - seconds * 1000)
   const unexpired = (): Where => (lifetimeSeconds === null ? {} : { created_at: { gte: secondsAgo(lifetimeSeconds) } })
+  const earliest = (): number | null => (lifetimeSeconds === null ? null : clock() - lifetimeSeconds * 1000)
   const sessions = createUserSessions(store, model)
   let purgedAt = 0
+
+  /** Returns the subject of a stored token; null if it has expired, or if its stamp has another prefix. */
+  function subjectOfRows (found: SessionRows | null): TokenSubject | null {
+    // comparing here costs less than a second parameter of the statement, because the row has the time anyway
+    if (found === null || !isSince(found.row['created_at'], earliest())) return null
+    const { row, user } = found
+    const stamp = readStamp(row, stampPrefix)
+    return stamp === undefined ? null : { row: user, stamp, session: () => sessionOfRow(row) }
+  }
 
   async function purge (): Promise<number> {
     if (tokensKeptSeconds === null) return 0
@@ -75,12 +83,9 @@ function createDatabaseStrategy (
     purge,
 
     readToken (token, { users }) {
-      if (!isOpaqueToken(token)) return null
-      const stored = toStored(token)
-      const since = lifetimeSeconds === null ? null : secondsAgo(lifetimeSeconds)
-      if (isCachedReader(users)) return findCachedSubject(users, model, stored, since, stampPrefix)
-      const where: Where = since === null ? { token: stored } : { token: stored, created_at: { gte: since } }
-      return findSubject(store, model, where, users, stampPrefix)
+      if (!opaqueTokens.canBeOwn(token)) return null
+      const found = findRows(store, model, toStored(token), users)
+      return found instanceof Promise ? found.then(subjectOfRows) : subjectOfRows(found)
     },
 
     async writeToken (row, { stamp, session }) {
@@ -89,7 +94,7 @@ function createDatabaseStrategy (
         purgedAt = now
         background(purge)
       }
-      const token = generateOpaqueToken()
+      const token = opaqueTokens.generate()
       const stored = await store.create(model, {
         token: toStored(token),
         user_id: row.id,
@@ -119,57 +124,32 @@ function isCachedReader (users: UserReader | CachedReader): users is CachedReade
   return 'findSession' in users
 }
 
-/** Finds the token and its user through the user cache. A token that was created before `since` has expired. */
-function findCachedSubject (
-  users: CachedReader,
-  model: Model,
-  stored: string,
-  since: Date | null,
-  stampPrefix: string
-): ReturnType<Strategy['readToken']> {
-  const accept = (found: SessionRows | null): TokenSubject | null => {
-    if (found === null || (since !== null && (found.row['created_at'] as Date) < since)) return null
-    return toTokenSubject(found.user, found.row, stampPrefix)
-  }
-  const found = users.findSession(model, stored)
-  return found instanceof Promise ? found.then(accept) : accept(found)
+function isSince (time: unknown, earliest: number | null): boolean {
+  return earliest === null || (time instanceof Date && time.getTime() >= earliest)
 }
 
-/** Reads the token and its user in one round trip if the adapter can. */
-function findSubject (
+/** Reads the token and its user, in one round trip if the adapter can. */
+function findRows (
   store: DatabaseAdapter,
   model: Model,
-  where: Where,
-  users: UserReader,
-  stampPrefix: string
-): ReturnType<Strategy['readToken']> {
-  if (store.findWithUser === undefined) return findSubjectInTwoReads(store, model, where, users, stampPrefix)
-  const found = store.findWithUser(model, where)
-  return found instanceof Promise
-    ? found.then((rows) => subjectOfRows(rows, stampPrefix))
-    : subjectOfRows(found, stampPrefix)
+  token: string,
+  users: UserReader | CachedReader
+): MaybePromise<SessionRows | null> {
+  if (isCachedReader(users)) return users.findSession(model, token)
+  // the rows of the joined table have the fields of users
+  if (store.findWithUser !== undefined) return store.findWithUser(model, { token }) as MaybePromise<SessionRows | null>
+  return findRowsInTwoReads(store, model, token, users)
 }
 
-function subjectOfRows (found: { row: Row; user: Row } | null, stampPrefix: string): TokenSubject | null {
-  return found && toTokenSubject(found.user as unknown as UserRow, found.row, stampPrefix)
-}
-
-async function findSubjectInTwoReads (
+async function findRowsInTwoReads (
   store: DatabaseAdapter,
   model: Model,
-  where: Where,
-  users: UserReader,
-  stampPrefix: string
-): Promise<TokenSubject | null> {
-  const token = await store.findOne(model, where)
-  const row = token && (await users.getRow(token.user_id as UserId))
-  return row && token && toTokenSubject(row, token, stampPrefix)
-}
-
-/** Returns the subject of a stored token; null if its stamp has another prefix. */
-function toTokenSubject (row: UserRow, token: Row, stampPrefix: string): TokenSubject | null {
-  const stamp = readStamp(token, stampPrefix)
-  return stamp === undefined ? null : { row, stamp, session: () => sessionOfRow(token) }
+  token: string,
+  users: UserReader
+): Promise<SessionRows | null> {
+  const row = await store.findOne(model, { token })
+  const user = row && (await users.getRow(row.user_id as UserId))
+  return row && user && { row, user }
 }
 
 /**

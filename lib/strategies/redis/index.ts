@@ -5,7 +5,6 @@ import type { BackendDefaults } from '../../contracts/definition.js'
 import type { StoredSession, Strategy, StrategyDefinition, TokenSubject, UserReader } from '../../contracts/strategy.js'
 import type { UserId } from '../../contracts/user.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
-import { generateOpaqueToken, isOpaqueToken } from '../../tokens/index.js'
 import { checkKnownKeys } from '../../shared/option-checks.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
@@ -37,10 +36,10 @@ const DEFAULT_PREFIX = 'fastapi_users_token:'
 const KEYS = ['client', 'lifetimeSeconds', 'keyPrefix', 'timeoutMs']
 
 /**
- * Creates a strategy with opaque tokens of 43 characters. Redis stores their SHA-256 digests until they expire, so each
- * session can be revoked separately. A guarded request costs one GET and one read of the user. Every command names one
- * key, so clusters work. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`. If Redis fails or is too slow,
- * requests fail with `FST_USERS_STORE_UNAVAILABLE`.
+ * Creates a strategy with opaque tokens of 43 characters, or 50 if several backends store tokens. Redis stores their
+ * SHA-256 digests until they expire, so each session can be revoked separately. A guarded request costs one GET and one
+ * read of the user. Every command names one key, so clusters work. Throws `FST_USERS_INVALID_OPTION`,
+ * `FST_USERS_UNKNOWN_OPTION`. If Redis fails or is too slow, requests fail with `FST_USERS_STORE_UNAVAILABLE`.
  *
  * @example
  * redisStrategy({ client: new Redis(), lifetimeSeconds: 604_800 })
@@ -86,7 +85,7 @@ function createRedisStrategy (
   redis: RedisCommands,
   keyPrefix: string,
   lifetimeSeconds: number | null,
-  { backend, settings, background }: BackendDefaults
+  { backend, settings, opaqueTokens, background }: BackendDefaults
 ): Strategy {
   const { clock, name, wire } = settings
   const { areDigests, toStored } = wire.storedTokens
@@ -99,14 +98,14 @@ function createRedisStrategy (
 
   return {
     async readToken (token, { users }) {
-      if (!isOpaqueToken(token)) return null
+      if (!opaqueTokens.canBeOwn(token)) return null
       const keyPart = keyPartOf(token)
       const value = await redis.get(keyPrefix + keyPart)
       return value === null ? null : await subjectOfStored(readStored({ value, keyPart }), users)
     },
 
     async writeToken (row, { stamp, session }) {
-      const token = generateOpaqueToken()
+      const token = opaqueTokens.generate()
       const keyPart = keyPartOf(token)
       // before the token is stored, so that `destroyAllTokens` finds every stored token
       await tokens.add(setKeyOf(row.id as UserId), keyPart, lifetimeSeconds)

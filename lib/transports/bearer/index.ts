@@ -4,8 +4,10 @@ import { BearerReply, TOKEN_MAX_LENGTH } from '../../../schemas/index.js'
 import type { Transport, TransportDefinition } from '../../contracts/transport.js'
 import { defineTransport } from '../define.js'
 
+/** The scheme and the blank before the token. Schemes ignore case (RFC 9110, section 11.1). */
+const SCHEME = 'Bearer '
 /** The syntax `b64token` of RFC 6750, section 2.1. */
-const BEARER = /^bearer ([A-Za-z0-9._~+/-]+=*)$/i
+const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/
 
 /**
  * Creates a transport that reads the token from the header `Authorization: Bearer` (RFC 6750, section 2.1). Login
@@ -26,7 +28,7 @@ export function bearerTransport (): TransportDefinition {
 const transport: Transport = {
   ambient: false,
   extractToken,
-  requestHeaders: (token) => ({ authorization: `Bearer ${token}` }),
+  requestHeaders: (token) => ({ authorization: SCHEME + token }),
   sendLogin (reply, { token, refresh_token: refresh, expires_in: expires }) {
     return reply.code(200).send({
       access_token: token,
@@ -39,9 +41,17 @@ const transport: Transport = {
 
 function extractToken (request: FastifyRequest): string | null {
   const { authorization } = request.headers
-  if (authorization === undefined || authorization.length > 'Bearer '.length + TOKEN_MAX_LENGTH) return null
-  if (hasRepeatedAuthorization(request.raw.rawHeaders)) return null
-  return BEARER.exec(authorization)?.[1] ?? null
+  if (authorization === undefined || authorization.length > SCHEME.length + TOKEN_MAX_LENGTH) return null
+  if (!hasScheme(authorization) || hasRepeatedAuthorization(request.raw.rawHeaders)) return null
+  const token = authorization.slice(SCHEME.length)
+  return TOKEN.test(token) ? token : null
+}
+
+function hasScheme (authorization: string): boolean {
+  return (
+    authorization.startsWith(SCHEME) ||
+    authorization.slice(0, SCHEME.length).toLowerCase() === SCHEME.toLowerCase()
+  )
 }
 
 /**
