@@ -261,7 +261,9 @@ t.test('rows 30, 31, 32, 33, 34: each combination of guard options and user flag
   const flags = [false, true]
   const options: Required<Omit<AuthenticateOptions, 'backends'>>[] = flags.flatMap((optional) =>
     flags.flatMap((active) =>
-      flags.flatMap((verified) => flags.map((superuser) => ({ optional, active, verified, superuser, cached: superuser })))
+      flags.flatMap((verified) =>
+        flags.map((superuser) => ({ optional, active, verified, superuser, cached: superuser }))
+      )
     )
   )
   const urlOf = (form: string, guardOptions: object): string =>
