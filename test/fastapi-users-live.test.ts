@@ -7,15 +7,19 @@ import { pathToFileURL } from 'node:url'
 import { hash as hashBcrypt } from '@node-rs/bcrypt'
 import Database from 'better-sqlite3'
 import Fastify from 'fastify'
+import { MongoClient } from 'mongodb'
 import t, { type Test } from 'tap'
 import users, {
   bearerTransport,
   cookieTransport,
   databaseStrategy,
   jwtStrategy,
+  objectIdId,
+  userSchemas,
   type DatabaseAdapter,
   type UsersOptions
 } from '../lib/index.js'
+import { mongodb } from '../lib/entries/mongodb.js'
 import { postgres } from '../lib/entries/postgres.js'
 import { redisStrategy } from '../lib/entries/redis.js'
 import { sqlite } from '../lib/entries/sqlite.js'
@@ -101,6 +105,45 @@ const stores: Record<string, { skip: string | false; create(t: Test): Promise<Sh
           return String(rows[0]?.hashed_password)
         }
       }
+    }
+  }
+}
+
+/** Collections of Beanie on a server with collations. */
+const COLLATING_MONGODB = process.env['MONGODB_URL'] ?? 'mongodb://127.0.0.1:27018/?directConnection=true'
+
+async function noMongodb (): Promise<string | false> {
+  const client = new MongoClient(COLLATING_MONGODB, { serverSelectionTimeoutMS: 3000 })
+  try {
+    await client.connect()
+    return false
+  } catch (error) {
+    if (process.env['REQUIRE_SERVICES'] === '1') throw error
+    return `no MongoDB answers: ${String(error)}`
+  } finally {
+    await client.close()
+  }
+}
+
+stores['MongoDB with Beanie'] = {
+  skip: await noMongodb(),
+  async create (t) {
+    const client = new MongoClient(COLLATING_MONGODB)
+    const name = `users_test_${randomBytes(6).toString('hex')}`
+    const db = client.db(name)
+    t.teardown(async () => {
+      await db.dropDatabase()
+      await client.close()
+    })
+    const collection = db.collection('User')
+    return {
+      environment: { MONGODB_URL: COLLATING_MONGODB, MONGODB_DATABASE: name },
+      adapter: mongodb(db, { createTables: true }),
+      options: { schemas: userSchemas({}, { id: objectIdId() }) },
+      async setHash (email, hash) {
+        await collection.updateOne({ email }, { $set: { hashed_password: hash } })
+      },
+      hashOf: async (email) => String((await collection.findOne({ email }))?.['hashed_password'])
     }
   }
 }
