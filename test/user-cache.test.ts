@@ -257,6 +257,26 @@ t.test('SES-09: a read that began before a change does not fill the cache after 
   }
 })
 
+t.test('SES-09: a row that is read while a change is being written leaves the cache after it', async (t) => {
+  const writes: Record<string, (app: CachedApp, id: unknown, headers: Headers) => Promise<unknown>> = {
+    'the end of all sessions': ({ app }, id) => app.users.endSessions(id as never),
+    'a logout': (app, _id, headers) => app.send('POST', '/auth/cookie/logout', undefined, headers)
+  }
+  for (const [what, write] of Object.entries(writes)) {
+    const app = await buildCached(t, { maxAgeMs: 60_000 })
+    const { id } = await app.create()
+    const headers = { ...(await app.cookie(ARTHUR)) }
+    const { begun, release } = app.holdNextWrite()
+    const written = write(app, id, headers)
+    await begun
+    await fill(app, headers)
+    t.same(await app.probe(headers), [200, 0], `${what}: the old row is cached`)
+    release()
+    await written
+    t.equal(await app.status(headers), 401, what)
+  }
+})
+
 t.test('one request cannot change what later requests see', async (t) => {
   const adapter = memory()
   const schemas = userSchemas({ tags: Type.Array(Type.String(), { default: [] }) })

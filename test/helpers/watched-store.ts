@@ -8,23 +8,56 @@ export interface WatchedStore {
   takeReads(): number
   /** Lets the next read take place, and holds its result back until `release`. `begun` resolves when it has one. */
   holdNext(): { begun: Promise<unknown>; release: () => void }
+  /** Holds the next change of rows back until `release`, before it takes place. `begun` resolves when it is called. */
+  holdNextWrite(): { begun: Promise<unknown>; release: () => void }
+}
+
+interface Gate {
+  readonly open: Promise<unknown>
+  onCall(): void
+}
+
+function makeGate (): { gate: Gate; begun: Promise<unknown>; release: () => void } {
+  const events = new EventEmitter()
+  const begun = once(events, 'begun')
+  return {
+    gate: {
+      open: once(events, 'open'),
+      onCall: () => {
+        events.emit('begun')
+      }
+    },
+    begun,
+    release: () => {
+      events.emit('open')
+    }
+  }
 }
 
 /** Returns a store that passes all calls on to the adapter. */
 export function watchStore (adapter: DatabaseAdapter): WatchedStore {
   let reads = 0
-  let gate: { open: Promise<unknown>; onRead: () => void } | null = null
+  let gate: Gate | null = null
+  let writeGate: Gate | null = null
 
   function read<T> (result: MaybePromise<T>): MaybePromise<T> {
     reads++
     if (gate === null) return result
-    const { open, onRead } = gate
+    const { open, onCall } = gate
     gate = null
     return Promise.resolve(result).then(async (found) => {
-      onRead()
+      onCall()
       await open
       return found
     })
+  }
+
+  async function write (change: () => Promise<number>): Promise<number> {
+    const held = writeGate
+    writeGate = null
+    held?.onCall()
+    await held?.open
+    return await change()
   }
 
   const { createAll, findWithUser } = adapter
@@ -44,8 +77,8 @@ export function watchStore (adapter: DatabaseAdapter): WatchedStore {
         ? {}
         : { findWithUser: (model, where) => read(findWithUser.call(adapter, model, where)) }),
       findMany: (model, where, options) => adapter.findMany(model, where, options),
-      update: (model, where, changes) => adapter.update(model, where, changes),
-      delete: (model, where) => adapter.delete(model, where),
+      update: (model, where, changes) => write(() => adapter.update(model, where, changes)),
+      delete: (model, where) => write(() => adapter.delete(model, where)),
       close: async () => {
         await adapter.close?.()
       }
@@ -56,16 +89,14 @@ export function watchStore (adapter: DatabaseAdapter): WatchedStore {
       return taken
     },
     holdNext () {
-      const events = new EventEmitter()
-      const begun = once(events, 'read')
-      const open = once(events, 'open')
-      gate = { open, onRead: () => events.emit('read') }
-      return {
-        begun,
-        release: () => {
-          events.emit('open')
-        }
-      }
+      const { gate: made, ...held } = makeGate()
+      gate = made
+      return held
+    },
+    holdNextWrite () {
+      const { gate: made, ...held } = makeGate()
+      writeGate = made
+      return held
     }
   }
 }
