@@ -8,6 +8,7 @@ import {
   defineStrategy,
   jwtStrategy,
   userSchemas,
+  type DatabaseAdapter,
   type Feature,
   type FeatureKit,
   type Where,
@@ -204,18 +205,22 @@ for (const { name, options, open } of everyStore) {
   )
 }
 
-for (const { name, options, open } of everyStore) {
-  t.test(`a write that names the user by another form of its id empties the cache, with ${name}`, options, async (t) => {
-    const { feature, kit } = kitFeature()
-    const app = await buildCached(t, { maxAgeMs: 60_000 }, { adapter: (await open(t))(), features: [feature] })
-    const { id } = await app.create()
+t.test('a write that names the user by another form of its id empties the cache', async (t) => {
+  const { feature, kit } = kitFeature()
+  const store = memory()
+  // stores of your own may accept other forms of an id
+  const update: DatabaseAdapter['update'] = (model, { id, ...where }, changes) =>
+    store.update(model, { ...where, id: String(id).toLowerCase() }, changes)
+  const { adapter } = watchStore(store)
+  const app = await buildCached(t, { maxAgeMs: 60_000 }, { adapter: { ...adapter, update }, features: [feature] })
+  const { id } = await app.create()
+  for (const form of [String(id).toUpperCase(), String(id)]) {
     const { jwt } = await logIn(app)
     await fill(app, jwt)
-    const where = { id: String(id).toUpperCase() }
-    const changed = await kit().store.update(kit().model('user'), where, { is_active: false }).catch(() => 0)
-    t.equal(await app.status(jwt), changed === 1 ? 401 : 200, `${changed} rows`)
-  })
-}
+    t.equal(await kit().store.update(kit().model('user'), { id: form }, { session_stamp: `stamp of ${form}` }), 1)
+    t.equal(await app.status(jwt), 401, form)
+  }
+})
 
 t.test('a superuser who is demoted is refused on the next request', async (t) => {
   const app = await buildCached(t)
