@@ -109,7 +109,7 @@ function acceptOrReread (
   subject: TokenSubject | null
 ): MaybePromise<Authentication | null> {
   const found = acceptSubject(readers, backend, token, subject)
-  if (found !== null || subject === null || readers.cache?.userOf(subject.row) === undefined) return found
+  if (found !== null || subject === null || readers.cache?.hasRow(subject.row) !== true) return found
   return identify(readers, request, backend, token, readers.rows)
 }
 
@@ -122,11 +122,11 @@ function acceptSubject (
 ): Authentication | null {
   if (subject === null) return null
   const { row, stamp } = subject
+  const cached = cache?.userOf(row, stamp ?? null)
+  if (cached === null) return null
+  if (cached !== undefined) return new GuardedAuthentication(cached, name, token, cachedSubject(subject))
   if (stamp !== undefined && stamp !== null && !rows.hasStamp(row, stamp)) return null
-  const user = cache?.userOf(row)
-  return user === undefined
-    ? new GuardedAuthentication(rows.toUser(row), name, token, subject)
-    : new GuardedAuthentication(user, name, token, cachedSubject(subject))
+  return new GuardedAuthentication(rows.toUser(row), name, token, subject)
 }
 
 /** Returns true for the routes of the plugin and its features: they change accounts, so they never use the cache. */

@@ -25,6 +25,8 @@ export interface UserCacheParts {
 interface UserEntry {
   readonly row: UserRow
   readonly user: User
+  /** The stamps with which sessions are valid for the row: one for each secret of the plugin at most. */
+  readonly accepted: Set<string>
   /** The user has nested values. */
   readonly isNested: boolean
   readonly readAt: number
@@ -96,10 +98,23 @@ export class UserCache implements CachedReader {
     )
   }
 
-  /** Returns a copy of the user if the row is one of the cache. */
-  userOf (row: UserRow): User | undefined {
+  /** Returns true if the row is one of the cache. */
+  hasRow (row: UserRow): boolean {
+    return this.#entries.has(row)
+  }
+
+  /**
+   * Returns a copy of the user of a row; null if a session with this stamp is not valid for the row; undefined if the
+   * row is not one of the cache. A stamp that was accepted for the row once is accepted again, because the row never
+   * changes.
+   */
+  userOf (row: UserRow, stamp: string | null): User | null | undefined {
     const entry = this.#entries.get(row)
     if (entry === undefined) return undefined
+    if (stamp !== null && !entry.accepted.has(stamp)) {
+      if (!this.#parts.rows.hasStamp(row, stamp)) return null
+      entry.accepted.add(stamp)
+    }
     return entry.isNested ? copyDeeply(entry.user) : { ...entry.user }
   }
 
@@ -202,7 +217,8 @@ export class UserCache implements CachedReader {
     if (oldest !== undefined && this.#users.size >= max) this.#removeUser(oldest)
     const kept = freezeCopy(row)
     const user = rows.toUser(kept)
-    const entry: UserEntry = { row: kept, user, isNested: hasObjects(user), readAt, isCurrent: true }
+    const isNested = hasObjects(user)
+    const entry: UserEntry = { row: kept, user, accepted: new Set(), isNested, readAt, isCurrent: true }
     this.#users.set(id, entry)
     this.#entries.set(kept, entry)
     return entry
