@@ -1,7 +1,7 @@
-import createError from '@fastify/error'
 import { invalidField } from '../schemas/invalid-field.js'
 import type { ErrorDefinition, UsersError, UsersErrorFactory } from './contracts/errors.js'
 import { errorDefinitions } from './error-definitions.js'
+import packages from './packages.cjs'
 
 export type { UsersError } from './contracts/errors.js'
 
@@ -20,7 +20,7 @@ export function createErrorFactory (
   { statusCode, message, detail = word }: ErrorDefinition,
   { hasTrace = true }: { hasTrace?: boolean } = {}
 ): UsersErrorFactory {
-  const Base = createError(`FST_USERS_${word}`, message, statusCode, Error, false)
+  const Base = packages.createError(`FST_USERS_${word}`, message, statusCode, Error, false)
   return function create (args = [], { cause, ...extras } = {}) {
     const error = cause === undefined ? new Base(...args) : new Base(...args, { cause })
     if (hasTrace) Error.captureStackTrace(error, create)
@@ -112,7 +112,7 @@ export const FST_USERS_CROSS_SITE_REQUEST = define('CROSS_SITE_REQUEST')
 export const FST_USERS_NOT_FOUND = define('NOT_FOUND')
 /** Creates the error for a malformed request: 400. */
 export const FST_USERS_BAD_REQUEST = define('BAD_REQUEST')
-const VALIDATION = createError('FST_ERR_VALIDATION', '%s', 400)
+const VALIDATION = packages.createError('FST_ERR_VALIDATION', '%s', 400)
 /** Returns Fastify's validation error, for a part of a request that does not match its schema. */
 export function validationError (message: string): Error {
   return VALIDATION(message)

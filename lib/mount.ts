@@ -1,5 +1,4 @@
 import type { FastifyInstance } from 'fastify'
-import fp from 'fastify-plugin'
 import { createBackend, documentGuards } from './authentication/index.js'
 import { checkLoginSteps } from './check-login-steps.js'
 import { checkFeatureParts } from './check-options.js'
@@ -11,6 +10,7 @@ import type { Core } from './core.js'
 import { validationError } from './errors.js'
 import { createFeatureKit } from './feature/kit.js'
 import { usesSingleUse } from './models.js'
+import packages from './packages.cjs'
 import {
   authRoutes,
   checkUserReply,
@@ -97,7 +97,7 @@ export async function mountFeature (app: FastifyInstance, core: Core, feature: F
     core.featureApis.set(name, api)
     if (routes !== undefined) await scope.register(routes)
   }
-  await app.register(fp(featurePlugin, { name: `fastify-users:${name}`, fastify: '5.x', encapsulate: true }))
+  await app.register(packages.fp(featurePlugin, { name: `fastify-users:${name}`, fastify: '5.x', encapsulate: true }))
 }
 
 /** Adds the login steps of a feature. Logins that begin later pass them. */

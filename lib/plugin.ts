@@ -1,5 +1,4 @@
 import type { FastifyInstance } from 'fastify'
-import fp from 'fastify-plugin'
 import {
   authenticate,
   checkGuardedRoutes,
@@ -15,6 +14,7 @@ import { createCore, type Core } from './core.js'
 import { FST_USERS_ALREADY_REGISTERED, FST_USERS_NAME_TAKEN } from './errors.js'
 import { mountBackend, mountFeature, mountLoginSteps, mountRoutes } from './mount.js'
 import type { CheckedOptions } from './options.js'
+import packages from './packages.cjs'
 import { resolveOptions } from './resolve-options.js'
 import { kGuard, kNames, kVersion } from './symbols.js'
 import { warnIfFileIsReadable } from './shared/file-permissions.js'
@@ -103,4 +103,4 @@ function addLifecycleHooks (
  * Fastify plugin for user management. Adds routes, `app.users`, `app.authenticate` and `request.user`. An invalid
  * option stops the start with an error that has a code and says what to do.
  */
-export default fp(users, { name: 'fastify-users', fastify: '5.x' })
+export default packages.fp(users, { name: 'fastify-users', fastify: '5.x' })

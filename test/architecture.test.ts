@@ -214,15 +214,11 @@ const throwsCodedErrors: Check = (source) => {
 
 const staysEncapsulated: Check = (source) => {
   if (source.path === 'lib/plugin.ts') return []
-  const names = source.tree.statements
-    .filter(ts.isImportDeclaration)
-    .filter(({ moduleSpecifier }) => ts.isStringLiteral(moduleSpecifier) && moduleSpecifier.text === 'fastify-plugin')
-    .map(({ importClause }) => importClause?.name?.text)
-  const problems: string[] = []
+  const problems: string[] = moduleSpecifiers(source).includes('fastify-plugin')
+    ? [`${source.path} imports fastify-plugin instead of packages.fp`]
+    : []
   for (const node of descendants(source.tree)) {
-    if (!ts.isCallExpression(node) || !ts.isIdentifier(node.expression) || !names.includes(node.expression.text)) {
-      continue
-    }
+    if (!ts.isCallExpression(node) || node.expression.getText() !== 'packages.fp') continue
     const options = node.arguments[1]
     const isEncapsulated =
       options &&
@@ -522,10 +518,11 @@ t.test('errors come from the errors file', async (t) => {
 
 t.test('only the root plugin breaks encapsulation', async (t) => {
   t.strictSame(sources.flatMap(staysEncapsulated), [])
-  const text = "import fp from 'fastify-plugin'\nexport default fp(a, { name: 'a' })"
+  const text = "export default packages.fp(a, { name: 'a' })"
   t.equal(runOn(staysEncapsulated, 'lib/routes/a.ts', text), 1)
   t.equal(runOn(staysEncapsulated, 'lib/plugin.ts', text), 0)
   t.equal(runOn(staysEncapsulated, 'lib/routes/a.ts', text.replace('}', ', encapsulate: true }')), 0)
+  t.equal(runOn(staysEncapsulated, 'lib/routes/a.ts', "import fp from 'fastify-plugin'"), 1)
 })
 
 t.test('SES-03: secrets are never compared by an operator, which stops at the first difference', async (t) => {

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
-import { fastifyCookie } from '@fastify/cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import packages from '../packages.cjs'
 import { readCookie, type Duplicates } from '../shared/cookie-header.js'
 import { generateOpaqueToken, isOpaqueToken } from '../tokens/index.js'
 
@@ -50,11 +50,11 @@ export function createBrowserCookie ({
     },
     set (request, reply) {
       const value = read(request) ?? generateOpaqueToken()
-      reply.header('set-cookie', fastifyCookie.serialize(name, value, { ...attributes, maxAge }))
+      reply.header('set-cookie', packages.fastifyCookie.serialize(name, value, { ...attributes, maxAge }))
       return digest(value)
     },
     clear (reply) {
-      reply.header('set-cookie', fastifyCookie.serialize(name, '', { ...attributes, maxAge: 0 }))
+      reply.header('set-cookie', packages.fastifyCookie.serialize(name, '', { ...attributes, maxAge: 0 }))
     }
   }
 }

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
-import fp from 'fastify-plugin'
 import type { DefinitionOptions } from '../contracts/definition.js'
 import type { Strategy, StrategyDefinition, StrategySpec } from '../contracts/strategy.js'
+import packages from '../packages.cjs'
 
 /** Creates a strategy definition: an encapsulated sub-plugin that passes the strategy from `setup` to its backend. */
 export function defineStrategy ({ name, models, setup }: StrategySpec): StrategyDefinition {
@@ -13,6 +13,6 @@ export function defineStrategy ({ name, models, setup }: StrategySpec): Strategy
     name,
     ...(models === undefined ? {} : { models }),
     // fp returns the function that it was given
-    plugin: fp(plugin, { name: `fastify-users:strategy:${name}`, fastify: '5.x', encapsulate: true }) as typeof plugin
+    plugin: packages.fp(plugin, { name: `fastify-users:strategy:${name}`, fastify: '5.x', encapsulate: true }) as typeof plugin
   }
 }

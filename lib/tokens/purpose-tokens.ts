@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
-import fp from 'fastify-plugin'
 import type { PurposeKey } from '../contracts/definition.js'
 import type { Settings, TokenSettings } from '../contracts/settings.js'
+import packages from '../packages.cjs'
 import { createJwtCodec, type JwtCodec } from './jwt-codec.js'
 import { checkJwtKey } from './jwt-keys.js'
 
@@ -47,4 +47,4 @@ function keysOf (
   return keys.map((key) => checkJwtKey(`tokens.${purpose}.secret`, key))
 }
 
-export default fp(purposeTokens, { name: 'fastify-users:tokens', fastify: '5.x', encapsulate: true })
+export default packages.fp(purposeTokens, { name: 'fastify-users:tokens', fastify: '5.x', encapsulate: true })

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
-import fp from 'fastify-plugin'
 import type { DefinitionOptions } from '../contracts/definition.js'
 import type { Transport, TransportDefinition, TransportSpec } from '../contracts/transport.js'
+import packages from '../packages.cjs'
 
 /** Creates a transport definition: an encapsulated sub-plugin that passes the transport from `setup` to its backend. */
 export function defineTransport ({ name, describe, setup }: TransportSpec): TransportDefinition {
@@ -13,6 +13,6 @@ export function defineTransport ({ name, describe, setup }: TransportSpec): Tran
     name,
     describe,
     // fp returns the function that it was given
-    plugin: fp(plugin, { name: `fastify-users:transport:${name}`, fastify: '5.x', encapsulate: true }) as typeof plugin
+    plugin: packages.fp(plugin, { name: `fastify-users:transport:${name}`, fastify: '5.x', encapsulate: true }) as typeof plugin
   }
 }

@@ -1,8 +1,8 @@
-import fastifyCookie from '@fastify/cookie'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { TOKEN_MAX_LENGTH } from '../../../schemas/index.js'
 import type { Transport, TransportDefinition } from '../../contracts/transport.js'
+import packages from '../../packages.cjs'
 import { checkSecureCookie } from '../../shared/limits.js'
 import { defineTransport } from '../define.js'
 import { isToken, readCookie, readCookies, type Duplicates } from '../../shared/cookie-header.js'
@@ -30,7 +30,7 @@ export function cookieTransport (options: CookieTransportOptions = {}): Transpor
       logout: { 204: Type.Null({ description: 'The session is revoked and the cookie is cleared.' }) }
     }),
     async setup (scope, defaults) {
-      if (!scope.hasDecorator('serializeCookie')) await scope.register(fastifyCookie, { hook: false })
+      if (!scope.hasDecorator('serializeCookie')) await scope.register(packages.fastifyCookie, { hook: false })
       const name = cookieName(options, defaults)
       checkSecureCookie('cookieTransport.secure', options.secure ?? true, defaults.settings)
       // the name may come from the option `compatibility` of the plugin, and its prefix may require certain attributes
