@@ -13,3 +13,7 @@ export const kNames: unique symbol = Symbol.for('fastify-users.names')
 export const kVersion: unique symbol = Symbol.for('fastify-users.version')
 /** Key of an adapter's `StoreSchema`. Shared by all versions. */
 export const kStoreSchema = Symbol.for('fastify-users.store-schema')
+/**
+ * Key of the name under which `schema --dialect` prints definitions for an adapter's client. Shared by all versions.
+ */
+export const kDefinitions = Symbol.for('fastify-users.definitions')

@@ -6,6 +6,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import ts from 'typescript'
 import * as oauthLibrary from '../lib/features/oauth/index.js'
+import * as drizzleEntry from '../lib/entries/drizzle.js'
 import * as kyselyEntry from '../lib/entries/kysely.js'
 import * as memoryEntry from '../lib/entries/memory.js'
 import * as mongodbEntry from '../lib/entries/mongodb.js'
@@ -22,6 +23,7 @@ import { backends, fastPasswords, SECRET } from './helpers/build-app.js'
 const { memory } = memoryEntry
 /** The entries of the databases and of Redis, by their subpath. */
 const entries = {
+  drizzle: drizzleEntry,
   kysely: kyselyEntry,
   memory: memoryEntry,
   mongodb: mongodbEntry,

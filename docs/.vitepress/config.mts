@@ -26,6 +26,7 @@ export default defineConfig({
           items: [
             { text: 'fastify-users', link: '/api/fastify-users/' },
             { text: 'fastify-users/feature', link: '/api/fastify-users/feature/' },
+            { text: 'fastify-users/drizzle', link: '/api/fastify-users/drizzle/' },
             { text: 'fastify-users/kysely', link: '/api/fastify-users/kysely/' },
             { text: 'fastify-users/memory', link: '/api/fastify-users/memory/' },
             { text: 'fastify-users/mongodb', link: '/api/fastify-users/mongodb/' },
@@ -80,6 +81,7 @@ export default defineConfig({
             { text: 'MySQL and MariaDB', link: '/databases/mysql' },
             { text: 'MongoDB', link: '/databases/mongodb' },
             { text: 'Kysely', link: '/databases/kysely' },
+            { text: 'Drizzle', link: '/databases/drizzle' },
             { text: 'Redis', link: '/databases/redis' },
             { text: 'Memory', link: '/databases/memory' },
             { text: 'Your own adapter', link: '/databases/your-own' }

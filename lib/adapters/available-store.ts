@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { DatabaseAdapter } from '../contracts/database-adapter.js'
-import { FST_USERS_NOT_READY } from '../errors.js'
+import { FST_USERS_INVALID_OPTION, FST_USERS_NOT_READY, storeUnavailable } from '../errors.js'
 import { toCallError } from './shared/store-errors.js'
 import { storeOpening } from './store-opening.js'
 
@@ -11,6 +11,7 @@ export interface Store extends DatabaseAdapter {
    * be reached.
    */
   open(): Promise<void>
+  within(transaction: unknown): DatabaseAdapter
 }
 
 /**
@@ -37,23 +38,38 @@ export function availableStore (adapter: DatabaseAdapter, log: FastifyBaseLogger
     }
   }
 
-  return {
+  /** Returns the methods that read and write rows. */
+  function rowMethods (inner: DatabaseAdapter): Omit<DatabaseAdapter, 'define' | 'open' | 'within' | 'close'> {
+    return {
+      create: guard((model, row) => inner.create(model, row)),
+      ...(inner.createAll === undefined ? {} : { createAll: guard(inner.createAll.bind(inner)) }),
+      findOne: guard((model, where) => inner.findOne(model, where)),
+      findMany: guard((model, where, options) => inner.findMany(model, where, options)),
+      update: guard((model, where, changes) => inner.update(model, where, changes)),
+      delete: guard((model, where) => inner.delete(model, where)),
+      ...(inner.findWithUser === undefined ? {} : { findWithUser: guard(inner.findWithUser.bind(inner)) })
+    }
+  }
+
+  const store: Store = {
     define: (model) => {
       adapter.define(model)
     },
     open: () => opening.begin(),
-    create: guard((model, row) => adapter.create(model, row)),
-    ...(adapter.createAll === undefined ? {} : { createAll: guard(adapter.createAll.bind(adapter)) }),
-    findOne: guard((model, where) => adapter.findOne(model, where)),
-    findMany: guard((model, where, options) => adapter.findMany(model, where, options)),
-    update: guard((model, where, changes) => adapter.update(model, where, changes)),
-    delete: guard((model, where) => adapter.delete(model, where)),
-    ...(adapter.findWithUser === undefined ? {} : { findWithUser: guard(adapter.findWithUser.bind(adapter)) }),
+    ...rowMethods(adapter),
+    within (transaction) {
+      if (adapter.within === undefined) {
+        throw FST_USERS_INVALID_OPTION(['transaction', 'is not supported by this adapter'])
+      }
+      if (opening.state === 'absent') throw storeUnavailable('the database has not answered yet')
+      return { ...store, ...rowMethods(adapter.within(transaction)) }
+    },
     async close () {
       await opening.end()
       await adapter.close?.()
     }
   }
+  return store
 }
 
 /** Returns true for promises of any implementation. A row may have a column named `then`, so its type is checked. */

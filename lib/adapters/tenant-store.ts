@@ -8,6 +8,7 @@ import { DEFAULT_TENANT, tenantModel } from '../shared/tenant.js'
  */
 export function tenantStore (adapter: DatabaseAdapter, tenant: string): DatabaseAdapter {
   if (tenant === DEFAULT_TENANT) return adapter
+  const wrap = (inner: DatabaseAdapter): DatabaseAdapter => tenantStore(inner, tenant)
   const models = new WeakMap<Model, Model>()
 
   function own (model: Model): Model {
@@ -18,7 +19,7 @@ export function tenantStore (adapter: DatabaseAdapter, tenant: string): Database
     return made
   }
 
-  const { createAll, findWithUser, close } = adapter
+  const { createAll, findWithUser, within, close } = adapter
   return {
     define: (model) => {
       adapter.define(own(model))
@@ -35,6 +36,7 @@ export function tenantStore (adapter: DatabaseAdapter, tenant: string): Database
     ...(findWithUser === undefined
       ? {}
       : { findWithUser: (model, where) => findWithUser.call(adapter, own(model), where) }),
+    ...(within === undefined ? {} : { within: (transaction) => wrap(within.call(adapter, transaction)) }),
     ...(close === undefined ? {} : { close: () => close.call(adapter) })
   }
 }

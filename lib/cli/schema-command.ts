@@ -4,25 +4,37 @@ import { sqliteDialect } from '../adapters/sql/dialects/sqlite.js'
 import type { Dialect } from '../adapters/sql/dialects/dialect.js'
 import { migrationOf } from '../adapters/sql/migration/adapter-migration.js'
 import { planCreation } from '../adapters/sql/migration/upgrade.js'
+import { drizzleModule } from '../adapters/drizzle/definition-text.js'
+import type { Model } from '../contracts/models.js'
 import type { StoreSchema } from '../contracts/store-schema.js'
 import { modelsOf } from '../models.js'
 import { storeSchemaOf } from './application.js'
 import type { Command, Values } from './command.js'
 import { CONFIG_FILE, withConfig, type Config } from './config.js'
+import { kDefinitions } from '../symbols.js'
 import { scriptOf } from './sql-script.js'
 
 const dialects: ReadonlyMap<string, Dialect> = new Map(
   [sqliteDialect, postgresDialect, mysqlDialect].map((dialect) => [dialect.name, dialect])
 )
-const names = [...dialects.keys()].join(', ')
+/** Functions that return definitions of all tables as source text, by the name of the dialect. */
+const definitions: ReadonlyMap<unknown, (models: readonly Model[]) => string> = new Map([
+  ['drizzle-postgres', (models) => drizzleModule('postgres', models)],
+  ['drizzle-mysql', (models) => drizzleModule('mysql', models)],
+  ['drizzle-sqlite', (models) => drizzleModule('sqlite', models)]
+])
+const names = [...dialects.keys(), ...definitions.keys()].join(', ')
 
 const HELP = `Usage: fastify-users schema [options]
 
 Prints the statements that create all tables in an empty database: users with their
 custom fields, stored tokens, and the tables of features. For mongodb() it prints a
-script for mongosh. It changes nothing and needs no database.
+script for mongosh, and for drizzle() the definitions of the tables in TypeScript.
+It changes nothing and needs no database.
 
-  --dialect NAME   ${names}. Default: the dialect of the adapter.
+  --dialect NAME   ${[...dialects.keys()].join(', ')}; definitions for Drizzle:
+                   ${[...definitions.keys()].join(', ')}.
+                   Default: the dialect of the adapter.
   --config FILE    Config file with the options of the application. Default:
                    ${CONFIG_FILE}.
   --help           Prints this text.
@@ -37,11 +49,16 @@ export const schemaCommand: Command = {
 
   async run (values, terminal) {
     const name = values['dialect']
-    if (name !== undefined && !dialects.has(String(name))) {
+    if (name !== undefined && !dialects.has(String(name)) && !definitions.has(name)) {
       terminal.printError(`fastify-users: --dialect must be one of ${names}`)
       return 2
     }
     return await withConfig(values, terminal, async (config) => {
+      const define = definitions.get(name ?? definitionsOf(config))
+      if (define !== undefined) {
+        terminal.print(define(modelsOf(config.options, config.settings)))
+        return 0
+      }
       const plan = planOf(config, name)
       if (plan === null) {
         const problem = `the adapter of ${config.file} has no SQL dialect; choose one with --dialect: ${names}`
@@ -53,6 +70,11 @@ export const schemaCommand: Command = {
       return 0
     })
   }
+}
+
+/** Returns the name of the definitions of the adapter's client; undefined for other adapters. */
+function definitionsOf ({ options: { adapter } }: Config): unknown {
+  return (adapter as { [kDefinitions]?: unknown })[kDefinitions]
 }
 
 /** Returns the function that plans an empty store, or null if the adapter has no schema and no dialect is named. */

@@ -71,6 +71,12 @@ export interface DatabaseAdapter {
   delete(model: Model, where: Where): Promise<number>
   /** Returns a row and the user that its `user_id` refers to, in one round trip. */
   findWithUser?(model: Model, where: Where): MaybePromise<{ row: Row; user: Row } | null>
+  /**
+   * Returns an adapter on the same tables whose statements run in a transaction of the application. Its `open` and
+   * `close` are never called. If one of its methods throws, the application must roll the transaction back. Throws
+   * `FST_USERS_INVALID_OPTION` for a value that is not a transaction of the adapter's client.
+   */
+  within?(transaction: unknown): DatabaseAdapter
   /** Closes the connections that the adapter opened. A pool that the application passed in stays open. */
   close?(): Promise<void>
 }

@@ -7,6 +7,8 @@ import type { NewUser, User, UserChanges } from './user.js'
 export interface EventContext {
   request: FastifyRequest | null
   reply: FastifyReply | null
+  /** The transaction of a call of `app.users` that takes part in one. Hooks can write in it. */
+  transaction?: unknown
 }
 
 /** The reason of a failed login. The reply is the same for the first three. */

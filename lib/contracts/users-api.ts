@@ -18,6 +18,14 @@ export interface CallContext {
 export interface WriteContext extends CallContext {
   by?: Writer
 }
+/** The author of a new user, the request, and the transaction in which the user is stored. */
+export interface CreateContext extends WriteContext {
+  /**
+   * A transaction of the application's client, if the adapter supports it: `kysely`, `drizzle` and `prisma`. The user
+   * is stored when the application commits it, and hooks run before that.
+   */
+  transaction?: unknown
+}
 /** The backend of a login, and the method by which the user authenticated. Default method: `password`. */
 export interface LoginContext extends CallContext {
   backend: string
@@ -44,10 +52,11 @@ export interface UsersApi {
   /** Returns the user with this e-mail, or null. The case of ASCII letters is ignored. */
   getByEmail(email: string): Promise<User | null>
   /**
-   * Stores a user. Throws `FST_USERS_INVALID_USER`, `FST_USERS_REGISTER_INVALID_PASSWORD`,
-   * `FST_USERS_REGISTER_USER_ALREADY_EXISTS`.
+   * Stores a user. If it throws in a transaction, the application must roll the transaction back. Throws
+   * `FST_USERS_INVALID_USER`, `FST_USERS_REGISTER_INVALID_PASSWORD`, `FST_USERS_REGISTER_USER_ALREADY_EXISTS`, and
+   * `FST_USERS_INVALID_OPTION` for a value that is not a transaction of the adapter's client.
    */
-  create(user: NewUser, context?: WriteContext): Promise<User>
+  create(user: NewUser, context?: CreateContext): Promise<User>
   /**
    * Changes a user. A new password, a new e-mail, a deactivation and `is_verified: true` for an unverified e-mail
    * revoke all sessions. The last one also deletes provider accounts that did not prove the e-mail. With `by: 'self'`

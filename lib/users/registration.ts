@@ -1,7 +1,7 @@
 import type { Row } from '../contracts/database-adapter.js'
 import type { EventContext, ExistingAttempt } from '../contracts/events.js'
 import type { NewUser, User, UserRow } from '../contracts/user.js'
-import type { WriteContext, CallContext } from '../contracts/users-api.js'
+import type { CallContext, CreateContext, WriteContext } from '../contracts/users-api.js'
 import { FST_USERS_REGISTER_INVALID_PASSWORD, FST_USERS_REGISTER_USER_ALREADY_EXISTS, isUsersError } from '../errors.js'
 import { contextOf } from '../sessions/index.js'
 import { foldCase } from '../shared/text.js'
@@ -19,9 +19,14 @@ export type ReadUser = Omit<NewUser, 'password'>
  * Stores a user and fires `onAfterRegister`. Order: validation, password policy, `onBeforeRegister`, check for a
  * duplicate e-mail, hash, insert.
  */
-export async function createUser (rules: Rules, values: NewUser, { by = 'code', ...call }: WriteContext): Promise<User> {
+export async function createUser (
+  given: Rules,
+  values: NewUser,
+  { by = 'code', transaction, ...call }: CreateContext
+): Promise<User> {
+  const rules = transaction === undefined ? given : { ...given, rows: given.rows.within(transaction) }
   const { password, ...user } = await readNewUser(rules, values, by)
-  const context = contextOf(call)
+  const context = { ...contextOf(call), ...(transaction === undefined ? {} : { transaction }) }
   await rules.hooks.run('onBeforeRegister', { user }, context)
   if ((await rules.rows.getByEmail(user.email)) !== null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
   const row = await insertUser(rules, user, await rules.settings.passwords.hash(password))

@@ -5,6 +5,7 @@ import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { UserSchemas } from '../../schemas/index.js'
 import { OptionalKind } from '@sinclair/typebox'
 import type { SessionUsers } from '../sessions/index.js'
+import { FST_USERS_INVALID_OPTION } from '../errors.js'
 import { foldCase } from '../shared/text.js'
 import { fingerprint, isSameSecret } from '../tokens/index.js'
 import { insertWithDependents } from './dependent-rows.js'
@@ -22,6 +23,8 @@ export interface UserRows extends SessionUsers {
   insertWithDependents(row: Row, dependents: UserDependents): Promise<StoredUserRows | null>
   /** Deletes a user if the row still has these values. */
   remove(id: UserId, unchanged?: Where): Promise<number>
+  /** Returns the same functions for a transaction of the application. Throws `FST_USERS_INVALID_OPTION`. */
+  within(transaction: unknown): UserRows
   /** Returns up to `limit` users who are active superusers. */
   activeSuperusers(limit: number): Promise<UserRow[]>
 }
@@ -59,6 +62,10 @@ export function createUserRows (
     insertWithDependents: (row, dependents) => insertWithDependents(store, [model, row], dependents),
     update: (where, changes) => store.update(model, where, changes),
     remove: (id, unchanged = {}) => store.delete(model, { ...unchanged, id }),
+    within (transaction) {
+      if (store.within === undefined) throw FST_USERS_INVALID_OPTION(['transaction', 'is not supported by this adapter'])
+      return createUserRows(store.within(transaction), model, schemas, stampKeys)
+    },
     async activeSuperusers (limit) {
       // rows of the user model
       return (await store.findMany(model, { is_superuser: true, is_active: true }, { limit })) as unknown as UserRow[]

@@ -1,8 +1,8 @@
-import type { Field } from '../../contracts/models.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 import { isUnreachable } from '../shared/unreachable.js'
 import type { Dialect } from '../sql/dialects/dialect.js'
 import { mysqlDialect } from '../sql/dialects/mysql.js'
+import { asMysqlText, asPostgresText, withNames } from '../sql/dialects/named-columns.js'
 import { postgresIn } from '../sql/dialects/postgres.js'
 import { sqliteDialect, sqliteWithoutNul } from '../sql/dialects/sqlite.js'
 import type { SqlDriver } from '../sql/drivers/driver.js'
@@ -45,12 +45,9 @@ export interface Engine {
   readonly migration: Pick<Migration, 'dialect' | 'isAtomic'> & { readonly inTransaction: InTransaction }
 }
 
-/**
- * Rows are objects here, so every result column gets a unique name. The application's client parses other types than
- * text, so all values are read as text.
- */
+/** Rows are objects here, and values are read as text, whatever the application's client parses. */
 const postgresEngine = (schema?: string): Engine => ({
-  dialect: withNames(postgresIn(schema), (expression, field) => (isText(field) ? expression : `(${expression})::text`)),
+  dialect: withNames(postgresIn(schema), asPostgresText),
   isServer: true,
   start: pgSession.checkSession,
   begin: ['BEGIN', pg.LOCK_TABLES],
@@ -62,7 +59,7 @@ const postgresEngine = (schema?: string): Engine => ({
 
 /** The dialect for clients that may cut text at U+0000. */
 const sqlite: Engine = {
-  dialect: withNames(sqliteWithoutNul, (expression) => expression),
+  dialect: withNames(sqliteWithoutNul),
   isServer: false,
   start: async (driver) => {
     await driver.prepare('PRAGMA foreign_keys = ON').run([])
@@ -75,18 +72,11 @@ const sqlite: Engine = {
 }
 
 const mysql: Engine = {
-  dialect: withNames(mysqlDialect, (expression, field) => (isText(field) ? expression : `cast(${expression} AS CHAR)`)),
+  dialect: withNames(mysqlDialect, asMysqlText),
   isServer: true,
   async start (driver) {
     await mysql2Session.checkSession(driver)
-    const row = await driver.prepare('SELECT @@sql_mode').get([])
-    // Kysely lets mysql2 insert values into the statement text, with backslashes before quotes
-    if (String(row?.[0]).includes('NO_BACKSLASH_ESCAPES')) {
-      throw FST_USERS_INVALID_OPTION([
-        'adapter',
-        'kysely(): with sql_mode NO_BACKSLASH_ESCAPES, values could be executed as SQL; remove that mode'
-      ])
-    }
+    await mysql2Session.checkEscapes(driver, 'kysely')
   },
   begin: [mysql2.LOCK_TABLES],
   commit: mysql2.UNLOCK_TABLES,
@@ -118,15 +108,4 @@ export function engineOf (db: KyselyInstance, schema?: string): Engine {
     throw FST_USERS_INVALID_OPTION(['schema', 'is available for PostgreSQL only; leave it out'])
   }
   return make(schema)
-}
-
-function withNames (dialect: Dialect, form: (expression: string, field: Field) => string): Dialect {
-  return {
-    ...dialect,
-    read: (expression, field, name) => `${form(dialect.read(expression, field, name), field)} AS ${dialect.quote(name)}`
-  }
-}
-
-function isText ({ type, id }: Field): boolean {
-  return type === 'text' || (type === 'id' && id?.storage !== 'integer')
 }

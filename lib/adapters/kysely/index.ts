@@ -1,9 +1,10 @@
 import type { DatabaseAdapter } from '../../contracts/database-adapter.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 import { sqlServerAdapter } from '../sql/sql-adapter.js'
-import type { SqlServerOptions } from '../sql/sql-options.js'
+import type { SqlServerOptions, TransactionSettings } from '../sql/sql-options.js'
 import type { SqlDriver } from '../sql/drivers/driver.js'
 import { mapOpeningErrors } from '../sql/drivers/driver-errors.js'
+import { inSameTransaction } from '../sql/drivers/write-all.js'
 import { withMigration } from '../sql/migration/adapter-migration.js'
 import { useKysely } from './driver.js'
 import { engineOf, type Engine } from './engines.js'
@@ -36,6 +37,10 @@ export function kysely (db: KyselyInstance, options: KyselyOptions = {}): Databa
       dialect: engine.dialect,
       client: db,
       connect: (timeoutMs) => connect(plain, engine, timeoutMs),
+      transactions: {
+        dialect: engine.dialect,
+        use: (transaction, settings) => useTransaction(transaction, engine, settings)
+      },
       options: ['schema']
     },
     options
@@ -51,12 +56,19 @@ async function connect (db: KyselyInstance, engine: Engine, timeoutMs: number): 
   return driver
 }
 
+function useTransaction (transaction: unknown, engine: Engine, { timeoutMs, isUtc }: TransactionSettings): SqlDriver {
+  if (!hasInstanceMethods(transaction) || !transaction.isTransaction) {
+    throw FST_USERS_INVALID_OPTION(['transaction', 'must be the transaction that Kysely passes to its callback'])
+  }
+  // after an error, the application rolls the transaction back, so no statement is tried again
+  const once = { ...engine, hadNoEffect: () => false }
+  return inSameTransaction(useKysely(transaction.withoutPlugins(), once, timeoutMs, isUtc ? engine.inUtc : undefined))
+}
+
 function isInstance (value: unknown): value is KyselyInstance {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'isTransaction' in value &&
-    value.isTransaction === false &&
-    'withoutPlugins' in value
-  )
+  return hasInstanceMethods(value) && !value.isTransaction
+}
+
+function hasInstanceMethods (value: unknown): value is KyselyInstance {
+  return typeof value === 'object' && value !== null && 'isTransaction' in value && 'withoutPlugins' in value
 }

@@ -19,12 +19,12 @@ import type { SqlServerOptions } from './sql-options.js'
  * `FST_USERS_INVALID_OPTION` for session settings that change stored values.
  */
 export function mysql (pool: MysqlPool | MysqlCallbackPool, options: SqlServerOptions = {}): DatabaseAdapter {
-  const used = poolOf(pool)
+  const used = mysqlPoolOf(pool)
   if (used === null) throw FST_USERS_INVALID_OPTION(['adapter', 'pass a Pool of the package mysql2 to mysql(), not a single connection'])
   const { tables = {} } = options
   return withMigration(
     sqlServerAdapter(
-      { dialect: mysqlDialect, client: pool, connect: (timeoutMs) => connect(used, timeoutMs) },
+      { dialect: mysqlDialect, client: pool, connect: (timeoutMs) => connectMysql2(used, timeoutMs) },
       options
     ),
     lazyMigration({ dialect: mysqlDialect, isAtomic: false, mappings: tables }, async () => {
@@ -34,7 +34,8 @@ export function mysql (pool: MysqlPool | MysqlCallbackPool, options: SqlServerOp
   )
 }
 
-async function connect (pool: MysqlPool, timeoutMs: number): Promise<SqlDriver> {
+/** Returns a driver for a pool. Throws `FST_USERS_INVALID_OPTION` for session settings that change stored values. */
+export async function connectMysql2 (pool: MysqlPool, timeoutMs: number): Promise<SqlDriver> {
   const driver = useMysql2(pool, timeoutMs)
   await mapOpeningErrors(isRefusal, () => checkSession(driver))
   return driver
@@ -44,7 +45,7 @@ async function connect (pool: MysqlPool, timeoutMs: number): Promise<SqlDriver> 
  * Returns the promise-based pool, or null for other values. A single connection is refused: concurrent requests share
  * it, so one request's queries would run inside another request's transaction.
  */
-function poolOf (value: unknown): MysqlPool | null {
+export function mysqlPoolOf (value: unknown): MysqlPool | null {
   if (typeof value !== 'object' || value === null || !('getConnection' in value) || !('execute' in value)) return null
   // the methods were checked above
   return 'promise' in value ? (value as MysqlCallbackPool).promise() : (value as MysqlPool)

@@ -20,6 +20,16 @@ export interface TablesToOpen {
   readonly creates: boolean
 }
 
+/** The tables by model name, as they were found. */
+export interface OpenedTables {
+  readonly tables: Tables
+  readonly found: ReadonlyMap<string, FoundTable>
+  /** The driver that reads the tables. */
+  readonly driver: SqlDriver
+  /** True if its statements run in UTC. */
+  readonly isUtc: boolean
+}
+
 /**
  * Checks the tables of all models, creates the missing ones if `creates` is set, and returns the tables by model name
  * with the driver that reads them. Throws `FST_USERS_TABLE_MISMATCH` for tables that are missing or cannot be used.
@@ -27,7 +37,7 @@ export interface TablesToOpen {
 export async function openTables (
   driver: SqlDriver,
   { dialect, models, mappings, creates }: TablesToOpen
-): Promise<{ tables: Tables; driver: SqlDriver }> {
+): Promise<OpenedTables> {
   let tables: Tables = new Map()
   let found: ReadonlyMap<string, FoundTable> = new Map()
   await driver.change(dialect.catalog, (catalog) => {
@@ -41,7 +51,7 @@ export async function openTables (
   await checkVersions(async (text) => await driver.prepare(text).all([]), tables.values(), found)
   await checkConstraints(driver, tables, found)
   const isUtc = needsUtc(dialect, tables)
-  return { tables, driver: (isUtc ? await driver.inUtc?.() : undefined) ?? driver }
+  return { tables, found, isUtc, driver: (isUtc ? await driver.inUtc?.() : undefined) ?? driver }
 }
 
 /** Returns the error for missing tables. The statements are those that `createTables` runs. */

@@ -19,6 +19,12 @@ export function pushAssignments (table: Table, changes: Changes, parameters: unk
     assignments.push({ column, increment: step !== undefined })
     parameters.push(step ?? encodeValue(table, column, change))
   }
+  if (assignments.length === 0) return assignments
+  for (const { name, onUpdate } of table.filled) {
+    if (onUpdate === undefined) continue
+    assignments.push({ column: { field: name, sql: table.dialect.quote(name) }, increment: false })
+    parameters.push(onUpdate())
+  }
   return assignments
 }
 

@@ -28,13 +28,13 @@ export interface PostgresOptions extends SqlServerOptions {
  * `FST_USERS_INVALID_OPTION` for session settings that change the values read.
  */
 export function postgres (pool: PgPool, options: PostgresOptions = {}): DatabaseAdapter {
-  if (!isPool(pool)) throw FST_USERS_INVALID_OPTION(['adapter', 'pass a Pool of the package pg to postgres(), not a single Client'])
+  if (!isPgPool(pool)) throw FST_USERS_INVALID_OPTION(['adapter', 'pass a Pool of the package pg to postgres(), not a single Client'])
   const { schema, tables = {} } = options
   const dialect = postgresIn(schema)
   const connection = {
     dialect,
     client: pool,
-    connect: (timeoutMs: number) => connect(pool, timeoutMs),
+    connect: (timeoutMs: number) => connectPg(pool, timeoutMs),
     options: ['schema']
   }
   return withMigration(
@@ -46,7 +46,8 @@ export function postgres (pool: PgPool, options: PostgresOptions = {}): Database
   )
 }
 
-async function connect (pool: PgPool, timeoutMs: number): Promise<SqlDriver> {
+/** Returns a driver for a pool. Throws `FST_USERS_INVALID_OPTION` for session settings that change the values read. */
+export async function connectPg (pool: PgPool, timeoutMs: number): Promise<SqlDriver> {
   const driver = usePg(pool, timeoutMs)
   try {
     await mapOpeningErrors(isRefusal, () => checkSession(driver))
@@ -61,6 +62,6 @@ async function connect (pool: PgPool, timeoutMs: number): Promise<SqlDriver> {
  * Returns true for a pool. A single client is refused: concurrent requests share it, so one request's queries would run
  * inside another request's transaction.
  */
-function isPool (value: unknown): value is PgPool {
+export function isPgPool (value: unknown): value is PgPool {
   return typeof value === 'object' && value !== null && 'connect' in value && 'totalCount' in value
 }

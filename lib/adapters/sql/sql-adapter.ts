@@ -17,13 +17,13 @@ import { checkTimeLimit } from '../../shared/time-limit.js'
 import { isPromise } from '../../shared/values.js'
 import type { SqlDriver, SqlStatement } from './drivers/driver.js'
 import { decodeRow } from './encoder.js'
-import { openTables } from './open-tables.js'
+import { openTables, type OpenedTables } from './open-tables.js'
 import { pushAfter, pushAssignments } from './parameters.js'
-import { checkMappings, storageNamesOf, type TableMappings } from './schema.js'
+import { checkMappings, mappingOf, storageNamesOf, type TableMappings } from './schema.js'
 import { Shape, shapeOf } from './shape.js'
 import type { SqlAdapterOptions, SqlConnection, SqlServerOptions, SqlSettings } from './sql-options.js'
 import * as sql from './statements.js'
-import { columnOf, type Table } from './table.js'
+import { columnOf, makeTable, type Table } from './table.js'
 import { insertAll, insertOf, run } from './writes.js'
 
 const DEFAULT_TIMEOUT_MS = 5000
@@ -39,7 +39,11 @@ export function sqlServerAdapter (connection: SqlConnection, options: SqlServerO
   if (typeof createTables !== 'boolean') throw FST_USERS_INVALID_OPTION(['createTables', 'must be true or false'])
   checkTimeLimit('timeoutMs', timeoutMs)
   return new SqlAdapter(connection, options, {
-    known: ['tables', 'createTables', 'timeoutMs', ...(connection.options ?? [])],
+    known: [
+      ...(connection.mappingsOf === undefined ? ['tables', 'createTables'] : []),
+      'timeoutMs',
+      ...(connection.options ?? [])
+    ],
     creates: createTables,
     timeoutMs
   })
@@ -52,6 +56,7 @@ class SqlAdapter implements DatabaseAdapter {
   readonly #settings: SqlSettings
   readonly #shapes = new Map<string, Shape>()
   #driver: SqlDriver | undefined
+  #opened: OpenedTables | undefined
   #release: (() => void) | undefined
 
   constructor (connection: SqlConnection, options: SqlAdapterOptions, settings: SqlSettings) {
@@ -65,17 +70,18 @@ class SqlAdapter implements DatabaseAdapter {
   }
 
   async open (): Promise<void> {
-    const mappings = this.#options.tables ?? {}
     const models = this.#models.all
     const { dialect, connect } = this.#connection
     const { known, creates, timeoutMs } = this.#settings
     checkKnownKeys('', this.#options, known)
+    const mappings = this.#mappings
     checkMappings(dialect, models, mappings)
     this.#claim(models, mappings)
     const driver = (this.#driver ??= await connect(timeoutMs))
     try {
       const opened = await openTables(driver, { dialect, models, mappings, creates })
       for (const [name, table] of opened.tables) this.#shapes.set(name, new Shape(table, opened.driver))
+      this.#opened = opened
     } catch (error) {
       if (this.#shapes.size === 0) await this.close() // otherwise another registration already uses the adapter
       throw error
@@ -159,13 +165,36 @@ class SqlAdapter implements DatabaseAdapter {
     return (await run(shape.table, statement, parameters)).changes
   }
 
+  within (transaction: unknown): DatabaseAdapter {
+    const { transactions } = this.#connection
+    if (transactions === undefined) throw FST_USERS_INVALID_OPTION(['transaction', 'is not supported by this adapter'])
+    if (this.#opened === undefined) throw FST_USERS_NOT_READY()
+    const { found, isUtc } = this.#opened
+    const { dialect } = transactions
+    const driver = transactions.use(transaction, { timeoutMs: this.#settings.timeoutMs, isUtc })
+    const mappings = this.#mappings
+    const adapter = new SqlAdapter(this.#connection, this.#options, this.#settings)
+    for (const model of this.#models.all) {
+      const mapping = mappingOf(model, mappings)
+      const table = makeTable(model, dialect, mapping, found.get(dialect.foldName(mapping.table ?? model.table)))
+      adapter.#models.define(model)
+      adapter.#shapes.set(model.name, new Shape(table, driver))
+    }
+    return adapter
+  }
+
   async close (): Promise<void> {
     const driver = this.#driver
     this.#driver = undefined
+    this.#opened = undefined
     this.#shapes.clear()
     this.#release?.()
     this.#release = undefined
     await driver?.close()
+  }
+
+  get #mappings (): TableMappings {
+    return this.#connection.mappingsOf?.(this.#models.all) ?? this.#options.tables ?? {}
   }
 
   /** Records which tables this adapter uses. Throws `FST_USERS_INVALID_OPTION` for a table of another tenant. */

@@ -1,4 +1,5 @@
 import type { MaybePromise } from '../../contracts/database-adapter.js'
+import type { Model } from '../../contracts/models.js'
 import type { Dialect } from './dialects/dialect.js'
 import type { SqlDriver } from './drivers/driver.js'
 import type { TableMappings } from './schema.js'
@@ -32,6 +33,24 @@ export interface SqlConnection {
   readonly options?: readonly string[]
   /** Connects to the database. `open()` calls it with the time limit of a statement in milliseconds. */
   readonly connect: (timeoutMs: number) => MaybePromise<SqlDriver>
+  /** Returns the names of the tables and columns. Default: those of the option `tables`. */
+  readonly mappingsOf?: (models: readonly Model[]) => TableMappings
+  /** How statements run in a transaction of the application. Default: they cannot. */
+  readonly transactions?: TransactionAccess
+}
+
+/** Runs statements in transactions of the application. */
+export interface TransactionAccess {
+  /** The dialect of these statements. It may differ in the form in which values are read. */
+  readonly dialect: Dialect
+  /** Returns a driver for a transaction. Throws `FST_USERS_INVALID_OPTION` for any other value. */
+  use(transaction: unknown, settings: TransactionSettings): SqlDriver
+}
+
+export interface TransactionSettings {
+  readonly timeoutMs: number
+  /** True if the statements must run in UTC. */
+  readonly isUtc: boolean
 }
 
 /** Settings that depend on the kind of adapter. */

@@ -6,7 +6,7 @@ const comparisonSigns = { lt: '<', lte: '<=', gt: '>', gte: '>=' } as const
 
 /** A column that an UPDATE sets to a value or increments by a value. */
 export interface Assignment {
-  column: Column
+  column: Pick<Column, 'field' | 'sql'>
   increment: boolean
 }
 
@@ -67,7 +67,7 @@ export function countSql ({ table, terms }: Shape): string {
 }
 
 /** Returns the INSERT of one row. `columns` lacks the primary key if the database generates it. */
-export function insertSql (table: Table, columns: readonly Column[]): string {
+export function insertSql (table: Table, columns: readonly Pick<Column, 'sql'>[]): string {
   const { dialect, primaryKey } = table
   const bind = binder(dialect)
   const returning = dialect.returnsId && !columns.includes(primaryKey) ? ` RETURNING ${primaryKey.sql}` : ''

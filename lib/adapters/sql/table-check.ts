@@ -24,7 +24,8 @@ const PLAIN_NAME = /^[\p{L}\p{N}_$]+$/u
  */
 export function columnMismatches (table: Table, found: FoundTable): string[] {
   const { dialect, columns, primaryKey } = table
-  const own = new Set(columns.map(({ name }) => dialect.foldName(name)))
+  const filled = table.filled.filter(({ onInsert }) => onInsert !== undefined)
+  const own = new Set([...columns, ...filled].map(({ name }) => dialect.foldName(name)))
   const unfilled = [...found.columns].filter(([name, { onInsert }]) => onInsert === 'required' && !own.has(name))
   const mismatches = unfilled.map(
     ([name]) =>

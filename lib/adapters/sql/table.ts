@@ -1,7 +1,7 @@
 import type { Field, Model } from '../../contracts/models.js'
 import { invalidArgument } from '../shared/errors.js'
 import { type TypeCheck, typeCheckOf } from '../shared/values.js'
-import type { Codec, Dialect } from './dialects/dialect.js'
+import type { Codec, Dialect, FilledColumn, Place } from './dialects/dialect.js'
 
 /** The names of an existing table and of its columns, by field. */
 export interface TableMapping {
@@ -41,6 +41,8 @@ export interface Table {
   readonly byField: ReadonlyMap<string, Column>
   /** The columns of the unique indexes, if the catalog has them. */
   readonly indexes: ReadonlyMap<string, readonly string[]>
+  /** Columns that are no fields, and for which the client makes values. */
+  readonly filled: readonly FilledColumn[]
 }
 
 /** A column of the catalog. */
@@ -72,7 +74,7 @@ export function makeTable (model: Model, dialect: Dialect, mapping: TableMapping
   for (const [field, definition] of Object.entries(model.fields)) {
     const name = mapping.columns?.[field] ?? field
     if (found === undefined || found.columns.has(dialect.foldName(name))) {
-      columns.push(makeColumn(field, definition, name, dialect, found))
+      columns.push(makeColumn({ model, field }, definition, name, dialect, found))
     }
   }
   const [primaryKey] = columns
@@ -86,12 +88,13 @@ export function makeTable (model: Model, dialect: Dialect, mapping: TableMapping
     primaryKey,
     columns,
     byField: new Map(columns.map((column) => [column.field, column])),
-    indexes: found?.indexes ?? new Map()
+    indexes: found?.indexes ?? new Map(),
+    filled: dialect.filled?.(model) ?? []
   }
 }
 
 function makeColumn (
-  field: string,
+  place: Place,
   definition: Field,
   name: string,
   dialect: Dialect,
@@ -106,13 +109,13 @@ function makeColumn (
   const lowerSql =
     lower !== undefined && found?.columns.has(dialect.foldName(lower)) === true ? dialect.quote(lower) : undefined
   return {
-    field,
+    field: place.field,
     definition,
     name,
     sql: dialect.quote(name),
     type,
     accepts: typeCheckOf(definition),
-    codec: dialect.codec(definition, type),
+    codec: dialect.codec(definition, type, place),
     collated: isText && found?.collated === true,
     lowerSql,
     ignoresCase: lowerSql === undefined && type !== undefined && dialect.ignoresCase?.(type) === true,

@@ -10,7 +10,7 @@ import type { Column, Table } from './table.js'
 
 /** A row to insert. Columns and parameters leave out an id that the database generates. */
 export interface Insert {
-  readonly columns: readonly Column[]
+  readonly columns: readonly Pick<Column, 'sql'>[]
   readonly parameters: readonly unknown[]
   /** Returns the row as it is stored. */
   stored(insertId: unknown): Row
@@ -24,9 +24,12 @@ const INVALID_VALUE = 'a value is outside the range of its column'
 export function insertOf (table: Table, row: Row): Insert {
   const values = encodeRow(table, row)
   const skipped = values[0] === null ? 1 : 0 // the database generates the primary key
+  const made = table.filled.flatMap(({ name, onInsert }) =>
+    onInsert === undefined ? [] : [{ sql: table.dialect.quote(name), value: onInsert() }]
+  )
   return {
-    columns: table.columns.slice(skipped),
-    parameters: values.slice(skipped),
+    columns: [...table.columns.slice(skipped), ...made],
+    parameters: [...values.slice(skipped), ...made.map(({ value }) => value)],
     stored: (insertId) => decodeRow(table, skipped === 0 ? values : [Number(insertId), ...values.slice(skipped)])
   }
 }

@@ -1,4 +1,4 @@
-import type { Field } from '../../../contracts/models.js'
+import type { Field, Model } from '../../../contracts/models.js'
 
 /** Converts the values of one field to values that a driver binds, and results back. Null is not converted. */
 export interface Codec {
@@ -17,6 +17,21 @@ export interface Codec {
  * and the names in the key of that index.
  */
 export type UniqueViolation = { columns: readonly string[] } | { index: string; words?: readonly string[] }
+
+/** A field of a model. */
+export interface Place {
+  readonly model: Model
+  readonly field: string
+}
+
+/** A column that is no field of the model, and for which the client makes the values of new or changed rows. */
+export interface FilledColumn {
+  readonly name: string
+  /** Returns the value of a new row, as the driver binds it. */
+  readonly onInsert?: () => unknown
+  /** Returns the value of a changed row, as the driver binds it. */
+  readonly onUpdate?: () => unknown
+}
 
 /** The differences between SQL databases. */
 export interface Dialect {
@@ -41,7 +56,9 @@ export interface Dialect {
   /** True if the database uses an index for `(a, b) > (x, y)`. */
   readonly comparesRows: boolean
   /** Returns the codec of a field. `type` is the type of its column, if `catalog` returns types. */
-  codec(field: Field, type?: string): Codec
+  codec(field: Field, type?: string, place?: Place): Codec
+  /** Returns the columns of a model's table for which the client makes values. Default: none. */
+  filled?(model: Model): readonly FilledColumn[]
   quote(name: string): string
   /**
    * Returns the quoted name of a table with its schema, if the adapter has the option `schema`. Default: `quote`.

@@ -1,3 +1,4 @@
+import { FST_USERS_INVALID_OPTION } from '../../../errors.js'
 import type { SqlDriver } from './driver.js'
 import { checkSettings, type SessionSetting } from './session-settings.js'
 
@@ -27,4 +28,18 @@ const settings: readonly SessionSetting[] = [
 /** Throws `FST_USERS_INVALID_OPTION` if the session settings of the pool would change stored or compared values. */
 export async function checkSession (driver: SqlDriver): Promise<void> {
   await checkSettings(driver, 'mysql', settings)
+}
+
+/**
+ * Throws `FST_USERS_INVALID_OPTION` if a backslash is no escape character. Some clients let mysql2 insert values into
+ * the statement text, with backslashes before quotes. `adapter` is the name of the adapter for the message.
+ */
+export async function checkEscapes (driver: SqlDriver, adapter: string): Promise<void> {
+  const row = await driver.prepare('SELECT @@sql_mode').get([])
+  if (String(row?.[0]).includes('NO_BACKSLASH_ESCAPES')) {
+    throw FST_USERS_INVALID_OPTION([
+      'adapter',
+      `${adapter}(): with sql_mode NO_BACKSLASH_ESCAPES, values could be executed as SQL; remove that mode`
+    ])
+  }
 }

@@ -233,6 +233,6 @@ function written (result: Result): SqlWritten {
  * Returns the number of rows that an update matched, also without the pool's flag for that: it is the first number of
  * the server's message, in any language.
  */
-function matchedRows ({ affectedRows, info }: Result): number {
+export function matchedRows ({ affectedRows, info }: Result): number {
   return Number(/\d+/.exec(info)?.[0] ?? affectedRows)
 }
