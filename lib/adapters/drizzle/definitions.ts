@@ -20,11 +20,7 @@ export interface DefinedColumn {
   readonly column: DrizzleColumn
 }
 
-const QUOTED: Record<DrizzleDatabase, RegExp> = {
-  postgres: /"((?:[^"]|"")+)"/g,
-  mysql: /`((?:[^`]|``)+)`/g,
-  sqlite: /"((?:[^"]|"")+)"/g
-}
+const QUOTES: Record<DrizzleDatabase, string> = { postgres: '"', mysql: '`', sqlite: '"' }
 const DEFAULT_SCHEMA = 'public'
 
 /** The table objects of an application, as the adapter reads them. */
@@ -123,7 +119,8 @@ export class Definitions {
   /** Returns the names in the database, which depend on the option `casing` of the instance. */
   #namesOf (table: DrizzleTable): { table: string; columns: readonly string[] } {
     const { sql } = this.#db.select().from(table).toSQL()
-    const names = [...sql.matchAll(QUOTED[this.database])].map(([, name = '']) => name)
+    // select "id", "email" from "user"
+    const names = sql.split(QUOTES[this.database]).filter((_text, position) => position % 2 === 1)
     return { table: names.at(-1) ?? '', columns: names }
   }
 }

@@ -4,7 +4,7 @@ import type { Dialect } from '../sql/dialects/dialect.js'
 import { withNames } from '../sql/dialects/named-columns.js'
 import { mapStatementErrors } from '../sql/drivers/driver-errors.js'
 import type { SqlDriver, SqlWritten } from '../sql/drivers/driver.js'
-import { inSameTransaction } from '../sql/drivers/write-all.js'
+import { transactionDriver } from '../sql/drivers/write-all.js'
 import { matchedRows } from '../sql/drivers/mysql2.js'
 import type { TransactionSettings } from '../sql/sql-options.js'
 import type { TransactionEngine } from './engines.js'
@@ -34,24 +34,15 @@ export function useTransaction (
     mapStatementErrors(isRefusal, async () =>
       readResult(await withTimeout(() => execute(transaction, queryOf(parts, parameters)), timeoutMs))
     )
-  return inSameTransaction({
-    prepare (text) {
-      const parts = wrapSql(text).split(PARAMETER)
-      const all = async (parameters: readonly unknown[]): Promise<readonly unknown[][]> =>
-        (await run(parts, parameters)).rows.map((row) => Object.values(row))
-      return {
-        all,
-        get: async (parameters) => (await all(parameters))[0],
-        run: (parameters) => run(parts, parameters)
-      }
-    },
-    transaction () {
-      throw new TypeError('inSameTransaction replaces this method')
-    },
-    change () {
-      throw new TypeError('the tables are not changed in a transaction of the application')
-    },
-    close () {}
+  return transactionDriver((text) => {
+    const parts = wrapSql(text).split(PARAMETER)
+    const all = async (parameters: readonly unknown[]): Promise<readonly unknown[][]> =>
+      (await run(parts, parameters)).rows.map((row) => Object.values(row))
+    return {
+      all,
+      get: async (parameters) => (await all(parameters))[0],
+      run: (parameters) => run(parts, parameters)
+    }
   })
 }
 

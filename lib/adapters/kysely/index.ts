@@ -4,7 +4,7 @@ import { sqlServerAdapter } from '../sql/sql-adapter.js'
 import type { SqlServerOptions, TransactionSettings } from '../sql/sql-options.js'
 import type { SqlDriver } from '../sql/drivers/driver.js'
 import { mapOpeningErrors } from '../sql/drivers/driver-errors.js'
-import { inSameTransaction } from '../sql/drivers/write-all.js'
+import { transactionDriver } from '../sql/drivers/write-all.js'
 import { withMigration } from '../sql/migration/adapter-migration.js'
 import { useKysely } from './driver.js'
 import { engineOf, type Engine } from './engines.js'
@@ -62,7 +62,9 @@ function useTransaction (transaction: unknown, engine: Engine, { timeoutMs, isUt
   }
   // after an error, the application rolls the transaction back, so no statement is tried again
   const once = { ...engine, hadNoEffect: () => false }
-  return inSameTransaction(useKysely(transaction.withoutPlugins(), once, timeoutMs, isUtc ? engine.inUtc : undefined))
+  return transactionDriver(
+    useKysely(transaction.withoutPlugins(), once, timeoutMs, isUtc ? engine.inUtc : undefined).prepare
+  )
 }
 
 function isInstance (value: unknown): value is KyselyInstance {

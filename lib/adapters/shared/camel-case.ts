@@ -1,4 +1,5 @@
 /** Returns a name in snake_case as camelCase: `hashed_password` becomes `hashedPassword`. */
 export function camelCase (name: string): string {
-  return name.replaceAll(/(?<=[^_])_+([\p{L}\p{N}])/gu, (_match, letter: string) => letter.toUpperCase())
+  const [first = '', ...others] = name.split('_').filter((word) => word !== '')
+  return [first, ...others.map((word) => word.charAt(0).toUpperCase() + word.slice(1))].join('')
 }

@@ -1,6 +1,7 @@
 // The adapters take what the drivers' own types say, without a cast. Compiled only.
 import Database from 'better-sqlite3'
 import type { DatabaseAdapter } from 'fastify-users'
+import { drizzle, type DrizzleInstance } from 'fastify-users/drizzle'
 import { kysely } from 'fastify-users/kysely'
 import { mongodb } from 'fastify-users/mongodb'
 import { mysql } from 'fastify-users/mysql'
@@ -27,6 +28,7 @@ export const adapters: DatabaseAdapter[] = [
   kysely(new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })),
   kysely(new Kysely<unknown>({ dialect: new MysqlDialect({ pool: callbackPool }) })),
   kysely(new Kysely<Tables>({ dialect: new SqliteDialect({ database }) })),
+  drizzle({} as DrizzleInstance, { user: {} }, { timeoutMs: 1000 }),
   mongodb(client.db('app')),
   sqlite(database)
 ]

@@ -8,10 +8,14 @@ export async function writeAll<T> (writes: SqlWrites<T>, write: (one: SqlWrite) 
   return step.value
 }
 
-/** Returns the driver of a running transaction, which also runs the writes of `transaction`. */
-export function inSameTransaction (driver: SqlDriver): SqlDriver {
+/** Returns a driver for a running transaction, in which `prepare` prepares the statements. */
+export function transactionDriver (prepare: SqlDriver['prepare']): SqlDriver {
   return {
-    ...driver,
-    transaction: (writes) => writeAll(writes, async ({ sql, parameters }) => await driver.prepare(sql).run(parameters))
+    prepare,
+    transaction: (writes) => writeAll(writes, async ({ sql, parameters }) => await prepare(sql).run(parameters)),
+    async change (catalog, plan) {
+      plan(await prepare(catalog).all([]))
+    },
+    close () {}
   }
 }
