@@ -146,7 +146,7 @@ t.test('schema prints the statements that create all tables, without a database'
   t.match(await run(['schema', '--dialect', 'oracle']), {
     code: 2,
     out: '',
-    err: /^fastify-users: --dialect must be one of sqlite, postgres, mysql$/
+    err: /^fastify-users: --dialect must be one of sqlite, postgres, mysql(?:, (?:drizzle|prisma)-(?:postgres|mysql|sqlite)){6}$/
   })
   t.match(await run(['schema'], { adapter: 'memory()' }), { code: 2, out: '', err: /has no SQL dialect; choose one with --dialect/ })
   t.match(await run(['schema'], { rest: 'export const features = 1' }), {

@@ -12,6 +12,7 @@ import * as memoryEntry from '../lib/entries/memory.js'
 import * as mongodbEntry from '../lib/entries/mongodb.js'
 import * as mysqlEntry from '../lib/entries/mysql.js'
 import * as postgresEntry from '../lib/entries/postgres.js'
+import * as prismaEntry from '../lib/entries/prisma.js'
 import * as redisEntry from '../lib/entries/redis.js'
 import * as sqliteEntry from '../lib/entries/sqlite.js'
 import * as library from '../lib/index.js'
@@ -29,6 +30,7 @@ const entries = {
   mongodb: mongodbEntry,
   mysql: mysqlEntry,
   postgres: postgresEntry,
+  prisma: prismaEntry,
   redis: redisEntry,
   sqlite: sqliteEntry
 }

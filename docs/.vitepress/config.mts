@@ -33,6 +33,7 @@ export default defineConfig({
             { text: 'fastify-users/mysql', link: '/api/fastify-users/mysql/' },
             { text: 'fastify-users/oauth', link: '/api/fastify-users/oauth/' },
             { text: 'fastify-users/postgres', link: '/api/fastify-users/postgres/' },
+            { text: 'fastify-users/prisma', link: '/api/fastify-users/prisma/' },
             { text: 'fastify-users/redis', link: '/api/fastify-users/redis/' },
             { text: 'fastify-users/sqlite', link: '/api/fastify-users/sqlite/' },
             { text: 'fastify-users/testing', link: '/api/fastify-users/testing/' }
@@ -82,6 +83,7 @@ export default defineConfig({
             { text: 'MongoDB', link: '/databases/mongodb' },
             { text: 'Kysely', link: '/databases/kysely' },
             { text: 'Drizzle', link: '/databases/drizzle' },
+            { text: 'Prisma', link: '/databases/prisma' },
             { text: 'Redis', link: '/databases/redis' },
             { text: 'Memory', link: '/databases/memory' },
             { text: 'Your own adapter', link: '/databases/your-own' }

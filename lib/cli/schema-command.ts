@@ -5,6 +5,7 @@ import type { Dialect } from '../adapters/sql/dialects/dialect.js'
 import { migrationOf } from '../adapters/sql/migration/adapter-migration.js'
 import { planCreation } from '../adapters/sql/migration/upgrade.js'
 import { drizzleModule } from '../adapters/drizzle/definition-text.js'
+import { prismaModels } from '../adapters/prisma/schema-text.js'
 import type { Model } from '../contracts/models.js'
 import type { StoreSchema } from '../contracts/store-schema.js'
 import { modelsOf } from '../models.js'
@@ -21,7 +22,10 @@ const dialects: ReadonlyMap<string, Dialect> = new Map(
 const definitions: ReadonlyMap<unknown, (models: readonly Model[]) => string> = new Map([
   ['drizzle-postgres', (models) => drizzleModule('postgres', models)],
   ['drizzle-mysql', (models) => drizzleModule('mysql', models)],
-  ['drizzle-sqlite', (models) => drizzleModule('sqlite', models)]
+  ['drizzle-sqlite', (models) => drizzleModule('sqlite', models)],
+  ['prisma-postgres', (models) => prismaModels('postgres', models)],
+  ['prisma-mysql', (models) => prismaModels('mysql', models)],
+  ['prisma-sqlite', (models) => prismaModels('sqlite', models)]
 ])
 const names = [...dialects.keys(), ...definitions.keys()].join(', ')
 
@@ -29,11 +33,12 @@ const HELP = `Usage: fastify-users schema [options]
 
 Prints the statements that create all tables in an empty database: users with their
 custom fields, stored tokens, and the tables of features. For mongodb() it prints a
-script for mongosh, and for drizzle() the definitions of the tables in TypeScript.
-It changes nothing and needs no database.
+script for mongosh, for drizzle() the definitions of the tables in TypeScript, and
+for prisma() the models. It changes nothing and needs no database.
 
-  --dialect NAME   ${[...dialects.keys()].join(', ')}; definitions for Drizzle:
-                   ${[...definitions.keys()].join(', ')}.
+  --dialect NAME   ${[...dialects.keys()].join(', ')}; definitions:
+                   drizzle-postgres, drizzle-mysql, drizzle-sqlite,
+                   prisma-postgres, prisma-mysql, prisma-sqlite.
                    Default: the dialect of the adapter.
   --config FILE    Config file with the options of the application. Default:
                    ${CONFIG_FILE}.

@@ -89,7 +89,11 @@ function codecOf ({ column }: DefinedColumn, codec: Codec): Codec {
   }
 }
 
-function transactionsOf (dialect: Dialect, { database }: Definitions, { transactions }: DrizzleEngine): TransactionAccess {
+function transactionsOf (
+  dialect: Dialect,
+  { database }: Definitions,
+  { transactions }: DrizzleEngine
+): TransactionAccess {
   if (transactions === undefined) {
     return {
       dialect,
