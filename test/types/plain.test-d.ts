@@ -242,7 +242,7 @@ same<Equal<EventName, keyof Payloads>>()
 same<Equal<{ [N in EventName]: UsersEvents[N] }, { [N in EventName]: Payloads[N] }>>()
 same<Equal<keyof UsersHooks, EventName>>()
 same<Equal<Parameters<UsersHook<'onAfterLogin'>>, [payload: Payloads['onAfterLogin'], context: EventContext]>>()
-same<Equal<EventContext, { request: FastifyRequest | null, reply: FastifyReply | null }>>()
+same<Equal<EventContext, { request: FastifyRequest | null, reply: FastifyReply | null, transaction?: unknown }>>()
 
 api.addHook('onAfterForgotPassword', async ({ user, token }, { request }) => {
   same<Equal<typeof user, User>>()

@@ -12,10 +12,8 @@ import * as mysql2 from '../sql/drivers/mysql2.js'
 import * as pg from '../sql/drivers/pg.js'
 import { useSqlite } from '../sql/drivers/sqlite.js'
 import { isSqliteDatabase, keepsNul } from '../sql/drivers/sqlite-database.js'
+import { lazyMigration } from '../sql/migration/adapter-migration.js'
 import type { Migration } from '../sql/migration/migration-source.js'
-import { mysqlMigration } from '../sql/migration/mysql-source.js'
-import { postgresMigration } from '../sql/migration/postgres-source.js'
-import { sqliteMigration } from '../sql/migration/sqlite-source.js'
 import { connectMysql2, mysqlPoolOf } from '../sql/mysql.js'
 import { connectPg, isPgPool } from '../sql/postgres.js'
 import type { SqlWrittenRows } from './transaction.js'
@@ -46,9 +44,12 @@ export interface TransactionEngine {
  */
 export function engineOf (client: unknown, database: DrizzleDatabase, schema: string | undefined): DrizzleEngine {
   if (database === 'postgres' && isPgPool(client)) {
+    const dialect = postgresIn(schema)
     return {
-      dialect: postgresIn(schema),
-      migration: postgresMigration(client, {}, schema),
+      dialect,
+      migration: lazyMigration({ dialect, isAtomic: true, mappings: {} }, async () =>
+        (await import('../sql/migration/postgres-source.js')).postgresMigration(client, {}, schema)
+      ),
       connect: (timeoutMs) => connectPg(client, timeoutMs),
       transactions: { form: asPostgresText, isRefusal: pg.isRefusal, readResult: readPostgresResult }
     }
@@ -57,7 +58,9 @@ export function engineOf (client: unknown, database: DrizzleDatabase, schema: st
   if (pool !== null) {
     return {
       dialect: mysqlDialect,
-      migration: mysqlMigration(pool, {}),
+      migration: lazyMigration({ dialect: mysqlDialect, isAtomic: false, mappings: {} }, async () =>
+        (await import('../sql/migration/mysql-source.js')).mysqlMigration(pool, {})
+      ),
       async connect (timeoutMs) {
         const driver = await connectMysql2(pool, timeoutMs)
         // in a transaction, Drizzle lets mysql2 insert values into the statement text
@@ -75,7 +78,9 @@ export function engineOf (client: unknown, database: DrizzleDatabase, schema: st
   if (database === 'sqlite' && isSqliteDatabase(client)) {
     return {
       dialect: keepsNul(client) ? sqliteDialect : sqliteWithoutNul,
-      migration: sqliteMigration(client, {}),
+      migration: lazyMigration({ dialect: sqliteDialect, isAtomic: true, mappings: {} }, async () =>
+        (await import('../sql/migration/sqlite-source.js')).sqliteMigration(client, {})
+      ),
       connect: () => useSqlite(client)
     }
   }
