@@ -8,8 +8,9 @@ import { sqliteDialect, sqliteWithoutNul } from '../sql/dialects/sqlite.js'
 import type { SqlDriver } from '../sql/drivers/driver.js'
 import { mapOpeningErrors } from '../sql/drivers/driver-errors.js'
 import { checkEscapes } from '../sql/drivers/mysql2-session.js'
-import * as mysql2 from '../sql/drivers/mysql2.js'
-import * as pg from '../sql/drivers/pg.js'
+import * as mysqlErrors from '../sql/drivers/mysql2-errors.js'
+import { inUtc } from '../sql/drivers/mysql2.js'
+import * as pgErrors from '../sql/drivers/pg-errors.js'
 import { useSqlite } from '../sql/drivers/sqlite.js'
 import { isSqliteDatabase, keepsNul } from '../sql/drivers/sqlite-database.js'
 import { lazyMigration } from '../sql/migration/adapter-migration.js'
@@ -51,7 +52,7 @@ export function engineOf (client: unknown, database: DrizzleDatabase, schema: st
         (await import('../sql/migration/postgres-source.js')).postgresMigration(client, {}, schema)
       ),
       connect: (timeoutMs) => connectPg(client, timeoutMs),
-      transactions: { form: asPostgresText, isRefusal: pg.isRefusal, readResult: readPostgresResult }
+      transactions: { form: asPostgresText, isRefusal: pgErrors.isRefusal, readResult: readPostgresResult }
     }
   }
   const pool = database === 'mysql' ? mysqlPoolOf(client) : null
@@ -64,13 +65,13 @@ export function engineOf (client: unknown, database: DrizzleDatabase, schema: st
       async connect (timeoutMs) {
         const driver = await connectMysql2(pool, timeoutMs)
         // in a transaction, Drizzle lets mysql2 insert values into the statement text
-        await mapOpeningErrors(mysql2.isRefusal, () => checkEscapes(driver, 'drizzle'))
+        await mapOpeningErrors(mysqlErrors.isRefusal, () => checkEscapes(driver, 'drizzle'))
         return driver
       },
       transactions: {
         form: asMysqlText,
-        isRefusal: mysql2.isRefusal,
-        inUtc: mysql2.inUtc,
+        isRefusal: mysqlErrors.isRefusal,
+        inUtc,
         readResult: readMysqlResult
       }
     }

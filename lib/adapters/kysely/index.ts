@@ -60,8 +60,8 @@ function useTransaction (transaction: unknown, engine: Engine, { timeoutMs, isUt
   if (!hasInstanceMethods(transaction) || !transaction.isTransaction) {
     throw FST_USERS_INVALID_OPTION(['transaction', 'must be the transaction that Kysely passes to its callback'])
   }
-  // after an error, the application rolls the transaction back, so no statement is tried again
-  const once = { ...engine, hadNoEffect: () => false }
+  // after an error, the application rolls the transaction back, so no statement is tried again or shared with others
+  const once = { ...engine, isServer: false, hadNoEffect: () => false }
   return transactionDriver(
     useKysely(transaction.withoutPlugins(), once, timeoutMs, isUtc ? engine.inUtc : undefined).prepare
   )

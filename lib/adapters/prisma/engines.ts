@@ -6,8 +6,9 @@ import { postgresIn } from '../sql/dialects/postgres.js'
 import { sqliteWithoutNul } from '../sql/dialects/sqlite.js'
 import type { SqlDriver } from '../sql/drivers/driver.js'
 import * as mysql2Session from '../sql/drivers/mysql2-session.js'
-import * as mysql2 from '../sql/drivers/mysql2.js'
-import * as pg from '../sql/drivers/pg.js'
+import * as mysqlErrors from '../sql/drivers/mysql2-errors.js'
+import { inUtc } from '../sql/drivers/mysql2.js'
+import * as pgErrors from '../sql/drivers/pg-errors.js'
 import { isUnreachable } from '../shared/unreachable.js'
 import type { PrismaDatabase } from './client.js'
 
@@ -57,7 +58,7 @@ export function prismaEngineOf (database: PrismaDatabase, schema: string | undef
           return violation !== null && 'index' in violation ? { index: violation.index } : violation
         }
       },
-      isRefusal: pg.isRefusal
+      isRefusal: pgErrors.isRefusal
     }
   }
   if (database === 'mysql') {
@@ -65,9 +66,9 @@ export function prismaEngineOf (database: PrismaDatabase, schema: string | undef
       database,
       dialect: { ...withNames(mysqlDialect, asMysqlText), returnsId: true },
       start: mysql2Session.checkSession,
-      inUtc: mysql2.inUtc,
-      isRefusal: mysql2.isRefusal,
-      hadNoEffect: mysql2.hadNoEffect
+      inUtc,
+      isRefusal: mysqlErrors.isRefusal,
+      hadNoEffect: mysqlErrors.hadNoEffect
     }
   }
   return {
