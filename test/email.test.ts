@@ -49,7 +49,7 @@ const stores: Store[] = [
   ...mongoStores.map((store): Store => ({
     name: `mongodb() on ${store.name}`,
     options: store.options,
-    make: (t) => mongodb(freshDbOn(t, store), { createTables })
+    make: (t) => mongodb(freshDbOn(t, store), { createTables, timeoutMs: 30_000 })
   }))
 ]
 

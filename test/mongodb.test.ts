@@ -27,6 +27,8 @@ import { type MongoProxy, type ProxyFault, startMongoProxy } from './helpers/mon
 import { completeStores, connect, ferretdb, freshDb, freshDbOn, mongoeco, type MongoStore, stores } from './helpers/mongo-stores.js'
 
 const createTables = true
+/** A time limit that no operation reaches, in milliseconds, because the machine may be busy. */
+const LONG_MS = 30_000
 const refused = { code: 'FST_USERS_INVALID_OPTION' }
 const mismatch = { code: 'FST_USERS_TABLE_MISMATCH' }
 const ARGON2 = '$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$AAAA'
@@ -140,7 +142,7 @@ for (const store of stores) {
       const client = connect(t, store.url, settings)
       const databases = new WeakMap<DatabaseAdapter, Db>()
       const make = (db: Db): DatabaseAdapter => {
-        const made = mongodb(db, { createTables, ...options })
+        const made = mongodb(db, { createTables, timeoutMs: LONG_MS, ...options })
         const adapter = wrap?.(made) ?? made
         databases.set(adapter, db)
         return adapter
@@ -162,7 +164,7 @@ for (const store of stores) {
     for (const id of [uuidId(), integerId(), objectIdId()]) {
       const schemas = userSchemas({ credits: Type.Integer() }, { id })
       const built = await buildApp(t, {
-        adapter: mongodb(freshDbOn(t, store), { createTables }),
+        adapter: mongodb(freshDbOn(t, store), { createTables, timeoutMs: LONG_MS }),
         schemas: schemas as never
       })
       await flow(t, built, ARTHUR, { credits: 5 })

@@ -93,7 +93,13 @@ const stores: Record<string, [make: Make, needs?: { skip: string | false }]> = {
   ...Object.fromEntries(
     [ferretdb, mongoeco].map((store): [string, [Make, { skip: string | false }]] => [
       `mongodb on ${store.name}`,
-      [async (t) => ({ adapter: mongodb(freshDbOn(t, store), { createTables }), id: objectIdId() }), store.options]
+      [
+        async (t) => ({
+          adapter: mongodb(freshDbOn(t, store), { createTables, timeoutMs: 30_000 }),
+          id: objectIdId()
+        }),
+        store.options
+      ]
     ])
   ),
   libsql: [async () => ({ adapter: sqlite(new Libsql(':memory:')) })]

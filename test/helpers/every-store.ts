@@ -63,7 +63,7 @@ export const everyStore: readonly EveryStore[] = [
       options: store.options,
       async open (t) {
         const db = freshDbOn(t, store)
-        return () => mongodb(db, { createTables: true })
+        return () => mongodb(db, { createTables: true, timeoutMs: 30_000 }) // the machine may be busy
       }
     })
   )

@@ -63,9 +63,9 @@ export const stores: readonly MongoStore[] = [ferretdb, mongoeco]
 /** The servers with collations: they can serve the collections of Beanie. */
 export const completeStores: readonly MongoStore[] = stores.filter(({ isComplete }) => isComplete)
 
-/** Creates a client with short timeouts. It is closed when the test ends. */
+/** Creates a client. It is closed when the test ends. */
 export function connect (t: Test, address: string, options: MongoClientOptions = {}): MongoClient {
-  const client = new MongoClient(address, { serverSelectionTimeoutMS: 3000, ...options })
+  const client = new MongoClient(address, { serverSelectionTimeoutMS: LONG_MS, ...options })
   t.teardown(() => client.close())
   return client
 }
