@@ -38,14 +38,14 @@ export class GroupIndex {
   }
 
   #key (values: Row): Key | null {
-    const keys: Key[] = []
-    for (const [position, field] of this.fields.entries()) {
-      const key = keyOf(values[field], this.#folds[position] === true)
-      if (key === null) return null
-      keys.push(key)
-    }
-    const [only] = keys
-    return keys.length === 1 && only !== undefined ? only : JSON.stringify(keys)
+    const { fields } = this
+    if (fields.length === 1) return this.#keyAt(0, values) // every guarded request looks up a primary key
+    const keys = fields.map((_, position) => this.#keyAt(position, values))
+    return keys.includes(null) ? null : JSON.stringify(keys)
+  }
+
+  #keyAt (position: number, values: Row): Key | null {
+    return keyOf(values[this.fields[position] ?? ''], this.#folds[position] === true)
   }
 }
 

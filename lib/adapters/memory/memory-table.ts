@@ -25,6 +25,8 @@ export class MemoryTable {
   readonly model: Model
   readonly primaryKey: string
   readonly columns: ReadonlyMap<string, Column>
+  /** The columns whose values are objects, which callers could change. */
+  readonly #objects: readonly Column[]
   readonly #indexes: readonly GroupIndex[]
   readonly #rows = new Set<Row>()
   #lastId = 0
@@ -35,6 +37,7 @@ export class MemoryTable {
     this.columns = new Map(
       Object.entries(model.fields).map(([name, field]) => [name, { name, field, accepts: typeCheckOf(field) }])
     )
+    this.#objects = [...this.columns.values()].filter(({ field }) => field.type === 'time' || field.type === 'json')
     const plain = [
       ...(model.index ?? []),
       ...[...this.columns.values()].filter(({ field }) => field.references !== undefined).map(({ name }) => [name])
@@ -70,7 +73,7 @@ export class MemoryTable {
   /** Returns a copy of a stored row for the caller. */
   copy (row: Row): Row {
     const copy = { ...row }
-    for (const { name, field } of this.columns.values()) {
+    for (const { name, field } of this.#objects) {
       const value = copy[name]
       if (value instanceof Date) copy[name] = new Date(value)
       else if (field.type === 'json') copy[name] = structuredClone(value)
