@@ -4,24 +4,30 @@ const MAX_MS = 2_147_483_647 // the longest delay of `setTimeout`
 
 /**
  * Runs work. Throws the error of `onTimeout` if it takes longer than `timeoutMs` milliseconds; then the work continues
- * and its result is ignored.
+ * and its result is ignored. `toError` converts errors of the work.
  */
-export function limitTime<T> (work: () => Promise<T>, timeoutMs: number, onTimeout: () => Error): Promise<T> {
-  const run = async (): Promise<T> => await work() // a client may throw synchronously
+export function limitTime<T> (
+  work: () => Promise<T>,
+  timeoutMs: number,
+  onTimeout: () => Error,
+  toError: (error: unknown) => unknown = (error) => error
+): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       reject(onTimeout())
     }, timeoutMs)
-    run().then(
-      (result) => {
+    const fail = (error: unknown): void => {
+      clearTimeout(timer)
+      reject(toError(error))
+    }
+    try {
+      Promise.resolve(work()).then((result) => {
         clearTimeout(timer)
         resolve(result)
-      },
-      (error: unknown) => {
-        clearTimeout(timer)
-        reject(error)
-      }
-    )
+      }, fail)
+    } catch (error) {
+      fail(error) // a client may throw synchronously
+    }
   })
 }
 

@@ -7,15 +7,15 @@ import { toStoreError } from './store-errors.js'
  * `timeoutMs` milliseconds. After a time-out the work continues and its result is ignored. Throws
  * `FST_USERS_INTERNAL_ERROR` for a programming error.
  */
-export async function withStoreTimeout<T> (work: () => Promise<T>, timeoutMs: number): Promise<T> {
-  try {
-    return await withTimeout(work, timeoutMs)
-  } catch (error) {
-    throw toStoreError(error)
-  }
+export function withStoreTimeout<T> (work: () => Promise<T>, timeoutMs: number): Promise<T> {
+  return limitTime(work, timeoutMs, () => noAnswer(timeoutMs), toStoreError)
 }
 
 /** Does the same as `withStoreTimeout`, but leaves errors of the work as they are. */
 export function withTimeout<T> (work: () => Promise<T>, timeoutMs: number): Promise<T> {
-  return limitTime(work, timeoutMs, () => storeUnavailable(`no answer within ${timeoutMs} ms`))
+  return limitTime(work, timeoutMs, () => noAnswer(timeoutMs))
+}
+
+function noAnswer (timeoutMs: number): Error {
+  return storeUnavailable(`no answer within ${timeoutMs} ms`)
 }

@@ -1,11 +1,13 @@
 import { claimStorageNames } from '../../adapters/shared/claims.js'
 import { tenantName } from '../../shared/tenant.js'
 import { checkTimeLimit } from '../../shared/time-limit.js'
+import type { MaybePromise } from '../../contracts/database-adapter.js'
 import type { BackendDefaults } from '../../contracts/definition.js'
 import type { StoredSession, Strategy, StrategyDefinition, TokenSubject, UserReader } from '../../contracts/strategy.js'
-import type { UserId } from '../../contracts/user.js'
+import type { UserId, UserRow } from '../../contracts/user.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 import { checkKnownKeys } from '../../shared/option-checks.js'
+import { isPromise } from '../../shared/values.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
 import { addNewest } from '../newest-sessions.js'
@@ -97,11 +99,12 @@ function createRedisStrategy (
     areDigests ? readValue(value, keyPart) : readPlain(value, keyPart)
 
   return {
-    async readToken (token, { users }) {
+    readToken (token, { users }) {
       if (!opaqueTokens.canBeOwn(token)) return null
       const keyPart = keyPartOf(token)
-      const value = await redis.get(keyPrefix + keyPart)
-      return value === null ? null : await subjectOfStored(readStored({ value, keyPart }), users)
+      return redis
+        .get(keyPrefix + keyPart)
+        .then((value) => (value === null ? null : subjectOfStored(readStored({ value, keyPart }), users)))
     },
 
     async writeToken (row, { stamp, session }) {
@@ -142,8 +145,13 @@ function createRedisStrategy (
   }
 }
 
-async function subjectOfStored ({ id: text, ...rest }: StoredToken, users: UserReader): Promise<TokenSubject | null> {
-  const id = users.parseId(text)
-  const row = id === null ? null : await users.getRow(id)
+/** Returns the subject of a stored token; null without its user. Synchronous if the database is. */
+function subjectOfStored (stored: StoredToken, users: UserReader): MaybePromise<TokenSubject | null> {
+  const id = users.parseId(stored.id)
+  const row = id === null ? null : users.getRow(id)
+  return isPromise(row) ? row.then((found) => withRow(stored, found)) : withRow(stored, row)
+}
+
+function withRow ({ id: _id, ...rest }: StoredToken, row: UserRow | null): TokenSubject | null {
   return row === null ? null : { row, ...rest }
 }

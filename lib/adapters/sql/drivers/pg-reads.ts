@@ -16,7 +16,7 @@ interface PgConnection {
 }
 
 /** Maximum number of reads in one round trip. More of them are spread over several connections. */
-const MAX_READS = 64
+const MAX_READS = 32
 const METHODS = ['parse', 'bind', 'execute', 'sync'] as const
 
 /** Runs work on a connection of the pool with a time limit. */
