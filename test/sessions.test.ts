@@ -245,6 +245,24 @@ t.test('events that end sessions', async (t) => {
 })
 
 t.test(
+  'SES-06, LOG-04: superusers who deactivate themselves get no renewed session, which would be valid after a reactivation',
+  async (t) => {
+    for (const name of NAMES) {
+      const adapter = memory()
+      const app = await buildApp(t, { adapter, backends: allBackends() })
+      const { id } = await app.create({ is_superuser: true })
+      await app.create({ email: ADMIN, is_superuser: true })
+      const acting = await session(app, name)
+      const reply = await app.send('PATCH', `/users/${String(id)}`, { is_active: false }, acting)
+      t.strictSame([reply.statusCode, reply.headers['set-cookie']], [200, undefined], name)
+      t.same(await storedRows(adapter, 'accesstoken'), [], `${name}: no session is stored`)
+      await app.app.users.update(id, { is_active: true })
+      t.equal(await statusOf(app, acting), 401, name)
+    }
+  }
+)
+
+t.test(
   'SES-06: a deactivation ends sessions even if the user was reactivated between its read and its write',
   async (t) => {
     const adapter = memory()

@@ -66,7 +66,8 @@ async function writeToken (
 
 /**
  * Sends a new cookie in place of one whose session has just ended. The new session has the values of the old one, but
- * another id. A token in a header cannot be replaced this way.
+ * another id. A token in a header cannot be replaced this way. An inactive user gets no session: it would be valid as
+ * soon as the user is active again.
  */
 export async function renewSession (
   rules: SessionRules,
@@ -75,7 +76,7 @@ export async function renewSession (
   context: EventContext
 ): Promise<void> {
   const { reply } = context
-  if (backend.transport.renew === undefined || reply === null) return
+  if (backend.transport.renew === undefined || reply === null || !row.is_active) return
   const renewed = { row, backend, context, authenticatedAt, methods, details }
   backend.transport.renew(reply, await createSession(rules, renewed, FST_USERS_UNAUTHENTICATED))
 }
