@@ -18,6 +18,8 @@ export interface ContenderProcess {
 }
 
 const ANSWER_MS = 20_000
+/** Time in which a contender drops its database. */
+const CLOSE_MS = 30_000
 
 /** Starts a contender. Rejects with the reason if it does not become ready in time. */
 export async function startContender (
@@ -68,7 +70,7 @@ async function close (child: ChildProcess): Promise<void> {
   const ended = new Promise((resolve) => child.once('exit', resolve))
   child.kill('SIGCONT')
   if (child.connected) child.send({ close: true }, () => {}) // it may have ended
-  const timer = setTimeout(() => child.kill('SIGKILL'), 5000)
+  const timer = setTimeout(() => child.kill('SIGKILL'), CLOSE_MS)
   await ended
   clearTimeout(timer)
 }

@@ -102,7 +102,7 @@ async function open (port: number, expect: number, next: () => Buffer): Promise<
   socket.on('data', (chunk) => {
     const reply = pending === undefined ? chunk : Buffer.concat([pending, chunk])
     const whole = isWhole(reply)
-    if (whole === undefined) return fail(`unexpected reply: ${reply.toString('latin1').slice(0, 300)}`)
+    if (whole === undefined) return fail(`unexpected reply: ${summarizeReply(reply)}`)
     pending = whole ? undefined : reply
     if (whole) done?.(reply)
   })
@@ -113,6 +113,12 @@ async function open (port: number, expect: number, next: () => Buffer): Promise<
       socket.write(next())
     }
   }
+}
+
+/** Returns the first line and the beginning of the body. */
+function summarizeReply (reply: Buffer): string {
+  const [head = '', body = ''] = reply.toString('latin1').split('\r\n\r\n')
+  return `${head.split('\r\n')[0]} ${body.slice(0, 200)}`
 }
 
 /**

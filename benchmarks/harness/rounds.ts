@@ -23,7 +23,10 @@ export interface RoundOptions extends Omit<SlotOptions, 'connections'> {
   interrupted: boolean
 }
 
-const WARM_UP_MS = 1200
+/** Requests after which the code of a contender counts as compiled, and the time limit for them. */
+const WARM_UP_REQUESTS = 25_000
+const WARM_UP_MS = 6000
+const WARM_UP_SLOT_MS = 600
 /** Password hashes need longer slots, because one takes as long as thousands of requests. */
 const HASH_MS = 600
 
@@ -76,19 +79,32 @@ async function warmUp (
   references: ReadonlyMap<string, ContenderProcess>,
   options: RoundOptions
 ): Promise<void> {
-  const warm = { ...options, milliseconds: WARM_UP_MS }
-  for (const contender of references.values()) await measureSlot(contender, warm)
+  for (const contender of references.values()) await warmContender(contender, options)
   const expected = await readBody(references.get('bare'), options)
   for (const each of all) {
     if (options.interrupted) return
     options.report(`warm-up: ${each.case.name}`)
     await attempt(each, async () => {
-      await measureSlot(each.contender, { ...warm, connections: each.case.connections ?? options.connections })
-      if (expected === undefined || each.contender.served?.expect !== 200 || each.case.reference !== 'bare') return
+      await warmContender(each.contender, { ...options, connections: each.case.connections ?? options.connections })
+      if (expected === undefined || !isComparable(each)) return
       const body = await readBody(each.contender, options)
       if (body?.length !== expected.length) throw new Error(`another reply than that of bare: ${body}`)
     })
   }
+}
+
+async function warmContender (contender: ContenderProcess, options: RoundOptions): Promise<void> {
+  const slow = contender.served === undefined || contender.served.requests[0]?.method === 'POST' // password hashes
+  let requests = 0
+  for (let time = 0; requests < WARM_UP_REQUESTS && time < WARM_UP_MS && !(slow && time > 0); time += WARM_UP_SLOT_MS) {
+    const { perSecond } = await measureSlot(contender, { ...options, milliseconds: WARM_UP_SLOT_MS })
+    requests += (perSecond * WARM_UP_SLOT_MS) / 1000
+  }
+}
+
+/** True if the reply is that of the only user. */
+function isComparable ({ case: { reference, settings }, contender }: Ready): boolean {
+  return contender.served?.expect === 200 && reference === 'bare' && settings?.spread !== true
 }
 
 async function readBody (
