@@ -94,9 +94,10 @@ async function warmUp (
 }
 
 async function warmContender (contender: ContenderProcess, options: RoundOptions): Promise<void> {
-  const slow = contender.served === undefined || contender.served.requests[0]?.method === 'POST' // password hashes
+  const isSlow = contender.served === undefined || contender.served.requests[0]?.method === 'POST' // password hashes
+  const limit = isSlow ? WARM_UP_SLOT_MS : WARM_UP_MS
   let requests = 0
-  for (let time = 0; requests < WARM_UP_REQUESTS && time < WARM_UP_MS && !(slow && time > 0); time += WARM_UP_SLOT_MS) {
+  for (let time = 0; requests < WARM_UP_REQUESTS && time < limit; time += WARM_UP_SLOT_MS) {
     const { perSecond } = await measureSlot(contender, { ...options, milliseconds: WARM_UP_SLOT_MS })
     requests += (perSecond * WARM_UP_SLOT_MS) / 1000
   }
