@@ -89,7 +89,8 @@ function isText (value: unknown): value is string {
 
 /**
  * Returns the store with writes that are followed by `report`, if they may have changed rows of the cache. The rows
- * leave the cache before the write too: a write that never returns may have happened.
+ * leave the cache before the write too: a write that never returns may have happened. A write in a transaction of the
+ * application is reported before the commit, so later requests may use the old row until `maxAgeMs` has passed.
  */
 export function reportingStore<S extends DatabaseAdapter> (
   store: S,
@@ -110,9 +111,13 @@ export function reportingStore<S extends DatabaseAdapter> (
       if (changed !== 0) await report(change)
     }
   }
+  const { within } = store
   return {
     ...store,
     update: (model, where, changes) => write(model, where, () => store.update(model, where, changes)),
-    delete: (model, where) => write(model, where, () => store.delete(model, where))
+    delete: (model, where) => write(model, where, () => store.delete(model, where)),
+    ...(within === undefined
+      ? {}
+      : { within: (transaction: unknown) => reportingStore(within.call(store, transaction), models, cache, report) })
   }
 }
