@@ -22,4 +22,7 @@ async function main (): Promise<void> {
   await app.close()
 }
 
-void main()
+main().catch((error: unknown) => {
+  console.error(error)
+  process.exitCode = 1
+})
