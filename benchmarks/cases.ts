@@ -3,17 +3,17 @@ import type { Settings } from './contenders/support/serve.js'
 /** One row of the results. */
 export interface Case {
   name: string
-  /** The file of the contender, without its ending. Those of other packages are in `libraries`. */
+  /** The path of the contender in `contenders`, or of another package in `libraries`, without the file extension. */
   contender: string
   settings?: Partial<Settings>
   /** The case that the ratio relates to. */
   reference: string
-  /** A database server works beside the contender, so processor time of other processes is expected. */
+  /** True if the contender uses a database server, so processor time of other processes is expected. */
   server?: boolean
   connections?: number
 }
 
-/** Cases that the others relate to. `hash` and `verify` are password hashes without HTTP. */
+/** The references of all other cases. `hash` and `verify` are password hashes without HTTP. */
 export const REFERENCES: readonly Case[] = [
   { name: 'bare', contender: 'bare', reference: 'bare' },
   { name: 'verify', contender: 'hash', settings: { prepared: true }, reference: 'verify' },
@@ -24,7 +24,7 @@ const MANY = { tokens: 2000 }
 const ANALYZED = { analyzed: true }
 const COOKIE = { transport: 'cookie' } as const
 
-/** Guarded routes. Each is measured by this package and by hand, if it is not in only one of the lists below. */
+/** Guarded routes. Each is measured with this package and with a guard written by hand. */
 const GUARDED: readonly Omit<Case, 'reference'>[] = [
   { name: 'jwt-sqlite', contender: 'jwt-sqlite' },
   { name: 'jwt-sqlite-analyzed', contender: 'jwt-sqlite', settings: ANALYZED },
@@ -42,7 +42,7 @@ const GUARDED: readonly Omit<Case, 'reference'>[] = [
   { name: 'unauthenticated', contender: 'unauthenticated' }
 ]
 
-/** Cases that only one side has. */
+/** Cases that exist only for this package, or only for a guard written by hand. */
 const SINGLE: readonly Omit<Case, 'reference'>[] = [
   { name: 'ours-jwt-postgres-kysely', contender: 'ours-jwt-postgres-kysely', server: true },
   { name: 'ours-jwt-sqlite-cached', contender: 'ours-jwt-sqlite', settings: { cached: true } },

@@ -1,7 +1,7 @@
 // Replaces the compiled modules of the package by one file per entry and by chunks that entries share, so that an
 // application loads about 20 files instead of 400. TypeBox, which consists of 200 modules, becomes part of the chunks;
-// all other dependencies stay imports. The declaration files are not changed. The argument is the folder of the
-// compiled folders `lib` and `schemas`; the default is `dist`.
+// all other dependencies stay imports. The declaration files are not changed. The argument is the folder
+// that contains the compiled folders `lib` and `schemas`; the default is `dist`.
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -12,7 +12,7 @@ import { errorDefinitions } from './error-definitions.js'
 import { createErrorFactory, FST_USERS_INVALID_OPTION } from './errors.js'
 import { isObject } from './shared/values.js'
 
-/** A feature, as far as its errors are concerned. */
+/** The properties of a feature that define its errors. */
 type ErrorSource = Partial<Pick<Feature, 'name' | 'errors'>>
 
 const WORD = /^[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*$/

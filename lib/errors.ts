@@ -96,7 +96,10 @@ export function refuse (statusCode: number, detail: string, message: string): Us
   const status = Number.isInteger(statusCode) && statusCode >= 400 && statusCode < 500 ? statusCode : 403
   return Object.assign(REFUSED([], { detail }), { statusCode: status, message })
 }
-/** Create the errors with which the guard refuses requests. The request explains them, so they have no stack trace. */
+/**
+ * Factories of the errors with which the guard refuses requests. The reason is in the request, so no stack trace is
+ * needed.
+ */
 export const guardRefusals = {
   unauthenticated: defineRefusal('UNAUTHENTICATED'),
   forbidden: defineRefusal('FORBIDDEN'),

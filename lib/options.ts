@@ -31,7 +31,7 @@ export interface UsersOptions {
   secret: string | readonly string[]
   /** Authentication backends, tried in order. The first one that identifies the user is used. */
   backends: readonly BackendOptions[]
-  /** Values of features. They start in this order, after the backends. Default none. */
+  /** Features, such as `oauth(…)`. They start in this order, after the backends. Default none. */
   features?: readonly Feature[]
   /**
    * Name of the tenant. Default `users`. The tables and Redis keys of a tenant with any other name begin with that
@@ -102,7 +102,8 @@ export interface UsersOptions {
   openapiSecurity?: boolean
   /**
    * Describes bearer backends in the API document as the password flow of OAuth 2 (RFC 6749, section 4.3), so that the
-   * Authorize button of Swagger UI logs in with e-mail and password. Default false, a field for a token.
+   * Authorize button of Swagger UI logs in with e-mail and password. Default false: Swagger UI shows a field for a
+   * token.
    */
   openapiPasswordFlow?: boolean
   /**

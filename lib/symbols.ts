@@ -14,6 +14,7 @@ export const kVersion: unique symbol = Symbol.for('fastify-users.version')
 /** Key of an adapter's `StoreSchema`. Shared by all versions. */
 export const kStoreSchema = Symbol.for('fastify-users.store-schema')
 /**
- * Key of the name under which `schema --dialect` prints definitions for an adapter's client. Shared by all versions.
+ * Key of the adapter's property that names its dialect for `schema --dialect`, such as `drizzle-postgres`. All versions
+ * of this package share the key.
  */
 export const kDefinitions = Symbol.for('fastify-users.definitions')

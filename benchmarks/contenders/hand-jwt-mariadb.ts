@@ -1,4 +1,4 @@
-// JWT of @fastify/jwt, and the row by a statement that mysql2 prepares once per connection.
+// Verifies a JWT with @fastify/jwt, and reads the user with a statement that mysql2 prepares once per connection.
 import type { RowDataPacket } from 'mysql2'
 import { COLUMNS, handJwt, newUser, readRow, type HandRow } from './support/hand.js'
 import { valuesOf } from './support/hand-sqlite.js'

@@ -1,4 +1,4 @@
-// JWT of @fastify/jwt, and the row by a named prepared statement.
+// Verifies a JWT with @fastify/jwt, and reads the user with a named prepared statement.
 import { COLUMNS, handJwt, type HandUser } from './support/hand.js'
 import { handDatabase } from './support/hand-postgres.js'
 import { serve } from './support/serve.js'

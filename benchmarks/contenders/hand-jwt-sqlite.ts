@@ -1,4 +1,4 @@
-// JWT of @fastify/jwt, and the row by a prepared statement.
+// Verifies a JWT with @fastify/jwt, and reads the user with a prepared statement.
 import { COLUMNS, handJwt, readRow, type HandRow } from './support/hand.js'
 import { handFile } from './support/hand-sqlite.js'
 import { serve } from './support/serve.js'

@@ -1,4 +1,4 @@
-// The digest of the token as a key of Redis, then the row by a prepared statement.
+// Reads the id of the user from Redis by the digest of the token, then the user with a prepared statement.
 import { COLUMNS, digestOf, handStored, readRow, type HandRow } from './support/hand.js'
 import { handFile } from './support/hand-sqlite.js'
 import { connectRedis } from './support/redis-client.js'

@@ -1,4 +1,4 @@
-// The digest of the token, and one join by a named prepared statement.
+// Reads token and user by the digest of the token, with one join in a named prepared statement.
 import { handStored, JOINED, type HandUser } from './support/hand.js'
 import { handDatabase } from './support/hand-postgres.js'
 import { serve } from './support/serve.js'

@@ -1,4 +1,4 @@
-// The digest of the token, and one join by a prepared statement.
+// Reads token and user by the digest of the token, with one join in a prepared statement.
 import { handStored, JOINED, LIFETIME_MS, readRow, type HandRow } from './support/hand.js'
 import { handFile, timeText } from './support/hand-sqlite.js'
 import { serve } from './support/serve.js'

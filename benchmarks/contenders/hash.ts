@@ -1,4 +1,4 @@
-// Password hashes alone, one at a time: what a login or a registration cannot do without.
+// Hashes or verifies passwords, one at a time: the least work of a registration or a login.
 import { hash, verify } from '@node-rs/argon2'
 import { CREDENTIALS } from './support/reply.js'
 import { serve } from './support/serve.js'

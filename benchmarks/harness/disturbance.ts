@@ -14,8 +14,8 @@ const FOREIGN = 0.08
 const STOLEN = 0.03
 
 /**
- * Returns why a sample is left out, or null. With `server`, a database server works too, and the system may let it run
- * on the contender's core.
+ * Returns the reason why a sample is left out, or null. With `server`, processor time of other processes is allowed in
+ * the contender's slot, because a database server may run on its core.
  */
 export function findDisturbance ({ before, slot, after }: Sample, server: boolean): string | null {
   const difference = Math.abs(before.cpu - after.cpu) / Math.min(before.cpu, after.cpu)

@@ -2,14 +2,14 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { cpus, release, totalmem, type } from 'node:os'
 
-/** The machine, without anything that identifies it further. */
+/** The machine of a run, without data that identifies it, such as its name. */
 export interface Machine {
   cpu: string
   cores: number
   memoryGigabytes: number
   os: string
   node: string
-  /** Server and load generator ran on cores of their own. */
+  /** True if the server and the load generator ran on separate cores. */
   pinned: boolean
 }
 

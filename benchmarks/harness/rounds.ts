@@ -8,7 +8,7 @@ export interface Ready {
   readonly case: Case
   readonly contender: ContenderProcess
   readonly samples: Sample[]
-  /** Why the case is not measured any longer. */
+  /** The reason why the case is no longer measured. */
   failure?: string
 }
 
@@ -103,7 +103,7 @@ async function warmContender (contender: ContenderProcess, options: RoundOptions
   }
 }
 
-/** True if the reply is that of the only user. */
+/** Returns true if the reply must equal that of `bare`, because it contains the same user. */
 function isComparable ({ case: { reference, settings }, contender }: Ready): boolean {
   return contender.served?.expect === 200 && reference === 'bare' && settings?.spread !== true
 }

@@ -2,7 +2,7 @@ import type { ContenderProcess } from './contender-process.js'
 import { readCoreTime, type Cores } from './cores.js'
 import type { LoadGenerator } from './load-generator.js'
 
-/** What was measured in one slot. */
+/** The measurements of one slot. */
 export interface Slot {
   /** Processor time of the contender for one request, in microseconds. */
   cpu: number

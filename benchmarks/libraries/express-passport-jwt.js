@@ -1,4 +1,4 @@
-// Express 5 with passport-jwt, then the row.
+// Express 5 with passport-jwt, which reads the row of the user.
 import { createServer } from 'node:http'
 import express from 'express'
 import passport from 'passport'

@@ -1,4 +1,4 @@
-// @fastify/session with its store in memory: the user's id in the session, then the row.
+// @fastify/session with its store in memory. The session contains the user's id, by which the row is read.
 import cookie from '@fastify/cookie'
 import session from '@fastify/session'
 import Fastify from 'fastify'

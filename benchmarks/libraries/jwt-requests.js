@@ -3,7 +3,7 @@ import jsonwebtoken from 'jsonwebtoken'
 import { ExtractJwt, Strategy } from 'passport-jwt'
 import { PATH, SECRET } from './user-rows.js'
 
-// as text, the secret would become a key object for each request
+// a secret in the form of text would be converted to a key object for each request
 const key = createSecretKey(Buffer.from(SECRET))
 
 /** Returns the strategy of passport-jwt that loads the row. */

@@ -1,4 +1,4 @@
-// @fastify/passport with passport-jwt, then the row.
+// @fastify/passport with passport-jwt, which reads the row of the user.
 import { randomBytes } from 'node:crypto'
 import { Authenticator } from '@fastify/passport'
 import secureSession from '@fastify/secure-session'

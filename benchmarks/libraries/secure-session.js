@@ -1,4 +1,4 @@
-// @fastify/secure-session: an encrypted cookie with the user's id, then the row.
+// @fastify/secure-session. An encrypted cookie contains the user's id, by which the row is read.
 import { randomBytes } from 'node:crypto'
 import secureSession from '@fastify/secure-session'
 import Fastify from 'fastify'

@@ -1,4 +1,4 @@
-// One process of the application. The start message tells a parent process its port.
+// One process of the application. When it accepts requests, it sends its port to the parent process.
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { buildApp } from './app.js'

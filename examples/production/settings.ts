@@ -1,8 +1,8 @@
-/** What differs between deployments. It is read from the environment. */
+/** Settings that differ between deployments. They are read from the environment. */
 export interface Settings {
   databaseUrl: string
   redisUrl: string
-  /** The newest secret first. */
+  /** Secrets of the plugin, the newest first. */
   secrets: [string, ...string[]]
   /** URL at which browsers reach the application. */
   publicUrl: string

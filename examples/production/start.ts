@@ -11,7 +11,7 @@ const environment = {
   DATABASE_URL: 'postgres://postgres@127.0.0.1:5432/test',
   REDIS_URL: 'redis://127.0.0.1:6379',
   PUBLIC_URL: `http://127.0.0.1:${port}`,
-  USERS_SECRETS: randomBytes(48).toString('base64url'), // a deployment sets it, otherwise JWTs end with each start
+  USERS_SECRETS: randomBytes(48).toString('base64url'), // set it in a deployment: a new secret ends all JWTs
   ...process.env
 }
 

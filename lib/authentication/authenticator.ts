@@ -38,7 +38,7 @@ export interface Authenticator {
   findPresented(request: FastifyRequest, backend: string): Promise<Authentication[]>
 }
 
-/** Where the users of a registration are read. */
+/** The store and the cache from which the users of a registration are read. */
 interface Readers {
   readonly rows: UserRows
   /** Null if the application has no user cache. */

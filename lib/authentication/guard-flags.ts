@@ -16,7 +16,7 @@ export interface GivenFlag {
   readonly value: unknown
 }
 
-/** A feature, as far as its guard flags are concerned. */
+/** The properties of a feature that define its guard flags. */
 interface FlagSource {
   readonly name: string
   readonly guardFlags?: Readonly<Record<string, GuardFlag>>

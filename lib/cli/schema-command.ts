@@ -59,7 +59,7 @@ export const schemaCommand: Command = {
       return 2
     }
     return await withConfig(values, terminal, async (config) => {
-      const define = definitions.get(name ?? definitionsOf(config))
+      const define = definitions.get(name ?? definitionDialectOf(config))
       if (define !== undefined) {
         terminal.print(define(modelsOf(config.options, config.settings)))
         return 0
@@ -77,8 +77,11 @@ export const schemaCommand: Command = {
   }
 }
 
-/** Returns the name of the definitions of the adapter's client; undefined for other adapters. */
-function definitionsOf ({ options: { adapter } }: Config): unknown {
+/**
+ * Returns the dialect of the adapter's definitions, such as `drizzle-postgres`; undefined for adapters without
+ * definitions.
+ */
+function definitionDialectOf ({ options: { adapter } }: Config): unknown {
   return (adapter as { [kDefinitions]?: unknown })[kDefinitions]
 }
 

@@ -36,8 +36,8 @@ export interface AuthenticateOptions extends GuardFlags {
   /** The user must be a superuser; otherwise the reply is 403. Default: false. */
   superuser?: boolean
   /**
-   * The guard may use the user cache. With false, it reads the user and the session, as if the option `cache` of the
-   * plugin were not set. Default: true.
+   * True if the guard may use the user cache. With false, the guard reads the user and the session from the store.
+   * Default: true.
    */
   cached?: boolean
   /** Names of the accepted backends, or a function that returns them for a request. Default: all backends. */

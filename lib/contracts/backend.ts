@@ -7,7 +7,10 @@ export interface BackendOptions {
   name: string
   transport: TransportDefinition
   strategy: StrategyDefinition
-  /** Login and logout require a verified e-mail. Default: that of `routes.auth`, then of the plugin. */
+  /**
+   * True if login and logout require a verified e-mail. Default: the setting of `routes.auth`, otherwise that of the
+   * plugin.
+   */
   requireVerification?: boolean
 }
 

@@ -8,7 +8,7 @@ export interface PurposeKey {
   secret: string
 }
 
-/** The random tokens of one backend, which a store identifies. */
+/** Creates and recognizes the random tokens of one backend, which are looked up in a store. */
 export interface OpaqueTokens {
   /**
    * Returns a new token: 43 characters, after the marker of the backend if several backends of the registration store
@@ -17,7 +17,7 @@ export interface OpaqueTokens {
   generate(): string
   /**
    * Returns false for a text that cannot be a token of this backend: it has another form, or the marker of another
-   * backend. A token without a marker may belong to every backend.
+   * backend. A token without a marker may belong to any backend.
    */
   canBeOwn(token: string): boolean
 }

@@ -43,7 +43,7 @@ export interface Feature<Api = unknown> {
   readonly guardFlags?: Readonly<Record<string, GuardFlag>>
   /** Names of the login steps that `setup` returns. Lower-case letters, digits, `-` and `_`. */
   readonly loginSteps?: readonly string[]
-  /** The feature uses `kit.singleUse`. The table of single-use values exists if a feature needs it. */
+  /** True if the feature uses `kit.singleUse`. The table of single-use values exists if a feature needs it. */
   readonly singleUse?: boolean
   /** Starts the feature. Features start in the order of the option, after the backends. */
   setup(kit: FeatureKit): MaybePromise<FeatureParts<Api>>

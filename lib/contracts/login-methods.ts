@@ -34,9 +34,9 @@ export interface LoginMethodsService {
   /** Returns the number of login methods of a user: 1 for a password, and those of all features. */
   count(row: UserRow): Promise<number>
   /**
-   * Removes a login method of a user unless it is the only one. The methods are counted again after the removal, and
-   * the method is restored if there are none: parallel removals, also by different features, cannot remove the last
-   * methods. Returns false if the method does not exist any more. Throws `refusal()` for the only method, and
+   * Removes a login method of a user unless it is the only one. After the removal, the remaining methods are counted;
+   * if none is left, the removed one is restored. So parallel removals, also by different features, always leave one
+   * method. Returns false if the method does not exist any more. Throws `refusal()` for the only method, and
    * `FST_USERS_UNAUTHENTICATED` if the sessions of the user were revoked since `row` was read.
    */
   removeOne(row: UserRow, removal: LoginMethodRemoval): Promise<boolean>

@@ -18,7 +18,7 @@ export interface LoginAttempt {
   readonly reply: FastifyReply | null
 }
 
-/** What a step begins with. */
+/** The values with which a step begins. */
 export interface LoginChallenge {
   /** Values for the client. They become properties of the step in the reply. */
   readonly send?: { readonly [key: string]: JsonValue | undefined }
@@ -26,7 +26,7 @@ export interface LoginChallenge {
   readonly keep?: JsonValue
 }
 
-/** What a right answer proves. */
+/** The result of `verify` for a right answer. */
 export interface LoginProof {
   /** Methods for `session.methods`. Default: the name of the step. */
   readonly methods?: readonly string[]
@@ -43,7 +43,7 @@ export interface LoginStep<Body extends TObject = TObject> {
   readonly group?: string
   /** Summary of the route in the API document. Default: derived from the name. */
   readonly summary?: string
-  /** Seconds for the answer, at most 600. Default: 300. With alternatives, the longest applies to all of them. */
+  /** Time to answer in seconds, at most 600. Default: 300. With alternatives, the longest applies to all of them. */
   readonly lifetimeSeconds?: number
   /** Returns true if the user has this step and must do it, or one of its alternatives. */
   needed(attempt: LoginAttempt): MaybePromise<boolean>

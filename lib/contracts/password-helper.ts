@@ -5,7 +5,7 @@ export interface PasswordHelper {
    * unreadable hash, `ok` is false; it is not an error.
    */
   verifyAndUpdate(password: string, hash: string): Promise<{ ok: boolean; newHash: string | null }>
-  /** Returns a new hash. With `background`, no reply waits for it, so it must not delay other calls. */
+  /** Returns a new hash. With `background`, no reply waits for the hash, so it must not delay other calls. */
   hash(password: string, options?: { background?: boolean }): Promise<string>
   /**
    * Does the work of `verifyAndUpdate` for an e-mail without a user, so that the time of a login does not tell whether

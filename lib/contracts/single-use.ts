@@ -27,7 +27,7 @@ export interface SingleUseBinding {
   lifetimeSeconds?: number
 }
 
-/** What a client presents with the token: the SHA-256 of its cookie, or null if it has none. */
+/** The proof that a client presents with the token: the SHA-256 of its cookie, or null if it has none. */
 export interface SingleUseProof {
   browser?: string | null
 }

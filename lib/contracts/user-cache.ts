@@ -6,8 +6,8 @@ import type { UserRow } from './user.js'
 /** Options of the user cache. */
 export interface UserCacheOptions {
   /**
-   * Longest time in milliseconds for which guarded requests use a row without reading it again. Changes that nobody
-   * reports, such as SQL by hand, apply after this time. Default 5000, at most 60000.
+   * Longest time in milliseconds for which guarded requests use a row without reading it again. A change that is not
+   * reported, such as SQL by hand, applies after this time. Default 5000, at most 60000.
    */
   maxAgeMs?: number
   /** Largest number of cached users, and of cached sessions. The oldest one is removed. Default 10000. */
@@ -21,7 +21,7 @@ export interface UserCacheOptions {
 
 /**
  * Carries short texts between the processes of an application. The texts contain ids of users and digests of session
- * tokens. Whoever can send texts can only make processes read rows again.
+ * tokens. A forged text can only make processes read rows again.
  */
 export interface CacheChannel {
   /** Sends a text to all subscribers of a topic. Resolves when the server of the channel has accepted it. */

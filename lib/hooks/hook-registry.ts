@@ -6,7 +6,7 @@ import {
   FST_USERS_UNKNOWN_HOOK
 } from '../errors.js'
 
-/** A feature, as far as its events are concerned. */
+/** The properties of a feature that define its events. */
 interface EventSource {
   readonly name: string
   readonly events?: readonly string[]

@@ -6,9 +6,9 @@ import { checkInteger } from './hash-queue.js'
 export interface Argon2Options {
   /** Memory in KiB. Default 19456. */
   memoryCost?: number
-  /** Passes. Default 2. */
+  /** Number of passes over the memory. Default 2. */
   timeCost?: number
-  /** Lanes. Default 1. */
+  /** Number of parallel lanes. Default 1. */
   parallelism?: number
   /** Allows a cost below OWASP's minimum, for tests. Refused when `NODE_ENV` is `production`. */
   insecureFastHashing?: boolean

@@ -4,9 +4,9 @@ import packages from '../packages.cjs'
 export interface Argon2Cost {
   /** Memory in KiB. */
   memoryCost: number
-  /** Passes over the memory. */
+  /** Number of passes over the memory. */
   timeCost: number
-  /** Lanes. */
+  /** Number of parallel lanes. */
   parallelism: number
 }
 

@@ -13,9 +13,9 @@ export interface StoredArgon2Format {
   algorithm: 'argon2id' | 'argon2i' | 'argon2d'
   /** Memory in KiB. */
   memoryCost: number
-  /** Passes. */
+  /** Number of passes over the memory. */
   timeCost: number
-  /** Lanes. Default 1. */
+  /** Number of parallel lanes. Default 1. */
   parallelism?: number
 }
 
@@ -28,7 +28,7 @@ export interface StoredBcryptFormat {
 
 /** Work that every login attempt does, so that its time does not depend on the stored hash. */
 export interface LoginWork {
-  /** Does the rest of the work of a login attempt, after `done` was done. */
+  /** Does the remaining work of a login attempt. `done` is the work so far. */
   pad(password: string, done: Work): Promise<void>
   /** True if this work is more than every listed format needs. */
   isExceededBy(done: Work): boolean

@@ -53,7 +53,7 @@ export function documentRoutes (
   settings: Settings
 ): void {
   const schemes = Object.entries(securitySchemes(backends, settings, application.prefix))
-  const withoutPrefix = securitySchemes(backends, settings) // as `usersOpenapi` returns them, which knows no prefix
+  const withoutPrefix = securitySchemes(backends, settings) // as `usersOpenapi` returns them
 
   function swaggerTransform ({ schema, url, openapiObject }: Documented): { schema: object; url: string } {
     if (openapiObject === undefined) throw FST_USERS_OPENAPI_REQUIRED()

@@ -9,15 +9,15 @@ import { pendingDetailOf, withPendingReply } from './pending-reply.js'
 /** An error code without its prefix: a code of the plugin or a feature, or one of Fastify's errors about a body. */
 export type ErrorWord = WordOf<UsersErrorCode> | 'BODY_TOO_LARGE' | 'INVALID_MEDIA_TYPE' | 'VALIDATION'
 
-/** Errors of a body that the route does not read. */
+/** Errors that a body can cause on a route that does not read it. */
 export const UNREAD_BODY_ERRORS = [
   'BAD_REQUEST',
   'BODY_TOO_LARGE',
   'INVALID_MEDIA_TYPE'
 ] as const satisfies readonly ErrorWord[]
-/** Errors of a body before the route handler runs. */
+/** Errors that a body can cause before the route handler runs. */
 export const BODY_ERRORS = [...UNREAD_BODY_ERRORS, 'VALIDATION'] as const satisfies readonly ErrorWord[]
-/** Errors of a body with the current password. */
+/** Errors that a body with the current password can cause. */
 export const CONFIRM_ERRORS = [
   ...BODY_ERRORS,
   'UPDATE_USER_BAD_CURRENT_PASSWORD',

@@ -9,8 +9,8 @@ import { compileSerializer } from './serializer.js'
 
 /**
  * Prepares a scope for the plugin's routes: parsers, strict validation, error replies, `Cache-Control: no-store`, and
- * log lines without the query. What the application sets for its own routes has no effect in the scope, and the scope
- * changes nothing for them.
+ * log lines without the query. Settings that the application makes for its own routes have no effect in the scope, and
+ * the scope does not change the routes of the application.
  */
 export function prepareScope (
   scope: FastifyInstance,

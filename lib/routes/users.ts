@@ -26,9 +26,9 @@ const UPDATE_ERRORS: readonly ErrorWord[] = [
 interface RouteContext {
   users: UsersService
   settings: Settings
-  /** Body of both PATCH routes. */
+  /** Schema of the body of both PATCH routes. */
   UpdateBody: TObject
-  /** Reply with a user. */
+  /** Schema of a reply with a user. */
   UserReply: TSchema
   own: GuardHook
   superuser: GuardHook

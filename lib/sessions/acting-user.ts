@@ -26,8 +26,8 @@ export function rowOfStamp ({ backends }: SessionRules, request: FastifyRequest)
 }
 
 /**
- * Reads the session of the request again and returns its user. A write on behalf of a session calls it immediately
- * before, because the session may have ended since the guard checked it. Throws `FST_USERS_UNAUTHENTICATED` if it has.
+ * Reads the session of the request again and returns its user. Call it immediately before a write on behalf of a
+ * session, because the session may have ended since the guard checked it. Throws `FST_USERS_UNAUTHENTICATED` if it has.
  */
 export async function readActingUser (rules: SessionRules, request: FastifyRequest): Promise<UserRow> {
   const { authentication } = request

@@ -29,8 +29,8 @@ export class GuardedAuthentication implements Authentication {
   }
 
   /**
-   * Returns what the guard read for this authentication. Undefined if the guard did not create it, and if the user
-   * comes from the user cache.
+   * Returns what the guard read for this authentication. Undefined if the guard did not create it, or if the user comes
+   * from the user cache.
    */
   static subjectOf (authentication: Authentication | null): TokenSubject | undefined {
     if (authentication === null || !(#subject in authentication)) return undefined

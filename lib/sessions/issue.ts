@@ -21,7 +21,7 @@ export interface NewSession extends SessionValues {
   readonly row: UserRow
   readonly backend: Backend
   readonly context: EventContext
-  /** Default: a new id. */
+  /** Id of the session. Default: a new id. */
   readonly id?: string
 }
 

@@ -43,7 +43,10 @@ async function nextSteps (
   return []
 }
 
-/** Any value but true or false is a mistake in the step. It must not let the user skip the step. */
+/**
+ * Returns true if the user must do the step. Throws `FST_USERS_INVALID_OPTION` for any value except true and false: a
+ * mistake in a step must not let users skip it.
+ */
 async function isNeeded (step: LoginStep, attempt: LoginAttempt): Promise<boolean> {
   const needed: unknown = await step.needed(attempt)
   if (typeof needed === 'boolean') return needed

@@ -10,7 +10,7 @@ import { attemptOf, stateOf, type OngoingLogin } from './complete-login.js'
 import type { PendingRecord } from './pending-record.js'
 import type { SessionRules } from './session-rules.js'
 
-/** Seconds for the answer to a step. */
+/** Default time in seconds to answer a login step. */
 export const STEP_SECONDS = 300
 /** Maximum of `lifetimeSeconds` of a step. */
 export const MAX_STEP_SECONDS = 600

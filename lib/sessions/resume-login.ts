@@ -53,8 +53,8 @@ export async function resumeVerified (
 }
 
 /**
- * Counts the attempt, checks it, and uses the ticket up. Of parallel right answers only one continues the login, and
- * nothing of the login survives an error after that.
+ * Counts the attempt, checks it, and uses the ticket up. Of parallel right answers, only one continues the login. If an
+ * error occurs after that, the user must log in again.
  */
 async function resumeWith (
   rules: SessionRules,
@@ -132,7 +132,9 @@ function readProof (name: string, proof: unknown): readonly string[] {
   throw FST_USERS_INVALID_OPTION([`features: login step "${name}"`, reason])
 }
 
-/** Names come from clients, so an unknown one is refused like an unknown ticket. */
+/**
+ * Returns the step with this name. The name comes from a client, so an unknown one is refused like an unknown ticket.
+ */
 function stepNamed ({ loginSteps }: SessionRules, name: string): RegisteredStep {
   const entry = loginSteps.find(({ step }) => step.name === name)
   if (entry === undefined) throw FST_USERS_LOGIN_TICKET_INVALID()

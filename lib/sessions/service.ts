@@ -57,8 +57,8 @@ async function endOne (rules: SessionRules, user: User, id: string): Promise<boo
 }
 
 /**
- * If all strategies store their sessions, the others are deleted one by one. Otherwise only a new security stamp ends
- * them, and with them the session that should stay; a cookie is renewed.
+ * Revokes all sessions of a user except one. If all strategies store their sessions, the other sessions are deleted.
+ * Otherwise a new security stamp ends all sessions; if `except` is the cookie session of the request, it is renewed.
  */
 async function endOthers (rules: SessionRules, user: User, except: string, call: CallContext): Promise<void> {
   const strategies = [...rules.backends.values()].map(({ strategy }) => strategy)

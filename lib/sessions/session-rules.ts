@@ -50,7 +50,7 @@ export interface SessionRules {
 
 /** Returns the event context of a call. */
 export function contextOf ({ request = null, reply = null }: CallContext = {}): EventContext {
-  return { request, reply } as EventContext // a request is one, whatever its server and logger types are
+  return { request, reply } as EventContext // the types differ only in server and logger
 }
 
 /** Reads a user again. Throws `FST_USERS_NOT_FOUND` if it is deleted. */

@@ -19,7 +19,10 @@ export function digestToken (token: string, label: string): string {
 }
 
 const MARKER_LENGTH = 6
-/** Ends a marker. Neither the random part nor a JWT contains it, and headers and cookies can (RFC 6750, RFC 6265). */
+/**
+ * Ends a marker. The random part and JWTs do not contain it, and it is allowed in headers (RFC 6750) and cookies (RFC
+ * 6265).
+ */
 const MARKER_END = '~'
 
 /**

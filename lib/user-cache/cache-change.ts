@@ -15,7 +15,10 @@ export interface CachedModels {
   readonly session: string
 }
 
-/** Largest number of keys that one change names. Larger writes, such as deletions of expired sessions, change all. */
+/**
+ * Largest number of keys that one change names. A larger write, such as the deletion of expired sessions, counts as
+ * `all`.
+ */
 const MAX_KEYS = 100
 /** Largest text of a change in bytes. PostgreSQL accepts payloads of less than 8000 bytes. */
 const MAX_BYTES = 7900
@@ -52,7 +55,7 @@ export function textOfChange (change: CacheChange): string {
   return Buffer.byteLength(text) > MAX_BYTES ? JSON.stringify('all') : text
 }
 
-/** Returns the change that a text reports. Every text of another form changes all. */
+/** Returns the change that a text reports; `all` for a text of any other form. */
 export function readChange (text: string): CacheChange {
   const value = text.length > MAX_BYTES ? null : parseJson(text)
   if (!isObject(value)) return 'all'
@@ -60,7 +63,7 @@ export function readChange (text: string): CacheChange {
   return isListOf(users, isId) && isListOf(sessions, isText) ? { users, sessions } : 'all'
 }
 
-/** Ids in another form than the one of the cache name no user, so they change all. */
+/** Returns the change of users with these ids; `all` if an id does not have the canonical form of the cache. */
 function changeOfUsers (condition: Where[string] | undefined, cache: UserCache): CacheChange {
   const ids = valuesOf(condition)
   return ids !== null && ids.every((id) => isId(id) && cache.parseId(String(id)) === id)
@@ -88,9 +91,10 @@ function isText (value: unknown): value is string {
 }
 
 /**
- * Returns the store with writes that are followed by `report`, if they may have changed rows of the cache. The rows
- * leave the cache before the write too: a write that never returns may have happened. A write in a transaction of the
- * application is reported before the commit, so later requests may use the old row until `maxAgeMs` has passed.
+ * Returns the store. If a write may have changed cached rows, they are removed from the cache, and `report` is called.
+ * The rows are also removed before the write, because a write that never returns may have happened. A write in a
+ * transaction of the application is reported before the commit, so later requests may use the old row until `maxAgeMs`
+ * has passed.
  */
 export function reportingStore<S extends DatabaseAdapter> (
   store: S,

@@ -4,7 +4,7 @@ import { checkKnownKeys, checkOption } from '../shared/option-checks.js'
 import { isFunction, isObject } from '../shared/values.js'
 
 const DEFAULT_AGE_MS = 5000
-/** A change that nobody reports must apply soon. */
+/** Largest value of `maxAgeMs`. A change that is not reported must apply soon. */
 const MAX_AGE_MS = 60_000
 const DEFAULT_MAX = 10_000
 const MAX_ENTRIES = 1_000_000

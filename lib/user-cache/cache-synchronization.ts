@@ -12,7 +12,7 @@ import type { UserCache } from './user-cache.js'
 const REPORT_MS = 1000
 /** Time in milliseconds after which a greeting that has not come back is sent again. */
 const GREETING_MS = 1000
-/** A greeting is shorter. */
+/** Upper limit for the length of a greeting. Longer texts are not parsed as one. */
 const MAX_GREETING_LENGTH = 100
 /** Number of greetings after which a warning is logged. */
 const GREETINGS_BEFORE_WARNING = 5

@@ -10,7 +10,7 @@ import type { UserRows } from '../users/index.js'
 import { copyDeeply, hasObjects } from './copy-values.js'
 import { ReadsInFlight } from './reads-in-flight.js'
 
-/** What the cache needs of its registration. */
+/** The parts of a registration that the cache uses. */
 export interface UserCacheParts {
   readonly rows: UserRows
   /** The store from which sessions are read. */
@@ -18,19 +18,21 @@ export interface UserCacheParts {
   readonly clock: Clock
   readonly maxAgeMs: number
   readonly max: number
-  /** Session tokens are stored as digests. Otherwise their stored form is a secret. */
+  /** True if session tokens are stored as digests. Otherwise the stored form of a token is secret. */
   readonly areDigests: boolean
 }
 
 interface UserEntry {
   readonly row: UserRow
   readonly user: User
-  /** The stamps with which sessions are valid for the row: one for each secret of the plugin at most. */
+  /** The session stamps that are valid for the row: at most one for each secret of the plugin. */
   readonly accepted: Set<string>
-  /** The user has nested values. */
+  /** True if the user has nested values. */
   readonly isNested: boolean
   readonly readAt: number
-  /** False after a change of the user, so that sessions which refer to the entry are read again with their user. */
+  /**
+   * Becomes false when the user changes. Cached sessions that refer to the entry are then read again with their user.
+   */
   isCurrent: boolean
 }
 
@@ -41,8 +43,8 @@ interface SessionEntry {
 }
 
 /**
- * Keeps the rows of users and sessions that guarded requests read. It never keeps that a row is missing. Times are
- * those of the start of a read.
+ * Keeps the rows of users and sessions that guarded requests read. It does not remember missing rows. The age of an
+ * entry counts from the start of its read.
  */
 export class UserCache implements CachedReader {
   readonly #parts: UserCacheParts
@@ -56,7 +58,7 @@ export class UserCache implements CachedReader {
     this.#parts = parts
   }
 
-  /** The cache keeps rows. If false, every request reads them. */
+  /** True if the cache keeps rows. If false, every request reads them. */
   get isOn (): boolean {
     return this.#isOn
   }
@@ -67,7 +69,7 @@ export class UserCache implements CachedReader {
     this.forgetAll()
   }
 
-  /** An id of a cached user has the canonical form. */
+  /** Returns the id in canonical form; null for other text. The id of a cached user is not parsed again. */
   parseId (text: string): UserId | null {
     return this.#users.get(text as UserId)?.row.id === text ? (text as UserId) : this.#parts.rows.parseId(text)
   }
@@ -98,14 +100,14 @@ export class UserCache implements CachedReader {
     )
   }
 
-  /** Returns true if the row is one of the cache. */
+  /** Returns true if the cache returned this row object. */
   hasRow (row: UserRow): boolean {
     return this.#entries.has(row)
   }
 
   /**
    * Returns a copy of the user of a row; null if a session with this stamp is not valid for the row; undefined if the
-   * row is not one of the cache. A stamp that was accepted for the row once is accepted again, because the row never
+   * cache did not return the row. A stamp that was accepted for the row once is accepted again, because the row never
    * changes.
    */
   userOf (row: UserRow, stamp: string | null): User | null | undefined {
@@ -142,7 +144,10 @@ export class UserCache implements CachedReader {
     this.#sessions.clear()
   }
 
-  /** A clock that was set back makes the age negative: such an entry is not fresh. */
+  /**
+   * Returns true for an entry younger than `maxAgeMs`. If the clock was set back, the age is negative and the entry is
+   * not fresh.
+   */
   #isFresh ({ readAt }: { readonly readAt: number }): boolean {
     const age = this.#parts.clock() - readAt
     return age >= 0 && age < this.#parts.maxAgeMs

@@ -17,8 +17,8 @@ const MASK = '**********'
 
 /**
  * Changes a user and fires `onAfterUpdate`. All checks run before the single write. A superuser who changes their own
- * user by its id is treated like a user who changes itself: the current password may be required, and a cookie session
- * is renewed.
+ * user by its id is treated like any user on `/users/me`: the current password may be required, and a cookie session is
+ * renewed.
  */
 export async function updateUser (
   rules: Rules,

@@ -42,7 +42,7 @@ function hasPassword ({ hashed_password: hash }: UserRow): boolean {
   return !isUnusableHash(hash)
 }
 
-/** Stops counting at `limit`. */
+/** Returns the number of login methods of a user. Stops counting when `limit` is reached. */
 async function countLoginMethods ({ rows, loginMethods }: Rules, row: UserRow, limit: number): Promise<number> {
   let count = hasPassword(row) ? 1 : 0
   const user = rows.toUser(row)

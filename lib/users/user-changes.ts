@@ -20,7 +20,7 @@ import { demoteUnlessLast, isDemotion } from './superusers.js'
 /** The author of a change to a user. */
 export interface Author {
   readonly by: Writer
-  /** The user changes the own account. A superuser who writes to the own id counts too. */
+  /** True if users change their own account, also if a superuser does so by id. */
   readonly isOwn: boolean
   /** The request whose session makes the change; null for code. */
   readonly session: FastifyRequest | null
@@ -63,8 +63,8 @@ export async function writeChanges (rules: Rules, row: UserRow, changes: Changes
 /** Returns true for changes that end all sessions: a new password or e-mail, a deactivation, a verification. */
 export function endsSessions (row: UserRow, changes: Changes): boolean {
   const { hashed_password: hash, is_active: isActive, email } = changes
-  const moves = typeof email === 'string' && !isSameEmail(email, row.email)
-  return hash !== undefined || isActive === false || moves || verifies(row, changes)
+  const changesEmail = typeof email === 'string' && !isSameEmail(email, row.email)
+  return hash !== undefined || isActive === false || changesEmail || verifies(row, changes)
 }
 
 /** Returns true if a superuser or code marks the e-mail, as it is after this change, as verified. */
@@ -134,7 +134,7 @@ function before (row: UserRow, changes: Changes): Changes {
   )
 }
 
-/** Updates rows. Between parallel changes to one e-mail, the unique index decides. */
+/** Updates rows. If parallel changes set the same e-mail, the unique index refuses all but one. */
 async function updateRow ({ rows }: Rules, where: Where, changes: Changes): Promise<number> {
   try {
     return await rows.update(where, changes)

@@ -13,7 +13,10 @@ import { storedForms } from './email.js'
 
 /** Reads and writes user rows. */
 export interface UserRows extends SessionUsers {
-  /** Returns the user of an e-mail, which may be stored in any form of the same e-mail. */
+  /**
+   * Returns the user with an e-mail. Other programs may have stored the e-mail in another form, so all forms are looked
+   * up.
+   */
   getByEmail(email: string): Promise<UserRow | null>
   insert(row: Row): Promise<UserRow>
   /**

@@ -27,8 +27,9 @@ export function createAjvLazily (settings: Pick<Settings, 'allowIntranetEmails'>
 }
 
 /**
- * Returns a validator that coerces and removes nothing. It does not check schemas against the meta-schema, which takes
- * 25 ms: the serializer of `UserRead`, which has every custom field, is compiled at the start.
+ * Returns a validator that coerces and removes nothing. It does not check schemas against the meta-schema, which would
+ * take 25 ms. The start already compiles the serializer of `UserRead`, which fails for an invalid schema of a custom
+ * field.
  */
 function createAjv (settings: Pick<Settings, 'allowIntranetEmails'>): Ajv {
   const ajv = new (packages.loadAjv().Ajv)({
@@ -123,7 +124,7 @@ export function createUserCheck (ajv: LazyAjv, settings: Pick<Settings, 'allowIn
     is_verified: flag,
     ...custom
   } satisfies Record<string, TSchema>)
-  // a field that cannot be compiled stops the start; the result is kept
+  // compiled now, so that a custom field with an invalid schema stops the start; Ajv keeps the result
   if (Object.keys(custom).length > 0) ajv().compile(schema)
   const validate = compileLazily(ajv, schema, settings)
 

@@ -13,7 +13,7 @@ export interface CacheBus {
   subscribe(): void
   /** Drops texts without an event, like a connection that accepts a subscription and delivers nothing. */
   isSilent: boolean
-  /** Publishing fails. */
+  /** True if publishing fails. */
   isBroken: boolean
 }
 

@@ -3,9 +3,9 @@ import { BSON, type Document } from 'mongodb'
 import type { Test } from 'tap'
 import type { MongoStore } from './mongo-stores.js'
 
-// A proxy between the driver and a server, for faults that no server can be made to have. It forwards every command
-// and reply unchanged, records the commands, and can answer a command itself, answer with a broken message, or remain
-// silent. It presents itself as the primary of a replica set, so that the driver retries writes.
+// A proxy between the driver and a server, for faults that a real server cannot be made to produce. It forwards every
+// command and reply unchanged, records the commands, and can answer a command itself, answer with a broken message, or
+// remain silent. It presents itself as the primary of a replica set, so that the driver retries writes.
 
 /** A fault that replaces the execution of a command. `cut` closes the connection in the middle of the reply. */
 export type ProxyFault = 'cut' | 'silence' | Document

@@ -1,4 +1,5 @@
-// What the hand-written contenders share: an application without a package for users, as a careful developer writes it.
+// Code that the hand-written contenders share. Each is an application without a package for users, as a careful
+// developer would write it.
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import jwt, { type FastifyJWTOptions } from '@fastify/jwt'
 import { hash } from '@node-rs/argon2'

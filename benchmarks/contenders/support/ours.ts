@@ -12,7 +12,7 @@ import users, {
 import { bearer, CREDENTIALS, fastifyServer, PATH, schema, SECRET } from './reply.js'
 import type { LoadRequest, Served, Settings } from './serve.js'
 
-/** What an application with this package is built from. */
+/** The parts from which an application with this package is built. */
 export interface Parts {
   adapter(): DatabaseAdapter
   strategy(number: number): StrategyDefinition

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Served } from './serve.js'
 
-/** The credentials of the only user that requests belong to, if a case does not spread its tokens. */
+/** Credentials of the user to whom all requests belong, unless a case spreads its tokens over several users. */
 export const CREDENTIALS = { email: 'king.arthur@camelot.bt', password: 'guinevere-1' }
 
 /** The secret of all contenders. It is public and protects nothing. */

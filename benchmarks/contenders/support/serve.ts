@@ -14,9 +14,9 @@ export interface Settings {
   transport: 'bearer' | 'cookie'
   /** Number of backends of the same kind. The token belongs to the last one. */
   backends: number
-  /** Uses the optional cache: of verified tokens, or of users. */
+  /** True if the contender uses its optional cache, of verified tokens or of users. */
   cached: boolean
-  /** The tables and the user exist already. */
+  /** True if the tables and the user exist already. */
   prepared: boolean
 }
 

@@ -10,7 +10,10 @@ const PREFIX = /^(?:Pg|MySql|SQLite)/
 const TEXTS = 'Text|Varchar|VarChar|Char|EnumColumn|EnumObjectColumn|CustomColumn'
 const INTEGERS = 'Integer|Int|BigInt53|BigInt64|BigSerial53|BigSerial64|Serial|SmallInt|SmallSerial|MediumInt|TinyInt'
 
-/** Matches the types of columns that can store a field. The names are those of Drizzle without the database. */
+/**
+ * Matches the column types that can store a field: the names of the classes of Drizzle without the database, such as
+ * `Text` for `PgText`.
+ */
 const FITTING: Record<Exclude<Field['type'], 'id'>, RegExp> = {
   text: RegExp(`^(?:${TEXTS})$`),
   boolean: /^(?:Boolean|TinyInt)$/,

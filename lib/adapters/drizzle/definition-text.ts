@@ -64,7 +64,10 @@ function loweredColumns ({ columns }: Table, plans: readonly IndexPlan[]): reado
   return columns.filter(({ field, definition }) => definition.ignoreCase === true && fields.has(field))
 }
 
-/** MySQL has no index on an expression, so a generated column stores the lower-case form. */
+/**
+ * Returns the definition of a generated column with the lower-case form. It has the index, because MariaDB and older
+ * versions of MySQL cannot index an expression.
+ */
 function loweredText ({ field, name, sql, definition: { maxLength = MOST_WIDTH } }: Column): string {
   const expression = JSON.stringify(mysqlDialect.lower(sql))
   const column = mysqlDialect.lowerColumn?.name(name) ?? ''

@@ -38,7 +38,7 @@ export class Definitions {
     this.#tables = new Map(Object.entries(tables).filter(isTable))
   }
 
-  /** The schema of the table of users; undefined for the tables of the search path. */
+  /** The schema of the table of users; undefined if the tables are found through the search path. */
   get schema (): string | undefined {
     const table = this.#tables.get('user')
     return table === undefined ? undefined : schemaOf(table)
@@ -59,7 +59,7 @@ export class Definitions {
     )
   }
 
-  /** Returns the columns that are no fields, and whose values Drizzle makes (`$defaultFn` and `$onUpdateFn`). */
+  /** Returns the columns that belong to no field and whose values Drizzle creates (`$defaultFn` and `$onUpdateFn`). */
   filledOf (model: Model): FilledColumn[] {
     const own = new Set(Object.keys(model.fields).map((field) => this.columnOf(model, field)))
     return this.#columnsOf(model)

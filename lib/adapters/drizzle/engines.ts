@@ -30,7 +30,7 @@ export interface DrizzleEngine {
   readonly transactions?: TransactionEngine
 }
 
-/** How statements run in a transaction of Drizzle, which returns objects. */
+/** How statements run in a transaction of Drizzle, which returns rows as objects. */
 export interface TransactionEngine {
   readonly form: ReadForm
   readonly isRefusal: (error: unknown) => boolean

@@ -15,7 +15,7 @@ export interface DrizzleInstance {
 /** The methods used of an instance or a transaction. */
 export interface DrizzleMethods {
   select(): { from(table: object): { toSQL(): { sql: string } } }
-  /** Only in PostgreSQL and MySQL. */
+  /** Exists only for PostgreSQL and MySQL. */
   execute(query: object): Promise<unknown>
 }
 

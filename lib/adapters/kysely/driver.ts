@@ -76,7 +76,7 @@ async function runTransaction<T> (
   return await db.transaction().execute(async (transaction) => {
     const result = await writeAll(writes, async ({ sql, parameters }) => {
       checkTime()
-      return written(await transaction.executeQuery({ ...queryOf(wrapSql(sql)), parameters }))
+      return convertKyselyResult(await transaction.executeQuery({ ...queryOf(wrapSql(sql)), parameters }))
     })
     checkTime() // after this, the transaction is committed
     return result
@@ -132,11 +132,11 @@ function prepare (execute: Execute, sql: string): SqlStatement {
   return {
     all,
     get: async (parameters) => (await all(parameters))[0],
-    run: async (parameters) => written(await run(parameters))
+    run: async (parameters) => convertKyselyResult(await run(parameters))
   }
 }
 
-function written ({ rows, numAffectedRows, insertId }: KyselyResult): SqlWritten {
+function convertKyselyResult ({ rows, numAffectedRows, insertId }: KyselyResult): SqlWritten {
   return { changes: Number(numAffectedRows), insertId: insertId ?? rows.map(valuesOf)[0]?.[0] }
 }
 

@@ -11,7 +11,7 @@ export type Filter = Record<string, MongoDocument>
 
 /**
  * A condition that ignores the case of ASCII letters, for collections without folded copies. The collation of the
- * server ignores more than that, so the adapter checks the documents that the server finds again.
+ * server also ignores other differences, so the adapter compares the found documents itself.
  */
 export interface CaselessCondition {
   readonly field: StoredField

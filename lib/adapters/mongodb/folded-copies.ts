@@ -12,8 +12,9 @@ const BATCH = 100
 const LISTED = 20
 
 /**
- * Stores the missing and outdated folded copies of all documents, in batches. `renew` is called before each batch. A
- * document that the application changes meanwhile stores its copies itself. Returns the number of changed documents.
+ * Stores the missing and outdated folded copies of all documents, in batches. `renew` is called before each batch. If
+ * the application changes a document in the meantime, that change stores the copies. Returns the number of changed
+ * documents.
  */
 export async function storeCopies (
   layout: Layout,

@@ -15,10 +15,10 @@ export function caselessFieldsOf ({ fields }: Layout): CaselessField[] {
 }
 
 /**
- * Returns the layout with the way in which texts that ignore case are found. A collection with an index with the
- * collation of FastAPI Users is used by it, because a Python application may store documents without folded copies. All
- * other documents are found by their folded copies. Throws `FST_USERS_TABLE_MISMATCH` if documents lack them and the
- * server has no collations.
+ * Returns the layout with `lookup`, which decides how texts that ignore case are found. If the collection has an index
+ * with the collation of FastAPI Users, they are found by this collation, because a Python application may store
+ * documents without folded copies. Otherwise they are found by folded copies. Throws `FST_USERS_TABLE_MISMATCH` if
+ * documents lack them and the server has no collations.
  */
 export async function withLookup (
   layout: Layout,
@@ -62,7 +62,10 @@ export async function lacksCopies (layout: Layout, operations: Operations): Prom
   return documents.length > 0
 }
 
-/** Checks whether the unique indexes on folded copies exist; without unique ones, whether the other ones exist. */
+/**
+ * Checks whether all unique indexes on folded copies exist. If the layout has no unique ones, checks the other indexes
+ * on copies.
+ */
 function hasFoldedIndexes (layout: Layout, found: readonly FoundIndex[]): boolean {
   const names = caselessFieldsOf(layout).map(({ foldedName }) => foldedName)
   const plans = indexPlans({ ...layout, lookup: 'folded' }).filter(({ key }) =>

@@ -63,8 +63,8 @@ export interface Findings {
   readonly warnings: readonly string[]
 }
 
-/** The parts of one layout that exist, and those that are missing. */
-interface Inspection {
+/** The missing parts of one layout, with problems and warnings. Without `parts`, a problem prevents the comparison. */
+interface LayoutInspection {
   readonly parts?: MissingParts
   readonly problems: string[]
   readonly warnings: string[]
@@ -81,7 +81,7 @@ export async function findMissingParts (
 ): Promise<Findings> {
   const versions = await readVersions(server.use(VERSIONS))
   const rules = storageRules(server, versions)
-  const inspections: Inspection[] = []
+  const inspections: LayoutInspection[] = []
   const layouts = createLayouts(models, collections, bson, rules)
   for (const planned of layouts.values()) {
     const operations = server.use(planned.collection)
@@ -100,7 +100,7 @@ export async function findMissingParts (
       return { step, before: layoutBefore(step, models, collections, bson, rules) }
     })
     const needsVersion = (versions.get(locationOf(planned))?.version ?? 0) < versionOf(planned.model)
-    inspections.push(await inspect(planned, { operations, upgrades, needsVersion, bson }))
+    inspections.push(await inspectLayout(planned, { operations, upgrades, needsVersion, bson }))
   }
   return {
     missing: inspections.flatMap(({ parts }) => parts ?? []),
@@ -120,7 +120,7 @@ interface Context {
   readonly bson: BsonTypes
 }
 
-async function inspect (planned: Layout, context: Context): Promise<Inspection> {
+async function inspectLayout (planned: Layout, context: Context): Promise<LayoutInspection> {
   const { operations, upgrades, needsVersion, bson } = context
   const stored = await readIndexes(operations)
   const dropped = upgrades.flatMap(({ step, before }) => indexesToDrop(before, step.change, stored ?? []))
@@ -140,7 +140,7 @@ async function inspect (planned: Layout, context: Context): Promise<Inspection> 
   const duplicates = (await describeDuplicates(layout, operations)).map((text) => `${collectionLabel(layout)} ${text}`)
   if (duplicates.length === 0) return { parts, problems, warnings }
   if (copies.areRequired) return { parts, problems: [...problems, ...duplicates], warnings }
-  // the collection is used by its collation, as before
+  // the adapter continues to find texts by the collation
   const others = plans.filter(({ plan }) => !isOnCopies(layout, plan))
   return { parts: { ...parts, plans: others, copies: NO_COPIES }, problems, warnings: [...warnings, ...duplicates] }
 }
@@ -182,7 +182,9 @@ async function inspectCopies (
   }
 }
 
-/** Checks whether an index with the collation of FastAPI Users exists, by which the adapter finds texts. */
+/**
+ * Checks whether an index with the collation of FastAPI Users exists. The adapter then finds texts by this collation.
+ */
 function isUsedByCollation (layout: Layout, found: readonly FoundIndex[]): boolean {
   return layout.isComplete && found.some((index) => isCaseless(index, caselessFieldsOf(layout)))
 }

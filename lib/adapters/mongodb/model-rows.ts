@@ -144,7 +144,7 @@ export function sortExactFirst (
   )
 }
 
-/** What `convertWriteErrors` needs to name the fields of a duplicate. */
+/** The data with which `convertWriteErrors` names the fields of a duplicate. */
 export interface WrittenFields {
   /** The layouts of the rows in arrays of the document. */
   readonly inside?: readonly Layout[]

@@ -113,7 +113,10 @@ async function createMissing ({ layout, plans, isNew }: MissingParts, server: Se
   if (await lacksCopies(layout, operations)) await storeCopies(layout, operations, async () => {})
 }
 
-/** Leaves out copies without which the adapter works: another program may store documents without them at any time. */
+/**
+ * Returns the findings without missing copies that the adapter does not require. Another program may store documents
+ * without copies at any time.
+ */
 function requiredOf (findings: Findings): Findings {
   const missing = findings.missing.map((parts) => (parts.copies.areRequired ? parts : { ...parts, copies: NO_COPIES }))
   return { ...findings, missing }

@@ -131,7 +131,10 @@ export function operationsOf (db: MongoDb, name: string, timeoutMs: number, hasC
   }
 }
 
-/** Returns the driver's options by kind of operation: primary, majority writes, no collation of the collection. */
+/**
+ * Returns the driver's options by kind of operation: they read from the primary, wait for a majority on writes, and
+ * override the collation of the collection.
+ */
 function operationOptions (timeoutMs: number, hasCollations: boolean) {
   const insert = { ...BSON_OPTIONS, writeConcern: { w: 'majority', wtimeoutMS: timeoutMs }, maxTimeMS: timeoutMs }
   const collation = hasCollations ? { collation: SIMPLE } : {}

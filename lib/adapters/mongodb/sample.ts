@@ -5,8 +5,8 @@ import type { Operations } from './operations.js'
 import { validatorMismatches } from './validators.js'
 
 /**
- * Reads one stored document and returns the layout without the optional fields that the document does not have. A
- * document with some of them was stored by this package, which then had fewer fields: the layout keeps all, unless a
+ * Reads one stored document and returns the layout without the optional fields that the document does not have. If the
+ * document has some of them, an earlier version of this package stored it, and the layout keeps all fields unless a
  * validator refuses them. Returns the layout as it is for an empty collection. Throws `FST_USERS_TABLE_MISMATCH` if the
  * stored ids have another type: otherwise no user would ever be found. The query contains an ObjectId, which a driver
  * of another major version refuses.

@@ -17,7 +17,7 @@ export function locationOf ({ collection, embedded }: Layout): string {
   return embedded === undefined ? collection : `${collection}.${embedded.list}`
 }
 
-/** Stores the current version of a layout, and keeps a newer one. */
+/** Stores the current version of a layout unless a newer one is stored. */
 export async function storeVersion (layout: Layout, versions: Operations): Promise<void> {
   const update = { $max: { version: versionOf(layout.model) } }
   const store = (): Promise<object | null> => versions.upsert({ _id: { $eq: locationOf(layout) } }, update)

@@ -24,9 +24,9 @@ const UNAUTHORIZED = 13
 const UNSUPPORTED = new Set<unknown>([2, 9, 14, 59, 72, 115, 238, 303, 304, 40324, 40415])
 
 /**
- * Connects the client and asks the server for its features. The question reads a collection and changes nothing. Throws
- * like `connectClient`, and every other error than that of a missing feature: a wrong answer would select another place
- * for the rows.
+ * Connects the client and finds out the features of the server with one read, which changes nothing. Throws the errors
+ * of `connectClient`, and every error of the read that does not mean a missing feature: a wrong result would select
+ * another place for the rows.
  */
 export async function connectServer (db: MongoDb, timeoutMs: number): Promise<Server> {
   await connectClient(db, timeoutMs)
@@ -36,7 +36,7 @@ export async function connectServer (db: MongoDb, timeoutMs: number): Promise<Se
 
 /**
  * Returns the rules for the places of rows. Rows that a server without all features has stored in their own collection
- * stay there, also on another server.
+ * stay there, also after a move to another server.
  */
 export function storageRules ({ isComplete }: Server, versions: Versions): StorageRules {
   return { isComplete, isSeparate: (collection) => versions.has(collection) }

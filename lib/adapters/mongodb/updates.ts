@@ -13,7 +13,7 @@ interface Case {
   readonly inc?: MongoDocument
 }
 
-/** Attempts to increment a document that other processes change at the same time. */
+/** Maximum number of attempts to increment a document that other processes change at the same time. */
 const ATTEMPTS = 5
 
 /** Returns the update for values to set and to remove. */
@@ -24,7 +24,9 @@ export function updateOf ({ set, unset }: DocumentChanges): MongoDocument {
   }
 }
 
-/** Returns an update with increments that keep null; `$inc` is an error for null. The server runs it as a pipeline. */
+/**
+ * Returns a pipeline that sets values and increments others. An increment of null stays null, where `$inc` would fail.
+ */
 export function pipelineOf ({ set }: DocumentChanges, steps: Steps): MongoDocument[] {
   const values = Object.entries(set).map(([name, value]) => [name, { $literal: value }] as const)
   const sums = [...steps].map(([{ name, definition }, step]) => {

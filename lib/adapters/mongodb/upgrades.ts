@@ -22,7 +22,7 @@ type ColumnChange = Exclude<UpgradeStep, { transform: unknown }>
 type ChangeElement = (element: MongoDocument, document: MongoDocument) => MongoDocument
 
 const BATCH = 100
-/** Attempts to change a document that the application changes at the same time. */
+/** Maximum number of attempts to change a document that the application changes at the same time. */
 const ATTEMPTS = 20
 
 /** Returns the layout of a model as it is before an upgrade step. */

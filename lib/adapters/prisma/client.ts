@@ -51,7 +51,7 @@ const providers: ReadonlyMap<unknown, PrismaDatabase> = new Map([
   ['sqlite', 'sqlite']
 ])
 
-/** What the adapter reads of a client. */
+/** The data that the adapter reads from a client. */
 export interface PrismaDescription {
   readonly client: PrismaTransactions
   readonly database: PrismaDatabase
@@ -82,7 +82,10 @@ export function describeClient (client: unknown): PrismaDescription {
 export function prismaTransactionOf (value: unknown, database: PrismaDatabase): PrismaQueries {
   const isTransaction = hasQueries(value) && !('$connect' in value)
   if (!isTransaction || providers.get((value as ClientInternals)._activeProvider) !== database) {
-    throw FST_USERS_INVALID_OPTION(['transaction', 'must be what `$transaction` of Prisma passes to its callback'])
+    throw FST_USERS_INVALID_OPTION([
+      'transaction',
+      'must be the argument that `$transaction` of Prisma passes to its callback'
+    ])
   }
   return value
 }

@@ -29,7 +29,7 @@ export class DataModel {
     this.#names = names
   }
 
-  /** The schema of the table of users; undefined for the tables of the search path. */
+  /** The schema of the table of users; undefined if the tables are found through the search path. */
   get schema (): string | undefined {
     return this.#modelNamed('user')?.schema ?? undefined
   }

@@ -11,7 +11,7 @@ import { databaseErrorOf } from './errors.js'
 
 type Rows = readonly (readonly unknown[])[]
 
-/** Begins the end of an INSERT that returns the generated id. */
+/** Separates an INSERT from the column of the generated id that it returns. */
 const RETURNING = ' RETURNING '
 const LAST_ID = 'SELECT last_insert_id() AS id'
 
@@ -95,7 +95,10 @@ function prepare (
   }
 }
 
-/** Runs a write. The last id of MySQL belongs to the connection, so such an INSERT needs a transaction. */
+/**
+ * Runs a write. In MySQL, a generated id is read with a second statement on the same connection, so such an INSERT
+ * needs a transaction.
+ */
 async function write (
   queries: PrismaQueries,
   { database }: PrismaEngine,

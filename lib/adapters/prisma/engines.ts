@@ -82,7 +82,7 @@ export function prismaEngineOf (database: PrismaDatabase, schema: string | undef
   }
 }
 
-/** Returns a time. A new row is decoded from the values that were bound. */
+/** Returns a time, or undefined for other values. In a new row, the value is the date that was bound. */
 function decodeSqliteTime (raw: unknown): Date | undefined {
   if (raw instanceof Date) return new Date(raw)
   const text = String(raw)

@@ -15,7 +15,7 @@ interface AdapterCause {
 
 const SQLSTATE = /^[0-9A-Z]{5}$/
 const SQLITE_CODE = /^SQLITE_/
-/** Numbers from here on are errors of the client `mariadb`. */
+/** Error numbers from this one on come from the client `mariadb`, not from the server. */
 const FIRST_CLIENT_NUMBER = 45_000
 
 /**

@@ -49,11 +49,14 @@ export function userModelOf (model: Model): string {
 }
 
 function isSame (one: Model, other: Model): boolean {
-  return describe(one) === describe(other)
+  return textOfModel(one) === textOfModel(other)
 }
 
-/** Leaves functions out, so that the models of two `uuidId()` calls are equal. */
-function describe (model: Model): string {
+/**
+ * Returns a text that is the same for equal models. It contains no functions, so that the models of two `uuidId()`
+ * calls are equal.
+ */
+function textOfModel (model: Model): string {
   return JSON.stringify([model.table, Object.entries(model.fields), model.unique, model.index, model.version])
 }
 

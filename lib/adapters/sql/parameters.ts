@@ -6,10 +6,10 @@ import type { Assignment } from './statements.js'
 import { type Column, columnOf, type Table } from './table.js'
 
 /**
- * Returns the assignments of an update in column order, and appends their values to `parameters`. Columns that an
+ * Appends the values of an update to `parameters`, and returns the assignments in the same order. Columns that an
  * existing table lacks are left out.
  */
-export function pushAssignments (table: Table, changes: Changes, parameters: unknown[]): Assignment[] {
+export function appendChangedValues (table: Table, changes: Changes, parameters: unknown[]): Assignment[] {
   for (const field in changes) columnOf(table, field)
   const assignments: Assignment[] = []
   for (const column of table.columns) {
@@ -29,10 +29,10 @@ export function pushAssignments (table: Table, changes: Changes, parameters: unk
 }
 
 /**
- * Appends the values of the row after which a list continues. Returns whether the sort column of that row is null or
- * has a value.
+ * Appends the values of `after`, the last row of the previous page, to `parameters`. Returns `null` if the sort column
+ * of that row is null, otherwise `value`.
  */
-export function pushAfter (table: Table, column: Column, after: Row, parameters: unknown[]): 'null' | 'value' {
+export function appendStartValues (table: Table, column: Column, after: Row, parameters: unknown[]): 'null' | 'value' {
   const { primaryKey } = table
   for (const { field } of [column, primaryKey]) {
     if (after[field] === undefined) throw invalidArgument(table.model.name, field, 'is missing in `after`')

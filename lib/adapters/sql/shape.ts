@@ -20,15 +20,18 @@ export class Shape {
   readonly terms: readonly Term[]
   readonly #statements = new StatementCache()
   readonly driver: SqlDriver
-  /** Positions of the parameters for which an exact match is sorted before one that ignores case. */
-  readonly exact: readonly number[]
+  /**
+   * Positions of the parameters of equality conditions that ignore case. Their values are bound a second time, to sort
+   * exact matches first.
+   */
+  readonly exactMatchPositions: readonly number[]
   readonly #next = new Map<string, Map<Operator | number, Shape>>()
 
   constructor (table: Table, driver: SqlDriver, terms: readonly Term[] = []) {
     this.table = table
     this.driver = driver
     this.terms = terms
-    this.exact = exactPositions(terms)
+    this.exactMatchPositions = findExactMatchPositions(terms)
   }
 
   /** Returns the shape with one more condition. */
@@ -115,7 +118,7 @@ export function prefersExact (term: Term): term is Term & { column: Column } {
   return term.operator === '=' && term.column?.definition.ignoreCase === true
 }
 
-function exactPositions (terms: readonly Term[]): number[] {
+function findExactMatchPositions (terms: readonly Term[]): number[] {
   const positions: number[] = []
   let position = 0
   for (const term of terms) {

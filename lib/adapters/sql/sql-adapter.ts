@@ -18,7 +18,7 @@ import { isPromise } from '../../shared/values.js'
 import type { SqlDriver, SqlStatement } from './drivers/driver.js'
 import { decodeRow } from './encoder.js'
 import { openTables, type OpenedTables } from './open-tables.js'
-import { pushAfter, pushAssignments } from './parameters.js'
+import { appendChangedValues, appendStartValues } from './parameters.js'
 import { checkMappings, mappingOf, storageNamesOf, type TableMappings } from './schema.js'
 import { Shape, shapeOf } from './shape.js'
 import type { SqlAdapterOptions, SqlConnection, SqlServerOptions, SqlSettings } from './sql-options.js'
@@ -106,7 +106,7 @@ class SqlAdapter implements DatabaseAdapter {
   findOne (model: Model, where: Where): MaybePromise<Row | null> {
     const parameters: unknown[] = []
     const shape = shapeOf(this.#root(model.name), where, parameters)
-    for (const position of shape.exact) parameters.push(parameters[position])
+    for (const position of shape.exactMatchPositions) parameters.push(parameters[position])
     const statement = shape.statement('one', () => sql.selectOneSql(shape))
     return readFirst(shape.table, statement, parameters, (values) => decodeRow(shape.table, values))
   }
@@ -114,7 +114,7 @@ class SqlAdapter implements DatabaseAdapter {
   findWithUser (model: Model, where: Where): MaybePromise<{ row: Row; user: Row } | null> {
     const parameters: unknown[] = []
     const shape = shapeOf(this.#root(model.name), where, parameters)
-    for (const position of shape.exact) parameters.push(parameters[position])
+    for (const position of shape.exactMatchPositions) parameters.push(parameters[position])
     const { table } = shape
     const { table: users } = this.#root(userModelOf(model))
     const statement = shape.statement('user', () => sql.selectWithUserSql(shape, users))
@@ -136,7 +136,7 @@ class SqlAdapter implements DatabaseAdapter {
     if (!Number.isSafeInteger(limit) || limit < 0) {
       throw invalidArgument(model.name, '', '`limit` must be a non-negative integer')
     }
-    const start = after === undefined ? 'start' : pushAfter(table, column, after, parameters)
+    const start = after === undefined ? 'start' : appendStartValues(table, column, after, parameters)
     const statement = shape.statement(`many ${column.field} ${start}`, () =>
       sql.selectManySql(shape, { column, after: start })
     )
@@ -147,7 +147,7 @@ class SqlAdapter implements DatabaseAdapter {
     const root = this.#root(model.name)
     const { table } = root
     const parameters: unknown[] = []
-    const assignments = pushAssignments(table, changes, parameters)
+    const assignments = appendChangedValues(table, changes, parameters)
     const shape = shapeOf(root, where, parameters)
     if (assignments.length === 0) {
       const counted = await shape.statement('count', () => sql.countSql(shape)).get(parameters)

@@ -29,8 +29,8 @@ interface RowCount {
   readonly count: number
 }
 
-/** Result of inspecting the tables of FastAPI Users: the changes that the migration will apply. */
-export interface Inspection {
+/** The changes that a move of tables of FastAPI Users needs, as `inspect` found them. */
+export interface MoveInspection {
   readonly users: MovedTable
   readonly changes: readonly PendingChange[]
   /** Tables with rows whose user does not exist. */
@@ -45,7 +45,7 @@ export interface Inspection {
 export async function inspect (
   database: MigrationDatabase,
   move: Move
-): Promise<Inspection | { problems: readonly string[] }> {
+): Promise<MoveInspection | { problems: readonly string[] }> {
   const tables = await findTables(database, move)
   const { users, tokens, found } = tables
   if (users === null) return { problems: [missingUsersMessage(tables)] }
@@ -67,7 +67,7 @@ function missingUsersMessage ({ names: [name] }: MovedTables): string {
 }
 
 /** Returns a description of every change, in the order of `applyMove`. */
-export function describeChanges ({ changes, orphans, plainTokens }: Inspection, { digests }: Move): string[] {
+export function describeChanges ({ changes, orphans, plainTokens }: MoveInspection, { digests }: Move): string[] {
   return [
     ...orphans.map(
       ({ found, count }) => `table ${quoted(found.table.name)}: delete rows whose user does not exist: ${count}`
@@ -89,7 +89,7 @@ function describeDigests ({ backend }: DigestBackend, { found, count }: RowCount
 export async function applyMove (
   database: MigrationDatabase,
   move: Move,
-  { users, orphans, changes, plainTokens }: Inspection
+  { users, orphans, changes, plainTokens }: MoveInspection
 ): Promise<void> {
   for (const { found } of orphans) await removeOrphans(database, found.present, users.table)
   for (const { statements } of changes) for (const statement of statements) await database.run(statement)

@@ -6,7 +6,7 @@ import { createUserRows, userModel } from '../../users/index.js'
 import { failWith, type ExitCode, type Terminal, type Values } from '../command.js'
 import type { Config } from '../config.js'
 import { CHANGES_KEPT, lockTimeoutMessage, messageOf } from '../error-messages.js'
-import { applyMove, inspect, describeChanges, type Inspection } from './inspection.js'
+import { applyMove, inspect, describeChanges, type MoveInspection } from './inspection.js'
 import type { DigestBackend, Move } from './move.js'
 
 /** Runs `fastify-users migrate --from fastapi-users`. */
@@ -93,7 +93,7 @@ function chooseBackend (
   return { backend: name, label: `${settings.name}:${name}` }
 }
 
-function plainTokensHint ({ plainTokens }: Inspection, { digests, config: { settings } }: Move): string | null {
+function plainTokensHint ({ plainTokens }: MoveInspection, { digests, config: { settings } }: Move): string | null {
   if (digests !== null || plainTokens === null) return null
   const advice =
     settings.wire.storedTokens.areDigests
@@ -103,7 +103,7 @@ function plainTokensHint ({ plainTokens }: Inspection, { digests, config: { sett
 }
 
 /** Returns the warning about tables that no model of the config uses. */
-function unusedMessage ({ users, unused }: Inspection): string {
+function unusedMessage ({ users, unused }: MoveInspection): string {
   return (
     `Warning: these tables refer to ${quoted(users.table.name)}, but no model of the config uses them, ` +
     `so they were not checked: ${unused.map(quoted).join(', ')}. ` +

@@ -20,7 +20,7 @@ import type { Identity, ProviderTokens } from './contracts.js'
 import { isProven } from './identity.js'
 import { NO_TOKENS, type AccountKey, type StoredTokens, type TokenVault } from './token-vault.js'
 
-/** The most accounts that are read for one user. */
+/** Maximum number of accounts that are read for one user. */
 const MAX_ACCOUNTS = 1000
 const TOO_LONG =
   "fastify-users: the provider's tokens do not fit their columns and are not stored. Widen the columns"

@@ -106,7 +106,7 @@ export interface Provider {
 export interface ProviderTokens {
   accessToken: string
   refreshToken: string | null
-  /** Epoch seconds; null if the provider sends no expiry. */
+  /** Time of expiry in seconds since 1970; null if the provider sends none. */
   expiresAt: number | null
 }
 

@@ -99,8 +99,8 @@ async function startFlow (
 }
 
 /**
- * The state is checked, and the transaction is deleted, before anything else. FastAPI Users reports a missing `code` or
- * an `error` of the provider before a wrong state, so such an error is thrown first here too.
+ * Checks the state and deletes the transaction before any other work. If the state is wrong and the `code` is missing
+ * too, or the provider sent an `error`, the error about the `code` or of the provider is thrown, as FastAPI Users does.
  */
 async function finishFlow<T> (
   parts: FlowParts,

@@ -202,7 +202,7 @@ async function fireLinked (
 
 /** Returns the error that lists the missing and invalid fields of a profile. */
 function incomplete (error: unknown): Error {
-  const problems = (error as { detail: { path: string; message: string }[] }).detail // of INVALID_USER
+  const problems = (error as { detail: { path: string; message: string }[] }).detail // the detail of INVALID_USER
   const text = problems.map(({ path, message }) => `${path} ${message}`).join('; ')
   return FST_USERS_OAUTH_PROFILE_INCOMPLETE([text], { detail: { code: 'OAUTH_PROFILE_INCOMPLETE', reason: problems } })
 }

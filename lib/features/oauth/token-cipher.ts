@@ -10,7 +10,7 @@ const PREFIX = 'fastify-users:1:'
 
 /** Encrypts and decrypts text for storage. */
 export interface TokenCipher {
-  /** Encrypts a text with the first key. It can be decrypted with the same `place` only. */
+  /** Encrypts a text with the first key. `place` names where it is stored: only the same `place` decrypts it. */
   seal(text: string, place: readonly string[]): string
   /** Decrypts a text. Returns null if it was changed, belongs to another place, or its key is no longer listed. */
   open(sealed: string, place: readonly string[]): string | null

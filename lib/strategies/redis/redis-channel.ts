@@ -117,8 +117,8 @@ function subscribeIoredis (
 }
 
 /**
- * The client subscribes again after each reconnection, before its event `ready`. A further call of `subscribe` with the
- * same function then changes nothing.
+ * The client subscribes again after each reconnection, before its event `ready`. `subscribe` is called again after each
+ * `ready` to learn when the subscription is complete. With the same function it adds no second listener.
  */
 function subscribeNodeRedis (
   client: NodeRedisPublisher,
@@ -158,7 +158,7 @@ function isIoredis (client: RedisChannelClient): client is IoredisPublisher {
   return 'setex' in client
 }
 
-/** Clusters are refused: their connections do not report the loss of a subscription. */
+/** Returns true for a client of one server. The connections of a cluster do not report the loss of a subscription. */
 function isClient (client: unknown): boolean {
   if (typeof client !== 'object' || client === null) return false
   const { publish, duplicate, isCluster, masters } = client as Record<string, unknown>

@@ -28,7 +28,7 @@ const REMOVAL_BATCH_SIZE = 500
 const MARGIN_SECONDS = 3600
 const NEVER_EXPIRES = Number.MAX_SAFE_INTEGER
 
-/** Creates the store of the sets. The key of a token is `tokenPrefix` followed by a member of a set. */
+/** Creates the store of the tokens of each user. A member of a set, after `tokenPrefix`, is the key of a token. */
 export function createUserTokens (
   redis: RedisCommands,
   tokenPrefix: string,

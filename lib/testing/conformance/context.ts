@@ -9,8 +9,8 @@ export interface ConformanceOptions {
   /** Declares one test. */
   test: TestFunction
   /**
-   * Creates an adapter on a new, empty store. `models` are the models that the suite defines, for stores whose tables
-   * must exist before.
+   * Creates an adapter on a new, empty store. `models` are the models that the suite defines. If the adapter creates no
+   * tables, create those of `models` first.
    */
   makeAdapter: (models: readonly Model[]) => MaybePromise<DatabaseAdapter>
   /** Creates another adapter on the store of `adapter`. Without it, tests with two adapters are skipped. */

@@ -10,7 +10,7 @@ export interface MysqlQuery {
 
 /** The methods used of a pooled connection. */
 export interface MysqlConnection {
-  /** The connection below the one that is based on promises. */
+  /** The inner connection with callbacks, which this connection with promises wraps. */
   readonly connection?: { readonly config: { readonly typeCast?: unknown } }
   execute(query: MysqlQuery): Promise<[unknown, unknown]>
   unprepare(query: MysqlQuery): unknown

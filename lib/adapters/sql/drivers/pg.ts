@@ -28,8 +28,8 @@ const ignore = (): void => {}
  */
 export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
   const names = new Map<string, string>()
-  const alone = pool.listenerCount('error') === 0
-  if (alone) pool.on('error', ignore)
+  const addsListener = pool.listenerCount('error') === 0
+  if (addsListener) pool.on('error', ignore)
   const pooled = poolAccess(pool)
   const withClient: WithClient = (work) =>
     mapStatementErrors(isRefusal, () => withPoolConnection(pooled, timeoutMs, work))
@@ -46,7 +46,7 @@ export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
         // after an error the connection is closed, which rolls back
         await client.query(plainQuery('BEGIN'))
         const result = await writeAll(writes, async ({ sql, parameters }) =>
-          written(await client.query({ ...plainQuery(sql), values: [...parameters] }))
+          convertPgResult(await client.query({ ...plainQuery(sql), values: [...parameters] }))
         )
         await client.query(plainQuery('COMMIT'))
         return result
@@ -59,7 +59,7 @@ export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
       })
     },
     close () {
-      if (alone) pool.removeListener('error', ignore)
+      if (addsListener) pool.removeListener('error', ignore)
     }
   }
 }
@@ -92,11 +92,11 @@ function prepare (send: Run, text: string, name: string | undefined): SqlStateme
   return {
     get: async (parameters) => (await run(parameters)).rows[0],
     all: async (parameters) => (await run(parameters)).rows,
-    run: async (parameters) => written(await run(parameters))
+    run: async (parameters) => convertPgResult(await run(parameters))
   }
 }
 
-function written ({ rows, rowCount }: PgResult): SqlWritten {
+function convertPgResult ({ rows, rowCount }: PgResult): SqlWritten {
   return { changes: Number(rowCount), insertId: rows[0]?.[0] }
 }
 

@@ -57,7 +57,9 @@ export class SharedReads {
     this.flush()
   }
 
-  /** Begins a transaction. Returns false if the application has one, or uses the database in another way now. */
+  /**
+   * Begins a transaction. Returns false if the application has an open transaction, or BEGIN fails for another reason.
+   */
   #begin (): boolean {
     try {
       if (this.#database.inTransaction) return false

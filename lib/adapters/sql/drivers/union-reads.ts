@@ -4,7 +4,7 @@ import type { IsRefusal } from './driver-errors.js'
 
 /** Maximum number of reads in one statement. The server opens the tables for each of them. */
 const MAX_READS = 16
-/** Matches a placeholder such as `$1`, and quoted text, in which it is none. */
+/** Matches a placeholder such as `$1`. Also matches quoted text, so that a `$1` inside it is skipped. */
 const NUMBERED = /"[^"]*"|'[^']*'|`[^`]*`|\$(\d+)/g
 
 /** Runs a SELECT. */
@@ -12,7 +12,8 @@ type ReadAll = (sql: string, parameters: readonly unknown[]) => Promise<readonly
 
 /**
  * Returns the `get` of the statement `sql`. Simultaneous reads share a round trip, as the parts of one UNION ALL. Each
- * part is the whole statement, so it finds the same row as alone. If the server refuses them, they run one by one.
+ * part is the whole statement, so it finds the row that it would find alone. If the server refuses them, they run one
+ * by one.
  */
 export function readTogether (
   sql: string,

@@ -63,7 +63,7 @@ export interface MigrationDatabase extends MigrationSession {
   dropIndex(table: string, index: string): MaybePromise<string>
   /** Runs writes that must not mix with those of the application. Rows that `rowLock` has selected stay unchanged. */
   exclusively<T>(work: () => Promise<T>): Promise<T>
-  /** The end of a SELECT whose rows nobody else may change until the work of `exclusively` ends. */
+  /** The end of a SELECT that locks its rows until the work of `exclusively` ends. */
   readonly rowLock: string
   /** Returns milliseconds since 1970 by the database's clock, or null for a database on this machine. */
   now(): MaybePromise<number | null>
@@ -90,7 +90,7 @@ export interface MigrationSource {
 }
 
 /**
- * What to do if the database file does not exist: create it, throw an error, or plan for an empty database. Servers
+ * The action if the database file does not exist: create it, throw an error, or plan for an empty database. Servers
  * ignore this.
  */
 export type WhenMissing = 'create' | 'refuse' | 'pretend'

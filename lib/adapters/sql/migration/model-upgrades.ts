@@ -6,7 +6,7 @@ import { quoted } from '../../../shared/text.js'
 import { describeStep, pendingSteps, type PendingStep } from '../../shared/upgrades.js'
 import type { SqlDriver } from '../drivers/driver.js'
 import { decodeRow } from '../encoder.js'
-import { pushAfter, pushAssignments } from '../parameters.js'
+import { appendChangedValues, appendStartValues } from '../parameters.js'
 import { mappingOf, readCatalog, type TableMappings } from '../schema.js'
 import { Shape, shapeOf } from '../shape.js'
 import { selectManySql, updateSql } from '../statements.js'
@@ -73,7 +73,7 @@ async function applyStep (
   mappings: TableMappings
 ): Promise<void> {
   const own = makeTable(before, database.dialect, mappingOf(before, mappings))
-  const found = await describe(database, own)
+  const found = await describeExisting(database, own)
   if (!('transform' in change)) {
     const nameOf = (field: string): string => columnName(own, mappings, field)
     for (const sql of await columnStatements(database, own, found, change, nameOf)) await database.run(sql)
@@ -101,7 +101,7 @@ async function transformRows (
   do {
     last = await database.exclusively(async () => {
       const parameters: unknown[] = []
-      const after = last === undefined ? 'start' : pushAfter(table, primaryKey, last, parameters)
+      const after = last === undefined ? 'start' : appendStartValues(table, primaryKey, last, parameters)
       const sql = selectManySql(root, { column: primaryKey, after }) + database.rowLock
       const rows = (await database.all(sql, [...parameters, BATCH])).map((values) => decodeRow(table, values))
       for (const row of rows) await writeChanges(root, row, transform(row))
@@ -113,7 +113,7 @@ async function transformRows (
 async function writeChanges (root: Shape, row: Row, changes: Changes | null): Promise<void> {
   const { table } = root
   const parameters: unknown[] = []
-  const assignments = changes === null ? [] : pushAssignments(table, changes, parameters)
+  const assignments = changes === null ? [] : appendChangedValues(table, changes, parameters)
   if (assignments.length === 0) return
   const key = table.primaryKey.field
   const shape = shapeOf(root, { [key]: row[key] as string | number }, parameters)
@@ -141,7 +141,7 @@ function columnName ({ model }: Table, mappings: TableMappings, field: string): 
   return mappingOf(model, mappings).columns?.[field] ?? field
 }
 
-async function describe (database: MigrationDatabase, { name }: Table): Promise<StoredTable> {
+async function describeExisting (database: MigrationDatabase, { name }: Table): Promise<StoredTable> {
   const found = await database.describe(name)
   if (found === null) throw FST_USERS_TABLE_MISMATCH([name, 'the table does not exist any more'])
   return found

@@ -21,7 +21,7 @@ import { namesIn } from './stored-rows.js'
 const TIMEOUT_MS = 10_000
 /** Limits the wait for the application's transactions to 60 seconds, since other statements queue behind the change. */
 const LOCK_TIMEOUT = ['SET @fastify_users_wait = @@lock_wait_timeout', 'SET SESSION lock_wait_timeout = 60']
-/** The types of some columns depend on the time zone of the session. */
+/** Sets the session to UTC, because columns of type TIMESTAMP are read and written in its time zone. */
 const IN_UTC = ['SET @fastify_users_zone = @@time_zone', "SET time_zone = '+00:00'"]
 const RESTORE_SESSION = [
   'SET SESSION lock_wait_timeout = @fastify_users_wait',

@@ -6,7 +6,7 @@ import { createTableStatements } from '../schema.js'
 import { type FoundTable, makeTable, type Table } from '../table.js'
 import type { MigrationDatabase, Rows } from './migration-source.js'
 
-/** The table that stores the version of the model whose rows a table contains. */
+/** The table that stores, for each table, the version of the model to which its rows were upgraded. */
 const versionModel: Model = {
   name: 'fastify_users_schema',
   table: 'fastify_users_schema',
@@ -115,7 +115,10 @@ async function readStored (
   }
 }
 
-/** The key of the number of steps of the next version that are done. No table of this package has such a name. */
+/**
+ * Returns the key of the row that counts the finished steps of the next version. No table of this package has such a
+ * name.
+ */
 function stepKey ({ name }: Table): string {
   return `${name} steps`
 }

@@ -156,7 +156,7 @@ function toTokens (response: oidc.TokenEndpointResponse, clock: Clock): Provider
   }
 }
 
-/** Returns epoch seconds. Some providers send `expires_at`, most send `expires_in`. */
+/** Returns the time of expiry in seconds since 1970. Some providers send `expires_at`, most send `expires_in`. */
 function expiryOf ({ expires_at: at, expires_in: seconds }: oidc.TokenEndpointResponse, clock: Clock): number | null {
   if (typeof at === 'number' && Number.isSafeInteger(at)) return at
   return seconds === undefined ? null : Math.floor(clock() / 1000 + seconds)

@@ -124,7 +124,7 @@ const browserRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, option
   }
 }
 
-/** Returns the methods that start linking, with the hooks that protect them. */
+/** Returns the HTTP methods that start linking, with the hooks that protect them. */
 function methodsOf (scope: FastifyInstance, { kit, settings: oauth }: StartLinkOptions): StartMethod[] {
   const confirms = kit.settings.sensitiveChanges === 'confirm'
   const own = authenticate({ verified: oauth.requireVerification })
