@@ -26,7 +26,10 @@ export interface IoredisPublisher {
 /** The methods used of a connection of the package `redis` that subscribes. */
 export interface NodeRedisSubscriber {
   connect(): Promise<unknown>
+  /** True while the client connects or is connected. */
   readonly isOpen: boolean
+  /** True while the client is connected. */
+  readonly isReady: boolean
   destroy(): void
   subscribe(topic: string, listener: (text: string) => void): Promise<unknown>
   on(event: 'error', listener: (error: Error) => void): unknown
@@ -134,13 +137,20 @@ function subscribeNodeRedis (
     if (!isClosed) listener.onText(text)
   }
   subscriber.on('error', lose)
+  // `destroy` does not stop a connection attempt, so a subscription that is closed meanwhile ends after the attempt
+  const endIfClosed = (): void => {
+    if (isClosed && subscriber.isOpen) subscriber.destroy()
+  }
   subscriber.on('reconnecting', () => {
+    endIfClosed()
     lose(storeUnavailable('the connection of the channel is lost'))
   })
   subscriber.on('end', () => {
     lose(storeUnavailable('the connection of the channel ended'))
   })
   subscriber.on('ready', () => {
+    endIfClosed()
+    if (isClosed) return
     subscriber.subscribe(name, receive).then(() => {
       if (!isClosed) listener.onSubscribed()
     }, lose)
@@ -149,7 +159,7 @@ function subscribeNodeRedis (
   return {
     async close () {
       isClosed = true
-      if (subscriber.isOpen) subscriber.destroy()
+      if (subscriber.isReady) subscriber.destroy()
     }
   }
 }
