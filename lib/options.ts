@@ -31,7 +31,7 @@ export interface UsersOptions {
   secret: string | readonly string[]
   /** Authentication backends, tried in order. The first one that identifies the user is used. */
   backends: readonly BackendOptions[]
-  /** Features, such as `oauth(…)`. They start in this order, after the backends. Default none. */
+  /** Features, which start in this order after the backends. Default: none. */
   features?: readonly Feature[]
   /**
    * Name of the tenant. Default `users`. The tables and Redis keys of a tenant with any other name begin with that
