@@ -174,7 +174,9 @@ for (const engine of engines) {
     })
     const built = await buildApp(t, { adapter: prisma(counted), schemas })
     await built.register({ nickname: 'Art' })
-    for (const headers of [await built.bearer(ARTHUR), await built.cookie(ARTHUR)]) {
+    const sessions = [await built.bearer(ARTHUR), await built.cookie(ARTHUR)]
+    await built.app.users.settled() // the first login deletes expired tokens in the background
+    for (const headers of sessions) {
       statements = 0
       t.equal((await built.send('GET', '/guarded', undefined, headers)).statusCode, 200)
       t.equal(statements, 1, 'a guarded request is one statement')
