@@ -8,7 +8,7 @@ import type { DatabaseAdapter, Row } from '../lib/index.js'
 import { kysely } from '../lib/entries/kysely.js'
 import { mysql } from '../lib/entries/mysql.js'
 import { postgres } from '../lib/entries/postgres.js'
-import { readTogether } from '../lib/adapters/sql/drivers/union-reads.js'
+import { readInUnion } from '../lib/adapters/sql/drivers/union-reads.js'
 import { startTcpProxy, type TcpProxy } from './fixtures/tcp-proxy.js'
 import { AccessToken } from '../lib/testing/conformance/models.js'
 import { recordQueries } from '../benchmarks/helpers/recorded-pool.js'
@@ -306,7 +306,7 @@ t.test('PostgreSQL: clients that cannot share a round trip read one row at a tim
 t.test('reads in one statement have separate placeholders, and run one by one if the server refuses them', async (t) => {
   const refusal = new Error('refused')
   const sent: string[] = []
-  const get = readTogether(
+  const get = readInUnion(
     'SELECT "a$1" FROM `$2` WHERE b = $1 AND c = \'$3\' AND d = $2',
     async (sql) => {
       sent.push(sql)

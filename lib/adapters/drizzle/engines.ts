@@ -52,7 +52,7 @@ export function engineOf (client: unknown, database: DrizzleDatabase, schema: st
         (await import('../sql/migration/postgres-source.js')).postgresMigration(client, {}, schema)
       ),
       connect: (timeoutMs) => connectPg(client, timeoutMs),
-      transactions: { form: asPostgresText, isRefusal: pgErrors.isRefusal, readResult: readPostgresResult }
+      transactions: { form: asPostgresText, isRefusal: pgErrors.isPgRefusal, readResult: readPostgresResult }
     }
   }
   const pool = database === 'mysql' ? mysqlPoolOf(client) : null
@@ -65,12 +65,12 @@ export function engineOf (client: unknown, database: DrizzleDatabase, schema: st
       async connect (timeoutMs) {
         const driver = await connectMysql2(pool, timeoutMs)
         // in a transaction, Drizzle lets mysql2 insert values into the statement text
-        await mapOpeningErrors(mysqlErrors.isRefusal, () => checkEscapes(driver, 'drizzle'))
+        await mapOpeningErrors(mysqlErrors.isMysqlRefusal, () => checkEscapes(driver, 'drizzle'))
         return driver
       },
       transactions: {
         form: asMysqlText,
-        isRefusal: mysqlErrors.isRefusal,
+        isRefusal: mysqlErrors.isMysqlRefusal,
         inUtc,
         readResult: readMysqlResult
       }

@@ -4,7 +4,7 @@ import { mapOpeningErrors, mapStatementErrors } from '../sql/drivers/driver-erro
 import type { SqlDriver, SqlStatement, SqlWrites, SqlWritten } from '../sql/drivers/driver.js'
 import { checkUtc } from '../sql/drivers/mysql2.js'
 import { retry } from '../sql/drivers/retry.js'
-import { readTogether } from '../sql/drivers/union-reads.js'
+import { readInUnion } from '../sql/drivers/union-reads.js'
 import { writeAll } from '../sql/drivers/write-all.js'
 import type { MigrationSession } from '../sql/migration/migration-source.js'
 import type { Engine } from './engines.js'
@@ -37,7 +37,7 @@ export function useKysely (
       if (!engine.isServer) return statement
       const readAll = async (union: string, parameters: readonly unknown[]): Promise<Rows> =>
         await prepare(execute, union).all(parameters)
-      return { ...statement, get: readTogether(sql, readAll, statement.get, isRefusal) }
+      return { ...statement, get: readInUnion(sql, readAll, statement.get, isRefusal) }
     },
     ...(inUtc === undefined
       ? {}

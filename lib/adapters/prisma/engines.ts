@@ -58,7 +58,7 @@ export function prismaEngineOf (database: PrismaDatabase, schema: string | undef
           return violation !== null && 'index' in violation ? { index: violation.index } : violation
         }
       },
-      isRefusal: pgErrors.isRefusal
+      isRefusal: pgErrors.isPgRefusal
     }
   }
   if (database === 'mysql') {
@@ -67,7 +67,7 @@ export function prismaEngineOf (database: PrismaDatabase, schema: string | undef
       dialect: { ...withNames(mysqlDialect, asMysqlText), returnsId: true },
       start: mysql2Session.checkSession,
       inUtc,
-      isRefusal: mysqlErrors.isRefusal,
+      isRefusal: mysqlErrors.isMysqlRefusal,
       hadNoEffect: mysqlErrors.hadNoEffect
     }
   }

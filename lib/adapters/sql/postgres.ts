@@ -3,7 +3,7 @@ import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 import { postgresIn } from './dialects/postgres.js'
 import type { SqlDriver } from './drivers/driver.js'
 import { usePg } from './drivers/pg.js'
-import { isRefusal } from './drivers/pg-errors.js'
+import { isPgRefusal } from './drivers/pg-errors.js'
 import type { PgPool } from './drivers/pg-pool.js'
 import { checkSession } from './drivers/pg-session.js'
 import { mapOpeningErrors } from './drivers/driver-errors.js'
@@ -50,7 +50,7 @@ export function postgres (pool: PgPool, options: PostgresOptions = {}): Database
 export async function connectPg (pool: PgPool, timeoutMs: number): Promise<SqlDriver> {
   const driver = usePg(pool, timeoutMs)
   try {
-    await mapOpeningErrors(isRefusal, () => checkSession(driver))
+    await mapOpeningErrors(isPgRefusal, () => checkSession(driver))
     return driver
   } catch (error) {
     await driver.close()

@@ -30,7 +30,7 @@ export function hadNoEffect (error: unknown): boolean {
 }
 
 /** Returns true if a working server refused the statement. */
-export function isRefusal (error: unknown): boolean {
+export function isMysqlRefusal (error: unknown): boolean {
   return error instanceof Error && 'sqlState' in error && !NOT_NOW.has(numberOf(error))
 }
 

@@ -4,8 +4,8 @@ import { withPoolConnection, type PoolAccess } from './pool-connection.js'
 import type { SqlDriver, SqlWritten } from './driver.js'
 import type { MysqlConnection, MysqlPool, MysqlQuery } from './mysql2-pool.js'
 import { mapOpeningErrors, mapStatementErrors } from './driver-errors.js'
-import { hadNoEffect, isRefusal, isUsable } from './mysql2-errors.js'
-import { readTogether } from './union-reads.js'
+import { hadNoEffect, isMysqlRefusal, isUsable } from './mysql2-errors.js'
+import { readInUnion } from './union-reads.js'
 import { writeAll } from './write-all.js'
 
 type Rows = readonly (readonly unknown[])[]
@@ -45,7 +45,7 @@ export function useMysql2 (pool: MysqlPool, timeoutMs: number): SqlDriver {
       const readAll = async (sql: string, parameters: readonly unknown[]): Promise<Rows> =>
         (await run(sql, parameters)) as Rows // a SELECT returns rows
       return {
-        get: readTogether(text, readAll, async (parameters) => (await readAll(text, parameters))[0], isRefusal),
+        get: readInUnion(text, readAll, async (parameters) => (await readAll(text, parameters))[0], isMysqlRefusal),
         all: (parameters) => readAll(text, parameters),
         run: async (parameters) => convertMysql2Result((await run(text, parameters)) as Result)
       }
@@ -59,11 +59,11 @@ export function useMysql2 (pool: MysqlPool, timeoutMs: number): SqlDriver {
         })
       ),
     async change (catalog, plan) {
-      await mapOpeningErrors(isRefusal, async () => {
+      await mapOpeningErrors(isMysqlRefusal, async () => {
         if (plan((await run(catalog)) as Rows).length > 0) await changeUnderLock(pool, catalog, plan, timeoutMs)
       })
     },
-    inUtc: () => mapOpeningErrors(isRefusal, () => checkUtc(driver(inUtc))),
+    inUtc: () => mapOpeningErrors(isMysqlRefusal, () => checkUtc(driver(inUtc))),
     close () {}
   })
   return driver((text) => text)
@@ -92,7 +92,7 @@ async function onAny<T> (
     const remainingMs = Math.max(1, Math.round(end - performance.now()))
     return withPoolConnection(poolAccess(pool), remainingMs, work)
   }
-  return await mapStatementErrors(isRefusal, () => retry(attempt, hadNoEffect))
+  return await mapStatementErrors(isMysqlRefusal, () => retry(attempt, hadNoEffect))
 }
 
 /** Runs work in a transaction. If the rollback fails, its error makes the pool discard the connection. */

@@ -23,7 +23,7 @@ export function isStale (error: unknown): boolean {
  * Returns true if a working server refused the statement. An error without a severity comes from the client and
  * concerns the connection.
  */
-export function isRefusal (error: unknown): boolean {
+export function isPgRefusal (error: unknown): boolean {
   const state = sqlStateOf(error)
   return error instanceof Error && 'severity' in error && !NOT_NOW.has(state) && !NOT_NOW_CLASSES.has(state.slice(0, 2))
 }

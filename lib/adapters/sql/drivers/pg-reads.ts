@@ -1,6 +1,6 @@
 import { answerAlone, collectReads, type WaitingRead } from './collected-reads.js'
 import type { SqlStatement } from './driver.js'
-import { isRefusal, isStale } from './pg-errors.js'
+import { isPgRefusal, isStale } from './pg-errors.js'
 import type { PgClient } from './pg-pool.js'
 
 /** The methods used of the protocol connection of a `pg` client. */
@@ -26,7 +26,7 @@ export type WithClient = <T>(work: (client: PgClient) => Promise<T>) => Promise<
  * Returns the `get` of a statement. Simultaneous reads share a round trip. If the server refuses one of them, the
  * others run again with `readAlone`. Without a name, the statement is parsed for each round trip.
  */
-export function readTogether (
+export function pipelineReads (
   withClient: WithClient,
   { text, name = '' }: { text: string; name: string | undefined },
   readAlone: SqlStatement['get']
@@ -43,7 +43,7 @@ export function readTogether (
         })
       }
     } catch (error) {
-      if (!isRefusal(error)) throw error
+      if (!isPgRefusal(error)) throw error
       if (!isStale(error)) batch.rejectNext(error)
     }
     answerAlone(batch.unanswered, readAlone)

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto'
 import { withPoolConnection, type PoolAccess } from './pool-connection.js'
 import type { SqlDriver, SqlStatement, SqlWritten } from './driver.js'
 import type { PgClient, PgPool, PgQuery, PgResult } from './pg-pool.js'
-import { readTogether, type WithClient } from './pg-reads.js'
+import { pipelineReads, type WithClient } from './pg-reads.js'
 import { mapOpeningErrors, mapStatementErrors } from './driver-errors.js'
-import { isRefusal, isStale } from './pg-errors.js'
+import { isPgRefusal, isStale } from './pg-errors.js'
 import { writeAll } from './write-all.js'
 
 /** Maximum number of prepared statements per connection. Further ones are parsed on every use. */
@@ -32,14 +32,14 @@ export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
   if (addsListener) pool.on('error', ignore)
   const pooled = poolAccess(pool)
   const withClient: WithClient = (work) =>
-    mapStatementErrors(isRefusal, () => withPoolConnection(pooled, timeoutMs, work))
+    mapStatementErrors(isPgRefusal, () => withPoolConnection(pooled, timeoutMs, work))
   const run: Run = (query) => withClient((client) => client.query(query))
   return {
     prepare (text) {
       const name = names.get(text) ?? (names.size < MAX_NAMED ? nameOf(text) : undefined)
       if (name !== undefined) names.set(text, name)
       const statement = prepare(run, text, name)
-      return { ...statement, get: readTogether(withClient, { text, name }, statement.get) }
+      return { ...statement, get: pipelineReads(withClient, { text, name }, statement.get) }
     },
     transaction: (writes) =>
       withClient(async (client) => {
@@ -52,7 +52,7 @@ export function usePg (pool: PgPool, timeoutMs: number): SqlDriver {
         return result
       }),
     async change (catalog, plan) {
-      await mapOpeningErrors(isRefusal, async () => {
+      await mapOpeningErrors(isPgRefusal, async () => {
         const { rows } = await run(plainQuery(catalog))
         if (plan(rows).length === 0) return
         await withPoolConnection(pooled, timeoutMs, (client) => changeUnderLock(client, catalog, plan))

@@ -15,7 +15,7 @@ type ReadAll = (sql: string, parameters: readonly unknown[]) => Promise<readonly
  * part is the whole statement, so it finds the row that it would find alone. If the server refuses them, they run one
  * by one.
  */
-export function readTogether (
+export function readInUnion (
   sql: string,
   readAll: ReadAll,
   readAlone: SqlStatement['get'],

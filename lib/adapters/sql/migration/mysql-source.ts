@@ -2,7 +2,7 @@ import { storeUnavailable } from '../../../errors.js'
 import { mysqlDialect } from '../dialects/mysql.js'
 import { checkSession } from '../drivers/mysql2-session.js'
 import type { MysqlPool } from '../drivers/mysql2-pool.js'
-import { isRefusal } from '../drivers/mysql2-errors.js'
+import { isMysqlRefusal } from '../drivers/mysql2-errors.js'
 import { inSession, LOCK_TABLES, UNLOCK_TABLES, useMysql2, type RunInSession } from '../drivers/mysql2.js'
 import { mapOpeningErrors } from '../drivers/driver-errors.js'
 import type { TableMappings } from '../schema.js'
@@ -53,7 +53,7 @@ export function mysqlMigration (pool: MysqlPool, mappings: TableMappings): Migra
     isAtomic: false,
     mappings,
     async connect () {
-      await mapOpeningErrors(isRefusal, () => checkSession(useMysql2(pool, TIMEOUT_MS)))
+      await mapOpeningErrors(isMysqlRefusal, () => checkSession(useMysql2(pool, TIMEOUT_MS)))
       return {
         close () {},
         transaction: (mode, work) => inSession(pool, TIMEOUT_MS, (run) => inMysql(sessionOf(run), mode, work))
