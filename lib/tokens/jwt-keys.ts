@@ -49,21 +49,31 @@ export function checkJwtKey (
   if (unknown !== undefined) {
     throw FST_USERS_UNKNOWN_OPTION([`${option}.${unknown}`, 'kid, algorithm, secret, privateKey, publicKey'])
   }
-  if (kid !== undefined && (typeof kid !== 'string' || kid === '')) throw invalidKey(option, 'has a kid that is not a non-empty string')
+  if (kid !== undefined && (typeof kid !== 'string' || kid === '')) {
+    throw invalidKey(option, 'has a kid that is not a non-empty string')
+  }
   const bytes = HMAC_BYTES.get(algorithm)
   if (bytes !== undefined) {
     if (privateKey !== undefined || publicKey !== undefined) {
-      throw invalidKey(option, `has privateKey or publicKey, but ${algorithm} needs secret; set \`algorithm\` to RS256, ES256 or EdDSA`)
+      throw invalidKey(
+        option,
+        `has privateKey or publicKey, but ${algorithm} needs secret; set \`algorithm\` to RS256, ES256 or EdDSA`
+      )
     }
     const checked = checkHmacSecret(option, algorithm, bytes, secret)
     return { kid, algorithm, signKey: checked, verifyKey: checked }
   }
   if (!['RS256', 'ES256', 'EdDSA'].includes(algorithm)) {
-    throw invalidKey(option, `has the unknown algorithm ${String(algorithm)}; use HS256, HS384, HS512, RS256, ES256 or EdDSA`)
+    throw invalidKey(
+      option,
+      `has the unknown algorithm ${String(algorithm)}; use HS256, HS384, HS512, RS256, ES256 or EdDSA`
+    )
   }
   if (secret !== undefined) throw invalidKey(option, `has a secret, but ${algorithm} needs privateKey or publicKey`)
   const pem = publicKey ?? privateKey
-  if (pem === undefined) throw invalidKey(option, `has neither privateKey nor publicKey; ${algorithm} needs one of them in PEM form`)
+  if (pem === undefined) {
+    throw invalidKey(option, `has neither privateKey nor publicKey; ${algorithm} needs one of them in PEM form`)
+  }
   const verifyKey = publicPem(option, pem)
   checkAsymmetric(option, algorithm, createPublicKey(verifyKey))
   if (privateKey !== undefined) {

@@ -53,7 +53,7 @@ const builders: Record<DrizzleDatabase, Record<ValueType, ColumnBuilder> & { id:
   }
 }
 
-/** The source text that ends the definition of a primary key whose values the database generates. */
+/** Source text after the type of a primary key that the database generates. */
 const identities: Record<DrizzleDatabase, string> = {
   postgres: '.primaryKey().generatedByDefaultAsIdentity()',
   mysql: '.autoincrement().primaryKey()',

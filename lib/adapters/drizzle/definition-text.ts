@@ -46,12 +46,13 @@ export function drizzleDefinition (database: DrizzleDatabase, model: Model, mode
   const plans = indexPlans(table)
   const lines = table.columns.map((column) => columnText(database, table, column, models))
   if (database === 'mysql') lines.push(...loweredColumns(table, plans).map(loweredText))
-  const indexes = plans.map(
-    ({ name, unique, fields, lower }) =>
-      `${unique ? 'uniqueIndex' : 'index'}(${quoted(name)}).on(${fields.map((field) => keyText(database, table, field, lower)).join(', ')})`
-  )
+  const indexes = plans.map(({ name, unique, fields, lower }) => {
+    const keys = fields.map((field) => keyText(database, table, field, lower)).join(', ')
+    return `${unique ? 'uniqueIndex' : 'index'}(${quoted(name)}).on(${keys})`
+  })
   const end = indexes.length === 0 ? ')' : `, (t) => [\n${indented(indexes)}\n])`
-  return `export const ${constantOf(model)} = ${packages[database].table}(${quoted(table.name)}, {\n${indented(lines)}\n}${end}`
+  const opening = `${constantOf(model)} = ${packages[database].table}(${quoted(table.name)}`
+  return `export const ${opening}, {\n${indented(lines)}\n}${end}`
 }
 
 function indented (lines: readonly string[]): string {
@@ -71,7 +72,8 @@ function loweredColumns ({ columns }: Table, plans: readonly IndexPlan[]): reado
 function loweredText ({ field, name, sql, definition: { maxLength = MOST_WIDTH } }: Column): string {
   const expression = JSON.stringify(mysqlDialect.lower(sql))
   const column = mysqlDialect.lowerColumn?.name(name) ?? ''
-  return `${camelCase(loweredField(field))}: varbinary(${quoted(column)}, { length: ${maxLength * 4} }).generatedAlwaysAs(sql.raw(${expression}), { mode: 'stored' })`
+  const type = `varbinary(${quoted(column)}, { length: ${maxLength * 4} })`
+  return `${camelCase(loweredField(field))}: ${type}.generatedAlwaysAs(sql.raw(${expression}), { mode: 'stored' })`
 }
 
 function loweredField (field: string): string {

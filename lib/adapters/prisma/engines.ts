@@ -34,7 +34,8 @@ const sqliteTime: Codec = { encode: (value) => value, decode: decodeSqliteTime }
 const asSqliteValue: ReadForm = (expression, { type, id }) => {
   if (type === 'time' || type === 'json') return `CAST(${expression} AS TEXT)`
   if (type === 'number') return `CAST(${expression} AS REAL)`
-  return type === 'boolean' || type === 'integer' || id?.storage === 'integer' ? `CAST(${expression} AS INTEGER)` : expression
+  const isWhole = type === 'boolean' || type === 'integer' || id?.storage === 'integer'
+  return isWhole ? `CAST(${expression} AS INTEGER)` : expression
 }
 
 /**
@@ -78,7 +79,8 @@ export function prismaEngineOf (database: PrismaDatabase, schema: string | undef
       returnsId: true,
       codec: (field, type) => (field.type === 'time' ? sqliteTime : sqliteWithoutNul.codec(field, type))
     },
-    isRefusal: (error) => error instanceof Error && 'code' in error && /^SQLITE_/.test(String(error.code)) && !isUnreachable(error)
+    isRefusal: (error) =>
+      error instanceof Error && 'code' in error && /^SQLITE_/.test(String(error.code)) && !isUnreachable(error)
   }
 }
 

@@ -60,7 +60,10 @@ export function prismaModel (database: PrismaDatabase, model: Model, models: rea
   )
   const indexes = plans
     .filter(({ lower, unique }) => !lower || (!unique && database === 'mysql'))
-    .map(({ name, unique, fields }) => `@@${unique ? 'unique' : 'index'}([${fields.map(camelCase).join(', ')}], map: ${JSON.stringify(name)})`)
+    .map(({ name, unique, fields }) => {
+      const columns = fields.map(camelCase).join(', ')
+      return `@@${unique ? 'unique' : 'index'}([${columns}], map: ${JSON.stringify(name)})`
+    })
   // the collations of MySQL ignore case, so that its plain indexes suffice
   const expressions = database === 'mysql' ? [] : plans.filter(({ lower }) => lower)
   const comments = expressions.flatMap((plan) => [
@@ -68,7 +71,8 @@ export function prismaModel (database: PrismaDatabase, model: Model, models: rea
     `// ${createIndexSql(table, plan)};`
   ])
   const lines = [...fields, ...relations, '', ...indexes, `@@map(${JSON.stringify(table.name)})`]
-  return [...comments, `model ${modelNameOf(model)} {`, ...lines.map((line) => (line === '' ? '' : `  ${line}`)), '}'].join('\n')
+  const indented = lines.map((line) => (line === '' ? '' : `  ${line}`))
+  return [...comments, `model ${modelNameOf(model)} {`, ...indented, '}'].join('\n')
 }
 
 /** Returns the line of a field in a model. */
@@ -105,7 +109,8 @@ function fieldLines (database: PrismaDatabase, table: Table, column: Column, mod
   const target = models.find(({ name }) => name === column.definition.references)
   if (target === undefined) return [line]
   const [key = 'id'] = Object.keys(target.fields)
-  const relation = `${camelCase(`${column.field}_row`)} ${modelNameOf(target)} @relation(fields: [${camelCase(column.field)}], references: [${camelCase(key)}], onDelete: Cascade)`
+  const attributes = `fields: [${camelCase(column.field)}], references: [${camelCase(key)}], onDelete: Cascade`
+  const relation = `${camelCase(`${column.field}_row`)} ${modelNameOf(target)} @relation(${attributes})`
   return [line, relation]
 }
 
@@ -113,10 +118,13 @@ function typeOf (database: PrismaDatabase, { type, id, maxLength }: Field): Fiel
   if (type === 'text') return textType(database, maxLength)
   if (type !== 'id') return types[database][type]
   const storage = id?.storage ?? 'uuid'
-  if (storage === 'integer') return [Number(id?.schema['maximum']) > INT_MAXIMUM && database !== 'sqlite' ? 'BigInt' : 'Int']
+  if (storage === 'integer') {
+    return [Number(id?.schema['maximum']) > INT_MAXIMUM && database !== 'sqlite' ? 'BigInt' : 'Int']
+  }
   if (database === 'sqlite') return ['String']
   if (storage === 'uuid') return ['String', database === 'postgres' ? '@db.Uuid' : '@db.Char(36)']
-  return storage === 'objectid' ? ['String', '@db.Char(24)'] : textType(database, id?.maxLength ?? (database === 'mysql' ? 255 : undefined))
+  if (storage === 'objectid') return ['String', '@db.Char(24)']
+  return textType(database, id?.maxLength ?? (database === 'mysql' ? 255 : undefined))
 }
 
 function textType (database: PrismaDatabase, width: number | undefined): FieldType {

@@ -1,6 +1,11 @@
 import type { DescriptionDefaults } from '../../contracts/transport.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
-import { cookieDomainProblem, cookieNameProblem, cookiePathProblem, hostPrefixOf } from '../../shared/cookie-attributes.js'
+import {
+  cookieDomainProblem,
+  cookieNameProblem,
+  cookiePathProblem,
+  hostPrefixOf
+} from '../../shared/cookie-attributes.js'
 import { checkKnownKeys } from '../../shared/option-checks.js'
 import type { CookiePlace } from './former-cookies.js'
 
@@ -61,11 +66,15 @@ export function checkCookieOptions (options: CookieTransportOptions): void {
   for (const flag of ['secure', 'httpOnly', 'partitioned'] as const) {
     if (typeof (options[flag] ?? true) !== 'boolean') throw invalidOption(flag, 'must be true or false')
   }
-  if (!['lax', 'strict', 'none'].includes(sameSite)) throw invalidOption('sameSite', "must be 'lax', 'strict' or 'none'")
+  if (!['lax', 'strict', 'none'].includes(sameSite)) {
+    throw invalidOption('sameSite', "must be 'lax', 'strict' or 'none'")
+  }
   if (sameSite === 'none' && !secure) {
     throw invalidOption('sameSite', "'none' needs `secure: true`; browsers drop the cookie otherwise")
   }
-  if (partitioned && !secure) throw invalidOption('partitioned', 'needs `secure: true`; browsers drop the cookie otherwise')
+  if (partitioned && !secure) {
+    throw invalidOption('partitioned', 'needs `secure: true`; browsers drop the cookie otherwise')
+  }
   checkCookieName(options)
   checkPlace('', options)
   if (!Array.isArray(formerly)) throw invalidOption('formerly', 'must be a list of { domain, path, partitioned }')
@@ -86,7 +95,9 @@ function checkFormer (option: string, place: CookiePlace): void {
   }
   checkKnownKeys(`cookieTransport.${option}.`, place, ['domain', 'path', 'partitioned'])
   checkPlace(`${option}.`, place)
-  if (typeof (place.partitioned ?? false) !== 'boolean') throw invalidOption(`${option}.partitioned`, 'must be true or false')
+  if (typeof (place.partitioned ?? false) !== 'boolean') {
+    throw invalidOption(`${option}.partitioned`, 'must be true or false')
+  }
 }
 
 function checkPlace (prefix: string, { path = '/', domain }: CookiePlace): void {
