@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readlinkSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -7,6 +7,7 @@ import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { build } from 'esbuild'
 import type { PrismaDatabase, PrismaInstance } from '../../lib/adapters/prisma/client.js'
+import { root } from './root.js'
 
 /** The folder in which .ci/services installs Prisma. */
 const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'fastify-users/prisma')
@@ -32,10 +33,26 @@ export type MakeClient = (options: object, more?: object) => TestClient
 
 /** Returns options that skip a test with a reason if Prisma is not installed, unless REQUIRE_SERVICES=1. */
 export function needsPrisma (): { skip: string | false } {
-  if (existsSync(join(cache, 'installed.json'))) return { skip: false }
+  if (existsSync(join(cache, 'installed.json'))) {
+    linkSqlite()
+    return { skip: false }
+  }
   const reason = 'Prisma is not installed; run `. .ci/services && install_prisma`'
   if (process.env['REQUIRE_SERVICES'] === '1') throw new Error(reason)
   return { skip: reason }
+}
+
+/**
+ * Links better-sqlite3 of this repository, which is compiled for this version of Node.js. The link may lead to another
+ * copy of the repository, because all copies share the folder.
+ */
+function linkSqlite (): void {
+  const link = join(cache, 'node_modules/better-sqlite3')
+  const target = join(root, 'node_modules/better-sqlite3')
+  if (readlinkSync(link) === target) return
+  const prepared = join(cache, `better-sqlite3-${process.pid}`)
+  symlinkSync(target, prepared)
+  renameSync(prepared, link)
 }
 
 /**
