@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
+import { startChild } from './helpers/child-server.js'
 import { pythonProgram } from './helpers/python.js'
 import { root } from './helpers/root.js'
 
@@ -22,14 +23,8 @@ const seconds = process.env['FUZZ_SECONDS']
 /** Starts the application. */
 async function startServer (): Promise<{ port: number; controlPort: number }> {
   const script = join(import.meta.dirname, 'fixtures/fuzzed-server.js')
-  const child = spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'inherit'] })
-  const exit = once(child, 'exit')
-  t.teardown(async () => {
-    child.stdin.end()
-    await exit
-  })
-  const [ports] = (await once(child.stdout, 'data')) as [Buffer]
-  return JSON.parse(ports.toString()) as { port: number; controlPort: number }
+  const { greeting } = await startChild(t, process.execPath, [script])
+  return JSON.parse(greeting) as { port: number; controlPort: number }
 }
 
 t.test('no reply to a fuzzer differs from the OpenAPI document', { skip }, async (t) => {

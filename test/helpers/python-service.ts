@@ -1,7 +1,6 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { startChild } from './child-server.js'
 import { pythonProgram } from './python.js'
 import { root } from './root.js'
 
@@ -58,27 +57,11 @@ function parse (text: string): unknown {
 
 /** Starts the service of `test/python/service.py`. It ends when the test ends, or at `stop`. */
 export async function startPython (t: Test, environment: Record<string, string>): Promise<PythonService> {
-  const child = spawn(python.path, ['-B', 'service.py'], {
+  const { greeting: port, stop } = await startChild(t, python.path, ['-B', 'service.py'], {
     cwd: join(root, 'test/python'),
     env: { ...process.env, ...environment },
-    stdio: ['pipe', 'pipe', 'pipe']
+    quiet: true
   })
-  let errors = ''
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    errors += text
-  })
-  const exit = once(child, 'exit')
-  const stop = async (): Promise<void> => {
-    child.stdin.end()
-    await exit
-  }
-  t.teardown(stop)
-  const [port] = (await Promise.race([
-    once(child.stdout, 'data'),
-    exit.then(() => {
-      throw new Error(`the Python service ended: ${errors}`)
-    })
-  ])) as [Buffer]
-  const url = `http://127.0.0.1:${port.toString().trim()}`
+  const url = `http://127.0.0.1:${port}`
   return { url, stop, ...serviceAt('FastAPI Users', url) }
 }

@@ -1,8 +1,7 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { SECRET } from './build-app.js'
+import { startChild } from './child-server.js'
 
 /** A server in a separate process. */
 export interface ServerProcess {
@@ -30,22 +29,8 @@ export async function startCachedProcess (
 
 async function startScript (t: Test, name: string, parameters: readonly string[]): Promise<ServerProcess> {
   const script = join(import.meta.dirname, '..', 'fixtures', name)
-  const child = spawn(process.execPath, [...process.execArgv, script, ...parameters], {
-    stdio: ['pipe', 'pipe', 'inherit']
-  })
-  const exit = once(child, 'exit')
-  const stop = async (): Promise<void> => {
-    child.stdin.end()
-    await exit
-  }
-  t.teardown(stop)
-  const [port] = (await Promise.race([
-    once(child.stdout, 'data'),
-    exit.then(() => {
-      throw new Error('the server process ended')
-    })
-  ])) as [Buffer]
-  const url = `http://127.0.0.1:${port.toString().trim()}`
+  const { greeting: port, stop } = await startChild(t, process.execPath, [...process.execArgv, script, ...parameters])
+  const url = `http://127.0.0.1:${port}`
   return {
     stop,
     post: (path, body, headers = {}, method = 'POST') =>
