@@ -35,8 +35,13 @@ export interface UsersEvents {
   onBeforeRegister: { user: Omit<NewUser, 'password'> }
   onAfterRegister: { user: User }
   /**
-   * Only with `revealExistingAccounts: false`: another person tried to register with or change to the e-mail of this
-   * user. The reply was the one for a new e-mail.
+   * Only with `registration: 'mail'`: a person wants to register with this e-mail, which no user has. `token` completes
+   * the registration.
+   */
+  onAfterRequestRegister: { email: string; token: string }
+  /**
+   * Only with `registration: 'mail'` or `revealExistingAccounts: false`: another person tried to register with or
+   * change to the e-mail of this user. The reply was the one for a new e-mail.
    */
   onRegisterExisting: { user: User; attempt: ExistingAttempt }
   /** Before changes are stored; throw to refuse. A changed password is masked. */
@@ -45,6 +50,15 @@ export interface UsersEvents {
   /** `email` is the recipient of the token: the user's e-mail, or the new one that the token verifies. */
   onAfterRequestVerify: { user: User; token: string; email: string }
   onAfterVerify: { user: User }
+  /** A user asked for a new e-mail, and must prove it first. Tell the present e-mail, `user.email`. */
+  onAfterRequestEmailChange: { user: User; newEmail: string }
+  /**
+   * After the e-mail of a user has changed. Tell `previousEmail`. `token` undoes the change. It is null if the undo is
+   * off, if the previous e-mail was not verified, and if a superuser or code made the change.
+   */
+  onAfterEmailChange: { user: User; previousEmail: string; token: string | null }
+  /** After the owner of the previous e-mail undid a change to `undoneEmail`. The user has the previous e-mail again. */
+  onAfterUndoEmailChange: { user: User; undoneEmail: string }
   onAfterForgotPassword: { user: User; token: string }
   onAfterResetPassword: { user: User }
   /** After the password check, before the token exists; throw to refuse, return `{ pending }` for a further step. */
@@ -52,6 +66,8 @@ export interface UsersEvents {
   /** After the token is created, before it is sent. A hook may set `refresh_token` and `expires_in` of `issued`. */
   onIssueToken: { user: User; backend: string; issued: IssuedToken }
   onAfterLogin: { user: User; backend: string; method: string }
+  /** After the reply to a login from a device that the user has not used before. */
+  onNewDevice: { user: User; backend: string; method: string; ip: string | null; userAgent: string | null }
   onLoginFailed: { username: string; user: User | null; backend: string | null; reason: LoginFailure }
   onAfterLogout: { user: User; backend: string }
   /** Before a user is deleted; throw to refuse. */

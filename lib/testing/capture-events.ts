@@ -13,9 +13,11 @@ export interface CapturedEvents {
   names(): string[]
   /**
    * Waits for background work, then returns the token of the newest event with this name. Throws
-   * `FST_USERS_INVALID_OPTION` if there is no such event.
+   * `FST_USERS_INVALID_OPTION` if there is no such event, or if it has no token.
    */
-  tokenOf(name: 'onAfterForgotPassword' | 'onAfterRequestVerify'): Promise<string>
+  tokenOf(
+    name: 'onAfterRequestRegister' | 'onAfterRequestVerify' | 'onAfterEmailChange' | 'onAfterForgotPassword'
+  ): Promise<string>
   /** Deletes all captured events. */
   clear(): void
 }
@@ -34,7 +36,7 @@ export function captureEvents (app: AnyInstance): CapturedEvents {
     async tokenOf (name) {
       await app.users.settled()
       const event = events.findLast((captured) => captured.name === name)
-      if (event === undefined || !('token' in event)) {
+      if (event === undefined || !('token' in event) || event.token === null) {
         throw FST_USERS_INVALID_OPTION([name, 'no such event was captured'])
       }
       return event.token

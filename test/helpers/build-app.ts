@@ -38,6 +38,13 @@ export const SECRET = randomBytes(32).toString('base64url')
 /** An event with its name and payload. */
 export type CapturedEvent = { [N in keyof UsersEvents]: { name: N } & UsersEvents[N] }[keyof UsersEvents]
 
+/** The events whose payloads have a token. */
+export type TokenEvent =
+  | 'onAfterRequestRegister'
+  | 'onAfterRequestVerify'
+  | 'onAfterEmailChange'
+  | 'onAfterForgotPassword'
+
 export interface TestApp {
   app: FastifyInstance
   /** All events so far, in order. */
@@ -45,7 +52,7 @@ export interface TestApp {
   /** All routes of the application: those of the plugin and those that `extend` adds. */
   routes: RouteOptions[]
   /** Waits for listeners that run after replies, then returns the token of the newest event with this name. */
-  tokenOf(name: 'onAfterForgotPassword' | 'onAfterRequestVerify'): Promise<string>
+  tokenOf(name: TokenEvent): Promise<string>
   register(values?: Record<string, unknown>): Promise<User>
   /** Creates a user with `app.users.create`, which accepts all flags. */
   create(values?: Record<string, unknown>): Promise<User>
@@ -131,7 +138,7 @@ export async function buildApp (
     async tokenOf (name) {
       await app.users.settled()
       const event = events.findLast((captured) => captured.name === name)
-      if (event === undefined || !('token' in event)) throw new Error(`no ${name}`)
+      if (event === undefined || !('token' in event) || event.token === null) throw new Error(`no ${name}`)
       return event.token
     },
     async register (values = {}) {

@@ -358,9 +358,17 @@ const throwables: Record<string, () => unknown> = {
   'a frozen error': () => Object.freeze(new Error(CANARY))
 }
 
+/** Events that `registration-by-mail`, `email-change-undo` and `new-device` test. */
+type MailEvent =
+  | 'onAfterRequestRegister'
+  | 'onAfterRequestEmailChange'
+  | 'onAfterEmailChange'
+  | 'onAfterUndoEmailChange'
+  | 'onNewDevice'
+
 /** The flow that emits each event. Listeners of an event with `later` run after the reply. */
 const firing: {
-  [N in Exclude<keyof UsersHooks, 'onAfterLink' | 'onAfterUnlink'>]-?: [
+  [N in Exclude<keyof UsersHooks, 'onAfterLink' | 'onAfterUnlink' | MailEvent>]-?: [
     flow: string,
     later?: 'later',
     options?: Partial<UsersOptions>
