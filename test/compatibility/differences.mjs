@@ -1,5 +1,6 @@
 // Prints where the compatibility mode differs from FastAPI Users 15.0.5 on purpose, and why: the rows of `rows.ts` and
-// `oauth-rows.ts` that carry a reason. `wire.test.ts` and `oauth.test.ts` prove every row.
+// `oauth-rows.ts` that carry a reason. `wire.test.ts` and `oauth.test.ts` send every row
+// to this package, `wire-live.test.ts` and `oauth-live.test.ts` to FastAPI Users.
 import { readFileSync } from 'node:fs'
 import ts from 'typescript'
 

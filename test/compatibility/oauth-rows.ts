@@ -1,6 +1,5 @@
 // Requests to the OAuth routes of FastAPI Users 15.0.5 and their replies. This file contains only data and imports only
 // types, because `differences.mjs` reads it, too.
-import type { LightMyRequestResponse } from 'fastify'
 import type { Difference } from './rows.js'
 
 /**
@@ -11,6 +10,14 @@ export type Person = 'arthur' | 'galahad' | 'lancelot' | 'mordred'
 
 /** Variants of the application. `oauth.test.ts` contains the options of each. */
 export type OauthVariant = 'plain' | 'cookie' | 'associate-by-email' | 'verified-by-default' | 'verified'
+
+/** A reply of one of the two applications. */
+export interface OauthReply {
+  statusCode: number
+  headers: Record<string, number | string | string[] | undefined>
+  body: string
+  json<T>(): T
+}
 
 /** A row of the table `oauth_account`. */
 export interface StoredAccount {
@@ -33,6 +40,8 @@ export interface OauthRowContext {
   begin(provider?: 'google' | 'github', as?: Person): Promise<string>
   /** Sets the person who is logged in at the provider. */
   be(person: { id: string; email?: string | null; verified?: boolean }): void
+  /** Makes the providers accept a code more than once. */
+  acceptUsedCodes(): void
   /** Makes an endpoint of the provider fail from now on. */
   fail(endpoint: 'token' | 'api', fault: 'error400' | 'error500' | 'empty-token'): void
   /** Returns a state as FastAPI Users creates it for the cookie of the browser. `claims` replace its claims. */
@@ -45,6 +54,8 @@ export interface OauthRowContext {
   link(who: Person, accountId: string): void
   /** Resets the password of a user with a mailed token. */
   reset(who: Person): Promise<void>
+  /** Returns the status of a GET request with a bearer token. */
+  statusOf(path: string, token: string): Promise<number>
   /** Returns the number of requests to the token endpoints. */
   exchanges(): number
   /** Counts the events with a name. With ` verified` after the name, only those of verified users. */
@@ -62,7 +73,16 @@ export interface OauthStep {
   /** Text, or data that is compared as JSON text including the order of keys. Absent: the body is not compared. */
   body?: unknown
   /** Returns true if the reply and the state after the request are right. */
-  after?: (context: OauthRowContext, reply: LightMyRequestResponse) => boolean
+  after?: (context: OauthRowContext, reply: OauthReply) => boolean
+}
+
+/** The reply of FastAPI Users. `upstream` begins with the statuses of the steps. */
+export interface OauthDifference extends Difference {
+  /**
+   * Returns true if the last reply of FastAPI Users and the state after it are as `upstream` describes. Required if the
+   * statuses are those of this package.
+   */
+  shows?: (context: OauthRowContext, reply: OauthReply) => boolean | Promise<boolean>
 }
 
 /** Requests that are sent in order to one application. `at` is a section of docs/contributing/upstream.md. */
@@ -71,7 +91,7 @@ export interface OauthRow {
   name: string
   variant?: OauthVariant
   steps: readonly OauthStep[]
-  differs?: Difference
+  differs?: OauthDifference
 }
 
 const START = '/auth/google/authorize'
@@ -82,19 +102,24 @@ const GALAHAD = { id: '1001', email: 'galahad@gmail.example' }
 const NEWCOMER = { id: '2002', email: 'percival@camelot.bt' }
 const HIDDEN = '**********'
 const bad = (detail: string): Pick<OauthStep, 'status' | 'body'> => ({ status: 400, body: { detail } })
+/** Returns the URL of a callback with a code that the provider accepts. `query` returns the other parameters. */
 const callback =
   (query: (context: OauthRowContext) => Record<string, string>): OauthStep['get'] =>
-    (context) =>
-    `${CALLBACK}?${new URLSearchParams(query(context)).toString()}`
+    async (context) =>
+    `${CALLBACK}?${new URLSearchParams({ code: await validCode(context), ...query(context) }).toString()}`
 const finish = { get: (context: OauthRowContext) => context.begin() }
 const logsIn = { ...finish, status: 200, body: BEARER }
-const authorizationUrlOf = (reply: LightMyRequestResponse): URL =>
+const authorizationUrlOf = (reply: OauthReply): URL =>
   new URL(reply.json<{ authorization_url: string }>().authorization_url)
+/** Returns the names of the parameters in the URL of the provider. */
+const parametersOf = (reply: OauthReply): string => [...authorizationUrlOf(reply).searchParams.keys()].join()
 const be = (person: Parameters<OauthRowContext['be']>[0]) => (context: OauthRowContext) => {
   context.be(person)
 }
 const accountsWith = (context: OauthRowContext, id: string): StoredAccount[] =>
   context.accounts().filter((account) => account.account_id === id)
+/** Returns true if an error of FastAPI Users was not handled. */
+const crashed = (_context: OauthRowContext, reply: OauthReply): boolean => reply.body === 'Internal Server Error'
 const hasNoExchange = (context: OauthRowContext): boolean => context.exchanges() === 0
 
 const starts: readonly OauthRow[] = [
@@ -106,12 +131,13 @@ const starts: readonly OauthRow[] = [
         get: START,
         status: 200,
         after: (_context, reply) =>
-          [...authorizationUrlOf(reply).searchParams.keys()].join() ===
+          parametersOf(reply) ===
           'response_type,client_id,redirect_uri,state,scope,code_challenge,code_challenge_method,nonce'
       }
     ],
     differs: {
       upstream: '200, without code_challenge, code_challenge_method and nonce',
+      shows: (_context, reply) => parametersOf(reply) === 'response_type,client_id,redirect_uri,state,scope',
       reason: 'OAU-02, OAU-04: PKCE, and a nonce if the provider sends an id_token'
     }
   },
@@ -141,7 +167,11 @@ const starts: readonly OauthRow[] = [
           )
       }
     ],
-    differs: { upstream: '200, Max-Age=3600', reason: 'OAU-01: a login has ten minutes (`stateLifetimeSeconds`)' }
+    differs: {
+      upstream: '200, Max-Age=3600',
+      shows: (_context, reply) => /Max-Age=3600;/.test(String(reply.headers['set-cookie'])),
+      reason: 'OAU-01: a login has ten minutes (`stateLifetimeSeconds`)'
+    }
   },
   {
     at: '2.1',
@@ -151,12 +181,19 @@ const starts: readonly OauthRow[] = [
         get: START,
         status: 200,
         after: (_context, reply) =>
-          /^csrftoken,(?:jti,)?aud,exp(?:,jti)?$/.test(Object.keys(claimsOf(authorizationUrlOf(reply))).join()) &&
+          /^csrftoken,(?:jti,aud,exp|aud,exp,jti)$/.test(Object.keys(claimsOf(authorizationUrlOf(reply))).join()) &&
           claimsOf(authorizationUrlOf(reply))['aud'] === 'fastapi-users:oauth-state'
       }
     ],
     differs: {
       upstream: '200, without jti; csrftoken is the value of the cookie',
+      shows: (_context, reply) => {
+        const { csrftoken, ...others } = claimsOf(authorizationUrlOf(reply))
+        return (
+          Object.keys(others).join() === 'aud,exp' &&
+          String(reply.headers['set-cookie']).startsWith(`fastapiusersoauthcsrf=${String(csrftoken)};`)
+        )
+      },
       reason: 'D16, OAU-01: jti names the transaction, and the provider does not learn the cookie'
     }
   },
@@ -188,6 +225,7 @@ const starts: readonly OauthRow[] = [
     steps: [{ get: '/auth/github/authorize?scopes=repo', ...bad('Bad Request') }],
     differs: {
       upstream: '200, and asks the provider for it',
+      shows: (_context, reply) => authorizationUrlOf(reply).searchParams.get('scope') === 'repo',
       reason: 'OAU-13: a request can name only configured scopes'
     }
   },
@@ -201,7 +239,11 @@ const starts: readonly OauthRow[] = [
         after: (_context, reply) => authorizationUrlOf(reply).searchParams.get('scope') === 'user user:email'
       }
     ],
-    differs: { upstream: '200, with an empty scope', reason: 'D33: an empty parameter counts as absent' }
+    differs: {
+      upstream: '200, with an empty scope',
+      shows: (_context, reply) => authorizationUrlOf(reply).searchParams.get('scope') === '',
+      reason: 'D33: an empty parameter counts as absent'
+    }
   },
   {
     at: '1.10',
@@ -215,7 +257,12 @@ const starts: readonly OauthRow[] = [
           authorizationUrlOf(reply).searchParams.get('redirect_uri') === 'https://app.example.com/auth/google/callback'
       }
     ],
-    differs: { upstream: '200, with the Host of the request', reason: 'D25, OAU-09: only `publicUrl` determines it' }
+    differs: {
+      upstream: '200, with the Host of the request',
+      shows: (_context, reply) =>
+        authorizationUrlOf(reply).searchParams.get('redirect_uri') === 'http://evil.example/auth/google/callback',
+      reason: 'D25, OAU-09: only `publicUrl` determines it'
+    }
   }
 ]
 
@@ -233,14 +280,18 @@ const callbacks: readonly OauthRow[] = [
     at: '1.12',
     name: 'callback with an error that is markup',
     steps: [{ get: `${CALLBACK}?error=%3Cscript%3E`, ...bad('Bad Request') }],
-    differs: { upstream: '400, with the text', reason: 'OAU-10: the reply contains only plain words of the provider' }
+    differs: {
+      upstream: '400, with the text',
+      shows: (_context, reply) => reply.json<{ detail: string }>().detail === '<script>',
+      reason: 'OAU-10: the reply contains only plain words of the provider'
+    }
   },
   {
     at: '1.12',
     name: 'callback without a state, or with a malformed one',
     steps: [
-      { get: `${CALLBACK}?code=c`, ...bad('ACCESS_TOKEN_DECODE_ERROR') },
-      { get: `${CALLBACK}?code=c&state=garbage`, ...bad('ACCESS_TOKEN_DECODE_ERROR') }
+      { get: callback(() => ({})), ...bad('ACCESS_TOKEN_DECODE_ERROR') },
+      { get: callback(() => ({ state: 'garbage' })), ...bad('ACCESS_TOKEN_DECODE_ERROR') }
     ]
   },
   {
@@ -248,7 +299,7 @@ const callbacks: readonly OauthRow[] = [
     name: 'callback with a state that another secret signed',
     steps: [
       {
-        get: callback((context) => ({ code: 'c', state: context.state({}, 'x'.repeat(32)) })),
+        get: callback((context) => ({ state: context.state({}, 'x'.repeat(32)) })),
         ...bad('ACCESS_TOKEN_DECODE_ERROR')
       }
     ]
@@ -258,7 +309,7 @@ const callbacks: readonly OauthRow[] = [
     name: 'callback with an expired state',
     steps: [
       {
-        get: callback((context) => ({ code: 'c', state: context.state({ exp: 1 }) })),
+        get: callback((context) => ({ state: context.state({ exp: 1 }) })),
         ...bad('ACCESS_TOKEN_ALREADY_EXPIRED')
       }
     ]
@@ -268,11 +319,11 @@ const callbacks: readonly OauthRow[] = [
     name: `callback with a state ${aud === null ? 'without an audience' : 'of another audience'}`,
     steps: [
       {
-        get: callback((context) => ({ code: 'c', state: context.state({ aud: aud ?? undefined }) })),
+        get: callback((context) => ({ state: context.state({ aud: aud ?? undefined }) })),
         ...bad('ACCESS_TOKEN_DECODE_ERROR')
       }
     ],
-    differs: { upstream: '500', reason: 'D7: handled like every other invalid state' }
+    differs: { upstream: '500', shows: crashed, reason: 'D7: handled like every other invalid state' }
   })),
   {
     at: '1.12',
@@ -299,7 +350,7 @@ const callbacks: readonly OauthRow[] = [
         after: hasNoExchange
       }
     ],
-    differs: { upstream: '500', reason: 'D9: handled like every other wrong cookie' }
+    differs: { upstream: '500', shows: crashed, reason: 'D9: handled like every other wrong cookie' }
   },
   {
     at: '1.10',
@@ -313,6 +364,7 @@ const callbacks: readonly OauthRow[] = [
     ],
     differs: {
       upstream: '500: the code is exchanged first, and the provider refuses it',
+      shows: (context) => context.exchanges() === 1,
       reason: 'D15, OAU-03: the state is checked first'
     }
   },
@@ -330,7 +382,7 @@ const callbacks: readonly OauthRow[] = [
     name: 'callback with a parameter twice',
     steps: [
       {
-        get: `${CALLBACK}?code=a&code=b`,
+        get: async (context) => `${CALLBACK}?code=a&code=${await validCode(context)}`,
         status: 422,
         body: {
           detail: [
@@ -341,6 +393,7 @@ const callbacks: readonly OauthRow[] = [
     ],
     differs: {
       upstream: '400: the last value is used, and the state is missing',
+      shows: (_context, reply) => reply.json<{ detail: string }>().detail === 'ACCESS_TOKEN_DECODE_ERROR',
       reason: 'OAU-11: repeated parameters are refused with the validation error of section 1.13'
     }
   },
@@ -349,7 +402,10 @@ const callbacks: readonly OauthRow[] = [
     name: 'the same callback again',
     steps: [
       {
-        before: be(GALAHAD),
+        before: (context) => {
+          context.be(GALAHAD)
+          context.acceptUsedCodes()
+        },
         ...logsIn,
         after: (_context, reply) =>
           /^fastapiusersoauthcsrf=; Max-Age=0/.test([reply.headers['set-cookie']].flat().join())
@@ -358,6 +414,7 @@ const callbacks: readonly OauthRow[] = [
     ],
     differs: {
       upstream: '200, 200 for an hour, if the provider accepts the code again; the cookie is kept',
+      shows: (_context, reply) => reply.headers['set-cookie'] === undefined,
       reason: 'D16, OAU-01: a state works once, and the cookie is deleted'
     }
   },
@@ -375,7 +432,8 @@ const callbacks: readonly OauthRow[] = [
       }
     ],
     differs: {
-      upstream: '500 with the error text of the provider',
+      upstream: '500 with the error text of the HTTP client',
+      shows: (_context, reply) => reply.json<{ detail: string }>().detail.includes('400 Bad Request'),
       reason: 'D10, OAU-10: a code of the plugin, without the text of the provider'
     }
   },
@@ -392,7 +450,11 @@ const callbacks: readonly OauthRow[] = [
         body: { detail: 'OAUTH_PROVIDER_FAILED' }
       }
     ],
-    differs: { upstream: '500 as plain text', reason: 'D32: handled like every other failed exchange' }
+    differs: {
+      upstream: '500 as plain text',
+      shows: crashed,
+      reason: 'D32: handled like every other failed exchange'
+    }
   },
   {
     at: '1.10',
@@ -407,17 +469,31 @@ const callbacks: readonly OauthRow[] = [
         body: { detail: 'OAUTH_PROVIDER_FAILED' }
       }
     ],
-    differs: { upstream: '500 as plain text', reason: 'D10: a code of the plugin' }
+    differs: {
+      upstream: '500 as plain text',
+      shows: crashed,
+      reason: 'D10: a code of the plugin'
+    }
   },
   {
     at: '1.10',
     name: 'the profile has no e-mail',
-    steps: [{ before: be({ id: '2002', email: null }), ...finish, ...bad('OAUTH_NOT_AVAILABLE_EMAIL') }]
+    steps: [{ before: be({ id: '2002', email: null }), ...finish, ...bad('OAUTH_NOT_AVAILABLE_EMAIL') }],
+    differs: {
+      upstream: '500 with the clients for Google and GitHub',
+      shows: crashed,
+      reason: 'D10: all providers reply with the code that FastAPI Users has for it'
+    }
   },
   {
     at: '1.10',
     name: 'the e-mail in the profile is empty',
-    steps: [{ before: be({ id: '2002', email: '' }), ...finish, ...bad('OAUTH_NOT_AVAILABLE_EMAIL') }]
+    steps: [{ before: be({ id: '2002', email: '' }), ...finish, ...bad('OAUTH_NOT_AVAILABLE_EMAIL') }],
+    differs: {
+      upstream: '200, and a user with an empty e-mail',
+      shows: (context) => context.emails().includes(''),
+      reason: 'EML-05: an empty text is no e-mail'
+    }
   }
 ]
 
@@ -555,6 +631,7 @@ const logins: readonly OauthRow[] = [
     ],
     differs: {
       upstream: '200, as that user',
+      shows: (context) => accountsWith(context, 'people/1001')[0]?.user_id === context.ids.galahad,
       reason: 'RST-13: a person who registered the e-mail before its owner may have linked the account'
     }
   },
@@ -589,7 +666,12 @@ const logins: readonly OauthRow[] = [
     name: 'login of an unverified user, with `requireVerification`',
     variant: 'verified',
     steps: [{ before: be(GALAHAD), ...finish, ...bad('LOGIN_USER_NOT_VERIFIED') }],
-    differs: { upstream: '200, and 403 on the routes', reason: 'D19: the requirement applies to every login' }
+    differs: {
+      upstream: '200, and 403 on the routes',
+      shows: async (context, reply) =>
+        (await context.statusOf('/users/me', reply.json<{ access_token: string }>().access_token)) === 403,
+      reason: 'D19: the requirement applies to every login'
+    }
   },
   {
     at: '1.10',
@@ -616,6 +698,7 @@ const logins: readonly OauthRow[] = [
     ],
     differs: {
       upstream: '200, and the user is verified',
+      shows: (context) => context.countEvents('onAfterRegister verified') === 1,
       reason: 'OAU-19: only an e-mail that a trusted provider has verified'
     }
   }
@@ -686,12 +769,12 @@ const links: readonly OauthRow[] = [
     name: 'associate with a state of a login',
     steps: [
       {
-        get: async (context) => (await context.begin()).replace(CALLBACK, `${LINK}/callback`),
+        get: (context) => withStateOfOther(context, `${LINK}/callback`),
         as: 'lancelot',
         ...bad('OAUTH_INVALID_STATE')
       }
     ],
-    differs: { upstream: '500', reason: 'D8: a state of another purpose is invalid' }
+    differs: { upstream: '500', shows: crashed, reason: 'D8: a state of another purpose is invalid' }
   },
   {
     at: '1.11',
@@ -699,7 +782,7 @@ const links: readonly OauthRow[] = [
     steps: [
       {
         before: be(SECOND),
-        get: async (context) => (await context.begin('google', 'lancelot')).replace(`${LINK}/callback`, CALLBACK),
+        get: (context) => withStateOfOther(context, CALLBACK),
         ...bad('OAUTH_INVALID_STATE')
       }
     ],
@@ -712,7 +795,11 @@ const links: readonly OauthRow[] = [
       { before: be(SECOND), ...ownLink, status: 200, body: lancelot },
       { ...ownLink, status: 200, body: lancelot, after: (context) => accountsWith(context, 'people/3003').length === 1 }
     ],
-    differs: { upstream: '200, 200 and two rows', reason: 'D11: one row, with new tokens' }
+    differs: {
+      upstream: '200, 200 and two rows',
+      shows: (context) => accountsWith(context, 'people/3003').length === 2,
+      reason: 'D11: one row, with new tokens'
+    }
   },
   {
     at: '1.12',
@@ -725,7 +812,11 @@ const links: readonly OauthRow[] = [
         after: (context) => accountsWith(context, 'people/1001').length === 1
       }
     ],
-    differs: { upstream: '200', reason: 'D11, LNK-05: an account has one user' }
+    differs: {
+      upstream: '200',
+      shows: (context) => accountsWith(context, 'people/1001').length === 2,
+      reason: 'D11, LNK-05: an account has one user'
+    }
   },
   {
     at: '1.12',
@@ -740,7 +831,7 @@ const links: readonly OauthRow[] = [
         ...bad('OAUTH_ACCOUNT_ALREADY_LINKED')
       }
     ],
-    differs: { upstream: '500', reason: 'D11: the user of the account is ambiguous' }
+    differs: { upstream: '500', shows: crashed, reason: 'D11: the user of the account is ambiguous' }
   },
   {
     at: '1.12',
@@ -761,6 +852,12 @@ const links: readonly OauthRow[] = [
   }
 ]
 
+/** Starts a login and visits the provider. Returns the code of the provider. */
+async function validCode (context: OauthRowContext): Promise<string> {
+  const url = await context.begin()
+  return new URLSearchParams(url.split('?')[1]).get('code') ?? ''
+}
+
 /** Returns the URL of a login's callback, after the cookie of the browser was replaced. */
 async function withCookie (context: OauthRowContext, value: string | null): Promise<string> {
   const url = await context.begin()
@@ -768,10 +865,23 @@ async function withCookie (context: OauthRowContext, value: string | null): Prom
   return url
 }
 
+/**
+ * Returns the URL of a callback of logins with the state of an associate flow, or the reverse. The code belongs to the
+ * URL, because the provider refuses a code for another redirect URI.
+ */
+async function withStateOfOther (context: OauthRowContext, path: string): Promise<string> {
+  const [own, other] = path === CALLBACK ? ([undefined, 'lancelot'] as const) : (['lancelot', undefined] as const)
+  const parametersOfFlow = async (as: Person | undefined): Promise<URLSearchParams> =>
+    new URLSearchParams((await context.begin('google', as)).split('?')[1])
+  const code = (await parametersOfFlow(own)).get('code') ?? ''
+  const state = (await parametersOfFlow(other)).get('state') ?? ''
+  return `${path}?${new URLSearchParams({ code, state }).toString()}`
+}
+
 /** Returns the URL of a callback with a state as FastAPI Users creates it for this browser. */
 async function withState (context: OauthRowContext, claims: object = {}): Promise<string> {
-  await context.begin()
-  return `${CALLBACK}?code=c&state=${context.state(claims)}`
+  const code = await validCode(context)
+  return `${CALLBACK}?code=${code}&state=${context.state(claims)}`
 }
 
 function claimsOf (url: URL): Record<string, unknown> {
@@ -788,6 +898,10 @@ export const groups: Readonly<Record<string, readonly OauthRow[]>> = {
   'rows 69-72, 74, 77: logins reply like FastAPI Users': logins,
   'rows 78, 79: linking replies like FastAPI Users': links
 }
+
+/** Returns the statuses with which the description of the replies of FastAPI Users begins. */
+export const statusesIn = (upstream: string): number[] =>
+  (/^\d{3}(?:, \d{3})*/.exec(upstream)?.[0] ?? '').split(', ').map(Number)
 
 /** All rows. */
 export const rows: readonly OauthRow[] = Object.values(groups).flat()

@@ -78,3 +78,8 @@ export function cookieMeaning (text: string): object | null {
     ])
   return { pair: pair.replace(/=""$/, '='), ...(Object.fromEntries(meaning) as object) }
 }
+
+/** Returns an id with hyphens. SQLAlchemy stores UUIDs of SQLite with hyphens or without. */
+export function hyphenated (id: string): string {
+  return id.includes('-') ? id : id.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+}

@@ -1,16 +1,13 @@
 // Sends the requests of `rows.ts` to the real FastAPI Users. It must reply as the rows say, and the replies of the rows
 // that differ on purpose must differ.
-import { once } from 'node:events'
 import { chmodSync, copyFileSync } from 'node:fs'
-import { request as openRequest, type IncomingHttpHeaders } from 'node:http'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { hash as hashArgon2 } from '@node-rs/argon2'
 import { hash as hashBcrypt } from '@node-rs/bcrypt'
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
-import { python, startPython, type PythonService } from '../helpers/python-service.js'
-import { cookieMeaning, readable, requestOf, textOf, type RowRequest } from './row-requests.js'
+import { python, startPython, type PythonService, type RawReply } from '../helpers/python-service.js'
+import { cookieMeaning, hyphenated, readable, requestOf, textOf, type RowRequest } from './row-requests.js'
 import { emailOf, PASSWORD, rows, SECRETS, type Actor, type RowContext, type Variant, type WireRow } from './rows.js'
 
 const FLAGS: Readonly<Record<Actor, { active?: boolean; superuser?: boolean; verified?: boolean }>> = {
@@ -59,24 +56,18 @@ const HIDDEN: Readonly<Record<string, (measured: Measured) => boolean>> = {
     events.includes('"onAfterForgotPassword"')
 }
 
-interface LiveReply {
-  status: number
-  rawBody: string
-  headers: IncomingHttpHeaders
-}
-
 /** What a row found. */
 interface Measured {
   /** Where the replies are others than the row says. */
   differences: readonly string[]
-  replies: readonly LiveReply[]
+  replies: readonly RawReply[]
   /** The calls of listeners as JSON. */
   events: string
   kept: RowContext['kept']
 }
 
 interface LiveVariant {
-  send(request: RowRequest): Promise<LiveReply>
+  send(request: RowRequest): Promise<RawReply>
   /** Returns the calls of listeners as JSON. */
   events(): Promise<string>
   /** Restores the rows of the four actors and returns the helpers of a row. */
@@ -116,7 +107,7 @@ async function start (variant: Variant): Promise<LiveVariant> {
     stored: database.prepare(`SELECT * FROM "${table}"`).all() as Record<string, unknown>[]
   }))
   return {
-    send: (request) => sendTo(service, request),
+    send: (request) => service.send(request),
     events: async () => (await service.request('GET', '/_test/events')).text,
     async reset () {
       for (const { table } of kept.toReversed()) database.prepare(`DELETE FROM "${table}"`).run()
@@ -188,21 +179,6 @@ function createContext (service: PythonService, database: Database.Database): Ro
   }
 }
 
-/** SQLAlchemy stores UUIDs of SQLite with hyphens or without. */
-function hyphenated (id: string): string {
-  return id.includes('-') ? id : id.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
-}
-
-async function sendTo (
-  { url: origin }: PythonService,
-  { method, url, headers, payload }: RowRequest
-): Promise<LiveReply> {
-  const { hostname, port } = new URL(origin)
-  const sent = openRequest({ hostname, port, method, path: url, headers, agent: false }).end(payload)
-  const [reply] = (await once(sent, 'response')) as [import('node:http').IncomingMessage]
-  return { status: reply.statusCode ?? 0, rawBody: await text(reply), headers: reply.headers }
-}
-
 const WORDING = /"msg":"value is not a valid email address: .*?"(?=,"input")|"ctx":\{"reason":".*?"\}(?=\})/g
 
 /**
@@ -222,7 +198,7 @@ async function measure (row: WireRow): Promise<Measured> {
   const { send, reset, events } = await findOrStart(variant)
   const context = await reset()
   const differences: string[] = []
-  const all: LiveReply[] = []
+  const all: RawReply[] = []
   for (const [n, step] of steps.entries()) {
     await step.before?.(context)
     const replies = await Promise.all(

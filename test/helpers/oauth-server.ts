@@ -31,6 +31,8 @@ export interface ServerBehavior {
   redirectUri: string | null
   /** Refuses an exchange without PKCE. */
   requirePkce: boolean
+  /** Accepts a code more than once. */
+  reusableCodes: boolean
   /** `iss` in id_tokens and, when `sendIssuer`, in the authorization response. */
   issuer: string
   /** Sends `iss` with the code (RFC 9207). A string replaces its value. */
@@ -127,6 +129,7 @@ export async function startOauthServer (changes: Partial<ServerBehavior> = {}): 
     clientAuthentication: 'client_secret_post',
     redirectUri: null,
     requirePkce: true,
+    reusableCodes: false,
     issuer: url,
     sendIssuer: false,
     claims: { sub: 'subject-1', email: 'king.arthur@camelot.bt', email_verified: true },
@@ -236,7 +239,7 @@ export async function startOauthServer (changes: Partial<ServerBehavior> = {}): 
       if (grant === undefined || problem !== null) {
         return sendJson(reply, 400, { error: 'invalid_grant', error_description: problem })
       }
-      grant.used = true
+      grant.used = !settings.reusableCodes
       sendJson(reply, 200, tokenAnswer(grant))
     },
     userinfo (came, reply) {

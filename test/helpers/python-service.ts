@@ -1,4 +1,7 @@
+import { once } from 'node:events'
+import { request as openRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
 import { startChild } from './child-server.js'
 import { pythonProgram } from './python.js'
@@ -24,8 +27,24 @@ export interface Service {
   request(method: string, path: string, body?: ServiceBody, headers?: Record<string, string>): Promise<ServiceReply>
 }
 
+/** A request whose headers and body are sent unchanged. */
+export interface RawRequest {
+  method: string
+  url: string
+  headers: Record<string, string>
+  payload?: string
+}
+
+export interface RawReply {
+  status: number
+  rawBody: string
+  headers: IncomingHttpHeaders
+}
+
 export interface PythonService extends Service {
   readonly url: string
+  /** Sends a request on a new connection. */
+  send(request: RawRequest): Promise<RawReply>
   stop(): Promise<void>
 }
 
@@ -63,5 +82,11 @@ export async function startPython (t: Test, environment: Record<string, string>)
     quiet: true
   })
   const url = `http://127.0.0.1:${port}`
-  return { url, stop, ...serviceAt('FastAPI Users', url) }
+  return { url, stop, send: (request) => sendTo(port, request), ...serviceAt('FastAPI Users', url) }
+}
+
+async function sendTo (port: string, { method, url, headers, payload }: RawRequest): Promise<RawReply> {
+  const sent = openRequest({ hostname: '127.0.0.1', port, method, path: url, headers, agent: false }).end(payload)
+  const [reply] = (await once(sent, 'response')) as [IncomingMessage]
+  return { status: reply.statusCode ?? 0, rawBody: await text(reply), headers: reply.headers }
 }
