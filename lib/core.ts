@@ -2,7 +2,6 @@ import type { FastifyInstance } from 'fastify'
 import { availableStore, type Store } from './adapters/available-store.js'
 import { tenantStore } from './adapters/tenant-store.js'
 import type { Backend, BackendOptions } from './contracts/backend.js'
-import type { PurposeKey } from './contracts/definition.js'
 import type { EventName, UsersHook } from './contracts/events.js'
 import type { Feature } from './contracts/feature.js'
 import type { Model } from './contracts/models.js'
@@ -13,7 +12,7 @@ import { createBackground, createHookRegistry } from './hooks/index.js'
 import { declaredModels } from './models.js'
 import type { CheckedOptions } from './options.js'
 import { createSingleUse, MAX_ANSWERS, STEP_SECONDS } from './sessions/index.js'
-import { deriveKeys, purposeTokens, type PurposeTokens } from './tokens/index.js'
+import { createKeyring, purposeTokens, type Keyring, type PurposeTokens } from './tokens/index.js'
 import {
   createAjvLazily,
   createUserCheck,
@@ -48,7 +47,8 @@ export interface Core {
   readonly featureApis: Map<string, unknown>
   /** Values that features share, by key. */
   readonly sharedValues: Map<string, unknown>
-  keysFor(purpose: string): readonly PurposeKey[]
+  keysFor: Keyring['keysFor']
+  readonly keyring: Keyring
 }
 
 /** Creates the shared objects of one registration, and defines the models of its parts. */
@@ -59,10 +59,9 @@ export async function createCore (
   secrets: readonly string[]
 ): Promise<Core> {
   const { adapter, backends: list, features = [], hooks: listeners = {} } = options
-  const keysFor: Core['keysFor'] = (purpose) => deriveKeys(secrets, `${settings.name}:${purpose}`)
-  // there is one key per secret, and at least one secret
-  const secretsFor = (purpose: string): [string, ...string[]] =>
-    keysFor(purpose).map(({ secret }) => secret) as [string, ...string[]]
+  const { reset, verify } = settings.tokens
+  const keyring = createKeyring(secrets, settings.name)
+  const { keysFor, secretsFor } = keyring
   const available = availableStore(tenantStore(adapter, settings.name), app.log, storeTimeoutOf(app))
   const rowsOf = (from: Store): UserRows =>
     createUserRows(from, userModel(settings.schemas), settings.schemas, secretsFor('stamp'))
@@ -91,7 +90,7 @@ export async function createCore (
       lifetimeSeconds: STEP_SECONDS,
       maxAttempts: MAX_ANSWERS
     }),
-    fingerprintKeys: secretsFor('fingerprint'),
+    fingerprintKeys: secretsFor('fingerprint', Math.max(reset.lifetimeSeconds, verify.lifetimeSeconds)),
     loginMethods: [],
     additions: new Map(),
     features: featureApis,
@@ -111,7 +110,8 @@ export async function createCore (
     features,
     featureApis,
     sharedValues: new Map(),
-    keysFor
+    keysFor,
+    keyring
   }
 }
 
@@ -135,7 +135,7 @@ async function startCaching (
   return createCaching(store, rows, settings.cache, settings, app.log)
 }
 
-async function startTokens (app: FastifyInstance, settings: Settings, keysFor: Core['keysFor']): Promise<PurposeTokens> {
+async function startTokens (app: FastifyInstance, settings: Settings, keysFor: Keyring['keysFor']): Promise<PurposeTokens> {
   let tokens: PurposeTokens | undefined
   await app.register(purposeTokens, {
     settings,

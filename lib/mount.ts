@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { createBackend, documentGuards } from './authentication/index.js'
+import { collectPublicKeys, createBackend, documentGuards } from './authentication/index.js'
 import { checkLoginSteps } from './check-login-steps.js'
 import { checkFeatureParts } from './check-options.js'
 import type { BackendOptions } from './contracts/backend.js'
@@ -74,6 +74,19 @@ export async function mountRoutes (app: FastifyInstance, core: Core): Promise<vo
       const { enabled, prefix } = settings.routes[group as keyof typeof groups]
       if (enabled) await scope.register(routes, { prefix, users, settings })
     }
+  })
+}
+
+/** Registers the route with the public keys of the backends, if there are any. */
+export async function mountJwks (app: FastifyInstance, core: Core): Promise<void> {
+  const { settings, backends } = core
+  const { jwks } = settings
+  const keys = jwks === null ? [] : collectPublicKeys(backends.values())
+  if (jwks === null || keys.length === 0) return
+  const { jwksRoute } = await import('./routes/jwks.js')
+  await app.register(async (scope) => {
+    prepareRouteScope(scope, app, core)
+    await scope.register(jwksRoute, { settings, jwks, keys })
   })
 }
 

@@ -23,6 +23,14 @@ export interface TokenOptions {
   audience?: string
 }
 
+/** Options of the route with the public keys of the backends (RFC 7517). It exists if a backend has such keys. */
+export interface JwksOptions {
+  /** Path of the route. Default `/.well-known/jwks.json`. */
+  path?: string
+  /** Seconds for which clients may cache the keys, from 1 to 86,400. Default 300. */
+  maxAgeSeconds?: number
+}
+
 /** Options of the plugin. An unknown key stops the start. */
 export interface UsersOptions {
   /** Database that stores the users: `sqlite(…)`, `postgres(…)`, `memory()` or your own adapter. */
@@ -51,11 +59,12 @@ export interface UsersOptions {
   hooks?: UsersHooks
   /**
    * Route groups. `false` switches a group off, `{ prefix }` moves it. The groups `auth` and `users` also take
-   * `requireVerification`. Default: all groups are on.
+   * `requireVerification`. `jwks` is the route with the public keys of the backends. Default: all groups are on.
    */
   routes?: Partial<
     Record<Exclude<RouteGroupName, 'auth' | 'users'>, false | { prefix: string }> &
-      Record<'auth' | 'users', false | RouteGroupOptions>
+      Record<'auth' | 'users', false | RouteGroupOptions> &
+      Record<'jwks', false | JwksOptions>
   >
   /**
    * Login, logout and the routes of `/users` require a verified e-mail. A backend or a route group can override it.

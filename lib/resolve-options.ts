@@ -57,6 +57,7 @@ export function resolveOptions (
     revealExistingAccounts: checkBoolean('revealExistingAccounts', options.revealExistingAccounts, true),
     allowIntranetEmails: checkBoolean('allowIntranetEmails', options.allowIntranetEmails, false),
     routes: readRoutes(options.routes ?? {}, requireVerification),
+    jwks: readJwks(options.routes?.jwks),
     tokens: readTokens(wire, options.tokens ?? {}, allowInsecure),
     openapiSecurity: checkBoolean('openapiSecurity', options.openapiSecurity, false),
     openapiPasswordFlow: checkBoolean('openapiPasswordFlow', options.openapiPasswordFlow, false),
@@ -146,13 +147,27 @@ function longestTokenSeconds (backends: readonly BackendOptions[]): number | nul
 }
 
 function readRoutes (given: NonNullable<UsersOptions['routes']>, requireVerification: boolean): Settings['routes'] {
-  checkKnownKeys('routes.', given, Object.keys(PREFIXES))
+  checkKnownKeys('routes.', given, [...Object.keys(PREFIXES), 'jwks'])
   const entries = Object.entries(PREFIXES).map(([group, prefix]): [string, RouteSettings] => {
     // users have no session when they call the routes of the other groups
     const verification = group === 'auth' || group === 'users' ? requireVerification : null
     return [group, readRoute(`routes.${group}`, given[group as RouteGroupName], prefix, verification)]
   })
   return Object.fromEntries(entries) as Record<RouteGroupName, RouteSettings> // one entry per key of PREFIXES
+}
+
+function readJwks (given: NonNullable<UsersOptions['routes']>['jwks'] = {}): Settings['jwks'] {
+  if (given === false) return null
+  checkKnownKeys('routes.jwks.', given, ['path', 'maxAgeSeconds'])
+  const { path = '/.well-known/jwks.json', maxAgeSeconds = 300 } = given
+  const isSeconds = Number.isInteger(maxAgeSeconds) && maxAgeSeconds >= 1 && maxAgeSeconds <= 86_400
+  checkOption('routes.jwks.maxAgeSeconds', maxAgeSeconds, () => isSeconds, 'must be a whole number from 1 to 86400')
+  return { path: checkOption('routes.jwks.path', path, isPath, 'must be a path without parameters, and start with /'), maxAgeSeconds }
+}
+
+/** True for a path of unreserved characters (RFC 3986, section 2.3), so that the router finds no parameters in it. */
+function isPath (value: unknown): boolean {
+  return typeof value === 'string' && /^(?:\/[\w.~-]+)+$/.test(value)
 }
 
 function readTokens (

@@ -93,6 +93,7 @@ export default defineConfig({
           text: 'Run',
           items: [
             { text: 'Deployment', link: '/deployment' },
+            { text: 'Keys', link: '/keys' },
             { text: 'User cache', link: '/user-cache' },
             { text: 'Security', link: '/security' },
             { text: 'Upper limits', link: '/upper-limits' },

@@ -29,8 +29,12 @@ export interface BackendDefaults {
   readonly settings: Settings
   readonly store: DatabaseAdapter
   readonly opaqueTokens: OpaqueTokens
-  /** Returns keys for one purpose, derived from the plugin's secrets (HKDF, RFC 5869). The first signs; all verify. */
-  keysFor(purpose: string): readonly PurposeKey[]
+  /**
+   * Returns keys for one purpose, derived from the plugin's secrets (HKDF, RFC 5869). The first signs; all verify.
+   * `lifetimeSeconds` is the longest lifetime of what the keys protect, or null for no end: an old secret is needed for
+   * that time after its replacement. `rotate-secret` and `app.users.securityProfile()` report it.
+   */
+  keysFor(purpose: string, lifetimeSeconds?: number | null): readonly PurposeKey[]
   /** Runs work in the background. `app.close()` and `app.users.settled()` wait for it; replies do not. */
   background(work: () => Promise<unknown>): void
 }

@@ -122,8 +122,12 @@ export interface FeatureKit {
   readonly sessions: SessionService
   /** `app.users`. */
   readonly users: UsersApi
-  /** Returns keys for one purpose, derived from the plugin's secrets (HKDF, RFC 5869). The first signs; all verify. */
-  keysFor(purpose: string): readonly PurposeKey[]
+  /**
+   * Returns keys for one purpose, derived from the plugin's secrets (HKDF, RFC 5869). The first signs; all verify.
+   * `lifetimeSeconds` is the longest lifetime of what the keys protect, or null for no end: an old secret is needed for
+   * that time after its replacement. `rotate-secret` and `app.users.securityProfile()` report it.
+   */
+  keysFor(purpose: string, lifetimeSeconds?: number | null): readonly PurposeKey[]
   /**
    * Runs work in the background: after `reply` has been sent or, without a reply, in the next turn of the event loop.
    */

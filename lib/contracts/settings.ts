@@ -64,6 +64,8 @@ export interface Settings {
   readonly publicUrl: string | null
   readonly trustedOrigins: ReadonlySet<string>
   readonly routes: Readonly<Record<RouteGroupName, RouteSettings>>
+  /** The JWKS route; null if it is off. */
+  readonly jwks: JwksSettings | null
   readonly tokens: Readonly<Record<'reset' | 'verify', TokenSettings>>
   /** The form of replies, tokens and stored values. */
   readonly wire: WireFormat
@@ -79,6 +81,12 @@ export interface Settings {
   readonly allowInsecure: ReadonlySet<InsecureSetting>
   /** The user cache; null if it is off. */
   readonly cache: CacheSettings | null
+}
+
+/** Settings of the route with the public keys. */
+export interface JwksSettings {
+  readonly path: string
+  readonly maxAgeSeconds: number
 }
 
 /** Settings of the user cache. */

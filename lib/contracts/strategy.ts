@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { MaybePromise } from './database-adapter.js'
 import type { BackendDefaults, Definition } from './definition.js'
+import type { KeyDescription } from './keys.js'
 import type { ModelBase, Model } from './models.js'
 import type { Session } from './session.js'
 import type { User, UserId, UserRow } from './user.js'
@@ -53,8 +54,21 @@ export interface WriteTokenContext {
   session: Session
 }
 
+/** What the sessions of a strategy depend on: its keys, without secret parts, and their lifetime. */
+export interface StrategyDescription {
+  /** Lifetime of a session in seconds; null for sessions that never expire. */
+  readonly lifetimeSeconds: number | null
+  /**
+   * Keys of signed tokens. The first one signs, all of them verify. The JWKS route publishes the public ones. Empty for
+   * stored tokens.
+   */
+  readonly keys: readonly KeyDescription[]
+}
+
 /** Creates and checks tokens. */
 export interface Strategy {
+  /** For the JWKS route, `app.users.securityProfile()` and the command line. Absent: nothing is published. */
+  readonly description?: StrategyDescription
   /**
    * Returns the token's user; null for an invalid, expired or revoked token. The caller checks the security stamp and
    * the flags of the user.

@@ -76,6 +76,9 @@ export async function createJwtCodec (scope: FastifyInstance, options: JwtCodecO
   const engines: Engine[] = []
   for (const key of options.keys) await startEngine(scope, key, options.issuedAt, engines)
   const byKid = new Map(engines.map((engine) => [engine.key.kid, engine]))
+  const unnamed = engines.filter(({ key }) => !key.isNamed)
+  // tokens without a `kid`, such as those of other programs, belong to the only key that was configured without one
+  if (unnamed.length === 1 && unnamed[0] !== undefined && !byKid.has(undefined)) byKid.set(undefined, unnamed[0])
   const byHeader = new Map(
     engines.filter(({ key }) => key.signKey !== null).map((engine) => [headerOf(engine), engine])
   )

@@ -1,16 +1,20 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
+import type { JwtAlgorithm, KeyDescription, PublicJwk } from '../contracts/keys.js'
 import { FST_USERS_INVALID_SECRET, FST_USERS_UNKNOWN_OPTION } from '../errors.js'
 import { checkSecret } from './keys.js'
+import { publicJwkOf } from './public-jwk.js'
 
-/** Signature algorithms of tokens (RFC 7518, section 3.1; RFC 8037). */
-export type JwtAlgorithm = 'HS256' | 'HS384' | 'HS512' | 'RS256' | 'ES256' | 'EdDSA'
+export type { JwtAlgorithm }
 
 /**
  * Key of signed tokens. An HS algorithm takes `secret`. The other algorithms take `privateKey`, `publicKey` or both; a
  * key without `privateKey` only verifies.
  */
 export interface JwtKeyOptions {
-  /** Key id in the header of tokens. Required for several keys. */
+  /**
+   * Key id in the header of tokens. Required for several keys with an HS algorithm. Default for the other algorithms:
+   * the thumbprint of the public key (RFC 7638).
+   */
   kid?: string
   /** Signature algorithm. Default `HS256`. */
   algorithm?: JwtAlgorithm
@@ -24,10 +28,15 @@ export interface JwtKeyOptions {
 
 /** Key that was checked, in the form that `@fastify/jwt` expects. */
 export interface JwtKey {
+  /** Key id in the header of new tokens. */
   kid: string | undefined
+  /** True for a key that was configured with a `kid`. */
+  isNamed: boolean
   algorithm: JwtAlgorithm
   signKey: string | null
   verifyKey: string
+  /** The public key; null for a shared secret. */
+  publicJwk: PublicJwk | null
 }
 
 const HMAC_BYTES: ReadonlyMap<string, number> = new Map([
@@ -52,17 +61,33 @@ export function checkJwtKey (
   if (kid !== undefined && (typeof kid !== 'string' || kid === '')) {
     throw invalidKey(option, 'has a kid that is not a non-empty string')
   }
+  const isNamed = kid !== undefined
   const bytes = HMAC_BYTES.get(algorithm)
-  if (bytes !== undefined) {
-    if (privateKey !== undefined || publicKey !== undefined) {
-      throw invalidKey(
-        option,
-        `has privateKey or publicKey, but ${algorithm} needs secret; set \`algorithm\` to RS256, ES256 or EdDSA`
-      )
-    }
-    const checked = checkHmacSecret(option, algorithm, bytes, secret)
-    return { kid, algorithm, signKey: checked, verifyKey: checked }
+  if (bytes === undefined) {
+    const { publicJwk, ...key } = checkKeyPair(option, algorithm, { secret, privateKey, publicKey }, kid)
+    return { kid: publicJwk.kid, isNamed, algorithm, ...key, publicJwk }
   }
+  if (privateKey !== undefined || publicKey !== undefined) {
+    throw invalidKey(
+      option,
+      `has privateKey or publicKey, but ${algorithm} needs secret; set \`algorithm\` to RS256, ES256 or EdDSA`
+    )
+  }
+  const checked = checkHmacSecret(option, algorithm, bytes, secret)
+  return { kid, isNamed, algorithm, signKey: checked, verifyKey: checked, publicJwk: null }
+}
+
+/** Returns a key without its secret parts. */
+export function describeKey ({ kid, algorithm, signKey, publicJwk }: JwtKey): KeyDescription {
+  return { kid: kid ?? null, algorithm, canSign: signKey !== null, publicJwk }
+}
+
+function checkKeyPair (
+  option: string,
+  algorithm: JwtAlgorithm,
+  { secret, privateKey, publicKey }: Record<'secret' | 'privateKey' | 'publicKey', string | undefined>,
+  kid: string | undefined
+): Omit<JwtKey, 'kid' | 'isNamed' | 'algorithm'> & { publicJwk: PublicJwk } {
   if (!['RS256', 'ES256', 'EdDSA'].includes(algorithm)) {
     throw invalidKey(
       option,
@@ -75,15 +100,15 @@ export function checkJwtKey (
     throw invalidKey(option, `has neither privateKey nor publicKey; ${algorithm} needs one of them in PEM form`)
   }
   const verifyKey = publicPem(option, pem)
-  checkAsymmetric(option, algorithm, createPublicKey(verifyKey))
+  const key = createPublicKey(verifyKey)
+  checkAsymmetric(option, algorithm, key)
   if (privateKey !== undefined) {
-    const key = readKey(option, () => createPrivateKey(privateKey))
-    checkAsymmetric(option, algorithm, key)
+    checkAsymmetric(option, algorithm, readKey(option, () => createPrivateKey(privateKey)))
     if (publicPem(option, privateKey) !== verifyKey) {
       throw invalidKey(option, 'has a publicKey that does not belong to its privateKey')
     }
   }
-  return { kid, algorithm, signKey: privateKey ?? null, verifyKey }
+  return { signKey: privateKey ?? null, verifyKey, publicJwk: publicJwkOf(key, algorithm, kid) }
 }
 
 /** Refuses a PEM or JWK as an HMAC secret, also with white space around it (CVE-2023-48223, CVE-2026-34950). */

@@ -4,6 +4,7 @@ import type { Settings, TokenSettings } from '../contracts/settings.js'
 import packages from '../packages.cjs'
 import { createJwtCodec, type JwtCodec } from './jwt-codec.js'
 import { checkJwtKey } from './jwt-keys.js'
+import type { Keyring } from './keyring.js'
 
 /** Codecs of the signed tokens that are sent by mail. Each has its own key and audience. */
 export interface PurposeTokens {
@@ -15,7 +16,7 @@ export interface PurposeTokens {
 
 interface PurposeTokensOptions {
   settings: Settings
-  keysFor(purpose: string): readonly PurposeKey[]
+  keysFor: Keyring['keysFor']
   receive(tokens: PurposeTokens): void
 }
 
@@ -26,7 +27,7 @@ async function purposeTokens (
   const codec = (purpose: 'reset' | 'verify', required: readonly string[]): Promise<JwtCodec> => {
     const { secret, lifetimeSeconds, audience } = settings.tokens[purpose]
     return createJwtCodec(scope, {
-      keys: keysOf(purpose, secret, keysFor),
+      keys: keysOf(purpose, secret, (name) => keysFor(name, lifetimeSeconds)),
       audience,
       lifetimeSeconds,
       clock: settings.clock,
@@ -41,7 +42,7 @@ async function purposeTokens (
 function keysOf (
   purpose: string,
   secret: TokenSettings['secret'],
-  keysFor: PurposeTokensOptions['keysFor']
+  keysFor: (purpose: string) => readonly PurposeKey[]
 ): ReturnType<typeof checkJwtKey>[] {
   const keys: readonly PurposeKey[] = secret === null ? keysFor(purpose) : [{ secret: secret() }]
   return keys.map((key) => checkJwtKey(`tokens.${purpose}.secret`, key))

@@ -120,7 +120,8 @@ export function hasFingerprint (
   purpose: MailedPurpose,
   given: string
 ): boolean {
+  const stamps = rows.stampsOf(row)
   return fingerprintKeys.some((key) =>
-    isSameSecret(given, fingerprint(key, purpose, row.hashed_password, row.email, rows.stampOf(row)))
+    stamps.some((stamp) => isSameSecret(given, fingerprint(key, purpose, row.hashed_password, row.email, stamp)))
   )
 }

@@ -28,6 +28,8 @@ export interface UserRows extends SessionUsers {
   remove(id: UserId, unchanged?: Where): Promise<number>
   /** Returns the same functions for a transaction of the application. Throws `FST_USERS_INVALID_OPTION`. */
   within(transaction: unknown): UserRows
+  /** Returns the stamps with which `hasStamp` is true: the column or, if it is empty, one for each secret. */
+  stampsOf(row: UserRow): readonly string[]
   /** Returns up to `limit` users who are active superusers. */
   activeSuperusers(limit: number): Promise<UserRow[]>
 }
@@ -87,11 +89,14 @@ export function createUserRows (
 
     stampOf: (row) => row.session_stamp ?? fingerprint(stampKeys[0], row.hashed_password),
 
-    hasStamp (row, stamp) {
-      if (typeof row.session_stamp === 'string') return isSameSecret(row.session_stamp, stamp)
-      return stampKeys.some((key) => isSameSecret(fingerprint(key, row.hashed_password), stamp))
-    }
+    hasStamp: (row, stamp) => stampsOf(row, stampKeys).some((valid) => isSameSecret(valid, stamp)),
+    stampsOf: (row) => stampsOf(row, stampKeys)
   }
+}
+
+/** Returns the stored stamp or, if there is none, one derived stamp for each key. */
+function stampsOf ({ session_stamp: stamp, hashed_password: hash }: UserRow, keys: readonly string[]): string[] {
+  return typeof stamp === 'string' ? [stamp] : keys.map((key) => fingerprint(key, hash))
 }
 
 /**

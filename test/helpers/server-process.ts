@@ -18,6 +18,11 @@ export async function startProcess (
   return await startScript(t, 'server-process.js', [first, SECRET, ...others])
 }
 
+/** Starts a server process with a list of secrets, on a database file. */
+export async function startProcessWith (t: Test, file: string, secrets: readonly string[]): Promise<ServerProcess> {
+  return await startScript(t, 'server-process.js', [file, secrets.join(',')])
+}
+
 /** Starts a server process with a user cache, on a PostgreSQL schema. */
 export async function startCachedProcess (
   t: Test,

@@ -36,7 +36,7 @@ export async function createStates (
   { secret, lifetimeSeconds }: StateSettings
 ): Promise<States> {
   const { signedTokens } = settings.wire
-  const keys = secret === null ? keysFor('oauth-state') : [{ secret }]
+  const keys = secret === null ? keysFor('oauth-state', lifetimeSeconds) : [{ secret }]
   const codec = await createJwtCodec(scope, {
     keys: keys.map((key) => checkJwtKey('stateSecret', key)),
     audience: signedTokens.audienceOf('oauth-state'),

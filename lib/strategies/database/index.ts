@@ -80,6 +80,7 @@ function createDatabaseStrategy (
   }
 
   return {
+    description: { lifetimeSeconds, keys: [] },
     purge,
 
     readToken (token, { users }) {

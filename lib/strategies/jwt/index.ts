@@ -6,6 +6,7 @@ import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 import {
   checkJwtKey,
   createJwtCodec,
+  describeKey,
   type Claims,
   type JwtAlgorithm,
   type JwtKey,
@@ -22,7 +23,7 @@ export interface JwtStrategyOptions extends Omit<JwtKeyOptions, 'kid'> {
   lifetimeSeconds: number | null
   /**
    * Several keys, each with its `kid`. The first one signs, all of them verify. Replaces `secret`, `privateKey` and
-   * `publicKey`.
+   * `publicKey`. A key with only `publicKey` verifies and is published, but does not sign.
    */
   keys?: readonly JwtKeyOptions[]
   /** Signature algorithm: HS256, HS384, HS512, RS256, ES256 or EdDSA. Default: HS256. */
@@ -58,8 +59,9 @@ export function jwtStrategy (options: JwtStrategyOptions): StrategyDefinition {
       const { settings } = defaults
       const { signedTokens } = settings.wire
       const lifetimeSeconds = checkLifetime('jwtStrategy.lifetimeSeconds', options.lifetimeSeconds, settings)
+      const keys = readKeys(options, defaults, lifetimeSeconds)
       const codec = await createJwtCodec(scope, {
-        keys: readKeys(options, defaults),
+        keys,
         audience: options.audience ?? [signedTokens.audienceOf('auth')],
         lifetimeSeconds,
         clock: settings.clock,
@@ -70,6 +72,7 @@ export function jwtStrategy (options: JwtStrategyOptions): StrategyDefinition {
       })
 
       return {
+        description: { lifetimeSeconds, keys: keys.map(describeKey) },
         readToken (token, { users }) {
           const claims = codec.read(token)
           const id = claims === null ? null : users.parseId(claims.sub)
@@ -96,7 +99,8 @@ function subjectOfClaims (row: UserRow | null, claims: Claims, token: string): T
 
 function readKeys (
   { keys, algorithm = 'HS256', secret, privateKey, publicKey }: JwtStrategyOptions,
-  { backend, keysFor }: BackendDefaults
+  { backend, keysFor }: BackendDefaults,
+  lifetimeSeconds: number | null
 ): JwtKey[] {
   if (keys !== undefined) {
     if (!Array.isArray(keys) || secret !== undefined || privateKey !== undefined || publicKey !== undefined) {
@@ -111,7 +115,7 @@ function readKeys (
     if (!algorithm.startsWith('HS')) {
       throw FST_USERS_INVALID_OPTION(['jwtStrategy.algorithm', `${algorithm} needs privateKey and publicKey`])
     }
-    return keysFor(`backend:${backend}`).map((key) => checkJwtKey('secret', { algorithm, ...key }))
+    return keysFor(`backend:${backend}`, lifetimeSeconds).map((key) => checkJwtKey('secret', { algorithm, ...key }))
   }
   return [checkJwtKey('jwtStrategy.secret', { algorithm, ...withoutUndefined({ secret, privateKey, publicKey }) })]
 }

@@ -99,6 +99,8 @@ function createRedisStrategy (
     areDigests ? readValue(value, keyPart) : readPlain(value, keyPart)
 
   return {
+    description: { lifetimeSeconds, keys: [] },
+
     readToken (token, { users }) {
       if (!opaqueTokens.canBeOwn(token)) return null
       const keyPart = keyPartOf(token)
