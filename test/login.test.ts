@@ -473,6 +473,13 @@ t.test('PW-04: NFC and NFD of a password are equal; a ligature differs from its 
   t.equal((await login('jwt', 'fi@camelot.bt', 'fi-guinevere')).statusCode, 400)
 })
 
+t.test('PW-01: a password does not expire', async (t) => {
+  const { create, login, tick } = await app(t)
+  await create()
+  tick(20 * 365 * 86_400)
+  t.equal((await login('jwt', ARTHUR)).statusCode, 200)
+})
+
 t.test('PW-02: every character of a long password counts', async (t) => {
   const { create, login } = await app(t)
   const password = `${'correct horse '.repeat(7)}a`

@@ -10,7 +10,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { Parser } from 'tap-parser'
+import { countResults, judge, parseResults } from './results.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const resultsFile = fileURLToPath(new URL('../.tap/results.tap', import.meta.url))
@@ -21,89 +21,6 @@ const resultsFile = fileURLToPath(new URL('../.tap/results.tap', import.meta.url
 function readTitles (page, pattern) {
   const text = readFileSync(join(root, 'docs/contributing', page), 'utf8')
   return Object.fromEntries([...text.matchAll(pattern)].map(([, id, title]) => [id, title]))
-}
-
-/** The results of a TAP text as a tree: a test has `children`, an assertion has none. */
-function parseResults (tap) {
-  const top = { title: '', ok: true, skipped: false, children: [] }
-  const parser = new Parser()
-  collect(parser, top)
-  parser.end(tap)
-  return top
-}
-
-function collect (parser, node) {
-  let ended
-  parser.on('child', (child) => {
-    ended = { title: child.name, ok: false, skipped: false, children: [] }
-    collect(child, ended)
-  })
-  parser.on('assert', ({ name, ok, skip, todo }) => {
-    node.children.push({ title: name.trim(), ok, skipped: Boolean(skip || todo), children: ended?.children })
-    ended = undefined
-  })
-  // a test whose process ended within it has no result line: it failed
-  parser.on('complete', () => {
-    if (ended) node.children.push(ended)
-  })
-}
-
-const isTest = (node) => node.children !== undefined
-const anySkipped = (node) => node.skipped || (node.children ?? []).some(anySkipped)
-const countAssertions = (node) =>
-  isTest(node) ? node.children.reduce((sum, child) => sum + countAssertions(child), 0) : 1
-
-function countResults (node) {
-  if (!isTest(node)) return { passed: Number(node.ok && !node.skipped), failed: Number(!node.ok && !node.skipped) }
-  const sum = { passed: 0, failed: 0 }
-  for (const child of node.children) {
-    const { passed, failed } = countResults(child)
-    sum.passed += passed
-    sum.failed += failed
-  }
-  // a file that crashed, or a test that never ended, fails without a failed assertion
-  if (!node.ok && !node.skipped && sum.failed === 0) sum.failed = 1
-  return sum
-}
-
-/** The ids that a title names: row numbers and rule ids as strings; empty for an ordinary title. */
-function namedIds (title) {
-  const end = title.indexOf(':')
-  const ids = []
-  let inRows = false
-  for (const part of title.slice(0, Math.max(end, 0)).split(/, | and /)) {
-    const [, word, first, last] = /^(rows? )?(\d+)(?:[-–](\d+))?$/.exec(part) ?? []
-    inRows ||= word !== undefined
-    if (inRows && first !== undefined) {
-      for (let row = Number(first); row <= Number(last ?? first); row++) ids.push(String(row))
-    } else if (/^[A-Z]+-\d\d$/.test(part)) {
-      ids.push(part)
-    } else {
-      return []
-    }
-  }
-  return ids
-}
-
-function * allTests (node) {
-  for (const child of node.children.filter(isTest)) {
-    yield child
-    yield * allTests(child)
-  }
-}
-
-function judge (results, ids) {
-  const verdicts = new Map([...ids].map((id) => [id, { passing: 0, failing: [] }]))
-  const unknown = []
-  for (const test of allTests(results)) {
-    for (const id of namedIds(test.title)) {
-      const verdict = verdicts.get(id)
-      if (verdict === undefined) unknown.push(`${id} in "${test.title}"`)
-      else if (!test.ok) verdict.failing.push(test.title)
-      else if (!anySkipped(test) && countAssertions(test) > 0) verdict.passing++
-    }
-  }
-  return { verdicts, unknown }
 }
 
 function printTable (table, verdicts, label) {

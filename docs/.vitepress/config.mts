@@ -115,7 +115,8 @@ export default defineConfig({
             { text: 'Architecture', link: '/contributing/architecture' },
             { text: 'Behaviour', link: '/contributing/behaviour' },
             { text: 'How FastAPI Users behaves', link: '/contributing/upstream' },
-            { text: 'Security rules', link: '/contributing/security-rules' }
+            { text: 'Security rules', link: '/contributing/security-rules' },
+            { text: 'OWASP ASVS', link: '/contributing/asvs' }
           ]
         }
       ]
