@@ -36,6 +36,7 @@ const KEYS: Record<keyof UsersOptions, true> = {
   openapiPasswordFlow: true,
   allowInsecure: true,
   cache: true,
+  limits: true,
   clock: true
 }
 

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { availableStore, type Store } from './adapters/available-store.js'
 import { tenantStore } from './adapters/tenant-store.js'
+import { createUncountedAttempts } from './attempts/index.js'
 import type { Backend, BackendOptions } from './contracts/backend.js'
 import type { EventName, UsersHook } from './contracts/events.js'
 import type { Feature } from './contracts/feature.js'
@@ -14,6 +15,7 @@ import type { CheckedOptions } from './options.js'
 import { createSingleUse, MAX_ANSWERS, STEP_SECONDS } from './sessions/index.js'
 import { createKeyring, purposeTokens, type Keyring, type PurposeTokens } from './tokens/index.js'
 import {
+  canonicalEmail,
   createAjvLazily,
   createUserCheck,
   createUserRows,
@@ -82,6 +84,7 @@ export async function createCore (
     rows: rowsOf(store),
     check: createUserCheck(ajv, settings),
     hooks,
+    attempts: createUncountedAttempts({ hooks, canonicalEmail }),
     background,
     tokens: await startTokens(app, settings, keysFor),
     backends,

@@ -81,6 +81,10 @@ export const errorDefinitions = {
     message: 'The request is malformed. Check its URL, headers and body.',
     detail: 'Bad Request'
   },
+  TOO_MANY_ATTEMPTS: {
+    statusCode: 429,
+    message: 'There were too many attempts. Try again after the seconds in `Retry-After`, or reset the password by mail.'
+  },
   STORE_UNAVAILABLE: {
     statusCode: 503,
     message: 'The user store does not answer. Try again later.',

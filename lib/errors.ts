@@ -120,6 +120,8 @@ const VALIDATION = packages.createError('FST_ERR_VALIDATION', '%s', 400)
 export function validationError (message: string): Error {
   return VALIDATION(message)
 }
+/** Creates the error for a client or an account with too many attempts: 429. It has no stack trace. */
+export const FST_USERS_TOO_MANY_ATTEMPTS = defineRefusal('TOO_MANY_ATTEMPTS')
 /** Creates the error for a store that fails or is too slow. Adapters and strategies can throw it: the reply is 503. */
 export const FST_USERS_STORE_UNAVAILABLE = define('STORE_UNAVAILABLE')
 /** Creates `FST_USERS_STORE_UNAVAILABLE` with a `Retry-After` header. `cause` is logged and not part of the reply. */

@@ -59,6 +59,7 @@ export {
   isUsersError,
   refuse
 } from './errors.js'
+export type * from './contracts/attempts.js'
 export type * from './contracts/authentication.js'
 export type * from './contracts/backend.js'
 export type * from './contracts/database-adapter.js'

@@ -125,6 +125,8 @@ export interface UsersOptions {
    * through the plugin apply at once in this process, and through `channel` in others. Default: off.
    */
   cache?: UserCacheOptions
+  /** Limits of attempts and of mails. `false` switches them off: the application then must limit them itself. */
+  limits?: false
   /** Returns the time in milliseconds since 1970. Default `Date.now`. */
   clock?: Clock
 }

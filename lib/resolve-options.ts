@@ -63,6 +63,7 @@ export function resolveOptions (
     openapiPasswordFlow: checkBoolean('openapiPasswordFlow', options.openapiPasswordFlow, false),
     tokensKeptSeconds: longestTokenSeconds(options.backends),
     allowInsecure,
+    limits: null,
     cache: readCacheOptions(options.cache),
     wire
   }

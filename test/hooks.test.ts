@@ -13,16 +13,19 @@ import {
   type UsersOptions
 } from '../lib/index.js'
 import { memory } from '../lib/entries/memory.js'
-import { eventNames } from '../lib/hooks/index.js'
+import { eventNames as allEventNames } from '../lib/hooks/index.js'
 import { watchedAdapter } from './fixtures/watched-adapter.js'
 import { ARTHUR, PASSWORD, backends, buildApp, type TestApp } from './helpers/build-app.js'
+
+/** All events except those of attempts, which test/attempts.test.ts and test/limits.test.ts are about. */
+const eventNames = allEventNames.filter((name) => !name.endsWith('Attempt') && name !== 'onAccountLocked')
 
 const LANCELOT = 'lancelot@camelot.bt'
 const NEW_PASSWORD = 'excalibur-9'
 
 type AnyHook = (payload: Record<string, unknown>, context: EventContext) => unknown
 /** Returns the listeners as `UsersHooks`, without the types of their events. */
-const asUsersHooks = (hooks: Partial<Record<EventName, AnyHook>>): UsersHooks => hooks as UsersHooks
+const asUsersHooks = (hooks: Partial<Record<EventName, AnyHook>>): UsersHooks => hooks as unknown as UsersHooks
 const addListener = (built: { app: TestApp['app'] }, name: EventName, hook: AnyHook): void => {
   built.app.users.addHook(name, hook as UsersHook<EventName>)
 }

@@ -557,7 +557,8 @@ const PROVOKE: Record<string, Provoke> = {
   },
   FST_USERS_PASSWORD_QUEUE_FULL: ({ full }, { request }) => {
     full.queue = true
-    return withBody(request, { password: bodyOf(request).username === undefined ? 'round-table-2' : PASSWORD })
+    const isLogin = bodyOf(request).username !== undefined
+    return withBody(request, isLogin ? {} : { password: 'round-table-2', current_password: PASSWORD })
   },
   FST_USERS_UNAUTHENTICATED: (
     _scenario,

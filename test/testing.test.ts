@@ -93,7 +93,13 @@ t.test('captureEvents records the events in order and returns their tokens', asy
     payload: { token, password: 'excalibur-1' }
   })
   t.equal(reply.statusCode, 200)
-  t.strictSame(captured.names(), ['onAfterForgotPassword', 'onAfterVerify', 'onAfterResetPassword'])
+  t.strictSame(captured.names(), [
+    'onForgotPasswordAttempt',
+    'onAfterForgotPassword',
+    'onResetPasswordAttempt',
+    'onAfterVerify',
+    'onAfterResetPassword'
+  ])
 })
 
 t.test('manualClock stays at its time until it is moved', async (t) => {

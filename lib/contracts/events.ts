@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { AttemptEvent } from './attempts.js'
 import type { MaybePromise } from './database-adapter.js'
 import type { IssuedToken } from './strategy.js'
 import type { NewUser, User, UserChanges } from './user.js'
@@ -31,6 +32,22 @@ export type ExistingAttempt = 'register' | 'email-change' | 'provider-login'
  * interface merging.
  */
 export interface UsersEvents {
+  /** Before a password login is checked; throw to refuse. */
+  onLoginAttempt: AttemptEvent
+  /** Before the answer to a login step is checked; throw to refuse. */
+  onLoginStepAttempt: AttemptEvent
+  /** Before the current password of a sensitive change is checked; throw to refuse. */
+  onCurrentPasswordAttempt: AttemptEvent
+  /** Before a registration; throw to refuse. */
+  onRegisterAttempt: AttemptEvent
+  /** Before a reset token is requested; throw to refuse. */
+  onForgotPasswordAttempt: AttemptEvent
+  /** Before a verify token is requested; throw to refuse. */
+  onRequestVerifyAttempt: AttemptEvent
+  /** Before a reset token is checked; throw to refuse. */
+  onResetPasswordAttempt: AttemptEvent
+  /** Before a verify token is checked; throw to refuse. */
+  onVerifyAttempt: AttemptEvent
   /** Before a user is stored; throw to refuse. */
   onBeforeRegister: { user: Omit<NewUser, 'password'> }
   onAfterRegister: { user: User }
@@ -68,6 +85,8 @@ export interface UsersEvents {
   onAfterLogin: { user: User; backend: string; method: string }
   /** After the reply to a login from a device that the user has not used before. */
   onNewDevice: { user: User; backend: string; method: string; ip: string | null; userAgent: string | null }
+  /** After too many failed logins in a row: the password of the user is refused until it is reset by mail. */
+  onAccountLocked: { user: User; failures: number }
   onLoginFailed: { username: string; user: User | null; backend: string | null; reason: LoginFailure }
   onAfterLogout: { user: User; backend: string }
   /** Before a user is deleted; throw to refuse. */

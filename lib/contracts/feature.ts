@@ -1,6 +1,7 @@
 import type { TSchema } from '@sinclair/typebox'
 import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { CurrentPasswordBody } from '../../schemas/index.js'
+import type { Attempts } from './attempts.js'
 import type { GuardFlag } from './authentication.js'
 import type { Backend } from './backend.js'
 import type { DatabaseAdapter, MaybePromise } from './database-adapter.js'
@@ -132,6 +133,11 @@ export interface FeatureKit {
    * Runs work in the background: after `reply` has been sent or, without a reply, in the next turn of the event loop.
    */
   background(work: () => Promise<unknown>, reply?: FastifyReply | null): void
+  /**
+   * Counts and refuses attempts. Begin every public piece of work that a client could repeat with `attempts.begin`,
+   * before any hash or read, and ask `attempts.allowMail` before an event that sends a mail.
+   */
+  readonly attempts: Attempts
   /** Runs the hooks of an event. */
   fire<N extends EventName>(name: N, payload: UsersEvents[N], context: EventContext): Promise<PendingLogin | null>
   /** Counts and removes the login methods of users. */

@@ -1,5 +1,6 @@
 import type { MaybePromise } from './database-adapter.js'
 import type { ErrorRegistry } from './errors.js'
+import type { LimitSettings } from './limits.js'
 import type { PasswordHelper } from './password-helper.js'
 import type { CacheChannel } from './user-cache.js'
 import type { User } from './user.js'
@@ -79,6 +80,8 @@ export interface Settings {
   readonly tokensKeptSeconds: number | null
   /** Insecure settings that the application permits. */
   readonly allowInsecure: ReadonlySet<InsecureSetting>
+  /** Limits of attempts and mails; null if they are off. */
+  readonly limits: LimitSettings | null
   /** The user cache; null if it is off. */
   readonly cache: CacheSettings | null
 }

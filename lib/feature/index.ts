@@ -4,6 +4,7 @@
  * @module fastify-users/feature
  */
 
+export type * from '../contracts/attempts.js'
 export type * from '../contracts/authentication.js'
 export type * from '../contracts/backend.js'
 export type * from '../contracts/database-adapter.js'

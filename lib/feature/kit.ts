@@ -7,6 +7,7 @@ import { FST_USERS_INVALID_OPTION } from '../errors.js'
 import {
   acceptLogin,
   backendNamed,
+  contextOf,
   createSessionService,
   createSingleUse,
   readActingUser,
@@ -61,6 +62,7 @@ export function createFeatureKit (
     users: service,
     keysFor,
     background: background.run,
+    attempts: rules.attempts,
     singleUse<T> (purpose: string, options: SingleUseOptions): SingleUse<T> {
       checkOption(
         `features["${name}"].singleUse`,
@@ -82,7 +84,8 @@ export function createFeatureKit (
     readActingUser: (request) => readActingUser(rules, request),
     async requireCurrentPassword (request, body) {
       if (settings.sensitiveChanges === 'confirm') {
-        await checkCurrentPassword(rules, await readActingUser(rules, request), body?.current_password)
+        const row = await readActingUser(rules, request)
+        await checkCurrentPassword(rules, row, body?.current_password, contextOf({ request }))
       }
     },
     async revokeSessions (row) {

@@ -16,6 +16,14 @@ const EVENT_NAME = /^on[A-Z][A-Za-z0-9]{0,60}$/
 
 /** Names of the events of the plugin, from registration to deletion. */
 export const eventNames: readonly EventName[] = [
+  'onLoginAttempt',
+  'onLoginStepAttempt',
+  'onCurrentPasswordAttempt',
+  'onRegisterAttempt',
+  'onForgotPasswordAttempt',
+  'onRequestVerifyAttempt',
+  'onResetPasswordAttempt',
+  'onVerifyAttempt',
   'onBeforeRegister',
   'onAfterRegister',
   'onAfterRequestRegister',
@@ -33,6 +41,7 @@ export const eventNames: readonly EventName[] = [
   'onIssueToken',
   'onAfterLogin',
   'onNewDevice',
+  'onAccountLocked',
   'onLoginFailed',
   'onAfterLogout',
   'onBeforeDelete',

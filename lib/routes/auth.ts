@@ -48,7 +48,8 @@ function addLoginRoute (scope: FastifyInstance, { users, settings, backend }: Ba
             ...(settings.revealExistingAccounts ? ['LOGIN_USER_NOT_VERIFIED' as const] : []),
             'LOGIN_PENDING',
             ...(transport.ambient ? ['CROSS_SITE_REQUEST' as const] : []),
-            'PASSWORD_QUEUE_FULL'
+            'PASSWORD_QUEUE_FULL',
+            'TOO_MANY_ATTEMPTS'
           )
         }
       },

@@ -47,6 +47,7 @@ function addStepRoute (
             ...BODY_ERRORS,
             'LOGIN_TICKET_INVALID',
             'LOGIN_PENDING',
+            'TOO_MANY_ATTEMPTS',
             ...(transport.ambient ? ['CROSS_SITE_REQUEST' as const] : []),
             ...(errors as readonly ErrorWord[]) // the start has checked that they are codes
           )

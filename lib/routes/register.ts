@@ -32,7 +32,8 @@ export const registerRoutes: RouteGroup<UsersService> = async (scope, { users, s
             'INVALID_USER',
             'REGISTER_INVALID_PASSWORD',
             ...(revealExistingAccounts ? ['REGISTER_USER_ALREADY_EXISTS' as const] : []),
-            'PASSWORD_QUEUE_FULL'
+            'PASSWORD_QUEUE_FULL',
+            'TOO_MANY_ATTEMPTS'
           )
         }
       }

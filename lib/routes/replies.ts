@@ -21,19 +21,21 @@ export const BODY_ERRORS = [...UNREAD_BODY_ERRORS, 'VALIDATION'] as const satisf
 export const CONFIRM_ERRORS = [
   ...BODY_ERRORS,
   'UPDATE_USER_BAD_CURRENT_PASSWORD',
-  'PASSWORD_QUEUE_FULL'
+  'PASSWORD_QUEUE_FULL',
+  'TOO_MANY_ATTEMPTS'
 ] as const satisfies readonly ErrorWord[]
 
 /**
  * Returns the response schemas of the errors of a route, by status. Each refers to the component `Error` and has the
- * codes of the status with an example for each. 500 and 503 are added to every route. Throws
- * `FST_USERS_INVALID_OPTION` for a word that neither the plugin nor a feature defines.
+ * codes of the status with an example for each. 500 and 503 are added to every route; `TOO_MANY_ATTEMPTS` is left out
+ * if the limits are off. Throws `FST_USERS_INVALID_OPTION` for a word that neither the plugin nor a feature defines.
  */
 export function errorReplies (
-  { wire, errorHandler, errors, loginSteps }: Settings,
+  { wire, errorHandler, errors, loginSteps, limits }: Settings,
   ...words: readonly ErrorWord[]
 ): Record<number, object> {
   const named = new Set<string>([...words, 'INTERNAL_ERROR', 'STORE_UNAVAILABLE'])
+  if (limits === null) named.delete('TOO_MANY_ATTEMPTS')
   const offersSteps = loginSteps.length > 0 && named.has('LOGIN_PENDING')
   const described = describeErrors(errors, named)
     .map((error) => wire.errors.describe(error, named))

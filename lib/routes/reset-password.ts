@@ -20,7 +20,7 @@ export const resetPasswordRoutes: RouteGroup<UsersService> = async (scope, { use
         body: ForgotPasswordBody,
         response: {
           202: settings.wire.emptyReplies.schema('Accepted. The reply is the same for every e-mail.'),
-          ...errorReplies(settings, ...BODY_ERRORS)
+          ...errorReplies(settings, ...BODY_ERRORS, 'TOO_MANY_ATTEMPTS')
         }
       }
     },
@@ -48,7 +48,8 @@ export const resetPasswordRoutes: RouteGroup<UsersService> = async (scope, { use
             ...BODY_ERRORS,
             'RESET_PASSWORD_BAD_TOKEN',
             'RESET_PASSWORD_INVALID_PASSWORD',
-            'PASSWORD_QUEUE_FULL'
+            'PASSWORD_QUEUE_FULL',
+            'TOO_MANY_ATTEMPTS'
           )
         }
       }

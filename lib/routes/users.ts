@@ -22,6 +22,9 @@ const UPDATE_ERRORS: readonly ErrorWord[] = [
   'PASSWORD_QUEUE_FULL'
 ]
 
+/** Errors of changes that need the current password. */
+const CONFIRMED: readonly ErrorWord[] = ['UPDATE_USER_BAD_CURRENT_PASSWORD', 'TOO_MANY_ATTEMPTS']
+
 /** Values that the routes of the group share. */
 interface RouteContext {
   users: UsersService
@@ -145,7 +148,7 @@ function addPatchRoute (
             'NOT_FOUND',
             'UPDATE_USER_EMAIL_ALREADY_EXISTS',
             'LAST_SUPERUSER',
-            ...(settings.sensitiveChanges === 'confirm' ? ['UPDATE_USER_BAD_CURRENT_PASSWORD' as const] : []),
+            ...(settings.sensitiveChanges === 'confirm' ? CONFIRMED : []),
             ...UPDATE_ERRORS
           )
         }
@@ -208,7 +211,7 @@ function describeUsersRoute (settings: Settings, operation: string, upstream: st
 }
 
 function ownUpdateErrors ({ sensitiveChanges, revealExistingAccounts }: Settings): readonly ErrorWord[] {
-  if (sensitiveChanges === 'confirm') return ['UPDATE_USER_BAD_CURRENT_PASSWORD']
+  if (sensitiveChanges === 'confirm') return CONFIRMED
   return revealExistingAccounts ? ['UPDATE_USER_EMAIL_ALREADY_EXISTS'] : []
 }
 

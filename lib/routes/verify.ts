@@ -20,7 +20,7 @@ export const verifyRoutes: RouteGroup<UsersService> = async (scope, { users, set
         body: RequestVerifyBody,
         response: {
           202: settings.wire.emptyReplies.schema('Accepted. The reply is the same for every e-mail.'),
-          ...errorReplies(settings, ...BODY_ERRORS)
+          ...errorReplies(settings, ...BODY_ERRORS, 'TOO_MANY_ATTEMPTS')
         }
       }
     },
@@ -43,7 +43,13 @@ export const verifyRoutes: RouteGroup<UsersService> = async (scope, { users, set
         body: VerifyBody,
         response: {
           200: replyOf(settings.schemas.UserRead, 'The verified user.'),
-          ...errorReplies(settings, ...BODY_ERRORS, 'VERIFY_USER_BAD_TOKEN', 'VERIFY_USER_ALREADY_VERIFIED')
+          ...errorReplies(
+            settings,
+            ...BODY_ERRORS,
+            'VERIFY_USER_BAD_TOKEN',
+            'VERIFY_USER_ALREADY_VERIFIED',
+            'TOO_MANY_ATTEMPTS'
+          )
         }
       }
     },

@@ -25,7 +25,10 @@ export async function login (
     changed: FST_USERS_LOGIN_BAD_CREDENTIALS
   }
   const pending = await decideLogin(rules, ongoing)
-  return pending === null ? await continueLogin(rules, ongoing, []) : { pending }
+  if (pending !== null) return { pending }
+  const result = await continueLogin(rules, ongoing, [])
+  if (result.pending === undefined && method === 'password') rules.attempts.forget(row.email, ongoing.context)
+  return result
 }
 
 /** Returns null if the user may log in, or a further step that a hook asks for. Throws if the login is refused. */

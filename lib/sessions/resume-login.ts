@@ -1,4 +1,5 @@
 import type { Static, TObject } from '@sinclair/typebox'
+import type { Attempt } from '../contracts/attempts.js'
 import type { Backend } from '../contracts/backend.js'
 import type { EventContext } from '../contracts/events.js'
 import type { LoginAnswer, LoginAttempt, LoginProof } from '../contracts/login-step.js'
@@ -32,10 +33,11 @@ export async function resumeLogin (
 ): Promise<LoginResult> {
   const entry = stepNamed(rules, name)
   entry.checkAnswer(answer)
-  return await resumeWith(rules, entry, ticket, context, (attempt, kept) =>
+  return await resumeWith(rules, entry, ticket, context, {
+    isCounted: true,
     // the answer matches the schema of the step
-    entry.step.verify(attempt, answer as Static<TObject>, kept)
-  )
+    verify: (attempt, kept) => entry.step.verify(attempt, answer as Static<TObject>, kept)
+  })
 }
 
 /** Continues a pending login after a feature has checked its own step `name`, for example with a callback route. */
@@ -49,7 +51,14 @@ export async function resumeVerified (
   if (entry.feature !== feature) {
     throw FST_USERS_INVALID_OPTION([`features["${feature}"]`, `resumes a login at "${name}", a step of another feature`])
   }
-  return await resumeWith(rules, entry, ticket, context, () => proof)
+  return await resumeWith(rules, entry, ticket, context, { isCounted: false, verify: () => proof })
+}
+
+/** How an answer is checked. */
+interface AnswerCheck {
+  /** The answer comes from a client, so that its failures are counted. */
+  isCounted: boolean
+  verify(attempt: LoginAttempt, kept: JsonValue): MaybePromise<LoginProof | void>
 }
 
 /**
@@ -61,23 +70,46 @@ async function resumeWith (
   { step }: RegisteredStep,
   ticket: string,
   { backend: backendName, ...call }: ResumeContext,
-  verify: (attempt: LoginAttempt, kept: JsonValue) => MaybePromise<LoginProof | void>
+  { isCounted, verify }: AnswerCheck
 ): Promise<LoginResult> {
   const backend = backendNamed(rules, backendName)
   const context = contextOf(call)
-  const { record, row, keep } = await claimLogin(rules, step.name, ticket, backend, context)
+  const claim = (): Promise<ClaimedLogin> => claimLogin(rules, step.name, ticket, backend, context)
+  const { claimed, attempt } = await beginAnswer(rules, isCounted, claim, { backend, context })
+  const { record, row, keep } = claimed
   const { method, methods, done } = record
   const login: OngoingLogin = { row, backend, method, methods, context, changed: FST_USERS_LOGIN_TICKET_INVALID }
 
-  const proof: unknown = await verifyStep(rules, login, () => verify(attemptOf(login), keep))
+  const proof: unknown = await verifyStep(rules, login, attempt, () => verify(attemptOf(login), keep))
   const proved = readProof(step.name, proof)
+  attempt?.succeeded()
   const browser = presentedBrowser(rules, backend, context.request)
   if ((await rules.pendingLogins.consume(ticket, { browser })) === null) throw FST_USERS_LOGIN_TICKET_INVALID()
 
   const further = { ...login, methods: [...new Set([...methods, ...proved])] }
   const result = await continueLogin(rules, further, [...done, groupOf(step)])
-  if (result.pending === undefined) await releaseBrowser(rules, login)
+  if (result.pending === undefined) {
+    rules.attempts.forget(row.email, context)
+    await releaseBrowser(rules, login)
+  }
   return result
+}
+
+/** Counts the answer for the client, claims the pending login, and counts the answer for its user. */
+async function beginAnswer (
+  { attempts }: SessionRules,
+  isCounted: boolean,
+  claim: () => Promise<ClaimedLogin>,
+  { backend, context }: Pick<OngoingLogin, 'backend' | 'context'>
+): Promise<{ claimed: ClaimedLogin; attempt: Attempt | null }> {
+  if (!isCounted) return { claimed: await claim(), attempt: null }
+  let claimed: ClaimedLogin | undefined
+  const email = async (): Promise<string> => {
+    claimed = await claim()
+    return claimed.row.email
+  }
+  const attempt = await attempts.begin('loginStep', { email, backend: backend.name, context })
+  return { claimed: claimed ?? (await claim()), attempt }
 }
 
 /**
@@ -107,10 +139,11 @@ async function claimLogin (
   throw FST_USERS_LOGIN_TICKET_INVALID()
 }
 
-/** Fires `onLoginFailed` if the answer is wrong. */
+/** Reports a wrong answer to the counters, and fires `onLoginFailed`. */
 async function verifyStep (
   rules: SessionRules,
   { row, backend, context }: OngoingLogin,
+  attempt: Attempt | null,
   verify: () => MaybePromise<LoginProof | void>
 ): Promise<unknown> {
   try {
@@ -118,6 +151,8 @@ async function verifyStep (
   } catch (error) {
     const { statusCode } = error as { statusCode?: unknown }
     const isRefused = typeof statusCode === 'number' && statusCode < 500
+    if (isRefused) await attempt?.failed(row)
+    else attempt?.undo()
     if (isRefused) await reportFailure(rules, 'STEP_FAILED', row.email, row, backend.name, context)
     throw error
   }

@@ -1,3 +1,4 @@
+import type { Attempts } from '../contracts/attempts.js'
 import type { Backend } from '../contracts/backend.js'
 import type { Changes, Where } from '../contracts/database-adapter.js'
 import type { EventContext } from '../contracts/events.js'
@@ -39,6 +40,7 @@ export interface SessionRules {
   readonly settings: Settings
   readonly rows: SessionUsers
   readonly hooks: HookRegistry
+  readonly attempts: Attempts
   readonly backends: ReadonlyMap<string, Backend>
   /** Functions of features that are called when sessions begin and end. */
   readonly observers: readonly SessionObserver[]

@@ -52,7 +52,9 @@ async function changeRow (
   const context = contextOf(call)
   const author = authorOf(row, by, context.request)
   const needsPassword = author.isOwn && settings.sensitiveChanges === 'confirm'
-  if (needsPassword && isSensitive(row, given)) await checkCurrentPassword(rules, row, given.current_password)
+  if (needsPassword && isSensitive(row, given)) {
+    await checkCurrentPassword(rules, row, given.current_password, context)
+  }
 
   const password = typeof given.password === 'string' ? await readNewPassword(rules, row, given.password) : null
   const email = given.email === undefined ? null : parseEmail(given.email)

@@ -1,3 +1,5 @@
+import type { Attempt } from '../contracts/attempts.js'
+import type { EventContext } from '../contracts/events.js'
 import type { User, UserRow } from '../contracts/user.js'
 import { FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD, isUsersError } from '../errors.js'
 import { preparePassword } from '../passwords/index.js'
@@ -15,12 +17,55 @@ export function readPassword ({ settings }: Rules, password: string): string {
   return prepared
 }
 
-/** Throws `FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD` if the given password is not the user's current one. */
-export async function checkCurrentPassword ({ settings }: Rules, row: UserRow, given = ''): Promise<void> {
-  const current = preparePassword(given, { normalize: settings.wire.normalizePasswords })
-  const { ok } =
-    current === null ? { ok: false } : await settings.passwords.verifyAndUpdate(current, row.hashed_password)
-  if (!ok) throw FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD()
+/**
+ * Throws `FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD` if the given password is not the user's current one. A missing
+ * password is not counted.
+ */
+export async function checkCurrentPassword (
+  { settings, attempts }: Rules,
+  row: UserRow,
+  given: string | undefined,
+  context: EventContext
+): Promise<void> {
+  if (given === undefined) throw FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD()
+  const attempt = await attempts.begin('currentPassword', { email: row.email, context })
+  const isRight = await whileUnchecked(attempt, async () => {
+    const current = preparePassword(given, { normalize: settings.wire.normalizePasswords })
+    return current !== null && (await settings.passwords.verifyAndUpdate(current, row.hashed_password)).ok
+  })
+  if (isRight) return attempt.succeeded()
+  await attempt.failed(row)
+  throw FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD()
+}
+
+/**
+ * Checks the credentials of a login like `findByCredentials`. An attempt for an inactive user, or for an unverified one
+ * with `revealExistingAccounts: false`, counts as failed although the password is right: otherwise the counters would
+ * reveal that it is.
+ */
+export async function attemptLogin (
+  rules: Rules,
+  credentials: { username: string; password: string },
+  backend: string | null,
+  context: EventContext
+): Promise<{ row: UserRow; right: boolean } | null> {
+  const attempt = await rules.attempts.begin('login', { email: credentials.username, backend, context })
+  const checked = await whileUnchecked(attempt, () => findByCredentials(rules, credentials))
+  const row = checked?.row ?? null
+  const isUsable = row !== null && row.is_active && (row.is_verified || rules.settings.revealExistingAccounts)
+  if (checked?.right === true && isUsable) attempt.succeeded()
+  else await attempt.failed(row)
+  return checked
+}
+
+/** Runs a check. If it throws, for example because the store failed, the account does not count the attempt. */
+async function whileUnchecked<T> (attempt: Attempt, check: () => Promise<T>): Promise<T> {
+  try {
+    return await check()
+  } catch (error) {
+    attempt.undo()
+    throw error
+  }
 }
 
 /** Checks a password with the password policy. If the policy refuses it, throws `toError(reason)`. */
@@ -47,7 +92,7 @@ export async function applyPolicy (
  * e-mails take the same time. After a correct password, an outdated hash is replaced with a compare-and-set write; if
  * another process changed the hash first, the row is read again.
  */
-export async function checkCredentials (
+export async function findByCredentials (
   rules: Rules,
   { username, password }: { username: string; password: string }
 ): Promise<{ row: UserRow; right: boolean } | null> {
@@ -65,7 +110,7 @@ export async function checkCredentials (
   const { ok, newHash } = await passwords.verifyAndUpdate(prepared, row.hashed_password)
   if (!ok || newHash === null) return { row, right: ok }
   const upgraded = await upgradeHash(rules, row, newHash)
-  return upgraded === null ? await checkCredentials(rules, { username, password }) : { row: upgraded, right: true }
+  return upgraded === null ? await findByCredentials(rules, { username, password }) : { row: upgraded, right: true }
 }
 
 /**

@@ -96,7 +96,12 @@ export function storedForms (text: string): string[] {
  * storedForms} only.
  */
 export function isSameEmail (one: string, other: string): boolean {
-  return foldCase(parseEmail(one) ?? one) === foldCase(parseEmail(other) ?? other)
+  return canonicalEmail(one) === canonicalEmail(other)
+}
+
+/** Returns the form in which e-mails are compared: all spellings of {@link isSameEmail} have the same one. */
+export function canonicalEmail (text: string): string {
+  return foldCase(parseEmail(text) ?? text.trim())
 }
 
 /**

@@ -9,11 +9,14 @@ import type { Rules } from './rules.js'
 
 /** Finds the user. After the reply has been sent, creates the token and fires `onAfterForgotPassword`. */
 export async function forgotPassword (rules: Rules, email: string, call: CallContext): Promise<void> {
-  const { rows, hooks, background, tokens } = rules
+  const { rows, hooks, background, tokens, attempts, settings } = rules
+  const context = contextOf(call)
+  await attempts.begin('forgotPassword', { email, context })
   const row = await rows.getByEmail(email)
   if (row === null || !row.is_active) return
-  const context = contextOf(call)
+  const mail = { purpose: 'reset', email: row.email, alwaysAfterSeconds: settings.tokens.reset.lifetimeSeconds }
   background.run(async () => {
+    if (!(await attempts.allowMail(mail))) return
     const token = tokens.reset.sign({ sub: String(row.id), ...(await fingerprintsOf(rules, row)) })
     await hooks.run('onAfterForgotPassword', { user: rows.toUser(row), token }, context)
   }, context.reply)
@@ -25,20 +28,22 @@ export async function forgotPassword (rules: Rules, email: string, call: CallCon
  * parallel uses, one succeeds.
  */
 export async function resetPassword (rules: Rules, token: string, given: string, call: CallContext): Promise<User> {
-  const { rows, settings, hooks } = rules
+  const { rows, settings, hooks, attempts } = rules
+  const context = contextOf(call)
+  await attempts.begin('resetPassword', { context })
   const claims = rules.tokens.reset.read(token)
   const row = claims === null ? null : await rowOf(rules, claims)
   if (claims === null || row === null) throw FST_USERS_RESET_PASSWORD_BAD_TOKEN()
   const password = readPassword(rules, given)
   await applyPolicy(rules, password, rows.toUser(row), FST_USERS_RESET_PASSWORD_INVALID_PASSWORD)
 
-  const context = contextOf(call)
   const changes = {
     hashed_password: await settings.passwords.hash(password),
     is_verified: row.is_verified || namesMailbox(claims)
   }
   const reset = await recordProof(rules, row, { changes, renews: false }, context)
   if (reset === null) throw FST_USERS_RESET_PASSWORD_BAD_TOKEN()
+  await attempts.unlock(reset.email)
   const user = rows.toUser(reset)
   await hooks.run('onAfterResetPassword', { user }, context)
   return user

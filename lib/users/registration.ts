@@ -24,6 +24,7 @@ export async function createUser (
   values: NewUser,
   { by = 'code', transaction, ...call }: CreateContext
 ): Promise<User> {
+  if (by === 'self') await given.attempts.begin('register', { email: values.email, context: contextOf(call) })
   const rules = transaction === undefined ? given : { ...given, rows: given.rows.within(transaction) }
   const { password, ...user } = await readNewUser(rules, values, by)
   const context = { ...contextOf(call), ...(transaction === undefined ? {} : { transaction }) }
@@ -41,8 +42,9 @@ export async function createUser (
  * one hash and one insert are done, and the hooks run after the reply.
  */
 export async function registerWithoutReveal (rules: Rules, values: NewUser, call: CallContext): Promise<void> {
-  const { password, ...user } = await readNewUser(rules, values, 'self')
   const context = contextOf(call)
+  await rules.attempts.begin('register', { email: values.email, context })
+  const { password, ...user } = await readNewUser(rules, values, 'self')
   await rules.hooks.run('onBeforeRegister', { user }, context)
   const { rows, hooks, background } = rules
   const known = await rows.getByEmail(user.email)
@@ -56,16 +58,22 @@ export async function registerWithoutReveal (rules: Rules, values: NewUser, call
   }, context.reply)
 }
 
-/** Fires `onRegisterExisting` and returns true if a user has this e-mail; otherwise returns false. */
+/**
+ * Returns true if a user has this e-mail; otherwise false. Fires `onRegisterExisting`, unless the user got enough
+ * mails.
+ */
 export async function reportExisting (
-  { rows, hooks }: Rules,
+  { rows, hooks, attempts }: Rules,
   email: string,
   attempt: ExistingAttempt,
   context: EventContext
 ): Promise<boolean> {
   const existing = await rows.getByEmail(email)
-  if (existing !== null) await hooks.run('onRegisterExisting', { user: rows.toUser(existing), attempt }, context)
-  return existing !== null
+  if (existing === null) return false
+  if (await attempts.allowMail({ purpose: 'notice', email: existing.email })) {
+    await hooks.run('onRegisterExisting', { user: rows.toUser(existing), attempt }, context)
+  }
+  return true
 }
 
 async function readNewUser (rules: Rules, values: NewUser, by: NonNullable<WriteContext['by']>): Promise<NewUser> {

@@ -20,7 +20,7 @@ import {
 } from '../sessions/index.js'
 import { createUser, registerWithoutReveal } from './registration.js'
 import { updateOwnUser, updateUser } from './accounts.js'
-import { checkCredentials } from './credentials.js'
+import { attemptLogin } from './credentials.js'
 import { deleteUser } from './deletion.js'
 import { confirmEmail } from './email-proof.js'
 import { forgotPassword, resetPassword } from './password-reset.js'
@@ -68,7 +68,8 @@ export function createUsersService (rules: Rules): UsersService {
     delete: (user, context = {}) => deleteUser(rules, user, context),
 
     async checkCredentials (credentials, { backend = null, ...call }: CallContext & { backend?: string | null } = {}) {
-      const checked = await checkCredentials(rules, credentials)
+      const context = contextOf(call)
+      const checked = await attemptLogin(rules, credentials, backend, context)
       if (checked?.right === true) return checked.row
       const row = checked?.row ?? null
       await reportFailure(
@@ -77,7 +78,7 @@ export function createUsersService (rules: Rules): UsersService {
         parseEmail(credentials.username) ?? credentials.username,
         row,
         backend,
-        contextOf(call)
+        context
       )
       return null
     },

@@ -11,9 +11,11 @@ import type { Rules } from './rules.js'
 
 /** Finds the user. After the reply has been sent, it creates the token and calls the hooks. */
 export async function requestVerify (rules: Rules, email: string, call: CallContext): Promise<void> {
+  const context = contextOf(call)
+  await rules.attempts.begin('requestVerify', { email, context })
   const row = await rules.rows.getByEmail(email)
   if (row === null || !row.is_active || row.is_verified) return
-  sendVerifyToken(rules, row, 'verify', {}, row.email, contextOf(call))
+  sendVerifyToken(rules, row, 'verify', {}, row.email, context)
 }
 
 /**
@@ -39,6 +41,8 @@ function sendEmailChangeToken (rules: Rules, row: UserRow, newEmail: string, con
  * sessions end, except a cookie session of the same user on the request, which is renewed in the reply.
  */
 export async function verify (rules: Rules, token: string, call: CallContext): Promise<User> {
+  const context = contextOf(call)
+  await rules.attempts.begin('verify', { context })
   const claims = rules.tokens.verify.read(token)
   const row = claims === null ? null : await rowOf(rules, claims)
   if (claims === null || row === null || !row.is_active) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
@@ -46,7 +50,7 @@ export async function verify (rules: Rules, token: string, call: CallContext): P
   if (email === undefined && row.is_verified) throw FST_USERS_VERIFY_USER_ALREADY_VERIFIED()
   if (!isBound(rules, row, claims)) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
   const changes = typeof email === 'string' ? { email } : {}
-  const verified = await recordProof(rules, row, { changes }, contextOf(call))
+  const verified = await recordProof(rules, row, { changes }, context)
   if (verified === null) throw await verifyError(rules, row, email === undefined)
   return rules.rows.toUser(verified)
 }
@@ -59,8 +63,10 @@ function sendVerifyToken (
   email: string,
   context: EventContext
 ): void {
-  const { tokens, hooks, rows, background } = rules
+  const { tokens, hooks, rows, background, attempts, settings } = rules
+  const mail = { purpose: 'verify', email, alwaysAfterSeconds: settings.tokens.verify.lifetimeSeconds }
   background.run(async () => {
+    if (!(await attempts.allowMail(mail))) return
     const fgpt = stateFingerprint(rules, row, purpose)
     const token = tokens.verify.sign({ sub: String(row.id), email: row.email, ...claims, fgpt })
     await hooks.run('onAfterRequestVerify', { user: rows.toUser(row), token, email }, context)

@@ -47,7 +47,7 @@ export type TokenEvent =
 
 export interface TestApp {
   app: FastifyInstance
-  /** All events so far, in order. */
+  /** All events so far, in order, except those of attempts. */
   events: CapturedEvent[]
   /** All routes of the application: those of the plugin and those that `extend` adds. */
   routes: RouteOptions[]
@@ -105,10 +105,11 @@ export async function buildApp (
     secret: SECRET,
     backends: backends(),
     passwords: fastPasswords,
+    limits: false,
     clock: () => Date.now() + ahead * 1000,
     ...options
   })
-  for (const name of app.users.eventNames) {
+  for (const name of app.users.eventNames.filter((event) => !event.endsWith('Attempt'))) {
     app.users.addHook(name, (payload) => {
       events.push({ name, ...payload } as CapturedEvent)
     })

@@ -368,12 +368,21 @@ type MailEvent =
 
 /** The flow that emits each event. Listeners of an event with `later` run after the reply. */
 const firing: {
-  [N in Exclude<keyof UsersHooks, 'onAfterLink' | 'onAfterUnlink' | MailEvent>]-?: [
+  [N in Exclude<
+    keyof UsersHooks,
+    'onAfterLink' | 'onAfterUnlink' | 'onLoginStepAttempt' | 'onCurrentPasswordAttempt' | 'onAccountLocked' | MailEvent
+  >]-?: [
     flow: string,
     later?: 'later',
     options?: Partial<UsersOptions>
   ]
 } = {
+  onLoginAttempt: ['log in by cookie'],
+  onRegisterAttempt: ['register'],
+  onForgotPasswordAttempt: ['ask for a reset'],
+  onRequestVerifyAttempt: ['ask for verification'],
+  onResetPasswordAttempt: ['reset'],
+  onVerifyAttempt: ['verify'],
   onBeforeRegister: ['register'],
   onAfterRegister: ['register'],
   onRegisterExisting: ['register', 'later', { revealExistingAccounts: false }],
@@ -450,7 +459,7 @@ t.test(
           )
           t.equal(reply.headers['set-cookie'], undefined, `${label}: no session`)
           t.equal(reply.headers['cache-control'], 'no-store', label)
-          if (event.startsWith('onBefore') || event.includes('Login') || event === 'onIssueToken') {
+          if (event.startsWith('onBefore') || event.endsWith('Attempt') || event.includes('Login') || event === 'onIssueToken') {
             t.equal(await store.dump(), before.all, `${label}: nothing changed`)
           }
           t.ok((await store.rows('accesstoken')).length <= before.tokens, `${label}: no new session`)

@@ -78,7 +78,10 @@ function refuseUnproven ({ kit }: AccountRules, existing: UserRow | null, call: 
   const context = contextOf(call)
   if (existing !== null) {
     const payload = { user: kit.rows.toUser(existing), attempt: 'provider-login' } as const
-    kit.background(() => kit.fire('onRegisterExisting', payload, context), context.reply)
+    kit.background(async () => {
+      if (!(await kit.attempts.allowMail({ purpose: 'notice', email: existing.email }))) return
+      await kit.fire('onRegisterExisting', payload, context)
+    }, context.reply)
   }
   return FST_USERS_LOGIN_USER_NOT_VERIFIED()
 }
