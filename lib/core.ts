@@ -9,7 +9,7 @@ import type { Model } from './contracts/models.js'
 import type { Settings } from './contracts/settings.js'
 import type { Caching } from './user-cache/index.js'
 import { FST_USERS_NOT_READY } from './errors.js'
-import { createBackground, createHookRegistry } from './hooks/index.js'
+import { createBackground, createHookRegistry, type HookRegistry } from './hooks/index.js'
 import { declaredModels } from './models.js'
 import type { CheckedOptions } from './options.js'
 import { createSingleUse, MAX_ANSWERS, STEP_SECONDS } from './sessions/index.js'
@@ -60,7 +60,7 @@ export async function createCore (
   settings: Settings,
   secrets: readonly string[]
 ): Promise<Core> {
-  const { adapter, backends: list, features = [], hooks: listeners = {} } = options
+  const { adapter, backends: list, features = [] } = options
   const { reset, verify } = settings.tokens
   const keyring = createKeyring(secrets, settings.name)
   const { keysFor, secretsFor } = keyring
@@ -73,9 +73,7 @@ export async function createCore (
   for (const model of models) store.define(model)
 
   const ajv = createAjvLazily(settings)
-  const hooks = createHookRegistry(features)
-  // hooks.add throws for an unknown name
-  for (const [name, hook] of Object.entries(listeners)) hooks.add(name as EventName, hook as UsersHook<EventName>)
+  const hooks = createHooks(options)
   const backends = new Map<string, Backend>()
   const featureApis = new Map<string, unknown>()
   const background = createBackground(app.log)
@@ -116,6 +114,14 @@ export async function createCore (
     keysFor,
     keyring
   }
+}
+
+/** Returns the events of the registration with the listeners of the option `hooks`. */
+function createHooks ({ features = [], hooks: listeners = {} }: CheckedOptions): HookRegistry {
+  const hooks = createHookRegistry(features)
+  // hooks.add throws for an unknown name
+  for (const [name, hook] of Object.entries(listeners)) hooks.add(name as EventName, hook as UsersHook<EventName>)
+  return hooks
 }
 
 /**
