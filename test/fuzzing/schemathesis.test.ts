@@ -10,7 +10,7 @@ import { pythonProgram } from '../helpers/python.js'
 import { root } from '../helpers/root.js'
 
 /** Generated requests per operation and phase: about two minutes of work. */
-const EXAMPLES = 70
+const EXAMPLES = 60
 /** Operations of which at least one request must succeed. Otherwise, the fuzzer would only see refusals. */
 const REACHED = [
   ...['register', 'login:jwt', 'login:cookie', 'login:jwt.code', 'logout:jwt', 'logout:cookie', 'verify', 'own'],

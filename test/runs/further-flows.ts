@@ -1,0 +1,109 @@
+import type { LightMyRequestResponse } from 'fastify'
+import { oauth, openidConnect } from '../../lib/features/oauth/index.js'
+import type { UsersOptions } from '../../lib/index.js'
+import { openBrowser, ORIGIN } from '../helpers/browser.js'
+import { ARTHUR } from '../helpers/build-app.js'
+import type { Flow, FlowApp } from '../helpers/flows.js'
+import { codes, type Codes } from '../helpers/login-features.js'
+import { startOauthServer } from '../helpers/oauth-server.js'
+import type { ScriptTest } from './script-test.js'
+
+/** Flows with features. A failed attempt may use up their ticket or state. */
+export async function furtherFlows ({ t }: ScriptTest): Promise<Record<string, Flow>> {
+  const idp = await startOauthServer({ clientAuthentication: 'client_secret_basic', reusableCodes: true })
+  t.teardown(() => idp.close())
+  const client = { issuer: idp.url, clientId: 'client-id', clientSecret: 'client-secret', trustEmail: true }
+  const withProvider = (): Partial<UsersOptions> => ({
+    publicUrl: ORIGIN,
+    features: [
+      oauth({
+        backend: 'cookie',
+        providers: [openidConnect(client)],
+        insecureOrigins: [idp.url],
+        timeoutMs: 30_000
+      })
+    ]
+  })
+  const be = (sub: string, email: string): void => {
+    idp.behavior.claims = { sub, email, email_verified: true }
+  }
+  /** Visits the provider. Returns the request of the callback. */
+  const visit = async ({ app }: FlowApp, start: string, headers: Record<string, string>): Promise<Request> => {
+    const browser = openBrowser(app)
+    const begun = await browser.ask(start, { headers })
+    const { url } = await idp.visit(begun.json<{ authorization_url: string }>().authorization_url)
+    const cookie = `__Host-users-oauth=${browser.cookie('__Host-users-oauth')}`
+    const cookies = headers['cookie'] === undefined ? cookie : `${headers['cookie']}; ${cookie}`
+    return () => app.inject({ url: url.pathname + url.search, headers: { cookie: cookies } })
+  }
+  const sessionHeaders = ({ session }: FlowApp): Record<string, string> => ({
+    ...session,
+    'sec-fetch-site': 'same-origin'
+  })
+
+  return {
+    'start a login with a provider': {
+      prepare: async ({ app }) => () => app.inject('/auth/openid/authorize'),
+      success: 200,
+      options: withProvider()
+    },
+    'first login with a provider': {
+      async prepare (round) {
+        be('lancelot', 'lancelot@camelot.bt')
+        return await visit(round, '/auth/openid/authorize', {})
+      },
+      success: 204,
+      options: withProvider()
+    },
+    'next login with a provider': {
+      async prepare (round) {
+        be('lancelot', 'lancelot@camelot.bt')
+        await (await visit(round, '/auth/openid/authorize', {}))()
+        return await visit(round, '/auth/openid/authorize', {})
+      },
+      success: 204,
+      options: withProvider()
+    },
+    'link a provider account': {
+      async prepare (round) {
+        be('arthur', 'pendragon@camelot.bt')
+        return await visit(round, '/auth/associate/openid/authorize', sessionHeaders(round))
+      },
+      success: 200,
+      options: withProvider()
+    },
+    'unlink a provider account': {
+      async prepare (round) {
+        be('arthur', 'pendragon@camelot.bt')
+        await (await visit(round, '/auth/associate/openid/authorize', sessionHeaders(round)))()
+        const list = await round.send('GET', '/users/me/oauth-accounts', undefined, round.session)
+        const [account] = list.json<{ id: string }[]>()
+        return () => round.send('DELETE', `/users/me/oauth-accounts/${account?.id}`, undefined, round.session)
+      },
+      success: 204,
+      options: withProvider()
+    },
+    'log in to the first step': {
+      async prepare (round) {
+        await featureOf(round).enrol({ id: round.id })
+        return () => round.login('cookie', ARTHUR)
+      },
+      success: 403,
+      options: { features: [codes()] }
+    },
+    'answer a login step': {
+      async prepare (round) {
+        const feature = featureOf(round)
+        await feature.enrol({ id: round.id })
+        const { ticket } = (await round.login('jwt', ARTHUR)).json<{ detail: { ticket: string } }>().detail
+        return () => round.send('POST', '/auth/jwt/login/code', { ticket, code: feature.sent.at(-1) })
+      },
+      success: 200,
+      options: { features: [codes()] }
+    }
+  }
+}
+
+type Request = () => Promise<LightMyRequestResponse>
+
+const featureOf = ({ app }: FlowApp): Codes => app.users.feature('codes') as Codes
