@@ -1,48 +1,74 @@
 // Runs test files without the process of `tap`: that one adds loader hooks to each process and writes a report of each
-// assertion, which costs as much CPU time as a small test file. The results are counted as `tap` counts them.
+// assertion, which costs as much CPU time as a small test file. Files share a few processes (run-group.mjs). The
+// results are counted as `tap` counts them.
 import { spawn } from 'node:child_process'
-import { statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import { Parser } from 'tap-parser'
+import { FILE_COMMENT } from './run-group.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-/** The limit of each file, as in .taprc. */
+/** The limit of each process, as that of each file in .taprc. */
 const TIMEOUT_SECONDS = 900
+/** A file that changes the state of its process runs in a process of its own. */
+const CHANGES_PROCESS = /\bprocess\.|\bglobalThis\.|\bt\.(?:capture|intercept|mock)/
+/** Number of processes that run at the same time: while one waits for a timer, the others use all cores. */
+const PROCESSES = availableParallelism() + 1
 
-/**
- * Runs files in parallel, prints failures and totals, and returns the exit code. Paths are relative to the root.
- * Large files start first, so that the last files are short.
- */
+/** Runs files in parallel, prints failures and totals, and returns the exit code. Paths are relative to the root. */
 export async function runDirectly (files) {
   const start = Date.now()
   const totals = { total: 0, pass: 0, fail: 0, skip: 0, todo: 0 }
-  const waiting = [...files].sort((a, b) => sizeOf(b) - sizeOf(a))
+  const waiting = formGroups(files)
   const failedFiles = []
+  let processes = 0
 
   async function work () {
-    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-      const result = await runFile(file)
-      for (const name of Object.keys(totals)) totals[name] += result.counts[name]
-      if (!result.ok) failedFiles.push(file)
-      printResult(file, result)
+    for (let group = waiting.shift(); group !== undefined; group = waiting.shift()) {
+      const finished = await runGroup(group, String(++processes), (file, result) => {
+        for (const name of Object.keys(totals)) totals[name] += result.counts[name]
+        if (!result.ok) failedFiles.push(file)
+        printResult(file, result)
+      })
+      // the process ended within a file: the files after it run in another one
+      if (finished < group.length) waiting.unshift(group.slice(finished))
     }
   }
 
-  await Promise.all(Array.from({ length: availableParallelism() + 1 }, work))
-  console.log(`\n${files.length} files in ${secondsSince(start)} s:`, totals)
+  await Promise.all(Array.from({ length: PROCESSES }, work))
+  console.log(`\n${files.length} files in ${((Date.now() - start) / 1000).toFixed(1)} s:`, totals)
   if (failedFiles.length > 0) console.log(`failed: ${failedFiles.join(' ')}`)
   return failedFiles.length > 0 ? 1 : 0
 }
 
-/** Runs one file. It fails if an assertion fails, if it ends too early, or if its exit code is not 0. */
-async function runFile (file) {
-  const start = Date.now()
-  const child = spawn(process.execPath, ['--enable-source-maps', file], {
+/** Distributes files over groups of about the same size. Large groups come first, so that all cores end together. */
+function formGroups (files) {
+  const shared = Array.from({ length: PROCESSES }, () => ({ size: 0, files: [] }))
+  const alone = []
+  for (const file of [...files].sort((a, b) => sizeOf(b) - sizeOf(a))) {
+    let group = { size: 0, files: [] }
+    if (CHANGES_PROCESS.test(readFileSync(join(root, file), 'utf8'))) alone.push(group)
+    else group = shared.reduce((smallest, other) => (other.size < smallest.size ? other : smallest))
+    group.size += sizeOf(file)
+    group.files.push(file)
+  }
+  return [...shared, ...alone]
+    .filter((group) => group.files.length > 0)
+    .sort((a, b) => b.size - a.size)
+    .map((group) => group.files)
+}
+
+/**
+ * Runs files one after another in one process and reports each of them. Returns the number of files that began: fewer
+ * than all if the process ended too early, which the last of them has caused.
+ */
+async function runGroup (files, name, report) {
+  const child = spawn(process.execPath, ['--enable-source-maps', 'test/run-group.mjs', name], {
     cwd: root,
-    env: { ...process.env, TAP: '1', TAP_TIMEOUT: String(TIMEOUT_SECONDS) },
+    env: { ...process.env, TAP: '1', TAP_TIMEOUT: String(TIMEOUT_SECONDS), TEST_FILES: JSON.stringify(files) },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: (TIMEOUT_SECONDS + 10) * 1000,
     killSignal: 'SIGKILL'
@@ -55,31 +81,62 @@ async function runFile (file) {
     child.on('error', reject)
     child.on('close', (code, signal) => resolve(signal ?? code))
   })
-  const results = await readResults(child.stdout)
+  const results = await readResults(child.stdout, files[0])
   const exitCode = await exit
-  return { ...results, ok: results.ok && exitCode === 0, errors, exitCode, seconds: secondsSince(start) }
+  // tap also sets the exit code after a failed assertion
+  const explained = exitCode === 0 || (exitCode === 1 && results.length === files.length && results.some(hasFailed))
+  for (const result of results) {
+    const ok = !hasFailed(result) && (explained || result !== results.at(-1))
+    report(result.file, { ...result, ok, errors, exitCode })
+  }
+  return results.length
 }
 
-/** Reads TAP to its end. Returns the number of assertions of each kind, and those that failed or were skipped. */
-function readResults (stdout) {
-  const counts = { total: 0, pass: 0, fail: 0, skip: 0, todo: 0 }
-  const failures = []
-  const skips = []
+/** Reads the TAP text of a group to its end. Returns the results of each file that began, in order. */
+function readResults (stdout, firstFile) {
+  const results = []
   const parser = new Parser()
+  const begin = (file) => {
+    const counts = { total: 0, pass: 0, fail: 0, skip: 0, todo: 0 }
+    results.push({ file, counts, failures: [], skips: [], failedTests: 0, start: Date.now(), end: Date.now() })
+  }
+  const current = () => {
+    if (results.length === 0) begin(firstFile)
+    results.at(-1).end = Date.now()
+    return results.at(-1)
+  }
+  parser.on('comment', (comment) => {
+    const text = comment.replace(/^# /, '').trim()
+    if (text.startsWith(FILE_COMMENT)) begin(text.slice(FILE_COMMENT.length))
+  })
   parser.on('result', (assertion) => {
+    const { counts, failures, skips } = current()
     const kind = assertion.todo ? 'todo' : assertion.skip ? 'skip' : assertion.ok ? 'pass' : 'fail'
     counts.total++
     counts[kind]++
     if (kind === 'fail') failures.push(assertion)
     if (kind === 'skip') skips.push(assertion)
   })
+  parser.on('assert', ({ ok, todo, skip }) => {
+    if (!ok && !todo && !skip) current().failedTests++
+  })
   stdout.setEncoding('utf8').pipe(parser)
-  return new Promise((resolve) => parser.on('complete', ({ ok }) => resolve({ ok, counts, failures, skips })))
+  return new Promise((resolve) => {
+    parser.on('complete', () => {
+      current()
+      resolve(results)
+    })
+  })
+}
+
+/** Returns true if an assertion or a test of the file failed, or if the file has no assertion. */
+function hasFailed ({ counts, failedTests }) {
+  return counts.fail > 0 || failedTests > 0 || counts.total === 0
 }
 
 /** Prints one line for a file and for each skipped test, and the failures and warnings of a file that failed. */
-function printResult (file, { ok, counts, failures, skips, errors, exitCode, seconds }) {
-  console.log(`${ok ? 'ok' : 'not ok'} ${file} (${counts.total} assertions, ${seconds} s)`)
+function printResult (file, { ok, counts, failures, skips, errors, exitCode, start, end }) {
+  console.log(`${ok ? 'ok' : 'not ok'} ${file} (${counts.total} assertions, ${((end - start) / 1000).toFixed(1)} s)`)
   for (const { fullname, skip } of skips) console.log(`  skipped: ${fullname} (${skip})`)
   if (ok) return
   for (const { fullname, diag } of failures) {
@@ -94,8 +151,4 @@ function printResult (file, { ok, counts, failures, skips, errors, exitCode, sec
 
 function sizeOf (file) {
   return statSync(join(root, file)).size
-}
-
-function secondsSince (start) {
-  return ((Date.now() - start) / 1000).toFixed(1)
 }

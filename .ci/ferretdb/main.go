@@ -57,7 +57,7 @@ func run(ctx context.Context, logger *slog.Logger) error {
 	server, err := ferretdb.New(&ferretdb.Config{
 		Listener:  ferretdb.ListenerConfig{Unix: socket},
 		Handler:   "sqlite",
-		SQLiteURL: "file:" + folder + "/?_pragma=synchronous(off)", // the data needs to survive no crash
+		SQLiteURL: "file:" + folder + "/?_pragma=synchronous(off)", // only the tests read the data, so it may be lost in a crash
 		Logger:    logger,
 	})
 	if err != nil {
