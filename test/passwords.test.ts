@@ -384,11 +384,11 @@ t.test('stored hashes', async (t) => {
       { timeCost: 3, outputLen: 64 },
       { algorithm: 0, timeCost: 3 }, // less work than new hashes
       { memoryCost: 31, timeCost: 2, parallelism: 3 },
-      { memoryCost: 8, timeCost: 8, parallelism: 1 }, // the same work as new hashes, less memory
+      { memoryCost: 8, timeCost: 8, parallelism: 1 }, // they cost the same work as new hashes, and less memory
       { algorithm: 0 },
       { algorithm: 1 },
       { version: 0 },
-      { algorithm: 1, parallelism: 1, outputLen: 64 }, // the same work and memory, a weaker variant
+      { algorithm: 1, parallelism: 1, outputLen: 64 }, // a weaker variant with the same work and memory
       { outputLen: 16 },
       { salt: Buffer.alloc(8, 7) },
       { parallelism: 1 }

@@ -62,8 +62,8 @@ function formGroups (files) {
 }
 
 /**
- * Runs files one after another in one process and reports each of them. Returns the number of files that began: fewer
- * than all if the process ended too early, which the last of them has caused.
+ * Runs files one after another in one process and reports each of them. Returns the number of files that began. If the
+ * process ended too early, the last one that began has failed, and the files after it have not run.
  */
 async function runGroup (files, name, report) {
   const child = spawn(process.execPath, ['--enable-source-maps', 'test/run-group.mjs', name], {
@@ -81,36 +81,42 @@ async function runGroup (files, name, report) {
     child.on('error', reject)
     child.on('close', (code, signal) => resolve(signal ?? code))
   })
-  const results = await readResults(child.stdout, files[0])
+  const last = await readResults(child.stdout, files[0], (result) => report(result.file, { ...result, errors }))
   const exitCode = await exit
-  // tap also sets the exit code after a failed assertion
-  const explained = exitCode === 0 || (exitCode === 1 && results.length === files.length && results.some(hasFailed))
-  for (const result of results) {
-    const ok = !hasFailed(result) && (explained || result !== results.at(-1))
-    report(result.file, { ...result, ok, errors, exitCode })
-  }
-  return results.length
+  const count = files.indexOf(last.file) + 1
+  // after a failed assertion of any file, tap sets the exit code to 1
+  const ended = exitCode === 0 || (exitCode === 1 && count === files.length && last.failedBefore)
+  report(last.file, { ...last, ok: last.ok && ended, errors, exitCode })
+  return count
 }
 
-/** Reads the TAP text of a group to its end. Returns the results of each file that began, in order. */
-function readResults (stdout, firstFile) {
-  const results = []
+/**
+ * Reads the TAP text of a group to its end. Calls `report` with the result of each file when the next one begins.
+ * Returns the result of the last one that began. A file fails if an assertion or a test fails, or if it has none.
+ */
+function readResults (stdout, firstFile, report) {
   const parser = new Parser()
-  const begin = (file) => {
+  const begin = (file, failedBefore) => {
     const counts = { total: 0, pass: 0, fail: 0, skip: 0, todo: 0 }
-    results.push({ file, counts, failures: [], skips: [], failedTests: 0, start: Date.now(), end: Date.now() })
+    return { file, failedBefore, counts, failures: [], skips: [], failedTests: 0, start: Date.now() }
   }
-  const current = () => {
-    if (results.length === 0) begin(firstFile)
-    results.at(-1).end = Date.now()
-    return results.at(-1)
+  const finish = (result) => {
+    const { counts, failedTests, start } = result
+    const ok = counts.fail === 0 && failedTests === 0 && counts.total > 0
+    return { ...result, ok, seconds: ((Date.now() - start) / 1000).toFixed(1) }
   }
+  let current = begin(firstFile, false)
   parser.on('comment', (comment) => {
     const text = comment.replace(/^# /, '').trim()
-    if (text.startsWith(FILE_COMMENT)) begin(text.slice(FILE_COMMENT.length))
+    if (!text.startsWith(FILE_COMMENT)) return
+    const file = text.slice(FILE_COMMENT.length)
+    if (file === firstFile) return
+    const result = finish(current)
+    report(result)
+    current = begin(file, result.failedBefore || !result.ok)
   })
   parser.on('result', (assertion) => {
-    const { counts, failures, skips } = current()
+    const { counts, failures, skips } = current
     const kind = assertion.todo ? 'todo' : assertion.skip ? 'skip' : assertion.ok ? 'pass' : 'fail'
     counts.total++
     counts[kind]++
@@ -118,25 +124,15 @@ function readResults (stdout, firstFile) {
     if (kind === 'skip') skips.push(assertion)
   })
   parser.on('assert', ({ ok, todo, skip }) => {
-    if (!ok && !todo && !skip) current().failedTests++
+    if (!ok && !todo && !skip) current.failedTests++
   })
   stdout.setEncoding('utf8').pipe(parser)
-  return new Promise((resolve) => {
-    parser.on('complete', () => {
-      current()
-      resolve(results)
-    })
-  })
-}
-
-/** Returns true if an assertion or a test of the file failed, or if the file has no assertion. */
-function hasFailed ({ counts, failedTests }) {
-  return counts.fail > 0 || failedTests > 0 || counts.total === 0
+  return new Promise((resolve) => parser.on('complete', () => resolve(finish(current))))
 }
 
 /** Prints one line for a file and for each skipped test, and the failures and warnings of a file that failed. */
-function printResult (file, { ok, counts, failures, skips, errors, exitCode, start, end }) {
-  console.log(`${ok ? 'ok' : 'not ok'} ${file} (${counts.total} assertions, ${((end - start) / 1000).toFixed(1)} s)`)
+function printResult (file, { ok, counts, failures, skips, errors, exitCode, seconds }) {
+  console.log(`${ok ? 'ok' : 'not ok'} ${file} (${counts.total} assertions, ${seconds} s)`)
   for (const { fullname, skip } of skips) console.log(`  skipped: ${fullname} (${skip})`)
   if (ok) return
   for (const { fullname, diag } of failures) {
@@ -145,7 +141,7 @@ function printResult (file, { ok, counts, failures, skips, errors, exitCode, sta
       console.log(`${name}: ${typeof value === 'string' ? value : inspect(value)}`)
     }
   }
-  console.log(`exit code ${exitCode}`)
+  if (exitCode !== undefined) console.log(`exit code ${exitCode}`)
   if (errors) console.log(errors)
 }
 

@@ -26,7 +26,7 @@ const COUNT = 150
 interface Peer {
   proxy: TcpProxy
   direct: DatabaseAdapter
-  /** Creates an adapter. `statements` counts what its connections send. */
+  /** Creates an adapter. `statements` returns the number of statements that its connections have sent. */
   open(timeoutMs?: number): { adapter: DatabaseAdapter; statements: () => number }
 }
 

@@ -75,7 +75,7 @@ const thirdWith = (withHolder = titleWithHolder): Model => ({
 })
 const third = thirdWith()
 
-/** The same models as rows inside of the documents of users, where lookups distinguish case. */
+/** The same models, stored inside the documents of users. Lookups distinguish upper and lower case there. */
 const embedded = (model: Model): Model => ({
   ...model,
   embed: 'badges',

@@ -1,4 +1,4 @@
-// A route without a guard, with the same reply. All ratios relate to it.
+// A route without a guard. It sends the same reply as the guarded routes, and all ratios compare them with it.
 import { randomUUID } from 'node:crypto'
 import Fastify from 'fastify'
 import { bearer, CREDENTIALS, fastifyServer, PATH, schema } from './support/reply.js'

@@ -14,7 +14,7 @@ export interface ExternalUser {
 /** A stored user, followed by its dependent rows. */
 export type StoredUserRows = [user: UserRow, ...dependents: Row[]]
 
-/** The rows that are stored together with a new user, whose id is `idOf(0)` in them. */
+/** The rows that are stored together with a new user. In these rows, `idOf(0)` stands for the id of that user. */
 export interface UserDependents {
   readonly rows: readonly NewRow[]
   /** Rows for an existing table whose columns are too narrow for `rows`. */

@@ -54,7 +54,7 @@ export interface WriteTokenContext {
   session: Session
 }
 
-/** What the sessions of a strategy depend on: its keys, without secret parts, and their lifetime. */
+/** The properties of a strategy on which its sessions depend: their lifetime, and its keys without secret parts. */
 export interface StrategyDescription {
   /** Lifetime of a session in seconds; null for sessions that never expire. */
   readonly lifetimeSeconds: number | null

@@ -28,7 +28,7 @@ async function createWithoutLogin (
   const values = { authenticatedAt, methods, details, ...(id === undefined ? {} : { id }) }
   const context = contextOf({ request })
   const issued = await createSession(rules, { row, backend, context, ...values }, FST_USERS_UNAUTHENTICATED)
-  // a revocation in the meantime may have deleted the stored tokens before the new one was there
+  // a parallel revocation may have deleted the stored tokens before the new one was stored
   if (await isUserUnchanged(rules, row)) return issued
   await endSession(rules, backend, rules.rows.toUser(row), issued)
   throw FST_USERS_UNAUTHENTICATED()

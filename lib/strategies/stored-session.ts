@@ -5,7 +5,7 @@ export function encodeMethods (methods: readonly string[]): string | null {
   return methods.length === 0 ? null : JSON.stringify(methods)
 }
 
-/** Returns the details as JSON text; null for none. */
+/** Returns the details as JSON text; null if there are none. */
 export function encodeDetails (details: Session['details']): string | null {
   return Object.keys(details).length === 0 ? null : JSON.stringify(details)
 }

@@ -67,7 +67,7 @@ export function readChange (text: string): CacheChange {
 function changeOfUsers (condition: Where[string] | undefined, cache: UserCache): CacheChange {
   const ids = valuesOf(condition)
   return ids !== null && ids.every((id) => isId(id) && cache.parseId(String(id)) === id)
-    ? { users: ids as readonly IdValue[], sessions: [] } // every one is an id
+    ? { users: ids as readonly IdValue[], sessions: [] } // all values are ids
     : 'all'
 }
 

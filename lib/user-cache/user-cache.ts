@@ -107,8 +107,8 @@ export class UserCache implements CachedReader {
 
   /**
    * Returns a copy of the user of a row; null if a session with this stamp is not valid for the row; undefined if the
-   * cache did not return the row. A stamp that was accepted for the row once is accepted again, because the row never
-   * changes.
+   * cache did not return the row. A stamp that was accepted once for the row is accepted again, because a cached
+   * row never changes.
    */
   userOf (row: UserRow, stamp: string | null): User | null | undefined {
     const entry = this.#entries.get(row)

@@ -36,7 +36,10 @@ async function remove (rules: Rules, row: UserRow): Promise<void> {
   if ((await rules.rows.remove(row.id as UserId)) !== 1) throw FST_USERS_NOT_FOUND()
 }
 
-/** Removes the superuser flag first: that can be undone if the user was the last superuser, a deletion cannot. */
+/**
+ * Removes the superuser flag and then the user. If the user turns out to be the last superuser, the flag can be set
+ * again; a deletion could not be undone.
+ */
 async function removeSuperuser (rules: Rules, row: UserRow): Promise<void> {
   const { id } = row
   const undo = (): Promise<number> => rules.rows.update({ id }, { is_superuser: true })

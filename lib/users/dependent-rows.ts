@@ -45,7 +45,8 @@ async function haveNoDuplicates (store: DatabaseAdapter, rows: readonly NewRow[]
   for (const [model, row] of rows) {
     for (const fields of model.unique ?? []) {
       if (fields.some((field) => row[field] === null)) continue
-      const where = Object.fromEntries(fields.map((field) => [field, row[field] as string])) // indexed, so not json
+      // fields of unique indexes never contain JSON
+      const where = Object.fromEntries(fields.map((field) => [field, row[field] as string]))
       if ((await store.findMany(model, where, { limit: 2 })).length > 1) return false
     }
   }

@@ -49,7 +49,7 @@ export function parseNewEmail (text: string, rules: EmailRules): string | null {
   return explainEmail(text, rules) === null ? parseEmail(text) : null
 }
 
-/** Returns the reason why a user cannot get an e-mail, as the end of a sentence; null if there is no reason. */
+/** Returns the reason why an e-mail is refused, as the end of a sentence; null if a user may have it. */
 export function explainEmail (text: string, { allowIntranetEmails }: EmailRules): string | null {
   const tooLong = `must have at most ${MAX_BYTES} bytes (RFC 5321)`
   if (text.length > EMAIL_MAX_LENGTH) return tooLong

@@ -14,8 +14,8 @@ export function createLoginMethods (rules: Rules): LoginMethodsService {
 }
 
 /**
- * Deletes the login methods that features store for a user: all, or those that did not prove `user.email`. Returns the
- * number of deleted ones.
+ * Deletes login methods that features store for a user: all of them, or only those whose use does not prove that the
+ * user owns `user.email`. Returns the number of deleted ones.
  */
 export async function removeLoginMethods (
   { loginMethods }: Rules,

@@ -107,7 +107,7 @@ export function problemsOf (errors: readonly ErrorObject[]): Problem[] {
   }))
 }
 
-/** Checks values that are written to a user, by any author. Throws `FST_USERS_INVALID_USER` with the problems. */
+/** Checks values before they are written to a user. Throws `FST_USERS_INVALID_USER` with the problems. */
 export type UserCheck = (values: object) => void
 
 export function createUserCheck (ajv: LazyAjv, settings: Pick<Settings, 'allowIntranetEmails' | 'schemas'>): UserCheck {

@@ -12,7 +12,7 @@ export interface DrizzleInstance {
   readonly _: object
 }
 
-/** The methods used of an instance or a transaction. */
+/** Used methods of an instance or a transaction. */
 export interface DrizzleMethods {
   select(): { from(table: object): { toSQL(): { sql: string } } }
   /** Exists only for PostgreSQL and MySQL. */

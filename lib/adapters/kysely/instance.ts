@@ -23,7 +23,7 @@ export interface KyselyExpressions {
 }
 
 /**
- * The methods used of a `Kysely` instance. Declared here, so that applications without Kysely do not need its types.
+ * Used methods of a `Kysely` instance. Declared here, so that applications without Kysely do not need its types.
  */
 export interface KyselyInstance {
   readonly isTransaction: boolean

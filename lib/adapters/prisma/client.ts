@@ -16,7 +16,7 @@ export interface PrismaModel {
   readonly fields: readonly PrismaField[]
 }
 
-/** The methods used of a client and of its interactive transactions. */
+/** Used methods of a client and of its interactive transactions. */
 export interface PrismaQueries {
   $queryRawUnsafe(sql: string, ...values: unknown[]): PromiseLike<unknown>
   $executeRawUnsafe(sql: string, ...values: unknown[]): PromiseLike<number>
@@ -74,7 +74,7 @@ export function describeClient (client: unknown): PrismaDescription {
   return {
     client: client as unknown as PrismaTransactions, // every client has this method
     database,
-    models: model.models as Readonly<Record<string, PrismaModel>> // as the generator writes it
+    models: model.models as Readonly<Record<string, PrismaModel>> // generated clients have this form
   }
 }
 

@@ -9,7 +9,7 @@ export interface PgNotification {
   payload?: string | undefined
 }
 
-/** The methods used of a connection. */
+/** Used methods of a connection. */
 export interface PgChannelClient {
   query(text: string, values?: string[]): Promise<unknown>
   on(event: 'notification', listener: (message: PgNotification) => void): unknown

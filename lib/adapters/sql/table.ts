@@ -41,7 +41,7 @@ export interface Table {
   readonly byField: ReadonlyMap<string, Column>
   /** The columns of the unique indexes, if the catalog has them. */
   readonly indexes: ReadonlyMap<string, readonly string[]>
-  /** Columns that are no fields, and for which the client makes values. */
+  /** Columns without a field. The client creates their values. */
   readonly filled: readonly FilledColumn[]
 }
 

@@ -18,7 +18,7 @@ import { checkIdentity } from './identity.js'
 import type { AccountRules } from './resolve.js'
 
 /**
- * Links an account to a user. An account that the user has already gets new tokens. Fires `onAfterUpdate`, and
+ * Links an account to a user. If the user already has the account, its tokens are replaced. Fires `onAfterUpdate`, and
  * `onAfterLink` for a new account.
  */
 export async function linkAccount (

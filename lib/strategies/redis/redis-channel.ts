@@ -3,7 +3,7 @@ import { storeUnavailable } from '../../errors.js'
 import { checkKnownKeys, checkOption } from '../../shared/option-checks.js'
 import { isFunction } from '../../shared/values.js'
 
-/** The methods used of a connection of `ioredis` that subscribes. */
+/** Used methods of a connection of `ioredis` that subscribes. */
 export interface IoredisSubscriber {
   connect(): Promise<void>
   disconnect(): void
@@ -13,7 +13,7 @@ export interface IoredisSubscriber {
   on(event: 'ready' | 'close', listener: () => void): unknown
 }
 
-/** The methods used of a client of `ioredis`. */
+/** Used methods of a client of `ioredis`. */
 export interface IoredisPublisher {
   publish(topic: string, text: string): Promise<unknown>
   duplicate(options: {
@@ -23,7 +23,7 @@ export interface IoredisPublisher {
   }): IoredisSubscriber
 }
 
-/** The methods used of a connection of the package `redis` that subscribes. */
+/** Used methods of a connection of the package `redis` that subscribes. */
 export interface NodeRedisSubscriber {
   connect(): Promise<unknown>
   /** True while the client connects or is connected. */
@@ -36,7 +36,7 @@ export interface NodeRedisSubscriber {
   on(event: 'ready' | 'reconnecting' | 'end', listener: () => void): unknown
 }
 
-/** The methods used of a client of the package `redis`. */
+/** Used methods of a client of the package `redis`. */
 export interface NodeRedisPublisher {
   publish(topic: string, text: string): Promise<unknown>
   duplicate(): NodeRedisSubscriber

@@ -34,7 +34,7 @@ export interface ModelSession {
   readonly createdAt: number
   /** Empty until the reply has arrived. */
   token: string
-  /** The event that ended the session; null before. */
+  /** The event that ended the session; null while it is valid. */
   endedBy: string | null
 }
 

@@ -57,7 +57,7 @@ export interface Dialect {
   readonly comparesRows: boolean
   /** Returns the codec of a field. `type` is the type of its column, if `catalog` returns types. */
   codec(field: Field, type?: string, place?: Place): Codec
-  /** Returns the columns of a model's table for which the client makes values. Default: none. */
+  /** Returns the columns of a model's table that have no field, and whose values the client creates. Default: none. */
   filled?(model: Model): readonly FilledColumn[]
   quote(name: string): string
   /**

@@ -8,7 +8,7 @@ export interface MysqlQuery {
   typeCast: true | ((field: unknown, next: () => unknown) => unknown)
 }
 
-/** The methods used of a pooled connection. */
+/** Used methods of a pooled connection. */
 export interface MysqlConnection {
   /** The inner connection with callbacks, which this connection with promises wraps. */
   readonly connection?: { readonly config: { readonly typeCast?: unknown } }
@@ -22,7 +22,7 @@ export interface MysqlConnection {
 }
 
 /**
- * The methods used of a `Pool` of `mysql2/promise`. Declared here, so that applications without mysql2 do not need its
+ * Used methods of a `Pool` of `mysql2/promise`. Declared here, so that applications without mysql2 do not need its
  * types.
  */
 export interface MysqlPool {

@@ -231,8 +231,8 @@ function convertMysql2Result (result: Result): SqlWritten {
 }
 
 /**
- * Returns the number of rows that an update matched, also without the pool's flag for that: it is the first number of
- * the server's message, in any language.
+ * Returns the number of rows that an update matched, also if the pool's flag FOUND_ROWS is not set. The first number in
+ * the server's message is this number in every language.
  */
 export function matchedRows ({ affectedRows, info }: Result): number {
   return Number(/\d+/.exec(info)?.[0] ?? affectedRows)

@@ -10,7 +10,7 @@ export interface NodeSqliteStatement {
 }
 
 /**
- * The methods used of a `DatabaseSync` of `node:sqlite`. Declared here, because not every supported Node has that
+ * Used methods of a `DatabaseSync` of `node:sqlite`. Declared here, because not every supported Node has that
  * module.
  */
 export interface NodeSqliteDatabase {

@@ -13,7 +13,7 @@ export interface PgResult {
   rowCount: number | null
 }
 
-/** The methods used of a pooled connection. */
+/** Used methods of a pooled connection. */
 export interface PgClient {
   query(query: PgQuery): Promise<PgResult>
   on(event: 'error', listener: (error: Error) => void): unknown
@@ -21,7 +21,7 @@ export interface PgClient {
   release(broken?: boolean): void
 }
 
-/** The methods used of a `Pool` of `pg`. Declared here, so that applications without pg do not need its types. */
+/** Used methods of a `Pool` of `pg`. Declared here, so that applications without pg do not need its types. */
 export interface PgPool {
   /** Only a pool has this property, not a single client. */
   readonly totalCount: number

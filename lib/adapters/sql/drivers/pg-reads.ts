@@ -3,7 +3,7 @@ import type { SqlStatement } from './driver.js'
 import { isPgRefusal, isStale } from './pg-errors.js'
 import type { PgClient } from './pg-pool.js'
 
-/** The methods used of the protocol connection of a `pg` client. */
+/** Used methods of the protocol connection of a `pg` client. */
 interface PgConnection {
   /** The texts of the prepared statements of this connection, by name. The client adds and removes entries. */
   readonly parsedStatements: Record<string, string | undefined>

@@ -9,7 +9,7 @@ export interface SqliteStatement {
 }
 
 /**
- * The methods used of a `Database` of better-sqlite3 or libsql. Declared here, so that applications without them do not
+ * Used methods of a `Database` of better-sqlite3 or libsql. Declared here, so that applications without them do not
  * need their types.
  */
 export interface SqliteDatabase {
