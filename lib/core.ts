@@ -9,7 +9,7 @@ import type { Model } from './contracts/models.js'
 import type { Settings } from './contracts/settings.js'
 import type { Caching } from './user-cache/index.js'
 import { FST_USERS_NOT_READY } from './errors.js'
-import { createBackground, createHookRegistry, type HookRegistry } from './hooks/index.js'
+import { createBackground, createHookRegistry, type Background, type HookRegistry } from './hooks/index.js'
 import { declaredModels } from './models.js'
 import type { CheckedOptions } from './options.js'
 import { createSingleUse, MAX_ANSWERS, STEP_SECONDS } from './sessions/index.js'
@@ -84,13 +84,11 @@ export async function createCore (
     hooks,
     attempts: createUncountedAttempts({ hooks, canonicalEmail }),
     background,
+    log: app.log,
     tokens: await startTokens(app, settings, keysFor),
     backends,
     loginSteps: [],
-    pendingLogins: createSingleUse({ store, clock: settings.clock, background: background.run }, 'login', {
-      lifetimeSeconds: STEP_SECONDS,
-      maxAttempts: MAX_ANSWERS
-    }),
+    pendingLogins: createPendingLogins(store, settings, background),
     fingerprintKeys: secretsFor('fingerprint', Math.max(reset.lifetimeSeconds, verify.lifetimeSeconds)),
     loginMethods: [],
     additions: new Map(),
@@ -122,6 +120,12 @@ function createHooks ({ features = [], hooks: listeners = {} }: CheckedOptions):
   // hooks.add throws for an unknown name
   for (const [name, hook] of Object.entries(listeners)) hooks.add(name as EventName, hook as UsersHook<EventName>)
   return hooks
+}
+
+/** Creates the records of logins that wait for a step. */
+function createPendingLogins (store: Store, { clock }: Settings, { run }: Background): Rules['pendingLogins'] {
+  const options = { lifetimeSeconds: STEP_SECONDS, maxAttempts: MAX_ANSWERS }
+  return createSingleUse({ store, clock, background: run }, 'login', options)
 }
 
 /**

@@ -1,5 +1,6 @@
 import { invalidField } from '../schemas/invalid-field.js'
 import type { ErrorDefinition, UsersError, UsersErrorFactory } from './contracts/errors.js'
+import type { PasswordReason } from './contracts/password-policy.js'
 import { errorDefinitions } from './error-definitions.js'
 import packages from './packages.cjs'
 
@@ -41,10 +42,17 @@ function defineRefusal (word: Word): UsersErrorFactory {
   return createErrorFactory(word, errorDefinitions[word], { hasTrace: false })
 }
 
-function withReason (word: Word): (reason: unknown) => UsersError {
+/**
+ * Returns a factory for errors that refuse a password. Their `detail` has the reason, and by default one entry of
+ * `reasons` for it.
+ */
+function withReason (word: Word): (reason: unknown, reasons?: readonly PasswordReason[]) => UsersError {
   const create = define(word)
-  return (reason) =>
-    create([typeof reason === 'string' ? reason : 'see detail.reason'], { detail: { code: word, reason } })
+  return (reason, reasons) => {
+    const text = typeof reason === 'string' ? reason : 'see detail.reason'
+    const single = { code: 'REFUSED', message: typeof reason === 'string' ? reason : 'The password is refused.' }
+    return create([text], { detail: { code: word, reason, reasons: reasons ?? [single] } })
+  }
 }
 
 /** Returns true for an error of this package or of a feature. */
@@ -85,7 +93,7 @@ export const FST_USERS_LOGIN_TICKET_INVALID = define('LOGIN_TICKET_INVALID')
  * Creates the error that `validatePassword` throws to refuse a password. `reason` is part of the reply; the reply has
  * the code of its route, such as `REGISTER_INVALID_PASSWORD`.
  */
-export const FST_USERS_INVALID_PASSWORD = withReason('INVALID_PASSWORD')
+export const FST_USERS_INVALID_PASSWORD: (reason: unknown) => UsersError = withReason('INVALID_PASSWORD')
 export const FST_USERS_INVALID_USER = define('INVALID_USER')
 const REFUSED = define('REFUSED')
 /**

@@ -33,6 +33,7 @@ export {
 export {
   argon2Passwords,
   passwordPolicy,
+  pwnedPasswords,
   type Argon2PasswordsOptions,
   type StoredArgon2Format,
   type StoredBcryptFormat,
@@ -74,7 +75,8 @@ export type * from './contracts/login-methods.js'
 export type * from './contracts/login-step.js'
 export type * from './contracts/models.js'
 export type * from './contracts/password-helper.js'
-export type { Clock, InsecureSetting, Settings, ValidatePassword } from './contracts/settings.js'
+export type * from './contracts/password-policy.js'
+export type { Clock, InsecureSetting, Settings } from './contracts/settings.js'
 export type * from './contracts/session.js'
 export type * from './contracts/session-service.js'
 export type * from './contracts/single-use.js'
@@ -89,8 +91,24 @@ export type * from './contracts/wire-format.js'
 export type { SecurityScheme } from './openapi.js'
 export type { CompatibilityOptions } from './wire/index.js'
 export type * from './contracts/instances.js'
-export type { Argon2Options, HashQueueOptions, PasswordPolicy, PasswordPolicyOptions } from './passwords/index.js'
+export type {
+  Argon2Options,
+  HashQueueOptions,
+  PasswordPolicy,
+  PasswordPolicyOptions,
+  PasswordStrengthOptions,
+  PwnedPasswordsOptions
+} from './passwords/index.js'
 export type { JwtKeyOptions } from './tokens/index.js'
-export type { AdminOnly, CreateOnly, FieldAccess, IdValue, Marked, ReadOnly, UserFields } from '../schemas/index.js'
+export type {
+  AdminOnly,
+  CreateOnly,
+  FieldAccess,
+  IdValue,
+  Marked,
+  ReadOnly,
+  RefusedPassword,
+  UserFields
+} from '../schemas/index.js'
 export type { RouteGroupOptions } from './shared/option-checks.js'
 export type { JwksSettings, RouteGroupName, RouteSettings, TokenSettings } from './contracts/settings.js'

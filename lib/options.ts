@@ -4,7 +4,8 @@ import type { DatabaseAdapter } from './contracts/database-adapter.js'
 import type { UsersHooks } from './contracts/events.js'
 import type { Feature } from './contracts/feature.js'
 import type { PasswordHelper } from './contracts/password-helper.js'
-import type { Clock, InsecureSetting, RouteGroupName, ValidatePassword } from './contracts/settings.js'
+import type { ValidatePassword } from './contracts/password-policy.js'
+import type { Clock, InsecureSetting, RouteGroupName } from './contracts/settings.js'
 import type { UserCacheOptions } from './contracts/user-cache.js'
 import type { User, UsersRegisterMismatch } from './contracts/user.js'
 import type { RouteGroupOptions } from './shared/option-checks.js'
@@ -51,8 +52,8 @@ export interface UsersOptions {
   /** Password hashing. Default `argon2Passwords()`, which is argon2id with OWASP's parameters. */
   passwords?: PasswordHelper
   /**
-   * Password policy. Returns or throws the reason why a password is refused. Default `passwordPolicy()`: at least 8
-   * characters, not the user's e-mail, not a common password.
+   * Password policy. Returns or throws the reasons why a password is refused. Default `passwordPolicy()`: at least 8
+   * characters, not the user's e-mail or name, not a common password.
    */
   validatePassword?: ValidatePassword
   /** One listener per event. `app.users.addHook` adds more. */

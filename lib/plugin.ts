@@ -30,6 +30,7 @@ declare module 'fastify' {
 async function users (app: FastifyInstance, options: CheckedOptions): Promise<void> {
   const { settings, secrets } = resolveOptions(options, app.log)
   claimName(app, settings.name)
+  await settings.validatePassword.start?.()
   const core = await createCore(app, options, settings, secrets)
   decorate(app, core)
   addLifecycleHooks(app, core, options.adapter)

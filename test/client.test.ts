@@ -79,6 +79,11 @@ export async function runFlow ({ origin, tokenOf, promote }: ClientOptions): Pro
   if (wrong.error?.code === 'FST_USERS_NOT_FOUND') steps.push('never')
   if (wrong.error?.code === 'FST_USERS_LOGIN_BAD_CREDENTIALS') steps.push('bad credentials')
 
+  const refusedPassword = await anonymous.POST('/auth/register', { body: { email, password: 'short' } })
+  // the code narrows the type of detail
+  const reasons = refusedPassword.error?.code === 'FST_USERS_REGISTER_INVALID_PASSWORD' ? refusedPassword.error.detail.reasons : []
+  steps.push(\`refused \${reasons.map(({ code, message }) => code + ': ' + message).join(' ')}\`)
+
   const login = await anonymous.POST('/auth/jwt/login', { body: { username: email, password: 'guinevere-1' } })
   const { access_token, token_type } = required(login.data, 'login')
   assertType<Equal<typeof token_type, 'bearer'>>()
@@ -184,6 +189,7 @@ t.test(
       '201 Arthur 0',
       'taken 400 REGISTER_USER_ALREADY_EXISTS',
       'bad credentials',
+      'refused TOO_SHORT: Use at least 8 characters.',
       'cookie 204',
       'me king.arthur@camelot.bt',
       'hello Arthur',

@@ -221,6 +221,8 @@ t.test(
       'Error',
       'ForgotPassword',
       'LoginForm',
+      'PasswordRefused',
+      'RefusedPassword',
       'RequestVerify',
       'ResetPassword',
       'UserCreate',

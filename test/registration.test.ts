@@ -197,7 +197,7 @@ t.test('the password', async (t) => {
             {
               statusCode: 400,
               code: 'FST_USERS_REGISTER_INVALID_PASSWORD',
-              detail: { code: 'REGISTER_INVALID_PASSWORD', reason: String }
+              detail: { code: 'REGISTER_INVALID_PASSWORD', reason: String, reasons: [{ code: String, message: String }] }
             },
             password
           )
@@ -227,7 +227,8 @@ t.test('the password', async (t) => {
     for (const password of ['', 'ab']) {
       assertErrorReply(t, await send('POST', '/auth/register', { ...body, password }), 400, 'REGISTER_INVALID_PASSWORD', {
         code: 'REGISTER_INVALID_PASSWORD',
-        reason
+        reason,
+        reasons: [{ code: 'REFUSED', message: 'The password is refused.' }]
       })
     }
     assertErrorReply(

@@ -558,7 +558,7 @@ t.test('PATCH /users/me', async (t) => {
       }
     })
     const before = await row(ARTHUR)
-    const detail = { code: 'UPDATE_USER_INVALID_PASSWORD', reason: 'too short' }
+    const detail = { code: 'UPDATE_USER_INVALID_PASSWORD', reason: 'too short', reasons: [{ code: 'REFUSED', message: 'too short' }] }
     for (const password of ['', 'short']) {
       assertErrorReply(
         t,

@@ -62,6 +62,7 @@ export default defineConfig({
             { text: 'Hooks', link: '/hooks' },
             { text: 'Login steps', link: '/login-steps' },
             { text: 'Sending mail', link: '/mail' },
+            { text: 'Passwords', link: '/passwords' },
             { text: 'Cookies and CSRF', link: '/cookies-and-csrf' },
             { text: 'Login with providers', link: '/oauth' },
             { text: 'Linked accounts', link: '/linked-accounts' },

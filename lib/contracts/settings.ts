@@ -1,9 +1,8 @@
-import type { MaybePromise } from './database-adapter.js'
 import type { ErrorRegistry } from './errors.js'
 import type { LimitSettings } from './limits.js'
 import type { PasswordHelper } from './password-helper.js'
+import type { ValidatePassword } from './password-policy.js'
 import type { CacheChannel } from './user-cache.js'
-import type { User } from './user.js'
 import type { WireFormat } from './wire-format.js'
 import type { UserSchemas } from '../../schemas/index.js'
 
@@ -30,15 +29,6 @@ export interface TokenSettings {
   lifetimeSeconds: number
   audience: string
 }
-
-/**
- * The password policy. To refuse a password, it returns the reason as text or throws
- * `FST_USERS_INVALID_PASSWORD(reason)`. `user` is the stored user, or the body of the registration.
- */
-export type ValidatePassword = (
-  password: string,
-  user: User | { email: string }
-) => MaybePromise<string | null | undefined | void>
 
 /** An insecure setting that the option `allowInsecure` can permit. */
 export type InsecureSetting = 'longSessions' | 'longTokens' | 'plainCookies' | 'readableDatabase'

@@ -5,11 +5,8 @@ export { nativeHashEngine, type Argon2Cost, type HashEngine } from './hash-engin
 export { createHashQueue, type HashQueue, type HashQueueOptions } from './hash-queue.js'
 export { createUnusableHash, isUnusableHash } from './unusable-hash.js'
 export { argon2Passwords, createPasswordHelper, type Argon2PasswordsOptions } from './password-helper.js'
-export {
-  passwordPolicy,
-  preparePassword,
-  type PasswordPolicy,
-  type PasswordPolicyOptions,
-  type PreparePasswordOptions
-} from './password-policy.js'
+export { pwnedPasswords, type PwnedPasswordsOptions } from './breached-passwords.js'
+export { passwordPolicy, type PasswordPolicy, type PasswordPolicyOptions } from './password-policy.js'
+export { createStrengthCheck, type PasswordStrengthOptions } from './password-strength.js'
+export { preparePassword, type PreparePasswordOptions } from './prepare-password.js'
 export type { StoredArgon2Format, StoredBcryptFormat, StoredFormat } from './stored-formats.js'

@@ -57,6 +57,7 @@ export function replyOf<S extends TSchema> (schema: S, description: string): S {
 }
 
 const REASON = 'Use at least 8 characters.'
+const REASONS = [{ code: 'TOO_SHORT', message: REASON, minimumLength: 8 }]
 
 /** Errors of Fastify. */
 const FASTIFY_ERRORS: readonly DescribedError[] = [
@@ -88,7 +89,7 @@ function describeErrors (errors: ErrorRegistry, named: ReadonlySet<string>): rea
   const unknown = [...named].find((word) => !errors.has(word) && FASTIFY_ERRORS.every((own) => own.word !== word))
   if (unknown !== undefined) throw FST_USERS_INVALID_OPTION(['errorReplies', `there is no error code ${unknown}`])
   const defined = [...errors].map(([word, { statusCode, message, detail = word, example }]) => {
-    const usual = message.includes('%s') ? { code: detail, reason: REASON } : detail
+    const usual = message.includes('%s') ? { code: detail, reason: REASON, reasons: REASONS } : detail
     return {
       word,
       code: `FST_USERS_${word}`,

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Changes } from '../contracts/database-adapter.js'
 import type { EventContext } from '../contracts/events.js'
 import type { User, UserChanges, UserId, UserRow } from '../contracts/user.js'
-import type { WriteContext, Writer } from '../contracts/users-api.js'
+import type { CallContext, WriteContext, Writer } from '../contracts/users-api.js'
 import { FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS, FST_USERS_UPDATE_USER_INVALID_PASSWORD } from '../errors.js'
 import { actingUser, contextOf, currentRow, renewSession } from '../sessions/index.js'
 import { applyPolicy, checkCurrentPassword, readPassword } from './credentials.js'
@@ -56,7 +56,7 @@ async function changeRow (
     await checkCurrentPassword(rules, row, given.current_password, context)
   }
 
-  const password = typeof given.password === 'string' ? await readNewPassword(rules, row, given.password) : null
+  const password = typeof given.password === 'string' ? await readNewPassword(rules, row, given.password, context) : null
   const email = given.email === undefined ? null : parseEmail(given.email)
   const changesMailbox = email !== null && !isSameEmail(email, row.email)
   // With a proof, only the owner of the new mailbox learns that the e-mail is taken.
@@ -96,9 +96,9 @@ async function renewOwnSession (rules: Rules, row: UserRow, context: EventContex
   await renewSession(rules, row, { backend, session: authentication.session }, context)
 }
 
-async function readNewPassword (rules: Rules, row: UserRow, given: string): Promise<string> {
+async function readNewPassword (rules: Rules, row: UserRow, given: string, call: CallContext): Promise<string> {
   const password = readPassword(rules, given)
-  await applyPolicy(rules, password, rules.rows.toUser(row), FST_USERS_UPDATE_USER_INVALID_PASSWORD)
+  await applyPolicy(rules, password, rules.rows.toUser(row), FST_USERS_UPDATE_USER_INVALID_PASSWORD, call)
   return password
 }
 

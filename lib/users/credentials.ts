@@ -1,8 +1,16 @@
 import type { Attempt } from '../contracts/attempts.js'
 import type { EventContext } from '../contracts/events.js'
+import type { PasswordReason } from '../contracts/password-policy.js'
 import type { User, UserRow } from '../contracts/user.js'
-import { FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD, isUsersError } from '../errors.js'
+import type { CallContext } from '../contracts/users-api.js'
+import {
+  FST_USERS_INVALID_OPTION,
+  FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD,
+  hasErrorCode,
+  type UsersError
+} from '../errors.js'
 import { preparePassword } from '../passwords/index.js'
+import { contextOf } from '../sessions/index.js'
 import type { Rules } from './rules.js'
 import { invalidUser } from './validation.js'
 
@@ -68,23 +76,32 @@ async function whileUnchecked<T> (attempt: Attempt, check: () => Promise<T>): Pr
   }
 }
 
-/** Checks a password with the password policy. If the policy refuses it, throws `toError(reason)`. */
+/** Checks a password with the password policy. If the policy refuses it, throws `toError` with all reasons. */
 export async function applyPolicy (
-  { settings }: Rules,
+  { settings, log }: Rules,
   password: string,
   user: User | { email: string },
-  toError: (reason: unknown) => Error
+  toError: (reason: unknown, reasons?: readonly PasswordReason[]) => Error,
+  call: CallContext
 ): Promise<void> {
-  let reason
+  let verdict
   try {
-    reason = await settings.validatePassword(password, user)
+    verdict = await settings.validatePassword(password, user, { log: contextOf(call).request?.log ?? log })
   } catch (error) {
-    if (isUsersError(error) && error.code === 'FST_USERS_INVALID_PASSWORD') {
-      throw toError((error.detail as { reason: unknown }).reason)
-    }
-    throw error
+    if (!hasErrorCode(error, 'FST_USERS_INVALID_PASSWORD')) throw error
+    throw toError(((error as UsersError).detail as { reason: unknown }).reason) // its factory adds the reason
   }
-  if (typeof reason === 'string') throw toError(reason)
+  if (typeof verdict === 'string') throw toError(verdict)
+  if (typeof verdict !== 'object' || verdict === null) return
+  const reasons = Array.isArray(verdict) ? (verdict as readonly PasswordReason[]) : [verdict as PasswordReason]
+  if (!reasons.every(isReason)) {
+    throw FST_USERS_INVALID_OPTION(['validatePassword', 'must return texts or reasons: { code, message }'])
+  }
+  if (reasons.length > 0) throw toError(reasons.map(({ message }) => message).join(' '), reasons)
+}
+
+function isReason ({ code, message }: PasswordReason): boolean {
+  return typeof code === 'string' && typeof message === 'string'
 }
 
 /**

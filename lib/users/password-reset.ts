@@ -35,7 +35,7 @@ export async function resetPassword (rules: Rules, token: string, given: string,
   const row = claims === null ? null : await rowOf(rules, claims)
   if (claims === null || row === null) throw FST_USERS_RESET_PASSWORD_BAD_TOKEN()
   const password = readPassword(rules, given)
-  await applyPolicy(rules, password, rows.toUser(row), FST_USERS_RESET_PASSWORD_INVALID_PASSWORD)
+  await applyPolicy(rules, password, rows.toUser(row), FST_USERS_RESET_PASSWORD_INVALID_PASSWORD, call)
 
   const changes = {
     hashed_password: await settings.passwords.hash(password),

@@ -26,7 +26,7 @@ export async function createUser (
 ): Promise<User> {
   if (by === 'self') await given.attempts.begin('register', { email: values.email, context: contextOf(call) })
   const rules = transaction === undefined ? given : { ...given, rows: given.rows.within(transaction) }
-  const { password, ...user } = await readNewUser(rules, values, by)
+  const { password, ...user } = await readNewUser(rules, values, by, call)
   const context = { ...contextOf(call), ...(transaction === undefined ? {} : { transaction }) }
   await rules.hooks.run('onBeforeRegister', { user }, context)
   if ((await rules.rows.getByEmail(user.email)) !== null) throw FST_USERS_REGISTER_USER_ALREADY_EXISTS()
@@ -44,7 +44,7 @@ export async function createUser (
 export async function registerWithoutReveal (rules: Rules, values: NewUser, call: CallContext): Promise<void> {
   const context = contextOf(call)
   await rules.attempts.begin('register', { email: values.email, context })
-  const { password, ...user } = await readNewUser(rules, values, 'self')
+  const { password, ...user } = await readNewUser(rules, values, 'self', call)
   await rules.hooks.run('onBeforeRegister', { user }, context)
   const { rows, hooks, background } = rules
   const known = await rows.getByEmail(user.email)
@@ -76,7 +76,12 @@ export async function reportExisting (
   return true
 }
 
-async function readNewUser (rules: Rules, values: NewUser, by: NonNullable<WriteContext['by']>): Promise<NewUser> {
+async function readNewUser (
+  rules: Rules,
+  values: NewUser,
+  by: NonNullable<WriteContext['by']>,
+  call: CallContext
+): Promise<NewUser> {
   const {
     settings: {
       schemas: { fields }
@@ -88,7 +93,7 @@ async function readNewUser (rules: Rules, values: NewUser, by: NonNullable<Write
   const email = parseEmail(values.email) as string // the check accepted it
   const password = readPassword(rules, values.password)
   const user = { email, password, ...writableFlags(values, by), ...writableFields(fields, values, by, true) }
-  await applyPolicy(rules, password, user, FST_USERS_REGISTER_INVALID_PASSWORD)
+  await applyPolicy(rules, password, user, FST_USERS_REGISTER_INVALID_PASSWORD, call)
   return user
 }
 

@@ -1,3 +1,4 @@
+import type { FastifyBaseLogger } from 'fastify'
 import type { LoginMethods } from '../contracts/login-methods.js'
 import type { SessionObserver } from '../contracts/session-service.js'
 import type { User } from '../contracts/user.js'
@@ -14,6 +15,8 @@ export interface Rules extends SessionRules {
   readonly observers: SessionObserver[]
   readonly check: UserCheck
   readonly background: Background
+  /** Logger of the application. */
+  readonly log: FastifyBaseLogger
   readonly tokens: PurposeTokens
   /** Keys of the fingerprints in mailed tokens: the first creates, all check. */
   readonly fingerprintKeys: readonly [string, ...string[]]

@@ -4,7 +4,7 @@ import { component, ErrorReply } from '../../schemas/index.js'
 import type { DescribedError, ErrorFormat } from '../contracts/wire-format.js'
 import { examplesOf, FORM_TYPES } from './descriptions.js'
 import { acceptLaxBooleans } from './fastapi-bodies.js'
-import { toFastapiReply } from './fastapi-errors.js'
+import { toFastapiReply, withoutReasons } from './fastapi-errors.js'
 
 /** FastAPI's error replies and bodies: `{ detail }`, and the status 422 for invalid input. */
 export const fastapiErrors: ErrorFormat = {
@@ -53,6 +53,6 @@ function describeFastapiError (error: DescribedError, routeErrors: ReadonlySet<s
         ? error
         : unprocessable({ type: 'missing', loc: ['body'], msg: 'Field required', input: null })
     default:
-      return error
+      return { ...error, detail: withoutReasons(error.detail) }
   }
 }

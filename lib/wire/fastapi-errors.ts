@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import type { ErrorObject } from 'ajv'
 import type { FastifyError, FastifyRequest } from 'fastify'
 import { isUsersError } from '../errors.js'
+import { isObject } from '../shared/values.js'
 
 /** A reply in FastAPI's format: `{ detail }`, or plain text for a 500. */
 export interface FastapiReply {
@@ -51,11 +52,18 @@ export function toFastapiReply (error: FastifyError, request: FastifyRequest): F
   if (statusCode === 415 && request.routeOptions.schema?.body !== undefined) {
     return unprocessable(describeWrongBody(request, REDACTED))
   }
-  if (isUsersError(error) && statusCode !== 500) return { statusCode, body: { detail: error.detail } }
+  if (isUsersError(error) && statusCode !== 500) return { statusCode, body: { detail: withoutReasons(error.detail) } }
   if (statusCode >= 400 && statusCode < 500) {
     return { statusCode, body: { detail: STATUS_CODES[statusCode] ?? 'Error' } }
   }
   return { statusCode: 500, body: 'Internal Server Error' }
+}
+
+/** Returns `detail` without the list of reasons for a refused password, which FastAPI Users does not have. */
+export function withoutReasons (detail: unknown): unknown {
+  if (!isObject(detail) || !('reason' in detail)) return detail
+  const { reasons: _reasons, ...rest } = detail
+  return rest
 }
 
 function unprocessable (detail: Problem[]): FastapiReply {

@@ -1,8 +1,8 @@
 import { STATUS_CODES } from 'node:http'
-import { Type } from '@sinclair/typebox'
+import { Type, type TProperties } from '@sinclair/typebox'
 import type { ErrorObject } from 'ajv'
 import type { FastifyError, FastifyRequest } from 'fastify'
-import { CODES, component, ErrorReply } from '../../schemas/index.js'
+import { CODES, component, ErrorReply, RefusedPassword } from '../../schemas/index.js'
 import type { DescribedError, ErrorFormat } from '../contracts/wire-format.js'
 import { FST_USERS_INTERNAL_ERROR, isRefusal } from '../errors.js'
 import { problemsOf } from '../users/index.js'
@@ -54,10 +54,17 @@ function errorReply (
   return { statusCode, body: { statusCode, code, error: STATUS_CODES[statusCode] ?? 'Error', message, detail } }
 }
 
+/** Returns the response schema of errors. Refused passwords have a schema of their own, with a type for `detail`. */
 function errorSchema (errors: readonly DescribedError[]): object {
-  return Type.Object(ErrorReply.properties, {
-    ...component('Error'),
-    [CODES]: errors.map(({ code }) => code),
+  const refused = errors.filter(({ word }) => word.endsWith('_INVALID_PASSWORD'))
+  const others = errors.filter((error) => !refused.includes(error))
+  const schemas = [
+    ...(others.length === 0 ? [] : [replySchema('Error', {}, others)]),
+    ...(refused.length === 0 ? [] : [replySchema('PasswordRefused', { detail: RefusedPassword }, refused)])
+  ]
+  const [schema] = schemas
+  return {
+    ...(schemas.length === 1 ? schema : { anyOf: schemas }),
     'x-response-description': codesOf(errors),
     'x-examples': examplesOf(errors, ({ statusCode, code, message, detail }) => ({
       statusCode,
@@ -66,5 +73,12 @@ function errorSchema (errors: readonly DescribedError[]): object {
       message,
       detail
     }))
-  })
+  }
+}
+
+function replySchema (name: string, properties: TProperties, errors: readonly DescribedError[]): object {
+  return Type.Object(
+    { ...ErrorReply.properties, ...properties },
+    { ...component(name), [CODES]: errors.map(({ code }) => code) }
+  )
 }
