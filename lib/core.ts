@@ -12,6 +12,7 @@ import { FST_USERS_NOT_READY } from './errors.js'
 import { createBackground, createHookRegistry, type Background, type HookRegistry } from './hooks/index.js'
 import { declaredModels } from './models.js'
 import type { CheckedOptions } from './options.js'
+import { securityProfileOf } from './security-profile.js'
 import { createSingleUse, MAX_ANSWERS, STEP_SECONDS } from './sessions/index.js'
 import { createKeyring, purposeTokens, type Keyring, type PurposeTokens } from './tokens/index.js'
 import {
@@ -95,22 +96,19 @@ export async function createCore (
     features: featureApis,
     observers: []
   }
+  const described = { settings, backends, backendOptions: list, features, keyring }
   return {
-    settings,
+    ...described,
     store,
     caching,
     models: new Map(models.map((model) => [model.name, model])),
     ajv,
     rules,
-    service: createUsersService(rules),
-    backends,
+    service: createUsersService(rules, () => securityProfileOf(described)),
     names: list.map(({ name }) => name),
-    backendOptions: list,
-    features,
     featureApis,
     sharedValues: new Map(),
-    keysFor,
-    keyring
+    keysFor
   }
 }
 

@@ -1,9 +1,11 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import pg from 'pg'
 import t from 'tap'
+import { checkPackages, isAtLeast, RISKY_PACKAGES } from '../lib/cli/doctor/package-checks.js'
 import { checkStore } from '../lib/cli/doctor/store-checks.js'
 import type { StoreSchema } from '../lib/contracts/store-schema.js'
 import { SECRET } from './helpers/build-app.js'
@@ -43,6 +45,9 @@ t.test('doctor reports ok for each check of a valid configuration and changes no
     out: `ok    secret: is long enough and not a placeholder
 ok    database: answers
 ok    schema: has all tables, columns, widths and indexes
+ok    trustProxy: names the trusted proxies
+ok    publicUrl: is https, or a URL of this machine
+ok    packages: no package with a known weakness of logins
 ok    backend cookie: can check tokens
 ok    backend cookie: browsers keep the cookie "__Host-users-cookie" at https://app.camelot.bt
 ok    backend database: can check tokens`,
@@ -99,10 +104,14 @@ t.test('doctor reports cookies that browsers drop or send without TLS, and doubt
   const { run } = createFolder()
   await run(['migrate'])
   const cases: [ConfigParts, RegExp[]][] = [
-    [{ backends: cookieBackends('') }, [/^warn {2}backend cookie: publicUrl is not set/]],
+    [
+      { backends: cookieBackends(''), more: 'publicUrl: undefined' },
+      [/^warn {2}publicUrl: is not set/, /^warn {2}backend cookie: publicUrl is not set/]
+    ],
     [
       { backends: cookieBackends(''), more: "publicUrl: 'http://app.camelot.bt'" },
       [
+        /^fail {2}publicUrl: is http:\/\/app\.camelot\.bt, so passwords and tokens travel in plain text/,
         /^fail {2}backend cookie: the cookie "__Host-users-cookie" is Secure but publicUrl is http:\/\/app\.camelot\.bt/
       ]
     ],
@@ -166,14 +175,15 @@ t.test('doctor reports cookies that browsers drop or send without TLS, and doubt
       },
       [
         /^warn {2}secret: the list contains a secret twice/,
-        /^warn {2}secret: tokens\.reset\.secret equals the plugin's secret/
+        /^warn {2}secret: tokens\.reset\.secret equals the plugin's secret/,
+        /^warn {2}secret: 1 of 2 secrets only verify; remove them when their time has passed/
       ]
     ],
     [
       {
         more: "secret: [process.env.USERS_SECRET, 'another-V2hhdCBpcyB5b3VyIHF1ZXN0PyBUbyBzZWVr'], tokens: { verify: { secret: 'third-V2hhdCBpcyB5b3VyIHF1ZXN0PyBUbyBzZWVrIHRo' } }"
       },
-      []
+      [/^warn {2}secret: 1 of 2 secrets only verify/]
     ]
   ]
   for (const [parts, patterns] of cases) {
@@ -184,6 +194,85 @@ t.test('doctor reports cookies that browsers drop or send without TLS, and doubt
     for (const [position, pattern] of patterns.entries()) t.match(lines[position], pattern)
   }
 })
+
+t.test('doctor reports proxy settings with which clients choose their IP address, or share one', async (t) => {
+  const { run } = createFolder()
+  await run(['migrate'])
+  const cases: [server: string, problem: RegExp | null][] = [
+    ['', /^warn {2}trustProxy: is not known; export the options of Fastify\(\)/],
+    ['null', /^warn {2}trustProxy: is not known/],
+    ['{ trustProxy: true }', /^fail {2}trustProxy: is true, so every client chooses the IP address/],
+    ['{}', /^warn {2}trustProxy: is off, but publicUrl is https and Fastify serves http/],
+    ['{ https: {} }', null],
+    ["{ trustProxy: '10.0.0.1' }", null],
+    ['{ trustProxy: 1 }', null]
+  ]
+  for (const [server, problem] of cases) {
+    const report = await run(['doctor'], { more: URL_OPTION, server })
+    t.match(problemLines(report), problem === null ? [] : [problem], server)
+    t.equal(problemLines(report).length, problem === null ? 0 : 1)
+  }
+  const plain = await run(['doctor'], { more: "publicUrl: 'http://localhost:3000'", server: '{}' })
+  t.strictSame(problemLines(plain), [])
+})
+
+t.test('doctor reports keys that a finished rotation has left behind', async (t) => {
+  const { run } = createFolder()
+  await run(['migrate'])
+  const [k1, k2] = [createPair(), createPair()]
+  const other = JSON.stringify(randomBytes(32).toString('base64url'))
+  const keyOf = (kid: string, parts: object): string => JSON.stringify({ kid, algorithm: 'EdDSA', ...parts })
+  const cases: [keys: string, lines: string[]][] = [
+    [keyOf('k1', { privateKey: k1.privateKey }), []],
+    [
+      `${keyOf('k1', { privateKey: k1.privateKey })}, ${keyOf('k2', { publicKey: k2.publicKey })}`,
+      ['ok    backend jwt: the key "k2" only verifies; remove it when the last token that it signed has expired']
+    ],
+    [
+      `${keyOf('k1', { privateKey: k1.privateKey })}, ${keyOf('k2', { privateKey: k2.privateKey })}`,
+      ['warn  backend jwt: the key "k2" does not sign, but its private part is configured; keep only publicKey']
+    ],
+    [`${keyOf('k1', { privateKey: k1.privateKey })}, { kid: 'k2', secret: ${other} }`, []]
+  ]
+  for (const [keys, lines] of cases) {
+    const strategy = `jwtStrategy({ lifetimeSeconds: 60, keys: [${keys}] })`
+    const backends = `[{ name: 'jwt', transport: bearerTransport(), strategy: ${strategy} }]`
+    const { out } = await run(['doctor'], { backends })
+    t.strictSame(out.split('\n').filter((line) => line.includes('the key "')), lines)
+    t.notMatch(out, /PRIVATE/)
+  }
+})
+
+t.test('CFG-10: doctor reports packages with known weaknesses', async (t) => {
+  const folder = t.testdir()
+  const install = (name: string, version: string): void => {
+    mkdirSync(join(folder, 'node_modules', name), { recursive: true })
+    writeFileSync(join(folder, 'node_modules', name, 'package.json'), JSON.stringify({ name, version }))
+  }
+  const textsFor = (below: string): string[] => checkPackages(join(folder, below)).map(({ level, text }) => `${level} ${text}`)
+  for (const { name, minimum } of RISKY_PACKAGES) install(name, minimum)
+  t.match(textsFor('deep/inside'), [/^ok no package/])
+  for (const { name, minimum, affected = [], advisory } of RISKY_PACKAGES) {
+    for (const version of ['0.0.1', `${minimum}-rc.1`, ...affected]) {
+      install(name, version)
+      const text = `fail ${name} ${version} has a known weakness (${advisory}); update it to ${minimum} or a later version`
+      t.strictSame(textsFor('.'), [text])
+    }
+    install(name, `${minimum}0`)
+    t.match(textsFor('.'), [/^ok/], `${name} ${minimum}0`)
+  }
+  t.strictSame(
+    ['5.8.2', '5.8.3', '5.10.0', '6.0.0', '4.99.99', '5.8.3-beta', '5.8', '5'].map((text) => isAtLeast(text, '5.8.3')),
+    [false, true, true, true, false, false, false, false]
+  )
+})
+
+function createPair (): { privateKey: string, publicKey: string } {
+  return generateKeyPairSync('ed25519', {
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' }
+  })
+}
 
 t.test('doctor reports invalid options and config files in one line each', async (t) => {
   const { run, folder } = createFolder()

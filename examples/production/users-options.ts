@@ -3,6 +3,7 @@ import pg from 'pg'
 import { bearerTransport, cookieTransport, jwtStrategy, type UsersOptions } from 'fastify-users'
 import { postgres } from 'fastify-users/postgres'
 import { redisStrategy } from 'fastify-users/redis'
+import type { FastifyServerOptions } from 'fastify'
 import type { Settings } from './settings.js'
 
 /** Connections that the application opens and closes. */
@@ -20,6 +21,16 @@ export function createClients ({ databaseUrl, redisUrl }: Settings): Clients {
   pool.on('error', () => {}) // an idle connection was lost; the pool opens another one
   redis.on('error', () => {}) // ioredis connects again by itself
   return { pool, redis }
+}
+
+/** Options of `Fastify()` for the application and for the command \`doctor\`. */
+export function serverOptions ({ proxies }: Settings): FastifyServerOptions {
+  return {
+    trustProxy: proxies,
+    requestTimeout: 30_000,
+    // longer than nginx keeps an unused connection, so that nginx never writes to a connection that is being closed
+    keepAliveTimeout: 75_000
+  }
 }
 
 /** Options of the plugin for the application and the command line: sessions of browsers in Redis, JWTs for clients. */

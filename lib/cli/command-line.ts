@@ -5,6 +5,7 @@ import { doctorCommand } from './doctor/doctor-command.js'
 import { messageOf } from './error-messages.js'
 import { migrateCommand } from './migrate/migrate-command.js'
 import { pruneCommand } from './prune-command.js'
+import { rotateSecretCommand } from './rotate-secret/rotate-secret-command.js'
 import { schemaCommand } from './schema-command.js'
 import { superuserCommand } from './superuser-command.js'
 
@@ -13,6 +14,7 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ['migrate', migrateCommand],
   ['create-superuser', superuserCommand],
   ['prune', pruneCommand],
+  ['rotate-secret', rotateSecretCommand],
   ['doctor', doctorCommand]
 ])
 

@@ -11,6 +11,8 @@ import { messageOf } from './error-messages.js'
 export interface Config {
   /** Path of the file, relative to the working folder. */
   readonly file: string
+  /** The export `server`: the options of `Fastify()`, which only `doctor` reads. Undefined if there is none. */
+  readonly server: unknown
   readonly options: CheckedOptions
   readonly settings: Settings
   readonly secrets: readonly string[]
@@ -65,9 +67,10 @@ export async function withConfig (
 }
 
 async function importConfig (path: string, file: string): Promise<Config | ConfigProblem> {
-  const { default: options, features } = (await import(pathToFileURL(path).href)) as {
+  const { default: options, features, server } = (await import(pathToFileURL(path).href)) as {
     default?: unknown
     features?: unknown
+    server?: unknown
   }
   if (typeof options !== 'object' || options === null) {
     const problem = `${file} needs an object as its default export: export default { adapter, secret, backends, … }`
@@ -81,6 +84,7 @@ async function importConfig (path: string, file: string): Promise<Config | Confi
   }
   return {
     file,
+    server,
     options: options as CheckedOptions, // resolveOptions checks it
     ...resolveOptions(options as UsersOptions)
   }

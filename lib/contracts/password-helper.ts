@@ -1,5 +1,15 @@
+/** How new passwords are hashed. Costs are those of argon2id (RFC 9106): memory in KiB, passes, and lanes. */
+export interface PasswordHashDescription {
+  readonly algorithm: string
+  readonly memoryCost?: number
+  readonly timeCost?: number
+  readonly parallelism?: number
+}
+
 /** Creates and checks password hashes. The option `passwords` replaces it. */
 export interface PasswordHelper {
+  /** For `app.users.securityProfile()`. */
+  readonly description?: PasswordHashDescription
   /**
    * Checks a password. `newHash` is set if the password is right and the stored hash should be replaced. For an
    * unreadable hash, `ok` is false; it is not an error.

@@ -3,6 +3,7 @@ import type { EventName, PendingLogin, UsersHook } from './events.js'
 import type { FeatureApi } from './feature.js'
 import type { AnyReply, AnyRequest } from './instances.js'
 import type { LoginAnswer, OfferedStep } from './login-step.js'
+import type { SecurityProfile } from './security-profile.js'
 import type { IssuedToken } from './strategy.js'
 import type { NewUser, User, UserChanges, UserId, UserRow } from './user.js'
 
@@ -126,6 +127,11 @@ export interface UsersApi {
   settled(): Promise<void>
   /** Returns the functions of a feature, by the feature's name. Throws `FST_USERS_UNKNOWN_FEATURE`. */
   feature<N extends string>(name: N): FeatureApi<N>
+  /**
+   * Returns the effective security settings, without secrets, so that a test of the application can check them. Call it
+   * when the application is ready.
+   */
+  securityProfile(): SecurityProfile
   /** The backends by name, in the order in which they are tried. */
   readonly backends: ReadonlyMap<string, Backend>
 }

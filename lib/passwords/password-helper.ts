@@ -68,6 +68,7 @@ export function createPasswordHelper (options: Argon2PasswordsOptions, engine: H
   const verifyUnknown = (password: string): Promise<void> => run(() => loginWork.pad(password, NO_WORK))
 
   return {
+    description: { algorithm: 'argon2id', ...argon2.cost },
     hash: (password, { background = false } = {}) => (background ? runInBackground : run)(() => argon2.hash(password)),
     async verifyAndUpdate (password, stored) {
       const verifier = isHashLike(stored) ? verifiers.find(({ canRead }) => canRead(stored)) : undefined

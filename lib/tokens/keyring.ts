@@ -5,6 +5,8 @@ import { deriveKeys } from './keys.js'
 export interface Keyring {
   /** Returns the keys of a purpose. `lifetimeSeconds` is the longest lifetime of what they protect; null for no end. */
   keysFor(purpose: string, lifetimeSeconds?: number | null): readonly PurposeKey[]
+  /** Number of secrets. */
+  readonly count: number
   /** Like `keysFor`, but returns only the derived secrets. */
   secretsFor(purpose: string, lifetimeSeconds?: number | null): [string, ...string[]]
   /** Longest lifetime in seconds by purpose; null for no end, undefined if no caller named it. */
@@ -19,6 +21,7 @@ export function createKeyring (secrets: readonly string[], tenant: string): Keyr
     return deriveKeys(secrets, `${tenant}:${purpose}`)
   }
   return {
+    count: secrets.length,
     keysFor,
     // there is one key per secret, and at least one secret
     secretsFor: (...use) => keysFor(...use).map(({ secret }) => secret) as [string, ...string[]],

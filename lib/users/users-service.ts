@@ -51,7 +51,7 @@ export interface UsersService extends UsersApi {
 }
 
 /** Creates `app.users` from the functions of this folder. */
-export function createUsersService (rules: Rules): UsersService {
+export function createUsersService (rules: Rules, securityProfile: UsersApi['securityProfile']): UsersService {
   const { rows, hooks, background, backends } = rules
   const present = (row: UserRow | null): User | null => row && rows.toUser(row)
 
@@ -105,6 +105,7 @@ export function createUsersService (rules: Rules): UsersService {
     eventNames: hooks.names,
     settled: () => background.settled(),
     feature: <N extends string>(name: N) => featureNamed(rules, name) as FeatureApi<N>, // the feature declares the type
+    securityProfile,
     backends
   }
 }

@@ -104,6 +104,8 @@ export interface ConfigParts {
   fields?: string
   backends?: string
   more?: string
+  /** The export `server`; empty for none. */
+  server?: string
   rest?: string
 }
 
@@ -113,7 +115,7 @@ const BACKENDS =
 
 function configText (
   from: string,
-  { adapter = SQLITE, fields = '{}', backends = BACKENDS, more = '', rest = '' }: ConfigParts
+  { adapter = SQLITE, fields = '{}', backends = BACKENDS, more = '', server = "{ trustProxy: '127.0.0.1' }", rest = '' }: ConfigParts
 ): string {
   return `
     import Database from 'better-sqlite3'
@@ -130,7 +132,8 @@ function configText (
     import { sqlite } from '${entryOf(from, 'sqlite')}'
     const keep = (pool) => { (globalThis.pools ??= []).push(pool); return pool }
     const passwords = argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true })
-    export default { adapter: ${adapter}, secret: process.env.USERS_SECRET, schemas: userSchemas(${fields}), backends: ${backends}, passwords, features: typeof listFeatures === 'function' ? listFeatures() : [], ${more} }
+    export default { adapter: ${adapter}, secret: process.env.USERS_SECRET, schemas: userSchemas(${fields}), publicUrl: 'https://app.camelot.bt', backends: ${backends}, passwords, features: typeof listFeatures === 'function' ? listFeatures() : [], ${more} }
+    ${server === '' ? '' : `export const server = ${server}`}
     ${rest}`
 }
 

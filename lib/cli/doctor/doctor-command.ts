@@ -1,3 +1,4 @@
+import { dirname, resolve } from 'node:path'
 import { memory } from '../../adapters/memory/index.js'
 import { modelsOf } from '../../models.js'
 import { storeSchemaOf, withApplication } from '../application.js'
@@ -6,14 +7,17 @@ import { CONFIG_FILE, loadConfig, type Config } from '../config.js'
 import { messageOf } from '../error-messages.js'
 import { checkCookie, checkStrategy, prepareCookies, type SentCookie } from './backend-checks.js'
 import type { Finding } from './finding.js'
+import { checkKeys } from './key-checks.js'
+import { checkPackages } from './package-checks.js'
+import { checkProxy } from './proxy-checks.js'
 import { checkOrigins, checkSecrets } from './settings-checks.js'
 import { checkFile, checkStore } from './store-checks.js'
 
 const HELP = `Usage: fastify-users doctor [options]
 
-Checks the options and stores of the application: secrets, tables, columns, indexes,
-clocks, cookies, origins, and whether the stores answer. It changes nothing. Each line
-begins with ok, warn or fail.
+Checks the options and stores of the application: secrets, keys, tables, columns,
+indexes, clocks, cookies, origins, proxy settings, versions of packages, and whether the
+stores answer. It changes nothing. Each line begins with ok, warn or fail.
 
   --json          Prints a JSON array of { level, about, text }.
   --config FILE   Config file with the options of the application. Default:
@@ -34,7 +38,7 @@ export const doctorCommand: Command = {
       return report([{ level: 'fail', about: 'config', text: config.problem }], values, terminal, config.code)
     }
     try {
-      return report(await checkConfig(config), values, terminal)
+      return report(await checkConfig(config, terminal.cwd), values, terminal)
     } catch (error) {
       return report(
         [{ level: 'fail', about: 'config', text: `${config.file} cannot be used: ${messageOf(error)}` }],
@@ -49,15 +53,19 @@ export const doctorCommand: Command = {
  * Runs all checks of a config. The application runs with a memory store, because opening the configured store may
  * create tables.
  */
-async function checkConfig (config: Config): Promise<readonly Finding[]> {
+async function checkConfig (config: Config, cwd: string): Promise<readonly Finding[]> {
   const { settings, secrets, options } = config
   return await withApplication({ options: { ...options, adapter: memory() } }, async (app) => {
     const cookiesOf = prepareCookies(app)
     await app.ready()
+    const profile = app.users.securityProfile()
     const findings: Finding[] = [
       ...checkSecrets(secrets, settings),
       ...(await checkStore(storeSchemaOf(config), modelsOf(options, settings))),
-      ...(await checkFile(options.adapter))
+      ...(await checkFile(options.adapter)),
+      ...checkKeys(profile),
+      ...checkProxy(config.server, profile),
+      ...checkPackages(dirname(resolve(cwd, config.file)))
     ]
     const allCookies: SentCookie[] = []
     for (const backend of app.users.backends.values()) {

@@ -1,0 +1,95 @@
+import type { Backend, BackendOptions } from './contracts/backend.js'
+import type { Feature } from './contracts/feature.js'
+import type { BackendProfile, CookieProfile, SecretsProfile, SecurityProfile } from './contracts/security-profile.js'
+import type { RouteGroupName, Settings } from './contracts/settings.js'
+import type { Keyring } from './tokens/index.js'
+
+/** Objects of a registration that a profile describes. */
+export interface ProfileParts {
+  readonly settings: Settings
+  readonly backends: ReadonlyMap<string, Backend>
+  readonly backendOptions: readonly BackendOptions[]
+  readonly features: readonly Feature[]
+  readonly keyring: Keyring
+}
+
+/** Returns the effective security settings of a registration. */
+export function securityProfileOf (parts: ProfileParts): SecurityProfile {
+  const { settings, features, keyring } = parts
+  const { tokens, cache, wire } = settings
+  const backends = backendProfiles(parts)
+  const hasPublicKeys = backends.some(({ keys }) => keys.some(({ isPublic }) => isPublic))
+  const tokenProfile = (kind: 'reset' | 'verify'): SecurityProfile['tokens']['reset'] => ({
+    lifetimeSeconds: tokens[kind].lifetimeSeconds,
+    hasOwnSecret: tokens[kind].secret !== null
+  })
+  return {
+    tenant: settings.name,
+    secrets: secretsProfile(keyring, backends),
+    backends,
+    jwks: settings.jwks !== null && hasPublicKeys ? { ...settings.jwks } : null,
+    tokens: { reset: tokenProfile('reset'), verify: tokenProfile('verify') },
+    passwords: settings.passwords.description ?? null,
+    routes: Object.fromEntries(
+      Object.entries(settings.routes).map(([group, { enabled }]) => [group, enabled])
+    ) as Record<RouteGroupName, boolean>, // one entry per route group
+    publicUrl: settings.publicUrl,
+    trustedOrigins: [...settings.trustedOrigins],
+    requireVerification: settings.requireVerification,
+    revealExistingAccounts: settings.revealExistingAccounts,
+    sensitiveChanges: settings.sensitiveChanges,
+    allowIntranetEmails: settings.allowIntranetEmails,
+    errorHandler: settings.errorHandler,
+    cacheSeconds: cache === null ? null : cache.maxAgeMs / 1000,
+    storedTokens: wire.storedTokens.areDigests ? 'digest' : 'plain',
+    endlessTokens: wire.endlessTokens,
+    allowInsecure: [...settings.allowInsecure],
+    features: features.map(({ name }) => name),
+    loginSteps: [...settings.loginSteps]
+  }
+}
+
+function secretsProfile ({ count, uses }: Keyring, backends: readonly BackendProfile[]): SecretsProfile {
+  return {
+    count,
+    uses: [...uses].map(([purpose, named]) => {
+      // sessions of all backends contain the security stamp of their user
+      const lifetimeSeconds = purpose === 'stamp' ? longestSession(backends) : named
+      return lifetimeSeconds === undefined ? { purpose } : { purpose, lifetimeSeconds }
+    })
+  }
+}
+
+/** Returns the longest lifetime of a session in seconds; null for no end, undefined if a strategy does not name it. */
+function longestSession (backends: readonly BackendProfile[]): number | null | undefined {
+  const lifetimes = backends.map(({ lifetimeSeconds }) => lifetimeSeconds)
+  if (lifetimes.includes(null)) return null
+  const known = lifetimes.filter((seconds) => typeof seconds === 'number')
+  return known.length < lifetimes.length ? undefined : Math.max(...known)
+}
+
+function backendProfiles ({ backends, backendOptions, settings }: ProfileParts): BackendProfile[] {
+  return backendOptions.flatMap(({ name, transport, strategy }) => {
+    const backend = backends.get(name)
+    if (backend === undefined) return [] // the plugin is still loading
+    const { description } = backend.strategy
+    return {
+      name,
+      transport: transport.name,
+      strategy: strategy.name,
+      ...(description === undefined ? {} : { lifetimeSeconds: description.lifetimeSeconds }),
+      keys: (description?.keys ?? []).map(({ publicJwk, ...key }) => ({
+        ...key,
+        isPublic: settings.jwks !== null && publicJwk !== null
+      })),
+      cookie: cookieProfile(backend),
+      requireVerification: backend.requireVerification
+    }
+  })
+}
+
+function cookieProfile ({ transport, description: { scheme } }: Backend): CookieProfile | null {
+  if (!transport.ambient) return null
+  const { secure = true, sameSite = 'lax', partitioned = false } = transport
+  return { name: typeof scheme['name'] === 'string' ? scheme['name'] : null, secure, sameSite, partitioned }
+}
