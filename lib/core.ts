@@ -14,6 +14,7 @@ import { declaredModels } from './models.js'
 import type { CheckedOptions } from './options.js'
 import { securityProfileOf } from './security-profile.js'
 import { createSingleUse, MAX_ANSWERS, STEP_SECONDS } from './sessions/index.js'
+import { loadCookieSerializer, type SerializeCookie } from './shared/cookie-serializer.js'
 import { createKeyring, purposeTokens, type Keyring, type PurposeTokens } from './tokens/index.js'
 import {
   canonicalEmail,
@@ -62,7 +63,6 @@ export async function createCore (
   secrets: readonly string[]
 ): Promise<Core> {
   const { adapter, backends: list, features = [] } = options
-  const { reset, verify } = settings.tokens
   const keyring = createKeyring(secrets, settings.name)
   const { keysFor, secretsFor } = keyring
   const available = availableStore(tenantStore(adapter, settings.name), app.log, storeTimeoutOf(app))
@@ -77,25 +77,8 @@ export async function createCore (
   const hooks = createHooks(options)
   const backends = new Map<string, Backend>()
   const featureApis = new Map<string, unknown>()
-  const background = createBackground(app.log)
-  const rules: Rules = {
-    settings,
-    rows: rowsOf(store),
-    check: createUserCheck(ajv, settings),
-    hooks,
-    attempts: createUncountedAttempts({ hooks, canonicalEmail }),
-    background,
-    log: app.log,
-    tokens: await startTokens(app, settings, keysFor),
-    backends,
-    loginSteps: [],
-    pendingLogins: createPendingLogins(store, settings, background),
-    fingerprintKeys: secretsFor('fingerprint', Math.max(reset.lifetimeSeconds, verify.lifetimeSeconds)),
-    loginMethods: [],
-    additions: new Map(),
-    features: featureApis,
-    observers: []
-  }
+  const shared = { settings, rows: rowsOf(store), check: createUserCheck(ajv, settings), hooks, backends }
+  const rules = await createRules(app, { ...shared, features: featureApis }, { store, keyring, features })
   const described = { settings, backends, backendOptions: list, features, keyring }
   return {
     ...described,
@@ -126,6 +109,31 @@ function createPendingLogins (store: Store, { clock }: Settings, { run }: Backgr
   return createSingleUse({ store, clock, background: run }, 'login', options)
 }
 
+/** Creates the objects that the functions for users and sessions share. */
+async function createRules (
+  app: FastifyInstance,
+  shared: Pick<Rules, 'settings' | 'rows' | 'check' | 'hooks' | 'backends' | 'features'>,
+  { store, keyring, features }: { store: Store; keyring: Keyring; features: readonly Feature[] }
+): Promise<Rules> {
+  const { settings } = shared
+  const { reset, verify } = settings.tokens
+  const background = createBackground(app.log)
+  return {
+    ...shared,
+    attempts: createUncountedAttempts({ hooks: shared.hooks, canonicalEmail }),
+    background,
+    log: app.log,
+    serializeCookie: await startCookies(app, features),
+    tokens: await startTokens(app, settings, keyring.keysFor),
+    loginSteps: [],
+    pendingLogins: createPendingLogins(store, settings, background),
+    fingerprintKeys: keyring.secretsFor('fingerprint', Math.max(reset.lifetimeSeconds, verify.lifetimeSeconds)),
+    loginMethods: [],
+    additions: new Map(),
+    observers: []
+  }
+}
+
 /**
  * Returns how long the start waits for the store, in milliseconds. It is half of `pluginTimeout`, after which Fastify
  * aborts the start.
@@ -144,6 +152,14 @@ async function startCaching (
   if (settings.cache === null) return null
   const { createCaching } = await import('./user-cache/index.js')
   return createCaching(store, rows, settings.cache, settings, app.log)
+}
+
+/** Loads the serializer of cookies if a feature may need it. Transports load their own. */
+async function startCookies (app: FastifyInstance, features: readonly Feature[]): Promise<SerializeCookie> {
+  if (features.length > 0) return await loadCookieSerializer(app)
+  return () => {
+    throw FST_USERS_NOT_READY()
+  }
 }
 
 async function startTokens (app: FastifyInstance, settings: Settings, keysFor: Keyring['keysFor']): Promise<PurposeTokens> {

@@ -35,6 +35,7 @@ export default defineConfig({
             { text: 'fastify-users/postgres', link: '/api/fastify-users/postgres/' },
             { text: 'fastify-users/prisma', link: '/api/fastify-users/prisma/' },
             { text: 'fastify-users/redis', link: '/api/fastify-users/redis/' },
+            { text: 'fastify-users/refresh-tokens', link: '/api/fastify-users/refresh-tokens/' },
             { text: 'fastify-users/sqlite', link: '/api/fastify-users/sqlite/' },
             { text: 'fastify-users/testing', link: '/api/fastify-users/testing/' }
           ]
@@ -66,6 +67,7 @@ export default defineConfig({
             { text: 'Cookies and CSRF', link: '/cookies-and-csrf' },
             { text: 'Login with providers', link: '/oauth' },
             { text: 'Linked accounts', link: '/linked-accounts' },
+            { text: 'Refresh tokens', link: '/refresh-tokens' },
             { text: 'Features', link: '/features' },
             { text: 'In your application', link: '/your-application' },
             { text: 'OpenAPI', link: '/openapi' },

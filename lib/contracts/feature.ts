@@ -118,11 +118,17 @@ export interface FeatureKit {
     getByEmail(email: string): Promise<UserRow | null>
     /** Returns the user without the hash and the stamp. */
     toUser(row: UserRow): User
+    /** Returns the security stamp. A change of the password, the e-mail or a flag, and `endSessions`, renew it. */
+    stampOf(row: UserRow): string
+    /** Returns true if something that was issued with this stamp is still valid for the user. */
+    hasStamp(row: UserRow, stamp: string): boolean
   }
   /** Creates, lists and revokes sessions. */
   readonly sessions: SessionService
   /** `app.users`. */
   readonly users: UsersApi
+  /** Returns the value of a header `Set-Cookie` (RFC 6265, section 4.1): the serializer of `@fastify/cookie`. */
+  readonly serializeCookie: FastifyInstance['serializeCookie']
   /**
    * Returns keys for one purpose, derived from the plugin's secrets (HKDF, RFC 5869). The first signs; all verify.
    * `lifetimeSeconds` is the longest lifetime of what the keys protect, or null for no end: an old secret is needed for

@@ -19,6 +19,10 @@ export interface CreatedSession {
   readonly backend: string
   /** The token. An observer may set `refresh_token` and `expires_in`. */
   readonly issued: IssuedSession
+  /** Security stamp of the user with which the session was created. */
+  readonly stamp: string
+  /** True if the session existed before and has only got another token. */
+  readonly continues: boolean
   readonly context: EventContext
 }
 
@@ -35,6 +39,10 @@ export interface SessionObserver {
    * reported more than once. Expired sessions are not reported. If it throws, the request fails after the revocation.
    */
   ended?(user: User, which: SessionSelection): MaybePromise<void>
+  /** Returns at most 1000 sessions of a user that the feature stores, for `SessionService.list`. */
+  list?(user: User): MaybePromise<readonly Session[]>
+  /** Ends one session of a user that the feature stores, for `SessionService.end`. Returns false if it has none. */
+  end?(user: User, id: string): MaybePromise<boolean>
 }
 
 /** Argument of `SessionService.create`. */
@@ -55,13 +63,13 @@ export interface SessionService {
    */
   create(row: UserRow, options: SessionOptions): Promise<IssuedSession>
   /**
-   * Revokes sessions of a user. Returns false if a single session is not stored, for example because its backend has
-   * the JWT strategy. Throws like `app.users.endSessions`.
+   * Revokes sessions of a user. Returns false if neither a strategy nor a feature stores a single session: the JWT
+   * strategy stores none. Throws like `app.users.endSessions`.
    *
    * For all sessions but one, stored sessions are deleted. If a backend stores none, the user gets a new security
    * stamp, which ends the remaining session too; if it is the cookie session of `context.request`, the reply renews it.
    */
   end(user: User, which: SessionSelection, context?: CallContext): Promise<boolean>
-  /** Returns the newest 1000 stored sessions of a user. Backends with the JWT strategy store none. */
+  /** Returns at most 1000 sessions of each strategy and feature. The JWT strategy stores none. */
   list(user: User): Promise<Session[]>
 }

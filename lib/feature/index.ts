@@ -73,7 +73,7 @@ export {
   hostPrefixOf,
   type CookieScope
 } from '../shared/cookie-attributes.js'
-export { checkSecureCookie } from '../shared/limits.js'
+export { checkSeconds, checkSecureCookie, MAX_SESSION_SECONDS } from '../shared/limits.js'
 export {
   checkBoolean,
   checkKnownKeys,
@@ -96,6 +96,7 @@ export {
   createJwtCodec,
   deriveKeys,
   digestToken,
+  fingerprint,
   generateOpaqueToken,
   isOpaqueToken,
   isSameSecret,

@@ -60,6 +60,7 @@ export function createFeatureKit (
     rows,
     sessions: createSessionService(rules),
     users: service,
+    serializeCookie: rules.serializeCookie,
     keysFor,
     background: background.run,
     attempts: rules.attempts,

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import packages from '../packages.cjs'
 import { readCookie, type Duplicates } from '../shared/cookie-header.js'
+import type { SerializeCookie } from '../shared/cookie-serializer.js'
 import { generateOpaqueToken, isOpaqueToken } from '../tokens/index.js'
 
 /** Attributes of a browser cookie (RFC 6265, section 4.1.2). It is always `HttpOnly`. */
@@ -29,13 +29,10 @@ export interface BrowserCookie {
 }
 
 /** Creates a cookie with a random value. The server stores only its digest. */
-export function createBrowserCookie ({
-  name,
-  domain,
-  maxAge,
-  duplicates,
-  ...rest
-}: BrowserCookieSettings): BrowserCookie {
+export function createBrowserCookie (
+  { name, domain, maxAge, duplicates, ...rest }: BrowserCookieSettings,
+  serialize: SerializeCookie
+): BrowserCookie {
   const attributes = { ...rest, httpOnly: true, encode: String, ...(domain === null ? {} : { domain }) }
 
   function read ({ headers }: FastifyRequest): string | null {
@@ -50,11 +47,11 @@ export function createBrowserCookie ({
     },
     set (request, reply) {
       const value = read(request) ?? generateOpaqueToken()
-      reply.header('set-cookie', packages.fastifyCookie.serialize(name, value, { ...attributes, maxAge }))
+      reply.header('set-cookie', serialize(name, value, { ...attributes, maxAge }))
       return digest(value)
     },
     clear (reply) {
-      reply.header('set-cookie', packages.fastifyCookie.serialize(name, '', { ...attributes, maxAge: 0 }))
+      reply.header('set-cookie', serialize(name, '', { ...attributes, maxAge: 0 }))
     }
   }
 }

@@ -21,7 +21,7 @@ export interface NewSession extends SessionValues {
   readonly row: UserRow
   readonly backend: Backend
   readonly context: EventContext
-  /** Id of the session. Default: a new id. */
+  /** Id of a session that continues with a new token. Default: a new id. */
   readonly id?: string
 }
 
@@ -32,16 +32,19 @@ export interface NewSession extends SessionValues {
  */
 export async function createSession (
   rules: SessionRules,
-  { row, backend, context, id = generateSessionId(), ...values }: NewSession,
+  { row, backend, context, id: continued, ...values }: NewSession,
   notFound: () => Error
 ): Promise<IssuedSession> {
   const { rows, settings } = rules
-  const session = { id, createdAt: new Date(settings.clock()), ...values }
+  const session = { id: continued ?? generateSessionId(), createdAt: new Date(settings.clock()), ...values }
   const written = { request: context.request, stamp: rows.stampOf(row), session }
   const issued = await writeToken(rules, row, backend, written, notFound)
   const user = rows.toUser(row)
   try {
-    await reportIssued(rules, { user, backend: backend.name, issued, context })
+    const { stamp } = written
+    await reportIssued(rules, {
+      user, backend: backend.name, issued, stamp, context, continues: continued !== undefined
+    })
   } catch (error) {
     await endSession(rules, backend, user, issued) // the client never receives the token
     throw error

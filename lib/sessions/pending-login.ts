@@ -1,7 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { Backend } from '../contracts/backend.js'
 import type { LoginStep, OfferedStep } from '../contracts/login-step.js'
-import type { Settings } from '../contracts/settings.js'
 import type { JsonValue } from '../contracts/single-use.js'
 import type { LoginPending } from '../contracts/users-api.js'
 import type { UserId, UserRow } from '../contracts/user.js'
@@ -55,23 +54,23 @@ export async function openTicket (
  * fits no ticket.
  */
 export function presentedBrowser (
-  { settings }: SessionRules,
+  rules: SessionRules,
   backend: Backend,
   request: FastifyRequest | null
 ): string | null {
   if (!backend.transport.ambient || request === null) return null
-  return loginCookie(settings, backend).digestOf(request) ?? ''
+  return loginCookie(rules, backend).digestOf(request) ?? ''
 }
 
 /** Deletes the cookie of pending logins, unless the browser has another pending login. */
 export async function releaseBrowser (
-  { settings, pendingLogins }: SessionRules,
+  rules: SessionRules,
   { backend, context: { request, reply } }: Pick<OngoingLogin, 'backend' | 'context'>
 ): Promise<void> {
   if (!backend.transport.ambient || request === null || reply === null) return
-  const cookie = loginCookie(settings, backend)
+  const cookie = loginCookie(rules, backend)
   const digest = cookie.digestOf(request)
-  if (digest !== null && !(await pendingLogins.hasOpen(digest))) cookie.clear(reply)
+  if (digest !== null && !(await rules.pendingLogins.hasOpen(digest))) cookie.clear(reply)
 }
 
 /** Deletes the pending logins of a user. */
@@ -97,23 +96,27 @@ export async function endBrowserLogins (
  * Returns the SHA-256 of the cookie that the reply sets, or null if no browser is bound. A pending login of a cookie
  * backend that is not bound to a browser continues only from code without a request.
  */
-function bindBrowser ({ settings }: SessionRules, { backend, context }: OngoingLogin): string | null {
+function bindBrowser (rules: SessionRules, { backend, context }: OngoingLogin): string | null {
   const { request, reply } = context
   if (!backend.transport.ambient || request === null || reply === null) return null
-  return loginCookie(settings, backend).set(request, reply)
+  return loginCookie(rules, backend).set(request, reply)
 }
 
 /** Returns the cookie of pending logins, with the attributes that let the session cookie reach its browser. */
-function loginCookie ({ name, wire }: Settings, { transport }: Backend): BrowserCookie {
+function loginCookie ({ settings, serializeCookie }: SessionRules, { transport }: Backend): BrowserCookie {
   const { secure = true, sameSite, partitioned = false } = transport
-  return createBrowserCookie({
-    name: `${secure ? '__Host-' : ''}${name}-login`,
-    path: '/',
-    domain: null,
-    secure,
-    sameSite: sameSite === 'none' ? 'none' : 'lax',
-    partitioned,
-    maxAge: MAX_STEP_SECONDS,
-    duplicates: wire.cookies.duplicates
-  })
+  const { name, wire } = settings
+  return createBrowserCookie(
+    {
+      name: `${secure ? '__Host-' : ''}${name}-login`,
+      path: '/',
+      domain: null,
+      secure,
+      sameSite: sameSite === 'none' ? 'none' : 'lax',
+      partitioned,
+      maxAge: MAX_STEP_SECONDS,
+      duplicates: wire.cookies.duplicates
+    },
+    serializeCookie
+  )
 }

@@ -52,6 +52,7 @@ async function endOne (rules: SessionRules, user: User, id: string): Promise<boo
   for (const { strategy } of rules.backends.values()) {
     if ((await strategy.destroySession?.(user, id)) === true) isFound = true
   }
+  for (const { end } of rules.observers) if ((await end?.(user, id)) === true) isFound = true
   if (isFound) await reportEnded(rules, user, { id })
   return isFound
 }
@@ -84,6 +85,9 @@ async function listSessions (rules: SessionRules, user: User): Promise<Session[]
     for (const { session, stamp } of (await strategy.listSessions?.(user)) ?? []) {
       if (stamp == null || rules.rows.hasStamp(row, stamp)) sessions.set(session.id, session)
     }
+  }
+  for (const { list } of rules.observers) {
+    for (const session of (await list?.(user)) ?? []) if (!sessions.has(session.id)) sessions.set(session.id, session)
   }
   return [...sessions.values()]
 }

@@ -12,6 +12,7 @@ import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_NOT_FOUND, FST_USERS_UNKNOWN_BACKEND } from '../errors.js'
 import type { HookRegistry } from '../hooks/index.js'
+import type { SerializeCookie } from '../shared/cookie-serializer.js'
 import type { PendingRecord } from './pending-record.js'
 import { deriveSessionId } from '../tokens/index.js'
 
@@ -48,6 +49,7 @@ export interface SessionRules {
   readonly loginSteps: readonly RegisteredStep[]
   /** The logins that wait for a step. */
   readonly pendingLogins: SingleUse<PendingRecord>
+  readonly serializeCookie: SerializeCookie
 }
 
 /** Returns the event context of a call. */

@@ -358,6 +358,10 @@ const throwables: Record<string, () => unknown> = {
   'a frozen error': () => Object.freeze(new Error(CANARY))
 }
 
+/** Events that other files test. */
+type OtherEvent = 'onLoginStepAttempt' | 'onCurrentPasswordAttempt' | 'onAccountLocked'
+/** Events of features. */
+type FeatureEvent = 'onAfterLink' | 'onAfterUnlink' | 'onRefreshTokenReused'
 /** Events that `registration-by-mail`, `email-change-undo` and `new-device` test. */
 type MailEvent =
   | 'onAfterRequestRegister'
@@ -368,10 +372,7 @@ type MailEvent =
 
 /** The flow that emits each event. Listeners of an event with `later` run after the reply. */
 const firing: {
-  [N in Exclude<
-    keyof UsersHooks,
-    'onAfterLink' | 'onAfterUnlink' | 'onLoginStepAttempt' | 'onCurrentPasswordAttempt' | 'onAccountLocked' | MailEvent
-  >]-?: [
+  [N in Exclude<keyof UsersHooks, OtherEvent | FeatureEvent | MailEvent>]-?: [
     flow: string,
     later?: 'later',
     options?: Partial<UsersOptions>

@@ -173,8 +173,10 @@ app.register(users, { ...smallest, compatibility: { preset: 'fastapi-users', err
 app.register(users, { ...smallest, compatibility: { errorForm: 'fastify' } })
 // @ts-expect-error the option of the strategy does not exist
 jwtStrategy({ lifetimeSeconds: 3600, expiresIn: 3600 })
-// @ts-expect-error the lifetime is missing
+jwtStrategy()
 jwtStrategy({})
+// @ts-expect-error the lifetime is missing
+databaseStrategy({})
 // @ts-expect-error a strategy is not a transport
 app.register(users, { ...smallest, backends: [{ name: 'jwt', transport: jwtStrategy({ lifetimeSeconds: 3600 }), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) }] })
 // @ts-expect-error a transport is not a strategy

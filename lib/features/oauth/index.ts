@@ -83,7 +83,7 @@ async function startOauth (kit: FeatureKit, options: OauthOptions): Promise<Feat
     redirects,
     states: await createStates(kit.scope, kit, state),
     transactions: createTransactions(kit, state.lifetimeSeconds),
-    cookie: createOauthCookie(kit.settings, settings.cookie, state.lifetimeSeconds)
+    cookie: createOauthCookie(kit, settings.cookie, state.lifetimeSeconds)
   })
   const parts: FlowRoutesOptions = { kit, settings, flow, accounts, clients }
   return {

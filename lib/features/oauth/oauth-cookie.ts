@@ -1,10 +1,9 @@
-import { fastifyCookie } from '@fastify/cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
   createBrowserCookie,
   type BrowserCookie,
   type BrowserCookieSettings,
-  type Settings
+  type FeatureKit
 } from '../../feature/index.js'
 
 /** Maximum characters of the pending cookie. Browsers drop cookies of more than 4096 bytes (RFC 6265, section 6.1). */
@@ -24,20 +23,23 @@ export interface OauthCookie extends BrowserCookie {
 
 /** Creates the cookie. `maxAge` is its lifetime in seconds. */
 export function createOauthCookie (
-  { wire: { cookies } }: Settings,
+  { settings: { wire: { cookies } }, serializeCookie }: Pick<FeatureKit, 'settings' | 'serializeCookie'>,
   settings: OauthCookieSettings,
   maxAge: number
 ): OauthCookie {
   const { name, domain, ...rest } = settings
   const attributes = { ...rest, maxAge, encode: String, ...(domain === null ? {} : { domain }) }
   return {
-    ...createBrowserCookie({ ...settings, partitioned: false, maxAge, duplicates: cookies.duplicates }),
+    ...createBrowserCookie(
+      { ...settings, partitioned: false, maxAge, duplicates: cookies.duplicates },
+      serializeCookie
+    ),
     setPending ({ log }, reply, detail) {
       const value = encodeURIComponent(JSON.stringify(detail))
       if (value.length > PENDING_MAX_LENGTH) {
         log.error(`fastify-users: the detail of a pending login is not sent: encoded, it exceeds ${PENDING_MAX_LENGTH} characters of a cookie. Shorten it in onBeforeLogin`)
       } else {
-        reply.header('set-cookie', fastifyCookie.serialize(`${name}-pending`, value, attributes))
+        reply.header('set-cookie', serializeCookie(`${name}-pending`, value, attributes))
       }
     }
   }

@@ -19,8 +19,8 @@ import { asSigned, claimsOfSession, sessionOfClaims } from './session-claims.js'
 
 /** Options of `jwtStrategy`. */
 export interface JwtStrategyOptions extends Omit<JwtKeyOptions, 'kid'> {
-  /** Lifetime of a token in seconds. Null: tokens never expire; needs `endlessTokens`. */
-  lifetimeSeconds: number | null
+  /** Lifetime of a token in seconds. Default 600. Null: tokens never expire; needs `endlessTokens`. */
+  lifetimeSeconds?: number | null
   /**
    * Several keys, each with its `kid`. The first one signs, all of them verify. Replaces `secret`, `privateKey` and
    * `publicKey`. A key with only `publicKey` verifies and is published, but does not sign.
@@ -37,6 +37,7 @@ export interface JwtStrategyOptions extends Omit<JwtKeyOptions, 'kid'> {
  * entry has about 1 kB.
  */
 const CACHED_SIGNATURES = 10_000
+const DEFAULT_LIFETIME_SECONDS = 600
 const KEYS = ['lifetimeSeconds', 'keys', 'algorithm', 'audience', 'secret', 'privateKey', 'publicKey']
 
 /**
@@ -48,7 +49,7 @@ const KEYS = ['lifetimeSeconds', 'keys', 'algorithm', 'audience', 'secret', 'pri
  * @example
  * jwtStrategy({ lifetimeSeconds: 3600 })
  */
-export function jwtStrategy (options: JwtStrategyOptions): StrategyDefinition {
+export function jwtStrategy (options: JwtStrategyOptions = {}): StrategyDefinition {
   checkKnownKeys('jwtStrategy.', options, KEYS)
   if (options.audience !== undefined && !isAudience(options.audience)) {
     throw FST_USERS_INVALID_OPTION(['jwtStrategy.audience', 'must be a list of at least one non-empty string'])
@@ -58,7 +59,8 @@ export function jwtStrategy (options: JwtStrategyOptions): StrategyDefinition {
     async setup (scope, defaults) {
       const { settings } = defaults
       const { signedTokens } = settings.wire
-      const lifetimeSeconds = checkLifetime('jwtStrategy.lifetimeSeconds', options.lifetimeSeconds, settings)
+      const { lifetimeSeconds: given = DEFAULT_LIFETIME_SECONDS } = options
+      const lifetimeSeconds = checkLifetime('jwtStrategy.lifetimeSeconds', given, settings)
       const keys = readKeys(options, defaults, lifetimeSeconds)
       const codec = await createJwtCodec(scope, {
         keys,

@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { TOKEN_MAX_LENGTH } from '../../../schemas/index.js'
 import type { Transport, TransportDefinition } from '../../contracts/transport.js'
-import packages from '../../packages.cjs'
+import { loadCookieSerializer } from '../../shared/cookie-serializer.js'
 import { checkSecureCookie } from '../../shared/limits.js'
 import { defineTransport } from '../define.js'
 import { isToken, readCookie, readCookies, type Duplicates } from '../../shared/cookie-header.js'
@@ -30,13 +30,13 @@ export function cookieTransport (options: CookieTransportOptions = {}): Transpor
       logout: { 204: Type.Null({ description: 'The session is revoked and the cookie is cleared.' }) }
     }),
     async setup (scope, defaults) {
-      if (!scope.hasDecorator('serializeCookie')) await scope.register(packages.fastifyCookie, { hook: false })
       const name = cookieName(options, defaults)
       checkSecureCookie('cookieTransport.secure', options.secure ?? true, defaults.settings)
       // the name may come from the option `compatibility` of the plugin, and its prefix may require certain attributes
       checkCookieOptions({ ...options, name })
       if (options.secure !== false) warnOfPlainHttp(scope, name)
-      return createCookieTransport(options, name, defaults.settings.wire.cookies.duplicates, scope.serializeCookie)
+      const serialize = await loadCookieSerializer(scope)
+      return createCookieTransport(options, name, defaults.settings.wire.cookies.duplicates, serialize)
     }
   })
 }
