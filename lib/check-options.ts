@@ -37,6 +37,7 @@ const KEYS: Record<keyof UsersOptions, true> = {
   allowInsecure: true,
   cache: true,
   limits: true,
+  audit: true,
   clock: true
 }
 

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { availableStore, type Store } from './adapters/available-store.js'
 import { tenantStore } from './adapters/tenant-store.js'
 import { createUncountedAttempts } from './attempts/index.js'
+import { startAudit } from './audit/index.js'
 import type { Backend, BackendOptions } from './contracts/backend.js'
 import type { EventName, UsersHook } from './contracts/events.js'
 import type { Feature } from './contracts/feature.js'
@@ -18,6 +19,7 @@ import { loadCookieSerializer, type SerializeCookie } from './shared/cookie-seri
 import { createKeyring, purposeTokens, type Keyring, type PurposeTokens } from './tokens/index.js'
 import {
   canonicalEmail,
+  auditedService,
   createAjvLazily,
   createUserCheck,
   createUserRows,
@@ -87,7 +89,7 @@ export async function createCore (
     models: new Map(models.map((model) => [model.name, model])),
     ajv,
     rules,
-    service: createUsersService(rules, () => securityProfileOf(described)),
+    service: auditedService(rules, createUsersService(rules, () => securityProfileOf(described))),
     names: list.map(({ name }) => name),
     featureApis,
     sharedValues: new Map(),
@@ -121,6 +123,7 @@ async function createRules (
   return {
     ...shared,
     attempts: createUncountedAttempts({ hooks: shared.hooks, canonicalEmail }),
+    audit: startAudit(app.log, settings, shared.hooks, background, keyring.secretsFor('audit')),
     background,
     log: app.log,
     serializeCookie: await startCookies(app, features),

@@ -41,6 +41,8 @@ export {
 } from './passwords/index.js'
 export {
   adminOnly,
+  AUDIT_EVENTS,
+  AuditEvent,
   createOnly,
   integerId,
   objectIdId,
@@ -52,6 +54,7 @@ export {
   type UserOf,
   type UserSchemas
 } from '../schemas/index.js'
+export { AUDIT_CHANNEL } from './audit/index.js'
 export { errorTable } from './error-registry.js'
 export {
   FST_USERS_INVALID_PASSWORD,
@@ -61,6 +64,7 @@ export {
   refuse
 } from './errors.js'
 export type * from './contracts/attempts.js'
+export type * from './contracts/audit.js'
 export type * from './contracts/authentication.js'
 export type * from './contracts/backend.js'
 export type * from './contracts/database-adapter.js'

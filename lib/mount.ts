@@ -145,10 +145,10 @@ export async function mountLoginSteps (app: FastifyInstance, core: Core): Promis
 function prepareRouteScope (
   scope: FastifyInstance,
   app: FastifyInstance,
-  { ajv, settings, backendOptions, features, rules: { additions } }: Core
+  { ajv, settings, backendOptions, features, rules: { additions, audit } }: Core
 ): void {
   scope.decorate(kOwnRoutes, true)
-  prepareScope(scope, app, ajv, settings)
+  prepareScope(scope, app, ajv, settings, audit)
   documentGuards(scope, settings, app[kGuard], true)
   documentRoutes(scope, app, backendOptions, settings)
   if (features.some(({ replyFields }) => replyFields !== undefined)) completeUsers(scope, settings, additions)

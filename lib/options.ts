@@ -1,4 +1,5 @@
 import type { AnyUserSchemas } from '../schemas/index.js'
+import type { AuditOptions } from './contracts/audit.js'
 import type { BackendOptions } from './contracts/backend.js'
 import type { DatabaseAdapter } from './contracts/database-adapter.js'
 import type { UsersHooks } from './contracts/events.js'
@@ -128,6 +129,8 @@ export interface UsersOptions {
   cache?: UserCacheOptions
   /** Limits of attempts and of mails. `false` switches them off: the application then must limit them itself. */
   limits?: false
+  /** Settings of audit events. Default: e-mails are masked. */
+  audit?: AuditOptions
   /** Returns the time in milliseconds since 1970. Default `Date.now`. */
   clock?: Clock
 }

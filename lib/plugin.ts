@@ -45,7 +45,7 @@ function decorate (app: FastifyInstance, core: Core): void {
   const {
     service,
     backends,
-    rules: { rows },
+    rules: { rows, audit },
     settings,
     caching,
     names,
@@ -56,7 +56,7 @@ function decorate (app: FastifyInstance, core: Core): void {
   app.decorate('authenticate', authenticate)
   const flags = createGuardFlags(features)
   const authenticator = createAuthenticator(backends, { rows, cache: caching?.cache ?? null })
-  app.decorate(kGuard, createGuard(authenticator, backends, settings, names, flags))
+  app.decorate(kGuard, createGuard(authenticator, backends, settings, names, flags, audit))
   if (!app.hasRequestDecorator('user')) app.decorateRequest('user', null)
   app.decorateRequest('authentication', null)
   checkGuardedRoutes(app, app[kGuard])

@@ -7,6 +7,7 @@ import type { RouteGroupName, RouteSettings, Settings, TokenSettings } from './c
 import type { WireFormat } from './contracts/wire-format.js'
 import { createErrorRegistry } from './error-registry.js'
 import { FST_USERS_INVALID_OPTION } from './errors.js'
+import { readAuditOptions } from './audit/index.js'
 import type { UsersOptions } from './options.js'
 import { argon2Passwords, passwordPolicy } from './passwords/index.js'
 import { addReplyFields } from './reply-fields.js'
@@ -65,6 +66,7 @@ export function resolveOptions (
     allowInsecure,
     limits: null,
     cache: readCacheOptions(options.cache),
+    auditEmails: readAuditOptions(options.audit),
     wire
   }
   if (wire.endlessTokens) log?.warn('fastify-users: endlessTokens is on: sessions may never expire')

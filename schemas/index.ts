@@ -1,5 +1,6 @@
 export * from './common.js'
 export * from './ids.js'
+export * from './audit.js'
 export * from './auth.js'
 export * from './error.js'
 export * from './field-access.js'

@@ -48,6 +48,7 @@ const layers: [RegExp, number][] = [
   [/^lib\/shared\//, 1.7],
   [/^lib\/(?=error-registry\.ts$)/, 1.8],
   [/^lib\/(passwords|tokens|hooks|adapters)\//, 2],
+  [/^lib\/audit\//, 2.2],
   [/^lib\/attempts\//, 2.5],
   [/^lib\/sessions\//, 3],
   [/^lib\/users\//, 3.5], // imports lib/sessions, because changes of users end sessions

@@ -238,9 +238,9 @@ t.test('row 60: a request fires its events in order, with the documented payload
     onAfterResetPassword: ['user'],
     onBeforeLogin: ['backend', 'method', 'user'],
     onIssueToken: ['backend', 'issued', 'user'],
-    onAfterLogin: ['backend', 'method', 'user'],
+    onAfterLogin: ['backend', 'method', 'session', 'user'],
     onLoginFailed: ['backend', 'reason', 'user', 'username'],
-    onAfterLogout: ['backend', 'user'],
+    onAfterLogout: ['backend', 'session', 'user'],
     onBeforeDelete: ['user'],
     onAfterDelete: ['user']
   }

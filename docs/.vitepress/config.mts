@@ -97,6 +97,7 @@ export default defineConfig({
           items: [
             { text: 'Deployment', link: '/deployment' },
             { text: 'Keys', link: '/keys' },
+            { text: 'Audit events', link: '/audit' },
             { text: 'User cache', link: '/user-cache' },
             { text: 'Security', link: '/security' },
             { text: 'Upper limits', link: '/upper-limits' },

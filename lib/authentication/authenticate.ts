@@ -95,7 +95,9 @@ function runHook (request: AnyRequest, reply: AnyReply, options: GuardOptions, d
 /** Passes the error to the application's error handler, or replies directly if the wire format has a reply for it. */
 function refuseRequest (request: AnyRequest, reply: AnyReply, thrown: unknown, done: HookHandlerDoneFunction): void {
   const error = toCallError(thrown)
-  const body = guardOf(request)?.replyTo(error) ?? null
+  const guard = guardOf(request)
+  guard?.report(error, request as FastifyRequest)
+  const body = guard?.replyTo(error) ?? null
   if (body === null) return done(error)
   const fastifyReply = reply as FastifyReply // AnyReply has only what the reply types of all applications share
   fastifyReply
@@ -108,8 +110,10 @@ async function authenticateInHandler (request: AnyRequest, options: GuardOptions
   try {
     const refusal = await checkRequest(request, options)
     if (refusal !== null) throw refusal
-  } catch (error) {
-    throw toCallError(error)
+  } catch (thrown) {
+    const error = toCallError(thrown)
+    guardOf(request)?.report(error, request as FastifyRequest)
+    throw error
   }
   return (request as FastifyRequest).user
 }

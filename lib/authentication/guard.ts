@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { toCallError } from '../adapters/shared/store-errors.js'
+import type { AuditLog } from '../contracts/audit.js'
 import type { Authentication } from '../contracts/authentication.js'
 import type { Backend } from '../contracts/backend.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
@@ -32,6 +33,8 @@ export interface Guard {
    * unless there is exactly one.
    */
   selectForLogout(request: FastifyRequest, backend: string): Promise<void>
+  /** Emits the audit event of an error with which the guard ends a request. */
+  report(error: Error, request: FastifyRequest): void
   /** Returns the body with which the guard itself refuses a request; null if the error handler replies. */
   replyTo(error: UsersError): object | null
   /** Names of all backends, in order. */
@@ -49,6 +52,7 @@ interface GuardContext {
   backends: ReadonlyMap<string, Backend>
   settings: Settings
   backendNames: readonly string[]
+  audit: AuditLog
   /** Returns the flags in the options of a guard that features have defined. Throws `FST_USERS_GUARD_MISUSED`. */
   readFlags(flags: ReadonlyMap<string, unknown>): readonly GivenFlag[]
 }
@@ -59,11 +63,16 @@ export function createGuard (
   backends: ReadonlyMap<string, Backend>,
   settings: Settings,
   backendNames: readonly string[],
-  flags: GuardFlagRegistry
+  flags: GuardFlagRegistry,
+  audit: AuditLog
 ): Guard {
-  const context: GuardContext = { authenticator, backends, settings, backendNames, readFlags: createFlagReader(flags) }
+  const readFlags = createFlagReader(flags)
+  const context: GuardContext = { authenticator, backends, settings, backendNames, audit, readFlags }
   return {
     backendNames,
+    report (error, request) {
+      audit.emitError(error, { request, reply: null })
+    },
     replyTo: (error) => (settings.errorHandler === 'application' ? null : settings.wire.errors.guardReply(error)),
     check: (request, options) => checkRequest(context, request, options),
     checkOptions (options) {
@@ -130,12 +139,13 @@ function applyFlags (
     return authenticateRequest(context, request, enabled, { ...options, cached: false }) // the flags may be outdated
   }
   if (options.flags !== null && refusal === null && found !== null) {
-    return applyFeatureFlags(context.readFlags(options.flags), request, found, options)
+    return applyFeatureFlags(context, context.readFlags(options.flags), request, found, options)
   }
-  return admit(request, found, refusal, options)
+  return admit(context, request, found, refusal, options)
 }
 
 async function applyFeatureFlags (
+  context: GuardContext,
   flags: readonly GivenFlag[],
   request: FastifyRequest,
   found: Authentication,
@@ -143,11 +153,12 @@ async function applyFeatureFlags (
 ): Promise<Error | null> {
   request.authentication = null // admit() sets it again if the flags accept the user
   request.user = null
-  return admit(request, found, await findFlagRefusal(flags, found, request), options)
+  return admit(context, request, found, await findFlagRefusal(flags, found, request), options)
 }
 
 /** Sets the user of the request if there is no refusal. Returns the refusal unless `optional` is set. */
 function admit (
+  { audit }: GuardContext,
   request: FastifyRequest,
   found: Authentication | null,
   refusal: Error | null,
@@ -156,7 +167,20 @@ function admit (
   const accepted = refusal === null ? found : null
   request.authentication = accepted
   request.user = accepted === null ? null : accepted.user
-  return optional ? null : refusal
+  if (refusal === null || optional) return null
+  if (found !== null && audit.isActive()) reportRefusal(audit, request, found, refusal)
+  return refusal
+}
+
+/** Emits the audit event of a refused request with a valid session. Its reply says nothing about the session. */
+function reportRefusal (
+  audit: AuditLog,
+  request: FastifyRequest,
+  { user, session, backend }: Authentication,
+  refusal: Error
+): void {
+  const entry = { event: 'access.denied', outcome: 'blocked', actor: user, session, backend } as const
+  audit.emitError(refusal, { request, reply: null }, entry)
 }
 
 function findRefusal (

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AttemptEvent } from './attempts.js'
 import type { MaybePromise } from './database-adapter.js'
+import type { Session } from './session.js'
 import type { IssuedToken } from './strategy.js'
 import type { NewUser, User, UserChanges } from './user.js'
 
@@ -82,13 +83,13 @@ export interface UsersEvents {
   onBeforeLogin: { user: User; backend: string; method: string }
   /** After the token is created, before it is sent. A hook may set `refresh_token` and `expires_in` of `issued`. */
   onIssueToken: { user: User; backend: string; issued: IssuedToken }
-  onAfterLogin: { user: User; backend: string; method: string }
+  onAfterLogin: { user: User; backend: string; method: string; session: Session }
   /** After the reply to a login from a device that the user has not used before. */
   onNewDevice: { user: User; backend: string; method: string; ip: string | null; userAgent: string | null }
   /** After too many failed logins in a row: the password of the user is refused until it is reset by mail. */
   onAccountLocked: { user: User; failures: number }
   onLoginFailed: { username: string; user: User | null; backend: string | null; reason: LoginFailure }
-  onAfterLogout: { user: User; backend: string }
+  onAfterLogout: { user: User; backend: string; session: Session }
   /** Before a user is deleted; throw to refuse. */
   onBeforeDelete: { user: User }
   onAfterDelete: { user: User }

@@ -2,6 +2,7 @@ import type { TSchema } from '@sinclair/typebox'
 import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { CurrentPasswordBody } from '../../schemas/index.js'
 import type { Attempts } from './attempts.js'
+import type { AuditLog } from './audit.js'
 import type { GuardFlag } from './authentication.js'
 import type { Backend } from './backend.js'
 import type { DatabaseAdapter, MaybePromise } from './database-adapter.js'
@@ -146,6 +147,8 @@ export interface FeatureKit {
   readonly attempts: Attempts
   /** Runs the hooks of an event. */
   fire<N extends EventName>(name: N, payload: UsersEvents[N], context: EventContext): Promise<PendingLogin | null>
+  /** Receives the audit events of the feature. */
+  readonly audit: AuditLog
   /** Counts and removes the login methods of users. */
   readonly loginMethods: LoginMethodsService
   /** Creates users who log in without a password. */

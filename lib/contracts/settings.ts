@@ -1,3 +1,4 @@
+import type { AuditEmails } from './audit.js'
 import type { ErrorRegistry } from './errors.js'
 import type { LimitSettings } from './limits.js'
 import type { PasswordHelper } from './password-helper.js'
@@ -74,6 +75,8 @@ export interface Settings {
   readonly limits: LimitSettings | null
   /** The user cache; null if it is off. */
   readonly cache: CacheSettings | null
+  /** How e-mails appear in audit events. */
+  readonly auditEmails: AuditEmails
 }
 
 /** Settings of the route with the public keys. */

@@ -5,6 +5,7 @@
  */
 
 export type * from '../contracts/attempts.js'
+export type * from '../contracts/audit.js'
 export type * from '../contracts/authentication.js'
 export type * from '../contracts/backend.js'
 export type * from '../contracts/database-adapter.js'
@@ -30,7 +31,7 @@ export { defineFeature } from './define-feature.js'
 
 // schemas and routes
 export { Type, type Static, type TObject, type TProperties, type TSchema, type TString } from '@sinclair/typebox'
-export { component, CurrentPasswordBody, type IdKind } from '../../schemas/index.js'
+export { AuditEvent, component, CurrentPasswordBody, type IdKind } from '../../schemas/index.js'
 export {
   addFormParsers,
   BODY_ERRORS,

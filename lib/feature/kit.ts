@@ -75,6 +75,7 @@ export function createFeatureKit (
       return createSingleUse<T>(parts, `${name}:${purpose}`, options)
     },
     login: createFeatureLogin(rules, name),
+    audit: rules.audit,
     fire: (event, payload, context) => hooks.run(event, payload, context),
     loginMethods: createLoginMethods(rules),
     externalUsers: {

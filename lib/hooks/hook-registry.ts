@@ -48,6 +48,17 @@ export const eventNames: readonly EventName[] = [
   'onAfterDelete'
 ]
 
+/** Name of the event that reports the other events. It is not among `names`, because listening to it costs time. */
+const AUDIT_EVENT = 'onAudit'
+
+/** Receives every call of `run` after it has ended. `error` is what a listener threw; otherwise null. Never throws. */
+export type HookObserver = (
+  name: EventName,
+  payload: UsersEvents[EventName],
+  context: EventContext,
+  error: unknown
+) => void
+
 /** The listeners of one registration. */
 export interface HookRegistry {
   /** Names of all events: first those of the plugin, then those of its features. */
@@ -59,6 +70,10 @@ export interface HookRegistry {
    * `onBeforeLogin` asks for one. Throws `FST_USERS_UNKNOWN_HOOK` for an event that no feature declares.
    */
   run<N extends EventName>(name: N, payload: UsersEvents[N], context: EventContext): Promise<PendingLogin | null>
+  /** The listeners of `onAudit`. */
+  readonly auditListeners: readonly UsersHook<'onAudit'>[]
+  /** Sets the function that receives every call of `run`. */
+  observe(observer: HookObserver): void
   /** Closes the registry: `add` throws from now on. */
   close(): void
 }
@@ -69,7 +84,8 @@ export interface HookRegistry {
  */
 export function createHookRegistry (features: readonly EventSource[] = []): HookRegistry {
   const names = [...new Set([...eventNames, ...features.flatMap(eventsOf)])]
-  const hooks = new Map<string, UsersHook<EventName>[]>(names.map((name) => [name, []]))
+  const hooks = new Map<string, UsersHook<EventName>[]>([...names, AUDIT_EVENT].map((name) => [name, []]))
+  let observer: HookObserver | undefined
   let closed = false
 
   function listenersOf (name: EventName): UsersHook<EventName>[] {
@@ -89,11 +105,23 @@ export function createHookRegistry (features: readonly EventSource[] = []): Hook
     },
 
     async run (name, payload, context) {
-      for (const hook of listenersOf(name)) {
-        const result: unknown = await hook(payload, context) // hooks in plain JavaScript may return any value
-        if (name === 'onBeforeLogin' && isPending(result)) return result.pending
+      try {
+        for (const hook of listenersOf(name)) {
+          const result: unknown = await hook(payload, context) // hooks in plain JavaScript may return any value
+          if (name === 'onBeforeLogin' && isPending(result)) return result.pending
+        }
+      } catch (error) {
+        observer?.(name, payload, context, error)
+        throw error
       }
+      observer?.(name, payload, context, null)
       return null
+    },
+
+    auditListeners: (hooks.get(AUDIT_EVENT) ?? []) as unknown as UsersHook<'onAudit'>[], // the key determines the type
+
+    observe (given) {
+      observer = given
     },
 
     close () {
@@ -109,7 +137,7 @@ function eventsOf ({ name: feature, events = [] }: EventSource): readonly EventN
     if (typeof name !== 'string' || !EVENT_NAME.test(name)) {
       throw FST_USERS_INVALID_OPTION([option, 'must contain names that begin with "on" and an upper-case letter'])
     }
-    if (eventNames.includes(name as EventName)) {
+    if (name === AUDIT_EVENT || eventNames.includes(name as EventName)) {
       throw FST_USERS_INVALID_OPTION([option, `must not contain ${name}, which is an event of the plugin`])
     }
   }

@@ -1,4 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { AuditLog } from '../contracts/audit.js'
 import type { Settings } from '../contracts/settings.js'
 import { FST_USERS_INTERNAL_ERROR, isRefusal, isUsersError } from '../errors.js'
 
@@ -13,13 +14,15 @@ type ErrorHandler = (error: FastifyError, request: FastifyRequest, reply: Fastif
 export function handleErrors (
   scope: FastifyInstance,
   application: FastifyInstance,
-  { wire, errorHandler }: Settings
+  { wire, errorHandler }: Settings,
+  audit: AuditLog
 ): void {
   const handlerErrors = markHandlerErrors(scope)
   const passOn = passToApplication(scope, application)
 
   scope.setErrorHandler<FastifyError>((thrown, request, reply) => {
     const error = isError(thrown) ? thrown : internalError(thrown) // code may throw any value
+    audit.emitError(error, { request, reply })
     const isOwn = isUsersError(error) || handlerErrors.has(error)
     if (errorHandler === 'application') {
       return passOn(isOwn && !isRefusal(error) ? internalError(error) : error, request, reply)

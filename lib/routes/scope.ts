@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifySchema } from 'fastify'
+import type { AuditLog } from '../contracts/audit.js'
 import type { Settings } from '../contracts/settings.js'
 import { validationError } from '../errors.js'
 import { compileLazily, type LazyAjv } from '../users/index.js'
@@ -16,11 +17,12 @@ export function prepareScope (
   scope: FastifyInstance,
   application: FastifyInstance,
   ajv: LazyAjv,
-  settings: Settings
+  settings: Settings,
+  audit: AuditLog
 ): void {
   addJsonParser(scope)
   setCompilers(scope, ajv, settings)
-  handleErrors(scope, application, settings)
+  handleErrors(scope, application, settings, audit)
   settings.wire.operations.complete(scope)
   logWithoutQuery(scope)
   settings.wire.errors.prepareScope(scope)

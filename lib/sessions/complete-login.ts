@@ -35,7 +35,7 @@ export async function completeLogin (rules: SessionRules, login: OngoingLogin): 
   try {
     if (!(await isUserUnchanged(rules, row))) throw changed()
     await rules.hooks.run('onIssueToken', { user, backend: backend.name, issued }, context)
-    await rules.hooks.run('onAfterLogin', { user, backend: backend.name, method }, context)
+    await rules.hooks.run('onAfterLogin', { user, backend: backend.name, method, session: issued.session }, context)
   } catch (error) {
     await endSession(rules, backend, user, issued) // the client never receives the token
     throw error

@@ -30,7 +30,7 @@ export async function logout (rules: SessionRules, request: FastifyRequest, repl
   request.authentication = null
   request.user = null
   await reportEnded(rules, user, { id: session.id })
-  await rules.hooks.run('onAfterLogout', { user, backend: name }, { request, reply })
+  await rules.hooks.run('onAfterLogout', { user, backend: name, session }, { request, reply })
 }
 
 /** Revokes all sessions of the user: sets a new security stamp and deletes stored tokens. */

@@ -15,9 +15,29 @@ export async function continueLogin (
   done: readonly string[]
 ): Promise<LoginResult> {
   const steps = await nextSteps(rules.loginSteps, attemptOf(login), done)
-  if (steps.length > 0) return { pending: await openTicket(rules, login, done, steps) }
+  if (steps.length > 0) {
+    const pending = await openTicket(rules, login, done, steps)
+    reportPending(rules, login, pending.code, steps)
+    return { pending }
+  }
   const issued = await completeLogin(rules, login)
   return { issued, user: rules.rows.toUser(login.row) }
+}
+
+/** Emits the audit event of a login that needs a further step. */
+export function reportPending (
+  { audit, rows }: SessionRules,
+  { row, backend, method, context }: OngoingLogin,
+  code: string,
+  steps: readonly LoginStep[] = []
+): void {
+  if (!audit.isActive()) return
+  const user = rows.toUser(row)
+  const details = { steps: steps.map(({ name }) => name).join() }
+  audit.emit(
+    { event: 'login', outcome: 'pending', reason: code, user, actor: user, backend: backend.name, method, details },
+    context
+  )
 }
 
 /** Returns the name of the group of a step. */

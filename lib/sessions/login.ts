@@ -4,7 +4,7 @@ import type { User, UserRow } from '../contracts/user.js'
 import { FST_USERS_LOGIN_BAD_CREDENTIALS, FST_USERS_LOGIN_USER_NOT_VERIFIED } from '../errors.js'
 import { stateFailure, type OngoingLogin } from './complete-login.js'
 import { reportFailure } from './login-failure.js'
-import { continueLogin } from './login-steps.js'
+import { continueLogin, reportPending } from './login-steps.js'
 import { backendNamed, contextOf, currentRow, type SessionRules } from './session-rules.js'
 
 /**
@@ -25,7 +25,10 @@ export async function login (
     changed: FST_USERS_LOGIN_BAD_CREDENTIALS
   }
   const pending = await decideLogin(rules, ongoing)
-  if (pending !== null) return { pending }
+  if (pending !== null) {
+    reportPending(rules, ongoing, pending.code)
+    return { pending }
+  }
   const result = await continueLogin(rules, ongoing, [])
   if (result.pending === undefined && method === 'password') rules.attempts.forget(row.email, ongoing.context)
   return result

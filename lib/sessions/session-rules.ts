@@ -1,4 +1,5 @@
 import type { Attempts } from '../contracts/attempts.js'
+import type { AuditLog } from '../contracts/audit.js'
 import type { Backend } from '../contracts/backend.js'
 import type { Changes, Where } from '../contracts/database-adapter.js'
 import type { EventContext } from '../contracts/events.js'
@@ -42,6 +43,7 @@ export interface SessionRules {
   readonly rows: SessionUsers
   readonly hooks: HookRegistry
   readonly attempts: Attempts
+  readonly audit: AuditLog
   readonly backends: ReadonlyMap<string, Backend>
   /** Functions of features that are called when sessions begin and end. */
   readonly observers: readonly SessionObserver[]

@@ -1,3 +1,4 @@
+export { auditedService } from './audited-service.js'
 export { checkCurrentPassword } from './credentials.js'
 export * from './email.js'
 export { confirmEmail } from './email-proof.js'

@@ -5,6 +5,7 @@ import { contextOf } from '../sessions/index.js'
 import type { Claims } from '../tokens/index.js'
 import { applyPolicy, readPassword } from './credentials.js'
 import { hasFingerprint, recordProof, stateFingerprint } from './email-proof.js'
+import { reportIgnored, reportLimitedMail } from './ignored-requests.js'
 import type { Rules } from './rules.js'
 
 /** Finds the user. After the reply has been sent, creates the token and fires `onAfterForgotPassword`. */
@@ -13,10 +14,16 @@ export async function forgotPassword (rules: Rules, email: string, call: CallCon
   const context = contextOf(call)
   await attempts.begin('forgotPassword', { email, context })
   const row = await rows.getByEmail(email)
-  if (row === null || !row.is_active) return
+  if (row === null || !row.is_active) {
+    reportIgnored(rules, 'password.reset_request', email, row, context)
+    return
+  }
   const mail = { purpose: 'reset', email: row.email, alwaysAfterSeconds: settings.tokens.reset.lifetimeSeconds }
   background.run(async () => {
-    if (!(await attempts.allowMail(mail))) return
+    if (!(await attempts.allowMail(mail))) {
+      reportLimitedMail(rules, 'password.reset_request', row, context)
+      return
+    }
     const token = tokens.reset.sign({ sub: String(row.id), ...(await fingerprintsOf(rules, row)) })
     await hooks.run('onAfterForgotPassword', { user: rows.toUser(row), token }, context)
   }, context.reply)

@@ -6,6 +6,7 @@ import { contextOf } from '../sessions/index.js'
 import type { Claims } from '../tokens/index.js'
 import { isSameEmail } from './email.js'
 import { hasFingerprint, recordProof, stateFingerprint, type MailedPurpose } from './email-proof.js'
+import { reportIgnored, reportLimitedMail } from './ignored-requests.js'
 import { reportExisting } from './registration.js'
 import type { Rules } from './rules.js'
 
@@ -14,7 +15,10 @@ export async function requestVerify (rules: Rules, email: string, call: CallCont
   const context = contextOf(call)
   await rules.attempts.begin('requestVerify', { email, context })
   const row = await rules.rows.getByEmail(email)
-  if (row === null || !row.is_active || row.is_verified) return
+  if (row === null || !row.is_active || row.is_verified) {
+    reportIgnored(rules, 'email.verify_request', email, row, context)
+    return
+  }
   sendVerifyToken(rules, row, 'verify', {}, row.email, context)
 }
 
@@ -50,9 +54,12 @@ export async function verify (rules: Rules, token: string, call: CallContext): P
   if (email === undefined && row.is_verified) throw FST_USERS_VERIFY_USER_ALREADY_VERIFIED()
   if (!isBound(rules, row, claims)) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
   const changes = typeof email === 'string' ? { email } : {}
+  const context = contextOf(call)
   const verified = await recordProof(rules, row, { changes }, context)
   if (verified === null) throw await verifyError(rules, row, email === undefined)
-  return rules.rows.toUser(verified)
+  const user = rules.rows.toUser(verified)
+  if (email !== undefined) rules.audit.emit({ event: 'email.change', user, actor: user }, context)
+  return user
 }
 
 function sendVerifyToken (
@@ -66,7 +73,10 @@ function sendVerifyToken (
   const { tokens, hooks, rows, background, attempts, settings } = rules
   const mail = { purpose: 'verify', email, alwaysAfterSeconds: settings.tokens.verify.lifetimeSeconds }
   background.run(async () => {
-    if (!(await attempts.allowMail(mail))) return
+    if (!(await attempts.allowMail(mail))) {
+      reportLimitedMail(rules, purpose === 'verify' ? 'email.verify_request' : 'email.change_request', row, context)
+      return
+    }
     const fgpt = stateFingerprint(rules, row, purpose)
     const token = tokens.verify.sign({ sub: String(row.id), email: row.email, ...claims, fgpt })
     await hooks.run('onAfterRequestVerify', { user: rows.toUser(row), token, email }, context)

@@ -359,7 +359,7 @@ const throwables: Record<string, () => unknown> = {
 }
 
 /** Events that other files test. */
-type OtherEvent = 'onLoginStepAttempt' | 'onCurrentPasswordAttempt' | 'onAccountLocked'
+type OtherEvent = 'onAudit' | 'onLoginStepAttempt' | 'onCurrentPasswordAttempt' | 'onAccountLocked'
 /** Events of features. */
 type FeatureEvent = 'onAfterLink' | 'onAfterUnlink' | 'onRefreshTokenReused'
 /** Events that `registration-by-mail`, `email-change-undo` and `new-device` test. */

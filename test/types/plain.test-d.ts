@@ -31,6 +31,7 @@ import plugin, {
   type AnyUserSchemas,
   type Argon2PasswordsOptions,
   type Authenticate,
+  type AuditEvent,
   type AuthenticateOptions,
   type Authentication,
   type Backend,
@@ -234,11 +235,12 @@ interface Payloads {
   onAfterResetPassword: { user: User }
   onBeforeLogin: { user: User, backend: string, method: string }
   onIssueToken: { user: User, backend: string, issued: IssuedToken }
-  onAfterLogin: { user: User, backend: string, method: string }
+  onAfterLogin: { user: User, backend: string, method: string, session: Session }
   onLoginFailed: { username: string, user: User | null, backend: string | null, reason: LoginFailure }
-  onAfterLogout: { user: User, backend: string }
+  onAfterLogout: { user: User, backend: string, session: Session }
   onBeforeDelete: { user: User }
   onAfterDelete: { user: User }
+  onAudit: AuditEvent
 }
 same<Equal<EventName, keyof Payloads>>()
 same<Equal<{ [N in EventName]: UsersEvents[N] }, { [N in EventName]: Payloads[N] }>>()

@@ -1,4 +1,4 @@
-import type { FeatureKit, LoginMethods, UserId, UserRow } from '../../feature/index.js'
+import { contextOf, type FeatureKit, type LoginMethods, type UserId, type UserRow } from '../../feature/index.js'
 import type { AccountRow } from './account-model.js'
 import { createAccountRows, vouchesFor, type AccountRows } from './account-rows.js'
 import { createTokenReader } from './account-tokens.js'
@@ -55,7 +55,13 @@ export function createOauthAccounts (
       },
       list: (userId) => listAccounts(rules, userId),
       async unlink (user, accountId, context) {
-        revoke(await unlinkAccount(rules, user, accountId, context))
+        try {
+          revoke(await unlinkAccount(rules, user, accountId, context))
+        } catch (error) {
+          const target = typeof user === 'object' ? user : { id: user, email: '' }
+          kit.audit.emitError(error, contextOf(context), { event: 'provider.unlink', user: target })
+          throw error
+        }
       },
       tokens: createTokenReader(rules, vault, checkedClients)
     },

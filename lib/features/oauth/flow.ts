@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
+  type AuditLog,
   FST_USERS_BAD_REQUEST,
   generateOpaqueToken,
   isSameSecret,
@@ -18,6 +19,7 @@ import type { States } from './state.js'
 import type { Transaction, Transactions } from './transactions.js'
 
 export interface FlowParts {
+  audit: AuditLog
   /** Name of the backend that logs users in. */
   backend: string
   states: States
@@ -72,9 +74,27 @@ const PLAIN_ERROR = /^[\w .,:;!?()/-]{1,100}$/
 export function createFlow (parts: FlowParts): Flow {
   return {
     start: (providerFlow, start, exchange) => startFlow(parts, providerFlow, start, exchange),
-    finish: (providerFlow, query, userId, exchange, use) =>
-      finishFlow(parts, providerFlow, query, userId, exchange, use)
+    async finish (providerFlow, query, userId, exchange, use) {
+      try {
+        return await finishFlow(parts, providerFlow, query, userId, exchange, use)
+      } catch (error) {
+        reportFailedFlow(parts, providerFlow, error, exchange)
+        throw error
+      }
+    }
   }
+}
+
+/** Emits the audit event of a login or a link that failed. */
+function reportFailedFlow (
+  { audit, backend }: FlowParts,
+  { client, purpose }: ProviderFlow,
+  error: unknown,
+  exchange: Exchange
+): void {
+  const event = purpose === 'login' ? 'login' : 'provider.link'
+  const user = exchange.request.user
+  audit.emitError(error, exchange, { event, user, backend, method: `oauth:${client.provider.name}` })
 }
 
 async function startFlow (
@@ -123,6 +143,7 @@ async function finishFlow<T> (
     return target === null ? result : sendBrowser(reply, target, 302)
   } catch (error) {
     if (target === null) throw error
+    reportFailedFlow(parts, providerFlow, error, exchange)
     request.log[isClientError(error) ? 'debug' : 'error'](
       { err: error },
       'fastify-users: a login with a provider failed; the browser is redirected with the error code'

@@ -33,7 +33,11 @@ export async function linkAccount (
   const added = (await renewOwn(rules, row, identity)) ? null : await add(rules, row, identity)
   const user = kit.rows.toUser(row)
   await kit.fire('onAfterUpdate', { user, changes: {} }, contextOf(call))
-  if (added !== null) await kit.fire('onAfterLink', { user, account: toAccount(added) }, contextOf(call))
+  if (added !== null) {
+    const account = toAccount(added)
+    await kit.fire('onAfterLink', { user, account }, contextOf(call))
+    kit.audit.emit({ event: 'provider.link', user, method: `oauth:${account.oauth_name}` }, contextOf(call))
+  }
   return user
 }
 
@@ -62,7 +66,9 @@ export async function unlinkAccount (
     refusal: () => FST_USERS_OAUTH_LAST_LOGIN_METHOD()
   })
   if (!isRemoved) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
-  await kit.fire('onAfterUnlink', { user: kit.rows.toUser(row), account: toAccount(account) }, contextOf(call))
+  const user = kit.rows.toUser(row)
+  await kit.fire('onAfterUnlink', { user, account: toAccount(account) }, contextOf(call))
+  kit.audit.emit({ event: 'provider.unlink', user, method: `oauth:${account.oauth_name}` }, contextOf(call))
   return account
 }
 

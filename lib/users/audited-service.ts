@@ -1,0 +1,114 @@
+import type { AuditEntry } from '../contracts/audit.js'
+import type { User, UserId } from '../contracts/user.js'
+import type { CallContext, LoginContext } from '../contracts/users-api.js'
+import { contextOf } from '../sessions/index.js'
+import type { Rules } from './rules.js'
+import type { UsersService } from './users-service.js'
+
+/** The methods whose refusals are security events. */
+type Audited = Pick<
+  UsersService,
+  | 'create'
+  | 'registerWithoutReveal'
+  | 'update'
+  | 'updateOwn'
+  | 'delete'
+  | 'checkCredentials'
+  | 'requestVerify'
+  | 'verify'
+  | 'confirmEmail'
+  | 'forgotPassword'
+  | 'resetPassword'
+  | 'login'
+  | 'resumeLogin'
+  | 'startSession'
+  | 'resumeSession'
+>
+
+/**
+ * Returns the service, whose methods emit the audit event of each refusal. Successes are reported by the hooks, and
+ * refused logins by `onLoginFailed`.
+ */
+export function auditedService<S extends Audited> ({ audit }: Rules, service: S): S {
+  async function run<T> (entry: AuditEntry, call: CallContext, operation: () => Promise<T>): Promise<T> {
+    try {
+      return await operation()
+    } catch (error) {
+      audit.emitError(error, contextOf(call), entry, { isReported: entry.event === 'login' })
+      throw error
+    }
+  }
+
+  return { ...service, ...auditedWrites(run, service), ...auditedMails(run, service), ...auditedLogins(run, service) }
+}
+
+type Run = <T>(entry: AuditEntry, call: CallContext, operation: () => Promise<T>) => Promise<T>
+
+function auditedWrites (
+  run: Run,
+  inner: Audited
+): Pick<Audited, 'create' | 'registerWithoutReveal' | 'update' | 'updateOwn' | 'delete'> {
+  return {
+    create: (user, context = {}) =>
+      run({ event: 'user.register', user }, context, () => inner.create(user, context)),
+    registerWithoutReveal: (user, context) =>
+      run({ event: 'user.register', user }, context, () => inner.registerWithoutReveal(user, context)),
+    update: (user, changes, context = {}) =>
+      run({ event: 'user.update', user: targetOf(user) }, context, () => inner.update(user, changes, context)),
+    updateOwn: (changes, request, reply) =>
+      run({ event: 'user.update', user: request.user }, { request, reply }, () =>
+        inner.updateOwn(changes, request, reply)
+      ),
+    delete: (user, context = {}) =>
+      run({ event: 'user.delete', user: targetOf(user) }, context, () => inner.delete(user, context))
+  }
+}
+
+function auditedMails (
+  run: Run,
+  inner: Audited
+): Pick<Audited, 'requestVerify' | 'verify' | 'confirmEmail' | 'forgotPassword' | 'resetPassword'> {
+  return {
+    requestVerify: (email, context = {}) =>
+      run({ event: 'email.verify_request', user: { email } }, context, () => inner.requestVerify(email, context)),
+    verify: (token, context = {}) => run({ event: 'email.verify' }, context, () => inner.verify(token, context)),
+    confirmEmail: (user, context = {}) =>
+      run({ event: 'email.verify', user }, context, () => inner.confirmEmail(user, context)),
+    forgotPassword: (email, context = {}) =>
+      run({ event: 'password.reset_request', user: { email } }, context, () => inner.forgotPassword(email, context)),
+    resetPassword: (token, password, context = {}) =>
+      run({ event: 'password.reset' }, context, () => inner.resetPassword(token, password, context))
+  }
+}
+
+function auditedLogins (
+  run: Run,
+  inner: Audited
+): Pick<Audited, 'checkCredentials' | 'login' | 'resumeLogin' | 'startSession' | 'resumeSession'> {
+  return {
+    checkCredentials (credentials, context = {}) {
+      const entry = { ...loginEntry(context), user: { email: credentials.username } }
+      return run(entry, context, () => inner.checkCredentials(credentials, context))
+    },
+    login: (user, context) =>
+      run({ ...loginEntry(context), user }, context, () => inner.login(user, context)),
+    resumeLogin: (answer, context) =>
+      run({ ...loginEntry(context), method: answer.step }, context, () => inner.resumeLogin(answer, context)),
+    startSession: (backend, row, context) =>
+      run({ ...loginEntry({ ...context, backend: backend.name }), user: row }, context, () =>
+        inner.startSession(backend, row, context)
+      ),
+    resumeSession: (backend, answer, context) =>
+      run({ event: 'login', backend: backend.name, method: answer.step }, context, () =>
+        inner.resumeSession(backend, answer, context)
+      )
+  }
+}
+
+function loginEntry ({ backend, method = 'password' }: Partial<LoginContext>): AuditEntry {
+  return { event: 'login', backend: backend ?? null, method }
+}
+
+function targetOf (user: User | UserId): NonNullable<AuditEntry['user']> {
+  return typeof user === 'object' ? user : { id: user, email: '' }
+}
