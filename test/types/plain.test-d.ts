@@ -226,16 +226,21 @@ api.login(row, {})
 interface Payloads {
   onBeforeRegister: { user: Omit<NewUser, 'password'> }
   onAfterRegister: { user: User }
+  onAfterRequestRegister: { email: string, token: string }
   onRegisterExisting: { user: User, attempt: 'register' | 'email-change' | 'provider-login' }
   onBeforeUpdate: { user: User, changes: UserChanges }
   onAfterUpdate: { user: User, changes: UserChanges }
   onAfterRequestVerify: { user: User, token: string, email: string }
   onAfterVerify: { user: User }
+  onAfterRequestEmailChange: { user: User, newEmail: string }
+  onAfterEmailChange: { user: User, previousEmail: string, token: string | null }
+  onAfterUndoEmailChange: { user: User, undoneEmail: string }
   onAfterForgotPassword: { user: User, token: string }
   onAfterResetPassword: { user: User }
   onBeforeLogin: { user: User, backend: string, method: string }
   onIssueToken: { user: User, backend: string, issued: IssuedToken }
   onAfterLogin: { user: User, backend: string, method: string, session: Session }
+  onNewDevice: { user: User, backend: string, method: string, ip: string | null, userAgent: string | null }
   onLoginFailed: { username: string, user: User | null, backend: string | null, reason: LoginFailure }
   onAfterLogout: { user: User, backend: string, session: Session }
   onBeforeDelete: { user: User }
