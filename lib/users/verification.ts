@@ -54,7 +54,6 @@ export async function verify (rules: Rules, token: string, call: CallContext): P
   if (email === undefined && row.is_verified) throw FST_USERS_VERIFY_USER_ALREADY_VERIFIED()
   if (!isBound(rules, row, claims)) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
   const changes = typeof email === 'string' ? { email } : {}
-  const context = contextOf(call)
   const verified = await recordProof(rules, row, { changes }, context)
   if (verified === null) throw await verifyError(rules, row, email === undefined)
   const user = rules.rows.toUser(verified)

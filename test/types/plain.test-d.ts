@@ -31,6 +31,7 @@ import plugin, {
   type AnyUserSchemas,
   type Argon2PasswordsOptions,
   type Authenticate,
+  type AttemptEvent,
   type AuditEvent,
   type AuthenticateOptions,
   type Authentication,
@@ -224,6 +225,14 @@ api.login(row, {})
 // events
 
 interface Payloads {
+  onLoginAttempt: AttemptEvent
+  onLoginStepAttempt: AttemptEvent
+  onCurrentPasswordAttempt: AttemptEvent
+  onRegisterAttempt: AttemptEvent
+  onForgotPasswordAttempt: AttemptEvent
+  onRequestVerifyAttempt: AttemptEvent
+  onResetPasswordAttempt: AttemptEvent
+  onVerifyAttempt: AttemptEvent
   onBeforeRegister: { user: Omit<NewUser, 'password'> }
   onAfterRegister: { user: User }
   onAfterRequestRegister: { email: string, token: string }
@@ -241,6 +250,7 @@ interface Payloads {
   onIssueToken: { user: User, backend: string, issued: IssuedToken }
   onAfterLogin: { user: User, backend: string, method: string, session: Session }
   onNewDevice: { user: User, backend: string, method: string, ip: string | null, userAgent: string | null }
+  onAccountLocked: { user: User, failures: number }
   onLoginFailed: { username: string, user: User | null, backend: string | null, reason: LoginFailure }
   onAfterLogout: { user: User, backend: string, session: Session }
   onBeforeDelete: { user: User }
