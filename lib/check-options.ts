@@ -25,6 +25,8 @@ const KEYS: Record<keyof UsersOptions, true> = {
   routes: true,
   requireVerification: true,
   tokens: true,
+  registration: true,
+  detectNewDevices: true,
   publicUrl: true,
   trustedOrigins: true,
   revealExistingAccounts: true,

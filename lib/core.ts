@@ -10,11 +10,11 @@ import type { Model } from './contracts/models.js'
 import type { Settings } from './contracts/settings.js'
 import type { Caching } from './user-cache/index.js'
 import { FST_USERS_NOT_READY } from './errors.js'
-import { createBackground, createHookRegistry, type Background, type HookRegistry } from './hooks/index.js'
+import { createBackground, createHookRegistry, type HookRegistry } from './hooks/index.js'
 import { declaredModels } from './models.js'
 import type { CheckedOptions } from './options.js'
 import { securityProfileOf } from './security-profile.js'
-import { createSingleUse, MAX_ANSWERS, STEP_SECONDS } from './sessions/index.js'
+import { createDevices, createSingleUse, MAX_ANSWERS, STEP_SECONDS, type DeviceParts } from './sessions/index.js'
 import { loadCookieSerializer, type SerializeCookie } from './shared/cookie-serializer.js'
 import { createKeyring, purposeTokens, type Keyring, type PurposeTokens } from './tokens/index.js'
 import {
@@ -105,10 +105,19 @@ function createHooks ({ features = [], hooks: listeners = {} }: CheckedOptions):
   return hooks
 }
 
-/** Creates the records of logins that wait for a step. */
-function createPendingLogins (store: Store, { clock }: Settings, { run }: Background): Rules['pendingLogins'] {
-  const options = { lifetimeSeconds: STEP_SECONDS, maxAttempts: MAX_ANSWERS }
-  return createSingleUse({ store, clock, background: run }, 'login', options)
+/** Creates what the store keeps for later requests: pending logins, mailed tokens and known devices. */
+function createStoredParts (
+  parts: DeviceParts
+): Pick<Rules, 'pendingLogins' | 'registrations' | 'undoTokens' | 'devices'> {
+  const { store, settings, background } = parts
+  const { clock, registration, tokens: { register, undo }, detectNewDevices } = settings
+  const singleUse = { store, clock, background: background.run }
+  return {
+    pendingLogins: createSingleUse(singleUse, 'login', { lifetimeSeconds: STEP_SECONDS, maxAttempts: MAX_ANSWERS }),
+    registrations: registration === 'mail' ? createSingleUse(singleUse, 'register', register) : null,
+    undoTokens: undo === null ? null : createSingleUse(singleUse, 'undo-email-change', undo),
+    devices: detectNewDevices ? createDevices(parts) : null
+  }
 }
 
 /** Creates the objects that the functions for users and sessions share. */
@@ -120,16 +129,18 @@ async function createRules (
   const { settings } = shared
   const { reset, verify } = settings.tokens
   const background = createBackground(app.log)
+  const serializeCookie = await startCookies(app, features.length > 0 || settings.detectNewDevices)
+  const deviceParts = { ...shared, store, background, serializeCookie, keys: keyring.secretsFor('device') }
   return {
     ...shared,
     attempts: createUncountedAttempts({ hooks: shared.hooks, canonicalEmail }),
     audit: startAudit(app.log, settings, shared.hooks, background, keyring.secretsFor('audit')),
     background,
     log: app.log,
-    serializeCookie: await startCookies(app, features),
+    serializeCookie,
     tokens: await startTokens(app, settings, keyring.keysFor),
     loginSteps: [],
-    pendingLogins: createPendingLogins(store, settings, background),
+    ...createStoredParts(deviceParts),
     fingerprintKeys: keyring.secretsFor('fingerprint', Math.max(reset.lifetimeSeconds, verify.lifetimeSeconds)),
     loginMethods: [],
     additions: new Map(),
@@ -158,8 +169,8 @@ async function startCaching (
 }
 
 /** Loads the serializer of cookies if a feature may need it. Transports load their own. */
-async function startCookies (app: FastifyInstance, features: readonly Feature[]): Promise<SerializeCookie> {
-  if (features.length > 0) return await loadCookieSerializer(app)
+async function startCookies (app: FastifyInstance, isNeeded: boolean): Promise<SerializeCookie> {
+  if (isNeeded) return await loadCookieSerializer(app)
   return () => {
     throw FST_USERS_NOT_READY()
   }

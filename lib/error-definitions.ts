@@ -44,6 +44,19 @@ export const errorDefinitions = {
     statusCode: 400,
     message: 'The user is the last active superuser. Make another user a superuser first.'
   },
+  REGISTER_BAD_TOKEN: {
+    statusCode: 400,
+    message: 'The link is invalid, used or expired, or the e-mail has an account already. Register or log in again.'
+  },
+  UNDO_EMAIL_CHANGE_BAD_TOKEN: {
+    statusCode: 400,
+    message: 'The link is invalid, used or expired, or the user is not active. Ask the operator for help.'
+  },
+  UNDO_EMAIL_CHANGE_EMAIL_TAKEN: {
+    statusCode: 400,
+    message:
+      'Another user has the previous e-mail now. Reset the password of that user, give it another e-mail, and use the link again.'
+  },
   LOGIN_PENDING: {
     statusCode: 403,
     message: 'The login needs a further step, which `detail` describes.',

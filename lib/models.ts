@@ -5,9 +5,13 @@ import type { Model, ModelBase, ModelExtension } from './contracts/models.js'
 import type { Settings } from './contracts/settings.js'
 import { FST_USERS_INVALID_OPTION } from './errors.js'
 import type { UsersOptions } from './options.js'
-import { singleUseModel } from './sessions/index.js'
+import { deviceModel, singleUseModel } from './sessions/index.js'
 import { tenantModel } from './shared/tenant.js'
 import { userModel } from './users/index.js'
+
+/** The settings from which the models of a registration follow. */
+export type ModelSettings = Pick<Settings, 'schemas' | 'name'> &
+  Partial<Pick<Settings, 'registration' | 'tokens' | 'detectNewDevices'>>
 
 /**
  * Returns the models of the core, the strategies and the features. The store of the tenant prefixes their names. Throws
@@ -15,8 +19,9 @@ import { userModel } from './users/index.js'
  */
 export function declaredModels (
   { backends, features = [] }: Pick<UsersOptions, 'backends' | 'features'>,
-  { schemas, name }: Pick<Settings, 'schemas' | 'name'>
+  settings: ModelSettings
 ): readonly Model[] {
+  const { schemas, name, detectNewDevices = false } = settings
   const base: ModelBase = { id: schemas.id, tenant: name }
   const declared = features.flatMap((feature) => feature.models?.(base) ?? [])
   checkReplyFields(declared, schemas)
@@ -24,7 +29,8 @@ export function declaredModels (
     userModel(schemas),
     ...backends.flatMap(({ strategy }) => strategy.models?.(base) ?? []),
     ...declared,
-    ...(features.some(usesSingleUse) ? [singleUseModel] : [])
+    ...(features.some(usesSingleUse) || storesTokens(settings) ? [singleUseModel] : []),
+    ...(detectNewDevices ? [deviceModel] : [])
   ])
   for (const { name: model, embed } of models) {
     // a document store keeps the rows of the model and the custom field in properties of the user's document
@@ -40,13 +46,18 @@ export function usesSingleUse ({ singleUse = false, loginSteps = [] }: Feature):
   return singleUse || loginSteps.length > 0
 }
 
+/** Returns true if the core stores mailed tokens. */
+function storesTokens ({ registration, tokens }: ModelSettings): boolean {
+  return registration === 'mail' || (tokens !== undefined && tokens.undo !== null)
+}
+
 /**
  * Returns the models of a registration as its adapter sees them, each once. Throws `FST_USERS_INVALID_OPTION` for
  * different models with one name.
  */
 export function modelsOf (
   options: Pick<UsersOptions, 'backends' | 'features'>,
-  settings: Pick<Settings, 'schemas' | 'name'>
+  settings: ModelSettings
 ): readonly Model[] {
   const registry = new ModelRegistry()
   for (const model of declaredModels(options, settings)) registry.define(tenantModel(settings.name, model))

@@ -18,8 +18,10 @@ import {
   documentRoutes,
   loginStepRoutes,
   prepareScope,
+  registerByMailRoutes,
   registerRoutes,
   resetPasswordRoutes,
+  undoEmailChangeRoutes,
   usersRoutes,
   verifyRoutes
 } from './routes/index.js'
@@ -69,9 +71,15 @@ export async function mountRoutes (app: FastifyInstance, core: Core): Promise<vo
   checkUserReply(settings)
   await app.register(async (scope) => {
     prepareRouteScope(scope, app, core)
-    const groups = { register: registerRoutes, reset: resetPasswordRoutes, verify: verifyRoutes, users: usersRoutes }
-    for (const [group, routes] of Object.entries(groups)) {
-      const { enabled, prefix } = settings.routes[group as keyof typeof groups]
+    const groups = [
+      ['register', settings.registration === 'mail' ? registerByMailRoutes : registerRoutes],
+      ['reset', resetPasswordRoutes],
+      ['verify', verifyRoutes],
+      ...(settings.tokens.undo === null ? [] : [['verify', undoEmailChangeRoutes] as const]),
+      ['users', usersRoutes]
+    ] as const
+    for (const [group, routes] of groups) {
+      const { enabled, prefix } = settings.routes[group]
       if (enabled) await scope.register(routes, { prefix, users, settings })
     }
   })

@@ -33,6 +33,26 @@ export interface JwksOptions {
   maxAgeSeconds?: number
 }
 
+/** Options of a mailed token that is stored as a digest and used once. */
+export interface StoredTokenOptions {
+  /** Lifetime in seconds. */
+  lifetimeSeconds?: number
+}
+
+/** Options of the tokens that are sent by mail. */
+export interface MailedTokenOptions extends Partial<Record<'reset' | 'verify', TokenOptions>> {
+  /**
+   * The token that completes a registration by mail. Lifetime: 3600 seconds by default, at most one day unless
+   * `allowInsecure` contains `longTokens`.
+   */
+  register?: StoredTokenOptions
+  /**
+   * The token that undoes an e-mail change. Lifetime: seven days by default, at most 30. Default: on if the option
+   * `mail` is set. An object switches it on, `false` off.
+   */
+  undo?: false | StoredTokenOptions
+}
+
 /** Options of the plugin. An unknown key stops the start. */
 export interface UsersOptions {
   /** Database that stores the users: `sqlite(…)`, `postgres(…)`, `memory()` or your own adapter. */
@@ -74,7 +94,18 @@ export interface UsersOptions {
    */
   requireVerification?: boolean
   /** Options of the tokens that are sent by mail. */
-  tokens?: Partial<Record<'reset' | 'verify', TokenOptions>>
+  tokens?: MailedTokenOptions
+  /**
+   * How users register. With `password`, the registration has an e-mail and a password, and creates the user. With
+   * `mail`, it has an e-mail only, and the link in the mail sets the password and creates a verified user. Default
+   * `password`.
+   */
+  registration?: 'password' | 'mail'
+  /**
+   * Fires `onNewDevice` after a login from a device that the user has not used before. Default: true if the option
+   * `mail` is set, otherwise false.
+   */
+  detectNewDevices?: boolean
   /**
    * URL under which browsers reach the application. The cross-site check accepts its origin. Default none: the check
    * compares the origin with the host of the request.
@@ -83,9 +114,9 @@ export interface UsersOptions {
   /** Other origins that may send requests with the cookies of this application. Default none. */
   trustedOrigins?: readonly string[]
   /**
-   * Registration and e-mail changes reveal that an e-mail has an account. Default true. With false, all public replies
-   * are the same: registration replies 202, a password login and a new e-mail require a verified e-mail, and a first
-   * login through a provider requires that the provider vouches for the e-mail.
+   * Registration and e-mail changes reveal that an e-mail has an account. Default: true, or false with `registration:
+   * 'mail'`. With false, all public replies are the same: registration replies 202, a password login and a new e-mail
+   * require a verified e-mail, and a first login through a provider requires that the provider vouches for the e-mail.
    */
   revealExistingAccounts?: boolean
   /**

@@ -3,8 +3,7 @@ import { userSchemas, type UserSchemas } from '../schemas/index.js'
 import { readStepNames } from './check-login-steps.js'
 import { checkName, checkRequiredOptions, isPasswordHelper, isUserSchemas } from './check-options.js'
 import type { BackendOptions } from './contracts/backend.js'
-import type { RouteGroupName, RouteSettings, Settings, TokenSettings } from './contracts/settings.js'
-import type { WireFormat } from './contracts/wire-format.js'
+import type { RouteGroupName, RouteSettings, Settings } from './contracts/settings.js'
 import { createErrorRegistry } from './error-registry.js'
 import { FST_USERS_INVALID_OPTION } from './errors.js'
 import { readAuditOptions } from './audit/index.js'
@@ -13,7 +12,7 @@ import { argon2Passwords, passwordPolicy } from './passwords/index.js'
 import { addReplyFields } from './reply-fields.js'
 import { isFunction } from './shared/values.js'
 import { checkSecret } from './tokens/index.js'
-import { checkSeconds, MAX_RESET_SECONDS, MAX_VERIFY_SECONDS, readAllowInsecure } from './shared/limits.js'
+import { readAllowInsecure } from './shared/limits.js'
 import {
   checkOption,
   checkBoolean,
@@ -23,6 +22,8 @@ import {
   readRoute,
   checkKnownKeys
 } from './shared/option-checks.js'
+import { readRegistration } from './read-registration.js'
+import { readTokens } from './read-tokens.js'
 import { readCacheOptions } from './user-cache/cache-options.js'
 import { FASTAPI_USERS_PASSWORDS, readCompatibility } from './wire/index.js'
 
@@ -55,11 +56,11 @@ export function resolveOptions (
     ...readChoices(options),
     ...readOrigins(options),
     requireVerification,
-    revealExistingAccounts: checkBoolean('revealExistingAccounts', options.revealExistingAccounts, true),
+    ...readRegistration(options, isFastapiUsers),
     allowIntranetEmails: checkBoolean('allowIntranetEmails', options.allowIntranetEmails, false),
     routes: readRoutes(options.routes ?? {}, requireVerification),
     jwks: readJwks(options.routes?.jwks),
-    tokens: readTokens(wire, options.tokens ?? {}, allowInsecure),
+    tokens: readTokens(wire, options, allowInsecure),
     openapiSecurity: checkBoolean('openapiSecurity', options.openapiSecurity, false),
     openapiPasswordFlow: checkBoolean('openapiPasswordFlow', options.openapiPasswordFlow, false),
     tokensKeptSeconds: longestTokenSeconds(options.backends),
@@ -171,30 +172,4 @@ function readJwks (given: NonNullable<UsersOptions['routes']>['jwks'] = {}): Set
 /** True for a path of unreserved characters (RFC 3986, section 2.3), so that the router finds no parameters in it. */
 function isPath (value: unknown): boolean {
   return typeof value === 'string' && /^(?:\/[\w.~-]+)+$/.test(value)
-}
-
-function readTokens (
-  { signedTokens }: WireFormat,
-  given: NonNullable<UsersOptions['tokens']>,
-  allowInsecure: Settings['allowInsecure']
-): Settings['tokens'] {
-  checkKnownKeys('tokens.', given, ['reset', 'verify'])
-  const read = (purpose: 'reset' | 'verify', maxSeconds: number): TokenSettings => {
-    const options = given[purpose] ?? {}
-    checkKnownKeys(`tokens.${purpose}.`, options, ['secret', 'lifetimeSeconds', 'audience'])
-    const { secret, lifetimeSeconds = 3600, audience = signedTokens.audienceOf(purpose) } = options
-    checkOption(
-      `tokens.${purpose}.audience`,
-      audience,
-      (value) => typeof value === 'string' && value !== '',
-      'must be a non-empty string'
-    )
-    if (!(Number.isInteger(lifetimeSeconds) && lifetimeSeconds > 0)) {
-      throw FST_USERS_INVALID_OPTION([`tokens.${purpose}.lifetimeSeconds`, 'must be a whole number of seconds above 0'])
-    }
-    checkSeconds(`tokens.${purpose}.lifetimeSeconds`, lifetimeSeconds, maxSeconds, { allowInsecure }, 'longTokens')
-    const ownSecret = secret === undefined ? null : checkSecret(`tokens.${purpose}.secret`, secret)
-    return { secret: ownSecret === null ? null : () => ownSecret, lifetimeSeconds, audience }
-  }
-  return { reset: read('reset', MAX_RESET_SECONDS), verify: read('verify', MAX_VERIFY_SECONDS) }
 }

@@ -1,6 +1,7 @@
 import { Type, type Static } from '@sinclair/typebox'
 import {
   component,
+  Email,
   KnownEmail,
   Password,
   TOKEN_MAX_LENGTH,
@@ -47,6 +48,14 @@ export type ForgotPasswordBody = Static<typeof ForgotPasswordBody>
 
 export const ResetPasswordBody = Type.Object({ token: Token, password: Password }, component('ResetPassword'))
 export type ResetPasswordBody = Static<typeof ResetPasswordBody>
+
+/** Body of a registration by mail. */
+export const MailedRegistrationBody = Type.Object({ email: Email }, component('MailedRegistration'))
+export type MailedRegistrationBody = Static<typeof MailedRegistrationBody>
+
+/** Body that undoes an e-mail change. */
+export const UndoEmailChangeBody = Type.Object({ token: Token }, component('UndoEmailChange'))
+export type UndoEmailChangeBody = Static<typeof UndoEmailChangeBody>
 
 /** Body that confirms a change with the current password, for `sensitiveChanges: 'confirm'`. */
 export const CurrentPasswordBody = Type.Object(

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { dirname, join, posix } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import Fastify from 'fastify'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import ts from 'typescript'
 import * as oauthLibrary from '../lib/features/oauth/index.js'
 import * as drizzleEntry from '../lib/entries/drizzle.js'
@@ -300,7 +300,8 @@ t.test('the page about OAuth names every option, route and provider', async (t) 
   t.strictSame(told.sort(), routes.sort())
 })
 
-t.test('the table of routes lists the routes of an application and the error codes of their schemas', async (t) => {
+/** Returns the routes of an application with the error codes of their schemas. */
+async function routesOf (t: Test, options: Partial<library.UsersOptions> = {}): Promise<Record<string, string[]>> {
   const routes = new Map<string, Set<string>>()
   const app = Fastify()
   t.teardown(() => app.close())
@@ -312,16 +313,29 @@ t.test('the table of routes lists the routes of an application and the error cod
     adapter: memory(),
     secret: SECRET,
     backends: backends(),
-    passwords: fastPasswords
+    passwords: fastPasswords,
+    ...options
   })
   await app.ready()
-  const told = rowsOf('All routes', read('docs/routes.md')).map(([route, , , words = '']) => [
-    withoutBackticks(route),
-    [...words.matchAll(/`(\w+)`/g)].map(([, word]) => word).sort()
-  ])
+  return Object.fromEntries([...routes].map(([route, words]) => [route, [...words].sort()]))
+}
+
+t.test('the tables of routes list the routes of an application and the error codes of their schemas', async (t) => {
+  const told = (heading: string): Record<string, string[]> =>
+    Object.fromEntries(
+      rowsOf(heading, read('docs/routes.md')).map(([route, , , words = '']) => [
+        withoutBackticks(route),
+        [...words.matchAll(/`(\w+)`/g)].map(([, word = '']) => word).sort()
+      ])
+    )
+  const usual = await routesOf(t)
+  t.strictSame(told('All routes'), usual)
+  const withOptions = await routesOf(t, { registration: 'mail', tokens: { undo: {} }, revealExistingAccounts: true })
   t.strictSame(
-    Object.fromEntries(told),
-    Object.fromEntries([...routes].map(([route, words]) => [route, [...words].sort()]))
+    told('Routes of options'),
+    Object.fromEntries(
+      Object.entries(withOptions).filter(([route, words]) => JSON.stringify(usual[route]) !== JSON.stringify(words))
+    )
   )
 })
 

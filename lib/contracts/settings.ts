@@ -31,6 +31,19 @@ export interface TokenSettings {
   audience: string
 }
 
+/** Settings of a token that is stored as a digest. */
+export interface StoredTokenSettings {
+  lifetimeSeconds: number
+}
+
+/** Settings of all mailed tokens. */
+export interface MailedTokenSettings extends Record<'reset' | 'verify', TokenSettings> {
+  /** Tokens that complete a registration by mail. */
+  register: StoredTokenSettings
+  /** Tokens that undo an e-mail change; null if there are none. */
+  undo: StoredTokenSettings | null
+}
+
 /** An insecure setting that the option `allowInsecure` can permit. */
 export type InsecureSetting = 'longSessions' | 'longTokens' | 'plainCookies' | 'readableDatabase'
 
@@ -58,7 +71,11 @@ export interface Settings {
   readonly routes: Readonly<Record<RouteGroupName, RouteSettings>>
   /** The JWKS route; null if it is off. */
   readonly jwks: JwksSettings | null
-  readonly tokens: Readonly<Record<'reset' | 'verify', TokenSettings>>
+  readonly tokens: Readonly<MailedTokenSettings>
+  /** How users register: with a password, or with a link that is mailed first. */
+  readonly registration: 'password' | 'mail'
+  /** Logins from devices that a user has not used before fire `onNewDevice`. */
+  readonly detectNewDevices: boolean
   /** The form of replies, tokens and stored values. */
   readonly wire: WireFormat
   /** The error handler that replies to errors of the plugin's routes. */

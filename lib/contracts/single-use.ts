@@ -45,6 +45,11 @@ export interface SingleUse<T> {
    */
   consume(token: string, proof?: SingleUseProof): Promise<T | null>
   /**
+   * Deletes the value, runs `work` with it, and returns the result. If the work throws, the value is stored again, so
+   * that the token can be used later, and the error is thrown. Returns null in the cases in which `consume` does.
+   */
+  use<R>(token: string, work: (value: T) => Promise<R>, proof?: SingleUseProof): Promise<R | null>
+  /**
    * Counts an attempt and returns the value without deleting it. Call it before the check that may fail. Returns null
    * if the token is unknown, used, expired, presented by another browser, or has no attempts left.
    */

@@ -33,6 +33,9 @@ export interface LoginContext extends CallContext {
   method?: string
 }
 
+/** The values with which a registration by mail is completed: a new user without the e-mail. */
+export type RegistrationValues = Omit<NewUser, 'email'>
+
 /** A login that waits for a further step: one that a hook asks for, or the steps of features. */
 export interface LoginPending extends PendingLogin {
   /** The ticket for the answer, if features ask for the step. `code` is then `LOGIN_STEP_REQUIRED`. */
@@ -76,6 +79,16 @@ export interface UsersApi {
     credentials: { username: string; password: string },
     context?: CallContext & { backend?: string }
   ): Promise<UserRow | null>
+  /**
+   * Begins a registration by mail. Creates a token and fires `onAfterRequestRegister`, or fires `onRegisterExisting` if
+   * a user has the e-mail. Throws `FST_USERS_INVALID_USER`.
+   */
+  requestRegistration(email: string, context?: CallContext): Promise<void>
+  /**
+   * Completes a registration by mail: creates a user with the verified e-mail of the token. Throws
+   * `FST_USERS_REGISTER_BAD_TOKEN`, `FST_USERS_REGISTER_INVALID_PASSWORD`, `FST_USERS_INVALID_USER`.
+   */
+  completeRegistration(token: string, values: RegistrationValues, context?: CallContext): Promise<User>
   /** Creates a verify token and fires `onAfterRequestVerify`. Does nothing for unknown, inactive and verified users. */
   requestVerify(email: string, context?: CallContext): Promise<void>
   /**
@@ -92,6 +105,11 @@ export interface UsersApi {
    * e-mail.
    */
   confirmEmail(user: User, context?: CallContext): Promise<User>
+  /**
+   * Undoes an e-mail change: restores the previous e-mail, revokes all sessions, makes the password unusable and sends
+   * a reset token. Throws `FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN`, `FST_USERS_UNDO_EMAIL_CHANGE_EMAIL_TAKEN`.
+   */
+  undoEmailChange(token: string, context?: CallContext): Promise<User>
   /** Creates a reset token and fires `onAfterForgotPassword`. Does nothing for unknown and inactive users. */
   forgotPassword(email: string, context?: CallContext): Promise<void>
   /**

@@ -40,6 +40,7 @@ export async function completeLogin (rules: SessionRules, login: OngoingLogin): 
     await endSession(rules, backend, user, issued) // the client never receives the token
     throw error
   }
+  rules.devices?.note({ user, backend, method, context })
   return issued
 }
 

@@ -1,5 +1,7 @@
 export * from './acting-user.js'
 export * from './browser-cookie.js'
+export * from './device-model.js'
+export * from './devices.js'
 export * from './end.js'
 export * from './guarded-authentication.js'
 export * from './issue.js'

@@ -14,6 +14,7 @@ import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_NOT_FOUND, FST_USERS_UNKNOWN_BACKEND } from '../errors.js'
 import type { HookRegistry } from '../hooks/index.js'
 import type { SerializeCookie } from '../shared/cookie-serializer.js'
+import type { Devices } from './devices.js'
 import type { PendingRecord } from './pending-record.js'
 import { deriveSessionId } from '../tokens/index.js'
 
@@ -49,6 +50,8 @@ export interface SessionRules {
   readonly observers: readonly SessionObserver[]
   /** The login steps of all features, in their order. Filled while the features start. */
   readonly loginSteps: readonly RegisteredStep[]
+  /** Recognizes the devices of users; null if new devices are not detected. */
+  readonly devices: Devices | null
   /** The logins that wait for a step. */
   readonly pendingLogins: SingleUse<PendingRecord>
   readonly serializeCookie: SerializeCookie

@@ -19,21 +19,17 @@ export function createSingleUse<T> (
   { lifetimeSeconds, maxAttempts = Number.MAX_SAFE_INTEGER }: SingleUseOptions
 ): SingleUse<T> {
   const idOf = (token: string): string => digestToken(token, `single-use:${purpose}`)
-  let purging = false
-
-  function purge (): void {
-    if (purging) return
-    purging = true
-    background(() =>
-      deleteExpired(store, model, 'expires_at', new Date(clock())).finally(() => {
-        purging = false
-      })
-    )
-  }
+  const purge = createPurge({ store, clock, background })
 
   async function find (token: string, proof: SingleUseProof): Promise<{ row: Row; isUsable: boolean } | null> {
     const row = typeof token === 'string' && isOpaqueToken(token) ? await store.findOne(model, { id: idOf(token) }) : null
     return row && { row, isUsable: (row.expires_at as Date).getTime() > clock() && isBoundTo(row, proof) }
+  }
+
+  async function take (token: string, proof: SingleUseProof): Promise<Row | null> {
+    const found = await find(token, proof)
+    if (found === null || (await store.delete(model, { id: idOf(token) })) !== 1) return null
+    return found.isUsable ? found.row : null
   }
 
   return {
@@ -53,9 +49,14 @@ export function createSingleUse<T> (
     },
 
     async consume (token, proof = {}) {
-      const found = await find(token, proof)
-      if (found === null || (await store.delete(model, { id: idOf(token) })) !== 1) return null
-      return found.isUsable ? (found.row.data as T) : null // the value that `create` stored
+      const row = await take(token, proof)
+      return row && (row.data as T) // the value that `create` stored
+    },
+
+    async use (token, work, proof = {}) {
+      const row = await take(token, proof)
+      // the value that `create` stored
+      return row && (await runOrRestore(store, row, () => work(row.data as T)))
     },
 
     async attempt (token, proof = {}) {
@@ -76,6 +77,34 @@ export function createSingleUse<T> (
       const owned = 'browser' in owner ? { browser: owner.browser } : { user_id: String(owner.userId) }
       return store.delete(model, { ...owned, purpose })
     }
+  }
+}
+
+/** Returns a function that deletes expired values in the background, unless it is doing so already. */
+function createPurge ({ store, clock, background }: SingleUseParts): () => void {
+  let purging = false
+  return () => {
+    if (purging) return
+    purging = true
+    background(() =>
+      deleteExpired(store, model, 'expires_at', new Date(clock())).finally(() => {
+        purging = false
+      })
+    )
+  }
+}
+
+/** Runs `work`. If it throws, the row is stored again, and the error is thrown. */
+async function runOrRestore<R> (store: DatabaseAdapter, row: Row, work: () => Promise<R>): Promise<R> {
+  try {
+    return await work()
+  } catch (error) {
+    try {
+      await store.create(model, row)
+    } catch {
+      // the first error is the one to report
+    }
+    throw error
   }
 }
 

@@ -19,6 +19,9 @@ export const MAX_RESET_SECONDS = DAY_SECONDS
  */
 export const MAX_VERIFY_SECONDS = 7 * DAY_SECONDS
 
+/** Longest lifetime of a token that undoes an e-mail change. It gives the account to the previous mailbox. */
+export const MAX_UNDO_SECONDS = 30 * DAY_SECONDS
+
 /** Permission bits that let every account of the machine read or write a file. `chmod o=` removes them. */
 export const OTHER_ACCOUNTS_MODE = 0o007
 

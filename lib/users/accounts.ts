@@ -7,6 +7,7 @@ import { FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS, FST_USERS_UPDATE_USER_INVAL
 import { actingUser, contextOf, currentRow, renewSession } from '../sessions/index.js'
 import { applyPolicy, checkCurrentPassword, readPassword } from './credentials.js'
 import { isSameEmail, parseEmail } from './email.js'
+import { createUndoToken, reportEmailChange } from './email-change-undo.js'
 import { writableFields, writableFlags } from './fields.js'
 import type { Rules } from './rules.js'
 import { isDemotion, requireOtherSuperuser } from './superusers.js'
@@ -75,8 +76,11 @@ async function changeRow (
     ...(writableFields(settings.schemas.fields, given, by, false) as Changes), // checked against the fields' schemas
     ...(password === null ? {} : { hashed_password: await settings.passwords.hash(password) })
   }
+  const changesNow = changesMailbox && !needsProof
+  const undoToken = changesNow && author.isOwn ? await createUndoToken(rules, row, email) : null
   const updated = await writeChanges(rules, row, changes, author)
   if (needsProof) requestEmailChange(rules, updated, email, context)
+  else if (changesMailbox) reportEmailChange(rules, updated, { previousEmail: row.email, token: undoToken }, context)
   await hooks.run('onAfterUpdate', { user: rows.toUser(updated), changes: reported }, context)
   if (author.isOwn && endsSessions(row, changes)) await renewOwnSession(rules, updated, context)
   return updated

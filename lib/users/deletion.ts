@@ -33,6 +33,8 @@ export async function deleteUser (
 async function remove (rules: Rules, row: UserRow): Promise<void> {
   await deleteStoredTokens(rules, row)
   await removeLoginMethods(rules, row, 'all')
+  await rules.undoTokens?.deleteOf({ userId: row.id as UserId })
+  await rules.devices?.forget(row)
   if ((await rules.rows.remove(row.id as UserId)) !== 1) throw FST_USERS_NOT_FOUND()
 }
 

@@ -1,3 +1,4 @@
+import type { EventContext } from '../contracts/events.js'
 import type { User, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_RESET_PASSWORD_BAD_TOKEN, FST_USERS_RESET_PASSWORD_INVALID_PASSWORD } from '../errors.js'
@@ -10,7 +11,7 @@ import type { Rules } from './rules.js'
 
 /** Finds the user. After the reply has been sent, creates the token and fires `onAfterForgotPassword`. */
 export async function forgotPassword (rules: Rules, email: string, call: CallContext): Promise<void> {
-  const { rows, hooks, background, tokens, attempts, settings } = rules
+  const { rows, background, attempts, settings } = rules
   const context = contextOf(call)
   await attempts.begin('forgotPassword', { email, context })
   const row = await rows.getByEmail(email)
@@ -20,13 +21,16 @@ export async function forgotPassword (rules: Rules, email: string, call: CallCon
   }
   const mail = { purpose: 'reset', email: row.email, alwaysAfterSeconds: settings.tokens.reset.lifetimeSeconds }
   background.run(async () => {
-    if (!(await attempts.allowMail(mail))) {
-      reportLimitedMail(rules, 'password.reset_request', row, context)
-      return
-    }
-    const token = tokens.reset.sign({ sub: String(row.id), ...(await fingerprintsOf(rules, row)) })
-    await hooks.run('onAfterForgotPassword', { user: rows.toUser(row), token }, context)
+    if (await attempts.allowMail(mail)) await sendResetToken(rules, row, context)
+    else reportLimitedMail(rules, 'password.reset_request', row, context)
   }, context.reply)
+}
+
+/** Creates a reset token and fires `onAfterForgotPassword`. */
+export async function sendResetToken (rules: Rules, row: UserRow, context: EventContext): Promise<void> {
+  const { rows, hooks, tokens } = rules
+  const token = tokens.reset.sign({ sub: String(row.id), ...(await fingerprintsOf(rules, row)) })
+  await hooks.run('onAfterForgotPassword', { user: rows.toUser(row), token }, context)
 }
 
 /**

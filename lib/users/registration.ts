@@ -76,7 +76,8 @@ export async function reportExisting (
   return true
 }
 
-async function readNewUser (
+/** Returns a new user with its password, checked for this author. */
+export async function readNewUser (
   rules: Rules,
   values: NewUser,
   by: NonNullable<WriteContext['by']>,

@@ -1,10 +1,13 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { LoginMethods } from '../contracts/login-methods.js'
 import type { SessionObserver } from '../contracts/session-service.js'
+import type { SingleUse } from '../contracts/single-use.js'
 import type { User } from '../contracts/user.js'
 import type { Background } from '../hooks/index.js'
 import type { RegisteredStep, SessionRules } from '../sessions/index.js'
 import type { PurposeTokens } from '../tokens/index.js'
+import type { EmailChangeUndo } from './email-change-undo.js'
+import type { MailedRegistration } from './registration-by-mail.js'
 import type { UserRows } from './user-rows.js'
 import type { UserCheck } from './validation.js'
 
@@ -20,6 +23,10 @@ export interface Rules extends SessionRules {
   readonly tokens: PurposeTokens
   /** Keys of the fingerprints in mailed tokens: the first creates, all check. */
   readonly fingerprintKeys: readonly [string, ...string[]]
+  /** Tokens that complete registrations by mail; null if users register with a password. */
+  readonly registrations: SingleUse<MailedRegistration> | null
+  /** Tokens that undo e-mail changes; null if there are none. */
+  readonly undoTokens: SingleUse<EmailChangeUndo> | null
   /** Login methods that features store for users, such as provider accounts. */
   readonly loginMethods: LoginMethods[]
   /** Properties that features add to users in replies, by name in the read schema. */

@@ -19,9 +19,11 @@ import {
   type StartContext
 } from '../sessions/index.js'
 import { createUser, registerWithoutReveal } from './registration.js'
+import { completeRegistration, requestRegistration } from './registration-by-mail.js'
 import { updateOwnUser, updateUser } from './accounts.js'
 import { attemptLogin } from './credentials.js'
 import { deleteUser } from './deletion.js'
+import { undoEmailChange } from './email-change-undo.js'
 import { confirmEmail } from './email-proof.js'
 import { forgotPassword, resetPassword } from './password-reset.js'
 import { parseEmail } from './email.js'
@@ -83,6 +85,9 @@ export function createUsersService (rules: Rules, securityProfile: UsersApi['sec
       return null
     },
 
+    requestRegistration: (email, context = {}) => requestRegistration(rules, email, context),
+    completeRegistration: (token, values, context = {}) => completeRegistration(rules, token, values, context),
+    undoEmailChange: (token, context = {}) => undoEmailChange(rules, token, context),
     requestVerify: (email, context = {}) => requestVerify(rules, email, context),
     verify: (token, context = {}) => verify(rules, token, context),
     confirmEmail: (user, context = {}) => confirmEmail(rules, user, context),

@@ -6,6 +6,7 @@ import { contextOf } from '../sessions/index.js'
 import type { Claims } from '../tokens/index.js'
 import { isSameEmail } from './email.js'
 import { hasFingerprint, recordProof, stateFingerprint, type MailedPurpose } from './email-proof.js'
+import { createUndoToken, reportEmailChange } from './email-change-undo.js'
 import { reportIgnored, reportLimitedMail } from './ignored-requests.js'
 import { reportExisting } from './registration.js'
 import type { Rules } from './rules.js'
@@ -23,15 +24,18 @@ export async function requestVerify (rules: Rules, email: string, call: CallCont
 }
 
 /**
- * Sends a verify token to a new e-mail. The account keeps the old e-mail until the token is used. With
- * `revealExistingAccounts: false`, the owner of a taken e-mail is notified instead.
+ * Reports the request to the old e-mail, and sends a verify token to the new one. The account keeps the old e-mail
+ * until the token is used. With `revealExistingAccounts: false`, the owner of a taken e-mail is notified instead.
  */
 export function requestEmailChange (rules: Rules, row: UserRow, newEmail: string, context: EventContext): void {
+  const { rows, hooks, background } = rules
+  const user = rows.toUser(row)
+  background.run(() => hooks.run('onAfterRequestEmailChange', { user, newEmail }, context), context.reply)
   if (rules.settings.revealExistingAccounts) {
     sendEmailChangeToken(rules, row, newEmail, context)
     return
   }
-  rules.background.run(async () => {
+  background.run(async () => {
     if (!(await reportExisting(rules, newEmail, 'email-change', context))) sendEmailChangeToken(rules, row, newEmail, context)
   }, context.reply)
 }
@@ -53,11 +57,20 @@ export async function verify (rules: Rules, token: string, call: CallContext): P
   const { new_email: email } = claims
   if (email === undefined && row.is_verified) throw FST_USERS_VERIFY_USER_ALREADY_VERIFIED()
   if (!isBound(rules, row, claims)) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
-  const changes = typeof email === 'string' ? { email } : {}
-  const verified = await recordProof(rules, row, { changes }, context)
-  if (verified === null) throw await verifyError(rules, row, email === undefined)
-  const user = rules.rows.toUser(verified)
-  if (email !== undefined) rules.audit.emit({ event: 'email.change', user, actor: user }, context)
+  if (typeof email === 'string') return await changeEmail(rules, row, email, context)
+  const verified = await recordProof(rules, row, {}, context)
+  if (verified === null) throw await verifyError(rules, row)
+  return rules.rows.toUser(verified)
+}
+
+/** Writes a new e-mail that its owner has proved. Returns the changed user. */
+async function changeEmail (rules: Rules, row: UserRow, email: string, context: EventContext): Promise<User> {
+  const token = await createUndoToken(rules, row, email)
+  const changed = await recordProof(rules, row, { changes: { email } }, context)
+  if (changed === null) throw FST_USERS_VERIFY_USER_BAD_TOKEN()
+  reportEmailChange(rules, changed, { previousEmail: row.email, token }, context)
+  const user = rules.rows.toUser(changed)
+  rules.audit.emit({ event: 'email.change', user, actor: user }, context)
   return user
 }
 
@@ -100,8 +113,8 @@ function isBound (rules: Rules, row: UserRow, { new_email: newEmail, fgpt }: Cla
 }
 
 /** Returns the error for a token whose user changed while it was used, for example by a parallel use. */
-async function verifyError ({ rows }: Rules, row: UserRow, sameEmail: boolean): Promise<Error> {
+async function verifyError ({ rows }: Rules, row: UserRow): Promise<Error> {
   const now = await rows.getRow(row.id as UserId)
-  const isDone = sameEmail && now?.is_verified === true && isSameEmail(now.email, row.email)
+  const isDone = now?.is_verified === true && isSameEmail(now.email, row.email)
   return isDone ? FST_USERS_VERIFY_USER_ALREADY_VERIFIED() : FST_USERS_VERIFY_USER_BAD_TOKEN()
 }

@@ -1,6 +1,6 @@
 import type { LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
-import { authenticate, type DatabaseAdapter, type Row, type UsersOptions } from '../../lib/index.js'
+import { authenticate, type DatabaseAdapter, type Row, type UserId, type UsersOptions } from '../../lib/index.js'
 import { memory } from '../../lib/entries/memory.js'
 import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'
 import { ARTHUR, buildApp, PASSWORD, weakerHash, type Extend, type TestApp } from './build-app.js'
@@ -38,8 +38,9 @@ export async function start (
 ): Promise<FlowApp> {
   const store = watchedAdapter(makeStore())
   const built = await buildApp(t, { adapter: store.adapter, ...options }, extend)
-  // with revealExistingAccounts: false, a login requires a verified e-mail
-  const { id } = await built.create({ is_verified: options.revealExistingAccounts === false })
+  // with revealExistingAccounts: false, the default of registration by mail, a login requires a verified e-mail
+  const isVerified = options.revealExistingAccounts === false || options.registration === 'mail'
+  const { id } = await built.create({ is_verified: isVerified })
   await built.create({ email: MERLIN, is_superuser: true, is_verified: true })
   const round = {
     ...built,
@@ -71,6 +72,18 @@ async function storeWeakerHash ({ store, app }: FlowApp): Promise<void> {
   const model = { name: 'user' } as never
   await store.adapter.update(model, { id: String(row?.['id']) }, { hashed_password: hash })
   await app.users.settled()
+}
+
+/** Marks Arthur's e-mail as verified, and gives the round new sessions. */
+async function verifyArthur (round: FlowApp): Promise<void> {
+  await round.app.users.update(round.id as UserId, { is_verified: true })
+  await logInAgain(round, ARTHUR)
+}
+
+/** Replaces the sessions of a round, which have ended. */
+async function logInAgain ({ bearer, cookie, own, session }: FlowApp, email: string): Promise<void> {
+  Object.assign(own, await bearer(email))
+  Object.assign(session, await cookie(email))
 }
 
 const simple = (
@@ -157,6 +170,12 @@ export const flows: Record<string, Flow> = {
     },
     success: 200
   },
+  'ask for a new address': simple(
+    ({ send, own }) =>
+      send('PATCH', '/users/me', { email: 'arthur@camelot.bt', current_password: PASSWORD }, own),
+    200,
+    { options: { sensitiveChanges: 'confirm' } }
+  ),
   'prove a new address': {
     async prepare ({ send, own, tokenOf }) {
       await send('PATCH', '/users/me', { email: 'arthur@camelot.bt', current_password: PASSWORD }, own)
@@ -166,6 +185,50 @@ export const flows: Record<string, Flow> = {
     success: 200,
     options: { sensitiveChanges: 'confirm' }
   },
+  'begin a registration by mail': simple(
+    ({ send }) => send('POST', '/auth/register', { email: 'lancelot@camelot.bt' }),
+    202,
+    { options: { registration: 'mail' } }
+  ),
+  'complete a registration by mail': {
+    async prepare ({ send, tokenOf }) {
+      await send('POST', '/auth/register', { email: 'lancelot@camelot.bt' })
+      const token = await tokenOf('onAfterRequestRegister')
+      return () => send('POST', '/auth/register/complete', { token, password: PASSWORD })
+    },
+    success: 201,
+    options: { registration: 'mail' }
+  },
+  'change the address with an undo token': {
+    async prepare (round) {
+      await verifyArthur(round)
+      return () => round.send('PATCH', '/users/me', { email: 'arthur@camelot.bt' }, round.own)
+    },
+    success: 200,
+    options: { tokens: { undo: {} } }
+  },
+  'undo a change of the address': {
+    async prepare (round) {
+      await verifyArthur(round)
+      await round.send('PATCH', '/users/me', { email: 'arthur@camelot.bt' }, round.own)
+      const token = await round.tokenOf('onAfterEmailChange')
+      await logInAgain(round, 'arthur@camelot.bt')
+      return () => round.send('POST', '/auth/undo-email-change', { token })
+    },
+    success: 200,
+    options: { tokens: { undo: {} } }
+  },
+  'log in from a new device': simple(
+    ({ app }) =>
+      app.inject({
+        method: 'POST',
+        url: '/auth/jwt/login',
+        headers: { 'user-agent': 'a new device' },
+        payload: { username: ARTHUR, password: PASSWORD }
+      }),
+    200,
+    { options: { detectNewDevices: true } }
+  ),
   'read a user': simple(({ send, admin, id }) => send('GET', `/users/${id}`, undefined, admin), 200),
   'deactivate a user': simple(({ send, admin, id }) => send('PATCH', `/users/${id}`, { is_active: false }, admin), 200),
   'delete a user': simple(({ send, admin, id }) => send('DELETE', `/users/${id}`, undefined, admin), 204),

@@ -32,6 +32,11 @@ export async function startCachedProcess (
   return await startScript(t, 'cached-server-process.js', [schema, SECRET, channel])
 }
 
+/** Starts a server process whose users register by mail, on a database file or a PostgreSQL schema. */
+export async function startMailProcess (t: Test, kind: 'sqlite' | 'postgres', store: string): Promise<ServerProcess> {
+  return await startScript(t, 'mail-flows-process.js', [kind, store, SECRET])
+}
+
 async function startScript (t: Test, name: string, parameters: readonly string[]): Promise<ServerProcess> {
   const script = join(import.meta.dirname, '..', 'fixtures', name)
   const { greeting: port, stop } = await startChild(t, process.execPath, [...process.execArgv, script, ...parameters])

@@ -1,0 +1,98 @@
+import type { EventContext } from '../contracts/events.js'
+import type { User, UserId, UserRow } from '../contracts/user.js'
+import type { CallContext } from '../contracts/users-api.js'
+import {
+  FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN,
+  FST_USERS_UNDO_EMAIL_CHANGE_EMAIL_TAKEN,
+  storeUnavailable
+} from '../errors.js'
+import { createUnusableHash } from '../passwords/index.js'
+import { contextOf } from '../sessions/index.js'
+import { recordProof } from './email-proof.js'
+import { sendResetToken } from './password-reset.js'
+import type { Rules } from './rules.js'
+
+const WRITE_ATTEMPTS = 5
+
+/** The stored value of a token that undoes an e-mail change. */
+export interface EmailChangeUndo {
+  /** Id of the user as text. */
+  readonly user: string
+  readonly previousEmail: string
+  readonly newEmail: string
+}
+
+/**
+ * Creates the token that undoes an e-mail change. Returns null if the undo is off, and if the previous e-mail is not
+ * verified: its mailbox may belong to another person, for example after a typing error.
+ *
+ * Call it before the change is written. An undo deletes the tokens of later changes; a token that is stored after the
+ * write could escape it.
+ */
+export async function createUndoToken (
+  { undoTokens }: Rules,
+  { id, email, is_verified: isVerified }: UserRow,
+  newEmail: string
+): Promise<string | null> {
+  if (undoTokens === null || !isVerified) return null
+  const undo = { user: String(id), previousEmail: email, newEmail }
+  return await undoTokens.create(undo, { userId: id as UserId })
+}
+
+/** Fires `onAfterEmailChange` after the reply has been sent. */
+export function reportEmailChange (
+  { rows, hooks, background }: Rules,
+  row: UserRow,
+  { previousEmail, token }: { previousEmail: string; token: string | null },
+  context: EventContext
+): void {
+  const user = rows.toUser(row)
+  background.run(() => hooks.run('onAfterEmailChange', { user, previousEmail, token }, context), context.reply)
+}
+
+/**
+ * Gives a user the previous e-mail back, whatever has changed since. The token was mailed to it, so the e-mail is
+ * verified. The password becomes unusable, all sessions end, and login methods that did not prove the e-mail are
+ * deleted: an attacker may have set them. After the reply, a reset token is sent to the e-mail. Throws
+ * `FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN`, and `FST_USERS_UNDO_EMAIL_CHANGE_EMAIL_TAKEN` if another user has the
+ * e-mail, which does not use the token up.
+ */
+export async function undoEmailChange (rules: Rules, token: string, call: CallContext): Promise<User> {
+  const { rows, hooks, background, undoTokens, attempts } = rules
+  const context = contextOf(call)
+  await attempts.begin('undoEmailChange', { context })
+  const undone = await undoTokens?.use(token, async (undo) => ({
+    row: await restoreEmail(rules, undo, context),
+    undoneEmail: undo.newEmail
+  }))
+  if (undone == null) throw FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN()
+  const { row, undoneEmail } = undone
+  const user = rows.toUser(row)
+  // without a budget for mails: the user has no password now
+  background.run(() => sendResetToken(rules, row, context), context.reply)
+  background.run(() => hooks.run('onAfterUndoEmailChange', { user, undoneEmail }, context), context.reply)
+  return user
+}
+
+/** Writes the previous e-mail. Another change at the same time makes it read the user again. */
+async function restoreEmail (
+  rules: Rules,
+  { user, previousEmail: email }: EmailChangeUndo,
+  context: EventContext
+): Promise<UserRow> {
+  const { rows, undoTokens, devices, settings } = rules
+  const id = rows.parseId(user)
+  for (let left = WRITE_ATTEMPTS; left > 0; left--) {
+    const row = id === null ? null : await rows.getRow(id)
+    if (row === null || !row.is_active) throw FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN()
+    const owner = await rows.getByEmail(email)
+    if (owner !== null && String(owner.id) !== user) throw FST_USERS_UNDO_EMAIL_CHANGE_EMAIL_TAKEN()
+    // an attacker may have changed the e-mail several times, and has the tokens of the later changes
+    await undoTokens?.deleteOf({ userId: row.id as UserId })
+    await devices?.forget(row)
+    const changes = { email, hashed_password: await createUnusableHash(settings.passwords) }
+    const restored = await recordProof(rules, row, { changes, renews: false }, context)
+    if (restored !== null) return restored
+  }
+  throw storeUnavailable('the user changed during each attempt to undo an e-mail change')
+}
