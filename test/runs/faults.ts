@@ -3,7 +3,7 @@
 //   npm run faults                     all flows on memory and PostgreSQL
 //   npm run faults -- reset login      the flows whose names contain one of these words
 import type { LightMyRequestResponse } from 'fastify'
-import type { DatabaseAdapter, Row } from '../../lib/index.js'
+import type { DatabaseAdapter } from '../../lib/index.js'
 import { memory } from '../../lib/entries/memory.js'
 import { postgres } from '../../lib/entries/postgres.js'
 import type { Intercept } from '../fixtures/watched-adapter.js'
@@ -136,7 +136,7 @@ interface Attempt {
 
 async function check (label: string, { round, run, fault, k, flow, complete, figures }: Attempt): Promise<void> {
   const { store, app } = round
-  const [users, tokens] = [await store.rows('user'), await store.rows('accesstoken')]
+  const [users, tokens] = [await store.rows('user'), await sessionsIn(round)]
   store.watch(fault.at(k))
   const reply = await run()
   await app.users.settled()
@@ -156,8 +156,7 @@ async function check (label: string, { round, run, fault, k, flow, complete, fig
   else figures.internal++
   if (isSuccess) return
 
-  const isNew = (row: Row): boolean => !tokens.some((old) => old['token'] === row['token'])
-  if ((await store.rows('accesstoken')).some(isNew)) {
+  if ((await sessionsIn(round)).some((token) => !tokens.includes(token))) {
     if (fault.isAfterCall) figures.unsent++
     else report('sessions', 'a session exists')
   }
@@ -170,10 +169,16 @@ async function check (label: string, { round, run, fault, k, flow, complete, fig
     report('incomplete', `${changed.join()} changed instead of ${complete.join()}`)
   }
   const ids = (await store.rows('user')).map(({ id }) => String(id))
-  for (const model of ['accesstoken', 'oauth_account']) {
+  for (const model of ['accesstoken', 'refresh_token', 'oauth_account']) {
     const orphans = (await store.rows(model)).filter((row) => !ids.includes(String(row['user_id'])))
     if (orphans.length > 0) report('incomplete', `${orphans.length} rows of ${model} belong to no user`)
   }
+}
+
+/** Returns the digests or ids of all stored sessions. */
+async function sessionsIn ({ store }: FlowApp): Promise<string[]> {
+  const rows = [...(await store.rows('accesstoken')), ...(await store.rows('refresh_token'))]
+  return rows.map((row) => String(row['token'] ?? row['id']))
 }
 
 async function storeOf (name: string, { t }: ScriptTest): Promise<() => DatabaseAdapter> {

@@ -1,5 +1,6 @@
 import type { LightMyRequestResponse } from 'fastify'
 import { oauth, openidConnect } from '../../lib/features/oauth/index.js'
+import { refreshTokens } from '../../lib/features/refresh-tokens/index.js'
 import type { UsersOptions } from '../../lib/index.js'
 import { openBrowser, ORIGIN } from '../helpers/browser.js'
 import { ARTHUR } from '../helpers/build-app.js'
@@ -90,6 +91,27 @@ export async function furtherFlows ({ t }: ScriptTest): Promise<Record<string, F
       },
       success: 403,
       options: { features: [codes()] }
+    },
+    'log in and get a refresh token': {
+      prepare: async ({ login }) => () => login('jwt', ARTHUR),
+      success: 200,
+      options: { features: [refreshTokens()] }
+    },
+    'use a refresh token': {
+      async prepare ({ login, send }) {
+        const { refresh_token: token } = (await login('jwt', ARTHUR)).json<{ refresh_token: string }>()
+        return () => send('POST', '/auth/jwt/refresh', { refresh_token: token })
+      },
+      success: 200,
+      options: { features: [refreshTokens()] }
+    },
+    'revoke a refresh token': {
+      async prepare ({ login, send }) {
+        const { refresh_token: token } = (await login('jwt', ARTHUR)).json<{ refresh_token: string }>()
+        return () => send('POST', '/auth/jwt/revoke', { token })
+      },
+      success: 200,
+      options: { features: [refreshTokens()] }
     },
     'answer a login step': {
       async prepare (round) {

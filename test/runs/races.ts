@@ -34,6 +34,11 @@ interface World {
   person(flags?: object): Promise<{ email: string; id: string; session: Record<string, string> }>
 }
 
+interface Tokens {
+  access_token: string
+  refresh_token: string
+}
+
 type Send = (server: Server, n: number) => Promise<Answer>
 
 interface Race {
@@ -43,8 +48,8 @@ interface Race {
   success: readonly number[]
   /** How many must succeed. The default is exactly one. NaN stands for any number. */
   winners?: (requests: number) => number
-  /** Returns what is wrong in the database afterwards. */
-  check?(world: World): Promise<string | undefined>
+  /** Returns what is wrong in the database or the replies afterwards. */
+  check?(world: World, replies: readonly Answer[]): Promise<string | undefined>
 }
 
 const newEmail = (): string => `${randomBytes(6).toString('hex')}@camelot.bt`
@@ -129,6 +134,20 @@ const races: Readonly<Record<string, Race>> = {
       return same('POST', '/auth/jwt/login/code', { ticket, code: await one.script('code') })
     },
     success: [200]
+  },
+  'one refresh token: all receive the same successor': {
+    async prepare ({ servers: [one], person }) {
+      const { email } = await person()
+      const { body } = await one.send('POST', '/auth/jwt/login', { username: email, password: PASSWORD })
+      const { refresh_token } = JSON.parse(body) as Tokens
+      return same('POST', '/auth/jwt/refresh', { refresh_token })
+    },
+    success: [200],
+    winners: (requests) => requests,
+    async check (_world, replies) {
+      const successors = new Set(replies.map(({ body }) => (JSON.parse(body) as Tokens).refresh_token))
+      return successors.size === 1 ? undefined : `${successors.size} successors`
+    }
   },
   'one recovery code in several logins': {
     async prepare ({ servers: [one], person }) {
@@ -286,7 +305,7 @@ async function run (world: World, name: string, race: Race, requests: number): P
   const expected = race.winners?.(requests) ?? 1
   if (!Number.isNaN(expected) && winners !== expected) return `${winners} succeeded, not ${expected}`
   if (replies.some(({ statusCode }) => statusCode >= 500)) return 'a reply is a server error'
-  return await race.check?.(world)
+  return await race.check?.(world, replies)
 }
 
 const { skip } = await needsPostgres()
