@@ -22,6 +22,7 @@ const KEYS: Record<keyof UsersOptions, true> = {
   passwords: true,
   validatePassword: true,
   hooks: true,
+  mail: true,
   routes: true,
   requireVerification: true,
   tokens: true,

@@ -8,9 +8,10 @@ import type { EventName, UsersHook } from './contracts/events.js'
 import type { Feature } from './contracts/feature.js'
 import type { Model } from './contracts/models.js'
 import type { Settings } from './contracts/settings.js'
+import type { StartedMail } from './mail/index.js'
 import type { Caching } from './user-cache/index.js'
 import { FST_USERS_NOT_READY } from './errors.js'
-import { createBackground, createHookRegistry, type HookRegistry } from './hooks/index.js'
+import { createBackground, createHookRegistry } from './hooks/index.js'
 import { declaredModels } from './models.js'
 import type { CheckedOptions } from './options.js'
 import { securityProfileOf } from './security-profile.js'
@@ -44,6 +45,8 @@ export interface Core {
   readonly ajv: LazyAjv
   readonly rules: Rules
   readonly service: UsersService
+  /** The sending of mails; null if the option `mail` is absent. */
+  readonly mail: StartedMail | null
   /** Backends by name. Filled in list order while the scopes of the backends load. */
   readonly backends: Map<string, Backend>
   readonly names: readonly string[]
@@ -76,7 +79,7 @@ export async function createCore (
   for (const model of models) store.define(model)
 
   const ajv = createAjvLazily(settings)
-  const hooks = createHooks(options)
+  const hooks = createHookRegistry(features)
   const backends = new Map<string, Backend>()
   const featureApis = new Map<string, unknown>()
   const shared = { settings, rows: rowsOf(store), check: createUserCheck(ajv, settings), hooks, backends }
@@ -90,6 +93,7 @@ export async function createCore (
     ajv,
     rules,
     service: auditedService(rules, createUsersService(rules, () => securityProfileOf(described))),
+    mail: await addListeners(app, rules, options),
     names: list.map(({ name }) => name),
     featureApis,
     sharedValues: new Map(),
@@ -97,12 +101,16 @@ export async function createCore (
   }
 }
 
-/** Returns the events of the registration with the listeners of the option `hooks`. */
-function createHooks ({ features = [], hooks: listeners = {} }: CheckedOptions): HookRegistry {
-  const hooks = createHookRegistry(features)
+/** Adds the listeners of the options `mail` and `hooks`. Loads the code that sends mails only if it is needed. */
+async function addListeners (
+  app: FastifyInstance,
+  rules: Rules,
+  { mail: options, hooks = {} }: Pick<CheckedOptions, 'mail' | 'hooks'>
+): Promise<StartedMail | null> {
+  const mail = options === undefined ? null : (await import('./mail/index.js')).startMail(app, rules, options)
   // hooks.add throws for an unknown name
-  for (const [name, hook] of Object.entries(listeners)) hooks.add(name as EventName, hook as UsersHook<EventName>)
-  return hooks
+  for (const [name, hook] of Object.entries(hooks)) rules.hooks.add(name as EventName, hook as UsersHook<EventName>)
+  return mail
 }
 
 /** Creates what the store keeps for later requests: pending logins, mailed tokens and known devices. */

@@ -29,6 +29,8 @@ import { kGuard, kOwnRoutes } from './symbols.js'
 import { createOpaqueTokens } from './tokens/index.js'
 import { compileLazily } from './users/index.js'
 
+const MAIL_PATH = '/dev/mail'
+
 /** Registers a backend and its login and logout routes in a separate scope. */
 export async function mountBackend (app: FastifyInstance, core: Core, backend: BackendOptions): Promise<void> {
   const {
@@ -147,6 +149,19 @@ export async function mountLoginSteps (app: FastifyInstance, core: Core): Promis
       await scope.register(loginStepRoutes, { prefix: `${prefix}/${backend.name}`, users, settings, backend, steps })
     }
   })
+}
+
+/** Registers the pages at `/dev/mail` that show the mails of the option `mail: 'console'`. */
+export async function mountMailPages (app: FastifyInstance, { mail, settings: { name } }: Core): Promise<void> {
+  if (mail === null || mail.mailbox === null) return
+  const { mailbox } = mail
+  const { addMailPages } = await import('./mail/console/routes.js')
+  // another tenant of the same scope may have the path
+  const isTaken = app.hasRoute({ method: 'GET', url: `${app.prefix}${MAIL_PATH}` })
+  const prefix = isTaken ? `${MAIL_PATH}-${name}` : MAIL_PATH
+  await app.register(async (scope) => {
+    addMailPages(scope, mailbox, scope.prefix)
+  }, { prefix })
 }
 
 /** Prepares a scope for routes of the plugin. */

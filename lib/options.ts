@@ -4,6 +4,7 @@ import type { BackendOptions } from './contracts/backend.js'
 import type { DatabaseAdapter } from './contracts/database-adapter.js'
 import type { UsersHooks } from './contracts/events.js'
 import type { Feature } from './contracts/feature.js'
+import type { MailOptions } from './contracts/mail.js'
 import type { PasswordHelper } from './contracts/password-helper.js'
 import type { ValidatePassword } from './contracts/password-policy.js'
 import type { Clock, InsecureSetting, RouteGroupName } from './contracts/settings.js'
@@ -79,6 +80,11 @@ export interface UsersOptions {
   validatePassword?: ValidatePassword
   /** One listener per event. `app.users.addHook` adds more. */
   hooks?: UsersHooks
+  /**
+   * Mails with links and notices: how they are sent, and their texts. `'console'` logs them and shows them at
+   * `/dev/mail`; it is refused if `NODE_ENV` is `production`. Default: no mails, your hooks send them.
+   */
+  mail?: MailOptions | 'console'
   /**
    * Route groups. `false` switches a group off, `{ prefix }` moves it. The groups `auth` and `users` also take
    * `requireVerification`. `jwks` is the route with the public keys of the backends. Default: all groups are on.

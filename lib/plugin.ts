@@ -12,7 +12,7 @@ import type { UsersApi } from './contracts/users-api.js'
 import { otherCopy } from './copies.js'
 import { createCore, type Core } from './core.js'
 import { FST_USERS_ALREADY_REGISTERED, FST_USERS_NAME_TAKEN } from './errors.js'
-import { mountBackend, mountFeature, mountJwks, mountLoginSteps, mountRoutes } from './mount.js'
+import { mountBackend, mountFeature, mountJwks, mountLoginSteps, mountMailPages, mountRoutes } from './mount.js'
 import type { CheckedOptions } from './options.js'
 import packages from './packages.cjs'
 import { resolveOptions } from './resolve-options.js'
@@ -39,6 +39,7 @@ async function users (app: FastifyInstance, options: CheckedOptions): Promise<vo
   await mountJwks(app, core)
   for (const feature of core.features) await mountFeature(app, core, feature)
   await mountLoginSteps(app, core)
+  await mountMailPages(app, core)
 }
 
 function decorate (app: FastifyInstance, core: Core): void {

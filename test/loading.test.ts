@@ -65,7 +65,7 @@ const RARE_PACKAGES = ['@fastify/busboy', '@node-rs/bcrypt', '@zxcvbn-ts/languag
 const UNUSED_PACKAGES = ['@sinclair/typebox', 'ioredis', 'kysely', 'mongodb', 'mysql2', 'openid-client', 'pg', 'redis']
 const UNUSED_MODULES = new RegExp(
   [
-    '^lib/(cli|testing|features)/',
+    '^lib/(cli|testing|features|mail)/',
     '^lib/adapters/(kysely|memory|mongodb)/',
     '^lib/strategies/redis/',
     '^lib/adapters/sql/(mysql|postgres)',

@@ -515,6 +515,7 @@ onStores(
           user: { id: user.id, is_verified: true },
           account: { oauth_name: 'grail', account_id: 'arthur-1' }
         },
+        { name: 'onLoginMethodAdded', user: { id: user.id }, kind: 'provider' },
         { name: 'onAfterLogin' }
       ]
     )
@@ -813,7 +814,7 @@ onStores('an account is linked to a user once, and to no second user', async (t,
   events.length = 0
   const user = await accounts.link(arthur.id, identity({ email: 'elsewhere@x.bt' }), {})
   t.same(user, arthur)
-  t.same(names(), ['onAfterUpdate', 'onAfterLink'])
+  t.same(names(), ['onAfterUpdate', 'onAfterLink', 'onLoginMethodAdded'])
   const [row] = await rows()
   t.match(events, [
     { user: arthur, changes: {} },
@@ -1218,8 +1219,11 @@ onStores(
     events.length = 0
     const gone = await send('DELETE', url('grail'), undefined, { ...headers, 'content-type': 'application/json' })
     t.same([gone.statusCode, gone.body], [204, ''])
-    t.same(names(), ['onAfterUnlink'])
-    t.match(events, [{ user: { id }, account: { oauth_name: 'grail', account_id: 'arthur-1' } }])
+    t.same(names(), ['onAfterUnlink', 'onLoginMethodRemoved'])
+    t.match(events, [
+      { user: { id }, account: { oauth_name: 'grail', account_id: 'arthur-1' } },
+      { user: { id }, kind: 'provider', method: 'grail' }
+    ])
     await app.users.settled()
     t.match(revoked, [tokensOf()], 'the grant is revoked at the provider')
     assertErrorReply(

@@ -371,7 +371,7 @@ t.test('row 78: a logged-in user links an account and can log in with it', async
   t.match([page.status, page.json()], [200, { id, email: 'lady@lake.bt' }])
   t.same(
     events.map(({ name }) => name),
-    ['onAfterUpdate', 'onAfterLink']
+    ['onAfterUpdate', 'onAfterLink', 'onLoginMethodAdded']
   )
   t.match(events[0], { changes: {} })
   t.equal(await userIdOf(app, await login(openBrowser(app))), id)
@@ -461,7 +461,7 @@ t.test(
     t.match((await browser.ask(back.url.href, { headers })).json(), { id })
     t.same(
       events.map(({ name }) => name),
-      ['onAfterUpdate', 'onAfterLink'],
+      ['onAfterUpdate', 'onAfterLink', 'onLoginMethodAdded'],
       'an event is fired, so that the owner can be notified'
     )
     t.equal(await userIdOf(app, await login(openBrowser(app))), id)
@@ -537,7 +537,11 @@ t.test("LNK-06: with sensitiveChanges 'confirm' unlinking needs the current pass
   assertValidationError(t, await send('DELETE', url, { current_password: null }, headers), ['/current_password'])
   t.equal((await list()).length, 1)
   t.equal((await send('DELETE', url, { current_password: PASSWORD }, headers)).statusCode, 204)
-  t.equal(events.at(-1)?.name, 'onAfterUnlink', 'an event is fired, so that the owner can be notified')
+  t.same(
+    events.slice(-2).map(({ name }) => name),
+    ['onAfterUnlink', 'onLoginMethodRemoved'],
+    'an event is fired, so that the owner can be notified'
+  )
   t.same(await list(), [])
 
   const page = await login(openBrowser(app))

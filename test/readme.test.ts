@@ -8,9 +8,11 @@ import ts from 'typescript'
 import * as oauthLibrary from '../lib/features/oauth/index.js'
 import * as drizzleEntry from '../lib/entries/drizzle.js'
 import * as kyselyEntry from '../lib/entries/kysely.js'
+import * as mailEntry from '../lib/entries/mail.js'
 import * as memoryEntry from '../lib/entries/memory.js'
 import * as mongodbEntry from '../lib/entries/mongodb.js'
 import * as mysqlEntry from '../lib/entries/mysql.js'
+import * as nodemailerEntry from '../lib/entries/nodemailer.js'
 import * as postgresEntry from '../lib/entries/postgres.js'
 import * as prismaEntry from '../lib/entries/prisma.js'
 import * as redisEntry from '../lib/entries/redis.js'
@@ -22,13 +24,15 @@ import { root } from './helpers/root.js'
 import { backends, fastPasswords, SECRET } from './helpers/build-app.js'
 
 const { memory } = memoryEntry
-/** The entries of the databases and of Redis, by their subpath. */
+/** The entries of the databases, of Redis and of mails, by their subpath. */
 const entries = {
   drizzle: drizzleEntry,
   kysely: kyselyEntry,
+  mail: mailEntry,
   memory: memoryEntry,
   mongodb: mongodbEntry,
   mysql: mysqlEntry,
+  nodemailer: nodemailerEntry,
   postgres: postgresEntry,
   prisma: prismaEntry,
   redis: redisEntry,

@@ -1,6 +1,24 @@
 import type { MaybePromise } from './database-adapter.js'
 import type { User, UserRow } from './user.js'
 
+/** A login method or a second factor that a user added or removed. */
+export type LoginMethodChange = {
+  user: User
+  /** A second factor is needed in addition to a login method, and is not enough to log in. */
+  kind: 'provider' | 'passkey' | 'second-factor'
+  /** Name of the method for the user, such as the name of the provider. */
+  method: string
+}
+
+declare module './events.js' {
+  interface UsersEvents {
+    /** After a user added a login method or a second factor. Features that store some fire it. */
+    onLoginMethodAdded: LoginMethodChange
+    /** After a user removed a login method or a second factor. */
+    onLoginMethodRemoved: LoginMethodChange
+  }
+}
+
 /**
  * The login methods that a feature stores for users, such as provider accounts or passkeys. A login method is enough to
  * log in. A second factor is not a login method.

@@ -15,6 +15,11 @@ import type { Rules } from './rules.js'
 export async function requestVerify (rules: Rules, email: string, call: CallContext): Promise<void> {
   const context = contextOf(call)
   await rules.attempts.begin('requestVerify', { email, context })
+  await offerVerification(rules, email, context)
+}
+
+/** Does the same as `requestVerify`, but is no attempt of a client: for example, it follows a registration. */
+export async function offerVerification (rules: Rules, email: string, context: EventContext): Promise<void> {
   const row = await rules.rows.getByEmail(email)
   if (row === null || !row.is_active || row.is_verified) {
     reportIgnored(rules, 'email.verify_request', email, row, context)

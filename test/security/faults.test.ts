@@ -361,7 +361,12 @@ const throwables: Record<string, () => unknown> = {
 /** Events that other files test. */
 type OtherEvent = 'onAudit' | 'onLoginStepAttempt' | 'onCurrentPasswordAttempt' | 'onAccountLocked'
 /** Events of features. */
-type FeatureEvent = 'onAfterLink' | 'onAfterUnlink' | 'onRefreshTokenReused'
+type FeatureEvent =
+  | 'onAfterLink'
+  | 'onAfterUnlink'
+  | 'onRefreshTokenReused'
+  | 'onLoginMethodAdded'
+  | 'onLoginMethodRemoved'
 
 /** The flow that emits each event. Listeners of an event with `later` run after the reply. */
 const firing: {

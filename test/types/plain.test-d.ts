@@ -224,6 +224,7 @@ api.login(row, {})
 
 // events
 
+interface Change { user: User, kind: 'provider' | 'passkey' | 'second-factor', method: string }
 interface Payloads {
   onLoginAttempt: AttemptEvent
   onLoginStepAttempt: AttemptEvent
@@ -251,6 +252,8 @@ interface Payloads {
   onAfterLogin: { user: User, backend: string, method: string, session: Session }
   onNewDevice: { user: User, backend: string, method: string, ip: string | null, userAgent: string | null }
   onAccountLocked: { user: User, failures: number }
+  onLoginMethodAdded: Change
+  onLoginMethodRemoved: Change
   onLoginFailed: { username: string, user: User | null, backend: string | null, reason: LoginFailure }
   onAfterLogout: { user: User, backend: string, session: Session }
   onBeforeDelete: { user: User }

@@ -1,4 +1,4 @@
-import type { User } from '../../feature/index.js'
+import { contextOf, type CallContext, type FeatureKit, type User, type UserRow } from '../../feature/index.js'
 
 /** A provider account that is linked to a user, without the provider's tokens. */
 export interface LinkedAccount {
@@ -17,4 +17,20 @@ declare module '../../contracts/events.js' {
 }
 
 /** Names of the events of the feature. */
-export const oauthEvents = ['onAfterLink', 'onAfterUnlink'] as const
+export const oauthEvents = ['onAfterLink', 'onAfterUnlink', 'onLoginMethodAdded', 'onLoginMethodRemoved'] as const
+
+/** Fires the events of an account that a user linked or unlinked. */
+export async function fireAccountEvents (
+  kit: Pick<FeatureKit, 'fire' | 'rows'>,
+  change: 'linked' | 'unlinked',
+  row: UserRow,
+  account: LinkedAccount,
+  call: CallContext
+): Promise<void> {
+  const [first, second] = change === 'linked'
+    ? (['onAfterLink', 'onLoginMethodAdded'] as const)
+    : (['onAfterUnlink', 'onLoginMethodRemoved'] as const)
+  const user = kit.rows.toUser(row)
+  await kit.fire(first, { user, account }, contextOf(call))
+  await kit.fire(second, { user, kind: 'provider', method: account.oauth_name }, contextOf(call))
+}

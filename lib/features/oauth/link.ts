@@ -14,12 +14,13 @@ import {
 } from './errors.js'
 import { toAccount, type AccountRow } from './account-model.js'
 import type { Identity, OauthAccount } from './contracts.js'
+import { fireAccountEvents } from './events.js'
 import { checkIdentity } from './identity.js'
 import type { AccountRules } from './resolve.js'
 
 /**
  * Links an account to a user. If the user already has the account, its tokens are replaced. Fires `onAfterUpdate`, and
- * `onAfterLink` for a new account.
+ * `onAfterLink` and `onLoginMethodAdded` for a new account.
  */
 export async function linkAccount (
   rules: AccountRules,
@@ -35,7 +36,7 @@ export async function linkAccount (
   await kit.fire('onAfterUpdate', { user, changes: {} }, contextOf(call))
   if (added !== null) {
     const account = toAccount(added)
-    await kit.fire('onAfterLink', { user, account }, contextOf(call))
+    await fireAccountEvents(kit, 'linked', row, account, call)
     kit.audit.emit({ event: 'provider.link', user, method: `oauth:${account.oauth_name}` }, contextOf(call))
   }
   return user
@@ -67,7 +68,7 @@ export async function unlinkAccount (
   })
   if (!isRemoved) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
   const user = kit.rows.toUser(row)
-  await kit.fire('onAfterUnlink', { user, account: toAccount(account) }, contextOf(call))
+  await fireAccountEvents(kit, 'unlinked', row, toAccount(account), call)
   kit.audit.emit({ event: 'provider.unlink', user, method: `oauth:${account.oauth_name}` }, contextOf(call))
   return account
 }

@@ -19,6 +19,7 @@ import {
 import { toAccount, type AccountRow } from './account-model.js'
 import type { AccountRows } from './account-rows.js'
 import type { AccountSettings, Identity } from './contracts.js'
+import { fireAccountEvents } from './events.js'
 import { checkIdentity, isProven } from './identity.js'
 
 export interface AccountRules {
@@ -130,6 +131,7 @@ async function associate (
   call: CallContext
 ): Promise<UserRow | null> {
   const {
+    kit,
     settings: { associateByEmail, reclaimUnverified },
     accounts
   } = rules
@@ -141,7 +143,7 @@ async function associate (
   if (!row.is_verified) return await reclaim(rules, row, identity, call)
   const added = await accounts.add(row.id, identity)
   if (added === null) return null
-  await fireLinked(rules, row, added, call)
+  await fireAccountEvents(kit, 'linked', row, toAccount(added), call)
   return row
 }
 
@@ -159,7 +161,7 @@ async function reclaim (
   const row = await kit.externalUsers.reclaimUnverified(id as UserId, call)
   const added = row === null ? null : await accounts.add(id, identity)
   if (row === null || added === null) return null
-  await fireLinked(rules, row, added, call)
+  await fireAccountEvents(kit, 'linked', row, toAccount(added), call)
   return row
 }
 
@@ -192,15 +194,6 @@ async function create (
     if (hasErrorCode(error, 'FST_USERS_REGISTER_USER_ALREADY_EXISTS')) return null
     throw hasErrorCode(error, 'FST_USERS_INVALID_USER') ? incomplete(error) : error
   }
-}
-
-async function fireLinked (
-  { kit }: AccountRules,
-  row: UserRow,
-  account: AccountRow,
-  call: CallContext
-): Promise<void> {
-  await kit.fire('onAfterLink', { user: kit.rows.toUser(row), account: toAccount(account) }, contextOf(call))
 }
 
 /** Returns the error that lists the missing and invalid fields of a profile. */

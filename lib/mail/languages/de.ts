@@ -1,0 +1,170 @@
+import type { MailContent, MailContext, MailLanguage } from '../../contracts/mail.js'
+
+const ONCE = 'Der Link funktioniert einmal.'
+
+/** Returns a notice about a change of the account, with a link for users who did not make the change. */
+function notice ({ service }: MailContext, subject: string, sentence: string, url: string): MailContent {
+  return {
+    subject,
+    paragraphs: [sentence, 'Wenn Sie das waren, müssen Sie nichts tun.'],
+    action: { label: 'Neues Passwort setzen', url },
+    notes: [
+      `Wenn Sie das nicht waren, setzen Sie jetzt ein neues Passwort. Das beendet alle Sitzungen. Prüfen Sie danach Ihr Konto bei ${service}.`
+    ]
+  }
+}
+
+/** The mails in German. */
+export const german: MailLanguage = {
+  frame: {
+    linkHint: 'Wenn die Schaltfläche nicht funktioniert, kopieren Sie diesen Link in Ihren Browser:',
+    footer: ({ service }) => `Sie erhalten diese Mail wegen eines Vorgangs bei ${service}.`
+  },
+  verify: ({ user, url, lifetimeSeconds }, { service, duration }) => ({
+    subject: `Bestätigen Sie Ihre E-Mail-Adresse für ${service}`,
+    paragraphs: [
+      `Bei ${service} gibt es ein Konto mit der E-Mail-Adresse ${user.email}. Bestätigen Sie, dass diese Adresse Ihnen gehört.`
+    ],
+    action: { label: 'E-Mail-Adresse bestätigen', url },
+    notes: [
+      `${ONCE} Gültigkeit: ${duration(lifetimeSeconds)}.`,
+      `Wenn Sie sich nicht bei ${service} registriert haben, ignorieren Sie diese Mail und benutzen Sie den Link nicht.`
+    ]
+  }),
+  register: ({ email, url, lifetimeSeconds }, { service, duration }) => ({
+    subject: `Schließen Sie Ihre Registrierung bei ${service} ab`,
+    paragraphs: [
+      `Jemand hat sich bei ${service} mit der E-Mail-Adresse ${email} registriert. Wählen Sie ein Passwort, um das Konto anzulegen.`
+    ],
+    action: { label: 'Passwort wählen', url },
+    notes: [
+      `${ONCE} Gültigkeit: ${duration(lifetimeSeconds)}.`,
+      'Wenn Sie das nicht waren, ignorieren Sie diese Mail. Ohne den Link entsteht kein Konto.'
+    ]
+  }),
+  emailChange: ({ user, newEmail, url, lifetimeSeconds }, { service, duration }) => ({
+    subject: `Bestätigen Sie Ihre neue E-Mail-Adresse für ${service}`,
+    paragraphs: [
+      `Das Konto ${user.email} bei ${service} soll künftig die E-Mail-Adresse ${newEmail} benutzen.`,
+      'Bestätigen Sie diese Änderung nur, wenn das Konto Ihnen gehört.'
+    ],
+    action: { label: 'Neue Adresse bestätigen', url },
+    notes: [
+      `${ONCE} Gültigkeit: ${duration(lifetimeSeconds)}.`,
+      `Wenn Sie das Konto ${user.email} nicht kennen, ignorieren Sie diese Mail und benutzen Sie den Link nicht.`
+    ]
+  }),
+  emailChangeRequested: ({ user, newEmail, url }, context) =>
+    notice(
+      context,
+      `Für Ihr Konto bei ${context.service} wurde eine neue E-Mail-Adresse beantragt`,
+      `Ihr Konto ${user.email} bei ${context.service} soll die E-Mail-Adresse ${newEmail} benutzen. Die Änderung gilt, sobald sie von der neuen Adresse aus bestätigt wird.`,
+      url
+    ),
+  emailChanged: ({ user, previousEmail, undoUrl, lifetimeSeconds }, { service, duration }) => ({
+    subject: `Die E-Mail-Adresse Ihres Kontos bei ${service} wurde geändert`,
+    paragraphs: [
+      `Ihr Konto bei ${service} benutzt jetzt die E-Mail-Adresse ${user.email} statt ${previousEmail}.`,
+      'Wenn Sie das waren, müssen Sie nichts tun.'
+    ],
+    ...(undoUrl === null
+      ? { notes: [`Wenn Sie das nicht waren, wenden Sie sich an ${service}.`] }
+      : {
+          action: { label: 'Änderung rückgängig machen', url: undoUrl },
+          notes: [
+            `Wenn Sie das nicht waren, machen Sie die Änderung rückgängig. ${ONCE} Gültigkeit: ${duration(lifetimeSeconds)}.`
+          ]
+        })
+  }),
+  emailChangeUndone: ({ user, undoneEmail, url }, { service }) => ({
+    subject: `Ihr Konto bei ${service} hat wieder seine vorherige E-Mail-Adresse`,
+    paragraphs: [
+      `Die Änderung Ihrer E-Mail-Adresse zu ${undoneEmail} wurde rückgängig gemacht. Ihr Konto bei ${service} benutzt wieder ${user.email}.`,
+      'Alle Sitzungen sind beendet. Setzen Sie ein neues Passwort, denn vielleicht kennt eine andere Person das alte.'
+    ],
+    action: { label: 'Neues Passwort setzen', url }
+  }),
+  resetPassword: ({ user, url, lifetimeSeconds }, { service, duration }) => ({
+    subject: `Setzen Sie ein neues Passwort für ${service}`,
+    paragraphs: [`Für das Konto ${user.email} bei ${service} wurde ein neues Passwort angefordert.`],
+    action: { label: 'Neues Passwort setzen', url },
+    notes: [
+      `${ONCE} Gültigkeit: ${duration(lifetimeSeconds)}.`,
+      'Wenn Sie das nicht waren, ignorieren Sie diese Mail. Ihr Passwort bleibt unverändert.'
+    ]
+  }),
+  passwordChanged: ({ user, url }, context) =>
+    notice(
+      context,
+      `Ihr Passwort für ${context.service} wurde geändert`,
+      `Das Passwort Ihres Kontos ${user.email} bei ${context.service} wurde geändert.`,
+      url
+    ),
+  accountExists: ({ user, attempt, url, resetUrl }, { service }) => ({
+    subject: `Sie haben bereits ein Konto bei ${service}`,
+    paragraphs: [
+      {
+        register: `Jemand wollte sich bei ${service} mit der E-Mail-Adresse ${user.email} registrieren, aber Sie haben bereits ein Konto.`,
+        'email-change': `Ein anderer Benutzer von ${service} wollte die E-Mail-Adresse ${user.email} benutzen, die zu Ihrem Konto gehört. Die Änderung wurde abgelehnt.`,
+        'provider-login': `Jemand wollte sich bei ${service} über einen Anbieter anmelden, der die E-Mail-Adresse ${user.email} nicht geprüft hat. Sie haben bereits ein Konto mit dieser Adresse.`
+      }[attempt],
+      'Wenn Sie das waren, melden Sie sich mit Ihrem Konto an.'
+    ],
+    action: { label: 'Anmelden', url },
+    notes: [
+      `Wenn Sie Ihr Passwort nicht kennen, setzen Sie ein neues: ${resetUrl}`,
+      'Wenn Sie das nicht waren, müssen Sie nichts tun.'
+    ]
+  }),
+  newDevice: ({ user, device, ip, time, url }, context) => ({
+    ...notice(
+      context,
+      `Neue Anmeldung bei Ihrem Konto bei ${context.service}`,
+      `Ein unbekanntes Gerät hat sich bei Ihrem Konto ${user.email} bei ${context.service} angemeldet.`,
+      url
+    ),
+    details: [
+      ['Zeit', context.time(time)],
+      ['Gerät', device ?? 'unbekannt'],
+      ['IP-Adresse', ip ?? 'unbekannt']
+    ]
+  }),
+  loginMethodAdded: ({ user, method, url }, context) =>
+    notice(
+      context,
+      `Neue Anmeldemethode für Ihr Konto bei ${context.service}`,
+      `Bei Ihrem Konto ${user.email} bei ${context.service} können Sie sich jetzt mit ${method} anmelden.`,
+      url
+    ),
+  loginMethodRemoved: ({ user, method, url }, context) =>
+    notice(
+      context,
+      `Eine Anmeldemethode Ihres Kontos bei ${context.service} wurde entfernt`,
+      `Bei Ihrem Konto ${user.email} bei ${context.service} können Sie sich nicht mehr mit ${method} anmelden.`,
+      url
+    ),
+  secondFactorAdded: ({ user, method, url }, context) =>
+    notice(
+      context,
+      `Neuer zweiter Faktor für Ihr Konto bei ${context.service}`,
+      `Anmeldungen bei Ihrem Konto ${user.email} bei ${context.service} brauchen jetzt einen zweiten Faktor: ${method}.`,
+      url
+    ),
+  secondFactorRemoved: ({ user, method, url }, context) =>
+    notice(
+      context,
+      `Ein zweiter Faktor Ihres Kontos bei ${context.service} wurde entfernt`,
+      `Ihr Konto ${user.email} bei ${context.service} benutzt diesen zweiten Faktor nicht mehr: ${method}.`,
+      url
+    ),
+  accountLocked: ({ user, failures, url }, { service }) => ({
+    subject: `Anmeldungen bei Ihrem Konto bei ${service} sind gesperrt`,
+    paragraphs: [
+      `Bei Ihrem Konto ${user.email} bei ${service} sind ${failures} Anmeldungen nacheinander fehlgeschlagen. Anmeldungen mit dem Passwort sind gesperrt, bis Sie ein neues setzen. Angemeldete Geräte bleiben angemeldet.`
+    ],
+    action: { label: 'Neues Passwort setzen', url },
+    notes: [
+      'Wenn Sie nicht versucht haben, sich anzumelden, versucht vielleicht eine andere Person, Ihr Passwort zu erraten. Wählen Sie ein Passwort, das Sie nirgends sonst benutzen.'
+    ]
+  })
+}

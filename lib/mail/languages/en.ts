@@ -1,0 +1,159 @@
+import type { MailContent, MailContext, MailLanguage } from '../../contracts/mail.js'
+
+const ONCE = 'The link works once.'
+
+/** Returns a notice about a change of the account, with a link for users who did not make the change. */
+function notice ({ service }: MailContext, subject: string, sentence: string, url: string): MailContent {
+  return {
+    subject,
+    paragraphs: [sentence, 'If that was you, there is nothing to do.'],
+    action: { label: 'Set a new password', url },
+    notes: [`If that was not you, set a new password now: it ends all sessions. Then check your account at ${service}.`]
+  }
+}
+
+/** The mails in English. */
+export const english: MailLanguage = {
+  frame: {
+    linkHint: 'If the button does not work, copy this link into your browser:',
+    footer: ({ service }) => `You receive this mail because of an action at ${service}.`
+  },
+  verify: ({ user, url, lifetimeSeconds }, { service, duration }) => ({
+    subject: `Confirm your e-mail for ${service}`,
+    paragraphs: [`There is an account at ${service} with the e-mail ${user.email}. Confirm that this e-mail is yours.`],
+    action: { label: 'Confirm e-mail', url },
+    notes: [
+      `${ONCE} It is valid for ${duration(lifetimeSeconds)}.`,
+      `If you did not register at ${service}, ignore this mail and do not use the link.`
+    ]
+  }),
+  register: ({ email, url, lifetimeSeconds }, { service, duration }) => ({
+    subject: `Complete your registration at ${service}`,
+    paragraphs: [`Someone registered at ${service} with the e-mail ${email}. Choose a password to create the account.`],
+    action: { label: 'Choose a password', url },
+    notes: [
+      `${ONCE} It is valid for ${duration(lifetimeSeconds)}.`,
+      'If that was not you, ignore this mail. There is no account without the link.'
+    ]
+  }),
+  emailChange: ({ user, newEmail, url, lifetimeSeconds }, { service, duration }) => ({
+    subject: `Confirm your new e-mail for ${service}`,
+    paragraphs: [
+      `The account ${user.email} at ${service} is to use the e-mail ${newEmail} from now on.`,
+      'Confirm this change only if that account is yours.'
+    ],
+    action: { label: 'Confirm new e-mail', url },
+    notes: [
+      `${ONCE} It is valid for ${duration(lifetimeSeconds)}.`,
+      `If you do not know the account ${user.email}, ignore this mail and do not use the link.`
+    ]
+  }),
+  emailChangeRequested: ({ user, newEmail, url }, context) =>
+    notice(
+      context,
+      `A new e-mail was requested for your account at ${context.service}`,
+      `Your account ${user.email} at ${context.service} is to use the e-mail ${newEmail}. The change takes effect when it is confirmed from the new e-mail.`,
+      url
+    ),
+  emailChanged: ({ user, previousEmail, undoUrl, lifetimeSeconds }, { service, duration }) => ({
+    subject: `The e-mail of your account at ${service} has changed`,
+    paragraphs: [
+      `Your account at ${service} now uses the e-mail ${user.email} instead of ${previousEmail}.`,
+      'If that was you, there is nothing to do.'
+    ],
+    ...(undoUrl === null
+      ? { notes: [`If that was not you, contact ${service}.`] }
+      : {
+          action: { label: 'Undo the change', url: undoUrl },
+          notes: [
+            `If that was not you, undo the change. ${ONCE} It is valid for ${duration(lifetimeSeconds)}.`
+          ]
+        })
+  }),
+  emailChangeUndone: ({ user, undoneEmail, url }, { service }) => ({
+    subject: `Your account at ${service} has its previous e-mail again`,
+    paragraphs: [
+      `The change of your e-mail to ${undoneEmail} was undone. Your account at ${service} uses ${user.email} again.`,
+      'All sessions have ended. Set a new password, because another person may know the old one.'
+    ],
+    action: { label: 'Set a new password', url }
+  }),
+  resetPassword: ({ user, url, lifetimeSeconds }, { service, duration }) => ({
+    subject: `Set a new password for ${service}`,
+    paragraphs: [`A new password was requested for the account ${user.email} at ${service}.`],
+    action: { label: 'Set a new password', url },
+    notes: [
+      `${ONCE} It is valid for ${duration(lifetimeSeconds)}.`,
+      'If that was not you, ignore this mail. Your password stays as it is.'
+    ]
+  }),
+  passwordChanged: ({ user, url }, context) =>
+    notice(
+      context,
+      `Your password for ${context.service} has changed`,
+      `The password of your account ${user.email} at ${context.service} has changed.`,
+      url
+    ),
+  accountExists: ({ user, attempt, url, resetUrl }, { service }) => ({
+    subject: `You already have an account at ${service}`,
+    paragraphs: [
+      {
+        register: `Someone tried to register at ${service} with the e-mail ${user.email}, but you already have an account.`,
+        'email-change': `Another user of ${service} wanted to change to the e-mail ${user.email}, which belongs to your account. The change was refused.`,
+        'provider-login': `Someone tried to log in at ${service} through a provider that has not verified the e-mail ${user.email}. You already have an account with this e-mail.`
+      }[attempt],
+      'If that was you, log in with your account.'
+    ],
+    action: { label: 'Log in', url },
+    notes: [`If you do not know your password, set a new one: ${resetUrl}`, 'If that was not you, there is nothing to do.']
+  }),
+  newDevice: ({ user, device, ip, time, url }, context) => ({
+    ...notice(
+      context,
+      `New login to your account at ${context.service}`,
+      `A device that we do not know logged in to your account ${user.email} at ${context.service}.`,
+      url
+    ),
+    details: [
+      ['Time', context.time(time)],
+      ['Device', device ?? 'unknown'],
+      ['IP address', ip ?? 'unknown']
+    ]
+  }),
+  loginMethodAdded: ({ user, method, url }, context) =>
+    notice(
+      context,
+      `New login method for your account at ${context.service}`,
+      `You can now log in to your account ${user.email} at ${context.service} with ${method}.`,
+      url
+    ),
+  loginMethodRemoved: ({ user, method, url }, context) =>
+    notice(
+      context,
+      `A login method was removed from your account at ${context.service}`,
+      `You can no longer log in to your account ${user.email} at ${context.service} with ${method}.`,
+      url
+    ),
+  secondFactorAdded: ({ user, method, url }, context) =>
+    notice(
+      context,
+      `New second factor for your account at ${context.service}`,
+      `Logins to your account ${user.email} at ${context.service} now need a second factor: ${method}.`,
+      url
+    ),
+  secondFactorRemoved: ({ user, method, url }, context) =>
+    notice(
+      context,
+      `A second factor was removed from your account at ${context.service}`,
+      `Your account ${user.email} at ${context.service} no longer uses this second factor: ${method}.`,
+      url
+    ),
+  accountLocked: ({ user, failures, url }, { service }) => ({
+    subject: `Logins to your account at ${service} are blocked`,
+    paragraphs: [
+      `There were ${failures} failed logins in a row to your account ${user.email} at ${service}. Logins with the password are blocked until you set a new one. Devices that are logged in stay logged in.`
+    ],
+    action: { label: 'Set a new password', url },
+    notes: ['If you did not try to log in, another person may be guessing your password. Choose one that you use nowhere else.']
+  })
+}
