@@ -78,11 +78,7 @@ export function createFeatureKit (
     audit: rules.audit,
     fire: (event, payload, context) => hooks.run(event, payload, context),
     loginMethods: createLoginMethods(rules),
-    externalUsers: {
-      create: (values, dependents, context) => createExternalUser(rules, values, dependents, context),
-      reclaimUnverified: (id, context) => reclaimUnverifiedUser(rules, id, context),
-      deleteRefused: (row, context) => deleteRefusedUser(rules, row, context)
-    },
+    externalUsers: createExternalUsers(rules),
     readActingUser: (request) => readActingUser(rules, request),
     async requireCurrentPassword (request, body) {
       if (settings.sensitiveChanges === 'confirm') {
@@ -98,6 +94,14 @@ export function createFeatureKit (
       if (!sharedValues.has(key)) sharedValues.set(key, create())
       return sharedValues.get(key) as T // the callers of one key agree on its type
     }
+  }
+}
+
+function createExternalUsers (rules: Rules): FeatureKit['externalUsers'] {
+  return {
+    create: (values, dependents, context) => createExternalUser(rules, values, dependents, context),
+    reclaimUnverified: (id, context) => reclaimUnverifiedUser(rules, id, context),
+    deleteRefused: (row, context) => deleteRefusedUser(rules, row, context)
   }
 }
 

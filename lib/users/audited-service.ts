@@ -23,6 +23,9 @@ type Audited = Pick<
   | 'resumeLogin'
   | 'startSession'
   | 'resumeSession'
+  | 'requestRegistration'
+  | 'completeRegistration'
+  | 'undoEmailChange'
 >
 
 /**
@@ -39,7 +42,13 @@ export function auditedService<S extends Audited> ({ audit }: Rules, service: S)
     }
   }
 
-  return { ...service, ...auditedWrites(run, service), ...auditedMails(run, service), ...auditedLogins(run, service) }
+  return {
+    ...service,
+    ...auditedWrites(run, service),
+    ...auditedMails(run, service),
+    ...auditedLinks(run, service),
+    ...auditedLogins(run, service)
+  }
 }
 
 type Run = <T>(entry: AuditEntry, call: CallContext, operation: () => Promise<T>) => Promise<T>
@@ -78,6 +87,20 @@ function auditedMails (
       run({ event: 'password.reset_request', user: { email } }, context, () => inner.forgotPassword(email, context)),
     resetPassword: (token, password, context = {}) =>
       run({ event: 'password.reset' }, context, () => inner.resetPassword(token, password, context))
+  }
+}
+
+function auditedLinks (
+  run: Run,
+  inner: Audited
+): Pick<Audited, 'requestRegistration' | 'completeRegistration' | 'undoEmailChange'> {
+  return {
+    requestRegistration: (email, context = {}) =>
+      run({ event: 'user.register_request', user: { email } }, context, () => inner.requestRegistration(email, context)),
+    completeRegistration: (token, values, context = {}) =>
+      run({ event: 'user.register' }, context, () => inner.completeRegistration(token, values, context)),
+    undoEmailChange: (token, context = {}) =>
+      run({ event: 'email.change_cancel' }, context, () => inner.undoEmailChange(token, context))
   }
 }
 
