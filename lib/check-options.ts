@@ -39,6 +39,7 @@ const KEYS: Record<keyof UsersOptions, true> = {
   openapiPasswordFlow: true,
   allowInsecure: true,
   cache: true,
+  captcha: true,
   limits: true,
   audit: true,
   clock: true

@@ -98,6 +98,19 @@ export const errorDefinitions = {
     statusCode: 429,
     message: 'There were too many attempts. Try again after the seconds in `Retry-After`, or reset the password by mail.'
   },
+  CAPTCHA_REQUIRED: {
+    statusCode: 400,
+    message: 'A captcha is needed. Send its response in the header `x-captcha-response` or in the field of its widget.'
+  },
+  CAPTCHA_FAILED: {
+    statusCode: 400,
+    message: 'The captcha is wrong, expired or used. Solve another one.'
+  },
+  CAPTCHA_UNAVAILABLE: {
+    statusCode: 503,
+    message: 'The captcha cannot be checked. Try again later.',
+    detail: 'Service Unavailable'
+  },
   STORE_UNAVAILABLE: {
     statusCode: 503,
     message: 'The user store does not answer. Try again later.',

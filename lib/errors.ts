@@ -133,6 +133,12 @@ export function validationError (message: string): Error {
 }
 /** Creates the error for a client or an account with too many attempts: 429. It has no stack trace. */
 export const FST_USERS_TOO_MANY_ATTEMPTS = defineRefusal('TOO_MANY_ATTEMPTS')
+/** Creates the error for an attempt without the response of a captcha: 400. */
+export const FST_USERS_CAPTCHA_REQUIRED = define('CAPTCHA_REQUIRED')
+/** Creates the error for a response of a captcha that is wrong, expired or used: 400. */
+export const FST_USERS_CAPTCHA_FAILED = define('CAPTCHA_FAILED')
+/** Creates the error for a captcha whose provider does not answer: 503. */
+export const FST_USERS_CAPTCHA_UNAVAILABLE = define('CAPTCHA_UNAVAILABLE')
 /** Creates the error for a store that fails or is too slow. Adapters and strategies can throw it: the reply is 503. */
 export const FST_USERS_STORE_UNAVAILABLE = define('STORE_UNAVAILABLE')
 /** Creates `FST_USERS_STORE_UNAVAILABLE` with a `Retry-After` header. `cause` is logged and not part of the reply. */

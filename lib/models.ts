@@ -18,18 +18,19 @@ export type ModelSettings = Pick<Settings, 'schemas' | 'name'> &
  * `FST_USERS_INVALID_OPTION` for a column that a feature adds under the name of another field.
  */
 export function declaredModels (
-  { backends, features = [] }: Pick<UsersOptions, 'backends' | 'features'>,
+  { backends, features = [], captcha }: Pick<UsersOptions, 'backends' | 'features' | 'captcha'>,
   settings: ModelSettings
 ): readonly Model[] {
   const { schemas, name, detectNewDevices = false } = settings
   const base: ModelBase = { id: schemas.id, tenant: name }
+  const usesStore = features.some(usesSingleUse) || storesTokens(settings) || captcha?.provider.usesStore === true
   const declared = features.flatMap((feature) => feature.models?.(base) ?? [])
   checkReplyFields(declared, schemas)
   const models = mergeModels([
     userModel(schemas),
     ...backends.flatMap(({ strategy }) => strategy.models?.(base) ?? []),
     ...declared,
-    ...(features.some(usesSingleUse) || storesTokens(settings) ? [singleUseModel] : []),
+    ...(usesStore ? [singleUseModel] : []),
     ...(detectNewDevices ? [deviceModel] : [])
   ])
   for (const { name: model, embed } of models) {
@@ -56,7 +57,7 @@ function storesTokens ({ registration, tokens }: ModelSettings): boolean {
  * different models with one name.
  */
 export function modelsOf (
-  options: Pick<UsersOptions, 'backends' | 'features'>,
+  options: Pick<UsersOptions, 'backends' | 'features' | 'captcha'>,
   settings: ModelSettings
 ): readonly Model[] {
   const registry = new ModelRegistry()

@@ -26,6 +26,7 @@ import {
   verifyRoutes
 } from './routes/index.js'
 import { kGuard, kOwnRoutes } from './symbols.js'
+import { createClaims } from './sessions/index.js'
 import { createOpaqueTokens } from './tokens/index.js'
 import { compileLazily } from './users/index.js'
 
@@ -65,6 +66,28 @@ export async function mountBackend (app: FastifyInstance, core: Core, backend: B
 function marksTokens ({ backendOptions, settings }: Core): boolean {
   const stored = backendOptions.filter(({ strategy }) => strategy.name !== 'jwt')
   return settings.wire.storedTokens.areDigests && stored.length > 1
+}
+
+/** Seconds after which no captcha challenge is valid. */
+const MAX_CHALLENGE_SECONDS = 3600
+
+/** Starts the captcha: its check in front of attempts, and the route of its challenges if it has any. */
+export async function mountCaptcha (app: FastifyInstance, core: Core): Promise<void> {
+  const { settings, store, rules, keysFor } = core
+  const { captcha, clock, routes } = settings
+  if (captcha === null) return
+  const { createCaptchaCheck } = await import('./attempts/captcha-check.js')
+  const claim = createClaims({ store, clock, background: rules.background.run }, 'captcha')
+  const verifier = await captcha.provider.open({ clock, keys: keysFor('captcha', MAX_CHALLENGE_SECONDS), claim })
+  rules.attempts.checks.push(createCaptchaCheck(captcha, verifier, app.log))
+  if (verifier.createChallenge === undefined) return
+  const { captchaRoute } = await import('./routes/captcha.js')
+  const createChallenge = verifier.createChallenge.bind(verifier)
+  await app.register(async (scope) => {
+    prepareRouteScope(scope, app, core)
+    const options = { settings, challenge: captcha.provider.challengeSchema, createChallenge }
+    await scope.register(captchaRoute, { prefix: routes.auth.prefix, ...options })
+  })
 }
 
 /** Registers the route groups of the core. */

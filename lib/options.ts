@@ -1,6 +1,7 @@
 import type { AnyUserSchemas } from '../schemas/index.js'
 import type { AuditOptions } from './contracts/audit.js'
 import type { BackendOptions } from './contracts/backend.js'
+import type { CaptchaOptions } from './contracts/captcha.js'
 import type { DatabaseAdapter } from './contracts/database-adapter.js'
 import type { UsersHooks } from './contracts/events.js'
 import type { Feature } from './contracts/feature.js'
@@ -164,6 +165,8 @@ export interface UsersOptions {
    * through the plugin apply at once in this process, and through `channel` in others. Default: off.
    */
   cache?: UserCacheOptions
+  /** A captcha for some kinds of attempts. It is checked after the limits and before any work. Default: none. */
+  captcha?: CaptchaOptions
   /** Limits of attempts and of mails. `false` switches them off: the application then must limit them itself. */
   limits?: false
   /** Settings of audit events. Default: e-mails are masked. */

@@ -12,7 +12,15 @@ import type { UsersApi } from './contracts/users-api.js'
 import { otherCopy } from './copies.js'
 import { createCore, type Core } from './core.js'
 import { FST_USERS_ALREADY_REGISTERED, FST_USERS_NAME_TAKEN } from './errors.js'
-import { mountBackend, mountFeature, mountJwks, mountLoginSteps, mountMailPages, mountRoutes } from './mount.js'
+import {
+  mountBackend,
+  mountCaptcha,
+  mountFeature,
+  mountJwks,
+  mountLoginSteps,
+  mountMailPages,
+  mountRoutes
+} from './mount.js'
 import type { CheckedOptions } from './options.js'
 import packages from './packages.cjs'
 import { resolveOptions } from './resolve-options.js'
@@ -35,6 +43,7 @@ async function users (app: FastifyInstance, options: CheckedOptions): Promise<vo
   decorate(app, core)
   addLifecycleHooks(app, core, options.adapter)
   for (const backend of options.backends) await mountBackend(app, core, backend)
+  await mountCaptcha(app, core)
   await mountRoutes(app, core)
   await mountJwks(app, core)
   for (const feature of core.features) await mountFeature(app, core, feature)

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { userSchemas, type UserSchemas } from '../schemas/index.js'
+import { readCaptcha } from './attempts/index.js'
 import { readStepNames } from './check-login-steps.js'
 import { checkName, checkRequiredOptions, isPasswordHelper, isUserSchemas } from './check-options.js'
 import type { BackendOptions } from './contracts/backend.js'
@@ -65,6 +66,7 @@ export function resolveOptions (
     openapiPasswordFlow: checkBoolean('openapiPasswordFlow', options.openapiPasswordFlow, false),
     tokensKeptSeconds: longestTokenSeconds(options.backends),
     allowInsecure,
+    captcha: readCaptcha(options.captcha, options.features),
     limits: null,
     cache: readCacheOptions(options.cache),
     auditEmails: readAuditOptions(options.audit),

@@ -47,7 +47,7 @@ const layers: [RegExp, number][] = [
   [/^lib\/(?=((copies|errors|error-definitions|symbols|version)\.ts|packages\.cts)$)/, 1.5],
   [/^lib\/shared\//, 1.7],
   [/^lib\/(?=error-registry\.ts$)/, 1.8],
-  [/^lib\/(passwords|tokens|hooks|adapters)\//, 2],
+  [/^lib\/(captcha|passwords|tokens|hooks|adapters)\//, 2],
   [/^lib\/audit\//, 2.2],
   [/^lib\/attempts\//, 2.5],
   [/^lib\/sessions\//, 3],
@@ -670,6 +670,7 @@ t.test('every name that the package exports has a doc comment', async (t) => {
   t.strictSame(undocumentedExports('lib/index.ts', sources), [])
   t.strictSame(undocumentedExports('lib/feature/index.ts', sources), [])
   t.strictSame(undocumentedExports('lib/features/oauth/index.ts', sources), [])
+  t.strictSame(undocumentedExports('lib/captcha/index.ts', sources), [])
   if (existsSync(join(root, 'lib/testing/index.ts'))) {
     t.strictSame(undocumentedExports('lib/testing/index.ts', sources), [])
   }

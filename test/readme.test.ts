@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import ts from 'typescript'
+import * as captchaEntry from '../lib/captcha/index.js'
 import * as oauthLibrary from '../lib/features/oauth/index.js'
 import * as drizzleEntry from '../lib/entries/drizzle.js'
 import * as kyselyEntry from '../lib/entries/kysely.js'
@@ -418,6 +419,7 @@ function partialPreamble (text: string): string {
     `import { ${exportNames(library)} } from 'fastify-users'`,
     ...Object.entries(entries).map(([name, entry]) => `import { ${exportNames(entry)} } from 'fastify-users/${name}'`),
     `import { ${exportNames(oauthLibrary)} } from 'fastify-users/oauth'`,
+    `import { ${exportNames(captchaEntry)} } from 'fastify-users/captcha'`,
     "import Fastify from 'fastify'",
     'const app = Fastify()',
     `const secret = '${SECRET}'`,
@@ -448,6 +450,7 @@ function compilerOptions (): ts.CompilerOptions {
   const paths = {
     'fastify-users': [join(root, 'lib/index.ts')],
     'fastify-users/feature': [join(root, 'lib/feature/index.ts')],
+    'fastify-users/captcha': [join(root, 'lib/captcha/index.ts')],
     'fastify-users/oauth': [join(root, 'lib/features/oauth/index.ts')],
     ...Object.fromEntries(
       Object.keys(entries).map((name) => [`fastify-users/${name}`, [join(root, `lib/entries/${name}.ts`)]])

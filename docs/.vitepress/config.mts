@@ -26,6 +26,7 @@ export default defineConfig({
           items: [
             { text: 'fastify-users', link: '/api/fastify-users/' },
             { text: 'fastify-users/feature', link: '/api/fastify-users/feature/' },
+            { text: 'fastify-users/captcha', link: '/api/fastify-users/captcha/' },
             { text: 'fastify-users/drizzle', link: '/api/fastify-users/drizzle/' },
             { text: 'fastify-users/kysely', link: '/api/fastify-users/kysely/' },
             { text: 'fastify-users/memory', link: '/api/fastify-users/memory/' },
@@ -64,6 +65,7 @@ export default defineConfig({
             { text: 'Login steps', link: '/login-steps' },
             { text: 'Sending mail', link: '/mail' },
             { text: 'Passwords', link: '/passwords' },
+            { text: 'Captcha', link: '/captcha' },
             { text: 'Registration by mail', link: '/registration' },
             { text: 'E-mail changes', link: '/email-changes' },
             { text: 'New devices', link: '/new-devices' },

@@ -12,6 +12,7 @@ import users, {
   type UserOf,
   type UsersOptions
 } from 'fastify-users'
+import { altcha } from 'fastify-users/captcha'
 import { sqlite } from 'fastify-users/sqlite'
 import { addApiPage, describeRoute } from './api-page.js'
 
@@ -38,11 +39,13 @@ export interface AppOptions {
   /** Path of the SQLite file. */
   file: string
   secret: string
+  /** Registration needs a captcha. Default false. */
+  captcha?: boolean
   sendMail(mail: Mail): void | Promise<void>
 }
 
 /** Builds an application with a bearer token backend, a cookie backend, and three routes with different guards. */
-export async function buildApp ({ file, secret, sendMail }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp ({ file, secret, captcha = false, sendMail }: AppOptions): Promise<FastifyInstance> {
   const app = Fastify({ logger: { level: 'warn' } })
 
   const options: UsersOptions = {
@@ -57,7 +60,8 @@ export async function buildApp ({ file, secret, sendMail }: AppOptions): Promise
       onAfterForgotPassword: ({ user, token }) => sendMail({ to: user.email, purpose: 'reset', token }),
       onAfterRequestVerify: ({ email, token }) => sendMail({ to: email, purpose: 'verify', token })
     },
-    openapiSecurity: true
+    openapiSecurity: true,
+    ...(captcha ? { captcha: { provider: altcha(), for: ['register'] } } : {})
   }
   await addApiPage(app, options)
   await app.register(users, options)

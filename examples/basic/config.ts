@@ -5,15 +5,25 @@ export interface Config {
   file: string
   port: number
   secret: string
+  captcha: boolean
 }
 
-/** Reads USERS_DB (default: users.db), PORT (3000) and USERS_SECRET (a random secret in a file beside the database). */
+/**
+ * Reads USERS_DB (default: users.db), PORT (3000), USERS_SECRET (a random secret in a file beside the database) and
+ * USERS_CAPTCHA: with `1`, registration needs a captcha.
+ */
 export function readConfig ({
   USERS_DB: file = 'users.db',
   PORT: port = '3000',
-  USERS_SECRET: secret
+  USERS_SECRET: secret,
+  USERS_CAPTCHA: captcha
 }: NodeJS.ProcessEnv): Config {
-  return { file, port: Number(port), secret: secret ?? keepSecret(`${file}-secret`) }
+  return {
+    file,
+    port: Number(port),
+    secret: secret ?? keepSecret(`${file}-secret`),
+    captcha: captcha === '1'
+  }
 }
 
 /** Returns the stored secret, or creates one. Sessions and tokens are valid after a restart only with this secret. */

@@ -3,10 +3,11 @@ import { buildApp } from './app.js'
 import { readConfig } from './config.js'
 import { describeWalk, mailText } from './walk.js'
 
-const { file, port, secret } = readConfig(process.env)
+const { file, port, secret, captcha } = readConfig(process.env)
 const app = await buildApp({
   file,
   secret,
+  captcha,
   sendMail: (mail) => {
     console.log(mailText(app.listeningOrigin, mail))
   }

@@ -1,1 +1,2 @@
 export * from './attempts.js'
+export * from './captcha-options.js'

@@ -1,4 +1,5 @@
 import type { AuditEmails } from './audit.js'
+import type { CaptchaSettings } from './captcha.js'
 import type { ErrorRegistry } from './errors.js'
 import type { LimitSettings } from './limits.js'
 import type { PasswordHelper } from './password-helper.js'
@@ -88,6 +89,8 @@ export interface Settings {
   readonly tokensKeptSeconds: number | null
   /** Insecure settings that the application permits. */
   readonly allowInsecure: ReadonlySet<InsecureSetting>
+  /** The captcha; null if there is none. */
+  readonly captcha: CaptchaSettings | null
   /** Limits of attempts and mails; null if they are off. */
   readonly limits: LimitSettings | null
   /** The user cache; null if it is off. */

@@ -9,7 +9,7 @@ import { kGuard } from '../symbols.js'
 import type { UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
 import { addFormParsers, ignoreJsonBodies } from './parsers.js'
-import { BODY_ERRORS, errorReplies, UNREAD_BODY_ERRORS } from './replies.js'
+import { BODY_ERRORS, captchaErrors, errorReplies, UNREAD_BODY_ERRORS } from './replies.js'
 
 interface BackendRoutesOptions {
   users: UsersService
@@ -34,6 +34,7 @@ function addLoginRoute (scope: FastifyInstance, { users, settings, backend }: Ba
         ...describeRoute(settings, {
           tags: ['auth'],
           operation: `login:${name}`,
+          attempt: 'login',
           upstream: `auth:${name}.login`,
           summary: 'Log in',
           consumes: settings.wire.errors.loginTypes
@@ -49,6 +50,7 @@ function addLoginRoute (scope: FastifyInstance, { users, settings, backend }: Ba
             'LOGIN_PENDING',
             ...(transport.ambient ? ['CROSS_SITE_REQUEST' as const] : []),
             'PASSWORD_QUEUE_FULL',
+            ...captchaErrors(settings, 'login'),
             'TOO_MANY_ATTEMPTS'
           )
         }

@@ -9,7 +9,7 @@ import { FST_USERS_CROSS_SITE_REQUEST } from '../errors.js'
 import type { UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
 import { addFormParsers } from './parsers.js'
-import { BODY_ERRORS, errorReplies, type ErrorWord } from './replies.js'
+import { BODY_ERRORS, captchaErrors, errorReplies, type ErrorWord } from './replies.js'
 
 interface LoginStepRoutesOptions {
   backend: Backend
@@ -35,6 +35,7 @@ function addStepRoute (
         ...describeRoute(settings, {
           tags: ['auth'],
           operation: `login:${name}.${step}`,
+          attempt: 'loginStep',
           upstream: `auth:${name}.login.${step}`,
           summary,
           consumes: ['application/x-www-form-urlencoded', 'multipart/form-data', 'application/json']
@@ -47,6 +48,7 @@ function addStepRoute (
             ...BODY_ERRORS,
             'LOGIN_TICKET_INVALID',
             'LOGIN_PENDING',
+            ...captchaErrors(settings, 'loginStep'),
             'TOO_MANY_ATTEMPTS',
             ...(transport.ambient ? ['CROSS_SITE_REQUEST' as const] : []),
             ...(errors as readonly ErrorWord[]) // the start has checked that they are codes

@@ -5,7 +5,7 @@ import type { Settings } from '../contracts/settings.js'
 import type { RegistrationValues } from '../contracts/users-api.js'
 import type { UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
-import { BODY_ERRORS, errorReplies, replyOf } from './replies.js'
+import { BODY_ERRORS, captchaErrors, errorReplies, replyOf } from './replies.js'
 
 /** Registers the routes for registration by mail: the request, and its completion with the mailed token. */
 export const registerByMailRoutes: RouteGroup<UsersService> = async (scope, { users, settings }) => {
@@ -16,6 +16,7 @@ export const registerByMailRoutes: RouteGroup<UsersService> = async (scope, { us
         ...describeRoute(settings, {
           tags: ['auth'],
           operation: 'register',
+          attempt: 'register',
           upstream: 'register:register',
           summary: 'Begin a registration',
           description: 'Sends a token to the e-mail. The reply is the same for a new and a known e-mail.'
@@ -23,7 +24,7 @@ export const registerByMailRoutes: RouteGroup<UsersService> = async (scope, { us
         body: MailedRegistrationBody,
         response: {
           202: settings.wire.emptyReplies.schema('Accepted. The reply is the same for a new and a known e-mail.'),
-          ...errorReplies(settings, ...BODY_ERRORS, 'INVALID_USER')
+          ...errorReplies(settings, ...BODY_ERRORS, ...captchaErrors(settings, 'register'), 'INVALID_USER')
         }
       }
     },
@@ -40,6 +41,7 @@ export const registerByMailRoutes: RouteGroup<UsersService> = async (scope, { us
         ...describeRoute(settings, {
           tags: ['auth'],
           operation: 'completeRegistration',
+          attempt: 'completeRegistration',
           summary: 'Complete a registration',
           description: 'Creates a user with the e-mail to which the token was sent. The user is verified, and not logged in.'
         }),
@@ -49,6 +51,7 @@ export const registerByMailRoutes: RouteGroup<UsersService> = async (scope, { us
           ...errorReplies(
             settings,
             ...BODY_ERRORS,
+            ...captchaErrors(settings, 'completeRegistration'),
             'REGISTER_BAD_TOKEN',
             'INVALID_USER',
             'REGISTER_INVALID_PASSWORD',

@@ -2,7 +2,7 @@ import type { RouteGroup } from '../contracts/route-group.js'
 import type { NewUser } from '../contracts/user.js'
 import type { UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
-import { BODY_ERRORS, errorReplies, replyOf } from './replies.js'
+import { BODY_ERRORS, captchaErrors, errorReplies, replyOf } from './replies.js'
 
 /** Registers the route for registration. */
 export const registerRoutes: RouteGroup<UsersService> = async (scope, { users, settings }) => {
@@ -18,6 +18,7 @@ export const registerRoutes: RouteGroup<UsersService> = async (scope, { users, s
         ...describeRoute(settings, {
           tags: ['auth'],
           operation: 'register',
+          attempt: 'register',
           upstream: 'register:register',
           summary: 'Register'
         }),
@@ -33,6 +34,7 @@ export const registerRoutes: RouteGroup<UsersService> = async (scope, { users, s
             'REGISTER_INVALID_PASSWORD',
             ...(revealExistingAccounts ? ['REGISTER_USER_ALREADY_EXISTS' as const] : []),
             'PASSWORD_QUEUE_FULL',
+            ...captchaErrors(settings, 'register'),
             'TOO_MANY_ATTEMPTS'
           )
         }

@@ -1,4 +1,5 @@
 import { Type, type TSchema } from '@sinclair/typebox'
+import type { AttemptKind } from '../contracts/attempts.js'
 import type { ErrorRegistry, UsersErrorCode, WordOf } from '../contracts/errors.js'
 import type { Settings } from '../contracts/settings.js'
 import type { DescribedError } from '../contracts/wire-format.js'
@@ -49,6 +50,13 @@ export function errorReplies (
       return [status, offersSteps && status === 403 ? withPendingReply(reply, wire.errors, loginSteps) : reply]
     })
   )
+}
+
+/** Returns the errors of a captcha for a route that begins this kind of attempt. */
+export function captchaErrors ({ captcha }: Settings, kind: AttemptKind): readonly ErrorWord[] {
+  if (captcha?.kinds.has(kind) !== true) return []
+  const down = captcha.ifUnavailable === 'refuse' ? ['CAPTCHA_UNAVAILABLE' as const] : []
+  return ['CAPTCHA_REQUIRED', 'CAPTCHA_FAILED', ...down]
 }
 
 /** Returns a response schema with a description for the API document. */

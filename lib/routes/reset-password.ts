@@ -2,7 +2,7 @@ import { ForgotPasswordBody, ResetPasswordBody } from '../../schemas/index.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
-import { BODY_ERRORS, errorReplies } from './replies.js'
+import { BODY_ERRORS, captchaErrors, errorReplies } from './replies.js'
 
 /** Registers the routes that reset a forgotten password. */
 export const resetPasswordRoutes: RouteGroup<UsersService> = async (scope, { users, settings }) => {
@@ -13,6 +13,7 @@ export const resetPasswordRoutes: RouteGroup<UsersService> = async (scope, { use
         ...describeRoute(settings, {
           tags: ['auth'],
           operation: 'forgotPassword',
+          attempt: 'forgotPassword',
           upstream: 'reset:forgot_password',
           summary: 'Ask for a reset token',
           description: 'Sends a token to the e-mail if it belongs to a user. The reply is the same for every e-mail.'
@@ -20,7 +21,7 @@ export const resetPasswordRoutes: RouteGroup<UsersService> = async (scope, { use
         body: ForgotPasswordBody,
         response: {
           202: settings.wire.emptyReplies.schema('Accepted. The reply is the same for every e-mail.'),
-          ...errorReplies(settings, ...BODY_ERRORS, 'TOO_MANY_ATTEMPTS')
+          ...errorReplies(settings, ...BODY_ERRORS, ...captchaErrors(settings, 'forgotPassword'), 'TOO_MANY_ATTEMPTS')
         }
       }
     },
@@ -37,6 +38,7 @@ export const resetPasswordRoutes: RouteGroup<UsersService> = async (scope, { use
         ...describeRoute(settings, {
           tags: ['auth'],
           operation: 'resetPassword',
+          attempt: 'resetPassword',
           upstream: 'reset:reset_password',
           summary: 'Set a new password'
         }),
@@ -49,6 +51,7 @@ export const resetPasswordRoutes: RouteGroup<UsersService> = async (scope, { use
             'RESET_PASSWORD_BAD_TOKEN',
             'RESET_PASSWORD_INVALID_PASSWORD',
             'PASSWORD_QUEUE_FULL',
+            ...captchaErrors(settings, 'resetPassword'),
             'TOO_MANY_ATTEMPTS'
           )
         }

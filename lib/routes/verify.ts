@@ -2,7 +2,7 @@ import { RequestVerifyBody, VerifyBody } from '../../schemas/index.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
-import { BODY_ERRORS, errorReplies, replyOf } from './replies.js'
+import { BODY_ERRORS, captchaErrors, errorReplies, replyOf } from './replies.js'
 
 /** Registers the routes that verify an e-mail. */
 export const verifyRoutes: RouteGroup<UsersService> = async (scope, { users, settings }) => {
@@ -13,6 +13,7 @@ export const verifyRoutes: RouteGroup<UsersService> = async (scope, { users, set
         ...describeRoute(settings, {
           tags: ['auth'],
           operation: 'requestVerifyToken',
+          attempt: 'requestVerify',
           upstream: 'verify:request-token',
           summary: 'Ask for a verify token',
           description: 'Sends a token to the e-mail if it belongs to a user. The reply is the same for every e-mail.'
@@ -20,7 +21,7 @@ export const verifyRoutes: RouteGroup<UsersService> = async (scope, { users, set
         body: RequestVerifyBody,
         response: {
           202: settings.wire.emptyReplies.schema('Accepted. The reply is the same for every e-mail.'),
-          ...errorReplies(settings, ...BODY_ERRORS, 'TOO_MANY_ATTEMPTS')
+          ...errorReplies(settings, ...BODY_ERRORS, ...captchaErrors(settings, 'requestVerify'), 'TOO_MANY_ATTEMPTS')
         }
       }
     },
@@ -37,6 +38,7 @@ export const verifyRoutes: RouteGroup<UsersService> = async (scope, { users, set
         ...describeRoute(settings, {
           tags: ['auth'],
           operation: 'verify',
+          attempt: 'verify',
           upstream: 'verify:verify',
           summary: 'Verify an e-mail'
         }),
@@ -48,6 +50,7 @@ export const verifyRoutes: RouteGroup<UsersService> = async (scope, { users, set
             ...BODY_ERRORS,
             'VERIFY_USER_BAD_TOKEN',
             'VERIFY_USER_ALREADY_VERIFIED',
+            ...captchaErrors(settings, 'verify'),
             'TOO_MANY_ATTEMPTS'
           )
         }

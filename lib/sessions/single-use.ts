@@ -2,6 +2,7 @@ import { deleteExpired } from '../adapters/shared/delete-expired.js'
 import type { DatabaseAdapter, Row } from '../contracts/database-adapter.js'
 import type { Clock } from '../contracts/settings.js'
 import type { SingleUse, SingleUseOptions, SingleUseProof } from '../contracts/single-use.js'
+import { hasErrorCode } from '../errors.js'
 import { digestToken, generateOpaqueToken, isOpaqueToken, isSameSecret } from '../tokens/index.js'
 import { singleUseModel as model } from './single-use-model.js'
 
@@ -76,6 +77,35 @@ export function createSingleUse<T> (
     deleteOf (owner) {
       const owned = 'browser' in owner ? { browser: owner.browser } : { user_id: String(owner.userId) }
       return store.delete(model, { ...owned, purpose })
+    }
+  }
+}
+
+/**
+ * Returns a function that returns true for the first call with an id, in all processes, and false for every other one.
+ * The id is stored until it expires.
+ */
+export function createClaims (
+  parts: SingleUseParts,
+  purpose: string
+): (id: string, expiresAt: Date) => Promise<boolean> {
+  const purge = createPurge(parts)
+  return async (id, expiresAt) => {
+    purge()
+    try {
+      await parts.store.create(model, {
+        id: digestToken(id, `single-use:${purpose}`),
+        purpose,
+        user_id: null,
+        browser: null,
+        attempts: 0,
+        data: {},
+        expires_at: expiresAt
+      })
+      return true
+    } catch (error) {
+      if (hasErrorCode(error, 'FST_USERS_UNIQUE_VIOLATION')) return false
+      throw error
     }
   }
 }

@@ -17,6 +17,6 @@ export async function readBoundedText (response: Response, maxBytes: number): Pr
  */
 export function failureWord (error: unknown): string {
   const { name, code, cause } = (error ?? {}) as { name?: unknown; code?: unknown; cause?: { code?: unknown } }
-  const word = [cause?.code, code, name].find((value) => typeof value === 'string' && /^[A-Za-z_]{1,40}$/.test(value))
+  const word = [cause?.code, code, name].find((value) => typeof value === 'string' && /^[\w-]{1,40}$/.test(value))
   return word === undefined ? 'unknown' : String(word)
 }
