@@ -50,6 +50,12 @@ export interface SingleUse<T> {
    */
   use<R>(token: string, work: (value: T) => Promise<R>, proof?: SingleUseProof): Promise<R | null>
   /**
+   * Returns the value and keeps it. Check with it what may refuse the request before you call `use`: while `use` runs,
+   * `deleteOf` does not find the value, and a refusal stores it again. Returns null in the cases in which `consume`
+   * does.
+   */
+  peek(token: string, proof?: SingleUseProof): Promise<T | null>
+  /**
    * Counts an attempt and returns the value without deleting it. Call it before the check that may fail. Returns null
    * if the token is unknown, used, expired, presented by another browser, or has no attempts left.
    */

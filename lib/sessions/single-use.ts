@@ -21,6 +21,7 @@ export function createSingleUse<T> (
 ): SingleUse<T> {
   const idOf = (token: string): string => digestToken(token, `single-use:${purpose}`)
   const purge = createPurge({ store, clock, background })
+  const valueIn = (row: Row): T => row.data as T // the value that `create` stored
 
   async function find (token: string, proof: SingleUseProof): Promise<{ row: Row; isUsable: boolean } | null> {
     const row = typeof token === 'string' && isOpaqueToken(token) ? await store.findOne(model, { id: idOf(token) }) : null
@@ -51,21 +52,25 @@ export function createSingleUse<T> (
 
     async consume (token, proof = {}) {
       const row = await take(token, proof)
-      return row && (row.data as T) // the value that `create` stored
+      return row && valueIn(row)
     },
 
     async use (token, work, proof = {}) {
       const row = await take(token, proof)
-      // the value that `create` stored
-      return row && (await runOrRestore(store, row, () => work(row.data as T)))
+      return row && (await runOrRestore(store, row, () => work(valueIn(row))))
+    },
+
+    async peek (token, proof = {}) {
+      const found = await find(token, proof)
+      return found?.isUsable === true ? valueIn(found.row) : null
     },
 
     async attempt (token, proof = {}) {
       const found = await find(token, proof)
-      if (found === null || !found.isUsable) return null
+      if (found?.isUsable !== true) return null
       const open = { id: idOf(token), attempts: { lt: maxAttempts } }
       const counted = await store.update(model, open, { attempts: { increment: 1 } })
-      return counted === 1 ? (found.row.data as T) : null // the value that `create` stored
+      return counted === 1 ? valueIn(found.row) : null
     },
 
     async hasOpen (browser) {

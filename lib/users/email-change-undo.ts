@@ -61,38 +61,46 @@ export async function undoEmailChange (rules: Rules, token: string, call: CallCo
   const { rows, hooks, background, undoTokens, attempts } = rules
   const context = contextOf(call)
   await attempts.begin('undoEmailChange', { context })
-  const undone = await undoTokens?.use(token, async (undo) => ({
-    row: await restoreEmail(rules, undo, context),
-    undoneEmail: undo.newEmail
-  }))
-  if (undone == null) throw FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN()
-  const { row, undoneEmail } = undone
+  const undo = await undoTokens?.peek(token)
+  if (undo == null) throw FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN()
+  // A refusal must not take the token: it would be stored again, and would escape an undo that runs at the same time.
+  await findRestorable(rules, undo)
+  const hash = await createUnusableHash(rules.settings.passwords)
+  const row = await undoTokens?.use(token, () => restoreEmail(rules, undo, hash, context))
+  if (row == null) throw FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN()
   const user = rows.toUser(row)
   // without a budget for mails: the user has no password now
   background.run(() => sendResetToken(rules, row, context), context.reply)
-  background.run(() => hooks.run('onAfterUndoEmailChange', { user, undoneEmail }, context), context.reply)
+  background.run(() => hooks.run('onAfterUndoEmailChange', { user, undoneEmail: undo.newEmail }, context), context.reply)
   return user
 }
 
 /** Writes the previous e-mail. Another change at the same time makes it read the user again. */
 async function restoreEmail (
   rules: Rules,
-  { user, previousEmail: email }: EmailChangeUndo,
+  undo: EmailChangeUndo,
+  hash: string,
   context: EventContext
 ): Promise<UserRow> {
-  const { rows, undoTokens, devices, settings } = rules
-  const id = rows.parseId(user)
+  const { undoTokens, devices } = rules
   for (let left = WRITE_ATTEMPTS; left > 0; left--) {
-    const row = id === null ? null : await rows.getRow(id)
-    if (row === null || !row.is_active) throw FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN()
-    const owner = await rows.getByEmail(email)
-    if (owner !== null && String(owner.id) !== user) throw FST_USERS_UNDO_EMAIL_CHANGE_EMAIL_TAKEN()
+    const row = await findRestorable(rules, undo)
     // an attacker may have changed the e-mail several times, and has the tokens of the later changes
     await undoTokens?.deleteOf({ userId: row.id as UserId })
     await devices?.forget(row)
-    const changes = { email, hashed_password: await createUnusableHash(settings.passwords) }
+    const changes = { email: undo.previousEmail, hashed_password: hash }
     const restored = await recordProof(rules, row, { changes, renews: false }, context)
     if (restored !== null) return restored
   }
   throw storeUnavailable('the user changed during each attempt to undo an e-mail change')
+}
+
+/** Returns the active user of an undo. Throws if there is none, and if another user has the e-mail. */
+async function findRestorable ({ rows }: Rules, { user, previousEmail }: EmailChangeUndo): Promise<UserRow> {
+  const id = rows.parseId(user)
+  const row = id === null ? null : await rows.getRow(id)
+  if (row === null || !row.is_active) throw FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN()
+  const owner = await rows.getByEmail(previousEmail)
+  if (owner !== null && String(owner.id) !== user) throw FST_USERS_UNDO_EMAIL_CHANGE_EMAIL_TAKEN()
+  return row
 }
