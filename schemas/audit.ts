@@ -11,6 +11,7 @@ export const AUDIT_EVENTS = [
   'login.new_device',
   'logout',
   'session.end',
+  'token.reuse',
   'email.verify_request',
   'email.verify',
   'email.change_request',

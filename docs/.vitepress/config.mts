@@ -26,6 +26,7 @@ export default defineConfig({
           items: [
             { text: 'fastify-users', link: '/api/fastify-users/' },
             { text: 'fastify-users/feature', link: '/api/fastify-users/feature/' },
+            { text: 'fastify-users/audit', link: '/api/fastify-users/audit/' },
             { text: 'fastify-users/captcha', link: '/api/fastify-users/captcha/' },
             { text: 'fastify-users/drizzle', link: '/api/fastify-users/drizzle/' },
             { text: 'fastify-users/kysely', link: '/api/fastify-users/kysely/' },

@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { bearerTransport, cookieTransport, jwtStrategy, type UsersOptions } from 'fastify-users'
+import { audit } from 'fastify-users/audit'
 import { postgres } from 'fastify-users/postgres'
 import { redisStrategy } from 'fastify-users/redis'
 import type { FastifyServerOptions } from 'fastify'
@@ -39,6 +40,7 @@ export function usersOptions ({ secrets, publicUrl }: Settings, { pool, redis }:
     adapter: postgres(pool),
     secret: secrets,
     publicUrl,
+    features: [audit({ keepDays: 90 })],
     backends: [
       {
         name: 'browser',

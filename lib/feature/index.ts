@@ -31,7 +31,7 @@ export { defineFeature } from './define-feature.js'
 
 // schemas and routes
 export { Type, type Static, type TObject, type TProperties, type TSchema, type TString } from '@sinclair/typebox'
-export { AuditEvent, component, CurrentPasswordBody, type IdKind } from '../../schemas/index.js'
+export { AUDIT_OUTCOMES, AuditEvent, component, CurrentPasswordBody, type IdKind } from '../../schemas/index.js'
 export {
   addFormParsers,
   BODY_ERRORS,

@@ -65,12 +65,8 @@ export function createFeatureKit (
     background: background.run,
     attempts: rules.attempts,
     singleUse<T> (purpose: string, options: SingleUseOptions): SingleUse<T> {
-      checkOption(
-        `features["${name}"].singleUse`,
-        hasSingleUse,
-        Boolean,
-        'must be true, because the feature calls kit.singleUse()'
-      )
+      const reason = 'must be true, because the feature calls kit.singleUse()'
+      checkOption(`features["${name}"].singleUse`, hasSingleUse, Boolean, reason)
       const parts = { store, clock: settings.clock, background: background.run }
       return createSingleUse<T>(parts, `${name}:${purpose}`, options)
     },

@@ -228,7 +228,10 @@ export class Families {
     const user = this.#kit.rows.toUser(row)
     if (!(await this.#kit.sessions.end(user, { id: family.id }))) return
     const payload = { user, backend: family.backend, session: family.id }
-    await this.#kit.fire('onRefreshTokenReused', payload, contextOf(call))
+    const context = contextOf(call)
+    await this.#kit.fire('onRefreshTokenReused', payload, context)
+    const entry = { event: 'token.reuse', outcome: 'blocked', reason: 'REFRESH_TOKEN_REUSED' } as const
+    this.#kit.audit.emit({ ...entry, user, backend: family.backend, session: { id: family.id } }, context)
   }
 
   #withLifetime (text: string, expiresAt: Date): RefreshToken {
