@@ -3,6 +3,7 @@ import type { DatabaseAdapter, Row } from '../contracts/database-adapter.js'
 import type { Clock } from '../contracts/settings.js'
 import type { SingleUse, SingleUseOptions, SingleUseProof } from '../contracts/single-use.js'
 import { hasErrorCode } from '../errors.js'
+import type { UserId } from '../contracts/user.js'
 import { digestToken, generateOpaqueToken, isOpaqueToken, isSameSecret } from '../tokens/index.js'
 import { singleUseModel as model } from './single-use-model.js'
 
@@ -79,10 +80,7 @@ export function createSingleUse<T> (
       return row !== undefined
     },
 
-    deleteOf (owner) {
-      const owned = 'browser' in owner ? { browser: owner.browser } : { user_id: String(owner.userId) }
-      return store.delete(model, { ...owned, purpose })
-    }
+    deleteOf: (owner) => store.delete(model, { ...conditionOf(owner), purpose })
   }
 }
 
@@ -113,6 +111,10 @@ export function createClaims (
       throw error
     }
   }
+}
+
+function conditionOf (owner: { userId: UserId } | { browser: string }): Record<string, string> {
+  return 'browser' in owner ? { browser: owner.browser } : { user_id: String(owner.userId) }
 }
 
 /** Returns a function that deletes expired values in the background, unless it is doing so already. */
