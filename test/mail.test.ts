@@ -369,3 +369,50 @@ t.test('with hidden accounts, the owner of a taken e-mail is notified, and the r
     t.notMatch(built.mails[0]?.text, 'undefined', attempt)
   }
 })
+
+t.test('the links of a registration by mail, of an e-mail change and of its undo work by POST', async (t) => {
+  const byMail = await buildMailApp(t, {}, { registration: 'mail' })
+  t.equal((await byMail.send('POST', '/auth/register', { email: ARTHUR })).statusCode, 202)
+  const started = await byMail.mailOf('register')
+  t.equal(await byMail.app.users.getByEmail(ARTHUR), null)
+  const completed = await byMail.send('POST', '/auth/register/complete', { token: tokenIn(started), password: PASSWORD })
+  t.equal(completed.statusCode, 201)
+  t.equal((await byMail.app.users.getByEmail(ARTHUR))?.is_verified, true)
+  await byMail.send('POST', '/auth/register', { email: ARTHUR })
+  t.equal((await byMail.mailOf('accountExists')).to, ARTHUR)
+  t.same(kindsOf(byMail), ['register', 'accountExists'])
+
+  const built = await buildMailApp(t, {}, { sensitiveChanges: 'confirm' })
+  await built.create({ is_verified: true })
+  const change = { email: LANCELOT, current_password: PASSWORD }
+  t.equal((await built.send('PATCH', '/users/me', change, await built.bearer(ARTHUR))).statusCode, 200)
+  t.equal((await built.mailOf('emailChangeRequested')).to, ARTHUR)
+  const confirmation = await built.mailOf('emailChange')
+  t.equal(confirmation.to, LANCELOT)
+  t.equal((await built.send('POST', '/auth/verify', { token: tokenIn(confirmation) })).statusCode, 200)
+  const notice = await built.mailOf('emailChanged')
+  t.match(notice, { to: ARTHUR, text: /valid for 7 days/ })
+  t.equal((await built.send('POST', '/auth/undo-email-change', { token: tokenIn(notice) })).statusCode, 200)
+  t.equal((await built.mailOf('emailChangeUndone')).to, ARTHUR)
+  t.equal((await built.mailOf('resetPassword')).to, ARTHUR)
+  t.equal(await built.app.users.getByEmail(LANCELOT), null)
+})
+
+t.test('a login from a new device notifies the user', async (t) => {
+  const built = await buildMailApp(t)
+  await built.create({ is_verified: true })
+  const logIn = async (userAgent: string): Promise<void> => {
+    const reply = await built.app.inject({
+      method: 'POST',
+      url: '/auth/jwt/login',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', 'user-agent': userAgent },
+      payload: new URLSearchParams({ username: ARTHUR, password: PASSWORD }).toString()
+    })
+    t.equal(reply.statusCode, 200)
+    await built.app.users.settled()
+  }
+  await logIn('Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0')
+  t.same(kindsOf(built), [], 'the first device of a user is not reported')
+  await logIn('Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36')
+  t.match((await built.mailOf('newDevice')).text, 'Device: Chrome, Windows\nIP address: 127.0.0.1\n')
+})

@@ -200,6 +200,8 @@ t.test('the health routes of a process whose servers do not answer, and that sto
     redisUrl: `redis://127.0.0.1:${nowhere}`,
     secrets: [SECRET],
     publicUrl: 'https://camelot.example',
+    smtpUrl: null,
+    mailFrom: 'no-reply@camelot.example',
     proxies: ['127.0.0.1'],
     host: '127.0.0.1',
     port: 0,

@@ -41,11 +41,16 @@ export interface AppOptions {
   secret: string
   /** Registration needs a captcha. Default false. */
   captcha?: boolean
+  /** Receives each token. The server prints commands that use it. */
   sendMail(mail: Mail): void | Promise<void>
+  /** Mails of the plugin. Default: none. */
+  mail?: NonNullable<UsersOptions['mail']>
 }
 
 /** Builds an application with a bearer token backend, a cookie backend, and three routes with different guards. */
-export async function buildApp ({ file, secret, captcha = false, sendMail }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp (
+  { file, secret, captcha = false, sendMail, mail }: AppOptions
+): Promise<FastifyInstance> {
   const app = Fastify({ logger: { level: 'warn' } })
 
   const options: UsersOptions = {
@@ -60,6 +65,7 @@ export async function buildApp ({ file, secret, captcha = false, sendMail }: App
       onAfterForgotPassword: ({ user, token }) => sendMail({ to: user.email, purpose: 'reset', token }),
       onAfterRequestVerify: ({ email, token }) => sendMail({ to: email, purpose: 'verify', token })
     },
+    ...(mail === undefined ? {} : { mail }),
     openapiSecurity: true,
     ...(captcha ? { captcha: { provider: altcha(), for: ['register'] } } : {})
   }

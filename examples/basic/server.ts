@@ -8,6 +8,7 @@ const app = await buildApp({
   file,
   secret,
   captcha,
+  ...(process.env.NODE_ENV === 'production' ? {} : { mail: 'console' }), // shows mails at /dev/mail
   sendMail: (mail) => {
     console.log(mailText(app.listeningOrigin, mail))
   }

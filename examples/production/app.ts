@@ -14,6 +14,7 @@ export async function buildApp (settings: Settings): Promise<FastifyInstance> {
   app.addHook('onClose', async () => {
     await clients.pool.end()
     clients.redis.disconnect()
+    clients.mailer?.close()
   })
   app.get('/hello', { preHandler: authenticate }, async (request) => ({ hello: currentUser(request).email }))
   return app

@@ -6,6 +6,10 @@ export interface Settings {
   secrets: [string, ...string[]]
   /** URL at which browsers reach the application. */
   publicUrl: string
+  /** URL of the mail server, such as `smtps://user:password@mail.example.com`, or null for no mails. */
+  smtpUrl: string | null
+  /** Sender of the mails. */
+  mailFrom: string
   /** IP addresses of the proxies whose `X-Forwarded-…` headers are trusted. */
   proxies: string[]
   host: string
@@ -23,11 +27,14 @@ export function readSettings (environment: NodeJS.ProcessEnv): Settings {
     return value
   }
   const [newest = '', ...older] = required('USERS_SECRETS').split(',')
+  const publicUrl = required('PUBLIC_URL')
   return {
     databaseUrl: required('DATABASE_URL'),
     redisUrl: required('REDIS_URL'),
     secrets: [newest, ...older],
-    publicUrl: required('PUBLIC_URL'),
+    publicUrl,
+    smtpUrl: environment['SMTP_URL'] ?? null,
+    mailFrom: environment['MAIL_FROM'] ?? `no-reply@${new URL(publicUrl).hostname}`,
     proxies: (environment['PROXIES'] ?? '127.0.0.1').split(','),
     host: environment['HOST'] ?? '127.0.0.1',
     port: Number(environment['PORT'] ?? 3000),

@@ -1,7 +1,9 @@
 import { Redis } from 'ioredis'
+import nodemailer, { type Transporter } from 'nodemailer'
 import pg from 'pg'
 import { bearerTransport, cookieTransport, jwtStrategy, type UsersOptions } from 'fastify-users'
 import { audit } from 'fastify-users/audit'
+import { sendWithNodemailer } from 'fastify-users/nodemailer'
 import { postgres } from 'fastify-users/postgres'
 import { redisStrategy } from 'fastify-users/redis'
 import type { FastifyServerOptions } from 'fastify'
@@ -11,17 +13,20 @@ import type { Settings } from './settings.js'
 export interface Clients {
   pool: pg.Pool
   redis: Redis
+  /** Null if no mails are sent. */
+  mailer: Transporter | null
 }
 
 const WEEK = 7 * 24 * 60 * 60
 
 /** Creates the clients. They connect when they are first used. */
-export function createClients ({ databaseUrl, redisUrl }: Settings): Clients {
+export function createClients ({ databaseUrl, redisUrl, smtpUrl }: Settings): Clients {
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 10, connectionTimeoutMillis: 3000 })
   const redis = new Redis(redisUrl, { lazyConnect: true, maxRetriesPerRequest: 1 })
   pool.on('error', () => {}) // an idle connection was lost; the pool opens another one
   redis.on('error', () => {}) // ioredis connects again by itself
-  return { pool, redis }
+  const mailer = smtpUrl === null ? null : nodemailer.createTransport({ url: smtpUrl, pool: true })
+  return { pool, redis, mailer }
 }
 
 /** Options of `Fastify()` for the application and for the command \`doctor\`. */
@@ -34,13 +39,20 @@ export function serverOptions ({ proxies }: Settings): FastifyServerOptions {
   }
 }
 
-/** Options of the plugin for the application and the command line: sessions of browsers in Redis, JWTs for clients. */
-export function usersOptions ({ secrets, publicUrl }: Settings, { pool, redis }: Clients): UsersOptions {
+/**
+ * Options of the plugin for the application and the command line: sessions of browsers in Redis, JWTs for clients, and
+ * mails if there is a mail server.
+ */
+export function usersOptions (
+  { secrets, publicUrl, mailFrom }: Settings,
+  { pool, redis, mailer }: Clients
+): UsersOptions {
   return {
     adapter: postgres(pool),
     secret: secrets,
     publicUrl,
     features: [audit({ keepDays: 90 })],
+    ...(mailer === null ? {} : { mail: { send: sendWithNodemailer(mailer), from: mailFrom } }),
     backends: [
       {
         name: 'browser',
