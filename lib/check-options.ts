@@ -49,6 +49,7 @@ const FEATURE_KEYS: Record<keyof Feature, true> = {
   name: true,
   models: true,
   replyFields: true,
+  userFields: true,
   errors: true,
   events: true,
   guardFlags: true,
@@ -64,6 +65,7 @@ const PART_KEYS: Record<keyof FeatureParts, true> = {
   loginMethods: true,
   sessions: true,
   replyFields: true,
+  scopes: true,
   api: true
 }
 
@@ -94,6 +96,9 @@ export function checkFeatureParts ({ name, replyFields }: Feature, parts: Featur
   checkKnownKeys(`features["${name}"].setup().replyFields.`, read, declared)
   for (const field of declared) {
     checkOption(`features["${name}"].setup().replyFields.${field}`, read[field], isFunction, 'must be a function')
+  }
+  if (parts.scopes !== undefined) {
+    checkOption(`features["${name}"].setup().scopes`, parts.scopes, isFunction, 'must be a function')
   }
   if (parts.loginMethods !== undefined) checkLoginMethods(`features["${name}"].setup().loginMethods`, parts.loginMethods)
 }

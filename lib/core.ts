@@ -14,6 +14,7 @@ import { FST_USERS_NOT_READY } from './errors.js'
 import { createBackground, createHookRegistry } from './hooks/index.js'
 import { declaredModels } from './models.js'
 import type { CheckedOptions } from './options.js'
+import { userFieldsOf } from './reply-fields.js'
 import { securityProfileOf } from './security-profile.js'
 import { createDevices, createSingleUse, MAX_ANSWERS, STEP_SECONDS, type DeviceParts } from './sessions/index.js'
 import { loadCookieSerializer, type SerializeCookie } from './shared/cookie-serializer.js'
@@ -71,8 +72,9 @@ export async function createCore (
   const keyring = createKeyring(secrets, settings.name)
   const { keysFor, secretsFor } = keyring
   const available = availableStore(tenantStore(adapter, settings.name), app.log, storeTimeoutOf(app))
+  const userFields = userFieldsOf(features, settings)
   const rowsOf = (from: Store): UserRows =>
-    createUserRows(from, userModel(settings.schemas), settings.schemas, secretsFor('stamp'))
+    createUserRows(from, userModel(settings.schemas), settings.schemas, secretsFor('stamp'), userFields)
   const caching = await startCaching(app, settings, available, rowsOf(available))
   const store = caching?.store ?? available
   const models = declaredModels(options, settings)

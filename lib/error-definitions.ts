@@ -83,6 +83,10 @@ export const errorDefinitions = {
     message: 'The user does not have the rights for this request. Log in as a user who has them.',
     detail: 'Forbidden'
   },
+  INSUFFICIENT_SCOPE: {
+    statusCode: 403,
+    message: 'The request lacks a scope. The header `WWW-Authenticate` lists the scopes that it needs.'
+  },
   CROSS_SITE_REQUEST: {
     statusCode: 403,
     message: 'The request comes from another site. To allow it, add its origin to the option `trustedOrigins`.',

@@ -120,6 +120,8 @@ export const guardRefusals = {
 export const FST_USERS_UNAUTHENTICATED = define('UNAUTHENTICATED')
 /** Creates the error for a user without the permission: 403. */
 export const FST_USERS_FORBIDDEN = define('FORBIDDEN')
+/** Creates the error for a request without a scope that its route requires: 403. It has no stack trace. */
+export const FST_USERS_INSUFFICIENT_SCOPE = defineRefusal('INSUFFICIENT_SCOPE')
 /** Creates the error for a request of another site that a cookie authenticated: 403. */
 export const FST_USERS_CROSS_SITE_REQUEST = define('CROSS_SITE_REQUEST')
 /** Creates the error for a record that does not exist: 404. */

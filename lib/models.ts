@@ -25,7 +25,7 @@ export function declaredModels (
   const base: ModelBase = { id: schemas.id, tenant: name }
   const usesStore = features.some(usesSingleUse) || storesTokens(settings) || captcha?.provider.usesStore === true
   const declared = features.flatMap((feature) => feature.models?.(base) ?? [])
-  checkReplyFields(declared, schemas)
+  checkUserColumns(declared, features.flatMap((feature) => Object.keys(feature.userFields?.(base) ?? {})), schemas)
   const models = mergeModels([
     userModel(schemas),
     ...backends.flatMap(({ strategy }) => strategy.models?.(base) ?? []),
@@ -65,13 +65,22 @@ export function modelsOf (
   return registry.all
 }
 
-/** Throws `FST_USERS_INVALID_OPTION` if replies would contain a column that a feature adds to the user. */
-function checkReplyFields (declared: readonly (Model | ModelExtension)[], { UserRead }: Settings['schemas']): void {
-  for (const one of declared) {
-    if (!('extends' in one) || one.extends !== 'user') continue
-    const shown = Object.keys(one.fields).find((field) => Object.hasOwn(UserRead.properties, field))
-    if (shown !== undefined) {
-      throw FST_USERS_INVALID_OPTION([`user.${shown}`, 'is added by a feature, but is a property of users in replies'])
-    }
+/**
+ * Throws `FST_USERS_INVALID_OPTION` if replies would contain a column that a feature adds to the user, other than those
+ * of `userFields`, and if a field of `userFields` is not such a column.
+ */
+function checkUserColumns (
+  declared: readonly (Model | ModelExtension)[],
+  shared: readonly string[],
+  { UserRead }: Settings['schemas']
+): void {
+  const added = declared.flatMap((one) => ('extends' in one && one.extends === 'user' ? Object.keys(one.fields) : []))
+  const shown = added.find((field) => Object.hasOwn(UserRead.properties, field) && !shared.includes(field))
+  if (shown !== undefined) {
+    throw FST_USERS_INVALID_OPTION([`user.${shown}`, 'is added by a feature, but is a property of users in replies'])
+  }
+  const missing = shared.find((field) => !added.includes(field))
+  if (missing !== undefined) {
+    throw FST_USERS_INVALID_OPTION([`userFields.${missing}`, 'is not a column that a feature adds to the user'])
   }
 }

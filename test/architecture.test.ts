@@ -670,6 +670,7 @@ t.test('every name that the package exports has a doc comment', async (t) => {
   t.strictSame(undocumentedExports('lib/index.ts', sources), [])
   t.strictSame(undocumentedExports('lib/feature/index.ts', sources), [])
   t.strictSame(undocumentedExports('lib/features/oauth/index.ts', sources), [])
+  t.strictSame(undocumentedExports('lib/features/roles/index.ts', sources), [])
   t.strictSame(undocumentedExports('lib/captcha/index.ts', sources), [])
   if (existsSync(join(root, 'lib/testing/index.ts'))) {
     t.strictSame(undocumentedExports('lib/testing/index.ts', sources), [])

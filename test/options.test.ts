@@ -4,6 +4,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import * as errors from '../lib/errors.js'
 import { oauthErrors } from '../lib/features/oauth/errors.js'
+import { rolesErrors } from '../lib/features/roles/errors.js'
 import users, {
   adminOnly,
   bearerTransport,
@@ -728,9 +729,10 @@ t.test('every error has a unique code, a status and a message, and has a factory
   const makers: Record<string, unknown> = {
     ...errors,
     ...oauthErrors,
+    ...rolesErrors,
     FST_USERS_REFUSED: () => refuse(403, 'NO', 'No.')
   }
-  const table = errorTable([{ errors: oauthErrors.definitions }])
+  const table = errorTable([{ errors: oauthErrors.definitions }, { errors: rolesErrors.definitions }])
   const codes = table.map(({ code }) => code)
   t.equal(new Set(codes).size, codes.length)
   for (const { code, statusCode, message } of table) {

@@ -7,6 +7,7 @@ import t, { type Test } from 'tap'
 import ts from 'typescript'
 import * as captchaEntry from '../lib/captcha/index.js'
 import * as oauthLibrary from '../lib/features/oauth/index.js'
+import * as rolesLibrary from '../lib/features/roles/index.js'
 import * as drizzleEntry from '../lib/entries/drizzle.js'
 import * as kyselyEntry from '../lib/entries/kysely.js'
 import * as mailEntry from '../lib/entries/mail.js'
@@ -143,9 +144,14 @@ t.test('the tables of errors equal errorTable()', async (t) => {
       message
     }))
   const defined = library
-    .errorTable([{ errors: oauthLibrary.oauthErrors.definitions }])
+    .errorTable([{ errors: oauthLibrary.oauthErrors.definitions }, { errors: rolesLibrary.rolesErrors.definitions }])
     .map(({ code, statusCode, message }) => ({ code, statusCode, message }))
-  t.strictSame([...errorsOf('All codes', 'docs/errors.md'), ...errorsOf('Errors', 'docs/oauth.md')], defined)
+  const documented = [
+    errorsOf('All codes', 'docs/errors.md'),
+    errorsOf('Errors', 'docs/oauth.md'),
+    errorsOf('Errors', 'docs/roles.md')
+  ]
+  t.strictSame(documented.flat(), defined)
 })
 
 t.test('the tables of options, guard flags, events and methods equal the types', async (t) => {
@@ -242,6 +248,13 @@ t.test('the sidebar of the site lists every page once', async (t) => {
       .filter((page) => page.startsWith('docs/'))
       .map((page) => page.slice('docs/'.length, -'.md'.length))
       .sort()
+  )
+})
+
+t.test('the page about roles names every option', async (t) => {
+  t.strictSame(
+    rowsOf('Options of roles', read('docs/roles.md')).map(([option]) => withoutBackticks(option)),
+    membersOf('lib/features/roles/options.ts', 'RolesOptions')
   )
 })
 
@@ -452,6 +465,7 @@ function compilerOptions (): ts.CompilerOptions {
     'fastify-users/feature': [join(root, 'lib/feature/index.ts')],
     'fastify-users/captcha': [join(root, 'lib/captcha/index.ts')],
     'fastify-users/oauth': [join(root, 'lib/features/oauth/index.ts')],
+    'fastify-users/roles': [join(root, 'lib/features/roles/index.ts')],
     ...Object.fromEntries(
       Object.keys(entries).map((name) => [`fastify-users/${name}`, [join(root, `lib/entries/${name}.ts`)]])
     ),

@@ -35,7 +35,8 @@ function errorsOf (name: string, entry: string, edit = (text: string) => text): 
     return parsed.get(path)
   }
   const entries = entry.replace(/index(?=\.)/, 'entries/*')
-  const paths = { 'fastify-users': [entry], 'fastify-users/*': [entries] }
+  const roles = entry.replace(/index(?=\.)/, 'features/roles/index')
+  const paths = { 'fastify-users': [entry], 'fastify-users/roles': [roles], 'fastify-users/*': [entries] }
   const program = ts.createProgram([file], { ...options, paths }, host)
   const source = program.getSourceFile(file)
   const diagnostics = [
@@ -79,7 +80,9 @@ const cases: [title: string, name: string, entry: string][] = [
   ['an integer id reaches app.users, rows and hooks', 'integer-id/integer-id.test-d.ts', built],
   ['HTTP/2 applications type-check', 'http2/http2.test-d.ts', built],
   ['a feature adds error codes and guard flags by interface merging', 'registries/registries.test-d.ts', built],
-  ['a feature also does so in a program that compiles the sources', 'registries/registries.test-d.ts', sources]
+  ['a feature also does so in a program that compiles the sources', 'registries/registries.test-d.ts', sources],
+  ['the names of roles reach users, guards, hooks and the API', 'roles/roles.test-d.ts', built],
+  ['roles also do so in a program that compiles the sources', 'roles/roles.test-d.ts', sources]
 ]
 for (const [title, name, entry] of cases) {
   t.test(`row 89: ${title}`, { timeout: 600_000 }, async (t) => {

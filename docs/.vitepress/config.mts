@@ -38,6 +38,7 @@ export default defineConfig({
             { text: 'fastify-users/prisma', link: '/api/fastify-users/prisma/' },
             { text: 'fastify-users/redis', link: '/api/fastify-users/redis/' },
             { text: 'fastify-users/refresh-tokens', link: '/api/fastify-users/refresh-tokens/' },
+            { text: 'fastify-users/roles', link: '/api/fastify-users/roles/' },
             { text: 'fastify-users/sqlite', link: '/api/fastify-users/sqlite/' },
             { text: 'fastify-users/testing', link: '/api/fastify-users/testing/' }
           ]
@@ -74,6 +75,7 @@ export default defineConfig({
             { text: 'Login with providers', link: '/oauth' },
             { text: 'Linked accounts', link: '/linked-accounts' },
             { text: 'Refresh tokens', link: '/refresh-tokens' },
+            { text: 'Roles and scopes', link: '/roles' },
             { text: 'Features', link: '/features' },
             { text: 'In your application', link: '/your-application' },
             { text: 'OpenAPI', link: '/openapi' },

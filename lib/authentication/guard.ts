@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { toCallError } from '../adapters/shared/store-errors.js'
 import type { AuditLog } from '../contracts/audit.js'
-import type { Authentication } from '../contracts/authentication.js'
+import type { Authentication, ScopeSource } from '../contracts/authentication.js'
 import type { Backend } from '../contracts/backend.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
 import type { UsersError } from '../contracts/errors.js'
@@ -39,6 +39,10 @@ export interface Guard {
   replyTo(error: UsersError): object | null
   /** Names of all backends, in order. */
   readonly backendNames: readonly string[]
+  /** The functions of features that return the scopes of a request. Filled while the features start. */
+  readonly scopeSources: ScopeSource[]
+  /** True if refusals have the header `WWW-Authenticate`. */
+  readonly hasChallenges: boolean
 }
 
 declare module 'fastify' {
@@ -70,6 +74,8 @@ export function createGuard (
   const context: GuardContext = { authenticator, backends, settings, backendNames, audit, readFlags }
   return {
     backendNames,
+    scopeSources: [],
+    hasChallenges: settings.wire.wwwAuthenticate,
     report (error, request) {
       audit.emitError(error, { request, reply: null })
     },
@@ -139,21 +145,26 @@ function applyFlags (
     return authenticateRequest(context, request, enabled, { ...options, cached: false }) // the flags may be outdated
   }
   if (options.flags !== null && refusal === null && found !== null) {
-    return applyFeatureFlags(context, context.readFlags(options.flags), request, found, options)
+    return applyFeatureFlags(context, request, found, enabled, options)
   }
   return admit(context, request, found, refusal, options)
 }
 
 async function applyFeatureFlags (
   context: GuardContext,
-  flags: readonly GivenFlag[],
   request: FastifyRequest,
   found: Authentication,
+  enabled: readonly string[] | null,
   options: GuardOptions
 ): Promise<Error | null> {
   request.authentication = null // admit() sets it again if the flags accept the user
   request.user = null
-  return admit(context, request, found, await findFlagRefusal(flags, found, request), options)
+  const flags = options.flags === null ? [] : context.readFlags(options.flags)
+  const refusal = await findFlagRefusal(flags, found, request)
+  if (refusal !== null && GuardedAuthentication.isCached(found)) {
+    return await authenticateRequest(context, request, enabled, { ...options, cached: false }) // as for other flags
+  }
+  return admit(context, request, found, refusal, options)
 }
 
 /** Sets the user of the request if there is no refusal. Returns the refusal unless `optional` is set. */

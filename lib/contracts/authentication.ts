@@ -56,3 +56,12 @@ export interface GuardFlag<T = unknown> {
   /** Returns the scopes that the API document lists in the security requirement of the route. */
   scopes?(value: T): readonly string[]
 }
+
+/**
+ * Returns the scopes of an authenticated request; `*` stands for all. Null: the request is not limited. A thrown error
+ * refuses the request.
+ */
+export type ScopeSource = (
+  authentication: Authentication,
+  request: FastifyRequest
+) => MaybePromise<readonly string[] | null>

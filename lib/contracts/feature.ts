@@ -3,7 +3,7 @@ import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync, FastifyRep
 import type { CurrentPasswordBody } from '../../schemas/index.js'
 import type { Attempts } from './attempts.js'
 import type { AuditLog } from './audit.js'
-import type { GuardFlag } from './authentication.js'
+import type { GuardFlag, ScopeSource } from './authentication.js'
 import type { Backend } from './backend.js'
 import type { DatabaseAdapter, MaybePromise } from './database-adapter.js'
 import type { PurposeKey } from './definition.js'
@@ -37,6 +37,11 @@ export interface Feature<Api = unknown> {
    * feature reads their values. `request.user` does not have them.
    */
   replyFields?(base: ModelBase): Readonly<Record<string, TSchema>>
+  /**
+   * Returns the columns of `models` that users have as properties, by name: in `request.user`, in hooks and in replies.
+   * Request bodies cannot set them. Add their types to the interface `UserAdditions`.
+   */
+  userFields?(base: ModelBase): Readonly<Record<string, UserField>>
   /** Errors of the feature, by code without the prefix `FST_USERS_`. */
   readonly errors?: ErrorDefinitions
   /** Names of the events of the feature. Their payload types are added to the interface `UsersEvents`. */
@@ -49,6 +54,14 @@ export interface Feature<Api = unknown> {
   readonly singleUse?: boolean
   /** Starts the feature. Features start in the order of the option, after the backends. */
   setup(kit: FeatureKit): MaybePromise<FeatureParts<Api>>
+}
+
+/** A column of a feature that users have as a property. */
+export interface UserField {
+  /** Schema of the property in replies. */
+  readonly schema: TSchema
+  /** Returns the property for a stored value, which is null or undefined if the column is empty. */
+  read(stored: unknown): unknown
 }
 
 /** The parts of a started feature. */
@@ -65,6 +78,11 @@ export interface FeatureParts<Api = unknown> {
   readonly loginMethods?: LoginMethods
   /** Functions that return the values of the properties that `replyFields` of the feature declares. */
   readonly replyFields?: Readonly<Record<string, (user: User) => Promise<unknown>>>
+  /**
+   * Returns the scopes that an authenticated request has according to this feature, or null if the feature does not
+   * limit the request. The guard flag `scopes` ({@link scopesFlag}) asks every feature that has this function.
+   */
+  readonly scopes?: ScopeSource
   /** Functions for application code: the result of `app.users.feature(name)`. */
   readonly api?: Api
 }

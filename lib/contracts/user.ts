@@ -22,8 +22,16 @@ export interface UsersRegisterMismatch {
   readonly 'UsersRegister.user must have every field of BaseUser': never
 }
 
+/**
+ * The properties that features add to users, such as the role. They are optional: users of an application without the
+ * feature do not have them. Features add members by interface merging.
+ */
+export interface UserAdditions {}
+
 /** A user, without the password hash. */
-export type User = keyof UsersRegister extends never
+export type User = keyof UserAdditions extends never ? RegisteredUser : RegisteredUser & UserAdditions
+
+type RegisteredUser = keyof UsersRegister extends never
   ? BaseUser
   : UsersRegister extends { user: infer U extends BaseUser }
     ? U
@@ -41,7 +49,7 @@ export type UserRow = User & {
 /** The type of a user's id. */
 export type UserId = User extends { id: infer I } ? I : never
 
-type Own = Exclude<keyof User, keyof BaseUser>
+type Own = Exclude<keyof User, keyof BaseUser | keyof UserAdditions>
 
 /** Argument of `app.users.create`. */
 export type NewUser = {

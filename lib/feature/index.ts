@@ -44,7 +44,15 @@ export {
   type ErrorWord,
   type RouteDescription
 } from '../routes/index.js'
-export { authenticate, currentUser, isCrossSite, type GuardHook } from '../authentication/index.js'
+export {
+  authenticate,
+  currentUser,
+  includesScopes,
+  isCrossSite,
+  isScope,
+  scopesFlag,
+  type GuardHook
+} from '../authentication/index.js'
 export { contextOf, createBrowserCookie, type BrowserCookie, type BrowserCookieSettings } from '../sessions/index.js'
 export { readCookie } from '../shared/cookie-header.js'
 

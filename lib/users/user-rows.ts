@@ -1,4 +1,5 @@
 import type { Row, MaybePromise, Where, DatabaseAdapter } from '../contracts/database-adapter.js'
+import type { UserField } from '../contracts/feature.js'
 import type { Model } from '../contracts/models.js'
 import type { StoredUserRows, UserDependents } from '../contracts/external-user.js'
 import type { User, UserId, UserRow } from '../contracts/user.js'
@@ -34,11 +35,13 @@ export interface UserRows extends SessionUsers {
   activeSuperusers(limit: number): Promise<UserRow[]>
 }
 
+/** `userFields` are the columns of features that users have as properties. */
 export function createUserRows (
   store: DatabaseAdapter,
   model: Model,
   schemas: UserSchemas,
-  stampKeys: readonly [string, ...string[]]
+  stampKeys: readonly [string, ...string[]],
+  userFields: readonly (readonly [name: string, field: UserField])[] = []
 ): UserRows {
   // features add other properties to users in replies
   const keys = Object.keys(schemas.UserRead.properties).filter((key) => Object.hasOwn(model.fields, key))
@@ -69,7 +72,7 @@ export function createUserRows (
     remove: (id, unchanged = {}) => store.delete(model, { ...unchanged, id }),
     within (transaction) {
       if (store.within === undefined) throw FST_USERS_INVALID_OPTION(['transaction', 'is not supported by this adapter'])
-      return createUserRows(store.within(transaction), model, schemas, stampKeys)
+      return createUserRows(store.within(transaction), model, schemas, stampKeys, userFields)
     },
     async activeSuperusers (limit) {
       // rows of the user model
@@ -84,6 +87,7 @@ export function createUserRows (
         // an optional field without a value is absent, not null
         if (value !== null || !absent.has(key)) user[key] = value
       }
+      for (const [name, field] of userFields) user[name] = field.read(source[name])
       return user as unknown as User // the keys are those of UserRead
     },
 

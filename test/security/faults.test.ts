@@ -362,6 +362,7 @@ const throwables: Record<string, () => unknown> = {
 type OtherEvent = 'onAudit' | 'onLoginStepAttempt' | 'onCurrentPasswordAttempt' | 'onAccountLocked'
 /** Events of features. */
 type FeatureEvent =
+  | 'onAfterSetRole'
   | 'onAfterLink'
   | 'onAfterUnlink'
   | 'onRefreshTokenReused'
