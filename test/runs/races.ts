@@ -125,6 +125,14 @@ const races: Readonly<Record<string, Race>> = {
       return count === 1 ? undefined : `${count} users`
     }
   },
+  'one token that undoes a change of the e-mail': {
+    async prepare ({ servers: [one], person }) {
+      const token = await claim(one, (await person()).session, newEmail())
+      await one.send('POST', '/auth/verify', { token })
+      return same('POST', '/auth/undo-email-change', { token: await one.script('mailed') })
+    },
+    success: [200]
+  },
   'ticket and code of one login': {
     async prepare ({ servers: [one], person }) {
       const { email, id } = await person()
