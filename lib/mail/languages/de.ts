@@ -6,11 +6,12 @@ const ONCE = 'Der Link funktioniert einmal.'
 function notice ({ service }: MailContext, subject: string, sentence: string, url: string): MailContent {
   return {
     subject,
-    paragraphs: [sentence, 'Wenn Sie das waren, müssen Sie nichts tun.'],
-    action: { label: 'Neues Passwort setzen', url },
-    notes: [
+    paragraphs: [
+      sentence,
+      'Wenn Sie das waren, müssen Sie nichts tun.',
       `Wenn Sie das nicht waren, setzen Sie jetzt ein neues Passwort. Das beendet alle Sitzungen. Prüfen Sie danach Ihr Konto bei ${service}.`
-    ]
+    ],
+    action: { label: 'Neues Passwort setzen', url }
   }
 }
 
@@ -65,15 +66,16 @@ export const german: MailLanguage = {
     subject: `Die E-Mail-Adresse Ihres Kontos bei ${service} wurde geändert`,
     paragraphs: [
       `Ihr Konto bei ${service} benutzt jetzt die E-Mail-Adresse ${user.email} statt ${previousEmail}.`,
-      'Wenn Sie das waren, müssen Sie nichts tun.'
+      'Wenn Sie das waren, müssen Sie nichts tun.',
+      undoUrl === null
+        ? `Wenn Sie das nicht waren, wenden Sie sich an ${service}.`
+        : 'Wenn Sie das nicht waren, machen Sie die Änderung rückgängig.'
     ],
     ...(undoUrl === null
-      ? { notes: [`Wenn Sie das nicht waren, wenden Sie sich an ${service}.`] }
+      ? {}
       : {
           action: { label: 'Änderung rückgängig machen', url: undoUrl },
-          notes: [
-            `Wenn Sie das nicht waren, machen Sie die Änderung rückgängig. ${ONCE} Gültigkeit: ${duration(lifetimeSeconds)}.`
-          ]
+          notes: [`${ONCE} Gültigkeit: ${duration(lifetimeSeconds)}.`]
         })
   }),
   emailChangeUndone: ({ user, undoneEmail, url }, { service }) => ({

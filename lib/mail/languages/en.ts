@@ -6,9 +6,12 @@ const ONCE = 'The link works once.'
 function notice ({ service }: MailContext, subject: string, sentence: string, url: string): MailContent {
   return {
     subject,
-    paragraphs: [sentence, 'If that was you, there is nothing to do.'],
-    action: { label: 'Set a new password', url },
-    notes: [`If that was not you, set a new password now: it ends all sessions. Then check your account at ${service}.`]
+    paragraphs: [
+      sentence,
+      'If that was you, there is nothing to do.',
+      `If that was not you, set a new password now, which ends all sessions. Then check your account at ${service}.`
+    ],
+    action: { label: 'Set a new password', url }
   }
 }
 
@@ -59,15 +62,14 @@ export const english: MailLanguage = {
     subject: `The e-mail of your account at ${service} has changed`,
     paragraphs: [
       `Your account at ${service} now uses the e-mail ${user.email} instead of ${previousEmail}.`,
-      'If that was you, there is nothing to do.'
+      'If that was you, there is nothing to do.',
+      undoUrl === null ? `If that was not you, contact ${service}.` : 'If that was not you, undo the change.'
     ],
     ...(undoUrl === null
-      ? { notes: [`If that was not you, contact ${service}.`] }
+      ? {}
       : {
           action: { label: 'Undo the change', url: undoUrl },
-          notes: [
-            `If that was not you, undo the change. ${ONCE} It is valid for ${duration(lifetimeSeconds)}.`
-          ]
+          notes: [`${ONCE} It is valid for ${duration(lifetimeSeconds)}.`]
         })
   }),
   emailChangeUndone: ({ user, undoneEmail, url }, { service }) => ({
