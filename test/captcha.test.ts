@@ -2,6 +2,7 @@ import { createChallenge, solveChallenge, type Challenge } from 'altcha-lib'
 import { deriveKey } from 'altcha-lib/algorithms/pbkdf2'
 import t, { type Test } from 'tap'
 import { altcha, hcaptcha, turnstile } from '../lib/captcha/index.js'
+import { FST_USERS_STORE_UNAVAILABLE } from '../lib/errors.js'
 import { memory } from '../lib/entries/memory.js'
 import { usersOpenapi, type CaptchaOptions, type CaptchaProvider, type CaptchaResponse } from '../lib/index.js'
 import { ARTHUR, assertErrorReply, backends, buildApp, countedPasswords, PASSWORD, SECRET } from './helpers/build-app.js'
@@ -510,4 +511,14 @@ t.test('altcha', async (t) => {
     }
     t.throws(() => altcha({ secret: 'x' } as object), UNKNOWN)
   })
+})
+
+t.test('DEP-01: if the store of used solutions fails, a right solution is refused with 503', async (t) => {
+  const adapter = memory()
+  const { send } = await buildApp(t, { adapter, captcha: { provider: altcha(easy), ifUnavailable: 'accept' } })
+  const token = await solve((await send('GET', '/auth/captcha')).json())
+  const { create } = adapter
+  t.teardown(() => { adapter.create = create })
+  adapter.create = () => Promise.reject(FST_USERS_STORE_UNAVAILABLE())
+  assertErrorReply(t, await send('POST', '/auth/register', { ...body, altcha: token }), 503, 'STORE_UNAVAILABLE', DOWN)
 })

@@ -12,6 +12,7 @@ import { installLikePnpm } from './helpers/pnpm-layout.js'
 const ENTRIES = [
   'lib/index.d.ts',
   'lib/feature/index.d.ts',
+  'lib/captcha/index.d.ts',
   'lib/features/oauth/index.d.ts',
   'lib/testing/index.d.ts',
   ...readdirSync(join(root, 'lib/entries')).map((name) => join('lib/entries', name.replace('.ts', '.d.ts')))
