@@ -3,6 +3,7 @@ import { availableStore, type Store } from './adapters/available-store.js'
 import { tenantStore } from './adapters/tenant-store.js'
 import { createUncountedAttempts } from './attempts/index.js'
 import { startAudit } from './audit/index.js'
+import type { Attempts } from './contracts/attempts.js'
 import type { Backend, BackendOptions } from './contracts/backend.js'
 import type { EventName, UsersHook } from './contracts/events.js'
 import type { Feature } from './contracts/feature.js'
@@ -143,7 +144,7 @@ async function createRules (
   const deviceParts = { ...shared, store, background, serializeCookie, keys: keyring.secretsFor('device') }
   return {
     ...shared,
-    attempts: createUncountedAttempts({ hooks: shared.hooks, canonicalEmail }),
+    attempts: await createAttempts(app, keyring, { ...shared, store, background }),
     audit: startAudit(app.log, settings, shared.hooks, background, keyring.secretsFor('audit')),
     background,
     log: app.log,
@@ -164,6 +165,19 @@ async function createRules (
  */
 function storeTimeoutOf ({ initialConfig: { pluginTimeout = 0 } }: FastifyInstance): number {
   return (pluginTimeout === 0 ? DEFAULT_PLUGIN_TIMEOUT : pluginTimeout) / 2
+}
+
+/** Loads the counters only if the limits are on. */
+async function createAttempts (
+  app: FastifyInstance,
+  keyring: Keyring,
+  { rows, settings, ...parts }: Pick<Rules, 'rows' | 'settings' | 'hooks' | 'background'> & { store: Store }
+): Promise<Attempts> {
+  const { limits } = settings
+  if (limits === null) return createUncountedAttempts({ ...parts, canonicalEmail })
+  const { startAttempts } = await import('./attempts/start-attempts.js')
+  const [secret] = keyring.secretsFor('attempts', 0) // a new secret only restarts the counters
+  return startAttempts({ ...parts, app, settings, limits, secret, canonicalEmail, toUser: rows.toUser })
 }
 
 /** Loads the user cache only if it is on. */

@@ -1,3 +1,4 @@
+import { counterModel } from './attempts/index.js'
 import { mergeModels } from './adapters/shared/merge-models.js'
 import { ModelRegistry } from './adapters/shared/model-registry.js'
 import type { Feature } from './contracts/feature.js'
@@ -11,7 +12,7 @@ import { userModel } from './users/index.js'
 
 /** The settings from which the models of a registration follow. */
 export type ModelSettings = Pick<Settings, 'schemas' | 'name'> &
-  Partial<Pick<Settings, 'registration' | 'tokens' | 'detectNewDevices'>>
+  Partial<Pick<Settings, 'registration' | 'tokens' | 'detectNewDevices' | 'limits'>>
 
 /**
  * Returns the models of the core, the strategies and the features. The store of the tenant prefixes their names. Throws
@@ -21,7 +22,7 @@ export function declaredModels (
   { backends, features = [], captcha }: Pick<UsersOptions, 'backends' | 'features' | 'captcha'>,
   settings: ModelSettings
 ): readonly Model[] {
-  const { schemas, name, detectNewDevices = false } = settings
+  const { schemas, name, limits, detectNewDevices = false } = settings
   const base: ModelBase = { id: schemas.id, tenant: name }
   const usesStore = features.some(usesSingleUse) || storesTokens(settings) || captcha?.provider.usesStore === true
   const declared = features.flatMap((feature) => feature.models?.(base) ?? [])
@@ -30,6 +31,7 @@ export function declaredModels (
     userModel(schemas),
     ...backends.flatMap(({ strategy }) => strategy.models?.(base) ?? []),
     ...declared,
+    ...(limits?.hasTable === true ? [counterModel] : []),
     ...(usesStore ? [singleUseModel] : []),
     ...(detectNewDevices ? [deviceModel] : [])
   ])

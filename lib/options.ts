@@ -6,6 +6,7 @@ import type { DatabaseAdapter } from './contracts/database-adapter.js'
 import type { UsersHooks } from './contracts/events.js'
 import type { Feature } from './contracts/feature.js'
 import type { MailOptions } from './contracts/mail.js'
+import type { LimitsOptions } from './contracts/limits.js'
 import type { PasswordHelper } from './contracts/password-helper.js'
 import type { ValidatePassword } from './contracts/password-policy.js'
 import type { Clock, InsecureSetting, RouteGroupName } from './contracts/settings.js'
@@ -167,8 +168,11 @@ export interface UsersOptions {
   cache?: UserCacheOptions
   /** A captcha for some kinds of attempts. It is checked after the limits and before any work. Default: none. */
   captcha?: CaptchaOptions
-  /** Limits of attempts and of mails. `false` switches them off: the application then must limit them itself. */
-  limits?: false
+  /**
+   * Limits of attempts per client and per account, and of mails. Default: on, with counters in the database. `false`
+   * switches them off: the application then must limit them itself.
+   */
+  limits?: false | LimitsOptions
   /** Settings of audit events. Default: e-mails are masked. */
   audit?: AuditOptions
   /** Returns the time in milliseconds since 1970. Default `Date.now`. */

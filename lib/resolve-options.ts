@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { userSchemas, type UserSchemas } from '../schemas/index.js'
-import { readCaptcha } from './attempts/index.js'
+import { readCaptcha, readLimitsOptions } from './attempts/index.js'
 import { readStepNames } from './check-login-steps.js'
 import { checkName, checkRequiredOptions, isPasswordHelper, isUserSchemas } from './check-options.js'
 import type { BackendOptions } from './contracts/backend.js'
@@ -67,7 +67,7 @@ export function resolveOptions (
     tokensKeptSeconds: longestTokenSeconds(options.backends),
     allowInsecure,
     captcha: readCaptcha(options.captcha, options.features),
-    limits: null,
+    limits: readLimitsOptions(options.limits, options.adapter, isFastapiUsers),
     cache: readCacheOptions(options.cache),
     auditEmails: readAuditOptions(options.audit),
     wire

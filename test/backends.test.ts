@@ -308,6 +308,7 @@ async function buildTwoTenants (
           secret: SECRET,
           backends: backends(),
           passwords: fastPasswords,
+          limits: false,
           name,
           ...more
         })
@@ -408,6 +409,7 @@ t.test('a second registration with the same name, or in the same or a child scop
     secret: SECRET,
     backends: backends(),
     passwords: fastPasswords,
+    limits: false,
     ...(name === undefined ? {} : { name })
   })
   const layouts: Record<string, (app: FastifyInstance) => Promise<unknown>> = {
@@ -472,7 +474,7 @@ t.test("an application's own @fastify/jwt works when it is registered before or 
     const app = Fastify()
     t.teardown(() => app.close())
     if (when === 'before') await addOwn(app, options)
-    await app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
+    await app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, limits: false })
     if (when === 'after') await addOwn(app, options)
     addRoutes(app)
     const named = 'namespace' in options
@@ -519,7 +521,7 @@ t.test("an application's own @fastify/cookie works when it is registered before 
         await app.register(fastifyCookie, { secret: 'a secret of the application', hook })
       }
       if (when === 'before') await addOwn()
-      await app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
+      await app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, limits: false })
       if (when === 'after') await addOwn()
       addRoutes(app)
       if (when !== 'never') {

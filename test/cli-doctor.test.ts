@@ -45,6 +45,7 @@ t.test('doctor reports ok for each check of a valid configuration and changes no
     out: `ok    secret: is long enough and not a placeholder
 ok    database: answers
 ok    schema: has all tables, columns, widths and indexes
+ok    limits: attempts and mails are counted in memory
 ok    trustProxy: names the trusted proxies
 ok    publicUrl: is https, or a URL of this machine
 ok    packages: no package with a known weakness of logins
@@ -410,4 +411,15 @@ t.test('an uncaught error of a client in the config file is printed as one line,
   const rest =
     "setTimeout(() => { throw new Error('connection lost\\nsecond line') }, 0); await new Promise((resolve) => { setTimeout(resolve, 5000) })"
   t.strictSame(await start(['doctor'], { rest }).outcome, { code: 1, out: '', err: 'fastify-users: connection lost\n' })
+})
+
+t.test('doctor warns if the limits are off, or if several processes would count separately', async (t) => {
+  const { run } = createFolder()
+  await run(['migrate'])
+  const limitsOf = async (parts: Parameters<typeof run>[1]): Promise<string[]> =>
+    (await run(['doctor'], parts)).out.split('\n').filter((line) => line.includes(' limits: '))
+  t.match(await limitsOf({ more: 'limits: false' }), [/^warn {2}limits: are off/])
+  t.match(await limitsOf({ more: "limits: { store: 'database' }" }), [/^ok {4}limits: .* in the database$/])
+  const adapter = "postgres(new pg.Pool({ connectionString: 'postgres://postgres@127.0.0.1:1/test' }))"
+  t.match(await limitsOf({ adapter }), [/^warn {2}limits: are counted in the memory of each process/])
 })

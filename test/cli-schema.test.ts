@@ -198,6 +198,7 @@ t.test('SQLite: migrate creates the tables once, and the application starts with
   await app.register(users, {
     adapter: sqlite(file),
     secret: SECRET,
+    limits: false,
     backends: [{ name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }]
   })
   await app.ready()

@@ -37,6 +37,7 @@ t.test('row 86: create-superuser reads a piped password and creates a user who c
     adapter: sqlite(file),
     secret: SECRET,
     passwords: argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true }),
+    limits: false,
     backends: [{ name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }]
   })
   const login = await app.inject({
@@ -150,6 +151,7 @@ async function startApplication (t: Test, file: string): Promise<FastifyInstance
     adapter: sqlite(file),
     secret: SECRET,
     passwords: argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true }),
+    limits: false,
     backends: [{ name: 'database', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 60 }) }]
   })
   await app.ready()

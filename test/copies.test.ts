@@ -47,7 +47,8 @@ const optionsOf = ({ memory }: Copy): Library.UsersOptions => ({
   adapter: memory(),
   secret: SECRET,
   backends: backends(),
-  passwords: fastPasswords
+  passwords: fastPasswords,
+  limits: false
 })
 
 t.test('VERSION equals the version in package.json', async (t) => {

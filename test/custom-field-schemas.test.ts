@@ -124,6 +124,7 @@ t.test('each type that has a database column is accepted as a custom field', asy
     secret: SECRET,
     backends: backends(),
     passwords: fastPasswords,
+    limits: false,
     schemas
   })
   const payload = {

@@ -155,6 +155,7 @@ t.test('errors of a feature are in the API document, in both formats', async (t)
       secret: SECRET,
       backends: backends(),
       passwords: fastPasswords,
+      limits: false,
       compatibility: { errorStyle },
       features: [grail]
     }

@@ -91,6 +91,7 @@ t.test('two tenants keep the rows of one feature apart', async (t) => {
         secret: SECRET,
         backends: backends(),
         passwords: fastPasswords,
+        limits: false,
         name,
         routes: { auth: false, register: false, reset: false, verify: false, users: false },
         features: [{ ...notes(), setup: async (kit) => ({ api: (await notes().setup(kit)).api }) }]
@@ -125,7 +126,7 @@ t.test('invalid features refuse to start', async (t) => {
   for (const [features, code] of cases) {
     const app = Fastify()
     t.teardown(() => app.close())
-    const options = { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, features }
+    const options = { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, limits: false, features }
     await t.rejects(async () => await app.register(users, options as UsersOptions), { code }, JSON.stringify(features))
   }
 })

@@ -341,6 +341,7 @@ t.test('the API document shows the scopes and flags that a route requires', asyn
     secret: SECRET,
     backends: backends(),
     passwords: fastPasswords,
+    limits: false,
     openapiSecurity: true,
     features: [feature({ scopes: scopesFlag, fresh: freshFlag, odd: { check: () => null, accepts: () => true } })]
   }

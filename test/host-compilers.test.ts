@@ -153,6 +153,7 @@ async function build (t: Test, { server, set, addRoute }: Host, order: 'before' 
     secret: SECRET,
     backends: backends(),
     passwords: fastPasswords,
+    limits: false,
     schemas: userSchemas({ credits: adminOnly(Type.Integer({ default: 0 })) })
   })
   if (order === 'after') set(app)

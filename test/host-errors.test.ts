@@ -25,6 +25,7 @@ const optionsWith = (options: Partial<UsersOptions> = {}): UsersOptions => ({
   secret: SECRET,
   backends: backends(),
   passwords: fastPasswords,
+  limits: false,
   ...options
 })
 

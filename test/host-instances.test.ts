@@ -13,6 +13,7 @@ const optionsWith = (options: Partial<UsersOptions> = {}): UsersOptions => ({
   secret: SECRET,
   backends: backends(),
   passwords: fastPasswords,
+  limits: false,
   publicUrl: 'https://camelot.example',
   ...options
 })

@@ -688,6 +688,7 @@ t.test('the API document describes the pending reply and the routes of the steps
       backends: backends(),
       features,
       passwords: fastPasswords,
+      limits: false,
       ...(compatibility === undefined ? {} : { compatibility })
     }
     const app = Fastify()
@@ -763,7 +764,7 @@ t.test('CFG-01: login steps that are not valid refuse to start', async (t) => {
   for (const [features, code] of cases) {
     const app = Fastify()
     t.teardown(() => app.close())
-    const options = { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, features }
+    const options = { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, limits: false, features }
     await t.rejects(async () => await app.register(users, options as UsersOptions), { code }, JSON.stringify(features))
   }
   await buildApp(t, { features: [feature(['code'], [valid])] })
@@ -827,6 +828,7 @@ t.test('TEN-01: a ticket of one tenant is unknown to another', async (t) => {
           secret: SECRET,
           backends: backends(),
           passwords: fastPasswords,
+          limits: false,
           name,
           features: [codes()]
         })

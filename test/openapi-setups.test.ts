@@ -30,6 +30,7 @@ const optionsWith = (options: Partial<UsersOptions> = {}): UsersOptions => ({
   secret: SECRET,
   backends: backends(),
   passwords: fastPasswords,
+  limits: false,
   openapiSecurity: true,
   schemas,
   publicUrl: 'https://camelot.example',

@@ -40,6 +40,7 @@ const optionsWith = (options: Partial<UsersOptions> = {}): UsersOptions => ({
   secret: SECRET,
   backends: backends(),
   passwords: fastPasswords,
+  limits: false,
   openapiSecurity: true,
   schemas: userSchemas(fields),
   ...options

@@ -34,7 +34,8 @@ const valid = (): UsersOptions => ({
   adapter: memory(),
   secret: SECRET,
   backends: backends(),
-  passwords: fastPasswords
+  passwords: fastPasswords,
+  limits: false
 })
 
 /** Starts an application. The options may have any type, because JavaScript callers can pass anything. */

@@ -301,6 +301,7 @@ t.test('the page about OAuth names every option, route and provider', async (t) 
     secret: SECRET,
     backends: backends(),
     passwords: fastPasswords,
+    limits: false,
     publicUrl: 'https://app.example.com',
     routes: { auth: false, register: false, reset: false, verify: false, users: false },
     features: [oauth({

@@ -46,6 +46,7 @@ async function register (
       adapter,
       secret: SECRET,
       passwords: fastPasswords,
+      limits: false,
       backends: database(),
       compatibility: { tokenStorage: 'plain' },
       ...options
@@ -382,6 +383,7 @@ t.test(
       adapter: mysql(pool, { createTables }),
       secret: SECRET,
       passwords: fastPasswords,
+      limits: false,
       backends: database(),
       publicUrl: 'https://app.example',
       features: [oauth({ providers: [github({ clientId: 'id', clientSecret: 'secret' })] })]

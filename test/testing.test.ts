@@ -36,6 +36,7 @@ async function build (
     adapter: memory(),
     secret: SECRET,
     passwords: fastPasswords,
+    limits: false,
     clock,
     hooks,
     backends: [...backends(), more]

@@ -262,6 +262,7 @@ const transform = ({ title }) => {
 export default {
   adapter: ${adapter},
   secret: '${SECRET}',
+  limits: false,
   backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60 }) }],
   features: [{ name: 'badges', models: () => [{ name: 'badge', table: 'badge', ${badge} }], setup: () => ({}) }]
 }`

@@ -1124,7 +1124,8 @@ t.test('routing', async (t) => {
           adapter: memory(),
           secret: SECRET,
           backends: backends(),
-          passwords: fastPasswords
+          passwords: fastPasswords,
+          limits: false
         })
       },
       { prefix: '/tenant' }

@@ -9,6 +9,7 @@ serve(async ({ folder, prepared }) => {
   const app = Fastify()
   await app.register(users, {
     adapter: sqlite(`${folder}/ours-start.db`),
+    limits: false,
     secret: SECRET,
     backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) }]
   })

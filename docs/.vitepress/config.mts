@@ -106,6 +106,7 @@ export default defineConfig({
             { text: 'Deployment', link: '/deployment' },
             { text: 'Keys', link: '/keys' },
             { text: 'Audit events', link: '/audit' },
+            { text: 'Limits', link: '/limits' },
             { text: 'User cache', link: '/user-cache' },
             { text: 'Security', link: '/security' },
             { text: 'Upper limits', link: '/upper-limits' },

@@ -5,7 +5,7 @@ import { bearerTransport, cookieTransport, jwtStrategy, type UsersOptions } from
 import { audit } from 'fastify-users/audit'
 import { sendWithNodemailer } from 'fastify-users/nodemailer'
 import { postgres } from 'fastify-users/postgres'
-import { redisStrategy } from 'fastify-users/redis'
+import { redisCounters, redisStrategy } from 'fastify-users/redis'
 import type { FastifyServerOptions } from 'fastify'
 import type { Settings } from './settings.js'
 
@@ -53,6 +53,8 @@ export function usersOptions (
     publicUrl,
     features: [audit({ keepDays: 90 })],
     ...(mailer === null ? {} : { mail: { send: sendWithNodemailer(mailer), from: mailFrom } }),
+    // all processes count together; the stop after too many failures is also in the database
+    limits: { store: redisCounters({ client: redis }) },
     backends: [
       {
         name: 'browser',

@@ -44,6 +44,8 @@ export type NewRow = readonly [model: Model, row: Row]
 export interface DatabaseAdapter {
   /** Path of the database file. A warning is logged at the start if all users of the machine can read it. */
   readonly file?: string
+  /** True if the rows exist only in the memory of this process. */
+  readonly inProcess?: boolean
   /** Adds a model. The plugin and its features call it before `open`. */
   define(model: Model): void
   /**

@@ -1,5 +1,5 @@
 /**
- * The strategy that stores sessions in Redis, and the channel of the user cache.
+ * The strategy that stores sessions in Redis, the channel of the user cache, and the counters of the limits.
  *
  * @module fastify-users/redis
  */
@@ -11,6 +11,12 @@ export {
   type RedisClient,
   type RedisStrategyOptions
 } from '../strategies/redis/index.js'
+export {
+  redisCounters,
+  type IoredisScripts,
+  type NodeRedisScripts,
+  type RedisCountersOptions
+} from '../strategies/redis/redis-counters.js'
 export {
   redisChannel,
   type IoredisPublisher,

@@ -52,9 +52,9 @@ export async function resetPassword (rules: Rules, token: string, given: string,
     hashed_password: await settings.passwords.hash(password),
     is_verified: row.is_verified || namesMailbox(claims)
   }
+  await attempts.unlock(row.email) // before the write: if it fails, the token can be used again
   const reset = await recordProof(rules, row, { changes, renews: false }, context)
   if (reset === null) throw FST_USERS_RESET_PASSWORD_BAD_TOKEN()
-  await attempts.unlock(reset.email)
   const user = rows.toUser(reset)
   await hooks.run('onAfterResetPassword', { user }, context)
   return user

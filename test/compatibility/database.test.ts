@@ -227,7 +227,7 @@ t.test(
 
 t.test('row 90: a Python service on the same database sees every write at once, and so does the plugin', async (t) => {
   const { file, python } = copyFixture(t)
-  const { app, token, me } = await serve(t, file, { passwords: fastPasswords })
+  const { app, token, me } = await serve(t, file, { passwords: fastPasswords, limits: false })
   const theirs = randomBytes(32).toString('base64url')
   python
     .prepare('INSERT INTO accesstoken (user_id, token, created_at) VALUES (?, ?, ?)')
@@ -254,7 +254,7 @@ t.test('row 90: a Python service on the same database sees every write at once, 
 
 t.test('row 83: without the column session_stamp, a password change invalidates JWTs of the plugin', async (t) => {
   const { file } = copyFixture(t)
-  const { app, token, me } = await serve(t, file, { passwords: fastPasswords })
+  const { app, token, me } = await serve(t, file, { passwords: fastPasswords, limits: false })
   const bors = await app.users.create({ email: 'bors@camelot.bt', password: 'bors' })
   const sessions = [await token('jwt', bors.email, 'bors'), await token('db', bors.email, 'bors')]
   for (const session of sessions) t.equal((await me(bearer(session))).statusCode, 200)
@@ -275,6 +275,7 @@ t.test(
     let hash: string | null = null
     const { app, token, me } = await serve(t, file, {
       passwords: fastPasswords,
+      limits: false,
       hooks: {
         onBeforeUpdate: () => {
           if (hash !== null) {
@@ -301,7 +302,7 @@ t.test(
   'row 83: without the column session_stamp, endSessions reports the backends it cannot revoke and revokes the others',
   async (t) => {
     const { file, python } = copyFixture(t)
-    const { app, me, post, events } = await serve(t, file, { passwords: fastPasswords })
+    const { app, me, post, events } = await serve(t, file, { passwords: fastPasswords, limits: false })
     const { jwt, db } = fixture.tokens_of_king_arthur
     await t.rejects(app.users.endSessions(arthur.id as UserId), {
       code: 'FST_USERS_SESSIONS_NOT_REVOCABLE',
@@ -337,7 +338,7 @@ t.test('row 83: a hash that is longer than its column is refused before the writ
   for (const type of ['VARCHAR(72)', 'varchar (72)', 'NVARCHAR(72)', 'CHARACTER VARYING(72)']) {
     const bcrypt = await hashBcrypt('bors', 4)
     const { file, python } = makeDatabase(t, usersTable(type), TOKENS_TABLE, insertUser(bcrypt))
-    const { app, logged, login, token, post } = await serve(t, file, { passwords: fastPasswords })
+    const { app, logged, login, token, post } = await serve(t, file, { passwords: fastPasswords, limits: false })
     const before = rowsOf(python, 'user')
     t.equal((await login('jwt', 'bors@camelot.bt', 'wrong')).statusCode, 400)
     const session = await token('jwt', 'bors@camelot.bt', 'bors')
@@ -377,6 +378,7 @@ t.test('row 83: columns without a width or with a sufficient width accept every 
     const { file, python } = makeDatabase(t, usersTable(type, ', nick VARCHAR(3)'), TOKENS_TABLE)
     const { app } = await serve(t, file, {
       passwords: fastPasswords,
+      limits: false,
       schemas: userSchemas({ nick: Type.String({ maxLength: 10 }) })
     })
     const values = { email: 'bors@camelot.bt', password: 'x', nick: '😀😀😀' }
@@ -401,7 +403,7 @@ t.test(
       insertUser(await fastPasswords.hash('second'), 'Bors@camelot.bt', second),
       insertUser(await fastPasswords.hash('first'), 'bors@camelot.bt', first)
     )
-    const { app, events, login, token, me, post } = await serve(t, file, { passwords: fastPasswords })
+    const { app, events, login, token, me, post } = await serve(t, file, { passwords: fastPasswords, limits: false })
     const idOf = async (email: string, password: string): Promise<unknown> =>
       (await me(bearer(await token('jwt', email, password)))).json<User>().id
     t.equal(await idOf('bors@camelot.bt', 'first'), first)
@@ -450,6 +452,7 @@ t.test('rows 49, 83: integer ids, and tables and columns under other names', asy
   const schema = schemaOf(python)
   const { app, token, me, post } = await serve(t, file, {
     passwords: fastPasswords,
+    limits: false,
     schemas: userSchemas({}, { id: integerId() }),
     adapter: sqlite(file, {
       tables: {
@@ -506,7 +509,7 @@ t.test(
     )
 
     const { file, python } = makeDatabase(t, usersTable('VARCHAR'), TOKENS_TABLE)
-    const { app, token } = await serve(t, file, { passwords: fastPasswords })
+    const { app, token } = await serve(t, file, { passwords: fastPasswords, limits: false })
     const bors = await app.users.create({ email: 'bors@camelot.bt', password: 'bors' })
     await token('db', bors.email, 'bors')
     await app.users.delete(bors)

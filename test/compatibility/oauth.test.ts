@@ -81,6 +81,7 @@ async function serve (
     compatibility: 'fastapi-users',
     publicUrl: ORIGIN,
     passwords: fastPasswords,
+    limits: false,
     backends: [
       { name: 'jwt', transport: bearerTransport(), strategy: jwt() },
       { name: 'cookie', transport: cookieTransport(), strategy: jwt() }

@@ -58,6 +58,7 @@ async function serve (t: Test, options: Partial<UsersOptions> = {}): Promise<Ser
     adapter,
     secret: SECRETS.auth,
     passwords: fastPasswords,
+    limits: false,
     backends: backends(),
     ...options
   })
@@ -326,6 +327,7 @@ t.test('row 20: endlessTokens allows a lifetime of null, and warns', async (t) =
       adapter: memory(),
       secret: SECRETS.auth,
       passwords: fastPasswords,
+      limits: false,
       ...endless(),
       ...options
     } as UsersOptions
@@ -345,7 +347,7 @@ t.test('row 63: the compatibility mode sets the hash parameters, unless the opti
     [{}, 'm=19456,t=2,p=1'],
     [{ compatibility: 'fastapi-users' }, 'm=65536,t=3,p=4'],
     [{ passwords: argon2Passwords(theirs) }, 'm=65536,t=3,p=4'],
-    [{ compatibility: 'fastapi-users', passwords: fastPasswords }, 'm=8,t=1,p=1']
+    [{ compatibility: 'fastapi-users', passwords: fastPasswords, limits: false }, 'm=8,t=1,p=1']
   ]
   for (const [options, parameters] of cases) {
     const { adapter } = await serve(t, {
@@ -454,6 +456,7 @@ t.test('invalid values refuse to start', async (t) => {
       adapter: memory(),
       secret: SECRETS.auth,
       passwords: fastPasswords,
+      limits: false,
       backends: backends(),
       ...options
     } as UsersOptions

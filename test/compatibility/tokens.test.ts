@@ -58,6 +58,7 @@ async function serve (
     secret: SECRETS.auth,
     compatibility: 'fastapi-users',
     passwords: fastPasswords,
+    limits: false,
     tokens: { reset: { secret: SECRETS.reset }, verify: { secret: SECRETS.verify } },
     backends: [
       {

@@ -126,6 +126,7 @@ async function build (variant: Variant): Promise<BuiltVariant> {
     compatibility: 'fastapi-users',
     tokens: { reset: { secret: SECRETS.reset }, verify: { secret: SECRETS.verify } },
     passwords: fastPasswords,
+    limits: false,
     backends: backends(),
     ...variants[variant]()
   })

@@ -132,7 +132,7 @@ function configText (
     import { sqlite } from '${entryOf(from, 'sqlite')}'
     const keep = (pool) => { (globalThis.pools ??= []).push(pool); return pool }
     const passwords = argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true })
-    export default { adapter: ${adapter}, secret: process.env.USERS_SECRET, schemas: userSchemas(${fields}), publicUrl: 'https://app.camelot.bt', backends: ${backends}, passwords, features: typeof listFeatures === 'function' ? listFeatures() : [], ${more} }
+    export default { adapter: ${adapter}, secret: process.env.USERS_SECRET, schemas: userSchemas(${fields}), publicUrl: 'https://app.camelot.bt', backends: ${backends}, passwords, limits: { store: 'memory' }, features: typeof listFeatures === 'function' ? listFeatures() : [], ${more} }
     ${server === '' ? '' : `export const server = ${server}`}
     ${rest}`
 }

@@ -37,6 +37,12 @@ export async function startMailProcess (t: Test, kind: 'sqlite' | 'postgres', st
   return await startScript(t, 'mail-flows-process.js', [kind, store, SECRET])
 }
 
+/** Starts a server process with limits, on a PostgreSQL schema. With a key prefix, the counters are in Redis. */
+export async function startLimitedProcess (t: Test, schema: string, keyPrefix?: string): Promise<ServerProcess> {
+  const prefix = keyPrefix === undefined ? [] : [keyPrefix]
+  return await startScript(t, 'limited-server-process.js', [schema, SECRET, ...prefix])
+}
+
 async function startScript (t: Test, name: string, parameters: readonly string[]): Promise<ServerProcess> {
   const script = join(import.meta.dirname, '..', 'fixtures', name)
   const { greeting: port, stop } = await startChild(t, process.execPath, [...process.execArgv, script, ...parameters])

@@ -461,7 +461,8 @@ t.test('LOGG-02: request serializers of a surrounding scope receive no query eit
         adapter: memory(),
         secret: SECRET,
         backends: backends(),
-        passwords: fastPasswords
+        passwords: fastPasswords,
+        limits: false
       })
     },
     { prefix: '/api', logSerializers: { req: ({ method, url }: FastifyRequest) => `${method} ${url}` } }

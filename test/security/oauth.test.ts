@@ -379,6 +379,7 @@ t.test('OAU-07: two tenants in one database share no accounts, even if their ids
           publicUrl: ORIGIN,
           backends: backends(),
           passwords: fastPasswords,
+          limits: false,
           schemas: userSchemas({}, { id: integerId() }),
           features: [oauth({
             providers: [openidConnect({ issuer: idp.url, ...CLIENT })],

@@ -65,6 +65,7 @@ async function register (
   const cache = cached ? { cache: { maxAgeMs: 1000, max: 10_000 } } : {}
   await app.register(users, {
     adapter,
+    limits: false,
     secret: SECRET,
     backends: Array.from(
       { length: backends },

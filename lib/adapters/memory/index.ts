@@ -21,6 +21,7 @@ export function memory (): DatabaseAdapter {
 }
 
 class MemoryAdapter implements DatabaseAdapter {
+  readonly inProcess = true
   readonly #models = new ModelRegistry()
   readonly #tables = new Map<string, MemoryTable>()
 

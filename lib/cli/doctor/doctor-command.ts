@@ -8,6 +8,7 @@ import { messageOf } from '../error-messages.js'
 import { checkCookie, checkStrategy, prepareCookies, type SentCookie } from './backend-checks.js'
 import type { Finding } from './finding.js'
 import { checkKeys } from './key-checks.js'
+import { checkLimits } from './limit-checks.js'
 import { checkPackages } from './package-checks.js'
 import { checkProxy } from './proxy-checks.js'
 import { checkOrigins, checkSecrets } from './settings-checks.js'
@@ -16,8 +17,8 @@ import { checkFile, checkStore } from './store-checks.js'
 const HELP = `Usage: fastify-users doctor [options]
 
 Checks the options and stores of the application: secrets, keys, tables, columns,
-indexes, clocks, cookies, origins, proxy settings, versions of packages, and whether the
-stores answer. It changes nothing. Each line begins with ok, warn or fail.
+indexes, clocks, limits, cookies, origins, proxy settings, versions of packages, and
+whether the stores answer. It changes nothing. Each line begins with ok, warn or fail.
 
   --json          Prints a JSON array of { level, about, text }.
   --config FILE   Config file with the options of the application. Default:
@@ -64,6 +65,7 @@ async function checkConfig (config: Config, cwd: string): Promise<readonly Findi
       ...(await checkStore(storeSchemaOf(config), modelsOf(options, settings))),
       ...(await checkFile(options.adapter)),
       ...checkKeys(profile),
+      ...checkLimits(settings),
       ...checkProxy(config.server, profile),
       ...checkPackages(dirname(resolve(cwd, config.file)))
     ]

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
+  type Attempts,
   type AuditLog,
   FST_USERS_BAD_REQUEST,
   generateOpaqueToken,
@@ -20,6 +21,7 @@ import type { Transaction, Transactions } from './transactions.js'
 
 export interface FlowParts {
   audit: AuditLog
+  attempts: Attempts
   /** Name of the backend that logs users in. */
   backend: string
   states: States
@@ -73,9 +75,13 @@ const PLAIN_ERROR = /^[\w .,:;!?()/-]{1,100}$/
 
 export function createFlow (parts: FlowParts): Flow {
   return {
-    start: (providerFlow, start, exchange) => startFlow(parts, providerFlow, start, exchange),
+    async start (providerFlow, start, exchange) {
+      await parts.attempts.begin('providerLogin', { context: exchange })
+      return await startFlow(parts, providerFlow, start, exchange)
+    },
     async finish (providerFlow, query, userId, exchange, use) {
       try {
+        await parts.attempts.begin('providerLogin', { context: exchange })
         return await finishFlow(parts, providerFlow, query, userId, exchange, use)
       } catch (error) {
         reportFailedFlow(parts, providerFlow, error, exchange)

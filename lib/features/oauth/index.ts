@@ -79,6 +79,7 @@ async function startOauth (kit: FeatureKit, options: OauthOptions): Promise<Feat
   const isFirst = shared.revocations.length === 0
   const { accounts, loginMethods } = createOauthAccounts(kit, settings, clients, shared)
   const flow = createFlow({
+    attempts: kit.attempts,
     audit: kit.audit,
     backend: settings.backend.name,
     redirects,

@@ -70,7 +70,7 @@ export function commandsOf (client: unknown): RedisCommands | null {
  * Adds a listener for `error` events to a client of the package `redis` and returns a function that removes it. Without
  * a listener, such an event ends the process. The affected commands reject anyway. `ioredis` logs unhandled errors.
  */
-export function attachErrorListener (client: RedisClient): () => void {
+export function attachErrorListener (client: object): () => void {
   if (!('setEx' in client && client instanceof EventEmitter)) return ignore
   client.on('error', ignore)
   return () => {

@@ -25,6 +25,7 @@ const optionsWith = (features: UsersOptions['features'] = []): UsersOptions => (
   adapter: sqlite('app.sqlite'),
   secret: process.env['USERS_SECRET'] ?? '',
   passwords: argon2Passwords({ memoryCost: 8, timeCost: 1, insecureFastHashing: true }),
+  limits: false,
   backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) }],
   features
 })

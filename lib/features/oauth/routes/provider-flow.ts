@@ -21,7 +21,8 @@ export const AUTHORIZE_ERRORS = [
   'BAD_REQUEST',
   'VALIDATION',
   'OAUTH_PROVIDER_FAILED',
-  'OAUTH_PROVIDER_UNAVAILABLE'
+  'OAUTH_PROVIDER_UNAVAILABLE',
+  'TOO_MANY_ATTEMPTS'
 ] as const satisfies readonly ErrorWord[]
 /** Errors of the callback step. */
 export const CALLBACK_ERRORS = [
