@@ -244,7 +244,7 @@ t.test('BR-01: a WebSocket upgrade of injectWS, without raw headers, is authenti
   const app = Fastify({ pluginTimeout: 60_000 })
   t.teardown(() => app.close())
   await app.register(websocket)
-  await app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, limits: false })
+  await app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
   app.get('/socket', { websocket: true, preHandler: authenticate }, (socket, request) => {
     socket.on('message', () => {
       socket.send(currentUser(request).email)

@@ -474,7 +474,7 @@ t.test("an application's own @fastify/jwt works when it is registered before or 
     const app = Fastify()
     t.teardown(() => app.close())
     if (when === 'before') await addOwn(app, options)
-    await app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, limits: false })
+    await app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
     if (when === 'after') await addOwn(app, options)
     addRoutes(app)
     const named = 'namespace' in options
@@ -521,7 +521,7 @@ t.test("an application's own @fastify/cookie works when it is registered before 
         await app.register(fastifyCookie, { secret: 'a secret of the application', hook })
       }
       if (when === 'before') await addOwn()
-      await app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, limits: false })
+      await app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
       if (when === 'after') await addOwn()
       addRoutes(app)
       if (when !== 'never') {

@@ -126,7 +126,7 @@ t.test('invalid features refuse to start', async (t) => {
   for (const [features, code] of cases) {
     const app = Fastify()
     t.teardown(() => app.close())
-    const options = { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, limits: false, features }
+    const options = { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, features }
     await t.rejects(async () => await app.register(users, options as UsersOptions), { code }, JSON.stringify(features))
   }
 })

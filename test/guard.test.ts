@@ -209,7 +209,7 @@ t.test(
     const app = Fastify()
     t.teardown(() => app.close())
     // The registration is not awaited.
-    app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, limits: false })
+    app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
     app.get('/early', { preHandler: authenticate }, async (request) => currentUser(request))
     app.register(async (scope) => {
       scope.get('/child', { preHandler: authenticate() }, async (request) => currentUser(request))
@@ -238,7 +238,7 @@ t.test('outside of the scope of the plugin, the guard replies 500 and the handle
     return 'secret'
   }
   await app.register(async (scope) => {
-    await scope.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, limits: false })
+    await scope.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
     scope.get('/inside', { preHandler: authenticate }, handler)
   })
   app.get('/above', { preHandler: authenticate }, handler)

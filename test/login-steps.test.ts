@@ -764,7 +764,7 @@ t.test('CFG-01: login steps that are not valid refuse to start', async (t) => {
   for (const [features, code] of cases) {
     const app = Fastify()
     t.teardown(() => app.close())
-    const options = { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, limits: false, features }
+    const options = { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, features }
     await t.rejects(async () => await app.register(users, options as UsersOptions), { code }, JSON.stringify(features))
   }
   await buildApp(t, { features: [feature(['code'], [valid])] })

@@ -972,7 +972,7 @@ t.test('SES-07: a request that a hook of the application has logged out cannot c
   app.addHook('preHandler', async (request) => {
     if (request.headers['x-leave'] === 'yes') await app.users.logout(request)
   })
-  await app.register(users, { adapter: memory(), secret: SECRET, passwords: fastPasswords, limits: false, backends: allBackends() })
+  await app.register(users, { adapter: memory(), secret: SECRET, passwords: fastPasswords, backends: allBackends() })
   const user = await app.ready().then(() => app.users.create({ email: ARTHUR, password: PASSWORD }))
   const { issued } = await app.users.login(user, { backend: 'jwt-bearer' })
   const change = async (leave: string): Promise<number> =>

@@ -14,7 +14,7 @@ const done = (_request: unknown, _reply: unknown, next: () => void): void => {
 async function start (t: Test, add: (app: FastifyInstance) => void): Promise<FastifyInstance> {
   const app = Fastify({ pluginTimeout: 60_000 })
   t.teardown(() => app.close())
-  app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, limits: false })
+  app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
   app.register(async (scope) => {
     add(scope)
   })
@@ -69,7 +69,7 @@ t.test('a route with app.authenticate from before the plugin was loaded refuses 
   ]) {
     const app = Fastify({ pluginTimeout: 60_000 })
     t.teardown(() => app.close())
-    app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, limits: false })
+    app.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
     // undefined, because the plugin has not loaded yet
     const early = (app as { authenticate?: unknown }).authenticate as never
     app.register(async (scope) => {
@@ -103,7 +103,7 @@ t.test("routes outside of the plugin's scope are not checked", async (t) => {
   const app = Fastify({ pluginTimeout: 60_000 })
   t.teardown(() => app.close())
   app.register(async (scope) => {
-    await scope.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords, limits: false })
+    await scope.register(users, { adapter: memory(), secret: SECRET, backends: backends(), passwords: fastPasswords })
   })
   app.register(async (scope) => {
     scope.route(route({ preHandler: undefined }) as never)

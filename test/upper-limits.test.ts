@@ -175,7 +175,7 @@ t.test(
     const file = join(t.testdir(), 'users.sqlite')
     const modeOf = (path: string): number => statSync(path).mode & 0o777
     const app = Fastify()
-    await app.register(users, { adapter: sqlite(file), secret: SECRET, passwords: fastPasswords, limits: false, backends: backends() })
+    await app.register(users, { adapter: sqlite(file), secret: SECRET, passwords: fastPasswords, backends: backends() })
     await app.ready()
     await app.users.create({ email: 'arthur@camelot.bt', password: 'guinevere-1' })
     for (const path of [file, `${file}-wal`, `${file}-shm`]) t.equal(modeOf(path), 0o600, path.slice(file.length))

@@ -1,6 +1,6 @@
 import type { Model } from '../contracts/models.js'
 
-/** The model of counters in the database. Its keys are digests, so the table contains neither e-mails nor IP addresses. */
+/** The model of counters in the database. Its keys are digests: the table contains neither e-mails nor IP addresses. */
 export const counterModel: Model = {
   name: 'attempt_counter',
   table: 'attempt_counter',

@@ -55,7 +55,7 @@ export function decodeState (text: string | null): CounterState {
   const [failures = 0, last = 0, ...rest] = text.split('.').map((part) => Number.parseInt(part, 36))
   const windows = new Map<number, Window>()
   for (let i = 0; i + 2 < rest.length; i += 3) {
-    const [seconds, start, count] = rest.slice(i, i + 3) as [number, number, number] // the loop ends before the list does
+    const [seconds = 0, start = 0, count = 0] = rest.slice(i, i + 3)
     windows.set(seconds, { start, count })
   }
   return { failures, last, windows }
@@ -106,10 +106,14 @@ export function undoAttempt (
 }
 
 /**
- * Returns the state without windows that have ended, and without failures that are too old. Times in the future, which a
- * clock that was set back leaves, count as now: otherwise a limit would hold too long.
+ * Returns the state without windows that have ended, and without failures that are too old. Times in the future, which
+ * a clock that was set back leaves, count as now: otherwise a limit would hold too long.
  */
-function currentState ({ failures, last, windows }: CounterState, { stopAfter }: CounterRule, now: number): CounterState {
+function currentState (
+  { failures, last, windows }: CounterState,
+  { stopAfter }: CounterRule,
+  now: number
+): CounterState {
   const isStopped = stopAfter !== null && failures >= stopAfter
   const live = [...windows]
     .map(([seconds, { start, count }]): [number, Window] => [seconds, { start: Math.min(start, now), count }])

@@ -86,7 +86,7 @@ export function createCounters (store: CounterStore): Counters {
         }
         const jobs = [job]
         waiting.set(key, jobs)
-        void runAll(key, jobs)
+        runAll(key, jobs).catch(reject) // it passes errors to the jobs itself
       })
   }
 }

@@ -1,5 +1,12 @@
 import type { DatabaseAdapter } from '../contracts/database-adapter.js'
-import type { AccountLimits, AccountRule, Limit, LimitOption, LimitSettings, LimitsOptions } from '../contracts/limits.js'
+import type {
+  AccountLimits,
+  AccountRule,
+  Limit,
+  LimitOption,
+  LimitSettings,
+  LimitsOptions
+} from '../contracts/limits.js'
 import { checkKnownKeys, checkOption } from '../shared/option-checks.js'
 import { isFunction, isObject } from '../shared/values.js'
 
@@ -14,7 +21,7 @@ const MAX_FAILURES = 100
 
 const perMinute = (max: number): readonly Limit[] => [{ max, seconds: MINUTE }]
 
-// failed logins and mails: django-allauth's figures and OWASP's advice; the others: django-allauth's for the same action
+// the figures of django-allauth for the same actions
 const CLIENT: Readonly<Record<string, readonly Limit[]>> = {
   login: perMinute(10),
   loginStep: perMinute(10),

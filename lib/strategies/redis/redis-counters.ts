@@ -45,8 +45,8 @@ return false`
 type Evaluate = (key: string, ...values: string[]) => Promise<unknown>
 
 /**
- * Stores the counters of the option `limits` in Redis. Each change is one script. Redis deletes counters when their time
- * is over. If Redis fails or is too slow, attempts fail with `FST_USERS_STORE_UNAVAILABLE`. Throws
+ * Stores the counters of the option `limits` in Redis. Each change is one script. Redis deletes counters when their
+ * time is over. If Redis fails or is too slow, attempts fail with `FST_USERS_STORE_UNAVAILABLE`. Throws
  * `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`.
  *
  * @example
