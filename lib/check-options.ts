@@ -5,6 +5,7 @@ import type { LoginMethods } from './contracts/login-methods.js'
 import type { PasswordHelper } from './contracts/password-helper.js'
 import type { Settings } from './contracts/settings.js'
 import { FST_USERS_DUPLICATE_BACKEND, FST_USERS_INVALID_OPTION, FST_USERS_TWO_COPIES } from './errors.js'
+import { backendsOf } from './feature-backends.js'
 import type { UsersOptions } from './options.js'
 import { kVersion } from './symbols.js'
 import { checkOption, checkObject, checkBoolean, isName, checkKnownKeys } from './shared/option-checks.js'
@@ -53,6 +54,7 @@ const FEATURE_KEYS: Record<keyof Feature, true> = {
   errors: true,
   events: true,
   guardFlags: true,
+  backends: true,
   loginSteps: true,
   singleUse: true,
   setup: true
@@ -71,6 +73,8 @@ const PART_KEYS: Record<keyof FeatureParts, true> = {
 
 const LOGIN_METHOD_KEYS: Record<keyof LoginMethods, true> = { count: true, removeUnproved: true, removeAll: true }
 
+const BACKEND_KEYS = ['name', 'transport', 'strategy', 'requireVerification']
+const FEATURE_BACKEND_KEYS = ['name', 'transport', 'strategy', 'acceptedWith']
 const ADAPTER_METHODS = ['define', 'open', 'create', 'findOne', 'findMany', 'update', 'delete']
 
 /**
@@ -83,8 +87,9 @@ export function checkRequiredOptions (options: UsersOptions): void {
   checkKnownKeys('', options, Object.keys(KEYS))
   checkAdapter(options.adapter)
   checkObject('hooks', options.hooks ?? {})
-  checkBackends(options.backends)
+  const names = checkBackends(options.backends)
   checkFeatures(options.features ?? [])
+  for (const backend of backendsOf(options.features)) claimBackendName(names, backend, FEATURE_BACKEND_KEYS)
 }
 
 /** Checks the return value of a feature's `setup`. A mistyped key could switch a check off. */
@@ -150,24 +155,28 @@ function checkAdapter (adapter: unknown): void {
   }
 }
 
-function checkBackends (backends: unknown): void {
+/** Checks the backends and returns their names. */
+function checkBackends (backends: unknown): Set<string> {
   if (!Array.isArray(backends) || backends.length === 0) {
     throw FST_USERS_INVALID_OPTION(['backends', 'must list at least one backend: { name, transport, strategy }'])
   }
   const names = new Set<string>()
-  for (const backend of backends as readonly Partial<BackendOptions>[]) {
-    const name = checkBackend(backend)
-    if (names.has(name)) throw FST_USERS_DUPLICATE_BACKEND([name])
-    names.add(name)
-  }
+  for (const backend of backends as readonly Partial<BackendOptions>[]) claimBackendName(names, backend, BACKEND_KEYS)
+  return names
+}
+
+function claimBackendName (names: Set<string>, backend: Partial<BackendOptions>, keys: readonly string[]): void {
+  const name = checkBackend(backend, keys)
+  if (names.has(name)) throw FST_USERS_DUPLICATE_BACKEND([name])
+  names.add(name)
 }
 
 /** Checks one backend and returns its name. */
-function checkBackend (backend: Partial<BackendOptions>): string {
+function checkBackend (backend: Partial<BackendOptions>, keys: readonly string[]): string {
   if (typeof backend !== 'object' || backend === null) {
     throw FST_USERS_INVALID_OPTION(['backends', 'must contain objects: { name, transport, strategy }'])
   }
-  checkKnownKeys('backends[].', backend, ['name', 'transport', 'strategy', 'requireVerification'])
+  checkKnownKeys('backends[].', backend, keys)
   const name = checkName('backends[].name', backend.name ?? '')
   if (backend.transport?.kind !== 'transport') {
     throw FST_USERS_INVALID_OPTION([

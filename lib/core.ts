@@ -51,7 +51,8 @@ export interface Core {
   readonly mail: StartedMail | null
   /** Backends by name. Filled in list order while the scopes of the backends load. */
   readonly backends: Map<string, Backend>
-  readonly names: readonly string[]
+  /** Backends of features by name. Filled while their scopes load. */
+  readonly featureBackends: Map<string, Backend>
   readonly backendOptions: readonly BackendOptions[]
   readonly features: readonly Feature[]
   /** The functions of features for application code, by name. Filled in list order while the features start. */
@@ -97,7 +98,7 @@ export async function createCore (
     rules,
     service: auditedService(rules, createUsersService(rules, () => securityProfileOf(described))),
     mail: await addListeners(app, rules, options),
-    names: list.map(({ name }) => name),
+    featureBackends: new Map(),
     featureApis,
     sharedValues: new Map(),
     keysFor
@@ -141,11 +142,12 @@ async function createRules (
   const { reset, verify } = settings.tokens
   const background = createBackground(app.log)
   const serializeCookie = await startCookies(app, features.length > 0 || settings.detectNewDevices)
-  const deviceParts = { ...shared, store, background, serializeCookie, keys: keyring.secretsFor('device') }
+  // 0: nothing ends with these keys. A known device is reported once more, and audit events have other digests.
+  const deviceParts = { ...shared, store, background, serializeCookie, keys: keyring.secretsFor('device', 0) }
   return {
     ...shared,
     attempts: await createAttempts(app, keyring, { ...shared, store, background }),
-    audit: startAudit(app.log, settings, shared.hooks, background, keyring.secretsFor('audit')),
+    audit: startAudit(app.log, settings, shared.hooks, background, keyring.secretsFor('audit', 0)),
     background,
     log: app.log,
     serializeCookie,

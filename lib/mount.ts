@@ -3,11 +3,13 @@ import { collectPublicKeys, createBackend, documentGuards } from './authenticati
 import { checkLoginSteps } from './check-login-steps.js'
 import { checkFeatureParts } from './check-options.js'
 import type { BackendOptions } from './contracts/backend.js'
+import type { BackendDefaults } from './contracts/definition.js'
 import type { EventName, UsersHook } from './contracts/events.js'
 import type { Feature } from './contracts/feature.js'
 import type { LoginStep } from './contracts/login-step.js'
 import type { Core } from './core.js'
 import { validationError } from './errors.js'
+import { backendsOf } from './feature-backends.js'
 import { createFeatureKit } from './feature/kit.js'
 import { usesSingleUse } from './models.js'
 import packages from './packages.cjs'
@@ -34,29 +36,37 @@ const MAIL_PATH = '/dev/mail'
 
 /** Registers a backend and its login and logout routes in a separate scope. */
 export async function mountBackend (app: FastifyInstance, core: Core, backend: BackendOptions): Promise<void> {
-  const {
-    settings,
-    store,
-    keysFor,
-    rules: { background },
-    service: users
-  } = core
+  const { settings, service: users } = core
   await app.register(async (scope) => {
     prepareRouteScope(scope, app, core)
-    const built = await createBackend(scope, backend, {
-      backend: backend.name,
-      settings,
-      store,
-      opaqueTokens: createOpaqueTokens(`${settings.name}:${backend.name}`, marksTokens(core)),
-      keysFor,
-      background: background.run
-    })
+    const built = await createBackend(scope, backend, defaultsOf(core, backend.name))
     core.backends.set(backend.name, built)
     const { enabled, prefix } = settings.routes.auth
     if (enabled) {
       await scope.register(authRoutes, { prefix: `${prefix}/${backend.name}`, users, settings, backend: built })
     }
   })
+}
+
+/** Sets up the backends of features, which have no routes. */
+export async function mountFeatureBackends (app: FastifyInstance, core: Core): Promise<void> {
+  for (const backend of backendsOf(core.features)) {
+    await app.register(async (scope) => {
+      core.featureBackends.set(backend.name, await createBackend(scope, backend, defaultsOf(core, backend.name)))
+    })
+  }
+}
+
+function defaultsOf (core: Core, backend: string): BackendDefaults {
+  const { settings, store, keysFor } = core
+  return {
+    backend,
+    settings,
+    store,
+    opaqueTokens: createOpaqueTokens(`${settings.name}:${backend}`, marksTokens(core)),
+    keysFor,
+    background: core.rules.background.run
+  }
 }
 
 /**
@@ -197,6 +207,6 @@ function prepareRouteScope (
   scope.decorate(kOwnRoutes, true)
   prepareScope(scope, app, ajv, settings, audit)
   documentGuards(scope, settings, app[kGuard], true)
-  documentRoutes(scope, app, backendOptions, settings)
+  documentRoutes(scope, app, [...backendOptions, ...backendsOf(features)], settings)
   if (features.some(({ replyFields }) => replyFields !== undefined)) completeUsers(scope, settings, additions)
 }

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { CODES, COMPONENT } from '../schemas/index.js'
+import { backendsOf } from './feature-backends.js'
 import type { UsersOptions } from './options.js'
 import { resolveOptions } from './resolve-options.js'
 import { securitySchemes } from './routes/index.js'
@@ -31,7 +32,9 @@ export function usersOpenapi (...registrations: readonly [UsersOptions, ...Users
       components: {
         securitySchemes: Object.assign(
           {},
-          ...registrations.map((options) => securitySchemes(options.backends, resolveOptions(options).settings))
+          ...registrations.map((options) =>
+            securitySchemes([...options.backends, ...backendsOf(options.features)], resolveOptions(options).settings)
+          )
         ) as Record<string, SecurityScheme> // transports return security schemes
       }
     },

@@ -12,10 +12,12 @@ import type { UsersApi } from './contracts/users-api.js'
 import { otherCopy } from './copies.js'
 import { createCore, type Core } from './core.js'
 import { FST_USERS_ALREADY_REGISTERED, FST_USERS_NAME_TAKEN } from './errors.js'
+import { backendNames } from './feature-backends.js'
 import {
   mountBackend,
   mountCaptcha,
   mountFeature,
+  mountFeatureBackends,
   mountJwks,
   mountLoginSteps,
   mountMailPages,
@@ -43,6 +45,7 @@ async function users (app: FastifyInstance, options: CheckedOptions): Promise<vo
   decorate(app, core)
   addLifecycleHooks(app, core, options.adapter)
   for (const backend of options.backends) await mountBackend(app, core, backend)
+  await mountFeatureBackends(app, core)
   await mountCaptcha(app, core)
   await mountRoutes(app, core)
   await mountJwks(app, core)
@@ -58,14 +61,17 @@ function decorate (app: FastifyInstance, core: Core): void {
     rules: { rows, audit },
     settings,
     caching,
-    names,
+    backendOptions,
+    featureBackends,
     features
   } = core
   app.decorate(kVersion, VERSION)
   app.decorate('users', service)
   app.decorate('authenticate', authenticate)
   const flags = createGuardFlags(features)
-  const authenticator = createAuthenticator(backends, { rows, cache: caching?.cache ?? null })
+  const all = { own: backends, ofFeatures: featureBackends }
+  const authenticator = createAuthenticator(all, { rows, cache: caching?.cache ?? null })
+  const names = backendNames(backendOptions, features)
   app.decorate(kGuard, createGuard(authenticator, backends, settings, names, flags, audit))
   if (!app.hasRequestDecorator('user')) app.decorateRequest('user', null)
   app.decorateRequest('authentication', null)

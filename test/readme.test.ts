@@ -6,6 +6,7 @@ import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import ts from 'typescript'
 import * as captchaEntry from '../lib/captcha/index.js'
+import { apiKeyErrors, apiKeys } from '../lib/features/api-keys/index.js'
 import * as oauthLibrary from '../lib/features/oauth/index.js'
 import * as rolesLibrary from '../lib/features/roles/index.js'
 import * as drizzleEntry from '../lib/entries/drizzle.js'
@@ -144,12 +145,17 @@ t.test('the tables of errors equal errorTable()', async (t) => {
       message
     }))
   const defined = library
-    .errorTable([{ errors: oauthLibrary.oauthErrors.definitions }, { errors: rolesLibrary.rolesErrors.definitions }])
+    .errorTable([
+      { errors: oauthLibrary.oauthErrors.definitions },
+      { errors: rolesLibrary.rolesErrors.definitions },
+      { errors: apiKeyErrors.definitions }
+    ])
     .map(({ code, statusCode, message }) => ({ code, statusCode, message }))
   const documented = [
     errorsOf('All codes', 'docs/errors.md'),
     errorsOf('Errors', 'docs/oauth.md'),
-    errorsOf('Errors', 'docs/roles.md')
+    errorsOf('Errors', 'docs/roles.md'),
+    errorsOf('Errors', 'docs/api-keys.md')
   ]
   t.strictSame(documented.flat(), defined)
 })
@@ -179,6 +185,10 @@ t.test('the tables of options, guard flags, events and methods equal the types',
     rowsOf('Events', read('docs/linked-accounts.md')).map(([event]) => withoutBackticks(event)),
     oauthLibrary.oauth({ providers: [] }).events
   )
+  const keyPage = read('docs/api-keys.md')
+  const firstNames = (heading: string): (string | undefined)[] => rowsOf(heading, keyPage).map(([cell = '']) => withoutBackticks(cell))
+  t.strictSame(firstNames('Events'), apiKeys({ scopes: [] }).events)
+  t.strictSame(firstNames('Options'), membersOf('lib/features/api-keys/options.ts', 'ApiKeysOptions'))
   const features = read('docs/features.md')
   const firstCells = (heading: string): string[] => rowsOf(heading, features).map(([cell = '']) => cell)
   const namesOf = (cells: readonly string[]): (string | undefined)[] =>

@@ -32,6 +32,8 @@ t.test('CFG-09: app.users.securityProfile() returns the effective settings of th
       count: 1,
       uses: [
         { purpose: 'stamp', lifetimeSeconds: 86_400 },
+        { purpose: 'device', lifetimeSeconds: 0 },
+        { purpose: 'audit', lifetimeSeconds: 0 },
         { purpose: 'reset', lifetimeSeconds: 3600 },
         { purpose: 'verify', lifetimeSeconds: 3600 },
         { purpose: 'fingerprint', lifetimeSeconds: 3600 },
@@ -83,7 +85,7 @@ t.test('CFG-09: app.users.securityProfile() returns the effective settings of th
 
 t.test('CFG-09: the profile follows the options', async (t) => {
   const cases: [Partial<UsersOptions>, Partial<SecurityProfile>][] = [
-    [{ secret: [SECRET, OWN_SECRET] }, { secrets: { count: 2, uses: [{ purpose: 'stamp' }, {}, {}, {}, {}] as never } }],
+    [{ secret: [SECRET, OWN_SECRET] }, { secrets: { count: 2, uses: [{ purpose: 'stamp' }] as never } }],
     [{ name: 'staff' }, { tenant: 'staff' }],
     [{ publicUrl: 'https://camelot.bt/app/' }, { publicUrl: 'https://camelot.bt/app' }],
     [{ trustedOrigins: ['https://a.bt'] }, { trustedOrigins: ['https://a.bt'] }],

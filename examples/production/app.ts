@@ -17,5 +17,9 @@ export async function buildApp (settings: Settings): Promise<FastifyInstance> {
     clients.mailer?.close()
   })
   app.get('/hello', { preHandler: authenticate }, async (request) => ({ hello: currentUser(request).email }))
+  app.get('/reports', { preHandler: authenticate({ scopes: ['reports'] }) }, async (request) => ({
+    reports: [],
+    of: currentUser(request).email
+  }))
   return app
 }

@@ -2,6 +2,7 @@ import { Redis } from 'ioredis'
 import nodemailer, { type Transporter } from 'nodemailer'
 import pg from 'pg'
 import { bearerTransport, cookieTransport, jwtStrategy, type UsersOptions } from 'fastify-users'
+import { apiKeys } from 'fastify-users/api-keys'
 import { audit } from 'fastify-users/audit'
 import { sendWithNodemailer } from 'fastify-users/nodemailer'
 import { postgres } from 'fastify-users/postgres'
@@ -51,7 +52,8 @@ export function usersOptions (
     adapter: postgres(pool),
     secret: secrets,
     publicUrl,
-    features: [audit({ keepDays: 90 })],
+    // keys for scripts and other programs
+    features: [audit({ keepDays: 90 }), apiKeys({ scopes: ['reports'], prefix: 'acme' })],
     ...(mailer === null ? {} : { mail: { send: sendWithNodemailer(mailer), from: mailFrom } }),
     // all processes count together; the stop after too many failures is also in the database
     limits: { store: redisCounters({ client: redis }) },

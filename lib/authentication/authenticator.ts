@@ -29,13 +29,19 @@ declare module '@fastify/jwt' {
 /** Identifies the user of a request. */
 export interface Authenticator {
   /**
-   * Returns the authentication by the first enabled backend, in list order, that identifies a user. Ignores the flags
-   * of the user. Synchronous if the transport, the strategy and the store are. With `cached`, the user cache may be
-   * used if it is on.
+   * Returns the authentication by the first enabled backend, in list order, that identifies a user. Null enables the
+   * backends of the option `backends`, and not those of features. Ignores the flags of the user. Synchronous if the
+   * transport, the strategy and the store are. With `cached`, the user cache may be used if it is on.
    */
   find(request: FastifyRequest, enabled: readonly string[] | null, cached: boolean): MaybePromise<Authentication | null>
   /** Returns the sessions that a request presents to one backend: several if its transport reads several tokens. */
   findPresented(request: FastifyRequest, backend: string): Promise<Authentication[]>
+}
+
+/** The backends of a registration: those of the option `backends`, and those of features. */
+export interface AuthenticatorBackends {
+  readonly own: ReadonlyMap<string, Backend>
+  readonly ofFeatures: ReadonlyMap<string, Backend>
 }
 
 /** The store and the cache from which the users of a registration are read. */
@@ -46,7 +52,7 @@ interface Readers {
 }
 
 /** Creates the authenticator of a registration. */
-export function createAuthenticator (backends: ReadonlyMap<string, Backend>, readers: Readers): Authenticator {
+export function createAuthenticator ({ own, ofFeatures }: AuthenticatorBackends, readers: Readers): Authenticator {
   const { rows, cache } = readers
   let list: readonly Backend[] = []
 
@@ -56,7 +62,8 @@ export function createAuthenticator (backends: ReadonlyMap<string, Backend>, rea
     from: number,
     users: UserReader
   ): MaybePromise<Authentication | null> {
-    for (let i = from; i < list.length; i++) {
+    const end = enabled === null ? own.size : list.length
+    for (let i = from; i < end; i++) {
       const backend = list[i]
       if (backend === undefined || (enabled !== null && !enabled.includes(backend.name))) continue
       const token = backend.transport.extractToken(request)
@@ -70,12 +77,12 @@ export function createAuthenticator (backends: ReadonlyMap<string, Backend>, rea
 
   return {
     find (request, enabled, cached) {
-      if (list.length !== backends.size) list = [...backends.values()]
+      if (list.length !== own.size + ofFeatures.size) list = [...own.values(), ...ofFeatures.values()]
       return search(request, enabled, 0, cache !== null && cached && !isOwnRoute(request) ? cache : rows)
     },
 
     async findPresented (request, name) {
-      const backend = backends.get(name)
+      const backend = own.get(name)
       const found: Authentication[] = []
       if (backend === undefined) return found
       for (const token of presentedTokens(backend.transport, request)) {

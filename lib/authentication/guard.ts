@@ -37,8 +37,8 @@ export interface Guard {
   report(error: Error, request: FastifyRequest): void
   /** Returns the body with which the guard itself refuses a request; null if the error handler replies. */
   replyTo(error: UsersError): object | null
-  /** Names of all backends, in order. */
-  readonly backendNames: readonly string[]
+  /** Returns the names of the backends that a guard accepts, if they do not depend on the request. */
+  acceptedBackends(options: GuardOptions): readonly string[]
   /** The functions of features that return the scopes of a request. Filled while the features start. */
   readonly scopeSources: ScopeSource[]
   /** True if refusals have the header `WWW-Authenticate`. */
@@ -51,11 +51,21 @@ declare module 'fastify' {
   }
 }
 
+/** Names of backends, in order. */
+export interface BackendNames {
+  /** Names of the option `backends`. */
+  readonly own: readonly string[]
+  /** Names of all backends, those of features included. */
+  readonly all: readonly string[]
+  /** Names of backends of features by the flag with which a guard accepts them. */
+  readonly byFlag: ReadonlyMap<string, readonly string[]>
+}
+
 interface GuardContext {
   authenticator: Authenticator
   backends: ReadonlyMap<string, Backend>
   settings: Settings
-  backendNames: readonly string[]
+  names: BackendNames
   audit: AuditLog
   /** Returns the flags in the options of a guard that features have defined. Throws `FST_USERS_GUARD_MISUSED`. */
   readFlags(flags: ReadonlyMap<string, unknown>): readonly GivenFlag[]
@@ -66,14 +76,16 @@ export function createGuard (
   authenticator: Authenticator,
   backends: ReadonlyMap<string, Backend>,
   settings: Settings,
-  backendNames: readonly string[],
+  names: BackendNames,
   flags: GuardFlagRegistry,
   audit: AuditLog
 ): Guard {
   const readFlags = createFlagReader(flags)
-  const context: GuardContext = { authenticator, backends, settings, backendNames, audit, readFlags }
+  const context: GuardContext = { authenticator, backends, settings, names, audit, readFlags }
   return {
-    backendNames,
+    acceptedBackends (options) {
+      return Array.isArray(options.backends) ? options.backends : (namesOfFlags(context, options) ?? names.own)
+    },
     scopeSources: [],
     hasChallenges: settings.wire.wwwAuthenticate,
     report (error, request) {
@@ -82,11 +94,11 @@ export function createGuard (
     replyTo: (error) => (settings.errorHandler === 'application' ? null : settings.wire.errors.guardReply(error)),
     check: (request, options) => checkRequest(context, request, options),
     checkOptions (options) {
-      if (Array.isArray(options.backends)) checkBackendNames(options.backends, backendNames)
+      if (Array.isArray(options.backends)) checkBackendNames(options.backends, names.all)
       return options.flags === null ? [] : context.readFlags(options.flags)
     },
     async selectForLogout (request, backend) {
-      const session = await findLogoutSession(authenticator, request, backend, backendNames).catch((error: unknown) => {
+      const session = await findLogoutSession(authenticator, request, backend, names.own).catch((error: unknown) => {
         throw toCallError(error)
       })
       if (session === null) throw unauthenticated(context)
@@ -103,17 +115,29 @@ function checkRequest (
   const { backends: enabled, flags } = options
   if (flags !== null) context.readFlags(flags) // an unknown flag refuses every request
   if (enabled === null) {
-    // an earlier guard has authenticated this request
+    const accepted = namesOfFlags(context, options)
+    // an earlier guard has authenticated this request, perhaps by a backend that this guard does not accept
     const earlier = request.authentication
-    if (earlier !== null && (options.cached || !GuardedAuthentication.isCached(earlier))) {
-      return applyFlags(context, request, earlier, null, options)
+    const isAccepted = earlier !== null && (accepted ?? context.names.own).includes(earlier.backend)
+    if (isAccepted && (options.cached || !GuardedAuthentication.isCached(earlier))) {
+      return applyFlags(context, request, earlier, accepted, options)
     }
-    return authenticateRequest(context, request, null, options)
+    return authenticateRequest(context, request, accepted, options)
   }
   const names = typeof enabled === 'function' ? enabled(request) : enabled
   const authenticateAmong = (list: readonly string[]): MaybePromise<Error | null> =>
-    authenticateRequest(context, request, checkBackendNames(list, context.backendNames), options)
+    authenticateRequest(context, request, checkBackendNames(list, context.names.all), options)
   return isPromise(names) ? names.then(authenticateAmong) : authenticateAmong(names)
+}
+
+/**
+ * Returns the names of the backends that a guard without the option `backends` accepts. Null stands for those of the
+ * plugin's option: no flag of the guard adds another one.
+ */
+function namesOfFlags ({ names }: GuardContext, { flags }: GuardOptions): readonly string[] | null {
+  if (flags === null) return null
+  const added = [...flags.keys()].flatMap((flag) => names.byFlag.get(flag) ?? [])
+  return added.length === 0 ? null : [...names.own, ...added]
 }
 
 /** Stays synchronous where the authenticator is: a promise would delay every guarded request. */

@@ -50,7 +50,8 @@ export function documentGuards (
     const scopes = required.flatMap((options) =>
       guard.checkOptions(options).flatMap(({ flag, value }) => flag.scopes?.(value) ?? [])
     )
-    const security = first === undefined ? [] : securityRequirements(first, settings, guard.backendNames, scopes)
+    const accepted = first === undefined ? [] : guard.acceptedBackends(first)
+    const security = first === undefined ? [] : securityRequirements(first, settings, accepted, scopes)
     const flags = Object.assign({}, ...required.map(documentedFlags)) as object
     route.schema = {
       ...(Object.keys(flags).length === 0 ? {} : { 'x-authorization': flags }),
@@ -61,12 +62,11 @@ export function documentGuards (
 }
 
 function securityRequirements (
-  { backends, optional }: GuardOptions,
+  { optional }: GuardOptions,
   settings: Settings,
-  names: readonly string[],
+  accepted: readonly string[],
   scopes: readonly string[]
 ): Record<string, string[]>[] {
-  const accepted = Array.isArray(backends) ? (backends as string[]) : names
   const required = [...new Set(scopes)]
   return [...(optional ? [{}] : []), ...accepted.map((name) => ({ [schemeName(settings, name)]: required }))]
 }

@@ -40,7 +40,10 @@ export interface AuthenticateOptions extends GuardFlags {
    * Default: true.
    */
   cached?: boolean
-  /** Names of the accepted backends, or a function that returns them for a request. Default: all backends. */
+  /**
+   * Names of the accepted backends, or a function that returns them for a request. Default: all backends of the option
+   * `backends`, and those of features that a flag of the guard adds.
+   */
   backends?: readonly string[] | ((request: FastifyRequest) => MaybePromise<readonly string[]>)
 }
 

@@ -31,8 +31,9 @@ export interface BackendDefaults {
   readonly opaqueTokens: OpaqueTokens
   /**
    * Returns keys for one purpose, derived from the plugin's secrets (HKDF, RFC 5869). The first signs; all verify.
-   * `lifetimeSeconds` is the longest lifetime of what the keys protect, or null for no end: an old secret is needed for
-   * that time after its replacement. `rotate-secret` and `app.users.securityProfile()` report it.
+   * `lifetimeSeconds` is the longest lifetime of what the keys protect: an old secret is needed for that time after its
+   * replacement. It is null for no end, and 0 if nothing stops working without the keys. `rotate-secret` and
+   * `app.users.securityProfile()` report it.
    */
   keysFor(purpose: string, lifetimeSeconds?: number | null): readonly PurposeKey[]
   /** Runs work in the background. `app.close()` and `app.users.settled()` wait for it; replies do not. */

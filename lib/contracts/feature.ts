@@ -4,7 +4,7 @@ import type { CurrentPasswordBody } from '../../schemas/index.js'
 import type { Attempts } from './attempts.js'
 import type { AuditLog } from './audit.js'
 import type { GuardFlag, ScopeSource } from './authentication.js'
-import type { Backend } from './backend.js'
+import type { Backend, BackendOptions } from './backend.js'
 import type { DatabaseAdapter, MaybePromise } from './database-adapter.js'
 import type { PurposeKey } from './definition.js'
 import type { ErrorDefinitions } from './errors.js'
@@ -48,6 +48,12 @@ export interface Feature<Api = unknown> {
   readonly events?: readonly string[]
   /** Flags of `authenticate`, by name. The types of their values are added to the interface `GuardFlags`. */
   readonly guardFlags?: Readonly<Record<string, GuardFlag>>
+  /**
+   * Backends of the feature that identify the user of a request, such as API keys. Nobody logs in with them: they have
+   * no login and logout routes, and routes that need a session refuse them. A guard accepts them only if its option
+   * `backends` or one of its flags names them.
+   */
+  readonly backends?: readonly FeatureBackend[]
   /** Names of the login steps that `setup` returns. Lower-case letters, digits, `-` and `_`. */
   readonly loginSteps?: readonly string[]
   /** True if the feature uses `kit.singleUse`. The table of single-use values exists if a feature needs it. */
@@ -62,6 +68,12 @@ export interface UserField {
   readonly schema: TSchema
   /** Returns the property for a stored value, which is null or undefined if the column is empty. */
   read(stored: unknown): unknown
+}
+
+/** A backend of a feature. Its strategy only reads tokens. */
+export interface FeatureBackend extends Pick<BackendOptions, 'name' | 'transport' | 'strategy'> {
+  /** Names of guard flags. A guard with one of them accepts the backend, unless it has the option `backends`. */
+  readonly acceptedWith?: readonly string[]
 }
 
 /** The parts of a started feature. */
@@ -150,8 +162,9 @@ export interface FeatureKit {
   readonly serializeCookie: FastifyInstance['serializeCookie']
   /**
    * Returns keys for one purpose, derived from the plugin's secrets (HKDF, RFC 5869). The first signs; all verify.
-   * `lifetimeSeconds` is the longest lifetime of what the keys protect, or null for no end: an old secret is needed for
-   * that time after its replacement. `rotate-secret` and `app.users.securityProfile()` report it.
+   * `lifetimeSeconds` is the longest lifetime of what the keys protect: an old secret is needed for that time after its
+   * replacement. It is null for no end, and 0 if nothing stops working without the keys. `rotate-secret` and
+   * `app.users.securityProfile()` report it.
    */
   keysFor(purpose: string, lifetimeSeconds?: number | null): readonly PurposeKey[]
   /**
@@ -212,6 +225,15 @@ export interface ExternalUsers {
    * `FST_USERS_REGISTER_USER_ALREADY_EXISTS`.
    */
   create(values: ExternalUser, dependents: UserDependents, context: CallContext): Promise<StoredUserRows | null>
+  /**
+   * Creates an account that belongs to no person: active and verified, without a password, with an e-mail under
+   * `.invalid` (RFC 2606) that no mail reaches. Stores the dependent rows with it, like `create`. No hooks run. Throws
+   * `FST_USERS_INVALID_USER` if a required custom field is missing.
+   */
+  createService(
+    fields: Readonly<Record<string, unknown>>,
+    dependents: UserDependents
+  ): Promise<StoredUserRows | null>
   /**
    * Hands an unverified user over to the person who proved the mailbox. The e-mail becomes verified. The password, all
    * sessions and all login methods that did not prove the e-mail are deleted. Returns null if the user is verified

@@ -8,6 +8,7 @@ export type * from '../contracts/attempts.js'
 export type * from '../contracts/audit.js'
 export type * from '../contracts/authentication.js'
 export type * from '../contracts/backend.js'
+export type { BackendDefaults } from '../contracts/definition.js'
 export type * from '../contracts/database-adapter.js'
 export type * from '../contracts/errors.js'
 export type * from '../contracts/events.js'
@@ -25,6 +26,7 @@ export type * from '../contracts/session-service.js'
 export type * from '../contracts/settings.js'
 export type * from '../contracts/single-use.js'
 export type * from '../contracts/strategy.js'
+export type * from '../contracts/transport.js'
 export type * from '../contracts/user.js'
 export type * from '../contracts/users-api.js'
 
@@ -55,6 +57,9 @@ export {
   type GuardHook
 } from '../authentication/index.js'
 export { contextOf, createBrowserCookie, type BrowserCookie, type BrowserCookieSettings } from '../sessions/index.js'
+export { defineStrategy } from '../strategies/define.js'
+export { defineTransport } from '../transports/define.js'
+export { readBearerToken } from '../transports/bearer/index.js'
 export { readCookie } from '../shared/cookie-header.js'
 
 // errors

@@ -18,6 +18,7 @@ import {
   checkCurrentPassword,
   createExternalUser,
   createLoginMethods,
+  createServiceUser,
   deleteRefusedUser,
   reclaimUnverifiedUser,
   type Rules,
@@ -96,6 +97,7 @@ export function createFeatureKit (
 function createExternalUsers (rules: Rules): FeatureKit['externalUsers'] {
   return {
     create: (values, dependents, context) => createExternalUser(rules, values, dependents, context),
+    createService: (fields, dependents) => createServiceUser(rules, fields, dependents),
     reclaimUnverified: (id, context) => reclaimUnverifiedUser(rules, id, context),
     deleteRefused: (row, context) => deleteRefusedUser(rules, row, context)
   }

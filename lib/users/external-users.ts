@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { ExternalUser, StoredUserRows, UserDependents } from '../contracts/external-user.js'
 import type { UserId, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
@@ -37,6 +38,27 @@ export async function createExternalUser (
   const [created, ...others] = stored
   await hooks.run('onAfterRegister', { user: rows.toUser(created) }, context)
   return [(await rows.getRow(created.id as UserId)) ?? created, ...others] // a hook may have changed the user
+}
+
+/** Creates an account that belongs to no person. No mail reaches its e-mail (RFC 2606, section 2). */
+export async function createServiceUser (
+  rules: Rules,
+  values: Readonly<Record<string, unknown>>,
+  dependents: UserDependents
+): Promise<StoredUserRows | null> {
+  const { rows, settings, check } = rules
+  const { fields } = settings.schemas
+  check(values)
+  requireValues(values, requiredFields(fields))
+  const user: ReadUser = {
+    email: `${randomUUID()}@service.invalid`,
+    ...writableFields(fields, values, 'code', true),
+    is_active: true,
+    is_superuser: false,
+    is_verified: true
+  }
+  const hash = await createUnusableHash(settings.passwords)
+  return await rows.insertWithDependents(newUserRow(rules, user, hash), dependents)
 }
 
 /**

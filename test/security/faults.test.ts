@@ -368,6 +368,8 @@ type FeatureEvent =
   | 'onRefreshTokenReused'
   | 'onLoginMethodAdded'
   | 'onLoginMethodRemoved'
+  | 'onAfterCreateApiKey'
+  | 'onAfterRevokeApiKey'
 
 /** The flow that emits each event. Listeners of an event with `later` run after the reply. */
 const firing: {

@@ -12,10 +12,9 @@ const NAMES: Readonly<Record<string, string>> = {
 
 /** Creates a secret and plans how it replaces the present one. `switched` is the time when it signs everywhere. */
 export function planSecret ({ secrets }: SecurityProfile, switched: Date): RotationPlan {
-  const lifetimes = secrets.uses.map(({ purpose, lifetimeSeconds }): Lifetime => ({
-    about: nameOf(purpose),
-    seconds: lifetimeSeconds
-  }))
+  const lifetimes = secrets.uses
+    .filter(({ lifetimeSeconds }) => lifetimeSeconds !== 0)
+    .map(({ purpose, lifetimeSeconds }): Lifetime => ({ about: nameOf(purpose), seconds: lifetimeSeconds }))
   const present = Array.from({ length: secrets.count }, (_, i) => (secrets.count === 1 ? 'PRESENT' : `PRESENT_${i + 1}`))
   const list = (...names: string[]): string => `secret: [${names.join(', ')}]`
   return {

@@ -27,7 +27,7 @@ export function bearerTransport (): TransportDefinition {
 
 const transport: Transport = {
   ambient: false,
-  extractToken,
+  extractToken: readBearerToken,
   requestHeaders: (token) => ({ authorization: SCHEME + token }),
   sendLogin (reply, { token, refresh_token: refresh, expires_in: expires }) {
     return reply.code(200).send({
@@ -39,7 +39,8 @@ const transport: Transport = {
   }
 }
 
-function extractToken (request: FastifyRequest): string | null {
+/** Returns the token of the header `Authorization: Bearer` (RFC 6750, section 2.1), or null. */
+export function readBearerToken (request: FastifyRequest): string | null {
   const { authorization } = request.headers
   if (authorization === undefined || authorization.length > SCHEME.length + TOKEN_MAX_LENGTH) return null
   if (!hasScheme(authorization) || hasRepeatedAuthorization(request.raw.rawHeaders)) return null
