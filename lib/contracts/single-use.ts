@@ -62,6 +62,11 @@ export interface SingleUse<T> {
   attempt(token: string, proof?: SingleUseProof): Promise<T | null>
   /** Returns true if the browser has a value that can still be used. */
   hasOpen(browser: string): Promise<boolean>
-  /** Deletes all values of a user or of a browser, and returns their number. */
-  deleteOf(owner: { userId: UserId } | { browser: string }): Promise<number>
+  /** Returns the values of a user that can still be used, at most 1000. */
+  valuesOf(userId: UserId): Promise<T[]>
+  /**
+   * Deletes the values of a user or of a browser, and returns their number. With `isSelected`, deletes only those for
+   * which it returns true.
+   */
+  deleteOf(owner: { userId: UserId } | { browser: string }, isSelected?: (value: T) => boolean): Promise<number>
 }

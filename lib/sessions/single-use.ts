@@ -14,6 +14,9 @@ export interface SingleUseParts {
   background(work: () => Promise<unknown>): void
 }
 
+/** Number of values that are read at once. */
+const MAX_VALUES = 1000
+
 /** Creates single-use values for a purpose. The digests of different purposes differ, so tokens cannot be mixed up. */
 export function createSingleUse<T> (
   { store, clock, background }: SingleUseParts,
@@ -74,13 +77,7 @@ export function createSingleUse<T> (
       return counted === 1 ? valueIn(found.row) : null
     },
 
-    async hasOpen (browser) {
-      const open = { browser, purpose, expires_at: { gt: new Date(clock()) } }
-      const [row] = await store.findMany(model, open, { limit: 1 })
-      return row !== undefined
-    },
-
-    deleteOf: (owner) => store.delete(model, { ...conditionOf(owner), purpose })
+    ...createQueries<T>(store, clock, purpose)
   }
 }
 
@@ -129,6 +126,42 @@ function createPurge ({ store, clock, background }: SingleUseParts): () => void 
       })
     )
   }
+}
+
+/** Creates the functions that find values by their owner. */
+function createQueries<T> (
+  store: DatabaseAdapter,
+  clock: Clock,
+  purpose: string
+): Pick<SingleUse<T>, 'hasOpen' | 'valuesOf' | 'deleteOf'> {
+  const valueIn = (row: Row): T => row.data as T // the value that `create` stored
+
+  return {
+    async hasOpen (browser) {
+      const open = { browser, purpose, expires_at: { gt: new Date(clock()) } }
+      const [row] = await store.findMany(model, open, { limit: 1 })
+      return row !== undefined
+    },
+
+    async valuesOf (userId) {
+      const open = { user_id: String(userId), purpose, expires_at: { gt: new Date(clock()) } }
+      return (await store.findMany(model, open, { limit: MAX_VALUES })).map(valueIn)
+    },
+
+    async deleteOf (owner, isSelected) {
+      const owned = { ...conditionOf(owner), purpose }
+      if (isSelected === undefined) return await store.delete(model, owned)
+      const rows = await store.findMany(model, owned, { limit: MAX_VALUES })
+      return await deleteRows(store, rows.filter((row) => isSelected(valueIn(row))))
+    }
+  }
+}
+
+/** Deletes rows and returns their number. */
+async function deleteRows (store: DatabaseAdapter, rows: readonly Row[]): Promise<number> {
+  let deleted = 0
+  for (const { id } of rows) deleted += await store.delete(model, { id: id as string }) // the model's field
+  return deleted
 }
 
 /** Runs `work`. If it throws, the row is stored again, and the error is thrown. */

@@ -8,18 +8,26 @@ import {
 } from '../errors.js'
 import { createUnusableHash } from '../passwords/index.js'
 import { contextOf } from '../sessions/index.js'
+import { generateStamp } from '../tokens/index.js'
 import { recordProof } from './email-proof.js'
 import { sendResetToken } from './password-reset.js'
 import type { Rules } from './rules.js'
 
 const WRITE_ATTEMPTS = 5
+/** Number of tokens of one user. A change beyond it has no token. */
+const MAX_OPEN_TOKENS = 100
 
 /** The stored value of a token that undoes an e-mail change. */
 export interface EmailChangeUndo {
+  readonly id: string
   /** Id of the user as text. */
   readonly user: string
   readonly previousEmail: string
   readonly newEmail: string
+  /** The time in milliseconds at which the token expires. */
+  readonly until: number
+  /** The tokens of earlier changes that could be used when the token was created. */
+  readonly earlier: readonly { readonly id: string; readonly until: number }[]
 }
 
 /**
@@ -30,12 +38,21 @@ export interface EmailChangeUndo {
  * write could escape it.
  */
 export async function createUndoToken (
-  { undoTokens }: Rules,
+  { undoTokens, settings: { tokens, clock } }: Rules,
   { id, email, is_verified: isVerified }: UserRow,
   newEmail: string
 ): Promise<string | null> {
-  if (undoTokens === null || !isVerified) return null
-  const undo = { user: String(id), previousEmail: email, newEmail }
+  if (undoTokens === null || tokens.undo === null || !isVerified) return null
+  const open = await undoTokens.valuesOf(id as UserId)
+  if (open.length >= MAX_OPEN_TOKENS) return null
+  const undo: EmailChangeUndo = {
+    id: generateStamp(),
+    user: String(id),
+    previousEmail: email,
+    newEmail,
+    until: clock() + tokens.undo.lifetimeSeconds * 1000,
+    earlier: open.map(({ id, until }) => ({ id, until }))
+  }
   return await undoTokens.create(undo, { userId: id as UserId })
 }
 
@@ -75,18 +92,22 @@ export async function undoEmailChange (rules: Rules, token: string, call: CallCo
   return user
 }
 
-/** Writes the previous e-mail. Another change at the same time makes it read the user again. */
+/**
+ * Writes the previous e-mail. Another change at the same time makes it read the user again. Returns null if an earlier
+ * change was undone in the meantime, which the token must not reverse.
+ */
 async function restoreEmail (
   rules: Rules,
   undo: EmailChangeUndo,
   hash: string,
   context: EventContext
-): Promise<UserRow> {
+): Promise<UserRow | null> {
   const { undoTokens, devices } = rules
   for (let left = WRITE_ATTEMPTS; left > 0; left--) {
     const row = await findRestorable(rules, undo)
+    if (await isOvertaken(rules, row, undo)) return null
     // an attacker may have changed the e-mail several times, and has the tokens of the later changes
-    await undoTokens?.deleteOf({ userId: row.id as UserId })
+    await undoTokens?.deleteOf({ userId: row.id as UserId }, ({ earlier }) => earlier.some(({ id }) => id === undo.id))
     await devices?.forget(row)
     const changes = { email: undo.previousEmail, hashed_password: hash }
     const restored = await recordProof(rules, row, { changes, renews: false }, context)
@@ -103,4 +124,18 @@ async function findRestorable ({ rows }: Rules, { user, previousEmail }: EmailCh
   const owner = await rows.getByEmail(previousEmail)
   if (owner !== null && String(owner.id) !== user) throw FST_USERS_UNDO_EMAIL_CHANGE_EMAIL_TAKEN()
   return row
+}
+
+/**
+ * Returns true if the token of an earlier change was used. The row must be read before: a use that is not finished then
+ * makes the write of this one fail.
+ */
+async function isOvertaken (
+  { undoTokens, settings }: Rules,
+  row: UserRow,
+  { earlier }: EmailChangeUndo
+): Promise<boolean> {
+  if (undoTokens === null || earlier.length === 0) return false
+  const open = new Set((await undoTokens.valuesOf(row.id as UserId)).map(({ id }) => id))
+  return earlier.some(({ id, until }) => until > settings.clock() && !open.has(id))
 }
