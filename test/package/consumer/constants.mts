@@ -17,6 +17,7 @@ import {
   jwtStrategy,
   objectIdId,
   passwordPolicy,
+  pwnedPasswords,
   readOnly,
   Type,
   userSchemas,
@@ -28,6 +29,7 @@ import {
 } from 'fastify-users'
 import { memory } from 'fastify-users/memory'
 import { sqlite } from 'fastify-users/sqlite'
+import { altcha, hcaptcha, turnstile } from 'fastify-users/captcha'
 import * as oauthLibrary from 'fastify-users/oauth'
 import { defineProvider, github, oauth } from 'fastify-users/oauth'
 import * as testing from 'fastify-users/testing'
@@ -80,13 +82,16 @@ export type AppUser = UserOf<typeof schemas>
 // options
 
 export const passwords = argon2Passwords({ memoryCost: 19_456 })
-export const validatePassword = passwordPolicy({ minimumLength: 12 })
+export const breached = pwnedPasswords({ timeoutMs: 500 })
+export const validatePassword = passwordPolicy({ minimumLength: 12, breached })
+export const captcha = { provider: altcha({ cost: 1000 }), for: ['register'] }
+export const captchas = [turnstile({ secretKey: 'a' }), hcaptcha({ secretKey: 'b' })]
 export const backends = [
   { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) },
   { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 86_400 }) }
 ]
 export const adapters = { memory: memory(), sqlite: sqlite('app.db') }
-export const options = { adapter: memory(), secret: '', schemas, passwords, validatePassword, backends } satisfies UsersOptions
+export const options = { adapter: memory(), secret: '', schemas, passwords, validatePassword, captcha, backends } satisfies UsersOptions
 export const { openapi, transformObject } = usersOpenapi(options)
 export const hooks = { onBeforeRegister: async ({ user }: library.UsersEvents['onBeforeRegister']) => user } as const
 export const transport = defineTransport({
