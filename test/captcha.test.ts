@@ -522,3 +522,15 @@ t.test('DEP-01: if the store of used solutions fails, a right solution is refuse
   adapter.create = () => Promise.reject(FST_USERS_STORE_UNAVAILABLE())
   assertErrorReply(t, await send('POST', '/auth/register', { ...body, altcha: token }), 503, 'STORE_UNAVAILABLE', DOWN)
 })
+
+t.test('with the limits on, the client is counted before its captcha is checked', async (t) => {
+  const { provider, asked } = fakeProvider()
+  const { send } = await buildApp(t, { captcha: { provider }, limits: {} })
+  const statuses: number[] = []
+  for (let tries = 0; tries < 100 && !statuses.includes(429); tries++) {
+    statuses.push((await send('POST', '/auth/register', { ...body, 'fake-response': 'wrong' })).statusCode)
+  }
+  t.equal(statuses.at(-1), 429)
+  t.equal(asked.length, statuses.length - 1, 'the provider is not asked beyond the limit')
+  t.ok(statuses.slice(0, -1).every((status) => status === 400))
+})
