@@ -390,9 +390,9 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
     ],
     [
       'a strategy without its options',
-      () => ({ ...valid(), ...withJwt(undefined as unknown as AnyOptions) }),
+      () => ({ ...valid(), ...withStored(undefined as unknown as AnyOptions) }),
       INVALID,
-      'jwtStrategy'
+      'databaseStrategy'
     ],
     [
       'text for the audience',
@@ -473,18 +473,18 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
   }
   for (const seconds of [0, -1, 0.5, undefined, null, Infinity, NaN, '3600', true, [60]]) {
     table.push([
-      `JWT lifetime ${String(seconds)}`,
-      () => ({ ...valid(), ...withJwt({ lifetimeSeconds: seconds }) }),
-      INVALID,
-      'jwtStrategy.lifetimeSeconds'
-    ])
-    table.push([
       `stored lifetime ${String(seconds)}`,
       () => ({ ...valid(), ...withStored({ lifetimeSeconds: seconds }) }),
       INVALID,
       'databaseStrategy.lifetimeSeconds'
     ])
     if (seconds !== undefined) {
+      table.push([
+        `JWT lifetime ${String(seconds)}`,
+        () => ({ ...valid(), ...withJwt({ lifetimeSeconds: seconds }) }),
+        INVALID,
+        'jwtStrategy.lifetimeSeconds'
+      ])
       table.push([
         `reset lifetime ${String(seconds)}`,
         () => ({ ...valid(), tokens: { reset: { lifetimeSeconds: seconds } } }),
@@ -542,6 +542,8 @@ t.test('row 28, CFG-05: wrong options refuse to start with a coded error that na
 t.test('valid options start', async (t) => {
   const fine: [string, AnyOptions][] = [
     ['a name', { name: 'staff' }],
+    ['a JWT strategy without options', withJwt(undefined as unknown as AnyOptions)],
+    ['a JWT strategy without a lifetime', withJwt({})],
     ['a public URL with a path', { publicUrl: 'https://app.example/base/' }],
     [
       'trusted origins',
