@@ -422,3 +422,20 @@ t.test('10,000 sessions of one user end with a bounded number of calls', async (
   t.same(await store.adapter.findMany(model, {}, { limit: 10 }), [])
   refused(t, await refresh(token))
 })
+
+t.test('RL-01: a client that presents wrong tokens has to wait; valid tokens do not count', async (t) => {
+  const limits = { client: { other: { max: 3, seconds: 60 } } }
+  const { register, start, renew, refresh, tick, app } = await serve(t, { limits })
+  await register()
+  let tokens = await start()
+  for (let n = 0; n < 5; n++) {
+    tokens = await renew(tokens.refresh_token)
+    await app.users.settled()
+  }
+  for (let n = 0; n < 3; n++) refused(t, await refresh(`unknown.${n}.${'A'.repeat(43)}`))
+  const held = await refresh(tokens.refresh_token)
+  assertErrorReply(t, held, 429, 'TOO_MANY_ATTEMPTS')
+  t.equal(held.headers['retry-after'], '60')
+  tick(61)
+  t.equal((await refresh(tokens.refresh_token)).statusCode, 200)
+})

@@ -51,7 +51,7 @@ function addRefreshRoute (scope: FastifyInstance, options: RoutesOptions): void 
         ...(cookie === null ? { body: RefreshBody } : {}),
         response: {
           ...backend.description.login,
-          ...errorReplies(settings, 'REFRESH_TOKEN_INVALID', ...bodyErrors(options))
+          ...errorReplies(settings, 'REFRESH_TOKEN_INVALID', 'TOO_MANY_ATTEMPTS', ...bodyErrors(options))
         }
       },
       onRequest: refuseCrossSite(options)
@@ -59,7 +59,9 @@ function addRefreshRoute (scope: FastifyInstance, options: RoutesOptions): void 
     async (request, reply) => {
       const token = cookie === null ? request.body?.refresh_token : cookie.read(request)
       if (token == null) throw FST_USERS_REFRESH_TOKEN_INVALID()
+      const attempt = await kit.attempts.begin('refreshTokens', { context: { request, reply } })
       const { issued, next } = await families.refresh(token, backend, { request, reply })
+      attempt.succeeded()
       if (issued.lifetimeSeconds !== null) issued.expires_in = issued.lifetimeSeconds
       if (cookie === null) issued.refresh_token = next.text
       else cookie.set(reply, next.text, next.lifetimeSeconds)
