@@ -103,6 +103,10 @@ export {
 } from '../shared/option-checks.js'
 export { isFunction, isObject } from '../shared/values.js'
 
+// traces
+export { AUDIT_CHANNEL } from '../audit/index.js'
+export { hashTracing, loginTracing, type HashTrace, type LoginTrace } from '../shared/tracing.js'
+
 // e-mails, tokens and rows
 export { explainEmail, isSameEmail, isUnchanged, parseEmail, parseNewEmail } from '../users/index.js'
 export {

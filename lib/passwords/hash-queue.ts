@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { FST_USERS_INVALID_OPTION, FST_USERS_PASSWORD_QUEUE_FULL } from '../errors.js'
+import { secondsNow, traceHash, type HashTrace } from '../shared/tracing.js'
 
 /** Limits of a hash queue. */
 export interface HashQueueOptions {
@@ -70,17 +71,23 @@ export function createHashQueue (options: HashQueueOptions = {}): HashQueue {
     background.begin()
   }
 
+  async function runTraced<T> (work: () => Promise<T>, trace: HashTrace | null): Promise<T> {
+    const queuedAt = trace === null ? 0 : secondsNow()
+    if (running < concurrency) running++
+    else if (waiting.size < maxQueued) await waitForTurn()
+    else throw refuse()
+    const begunAt = trace === null ? 0 : secondsNow()
+    if (trace !== null) trace.waitSeconds = begunAt - queuedAt
+    try {
+      return await work()
+    } finally {
+      if (trace !== null) trace.workSeconds = secondsNow() - begunAt
+      startNext()
+    }
+  }
+
   return {
-    async run (work) {
-      if (running < concurrency) running++
-      else if (waiting.size < maxQueued) await waitForTurn()
-      else throw refuse()
-      try {
-        return await work()
-      } finally {
-        startNext()
-      }
-    },
+    run: (work) => traceHash((trace) => runTraced(work, trace)),
     runInBackground: background.run
   }
 }

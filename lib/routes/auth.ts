@@ -5,6 +5,7 @@ import type { Backend } from '../contracts/backend.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { Settings } from '../contracts/settings.js'
 import { FST_USERS_CROSS_SITE_REQUEST, FST_USERS_LOGIN_BAD_CREDENTIALS } from '../errors.js'
+import { traceLogin } from '../shared/tracing.js'
 import { kGuard } from '../symbols.js'
 import type { UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
@@ -61,9 +62,14 @@ function addLoginRoute (scope: FastifyInstance, { users, settings, backend }: Ba
     },
     async (request, reply) => {
       const context = { request, reply, backend: name }
-      const row = await users.checkCredentials(request.body, context)
-      if (row === null) throw FST_USERS_LOGIN_BAD_CREDENTIALS()
-      return transport.sendLogin(reply, await users.startSession(backend, row, { request, reply }))
+      const traced = { tenant: settings.name, backend: name, method: 'password' }
+      const issued = await traceLogin(traced, async (trace) => {
+        const row = await users.checkCredentials(request.body, context)
+        if (row === null) throw FST_USERS_LOGIN_BAD_CREDENTIALS()
+        if (trace !== null) trace.userId = String(row.id)
+        return await users.startSession(backend, row, { request, reply })
+      })
+      return transport.sendLogin(reply, issued)
     }
   )
 }
