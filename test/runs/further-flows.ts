@@ -9,6 +9,9 @@ import { codes, type Codes } from '../helpers/login-features.js'
 import { startOauthServer } from '../helpers/oauth-server.js'
 import type { ScriptTest } from './script-test.js'
 
+/** The counters of attempts are in the store that fails. */
+const COUNTED: Partial<UsersOptions> = { limits: { store: 'database' } }
+
 /** Flows with features. A failed attempt may use up their ticket or state. */
 export async function furtherFlows ({ t }: ScriptTest): Promise<Record<string, Flow>> {
   const idp = await startOauthServer({ clientAuthentication: 'client_secret_basic', reusableCodes: true })
@@ -112,6 +115,21 @@ export async function furtherFlows ({ t }: ScriptTest): Promise<Record<string, F
       },
       success: 200,
       options: { features: [refreshTokens()] }
+    },
+    'log in, counted in the database': {
+      prepare: async ({ login }) => () => login('cookie', ARTHUR),
+      success: 204,
+      options: COUNTED
+    },
+    'fail to log in, counted in the database': {
+      prepare: async ({ login }) => () => login('cookie', ARTHUR, 'wrong'),
+      success: 400,
+      options: COUNTED
+    },
+    'ask for a reset, counted in the database': {
+      prepare: async ({ send }) => () => send('POST', '/auth/forgot-password', { email: ARTHUR }),
+      success: 202,
+      options: COUNTED
     },
     'answer a login step': {
       async prepare (round) {
