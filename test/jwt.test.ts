@@ -1196,3 +1196,14 @@ t.test("two JWT backends without separate keys refuse each other's tokens", asyn
   }
   t.equal(backends().length, 2)
 })
+
+t.test('without lifetimeSeconds, a token is valid for 600 seconds', async (t) => {
+  const backend = { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy() }
+  const { create, bearer, send, tick } = await buildApp(t, { backends: [backend] })
+  await create()
+  const session = await bearer(ARTHUR)
+  tick(598)
+  t.equal((await send('GET', '/users/me', undefined, session)).statusCode, 200)
+  tick(3)
+  t.equal((await send('GET', '/users/me', undefined, session)).statusCode, 401)
+})
