@@ -46,6 +46,7 @@ t.test('doctor reports ok for each check of a valid configuration and changes no
 ok    database: answers
 ok    schema: has all tables, columns, widths and indexes
 ok    limits: attempts and mails are counted in memory
+ok    mail: is not set: hooks of the application send mails
 ok    trustProxy: names the trusted proxies
 ok    publicUrl: is https, or a URL of this machine
 ok    packages: no package with a known weakness of logins
@@ -217,6 +218,17 @@ t.test('doctor reports proxy settings with which clients choose their IP address
   t.strictSame(problemLines(plain), [])
 })
 
+t.test('doctor reports mails that are only printed', async (t) => {
+  const { run } = createFolder()
+  await run(['migrate'])
+  const cases: [mail: string, line: RegExp][] = [
+    ["'console'", /^warn {2}mail: prints mails and sends none/m],
+    ["{ send: 'console' }", /^warn {2}mail: prints mails and sends none/m],
+    ["{ send: async () => {}, from: 'a@camelot.bt' }", /^ok {4}mail: is sent by a function of the config$/m]
+  ]
+  for (const [mail, line] of cases) t.match((await run(['doctor'], { more: `mail: ${mail}` })).out, line, mail)
+})
+
 t.test('doctor reports keys that a finished rotation has left behind', async (t) => {
   const { run } = createFolder()
   await run(['migrate'])
@@ -347,10 +359,12 @@ t.test('doctor reports a store that does not answer before a time limit, and pri
   ])
   const [refused, unanswered, redisRefused] = reports.map(problemLines)
   t.match(refused, [
-    /^fail {2}database: the store does not answer: .*ECONNREFUSED.*; start the database, or correct the adapter$/
+    /^fail {2}database: the store does not answer: .*ECONNREFUSED.*; start the database, or correct the adapter$/,
+    /^warn {2}limits: are counted in the memory of each process/
   ])
   t.match(unanswered, [
     /^fail {2}database: the store does not answer; start the database/,
+    /^warn {2}limits: are counted in the memory of each process/,
     /^fail {2}backend redis: the store does not answer/
   ])
   t.match(

@@ -9,6 +9,7 @@ import { checkCookie, checkStrategy, prepareCookies, type SentCookie } from './b
 import type { Finding } from './finding.js'
 import { checkKeys } from './key-checks.js'
 import { checkLimits } from './limit-checks.js'
+import { checkMail } from './mail-checks.js'
 import { checkPackages } from './package-checks.js'
 import { checkProxy } from './proxy-checks.js'
 import { checkOrigins, checkSecrets } from './settings-checks.js'
@@ -66,6 +67,7 @@ async function checkConfig (config: Config, cwd: string): Promise<readonly Findi
       ...(await checkFile(options.adapter)),
       ...checkKeys(profile),
       ...checkLimits(settings),
+      ...checkMail(options),
       ...checkProxy(config.server, profile),
       ...checkPackages(dirname(resolve(cwd, config.file)))
     ]
