@@ -21,7 +21,7 @@ t.test('the fault run finds no session and no incomplete change', { skip }, asyn
   for (const store of ['memory', 'PostgreSQL']) {
     t.ok(lines.some((line) => line.startsWith(store)), store)
   }
-  t.equal(lines.filter((line) => line.startsWith('4 flows')).length, 2)
+  t.equal(lines.filter((line) => /^\d+ flows /.test(line)).length, 2)
 })
 
 t.test('RACE-01: in two processes, what works once works once', { skip }, async (t) => {
