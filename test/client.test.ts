@@ -70,6 +70,7 @@ export async function runFlow ({ origin, tokenOf, promote }: ClientOptions): Pro
     case 'FST_USERS_PASSWORD_QUEUE_FULL':
     case 'FST_ERR_VALIDATION':
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
+    case 'FST_USERS_TOO_MANY_ATTEMPTS':
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE': throw new Error(code)
     default: assertType<Equal<typeof code, never>>()     // these are all codes of the route
   }
