@@ -1,4 +1,5 @@
 import { Type, type TObject } from '@sinclair/typebox'
+import type { FastifyInstance } from 'fastify'
 import { component, MailedRegistrationBody, Token } from '../../schemas/index.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { Settings } from '../contracts/settings.js'
@@ -7,8 +8,18 @@ import type { UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
 import { BODY_ERRORS, captchaErrors, errorReplies, replyOf } from './replies.js'
 
+interface RoutesOptions {
+  users: UsersService
+  settings: Settings
+}
+
 /** Registers the routes for registration by mail: the request, and its completion with the mailed token. */
-export const registerByMailRoutes: RouteGroup<UsersService> = async (scope, { users, settings }) => {
+export const registerByMailRoutes: RouteGroup<UsersService> = async (scope, options) => {
+  addRequestRoute(scope, options)
+  addCompletionRoute(scope, options)
+}
+
+function addRequestRoute (scope: FastifyInstance, { users, settings }: RoutesOptions): void {
   scope.post<{ Body: MailedRegistrationBody }>(
     '/register',
     {
@@ -24,7 +35,13 @@ export const registerByMailRoutes: RouteGroup<UsersService> = async (scope, { us
         body: MailedRegistrationBody,
         response: {
           202: settings.wire.emptyReplies.schema('Accepted. The reply is the same for a new and a known e-mail.'),
-          ...errorReplies(settings, ...BODY_ERRORS, ...captchaErrors(settings, 'register'), 'INVALID_USER')
+          ...errorReplies(
+            settings,
+            ...BODY_ERRORS,
+            ...captchaErrors(settings, 'register'),
+            'INVALID_USER',
+            'TOO_MANY_ATTEMPTS'
+          )
         }
       }
     },
@@ -33,7 +50,9 @@ export const registerByMailRoutes: RouteGroup<UsersService> = async (scope, { us
       return settings.wire.emptyReplies.send(reply, 202)
     }
   )
+}
 
+function addCompletionRoute (scope: FastifyInstance, { users, settings }: RoutesOptions): void {
   scope.post<{ Body: RegistrationValues & { token: string } }>(
     '/register/complete',
     {
@@ -55,7 +74,8 @@ export const registerByMailRoutes: RouteGroup<UsersService> = async (scope, { us
             'REGISTER_BAD_TOKEN',
             'INVALID_USER',
             'REGISTER_INVALID_PASSWORD',
-            'PASSWORD_QUEUE_FULL'
+            'PASSWORD_QUEUE_FULL',
+            'TOO_MANY_ATTEMPTS'
           )
         }
       }

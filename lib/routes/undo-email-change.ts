@@ -27,7 +27,8 @@ export const undoEmailChangeRoutes: RouteGroup<UsersService> = async (scope, { u
             ...captchaErrors(settings, 'undoEmailChange'),
             'UNDO_EMAIL_CHANGE_BAD_TOKEN',
             'UNDO_EMAIL_CHANGE_EMAIL_TAKEN',
-            'PASSWORD_QUEUE_FULL'
+            'PASSWORD_QUEUE_FULL',
+            'TOO_MANY_ATTEMPTS'
           )
         }
       }
