@@ -314,7 +314,8 @@ t.test('RL-10: after 100 failures in a row the password is refused until it is r
 })
 
 t.test('RL-10: failures of an unknown e-mail stop, too, but fire no event', async (t) => {
-  const { create, fail, events } = await start(t, { ...IN_A_ROW, account: { failures: false, delay: false, stopAfter: 3 } })
+  const account = { failures: false, delay: false, stopAfter: 3 } as const
+  const { create, fail, events } = await start(t, { ...IN_A_ROW, account })
   await create({ is_active: false })
   t.strictSame(await fail(4, UNKNOWN), [400, 400, 400, 429])
   t.strictSame(await fail(4), [400, 400, 400, 429])
@@ -337,7 +338,8 @@ t.test('RL-10: an attempt that a hook or a captcha refuses does not count for th
 })
 
 t.test('RL-11: mails to one recipient are limited; replies stay the same, and a reset is always possible', async (t) => {
-  const { create, send, events, tick, app } = await start(t, { client: { forgotPassword: false, requestVerify: false } })
+  const client = { forgotPassword: false, requestVerify: false } as const
+  const { create, send, events, tick, app } = await start(t, { client })
   await create()
   const ask = async (url: string, count: number): Promise<void> => {
     for (let n = 0; n < count; n++) t.equal((await send('POST', url, { email: ARTHUR })).statusCode, 202)

@@ -5,7 +5,7 @@ import { roles, type RoleName, type RolesOptions } from 'fastify-users/roles'
 import { Type } from '@sinclair/typebox'
 import { same, type Equal } from '../equal.js'
 
-const schemas = userSchemas({ nickname: Type.String({ maxLength: 20 }) })
+export const schemas = userSchemas({ nickname: Type.String({ maxLength: 20 }) })
 const appRoles = { admin: { scopes: ['*'] }, editor: { scopes: ['posts:write'] } }
 
 declare module 'fastify-users' {
