@@ -18,7 +18,8 @@ import type { CheckedOptions } from './options.js'
 import { userFieldsOf } from './reply-fields.js'
 import { securityProfileOf } from './security-profile.js'
 import { createDevices, createSingleUse, MAX_ANSWERS, STEP_SECONDS, type DeviceParts } from './sessions/index.js'
-import { loadCookieSerializer, type SerializeCookie } from './shared/cookie-serializer.js'
+import type { SerializeCookie } from './contracts/cookies.js'
+import { loadCookieSerializer } from './shared/cookie-serializer.js'
 import { createKeyring, purposeTokens, type Keyring, type PurposeTokens } from './tokens/index.js'
 import {
   canonicalEmail,

@@ -9,7 +9,7 @@ export { Type, type Static } from '@sinclair/typebox'
 export type * from '@sinclair/typebox'
 export { default, default as users } from './plugin.js'
 export { usersOpenapi, type UsersOpenapi } from './openapi.js'
-export type { JwksOptions, UsersOptions, TokenOptions } from './options.js'
+export type { JwksOptions, MailedTokenOptions, StoredTokenOptions, TokenOptions, UsersOptions } from './options.js'
 export {
   authenticate,
   currentUser,
@@ -68,6 +68,7 @@ export type * from './contracts/audit.js'
 export type * from './contracts/authentication.js'
 export type * from './contracts/backend.js'
 export type * from './contracts/captcha.js'
+export type * from './contracts/cookies.js'
 export type * from './contracts/database-adapter.js'
 export { idOf, resolveRow, type RowReference } from './adapters/shared/row-references.js'
 export type * from './contracts/definition.js'

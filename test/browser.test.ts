@@ -9,7 +9,11 @@ import { root } from './helpers/root.js'
 import { PASSWORD, SECRET } from './helpers/build-app.js'
 import { openPage, skipWithoutChromium, type OpenedPage } from './helpers/chromium.js'
 
-type BuildApp = (options: { file: string; secret: string; sendMail: () => void }) => Promise<FastifyInstance>
+type BuildApp = (options: {
+  file: string
+  secret: string
+  sendMail: (mail: { token: string }) => void
+}) => Promise<FastifyInstance>
 
 const ARTHUR = 'king.arthur@camelot.bt'
 const SCREENSHOT = join(root, 'docs/api-page.png')
@@ -20,7 +24,12 @@ t.test('on the API page of the example application', { skip: skipWithoutChromium
   const { buildApp } = (await import(pathToFileURL(join(folder, 'examples/basic/app.js')).href)) as {
     buildApp: BuildApp
   }
-  const app = await buildApp({ file: join(folder, 'users.db'), secret: SECRET, sendMail () {} })
+  const tokens: string[] = []
+  const app = await buildApp({
+    file: join(folder, 'users.db'),
+    secret: SECRET,
+    sendMail: ({ token }) => tokens.push(token)
+  })
   t.teardown(() => app.close())
   const origin = await app.listen({ host: '127.0.0.1', port: 0 })
   await app.users.create({ email: ARTHUR, password: PASSWORD, display_name: 'Arthur' } as {
@@ -61,6 +70,34 @@ t.test('on the API page of the example application', { skip: skipWithoutChromium
     t.equal((await callOperation(page, 'get', '/hello')).status, '401')
     t.strictSame(await context.cookies(), [])
     t.same(faults, ['400', '401'], 'the browser reports only the two refused calls')
+  })
+
+  await t.test('the links in mails lead to pages that change nothing until their button is pressed', async (t) => {
+    const { page, faults } = await openPage(t, { width: 360, height: 640 })
+    const press = async (expected: string): Promise<void> => {
+      await page.locator('button').click()
+      await page.locator('output', { hasText: expected }).waitFor()
+    }
+    await app.users.requestVerify(ARTHUR)
+    await app.users.settled()
+    await page.goto(`${origin}/verify#${tokens.at(-1) ?? ''}`)
+    t.equal((await app.users.getByEmail(ARTHUR))?.is_verified, false, 'the page is open')
+    await press('Done.')
+    t.equal((await app.users.getByEmail(ARTHUR))?.is_verified, true)
+
+    await page.goto(`${origin}/forgot-password`)
+    await page.locator('input').fill(ARTHUR)
+    await press('Done.')
+    await app.users.settled()
+    await page.goto(`${origin}/reset-password#${tokens.at(-1) ?? ''}`)
+    await page.locator('input').fill('round-table-2')
+    await press('Done.')
+    await press('The reset token is')
+    await page.goto(`${origin}/login`)
+    await page.locator('input[name=username]').fill(ARTHUR)
+    await page.locator('input[name=password]').fill('round-table-2')
+    await press('Done.')
+    t.same(faults, ['400'], 'the browser reports only the second use of the token')
   })
 })
 

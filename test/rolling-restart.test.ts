@@ -78,7 +78,8 @@ async function startExample (t: Test): Promise<{ cluster: clusters.Cluster; send
     DATABASE_URL: database.href,
     REDIS_URL: `${process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379'}?keyPrefix=${prefix}`,
     PUBLIC_URL: 'https://camelot.example',
-    USERS_SECRETS: SECRET
+    USERS_SECRETS: SECRET,
+    LIMITS: 'off' // all visitors of the test have one address
   }
   const cli = join(folder, 'lib/cli/main.js')
   await promisify(execFile)(process.execPath, [cli, 'migrate', '--config', example('users.config.js')], {
@@ -202,6 +203,7 @@ t.test('the health routes of a process whose servers do not answer, and that sto
     publicUrl: 'https://camelot.example',
     smtpUrl: null,
     mailFrom: 'no-reply@camelot.example',
+    hasLimits: false,
     proxies: ['127.0.0.1'],
     host: '127.0.0.1',
     port: 0,

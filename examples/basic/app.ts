@@ -15,6 +15,7 @@ import users, {
 import { altcha } from 'fastify-users/captcha'
 import { sqlite } from 'fastify-users/sqlite'
 import { addApiPage, describeRoute } from './api-page.js'
+import { addPages } from './pages.js'
 
 /** Custom fields: users can change their display name, only superusers can change credits. */
 const schemas = userSchemas({
@@ -71,6 +72,7 @@ export async function buildApp (
   }
   await addApiPage(app, options)
   await app.register(users, options)
+  addPages(app)
 
   app.get(
     '/hello',

@@ -9,13 +9,14 @@ import { createClients, serverOptions, usersOptions } from './users-options.js'
 export async function buildApp (settings: Settings): Promise<FastifyInstance> {
   const clients = createClients(settings)
   const app = Fastify({ logger: { level: 'warn' }, ...serverOptions(settings) })
-  await app.register(fp(healthRoutes(clients)))
-  await app.register(users, usersOptions(settings, clients))
+  // the hooks of Fastify for closing run in reverse order: the plugin finishes its work before the clients are closed
   app.addHook('onClose', async () => {
     await clients.pool.end()
     clients.redis.disconnect()
     clients.mailer?.close()
   })
+  await app.register(fp(healthRoutes(clients)))
+  await app.register(users, usersOptions(settings, clients))
   app.get('/hello', { preHandler: authenticate }, async (request) => ({ hello: currentUser(request).email }))
   app.get('/reports', { preHandler: authenticate({ scopes: ['reports'] }) }, async (request) => ({
     reports: [],

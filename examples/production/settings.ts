@@ -12,6 +12,8 @@ export interface Settings {
   mailFrom: string
   /** IP addresses of the proxies whose `X-Forwarded-…` headers are trusted. */
   proxies: string[]
+  /** False switches the limits off, for a load test from one address. */
+  hasLimits: boolean
   host: string
   /** 0 for any free port. */
   port: number
@@ -36,6 +38,7 @@ export function readSettings (environment: NodeJS.ProcessEnv): Settings {
     smtpUrl: environment['SMTP_URL'] ?? null,
     mailFrom: environment['MAIL_FROM'] ?? `no-reply@${new URL(publicUrl).hostname}`,
     proxies: (environment['PROXIES'] ?? '127.0.0.1').split(','),
+    hasLimits: environment['LIMITS'] !== 'off',
     host: environment['HOST'] ?? '127.0.0.1',
     port: Number(environment['PORT'] ?? 3000),
     drainSeconds: Number(environment['DRAIN_SECONDS'] ?? 5)

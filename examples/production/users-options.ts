@@ -45,7 +45,7 @@ export function serverOptions ({ proxies }: Settings): FastifyServerOptions {
  * mails if there is a mail server.
  */
 export function usersOptions (
-  { secrets, publicUrl, mailFrom }: Settings,
+  { secrets, publicUrl, mailFrom, hasLimits }: Settings,
   { pool, redis, mailer }: Clients
 ): UsersOptions {
   return {
@@ -56,7 +56,7 @@ export function usersOptions (
     features: [audit({ keepDays: 90 }), apiKeys({ scopes: ['reports'], prefix: 'acme' })],
     ...(mailer === null ? {} : { mail: { send: sendWithNodemailer(mailer), from: mailFrom } }),
     // all processes count together; the stop after too many failures is also in the database
-    limits: { store: redisCounters({ client: redis }) },
+    limits: hasLimits && { store: redisCounters({ client: redis }) },
     backends: [
       {
         name: 'browser',

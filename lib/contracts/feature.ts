@@ -6,6 +6,7 @@ import type { AuditLog } from './audit.js'
 import type { GuardFlag, ScopeSource } from './authentication.js'
 import type { Backend, BackendOptions } from './backend.js'
 import type { DatabaseAdapter, MaybePromise } from './database-adapter.js'
+import type { SerializeCookie } from './cookies.js'
 import type { PurposeKey } from './definition.js'
 import type { ErrorDefinitions } from './errors.js'
 import type { EventContext, EventName, PendingLogin, UsersEvents, UsersHooks } from './events.js'
@@ -159,7 +160,7 @@ export interface FeatureKit {
   /** `app.users`. */
   readonly users: UsersApi
   /** Returns the value of a header `Set-Cookie` (RFC 6265, section 4.1): the serializer of `@fastify/cookie`. */
-  readonly serializeCookie: FastifyInstance['serializeCookie']
+  readonly serializeCookie: SerializeCookie
   /**
    * Returns keys for one purpose, derived from the plugin's secrets (HKDF, RFC 5869). The first signs; all verify.
    * `lifetimeSeconds` is the longest lifetime of what the keys protect: an old secret is needed for that time after its

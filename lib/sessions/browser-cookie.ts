@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { readCookie, type Duplicates } from '../shared/cookie-header.js'
-import type { SerializeCookie } from '../shared/cookie-serializer.js'
+import type { SerializeCookie } from '../contracts/cookies.js'
 import { generateOpaqueToken, isOpaqueToken } from '../tokens/index.js'
 
 /** Attributes of a browser cookie (RFC 6265, section 4.1.2). It is always `HttpOnly`. */

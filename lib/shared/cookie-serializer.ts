@@ -1,8 +1,6 @@
 import type { FastifyInstance } from 'fastify'
+import type { SerializeCookie } from '../contracts/cookies.js'
 import packages from '../packages.cjs'
-
-/** Returns the value of a header `Set-Cookie` (RFC 6265, section 4.1). */
-export type SerializeCookie = FastifyInstance['serializeCookie']
 
 /**
  * Returns the serializer of `@fastify/cookie`: that of the application if it has registered the package, which may be

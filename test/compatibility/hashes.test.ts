@@ -41,6 +41,7 @@ async function serve (t: Test): Promise<Service> {
   await app.register(users, {
     adapter,
     secret: SECRETS.auth,
+    limits: false,
     compatibility: 'fastapi-users',
     backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60 }) }]
   })

@@ -385,6 +385,12 @@ t.test(
   }
 )
 
+// flows with further tables store tokens or devices, partly after the reply: `npm run faults` runs them on PostgreSQL
+const further = ['registration', 'tokens', 'detectNewDevices']
+const flowsOfCoreTables = Object.entries(flows).filter(
+  ([, { options = {} }]) => !further.some((name) => name in options)
+)
+
 for (const when of ['before', 'after'] as const) {
   t.test(
     `ERR-01, DEP-01, DEP-02, DEP-03: PostgreSQL: if a connection breaks ${when} any statement of any flow, no change is incomplete`,
@@ -392,7 +398,7 @@ for (const when of ['before', 'after'] as const) {
     async (t) => {
       const { proxy, pool } = await behindProxy(t, { max: 1 })
       await start(t, {}, () => postgres(pool, { createTables }))
-      for (const [flowName, flow] of Object.entries(flows)) {
+      for (const [flowName, flow] of flowsOfCoreTables) {
         let complete: string[] = []
         for (let k = 0; ; k++) {
           await pool.query('DELETE FROM "user"')

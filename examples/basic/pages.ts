@@ -1,0 +1,90 @@
+import type { FastifyInstance } from 'fastify'
+
+/** A page to which the links in mails lead. Opening it changes nothing: only its button sends a request. */
+interface Page {
+  title: string
+  button: string
+  /** Path of the request. The token of the link is part of its body. */
+  path: string
+  /** Inputs by the name of the property in the body. */
+  inputs: Record<string, { label: string; type: 'email' | 'password' }>
+}
+
+const email = { label: 'E-mail', type: 'email' } as const
+const password = { label: 'New password', type: 'password' } as const
+
+const pages: Record<string, Page> = {
+  '/verify': { title: 'Confirm your e-mail', button: 'Confirm', path: '/auth/verify', inputs: {} },
+  '/reset-password': {
+    title: 'Set a new password',
+    button: 'Save',
+    path: '/auth/reset-password',
+    inputs: { password }
+  },
+  '/undo-email-change': {
+    title: 'Restore your previous e-mail',
+    button: 'Restore',
+    path: '/auth/undo-email-change',
+    inputs: {}
+  },
+  '/forgot-password': {
+    title: 'Forgot your password?',
+    button: 'Send a mail',
+    path: '/auth/forgot-password',
+    inputs: { email }
+  },
+  '/login': {
+    title: 'Log in',
+    button: 'Log in',
+    path: '/auth/cookie/login',
+    inputs: { username: email, password: { label: 'Password', type: 'password' } }
+  }
+}
+
+// the token is in the fragment of the URL, which browsers do not send to servers
+const SCRIPT = `
+const form = document.querySelector('form')
+form.addEventListener('submit', async (event) => {
+  event.preventDefault()
+  const body = Object.fromEntries(new FormData(form))
+  if (location.hash !== '') body.token = location.hash.slice(1)
+  const reply = await fetch(form.dataset.path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body)
+  })
+  const { message } = reply.ok ? { message: 'Done.' } : await reply.json()
+  document.querySelector('output').textContent = message
+})
+`
+
+/** Adds a page for each link in the mails of the plugin. */
+export function addPages (app: FastifyInstance): void {
+  app.get('/pages.js', { schema: { hide: true } }, async (_request, reply) => reply.type('text/javascript').send(SCRIPT))
+  for (const [path, page] of Object.entries(pages)) {
+    app.get(path, { schema: { hide: true } }, async (_request, reply) =>
+      reply
+        .type('text/html; charset=utf-8')
+        .header('content-security-policy', "default-src 'none'; script-src 'self'; connect-src 'self'; form-action 'self'")
+        .header('referrer-policy', 'no-referrer')
+        .send(render(page))
+    )
+  }
+}
+
+function render ({ title, button, path, inputs }: Page): string {
+  const fields = Object.entries(inputs).map(
+    ([name, { label, type }]) => `<p><label>${label}<br><input name="${name}" type="${type}" required></label></p>`
+  )
+  return `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title></head>
+<body>
+<h1>${title}</h1>
+<form data-path="${path}">${fields.join('')}<p><button>${button}</button></p></form>
+<output></output>
+<script src="/pages.js"></script>
+</body>
+</html>
+`
+}
