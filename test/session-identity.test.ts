@@ -324,7 +324,7 @@ function counted (adapter: DatabaseAdapter): { adapter: DatabaseAdapter; calls: 
   }
 }
 
-t.test('row 97: a guarded request that reads its session costs one read of the store', async (t) => {
+t.test('a guarded request that reads its session costs one read of the store', async (t) => {
   for (const [strategy, call] of [
     [databaseStrategy(LIFETIME), 'findWithUser'],
     [jwtStrategy(LIFETIME), 'findOne']
