@@ -42,7 +42,7 @@ export function saveResults (fresh: Results, names: readonly string[]): void {
   const position = ({ name }: { name: string }): number => names.indexOf(name)
   const cases = [...fresh.cases, ...(stored?.cases ?? []).filter(isKept)].sort((a, b) => position(a) - position(b))
   const skipped = [...fresh.skipped, ...(stored?.skipped ?? []).filter(isKept)]
-  const rounds = fresh.rounds > 0 ? fresh.rounds : (stored?.rounds ?? 0) // starts, growth and memory have no such rounds
+  const rounds = fresh.rounds > 0 ? fresh.rounds : (stored?.rounds ?? 0) // only guarded routes have rounds
   const results: Results = { ...fresh, rounds, cases, skipped, growth, memory }
 
   writeFileSync(new URL('results.json', FOLDER), `${JSON.stringify(results, null, 2)}\n`)
