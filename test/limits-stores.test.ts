@@ -18,6 +18,7 @@ import {
   PASSWORD,
   type TestApp
 } from './helpers/build-app.js'
+import { failLogins } from './helpers/fail-logins.js'
 import { everyStore } from './helpers/every-store.js'
 import { makePool, makeSchema, needsPostgres } from './helpers/postgres.js'
 import { connectRedis } from './helpers/redis.js'
@@ -41,12 +42,7 @@ async function start (t: Test, options: Partial<UsersOptions>, log: string[] = [
   return {
     ...built,
     tick: clock.tick,
-    async fail (times, email = ARTHUR) {
-      const statuses: number[] = []
-      for (let n = 0; n < times; n++) statuses.push((await built.login('jwt', email, 'wrong')).statusCode)
-      await built.app.users.settled()
-      return statuses
-    }
+    fail: (times, email = ARTHUR) => failLogins(built, times, email)
   }
 }
 

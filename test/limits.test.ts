@@ -18,6 +18,7 @@ import {
   SECRET,
   type TestApp
 } from './helpers/build-app.js'
+import { failLogins } from './helpers/fail-logins.js'
 
 const LANCELOT = 'lancelot@camelot.bt'
 const UNKNOWN = 'mordred@camelot.bt'
@@ -39,12 +40,7 @@ async function start (t: Test, limits: LimitsOptions = {}, options: Partial<User
   return {
     ...built,
     tick: clock.tick,
-    async fail (times, email = ARTHUR) {
-      const statuses: number[] = []
-      for (let n = 0; n < times; n++) statuses.push((await built.login('jwt', email, 'wrong')).statusCode)
-      await built.app.users.settled()
-      return statuses
-    },
+    fail: (times, email = ARTHUR) => failLogins(built, times, email),
     from: (remoteAddress, url, payload) => built.app.inject({ method: 'POST', url, payload, remoteAddress })
   }
 }

@@ -9,7 +9,6 @@ import {
   checkObject,
   defineFeature,
   FST_USERS_CROSS_SITE_REQUEST,
-  FST_USERS_UNKNOWN_BACKEND,
   isCrossSite,
   type CallContext,
   type CreatedSession,
@@ -22,7 +21,7 @@ import {
 import { FST_USERS_REFRESH_TOKEN_INVALID, refreshTokenErrors, refreshTokenEvents } from './errors.js'
 import { Families } from './families.js'
 import { refreshTokenModel } from './model.js'
-import { resolveOptions, type RefreshTokensOptions } from './options.js'
+import { namedIn, resolveOptions, type RefreshTokensOptions } from './options.js'
 import { createRefreshCookie } from './refresh-cookie.js'
 import { refreshRoutes, type RefreshBackend } from './routes.js'
 
@@ -75,9 +74,8 @@ function start (kit: FeatureKit, options: RefreshTokensOptions): FeatureParts<Re
   const settings = resolveOptions(options, kit)
   const families = new Families(kit, settings)
   const backends = new Map<string, RefreshBackend>()
-  for (const [name, cookie] of settings.backends) {
-    const backend = backendNamed(kit, name)
-    backends.set(name, { backend, cookie: cookie && createRefreshCookie(cookie, kit) })
+  for (const { backend, cookie } of settings.backends) {
+    backends.set(backend.name, { backend, cookie: cookie && createRefreshCookie(cookie, kit) })
   }
   return {
     routes: (scope) => registerRoutes(scope, kit, families, backends),
@@ -89,8 +87,7 @@ function start (kit: FeatureKit, options: RefreshTokensOptions): FeatureParts<Re
     },
     api: {
       async refresh (token, { backend: name, ...call }) {
-        const { backend } = backends.get(name) ?? {}
-        if (backend === undefined) throw FST_USERS_UNKNOWN_BACKEND([name, [...backends.keys()].join(', ')])
+        const { backend } = namedIn(backends, name)
         if (typeof token !== 'string') throw FST_USERS_REFRESH_TOKEN_INVALID()
         const { issued, next } = await families.refresh(token, backend, call)
         const { lifetimeSeconds: seconds } = issued
@@ -155,10 +152,4 @@ async function replaceCookie (
   const { text, lifetimeSeconds } = await families.start(created)
   if (former !== null) await families.revoke(former)
   cookie.set(reply, text, lifetimeSeconds)
-}
-
-function backendNamed ({ users: { backends } }: FeatureKit, name: string): RefreshBackend['backend'] {
-  const backend = backends.get(name)
-  if (backend === undefined) throw FST_USERS_UNKNOWN_BACKEND([name, [...backends.keys()].join(', ')])
-  return backend
 }

@@ -55,8 +55,14 @@ export interface RefreshTokensSettings {
   readonly idleMs: number
   readonly absoluteMs: number
   readonly graceMs: number
-  /** The backends that return refresh tokens, with the attributes of the cookie; null for a token in the reply. */
-  readonly backends: ReadonlyMap<string, RefreshCookieSettings | null>
+  /** The backends that return refresh tokens. */
+  readonly backends: readonly RefreshBackendSettings[]
+}
+
+/** A backend, with the attributes of the cookie of its refresh tokens; null for tokens in the reply. */
+export interface RefreshBackendSettings {
+  readonly backend: Backend
+  readonly cookie: RefreshCookieSettings | null
 }
 
 const DAY_SECONDS = 86_400
@@ -103,7 +109,7 @@ function checkWholeSeconds (name: string, seconds: unknown, minimum: number): vo
 function readBackends (
   given: RefreshTokensOptions['backends'],
   kit: FeatureKit
-): ReadonlyMap<string, RefreshCookieSettings | null> {
+): readonly RefreshBackendSettings[] {
   const { backends } = kit.users
   const storesNone = ({ strategy }: Backend): boolean => strategy.destroyToken === undefined
   const list = given ?? [...backends.values()].filter(storesNone).map(({ name }) => name)
@@ -113,15 +119,20 @@ function readBackends (
     (names) => Array.isArray(names) && names.length > 0,
     given === undefined ? 'is missing, and no backend has the JWT strategy' : 'must be a list of at least one backend'
   )
-  const read = new Map<string, RefreshCookieSettings | null>()
-  for (const entry of list) {
-    const { name, cookie } = readEntry(entry)
-    const backend = backends.get(name)
-    if (backend === undefined) throw FST_USERS_UNKNOWN_BACKEND([name, [...backends.keys()].join(', ')])
-    if (read.has(name)) throw FST_USERS_INVALID_OPTION(['refreshTokens.backends', `names "${name}" twice`])
-    read.set(name, readCookieOptions(cookie, backend, kit))
-  }
-  return read
+  const entries = list.map(readEntry)
+  const twice = entries.find(({ name }, position) => entries.findIndex((one) => one.name === name) < position)
+  if (twice !== undefined) throw FST_USERS_INVALID_OPTION(['refreshTokens.backends', `names "${twice.name}" twice`])
+  return entries.map(({ name, cookie }) => {
+    const backend = namedIn(backends, name)
+    return { backend, cookie: readCookieOptions(cookie, backend, kit) }
+  })
+}
+
+/** Returns the entry with this name. Throws `FST_USERS_UNKNOWN_BACKEND`. */
+export function namedIn<T> (backends: ReadonlyMap<string, T>, name: string): T {
+  const backend = backends.get(name)
+  if (backend === undefined) throw FST_USERS_UNKNOWN_BACKEND([name, [...backends.keys()].join(', ')])
+  return backend
 }
 
 function readEntry (entry: string | RefreshBackendOptions): RefreshBackendOptions {
