@@ -68,6 +68,7 @@ const PART_KEYS: Record<keyof FeatureParts, true> = {
   sessions: true,
   replyFields: true,
   scopes: true,
+  exportData: true,
   api: true
 }
 
@@ -102,8 +103,9 @@ export function checkFeatureParts ({ name, replyFields }: Feature, parts: Featur
   for (const field of declared) {
     checkOption(`features["${name}"].setup().replyFields.${field}`, read[field], isFunction, 'must be a function')
   }
-  if (parts.scopes !== undefined) {
-    checkOption(`features["${name}"].setup().scopes`, parts.scopes, isFunction, 'must be a function')
+  for (const key of ['scopes', 'exportData'] as const) {
+    if (parts[key] === undefined) continue
+    checkOption(`features["${name}"].setup().${key}`, parts[key] as unknown, isFunction, 'must be a function')
   }
   if (parts.loginMethods !== undefined) checkLoginMethods(`features["${name}"].setup().loginMethods`, parts.loginMethods)
 }

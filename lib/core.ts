@@ -158,6 +158,7 @@ async function createRules (
     fingerprintKeys: keyring.secretsFor('fingerprint', Math.max(reset.lifetimeSeconds, verify.lifetimeSeconds)),
     loginMethods: [],
     additions: new Map(),
+    exports: new Map(),
     observers: []
   }
 }

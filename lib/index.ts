@@ -63,6 +63,7 @@ export {
   isUsersError,
   refuse
 } from './errors.js'
+export type * from './contracts/account-export.js'
 export type * from './contracts/attempts.js'
 export type * from './contracts/audit.js'
 export type * from './contracts/authentication.js'

@@ -142,7 +142,7 @@ export async function mountFeature (app: FastifyInstance, core: Core, feature: F
     const parts = await feature.setup(createFeatureKit({ ...core, log: app.log }, identity, scope))
     checkFeatureParts(feature, parts, core.settings)
     addLoginSteps(core, feature, checkLoginSteps(feature, parts, core.settings))
-    const { routes, hooks = {}, loginMethods, sessions, replyFields = {}, scopes, api } = parts
+    const { routes, hooks = {}, loginMethods, sessions, replyFields = {}, scopes, exportData, api } = parts
     // hooks.add throws for an unknown name
     for (const [event, hook] of Object.entries(hooks)) {
       core.rules.hooks.add(event as EventName, hook as UsersHook<EventName>)
@@ -151,6 +151,7 @@ export async function mountFeature (app: FastifyInstance, core: Core, feature: F
     if (scopes !== undefined) app[kGuard].scopeSources.push(scopes)
     if (loginMethods !== undefined) core.rules.loginMethods.push(loginMethods)
     for (const [field, read] of Object.entries(replyFields)) core.rules.additions.set(field, read)
+    if (exportData !== undefined) core.rules.exports.set(name, exportData)
     core.featureApis.set(name, api)
     if (routes !== undefined) await scope.register(routes)
   }

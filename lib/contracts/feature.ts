@@ -1,6 +1,7 @@
 import type { TSchema } from '@sinclair/typebox'
 import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { CurrentPasswordBody } from '../../schemas/index.js'
+import type { ExportSource } from './account-export.js'
 import type { Attempts } from './attempts.js'
 import type { AuditLog } from './audit.js'
 import type { GuardFlag, ScopeSource } from './authentication.js'
@@ -96,6 +97,8 @@ export interface FeatureParts<Api = unknown> {
    * limit the request. The guard flag `scopes` ({@link scopesFlag}) asks every feature that has this function.
    */
   readonly scopes?: ScopeSource
+  /** Returns what the feature stores about a user, for `app.users.exportData`. It is called with existing users. */
+  readonly exportData?: ExportSource
   /** Functions for application code: the result of `app.users.feature(name)`. */
   readonly api?: Api
 }

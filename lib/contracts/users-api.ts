@@ -1,3 +1,4 @@
+import type { AccountExport } from './account-export.js'
 import type { Backend } from './backend.js'
 import type { EventName, PendingLogin, UsersHook } from './events.js'
 import type { FeatureApi } from './feature.js'
@@ -74,6 +75,11 @@ export interface UsersApi {
    * superuser, also if code calls it.
    */
   delete(user: User | UserId, context?: WriteContext): Promise<void>
+  /**
+   * Returns the data of an account that its owner may read: the profile, sessions, and the data of features. It
+   * contains no hashes, digests, secrets and tokens. Throws `FST_USERS_NOT_FOUND`.
+   */
+  exportData(user: User | UserId): Promise<AccountExport>
   /** Returns the row of the user with this e-mail and password, or null. An unknown e-mail takes the same time. */
   checkCredentials(
     credentials: { username: string; password: string },

@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { ExportSource } from '../contracts/account-export.js'
 import type { LoginMethods } from '../contracts/login-methods.js'
 import type { SessionObserver } from '../contracts/session-service.js'
 import type { SingleUse } from '../contracts/single-use.js'
@@ -31,6 +32,8 @@ export interface Rules extends SessionRules {
   readonly loginMethods: LoginMethods[]
   /** Properties that features add to users in replies, by name in the read schema. */
   readonly additions: Map<string, (user: User) => Promise<unknown>>
+  /** Functions of features that return what they store about a user, by the name of the feature. */
+  readonly exports: Map<string, ExportSource>
   /** The functions of started features for application code, by the name of the feature. */
   readonly features: ReadonlyMap<string, unknown>
 }

@@ -18,6 +18,7 @@ import {
   startSession,
   type StartContext
 } from '../sessions/index.js'
+import { exportAccount } from './account-export.js'
 import { createUser, registerWithoutReveal } from './registration.js'
 import { completeRegistration, requestRegistration } from './registration-by-mail.js'
 import { updateOwnUser, updateUser } from './accounts.js'
@@ -68,6 +69,7 @@ export function createUsersService (rules: Rules, securityProfile: UsersApi['sec
     },
     updateOwn: (changes, request, reply) => updateOwnUser(rules, changes, request, reply),
     delete: (user, context = {}) => deleteUser(rules, user, context),
+    exportData: (user) => exportAccount(rules, user),
 
     async checkCredentials (credentials, { backend = null, ...call }: CallContext & { backend?: string | null } = {}) {
       const context = contextOf(call)

@@ -13,6 +13,7 @@ import {
   type FeatureParts
 } from '../../feature/index.js'
 import { readEvents, type AuditPage, type AuditQuery } from './event-reader.js'
+import { exportEvents } from './export-events.js'
 import { EventWriter, type AuditCounts } from './event-writer.js'
 import { auditEventModel as model } from './model.js'
 import { resolveAuditOptions, type AuditFeatureOptions } from './options.js'
@@ -96,6 +97,10 @@ function start (kit: FeatureKit, options: AuditFeatureOptions): FeatureParts<Aud
       }
     },
     ...(path === null ? {} : { routes: async (scope) => { await scope.register(auditRoutes, { kit, path }) } }),
+    async exportData (user) {
+      await writer.flush()
+      return { events: await exportEvents(kit, user) }
+    },
     api: {
       list: (query = {}) => readEvents(kit, query),
       flush: () => writer.flush(),

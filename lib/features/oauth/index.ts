@@ -90,8 +90,10 @@ async function startOauth (kit: FeatureKit, options: OauthOptions): Promise<Feat
   const parts: FlowRoutesOptions = { kit, settings, flow, accounts, clients }
   return {
     routes: (scope) => registerRoutes(scope, parts),
-    // all registrations use the same accounts, so only the first one counts and deletes them
-    ...(isFirst ? { loginMethods } : {}),
+    // all registrations use the same accounts, so only the first one counts, deletes and exports them
+    ...(isFirst
+      ? { loginMethods, exportData: async ({ id }) => ({ accounts: await accounts.list(id as UserId) }) }
+      : {}),
     ...(settings.accountsInReplies
       ? { replyFields: { oauth_accounts: async ({ id }) => await accounts.list(id as UserId) } }
       : {}),

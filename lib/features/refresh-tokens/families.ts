@@ -147,15 +147,29 @@ export class Families {
 
   /** Returns at most 1000 sessions of a user. */
   async list (user: User): Promise<Session[]> {
+    const families = await this.#open(user)
+    return families.map((family) => ({ id: family.id, createdAt: family.created_at, ...valuesOf(family) }))
+  }
+
+  /** Returns what the account export contains of the sessions of a user. */
+  async export (user: User): Promise<Record<string, unknown>[]> {
+    return (await this.#open(user)).map((family) => ({
+      backend: family.backend,
+      created_at: family.created_at.toISOString(),
+      refreshed_at: family.rotated_at.toISOString(),
+      expires_at: family.expires_at.toISOString()
+    }))
+  }
+
+  /** Returns at most 1000 sessions of a user that can be continued. */
+  async #open (user: User): Promise<Family[]> {
     const { store, rows, clock } = this.#kit
     const id = user.id as UserId
     const row = await rows.getRow(id)
     const open = { user_id: id, expires_at: { gt: new Date(clock()) } }
     const found = row === null ? [] : await store.findMany(this.#model, open, { limit: MAX_LISTED })
     // rows of the model
-    return (found as unknown as Family[])
-      .filter(({ stamp }) => row !== null && rows.hasStamp(row, stamp))
-      .map((family) => ({ id: family.id, createdAt: family.created_at, ...valuesOf(family) }))
+    return (found as unknown as Family[]).filter(({ stamp }) => row !== null && rows.hasStamp(row, stamp))
   }
 
   async #find (id: string): Promise<Family | null> {

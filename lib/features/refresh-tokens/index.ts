@@ -80,6 +80,7 @@ function start (kit: FeatureKit, options: RefreshTokensOptions): FeatureParts<Re
   return {
     routes: (scope) => registerRoutes(scope, kit, families, backends),
     sessions: observeSessions(kit, families, backends),
+    exportData: async (user) => ({ sessions: await families.export(user) }),
     hooks: {
       onAfterLogout ({ backend }, { reply }) {
         if (reply !== null) backends.get(backend)?.cookie?.clear(reply)

@@ -84,6 +84,7 @@ function startRoles (
   const scopesOf = ({ role }: User): readonly string[] => table.scopesOf(role)
   return {
     scopes: ({ user }) => scopesOf(user),
+    exportData: (user) => ({ role: user.role ?? null, scopes: scopesOf(user) }),
     api: { set, scopesOf },
     ...(route.enabled ? { routes: async (scope) => await scope.register(roleRoute, { kit, table, route, set }) } : {})
   }
