@@ -56,6 +56,7 @@ const FEATURE_KEYS: Record<keyof Feature, true> = {
   guardFlags: true,
   backends: true,
   loginSteps: true,
+  rememberMe: true,
   singleUse: true,
   setup: true
 }

@@ -148,6 +148,7 @@ export async function mountFeature (app: FastifyInstance, core: Core, feature: F
       core.rules.hooks.add(event as EventName, hook as UsersHook<EventName>)
     }
     if (sessions !== undefined) core.rules.observers.push(sessions)
+    if (sessions?.seen !== undefined) app[kGuard].sessionChecks.push(sessions.seen.bind(sessions))
     if (scopes !== undefined) app[kGuard].scopeSources.push(scopes)
     if (loginMethods !== undefined) core.rules.loginMethods.push(loginMethods)
     for (const [field, read] of Object.entries(replyFields)) core.rules.additions.set(field, read)

@@ -53,6 +53,7 @@ export function resolveOptions (
     name,
     errors: createErrorRegistry(options.features),
     loginSteps: readStepNames(options.features),
+    rememberMe: options.features?.some(({ rememberMe }) => rememberMe === true) ?? false,
     ...readFunctions(options, isFastapiUsers),
     ...readChoices(options),
     ...readOrigins(options),

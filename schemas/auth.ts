@@ -31,6 +31,21 @@ export const LoginBody = Type.Object(
 )
 export type LoginBody = Static<typeof LoginBody>
 
+/** Body of the login route if users can ask for a longer session. */
+export const RememberedLoginBody = Type.Object(
+  {
+    ...LoginBody.properties,
+    remember_me: Type.Optional(
+      Type.Unsafe<boolean | 'true' | 'false' | 'on'>({
+        enum: [true, false, 'true', 'false', 'on'],
+        description: 'The session lasts longer, and the browser keeps its cookie when it closes. Default: false.'
+      })
+    )
+  },
+  component('RememberedLoginForm')
+)
+export type RememberedLoginBody = Static<typeof RememberedLoginBody>
+
 /** Reply of a bearer login (RFC 6749, section 5.1). */
 export const BearerReply = Type.Object(
   {

@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Authentication } from '../contracts/authentication.js'
 import type { Backend } from '../contracts/backend.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
+import type { SessionObserver } from '../contracts/session-service.js'
 import type { TokenSubject, UserReader } from '../contracts/strategy.js'
 import type { User } from '../contracts/user.js'
 import { GuardedAuthentication, presentedTokens, type CachedSubject } from '../sessions/index.js'
@@ -34,6 +35,8 @@ export interface Authenticator {
    * transport, the strategy and the store are. With `cached`, the user cache may be used if it is on.
    */
   find(request: FastifyRequest, enabled: readonly string[] | null, cached: boolean): MaybePromise<Authentication | null>
+  /** Functions of features that refuse sessions, see `SessionObserver.seen`. Filled while the features start. */
+  readonly checks: SessionCheck[]
   /** Returns the sessions that a request presents to one backend: several if its transport reads several tokens. */
   findPresented(request: FastifyRequest, backend: string): Promise<Authentication[]>
 }
@@ -44,6 +47,9 @@ export interface AuthenticatorBackends {
   readonly ofFeatures: ReadonlyMap<string, Backend>
 }
 
+/** A function that returns false for a session that has ended. */
+export type SessionCheck = NonNullable<SessionObserver['seen']>
+
 /** The store and the cache from which the users of a registration are read. */
 interface Readers {
   readonly rows: UserRows
@@ -51,9 +57,15 @@ interface Readers {
   readonly cache: UserCache | null
 }
 
+interface Sources extends Readers {
+  readonly checks: readonly SessionCheck[]
+}
+
 /** Creates the authenticator of a registration. */
 export function createAuthenticator ({ own, ofFeatures }: AuthenticatorBackends, readers: Readers): Authenticator {
   const { rows, cache } = readers
+  const checks: SessionCheck[] = []
+  const sources: Sources = { ...readers, checks }
   let list: readonly Backend[] = []
 
   function search (
@@ -68,7 +80,7 @@ export function createAuthenticator ({ own, ofFeatures }: AuthenticatorBackends,
       if (backend === undefined || (enabled !== null && !enabled.includes(backend.name))) continue
       const token = backend.transport.extractToken(request)
       if (token === null) continue
-      const found = identify(readers, request, backend, token, users)
+      const found = identify(sources, request, backend, token, users)
       if (isPromise(found)) return found.then((read) => read ?? search(request, enabled, i + 1, users))
       if (found !== null) return found
     }
@@ -76,6 +88,8 @@ export function createAuthenticator ({ own, ofFeatures }: AuthenticatorBackends,
   }
 
   return {
+    checks,
+
     find (request, enabled, cached) {
       if (list.length !== own.size + ofFeatures.size) list = [...own.values(), ...ofFeatures.values()]
       return search(request, enabled, 0, cache !== null && cached && !isOwnRoute(request) ? cache : rows)
@@ -86,7 +100,7 @@ export function createAuthenticator ({ own, ofFeatures }: AuthenticatorBackends,
       const found: Authentication[] = []
       if (backend === undefined) return found
       for (const token of presentedTokens(backend.transport, request)) {
-        const session = await identify(readers, request, backend, token, rows)
+        const session = await identify(sources, request, backend, token, rows)
         if (session !== null) found.push(session)
       }
       return found
@@ -95,7 +109,7 @@ export function createAuthenticator ({ own, ofFeatures }: AuthenticatorBackends,
 }
 
 function identify (
-  readers: Readers,
+  sources: Sources,
   request: FastifyRequest,
   backend: Backend,
   token: string,
@@ -103,21 +117,39 @@ function identify (
 ): MaybePromise<Authentication | null> {
   const subject = backend.strategy.readToken(token, { request, users })
   return isPromise(subject)
-    ? subject.then((read) => acceptOrReread(readers, request, backend, token, read))
-    : acceptOrReread(readers, request, backend, token, subject)
+    ? subject.then((read) => acceptOrReread(sources, request, backend, token, read))
+    : acceptOrReread(sources, request, backend, token, subject)
 }
 
 /** Reads a user again before the stamp of a cached row refuses a token: the row may be older than the token. */
 function acceptOrReread (
-  readers: Readers,
+  sources: Sources,
   request: FastifyRequest,
   backend: Backend,
   token: string,
   subject: TokenSubject | null
 ): MaybePromise<Authentication | null> {
-  const found = acceptSubject(readers, backend, token, subject)
-  if (found !== null || subject === null || readers.cache?.hasRow(subject.row) !== true) return found
-  return identify(readers, request, backend, token, readers.rows)
+  const found = acceptSubject(sources, backend, token, subject)
+  if (found !== null) return sources.checks.length === 0 ? found : passChecks(sources.checks, found, request)
+  if (subject === null || sources.cache?.hasRow(subject.row) !== true) return null
+  return identify(sources, request, backend, token, sources.rows)
+}
+
+/** Returns null if a check says that the session has ended. Synchronous if the checks are. */
+function passChecks (
+  checks: readonly SessionCheck[],
+  found: Authentication,
+  request: FastifyRequest,
+  from = 0
+): MaybePromise<Authentication | null> {
+  for (let i = from; i < checks.length; i++) {
+    const isOpen = checks[i]?.(found, request)
+    if (isPromise(isOpen)) {
+      return isOpen.then((result) => (result === true ? passChecks(checks, found, request, i + 1) : null))
+    }
+    if (isOpen !== true) return null
+  }
+  return found
 }
 
 /** Refuses a token if the security stamp of the user has changed since the token was issued. */

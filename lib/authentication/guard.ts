@@ -10,7 +10,7 @@ import { guardRefusals } from '../errors.js'
 import { GuardedAuthentication } from '../sessions/index.js'
 import { isPromise } from '../shared/values.js'
 import { kGuard } from '../symbols.js'
-import type { Authenticator } from './authenticator.js'
+import type { Authenticator, SessionCheck } from './authenticator.js'
 import { isCrossSite, isUnsafe } from './csrf.js'
 import { createFlagReader, findFlagRefusal, type GivenFlag, type GuardFlagRegistry } from './guard-flags.js'
 import { checkBackendNames, type GuardOptions } from './guard-options.js'
@@ -41,6 +41,8 @@ export interface Guard {
   acceptedBackends(options: GuardOptions): readonly string[]
   /** The functions of features that return the scopes of a request. Filled while the features start. */
   readonly scopeSources: ScopeSource[]
+  /** The functions of features that refuse sessions. Filled while the features start. */
+  readonly sessionChecks: SessionCheck[]
   /** True if refusals have the header `WWW-Authenticate`. */
   readonly hasChallenges: boolean
 }
@@ -87,6 +89,7 @@ export function createGuard (
       return Array.isArray(options.backends) ? options.backends : (namesOfFlags(context, options) ?? names.own)
     },
     scopeSources: [],
+    sessionChecks: authenticator.checks,
     hasChallenges: settings.wire.wwwAuthenticate,
     report (error, request) {
       audit.emitError(error, { request, reply: null })

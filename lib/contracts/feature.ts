@@ -58,6 +58,11 @@ export interface Feature<Api = unknown> {
   readonly backends?: readonly FeatureBackend[]
   /** Names of the login steps that `setup` returns. Lower-case letters, digits, `-` and `_`. */
   readonly loginSteps?: readonly string[]
+  /**
+   * True if users can ask for a longer session when they log in: the body of the login routes then has the property
+   * `remember_me`, and the sessions have `details.remember_me`.
+   */
+  readonly rememberMe?: boolean
   /** True if the feature uses `kit.singleUse`. The table of single-use values exists if a feature needs it. */
   readonly singleUse?: boolean
   /** Starts the feature. Features start in the order of the option, after the backends. */
@@ -204,7 +209,7 @@ export interface FeatureKit {
   startSession(
     backend: Backend,
     row: UserRow,
-    context: { request: FastifyRequest; reply: FastifyReply; method: string }
+    context: { request: FastifyRequest; reply: FastifyReply; method: string; rememberMe?: boolean }
   ): Promise<IssuedToken>
   /**
    * Returns a kind of single-use values, such as challenges. `purpose` is unique within the feature. Throws

@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import type { Authentication } from './authentication.js'
 import type { MaybePromise } from './database-adapter.js'
 import type { EventContext } from './events.js'
 import type { Session, SessionValues } from './session.js'
@@ -17,12 +18,14 @@ export interface CreatedSession {
   readonly user: User
   /** Name of the backend. */
   readonly backend: string
-  /** The token. An observer may set `refresh_token` and `expires_in`. */
+  /** The token. An observer may set `refresh_token`, `expires_in` and `cookieSeconds`. */
   readonly issued: IssuedSession
   /** Security stamp of the user with which the session was created. */
   readonly stamp: string
   /** True if the session existed before and has only got another token. */
   readonly continues: boolean
+  /** True if the user asked for a longer session at the login. */
+  readonly isRemembered: boolean
   readonly context: EventContext
 }
 
@@ -39,6 +42,12 @@ export interface SessionObserver {
    * reported more than once. Expired sessions are not reported. If it throws, the request fails after the revocation.
    */
   ended?(user: User, which: SessionSelection): MaybePromise<void>
+  /**
+   * Called for each valid token that a guard reads, before the flags of the guard. Returns false if the session has
+   * ended according to the feature: the token is then refused. It runs with every guarded request, so it should return
+   * without a promise. A thrown error refuses the request.
+   */
+  seen?(authentication: Authentication, request: FastifyRequest): MaybePromise<boolean>
   /** Returns at most 1000 sessions of a user that the feature stores, for `SessionService.list`. */
   list?(user: User): MaybePromise<readonly Session[]>
   /** Ends one session of a user that the feature stores, for `SessionService.end`. Returns false if it has none. */

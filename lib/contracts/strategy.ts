@@ -19,6 +19,11 @@ export interface IssuedToken {
   /** Set by `onIssueToken` hooks, like `expires_in`; part of the bearer reply if set. */
   refresh_token?: string
   expires_in?: number
+  /**
+   * Seconds for which a browser keeps the session cookie; null until it closes. Default: the option `maxAge` of the
+   * transport. Observers of sessions may set it.
+   */
+  cookieSeconds?: number | null
 }
 
 /** Finds users for strategies. */

@@ -32,6 +32,8 @@ export interface CreateContext extends WriteContext {
 export interface LoginContext extends CallContext {
   backend: string
   method?: string
+  /** The user asked for a longer session. It has an effect if a feature such as `sessions()` allows it. */
+  rememberMe?: boolean
 }
 
 /** The values with which a registration by mail is completed: a new user without the e-mail. */

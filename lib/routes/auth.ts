@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { LoginBody } from '../../schemas/index.js'
+import { LoginBody, RememberedLoginBody } from '../../schemas/index.js'
 import { authenticate, isCrossSite } from '../authentication/index.js'
 import type { Backend } from '../contracts/backend.js'
 import type { RouteGroup } from '../contracts/route-group.js'
@@ -28,7 +28,7 @@ export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async 
 
 function addLoginRoute (scope: FastifyInstance, { users, settings, backend }: BackendRoutesOptions): void {
   const { transport, description, name } = backend
-  scope.post<{ Body: LoginBody }>(
+  scope.post<{ Body: LoginBody | RememberedLoginBody }>(
     '/login',
     {
       schema: {
@@ -40,7 +40,7 @@ function addLoginRoute (scope: FastifyInstance, { users, settings, backend }: Ba
           summary: 'Log in',
           consumes: settings.wire.errors.loginTypes
         }),
-        body: LoginBody,
+        body: settings.rememberMe ? RememberedLoginBody : LoginBody,
         response: {
           ...description.login,
           ...errorReplies(
@@ -67,11 +67,16 @@ function addLoginRoute (scope: FastifyInstance, { users, settings, backend }: Ba
         const row = await users.checkCredentials(request.body, context)
         if (row === null) throw FST_USERS_LOGIN_BAD_CREDENTIALS()
         if (trace !== null) trace.userId = String(row.id)
-        return await users.startSession(backend, row, { request, reply })
+        return await users.startSession(backend, row, { request, reply, rememberMe: wantsToBeRemembered(request.body) })
       })
       return transport.sendLogin(reply, issued)
     }
   )
+}
+
+/** Returns true if a login body has `remember_me`. A checkbox of an HTML form has the value `on`. */
+function wantsToBeRemembered (body: LoginBody | RememberedLoginBody): boolean {
+  return 'remember_me' in body && [true, 'true', 'on'].includes(body.remember_me)
 }
 
 function addLogoutRoute (scope: FastifyInstance, { users, settings, backend }: BackendRoutesOptions): void {

@@ -6,6 +6,7 @@ import type { UserId, UserRow } from '../contracts/user.js'
 import { endSession } from './end.js'
 import { createSession } from './issue.js'
 import type { LoginState } from './pending-record.js'
+import { detailsOf } from './remembered.js'
 import type { SessionRules } from './session-rules.js'
 
 /** A user who has just authenticated, and the backend that shall create the session. */
@@ -16,6 +17,8 @@ export interface OngoingLogin {
   readonly method: string
   /** All methods so far. */
   readonly methods: readonly string[]
+  /** The user asked for a longer session. */
+  readonly isRemembered: boolean
   readonly context: EventContext
   /** Returns the error for a user who changes during the login. */
   readonly changed: () => Error
@@ -28,9 +31,9 @@ export function attemptOf ({ row, backend, method, methods, context }: OngoingLo
 
 /** Creates the session of a login. If the user has changed meanwhile or a hook throws, the session is revoked again. */
 export async function completeLogin (rules: SessionRules, login: OngoingLogin): Promise<IssuedToken> {
-  const { row, backend, method, methods, context, changed } = login
+  const { row, backend, method, methods, isRemembered, context, changed } = login
   const user = rules.rows.toUser(row)
-  const session = { authenticatedAt: new Date(rules.settings.clock()), methods, details: {} }
+  const session = { authenticatedAt: new Date(rules.settings.clock()), methods, details: detailsOf(isRemembered) }
   const issued = await createSession(rules, { ...session, row, backend, context }, changed)
   try {
     if (!(await isUserUnchanged(rules, row))) throw changed()

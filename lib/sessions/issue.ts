@@ -8,6 +8,7 @@ import { FST_USERS_UNAUTHENTICATED } from '../errors.js'
 import { generateSessionId } from '../tokens/index.js'
 import { endSession } from './end.js'
 import { reportIssued } from './observers.js'
+import { isRemembered } from './remembered.js'
 import { sessionOfToken, type SessionRules } from './session-rules.js'
 
 /** A session that a request presents, and its backend. */
@@ -42,9 +43,8 @@ export async function createSession (
   const user = rows.toUser(row)
   try {
     const { stamp } = written
-    await reportIssued(rules, {
-      user, backend: backend.name, issued, stamp, context, continues: continued !== undefined
-    })
+    const origin = { continues: continued !== undefined, isRemembered: isRemembered(values) }
+    await reportIssued(rules, { user, backend: backend.name, issued, stamp, context, ...origin })
   } catch (error) {
     await endSession(rules, backend, user, issued) // the client never receives the token
     throw error

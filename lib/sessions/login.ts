@@ -13,7 +13,7 @@ import { backendNamed, contextOf, currentRow, type SessionRules } from './sessio
 export async function login (
   rules: SessionRules,
   given: User | UserRow,
-  { backend, method = 'password', ...call }: LoginContext
+  { backend, method = 'password', rememberMe = false, ...call }: LoginContext
 ): Promise<LoginResult> {
   const row = 'hashed_password' in given ? given : await currentRow(rules, given)
   const ongoing: OngoingLogin = {
@@ -21,6 +21,7 @@ export async function login (
     backend: backendNamed(rules, backend),
     method,
     methods: [method],
+    isRemembered: rememberMe && rules.settings.rememberMe,
     context: contextOf(call),
     changed: FST_USERS_LOGIN_BAD_CREDENTIALS
   }

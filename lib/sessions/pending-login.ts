@@ -23,7 +23,7 @@ export async function openTicket (
   done: readonly string[],
   steps: readonly LoginStep[]
 ): Promise<LoginPending & { ticket: string }> {
-  const { row, backend, method, methods } = login
+  const { row, backend, method, methods, isRemembered } = login
   const offered: OfferedStep[] = []
   const kept: { name: string; keep: JsonValue }[] = []
   for (const step of steps) {
@@ -37,6 +37,7 @@ export async function openTicket (
     backend: backend.name,
     method,
     methods,
+    ...(isRemembered ? { remembered: true } : {}),
     done,
     steps: kept
   }

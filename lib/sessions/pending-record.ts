@@ -17,6 +17,8 @@ export interface PendingRecord {
   readonly backend: string
   readonly method: string
   readonly methods: readonly string[]
+  /** The user asked for a longer session. Absent for false. */
+  readonly remembered?: true
   /** Groups of which the user has answered a step. */
   readonly done: readonly string[]
   /** The offered steps, with the values that they keep. */

@@ -16,7 +16,7 @@ import type { PendingRecord } from './pending-record.js'
 import { backendNamed, contextOf, type RegisteredStep, type SessionRules } from './session-rules.js'
 
 /** Context of a continued login. */
-export type ResumeContext = Omit<LoginContext, 'method'>
+export type ResumeContext = Omit<LoginContext, 'method' | 'rememberMe'>
 
 /** A pending login that a client presented, and the value that its step kept. */
 interface ClaimedLogin {
@@ -77,8 +77,9 @@ async function resumeWith (
   const claim = (): Promise<ClaimedLogin> => claimLogin(rules, step.name, ticket, backend, context)
   const { claimed, attempt } = await beginAnswer(rules, isCounted, claim, { backend, context })
   const { record, row, keep } = claimed
-  const { method, methods, done } = record
-  const login: OngoingLogin = { row, backend, method, methods, context, changed: FST_USERS_LOGIN_TICKET_INVALID }
+  const { method, methods, remembered: isRemembered = false, done } = record
+  const changed = FST_USERS_LOGIN_TICKET_INVALID
+  const login: OngoingLogin = { row, backend, method, methods, isRemembered, context, changed }
 
   const proof: unknown = await verifyStep(rules, login, attempt, () => verify(attemptOf(login), keep))
   const proved = readProof(step.name, proof)

@@ -11,11 +11,15 @@ import { endPresentedSessions } from './presented.js'
 import { resumeLogin } from './resume-login.js'
 import type { SessionRules } from './session-rules.js'
 
-/** The request that logs a user in, its reply, and the method of the login. Default: `password`. */
+/**
+ * The request that logs a user in, its reply, the method of the login (default: `password`), and whether the user asked
+ * for a longer session.
+ */
 export interface StartContext {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
   readonly method?: string
+  readonly rememberMe?: boolean
 }
 
 /**

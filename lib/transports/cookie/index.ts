@@ -63,8 +63,8 @@ function createCookieTransport (
     for (const header of expired) reply.header('set-cookie', header)
   }
 
-  const setCookie: NonNullable<Transport['renew']> = (reply, { token, lifetimeSeconds }) => {
-    const age = maxAge === undefined ? {} : { maxAge: Math.min(maxAge, lifetimeSeconds ?? maxAge) }
+  const setCookie: NonNullable<Transport['renew']> = (reply, { token, lifetimeSeconds, cookieSeconds = maxAge }) => {
+    const age = cookieSeconds == null ? {} : { maxAge: Math.min(cookieSeconds, lifetimeSeconds ?? cookieSeconds) }
     removeFormerCookies(reply)
     reply.header('set-cookie', serialize(name, token, { ...attributes, ...age }))
   }
