@@ -2,9 +2,8 @@ import { EventEmitter } from 'node:events'
 
 /** The methods of an `ioredis` client that the strategy calls. `new Redis()` and `new Cluster()` have them. */
 export interface IoredisClient {
-  /** The socket to the server. Absent before the client connects, and in a cluster. */
-  readonly stream?: { readonly writableCorked: number; cork(): void; uncork(): void } | null
   get(key: string): Promise<string | null>
+  mget?(keys: string[]): Promise<(string | null)[]>
   set(key: string, value: string): Promise<unknown>
   setex(key: string, seconds: number, value: string): Promise<unknown>
   del(key: string): Promise<unknown>
@@ -22,6 +21,7 @@ export interface IoredisClient {
  */
 export interface NodeRedisClient {
   get(key: string): Promise<unknown>
+  mGet?(keys: string[]): Promise<unknown>
   set(key: string, value: string): Promise<unknown>
   setEx(key: string, seconds: number, value: string): Promise<unknown>
   del(key: string): Promise<unknown>
@@ -41,9 +41,11 @@ export interface NodeRedisClient {
 /** A client of `ioredis` or `redis`. The application owns it; the strategy never closes it. */
 export type RedisClient = IoredisClient | NodeRedisClient
 
-/** The commands that the strategy sends. Each names one key, so that it works on a cluster. */
+/** The commands that the strategy sends. Each but `getAll` names one key, so that it works on a cluster. */
 export interface RedisCommands {
   get(key: string): Promise<string | null>
+  /** Null if the client does not have the command. */
+  readonly getAll: ((keys: string[]) => Promise<readonly (string | null)[]>) | null
   /** Null seconds: the key never expires. */
   set(key: string, value: string, seconds: number | null): Promise<unknown>
   remove(key: string): Promise<unknown>
@@ -87,10 +89,8 @@ function hasMethods<Client extends RedisClient> (client: unknown, names: readonl
 
 function ofIoredis (client: IoredisClient): RedisCommands {
   return {
-    get (key) {
-      holdWrites(client.stream)
-      return client.get(key)
-    },
+    get: (key) => client.get(key),
+    getAll: client.mget?.bind(client) ?? null,
     set: (key, value, seconds) => (seconds === null ? client.set(key, value) : client.setex(key, seconds, value)),
     remove: (key) => client.del(key),
     secondsLeft: async (key) => Number(await client.ttl(key)), // ioredis returns text with the option stringNumbers
@@ -102,23 +102,12 @@ function ofIoredis (client: IoredisClient): RedisCommands {
   }
 }
 
-/**
- * Holds what is written to a socket until the end of this turn of the event loop, so that simultaneous commands are
- * sent together. `ioredis` writes each command separately, and each write is a system call. A cluster has no socket of
- * its own.
- */
-function holdWrites (stream: IoredisClient['stream']): void {
-  if (stream === undefined || stream === null || stream.writableCorked > 0) return
-  stream.cork()
-  setImmediate(() => {
-    stream.uncork()
-  })
-}
-
 /** Converts replies: the application may have mapped types of the client to buffers or strings. */
 function ofNodeRedis (client: NodeRedisClient): RedisCommands {
+  const getAll = client.mGet?.bind(client)
   return {
     get: async (key) => textOf(await client.get(key)),
+    getAll: getAll === undefined ? null : async (keys) => ((await getAll(keys)) as unknown[]).map(textOf),
     set: (key, value, seconds) => (seconds === null ? client.set(key, value) : client.setEx(key, seconds, value)),
     remove: (key) => client.del(key),
     secondsLeft: async (key) => Number(await client.ttl(key)),

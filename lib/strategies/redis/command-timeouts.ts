@@ -6,9 +6,11 @@ import type { RedisCommands } from './client.js'
  * longer. The client may still send a command that timed out; this is harmless for every command used here.
  */
 export function addCommandTimeouts (commands: RedisCommands, timeoutMs: number): RedisCommands {
+  const { getAll } = commands
   const limited = <T>(command: () => Promise<T>): Promise<T> => withStoreTimeout(command, timeoutMs)
   return {
     get: (key) => limited(() => commands.get(key)),
+    getAll: getAll && ((keys) => limited(() => getAll(keys))),
     set: (key, value, seconds) => limited(() => commands.set(key, value, seconds)),
     remove: (key) => limited(() => commands.remove(key)),
     secondsLeft: (key) => limited(() => commands.secondsLeft(key)),

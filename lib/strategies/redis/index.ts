@@ -12,6 +12,7 @@ import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
 import { addNewest } from '../newest-sessions.js'
 import { addCommandTimeouts } from './command-timeouts.js'
+import { collectGets } from './collected-gets.js'
 import { attachErrorListener, commandsOf, type RedisClient, type RedisCommands } from './client.js'
 import { readPlain, readValue, type StoredToken, unknownSession, writeValue } from './stored-token.js'
 import { createUserTokens, type NamedToken } from './user-tokens.js'
@@ -39,8 +40,8 @@ const KEYS = ['client', 'lifetimeSeconds', 'keyPrefix', 'timeoutMs']
 
 /**
  * Creates a strategy with opaque tokens of 43 characters, or 50 if several backends store tokens. Redis stores their
- * SHA-256 digests until they expire, so each session can be revoked separately. A guarded request costs one GET and one
- * read of the user. Every command names one key, so clusters work. Throws `FST_USERS_INVALID_OPTION`,
+ * SHA-256 digests until they expire, so each session can be revoked separately. A guarded request costs one read in
+ * Redis and one of the user; simultaneous requests share the former. Clusters work. Throws `FST_USERS_INVALID_OPTION`,
  * `FST_USERS_UNKNOWN_OPTION`. If Redis fails or is too slow, requests fail with `FST_USERS_STORE_UNAVAILABLE`.
  *
  * @example
@@ -56,7 +57,8 @@ export function redisStrategy (options: RedisStrategyOptions): StrategyDefinitio
   if (keyPrefix !== undefined && typeof keyPrefix !== 'string') {
     throw FST_USERS_INVALID_OPTION(['redisStrategy.keyPrefix', 'must be a string'])
   }
-  const redis = addCommandTimeouts(commands, checkTimeLimit('redisStrategy.timeoutMs', timeoutMs))
+  const limited = addCommandTimeouts(commands, checkTimeLimit('redisStrategy.timeoutMs', timeoutMs))
+  const redis = { ...limited, get: collectGets(limited) }
   return defineStrategy({
     name: 'redis',
     setup (scope, defaults) {
@@ -140,7 +142,7 @@ function createRedisStrategy (
       let sessions: StoredSession[] = []
       for await (const batch of tokens.batches(setKeyOf(user.id as UserId))) {
         const stored = batch.map(readStored)
-        sessions = addNewest(sessions, stored.map(({ stamp = null, session }) => ({ stamp, session: session() })))
+        sessions = addNewest(sessions, stored.map(({ stamp, session }) => ({ stamp, session: session() })))
       }
       return sessions
     }
@@ -154,6 +156,6 @@ function subjectOfStored (stored: StoredToken, users: UserReader): MaybePromise<
   return isPromise(row) ? row.then((found) => withRow(stored, found)) : withRow(stored, row)
 }
 
-function withRow ({ id: _id, ...rest }: StoredToken, row: UserRow | null): TokenSubject | null {
-  return row === null ? null : { row, ...rest }
+function withRow ({ stamp, session }: StoredToken, row: UserRow | null): TokenSubject | null {
+  return row === null ? null : { row, stamp, session }
 }

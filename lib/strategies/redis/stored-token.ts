@@ -6,7 +6,7 @@ import { readDetails, readMethods, readTime } from '../stored-session.js'
 /** The value of a stored token. A plain token has no stamp. */
 export interface StoredToken {
   id: string
-  stamp?: string
+  stamp: string | null
   session(): Session
 }
 
@@ -48,7 +48,7 @@ export function readValue (value: string, keyPart: string): StoredToken {
 
 /** Returns the contents of the value of a plain token, which is the id of its user, as FastAPI Users stores it. */
 export function readPlain (id: string, keyPart: string): StoredToken {
-  return { id, session: () => unknownSession(keyPart) }
+  return { id, stamp: null, session: () => unknownSession(keyPart) }
 }
 
 /** Returns the session of a token about which nothing is stored. */
@@ -57,16 +57,16 @@ export function unknownSession (keyPart: string): Session {
 }
 
 function readJson (text: string, keyPart: string): StoredToken {
-  const { id, stamp, ...rest } = readDetails(parseJson(text)) as Partial<Record<keyof TokenValue, unknown>>
+  const value = readDetails(parseJson(text)) as Partial<Record<keyof TokenValue, unknown>>
   return {
-    id: String(id),
-    stamp: typeof stamp === 'string' ? stamp : '', // an empty stamp matches no user
+    id: String(value.id),
+    stamp: typeof value.stamp === 'string' ? value.stamp : '', // an empty stamp matches no user
     session: () => ({
-      id: typeof rest.sid === 'string' ? rest.sid : deriveSessionId(keyPart),
-      createdAt: readTime(rest.created),
-      authenticatedAt: readTime(rest.authenticated),
-      methods: readMethods(rest.methods),
-      details: readDetails(rest.details)
+      id: typeof value.sid === 'string' ? value.sid : deriveSessionId(keyPart),
+      createdAt: readTime(value.created),
+      authenticatedAt: readTime(value.authenticated),
+      methods: readMethods(value.methods),
+      details: readDetails(value.details)
     })
   }
 }

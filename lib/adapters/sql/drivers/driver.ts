@@ -1,4 +1,5 @@
 import type { MaybePromise } from '../../../contracts/database-adapter.js'
+import type { WaitingRead } from '../../shared/collected-reads.js'
 
 /** A prepared statement. Rows are arrays of values in column order. */
 export interface SqlStatement {
@@ -6,6 +7,9 @@ export interface SqlStatement {
   all(parameters: readonly unknown[]): MaybePromise<readonly (readonly unknown[])[]>
   run(parameters: readonly unknown[]): MaybePromise<SqlWritten>
 }
+
+/** A read that waits for its row. Its key is the list of the statement's parameters. */
+export type WaitingRow = WaitingRead<readonly unknown[], readonly unknown[] | undefined>
 
 /** One write of a transaction. */
 export interface SqlWrite {

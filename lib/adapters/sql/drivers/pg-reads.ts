@@ -1,5 +1,5 @@
-import { answerAlone, collectReads, type WaitingRead } from './collected-reads.js'
-import type { SqlStatement } from './driver.js'
+import { answerAlone, collectReads } from '../../shared/collected-reads.js'
+import type { SqlStatement, WaitingRow } from './driver.js'
 import { isPgRefusal, isStale } from './pg-errors.js'
 import type { PgClient } from './pg-pool.js'
 
@@ -33,7 +33,7 @@ export function pipelineReads (
 ): SqlStatement['get'] {
   let isPossible = true // until a client of the pool is of another kind
 
-  async function send (reads: readonly WaitingRead[]): Promise<void> {
+  async function send (reads: readonly WaitingRow[]): Promise<void> {
     const batch = new PgReads(name, text, reads)
     try {
       if (isPossible) {
@@ -74,17 +74,17 @@ class PgReads {
   readonly text: string
   /** The client replaces this function to apply its own time limit. */
   callback: (error?: unknown) => void = () => {}
-  readonly #reads: readonly WaitingRead[]
+  readonly #reads: readonly WaitingRow[]
   #answered = 0
   #row: readonly unknown[] | undefined
 
-  constructor (name: string, text: string, reads: readonly WaitingRead[]) {
+  constructor (name: string, text: string, reads: readonly WaitingRow[]) {
     this.name = name
     this.text = text
     this.#reads = reads
   }
 
-  get unanswered (): readonly WaitingRead[] {
+  get unanswered (): readonly WaitingRow[] {
     return this.#reads.slice(this.#answered)
   }
 
@@ -111,7 +111,7 @@ class PgReads {
         connection.parse({ name, text })
         if (name !== '') connection.submittedNamedStatements[name] = text
       }
-      for (const { parameters } of this.#reads) {
+      for (const { key: parameters } of this.#reads) {
         connection.bind({ statement: name, values: parameters, valueMapper: toText })
         connection.execute()
       }

@@ -1,5 +1,5 @@
-import { answerAlone, collectReads, type WaitingRead } from './collected-reads.js'
-import type { SqlStatement } from './driver.js'
+import { answerAlone, collectReads } from '../../shared/collected-reads.js'
+import type { SqlStatement, WaitingRow } from './driver.js'
 import type { IsRefusal } from './driver-errors.js'
 
 /** Maximum number of reads in one statement. The server opens the tables for each of them. */
@@ -31,14 +31,14 @@ export function readInUnion (
     return union
   }
 
-  async function send (reads: readonly WaitingRead[]): Promise<void> {
-    const [{ parameters: { length: width } } = { parameters: [] }] = reads
+  async function send (reads: readonly WaitingRow[]): Promise<void> {
+    const [{ key: { length: width } } = { key: [] }] = reads
     const size = 2 ** Math.ceil(Math.log2(reads.length)) // so that few statements serve all numbers of reads
     if (size === 1) {
       answerAlone(reads, readAlone)
       return
     }
-    const parameters = reads.flatMap((read) => read.parameters)
+    const parameters = reads.flatMap(({ key }) => key)
     while (parameters.length < size * width) parameters.push(null)
     try {
       const rows = await readAll(unionOf(size, width), parameters)
