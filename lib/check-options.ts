@@ -1,8 +1,9 @@
 import type { UserSchemas } from '../schemas/index.js'
 import type { BackendOptions } from './contracts/backend.js'
 import type { Feature, FeatureParts } from './contracts/feature.js'
-import type { LoginMethods } from './contracts/login-methods.js'
+import { factorEvents, type LoginMethods } from './contracts/login-methods.js'
 import type { PasswordHelper } from './contracts/password-helper.js'
+import type { SecondFactor } from './contracts/second-factors.js'
 import type { Settings } from './contracts/settings.js'
 import { FST_USERS_DUPLICATE_BACKEND, FST_USERS_INVALID_OPTION, FST_USERS_TWO_COPIES } from './errors.js'
 import { backendsOf } from './feature-backends.js'
@@ -42,6 +43,7 @@ const KEYS: Record<keyof UsersOptions, true> = {
   cache: true,
   captcha: true,
   limits: true,
+  secondFactors: true,
   audit: true,
   clock: true
 }
@@ -66,6 +68,7 @@ const PART_KEYS: Record<keyof FeatureParts, true> = {
   hooks: true,
   loginSteps: true,
   loginMethods: true,
+  secondFactors: true,
   sessions: true,
   replyFields: true,
   scopes: true,
@@ -95,7 +98,8 @@ export function checkRequiredOptions (options: UsersOptions): void {
 }
 
 /** Checks the return value of a feature's `setup`. A mistyped key could switch a check off. */
-export function checkFeatureParts ({ name, replyFields }: Feature, parts: FeatureParts, settings: Settings): void {
+export function checkFeatureParts (feature: Feature, parts: FeatureParts, settings: Settings): void {
+  const { name, replyFields } = feature
   checkObject(`features["${name}"].setup()`, parts)
   checkKnownKeys(`features["${name}"].setup().`, parts, Object.keys(PART_KEYS))
   const declared = Object.keys(replyFields?.({ id: settings.schemas.id, tenant: settings.name }) ?? {})
@@ -108,7 +112,28 @@ export function checkFeatureParts ({ name, replyFields }: Feature, parts: Featur
     if (parts[key] === undefined) continue
     checkOption(`features["${name}"].setup().${key}`, parts[key] as unknown, isFunction, 'must be a function')
   }
+  checkSecondFactors(feature, parts.secondFactors ?? [])
   if (parts.loginMethods !== undefined) checkLoginMethods(`features["${name}"].setup().loginMethods`, parts.loginMethods)
+}
+
+const SECOND_FACTOR_KEYS: Record<keyof SecondFactor, true> = { name: true, methods: true, count: true, removeAll: true }
+
+function checkSecondFactors ({ name: feature, events = [] }: Feature, factors: readonly SecondFactor[]): void {
+  const option = `features["${feature}"].setup().secondFactors`
+  checkOption(option, factors, Array.isArray, 'must be a list of second factors')
+  if (factors.length > 0) {
+    const isListed = factorEvents.every((event) => events.includes(event))
+    checkOption(`features["${feature}"].events`, events, () => isListed, `must contain ${factorEvents.join(' and ')}`)
+  }
+  for (const factor of factors) {
+    checkObject(option, factor)
+    const path = `${option}["${checkName(`${option}[].name`, factor.name)}"]`
+    checkKnownKeys(`${path}.`, factor, Object.keys(SECOND_FACTOR_KEYS))
+    checkOption(`${path}.methods`, factor.methods ?? [], Array.isArray, 'must be a list of names')
+    for (const key of ['count', 'removeAll'] as const) {
+      checkOption(`${path}.${key}`, factor[key], isFunction, 'must be a function')
+    }
+  }
 }
 
 function checkLoginMethods (option: string, given: LoginMethods): void {

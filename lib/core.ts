@@ -154,6 +154,8 @@ async function createRules (
     serializeCookie,
     tokens: await startTokens(app, settings, keyring.keysFor),
     loginSteps: [],
+    secondFactors: [],
+    factorCounts: new WeakMap(),
     ...createStoredParts(deviceParts),
     fingerprintKeys: keyring.secretsFor('fingerprint', Math.max(reset.lifetimeSeconds, verify.lifetimeSeconds)),
     loginMethods: [],

@@ -62,6 +62,10 @@ export const errorDefinitions = {
     message: 'The login needs a further step, which `detail` describes.',
     example: { code: 'SECOND_FACTOR' }
   },
+  SECOND_FACTOR_REQUIRED: {
+    statusCode: 403,
+    message: 'The login requires a second factor, and the account has none that can be used. Ask the operator for help.'
+  },
   LOGIN_TICKET_INVALID: {
     statusCode: 400,
     message: 'The login was started in another browser, is finished already, or took too long. Log in again.'

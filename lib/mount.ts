@@ -28,6 +28,7 @@ import {
   verifyRoutes
 } from './routes/index.js'
 import { kGuard, kOwnRoutes } from './symbols.js'
+import { checkFactorSteps } from './read-second-factors.js'
 import { createClaims } from './sessions/index.js'
 import { createOpaqueTokens } from './tokens/index.js'
 import { compileLazily } from './users/index.js'
@@ -142,7 +143,8 @@ export async function mountFeature (app: FastifyInstance, core: Core, feature: F
     const parts = await feature.setup(createFeatureKit({ ...core, log: app.log }, identity, scope))
     checkFeatureParts(feature, parts, core.settings)
     addLoginSteps(core, feature, checkLoginSteps(feature, parts, core.settings))
-    const { routes, hooks = {}, loginMethods, sessions, replyFields = {}, scopes, exportData, api } = parts
+    const { routes, hooks = {}, loginMethods, secondFactors = [], sessions } = parts
+    const { replyFields = {}, scopes, exportData, api } = parts
     // hooks.add throws for an unknown name
     for (const [event, hook] of Object.entries(hooks)) {
       core.rules.hooks.add(event as EventName, hook as UsersHook<EventName>)
@@ -150,6 +152,7 @@ export async function mountFeature (app: FastifyInstance, core: Core, feature: F
     if (sessions !== undefined) core.rules.observers.push(sessions)
     if (sessions?.seen !== undefined) app[kGuard].sessionChecks.push(sessions.seen.bind(sessions))
     if (scopes !== undefined) app[kGuard].scopeSources.push(scopes)
+    core.rules.secondFactors.push(...secondFactors)
     if (loginMethods !== undefined) core.rules.loginMethods.push(loginMethods)
     for (const [field, read] of Object.entries(replyFields)) core.rules.additions.set(field, read)
     if (exportData !== undefined) core.rules.exports.set(name, exportData)
@@ -178,6 +181,7 @@ export async function mountLoginSteps (app: FastifyInstance, core: Core): Promis
   const { settings, backends, rules, service: users } = core
   const { enabled, prefix } = settings.routes.auth
   const steps = rules.loginSteps.map(({ step }) => step)
+  checkFactorSteps(settings.secondFactors, steps)
   if (!enabled || steps.length === 0) return
   await app.register(async (scope) => {
     prepareRouteScope(scope, app, core)

@@ -10,6 +10,7 @@ import type { LimitsOptions } from './contracts/limits.js'
 import type { PasswordHelper } from './contracts/password-helper.js'
 import type { ValidatePassword } from './contracts/password-policy.js'
 import type { Clock, InsecureSetting, RouteGroupName } from './contracts/settings.js'
+import type { SecondFactorOptions } from './contracts/second-factors.js'
 import type { UserCacheOptions } from './contracts/user-cache.js'
 import type { User, UsersRegisterMismatch } from './contracts/user.js'
 import type { RouteGroupOptions } from './shared/option-checks.js'
@@ -166,6 +167,8 @@ export interface UsersOptions {
    * through the plugin apply at once in this process, and through `channel` in others. Default: off.
    */
   cache?: UserCacheOptions
+  /** Who must present a second factor. Features such as `totp()` store the factors. Default: the users who have one. */
+  secondFactors?: SecondFactorOptions
   /** A captcha for some kinds of attempts. It is checked after the limits and before any work. Default: none. */
   captcha?: CaptchaOptions
   /**

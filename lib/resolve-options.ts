@@ -24,6 +24,7 @@ import {
   checkKnownKeys
 } from './shared/option-checks.js'
 import { readRegistration } from './read-registration.js'
+import { readSecondFactorOptions } from './read-second-factors.js'
 import { readTokens } from './read-tokens.js'
 import { readCacheOptions } from './user-cache/cache-options.js'
 import { FASTAPI_USERS_PASSWORDS, readCompatibility } from './wire/index.js'
@@ -68,6 +69,7 @@ export function resolveOptions (
     tokensKeptSeconds: longestTokenSeconds(options.backends),
     allowInsecure,
     captcha: readCaptcha(options.captcha, options.features),
+    secondFactors: readSecondFactorOptions(options),
     limits: readLimitsOptions(options.limits, options.adapter, isFastapiUsers),
     cache: readCacheOptions(options.cache),
     auditEmails: readAuditOptions(options.audit),

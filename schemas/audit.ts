@@ -23,6 +23,8 @@ export const AUDIT_EVENTS = [
   'password.reset',
   'provider.link',
   'provider.unlink',
+  'factor.add',
+  'factor.remove',
   'access.denied',
   'request.cross_site',
   'limit.hit',

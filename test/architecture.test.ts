@@ -59,7 +59,7 @@ const layers: [RegExp, number][] = [
   [/^lib\/routes\//, 6],
   [/^lib\/(feature|mail)\//, 6.5], // the kit that features receive; mails, which listen to events
   [
-    /^lib\/(?=(plugin|core|mount|models|options|reply-fields|check-options|check-login-steps|resolve-options|read-registration|read-tokens|security-profile|feature-backends|openapi)\.ts$)/,
+    /^lib\/(?=(plugin|core|mount|models|options|reply-fields|check-options|check-login-steps|resolve-options|read-registration|read-second-factors|read-tokens|security-profile|feature-backends|openapi)\.ts$)/,
     7
   ],
   [/^lib\/features\/[^/]+\//, 7],

@@ -15,6 +15,7 @@ import type { ExternalUser, StoredUserRows, UserDependents } from './external-us
 import type { LoginMethods, LoginMethodsService } from './login-methods.js'
 import type { LoginProof, LoginStep } from './login-step.js'
 import type { Model, ModelBase, ModelExtension } from './models.js'
+import type { SecondFactor, SecondFactorService } from './second-factors.js'
 import type { SessionObserver, SessionService } from './session-service.js'
 import type { Clock, Settings } from './settings.js'
 import type { SingleUse, SingleUseOptions } from './single-use.js'
@@ -95,6 +96,8 @@ export interface FeatureParts<Api = unknown> {
   readonly loginSteps?: readonly LoginStep[]
   /** Login methods that the feature stores for users, such as provider accounts. */
   readonly loginMethods?: LoginMethods
+  /** Second factors that the feature stores for users. The feature lists `factorEvents` in `events`. */
+  readonly secondFactors?: readonly SecondFactor[]
   /** Functions that return the values of the properties that `replyFields` of the feature declares. */
   readonly replyFields?: Readonly<Record<string, (user: User) => Promise<unknown>>>
   /**
@@ -191,6 +194,8 @@ export interface FeatureKit {
   readonly audit: AuditLog
   /** Counts and removes the login methods of users. */
   readonly loginMethods: LoginMethodsService
+  /** Counts second factors, decides whether a login needs one, and ends what a change of them makes invalid. */
+  readonly secondFactors: SecondFactorService
   /** Creates users who log in without a password. */
   readonly externalUsers: ExternalUsers
   /** Reads the session of a request again and returns its user. Throws `FST_USERS_UNAUTHENTICATED` if it has ended. */

@@ -19,6 +19,9 @@ declare module './events.js' {
   }
 }
 
+/** Names of the events of login methods and second factors, for `events` of the features that store some. */
+export const factorEvents = ['onLoginMethodAdded', 'onLoginMethodRemoved'] as const
+
 /**
  * The login methods that a feature stores for users, such as provider accounts or passkeys. A login method is enough to
  * log in. A second factor is not a login method.

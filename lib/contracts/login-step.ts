@@ -30,6 +30,11 @@ export interface LoginChallenge {
 export interface LoginProof {
   /** Methods for `session.methods`. Default: the name of the step. */
   readonly methods?: readonly string[]
+  /**
+   * The second factor that the step has added. The core then ends the sessions of the user and reports the new factor,
+   * as `kit.secondFactors.changed` does outside of a login, and continues this login.
+   */
+  readonly added?: { readonly method: string; readonly kind?: 'second-factor' | 'passkey' }
 }
 
 /**

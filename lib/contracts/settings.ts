@@ -6,6 +6,7 @@ import type { PasswordHelper } from './password-helper.js'
 import type { ValidatePassword } from './password-policy.js'
 import type { CacheChannel } from './user-cache.js'
 import type { WireFormat } from './wire-format.js'
+import type { SecondFactorSettings } from './second-factors.js'
 import type { UserSchemas } from '../../schemas/index.js'
 
 /** Returns the current time in milliseconds since 1970. */
@@ -93,6 +94,8 @@ export interface Settings {
   readonly allowInsecure: ReadonlySet<InsecureSetting>
   /** The captcha; null if there is none. */
   readonly captcha: CaptchaSettings | null
+  /** Who must present a second factor. */
+  readonly secondFactors: SecondFactorSettings
   /** Limits of attempts and mails; null if they are off. */
   readonly limits: LimitSettings | null
   /** The user cache; null if it is off. */

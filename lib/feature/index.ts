@@ -23,6 +23,7 @@ export type * from '../contracts/login-methods.js'
 export type * from '../contracts/login-step.js'
 export type * from '../contracts/models.js'
 export type * from '../contracts/security-profile.js'
+export type * from '../contracts/second-factors.js'
 export type * from '../contracts/session.js'
 export type * from '../contracts/session-service.js'
 export type * from '../contracts/settings.js'
@@ -32,6 +33,8 @@ export type * from '../contracts/transport.js'
 export type * from '../contracts/user.js'
 export type * from '../contracts/users-api.js'
 
+export { factorEvents } from '../contracts/login-methods.js'
+export { SECOND_FACTOR_GROUP } from '../contracts/second-factors.js'
 export { defineFeature } from './define-feature.js'
 
 // schemas and routes

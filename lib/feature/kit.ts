@@ -8,6 +8,7 @@ import {
   acceptLogin,
   backendNamed,
   contextOf,
+  createSecondFactors,
   createSessionService,
   createSingleUse,
   readActingUser,
@@ -75,6 +76,7 @@ export function createFeatureKit (
     audit: rules.audit,
     fire: (event, payload, context) => hooks.run(event, payload, context),
     loginMethods: createLoginMethods(rules),
+    secondFactors: createSecondFactors(rules),
     externalUsers: createExternalUsers(rules),
     readActingUser: (request) => readActingUser(rules, request),
     async requireCurrentPassword (request, body) {

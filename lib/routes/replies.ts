@@ -32,11 +32,12 @@ export const CONFIRM_ERRORS = [
  * if the limits are off. Throws `FST_USERS_INVALID_OPTION` for a word that neither the plugin nor a feature defines.
  */
 export function errorReplies (
-  { wire, errorHandler, errors, loginSteps, limits }: Settings,
+  { wire, errorHandler, errors, loginSteps, limits, secondFactors }: Settings,
   ...words: readonly ErrorWord[]
 ): Record<number, object> {
   const named = new Set<string>([...words, 'INTERNAL_ERROR', 'STORE_UNAVAILABLE'])
   if (limits === null) named.delete('TOO_MANY_ATTEMPTS')
+  if (named.has('LOGIN_PENDING') && secondFactors.required !== null) named.add('SECOND_FACTOR_REQUIRED')
   const offersSteps = loginSteps.length > 0 && named.has('LOGIN_PENDING')
   const described = describeErrors(errors, named)
     .map((error) => wire.errors.describe(error, named))

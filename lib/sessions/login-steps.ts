@@ -3,6 +3,7 @@ import type { LoginResult } from '../contracts/users-api.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
 import { attemptOf, completeLogin, type OngoingLogin } from './complete-login.js'
 import { openTicket } from './pending-login.js'
+import { requireSecondFactor } from './second-factors.js'
 import type { RegisteredStep, SessionRules } from './session-rules.js'
 
 /**
@@ -14,12 +15,14 @@ export async function continueLogin (
   login: OngoingLogin,
   done: readonly string[]
 ): Promise<LoginResult> {
-  const steps = await nextSteps(rules.loginSteps, attemptOf(login), done)
+  const attempt = attemptOf(login)
+  const steps = await nextSteps(rules.loginSteps, attempt, done)
   if (steps.length > 0) {
     const pending = await openTicket(rules, login, done, steps)
     reportPending(rules, login, pending.code, steps)
     return { pending }
   }
+  await requireSecondFactor(rules, attempt, done)
   const issued = await completeLogin(rules, login)
   return { issued, user: rules.rows.toUser(login.row) }
 }

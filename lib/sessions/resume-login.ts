@@ -13,6 +13,7 @@ import { reportFailure } from './login-failure.js'
 import { continueLogin, groupOf } from './login-steps.js'
 import { presentedBrowser, releaseBrowser } from './pending-login.js'
 import type { PendingRecord } from './pending-record.js'
+import { secondFactorChanged } from './second-factors.js'
 import { backendNamed, contextOf, type RegisteredStep, type SessionRules } from './session-rules.js'
 
 /** Context of a continued login. */
@@ -82,12 +83,13 @@ async function resumeWith (
   const login: OngoingLogin = { row, backend, method, methods, isRemembered, context, changed }
 
   const proof: unknown = await verifyStep(rules, login, attempt, () => verify(attemptOf(login), keep))
-  const proved = readProof(step.name, proof)
+  const { methods: proved, added } = readProof(step.name, proof)
   attempt?.succeeded()
   const browser = presentedBrowser(rules, backend, context.request)
   if ((await rules.pendingLogins.consume(ticket, { browser })) === null) throw FST_USERS_LOGIN_TICKET_INVALID()
 
-  const further = { ...login, methods: [...new Set([...methods, ...proved])] }
+  const now = added === undefined ? row : await secondFactorChanged(rules, row, { change: 'added', ...added, ...call })
+  const further = { ...login, row: now, methods: [...new Set([...methods, ...proved])] }
   const result = await continueLogin(rules, further, [...done, groupOf(step)])
   if (result.pending === undefined) {
     rules.attempts.forget(row.email, context)
@@ -159,11 +161,12 @@ async function verifyStep (
   }
 }
 
-/** Returns the methods that an answer proves. `false` and other values are a mistake in the step, not a proof. */
-function readProof (name: string, proof: unknown): readonly string[] {
-  if (proof === undefined || proof === null) return [name]
-  const { methods = [name] } = typeof proof === 'object' ? (proof as LoginProof) : { methods: null }
-  if (Array.isArray(methods)) return methods as readonly string[]
+/** Returns what an answer proves. `false` and other values are a mistake in the step, not a proof. */
+function readProof (name: string, proof: unknown): LoginProof & { methods: readonly string[] } {
+  if (proof === undefined || proof === null) return { methods: [name] }
+  const given = typeof proof === 'object' ? (proof as LoginProof) : { methods: null }
+  const { methods = [name] } = given
+  if (Array.isArray(methods)) return { ...given, methods: methods as readonly string[] }
   const reason = 'verify must throw for a wrong answer, and return nothing or { methods } for a right one'
   throw FST_USERS_INVALID_OPTION([`features: login step "${name}"`, reason])
 }

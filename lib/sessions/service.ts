@@ -62,13 +62,7 @@ async function endOne (rules: SessionRules, user: User, id: string): Promise<boo
  * Otherwise a new security stamp ends all sessions; if `except` is the cookie session of the request, it is renewed.
  */
 async function endOthers (rules: SessionRules, user: User, except: string, call: CallContext): Promise<void> {
-  const strategies = [...rules.backends.values()].map(({ strategy }) => strategy)
-  if (strategies.every(({ destroySession }) => destroySession !== undefined)) {
-    for (const strategy of strategies) await strategy.destroyAllTokens?.(user, { except })
-    await endPendingLogins(rules, user)
-    await reportEnded(rules, user, { except })
-    return
-  }
+  if (await deleteStoredOthers(rules, user, except)) return
   const context = contextOf(call)
   const authentication = context.request?.authentication
   const acting = authentication?.session.id === except ? authentication : null
@@ -76,6 +70,19 @@ async function endOthers (rules: SessionRules, user: User, except: string, call:
   const backend = rules.backends.get(acting?.backend ?? '')
   if (acting == null || backend === undefined) return
   await renewSession(rules, await currentRow(rules, user), { backend, session: acting.session }, context)
+}
+
+/**
+ * Deletes the stored sessions of a user except one, and the pending logins. Returns false and deletes nothing if a
+ * strategy stores no sessions.
+ */
+export async function deleteStoredOthers (rules: SessionRules, user: User, except: string): Promise<boolean> {
+  const strategies = [...rules.backends.values()].map(({ strategy }) => strategy)
+  if (!strategies.every(({ destroySession }) => destroySession !== undefined)) return false
+  for (const strategy of strategies) await strategy.destroyAllTokens?.(user, { except })
+  await endPendingLogins(rules, user)
+  await reportEnded(rules, user, { except })
+  return true
 }
 
 async function listSessions (rules: SessionRules, user: User): Promise<Session[]> {

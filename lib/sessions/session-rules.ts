@@ -3,9 +3,10 @@ import type { AuditLog } from '../contracts/audit.js'
 import type { Backend } from '../contracts/backend.js'
 import type { Changes, Where } from '../contracts/database-adapter.js'
 import type { EventContext } from '../contracts/events.js'
-import type { LoginStep } from '../contracts/login-step.js'
+import type { LoginAttempt, LoginStep } from '../contracts/login-step.js'
 import type { Settings } from '../contracts/settings.js'
 import type { Session } from '../contracts/session.js'
+import type { SecondFactor } from '../contracts/second-factors.js'
 import type { SessionObserver } from '../contracts/session-service.js'
 import type { SingleUse } from '../contracts/single-use.js'
 import type { UserReader } from '../contracts/strategy.js'
@@ -50,6 +51,10 @@ export interface SessionRules {
   readonly observers: readonly SessionObserver[]
   /** The login steps of all features, in their order. Filled while the features start. */
   readonly loginSteps: readonly RegisteredStep[]
+  /** The second factors of all features. Filled while the features start. */
+  readonly secondFactors: readonly SecondFactor[]
+  /** The number of second factors of the user of a login, by attempt. */
+  readonly factorCounts: WeakMap<LoginAttempt, Promise<number>>
   /** Recognizes the devices of users; null if new devices are not detected. */
   readonly devices: Devices | null
   /** The logins that wait for a step. */

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { ExportSource } from '../contracts/account-export.js'
 import type { LoginMethods } from '../contracts/login-methods.js'
+import type { SecondFactor } from '../contracts/second-factors.js'
 import type { SessionObserver } from '../contracts/session-service.js'
 import type { SingleUse } from '../contracts/single-use.js'
 import type { User } from '../contracts/user.js'
@@ -15,6 +16,7 @@ import type { UserCheck } from './validation.js'
 /** The shared objects of one registration of the plugin. */
 export interface Rules extends SessionRules {
   readonly loginSteps: RegisteredStep[]
+  readonly secondFactors: SecondFactor[]
   readonly rows: UserRows
   readonly observers: SessionObserver[]
   readonly check: UserCheck

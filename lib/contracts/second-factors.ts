@@ -1,0 +1,80 @@
+import type { MaybePromise } from './database-adapter.js'
+import type { LoginAttempt } from './login-step.js'
+import type { User, UserRow } from './user.js'
+import type { CallContext } from './users-api.js'
+
+/** A second factor that a feature stores for users, such as the secrets of an authenticator app. */
+export interface SecondFactor {
+  /** Unique name, such as `totp`. Lower-case letters, digits, `-` and `_`. */
+  readonly name: string
+  /**
+   * Names in `session.methods` that prove this factor, in addition to `otp`, `recovery-code`, `passkey` and
+   * `passkey-presence`, which the core knows. Default: none.
+   */
+  readonly methods?: readonly string[]
+  /** Returns the number of active factors of the user, without recovery codes and unconfirmed factors. */
+  count(user: User): MaybePromise<number>
+  /** Deletes all factors of the user, also those that are not confirmed. Returns the number of deleted active ones. */
+  removeAll(user: User): MaybePromise<number>
+}
+
+/** A login for which the option `secondFactors.required` decides. */
+export interface FactorPolicyLogin {
+  /** The user who logs in. */
+  readonly user: User
+  /** Name of the backend that will create the session. */
+  readonly backend: string
+}
+
+/** Options of second factors. */
+export interface SecondFactorOptions {
+  /**
+   * Returns true if the login must present a second factor. Users who have none then add one during the login. Users
+   * who have one must present it in any case. Default: no login requires one.
+   */
+  required?: (login: FactorPolicyLogin) => MaybePromise<boolean>
+}
+
+/** The checked option `secondFactors`. */
+export interface SecondFactorSettings {
+  /** Null if no login requires a second factor. */
+  readonly required: ((login: FactorPolicyLogin) => MaybePromise<boolean>) | null
+}
+
+/** Name of the group of the login steps that present or add a second factor. */
+export const SECOND_FACTOR_GROUP = 'second-factor'
+
+/** Argument of `SecondFactorService.changed`. Without the request of the user, all sessions end. */
+export interface SecondFactorChange extends CallContext {
+  readonly change: 'added' | 'removed'
+  /** Name of the factor for the user, such as `totp` or the name of a passkey. */
+  readonly method: string
+  /** Default: `second-factor`. */
+  readonly kind?: 'second-factor' | 'passkey'
+}
+
+/** The second factors of users over all features. */
+export interface SecondFactorService {
+  /** Returns the number of active second factors of a user. Recovery codes do not count. */
+  count(user: User): Promise<number>
+  /**
+   * Returns true if the login must present a second factor: the user has one, and the methods so far do not prove two
+   * factors already. The value is read from the store when the step begins. Use it in `needed` of a login step of the
+   * group `second-factor`.
+   */
+  isNeeded(attempt: LoginAttempt): Promise<boolean>
+  /**
+   * Returns true if the login must add a second factor: the option `secondFactors.required` demands one, and the user
+   * has none. It is the `needed` of a login step that adds a factor, which has the group `second-factor` and returns
+   * `added` from `verify`.
+   */
+  mustEnrol(attempt: LoginAttempt): Promise<boolean>
+  /**
+   * Ends what a change of the factors makes invalid. Call it after a factor was added or removed outside of a login.
+   * The other sessions, the refresh tokens and the pending logins of the user end. The session of the request continues
+   * with a new cookie; a bearer token continues if all strategies store their sessions. Then fires
+   * `onLoginMethodAdded` or `onLoginMethodRemoved`, which the feature lists in `events`, and emits the audit event
+   * `factor.add` or `factor.remove`. Returns the user with the new security stamp.
+   */
+  changed(row: UserRow, change: SecondFactorChange): Promise<UserRow>
+}
