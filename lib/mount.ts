@@ -59,13 +59,16 @@ export async function mountFeatureBackends (app: FastifyInstance, core: Core): P
 }
 
 function defaultsOf (core: Core, backend: string): BackendDefaults {
-  const { settings, store, keysFor } = core
+  const { settings, store, keysFor, caching } = core
   return {
     backend,
     settings,
     store,
     opaqueTokens: createOpaqueTokens(`${settings.name}:${backend}`, marksTokens(core)),
     keysFor,
+    reportUser: async (id) => {
+      await caching?.reportUser(id)
+    },
     background: core.rules.background.run
   }
 }

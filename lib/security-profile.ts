@@ -78,6 +78,7 @@ function backendProfiles ({ backends, backendOptions, settings }: ProfileParts):
       transport: transport.name,
       strategy: strategy.name,
       ...(description === undefined ? {} : { lifetimeSeconds: description.lifetimeSeconds }),
+      revocable: backend.strategy.destroyToken !== undefined,
       keys: (description?.keys ?? []).map(({ publicJwk, ...key }) => ({
         ...key,
         isPublic: settings.jwks !== null && publicJwk !== null

@@ -46,6 +46,7 @@ t.test('CFG-09: app.users.securityProfile() returns the effective settings of th
         transport: 'bearer',
         strategy: 'jwt',
         lifetimeSeconds: 3600,
+        revocable: false,
         keys: [{ kid: kid ?? null, algorithm: 'HS256', canSign: true, isPublic: false }],
         cookie: null,
         requireVerification: false
@@ -55,6 +56,7 @@ t.test('CFG-09: app.users.securityProfile() returns the effective settings of th
         transport: 'cookie',
         strategy: 'database',
         lifetimeSeconds: 86_400,
+        revocable: true,
         keys: [],
         cookie: { name: '__Host-users-cookie', secure: true, sameSite: 'lax', partitioned: false },
         requireVerification: false
@@ -155,6 +157,7 @@ t.test('CFG-09: the profile describes keys, cookies and strategies of the applic
       transport: 'bearer',
       strategy: 'jwt',
       lifetimeSeconds: 60,
+      revocable: false,
       keys: [
         { kid: 'new', algorithm: 'ES256', canSign: true, isPublic: true },
         { kid: 'old', algorithm: 'HS256', canSign: true, isPublic: false }
@@ -167,11 +170,14 @@ t.test('CFG-09: the profile describes keys, cookies and strategies of the applic
       transport: 'cookie',
       strategy: 'database',
       lifetimeSeconds: 60,
+      revocable: true,
       keys: [],
       cookie: { name: 'sid', secure: true, sameSite: 'none', partitioned: true },
       requireVerification: true
     },
-    { name: 'custom', transport: 'header', strategy: 'custom', keys: [], cookie: null, requireVerification: false }
+    {
+      name: 'custom', transport: 'header', strategy: 'custom', revocable: false, keys: [], cookie: null, requireVerification: false
+    }
   ])
   t.strictSame(profile.jwks, { path: '/.well-known/jwks.json', maxAgeSeconds: 300 })
   t.strictSame(profile.secrets.uses[0], { purpose: 'stamp' }, 'the lifetime of one strategy is not known')

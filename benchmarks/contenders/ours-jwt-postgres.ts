@@ -8,7 +8,7 @@ serve(async (settings) => {
   const { pool, fill, end } = await newDatabase()
   return await ours(settings, {
     adapter: () => postgres(pool, { createTables: true }),
-    strategy: () => jwtStrategy({ lifetimeSeconds: 3600 }),
+    strategy: () => jwtStrategy({ lifetimeSeconds: 3600, revocable: settings.revocable }),
     fill,
     end
   })

@@ -8,7 +8,7 @@ serve(async (settings) => {
   const file = newFile(settings)
   return await ours(settings, {
     adapter: () => sqlite(file),
-    strategy: () => jwtStrategy({ lifetimeSeconds: 3600 }),
+    strategy: () => jwtStrategy({ lifetimeSeconds: 3600, revocable: settings.revocable }),
     fill: (amount) => fillFile(file, amount)
   })
 })

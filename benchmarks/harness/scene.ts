@@ -43,6 +43,7 @@ const USUAL: Omit<Settings, 'folder'> = {
   transport: 'bearer',
   backends: 1,
   cached: false,
+  revocable: false,
   prepared: false
 }
 

@@ -76,6 +76,7 @@ export default defineConfig({
             { text: 'Cookies and CSRF', link: '/cookies-and-csrf' },
             { text: 'Login with providers', link: '/oauth' },
             { text: 'Linked accounts', link: '/linked-accounts' },
+            { text: 'Logout', link: '/logout' },
             { text: 'Refresh tokens', link: '/refresh-tokens' },
             { text: 'Roles and scopes', link: '/roles' },
             { text: 'API keys', link: '/api-keys' },

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import type { DatabaseAdapter } from './database-adapter.js'
 import type { Settings } from './settings.js'
+import type { UserId } from './user.js'
 
 /** A secret for one purpose, and the `kid` of the tokens that it signs. */
 export interface PurposeKey {
@@ -36,6 +37,11 @@ export interface BackendDefaults {
    * `app.users.securityProfile()` report it.
    */
   keysFor(purpose: string, lifetimeSeconds?: number | null): readonly PurposeKey[]
+  /**
+   * Removes a user from the user cache of every process, if the cache is on. Call it after a change of something that
+   * `CachedReader.admit` remembers.
+   */
+  reportUser(id: UserId): Promise<void>
   /** Runs work in the background. `app.close()` and `app.users.settled()` wait for it; replies do not. */
   background(work: () => Promise<unknown>): void
 }

@@ -59,6 +59,8 @@ export interface BackendProfile {
   readonly strategy: string
   /** Lifetime of a session in seconds; null for no end; absent if the strategy does not describe it. */
   readonly lifetimeSeconds?: number | null
+  /** A logout ends the session: its token is refused from then on. */
+  readonly revocable: boolean
   /** Keys of signed tokens. The first one signs, all of them verify. */
   readonly keys: readonly KeyProfile[]
   /** Attributes of the session cookie; null for a backend without cookies. */

@@ -73,7 +73,8 @@ export interface SessionService {
   create(row: UserRow, options: SessionOptions): Promise<IssuedSession>
   /**
    * Revokes sessions of a user. Returns false if neither a strategy nor a feature stores a single session: the JWT
-   * strategy stores none. Throws like `app.users.endSessions`.
+   * strategy stores none. With `jwtStrategy({ revocable })`, the tokens of the session end in any case. Throws like
+   * `app.users.endSessions`.
    *
    * For all sessions but one, stored sessions are deleted. If a backend stores none, the user gets a new security
    * stamp, which ends the remaining session too; if it is the cookie session of `context.request`, the reply renews it.

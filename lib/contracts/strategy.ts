@@ -90,10 +90,10 @@ export interface Strategy {
    */
   destroyAllTokens?(user: User, options?: { except?: string }): Promise<void>
   /**
-   * Revokes the tokens of one session and returns true if there were any. Absent if the strategy cannot find the
-   * sessions of a user.
+   * Revokes the tokens of one session and returns true if there were any. Returns null if the strategy does not know
+   * which sessions exist. Absent if the strategy cannot end a single session.
    */
-  destroySession?(user: User, id: string): Promise<boolean>
+  destroySession?(user: User, id: string): Promise<boolean | null>
   /** Returns the newest 1000 sessions of a user that have not expired, the oldest first. */
   listSessions?(user: User): Promise<StoredSession[]>
   /** Deletes expired tokens in batches of limited size and returns their number. */

@@ -59,4 +59,11 @@ export interface CachedReader extends UserReader {
    * the session has not expired.
    */
   findSession(model: Model, key: string): MaybePromise<SessionRows | null>
+  /** Returns true if `admit` was called for this cached row and this session, and the row is still current. */
+  isAdmitted(row: UserRow, session: string): boolean
+  /**
+   * Remembers that a session of the user is not revoked, for as long as the row is cached. Does nothing if a revocation
+   * in another process would not be reported to this one.
+   */
+  admit(row: UserRow, session: string): void
 }

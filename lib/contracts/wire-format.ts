@@ -15,6 +15,8 @@ export interface WireFormat {
   readonly signedTokens: SignedTokenFormat
   /** 401 replies carry `WWW-Authenticate` (RFC 9110, section 11.6.1). */
   readonly wwwAuthenticate: boolean
+  /** Replies of logout routes carry `Session-Revoked`. */
+  readonly reportsLogout: boolean
   /** Passwords are normalized to Unicode NFC before hashing. */
   readonly normalizePasswords: boolean
   /** `lifetimeSeconds: null` is allowed. */

@@ -1,5 +1,6 @@
 /**
- * The strategy that stores sessions in Redis, the channel of the user cache, and the counters of the limits.
+ * The strategy that stores sessions in Redis, the store of revoked JWT sessions, the channel of the user cache, and the
+ * counters of the limits.
  *
  * @module fastify-users/redis
  */
@@ -11,6 +12,7 @@ export {
   type RedisClient,
   type RedisStrategyOptions
 } from '../strategies/redis/index.js'
+export { redisRevocations, type RedisRevocationsOptions } from '../strategies/redis/redis-revocations.js'
 export {
   redisCounters,
   type IoredisScripts,

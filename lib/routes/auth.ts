@@ -12,6 +12,15 @@ import { describeRoute } from './describe-route.js'
 import { addFormParsers, ignoreJsonBodies } from './parsers.js'
 import { BODY_ERRORS, captchaErrors, errorReplies, UNREAD_BODY_ERRORS } from './replies.js'
 
+/** A Boolean of RFC 9651: `?1` if the token is refused from now on, `?0` if it is valid until it expires. */
+const SESSION_REVOKED = 'session-revoked'
+
+const RevokedHeader = {
+  type: 'string',
+  enum: ['?1', '?0'],
+  description: '?1: the session has ended. ?0: the strategy cannot revoke a token; it is valid until it expires.'
+}
+
 interface BackendRoutesOptions {
   users: UsersService
   settings: Settings
@@ -92,7 +101,7 @@ function addLogoutRoute (scope: FastifyInstance, { users, settings, backend }: B
           summary: 'Log out'
         }),
         response: {
-          ...description.logout,
+          ...logoutReplies(description.logout, settings),
           ...errorReplies(
             settings,
             'UNAUTHENTICATED',
@@ -117,9 +126,21 @@ function addLogoutRoute (scope: FastifyInstance, { users, settings, backend }: B
       // duplicates of the cookie are revoked too: otherwise the browser would stay logged in with one of them
       if (sessionBackend === backend) await users.endPresentedSessions(backend, request, token)
       const replyTransport = transport.sendLogout === undefined ? sessionBackend?.transport : transport
+      if (settings.wire.reportsLogout) reply.header(SESSION_REVOKED, isRevocable(sessionBackend) ? '?1' : '?0')
       return replyTransport?.sendLogout?.(reply) ?? reply.code(204).send()
     }
   )
+}
+
+function isRevocable (backend: Backend | undefined): boolean {
+  return backend?.strategy.destroyToken !== undefined
+}
+
+/** Returns the schemas of the logout replies with the header that tells what the logout did. */
+function logoutReplies (replies: Readonly<Record<number, object>>, { wire }: Settings): Record<string, object> {
+  if (!wire.reportsLogout) return replies
+  const headers = { [SESSION_REVOKED]: RevokedHeader }
+  return Object.fromEntries(Object.entries(replies).map(([status, schema]) => [status, { ...schema, headers }]))
 }
 
 function readsJson ({ wire }: Settings): boolean {

@@ -48,12 +48,15 @@ async function endSelected (
 
 async function endOne (rules: SessionRules, user: User, id: string): Promise<boolean> {
   let isFound = false
+  let isRevoked = false // by a strategy that does not know which sessions exist
   // backends may share one table
   for (const { strategy } of rules.backends.values()) {
-    if ((await strategy.destroySession?.(user, id)) === true) isFound = true
+    const result = await strategy.destroySession?.(user, id)
+    if (result === true) isFound = true
+    if (result === null) isRevoked = true
   }
   for (const { end } of rules.observers) if ((await end?.(user, id)) === true) isFound = true
-  if (isFound) await reportEnded(rules, user, { id })
+  if (isFound || isRevoked) await reportEnded(rules, user, { id })
   return isFound
 }
 
@@ -78,7 +81,10 @@ async function endOthers (rules: SessionRules, user: User, except: string, call:
  */
 export async function deleteStoredOthers (rules: SessionRules, user: User, except: string): Promise<boolean> {
   const strategies = [...rules.backends.values()].map(({ strategy }) => strategy)
-  if (!strategies.every(({ destroySession }) => destroySession !== undefined)) return false
+  const storeSessions = strategies.every(
+    ({ destroySession, destroyAllTokens }) => destroySession !== undefined && destroyAllTokens !== undefined
+  )
+  if (!storeSessions) return false
   for (const strategy of strategies) await strategy.destroyAllTokens?.(user, { except })
   await endPendingLogins(rules, user)
   await reportEnded(rules, user, { except })

@@ -18,15 +18,22 @@ export interface UserCacheParts {
   readonly clock: Clock
   readonly maxAgeMs: number
   readonly max: number
+  /** True if changes in all processes are reported to this one. */
+  readonly hearsAllChanges: boolean
   /** True if session tokens are stored as digests. Otherwise the stored form of a token is secret. */
   readonly areDigests: boolean
 }
+
+/** Largest number of sessions of one user that the cache remembers. */
+const MAX_ADMITTED = 100
 
 interface UserEntry {
   readonly row: UserRow
   readonly user: User
   /** The session stamps that are valid for the row: at most one for each secret of the plugin. */
   readonly accepted: Set<string>
+  /** The sessions of the user that are not revoked, as far as they were read. */
+  readonly admitted: Set<string>
   /** True if the user has nested values. */
   readonly isNested: boolean
   readonly readAt: number
@@ -118,6 +125,18 @@ export class UserCache implements CachedReader {
       entry.accepted.add(stamp)
     }
     return entry.isNested ? copyDeeply(entry.user) : { ...entry.user }
+  }
+
+  isAdmitted (row: UserRow, session: string): boolean {
+    const entry = this.#entries.get(row)
+    return entry !== undefined && entry.isCurrent && entry.admitted.has(session)
+  }
+
+  admit (row: UserRow, session: string): void {
+    const entry = this.#entries.get(row)
+    if (entry === undefined || !this.#parts.hearsAllChanges) return
+    if (entry.admitted.size >= MAX_ADMITTED) entry.admitted.clear()
+    entry.admitted.add(session)
   }
 
   /** Returns the key of a session: the digest of its token. */
@@ -223,7 +242,15 @@ export class UserCache implements CachedReader {
     const kept = freezeCopy(row)
     const user = rows.toUser(kept)
     const isNested = hasObjects(user)
-    const entry: UserEntry = { row: kept, user, accepted: new Set(), isNested, readAt, isCurrent: true }
+    const entry: UserEntry = {
+      row: kept,
+      user,
+      accepted: new Set(),
+      admitted: new Set(),
+      isNested,
+      readAt,
+      isCurrent: true
+    }
     this.#users.set(id, entry)
     this.#entries.set(kept, entry)
     return entry

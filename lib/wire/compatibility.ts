@@ -151,6 +151,7 @@ function replaceParts (base: WireFormat, own: WireFormat, parts: Omit<Compatibil
       fingerprint: parts.fingerprint ?? signedTokens.fingerprint
     },
     wwwAuthenticate: parts.wwwAuthenticate ?? base.wwwAuthenticate,
+    reportsLogout: base.reportsLogout,
     normalizePasswords: parts.normalizePasswords ?? base.normalizePasswords,
     endlessTokens: parts.endlessTokens ?? base.endlessTokens
   }

@@ -29,6 +29,7 @@ export const fastapiFormat: WireFormat = {
     fingerprint: 'argon2'
   },
   wwwAuthenticate: false,
+  reportsLogout: false,
   normalizePasswords: false,
   endlessTokens: true
 }

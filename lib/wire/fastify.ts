@@ -27,6 +27,7 @@ export function fastifyFormat (name: string): WireFormat {
       fingerprint: 'keyed'
     },
     wwwAuthenticate: true,
+    reportsLogout: true,
     normalizePasswords: true,
     endlessTokens: false
   }

@@ -10,6 +10,7 @@ const { redis, skip: noRedis } = await connectRedis()
 const NEW_PASSWORD = 'excalibur-2'
 
 type Headers = Record<string, string>
+type Backend = 'jwt' | 'revocable' | 'cookie'
 interface ChannelState {
   name: string
   losses: number
@@ -23,7 +24,7 @@ const statusOf = async (server: ServerProcess, headers: Headers, path = '/guarde
 const stateOf = async (server: ServerProcess): Promise<ChannelState> =>
   (await (await read(server, '/channel')).json()) as ChannelState
 
-async function logIn (server: ServerProcess, backend: 'jwt' | 'cookie'): Promise<Headers> {
+async function logIn (server: ServerProcess, backend: Backend): Promise<Headers> {
   const reply = await server.post(`/auth/${backend}/login`, { username: ARTHUR, password: PASSWORD })
   if (backend === 'cookie') return { cookie: String(reply.headers.get('set-cookie')).split(';')[0] ?? '' }
   return { authorization: `Bearer ${((await reply.json()) as { access_token: string }).access_token}` }
@@ -66,16 +67,23 @@ for (const channel of ['redis', 'postgres'] as const) {
     }
 
     await t.test('SES-08, SES-09: a change in one process holds on the next request of the other', async (t) => {
-      const acts: Record<string, (sessions: Record<'jwt' | 'cookie', Headers>) => Promise<unknown>> = {
+      const acts: Record<string, (sessions: Record<Backend, Headers>) => Promise<unknown>> = {
         'end sessions': () => script('end sessions'),
         deactivate: () => script('deactivate'),
         delete: () => script('delete'),
         'a change of password': ({ jwt }) => one.post('/users/me', { password: NEW_PASSWORD }, jwt, 'PATCH'),
-        logout: ({ cookie }) => one.post('/auth/cookie/logout', undefined, cookie)
+        async logout ({ cookie, revocable }) {
+          await one.post('/auth/cookie/logout', undefined, cookie)
+          await one.post('/auth/revocable/logout', undefined, revocable)
+        }
       }
       for (const [name, act] of Object.entries(acts)) {
         await script('create')
-        const sessions = { jwt: await logIn(two, 'jwt'), cookie: await logIn(two, 'cookie') }
+        const sessions = {
+          jwt: await logIn(two, 'jwt'),
+          revocable: await logIn(two, 'revocable'),
+          cookie: await logIn(two, 'cookie')
+        }
         const all = Object.values(sessions)
         for (const headers of all) for (let i = 0; i < 3; i++) t.equal(await statusOf(two, headers), 200, `${name}: valid`)
         await pool.query(`UPDATE "user" SET is_active = false WHERE email = '${ARTHUR}'`)
@@ -85,6 +93,7 @@ for (const channel of ['redis', 'postgres'] as const) {
         await act(sessions)
         await delivered()
         t.equal(await statusOf(two, sessions.cookie), 401, `${name}: cookie`)
+        t.equal(await statusOf(two, sessions.revocable), 401, `${name}: revocable jwt`)
         t.equal(await statusOf(two, sessions.jwt), name === 'logout' ? 200 : 401, `${name}: jwt`)
         await script('delete')
       }

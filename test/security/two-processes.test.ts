@@ -111,7 +111,7 @@ t.test(
     })
 
     await t.test(
-      'SES-08, USR-10, LOG-04, LOG-07: a session that one process revokes is refused by the other at once, with the strategies jwt, database and Redis',
+      'SES-08, USR-10, LOG-04, LOG-07: a session that one process revokes is refused by the other at once, with the strategies jwt, database and Redis; and one that logs out, also with a revocable JWT',
       async (t) => {
         const status = async (server: ServerProcess, headers: Headers): Promise<number> =>
           (await server.post('/guarded', undefined, headers, 'GET')).status
@@ -154,13 +154,13 @@ t.test(
         }
 
         await two.post('/script', { email: ARTHUR, action: 'create' })
-        for (const backend of ['cookie', 'redis']) {
+        for (const backend of ['cookie', 'redis', 'revocable', 'revocable-redis']) {
           const [ended, kept] = [await sessionOf(one, backend, ARTHUR), await sessionOf(one, backend, ARTHUR)]
           t.equal((await two.post(`/auth/${backend}/logout`, undefined, ended)).status, 204)
           t.same(
             [await status(one, ended), await status(one, kept), await status(two, kept)],
             [401, 200, 200],
-            `${backend}: a logout ends its own session`
+            `${backend}: a logout in one process ends its own session in the other, and no other session`
           )
         }
         const admin = await sessionOf(one, 'jwt', ARTHUR)

@@ -16,6 +16,8 @@ export interface Settings {
   backends: number
   /** True if the contender uses its optional cache, of verified tokens or of users. */
   cached: boolean
+  /** True if a logout ends a JWT. */
+  revocable: boolean
   /** True if the tables and the user exist already. */
   prepared: boolean
 }

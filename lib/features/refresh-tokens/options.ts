@@ -106,13 +106,17 @@ function checkWholeSeconds (name: string, seconds: unknown, minimum: number): vo
   )
 }
 
+/** Returns true for a strategy that signs its tokens, revocable or not, and for one that stores none. */
+function hasSignedTokens ({ strategy: { destroyToken, description } }: Backend): boolean {
+  return destroyToken === undefined || (description?.keys ?? []).length > 0
+}
+
 function readBackends (
   given: RefreshTokensOptions['backends'],
   kit: FeatureKit
 ): readonly RefreshBackendSettings[] {
   const { backends } = kit.users
-  const storesNone = ({ strategy }: Backend): boolean => strategy.destroyToken === undefined
-  const list = given ?? [...backends.values()].filter(storesNone).map(({ name }) => name)
+  const list = given ?? [...backends.values()].filter(hasSignedTokens).map(({ name }) => name)
   checkOption(
     'refreshTokens.backends',
     list,

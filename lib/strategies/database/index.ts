@@ -6,6 +6,7 @@ import type { Strategy, StrategyDefinition, TokenSubject, UserReader } from '../
 import type { CachedReader, SessionRows } from '../../contracts/user-cache.js'
 import type { UserId } from '../../contracts/user.js'
 import { checkKnownKeys } from '../../shared/option-checks.js'
+import { isCachedReader } from '../cached-reader.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
 import { accessTokenModel, PLAIN_STAMP_PREFIX, rowOfSession, sessionOfRow } from './access-token-model.js'
@@ -118,11 +119,6 @@ function createDatabaseStrategy (
     destroySession: (user, id) => sessions.remove(user, id),
     listSessions: (user) => sessions.list(user, unexpired(), (token) => readStamp(token, stampPrefix))
   }
-}
-
-/** Returns true if the session may come from the user cache. */
-function isCachedReader (users: UserReader | CachedReader): users is CachedReader {
-  return 'findSession' in users
 }
 
 function isSince (time: unknown, earliest: number | null): boolean {

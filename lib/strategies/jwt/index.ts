@@ -1,6 +1,8 @@
+import type { FastifyInstance } from 'fastify'
 import type { BackendDefaults } from '../../contracts/definition.js'
+import type { RevocationStoreDefinition } from '../../contracts/revocations.js'
 import type { Session } from '../../contracts/session.js'
-import type { StrategyDefinition, TokenSubject } from '../../contracts/strategy.js'
+import type { Strategy, StrategyDefinition, TokenSubject } from '../../contracts/strategy.js'
 import type { UserRow } from '../../contracts/user.js'
 import { FST_USERS_INVALID_OPTION } from '../../errors.js'
 import {
@@ -9,13 +11,17 @@ import {
   describeKey,
   type Claims,
   type JwtAlgorithm,
+  type JwtCodec,
   type JwtKey,
   type JwtKeyOptions
 } from '../../tokens/index.js'
-import { checkKnownKeys } from '../../shared/option-checks.js'
+import { checkKnownKeys, checkOption } from '../../shared/option-checks.js'
+import { isObject, isPromise } from '../../shared/values.js'
 import { defineStrategy } from '../define.js'
 import { checkLifetime } from '../lifetime.js'
-import { asSigned, claimsOfSession, sessionOfClaims } from './session-claims.js'
+import type { Revocations } from './revocations.js'
+import { revokedSessionModel } from './revoked-session-model.js'
+import { asSigned, claimsOfSession, sessionIdOfClaims, sessionOfClaims } from './session-claims.js'
 
 /** Options of `jwtStrategy`. */
 export interface JwtStrategyOptions extends Omit<JwtKeyOptions, 'kid'> {
@@ -30,6 +36,11 @@ export interface JwtStrategyOptions extends Omit<JwtKeyOptions, 'kid'> {
   algorithm?: JwtAlgorithm
   /** The claim `aud` of new tokens. A token must name at least one of these values. Default: `<name>:auth`. */
   audience?: readonly string[]
+  /**
+   * A logout and the end of one session end its tokens. True: revoked sessions are stored in the database until their
+   * tokens have expired. `redisRevocations({ client })`: in Redis. Default: false, a token is valid until it expires.
+   */
+  revocable?: boolean | RevocationStoreDefinition
 }
 
 /**
@@ -38,13 +49,13 @@ export interface JwtStrategyOptions extends Omit<JwtKeyOptions, 'kid'> {
  */
 const CACHED_SIGNATURES = 10_000
 const DEFAULT_LIFETIME_SECONDS = 600
-const KEYS = ['lifetimeSeconds', 'keys', 'algorithm', 'audience', 'secret', 'privateKey', 'publicKey']
+const KEYS = ['lifetimeSeconds', 'keys', 'algorithm', 'audience', 'secret', 'privateKey', 'publicKey', 'revocable']
 
 /**
  * Creates a strategy with signed tokens (RFC 7519, RFC 8725) that are not stored. Every request loads the user, and the
  * claim `ver` must equal the user's security stamp, so password changes and `endSessions` revoke all tokens at once. A
- * logout does not revoke the token. Without a key, the keys are derived from the plugin's `secret`. Throws
- * `FST_USERS_INVALID_SECRET`, `FST_USERS_INVALID_OPTION`.
+ * logout revokes the token only with `revocable`. Without a key, the keys are derived from the plugin's `secret`.
+ * Throws `FST_USERS_INVALID_SECRET`, `FST_USERS_INVALID_OPTION`.
  *
  * @example
  * jwtStrategy({ lifetimeSeconds: 3600 })
@@ -54,8 +65,11 @@ export function jwtStrategy (options: JwtStrategyOptions = {}): StrategyDefiniti
   if (options.audience !== undefined && !isAudience(options.audience)) {
     throw FST_USERS_INVALID_OPTION(['jwtStrategy.audience', 'must be a list of at least one non-empty string'])
   }
+  const { revocable = false } = options
+  checkOption('jwtStrategy.revocable', revocable, isRevocable, 'must be true, false or redisRevocations({ client })')
   return defineStrategy({
     name: 'jwt',
+    ...(revocable === true ? { models: () => [revokedSessionModel] } : {}),
     async setup (scope, defaults) {
       const { settings } = defaults
       const { signedTokens } = settings.wire
@@ -73,24 +87,61 @@ export function jwtStrategy (options: JwtStrategyOptions = {}): StrategyDefiniti
         cachedSignatures: CACHED_SIGNATURES
       })
 
+      const revocations = await startRevocations(revocable, scope, defaults, lifetimeSeconds)
+
       return {
         description: { lifetimeSeconds, keys: keys.map(describeKey) },
         readToken (token, { users }) {
           const claims = codec.read(token)
           const id = claims === null ? null : users.parseId(claims.sub)
-          if (claims === null || id === null) return null
-          const row = users.getRow(id)
-          return row instanceof Promise
+          if (claims === null || id === null || revocations?.isOutdated(claims) === true) return null
+          const row = revocations === null
+            ? users.getRow(id)
+            : revocations.readUser(users, id, sessionIdOfClaims(claims, token))
+          return isPromise(row)
             ? row.then((found) => subjectOfClaims(found, claims, token))
             : subjectOfClaims(row, claims, token)
         },
         writeToken (row, { stamp, session }) {
           const token = codec.sign({ sub: String(row.id), ver: stamp, ...claimsOfSession(session) })
           return { token, lifetimeSeconds, session: asSigned(session, signedTokens.issuedAt) }
-        }
+        },
+        ...(revocations === null ? {} : endings(revocations, codec))
       }
     }
   })
+}
+
+/** Loads the code of revocations only if it is needed. */
+async function startRevocations (
+  revocable: boolean | RevocationStoreDefinition,
+  scope: FastifyInstance,
+  defaults: BackendDefaults,
+  lifetimeSeconds: number | null
+): Promise<Revocations | null> {
+  if (revocable === false) return null
+  const { createRevocations, databaseRevocations } = await import('./revocations.js')
+  const { name } = defaults.settings
+  const store = revocable === true ? databaseRevocations(defaults) : revocable.setup(scope, { name })
+  return createRevocations(store, lifetimeSeconds, defaults)
+}
+
+/** Returns the functions of a strategy that end sessions. */
+function endings (revocations: Revocations, codec: JwtCodec): Pick<Strategy, 'destroyToken' | 'destroySession'> {
+  return {
+    async destroyToken (token, user) {
+      const claims = codec.read(token)
+      if (claims !== null) await revocations.revoke(user, sessionIdOfClaims(claims, token), claims['exp'])
+    },
+    async destroySession (user, id) {
+      await revocations.revoke(user, id)
+      return null // the strategy does not know which sessions exist
+    }
+  }
+}
+
+function isRevocable (value: unknown): boolean {
+  return typeof value === 'boolean' || (isObject(value) && value['kind'] === 'revocations')
 }
 
 function subjectOfClaims (row: UserRow | null, claims: Claims, token: string): TokenSubject | null {

@@ -20,11 +20,16 @@ export function claimsOfSession ({ id, authenticatedAt, methods, details }: Sess
   }
 }
 
-/** Returns the session of a valid token. A token without a `sid`, such as one of FastAPI Users, has a derived id. */
+/** Returns the id of the session of a valid token. Without a `sid`, as in tokens of FastAPI Users, it is derived. */
+export function sessionIdOfClaims ({ sid }: Claims, token: string): string {
+  return typeof sid === 'string' && sid !== '' ? sid : deriveSessionId(token)
+}
+
+/** Returns the session of a valid token. */
 export function sessionOfClaims (claims: Claims, token: string): Session {
-  const { sid, iat, auth_time: authTime, amr, details } = claims
+  const { iat, auth_time: authTime, amr, details } = claims
   return {
-    id: typeof sid === 'string' && sid !== '' ? sid : deriveSessionId(token),
+    id: sessionIdOfClaims(claims, token),
     createdAt: timeOf(iat),
     authenticatedAt: timeOf(authTime),
     methods: readMethods(amr).map((name) => (name === PASSWORD.amr ? PASSWORD.method : name)),
