@@ -8,6 +8,7 @@ export const AUDIT_EVENTS = [
   'user.update',
   'user.delete',
   'login',
+  'login.email_request',
   'login.new_device',
   'logout',
   'session.end',

@@ -24,7 +24,8 @@ const data = {
   device: 'Firefox, Linux',
   ip: '203.0.113.7',
   time: new Date(Date.UTC(2026, 0, 2, 3, 4)),
-  method: 'google'
+  method: 'google',
+  code: '7KQ2-M4XP'
 }
 
 t.test('every language has a text for every kind of mail, which names the service and has a link', async (t) => {

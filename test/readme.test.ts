@@ -7,6 +7,7 @@ import t, { type Test } from 'tap'
 import ts from 'typescript'
 import * as captchaEntry from '../lib/captcha/index.js'
 import { apiKeyErrors, apiKeys } from '../lib/features/api-keys/index.js'
+import { emailLogin, emailLoginErrors } from '../lib/features/email-login/index.js'
 import * as oauthLibrary from '../lib/features/oauth/index.js'
 import * as rolesLibrary from '../lib/features/roles/index.js'
 import * as drizzleEntry from '../lib/entries/drizzle.js'
@@ -148,14 +149,16 @@ t.test('the tables of errors equal errorTable()', async (t) => {
     .errorTable([
       { errors: oauthLibrary.oauthErrors.definitions },
       { errors: rolesLibrary.rolesErrors.definitions },
-      { errors: apiKeyErrors.definitions }
+      { errors: apiKeyErrors.definitions },
+      { errors: emailLoginErrors.definitions }
     ])
     .map(({ code, statusCode, message }) => ({ code, statusCode, message }))
   const documented = [
     errorsOf('All codes', 'docs/errors.md'),
     errorsOf('Errors', 'docs/oauth.md'),
     errorsOf('Errors', 'docs/roles.md'),
-    errorsOf('Errors', 'docs/api-keys.md')
+    errorsOf('Errors', 'docs/api-keys.md'),
+    errorsOf('Errors', 'docs/email-login.md')
   ]
   t.strictSame(documented.flat(), defined)
 })
@@ -189,6 +192,12 @@ t.test('the tables of options, guard flags, events and methods equal the types',
   const firstNames = (heading: string): (string | undefined)[] => rowsOf(heading, keyPage).map(([cell = '']) => withoutBackticks(cell))
   t.strictSame(firstNames('Events'), apiKeys({ scopes: [] }).events)
   t.strictSame(firstNames('Options'), membersOf('lib/features/api-keys/options.ts', 'ApiKeysOptions'))
+  const emailPage = read('docs/email-login.md')
+  t.strictSame(rowsOf('Events', emailPage).map(([event]) => withoutBackticks(event)), emailLogin().events)
+  t.strictSame(
+    rowsOf('Options', emailPage).map(([option]) => withoutBackticks(option)),
+    membersOf('lib/features/email-login/options.ts', 'EmailLoginOptions')
+  )
   const features = read('docs/features.md')
   const firstCells = (heading: string): string[] => rowsOf(heading, features).map(([cell = '']) => cell)
   const namesOf = (cells: readonly string[]): (string | undefined)[] =>

@@ -6,13 +6,13 @@ import type { Counted, Counting, KeyOf } from './counting.js'
 import type { StopRecord } from './stop-record.js'
 
 /**
- * A counter of an account. Failures of `step` and `session` count as failed logins too, because all of them may be
- * guesses of the password or of a code. A failed login does not count for them: only a person with a first factor or a
- * session reaches them, and a stranger must not be able to block that person.
+ * A counter of an account. Failures of `step`, `session` and `code` count as failed logins too, because all of them may
+ * be guesses of the password or of a code. A failed login does not count for them: only a person with a first factor, a
+ * session or a mail reaches them, and a stranger's wrong passwords must not block that person.
  */
-export type AccountCounter = 'login' | 'step' | 'session'
+export type AccountCounter = 'login' | 'step' | 'session' | 'code'
 
-const COUNTERS: readonly AccountCounter[] = ['login', 'step', 'session']
+const COUNTERS: readonly AccountCounter[] = ['login', 'step', 'session', 'code']
 
 /** The failed attempts of accounts, existing or not. E-mails are in the form in which they are compared. */
 export interface AccountCounters {
@@ -39,9 +39,9 @@ interface AccountCounterParts {
 export function createAccountCounters (parts: AccountCounterParts): AccountCounters {
   const { account, counting, counters, stops, clock, keyOf } = parts
   const keyOfCounter = (counter: AccountCounter, email: string): string => keyOf('account', counter, email)
-  // the stop concerns passwords; for the answers to login steps, only the delays grow
+  // the stop concerns passwords; for codes and the answers to login steps, only the delays grow
   const ruleOf = (counter: AccountCounter): CounterRule =>
-    counter === 'step' ? { ...account, stopAfter: Infinity } : account
+    counter === 'step' || counter === 'code' ? { ...account, stopAfter: Infinity } : account
 
   /** Puts a stop back that the counters have lost. Returns true if there was one. */
   async function restoreStop (email: string): Promise<boolean> {

@@ -44,7 +44,7 @@ export function createCountedAttempts (parts: CountedParts): Attempts {
     async begin (kind, source) {
       const client = await countClient(parts, kind, source)
       const email = await emailOf(source, canonicalEmail)
-      const account = await countAccount(parts, kind, email)
+      const account = await countAccount(parts, source.isCode === true ? 'code' : COUNTER_OF[kind], email)
       const event = eventOf(source, email, account?.counted.before.failures ?? null)
       try {
         await checkAttempt(hooks, checks, kind, event, source)
@@ -77,10 +77,9 @@ async function countClient (
 
 async function countAccount (
   { accounts }: CountedParts,
-  kind: AttemptKind,
+  counter: AccountCounter | undefined,
   email: string | null
 ): Promise<CountedAccount | null> {
-  const counter = COUNTER_OF[kind]
   if (counter === undefined || email === null) return null
   return { counter, email, counted: await accounts.take(counter, email) }
 }

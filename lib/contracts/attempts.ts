@@ -42,6 +42,12 @@ export interface AttemptSource {
   readonly email?: string | null | (() => Promise<string | null>)
   /** Name of the backend of a login. */
   readonly backend?: string | null
+  /**
+   * A kind of a feature that checks a code, which could be guessed: a failure counts for the account, as a wrong
+   * password does. Successes and delays have a counter of their own, so that wrong passwords of a stranger do not block
+   * the code. Default: false, only the client is counted.
+   */
+  readonly isCode?: boolean
   readonly context: EventContext
 }
 

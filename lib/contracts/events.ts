@@ -14,7 +14,14 @@ export interface EventContext {
 }
 
 /** The reason of a failed login. The reply is the same for the first three. */
-export type LoginFailure = 'UNKNOWN_USER' | 'WRONG_PASSWORD' | 'INACTIVE' | 'NOT_VERIFIED' | 'REFUSED' | 'STEP_FAILED'
+export type LoginFailure =
+  | 'UNKNOWN_USER'
+  | 'WRONG_PASSWORD'
+  | 'WRONG_CODE'
+  | 'INACTIVE'
+  | 'NOT_VERIFIED'
+  | 'REFUSED'
+  | 'STEP_FAILED'
 
 /** A further step that a login needs. The reply is 403 with `code` and `body` in its `detail`. */
 export interface PendingLogin {

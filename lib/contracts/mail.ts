@@ -25,6 +25,19 @@ export interface MailData {
   emailChangeUndone: { user: User; undoneEmail: string; url: string }
   /** Lets the user choose a new password. */
   resetPassword: { user: User; url: string; lifetimeSeconds: number }
+  /**
+   * Contains what is needed to log in: a code, a link or both. `user` is null if the login will create the user.
+   * `device` and `ip` describe the client that asked for it.
+   */
+  emailLogin: {
+    user: User | null
+    email: string
+    code: string | null
+    url: string | null
+    lifetimeSeconds: number
+    device: string | null
+    ip: string | null
+  }
   /** Reports that the password has changed. */
   passwordChanged: { user: User; url: string }
   /** Reports that another person used the e-mail of the user. */
@@ -124,6 +137,8 @@ export interface MailUrls {
   register: string
   /** Page that undoes an e-mail change. Default `/undo-email-change#{token}`. */
   undoEmailChange: string
+  /** Page that logs in with the token of a mail. Default `/email-login#{token}`. */
+  emailLogin: string
   /** Page on which users log in. Default `/login`. */
   login: string
   /** Page on which users request a reset token. Default `/forgot-password`. */
@@ -149,7 +164,7 @@ export type SendMail = (mail: Mail) => MaybePromise<unknown>
 
 /** The receiver of a mail whose language is chosen. */
 export interface MailRecipient {
-  /** Null for a registration by mail. */
+  /** Null for a mail to a person without an account. */
   user: User | null
   email: string
   kind: MailKind

@@ -12,6 +12,7 @@ export type * from '../contracts/backend.js'
 export type { BackendDefaults } from '../contracts/definition.js'
 export type * from '../contracts/cookies.js'
 export type * from '../contracts/database-adapter.js'
+export type * from '../contracts/email-login.js'
 export type * from '../contracts/errors.js'
 export type * from '../contracts/events.js'
 export type * from '../contracts/external-user.js'
@@ -40,10 +41,19 @@ export { defineFeature } from './define-feature.js'
 
 // schemas and routes
 export { Type, type Static, type TObject, type TProperties, type TSchema, type TString } from '@sinclair/typebox'
-export { AUDIT_OUTCOMES, AuditEvent, component, CurrentPasswordBody, type IdKind } from '../../schemas/index.js'
+export {
+  AUDIT_OUTCOMES,
+  AuditEvent,
+  component,
+  CurrentPasswordBody,
+  EMAIL_MAX_LENGTH,
+  KnownEmail,
+  type IdKind
+} from '../../schemas/index.js'
 export {
   addFormParsers,
   BODY_ERRORS,
+  captchaErrors,
   CONFIRM_ERRORS,
   describeRoute,
   errorReplies,
@@ -108,6 +118,9 @@ export {
   type RouteGroupOptions
 } from '../shared/option-checks.js'
 export { isFunction, isObject } from '../shared/values.js'
+
+// clients
+export { describeDevice, knownIp } from '../shared/device.js'
 
 // traces
 export { AUDIT_CHANNEL } from '../audit/index.js'

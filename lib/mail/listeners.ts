@@ -3,7 +3,7 @@ import type { MailData, MailKind } from '../contracts/mail.js'
 import type { Settings } from '../contracts/settings.js'
 import type { User } from '../contracts/user.js'
 import { isSameEmail } from '../users/index.js'
-import { describeDevice, knownIp } from './device.js'
+import { describeDevice, knownIp } from '../shared/device.js'
 import type { CreateLink } from './urls.js'
 
 /** Sends a mail to an e-mail that is stored or that the plugin has checked, after the reply. */
@@ -51,6 +51,10 @@ function tokenListeners ({ settings: { tokens }, link, post, requestVerification
         const url = link('emailChange', token)
         post('emailChange', { email, user }, { user, newEmail: email, url, lifetimeSeconds }, context)
       }
+    },
+    onAfterRequestEmailLogin ({ token, ip, userAgent, ...request }, context) {
+      const url = token === null ? null : link('emailLogin', token)
+      post('emailLogin', request, { ...request, url, device: describeDevice(userAgent), ip: knownIp(ip) }, context)
     },
     onAfterForgotPassword ({ user, token }, context) {
       const { lifetimeSeconds } = tokens.reset

@@ -6,7 +6,15 @@ export { loginStepRoutes } from './login-steps.js'
 export { registerRoutes } from './register.js'
 export { registerByMailRoutes } from './register-by-mail.js'
 export { resetPasswordRoutes } from './reset-password.js'
-export { BODY_ERRORS, CONFIRM_ERRORS, errorReplies, replyOf, UNREAD_BODY_ERRORS, type ErrorWord } from './replies.js'
+export {
+  BODY_ERRORS,
+  captchaErrors,
+  CONFIRM_ERRORS,
+  errorReplies,
+  replyOf,
+  UNREAD_BODY_ERRORS,
+  type ErrorWord
+} from './replies.js'
 export { rereadSession } from './reread-session.js'
 export { addFormParsers } from './parsers.js'
 export { prepareScope } from './scope.js'

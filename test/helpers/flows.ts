@@ -1,6 +1,7 @@
 import type { LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
 import { authenticate, type DatabaseAdapter, type Row, type UserId, type UsersOptions } from '../../lib/index.js'
+import { emailLogin } from '../../lib/features/email-login/index.js'
 import { memory } from '../../lib/entries/memory.js'
 import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'
 import { ARTHUR, buildApp, PASSWORD, weakerHash, type Extend, type TestApp } from './build-app.js'
@@ -84,6 +85,14 @@ async function verifyArthur (round: FlowApp): Promise<void> {
 async function logInAgain ({ bearer, cookie, own, session }: FlowApp, email: string): Promise<void> {
   Object.assign(own, await bearer(email))
   Object.assign(session, await cookie(email))
+}
+
+/** Asks for a login by e-mail. Returns the ticket and the mailed code. */
+async function mailedProof ({ send, app, events }: FlowApp): Promise<{ ticket: string; code: string }> {
+  const { ticket } = (await send('POST', '/auth/jwt/email', { email: ARTHUR })).json<{ ticket: string }>()
+  await app.users.settled()
+  const mail = events.findLast(({ name }) => name === 'onAfterRequestEmailLogin') as unknown as { code: string }
+  return { ticket, code: mail.code }
 }
 
 const simple = (
@@ -229,6 +238,21 @@ export const flows: Record<string, Flow> = {
     200,
     { options: { detectNewDevices: true } }
   ),
+  'ask for a login by e-mail': simple(
+    ({ send }) => send('POST', '/auth/jwt/email', { email: ARTHUR }),
+    202,
+    { options: { features: [emailLogin()] } }
+  ),
+  'log in with a mailed code': {
+    prepare: async (round) => {
+      // a run may use its code up, so the next run has another one
+      const proofs = [await mailedProof(round), await mailedProof(round)]
+      let runs = 0
+      return () => round.send('POST', '/auth/jwt/email/confirm', proofs[runs++ % proofs.length])
+    },
+    success: 200,
+    options: { features: [emailLogin()] }
+  },
   'read a user': simple(({ send, admin, id }) => send('GET', `/users/${id}`, undefined, admin), 200),
   'deactivate a user': simple(({ send, admin, id }) => send('PATCH', `/users/${id}`, { is_active: false }, admin), 200),
   'delete a user': simple(({ send, admin, id }) => send('DELETE', `/users/${id}`, undefined, admin), 204),

@@ -32,7 +32,7 @@ export async function buildMailApp (
   let kit: FeatureKit | undefined
   const feature = defineFeature({
     name: 'factors',
-    events: ['onLoginMethodAdded', 'onLoginMethodRemoved'],
+    events: ['onLoginMethodAdded', 'onLoginMethodRemoved', 'onAfterRequestEmailLogin'],
     setup (given) {
       kit = given
       return {}
@@ -96,6 +96,12 @@ export const samples: Record<MailKind, Sample> = {
   },
   emailChangeUndone: { event: 'onAfterUndoEmailChange', payload: { user, undoneEmail: LANCELOT }, to: ARTHUR, page: '/forgot-password' },
   resetPassword: { event: 'onAfterForgotPassword', payload: { user, token: TOKEN }, to: ARTHUR, page: `/reset-password#${TOKEN}` },
+  emailLogin: {
+    event: 'onAfterRequestEmailLogin',
+    payload: { user, email: ARTHUR, code: '7KQ2-M4XP', token: TOKEN, lifetimeSeconds: 600, ip: '203.0.113.7', userAgent: null },
+    to: ARTHUR,
+    page: `/email-login#${TOKEN}`
+  },
   passwordChanged: { event: 'onAfterResetPassword', payload: { user }, to: ARTHUR, page: '/forgot-password' },
   accountExists: { event: 'onRegisterExisting', payload: { user, attempt: 'register' }, to: ARTHUR, page: '/login' },
   newDevice: {

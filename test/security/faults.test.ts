@@ -370,6 +370,7 @@ type FeatureEvent =
   | 'onLoginMethodRemoved'
   | 'onAfterCreateApiKey'
   | 'onAfterRevokeApiKey'
+  | 'onAfterRequestEmailLogin'
 
 /** The flow that emits each event. Listeners of an event with `later` run after the reply. */
 const firing: {

@@ -95,6 +95,27 @@ export const german: MailLanguage = {
       'Wenn Sie das nicht waren, ignorieren Sie diese Mail. Ihr Passwort bleibt unverändert.'
     ]
   }),
+  emailLogin: ({ user, email, code, url, lifetimeSeconds, device, ip }, { service, duration }) => ({
+    subject: user === null ? `Legen Sie Ihr Konto bei ${service} an` : `Melden Sie sich bei ${service} an`,
+    paragraphs: [
+      user === null
+        ? `Jemand möchte bei ${service} ein Konto mit der E-Mail-Adresse ${email} anlegen.`
+        : `Jemand möchte sich bei Ihrem Konto ${email} bei ${service} anmelden.`,
+      ...(code === null
+        ? []
+        : ['Geben Sie den Code auf der Seite ein, auf der Sie ihn angefordert haben. Geben Sie ihn an niemanden weiter.'])
+    ],
+    details: [
+      ...(code === null ? [] : [['Code', code] as const]),
+      ['Gerät', device ?? 'unbekannt'],
+      ['IP-Adresse', ip ?? 'unbekannt']
+    ],
+    ...(url === null ? {} : { action: { label: user === null ? 'Konto anlegen' : 'Anmelden', url } }),
+    notes: [
+      `Mit dieser Mail können Sie sich einmal anmelden. Gültigkeit: ${duration(lifetimeSeconds)}.`,
+      'Wenn Sie das nicht waren, ignorieren Sie diese Mail.'
+    ]
+  }),
   passwordChanged: ({ user, url }, context) =>
     notice(
       context,

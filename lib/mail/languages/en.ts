@@ -89,6 +89,25 @@ export const english: MailLanguage = {
       'If that was not you, ignore this mail. Your password stays as it is.'
     ]
   }),
+  emailLogin: ({ user, email, code, url, lifetimeSeconds, device, ip }, { service, duration }) => ({
+    subject: user === null ? `Create your account at ${service}` : `Log in to ${service}`,
+    paragraphs: [
+      user === null
+        ? `Someone wants to create an account at ${service} with the e-mail ${email}.`
+        : `Someone wants to log in to your account ${email} at ${service}.`,
+      ...(code === null ? [] : ['Enter the code on the page on which you asked for it. Give it to no other person.'])
+    ],
+    details: [
+      ...(code === null ? [] : [['Code', code] as const]),
+      ['Device', device ?? 'unknown'],
+      ['IP address', ip ?? 'unknown']
+    ],
+    ...(url === null ? {} : { action: { label: user === null ? 'Create account' : 'Log in', url } }),
+    notes: [
+      `You can log in with this mail once, within ${duration(lifetimeSeconds)}.`,
+      'If that was not you, ignore this mail.'
+    ]
+  }),
   passwordChanged: ({ user, url }, context) =>
     notice(
       context,

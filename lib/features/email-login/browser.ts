@@ -1,0 +1,54 @@
+import {
+  createBrowserCookie,
+  hostPrefixOf,
+  type Backend,
+  type BrowserCookie,
+  type EventContext,
+  type FeatureKit
+} from '../../feature/index.js'
+
+/** Binds requests to the browser that sent them. */
+export interface BrowserBinding {
+  /** Sets the cookie and returns its digest; null at a backend without cookies, and for calls without a reply. */
+  bind(backend: Backend, context: EventContext): string | null
+  /** Returns what the client presents: null at a backend without cookies, and for calls without a request. */
+  presented(backend: Backend, context: EventContext): string | null
+  /** Deletes the cookie. */
+  release(backend: Backend, context: EventContext): void
+}
+
+/** `maxAge` is the lifetime of the cookie in seconds. */
+export function createBrowserBinding (
+  { settings: { name, wire }, serializeCookie }: FeatureKit,
+  maxAge: number
+): BrowserBinding {
+  /** Returns the cookie with the attributes that let the session cookie of the backend reach its browser. */
+  function cookieOf ({ transport: { secure = true, sameSite, partitioned = false } }: Backend): BrowserCookie {
+    const scope = { secure, domain: null, path: '/' }
+    return createBrowserCookie(
+      {
+        ...scope,
+        name: `${hostPrefixOf(scope)}${name}-email-login`,
+        sameSite: sameSite === 'none' ? 'none' : 'lax',
+        partitioned,
+        maxAge,
+        duplicates: wire.cookies.duplicates
+      },
+      serializeCookie
+    )
+  }
+
+  return {
+    bind (backend, { request, reply }) {
+      if (!backend.transport.ambient || request === null || reply === null) return null
+      return cookieOf(backend).set(request, reply)
+    },
+    presented (backend, { request }) {
+      // without the cookie a text that is no digest
+      return backend.transport.ambient && request !== null ? cookieOf(backend).digestOf(request) ?? '' : null
+    },
+    release (backend, { reply }) {
+      if (backend.transport.ambient && reply !== null) cookieOf(backend).clear(reply)
+    }
+  }
+}
