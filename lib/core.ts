@@ -17,7 +17,15 @@ import { declaredModels } from './models.js'
 import type { CheckedOptions } from './options.js'
 import { userFieldsOf } from './reply-fields.js'
 import { securityProfileOf } from './security-profile.js'
-import { createDevices, createSingleUse, MAX_ANSWERS, STEP_SECONDS, type DeviceParts } from './sessions/index.js'
+import {
+  createDevices,
+  createSingleUse,
+  MAX_ANSWERS,
+  STEP_SECONDS,
+  type DeviceParts,
+  type TrustedDeviceParts,
+  type TrustedDevices
+} from './sessions/index.js'
 import type { SerializeCookie } from './contracts/cookies.js'
 import { loadCookieSerializer } from './shared/cookie-serializer.js'
 import { createKeyring, purposeTokens, type Keyring, type PurposeTokens } from './tokens/index.js'
@@ -133,6 +141,14 @@ function createStoredParts (
   }
 }
 
+/** Loads the code of trusted devices only if the option is on. */
+async function startTrustedDevices (parts: TrustedDeviceParts): Promise<TrustedDevices | null> {
+  const { trustedDevices } = parts.settings.secondFactors
+  if (trustedDevices === null) return null
+  const { createTrustedDevices } = await import('./sessions/trusted-devices.js')
+  return createTrustedDevices(parts, trustedDevices)
+}
+
 /** Creates the objects that the functions for users and sessions share. */
 async function createRules (
   app: FastifyInstance,
@@ -145,10 +161,11 @@ async function createRules (
   const serializeCookie = await startCookies(app, features.length > 0 || settings.detectNewDevices)
   // 0: nothing ends with these keys. A known device is reported once more, and audit events have other digests.
   const deviceParts = { ...shared, store, background, serializeCookie, keys: keyring.secretsFor('device', 0) }
+  const audit = startAudit(app.log, settings, shared.hooks, background, keyring.secretsFor('audit', 0))
   return {
     ...shared,
     attempts: await createAttempts(app, keyring, { ...shared, store, background }),
-    audit: startAudit(app.log, settings, shared.hooks, background, keyring.secretsFor('audit', 0)),
+    audit,
     background,
     log: app.log,
     serializeCookie,
@@ -157,6 +174,7 @@ async function createRules (
     secondFactors: [],
     factorCounts: new WeakMap(),
     ...createStoredParts(deviceParts),
+    trustedDevices: await startTrustedDevices({ ...shared, store, audit, serializeCookie }),
     fingerprintKeys: keyring.secretsFor('fingerprint', Math.max(reset.lifetimeSeconds, verify.lifetimeSeconds)),
     loginMethods: [],
     additions: new Map(),

@@ -55,6 +55,7 @@ export {
   type UserSchemas
 } from '../schemas/index.js'
 export { AUDIT_CHANNEL } from './audit/index.js'
+export { amrOf } from './sessions/index.js'
 export { errorTable } from './error-registry.js'
 export {
   FST_USERS_INVALID_PASSWORD,

@@ -6,13 +6,13 @@ import type { Model, ModelBase, ModelExtension } from './contracts/models.js'
 import type { Settings } from './contracts/settings.js'
 import { FST_USERS_INVALID_OPTION } from './errors.js'
 import type { UsersOptions } from './options.js'
-import { deviceModel, singleUseModel } from './sessions/index.js'
+import { deviceModel, singleUseModel, trustedDeviceModel } from './sessions/index.js'
 import { tenantModel } from './shared/tenant.js'
 import { userModel } from './users/index.js'
 
 /** The settings from which the models of a registration follow. */
 export type ModelSettings = Pick<Settings, 'schemas' | 'name'> &
-  Partial<Pick<Settings, 'registration' | 'tokens' | 'detectNewDevices' | 'limits'>>
+  Partial<Pick<Settings, 'registration' | 'tokens' | 'detectNewDevices' | 'limits' | 'secondFactors'>>
 
 /**
  * Returns the models of the core, the strategies and the features. The store of the tenant prefixes their names. Throws
@@ -22,7 +22,7 @@ export function declaredModels (
   { backends, features = [], captcha }: Pick<UsersOptions, 'backends' | 'features' | 'captcha'>,
   settings: ModelSettings
 ): readonly Model[] {
-  const { schemas, name, limits, detectNewDevices = false } = settings
+  const { schemas, name, limits, detectNewDevices = false, secondFactors } = settings
   const base: ModelBase = { id: schemas.id, tenant: name }
   const usesStore = features.some(usesSingleUse) || storesTokens(settings) || captcha?.provider.usesStore === true
   const declared = features.flatMap((feature) => feature.models?.(base) ?? [])
@@ -33,7 +33,8 @@ export function declaredModels (
     ...declared,
     ...(limits?.hasTable === true ? [counterModel] : []),
     ...(usesStore ? [singleUseModel] : []),
-    ...(detectNewDevices ? [deviceModel] : [])
+    ...(detectNewDevices ? [deviceModel] : []),
+    ...(secondFactors?.trustedDevices == null ? [] : [trustedDeviceModel])
   ])
   for (const { name: model, embed } of models) {
     // a document store keeps the rows of the model and the custom field in properties of the user's document

@@ -194,6 +194,18 @@ export async function mountLoginSteps (app: FastifyInstance, core: Core): Promis
   })
 }
 
+/** Registers the routes of trusted devices if there are any. */
+export async function mountTrustedDevices (app: FastifyInstance, core: Core): Promise<void> {
+  const { settings, service: users } = core
+  const { enabled, prefix } = settings.routes.users
+  if (settings.secondFactors.trustedDevices === null || !enabled) return
+  const { trustedDeviceRoutes } = await import('./routes/trusted-devices.js')
+  await app.register(async (scope) => {
+    prepareRouteScope(scope, app, core)
+    await scope.register(trustedDeviceRoutes, { prefix, users, settings })
+  })
+}
+
 /** Registers the pages at `/dev/mail` that show the mails of the option `mail: 'console'`. */
 export async function mountMailPages (app: FastifyInstance, { mail, settings: { name } }: Core): Promise<void> {
   if (mail === null || mail.mailbox === null) return

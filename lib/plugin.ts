@@ -21,7 +21,8 @@ import {
   mountJwks,
   mountLoginSteps,
   mountMailPages,
-  mountRoutes
+  mountRoutes,
+  mountTrustedDevices
 } from './mount.js'
 import type { CheckedOptions } from './options.js'
 import packages from './packages.cjs'
@@ -51,6 +52,7 @@ async function users (app: FastifyInstance, options: CheckedOptions): Promise<vo
   await mountJwks(app, core)
   for (const feature of core.features) await mountFeature(app, core, feature)
   await mountLoginSteps(app, core)
+  await mountTrustedDevices(app, core)
   await mountMailPages(app, core)
 }
 

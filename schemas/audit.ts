@@ -26,6 +26,8 @@ export const AUDIT_EVENTS = [
   'provider.unlink',
   'factor.add',
   'factor.remove',
+  'device.trust',
+  'device.untrust',
   'access.denied',
   'request.cross_site',
   'limit.hit',

@@ -1,5 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import {
+  checkbox,
   component,
   Email,
   KnownEmail,
@@ -36,10 +37,7 @@ export const RememberedLoginBody = Type.Object(
   {
     ...LoginBody.properties,
     remember_me: Type.Optional(
-      Type.Unsafe<boolean | 'true' | 'false' | 'on'>({
-        enum: [true, false, 'true', 'false', 'on'],
-        description: 'The session lasts longer, and the browser keeps its cookie when it closes. Default: false.'
-      })
+      checkbox('The session lasts longer, and the browser keeps its cookie when it closes. Default: false.')
     )
   },
   component('RememberedLoginForm')

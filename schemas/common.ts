@@ -1,4 +1,4 @@
-import { Type } from '@sinclair/typebox'
+import { Type, type TUnsafe } from '@sinclair/typebox'
 
 /** Keyword with the component name of a schema in the API document. */
 export const COMPONENT = 'x-component'
@@ -36,3 +36,16 @@ export const Password = Type.String({ format: 'password', maxLength: PASSWORD_MA
 
 /** Reset token or verify token, as passed to the hook. */
 export const Token = Type.String({ minLength: 1, maxLength: TOKEN_MAX_LENGTH })
+
+/** The value of a checkbox: a boolean in JSON, and a text in a form. */
+export type Checkbox = boolean | 'true' | 'false' | 'on'
+
+/** Returns the schema of a checkbox. */
+export function checkbox (description: string): TUnsafe<Checkbox> {
+  return Type.Unsafe<Checkbox>({ enum: [true, false, 'true', 'false', 'on'], description })
+}
+
+/** Returns true for a checkbox that is checked. */
+export function isChecked (value: unknown): boolean {
+  return value === true || value === 'true' || value === 'on'
+}

@@ -68,6 +68,7 @@ export default defineConfig({
             { text: 'Guard', link: '/guard' },
             { text: 'Hooks', link: '/hooks' },
             { text: 'Login steps', link: '/login-steps' },
+            { text: 'Second factors', link: '/second-factors' },
             { text: 'Sending mail', link: '/mail' },
             { text: 'Passwords', link: '/passwords' },
             { text: 'Captcha', link: '/captcha' },

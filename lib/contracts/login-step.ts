@@ -79,4 +79,9 @@ export interface LoginAnswer {
   readonly step: string
   /** The answer, which must match the schema of the step. */
   readonly answer: object
+  /**
+   * True if the user wants to skip the second factor in this browser from now on. It has an effect at the steps of the
+   * group `second-factor` if the option `secondFactors.trustedDevices` is on. Default: false.
+   */
+  readonly trustDevice?: boolean
 }

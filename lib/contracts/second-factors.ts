@@ -33,12 +33,47 @@ export interface SecondFactorOptions {
    * who have one must present it in any case. Default: no login requires one.
    */
   required?: (login: FactorPolicyLogin) => MaybePromise<boolean>
+  /**
+   * Users can skip the second factor in browsers that they trust. `{}` switches it on. Only backends with cookies have
+   * trusted devices. Default: false.
+   */
+  trustedDevices?: false | TrustedDeviceOptions
+}
+
+/** Options of trusted devices. */
+export interface TrustedDeviceOptions {
+  /** Seconds after which a browser must present the second factor again, at most 90 days. Default: 30 days. */
+  lifetimeSeconds?: number
+  /** Number of trusted browsers per user, at most 100. Another one replaces the oldest. Default: 10. */
+  maxPerUser?: number
+  /** Returns false for logins that must always present the second factor. Default: every user can trust browsers. */
+  allowed?: (login: FactorPolicyLogin) => MaybePromise<boolean>
+}
+
+/** A browser that skips the second factor of a user. */
+export interface TrustedDevice {
+  readonly id: string
+  readonly createdAt: Date
+  /** Time of the last login from the browser. */
+  readonly lastUsedAt: Date
+  readonly expiresAt: Date
+  /** The header `User-Agent` of the login that trusted the browser. */
+  readonly userAgent: string | null
+  /** True for the browser of the request. */
+  readonly isCurrent: boolean
 }
 
 /** The checked option `secondFactors`. */
 export interface SecondFactorSettings {
   /** Null if no login requires a second factor. */
   readonly required: ((login: FactorPolicyLogin) => MaybePromise<boolean>) | null
+  /** Null if no browser skips the second factor. */
+  readonly trustedDevices: {
+    readonly lifetimeSeconds: number
+    readonly maxPerUser: number
+    /** Null if every user can trust browsers. */
+    readonly allowed: ((login: FactorPolicyLogin) => MaybePromise<boolean>) | null
+  } | null
 }
 
 /** Name of the group of the login steps that present or add a second factor. */
@@ -58,9 +93,9 @@ export interface SecondFactorService {
   /** Returns the number of active second factors of a user. Recovery codes do not count. */
   count(user: User): Promise<number>
   /**
-   * Returns true if the login must present a second factor: the user has one, and the methods so far do not prove two
-   * factors already. The value is read from the store when the step begins. Use it in `needed` of a login step of the
-   * group `second-factor`.
+   * Returns true if the login must present a second factor: the user has one, the methods so far do not prove two
+   * factors already, and the browser is no trusted device. The value is read from the store when the step begins. Use
+   * it in `needed` of a login step of the group `second-factor`.
    */
   isNeeded(attempt: LoginAttempt): Promise<boolean>
   /**

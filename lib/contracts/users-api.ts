@@ -4,6 +4,7 @@ import type { EventName, PendingLogin, UsersHook } from './events.js'
 import type { FeatureApi } from './feature.js'
 import type { AnyReply, AnyRequest } from './instances.js'
 import type { LoginAnswer, OfferedStep } from './login-step.js'
+import type { TrustedDevice } from './second-factors.js'
 import type { SecurityProfile } from './security-profile.js'
 import type { IssuedToken } from './strategy.js'
 import type { NewUser, User, UserChanges, UserId, UserRow } from './user.js'
@@ -142,6 +143,16 @@ export interface UsersApi {
   logout(request: AnyRequest, reply?: AnyReply): Promise<void>
   /** Revokes all sessions of the user on all backends. Throws `FST_USERS_SESSIONS_NOT_REVOCABLE`. */
   endSessions(user: User | UserId): Promise<void>
+  /**
+   * Returns the browsers in which the user skips the second factor, the newest first. `context.request` decides which
+   * one is the current one. Throws `FST_USERS_NOT_FOUND`.
+   */
+  trustedDevices(user: User | UserId, context?: CallContext): Promise<readonly TrustedDevice[]>
+  /**
+   * Ends the trust in all browsers of the user, or in the one with this id. Returns the number of ended ones. Throws
+   * `FST_USERS_NOT_FOUND` for an unknown user.
+   */
+  endTrustedDevices(user: User | UserId, id?: string, context?: CallContext): Promise<number>
   /** Adds a hook. Hooks of one event run in the order in which they were added. Throws after `ready`. */
   addHook<N extends EventName>(name: N, hook: UsersHook<N>): void
   /** Names of all events, those of features included. */

@@ -72,7 +72,7 @@ export {
   scopesFlag,
   type GuardHook
 } from '../authentication/index.js'
-export { contextOf, createBrowserCookie, isRemembered, type BrowserCookie, type BrowserCookieSettings } from '../sessions/index.js'
+export { amrOf, contextOf, createBrowserCookie, isRemembered, type BrowserCookie, type BrowserCookieSettings } from '../sessions/index.js'
 export { defineStrategy } from '../strategies/define.js'
 export { defineTransport } from '../transports/define.js'
 export { readBearerToken } from '../transports/bearer/index.js'

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { LoginBody, RememberedLoginBody } from '../../schemas/index.js'
+import { isChecked, LoginBody, RememberedLoginBody } from '../../schemas/index.js'
 import { authenticate, isCrossSite } from '../authentication/index.js'
 import type { Backend } from '../contracts/backend.js'
 import type { RouteGroup } from '../contracts/route-group.js'
@@ -85,7 +85,7 @@ function addLoginRoute (scope: FastifyInstance, { users, settings, backend }: Ba
 
 /** Returns true if a login body has `remember_me`. A checkbox of an HTML form has the value `on`. */
 function wantsToBeRemembered (body: LoginBody | RememberedLoginBody): boolean {
-  return 'remember_me' in body && [true, 'true', 'on'].includes(body.remember_me)
+  return 'remember_me' in body && isChecked(body.remember_me)
 }
 
 function addLogoutRoute (scope: FastifyInstance, { users, settings, backend }: BackendRoutesOptions): void {

@@ -1,9 +1,10 @@
 import { Type, type TObject } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
-import { component, Token } from '../../schemas/index.js'
+import { checkbox, component, isChecked, Token, type Checkbox } from '../../schemas/index.js'
 import { isCrossSite } from '../authentication/index.js'
 import type { Backend } from '../contracts/backend.js'
 import type { LoginStep } from '../contracts/login-step.js'
+import { SECOND_FACTOR_GROUP } from '../contracts/second-factors.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import { FST_USERS_CROSS_SITE_REQUEST } from '../errors.js'
 import type { UsersService } from '../users/index.js'
@@ -25,10 +26,11 @@ export const loginStepRoutes: RouteGroup<UsersService, LoginStepRoutesOptions> =
 function addStepRoute (
   scope: FastifyInstance,
   { users, settings, backend }: Parameters<typeof loginStepRoutes>[1],
-  { name: step, summary = `Answer the login step ${step}`, body, errors = [] }: LoginStep
+  { name: step, group, summary = `Answer the login step ${step}`, body, errors = [] }: LoginStep
 ): void {
   const { transport, description, name } = backend
-  scope.post<{ Body: { ticket: string } }>(
+  const canTrust = group === SECOND_FACTOR_GROUP && transport.ambient && settings.secondFactors.trustedDevices !== null
+  scope.post<{ Body: { ticket: string; trust_device?: Checkbox } }>(
     `/login/${step}`,
     {
       schema: {
@@ -40,7 +42,7 @@ function addStepRoute (
           summary,
           consumes: ['application/x-www-form-urlencoded', 'multipart/form-data', 'application/json']
         }),
-        body: answerBody(step, body),
+        body: answerBody(canTrust ? `${step}-trusted` : step, body, canTrust),
         response: {
           ...description.login,
           ...errorReplies(
@@ -60,15 +62,25 @@ function addStepRoute (
       }
     },
     async (request, reply) => {
-      const { ticket, ...answer } = request.body
-      const issued = await users.resumeSession(backend, { ticket, step, answer }, { request, reply })
+      const { ticket, ...given } = request.body
+      const { trust_device: trust, ...answer } = canTrust ? given : { ...given, trust_device: undefined }
+      const trustDevice = isChecked(trust)
+      const issued = await users.resumeSession(backend, { ticket, step, answer, trustDevice }, { request, reply })
       return transport.sendLogin(reply, issued)
     }
   )
 }
 
+const TRUST = {
+  trust_device: Type.Optional(checkbox('Skip the second factor in this browser from now on. Default: false.'))
+}
+
 /** Returns the schema of an answer with the ticket. */
-function answerBody (step: string, { type: _type, properties, required: _required, ...rest }: TObject): TObject {
+function answerBody (
+  step: string,
+  { type: _type, properties, required: _required, ...rest }: TObject,
+  canTrust: boolean
+): TObject {
   const name = step.replace(/(?:^|[_-])([a-z0-9]?)/g, (_match, letter: string) => letter.toUpperCase())
-  return Type.Object({ ticket: Token, ...properties }, { ...rest, ...component(`Login${name}`) })
+  return Type.Object({ ticket: Token, ...properties, ...(canTrust ? TRUST : {}) }, { ...rest, ...component(`Login${name}`) })
 }

@@ -4,15 +4,12 @@ import { component, CurrentPasswordBody } from '../../schemas/index.js'
 import { authenticate, currentUser, type GuardHook } from '../authentication/index.js'
 import type { RouteGroup } from '../contracts/route-group.js'
 import type { Settings } from '../contracts/settings.js'
-import type { User as AnyUser, UserChanges, UserId } from '../contracts/user.js'
-import { FST_USERS_NOT_FOUND } from '../errors.js'
+import type { User as AnyUser, UserChanges } from '../contracts/user.js'
 import { parseNewEmail, type UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
 import { rereadSession } from './reread-session.js'
+import { createTargetLoader, targetDecorator, targetOf } from './user-by-id.js'
 import { BODY_ERRORS, errorReplies, replyOf, UNREAD_BODY_ERRORS, type ErrorWord } from './replies.js'
-
-const kTarget = Symbol('fastify-users.target')
-type TargetRequest = FastifyRequest & { [kTarget]: AnyUser }
 
 const UPDATE_ERRORS: readonly ErrorWord[] = [
   ...BODY_ERRORS,
@@ -49,7 +46,7 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
   const { schemas, sensitiveChanges } = settings
   const verified = settings.routes.users.requireVerification
   const superuser = authenticate({ superuser: true, verified })
-  scope.decorateRequest(kTarget, null)
+  scope.decorateRequest(targetDecorator, null)
   const context: RouteContext = {
     users,
     settings,
@@ -193,19 +190,6 @@ function addDeleteRoute (scope: FastifyInstance, { users, settings, superuser, b
   )
 }
 
-/** Returns the hook that loads the user with the id in the URL. It throws `FST_USERS_NOT_FOUND`. */
-function createTargetLoader (
-  users: UsersService,
-  { schemas }: Settings
-): (request: FastifyRequest) => Promise<void> {
-  return async (request) => {
-    const id = schemas.id.parse((request.params as { id: string }).id) as UserId | null
-    const user = id === null ? null : await users.get(id)
-    if (user === null) throw FST_USERS_NOT_FOUND()
-    ;(request as TargetRequest)[kTarget] = user
-  }
-}
-
 function describeUsersRoute (settings: Settings, operation: string, upstream: string, summary: string): FastifySchema {
   return describeRoute(settings, { tags: ['users'], operation, upstream: `users:${upstream}`, summary })
 }
@@ -222,8 +206,4 @@ function ownUpdateErrors ({ sensitiveChanges, revealExistingAccounts }: Settings
 function removeUnchangedEmail (body: unknown, { email }: AnyUser, settings: Settings): void {
   if (typeof body !== 'object' || body === null || !('email' in body) || body.email !== email) return
   if (parseNewEmail(email, settings) === null) Reflect.deleteProperty(body, 'email')
-}
-
-function targetOf (request: object): AnyUser {
-  return (request as TargetRequest)[kTarget]
 }

@@ -20,3 +20,28 @@ export function kindsOf (methods: readonly string[], possession: ReadonlySet<str
       KINDS.get(method) ?? [possession.has(method) ? 'possession' : 'knowledge'])
   )
 }
+
+/** The registered values (RFC 8176, section 2; IANA registry "Authentication Method Reference Values"). */
+const REGISTERED: ReadonlySet<string> = new Set([
+  'face', 'fpt', 'geo', 'hwk', 'iris', 'kba', 'mca', 'mfa', 'otp', 'pin', 'pop', 'pwd', 'rba', 'retina', 'sc', 'sms',
+  'swk', 'tel', 'user', 'vbm', 'wia'
+])
+
+/** The registered values of the methods whose names are not registered. */
+const AMR: ReadonlyMap<string, readonly string[]> = new Map([
+  ['password', ['pwd']],
+  ['recovery-code', ['otp']],
+  // the key may be synchronized between devices, so it counts as secured by software
+  ['passkey-presence', ['swk', 'user']],
+  ['passkey', ['swk', 'user']]
+])
+
+/**
+ * Returns the Authentication Method Reference values of a session (RFC 8176) for the claim `amr`, for example
+ * `['pwd', 'otp', 'mfa']`. Methods without a registered value, such as providers, are left out. `mfa` is added if the
+ * methods prove two kinds of factors.
+ */
+export function amrOf (methods: readonly string[]): string[] {
+  const values = methods.flatMap((method) => AMR.get(method) ?? (REGISTERED.has(method) ? [method] : []))
+  return [...new Set([...values, ...(kindsOf(methods).size > 1 ? ['mfa'] : [])])]
+}

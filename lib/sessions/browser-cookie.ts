@@ -1,5 +1,7 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Settings } from '../contracts/settings.js'
+import type { Transport } from '../contracts/transport.js'
 import { readCookie, type Duplicates } from '../shared/cookie-header.js'
 import type { SerializeCookie } from '../contracts/cookies.js'
 import { generateOpaqueToken, isOpaqueToken } from '../tokens/index.js'
@@ -24,6 +26,8 @@ export interface BrowserCookie {
   digestOf(request: FastifyRequest): string | null
   /** Sets the cookie and returns its SHA-256 digest. An existing value is kept, so several tabs can log in at once. */
   set(request: FastifyRequest, reply: FastifyReply): string
+  /** Sets the cookie to a new value and returns its SHA-256 digest. */
+  setNew(reply: FastifyReply): string
   /** Deletes the cookie. */
   clear(reply: FastifyReply): void
 }
@@ -40,20 +44,53 @@ export function createBrowserCookie (
     return value !== null && isOpaqueToken(value) ? value : null
   }
 
+  function write (reply: FastifyReply, value: string): string {
+    reply.header('set-cookie', serialize(name, value, { ...attributes, maxAge }))
+    return digest(value)
+  }
+
   return {
     digestOf (request) {
       const value = read(request)
       return value && digest(value)
     },
-    set (request, reply) {
-      const value = read(request) ?? generateOpaqueToken()
-      reply.header('set-cookie', serialize(name, value, { ...attributes, maxAge }))
-      return digest(value)
-    },
+    set: (request, reply) => write(reply, read(request) ?? generateOpaqueToken()),
+    setNew: (reply) => write(reply, generateOpaqueToken()),
     clear (reply) {
       reply.header('set-cookie', serialize(name, '', { ...attributes, maxAge: 0 }))
     }
   }
+}
+
+/** The services that a cookie of the plugin needs. */
+export interface HostCookieParts {
+  readonly settings: Settings
+  readonly serializeCookie: SerializeCookie
+}
+
+/**
+ * Creates the cookie `__Host-<tenant>-<purpose>`, with the attributes that let the session cookie of a transport reach
+ * its browser.
+ */
+export function createHostCookie (
+  { settings: { name, wire }, serializeCookie }: HostCookieParts,
+  { secure = true, sameSite, partitioned = false }: Pick<Transport, 'secure' | 'sameSite' | 'partitioned'>,
+  purpose: string,
+  maxAge: number
+): BrowserCookie {
+  return createBrowserCookie(
+    {
+      name: `${secure ? '__Host-' : ''}${name}-${purpose}`,
+      path: '/',
+      domain: null,
+      secure,
+      sameSite: sameSite === 'none' ? 'none' : 'lax',
+      partitioned,
+      maxAge,
+      duplicates: wire.cookies.duplicates
+    },
+    serializeCookie
+  )
 }
 
 /** Returns what is stored instead of the cookie. Whoever reads it does not learn the cookie. */

@@ -19,6 +19,8 @@ export interface OngoingLogin {
   readonly methods: readonly string[]
   /** The user asked for a longer session. */
   readonly isRemembered: boolean
+  /** The user asked to trust the device at a second factor. */
+  readonly trustsDevice: boolean
   readonly context: EventContext
   /** Returns the error for a user who changes during the login. */
   readonly changed: () => Error
@@ -30,16 +32,22 @@ export function attemptOf ({ row, backend, method, methods, context }: OngoingLo
 }
 
 /** Creates the session of a login. If the user has changed meanwhile or a hook throws, the session is revoked again. */
-export async function completeLogin (rules: SessionRules, login: OngoingLogin): Promise<IssuedToken> {
+export async function completeLogin (
+  rules: SessionRules,
+  login: OngoingLogin,
+  attempt: LoginAttempt
+): Promise<IssuedToken> {
   const { row, backend, method, methods, isRemembered, context, changed } = login
   const user = rules.rows.toUser(row)
   const session = { authenticatedAt: new Date(rules.settings.clock()), methods, details: detailsOf(isRemembered) }
   const issued = await createSession(rules, { ...session, row, backend, context }, changed)
   try {
     if (!(await isUserUnchanged(rules, row))) throw changed()
+    if ((await rules.trustedDevices?.note(login, attempt, issued.session)) === false) throw changed()
     await rules.hooks.run('onIssueToken', { user, backend: backend.name, issued }, context)
     await rules.hooks.run('onAfterLogin', { user, backend: backend.name, method, session: issued.session }, context)
   } catch (error) {
+    await rules.trustedDevices?.end(row, { session_id: issued.session.id })
     await endSession(rules, backend, user, issued) // the client never receives the token
     throw error
   }

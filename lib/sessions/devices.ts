@@ -9,7 +9,7 @@ import type { Background, HookRegistry } from '../hooks/index.js'
 import type { SerializeCookie } from '../contracts/cookies.js'
 import { networkOf } from '../shared/network.js'
 import { fingerprint } from '../tokens/index.js'
-import { createBrowserCookie } from './browser-cookie.js'
+import { createHostCookie } from './browser-cookie.js'
 import { deviceModel as model } from './device-model.js'
 
 /** Seconds for which a device is remembered after its last login. Browsers keep cookies for 400 days at most. */
@@ -112,7 +112,7 @@ function timeLeft ({ expires_at: expires }: Row, now: number): number {
  * random value. Other clients are recognized by their program, without its version, and their network.
  */
 function deviceOf (
-  { settings: { name, wire }, serializeCookie }: DeviceParts,
+  parts: DeviceParts,
   { transport }: Backend,
   request: FastifyRequest,
   reply: FastifyReply | null
@@ -121,16 +121,5 @@ function deviceOf (
     const program = (request.headers['user-agent'] ?? '').slice(0, USER_AGENT_LENGTH).replace(/[\d._]+/g, '')
     return `client ${networkOf(request.ip)} ${program}`
   }
-  const { secure = true, sameSite, partitioned = false } = transport
-  const settings = {
-    name: `${secure ? '__Host-' : ''}${name}-device`,
-    path: '/',
-    domain: null,
-    secure,
-    sameSite: sameSite === 'none' ? 'none' : 'lax',
-    partitioned,
-    maxAge: DEVICE_SECONDS,
-    duplicates: wire.cookies.duplicates
-  } as const
-  return `browser ${createBrowserCookie(settings, serializeCookie).set(request, reply)}`
+  return `browser ${createHostCookie(parts, transport, 'device', DEVICE_SECONDS).set(request, reply)}`
 }

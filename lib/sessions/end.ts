@@ -60,5 +60,6 @@ export async function deleteStoredTokens (rules: SessionRules, row: UserRow): Pr
   const user = rules.rows.toUser(row)
   for (const { strategy } of rules.backends.values()) await strategy.destroyAllTokens?.(user)
   await endPendingLogins(rules, row)
+  await rules.trustedDevices?.end(row)
   await reportEnded(rules, user, 'all')
 }

@@ -23,7 +23,7 @@ export async function continueLogin (
     return { pending }
   }
   await requireSecondFactor(rules, attempt, done)
-  const issued = await completeLogin(rules, login)
+  const issued = await completeLogin(rules, login, attempt)
   return { issued, user: rules.rows.toUser(login.row) }
 }
 

@@ -22,6 +22,7 @@ export async function login (
     method,
     methods: [method],
     isRemembered: rememberMe && rules.settings.rememberMe,
+    trustsDevice: false,
     context: contextOf(call),
     changed: FST_USERS_LOGIN_BAD_CREDENTIALS
   }

@@ -4,7 +4,7 @@ import type { LoginStep, OfferedStep } from '../contracts/login-step.js'
 import type { JsonValue } from '../contracts/single-use.js'
 import type { LoginPending } from '../contracts/users-api.js'
 import type { UserId, UserRow } from '../contracts/user.js'
-import { createBrowserCookie, type BrowserCookie } from './browser-cookie.js'
+import { createHostCookie, type BrowserCookie } from './browser-cookie.js'
 import { attemptOf, stateOf, type OngoingLogin } from './complete-login.js'
 import type { PendingRecord } from './pending-record.js'
 import type { SessionRules } from './session-rules.js'
@@ -23,7 +23,7 @@ export async function openTicket (
   done: readonly string[],
   steps: readonly LoginStep[]
 ): Promise<LoginPending & { ticket: string }> {
-  const { row, backend, method, methods, isRemembered } = login
+  const { row, backend, method, methods, isRemembered, trustsDevice } = login
   const offered: OfferedStep[] = []
   const kept: { name: string; keep: JsonValue }[] = []
   for (const step of steps) {
@@ -38,6 +38,7 @@ export async function openTicket (
     method,
     methods,
     ...(isRemembered ? { remembered: true } : {}),
+    ...(trustsDevice ? { trusts: true } : {}),
     done,
     steps: kept
   }
@@ -104,20 +105,6 @@ function bindBrowser (rules: SessionRules, { backend, context }: OngoingLogin): 
 }
 
 /** Returns the cookie of pending logins, with the attributes that let the session cookie reach its browser. */
-function loginCookie ({ settings, serializeCookie }: SessionRules, { transport }: Backend): BrowserCookie {
-  const { secure = true, sameSite, partitioned = false } = transport
-  const { name, wire } = settings
-  return createBrowserCookie(
-    {
-      name: `${secure ? '__Host-' : ''}${name}-login`,
-      path: '/',
-      domain: null,
-      secure,
-      sameSite: sameSite === 'none' ? 'none' : 'lax',
-      partitioned,
-      maxAge: MAX_STEP_SECONDS,
-      duplicates: wire.cookies.duplicates
-    },
-    serializeCookie
-  )
+function loginCookie (rules: SessionRules, { transport }: Backend): BrowserCookie {
+  return createHostCookie(rules, transport, 'login', MAX_STEP_SECONDS)
 }

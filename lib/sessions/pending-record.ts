@@ -19,6 +19,8 @@ export interface PendingRecord {
   readonly methods: readonly string[]
   /** The user asked for a longer session. Absent for false. */
   readonly remembered?: true
+  /** The user asked to trust the device. Absent for false. */
+  readonly trusts?: true
   /** Groups of which the user has answered a step. */
   readonly done: readonly string[]
   /** The offered steps, with the values that they keep. */

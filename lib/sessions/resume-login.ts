@@ -7,6 +7,7 @@ import type { MaybePromise } from '../contracts/database-adapter.js'
 import type { JsonValue } from '../contracts/single-use.js'
 import type { LoginContext, LoginResult } from '../contracts/users-api.js'
 import type { UserRow } from '../contracts/user.js'
+import { SECOND_FACTOR_GROUP } from '../contracts/second-factors.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_LOGIN_TICKET_INVALID } from '../errors.js'
 import { attemptOf, hasState, stateFailure, type OngoingLogin } from './complete-login.js'
 import { reportFailure } from './login-failure.js'
@@ -29,13 +30,14 @@ interface ClaimedLogin {
 /** Checks the answer to a step of a pending login and continues the login. */
 export async function resumeLogin (
   rules: SessionRules,
-  { ticket, step: name, answer }: LoginAnswer,
+  { ticket, step: name, answer, trustDevice = false }: LoginAnswer,
   context: ResumeContext
 ): Promise<LoginResult> {
   const entry = stepNamed(rules, name)
   entry.checkAnswer(answer)
   return await resumeWith(rules, entry, ticket, context, {
     isCounted: true,
+    asksForTrust: trustDevice,
     // the answer matches the schema of the step
     verify: (attempt, kept) => entry.step.verify(attempt, answer as Static<TObject>, kept)
   })
@@ -59,6 +61,8 @@ export async function resumeVerified (
 interface AnswerCheck {
   /** The answer comes from a client, so that its failures are counted. */
   isCounted: boolean
+  /** The user asked to trust the device. */
+  asksForTrust?: boolean
   verify(attempt: LoginAttempt, kept: JsonValue): MaybePromise<LoginProof | void>
 }
 
@@ -71,16 +75,16 @@ async function resumeWith (
   { step }: RegisteredStep,
   ticket: string,
   { backend: backendName, ...call }: ResumeContext,
-  { isCounted, verify }: AnswerCheck
+  { isCounted, asksForTrust = false, verify }: AnswerCheck
 ): Promise<LoginResult> {
   const backend = backendNamed(rules, backendName)
   const context = contextOf(call)
   const claim = (): Promise<ClaimedLogin> => claimLogin(rules, step.name, ticket, backend, context)
   const { claimed, attempt } = await beginAnswer(rules, isCounted, claim, { backend, context })
   const { record, row, keep } = claimed
-  const { method, methods, remembered: isRemembered = false, done } = record
+  const { method, methods, remembered: isRemembered = false, trusts: trustsDevice = false, done } = record
   const changed = FST_USERS_LOGIN_TICKET_INVALID
-  const login: OngoingLogin = { row, backend, method, methods, isRemembered, context, changed }
+  const login: OngoingLogin = { row, backend, method, methods, isRemembered, trustsDevice, context, changed }
 
   const proof: unknown = await verifyStep(rules, login, attempt, () => verify(attemptOf(login), keep))
   const { methods: proved, added } = readProof(step.name, proof)
@@ -89,8 +93,14 @@ async function resumeWith (
   if ((await rules.pendingLogins.consume(ticket, { browser })) === null) throw FST_USERS_LOGIN_TICKET_INVALID()
 
   const now = added === undefined ? row : await secondFactorChanged(rules, row, { change: 'added', ...added, ...call })
-  const further = { ...login, row: now, methods: [...new Set([...methods, ...proved])] }
-  const result = await continueLogin(rules, further, [...done, groupOf(step)])
+  const group = groupOf(step)
+  const further = {
+    ...login,
+    row: now,
+    methods: [...new Set([...methods, ...proved])],
+    trustsDevice: trustsDevice || (asksForTrust && group === SECOND_FACTOR_GROUP)
+  }
+  const result = await continueLogin(rules, further, [...done, group])
   if (result.pending === undefined) {
     rules.attempts.forget(row.email, context)
     await releaseBrowser(rules, login)

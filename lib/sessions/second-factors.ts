@@ -9,7 +9,7 @@ import { kindsOf } from './authentication-methods.js'
 import { revokeSessions } from './end.js'
 import { renewSession } from './issue.js'
 import { deleteStoredOthers } from './service.js'
-import { contextOf, type SessionRules } from './session-rules.js'
+import { backendNamed, contextOf, type SessionRules } from './session-rules.js'
 
 /** Creates the service of the kit of features. */
 export function createSecondFactors (rules: SessionRules): SecondFactorService {
@@ -53,9 +53,10 @@ export function isTwoFactor ({ secondFactors }: SessionRules, methods: readonly 
   return kindsOf(methods, new Set(secondFactors.flatMap(({ methods: further = [] }) => further))).size > 1
 }
 
-/** Returns true if the user has a second factor and has not presented two factors yet. */
+/** Returns true if the user has a second factor, has not proved two factors yet, and uses no trusted device. */
 export async function needsSecondFactor (rules: SessionRules, attempt: LoginAttempt): Promise<boolean> {
-  return !isTwoFactor(rules, attempt.methods) && (await countOf(rules, attempt)) > 0
+  if (isTwoFactor(rules, attempt.methods) || (await countOf(rules, attempt)) === 0) return false
+  return !(await rules.trustedDevices?.isTrusted(attempt, backendNamed(rules, attempt.backend)) ?? false)
 }
 
 /** Returns true if the option `secondFactors.required` demands a second factor and the user has none. */

@@ -56,7 +56,10 @@ async function endOne (rules: SessionRules, user: User, id: string): Promise<boo
     if (result === null) isRevoked = true
   }
   for (const { end } of rules.observers) if ((await end?.(user, id)) === true) isFound = true
-  if (isFound || isRevoked) await reportEnded(rules, user, { id })
+  if (isFound || isRevoked) {
+    await rules.trustedDevices?.end(user, { session_id: id })
+    await reportEnded(rules, user, { id })
+  }
   return isFound
 }
 
@@ -87,6 +90,7 @@ export async function deleteStoredOthers (rules: SessionRules, user: User, excep
   if (!storeSessions) return false
   for (const strategy of strategies) await strategy.destroyAllTokens?.(user, { except })
   await endPendingLogins(rules, user)
+  await rules.trustedDevices?.end(user)
   await reportEnded(rules, user, { except })
   return true
 }

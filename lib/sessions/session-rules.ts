@@ -16,6 +16,7 @@ import { FST_USERS_NOT_FOUND, FST_USERS_UNKNOWN_BACKEND } from '../errors.js'
 import type { HookRegistry } from '../hooks/index.js'
 import type { SerializeCookie } from '../contracts/cookies.js'
 import type { Devices } from './devices.js'
+import type { TrustedDevices } from './trusted-devices.js'
 import type { PendingRecord } from './pending-record.js'
 import { deriveSessionId } from '../tokens/index.js'
 
@@ -55,6 +56,8 @@ export interface SessionRules {
   readonly secondFactors: readonly SecondFactor[]
   /** The number of second factors of the user of a login, by attempt. */
   readonly factorCounts: WeakMap<LoginAttempt, Promise<number>>
+  /** The browsers that skip the second factor; null if there are none. */
+  readonly trustedDevices: TrustedDevices | null
   /** Recognizes the devices of users; null if new devices are not detected. */
   readonly devices: Devices | null
   /** The logins that wait for a step. */

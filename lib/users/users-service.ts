@@ -30,6 +30,7 @@ import { forgotPassword, resetPassword } from './password-reset.js'
 import { parseEmail } from './email.js'
 import { removeLoginMethods } from './login-methods.js'
 import type { Rules } from './rules.js'
+import { endTrustedDevices, listTrustedDevices } from './trusted-devices.js'
 import { requestVerify, verify } from './verification.js'
 
 /** Methods for the routes, in addition to those of `app.users`. */
@@ -102,6 +103,8 @@ export function createUsersService (rules: Rules, securityProfile: UsersApi['sec
       return logout(rules, request as FastifyRequest, reply) // a request was given
     },
     endSessions: (user) => endSessions(rules, user),
+    trustedDevices: (user, context) => listTrustedDevices(rules, user, context),
+    endTrustedDevices: (user, id, context) => endTrustedDevices(rules, user, id, context),
     startSession: (backend, row, context) => startSession(rules, backend, row, context),
     resumeSession: (backend, answer, context) => resumeSession(rules, backend, answer, context),
     endPresentedSessions: (backend, request, ended) => endPresentedSessions(rules, backend, request, ended),

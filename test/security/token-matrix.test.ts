@@ -527,6 +527,7 @@ t.test(
       'sid',
       'auth_time',
       'amr',
+      'methods',
       'aud',
       'iat',
       'exp',

@@ -1,23 +1,31 @@
 import type { Session } from '../../contracts/session.js'
+import { amrOf } from '../../sessions/index.js'
 import { deriveSessionId, type Claims } from '../../tokens/index.js'
 import { readDetails, readMethods, readTime } from '../stored-session.js'
 
-/** Names of login methods in the claim `amr` that RFC 8176 defines. Other methods have the same name in both. */
-const PASSWORD = { method: 'password', amr: 'pwd' }
+/** Values of the claim `amr` that name a method, if the claim `methods` is absent. */
+const METHOD_OF_AMR: Readonly<Record<string, string>> = { pwd: 'password' }
 
 /**
  * Returns the claims of a session: `sid` (OpenID Connect Front-Channel Logout 1.0), `auth_time` (OpenID Connect Core
- * 1.0, section 2), `amr` (RFC 8176) and `details`. Empty ones are left out.
+ * 1.0, section 2), `amr` (RFC 8176), `methods` and `details`. Empty ones are left out. `methods` has the names of
+ * `session.methods`, unless they follow from `amr`.
  */
 export function claimsOfSession ({ id, authenticatedAt, methods, details }: Session): Record<string, unknown> {
+  const amr = amrOf(methods)
+  const isInAmr = methodsOfAmr(amr).join() === methods.join()
   return {
     sid: id,
     ...(authenticatedAt === null ? {} : { auth_time: Math.floor(authenticatedAt.getTime() / 1000) }),
-    ...(methods.length === 0
-      ? {}
-      : { amr: methods.map((method) => (method === PASSWORD.method ? PASSWORD.amr : method)) }),
+    ...(amr.length === 0 ? {} : { amr }),
+    ...(isInAmr ? {} : { methods }),
     ...(Object.keys(details).length === 0 ? {} : { details })
   }
+}
+
+/** Returns the names of the methods in a claim `amr`. `mfa` is a consequence of them. */
+function methodsOfAmr (amr: unknown): string[] {
+  return readMethods(amr).filter((value) => value !== 'mfa').map((value) => METHOD_OF_AMR[value] ?? value)
 }
 
 /** Returns the id of the session of a valid token. Without a `sid`, as in tokens of FastAPI Users, it is derived. */
@@ -27,12 +35,12 @@ export function sessionIdOfClaims ({ sid }: Claims, token: string): string {
 
 /** Returns the session of a valid token. */
 export function sessionOfClaims (claims: Claims, token: string): Session {
-  const { iat, auth_time: authTime, amr, details } = claims
+  const { iat, auth_time: authTime, amr, methods, details } = claims
   return {
     id: sessionIdOfClaims(claims, token),
     createdAt: timeOf(iat),
     authenticatedAt: timeOf(authTime),
-    methods: readMethods(amr).map((name) => (name === PASSWORD.amr ? PASSWORD.method : name)),
+    methods: methods === undefined ? methodsOfAmr(amr) : readMethods(methods),
     details: readDetails(details)
   }
 }

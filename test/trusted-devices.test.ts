@@ -1,0 +1,253 @@
+import type { LightMyRequestResponse } from 'fastify'
+import t, { type Test } from 'tap'
+import type { UsersOptions } from '../lib/index.js'
+import { audit } from '../lib/features/audit/index.js'
+import { badges, NUMBER, type Badges } from './helpers/badge-feature.js'
+import { addRoutes, ARTHUR, assertErrorReply, buildApp, PASSWORD, type TestApp } from './helpers/build-app.js'
+import { openJar, type Jar } from './helpers/factor-login.js'
+
+const DAY = 86_400
+
+interface Served extends TestApp {
+  badges: Badges
+  /** Logs in with a badge in a new browser, which trusts the device. */
+  trust(email?: string, jar?: Jar): Promise<Jar>
+  /** Logs in with the password only, and returns the status of the reply. */
+  attempt(jar: Jar, email?: string, backend?: string): Promise<number>
+}
+
+async function serve (t: Test, options: Partial<UsersOptions> = {}): Promise<Served> {
+  const built = await buildApp(t, {
+    features: [badges()],
+    secondFactors: { trustedDevices: {} },
+    ...options
+  }, addRoutes)
+  const begin = (jar: Jar, email: string, backend: string): Promise<LightMyRequestResponse> =>
+    jar.send(built, 'POST', `/auth/${backend}/login`, { username: email, password: PASSWORD })
+  return {
+    ...built,
+    badges: built.app.users.feature('badges') as Badges,
+    async trust (email = ARTHUR, jar = openJar()) {
+      const ticket = ticketOf(await begin(jar, email, 'cookie'))
+      const answer = { ticket, number: NUMBER, trust_device: true }
+      const reply = await jar.send(built, 'POST', '/auth/cookie/login/badge', answer)
+      if (reply.statusCode !== 204) throw new Error(reply.body)
+      return jar
+    },
+    attempt: async (jar, email = ARTHUR, backend = 'cookie') => (await begin(jar, email, backend)).statusCode
+  }
+}
+
+const ticketOf = (reply: LightMyRequestResponse): string => reply.json<{ detail: { ticket: string } }>().detail.ticket
+
+t.test('a trusted device skips the second factor, and never the first', async (t) => {
+  const built = await serve(t)
+  const { create, badges, trust, attempt, send, tick } = built
+  await badges.add(await create(), NUMBER)
+  const jar = await trust()
+  t.match(jar.attributesOf('__Host-users-trusted'), {
+    httpOnly: true, secure: true, sameSite: 'Lax', path: '/', maxAge: 30 * DAY
+  })
+  t.equal(await attempt(jar), 204)
+  t.equal(await attempt(openJar()), 403, 'another browser')
+  t.equal(await attempt(jar, ARTHUR, 'jwt'), 403, 'only backends with cookies have trusted devices')
+  const cookie = { cookie: `__Host-users-trusted=${jar.get('__Host-users-trusted')}` }
+  t.equal((await send('POST', '/auth/cookie/login', { username: ARTHUR, password: 'wrong' }, cookie)).statusCode, 400)
+  t.equal((await send('GET', '/guarded', undefined, cookie)).statusCode, 401, 'the cookie is no session')
+  t.match(built.events.findLast(({ name }) => name === 'onAfterLogin'), { session: { methods: ['password'] } })
+  tick(30 * DAY - 60)
+  t.equal(await attempt(jar), 204)
+  tick(60)
+  t.equal(await attempt(jar), 403, 'the lifetime is over')
+})
+
+t.test('only the answer to a second factor of a cookie backend can trust a device', async (t) => {
+  const built = await serve(t)
+  const { create, badges, send, attempt } = built
+  await badges.add(await create(), NUMBER)
+  const answers: [answer: object, isTrusted: boolean][] = [
+    [{}, false],
+    [{ trust_device: false }, false],
+    [{ trust_device: 'false' }, false],
+    [{ trust_device: 'on' }, true]
+  ]
+  for (const [answer, isTrusted] of answers) {
+    const jar = openJar()
+    const ticket = ticketOf(await jar.send(built, 'POST', '/auth/cookie/login', { username: ARTHUR, password: PASSWORD }))
+    const wrong = { ticket, number: 'another', trust_device: true }
+    assertErrorReply(t, await jar.send(built, 'POST', '/auth/cookie/login/badge', wrong), 400, 'BADGE_WRONG')
+    t.notOk(jar.get('__Host-users-trusted'), 'a wrong answer trusts nothing')
+    await jar.send(built, 'POST', '/auth/cookie/login/badge', { ticket, number: NUMBER, ...answer })
+    t.equal(jar.get('__Host-users-trusted') !== undefined, isTrusted, JSON.stringify(answer))
+    t.equal(await attempt(jar), isTrusted ? 204 : 403)
+  }
+  for (const trust of [1, 'yes', null, {}]) {
+    const reply = await send('POST', '/auth/cookie/login/badge', { ticket: 'x'.repeat(43), number: NUMBER, trust_device: trust })
+    t.match(reply.json(), { statusCode: 400, code: 'FST_ERR_VALIDATION' })
+  }
+  const bearer = ticketOf(await send('POST', '/auth/jwt/login', { username: ARTHUR, password: PASSWORD }))
+  const reply = await send('POST', '/auth/jwt/login/badge', { ticket: bearer, number: NUMBER })
+  t.equal(reply.statusCode, 200)
+  t.same(reply.cookies, [])
+})
+
+t.test('a user lists and ends trusted devices, and a superuser those of others', async (t) => {
+  const built = await serve(t, { features: [badges(), audit()] })
+  const { app, create, badges: api, trust, attempt } = built
+  const user = await create()
+  await api.add(user, NUMBER)
+  const other = await create({ email: 'mordred@camelot.bt' })
+  await api.add(other, NUMBER)
+  const king = await create({ email: 'uther@camelot.bt', is_superuser: true })
+  const jars = [await trust(), await trust(ARTHUR), await trust('mordred@camelot.bt')] as const
+  const [first, second, foreign] = jars
+  const superuser = openJar()
+  await superuser.send(built, 'POST', '/auth/cookie/login', { username: king.email, password: PASSWORD })
+
+  const listed = (await first.send(built, 'GET', '/users/me/trusted-devices')).json<{ id: string }[]>()
+  t.strictSame(listed.map((device) => Object.keys(device).sort()), Array(2).fill(
+    ['created_at', 'expires_at', 'id', 'is_current', 'last_used_at', 'user_agent']
+  ))
+  t.match(listed.filter((device) => (device as unknown as { is_current: boolean }).is_current), { length: 1 })
+  const [foreignDevice] = await app.users.trustedDevices(other)
+  for (const id of [foreignDevice?.id, 'unknown']) {
+    assertErrorReply(t, await first.send(built, 'DELETE', `/users/me/trusted-devices/${id}`), 404, 'NOT_FOUND', 'Not Found')
+  }
+  const current = listed.find((device) => (device as unknown as { is_current: boolean }).is_current)
+  t.equal((await first.send(built, 'DELETE', `/users/me/trusted-devices/${current?.id}`)).statusCode, 204)
+  t.strictSame([await attempt(first), await attempt(second), await attempt(foreign, other.email)], [403, 204, 204])
+
+  const path = `/users/${user.id}/trusted-devices`
+  for (const method of ['GET', 'DELETE'] as const) {
+    assertErrorReply(t, await foreign.send(built, method, path), 403, 'FORBIDDEN', 'Forbidden')
+    assertErrorReply(t, await openJar().send(built, method, path), 401, 'UNAUTHENTICATED', 'Unauthorized')
+    assertErrorReply(t, await superuser.send(built, method, '/users/unknown/trusted-devices'), 404, 'NOT_FOUND', 'Not Found')
+  }
+  t.equal((await superuser.send(built, 'GET', path)).json<unknown[]>().length, 1)
+  t.equal((await superuser.send(built, 'DELETE', path)).statusCode, 204)
+  t.equal(await attempt(second), 403)
+  await app.users.settled()
+  await app.users.feature('audit').flush()
+  const { events } = await app.users.feature('audit').list({ limit: 100 })
+  const ended = events.filter(({ event }) => event === 'device.untrust')
+  t.match(ended.map(({ actor_id: actor, target_id: target }) => [actor, target]), [
+    [String(king.id), String(user.id)],
+    [String(user.id), String(user.id)]
+  ])
+  t.equal(events.filter(({ event }) => event === 'device.trust').length, 3)
+})
+
+t.test('trust ends with the sessions, the factors and the security stamp', async (t) => {
+  const built = await serve(t)
+  const { app, create, badges, trust, attempt, tokenOf } = built
+  const user = await create({ is_verified: true })
+  await badges.add(user, NUMBER)
+  const rowOf = async (): Promise<never> => (await badges.kit.rows.getByEmail(ARTHUR)) as never
+  const ends: Record<string, (jar: Jar) => Promise<unknown>> = {
+    'all sessions end': () => app.users.endSessions(user),
+    'the password changes': () => app.users.update(user, { password: PASSWORD }),
+    'the password is reset': async () => {
+      await app.users.forgotPassword(ARTHUR)
+      await app.users.resetPassword(await tokenOf('onAfterForgotPassword'), PASSWORD)
+    },
+    'a factor is added': async () => badges.kit.secondFactors.changed(await rowOf(), { change: 'added', method: 'badge' }),
+    'a factor is removed': async () => badges.kit.secondFactors.changed(await rowOf(), { change: 'removed', method: 'badge' }),
+    'the session of the device ends': async () => {
+      const [session] = await badges.kit.sessions.list(user)
+      await badges.kit.sessions.end(user, { id: session?.id ?? '' })
+    }
+  }
+  for (const [name, end] of Object.entries(ends)) {
+    const jar = await trust()
+    t.equal(await attempt(jar), 204)
+    await end(jar)
+    t.equal(await attempt(jar), 403, name)
+    t.strictSame(await app.users.trustedDevices(user), [], name)
+  }
+  const jar = await trust()
+  await jar.send(built, 'POST', '/auth/cookie/logout')
+  t.equal(await attempt(jar), 204, 'a logout keeps the trust')
+})
+
+t.test('the cookie of another user skips nothing, and a planted cookie is replaced', async (t) => {
+  const { create, badges, trust, attempt } = await serve(t)
+  for (const email of [ARTHUR, 'mordred@camelot.bt']) await badges.add(await create({ email }), NUMBER)
+  const attacker = await trust('mordred@camelot.bt')
+  const planted = attacker.get('__Host-users-trusted')
+  t.equal(await attempt(attacker), 403, 'the browser is trusted for its own user')
+  const victim = openJar()
+  victim.set('__Host-users-trusted', String(planted))
+  await trust(ARTHUR, victim)
+  t.not(victim.get('__Host-users-trusted'), planted)
+  const thief = openJar()
+  thief.set('__Host-users-trusted', String(planted))
+  t.equal(await attempt(thief), 403)
+  for (const value of ['', 'x', 'x'.repeat(43), '%00', 'a'.repeat(5000)]) {
+    const forged = openJar()
+    forged.set('__Host-users-trusted', value)
+    t.equal(await attempt(forged), 403, value.slice(0, 50))
+  }
+})
+
+t.test('the policy can demand the factor in every browser', async (t) => {
+  let isAllowed: unknown = true
+  const { create, badges, trust, attempt, app } = await serve(t, {
+    secondFactors: { trustedDevices: { allowed: () => isAllowed as boolean, maxPerUser: 2, lifetimeSeconds: DAY } }
+  })
+  const user = await create()
+  await badges.add(user, NUMBER)
+  const jar = await trust()
+  isAllowed = false
+  t.equal(await attempt(jar), 403)
+  const late = await trust()
+  t.notOk(late.get('__Host-users-trusted'))
+  isAllowed = 'yes'
+  t.equal(await attempt(jar), 500)
+  isAllowed = true
+  t.equal(await attempt(jar), 204)
+  const others = [await trust(), await trust()]
+  t.equal((await app.users.trustedDevices(user)).length, 2, 'the oldest one ends')
+  t.equal(await attempt(jar), 403)
+  for (const one of others) t.equal(await attempt(one), 204)
+})
+
+t.test('without the option, no device is trusted', async (t) => {
+  const built = await serve(t, { secondFactors: {} })
+  const { app, create, badges, send, attempt } = built
+  const user = await create()
+  await badges.add(user, NUMBER)
+  const jar = openJar()
+  const ticket = ticketOf(await jar.send(built, 'POST', '/auth/cookie/login', { username: ARTHUR, password: PASSWORD }))
+  const reply = await jar.send(built, 'POST', '/auth/cookie/login/badge', { ticket, number: NUMBER, trust_device: true })
+  t.equal(reply.statusCode, 204)
+  t.notOk(jar.get('__Host-users-trusted'))
+  t.equal(await attempt(jar), 403)
+  t.strictSame(await app.users.trustedDevices(user), [])
+  t.equal(await app.users.endTrustedDevices(user), 0)
+  t.equal((await send('DELETE', '/users/me/trusted-devices')).statusCode, 404)
+})
+
+t.test('a deleted user leaves no device behind', async (t) => {
+  const { app, create, badges, trust, attempt } = await serve(t)
+  const user = await create()
+  await badges.add(user, NUMBER)
+  const jar = await trust()
+  await app.users.delete(user)
+  await badges.add(await create(), NUMBER)
+  t.equal(await attempt(jar), 403)
+})
+
+t.test('mistakes in the option stop the start', async (t) => {
+  for (const trustedDevices of [
+    true,
+    { lifetime: 1 },
+    { lifetimeSeconds: 0 },
+    { lifetimeSeconds: 91 * DAY },
+    { maxPerUser: 101 },
+    { maxPerUser: 1.5 },
+    { allowed: true }
+  ] as never[]) {
+    const built = buildApp(t, { features: [badges()], secondFactors: { trustedDevices } }, () => {})
+    await t.rejects(built, { code: /FST_USERS_(INVALID|UNKNOWN)_OPTION/ }, JSON.stringify(trustedDevices))
+  }
+})
