@@ -28,6 +28,8 @@ export const AUDIT_EVENTS = [
   'factor.remove',
   'device.trust',
   'device.untrust',
+  'recovery_codes.create',
+  'recovery_codes.use',
   'access.denied',
   'request.cross_site',
   'limit.hit',

@@ -371,6 +371,8 @@ type FeatureEvent =
   | 'onAfterCreateApiKey'
   | 'onAfterRevokeApiKey'
   | 'onAfterRequestEmailLogin'
+  | 'onAfterCreateRecoveryCodes'
+  | 'onAfterUseRecoveryCode'
 
 /** The flow that emits each event. Listeners of an event with `later` run after the reply. */
 const firing: {

@@ -64,6 +64,7 @@ import plugin, {
   type PendingLogin,
   type PurposeKey,
   type Row,
+  type RequestedEmailLogin,
   type Session,
   type Settings,
   type Strategy,
@@ -254,6 +255,9 @@ interface Payloads {
   onAccountLocked: { user: User, failures: number }
   onLoginMethodAdded: Change
   onLoginMethodRemoved: Change
+  onAfterCreateRecoveryCodes: { user: User, isReplacement: boolean }
+  onAfterRequestEmailLogin: RequestedEmailLogin
+  onAfterUseRecoveryCode: { user: User, remaining: number }
   onLoginFailed: { username: string, user: User | null, backend: string | null, reason: LoginFailure }
   onAfterLogout: { user: User, backend: string, session: Session }
   onBeforeDelete: { user: User }
