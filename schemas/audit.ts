@@ -13,6 +13,7 @@ export const AUDIT_EVENTS = [
   'logout',
   'session.end',
   'token.reuse',
+  'passkey.clone',
   'email.verify_request',
   'email.verify',
   'email.change_request',

@@ -373,6 +373,7 @@ type FeatureEvent =
   | 'onAfterRequestEmailLogin'
   | 'onAfterCreateRecoveryCodes'
   | 'onAfterUseRecoveryCode'
+  | 'onPasskeyCloned'
 
 /** The flow that emits each event. Listeners of an event with `later` run after the reply. */
 const firing: {

@@ -278,7 +278,7 @@ api.addHook('onAfterForgotPassword', async ({ user, token }, { request }) => {
 api.addHook('onBeforeLogin', ({ user }) => { if (user.is_superuser) return { pending: { code: 'TOTP_REQUIRED' } } })
 api.addHook('onIssueToken', ({ issued }) => { issued.expires_in = 3600 })
 const hooks: UsersHooks = {
-  onLoginFailed ({ reason }) { same<Equal<typeof reason, 'UNKNOWN_USER' | 'WRONG_PASSWORD' | 'WRONG_CODE' | 'INACTIVE' | 'NOT_VERIFIED' | 'REFUSED' | 'STEP_FAILED'>>() },
+  onLoginFailed ({ reason }) { same<Equal<typeof reason, 'UNKNOWN_USER' | 'WRONG_PASSWORD' | 'WRONG_CODE' | 'INACTIVE' | 'NOT_VERIFIED' | 'REFUSED' | 'STEP_FAILED' | 'WRONG_PASSKEY'>>() },
   async onAfterRegister ({ user }) { user.email.toLowerCase() }
 }
 app.register(users, { ...smallest, hooks })
