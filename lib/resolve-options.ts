@@ -54,7 +54,7 @@ export function resolveOptions (
     name,
     errors: createErrorRegistry(options.features),
     loginSteps: readStepNames(options.features),
-    rememberMe: options.features?.some(({ rememberMe }) => rememberMe === true) ?? false,
+    rememberMe: (backend) => options.features?.some((feature) => feature.rememberMe?.(backend) === true) ?? false,
     ...readFunctions(options, isFastapiUsers),
     ...readChoices(options),
     ...readOrigins(options),

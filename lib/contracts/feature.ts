@@ -16,7 +16,6 @@ import type { LoginMethods, LoginMethodsService } from './login-methods.js'
 import type { LoginProof, LoginStep } from './login-step.js'
 import type { Model, ModelBase, ModelExtension } from './models.js'
 import type { SecondFactor, SecondFactorService } from './second-factors.js'
-import type { PasswordlessRegistrations } from './passwordless-registration.js'
 import type { SessionObserver, SessionService } from './session-service.js'
 import type { Clock, Settings } from './settings.js'
 import type { SingleUse, SingleUseOptions } from './single-use.js'
@@ -61,10 +60,10 @@ export interface Feature<Api = unknown> {
   /** Names of the login steps that `setup` returns. Lower-case letters, digits, `-` and `_`. */
   readonly loginSteps?: readonly string[]
   /**
-   * True if users can ask for a longer session when they log in: the body of the login routes then has the property
-   * `remember_me`, and the sessions have `details.remember_me`.
+   * Returns true if users can ask for a longer session when they log in at this backend: the body of its login route
+   * then has the property `remember_me`, and the sessions have `details.remember_me`.
    */
-  readonly rememberMe?: boolean
+  rememberMe?(backend: string): boolean
   /** True if the feature uses `kit.singleUse`. The table of single-use values exists if a feature needs it. */
   readonly singleUse?: boolean
   /** Starts the feature. Features start in the order of the option, after the backends. */
@@ -199,8 +198,6 @@ export interface FeatureKit {
   readonly secondFactors: SecondFactorService
   /** Creates users who log in without a password. */
   readonly externalUsers: ExternalUsers
-  /** Registers persons who have another login method than a password. */
-  readonly registrations: PasswordlessRegistrations
   /** Reads the session of a request again and returns its user. Throws `FST_USERS_UNAUTHENTICATED` if it has ended. */
   readActingUser(request: FastifyRequest): Promise<UserRow>
   /**

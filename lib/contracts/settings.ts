@@ -76,8 +76,8 @@ export interface Settings {
   readonly tokens: Readonly<MailedTokenSettings>
   /** How users register: with a password, or with a link that is mailed first. */
   readonly registration: 'password' | 'mail'
-  /** The body of the login routes has the property `remember_me`. */
-  readonly rememberMe: boolean
+  /** Returns true if users can ask for a longer session when they log in at this backend. */
+  readonly rememberMe: (backend: string) => boolean
   /** Logins from devices that a user has not used before fire `onNewDevice`. */
   readonly detectNewDevices: boolean
   /** The form of replies, tokens and stored values. */

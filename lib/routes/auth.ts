@@ -49,7 +49,7 @@ function addLoginRoute (scope: FastifyInstance, { users, settings, backend }: Ba
           summary: 'Log in',
           consumes: settings.wire.errors.loginTypes
         }),
-        body: settings.rememberMe ? RememberedLoginBody : LoginBody,
+        body: settings.rememberMe(name) ? RememberedLoginBody : LoginBody,
         response: {
           ...description.login,
           ...errorReplies(

@@ -21,7 +21,7 @@ export async function login (
     backend: backendNamed(rules, backend),
     method,
     methods: [method],
-    isRemembered: rememberMe && rules.settings.rememberMe,
+    isRemembered: rememberMe && rules.settings.rememberMe(backend),
     trustsDevice: false,
     context: contextOf(call),
     changed: FST_USERS_LOGIN_BAD_CREDENTIALS

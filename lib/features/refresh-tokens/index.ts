@@ -23,7 +23,7 @@ import { Families } from './families.js'
 import { refreshTokenModel } from './model.js'
 import { namedIn, resolveOptions, type RefreshTokensOptions } from './options.js'
 import { createRefreshCookie } from './refresh-cookie.js'
-import { refreshRoutes, type RefreshBackend } from './routes.js'
+import { closesWithBrowser, refreshRoutes, type RefreshBackend } from './routes.js'
 
 export { refreshTokenErrors } from './errors.js'
 export type { RefreshBackendOptions, RefreshCookieOptions, RefreshTokensOptions } from './options.js'
@@ -152,5 +152,5 @@ async function replaceCookie (
   const former = cookie.read(request)
   const { text, lifetimeSeconds } = await families.start(created)
   if (former !== null) await families.revoke(former)
-  cookie.set(reply, text, lifetimeSeconds)
+  cookie.set(reply, text, closesWithBrowser(kit, created.backend, created.issued) ? null : lifetimeSeconds)
 }

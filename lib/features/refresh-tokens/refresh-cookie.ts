@@ -15,8 +15,8 @@ export interface RefreshCookie {
   readonly secure: boolean
   /** Returns the token; null if the cookie is missing or exists several times. */
   read(request: FastifyRequest): string | null
-  /** Sets the cookie. It expires with the token. */
-  set(reply: FastifyReply, token: string, lifetimeSeconds: number): void
+  /** Sets the cookie. It expires with the token; null: when the browser closes. */
+  set(reply: FastifyReply, token: string, lifetimeSeconds: number | null): void
   /** Deletes the cookie. */
   clear(reply: FastifyReply): void
 }
@@ -27,8 +27,8 @@ export function createRefreshCookie (
   { settings, serializeCookie }: Pick<FeatureKit, 'settings' | 'serializeCookie'>
 ): RefreshCookie {
   const attributes = { ...rest, httpOnly: true, sameSite: 'strict', encode: String } as const
-  const write = (reply: FastifyReply, value: string, maxAge: number): void => {
-    reply.header('set-cookie', serializeCookie(name, value, { ...attributes, maxAge }))
+  const write = (reply: FastifyReply, value: string, maxAge: number | null): void => {
+    reply.header('set-cookie', serializeCookie(name, value, { ...attributes, ...(maxAge === null ? {} : { maxAge }) }))
   }
   return {
     secure: rest.secure,

@@ -6,11 +6,13 @@ import {
   errorReplies,
   FST_USERS_CROSS_SITE_REQUEST,
   isCrossSite,
+  isRemembered,
   replyOf,
   Type,
   UNREAD_BODY_ERRORS,
   type Backend,
   type FeatureKit,
+  type IssuedSession,
   type RouteDescription
 } from '../../feature/index.js'
 import { FST_USERS_REFRESH_TOKEN_INVALID } from './errors.js'
@@ -64,10 +66,15 @@ function addRefreshRoute (scope: FastifyInstance, options: RoutesOptions): void 
       attempt.succeeded()
       if (issued.lifetimeSeconds !== null) issued.expires_in = issued.lifetimeSeconds
       if (cookie === null) issued.refresh_token = next.text
-      else cookie.set(reply, next.text, next.lifetimeSeconds)
+      else cookie.set(reply, next.text, closesWithBrowser(kit, backend.name, issued) ? null : next.lifetimeSeconds)
       return backend.transport.sendLogin(reply, issued)
     }
   )
+}
+
+/** Returns true if the backend offers longer sessions, and the user did not ask for one. */
+export function closesWithBrowser ({ settings }: FeatureKit, backend: string, { session }: IssuedSession): boolean {
+  return settings.rememberMe(backend) && !isRemembered(session)
 }
 
 function addRevokeRoute (scope: FastifyInstance, options: RoutesOptions): void {

@@ -1,0 +1,62 @@
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { deriveKeys } from '../../feature/index.js'
+
+const ALGORITHM = 'aes-256-gcm' // NIST SP 800-38D
+const KEY_BYTES = 32
+const NONCE_BYTES = 12
+const TAG_BYTES = 16
+/** Prefix of every encrypted text, with the version of the format. */
+const PREFIX = 'fastify-users:1:'
+
+/** Encrypts and decrypts text for storage. */
+export interface TokenCipher {
+  /** Encrypts a text with the first key. `place` names where it is stored: only the same `place` decrypts it. */
+  seal(text: string, place: readonly string[]): string
+  /** Decrypts a text. Returns null if it was changed, belongs to another place, or its key is no longer listed. */
+  open(sealed: string, place: readonly string[]): string | null
+}
+
+/** Checks whether a text was encrypted by a cipher, with any key. */
+export function isSealed (text: string): boolean {
+  return text.startsWith(PREFIX)
+}
+
+/**
+ * Creates a cipher with keys derived from the secrets (HKDF, RFC 5869). An encrypted text consists of the prefix, the
+ * key id, and the base64url of nonce, ciphertext and tag.
+ */
+export function createTokenCipher (secrets: readonly [string, ...string[]], name: string): TokenCipher {
+  const keys = deriveKeys(secrets, `${name}:oauth-tokens`).map(({ kid, secret }) => ({
+    kid: String(kid),
+    key: Buffer.from(secret, 'base64url').subarray(0, KEY_BYTES)
+  }))
+  const [first] = keys as [(typeof keys)[0], ...typeof keys] // one key per secret
+
+  return {
+    seal (text, place) {
+      const nonce = randomBytes(NONCE_BYTES)
+      const cipher = createCipheriv(ALGORITHM, first.key, nonce, { authTagLength: TAG_BYTES }).setAAD(bytesOf(place))
+      const sealed = Buffer.concat([nonce, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()])
+      return `${PREFIX}${first.kid}:${sealed.toString('base64url')}`
+    },
+
+    open (text, place) {
+      const [kid = '', payload = ''] = text.slice(PREFIX.length).split(':')
+      const key = keys.find((known) => known.kid === kid)?.key
+      const sealed = Buffer.from(payload, 'base64url')
+      if (!isSealed(text) || key === undefined || sealed.length < NONCE_BYTES + TAG_BYTES) return null
+      const decipher = createDecipheriv(ALGORITHM, key, sealed.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES })
+        .setAAD(bytesOf(place))
+        .setAuthTag(sealed.subarray(-TAG_BYTES))
+      try {
+        return decipher.update(sealed.subarray(NONCE_BYTES, -TAG_BYTES), undefined, 'utf8') + decipher.final('utf8')
+      } catch {
+        return null
+      }
+    }
+  }
+}
+
+function bytesOf (place: readonly string[]): Buffer {
+  return Buffer.from(JSON.stringify(place))
+}
