@@ -20,6 +20,7 @@ const data = {
   resetUrl: 'https://app.example.com/reset',
   lifetimeSeconds: 7 * 86_400,
   failures: 100,
+  remaining: 2,
   attempt: 'register',
   device: 'Firefox, Linux',
   ip: '203.0.113.7',

@@ -9,6 +9,7 @@ import * as captchaEntry from '../lib/captcha/index.js'
 import { apiKeyErrors, apiKeys } from '../lib/features/api-keys/index.js'
 import { sessionsErrors } from '../lib/features/sessions/index.js'
 import { emailLogin, emailLoginErrors } from '../lib/features/email-login/index.js'
+import { passkeyErrors, passkeys } from '../lib/features/passkeys/index.js'
 import * as oauthLibrary from '../lib/features/oauth/index.js'
 import * as rolesLibrary from '../lib/features/roles/index.js'
 import * as drizzleEntry from '../lib/entries/drizzle.js'
@@ -152,6 +153,7 @@ t.test('the tables of errors equal errorTable()', async (t) => {
       { errors: rolesLibrary.rolesErrors.definitions },
       { errors: apiKeyErrors.definitions },
       { errors: emailLoginErrors.definitions },
+      { errors: passkeyErrors.definitions },
       { errors: sessionsErrors.definitions }
     ])
     .map(({ code, statusCode, message }) => ({ code, statusCode, message }))
@@ -161,6 +163,7 @@ t.test('the tables of errors equal errorTable()', async (t) => {
     errorsOf('Errors', 'docs/roles.md'),
     errorsOf('Errors', 'docs/api-keys.md'),
     errorsOf('Errors', 'docs/email-login.md'),
+    errorsOf('Errors', 'docs/passkeys.md'),
     errorsOf('Errors', 'docs/sessions.md')
   ]
   t.strictSame(documented.flat(), defined)
@@ -191,16 +194,17 @@ t.test('the tables of options, guard flags, events and methods equal the types',
     rowsOf('Events', read('docs/linked-accounts.md')).map(([event]) => withoutBackticks(event)),
     oauthLibrary.oauth({ providers: [] }).events
   )
-  const keyPage = read('docs/api-keys.md')
-  const firstNames = (heading: string): (string | undefined)[] => rowsOf(heading, keyPage).map(([cell = '']) => withoutBackticks(cell))
-  t.strictSame(firstNames('Events'), apiKeys({ scopes: [] }).events)
-  t.strictSame(firstNames('Options'), membersOf('lib/features/api-keys/options.ts', 'ApiKeysOptions'))
-  const emailPage = read('docs/email-login.md')
-  t.strictSame(rowsOf('Events', emailPage).map(([event]) => withoutBackticks(event)), emailLogin().events)
-  t.strictSame(
-    rowsOf('Options', emailPage).map(([option]) => withoutBackticks(option)),
-    membersOf('lib/features/email-login/options.ts', 'EmailLoginOptions')
-  )
+  for (const [name, events, options] of [
+    ['api-keys', apiKeys({ scopes: [] }).events, 'ApiKeysOptions'],
+    ['email-login', emailLogin().events, 'EmailLoginOptions'],
+    ['passkeys', passkeys().events, 'PasskeysOptions']
+  ] as const) {
+    const featurePage = read(`docs/${name}.md`)
+    const firstNames = (heading: string): (string | undefined)[] =>
+      rowsOf(heading, featurePage).map(([cell = '']) => withoutBackticks(cell))
+    t.strictSame(firstNames('Events'), events)
+    t.strictSame(firstNames('Options'), membersOf(`lib/features/${name}/options.ts`, options))
+  }
   t.strictSame(
     rowsOf('Lifetimes', read('docs/sessions.md')).map(([option]) => withoutBackticks(option)),
     ['SessionLimits', 'SessionLifetimes', 'SessionsOptions'].flatMap((name) => membersOf('lib/features/sessions/options.ts', name))

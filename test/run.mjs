@@ -3,13 +3,14 @@
 //   node test/run.mjs                  all tests
 //   node test/run.mjs login oauth      the test files whose path contains one of these words
 //   node test/run.mjs --fast           without tests that need a server, a browser, a compiler, a child process or
-//                                      production hashes, run by run-directly.mjs
+//                                      production hashes
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { compile } from './compile.mjs'
-import { runDirectly } from './run-directly.mjs'
+import { runFiles } from './runner.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 /** A test that imports one of these packages, directly or through a helper, is not run by `--fast`. */
@@ -27,6 +28,26 @@ const SLOW_PACKAGES = new Set([
 ])
 /** Tests that need seconds because they hash passwords with production parameters. `--fast` does not run them. */
 const EXPENSIVE_FILES = ['compatibility/hashes.test.js', 'production-hashes.test.js']
+/** Approximate seconds of the longest files, so that they begin first. A missing or wrong number costs only time. */
+const LONG_FILES = {
+  'cli-servers.test.js': 45,
+  'cli.test.js': 45,
+  'compatibility/wire-live.test.js': 50,
+  'declarations.test.js': 45,
+  'fastapi-users-live.test.js': 85,
+  'fuzzing/schemathesis.test.js': 170,
+  'kysely.test.js': 55,
+  'mongodb.test.js': 75,
+  'mysql.test.js': 50,
+  'oauth-accounts.test.js': 50,
+  'postgres.test.js': 70,
+  'prisma.test.js': 50,
+  'readme.test.js': 65,
+  'sample-feature.test.js': 45,
+  'security/server-faults.test.js': 95,
+  'types.test.js': 50,
+  'upgrades.test.js': 60
+}
 const [fast, words] = process.argv[2] === '--fast' ? [true, process.argv.slice(3)] : [false, process.argv.slice(2)]
 
 /** Returns true if a module or a helper that it imports uses one of the slow packages. */
@@ -63,7 +84,25 @@ function buildTap () {
   spawnSync(process.execPath, [tap, 'build'], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
 }
 
+/**
+ * Sorts files by their expected duration. The longest ones come first, so that all cores are busy until the end.
+ * A wrong order costs time only.
+ */
+function sortByDuration (files) {
+  const seconds = new Map(files.map((file) => [file, estimateSeconds(file)]))
+  return [...files].sort((a, b) => seconds.get(b) - seconds.get(a))
+}
+
+function estimateSeconds (file) {
+  const path = join(root, file)
+  const name = relative('dist/test', file)
+  return LONG_FILES[name] ?? statSync(path).size / 10_000 + (isSlow(path) ? 8 : 0)
+}
+
 const tap = join(root, 'node_modules/tap/dist/esm/run.mjs')
+const complete = !fast && words.length === 0
+const output = complete ? join(root, '.tap/results.tap') : undefined
+if (complete) rmSync(output, { force: true })
 const failed = compile()
 if (failed !== 0) process.exit(failed)
 const files = selectFiles()
@@ -71,15 +110,7 @@ if (files.length === 0) {
   console.error(`No test file matches ${words.join(', ')}.`)
   process.exit(1)
 }
-if (fast) {
-  process.exitCode = await runDirectly(files)
-} else {
-  buildTap()
-  const reporting =
-    words.length === 0 ? ['--reporter=base', '--output-file=.tap/results.tap'] : ['--reporter=terse']
-  const { status } = spawnSync(process.execPath, [tap, '--disable-coverage', ...reporting, ...files], {
-    cwd: root,
-    stdio: 'inherit'
-  })
-  process.exitCode = status ?? 1
-}
+buildTap()
+// while one file waits for a timer or for another process, others use the cores
+const processes = availableParallelism() + (fast ? 1 : 2)
+process.exitCode = await runFiles(sortByDuration(files), { processes, output })

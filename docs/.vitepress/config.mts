@@ -39,12 +39,15 @@ export default defineConfig({
             { text: 'fastify-users/opentelemetry', link: '/api/fastify-users/opentelemetry/' },
             { text: 'fastify-users/postgres', link: '/api/fastify-users/postgres/' },
             { text: 'fastify-users/prisma', link: '/api/fastify-users/prisma/' },
+            { text: 'fastify-users/recovery-codes', link: '/api/fastify-users/recovery-codes/' },
             { text: 'fastify-users/redis', link: '/api/fastify-users/redis/' },
+            { text: 'fastify-users/passkeys', link: '/api/fastify-users/passkeys/' },
             { text: 'fastify-users/refresh-tokens', link: '/api/fastify-users/refresh-tokens/' },
             { text: 'fastify-users/roles', link: '/api/fastify-users/roles/' },
             { text: 'fastify-users/sessions', link: '/api/fastify-users/sessions/' },
             { text: 'fastify-users/sqlite', link: '/api/fastify-users/sqlite/' },
-            { text: 'fastify-users/testing', link: '/api/fastify-users/testing/' }
+            { text: 'fastify-users/testing', link: '/api/fastify-users/testing/' },
+            { text: 'fastify-users/totp', link: '/api/fastify-users/totp/' }
           ]
         },
         { text: 'Guide', link: '/' }
@@ -79,12 +82,14 @@ export default defineConfig({
             { text: 'Cookies and CSRF', link: '/cookies-and-csrf' },
             { text: 'Login with providers', link: '/oauth' },
             { text: 'Linked accounts', link: '/linked-accounts' },
+            { text: 'Passkeys', link: '/passkeys' },
             { text: 'Logout', link: '/logout' },
             { text: 'Login by e-mail', link: '/email-login' },
             { text: 'Sessions', link: '/sessions' },
             { text: 'Refresh tokens', link: '/refresh-tokens' },
             { text: 'Roles and scopes', link: '/roles' },
             { text: 'API keys', link: '/api-keys' },
+            { text: 'Authenticator apps', link: '/authenticator-apps' },
             { text: 'Features', link: '/features' },
             { text: 'In your application', link: '/your-application' },
             { text: 'OpenAPI', link: '/openapi' },

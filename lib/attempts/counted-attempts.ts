@@ -30,6 +30,7 @@ interface CountedAccount {
 const COUNTER_OF: Readonly<Record<string, AccountCounter>> = {
   login: 'login',
   loginStep: 'step',
+  secondFactor: 'step',
   currentPassword: 'session'
 }
 

@@ -32,6 +32,7 @@ const CLIENT: Readonly<Record<string, readonly Limit[]>> = {
   resetPassword: perMinute(20),
   verify: perMinute(20),
   providerLogin: perMinute(30),
+  passkeysOptions: perMinute(60),
   other: perMinute(20)
 }
 const FAILURES: readonly Limit[] = [

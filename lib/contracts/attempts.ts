@@ -3,11 +3,13 @@ import type { UserRow } from './user.js'
 
 /**
  * What a client attempts. The built-in kinds have a hook, such as `onLoginAttempt`. A feature can use a kind of its
- * own, with a name that begins with the name of the feature.
+ * own, with a name that begins with the name of the feature. `secondFactor` is a code of a second factor outside of a
+ * login, which has no hook: for the account, it counts together with answers to login steps.
  */
 export type AttemptKind =
   | 'login'
   | 'loginStep'
+  | 'secondFactor'
   | 'currentPassword'
   | 'register'
   | 'forgotPassword'

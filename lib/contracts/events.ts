@@ -22,6 +22,7 @@ export type LoginFailure =
   | 'NOT_VERIFIED'
   | 'REFUSED'
   | 'STEP_FAILED'
+  | 'WRONG_PASSKEY'
 
 /** A further step that a login needs. The reply is 403 with `code` and `body` in its `detail`. */
 export interface PendingLogin {

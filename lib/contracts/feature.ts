@@ -16,6 +16,7 @@ import type { LoginMethods, LoginMethodsService } from './login-methods.js'
 import type { LoginProof, LoginStep } from './login-step.js'
 import type { Model, ModelBase, ModelExtension } from './models.js'
 import type { SecondFactor, SecondFactorService } from './second-factors.js'
+import type { PasswordlessRegistrations } from './passwordless-registration.js'
 import type { SessionObserver, SessionService } from './session-service.js'
 import type { Clock, Settings } from './settings.js'
 import type { SingleUse, SingleUseOptions } from './single-use.js'
@@ -198,6 +199,8 @@ export interface FeatureKit {
   readonly secondFactors: SecondFactorService
   /** Creates users who log in without a password. */
   readonly externalUsers: ExternalUsers
+  /** Registers persons who have another login method than a password. */
+  readonly registrations: PasswordlessRegistrations
   /** Reads the session of a request again and returns its user. Throws `FST_USERS_UNAUTHENTICATED` if it has ended. */
   readActingUser(request: FastifyRequest): Promise<UserRow>
   /**

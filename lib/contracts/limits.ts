@@ -33,6 +33,8 @@ export interface ClientLimits {
   verify?: LimitOption
   /** Beginnings and returns of logins through a provider. Default: 30 in a minute. */
   providerLogin?: LimitOption
+  /** Beginnings of logins with a passkey. Pages begin one for each visitor. Default: 60 in a minute. */
+  passkeysOptions?: LimitOption
   /** Every other kind of attempt, each counted separately. Default: 20 in a minute. */
   other?: LimitOption
 }

@@ -33,9 +33,17 @@ export interface LoginMethods {
    * Deletes the login methods that did not prove the mailbox `user.email` themselves, after the user proved it. Another
    * person may have added them. Returns the number of deleted ones.
    */
-  removeUnproved?(user: User): MaybePromise<number>
+  removeUnproved?(user: User, proof: MailboxProof): MaybePromise<number>
   /** Deletes all login methods of the user, before the user is deleted. Returns the number of deleted ones. */
   removeAll?(user: User): MaybePromise<number>
+}
+
+/** How the user proved the mailbox. */
+export interface MailboxProof {
+  /** The user had proved another e-mail before. */
+  readonly wasVerified: boolean
+  /** The proof replaces the password: nothing of the registration stays. */
+  readonly replacesPassword: boolean
 }
 
 /** The removal of one login method by its user. */

@@ -52,6 +52,10 @@ export interface MailData {
   secondFactorAdded: { user: User; method: string; url: string }
   /** Reports a removed second factor. */
   secondFactorRemoved: { user: User; method: string; url: string }
+  /** Reports that a recovery code was used, and how many are left. */
+  recoveryCodeUsed: { user: User; remaining: number; url: string }
+  /** Reports that new recovery codes replaced the former ones. */
+  recoveryCodesReplaced: { user: User; url: string }
   /** Reports that logins with the password are refused after many wrong ones, until the password is reset. */
   accountLocked: { user: User; failures: number; url: string }
 }

@@ -24,6 +24,8 @@ export type * from '../contracts/login-methods.js'
 export type * from '../contracts/login-step.js'
 export type * from '../contracts/models.js'
 export type * from '../contracts/revocations.js'
+export type * from '../contracts/recovery-codes.js'
+export type * from '../contracts/passwordless-registration.js'
 export type * from '../contracts/security-profile.js'
 export type * from '../contracts/second-factors.js'
 export type * from '../contracts/session.js'
@@ -38,6 +40,7 @@ export type * from '../contracts/users-api.js'
 export { factorEvents } from '../contracts/login-methods.js'
 export { SECOND_FACTOR_GROUP } from '../contracts/second-factors.js'
 export { defineFeature } from './define-feature.js'
+export { createFirstRecoveryCodes, provideRecoveryCodes, recoveryCodesOf } from './recovery-codes.js'
 
 // schemas and routes
 export { Type, type Static, type TObject, type TProperties, type TSchema, type TString } from '@sinclair/typebox'
@@ -132,17 +135,20 @@ export {
   checkJwtKey,
   checkSecret,
   createJwtCodec,
+  createTextCipher,
   deriveKeys,
   digestToken,
   fingerprint,
   generateOpaqueToken,
   isOpaqueToken,
   isSameSecret,
+  isSealed,
   type Claims,
   type InspectedToken,
   type JwtCodec,
   type JwtCodecOptions,
-  type JwtKey
+  type JwtKey,
+  type TextCipher
 } from '../tokens/index.js'
 export { deleteExpired } from '../adapters/shared/delete-expired.js'
 export { idOf } from '../adapters/shared/row-references.js'

@@ -16,7 +16,9 @@ import {
   revokeSessions
 } from '../sessions/index.js'
 import {
+  beginPasswordless,
   checkCurrentPassword,
+  completePasswordless,
   createExternalUser,
   createLoginMethods,
   createServiceUser,
@@ -78,6 +80,10 @@ export function createFeatureKit (
     loginMethods: createLoginMethods(rules),
     secondFactors: createSecondFactors(rules),
     externalUsers: createExternalUsers(rules),
+    registrations: {
+      begin: (start, context) => beginPasswordless(rules, start, context),
+      complete: (values, registration, context) => completePasswordless(rules, values, registration, context)
+    },
     readActingUser: (request) => readActingUser(rules, request),
     async requireCurrentPassword (request, body) {
       if (settings.sensitiveChanges === 'confirm') {

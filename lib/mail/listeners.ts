@@ -29,7 +29,8 @@ export function createMailListeners (parts: ListenerParts): UsersHooks {
     ...tokenListeners(parts),
     ...emailChangeListeners(parts),
     ...passwordListeners(parts),
-    ...loginListeners(parts)
+    ...loginListeners(parts),
+    ...recoveryCodeListeners(parts)
   }
 }
 
@@ -123,6 +124,19 @@ function loginListeners ({ settings, link, post }: ListenerParts): UsersHooks {
     onLoginMethodRemoved ({ user, kind, method }, context) {
       const data = { user, method, url: link('forgotPassword') }
       post(kind === 'second-factor' ? 'secondFactorRemoved' : 'loginMethodRemoved', { email: user.email, user }, data, context)
+    }
+  }
+}
+
+function recoveryCodeListeners ({ link, post }: ListenerParts): UsersHooks {
+  return {
+    onAfterUseRecoveryCode ({ user, remaining }, context) {
+      const data = { user, remaining, url: link('forgotPassword') }
+      post('recoveryCodeUsed', { email: user.email, user }, data, context)
+    },
+    onAfterCreateRecoveryCodes ({ user, isReplacement }, context) {
+      if (!isReplacement) return // the mail about the new second factor reports the change
+      post('recoveryCodesReplaced', { email: user.email, user }, { user, url: link('forgotPassword') }, context)
     }
   }
 }

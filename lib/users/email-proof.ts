@@ -1,5 +1,6 @@
 import type { Changes, Where } from '../contracts/database-adapter.js'
 import type { EventContext } from '../contracts/events.js'
+import type { MailboxProof } from '../contracts/login-methods.js'
 import type { User, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_VERIFY_USER_BAD_TOKEN, isUsersError } from '../errors.js'
@@ -46,11 +47,12 @@ export async function recordProof (
   // fields of the user model
   const proved = { ...row, is_verified: true, ...changes, session_stamp: generateStamp() } as UserRow
   const acting = renews ? await sessionsOfCookies(rules, row, context.request) : []
-  if (isNew) await removeLoginMethods(rules, proved, 'unproved')
+  const proof = { wasVerified: row.is_verified, replacesPassword: changes.hashed_password !== undefined }
+  if (isNew) await removeLoginMethods(rules, proved, proof)
   const written = { is_verified: true, ...changes, session_stamp: proved.session_stamp as string }
   if ((await updateUnlessTaken(rules, unchangedRow(row), written)) !== 1) return null
   if (row.session_stamp === undefined) delete proved.session_stamp // the table has no such column
-  const settled = isNew ? await removeLateAccounts(rules, proved) : proved
+  const settled = isNew ? await removeLateAccounts(rules, proved, proof) : proved
   await deleteStoredTokens(rules, settled)
   for (const presented of acting) await renewSession(rules, settled, presented, context)
   if (isNew && settled.is_verified) await hooks.run('onAfterVerify', { user: rows.toUser(settled) }, context)
@@ -74,9 +76,9 @@ export async function confirmEmail (rules: Rules, user: User, call: CallContext)
 }
 
 /** Deletes provider accounts that were linked while a proof was recorded, and revokes their sessions. */
-export async function removeLateAccounts (rules: Rules, row: UserRow): Promise<UserRow> {
+export async function removeLateAccounts (rules: Rules, row: UserRow, proof: MailboxProof): Promise<UserRow> {
   let current = row
-  while ((await removeLoginMethods(rules, current, 'unproved')) > 0) current = await revokeSessions(rules, current)
+  while ((await removeLoginMethods(rules, current, proof)) > 0) current = await revokeSessions(rules, current)
   return current
 }
 

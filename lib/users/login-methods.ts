@@ -1,4 +1,4 @@
-import type { LoginMethodRemoval, LoginMethodsService } from '../contracts/login-methods.js'
+import type { LoginMethodRemoval, LoginMethodsService, MailboxProof } from '../contracts/login-methods.js'
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import { FST_USERS_UNAUTHENTICATED } from '../errors.js'
 import { isUnusableHash } from '../passwords/index.js'
@@ -14,17 +14,17 @@ export function createLoginMethods (rules: Rules): LoginMethodsService {
 }
 
 /**
- * Deletes login methods that features store for a user: all of them, or only those whose use does not prove that the
- * user owns `user.email`. Returns the number of deleted ones.
+ * Deletes login methods that features store for a user: all of them or, after a proof of the mailbox, only those whose
+ * use does not prove that the user owns `user.email`. Returns the number of deleted ones.
  */
 export async function removeLoginMethods (
   { loginMethods }: Rules,
   user: User,
-  which: 'all' | 'unproved'
+  which: 'all' | MailboxProof
 ): Promise<number> {
   let removed = 0
   for (const methods of loginMethods) {
-    removed += wholeNumber(await (which === 'all' ? methods.removeAll?.(user) : methods.removeUnproved?.(user)))
+    removed += wholeNumber(await (which === 'all' ? methods.removeAll?.(user) : methods.removeUnproved?.(user, which)))
   }
   return removed
 }

@@ -59,7 +59,8 @@ export async function completeRegistration (
   return user
 }
 
-function registrationsOf ({ registrations }: Rules): SingleUse<MailedRegistration> {
+/** Returns the tokens of registrations by mail. Throws `FST_USERS_INVALID_OPTION` if users register with a password. */
+export function registrationsOf ({ registrations }: Rules): SingleUse<MailedRegistration> {
   if (registrations === null) throw FST_USERS_INVALID_OPTION(['registration', "must be 'mail' for this function"])
   return registrations
 }

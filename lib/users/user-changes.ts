@@ -42,7 +42,8 @@ export async function writeChanges (rules: Rules, row: UserRow, changes: Changes
   const all = { ...changes, ...(ends ? { session_stamp: stamp } : {}) }
   const isProved = verifies(row, changes)
   const proved = { ...row, ...changes } as UserRow // these are fields of the user model
-  if (isProved) await removeLoginMethods(rules, proved, 'unproved')
+  const proof = { wasVerified: row.is_verified, replacesPassword: changes.hashed_password !== undefined }
+  if (isProved) await removeLoginMethods(rules, proved, proof)
   const acting = isDemotion(row, changes)
     ? await demoteUnlessLast(
       rules,
@@ -52,7 +53,7 @@ export async function writeChanges (rules: Rules, row: UserRow, changes: Changes
     )
     : await writeFor(rules, row, all, author)
   const written = { ...proved, session_stamp: ends ? stamp : (acting.session_stamp ?? null) }
-  const { session_stamp: current } = isProved ? await removeLateAccounts(rules, written) : written
+  const { session_stamp: current } = isProved ? await removeLateAccounts(rules, written, proof) : written
   if (ends) await deleteStoredTokens(rules, row)
   const now = await rules.rows.getRow(row.id as UserId)
   if (now === null) throw missingUserError(author)

@@ -1,6 +1,6 @@
 import type { FastifyServerOptions } from 'fastify'
 import type { Test } from 'tap'
-import { defineFeature, type FeatureKit } from '../../lib/feature/index.js'
+import { defineFeature, factorEvents, type FeatureKit } from '../../lib/feature/index.js'
 import type { EventContext, EventName, Mail, MailKind, MailOptions, User, UsersEvents, UsersOptions } from '../../lib/index.js'
 import { ARTHUR, buildApp, type TestApp } from './build-app.js'
 
@@ -32,7 +32,12 @@ export async function buildMailApp (
   let kit: FeatureKit | undefined
   const feature = defineFeature({
     name: 'factors',
-    events: ['onLoginMethodAdded', 'onLoginMethodRemoved', 'onAfterRequestEmailLogin'],
+    events: [
+      ...factorEvents,
+      'onAfterRequestEmailLogin',
+      'onAfterUseRecoveryCode',
+      'onAfterCreateRecoveryCodes'
+    ],
     setup (given) {
       kit = given
       return {}
@@ -120,5 +125,7 @@ export const samples: Record<MailKind, Sample> = {
   loginMethodRemoved: { event: 'onLoginMethodRemoved', payload: { user, kind: 'passkey', method: 'My phone' }, to: ARTHUR, page: '/forgot-password' },
   secondFactorAdded: { event: 'onLoginMethodAdded', payload: { user, kind: 'second-factor', method: 'TOTP' }, to: ARTHUR, page: '/forgot-password' },
   secondFactorRemoved: { event: 'onLoginMethodRemoved', payload: { user, kind: 'second-factor', method: 'TOTP' }, to: ARTHUR, page: '/forgot-password' },
+  recoveryCodeUsed: { event: 'onAfterUseRecoveryCode', payload: { user, remaining: 3 }, to: ARTHUR, page: '/forgot-password' },
+  recoveryCodesReplaced: { event: 'onAfterCreateRecoveryCodes', payload: { user, isReplacement: true }, to: ARTHUR, page: '/forgot-password' },
   accountLocked: { event: 'onAccountLocked', payload: { user, failures: 100 }, to: ARTHUR, page: '/forgot-password' }
 }

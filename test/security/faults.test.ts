@@ -371,6 +371,9 @@ type FeatureEvent =
   | 'onAfterCreateApiKey'
   | 'onAfterRevokeApiKey'
   | 'onAfterRequestEmailLogin'
+  | 'onAfterCreateRecoveryCodes'
+  | 'onAfterUseRecoveryCode'
+  | 'onPasskeyCloned'
 
 /** The flow that emits each event. Listeners of an event with `later` run after the reply. */
 const firing: {

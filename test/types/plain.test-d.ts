@@ -64,6 +64,7 @@ import plugin, {
   type PendingLogin,
   type PurposeKey,
   type Row,
+  type RequestedEmailLogin,
   type Session,
   type Settings,
   type Strategy,
@@ -254,6 +255,9 @@ interface Payloads {
   onAccountLocked: { user: User, failures: number }
   onLoginMethodAdded: Change
   onLoginMethodRemoved: Change
+  onAfterCreateRecoveryCodes: { user: User, isReplacement: boolean }
+  onAfterRequestEmailLogin: RequestedEmailLogin
+  onAfterUseRecoveryCode: { user: User, remaining: number }
   onLoginFailed: { username: string, user: User | null, backend: string | null, reason: LoginFailure }
   onAfterLogout: { user: User, backend: string, session: Session }
   onBeforeDelete: { user: User }
@@ -274,7 +278,7 @@ api.addHook('onAfterForgotPassword', async ({ user, token }, { request }) => {
 api.addHook('onBeforeLogin', ({ user }) => { if (user.is_superuser) return { pending: { code: 'TOTP_REQUIRED' } } })
 api.addHook('onIssueToken', ({ issued }) => { issued.expires_in = 3600 })
 const hooks: UsersHooks = {
-  onLoginFailed ({ reason }) { same<Equal<typeof reason, 'UNKNOWN_USER' | 'WRONG_PASSWORD' | 'WRONG_CODE' | 'INACTIVE' | 'NOT_VERIFIED' | 'REFUSED' | 'STEP_FAILED'>>() },
+  onLoginFailed ({ reason }) { same<Equal<typeof reason, 'UNKNOWN_USER' | 'WRONG_PASSWORD' | 'WRONG_CODE' | 'INACTIVE' | 'NOT_VERIFIED' | 'REFUSED' | 'STEP_FAILED' | 'WRONG_PASSKEY'>>() },
   async onAfterRegister ({ user }) { user.email.toLowerCase() }
 }
 app.register(users, { ...smallest, hooks })

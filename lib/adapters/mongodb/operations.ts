@@ -119,14 +119,15 @@ export function operationsOf (db: MongoDb, name: string, timeoutMs: number, hasC
       })
     },
     async createIndexes (indexes, unlimited = false) {
-      const created = unlimited
-        ? db.collection(name, settings).createIndexes(indexes, { writeConcern: { w: 'majority' } })
-        : run(
-          (collection) =>
-            collection.createIndexes(indexes, { writeConcern: { w: 'majority' }, maxTimeMS: INDEX_TIMEOUT_MS }),
-          INDEX_TIMEOUT_MS
-        )
-      await created.catch(throwExplained)
+      // FerretDB 1 fails if another process has meanwhile created two of the indexes of one command
+      for (const index of indexes) {
+        const create = (collection: MongoCollection, limit = {}): Promise<unknown> =>
+          collection.createIndexes([index], { writeConcern: { w: 'majority' }, ...limit })
+        const created = unlimited
+          ? create(db.collection(name, settings))
+          : run((collection) => create(collection, { maxTimeMS: INDEX_TIMEOUT_MS }), INDEX_TIMEOUT_MS)
+        await created.catch(throwExplained)
+      }
     }
   }
 }

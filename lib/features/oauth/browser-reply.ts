@@ -3,6 +3,15 @@ import { isUsersError } from '../../feature/index.js'
 
 /** Codes that a hook may put into a redirect. */
 const HOOK_CODE = /^[A-Z][A-Z0-9_]{0,63}$/
+/** Longest text of a login step in the cookie of pending logins, in characters. */
+const MAX_COOKIE_TEXT = 1024
+
+/** The detail of an error that asks for a login step. */
+interface PendingDetail {
+  readonly code: string
+  readonly ticket?: string
+  readonly steps?: readonly { readonly name: string }[]
+}
 
 /** Returns the URL with the query parameter `error`. */
 export function withError (target: string, code: string): string {
@@ -21,13 +30,19 @@ export function withFragment (target: string, fragment: string): string {
 
 /**
  * Splits the detail of a pending login. The ticket and the names of the steps go into the fragment of the URL, because
- * browsers send no fragments to servers. The rest is for the cookie.
+ * browsers send no fragments to servers. The rest is for the cookie, except long texts such as images: browsers accept
+ * cookies of 4096 bytes (RFC 6265, section 6.1).
  */
 export function splitPending (detail: unknown): { fragment: string; detail: unknown } {
-  const { ticket, ...rest } = detail as { code: string; ticket?: string; steps?: readonly { name: string }[] }
+  const { ticket, steps = [], ...rest } = detail as PendingDetail
   if (rest.code !== 'LOGIN_STEP_REQUIRED' || ticket === undefined) return { fragment: '', detail }
-  const names = rest.steps?.map(({ name }) => name) ?? []
-  return { fragment: `ticket=${ticket}&steps=${names.join()}`, detail: rest }
+  const names = steps.map(({ name }) => name)
+  return { fragment: `ticket=${ticket}&steps=${names.join()}`, detail: { ...rest, steps: steps.map(withoutLongTexts) } }
+}
+
+function withoutLongTexts (step: object): object {
+  const short = Object.entries(step).filter(([, value]) => typeof value !== 'string' || value.length <= MAX_COOKIE_TEXT)
+  return Object.fromEntries(short)
 }
 
 /** Redirects the browser. `Referrer-Policy` keeps the callback URL, which contains the code, from the next page. */

@@ -1,7 +1,6 @@
-import type { Settings } from '../../feature/index.js'
+import { createTextCipher, deriveKeys, isSealed, type Settings, type TextCipher } from '../../feature/index.js'
 import type { AccountRow } from './account-model.js'
 import type { AccountSettings, ProviderTokens } from './contracts.js'
-import { createTokenCipher, isSealed, type TokenCipher } from './token-cipher.js'
 
 const MAX_EXPIRES_AT = 2 ** 31 - 1 // the column of FastAPI Users has 32 bits
 
@@ -29,7 +28,7 @@ export function createTokenVault (
   { encryptionKeys: [first, ...rest] }: AccountSettings,
   { name, wire }: Settings
 ): TokenVault {
-  const cipher = first === undefined ? null : createTokenCipher([first, ...rest], name)
+  const cipher = first === undefined ? null : createTextCipher(deriveKeys([first, ...rest], `${name}:oauth-tokens`))
   const keeps = cipher !== null || !wire.storedTokens.areDigests
   const encode = (text: string, account: AccountKey, field: string): string =>
     cipher === null ? text : cipher.seal(text, placeOf(account, field))
@@ -53,7 +52,7 @@ export function createTokenVault (
   }
 }
 
-function decode (cipher: TokenCipher | null, row: AccountRow, field: 'access_token' | 'refresh_token'): string | null {
+function decode (cipher: TextCipher | null, row: AccountRow, field: 'access_token' | 'refresh_token'): string | null {
   const text = row[field]
   if (text === null || !isSealed(text)) return text
   return cipher === null ? null : cipher.open(text, placeOf(row, field))

@@ -1,6 +1,8 @@
 import type { MailContent, MailContext, MailLanguage } from '../../contracts/mail.js'
 
 const ONCE = 'Der Link funktioniert einmal.'
+/** Number of recovery codes from which the mail asks for new ones. */
+const FEW_CODES = 3
 
 /** Returns a notice about a change of the account, with a link for users who did not make the change. */
 function notice ({ service }: MailContext, subject: string, sentence: string, url: string): MailContent {
@@ -178,6 +180,23 @@ export const german: MailLanguage = {
       context,
       `Ein zweiter Faktor Ihres Kontos bei ${context.service} wurde entfernt`,
       `Ihr Konto ${user.email} bei ${context.service} benutzt diesen zweiten Faktor nicht mehr: ${method}.`,
+      url
+    ),
+  recoveryCodeUsed: ({ user, remaining, url }, context) => ({
+    ...notice(
+      context,
+      `Ein Wiederherstellungscode Ihres Kontos bei ${context.service} wurde benutzt`,
+      `Statt des zweiten Faktors Ihres Kontos ${user.email} bei ${context.service} wurde ein Wiederherstellungscode benutzt. Er funktioniert nicht noch einmal.`,
+      url
+    ),
+    details: [['Übrige Wiederherstellungscodes', String(remaining)]],
+    notes: remaining > FEW_CODES ? [] : [`Sie haben nur noch wenige Wiederherstellungscodes. Erzeugen Sie neue bei ${context.service}.`]
+  }),
+  recoveryCodesReplaced: ({ user, url }, context) =>
+    notice(
+      context,
+      `Neue Wiederherstellungscodes für Ihr Konto bei ${context.service}`,
+      `Für Ihr Konto ${user.email} bei ${context.service} wurden neue Wiederherstellungscodes erzeugt. Die bisherigen gelten nicht mehr.`,
       url
     ),
   accountLocked: ({ user, failures, url }, { service }) => ({

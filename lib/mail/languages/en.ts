@@ -1,6 +1,8 @@
 import type { MailContent, MailContext, MailLanguage } from '../../contracts/mail.js'
 
 const ONCE = 'The link works once.'
+/** Number of recovery codes from which the mail asks for new ones. */
+const FEW_CODES = 3
 
 /** Returns a notice about a change of the account, with a link for users who did not make the change. */
 function notice ({ service }: MailContext, subject: string, sentence: string, url: string): MailContent {
@@ -167,6 +169,23 @@ export const english: MailLanguage = {
       context,
       `A second factor was removed from your account at ${context.service}`,
       `Your account ${user.email} at ${context.service} no longer uses this second factor: ${method}.`,
+      url
+    ),
+  recoveryCodeUsed: ({ user, remaining, url }, context) => ({
+    ...notice(
+      context,
+      `A recovery code was used for your account at ${context.service}`,
+      `A recovery code was used instead of the second factor of your account ${user.email} at ${context.service}. It does not work again.`,
+      url
+    ),
+    details: [['Recovery codes left', String(remaining)]],
+    notes: remaining > FEW_CODES ? [] : [`You have few recovery codes left. Create new ones at ${context.service}.`]
+  }),
+  recoveryCodesReplaced: ({ user, url }, context) =>
+    notice(
+      context,
+      `New recovery codes for your account at ${context.service}`,
+      `New recovery codes were created for your account ${user.email} at ${context.service}. The former ones no longer work.`,
       url
     ),
   accountLocked: ({ user, failures, url }, { service }) => ({

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
-import { deriveKeys } from '../../feature/index.js'
+import type { PurposeKey } from '../contracts/definition.js'
 
 const ALGORITHM = 'aes-256-gcm' // NIST SP 800-38D
 const KEY_BYTES = 32
@@ -9,28 +9,31 @@ const TAG_BYTES = 16
 const PREFIX = 'fastify-users:1:'
 
 /** Encrypts and decrypts text for storage. */
-export interface TokenCipher {
+export interface TextCipher {
   /** Encrypts a text with the first key. `place` names where it is stored: only the same `place` decrypts it. */
   seal(text: string, place: readonly string[]): string
   /** Decrypts a text. Returns null if it was changed, belongs to another place, or its key is no longer listed. */
   open(sealed: string, place: readonly string[]): string | null
+  /** Returns true if the first key encrypted the text. If not, encrypt it again, so that the old key can be removed. */
+  isCurrent(sealed: string): boolean
 }
 
-/** Checks whether a text was encrypted by a cipher, with any key. */
+/** Returns true if a cipher encrypted the text, with any key. */
 export function isSealed (text: string): boolean {
   return text.startsWith(PREFIX)
 }
 
 /**
- * Creates a cipher with keys derived from the secrets (HKDF, RFC 5869). An encrypted text consists of the prefix, the
- * key id, and the base64url of nonce, ciphertext and tag.
+ * Creates a cipher (AES-256-GCM) with the keys of one purpose: those of `kit.keysFor` or `deriveKeys`. The first
+ * encrypts; all decrypt. An encrypted text consists of a prefix, the key id, and the base64url of nonce, ciphertext and
+ * tag.
  */
-export function createTokenCipher (secrets: readonly [string, ...string[]], name: string): TokenCipher {
-  const keys = deriveKeys(secrets, `${name}:oauth-tokens`).map(({ kid, secret }) => ({
+export function createTextCipher (purposeKeys: readonly PurposeKey[]): TextCipher {
+  const keys = purposeKeys.map(({ kid, secret }) => ({
     kid: String(kid),
     key: Buffer.from(secret, 'base64url').subarray(0, KEY_BYTES)
   }))
-  const [first] = keys as [(typeof keys)[0], ...typeof keys] // one key per secret
+  const [first] = keys as [(typeof keys)[0], ...typeof keys] // one key per secret, and at least one secret
 
   return {
     seal (text, place) {
@@ -53,7 +56,9 @@ export function createTokenCipher (secrets: readonly [string, ...string[]], name
       } catch {
         return null
       }
-    }
+    },
+
+    isCurrent: (text) => text.startsWith(`${PREFIX}${first.kid}:`)
   }
 }
 

@@ -1,0 +1,40 @@
+import { randomBytes } from 'node:crypto'
+import type { FeatureKit, SingleUse, SingleUseProof, UserId } from '../../feature/index.js'
+import { FST_USERS_PASSKEY_CHALLENGE_INVALID } from './errors.js'
+import type { PasskeysSettings } from './options.js'
+
+const CHALLENGE_BYTES = 32
+
+/** What the server keeps of a ceremony. The ceremonies differ in what they add. */
+type Stored<T> = T & { readonly challenge: string }
+
+/** The challenges of one kind of ceremony. A ticket works once, also if the response is refused. */
+export interface Challenges<T> {
+  /** Creates a challenge in base64url. Returns it with its ticket. */
+  create(value: T, owner?: { userId?: UserId; browser?: string | null }): Promise<{ ticket: string; challenge: string }>
+  /**
+   * Uses a ticket up and returns its challenge with the value. Throws `FST_USERS_PASSKEY_CHALLENGE_INVALID` for every
+   * other ticket.
+   */
+  use(ticket: string, proof?: SingleUseProof): Promise<Stored<T>>
+}
+
+/** Creates the challenges for one purpose: tickets of other purposes are unknown to it. */
+export function createChallenges<T extends object> (
+  kit: Pick<FeatureKit, 'singleUse'>,
+  purpose: string,
+  { lifetimeSeconds }: PasskeysSettings
+): Challenges<T> {
+  const stored: SingleUse<Stored<T>> = kit.singleUse(purpose, { lifetimeSeconds })
+  return {
+    async create (value, owner = {}) {
+      const challenge = randomBytes(CHALLENGE_BYTES).toString('base64url')
+      return { ticket: await stored.create({ ...value, challenge }, owner), challenge }
+    },
+    async use (ticket, proof = {}) {
+      const value = await stored.consume(ticket, proof)
+      if (value === null) throw FST_USERS_PASSKEY_CHALLENGE_INVALID()
+      return value
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import {
+  BODY_ERRORS,
+  describeRoute,
+  errorReplies,
+  FST_USERS_CROSS_SITE_REQUEST,
+  isCrossSite,
+  replyOf,
+  UNREAD_BODY_ERRORS,
+  type Backend,
+  type FeatureKit
+} from '../../feature/index.js'
+import type { PasskeyLogins } from './login.js'
+import { PasskeyLogin, RequestStart } from './schemas.js'
+
+/** Options of the login routes of one backend. */
+export interface LoginRoutesOptions {
+  kit: FeatureKit
+  backend: Backend
+  logins: PasskeyLogins
+}
+
+/** Registers the routes with which users log in at a backend with a passkey and nothing else. */
+export const loginRoutes: FastifyPluginAsync<LoginRoutesOptions> = async (scope, options) => {
+  addOptionsRoute(scope, options)
+  addLoginRoute(scope, options)
+}
+
+function addOptionsRoute (scope: FastifyInstance, options: LoginRoutesOptions): void {
+  const { kit: { settings }, backend, logins } = options
+  scope.post('/passkey/options', {
+    schema: {
+      ...describeRoute(settings, {
+        tags: ['auth'],
+        operation: `passkeyOptions:${backend.name}`,
+        attempt: 'passkeysOptions',
+        summary: 'Begin a login with a passkey',
+        description: 'The reply has the options of navigator.credentials.get() and a ticket, which works once. It is the same for everyone.'
+      }),
+      response: {
+        200: replyOf(RequestStart, 'The options, and a ticket for the login.'),
+        ...errorReplies(settings, ...UNREAD_BODY_ERRORS, ...crossSiteErrors(options), 'TOO_MANY_ATTEMPTS')
+      }
+    },
+    onRequest: refuseCrossSite(options)
+  }, async (request, reply) => await logins.begin(backend, { request, reply }))
+}
+
+function addLoginRoute (scope: FastifyInstance, options: LoginRoutesOptions): void {
+  const { kit: { settings }, backend, logins } = options
+  scope.post<{ Body: PasskeyLogin }>('/passkey', {
+    schema: {
+      ...describeRoute(settings, {
+        tags: ['auth'],
+        operation: `passkeyLogin:${backend.name}`,
+        attempt: 'passkeysLogin',
+        summary: 'Log in with a passkey'
+      }),
+      body: PasskeyLogin,
+      response: {
+        ...backend.description.login,
+        ...errorReplies(
+          settings, ...BODY_ERRORS, ...crossSiteErrors(options), 'PASSKEY_CHALLENGE_INVALID', 'PASSKEY_INVALID',
+          'LOGIN_BAD_CREDENTIALS', ...(settings.revealExistingAccounts ? ['LOGIN_USER_NOT_VERIFIED' as const] : []),
+          'LOGIN_PENDING', 'TOO_MANY_ATTEMPTS'
+        )
+      }
+    },
+    onRequest: refuseCrossSite(options)
+  }, async (request, reply) => {
+    const issued = await logins.finish(backend, request.body, { request, reply })
+    return backend.transport.sendLogin(reply, issued)
+  })
+}
+
+function crossSiteErrors ({ backend: { transport } }: LoginRoutesOptions): readonly 'CROSS_SITE_REQUEST'[] {
+  return transport.ambient ? ['CROSS_SITE_REQUEST'] : []
+}
+
+function refuseCrossSite (
+  { kit: { settings }, backend: { transport } }: LoginRoutesOptions
+): (request: FastifyRequest) => Promise<void> {
+  return async (request) => {
+    if (transport.ambient && isCrossSite(request, settings, transport)) throw FST_USERS_CROSS_SITE_REQUEST()
+  }
+}

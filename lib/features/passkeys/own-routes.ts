@@ -1,0 +1,174 @@
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import {
+  authenticate,
+  BODY_ERRORS,
+  CONFIRM_ERRORS,
+  CurrentPasswordBody,
+  currentUser,
+  describeRoute,
+  errorReplies,
+  replyOf,
+  rereadSession,
+  Type,
+  UNREAD_BODY_ERRORS,
+  type FeatureKit
+} from '../../feature/index.js'
+import type { PasskeysApi } from './contracts.js'
+import { toPasskey } from './model.js'
+import { removePasskey } from './passkeys.js'
+import type { Registration } from './registration.js'
+import type { PasskeyRows } from './rows.js'
+import { CreationStart, PasskeyCreate, PasskeyRead, PasskeyRename } from './schemas.js'
+
+/** Options of the routes of users. */
+export interface OwnRoutesOptions {
+  kit: FeatureKit
+  api: PasskeysApi
+  rows: PasskeyRows
+  registration: Registration
+}
+
+type Guard = ReturnType<typeof authenticate>
+
+const Params = Type.Object({ id: Type.String({ maxLength: 64 }) })
+const SESSION_ERRORS = ['UNAUTHENTICATED', 'FORBIDDEN'] as const
+const CHANGE_ERRORS = [...SESSION_ERRORS, 'CROSS_SITE_REQUEST'] as const
+
+/** Registers the routes with which users add, list, rename and delete their passkeys. They need a session. */
+export const ownRoutes: FastifyPluginAsync<OwnRoutesOptions> = async (scope, options) => {
+  addOptionsRoute(scope, options)
+  addCreateRoute(scope, options)
+  addListRoute(scope, options)
+  addRenameRoute(scope, options)
+  addDeleteRoute(scope, options)
+}
+
+function ownGuard ({ settings }: FeatureKit): Guard {
+  return authenticate({ verified: settings.routes.users.requireVerification })
+}
+
+/** A user who has not proved the e-mail adds no passkey: its owner would not know about it. */
+function verifiedGuard (): Guard {
+  return authenticate({ verified: true })
+}
+
+function addOptionsRoute (scope: FastifyInstance, { kit, registration }: OwnRoutesOptions): void {
+  const { settings } = kit
+  const own = verifiedGuard()
+  const confirms = settings.sensitiveChanges === 'confirm'
+  scope.post<{ Body: CurrentPasswordBody | undefined }>('/me/passkeys/options', {
+    schema: {
+      ...describeRoute(settings, {
+        tags: ['users'],
+        operation: 'passkeyOptions',
+        summary: 'Begin to add a passkey',
+        description: 'The reply has the options of navigator.credentials.create() and a ticket, which works once.'
+      }),
+      ...(confirms ? { body: CurrentPasswordBody } : {}),
+      response: {
+        200: replyOf(CreationStart, 'The options, and a ticket for the passkey.'),
+        ...errorReplies(
+          settings, ...CHANGE_ERRORS, ...(confirms ? CONFIRM_ERRORS : UNREAD_BODY_ERRORS), 'PASSKEY_LIMIT_REACHED'
+        )
+      }
+    },
+    onRequest: own,
+    preHandler: rereadSession(own)
+  }, async (request) => {
+    await kit.requireCurrentPassword(request, request.body)
+    return await registration.begin(await kit.readActingUser(request), request)
+  })
+}
+
+function addCreateRoute (scope: FastifyInstance, { kit, registration }: OwnRoutesOptions): void {
+  const { settings } = kit
+  const own = verifiedGuard()
+  scope.post<{ Body: PasskeyCreate }>('/me/passkeys', {
+    schema: {
+      ...describeRoute(settings, {
+        tags: ['users'],
+        operation: 'createPasskey',
+        summary: 'Add a passkey',
+        description: 'Ends the other sessions of the user.'
+      }),
+      body: PasskeyCreate,
+      response: {
+        201: replyOf(PasskeyRead, 'The new passkey.'),
+        ...errorReplies(
+          settings, ...CHANGE_ERRORS, ...BODY_ERRORS, 'PASSKEY_CHALLENGE_INVALID', 'PASSKEY_INVALID',
+          'PASSKEY_ALREADY_REGISTERED', 'PASSKEY_LIMIT_REACHED', 'PASSKEY_NAME_INVALID'
+        )
+      }
+    },
+    onRequest: own,
+    preHandler: rereadSession(own)
+  }, async (request, reply) => {
+    const row = await kit.readActingUser(request)
+    const added = await registration.finish(row, request.body, { request, reply })
+    return reply.code(201).send(toPasskey(added))
+  })
+}
+
+function addListRoute (scope: FastifyInstance, { kit, api }: OwnRoutesOptions): void {
+  const { settings } = kit
+  scope.get('/me/passkeys', {
+    schema: {
+      ...describeRoute(settings, { tags: ['users'], operation: 'passkeys', summary: 'List your passkeys' }),
+      response: { 200: replyOf(Type.Array(PasskeyRead), 'The passkeys.'), ...errorReplies(settings, ...SESSION_ERRORS) }
+    },
+    onRequest: ownGuard(kit),
+    exposeHeadRoute: false
+  }, async (request) => await api.list(currentUser(request)))
+}
+
+function addRenameRoute (scope: FastifyInstance, { kit, api }: OwnRoutesOptions): void {
+  const { settings } = kit
+  const own = ownGuard(kit)
+  scope.patch<{ Params: { id: string }; Body: PasskeyRename }>('/me/passkeys/:id', {
+    schema: {
+      ...describeRoute(settings, { tags: ['users'], operation: 'renamePasskey', summary: 'Rename a passkey' }),
+      params: Params,
+      body: PasskeyRename,
+      response: {
+        200: replyOf(PasskeyRead, 'The passkey with its new name.'),
+        ...errorReplies(settings, ...CHANGE_ERRORS, ...BODY_ERRORS, 'PASSKEY_NOT_FOUND', 'PASSKEY_NAME_INVALID')
+      }
+    },
+    onRequest: own,
+    preHandler: rereadSession(own)
+  }, async (request) => {
+    const user = kit.rows.toUser(await kit.readActingUser(request))
+    return await api.rename(user, request.params.id, request.body.name)
+  })
+}
+
+function addDeleteRoute (scope: FastifyInstance, { kit, rows }: OwnRoutesOptions): void {
+  const { settings } = kit
+  const own = ownGuard(kit)
+  const confirms = settings.sensitiveChanges === 'confirm'
+  scope.delete<{ Params: { id: string }; Body: CurrentPasswordBody | undefined }>('/me/passkeys/:id', {
+    schema: {
+      ...describeRoute(settings, {
+        tags: ['users'],
+        operation: 'deletePasskey',
+        summary: 'Delete a passkey',
+        description: 'Ends the other sessions of the user. The only way to log in cannot be deleted.'
+      }),
+      params: Params,
+      ...(confirms ? { body: CurrentPasswordBody } : {}),
+      response: {
+        204: Type.Null({ description: 'The passkey is deleted.' }),
+        ...errorReplies(
+          settings, ...CHANGE_ERRORS, ...(confirms ? CONFIRM_ERRORS : UNREAD_BODY_ERRORS), 'PASSKEY_NOT_FOUND',
+          'PASSKEY_LAST_LOGIN_METHOD'
+        )
+      }
+    },
+    onRequest: own,
+    preHandler: rereadSession(own)
+  }, async (request, reply) => {
+    await kit.requireCurrentPassword(request, request.body)
+    await removePasskey(kit, rows, await kit.readActingUser(request), request.params.id, { request, reply })
+    return reply.code(204).send()
+  })
+}

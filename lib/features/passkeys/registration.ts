@@ -1,0 +1,84 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { FST_USERS_UNAUTHENTICATED, isUnchanged, type UserId, type UserRow } from '../../feature/index.js'
+import { acceptRegistration, checkLimit, creationOptions, type Ceremonies } from './ceremonies.js'
+import { createChallenges, type Challenges } from './challenges.js'
+import { FST_USERS_PASSKEY_ALREADY_REGISTERED, FST_USERS_PASSKEY_CHALLENGE_INVALID } from './errors.js'
+import type { PasskeyRow } from './model.js'
+import { newUserHandle } from './rows.js'
+import type { CreationOptions, PasskeyCreate } from './schemas.js'
+
+/** What the server keeps of the registration of a passkey for an existing user. */
+export interface PendingPasskey {
+  readonly user: UserId
+  readonly userHandle: string
+  /** The session that began. Only it can finish. Null during a login. */
+  readonly session: string | null
+}
+
+/** Begins and finishes registrations of passkeys for signed-in users. */
+export interface Registration {
+  begin(row: UserRow, request: FastifyRequest): Promise<{ ticket: string; options: CreationOptions }>
+  /**
+   * Stores the passkey, and ends the other sessions of the user. Throws `FST_USERS_PASSKEY_CHALLENGE_INVALID`,
+   * `FST_USERS_PASSKEY_INVALID`, `FST_USERS_PASSKEY_ALREADY_REGISTERED`, `FST_USERS_PASSKEY_LIMIT_REACHED`, and
+   * `FST_USERS_UNAUTHENTICATED` if the sessions of the user were revoked meanwhile.
+   */
+  finish(
+    row: UserRow,
+    body: PasskeyCreate,
+    exchange: { request: FastifyRequest; reply: FastifyReply }
+  ): Promise<PasskeyRow>
+}
+
+export function createRegistration (ceremonies: Ceremonies): Registration {
+  const { kit, settings } = ceremonies
+  const challenges = createChallenges<PendingPasskey>(kit, 'register', settings)
+  return {
+    begin: (row, { authentication }) => beginFor(ceremonies, challenges, row, authentication?.session.id ?? null),
+    async finish (row, body, { request, reply }) {
+      const pending = await challenges.use(body.ticket)
+      const session = request.authentication?.session.id ?? null
+      if (session === null || pending.session !== session) throw FST_USERS_PASSKEY_CHALLENGE_INVALID()
+      const added = await addPasskey(ceremonies, row, pending, body)
+      const now = await kit.rows.getRow(row.id as UserId)
+      if (now === null || !isUnchanged(now, row)) {
+        await ceremonies.rows.remove(added)
+        if (now !== null) await kit.revokeSessions(now) // the passkey may have been used to log in meanwhile
+        throw FST_USERS_UNAUTHENTICATED()
+      }
+      await kit.secondFactors.changed(row, { change: 'added', kind: 'passkey', method: added.name, request, reply })
+      return added
+    }
+  }
+}
+
+/** Creates the challenge and the options for a user. All passkeys of a user have the same handle. */
+export async function beginFor (
+  ceremonies: Ceremonies,
+  challenges: Challenges<PendingPasskey>,
+  row: UserRow,
+  session: string | null
+): Promise<{ ticket: string; options: CreationOptions }> {
+  const user = row.id as UserId
+  const existing = await ceremonies.rows.ofUser(row)
+  checkLimit(ceremonies, existing)
+  const userHandle = existing[0]?.user_handle ?? newUserHandle()
+  const { ticket, challenge } = await challenges.create({ user, userHandle, session }, { userId: user })
+  return { ticket, options: creationOptions(ceremonies, { challenge, userHandle, email: row.email, existing }) }
+}
+
+/** Checks the response and stores the passkey of the user of the challenge. */
+export async function addPasskey (
+  ceremonies: Ceremonies,
+  row: UserRow,
+  { user, userHandle, challenge }: PendingPasskey & { challenge: string },
+  { credential, name }: Pick<PasskeyCreate, 'credential' | 'name'>
+): Promise<PasskeyRow> {
+  const { rows } = ceremonies
+  if (String(user) !== String(row.id)) throw FST_USERS_PASSKEY_CHALLENGE_INVALID()
+  const accepted = await acceptRegistration(ceremonies, credential, challenge)
+  checkLimit(ceremonies, await rows.ofUser(row))
+  const added: PasskeyRow = { ...rows.newRow(accepted, { userHandle, name }), user_id: row.id }
+  if (!(await rows.add(added))) throw FST_USERS_PASSKEY_ALREADY_REGISTERED()
+  return added
+}

@@ -1,0 +1,81 @@
+/**
+ * Recovery codes: ten codes, each of which replaces a lost second factor once.
+ *
+ * @module fastify-users/recovery-codes
+ */
+
+import {
+  contextOf,
+  defineFeature,
+  factorEvents,
+  provideRecoveryCodes,
+  type Feature,
+  type FeatureKit,
+  type FeatureParts
+} from '../../feature/index.js'
+import { createStoredCodes } from './codes.js'
+import type { RecoveryCodesApi } from './contracts.js'
+import { FST_USERS_RECOVERY_CODES_NOT_NEEDED, recoveryCodeErrors } from './errors.js'
+import { recoveryCodeStep, STEP } from './login-step.js'
+import { recoveryCodeModel } from './model.js'
+import { recoveryCodeRoutes } from './routes.js'
+import { createRecoveryCodes } from './source.js'
+
+export { recoveryCodeErrors } from './errors.js'
+export type * from './contracts.js'
+
+declare module '../../contracts/feature.js' {
+  interface UsersFeatures {
+    'recovery-codes': RecoveryCodesApi
+  }
+}
+
+/**
+ * Creates the feature for recovery codes. A user who adds the first second factor, such as `totp()`, gets ten codes.
+ * Each completes one login in place of the second factor.
+ *
+ * @example
+ * await app.register(users, { adapter, secret, backends, features: [totp(), recoveryCodes()] })
+ */
+export function recoveryCodes (): Feature<RecoveryCodesApi> {
+  return defineFeature<RecoveryCodesApi>({
+    name: 'recovery-codes',
+    models: ({ id }) => [recoveryCodeModel(id)],
+    errors: recoveryCodeErrors.definitions,
+    events: [...factorEvents, 'onAfterCreateRecoveryCodes', 'onAfterUseRecoveryCode'],
+    loginSteps: [STEP],
+    setup: start
+  })
+}
+export default recoveryCodes
+
+function start (kit: FeatureKit): FeatureParts<RecoveryCodesApi> {
+  const stored = createStoredCodes(kit)
+  const codes = createRecoveryCodes(kit, stored)
+  provideRecoveryCodes(kit, codes)
+  return {
+    async routes (scope) {
+      const { prefix } = kit.settings.routes.users
+      await scope.register(recoveryCodeRoutes, { prefix, kit, stored, codes })
+    },
+    loginSteps: [recoveryCodeStep(kit, stored, codes)],
+    hooks: {
+      // without a second factor, old codes must not become valid for a later one
+      async onLoginMethodRemoved ({ user }) {
+        if ((await kit.secondFactors.count(user)) === 0) await stored.remove(user)
+      }
+    },
+    exportData: async (user) => {
+      const { remaining, created_at: createdAt } = await stored.state(user)
+      return createdAt === null ? {} : { remaining, created_at: createdAt }
+    },
+    api: {
+      state: stored.state,
+      async create (user) {
+        if ((await kit.secondFactors.count(user)) === 0) throw FST_USERS_RECOVERY_CODES_NOT_NEEDED()
+        return await codes.replace(user, contextOf())
+      },
+      remove: async (user) => (await stored.remove(user)) > 0
+    }
+  }
+}

@@ -1,0 +1,45 @@
+import type { EventContext, FeatureKit, RecoveryCodeSource, User, UserRow } from '../../feature/index.js'
+import type { StoredCodes } from './codes.js'
+
+/** The recovery codes of a registration, with the events of each change. */
+export interface RecoveryCodes extends RecoveryCodeSource {
+  /** Creates codes in place of those that the user has. Only the result contains them. */
+  replace(user: User, context: EventContext): Promise<readonly string[]>
+}
+
+/** Creates the functions that change codes and report it. */
+export function createRecoveryCodes (kit: FeatureKit, stored: StoredCodes): RecoveryCodes {
+  async function reportCreated (user: User, isReplacement: boolean, context: EventContext): Promise<void> {
+    await kit.fire('onAfterCreateRecoveryCodes', { user, isReplacement }, context)
+    kit.audit.emit({ event: 'recovery_codes.create', user, details: { replaced: isReplacement } }, context)
+  }
+  const toUser = (given: User | UserRow): User =>
+    'hashed_password' in given ? kit.rows.toUser(given as UserRow) : given
+
+  return {
+    async prepare (user) {
+      return (await stored.state(user)).remaining > 0 ? null : stored.generate(user)
+    },
+
+    async store (user, digests, context) {
+      if (!(await stored.add(user, digests))) return false
+      await reportCreated(toUser(user), false, context)
+      return true
+    },
+
+    async replace (user, context) {
+      const { codes, digests } = stored.generate(user)
+      await reportCreated(user, await stored.replace(user, digests), context)
+      return codes
+    },
+
+    async use (given, code, context) {
+      const remaining = await stored.use(given, code)
+      if (remaining === null) return false
+      const user = toUser(given)
+      await kit.fire('onAfterUseRecoveryCode', { user, remaining }, context)
+      kit.audit.emit({ event: 'recovery_codes.use', user, actor: user, details: { remaining } }, context)
+      return true
+    }
+  }
+}

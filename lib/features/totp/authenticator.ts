@@ -1,0 +1,101 @@
+import {
+  createTextCipher,
+  generateOpaqueToken,
+  hasErrorCode,
+  type FeatureKit,
+  type User
+} from '../../feature/index.js'
+import type { TotpState } from './contracts.js'
+import { FST_USERS_TOTP_ALREADY_ACTIVE } from './errors.js'
+import { totpModel, type TotpRow } from './model.js'
+import type { OneTimePasswords } from './one-time-password.js'
+
+type Owner = Pick<User, 'id'>
+
+/** The authenticator apps of users. */
+export interface Authenticators {
+  find(user: Owner): Promise<TotpRow | null>
+  state(user: Owner): Promise<TotpState>
+  /** Creates an encrypted secret, which is not active yet. */
+  createSecret(user: Owner): { secret: string; sealed: string }
+  /**
+   * Makes a secret active with the first code of its app. Returns null for a wrong code. Throws
+   * `FST_USERS_TOTP_ALREADY_ACTIVE`.
+   */
+  activate(user: Owner, sealed: string, code: string): Promise<TotpRow | null>
+  /**
+   * Uses a code up. Returns false for a wrong code, and for one of a time step that is not later than the last accepted
+   * one. Of parallel calls with codes of one time step, one returns true, in all processes.
+   */
+  accept(row: TotpRow, code: string): Promise<boolean>
+  /** Deletes one authenticator app. Returns false if it does not exist any more. */
+  remove(row: TotpRow): Promise<boolean>
+  /** Deletes the authenticator app of a user. Returns the number of deleted ones. */
+  removeOf(user: Owner): Promise<number>
+}
+
+/** Creates the functions for authenticator apps. */
+export function createAuthenticators (kit: FeatureKit, passwords: OneTimePasswords): Authenticators {
+  const { store, clock, log, settings } = kit
+  const model = totpModel(settings.schemas.id)
+  // an authenticator app works as long as the secret of the plugin that encrypted its own secret is listed
+  const cipher = createTextCipher(kit.keysFor('totp', null))
+  const find = async ({ id }: Owner): Promise<TotpRow | null> =>
+    (await store.findOne(model, { id: String(id) })) as TotpRow | null // the model's fields
+
+  return {
+    find,
+
+    async state (user) {
+      const row = await find(user)
+      return { active: row !== null, since: row?.created_at.toISOString() ?? null }
+    },
+
+    createSecret (user) {
+      const secret = passwords.generateSecret()
+      return { secret, sealed: cipher.seal(secret, placeOf(user.id)) }
+    },
+
+    async activate (user, sealed, code) {
+      const secret = cipher.open(sealed, placeOf(user.id))
+      const step = secret === null ? null : passwords.stepOf(secret, code, clock())
+      if (step === null) return null
+      const row = {
+        id: String(user.id),
+        user_id: user.id,
+        enrolment: generateOpaqueToken(),
+        secret: sealed,
+        last_step: step,
+        created_at: new Date(clock())
+      }
+      try {
+        return (await store.create(model, row)) as TotpRow // the model's fields
+      } catch (error) {
+        throw hasErrorCode(error, 'FST_USERS_UNIQUE_VIOLATION') ? FST_USERS_TOTP_ALREADY_ACTIVE() : error
+      }
+    },
+
+    async accept (row, code) {
+      const { id, enrolment, user_id: userId, secret: sealed } = row
+      const secret = cipher.open(sealed, placeOf(userId))
+      if (secret === null) {
+        const hint = 'it was encrypted with a secret that is no longer listed, or changed'
+        log.error({ user: String(userId) }, `fastify-users: the secret of an authenticator app cannot be read: ${hint}`)
+        return false
+      }
+      const step = passwords.stepOf(secret, code, clock())
+      if (step === null) return false
+      const resealed = cipher.isCurrent(sealed) ? {} : { secret: cipher.seal(secret, placeOf(userId)) }
+      const earlier = { id, enrolment, last_step: { lt: step } }
+      return (await store.update(model, earlier, { last_step: step, ...resealed })) === 1
+    },
+
+    remove: async ({ id, enrolment }) => (await store.delete(model, { id, enrolment })) === 1,
+    removeOf: ({ id }) => store.delete(model, { id: String(id) })
+  }
+}
+
+/** Returns the place of an encrypted secret, so that it is invalid for another user. */
+function placeOf (userId: User['id']): readonly string[] {
+  return ['totp', String(userId)]
+}
