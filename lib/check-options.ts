@@ -116,7 +116,13 @@ export function checkFeatureParts (feature: Feature, parts: FeatureParts, settin
   if (parts.loginMethods !== undefined) checkLoginMethods(`features["${name}"].setup().loginMethods`, parts.loginMethods)
 }
 
-const SECOND_FACTOR_KEYS: Record<keyof SecondFactor, true> = { name: true, methods: true, count: true, removeAll: true }
+const SECOND_FACTOR_KEYS: Record<keyof SecondFactor, true> = {
+  name: true,
+  methods: true,
+  count: true,
+  list: true,
+  removeAll: true
+}
 
 function checkSecondFactors ({ name: feature, events = [] }: Feature, factors: readonly SecondFactor[]): void {
   const option = `features["${feature}"].setup().secondFactors`

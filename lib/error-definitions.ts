@@ -66,6 +66,10 @@ export const errorDefinitions = {
     statusCode: 403,
     message: 'The login requires a second factor, and the account has none that can be used. Ask the operator for help.'
   },
+  OWN_SECOND_FACTORS: {
+    statusCode: 400,
+    message: 'Superusers remove their own second factors in their account, or ask another superuser.'
+  },
   LOGIN_TICKET_INVALID: {
     statusCode: 400,
     message: 'The login was started in another browser, is finished already, or took too long. Log in again.'

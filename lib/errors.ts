@@ -92,6 +92,7 @@ export const FST_USERS_UNDO_EMAIL_CHANGE_EMAIL_TAKEN = define('UNDO_EMAIL_CHANGE
 export const FST_USERS_LAST_SUPERUSER = define('LAST_SUPERUSER')
 export const FST_USERS_LOGIN_PENDING = define('LOGIN_PENDING')
 export const FST_USERS_SECOND_FACTOR_REQUIRED = define('SECOND_FACTOR_REQUIRED')
+export const FST_USERS_OWN_SECOND_FACTORS = define('OWN_SECOND_FACTORS')
 export const FST_USERS_LOGIN_TICKET_INVALID = define('LOGIN_TICKET_INVALID')
 /**
  * Creates the error that `validatePassword` throws to refuse a password. `reason` is part of the reply; the reply has

@@ -194,6 +194,19 @@ export async function mountLoginSteps (app: FastifyInstance, core: Core): Promis
   })
 }
 
+/** Registers the routes with which superusers remove second factors, if a feature stores some. */
+export async function mountSecondFactors (app: FastifyInstance, core: Core): Promise<void> {
+  const { settings, service: users, rules: { secondFactors } } = core
+  const { enabled, prefix } = settings.routes.users
+  if (secondFactors.length === 0 || !enabled) return
+  const names = new Set(secondFactors.map(({ name }) => name))
+  const { secondFactorRoutes } = await import('./routes/second-factors.js')
+  await app.register(async (scope) => {
+    prepareRouteScope(scope, app, core)
+    await scope.register(secondFactorRoutes, { prefix, users, settings, names })
+  })
+}
+
 /** Registers the routes of trusted devices if there are any. */
 export async function mountTrustedDevices (app: FastifyInstance, core: Core): Promise<void> {
   const { settings, service: users } = core

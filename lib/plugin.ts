@@ -22,6 +22,7 @@ import {
   mountLoginSteps,
   mountMailPages,
   mountRoutes,
+  mountSecondFactors,
   mountTrustedDevices
 } from './mount.js'
 import type { CheckedOptions } from './options.js'
@@ -52,6 +53,7 @@ async function users (app: FastifyInstance, options: CheckedOptions): Promise<vo
   await mountJwks(app, core)
   for (const feature of core.features) await mountFeature(app, core, feature)
   await mountLoginSteps(app, core)
+  await mountSecondFactors(app, core)
   await mountTrustedDevices(app, core)
   await mountMailPages(app, core)
 }

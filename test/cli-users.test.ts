@@ -1,5 +1,7 @@
+import { writeFileSync } from 'node:fs'
 import { PassThrough } from 'node:stream'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import Database from 'better-sqlite3'
 import Fastify, { type FastifyInstance } from 'fastify'
 import pg from 'pg'
@@ -8,7 +10,17 @@ import { secretInput } from '../lib/cli/secret-input.js'
 import users, { argon2Passwords, bearerTransport, databaseStrategy } from '../lib/index.js'
 import { sqlite } from '../lib/entries/sqlite.js'
 import { SECRET } from './helpers/build-app.js'
-import { buildProgram, library, createCommandFolder, rowsOf, type CommandFolder } from './helpers/command-line.js'
+import {
+  buildProgram,
+  createCommandFolder,
+  entryOf,
+  library,
+  rowsOf,
+  runIn,
+  type CommandFolder,
+  type Outcome
+} from './helpers/command-line.js'
+import { root } from './helpers/root.js'
 import { configOf, makeSchema, needsPostgres, postgresUrl } from './helpers/postgres.js'
 
 const service = await needsPostgres()
@@ -375,4 +387,33 @@ t.test('prune keeps a token until the longest lifetime of the backends of its ta
     err: ''
   })
   t.strictSame(rowsOf(file, TOKENS), [['long']])
+})
+
+t.test('remove-second-factors removes the factors of a user, for example of the only superuser', async (t) => {
+  const folder = t.testdir()
+  const helper = pathToFileURL(join(root, 'dist/test/helpers/badge-feature.js')).href
+  writeFileSync(join(folder, 'users.config.mjs'), `
+    import { bearerTransport, jwtStrategy } from ${JSON.stringify(library)}
+    import { sqlite } from ${JSON.stringify(entryOf(library, 'sqlite'))}
+    import { badges } from ${JSON.stringify(helper)}
+    export default {
+      adapter: sqlite(${JSON.stringify(join(folder, 'users.db'))}),
+      secret: ${JSON.stringify(SECRET)},
+      backends: [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy() }],
+      features: [badges()]
+    }`)
+  const config = ['--config', 'users.config.mjs']
+  const remove = (...args: string[]): Promise<Outcome> => runIn(folder, ['remove-second-factors', ...args, ...config])
+  t.match(await runIn(folder, [...CREATE, ...config], { lines: [PASSWORD] }), { code: 0 })
+  t.match(await remove(), { code: 2, err: /--email/ })
+  t.match(await remove('--email', 'nobody@camelot.bt'), { code: 1, err: /no user nobody/ })
+  t.match(await remove('--email', EMAIL), { code: 1, err: /has no second factor/ })
+  const file = join(folder, 'users.db')
+  const [[id] = []] = rowsOf(file, 'SELECT id FROM user')
+  const database = new Database(file)
+  database.prepare('INSERT INTO badge (user_id, number) VALUES (?, ?)').run(id, 'x')
+  database.close()
+  t.match(await remove('--email', EMAIL, '--name', 'totp'), { code: 1, err: /has no second factor totp/ })
+  t.match(await remove('--email', EMAIL), { code: 0, out: `Removed 1 second factor of ${EMAIL}.` })
+  t.strictSame(rowsOf(file, 'SELECT number FROM badge'), [])
 })

@@ -1,8 +1,22 @@
 import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import { bearerTransport, databaseStrategy, type OfferedStep, type UsersOptions } from '../lib/index.js'
+import { audit } from '../lib/features/audit/index.js'
+import { ORIGIN } from './helpers/browser.js'
+import { asUser } from '../lib/testing/index.js'
 import { badges, NUMBER, type Badges } from './helpers/badge-feature.js'
 import { ARTHUR, addRoutes, assertErrorReply, buildApp, cookieOf, type TestApp } from './helpers/build-app.js'
+
+const PAGES = { publicUrl: ORIGIN, detectNewDevices: false }
+/** The sent mails. */
+const sent: { to: string; subject: string }[] = []
+const MAIL: NonNullable<UsersOptions['mail']> = {
+  from: 'Camelot <no-reply@camelot.bt>',
+  service: 'Camelot',
+  send: async ({ to, subject }) => {
+    sent.push({ to, subject })
+  }
+}
 
 interface Served extends TestApp {
   badges: Badges
@@ -15,6 +29,7 @@ interface Served extends TestApp {
 async function serve (t: Test, options: Partial<UsersOptions> = {}): Promise<Served> {
   const built = await buildApp(t, { features: [badges()], ...options }, (app) => {
     addRoutes(app)
+    app.get('/session', { preHandler: app.authenticate }, async ({ authentication }) => authentication?.session)
     const { kit } = app.users.feature('badges') as Badges
     for (const change of ['added', 'removed'] as const) {
       app.post(`/${change}`, { preHandler: app.authenticate }, async (request, reply) => {
@@ -169,6 +184,57 @@ t.test('a deleted user leaves no factor behind', async (t) => {
   t.equal(await badges.kit.secondFactors.count(user), 1)
   await app.users.delete(user)
   t.equal(await badges.kit.secondFactors.count(user), 0)
+})
+
+t.test('a superuser sees and removes the lost factors of a user, and never their own', async (t) => {
+  const built = await serve(t, { features: [badges(), audit()], mail: MAIL, ...PAGES })
+  const { app, create, login, send, bearer, cookie, statusOf, badges: api, events } = built
+  const user = await create()
+  const king = await create({ email: 'uther@camelot.bt', is_superuser: true })
+  const [superuser, other] = [await bearer(king.email), await bearer(ARTHUR)]
+  const sessions = [other, await cookie(ARTHUR)]
+  await api.add(user, NUMBER)
+  const path = `/users/${user.id}/second-factors`
+  const begun = await login('jwt', ARTHUR)
+  t.strictSame((await send('GET', path, undefined, superuser)).json(), [
+    { name: 'badge', label: null, created_at: null, last_used_at: null }
+  ])
+  for (const [method, url] of [['GET', path], ['DELETE', path], ['DELETE', `${path}/badge`]] as const) {
+    t.equal((await send(method, url)).statusCode, 401)
+    t.equal((await send(method, url, undefined, other)).statusCode, 403)
+    const unknown = url.replace(String(user.id), 'unknown')
+    t.equal((await send(method, unknown, undefined, superuser)).statusCode, 404)
+  }
+  t.equal((await send('DELETE', `${path}/unknown`, undefined, superuser)).statusCode, 404)
+  const own = `/users/${king.id}/second-factors`
+  for (const url of [own, `${own}/badge`]) {
+    assertErrorReply(t, await send('DELETE', url, undefined, superuser), 400, 'OWN_SECOND_FACTORS')
+  }
+  for (const headers of sessions) t.equal(await statusOf(headers), 200)
+  t.strictSame(stepsOf(await login('jwt', ARTHUR)), ['badge'])
+
+  t.equal((await send('DELETE', `${path}/badge`, undefined, superuser)).statusCode, 204)
+  for (const headers of sessions) t.equal(await statusOf(headers), 401, 'the sessions end')
+  t.equal(await statusOf(superuser), 200)
+  assertErrorReply(t, await built.answer(begun, 'badge'), 400, 'LOGIN_TICKET_INVALID')
+  t.equal((await login('jwt', ARTHUR)).statusCode, 200)
+  t.strictSame((await send('GET', path, undefined, superuser)).json(), [])
+  t.match(events.find(({ name }) => name === 'onLoginMethodRemoved'), { user: { id: user.id }, method: 'badge' })
+  await app.users.settled()
+  t.match(sent.filter(({ subject }) => /second factor/i.test(subject)).map(({ to }) => to), [ARTHUR])
+  await app.users.feature('audit').flush()
+  const { events: audited } = await app.users.feature('audit').list({ limit: 100, event: 'factor.remove' })
+  t.match(audited, [{ actor_id: String(king.id), actor_type: 'superuser', target_id: String(user.id), method: 'badge' }])
+  t.equal((await send('DELETE', path, undefined, superuser)).statusCode, 204, 'there is none left')
+})
+
+t.test('asUser creates the session of a user whose login needs a step', async (t) => {
+  const { app, create, badges, send } = await serve(t)
+  const user = await create()
+  await badges.add(user, NUMBER)
+  await t.rejects(asUser(app, user), { code: 'FST_USERS_INVALID_OPTION', message: /methods/ })
+  const headers = await asUser(app, user, { methods: ['password', 'otp'] })
+  t.match((await send('GET', '/session', undefined, headers)).json(), { methods: ['password', 'otp'] })
 })
 
 t.test('mistakes in the options stop the start', async (t) => {

@@ -7,12 +7,14 @@ import { migrateCommand } from './migrate/migrate-command.js'
 import { pruneCommand } from './prune-command.js'
 import { rotateSecretCommand } from './rotate-secret/rotate-secret-command.js'
 import { schemaCommand } from './schema-command.js'
+import { secondFactorsCommand } from './second-factors-command.js'
 import { superuserCommand } from './superuser-command.js'
 
 const commands: ReadonlyMap<string, Command> = new Map([
   ['schema', schemaCommand],
   ['migrate', migrateCommand],
   ['create-superuser', superuserCommand],
+  ['remove-second-factors', secondFactorsCommand],
   ['prune', pruneCommand],
   ['rotate-secret', rotateSecretCommand],
   ['doctor', doctorCommand]
@@ -53,7 +55,7 @@ function helpText (): string {
   return [
     'Usage: fastify-users <command> [options]',
     '',
-    ...[...commands].map(([name, { summary }]) => `  ${name.padEnd(18)}${summary}`),
+    ...[...commands].map(([name, { summary }]) => `  ${name.padEnd(23)}${summary}`),
     '',
     '  --help      Prints this text, or the help of a command.',
     '  --version   Prints the version.',

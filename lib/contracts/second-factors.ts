@@ -14,8 +14,25 @@ export interface SecondFactor {
   readonly methods?: readonly string[]
   /** Returns the number of active factors of the user, without recovery codes and unconfirmed factors. */
   count(user: User): MaybePromise<number>
+  /** Returns what is shown to superusers about the active factors of the user, never secrets. Default: their number. */
+  list?(user: User): MaybePromise<readonly FactorDescription[]>
   /** Deletes all factors of the user, also those that are not confirmed. Returns the number of deleted active ones. */
   removeAll(user: User): MaybePromise<number>
+}
+
+/** What is known about a second factor of a user. */
+export interface FactorDescription {
+  /** Name that the user chose; null if there is none. */
+  readonly label: string | null
+  /** Null if the time is unknown. */
+  readonly createdAt: Date | null
+  readonly lastUsedAt: Date | null
+}
+
+/** A second factor of a user. */
+export interface UserSecondFactor extends FactorDescription {
+  /** Name of the kind of factor, such as `totp`. */
+  readonly name: string
 }
 
 /** A login for which the option `secondFactors.required` decides. */

@@ -4,7 +4,7 @@ import type { EventName, PendingLogin, UsersHook } from './events.js'
 import type { FeatureApi } from './feature.js'
 import type { AnyReply, AnyRequest } from './instances.js'
 import type { LoginAnswer, OfferedStep } from './login-step.js'
-import type { TrustedDevice } from './second-factors.js'
+import type { TrustedDevice, UserSecondFactor } from './second-factors.js'
 import type { SecurityProfile } from './security-profile.js'
 import type { IssuedToken } from './strategy.js'
 import type { NewUser, User, UserChanges, UserId, UserRow } from './user.js'
@@ -153,6 +153,14 @@ export interface UsersApi {
    * `FST_USERS_NOT_FOUND` for an unknown user.
    */
   endTrustedDevices(user: User | UserId, id?: string, context?: CallContext): Promise<number>
+  /** Returns the active second factors of the user, without secrets. Throws `FST_USERS_NOT_FOUND`. */
+  secondFactors(user: User | UserId): Promise<readonly UserSecondFactor[]>
+  /**
+   * Removes the second factors of a user who has lost them: all, or those with the name `context.name`, such as `totp`.
+   * The sessions and trusted devices of the user end, and the user is notified by mail. Returns the number of removed
+   * factors. Throws `FST_USERS_NOT_FOUND`.
+   */
+  removeSecondFactors(user: User | UserId, context?: CallContext & { name?: string }): Promise<number>
   /** Adds a hook. Hooks of one event run in the order in which they were added. Throws after `ready`. */
   addHook<N extends EventName>(name: N, hook: UsersHook<N>): void
   /** Names of all events, those of features included. */

@@ -1,8 +1,14 @@
 import type { EventContext } from '../contracts/events.js'
 import type { LoginAttempt } from '../contracts/login-step.js'
-import type { SecondFactorChange, SecondFactorService } from '../contracts/second-factors.js'
+import type {
+  FactorDescription,
+  SecondFactorChange,
+  SecondFactorService,
+  UserSecondFactor
+} from '../contracts/second-factors.js'
 import { SECOND_FACTOR_GROUP } from '../contracts/second-factors.js'
 import type { User, UserRow } from '../contracts/user.js'
+import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_SECOND_FACTOR_REQUIRED } from '../errors.js'
 import { sessionsOfCookies } from './acting-user.js'
 import { kindsOf } from './authentication-methods.js'
@@ -35,17 +41,52 @@ export async function countSecondFactors ({ secondFactors }: SessionRules, user:
   return total
 }
 
-/** Deletes all second factors of a user. Returns the numbers of deleted ones by name, without zeros. */
-export async function removeSecondFactors (
+/** Returns the active second factors of a user over all features, without secrets. */
+export async function listSecondFactors (
   { secondFactors, rows }: SessionRules,
   row: UserRow
-): Promise<Record<string, number>> {
-  const removed: Record<string, number> = {}
-  for (const { name, removeAll } of secondFactors) {
-    const count = await removeAll(rows.toUser(row))
-    if (count > 0) removed[name] = count
+): Promise<readonly UserSecondFactor[]> {
+  const user = rows.toUser(row)
+  const listed: UserSecondFactor[] = []
+  for (const { name, list, count } of secondFactors) {
+    const known = list === undefined ? Array<FactorDescription>(await count(user)).fill(UNKNOWN) : await list(user)
+    listed.push(...known.map(({ label, createdAt, lastUsedAt }) => ({ name, label, createdAt, lastUsedAt })))
   }
-  return removed
+  return listed
+}
+
+const UNKNOWN: FactorDescription = { label: null, createdAt: null, lastUsedAt: null }
+
+/** Deletes all second factors of a user who is deleted. */
+export async function deleteSecondFactors ({ secondFactors, rows }: SessionRules, row: UserRow): Promise<void> {
+  for (const { removeAll } of secondFactors) await removeAll(rows.toUser(row))
+}
+
+/**
+ * Removes the second factors of a user who has lost them: all, or those with one name. The sessions end first, so that
+ * the call can be repeated if it fails. Returns the number of removed factors.
+ */
+export async function removeSecondFactors (
+  rules: SessionRules,
+  row: UserRow,
+  { name: only, ...call }: CallContext & { name?: string }
+): Promise<number> {
+  const { audit, hooks, rows, secondFactors } = rules
+  const context = contextOf(call)
+  const chosen = secondFactors.filter(({ name }) => only === undefined || name === only)
+  const before = rows.toUser(row)
+  const counts = await Promise.all(chosen.map(({ count }) => count(before)))
+  const user = counts.every((count) => count === 0) ? before : rows.toUser(await endOlderSessions(rules, row, context))
+  let total = 0
+  for (const { name, removeAll } of chosen) {
+    const removed = await removeAll(user)
+    if (removed === 0) continue
+    total += removed
+    const kind = name === 'passkey' ? 'passkey' : 'second-factor'
+    await hooks.run('onLoginMethodRemoved', { user, kind, method: name }, context)
+    audit.emit({ event: 'factor.remove', user, method: name, details: { factors: removed } }, context)
+  }
+  return total
 }
 
 /** Returns true if methods prove two different kinds of factors. */

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { BaseUser, NewUser, User } from '../contracts/user.js'
 import type { AnyInstance } from '../contracts/instances.js'
+import type { UsersService } from '../users/index.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
 
 /** Attributes of a new user. The defaults are a random e-mail and a random password. */
@@ -10,6 +11,11 @@ export type UserAttributes = Partial<NewUser>
 export interface AsUserOptions {
   /** Name of the backend that creates the session. Default: the first backend. */
   backend?: string
+  /**
+   * Methods of the session, such as `['password', 'otp']`. The session is then created as if the login steps were done:
+   * no step and no hook of the login runs. Default: a login with the method `test`.
+   */
+  methods?: readonly string[]
 }
 
 /**
@@ -20,18 +26,20 @@ export interface AsUserOptions {
 export async function asUser (
   app: AnyInstance,
   user: User | UserAttributes = {},
-  { backend }: AsUserOptions = {}
+  { backend, methods }: AsUserOptions = {}
 ): Promise<Record<string, string>> {
   const [first = ''] = app.users.backends.keys()
   const name = backend ?? first
   const stored = isStored(user) ? user : await createUser(app, user)
-  const { issued } = await app.users.login(stored, { backend: name, method: 'test' })
+  const issued = methods === undefined
+    ? (await app.users.login(stored, { backend: name, method: 'test' })).issued
+    : await (app.users as UsersService).createSession(stored, { backend: name, methods }) // the service has it
   const headers =
     issued === undefined ? undefined : app.users.backends.get(name)?.transport.requestHeaders?.(issued.token)
   if (headers === undefined) {
     throw FST_USERS_INVALID_OPTION([
       'backend',
-      `the transport of "${name}" has no \`requestHeaders\`, or the login waits for another step`
+      `the transport of "${name}" has no \`requestHeaders\`, or the login waits for another step; pass \`methods\` to skip the steps`
     ])
   }
   return headers

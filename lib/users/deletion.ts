@@ -1,7 +1,7 @@
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { WriteContext } from '../contracts/users-api.js'
 import { FST_USERS_NOT_FOUND } from '../errors.js'
-import { contextOf, currentRow, deleteStoredTokens, removeSecondFactors } from '../sessions/index.js'
+import { contextOf, currentRow, deleteSecondFactors, deleteStoredTokens } from '../sessions/index.js'
 import { removeLoginMethods } from './login-methods.js'
 import type { Rules } from './rules.js'
 import { demoteUnlessLast, isDemotion, requireOtherSuperuser } from './superusers.js'
@@ -33,7 +33,7 @@ export async function deleteUser (
 async function remove (rules: Rules, row: UserRow): Promise<void> {
   await deleteStoredTokens(rules, row)
   await removeLoginMethods(rules, row, 'all')
-  await removeSecondFactors(rules, row)
+  await deleteSecondFactors(rules, row)
   await rules.undoTokens?.deleteOf({ userId: row.id as UserId })
   await rules.devices?.forget(row)
   if ((await rules.rows.remove(row.id as UserId)) !== 1) throw FST_USERS_NOT_FOUND()

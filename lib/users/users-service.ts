@@ -8,6 +8,8 @@ import type { NewUser, User, UserChanges, UserRow } from '../contracts/user.js'
 import { FST_USERS_UNKNOWN_FEATURE } from '../errors.js'
 import {
   contextOf,
+  createSessionService,
+  currentRow,
   endPresentedSessions,
   endSessions,
   login,
@@ -19,6 +21,7 @@ import {
   type StartContext
 } from '../sessions/index.js'
 import { exportAccount } from './account-export.js'
+import { createFactorMethods } from './account-factors.js'
 import { createUser, registerWithoutReveal } from './registration.js'
 import { completeRegistration, requestRegistration } from './registration-by-mail.js'
 import { updateOwnUser, updateUser } from './accounts.js'
@@ -30,7 +33,6 @@ import { forgotPassword, resetPassword } from './password-reset.js'
 import { parseEmail } from './email.js'
 import { removeLoginMethods } from './login-methods.js'
 import type { Rules } from './rules.js'
-import { endTrustedDevices, listTrustedDevices } from './trusted-devices.js'
 import { requestVerify, verify } from './verification.js'
 
 /** Methods for the routes, in addition to those of `app.users`. */
@@ -50,6 +52,8 @@ export interface UsersService extends UsersApi {
    * Changes the user of the request. If the change ends the acting cookie session, the reply has a new cookie.
    */
   updateOwn(changes: UserChanges, request: FastifyRequest, reply: FastifyReply): Promise<User>
+  /** Creates a session without a login, for tests: no login step and no hook runs. */
+  createSession(user: User, options: { backend: string; methods: readonly string[] }): Promise<IssuedToken>
   /** Deletes all login methods that features store for a user. */
   removeLoginMethods(user: User): Promise<void>
 }
@@ -68,6 +72,7 @@ export function createUsersService (rules: Rules, securityProfile: UsersApi['sec
     async removeLoginMethods (user) {
       await removeLoginMethods(rules, user, 'all')
     },
+    createSession: (user, options) => createTestSession(rules, user, options),
     updateOwn: (changes, request, reply) => updateOwnUser(rules, changes, request, reply),
     delete: (user, context = {}) => deleteUser(rules, user, context),
     exportData: (user) => exportAccount(rules, user),
@@ -103,8 +108,7 @@ export function createUsersService (rules: Rules, securityProfile: UsersApi['sec
       return logout(rules, request as FastifyRequest, reply) // a request was given
     },
     endSessions: (user) => endSessions(rules, user),
-    trustedDevices: (user, context) => listTrustedDevices(rules, user, context),
-    endTrustedDevices: (user, id, context) => endTrustedDevices(rules, user, id, context),
+    ...createFactorMethods(rules),
     startSession: (backend, row, context) => startSession(rules, backend, row, context),
     resumeSession: (backend, answer, context) => resumeSession(rules, backend, answer, context),
     endPresentedSessions: (backend, request, ended) => endPresentedSessions(rules, backend, request, ended),
@@ -118,6 +122,15 @@ export function createUsersService (rules: Rules, securityProfile: UsersApi['sec
     securityProfile,
     backends
   }
+}
+
+async function createTestSession (
+  rules: Rules,
+  user: User,
+  options: Parameters<UsersService['createSession']>[1]
+): Promise<IssuedToken> {
+  const authenticatedAt = new Date(rules.settings.clock())
+  return await createSessionService(rules).create(await currentRow(rules, user), { authenticatedAt, ...options })
 }
 
 function featureNamed ({ features }: Rules, name: string): unknown {

@@ -67,6 +67,11 @@ export function createSecondFactor (rows: PasskeyRows): SecondFactor {
   return {
     name: 'passkey',
     count: async (user) => (await rows.ofUser(user)).length,
+    list: async (user) => (await rows.ofUser(user)).map((passkey) => ({
+      label: passkey.name,
+      createdAt: passkey.created_at,
+      lastUsedAt: passkey.last_used_at
+    })),
     removeAll: (user) => rows.removeAll(user)
   }
 }

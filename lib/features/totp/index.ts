@@ -59,6 +59,10 @@ async function start (kit: FeatureKit, options: TotpOptions): Promise<FeaturePar
     secondFactors: [{
       name: FACTOR,
       count: async (user) => ((await authenticators.find(user)) === null ? 0 : 1),
+      async list (user) {
+        const row = await authenticators.find(user)
+        return row === null ? [] : [{ label: null, createdAt: row.created_at, lastUsedAt: null }]
+      },
       async removeAll (user) {
         await enrolments.endOf(user)
         return await authenticators.removeOf(user)
