@@ -21,6 +21,7 @@ import {
   createDevices,
   createSingleUse,
   MAX_ANSWERS,
+  SessionWatchers,
   STEP_SECONDS,
   type DeviceParts,
   type TrustedDeviceParts,
@@ -86,16 +87,17 @@ export async function createCore (
   const userFields = userFieldsOf(features, settings)
   const rowsOf = (from: Store): UserRows =>
     createUserRows(from, userModel(settings.schemas), settings.schemas, secretsFor('stamp'), userFields)
-  const caching = await startCaching(app, settings, available, rowsOf(available))
+  const backends = new Map<string, Backend>()
+  const watchers = new SessionWatchers(settings.clock, backends)
+  const caching = await startCaching(app, settings, { store: available, rows: rowsOf(available), watchers })
   const store = caching?.store ?? available
   const models = declaredModels(options, settings)
   for (const model of models) store.define(model)
 
   const ajv = createAjvLazily(settings)
   const hooks = createHookRegistry(features)
-  const backends = new Map<string, Backend>()
   const featureApis = new Map<string, unknown>()
-  const shared = { settings, rows: rowsOf(store), check: createUserCheck(ajv, settings), hooks, backends }
+  const shared = { settings, rows: rowsOf(store), check: createUserCheck(ajv, settings), hooks, backends, watchers }
   const rules = await createRules(app, { ...shared, features: featureApis }, { store, keyring, features })
   const described = { settings, backends, backendOptions: list, features, keyring }
   return {
@@ -152,7 +154,7 @@ async function startTrustedDevices (parts: TrustedDeviceParts): Promise<TrustedD
 /** Creates the objects that the functions for users and sessions share. */
 async function createRules (
   app: FastifyInstance,
-  shared: Pick<Rules, 'settings' | 'rows' | 'check' | 'hooks' | 'backends' | 'features'>,
+  shared: Pick<Rules, 'settings' | 'rows' | 'check' | 'hooks' | 'backends' | 'features' | 'watchers'>,
   { store, keyring, features }: { store: Store; keyring: Keyring; features: readonly Feature[] }
 ): Promise<Rules> {
   const { settings } = shared
@@ -208,12 +210,13 @@ async function createAttempts (
 async function startCaching (
   app: FastifyInstance,
   settings: Settings,
-  store: Store,
-  rows: UserRows
+  { store, rows, watchers }: { store: Store; rows: UserRows; watchers: SessionWatchers }
 ): Promise<Caching | null> {
   if (settings.cache === null) return null
   const { createCaching } = await import('./user-cache/index.js')
-  return createCaching(store, rows, settings.cache, settings, app.log)
+  return createCaching(store, rows, settings.cache, settings, app.log, (change) => {
+    watchers.recheck(change === 'all' ? 'all' : change.users)
+  })
 }
 
 /** Loads the serializer of cookies if a feature may need it. Transports load their own. */

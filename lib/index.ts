@@ -13,6 +13,7 @@ export type { JwksOptions, MailedTokenOptions, StoredTokenOptions, TokenOptions,
 export {
   authenticate,
   currentUser,
+  watchSession,
   type Authenticate,
   type GuardHook
 } from './authentication/index.js'
@@ -93,6 +94,7 @@ export type { Clock, InsecureSetting, Settings } from './contracts/settings.js'
 export type * from './contracts/security-profile.js'
 export type * from './contracts/session.js'
 export type * from './contracts/session-service.js'
+export type * from './contracts/session-watch.js'
 export type * from './contracts/single-use.js'
 export type * from './contracts/strategy.js'
 export type * from './contracts/transport.js'

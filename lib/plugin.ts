@@ -62,7 +62,7 @@ function decorate (app: FastifyInstance, core: Core): void {
   const {
     service,
     backends,
-    rules: { rows, audit },
+    rules: { rows, audit, watchers },
     settings,
     caching,
     backendOptions,
@@ -76,7 +76,7 @@ function decorate (app: FastifyInstance, core: Core): void {
   const all = { own: backends, ofFeatures: featureBackends }
   const authenticator = createAuthenticator(all, { rows, cache: caching?.cache ?? null })
   const names = backendNames(backendOptions, features)
-  app.decorate(kGuard, createGuard(authenticator, backends, settings, names, flags, audit))
+  app.decorate(kGuard, createGuard(authenticator, backends, settings, names, flags, audit, watchers))
   if (!app.hasRequestDecorator('user')) app.decorateRequest('user', null)
   app.decorateRequest('authentication', null)
   checkGuardedRoutes(app, app[kGuard])
@@ -104,7 +104,7 @@ function claimName (app: FastifyInstance, name: string): void {
 
 function addLifecycleHooks (
   app: FastifyInstance,
-  { store, caching, settings, rules: { hooks, background } }: Core,
+  { store, caching, settings, rules: { hooks, background, watchers } }: Core,
   adapter: DatabaseAdapter
 ): void {
   app.addHook('onReady', async () => {
@@ -112,6 +112,9 @@ function addLifecycleHooks (
     await warnIfFileIsReadable(adapter, settings, app.log)
     hooks.close()
     caching?.start()
+  })
+  app.addHook('preClose', async () => {
+    watchers.close() // the server waits for open connections
   })
   // before onClose hooks of the application, which may wait for the connection of the channel
   if (caching !== null) app.addHook('preClose', () => caching.stop())

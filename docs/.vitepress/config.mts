@@ -87,6 +87,7 @@ export default defineConfig({
             { text: 'Login by e-mail', link: '/email-login' },
             { text: 'Sessions', link: '/sessions' },
             { text: 'Refresh tokens', link: '/refresh-tokens' },
+            { text: 'Open connections', link: '/open-connections' },
             { text: 'Roles and scopes', link: '/roles' },
             { text: 'API keys', link: '/api-keys' },
             { text: 'Authenticator apps', link: '/authenticator-apps' },

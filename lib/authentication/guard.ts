@@ -7,7 +7,7 @@ import type { MaybePromise } from '../contracts/database-adapter.js'
 import type { UsersError } from '../contracts/errors.js'
 import type { Settings } from '../contracts/settings.js'
 import { guardRefusals } from '../errors.js'
-import { GuardedAuthentication } from '../sessions/index.js'
+import { GuardedAuthentication, type SessionWatchers } from '../sessions/index.js'
 import { isPromise } from '../shared/values.js'
 import { kGuard } from '../symbols.js'
 import type { Authenticator, SessionCheck } from './authenticator.js'
@@ -39,6 +39,8 @@ export interface Guard {
   replyTo(error: UsersError): object | null
   /** Returns the names of the backends that a guard accepts, if they do not depend on the request. */
   acceptedBackends(options: GuardOptions): readonly string[]
+  /** The open connections whose sessions are watched. */
+  readonly watchers: SessionWatchers
   /** The functions of features that return the scopes of a request. Filled while the features start. */
   readonly scopeSources: ScopeSource[]
   /** The functions of features that refuse sessions. Filled while the features start. */
@@ -80,7 +82,8 @@ export function createGuard (
   settings: Settings,
   names: BackendNames,
   flags: GuardFlagRegistry,
-  audit: AuditLog
+  audit: AuditLog,
+  watchers: SessionWatchers
 ): Guard {
   const readFlags = createFlagReader(flags)
   const context: GuardContext = { authenticator, backends, settings, names, audit, readFlags }
@@ -88,6 +91,7 @@ export function createGuard (
     acceptedBackends (options) {
       return Array.isArray(options.backends) ? options.backends : (namesOfFlags(context, options) ?? names.own)
     },
+    watchers,
     scopeSources: [],
     sessionChecks: authenticator.checks,
     hasChallenges: settings.wire.wwwAuthenticate,

@@ -38,8 +38,8 @@ export interface BackendDefaults {
    */
   keysFor(purpose: string, lifetimeSeconds?: number | null): readonly PurposeKey[]
   /**
-   * Removes a user from the user cache of every process, if the cache is on. Call it after a change of something that
-   * `CachedReader.admit` remembers.
+   * Removes a user from the user cache of every process, if the cache is on, so that the sessions of open connections
+   * are read again. Call it after the end of sessions that the strategy stores elsewhere than in `store`.
    */
   reportUser(id: UserId): Promise<void>
   /** Runs work in the background. `app.close()` and `app.users.settled()` wait for it; replies do not. */

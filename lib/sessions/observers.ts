@@ -11,12 +11,16 @@ export async function reportIssued ({ observers }: SessionRules, created: Create
 
 const NO_REQUEST: EventContext = { request: null, reply: null }
 
-/** Reports ended sessions to all observers, also if one of them throws. Throws the first error afterwards. */
+/**
+ * Ends the connections of ended sessions, and reports the sessions to all observers, also if one of them throws. Throws
+ * the first error afterwards.
+ */
 export async function reportEnded (
-  { observers, audit }: SessionRules,
+  { observers, audit, watchers }: SessionRules,
   user: User,
   which: SessionSelection
 ): Promise<void> {
+  watchers.end(user, which)
   if (audit.isActive()) audit.emit(endedEntry(user, which), NO_REQUEST)
   const errors: unknown[] = []
   for (const { ended } of observers) {

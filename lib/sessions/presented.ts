@@ -22,9 +22,9 @@ export async function endPresentedSessions (
   request: FastifyRequest,
   ended?: string
 ): Promise<void> {
-  const { rows, observers } = rules
+  const { rows, observers, watchers } = rules
   const { transport, strategy } = backend
-  const isObserved = observers.some((observer) => observer.ended !== undefined)
+  const isObserved = !watchers.isEmpty || observers.some((observer) => observer.ended !== undefined)
   if (!transport.ambient || (strategy.destroyToken === undefined && !isObserved)) return
   for (const token of presentedTokens(transport, request)) {
     if (ended !== undefined && isSameSecret(token, ended)) continue

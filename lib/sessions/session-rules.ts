@@ -18,6 +18,7 @@ import type { SerializeCookie } from '../contracts/cookies.js'
 import type { Devices } from './devices.js'
 import type { TrustedDevices } from './trusted-devices.js'
 import type { PendingRecord } from './pending-record.js'
+import type { SessionWatchers } from './session-watchers.js'
 import { deriveSessionId } from '../tokens/index.js'
 
 /** The functions for user rows that sessions need. */
@@ -50,6 +51,8 @@ export interface SessionRules {
   readonly backends: ReadonlyMap<string, Backend>
   /** Functions of features that are called when sessions begin and end. */
   readonly observers: readonly SessionObserver[]
+  /** The open connections whose sessions are watched. */
+  readonly watchers: SessionWatchers
   /** The login steps of all features, in their order. Filled while the features start. */
   readonly loginSteps: readonly RegisteredStep[]
   /** The second factors of all features. Filled while the features start. */

@@ -17,6 +17,13 @@ const MAX_GREETING_LENGTH = 100
 /** Number of greetings after which a warning is logged. */
 const GREETINGS_BEFORE_WARNING = 5
 
+/** The channel of a cache, its topic, and the function that is called for each change that arrives. */
+export interface CacheReports {
+  readonly channel: CacheChannel | null
+  readonly topic: string
+  onChange(change: CacheChange): void
+}
+
 /** Keeps the caches of several processes consistent. */
 export interface CacheSynchronization {
   /** Switches the cache on, as soon as the channel delivers texts. */
@@ -34,8 +41,7 @@ export interface CacheSynchronization {
  */
 export function synchronizeCache (
   cache: UserCache,
-  channel: CacheChannel | null,
-  topic: string,
+  { channel, topic, onChange }: CacheReports,
   log: FastifyBaseLogger
 ): CacheSynchronization {
   const greeting = createGreeting(publish, () => {
@@ -49,13 +55,18 @@ export function synchronizeCache (
     if (channel !== null) await limitTime(() => channel.publish(topic, text), REPORT_MS, late)
   }
 
+  function apply (change: CacheChange): void {
+    applyChange(cache, change)
+    onChange(change)
+  }
+
   const listener = {
     onSubscribed () {
       greeting.send()
     },
     onText (text: string) {
       const received = readGreeting(text)
-      if (received === undefined) applyChange(cache, readChange(text))
+      if (received === undefined) apply(readChange(text))
       else if (greeting.isOwn(received)) {
         greeting.stop()
         isLossLogged = false

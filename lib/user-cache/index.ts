@@ -5,7 +5,7 @@ import type { CacheSettings, Settings } from '../contracts/settings.js'
 import type { UserId } from '../contracts/user.js'
 import { accessTokenModel } from '../strategies/database/access-token-model.js'
 import { userModel, type UserRows } from '../users/index.js'
-import { applyChange, reportingStore } from './cache-change.js'
+import { applyChange, reportingStore, type CacheChange } from './cache-change.js'
 import { synchronizeCache, type CacheSynchronization } from './cache-synchronization.js'
 import { UserCache } from './user-cache.js'
 
@@ -18,18 +18,22 @@ export interface Caching extends Pick<CacheSynchronization, 'start' | 'stop'> {
   reportUser(id: UserId): Promise<void>
 }
 
-/** Creates the user cache of a registration. It is off until `start` is called. */
+/**
+ * Creates the user cache of a registration. It is off until `start` is called. `onChange` is called for each change
+ * that arrives through the channel, those of this process included.
+ */
 export function createCaching (
   store: Store,
   rows: UserRows,
   { maxAgeMs, max, channel }: CacheSettings,
   { schemas, name, clock, wire }: Settings,
-  log: FastifyBaseLogger
+  log: FastifyBaseLogger,
+  onChange: (change: CacheChange) => void
 ): Caching {
   const { areDigests } = wire.storedTokens
   const hearsAllChanges = channel !== null
   const cache = new UserCache({ rows, store, clock, maxAgeMs, max, areDigests, hearsAllChanges })
-  const { start, stop, report } = synchronizeCache(cache, channel, `fastify-users:${name}`, log)
+  const { start, stop, report } = synchronizeCache(cache, { channel, topic: `fastify-users:${name}`, onChange }, log)
   const models = { user: userModel(schemas).name, session: accessTokenModel(schemas.id).name }
   return {
     cache,

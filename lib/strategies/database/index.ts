@@ -107,8 +107,8 @@ function createDatabaseStrategy (
       return { token, lifetimeSeconds, session: sessionOfRow(stored) }
     },
 
-    async destroyToken (token) {
-      await store.delete(model, { token: toStored(token) })
+    async destroyToken (token, user) {
+      await store.delete(model, { token: toStored(token), user_id: user.id }) // with the user, whom the cache reports
     },
 
     async destroyAllTokens (user, { except } = {}) {

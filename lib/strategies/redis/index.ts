@@ -89,7 +89,7 @@ function createRedisStrategy (
   redis: RedisCommands,
   keyPrefix: string,
   lifetimeSeconds: number | null,
-  { backend, settings, opaqueTokens, background }: BackendDefaults
+  { backend, settings, opaqueTokens, reportUser, background }: BackendDefaults
 ): Strategy {
   const { clock, name, wire } = settings
   const { areDigests, toStored } = wire.storedTokens
@@ -121,7 +121,10 @@ function createRedisStrategy (
       return { token, lifetimeSeconds, session: areDigests ? session : unknownSession(keyPart) }
     },
 
-    destroyToken: (token, user) => tokens.remove(setKeyOf(user.id as UserId), keyPartOf(token)),
+    async destroyToken (token, { id }) {
+      await tokens.remove(setKeyOf(id as UserId), keyPartOf(token))
+      await reportUser(id as UserId)
+    },
     destroyAllTokens: (user, { except } = {}) =>
       tokens.removeAll(
         setKeyOf(user.id as UserId),
@@ -135,6 +138,7 @@ function createRedisStrategy (
         found.push(...batch.filter((token) => readStored(token).session().id === id))
       }
       for (const { keyPart } of found) await tokens.remove(setKey, keyPart)
+      if (found.length > 0) await reportUser(user.id as UserId)
       return found.length > 0
     },
 
