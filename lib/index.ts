@@ -65,6 +65,7 @@ export {
   isUsersError,
   refuse
 } from './errors.js'
+export type * from './contracts/account-deletion.js'
 export type * from './contracts/account-export.js'
 export type * from './contracts/attempts.js'
 export type * from './contracts/audit.js'

@@ -25,6 +25,7 @@ const data = {
   device: 'Firefox, Linux',
   ip: '203.0.113.7',
   time: new Date(Date.UTC(2026, 0, 2, 3, 4)),
+  deletesAt: new Date(Date.UTC(2026, 0, 2, 3, 4)),
   method: 'google',
   code: '7KQ2-M4XP'
 }
@@ -48,7 +49,8 @@ t.test('the languages tell the same values', async (t) => {
   const valuesIn = (content: MailContent, tag: string): string[] => {
     const { duration, time } = createContext('Camelot', tag)
     const { attempt: _, ...told } = data
-    const values = { ...told, user: ARTHUR, lifetimeSeconds: duration(data.lifetimeSeconds), time: time(data.time) }
+    const times = { time: time(data.time), deletesAt: time(data.deletesAt) }
+    const values = { ...told, user: ARTHUR, lifetimeSeconds: duration(data.lifetimeSeconds), ...times }
     return Object.entries(values)
       .filter(([, value]) => JSON.stringify(content).includes(value as string))
       .map(([name]) => name)

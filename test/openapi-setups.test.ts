@@ -11,6 +11,7 @@ import {
 } from 'fastify-type-provider-zod'
 import t, { type Test } from 'tap'
 import { z } from 'zod'
+import { account } from '../lib/features/account/index.js'
 import { emailLogin } from '../lib/features/email-login/index.js'
 import { github, oauth } from '../lib/features/oauth/index.js'
 import { adminOnly, authenticate, users, userSchemas, usersOpenapi, type UsersOptions } from '../lib/index.js'
@@ -54,7 +55,7 @@ async function build (t: Test, setup: SwaggerOptions, options: UsersOptions, pre
           backend: 'cookie',
           redirects: ['/app'],
           providers: [github({ clientId: 'id', clientSecret: 'secret' })]
-        }), emailLogin({ signUp: true })]
+        }), emailLogin({ signUp: true }), account({ deletionDelaySeconds: 60 })]
       })
       scope.get('/own/guarded', { preHandler: authenticate }, async () => ({}))
     },

@@ -8,6 +8,7 @@ import ts from 'typescript'
 import * as captchaEntry from '../lib/captcha/index.js'
 import { apiKeyErrors, apiKeys } from '../lib/features/api-keys/index.js'
 import { sessionsErrors } from '../lib/features/sessions/index.js'
+import { account, accountErrors } from '../lib/features/account/index.js'
 import { emailLogin, emailLoginErrors } from '../lib/features/email-login/index.js'
 import { passkeyErrors, passkeys } from '../lib/features/passkeys/index.js'
 import * as oauthLibrary from '../lib/features/oauth/index.js'
@@ -154,7 +155,8 @@ t.test('the tables of errors equal errorTable()', async (t) => {
       { errors: apiKeyErrors.definitions },
       { errors: emailLoginErrors.definitions },
       { errors: passkeyErrors.definitions },
-      { errors: sessionsErrors.definitions }
+      { errors: sessionsErrors.definitions },
+      { errors: accountErrors.definitions }
     ])
     .map(({ code, statusCode, message }) => ({ code, statusCode, message }))
   const documented = [
@@ -164,7 +166,8 @@ t.test('the tables of errors equal errorTable()', async (t) => {
     errorsOf('Errors', 'docs/api-keys.md'),
     errorsOf('Errors', 'docs/email-login.md'),
     errorsOf('Errors', 'docs/passkeys.md'),
-    errorsOf('Errors', 'docs/sessions.md')
+    errorsOf('Errors', 'docs/sessions.md'),
+    errorsOf('Errors', 'docs/account.md')
   ]
   t.strictSame(documented.flat(), defined)
 })
@@ -208,6 +211,12 @@ t.test('the tables of options, guard flags, events and methods equal the types',
   t.strictSame(
     rowsOf('Lifetimes', read('docs/sessions.md')).map(([option]) => withoutBackticks(option)),
     ['SessionLimits', 'SessionLifetimes', 'SessionsOptions'].flatMap((name) => membersOf('lib/features/sessions/options.ts', name))
+  )
+  const accountPage = read('docs/account.md')
+  t.strictSame(rowsOf('Events', accountPage).map(([event]) => withoutBackticks(event)), account().events)
+  t.strictSame(
+    rowsOf('Options', accountPage).map(([option]) => withoutBackticks(option)),
+    membersOf('lib/features/account/options.ts', 'AccountOptions')
   )
   const features = read('docs/features.md')
   const firstCells = (heading: string): string[] => rowsOf(heading, features).map(([cell = '']) => cell)

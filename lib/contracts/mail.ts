@@ -56,6 +56,12 @@ export interface MailData {
   recoveryCodeUsed: { user: User; remaining: number; url: string }
   /** Reports that new recovery codes replaced the former ones. */
   recoveryCodesReplaced: { user: User; url: string }
+  /** Reports that the account will be deleted from `deletesAt` on. */
+  accountDeletionRequested: { user: User; undoUrl: string; deletesAt: Date }
+  /** Reports that the account will not be deleted. */
+  accountDeletionUndone: { user: User; url: string }
+  /** Reports that the account was deleted because its user asked for it. */
+  accountDeleted: { user: User; url: string }
   /** Reports that logins with the password are refused after many wrong ones, until the password is reset. */
   accountLocked: { user: User; failures: number; url: string }
 }
@@ -141,6 +147,8 @@ export interface MailUrls {
   register: string
   /** Page that undoes an e-mail change. Default `/undo-email-change#{token}`. */
   undoEmailChange: string
+  /** Page that undoes the deletion of an account. Default `/undo-deletion#{token}`. */
+  undoDeletion: string
   /** Page that logs in with the token of a mail. Default `/email-login#{token}`. */
   emailLogin: string
   /** Page on which users log in. Default `/login`. */

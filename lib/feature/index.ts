@@ -4,6 +4,7 @@
  * @module fastify-users/feature
  */
 
+export type * from '../contracts/account-deletion.js'
 export type * from '../contracts/account-export.js'
 export type * from '../contracts/attempts.js'
 export type * from '../contracts/audit.js'

@@ -30,7 +30,8 @@ export function createMailListeners (parts: ListenerParts): UsersHooks {
     ...emailChangeListeners(parts),
     ...passwordListeners(parts),
     ...loginListeners(parts),
-    ...recoveryCodeListeners(parts)
+    ...recoveryCodeListeners(parts),
+    ...accountListeners(parts)
   }
 }
 
@@ -137,6 +138,21 @@ function recoveryCodeListeners ({ link, post }: ListenerParts): UsersHooks {
     onAfterCreateRecoveryCodes ({ user, isReplacement }, context) {
       if (!isReplacement) return // the mail about the new second factor reports the change
       post('recoveryCodesReplaced', { email: user.email, user }, { user, url: link('forgotPassword') }, context)
+    }
+  }
+}
+
+function accountListeners ({ link, post }: ListenerParts): UsersHooks {
+  return {
+    onAfterRequestDeletion ({ user, token, deletesAt }, context) {
+      const undoUrl = link('undoDeletion', token)
+      post('accountDeletionRequested', { email: user.email, user }, { user, undoUrl, deletesAt }, context)
+    },
+    onAfterUndoDeletion ({ user }, context) {
+      post('accountDeletionUndone', { email: user.email, user }, { user, url: link('login') }, context)
+    },
+    onAfterDeleteAccount ({ user }, context) {
+      post('accountDeleted', { email: user.email, user }, { user, url: link('login') }, context)
     }
   }
 }

@@ -12,6 +12,7 @@ const DEFAULTS: Omit<MailUrls, 'emailChange'> = {
   resetPassword: `/reset-password#${TOKEN}`,
   register: `/register#${TOKEN}`,
   undoEmailChange: `/undo-email-change#${TOKEN}`,
+  undoDeletion: `/undo-deletion#${TOKEN}`,
   emailLogin: `/email-login#${TOKEN}`,
   login: '/login',
   forgotPassword: '/forgot-password'

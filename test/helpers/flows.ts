@@ -1,6 +1,7 @@
 import type { LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
 import { authenticate, type DatabaseAdapter, type Row, type UserId, type UsersOptions } from '../../lib/index.js'
+import { account } from '../../lib/features/account/index.js'
 import { emailLogin } from '../../lib/features/email-login/index.js'
 import { memory } from '../../lib/entries/memory.js'
 import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'
@@ -253,6 +254,12 @@ export const flows: Record<string, Flow> = {
     success: 200,
     options: { features: [emailLogin()] }
   },
+  'delete the own account': simple(({ send, own }) => send('DELETE', '/users/me', undefined, own), 204, {
+    options: { features: [account()] }
+  }),
+  'export the own account': simple(({ send, own }) => send('GET', '/users/me/export', undefined, own), 200, {
+    options: { features: [account()] }
+  }),
   'read a user': simple(({ send, admin, id }) => send('GET', `/users/${id}`, undefined, admin), 200),
   'deactivate a user': simple(({ send, admin, id }) => send('PATCH', `/users/${id}`, { is_active: false }, admin), 200),
   'delete a user': simple(({ send, admin, id }) => send('DELETE', `/users/${id}`, undefined, admin), 204),

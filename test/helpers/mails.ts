@@ -2,6 +2,7 @@ import type { FastifyServerOptions } from 'fastify'
 import type { Test } from 'tap'
 import { defineFeature, factorEvents, type FeatureKit } from '../../lib/feature/index.js'
 import type { EventContext, EventName, Mail, MailKind, MailOptions, User, UsersEvents, UsersOptions } from '../../lib/index.js'
+import { accountEvents } from '../../lib/features/account/events.js'
 import { ARTHUR, buildApp, type TestApp } from './build-app.js'
 
 export const PUBLIC_URL = 'https://app.camelot.example/court'
@@ -34,6 +35,7 @@ export async function buildMailApp (
     name: 'factors',
     events: [
       ...factorEvents,
+      ...accountEvents,
       'onAfterRequestEmailLogin',
       'onAfterUseRecoveryCode',
       'onAfterCreateRecoveryCodes'
@@ -127,5 +129,13 @@ export const samples: Record<MailKind, Sample> = {
   secondFactorRemoved: { event: 'onLoginMethodRemoved', payload: { user, kind: 'second-factor', method: 'TOTP' }, to: ARTHUR, page: '/forgot-password' },
   recoveryCodeUsed: { event: 'onAfterUseRecoveryCode', payload: { user, remaining: 3 }, to: ARTHUR, page: '/forgot-password' },
   recoveryCodesReplaced: { event: 'onAfterCreateRecoveryCodes', payload: { user, isReplacement: true }, to: ARTHUR, page: '/forgot-password' },
+  accountDeletionRequested: {
+    event: 'onAfterRequestDeletion',
+    payload: { user, token: TOKEN, deletesAt: new Date(Date.UTC(2026, 0, 2, 3, 4)) },
+    to: ARTHUR,
+    page: `/undo-deletion#${TOKEN}`
+  },
+  accountDeletionUndone: { event: 'onAfterUndoDeletion', payload: { user }, to: ARTHUR, page: '/login' },
+  accountDeleted: { event: 'onAfterDeleteAccount', payload: { user }, to: ARTHUR, page: '/login' },
   accountLocked: { event: 'onAccountLocked', payload: { user, failures: 100 }, to: ARTHUR, page: '/forgot-password' }
 }

@@ -374,6 +374,9 @@ type FeatureEvent =
   | 'onAfterCreateRecoveryCodes'
   | 'onAfterUseRecoveryCode'
   | 'onPasskeyCloned'
+  | 'onAfterDeleteAccount'
+  | 'onAfterRequestDeletion'
+  | 'onAfterUndoDeletion'
 
 /** The flow that emits each event. Listeners of an event with `later` run after the reply. */
 const firing: {

@@ -263,6 +263,9 @@ interface Payloads {
   onBeforeDelete: { user: User }
   onAfterDelete: { user: User }
   onAudit: AuditEvent
+  onAfterDeleteAccount: { user: User }
+  onAfterRequestDeletion: { user: User, token: string, deletesAt: Date }
+  onAfterUndoDeletion: { user: User }
 }
 same<Equal<EventName, keyof Payloads>>()
 same<Equal<{ [N in EventName]: UsersEvents[N] }, { [N in EventName]: Payloads[N] }>>()

@@ -199,6 +199,25 @@ export const german: MailLanguage = {
       `Für Ihr Konto ${user.email} bei ${context.service} wurden neue Wiederherstellungscodes erzeugt. Die bisherigen gelten nicht mehr.`,
       url
     ),
+  accountDeletionRequested: ({ user, undoUrl, deletesAt }, { service, time }) => ({
+    subject: `Ihr Konto bei ${service} wird gelöscht`,
+    paragraphs: [
+      `Sie wollten Ihr Konto ${user.email} bei ${service} löschen. Es ist jetzt deaktiviert und wird nach ${time(deletesAt)} gelöscht.`,
+      'Wenn Sie das nicht wollten oder es sich anders überlegt haben, behalten Sie das Konto.'
+    ],
+    action: { label: 'Konto behalten', url: undoUrl },
+    notes: ['Wenn Sie das Konto behalten und die Löschung nicht verlangt haben, setzen Sie ein neues Passwort.']
+  }),
+  accountDeletionUndone: ({ user, url }, { service }) => ({
+    subject: `Ihr Konto bei ${service} bleibt bestehen`,
+    paragraphs: [`Ihr Konto ${user.email} bei ${service} wird nicht gelöscht. Sie können sich wieder anmelden.`],
+    action: { label: 'Anmelden', url }
+  }),
+  accountDeleted: ({ user, url }, { service }) => ({
+    subject: `Ihr Konto bei ${service} wurde gelöscht`,
+    paragraphs: [`Ihr Konto ${user.email} bei ${service} und seine Daten wurden gelöscht, wie Sie es verlangt haben.`],
+    action: { label: `Zu ${service}`, url }
+  }),
   accountLocked: ({ user, failures, url }, { service }) => ({
     subject: `Anmeldungen bei Ihrem Konto bei ${service} sind gesperrt`,
     paragraphs: [

@@ -188,6 +188,25 @@ export const english: MailLanguage = {
       `New recovery codes were created for your account ${user.email} at ${context.service}. The former ones no longer work.`,
       url
     ),
+  accountDeletionRequested: ({ user, undoUrl, deletesAt }, { service, time }) => ({
+    subject: `Your account at ${service} will be deleted`,
+    paragraphs: [
+      `You asked to delete your account ${user.email} at ${service}. It is deactivated now, and will be deleted after ${time(deletesAt)}.`,
+      'If you did not ask for that, or changed your mind, keep the account.'
+    ],
+    action: { label: 'Keep the account', url: undoUrl },
+    notes: ['If you keep the account and did not ask for its deletion, set a new password.']
+  }),
+  accountDeletionUndone: ({ user, url }, { service }) => ({
+    subject: `Your account at ${service} stays`,
+    paragraphs: [`Your account ${user.email} at ${service} will not be deleted. You can log in again.`],
+    action: { label: 'Log in', url }
+  }),
+  accountDeleted: ({ user, url }, { service }) => ({
+    subject: `Your account at ${service} was deleted`,
+    paragraphs: [`Your account ${user.email} at ${service} and its data were deleted, as you asked.`],
+    action: { label: `Go to ${service}`, url }
+  }),
   accountLocked: ({ user, failures, url }, { service }) => ({
     subject: `Logins to your account at ${service} are blocked`,
     paragraphs: [

@@ -1,0 +1,26 @@
+import type { User } from './user.js'
+
+/** A user who deleted the own account. */
+export interface DeletedAccount {
+  user: User
+}
+
+/** An account that will be deleted. */
+export interface RequestedDeletion {
+  user: User
+  /** The token that undoes the request. */
+  token: string
+  /** The time from which on the account is deleted. */
+  deletesAt: Date
+}
+
+declare module './events.js' {
+  interface UsersEvents {
+    /** After an account was deleted because its user asked for it. `account()` fires it. */
+    onAfterDeleteAccount: DeletedAccount
+    /** After a user asked for a deletion that takes place later: send the token. `account()` fires it. */
+    onAfterRequestDeletion: RequestedDeletion
+    /** After a requested deletion was undone. `account()` fires it. */
+    onAfterUndoDeletion: DeletedAccount
+  }
+}
