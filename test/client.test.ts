@@ -102,6 +102,16 @@ export async function runFlow ({ origin, tokenOf, promote }: ClientOptions): Pro
     const hello = await client.GET('/hello')
     steps.push(\`hello \${hello.data?.hello ?? hello.response.status}\`)
   }
+  const page = required((await browser.GET('/users/me/sessions', { params: { query: { limit: '10' } } })).data, 'sessions')
+  const [first] = page.sessions
+  assertType<Equal<NonNullable<typeof first>['device']['browser'], string | null>>()
+  steps.push(\`sessions \${page.sessions.map(({ backend, is_current }) => \`\${String(backend)} \${is_current}\`).join(', ')} \${String(page.next)}\`)
+  const remembered = await anonymous.POST('/auth/cookie/login', { body: { username: email, password: 'guinevere-1', remember_me: true } })
+  const phone = createClient<paths>({ baseUrl: origin, headers: { cookie: cookieOf(remembered.response) } })
+  const own = required((await phone.GET('/users/me/sessions')).data?.sessions.find(({ is_current }) => is_current), 'session')
+  const one = await phone.DELETE('/users/me/sessions/{id}', { params: { path: { id: own.id } } })
+  const unknown = await browser.DELETE('/users/me/sessions/{id}', { params: { path: { id: own.id } } })
+  steps.push(\`ended \${own.is_remembered} \${one.response.status} \${unknown.error?.code ?? ''}\`)
   const refused = await anonymous.GET('/users/me')
   steps.push(\`me \${refused.data?.email ?? refused.error?.code ?? ''}\`)
 
@@ -196,6 +206,8 @@ t.test(
       'hello Arthur',
       'me king.arthur@camelot.bt',
       'hello Arthur',
+      'sessions cookie true, jwt false null',
+      'ended true 204 FST_USERS_SESSION_NOT_FOUND',
       'me FST_USERS_UNAUTHENTICATED',
       'changed King Arthur',
       'tooLong FST_ERR_VALIDATION',

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { authenticate, type UsersOptions } from '../lib/index.js'
 import { oauth, openidConnect, type OauthOptions } from '../lib/features/oauth/index.js'
+import { sessions } from '../lib/features/sessions/index.js'
 import { openBrowser, ORIGIN, type Browser, type Page } from './helpers/browser.js'
 import { ARTHUR, assertErrorReply, buildApp, PASSWORD, type TestApp } from './helpers/build-app.js'
 import { codes, terms, type Codes } from './helpers/login-features.js'
@@ -36,8 +37,8 @@ async function setUp (
 }
 
 /** Runs the flow with replies in JSON up to the reply of the callback. */
-async function enter (browser: Browser): Promise<Page> {
-  const { authorization_url: url } = (await browser.ask('/auth/openid/authorize')).json<{ authorization_url: string }>()
+async function enter (browser: Browser, query = ''): Promise<Page> {
+  const { authorization_url: url } = (await browser.ask(`/auth/openid/authorize${query}`)).json<{ authorization_url: string }>()
   return browser.go(url)
 }
 
@@ -146,4 +147,26 @@ t.test('a first login whose step fails on the server is undone', async (t) => {
   const page = await enter(openBrowser(app))
   t.equal(page.status, 500)
   t.equal(await app.users.getByEmail(ARTHUR), null)
+})
+
+t.test('remember_me is kept over a login with a provider and its steps', async (t) => {
+  const idp = await startOidcProvider(t, [ORIGIN + CALLBACK])
+  const { issuer, clientId, clientSecret } = idp
+  const provider = openidConnect({ issuer, clientId, clientSecret, trustEmail: true })
+  const own = { providers: [provider], insecureOrigins: [issuer] }
+  for (const [feature, query, expected] of [
+    [sessions({ rememberMe: {} }), '?remember_me=true', true],
+    [sessions({ rememberMe: {} }), '', undefined],
+    [sessions(), '?remember_me=true', undefined]
+  ] as const) {
+    const { app, send } = await buildApp(t, { publicUrl: ORIGIN, features: [feature, terms(), oauth(own)] }, (app) => {
+      app.get('/session', { preHandler: authenticate }, async ({ authentication }) => authentication?.session)
+    })
+    const pending = await enter(openBrowser(app), query)
+    const { ticket } = pending.json<{ detail: { ticket: string } }>().detail
+    const done = await send('POST', '/auth/jwt/login/terms', { ticket, version: 7 })
+    const { access_token: token } = done.json<{ access_token: string }>()
+    const session = await send('GET', '/session', undefined, { authorization: `Bearer ${token}` })
+    t.equal(session.json<{ details: { remember_me?: boolean } }>().details.remember_me, expected, query)
+  }
 })

@@ -13,6 +13,7 @@ import users, {
   type UsersOptions
 } from 'fastify-users'
 import { altcha } from 'fastify-users/captcha'
+import { sessions } from 'fastify-users/sessions'
 import { sqlite } from 'fastify-users/sqlite'
 import { addApiPage, describeRoute } from './api-page.js'
 import { addPages } from './pages.js'
@@ -62,6 +63,7 @@ export async function buildApp (
       { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) },
       { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 86_400 }) }
     ],
+    features: [sessions({ backends: { cookie: { idleSeconds: 3600, rememberMe: {} } } })],
     hooks: {
       onAfterForgotPassword: ({ user, token }) => sendMail({ to: user.email, purpose: 'reset', token }),
       onAfterRequestVerify: ({ email, token }) => sendMail({ to: email, purpose: 'verify', token })

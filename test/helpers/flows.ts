@@ -4,6 +4,7 @@ import { authenticate, type DatabaseAdapter, type Row, type UserId, type UsersOp
 import { account } from '../../lib/features/account/index.js'
 import { emailLogin } from '../../lib/features/email-login/index.js'
 import { memory } from '../../lib/entries/memory.js'
+import { sessions } from '../../lib/features/sessions/index.js'
 import { watchedAdapter, type WatchedAdapter } from '../fixtures/watched-adapter.js'
 import { ARTHUR, buildApp, PASSWORD, weakerHash, type Extend, type TestApp } from './build-app.js'
 
@@ -263,6 +264,20 @@ export const flows: Record<string, Flow> = {
   'read a user': simple(({ send, admin, id }) => send('GET', `/users/${id}`, undefined, admin), 200),
   'deactivate a user': simple(({ send, admin, id }) => send('PATCH', `/users/${id}`, { is_active: false }, admin), 200),
   'delete a user': simple(({ send, admin, id }) => send('DELETE', `/users/${id}`, undefined, admin), 204),
+  'log in with a listed session': simple(({ login }) => login('cookie', ARTHUR), 204, {
+    options: { features: [sessions({ maxSessions: 3 })] }
+  }),
+  'list sessions': simple(({ send, session }) => send('GET', '/users/me/sessions', undefined, session), 200, {
+    options: { features: [sessions()] }
+  }),
+  'end other sessions': simple(({ send, session }) => send('DELETE', '/users/me/sessions', undefined, session), 204, {
+    options: { features: [sessions()] }
+  }),
+  'end the sessions of a user': simple(
+    ({ send, admin, id }) => send('DELETE', `/users/${id}/sessions`, undefined, admin),
+    204,
+    { options: { features: [sessions()] } }
+  ),
   'log out by jwt': simple(({ send, own }) => send('POST', '/auth/jwt/logout', undefined, own), 204),
   'log out by cookie': simple(({ send, session }) => send('POST', '/auth/cookie/logout', undefined, session), 204)
 }

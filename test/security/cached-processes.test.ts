@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { ARTHUR, PASSWORD } from '../helpers/build-app.js'
 import { makePool, needsPostgres } from '../helpers/postgres.js'
 import { connectRedis } from '../helpers/redis.js'
+import type { SessionPage } from '../../lib/features/sessions/index.js'
 import { startCachedProcess, type ServerProcess } from '../helpers/server-process.js'
 
 const service = await needsPostgres()
@@ -75,6 +76,13 @@ for (const channel of ['redis', 'postgres'] as const) {
         async logout ({ cookie, revocable }) {
           await one.post('/auth/cookie/logout', undefined, cookie)
           await one.post('/auth/revocable/logout', undefined, revocable)
+        },
+        async 'the end of single sessions' ({ jwt, cookie, revocable }) {
+          for (const headers of [cookie, revocable]) {
+            const page = (await (await one.post('/users/me/sessions', undefined, headers, 'GET')).json()) as SessionPage
+            const { id = '' } = page.sessions.find((session) => session.is_current) ?? {}
+            t.equal((await one.post(`/users/me/sessions/${id}`, undefined, jwt, 'DELETE')).status, 204)
+          }
         }
       }
       for (const [name, act] of Object.entries(acts)) {
@@ -94,7 +102,8 @@ for (const channel of ['redis', 'postgres'] as const) {
         await delivered()
         t.equal(await statusOf(two, sessions.cookie), 401, `${name}: cookie`)
         t.equal(await statusOf(two, sessions.revocable), 401, `${name}: revocable jwt`)
-        t.equal(await statusOf(two, sessions.jwt), name === 'logout' ? 200 : 401, `${name}: jwt`)
+        const endsAll = !['logout', 'the end of single sessions'].includes(name)
+        t.equal(await statusOf(two, sessions.jwt), endsAll ? 401 : 200, `${name}: jwt`)
         await script('delete')
       }
     })

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { postgres } from '../../lib/entries/postgres.js'
+import type { SessionPage } from '../../lib/features/sessions/index.js'
 import { ARTHUR, buildApp, PASSWORD, SECRET } from '../helpers/build-app.js'
 import { configOf, makePool, needsPostgres } from '../helpers/postgres.js'
 import { startProcess, tally, type ServerProcess } from '../helpers/server-process.js'
@@ -162,6 +163,19 @@ t.test(
             [401, 200, 200],
             `${backend}: a logout in one process ends its own session in the other, and no other session`
           )
+        }
+        for (const backend of ['cookie', 'redis', 'revocable', 'revocable-redis']) {
+          const [ended, kept] = [await sessionOf(one, backend, ARTHUR), await sessionOf(two, backend, ARTHUR)]
+          const { sessions } = (await (await two.post('/users/me/sessions', undefined, ended, 'GET')).json()) as SessionPage
+          const session = sessions.find((one) => one.is_current)
+          t.match(session, { backend, can_end: true })
+          t.equal((await two.post(`/users/me/sessions/${session?.id ?? ''}`, undefined, kept, 'DELETE')).status, 204)
+          t.same(
+            [await status(one, ended), await status(two, ended), await status(one, kept), await status(two, kept)],
+            [401, 401, 200, 200],
+            `${backend}: a session that its user ends in one process has ended in the other`
+          )
+          t.equal((await one.post(`/users/me/sessions/${session?.id ?? ''}`, undefined, kept, 'DELETE')).status, 404)
         }
         const admin = await sessionOf(one, 'jwt', ARTHUR)
         const { id } = (await (await one.post('/users/me', undefined, admin, 'GET')).json()) as { id: string }

@@ -19,7 +19,12 @@ export interface EnterParts {
 type Exchange = { [K in keyof EventContext]: NonNullable<EventContext[K]> }
 
 /** Logs in the user of an identity. If a first login is refused, the new user and its account are deleted. */
-export async function enterWith (parts: EnterParts, identity: Identity, exchange: Exchange): Promise<IssuedToken> {
+export async function enterWith (
+  parts: EnterParts,
+  identity: Identity,
+  exchange: Exchange,
+  rememberMe = false
+): Promise<IssuedToken> {
   const { kit, accounts, backend } = parts
   const row = await accounts.resolve(identity, exchange).catch(async (error: unknown) => {
     if (hasErrorCode(error, 'FST_USERS_LOGIN_USER_NOT_VERIFIED')) {
@@ -29,7 +34,8 @@ export async function enterWith (parts: EnterParts, identity: Identity, exchange
   })
   try {
     await checkVerified(parts, row, exchange)
-    return await kit.startSession(backend, row, { ...exchange, method: `oauth:${identity.provider.name}` })
+    const method = `oauth:${identity.provider.name}`
+    return await kit.startSession(backend, row, { ...exchange, method, rememberMe })
   } catch (error) {
     if (hasErrorCode(error, 'FST_USERS_LOGIN_PENDING')) throw error // not a refusal: the login continues with a further step
     await accounts.withdraw(row, exchange).catch((failure: unknown) => {

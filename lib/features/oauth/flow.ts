@@ -46,6 +46,16 @@ export interface FlowStart {
   challenge: string | null
   /** URL that the browser is redirected to after the callback; null for replies in JSON. */
   redirect: string | null
+  /** The user asked for a longer session. Default: false. */
+  rememberMe?: boolean
+}
+
+/** How a login began. */
+export interface LoginStart {
+  /** The callback redirects the browser. */
+  readonly inBrowser: boolean
+  /** The user asked for a longer session. */
+  readonly rememberMe: boolean
 }
 
 interface Exchange {
@@ -66,7 +76,7 @@ export interface Flow {
     query: CallbackQuery,
     userId: string | null,
     exchange: Exchange,
-    use: (identity: Identity, browser: boolean) => Promise<T>
+    use: (identity: Identity, start: LoginStart) => Promise<T>
   ): Promise<T | FastifyReply>
 }
 
@@ -106,15 +116,27 @@ function reportFailedFlow (
 async function startFlow (
   { backend, states, transactions, cookie }: FlowParts,
   { client, purpose, redirectUri }: ProviderFlow,
-  { userId, scopes, challenge, redirect }: FlowStart,
+  { userId, scopes, challenge, redirect, rememberMe = false }: FlowStart,
   { request, reply }: Exchange
 ): Promise<string> {
   const { provider } = client
   const verifier = challenge !== null || provider.pkce === false ? null : generateOpaqueToken()
   const nonce = provider.idToken ? generateOpaqueToken() : null
   const browser = cookie.set(request, reply)
-  const transaction = { provider: provider.name, backend, purpose, userId, verifier, challenge, nonce, redirect }
-  const id = await transactions.open(transaction, browser)
+  const id = await transactions.open(
+    {
+      provider: provider.name,
+      backend,
+      purpose,
+      userId,
+      verifier,
+      challenge,
+      nonce,
+      redirect,
+      ...(rememberMe ? { rememberMe } : {})
+    },
+    browser
+  )
   return await client.authorizationUrl({
     redirectUri,
     state: states.sign({ id, browser, userId }),
@@ -134,7 +156,7 @@ async function finishFlow<T> (
   query: CallbackQuery,
   userId: string | null,
   exchange: Exchange,
-  use: (identity: Identity, browser: boolean) => Promise<T>
+  use: (identity: Identity, start: LoginStart) => Promise<T>
 ): Promise<T | FastifyReply> {
   const { cookie, redirects } = parts
   const { request, reply } = exchange
@@ -145,7 +167,8 @@ async function finishFlow<T> (
   if (target === null && claimed.redirect !== null) throw FST_USERS_OAUTH_BAD_REDIRECT()
   try {
     if (providerRefusal !== null) throw providerRefusal
-    const result = await use(await identify(providerFlow, query, claimed), target !== null)
+    const identity = await identify(providerFlow, query, claimed)
+    const result = await use(identity, { inBrowser: target !== null, rememberMe: claimed.rememberMe ?? false })
     return target === null ? result : sendBrowser(reply, target, 302)
   } catch (error) {
     if (target === null) throw error

@@ -32,6 +32,22 @@ export type AuthorizeQuery = Static<typeof AuthorizeQuery>
 export const BrowserLoginQuery = Type.Object({ redirect: Type.Optional(Type.String()) })
 export type BrowserLoginQuery = Static<typeof BrowserLoginQuery>
 
+/** A parameter of a login whose user asks for a longer session. */
+export interface RememberMeQuery {
+  remember_me?: 'true' | 'on'
+}
+
+/** Returns the query of a route that starts a login, with `remember_me` if the backend offers longer sessions. */
+export function loginQuery<Q extends TObject> (query: Q, offersRememberMe: boolean): Q | TObject {
+  if (!offersRememberMe) return query
+  const rememberMe = Type.Unsafe<RememberMeQuery['remember_me']>({
+    type: 'string',
+    enum: ['true', 'on'],
+    description: 'The session lasts longer, and the browser keeps its cookie when it closes.'
+  })
+  return Type.Object({ ...query.properties, remember_me: Type.Optional(rememberMe) })
+}
+
 /** Authorization response of a provider (RFC 6749, section 4.1.2; RFC 9207). A repeated parameter is invalid. */
 export const CallbackQuery = Type.Object({
   code: parameter,

@@ -14,6 +14,8 @@ export interface Transaction {
   nonce: string | null
   /** URL that the browser is redirected to after the callback; null for replies in JSON. */
   redirect: string | null
+  /** The user asked for a longer session. Absent for false. */
+  rememberMe?: true
 }
 
 /** Transactions in the database: any process can finish a login that another process started. */

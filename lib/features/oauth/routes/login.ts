@@ -11,8 +11,15 @@ import {
 import { sendBrowser } from '../browser-reply.js'
 import type { Identity } from '../contracts.js'
 import { enterWith, type EnterParts } from '../enter.js'
-import type { ProviderFlow } from '../flow.js'
-import { AuthorizeQuery, AuthorizeReply, BrowserLoginQuery, CallbackQuery } from '../schemas.js'
+import type { LoginStart, ProviderFlow } from '../flow.js'
+import {
+  AuthorizeQuery,
+  AuthorizeReply,
+  BrowserLoginQuery,
+  CallbackQuery,
+  loginQuery,
+  type RememberMeQuery
+} from '../schemas.js'
 import { readAuthorizeQuery, readBrowserQuery, wrapScopes } from './authorize-request.js'
 import { formPostRoute } from './form-post.js'
 import { AUTHORIZE_ERRORS, CALLBACK_ERRORS, createProviderFlow, type FlowRoutesOptions } from './provider-flow.js'
@@ -62,7 +69,7 @@ function addAuthorizeRoute (scope: FastifyInstance, options: LoginRouteOptions):
   const { transport } = oauth.backend
   const { provider } = providerFlow.client
 
-  scope.get<{ Querystring: AuthorizeQuery }>(
+  scope.get<{ Querystring: AuthorizeQuery & RememberMeQuery }>(
     `${path}/authorize`,
     {
       schema: {
@@ -72,7 +79,7 @@ function addAuthorizeRoute (scope: FastifyInstance, options: LoginRouteOptions):
           upstream: `oauth:${id}.authorize`,
           summary: `Start a login with ${provider.title}`
         }),
-        querystring: AuthorizeQuery,
+        querystring: loginQuery(AuthorizeQuery, settings.rememberMe(oauth.backend.name)),
         response: {
           200: replyOf(AuthorizeReply, 'The URL of the provider to open in the browser.'),
           ...errorReplies(settings, ...AUTHORIZE_ERRORS, ...(transport.ambient ? ['CROSS_SITE_REQUEST' as const] : []))
@@ -85,7 +92,8 @@ function addAuthorizeRoute (scope: FastifyInstance, options: LoginRouteOptions):
       exposeHeadRoute: false
     },
     async (request, reply) => {
-      const start = { ...readAuthorizeQuery(provider, request.query), userId: null }
+      const rememberMe = request.query.remember_me !== undefined
+      const start = { ...readAuthorizeQuery(provider, request.query), userId: null, rememberMe }
       return { authorization_url: await flow.start(providerFlow, start, { request, reply }) }
     }
   )
@@ -120,8 +128,8 @@ function addCallbackRoute (scope: FastifyInstance, options: LoginRouteOptions): 
       exposeHeadRoute: false
     },
     async (request, reply) =>
-      flow.finish(providerFlow, request.query, null, { request, reply }, (identity, inBrowser) =>
-        login(parts, identity, request, reply, inBrowser)
+      flow.finish(providerFlow, request.query, null, { request, reply }, (identity, start) =>
+        login(parts, identity, { request, reply }, start)
       )
   )
 }
@@ -132,7 +140,7 @@ function addBrowserLoginRoute (scope: FastifyInstance, options: LoginRouteOption
   const { settings } = kit
   const { provider } = providerFlow.client
 
-  scope.get<{ Querystring: BrowserLoginQuery }>(
+  scope.get<{ Querystring: BrowserLoginQuery & RememberMeQuery }>(
     `${path}/login`,
     {
       schema: {
@@ -142,7 +150,7 @@ function addBrowserLoginRoute (scope: FastifyInstance, options: LoginRouteOption
           upstream: `oauth:${id}.login`,
           summary: `Redirect to ${provider.title} for a login`
         }),
-        querystring: BrowserLoginQuery,
+        querystring: loginQuery(BrowserLoginQuery, settings.rememberMe(oauth.backend.name)),
         response: {
           302: Type.Null({ description: 'Redirect to the provider.' }),
           ...errorReplies(settings, ...AUTHORIZE_ERRORS, 'OAUTH_BAD_REDIRECT')
@@ -151,7 +159,8 @@ function addBrowserLoginRoute (scope: FastifyInstance, options: LoginRouteOption
       exposeHeadRoute: false
     },
     async (request, reply) => {
-      const start = { ...readBrowserQuery(provider, oauth, request.query.redirect), userId: null }
+      const rememberMe = request.query.remember_me !== undefined
+      const start = { ...readBrowserQuery(provider, oauth, request.query.redirect), userId: null, rememberMe }
       return sendBrowser(reply, await flow.start(providerFlow, start, { request, reply }), 302)
     }
   )
@@ -161,12 +170,11 @@ function addBrowserLoginRoute (scope: FastifyInstance, options: LoginRouteOption
 async function login (
   parts: EnterParts,
   identity: Identity,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  inBrowser: boolean
+  { request, reply }: { request: FastifyRequest; reply: FastifyReply },
+  { inBrowser, rememberMe }: LoginStart
 ): Promise<FastifyReply | null> {
   const { transport } = parts.backend
-  const issued = await enterWith(parts, identity, { request, reply })
+  const issued = await enterWith(parts, identity, { request, reply }, rememberMe)
   if (!inBrowser || transport.renew === undefined) return transport.sendLogin(reply, issued)
   transport.renew(reply, issued)
   return null // awaiting an unsent reply would never end
