@@ -3,12 +3,14 @@ import type { LoginStep } from './contracts/login-step.js'
 import type { Settings } from './contracts/settings.js'
 import { FST_USERS_INVALID_OPTION } from './errors.js'
 import { MAX_STEP_SECONDS } from './sessions/index.js'
-import { checkKnownKeys, checkObject, checkOption, isName } from './shared/option-checks.js'
+import { checkBoolean, checkKnownKeys, checkObject, checkOption, isName } from './shared/option-checks.js'
 import { isFunction } from './shared/values.js'
 
 const STEP_KEYS: Record<keyof LoginStep, true> = {
   name: true,
   group: true,
+  reauthenticates: true,
+  loginOnly: true,
   summary: true,
   lifetimeSeconds: true,
   needed: true,
@@ -71,6 +73,8 @@ function checkStep (option: string, step: LoginStep, { errors }: Settings): void
     (value) => Number.isInteger(value) && value > 0 && value <= MAX_STEP_SECONDS,
     `must be a whole number of seconds from 1 to ${MAX_STEP_SECONDS}`
   )
+  checkBoolean(`${path}.reauthenticates`, step.reauthenticates, false)
+  checkBoolean(`${path}.loginOnly`, step.loginOnly, false)
   checkOption(`${path}.body`, step.body, isAnswerSchema, 'must be the schema of an object without a property ticket')
   checkOption(`${path}.errors`, words, Array.isArray, 'must be a list of codes')
   const unknown = words.find((word) => !errors.has(word))

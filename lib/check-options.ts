@@ -35,6 +35,7 @@ const KEYS: Record<keyof UsersOptions, true> = {
   revealExistingAccounts: true,
   allowIntranetEmails: true,
   sensitiveChanges: true,
+  reauthentication: true,
   compatibility: true,
   errorHandler: true,
   openapiSecurity: true,

@@ -95,6 +95,15 @@ export const errorDefinitions = {
     statusCode: 403,
     message: 'The request lacks a scope. The header `WWW-Authenticate` lists the scopes that it needs.'
   },
+  INSUFFICIENT_USER_AUTHENTICATION: {
+    statusCode: 401,
+    message: 'The login is too long ago, or lacks a second factor. Authenticate again as `detail` says, then retry.',
+    example: { code: 'INSUFFICIENT_USER_AUTHENTICATION', max_age: 300 }
+  },
+  REAUTHENTICATE_BAD_PASSWORD: {
+    statusCode: 400,
+    message: 'The password is missing or wrong. Send the password of the user; a user who has none logs in again.'
+  },
   CROSS_SITE_REQUEST: {
     statusCode: 403,
     message: 'The request comes from another site. To allow it, add its origin to the option `trustedOrigins`.',

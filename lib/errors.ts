@@ -124,6 +124,13 @@ export const FST_USERS_UNAUTHENTICATED = define('UNAUTHENTICATED')
 export const FST_USERS_FORBIDDEN = define('FORBIDDEN')
 /** Creates the error for a request without a scope that its route requires: 403. It has no stack trace. */
 export const FST_USERS_INSUFFICIENT_SCOPE = defineRefusal('INSUFFICIENT_SCOPE')
+/**
+ * Creates the error for a session whose authentication is too old or too weak for the request: 401 (RFC 9470). It has
+ * no stack trace.
+ */
+export const FST_USERS_INSUFFICIENT_USER_AUTHENTICATION = defineRefusal('INSUFFICIENT_USER_AUTHENTICATION')
+/** Creates the error for a reauthentication without the right password: 400. */
+export const FST_USERS_REAUTHENTICATE_BAD_PASSWORD = define('REAUTHENTICATE_BAD_PASSWORD')
 /** Creates the error for a request of another site that a cookie authenticated: 403. */
 export const FST_USERS_CROSS_SITE_REQUEST = define('CROSS_SITE_REQUEST')
 /** Creates the error for a record that does not exist: 404. */

@@ -9,7 +9,7 @@ export { Type, type Static } from '@sinclair/typebox'
 export type * from '@sinclair/typebox'
 export { default, default as users } from './plugin.js'
 export { usersOpenapi, type UsersOpenapi } from './openapi.js'
-export type { JwksOptions, MailedTokenOptions, StoredTokenOptions, TokenOptions, UsersOptions } from './options.js'
+export type { JwksOptions, MailedTokenOptions, ReauthenticationOptions, StoredTokenOptions, TokenOptions, UsersOptions } from './options.js'
 export {
   authenticate,
   currentUser,

@@ -20,6 +20,7 @@ import {
   documentRoutes,
   loginStepRoutes,
   prepareScope,
+  reauthenticateRoute,
   registerByMailRoutes,
   registerRoutes,
   resetPasswordRoutes,
@@ -44,7 +45,9 @@ export async function mountBackend (app: FastifyInstance, core: Core, backend: B
     core.backends.set(backend.name, built)
     const { enabled, prefix } = settings.routes.auth
     if (enabled) {
-      await scope.register(authRoutes, { prefix: `${prefix}/${backend.name}`, users, settings, backend: built })
+      const routes = { prefix: `${prefix}/${backend.name}`, users, settings, backend: built }
+      await scope.register(authRoutes, routes)
+      await scope.register(reauthenticateRoute, routes)
     }
   })
 }

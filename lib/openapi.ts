@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { CODES, COMPONENT } from '../schemas/index.js'
+import { CODES, COMPONENT, OPTIONAL_BODY } from '../schemas/index.js'
 import { backendsOf } from './feature-backends.js'
 import type { UsersOptions } from './options.js'
 import { resolveOptions } from './resolve-options.js'
@@ -60,8 +60,11 @@ function moveSchemas (value: unknown, schemas: Json, tenant: string): unknown {
   const {
     [COMPONENT]: name,
     [CODES]: codes,
+    [OPTIONAL_BODY]: hasOptionalBody,
     ...rest
   } = Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, moveSchemas(inner, schemas, owner)])) as Json
+  // @fastify/swagger documents every body as required
+  if (hasOptionalBody === true) Object.assign(rest, { requestBody: { ...(rest['requestBody'] as Json), required: false } })
   if (typeof name !== 'string') return rest
   const component = { $ref: `#/components/schemas/${addComponent(name, rest, schemas, owner)}` }
   return codes === undefined

@@ -57,6 +57,12 @@ export interface MailedTokenOptions extends Partial<Record<'reset' | 'verify', T
   undo?: false | StoredTokenOptions
 }
 
+/** Options of reauthentication. */
+export interface ReauthenticationOptions {
+  /** Seconds for which an authentication suffices for sensitive changes, from 1 to 3600. Default 300. */
+  maxAgeSeconds?: number
+}
+
 /** Options of the plugin. An unknown key stops the start. */
 export interface UsersOptions {
   /** Database that stores the users: `sqlite(…)`, `postgres(…)`, `memory()` or your own adapter. */
@@ -139,6 +145,8 @@ export interface UsersOptions {
    * verified it. Default `immediate`.
    */
   sensitiveChanges?: 'immediate' | 'confirm'
+  /** When users must authenticate again before sensitive changes. */
+  reauthentication?: ReauthenticationOptions
   /**
    * Replies, tokens and stored values of FastAPI Users: all of them, together with its password hashing and without a
    * password policy (`fastapi-users`), or single ones. Default none.

@@ -28,6 +28,7 @@ import {
 import type { CheckedOptions } from './options.js'
 import packages from './packages.cjs'
 import { resolveOptions } from './resolve-options.js'
+import { countKindsOf } from './sessions/index.js'
 import { kGuard, kNames, kVersion } from './symbols.js'
 import { warnIfFileIsReadable } from './shared/file-permissions.js'
 import { VERSION } from './version.js'
@@ -62,13 +63,14 @@ function decorate (app: FastifyInstance, core: Core): void {
   const {
     service,
     backends,
-    rules: { rows, audit, watchers },
+    rules,
     settings,
     caching,
     backendOptions,
     featureBackends,
     features
   } = core
+  const { rows, audit, watchers } = rules
   app.decorate(kVersion, VERSION)
   app.decorate('users', service)
   app.decorate('authenticate', authenticate)
@@ -76,7 +78,9 @@ function decorate (app: FastifyInstance, core: Core): void {
   const all = { own: backends, ofFeatures: featureBackends }
   const authenticator = createAuthenticator(all, { rows, cache: caching?.cache ?? null })
   const names = backendNames(backendOptions, features)
-  app.decorate(kGuard, createGuard(authenticator, backends, settings, names, flags, audit, watchers))
+  const countKinds = (methods: readonly string[]): number => countKindsOf(rules, methods)
+  const services = { audit, watchers, countKinds }
+  app.decorate(kGuard, createGuard(authenticator, backends, settings, names, flags, services))
   if (!app.hasRequestDecorator('user')) app.decorateRequest('user', null)
   app.decorateRequest('authentication', null)
   checkGuardedRoutes(app, app[kGuard])

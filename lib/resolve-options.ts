@@ -57,6 +57,7 @@ export function resolveOptions (
     rememberMe: (backend) => options.features?.some((feature) => feature.rememberMe?.(backend) === true) ?? false,
     ...readFunctions(options, isFastapiUsers),
     ...readChoices(options),
+    reauthentication: readReauthentication(options.reauthentication),
     ...readOrigins(options),
     requireVerification,
     ...readRegistration(options, isFastapiUsers),
@@ -128,6 +129,14 @@ function readChoices (options: UsersOptions): Pick<Settings, 'sensitiveChanges' 
       "must be 'plugin' or 'application'"
     )
   }
+}
+
+function readReauthentication (given: UsersOptions['reauthentication'] = {}): Settings['reauthentication'] {
+  checkKnownKeys('reauthentication.', given, ['maxAgeSeconds'])
+  const { maxAgeSeconds = 300 } = given
+  const isSeconds = Number.isInteger(maxAgeSeconds) && maxAgeSeconds >= 1 && maxAgeSeconds <= 3600
+  checkOption('reauthentication.maxAgeSeconds', maxAgeSeconds, () => isSeconds, 'must be a whole number from 1 to 3600')
+  return { maxAgeSeconds }
 }
 
 function readOrigins ({

@@ -38,6 +38,7 @@ export function securityProfileOf (parts: ProfileParts): SecurityProfile {
     requireVerification: settings.requireVerification,
     revealExistingAccounts: settings.revealExistingAccounts,
     sensitiveChanges: settings.sensitiveChanges,
+    reauthenticationSeconds: settings.reauthentication.maxAgeSeconds,
     allowIntranetEmails: settings.allowIntranetEmails,
     errorHandler: settings.errorHandler,
     cacheSeconds: cache === null ? null : cache.maxAgeMs / 1000,

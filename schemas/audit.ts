@@ -13,6 +13,7 @@ export const AUDIT_EVENTS = [
   'login',
   'login.email_request',
   'login.new_device',
+  'login.reauthenticate',
   'logout',
   'session.end',
   'token.reuse',

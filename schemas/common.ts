@@ -6,6 +6,9 @@ export const COMPONENT = 'x-component'
 /** Keyword with the codes that an error reply can have at one status of one route. */
 export const CODES = 'x-codes'
 
+/** Keyword of a route whose body may be missing. */
+export const OPTIONAL_BODY = 'x-optional-body'
+
 /** Returns the schema options of a component with this name. */
 export const component = (name: string): { title: string; [COMPONENT]: string } => ({ title: name, [COMPONENT]: name })
 

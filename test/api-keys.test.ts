@@ -305,12 +305,17 @@ t.test('KEY-01: users see and change only their own keys', async (t) => {
   t.match((await built.send('GET', KEYS, undefined, built.session)).json(), [{ name: 'job' }])
 })
 
-t.test('KEY-01: with sensitiveChanges: confirm, a new key needs the current password', async (t) => {
+t.test('KEY-01: with sensitiveChanges: confirm, a new key needs a fresh login or the current password', async (t) => {
   const built = await buildWithKeys(t, { sensitiveChanges: 'confirm' })
   const body = { name: 'job', scopes: ['read'] }
-  for (const current of [undefined, 'wrong-password']) {
+  t.equal((await built.send('POST', KEYS, body, built.session)).statusCode, 201)
+  built.tick(302)
+  for (const [current, code] of [
+    [undefined, 'FST_USERS_INSUFFICIENT_USER_AUTHENTICATION'],
+    ['wrong-password', 'FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD']
+  ] as const) {
     const reply = await built.send('POST', KEYS, { ...body, current_password: current }, built.session)
-    t.equal(reply.json<{ code: string }>().code, 'FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD')
+    t.equal(reply.json<{ code: string }>().code, code)
   }
   t.equal((await built.send('POST', KEYS, { ...body, current_password: PASSWORD }, built.session)).statusCode, 201)
 })

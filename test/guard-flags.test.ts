@@ -31,7 +31,7 @@ const scopesFlag: GuardFlag<readonly string[]> = {
   scopes: (scopes) => scopes
 }
 
-const freshFlag: GuardFlag<number> = {
+const recentFlag: GuardFlag<number> = {
   check: (value) => (typeof value === 'number' && value > 0 ? null : 'must be a positive number of seconds'),
   accepts: async (_authentication, seconds, { headers }) => Number(headers['x-age'] ?? 0) <= seconds
 }
@@ -43,7 +43,7 @@ const feature = (guardFlags: Record<string, GuardFlag>, name = 'scopes'): Featur
   guardFlags,
   setup: () => ({})
 })
-const features = [feature({ scopes: scopesFlag, fresh: freshFlag })]
+const features = [feature({ scopes: scopesFlag, recent: recentFlag })]
 
 /** Returns options that TypeScript refuses but JavaScript can pass. */
 const anyOptions = (options: object): AuthenticateOptions => options as AuthenticateOptions
@@ -55,7 +55,7 @@ const statusAndCode = (reply: LightMyRequestResponse): [number, string] => [
 const MISUSED: [number, string] = [500, 'FST_USERS_GUARD_MISUSED']
 
 t.test('a guard with flags of a feature admits the requests that the flags accept, in each form', async (t) => {
-  const options = anyOptions({ scopes: ['grail', 'quest'], fresh: 60 })
+  const options = anyOptions({ scopes: ['grail', 'quest'], recent: 60 })
   const { app, create, bearer } = await buildApp(t, { features }, (app) => {
     app.get('/hook', { preHandler: authenticate(options) }, async ({ user }) => user?.email)
     app.get('/early', { onRequest: authenticate(options) }, async ({ user }) => user?.email)
@@ -125,8 +125,8 @@ const WRONG: Record<string, object> = {
   'an empty list': { scopes: [] },
   'undefined for a flag of a feature': { scopes: undefined },
   'null for a flag of a feature': { scopes: null },
-  'false for a flag of a feature': { fresh: false },
-  'NaN for a number': { fresh: NaN },
+  'false for a flag of a feature': { recent: false },
+  'NaN for a number': { recent: NaN },
   'a known and an unknown flag': { scopes: ['grail'], frehs: 60 },
   'an unknown flag and optional': { optional: true, frehs: 60 }
 }
@@ -343,7 +343,7 @@ t.test('the API document shows the scopes and flags that a route requires', asyn
     passwords: fastPasswords,
     limits: false,
     openapiSecurity: true,
-    features: [feature({ scopes: scopesFlag, fresh: freshFlag, odd: { check: () => null, accepts: () => true } })]
+    features: [feature({ scopes: scopesFlag, recent: recentFlag, odd: { check: () => null, accepts: () => true } })]
   }
   const { openapi, ...transforms } = usersOpenapi(options)
   await app.register(swagger, { openapi: { ...openapi, info: { title: 'Camelot', version: '1' } }, ...transforms } as never)
@@ -361,12 +361,12 @@ t.test('the API document shows the scopes and flags that a route requires', asyn
     ],
     [
       '/both',
-      [authenticate(anyOptions({ scopes: ['grail'] })), authenticate(anyOptions({ fresh: 60, superuser: true }))],
+      [authenticate(anyOptions({ scopes: ['grail'] })), authenticate(anyOptions({ recent: 60, superuser: true }))],
       [{ jwt: ['grail'] }, { cookie: ['grail'] }],
-      { scopes: ['grail'], fresh: 60, superuser: true }
+      { scopes: ['grail'], recent: 60, superuser: true }
     ],
     ['/function', authenticate(anyOptions({ odd: () => 1 })), [{ jwt: [] }, { cookie: [] }], { odd: true }],
-    ['/optional', authenticate(anyOptions({ optional: true, fresh: 60 })), [{}, { jwt: [] }, { cookie: [] }], undefined]
+    ['/optional', authenticate(anyOptions({ optional: true, recent: 60 })), [{}, { jwt: [] }, { cookie: [] }], undefined]
   ]
   for (const [url, preHandler] of routes) app.get(url, { preHandler: preHandler as never, schema: {} }, async () => 1)
   await app.ready()

@@ -260,7 +260,7 @@ t.test('outside of the scope of the plugin, the guard replies 500 and the handle
 
 t.test('rows 30, 31, 32, 33, 34: each combination of guard options and user flags has its result', async (t) => {
   const flags = [false, true]
-  const options: Required<Omit<AuthenticateOptions, 'backends' | keyof GuardFlags>>[] = flags.flatMap((optional) =>
+  const options: Required<Omit<AuthenticateOptions, 'backends' | 'fresh' | 'methods' | keyof GuardFlags>>[] = flags.flatMap((optional) =>
     flags.flatMap((active) =>
       flags.flatMap((verified) =>
         flags.map((superuser) => ({ optional, active, verified, superuser, cached: superuser }))

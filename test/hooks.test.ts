@@ -145,6 +145,13 @@ const requestCases: Record<string, RequestCase> = {
     run: ({ send }) => send('POST', '/auth/cookie/login', form),
     hasTakenEffect: async () => true
   },
+  'authenticate again': {
+    events: ['onIssueToken', 'onAfterReauthenticate'],
+    status: 204,
+    run: async ({ send, cookie }) =>
+      await send('POST', '/auth/cookie/reauthenticate', { password: PASSWORD }, await cookie(ARTHUR)),
+    hasTakenEffect: async () => true
+  },
   'log in with a wrong password': {
     events: ['onLoginFailed'],
     status: 400,
@@ -239,6 +246,7 @@ t.test('row 60: a request fires its events in order, with the documented payload
     onBeforeLogin: ['backend', 'method', 'user'],
     onIssueToken: ['backend', 'issued', 'user'],
     onAfterLogin: ['backend', 'method', 'session', 'user'],
+    onAfterReauthenticate: ['backend', 'session', 'user'],
     onLoginFailed: ['backend', 'reason', 'user', 'username'],
     onAfterLogout: ['backend', 'session', 'user'],
     onBeforeDelete: ['user'],
@@ -298,7 +306,7 @@ t.test('row 60: events of calls without a request have null as request and reply
   await users.update(arthur, { is_verified: false })
   await users.delete(arthur)
   await users.settled()
-  const otherEvents = [...TESTED_ELSEWHERE, 'onAfterLogout', 'onRegisterExisting']
+  const otherEvents = [...TESTED_ELSEWHERE, 'onAfterLogout', 'onAfterReauthenticate', 'onRegisterExisting']
   const expected = eventNames.filter((name) => !otherEvents.includes(name))
   t.same([...new Set(contexts.map(([name]) => name))].sort(), [...expected].sort())
   for (const [name, context] of contexts) t.same(context, { request: null, reply: null }, name)

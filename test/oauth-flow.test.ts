@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import swagger from '@fastify/swagger'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fastify'
 import type { Db, ObjectId } from 'mongodb'
 import t, { type Test } from 'tap'
 import usersPlugin, {
@@ -417,25 +417,36 @@ const UNPROVEN = [
   { password: PASSWORD },
   { current_password: `${PASSWORD} ` }
 ]
+const STALE = { code: 'INSUFFICIENT_USER_AUTHENTICATION', max_age: 300 }
+
+/** Asserts the refusal of a stale session: bodies without `current_password` get 401, wrong passwords 400. */
+function assertUnproven (t: Test, reply: LightMyRequestResponse, body: object, name = JSON.stringify(body)): void {
+  if ('current_password' in body) assertErrorReply(t, reply, 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD', undefined, name)
+  else assertErrorReply(t, reply, 401, 'INSUFFICIENT_USER_AUTHENTICATION', STALE, name)
+}
 
 t.test(
-  "LNK-06, LOG-10: with sensitiveChanges 'confirm', linking requires the current password in a body",
+  "LNK-06, LOG-10: with sensitiveChanges 'confirm', linking requires a fresh login, or the current password in a body",
   async (t) => {
-    const { browser, create, bearer, cookie, send, events, app } = await setUp(t, {}, CONFIRM)
+    const { browser, create, bearer, cookie, send, events, app, tick } = await setUp(t, {}, CONFIRM)
     const { id } = await create({ email: LADY })
     const headers = await bearer(LADY)
-    for (const url of [START, `${START}?current_password=${PASSWORD}`, '/auth/associate/openid/login']) {
-      t.equal((await send('GET', url, undefined, headers)).statusCode, 404, url)
+    for (const method of ['GET', 'POST'] as const) {
+      t.equal((await send(method, START, undefined, headers)).statusCode, 200, `a fresh login suffices for ${method}`)
+    }
+    tick(302)
+    for (const url of [START, `${START}?current_password=${PASSWORD}`]) {
+      assertUnproven(t, await send('GET', url, undefined, headers), {}, `a password belongs in a body: ${url}`)
     }
     for (const body of UNPROVEN) {
       for (const url of [START, `${START}?current_password=${PASSWORD}`]) {
         const reply = await send('POST', url, body, headers)
-        assertErrorReply(t, reply, 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD', undefined, JSON.stringify(body))
+        assertUnproven(t, reply, body)
         t.notOk(reply.headers['set-cookie'])
       }
     }
     assertValidationError(t, await send('POST', START, { current_password: 1 }, headers), ['/current_password'])
-    assertValidationError(t, await send('POST', START, undefined, headers), [''])
+    assertUnproven(t, await send('POST', START, undefined, headers), {})
     const proof = { current_password: PASSWORD }
     assertErrorReply(t, await send('POST', START, proof), 401, 'UNAUTHENTICATED', 'Unauthorized')
     assertErrorReply(
@@ -468,8 +479,8 @@ t.test(
   }
 )
 
-t.test("LNK-06, LOG-10: with sensitiveChanges 'confirm', linking in the browser starts with a form", async (t) => {
-  const { browser, create, cookie, app } = await setUp(t, { backend: 'cookie', redirects: ['/app'] }, CONFIRM)
+t.test("LNK-06, LOG-10: with sensitiveChanges 'confirm', linking in the browser starts with a form unless the login is fresh", async (t) => {
+  const { browser, create, cookie, app, tick } = await setUp(t, { backend: 'cookie', redirects: ['/app'] }, CONFIRM)
   const { id } = await create({ email: LADY })
   const session = (await cookie(LADY)).cookie
   browser.jar.set(
@@ -482,11 +493,18 @@ t.test("LNK-06, LOG-10: with sensitiveChanges 'confirm', linking in the browser 
       body: new URLSearchParams(fields),
       headers
     })
+  const link = (): Promise<Page> =>
+    browser.ask('/auth/associate/openid/login?redirect=/app/me', { headers: { 'sec-fetch-site': 'same-origin' } })
+  t.match((await link()).headers.location, /^http:\/\/(?!localhost:\d+\/app)/, 'a fresh login can use a link')
+  tick(301)
+  const stale = await link()
+  t.same([stale.status, stale.headers.location], [302, `${ORIGIN}/app/me?error=INSUFFICIENT_USER_AUTHENTICATION`])
   for (const body of UNPROVEN) {
     const page = await form(body as Record<string, string>)
+    const code = 'current_password' in body ? 'UPDATE_USER_BAD_CURRENT_PASSWORD' : 'INSUFFICIENT_USER_AUTHENTICATION'
     t.match(
       [page.status, page.headers.location, page.headers['referrer-policy']],
-      [303, `${ORIGIN}/app/me?tab=1&error=UPDATE_USER_BAD_CURRENT_PASSWORD`, 'no-referrer'],
+      [303, `${ORIGIN}/app/me?tab=1&error=${code}`, 'no-referrer'],
       JSON.stringify(body)
     )
   }
@@ -501,8 +519,6 @@ t.test("LNK-06, LOG-10: with sensitiveChanges 'confirm', linking in the browser 
     ).json(),
     { code: 'FST_USERS_UNAUTHENTICATED' }
   )
-  t.equal((await browser.ask('/auth/associate/openid/login')).status, 404, 'a link does not')
-
   const there = await form(proof)
   t.equal(there.status, 303)
   const done = await browser.go(String(there.headers.location), isPlace)
@@ -510,8 +526,8 @@ t.test("LNK-06, LOG-10: with sensitiveChanges 'confirm', linking in the browser 
   t.equal((await app.users.feature('oauth').list(id as never)).length, 1)
 })
 
-t.test("LNK-06: with sensitiveChanges 'confirm' unlinking needs the current password", async (t) => {
-  const { create, bearer, send, events, app, browser, tokenOf } = await setUp(t, {}, CONFIRM)
+t.test("LNK-06: with sensitiveChanges 'confirm' unlinking needs a fresh login or the current password", async (t) => {
+  const { create, bearer, send, events, app, browser, tick, tokenOf } = await setUp(t, {}, CONFIRM)
   const { id } = await create({ email: LADY, is_verified: true })
   const headers = await bearer(LADY)
   const started = await send('POST', START, { current_password: PASSWORD }, headers)
@@ -523,17 +539,11 @@ t.test("LNK-06: with sensitiveChanges 'confirm' unlinking needs the current pass
   t.equal((await browser.ask(back.url.href, { headers })).status, 200)
   const list = (): Promise<{ id: string | number }[]> => app.users.feature('oauth').list(id as never)
   const url = `/users/me/oauth-accounts/${(await list())[0]?.id ?? ''}`
+  tick(302)
   for (const body of UNPROVEN) {
-    assertErrorReply(
-      t,
-      await send('DELETE', `${url}?current_password=${PASSWORD}`, body, headers),
-      400,
-      'UPDATE_USER_BAD_CURRENT_PASSWORD',
-      undefined,
-      JSON.stringify(body)
-    )
+    assertUnproven(t, await send('DELETE', `${url}?current_password=${PASSWORD}`, body, headers), body)
   }
-  assertValidationError(t, await send('DELETE', url, undefined, headers), [''])
+  assertUnproven(t, await send('DELETE', url, undefined, headers), {})
   assertValidationError(t, await send('DELETE', url, { current_password: null }, headers), ['/current_password'])
   t.equal((await list()).length, 1)
   t.equal((await send('DELETE', url, { current_password: PASSWORD }, headers)).statusCode, 204)
@@ -547,16 +557,11 @@ t.test("LNK-06: with sensitiveChanges 'confirm' unlinking needs the current pass
   const page = await login(openBrowser(app))
   const bare = { authorization: `Bearer ${page.json<{ access_token: string }>().access_token}` }
   const account = `/users/me/oauth-accounts/${(await send('GET', '/users/me/oauth-accounts', undefined, bare)).json<{ id: string }[]>()[0]?.id ?? ''}`
+  t.equal((await send('POST', START, {}, bare)).statusCode, 200, 'a user without a password has just logged in')
+  tick(302)
   for (const body of UNPROVEN) {
-    assertErrorReply(
-      t,
-      await send('DELETE', account, body, bare),
-      400,
-      'UPDATE_USER_BAD_CURRENT_PASSWORD',
-      undefined,
-      'who has no password cannot confirm'
-    )
-    assertErrorReply(t, await send('POST', START, body, bare), 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
+    assertUnproven(t, await send('DELETE', account, body, bare), body, 'a user without a password must log in again')
+    assertUnproven(t, await send('POST', START, body, bare), body)
   }
   await app.users.requestVerify(ARTHUR)
   await app.users.verify(await tokenOf('onAfterRequestVerify'))
@@ -925,8 +930,18 @@ t.test(
         ])
       ),
       {
-        'post /auth/associate/openid/authorize': [
+        'get /auth/associate/openid/authorize': [
           'oauthAssociateAuthorize:openid',
+          '200',
+          '400',
+          '401',
+          '403',
+          '500',
+          '502',
+          '503'
+        ],
+        'post /auth/associate/openid/authorize': [
+          'oauthAssociateAuthorizePost:openid',
           '200',
           '400',
           '401',
@@ -948,8 +963,18 @@ t.test(
           '502',
           '503'
         ],
-        'post /auth/associate/openid/login': [
+        'get /auth/associate/openid/login': [
           'oauthAssociateLogin:openid',
+          '302',
+          '400',
+          '401',
+          '403',
+          '500',
+          '502',
+          '503'
+        ],
+        'post /auth/associate/openid/login': [
+          'oauthAssociateLoginPost:openid',
           '303',
           '400',
           '401',
@@ -974,12 +999,13 @@ t.test(
         ]
       }
     )
-    for (const { path, operation } of changed) {
+    for (const { method, path, operation } of changed) {
       t.equal(
         JSON.stringify(operation).includes('#/components/schemas/CurrentPassword'),
-        !path.endsWith('callback'),
-        `${path}: the body`
+        method !== 'get',
+        `${method} ${path}: the body`
       )
+      if (method !== 'get') t.equal((operation as { requestBody?: { required?: boolean } }).requestBody?.required, false)
     }
     t.match(confirming.components.schemas.CurrentPassword, { properties: { current_password: { type: 'string' } } })
     t.notOk(ours.components.schemas.CurrentPassword)

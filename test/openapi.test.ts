@@ -157,6 +157,8 @@ t.test('row 87: every operation of the plugin has a unique id, a summary and a t
     'logout:jwt',
     'patchCurrentUser',
     'patchUser',
+    'reauthenticate:cookie',
+    'reauthenticate:jwt',
     'register',
     'requestVerifyToken',
     'resetPassword',
@@ -185,6 +187,8 @@ t.test(
       '/users/{id}': all,
       '/auth/jwt/logout': all,
       '/auth/cookie/logout': all,
+      '/auth/jwt/reauthenticate': [{ jwt: [] }],
+      '/auth/cookie/reauthenticate': [{ cookie: [] }],
       '/own/guarded': all,
       '/own/dynamic': all,
       '/own/both': all,
@@ -223,6 +227,7 @@ t.test(
       'ForgotPassword',
       'LoginForm',
       'PasswordRefused',
+      'Reauthenticate',
       'RefusedPassword',
       'RequestVerify',
       'ResetPassword',
@@ -328,7 +333,7 @@ t.test('row 87: two tenants share one document, each with its own schemes, opera
   const document = documentOf(app)
   t.strictSame(await validateDocument(document), { seriousme: null, readme: null })
   const operations = operationsOf(document).filter(({ path }) => path !== '/staff/own')
-  t.equal(new Set(operations.map(({ operation }) => operation.operationId)).size, 28)
+  t.equal(new Set(operations.map(({ operation }) => operation.operationId)).size, 32)
   t.ok(
     operations.every(({ path, operation }) => path.startsWith('/staff/') === operation.operationId.startsWith('staff.'))
   )
@@ -366,6 +371,8 @@ t.test(
       auth_jwt_logout_auth_jwt_logout_post: ['Auth:Jwt.Logout', '204,401,403,415'],
       auth_cookie_login_auth_cookie_login_post: ['Auth:Cookie.Login', '204,400,403,422'],
       auth_cookie_logout_auth_cookie_logout_post: ['Auth:Cookie.Logout', '204,401,403,415'],
+      auth_jwt_reauthenticate_auth_jwt_reauthenticate_post: ['Auth:Jwt.Reauthenticate', '200,400,401,422'],
+      auth_cookie_reauthenticate_auth_cookie_reauthenticate_post: ['Auth:Cookie.Reauthenticate', '204,400,401,403,422'],
       register_register_auth_register_post: ['Register:Register', '201,400,422'],
       reset_forgot_password_auth_forgot_password_post: ['Reset:Forgot Password', '202,422'],
       reset_reset_password_auth_reset_password_post: ['Reset:Reset Password', '200,400,422'],
@@ -442,6 +449,8 @@ interface Scenario {
   path: string
   store: ReturnType<typeof watchedAdapter>
   full: { queue: boolean }
+  /** The clock of the application is so many seconds ahead. */
+  ahead: { seconds: number }
   tokens: { reset: string; verify: string }
 }
 
@@ -471,8 +480,16 @@ async function session (
   }
 }
 
+/** Returns the backend of an operation that accepts only one. */
+function onlyBackendOf ({ security = [] }: Operation): string | undefined {
+  return security.length === 1 ? Object.keys(security[0] ?? {})[0] : undefined
+}
+
 /** Creates a request of the operation that succeeds. */
-async function valid (scenario: Scenario, backend = 'jwt'): Promise<{ request: Request; user: User }> {
+async function valid (
+  scenario: Scenario,
+  backend = onlyBackendOf(scenario.operation) ?? 'jwt'
+): Promise<{ request: Request; user: User }> {
   const { app, operation, method, path, tokens } = scenario
   const [name] = operation.operationId.split(':')
   const guarded = operation.security?.length !== 0
@@ -496,7 +513,8 @@ async function valid (scenario: Scenario, backend = 'jwt'): Promise<{ request: R
     resetPassword: { token: tokens.reset, password: 'round-table-2' },
     verify: { token: tokens.verify },
     patchCurrentUser: { display_name: 'Arthur' },
-    patchUser: { credits: 1 }
+    patchUser: { credits: 1 },
+    reauthenticate: { password: PASSWORD }
   }
   const body = bodies[name ?? '']
   const other = path.includes('{id}') ? await createUser(app) : user
@@ -567,7 +585,7 @@ const PROVOKE: Record<string, Provoke> = {
     _scenario,
     {
       request: {
-        headers: { authorization, ...headers },
+        headers: { authorization, cookie, ...headers },
         ...request
       }
     }
@@ -608,6 +626,10 @@ const PROVOKE: Record<string, Provoke> = {
     withBody(request, { password: 'round-table-2', current_password: 'wrong-password' }),
   'a wrong current password for the own id': (_, { request, user }) =>
     withBody(ofOwnId(request, user), { password: 'round-table-2', current_password: 'wrong-password' }),
+  FST_USERS_INSUFFICIENT_USER_AUTHENTICATION: ({ ahead }, { request, user }) => {
+    ahead.seconds = 302
+    return withBody(ofOwnId(request, user), { email: `other-${user.email}` })
+  },
   FST_USERS_LAST_SUPERUSER: async ({ app, store }, { request, user }) => {
     if (!user.is_superuser) return request
     for (const { id, is_superuser: is } of await store.rows('user')) {
@@ -711,6 +733,7 @@ async function sendAll (
 ): Promise<{ seen: Set<string>; documented: Set<string> }> {
   const store = watchedAdapter(memory())
   const full = { queue: false }
+  const ahead = { seconds: 0 }
   const tokens = { reset: '', verify: '' }
   const queue =
     <A extends unknown[], R>(work: (...args: A) => R) =>
@@ -723,6 +746,7 @@ async function sendAll (
     optionsWith({
       adapter: store.adapter,
       requireVerification: true,
+      clock: () => Date.now() + ahead.seconds * 1000,
       passwords: {
         ...fastPasswords,
         hash: queue(fastPasswords.hash),
@@ -750,7 +774,7 @@ async function sendAll (
   const seen = new Set<string>()
   const documented = new Set<string>()
   for (const { method, path, operation } of operationsOf(document).filter(({ path }) => !path.startsWith('/own'))) {
-    const scenario: Scenario = { app, operation, method, path, store, full, tokens }
+    const scenario: Scenario = { app, operation, method, path, store, full, ahead, tokens }
     for (const [status, { content }] of Object.entries(operation.responses)) {
       const codes =
         Number(status) < 400 || options.compatibility !== undefined
@@ -762,6 +786,7 @@ async function sendAll (
       const reply = await app.inject(await provoke(scenario, await valid(scenario)))
       store.watch()
       full.queue = false
+      ahead.seconds = 0
       const { outcome, problems } = compare(operation, reply)
       seen.add(outcome)
       t.strictSame(problems, [], `${operation.operationId}, ${name}: ${outcome}`)

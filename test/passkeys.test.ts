@@ -374,7 +374,7 @@ t.test('PK-06: the only login method cannot be deleted', async (t) => {
   t.equal((await built.send('DELETE', `${PASSKEYS}/${first?.id}`, undefined, await built.sessionOf(LANCELOT))).statusCode, 204)
 })
 
-t.test('PK-06: with sensitiveChanges, adding and deleting a passkey need the current password', async (t) => {
+t.test('PK-06: with sensitiveChanges, adding and deleting a passkey need a proof', async (t) => {
   const built = await buildWithPasskeys(t, { sensitiveChanges: 'confirm' })
   const session = await built.bearer(ARTHUR)
   const wrong = await built.send('POST', `${PASSKEYS}/options`, { current_password: 'wrong' }, session)
@@ -384,7 +384,11 @@ t.test('PK-06: with sensitiveChanges, adding and deleting a passkey need the cur
   const added = await built.send('POST', PASSKEYS, { ticket, credential: built.device().create(options) }, session)
   t.equal(added.statusCode, 201)
   const again = await built.sessionOf()
-  assertErrorReply(t, await built.send('DELETE', `${PASSKEYS}/${added.json<Passkey>().id}`, {}, again), 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
+  const url = `${PASSKEYS}/${added.json<Passkey>().id}`
+  built.tick(302)
+  assertErrorReply(t, await built.send('DELETE', url, { current_password: PASSWORD }, again), 401, 'INSUFFICIENT_USER_AUTHENTICATION', {
+    code: 'INSUFFICIENT_USER_AUTHENTICATION', max_age: 300, methods: 2
+  })
 })
 
 t.test('a passkey is the second factor of a login with a password', async (t) => {

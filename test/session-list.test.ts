@@ -185,8 +185,8 @@ t.test('SL-01: neither tokens nor their digests are in the list, and it needs a 
   await app.users.settled()
 })
 
-t.test('SL-02: with sensitiveChanges, ending sessions needs the current password', async (t) => {
-  const { enter, create, send, idOf, status } = await serve(t, { sensitiveChanges: 'confirm' })
+t.test('SL-02: with sensitiveChanges, ending sessions needs a fresh login or the current password', async (t) => {
+  const { tick, enter, create, send, idOf, status } = await serve(t, { sensitiveChanges: 'confirm' })
   await create()
   const own = await enter('bearer')
   const other = await enter('bearer')
@@ -194,6 +194,8 @@ t.test('SL-02: with sensitiveChanges, ending sessions needs the current password
     assertErrorReply(t, await send('DELETE', url, { current_password: 'wrong' }, own), 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
   }
   t.equal(await status(other), 200)
+  tick(301)
+  t.equal((await send('DELETE', OWN, {}, own)).json<{ code: string }>().code, 'FST_USERS_INSUFFICIENT_USER_AUTHENTICATION')
   t.equal((await send('DELETE', OWN, { current_password: PASSWORD }, own)).statusCode, 204)
   t.same([await status(own), await status(other)], [200, 401])
 })

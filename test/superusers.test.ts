@@ -105,15 +105,21 @@ t.test('USR-07: a failed deletion restores the rights of the superuser', async (
 })
 
 t.test(
-  "USR-09: with sensitiveChanges: 'confirm', superusers confirm their password at their own id too",
+  "USR-09: with sensitiveChanges: 'confirm', superusers prove who they are at their own id too",
   async (t) => {
     const app = await buildApp(t, { sensitiveChanges: 'confirm' })
     const { id } = await app.create({ is_superuser: true, is_verified: true })
     const other = await app.create({ email: 'galahad@camelot.bt' })
     const url = `/users/${String(id)}`
     const headers = await app.cookie(ARTHUR)
+    app.tick(301)
+    const stale = { code: 'INSUFFICIENT_USER_AUTHENTICATION', max_age: 300 }
+    assertErrorReply(t, await app.send('DELETE', url, undefined, headers), 401, stale.code, stale, 'the own account')
     for (const change of [{ password: NEW_PASSWORD }, { email: 'new@camelot.bt' }]) {
-      assertErrorReply(t, await app.send('PATCH', url, change, headers), 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
+      const [status, word, detail] = 'password' in change
+        ? [400, 'UPDATE_USER_BAD_CURRENT_PASSWORD', undefined] as const
+        : [401, stale.code, stale] as const
+      assertErrorReply(t, await app.send('PATCH', url, change, headers), status, word, detail)
       assertErrorReply(
         t,
         await app.send('PATCH', url, { ...change, current_password: 'wrong-password' }, headers),

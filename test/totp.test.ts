@@ -342,25 +342,37 @@ t.test('TOTP-09: a recovery code removes a lost app, once', async (t) => {
   t.equal((await built.send('DELETE', TOTP, { code: second }, headers)).statusCode, 204)
 })
 
-t.test('TOTP-07, TOTP-09: with sensitiveChanges confirm, an app and recovery codes need the password', async (t) => {
+t.test('TOTP-07, TOTP-09: with sensitiveChanges confirm, an app needs a proof, and new recovery codes need both factors', async (t) => {
   const built = await buildTotpApp(t, { sensitiveChanges: 'confirm' })
   const { send, codeOf } = built
   await built.create({ is_verified: true })
   const headers = await built.session()
   assertErrorReply(t, await send('POST', TOTP, { current_password: 'wrong' }, headers), 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
   const confirmed = { current_password: PASSWORD }
+  built.clock.tick(301)
+  assertErrorReply(t, await send('POST', TOTP, {}, headers), 401, 'INSUFFICIENT_USER_AUTHENTICATION', {
+    code: 'INSUFFICIENT_USER_AUTHENTICATION', max_age: 300
+  })
   const begun = (await send('POST', TOTP, confirmed, headers)).json<Begun>()
   const reply = await built.confirm(headers, begun)
   t.equal(reply.statusCode, 201)
   const renewed = browserOf(reply)
   built.clock.tick(30)
+  const twoFactors = { code: 'INSUFFICIENT_USER_AUTHENTICATION', max_age: 300, methods: 2 }
+  const refused = await send('POST', RECOVERY, confirmed, renewed)
+  assertErrorReply(t, refused, 401, 'INSUFFICIENT_USER_AUTHENTICATION', twoFactors, 'the password alone')
+  const again = '/auth/cookie/reauthenticate'
+  const pending = await send('POST', again, { password: PASSWORD }, renewed)
+  const { ticket } = pending.json<{ detail: { ticket: string } }>().detail
+  const answer = { ticket, code: codeOf(begun.secret) }
+  const strong = browserOf(await send('POST', `${again}/totp`, answer, renewed))
+  t.equal((await send('POST', RECOVERY, {}, strong)).statusCode, 201)
+  built.clock.tick(301)
   const code = codeOf(begun.secret)
-  for (const [method, url] of [['POST', RECOVERY], ['DELETE', TOTP]] as const) {
-    const refused = await send(method, url, { code, current_password: 'wrong' }, renewed)
-    assertErrorReply(t, refused, 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD', undefined, `${method} ${url}`)
-  }
-  t.equal((await send('POST', RECOVERY, confirmed, renewed)).statusCode, 201)
-  t.equal((await send('DELETE', TOTP, { code, ...confirmed }, renewed)).statusCode, 204)
+  const wrong = await send('DELETE', TOTP, { code, current_password: 'wrong' }, strong)
+  assertErrorReply(t, wrong, 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
+  t.equal((await send('DELETE', TOTP, { code }, strong)).statusCode, 401)
+  t.equal((await send('DELETE', TOTP, { code, ...confirmed }, strong)).statusCode, 204, 'password and code')
 })
 
 t.test('secrets are encrypted anew with a new key, and a removed key makes codes wrong', async (t) => {

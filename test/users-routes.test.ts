@@ -1153,11 +1153,17 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
   const refusedCurrentPassword = (t: Test, reply: Awaited<ReturnType<TestApp['send']>>, name?: string) => {
     assertErrorReply(t, reply, 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD', undefined, name)
   }
+  const refusedStaleSession = (t: Test, reply: Awaited<ReturnType<TestApp['send']>>, name?: string) => {
+    const detail = { code: 'INSUFFICIENT_USER_AUTHENTICATION', max_age: 300 }
+    assertErrorReply(t, reply, 401, 'INSUFFICIENT_USER_AUTHENTICATION', detail, name)
+  }
 
-  t.test('VER-05, USR-09: a new password or e-mail requires the current password; other changes do not', async (t) => {
+  t.test('VER-05, USR-09: a new password requires the current one, a new e-mail too unless the login is fresh; other changes do not', async (t) => {
     const schemas = userSchemas({ first_name: Type.Optional(Type.String()) }) as unknown as UserSchemas
-    const { asArthur, send, row, events } = await buildConfirmingApp(t, { schemas })
+    const { asArthur, send, row, events, tick, bearer } = await buildConfirmingApp(t, { schemas })
     const before = await row(ARTHUR)
+    refusedCurrentPassword(t, await send('PATCH', '/users/me', { password: 'guinevere-2' }, asArthur), 'a fresh login')
+    tick(302)
     for (const current of [
       undefined,
       '',
@@ -1173,7 +1179,8 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
         { email: 'KING.ARTHUR@camelot.bt' },
         { email: NEW, password: 'short' }
       ]) {
-        refusedCurrentPassword(
+        const refused = current === undefined && !('password' in changes) ? refusedStaleSession : refusedCurrentPassword
+        refused(
           t,
           await send(
             'PATCH',
@@ -1193,6 +1200,11 @@ t.test("with sensitiveChanges: 'confirm'", async (t) => {
     for (const changes of [{}, { first_name: 'Artus' }, { email: ARTHUR }, { password: null }]) {
       t.equal((await send('PATCH', '/users/me', changes, asArthur)).statusCode, 200, JSON.stringify(changes))
     }
+    const fresh = await bearer(ARTHUR)
+    const wrong = { email: NEW, current_password: 'wrong-password' }
+    refusedCurrentPassword(t, await send('PATCH', '/users/me', wrong, fresh), 'a given password is always checked')
+    t.equal((await send('PATCH', '/users/me', { email: NEW }, fresh)).statusCode, 200)
+    t.match(await row(ARTHUR), { email: ARTHUR }, 'the new e-mail must be proved')
   })
 
   t.test('VER-05: with the current password a new password applies at once', async (t) => {

@@ -88,6 +88,7 @@ export default defineConfig({
             { text: 'Login by e-mail', link: '/email-login' },
             { text: 'Sessions', link: '/sessions' },
             { text: 'Own account', link: '/account' },
+            { text: 'Step-up authentication', link: '/step-up' },
             { text: 'Refresh tokens', link: '/refresh-tokens' },
             { text: 'Open connections', link: '/open-connections' },
             { text: 'Roles and scopes', link: '/roles' },

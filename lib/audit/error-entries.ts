@@ -4,6 +4,7 @@ import type { AuditEntry } from '../contracts/audit.js'
 const EVENTS: Readonly<Record<string, Pick<AuditEntry, 'event' | 'outcome'>>> = {
   FST_USERS_UNAUTHENTICATED: { event: 'access.denied', outcome: 'blocked' },
   FST_USERS_FORBIDDEN: { event: 'access.denied', outcome: 'blocked' },
+  FST_USERS_INSUFFICIENT_USER_AUTHENTICATION: { event: 'access.denied', outcome: 'blocked' },
   FST_USERS_CROSS_SITE_REQUEST: { event: 'request.cross_site', outcome: 'blocked' },
   FST_USERS_SECOND_FACTOR_REQUIRED: { event: 'login', outcome: 'failure' },
   FST_USERS_LOGIN_TICKET_INVALID: { event: 'login', outcome: 'failure' }

@@ -18,7 +18,8 @@ const REFUSED: Readonly<Record<string, string>> = {
   onBeforeUpdate: 'user.update',
   onBeforeDelete: 'user.delete',
   onIssueToken: 'login',
-  onAfterLogin: 'login'
+  onAfterLogin: 'login',
+  onAfterReauthenticate: 'login.reauthenticate'
 }
 
 /** The events after which one thing has happened to `user`. */
@@ -28,6 +29,7 @@ const DONE: Readonly<Record<string, string>> = {
   onAfterForgotPassword: 'password.reset_request',
   onAfterResetPassword: 'password.reset',
   onAfterLogin: 'login',
+  onAfterReauthenticate: 'login.reauthenticate',
   onNewDevice: 'login.new_device',
   onAfterLogout: 'logout',
   onAfterUndoEmailChange: 'email.change_cancel',

@@ -1,5 +1,6 @@
 import type { AuthenticateOptions } from '../contracts/authentication.js'
 import { FST_USERS_GUARD_MISUSED, FST_USERS_UNKNOWN_BACKEND } from '../errors.js'
+import type { StepUp } from '../sessions/index.js'
 
 /** Options of a guard with all defaults. */
 export interface GuardOptions {
@@ -11,12 +12,25 @@ export interface GuardOptions {
   readonly cached: boolean
   /** Null for all backends. */
   readonly backends: NonNullable<AuthenticateOptions['backends']> | null
+  /** The flags `fresh` and `methods`. Null if the guard has neither, as most guards. */
+  readonly stepUp: StepUp | null
   /** Flags of features with their values. Null if there are none, as for most guards. */
   readonly flags: ReadonlyMap<string, unknown> | null
 }
 
 /** Flags of the plugin, in the order of the documentation. */
-export const CORE_FLAGS: readonly string[] = ['optional', 'active', 'verified', 'superuser', 'cached']
+export const CORE_FLAGS: readonly string[] = [
+  'optional',
+  'active',
+  'verified',
+  'superuser',
+  'cached',
+  'fresh',
+  'methods'
+]
+
+/** The greatest number of kinds of factors that a guard can require. */
+const MAX_KINDS = 2
 
 /**
  * Returns the options of a guard with all defaults. A wrong option could leave a route open, so it throws
@@ -33,7 +47,7 @@ export function readGuardOptions (options: AuthenticateOptions = {}): GuardOptio
   for (const key of Reflect.ownKeys(options)) {
     if (typeof key === 'symbol') throw misused('the options must not have symbols as names')
     const value: unknown = options[key as keyof typeof options]
-    if (key === 'backends') continue
+    if (key === 'backends' || key === 'fresh' || key === 'methods') continue
     if (!CORE_FLAGS.includes(key)) flags.set(key, value)
     else if (typeof value !== 'boolean') throw misused(`option "${key}" must be true or false`)
   }
@@ -49,8 +63,20 @@ export function readGuardOptions (options: AuthenticateOptions = {}): GuardOptio
     superuser,
     cached,
     backends,
+    stepUp: readStepUp(options),
     flags: flags.size === 0 ? null : flags
   })
+}
+
+/** Returns the flags `fresh` and `methods`. Both must be whole numbers, so that a mistake leaves no route open. */
+function readStepUp ({ fresh, methods }: AuthenticateOptions): StepUp | null {
+  if (fresh !== undefined && !(Number.isSafeInteger(fresh) && fresh > 0)) {
+    throw misused('option "fresh" must be a whole number of seconds above 0')
+  }
+  if (methods !== undefined && !(Number.isInteger(methods) && methods >= 1 && methods <= MAX_KINDS)) {
+    throw misused(`option "methods" must be a number of kinds of factors: 1 or ${MAX_KINDS}`)
+  }
+  return fresh === undefined && methods === undefined ? null : { maxAge: fresh ?? null, methods: methods ?? null }
 }
 
 /**

@@ -7,7 +7,13 @@ import type { MaybePromise } from '../contracts/database-adapter.js'
 import type { UsersError } from '../contracts/errors.js'
 import type { Settings } from '../contracts/settings.js'
 import { guardRefusals } from '../errors.js'
-import { GuardedAuthentication, type SessionWatchers } from '../sessions/index.js'
+import {
+  challengeScheme,
+  GuardedAuthentication,
+  insufficientAuthentication,
+  meetsStepUp,
+  type SessionWatchers
+} from '../sessions/index.js'
 import { isPromise } from '../shared/values.js'
 import { kGuard } from '../symbols.js'
 import type { Authenticator, SessionCheck } from './authenticator.js'
@@ -71,6 +77,8 @@ interface GuardContext {
   settings: Settings
   names: BackendNames
   audit: AuditLog
+  /** Returns the number of kinds of factors that the methods of a session prove. */
+  countKinds(methods: readonly string[]): number
   /** Returns the flags in the options of a guard that features have defined. Throws `FST_USERS_GUARD_MISUSED`. */
   readFlags(flags: ReadonlyMap<string, unknown>): readonly GivenFlag[]
 }
@@ -82,11 +90,11 @@ export function createGuard (
   settings: Settings,
   names: BackendNames,
   flags: GuardFlagRegistry,
-  audit: AuditLog,
-  watchers: SessionWatchers
+  { watchers, ...services }: Pick<GuardContext, 'audit' | 'countKinds'> & { watchers: SessionWatchers }
 ): Guard {
+  const { audit } = services
   const readFlags = createFlagReader(flags)
-  const context: GuardContext = { authenticator, backends, settings, names, audit, readFlags }
+  const context: GuardContext = { authenticator, backends, settings, names, ...services, readFlags }
   return {
     acceptedBackends (options) {
       return Array.isArray(options.backends) ? options.backends : (namesOfFlags(context, options) ?? names.own)
@@ -171,7 +179,8 @@ function applyFlags (
   enabled: readonly string[] | null,
   options: GuardOptions
 ): MaybePromise<Error | null> {
-  const refusal = findRefusal(context, request, found, options)
+  const refused = findRefusal(context, request, found, options)
+  const refusal = refused ?? (options.flags === null ? findWeakness(context, found, options) : null)
   if (refusal !== null && found !== null && GuardedAuthentication.isCached(found)) {
     return authenticateRequest(context, request, enabled, { ...options, cached: false }) // the flags may be outdated
   }
@@ -191,7 +200,7 @@ async function applyFeatureFlags (
   request.authentication = null // admit() sets it again if the flags accept the user
   request.user = null
   const flags = options.flags === null ? [] : context.readFlags(options.flags)
-  const refusal = await findFlagRefusal(flags, found, request)
+  const refusal = (await findFlagRefusal(flags, found, request)) ?? findWeakness(context, found, options)
   if (refusal !== null && GuardedAuthentication.isCached(found)) {
     return await authenticateRequest(context, request, enabled, { ...options, cached: false }) // as for other flags
   }
@@ -241,13 +250,21 @@ function findRefusal (
   return (verified && !user.is_verified) || (superuser && !user.is_superuser) ? guardRefusals.forbidden() : null
 }
 
-function unauthenticated ({ backends, settings }: GuardContext): Error {
-  if (!settings.wire.wwwAuthenticate) return guardRefusals.unauthenticated()
-  return guardRefusals.unauthenticated([], { headers: { 'www-authenticate': challengeOf(backends) } })
+/**
+ * Returns the refusal of a session that does not meet the flags `fresh` and `methods`, or null. It is the last check:
+ * a user without the rights must not be asked to authenticate again.
+ */
+function findWeakness (
+  { backends, settings, countKinds }: GuardContext,
+  found: Authentication | null,
+  { stepUp }: GuardOptions
+): Error | null {
+  if (stepUp === null || found === null) return null
+  if (meetsStepUp(found.session, stepUp, settings.clock(), countKinds)) return null
+  return insufficientAuthentication(stepUp, { backends, settings })
 }
 
-/** Returns the challenge of a 401 reply (RFC 9110, section 11.6.1). */
-function challengeOf (backends: ReadonlyMap<string, Backend>): string {
-  for (const { transport } of backends.values()) if (!transport.ambient) return 'Bearer'
-  return 'Cookie'
+function unauthenticated ({ backends, settings }: GuardContext): Error {
+  if (!settings.wire.wwwAuthenticate) return guardRefusals.unauthenticated()
+  return guardRefusals.unauthenticated([], { headers: { 'www-authenticate': challengeScheme(backends) } })
 }

@@ -72,11 +72,13 @@ function securityRequirements (
 }
 
 /** Returns the flags that differ from their defaults. Values that JSON cannot express are documented as true. */
-function documentedFlags ({ active, verified, superuser, flags }: GuardOptions): Record<string, unknown> {
+function documentedFlags ({ active, verified, superuser, stepUp, flags }: GuardOptions): Record<string, unknown> {
   return {
     ...(active ? {} : { active }),
     ...(verified ? { verified } : {}),
     ...(superuser ? { superuser } : {}),
+    ...(stepUp === null || stepUp.maxAge === null ? {} : { fresh: stepUp.maxAge }),
+    ...(stepUp === null || stepUp.methods === null ? {} : { methods: stepUp.methods }),
     ...Object.fromEntries([...(flags ?? [])].map(([name, value]) => [name, toJson(value)]))
   }
 }

@@ -41,13 +41,27 @@ export interface AuthenticateOptions extends GuardFlags {
    */
   cached?: boolean
   /**
+   * Longest time since the user authenticated, in seconds; otherwise the reply is 401 with the code
+   * `FST_USERS_INSUFFICIENT_USER_AUTHENTICATION` (RFC 9470), and the client calls the route `reauthenticate`.
+   * Default: no limit.
+   */
+  fresh?: number
+  /**
+   * Number of different kinds of factors that the session must show, such as a password and a code; otherwise the reply
+   * is the one of `fresh`. A passkey with user verification counts as two. Default: no requirement.
+   */
+  methods?: 1 | 2
+  /**
    * Names of the accepted backends, or a function that returns them for a request. Default: all backends of the option
    * `backends`, and those of features that a flag of the guard adds.
    */
   backends?: readonly string[] | ((request: FastifyRequest) => MaybePromise<readonly string[]>)
 }
 
-/** A flag that a feature adds to `authenticate`. It runs after the flags of the plugin have accepted the user. */
+/**
+ * A flag that a feature adds to `authenticate`. It runs after the flags of the plugin, except `fresh` and `methods`,
+ * have accepted the user.
+ */
 export interface GuardFlag<T = unknown> {
   /** Returns null for a valid value, otherwise the reason, with which the start or the request is refused. */
   check(value: unknown): string | null

@@ -92,6 +92,8 @@ export interface UsersEvents {
   /** After the token is created, before it is sent. A hook may set `refresh_token` and `expires_in` of `issued`. */
   onIssueToken: { user: User; backend: string; issued: IssuedToken }
   onAfterLogin: { user: User; backend: string; method: string; session: Session }
+  /** After a user has authenticated again. `session` is the new session. */
+  onAfterReauthenticate: { user: User; backend: string; session: Session }
   /** After the reply to a login from a device that the user has not used before. */
   onNewDevice: { user: User; backend: string; method: string; ip: string | null; userAgent: string | null }
   /** After too many failed logins in a row: the password of the user is refused until it is reset by mail. */

@@ -204,10 +204,19 @@ export interface FeatureKit {
   /** Reads the session of a request again and returns its user. Throws `FST_USERS_UNAUTHENTICATED` if it has ended. */
   readActingUser(request: FastifyRequest): Promise<UserRow>
   /**
-   * Checks the current password in the body of a sensitive change. Does nothing unless `sensitiveChanges` is `confirm`.
-   * Throws `FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD` and `FST_USERS_UNAUTHENTICATED`.
+   * Throws unless the session of the request may make a sensitive change. Does nothing unless `sensitiveChanges` is
+   * `confirm`. The session must be fresh (`reauthentication.maxAgeSeconds`) and, if the user has a second factor, show
+   * two kinds of factors. For a user without a second factor, the current password in the body replaces the fresh
+   * session. `provesFactor`: the caller checks a second factor itself, so the session need not show one. Throws
+   * `FST_USERS_INSUFFICIENT_USER_AUTHENTICATION`, `FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD` and
+   * `FST_USERS_UNAUTHENTICATED`. Use it with `CONFIRM_ERRORS` in the schema of the route and, if the body has no other
+   * fields, with `...optionalBody(CurrentPasswordBody)` and the hook `acceptMissingBody`.
    */
-  requireCurrentPassword(request: FastifyRequest, body: CurrentPasswordBody | undefined): Promise<void>
+  requireStepUp(
+    request: FastifyRequest,
+    body?: CurrentPasswordBody | null,
+    options?: { provesFactor?: boolean }
+  ): Promise<void>
   /** Revokes the sessions of a user, as far as the user table and the strategies support it. */
   revokeSessions(row: UserRow): Promise<void>
   /**

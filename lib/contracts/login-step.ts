@@ -6,6 +6,11 @@ import type { UserRow } from './user.js'
 
 /** A login before its session exists. */
 export interface LoginAttempt {
+  /**
+   * `reauthentication`: the user has a session, and authenticates again. Only steps of the group `second-factor` are
+   * then asked.
+   */
+  readonly purpose: 'login' | 'reauthentication'
   readonly user: UserRow
   /** Name of the backend that will create the session. */
   readonly backend: string
@@ -46,6 +51,14 @@ export interface LoginStep<Body extends TObject = TObject> {
   readonly name: string
   /** Steps of one group are alternatives: one of them suffices. Default: the name of the step. */
   readonly group?: string
+  /**
+   * True if a right answer alone can prove who the user is, as a passkey with user verification does. A user who
+   * authenticates again can then begin with this step, without the password: `methods` of the attempt is empty, and the
+   * methods of the answer must be two kinds of factors. Only for steps of the group `second-factor`. Default: false.
+   */
+  readonly reauthenticates?: boolean
+  /** True if the step is no part of a reauthentication, such as one that adds a second factor. Default: false. */
+  readonly loginOnly?: boolean
   /** Summary of the route in the API document. Default: derived from the name. */
   readonly summary?: string
   /** Time to answer in seconds, at most 600. Default: 300. With alternatives, the longest applies to all of them. */

@@ -23,6 +23,8 @@ export interface SecurityProfile {
   readonly requireVerification: boolean
   readonly revealExistingAccounts: boolean
   readonly sensitiveChanges: 'immediate' | 'confirm'
+  /** Seconds for which an authentication suffices for sensitive changes. */
+  readonly reauthenticationSeconds: number
   readonly allowIntranetEmails: boolean
   readonly errorHandler: 'plugin' | 'application'
   /** Seconds for which the user cache keeps rows; null if it is off. */

@@ -65,6 +65,8 @@ export interface Settings {
   /** E-mails may have domains that end in `.local` or `.home.arpa`. */
   readonly allowIntranetEmails: boolean
   readonly sensitiveChanges: 'immediate' | 'confirm'
+  /** When a session is fresh enough for sensitive changes. */
+  readonly reauthentication: { readonly maxAgeSeconds: number }
   /** Origin of `publicUrl`, or null. */
   readonly publicOrigin: string | null
   /** `publicUrl` with its path, without a trailing `/`, or null. */

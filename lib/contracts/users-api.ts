@@ -139,6 +139,16 @@ export interface UsersApi {
    * Throws `FST_USERS_LOGIN_TICKET_INVALID`, the error of the step, `FST_USERS_UNKNOWN_BACKEND`.
    */
   resumeLogin(answer: LoginAnswer, context: Omit<LoginContext, 'method'>): Promise<LoginResult>
+  /**
+   * Renews the session of a request after its user has proved again who they are: with the password, and with a second
+   * factor if the user has one. Returns the new token, which the caller sends, or the steps with a ticket: call it
+   * again with the answer to one of them. The session of the request ends. Throws `FST_USERS_UNAUTHENTICATED`,
+   * `FST_USERS_REAUTHENTICATE_BAD_PASSWORD`, and the errors of `resumeLogin`.
+   */
+  reauthenticate(
+    proof: { password?: string } | LoginAnswer,
+    context: { request: AnyRequest; reply?: AnyReply | null }
+  ): Promise<LoginResult>
   /** Revokes the session that authenticated the request. Throws `FST_USERS_UNAUTHENTICATED`. */
   logout(request: AnyRequest, reply?: AnyReply): Promise<void>
   /** Revokes all sessions of the user on all backends. Throws `FST_USERS_SESSIONS_NOT_REVOCABLE`. */

@@ -55,12 +55,14 @@ export {
   type IdKind
 } from '../../schemas/index.js'
 export {
+  acceptMissingBody,
   addFormParsers,
   BODY_ERRORS,
   captchaErrors,
   CONFIRM_ERRORS,
   describeRoute,
   errorReplies,
+  optionalBody,
   replyOf,
   rereadSession,
   UNREAD_BODY_ERRORS,

@@ -7,7 +7,6 @@ import { FST_USERS_INVALID_OPTION } from '../errors.js'
 import {
   acceptLogin,
   backendNamed,
-  contextOf,
   createSecondFactors,
   createSessionService,
   createSingleUse,
@@ -17,13 +16,13 @@ import {
 } from '../sessions/index.js'
 import {
   beginPasswordless,
-  checkCurrentPassword,
   completePasswordless,
   createExternalUser,
   createLoginMethods,
   createServiceUser,
   deleteRefusedUser,
   reclaimUnverifiedUser,
+  requireStepUp,
   type Rules,
   type UsersService
 } from '../users/index.js'
@@ -85,12 +84,7 @@ export function createFeatureKit (
       complete: (values, registration, context) => completePasswordless(rules, values, registration, context)
     },
     readActingUser: (request) => readActingUser(rules, request),
-    async requireCurrentPassword (request, body) {
-      if (settings.sensitiveChanges === 'confirm') {
-        const row = await readActingUser(rules, request)
-        await checkCurrentPassword(rules, row, body?.current_password, contextOf({ request }))
-      }
-    },
+    requireStepUp: (request, body, options) => requireStepUp(rules, request, body, options),
     async revokeSessions (row) {
       await revokeSessions(rules, row)
     },

@@ -40,6 +40,7 @@ export const eventNames: readonly EventName[] = [
   'onBeforeLogin',
   'onIssueToken',
   'onAfterLogin',
+  'onAfterReauthenticate',
   'onNewDevice',
   'onAccountLocked',
   'onLoginFailed',

@@ -15,6 +15,8 @@ export {
   UNREAD_BODY_ERRORS,
   type ErrorWord
 } from './replies.js'
+export { acceptMissingBody, optionalBody } from './optional-body.js'
+export { reauthenticateRoute } from './reauthenticate.js'
 export { rereadSession } from './reread-session.js'
 export { addFormParsers } from './parsers.js'
 export { prepareScope } from './scope.js'

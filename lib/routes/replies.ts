@@ -18,10 +18,11 @@ export const UNREAD_BODY_ERRORS = [
 ] as const satisfies readonly ErrorWord[]
 /** Errors that a body can cause before the route handler runs. */
 export const BODY_ERRORS = [...UNREAD_BODY_ERRORS, 'VALIDATION'] as const satisfies readonly ErrorWord[]
-/** Errors that a body with the current password can cause. */
+/** Errors of a sensitive change, whose body may have the current password. */
 export const CONFIRM_ERRORS = [
   ...BODY_ERRORS,
   'UPDATE_USER_BAD_CURRENT_PASSWORD',
+  'INSUFFICIENT_USER_AUTHENTICATION',
   'PASSWORD_QUEUE_FULL',
   'TOO_MANY_ATTEMPTS'
 ] as const satisfies readonly ErrorWord[]

@@ -19,8 +19,12 @@ const UPDATE_ERRORS: readonly ErrorWord[] = [
   'PASSWORD_QUEUE_FULL'
 ]
 
-/** Errors of changes that need the current password. */
-const CONFIRMED: readonly ErrorWord[] = ['UPDATE_USER_BAD_CURRENT_PASSWORD', 'TOO_MANY_ATTEMPTS']
+/** Errors of sensitive changes of the own user. */
+const CONFIRMED: readonly ErrorWord[] = [
+  'UPDATE_USER_BAD_CURRENT_PASSWORD',
+  'INSUFFICIENT_USER_AUTHENTICATION',
+  'TOO_MANY_ATTEMPTS'
+]
 
 /** Values that the routes of the group share. */
 interface RouteContext {
@@ -176,6 +180,7 @@ function addDeleteRoute (scope: FastifyInstance, { users, settings, superuser, b
             'NOT_FOUND',
             'LAST_SUPERUSER',
             'CROSS_SITE_REQUEST',
+            ...(settings.sensitiveChanges === 'confirm' ? ['INSUFFICIENT_USER_AUTHENTICATION' as const] : []),
             ...UNREAD_BODY_ERRORS
           )
         }
@@ -184,6 +189,8 @@ function addDeleteRoute (scope: FastifyInstance, { users, settings, superuser, b
       preHandler: rereadSession(superuser)
     },
     async (request, reply) => {
+      const isOwn = String(targetOf(request).id) === String(currentUser(request).id)
+      if (isOwn) await users.requireStepUp(request)
       await users.delete(targetOf(request), { request, reply, by: 'superuser' })
       return reply.code(204).send()
     }

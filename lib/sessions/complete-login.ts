@@ -1,3 +1,4 @@
+import type { Authentication } from '../contracts/authentication.js'
 import type { Backend } from '../contracts/backend.js'
 import type { EventContext, LoginFailure } from '../contracts/events.js'
 import type { LoginAttempt } from '../contracts/login-step.js'
@@ -24,11 +25,21 @@ export interface OngoingLogin {
   readonly context: EventContext
   /** Returns the error for a user who changes during the login. */
   readonly changed: () => Error
+  /** The session that a reauthentication renews. Absent for a login. */
+  readonly renews?: RenewedSession
+}
+
+/** The session that a reauthentication renews. */
+export interface RenewedSession {
+  readonly authentication: Authentication
+  /** Time of the authentication that continues: only the factor that it lacks is asked. Null: all is proved again. */
+  readonly since: Date | null
 }
 
 /** Returns the view that steps have of a login. */
-export function attemptOf ({ row, backend, method, methods, context }: OngoingLogin): LoginAttempt {
-  return { user: row, backend: backend.name, method, methods, ...context }
+export function attemptOf ({ row, backend, method, methods, context, renews }: OngoingLogin): LoginAttempt {
+  const purpose = renews === undefined ? 'login' : 'reauthentication'
+  return { purpose, user: row, backend: backend.name, method, methods, ...context }
 }
 
 /** Creates the session of a login. If the user has changed meanwhile or a hook throws, the session is revoked again. */

@@ -30,7 +30,7 @@ export async function continueLogin (
 /** Emits the audit event of a login that needs a further step. */
 export function reportPending (
   { audit, rows }: SessionRules,
-  { row, backend, method, context }: OngoingLogin,
+  { row, backend, method, context, renews }: OngoingLogin,
   code: string,
   steps: readonly LoginStep[] = []
 ): void {
@@ -38,7 +38,7 @@ export function reportPending (
   const user = rows.toUser(row)
   const details = { steps: steps.map(({ name }) => name).join() }
   audit.emit(
-    { event: 'login', outcome: 'pending', reason: code, user, actor: user, backend: backend.name, method, details },
+    { event: renews === undefined ? 'login' : 'login.reauthenticate', outcome: 'pending', reason: code, user, actor: user, backend: backend.name, method, details },
     context
   )
 }
@@ -57,13 +57,23 @@ async function nextSteps (
   const groups = new Set(registered.map(({ step }) => groupOf(step)))
   for (const group of groups) {
     if (done.includes(group)) continue
-    const needed: LoginStep[] = []
-    for (const { step } of registered) {
-      if (groupOf(step) === group && (await isNeeded(step, attempt))) needed.push(step)
-    }
+    const needed = await neededSteps(registered, group, attempt)
     if (needed.length > 0) return needed
   }
   return []
+}
+
+/** Returns the needed steps of one group. */
+export async function neededSteps (
+  registered: readonly RegisteredStep[],
+  group: string,
+  attempt: LoginAttempt
+): Promise<readonly LoginStep[]> {
+  const needed: LoginStep[] = []
+  for (const { step } of registered) {
+    if (groupOf(step) === group && (await isNeeded(step, attempt))) needed.push(step)
+  }
+  return needed
 }
 
 /**

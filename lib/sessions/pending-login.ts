@@ -5,7 +5,7 @@ import type { JsonValue } from '../contracts/single-use.js'
 import type { LoginPending } from '../contracts/users-api.js'
 import type { UserId, UserRow } from '../contracts/user.js'
 import { createHostCookie, type BrowserCookie } from './browser-cookie.js'
-import { attemptOf, stateOf, type OngoingLogin } from './complete-login.js'
+import { attemptOf, stateOf, type OngoingLogin, type RenewedSession } from './complete-login.js'
 import type { PendingRecord } from './pending-record.js'
 import type { SessionRules } from './session-rules.js'
 
@@ -23,7 +23,7 @@ export async function openTicket (
   done: readonly string[],
   steps: readonly LoginStep[]
 ): Promise<LoginPending & { ticket: string }> {
-  const { row, backend, method, methods, isRemembered, trustsDevice } = login
+  const { row, backend, method, methods, isRemembered, trustsDevice, renews } = login
   const offered: OfferedStep[] = []
   const kept: { name: string; keep: JsonValue }[] = []
   for (const step of steps) {
@@ -40,7 +40,8 @@ export async function openTicket (
     ...(isRemembered ? { remembered: true } : {}),
     ...(trustsDevice ? { trusts: true } : {}),
     done,
-    steps: kept
+    steps: kept,
+    ...(renews === undefined ? {} : { renews: renewsOf(renews) })
   }
   const ticket = await rules.pendingLogins.create(record, {
     userId: record.user,
@@ -94,13 +95,18 @@ export async function endBrowserLogins (
   await releaseBrowser(rules, { backend, context })
 }
 
+function renewsOf ({ authentication, since }: RenewedSession): NonNullable<PendingRecord['renews']> {
+  return { session: authentication.session.id, since: since && since.getTime() }
+}
+
 /**
- * Returns the SHA-256 of the cookie that the reply sets, or null if no browser is bound. A pending login of a cookie
+ * Returns the SHA-256 of the cookie that the reply sets, or null if no browser is bound: a reauthentication is bound to
+ * its session. A pending login of a cookie
  * backend that is not bound to a browser continues only from code without a request.
  */
-function bindBrowser (rules: SessionRules, { backend, context }: OngoingLogin): string | null {
+function bindBrowser (rules: SessionRules, { backend, context, renews }: OngoingLogin): string | null {
   const { request, reply } = context
-  if (!backend.transport.ambient || request === null || reply === null) return null
+  if (!backend.transport.ambient || request === null || reply === null || renews !== undefined) return null
   return loginCookie(rules, backend).set(request, reply)
 }
 

@@ -25,4 +25,9 @@ export interface PendingRecord {
   readonly done: readonly string[]
   /** The offered steps, with the values that they keep. */
   readonly steps: readonly { readonly name: string; readonly keep: JsonValue }[]
+  /**
+   * The id of the session that a reauthentication renews, and the time of its authentication if that continues, in
+   * milliseconds. Absent for a login.
+   */
+  readonly renews?: { readonly session: string; readonly since: number | null }
 }

@@ -1,5 +1,6 @@
 import type { Static, TObject } from '@sinclair/typebox'
 import type { Attempt } from '../contracts/attempts.js'
+import type { Authentication } from '../contracts/authentication.js'
 import type { Backend } from '../contracts/backend.js'
 import type { EventContext } from '../contracts/events.js'
 import type { LoginAnswer, LoginAttempt, LoginProof } from '../contracts/login-step.js'
@@ -15,6 +16,7 @@ import { continueLogin, groupOf } from './login-steps.js'
 import { presentedBrowser, releaseBrowser } from './pending-login.js'
 import type { PendingRecord } from './pending-record.js'
 import { secondFactorChanged } from './second-factors.js'
+import { continueReauthentication } from './reauthenticate.js'
 import { backendNamed, contextOf, type RegisteredStep, type SessionRules } from './session-rules.js'
 
 /** Context of a continued login. */
@@ -30,13 +32,27 @@ interface ClaimedLogin {
 /** Checks the answer to a step of a pending login and continues the login. */
 export async function resumeLogin (
   rules: SessionRules,
-  { ticket, step: name, answer, trustDevice = false }: LoginAnswer,
+  answer: LoginAnswer,
   context: ResumeContext
+): Promise<LoginResult> {
+  return await resumeWithin(rules, answer, context, null)
+}
+
+/**
+ * Checks the answer to a step of a pending reauthentication of this session, or with null of a pending login, and
+ * continues it.
+ */
+export async function resumeWithin (
+  rules: SessionRules,
+  { ticket, step: name, answer, trustDevice = false }: LoginAnswer,
+  context: ResumeContext,
+  acting: Authentication | null
 ): Promise<LoginResult> {
   const entry = stepNamed(rules, name)
   entry.checkAnswer(answer)
   return await resumeWith(rules, entry, ticket, context, {
     isCounted: true,
+    acting,
     asksForTrust: trustDevice,
     // the answer matches the schema of the step
     verify: (attempt, kept) => entry.step.verify(attempt, answer as Static<TObject>, kept)
@@ -54,7 +70,7 @@ export async function resumeVerified (
   if (entry.feature !== feature) {
     throw FST_USERS_INVALID_OPTION([`features["${feature}"]`, `resumes a login at "${name}", a step of another feature`])
   }
-  return await resumeWith(rules, entry, ticket, context, { isCounted: false, verify: () => proof })
+  return await resumeWith(rules, entry, ticket, context, { isCounted: false, acting: null, verify: () => proof })
 }
 
 /** How an answer is checked. */
@@ -63,6 +79,8 @@ interface AnswerCheck {
   isCounted: boolean
   /** The user asked to trust the device. */
   asksForTrust?: boolean
+  /** The session that authenticates again; null for a login. */
+  acting: Authentication | null
   verify(attempt: LoginAttempt, kept: JsonValue): MaybePromise<LoginProof | void>
 }
 
@@ -75,21 +93,22 @@ async function resumeWith (
   { step }: RegisteredStep,
   ticket: string,
   { backend: backendName, ...call }: ResumeContext,
-  { isCounted, asksForTrust = false, verify }: AnswerCheck
+  { isCounted, acting, asksForTrust = false, verify }: AnswerCheck
 ): Promise<LoginResult> {
   const backend = backendNamed(rules, backendName)
   const context = contextOf(call)
-  const claim = (): Promise<ClaimedLogin> => claimLogin(rules, step.name, ticket, backend, context)
+  const claim = (): Promise<ClaimedLogin> => claimLogin(rules, step.name, ticket, backend, context, acting)
   const { claimed, attempt } = await beginAnswer(rules, isCounted, claim, { backend, context })
   const { record, row, keep } = claimed
   const { method, methods, remembered: isRemembered = false, trusts: trustsDevice = false, done } = record
   const changed = FST_USERS_LOGIN_TICKET_INVALID
-  const login: OngoingLogin = { row, backend, method, methods, isRemembered, trustsDevice, context, changed }
+  const state = { method, methods, isRemembered, trustsDevice }
+  const login: OngoingLogin = { row, backend, ...state, context, changed, ...renewedBy(record, acting) }
 
   const proof: unknown = await verifyStep(rules, login, attempt, () => verify(attemptOf(login), keep))
   const { methods: proved, added } = readProof(step.name, proof)
   attempt?.succeeded()
-  const browser = presentedBrowser(rules, backend, context.request)
+  const browser = acting === null ? presentedBrowser(rules, backend, context.request) : null
   if ((await rules.pendingLogins.consume(ticket, { browser })) === null) throw FST_USERS_LOGIN_TICKET_INVALID()
 
   const now = added === undefined ? row : await secondFactorChanged(rules, row, { change: 'added', ...added, ...call })
@@ -100,12 +119,24 @@ async function resumeWith (
     methods: [...new Set([...methods, ...proved])],
     trustsDevice: trustsDevice || (asksForTrust && group === SECOND_FACTOR_GROUP)
   }
-  const result = await continueLogin(rules, further, [...done, group])
+  const result = await continueWith(rules, further, [...done, group])
   if (result.pending === undefined) {
     rules.attempts.forget(row.email, context)
-    await releaseBrowser(rules, login)
+    if (acting === null) await releaseBrowser(rules, login)
   }
   return result
+}
+
+/** Continues a login or a reauthentication after a right answer. */
+async function continueWith (rules: SessionRules, login: OngoingLogin, done: readonly string[]): Promise<LoginResult> {
+  const { renews } = login
+  if (renews === undefined) return await continueLogin(rules, login, done)
+  return await continueReauthentication(rules, { ...login, renews }, { done, hasProof: true })
+}
+
+function renewedBy ({ renews }: PendingRecord, acting: Authentication | null): Pick<OngoingLogin, 'renews'> {
+  if (renews === undefined || acting === null) return {}
+  return { renews: { authentication: acting, since: renews.since === null ? null : new Date(renews.since) } }
 }
 
 /** Counts the answer for the client, claims the pending login, and counts the answer for its user. */
@@ -127,19 +158,20 @@ async function beginAnswer (
 
 /**
  * Returns the pending login of a ticket. Throws `FST_USERS_LOGIN_TICKET_INVALID` for every ticket that does not fit the
- * backend, the browser, the step and the present state of its user.
+ * backend, the browser or the session, the step and the present state of its user.
  */
 async function claimLogin (
   rules: SessionRules,
   name: string,
   ticket: string,
   backend: Backend,
-  { request }: EventContext
+  { request }: EventContext,
+  acting: Authentication | null
 ): Promise<ClaimedLogin> {
-  const browser = presentedBrowser(rules, backend, request)
+  const browser = acting === null ? presentedBrowser(rules, backend, request) : null
   const record = await rules.pendingLogins.attempt(ticket, { browser })
   const offered = record?.steps.find((step) => step.name === name)
-  if (record === null || offered === undefined || record.backend !== backend.name) {
+  if (record === null || offered === undefined || record.backend !== backend.name || !isOf(record, acting)) {
     throw FST_USERS_LOGIN_TICKET_INVALID()
   }
   const row = await rules.rows.getRow(record.user)
@@ -150,6 +182,12 @@ async function claimLogin (
   if (isOpen) return { record, row, keep: offered.keep }
   await rules.pendingLogins.consume(ticket, { browser })
   throw FST_USERS_LOGIN_TICKET_INVALID()
+}
+
+/** Returns true for a reauthentication of this session, and with null for a login. */
+function isOf ({ user, renews }: PendingRecord, acting: Authentication | null): boolean {
+  if (renews === undefined || acting === null) return renews === undefined && acting === null
+  return renews.session === acting.session.id && String(user) === String(acting.user.id)
 }
 
 /** Reports a wrong answer to the counters, and fires `onLoginFailed`. */

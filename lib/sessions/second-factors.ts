@@ -90,20 +90,26 @@ export async function removeSecondFactors (
 }
 
 /** Returns true if methods prove two different kinds of factors. */
-export function isTwoFactor ({ secondFactors }: SessionRules, methods: readonly string[]): boolean {
-  return kindsOf(methods, new Set(secondFactors.flatMap(({ methods: further = [] }) => further))).size > 1
+export function isTwoFactor (rules: SessionRules, methods: readonly string[]): boolean {
+  return countKindsOf(rules, methods) > 1
+}
+
+/** Returns the number of different kinds of factors that methods prove. */
+export function countKindsOf ({ secondFactors }: SessionRules, methods: readonly string[]): number {
+  return kindsOf(methods, new Set(secondFactors.flatMap(({ methods: further = [] }) => further))).size
 }
 
 /** Returns true if the user has a second factor, has not proved two factors yet, and uses no trusted device. */
 export async function needsSecondFactor (rules: SessionRules, attempt: LoginAttempt): Promise<boolean> {
   if (isTwoFactor(rules, attempt.methods) || (await countOf(rules, attempt)) === 0) return false
+  if (attempt.purpose === 'reauthentication') return true // a trusted browser replaces no factor
   return !(await rules.trustedDevices?.isTrusted(attempt, backendNamed(rules, attempt.backend)) ?? false)
 }
 
-/** Returns true if the option `secondFactors.required` demands a second factor and the user has none. */
+/** Returns true if the option `secondFactors.required` demands a second factor for the login and the user has none. */
 export async function mustEnrol (rules: SessionRules, attempt: LoginAttempt): Promise<boolean> {
   const { required } = rules.settings.secondFactors
-  if (required === null || (await countOf(rules, attempt)) > 0) return false
+  if (required === null || attempt.purpose === 'reauthentication' || (await countOf(rules, attempt)) > 0) return false
   const answer: unknown = await required({ user: rules.rows.toUser(attempt.user), backend: attempt.backend })
   if (typeof answer === 'boolean') return answer
   throw FST_USERS_INVALID_OPTION(['secondFactors.required', 'must return true or false'])

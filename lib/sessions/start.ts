@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Backend } from '../contracts/backend.js'
 import type { LoginAnswer } from '../contracts/login-step.js'
 import type { IssuedToken } from '../contracts/strategy.js'
-import type { LoginResult } from '../contracts/users-api.js'
+import type { LoginPending, LoginResult } from '../contracts/users-api.js'
 import type { UserRow } from '../contracts/user.js'
 import { FST_USERS_LOGIN_PENDING } from '../errors.js'
 import { endSession } from './end.js'
@@ -54,12 +54,9 @@ export async function acceptLogin (
   rules: SessionRules,
   backend: Backend,
   { request }: Pick<StartContext, 'request'>,
-  { issued, user, pending }: LoginResult
+  result: LoginResult
 ): Promise<IssuedToken> {
-  if (pending !== undefined) {
-    const { code, body, ticket, steps } = pending
-    throw FST_USERS_LOGIN_PENDING([], { detail: ticket === undefined ? { code, ...body } : { code, ticket, steps } })
-  }
+  const { issued, user } = finishedLogin(result)
   try {
     await endPresentedSessions(rules, backend, request)
   } catch (error) {
@@ -67,4 +64,12 @@ export async function acceptLogin (
     throw error
   }
   return issued
+}
+
+/** Returns the token and the user of a login. Throws `FST_USERS_LOGIN_PENDING` if it needs another step. */
+export function finishedLogin (result: LoginResult): Exclude<LoginResult, { pending: LoginPending }> {
+  const { pending } = result
+  if (pending === undefined) return result
+  const { code, body, ticket, steps } = pending
+  throw FST_USERS_LOGIN_PENDING([], { detail: ticket === undefined ? { code, ...body } : { code, ticket, steps } })
 }

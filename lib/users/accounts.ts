@@ -5,11 +5,12 @@ import type { User, UserChanges, UserId, UserRow } from '../contracts/user.js'
 import type { CallContext, WriteContext, Writer } from '../contracts/users-api.js'
 import { FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS, FST_USERS_UPDATE_USER_INVALID_PASSWORD } from '../errors.js'
 import { actingUser, contextOf, currentRow, renewSession } from '../sessions/index.js'
-import { applyPolicy, checkCurrentPassword, readPassword } from './credentials.js'
+import { applyPolicy, readPassword } from './credentials.js'
 import { isSameEmail, parseEmail } from './email.js'
 import { createUndoToken, reportEmailChange } from './email-change-undo.js'
 import { writableFields, writableFlags } from './fields.js'
 import type { Rules } from './rules.js'
+import { checkStepUp } from './step-up.js'
 import { isDemotion, requireOtherSuperuser } from './superusers.js'
 import { authorOf, endsSessions, writeChanges } from './user-changes.js'
 import { requestEmailChange } from './verification.js'
@@ -52,16 +53,17 @@ async function changeRow (
   const { rows, hooks, settings } = rules
   const context = contextOf(call)
   const author = authorOf(row, by, context.request)
-  const needsPassword = author.isOwn && settings.sensitiveChanges === 'confirm'
-  if (needsPassword && isSensitive(row, given)) {
-    await checkCurrentPassword(rules, row, given.current_password, context)
+  const needsProofs = author.isOwn && settings.sensitiveChanges === 'confirm'
+  if (needsProofs && isSensitive(row, given)) {
+    const setsPassword = typeof given.password === 'string'
+    await checkStepUp(rules, row, { currentPassword: given.current_password, setsPassword }, context)
   }
 
   const password = typeof given.password === 'string' ? await readNewPassword(rules, row, given.password, context) : null
   const email = given.email === undefined ? null : parseEmail(given.email)
   const changesMailbox = email !== null && !isSameEmail(email, row.email)
   // With a proof, only the owner of the new mailbox learns that the e-mail is taken.
-  const needsProof = changesMailbox && author.isOwn && (needsPassword || !settings.revealExistingAccounts)
+  const needsProof = changesMailbox && author.isOwn && (needsProofs || !settings.revealExistingAccounts)
   if (changesMailbox && !needsProof && (await rows.getByEmail(email)) !== null) {
     throw FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS()
   }

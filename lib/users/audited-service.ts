@@ -23,6 +23,8 @@ type Audited = Pick<
   | 'resumeLogin'
   | 'startSession'
   | 'resumeSession'
+  | 'reauthenticate'
+  | 'renewSession'
   | 'requestRegistration'
   | 'completeRegistration'
   | 'undoEmailChange'
@@ -107,7 +109,10 @@ function auditedLinks (
 function auditedLogins (
   run: Run,
   inner: Audited
-): Pick<Audited, 'checkCredentials' | 'login' | 'resumeLogin' | 'startSession' | 'resumeSession'> {
+): Pick<
+  Audited,
+  'checkCredentials' | 'login' | 'resumeLogin' | 'startSession' | 'resumeSession' | 'reauthenticate' | 'renewSession'
+> {
   return {
     checkCredentials (credentials, context = {}) {
       const entry = { ...loginEntry(context), user: { email: credentials.username } }
@@ -124,8 +129,20 @@ function auditedLogins (
     resumeSession: (backend, answer, context) =>
       run({ event: 'login', backend: backend.name, method: answer.step }, context, () =>
         inner.resumeSession(backend, answer, context)
-      )
+      ),
+    reauthenticate: (proof, context) =>
+      run(reauthenticationEntry(proof, context), context, () => inner.reauthenticate(proof, context)),
+    renewSession: (proof, context) =>
+      run(reauthenticationEntry(proof, context), context, () => inner.renewSession(proof, context))
   }
+}
+
+function reauthenticationEntry (
+  proof: Parameters<Audited['reauthenticate']>[0],
+  { request }: Parameters<Audited['reauthenticate']>[1]
+): AuditEntry {
+  const { user, backend = null } = contextOf({ request }).request?.authentication ?? { user: null }
+  return { event: 'login.reauthenticate', user, backend, method: 'ticket' in proof ? proof.step : 'password' }
 }
 
 function loginEntry ({ backend, method = 'password' }: Partial<LoginContext>): AuditEntry {

@@ -30,12 +30,23 @@ export function readPassword ({ settings }: Rules, password: string): string {
  * password is not counted.
  */
 export async function checkCurrentPassword (
-  { settings, attempts }: Rules,
+  rules: Rules,
   row: UserRow,
   given: string | undefined,
   context: EventContext
 ): Promise<void> {
   if (given === undefined) throw FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD()
+  await checkPassword(rules, row, given, context, FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD)
+}
+
+/** Throws `refusal()` if the given password is not the user's current one. Wrong ones are counted. */
+export async function checkPassword (
+  { settings, attempts }: Rules,
+  row: UserRow,
+  given: string,
+  context: EventContext,
+  refusal: () => Error
+): Promise<void> {
   const attempt = await attempts.begin('currentPassword', { email: row.email, context })
   const isRight = await whileUnchecked(attempt, async () => {
     const current = preparePassword(given, { normalize: settings.wire.normalizePasswords })
@@ -43,7 +54,7 @@ export async function checkCurrentPassword (
   })
   if (isRight) return attempt.succeeded()
   await attempt.failed(row)
-  throw FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD()
+  throw refusal()
 }
 
 /**

@@ -38,7 +38,8 @@ export function isUnchanged (now: UserRow, before: UserRow): boolean {
   return keys.every((key) => now[key] === before[key])
 }
 
-function hasPassword ({ hashed_password: hash }: UserRow): boolean {
+/** Returns true if the user can log in with a password. */
+export function hasPassword ({ hashed_password: hash }: UserRow): boolean {
   return !isUnusableHash(hash)
 }
 

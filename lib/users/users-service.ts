@@ -12,6 +12,7 @@ import {
   currentRow,
   endPresentedSessions,
   endSessions,
+  finishedLogin,
   login,
   logout,
   reportFailure,
@@ -33,6 +34,7 @@ import { forgotPassword, resetPassword } from './password-reset.js'
 import { parseEmail } from './email.js'
 import { removeLoginMethods } from './login-methods.js'
 import type { Rules } from './rules.js'
+import { reauthenticate, requireStepUp } from './step-up.js'
 import { requestVerify, verify } from './verification.js'
 
 /** Methods for the routes, in addition to those of `app.users`. */
@@ -44,6 +46,10 @@ export interface UsersService extends UsersApi {
   startSession(backend: Backend, row: UserRow, context: StartContext): Promise<IssuedToken>
   /** Continues a pending login like `resumeLogin`, and does what `startSession` does. */
   resumeSession(backend: Backend, answer: LoginAnswer, context: StartContext): Promise<IssuedToken>
+  /** Does what `reauthenticate` does. Throws `FST_USERS_LOGIN_PENDING` if it needs another step. */
+  renewSession(proof: { password?: string } | LoginAnswer, context: StartContext): Promise<IssuedToken>
+  /** Does what `kit.requireStepUp` does. */
+  requireStepUp(request: FastifyRequest, body?: { current_password?: string } | null): Promise<void>
   /** Revokes the sessions of all cookies that a browser presents to a backend, except that of the token `ended`. */
   endPresentedSessions(backend: Backend, request: FastifyRequest, ended?: string): Promise<void>
   /** Registers a user. The reply does not reveal whether the e-mail was taken. */
@@ -77,22 +83,7 @@ export function createUsersService (rules: Rules, securityProfile: UsersApi['sec
     delete: (user, context = {}) => deleteUser(rules, user, context),
     exportData: (user) => exportAccount(rules, user),
 
-    async checkCredentials (credentials, { backend = null, ...call }: CallContext & { backend?: string | null } = {}) {
-      const context = contextOf(call)
-      const checked = await attemptLogin(rules, credentials, backend, context)
-      if (checked?.right === true) return checked.row
-      const row = checked?.row ?? null
-      await reportFailure(
-        rules,
-        row === null ? 'UNKNOWN_USER' : 'WRONG_PASSWORD',
-        parseEmail(credentials.username) ?? credentials.username,
-        row,
-        backend,
-        context
-      )
-      return null
-    },
-
+    checkCredentials: (credentials, context) => checkCredentials(rules, credentials, context),
     requestRegistration: (email, context = {}) => requestRegistration(rules, email, context),
     completeRegistration: (token, values, context = {}) => completeRegistration(rules, token, values, context),
     undoEmailChange: (token, context = {}) => undoEmailChange(rules, token, context),
@@ -107,6 +98,7 @@ export function createUsersService (rules: Rules, securityProfile: UsersApi['sec
       const { request, reply } = contextOf({ request: given, reply: givenReply ?? null })
       return logout(rules, request as FastifyRequest, reply) // a request was given
     },
+    ...createStepUp(rules),
     endSessions: (user) => endSessions(rules, user),
     ...createFactorMethods(rules),
     startSession: (backend, row, context) => startSession(rules, backend, row, context),
@@ -131,6 +123,36 @@ async function createTestSession (
 ): Promise<IssuedToken> {
   const authenticatedAt = new Date(rules.settings.clock())
   return await createSessionService(rules).create(await currentRow(rules, user), { authenticatedAt, ...options })
+}
+
+async function checkCredentials (
+  rules: Rules,
+  credentials: { username: string; password: string },
+  { backend = null, ...call }: CallContext & { backend?: string | null } = {}
+): Promise<UserRow | null> {
+  const context = contextOf(call)
+  const checked = await attemptLogin(rules, credentials, backend, context)
+  if (checked?.right === true) return checked.row
+  const row = checked?.row ?? null
+  await reportFailure(
+    rules,
+    row === null ? 'UNKNOWN_USER' : 'WRONG_PASSWORD',
+    parseEmail(credentials.username) ?? credentials.username,
+    row,
+    backend,
+    context
+  )
+  return null
+}
+
+function createStepUp (rules: Rules): Pick<UsersService, 'reauthenticate' | 'renewSession' | 'requireStepUp'> {
+  return {
+    reauthenticate: (proof, context) => reauthenticate(rules, proof, contextOf(context)),
+    async renewSession (proof, context) {
+      return finishedLogin(await reauthenticate(rules, proof, contextOf(context))).issued
+    },
+    requireStepUp: (request, body) => requireStepUp(rules, request, body)
+  }
 }
 
 function featureNamed ({ features }: Rules, name: string): unknown {

@@ -279,6 +279,10 @@ export const flows: Record<string, Flow> = {
     { options: { features: [sessions()] } }
   ),
   'log out by jwt': simple(({ send, own }) => send('POST', '/auth/jwt/logout', undefined, own), 204),
+  'authenticate again by cookie': simple(
+    ({ send, session }) => send('POST', '/auth/cookie/reauthenticate', { password: PASSWORD }, session),
+    204
+  ),
   'log out by cookie': simple(({ send, session }) => send('POST', '/auth/cookie/logout', undefined, session), 204)
 }
 

@@ -408,6 +408,7 @@ const firing: {
   onBeforeLogin: ['log in by cookie'],
   onIssueToken: ['log in by cookie'],
   onAfterLogin: ['log in by cookie'],
+  onAfterReauthenticate: ['authenticate again by cookie'],
   onNewDevice: ['log in from a new device', 'later', { detectNewDevices: true }],
   onLoginFailed: ['fail to log in'],
   onAfterLogout: ['log out by cookie'],

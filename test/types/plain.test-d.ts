@@ -258,6 +258,7 @@ interface Payloads {
   onAfterCreateRecoveryCodes: { user: User, isReplacement: boolean }
   onAfterRequestEmailLogin: RequestedEmailLogin
   onAfterUseRecoveryCode: { user: User, remaining: number }
+  onAfterReauthenticate: { user: User, backend: string, session: Session }
   onLoginFailed: { username: string, user: User | null, backend: string | null, reason: LoginFailure }
   onAfterLogout: { user: User, backend: string, session: Session }
   onBeforeDelete: { user: User }

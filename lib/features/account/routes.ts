@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import {
+  acceptMissingBody,
   authenticate,
   BODY_ERRORS,
   captchaErrors,
@@ -8,6 +9,7 @@ import {
   currentUser,
   describeRoute,
   errorReplies,
+  optionalBody,
   replyOf,
   rereadSession,
   Type,
@@ -50,7 +52,7 @@ function addDeleteRoute (scope: FastifyInstance, { kit, settings: { delayMs }, a
               ? 'Deletes the account and ends all sessions.'
               : 'Deactivates the account and ends all sessions. It is deleted later; the link of a mail undoes that.'
         }),
-        ...(confirms ? { body: CurrentPasswordBody } : {}),
+        ...(confirms ? optionalBody(CurrentPasswordBody) : {}),
         response: {
           ...(delayMs === 0
             ? { 204: Type.Null({ description: 'The account is deleted.' }) }
@@ -66,10 +68,11 @@ function addDeleteRoute (scope: FastifyInstance, { kit, settings: { delayMs }, a
         }
       },
       onRequest: own,
+      preValidation: acceptMissingBody,
       preHandler: rereadSession(own)
     },
     async (request, reply) => {
-      await kit.requireCurrentPassword(request, request.body)
+      await kit.requireStepUp(request, request.body)
       const row = await kit.readActingUser(request)
       const deletesAt = await api.delete(row.id as UserId, { request, reply })
       if (deletesAt === null) return reply.code(204).send()

@@ -78,7 +78,7 @@ function addCreateRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOpti
     onRequest: own,
     preHandler: rereadSession(own)
   }, async (request, reply) => {
-    await kit.requireCurrentPassword(request, request.body)
+    await kit.requireStepUp(request, request.body)
     const user = kit.rows.toUser(await kit.readActingUser(request))
     const { key, ...apiKey } = await keys.create(user, newKeyOf(request.body))
     await kit.fire('onAfterCreateApiKey', { user, apiKey }, { request, reply })

@@ -75,7 +75,7 @@ function addCreateRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOpti
     onRequest: guard,
     preHandler: rereadSession(guard)
   }, async (request, reply) => {
-    await kit.requireCurrentPassword(request, request.body)
+    await kit.requireStepUp(request, request.body)
     const user = kit.rows.toUser(await readSuperuser(kit, request))
     const { key, ...apiKey } = await keys.createService(newKeyOf(request.body))
     await kit.fire('onAfterCreateApiKey', { user, apiKey }, { request, reply })

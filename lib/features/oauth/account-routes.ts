@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import {
+  acceptMissingBody,
   authenticate,
   CONFIRM_ERRORS,
   CurrentPasswordBody,
@@ -8,6 +9,7 @@ import {
   describeRoute,
   errorReplies,
   type FeatureKit,
+  optionalBody,
   replyOf,
   rereadSession,
   UNREAD_BODY_ERRORS,
@@ -69,7 +71,7 @@ function addUnlinkRoute (scope: FastifyInstance, { kit, accounts }: AccountRoute
           description: 'The only way to log in cannot be removed: set a password first.'
         }),
         params: Type.Object({ id: Type.String() }),
-        ...(confirms ? { body: CurrentPasswordBody } : {}),
+        ...(confirms ? optionalBody(CurrentPasswordBody) : {}),
         response: {
           204: Type.Null({ description: 'The account is unlinked.' }),
           ...errorReplies(
@@ -84,10 +86,11 @@ function addUnlinkRoute (scope: FastifyInstance, { kit, accounts }: AccountRoute
         }
       },
       onRequest: own,
+      ...(confirms ? { preValidation: acceptMissingBody } : {}),
       preHandler: rereadSession(own)
     },
     async (request, reply) => {
-      await kit.requireCurrentPassword(request, request.body)
+      await kit.requireStepUp(request, request.body)
       const id = idKind.parse(request.params.id) as OauthAccount['id'] | null // accounts have ids of the users' kind
       if (id === null) throw FST_USERS_OAUTH_ACCOUNT_NOT_FOUND()
       await accounts.unlink(await kit.readActingUser(request), id, { request, reply })

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import {
+  acceptMissingBody,
   authenticate,
   BODY_ERRORS,
   CONFIRM_ERRORS,
@@ -7,6 +8,7 @@ import {
   currentUser,
   describeRoute,
   errorReplies,
+  optionalBody,
   replyOf,
   rereadSession,
   Type,
@@ -64,7 +66,7 @@ function addOptionsRoute (scope: FastifyInstance, { kit, registration }: OwnRout
         summary: 'Begin to add a passkey',
         description: 'The reply has the options of navigator.credentials.create() and a ticket, which works once.'
       }),
-      ...(confirms ? { body: CurrentPasswordBody } : {}),
+      ...(confirms ? optionalBody(CurrentPasswordBody) : {}),
       response: {
         200: replyOf(CreationStart, 'The options, and a ticket for the passkey.'),
         ...errorReplies(
@@ -73,9 +75,10 @@ function addOptionsRoute (scope: FastifyInstance, { kit, registration }: OwnRout
       }
     },
     onRequest: own,
+    preValidation: acceptMissingBody,
     preHandler: rereadSession(own)
   }, async (request) => {
-    await kit.requireCurrentPassword(request, request.body)
+    await kit.requireStepUp(request, request.body)
     return await registration.begin(await kit.readActingUser(request), request)
   })
 }
@@ -155,7 +158,7 @@ function addDeleteRoute (scope: FastifyInstance, { kit, rows }: OwnRoutesOptions
         description: 'Ends the other sessions of the user. The only way to log in cannot be deleted.'
       }),
       params: Params,
-      ...(confirms ? { body: CurrentPasswordBody } : {}),
+      ...(confirms ? optionalBody(CurrentPasswordBody) : {}),
       response: {
         204: Type.Null({ description: 'The passkey is deleted.' }),
         ...errorReplies(
@@ -165,9 +168,10 @@ function addDeleteRoute (scope: FastifyInstance, { kit, rows }: OwnRoutesOptions
       }
     },
     onRequest: own,
+    preValidation: acceptMissingBody,
     preHandler: rereadSession(own)
   }, async (request, reply) => {
-    await kit.requireCurrentPassword(request, request.body)
+    await kit.requireStepUp(request, request.body)
     await removePasskey(kit, rows, await kit.readActingUser(request), request.params.id, { request, reply })
     return reply.code(204).send()
   })

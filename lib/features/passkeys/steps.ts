@@ -35,29 +35,32 @@ export function createSteps (ceremonies: Ceremonies): readonly LoginStep[] {
 function createPasskeyStep (ceremonies: Ceremonies): LoginStep<typeof Answer> {
   const { kit, settings, rows } = ceremonies
   const challenges = createChallenges<{ user: UserId }>(kit, 'step', settings)
-  const requiresVerification = settings.userVerification === 'required'
+  // a passkey that is the only proof must verify the user: it is then two kinds of factors
+  const mustVerify = (methods: readonly string[]): boolean =>
+    methods.length === 0 || settings.userVerification === 'required'
   return {
     name: 'passkey',
     group: SECOND_FACTOR_GROUP,
+    reauthenticates: true,
     summary: 'Answer with a passkey',
     lifetimeSeconds: settings.lifetimeSeconds,
     needed: async (attempt) =>
       (await kit.secondFactors.isNeeded(attempt)) && (await rows.ofUser(attempt.user)).length > 0,
-    async challenge ({ user }) {
+    async challenge ({ user, methods }) {
       const id = user.id as UserId
       const allowed = await rows.ofUser(user)
       const { ticket, challenge } = await challenges.create({ user: id }, { userId: id })
-      const options = requestOptions(ceremonies, { challenge, allowed, requiresVerification })
+      const options = requestOptions(ceremonies, { challenge, allowed, requiresVerification: mustVerify(methods) })
       return { send: { options: { ...options } }, keep: ticket }
     },
     body: Answer,
     errors: ['PASSKEY_CHALLENGE_INVALID', 'PASSKEY_INVALID'],
-    async verify ({ user, request, reply }, { credential }, kept) {
+    async verify ({ user, methods, request, reply }, { credential }, kept) {
       const { challenge, user: owner } = await challenges.use(ticketOf(kept))
       if (String(owner) !== String(user.id)) throw FST_USERS_PASSKEY_CHALLENGE_INVALID()
       const row = await rows.ofCredential(credential.id)
       if (row === null || String(row.user_id) !== String(user.id)) throw refused(kit, 'The passkey belongs to another user')
-      const expected = { challenge, requiresVerification, requiresHandle: false }
+      const expected = { challenge, requiresVerification: mustVerify(methods), requiresHandle: false }
       const assertion = await acceptAssertion(ceremonies, { row, user }, credential, expected, { request, reply })
       return { methods: [methodOf(assertion)] }
     }
@@ -70,6 +73,7 @@ function createEnrolStep (ceremonies: Ceremonies): LoginStep<typeof Enrolment> {
   return {
     name: 'passkey-enrol',
     group: SECOND_FACTOR_GROUP,
+    loginOnly: true,
     summary: 'Add a passkey during a login',
     lifetimeSeconds: settings.lifetimeSeconds,
     needed: (attempt) => kit.secondFactors.mustEnrol(attempt),

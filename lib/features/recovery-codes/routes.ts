@@ -1,11 +1,13 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import {
+  acceptMissingBody,
   authenticate,
   CONFIRM_ERRORS,
   CurrentPasswordBody,
   currentUser,
   describeRoute,
   errorReplies,
+  optionalBody,
   replyOf,
   rereadSession,
   type FeatureKit
@@ -57,7 +59,7 @@ function addReplaceRoute (scope: FastifyInstance, { kit, codes }: RecoveryCodeRo
         summary: 'Create new recovery codes',
         description: 'The reply contains the codes. They cannot be read again. Former codes no longer work.'
       }),
-      ...(confirms ? { body: CurrentPasswordBody } : {}),
+      ...(confirms ? optionalBody(CurrentPasswordBody) : {}),
       response: {
         201: replyOf(RecoveryCodesCreated, 'The new codes.'),
         ...errorReplies(
@@ -71,9 +73,10 @@ function addReplaceRoute (scope: FastifyInstance, { kit, codes }: RecoveryCodeRo
       }
     },
     onRequest: own,
+    preValidation: acceptMissingBody,
     preHandler: rereadSession(own)
   }, async (request, reply) => {
-    await kit.requireCurrentPassword(request, request.body)
+    await kit.requireStepUp(request, request.body)
     const user = kit.rows.toUser(await kit.readActingUser(request))
     if ((await kit.secondFactors.count(user)) === 0) throw FST_USERS_RECOVERY_CODES_NOT_NEEDED()
     return await reply.code(201).send({ codes: await codes.replace(user, { request, reply }) })

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import {
+  acceptMissingBody,
   authenticate,
   CONFIRM_ERRORS,
   currentUser,
@@ -7,6 +8,7 @@ import {
   describeRoute,
   errorReplies,
   FST_USERS_UNAUTHENTICATED,
+  optionalBody,
   replyOf,
   rereadSession,
   Type,
@@ -45,7 +47,7 @@ export function confirmation ({ settings }: FeatureKit): {
   errors: readonly ErrorWord[]
 } {
   return settings.sensitiveChanges === 'confirm'
-    ? { body: { body: CurrentPasswordBody }, errors: CONFIRM_ERRORS }
+    ? { body: optionalBody(CurrentPasswordBody), errors: CONFIRM_ERRORS }
     : { body: {}, errors: UNREAD_BODY_ERRORS }
 }
 
@@ -95,9 +97,10 @@ function addEndRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOp
       }
     },
     onRequest: own,
+    preValidation: acceptMissingBody,
     preHandler: rereadSession(own)
   }, async (request, reply) => {
-    await kit.requireCurrentPassword(request, request.body)
+    await kit.requireStepUp(request, request.body)
     await sessions.end(kit.rows.toUser(await kit.readActingUser(request)), request.params.id)
     return reply.code(204).send()
   })
@@ -122,9 +125,10 @@ function addEndOthersRoute (scope: FastifyInstance, { kit, sessions }: SessionRo
       }
     },
     onRequest: own,
+    preValidation: acceptMissingBody,
     preHandler: rereadSession(own)
   }, async (request, reply) => {
-    await kit.requireCurrentPassword(request, request.body)
+    await kit.requireStepUp(request, request.body)
     const user = kit.rows.toUser(await kit.readActingUser(request))
     const { authentication } = request
     if (authentication === null) throw FST_USERS_UNAUTHENTICATED()

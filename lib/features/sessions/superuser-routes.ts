@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import {
+  acceptMissingBody,
   authenticate,
   CurrentPasswordBody,
   describeRoute,
@@ -145,9 +146,10 @@ function addEndAllUsersRoute (scope: FastifyInstance, { kit, sessions }: Session
       }
     },
     onRequest: guard,
+    preValidation: acceptMissingBody,
     preHandler: rereadSession(guard)
   }, async (request, reply) => {
-    await kit.requireCurrentPassword(request, request.body)
+    await kit.requireStepUp(request, request.body)
     await checkSuperuser(kit, request)
     await sessions.endAllUsers()
     return reply.code(204).send()

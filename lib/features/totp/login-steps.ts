@@ -54,6 +54,7 @@ export function enrolmentStep (
   return {
     name: STEPS[1],
     group: SECOND_FACTOR_GROUP,
+    loginOnly: true,
     summary: 'Add an authenticator app during a login',
     lifetimeSeconds: 600,
     async needed (attempt) {

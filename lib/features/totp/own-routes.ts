@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import {
+  acceptMissingBody,
   authenticate,
   BODY_ERRORS,
   CONFIRM_ERRORS,
@@ -9,6 +10,7 @@ import {
   describeRoute,
   errorReplies,
   recoveryCodesOf,
+  optionalBody,
   replyOf,
   rereadSession,
   Type,
@@ -83,17 +85,18 @@ function addBeginRoute (scope: FastifyInstance, options: TotpRoutesOptions): voi
         summary: 'Begin to add an authenticator app',
         description: 'The app is active after the confirmation. The secret cannot be read again.'
       }),
-      ...(confirms ? { body: CurrentPasswordBody } : {}),
+      ...(confirms ? optionalBody(CurrentPasswordBody) : {}),
       response: {
         201: replyOf(TotpEnrolment, 'The secret for the app.'),
         ...errorReplies(settings, ...CHANGE_ERRORS, ...CONFIRM_ERRORS, 'TOTP_ALREADY_ACTIVE')
       }
     },
     onRequest: verified,
+    preValidation: acceptMissingBody,
     preHandler: rereadSession(verified)
   }, async (request, reply) => {
     await kit.attempts.begin('totpEnrolment', { context: { request, reply } })
-    await kit.requireCurrentPassword(request, request.body)
+    await kit.requireStepUp(request, request.body)
     const row = await kit.readActingUser(request)
     if ((await authenticators.find(row)) !== null) throw FST_USERS_TOTP_ALREADY_ACTIVE()
     const { secret, sealed } = authenticators.createSecret(row)
@@ -182,7 +185,7 @@ function addRemoveRoute (scope: FastifyInstance, { kit, authenticators }: TotpRo
     onRequest: own,
     preHandler: rereadSession(own)
   }, async (request, reply) => {
-    await kit.requireCurrentPassword(request, request.body)
+    await kit.requireStepUp(request, request.body, { provesFactor: true })
     const row = await authenticators.find(currentUser(request))
     if (row === null) throw FST_USERS_TOTP_NOT_ACTIVE()
     const { code } = request.body

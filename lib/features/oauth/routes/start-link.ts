@@ -1,6 +1,7 @@
-import { Type } from '@sinclair/typebox'
+import { Type, type TSchema } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify'
 import {
+  acceptMissingBody,
   addFormParsers,
   authenticate,
   CONFIRM_ERRORS,
@@ -10,7 +11,8 @@ import {
   errorReplies,
   type ErrorWord,
   FST_USERS_CROSS_SITE_REQUEST,
-  isUsersError,
+  hasErrorCode,
+  optionalBody,
   replyOf,
   rereadSession,
   UNREAD_BODY_ERRORS
@@ -29,19 +31,23 @@ export interface StartLinkOptions extends FlowRoutesOptions {
 }
 type Body = CurrentPasswordBody | undefined
 
+/** Codes with which the browser returns to the application, which then asks for a proof. */
+const STEP_UP_WORDS = ['UPDATE_USER_BAD_CURRENT_PASSWORD', 'INSUFFICIENT_USER_AUTHENTICATION'] as const
+
 /** An HTTP method that starts linking, with its hooks. */
 interface StartMethod {
   method: 'GET' | 'POST'
   /** Suffix that makes the operation id unique. */
   suffix: string
+  body: { body?: TSchema }
   hooks: Pick<RouteShorthandOptions, 'onRequest' | 'preHandler' | 'exposeHeadRoute'>
   errors: readonly ErrorWord[]
 }
 
 /**
  * Registers the routes that start linking: `authorize` replies with the provider's URL, `login` redirects the browser.
- * Both accept POST. They accept GET as well, unless `sensitiveChanges: 'confirm'` requires a password, which belongs in
- * a body. A GET that a cookie authenticated must come from a page of the same origin.
+ * Both accept GET and POST. With `sensitiveChanges: 'confirm'`, the body of a POST may have the current password; a GET
+ * needs a fresh session. A GET that a cookie authenticated must come from a page of the same origin.
  */
 export const startLinkRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, options) => {
   await scope.register(authorizeRoutes, options)
@@ -53,7 +59,7 @@ const authorizeRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, opti
   const { settings } = kit
   const { provider } = providerFlow.client
 
-  for (const { method, suffix, hooks, errors } of methodsOf(scope, options)) {
+  for (const { method, suffix, body, hooks, errors } of methodsOf(scope, options)) {
     scope.route<{ Querystring: AuthorizeQuery; Body: Body }>({
       method,
       url: `${path}/authorize`,
@@ -65,16 +71,16 @@ const authorizeRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, opti
           summary: `Start to link an account of ${provider.title}`
         }),
         querystring: AuthorizeQuery,
-        ...bodySchema(options),
+        ...body,
         response: {
           200: replyOf(AuthorizeReply, 'The URL of the provider to open in the browser.'),
           ...errorReplies(settings, ...errors)
         }
       },
       ...hooks,
-      preValidation: wrapScopes,
+      preValidation: [wrapScopes, acceptMissingBody],
       async handler (request, reply) {
-        await kit.requireCurrentPassword(request, request.body)
+        await kit.requireStepUp(request, request.body)
         const start = startOfUser(request, readAuthorizeQuery(provider, request.query))
         return { authorization_url: await flow.start(providerFlow, start, { request, reply }) }
       }
@@ -88,7 +94,7 @@ const browserRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, option
   const { provider } = providerFlow.client
   addFormParsers(scope)
 
-  for (const { method, suffix, hooks, errors } of methodsOf(scope, options)) {
+  for (const { method, suffix, body, hooks, errors } of methodsOf(scope, options)) {
     const status = method === 'POST' ? 303 : 302
     scope.route<{ Querystring: BrowserLoginQuery; Body: Body }>({
       method,
@@ -102,20 +108,22 @@ const browserRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, option
           ...(method === 'POST' ? { consumes: ['application/x-www-form-urlencoded'] } : {})
         }),
         querystring: BrowserLoginQuery,
-        ...bodySchema(options),
+        ...body,
         response: {
           [status]: Type.Null({ description: 'Redirect to the provider.' }),
           ...errorReplies(settings, ...errors, 'OAUTH_BAD_REDIRECT')
         }
       },
       ...hooks,
+      preValidation: acceptMissingBody,
       async handler (request, reply): Promise<FastifyReply> {
         const start = readBrowserQuery(provider, oauth, request.query.redirect)
         try {
-          await kit.requireCurrentPassword(request, request.body)
+          await kit.requireStepUp(request, request.body)
         } catch (error) {
-          if (!isUsersError(error) || error.code !== 'FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD') throw error
-          return sendBrowser(reply, withError(start.redirect, 'UPDATE_USER_BAD_CURRENT_PASSWORD'), status)
+          const word = STEP_UP_WORDS.find((each) => hasErrorCode(error, `FST_USERS_${each}`))
+          if (word === undefined) throw error
+          return sendBrowser(reply, withError(start.redirect, word), status)
         }
         const url = await flow.start(providerFlow, startOfUser(request, start), { request, reply })
         return sendBrowser(reply, url, status)
@@ -131,17 +139,19 @@ function methodsOf (scope: FastifyInstance, { kit, settings: oauth }: StartLinkO
   const errors = [...GUARD_ERRORS, ...AUTHORIZE_ERRORS, 'CROSS_SITE_REQUEST'] as const
   const post: StartMethod = {
     method: 'POST',
-    suffix: confirms ? '' : 'Post',
+    suffix: 'Post',
+    body: confirms ? optionalBody(CurrentPasswordBody) : {},
     hooks: { onRequest: own, preHandler: rereadSession(own) },
     errors: [...errors, ...(confirms ? CONFIRM_ERRORS : UNREAD_BODY_ERRORS)]
   }
   const get: StartMethod = {
     method: 'GET',
     suffix: '',
+    body: {},
     hooks: { onRequest: [own, refuseOtherOrigins(scope)], exposeHeadRoute: false },
-    errors
+    errors: confirms ? [...errors, 'INSUFFICIENT_USER_AUTHENTICATION'] : errors
   }
-  return confirms ? [post] : [get, post]
+  return [get, post]
 }
 
 /**
@@ -154,10 +164,6 @@ function refuseOtherOrigins (scope: FastifyInstance) {
     const isAmbient = scope.users.backends.get(authentication?.backend ?? '')?.transport.ambient === true
     if (isAmbient && headers['sec-fetch-site'] !== 'same-origin') throw FST_USERS_CROSS_SITE_REQUEST()
   }
-}
-
-function bodySchema ({ kit: { settings } }: StartLinkOptions): { body?: typeof CurrentPasswordBody } {
-  return settings.sensitiveChanges === 'confirm' ? { body: CurrentPasswordBody } : {}
 }
 
 function startOfUser (
