@@ -50,6 +50,7 @@ const SINGLE: readonly Omit<Case, 'reference'>[] = [
   { name: 'ours-jwt-sqlite-revocable', contender: 'ours-jwt-sqlite', settings: { revocable: true } },
   { name: 'ours-jwt-postgres-revocable', contender: 'ours-jwt-postgres', settings: { revocable: true }, server: true },
   { name: 'ours-stored-sqlite-cached', contender: 'ours-stored-sqlite', settings: { cached: true } },
+  { name: 'ours-stored-sqlite-listed', contender: 'ours-stored-sqlite', settings: { listed: true } },
   { name: 'ours-backends-2', contender: 'ours-stored-sqlite', settings: { backends: 2, ...ANALYZED } },
   { name: 'ours-backends-4', contender: 'ours-stored-sqlite', settings: { backends: 4, ...ANALYZED } },
   { name: 'hand-jwt-sqlite-token-cache', contender: 'hand-jwt-sqlite', settings: { cached: true } }

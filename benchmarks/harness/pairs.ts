@@ -18,6 +18,7 @@ const LABELS: Record<string, string> = {
   'stored-sqlite-analyzed': 'stored session, SQLite with statistics',
   'stored-sqlite-cookie': 'stored session in a cookie, SQLite',
   'stored-sqlite-cookie-analyzed': 'the same with statistics',
+  'stored-sqlite-listed': 'stored session, SQLite, with sessions() and an idle time',
   'backends-2': 'token of the last of 2 stored backends',
   'backends-4': 'token of the last of 4 stored backends',
   'jwt-postgres': 'JWT, PostgreSQL',

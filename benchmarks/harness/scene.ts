@@ -44,6 +44,7 @@ const USUAL: Omit<Settings, 'folder'> = {
   backends: 1,
   cached: false,
   revocable: false,
+  listed: false,
   prepared: false
 }
 

@@ -9,6 +9,7 @@ import users, {
   type StrategyDefinition,
   type User
 } from 'fastify-users'
+import { sessions } from 'fastify-users/sessions'
 import { bearer, CREDENTIALS, fastifyServer, PATH, schema, SECRET } from './reply.js'
 import type { LoadRequest, Served, Settings } from './serve.js'
 
@@ -58,7 +59,7 @@ async function prepare (settings: Settings, { adapter, strategy, fill }: Parts):
 
 async function register (
   app: FastifyInstance,
-  { backends, transport, cached }: Settings,
+  { backends, transport, cached, listed }: Settings,
   adapter: DatabaseAdapter,
   strategy: Parts['strategy']
 ): Promise<void> {
@@ -67,6 +68,7 @@ async function register (
     adapter,
     limits: false,
     secret: SECRET,
+    features: listed ? [sessions({ idleSeconds: 600 })] : [],
     backends: Array.from(
       { length: backends },
       (_, index): BackendOptions => ({

@@ -1,8 +1,8 @@
 import { component, Type, type Static } from '../../feature/index.js'
 
-const nullable = (description?: string) =>
-  Type.Union([Type.String(), Type.Null()], description === undefined ? {} : { description })
-const Time = Type.Union([Type.String({ format: 'date-time' }), Type.Null()])
+const nullable = (description: string) => Type.Union([Type.String(), Type.Null()], { description })
+const time = (description: string) =>
+  Type.Union([Type.String({ format: 'date-time' }), Type.Null()], { description })
 
 /** A session as its user sees it. */
 export const UserSessionRead = Type.Object(
@@ -19,8 +19,8 @@ export const UserSessionRead = Type.Object(
       kind: nullable('Kind of device, such as `desktop` or `mobile`.')
     }),
     ip_address: nullable('IP address of the last recorded use.'),
-    created_at: { ...Time, description: 'Time of the login.' },
-    last_seen_at: { ...Time, description: 'Time of the last use, accurate to a minute.' }
+    created_at: time('Time of the login.'),
+    last_seen_at: time('Time of the last use, accurate to a minute.')
   },
   component('UserSession')
 )
