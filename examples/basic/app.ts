@@ -13,10 +13,12 @@ import users, {
   type UsersOptions
 } from 'fastify-users'
 import { altcha } from 'fastify-users/captcha'
+import { passkeys } from 'fastify-users/passkeys'
 import { sessions } from 'fastify-users/sessions'
 import { sqlite } from 'fastify-users/sqlite'
 import { addApiPage, describeRoute } from './api-page.js'
 import { addPages } from './pages.js'
+import { addPasskeyPage } from './passkey-page.js'
 
 /** Custom fields: users can change their display name, only superusers can change credits. */
 const schemas = userSchemas({
@@ -43,6 +45,8 @@ export interface AppOptions {
   secret: string
   /** Registration needs a captcha. Default false. */
   captcha?: boolean
+  /** Origin of the pages, for passkeys. Default: none, and no passkeys. */
+  publicUrl?: string
   /** Receives each token. The server prints commands that use it. */
   sendMail(mail: Mail): void | Promise<void>
   /** Mails of the plugin. Default: none. */
@@ -51,7 +55,7 @@ export interface AppOptions {
 
 /** Builds an application with a bearer token backend, a cookie backend, and three routes with different guards. */
 export async function buildApp (
-  { file, secret, captcha = false, sendMail, mail }: AppOptions
+  { file, secret, captcha = false, publicUrl, sendMail, mail }: AppOptions
 ): Promise<FastifyInstance> {
   const app = Fastify({ logger: { level: 'warn' } })
 
@@ -63,7 +67,11 @@ export async function buildApp (
       { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600 }) },
       { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 86_400 }) }
     ],
-    features: [sessions({ backends: { cookie: { idleSeconds: 3600, rememberMe: {} } } })],
+    features: [
+      sessions({ backends: { cookie: { idleSeconds: 3600, rememberMe: {} } } }),
+      ...(publicUrl === undefined ? [] : [passkeys({ rpName: 'Round Table', signUp: true })])
+    ],
+    ...(publicUrl === undefined ? {} : { publicUrl }),
     hooks: {
       onAfterForgotPassword: ({ user, token }) => sendMail({ to: user.email, purpose: 'reset', token }),
       onAfterRequestVerify: ({ email, token }) => sendMail({ to: email, purpose: 'verify', token })
@@ -75,6 +83,7 @@ export async function buildApp (
   await addApiPage(app, options)
   await app.register(users, options)
   addPages(app)
+  if (publicUrl !== undefined) addPasskeyPage(app)
 
   app.get(
     '/hello',

@@ -8,6 +8,7 @@ const app = await buildApp({
   file,
   secret,
   captcha,
+  publicUrl: `http://localhost:${port}`, // the page /passkeys; browsers create none for IP addresses
   ...(process.env.NODE_ENV === 'production' ? {} : { mail: 'console' }), // shows mails at /dev/mail
   sendMail: (mail) => {
     console.log(mailText(app.listeningOrigin, mail))
