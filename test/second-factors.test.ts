@@ -5,7 +5,7 @@ import { audit } from '../lib/features/audit/index.js'
 import { ORIGIN } from './helpers/browser.js'
 import { asUser } from '../lib/testing/index.js'
 import { badges, NUMBER, type Badges } from './helpers/badge-feature.js'
-import { ARTHUR, addRoutes, assertErrorReply, buildApp, cookieOf, type TestApp } from './helpers/build-app.js'
+import { ARTHUR, addRoutes, assertErrorReply, buildApp, cookieOf, PASSWORD, type TestApp } from './helpers/build-app.js'
 
 const PAGES = { publicUrl: ORIGIN, detectNewDevices: false }
 /** The sent mails. */
@@ -226,6 +226,24 @@ t.test('a superuser sees and removes the lost factors of a user, and never their
   const { events: audited } = await app.users.feature('audit').list({ limit: 100, event: 'factor.remove' })
   t.match(audited, [{ actor_id: String(king.id), actor_type: 'superuser', target_id: String(user.id), method: 'badge' }])
   t.equal((await send('DELETE', path, undefined, superuser)).statusCode, 204, 'there is none left')
+})
+
+t.test('with sensitiveChanges confirm, a superuser authenticates again to remove the factors of a user', async (t) => {
+  const { create, send, bearer, badges: api, tick, login } = await serve(t, { sensitiveChanges: 'confirm' })
+  const user = await create()
+  await api.add(user, NUMBER)
+  await create({ email: 'uther@camelot.bt', is_superuser: true })
+  const superuser = await bearer('uther@camelot.bt')
+  const path = `/users/${user.id}/second-factors`
+  tick(301)
+  for (const url of [path, `${path}/badge`]) {
+    const reply = await send('DELETE', url, undefined, superuser)
+    t.match(reply.json(), { statusCode: 401, code: 'FST_USERS_INSUFFICIENT_USER_AUTHENTICATION' })
+  }
+  t.equal((await send('GET', path, undefined, superuser)).statusCode, 200)
+  const again = bearerOf(await send('POST', '/auth/jwt/reauthenticate', { password: PASSWORD }, superuser))
+  t.equal((await send('DELETE', path, undefined, again)).statusCode, 204)
+  t.equal((await login('jwt', ARTHUR)).statusCode, 200)
 })
 
 t.test('asUser creates the session of a user whose login needs a step', async (t) => {

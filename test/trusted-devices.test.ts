@@ -61,6 +61,23 @@ t.test('a trusted device skips the second factor, and never the first', async (t
   t.equal(await attempt(jar), 403, 'the lifetime is over')
 })
 
+t.test('a trusted device replaces no factor when its user authenticates again', async (t) => {
+  const built = await serve(t, { sensitiveChanges: 'confirm' })
+  const { create, badges, trust, attempt } = built
+  await badges.add(await create(), NUMBER)
+  const jar = await trust()
+  t.equal(await attempt(jar), 204)
+  const change = { password: 'excalibur-2', current_password: PASSWORD }
+  const refused = await jar.send(built, 'PATCH', '/users/me', change)
+  t.match(refused.json(), { statusCode: 401, detail: { code: 'INSUFFICIENT_USER_AUTHENTICATION', methods: 2 } })
+  const begun = await jar.send(built, 'POST', '/auth/cookie/reauthenticate', { password: PASSWORD })
+  t.match(begun.json(), { statusCode: 403, detail: { steps: [{ name: 'badge' }] } })
+  const answer = { ticket: ticketOf(begun), number: NUMBER }
+  const renewed = await jar.send(built, 'POST', '/auth/cookie/reauthenticate/badge', answer)
+  t.equal(renewed.statusCode, 204)
+  t.equal((await jar.send(built, 'PATCH', '/users/me', change)).statusCode, 200)
+})
+
 t.test('only the answer to a second factor of a cookie backend can trust a device', async (t) => {
   const built = await serve(t)
   const { create, badges, send, attempt } = built
@@ -117,6 +134,9 @@ t.test('a user lists and ends trusted devices, and a superuser those of others',
   t.equal((await first.send(built, 'DELETE', `/users/me/trusted-devices/${current?.id}`)).statusCode, 204)
   t.strictSame([await attempt(first), await attempt(second), await attempt(foreign, other.email)], [403, 204, 204])
 
+  t.match((await app.users.exportData(other)).features, {
+    'trusted-devices': { devices: [{ user_agent: /./, created_at: /^\d{4}-/, expires_at: /^\d{4}-/ }] }
+  })
   const path = `/users/${user.id}/trusted-devices`
   for (const method of ['GET', 'DELETE'] as const) {
     assertErrorReply(t, await foreign.send(built, method, path), 403, 'FORBIDDEN', 'Forbidden')

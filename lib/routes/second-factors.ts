@@ -59,6 +59,7 @@ function addRemoveRoutes (scope: FastifyInstance, { users, settings, names }: Op
       'FORBIDDEN',
       'NOT_FOUND',
       'OWN_SECOND_FACTORS',
+      ...(settings.sensitiveChanges === 'confirm' ? ['INSUFFICIENT_USER_AUTHENTICATION' as const] : []),
       'CROSS_SITE_REQUEST',
       ...UNREAD_BODY_ERRORS
     )
@@ -67,6 +68,7 @@ function addRemoveRoutes (scope: FastifyInstance, { users, settings, names }: Op
     const user = targetOf(request)
     if (String(user.id) === String(currentUser(request).id)) throw FST_USERS_OWN_SECOND_FACTORS()
     if (name !== undefined && !names.has(name)) throw FST_USERS_NOT_FOUND()
+    await users.requireStepUp(request)
     await users.removeSecondFactors(user.id, { request, reply, ...(name === undefined ? {} : { name }) })
     return reply.code(204).send()
   }

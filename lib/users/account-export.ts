@@ -9,12 +9,24 @@ import type { Rules } from './rules.js'
  * `FST_USERS_NOT_FOUND`.
  */
 export async function exportAccount (rules: Rules, given: User | UserId): Promise<AccountExport> {
-  const user = rules.rows.toUser(await currentRow(rules, given))
+  const row = await currentRow(rules, given)
+  const user = rules.rows.toUser(row)
   const sessions = await createSessionService(rules).list(user)
   const features: Record<string, Record<string, unknown>> = {}
   for (const [feature, source] of rules.exports) {
     const data = await source(user)
     if (Object.keys(data).length > 0) features[feature] = data
+  }
+  const devices = await rules.trustedDevices?.list(row, null)
+  if (devices !== undefined && devices.length > 0) {
+    features['trusted-devices'] = {
+      devices: devices.map(({ userAgent, createdAt, lastUsedAt, expiresAt }) => ({
+        user_agent: userAgent,
+        created_at: createdAt.toISOString(),
+        last_used_at: lastUsedAt.toISOString(),
+        expires_at: expiresAt.toISOString()
+      }))
+    }
   }
   const exportedAt = new Date(rules.settings.clock()).toISOString()
   return { exported_at: exportedAt, user, sessions: sessions.map(exportedSession), features }

@@ -23,6 +23,7 @@ async function attack (t: Test, options: Partial<UsersOptions> = {}): Promise<At
   const built = await buildTotpApp(t, {
     features: [...totpFeatures(), emailLogin(), refreshTokens(), apiKeys({ scopes: ['read'] }), sessions()],
     tokens: { undo: {} },
+    sensitiveChanges: 'immediate',
     cache: { maxAgeMs: 5000, max: 100 },
     ...options
   }, addRoutes)
@@ -301,7 +302,7 @@ t.test('TOTP-06: a password, a mailbox and a provider account are one factor, al
   const user = await create()
   await add(user, NUMBER)
   const row = (await kit.rows.getByEmail(ARTHUR)) as never
-  const attempt = { user: row, backend: 'jwt', method: 'password', request: null, reply: null }
+  const attempt = { user: row, backend: 'jwt', method: 'password', purpose: 'login', request: null, reply: null } as const
   for (const [methods, isNeeded] of [
     [['password'], true],
     [['password', 'email'], true],
