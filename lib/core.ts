@@ -8,6 +8,7 @@ import type { Backend, BackendOptions } from './contracts/backend.js'
 import type { EventName, UsersHook } from './contracts/events.js'
 import type { Feature } from './contracts/feature.js'
 import type { Model } from './contracts/models.js'
+import type { SecurityProfile } from './contracts/security-profile.js'
 import type { Settings } from './contracts/settings.js'
 import type { StartedMail } from './mail/index.js'
 import type { Caching } from './user-cache/index.js'
@@ -100,6 +101,7 @@ export async function createCore (
   const shared = { settings, rows: rowsOf(store), check: createUserCheck(ajv, settings), hooks, backends, watchers }
   const rules = await createRules(app, { ...shared, features: featureApis }, { store, keyring, features })
   const described = { settings, backends, backendOptions: list, features, keyring }
+  const sender = senderOf(options)
   return {
     ...described,
     store,
@@ -107,13 +109,19 @@ export async function createCore (
     models: new Map(models.map((model) => [model.name, model])),
     ajv,
     rules,
-    service: auditedService(rules, createUsersService(rules, () => securityProfileOf(described))),
+    service: auditedService(rules, createUsersService(rules, () => securityProfileOf({ ...described, mail: sender }))),
     mail: await addListeners(app, rules, options),
     featureBackends: new Map(),
     featureApis,
     sharedValues: new Map(),
     keysFor
   }
+}
+
+/** Returns who sends mails. */
+function senderOf ({ mail }: Pick<CheckedOptions, 'mail'>): SecurityProfile['mail'] {
+  if (mail === undefined) return null
+  return mail === 'console' || mail.send === 'console' ? 'console' : 'function'
 }
 
 /** Adds the listeners of the options `mail` and `hooks`. Loads the code that sends mails only if it is needed. */

@@ -57,6 +57,8 @@ async function users (app: FastifyInstance, options: CheckedOptions): Promise<vo
   await mountSecondFactors(app, core)
   await mountTrustedDevices(app, core)
   await mountMailPages(app, core)
+  // Fastify runs onClose hooks in reverse order: background work ends before the features close
+  app.addHook('onClose', () => core.rules.background.close())
 }
 
 function decorate (app: FastifyInstance, core: Core): void {
@@ -108,7 +110,7 @@ function claimName (app: FastifyInstance, name: string): void {
 
 function addLifecycleHooks (
   app: FastifyInstance,
-  { store, caching, settings, rules: { hooks, background, watchers } }: Core,
+  { store, caching, settings, rules: { hooks, watchers } }: Core,
   adapter: DatabaseAdapter
 ): void {
   app.addHook('onReady', async () => {
@@ -123,7 +125,6 @@ function addLifecycleHooks (
   // before onClose hooks of the application, which may wait for the connection of the channel
   if (caching !== null) app.addHook('preClose', () => caching.stop())
   app.addHook('onClose', async () => {
-    await background.close()
     await store.close?.()
   })
 }

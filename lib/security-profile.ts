@@ -1,6 +1,13 @@
 import type { Backend, BackendOptions } from './contracts/backend.js'
 import type { Feature } from './contracts/feature.js'
-import type { BackendProfile, CookieProfile, SecretsProfile, SecurityProfile } from './contracts/security-profile.js'
+import type {
+  BackendProfile,
+  CaptchaProfile,
+  CookieProfile,
+  LimitsProfile,
+  SecretsProfile,
+  SecurityProfile
+} from './contracts/security-profile.js'
 import type { RouteGroupName, Settings } from './contracts/settings.js'
 import type { Keyring } from './tokens/index.js'
 
@@ -11,6 +18,8 @@ export interface ProfileParts {
   readonly backendOptions: readonly BackendOptions[]
   readonly features: readonly Feature[]
   readonly keyring: Keyring
+  /** Who sends mails. */
+  readonly mail: SecurityProfile['mail']
 }
 
 /** Returns the effective security settings of a registration. */
@@ -30,6 +39,10 @@ export function securityProfileOf (parts: ProfileParts): SecurityProfile {
     jwks: settings.jwks !== null && hasPublicKeys ? { ...settings.jwks } : null,
     tokens: { reset: tokenProfile('reset'), verify: tokenProfile('verify') },
     passwords: settings.passwords.description ?? null,
+    passwordPolicy: copyOf(settings.validatePassword.description),
+    limits: limitsProfile(settings),
+    mail: parts.mail,
+    captcha: captchaProfile(settings),
     routes: Object.fromEntries(
       Object.entries(settings.routes).map(([group, { enabled }]) => [group, enabled])
     ) as Record<RouteGroupName, boolean>, // one entry per route group
@@ -48,6 +61,23 @@ export function securityProfileOf (parts: ProfileParts): SecurityProfile {
     features: features.map(({ name }) => name),
     loginSteps: [...settings.loginSteps]
   }
+}
+
+function limitsProfile ({ limits }: Settings): LimitsProfile | null {
+  if (limits === null) return null
+  const { store, whenUnavailable, client, account, mail } = limits
+  const named = typeof store === 'string' ? store : 'other'
+  return structuredClone({ store: named, whenUnavailable, client, account, mail })
+}
+
+function captchaProfile ({ captcha }: Settings): CaptchaProfile | null {
+  if (captcha === null) return null
+  const { provider, kinds, when, ifUnavailable } = captcha
+  return { provider: provider.name, kinds: [...kinds], isConditional: when !== null, ifUnavailable }
+}
+
+function copyOf<T extends object> (value: T | undefined): T | null {
+  return value === undefined ? null : { ...value }
 }
 
 function secretsProfile ({ count, uses }: Keyring, backends: readonly BackendProfile[]): SecretsProfile {

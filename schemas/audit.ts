@@ -31,6 +31,8 @@ export const AUDIT_EVENTS = [
   'provider.unlink',
   'factor.add',
   'factor.remove',
+  'api_key.create',
+  'api_key.revoke',
   'device.trust',
   'device.untrust',
   'recovery_codes.create',

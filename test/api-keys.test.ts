@@ -7,6 +7,7 @@ import { memory } from '../lib/entries/memory.js'
 import { apiKeyModel } from '../lib/features/api-keys/key-model.js'
 import { uuidId } from '../schemas/index.js'
 import { addRoutes, ARTHUR, assertErrorReply, buildApp, PASSWORD, type TestApp } from './helpers/build-app.js'
+import { checkAuditEvents, collectAuditEvents } from './helpers/audited-events.js'
 import { everyStore } from './helpers/every-store.js'
 
 type Headers = Record<string, string>
@@ -450,4 +451,34 @@ t.test('wrong options of apiKeys and of its backend refuse to start', async (t) 
   const { send } = await buildApp(t, { features: [apiKeys({ scopes: [], routes: { own: false, services: false } })] })
   t.equal((await send('GET', KEYS)).statusCode, 404)
   t.equal((await send('GET', SERVICES)).statusCode, 404)
+})
+
+t.test('AUD-01: created and revoked keys are audit events without the key', async (t) => {
+  const events = collectAuditEvents(t)
+  const built = await buildWithKeys(t)
+  const { app, user, session, send, create, bearer: logIn } = built
+  const api = app.users.feature('api-keys')
+  const { id, key } = await built.createKey()
+  await send('DELETE', `${KEYS}/${id}`, undefined, session)
+  const merlin = await create({ email: 'merlin@camelot.bt', is_superuser: true })
+  const admin = await logIn('merlin@camelot.bt')
+  const service = (await send('POST', SERVICES, { name: 'job', scopes: ['read'] }, admin)).json<ServiceKey>()
+  await send('DELETE', `${SERVICES}/${service.id}`, undefined, admin)
+  const other = await api.create(user, { name: 'two', scopes: ['write', 'read'] })
+  await api.revokeAll(user)
+  await app.users.settled()
+  const ofKeys = events.filter(({ event }) => event.startsWith('api_key.'))
+  checkAuditEvents(t, ofKeys)
+  t.same(
+    ofKeys.map((each) => [each.event, each.actor_type, each.actor_id, each.target_id, each.details]),
+    [
+      ['api_key.create', 'user', String(user.id), String(user.id), { key: id, scopes: 'read' }],
+      ['api_key.revoke', 'user', String(user.id), String(user.id), { key: id }],
+      ['api_key.create', 'superuser', String(merlin.id), String(service.user_id), { key: service.id, scopes: 'read' }],
+      ['api_key.revoke', 'superuser', String(merlin.id), String(service.user_id), { key: service.id }],
+      ['api_key.create', 'code', null, String(user.id), { key: other.id, scopes: 'write read' }],
+      ['api_key.revoke', 'code', null, String(user.id), { keys: 1 }]
+    ]
+  )
+  t.notOk(JSON.stringify(ofKeys).includes(key))
 })

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { LightMyRequestResponse } from 'fastify'
 import t from 'tap'
-import { FST_USERS_STORE_UNAVAILABLE, type AuditEvent } from '../lib/index.js'
+import { FST_USERS_STORE_UNAVAILABLE, type AuditEvent, type Feature } from '../lib/index.js'
 import { audit, type AuditApi, type AuditFeatureOptions, type AuditPage } from '../lib/features/audit/index.js'
 import { memory } from '../lib/entries/memory.js'
 import { watchedAdapter } from './fixtures/watched-adapter.js'
@@ -257,6 +257,35 @@ t.test('waiting events are stored when the application closes', async (t) => {
   await first.app.close()
   const second = await buildApp(t, { adapter: store, features: [audit()] })
   t.same(namesOf(await apiOf(second).list()), ['login failure', 'user.register success'])
+})
+
+t.test('events of work that still runs in the background are stored when the application closes', async (t) => {
+  const store = memory()
+  let finish: () => void = () => {}
+  const late = new Promise<void>((resolve) => {
+    finish = resolve
+  })
+  const feature: Feature = {
+    name: 'late',
+    setup: ({ audit, background }) => ({
+      hooks: {
+        onAfterLogin ({ user }, { reply }) {
+          background(async () => {
+            await late
+            audit.emit({ event: 'user.update', user }, { request: null, reply: null })
+          }, reply)
+        }
+      }
+    })
+  }
+  const first = await buildApp(t, { adapter: store, features: [audit({ flushMs: 60_000 }), feature] })
+  await first.create()
+  await first.login('jwt', ARTHUR)
+  const closed = first.app.close()
+  setImmediate(finish)
+  await closed
+  const second = await buildApp(t, { adapter: store, features: [audit()] })
+  t.ok(namesOf(await apiOf(second).list()).includes('user.update success'))
 })
 
 t.test('events are stored without a call after flushMs', async (t) => {

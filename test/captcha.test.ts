@@ -6,6 +6,7 @@ import { FST_USERS_STORE_UNAVAILABLE } from '../lib/errors.js'
 import { memory } from '../lib/entries/memory.js'
 import { usersOpenapi, type CaptchaOptions, type CaptchaProvider, type CaptchaResponse } from '../lib/index.js'
 import { ARTHUR, assertErrorReply, backends, buildApp, countedPasswords, PASSWORD, SECRET } from './helpers/build-app.js'
+import { collectAuditEvents } from './helpers/audited-events.js'
 import { closedUrl, collectLog, startLocalServer, type LocalServer } from './helpers/local-server.js'
 
 const INVALID = { code: 'FST_USERS_INVALID_OPTION' }
@@ -48,6 +49,7 @@ const untyped = (options: unknown): CaptchaOptions => options as CaptchaOptions
 t.test('the check', async (t) => {
   t.test('a response is needed, in the header or in the field, before any work', async (t) => {
     const { provider, asked } = fakeProvider()
+    const audited = collectAuditEvents(t)
     const { passwords, calls } = countedPasswords()
     const policy: string[] = []
     const { send, events, app } = await buildApp(t, {
@@ -76,6 +78,12 @@ t.test('the check', async (t) => {
     t.strictSame({ calls, policy }, { calls: [], policy: [] }, 'no hash, no policy')
     t.strictSame(events.map(({ name }) => name), [], 'no hook')
     t.equal(await app.users.getByEmail(ARTHUR), null)
+    await app.users.settled()
+    t.same(
+      audited.map(({ event, outcome, reason }) => [event, outcome, reason]),
+      cases.map(([, , , code]) => ['user.register', 'failure', code]),
+      'AUD-01: each refusal is an audit event'
+    )
 
     asked.length = 0
     t.equal((await send('POST', '/auth/register', { ...body, 'fake-response': 'right' })).statusCode, 201)

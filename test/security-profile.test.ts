@@ -9,6 +9,7 @@ import {
   defineTransport,
   jwtStrategy,
   passwordPolicy,
+  type CaptchaProvider,
   type SecurityProfile,
   type UsersOptions
 } from '../lib/index.js'
@@ -20,6 +21,7 @@ const { privateKey, publicKey } = generateKeyPairSync('ec', {
   publicKeyEncoding: { type: 'spki', format: 'pem' }
 })
 const OWN_SECRET = 'x'.concat(SECRET)
+const OWN_CAPTCHA: CaptchaProvider = { name: 'own', field: 'own', open: () => ({ verify: async () => true }) }
 
 t.test('CFG-09: app.users.securityProfile() returns the effective settings of the defaults', async (t) => {
   const { app } = await buildApp(t, { passwords: argon2Passwords() })
@@ -68,6 +70,10 @@ t.test('CFG-09: app.users.securityProfile() returns the effective settings of th
       verify: { lifetimeSeconds: 3600, hasOwnSecret: false }
     },
     passwords: { algorithm: 'argon2id', memoryCost: 19_456, timeCost: 2, parallelism: 1 },
+    passwordPolicy: { minimumLength: 8, contextWords: 0, breached: false, strength: false, ownRule: false },
+    limits: null,
+    mail: null,
+    captcha: null,
     routes: { auth: true, register: true, reset: true, verify: true, users: true },
     publicUrl: null,
     trustedOrigins: [],
@@ -110,7 +116,33 @@ t.test('CFG-09: the profile follows the options', async (t) => {
       { tokens: { reset: { lifetimeSeconds: 60, hasOwnSecret: true }, verify: { lifetimeSeconds: 3600 } as never } }
     ],
     [{ features: [{ name: 'empty', setup: () => ({}) }] }, { features: ['empty'] }],
-    [{ passwords: { ...countedPasswords().passwords } }, { passwords: null }]
+    [{ passwords: { ...countedPasswords().passwords } }, { passwords: null }],
+    [{ validatePassword: () => null }, { passwordPolicy: null }],
+    [
+      { validatePassword: passwordPolicy({ preset: 'single-factor', contextWords: ['camelot'], check: () => null }) },
+      { passwordPolicy: { minimumLength: 15, contextWords: 1, breached: false, strength: false, ownRule: true } }
+    ],
+    [
+      { limits: { client: { login: { max: 3, seconds: 60 }, register: false }, account: { stopAfter: 50 } } },
+      {
+        limits: {
+          store: 'memory',
+          whenUnavailable: 'refuse',
+          client: { login: [{ max: 3, seconds: 60 }], register: [] },
+          account: { limits: [{ max: 5, seconds: 300 }, { max: 10, seconds: 900 }], stopAfter: 50 } as never,
+          mail: { all: [{ max: 1000, seconds: 3600 }] } as never
+        }
+      }
+    ],
+    [{ mail: 'console' }, { mail: 'console' }],
+    [
+      { mail: { send: async () => {}, from: 'a@camelot.bt' }, publicUrl: 'https://camelot.bt' },
+      { mail: 'function' }
+    ],
+    [
+      { captcha: { provider: OWN_CAPTCHA, for: ['login'], when: () => true } },
+      { captcha: { provider: 'own', kinds: ['login'], isConditional: true, ifUnavailable: 'refuse' } }
+    ]
   ]
   for (const [options, expected] of cases) {
     const { app } = await buildApp(t, options)

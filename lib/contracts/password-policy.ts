@@ -40,6 +40,22 @@ export interface ValidatePassword {
   (password: string, user: User | { email: string }, context?: PasswordContext): MaybePromise<PasswordVerdict>
   /** Loads what the policy needs. The plugin calls it at the start; an error stops the start. */
   start?(): Promise<void>
+  /** What the policy refuses, for `app.users.securityProfile()`. */
+  readonly description?: PasswordPolicyDescription
+}
+
+/** What a password policy refuses, besides the e-mail and common passwords. */
+export interface PasswordPolicyDescription {
+  /** Minimum length in Unicode code points. */
+  readonly minimumLength: number
+  /** Number of words of the application that a password must not be. */
+  readonly contextWords: number
+  /** Passwords that are known from data breaches are refused. */
+  readonly breached: boolean
+  /** Passwords that are easy to guess are refused. */
+  readonly strength: boolean
+  /** The application has a rule of its own. */
+  readonly ownRule: boolean
 }
 
 /** Finds out whether a password is known from a data breach. */

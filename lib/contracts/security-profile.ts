@@ -1,5 +1,8 @@
 import type { JwtAlgorithm } from './keys.js'
+import type { CaptchaOptions } from './captcha.js'
+import type { AccountRule, Limit } from './limits.js'
 import type { PasswordHashDescription } from './password-helper.js'
+import type { PasswordPolicyDescription } from './password-policy.js'
 import type { InsecureSetting, JwksSettings, RouteGroupName } from './settings.js'
 
 /** The effective security settings of one registration, without secrets. */
@@ -15,6 +18,14 @@ export interface SecurityProfile {
   readonly tokens: Readonly<Record<'reset' | 'verify', MailedTokenProfile>>
   /** Hashing of new passwords; null if the password helper does not describe it. */
   readonly passwords: PasswordHashDescription | null
+  /** The rules for new passwords; null if the function `validatePassword` does not describe them. */
+  readonly passwordPolicy: PasswordPolicyDescription | null
+  /** The limits of attempts and mails; null if they are off. */
+  readonly limits: LimitsProfile | null
+  /** Who sends mails: a function of the application, the console during development, or null for hooks only. */
+  readonly mail: 'function' | 'console' | null
+  /** The captcha; null if there is none. */
+  readonly captcha: CaptchaProfile | null
   /** The route groups, and whether they are on. */
   readonly routes: Readonly<Record<RouteGroupName, boolean>>
   /** The option `publicUrl`, or null. */
@@ -37,6 +48,28 @@ export interface SecurityProfile {
   /** Names of the features, and of the login steps that they add. */
   readonly features: readonly string[]
   readonly loginSteps: readonly string[]
+}
+
+/** The effective limits. */
+export interface LimitsProfile {
+  /** Where the counters are. */
+  readonly store: 'database' | 'memory' | 'other'
+  readonly whenUnavailable: 'refuse' | 'memory'
+  /** Limits per client by kind. Kinds without limits have an empty list. */
+  readonly client: Readonly<Record<string, readonly Limit[]>>
+  readonly account: AccountRule
+  readonly mail: { readonly recipient: readonly Limit[]; readonly all: readonly Limit[] }
+}
+
+/** The settings of the captcha. */
+export interface CaptchaProfile {
+  /** Name of the provider, such as `turnstile`. */
+  readonly provider: string
+  /** Kinds of attempts that need a captcha. */
+  readonly kinds: readonly string[]
+  /** A function of the application can let attempts pass without a captcha. */
+  readonly isConditional: boolean
+  readonly ifUnavailable: NonNullable<CaptchaOptions['ifUnavailable']>
 }
 
 /** The secrets of the option `secret`. */

@@ -1,6 +1,11 @@
 import { PASSWORD_MAX_BYTES } from '../../schemas/common.js'
 import type { MaybePromise } from '../contracts/database-adapter.js'
-import type { BreachSource, PasswordContext, PasswordReason } from '../contracts/password-policy.js'
+import type {
+  BreachSource,
+  PasswordContext,
+  PasswordPolicyDescription,
+  PasswordReason
+} from '../contracts/password-policy.js'
 import { checkKnownKeys, checkOption } from '../shared/option-checks.js'
 import { isFunction, isObject } from '../shared/values.js'
 import { askBreachSource } from './breached-passwords.js'
@@ -56,6 +61,7 @@ export interface PasswordPolicy {
    * missing.
    */
   start(): Promise<void>
+  readonly description: PasswordPolicyDescription
 }
 
 const KEYS: Record<keyof PasswordPolicyOptions, true> = {
@@ -123,7 +129,14 @@ export function passwordPolicy (options: PasswordPolicyOptions = {}): PasswordPo
     return reasons.filter((reason) => reason != null)
   }
 
-  return Object.assign(policy, { start: async () => strength?.start() })
+  const description: PasswordPolicyDescription = {
+    minimumLength: readMinimumLength(options),
+    contextWords: (options.contextWords ?? []).length,
+    breached: options.breached !== undefined,
+    strength: strength !== null,
+    ownRule: options.check !== undefined
+  }
+  return Object.assign(policy, { start: async () => strength?.start(), description })
 }
 
 /** Returns the rules in the order in which their reasons are listed. */

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Type } from '@sinclair/typebox'
 import t, { type Test } from 'tap'
+import { apiKeys } from '../../lib/features/api-keys/index.js'
 import { github, oauth } from '../../lib/features/oauth/index.js'
 import {
   authenticate,
@@ -30,14 +31,17 @@ interface TokenApp extends TestApp {
 
 async function start (t: Test, options: Partial<UsersOptions> = {}): Promise<TokenApp> {
   const store = watchedAdapter(memory())
-  const built = await buildApp(t, { adapter: store.adapter, sensitiveChanges: 'confirm', ...options }, (app) => {
+  const features = [apiKeys({ scopes: ['read'] })]
+  const built = await buildApp(t, { adapter: store.adapter, sensitiveChanges: 'confirm', features, ...options }, (app) => {
+    app.get('/scoped', { preHandler: authenticate({ scopes: ['read'], backends: ['api-key'] }) }, async () => 'in')
     app.get('/guarded', { preHandler: authenticate }, async () => 'in')
     app.get('/optional', { preHandler: authenticate({ optional: true }) }, async (request) =>
       request.user === null ? 'anonymous' : 'known'
     )
   })
   const { create, bearer, cookie, app, tokenOf, send } = built
-  await create()
+  const user = await create()
+  const { key } = await app.users.feature('api-keys').create(user, { name: 'job', scopes: ['read'] })
   const { authorization } = await bearer(ARTHUR)
   const session = await cookie(ARTHUR)
   await app.users.forgotPassword(ARTHUR)
@@ -46,7 +50,7 @@ async function start (t: Test, options: Partial<UsersOptions> = {}): Promise<Tok
   const verify = await tokenOf('onAfterRequestVerify')
   await send('PATCH', '/users/me', { email: 'arthur@camelot.bt', current_password: PASSWORD }, { authorization })
   const change = await tokenOf('onAfterRequestVerify')
-  const secrets = { access: authorization.slice(7), cookie: session.cookie.split('=')[1] ?? '', reset, verify, change }
+  const secrets = { access: authorization.slice(7), cookie: session.cookie.split('=')[1] ?? '', reset, verify, change, key }
   return { ...built, store, secrets }
 }
 
@@ -54,12 +58,16 @@ async function start (t: Test, options: Partial<UsersOptions> = {}): Promise<Tok
 async function worthless ({ store, secrets }: TokenApp): Promise<Record<string, string>> {
   const [user] = await store.rows('user')
   const [token] = await store.rows('accesstoken')
+  const [apiKey] = await store.rows('api_key')
   const claims = claimsOf(secrets['reset'])
   const unsigned = (text = ''): string =>
     `${Buffer.from('{"alg":"none","typ":"JWT"}').toString('base64url')}.${text.split('.')[1]}.`
   return {
     'the stored digest': String(token?.['token']),
     'a digest of the stored digest': createHash('sha256').update(String(token?.['token'])).digest('base64url'),
+    'the digest of a key': String(apiKey?.['digest']),
+    'the id of a key': String(apiKey?.['id']),
+    'a key without its checksum': String(secrets['key']).slice(0, -6),
     'the session stamp': String(user?.['session_stamp']),
     'the password hash': String(user?.['hashed_password']),
     'the fingerprint of the password': String(claims['password_fgpt']),
@@ -119,6 +127,21 @@ const places: Record<string, { own: string[]; accepts(round: TestApp, token: str
     own: ['cookie'],
     accepts: async ({ app }, token) =>
       (await app.inject({ url: '/optional', headers: { cookie: `${COOKIE}=${token}` } })).body !== 'anonymous'
+  },
+  'a key in X-API-Key': {
+    own: ['key'],
+    accepts: async ({ app }, token) =>
+      (await app.inject({ url: '/scoped', headers: { 'x-api-key': token } })).statusCode !== 401
+  },
+  'a bearer key': {
+    own: ['key'],
+    accepts: async ({ app }, token) =>
+      (await app.inject({ url: '/scoped', headers: { authorization: `Bearer ${token}` } })).statusCode !== 401
+  },
+  'a key where keys are not accepted': {
+    own: [],
+    accepts: async ({ app }, token) =>
+      (await app.inject({ url: '/guarded', headers: { 'x-api-key': token } })).statusCode !== 401
   },
   'basic credentials': {
     own: [],

@@ -177,6 +177,15 @@ t.test(
           )
           t.equal((await one.post(`/users/me/sessions/${session?.id ?? ''}`, undefined, kept, 'DELETE')).status, 404)
         }
+        const acting = await sessionOf(one, 'jwt', ARTHUR)
+        const withKey = async (server: ServerProcess, key: string): Promise<number> =>
+          (await server.post('/scoped', undefined, { 'x-api-key': key }, 'GET')).status
+        const made = await one.post('/users/me/api-keys', { name: 'job', scopes: ['read'] }, acting)
+        const { id: keyId, key } = (await made.json()) as { id: string; key: string }
+        t.same([await withKey(one, key), await withKey(two, key)], [200, 200], 'an API key works in both processes')
+        t.equal((await two.post(`/users/me/api-keys/${keyId}`, undefined, acting, 'DELETE')).status, 204)
+        t.same([await withKey(one, key), await withKey(two, key)], [401, 401], 'and in none after its revocation')
+
         const admin = await sessionOf(one, 'jwt', ARTHUR)
         const { id } = (await (await one.post('/users/me', undefined, admin, 'GET')).json()) as { id: string }
         t.equal(

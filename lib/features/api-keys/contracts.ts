@@ -1,4 +1,4 @@
-import type { User } from '../../feature/index.js'
+import type { CallContext, User } from '../../feature/index.js'
 
 /** An API key without its secret. */
 export interface ApiKey {
@@ -41,27 +41,34 @@ export interface NewApiKey {
   ip_ranges?: readonly string[]
 }
 
-/** The result of `app.users.feature('api-keys')`. */
+/**
+ * The result of `app.users.feature('api-keys')`. The request of the context is that of the audit event, and its user is
+ * the actor.
+ */
 export interface ApiKeysApi {
   /** Creates a key. Throws `FST_USERS_API_KEY_INVALID`, `FST_USERS_API_KEY_LIMIT_REACHED`. */
-  create(user: User, values: NewApiKey): Promise<CreatedApiKey>
+  create(user: User, values: NewApiKey, context?: CallContext): Promise<CreatedApiKey>
   /** Returns the keys of a user. */
   list(user: User): Promise<ApiKey[]>
   /** Throws `FST_USERS_API_KEY_NOT_FOUND`. */
   rename(user: User, id: string, name: string): Promise<ApiKey>
   /** Revokes a key. Throws `FST_USERS_API_KEY_NOT_FOUND`. */
-  revoke(user: User, id: string): Promise<void>
+  revoke(user: User, id: string, context?: CallContext): Promise<void>
   /** Revokes all keys of a user and returns their number. */
   revokeAll(user: User): Promise<number>
   /**
    * Creates a service account with one key. `fields` are required custom fields of users. Throws
    * `FST_USERS_API_KEY_INVALID`, `FST_USERS_INVALID_USER`.
    */
-  createService(values: NewApiKey, fields?: Readonly<Record<string, unknown>>): Promise<CreatedServiceKey>
+  createService(
+    values: NewApiKey,
+    fields?: Readonly<Record<string, unknown>>,
+    context?: CallContext
+  ): Promise<CreatedServiceKey>
   /** Returns the keys of service accounts. */
   listServices(): Promise<ServiceKey[]>
   /** Deletes a service account with its key. Throws `FST_USERS_API_KEY_NOT_FOUND`. */
-  removeService(keyId: string): Promise<void>
+  removeService(keyId: string, context?: CallContext): Promise<void>
   /** Regular expression that finds keys in text, for secret scanners. */
   readonly pattern: string
 }

@@ -1,12 +1,16 @@
 import {
+  contextOf,
   digestToken,
   idOf,
+  type AuditEntry,
+  type CallContext,
   type DatabaseAdapter,
   type FeatureKit,
   type Model,
   type NewRow,
   type Row,
   type User,
+  type UserId,
   type Where
 } from '../../feature/index.js'
 import type { ApiKeysApi, CreatedApiKey, NewApiKey } from './contracts.js'
@@ -37,14 +41,19 @@ export function createApiKeys (kit: FeatureKit, options: ApiKeysSettings, format
     return row as KeyRow
   }
 
+  function audit (event: string, user: User, details: NonNullable<AuditEntry['details']>, context?: CallContext): void {
+    kit.audit.emit({ event, user, details }, contextOf(context))
+  }
+
   return {
     pattern: format.pattern,
 
-    async create (user, values) {
+    async create (user, values, context) {
       const { row, key } = newKey(options, format, values, clock())
       const others = await store.findMany(model, { user_id: user.id }, { limit: options.maxKeys })
       if (others.length >= options.maxKeys) throw FST_USERS_API_KEY_LIMIT_REACHED()
       const stored = await store.create(model, { ...row, user_id: user.id, is_service: false })
+      audit('api_key.create', user, { key: row.id, scopes: row.scopes }, context)
       return created(stored, key)
     },
 
@@ -57,19 +66,25 @@ export function createApiKeys (kit: FeatureKit, options: ApiKeysSettings, format
       return toApiKey(await find(where))
     },
 
-    async revoke (user, id) {
+    async revoke (user, id, context) {
       if ((await store.delete(model, { id, user_id: user.id })) === 0) throw FST_USERS_API_KEY_NOT_FOUND()
+      audit('api_key.revoke', user, { key: id }, context)
     },
 
-    revokeAll: (user) => store.delete(model, { user_id: user.id }),
+    async revokeAll (user) {
+      const keys = await store.delete(model, { user_id: user.id })
+      if (keys > 0) audit('api_key.revoke', user, { keys })
+      return keys
+    },
 
-    async createService (values, fields = {}) {
+    async createService (values, fields = {}, context) {
       const { row, key } = newKey(options, format, values, clock())
       const dependent: NewRow = [model, { ...row, user_id: idOf(0), is_service: true }]
       const stored = await kit.externalUsers.createService(fields, { rows: [dependent] })
       const [user, service] = stored ?? []
       // null stands for a second key with the same random id
       if (user === undefined || service === undefined) throw FST_USERS_API_KEY_INVALID(['try again'])
+      audit('api_key.create', kit.rows.toUser(user), { key: row.id, scopes: row.scopes }, context)
       return { ...created(service, key), user_id: user.id }
     },
 
@@ -78,9 +93,11 @@ export function createApiKeys (kit: FeatureKit, options: ApiKeysSettings, format
       return rows.map((row) => ({ ...toApiKey(row), user_id: row.user_id }))
     },
 
-    async removeService (id) {
+    async removeService (id, context) {
       const { user_id: userId } = await find({ id, is_service: true })
+      const account = await kit.rows.getRow(userId as UserId) // the type of the id depends on the application
       await store.delete(model, { id })
+      if (account !== null) audit('api_key.revoke', kit.rows.toUser(account), { key: id }, context)
       await kit.users.delete(userId as User['id'])
     }
   }
@@ -96,7 +113,7 @@ function newKey (
   format: KeyFormat,
   { name, scopes, expires_at: expiresAt = null, ip_ranges: ranges = [] }: NewApiKey,
   now: number
-): { row: Row; key: string } {
+): { row: Row & { id: string; scopes: string }; key: string } {
   checkName(name)
   const unknown = scopes.find((scope) => !known.includes(scope))
   if (unknown !== undefined) throw invalid(`the scope "${unknown}" does not exist`)

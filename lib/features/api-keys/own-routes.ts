@@ -80,7 +80,7 @@ function addCreateRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOpti
   }, async (request, reply) => {
     await kit.requireStepUp(request, request.body)
     const user = kit.rows.toUser(await kit.readActingUser(request))
-    const { key, ...apiKey } = await keys.create(user, newKeyOf(request.body))
+    const { key, ...apiKey } = await keys.create(user, newKeyOf(request.body), { request, reply })
     await kit.fire('onAfterCreateApiKey', { user, apiKey }, { request, reply })
     return reply.code(201).send({ ...apiKey, key })
   })
@@ -124,7 +124,7 @@ function addRevokeRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOpti
   }, async (request, reply) => {
     const user = kit.rows.toUser(await kit.readActingUser(request))
     const { id } = request.params
-    await keys.revoke(user, id)
+    await keys.revoke(user, id, { request, reply })
     await kit.fire('onAfterRevokeApiKey', { user, id }, { request, reply })
     return reply.code(204).send()
   })

@@ -77,7 +77,7 @@ function addCreateRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOpti
   }, async (request, reply) => {
     await kit.requireStepUp(request, request.body)
     const user = kit.rows.toUser(await readSuperuser(kit, request))
-    const { key, ...apiKey } = await keys.createService(newKeyOf(request.body))
+    const { key, ...apiKey } = await keys.createService(newKeyOf(request.body), {}, { request, reply })
     await kit.fire('onAfterCreateApiKey', { user, apiKey }, { request, reply })
     return reply.code(201).send({ ...apiKey, key })
   })
@@ -105,7 +105,7 @@ function addDeleteRoute (scope: FastifyInstance, { kit, keys }: ApiKeyRoutesOpti
   }, async (request, reply) => {
     const user = kit.rows.toUser(await readSuperuser(kit, request))
     const { id } = request.params
-    await keys.removeService(id)
+    await keys.removeService(id, { request, reply })
     await kit.fire('onAfterRevokeApiKey', { user, id }, { request, reply })
     return reply.code(204).send()
   })
