@@ -371,6 +371,23 @@ for (const { name, options, open } of everyStore) {
   })
 }
 
+t.test('SES-12: a session that is renewed by a reauthentication replaces the old one', async (t) => {
+  const revocable = [{ name: 'bearer', transport: bearerTransport(), strategy: jwtStrategy({ revocable: true }) }]
+  for (const backends of [database(), revocable]) {
+    const { create, start, send, status } = await serve(t, { maxSessions: 1, rememberMe: {} }, { backends })
+    await create()
+    const headers = await start({ remember_me: true })
+    const reply = await send('POST', '/auth/bearer/reauthenticate', { password: PASSWORD }, headers)
+    t.equal(reply.statusCode, 200, reply.body)
+    const renewed = { authorization: `Bearer ${reply.json<{ access_token: string }>().access_token}` }
+    t.same([await status(headers), await status(renewed)], [401, 200])
+    const { sessions: left } = (await send('GET', OWN, undefined, renewed)).json<SessionPage>()
+    t.match(left, [{ is_current: true, is_remembered: true, can_end: true }])
+    t.equal(left.length, 1)
+    t.same([await status(await start()), await status(renewed)], [200, 401], 'another login ends the oldest one')
+  }
+})
+
 t.test('wrong options of sessions refuse to start', async (t) => {
   const wrong: unknown[] = [
     null,

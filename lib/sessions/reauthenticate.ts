@@ -136,6 +136,7 @@ async function endRenewed (
   { token, session: { id } }: Authentication
 ): Promise<void> {
   if (strategy.destroySession === undefined) await strategy.destroyToken?.(token, user)
-  else if (!(await strategy.destroySession(user, id))) throw FST_USERS_UNAUTHENTICATED()
+  // null: the strategy has revoked the session without knowing whether it exists
+  else if ((await strategy.destroySession(user, id)) === false) throw FST_USERS_UNAUTHENTICATED()
   await reportEnded(rules, user, { id })
 }

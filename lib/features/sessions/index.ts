@@ -44,10 +44,11 @@ export function sessions (options: SessionsOptions = {}): Feature<SessionsApi> {
     rememberMe: (backend) => offersRememberMe(settings, backend),
     async setup (kit) {
       checkBackendLifetimes(settings, kit)
-      const { api, observer, exportData } = createSessions(kit, settings, await loadDevices())
+      const { api, observer, limit, exportData } = createSessions(kit, settings, await loadDevices())
       const { enabled, prefix } = kit.settings.routes.users
       return {
         sessions: observer,
+        hooks: { onAfterLogin: ({ user, session }) => limit(user, session.id) },
         exportData,
         async routes (scope) {
           if (!enabled) return

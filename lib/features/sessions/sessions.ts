@@ -25,6 +25,8 @@ const STAMP_LENGTH = 22
 export interface Sessions {
   readonly api: SessionsApi
   readonly observer: SessionObserver
+  /** Ends the oldest sessions of a user who has logged in and has too many. */
+  limit(user: User, newest: string): Promise<void>
   /** Returns the open sessions of a user, for the export of the account. */
   exportData(user: User): Promise<{ sessions: object[] }>
 }
@@ -38,11 +40,11 @@ export function createSessions (kit: FeatureKit, settings: SessionsSettings, des
   return {
     observer: {
       seen: parts.activity.seen,
-      async issued ({ id }, created) {
-        await storeIssued(parts, created)
-        if (maxSessions !== null && !created.continues) await endOldest(parts, created.user, id, maxSessions)
-      },
+      issued: (_session, created) => storeIssued(parts, created),
       ended: (user, which) => store.remove(user, which)
+    },
+    async limit (user, newest) {
+      if (maxSessions !== null) await endOldest(parts, user, newest, maxSessions)
     },
     async exportData (user) {
       const open = await readOpenSessions(parts, user)
