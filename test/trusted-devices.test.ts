@@ -1,9 +1,10 @@
 import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import type { UsersOptions } from '../lib/index.js'
+import { Type, type Feature, type UsersOptions } from '../lib/index.js'
 import { audit } from '../lib/features/audit/index.js'
 import { badges, NUMBER, type Badges } from './helpers/badge-feature.js'
 import { addRoutes, ARTHUR, assertErrorReply, buildApp, PASSWORD, type TestApp } from './helpers/build-app.js'
+import { everyStore } from './helpers/every-store.js'
 import { openJar, type Jar } from './helpers/factor-login.js'
 
 const DAY = 86_400
@@ -59,6 +60,58 @@ t.test('a trusted device skips the second factor, and never the first', async (t
   t.equal(await attempt(jar), 204)
   tick(60)
   t.equal(await attempt(jar), 403, 'the lifetime is over')
+})
+
+for (const { name, options, open } of everyStore) {
+  t.test(`SES-06, SES-08: ${name}: all processes know a trusted device and its end`, options, async (t) => {
+    const adapter = await open(t)
+    const shared = { features: [badges()], secondFactors: { trustedDevices: { maxPerUser: 2 } } }
+    const [one, two] = [
+      await serve(t, { ...shared, adapter: adapter() }),
+      await serve(t, { ...shared, features: [badges()], adapter: adapter() })
+    ]
+    const user = await one.create()
+    await one.badges.add(user, NUMBER)
+    const [first, second] = [await one.trust(), await two.trust()]
+    t.strictSame([await two.attempt(first), await one.attempt(second)], [204, 204])
+    const [device] = (await two.app.users.trustedDevices(user)).filter(({ id }) => id !== '')
+    t.match(device, { createdAt: Date, lastUsedAt: Date, expiresAt: Date, isCurrent: false })
+    t.equal(await two.app.users.endTrustedDevices(user, device?.id), 1)
+    t.equal(await one.app.users.endTrustedDevices(user, device?.id), 0)
+    const left = [await one.attempt(first), await one.attempt(second)].sort()
+    t.strictSame(left, [204, 403])
+    await two.app.users.endSessions(user)
+    t.strictSame([await one.attempt(first), await one.attempt(second)], [403, 403])
+  })
+}
+
+t.test('a device that loses its trust during the login gets no session', async (t) => {
+  let endTrust = async (): Promise<unknown> => null
+  const late: Feature = {
+    name: 'late',
+    loginSteps: ['late'],
+    setup: () => ({
+      loginSteps: [{
+        name: 'late',
+        body: Type.Object({}),
+        async needed () {
+          await endTrust()
+          return false
+        },
+        verify: () => {}
+      }]
+    })
+  }
+  const { app, create, badges: api, trust, attempt, events } = await serve(t, { features: [badges(), late] })
+  const user = await create()
+  await api.add(user, NUMBER)
+  const jar = await trust()
+  t.equal(await attempt(jar), 204)
+  const logins = events.filter(({ name }) => name === 'onAfterLogin').length
+  endTrust = () => app.users.endTrustedDevices(user)
+  t.equal(await attempt(jar), 400)
+  t.equal(events.filter(({ name }) => name === 'onAfterLogin').length, logins)
+  t.equal((await app.users.exportData(user)).sessions.length, logins - 1, 'each login ends the session of its browser')
 })
 
 t.test('a trusted device replaces no factor when its user authenticates again', async (t) => {
