@@ -262,6 +262,10 @@ t.test('a user exports the own account as a file', async (t) => {
   const { exported_at: _, ...data } = reply.json<Record<string, unknown>>()
   t.match(data, { user: { email: ARTHUR }, sessions: [{ methods: ['password'] }], features: { 'api-keys': { keys: [] } } })
   t.notMatch(reply.body, /hashed_password|stamp|digest|\$argon2/)
+  built.tick(301)
+  const old = await built.send('GET', '/users/me/export', undefined, headers)
+  t.match([old.statusCode, old.json()], [401, { code: 'FST_USERS_INSUFFICIENT_USER_AUTHENTICATION' }], 'a fresh login is needed')
+  Object.assign(headers, await built.cookie(ARTHUR))
   const statuses = []
   for (let n = 0; n < 21; n++) statuses.push((await built.send('GET', '/users/me/export', undefined, headers)).statusCode)
   t.equal(statuses.at(-1), 429, 'exports are limited')

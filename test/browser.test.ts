@@ -2,7 +2,7 @@ import { mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { FastifyInstance } from 'fastify'
-import type { Locator, Page } from 'playwright-core'
+import type { BrowserContext, Locator, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { buildPackage } from './helpers/build-package.js'
 import { root } from './helpers/root.js'
@@ -13,10 +13,12 @@ type BuildApp = (options: {
   file: string
   secret: string
   sendMail: (mail: { token: string }) => void
+  mail: 'console'
 }) => Promise<FastifyInstance>
 
 const ARTHUR = 'king.arthur@camelot.bt'
 const SCREENSHOT = join(root, 'docs/api-page.png')
+const EMAIL_SCREENSHOT = join(root, 'docs/email-login.png')
 
 t.test('on the API page of the example application', { skip: skipWithoutChromium() }, async (t) => {
   const folder = t.testdir()
@@ -28,7 +30,8 @@ t.test('on the API page of the example application', { skip: skipWithoutChromium
   const app = await buildApp({
     file: join(folder, 'users.db'),
     secret: SECRET,
-    sendMail: ({ token }) => tokens.push(token)
+    sendMail: ({ token }) => tokens.push(token),
+    mail: 'console'
   })
   t.teardown(() => app.close())
   const origin = await app.listen({ host: '127.0.0.1', port: 0 })
@@ -59,7 +62,7 @@ t.test('on the API page of the example application', { skip: skipWithoutChromium
     const { page, faults, context } = await openApiPage(t, origin)
     t.equal((await logIn(page, 'cookie', { username: ARTHUR, password: 'wrong-password' })).status, '400')
     t.equal((await logIn(page, 'cookie', { username: ARTHUR, password: PASSWORD })).status, '204')
-    t.match(await context.cookies(), [
+    t.match(await sessionCookies(context), [
       { name: '__Host-users-cookie', httpOnly: true, secure: true, sameSite: 'Lax', path: '/' }
     ])
     t.equal(await page.evaluate('document.cookie'), '', 'scripts cannot read the cookie')
@@ -68,7 +71,7 @@ t.test('on the API page of the example application', { skip: skipWithoutChromium
     if (process.env.UPDATE_SCREENSHOT === '1') await takeScreenshot(page)
     t.equal((await callOperation(page, 'post', '/auth/cookie/logout')).status, '204')
     t.equal((await callOperation(page, 'get', '/hello')).status, '401')
-    t.strictSame(await context.cookies(), [])
+    t.strictSame(await sessionCookies(context), [])
     t.same(faults, ['400', '401'], 'the browser reports only the two refused calls')
   })
 
@@ -99,11 +102,57 @@ t.test('on the API page of the example application', { skip: skipWithoutChromium
     await press('Done.')
     t.same(faults, ['400'], 'the browser reports only the second use of the token')
   })
+
+  await t.test('a mailed code logs in the browser that asked, and a link another one after a confirmation', async (t) => {
+    const { page, context, faults } = await openPage(t, { width: 560, height: 240 })
+    const other = await openPage(t, { width: 560, height: 240 })
+    const press = async (on: Page, expected: string): Promise<void> => {
+      await on.locator('button').click()
+      await on.locator('output', { hasText: expected }).waitFor()
+    }
+    const ask = async (): Promise<{ code: string; token: string }> => {
+      await page.goto(`${origin}/email`)
+      await page.locator('input').fill(ARTHUR)
+      await press(page, 'The mail is on its way.')
+      await app.users.settled()
+      const box = await context.newPage()
+      await box.goto(`${origin}/dev/mail`)
+      await box.getByRole('link', { name: 'Log in to' }).first().click()
+      const text = await box.locator('pre').innerText()
+      await box.close()
+      const [, code = ''] = /: (\S{4}-\S{4})\n/.exec(text) ?? []
+      const [, token = ''] = /\/email-login#(\S{43})/.exec(text) ?? []
+      return { code, token }
+    }
+    const namesOf = async (opened: OpenedPage): Promise<string[]> =>
+      (await opened.context.cookies()).map(({ name }) => name).sort()
+
+    const { token } = await ask()
+    await other.page.goto(`${origin}/email-login#${token}`)
+    await press(other.page, `asked to log in as ${ARTHUR}`)
+    if (process.env.UPDATE_SCREENSHOT === '1') await other.page.screenshot({ path: EMAIL_SCREENSHOT })
+    t.same(await namesOf(other), [])
+    await press(other.page, 'Done.')
+    t.ok((await namesOf(other)).includes('__Host-users-cookie'))
+    t.same(await namesOf({ page, context, faults }), ['__Host-users-email-login'], 'the browser that asked is not logged in')
+
+    const { code } = await ask()
+    await page.locator('input').fill(code.toLowerCase())
+    await press(page, 'Done.')
+    t.ok((await namesOf({ page, context, faults })).includes('__Host-users-cookie'))
+    t.same([faults, other.faults], [[], ['409']], 'the browsers report only the request for a confirmation')
+  })
 })
 
-t.test('the screenshot of the API page is small', async (t) => {
+t.test('the screenshots are small', async (t) => {
   t.ok(statSync(SCREENSHOT).size < 300_000)
+  t.ok(statSync(EMAIL_SCREENSHOT).size < 100_000)
 })
+
+/** Returns the cookies of a browser, without the one that recognizes its device, which outlives sessions. */
+async function sessionCookies (context: BrowserContext): Promise<{ name: string }[]> {
+  return (await context.cookies()).filter(({ name }) => !name.endsWith('-device'))
+}
 
 /** Opens the API page in a new browser. Records requests to other origins as faults. */
 async function openApiPage (t: Test, origin: string): Promise<OpenedPage> {

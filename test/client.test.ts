@@ -11,7 +11,7 @@ import { buildPackage } from './helpers/build-package.js'
 
 interface Mail {
   to: string
-  purpose: 'reset' | 'verify'
+  purpose: 'reset' | 'verify' | 'login'
   token: string
 }
 type BuildApp = (options: { file: string; secret: string; sendMail: (mail: Mail) => void }) => Promise<FastifyInstance>
@@ -35,7 +35,7 @@ const assertType = <T extends true>(): T | void => {}
 
 interface ClientOptions {
   origin: string
-  tokenOf (purpose: 'reset' | 'verify'): Promise<string>
+  tokenOf (purpose: 'reset' | 'verify' | 'login'): Promise<string>
   promote (email: string): Promise<void>
 }
 
@@ -142,6 +142,16 @@ export async function runFlow ({ origin, tokenOf, promote }: ClientOptions): Pro
   // @ts-expect-error an id is needed
   await admin.GET('/users/{id}', { params: {} })
 
+  const requested = await anonymous.POST('/auth/jwt/email', { body: { email } })
+  const { ticket } = required(requested.data, 'login by e-mail')
+  const wrongCode = await anonymous.POST('/auth/jwt/email/confirm', { body: { ticket, code: '0000-0000' } })
+  const mailed = await anonymous.POST('/auth/jwt/email/confirm', { body: { ticket, code: await tokenOf('login') } })
+  const owner = createClient<paths>({ baseUrl: origin, headers: { authorization: \`Bearer \${required(mailed.data, 'code').access_token}\` } })
+  const exported = required((await owner.GET('/users/me/export')).data, 'export')
+  steps.push(\`mail \${wrongCode.error?.code ?? ''} \${exported.user.email}\`)
+  const deletion = await owner.DELETE('/users/me')
+  steps.push(\`deletion \${deletion.error?.code ?? ''}\`)
+
   const out = await admin.POST('/auth/jwt/logout')
   steps.push(\`logout \${out.response.status}\`)
   return steps
@@ -214,6 +224,8 @@ t.test(
       'verify 202 true',
       'reset 202 200 FST_USERS_UNAUTHENTICATED',
       'admin 10 204 FST_USERS_NOT_FOUND',
+      'mail FST_USERS_EMAIL_LOGIN_INVALID king.arthur@camelot.bt',
+      'deletion FST_USERS_LAST_SUPERUSER',
       'logout 204'
     ])
   }

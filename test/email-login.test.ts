@@ -436,7 +436,8 @@ t.test('invalid options stop the start', async (t) => {
   for (const own of [
     { send: 'sms' },
     { lifetimeSeconds: 59 },
-    { lifetimeSeconds: 3601 },
+    { lifetimeSeconds: 601 },
+    { send: 'link', lifetimeSeconds: 3601 },
     { lifetimeSeconds: 60.5 },
     { signUp: 'yes' },
     { backends: [] },

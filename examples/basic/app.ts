@@ -12,7 +12,9 @@ import users, {
   type UserOf,
   type UsersOptions
 } from 'fastify-users'
+import { account } from 'fastify-users/account'
 import { altcha } from 'fastify-users/captcha'
+import { emailLogin } from 'fastify-users/email-login'
 import { passkeys } from 'fastify-users/passkeys'
 import { sessions } from 'fastify-users/sessions'
 import { sqlite } from 'fastify-users/sqlite'
@@ -32,10 +34,10 @@ declare module 'fastify-users' {
   }
 }
 
-/** A mail with a token. */
+/** A mail with a token or, for a login, a code. */
 export interface Mail {
   to: string
-  purpose: 'reset' | 'verify'
+  purpose: 'reset' | 'verify' | 'login'
   token: string
 }
 
@@ -69,12 +71,15 @@ export async function buildApp (
     ],
     features: [
       sessions({ backends: { cookie: { idleSeconds: 3600, rememberMe: {} } } }),
+      emailLogin(),
+      account({ deletionDelaySeconds: 30 * 86_400 }),
       ...(publicUrl === undefined ? [] : [passkeys({ rpName: 'Round Table', signUp: true })])
     ],
     ...(publicUrl === undefined ? {} : { publicUrl }),
     hooks: {
       onAfterForgotPassword: ({ user, token }) => sendMail({ to: user.email, purpose: 'reset', token }),
-      onAfterRequestVerify: ({ email, token }) => sendMail({ to: email, purpose: 'verify', token })
+      onAfterRequestVerify: ({ email, token }) => sendMail({ to: email, purpose: 'verify', token }),
+      onAfterRequestEmailLogin: ({ email, code }) => sendMail({ to: email, purpose: 'login', token: String(code) })
     },
     ...(mail === undefined ? {} : { mail }),
     openapiSecurity: true,

@@ -27,6 +27,9 @@ const pages: Record<string, Page> = {
     path: '/auth/undo-email-change',
     inputs: {}
   },
+  '/undo-deletion': { title: 'Keep your account', button: 'Keep', path: '/auth/undo-deletion', inputs: {} },
+  '/email': { title: 'Log in by e-mail', button: 'Send a mail', path: '/auth/cookie/email', inputs: { email } },
+  '/email-login': { title: 'Log in by e-mail', button: 'Log in', path: '/auth/cookie/email/confirm', inputs: {} },
   '/forgot-password': {
     title: 'Forgot your password?',
     button: 'Send a mail',
@@ -44,18 +47,36 @@ const pages: Record<string, Page> = {
 // the token is in the fragment of the URL, which browsers do not send to servers
 const SCRIPT = `
 const form = document.querySelector('form')
+const further = {}
 form.addEventListener('submit', async (event) => {
   event.preventDefault()
-  const body = Object.fromEntries(new FormData(form))
+  const body = { ...Object.fromEntries(new FormData(form)), ...further }
   if (location.hash !== '') body.token = location.hash.slice(1)
   const reply = await fetch(form.dataset.path, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body)
   })
-  const { message } = reply.ok ? { message: 'Done.' } : await reply.json()
+  const text = await reply.text()
+  const { ticket, code, detail, message = 'Done.' } = text === '' ? {} : JSON.parse(text)
   document.querySelector('output').textContent = message
+  if (ticket !== undefined) askForCode(ticket)
+  if (code === 'FST_USERS_EMAIL_LOGIN_OTHER_BROWSER') askForConfirmation(detail)
 })
+
+function askForCode (ticket) {
+  further.ticket = ticket
+  form.dataset.path += '/confirm'
+  document.querySelector('p').innerHTML = '<label>Code of the mail<br><input name="code" required></label>'
+  document.querySelector('button').textContent = 'Log in'
+  document.querySelector('output').textContent = 'The mail is on its way.'
+}
+
+function askForConfirmation ({ email, device, ip }) {
+  further.other_browser = true
+  document.querySelector('output').textContent =
+    (device ?? 'Another device') + ' at ' + ip + ' asked to log in as ' + email + '. Press the button again to log in here.'
+}
 `
 
 /** Adds a page for each link in the mails of the plugin. */

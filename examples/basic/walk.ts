@@ -85,9 +85,10 @@ export function describeWalk (origin: string, file: string): string {
 
 /** Returns a mail as text, with the command that uses its token. */
 export function mailText (origin: string, { to, purpose, token }: Mail): string {
-  const [subject, path, body] =
-    purpose === 'reset'
-      ? ['Reset your password', '/auth/reset-password', { token, password: 'excalibur-3' }]
-      : ['Verify your e-mail address', '/auth/verify', { token }]
+  const [subject, path, body] = {
+    reset: ['Reset your password', '/auth/reset-password', { token, password: 'excalibur-3' }],
+    verify: ['Verify your e-mail address', '/auth/verify', { token }],
+    login: ['Log in', '/auth/jwt/email/confirm', { ticket: 'the ticket of the reply', code: token }]
+  }[purpose]
   return `\nMail to ${to}: ${subject}\n\ncurl -i ${origin}${path} -H 'content-type: application/json' -d '${JSON.stringify(body)}'\n`
 }

@@ -127,10 +127,19 @@ function addExportRoute (scope: FastifyInstance, { kit }: RoutesOptions): void {
         }),
         response: {
           200: replyOf(accountExport(settings), 'The data of the account.'),
-          ...errorReplies(settings, 'UNAUTHENTICATED', 'FORBIDDEN', 'TOO_MANY_ATTEMPTS')
+          ...errorReplies(
+            settings,
+            'UNAUTHENTICATED',
+            'INSUFFICIENT_USER_AUTHENTICATION',
+            'FORBIDDEN',
+            'TOO_MANY_ATTEMPTS'
+          )
         }
       },
-      onRequest: authenticate({ verified: settings.routes.users.requireVerification }),
+      onRequest: authenticate({
+        verified: settings.routes.users.requireVerification,
+        fresh: settings.reauthentication.maxAgeSeconds // an export tells a thief of a session everything at once
+      }),
       exposeHeadRoute: false
     },
     async (request, reply) => {

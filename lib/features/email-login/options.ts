@@ -11,7 +11,7 @@ import {
 export interface EmailLoginOptions {
   /** What a mail contains: a link, a code of eight characters, or both. Default `both`. */
   send?: 'link' | 'code' | 'both'
-  /** Seconds for which a mail can be used, 60 to 3600. Default 600. */
+  /** Seconds for which a mail can be used, 60 to 600, or to 3600 with `send: 'link'`. Default 600. */
   lifetimeSeconds?: number
   /**
    * Creates a user at the first login with an e-mail that no user has. A function returns the custom fields of the new
@@ -33,19 +33,20 @@ export interface EmailLoginSettings {
 
 const KEYS = ['send', 'lifetimeSeconds', 'signUp', 'backends'] satisfies (keyof EmailLoginOptions)[]
 const MIN_SECONDS = 60
-const MAX_SECONDS = 3600
-const DEFAULT_SECONDS = 600
+/** Longest lifetime of a code (OWASP ASVS 5.0, 6.5.5), and the default. */
+const CODE_SECONDS = 600
+const LINK_SECONDS = 3600
 
 /** Checks the options. Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`. */
 export function resolveEmailLoginOptions (options: EmailLoginOptions): EmailLoginSettings {
   checkObject('emailLogin', options)
   checkKnownKeys('emailLogin.', options, KEYS)
-  const { send = 'both', lifetimeSeconds = DEFAULT_SECONDS, signUp = false } = options
+  const { send = 'both', lifetimeSeconds = CODE_SECONDS, signUp = false } = options
   const isSend = (value: unknown): boolean => value === 'link' || value === 'code' || value === 'both'
   checkOption('emailLogin.send', send, isSend, "must be 'link', 'code' or 'both'")
-  const isLifetime = (value: number): boolean =>
-    Number.isInteger(value) && value >= MIN_SECONDS && value <= MAX_SECONDS
-  checkOption('emailLogin.lifetimeSeconds', lifetimeSeconds, isLifetime, 'must be a whole number from 60 to 3600')
+  const max = send === 'link' ? LINK_SECONDS : CODE_SECONDS
+  const isLifetime = (value: number): boolean => Number.isInteger(value) && value >= MIN_SECONDS && value <= max
+  checkOption('emailLogin.lifetimeSeconds', lifetimeSeconds, isLifetime, `must be a whole number from 60 to ${max}`)
   const isSignUp = (value: unknown): boolean => typeof value === 'boolean' || isFunction(value)
   checkOption('emailLogin.signUp', signUp, isSignUp, 'must be true, false or a function')
   return {
