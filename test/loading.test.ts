@@ -41,11 +41,21 @@ const packageFolder = join(folder, 'node_modules/fastify-users')
 const modules = buildPackage(packageFolder)
 writeFileSync(join(folder, 'app.js'), transpile(readFileSync(join(root, 'test/fixtures/loading-app.ts'), 'utf8')))
 
-/** Runs the application. Throws if it fails. */
-function run (name: string, missing = ''): string {
+writeFileSync(join(folder, 'totp.js'), `
+  import Fastify from 'fastify'
+  import users, { bearerTransport, jwtStrategy } from 'fastify-users'
+  import { memory } from 'fastify-users/memory'
+  import { totp } from 'fastify-users/totp'
+  const backends = [{ name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 60 }) }]
+  const secret = process.argv[3]
+  await Fastify().register(users, { adapter: memory(), secret, backends, features: [totp({ issuer: 'Camelot' })] })
+`)
+
+/** Runs an application. Throws if it fails. */
+function run (name: string, missing = '', script = 'app.js'): string {
   const imported = join(folder, `${name}.txt`)
   const hooks = ['--require', './missing.cjs', '--import', './record.mjs']
-  return execFileSync(process.execPath, [...hooks, 'app.js', `${name}.db`, SECRET, imported], {
+  return execFileSync(process.execPath, [...hooks, script, `${name}.db`, SECRET, imported], {
     cwd: folder,
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -112,4 +122,8 @@ t.test('every part that only a command or another database needs is in the packa
 t.test('a missing package is refused at the start, not at the first login', async (t) => {
   t.throws(() => run('without-driver', 'better-sqlite3'), /FST_USERS_INVALID_OPTION/)
   t.throws(() => run('without-argon2', '@node-rs/argon2'), /MODULE_NOT_FOUND/)
+  t.doesNotThrow(() => run('totp', '', 'totp.js'))
+  for (const name of ['otpauth', 'uqr']) {
+    t.throws(() => run(`totp-without-${name}`, name, 'totp.js'), /FST_USERS_INVALID_OPTION.*npm install otpauth@9 uqr/s)
+  }
 })

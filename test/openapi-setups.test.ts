@@ -13,6 +13,8 @@ import t, { type Test } from 'tap'
 import { z } from 'zod'
 import { account } from '../lib/features/account/index.js'
 import { emailLogin } from '../lib/features/email-login/index.js'
+import { recoveryCodes } from '../lib/features/recovery-codes/index.js'
+import { totp } from '../lib/features/totp/index.js'
 import { github, oauth } from '../lib/features/oauth/index.js'
 import { adminOnly, authenticate, users, userSchemas, usersOpenapi, type UsersOptions } from '../lib/index.js'
 import { memory } from '../lib/entries/memory.js'
@@ -55,7 +57,7 @@ async function build (t: Test, setup: SwaggerOptions, options: UsersOptions, pre
           backend: 'cookie',
           redirects: ['/app'],
           providers: [github({ clientId: 'id', clientSecret: 'secret' })]
-        }), emailLogin({ signUp: true }), account({ deletionDelaySeconds: 60 })]
+        }), emailLogin({ signUp: true }), account({ deletionDelaySeconds: 60 }), totp({ issuer: 'Camelot' }), recoveryCodes()]
       })
       scope.get('/own/guarded', { preHandler: authenticate }, async () => ({}))
     },

@@ -11,6 +11,8 @@ import { sessionsErrors } from '../lib/features/sessions/index.js'
 import { account, accountErrors } from '../lib/features/account/index.js'
 import { emailLogin, emailLoginErrors } from '../lib/features/email-login/index.js'
 import { passkeyErrors, passkeys } from '../lib/features/passkeys/index.js'
+import { recoveryCodeErrors, recoveryCodes } from '../lib/features/recovery-codes/index.js'
+import { totpErrors } from '../lib/features/totp/index.js'
 import * as oauthLibrary from '../lib/features/oauth/index.js'
 import * as rolesLibrary from '../lib/features/roles/index.js'
 import * as drizzleEntry from '../lib/entries/drizzle.js'
@@ -156,7 +158,9 @@ t.test('the tables of errors equal errorTable()', async (t) => {
       { errors: emailLoginErrors.definitions },
       { errors: passkeyErrors.definitions },
       { errors: sessionsErrors.definitions },
-      { errors: accountErrors.definitions }
+      { errors: accountErrors.definitions },
+      { errors: totpErrors.definitions },
+      { errors: recoveryCodeErrors.definitions }
     ])
     .map(({ code, statusCode, message }) => ({ code, statusCode, message }))
   const documented = [
@@ -167,7 +171,8 @@ t.test('the tables of errors equal errorTable()', async (t) => {
     errorsOf('Errors', 'docs/email-login.md'),
     errorsOf('Errors', 'docs/passkeys.md'),
     errorsOf('Errors', 'docs/sessions.md'),
-    errorsOf('Errors', 'docs/account.md')
+    errorsOf('Errors', 'docs/account.md'),
+    errorsOf('Errors', 'docs/authenticator-apps.md')
   ]
   t.strictSame(documented.flat(), defined)
 })
@@ -217,6 +222,12 @@ t.test('the tables of options, guard flags, events and methods equal the types',
   t.strictSame(
     rowsOf('Options', accountPage).map(([option]) => withoutBackticks(option)),
     membersOf('lib/features/account/options.ts', 'AccountOptions')
+  )
+  const appPage = read('docs/authenticator-apps.md')
+  t.strictSame(rowsOf('Events', appPage).map(([event]) => withoutBackticks(event)), recoveryCodes().events)
+  t.strictSame(
+    rowsOf('Options', appPage).map(([option]) => withoutBackticks(option)),
+    membersOf('lib/features/totp/options.ts', 'TotpOptions')
   )
   const features = read('docs/features.md')
   const firstCells = (heading: string): string[] => rowsOf(heading, features).map(([cell = '']) => cell)

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
+import { splitPending } from '../lib/features/oauth/browser-reply.js'
 import { loadOneTimePasswords } from '../lib/features/totp/one-time-password.js'
 import { totp, type TotpOptions } from '../lib/features/totp/index.js'
 import { totpModel } from '../lib/features/totp/model.js'
@@ -465,4 +466,34 @@ t.test('without recoveryCodes(), an app works alone', async (t) => {
   t.same(steps, [{ name: 'totp' }])
   t.equal((await built.answer('totp', ticket, built.codeOf(secret))).statusCode, 200)
   assertErrorReply(t, await built.send('DELETE', TOTP, { code: '0000-0000-0000-0000' }, headers), 400, 'TOTP_CODE_INVALID')
+})
+
+t.test('RST-09, RST-13: a reset by mail neither removes an app nor skips it', async (t) => {
+  const built = await buildTotpApp(t)
+  const { secret } = await built.enrol()
+  const password = 'excalibur-2'
+  await built.send('POST', '/auth/forgot-password', { email: ARTHUR })
+  const token = await built.tokenOf('onAfterForgotPassword')
+  const reset = await built.send('POST', '/auth/reset-password', { token, password })
+  t.equal(reset.statusCode, 200)
+  t.equal(reset.headers['set-cookie'], undefined)
+  const login = await built.login('jwt', ARTHUR, password)
+  t.equal(login.statusCode, 403)
+  const { ticket } = login.json<{ detail: { ticket: string } }>().detail
+  t.equal((await built.answer('totp', ticket, built.codeOf(secret))).statusCode, 200)
+})
+
+t.test('a pending login fits into the cookie of a login with a provider in the browser', async (t) => {
+  const passwords = await loadOneTimePasswords('A service with a long name of sixty-four characters, to be sure.')
+  const shown = passwords.describe(passwords.generateSecret(), `${'k'.repeat(64)}@${'camelot.'.repeat(20)}example`)
+  const codes = Array.from({ length: 10 }, () => '9KQ2-7XDM-4RJT-0VWB')
+  const steps = [{ name: 'totp-enrol', ...shown, recovery_codes: codes }, { name: 'recovery-code' }]
+  const { fragment, detail } = splitPending({ code: 'LOGIN_STEP_REQUIRED', ticket: 'x', steps })
+  t.equal(fragment, 'ticket=x&steps=totp-enrol,recovery-code')
+  const { secret, url } = shown
+  t.same(detail, {
+    code: 'LOGIN_STEP_REQUIRED',
+    steps: [{ name: 'totp-enrol', secret, url, recovery_codes: codes }, { name: 'recovery-code' }]
+  })
+  t.ok(encodeURIComponent(JSON.stringify(detail)).length < 3500)
 })

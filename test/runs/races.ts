@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import type pg from 'pg'
 import { PASSWORD, SECRET } from '../helpers/build-app.js'
 import { startChild } from '../helpers/child-server.js'
+import { oneTimePassword } from '../helpers/one-time-password.js'
 import { startOauthServer, type OauthServer } from '../helpers/oauth-server.js'
 import { makePool, needsPostgres } from '../helpers/postgres.js'
 import { tally } from '../helpers/server-process.js'
@@ -72,6 +73,34 @@ async function visit (
   const { authorization_url: start } = JSON.parse(begun.body) as { authorization_url: string }
   const { url } = await idp.visit(start)
   return [url.pathname + url.search, begun.cookie]
+}
+
+/** Seconds of a code of an authenticator app, in milliseconds. */
+const STEP_MS = 30_000
+
+/** Begins to add an authenticator app to a new user. */
+async function beginApp (
+  { servers: [one], person }: World
+): Promise<{ enrolment: string; secret: string; email: string; session: Record<string, string> }> {
+  const { email, session } = await person()
+  const { body } = await one.send('POST', '/users/me/totp', { current_password: PASSWORD }, session)
+  return { ...(JSON.parse(body) as { enrolment: string; secret: string }), email, session }
+}
+
+/** Adds an authenticator app to a new user. Returns its secret, recovery codes, and the tickets of pending logins. */
+async function enrolApp (world: World): Promise<{ secret: string; codes: string[]; tickets: string[] }> {
+  const { servers: [one] } = world
+  const { enrolment, secret, email, session } = await beginApp(world)
+  const code = oneTimePassword(secret, Date.now())
+  const confirmed = await one.send('POST', '/users/me/totp/confirm', { enrolment, code }, session)
+  const { recovery_codes: codes } = JSON.parse(confirmed.body) as { recovery_codes: string[] }
+  const tickets = await Promise.all(
+    Array.from({ length: 20 }, async () => {
+      const reply = await one.send('POST', '/auth/jwt/login', { username: email, password: PASSWORD })
+      return (JSON.parse(reply.body) as { detail: { ticket: string } }).detail.ticket
+    })
+  )
+  return { secret, codes, tickets }
 }
 
 let taken = ''
@@ -170,6 +199,29 @@ const races: Readonly<Record<string, Race>> = {
       return (server, n) => server.send('POST', '/auth/jwt/login/recovery', { ticket: tickets[n % 20], code })
     },
     success: [200]
+  },
+  'one code of an app in several logins': {
+    async prepare (world) {
+      const { secret, tickets } = await enrolApp(world)
+      const code = oneTimePassword(secret, Date.now() + STEP_MS)
+      return (server, n) => server.send('POST', '/auth/jwt/login/totp', { ticket: tickets[n % tickets.length], code })
+    },
+    success: [200]
+  },
+  'one stored recovery code in several logins': {
+    async prepare (world) {
+      const { codes: [code], tickets } = await enrolApp(world)
+      return (server, n) =>
+        server.send('POST', '/auth/jwt/login/recovery-code', { ticket: tickets[n % tickets.length], code })
+    },
+    success: [200]
+  },
+  'one enrolment of an authenticator app': {
+    async prepare (world) {
+      const { enrolment, secret, session } = await beginApp(world)
+      return same('POST', '/users/me/totp/confirm', { enrolment, code: oneTimePassword(secret, Date.now()) }, session)
+    },
+    success: [201]
   },
   'one callback of a provider': {
     async prepare (world) {

@@ -1,6 +1,9 @@
 import type { MailContent, MailContext, MailLanguage } from '../../contracts/mail.js'
 
 const ONCE = 'Der Link funktioniert einmal.'
+/** Names of second factors for people, by the name of the factor. */
+const FACTORS: Readonly<Record<string, string>> = { totp: 'Authenticator-App' }
+const factorName = (method: string): string => FACTORS[method] ?? method
 /** Number of recovery codes from which the mail asks for new ones. */
 const FEW_CODES = 3
 
@@ -172,14 +175,14 @@ export const german: MailLanguage = {
     notice(
       context,
       `Neuer zweiter Faktor für Ihr Konto bei ${context.service}`,
-      `Anmeldungen bei Ihrem Konto ${user.email} bei ${context.service} brauchen jetzt einen zweiten Faktor: ${method}.`,
+      `Anmeldungen bei Ihrem Konto ${user.email} bei ${context.service} brauchen jetzt einen zweiten Faktor: ${factorName(method)}.`,
       url
     ),
   secondFactorRemoved: ({ user, method, url }, context) =>
     notice(
       context,
       `Ein zweiter Faktor Ihres Kontos bei ${context.service} wurde entfernt`,
-      `Ihr Konto ${user.email} bei ${context.service} benutzt diesen zweiten Faktor nicht mehr: ${method}.`,
+      `Ihr Konto ${user.email} bei ${context.service} benutzt diesen zweiten Faktor nicht mehr: ${factorName(method)}.`,
       url
     ),
   recoveryCodeUsed: ({ user, remaining, url }, context) => ({

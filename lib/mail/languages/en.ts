@@ -1,6 +1,9 @@
 import type { MailContent, MailContext, MailLanguage } from '../../contracts/mail.js'
 
 const ONCE = 'The link works once.'
+/** Names of second factors for people, by the name of the factor. */
+const FACTORS: Readonly<Record<string, string>> = { totp: 'authenticator app' }
+const factorName = (method: string): string => FACTORS[method] ?? method
 /** Number of recovery codes from which the mail asks for new ones. */
 const FEW_CODES = 3
 
@@ -161,14 +164,14 @@ export const english: MailLanguage = {
     notice(
       context,
       `New second factor for your account at ${context.service}`,
-      `Logins to your account ${user.email} at ${context.service} now need a second factor: ${method}.`,
+      `Logins to your account ${user.email} at ${context.service} now need a second factor: ${factorName(method)}.`,
       url
     ),
   secondFactorRemoved: ({ user, method, url }, context) =>
     notice(
       context,
       `A second factor was removed from your account at ${context.service}`,
-      `Your account ${user.email} at ${context.service} no longer uses this second factor: ${method}.`,
+      `Your account ${user.email} at ${context.service} no longer uses this second factor: ${factorName(method)}.`,
       url
     ),
   recoveryCodeUsed: ({ user, remaining, url }, context) => ({
