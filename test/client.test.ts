@@ -8,6 +8,7 @@ import ts from 'typescript'
 import { validateDocument } from './helpers/api-document.js'
 import { SECRET } from './helpers/build-app.js'
 import { buildPackage } from './helpers/build-package.js'
+import { oneTimePassword } from './helpers/one-time-password.js'
 
 interface Mail {
   to: string
@@ -22,6 +23,8 @@ interface ClientOptions {
   /** Returns the token of the newest mail. Checks that the mail has this purpose. */
   tokenOf(purpose: Mail['purpose']): Promise<string>
   promote(email: string): Promise<void>
+  /** Returns the present code of an authenticator app. */
+  codeOf(secret: string): string
 }
 
 // The program of an API consumer. It imports the generated types and openapi-fetch, and nothing of this package.
@@ -37,6 +40,7 @@ interface ClientOptions {
   origin: string
   tokenOf (purpose: 'reset' | 'verify' | 'login'): Promise<string>
   promote (email: string): Promise<void>
+  codeOf (secret: string): string
 }
 
 function required<T> (value: T | undefined, what: string): T {
@@ -44,7 +48,7 @@ function required<T> (value: T | undefined, what: string): T {
   return value
 }
 
-export async function runFlow ({ origin, tokenOf, promote }: ClientOptions): Promise<string[]> {
+export async function runFlow ({ origin, tokenOf, promote, codeOf }: ClientOptions): Promise<string[]> {
   const email = 'king.arthur@camelot.bt'
   const steps: string[] = []
   const anonymous = createClient<paths>({ baseUrl: origin })
@@ -152,7 +156,22 @@ export async function runFlow ({ origin, tokenOf, promote }: ClientOptions): Pro
   const deletion = await owner.DELETE('/users/me')
   steps.push(\`deletion \${deletion.error?.code ?? ''}\`)
 
-  const out = await admin.POST('/auth/jwt/logout')
+  const begun = required((await admin.POST('/users/me/totp')).data, 'begin to add an app')
+  const { enrolment, secret } = begun
+  assertType<Equal<typeof begun, { enrolment: string, expires_at: string, secret: string, url: string, svg: string }>>()
+  const active = await admin.POST('/users/me/totp/confirm', { body: { enrolment, code: codeOf(secret) } })
+  const codes = required(active.data, 'confirm the app').recovery_codes ?? []
+  steps.push(\`app \${active.response.status} \${codes.length} \${(await admin.GET('/users/me')).error?.code ?? ''}\`)
+  const third = await anonymous.POST('/auth/jwt/login', { body: { username: email, password: 'round-table-2' } })
+  if (third.error?.code !== 'FST_USERS_LOGIN_PENDING') throw new Error('no second factor')
+  const pending = third.error.detail as { ticket: string }
+  const answer = { ticket: pending.ticket, code: required(codes[0], 'code') }
+  const proved = required((await anonymous.POST('/auth/jwt/login/recovery-code', { body: answer })).data, 'recovery code')
+  const last = createClient<paths>({ baseUrl: origin, headers: { authorization: \`Bearer \${proved.access_token}\` } })
+  const left = required((await last.GET('/users/me/recovery-codes')).data, 'recovery codes')
+  steps.push(\`codes \${left.remaining}\`)
+
+  const out = await last.POST('/auth/jwt/logout')
   steps.push(\`logout \${out.response.status}\`)
   return steps
 }
@@ -204,7 +223,8 @@ t.test(
       async promote (email) {
         const user = await app.users.getByEmail(email)
         if (user !== null) await app.users.update(user, { is_superuser: true })
-      }
+      },
+      codeOf: (secret) => oneTimePassword(secret, Date.now())
     })
     t.strictSame(steps, [
       '201 Arthur 0',
@@ -226,6 +246,8 @@ t.test(
       'admin 10 204 FST_USERS_NOT_FOUND',
       'mail FST_USERS_EMAIL_LOGIN_INVALID king.arthur@camelot.bt',
       'deletion FST_USERS_LAST_SUPERUSER',
+      'app 201 10 FST_USERS_UNAUTHENTICATED',
+      'codes 9',
       'logout 204'
     ])
   }

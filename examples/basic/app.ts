@@ -16,8 +16,10 @@ import { account } from 'fastify-users/account'
 import { altcha } from 'fastify-users/captcha'
 import { emailLogin } from 'fastify-users/email-login'
 import { passkeys } from 'fastify-users/passkeys'
+import { recoveryCodes } from 'fastify-users/recovery-codes'
 import { sessions } from 'fastify-users/sessions'
 import { sqlite } from 'fastify-users/sqlite'
+import { totp } from 'fastify-users/totp'
 import { addApiPage, describeRoute } from './api-page.js'
 import { addPages } from './pages.js'
 import { addPasskeyPage } from './passkey-page.js'
@@ -70,6 +72,8 @@ export async function buildApp (
       { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 86_400 }) }
     ],
     features: [
+      totp({ issuer: 'Camelot' }),
+      recoveryCodes(),
       sessions({ backends: { cookie: { idleSeconds: 3600, rememberMe: {} } } }),
       emailLogin(),
       account({ deletionDelaySeconds: 30 * 86_400 }),
