@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import type { BrowserContext, Locator, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { buildPackage } from './helpers/build-package.js'
+import { oneTimePassword } from './helpers/one-time-password.js'
 import { root } from './helpers/root.js'
 import { PASSWORD, SECRET } from './helpers/build-app.js'
 import { openPage, skipWithoutChromium, type OpenedPage } from './helpers/chromium.js'
@@ -19,6 +20,7 @@ type BuildApp = (options: {
 const ARTHUR = 'king.arthur@camelot.bt'
 const SCREENSHOT = join(root, 'docs/api-page.png')
 const EMAIL_SCREENSHOT = join(root, 'docs/email-login.png')
+const APP_SCREENSHOT = join(root, 'docs/authenticator-app.png')
 
 t.test('on the API page of the example application', { skip: skipWithoutChromium() }, async (t) => {
   const folder = t.testdir()
@@ -113,7 +115,8 @@ t.test('on the API page of the example application', { skip: skipWithoutChromium
     const ask = async (): Promise<{ code: string; token: string }> => {
       await page.goto(`${origin}/email`)
       await page.locator('input').fill(ARTHUR)
-      await press(page, 'The mail is on its way.')
+      await page.locator('button').click()
+      await page.locator('input[name=code]').waitFor()
       await app.users.settled()
       const box = await context.newPage()
       await box.goto(`${origin}/dev/mail`)
@@ -142,10 +145,48 @@ t.test('on the API page of the example application', { skip: skipWithoutChromium
     t.ok((await namesOf({ page, context, faults })).includes('__Host-users-cookie'))
     t.same([faults, other.faults], [[], ['409']], 'the browsers report only the request for a confirmation')
   })
+
+  await t.test('a user adds an authenticator app with its QR code, and logs in with a code', async (t) => {
+    const { page, faults } = await openPage(t, { width: 420, height: 560 })
+    const logIn = async (): Promise<void> => {
+      await page.goto(`${origin}/login`)
+      await page.locator('input[name=username]').fill(ARTHUR)
+      await page.locator('input[name=password]').fill('round-table-2')
+      await page.locator('button').click()
+    }
+    await logIn()
+    await page.locator('output', { hasText: 'Done.' }).waitFor()
+    await page.goto(`${origin}/authenticator-app`)
+    await page.locator('button').click()
+    const image = page.locator('img')
+    await image.waitFor()
+    const isShown = "(async (image) => { await image.decode(); return image.naturalWidth > 0 })(document.querySelector('img'))"
+    t.equal(await page.evaluate(isShown), true, 'the QR code is shown')
+    const url = new URL(await image.getAttribute('alt') ?? '')
+    t.match(url.href, /^otpauth:\/\/totp\/Camelot:/)
+    const secret = url.searchParams.get('secret') ?? ''
+    if (process.env.UPDATE_SCREENSHOT === '1') await page.screenshot({ path: APP_SCREENSHOT })
+    await page.locator('input[name=code]').fill(oneTimePassword(secret, Date.now()))
+    await page.locator('button').click()
+    const shown = page.locator('output', { hasText: 'Keep these recovery codes' })
+    await shown.waitFor()
+    const [recoveryCode = '', ...more] = (await shown.innerText()).split(' ').slice(4)
+    t.equal(more.length, 9)
+
+    await logIn()
+    await page.locator('input[name=code]').fill(oneTimePassword(secret, Date.now() + 30_000)) // a later code than the first
+    await page.locator('button').click()
+    await page.locator('output', { hasText: 'Done.' }).waitFor()
+    const remaining = await page.evaluate("fetch('/users/me/recovery-codes').then((reply) => reply.json())")
+    t.match(remaining, { remaining: 10 })
+    t.match(recoveryCode, /^[0-9A-Z]{4}(-[0-9A-Z]{4}){3}$/)
+    t.same(faults, ['403'], 'the browser reports only the pending login')
+  })
 })
 
 t.test('the screenshots are small', async (t) => {
   t.ok(statSync(SCREENSHOT).size < 300_000)
+  t.ok(statSync(APP_SCREENSHOT).size < 100_000)
   t.ok(statSync(EMAIL_SCREENSHOT).size < 100_000)
 })
 

@@ -23,6 +23,7 @@ import { totp } from 'fastify-users/totp'
 import { addApiPage, describeRoute } from './api-page.js'
 import { addPages } from './pages.js'
 import { addPasskeyPage } from './passkey-page.js'
+import { addTotpPage } from './totp-page.js'
 
 /** Custom fields: users can change their display name, only superusers can change credits. */
 const schemas = userSchemas({
@@ -92,6 +93,7 @@ export async function buildApp (
   await addApiPage(app, options)
   await app.register(users, options)
   addPages(app)
+  addTotpPage(app)
   if (publicUrl !== undefined) addPasskeyPage(app)
 
   app.get(

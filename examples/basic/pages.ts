@@ -60,16 +60,16 @@ form.addEventListener('submit', async (event) => {
   const text = await reply.text()
   const { ticket, code, detail, message = 'Done.' } = text === '' ? {} : JSON.parse(text)
   document.querySelector('output').textContent = message
-  if (ticket !== undefined) askForCode(ticket)
+  if (ticket !== undefined) askForCode(ticket, form.dataset.path + '/confirm', 'Code of the mail')
+  if (detail?.code === 'LOGIN_STEP_REQUIRED') askForCode(detail.ticket, '/auth/cookie/login/totp', 'Code of your app')
   if (code === 'FST_USERS_EMAIL_LOGIN_OTHER_BROWSER') askForConfirmation(detail)
 })
 
-function askForCode (ticket) {
+function askForCode (ticket, path, label) {
   further.ticket = ticket
-  form.dataset.path += '/confirm'
-  document.querySelector('p').innerHTML = '<label>Code of the mail<br><input name="code" required></label>'
-  document.querySelector('button').textContent = 'Log in'
-  document.querySelector('output').textContent = 'The mail is on its way.'
+  form.dataset.path = path
+  form.innerHTML = '<p><label>' + label + '<br><input name="code" required></label></p><p><button>Log in</button></p>'
+  document.querySelector('output').textContent = ''
 }
 
 function askForConfirmation ({ email, device, ip }) {
