@@ -1,9 +1,12 @@
-import type { LightMyRequestResponse } from 'fastify'
+import swagger from '@fastify/swagger'
+import Fastify, { type LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
-import { Type, type Feature, type UsersOptions } from '../lib/index.js'
+import { memory } from '../lib/entries/memory.js'
+import users, { Type, usersOpenapi, type Feature, type UsersOptions } from '../lib/index.js'
+import { operationsOf, validateDocument, type ApiDocument } from './helpers/api-document.js'
 import { audit } from '../lib/features/audit/index.js'
 import { badges, NUMBER, type Badges } from './helpers/badge-feature.js'
-import { addRoutes, ARTHUR, assertErrorReply, buildApp, PASSWORD, type TestApp } from './helpers/build-app.js'
+import { addRoutes, ARTHUR, assertErrorReply, backends, buildApp, PASSWORD, SECRET, type TestApp } from './helpers/build-app.js'
 import { everyStore } from './helpers/every-store.js'
 import { openJar, type Jar } from './helpers/factor-login.js'
 
@@ -323,4 +326,39 @@ t.test('mistakes in the option stop the start', async (t) => {
     const built = buildApp(t, { features: [badges()], secondFactors: { trustedDevices } }, () => {})
     await t.rejects(built, { code: /FST_USERS_(INVALID|UNKNOWN)_OPTION/ }, JSON.stringify(trustedDevices))
   }
+})
+
+t.test('the API document describes the routes of second factors and trusted devices, and trust_device', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  const options: UsersOptions = {
+    adapter: memory(),
+    secret: SECRET,
+    backends: backends(),
+    features: [badges()],
+    secondFactors: { required: () => true, trustedDevices: {} }
+  }
+  await app.register(swagger, usersOpenapi(options))
+  await app.register(users, options)
+  await app.ready()
+  const document = JSON.parse(JSON.stringify(app.swagger())) as ApiDocument
+  t.strictSame(await validateDocument(document), { seriousme: null, readme: null })
+  const described = operationsOf(document)
+    .filter(({ path }) => /second-factors|trusted-devices/.test(path))
+    .map(({ method, path, operation }) => [method, path, operation.operationId, ...Object.keys(operation.responses)])
+  t.strictSame(described, [
+    ['get', '/users/{id}/second-factors', 'listSecondFactorsOfUser', '200', '401', '403', '404', '500', '503'],
+    ['delete', '/users/{id}/second-factors', 'removeSecondFactorsOfUser', '204', '400', '401', '403', '404', '413', '415', '500', '503'],
+    ['delete', '/users/{id}/second-factors/{name}', 'removeSecondFactorOfUser', '204', '400', '401', '403', '404', '413', '415', '500', '503'],
+    ['get', '/users/me/trusted-devices', 'listTrustedDevices', '200', '401', '403', '500', '503'],
+    ['delete', '/users/me/trusted-devices', 'endTrustedDevices', '204', '400', '401', '403', '413', '415', '500', '503'],
+    ['delete', '/users/me/trusted-devices/{device}', 'endTrustedDevice', '204', '400', '401', '403', '404', '413', '415', '500', '503'],
+    ['get', '/users/{id}/trusted-devices', 'listTrustedDevicesOfUser', '200', '401', '403', '404', '500', '503'],
+    ['delete', '/users/{id}/trusted-devices', 'endTrustedDevicesOfUser', '204', '400', '401', '403', '404', '413', '415', '500', '503'],
+    ['delete', '/users/{id}/trusted-devices/{device}', 'endTrustedDeviceOfUser', '204', '400', '401', '403', '404', '413', '415', '500', '503']
+  ])
+  const trusting = Object.entries(document.components.schemas).filter(([, { properties }]) => 'trust_device' in (properties ?? {}))
+  t.strictSame(trusting.map(([name]) => name), ['LoginBadgeTrusted', 'LoginBadgeEnrolTrusted'])
+  const refused = document.paths['/auth/jwt/login']?.['post']?.responses['403']
+  t.match(JSON.stringify(refused), /FST_USERS_SECOND_FACTOR_REQUIRED/)
 })

@@ -23,6 +23,8 @@ interface Access {
   describe(action: 'list' | 'end' | 'endAll'): FastifySchema
 }
 
+const OPERATIONS = { list: 'listTrustedDevices', end: 'endTrustedDevice', endAll: 'endTrustedDevices' } as const
+
 /** Registers the routes that list and end trusted devices: those of the own user, and by id for superusers. */
 export const trustedDeviceRoutes: RouteGroup<UsersService> = async (scope, { users, settings }) => {
   scope.decorateRequest(targetDecorator, null)
@@ -42,7 +44,7 @@ function ownAccess (settings: Settings): Access {
     errors: ['UNAUTHENTICATED', 'FORBIDDEN'],
     userOf: currentUser,
     describe: (action) =>
-      describeRoute(settings, { tags: ['users'], operation: `${action}TrustedDevices`, summary: summaries[action] })
+      describeRoute(settings, { tags: ['users'], operation: OPERATIONS[action], summary: summaries[action] })
   }
 }
 
@@ -60,7 +62,7 @@ function superuserAccess (users: UsersService, settings: Settings): Access {
     errors: ['UNAUTHENTICATED', 'FORBIDDEN', 'NOT_FOUND'],
     userOf: targetOf,
     describe: (action) =>
-      describeRoute(settings, { tags: ['users'], operation: `${action}TrustedDevicesOfUser`, summary: summaries[action] })
+      describeRoute(settings, { tags: ['users'], operation: `${OPERATIONS[action]}OfUser`, summary: summaries[action] })
   }
 }
 
