@@ -6,6 +6,7 @@ import { emailLoginModel } from '../lib/features/email-login/model.js'
 import { memory } from '../lib/entries/memory.js'
 import { currentUser, authenticate, type Feature, type UsersEvents, type UsersOptions } from '../lib/index.js'
 import { Type, type LoginStep } from '../lib/feature/index.js'
+import { sessions } from '../lib/features/sessions/index.js'
 import { watchedAdapter, type WatchedAdapter } from './fixtures/watched-adapter.js'
 import { ARTHUR, assertErrorReply, assertValidationError, backends, buildApp, type TestApp } from './helpers/build-app.js'
 import { everyStore } from './helpers/every-store.js'
@@ -446,4 +447,16 @@ t.test('invalid options stop the start', async (t) => {
     await t.rejects(startApp(t, own as never), { code: 'FST_USERS_INVALID_OPTION' }, JSON.stringify(own))
   }
   await t.rejects(startApp(t, { link: true } as never), { code: 'FST_USERS_UNKNOWN_OPTION' })
+})
+
+t.test('remember_me makes the cookie of a login by mail persistent', async (t) => {
+  const built = await startApp(t, {}, { features: [sessions({ rememberMe: {} })] })
+  await built.create({ is_verified: true })
+  for (const rememberMe of [true, false]) {
+    const { ticket, headers, mail } = await built.ask('cookie')
+    const reply = await built.confirm('cookie', { ticket, code: mail?.code, remember_me: rememberMe }, headers)
+    t.equal(reply.statusCode, 204, reply.body)
+    const session = [reply.headers['set-cookie']].flat().find((cookie) => String(cookie).includes('users-cookie='))
+    t.equal(/max-age/i.test(String(session)), rememberMe, String(session))
+  }
 })

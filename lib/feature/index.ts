@@ -64,8 +64,10 @@ export {
   errorReplies,
   optionalBody,
   replyOf,
+  rememberableBody,
   rereadSession,
   UNREAD_BODY_ERRORS,
+  wantsToBeRemembered,
   type ErrorWord,
   type RouteDescription
 } from '../routes/index.js'

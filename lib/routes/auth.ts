@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { isChecked, LoginBody, RememberedLoginBody } from '../../schemas/index.js'
+import { LoginBody, type RememberedLoginBody } from '../../schemas/index.js'
 import { authenticate, isCrossSite } from '../authentication/index.js'
 import type { Backend } from '../contracts/backend.js'
 import type { RouteGroup } from '../contracts/route-group.js'
@@ -10,6 +10,7 @@ import { kGuard } from '../symbols.js'
 import type { UsersService } from '../users/index.js'
 import { describeRoute } from './describe-route.js'
 import { addFormParsers, ignoreJsonBodies } from './parsers.js'
+import { rememberableBody, wantsToBeRemembered } from './remember-me.js'
 import { BODY_ERRORS, captchaErrors, errorReplies, UNREAD_BODY_ERRORS } from './replies.js'
 
 /** A Boolean of RFC 9651: `?1` if the token is refused from now on, `?0` if it is valid until it expires. */
@@ -37,7 +38,7 @@ export const authRoutes: RouteGroup<UsersService, { backend: Backend }> = async 
 
 function addLoginRoute (scope: FastifyInstance, { users, settings, backend }: BackendRoutesOptions): void {
   const { transport, description, name } = backend
-  scope.post<{ Body: LoginBody | RememberedLoginBody }>(
+  scope.post<{ Body: RememberedLoginBody }>(
     '/login',
     {
       schema: {
@@ -49,7 +50,7 @@ function addLoginRoute (scope: FastifyInstance, { users, settings, backend }: Ba
           summary: 'Log in',
           consumes: settings.wire.errors.loginTypes
         }),
-        body: settings.rememberMe(name) ? RememberedLoginBody : LoginBody,
+        body: rememberableBody(settings, name, LoginBody),
         response: {
           ...description.login,
           ...errorReplies(
@@ -81,11 +82,6 @@ function addLoginRoute (scope: FastifyInstance, { users, settings, backend }: Ba
       return transport.sendLogin(reply, issued)
     }
   )
-}
-
-/** Returns true if a login body has `remember_me`. A checkbox of an HTML form has the value `on`. */
-function wantsToBeRemembered (body: LoginBody | RememberedLoginBody): boolean {
-  return 'remember_me' in body && isChecked(body.remember_me)
 }
 
 function addLogoutRoute (scope: FastifyInstance, { users, settings, backend }: BackendRoutesOptions): void {

@@ -17,6 +17,7 @@ export {
 } from './replies.js'
 export { acceptMissingBody, optionalBody } from './optional-body.js'
 export { reauthenticateRoute } from './reauthenticate.js'
+export { rememberableBody, wantsToBeRemembered } from './remember-me.js'
 export { rereadSession } from './reread-session.js'
 export { addFormParsers } from './parsers.js'
 export { prepareScope } from './scope.js'

@@ -4,6 +4,7 @@ import {
   type Backend,
   type CallContext,
   type EventContext,
+  type LoginContext,
   type LoginResult,
   type UserId,
   type UserRow
@@ -15,6 +16,9 @@ import { digestTicket } from './requests.js'
 import type { EmailLoginParts } from './service.js'
 
 const ATTEMPT = 'email-login-confirm'
+
+/** The context of a login, and whether the user asked for a longer session. */
+type LoginCall = CallContext & Pick<LoginContext, 'rememberMe'>
 
 /** The request that a client presents a proof for. */
 interface Presented {
@@ -103,7 +107,7 @@ async function enter (
   { kit, requests }: EmailLoginParts,
   { user_id: user, stamp, email }: RequestRow,
   backend: string,
-  call: CallContext
+  call: LoginCall
 ): Promise<LoginResult> {
   const { rows } = kit
   const id = user === null ? null : rows.parseId(user)
@@ -123,7 +127,7 @@ async function signUp (
   parts: EmailLoginParts,
   { email }: RequestRow,
   backend: string,
-  call: CallContext
+  call: LoginCall
 ): Promise<LoginResult> {
   const { kit } = parts
   const row = await createUser(parts, email, call)

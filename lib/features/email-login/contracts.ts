@@ -1,4 +1,4 @@
-import type { CallContext, LoginResult } from '../../feature/index.js'
+import type { CallContext, LoginContext, LoginResult } from '../../feature/index.js'
 
 /** The reply to a request for a login. It is the same for every e-mail. */
 export interface EmailLoginTicket {
@@ -29,5 +29,5 @@ export interface EmailLoginApi {
    * `FST_USERS_EMAIL_LOGIN_INVALID`, `FST_USERS_EMAIL_LOGIN_OTHER_BROWSER`, `FST_USERS_TOO_MANY_ATTEMPTS`, and the
    * errors of `app.users.login`.
    */
-  confirm(proof: EmailLoginProof, context: CallContext & { backend: string }): Promise<LoginResult>
+  confirm(proof: EmailLoginProof, context: Omit<LoginContext, 'method'>): Promise<LoginResult>
 }

@@ -6,7 +6,9 @@ import {
   errorReplies,
   FST_USERS_CROSS_SITE_REQUEST,
   isCrossSite,
+  rememberableBody,
   replyOf,
+  wantsToBeRemembered,
   type Backend,
   type ErrorWord,
   type FeatureKit
@@ -58,7 +60,7 @@ function addRequestRoute (scope: FastifyInstance, options: RoutesOptions): void 
 
 function addConfirmRoute (scope: FastifyInstance, options: RoutesOptions): void {
   const { kit: { settings, login }, backend, logins, signsUp } = options
-  scope.post<{ Body: EmailLoginConfirmBody }>(
+  scope.post<{ Body: EmailLoginConfirmBody & { remember_me?: unknown } }>(
     '/email/confirm',
     {
       schema: {
@@ -69,7 +71,7 @@ function addConfirmRoute (scope: FastifyInstance, options: RoutesOptions): void 
           summary: 'Finish a login by e-mail',
           description: 'Send the ticket and the code, or the token of the link.'
         }),
-        body: EmailLoginConfirmBody,
+        body: rememberableBody(settings, backend.name, EmailLoginConfirmBody),
         response: {
           ...backend.description.login,
           ...errorReplies(
@@ -88,7 +90,8 @@ function addConfirmRoute (scope: FastifyInstance, options: RoutesOptions): void 
     },
     async (request, reply) => {
       const context = { backend: backend.name, request, reply }
-      return await login.send(await logins.confirm(request.body, context), context)
+      const rememberMe = wantsToBeRemembered(request.body)
+      return await login.send(await logins.confirm(request.body, { ...context, rememberMe }), context)
     }
   )
 }

@@ -5,8 +5,10 @@ import {
   errorReplies,
   FST_USERS_CROSS_SITE_REQUEST,
   isCrossSite,
+  rememberableBody,
   replyOf,
   UNREAD_BODY_ERRORS,
+  wantsToBeRemembered,
   type Backend,
   type FeatureKit
 } from '../../feature/index.js'
@@ -48,7 +50,7 @@ function addOptionsRoute (scope: FastifyInstance, options: LoginRoutesOptions): 
 
 function addLoginRoute (scope: FastifyInstance, options: LoginRoutesOptions): void {
   const { kit: { settings }, backend, logins } = options
-  scope.post<{ Body: PasskeyLogin }>('/passkey', {
+  scope.post<{ Body: PasskeyLogin & { remember_me?: unknown } }>('/passkey', {
     schema: {
       ...describeRoute(settings, {
         tags: ['auth'],
@@ -56,7 +58,7 @@ function addLoginRoute (scope: FastifyInstance, options: LoginRoutesOptions): vo
         attempt: 'passkeysLogin',
         summary: 'Log in with a passkey'
       }),
-      body: PasskeyLogin,
+      body: rememberableBody(settings, backend.name, PasskeyLogin),
       response: {
         ...backend.description.login,
         ...errorReplies(
@@ -68,7 +70,8 @@ function addLoginRoute (scope: FastifyInstance, options: LoginRoutesOptions): vo
     },
     onRequest: refuseCrossSite(options)
   }, async (request, reply) => {
-    const issued = await logins.finish(backend, request.body, { request, reply })
+    const rememberMe = wantsToBeRemembered(request.body)
+    const issued = await logins.finish(backend, request.body, { request, reply, rememberMe })
     return backend.transport.sendLogin(reply, issued)
   })
 }

@@ -26,7 +26,7 @@ export interface PasskeyLogins {
    * Logs the owner of the passkey in. Throws `FST_USERS_PASSKEY_CHALLENGE_INVALID`, `FST_USERS_PASSKEY_INVALID`, and
    * the errors of a login.
    */
-  finish(backend: Backend, body: PasskeyLogin, exchange: Exchange): Promise<IssuedToken>
+  finish(backend: Backend, body: PasskeyLogin, exchange: Exchange & { rememberMe: boolean }): Promise<IssuedToken>
 }
 
 export function createLogins (ceremonies: Ceremonies): PasskeyLogins {
