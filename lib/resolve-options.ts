@@ -56,7 +56,7 @@ export function resolveOptions (
     loginSteps: readStepNames(options.features),
     rememberMe: (backend) => options.features?.some((feature) => feature.rememberMe?.(backend) === true) ?? false,
     ...readFunctions(options, isFastapiUsers),
-    ...readChoices(options),
+    ...readChoices(options, isFastapiUsers),
     reauthentication: readReauthentication(options.reauthentication),
     ...readOrigins(options),
     requireVerification,
@@ -114,11 +114,14 @@ function readSchemas ({ schemas, features = [], name = 'users' }: UsersOptions):
   return addReplyFields(given, features, name)
 }
 
-function readChoices (options: UsersOptions): Pick<Settings, 'sensitiveChanges' | 'errorHandler'> {
+function readChoices (
+  options: UsersOptions,
+  isFastapiUsers: boolean
+): Pick<Settings, 'sensitiveChanges' | 'errorHandler'> {
   return {
     sensitiveChanges: checkOption(
       'sensitiveChanges',
-      options.sensitiveChanges ?? 'immediate',
+      options.sensitiveChanges ?? (isFastapiUsers ? 'immediate' : 'confirm'),
       (value) => value === 'immediate' || value === 'confirm',
       "must be 'immediate' or 'confirm'"
     ),

@@ -818,7 +818,7 @@ t.test(
       await app.ready()
       return JSON.parse(JSON.stringify(app.swagger())) as ApiDocument
     }
-    const ours = await documentOf({}, { backend: 'cookie', redirects: ['/app'] })
+    const ours = await documentOf({ sensitiveChanges: 'immediate' }, { backend: 'cookie', redirects: ['/app'] })
     t.same(await validateDocument(ours), { seriousme: null, readme: null })
     const operations = operationsOf(ours).filter(
       ({ path }) => path.includes('openid') || path.includes('oauth-accounts')

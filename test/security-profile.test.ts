@@ -24,7 +24,7 @@ const OWN_SECRET = 'x'.concat(SECRET)
 const OWN_CAPTCHA: CaptchaProvider = { name: 'own', field: 'own', open: () => ({ verify: async () => true }) }
 
 t.test('CFG-09: app.users.securityProfile() returns the effective settings of the defaults', async (t) => {
-  const { app } = await buildApp(t, { passwords: argon2Passwords() })
+  const { app } = await buildApp(t, { passwords: argon2Passwords(), sensitiveChanges: undefined } as never)
   const profile = app.users.securityProfile()
   const kid = profile.backends[0]?.keys[0]?.kid
   t.match(kid, /^[\w-]{8}$/)
@@ -79,7 +79,7 @@ t.test('CFG-09: app.users.securityProfile() returns the effective settings of th
     trustedOrigins: [],
     requireVerification: false,
     revealExistingAccounts: true,
-    sensitiveChanges: 'immediate',
+    sensitiveChanges: 'confirm',
     reauthenticationSeconds: 300,
     allowIntranetEmails: false,
     errorHandler: 'plugin',
@@ -100,12 +100,15 @@ t.test('CFG-09: the profile follows the options', async (t) => {
     [{ trustedOrigins: ['https://a.bt'] }, { trustedOrigins: ['https://a.bt'] }],
     [{ requireVerification: true }, { requireVerification: true }],
     [{ revealExistingAccounts: false }, { revealExistingAccounts: false }],
-    [{ sensitiveChanges: 'confirm' }, { sensitiveChanges: 'confirm' }],
+    [{ sensitiveChanges: 'immediate' }, { sensitiveChanges: 'immediate' }],
     [{ reauthentication: { maxAgeSeconds: 60 } }, { reauthenticationSeconds: 60 }],
     [{ allowIntranetEmails: true }, { allowIntranetEmails: true }],
     [{ errorHandler: 'application' }, { errorHandler: 'application' }],
     [{ cache: { maxAgeMs: 5000 } }, { cacheSeconds: 5 }],
-    [{ compatibility: 'fastapi-users' }, { storedTokens: 'plain', endlessTokens: true }],
+    [
+      { compatibility: 'fastapi-users', sensitiveChanges: undefined } as never,
+      { storedTokens: 'plain', endlessTokens: true, sensitiveChanges: 'immediate' }
+    ],
     [{ allowInsecure: ['longSessions'] }, { allowInsecure: ['longSessions'] }],
     [
       { routes: { register: false, auth: { prefix: '/login' } } },

@@ -981,7 +981,7 @@ t.test('SES-07: a request that a hook of the application has logged out cannot c
         method: 'PATCH',
         url: '/users/me',
         headers: { authorization: `Bearer ${String(issued?.token)}`, 'x-leave': leave },
-        payload: { password: NEW_PASSWORD }
+        payload: { password: NEW_PASSWORD, current_password: PASSWORD }
       })
     ).statusCode
   t.equal(await change('yes'), 401)

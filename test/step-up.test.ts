@@ -12,7 +12,13 @@ import {
   type UsersOptions
 } from '../lib/index.js'
 import { redisStrategy } from '../lib/entries/redis.js'
+import { account } from '../lib/features/account/index.js'
+import { apiKeys } from '../lib/features/api-keys/index.js'
+import { passkeys } from '../lib/features/passkeys/index.js'
+import { recoveryCodes } from '../lib/features/recovery-codes/index.js'
 import { refreshTokens } from '../lib/features/refresh-tokens/index.js'
+import { sessions } from '../lib/features/sessions/index.js'
+import { totp } from '../lib/features/totp/index.js'
 import { manualClock, type ManualClock } from '../lib/testing/index.js'
 import { badges, NUMBER, type Badges } from './helpers/badge-feature.js'
 import { ARTHUR, assertErrorReply, buildApp, cookieOf, PASSWORD, type TestApp } from './helpers/build-app.js'
@@ -75,7 +81,7 @@ async function serve (t: Test, options: Partial<UsersOptions> = {}): Promise<Ser
     ...built,
     thrown,
     clock,
-    badges: app.users.feature('badges') as Badges,
+    badges: (options.features?.length === 0 ? undefined : app.users.feature('badges')) as Badges,
     async enter (backend, email = ARTHUR) {
       const reply = await login(backend, email)
       if (reply.statusCode !== 403) return read(backend, reply)
@@ -425,4 +431,92 @@ t.test('app.users.reauthenticate renews a session without the routes', async (t)
   const headers = { authorization: `Bearer ${renewed.body}` }
   const { ticket } = (await app.send('POST', '/again', { password: PASSWORD }, headers)).json<{ ticket: string }>()
   t.equal((await app.send('POST', '/again', { ticket, number: NUMBER }, headers)).statusCode, 200)
+})
+
+/** Sensitive changes of a user, in the order in which they can be made by one session. */
+const CHANGES: [what: string, method: 'PATCH' | 'POST' | 'DELETE' | 'GET', url: string, payload: object | undefined, status: number][] = [
+  ['a new e-mail', 'PATCH', '/users/me', { email: 'artus@camelot.bt' }, 200],
+  ['a new spelling of the e-mail', 'PATCH', '/users/me', { email: 'King.Arthur@camelot.bt' }, 200],
+  ['a new API key', 'POST', '/users/me/api-keys', { name: 'job', scopes: ['read'] }, 201],
+  ['an authenticator app', 'POST', '/users/me/totp', undefined, 201],
+  ['a passkey', 'POST', '/users/me/passkeys/options', undefined, 200],
+  ['the end of other sessions', 'DELETE', '/users/me/sessions', undefined, 204],
+  ['the export of the account', 'GET', '/users/me/export', undefined, 200],
+  ['the deletion of the account', 'DELETE', '/users/me', undefined, 204]
+]
+
+async function serveAll (t: Test, options: Partial<UsersOptions> = {}): Promise<Served> {
+  const all = [badges(), apiKeys({ scopes: ['read'] }), totp({ issuer: 'Camelot' }), recoveryCodes(), sessions(), account()]
+  const features = [...all, passkeys()]
+  const publicUrl = 'https://camelot.example'
+  const byDefault = { sensitiveChanges: undefined } as unknown as Partial<UsersOptions>
+  return await serve(t, { features, publicUrl, backends: standard().slice(1), ...byDefault, ...options })
+}
+
+t.test('VER-05, USR-09, SL-02: by default, a sensitive change needs a recent login or the current password', async (t) => {
+  const { clock, create, enter, send } = await serveAll(t)
+  await create({ is_verified: true })
+  await create({ email: MERLIN, is_verified: true })
+  const [own, other] = [await enter('stored'), await enter('stored', MERLIN)]
+  clock.tick(301)
+  const stale = { code: 'INSUFFICIENT_USER_AUTHENTICATION', max_age: 300 }
+  for (const [what, method, url, payload] of CHANGES) {
+    assertErrorReply(t, await send(method, url, payload, own), 401, stale.code, stale, `${what} in an old session`)
+    if (method === 'GET') continue
+    const wrong = await send(method, url, { ...payload, current_password: 'wrong-password' }, own)
+    assertErrorReply(t, wrong, 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD', undefined, `${what} with a wrong password`)
+  }
+  for (const [what, method, url, payload, status] of CHANGES) {
+    if (method === 'GET') continue
+    const reply = await send(method, url, { ...payload, current_password: PASSWORD }, own)
+    t.equal(reply.statusCode, status, `${what} with the current password: ${reply.body}`)
+  }
+  t.equal((await send('GET', '/users/me', undefined, other)).statusCode, 200)
+  const fresh = await enter('stored', MERLIN)
+  for (const [what, method, url, payload, status] of CHANGES) {
+    const reply = await send(method, url, payload, fresh)
+    t.equal(reply.statusCode, status, `${what} after a recent login: ${reply.body}`)
+  }
+})
+
+t.test('USR-09, TOTP-07: a user with a second factor needs both factors for a sensitive change, the password alone is not enough', async (t) => {
+  const served = await serveAll(t)
+  const { badges, clock, create, enter, reauthenticate, send } = served
+  const arthur = await create({ is_verified: true })
+  const weak = await enter('stored')
+  await badges.add(arthur, NUMBER)
+  const detail = { code: 'INSUFFICIENT_USER_AUTHENTICATION', max_age: 300, methods: 2 }
+  for (const seconds of [0, 301]) {
+    clock.tick(seconds)
+    for (const [what, method, url, payload] of CHANGES) {
+      if (method === 'GET' && seconds > 0) continue // its guard refuses first
+      const proved = method === 'GET' ? payload : { ...payload, current_password: PASSWORD }
+      assertErrorReply(t, await send(method, url, proved, weak), 401, detail.code, detail, what)
+    }
+    const password = { password: 'excalibur-2', current_password: PASSWORD }
+    assertErrorReply(t, await send('PATCH', '/users/me', password, weak), 401, detail.code, detail, 'a new password')
+  }
+  const { ticket } = (await reauthenticate('stored', weak)).json<{ detail: { ticket: string } }>().detail
+  const strong = headersOf(served, 'stored', await send('POST', '/auth/stored/reauthenticate/badge', { ticket, number: NUMBER }, weak))
+  for (const [what, method, url, payload, status] of CHANGES) {
+    const reply = await send(method, url, payload, strong)
+    t.equal(reply.statusCode, status, `${what}: ${reply.body}`)
+  }
+})
+
+t.test('VER-05: a new password needs the current one, also right after the login; in compatibility mode none does', async (t) => {
+  const { create, enter, send } = await serveAll(t)
+  await create({ is_verified: true })
+  const own = await enter('stored')
+  for (const payload of [{ password: 'excalibur-2' }, { password: 'excalibur-2', current_password: 'wrong' }]) {
+    assertErrorReply(t, await send('PATCH', '/users/me', payload, own), 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
+  }
+  const payload = { password: 'excalibur-2', current_password: PASSWORD }
+  t.equal((await send('PATCH', '/users/me', payload, own)).statusCode, 200)
+
+  const byDefault = { sensitiveChanges: undefined } as unknown as Partial<UsersOptions>
+  const old = await serve(t, { compatibility: 'fastapi-users', backends: standard(), features: [], ...byDefault })
+  await old.create({ is_verified: true })
+  const session = headersOf(old, 'jwt', await old.login('jwt', ARTHUR))
+  t.equal((await old.send('PATCH', '/users/me', { password: 'excalibur-2' }, session)).statusCode, 200)
 })

@@ -81,7 +81,7 @@ async function useProfile ({ client }: Stage, browser: Jar, token: string): Prom
 async function changePassword ({ client }: Stage, browser: Jar, token: string): Promise<void> {
   const before = new Map(browser)
   const { cookie } = await client.send('Change the password', 'PATCH /users/me', 200, {
-    json: { password: SECOND },
+    json: { password: SECOND, current_password: FIRST },
     jar: browser
   })
   client.check('the browser that changed the password gets a new cookie', cookie !== null)

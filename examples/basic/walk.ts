@@ -38,7 +38,7 @@ export function walkSteps (origin: string, file: string): WalkStep[] {
       title: 'Change the profile, then the password. The cookie is renewed, the bearer token is refused (401)',
       commands: [
         `curl -i -X PATCH -b $COOKIES ${origin}/users/me ${json} -d '{"display_name":"King Arthur"}'`,
-        `curl -i -X PATCH -b $COOKIES -c $COOKIES ${origin}/users/me ${json} -d '{"password":"round-table-2"}'`,
+        `curl -i -X PATCH -b $COOKIES -c $COOKIES ${origin}/users/me ${json} -d '{"password":"round-table-2","current_password":"guinevere-1"}'`,
         `curl -i -b $COOKIES ${origin}/hello`,
         `curl -i ${origin}/users/me -H "authorization: Bearer $TOKEN"`
       ]

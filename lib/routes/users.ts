@@ -58,7 +58,7 @@ export const usersRoutes: RouteGroup<UsersService> = async (scope, { users, sett
       sensitiveChanges === 'confirm'
         ? Type.Object(
           { ...schemas.UserUpdate.properties, ...CurrentPasswordBody.properties },
-          component('OwnUserUpdate')
+          component('UserUpdate')
         )
         : schemas.UserUpdate,
     UserReply: replyOf(schemas.UserRead, 'The user.'),

@@ -85,7 +85,10 @@ export const backends = (): UsersOptions['backends'] => [
 /** Adds routes before the application is ready. */
 export type Extend = (app: FastifyInstance) => void | Promise<void>
 
-/** Creates an application with a memory store. It closes when the test ends. `options` replace the defaults. */
+/**
+ * Creates an application with a memory store. It closes when the test ends. `options` replace the defaults, among them
+ * `sensitiveChanges: 'immediate'`: most tests check what a change does, and test/step-up.test.ts who may make it.
+ */
 export async function buildApp (
   t: Test,
   options: Partial<UsersOptions> = {},
@@ -106,6 +109,7 @@ export async function buildApp (
     backends: backends(),
     passwords: fastPasswords,
     limits: false,
+    sensitiveChanges: 'immediate',
     clock: () => Date.now() + ahead * 1000,
     ...options
   })

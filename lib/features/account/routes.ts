@@ -145,6 +145,7 @@ function addExportRoute (scope: FastifyInstance, { kit }: RoutesOptions): void {
     async (request, reply) => {
       const user = currentUser(request)
       await kit.attempts.begin('account-export', { context: { request, reply } })
+      await kit.requireStepUp(request)
       kit.audit.emit({ event: 'user.export', user }, { request, reply })
       reply.header('content-disposition', 'attachment; filename="account.json"')
       return await kit.users.exportData(user)

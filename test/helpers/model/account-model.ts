@@ -32,6 +32,8 @@ export interface ModelSession {
   readonly account: Account
   readonly backend: BackendName
   readonly createdAt: number
+  /** Time of the login. A renewed cookie keeps it. */
+  readonly authenticatedAt: number
   /** Empty until the reply has arrived. */
   token: string
   /** The event that ended the session; null while it is valid. */
@@ -103,8 +105,8 @@ export class AccountModel {
     return isRuling(account) && this.present.filter(isRuling).length === 1
   }
 
-  startSession (account: Account, backend: BackendName): ModelSession {
-    const session: ModelSession = { account, backend, createdAt: this.now, token: '', endedBy: null }
+  startSession (account: Account, backend: BackendName, authenticatedAt = this.now): ModelSession {
+    const session: ModelSession = { account, backend, createdAt: this.now, authenticatedAt, token: '', endedBy: null }
     this.sessions.push(session)
     return session
   }

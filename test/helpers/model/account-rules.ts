@@ -145,9 +145,7 @@ function change (model: AccountModel, session: ModelSession, target: Account, ch
   const isOwn = session.account === target
   const mustConfirm = isOwn && model.options.confirm
   const isSensitive = password !== undefined || (email !== undefined && storedEmail(email) !== target.email)
-  if (mustConfirm && isSensitive && changes.current_password !== target.password) {
-    throw new Refusal(400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
-  }
+  if (mustConfirm && isSensitive) requireProof(model, session, changes)
   if (password !== undefined) checkPassword(password, 'UPDATE_USER_INVALID_PASSWORD')
   const isNewMailbox = email !== undefined && !isSameMailbox(email, target.email)
   const moves = isNewMailbox && !mustConfirm // otherwise, the new mailbox confirms the change first
@@ -175,12 +173,28 @@ function change (model: AccountModel, session: ModelSession, target: Account, ch
 }
 
 /** Returns the new session of a browser whose own change ended all sessions of the user. */
-function renewed (model: AccountModel, { account, backend }: ModelSession): ModelSession | null {
-  return backend === 'cookie' && account.isActive ? model.startSession(account, 'cookie') : null
+/** A new password needs the current one. Other sensitive changes need it or a recent login. */
+function requireProof (
+  model: AccountModel,
+  { account, authenticatedAt }: ModelSession,
+  { password, current_password: current }: Changes = {}
+): void {
+  const isFresh = model.now - authenticatedAt <= 300
+  if (current === undefined && password === undefined) {
+    if (!isFresh) throw new Refusal(401, 'INSUFFICIENT_USER_AUTHENTICATION')
+  } else if (current !== account.password) throw new Refusal(400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
+}
+
+function renewed (
+  model: AccountModel,
+  { account, backend, authenticatedAt }: ModelSession
+): ModelSession | null {
+  return backend === 'cookie' && account.isActive ? model.startSession(account, 'cookie', authenticatedAt) : null
 }
 
 export function remove (model: AccountModel, presented: readonly ModelSession[], target: Account): Prediction {
-  superuserFor(model, presented, target)
+  const session = superuserFor(model, presented, target)
+  if (session.account === target && model.options.confirm) requireProof(model, session)
   if (model.isLastSuperuser(target)) throw new Refusal(400, 'LAST_SUPERUSER')
   target.isDeleted = true
   model.endAll(target, 'deletion')
