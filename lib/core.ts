@@ -120,8 +120,8 @@ export async function createCore (
 
 /** Returns who sends mails. */
 function senderOf ({ mail }: Pick<CheckedOptions, 'mail'>): SecurityProfile['mail'] {
-  if (mail === undefined) return null
-  return mail === 'console' || mail.send === 'console' ? 'console' : 'function'
+  if (mail === 'console' || mail?.send === 'console') return 'console'
+  return mail == null ? null : 'function' // startMail refuses null
 }
 
 /** Adds the listeners of the options `mail` and `hooks`. Loads the code that sends mails only if it is needed. */

@@ -1,5 +1,7 @@
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
+import { account } from '../lib/features/account/index.js'
+import { emailLogin } from '../lib/features/email-login/index.js'
 import { english } from '../lib/entries/mail.js'
 import { memory } from '../lib/entries/memory.js'
 import users, { Type, userSchemas, type UsersError, type UsersOptions } from '../lib/index.js'
@@ -98,6 +100,15 @@ t.test('links need publicUrl or absolute URLs, and the service needs a name', as
   }
   t.match(await startError(t, { ...valid, urls }, {}), { code: INVALID, message: /mail\.service/ })
   t.same(await startError(t, { ...valid, urls, service: 'Camelot' }, {}), {})
+  // pages to which only mails of a feature link need a URL if the feature is listed
+  const features = [emailLogin(), account({ deletionDelaySeconds: 60 })]
+  t.match(await startError(t, { ...valid, urls, service: 'Camelot' }, { features }), { code: INVALID, message: 'mail.urls.' })
+  const all = { ...urls, emailLogin: `${site}/email#{token}`, undoDeletion: `${site}/keep#{token}` }
+  t.same(await startError(t, { ...valid, urls: all, service: 'Camelot' }, { features }), {})
+  t.match(await startError(t, { ...valid, urls: { ...all, emailLogin: '/email' }, service: 'Camelot' }, {}), {
+    code: INVALID,
+    message: 'mail.urls.emailLogin'
+  })
 })
 
 t.test('valid options of mail start', async (t) => {

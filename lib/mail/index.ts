@@ -24,7 +24,7 @@ const HEADERS = { 'Auto-Submitted': 'auto-generated', 'X-Auto-Response-Suppress'
  */
 export function startMail (app: FastifyInstance, rules: Rules, given: MailOptions | 'console'): StartedMail {
   const { settings, hooks, background } = rules
-  const mail = readMailOptions(given, settings, () => localUrlOf(app))
+  const mail = readMailOptions(given, settings, () => localUrlOf(app), hooks.names)
   const mailbox = mail.send === null ? createMailbox(settings.clock) : null
   const send = mailbox === null ? mail.send as SendMail : logAndKeep(app.log, mailbox) // one of them is null
   if (mailbox !== null) app.log.warn('fastify-users: mails are not sent; the log and /dev/mail show them with their tokens')

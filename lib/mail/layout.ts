@@ -47,7 +47,7 @@ function renderHtml (content: MailContent, frame: MailFrame, context: MailContex
   const direction = frame.direction ?? 'ltr'
   const show = (text: string): string => escapeHtml(oneLine(text))
   const parts = [
-    `<h1 class="text" style="margin:0 0 20px;${FONT};font-size:22px;line-height:30px;font-weight:600;color:#1b1d21">${show(heading)}</h1>`,
+    `<h1 class="text" style="margin:0 0 20px;${FONT};font-size:22px;line-height:30px;font-weight:600;color:#1b1d21;overflow-wrap:anywhere">${show(heading)}</h1>`,
     ...paragraphs.map((text) => paragraphHtml(show(text))),
     details.length > 0 ? detailsHtml(details.map(([label, value]) => [show(label), show(value)])) : '',
     action === undefined ? '' : actionHtml(show(action.label), show(action.url), show(frame.linkHint)),

@@ -1,3 +1,4 @@
+import type { EventName } from '../contracts/events.js'
 import type { MailKind, MailLanguage, MailOptions, MailTemplates, SendMail } from '../contracts/mail.js'
 import type { Settings } from '../contracts/settings.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
@@ -48,12 +49,14 @@ export const mailKinds = Object.keys(english).filter((key) => key !== FRAME) as 
 
 /**
  * Checks the option `mail`. `localUrl` returns the URL at which this process listens, for links during development.
+ * `events` are the events of the registration.
  * Throws `FST_USERS_INVALID_OPTION`, `FST_USERS_UNKNOWN_OPTION`.
  */
 export function readMailOptions (
   given: MailOptions | 'console',
   settings: Pick<Settings, 'publicUrl' | 'schemas'>,
-  localUrl: () => string
+  localUrl: () => string,
+  events: readonly EventName[]
 ): MailSettings {
   const options: MailOptions = given === 'console' ? { send: 'console' } : given
   checkOption('mail', options, isObject, "must be an object with send and from, or 'console'")
@@ -66,7 +69,7 @@ export function readMailOptions (
   return {
     send,
     from: readSender(options.from ?? (isConsole ? 'no-reply@localhost' : undefined)),
-    link: readUrls(options.urls ?? {}, baseUrl),
+    link: readUrls(options.urls ?? {}, baseUrl, events),
     service: readService(options.service, publicUrl, isConsole),
     languages,
     language: readLanguage(options.language ?? 'en', languages),

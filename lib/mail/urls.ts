@@ -1,3 +1,4 @@
+import type { EventName } from '../contracts/events.js'
 import type { MailUrls } from '../contracts/mail.js'
 import { FST_USERS_INVALID_OPTION } from '../errors.js'
 import { checkKnownKeys, parseHttpUrl } from '../shared/option-checks.js'
@@ -18,17 +19,32 @@ const DEFAULTS: Omit<MailUrls, 'emailChange'> = {
   forgotPassword: '/forgot-password'
 }
 
+/** Pages to which only mails of a feature link, with the event that causes the mail. */
+const OF_FEATURES: Readonly<Record<string, EventName>> = {
+  undoDeletion: 'onAfterRequestDeletion',
+  emailLogin: 'onAfterRequestEmailLogin'
+}
+
 const WITHOUT_TOKEN: readonly string[] = ['login', 'forgotPassword']
 
 /**
  * Checks the URLs of the pages. `baseUrl` returns the URL to which paths are appended; it is null if there is none.
- * Links never depend on a request, whose `Host` header its sender chooses. Throws `FST_USERS_INVALID_OPTION`,
+ * Links never depend on a request, whose `Host` header its sender chooses. `events` are the events of the registration:
+ * pages of features that it lacks need no URL. Throws `FST_USERS_INVALID_OPTION`,
  * `FST_USERS_UNKNOWN_OPTION`.
  */
-export function readUrls (given: Partial<MailUrls>, baseUrl: (() => string) | null): CreateLink {
+export function readUrls (
+  given: Partial<MailUrls>,
+  baseUrl: (() => string) | null,
+  events: readonly EventName[]
+): CreateLink {
   checkKnownKeys('mail.urls.', given, [...Object.keys(DEFAULTS), 'emailChange'])
   const pages: MailUrls = { ...DEFAULTS, emailChange: given.verify ?? DEFAULTS.verify, ...given }
-  for (const [name, url] of Object.entries(pages)) checkUrl(name, url, baseUrl !== null)
+  for (const [name, url] of Object.entries(pages)) {
+    const event = OF_FEATURES[name]
+    const isUsed = name in given || event === undefined || events.includes(event)
+    if (isUsed) checkUrl(name, url, baseUrl !== null)
+  }
   return (page, token = '') => {
     const url = pages[page].replaceAll(TOKEN, encodeURIComponent(token))
     return url.startsWith('/') && baseUrl !== null ? baseUrl() + url : url
