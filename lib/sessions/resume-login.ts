@@ -109,9 +109,11 @@ async function resumeWith (
   const { methods: proved, added } = readProof(step.name, proof)
   attempt?.succeeded()
   const browser = acting === null ? presentedBrowser(rules, backend, context.request) : null
-  if ((await rules.pendingLogins.consume(ticket, { browser })) === null) throw FST_USERS_LOGIN_TICKET_INVALID()
-
+  const isConsumed = (await rules.pendingLogins.consume(ticket, { browser })) !== null
+  // a factor that a parallel login has added is reported too
   const now = added === undefined ? row : await secondFactorChanged(rules, row, { change: 'added', ...added, ...call })
+  if (!isConsumed) throw FST_USERS_LOGIN_TICKET_INVALID()
+
   const group = groupOf(step)
   const further = {
     ...login,
