@@ -25,6 +25,7 @@ import { ARTHUR, backends, buildApp, PASSWORD } from './helpers/build-app.js'
 import { createStatements, importDefinitions, type Definitions } from './helpers/drizzle-tables.js'
 import { makeMysqlDatabase, mysqlConfigOf, needsMysql } from './helpers/mysql.js'
 import { configOf, makeSchema, needsPostgres } from './helpers/postgres.js'
+import { walkedModels, walkFeatures } from './helpers/walk-features.js'
 
 const folder = t.testdir({})
 const models: readonly Model[] = [...tested, Counter]
@@ -187,6 +188,12 @@ for (const engine of engines) {
       t.equal(reply.statusCode, 200)
       t.ok(statements.count <= 1, 'a prepared statement of SQLite is compiled once')
     }
+  })
+
+  t.test(`drizzle() on ${name} stores refresh tokens, API keys, roles and revoked sessions`, options, async (t) => {
+    const tables = await importDefinitions(folder, drizzleModule(database, walkedModels(schemas)))
+    const { db } = await makeStore(t, engine, tables)
+    await walkFeatures(t, drizzle(db, tables), schemas)
   })
 
   t.test(`drizzle() on ${name} stores a user in a transaction, or not at all`, options, async (t) => {

@@ -34,6 +34,7 @@ import { Person } from './helpers/adopted-user.js'
 import { ARTHUR, buildApp, cookieOf, PASSWORD } from './helpers/build-app.js'
 import { makeMysqlDatabase, mysqlConfigOf, needsMysql } from './helpers/mysql.js'
 import { configOf, makeSchema, needsPostgres } from './helpers/postgres.js'
+import { walkFeatures } from './helpers/walk-features.js'
 
 /** The application's own tables, for its own Kysely queries. */
 interface Tables {
@@ -410,6 +411,11 @@ for (const engine of engines) {
       })
     }
   )
+
+  t.test(`kysely() on ${name} stores refresh tokens, API keys, roles and revoked sessions`, options, async (t) => {
+    const db = (await makeStore(t, engine)).instance()
+    await walkFeatures(t, kysely(db, { createTables }), userSchemas({}))
+  })
 
   t.test(
     `a request to ${name} through kysely() replies 503 with retry-after, never 401, when the database is down`,

@@ -19,6 +19,7 @@ import { createCommandFolder, library } from './helpers/command-line.js'
 import { makeMysqlDatabase, mysqlConfigOf, needsMysql } from './helpers/mysql.js'
 import { configOf, makeSchema, needsPostgres } from './helpers/postgres.js'
 import { generateClient, needsPrisma, type MakeClient, type TestClient } from './helpers/prisma.js'
+import { walkedModels, walkFeatures } from './helpers/walk-features.js'
 
 const folder = t.testdir({})
 const models: readonly Model[] = [...tested, Counter]
@@ -198,7 +199,8 @@ for (const engine of engines) {
 }
 
 t.test('prisma() finds the tables in the schema of the driver adapter or the option', engines[1]?.options ?? {}, async (t) => {
-  const create = await generateClient(t, 'postgres', prismaModels('postgres', appModels))
+  const walked = walkedModels(schemas)
+  const create = await generateClient(t, 'postgres', prismaModels('postgres', walked))
   const { schema, drop } = await makeSchema()
   const client = create(configOf(schema))
   const other = create(configOf('public'), { schema })
@@ -206,12 +208,13 @@ t.test('prisma() finds the tables in the schema of the driver adapter or the opt
     await Promise.all([client.$disconnect(), other.$disconnect()])
     await drop()
   })
-  const { steps } = await planCreation(postgresDialect, appModels, {})
+  const { steps } = await planCreation(postgresDialect, walked, {})
   for (const statement of steps.flatMap(({ statements }) => statements)) await client.$executeRawUnsafe(statement)
   const [user] = appModels as [Model]
   const row = await (await opened(client, appModels)).create(user, { email: 'a@x.org', hashed_password: 'x', is_active: true, is_superuser: false, is_verified: false })
   t.strictSame(await (await opened(other, appModels, { schema })).findOne(user, { email: 'A@x.org' }), row)
   t.match(await other.user.findMany(), [{ email: 'a@x.org' }])
+  await t.test('refresh tokens, API keys, roles and revoked sessions', (t) => walkFeatures(t, prisma(client), schemas))
 })
 
 const [sqlite, postgres] = engines as [Engine, Engine]

@@ -1,7 +1,9 @@
 import type { LightMyRequestResponse } from 'fastify'
+import { apiKeys } from '../../lib/features/api-keys/index.js'
 import { oauth, openidConnect } from '../../lib/features/oauth/index.js'
 import { refreshTokens } from '../../lib/features/refresh-tokens/index.js'
-import type { UsersOptions } from '../../lib/index.js'
+import { roles } from '../../lib/features/roles/index.js'
+import { bearerTransport, cookieTransport, databaseStrategy, jwtStrategy, type UsersOptions } from '../../lib/index.js'
 import { openBrowser, ORIGIN } from '../helpers/browser.js'
 import { ARTHUR } from '../helpers/build-app.js'
 import type { Flow, FlowApp } from '../helpers/flows.js'
@@ -11,6 +13,15 @@ import type { ScriptTest } from './script-test.js'
 
 /** The counters of attempts are in the store that fails. */
 const COUNTED: Partial<UsersOptions> = { limits: { store: 'database' } }
+
+/** A logout stores the revoked session. */
+const REVOCABLE: Partial<UsersOptions> = {
+  backends: [
+    { name: 'jwt', transport: bearerTransport(), strategy: jwtStrategy({ lifetimeSeconds: 3600, revocable: true }) },
+    { name: 'cookie', transport: cookieTransport(), strategy: databaseStrategy({ lifetimeSeconds: 86_400 }) }
+  ]
+}
+const NEW_KEY = { name: 'job', scopes: ['read'] }
 
 /** Flows with features. A failed attempt may use up their ticket or state. */
 export async function furtherFlows ({ t }: ScriptTest): Promise<Record<string, Flow>> {
@@ -115,6 +126,39 @@ export async function furtherFlows ({ t }: ScriptTest): Promise<Record<string, F
       },
       success: 200,
       options: { features: [refreshTokens()] }
+    },
+    'guarded by a revocable jwt': {
+      prepare: async ({ send, own }) => () => send('GET', '/guarded', undefined, own),
+      success: 200,
+      options: REVOCABLE
+    },
+    'log out by a revocable jwt': {
+      prepare: async ({ bearer, send }) => {
+        // a run may end its session, so the next run has another one
+        const sessions = [await bearer(ARTHUR), await bearer(ARTHUR)]
+        let runs = 0
+        return () => send('POST', '/auth/jwt/logout', undefined, sessions[runs++ % sessions.length])
+      },
+      success: 204,
+      options: REVOCABLE
+    },
+    'create an API key': {
+      prepare: async ({ send, own }) => () => send('POST', '/users/me/api-keys', NEW_KEY, own),
+      success: 201,
+      options: { features: [apiKeys({ scopes: ['read'] })] }
+    },
+    'revoke an API key': {
+      async prepare ({ send, own }) {
+        const { id } = (await send('POST', '/users/me/api-keys', NEW_KEY, own)).json<{ id: string }>()
+        return () => send('DELETE', `/users/me/api-keys/${id}`, undefined, own)
+      },
+      success: 204,
+      options: { features: [apiKeys({ scopes: ['read'] })] }
+    },
+    'give a user a role': {
+      prepare: async ({ send, admin, id }) => () => send('PUT', `/users/${id}/role`, { role: 'king' }, admin),
+      success: 200,
+      options: { features: [roles({ roles: { king: { scopes: [] } } })] }
     },
     'log in, counted in the database': {
       prepare: async ({ login }) => () => login('cookie', ARTHUR),

@@ -105,6 +105,7 @@ async function enrolApp (world: World): Promise<{ secret: string; codes: string[
 
 let taken = ''
 let account = ''
+let left: string[] = []
 let superusers: string[] = []
 
 const races: Readonly<Record<string, Race>> = {
@@ -185,6 +186,34 @@ const races: Readonly<Record<string, Race>> = {
       const successors = new Set(replies.map(({ body }) => (JSON.parse(body) as Tokens).refresh_token))
       return successors.size === 1 ? undefined : `${successors.size} successors`
     }
+  },
+  'a refresh beside a logout leaves no session': {
+    async prepare ({ servers: [one], person }) {
+      const { email } = await person()
+      const tokens = await loggedIn(one, email)
+      left = [tokens.refresh_token]
+      const own = { authorization: `Bearer ${tokens.access_token}` }
+      return (server, n) => n % 3 === 2
+        ? server.send('POST', '/auth/jwt/logout', undefined, own)
+        : server.send('POST', '/auth/jwt/refresh', { refresh_token: tokens.refresh_token })
+    },
+    success: [204],
+    winners: () => NaN,
+    check: checkNothingLeft
+  },
+  'a refresh beside a change of the password': {
+    async prepare ({ servers: [one], person }) {
+      const { email, session } = await person()
+      const tokens = await loggedIn(one, email)
+      left = [tokens.refresh_token]
+      const change = { password: `${PASSWORD}-2`, current_password: PASSWORD }
+      return (server, n) => n % 5 === 4
+        ? server.send('PATCH', '/users/me', change, session)
+        : server.send('POST', '/auth/jwt/refresh', { refresh_token: tokens.refresh_token })
+    },
+    success: [200],
+    winners: () => NaN,
+    check: checkNothingLeft
   },
   'one recovery code in several logins': {
     async prepare ({ servers: [one], person }) {
@@ -300,6 +329,28 @@ const races: Readonly<Record<string, Race>> = {
       return count >= 1 ? undefined : 'no superuser is left'
     }
   }
+}
+
+async function loggedIn (server: Server, email: string): Promise<Tokens> {
+  const { body } = await server.send('POST', '/auth/jwt/login', { username: email, password: PASSWORD })
+  return JSON.parse(body) as Tokens
+}
+
+/** Uses all tokens that the replies contain, and returns what still works. */
+async function checkNothingLeft ({ servers }: World, replies: readonly Answer[]): Promise<string | undefined> {
+  const issued = replies.filter(({ body }) => body.includes('refresh_token')).map(({ body }) => JSON.parse(body) as Tokens)
+  const refreshTexts = new Set([...left, ...issued.map(({ refresh_token: token }) => token)])
+  for (const server of servers) {
+    for (const { access_token: token } of issued) {
+      const { statusCode } = await server.send('GET', '/users/me', undefined, { authorization: `Bearer ${token}` })
+      if (statusCode !== 401) return `an access token is accepted: ${statusCode}`
+    }
+    for (const token of refreshTexts) {
+      const { statusCode } = await server.send('POST', '/auth/jwt/refresh', { refresh_token: token })
+      if (statusCode !== 400) return `a refresh token is accepted: ${statusCode}`
+    }
+  }
+  return undefined
 }
 
 /** Asks for a new e-mail. Returns the token that is mailed to it. */
