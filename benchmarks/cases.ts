@@ -47,6 +47,7 @@ const SINGLE: readonly Omit<Case, 'reference'>[] = [
   { name: 'ours-jwt-postgres-kysely', contender: 'ours-jwt-postgres-kysely', server: true },
   { name: 'ours-jwt-sqlite-cached', contender: 'ours-jwt-sqlite', settings: { cached: true } },
   { name: 'ours-jwt-postgres-cached', contender: 'ours-jwt-postgres', settings: { cached: true }, server: true },
+  { name: 'ours-api-key-sqlite', contender: 'ours-api-key-sqlite' },
   { name: 'ours-jwt-sqlite-revocable', contender: 'ours-jwt-sqlite', settings: { revocable: true } },
   { name: 'ours-jwt-postgres-revocable', contender: 'ours-jwt-postgres', settings: { revocable: true }, server: true },
   { name: 'ours-stored-sqlite-cached', contender: 'ours-stored-sqlite', settings: { cached: true } },

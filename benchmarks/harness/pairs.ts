@@ -13,6 +13,7 @@ const LABELS: Record<string, string> = {
   'jwt-sqlite-2000': 'JWT, SQLite, 2,000 tokens in turn',
   'jwt-sqlite-2000-analyzed': 'the same with statistics',
   'jwt-sqlite-cached': 'JWT, SQLite, optional user cache',
+  'api-key-sqlite': 'API key, SQLite',
   'jwt-sqlite-revocable': 'revocable JWT, SQLite',
   'stored-sqlite': 'stored session, SQLite',
   'stored-sqlite-analyzed': 'stored session, SQLite with statistics',
