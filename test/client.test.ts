@@ -15,7 +15,12 @@ interface Mail {
   purpose: 'reset' | 'verify' | 'login'
   token: string
 }
-type BuildApp = (options: { file: string; secret: string; sendMail: (mail: Mail) => void }) => Promise<FastifyInstance>
+type BuildApp = (options: {
+  file: string
+  secret: string
+  publicUrl: string
+  sendMail: (mail: Mail) => void
+}) => Promise<FastifyInstance>
 
 /** The options of the generated client. */
 interface ClientOptions {
@@ -118,6 +123,13 @@ export async function runFlow ({ origin, tokenOf, promote, codeOf }: ClientOptio
   steps.push(\`ended \${own.is_remembered} \${one.response.status} \${unknown.error?.code ?? ''}\`)
   const refused = await anonymous.GET('/users/me')
   steps.push(\`me \${refused.data?.email ?? refused.error?.code ?? ''}\`)
+  const asking = required((await anonymous.POST('/auth/jwt/passkey/options')).data, 'options of a passkey')
+  assertType<Equal<typeof asking.options.challenge, string>>()
+  const response = { clientDataJSON: 'e30', authenticatorData: 'AAAA', signature: 'AAAA' }
+  const credential = { id: 'AAAA', rawId: 'AAAA', type: 'public-key' as const, response }
+  const entered = await anonymous.POST('/auth/jwt/passkey', { body: { ticket: asking.ticket, credential } })
+  const { data: passkeys } = await browser.GET('/users/me/passkeys')
+  steps.push(\`passkey \${asking.options.rpId} \${entered.error?.code ?? ''} \${passkeys?.length ?? ''}\`)
 
   const changed = await bearer.PATCH('/users/me', { body: { display_name: 'King Arthur' } })
   steps.push(\`changed \${changed.data?.display_name ?? changed.error?.code ?? ''}\`)
@@ -189,6 +201,7 @@ t.test(
     const app = await buildApp({
       file: join(folder, 'users.db'),
       secret: SECRET,
+      publicUrl: 'http://localhost:3000',
       sendMail: (mail) => {
         mails.push(mail)
       }
@@ -239,6 +252,7 @@ t.test(
       'sessions cookie true, jwt false null',
       'ended true 204 FST_USERS_SESSION_NOT_FOUND',
       'me FST_USERS_UNAUTHENTICATED',
+      'passkey localhost FST_USERS_PASSKEY_INVALID 0',
       'changed King Arthur',
       'tooLong FST_ERR_VALIDATION',
       'verify 202 true',

@@ -3,7 +3,9 @@ import type { LightMyRequestResponse } from 'fastify'
 import type { Passkey } from '../lib/features/passkeys/index.js'
 import type { PasskeysOptions } from '../lib/features/passkeys/index.js'
 import { passkeys } from '../lib/features/passkeys/index.js'
+import { loadLibrary } from '../lib/features/passkeys/library.js'
 import { passkeyModel, type PasskeyRow } from '../lib/features/passkeys/model.js'
+import type { CaptchaProvider } from '../lib/index.js'
 import { memory } from '../lib/entries/memory.js'
 import { uuidId } from '../schemas/index.js'
 import { cborBytes, cborList, cborMap, type AlgorithmName, type Mutations } from './helpers/authenticator.js'
@@ -660,4 +662,45 @@ t.test('all passkeys of a user share one random handle, which is not the id', as
   t.equal(await statusOf(built, session), 401)
   await t.rejects(api.remove(built.user, oldest?.id ?? ''), { code: 'FST_USERS_PASSKEY_NOT_FOUND' })
   await t.rejects(api.rename(built.user, 'unknown', 'x'), { code: 'FST_USERS_PASSKEY_NOT_FOUND' })
+})
+
+t.test('a missing package is a clear error at the start', async (t) => {
+  const missing = Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' })
+  const error = { code: 'FST_USERS_INVALID_OPTION', message: /npm install @simplewebauthn\/server@14/ }
+  await t.rejects(loadLibrary(() => Promise.reject(missing)), error)
+  await t.rejects(loadLibrary(() => Promise.reject(new SyntaxError('broken'))), { name: 'SyntaxError' })
+})
+
+t.test('a user authenticates again with a passkey that verifies them, without the password', async (t) => {
+  const built = await buildWithPasskeys(t)
+  const device = built.device()
+  await built.own(device)
+  const session = await built.sessionOf()
+  built.tick(600)
+  const again = async (mutations: Mutations): Promise<LightMyRequestResponse> => {
+    const begun = await built.send('POST', '/auth/jwt/reauthenticate', {}, session)
+    const { ticket, steps: [step] } = stepOf(begun)
+    t.match(step, { name: 'passkey', options: { userVerification: 'required' } })
+    const credential = device.get(step?.options as never, mutations)
+    return await built.send('POST', '/auth/jwt/reauthenticate/passkey', { ticket, credential }, session)
+  }
+  assertErrorReply(t, await again({ userVerified: false }), 400, 'PASSKEY_INVALID')
+  const reply = await again({})
+  t.equal(reply.statusCode, 200)
+  t.strictSame((await built.send('GET', '/methods', undefined, bearerOf(reply))).json(), ['passkey'])
+})
+
+t.test('a sign-up needs the captcha of a registration at its first request', async (t) => {
+  const provider: CaptchaProvider = {
+    name: 'fake',
+    field: 'captcha_response',
+    open: () => ({ verify: async ({ token }) => token === 'solved' })
+  }
+  const built = await buildWithPasskeys(t, { captcha: { provider, for: ['register'] } }, { signUp: true })
+  const path = '/auth/register/passkey/options'
+  assertErrorReply(t, await built.send('POST', path, { email: LANCELOT }), 400, 'CAPTCHA_REQUIRED')
+  const begun = await built.send('POST', path, { email: LANCELOT }, { 'x-captcha-response': 'solved' })
+  const { ticket, options } = begun.json<Creation>()
+  const done = await built.send('POST', '/auth/register/passkey', { ticket, credential: built.device().create(options) })
+  t.equal(done.statusCode, 201)
 })

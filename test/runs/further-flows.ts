@@ -1,14 +1,24 @@
 import type { LightMyRequestResponse } from 'fastify'
 import { apiKeys } from '../../lib/features/api-keys/index.js'
 import { oauth, openidConnect } from '../../lib/features/oauth/index.js'
+import { passkeys } from '../../lib/features/passkeys/index.js'
 import { refreshTokens } from '../../lib/features/refresh-tokens/index.js'
 import { roles } from '../../lib/features/roles/index.js'
-import { bearerTransport, cookieTransport, databaseStrategy, jwtStrategy, type UsersOptions } from '../../lib/index.js'
+import {
+  bearerTransport,
+  cookieTransport,
+  databaseStrategy,
+  jwtStrategy,
+  type UserId,
+  type UsersOptions
+} from '../../lib/index.js'
+import { createAuthenticator, type Authenticator } from '../helpers/authenticator.js'
 import { openBrowser, ORIGIN } from '../helpers/browser.js'
 import { ARTHUR } from '../helpers/build-app.js'
 import type { Flow, FlowApp } from '../helpers/flows.js'
 import { codes, type Codes } from '../helpers/login-features.js'
 import { startOauthServer } from '../helpers/oauth-server.js'
+import type { Assertion, Creation } from '../helpers/passkey-app.js'
 import type { ScriptTest } from './script-test.js'
 
 /** The counters of attempts are in the store that fails. */
@@ -175,6 +185,49 @@ export async function furtherFlows ({ t }: ScriptTest): Promise<Record<string, F
       success: 202,
       options: COUNTED
     },
+    'add a passkey': {
+      async prepare (round) {
+        const { body, headers } = await newPasskey(round)
+        return () => round.send('POST', '/users/me/passkeys', body, headers)
+      },
+      success: 201,
+      options: withPasskeys()
+    },
+    'begin a login with a passkey': {
+      prepare: async ({ send }) => () => send('POST', '/auth/jwt/passkey/options'),
+      success: 200,
+      options: withPasskeys()
+    },
+    'log in with a passkey': {
+      async prepare (round) {
+        const { device, body, headers } = await newPasskey(round)
+        await round.send('POST', '/users/me/passkeys', body, headers)
+        const { ticket, options } = (await round.send('POST', '/auth/jwt/passkey/options')).json<Assertion>()
+        return () => round.send('POST', '/auth/jwt/passkey', { ticket, credential: device.get(options) })
+      },
+      success: 200,
+      options: withPasskeys()
+    },
+    'register with a passkey': {
+      async prepare ({ send }) {
+        const begun = await send('POST', '/auth/register/passkey/options', { email: 'lancelot@camelot.bt' })
+        const { ticket, options } = begun.json<Creation>()
+        const credential = createAuthenticator(ORIGIN).create(options)
+        return () => send('POST', '/auth/register/passkey', { ticket, credential })
+      },
+      success: 201,
+      options: withPasskeys()
+    },
+    'delete a passkey': {
+      async prepare (round) {
+        const { body, headers } = await newPasskey(round)
+        const { id } = (await round.send('POST', '/users/me/passkeys', body, headers)).json<{ id: string }>()
+        const session = await verifiedSession(round)
+        return () => round.send('DELETE', `/users/me/passkeys/${id}`, undefined, session)
+      },
+      success: 204,
+      options: withPasskeys()
+    },
     'answer a login step': {
       async prepare (round) {
         const feature = featureOf(round)
@@ -186,6 +239,26 @@ export async function furtherFlows ({ t }: ScriptTest): Promise<Record<string, F
       options: { features: [codes()] }
     }
   }
+}
+
+const withPasskeys = (): Partial<UsersOptions> => ({ publicUrl: ORIGIN, features: [passkeys({ signUp: true })] })
+
+/** Returns the headers of a session of Arthur, whose e-mail is verified. */
+async function verifiedSession ({ app, id }: FlowApp): Promise<Record<string, string>> {
+  const user = await app.users.update(id as UserId, { is_verified: true })
+  const { issued } = await app.users.login(user, { backend: 'jwt', method: 'passkey' })
+  return { authorization: `Bearer ${issued?.token}` }
+}
+
+/** Begins to add a passkey. Returns the request that finishes it. */
+async function newPasskey (
+  round: FlowApp
+): Promise<{ device: Authenticator; body: object; headers: Record<string, string> }> {
+  const device = createAuthenticator(ORIGIN)
+  const headers = await verifiedSession(round)
+  const begun = await round.send('POST', '/users/me/passkeys/options', undefined, headers)
+  const { ticket, options } = begun.json<Creation>()
+  return { device, headers, body: { ticket, credential: device.create(options) } }
 }
 
 type Request = () => Promise<LightMyRequestResponse>

@@ -14,12 +14,9 @@ export interface Library {
  * Loads the package. It happens at the start: during a request it would block all others. Throws
  * `FST_USERS_INVALID_OPTION` if the package is missing.
  */
-export async function loadLibrary (): Promise<Library> {
+export async function loadLibrary (load: () => Promise<Library> = importLibrary): Promise<Library> {
   try {
-    const server = await import('@simplewebauthn/server')
-    const { decodeAttestationObject } = await import('@simplewebauthn/server/helpers')
-    const { verifyRegistrationResponse, verifyAuthenticationResponse } = server
-    return { verifyRegistrationResponse, verifyAuthenticationResponse, decodeAttestationObject }
+    return await load()
   } catch (error) {
     const { code } = error as { code?: unknown }
     if (code !== 'ERR_MODULE_NOT_FOUND') throw error
@@ -28,4 +25,10 @@ export async function loadLibrary (): Promise<Library> {
       'needs the package @simplewebauthn/server 14; run `npm install @simplewebauthn/server@14`'
     ])
   }
+}
+
+async function importLibrary (): Promise<Library> {
+  const { verifyRegistrationResponse, verifyAuthenticationResponse } = await import('@simplewebauthn/server')
+  const { decodeAttestationObject } = await import('@simplewebauthn/server/helpers')
+  return { verifyRegistrationResponse, verifyAuthenticationResponse, decodeAttestationObject }
 }
