@@ -52,7 +52,7 @@ export function compile () {
   rmSync(stateFile, { force: true })
   // without the compiled files, the record of the last compilation would claim that they exist
   if (!existsSync(join(root, 'dist/test'))) rmSync(join(root, 'dist/test.tsbuildinfo'), { force: true })
-  const compiler = join(root, 'node_modules/typescript/bin/tsc')
+  const compiler = join(root, 'node_modules/typescript-7/bin/tsc')
   const exitCode =
     spawnSync(process.execPath, [compiler, '-p', join(root, 'test/tsconfig.json')], { stdio: 'inherit' }).status ?? 1
   if (exitCode === 0) writeFileSync(stateFile, state)

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -101,9 +102,8 @@ function packagesOf (text: string): string[] {
 
 /** Writes the declaration files of the package. */
 function emitDeclarations (outDir: string): void {
-  const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile) as { config: object }
-  const { options, fileNames } = ts.parseJsonConfigFileContent(config, ts.sys, root)
-  ts.createProgram(fileNames, { ...options, emitDeclarationOnly: true, outDir }).emit()
+  const compiler = join(root, 'node_modules/typescript-7/bin/tsc')
+  execFileSync(process.execPath, [compiler, '-p', root, '--emitDeclarationOnly', '--outDir', outDir], { stdio: 'inherit' })
 }
 
 /** Compiles modules of the application with `declaration: true`. Returns the errors of TypeScript. */

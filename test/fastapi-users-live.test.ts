@@ -10,6 +10,7 @@ import Fastify from 'fastify'
 import { MongoClient } from 'mongodb'
 import t, { type Test } from 'tap'
 import users, {
+  argon2Passwords,
   bearerTransport,
   cookieTransport,
   databaseStrategy,
@@ -43,6 +44,15 @@ const BACKENDS = ['jwt', 'cookie', 'db', 'redis'] as const
 type BackendName = (typeof BACKENDS)[number]
 const REDIRECT_URL = 'http://127.0.0.1:1/auth/camelot/callback'
 
+/**
+ * Production hashes are compared on one store. On the others, both services use hashes of a low cost, with the
+ * parameters of the option `cheap_hashes` of the Python service.
+ */
+const PRODUCTION_HASH = /^\$argon2id\$v=19\$m=65536,t=3,p=4\$/
+const CHEAP_HASH = /^\$argon2id\$v=19\$m=8,t=1,p=1\$/
+const CHEAP_SETTINGS = { SETTINGS: JSON.stringify({ cheap_hashes: true }) }
+const passwords = argon2Passwords({ memoryCost: 8, timeCost: 1, parallelism: 1, insecureFastHashing: true })
+
 const { skip: noPostgres } = await needsPostgres()
 const { redis, skip: noRedis } = await connectRedis()
 
@@ -52,6 +62,8 @@ interface SharedStore {
   environment: Record<string, string>
   adapter: DatabaseAdapter
   options: Partial<UsersOptions>
+  /** The form of hashes that both services create. */
+  hashPattern: RegExp
   /** Replaces the stored hash of a user. */
   setHash(email: string, hash: string): Promise<void>
   hashOf(email: string): Promise<string>
@@ -75,6 +87,7 @@ const stores: Record<string, { skip: string | false; create(t: Test): Promise<Sh
         environment: { DATABASE_URL: `sqlite+aiosqlite:///${file}` },
         adapter: sqlite(file),
         options: {},
+        hashPattern: PRODUCTION_HASH,
         async setHash (email, hash) {
           database.prepare('UPDATE user SET hashed_password = ? WHERE email = ?').run(hash, email)
         },
@@ -90,10 +103,12 @@ const stores: Record<string, { skip: string | false; create(t: Test): Promise<Sh
       return {
         environment: {
           DATABASE_URL: postgresUrl.replace(/^postgres(ql)?:/, 'postgresql+asyncpg:'),
-          DATABASE_SCHEMA: schema
+          DATABASE_SCHEMA: schema,
+          ...CHEAP_SETTINGS
         },
         adapter: postgres(pool, { createTables: true }), // the tables that only this package has
-        options: {},
+        options: { passwords },
+        hashPattern: CHEAP_HASH,
         async setHash (email, hash) {
           await pool.query('UPDATE "user" SET hashed_password = $1 WHERE email = $2', [hash, email])
         },
@@ -137,9 +152,10 @@ stores['MongoDB with Beanie'] = {
     })
     const collection = db.collection('User')
     return {
-      environment: { MONGODB_URL: COLLATING_MONGODB, MONGODB_DATABASE: name },
+      environment: { MONGODB_URL: COLLATING_MONGODB, MONGODB_DATABASE: name, ...CHEAP_SETTINGS },
       adapter: mongodb(db, { createTables: true }),
-      options: { schemas: userSchemas({}, { id: objectIdId() }) },
+      options: { schemas: userSchemas({}, { id: objectIdId() }), passwords },
+      hashPattern: CHEAP_HASH,
       async setHash (email, hash) {
         await collection.updateOne({ email }, { $set: { hashed_password: hash } })
       },
@@ -325,7 +341,7 @@ for (const [storeName, { skip: noStore, create }] of Object.entries(stores)) {
         const oldHash = await hashBcrypt('excalibur-3', 10)
         await store.setHash(email, oldHash.replace('$2y$', '$2b$'))
         t.equal(await statusOf(first, await logIn(first, 'jwt', email, 'excalibur-3')), 200)
-        t.match(await store.hashOf(email), /^\$argon2id\$v=19\$m=65536,t=3,p=4\$/, 'the bcrypt hash is replaced')
+        t.match(await store.hashOf(email), store.hashPattern, 'the bcrypt hash is replaced')
         t.equal(await statusOf(second, await logIn(second, 'jwt', email, 'excalibur-3')), 200)
       })
 

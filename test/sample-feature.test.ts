@@ -9,7 +9,7 @@ import { root } from './helpers/root.js'
 // A feature outside of this repository: one folder, compiled and run in an empty folder in which only the packed
 // package and its dependencies are installed.
 
-const TSC = join(root, 'node_modules/typescript/bin/tsc')
+const TSC = join(root, 'node_modules/typescript-7/bin/tsc')
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'fastify-users-sample-')))
 t.teardown(() => {
   rmSync(folder, { recursive: true, force: true })

@@ -14,6 +14,7 @@ const { devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 
 const TYPESCRIPTS = ['5.9', '6.0', '7.0']
 const DRIVERS = ['@types/better-sqlite3', '@types/pg', 'better-sqlite3', 'kysely', 'mongodb', 'mysql2', 'pg']
 const NODES = ['20', '22', '24']
+const ownTypescript = devDependencies.typescript
 let failures = 0
 
 function run (command, args, cwd = folder) {
@@ -27,6 +28,13 @@ function check (what, work) {
     failures++
     console.log(`FAILED  ${what}\n${error.stdout ?? ''}${error.stderr ?? error.stack}`)
   }
+}
+
+/** Returns the path of a version of Node.js, which is installed unless it runs this program. */
+function installNode (version) {
+  if (process.version.startsWith(`v${version}.`)) return process.execPath
+  run('npm', ['install', '--no-audit', '--no-fund', '--no-save', '--prefix', join(folder, `node-${version}`), `node@${version}`])
+  return join(folder, `node-${version}`, 'node_modules/node/bin/node')
 }
 
 const [{ filename }] = JSON.parse(run('npm', ['pack', '--json', '--pack-destination', folder], root))
@@ -50,21 +58,22 @@ for (const version of TYPESCRIPTS) {
 }
 check('pnpm', () => {     // does not hoist: the application cannot import the dependencies of this package
   const place = join(folder, 'pnpm')
+  // test/declarations.test.ts compiles the same file in this layout with the version of TypeScript that it has
+  const others = TYPESCRIPTS.filter((version) => !ownTypescript.includes(version))
   mkdirSync(place)
   for (const name of ['constants.mts', 'main.mjs']) cpSync(join(here, 'consumer', name), join(place, name))
   const dependencies = { 'fastify-users': `file:${tarball}`, fastify: devDependencies.fastify, '@types/node': devDependencies['@types/node'] }
-  const aliases = Object.fromEntries(TYPESCRIPTS.map((version) => [`typescript-${version}`, `npm:typescript@~${version}.0`]))
+  const aliases = Object.fromEntries(others.map((version) => [`typescript-${version}`, `npm:typescript@~${version}.0`]))
   writeFileSync(join(place, 'package.json'), JSON.stringify({ name: 'consumer', private: true, dependencies: { ...dependencies, ...aliases } }))
   writeFileSync(join(place, 'tsconfig.json'), readFileSync(join(here, 'consumer/tsconfig.json'), 'utf8').replace(/"files": .*/, '"files": ["constants.mts"]'))
   run('npm', ['install', '--no-audit', '--no-fund', '--no-save', '--prefix', join(folder, 'pnpm-tool'), 'pnpm@10'])
   run('node', [join(folder, 'pnpm-tool/node_modules/pnpm/bin/pnpm.cjs'), 'install', '--ignore-workspace'], place)
-  for (const version of TYPESCRIPTS) run('node', [`node_modules/typescript-${version}/bin/tsc`, '-p', '.', '--outDir', `out-${version}`], place)
-  return ` -> TypeScript ${TYPESCRIPTS.join(', ')}; ${run('node', ['main.mjs'], place).trim()}`
+  for (const version of others) run('node', [`node_modules/typescript-${version}/bin/tsc`, '-p', '.', '--outDir', `out-${version}`], place)
+  return ` -> TypeScript ${others.join(', ')}; ${run('node', ['main.mjs'], place).trim()}`
 })
 for (const version of NODES) {
   check(`Node.js ${version}`, () => {
-    run('npm', ['install', '--no-audit', '--no-fund', '--no-save', '--prefix', join(folder, `node-${version}`), `node@${version}`])
-    const node = join(folder, `node-${version}`, 'node_modules/node/bin/node')
+    const node = installNode(version)
     return ` (${run(node, ['--version']).trim()}) -> ${run(node, ['main.mjs']).trim()}; ${run(node, ['main.cjs']).trim()}`
   })
 }
