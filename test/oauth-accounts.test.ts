@@ -1677,7 +1677,7 @@ t.test('the API document describes the routes, their security and replies', asyn
       [list, unlink].map((operation) => Object.keys(operation?.responses ?? {})),
       [
         ['200', '401', '403', '500', '503'],
-        ['204', '400', '401', '403', '404', '413', '415', ...(errorStyle === 'fastapi' ? ['422'] : []), '500', '503']
+        ['204', '400', '401', '403', '404', '413', errorStyle === 'fastapi' ? '422' : '415', '429', '500', '503']
       ],
       errorStyle
     )

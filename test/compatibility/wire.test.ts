@@ -261,7 +261,10 @@ t.test('row 87: operation ids and summaries equal those of FastAPI Users', async
   await app.ready()
   // hooks have completed the schemas
   const schemas = routes.map(({ schema }) => schema as { operationId: string; summary: string })
-  t.strictSame(Object.fromEntries(schemas.map(({ operationId, summary }) => [operationId, summary])), {
+  // FastAPI Users has no such route
+  const shared = schemas.filter(({ operationId }) => !operationId.includes('reauthenticate'))
+  t.equal(schemas.length - shared.length, 3)
+  t.strictSame(Object.fromEntries(shared.map(({ operationId, summary }) => [operationId, summary])), {
     auth_jwt_login_auth_jwt_login_post: 'Auth:Jwt.Login',
     auth_jwt_logout_auth_jwt_logout_post: 'Auth:Jwt.Logout',
     auth_db_login_auth_db_login_post: 'Auth:Db.Login',

@@ -66,6 +66,8 @@ async function start (
     'POST /auth/register': [{}, { email: 'lancelot@camelot.bt', password: PASSWORD }],
     'POST /auth/jwt/login': [{}, { username: ARTHUR, password: PASSWORD }],
     'POST /auth/cookie/login': [{}, { username: ARTHUR, password: PASSWORD }],
+    'POST /auth/jwt/reauthenticate': [own, { password: PASSWORD }],
+    'POST /auth/cookie/reauthenticate': [await built.cookie(ARTHUR), { password: PASSWORD }],
     'POST /auth/forgot-password': [{}, { email: ARTHUR }],
     'POST /auth/reset-password': [{}, { token: reset, password: 'excalibur-2' }],
     'POST /auth/request-verify-token': [{}, { email: ARTHUR }],
@@ -349,7 +351,9 @@ for (const [storeName, variant] of Object.entries(stores)) {
       }))
     )
     await refuses(t, round, 'INP-08: bodies over 16 KiB', large)
-    const empty = round.targets.map((target) => ({ label: 'an empty body', target, payload: '', statuses: [400] }))
+    // a reauthentication needs no body
+    const demanding = round.targets.filter(({ key }) => !key.endsWith('/reauthenticate'))
+    const empty = demanding.map((target) => ({ label: 'an empty body', target, payload: '', statuses: [400] }))
     await refuses(t, round, 'empty bodies', empty)
     await refuses(
       t,
@@ -405,7 +409,7 @@ for (const [storeName, variant] of Object.entries(stores)) {
       )
     )
     const forms = ['application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']
-    const jsonOnly = requests.filter(({ key }) => !key.endsWith('/login'))
+    const jsonOnly = requests.filter(({ key }) => !/\/(?:login|reauthenticate)$/.test(key))
     await refuses(
       t,
       round,

@@ -386,7 +386,7 @@ t.test(
 )
 
 // flows with further tables store tokens or devices, partly after the reply: `npm run faults` runs them on PostgreSQL
-const further = ['registration', 'tokens', 'detectNewDevices']
+const further = ['registration', 'tokens', 'detectNewDevices', 'features']
 const flowsOfCoreTables = Object.entries(flows).filter(
   ([, { options = {} }]) => !further.some((name) => name in options)
 )
