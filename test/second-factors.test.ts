@@ -1,6 +1,7 @@
 import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import { bearerTransport, databaseStrategy, type OfferedStep, type UsersOptions } from '../lib/index.js'
+import type { SecondFactorChange } from '../lib/feature/index.js'
 import { audit } from '../lib/features/audit/index.js'
 import { ORIGIN } from './helpers/browser.js'
 import { asUser } from '../lib/testing/index.js'
@@ -34,7 +35,7 @@ async function serve (t: Test, options: Partial<UsersOptions> = {}): Promise<Ser
     for (const change of ['added', 'removed'] as const) {
       app.post(`/${change}`, { preHandler: app.authenticate }, async (request, reply) => {
         const row = await kit.readActingUser(request)
-        await kit.secondFactors.changed(row, { change, method: 'badge', request, reply })
+        await kit.secondFactors.changed(row, { change, method: 'badge', undo () {}, request, reply } as SecondFactorChange)
         return reply.code(204).send()
       })
     }

@@ -4,11 +4,12 @@ import { splitPending } from '../lib/features/oauth/browser-reply.js'
 import { loadOneTimePasswords } from '../lib/features/totp/one-time-password.js'
 import { totp, type TotpOptions } from '../lib/features/totp/index.js'
 import { totpModel } from '../lib/features/totp/model.js'
-import { authenticate, bearerTransport, jwtStrategy, type DatabaseAdapter, type Feature, type UsersOptions } from '../lib/index.js'
+import { authenticate, bearerTransport, databaseStrategy, jwtStrategy, type DatabaseAdapter, type Feature, type UsersOptions } from '../lib/index.js'
 import { memory } from '../lib/entries/memory.js'
 import { withSlowReads } from '../lib/testing/slow-reads.js'
 import { uuidId } from '../schemas/index.js'
 import { addRoutes, ARTHUR, assertErrorReply, assertValidationError, buildApp, PASSWORD, SECRET } from './helpers/build-app.js'
+import { watchedAdapter } from './fixtures/watched-adapter.js'
 import { checkAuditEvents, collectAuditEvents } from './helpers/audited-events.js'
 import { everyStore } from './helpers/every-store.js'
 import { fromBase32, oneTimePassword, toBase32 } from './helpers/one-time-password.js'
@@ -330,7 +331,7 @@ t.test('TOTP-09: a removal needs a code, ends the other sessions and pending log
   await app.users.settled()
   const own = audited.filter(({ event }) => event.startsWith('factor.') || event.startsWith('recovery_codes.'))
   t.same(own.map(({ event, target_id: id }) => [event, id]), [
-    ['recovery_codes.create', user.id], ['factor.add', user.id], ['factor.remove', user.id]
+    ['factor.add', user.id], ['recovery_codes.create', user.id], ['factor.remove', user.id]
   ])
   checkAuditEvents(t, audited)
 })
@@ -496,4 +497,99 @@ t.test('a pending login fits into the cookie of a login with a provider in the b
     steps: [{ name: 'totp-enrol', secret, url, recovery_codes: codes }, { name: 'recovery-code' }]
   })
   t.ok(encodeURIComponent(JSON.stringify(detail)).length < 3500)
+})
+
+t.test('SES-06: a password reset that overlaps the addition of an app stays in effect, and the app is removed', async (t) => {
+  const password = 'another-pass-word-1'
+  const store = watchedAdapter(memory())
+  let hasColumn = true
+  /** Returns rows of users without the stamp, as from a table without this column. */
+  const shown = (model: string, row: unknown): unknown => {
+    if (hasColumn || model !== 'user' || row === null || typeof row !== 'object') return row
+    const { session_stamp: _stamp, ...rest } = row as Record<string, unknown>
+    return rest
+  }
+  /** Runs `work` once, before or after the call of the store that matches. */
+  const once = (when: 'before' | 'after', method: string, model: string, work: () => Promise<unknown>, from = ''): void => {
+    let isArmed = from === ''
+    let isDone = false
+    store.watch(async (call) => {
+      const matches = isArmed && !isDone && call.method === method && call.model.name === model
+      isArmed ||= call.model.name === from
+      isDone ||= matches
+      if (matches && when === 'before') await work()
+      const result = shown(call.model.name, await call.proceed())
+      if (matches && when === 'after') await work()
+      return result
+    })
+  }
+  const watchNothing = (): void => store.watch(async ({ model, proceed }) => shown(model.name, await proceed()))
+  let isRequired = true
+  const built = await buildTotpApp(t, { adapter: store.adapter, secondFactors: { required: () => isRequired } })
+  const prepare = async (email: string): Promise<() => Promise<void>> => {
+    await built.create({ email, is_verified: true })
+    await built.app.users.forgotPassword(email)
+    const token = await built.tokenOf('onAfterForgotPassword')
+    return async () => {
+      t.equal((await built.send('POST', '/auth/reset-password', { token, password })).statusCode, 200)
+    }
+  }
+  const isFree = async (email: string): Promise<void> => {
+    watchNothing()
+    isRequired = false
+    t.equal((await built.login('jwt', email, password)).statusCode, 200, 'the owner logs in without the app of another person')
+    t.strictSame(await store.rows('totp'), [])
+    t.strictSame(await store.rows('recovery_codes'), [])
+    isRequired = true
+  }
+  for (const [when, method, model, column] of [
+    ['after', 'delete', 'single_use', true],
+    ['before', 'create', 'totp', true],
+    ['after', 'create', 'totp', true],
+    ['after', 'delete', 'single_use', false],
+    ['before', 'create', 'totp', false]
+  ] as const) {
+    const email = `${when}-${method}-${column ? 'stamp' : 'hash'}@camelot.bt`
+    hasColumn = column
+    watchNothing()
+    const reset = await prepare(email)
+    const { ticket, steps } = await built.pend(email)
+    const secret = String(steps.find(({ name }) => name === 'totp-enrol')?.['secret'])
+    once(when, method, model, reset)
+    assertErrorReply(t, await built.answer('totp-enrol', ticket, built.codeOf(secret)), 400, 'LOGIN_TICKET_INVALID')
+    await isFree(email)
+  }
+
+  hasColumn = true
+  watchNothing()
+  isRequired = false
+  const reset = await prepare(ARTHUR)
+  const headers = await built.session()
+  const begun = await built.begin(headers)
+  once('before', 'update', 'user', reset, 'totp')
+  const reply = await built.confirm(headers, begun)
+  assertErrorReply(t, reply, 401, 'UNAUTHENTICATED', 'Unauthorized')
+  t.strictSame(reply.cookies.filter(({ value }) => value !== ''), [], 'the session is not renewed')
+  await isFree(ARTHUR)
+})
+
+t.test('SES-06, TOTP-05: a login that began before the first factor was added gets no session, also if the stamp stays', async (t) => {
+  const store = watchedAdapter(memory())
+  const backends = [{ name: 'jwt', transport: bearerTransport(), strategy: databaseStrategy({ lifetimeSeconds: 86400 }) }]
+  const built = await buildTotpApp(t, { adapter: store.adapter, backends })
+  await built.create({ is_verified: true })
+  const own = await built.bearer(ARTHUR)
+  const begun = await built.begin(own)
+  let isAdded = false
+  store.watch(async ({ method, model, proceed }) => {
+    if (!isAdded && method === 'create' && model.name === 'accesstoken') {
+      isAdded = true
+      t.equal((await built.confirm(own, begun)).statusCode, 201)
+    }
+    return await proceed()
+  })
+  assertErrorReply(t, await built.login('jwt', ARTHUR), 400, 'LOGIN_BAD_CREDENTIALS')
+  t.ok(isAdded)
+  t.equal((await store.rows('accesstoken')).length, 1, 'the session that added the app continues')
+  t.equal((await built.send('GET', '/users/me', undefined, own)).statusCode, 200)
 })

@@ -226,7 +226,7 @@ t.test('trust ends with the sessions, the factors and the security stamp', async
       await app.users.forgotPassword(ARTHUR)
       await app.users.resetPassword(await tokenOf('onAfterForgotPassword'), PASSWORD)
     },
-    'a factor is added': async () => badges.kit.secondFactors.changed(await rowOf(), { change: 'added', method: 'badge' }),
+    'a factor is added': async () => badges.kit.secondFactors.changed(await rowOf(), { change: 'added', method: 'badge', undo () {} }),
     'a factor is removed': async () => badges.kit.secondFactors.changed(await rowOf(), { change: 'removed', method: 'badge' }),
     'the session of the device ends': async () => {
       const [session] = await badges.kit.sessions.list(user)

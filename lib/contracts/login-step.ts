@@ -37,9 +37,14 @@ export interface LoginProof {
   readonly methods?: readonly string[]
   /**
    * The second factor that the step has added. The core then ends the sessions of the user and reports the new factor,
-   * as `kit.secondFactors.changed` does outside of a login, and continues this login.
+   * as `kit.secondFactors.changed` does outside of a login, and continues this login. `undo` deletes the factor. It is
+   * called if the login has become invalid meanwhile.
    */
-  readonly added?: { readonly method: string; readonly kind?: 'second-factor' | 'passkey' }
+  readonly added?: {
+    readonly method: string
+    readonly kind?: 'second-factor' | 'passkey'
+    undo(): MaybePromise<unknown>
+  }
 }
 
 /**

@@ -24,6 +24,8 @@ export interface RecoveryCodeSource {
   prepare(user: User | UserRow): Promise<PreparedRecoveryCodes | null>
   /** Stores prepared codes. Returns false, and stores nothing, if the user has got codes meanwhile. */
   store(user: User | UserRow, digests: readonly string[], context: EventContext): Promise<boolean>
+  /** Deletes the codes. Returns the number of deleted rows. */
+  remove(user: User | UserRow): Promise<number>
   /** Uses a code up. Returns false for a wrong code. Of parallel calls with one code, one returns true. */
   use(user: User | UserRow, code: string, context: EventContext): Promise<boolean>
 }

@@ -97,8 +97,14 @@ export interface SecondFactorSettings {
 export const SECOND_FACTOR_GROUP = 'second-factor'
 
 /** Argument of `SecondFactorService.changed`. Without the request of the user, all sessions end. */
-export interface SecondFactorChange extends CallContext {
-  readonly change: 'added' | 'removed'
+export type SecondFactorChange = ChangedFactor & (
+  | { readonly change: 'removed'; readonly undo?: undefined }
+  /** `undo` deletes the added factor. It is called if the sessions of the user were revoked meanwhile. */
+  | { readonly change: 'added'; undo(): MaybePromise<unknown> }
+)
+
+/** The common values of a `SecondFactorChange`. */
+export interface ChangedFactor extends CallContext {
   /** Name of the factor for the user, such as `totp` or the name of a passkey. */
   readonly method: string
   /** Default: `second-factor`. */
@@ -126,7 +132,8 @@ export interface SecondFactorService {
    * The other sessions, the refresh tokens and the pending logins of the user end. The session of the request continues
    * with a new cookie; a bearer token continues if all strategies store their sessions. Then fires
    * `onLoginMethodAdded` or `onLoginMethodRemoved`, which the feature lists in `events`, and emits the audit event
-   * `factor.add` or `factor.remove`. Returns the user with the new security stamp.
+   * `factor.add` or `factor.remove`. Returns the user with the new security stamp. If the sessions of the user were
+   * revoked since `row` was read, calls `undo` of an added factor and throws `FST_USERS_UNAUTHENTICATED`.
    */
   changed(row: UserRow, change: SecondFactorChange): Promise<UserRow>
 }

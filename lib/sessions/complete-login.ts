@@ -5,6 +5,7 @@ import type { LoginAttempt } from '../contracts/login-step.js'
 import type { IssuedToken } from '../contracts/strategy.js'
 import type { UserId, UserRow } from '../contracts/user.js'
 import { endSession } from './end.js'
+import { hasFirstFactor } from './factor-counts.js'
 import { createSession } from './issue.js'
 import type { LoginState } from './pending-record.js'
 import { detailsOf } from './remembered.js'
@@ -53,7 +54,7 @@ export async function completeLogin (
   const session = { authenticatedAt: new Date(rules.settings.clock()), methods, details: detailsOf(isRemembered) }
   const issued = await createSession(rules, { ...session, row, backend, context }, changed)
   try {
-    if (!(await isUserUnchanged(rules, row))) throw changed()
+    if (!(await isUserUnchanged(rules, row)) || (await hasFirstFactor(rules, attempt))) throw changed()
     if ((await rules.trustedDevices?.note(login, attempt, issued.session)) === false) throw changed()
     await rules.hooks.run('onIssueToken', { user, backend: backend.name, issued }, context)
     await rules.hooks.run('onAfterLogin', { user, backend: backend.name, method, session: issued.session }, context)

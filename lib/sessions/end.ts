@@ -53,6 +53,19 @@ export async function revokeSessions (rules: SessionRules, row: UserRow): Promis
 }
 
 /**
+ * Does what `revokeSessions` does, unless a parallel change has set another stamp since the row was read: then returns
+ * null and changes nothing.
+ */
+export async function revokeUnlessRevoked (rules: SessionRules, row: UserRow): Promise<UserRow | null> {
+  const { id, session_stamp: known } = row
+  if (known === undefined) return await revokeSessions(rules, row)
+  const stamp = generateStamp()
+  if ((await rules.rows.update({ id, session_stamp: known }, { session_stamp: stamp })) !== 1) return null
+  await deleteStoredTokens(rules, row)
+  return { ...row, session_stamp: stamp }
+}
+
+/**
  * Deletes the user's stored tokens of every backend and the pending logins, and reports the end of all sessions to the
  * observers. Where the table has a stamp, the sessions are revoked already.
  */

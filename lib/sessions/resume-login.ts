@@ -15,7 +15,7 @@ import { reportFailure } from './login-failure.js'
 import { continueLogin, groupOf } from './login-steps.js'
 import { presentedBrowser, releaseBrowser } from './pending-login.js'
 import type { PendingRecord } from './pending-record.js'
-import { secondFactorChanged } from './second-factors.js'
+import { secondFactorChanged, withdrawFactor } from './second-factors.js'
 import { continueReauthentication } from './reauthenticate.js'
 import { backendNamed, contextOf, type RegisteredStep, type SessionRules } from './session-rules.js'
 
@@ -110,9 +110,12 @@ async function resumeWith (
   attempt?.succeeded()
   const browser = acting === null ? presentedBrowser(rules, backend, context.request) : null
   const isConsumed = (await rules.pendingLogins.consume(ticket, { browser })) !== null
-  // a factor that a parallel login has added is reported too
-  const now = added === undefined ? row : await secondFactorChanged(rules, row, { change: 'added', ...added, ...call })
-  if (!isConsumed) throw FST_USERS_LOGIN_TICKET_INVALID()
+  if (!isConsumed) {
+    if (added !== undefined) await withdrawFactor(rules, row, added.undo)
+    throw changed()
+  }
+  const now =
+    added === undefined ? row : await secondFactorChanged(rules, row, { change: 'added', ...added, ...call }, changed)
 
   const group = groupOf(step)
   const further = {

@@ -1,4 +1,5 @@
 import type { EventContext } from '../contracts/events.js'
+import type { MaybePromise } from '../contracts/database-adapter.js'
 import type { LoginAttempt } from '../contracts/login-step.js'
 import type {
   FactorDescription,
@@ -7,12 +8,14 @@ import type {
   UserSecondFactor
 } from '../contracts/second-factors.js'
 import { SECOND_FACTOR_GROUP } from '../contracts/second-factors.js'
-import type { User, UserRow } from '../contracts/user.js'
+import type { UserId, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
-import { FST_USERS_INVALID_OPTION, FST_USERS_SECOND_FACTOR_REQUIRED } from '../errors.js'
+import { FST_USERS_INVALID_OPTION, FST_USERS_SECOND_FACTOR_REQUIRED, FST_USERS_UNAUTHENTICATED } from '../errors.js'
 import { sessionsOfCookies } from './acting-user.js'
 import { kindsOf } from './authentication-methods.js'
-import { revokeSessions } from './end.js'
+import { isUserUnchanged } from './complete-login.js'
+import { revokeSessions, revokeUnlessRevoked } from './end.js'
+import { countOnce, countSecondFactors } from './factor-counts.js'
 import { renewSession } from './issue.js'
 import { deleteStoredOthers } from './service.js'
 import { backendNamed, contextOf, type SessionRules } from './session-rules.js'
@@ -25,20 +28,6 @@ export function createSecondFactors (rules: SessionRules): SecondFactorService {
     mustEnrol: (attempt) => mustEnrol(rules, attempt),
     changed: (row, change) => secondFactorChanged(rules, row, change)
   }
-}
-
-/** Returns the number of active second factors of a user over all features. */
-export async function countSecondFactors ({ secondFactors }: SessionRules, user: User): Promise<number> {
-  let total = 0
-  for (const { name, count } of secondFactors) {
-    const found: unknown = await count(user)
-    if (!Number.isSafeInteger(found) || Number(found) < 0) {
-      // a mistake in a feature must not let users skip the factor
-      throw FST_USERS_INVALID_OPTION([`secondFactors["${name}"].count`, 'must return a whole number'])
-    }
-    total += Number(found)
-  }
-  return total
 }
 
 /** Returns the active second factors of a user over all features, without secrets. */
@@ -76,7 +65,7 @@ export async function removeSecondFactors (
   const chosen = secondFactors.filter(({ name }) => only === undefined || name === only)
   const before = rows.toUser(row)
   const counts = await Promise.all(chosen.map(({ count }) => count(before)))
-  const user = counts.every((count) => count === 0) ? before : rows.toUser(await endOlderSessions(rules, row, context))
+  const user = counts.every((count) => count === 0) ? before : rows.toUser(await endAllOlder(rules, row, context))
   let total = 0
   for (const { name, removeAll } of chosen) {
     const removed = await removeAll(user)
@@ -101,7 +90,7 @@ export function countKindsOf ({ secondFactors }: SessionRules, methods: readonly
 
 /** Returns true if the user has a second factor, has not proved two factors yet, and uses no trusted device. */
 export async function needsSecondFactor (rules: SessionRules, attempt: LoginAttempt): Promise<boolean> {
-  if (isTwoFactor(rules, attempt.methods) || (await countOf(rules, attempt)) === 0) return false
+  if (isTwoFactor(rules, attempt.methods) || (await countOnce(rules, attempt)) === 0) return false
   if (attempt.purpose === 'reauthentication') return true // a trusted browser replaces no factor
   return !(await rules.trustedDevices?.isTrusted(attempt, backendNamed(rules, attempt.backend)) ?? false)
 }
@@ -109,7 +98,7 @@ export async function needsSecondFactor (rules: SessionRules, attempt: LoginAtte
 /** Returns true if the option `secondFactors.required` demands a second factor for the login and the user has none. */
 export async function mustEnrol (rules: SessionRules, attempt: LoginAttempt): Promise<boolean> {
   const { required } = rules.settings.secondFactors
-  if (required === null || attempt.purpose === 'reauthentication' || (await countOf(rules, attempt)) > 0) return false
+  if (required === null || attempt.purpose === 'reauthentication' || (await countOnce(rules, attempt)) > 0) return false
   const answer: unknown = await required({ user: rules.rows.toUser(attempt.user), backend: attempt.backend })
   if (typeof answer === 'boolean') return answer
   throw FST_USERS_INVALID_OPTION(['secondFactors.required', 'must return true or false'])
@@ -132,45 +121,62 @@ export async function requireSecondFactor (
   }
 }
 
-/** Ends the sessions that are older than a change of the factors, and reports the change. Returns the present row. */
+/**
+ * Ends the sessions that are older than a change of the factors, and reports the change. Returns the present row. If
+ * the sessions were revoked since the row was read, an added factor is removed again and `revoked()` is thrown.
+ */
 export async function secondFactorChanged (
   rules: SessionRules,
   row: UserRow,
-  { change, method, kind = 'second-factor', ...call }: SecondFactorChange
+  { change, method, kind = 'second-factor', undo, ...call }: SecondFactorChange,
+  revoked: () => Error = FST_USERS_UNAUTHENTICATED
 ): Promise<UserRow> {
   const { audit, hooks } = rules
   const context = contextOf(call)
-  const now = await endOlderSessions(rules, row, context)
+  const now = await (change === 'added' ? endOlderSessions : endAllOlder)(rules, row, context)
+  if (now === null) {
+    await withdrawFactor(rules, row, undo)
+    throw revoked()
+  }
   const user = rules.rows.toUser(now)
   await hooks.run(change === 'added' ? 'onLoginMethodAdded' : 'onLoginMethodRemoved', { user, kind, method }, context)
   audit.emit({ event: change === 'added' ? 'factor.add' : 'factor.remove', user, method }, context)
   return now
 }
 
+/** Removes a factor that was added after its author lost the right to it, and ends sessions that it may have begun. */
+export async function withdrawFactor (
+  rules: SessionRules,
+  row: UserRow,
+  undo: (() => MaybePromise<unknown>) | undefined
+): Promise<void> {
+  await undo?.()
+  const now = await rules.rows.getRow(row.id as UserId)
+  if (now !== null) await revokeSessions(rules, now)
+}
+
 /**
  * Ends all sessions but that of the request. A cookie session gets a new secret (SES-07). A bearer token continues only
- * if the other sessions can be deleted one by one.
+ * if the other sessions can be deleted one by one. Returns null, and renews nothing, if the sessions of the user were
+ * revoked since the row was read: a parallel password reset stays in effect.
  */
-async function endOlderSessions (rules: SessionRules, row: UserRow, context: EventContext): Promise<UserRow> {
+async function endOlderSessions (rules: SessionRules, row: UserRow, context: EventContext): Promise<UserRow | null> {
   const acting = context.request?.authentication ?? null
   const isOwn = acting !== null && String(acting.user.id) === String(row.id)
   const { renew } = (isOwn ? rules.backends.get(acting.backend)?.transport : undefined) ?? {}
+  const cookies = isOwn ? await sessionsOfCookies(rules, row, context.request) : []
+  if (!(await isUserUnchanged(rules, row))) return null
   if (isOwn && renew === undefined) {
     const user = rules.rows.toUser(row)
     if (await deleteStoredOthers(rules, user, acting.session.id)) return row
   }
-  const cookies = isOwn ? await sessionsOfCookies(rules, row, context.request) : []
-  const now = await revokeSessions(rules, row)
+  const now = await revokeUnlessRevoked(rules, row)
+  if (now === null) return null
   for (const cookie of cookies) await renewSession(rules, now, cookie, context)
   return now
 }
 
-/** Counts the factors once per attempt, because several steps ask. A later step of the login is another attempt. */
-async function countOf (rules: SessionRules, attempt: LoginAttempt): Promise<number> {
-  const { factorCounts, rows } = rules
-  const known = factorCounts.get(attempt)
-  if (known !== undefined) return await known
-  const count = countSecondFactors(rules, rows.toUser(attempt.user))
-  factorCounts.set(attempt, count)
-  return await count
+/** Does what `endOlderSessions` does or, after a parallel revocation, ends all sessions. */
+async function endAllOlder (rules: SessionRules, row: UserRow, context: EventContext): Promise<UserRow> {
+  return (await endOlderSessions(rules, row, context)) ?? (await revokeSessions(rules, row))
 }

@@ -55,8 +55,9 @@ export function badges ({ canEnrol = true, isAsked = true } = {}): Feature<Badge
         needed: async (attempt) => canEnrol && await secondFactors.mustEnrol(attempt),
         body: Body,
         async verify ({ user }, { number }) {
-          await store.create(badge, { user_id: String(user.id), number: digest(number) })
-          return { methods: ['otp'], added: { method: 'badge' } }
+          const row = { user_id: String(user.id), number: digest(number) }
+          await store.create(badge, row)
+          return { methods: ['otp'], added: { method: 'badge', undo: () => store.delete(badge, row) } }
         }
       }
       return {

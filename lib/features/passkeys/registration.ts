@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { FST_USERS_UNAUTHENTICATED, isUnchanged, type UserId, type UserRow } from '../../feature/index.js'
+import type { UserId, UserRow } from '../../feature/index.js'
 import { acceptRegistration, checkLimit, creationOptions, type Ceremonies } from './ceremonies.js'
 import { createChallenges, type Challenges } from './challenges.js'
 import { FST_USERS_PASSKEY_ALREADY_REGISTERED, FST_USERS_PASSKEY_CHALLENGE_INVALID } from './errors.js'
@@ -40,13 +40,9 @@ export function createRegistration (ceremonies: Ceremonies): Registration {
       const session = request.authentication?.session.id ?? null
       if (session === null || pending.session !== session) throw FST_USERS_PASSKEY_CHALLENGE_INVALID()
       const added = await addPasskey(ceremonies, row, pending, body)
-      const now = await kit.rows.getRow(row.id as UserId)
-      if (now === null || !isUnchanged(now, row)) {
-        await ceremonies.rows.remove(added)
-        if (now !== null) await kit.revokeSessions(now) // the passkey may have been used to log in meanwhile
-        throw FST_USERS_UNAUTHENTICATED()
-      }
-      await kit.secondFactors.changed(row, { change: 'added', kind: 'passkey', method: added.name, request, reply })
+      const undo = (): Promise<unknown> => ceremonies.rows.remove(added)
+      const changed = { kind: 'passkey', method: added.name, undo, request, reply } as const
+      await kit.secondFactors.changed(row, { change: 'added', ...changed })
       return added
     }
   }

@@ -68,7 +68,7 @@ function createPasskeyStep (ceremonies: Ceremonies): LoginStep<typeof Answer> {
 }
 
 function createEnrolStep (ceremonies: Ceremonies): LoginStep<typeof Enrolment> {
-  const { kit, settings } = ceremonies
+  const { kit, settings, rows } = ceremonies
   const challenges = createChallenges<PendingPasskey>(kit, 'enrol', settings)
   return {
     name: 'passkey-enrol',
@@ -89,7 +89,7 @@ function createEnrolStep (ceremonies: Ceremonies): LoginStep<typeof Enrolment> {
     async verify ({ user }, answer, kept) {
       const added = await addPasskey(ceremonies, user, await challenges.use(ticketOf(kept)), answer)
       const method = methodOf({ isUserVerified: added.verifies_user })
-      return { methods: [method], added: { kind: 'passkey', method: added.name } }
+      return { methods: [method], added: { kind: 'passkey', method: added.name, undo: () => rows.remove(added) } }
     }
   }
 }

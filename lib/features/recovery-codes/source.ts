@@ -33,6 +33,8 @@ export function createRecoveryCodes (kit: FeatureKit, stored: StoredCodes): Reco
       return codes
     },
 
+    remove: (user) => stored.remove(user as User), // only the id is read
+
     async use (given, code, context) {
       const remaining = await stored.use(given, code)
       if (remaining === null) return false

@@ -6,6 +6,7 @@ import {
   type FeatureKit,
   type JsonValue,
   type LoginAttempt,
+  type LoginProof,
   type LoginStep
 } from '../../feature/index.js'
 import type { Authenticators } from './authenticator.js'
@@ -82,9 +83,15 @@ async function enrol (
   { user, request, reply }: LoginAttempt,
   code: string,
   kept: JsonValue
-): Promise<{ methods: string[]; added: { method: string } }> {
+): Promise<LoginProof> {
   const { sealed, digests } = kept as unknown as KeptEnrolment // the value of the challenge
-  if ((await authenticators.activate(user, sealed, code)) === null) throw FST_USERS_TOTP_CODE_INVALID()
-  if (digests !== null) await recoveryCodesOf(kit)?.store(user, digests, contextOf({ request, reply }))
-  return { methods: [METHOD], added: { method: FACTOR } }
+  const created = await authenticators.activate(user, sealed, code)
+  if (created === null) throw FST_USERS_TOTP_CODE_INVALID()
+  const codes = recoveryCodesOf(kit)
+  const storesCodes = digests !== null && (await codes?.store(user, digests, contextOf({ request, reply }))) === true
+  const undo = async (): Promise<void> => {
+    await authenticators.remove(created)
+    if (storesCodes) await codes?.remove(user)
+  }
+  return { methods: [METHOD], added: { method: FACTOR, undo } }
 }

@@ -107,7 +107,7 @@ function addBeginRoute (scope: FastifyInstance, options: TotpRoutesOptions): voi
 }
 
 function addConfirmRoute (scope: FastifyInstance, options: TotpRoutesOptions): void {
-  const { kit } = options
+  const { kit, authenticators } = options
   const { settings } = kit
   const verified = authenticate({ verified: true })
   scope.post<{ Body: TotpConfirmation }>('/me/totp/confirm', {
@@ -135,8 +135,9 @@ function addConfirmRoute (scope: FastifyInstance, options: TotpRoutesOptions): v
     preHandler: rereadSession(verified)
   }, async (request, reply) => {
     const { acting, created } = await confirm(options, request, reply)
+    const undo = (): Promise<unknown> => authenticators.remove(created)
+    await kit.secondFactors.changed(acting, { change: 'added', method: FACTOR, undo, request, reply })
     const codes = await createFirstRecoveryCodes(kit, acting, { request, reply })
-    await kit.secondFactors.changed(acting, { change: 'added', method: FACTOR, request, reply })
     const since = created.created_at.toISOString()
     return await reply.code(201).send({ active: true, since, recovery_codes: codes })
   })
