@@ -2,13 +2,18 @@ import { setImmediate as turn } from 'node:timers/promises'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import type { User, UserId, UsersOptions } from '../lib/index.js'
+import { emailLogin } from '../lib/features/email-login/index.js'
 import { memory } from '../lib/entries/memory.js'
 import { postgres } from '../lib/entries/postgres.js'
+import { manualClock } from '../lib/testing/index.js'
 import { withSlowReads } from '../lib/testing/slow-reads.js'
 import { ARTHUR, assertErrorReply, assertValidationError, buildApp, PASSWORD, type TestApp } from './helpers/build-app.js'
 import { everyStore } from './helpers/every-store.js'
+import { oneTimePassword } from './helpers/one-time-password.js'
+import { buildWithPasskeys } from './helpers/passkey-app.js'
 import { configOf, makePool, needsPostgres } from './helpers/postgres.js'
 import { startMailProcess, tally } from './helpers/server-process.js'
+import { totpFeatures, type Begun } from './helpers/totp-app.js'
 
 const MORDRED = 'mordred@camelot.bt'
 const OTHER = 'mordred@orkney.bt'
@@ -349,4 +354,62 @@ t.test('RACE-01: exactly one of 40 parallel undos at two processes succeeds', se
   )
   t.same(tally(replies), { 200: 1, '400 UNDO_EMAIL_CHANGE_BAD_TOKEN': 39 })
   t.match(await own.app.users.get(own.arthur.id), { email: ARTHUR })
+})
+
+t.test('VER-06: an undo deletes the factors that were added in the week before the change or later', async (t) => {
+  const clock = manualClock(Date.UTC(2030, 0, 1))
+  for (const passkeyOptions of [{}, { secondFactor: false }]) {
+    const built = await buildWithPasskeys(
+      t,
+      { clock, tokens: { undo: {} }, sensitiveChanges: 'confirm', features: totpFeatures() },
+      passkeyOptions
+    )
+    const { app, send, user, device, enter, tokenOf, sessionOf } = built
+    const [own, stolen] = [device(), device()]
+    await built.own(own)
+    clock.tick(WEEK + 60)
+    t.equal((await built.add(stolen, await sessionOf())).statusCode, 201)
+    const headers = await sessionOf()
+    const { enrolment, secret } = (await send('POST', '/users/me/totp', undefined, headers)).json<Begun>()
+    const code = oneTimePassword(secret, clock())
+    t.equal((await send('POST', '/users/me/totp/confirm', { enrolment, code }, headers)).statusCode, 201)
+    await send('PATCH', '/users/me', { email: MORDRED }, await sessionOf())
+    t.equal((await send('POST', '/auth/verify', { token: await tokenOf('onAfterRequestVerify') })).statusCode, 200)
+    t.equal((await send('POST', UNDO, { token: await tokenOf('onAfterEmailChange') })).statusCode, 200)
+    t.equal((await enter(stolen)).statusCode, 400, 'the passkey of the attacker')
+    t.equal((await enter(own)).statusCode, 200, 'the own passkey')
+    t.match(await app.users.feature('totp').state(user), { active: false })
+    t.match(await app.users.feature('recovery-codes').state(user), { remaining: 0 })
+    const reset = { token: await tokenOf('onAfterForgotPassword'), password: NEW_PASSWORD }
+    t.equal((await send('POST', '/auth/reset-password', reset)).statusCode, 200)
+    const login = await built.login('jwt', ARTHUR, NEW_PASSWORD)
+    if (passkeyOptions.secondFactor === false) t.equal(login.statusCode, 200)
+    else t.match(login.json(), { detail: { steps: [{ name: 'passkey' }] } }, 'the old mailbox does not replace the factor')
+    t.equal((await enter(stolen)).statusCode, 400)
+  }
+})
+
+t.test('RST-13: the first proof of a mailbox that replaces the password ends the undo tokens of the former owner', async (t) => {
+  for (const way of ['reset', 'e-mail login', 'code']) {
+    const built = await build(t, { features: [emailLogin()] })
+    const { app, send, tokenOf, events } = built
+    const mordred = await built.create({ email: MORDRED, is_verified: true })
+    await send('PATCH', '/users/me', { email: ARTHUR }, await built.bearer(MORDRED))
+    const token = await undoTokenFor(built, MORDRED)
+    t.type(token, 'string')
+    if (way === 'reset') {
+      await app.users.forgotPassword(ARTHUR)
+      const reset = { token: await tokenOf('onAfterForgotPassword'), password: NEW_PASSWORD }
+      t.equal((await send('POST', '/auth/reset-password', reset)).statusCode, 200)
+    } else if (way === 'code') {
+      await app.users.confirmEmail({ ...mordred, email: ARTHUR })
+    } else {
+      const { ticket } = (await send('POST', '/auth/jwt/email', { email: ARTHUR })).json<{ ticket: string }>()
+      await app.users.settled()
+      const mail = events.findLast(({ name }) => name === 'onAfterRequestEmailLogin') as unknown as { code: string }
+      t.equal((await send('POST', '/auth/jwt/email/confirm', { ticket, code: mail.code })).statusCode, 200)
+    }
+    assertErrorReply(t, await send('POST', UNDO, { token }), 400, 'UNDO_EMAIL_CHANGE_BAD_TOKEN', undefined, way)
+    t.match(await app.users.get(mordred.id), { email: ARTHUR, is_verified: true }, way)
+  }
 })

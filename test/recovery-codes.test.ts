@@ -117,3 +117,22 @@ t.test('recovery codes need a second factor, and end with the last one', async (
   t.match(await app.users.feature('recovery-codes').state(lancelot.user), { remaining: 0, created_at: null })
   t.equal(await app.users.feature('recovery-codes').remove(lancelot.user), false)
 })
+
+t.test('RST-13: an unverified user gets no recovery codes, and the first factor replaces older codes', async (t) => {
+  const adapter = memory()
+  const built = await buildTotpApp(t, { adapter })
+  const { codes, user, headers } = await built.enrol()
+  await built.app.users.update(user, { is_verified: false })
+  t.equal((await built.send('POST', RECOVERY, undefined, headers)).statusCode, 403)
+  await built.app.users.update(user, { is_verified: true })
+  const [old] = await adapter.findMany(model, {}, { limit: 1 })
+  await built.app.users.removeSecondFactors(user)
+  t.equal(await adapter.findOne(model, {}), null)
+  await adapter.create(model, { ...old }) // for example by a request that was still running
+  const session = await built.session()
+  const confirmed = await built.confirm(session, await built.begin(session))
+  const fresh = confirmed.json<{ recovery_codes: string[] }>().recovery_codes
+  t.equal(fresh.length, 10)
+  assertErrorReply(t, await built.loginWith('recovery-code', codes[0]), 400, 'RECOVERY_CODE_INVALID')
+  t.equal((await built.loginWith('recovery-code', fresh[0])).statusCode, 200)
+})

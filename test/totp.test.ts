@@ -484,6 +484,43 @@ t.test('RST-09, RST-13: a reset by mail neither removes an app nor skips it', as
   t.equal((await built.answer('totp', ticket, built.codeOf(secret))).statusCode, 200)
 })
 
+t.test('RST-13: the first proof of a mailbox that replaces the password removes all factors and recovery codes', async (t) => {
+  const password = 'excalibur-2'
+  for (const way of ['reset', 'confirmEmail', 'superuser']) {
+    const built = await buildTotpApp(t)
+    const { app, send } = built
+    const mordred = 'mordred@orkney.bt'
+    const { user } = await built.enrol(mordred)
+    built.clock.tick(30 * 86_400)
+    const moved = await app.users.update(user, { email: ARTHUR })
+    t.equal(moved.is_verified, false)
+    if (way === 'reset') {
+      await app.users.forgotPassword(ARTHUR)
+      const token = await built.tokenOf('onAfterForgotPassword')
+      t.equal((await send('POST', '/auth/reset-password', { token, password })).statusCode, 200)
+    } else if (way === 'confirmEmail') {
+      await app.users.confirmEmail(moved)
+      await app.users.update(moved, { password })
+    } else {
+      await app.users.update(moved, { is_verified: true, password })
+    }
+    t.match(await app.users.feature('totp').state(user), { active: false }, way)
+    t.match(await app.users.feature('recovery-codes').state(user), { remaining: 0 }, way)
+    t.equal((await built.login('jwt', ARTHUR, password)).statusCode, 200, way)
+  }
+})
+
+t.test("RST-13: a user with a second factor proves a new e-mail first, also with sensitiveChanges: 'immediate'", async (t) => {
+  const built = await buildTotpApp(t)
+  const { send, tokenOf } = built
+  const { user, headers } = await built.enrol()
+  const reply = await send('PATCH', '/users/me', { email: 'mordred@orkney.bt' }, headers)
+  t.match([reply.statusCode, reply.json()], [200, { email: ARTHUR, is_verified: true }])
+  t.equal((await send('POST', '/auth/verify', { token: await tokenOf('onAfterRequestVerify') })).statusCode, 200)
+  t.match(await built.app.users.get(user.id), { email: 'mordred@orkney.bt', is_verified: true })
+  t.match(await built.app.users.feature('totp').state(user), { active: true })
+})
+
 t.test('a pending login fits into the cookie of a login with a provider in the browser', async (t) => {
   const passwords = await loadOneTimePasswords('A service with a long name of sixty-four characters, to be sure.')
   const shown = passwords.describe(passwords.generateSecret(), `${'k'.repeat(64)}@${'camelot.'.repeat(20)}example`)

@@ -44,6 +44,12 @@ export interface MailboxProof {
   readonly wasVerified: boolean
   /** The proof replaces the password: nothing of the registration stays. */
   readonly replacesPassword: boolean
+  /**
+   * Second factors, recovery codes and passkeys that were added at this time or later may belong to an attacker, and
+   * are deleted. The start of 1970 stands for all of them, null for none: they stay when a verified user resets a
+   * password.
+   */
+  readonly untrustedSince: Date | null
 }
 
 /** The removal of one login method by its user. */

@@ -20,9 +20,15 @@ export interface PreparedRecoveryCodes {
 
 /** The recovery codes of a registration, for features with a second factor. */
 export interface RecoveryCodeSource {
-  /** Returns new codes for a user who has none, without storing them; null if the user has some. */
+  /**
+   * Returns new codes, without storing them. Null if the user has codes, and further factors besides the one that is
+   * being added: codes that are older than the first factor are replaced.
+   */
   prepare(user: User | UserRow): Promise<PreparedRecoveryCodes | null>
-  /** Stores prepared codes. Returns false, and stores nothing, if the user has got codes meanwhile. */
+  /**
+   * Stores prepared codes after the factor was added. Returns false, and stores nothing, if the user has codes and
+   * further factors.
+   */
   store(user: User | UserRow, digests: readonly string[], context: EventContext): Promise<boolean>
   /** Deletes the codes. Returns the number of deleted rows. */
   remove(user: User | UserRow): Promise<number>

@@ -16,8 +16,11 @@ export interface SecondFactor {
   count(user: User): MaybePromise<number>
   /** Returns what is shown to superusers about the active factors of the user, never secrets. Default: their number. */
   list?(user: User): MaybePromise<readonly FactorDescription[]>
-  /** Deletes all factors of the user, also those that are not confirmed. Returns the number of deleted active ones. */
-  removeAll(user: User): MaybePromise<number>
+  /**
+   * Deletes all factors of the user, also those that are not confirmed. With `since`, those that were added before it
+   * stay; a feature that does not know the times deletes all. Returns the number of deleted active ones.
+   */
+  removeAll(user: User, since?: Date): MaybePromise<number>
 }
 
 /** What is known about a second factor of a user. */

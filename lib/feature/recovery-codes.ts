@@ -21,8 +21,8 @@ export function recoveryCodesOf (kit: Pick<FeatureKit, 'shared'>): RecoveryCodeS
 }
 
 /**
- * Creates recovery codes for a user who has added a second factor. Returns null if the user has codes already, and
- * without the feature `recoveryCodes()`.
+ * Creates recovery codes for a user who has added a second factor. Returns null if the user has codes and other factors
+ * already, and without the feature `recoveryCodes()`.
  */
 export async function createFirstRecoveryCodes (
   kit: Pick<FeatureKit, 'shared'>,

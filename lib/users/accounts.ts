@@ -4,7 +4,7 @@ import type { EventContext } from '../contracts/events.js'
 import type { User, UserChanges, UserId, UserRow } from '../contracts/user.js'
 import type { CallContext, WriteContext, Writer } from '../contracts/users-api.js'
 import { FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS, FST_USERS_UPDATE_USER_INVALID_PASSWORD } from '../errors.js'
-import { actingUser, contextOf, currentRow, renewSession } from '../sessions/index.js'
+import { actingUser, contextOf, countSecondFactors, currentRow, renewSession } from '../sessions/index.js'
 import { applyPolicy, readPassword } from './credentials.js'
 import { isSameEmail, parseEmail } from './email.js'
 import { createUndoToken, reportEmailChange } from './email-change-undo.js'
@@ -62,8 +62,10 @@ async function changeRow (
   const password = typeof given.password === 'string' ? await readNewPassword(rules, row, given.password, context) : null
   const email = given.email === undefined ? null : parseEmail(given.email)
   const changesMailbox = email !== null && !isSameEmail(email, row.email)
+  // Otherwise an unverified e-mail could be a way around a second factor: its first reset removes the factors.
   // With a proof, only the owner of the new mailbox learns that the e-mail is taken.
-  const needsProof = changesMailbox && author.isOwn && (needsProofs || !settings.revealExistingAccounts)
+  const needsProof = changesMailbox && author.isOwn &&
+    (needsProofs || !settings.revealExistingAccounts || (await countSecondFactors(rules, rows.toUser(row))) > 0)
   if (changesMailbox && !needsProof && (await rows.getByEmail(email)) !== null) {
     throw FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS()
   }

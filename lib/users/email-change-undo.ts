@@ -14,6 +14,11 @@ import { sendResetToken } from './password-reset.js'
 import type { Rules } from './rules.js'
 
 const WRITE_ATTEMPTS = 5
+/**
+ * Milliseconds before a change of the e-mail in which an attacker may have added second factors. The user got a mail
+ * about each, and had this time to react.
+ */
+const SUSPICIOUS_MS = 7 * 86_400_000
 /** Number of tokens of one user. A change beyond it has no token. */
 const MAX_OPEN_TOKENS = 100
 
@@ -26,6 +31,8 @@ export interface EmailChangeUndo {
   readonly newEmail: string
   /** The time in milliseconds at which the token expires. */
   readonly until: number
+  /** The time in milliseconds of the change. Tokens of earlier versions have none. */
+  readonly createdAt?: number
   /** The tokens of earlier changes that could be used when the token was created. */
   readonly earlier: readonly { readonly id: string; readonly until: number }[]
 }
@@ -50,6 +57,7 @@ export async function createUndoToken (
     user: String(id),
     previousEmail: email,
     newEmail,
+    createdAt: clock(),
     until: clock() + tokens.undo.lifetimeSeconds * 1000,
     earlier: open.map(({ id, until }) => ({ id, until }))
   }
@@ -70,9 +78,10 @@ export function reportEmailChange (
 /**
  * Gives a user the previous e-mail back, whatever has changed since. The token was mailed to it, so the e-mail is
  * verified. The password becomes unusable, all sessions end, and login methods that did not prove the e-mail are
- * deleted: an attacker may have set them. After the reply, a reset token is sent to the e-mail. Throws
- * `FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN`, and `FST_USERS_UNDO_EMAIL_CHANGE_EMAIL_TAKEN` if another user has the
- * e-mail, which does not use the token up.
+ * deleted: an attacker may have set them. So are passkeys, second factors and recovery codes that were added in the
+ * seven days before the change or later; older ones stay, so that the old mailbox alone opens no account. After the
+ * reply, a reset token is sent to the e-mail. Throws `FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN`, and
+ * `FST_USERS_UNDO_EMAIL_CHANGE_EMAIL_TAKEN` if another user has the e-mail, which does not use the token up.
  */
 export async function undoEmailChange (rules: Rules, token: string, call: CallContext): Promise<User> {
   const { rows, hooks, background, undoTokens, attempts } = rules
@@ -110,7 +119,8 @@ async function restoreEmail (
     await undoTokens?.deleteOf({ userId: row.id as UserId }, ({ earlier }) => earlier.some(({ id }) => id === undo.id))
     await devices?.forget(row)
     const changes = { email: undo.previousEmail, hashed_password: hash }
-    const restored = await recordProof(rules, row, { changes, renews: false }, context)
+    const untrustedSince = new Date(Math.max(0, (undo.createdAt ?? 0) - SUSPICIOUS_MS))
+    const restored = await recordProof(rules, row, { changes, renews: false, untrustedSince }, context)
     if (restored !== null) return restored
   }
   throw storeUnavailable('the user changed during each attempt to undo an e-mail change')

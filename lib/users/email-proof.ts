@@ -1,7 +1,7 @@
 import type { Changes, Where } from '../contracts/database-adapter.js'
 import type { EventContext } from '../contracts/events.js'
 import type { MailboxProof } from '../contracts/login-methods.js'
-import type { User, UserRow } from '../contracts/user.js'
+import type { User, UserId, UserRow } from '../contracts/user.js'
 import type { CallContext } from '../contracts/users-api.js'
 import { FST_USERS_VERIFY_USER_BAD_TOKEN, isUsersError } from '../errors.js'
 import { createUnusableHash } from '../passwords/index.js'
@@ -15,7 +15,7 @@ import {
 } from '../sessions/index.js'
 import { fingerprint, generateStamp, isSameSecret } from '../tokens/index.js'
 import { isSameEmail } from './email.js'
-import { removeLoginMethods } from './login-methods.js'
+import { removeUnproved } from './login-methods.js'
 import type { Rules } from './rules.js'
 
 /** Options of `recordProof`. */
@@ -24,6 +24,21 @@ export interface EmailProof {
   readonly changes?: Changes
   /** Renews the cookie session of the same user on the request. Default: true. */
   readonly renews?: boolean
+  /** Second factors that were added at this time or later are deleted. Default: see {@link proofOf}. */
+  readonly untrustedSince?: Date
+}
+
+/** The time before all rows. */
+const ALWAYS = new Date(0)
+
+/**
+ * Describes the proof of a mailbox. The first one that replaces the password hands the account over, because another
+ * person may have registered it: no second factor of that person stays. A verified user keeps the factors.
+ */
+export function proofOf (row: UserRow, changes: Changes): MailboxProof {
+  const replacesPassword = changes.hashed_password !== undefined
+  const handsOver = !row.is_verified && changes.is_verified !== false && replacesPassword
+  return { wasVerified: row.is_verified, replacesPassword, untrustedSince: handsOver ? ALWAYS : null }
 }
 
 /**
@@ -32,14 +47,16 @@ export interface EmailProof {
  * Another person may have registered the user before. So, in this order: provider accounts that did not prove the
  * e-mail are deleted; one compare-and-set write sets `is_verified` and a new security stamp, which revokes all sessions
  * and all mailed tokens; provider accounts that were linked in between are deleted; the cookie session on the request
- * is renewed. If a step before the write fails, nothing is verified, and the proof can be used again.
+ * is renewed. A first proof that replaces the password also deletes all second factors, and the tokens with which a
+ * former owner of the account could undo a change of the e-mail. If a step before the write fails, nothing is verified,
+ * and the proof can be used again.
  *
  * Fires `onAfterVerify` if the e-mail was not verified before. Returns null and writes nothing if the row has changed.
  */
 export async function recordProof (
   rules: Rules,
   row: UserRow,
-  { changes = {}, renews = true }: EmailProof,
+  { changes = {}, renews = true, untrustedSince }: EmailProof,
   context: EventContext
 ): Promise<UserRow | null> {
   const { rows, hooks } = rules
@@ -47,12 +64,19 @@ export async function recordProof (
   // fields of the user model
   const proved = { ...row, is_verified: true, ...changes, session_stamp: generateStamp() } as UserRow
   const acting = renews ? await sessionsOfCookies(rules, row, context.request) : []
-  const proof = { wasVerified: row.is_verified, replacesPassword: changes.hashed_password !== undefined }
-  if (isNew) await removeLoginMethods(rules, proved, proof)
+  const known = proofOf(row, changes)
+  const proof = untrustedSince === undefined ? known : { ...known, untrustedSince }
+  // before and after the write: an earlier request of the former owner may still be running
+  const endUndo = async (): Promise<void> => {
+    if (proof.untrustedSince === ALWAYS) await rules.undoTokens?.deleteOf({ userId: row.id as UserId })
+  }
+  await endUndo()
+  if (isNew) await removeUnproved(rules, proved, proof, context)
   const written = { is_verified: true, ...changes, session_stamp: proved.session_stamp as string }
   if ((await updateUnlessTaken(rules, unchangedRow(row), written)) !== 1) return null
   if (row.session_stamp === undefined) delete proved.session_stamp // the table has no such column
-  const settled = isNew ? await removeLateAccounts(rules, proved, proof) : proved
+  await endUndo()
+  const settled = isNew ? await removeLateAccounts(rules, proved, proof, context) : proved
   await deleteStoredTokens(rules, settled)
   for (const presented of acting) await renewSession(rules, settled, presented, context)
   if (isNew && settled.is_verified) await hooks.run('onAfterVerify', { user: rows.toUser(settled) }, context)
@@ -75,10 +99,15 @@ export async function confirmEmail (rules: Rules, user: User, call: CallContext)
   return proved === null ? await confirmEmail(rules, user, call) : rules.rows.toUser(proved)
 }
 
-/** Deletes provider accounts that were linked while a proof was recorded, and revokes their sessions. */
-export async function removeLateAccounts (rules: Rules, row: UserRow, proof: MailboxProof): Promise<UserRow> {
+/** Deletes what was added while a proof was recorded, such as provider accounts, and revokes the sessions. */
+export async function removeLateAccounts (
+  rules: Rules,
+  row: UserRow,
+  proof: MailboxProof,
+  context: EventContext
+): Promise<UserRow> {
   let current = row
-  while ((await removeLoginMethods(rules, current, proof)) > 0) current = await revokeSessions(rules, current)
+  while ((await removeUnproved(rules, current, proof, context)) > 0) current = await revokeSessions(rules, current)
   return current
 }
 

@@ -1,3 +1,4 @@
+import type { EventContext } from '../contracts/events.js'
 import type { LoginMethodRemoval, LoginMethodsService, MailboxProof } from '../contracts/login-methods.js'
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import { FST_USERS_UNAUTHENTICATED } from '../errors.js'
@@ -27,6 +28,29 @@ export async function removeLoginMethods (
     removed += wholeNumber(await (which === 'all' ? methods.removeAll?.(user) : methods.removeUnproved?.(user, which)))
   }
   return removed
+}
+
+/**
+ * Deletes what an earlier owner of the account may have left, after a proof of the mailbox `row.email`: login methods
+ * that did not prove it, and second factors that the proof does not trust. Returns the number of deleted ones.
+ */
+export async function removeUnproved (
+  rules: Rules,
+  row: UserRow,
+  proof: MailboxProof,
+  context: EventContext
+): Promise<number> {
+  const { secondFactors, audit, rows } = rules
+  const { untrustedSince: since } = proof
+  const user = rows.toUser(row)
+  let removed = 0
+  for (const { name: method, removeAll } of secondFactors) {
+    const factors = since === null ? 0 : wholeNumber(await removeAll(user, since))
+    if (factors > 0) audit.emit({ event: 'factor.remove', user, method, details: { factors } }, context)
+    removed += factors
+  }
+  // recovery codes come last: they go with the last factor
+  return removed + (await removeLoginMethods(rules, row, proof))
 }
 
 /**

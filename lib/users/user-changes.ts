@@ -9,11 +9,11 @@ import {
   FST_USERS_UPDATE_USER_EMAIL_ALREADY_EXISTS,
   isUsersError
 } from '../errors.js'
-import { deleteStoredTokens, readActingUser, rowOfStamp } from '../sessions/index.js'
+import { contextOf, deleteStoredTokens, readActingUser, rowOfStamp } from '../sessions/index.js'
 import { generateStamp } from '../tokens/index.js'
 import { isSameEmail } from './email.js'
-import { removeLateAccounts } from './email-proof.js'
-import { removeLoginMethods } from './login-methods.js'
+import { proofOf, removeLateAccounts } from './email-proof.js'
+import { removeUnproved } from './login-methods.js'
 import type { Rules } from './rules.js'
 import { demoteUnlessLast, isDemotion } from './superusers.js'
 
@@ -42,8 +42,9 @@ export async function writeChanges (rules: Rules, row: UserRow, changes: Changes
   const all = { ...changes, ...(ends ? { session_stamp: stamp } : {}) }
   const isProved = verifies(row, changes)
   const proved = { ...row, ...changes } as UserRow // these are fields of the user model
-  const proof = { wasVerified: row.is_verified, replacesPassword: changes.hashed_password !== undefined }
-  if (isProved) await removeLoginMethods(rules, proved, proof)
+  const proof = proofOf(row, changes)
+  const context = contextOf(author.session === null ? {} : { request: author.session })
+  if (isProved) await removeUnproved(rules, proved, proof, context)
   const acting = isDemotion(row, changes)
     ? await demoteUnlessLast(
       rules,
@@ -53,7 +54,7 @@ export async function writeChanges (rules: Rules, row: UserRow, changes: Changes
     )
     : await writeFor(rules, row, all, author)
   const written = { ...proved, session_stamp: ends ? stamp : (acting.session_stamp ?? null) }
-  const { session_stamp: current } = isProved ? await removeLateAccounts(rules, written, proof) : written
+  const { session_stamp: current } = isProved ? await removeLateAccounts(rules, written, proof, context) : written
   if (ends) await deleteStoredTokens(rules, row)
   const now = await rules.rows.getRow(row.id as UserId)
   if (now === null) throw missingUserError(author)

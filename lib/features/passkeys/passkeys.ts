@@ -52,9 +52,11 @@ export function createLoginMethods (rows: PasskeyRows): LoginMethods {
     count: async (user) => (await rows.ofUser(user)).filter((row) => row.verifies_user).length,
     /**
      * Verified users have added their passkeys themselves. An unverified user may have been registered by another
-     * person: the passkey of the registration stays as long as a password would.
+     * person: the passkey of the registration stays as long as a password would. An undo of an e-mail change trusts
+     * no recent passkey.
      */
-    async removeUnproved (user, { wasVerified, replacesPassword }) {
+    async removeUnproved (user, { wasVerified, replacesPassword, untrustedSince }) {
+      if (untrustedSince !== null) return await rows.removeSince(user, untrustedSince)
       if (wasVerified) return 0
       return await rows.removeAll(user, replacesPassword ? {} : { is_first: false })
     },
@@ -72,6 +74,6 @@ export function createSecondFactor (rows: PasskeyRows): SecondFactor {
       createdAt: passkey.created_at,
       lastUsedAt: passkey.last_used_at
     })),
-    removeAll: (user) => rows.removeAll(user)
+    removeAll: (user, since) => (since === undefined ? rows.removeAll(user) : rows.removeSince(user, since))
   }
 }

@@ -98,6 +98,11 @@ export class PasskeyRows {
     return this.#store.delete(this.model, { ...where, user_id: id as UserId })
   }
 
+  /** Deletes the passkeys of a user that were added at a time or later. Returns their number. */
+  removeSince ({ id }: Owner, since: Date): Promise<number> {
+    return this.#store.delete(this.model, { user_id: id as UserId, created_at: { gte: since } })
+  }
+
   /**
    * Records a use and the signature counter. Returns false if the counter did not grow: of parallel uses with one
    * value, one is recorded. Authenticators without a counter always report 0 (WebAuthn Level 3, section 6.1.1).

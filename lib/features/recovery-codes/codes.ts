@@ -30,8 +30,8 @@ export interface StoredCodes {
   replace(user: Owner, digests: readonly string[]): Promise<boolean>
   /** Uses a code up. Returns the number of codes that are left, or null for a wrong code. */
   use(user: Owner, text: string): Promise<number | null>
-  /** Deletes the codes. Returns the number of deleted rows. */
-  remove(user: Owner): Promise<number>
+  /** Deletes the codes, or only those that were created at a time or later. Returns the number of deleted rows. */
+  remove(user: Owner, since?: Date): Promise<number>
 }
 
 /** Creates the functions for stored codes. All codes of a user are one row, so that each change is one write. */
@@ -94,7 +94,8 @@ export function createStoredCodes ({ store, settings, clock }: Pick<FeatureKit, 
       throw FST_USERS_STORE_UNAVAILABLE()
     },
 
-    remove: ({ id }) => store.delete(model, { id: String(id) })
+    remove: ({ id }, since) =>
+      store.delete(model, { id: String(id), ...(since === undefined ? {} : { created_at: { gte: since } }) })
   }
 }
 

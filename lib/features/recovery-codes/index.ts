@@ -65,6 +65,16 @@ function start (kit: FeatureKit): FeatureParts<RecoveryCodesApi> {
         if ((await kit.secondFactors.count(user)) === 0) await stored.remove(user)
       }
     },
+    loginMethods: {
+      count: () => 0,
+      // the second factors have been removed before
+      async removeUnproved (user, { untrustedSince }) {
+        if (untrustedSince === null) return 0
+        const isLast = (await kit.secondFactors.count(user)) === 0
+        return await stored.remove(user, isLast ? undefined : untrustedSince)
+      },
+      removeAll: (user) => stored.remove(user)
+    },
     exportData: async (user) => {
       const { remaining, created_at: createdAt } = await stored.state(user)
       return createdAt === null ? {} : { remaining, created_at: createdAt }

@@ -15,15 +15,23 @@ export function createRecoveryCodes (kit: FeatureKit, stored: StoredCodes): Reco
   }
   const toUser = (given: User | UserRow): User =>
     'hashed_password' in given ? kit.rows.toUser(given as UserRow) : given
+  // the factor that is being added may be stored already; codes that are older than the first one must not replace it
+  const isFirstFactor = async (user: User | UserRow): Promise<boolean> =>
+    (await kit.secondFactors.count(toUser(user))) <= 1
 
   return {
     async prepare (user) {
-      return (await stored.state(user)).remaining > 0 ? null : stored.generate(user)
+      const keeps = (await stored.state(user)).remaining > 0 && !(await isFirstFactor(user))
+      return keeps ? null : stored.generate(user)
     },
 
     async store (user, digests, context) {
-      if (!(await stored.add(user, digests))) return false
-      await reportCreated(toUser(user), false, context)
+      if (await stored.add(user, digests)) {
+        await reportCreated(toUser(user), false, context)
+        return true
+      }
+      if (!(await isFirstFactor(user))) return false
+      await reportCreated(toUser(user), await stored.replace(user, digests), context)
       return true
     },
 

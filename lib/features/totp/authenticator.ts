@@ -30,8 +30,8 @@ export interface Authenticators {
   accept(row: TotpRow, code: string): Promise<boolean>
   /** Deletes one authenticator app. Returns false if it does not exist any more. */
   remove(row: TotpRow): Promise<boolean>
-  /** Deletes the authenticator app of a user. Returns the number of deleted ones. */
-  removeOf(user: Owner): Promise<number>
+  /** Deletes the authenticator app of a user, or only one that was added at a time or later. Returns the number. */
+  removeOf(user: Owner, since?: Date): Promise<number>
 }
 
 /** Creates the functions for authenticator apps. */
@@ -91,7 +91,8 @@ export function createAuthenticators (kit: FeatureKit, passwords: OneTimePasswor
     },
 
     remove: async ({ id, enrolment }) => (await store.delete(model, { id, enrolment })) === 1,
-    removeOf: ({ id }) => store.delete(model, { id: String(id) })
+    removeOf: ({ id }, since) =>
+      store.delete(model, { id: String(id), ...(since === undefined ? {} : { created_at: { gte: since } }) })
   }
 }
 

@@ -63,9 +63,9 @@ async function start (kit: FeatureKit, options: TotpOptions): Promise<FeaturePar
         const row = await authenticators.find(user)
         return row === null ? [] : [{ label: null, createdAt: row.created_at, lastUsedAt: null }]
       },
-      async removeAll (user) {
+      async removeAll (user, since) {
         await enrolments.endOf(user)
-        return await authenticators.removeOf(user)
+        return await authenticators.removeOf(user, since)
       }
     }],
     exportData: async (user) => {

@@ -87,7 +87,8 @@ export const german: MailLanguage = {
     subject: `Ihr Konto bei ${service} hat wieder seine vorherige E-Mail-Adresse`,
     paragraphs: [
       `Die Änderung Ihrer E-Mail-Adresse zu ${undoneEmail} wurde rückgängig gemacht. Ihr Konto bei ${service} benutzt wieder ${user.email}.`,
-      'Alle Sitzungen sind beendet. Setzen Sie ein neues Passwort, denn vielleicht kennt eine andere Person das alte.'
+      'Alle Sitzungen sind beendet. Setzen Sie ein neues Passwort, denn vielleicht kennt eine andere Person das alte.',
+      'Passkeys, Authenticator-Apps und Wiederherstellungscodes aus den sieben Tagen vor der Änderung oder danach wurden gelöscht.'
     ],
     action: { label: 'Neues Passwort setzen', url }
   }),

@@ -81,7 +81,8 @@ export const english: MailLanguage = {
     subject: `Your account at ${service} has its previous e-mail again`,
     paragraphs: [
       `The change of your e-mail to ${undoneEmail} was undone. Your account at ${service} uses ${user.email} again.`,
-      'All sessions have ended. Set a new password, because another person may know the old one.'
+      'All sessions have ended. Set a new password, because another person may know the old one.',
+      'Passkeys, authenticator apps and recovery codes of the seven days before the change or later were deleted.'
     ],
     action: { label: 'Set a new password', url }
   }),
