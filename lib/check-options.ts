@@ -74,6 +74,7 @@ const PART_KEYS: Record<keyof FeatureParts, true> = {
   replyFields: true,
   scopes: true,
   exportData: true,
+  reactivate: true,
   api: true
 }
 
@@ -109,7 +110,7 @@ export function checkFeatureParts (feature: Feature, parts: FeatureParts, settin
   for (const field of declared) {
     checkOption(`features["${name}"].setup().replyFields.${field}`, read[field], isFunction, 'must be a function')
   }
-  for (const key of ['scopes', 'exportData'] as const) {
+  for (const key of ['scopes', 'exportData', 'reactivate'] as const) {
     if (parts[key] === undefined) continue
     checkOption(`features["${name}"].setup().${key}`, parts[key] as unknown, isFunction, 'must be a function')
   }

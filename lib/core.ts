@@ -187,6 +187,7 @@ async function createRules (
     trustedDevices: await startTrustedDevices({ ...shared, store, audit, serializeCookie }),
     fingerprintKeys: keyring.secretsFor('fingerprint', Math.max(reset.lifetimeSeconds, verify.lifetimeSeconds)),
     loginMethods: [],
+    reactivations: [],
     additions: new Map(),
     exports: new Map(),
     observers: []

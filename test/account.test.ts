@@ -9,6 +9,7 @@ import { ARTHUR, assertErrorReply, assertValidationError, buildApp, PASSWORD, ty
 import { everyStore } from './helpers/every-store.js'
 
 const MERLIN = 'merlin@camelot.bt'
+const MORDRED = 'mordred@camelot.bt'
 const DAY = 86_400
 const LATER: AccountOptions = { deletionDelaySeconds: 30 * DAY }
 
@@ -67,11 +68,14 @@ t.test('a user deletes the own account, with all its sessions and keys', async (
   await t.rejects(built.api.delete(id as UserId), { code: 'FST_USERS_NOT_FOUND' })
 })
 
-t.test('USR-09: with sensitiveChanges confirm, a deletion needs a confirmation', async (t) => {
-  for (const own of [{}, LATER]) {
-    const built = await startApp(t, own, { sensitiveChanges: 'confirm' })
+t.test('USR-09: a deletion needs a fresh login or the current password, whatever sensitiveChanges is', async (t) => {
+  for (const [own, sensitiveChanges] of [[{}, 'confirm'], [LATER, 'confirm'], [{}, 'immediate'], [LATER, 'immediate']] as const) {
+    const built = await startApp(t, own, { sensitiveChanges })
     await built.create()
     const headers = await built.bearer(ARTHUR)
+    built.tick(301)
+    const stale = await built.send('DELETE', '/users/me', undefined, headers)
+    t.match([stale.statusCode, stale.json()], [401, { code: 'FST_USERS_INSUFFICIENT_USER_AUTHENTICATION' }])
     const wrong = await built.send('DELETE', '/users/me', { current_password: 'wrong' }, headers)
     assertErrorReply(t, wrong, 400, 'UPDATE_USER_BAD_CURRENT_PASSWORD')
     t.match(await built.app.users.getByEmail(ARTHUR), { is_active: true })
@@ -163,11 +167,189 @@ t.test('a user who is active again, or deleted by a superuser, is not deleted by
   for (const { id } of [arthur, merlin]) await built.api.delete(id as UserId)
   await built.app.users.update(arthur, { is_active: true })
   await built.app.users.delete(merlin)
-  t.same((await built.store.rows('account_deletion')).map(({ id }) => id), [arthur.id])
+  t.same(await built.store.rows('account_deletion'), [])
   built.tick(31 * DAY)
   t.equal(await built.api.deleteDue(), 0)
   t.match(await built.app.users.get(arthur.id as UserId), { is_active: true })
   t.same(await built.store.rows('account_deletion'), [])
+})
+
+/** Superusers who block or activate users, and users who ask for a deletion. */
+async function startCourt (t: Test, options: Partial<UsersOptions> = {}) {
+  const built = await startApp(t, LATER, options)
+  const { id } = await built.create()
+  await built.create({ email: MERLIN, is_superuser: true })
+  return {
+    ...built,
+    id: id as UserId,
+    isActive: async () => (await built.app.users.get(id as UserId))?.is_active,
+    undo: (token: string) => built.send('POST', '/auth/undo-deletion', { token }),
+    async request () {
+      const reply = await built.send('DELETE', '/users/me', undefined, await built.bearer(ARTHUR))
+      t.equal(reply.statusCode, 202)
+      return await built.undoToken()
+    },
+    async setActive (isActive: boolean) {
+      const headers = await built.bearer(MERLIN)
+      t.equal((await built.send('PATCH', `/users/${id}`, { is_active: isActive }, headers)).statusCode, 200)
+    }
+  }
+}
+
+t.test('USR-10: a user who is blocked after a request stays blocked and is not deleted', async (t) => {
+  const { setActive, request, undo, isActive, api, id, tick, store } = await startCourt(t)
+  const blocked = await request()
+  await setActive(false)
+  assertErrorReply(t, await undo(blocked), 400, 'UNDO_DELETION_BAD_TOKEN')
+  t.equal(await api.cancelDeletion(id), false)
+  await t.rejects(api.delete(id), { code: 'FST_USERS_NOT_FOUND' }, 'an undo would activate the user')
+  t.same([await isActive(), await store.rows('account_deletion')], [false, []])
+
+  await setActive(true)
+  const stale = await request()
+  await setActive(true)
+  t.same(await store.rows('account_deletion'), [], 'a superuser has decided')
+  await setActive(false)
+  assertErrorReply(t, await undo(stale), 400, 'UNDO_DELETION_BAD_TOKEN')
+  tick(31 * DAY)
+  t.same([await api.deleteDue(), await isActive()], [0, false])
+})
+
+t.test('USR-10: a block at the same time as a request or its undo wins', async (t) => {
+  const { app, store, request, undo, isActive, api, id } = await startCourt(t)
+  const active = await store.snapshot()
+  const token = await request()
+  const requested = await store.snapshot()
+  const block = (): Promise<unknown> => app.users.update(id, { is_active: false })
+  const works: [string, () => Promise<void>, () => Promise<unknown>][] = [
+    ['request', active, () => api.delete(id)],
+    ['second request', requested, () => api.delete(id)],
+    ['undo', requested, () => undo(token)],
+    ['cancellation', requested, () => api.cancelDeletion(id)]
+  ]
+  for (const [name, restore, work] of works) {
+    for (const [outer, inner] of [[work, block], [block, work]] as const) {
+      let isDone = true
+      for (let at = 1; isDone; at++) {
+        await restore()
+        isDone = false
+        store.watch(async ({ n, proceed }) => {
+          if (n === at && !isDone) {
+            isDone = true
+            await inner().catch(() => {})
+          }
+          return await proceed()
+        })
+        await outer().catch(() => {})
+        store.watch()
+        if (!isDone) t.ok(at > 2, `${name}: all calls`)
+        else t.same([await isActive(), await store.rows('account_deletion')], [false, []], `${name}: call ${at}`)
+      }
+    }
+  }
+})
+
+t.test('a deletion that is cancelled while onBeforeDelete runs does not take place', async (t) => {
+  let during: (id: UserId) => Promise<unknown> = async () => {}
+  const onBeforeDelete = async ({ user }: { user: User }): Promise<void> => {
+    await during(user.id as UserId)
+  }
+  const built = await startCourt(t, { hooks: { onBeforeDelete } })
+  const { api, id, request, tick, isActive } = built
+  await request()
+  tick(31 * DAY)
+  let cancelled: unknown
+  during = async () => {
+    cancelled = await api.cancelDeletion(id)
+  }
+  t.same([await api.deleteDue(), cancelled, await isActive()], [1, false, undefined], 'it is too late')
+
+  for (const change of [
+    async (arthur: UserId) => await built.app.users.update(arthur, { is_active: true }),
+    async (arthur: UserId) => {
+      tick(301) // the claim has ended
+      t.ok(await api.cancelDeletion(arthur))
+    }
+  ]) {
+    const other = await built.create()
+    await api.delete(other)
+    tick(31 * DAY)
+    during = change
+    t.equal(await api.deleteDue(), 0)
+    t.match(await built.app.users.get(other.id as UserId), { is_active: true })
+    t.same(await built.store.rows('account_deletion'), [])
+    during = async () => {}
+    await built.app.users.delete(other)
+  }
+})
+
+t.test('accounts whose deletion is refused do not block those of others, and can be kept', async (t) => {
+  const onBeforeDelete = ({ user }: { user: User }): void => {
+    if (user.email !== ARTHUR) throw new Error('unpaid')
+  }
+  const built = await startApp(t, { deletionDelaySeconds: 60 }, { hooks: { onBeforeDelete } })
+  let last: UserId | null = null
+  for (let n = 0; n < 100; n++) {
+    const { id } = await built.create({ email: `n${n}@camelot.bt` })
+    await built.api.delete(id as UserId)
+    last = id as UserId
+  }
+  built.tick(5)
+  await built.api.delete((await built.create()).id as UserId)
+  built.tick(600)
+  t.same([await built.api.deleteDue(), await built.api.deleteDue()], [0, 1])
+  t.ok(await built.api.cancelDeletion(last as UserId))
+})
+
+t.test('VER-06: a deletion that an attacker requests does not prevent the undo of an e-mail change', async (t) => {
+  for (const sensitiveChanges of ['immediate', 'confirm'] as const) {
+    const built = await startApp(t, LATER, { tokens: { undo: {} }, sensitiveChanges })
+    const { id } = await built.create({ is_verified: true })
+    await built.send('PATCH', '/users/me', { email: MORDRED }, await built.bearer(ARTHUR))
+    if (sensitiveChanges === 'confirm') {
+      await built.send('POST', '/auth/verify', { token: await built.tokenOf('onAfterRequestVerify') })
+    }
+    const token = await built.tokenOf('onAfterEmailChange')
+    t.equal((await built.send('DELETE', '/users/me', undefined, await built.bearer(MORDRED))).statusCode, 202)
+    const deletion = await built.undoToken()
+    t.equal((await built.send('POST', '/auth/undo-email-change', { token })).statusCode, 200)
+    t.match(await built.app.users.get(id as UserId), { email: ARTHUR, is_active: true })
+    t.same(await built.store.rows('account_deletion'), [])
+    assertErrorReply(t, await built.send('POST', '/auth/undo-deletion', { token: deletion }), 400, 'UNDO_DELETION_BAD_TOKEN')
+    built.tick(31 * DAY)
+    t.equal(await built.api.deleteDue(), 0)
+  }
+  // the attacker asks again while the undo is under way
+  const racing = await startApp(t, LATER, { tokens: { undo: {} } })
+  const arthur = await racing.create({ is_verified: true })
+  await racing.send('PATCH', '/users/me', { email: MORDRED }, await racing.bearer(ARTHUR))
+  const undo = await racing.tokenOf('onAfterEmailChange')
+  const restore = await racing.store.snapshot()
+  let isAsked = true
+  for (let at = 1; isAsked; at++) {
+    await restore()
+    isAsked = false
+    racing.store.watch(async ({ n, proceed }) => {
+      if (n === at && !isAsked) {
+        isAsked = true
+        await racing.api.delete(arthur)
+      }
+      return await proceed()
+    })
+    const reply = await racing.send('POST', '/auth/undo-email-change', { token: undo })
+    racing.store.watch()
+    if (reply.statusCode !== 200) t.equal((await racing.send('POST', '/auth/undo-email-change', { token: undo })).statusCode, 200, `call ${at}`)
+    t.match(await racing.app.users.get(arthur.id as UserId), { email: ARTHUR })
+  }
+  // a superuser has blocked the user
+  const built = await startApp(t, LATER, { tokens: { undo: {} } })
+  const { id } = await built.create({ is_verified: true })
+  await built.send('PATCH', '/users/me', { email: MORDRED }, await built.bearer(ARTHUR))
+  const token = await built.tokenOf('onAfterEmailChange')
+  await built.send('DELETE', '/users/me', undefined, await built.bearer(MORDRED))
+  await built.app.users.update(id as UserId, { is_active: false })
+  assertErrorReply(t, await built.send('POST', '/auth/undo-email-change', { token }), 400, 'UNDO_EMAIL_CHANGE_BAD_TOKEN')
+  t.match(await built.app.users.get(id as UserId), { is_active: false })
 })
 
 t.test('a process that is killed during a deletion loses nothing, and a refusal by a hook is tried again', async (t) => {
@@ -181,8 +363,8 @@ t.test('a process that is killed during a deletion loses nothing, and a refusal 
   built.tick(31 * DAY)
   t.equal(await built.api.deleteDue(), 0)
   refuses = false
-  t.equal(await built.api.deleteDue(), 0, 'the deletion is claimed for five minutes')
-  built.tick(301)
+  t.equal(await built.api.deleteDue(), 0, 'it is tried again after an hour')
+  built.tick(3600 + 61)
   // the process ends after each of its calls to the store, one after the other
   const restore = await built.store.snapshot()
   let calls = 0

@@ -108,9 +108,18 @@ export interface FeatureParts<Api = unknown> {
   readonly scopes?: ScopeSource
   /** Returns what the feature stores about a user, for `app.users.exportData`. It is called with existing users. */
   readonly exportData?: ExportSource
+  /**
+   * Activates a user again whom the feature had deactivated. It is called with an inactive user when the owner of a
+   * previous e-mail undoes the e-mail change, because an attacker may have caused the deactivation. Returns false if
+   * the user is inactive for another reason.
+   */
+  readonly reactivate?: Reactivation
   /** Functions for application code: the result of `app.users.feature(name)`. */
   readonly api?: Api
 }
+
+/** Does what `reactivate` of {@link FeatureParts} does. */
+export type Reactivation = (user: User, context: EventContext) => MaybePromise<boolean>
 
 /** Types of `app.users.feature(name)`, by name. Features and applications add to it by interface merging. */
 export interface UsersFeatures {}
@@ -207,7 +216,8 @@ export interface FeatureKit {
    * Throws unless the session of the request may make a sensitive change. Does nothing unless `sensitiveChanges` is
    * `confirm`. The session must be fresh (`reauthentication.maxAgeSeconds`) and, if the user has a second factor, show
    * two kinds of factors. For a user without a second factor, the current password in the body replaces the fresh
-   * session. `provesFactor`: the caller checks a second factor itself, so the session need not show one. Throws
+   * session. `provesFactor`: the caller checks a second factor itself, so the session need not show one.
+   * `inEveryMode`: it is required whatever `sensitiveChanges` is. Throws
    * `FST_USERS_INSUFFICIENT_USER_AUTHENTICATION`, `FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD` and
    * `FST_USERS_UNAUTHENTICATED`. Use it with `CONFIRM_ERRORS` in the schema of the route and, if the body has no other
    * fields, with `...optionalBody(CurrentPasswordBody)` and the hook `acceptMissingBody`.
@@ -215,7 +225,7 @@ export interface FeatureKit {
   requireStepUp(
     request: FastifyRequest,
     body?: CurrentPasswordBody | null,
-    options?: { provesFactor?: boolean }
+    options?: { provesFactor?: boolean; inEveryMode?: boolean }
   ): Promise<void>
   /** Revokes the sessions of a user, as far as the user table and the strategies support it. */
   revokeSessions(row: UserRow): Promise<void>

@@ -90,7 +90,7 @@ export async function undoEmailChange (rules: Rules, token: string, call: CallCo
   const undo = await undoTokens?.peek(token)
   if (undo == null) throw FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN()
   // A refusal must not take the token: it would be stored again, and would escape an undo that runs at the same time.
-  await findRestorable(rules, undo)
+  await activate(rules, await findRestorable(rules, undo), context)
   const hash = await createUnusableHash(rules.settings.passwords)
   const row = await undoTokens?.use(token, () => restoreEmail(rules, undo, hash, context))
   if (row == null) throw FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN()
@@ -114,6 +114,10 @@ async function restoreEmail (
   const { undoTokens, devices } = rules
   for (let left = WRITE_ATTEMPTS; left > 0; left--) {
     const row = await findRestorable(rules, undo)
+    if (!row.is_active) {
+      await activate(rules, row, context) // an attacker has deactivated the user again
+      continue
+    }
     if (await isOvertaken(rules, row, undo)) return null
     // an attacker may have changed the e-mail several times, and has the tokens of the later changes
     await undoTokens?.deleteOf({ userId: row.id as UserId }, ({ earlier }) => earlier.some(({ id }) => id === undo.id))
@@ -126,11 +130,21 @@ async function restoreEmail (
   throw storeUnavailable('the user changed during each attempt to undo an e-mail change')
 }
 
-/** Returns the active user of an undo. Throws if there is none, and if another user has the e-mail. */
+/**
+ * Activates a user who is inactive because a feature deactivated the user: an attacker may have asked for it, for
+ * example by a deletion that takes place later. Throws for a user who is inactive for another reason.
+ */
+async function activate ({ rows, reactivations }: Rules, row: UserRow, context: EventContext): Promise<void> {
+  if (row.is_active) return
+  for (const reactivate of reactivations) if ((await reactivate(rows.toUser(row), context)) === true) return
+  throw FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN()
+}
+
+/** Returns the user of an undo. Throws if there is none, and if another user has the e-mail. */
 async function findRestorable ({ rows }: Rules, { user, previousEmail }: EmailChangeUndo): Promise<UserRow> {
   const id = rows.parseId(user)
   const row = id === null ? null : await rows.getRow(id)
-  if (row === null || !row.is_active) throw FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN()
+  if (row === null) throw FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN()
   const owner = await rows.getByEmail(previousEmail)
   if (owner !== null && String(owner.id) !== user) throw FST_USERS_UNDO_EMAIL_CHANGE_EMAIL_TAKEN()
   return row

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { ExportSource } from '../contracts/account-export.js'
+import type { Reactivation } from '../contracts/feature.js'
 import type { LoginMethods } from '../contracts/login-methods.js'
 import type { SecondFactor } from '../contracts/second-factors.js'
 import type { SessionObserver } from '../contracts/session-service.js'
@@ -36,6 +37,8 @@ export interface Rules extends SessionRules {
   readonly additions: Map<string, (user: User) => Promise<unknown>>
   /** Functions of features that return what they store about a user, by the name of the feature. */
   readonly exports: Map<string, ExportSource>
+  /** Functions of features that activate users whom they had deactivated. */
+  readonly reactivations: Reactivation[]
   /** The functions of started features for application code, by the name of the feature. */
   readonly features: ReadonlyMap<string, unknown>
 }

@@ -35,9 +35,9 @@ export async function requireStepUp (
   rules: Rules,
   request: FastifyRequest,
   body: { readonly current_password?: string } | null | undefined,
-  { provesFactor = false }: { provesFactor?: boolean } = {}
+  { provesFactor = false, inEveryMode = false }: { provesFactor?: boolean; inEveryMode?: boolean } = {}
 ): Promise<void> {
-  if (rules.settings.sensitiveChanges !== 'confirm') return
+  if (rules.settings.sensitiveChanges !== 'confirm' && !inEveryMode) return
   const row = await readActingUser(rules, request)
   await checkStepUp(rules, row, { currentPassword: body?.current_password, provesFactor }, contextOf({ request }))
 }

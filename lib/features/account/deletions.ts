@@ -2,6 +2,7 @@ import {
   contextOf,
   digestToken,
   FST_USERS_NOT_FOUND,
+  FST_USERS_UNAUTHENTICATED,
   generateOpaqueToken,
   hasErrorCode,
   isOpaqueToken,
@@ -10,21 +11,35 @@ import {
   type FeatureKit,
   type User,
   type UserId,
-  type UserRow
+  type UserRow,
+  type UsersHooks
 } from '../../feature/index.js'
+import { claim, release } from './claims.js'
 import type { AccountApi } from './contracts.js'
 import { FST_USERS_UNDO_DELETION_BAD_TOKEN } from './errors.js'
 import { deletionModel as model, type DeletionRow } from './model.js'
 import type { AccountSettings } from './options.js'
+import { createOwnWrites, type OwnWrites } from './own-writes.js'
 
 const digestOf = (token: string): string => digestToken(token, 'account-deletion')
+const idOf = (given: User | UserId): UserId => (typeof given === 'object' ? (given.id as UserId) : given)
+
+/** The functions that request and undo deletions. */
+export interface Deletions extends Omit<AccountApi, 'deleteDue' | 'cancelDeletion'> {
+  /** Undoes the requested deletion of a user. Returns false if there is none, or if the account is being deleted. */
+  cancel(user: User | UserId, context: EventContext): Promise<boolean>
+  /**
+   * Hooks that delete a request when others write `is_active`, or have deleted the user. So an inactive user with a
+   * request is inactive because of the request. The request is deleted before and after the write of the others: a
+   * request that arrives in between must not stay either.
+   */
+  readonly hooks: UsersHooks
+}
 
 /** Creates the functions that request and undo deletions. */
-export function createDeletions (
-  kit: FeatureKit,
-  { delayMs }: AccountSettings
-): Omit<AccountApi, 'deleteDue'> & { removeRequest(user: Pick<User, 'id'>): Promise<void> } {
+export function createDeletions (kit: FeatureKit, { delayMs }: AccountSettings): Deletions {
   const { store, rows, clock, users, attempts } = kit
+  const own = createOwnWrites(kit)
   const find = async (where: Partial<Pick<DeletionRow, 'id' | 'token'>>): Promise<DeletionRow | null> => {
     const [row = null] = await store.findMany(model, where as Record<string, string>, { limit: 1 })
     return row as DeletionRow | null // a row of the model
@@ -40,13 +55,19 @@ export function createDeletions (
    * Stores the request, then deactivates the user, which ends all sessions. If the process ends in between, the user
    * stays active, and the request has no effect.
    */
-  async function deleteLater (row: UserRow, context: EventContext): Promise<Date> {
+  async function deleteLater (id: UserId, context: EventContext): Promise<Date> {
     const token = generateOpaqueToken()
-    const id = String(row.id)
     const deletesAt = new Date(clock() + delayMs)
-    await store.delete(model, { id })
-    await store.create(model, { id, token: digestOf(token), due_at: deletesAt, claimed_until: new Date(0) })
-    const user = await deactivate(kit, row, context)
+    const wasRequested = await storeRequest(kit, {
+      id: String(id),
+      token: digestOf(token),
+      due_at: deletesAt,
+      claimed_until: new Date(0)
+    })
+    const user = await deactivate(kit, own, { id, wasRequested }, context).catch(async (error: unknown) => {
+      if (!wasRequested) await removeRequest(kit, { id })
+      throw error
+    })
     kit.audit.emit({ event: 'user.delete_request', user }, context)
     await kit.fire('onAfterRequestDeletion', { user, token, deletesAt }, context)
     return deletesAt
@@ -54,9 +75,9 @@ export function createDeletions (
 
   return {
     async delete (given, call = {}) {
-      const row = await rows.getRow(typeof given === 'object' ? (given.id as UserId) : given)
+      const row = await rows.getRow(idOf(given))
       if (row === null) throw FST_USERS_NOT_FOUND()
-      if (delayMs > 0) return await deleteLater(row, contextOf(call))
+      if (delayMs > 0) return await deleteLater(row.id as UserId, contextOf(call))
       await deleteNow(row, call)
       return null
     },
@@ -66,45 +87,97 @@ export function createDeletions (
       await attempts.begin('account-undo-deletion', { context })
       const request = isOpaqueToken(token) ? await find({ token: digestOf(token) }) : null
       if (request === null || request.due_at.getTime() <= clock()) throw FST_USERS_UNDO_DELETION_BAD_TOKEN()
-      return await restore(kit, request, context)
+      const user = await restore(kit, own, request, context)
+      if (user === null) throw FST_USERS_UNDO_DELETION_BAD_TOKEN()
+      return user
     },
 
-    async cancelDeletion (given) {
-      const request = await find({ id: String(typeof given === 'object' ? given.id : given) })
-      if (request === null) return false
-      await restore(kit, request, contextOf())
-      return true
+    async cancel (given, context) {
+      const request = await find({ id: String(idOf(given)) })
+      return request !== null && (await restore(kit, own, request, context)) !== null
     },
 
-    async removeRequest ({ id }) {
-      await store.delete(model, { id: String(id) })
-    }
+    hooks: hooksOf(kit, own)
   }
 }
 
-/** Deactivates a user. Without success, for example for the last superuser, the request is deleted. */
-async function deactivate (kit: FeatureKit, row: UserRow, context: EventContext): Promise<User> {
+function hooksOf (kit: FeatureKit, own: OwnWrites): UsersHooks {
+  return {
+    async onBeforeUpdate ({ user, changes }) {
+      if (changes.is_active != null && !own.includes('onBeforeUpdate', user)) await removeRequest(kit, user)
+    },
+    async onAfterUpdate ({ user, changes }) {
+      if (changes.is_active != null && !own.includes('onAfterUpdate', user)) await removeRequest(kit, user)
+    },
+    // after the deletion: a request must survive a process that is killed before it
+    onAfterDelete: ({ user }) => removeRequest(kit, user)
+  }
+}
+
+async function removeRequest ({ store }: FeatureKit, { id }: Pick<User, 'id'>): Promise<void> {
+  await store.delete(model, { id: String(id) })
+}
+
+/** Stores a request. Returns true if it replaces another one. */
+async function storeRequest ({ store }: FeatureKit, row: DeletionRow): Promise<boolean> {
+  const { id, token, due_at, claimed_until } = row
+  const values = { token, due_at, claimed_until }
+  if ((await store.update(model, { id }, values)) === 1) return true
   try {
-    return await kit.users.update(kit.rows.toUser(row), { is_active: false }, { ...context, by: 'code' })
+    await store.create(model, row)
+    return false
   } catch (error) {
-    await kit.store.delete(model, { id: String(row.id) })
+    // of parallel requests, the last one counts
+    if (hasErrorCode(error, 'FST_USERS_UNIQUE_VIOLATION')) return (await store.update(model, { id }, values)) === 1
     throw error
   }
 }
 
 /**
- * Activates a user again, then deletes the request. If the process ends in between, the request has no effect, because
- * active users are not deleted. Of parallel calls, one fires the event.
+ * Deactivates a user whose request is stored. The user is read after that: whoever deactivates the user later deletes
+ * the request. A user who is inactive for another reason is refused, because an undo would activate the user.
  */
-async function restore (kit: FeatureKit, { id, token }: DeletionRow, context: EventContext): Promise<User> {
-  const userId = kit.rows.parseId(id)
-  if (userId === null) throw FST_USERS_UNDO_DELETION_BAD_TOKEN()
-  const user = await kit.users.update(userId, { is_active: true }, { ...context, by: 'code' }).catch((error: unknown) => {
-    throw hasErrorCode(error, 'FST_USERS_NOT_FOUND') ? FST_USERS_UNDO_DELETION_BAD_TOKEN() : error
-  })
-  if ((await kit.store.delete(model, { id, token })) === 1) {
-    kit.audit.emit({ event: 'user.delete_cancel', user }, context)
-    await kit.fire('onAfterUndoDeletion', { user }, context)
+async function deactivate (
+  { rows }: FeatureKit,
+  own: OwnWrites,
+  { id, wasRequested }: { id: UserId; wasRequested: boolean },
+  context: EventContext
+): Promise<User> {
+  const row = await rows.getRow(id)
+  if (row?.is_active === true) return await own.setActive(id, false, context)
+  if (row !== null && wasRequested) return rows.toUser(row)
+  throw context.request === null ? FST_USERS_NOT_FOUND() : FST_USERS_UNAUTHENTICATED()
+}
+
+/**
+ * Activates a user again, then deletes the request. Returns null without effect if the request does not exist any more,
+ * or if another call or process works on it. If the process ends in between, the request has no effect, because active
+ * users are not deleted.
+ */
+async function restore (
+  kit: FeatureKit,
+  own: OwnWrites,
+  request: DeletionRow,
+  context: EventContext
+): Promise<User | null> {
+  const { store, rows } = kit
+  const userId = rows.parseId(request.id)
+  const claimed = userId === null ? null : await claim(kit, request)
+  if (userId === null || claimed === null) return null
+  let user: User
+  try {
+    user = await own.setActive(userId, true, context)
+  } catch (error) {
+    if (hasErrorCode(error, 'FST_USERS_NOT_FOUND')) return null
+    await release(kit, claimed).catch(() => {}) // the first error is the one to report
+    throw error
   }
+  if ((await store.delete(model, { id: claimed.id, token: claimed.token })) !== 1) {
+    // others wrote is_active meanwhile, for example to block the user, and theirs may have been the earlier write
+    await own.setActive(userId, false, context)
+    return null
+  }
+  kit.audit.emit({ event: 'user.delete_cancel', user }, context)
+  await kit.fire('onAfterUndoDeletion', { user }, context)
   return user
 }

@@ -4,7 +4,7 @@
  * @module fastify-users/account
  */
 
-import { defineFeature, type Feature } from '../../feature/index.js'
+import { contextOf, defineFeature, type Feature } from '../../feature/index.js'
 import type { AccountApi } from './contracts.js'
 import { createDeletions } from './deletions.js'
 import { startDueDeletions } from './due-deletions.js'
@@ -43,17 +43,18 @@ export function account (options: AccountOptions = {}): Feature<AccountApi> {
     errors: accountErrors.definitions,
     events: accountEvents,
     setup (kit) {
-      const { removeRequest, ...deletions } = createDeletions(kit, settings)
+      const { cancel, hooks, ...deletions } = createDeletions(kit, settings)
+      const due = isDelayed ? startDueDeletions(kit) : null
       const api: AccountApi = {
         ...deletions,
-        deleteDue: isDelayed ? startDueDeletions(kit) : async () => 0
+        cancelDeletion: (user) => cancel(user, contextOf()),
+        deleteDue: due === null ? async () => 0 : due.run
       }
       return {
         async routes (scope) {
           await scope.register(accountRoutes, { kit, settings, api })
         },
-        // after the deletion: a request must survive a process that is killed before it
-        ...(isDelayed ? { hooks: { onAfterDelete: ({ user }) => removeRequest(user) } } : {}),
+        ...(due === null ? {} : { hooks: { ...hooks, ...due.hooks }, reactivate: cancel }),
         api
       }
     }

@@ -13,7 +13,6 @@ import {
   replyOf,
   rereadSession,
   Type,
-  UNREAD_BODY_ERRORS,
   type FeatureKit,
   type UserId
 } from '../../feature/index.js'
@@ -37,7 +36,6 @@ export const accountRoutes: FastifyPluginAsync<RoutesOptions> = async (scope, op
 
 function addDeleteRoute (scope: FastifyInstance, { kit, settings: { delayMs }, api }: RoutesOptions): void {
   const { settings } = kit
-  const confirms = settings.sensitiveChanges === 'confirm'
   const own = authenticate({ verified: settings.routes.users.requireVerification })
   scope.delete<{ Body: CurrentPasswordBody | undefined }>(
     `${settings.routes.users.prefix}/me`,
@@ -52,7 +50,7 @@ function addDeleteRoute (scope: FastifyInstance, { kit, settings: { delayMs }, a
               ? 'Deletes the account and ends all sessions.'
               : 'Deactivates the account and ends all sessions. It is deleted later; the link of a mail undoes that.'
         }),
-        ...(confirms ? optionalBody(CurrentPasswordBody) : {}),
+        ...optionalBody(CurrentPasswordBody),
         response: {
           ...(delayMs === 0
             ? { 204: Type.Null({ description: 'The account is deleted.' }) }
@@ -63,7 +61,7 @@ function addDeleteRoute (scope: FastifyInstance, { kit, settings: { delayMs }, a
             'FORBIDDEN',
             'CROSS_SITE_REQUEST',
             'LAST_SUPERUSER',
-            ...(confirms ? CONFIRM_ERRORS : UNREAD_BODY_ERRORS)
+            ...CONFIRM_ERRORS
           )
         }
       },
@@ -72,7 +70,7 @@ function addDeleteRoute (scope: FastifyInstance, { kit, settings: { delayMs }, a
       preHandler: rereadSession(own)
     },
     async (request, reply) => {
-      await kit.requireStepUp(request, request.body)
+      await kit.requireStepUp(request, request.body, { inEveryMode: true }) // nothing brings a deleted account back
       const row = await kit.readActingUser(request)
       const deletesAt = await api.delete(row.id as UserId, { request, reply })
       if (deletesAt === null) return reply.code(204).send()
