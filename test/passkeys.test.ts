@@ -18,8 +18,9 @@ import {
   PASSWORD,
   type TestApp
 } from './helpers/build-app.js'
+import { watchedAdapter } from './fixtures/watched-adapter.js'
 import { everyStore } from './helpers/every-store.js'
-import { bearerOf, buildWithPasskeys, cookiesOf, PASSKEYS, PUBLIC_URL, type Assertion, type Creation } from './helpers/passkey-app.js'
+import { bearerOf, buildWithPasskeys, cookiesOf, PASSKEYS, PUBLIC_URL, type Assertion, type Creation, type Headers } from './helpers/passkey-app.js'
 
 const LANCELOT = 'lancelot@camelot.bt'
 const model = passkeyModel(uuidId())
@@ -346,12 +347,12 @@ t.test('PK-06, SES-06: adding and removing a passkey ends the other sessions and
   t.equal(await statusOf(built, other), 401, 'the other session has ended')
   const renewed = cookiesOf(reply)
   t.equal(await statusOf(built, renewed), 200, 'the acting session continues with a new cookie')
-  t.match(built.events.at(-1), { name: 'onLoginMethodAdded', kind: 'passkey', method: 'Phone', user: { email: ARTHUR } })
+  t.match(built.events.at(-1), { name: 'onLoginMethodAdded', kind: 'passkey', method: 'passkey', user: { email: ARTHUR } })
   const bystander = await built.sessionOf()
   const removal = await built.send('DELETE', `${PASSKEYS}/${reply.json<Passkey>().id}`, undefined, renewed)
   t.equal(removal.statusCode, 204)
   t.equal(await statusOf(built, bystander), 401)
-  t.match(built.events.at(-1), { name: 'onLoginMethodRemoved', kind: 'passkey', method: 'Phone' })
+  t.match(built.events.at(-1), { name: 'onLoginMethodRemoved', kind: 'passkey', method: 'passkey' })
 })
 
 t.test('PK-06: the only login method cannot be deleted', async (t) => {
@@ -520,6 +521,68 @@ t.test('with revealExistingAccounts: false, a sign-up and a login reveal no acco
     { name: 'onBeforeRegister', user: { email: LANCELOT } },
     { name: 'onAfterRegister', user: { email: LANCELOT } }
   ])
+})
+
+t.test('REG-02, PK-05: the sign-up with a registered credential has one reply for a new and a taken e-mail, also in parallel', async (t) => {
+  const store = watchedAdapter(memory())
+  const built = await buildWithPasskeys(t, { adapter: store.adapter, revealExistingAccounts: false }, { signUp: true })
+  const device = built.device()
+  const signUp = async (email: string): Promise<LightMyRequestResponse> => {
+    const begun = await built.send('POST', '/auth/register/passkey/options', { email })
+    const { ticket, options } = begun.json<Creation>()
+    const credential = device.create(options, { credentialId: Buffer.alloc(32, 9) })
+    return await built.send('POST', '/auth/register/passkey', { ticket, credential })
+  }
+  t.equal((await signUp('mordred@camelot.bt')).statusCode, 202)
+  const known = await signUp(ARTHUR)
+  const free = await signUp(LANCELOT)
+  assertErrorReply(t, known, 400, 'PASSKEY_ALREADY_REGISTERED')
+  t.strictSame(comparableReply(free), comparableReply(known))
+
+  // the credential is registered between the look-up and the insert
+  store.watch(async ({ method, model, proceed }) => method === 'findOne' && model.name === 'passkey' ? null : await proceed())
+  const replies = [await signUp(ARTHUR), await signUp(LANCELOT)] as const
+  store.watch()
+  t.equal(replies[0].statusCode, 202)
+  t.strictSame(comparableReply(replies[1]), comparableReply(replies[0]))
+  t.equal(await built.app.users.getByEmail(LANCELOT), null)
+})
+
+t.test('RL-01: one session keeps one open challenge, and its requests are counted', async (t) => {
+  const store = watchedAdapter(memory())
+  const built = await buildWithPasskeys(t, {
+    adapter: store.adapter, limits: { store: 'memory', client: { other: { max: 8, seconds: 60 } } }
+  })
+  await built.own(built.device())
+  const headers = await built.sessionOf()
+  built.tick(600) // the session is no longer fresh
+  const openRows = async (): Promise<number> => (await store.rows('single_use')).length
+  const before = await openRows()
+  const send = (url: string, sender: Headers): Promise<LightMyRequestResponse> => built.send('POST', url, undefined, sender)
+  for (const [url, sender, perRequest] of [
+    [`${PASSKEYS}/options`, headers, 1],
+    ['/auth/jwt/reauthenticate', headers, 2]
+  ] as const) {
+    const count = await openRows()
+    const replies = [await send(url, sender), await send(url, sender), await send(url, sender)]
+    for (const { statusCode } of replies) t.not(statusCode, 429)
+    t.equal(await openRows() - count, perRequest, url)
+    let last = replies[2]
+    for (let n = 0; n < 8 && last?.statusCode !== 429; n++) last = await send(url, sender)
+    assertErrorReply(t, last as LightMyRequestResponse, 429, 'TOO_MANY_ATTEMPTS')
+  }
+  t.equal(await openRows() - before, 3)
+})
+
+t.test('PK-06: the mail about a passkey has no text of its author, and tells how to remove it', async (t) => {
+  const sent: { text: string; html?: string }[] = []
+  const built = await buildWithPasskeys(t, { mail: { from: 'a@camelot.bt', send: (mail) => { sent.push(mail) } } })
+  const name = 'x. Account locked, unlock at https://mordred.example/unlock'
+  t.equal((await built.add(built.device(), await built.sessionOf(), {}, { name })).statusCode, 201)
+  await built.app.users.settled()
+  t.equal(sent.length, 1)
+  t.match(sent[0]?.text, /with a passkey\.[^]*remove it in your account/)
+  t.notMatch(JSON.stringify(sent), /mordred|locked/)
 })
 
 t.test('with registration by mail, a sign-up needs the mailed token, which works once', async (t) => {

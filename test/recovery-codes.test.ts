@@ -65,7 +65,8 @@ t.test('TOTP-08: codes are stored as digests, work once in any spelling, and onl
 
 t.test('TOTP-08: new codes replace all former ones at once, also in parallel', async (t) => {
   const built = await buildTotpApp(t, { adapter: withSlowReads(memory(), 1) })
-  const { codes, headers, user } = await built.enrol()
+  const { codes, headers: enrolled, secret, user } = await built.enrol()
+  const headers = await built.present(enrolled, secret)
   const replies = await Promise.all([1, 2, 3].map(() => built.send('POST', RECOVERY, undefined, headers)))
   t.same(replies.map(({ statusCode }) => statusCode), [201, 201, 201])
   const sets = replies.map((reply) => reply.json<{ codes: string[] }>().codes)
@@ -82,7 +83,7 @@ t.test('TOTP-08: each use is mailed, with a request for new codes when few are l
   const mails: Mail[] = []
   const mail = { from: 'no-reply@camelot.example', service: 'Camelot', send: (sent: Mail) => mails.push(sent) }
   const built = await buildTotpApp(t, { mail, publicUrl: 'https://camelot.example' })
-  const { codes, headers, user } = await built.enrol()
+  const { codes, headers, secret, user } = await built.enrol()
   for (const [n, code] of codes.entries()) {
     const remaining = 9 - n
     t.equal((await built.loginWith('recovery-code', code)).statusCode, 200)
@@ -97,10 +98,22 @@ t.test('TOTP-08: each use is mailed, with a request for new codes when few are l
   }
   t.same((await built.pend()).steps, [{ name: 'totp' }], 'without codes, the step is not offered')
   t.equal(mails.filter(({ kind }) => kind === 'recoveryCodeUsed').length, 10)
-  t.equal((await built.send('POST', RECOVERY, undefined, headers)).statusCode, 201)
-  t.equal((await built.send('POST', RECOVERY, undefined, headers)).statusCode, 201)
+  const strong = await built.present(headers, secret)
+  t.equal((await built.send('POST', RECOVERY, undefined, strong)).statusCode, 201)
+  t.equal((await built.send('POST', RECOVERY, undefined, strong)).statusCode, 201)
   await built.app.users.settled()
   t.equal(mails.filter(({ kind }) => kind === 'recoveryCodesReplaced').length, 1, 'codes after none replace nothing')
+})
+
+t.test('TOTP-09: a session that shows no second factor creates no recovery codes, whatever sensitiveChanges is', async (t) => {
+  for (const sensitiveChanges of ['immediate', 'confirm'] as const) {
+    const built = await buildTotpApp(t, { sensitiveChanges })
+    const { codes, headers, secret } = await built.enrol()
+    const refused = await built.send('POST', RECOVERY, sensitiveChanges === 'confirm' ? {} : undefined, headers)
+    assertErrorReply(t, refused, 401, 'INSUFFICIENT_USER_AUTHENTICATION', refused.json<{ detail: object }>().detail)
+    t.equal((await built.loginWith('recovery-code', codes[0])).statusCode, 200, 'the former codes are valid')
+    t.equal((await built.send('POST', RECOVERY, undefined, await built.present(headers, secret))).statusCode, 201)
+  }
 })
 
 t.test('recovery codes need a second factor, and end with the last one', async (t) => {

@@ -7,8 +7,9 @@ import type { StopRecord } from './stop-record.js'
 
 /**
  * A counter of an account. Failures of `step`, `session` and `code` count as failed logins too, because all of them may
- * be guesses of the password or of a code. A failed login does not count for them: only a person with a first factor, a
- * session or a mail reaches them, and a stranger's wrong passwords must not block that person.
+ * be guesses of the password or of a code. A failed login does not count for them: a
+ * stranger's wrong passwords must not block a person with a first factor or a session, who alone reaches `step` and
+ * `session`. `code` counts codes from a mail: who begins a login by e-mail with a code can guess too, without the mail.
  */
 export type AccountCounter = 'login' | 'step' | 'session' | 'code'
 

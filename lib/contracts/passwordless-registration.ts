@@ -17,7 +17,10 @@ export interface PasswordlessRegistration {
   readonly token?: string | null
   /** Rows that are stored together with the user, such as a passkey. */
   readonly dependents: UserDependents
-  /** Creates the error for a dependent row that exists already. */
+  /**
+   * Creates the error for a dependent row that exists already. With `revealExistingAccounts: false` it is not thrown,
+   * because it would show that the e-mail is not taken: check before, whatever the e-mail is.
+   */
   readonly duplicate: () => Error
 }
 

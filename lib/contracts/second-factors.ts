@@ -108,7 +108,7 @@ export type SecondFactorChange = ChangedFactor & (
 
 /** The common values of a `SecondFactorChange`. */
 export interface ChangedFactor extends CallContext {
-  /** Name of the factor for the user, such as `totp` or the name of a passkey. */
+  /** Name of the factor, such as `totp` or `passkey`. No text of a user: mails contain it. */
   readonly method: string
   /** Default: `second-factor`. */
   readonly kind?: 'second-factor' | 'passkey'

@@ -6,7 +6,7 @@ import { SECOND_FACTOR_GROUP } from '../contracts/second-factors.js'
 import type { IssuedToken } from '../contracts/strategy.js'
 import type { LoginAnswer } from '../contracts/login-step.js'
 import type { LoginResult } from '../contracts/users-api.js'
-import type { User, UserRow } from '../contracts/user.js'
+import type { User, UserId, UserRow } from '../contracts/user.js'
 import { FST_USERS_REAUTHENTICATE_BAD_PASSWORD, FST_USERS_UNAUTHENTICATED } from '../errors.js'
 import { readActingUser } from './acting-user.js'
 import { attemptOf, isUserUnchanged, type OngoingLogin } from './complete-login.js'
@@ -79,6 +79,7 @@ export async function continueReauthentication (
 ): Promise<LoginResult> {
   const steps = done.includes(SECOND_FACTOR_GROUP) ? [] : await factorSteps(rules, login)
   if (steps.length > 0) {
+    await endFormerTickets(rules, login)
     const pending = await openTicket(rules, login, done, steps)
     reportPending(rules, login, pending.code, steps)
     return { pending }
@@ -99,6 +100,12 @@ async function factorSteps (rules: SessionRules, login: OngoingLogin): Promise<r
   const usable = rules.loginSteps.filter(({ step }) => step.loginOnly !== true)
   const steps = await neededSteps(usable, SECOND_FACTOR_GROUP, attemptOf(login))
   return login.methods.length > 0 ? steps : steps.filter(({ reauthenticates }) => reauthenticates === true)
+}
+
+/** Deletes the open tickets of the session, so that one session cannot fill the table. */
+async function endFormerTickets ({ pendingLogins }: SessionRules, { row, renews }: RenewingLogin): Promise<void> {
+  const { id } = renews.authentication.session
+  await pendingLogins.deleteOf({ userId: row.id as UserId }, (pending) => pending.renews?.session === id)
 }
 
 /**

@@ -80,14 +80,18 @@ async function completeMailed (
   return await announce(rules, created.row, context)
 }
 
-/** Does the same work for a new and a known e-mail: the hooks run after the reply. */
+/**
+ * Does the same work for a new and a known e-mail: the hooks run after the reply. A dependent row that exists already
+ * is not reported, because it is not looked up for a known e-mail.
+ */
 async function completeNeutral (
   rules: Rules,
   user: ReadUser,
   registration: PasswordlessRegistration,
   context: EventContext
 ): Promise<void> {
-  const row = await insert(rules, user, registration)
+  const duplicate = FST_USERS_REGISTER_USER_ALREADY_EXISTS
+  const row = await insert(rules, user, { ...registration, duplicate })
   rules.background.run(async () => {
     if (row === null) await reportExisting(rules, user.email, 'register', context)
     else await announce(rules, row, context)

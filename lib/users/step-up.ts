@@ -77,7 +77,8 @@ export async function reauthenticate (
   const { row, authentication } = await actingSession(rules, context)
   if ('ticket' in proof) return await resumeReauthentication(rules, proof, authentication, context)
   const { password } = proof
-  if (password !== undefined) await checkPassword(rules, row, password, context, FST_USERS_REAUTHENTICATE_BAD_PASSWORD)
+  if (password === undefined) await rules.attempts.begin('reauthentication', { backend: authentication.backend, context })
+  else await checkPassword(rules, row, password, context, FST_USERS_REAUTHENTICATE_BAD_PASSWORD)
   return await startReauthentication(rules, {
     row,
     backend: backendNamed(rules, authentication.backend),

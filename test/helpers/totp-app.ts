@@ -4,7 +4,7 @@ import { recoveryCodes } from '../../lib/features/recovery-codes/index.js'
 import { totp } from '../../lib/features/totp/index.js'
 import type { OfferedStep, User, UsersOptions } from '../../lib/index.js'
 import { manualClock, type ManualClock } from '../../lib/testing/index.js'
-import { ARTHUR, buildApp, type Extend, type TestApp } from './build-app.js'
+import { ARTHUR, buildApp, PASSWORD, type Extend, type TestApp } from './build-app.js'
 import { oneTimePassword } from './one-time-password.js'
 
 type Headers = Record<string, string>
@@ -41,6 +41,8 @@ export interface TotpApp extends TestApp {
   /** Logs in with the password, and returns the pending login. */
   pend(email?: string): Promise<{ ticket: string; steps: OfferedStep[] }>
   answer(step: string, ticket: string, code: unknown): Promise<LightMyRequestResponse>
+  /** Presents the app in a cookie session, and returns the headers of the renewed session. */
+  present(headers: Headers, secret: string): Promise<Headers>
   /** Logs in with the password and an answer to a step, and returns the reply. */
   loginWith(step: string, code: unknown, email?: string): Promise<LightMyRequestResponse>
 }
@@ -108,6 +110,14 @@ export async function buildTotpApp (
         headers: browserOf(reply),
         codes: reply.json<{ recovery_codes: string[] }>().recovery_codes
       }
+    },
+    async present (headers, secret) {
+      const again = '/auth/cookie/reauthenticate'
+      const pending = await send('POST', again, { password: PASSWORD }, headers)
+      const { ticket } = pending.json<{ detail: { ticket: string } }>().detail
+      const reply = await send('POST', `${again}/totp`, { ticket, code: codeOf(secret) }, headers)
+      if (reply.statusCode !== 204) throw new Error(`reauthenticate: ${reply.statusCode} ${reply.body}`)
+      return browserOf(reply)
     },
     loginWith: async (step, code, email) => answer(step, (await pend(email)).ticket, code)
   }

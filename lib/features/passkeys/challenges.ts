@@ -6,12 +6,23 @@ import type { PasskeysSettings } from './options.js'
 const CHALLENGE_BYTES = 32
 
 /** What the server keeps of a ceremony. The ceremonies differ in what they add. */
-type Stored<T> = T & { readonly challenge: string }
+type Stored<T> = T & { readonly challenge: string; readonly session: string | null }
+
+/** To whom a challenge belongs. */
+interface ChallengeOwner {
+  readonly userId?: UserId
+  readonly browser?: string | null
+  /** Id of the session that begins; null during a login. */
+  readonly session?: string | null
+}
 
 /** The challenges of one kind of ceremony. A ticket works once, also if the response is refused. */
 export interface Challenges<T> {
-  /** Creates a challenge in base64url. Returns it with its ticket. */
-  create(value: T, owner?: { userId?: UserId; browser?: string | null }): Promise<{ ticket: string; challenge: string }>
+  /**
+   * Creates a challenge in base64url. Returns it with its ticket. With `session`, it replaces the former challenge of
+   * this session, so that one session cannot fill the table.
+   */
+  create(value: T, owner?: ChallengeOwner): Promise<{ ticket: string; challenge: string }>
   /**
    * Uses a ticket up and returns its challenge with the value. Throws `FST_USERS_PASSKEY_CHALLENGE_INVALID` for every
    * other ticket.
@@ -27,9 +38,13 @@ export function createChallenges<T extends object> (
 ): Challenges<T> {
   const stored: SingleUse<Stored<T>> = kit.singleUse(purpose, { lifetimeSeconds })
   return {
-    async create (value, owner = {}) {
+    async create (value, { session = null, ...owner } = {}) {
+      const { userId } = owner
+      if (session !== null && userId !== undefined) {
+        await stored.deleteOf({ userId }, (former) => former.session === session)
+      }
       const challenge = randomBytes(CHALLENGE_BYTES).toString('base64url')
-      return { ticket: await stored.create({ ...value, challenge }, owner), challenge }
+      return { ticket: await stored.create({ ...value, challenge, session }, owner), challenge }
     },
     async use (ticket, proof = {}) {
       const value = await stored.consume(ticket, proof)

@@ -70,14 +70,16 @@ function addOptionsRoute (scope: FastifyInstance, { kit, registration }: OwnRout
       response: {
         200: replyOf(CreationStart, 'The options, and a ticket for the passkey.'),
         ...errorReplies(
-          settings, ...CHANGE_ERRORS, ...(confirms ? CONFIRM_ERRORS : UNREAD_BODY_ERRORS), 'PASSKEY_LIMIT_REACHED'
+          settings, ...CHANGE_ERRORS, ...(confirms ? CONFIRM_ERRORS : UNREAD_BODY_ERRORS), 'PASSKEY_LIMIT_REACHED',
+          'TOO_MANY_ATTEMPTS'
         )
       }
     },
     onRequest: own,
     preValidation: acceptMissingBody,
     preHandler: rereadSession(own)
-  }, async (request) => {
+  }, async (request, reply) => {
+    await kit.attempts.begin('passkeysEnrolment', { context: { request, reply } })
     await kit.requireStepUp(request, request.body)
     return await registration.begin(await kit.readActingUser(request), request)
   })

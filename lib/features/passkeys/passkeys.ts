@@ -43,7 +43,7 @@ export async function removePasskey (
     })
     : (await rows.remove(passkey)) > 0
   if (!isRemoved) throw FST_USERS_PASSKEY_NOT_FOUND()
-  await kit.secondFactors.changed(row, { change: 'removed', kind: 'passkey', method: passkey.name, ...exchange })
+  await kit.secondFactors.changed(row, { change: 'removed', kind: 'passkey', method: 'passkey', ...exchange })
 }
 
 /** Counts the passkeys with which the user can log in without anything else, and deletes passkeys. */

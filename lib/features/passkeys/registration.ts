@@ -11,8 +11,6 @@ import type { CreationOptions, PasskeyCreate } from './schemas.js'
 export interface PendingPasskey {
   readonly user: UserId
   readonly userHandle: string
-  /** The session that began. Only it can finish. Null during a login. */
-  readonly session: string | null
 }
 
 /** Begins and finishes registrations of passkeys for signed-in users. */
@@ -38,10 +36,11 @@ export function createRegistration (ceremonies: Ceremonies): Registration {
     async finish (row, body, { request, reply }) {
       const pending = await challenges.use(body.ticket)
       const session = request.authentication?.session.id ?? null
+      // only the session that began can finish
       if (session === null || pending.session !== session) throw FST_USERS_PASSKEY_CHALLENGE_INVALID()
       const added = await addPasskey(ceremonies, row, pending, body)
       const undo = (): Promise<unknown> => ceremonies.rows.remove(added)
-      const changed = { kind: 'passkey', method: added.name, undo, request, reply } as const
+      const changed = { kind: 'passkey', method: 'passkey', undo, request, reply } as const
       await kit.secondFactors.changed(row, { change: 'added', ...changed })
       return added
     }
@@ -59,7 +58,7 @@ export async function beginFor (
   const existing = await ceremonies.rows.ofUser(row)
   checkLimit(ceremonies, existing)
   const userHandle = existing[0]?.user_handle ?? newUserHandle()
-  const { ticket, challenge } = await challenges.create({ user, userHandle, session }, { userId: user })
+  const { ticket, challenge } = await challenges.create({ user, userHandle }, { userId: user, session })
   return { ticket, options: creationOptions(ceremonies, { challenge, userHandle, email: row.email, existing }) }
 }
 

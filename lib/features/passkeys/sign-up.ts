@@ -42,6 +42,8 @@ export function createSignUps (ceremonies: Ceremonies): SignUps {
       await kit.attempts.begin('passkeysSignUp', { context: exchange })
       const { email, userHandle, challenge } = await challenges.use(ticket)
       const accepted = await acceptRegistration(ceremonies, credential, challenge)
+      // before the look-up of the e-mail: the reply must not depend on it
+      if ((await rows.ofCredential(accepted.credential_id)) !== null) throw FST_USERS_PASSKEY_ALREADY_REGISTERED()
       const passkey: NewRow = [
         rows.model,
         { ...rows.newRow(accepted, { userHandle, name, isFirst: true }), user_id: idOf(0) }

@@ -46,10 +46,11 @@ function createPasskeyStep (ceremonies: Ceremonies): LoginStep<typeof Answer> {
     lifetimeSeconds: settings.lifetimeSeconds,
     needed: async (attempt) =>
       (await kit.secondFactors.isNeeded(attempt)) && (await rows.ofUser(attempt.user)).length > 0,
-    async challenge ({ user, methods }) {
+    async challenge ({ purpose, user, methods, request }) {
       const id = user.id as UserId
+      const session = purpose === 'reauthentication' ? (request?.authentication?.session.id ?? null) : null
       const allowed = await rows.ofUser(user)
-      const { ticket, challenge } = await challenges.create({ user: id }, { userId: id })
+      const { ticket, challenge } = await challenges.create({ user: id }, { userId: id, session })
       const options = requestOptions(ceremonies, { challenge, allowed, requiresVerification: mustVerify(methods) })
       return { send: { options: { ...options } }, keep: ticket }
     },
@@ -89,7 +90,7 @@ function createEnrolStep (ceremonies: Ceremonies): LoginStep<typeof Enrolment> {
     async verify ({ user }, answer, kept) {
       const added = await addPasskey(ceremonies, user, await challenges.use(ticketOf(kept)), answer)
       const method = methodOf({ isUserVerified: added.verifies_user })
-      return { methods: [method], added: { kind: 'passkey', method: added.name, undo: () => rows.remove(added) } }
+      return { methods: [method], added: { kind: 'passkey', method: 'passkey', undo: () => rows.remove(added) } }
     }
   }
 }

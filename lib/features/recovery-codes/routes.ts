@@ -76,7 +76,7 @@ function addReplaceRoute (scope: FastifyInstance, { kit, codes }: RecoveryCodeRo
     preValidation: acceptMissingBody,
     preHandler: rereadSession(own)
   }, async (request, reply) => {
-    await kit.requireStepUp(request, request.body)
+    await kit.requireStepUp(request, request.body, { inEveryMode: true })
     const user = kit.rows.toUser(await kit.readActingUser(request))
     if ((await kit.secondFactors.count(user)) === 0) throw FST_USERS_RECOVERY_CODES_NOT_NEEDED()
     return await reply.code(201).send({ codes: await codes.replace(user, { request, reply }) })

@@ -4,17 +4,26 @@ const ONCE = 'Der Link funktioniert einmal.'
 /** Names of second factors for people, by the name of the factor. */
 const FACTORS: Readonly<Record<string, string>> = { totp: 'Authenticator-App' }
 const factorName = (method: string): string => FACTORS[method] ?? method
+/** Other login methods than providers, by name. The name that a user gave to a passkey is no text for a mail. */
+const METHODS: Readonly<Record<string, string>> = { passkey: 'einem Passkey' }
+const methodName = (method: string): string => METHODS[method] ?? method
 /** Number of recovery codes from which the mail asks for new ones. */
 const FEW_CODES = 3
 
 /** Returns a notice about a change of the account, with a link for users who did not make the change. */
-function notice ({ service }: MailContext, subject: string, sentence: string, url: string): MailContent {
+function notice (
+  { service }: MailContext,
+  subject: string,
+  sentence: string,
+  url: string,
+  advice = `Prüfen Sie danach Ihr Konto bei ${service}.`
+): MailContent {
   return {
     subject,
     paragraphs: [
       sentence,
       'Wenn Sie das waren, müssen Sie nichts tun.',
-      `Wenn Sie das nicht waren, setzen Sie jetzt ein neues Passwort. Das beendet alle Sitzungen. Prüfen Sie danach Ihr Konto bei ${service}.`
+      `Wenn Sie das nicht waren, setzen Sie jetzt ein neues Passwort. Das beendet alle Sitzungen. ${advice}`
     ],
     action: { label: 'Neues Passwort setzen', url }
   }
@@ -162,14 +171,15 @@ export const german: MailLanguage = {
     notice(
       context,
       `Neue Anmeldemethode für Ihr Konto bei ${context.service}`,
-      `Bei Ihrem Konto ${user.email} bei ${context.service} können Sie sich jetzt mit ${method} anmelden.`,
-      url
+      `Bei Ihrem Konto ${user.email} bei ${context.service} können Sie sich jetzt mit ${methodName(method)} anmelden.`,
+      url,
+      'Ein neues Passwort entfernt diesen Anmeldeweg nicht: Entfernen Sie ihn in Ihrem Konto.'
     ),
   loginMethodRemoved: ({ user, method, url }, context) =>
     notice(
       context,
       `Eine Anmeldemethode Ihres Kontos bei ${context.service} wurde entfernt`,
-      `Bei Ihrem Konto ${user.email} bei ${context.service} können Sie sich nicht mehr mit ${method} anmelden.`,
+      `Bei Ihrem Konto ${user.email} bei ${context.service} können Sie sich nicht mehr mit ${methodName(method)} anmelden.`,
       url
     ),
   secondFactorAdded: ({ user, method, url }, context) =>

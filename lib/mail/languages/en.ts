@@ -4,17 +4,26 @@ const ONCE = 'The link works once.'
 /** Names of second factors for people, by the name of the factor. */
 const FACTORS: Readonly<Record<string, string>> = { totp: 'authenticator app' }
 const factorName = (method: string): string => FACTORS[method] ?? method
+/** Other login methods than providers, by name. The name that a user gave to a passkey is no text for a mail. */
+const METHODS: Readonly<Record<string, string>> = { passkey: 'a passkey' }
+const methodName = (method: string): string => METHODS[method] ?? method
 /** Number of recovery codes from which the mail asks for new ones. */
 const FEW_CODES = 3
 
 /** Returns a notice about a change of the account, with a link for users who did not make the change. */
-function notice ({ service }: MailContext, subject: string, sentence: string, url: string): MailContent {
+function notice (
+  { service }: MailContext,
+  subject: string,
+  sentence: string,
+  url: string,
+  advice = `Then check your account at ${service}.`
+): MailContent {
   return {
     subject,
     paragraphs: [
       sentence,
       'If that was you, there is nothing to do.',
-      `If that was not you, set a new password now, which ends all sessions. Then check your account at ${service}.`
+      `If that was not you, set a new password now, which ends all sessions. ${advice}`
     ],
     action: { label: 'Set a new password', url }
   }
@@ -151,14 +160,15 @@ export const english: MailLanguage = {
     notice(
       context,
       `New login method for your account at ${context.service}`,
-      `You can now log in to your account ${user.email} at ${context.service} with ${method}.`,
-      url
+      `You can now log in to your account ${user.email} at ${context.service} with ${methodName(method)}.`,
+      url,
+      'A new password does not remove this login method: remove it in your account.'
     ),
   loginMethodRemoved: ({ user, method, url }, context) =>
     notice(
       context,
       `A login method was removed from your account at ${context.service}`,
-      `You can no longer log in to your account ${user.email} at ${context.service} with ${method}.`,
+      `You can no longer log in to your account ${user.email} at ${context.service} with ${methodName(method)}.`,
       url
     ),
   secondFactorAdded: ({ user, method, url }, context) =>
