@@ -7,9 +7,9 @@ import type { StopRecord } from './stop-record.js'
 
 /**
  * A counter of an account. Failures of `step`, `session` and `code` count as failed logins too, because all of them may
- * be guesses of the password or of a code. A failed login does not count for them: a
- * stranger's wrong passwords must not block a person with a first factor or a session, who alone reaches `step` and
- * `session`. `code` counts codes from a mail: who begins a login by e-mail with a code can guess too, without the mail.
+ * be guesses of the password or of a code. A failed login does not count for them, because a stranger's wrong passwords
+ * must not block a person with a first factor or a session, whom `step` and `session` need. `code` counts codes from
+ * mails: strangers can guess them too, if they may begin the login that sends the code.
  */
 export type AccountCounter = 'login' | 'step' | 'session' | 'code'
 
