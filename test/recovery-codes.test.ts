@@ -109,8 +109,12 @@ t.test('TOTP-09: a session that shows no second factor creates no recovery codes
   for (const sensitiveChanges of ['immediate', 'confirm'] as const) {
     const built = await buildTotpApp(t, { sensitiveChanges })
     const { codes, headers, secret } = await built.enrol()
-    const refused = await built.send('POST', RECOVERY, sensitiveChanges === 'confirm' ? {} : undefined, headers)
+    const refused = await built.send('POST', RECOVERY, {}, headers)
     assertErrorReply(t, refused, 401, 'INSUFFICIENT_USER_AUTHENTICATION', refused.json<{ detail: object }>().detail)
+    for (const password of [7, null, true, ['x'], {}]) {
+      const reply = await built.send('POST', RECOVERY, { current_password: password }, headers)
+      assertValidationError(t, reply, ['/current_password'], `${sensitiveChanges}: ${JSON.stringify(password)}`)
+    }
     t.equal((await built.loginWith('recovery-code', codes[0])).statusCode, 200, 'the former codes are valid')
     t.equal((await built.send('POST', RECOVERY, undefined, await built.present(headers, secret))).statusCode, 201)
   }

@@ -66,6 +66,7 @@ export {
   replyOf,
   rememberableBody,
   rereadSession,
+  stepUpBody,
   UNREAD_BODY_ERRORS,
   wantsToBeRemembered,
   type ErrorWord,
@@ -80,7 +81,15 @@ export {
   scopesFlag,
   type GuardHook
 } from '../authentication/index.js'
-export { amrOf, contextOf, createBrowserCookie, isRemembered, type BrowserCookie, type BrowserCookieSettings } from '../sessions/index.js'
+export {
+  amrOf,
+  contextOf,
+  createBrowserCookie,
+  createHostCookie,
+  isRemembered,
+  type BrowserCookie,
+  type BrowserCookieSettings
+} from '../sessions/index.js'
 export { defineStrategy } from '../strategies/define.js'
 export { defineTransport } from '../transports/define.js'
 export { readBearerToken } from '../transports/bearer/index.js'

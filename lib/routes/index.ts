@@ -16,6 +16,7 @@ export {
   type ErrorWord
 } from './replies.js'
 export { acceptMissingBody, optionalBody } from './optional-body.js'
+export { stepUpBody } from './step-up-body.js'
 export { reauthenticateRoute } from './reauthenticate.js'
 export { rememberableBody, wantsToBeRemembered } from './remember-me.js'
 export { rereadSession } from './reread-session.js'

@@ -1,47 +1,11 @@
-import type { Authentication } from '../contracts/authentication.js'
-import type { Backend } from '../contracts/backend.js'
-import type { EventContext, LoginFailure } from '../contracts/events.js'
 import type { LoginAttempt } from '../contracts/login-step.js'
 import type { IssuedToken } from '../contracts/strategy.js'
-import type { UserId, UserRow } from '../contracts/user.js'
 import { endSession } from './end.js'
 import { hasFirstFactor } from './factor-counts.js'
 import { createSession } from './issue.js'
-import type { LoginState } from './pending-record.js'
+import { isUserUnchanged, type OngoingLogin } from './ongoing-login.js'
 import { detailsOf } from './remembered.js'
 import type { SessionRules } from './session-rules.js'
-
-/** A user who has just authenticated, and the backend that shall create the session. */
-export interface OngoingLogin {
-  readonly row: UserRow
-  readonly backend: Backend
-  /** The method with which the login began. */
-  readonly method: string
-  /** All methods so far. */
-  readonly methods: readonly string[]
-  /** The user asked for a longer session. */
-  readonly isRemembered: boolean
-  /** The user asked to trust the device at a second factor. */
-  readonly trustsDevice: boolean
-  readonly context: EventContext
-  /** Returns the error for a user who changes during the login. */
-  readonly changed: () => Error
-  /** The session that a reauthentication renews. Absent for a login. */
-  readonly renews?: RenewedSession
-}
-
-/** The session that a reauthentication renews. */
-export interface RenewedSession {
-  readonly authentication: Authentication
-  /** Time of the authentication that continues: only the factor that it lacks is asked. Null: all is proved again. */
-  readonly since: Date | null
-}
-
-/** Returns the view that steps have of a login. */
-export function attemptOf ({ row, backend, method, methods, context, renews }: OngoingLogin): LoginAttempt {
-  const purpose = renews === undefined ? 'login' : 'reauthentication'
-  return { purpose, user: row, backend: backend.name, method, methods, ...context }
-}
 
 /** Creates the session of a login. If the user has changed meanwhile or a hook throws, the session is revoked again. */
 export async function completeLogin (
@@ -65,39 +29,4 @@ export async function completeLogin (
   }
   rules.devices?.note({ user, backend, method, context })
   return issued
-}
-
-/**
- * Returns false if the user changed while a session was created. A revocation in the meantime may have deleted the
- * stored tokens before the new one was there.
- */
-export async function isUserUnchanged (rules: SessionRules, row: UserRow): Promise<boolean> {
-  const now = await rules.rows.getRow(row.id as UserId)
-  return now !== null && hasState(rules, now, stateOf(rules, row))
-}
-
-/** Returns the state of a user that a login depends on. */
-export function stateOf ({ rows }: SessionRules, row: UserRow): LoginState {
-  return { stamp: rows.stampOf(row), email: row.email, isVerified: row.is_verified }
-}
-
-/**
- * Returns true if the user is active and has this state. In a table without stamps, only the flag shows that the e-mail
- * was verified in the meantime.
- */
-export function hasState ({ rows }: SessionRules, now: UserRow, { stamp, email, isVerified }: LoginState): boolean {
-  return now.is_active && rows.hasStamp(now, stamp) && now.is_verified === isVerified && now.email === email
-}
-
-/**
- * Returns the reason why the user may not log in, or null. With `revealExistingAccounts: false`, a user must be
- * verified to log in with a password.
- */
-export function stateFailure (
-  { settings }: SessionRules,
-  { row, backend, method }: Pick<OngoingLogin, 'row' | 'backend' | 'method'>
-): LoginFailure | null {
-  if (!row.is_active) return 'INACTIVE'
-  const isNeutral = !settings.revealExistingAccounts && method === 'password'
-  return row.is_verified || !(backend.requireVerification || isNeutral) ? null : 'NOT_VERIFIED'
 }

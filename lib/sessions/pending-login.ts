@@ -5,7 +5,7 @@ import type { JsonValue } from '../contracts/single-use.js'
 import type { LoginPending } from '../contracts/users-api.js'
 import type { UserId, UserRow } from '../contracts/user.js'
 import { createHostCookie, type BrowserCookie } from './browser-cookie.js'
-import { attemptOf, stateOf, type OngoingLogin, type RenewedSession } from './complete-login.js'
+import { attemptOf, stateOf, type OngoingLogin, type RenewedSession } from './ongoing-login.js'
 import type { PendingRecord } from './pending-record.js'
 import type { SessionRules } from './session-rules.js'
 

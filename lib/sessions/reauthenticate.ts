@@ -4,12 +4,11 @@ import type { EventContext } from '../contracts/events.js'
 import type { LoginStep } from '../contracts/login-step.js'
 import { SECOND_FACTOR_GROUP } from '../contracts/second-factors.js'
 import type { IssuedToken } from '../contracts/strategy.js'
-import type { LoginAnswer } from '../contracts/login-step.js'
 import type { LoginResult } from '../contracts/users-api.js'
 import type { User, UserId, UserRow } from '../contracts/user.js'
 import { FST_USERS_REAUTHENTICATE_BAD_PASSWORD, FST_USERS_UNAUTHENTICATED } from '../errors.js'
 import { readActingUser } from './acting-user.js'
-import { attemptOf, isUserUnchanged, type OngoingLogin } from './complete-login.js'
+import { attemptOf, isUserUnchanged, type OngoingLogin } from './ongoing-login.js'
 import { endSession } from './end.js'
 import { countSecondFactors } from './factor-counts.js'
 import { createSession } from './issue.js'
@@ -17,7 +16,6 @@ import { neededSteps, reportPending } from './login-steps.js'
 import { reportEnded } from './observers.js'
 import { openTicket } from './pending-login.js'
 import { endPresentedSessions } from './presented.js'
-import { resumeWithin } from './resume-login.js'
 import { isTwoFactor } from './second-factors.js'
 import { isRemembered } from './remembered.js'
 import type { SessionRules } from './session-rules.js'
@@ -56,19 +54,6 @@ export async function startReauthentication (
     changed: FST_USERS_UNAUTHENTICATED,
     renews: { authentication, since: continues ? session.authenticatedAt : null }
   }, { done: [], hasProof: proved.length > 0 })
-}
-
-/**
- * Checks the answer to a step of a pending reauthentication and continues it. Throws `FST_USERS_LOGIN_TICKET_INVALID`
- * for the ticket of a login and of another session.
- */
-export async function resumeReauthentication (
-  rules: SessionRules,
-  answer: LoginAnswer,
-  authentication: Authentication,
-  context: EventContext
-): Promise<LoginResult> {
-  return await resumeWithin(rules, answer, { ...context, backend: authentication.backend }, authentication)
 }
 
 /** Returns the next steps with a ticket or, if none is left, renews the session. */

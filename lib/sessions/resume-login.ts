@@ -10,7 +10,7 @@ import type { LoginContext, LoginResult } from '../contracts/users-api.js'
 import type { UserRow } from '../contracts/user.js'
 import { SECOND_FACTOR_GROUP } from '../contracts/second-factors.js'
 import { FST_USERS_INVALID_OPTION, FST_USERS_LOGIN_TICKET_INVALID } from '../errors.js'
-import { attemptOf, hasState, stateFailure, type OngoingLogin } from './complete-login.js'
+import { attemptOf, hasState, stateFailure, type OngoingLogin } from './ongoing-login.js'
 import { reportFailure } from './login-failure.js'
 import { continueLogin, groupOf } from './login-steps.js'
 import { presentedBrowser, releaseBrowser } from './pending-login.js'
@@ -39,10 +39,23 @@ export async function resumeLogin (
 }
 
 /**
+ * Checks the answer to a step of a pending reauthentication and continues it. Throws `FST_USERS_LOGIN_TICKET_INVALID`
+ * for the ticket of a login and of another session.
+ */
+export async function resumeReauthentication (
+  rules: SessionRules,
+  answer: LoginAnswer,
+  authentication: Authentication,
+  context: EventContext
+): Promise<LoginResult> {
+  return await resumeWithin(rules, answer, { ...context, backend: authentication.backend }, authentication)
+}
+
+/**
  * Checks the answer to a step of a pending reauthentication of this session, or with null of a pending login, and
  * continues it.
  */
-export async function resumeWithin (
+async function resumeWithin (
   rules: SessionRules,
   { ticket, step: name, answer, trustDevice = false }: LoginAnswer,
   context: ResumeContext,

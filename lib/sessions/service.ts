@@ -3,7 +3,7 @@ import type { IssuedSession, SessionOptions, SessionSelection, SessionService } 
 import type { CallContext } from '../contracts/users-api.js'
 import type { User, UserRow } from '../contracts/user.js'
 import { FST_USERS_UNAUTHENTICATED } from '../errors.js'
-import { isUserUnchanged } from './complete-login.js'
+import { isUserUnchanged } from './ongoing-login.js'
 import { endSession, endSessions } from './end.js'
 import { createSession, renewSession } from './issue.js'
 import { reportEnded } from './observers.js'

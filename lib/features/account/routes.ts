@@ -4,17 +4,16 @@ import {
   authenticate,
   BODY_ERRORS,
   captchaErrors,
-  CONFIRM_ERRORS,
-  CurrentPasswordBody,
   currentUser,
   describeRoute,
   errorReplies,
-  optionalBody,
   replyOf,
   rereadSession,
+  stepUpBody,
   Type,
   type FeatureKit,
-  type UserId
+  type UserId,
+  type CurrentPasswordBody
 } from '../../feature/index.js'
 import type { AccountApi } from './contracts.js'
 import type { AccountSettings } from './options.js'
@@ -25,6 +24,9 @@ interface RoutesOptions {
   readonly settings: AccountSettings
   readonly api: AccountApi
 }
+
+/** Nothing brings a deleted account back. */
+const STEP_UP = { inEveryMode: true }
 
 /** Registers the routes of the own account. */
 export const accountRoutes: FastifyPluginAsync<RoutesOptions> = async (scope, options) => {
@@ -37,6 +39,7 @@ export const accountRoutes: FastifyPluginAsync<RoutesOptions> = async (scope, op
 function addDeleteRoute (scope: FastifyInstance, { kit, settings: { delayMs }, api }: RoutesOptions): void {
   const { settings } = kit
   const own = authenticate({ verified: settings.routes.users.requireVerification })
+  const { body, errors } = stepUpBody(settings, STEP_UP)
   scope.delete<{ Body: CurrentPasswordBody | undefined }>(
     `${settings.routes.users.prefix}/me`,
     {
@@ -50,7 +53,7 @@ function addDeleteRoute (scope: FastifyInstance, { kit, settings: { delayMs }, a
               ? 'Deletes the account and ends all sessions.'
               : 'Deactivates the account and ends all sessions. It is deleted later; the link of a mail undoes that.'
         }),
-        ...optionalBody(CurrentPasswordBody),
+        ...body,
         response: {
           ...(delayMs === 0
             ? { 204: Type.Null({ description: 'The account is deleted.' }) }
@@ -61,7 +64,7 @@ function addDeleteRoute (scope: FastifyInstance, { kit, settings: { delayMs }, a
             'FORBIDDEN',
             'CROSS_SITE_REQUEST',
             'LAST_SUPERUSER',
-            ...CONFIRM_ERRORS
+            ...errors
           )
         }
       },
@@ -70,7 +73,7 @@ function addDeleteRoute (scope: FastifyInstance, { kit, settings: { delayMs }, a
       preHandler: rereadSession(own)
     },
     async (request, reply) => {
-      await kit.requireStepUp(request, request.body, { inEveryMode: true }) // nothing brings a deleted account back
+      await kit.requireStepUp(request, request.body, STEP_UP)
       const row = await kit.readActingUser(request)
       const deletesAt = await api.delete(row.id as UserId, { request, reply })
       if (deletesAt === null) return reply.code(204).send()

@@ -1,6 +1,5 @@
 import {
-  createBrowserCookie,
-  hostPrefixOf,
+  createHostCookie,
   type Backend,
   type BrowserCookie,
   type EventContext,
@@ -18,25 +17,8 @@ export interface BrowserBinding {
 }
 
 /** `maxAge` is the lifetime of the cookie in seconds. */
-export function createBrowserBinding (
-  { settings: { name, wire }, serializeCookie }: FeatureKit,
-  maxAge: number
-): BrowserBinding {
-  /** Returns the cookie with the attributes that let the session cookie of the backend reach its browser. */
-  function cookieOf ({ transport: { secure = true, sameSite, partitioned = false } }: Backend): BrowserCookie {
-    const scope = { secure, domain: null, path: '/' }
-    return createBrowserCookie(
-      {
-        ...scope,
-        name: `${hostPrefixOf(scope)}${name}-email-login`,
-        sameSite: sameSite === 'none' ? 'none' : 'lax',
-        partitioned,
-        maxAge,
-        duplicates: wire.cookies.duplicates
-      },
-      serializeCookie
-    )
-  }
+export function createBrowserBinding (kit: FeatureKit, maxAge: number): BrowserBinding {
+  const cookieOf = ({ transport }: Backend): BrowserCookie => createHostCookie(kit, transport, 'email-login', maxAge)
 
   return {
     bind (backend, { request, reply }) {

@@ -12,8 +12,8 @@ import {
 import type { EmailLoginApi, EmailLoginProof } from './contracts.js'
 import { FST_USERS_EMAIL_LOGIN_INVALID, FST_USERS_EMAIL_LOGIN_OTHER_BROWSER } from './errors.js'
 import type { RequestRow } from './model.js'
+import type { EmailLoginParts } from './parts.js'
 import { digestTicket } from './requests.js'
-import type { EmailLoginParts } from './service.js'
 
 const ATTEMPT = 'email-login-confirm'
 

@@ -1,6 +1,6 @@
 import { parseNewEmail, type AuditEntry, type EventContext, type RequestedEmailLogin, type UserRow } from '../../feature/index.js'
 import type { RequestRow } from './model.js'
-import type { EmailLoginParts } from './service.js'
+import type { EmailLoginParts } from './parts.js'
 
 type Secrets = Pick<RequestedEmailLogin, 'code' | 'token' | 'ip' | 'userAgent'>
 

@@ -5,28 +5,17 @@ import {
   generateOpaqueToken,
   knownIp,
   parseEmail,
-  type Backend,
   type FeatureKit
 } from '../../feature/index.js'
-import { createBrowserBinding, type BrowserBinding } from './browser.js'
-import { createCodes, type Codes } from './code.js'
+import { createBrowserBinding } from './browser.js'
+import { createCodes } from './code.js'
 import { createConfirm } from './confirm.js'
 import type { EmailLoginApi } from './contracts.js'
 import { mailRequest } from './mail-request.js'
 import type { RequestRow } from './model.js'
 import type { EmailLoginSettings } from './options.js'
-import { createStoredRequests, digestLink, digestTicket, type StoredRequests } from './requests.js'
-
-/** The parts of the started feature. */
-export interface EmailLoginParts {
-  readonly kit: FeatureKit
-  readonly settings: EmailLoginSettings
-  readonly requests: StoredRequests
-  readonly codes: Codes
-  readonly browsers: BrowserBinding
-  /** Returns a backend with the routes of the feature. Throws `FST_USERS_UNKNOWN_BACKEND`. */
-  backendNamed(name: string): Backend
-}
+import type { EmailLoginParts } from './parts.js'
+import { createStoredRequests, digestLink, digestTicket } from './requests.js'
 
 /** Creates the functions of the feature. `backends` lists the names of the backends that it serves. */
 export function createEmailLogin (

@@ -3,17 +3,15 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import {
   acceptMissingBody,
   authenticate,
-  CONFIRM_ERRORS,
-  CurrentPasswordBody,
   currentUser,
   describeRoute,
   errorReplies,
   type FeatureKit,
-  optionalBody,
   replyOf,
   rereadSession,
-  UNREAD_BODY_ERRORS,
-  type UserId
+  stepUpBody,
+  type UserId,
+  type CurrentPasswordBody
 } from '../../feature/index.js'
 import { FST_USERS_OAUTH_ACCOUNT_NOT_FOUND } from './errors.js'
 import type { OauthAccount, OauthAccounts } from './contracts.js'
@@ -56,7 +54,7 @@ function addListRoute (scope: FastifyInstance, { kit: { settings }, accounts }: 
 function addUnlinkRoute (scope: FastifyInstance, { kit, accounts }: AccountRoutesOptions): void {
   const { settings } = kit
   const idKind = settings.schemas.id
-  const confirms = settings.sensitiveChanges === 'confirm'
+  const { body, errors } = stepUpBody(settings)
   const own = authenticate({ verified: settings.routes.users.requireVerification })
 
   scope.delete<{ Params: { id: string }; Body: CurrentPasswordBody | undefined }>(
@@ -71,7 +69,7 @@ function addUnlinkRoute (scope: FastifyInstance, { kit, accounts }: AccountRoute
           description: 'The only way to log in cannot be removed: set a password first.'
         }),
         params: Type.Object({ id: Type.String() }),
-        ...(confirms ? optionalBody(CurrentPasswordBody) : {}),
+        ...body,
         response: {
           204: Type.Null({ description: 'The account is unlinked.' }),
           ...errorReplies(
@@ -81,12 +79,12 @@ function addUnlinkRoute (scope: FastifyInstance, { kit, accounts }: AccountRoute
             'CROSS_SITE_REQUEST',
             'OAUTH_ACCOUNT_NOT_FOUND',
             'OAUTH_LAST_LOGIN_METHOD',
-            ...(confirms ? CONFIRM_ERRORS : UNREAD_BODY_ERRORS)
+            ...errors
           )
         }
       },
       onRequest: own,
-      ...(confirms ? { preValidation: acceptMissingBody } : {}),
+      preValidation: acceptMissingBody,
       preHandler: rereadSession(own)
     },
     async (request, reply) => {

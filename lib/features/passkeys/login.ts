@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
-  createBrowserCookie,
+  createHostCookie,
   type Backend,
   type BrowserCookie,
   type FeatureKit,
@@ -32,7 +32,8 @@ export interface PasskeyLogins {
 export function createLogins (ceremonies: Ceremonies): PasskeyLogins {
   const { kit, settings } = ceremonies
   const challenges = createChallenges<{ backend: string }>(kit, 'login', settings)
-  const cookieOf = (backend: Backend): BrowserCookie | null => bindingCookie(kit, backend, settings.lifetimeSeconds)
+  const cookieOf = ({ transport }: Backend): BrowserCookie | null =>
+    transport.ambient ? createHostCookie(kit, transport, 'passkey', settings.lifetimeSeconds) : null
   return {
     async begin (backend, exchange) {
       await kit.attempts.begin('passkeysOptions', { backend: backend.name, context: exchange })
@@ -91,27 +92,4 @@ async function unknown (kit: FeatureKit, { name: backend }: Backend, context: Ex
 async function reportFailure (kit: FeatureKit, { name }: Backend, row: UserRow, context: Exchange): Promise<void> {
   const reason: LoginFailure = 'WRONG_PASSKEY'
   await kit.fire('onLoginFailed', { username: row.email, user: kit.rows.toUser(row), backend: name, reason }, context)
-}
-
-/** Returns the cookie that binds a ceremony to its browser; null for a backend without cookies. */
-function bindingCookie (
-  { settings, serializeCookie }: FeatureKit,
-  { transport }: Backend,
-  maxAge: number
-): BrowserCookie | null {
-  if (!transport.ambient) return null
-  const { secure = true, sameSite, partitioned = false } = transport
-  return createBrowserCookie(
-    {
-      name: `${secure ? '__Host-' : ''}${settings.name}-passkey`,
-      path: '/',
-      domain: null,
-      secure,
-      sameSite: sameSite === 'none' ? 'none' : 'lax',
-      partitioned,
-      maxAge,
-      duplicates: settings.wire.cookies.duplicates
-    },
-    serializeCookie
-  )
 }

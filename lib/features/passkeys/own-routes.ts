@@ -3,17 +3,15 @@ import {
   acceptMissingBody,
   authenticate,
   BODY_ERRORS,
-  CONFIRM_ERRORS,
-  CurrentPasswordBody,
   currentUser,
   describeRoute,
   errorReplies,
-  optionalBody,
   replyOf,
   rereadSession,
+  stepUpBody,
   Type,
-  UNREAD_BODY_ERRORS,
-  type FeatureKit
+  type FeatureKit,
+  type CurrentPasswordBody
 } from '../../feature/index.js'
 import type { PasskeysApi } from './contracts.js'
 import { toPasskey } from './model.js'
@@ -57,7 +55,7 @@ function verifiedGuard (): Guard {
 function addOptionsRoute (scope: FastifyInstance, { kit, registration }: OwnRoutesOptions): void {
   const { settings } = kit
   const own = verifiedGuard()
-  const confirms = settings.sensitiveChanges === 'confirm'
+  const { body, errors } = stepUpBody(settings)
   scope.post<{ Body: CurrentPasswordBody | undefined }>('/me/passkeys/options', {
     schema: {
       ...describeRoute(settings, {
@@ -66,11 +64,11 @@ function addOptionsRoute (scope: FastifyInstance, { kit, registration }: OwnRout
         summary: 'Begin to add a passkey',
         description: 'The reply has the options of navigator.credentials.create() and a ticket, which works once.'
       }),
-      ...(confirms ? optionalBody(CurrentPasswordBody) : {}),
+      ...body,
       response: {
         200: replyOf(CreationStart, 'The options, and a ticket for the passkey.'),
         ...errorReplies(
-          settings, ...CHANGE_ERRORS, ...(confirms ? CONFIRM_ERRORS : UNREAD_BODY_ERRORS), 'PASSKEY_LIMIT_REACHED',
+          settings, ...CHANGE_ERRORS, ...errors, 'PASSKEY_LIMIT_REACHED',
           'TOO_MANY_ATTEMPTS'
         )
       }
@@ -150,7 +148,7 @@ function addRenameRoute (scope: FastifyInstance, { kit, api }: OwnRoutesOptions)
 function addDeleteRoute (scope: FastifyInstance, { kit, rows }: OwnRoutesOptions): void {
   const { settings } = kit
   const own = ownGuard(kit)
-  const confirms = settings.sensitiveChanges === 'confirm'
+  const { body, errors } = stepUpBody(settings)
   scope.delete<{ Params: { id: string }; Body: CurrentPasswordBody | undefined }>('/me/passkeys/:id', {
     schema: {
       ...describeRoute(settings, {
@@ -160,11 +158,11 @@ function addDeleteRoute (scope: FastifyInstance, { kit, rows }: OwnRoutesOptions
         description: 'Ends the other sessions of the user. The only way to log in cannot be deleted.'
       }),
       params: Params,
-      ...(confirms ? optionalBody(CurrentPasswordBody) : {}),
+      ...body,
       response: {
         204: Type.Null({ description: 'The passkey is deleted.' }),
         ...errorReplies(
-          settings, ...CHANGE_ERRORS, ...(confirms ? CONFIRM_ERRORS : UNREAD_BODY_ERRORS), 'PASSKEY_NOT_FOUND',
+          settings, ...CHANGE_ERRORS, ...errors, 'PASSKEY_NOT_FOUND',
           'PASSKEY_LAST_LOGIN_METHOD'
         )
       }

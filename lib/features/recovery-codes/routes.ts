@@ -2,15 +2,14 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import {
   acceptMissingBody,
   authenticate,
-  CONFIRM_ERRORS,
-  CurrentPasswordBody,
   currentUser,
   describeRoute,
   errorReplies,
-  optionalBody,
   replyOf,
   rereadSession,
-  type FeatureKit
+  stepUpBody,
+  type FeatureKit,
+  type CurrentPasswordBody
 } from '../../feature/index.js'
 import type { StoredCodes } from './codes.js'
 import { FST_USERS_RECOVERY_CODES_NOT_NEEDED } from './errors.js'
@@ -22,6 +21,9 @@ interface RecoveryCodeRoutesOptions {
   stored: StoredCodes
   codes: RecoveryCodes
 }
+
+/** Codes could otherwise be made with a stolen session, and then remove a factor. */
+const STEP_UP = { inEveryMode: true }
 
 /** Registers the routes with which users count and replace their recovery codes. */
 export const recoveryCodeRoutes: FastifyPluginAsync<RecoveryCodeRoutesOptions> = async (scope, options) => {
@@ -50,7 +52,7 @@ function addStateRoute (scope: FastifyInstance, { kit: { settings }, stored }: R
 function addReplaceRoute (scope: FastifyInstance, { kit, codes }: RecoveryCodeRoutesOptions): void {
   const { settings } = kit
   const own = authenticate({ verified: true }) // another person may have registered the e-mail
-  const confirms = settings.sensitiveChanges === 'confirm'
+  const { body, errors } = stepUpBody(settings, STEP_UP)
   scope.post<{ Body: CurrentPasswordBody | undefined }>('/me/recovery-codes', {
     schema: {
       ...describeRoute(settings, {
@@ -59,7 +61,7 @@ function addReplaceRoute (scope: FastifyInstance, { kit, codes }: RecoveryCodeRo
         summary: 'Create new recovery codes',
         description: 'The reply contains the codes. They cannot be read again. Former codes no longer work.'
       }),
-      ...(confirms ? optionalBody(CurrentPasswordBody) : {}),
+      ...body,
       response: {
         201: replyOf(RecoveryCodesCreated, 'The new codes.'),
         ...errorReplies(
@@ -68,7 +70,7 @@ function addReplaceRoute (scope: FastifyInstance, { kit, codes }: RecoveryCodeRo
           'FORBIDDEN',
           'CROSS_SITE_REQUEST',
           'RECOVERY_CODES_NOT_NEEDED',
-          ...CONFIRM_ERRORS
+          ...errors
         )
       }
     },
@@ -76,7 +78,7 @@ function addReplaceRoute (scope: FastifyInstance, { kit, codes }: RecoveryCodeRo
     preValidation: acceptMissingBody,
     preHandler: rereadSession(own)
   }, async (request, reply) => {
-    await kit.requireStepUp(request, request.body, { inEveryMode: true })
+    await kit.requireStepUp(request, request.body, STEP_UP)
     const user = kit.rows.toUser(await kit.readActingUser(request))
     if ((await kit.secondFactors.count(user)) === 0) throw FST_USERS_RECOVERY_CODES_NOT_NEEDED()
     return await reply.code(201).send({ codes: await codes.replace(user, { request, reply }) })

@@ -2,19 +2,16 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import {
   acceptMissingBody,
   authenticate,
-  CONFIRM_ERRORS,
   currentUser,
-  CurrentPasswordBody,
   describeRoute,
   errorReplies,
   FST_USERS_UNAUTHENTICATED,
-  optionalBody,
   replyOf,
   rereadSession,
+  stepUpBody,
   Type,
-  UNREAD_BODY_ERRORS,
-  type ErrorWord,
-  type FeatureKit
+  type FeatureKit,
+  type CurrentPasswordBody
 } from '../../feature/index.js'
 import type { SessionQuery, SessionsApi } from './contracts.js'
 import { SessionListQuery, UserSessionPage } from './schemas.js'
@@ -39,16 +36,6 @@ export const ownSessionRoutes: FastifyPluginAsync<SessionRoutesOptions> = async 
 /** Returns which sessions a query asks for. */
 export function readQuery ({ limit, after }: SessionListQuery): SessionQuery {
   return { ...(limit === undefined ? {} : { limit: Number(limit) }), ...(after === undefined ? {} : { after }) }
-}
-
-/** Returns the schema of a body that confirms a change, and the errors that it can cause. */
-export function confirmation ({ settings }: FeatureKit): {
-  body: { body?: typeof CurrentPasswordBody }
-  errors: readonly ErrorWord[]
-} {
-  return settings.sensitiveChanges === 'confirm'
-    ? { body: optionalBody(CurrentPasswordBody), errors: CONFIRM_ERRORS }
-    : { body: {}, errors: UNREAD_BODY_ERRORS }
 }
 
 function ownGuard ({ settings }: FeatureKit): ReturnType<typeof authenticate> {
@@ -85,7 +72,7 @@ function addListRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesO
 function addEndRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
   const { settings } = kit
   const own = ownGuard(kit)
-  const { body, errors } = confirmation(kit)
+  const { body, errors } = stepUpBody(settings)
   scope.delete<{ Params: { id: string }; Body: CurrentPasswordBody | undefined }>('/me/sessions/:id', {
     schema: {
       ...describeRoute(settings, { tags: ['users'], operation: 'endSession', summary: 'End one of your sessions' }),
@@ -109,7 +96,7 @@ function addEndRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOp
 function addEndOthersRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
   const { settings } = kit
   const own = ownGuard(kit)
-  const { body, errors } = confirmation(kit)
+  const { body, errors } = stepUpBody(settings)
   scope.delete<{ Body: CurrentPasswordBody | undefined }>('/me/sessions', {
     schema: {
       ...describeRoute(settings, {

@@ -2,22 +2,22 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastif
 import {
   acceptMissingBody,
   authenticate,
-  CurrentPasswordBody,
   describeRoute,
   errorReplies,
   FST_USERS_FORBIDDEN,
   FST_USERS_NOT_FOUND,
   replyOf,
   rereadSession,
+  stepUpBody,
   Type,
   UNREAD_BODY_ERRORS,
   type FeatureKit,
   type User,
-  type UserId
+  type UserId,
+  type CurrentPasswordBody
 } from '../../feature/index.js'
 import {
   CHANGE_ERRORS,
-  confirmation,
   QUERY_ERRORS,
   readQuery,
   SESSION_ERRORS,
@@ -130,7 +130,7 @@ function addEndAllRoute (scope: FastifyInstance, { kit, sessions }: SessionRoute
 function addEndAllUsersRoute (scope: FastifyInstance, { kit, sessions }: SessionRoutesOptions): void {
   const { settings } = kit
   const guard = superuserGuard(kit)
-  const { body, errors } = confirmation(kit)
+  const { body, errors } = stepUpBody(settings)
   scope.delete<{ Body: CurrentPasswordBody | undefined }>('/sessions', {
     schema: {
       ...describeRoute(settings, {

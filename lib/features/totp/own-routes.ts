@@ -5,17 +5,17 @@ import {
   BODY_ERRORS,
   CONFIRM_ERRORS,
   createFirstRecoveryCodes,
-  CurrentPasswordBody,
   currentUser,
   describeRoute,
   errorReplies,
   recoveryCodesOf,
-  optionalBody,
   replyOf,
   rereadSession,
+  stepUpBody,
   Type,
   type FeatureKit,
-  type UserRow
+  type UserRow,
+  type CurrentPasswordBody
 } from '../../feature/index.js'
 import type { Authenticators } from './authenticator.js'
 import type { Enrolments } from './enrolments.js'
@@ -76,7 +76,7 @@ function addBeginRoute (scope: FastifyInstance, options: TotpRoutesOptions): voi
   const { kit, passwords, authenticators, enrolments } = options
   const { settings } = kit
   const verified = authenticate({ verified: true })
-  const confirms = settings.sensitiveChanges === 'confirm'
+  const { body, errors } = stepUpBody(settings)
   scope.post<{ Body: CurrentPasswordBody | undefined }>('/me/totp', {
     schema: {
       ...describeRoute(settings, {
@@ -85,10 +85,10 @@ function addBeginRoute (scope: FastifyInstance, options: TotpRoutesOptions): voi
         summary: 'Begin to add an authenticator app',
         description: 'The app is active after the confirmation. The secret cannot be read again.'
       }),
-      ...(confirms ? optionalBody(CurrentPasswordBody) : {}),
+      ...body,
       response: {
         201: replyOf(TotpEnrolment, 'The secret for the app.'),
-        ...errorReplies(settings, ...CHANGE_ERRORS, ...CONFIRM_ERRORS, 'TOTP_ALREADY_ACTIVE')
+        ...errorReplies(settings, ...CHANGE_ERRORS, ...errors, 'TOTP_ALREADY_ACTIVE')
       }
     },
     onRequest: verified,

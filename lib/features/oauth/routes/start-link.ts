@@ -4,18 +4,16 @@ import {
   acceptMissingBody,
   addFormParsers,
   authenticate,
-  CONFIRM_ERRORS,
-  CurrentPasswordBody,
   currentUser,
   describeRoute,
   errorReplies,
   type ErrorWord,
   FST_USERS_CROSS_SITE_REQUEST,
   hasErrorCode,
-  optionalBody,
   replyOf,
   rereadSession,
-  UNREAD_BODY_ERRORS
+  stepUpBody,
+  type CurrentPasswordBody
 } from '../../../feature/index.js'
 import { sendBrowser, withError } from '../browser-reply.js'
 import type { FlowStart, ProviderFlow } from '../flow.js'
@@ -134,22 +132,22 @@ const browserRoutes: FastifyPluginAsync<StartLinkOptions> = async (scope, option
 
 /** Returns the HTTP methods that start linking, with the hooks that protect them. */
 function methodsOf (scope: FastifyInstance, { kit, settings: oauth }: StartLinkOptions): StartMethod[] {
-  const confirms = kit.settings.sensitiveChanges === 'confirm'
+  const { body, errors: bodyErrors } = stepUpBody(kit.settings)
   const own = authenticate({ verified: oauth.requireVerification })
   const errors = [...GUARD_ERRORS, ...AUTHORIZE_ERRORS, 'CROSS_SITE_REQUEST'] as const
   const post: StartMethod = {
     method: 'POST',
     suffix: 'Post',
-    body: confirms ? optionalBody(CurrentPasswordBody) : {},
+    body,
     hooks: { onRequest: own, preHandler: rereadSession(own) },
-    errors: [...errors, ...(confirms ? CONFIRM_ERRORS : UNREAD_BODY_ERRORS)]
+    errors: [...errors, ...bodyErrors]
   }
   const get: StartMethod = {
     method: 'GET',
     suffix: '',
     body: {},
     hooks: { onRequest: [own, refuseOtherOrigins(scope)], exposeHeadRoute: false },
-    errors: confirms ? [...errors, 'INSUFFICIENT_USER_AUTHENTICATION'] : errors
+    errors: kit.settings.sensitiveChanges === 'confirm' ? [...errors, 'INSUFFICIENT_USER_AUTHENTICATION'] : errors
   }
   return [get, post]
 }
