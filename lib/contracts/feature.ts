@@ -219,8 +219,8 @@ export interface FeatureKit {
    * session. `provesFactor`: the caller checks a second factor itself, so the session need not show one.
    * `inEveryMode`: it is required whatever `sensitiveChanges` is. Throws
    * `FST_USERS_INSUFFICIENT_USER_AUTHENTICATION`, `FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD` and
-   * `FST_USERS_UNAUTHENTICATED`. Use it with `CONFIRM_ERRORS` in the schema of the route and, if the body has no other
-   * fields, with `...optionalBody(CurrentPasswordBody)` and the hook `acceptMissingBody`.
+   * `FST_USERS_UNAUTHENTICATED`. If the body of the route has no other fields than the
+   * current password, `stepUpBody` returns its schema and its errors; otherwise add `CONFIRM_ERRORS`.
    */
   requireStepUp(
     request: FastifyRequest,

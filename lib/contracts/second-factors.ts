@@ -64,7 +64,7 @@ export interface SecondFactorOptions {
 export interface TrustedDeviceOptions {
   /** Seconds after which a browser must present the second factor again, at most 90 days. Default: 30 days. */
   lifetimeSeconds?: number
-  /** Number of trusted browsers per user, at most 100. Another one replaces the oldest. Default: 10. */
+  /** Number of trusted devices per user, at most 100. Another one replaces the oldest. Default: 10. */
   maxPerUser?: number
   /** Returns false for logins that must always present the second factor. Default: every user can trust browsers. */
   allowed?: (login: FactorPolicyLogin) => MaybePromise<boolean>

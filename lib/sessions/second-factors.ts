@@ -91,7 +91,7 @@ export function countKindsOf ({ secondFactors }: SessionRules, methods: readonly
 /** Returns true if the user has a second factor, has not proved two factors yet, and uses no trusted device. */
 export async function needsSecondFactor (rules: SessionRules, attempt: LoginAttempt): Promise<boolean> {
   if (isTwoFactor(rules, attempt.methods) || (await countOnce(rules, attempt)) === 0) return false
-  if (attempt.purpose === 'reauthentication') return true // a trusted browser replaces no factor
+  if (attempt.purpose === 'reauthentication') return true // a trusted device replaces no factor
   return !(await rules.trustedDevices?.isTrusted(attempt, backendNamed(rules, attempt.backend)) ?? false)
 }
 

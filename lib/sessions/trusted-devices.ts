@@ -37,17 +37,17 @@ export interface TrustedDevices {
   /** Returns true if the browser of a login is trusted. It is read once per attempt. */
   isTrusted(attempt: LoginAttempt, backend: Backend): Promise<boolean>
   /**
-   * Trusts the browser of a login that asked for it, with a new cookie, and notes the login from a trusted browser.
+   * Trusts the browser of a login that asked for it, with a new cookie, and notes the login from a trusted device.
    * Returns false if the browser has lost its trust during the login.
    */
   note(login: TrustingLogin, attempt: LoginAttempt, session: Session): Promise<boolean>
-  /** Returns the trusted browsers of a user, the newest first. `request` decides which one is the current one. */
+  /** Returns the trusted devices of a user, the newest first. `request` decides which one is the current one. */
   list(row: UserRow, request: FastifyRequest | null): Promise<TrustedDevice[]>
   /** Ends the trust in all browsers of a user, or in one. Returns the number of ended ones. */
   end(user: Pick<User, 'id'>, which?: { id: string } | { session_id: string }): Promise<number>
 }
 
-/** Creates the functions for trusted browsers. Only backends with cookies have them. */
+/** Creates the functions for trusted devices. Only backends with cookies have them. */
 export function createTrustedDevices (parts: TrustedDeviceParts, options: TrustedDeviceSettings): TrustedDevices {
   const { store, rows, settings: { clock } } = parts
   const { lifetimeSeconds, maxPerUser } = options

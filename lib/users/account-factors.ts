@@ -3,7 +3,7 @@ import type { CallContext, UsersApi } from '../contracts/users-api.js'
 import { contextOf, currentRow, listSecondFactors, removeSecondFactors } from '../sessions/index.js'
 import type { Rules } from './rules.js'
 
-/** Creates the methods of `app.users` about second factors and trusted browsers. */
+/** Creates the methods of `app.users` about second factors and trusted devices. */
 export function createFactorMethods (
   rules: Rules
 ): Pick<UsersApi, 'secondFactors' | 'removeSecondFactors' | 'trustedDevices' | 'endTrustedDevices'> {
