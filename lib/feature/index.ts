@@ -88,7 +88,8 @@ export {
   createHostCookie,
   isRemembered,
   type BrowserCookie,
-  type BrowserCookieSettings
+  type BrowserCookieSettings,
+  type HostCookieParts
 } from '../sessions/index.js'
 export { defineStrategy } from '../strategies/define.js'
 export { defineTransport } from '../transports/define.js'
