@@ -68,11 +68,11 @@ export const errorDefinitions = {
   },
   OWN_SECOND_FACTORS: {
     statusCode: 400,
-    message: 'Superusers remove their own second factors in their account, or ask another superuser.'
+    message: 'Superusers cannot remove their own second factors here. Use the routes of the factor, or ask another superuser.'
   },
   LOGIN_TICKET_INVALID: {
     statusCode: 400,
-    message: 'The login was started in another browser, is finished already, or took too long. Log in again.'
+    message: 'The ticket is unknown, used or expired, or belongs to another browser or session. Log in again.'
   },
   INVALID_PASSWORD: { statusCode: 400, message: 'The password is refused. Choose another one: %s' },
   INVALID_USER: {
@@ -97,12 +97,12 @@ export const errorDefinitions = {
   },
   INSUFFICIENT_USER_AUTHENTICATION: {
     statusCode: 401,
-    message: 'The login is too long ago, or lacks a second factor. Authenticate again as `detail` says, then retry.',
+    message: 'The login was too long ago, or lacks a second factor. Authenticate again as `detail` describes, then retry.',
     example: { code: 'INSUFFICIENT_USER_AUTHENTICATION', max_age: 300 }
   },
   REAUTHENTICATE_BAD_PASSWORD: {
     statusCode: 400,
-    message: 'The password is missing or wrong. Send the password of the user; a user who has none logs in again.'
+    message: 'The password is missing or wrong. Send the password of the user. Users without a password log in again.'
   },
   CROSS_SITE_REQUEST: {
     statusCode: 403,

@@ -165,7 +165,7 @@ export const FST_USERS_INVALID_FIELD = ([reason = '']: readonly string[] = []): 
 export const FST_USERS_UNKNOWN_OPTION = define('UNKNOWN_OPTION')
 export const FST_USERS_INVALID_SECRET = define('INVALID_SECRET')
 export const FST_USERS_DUPLICATE_BACKEND = define('DUPLICATE_BACKEND')
-/** Creates the error for a name that is no backend. `args`: the name, and the known names. */
+/** Creates the error for a name that no backend has. `args`: the name, and the known names. */
 export const FST_USERS_UNKNOWN_BACKEND = define('UNKNOWN_BACKEND')
 export const FST_USERS_UNKNOWN_FEATURE = define('UNKNOWN_FEATURE')
 export const FST_USERS_ALREADY_REGISTERED = define('ALREADY_REGISTERED')

@@ -177,7 +177,10 @@ export interface UsersOptions {
    * through the plugin apply at once in this process, and through `channel` in others. Default: off.
    */
   cache?: UserCacheOptions
-  /** Who must present a second factor. Features such as `totp()` store the factors. Default: the users who have one. */
+  /**
+   * Users who must present a second factor, and trusted devices. Features such as `totp()` store the factors. Default:
+   * the users who have one.
+   */
   secondFactors?: SecondFactorOptions
   /** A captcha for some kinds of attempts. It is checked after the limits and before any work. Default: none. */
   captcha?: CaptchaOptions

@@ -18,7 +18,7 @@ export interface ProfileParts {
   readonly backendOptions: readonly BackendOptions[]
   readonly features: readonly Feature[]
   readonly keyring: Keyring
-  /** Who sends mails. */
+  /** The sender of mails. */
   readonly mail: SecurityProfile['mail']
 }
 

@@ -6,10 +6,10 @@ import type { Counted, Counting, KeyOf } from './counting.js'
 import type { StopRecord } from './stop-record.js'
 
 /**
- * A counter of an account. Failures of `step`, `session` and `code` count as failed logins too, because all of them may
- * be guesses of the password or of a code. A failed login does not count for them, because a stranger's wrong passwords
- * must not block a person with a first factor or a session, whom `step` and `session` need. `code` counts codes from
- * mails: strangers can guess them too, if they may begin the login that sends the code.
+ * A counter of an account: `login` for passwords, `step` for second factors, `session` for current passwords, `code`
+ * for codes from mails. A failure of the last three counts as a failed login too, because it may be a guess of the
+ * password or of a code. A failed login does not count for them: a stranger's wrong passwords must not block a person
+ * who has a first factor, a session or a mailed code.
  */
 export type AccountCounter = 'login' | 'step' | 'session' | 'code'
 
@@ -31,7 +31,7 @@ interface AccountCounterParts {
   readonly account: AccountRule
   readonly counting: Counting
   readonly counters: Counters
-  /** Where stops survive if the counters are lost; null if there is no such place, or no need for it. */
+  /** The record that keeps stops if the counters are lost; null without such a record. */
   readonly stops: StopRecord | null
   readonly clock: Clock
   readonly keyOf: KeyOf
@@ -44,7 +44,7 @@ export function createAccountCounters (parts: AccountCounterParts): AccountCount
   const ruleOf = (counter: AccountCounter): CounterRule =>
     counter === 'step' || counter === 'code' ? { ...account, stopAfter: Infinity } : account
 
-  /** Puts a stop back that the counters have lost. Returns true if there was one. */
+  /** Restores a stop that the counters have lost. Returns true if there was one. */
   async function restoreStop (email: string): Promise<boolean> {
     if (stops === null || !(await stops.has(email))) return false
     const stopped = { ...NO_ATTEMPTS, failures: account.stopAfter, last: clock() }

@@ -11,7 +11,9 @@ const KINDS: readonly string[] = [
   'login', 'loginStep', 'currentPassword', 'register', 'forgotPassword', 'requestVerify', 'resetPassword', 'verify',
   'completeRegistration', 'undoEmailChange'
 ]
-/** Kinds that cost something and need no secret. A login has limits, and scripts log in too. */
+/**
+ * Kinds that cost something and need no secret. Logins are not among them: they have limits, and scripts log in too.
+ */
 const DEFAULT_KINDS = ['register', 'forgotPassword', 'requestVerify']
 
 /**

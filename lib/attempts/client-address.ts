@@ -24,7 +24,7 @@ export function clientOf (ip: string | undefined): string {
     .join(':')
 }
 
-/** Some proxies add the port of the client. */
+/** Returns an IP address without the port that some proxies add. */
 function withoutPort (text: string): string {
   const [, bracketed, plain] = /^(?:\[([^\]]+)\](?::\d+)?|(\d+\.\d+\.\d+\.\d+):\d+)$/.exec(text) ?? []
   return bracketed ?? plain ?? text

@@ -19,7 +19,7 @@ export interface CountedParts extends AttemptParts {
   toUser(row: UserRow): User
 }
 
-/** What an attempt has counted for the account. */
+/** The counted attempt of an account. */
 interface CountedAccount {
   readonly counter: AccountCounter
   readonly email: string

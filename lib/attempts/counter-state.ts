@@ -3,13 +3,13 @@ import type { DelayLimit, Limit } from '../contracts/limits.js'
 /** The limits of one counter. */
 export interface CounterRule {
   readonly limits: readonly Limit[]
-  /** Growing waits; null for none. */
+  /** Growing waits; null for no waits. */
   readonly delay: DelayLimit | null
   /** Failures in a row after which every attempt is refused; null if the counter does not count failures in a row. */
   readonly stopAfter: number | null
 }
 
-/** What is stored under one key. */
+/** The state of one counter. */
 export interface CounterState {
   /** Failures in a row. */
   readonly failures: number

@@ -9,7 +9,7 @@ import { doneEntries, refusedEntry } from './hook-entries.js'
 /** Name of the channel of `node:diagnostics_channel` on which all audit events of the process are published. */
 export const AUDIT_CHANNEL = 'fastify-users:audit'
 
-/** Where events go besides the channel. */
+/** The receivers of events besides the channel. */
 export interface AuditReceivers {
   /** Returns true if the application or a feature has a listener. */
   hasListeners(): boolean
@@ -29,7 +29,7 @@ export interface ObservingAuditLog extends AuditLog {
 export function createAuditLog (settings: AuditSettings, receivers: AuditReceivers): ObservingAuditLog {
   const published = channel(AUDIT_CHANNEL)
   const reported = new WeakSet<object>()
-  /** Users before a change, by the changes. */
+  /** The user before each change, by the object with the changes. */
   const former = new WeakMap<object, User>()
   const isActive = (): boolean => published.hasSubscribers || receivers.hasListeners()
 

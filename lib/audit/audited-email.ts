@@ -9,7 +9,7 @@ const DIGEST_LENGTH = 22 // characters of base64url, 128 bits
 
 /**
  * Returns the form in which an e-mail appears in audit events, with the domain in ASCII. Returns null for a text that
- * is not an e-mail: somebody may have typed the password into the wrong field.
+ * is not an e-mail, because it may be a password in the wrong field.
  */
 export function auditedEmail (text: string, form: AuditEmails, key: string): string | null {
   if (text.length > EMAIL_MAX_LENGTH) return null // before normalize, which takes quadratic time

@@ -18,8 +18,8 @@ const REPORTED_BEFORE: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Returns the entry of an error; null if the error is no security event. `given` is the event of the operation that the
- * error ends. With `isReported`, another event has reported that the operation was refused.
+ * Returns the entry of an error; null if the error is not a security event. `given` is the event of the operation that
+ * the error ends. With `isReported`, another event has reported that the operation was refused.
  */
 export function errorEntry (error: object, given: AuditEntry | undefined, isReported: boolean): AuditEntry | null {
   const { code, statusCode, detail } = error as { code?: unknown; statusCode?: unknown; detail?: unknown }

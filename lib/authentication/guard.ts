@@ -202,7 +202,8 @@ async function applyFeatureFlags (
   const flags = options.flags === null ? [] : context.readFlags(options.flags)
   const refusal = (await findFlagRefusal(flags, found, request)) ?? findWeakness(context, found, options)
   if (refusal !== null && GuardedAuthentication.isCached(found)) {
-    return await authenticateRequest(context, request, enabled, { ...options, cached: false }) // as for other flags
+    // the cached user may be outdated
+    return await authenticateRequest(context, request, enabled, { ...options, cached: false })
   }
   return admit(context, request, found, refusal, options)
 }

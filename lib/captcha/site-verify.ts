@@ -21,7 +21,7 @@ export interface SiteVerifyOptions {
   url?: string
 }
 
-/** What differs between the providers. */
+/** The values that differ between the providers. */
 export interface SiteVerifyService {
   readonly name: string
   readonly field: string
@@ -30,7 +30,7 @@ export interface SiteVerifyService {
   readonly options: readonly string[]
   /** Keys for tests, with which the provider accepts every response. */
   readonly testKeys: readonly string[]
-  /** Error codes that are about the response. All other ones are about the configuration or the service. */
+  /** Error codes that are about the response. All others are about the configuration or the service. */
   readonly refusals: ReadonlySet<string>
   /** Further parameters of the request. */
   readonly parameters?: Readonly<Record<string, string>>
@@ -86,7 +86,7 @@ export function createSiteVerifyProvider (given: SiteVerifyOptions, service: Sit
   }
 }
 
-/** Returns false if all error codes are about the response. Throws for other ones: the service could not check it. */
+/** Returns false if all error codes are about the response. Throws for other codes: the service could not check it. */
 function refuse (codes: unknown, refusals: ReadonlySet<string>): false {
   const list: unknown[] = Array.isArray(codes) ? codes : []
   const other = list.find((code) => !refusals.has(String(code)))

@@ -1,6 +1,6 @@
 import type { User } from './user.js'
 
-/** A user who deleted the own account. */
+/** A user and the account that the user deleted. */
 export interface DeletedAccount {
   user: User
 }
@@ -10,7 +10,7 @@ export interface RequestedDeletion {
   user: User
   /** The token that undoes the request. */
   token: string
-  /** The time from which on the account is deleted. */
+  /** Earliest time of the deletion. */
   deletesAt: Date
 }
 

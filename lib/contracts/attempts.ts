@@ -35,7 +35,7 @@ export interface AttemptEvent {
   failures: number | null
 }
 
-/** What `begin` needs to know about an attempt. */
+/** The account and the client of an attempt. */
 export interface AttemptSource {
   /**
    * The e-mail of the account, existing or not, in any spelling. A function is called after the client was counted: use
@@ -99,8 +99,8 @@ export interface Attempts {
   /** Forgets the failures of an account, also those that disabled the password, after a reset by mail. */
   unlock(email: string): Promise<void>
   /**
-   * Counts a mail that a request causes. Returns false if the recipient, or all recipients together, got enough mails.
-   * The caller then fires no event, and its reply stays the same.
+   * Counts a mail that a request causes. Returns false if a limit of the recipient, or of all recipients together, is
+   * reached. The caller then fires no event, and its reply stays the same.
    */
   allowMail(mail: RequestedMail): Promise<boolean>
   /** Checks that run between the counters and the hooks. */

@@ -15,19 +15,19 @@ declare module './events.js' {
   }
 }
 
-/** How e-mails appear in audit events: the first character and the domain, a keyed digest, or as they are. */
+/** Form of e-mails in audit events: the first character and the domain, a keyed digest, or as they are. */
 export type AuditEmails = 'masked' | 'hashed' | 'plain'
 
 /** The option `audit`. */
 export interface AuditOptions {
   /**
-   * How e-mails appear in audit events. `masked`: the first character and the domain. `hashed`: a keyed digest, which
-   * is the same for each spelling of one e-mail. `plain`: as they are. Default: `masked`.
+   * Form of e-mails in audit events. `masked`: the first character and the domain. `hashed`: a keyed digest, which is
+   * the same for each spelling of one e-mail. `plain`: as they are. Default: `masked`.
    */
   emails?: AuditEmails
 }
 
-/** What an audit event says besides the values of its request. */
+/** The values of an audit event that do not come from its request. */
 export interface AuditEntry {
   /** Name of the event: lower-case words, joined with dots. */
   readonly event: AuditEventName | (string & {})
@@ -52,7 +52,7 @@ export interface AuditEntry {
 export interface AuditLog {
   /** Returns true if a channel, a hook or a feature receives audit events. If not, nothing needs to be prepared. */
   isActive(): boolean
-  /** Emits an event. Never throws, and does nothing if nobody receives events. */
+  /** Emits an event. Never throws, and does nothing if nothing receives events. */
   emit(entry: AuditEntry, context: EventContext): void
   /**
    * Emits the event of an error with which an operation ends. `entry` is its event if the error is a refusal. With

@@ -4,7 +4,10 @@ import type { MaybePromise } from './database-adapter.js'
 import type { PurposeKey } from './definition.js'
 import type { Clock } from './settings.js'
 
-/** A service or an algorithm that tells people from programs: `turnstile()`, `hcaptcha()`, `altcha()` or your own. */
+/**
+ * A service or an algorithm that distinguishes people from programs: `turnstile()`, `hcaptcha()`, `altcha()` or your
+ * own.
+ */
 export interface CaptchaProvider {
   /** Name for log lines, such as `turnstile`. */
   readonly name: string

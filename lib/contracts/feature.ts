@@ -227,7 +227,7 @@ export interface FeatureKit {
     body?: CurrentPasswordBody | null,
     options?: { provesFactor?: boolean; inEveryMode?: boolean }
   ): Promise<void>
-  /** Revokes the sessions of a user, as far as the user table and the strategies support it. */
+  /** Revokes the sessions of a user where the user table and the strategies support it. */
   revokeSessions(row: UserRow): Promise<void>
   /**
    * Logs a user in and revokes the sessions whose cookies the request presents. Returns the token, which the caller

@@ -38,7 +38,7 @@ export interface LoginMethods {
   removeAll?(user: User): MaybePromise<number>
 }
 
-/** How the user proved the mailbox. */
+/** A proof of the mailbox of a user. */
 export interface MailboxProof {
   /** The user had proved another e-mail before. */
   readonly wasVerified: boolean
@@ -54,7 +54,7 @@ export interface MailboxProof {
 
 /** The removal of one login method by its user. */
 export interface LoginMethodRemoval {
-  /** Deletes the login method. Returns the number of deleted rows: 0 if it does not exist any more. */
+  /** Deletes the login method. Returns the number of deleted rows: 0 if it no longer exists. */
   remove(): Promise<number>
   /** Stores the deleted login method again, unchanged. */
   restore(): Promise<unknown>
@@ -71,7 +71,7 @@ export interface LoginMethodsService {
   /**
    * Removes a login method of a user unless it is the only one. After the removal, the remaining methods are counted;
    * if none is left, the removed one is restored. So parallel removals, also by different features, always leave one
-   * method. Returns false if the method does not exist any more. Throws `refusal()` for the only method, and
+   * method. Returns false if the method no longer exists. Throws `refusal()` for the only method, and
    * `FST_USERS_UNAUTHENTICATED` if the sessions of the user were revoked since `row` was read.
    */
   removeOne(row: UserRow, removal: LoginMethodRemoval): Promise<boolean>

@@ -62,7 +62,7 @@ export interface LoginStep<Body extends TObject = TObject> {
    * methods of the answer must be two kinds of factors. Only for steps of the group `second-factor`. Default: false.
    */
   readonly reauthenticates?: boolean
-  /** True if the step is no part of a reauthentication, such as one that adds a second factor. Default: false. */
+  /** True if the step belongs to logins only, such as one that adds a second factor. Default: false. */
   readonly loginOnly?: boolean
   /** Summary of the route in the API document. Default: derived from the name. */
   readonly summary?: string

@@ -1,4 +1,4 @@
-/** How new passwords are hashed. Costs are those of argon2id (RFC 9106): memory in KiB, passes, and lanes. */
+/** The hashing of new passwords. Costs are those of argon2id (RFC 9106): memory in KiB, passes, and lanes. */
 export interface PasswordHashDescription {
   readonly algorithm: string
   readonly memoryCost?: number

@@ -23,7 +23,7 @@ export interface PasswordReason {
   readonly [value: string]: unknown
 }
 
-/** What a password policy can use besides the password and the user. */
+/** The objects that a password policy can use besides the password and the user. */
 export interface PasswordContext {
   /** Logger of the request, or of the application if there is no request. */
   readonly log?: FastifyBaseLogger
@@ -40,11 +40,11 @@ export interface ValidatePassword {
   (password: string, user: User | { email: string }, context?: PasswordContext): MaybePromise<PasswordVerdict>
   /** Loads what the policy needs. The plugin calls it at the start; an error stops the start. */
   start?(): Promise<void>
-  /** What the policy refuses, for `app.users.securityProfile()`. */
+  /** Describes the policy for `app.users.securityProfile()`. */
   readonly description?: PasswordPolicyDescription
 }
 
-/** What a password policy refuses, besides the e-mail and common passwords. */
+/** The rules of a password policy, besides those for the e-mail and common passwords. */
 export interface PasswordPolicyDescription {
   /** Minimum length in Unicode code points. */
   readonly minimumLength: number

@@ -2,7 +2,7 @@ import type { UserDependents } from './external-user.js'
 import type { User } from './user.js'
 import type { CallContext } from './users-api.js'
 
-/** What identifies a new user: the e-mail or, with `registration: 'mail'`, the mailed token. */
+/** The e-mail of a new user or, with `registration: 'mail'`, the mailed token. */
 export type RegistrationStart = { readonly email: string } | { readonly token: string }
 
 /** The values of a new user: the e-mail that `begin` returned, and custom fields. */
@@ -11,7 +11,7 @@ export interface PasswordlessValues {
   readonly [field: string]: unknown
 }
 
-/** What completes a registration besides the values of the user. */
+/** The values that complete a registration, besides those of the user. */
 export interface PasswordlessRegistration {
   /** The mailed token of a registration by mail; otherwise null. */
   readonly token?: string | null
@@ -19,7 +19,7 @@ export interface PasswordlessRegistration {
   readonly dependents: UserDependents
   /**
    * Creates the error for a dependent row that exists already. With `revealExistingAccounts: false` it is not thrown,
-   * because it would show that the e-mail is not taken: check before, whatever the e-mail is.
+   * because it would show that the e-mail is not taken: check for such rows before, for every e-mail.
    */
   readonly duplicate: () => Error
 }

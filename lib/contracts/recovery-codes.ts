@@ -5,7 +5,10 @@ declare module './events.js' {
   interface UsersEvents {
     /** After a user got recovery codes. `isReplacement` is true if they replaced others, which no longer work. */
     onAfterCreateRecoveryCodes: { user: User; isReplacement: boolean }
-    /** After a recovery code was used, which also happens before a login is complete. `remaining` is what is left. */
+    /**
+     * After a recovery code was used, which also happens before a login is complete. `remaining` is the number of codes
+     * that are left.
+     */
     onAfterUseRecoveryCode: { user: User; remaining: number }
   }
 }

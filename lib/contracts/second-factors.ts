@@ -14,7 +14,7 @@ export interface SecondFactor {
   readonly methods?: readonly string[]
   /** Returns the number of active factors of the user, without recovery codes and unconfirmed factors. */
   count(user: User): MaybePromise<number>
-  /** Returns what is shown to superusers about the active factors of the user, never secrets. Default: their number. */
+  /** Returns descriptions of the active factors of the user for superusers, without secrets. Default: their number. */
   list?(user: User): MaybePromise<readonly FactorDescription[]>
   /**
    * Deletes all factors of the user, also those that are not confirmed. With `since`, those that were added before it
@@ -23,7 +23,7 @@ export interface SecondFactor {
   removeAll(user: User, since?: Date): MaybePromise<number>
 }
 
-/** What is known about a second factor of a user. */
+/** The description of a second factor of a user. */
 export interface FactorDescription {
   /** Name that the user chose; null if there is none. */
   readonly label: string | null
@@ -120,8 +120,8 @@ export interface SecondFactorService {
   count(user: User): Promise<number>
   /**
    * Returns true if the login must present a second factor: the user has one, the methods so far do not prove two
-   * factors already, and the browser is no trusted device. The value is read from the store when the step begins. Use
-   * it in `needed` of a login step of the group `second-factor`.
+   * factors already, and the browser is not trusted. The value is read from the store when the step begins. Use it in
+   * `needed` of a login step of the group `second-factor`.
    */
   isNeeded(attempt: LoginAttempt): Promise<boolean>
   /**

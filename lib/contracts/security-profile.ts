@@ -22,7 +22,7 @@ export interface SecurityProfile {
   readonly passwordPolicy: PasswordPolicyDescription | null
   /** The limits of attempts and mails; null if they are off. */
   readonly limits: LimitsProfile | null
-  /** Who sends mails: a function of the application, the console during development, or null for hooks only. */
+  /** The sender of mails: a function of the application, the console during development, or null for hooks only. */
   readonly mail: 'function' | 'console' | null
   /** The captcha; null if there is none. */
   readonly captcha: CaptchaProfile | null
@@ -40,7 +40,7 @@ export interface SecurityProfile {
   readonly errorHandler: 'plugin' | 'application'
   /** Seconds for which the user cache keeps rows; null if it is off. */
   readonly cacheSeconds: number | null
-  /** How stored tokens are kept: as SHA-256 digests, or in plain text as FastAPI Users does. */
+  /** Form of stored tokens: SHA-256 digests, or plain text as in FastAPI Users. */
   readonly storedTokens: 'digest' | 'plain'
   /** Sessions may have no end. */
   readonly endlessTokens: boolean
@@ -52,7 +52,7 @@ export interface SecurityProfile {
 
 /** The effective limits. */
 export interface LimitsProfile {
-  /** Where the counters are. */
+  /** Place of the counters. */
   readonly store: 'database' | 'memory' | 'other'
   readonly whenUnavailable: 'refuse' | 'memory'
   /** Limits per client by kind. Kinds without limits have an empty list. */

@@ -1,4 +1,4 @@
-/** A session of a user, as far as it is known from the token that identified the user of a request. */
+/** A session of a user, with the values that the token of a request reveals. */
 export interface Session {
   /** Identifies the session. It differs from the token, which cannot be computed from it. */
   readonly id: string

@@ -76,7 +76,7 @@ export interface Settings {
   /** The JWKS route; null if it is off. */
   readonly jwks: JwksSettings | null
   readonly tokens: Readonly<MailedTokenSettings>
-  /** How users register: with a password, or with a link that is mailed first. */
+  /** Way of registration: with a password, or with a link that is mailed first. */
   readonly registration: 'password' | 'mail'
   /** Returns true if users can ask for a longer session when they log in at this backend. */
   readonly rememberMe: (backend: string) => boolean
@@ -96,13 +96,13 @@ export interface Settings {
   readonly allowInsecure: ReadonlySet<InsecureSetting>
   /** The captcha; null if there is none. */
   readonly captcha: CaptchaSettings | null
-  /** Who must present a second factor. */
+  /** Rules for second factors. */
   readonly secondFactors: SecondFactorSettings
   /** Limits of attempts and mails; null if they are off. */
   readonly limits: LimitSettings | null
   /** The user cache; null if it is off. */
   readonly cache: CacheSettings | null
-  /** How e-mails appear in audit events. */
+  /** Form of e-mails in audit events. */
   readonly auditEmails: AuditEmails
 }
 

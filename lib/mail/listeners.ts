@@ -14,7 +14,7 @@ export type PostMail = <K extends MailKind>(
   context: EventContext
 ) => void
 
-/** What the listeners need. */
+/** The services that the listeners need. */
 export interface ListenerParts {
   readonly settings: Pick<Settings, 'clock' | 'tokens'>
   readonly link: CreateLink

@@ -44,7 +44,6 @@ const FRAME = 'frame'
 /** One e-mail with an optional name. A name with signs that separate e-mails must be quoted (RFC 5322, section 3.4). */
 const SENDER = /^(?:(?:"[^"\\]*" |[^<>@,;:"\\]* )?<[^\s<>@,]+@[^\s<>@,]+>|[^\s<>@,]+@[^\s<>@,]+)$/
 
-/** The kinds of mails. */
 export const mailKinds = Object.keys(english).filter((key) => key !== FRAME) as MailKind[] // the type has all kinds
 
 /**

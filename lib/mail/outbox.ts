@@ -2,9 +2,9 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Mail, SendMail } from '../contracts/mail.js'
 import { isObject } from '../shared/values.js'
 
-/** Most calls of `send` at one time, so that a burst of requests does not open hundreds of connections. */
+/** Largest number of parallel calls of `send`, so that a burst of requests does not open hundreds of connections. */
 const MAX_PARALLEL = 10
-/** Most mails that wait for their turn. Further ones are dropped: a slow mail server must not fill the memory. */
+/** Largest number of waiting mails. Further mails are dropped: a slow mail server must not fill the memory. */
 const MAX_WAITING = 1000
 const ERROR_CODE = /^[A-Z][A-Z0-9_]{1,40}$/
 
@@ -64,7 +64,10 @@ async function sendWithin (send: SendMail, mail: Mail, timeoutMs: number): Promi
   }
 }
 
-/** Returns what may be logged of an error. Its message may contain e-mails, and the text of the mail with its token. */
+/**
+ * Returns the values of an error for the log. Its message is not logged: it may contain e-mails, and the text of the
+ * mail with its token.
+ */
 function describeFailure (error: unknown): Record<string, unknown> {
   if (!isObject(error)) return {}
   const { name, code, responseCode } = error

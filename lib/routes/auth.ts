@@ -132,7 +132,7 @@ function isRevocable (backend: Backend | undefined): boolean {
   return backend?.strategy.destroyToken !== undefined
 }
 
-/** Returns the schemas of the logout replies with the header that tells what the logout did. */
+/** Returns the schemas of the logout replies with the header `Session-Revoked`. */
 function logoutReplies (replies: Readonly<Record<number, object>>, { wire }: Settings): Record<string, object> {
   if (!wire.reportsLogout) return replies
   const headers = { [SESSION_REVOKED]: RevokedHeader }

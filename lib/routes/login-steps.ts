@@ -31,7 +31,7 @@ export const loginStepRoutes: RouteGroup<UsersService, LoginStepRoutesOptions> =
   }
 }
 
-/** What the steps of a group of routes continue: a login or a reauthentication. */
+/** The operation that a group of routes continues: a login or a reauthentication. */
 interface StepKind {
   readonly path: 'login' | 'reauthenticate'
   /** The user can ask to trust the device. */

@@ -13,7 +13,7 @@ import { rereadSession } from './reread-session.js'
 import { errorReplies, replyOf, UNREAD_BODY_ERRORS, type ErrorWord } from './replies.js'
 import { createTargetLoader, targetDecorator, targetOf } from './user-by-id.js'
 
-/** The routes of one kind of user: the own user, or a user of a superuser. */
+/** The routes of one kind of access: of users to their own devices, or of superusers to those of any user. */
 interface Access {
   readonly path: string
   readonly guard: GuardHook
@@ -25,7 +25,7 @@ interface Access {
 
 const OPERATIONS = { list: 'listTrustedDevices', end: 'endTrustedDevice', endAll: 'endTrustedDevices' } as const
 
-/** Registers the routes that list and end trusted devices: those of the own user, and by id for superusers. */
+/** Registers the routes that list and end trusted devices: for users their own, for superusers those of any user. */
 export const trustedDeviceRoutes: RouteGroup<UsersService> = async (scope, { users, settings }) => {
   scope.decorateRequest(targetDecorator, null)
   for (const access of [ownAccess(settings), superuserAccess(users, settings)]) {
@@ -104,7 +104,7 @@ function addEndRoutes (
       ...describe('endAll'),
       ...paramsOf(path),
       response: {
-        204: Type.Null({ description: 'No device skips the second factor any more.' }),
+        204: Type.Null({ description: 'No device skips the second factor now.' }),
         ...errorReplies(settings, ...errors, ...refused)
       }
     },
@@ -116,7 +116,7 @@ function addEndRoutes (
       ...describe('end'),
       ...paramsOf(one),
       response: {
-        204: Type.Null({ description: 'The device does not skip the second factor any more.' }),
+        204: Type.Null({ description: 'The device no longer skips the second factor.' }),
         ...errorReplies(settings, ...new Set([...errors, 'NOT_FOUND' as const, ...refused]))
       }
     },

@@ -19,7 +19,7 @@ const UPDATE_ERRORS: readonly ErrorWord[] = [
   'PASSWORD_QUEUE_FULL'
 ]
 
-/** Errors of sensitive changes of the own user. */
+/** Errors of sensitive changes by users to their own account. */
 const CONFIRMED: readonly ErrorWord[] = [
   'UPDATE_USER_BAD_CURRENT_PASSWORD',
   'INSUFFICIENT_USER_AUTHENTICATION',

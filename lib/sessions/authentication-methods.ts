@@ -1,4 +1,4 @@
-/** What a method of a login proves (NIST SP 800-63B-4, section 2.2). */
+/** Kinds of factors that login methods prove (NIST SP 800-63B-4, section 2.2). */
 export type FactorKind = 'knowledge' | 'possession' | 'verification'
 
 /** The kinds of the methods that the core knows. All others, such as those of providers and mails, are `knowledge`. */

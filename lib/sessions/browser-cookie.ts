@@ -16,7 +16,7 @@ export interface BrowserCookieSettings {
   partitioned: boolean
   /** Lifetime in seconds. */
   maxAge: number
-  /** How several cookies with this name are treated. */
+  /** The treatment of several cookies with this name. */
   duplicates: Duplicates
 }
 
@@ -93,7 +93,7 @@ export function createHostCookie (
   )
 }
 
-/** Returns what is stored instead of the cookie. Whoever reads it does not learn the cookie. */
+/** Returns the digest that is stored. The cookie cannot be computed from it. */
 function digest (value: string): string {
   return hash('sha256', value, 'base64url')
 }

@@ -19,7 +19,7 @@ export async function completeLogin (
   const issued = await createSession(rules, { ...session, row, backend, context }, changed)
   try {
     if (!(await isUserUnchanged(rules, row)) || (await hasFirstFactor(rules, attempt))) throw changed()
-    if ((await rules.trustedDevices?.note(login, attempt, issued.session)) === false) throw changed()
+    if ((await rules.trustedDevices?.recordLogin(login, attempt, issued.session)) === false) throw changed()
     await rules.hooks.run('onIssueToken', { user, backend: backend.name, issued }, context)
     await rules.hooks.run('onAfterLogin', { user, backend: backend.name, method, session: issued.session }, context)
   } catch (error) {
@@ -27,6 +27,6 @@ export async function completeLogin (
     await endSession(rules, backend, user, issued) // the client never receives the token
     throw error
   }
-  rules.devices?.note({ user, backend, method, context })
+  rules.devices?.recordLogin({ user, backend, method, context })
   return issued
 }

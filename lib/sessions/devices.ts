@@ -16,7 +16,7 @@ import { deviceModel as model } from './device-model.js'
 export const DEVICE_SECONDS = 400 * 86_400
 /** Number of devices that are remembered per user. */
 export const MAX_DEVICES = 20
-/** A login renews a device that has less than this part of its time left. */
+/** A login renews the time of a device if less than this share of it is left. */
 const RENEWED_PART = 0.9
 const USER_AGENT_LENGTH = 300
 
@@ -45,7 +45,7 @@ export interface Devices {
    * Remembers the device of a login after the reply has been sent, and fires `onNewDevice` if the user has logged in
    * before, but not from this device. Adds the device cookie to the reply of a cookie backend. Never throws.
    */
-  note(login: DeviceLogin): void
+  recordLogin(login: DeviceLogin): void
   /** Forgets all devices of a user. */
   forget(user: Pick<User, 'id'>): Promise<void>
 }
@@ -85,7 +85,7 @@ export function createDevices (parts: DeviceParts): Devices {
   }
 
   return {
-    note ({ user, backend, method, context }) {
+    recordLogin ({ user, backend, method, context }) {
       const { request, reply } = context
       if (request === null) return
       const device = deviceOf(parts, backend, request, reply)

@@ -8,7 +8,7 @@ import { reportEnded } from './observers.js'
 import { endBrowserLogins, endPendingLogins } from './pending-login.js'
 import { backendNamed, currentRow, sessionOfToken, type SessionRules } from './session-rules.js'
 
-/** Revokes the session of a token, as far as the strategy supports it, and reports its end to the observers. */
+/** Revokes the session of a token if the strategy supports it, and reports its end to the observers. */
 export async function endSession (
   rules: SessionRules,
   { strategy }: Backend,
@@ -42,9 +42,7 @@ export async function endSessions (rules: SessionRules, user: User | UserId): Pr
   if (left.length > 0) throw FST_USERS_SESSIONS_NOT_REVOCABLE([left.map(({ name }) => name).join(', ')])
 }
 
-/**
- * Revokes the sessions of a user as far as the table and the strategies support it. Returns the row with the new stamp.
- */
+/** Revokes the sessions of a user where the table and the strategies support it. Returns the row with the new stamp. */
 export async function revokeSessions (rules: SessionRules, row: UserRow): Promise<UserRow> {
   const stamp = generateStamp()
   if (row.session_stamp !== undefined) await rules.rows.update({ id: row.id }, { session_stamp: stamp })
@@ -67,7 +65,7 @@ export async function revokeUnlessRevoked (rules: SessionRules, row: UserRow): P
 
 /**
  * Deletes the user's stored tokens of every backend and the pending logins, and reports the end of all sessions to the
- * observers. Where the table has a stamp, the sessions are revoked already.
+ * observers. If the table has a stamp, a new one has revoked the sessions already.
  */
 export async function deleteStoredTokens (rules: SessionRules, row: UserRow): Promise<void> {
   const user = rules.rows.toUser(row)

@@ -28,8 +28,8 @@ export async function countOnce (rules: SessionRules, attempt: LoginAttempt): Pr
 }
 
 /**
- * Returns true if the user of a login had no second factor when the steps asked, and has one now. Where the addition of
- * a factor only deletes stored sessions, the security stamp does not show it.
+ * Returns true if the user of a login had no second factor when the steps asked, and has one now. The security stamp
+ * does not show it if the addition of the factor only deleted stored sessions.
  */
 export async function hasFirstFactor (rules: SessionRules, attempt: LoginAttempt): Promise<boolean> {
   if ((await rules.factorCounts.get(attempt)) !== 0) return false

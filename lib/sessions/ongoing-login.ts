@@ -6,7 +6,7 @@ import type { UserId, UserRow } from '../contracts/user.js'
 import type { LoginState } from './pending-record.js'
 import type { SessionRules } from './session-rules.js'
 
-/** A user who has just authenticated, and the backend that shall create the session. */
+/** A user who has just authenticated, and the backend that will create the session. */
 export interface OngoingLogin {
   readonly row: UserRow
   readonly backend: Backend
@@ -28,11 +28,14 @@ export interface OngoingLogin {
 /** The session that a reauthentication renews. */
 export interface RenewedSession {
   readonly authentication: Authentication
-  /** Time of the authentication that continues: only the factor that it lacks is asked. Null: all is proved again. */
+  /**
+   * Time of the authentication that still counts, so that only the missing factor is asked for; null if everything is
+   * proved again.
+   */
   readonly since: Date | null
 }
 
-/** Returns the view that steps have of a login. */
+/** Returns the values of a login that steps see. */
 export function attemptOf ({ row, backend, method, methods, context, renews }: OngoingLogin): LoginAttempt {
   const purpose = renews === undefined ? 'login' : 'reauthentication'
   return { purpose, user: row, backend: backend.name, method, methods, ...context }

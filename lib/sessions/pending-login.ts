@@ -52,9 +52,9 @@ export async function openTicket (
 }
 
 /**
- * Returns what the client of a request presents besides the ticket: null for a backend whose credentials browsers do
- * not send automatically, and for calls without a request. Otherwise a text, which is empty without the cookie and then
- * fits no ticket.
+ * Returns the digest of the cookie that the client of a request presents with the ticket; an empty text without the
+ * cookie, which matches no ticket. Returns null for calls without a request, and for a backend whose credentials
+ * browsers do not send automatically.
  */
 export function presentedBrowser (
   rules: SessionRules,
@@ -101,8 +101,8 @@ function renewsOf ({ authentication, since }: RenewedSession): NonNullable<Pendi
 
 /**
  * Returns the SHA-256 of the cookie that the reply sets, or null if no browser is bound: a reauthentication is bound to
- * its session. A pending login of a cookie
- * backend that is not bound to a browser continues only from code without a request.
+ * its session. A pending login of a cookie backend that is not bound to a browser continues only from code without a
+ * request.
  */
 function bindBrowser (rules: SessionRules, { backend, context, renews }: OngoingLogin): string | null {
   const { request, reply } = context

@@ -26,7 +26,7 @@ export interface Reauthentication {
   readonly row: UserRow
   readonly backend: Backend
   readonly authentication: Authentication
-  /** What the request has proved: `password`, or nothing yet. */
+  /** The methods that the request has proved: `password`, or none yet. */
   readonly proved: readonly string[]
   readonly context: EventContext
 }

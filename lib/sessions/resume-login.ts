@@ -35,7 +35,7 @@ export async function resumeLogin (
   answer: LoginAnswer,
   context: ResumeContext
 ): Promise<LoginResult> {
-  return await resumeWithin(rules, answer, context, null)
+  return await resumeWithAnswer(rules, answer, context, null)
 }
 
 /**
@@ -48,14 +48,14 @@ export async function resumeReauthentication (
   authentication: Authentication,
   context: EventContext
 ): Promise<LoginResult> {
-  return await resumeWithin(rules, answer, { ...context, backend: authentication.backend }, authentication)
+  return await resumeWithAnswer(rules, answer, { ...context, backend: authentication.backend }, authentication)
 }
 
 /**
- * Checks the answer to a step of a pending reauthentication of this session, or with null of a pending login, and
+ * Checks the answer to a step of a pending login or, with `acting`, of a pending reauthentication of this session, and
  * continues it.
  */
-async function resumeWithin (
+async function resumeWithAnswer (
   rules: SessionRules,
   { ticket, step: name, answer, trustDevice = false }: LoginAnswer,
   context: ResumeContext,
@@ -63,7 +63,7 @@ async function resumeWithin (
 ): Promise<LoginResult> {
   const entry = stepNamed(rules, name)
   entry.checkAnswer(answer)
-  return await resumeWith(rules, entry, ticket, context, {
+  return await resumePending(rules, entry, ticket, context, {
     isCounted: true,
     acting,
     asksForTrust: trustDevice,
@@ -83,10 +83,10 @@ export async function resumeVerified (
   if (entry.feature !== feature) {
     throw FST_USERS_INVALID_OPTION([`features["${feature}"]`, `resumes a login at "${name}", a step of another feature`])
   }
-  return await resumeWith(rules, entry, ticket, context, { isCounted: false, acting: null, verify: () => proof })
+  return await resumePending(rules, entry, ticket, context, { isCounted: false, acting: null, verify: () => proof })
 }
 
-/** How an answer is checked. */
+/** The check of an answer. */
 interface AnswerCheck {
   /** The answer comes from a client, so that its failures are counted. */
   isCounted: boolean
@@ -98,10 +98,10 @@ interface AnswerCheck {
 }
 
 /**
- * Counts the attempt, checks it, and uses the ticket up. Of parallel right answers, only one continues the login. If an
+ * Counts the answer, checks it, and uses the ticket up. Of parallel right answers, only one continues the login. If an
  * error occurs after that, the user must log in again.
  */
-async function resumeWith (
+async function resumePending (
   rules: SessionRules,
   { step }: RegisteredStep,
   ticket: string,
@@ -175,8 +175,8 @@ async function beginAnswer (
 }
 
 /**
- * Returns the pending login of a ticket. Throws `FST_USERS_LOGIN_TICKET_INVALID` for every ticket that does not fit the
- * backend, the browser or the session, the step and the present state of its user.
+ * Returns the pending login of a ticket. Throws `FST_USERS_LOGIN_TICKET_INVALID` for every ticket that does not match
+ * the backend, the browser or the session, the step and the present state of its user.
  */
 async function claimLogin (
   rules: SessionRules,
@@ -189,7 +189,7 @@ async function claimLogin (
   const browser = acting === null ? presentedBrowser(rules, backend, request) : null
   const record = await rules.pendingLogins.attempt(ticket, { browser })
   const offered = record?.steps.find((step) => step.name === name)
-  if (record === null || offered === undefined || record.backend !== backend.name || !isOf(record, acting)) {
+  if (record === null || offered === undefined || record.backend !== backend.name || !belongsTo(record, acting)) {
     throw FST_USERS_LOGIN_TICKET_INVALID()
   }
   const row = await rules.rows.getRow(record.user)
@@ -202,13 +202,13 @@ async function claimLogin (
   throw FST_USERS_LOGIN_TICKET_INVALID()
 }
 
-/** Returns true for a reauthentication of this session, and with null for a login. */
-function isOf ({ user, renews }: PendingRecord, acting: Authentication | null): boolean {
+/** Returns true for a reauthentication of this session or, if `acting` is null, for a login. */
+function belongsTo ({ user, renews }: PendingRecord, acting: Authentication | null): boolean {
   if (renews === undefined || acting === null) return renews === undefined && acting === null
   return renews.session === acting.session.id && String(user) === String(acting.user.id)
 }
 
-/** Reports a wrong answer to the counters, and fires `onLoginFailed`. */
+/** Runs the check of an answer. Reports a wrong answer to the counters, and fires `onLoginFailed`. */
 async function verifyStep (
   rules: SessionRules,
   { row, backend, context }: OngoingLogin,

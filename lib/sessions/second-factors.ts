@@ -20,7 +20,7 @@ import { renewSession } from './issue.js'
 import { deleteStoredOthers } from './service.js'
 import { backendNamed, contextOf, type SessionRules } from './session-rules.js'
 
-/** Creates the service of the kit of features. */
+/** Creates `kit.secondFactors`. */
 export function createSecondFactors (rules: SessionRules): SecondFactorService {
   return {
     count: (user) => countSecondFactors(rules, user),
@@ -144,7 +144,10 @@ export async function secondFactorChanged (
   return now
 }
 
-/** Removes a factor that was added after its author lost the right to it, and ends sessions that it may have begun. */
+/**
+ * Removes a factor that was added after the sessions of the user were revoked, and ends sessions that it may have
+ * begun.
+ */
 export async function withdrawFactor (
   rules: SessionRules,
   row: UserRow,

@@ -10,7 +10,7 @@ import { reportEnded } from './observers.js'
 import { endPendingLogins } from './pending-login.js'
 import { backendNamed, contextOf, currentRow, type SessionRules } from './session-rules.js'
 
-/** Creates the service of the kit of features. */
+/** Creates `kit.sessions`. */
 export function createSessionService (rules: SessionRules): SessionService {
   return {
     create: (row, options) => createWithoutLogin(rules, row, options),

@@ -69,8 +69,8 @@ export class SessionWatchers {
   }
 
   /**
-   * Returns the milliseconds until the token expires, as far as the strategy describes it; null if that is unknown or
-   * over.
+   * Returns the milliseconds until the token expires; null if it has expired, or if the strategy does not describe its
+   * lifetime.
    */
   timeLeft ({ backend, session: { createdAt } }: Authentication): number | null {
     const seconds = this.#backends.get(backend)?.strategy.description?.lifetimeSeconds ?? null

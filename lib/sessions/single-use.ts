@@ -178,7 +178,9 @@ async function runOrRestore<R> (store: DatabaseAdapter, row: Row, work: () => Pr
   }
 }
 
-/** Returns true if the value may be used by any client, or by the browser that presents it. */
+/**
+ * Returns true if the client presents the browser to which the value is bound, or no browser for a value without one.
+ */
 function isBoundTo ({ browser: wanted }: Row, { browser = null }: SingleUseProof): boolean {
   if (wanted === null) return browser === null
   return browser !== null && isSameSecret(wanted as string, browser)

@@ -4,7 +4,7 @@ import type { Session } from '../contracts/session.js'
 import type { Settings } from '../contracts/settings.js'
 import { FST_USERS_INSUFFICIENT_USER_AUTHENTICATION } from '../errors.js'
 
-/** How recent and how strong the authentication of a session must be. Null: there is no such requirement. */
+/** Requirements of the authentication of a session. Null stands for no requirement. */
 export interface StepUp {
   /** Longest time since the authentication, in seconds. */
   readonly maxAge: number | null
@@ -18,8 +18,8 @@ const CLOCK_SKEW_MS = 60_000
 const MULTI_FACTOR = 'http://schemas.openid.net/pape/policies/2007/06/multi-factor'
 
 /**
- * Returns true if the user authenticated at most `seconds` ago. A session with an unknown time is not fresh, nor is one
- * of the future: after a clock was set back, it would stay fresh for too long.
+ * Returns true if the user authenticated at most `seconds` ago. A session is not fresh if its time is unknown or in the
+ * future: after a clock was set back, it would stay fresh for too long.
  */
 export function isFresh (
   { authenticatedAt }: Pick<Session, 'authenticatedAt'>,

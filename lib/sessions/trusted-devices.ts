@@ -37,13 +37,13 @@ export interface TrustedDevices {
   /** Returns true if the browser of a login is trusted. It is read once per attempt. */
   isTrusted(attempt: LoginAttempt, backend: Backend): Promise<boolean>
   /**
-   * Trusts the browser of a login that asked for it, with a new cookie, and notes the login from a trusted device.
-   * Returns false if the browser has lost its trust during the login.
+   * Records a login: trusts its browser with a new cookie if the user asked for it, or stores the use of a trusted
+   * device. Returns false if the browser has lost its trust during the login.
    */
-  note(login: TrustingLogin, attempt: LoginAttempt, session: Session): Promise<boolean>
+  recordLogin(login: TrustingLogin, attempt: LoginAttempt, session: Session): Promise<boolean>
   /** Returns the trusted devices of a user, the newest first. `request` decides which one is the current one. */
   list(row: UserRow, request: FastifyRequest | null): Promise<TrustedDevice[]>
-  /** Ends the trust in all browsers of a user, or in one. Returns the number of ended ones. */
+  /** Ends the trust in all browsers of a user, or in one. Returns the number of these browsers. */
   end(user: Pick<User, 'id'>, which?: { id: string } | { session_id: string }): Promise<number>
 }
 
@@ -70,7 +70,7 @@ export function createTrustedDevices (parts: TrustedDeviceParts, options: Truste
       return (await known) !== null
     },
 
-    async note (login, attempt, session) {
+    async recordLogin (login, attempt, session) {
       if (login.trustsDevice) await addDevice(parts, options, login, session)
       const used = login.trustsDevice ? null : await found.get(attempt)
       if (used == null) return true
@@ -115,7 +115,7 @@ async function addDevice (
   await store.create(model, {
     id: generateSessionId(),
     user_id: userId,
-    // a value that the browser presents could be known to the person who put it there
+    // an attacker may have set the value that the browser presents
     hash: cookie.setNew(reply),
     stamp: rows.stampOf(row),
     session_id: session.id,

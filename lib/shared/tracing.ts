@@ -1,7 +1,7 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import { performance } from 'node:perf_hooks'
 
-/** What subscribers of `tracing:fastify-users:login` receive about a login with a password. */
+/** The message of `tracing:fastify-users:login` about a login with a password. */
 export interface LoginTrace {
   readonly tenant: string
   readonly backend: string
@@ -11,7 +11,7 @@ export interface LoginTrace {
   error?: unknown
 }
 
-/** What subscribers of `tracing:fastify-users:hash` receive about a hash. */
+/** The message of `tracing:fastify-users:hash` about a hash. */
 export interface HashTrace {
   /** Seconds for which the hash waited for its turn. Set when the work begins. */
   waitSeconds: number | null
@@ -25,14 +25,14 @@ export const loginTracing = tracingChannel<unknown, LoginTrace>('fastify-users:l
 /** The channels of hashes. */
 export const hashTracing = tracingChannel<unknown, HashTrace>('fastify-users:hash')
 
-/** Runs work, and publishes it if somebody traces hashes. */
+/** Runs work, and publishes it if hashes are traced. */
 export function traceHash<T> (run: (trace: HashTrace | null) => Promise<T>): Promise<T> {
   if (!hashTracing.start.hasSubscribers) return run(null)
   const trace: HashTrace = { waitSeconds: null, workSeconds: null }
   return hashTracing.tracePromise(() => run(trace), trace)
 }
 
-/** Runs the login of a request, and publishes it if somebody traces logins. */
+/** Runs the login of a request, and publishes it if logins are traced. */
 export function traceLogin<T> (
   values: Pick<LoginTrace, 'tenant' | 'backend' | 'method'>,
   run: (trace: LoginTrace | null) => Promise<T>

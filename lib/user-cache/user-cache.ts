@@ -32,7 +32,7 @@ interface UserEntry {
   readonly user: User
   /** The session stamps that are valid for the row: at most one for each secret of the plugin. */
   readonly accepted: Set<string>
-  /** The sessions of the user that are not revoked, as far as they were read. */
+  /** The sessions of the user that were read and are not revoked. */
   readonly admitted: Set<string>
   /** True if the user has nested values. */
   readonly isNested: boolean

@@ -76,10 +76,10 @@ export function reportEmailChange (
 }
 
 /**
- * Gives a user the previous e-mail back, whatever has changed since. The token was mailed to it, so the e-mail is
+ * Restores the previous e-mail of a user, also after further changes. The token was mailed to it, so the e-mail is
  * verified. The password becomes unusable, all sessions end, and login methods that did not prove the e-mail are
- * deleted: an attacker may have set them. So are passkeys, second factors and recovery codes that were added in the
- * seven days before the change or later; older ones stay, so that the old mailbox alone opens no account. After the
+ * deleted: an attacker may have set them. Passkeys, second factors and recovery codes are deleted if they were added in
+ * the seven days before the change or later; older ones stay, so that the old mailbox alone opens no account. After the
  * reply, a reset token is sent to the e-mail. Throws `FST_USERS_UNDO_EMAIL_CHANGE_BAD_TOKEN`, and
  * `FST_USERS_UNDO_EMAIL_CHANGE_EMAIL_TAKEN` if another user has the e-mail, which does not use the token up.
  */

@@ -49,7 +49,7 @@ export async function removeUnproved (
     if (factors > 0) audit.emit({ event: 'factor.remove', user, method, details: { factors } }, context)
     removed += factors
   }
-  // recovery codes come last: they go with the last factor
+  // recovery codes come last, because they are deleted with the last factor
   return removed + (await removeLoginMethods(rules, row, proof))
 }
 
@@ -110,7 +110,7 @@ async function keepsLoginMethod (
   }
 }
 
-/** Returns 0 for any result of a feature that is no whole number, so that it cannot count as a login method. */
+/** Returns 0 for any result of a feature that is not a whole number, so that it cannot count as a login method. */
 function wholeNumber (value: unknown): number {
   return Number.isSafeInteger(value) && Number(value) > 0 ? Number(value) : 0
 }

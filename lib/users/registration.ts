@@ -59,8 +59,8 @@ export async function registerWithoutReveal (rules: Rules, values: NewUser, call
 }
 
 /**
- * Returns true if a user has this e-mail; otherwise false. Fires `onRegisterExisting`, unless the user got enough
- * mails.
+ * Returns true if a user has this e-mail; otherwise false. Fires `onRegisterExisting`, unless the limit of mails to the
+ * user is reached.
  */
 export async function reportExisting (
   { rows, hooks, attempts }: Rules,

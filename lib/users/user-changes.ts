@@ -107,7 +107,7 @@ async function writeOwn (rules: Rules, all: Changes, by: Writer, request: Fastif
   throw FST_USERS_UNAUTHENTICATED()
 }
 
-/** Throws if the session that makes the change has ended, or its user may not make the change any more. */
+/** Throws if the session that makes the change has ended, or its user may no longer make the change. */
 export async function checkAuthor (rules: Rules, { by, session }: Author): Promise<void> {
   if (session !== null) checkRights(await readActingUser(rules, session), by)
 }

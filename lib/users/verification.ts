@@ -18,7 +18,10 @@ export async function requestVerify (rules: Rules, email: string, call: CallCont
   await offerVerification(rules, email, context)
 }
 
-/** Does the same as `requestVerify`, but is no attempt of a client: for example, it follows a registration. */
+/**
+ * Does the same as `requestVerify`, but does not count as an attempt of a client: for example, it follows a
+ * registration.
+ */
 export async function offerVerification (rules: Rules, email: string, context: EventContext): Promise<void> {
   const row = await rules.rows.getByEmail(email)
   if (row === null || !row.is_active || row.is_verified) {

@@ -26,11 +26,11 @@ export interface DrizzleEngine {
   readonly dialect: Dialect
   readonly migration: Migration
   connect(timeoutMs: number): MaybePromise<SqlDriver>
-  /** How statements run in a transaction of Drizzle; undefined if its transactions cannot wait for other work. */
+  /** Runs statements in a transaction of Drizzle; undefined if its transactions cannot wait for other work. */
   readonly transactions?: TransactionEngine
 }
 
-/** How statements run in a transaction of Drizzle, which returns rows as objects. */
+/** The form of statements and results in a transaction of Drizzle, which returns rows as objects. */
 export interface TransactionEngine {
   readonly form: ReadForm
   readonly isRefusal: (error: unknown) => boolean

@@ -18,7 +18,7 @@ import { inPostgres } from '../sql/migration/postgres-source.js'
 import { inSqlite } from '../sql/migration/sqlite-source.js'
 import type { KyselyInstance } from './instance.js'
 
-/** How one kind of database is used through Kysely. */
+/** The use of one kind of database through Kysely. */
 export interface Engine {
   readonly dialect: Dialect
   /** False for an embedded database, which has no round trips to share. */

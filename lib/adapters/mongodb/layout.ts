@@ -50,7 +50,7 @@ export interface Layout {
   readonly embedded?: { readonly list: string; readonly owner: Layout; readonly reference: StoredField }
   /** True if the server has all features of MongoDB that the adapter can use. */
   readonly isComplete: boolean
-  /** How texts that ignore case are found: by their folded copies, or by the collation of an existing index. */
+  /** The look-up of texts that ignore case: by their folded copies, or by the collation of an existing index. */
   readonly lookup: 'folded' | 'collation'
   /** True if folded copies are stored. */
   readonly isFolding: boolean

@@ -12,7 +12,7 @@ import * as pgErrors from '../sql/drivers/pg-errors.js'
 import { isUnreachable } from '../shared/unreachable.js'
 import type { PrismaDatabase } from './client.js'
 
-/** How one kind of database is used through Prisma. */
+/** The use of one kind of database through Prisma. */
 export interface PrismaEngine {
   readonly database: PrismaDatabase
   readonly dialect: Dialect

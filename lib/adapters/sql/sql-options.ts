@@ -35,7 +35,7 @@ export interface SqlConnection {
   readonly connect: (timeoutMs: number) => MaybePromise<SqlDriver>
   /** Returns the names of the tables and columns. Default: those of the option `tables`. */
   readonly mappingsOf?: (models: readonly Model[]) => TableMappings
-  /** How statements run in a transaction of the application. Default: they cannot. */
+  /** Runs statements in transactions of the application. Default: the adapter does not support them. */
   readonly transactions?: TransactionAccess
 }
 

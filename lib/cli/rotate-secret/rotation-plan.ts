@@ -1,11 +1,11 @@
 import type { Terminal } from '../command.js'
 
-/** What `rotate-secret` prints: a new secret or key pair, and how to replace the present one. */
+/** The output of `rotate-secret`: a new secret or key pair, and the steps to replace the present one. */
 export interface RotationPlan {
-  /** What was created: the headings, and the texts to copy. */
+  /** The created values, with their headings. */
   readonly created: readonly { readonly name: string; readonly value: string }[]
   readonly steps: readonly RotationStep[]
-  /** What depends on the present secret or key pair. */
+  /** Lifetimes of the values that depend on the present secret or key pair. */
   readonly lifetimes: readonly Lifetime[]
   readonly notes: readonly string[]
 }
@@ -19,7 +19,7 @@ export interface RotationStep {
   readonly notBefore: Date | null
 }
 
-/** How long something is valid, in seconds; null for no end, undefined if it is not known. */
+/** Lifetime of a kind of values in seconds; null for no end, undefined if it is not known. */
 export interface Lifetime {
   readonly about: string
   readonly seconds: number | null | undefined

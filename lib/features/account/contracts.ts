@@ -5,7 +5,8 @@ export interface AccountApi {
   /**
    * Deletes the account of a user, or deactivates it until the delay is over. Returns the time of the deletion, or null
    * if the account is deleted. Throws `FST_USERS_NOT_FOUND` and `FST_USERS_LAST_SUPERUSER`. With a delay, an inactive
-   * user without a request counts as not found, because an undo would activate the user: call `app.users.delete`.
+   * user who has not asked for a deletion counts as not found, because an undo would activate the user: call
+   * `app.users.delete`.
    */
   delete(user: User | UserId, context?: CallContext): Promise<Date | null>
   /** Undoes a requested deletion with the mailed token. Throws `FST_USERS_UNDO_DELETION_BAD_TOKEN`. */

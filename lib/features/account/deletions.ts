@@ -29,9 +29,9 @@ export interface Deletions extends Omit<AccountApi, 'deleteDue' | 'cancelDeletio
   /** Undoes the requested deletion of a user. Returns false if there is none, or if the account is being deleted. */
   cancel(user: User | UserId, context: EventContext): Promise<boolean>
   /**
-   * Hooks that delete a request when others write `is_active`, or have deleted the user. So an inactive user with a
-   * request is inactive because of the request. The request is deleted before and after the write of the others: a
-   * request that arrives in between must not stay either.
+   * Hooks that delete a request when code outside of this feature writes `is_active` or deletes the user. So an
+   * inactive user with a request is inactive because of the request. The request is deleted before and after such a
+   * write, because another request may arrive in between.
    */
   readonly hooks: UsersHooks
 }
@@ -104,10 +104,10 @@ export function createDeletions (kit: FeatureKit, { delayMs }: AccountSettings):
 function hooksOf (kit: FeatureKit, own: OwnWrites): UsersHooks {
   return {
     async onBeforeUpdate ({ user, changes }) {
-      if (changes.is_active != null && !own.includes('onBeforeUpdate', user)) await removeRequest(kit, user)
+      if (changes.is_active != null && !own.consumeEvent('onBeforeUpdate', user)) await removeRequest(kit, user)
     },
     async onAfterUpdate ({ user, changes }) {
-      if (changes.is_active != null && !own.includes('onAfterUpdate', user)) await removeRequest(kit, user)
+      if (changes.is_active != null && !own.consumeEvent('onAfterUpdate', user)) await removeRequest(kit, user)
     },
     // after the deletion: a request must survive a process that is killed before it
     onAfterDelete: ({ user }) => removeRequest(kit, user)
@@ -134,8 +134,8 @@ async function storeRequest ({ store }: FeatureKit, row: DeletionRow): Promise<b
 }
 
 /**
- * Deactivates a user whose request is stored. The user is read after that: whoever deactivates the user later deletes
- * the request. A user who is inactive for another reason is refused, because an undo would activate the user.
+ * Deactivates a user whose request is stored. The user is read after that, because a later deactivation by others
+ * deletes the request. A user who is inactive for another reason is refused, because an undo would activate the user.
  */
 async function deactivate (
   { rows }: FeatureKit,
@@ -150,9 +150,9 @@ async function deactivate (
 }
 
 /**
- * Activates a user again, then deletes the request. Returns null without effect if the request does not exist any more,
- * or if another call or process works on it. If the process ends in between, the request has no effect, because active
- * users are not deleted.
+ * Activates a user again, then deletes the request. Returns null without effect if the request no longer exists, or if
+ * another call or process works on it. If the process ends in between, the request has no effect, because active users
+ * are not deleted.
  */
 async function restore (
   kit: FeatureKit,
@@ -173,7 +173,7 @@ async function restore (
     throw error
   }
   if ((await store.delete(model, { id: claimed.id, token: claimed.token })) !== 1) {
-    // others wrote is_active meanwhile, for example to block the user, and theirs may have been the earlier write
+    // others wrote is_active meanwhile, for example to block the user: their write may have come before this one
     await own.setActive(userId, false, context)
     return null
   }

@@ -16,7 +16,9 @@ const INTERVAL_MS = 10 * 60_000
 const MAX_DELETED = 100
 /** Time after which a refused deletion is tried again. The other accounts that are due come first. */
 const RETRY_MS = 60 * 60_000
-/** A deletion begins this late, so that an undo at the last moment in a process with a slower clock is complete. */
+/**
+ * Time after which a deletion begins, so that a process with a slower clock has completed an undo of the last moment.
+ */
 const GRACE_MS = 60_000
 
 /** The regular deletion of accounts. */

@@ -6,9 +6,9 @@ export interface DeletionRow extends Row {
   id: string
   /** Digest of the token that undoes the request. */
   token: string
-  /** The time from which on the account is deleted. */
+  /** Earliest time of the deletion. */
   due_at: Date
-  /** A process works on the deletion until this time. */
+  /** Time until which a process works on the request. */
   claimed_until: Date
 }
 

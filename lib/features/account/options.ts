@@ -3,12 +3,11 @@ import { checkBoolean, checkKnownKeys, checkObject, checkOption } from '../../fe
 /** Options of `account`. */
 export interface AccountOptions {
   /**
-   * Seconds between the request of a user to delete the own account and the deletion, at most 31 536 000 (one year). In
-   * the meantime the account is deactivated, and the link of a mail undoes the request. Default 0: the account is
-   * deleted at once.
+   * Seconds between a user's request and the deletion of the account, at most 31 536 000 (one year). In the meantime
+   * the account is deactivated, and the link of a mail undoes the request. Default 0: the account is deleted at once.
    */
   deletionDelaySeconds?: number
-  /** The routes exist. Default: both. */
+  /** Registers the routes. Default: both. */
   routes?: { delete?: boolean; export?: boolean }
 }
 

@@ -3,15 +3,15 @@ import type { EventContext, FeatureKit, User, UserId } from '../../feature/index
 /** Events of a write to a user. */
 type WriteEvent = 'onBeforeUpdate' | 'onAfterUpdate'
 
-/** Tells the writes of `is_active` by this feature from those of others. */
+/** Distinguishes the writes of `is_active` by this feature from those of others. */
 export interface OwnWrites {
   /** Activates or deactivates a user. */
   setActive(id: UserId, isActive: boolean, context: EventContext): Promise<User>
   /**
-   * Returns true if the event belongs to a write of this feature. While such a write is under way, each of its events
-   * is expected once. So if others write at the same time, one event of each name is left over, and returns false.
+   * Returns true if the event belongs to a write of this feature. Each write is expected to fire each event once, so if
+   * others write at the same time, one of the two events of a name counts as theirs.
    */
-  includes(event: WriteEvent, user: Pick<User, 'id'>): boolean
+  consumeEvent(event: WriteEvent, user: Pick<User, 'id'>): boolean
 }
 
 /** Creates the register of the feature's own writes. */
@@ -36,6 +36,6 @@ export function createOwnWrites ({ users }: FeatureKit): OwnWrites {
         throw error
       }
     },
-    includes: (event, { id }) => add(event, id as UserId, -1)
+    consumeEvent: (event, { id }) => add(event, id as UserId, -1)
   }
 }

@@ -25,10 +25,10 @@ interface RoutesOptions {
   readonly api: AccountApi
 }
 
-/** Nothing brings a deleted account back. */
+/** A deletion cannot be undone, so it needs a step-up in every mode. */
 const STEP_UP = { inEveryMode: true }
 
-/** Registers the routes of the own account. */
+/** Registers the routes with which users delete and export their account. */
 export const accountRoutes: FastifyPluginAsync<RoutesOptions> = async (scope, options) => {
   const { settings } = options
   if (settings.hasDeleteRoute) addDeleteRoute(scope, options)
@@ -139,7 +139,7 @@ function addExportRoute (scope: FastifyInstance, { kit }: RoutesOptions): void {
       },
       onRequest: authenticate({
         verified: settings.routes.users.requireVerification,
-        fresh: settings.reauthentication.maxAgeSeconds // an export tells a thief of a session everything at once
+        fresh: settings.reauthentication.maxAgeSeconds // one request must not give a stolen session all data
       }),
       exposeHeadRoute: false
     },

@@ -16,7 +16,7 @@ export interface ApiKey {
   last_used_at: string | null
 }
 
-/** A new key. Only now its text is known. */
+/** A new key with its text, which cannot be read again. */
 export interface CreatedApiKey extends ApiKey {
   key: string
 }
@@ -42,15 +42,15 @@ export interface NewApiKey {
 }
 
 /**
- * The result of `app.users.feature('api-keys')`. The request of the context is that of the audit event, and its user is
- * the actor.
+ * The result of `app.users.feature('api-keys')`. Audit events contain the request of the context, and its user as the
+ * actor.
  */
 export interface ApiKeysApi {
   /** Creates a key. Throws `FST_USERS_API_KEY_INVALID`, `FST_USERS_API_KEY_LIMIT_REACHED`. */
   create(user: User, values: NewApiKey, context?: CallContext): Promise<CreatedApiKey>
   /** Returns the keys of a user. */
   list(user: User): Promise<ApiKey[]>
-  /** Throws `FST_USERS_API_KEY_NOT_FOUND`. */
+  /** Changes the name of a key. Throws `FST_USERS_API_KEY_NOT_FOUND`, `FST_USERS_API_KEY_INVALID`. */
   rename(user: User, id: string, name: string): Promise<ApiKey>
   /** Revokes a key. Throws `FST_USERS_API_KEY_NOT_FOUND`. */
   revoke(user: User, id: string, context?: CallContext): Promise<void>

@@ -11,7 +11,7 @@ export const apiKeyErrors = defineErrors({
     message: 'There is no API key with this id. Check the id.',
     detail: 'Not Found'
   },
-  API_KEY_INVALID: { statusCode: 400, message: 'The API key cannot be created: %s' },
+  API_KEY_INVALID: { statusCode: 400, message: 'The values of the API key are not valid: %s' },
   API_KEY_LIMIT_REACHED: { statusCode: 400, message: 'The user has too many API keys. Revoke one first.' }
 })
 

@@ -1,7 +1,7 @@
 import type { IdKind, Model, Row } from '../../feature/index.js'
 import type { ApiKey } from './contracts.js'
 
-/** Name of the label of stored digests. */
+/** Label of the stored digests. */
 export const DIGEST_LABEL = 'api-key'
 export const NAME_MAX_LENGTH = 100
 export const SCOPES_MAX_LENGTH = 1000

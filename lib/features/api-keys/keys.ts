@@ -54,7 +54,7 @@ export function createApiKeys (kit: FeatureKit, options: ApiKeysSettings, format
       if (others.length >= options.maxKeys) throw FST_USERS_API_KEY_LIMIT_REACHED()
       const stored = await store.create(model, { ...row, user_id: user.id, is_service: false })
       audit('api_key.create', user, { key: row.id, scopes: row.scopes }, context)
-      return created(stored, key)
+      return toCreatedKey(stored, key)
     },
 
     list: async (user) => (await allRows(store, model, { user_id: user.id })).map(toApiKey),
@@ -83,9 +83,9 @@ export function createApiKeys (kit: FeatureKit, options: ApiKeysSettings, format
       const stored = await kit.externalUsers.createService(fields, { rows: [dependent] })
       const [user, service] = stored ?? []
       // null stands for a second key with the same random id
-      if (user === undefined || service === undefined) throw FST_USERS_API_KEY_INVALID(['try again'])
+      if (user === undefined || service === undefined) throw FST_USERS_API_KEY_INVALID(['its random id exists already. Try again'])
       audit('api_key.create', kit.rows.toUser(user), { key: row.id, scopes: row.scopes }, context)
-      return { ...created(service, key), user_id: user.id }
+      return { ...toCreatedKey(service, key), user_id: user.id }
     },
 
     async listServices () {
@@ -103,7 +103,7 @@ export function createApiKeys (kit: FeatureKit, options: ApiKeysSettings, format
   }
 }
 
-function created (row: Row, key: string): CreatedApiKey {
+function toCreatedKey (row: Row, key: string): CreatedApiKey {
   return { ...toApiKey(row as KeyRow), key }
 }
 

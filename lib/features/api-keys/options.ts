@@ -11,11 +11,11 @@ export interface ApiKeysOptions {
   prefix?: string
   /** Name of the backend in `request.authentication` and in the option `backends` of guards. Default `api-key`. */
   backend?: string
-  /** Longest lifetime of a key in seconds. Default: none, keys need not expire. */
+  /** Longest lifetime of a key in seconds. Default: none, keys can be valid without end. */
   maxLifetimeSeconds?: number
   /** Largest number of keys of one user. Default 50. */
   maxKeys?: number
-  /** Routes of users, below `<users prefix>/me/api-keys`, and of superusers. Default: on. */
+  /** Routes of users, below `<users prefix>/me/api-keys`, and of superusers. Default: both. */
   routes?: {
     own?: false
     services?: false | RouteGroupOptions

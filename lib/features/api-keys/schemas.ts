@@ -31,7 +31,7 @@ export function serviceKeyCreated (id: IdKind): TSchema {
 
 const Name = Type.String({ minLength: 1, maxLength: NAME_MAX_LENGTH, examples: ['backup job'] })
 
-/** Body of a new name. */
+/** Body that renames a key. */
 export const ApiKeyRename = Type.Object({ name: Name }, component('ApiKeyRename'))
 export type ApiKeyRename = Static<typeof ApiKeyRename>
 

@@ -25,7 +25,7 @@ export const serviceRoutes: FastifyPluginAsync<ApiKeyRoutesOptions> = async (sco
   addDeleteRoute(scope, options)
 }
 
-/** Reads the session again. Throws `FST_USERS_FORBIDDEN` if the user is no superuser any more. */
+/** Reads the session again. Throws `FST_USERS_FORBIDDEN` if the user is no longer a superuser. */
 async function readSuperuser (kit: FeatureKit, request: Parameters<FeatureKit['readActingUser']>[0]): Promise<UserRow> {
   const row = await kit.readActingUser(request)
   if (!row.is_superuser || !row.is_active) throw FST_USERS_FORBIDDEN()

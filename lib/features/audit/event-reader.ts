@@ -31,7 +31,9 @@ export interface AuditPage {
 export const MAX_PAGE = 100
 const DEFAULT_PAGE = 50
 
-/** Returns a page of events, the newest first. It continues after an id, so new events move no page (keyset). */
+/**
+ * Returns a page of events, the newest first. It continues after an id, so new events do not shift the pages (keyset).
+ */
 export async function readEvents (
   { store, settings }: Pick<FeatureKit, 'store' | 'settings'>,
   { limit = DEFAULT_PAGE, after, ...conditions }: AuditQuery

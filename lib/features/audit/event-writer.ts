@@ -86,7 +86,7 @@ export class EventWriter {
     }, ms).unref()
   }
 
-  /** Counts lost events. A full queue is logged once; `storeBatch` logs its end. */
+  /** Counts lost events. If the queue is full, only the first lost event is logged. */
   #drop (count: number, message: string, error?: unknown): void {
     const isFirst = this.#dropped === 0
     this.#dropped += count

@@ -76,7 +76,7 @@ function start (kit: FeatureKit, options: AuditFeatureOptions): FeatureParts<Aud
   }
 
   /** Deletes old events in the background, at most once an hour. */
-  function pruneSometimes (): void {
+  function pruneIfDue (): void {
     if (keepMs === null || isClosing || kit.clock() - prunedAt < PRUNE_INTERVAL_MS) return
     prunedAt = kit.clock()
     kit.background(prune)
@@ -93,7 +93,7 @@ function start (kit: FeatureKit, options: AuditFeatureOptions): FeatureParts<Aud
     hooks: {
       async onAudit (event) {
         await writer.add(event)
-        pruneSometimes()
+        pruneIfDue()
       }
     },
     ...(path === null ? {} : { routes: async (scope) => { await scope.register(auditRoutes, { kit, path }) } }),

@@ -39,7 +39,7 @@ export const auditEventModel: Model = {
 const MAX_TIME = 2 ** 48 - 1
 const MAX_COUNT = 2 ** 16 - 1
 
-/** Returns a function that creates rows. Of two events of one millisecond, the later one sorts first, too. */
+/** Returns a function that creates rows. Of two events in one millisecond, the later one also sorts first. */
 export function createRowFactory (): (event: AuditEvent) => Row {
   let count = 0
   return ({ tenant: _, ...event }) => {

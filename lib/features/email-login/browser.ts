@@ -16,7 +16,7 @@ export interface BrowserBinding {
   release(backend: Backend, context: EventContext): void
 }
 
-/** `maxAge` is the lifetime of the cookie in seconds. */
+/** Creates the functions that bind requests. `maxAge` is the lifetime of the cookie in seconds. */
 export function createBrowserBinding (kit: FeatureKit, maxAge: number): BrowserBinding {
   const cookieOf = ({ transport }: Backend): BrowserCookie => createHostCookie(kit, transport, 'email-login', maxAge)
 
@@ -26,7 +26,7 @@ export function createBrowserBinding (kit: FeatureKit, maxAge: number): BrowserB
       return cookieOf(backend).set(request, reply)
     },
     presented (backend, { request }) {
-      // without the cookie a text that is no digest
+      // a missing cookie counts as an empty text, which matches no request
       return backend.transport.ambient && request !== null ? cookieOf(backend).digestOf(request) ?? '' : null
     },
     release (backend, { reply }) {

@@ -17,7 +17,7 @@ export interface Codes {
   isRight(given: string, request: string, digest: string): boolean
 }
 
-/** `lifetimeSeconds` is the lifetime of a code. */
+/** Creates the functions for codes that are valid for `lifetimeSeconds`. */
 export function createCodes (kit: Pick<FeatureKit, 'keysFor'>, lifetimeSeconds: number): Codes {
   const keys = kit.keysFor('email-login', lifetimeSeconds).map(({ secret }) => secret)
   const digestWith = (key: string, code: string, request: string): string => fingerprint(key, request, readCode(code))

@@ -17,10 +17,10 @@ import { digestTicket } from './requests.js'
 
 const ATTEMPT = 'email-login-confirm'
 
-/** The context of a login, and whether the user asked for a longer session. */
+/** The context of a login, and the wish for a longer session. */
 type LoginCall = CallContext & Pick<LoginContext, 'rememberMe'>
 
-/** The request that a client presents a proof for. */
+/** The backend and the context of a call that presents a proof. */
 interface Presented {
   readonly backend: Backend
   readonly context: EventContext
@@ -70,8 +70,8 @@ async function checkCode (
 }
 
 /**
- * Returns the request of a link. If another browser sent the request, the person must have confirmed the login: the
- * link may have come from somebody who asked for it, for the account of either of them.
+ * Returns the request of a link. If another browser sent the request, the person must have confirmed the login: an
+ * attacker may have requested the link, for the account of the person or for the attacker's own.
  */
 async function checkLink (
   { kit, requests, browsers }: EmailLoginParts,
@@ -90,7 +90,7 @@ async function checkLink (
   throw FST_USERS_EMAIL_LOGIN_OTHER_BROWSER([], { detail })
 }
 
-/** Returns true if the mail was sent. Its code and link are unknown otherwise. */
+/** Returns true if the mail was sent. Otherwise its code and link are unknown to everyone. */
 function isMailed ({ user_id: user, signs_up: signsUp }: RequestRow): boolean {
   return user !== null || signsUp
 }
@@ -118,7 +118,7 @@ async function enter (
   const proved = row.is_verified ? row : await kit.externalUsers.reclaimUnverified(row.id as UserId, call)
   if (proved === null) throw FST_USERS_EMAIL_LOGIN_INVALID() // the user has changed meanwhile
   const result = await kit.users.login(proved, { ...call, backend, method: 'email' })
-  kit.background(() => requests.removeOf(row), contextOf(call).reply) // the other mails are not needed any more
+  kit.background(() => requests.removeOf(row), contextOf(call).reply) // the other mails are no longer needed
   return result
 }
 
@@ -152,7 +152,7 @@ async function createUser (
     const [row] = stored ?? []
     if (row !== undefined) return row
   } catch (error) {
-    // the e-mail has got a user since the mail was sent
+    // another user has registered the e-mail since the mail was sent
     if (!hasErrorCode(error, 'FST_USERS_REGISTER_USER_ALREADY_EXISTS')) throw error
   }
   throw FST_USERS_EMAIL_LOGIN_INVALID()

@@ -2,18 +2,18 @@ import type { CallContext, LoginContext, LoginResult } from '../../feature/index
 
 /** The reply to a request for a login. It is the same for every e-mail. */
 export interface EmailLoginTicket {
-  /** Belongs to the client that asked. It is not enough for a login. */
+  /** Belongs to the client that asked. A login needs the mailed code or link too. */
   ticket: string
   /** Seconds for which the mail can be used. */
   expires_in: number
 }
 
-/** What a client presents to finish a login: the ticket with the mailed code, or the token of the mailed link. */
+/** The proof that finishes a login: the ticket with the mailed code, or the token of the mailed link. */
 export interface EmailLoginProof {
   ticket?: string
   code?: string
   token?: string
-  /** The person has confirmed to log in here with a link that another browser requested. */
+  /** The person has confirmed the login with a link that another browser requested. */
   other_browser?: boolean
 }
 

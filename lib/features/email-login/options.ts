@@ -9,7 +9,7 @@ import {
 
 /** Options of `emailLogin`. */
 export interface EmailLoginOptions {
-  /** What a mail contains: a link, a code of eight characters, or both. Default `both`. */
+  /** Contents of a mail: a link, a code of eight characters, or both. Default `both`. */
   send?: 'link' | 'code' | 'both'
   /** Seconds for which a mail can be used, 60 to 600, or to 3600 with `send: 'link'`. Default 600. */
   lifetimeSeconds?: number

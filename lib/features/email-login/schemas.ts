@@ -23,7 +23,7 @@ export const EmailLoginConfirmBody = Type.Object(
     code: Type.Optional(Type.String({ maxLength: 32, examples: ['7KQ2-M4XP'] })),
     token: secret,
     other_browser: Type.Optional(
-      Type.Boolean({ description: 'The person has confirmed to log in with a link that another browser requested.' })
+      Type.Boolean({ description: 'The person has confirmed the login with a link that another browser requested.' })
     )
   },
   component('EmailLoginConfirmation')

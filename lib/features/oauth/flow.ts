@@ -50,7 +50,7 @@ export interface FlowStart {
   rememberMe?: boolean
 }
 
-/** How a login began. */
+/** The way in which a login began. */
 export interface LoginStart {
   /** The callback redirects the browser. */
   readonly inBrowser: boolean

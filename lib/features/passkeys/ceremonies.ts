@@ -14,7 +14,7 @@ import {
   type Verified
 } from './verification.js'
 
-/** What all ceremonies of the feature share. */
+/** The objects that all ceremonies of the feature share. */
 export interface Ceremonies {
   readonly kit: FeatureKit
   readonly settings: PasskeysSettings
@@ -76,20 +76,20 @@ export async function acceptRegistration (
 ): Promise<NewCredential> {
   const requiresVerification = settings.userVerification === 'required'
   const verified = await verifyRegistration(library, response, { party, challenge, requiresVerification })
-  return valueOf(kit, verified)
+  return acceptedValue(kit, verified)
 }
 
-/** What an answer must match besides the signature. */
+/** The requirements of an answer, besides the signature. */
 export interface ExpectedAssertion {
   readonly challenge: string
   readonly requiresVerification: boolean
-  /** The authenticator must name the user. It does if it was not told which passkey to use. */
+  /** The authenticator must name the user, as it does if the options list no passkeys. */
   readonly requiresHandle: boolean
 }
 
 /**
  * Checks the answer of a stored passkey and records its use. Throws `FST_USERS_PASSKEY_INVALID`. `user` is the owner of
- * the passkey, as it was read after the passkey.
+ * the passkey and was read after it.
  */
 export async function acceptAssertion (
   ceremonies: Ceremonies,
@@ -103,7 +103,7 @@ export async function acceptAssertion (
   const isOwned = handle === null || handle === '' ? !requiresHandle : handle === row.user_handle
   if (!isOwned) throw refused(kit, 'The user handle is missing or belongs to another user')
   const expected = { party, challenge, requiresVerification }
-  const assertion = valueOf(kit, await verifyAssertion(library, response, row, expected))
+  const assertion = acceptedValue(kit, await verifyAssertion(library, response, row, expected))
   if (!(await ceremonies.rows.recordUse(row, assertion))) await reportClone(ceremonies, row, user, call)
   return assertion
 }
@@ -132,7 +132,7 @@ async function reportClone (
   if (!(await rows.recordTime(row))) throw refused(kit, 'The passkey was deleted')
 }
 
-function valueOf<T> (kit: FeatureKit, verified: Verified<T>): T {
+function acceptedValue<T> (kit: FeatureKit, verified: Verified<T>): T {
   if (verified.reason === undefined) return verified.value
   throw refused(kit, verified.reason)
 }

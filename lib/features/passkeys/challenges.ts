@@ -5,10 +5,10 @@ import type { PasskeysSettings } from './options.js'
 
 const CHALLENGE_BYTES = 32
 
-/** What the server keeps of a ceremony. The ceremonies differ in what they add. */
+/** The stored values of a ceremony. Each kind of ceremony adds values of its own. */
 type Stored<T> = T & { readonly challenge: string; readonly session: string | null }
 
-/** To whom a challenge belongs. */
+/** The user, the browser and the session of a challenge. */
 interface ChallengeOwner {
   readonly userId?: UserId
   readonly browser?: string | null

@@ -1,6 +1,6 @@
 import { isObject } from '../../feature/index.js'
 
-/** The values that the browser has signed with a ceremony (WebAuthn Level 3, section 5.8.1). */
+/** The client data of a ceremony, which the browser writes (WebAuthn Level 3, section 5.8.1). */
 export interface ClientData {
   readonly challenge: string
   readonly crossOrigin: boolean
@@ -17,8 +17,8 @@ export function readClientData (text: string): ClientData | null {
 }
 
 /**
- * Returns true for a ceremony in a page that is not embedded in one of another site, or in one of these. Browsers that
- * embed without naming the site are refused.
+ * Returns true if the page is embedded in no other site, or in one of `topOrigins`. A browser that reports an embedding
+ * without its origin is refused.
  */
 export function isFrameAllowed ({ crossOrigin, topOrigin }: ClientData, topOrigins: readonly string[]): boolean {
   if (!crossOrigin) return topOrigin === null

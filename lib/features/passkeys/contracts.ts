@@ -11,15 +11,16 @@ export interface Passkey {
   device_type: 'single_device' | 'multi_device'
   /** The passkey is backed up, for example by the account of the device's manufacturer. */
   backed_up: boolean
-  /** How the browser reaches the authenticator, such as `internal`, `hybrid` and `usb`. */
+  /** Ways in which the browser reaches the authenticator, such as `internal`, `hybrid` and `usb`. */
   transports: string[]
   /**
    * The authenticator has verified its user with a PIN or a biometric characteristic. Only such a passkey is a login
    * method; any other one is only a second factor.
    */
   verifies_user: boolean
-  /** Times in the form of RFC 3339. */
+  /** Time of the registration in the form of RFC 3339. */
   created_at: string
+  /** Time of the last use in the form of RFC 3339; null before the first use. */
   last_used_at: string | null
 }
 

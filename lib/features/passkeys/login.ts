@@ -44,13 +44,13 @@ export function createLogins (ceremonies: Ceremonies): PasskeyLogins {
     async finish (backend, { ticket, credential }, exchange) {
       const attempt = await kit.attempts.begin('passkeysLogin', { backend: backend.name, context: exchange })
       const cookie = cookieOf(backend)
-      // a backend with a cookie always binds, so an empty text fits no ticket
+      // a backend with cookies binds every ticket to a browser, so an empty text matches none
       const browser = cookie === null ? null : (cookie.digestOf(exchange.request) ?? '')
       const { challenge, backend: began } = await challenges.use(ticket, { browser })
       cookie?.clear(exchange.reply)
       if (began !== backend.name) throw refused(kit, 'The login began at another backend')
       const owner = await findOwner(ceremonies, credential.id)
-      if (owner === null) throw await unknown(kit, backend, exchange)
+      if (owner === null) throw await unknownPasskey(kit, backend, exchange)
       const expected = { challenge, requiresVerification: true, requiresHandle: true }
       try {
         await acceptAssertion(ceremonies, owner, credential, expected, exchange)
@@ -83,7 +83,7 @@ function checkNeutral (kit: FeatureKit, user: UserRow): void {
   if (!kit.settings.revealExistingAccounts && !user.is_verified) throw refused(kit, 'The e-mail is not verified')
 }
 
-async function unknown (kit: FeatureKit, { name: backend }: Backend, context: Exchange): Promise<Error> {
+async function unknownPasskey (kit: FeatureKit, { name: backend }: Backend, context: Exchange): Promise<Error> {
   const entry = { event: 'login', outcome: 'failure', reason: 'PASSKEY_UNKNOWN', backend, method: 'passkey' } as const
   kit.audit.emit(entry, context)
   return refused(kit, 'No user has this passkey')

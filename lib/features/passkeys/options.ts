@@ -12,7 +12,7 @@ import {
 /** Options of `passkeys`. */
 export interface PasskeysOptions {
   /**
-   * The domain that passkeys are bound to (RP ID; WebAuthn Level 3, section 5.1.2): the host of the pages or a parent
+   * The domain that passkeys are bound to (RP ID; WebAuthn Level 3, section 4): the host of the pages or a parent
    * domain. Passkeys stop working if it changes. Default: the host of `publicUrl`.
    */
   rpId?: string
@@ -41,10 +41,10 @@ export interface PasskeysOptions {
    * true.
    */
   secondFactor?: boolean
-  /** Routes with which new users register with a passkey and no password. Default: false. */
+  /** Adds routes with which new users register with a passkey and no password. Default: false. */
   signUp?: boolean
   /**
-   * What happens if the signature counter of a passkey did not grow, so that a copy of it may exist: `refuse` refuses
+   * The reaction to a signature counter that did not grow, so that a copy of the passkey may exist: `refuse` refuses
    * the passkey and fires `onPasskeyCloned`, `report` only fires the event. Default: `refuse`.
    */
   whenCloned?: 'refuse' | 'report'

@@ -47,7 +47,7 @@ function ownGuard ({ settings }: FeatureKit): Guard {
   return authenticate({ verified: settings.routes.users.requireVerification })
 }
 
-/** A user who has not proved the e-mail adds no passkey: its owner would not know about it. */
+/** Users add passkeys only with a verified e-mail, whose owner would otherwise not learn about the passkey. */
 function verifiedGuard (): Guard {
   return authenticate({ verified: true })
 }

@@ -7,7 +7,7 @@ import type { PasskeyRow } from './model.js'
 import { newUserHandle } from './rows.js'
 import type { CreationOptions, PasskeyCreate } from './schemas.js'
 
-/** What the server keeps of the registration of a passkey for an existing user. */
+/** The stored values of a registration of a passkey for an existing user. */
 export interface PendingPasskey {
   readonly user: UserId
   readonly userHandle: string

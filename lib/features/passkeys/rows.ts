@@ -12,12 +12,12 @@ import { NAME_MAX_LENGTH, passkeyModel, rowIdOf, type PasskeyRow } from './model
 import type { Assertion, NewCredential } from './verification.js'
 
 const DEFAULT_NAME = 'Passkey'
-/** More than the option `maxPasskeys` allows, because parallel requests may exceed it. */
+/** Largest number of passkeys that are read. Parallel requests may exceed the option `maxPasskeys`. */
 const MAX_ROWS = 200
-/** Bytes of a user handle: the largest value is 64 (WebAuthn Level 3, section 14.6.1). */
+/** Bytes of a user handle, at most 64 (WebAuthn Level 3, section 5.4.3). */
 const HANDLE_BYTES = 32
 
-/** What a new passkey has besides its credential. */
+/** The values of a new passkey besides its credential. */
 interface NewPasskey {
   readonly userHandle: string
   readonly name?: string | undefined

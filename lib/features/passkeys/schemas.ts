@@ -119,7 +119,7 @@ export const PasskeyCreate = Type.Object(
 )
 export type PasskeyCreate = Static<typeof PasskeyCreate>
 
-/** Body of a new name. */
+/** Body that renames a passkey. */
 export const PasskeyRename = Type.Object({ name: Name }, component('PasskeyRename'))
 export type PasskeyRename = Static<typeof PasskeyRename>
 

@@ -11,7 +11,7 @@ interface Exchange {
   reply: FastifyReply
 }
 
-/** What identifies a new user: the e-mail, or the mailed token of a registration by mail. */
+/** The e-mail of a new user or, with registration by mail, the mailed token. */
 export type SignUpStart = { email: string } | { token: string }
 
 /** Begins and finishes registrations of users who have a passkey and no password. */

@@ -35,7 +35,7 @@ export function createSteps (ceremonies: Ceremonies): readonly LoginStep[] {
 function createPasskeyStep (ceremonies: Ceremonies): LoginStep<typeof Answer> {
   const { kit, settings, rows } = ceremonies
   const challenges = createChallenges<{ user: UserId }>(kit, 'step', settings)
-  // a passkey that is the only proof must verify the user: it is then two kinds of factors
+  // a passkey that is the only proof must verify the user, and then proves two kinds of factors
   const mustVerify = (methods: readonly string[]): boolean =>
     methods.length === 0 || settings.userVerification === 'required'
   return {

@@ -5,12 +5,12 @@ import type { RelyingParty } from './options.js'
 import type { AuthenticationCredential, RegistrationCredential } from './schemas.js'
 
 /**
- * EdDSA, ES256 and RS256 (RFC 9053): the algorithms that all authenticators have at least one of, in the order of
- * preference.
+ * EdDSA, ES256 (RFC 9053) and RS256 (RFC 8812), in the order of preference. Every authenticator has at least one of
+ * them.
  */
 export const ALGORITHMS = [-8, -7, -257]
 
-/** What a response must match. */
+/** The expected values of a response. */
 export interface ExpectedResponse {
   readonly party: RelyingParty
   /** The challenge of the server, in base64url. */
@@ -92,7 +92,7 @@ export async function verifyAssertion (
       credential: {
         id: row.credential_id,
         publicKey: new Uint8Array(Buffer.from(row.public_key, 'base64url')),
-        counter: 0 // leaves the counter to us
+        counter: 0 // the library then accepts every counter; `recordUse` checks it
       }
     })
     if (!verified) return { reason: 'The signature is not valid' }

@@ -6,7 +6,7 @@ const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 const CODE_LENGTH = 16
 const GROUP_LENGTH = 4
 const CODE = /^[0-9A-HJKMNP-TV-Z]{16}$/
-/** The longest text in which a code is looked for, with separators. */
+/** The longest accepted text of a code, with separators. */
 export const CODE_MAX_LENGTH = 64
 
 /** Returns a new code as it is shown: `9KQ2-…`, four groups of four characters. */
@@ -19,8 +19,8 @@ export function generateCode (): string {
 }
 
 /**
- * Returns the characters of a code, as they are digested; null for another text. Case, spaces and hyphens do not
- * matter, and `O`, `I` and `L` count as the digits that they resemble.
+ * Returns the characters of a code in the form that is digested; null for any other text. Case, spaces and hyphens do
+ * not matter, and `O`, `I` and `L` count as the digits that they resemble.
  */
 export function readCode (text: string): string | null {
   if (text.length > CODE_MAX_LENGTH) return null

@@ -14,7 +14,7 @@ import { recoveryCodeModel, type CodesRow } from './model.js'
 
 /** Number of codes of one user. */
 const COUNT = 10
-/** More parallel changes of one row than a user can make. */
+/** Number of tries to change a row that parallel requests change too. */
 const MAX_TRIES = 30
 
 type Owner = Pick<User, 'id'>

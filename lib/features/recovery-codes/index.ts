@@ -31,8 +31,8 @@ declare module '../../contracts/feature.js' {
 }
 
 /**
- * Creates the feature for recovery codes. A user who adds the first second factor, such as `totp()`, gets ten codes.
- * Each completes one login in place of the second factor.
+ * Creates the feature for recovery codes. Users get ten codes when they add their first second factor, such as
+ * `totp()`. Each code completes one login in place of the factor.
  *
  * @example
  * await app.register(users, { adapter, secret, backends, features: [totp(), recoveryCodes()] })
@@ -67,7 +67,7 @@ function start (kit: FeatureKit): FeatureParts<RecoveryCodesApi> {
     },
     loginMethods: {
       count: () => 0,
-      // the second factors have been removed before
+      // the second factors are removed first
       async removeUnproved (user, { untrustedSince }) {
         if (untrustedSince === null) return 0
         const isLast = (await kit.secondFactors.count(user)) === 0

@@ -22,7 +22,7 @@ interface RecoveryCodeRoutesOptions {
   codes: RecoveryCodes
 }
 
-/** Codes could otherwise be made with a stolen session, and then remove a factor. */
+/** A stolen session could otherwise create codes, and remove a factor with one of them. */
 const STEP_UP = { inEveryMode: true }
 
 /** Registers the routes with which users count and replace their recovery codes. */

@@ -3,7 +3,7 @@ import { CODE_MAX_LENGTH } from './code-format.js'
 
 const Time = Type.String({ format: 'date-time' })
 
-/** The number of codes that are left. */
+/** The state of a user's recovery codes. */
 export const RecoveryCodesRead = Type.Object(
   { remaining: Type.Integer(), created_at: Type.Union([Time, Type.Null()]) },
   component('RecoveryCodesRead')

@@ -72,7 +72,7 @@ export class Families {
     this.#kit = kit
     this.#settings = settings
     this.#model = refreshTokenModel(kit.settings.schemas.id)
-    // a removed secret only means that the second use of an old token is not recognized
+    // if a secret is removed, second uses of its tokens are no longer recognized
     this.#codec = createRefreshTokenCodec(kit.keysFor('refresh-token', settings.absoluteMs / 1000))
   }
 
@@ -189,7 +189,7 @@ export class Families {
     return generation === family.generation && isSameSecret(this.#codec.digest(text), family.token)
   }
 
-  /** Returns true for a token of the family that was used before. Any other text must not end the session. */
+  /** Returns true for a token of the family that was used before. No other text may end the session. */
   #isGenuine (family: Family, given: PresentedToken): boolean {
     return given.generation < family.generation && this.#codec.isGenuine(family, given)
   }

@@ -144,7 +144,7 @@ async function replaceCookie (
   created: CreatedSession
 ): Promise<void> {
   const { request, reply } = created.context
-  // without a reply, nobody could receive the cookie
+  // without a reply, the cookie cannot be sent
   if (request === null || reply === null) return
   // a login at a provider comes back from another site, and is bound to the browser by a cookie of its own
   const hasPassword = created.issued.session.methods.includes('password')

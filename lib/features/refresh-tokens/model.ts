@@ -3,7 +3,7 @@ import type { IdKind, Model } from '../../feature/index.js'
 /** The longest id of a session that can have refresh tokens. */
 export const ID_MAX_LENGTH = 64
 
-/** Returns the model of sessions with refresh tokens: one row for each session, whatever the number of its tokens. */
+/** Returns the model of sessions with refresh tokens: one row for each session, which all of its tokens share. */
 export function refreshTokenModel (id: IdKind): Model {
   return {
     name: 'refresh_token',

@@ -1,7 +1,7 @@
 import type { CallContext, User, UserId } from '../../feature/index.js'
 
 /**
- * Tells the package the names of the application's roles. Declare it once:
+ * The names of the application's roles. Declare them once:
  * `declare module 'fastify-users/roles' { interface RolesRegister { roles: typeof appRoles } }`, where `appRoles` is
  * the value of the option `roles`. `request.user.role`, the guard flag `roles` and the API then have only these names.
  */
@@ -13,7 +13,7 @@ export type RoleName = RolesRegister extends { roles: infer R } ? keyof R & stri
 /** The result of `app.users.feature('roles')`. */
 export interface RolesApi {
   /**
-   * Gives a role to a user, or takes it away with null. The change holds from the user's next request on. Fires
+   * Gives a role to a user, or removes it with null. The change applies from the user's next request on. Fires
    * `onAfterSetRole` and returns the changed user. Throws `FST_USERS_UNKNOWN_ROLE` and `FST_USERS_NOT_FOUND`.
    */
   set(user: User | UserId, role: RoleName | null, context?: CallContext): Promise<User>

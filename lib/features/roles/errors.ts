@@ -8,7 +8,7 @@ declare module '../../contracts/errors.js' {
 export const rolesErrors = defineErrors({
   OWN_ROLE: {
     statusCode: 403,
-    message: 'A user cannot change the own role. Ask another superuser to change it.'
+    message: 'Users cannot change their own role. Ask another superuser.'
   },
   UNKNOWN_ROLE: { statusCode: 400, message: 'There is no role "%s". Use one of: %s' }
 })

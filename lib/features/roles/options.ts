@@ -24,7 +24,10 @@ export type RoleDefinitions = Readonly<Record<string, RoleDefinition>>
 
 /** Options of {@link roles}. */
 export interface RolesOptions<R extends RoleDefinitions = RoleDefinitions> {
-  /** The roles by name. A name has a lower-case letter, then up to 31 letters, digits, `-` or `_`. */
+  /**
+   * The roles by name. A name begins with a lower-case letter, and has up to 32 lower-case letters, digits, `-` and
+   * `_`.
+   */
   roles: R
   /**
    * Role of users to whom no role was given. It is not stored, so a new value applies to all of them. Default: null, no
@@ -65,7 +68,7 @@ export function readRoles<R extends RoleDefinitions> ({ roles, defaultRole = nul
 function readScopes (name: string, role: RoleDefinition): readonly string[] {
   const option = `roles.roles.${name}`
   if (!isName(name)) {
-    throw FST_USERS_INVALID_OPTION([option, 'must be a lower-case letter, then up to 31 letters, digits, - or _'])
+    throw FST_USERS_INVALID_OPTION([option, 'must begin with a lower-case letter, and have up to 32 lower-case letters, digits, - and _'])
   }
   if (!isObject(role)) throw FST_USERS_INVALID_OPTION([option, 'must be an object with scopes'])
   checkKnownKeys(`${option}.`, role, ['scopes'])

@@ -26,10 +26,10 @@ interface Use {
   readonly client: ClientOfSession
 }
 
-/** What is stored about the client of a session. */
+/** The stored values of the client of a session. */
 export type ClientOfSession = Pick<SessionRow, 'ip_address' | 'user_agent'>
 
-/** Notes the use of sessions, and refuses those that have ended. */
+/** Records the use of sessions, and refuses those that have ended. */
 export interface Activity {
   readonly seen: NonNullable<SessionObserver['seen']>
   /** Remembers a token that was just created. */
@@ -37,9 +37,9 @@ export interface Activity {
 }
 
 /**
- * Creates the check that runs with every guarded request. A token costs one look-up, except once a minute: then the use
- * is stored in the background, and the times of a session with a limited lifetime are read and checked before. A
- * request within that minute is itself a use, so a limit of several minutes cannot be reached in it.
+ * Creates the check that runs with every guarded request. Most requests cost one look-up in memory. Once a minute per
+ * token, the use is stored in the background; if the lifetime of the session is limited, its times are read and checked
+ * first. Idle times are at least five minutes, so none can end within that minute.
  */
 export function createActivity (
   kit: FeatureKit,
@@ -101,7 +101,7 @@ function useOf (
   return { user, session, token, backend, lifetimes, now, client: clientOf(request) }
 }
 
-/** Stores the time of a use. A session that is older than the feature is stored with its first use. */
+/** Stores the time of a use. The first use of a session that is older than the feature stores the session. */
 async function recordUse (
   { rows, users }: FeatureKit,
   store: SessionStore,

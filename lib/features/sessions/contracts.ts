@@ -1,6 +1,6 @@
 import type { CallContext, User } from '../../feature/index.js'
 
-/** The device of a session, as far as its `User-Agent` tells it. */
+/** The device of a session, as its `User-Agent` names it. */
 export interface SessionDevice {
   /** Name of the browser, such as `Firefox`. Null for an unknown program. */
   browser: string | null
@@ -41,7 +41,7 @@ export interface SessionPage {
   next: string | null
 }
 
-/** Which sessions `list` returns. */
+/** The query of `list`. */
 export interface SessionQuery {
   /** Largest number of sessions, from 1 to 100. Default: 100. */
   limit?: number

@@ -25,9 +25,9 @@ declare module '../../contracts/feature.js' {
 }
 
 /**
- * Creates the feature with which users see and end their sessions, and superusers those of all users. It also ends
- * sessions that are not used, and offers longer ones to users who ask for them. It needs the package `bowser`. An
- * invalid option stops the start with a coded error.
+ * Creates the feature with which users list and end their sessions, and superusers those of all users. It also ends
+ * unused sessions, and offers longer ones to users who ask for them. It needs the package `bowser`. An invalid option
+ * stops the start with a coded error.
  *
  * @example
  * await app.register(users, {
@@ -44,11 +44,11 @@ export function sessions (options: SessionsOptions = {}): Feature<SessionsApi> {
     rememberMe: (backend) => offersRememberMe(settings, backend),
     async setup (kit) {
       checkBackendLifetimes(settings, kit)
-      const { api, observer, limit, exportData } = createSessions(kit, settings, await loadDevices())
+      const { api, observer, endSurplus, exportData } = createSessions(kit, settings, await loadDevices())
       const { enabled, prefix } = kit.settings.routes.users
       return {
         sessions: observer,
-        hooks: { onAfterLogin: ({ user, session }) => limit(user, session.id) },
+        hooks: { onAfterLogin: ({ user, session }) => endSurplus(user, session.id) },
         exportData,
         async routes (scope) {
           if (!enabled) return

@@ -61,7 +61,7 @@ function lifetimesOf ({ all, backends }: SessionsSettings, { name, strategy }: B
   }
 }
 
-/** Returns the earliest time that a session contains: a refreshed or renewed one is older than its token. */
+/** Returns the earliest time that a session contains. A refreshed or renewed session is older than its token. */
 export function loginTimeOf ({ createdAt, authenticatedAt }: Session): number | null {
   if (createdAt === null || authenticatedAt === null) return (createdAt ?? authenticatedAt)?.getTime() ?? null
   return Math.min(createdAt.getTime(), authenticatedAt.getTime())
@@ -74,8 +74,7 @@ export function timesOfRow (row: SessionRow): SessionTimes {
 }
 
 /**
- * Returns the times of a session about which nothing is stored: it is older than the feature. It counts as unused since
- * the login.
+ * Returns the times of a session without a row, which is older than the feature. It counts as unused since the login.
  */
 export function timesOfSession (session: Session, now: number, isRemembered: boolean): SessionTimes {
   const createdAt = loginTimeOf(session) ?? now

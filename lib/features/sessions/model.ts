@@ -5,7 +5,7 @@ export const ID_MAX_LENGTH = 64
 export const USER_AGENT_MAX_LENGTH = 512
 export const IP_MAX_LENGTH = 64
 
-/** What is stored about a session, besides what its strategy stores. */
+/** The stored values of a session, in addition to those of its strategy. */
 export interface SessionRow extends Row {
   id: string
   user_id: string | number

@@ -14,15 +14,15 @@ import {
 export interface SessionLimits {
   /** Seconds without a request after which a session ends, at least 300. Default: none. */
   idleSeconds?: number
-  /** Seconds from the login to the end of the session, whatever its use. Default: the lifetime of the strategy. */
+  /** Seconds from the login to the end of the session, even if it is used. Default: the lifetime of the strategy. */
   absoluteSeconds?: number
 }
 
 /** Lifetimes of the sessions of a backend. */
 export interface SessionLifetimes extends SessionLimits {
   /**
-   * Limits of the sessions of users who log in with `remember_me`. Browsers keep the cookies of these sessions when
-   * they close, and of no others. Default: nobody can ask for a longer session.
+   * Limits of the sessions of users who log in with `remember_me`. Browsers keep only the cookies of these sessions
+   * when they close. Default: users cannot ask for longer sessions.
    */
   rememberMe?: SessionLimits
 }
@@ -33,7 +33,7 @@ export interface SessionsOptions extends SessionLifetimes {
   backends?: Readonly<Record<string, SessionLifetimes>>
   /** Largest number of sessions of one user. A further login ends the oldest one. Default: no limit. */
   maxSessions?: number
-  /** Routes of users, below `<users prefix>/me/sessions`, and of superusers. Default: on. */
+  /** Routes of users, below `<users prefix>/me/sessions`, and of superusers. Default: both. */
   routes?: { own?: boolean; superusers?: boolean }
 }
 
@@ -115,7 +115,10 @@ export function checkBackendLifetimes (options: SessionsSettings, { users, setti
   }
 }
 
-/** The strategy ends every session after its own lifetime. Refresh tokens continue sessions of signed tokens. */
+/**
+ * Refuses a time that is longer than the lifetime of the strategy, which ends the session. Signed tokens are exempt,
+ * because refresh tokens continue their sessions.
+ */
 function checkStrategy ({ name, strategy }: Backend, seconds: number): void {
   const lifetime = strategy.description?.lifetimeSeconds ?? null
   if (strategy.listSessions === undefined || lifetime === null) return
@@ -130,7 +133,7 @@ function readLifetimes (option: string, { rememberMe, ...limits }: SessionLifeti
   const remembered = readLimits(`${option}.rememberMe`, rememberMe)
   for (const [key, name] of [['idleMs', 'idleSeconds'], ['absoluteMs', 'absoluteSeconds']] as const) {
     const isLonger = (value: number | null): boolean => value === null || value >= (ordinary[key] ?? 0)
-    const reason = 'must not be less than without `rememberMe`'
+    const reason = 'must be at least the value without `rememberMe`'
     checkOption(`${option}.rememberMe.${name}`, remembered[key], isLonger, reason)
   }
   return { ordinary, remembered }

@@ -21,12 +21,12 @@ const PRINTABLE = /^[\x21-\x7e]{1,64}$/
 const USERS_PAGE = 200
 const STAMP_LENGTH = 22
 
-/** The functions of the feature, and those that the core calls. */
+/** The functions for applications, and those that the core calls. */
 export interface Sessions {
   readonly api: SessionsApi
   readonly observer: SessionObserver
   /** Ends the oldest sessions of a user who has logged in and has too many. */
-  limit(user: User, newest: string): Promise<void>
+  endSurplus(user: User, newest: string): Promise<void>
   /** Returns the open sessions of a user, for the export of the account. */
   exportData(user: User): Promise<{ sessions: object[] }>
 }
@@ -43,7 +43,7 @@ export function createSessions (kit: FeatureKit, settings: SessionsSettings, des
       issued: (_session, created) => storeIssued(parts, created),
       ended: (user, which) => store.remove(user, which)
     },
-    async limit (user, newest) {
+    async endSurplus (user, newest) {
       if (maxSessions !== null) await endOldest(parts, user, newest, maxSessions)
     },
     async exportData (user) {

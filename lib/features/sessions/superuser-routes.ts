@@ -45,7 +45,7 @@ async function targetOf ({ settings, users }: FeatureKit, text: string): Promise
   return user
 }
 
-/** Reads the session again. Throws `FST_USERS_FORBIDDEN` if the user is no superuser any more. */
+/** Reads the session again. Throws `FST_USERS_FORBIDDEN` if the user is no longer a superuser. */
 async function checkSuperuser (kit: FeatureKit, request: FastifyRequest): Promise<void> {
   const row = await kit.readActingUser(request)
   if (!row.is_superuser || !row.is_active) throw FST_USERS_FORBIDDEN()

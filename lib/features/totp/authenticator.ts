@@ -25,10 +25,10 @@ export interface Authenticators {
   activate(user: Owner, sealed: string, code: string): Promise<TotpRow | null>
   /**
    * Uses a code up. Returns false for a wrong code, and for one of a time step that is not later than the last accepted
-   * one. Of parallel calls with codes of one time step, one returns true, in all processes.
+   * one. Of parallel calls with codes of one time step, in all processes, one returns true.
    */
   accept(row: TotpRow, code: string): Promise<boolean>
-  /** Deletes one authenticator app. Returns false if it does not exist any more. */
+  /** Deletes one authenticator app. Returns false if it no longer exists. */
   remove(row: TotpRow): Promise<boolean>
   /** Deletes the authenticator app of a user, or only one that was added at a time or later. Returns the number. */
   removeOf(user: Owner, since?: Date): Promise<number>
@@ -38,7 +38,7 @@ export interface Authenticators {
 export function createAuthenticators (kit: FeatureKit, passwords: OneTimePasswords): Authenticators {
   const { store, clock, log, settings } = kit
   const model = totpModel(settings.schemas.id)
-  // an authenticator app works as long as the secret of the plugin that encrypted its own secret is listed
+  // an app works while `secret` lists the plugin secret that encrypted its own secret
   const cipher = createTextCipher(kit.keysFor('totp', null))
   const find = async ({ id }: Owner): Promise<TotpRow | null> =>
     (await store.findOne(model, { id: String(id) })) as TotpRow | null // the model's fields
@@ -79,7 +79,7 @@ export function createAuthenticators (kit: FeatureKit, passwords: OneTimePasswor
       const { id, enrolment, user_id: userId, secret: sealed } = row
       const secret = cipher.open(sealed, placeOf(userId))
       if (secret === null) {
-        const hint = 'it was encrypted with a secret that is no longer listed, or changed'
+        const hint = 'the option `secret` no longer lists the secret that encrypted it, or the stored text was changed'
         log.error({ user: String(userId) }, `fastify-users: the secret of an authenticator app cannot be read: ${hint}`)
         return false
       }
@@ -96,7 +96,7 @@ export function createAuthenticators (kit: FeatureKit, passwords: OneTimePasswor
   }
 }
 
-/** Returns the place of an encrypted secret, so that it is invalid for another user. */
+/** Returns the context of an encrypted secret, which makes it invalid for other users. */
 function placeOf (userId: User['id']): readonly string[] {
   return ['totp', String(userId)]
 }

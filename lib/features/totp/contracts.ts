@@ -1,13 +1,13 @@
 import type { User } from '../../feature/index.js'
 
-/** Whether a user has an authenticator app. */
+/** The state of a user's authenticator app. */
 export interface TotpState {
   active: boolean
   /** Time of the enrolment in the form of RFC 3339; null if there is none. */
   since: string | null
 }
 
-/** What an authenticator app needs, and how it is shown to the user. */
+/** The secret for an authenticator app, in three forms. */
 export interface TotpSecret {
   /** The secret in Base32 (RFC 4648), for typing. */
   secret: string
@@ -19,9 +19,10 @@ export interface TotpSecret {
 
 /** The result of `app.users.feature('totp')`. */
 export interface TotpApi {
+  /** Returns whether the user has an authenticator app, and since when. */
   state(user: User): Promise<TotpState>
   /**
-   * Checks a code of a user, which is used up. Returns false for a wrong code, for one that was used before, and for a
+   * Checks a code of a user and uses it up. Returns false for a wrong code, for one that was used before, and for a
    * user without an authenticator app. Count the calls with `kit.attempts`, because codes can be guessed.
    */
   verify(user: User, code: string): Promise<boolean>

@@ -21,10 +21,13 @@ export const FACTOR = 'totp'
 /** Name in `session.methods`. */
 const METHOD = 'otp'
 
-/** What the server keeps during an enrolment. */
+/** The values that the server keeps during an enrolment. */
 interface KeptEnrolment {
   readonly sealed: string
-  /** Digests of recovery codes that are stored with the secret; null if the user has some, or there are none. */
+  /**
+   * Digests of the recovery codes to store with the secret; null if the user keeps earlier ones, and without
+   * `recoveryCodes()`.
+   */
   readonly digests: readonly string[] | null
 }
 

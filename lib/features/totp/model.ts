@@ -4,7 +4,7 @@ import type { IdKind, Model, Row, UserId } from '../../feature/index.js'
 export interface TotpRow extends Row {
   id: string
   user_id: UserId
-  /** Random text that differs from that of a later app of the user. */
+  /** Random text that identifies the enrolment, so that a later app of the user is another one. */
   enrolment: string
   /** The encrypted secret. */
   secret: string

@@ -9,7 +9,7 @@ const DIGITS = 6
 const PERIOD_SECONDS = 30
 /** Steps before and after the present one whose codes are accepted (RFC 6238, section 5.2). */
 const DRIFT = 1
-/** Modules of the white margin of a QR code (ISO/IEC 18004). */
+/** Width of the margin of a QR code, in modules (ISO/IEC 18004). */
 const MARGIN = 4
 /** A code, with or without the space that apps show. Only ASCII digits match. */
 const CODE = /^[0-9]{3} ?[0-9]{3}$/

@@ -30,7 +30,7 @@ import type { TotpRow } from './model.js'
 import { isCode, type OneTimePasswords } from './one-time-password.js'
 import { TotpConfirmation, TotpConfirmed, TotpEnrolment, TotpRead, TotpRemoval } from './schemas.js'
 
-/** What the routes need. */
+/** Options of the routes of users. */
 export interface TotpRoutesOptions {
   kit: FeatureKit
   passwords: OneTimePasswords
@@ -151,7 +151,7 @@ async function confirm (
 ): Promise<{ acting: UserRow; created: TotpRow }> {
   const { enrolment, code } = request.body
   let sealed: string | null = null
-  const created = await countCode(kit, request, reply, async (row) => {
+  const created = await checkCountedCode(kit, request, reply, async (row) => {
     sealed = await enrolments.attempt(row, enrolment, request)
     if (sealed === null) throw FST_USERS_TOTP_ENROLMENT_INVALID()
     return await authenticators.activate(row, sealed, code)
@@ -190,7 +190,7 @@ function addRemoveRoute (scope: FastifyInstance, { kit, authenticators }: TotpRo
     const row = await authenticators.find(currentUser(request))
     if (row === null) throw FST_USERS_TOTP_NOT_ACTIVE()
     const { code } = request.body
-    await countCode(kit, request, reply, async (user) => {
+    await checkCountedCode(kit, request, reply, async (user) => {
       const isRight = isCode(code)
         ? await authenticators.accept(row, code)
         : (await recoveryCodesOf(kit)?.use(user, code, { request, reply })) === true
@@ -205,11 +205,11 @@ function addRemoveRoute (scope: FastifyInstance, { kit, authenticators }: TotpRo
 
 /**
  * Checks a code of the user of a session, and returns the result of the check. Null stands for a wrong code, which
- * counts for the account together with the wrong answers of logins. A right code forgets no failures: a person with a
- * stolen session could otherwise reset the counter with the code of an own secret. Throws
+ * counts for the account together with the wrong answers of logins. A right code resets no counter: a person with a
+ * stolen session could otherwise reset it with codes of a secret that they enrol themselves. Throws
  * `FST_USERS_TOTP_CODE_INVALID`.
  */
-async function countCode<T> (
+async function checkCountedCode<T> (
   kit: FeatureKit,
   request: FastifyRequest,
   reply: FastifyReply,

@@ -11,13 +11,13 @@ const Code = Type.String({
   examples: ['123456']
 })
 
-/** Whether the user has an authenticator app. */
+/** The state of a user's authenticator app. */
 export const TotpRead = Type.Object(
   { active: Type.Boolean(), since: Type.Union([Time, Type.Null()]) },
   component('TotpRead')
 )
 
-/** What an authenticator app needs. */
+/** A begun enrolment, with the secret for the app. */
 export const TotpEnrolment = Type.Object(
   {
     enrolment: Type.String({ description: 'Token of the enrolment, for its confirmation.' }),

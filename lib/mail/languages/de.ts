@@ -4,10 +4,10 @@ const ONCE = 'Der Link funktioniert einmal.'
 /** Names of second factors for people, by the name of the factor. */
 const FACTORS: Readonly<Record<string, string>> = { totp: 'Authenticator-App' }
 const factorName = (method: string): string => FACTORS[method] ?? method
-/** Other login methods than providers, by name. The name that a user gave to a passkey is no text for a mail. */
+/** Login methods other than providers, by name. Mails never contain the name that a user gave to a passkey. */
 const METHODS: Readonly<Record<string, string>> = { passkey: 'einem Passkey' }
 const methodName = (method: string): string => METHODS[method] ?? method
-/** Number of recovery codes from which the mail asks for new ones. */
+/** With this number of recovery codes or fewer, the mail asks for new ones. */
 const FEW_CODES = 3
 
 /** Returns a notice about a change of the account, with a link for users who did not make the change. */
@@ -97,7 +97,7 @@ export const german: MailLanguage = {
     paragraphs: [
       `Die Änderung Ihrer E-Mail-Adresse zu ${undoneEmail} wurde rückgängig gemacht. Ihr Konto bei ${service} benutzt wieder ${user.email}.`,
       'Alle Sitzungen sind beendet. Setzen Sie ein neues Passwort, denn vielleicht kennt eine andere Person das alte.',
-      'Passkeys, Authenticator-Apps und Wiederherstellungscodes aus den sieben Tagen vor der Änderung oder danach wurden gelöscht.'
+      'Passkeys, Authenticator-Apps und Wiederherstellungscodes, die in den sieben Tagen vor der Änderung oder danach hinzugefügt wurden, sind gelöscht.'
     ],
     action: { label: 'Neues Passwort setzen', url }
   }),
@@ -173,7 +173,7 @@ export const german: MailLanguage = {
       `Neue Anmeldemethode für Ihr Konto bei ${context.service}`,
       `Bei Ihrem Konto ${user.email} bei ${context.service} können Sie sich jetzt mit ${methodName(method)} anmelden.`,
       url,
-      'Ein neues Passwort entfernt diesen Anmeldeweg nicht: Entfernen Sie ihn in Ihrem Konto.'
+      'Ein neues Passwort entfernt diese Anmeldemethode nicht: Entfernen Sie sie in Ihrem Konto.'
     ),
   loginMethodRemoved: ({ user, method, url }, context) =>
     notice(
@@ -223,7 +223,7 @@ export const german: MailLanguage = {
     notes: ['Wenn Sie das Konto behalten und die Löschung nicht verlangt haben, setzen Sie ein neues Passwort.']
   }),
   accountDeletionUndone: ({ user, url }, { service }) => ({
-    subject: `Ihr Konto bei ${service} bleibt bestehen`,
+    subject: `Die Löschung Ihres Kontos bei ${service} wurde rückgängig gemacht`,
     paragraphs: [`Ihr Konto ${user.email} bei ${service} wird nicht gelöscht. Sie können sich wieder anmelden.`],
     action: { label: 'Anmelden', url }
   }),

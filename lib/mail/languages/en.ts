@@ -4,10 +4,10 @@ const ONCE = 'The link works once.'
 /** Names of second factors for people, by the name of the factor. */
 const FACTORS: Readonly<Record<string, string>> = { totp: 'authenticator app' }
 const factorName = (method: string): string => FACTORS[method] ?? method
-/** Other login methods than providers, by name. The name that a user gave to a passkey is no text for a mail. */
+/** Login methods other than providers, by name. Mails never contain the name that a user gave to a passkey. */
 const METHODS: Readonly<Record<string, string>> = { passkey: 'a passkey' }
 const methodName = (method: string): string => METHODS[method] ?? method
-/** Number of recovery codes from which the mail asks for new ones. */
+/** With this number of recovery codes or fewer, the mail asks for new ones. */
 const FEW_CODES = 3
 
 /** Returns a notice about a change of the account, with a link for users who did not make the change. */
@@ -50,13 +50,13 @@ export const english: MailLanguage = {
     action: { label: 'Choose a password', url },
     notes: [
       `${ONCE} It is valid for ${duration(lifetimeSeconds)}.`,
-      'If that was not you, ignore this mail. There is no account without the link.'
+      'If that was not you, ignore this mail. No account is created without the link.'
     ]
   }),
   emailChange: ({ user, newEmail, url, lifetimeSeconds }, { service, duration }) => ({
     subject: `Confirm your new e-mail for ${service}`,
     paragraphs: [
-      `The account ${user.email} at ${service} is to use the e-mail ${newEmail} from now on.`,
+      `A change of the e-mail of the account ${user.email} at ${service} to ${newEmail} was requested.`,
       'Confirm this change only if that account is yours.'
     ],
     action: { label: 'Confirm new e-mail', url },
@@ -69,7 +69,7 @@ export const english: MailLanguage = {
     notice(
       context,
       `A new e-mail was requested for your account at ${context.service}`,
-      `Your account ${user.email} at ${context.service} is to use the e-mail ${newEmail}. The change takes effect when it is confirmed from the new e-mail.`,
+      `A change of the e-mail of your account ${user.email} at ${context.service} to ${newEmail} was requested. It takes effect when the owner of the new e-mail confirms it.`,
       url
     ),
   emailChanged: ({ user, previousEmail, undoUrl, lifetimeSeconds }, { service, duration }) => ({
@@ -91,7 +91,7 @@ export const english: MailLanguage = {
     paragraphs: [
       `The change of your e-mail to ${undoneEmail} was undone. Your account at ${service} uses ${user.email} again.`,
       'All sessions have ended. Set a new password, because another person may know the old one.',
-      'Passkeys, authenticator apps and recovery codes of the seven days before the change or later were deleted.'
+      'Passkeys, authenticator apps and recovery codes that were added in the seven days before the change or later were deleted.'
     ],
     action: { label: 'Set a new password', url }
   }),
@@ -110,7 +110,7 @@ export const english: MailLanguage = {
       user === null
         ? `Someone wants to create an account at ${service} with the e-mail ${email}.`
         : `Someone wants to log in to your account ${email} at ${service}.`,
-      ...(code === null ? [] : ['Enter the code on the page on which you asked for it. Give it to no other person.'])
+      ...(code === null ? [] : ['Enter the code on the page on which you asked for it. Do not give it to any other person.'])
     ],
     details: [
       ...(code === null ? [] : [['Code', code] as const]),
@@ -212,7 +212,7 @@ export const english: MailLanguage = {
     notes: ['If you keep the account and did not ask for its deletion, set a new password.']
   }),
   accountDeletionUndone: ({ user, url }, { service }) => ({
-    subject: `Your account at ${service} stays`,
+    subject: `The deletion of your account at ${service} was undone`,
     paragraphs: [`Your account ${user.email} at ${service} will not be deleted. You can log in again.`],
     action: { label: 'Log in', url }
   }),

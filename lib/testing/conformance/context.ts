@@ -15,7 +15,7 @@ export interface ConformanceOptions {
   makeAdapter: (models: readonly Model[]) => MaybePromise<DatabaseAdapter>
   /** Creates another adapter on the store of `adapter`. Without it, tests with two adapters are skipped. */
   makeSibling?: (adapter: DatabaseAdapter) => MaybePromise<DatabaseAdapter>
-  /** Whether text can contain U+0000. Default: true. PostgreSQL cannot store it. */
+  /** True if text can contain U+0000. Default: true. PostgreSQL cannot store it. */
   storesNul?: boolean
 }
 

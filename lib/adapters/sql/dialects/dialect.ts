@@ -24,7 +24,7 @@ export interface Place {
   readonly field: string
 }
 
-/** A column that is no field of the model, and for which the client makes the values of new or changed rows. */
+/** A column without a field in the model, for which the client creates the values of new or changed rows. */
 export interface FilledColumn {
   readonly name: string
   /** Returns the value of a new row, as the driver binds it. */

@@ -31,8 +31,8 @@ export async function checkSession (driver: SqlDriver): Promise<void> {
 }
 
 /**
- * Throws `FST_USERS_INVALID_OPTION` if a backslash is no escape character. Some clients let mysql2 insert values into
- * the statement text, with backslashes before quotes. `adapter` is the name of the adapter for the message.
+ * Throws `FST_USERS_INVALID_OPTION` if a backslash does not escape characters. Some clients let mysql2 insert values
+ * into the statement text, with backslashes before quotes. `adapter` is the name of the adapter for the message.
  */
 export async function checkEscapes (driver: SqlDriver, adapter: string): Promise<void> {
   const row = await driver.prepare('SELECT @@sql_mode').get([])

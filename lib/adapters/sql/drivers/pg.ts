@@ -7,7 +7,7 @@ import { mapOpeningErrors, mapStatementErrors } from './driver-errors.js'
 import { isPgRefusal, isStale } from './pg-errors.js'
 import { writeAll } from './write-all.js'
 
-/** Maximum number of prepared statements per connection. Further ones are parsed on every use. */
+/** Maximum number of prepared statements per connection. Further statements are parsed on every use. */
 const MAX_NAMED = 500
 /** Acquires the advisory lock for schema changes. Its key is derived from a digest of the package's name. */
 export const LOCK_TABLES = `SELECT pg_advisory_xact_lock(${createHash('sha256').update('fastify-users').digest().readInt32BE()})`

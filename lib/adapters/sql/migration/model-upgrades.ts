@@ -143,6 +143,6 @@ function columnName ({ model }: Table, mappings: TableMappings, field: string): 
 
 async function describeExisting (database: MigrationDatabase, { name }: Table): Promise<StoredTable> {
   const found = await database.describe(name)
-  if (found === null) throw FST_USERS_TABLE_MISMATCH([name, 'the table does not exist any more'])
+  if (found === null) throw FST_USERS_TABLE_MISMATCH([name, 'the table no longer exists'])
   return found
 }

@@ -22,7 +22,7 @@ export interface PublicClientOptions {
   title?: string
   /** Requested scopes. They replace the provider's default scopes. */
   scopes?: readonly string[]
-  /** Whether to accept the provider's report that an e-mail is verified. The default depends on the provider. */
+  /** Accepts the provider's report that an e-mail is verified. The default depends on the provider. */
   trustEmail?: boolean
   /** Set to false for a provider that refuses PKCE. Default: PKCE is used, except by `linkedin`. */
   pkce?: false
@@ -48,7 +48,7 @@ export interface ProviderSpec<O extends PublicClientOptions = ProviderOptions> e
    * `clientSecret`. Default: the option is required.
    */
   clientSecret?: 'optional' | ((options: O) => () => MaybePromise<string>)
-  /** Whether the token response must contain an id_token. Default: false. */
+  /** Requires an id_token in the token response. Default: false. */
   idToken?: boolean
   /** Additional parameters of the authorization request. Default: none. */
   authorizationParameters?: Provider['authorizationParameters'] | ((options: O) => Provider['authorizationParameters'])
