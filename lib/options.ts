@@ -140,10 +140,10 @@ export interface UsersOptions {
    */
   allowIntranetEmails?: boolean
   /**
-   * How users change what gives access to their account: password, e-mail, second factors, passkeys, linked accounts,
-   * API keys. With `immediate`, a session is enough, and a change takes effect at once; only users with a second factor
-   * must verify a new e-mail first. With `confirm`, the user must have authenticated recently, with a second factor if
-   * the user has one, or send the current password; a new password always needs the current one, and a new e-mail takes
+   * Requirements for sensitive changes: of password, e-mail, second factors, passkeys, linked accounts and API keys.
+   * With `immediate`, a session is enough, and a change takes effect at once; only users with a second factor must
+   * verify a new e-mail first. With `confirm`, the user must have authenticated recently, with a second factor if the
+   * user has one, or send the current password; a new password always needs the current one, and a new e-mail takes
    * effect after its owner verified it. Default: `confirm`, or `immediate` with `compatibility: 'fastapi-users'`.
    */
   sensitiveChanges?: 'immediate' | 'confirm'

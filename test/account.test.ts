@@ -50,7 +50,7 @@ async function startApp (
 
 const deletionsOf = ({ events }: TestApp): string[] => events.map(({ name }) => name).filter((name) => /Delet/.test(name))
 
-t.test('a user deletes the own account, with all its sessions and keys', async (t) => {
+t.test('a user deletes their account, with all its sessions and keys', async (t) => {
   const built = await startApp(t)
   const { id } = await built.create()
   const sessions = [await built.bearer(ARTHUR), await built.cookie(ARTHUR)] as const
@@ -84,7 +84,7 @@ t.test('USR-09: a deletion needs a fresh login or the current password, whatever
   }
 })
 
-t.test('USR-07: the last superuser cannot delete the own account', async (t) => {
+t.test('USR-07: the last superuser cannot delete their account', async (t) => {
   for (const own of [{}, LATER]) {
     const built = await startApp(t, own)
     await built.create({ email: MERLIN, is_superuser: true })
@@ -430,7 +430,7 @@ for (const { name, options, open } of everyStore) {
   })
 }
 
-t.test('a user exports the own account as a file', async (t) => {
+t.test('a user exports their account as a file', async (t) => {
   const built = await startApp(t, {}, { limits: { store: 'memory' } })
   await built.create()
   const headers = await built.cookie(ARTHUR)

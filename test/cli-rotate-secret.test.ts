@@ -23,7 +23,7 @@ const OAUTH = `
     return [oauth({ backend: 'jwt', stateLifetimeSeconds: 600, providers: [github({ clientId: 'a', clientSecret: 'b' })] })]
   }`
 
-/** What `--json` prints. */
+/** The output of `--json`. */
 interface PrintedPlan {
   created: { name: string, value: string }[]
   steps: { text: string, option: string, notBefore: string | null }[]

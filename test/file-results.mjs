@@ -37,7 +37,7 @@ export class FileResults {
     this.ok = this.counts.fail === 0 && this.#failedTests === 0 && this.counts.total > 0
   }
 
-  /** Marks the file as failed for a reason that is no result of a test. */
+  /** Marks the file as failed for a reason other than the result of a test. */
   fail (reason) {
     this.ok = false
     this.reason ??= reason

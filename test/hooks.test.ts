@@ -36,7 +36,7 @@ interface RequestCase {
   options?: Partial<UsersOptions>
   /** The status of the reply when no listener throws. */
   status: number
-  /** Whether the listeners run after the reply. */
+  /** True if the listeners run after the reply. */
   background?: true
   run(built: TestApp): Promise<LightMyRequestResponse>
   /** Returns whether the request has taken effect. */

@@ -216,7 +216,7 @@ t.test('RL-05: behind a trusted proxy, the client is the address that the proxy 
   const { app } = await buildApp(t, { limits: {} }, undefined, { trustProxy: '127.0.0.1' })
   const statuses: number[] = []
   for (let n = 0; n < 21; n++) {
-    const headers = { 'x-forwarded-for': `203.0.113.${n}, 192.0.2.1` } // the client wrote the first address
+    const headers = { 'x-forwarded-for': `203.0.113.${n}, 192.0.2.1` } // the client wrote the first IP address
     statuses.push((await app.inject({ method: 'POST', url: '/auth/verify', payload: { token: 'x' }, headers })).statusCode)
   }
   t.strictSame(statuses, [...times(20, 400), 429])

@@ -449,7 +449,7 @@ interface Scenario {
   path: string
   store: ReturnType<typeof watchedAdapter>
   full: { queue: boolean }
-  /** The clock of the application is so many seconds ahead. */
+  /** Seconds by which the clock of the application is ahead. */
   ahead: { seconds: number }
   tokens: { reset: string; verify: string }
 }

@@ -12,6 +12,7 @@ import { account, accountErrors } from '../lib/features/account/index.js'
 import { emailLogin, emailLoginErrors } from '../lib/features/email-login/index.js'
 import { passkeyErrors, passkeys } from '../lib/features/passkeys/index.js'
 import { recoveryCodeErrors, recoveryCodes } from '../lib/features/recovery-codes/index.js'
+import { refreshTokenErrors } from '../lib/features/refresh-tokens/index.js'
 import { totpErrors } from '../lib/features/totp/index.js'
 import * as oauthLibrary from '../lib/features/oauth/index.js'
 import * as rolesLibrary from '../lib/features/roles/index.js'
@@ -163,7 +164,8 @@ t.test('the tables of errors equal errorTable()', async (t) => {
       { errors: sessionsErrors.definitions },
       { errors: accountErrors.definitions },
       { errors: totpErrors.definitions },
-      { errors: recoveryCodeErrors.definitions }
+      { errors: recoveryCodeErrors.definitions },
+      { errors: refreshTokenErrors.definitions }
     ])
     .map(({ code, statusCode, message }) => ({ code, statusCode, message }))
   const documented = [
@@ -175,7 +177,8 @@ t.test('the tables of errors equal errorTable()', async (t) => {
     errorsOf('Errors', 'docs/passkeys.md'),
     errorsOf('Errors', 'docs/sessions.md'),
     errorsOf('Errors', 'docs/account.md'),
-    errorsOf('Errors', 'docs/authenticator-apps.md')
+    errorsOf('Errors', 'docs/authenticator-apps.md'),
+    errorsOf('Errors', 'docs/refresh-tokens.md')
   ]
   t.strictSame(documented.flat(), defined)
 })

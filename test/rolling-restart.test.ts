@@ -79,7 +79,7 @@ async function startExample (t: Test): Promise<{ cluster: clusters.Cluster; send
     REDIS_URL: `${process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379'}?keyPrefix=${prefix}`,
     PUBLIC_URL: 'https://camelot.example',
     USERS_SECRETS: SECRET,
-    LIMITS: 'off' // all visitors of the test have one address
+    LIMITS: 'off' // all visitors of the test have one IP address
   }
   const cli = join(folder, 'lib/cli/main.js')
   await promisify(execFile)(process.execPath, [cli, 'migrate', '--config', example('users.config.js')], {

@@ -60,47 +60,61 @@ export default defineConfig({
             { text: 'Overview', link: '/' },
             { text: 'The complete flow', link: '/flow' },
             { text: 'Concepts', link: '/concepts' },
-            { text: 'Options', link: '/options' },
-            { text: 'Several tenants', link: '/tenants' },
-            { text: 'Custom fields', link: '/custom-fields' },
+            { text: 'Guard', link: '/guard' },
             { text: 'Routes', link: '/routes' },
+            { text: 'Options', link: '/options' },
+            { text: 'Custom fields', link: '/custom-fields' },
+            { text: 'Sending mail', link: '/mail' },
             { text: 'Errors', link: '/errors' }
           ]
         },
         {
-          text: 'Build',
+          text: 'Register and log in',
           items: [
-            { text: 'Guard', link: '/guard' },
-            { text: 'Hooks', link: '/hooks' },
-            { text: 'Login steps', link: '/login-steps' },
-            { text: 'Second factors', link: '/second-factors' },
-            { text: 'Sending mail', link: '/mail' },
             { text: 'Passwords', link: '/passwords' },
-            { text: 'Captcha', link: '/captcha' },
             { text: 'Registration by mail', link: '/registration' },
-            { text: 'E-mail changes', link: '/email-changes' },
-            { text: 'New devices', link: '/new-devices' },
-            { text: 'Cookies and CSRF', link: '/cookies-and-csrf' },
             { text: 'Login with providers', link: '/oauth' },
             { text: 'Linked accounts', link: '/linked-accounts' },
-            { text: 'Passkeys', link: '/passkeys' },
-            { text: 'Logout', link: '/logout' },
             { text: 'Login by e-mail', link: '/email-login' },
+            { text: 'Passkeys', link: '/passkeys' },
+            { text: 'Second factors', link: '/second-factors' },
+            { text: 'Authenticator apps', link: '/authenticator-apps' }
+          ]
+        },
+        {
+          text: 'Sessions',
+          items: [
             { text: 'Sessions', link: '/sessions' },
-            { text: 'Own account', link: '/account' },
-            { text: 'Step-up authentication', link: '/step-up' },
+            { text: 'Logout', link: '/logout' },
             { text: 'Refresh tokens', link: '/refresh-tokens' },
-            { text: 'Open connections', link: '/open-connections' },
+            { text: 'Step-up authentication', link: '/step-up' },
+            { text: 'Cookies and CSRF', link: '/cookies-and-csrf' },
+            { text: 'Open connections', link: '/open-connections' }
+          ]
+        },
+        {
+          text: 'Accounts and rights',
+          items: [
             { text: 'Roles and scopes', link: '/roles' },
             { text: 'API keys', link: '/api-keys' },
-            { text: 'Authenticator apps', link: '/authenticator-apps' },
-            { text: 'Features', link: '/features' },
+            { text: 'Account', link: '/account' },
+            { text: 'E-mail changes', link: '/email-changes' },
+            { text: 'New devices', link: '/new-devices' },
+            { text: 'Several tenants', link: '/tenants' }
+          ]
+        },
+        {
+          text: 'Your code',
+          items: [
+            { text: 'Hooks', link: '/hooks' },
+            { text: 'Login steps', link: '/login-steps' },
+            { text: 'Your own features', link: '/features' },
+            { text: 'Your own transport and strategy', link: '/transports-and-strategies' },
             { text: 'In your application', link: '/your-application' },
             { text: 'OpenAPI', link: '/openapi' },
             { text: 'TypeScript', link: '/typescript' },
             { text: 'Testing', link: '/testing' },
-            { text: 'Recipes', link: '/recipes' },
-            { text: 'Your own transport and strategy', link: '/transports-and-strategies' }
+            { text: 'Recipes', link: '/recipes' }
           ]
         },
         {
@@ -122,16 +136,17 @@ export default defineConfig({
           text: 'Run',
           items: [
             { text: 'Deployment', link: '/deployment' },
+            { text: 'The command line', link: '/command-line' },
             { text: 'Keys', link: '/keys' },
-            { text: 'Audit events', link: '/audit' },
-            { text: 'Limits', link: '/limits' },
-            { text: 'OpenTelemetry', link: '/opentelemetry' },
-            { text: 'User cache', link: '/user-cache' },
-            { text: 'Security', link: '/security' },
-            { text: 'Upper limits', link: '/upper-limits' },
             { text: 'Bundling', link: '/bundling' },
             { text: 'Troubleshooting', link: '/troubleshooting' },
-            { text: 'The command line', link: '/command-line' }
+            { text: 'Security', link: '/security' },
+            { text: 'Upper limits', link: '/upper-limits' },
+            { text: 'Limits', link: '/limits' },
+            { text: 'Captcha', link: '/captcha' },
+            { text: 'Audit events', link: '/audit' },
+            { text: 'OpenTelemetry', link: '/opentelemetry' },
+            { text: 'User cache', link: '/user-cache' }
           ]
         },
         {

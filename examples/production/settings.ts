@@ -12,7 +12,7 @@ export interface Settings {
   mailFrom: string
   /** IP addresses of the proxies whose `X-Forwarded-…` headers are trusted. */
   proxies: string[]
-  /** False switches the limits off, for a load test from one address. */
+  /** False switches the limits off, for a load test from one IP address. */
   hasLimits: boolean
   host: string
   /** 0 for any free port. */

@@ -9,8 +9,8 @@ export interface AltchaOptions {
   /** Iterations of PBKDF2 per guess, from 1 to 1,000,000. The server needs the same for each check. Default 5000. */
   cost?: number
   /**
-   * Leading zeros of the wanted key in hexadecimal digits, from 1 to 6. Each more means 16 times the guesses. Default
-   * 2.
+   * Leading zeros of the wanted key in hexadecimal digits, from 1 to 6. Each further zero means 16 times the guesses.
+   * Default 2.
    */
   zeros?: number
   /** Seconds in which a challenge must be solved and sent, from 10 to 3600. Default 300. */

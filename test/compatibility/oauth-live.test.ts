@@ -96,7 +96,7 @@ interface LiveEvent {
   verified?: boolean
 }
 
-/** Returns a function that restores the rows of now. */
+/** Returns a function that restores the present rows. */
 function keepRows (database: Database.Database): () => void {
   const kept = ['user', 'oauth_account'].map((table) => ({
     table,

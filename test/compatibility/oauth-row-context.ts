@@ -85,7 +85,7 @@ export interface OauthSide {
   events(): readonly { name: string; verified: boolean }[]
 }
 
-/** What a row found: where the replies and the state are not as the row says. */
+/** The result of a row: differences of the replies and the state. */
 export interface PlayedRow {
   differences: string[]
   statuses: number[]

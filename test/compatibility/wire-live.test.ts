@@ -56,9 +56,9 @@ const HIDDEN: Readonly<Record<string, (measured: Measured) => boolean>> = {
     events.includes('"onAfterForgotPassword"')
 }
 
-/** What a row found. */
+/** The result of a row. */
 interface Measured {
-  /** Where the replies are others than the row says. */
+  /** Differences between the replies and the row. */
   differences: readonly string[]
   replies: readonly RawReply[]
   /** The calls of listeners as JSON. */

@@ -255,10 +255,10 @@ export const flows: Record<string, Flow> = {
     success: 200,
     options: { features: [emailLogin()] }
   },
-  'delete the own account': simple(({ send, own }) => send('DELETE', '/users/me', undefined, own), 204, {
+  'delete the account': simple(({ send, own }) => send('DELETE', '/users/me', undefined, own), 204, {
     options: { features: [account()] }
   }),
-  'export the own account': simple(({ send, own }) => send('GET', '/users/me/export', undefined, own), 200, {
+  'export the account': simple(({ send, own }) => send('GET', '/users/me/export', undefined, own), 200, {
     options: { features: [account()] }
   }),
   'read a user': simple(({ send, admin, id }) => send('GET', `/users/${id}`, undefined, admin), 200),

@@ -56,7 +56,7 @@ const faults: readonly Fault[] = [
   }
 ]
 
-/** What happened in one flow, or in all flows of a store. */
+/** The results of one flow, or of all flows of a store. */
 interface Figures {
   calls: number
   faults: number
@@ -66,7 +66,7 @@ interface Figures {
   success: number
   /** Sessions that exist after a failed request, or that a failed reply contains. */
   sessions: number
-  /** Stored sessions whose token nobody received, because the answer of the store was lost. */
+  /** Stored sessions whose token no client received, because the answer of the store was lost. */
   unsent: number
   /** Users that changed partly, and rows that belong to no user. */
   incomplete: number

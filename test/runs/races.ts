@@ -47,7 +47,7 @@ interface Race {
   prepare(world: World): Promise<Send>
   /** Statuses of a success. */
   success: readonly number[]
-  /** How many must succeed. The default is exactly one. NaN stands for any number. */
+  /** Number of requests that must succeed. Default: exactly one. NaN stands for any number. */
   winners?: (requests: number) => number
   /** Returns what is wrong in the database or the replies afterwards. */
   check?(world: World, replies: readonly Answer[]): Promise<string | undefined>

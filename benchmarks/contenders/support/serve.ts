@@ -18,7 +18,7 @@ export interface Settings {
   cached: boolean
   /** True if a logout ends a JWT. */
   revocable: boolean
-  /** With the feature for lists and lifetimes of sessions. */
+  /** True if the contender has the feature `sessions()`. */
   listed: boolean
   /** True if the tables and the user exist already. */
   prepared: boolean

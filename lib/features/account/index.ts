@@ -1,5 +1,5 @@
 /**
- * Own account: users delete their account and export its data.
+ * Users delete their account and export its data.
  *
  * @module fastify-users/account
  */

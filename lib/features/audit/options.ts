@@ -2,7 +2,7 @@ import { checkKnownKeys, checkOption, readRoute } from '../../feature/index.js'
 
 /** Options of `audit`. */
 export interface AuditFeatureOptions {
-  /** Days after which events are deleted. Null keeps them for ever. Default: 365. */
+  /** Days after which events are deleted. Null keeps them forever. Default: 365. */
   keepDays?: number | null
   /** Milliseconds for which events are collected before they are stored together. Default: 500. */
   flushMs?: number

@@ -28,7 +28,7 @@ import { callUsers, headersOf, predict, sendRequest } from './model-client.js'
 
 export type Command = fc.AsyncCommand<AccountModel, TestApp>
 
-/** What a command does: its description for the report, the predicted result, and a request or another call. */
+/** The effect of a command: its description for the report, the predicted result, and a request or another call. */
 interface Plan {
   /** The command without its arguments. */
   readonly name: string
