@@ -859,7 +859,7 @@ t.test(
   'RACE-02: two processes that open a new file and create the same e-mails in parallel store each e-mail once',
   async (t) => {
     const file = createDatabasePath(t)
-    const child = join(import.meta.dirname, 'fixtures', 'create-addresses.js')
+    const child = join(import.meta.dirname, 'fixtures', 'create-same-users.js')
     const start = String(Date.now() + 4000)
     const run = promisify(execFile)
     const outputs = await Promise.all(

@@ -243,7 +243,7 @@ t.test('KEY-01, KEY-03: a key is refused after its end, for another IP address, 
   t.equal(await statusOf(built, '/reports', withKey(longest)), 401)
 })
 
-t.test('IP ranges accept addresses and CIDR ranges of both families', async (t) => {
+t.test('IP ranges accept IP addresses and CIDR ranges of both families', async (t) => {
   const cases: [string, string[], boolean][] = [
     ['192.0.2.7', ['192.0.2.0/24'], true],
     ['::ffff:192.0.2.7', ['192.0.2.0/24'], true],
@@ -321,7 +321,7 @@ t.test('KEY-01: with sensitiveChanges: confirm, a new key needs a fresh login or
   t.equal((await built.send('POST', KEYS, { ...body, current_password: PASSWORD }, built.session)).statusCode, 201)
 })
 
-t.test('only superusers create, list and delete service accounts, which nobody can log in to', async (t) => {
+t.test('only superusers create, list and delete service accounts, which cannot log in', async (t) => {
   const built = await buildWithKeys(t)
   const body = { name: 'robot', scopes: ['read'] }
   for (const [method, url] of [['GET', SERVICES], ['POST', SERVICES], ['DELETE', `${SERVICES}/x`]] as const) {

@@ -143,7 +143,7 @@ t.test('a hook that refuses an attempt runs before any password is hashed and be
   }
 })
 
-t.test('a registration by code is no attempt; other calls without a request have neither IP address nor user agent', async (t) => {
+t.test('a registration by code does not count as an attempt; other calls without a request have neither IP address nor user agent', async (t) => {
   const events: AttemptEvent[] = []
   const listen = (event: AttemptEvent): void => {
     events.push(event)

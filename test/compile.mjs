@@ -1,4 +1,4 @@
-// Type-checks the repository and compiles it into dist, as far as files changed since the last time.
+// Type-checks the repository and compiles the files that changed since the last time into dist.
 // Compiled files whose source is gone are deleted, so that no old test runs.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'

@@ -161,7 +161,7 @@ t.test('VER-06: an attacker who changes the e-mail during the undo does not keep
   }
 })
 
-t.test('VER-04, VER-06: a proved change tells the old e-mail at the request and at the completion', async (t) => {
+t.test('VER-04, VER-06: a proved change is reported to the old e-mail at the request and at the completion', async (t) => {
   for (const options of [{ sensitiveChanges: 'confirm' }, { revealExistingAccounts: false }] as const) {
     const built = await build(t, options)
     const { app, send, events, bearer, create, tokenOf } = built
@@ -184,7 +184,7 @@ t.test('VER-04, VER-06: a proved change tells the old e-mail at the request and 
   }
 })
 
-t.test('VER-07: the request of a change tells the old e-mail the same for a free and a taken e-mail', async (t) => {
+t.test('VER-07: the request of a change is reported to the old e-mail alike for a free and a taken e-mail', async (t) => {
   const built = await build(t, { revealExistingAccounts: false })
   const { app, send, events, bearer, create } = built
   await create({ is_verified: true })
@@ -377,7 +377,7 @@ t.test('VER-06: an undo deletes the factors that were added in the week before t
     t.equal((await send('POST', '/auth/verify', { token: await tokenOf('onAfterRequestVerify') })).statusCode, 200)
     t.equal((await send('POST', UNDO, { token: await tokenOf('onAfterEmailChange') })).statusCode, 200)
     t.equal((await enter(stolen)).statusCode, 400, 'the passkey of the attacker')
-    t.equal((await enter(own)).statusCode, 200, 'the own passkey')
+    t.equal((await enter(own)).statusCode, 200, 'the passkey of the owner')
     t.match(await app.users.feature('totp').state(user), { active: false })
     t.match(await app.users.feature('recovery-codes').state(user), { remaining: 0 })
     const reset = { token: await tokenOf('onAfterForgotPassword'), password: NEW_PASSWORD }

@@ -127,7 +127,7 @@ for (const backend of ['jwt', 'stored']) {
   }
 }
 
-t.test('RACE-04: a change of the own profile reads a signed session twice: before the body and after it', async (t) => {
+t.test('RACE-04: PATCH /users/me reads a signed session twice: before the body and after it', async (t) => {
   const setup = await createSetup(t, 'jwt', {})
   const reads: string[] = []
   setup.store.watch(({ method, model, proceed }) => {

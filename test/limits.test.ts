@@ -196,7 +196,7 @@ t.test('RL-05, RL-06: a client is an IPv4 address or an IPv6 network of 64 bits'
   t.not(clientOf('2001:db8:1:2::1'), clientOf('2001:db8:1:3::1'))
 })
 
-t.test('RL-05: 1000 addresses of one network are one client, and X-Forwarded-For is ignored without a trusted proxy', async (t) => {
+t.test('RL-05: 1000 IP addresses of one network are one client, and X-Forwarded-For is ignored without a trusted proxy', async (t) => {
   const { from, app } = await start(t)
   const statuses: number[] = []
   for (let n = 0; n < 21; n++) {
@@ -212,7 +212,7 @@ t.test('RL-05: 1000 addresses of one network are one client, and X-Forwarded-For
   t.strictSame(spoofed, [...times(20, 400), 429])
 })
 
-t.test('RL-05: behind a trusted proxy, the client is the address that the proxy added', async (t) => {
+t.test('RL-05: behind a trusted proxy, the client is the IP address that the proxy added', async (t) => {
   const { app } = await buildApp(t, { limits: {} }, undefined, { trustProxy: '127.0.0.1' })
   const statuses: number[] = []
   for (let n = 0; n < 21; n++) {

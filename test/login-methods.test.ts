@@ -227,7 +227,7 @@ t.test('a method is restored if the store fails before the second count', async 
   t.same((await first.keysOf(robin)).sort(), ['a', 'b'])
 })
 
-t.test('results of features that are no whole numbers do not count as login methods', async (t) => {
+t.test('results of features that are not whole numbers do not count as login methods', async (t) => {
   for (const result of [undefined, null, NaN, -1, 0.5, Infinity, '2', true, {}] as unknown[]) {
     let given: FeatureKit | undefined
     const odd: Feature = {

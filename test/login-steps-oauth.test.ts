@@ -114,7 +114,7 @@ t.test('TOTP-05: a login with a provider in the browser passes the steps, and no
   t.type(create, 'function')
 })
 
-t.test('LNK-01: linking a provider account is no login and passes no steps', async (t) => {
+t.test('LNK-01: linking a provider account is not a login and runs no steps', async (t) => {
   const { browser, create, codes: api, login, send } = await setUp(t)
   const user = await create()
   await api.enrol(user)

@@ -151,7 +151,7 @@ t.test('a browser is recognized by a cookie of its own', async (t) => {
   t.strictSame((await logIn({ backend: 'cookie', cookie })).fired, [], 'two users share a browser')
 })
 
-t.test('the device cookie is given to nobody who failed to log in', async (t) => {
+t.test('a failed login sets no device cookie', async (t) => {
   const { create, login, events } = await build(t)
   await create()
   const reply = await login('cookie', ARTHUR, 'wrong')

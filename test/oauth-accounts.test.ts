@@ -314,7 +314,7 @@ t.test(
   }
 )
 
-onEveryStore('LNK-07: a known account renews tokens and account address, and nothing of the user', async (t, make) => {
+onEveryStore('LNK-07: a known account renews tokens and account e-mail, and nothing of the user', async (t, make) => {
   const { accounts, rows, users, names, events, app, enter } = await start(t, {
     ...(await make(t)),
     settings: { encryptionKeys: [KEY], isVerifiedByDefault: true, associateByEmail: true, reclaimUnverified: true }
@@ -449,7 +449,7 @@ t.test(
   }
 )
 
-onStores('LNK-01: an equal address never links by itself', async (t, make) => {
+onStores('LNK-01: an equal e-mail never links by itself', async (t, make) => {
   const { create, enter, rows, users, names } = await start(t, { ...(await make(t)) })
   await create({ is_verified: true })
   const before = [await users(), names()]
@@ -628,7 +628,7 @@ t.test('OAU-07: an account is identified by the provider and its id, and by no o
   for (const id of ['', ' ', 0, null, undefined, {}, [], 'a\0b', '\ud800', 'x'.repeat(321)]) {
     t.equal(await enter(identity({ accountId: id as never })), 'OAUTH_PROVIDER_FAILED', String(id).slice(0, 10))
   }
-  for (const email of [null, '', 'no address', 'a@localhost']) {
+  for (const email of [null, '', 'no e-mail', 'a@localhost']) {
     t.equal(await enter(identity({ email })), 'OAUTH_NOT_AVAILABLE_EMAIL', String(email))
   }
   t.same([await users(), await rows()], [[], []])

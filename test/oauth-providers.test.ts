@@ -194,7 +194,7 @@ const readOidc = { id: '00u1a2b3', email: EMAIL, emailVerified: true }
 /** Cases for every provider with standard claims. */
 const oidcOthers = (): Case['others'] => [
   [
-    'an address that is not verified',
+    'an e-mail that is not verified',
     { claims: { ...oidcClaims, email_verified: false } },
     { email: EMAIL, emailVerified: false }
   ],
@@ -205,13 +205,13 @@ const oidcOthers = (): Case['others'] => [
     { email: EMAIL, emailVerified: false }
   ],
   ['a flag that is a number', { claims: { ...oidcClaims, email_verified: 1 } }, { emailVerified: false }],
-  ['no address', { claims: { sub: '00u1a2b3', email_verified: true } }, { email: null, emailVerified: false }],
-  ['null as address', { claims: { ...oidcClaims, email: null } }, { email: null, emailVerified: false }],
-  ['an empty address', { claims: { ...oidcClaims, email: '' } }, { email: null, emailVerified: false }],
-  ['a list of addresses', { claims: { ...oidcClaims, email: [EMAIL] } }, null],
-  ['an object as address', { claims: { ...oidcClaims, email: { address: EMAIL } } }, null],
+  ['no e-mail', { claims: { sub: '00u1a2b3', email_verified: true } }, { email: null, emailVerified: false }],
+  ['null as e-mail', { claims: { ...oidcClaims, email: null } }, { email: null, emailVerified: false }],
+  ['an empty e-mail', { claims: { ...oidcClaims, email: '' } }, { email: null, emailVerified: false }],
+  ['a list of e-mails', { claims: { ...oidcClaims, email: [EMAIL] } }, null],
+  ['an object as e-mail', { claims: { ...oidcClaims, email: { address: EMAIL } } }, null],
   [
-    'a flag of the id_token, an address of userinfo',
+    'a flag of the id_token, an e-mail of userinfo',
     {
       claims: { sub: '00u1a2b3' },
       play: { idTokenClaims: { email_verified: true }, userinfoClaims: { email: EMAIL } }
@@ -227,7 +227,7 @@ const oidcOthers = (): Case['others'] => [
     { email: EMAIL, emailVerified: false }
   ],
   [
-    'a flag of userinfo, an address of the id_token',
+    'a flag of userinfo, an e-mail of the id_token',
     {
       claims: { sub: '00u1a2b3' },
       play: { idTokenClaims: { email: EMAIL }, userinfoClaims: { email_verified: true } }
@@ -235,7 +235,7 @@ const oidcOthers = (): Case['others'] => [
     { email: EMAIL, emailVerified: false }
   ],
   [
-    'an address at the userinfo endpoint alone',
+    'an e-mail at the userinfo endpoint alone',
     { claims: { sub: '00u1a2b3' }, play: { userinfoClaims: { email: EMAIL, email_verified: true } } },
     readOidc
   ]
@@ -277,7 +277,7 @@ const cases: Record<string, Case> = {
     read: { id: 583231, email: EMAIL, emailVerified: true },
     others: [
       [
-        'a primary address that is not verified',
+        'a primary e-mail that is not verified',
         {
           answers: {
             [ME.emails]: [
@@ -289,7 +289,7 @@ const cases: Record<string, Case> = {
         { email: EMAIL, emailVerified: false }
       ],
       [
-        'no primary address',
+        'no primary e-mail',
         { answers: { [ME.emails]: [{ ...githubEmail, primary: false }] } },
         { email: null, emailVerified: false }
       ],
@@ -303,7 +303,7 @@ const cases: Record<string, Case> = {
         { answers: { [ME.emails]: [null, 'a', [githubEmail]] } },
         { email: null, emailVerified: false }
       ],
-      ['no addresses', { answers: { [ME.emails]: [] } }, { id: 583231, email: null, emailVerified: false }],
+      ['no e-mails', { answers: { [ME.emails]: [] } }, { id: 583231, email: null, emailVerified: false }],
       ['no id', { answers: { [ME.github]: { login: 'arthur' } } }, null]
     ]
   },
@@ -318,7 +318,7 @@ const cases: Record<string, Case> = {
     read: { id: '10158000000000001', email: EMAIL, emailVerified: false },
     others: [
       [
-        'no address',
+        'no e-mail',
         { answers: { [ME.facebook]: { id: '10158000000000001' } } },
         { email: null, emailVerified: false }
       ],
@@ -367,7 +367,7 @@ const cases: Record<string, Case> = {
     read: { id: '80351110224678912', email: EMAIL, emailVerified: true },
     others: [
       [
-        'an address that is not verified',
+        'an e-mail that is not verified',
         { answers: { [ME.discord]: { ...discordUser, verified: false } } },
         { email: null, emailVerified: false }
       ],
@@ -382,7 +382,7 @@ const cases: Record<string, Case> = {
         { email: null, emailVerified: false }
       ],
       [
-        'null as address',
+        'null as e-mail',
         { answers: { [ME.discord]: { ...discordUser, email: null } } },
         { email: null, emailVerified: false }
       ]
@@ -400,7 +400,7 @@ const cases: Record<string, Case> = {
     read: { id: '782bbtaQ', email: EMAIL, emailVerified: true },
     others: [
       [
-        'an address that is not verified',
+        'an e-mail that is not verified',
         { answers: { [ME.linkedin]: { ...linkedinUser, email_verified: false } } },
         { email: EMAIL, emailVerified: false }
       ],
@@ -410,7 +410,7 @@ const cases: Record<string, Case> = {
         { emailVerified: false }
       ],
       [
-        'no address',
+        'no e-mail',
         { answers: { [ME.linkedin]: { sub: '782bbtaQ' } } },
         { id: '782bbtaQ', email: null, emailVerified: false }
       ]
@@ -427,7 +427,7 @@ const cases: Record<string, Case> = {
     read: { id: 'king_arthur', email: null, emailVerified: false },
     others: [
       [
-        'an address that it never tells',
+        'an e-mail that it never tells',
         { answers: { [ME.reddit]: { ...redditUser, email: EMAIL } } },
         { email: null, emailVerified: false }
       ]
@@ -446,7 +446,7 @@ const cases: Record<string, Case> = {
       play: { idToken: { alg: 'ES256' }, signedUserinfo: true, userinfoClaims: { email: EMAIL } }
     },
     read: { id: 'cff67ebe00792a2f2b5115dcc1a65d11v1', email: EMAIL, emailVerified: false },
-    others: [['no address', { claims: { sub: 'cff67ebev1' } }, { id: 'cff67ebev1', email: null, emailVerified: false }]]
+    others: [['no e-mail', { claims: { sub: 'cff67ebev1' } }, { id: 'cff67ebev1', email: null, emailVerified: false }]]
   },
   kakao: {
     provider: kakao(CLIENT),
@@ -459,7 +459,7 @@ const cases: Record<string, Case> = {
     read: { id: 123456789, email: EMAIL, emailVerified: true },
     others: [
       [
-        'an address that is not verified',
+        'an e-mail that is not verified',
         {
           answers: {
             [ME.kakao]: { ...kakaoUser, kakao_account: { ...kakaoUser.kakao_account, is_email_verified: false } }
@@ -468,7 +468,7 @@ const cases: Record<string, Case> = {
         { email: EMAIL, emailVerified: false }
       ],
       [
-        'an address that went to another account',
+        'an e-mail that went to another account',
         {
           answers: {
             [ME.kakao]: { ...kakaoUser, kakao_account: { ...kakaoUser.kakao_account, is_email_valid: false } }
@@ -489,7 +489,7 @@ const cases: Record<string, Case> = {
         { emailVerified: false }
       ],
       [
-        'no consent to the address',
+        'no consent to the e-mail',
         { answers: { [ME.kakao]: { id: 123456789, kakao_account: { email_needs_agreement: true } } } },
         { email: null, emailVerified: false }
       ],
@@ -512,7 +512,7 @@ const cases: Record<string, Case> = {
     read: { id: '32742776', email: EMAIL, emailVerified: false },
     others: [
       [
-        'no address',
+        'no e-mail',
         { answers: { [ME.naver]: { ...naverUser, response: { id: '32742776' } } } },
         { email: null, emailVerified: false }
       ],
@@ -602,13 +602,13 @@ const cases: Record<string, Case> = {
         { emailVerified: true }
       ],
       [
-        'an address that is not verified',
+        'an e-mail that is not verified',
         { claims: { sub: '1', email: EMAIL, email_verified: 'false' } },
         { email: EMAIL, emailVerified: false }
       ],
       ['another text', { claims: { sub: '1', email: EMAIL, email_verified: 'True' } }, { emailVerified: false }],
       ['a number', { claims: { sub: '1', email: EMAIL, email_verified: 1 } }, { emailVerified: false }],
-      ['no address', { claims: { sub: '1', email_verified: 'true' } }, { id: '1', email: null, emailVerified: false }]
+      ['no e-mail', { claims: { sub: '1', email_verified: 'true' } }, { id: '1', email: null, emailVerified: false }]
     ]
   },
   oauth2: {

@@ -304,7 +304,7 @@ t.test('DEP-01: one failed check changes nothing; after two in a row the connect
   t.same(served.ends, ['unavailable'])
 })
 
-t.test('watchSession refuses wrong use, and stops when it is told to', async (t) => {
+t.test('watchSession refuses wrong use, and stops on request', async (t) => {
   const ends: string[] = []
   let stop: (() => void) | undefined
   const { create, bearer, send, app } = await buildApp(t, { backends: backends() }, (app) => {

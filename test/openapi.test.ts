@@ -624,7 +624,7 @@ const PROVOKE: Record<string, Provoke> = {
     withBody(request, { email: (await createUser(app)).email }),
   FST_USERS_UPDATE_USER_BAD_CURRENT_PASSWORD: (_, { request }) =>
     withBody(request, { password: 'round-table-2', current_password: 'wrong-password' }),
-  'a wrong current password for the own id': (_, { request, user }) =>
+  'a wrong current password for the id of the caller': (_, { request, user }) =>
     withBody(ofOwnId(request, user), { password: 'round-table-2', current_password: 'wrong-password' }),
   FST_USERS_INSUFFICIENT_USER_AUTHENTICATION: ({ ahead }, { request, user }) => {
     ahead.seconds = 302

@@ -372,7 +372,7 @@ t.test('PK-06: the only login method cannot be deleted', async (t) => {
   await built.own(present, LANCELOT, { userVerified: false })
   const now = await built.sessionOf(LANCELOT)
   const again = await built.send('DELETE', `${PASSKEYS}/${first?.id}`, undefined, now)
-  assertErrorReply(t, again, 400, 'PASSKEY_LAST_LOGIN_METHOD', 'PASSKEY_LAST_LOGIN_METHOD', 'a passkey without verification is no login method')
+  assertErrorReply(t, again, 400, 'PASSKEY_LAST_LOGIN_METHOD', 'PASSKEY_LAST_LOGIN_METHOD', 'a passkey without verification is not a login method')
   await built.own(built.device(), LANCELOT)
   t.equal((await built.send('DELETE', `${PASSKEYS}/${first?.id}`, undefined, await built.sessionOf(LANCELOT))).statusCode, 204)
 })
@@ -574,7 +574,7 @@ t.test('RL-01: one session keeps one open challenge, and its requests are counte
   t.equal(await openRows() - before, 3)
 })
 
-t.test('PK-06: the mail about a passkey has no text of its author, and tells how to remove it', async (t) => {
+t.test('PK-06: the mail about a passkey has no text of its author, and explains how to remove it', async (t) => {
   const sent: { text: string; html?: string }[] = []
   const built = await buildWithPasskeys(t, { mail: { from: 'a@camelot.bt', send: (mail) => { sent.push(mail) } } })
   const name = 'x. Account locked, unlock at https://mordred.example/unlock'

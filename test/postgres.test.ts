@@ -649,7 +649,7 @@ t.test(
   service,
   async (t) => {
     const { pool, schema } = await makePool(t)
-    const child = join(import.meta.dirname, 'fixtures', 'register-one-address.js')
+    const child = join(import.meta.dirname, 'fixtures', 'register-same-user.js')
     const start = String(Date.now() + 4000)
     const outputs = await Promise.all(
       [1, 2].map(

@@ -131,7 +131,7 @@ t.test('no session exists if a step does not ask for the factor', async (t) => {
   assertErrorReply(t, await strict.login('jwt', ARTHUR), 403, 'SECOND_FACTOR_REQUIRED')
 })
 
-t.test('a policy that does not return a boolean lets nobody in', async (t) => {
+t.test('a policy that does not return a boolean refuses every login', async (t) => {
   const { create, login } = await serve(t, { secondFactors: { required: () => undefined as never } })
   await create()
   t.equal((await login('jwt', ARTHUR)).statusCode, 500)
@@ -276,7 +276,7 @@ t.test('mistakes in the options stop the start', async (t) => {
   }
 })
 
-t.test('a feature that does not count its factors lets nobody in', async (t) => {
+t.test('a feature that does not count its factors refuses every login', async (t) => {
   const feature = badges()
   const broken: typeof feature = {
     ...feature,

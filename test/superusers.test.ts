@@ -114,7 +114,7 @@ t.test(
     const headers = await app.cookie(ARTHUR)
     app.tick(301)
     const stale = { code: 'INSUFFICIENT_USER_AUTHENTICATION', max_age: 300 }
-    assertErrorReply(t, await app.send('DELETE', url, undefined, headers), 401, stale.code, stale, 'the own account')
+    assertErrorReply(t, await app.send('DELETE', url, undefined, headers), 401, stale.code, stale, 'their own account')
     for (const change of [{ password: NEW_PASSWORD }, { email: 'new@camelot.bt' }]) {
       const [status, word, detail] = 'password' in change
         ? [400, 'UPDATE_USER_BAD_CURRENT_PASSWORD', undefined] as const

@@ -13,7 +13,7 @@ const TIMEOUT_MS = 2000
 
 /**
  * Registers `/health/live`, which replies 200 as long as the process works, and `/health/ready`, which replies 200 if
- * the process can serve requests, and 503 otherwise. An unavailable database is no reason to restart the process.
+ * the process can serve requests, and 503 otherwise. A restart would not help against an unavailable database.
  */
 export function healthRoutes ({ pool, redis }: Clients): FastifyPluginAsync {
   return async (app: FastifyInstance) => {

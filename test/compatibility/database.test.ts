@@ -269,7 +269,7 @@ t.test('row 83: without the column session_stamp, a password change invalidates 
 })
 
 t.test(
-  'row 83: without the column session_stamp, a change of the own password invalidates JWTs and fails after another change',
+  'row 83: without the column session_stamp, a change of password invalidates JWTs and fails after another change',
   async (t) => {
     const { file, python } = copyFixture(t)
     let hash: string | null = null

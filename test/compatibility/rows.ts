@@ -1200,21 +1200,21 @@ const profiles: readonly WireRow[] = [
     name: 'PATCH me with flags',
     steps: [mine({ is_superuser: true, is_active: false, is_verified: false }, same)]
   },
-  { at: '1.12', name: 'PATCH me with the same address', steps: [mine({ email: 'galahad@camelot.bt' }, same)] },
+  { at: '1.12', name: 'PATCH me with the same e-mail', steps: [mine({ email: 'galahad@camelot.bt' }, same)] },
   {
     at: '1.12',
-    name: 'PATCH me with the same address in another case',
+    name: 'PATCH me with the same e-mail in another case',
     steps: [
       mine({ email: 'Galahad@camelot.bt' }, { status: 200, body: user('Galahad@camelot.bt', { is_verified: true }) })
     ],
     differs: {
       upstream: '400 UPDATE_USER_EMAIL_ALREADY_EXISTS',
-      reason: 'D3: another spelling of the own e-mail is not a duplicate'
+      reason: 'D3: another spelling of the same e-mail is not a duplicate'
     }
   },
   {
     at: '1.12',
-    name: 'PATCH me with the address of another user',
+    name: 'PATCH me with the e-mail of another user',
     steps: [
       mine({ email: 'arthur@camelot.bt' }, bad('UPDATE_USER_EMAIL_ALREADY_EXISTS')),
       mine({ email: 'ARTHUR@camelot.bt' }, bad('UPDATE_USER_EMAIL_ALREADY_EXISTS'))
@@ -1222,12 +1222,12 @@ const profiles: readonly WireRow[] = [
   },
   {
     at: '1.12',
-    name: 'PATCH me with a new address',
+    name: 'PATCH me with a new e-mail',
     steps: [mine({ email: 'new@camelot.bt' }, { status: 200, body: user('new@camelot.bt') })]
   },
   {
     at: '1.12',
-    name: 'PATCH me with a new address and the switch on: locked out until verified',
+    name: 'PATCH me with a new e-mail and the switch on: locked out until verified',
     variant: 'verified',
     steps: [
       mine({ email: 'new@camelot.bt' }, { status: 200, body: user('new@camelot.bt') }),
@@ -1266,13 +1266,13 @@ const profiles: readonly WireRow[] = [
   { at: '1.12', name: 'PATCH me with an empty password, without a policy', steps: [mine({ password: '' }, same)] },
   {
     at: '1.12',
-    name: 'PATCH me with null as address',
+    name: 'PATCH me with null as e-mail',
     steps: [mine({ email: null }, refuse(noString('email', null)))],
     differs: { upstream: '500', reason: 'D1: 422 as for every other value that is not text' }
   },
   {
     at: '1.12',
-    name: 'PATCH me with a good address and a bad password: nothing is written',
+    name: 'PATCH me with a good e-mail and a bad password: nothing is written',
     variant: 'policy',
     steps: [
       mine(
@@ -1416,7 +1416,7 @@ const byId: readonly WireRow[] = [
   },
   {
     at: '1.9',
-    name: 'PATCH id: is_verified in the body wins over a new address, in either order',
+    name: 'PATCH id: is_verified in the body wins over a new e-mail, in either order',
     steps: [
       {
         send: 'PATCH /users/{galahad}',

@@ -62,7 +62,7 @@ export interface ObservedChannel {
   until(condition: () => boolean): Promise<void>
   /** Number of losses of the subscription. */
   readonly losses: number
-  /** True from the delivery of the own greeting to the next loss: the cache of the application is on. */
+  /** True while the cache of the application is on: from the delivery of its own greeting to the next loss. */
   readonly isOn: boolean
 }
 

@@ -150,7 +150,7 @@ export const flows: Record<string, Flow> = {
     200
   ),
   'optional in a handler': simple(({ send, session }) => send('GET', '/inside', undefined, session), 200),
-  'change the address': simple(({ send, own }) => send('PATCH', '/users/me', { email: 'arthur@camelot.bt' }, own), 200),
+  'change the e-mail': simple(({ send, own }) => send('PATCH', '/users/me', { email: 'arthur@camelot.bt' }, own), 200),
   'change the password by jwt': simple(
     ({ send, own }) => send('PATCH', '/users/me', { password: NEW_PASSWORD }, own),
     200
@@ -181,13 +181,13 @@ export const flows: Record<string, Flow> = {
     },
     success: 200
   },
-  'ask for a new address': simple(
+  'request a new e-mail': simple(
     ({ send, own }) =>
       send('PATCH', '/users/me', { email: 'arthur@camelot.bt', current_password: PASSWORD }, own),
     200,
     { options: { sensitiveChanges: 'confirm' } }
   ),
-  'prove a new address': {
+  'prove a new e-mail': {
     async prepare ({ send, own, tokenOf }) {
       await send('PATCH', '/users/me', { email: 'arthur@camelot.bt', current_password: PASSWORD }, own)
       const token = await tokenOf('onAfterRequestVerify')
@@ -210,7 +210,7 @@ export const flows: Record<string, Flow> = {
     success: 201,
     options: { registration: 'mail' }
   },
-  'change the address with an undo token': {
+  'change the e-mail with an undo token': {
     async prepare (round) {
       await verifyArthur(round)
       return () => round.send('PATCH', '/users/me', { email: 'arthur@camelot.bt' }, round.own)
@@ -218,7 +218,7 @@ export const flows: Record<string, Flow> = {
     success: 200,
     options: { tokens: { undo: {} } }
   },
-  'undo a change of the address': {
+  'undo a change of the e-mail': {
     async prepare (round) {
       await verifyArthur(round)
       await round.send('PATCH', '/users/me', { email: 'arthur@camelot.bt' }, round.own)

@@ -12,7 +12,7 @@ export const python = pythonProgram('fastapi-users', 'python')
 
 export interface ServiceReply {
   status: number
-  /** The parsed JSON of the body, or the text if it is no JSON. */
+  /** The parsed JSON of the body, or the text if it is not JSON. */
   body: unknown
   text: string
   headers: Headers

@@ -249,7 +249,7 @@ t.test(
     t.equal(
       (await raw(['POST /guarded', `Cookie: ${cookie}`, 'Content-Length: 0', `Origin: ${here}`])).status,
       200,
-      'the own origin is accepted'
+      'the origin of the application is accepted'
     )
     t.equal(
       (

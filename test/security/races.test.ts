@@ -363,7 +363,7 @@ for (const [name, makeStore] of Object.entries(stores)) {
   )
 
   t.test(
-    `USR-08, RACE-03: a change of the own profile never reverts a simultaneous change by a superuser (${name})`,
+    `USR-08, RACE-03: a change at /users/me never reverts a simultaneous change by a superuser (${name})`,
     async (t) => {
       for (const delay of [0, 5, 10, 15, 20]) {
         const { create, bearer, send, store, app } = await start(t, makeStore)

@@ -69,7 +69,7 @@ t.test('CSRF-07: a GET with a cookie starts linking only for pages of the same o
 })
 
 t.test(
-  'CSRF-01, CSRF-02: a POST starts linking from the own origin and trusted origins, and with a bearer token from any origin',
+  'CSRF-01, CSRF-02: a POST starts linking from the origin of the application and trusted origins, and with a bearer token from any origin',
   async (t) => {
     const { create, cookie, bearer, send } = await setUp(t)
     await create()

@@ -65,7 +65,7 @@ export function apiKeys (options: ApiKeysOptions): Feature<ApiKeysApi> {
           }
         },
         scopes: (authentication) => (authentication.backend === settings.backend ? scopesOf(authentication) : null),
-        // keys are no login methods; another person may have created those of an unverified user
+        // keys are not login methods; another person may have created those of an unverified user
         loginMethods: { count: () => 0, removeUnproved: keys.revokeAll, removeAll: keys.revokeAll },
         exportData: async (user) => ({ keys: await keys.list(user) }),
         api: keys

@@ -167,7 +167,7 @@ async function reclaim (
 
 /**
  * Creates a user with the account of the identity. Returns null if a parallel login was first. Stores nothing if login
- * requires a verified e-mail and this one is not: whoever verified the e-mail later would get a user with this account.
+ * requires a verified e-mail and this one is not: the person who verified it later would get a user with this account.
  */
 async function create (
   rules: AccountRules,

@@ -33,13 +33,13 @@ export const adapters: DatabaseAdapter[] = [
   sqlite(database)
 ]
 
-// @ts-expect-error a client is no pool
+// @ts-expect-error a client is not a pool
 postgres(new pg.Client())
-// @ts-expect-error an address is no pool
+// @ts-expect-error a URL is not a pool
 postgres('postgres://127.0.0.1')
 // @ts-expect-error there is no such option
 postgres(pool, { createTable: true })
 // @ts-expect-error the pool of another driver
 mysql(pool)
-// @ts-expect-error a client is no database
+// @ts-expect-error a client is not a database
 mongodb(client)
