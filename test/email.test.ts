@@ -1,6 +1,7 @@
 import BetterSqlite from 'better-sqlite3'
 import { Kysely, SqliteDialect } from 'kysely'
 import { join } from 'node:path'
+import { domainToASCII } from 'node:url'
 import t, { type Test } from 'tap'
 import { userSchemas, type DatabaseAdapter } from '../lib/index.js'
 import { kysely, type KyselyInstance } from '../lib/entries/kysely.js'
@@ -10,6 +11,7 @@ import { mysql } from '../lib/entries/mysql.js'
 import { postgres } from '../lib/entries/postgres.js'
 import { sqlite } from '../lib/entries/sqlite.js'
 import { userModel } from '../lib/users/index.js'
+import { parseEmail, storedForms } from '../lib/users/email.js'
 import { ARTHUR, buildApp, assertValidationError, PASSWORD, assertErrorReply, comparableReply } from './helpers/build-app.js'
 import { freshDbOn, stores as mongoStores } from './helpers/mongo-stores.js'
 import { makeMysqlPool, needsMysql } from './helpers/mysql.js'
@@ -161,6 +163,26 @@ t.test('EML-01: a capital letter and a mark that become one character in lower c
     'Y\u030a@x.example'
   ]) {
     assertValidationError(t, await send('POST', '/auth/register', { email, password: PASSWORD }), ['/email'], JSON.stringify(email))
+  }
+})
+
+t.test('EML-01: an e-mail in ASCII has the form that node:url gives its domain, and no other form', async (t) => {
+  const locals = ['arthur', 'Arthur', "o'neil+x!#$%&*-/=?^_`{|}~", 'a.b', '9']
+  const labels = ['camelot', 'CAMELOT', 'x', '9', 'a-b', 'a--b', '-a', 'a-', '_dmarc', 'xn', 'x'.repeat(64)]
+  for (const local of locals) {
+    for (const label of labels) {
+      for (const domain of [`${label}.bt`, `www.${label}.BT`, `${label}.${label}.example`]) {
+        const expected = `${local}@${domainToASCII(domain)}`
+        t.equal(parseEmail(` ${local}@${domain} `), expected)
+        t.same(storedForms(`${local}@${domain}`), [expected])
+      }
+    }
+  }
+  for (const domain of ['xn--mnchen-3ya.bt', 'bt.xn--p1ai', 'www.XN--MNCHEN-3YA.bt']) {
+    t.ok(storedForms(`arthur@${domain}`).length > 1, `${domain} has a form in Unicode`)
+  }
+  for (const text of ['arthur@127.0.0.1', 'arthur@a.0x1f', 'arthur@bt', 'a b@camelot.bt', 'a@b@camelot.bt', 'a"b@c.bt']) {
+    t.equal(parseEmail(text), null, text)
   }
 })
 

@@ -23,15 +23,14 @@ export function createArgon2Hasher (options: Argon2Options = {}, engine: HashEng
   return {
     cost,
     hash: (password) => engine.hashArgon2(password, cost),
-    canRead: (hash) => parse(hash) !== null,
-    verify: async (password, hash) => parse(hash) !== null && engine.verifyArgon2(password, hash),
-    workOf (hash) {
+    read (hash) {
       const parsed = parse(hash)
-      return { argon2: parsed === null ? 0 : argon2Work(parsed), bcrypt: 0 }
-    },
-    needsUpgrade (hash) {
-      const parsed = parse(hash)
-      return parsed === null || isWeaker(parsed, cost)
+      if (parsed === null) return null
+      return {
+        work: { argon2: argon2Work(parsed), bcrypt: 0 },
+        needsUpgrade: isWeaker(parsed, cost),
+        verify: (password) => engine.verifyArgon2(password, hash)
+      }
     }
   }
 }

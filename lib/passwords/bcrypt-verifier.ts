@@ -17,26 +17,20 @@ export const BCRYPT_MAX_COST = 16
  */
 export function createBcryptVerifier (engine: HashEngine = nativeHashEngine): Verifier {
   return {
-    canRead,
-    async verify (password, hash) {
-      // bcrypt cuts bytes, so the cut may be inside a character
-      return canRead(hash) && (await engine.verifyBcrypt(Buffer.from(password).subarray(0, MAX_BYTES), hash))
-    },
-    workOf: (hash) => ({ argon2: 0, bcrypt: canRead(hash) ? 2 ** costOf(hash) : 0 }),
-    needsUpgrade: () => true
+    read (hash) {
+      const cost = Number(BCRYPT.exec(hash)?.[1])
+      if (!(cost >= BCRYPT_MIN_COST && cost <= BCRYPT_MAX_COST)) return null
+      return {
+        work: { argon2: 0, bcrypt: 2 ** cost },
+        needsUpgrade: true,
+        // bcrypt cuts bytes, so the cut may be inside a character
+        verify: (password) => engine.verifyBcrypt(Buffer.from(password).subarray(0, MAX_BYTES), hash)
+      }
+    }
   }
 }
 
 /** Returns a bcrypt hash with this cost that no known password matches. */
 export function unusableBcryptHash (cost: number): string {
   return `$2b$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
-}
-
-function canRead (hash: string): boolean {
-  const cost = costOf(hash)
-  return cost >= BCRYPT_MIN_COST && cost <= BCRYPT_MAX_COST
-}
-
-function costOf (hash: string): number {
-  return Number(BCRYPT.exec(hash)?.[1])
 }

@@ -7,7 +7,7 @@ import { createBcryptVerifier } from './bcrypt-verifier.js'
 import { nativeHashEngine, type HashEngine } from './hash-engine.js'
 import { createHashQueue, type HashQueueOptions } from './hash-queue.js'
 import { createLoginWork, type StoredFormat } from './stored-formats.js'
-import type { Verifier, Work } from './verifier.js'
+import type { StoredHash, Work } from './verifier.js'
 
 /** Options of `argon2Passwords`. */
 export interface Argon2PasswordsOptions extends Argon2Options, HashQueueOptions {
@@ -57,12 +57,18 @@ export function createPasswordHelper (options: Argon2PasswordsOptions, engine: H
   const warnOnce = onlyOnce(warnAboutUnlistedFormat)
 
   /** Checks a password, then does the remaining work of a login in the same turn of the queue. */
-  async function verifyPadded (password: string, stored: string, verifier: Verifier): Promise<boolean> {
-    const work = verifier.workOf(stored)
-    if (loginWork.isExceededBy(work)) warnOnce(stored)
-    const ok = await verifier.verify(password, stored)
+  async function verifyPadded (password: string, { work, verify }: StoredHash): Promise<boolean> {
+    const ok = await verify(password)
     await loginWork.pad(password, work)
     return ok
+  }
+
+  function read (text: string): StoredHash | null {
+    for (const verifier of verifiers) {
+      const stored = verifier.read(text)
+      if (stored !== null) return stored
+    }
+    return null
   }
 
   const verifyUnknown = (password: string): Promise<void> => run(() => loginWork.pad(password, NO_WORK))
@@ -70,15 +76,16 @@ export function createPasswordHelper (options: Argon2PasswordsOptions, engine: H
   return {
     description: { algorithm: 'argon2id', ...argon2.cost },
     hash: (password, { background = false } = {}) => (background ? runInBackground : run)(() => argon2.hash(password)),
-    async verifyAndUpdate (password, stored) {
-      const verifier = isHashLike(stored) ? verifiers.find(({ canRead }) => canRead(stored)) : undefined
-      if (verifier === undefined) {
+    async verifyAndUpdate (password, text) {
+      const stored = isHashLike(text) ? read(text) : null
+      if (stored === null) {
         await verifyUnknown(password)
         return { ok: false, newHash: null }
       }
-      if (!(await run(() => verifyPadded(password, stored, verifier)))) return { ok: false, newHash: null }
+      if (loginWork.isExceededBy(stored.work)) warnOnce(text)
+      if (!(await run(() => verifyPadded(password, stored)))) return { ok: false, newHash: null }
       // if the upgrade fails, the next login tries again
-      const newHash = verifier.needsUpgrade(stored) ? await run(() => argon2.hash(password)).catch(() => null) : null
+      const newHash = stored.needsUpgrade ? await run(() => argon2.hash(password)).catch(() => null) : null
       return { ok: true, newHash }
     },
     verifyUnknown,

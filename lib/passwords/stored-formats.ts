@@ -62,7 +62,9 @@ export function createLoginWork (
       const { timeCost, parallelism } = mostExpensive
       // a difference below argon2's minimum takes microseconds and is ignored
       if (memoryCost >= 8 * parallelism) await engine.hashArgon2(password, { memoryCost, timeCost, parallelism })
-      for (const cost of bcryptCosts(rounds - done.bcrypt)) await bcrypt.verify(password, unusableBcryptHash(cost))
+      for (const cost of bcryptCosts(rounds - done.bcrypt)) {
+        await bcrypt.read(unusableBcryptHash(cost))?.verify(password)
+      }
     },
     isExceededBy: (done) => done.argon2 > argon2Work(mostExpensive) || done.bcrypt > rounds
   }

@@ -6,14 +6,18 @@ export interface Work {
   bcrypt: number
 }
 
-/** Checks the hashes of one algorithm. */
+/** A stored hash that passwords can be compared with. */
+export interface StoredHash {
+  /** The work of checking one password. */
+  readonly work: Work
+  /** True if the hash is weaker than new ones. */
+  readonly needsUpgrade: boolean
+  /** Returns true if the password matches. */
+  verify(password: string): Promise<boolean>
+}
+
+/** Reads the hashes of one algorithm. */
 export interface Verifier {
-  /** True for a hash of this algorithm whose cost is acceptable. */
-  canRead(hash: string): boolean
-  /** Returns true if the password matches, and false also for a hash that cannot be read. */
-  verify(password: string, hash: string): Promise<boolean>
-  /** Returns the work of checking a password against this hash. */
-  workOf(hash: string): Work
-  /** True for a hash that is weaker than new ones. */
-  needsUpgrade(hash: string): boolean
+  /** Returns null for a hash of another algorithm, a malformed one, and one whose cost is not acceptable. */
+  read(hash: string): StoredHash | null
 }

@@ -15,6 +15,9 @@ const MAX_LOCAL_BYTES = 64 // RFC 5321, section 4.5.3.1.1
 const KNOWN_LOCAL = /^[^\s\p{C}()<>@,;:\\"[\]]+$/u
 const KNOWN_DOMAIN = /^[\p{L}\p{M}\p{N}_-]+(?:\.[\p{L}\p{M}\p{N}_-]+)+$/u
 
+/** An e-mail in ASCII. It has one form, apart from upper and lower case. */
+const PLAIN = /^([!#-'*+./0-9=?A-Z^-~-]+)@((?:(?!xn--)[\w-]+\.)+[a-z]+)$/i
+
 /**
  * Dot-atom of RFC 5322 without the routing signs `%` and `!`, widened to letters, marks and digits of all scripts (RFC
  * 6531).
@@ -37,6 +40,8 @@ const SPECIAL_USE = /\.(?:arpa|invalid|local|localhost|onion|test)$/
  * text.
  */
 export function parseEmail (text: string): string | null {
+  const plain = parsePlainEmail(text)
+  if (plain !== null) return plain
   const parts = readParts(text)
   return parts === null ? null : `${parts.local}@${parts.domain.split('.').map(readableLabel).join('.')}`
 }
@@ -76,6 +81,8 @@ export function explainEmail (text: string, { allowIntranetEmails }: EmailRules)
  * part in NFD, the domain in ASCII or in Unicode). They are one mailbox, so they must not become two accounts.
  */
 export function storedForms (text: string): string[] {
+  const plain = parsePlainEmail(text)
+  if (plain !== null) return [plain]
   const given = text.trim()
   const email = parseEmail(given)
   const forms = [given]
@@ -102,6 +109,13 @@ export function isSameEmail (one: string, other: string): boolean {
 /** Returns the form in which e-mails are compared: all spellings of {@link isSameEmail} have the same one. */
 export function canonicalEmail (text: string): string {
   return foldCase(parseEmail(text) ?? text.trim())
+}
+
+/** Reads the e-mails that most people have, without the look-ups that other scripts need. Null for all other text. */
+function parsePlainEmail (text: string): string | null {
+  if (text.length > EMAIL_MAX_LENGTH) return null
+  const [, local, domain] = PLAIN.exec(text.trim()) ?? []
+  return local === undefined || domain === undefined ? null : `${local}@${domain.toLowerCase()}`
 }
 
 /**
