@@ -33,8 +33,8 @@ export interface Reauthentication {
 
 /**
  * Begins a reauthentication. A user with a second factor must present it too. If the request proves nothing and the
- * session is fresh, only the factor that it lacks is needed. Throws `FST_USERS_REAUTHENTICATE_BAD_PASSWORD` if the
- * request proves nothing and no step of the user can replace the password.
+ * session is fresh and lacks a factor, only this factor is needed. Throws `FST_USERS_REAUTHENTICATE_BAD_PASSWORD` if
+ * the request proves nothing and no step of the user can replace the password.
  */
 export async function startReauthentication (
   rules: SessionRules,
@@ -42,7 +42,9 @@ export async function startReauthentication (
 ): Promise<LoginResult> {
   const { clock, reauthentication: { maxAgeSeconds } } = rules.settings
   const { session } = authentication
-  const continues = proved.length === 0 && isFresh(session, maxAgeSeconds, clock())
+  // a fresh session that lacks nothing begins again: a guard may need a newer one
+  const lacksFactor = !isTwoFactor(rules, session.methods)
+  const continues = proved.length === 0 && lacksFactor && isFresh(session, maxAgeSeconds, clock())
   return await continueReauthentication(rules, {
     row,
     backend,
