@@ -80,6 +80,17 @@ t.test('without a receiver, a refused request creates no event', async (t) => {
   t.notOk(built.app.users.eventNames.includes('onAudit' as never))
 })
 
+t.test('AUD-01: a reauthentication without a password is no wrong password', async (t) => {
+  const built = await buildApp(t)
+  await built.create()
+  const session = await built.bearer(ARTHUR)
+  const events = await settledEvents(t, built, async () => {
+    for (const payload of [{}, { password: 'wrong' }]) await built.send('POST', '/auth/jwt/reauthenticate', payload, session)
+  })
+  const refused = { event: 'login.reauthenticate', outcome: 'failure', reason: 'REAUTHENTICATE_BAD_PASSWORD' }
+  t.match(events, [{ ...refused, method: null }, { ...refused, method: 'password' }])
+})
+
 t.test('AUD-03, EML-07: e-mails are masked, their domain is in ASCII, and other text is left out', async (t) => {
   const cases: [given: string, masked: string | null][] = [
     [ARTHUR, 'k***@camelot.bt'],

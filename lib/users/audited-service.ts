@@ -142,7 +142,13 @@ function reauthenticationEntry (
   { request }: Parameters<Audited['reauthenticate']>[1]
 ): AuditEntry {
   const { user, backend = null } = contextOf({ request }).request?.authentication ?? { user: null }
-  return { event: 'login.reauthenticate', user, backend, method: 'ticket' in proof ? proof.step : 'password' }
+  return { event: 'login.reauthenticate', user, backend, method: methodOf(proof) }
+}
+
+/** Returns what a reauthentication presents. Null: nothing, because the client asks for the steps. */
+function methodOf (proof: Parameters<Audited['reauthenticate']>[0]): string | null {
+  if ('ticket' in proof) return proof.step
+  return proof.password === undefined ? null : 'password'
 }
 
 function loginEntry ({ backend, method = 'password' }: Partial<LoginContext>): AuditEntry {
