@@ -1,49 +1,18 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import type { CDPSession, Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { addPasskeyPage } from '../examples/basic/passkey-page.js'
+import { addStepUpScript } from '../examples/basic/step-up.js'
 import { passkeys } from '../lib/features/passkeys/index.js'
 import { ARTHUR, buildApp, PASSWORD, type TestApp } from './helpers/build-app.js'
 import { openPage, skipWithoutChromium, type OpenedPage } from './helpers/chromium.js'
 import { freePort } from './helpers/free-port.js'
 import { root } from './helpers/root.js'
+import { addAuthenticator, type VirtualAuthenticator } from './helpers/virtual-authenticator.js'
 
 const LANCELOT = 'lancelot@camelot.bt'
 const PICTURES = ['passkeys-login.png', 'passkeys-list.png'] as const
-
-/** Chromium's virtual authenticator (Chrome DevTools Protocol, domain WebAuthn). */
-interface VirtualAuthenticator {
-  /** Decides whether its user answers, as if touching a sensor. */
-  answers(enabled: boolean): Promise<void>
-  count(): Promise<number>
-  /** Deletes all passkeys. Of several ones, it would answer with any. */
-  clear(): Promise<void>
-}
-
-async function addAuthenticator (cdp: CDPSession): Promise<VirtualAuthenticator> {
-  await cdp.send('WebAuthn.enable', { enableUI: false })
-  const { authenticatorId } = await cdp.send('WebAuthn.addVirtualAuthenticator', {
-    options: {
-      protocol: 'ctap2',
-      ctap2Version: 'ctap2_1',
-      transport: 'internal',
-      hasResidentKey: true,
-      hasUserVerification: true,
-      isUserVerified: true,
-      automaticPresenceSimulation: false
-    }
-  })
-  return {
-    async answers (enabled) {
-      await cdp.send('WebAuthn.setAutomaticPresenceSimulation', { authenticatorId, enabled })
-    },
-    count: async () => (await cdp.send('WebAuthn.getCredentials', { authenticatorId })).credentials.length,
-    async clear () {
-      await cdp.send('WebAuthn.clearCredentials', { authenticatorId })
-    }
-  }
-}
 
 interface Opened extends OpenedPage {
   built: TestApp
@@ -58,12 +27,15 @@ async function open (t: Test): Promise<Opened> {
   const port = await freePort() // `publicUrl` has it before the application listens
   const origin = `http://localhost:${port}`
   const features = [passkeys({ rpName: 'Camelot', signUp: true })]
-  const built = await buildApp(t, { publicUrl: origin, features }, addPasskeyPage)
+  const built = await buildApp(t, { publicUrl: origin, features }, (app) => {
+    addStepUpScript(app)
+    addPasskeyPage(app)
+  })
   await built.app.listen({ host: 'localhost', port })
   await built.create({ is_verified: true })
   const opened = await openPage(t, { width: 720, height: 560 })
   const { page, context } = opened
-  const authenticator = await addAuthenticator(await context.newCDPSession(page))
+  const authenticator = await addAuthenticator(opened)
   // a ceremony that waits for the input would answer before those that the buttons begin
   await context.addInitScript(() => {
     if (location.search !== '?conditional') PublicKeyCredential.isConditionalMediationAvailable = async () => false

@@ -20,9 +20,11 @@ import { recoveryCodes } from 'fastify-users/recovery-codes'
 import { sessions } from 'fastify-users/sessions'
 import { sqlite } from 'fastify-users/sqlite'
 import { totp } from 'fastify-users/totp'
+import { addAccountPage } from './account-page.js'
 import { addApiPage, describeRoute } from './api-page.js'
 import { addPages } from './pages.js'
 import { addPasskeyPage } from './passkey-page.js'
+import { addStepUpScript } from './step-up.js'
 import { addTotpPage } from './totp-page.js'
 
 /** Custom fields: users can change their display name, only superusers can change credits. */
@@ -93,6 +95,8 @@ export async function buildApp (
   await addApiPage(app, options)
   await app.register(users, options)
   addPages(app)
+  addStepUpScript(app)
+  addAccountPage(app)
   addTotpPage(app)
   if (publicUrl !== undefined) addPasskeyPage(app)
 

@@ -61,7 +61,7 @@ form.addEventListener('submit', async (event) => {
   const { ticket, code, detail, message = 'Done.' } = text === '' ? {} : JSON.parse(text)
   document.querySelector('output').textContent = message
   if (ticket !== undefined) askForCode(ticket, form.dataset.path + '/confirm', 'Code of the mail')
-  if (detail?.code === 'LOGIN_STEP_REQUIRED') askForCode(detail.ticket, '/auth/cookie/login/totp', 'Code of your app')
+  if (detail?.code === 'LOGIN_STEP_REQUIRED') askForStep(detail)
   if (code === 'FST_USERS_EMAIL_LOGIN_OTHER_BROWSER') askForConfirmation(detail)
 })
 
@@ -70,6 +70,12 @@ function askForCode (ticket, path, label) {
   form.dataset.path = path
   form.innerHTML = '<p><label>' + label + '<br><input name="code" required></label></p><p><button>Log in</button></p>'
   document.querySelector('output').textContent = ''
+}
+
+function askForStep ({ ticket, steps }) {
+  const names = steps.map(({ name }) => name)
+  if (names.includes('totp')) askForCode(ticket, '/auth/cookie/login/totp', 'Code of your app')
+  else if (names.includes('passkey')) document.querySelector('output').innerHTML = '<a href="/passkeys">Log in with your passkey</a>'
 }
 
 function askForConfirmation ({ email, device, ip }) {
@@ -104,6 +110,7 @@ function render ({ title, button, path, inputs }: Page): string {
 <h1>${title}</h1>
 <form data-path="${path}">${fields.join('')}<p><button>${button}</button></p></form>
 <output></output>
+<p><a href="/account">Your account</a></p>
 <script src="/pages.js"></script>
 </body>
 </html>

@@ -1,7 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-
-const POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+import { addPageFiles, STYLE } from './page-files.js'
 
 const PAGE = `<!doctype html>
 <html lang="en">
@@ -29,32 +27,16 @@ const PAGE = `<!doctype html>
     <button id="add">Add a passkey</button>
     <button id="logout">Log out</button>
   </section>
+  <p><a href="/account">Your account</a></p>
 </main>
 </html>
 `
 
-const STYLE = `body { font: 1.1rem/1.6 system-ui, sans-serif; color: #222; background: #faf8f4 }
-main { max-width: 34rem; margin: 3rem auto; padding: 2rem; background: #fff; border: 1px solid #ddd; border-radius: 0.5rem }
-label { display: block; margin-block: 0.5rem }
-input { display: block; width: 100%; box-sizing: border-box; font: inherit; padding: 0.4rem }
-button { font: inherit; color: #fff; background: #7a1f2b; border: 0; border-radius: 0.3rem; padding: 0.4rem 1rem; margin: 0.3rem 0.3rem 0.3rem 0 }
-#message { min-height: 1.6em; color: #7a1f2b }
-[hidden] { display: none }
-`
-
 const SCRIPT = `
+import { send, sendConfirmed } from '/step-up.js'
+
 const part = (id) => document.getElementById(id)
 let waiting = new AbortController()
-
-async function send (method, path, body) {
-  const reply = await fetch(path, {
-    method,
-    ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
-  })
-  const content = reply.status === 204 ? null : await reply.json()
-  if (!reply.ok) throw Object.assign(new Error(content.message), content)
-  return content
-}
 
 // ends the ceremony that waits in the input: browsers allow one at a time
 function nextSignal () {
@@ -96,7 +78,7 @@ async function register ({ username: email }) {
 }
 
 async function add () {
-  const { ticket, options } = await send('POST', '/users/me/passkeys/options')
+  const { ticket, options } = await sendConfirmed('POST', '/users/me/passkeys/options')
   const name = 'Passkey of ' + new Date().toLocaleDateString('en')
   await send('POST', '/users/me/passkeys', { ticket, credential: await create(options), name })
 }
@@ -105,7 +87,7 @@ function item ({ id, name, backed_up: backedUp }) {
   const line = document.createElement('li')
   const remove = document.createElement('button')
   remove.textContent = 'Delete'
-  remove.addEventListener('click', () => act(() => send('DELETE', '/users/me/passkeys/' + id)))
+  remove.addEventListener('click', () => act(() => sendConfirmed('DELETE', '/users/me/passkeys/' + id)))
   line.append(name + (backedUp ? ' (backed up) ' : ' '), remove)
   return line
 }
@@ -127,7 +109,7 @@ async function act (work) {
   await show()
 }
 
-document.querySelector('form').addEventListener('submit', (event) => {
+document.querySelector('main form').addEventListener('submit', (event) => {
   event.preventDefault()
   const body = Object.fromEntries(new FormData(event.target))
   act(() => event.submitter.value === 'register' ? register(body) : logInWithPassword(body))
@@ -138,15 +120,11 @@ part('logout').addEventListener('click', () => act(() => send('POST', '/auth/coo
 show()
 `
 
-/** Adds a page for logins, registrations and the list of passkeys. */
+/** Adds a page for logins, registrations and the list of passkeys. It needs the script of step-up. */
 export function addPasskeyPage (app: FastifyInstance): void {
-  for (const [path, type, content] of [
+  addPageFiles(app, [
     ['/passkeys', 'text/html; charset=utf-8', PAGE],
     ['/passkeys.css', 'text/css', STYLE],
     ['/passkeys.js', 'text/javascript', SCRIPT]
-  ] as const) {
-    app.get(path, { schema: { hide: true } }, async (_request, reply) =>
-      reply.type(type).header('content-security-policy', POLICY).send(content)
-    )
-  }
+  ])
 }

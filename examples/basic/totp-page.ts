@@ -9,28 +9,23 @@ const PAGE = `<!doctype html>
 <h1>Add an authenticator app</h1>
 <form><p><label hidden>Code of your app<br><input name="code" inputmode="numeric"></label></p><p><button>Continue</button></p></form>
 <output></output>
-<script src="/authenticator-app.js"></script>
+<p><a href="/account">Your account</a></p>
+<script type="module" src="/authenticator-app.js"></script>
 </body>
 </html>
 `
 
 /** Shows the QR code for an app, sends its first code, and shows the recovery codes. */
 const SCRIPT = `
+import { sendConfirmed } from '/step-up.js'
+
 const form = document.querySelector('form')
 const { code } = form.elements
 const output = document.querySelector('output')
 let enrolment = null
 
-async function post (path, body) {
-  const headers = { 'content-type': 'application/json' }
-  const reply = await fetch(path, { method: 'POST', headers, body: JSON.stringify(body) })
-  const result = await reply.json()
-  if (!reply.ok) throw new Error(result.message)
-  return result
-}
-
 async function begin () {
-  const { secret, url, svg, ...begun } = await post('/users/me/totp', {})
+  const { secret, url, svg, ...begun } = await sendConfirmed('POST', '/users/me/totp')
   enrolment = begun.enrolment
   const image = new Image(240, 240)
   image.alt = url
@@ -41,7 +36,7 @@ async function begin () {
 }
 
 async function confirm () {
-  const { recovery_codes: codes } = await post('/users/me/totp/confirm', { enrolment, code: code.value })
+  const { recovery_codes: codes } = await sendConfirmed('POST', '/users/me/totp/confirm', { enrolment, code: code.value })
   form.remove()
   output.textContent = 'Keep these recovery codes: ' + codes.join(' ')
 }
@@ -58,7 +53,7 @@ form.addEventListener('submit', async (event) => {
 
 const POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src data:"
 
-/** Adds a page on which a user adds an authenticator app. */
+/** Adds a page on which a user adds an authenticator app. It needs the script of step-up. */
 export function addTotpPage (app: FastifyInstance): void {
   const hidden = { schema: { hide: true } }
   app.get('/authenticator-app.js', hidden, async (_request, reply) => reply.type('text/javascript').send(SCRIPT))

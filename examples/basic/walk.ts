@@ -80,7 +80,9 @@ export function describeWalk (origin: string, file: string): string {
   const steps = walkSteps(origin, file).map(
     ({ title, commands }, i) => `# ${i + 1}. ${title}\n${commands.join('\n')}\n`
   )
-  return `Listening on ${origin}, with an API page at ${origin}/docs and mails at ${origin}/dev/mail. In another terminal:\n\n${steps.join('\n')}`
+  const pages = origin.replace('127.0.0.1', 'localhost') // browsers create no passkeys for IP addresses
+  return `Listening on ${origin}, with an API page at ${origin}/docs and mails at ${origin}/dev/mail.
+Pages for users: ${pages}/login, ${pages}/passkeys and ${pages}/account. In another terminal:\n\n${steps.join('\n')}`
 }
 
 /** Returns a mail as text, with the command that uses its token. */
